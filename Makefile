@@ -1,0 +1,67 @@
+# Two commands do everything on a fresh machine with Python >= 3.11 and make:  make demo   make test
+
+PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
+	command -v $$p >/dev/null && $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' && echo $$p && break; done)
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+
+.PHONY: help demo test lint test-convert bench train catalogue clean
+
+help:
+	@echo "make demo          install into $(VENV), start the box, send it real images, show what it says (ONCE=1: then end)"
+	@echo "make test          everything that CI runs: ruff, mypy, pytest"
+	@echo "make test-convert  the converters' tests (installs PyTorch, about 1 GB)"
+	@echo "make bench         the figures of the README, peers in the same run"
+	@echo "make train         train the shipped packs again (about an hour; needs ../shared/data)"
+	@echo "make clean         remove what make made"
+
+demo: $(VENV)/demo.stamp
+	@$(BIN)/python -m firmware_app.demo $(if $(ONCE),--once)
+
+test: $(VENV)/dev.stamp lint
+	$(BIN)/python -m pytest
+
+lint: $(VENV)/dev.stamp
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+test-convert: $(VENV)/convert.stamp
+	$(BIN)/python -m pytest -m convert
+
+bench: $(VENV)/dev.stamp
+	$(BIN)/python -m bench
+
+train: $(VENV)/convert.stamp
+	$(BIN)/lantern-convert run converters/recipes/chest-xray-child.toml --data ../shared/data --out build/chest-xray-child
+	$(BIN)/lantern-convert run converters/recipes/chest-xray-adult.toml --data ../shared/data --out build/chest-xray-adult
+
+$(VENV)/bin/python:
+	@test -n "$(PYTHON)" || { echo "Lantern needs Python 3.11 or later; none was found. Install it and try again."; exit 1; }
+	@$(PYTHON) -m venv $(VENV) || { echo "Python cannot make a virtual environment here; on Debian: apt install python3-venv"; exit 1; }
+
+$(VENV)/demo.stamp: pyproject.toml constraints.txt | $(VENV)/bin/python
+	@echo "Installing the box and its runtimes into $(VENV) (about 700 MB, once) …"
+	@$(PIP) --editable '.[intel,tflite,demo]'
+	@touch $@
+
+$(VENV)/dev.stamp: pyproject.toml constraints.txt | $(VENV)/bin/python
+	@echo "Installing the box, its runtimes and the test tools into $(VENV) (about 800 MB, once) …"
+	@$(PIP) --editable '.[intel,tflite,demo,dev]'
+	@touch $@ $(VENV)/demo.stamp
+
+$(VENV)/convert.stamp: $(VENV)/dev.stamp
+	@echo "Installing PyTorch and the export tools into $(VENV) (about 1 GB, once) …"
+	@$(PIP) --editable '.[intel,tflite,demo,dev,convert]'
+	@touch $@
+
+# Brings the catalogue up to date with the sentences in the code; what is new is then translated by hand in the .po.
+CATALOGUE := firmware_app/translations
+catalogue: $(VENV)/dev.stamp
+	@mkdir -p build
+	$(BIN)/pybabel -q extract -k N_ --no-location --sort-output --project lantern --output build/lantern.pot firmware_app
+	$(BIN)/pybabel -q update -i build/lantern.pot -d $(CATALOGUE) -D lantern -l zh_CN -w 120 --no-fuzzy-matching --ignore-obsolete
+	$(BIN)/pybabel -q compile -d $(CATALOGUE) -D lantern -l zh_CN
+
+clean:
+	rm -rf $(VENV) build dist .demo .pytest_cache .mypy_cache .ruff_cache .hypothesis

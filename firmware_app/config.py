@@ -1,0 +1,239 @@
+"""The technician's file, typed: one model per section, every field with a title and a help line, unknown keys refused.
+
+TOML, `/etc/lantern/lantern.toml` by default; any key is overridden by ``LANTERN_<SECTION>__<KEY>``.  Secrets are
+never values here, only paths to files.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+
+from firmware_app.errors import ConfigInvalid, ConfigMissing, ConfigUnknownKey, ConfigUnreadable
+
+DEFAULT_PATH: Final = Path("/etc/lantern/lantern.toml")
+_ENVIRONMENT_PREFIX: Final = "LANTERN_"
+
+# PS3.5 6.2, VR AE: at most 16 characters of the default repertoire without backslash or control characters.
+AeTitle = Annotated[
+    str, StringConstraints(strip_whitespace=True, min_length=1, max_length=16, pattern=r"^[ -\[\]-~]+$")
+]
+Port = Annotated[int, Field(ge=0, le=65535)]
+
+
+class Section(BaseModel):
+    """A section of the file: frozen, and strict about its keys."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+def _default_state() -> Path:
+    if os.geteuid() == 0:
+        return Path("/var/lib/lantern")
+    return Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local/state") / "lantern"
+
+
+class Box(Section):
+    """Who this box is."""
+
+    id: str = Field(
+        "unprovisioned", title="Box id", description="set by provisioning", pattern=r"^[a-z0-9][a-z0-9-]{0,39}$"
+    )
+    name: str = Field("Lantern", title="Name", description="shown to people, for example the clinic's name")
+    language: Literal["zh_CN", "en"] = Field("zh_CN", title="Language", description="of sentences and reports")
+    usual_population: Literal["adult", "children", "ask"] = Field(
+        "ask", title="Usual patients", description="whom an image without an age is taken to show; ask: cannot judge"
+    )
+
+
+class State(Section):
+    """Where the box keeps what it was given."""
+
+    dir: Path = Field(default_factory=_default_state, title="State directory", description="images and databases")
+
+
+class Dicom(Section):
+    """The DICOM port that modalities send to."""
+
+    host: str = Field("0.0.0.0", title="Address", description="the address to listen on")
+    port: Port = Field(11112, title="Port", description="0 takes any free port; `lantern status` tells which")
+    ae_title: AeTitle = Field("LANTERN", title="AE title", description="of this box")
+    allowed_calling: tuple[AeTitle, ...] = Field((), title="Allowed AE titles", description="empty admits any")
+    allowed_addresses: tuple[str, ...] = Field((), title="Allowed networks", description="CIDR; empty admits any")
+    tls_cert: Path | None = Field(None, title="TLS certificate", description="PEM; with it the port speaks TLS only")
+    tls_key: Path | None = Field(None, title="TLS key", description="PEM, readable by the gateway only")
+    tls_ca: Path | None = Field(None, title="TLS client CA", description="PEM; with it clients need a certificate")
+    max_pdu: int = Field(131072, ge=4096, le=1048576, title="Largest PDU", description="bytes, told to the sender")
+    max_associations: int = Field(
+        16, ge=1, le=256, title="Associations at once", description="further ones wait or are rejected"
+    )
+    idle_seconds: float = Field(30, gt=0, le=600, title="Idle limit", description="a silent association is aborted")
+    association_seconds: float = Field(
+        3600, gt=0, title="Total limit", description="the longest one association may take"
+    )
+    max_object_mb: int = Field(4096, ge=1, title="Largest object", description="MB of one DICOM object")
+
+
+class Usb(Section):
+    """Images on a stick."""
+
+    enabled: bool = Field(False, title="Import from USB", description="needs the installed appliance")
+    mount_root: Path = Field(Path("/run/lantern/usb"), title="Mount root", description="where sticks are mounted")
+
+
+class Folder(Section):
+    """A folder that is watched for images."""
+
+    path: Path | None = Field(None, title="Watched folder", description="files put there are copied in, never changed")
+
+
+class Viewer(Section):
+    """The doctor's web page."""
+
+    host: str = Field("0.0.0.0", title="Address", description="the address to listen on")
+    port: Port = Field(8080, title="Port", description="0 takes any free port")
+
+
+class Uplink(Section):
+    """The sealed line to the county hospital."""
+
+    enabled: bool = Field(False, title="Send summaries", description="needs a provisioned box")
+    host: str = Field("", title="Broker", description="host name of the MQTT broker")
+    port: Port = Field(8883, title="Port", description="of the MQTT broker")
+    tls_ca: Path | None = Field(None, title="Broker's CA", description="PEM")
+    tls_cert: Path | None = Field(None, title="Box certificate", description="PEM")
+    tls_key: Path | None = Field(None, title="Box key", description="PEM")
+
+
+class Reader(Section):
+    """How images are read."""
+
+    workers: int = Field(1, ge=1, le=1, title="Readers", description="pairs of decode and inference children")
+    runtimes: tuple[str, ...] = Field(("onnxruntime",), title="Runtimes", description="in order of preference")
+    precision: Literal["int8", "fp32"] = Field("int8", title="Precision", description="of the models")
+    threads: int = Field(0, ge=0, le=64, title="Threads", description="of the inference child; 0 means all cores")
+    decode_seconds: float = Field(20, gt=0, title="Decode limit", description="the child is replaced after it")
+    infer_seconds: float = Field(20, gt=0, title="Inference limit", description="the child is replaced after it")
+    memory_mb: int = Field(
+        1024, ge=256, title="Decode memory", description="address space of the decode child above its start"
+    )
+    quiet_seconds: float = Field(5, gt=0, title="Quiet time", description="after it a study is taken as complete")
+
+
+class Packs(Section):
+    """The model packs."""
+
+    dir: Path | None = Field(None, title="Packs", description="defaults to the shipped packs")
+
+
+class Pacs(Section):
+    """The clinic's own archive, if it has one."""
+
+    host: str = Field("", title="PACS", description="empty: none")
+    port: Port = Field(104, title="Port", description="of the PACS")
+    ae_title: AeTitle = Field("PACS", title="AE title", description="of the PACS")
+    send: bool = Field(False, title="Send results", description="result objects go to the PACS")
+
+
+class Retention(Section):
+    """What happens when the disk fills."""
+
+    high_water_free_mb: int = Field(
+        512, ge=16, title="High-water mark", description="MB that stay free; below it no image is taken"
+    )
+    ballast_mb: int = Field(64, ge=0, title="Ballast", description="MB preallocated, released in an emergency")
+
+
+class Config(Section):
+    """The whole file."""
+
+    box: Box = Field(default_factory=Box)
+    state: State = Field(default_factory=State)
+    dicom: Dicom = Field(default_factory=Dicom)
+    usb: Usb = Field(default_factory=Usb)
+    folder: Folder = Field(default_factory=Folder)
+    viewer: Viewer = Field(default_factory=Viewer)
+    uplink: Uplink = Field(default_factory=Uplink)
+    reader: Reader = Field(default_factory=Reader)
+    packs: Packs = Field(default_factory=Packs)
+    pacs: Pacs = Field(default_factory=Pacs)
+    retention: Retention = Field(default_factory=Retention)
+
+
+def load(path: Path | None = None, environment: Mapping[str, str] = os.environ) -> Config:
+    """The configuration from *path* (default: `/etc/lantern/lantern.toml` when it exists) and the environment.
+
+    Raises `ConfigMissing`, `ConfigUnreadable`, `ConfigUnknownKey` or `ConfigInvalid`.
+    """
+    tree: dict[str, Any] = {}
+    if path is not None or DEFAULT_PATH.exists():
+        tree = _read(path or DEFAULT_PATH)
+    for section, key, value in _overrides(environment):
+        branch = tree.setdefault(section, {})
+        if isinstance(branch, dict):
+            branch[key] = value
+    try:
+        return Config.model_validate(tree)
+    except ValidationError as error:
+        raise _explain(error) from None
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text("utf-8"))
+    except FileNotFoundError:
+        raise ConfigMissing(path=str(path)) from None
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise ConfigUnreadable(path=str(path), detail=str(error)) from None
+
+
+def _overrides(environment: Mapping[str, str]) -> list[tuple[str, str, Any]]:
+    """``LANTERN_DICOM__PORT=0`` → ``("dicom", "port", 0)``; lists are comma-separated or JSON."""
+    found: list[tuple[str, str, Any]] = []
+    for name, text in environment.items():
+        section, separator, key = name.removeprefix(_ENVIRONMENT_PREFIX).lower().partition("__")
+        if not (name.startswith(_ENVIRONMENT_PREFIX) and separator):
+            continue
+        found.append((section, key, _parsed(section, key, text)))
+    return found
+
+
+def _parsed(section: str, key: str, text: str) -> Any:
+    model = Config.model_fields.get(section)
+    annotation = getattr(model.annotation, "model_fields", {}).get(key) if model else None
+    if annotation is not None and getattr(annotation.annotation, "__origin__", None) is tuple:
+        return json.loads(text) if text.startswith("[") else [item.strip() for item in text.split(",") if item.strip()]
+    if annotation is not None and text == "" and annotation.default is None:
+        return None
+    return text
+
+
+def _explain(error: ValidationError) -> ConfigUnknownKey | ConfigInvalid:
+    first = error.errors()[0]
+    key = ".".join(str(part) for part in first["loc"])
+    if first["type"] == "extra_forbidden":
+        model: Any = Config
+        for part in first["loc"][:-1]:
+            model = model.model_fields[part].annotation
+        return ConfigUnknownKey(key=key, known=", ".join(model.model_fields))
+    return ConfigInvalid(key=key, value=str(first["input"])[:80], detail=first["msg"])
+
+
+def describe(config: Config) -> str:
+    """*config* as TOML that `load` takes again, with every key's title and help as comments."""
+    lines: list[str] = []
+    for section, field in type(config).model_fields.items():
+        branch: Section = getattr(config, section)
+        lines += ["", f"# {(field.annotation.__doc__ or '').strip()}" if field.annotation else "", f"[{section}]"]
+        values = branch.model_dump(mode="json")
+        for key, about in type(branch).model_fields.items():
+            value = values[key]
+            written = f"# {key} =" if value is None else f"{key} = {json.dumps(value, ensure_ascii=False)}"
+            lines.append(f"{written}    # {about.title}: {about.description}")
+    return "\n".join(lines[1:]) + "\n"

@@ -1,0 +1,53 @@
+"""What the box says to people: every code has one sentence, written in English and translated by one catalogue.
+
+A sentence is stored and sent as (code, details) and rendered only where a person reads it, so one record can be
+shown in Chinese and in English.  The English text is the gettext message id.
+"""
+
+from __future__ import annotations
+
+import gettext
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+from typing import Final
+
+LANGUAGES: Final = ("zh_CN", "en")
+_CATALOGUE: Final = Path(__file__).parent / "translations"
+_SENTENCES: dict[str, str] = {}
+
+
+def N_(message: str) -> str:  # noqa: N802 - the field's own name for "mark for translation, translate later"
+    """Mark *message* for the catalogue; it is translated when it is shown."""
+    return message
+
+
+def register(code: str, message: str) -> str:
+    """Tie *code* to its English sentence for good; two sentences under one code are a programming error."""
+    if _SENTENCES.setdefault(code, message) != message:
+        raise ValueError(f"the code {code!r} already has another sentence")
+    return code
+
+
+def codes() -> Mapping[str, str]:
+    """Every code known so far with its English sentence (the catalogue test and `doctor` read it)."""
+    return dict(_SENTENCES)
+
+
+@cache
+def _catalogue(language: str) -> gettext.NullTranslations:
+    return gettext.translation("lantern", _CATALOGUE, languages=[language], fallback=language == "en")
+
+
+def translate(message: str, language: str) -> str:
+    """The catalogue's text for an English *message*, or the message itself where the catalogue has none."""
+    return _catalogue(language).gettext(message)
+
+
+def say(code: str, details: Mapping[str, object], language: str) -> str:
+    """The sentence of *code* in *language*, its ``{placeholders}`` filled from *details*.
+
+    A code written by a newer version has no sentence here; it is then shown by its name rather than hidden.
+    """
+    message = _SENTENCES.get(code, N_("The box reported {code}; this version has no sentence for it."))
+    return translate(message, language).format_map({"code": code, **details})

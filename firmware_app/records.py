@@ -1,0 +1,221 @@
+"""The nouns of the box as frozen values.  Everything that crosses a folder's border is one of these.
+
+Lengths are pixels of the original frame unless the name says otherwise; times are milliseconds where named so.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from firmware_app.errors import LanternError
+from firmware_app.language import say
+
+Detail = str | int | float
+
+
+def new_reference(prefix: str) -> str:
+    """A random reference such as ``c-4f0c…`` (80 bits): it says nothing of the patient and never collides."""
+    return f"{prefix}-{secrets.token_hex(10)}"
+
+
+class Priority(StrEnum):
+    """How soon a doctor should look, most urgent first."""
+
+    URGENT = "urgent"
+    SOON = "soon"
+    ROUTINE = "routine"
+    CANNOT_JUDGE = "cannot-judge"
+
+
+class FileStatus(StrEnum):
+    """What became of one file or object that was handed to the box."""
+
+    READ = "read"
+    CANNOT_JUDGE = "cannot-judge"
+    REFUSED = "refused"
+    DUPLICATE = "duplicate"
+
+
+class ReadingStatus(StrEnum):
+    """A reading either holds findings or a reason why it does not."""
+
+    READ = "read"
+    CANNOT_JUDGE = "cannot-judge"
+
+
+class Scope(StrEnum):
+    """What a reading speaks of."""
+
+    INSTANCE = "instance"
+    SERIES = "series"
+
+
+@dataclass(frozen=True, slots=True)
+class Reason:
+    """A stable code with the values of its sentence; rendered in a language only where a person reads it."""
+
+    code: str
+    details: Mapping[str, Detail] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, error: LanternError) -> Reason:
+        return cls(error.code, error.details)
+
+    def text(self, language: str) -> str:
+        return say(self.code, self.details, language)
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """What the door reads of a DICOM object's header: identity, routing facts and the shape of the pixels.
+
+    Text is as the object holds it, stripped; absent attributes are ``None``.  Names and patient ids are not here.
+    """
+
+    sop_class_uid: str
+    sop_instance_uid: str
+    study_instance_uid: str | None
+    series_instance_uid: str | None
+    transfer_syntax_uid: str
+    modality: str | None = None
+    body_part: str | None = None
+    view_position: str | None = None
+    patient_age: str | None = None  # DICOM AS: nnnD, nnnW, nnnM or nnnY (PS3.5 6.2)
+    birth_date: str | None = None  # DICOM DA: YYYYMMDD
+    study_date: str | None = None
+    study_description: str | None = None
+    series_description: str | None = None
+    rows: int | None = None
+    columns: int | None = None
+    frames: int = 1
+    samples_per_pixel: int | None = None
+    bits_allocated: int | None = None
+    photometric: str | None = None
+    has_pixels: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Instance:
+    """One DICOM object or image file that the box holds durably.
+
+    `file` is relative to the state directory.  A picture without a DICOM header (PNG, JPEG) has ``header=None``.
+    """
+
+    reference: str
+    case: str
+    file: str
+    header: Header | None
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One labelled probability and the operating point it is held against."""
+
+    code: str
+    label: Mapping[str, str]  # language -> name of the finding
+    probability: float
+    threshold: float
+
+    def __post_init__(self) -> None:
+        if not (0.0 <= self.probability <= 1.0 and 0.0 <= self.threshold <= 1.0):
+            raise ValueError(f"probability {self.probability} and threshold {self.threshold} must lie in 0..1")
+
+    @property
+    def positive(self) -> bool:
+        return self.probability >= self.threshold
+
+
+@dataclass(frozen=True, slots=True)
+class Lesion:
+    """One place in one frame.  `box` is x0, y0, x1, y1 in pixels of the original frame."""
+
+    instance: str
+    frame: int
+    box: tuple[float, float, float, float]
+    score: float
+    area_px: int | None = None
+    long_axis_mm: float | None = None
+    short_axis_mm: float | None = None
+    volume_mm3: float | None = None
+    tags: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class PackIdentity:
+    """Which model spoke, in which form: every reading names all four."""
+
+    name: str
+    version: str
+    runtime: str
+    precision: str
+
+
+@dataclass(frozen=True, slots=True)
+class Quality:
+    """Whether the image was fit to be read, and what the reader should know about it first."""
+
+    acceptable: bool = True
+    hints: tuple[Reason, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """Where the time of one reading went, in milliseconds."""
+
+    decode: float
+    infer: float
+    total: float
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """The result of one pack for one instance (or one series), or the reason why there is none."""
+
+    scope: Scope
+    instances: tuple[str, ...]
+    status: ReadingStatus
+    reason: Reason | None
+    pack: PackIdentity | None
+    timing: Timing
+    findings: tuple[Finding, ...] = ()
+    lesions: tuple[Lesion, ...] = ()
+    quality: Quality = Quality()
+
+    def __post_init__(self) -> None:
+        if not self.instances:
+            raise ValueError("a reading speaks of at least one instance")
+        if (self.status is ReadingStatus.CANNOT_JUDGE) != (self.reason is not None):
+            raise ValueError("a reading has a reason exactly when it cannot judge")
+        if self.status is ReadingStatus.READ and self.pack is None:
+            raise ValueError("a reading with findings names the pack that made them")
+        if self.status is ReadingStatus.CANNOT_JUDGE and self.findings:
+            raise ValueError("a reading that cannot judge gives no number")
+
+
+@dataclass(frozen=True, slots=True)
+class FileRecord:
+    """What became of one file given to the box, for the person who gave it."""
+
+    path: str
+    instance: str | None
+    status: FileStatus
+    reason: Reason | None
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One study as it stands: revision 0 while images still come, then 1, 2, … as late ones are added."""
+
+    reference: str | None
+    study_instance_uid: str | None
+    modality: str | None
+    revision: int
+    priority: Priority | None
+    files: tuple[FileRecord, ...]
+    readings: tuple[Reading, ...]
+    findings: tuple[Finding, ...]
+    lesions: tuple[Lesion, ...]
+    follow_up: Reason | None = None

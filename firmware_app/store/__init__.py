@@ -1,0 +1,1 @@
+"""What the box keeps: image files, the clinical database, and who may open them."""

@@ -1,0 +1,116 @@
+"""One SQLite file, opened the only way the box opens one: WAL, synchronous=FULL, foreign keys, one writer at a time.
+
+A second Unix user can only write a WAL database whose file was made 0660 in a setgid directory *before* SQLite
+first opened it (-wal and -shm copy its mode), so `create` makes the empty file itself.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from firmware_app.errors import StoreNotReady, StoreTooNew
+from firmware_app.store.layout import make_directory, sync_directory
+
+_BUSY_MS = 15_000
+
+
+class Database:
+    """Connections to one file, one per thread.  `transaction` is BEGIN IMMEDIATE … COMMIT, durable on return."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._local = threading.local()
+        self._opened: list[sqlite3.Connection] = []
+        self._opened_lock = threading.Lock()
+
+    def create(self, schema: str, version: int) -> None:
+        """Make the file and bring it to schema *version*; raises `StoreTooNew` for a later version's file."""
+        make_directory(self.path.parent)
+        if not self.path.exists():
+            os.close(os.open(self.path, os.O_RDWR | os.O_CREAT, 0o660))
+            self.path.chmod(0o660)
+            sync_directory(self.path.parent)
+        self.connection.execute("PRAGMA journal_mode=WAL").fetchone()
+        with self.transaction() as connection:
+            found = connection.execute("PRAGMA user_version").fetchone()[0]
+            if found > version:
+                raise StoreTooNew(database=self.path.name, found=found, known=version)
+            if found == 0:
+                for statement in _statements(schema):
+                    connection.execute(statement)
+                connection.execute(f"PRAGMA user_version={version:d}")
+
+    def require(self, version: int) -> None:
+        """Raise `StoreNotReady` or `StoreTooNew` unless the file is there with schema *version*."""
+        if not self.path.exists():
+            raise StoreNotReady(database=self.path.name)
+        found = self.connection.execute("PRAGMA user_version").fetchone()[0]
+        if found > version:
+            raise StoreTooNew(database=self.path.name, found=found, known=version)
+        if found < version:
+            raise StoreNotReady(database=self.path.name)
+
+    @property
+    def connection(self) -> sqlite3.Connection:
+        """This thread's connection; in autocommit, so that only `transaction` opens transactions."""
+        connection: sqlite3.Connection | None = getattr(self._local, "connection", None)
+        if connection is None:
+            connection = sqlite3.connect(
+                self.path, timeout=_BUSY_MS / 1000, isolation_level=None, check_same_thread=False
+            )
+            connection.row_factory = sqlite3.Row
+            connection.execute("PRAGMA synchronous=FULL")
+            connection.execute("PRAGMA foreign_keys=ON")
+            self._local.connection = connection
+            with self._opened_lock:
+                self._opened.append(connection)
+        return connection
+
+    @contextmanager
+    def transaction(self) -> Iterator[sqlite3.Connection]:
+        """A write transaction that is on the disk when the block ends, and undone when it raises."""
+        connection = self.connection
+        connection.execute("BEGIN IMMEDIATE")
+        try:
+            yield connection
+        except BaseException:  # also KeyboardInterrupt: a half-written transaction must never be left open
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+            raise
+        connection.execute("COMMIT")
+
+    def change_mark(self) -> int:
+        """A number that differs after any other connection committed (PRAGMA data_version, about 4 µs)."""
+        mark: int = self.connection.execute("PRAGMA data_version").fetchone()[0]
+        return mark
+
+    def close_thread(self) -> None:
+        """Close this thread's connection, when the thread is about to end."""
+        connection: sqlite3.Connection | None = getattr(self._local, "connection", None)
+        if connection is not None:
+            self._local.connection = None
+            with self._opened_lock:
+                self._opened.remove(connection)
+            connection.close()
+
+    def close(self) -> None:
+        """Close every thread's connection."""
+        with self._opened_lock:
+            while self._opened:
+                self._opened.pop().close()
+        self._local = threading.local()
+
+
+def _statements(script: str) -> Iterator[str]:
+    """The statements of an SQL script, one by one: `executescript` would commit the open transaction."""
+    pending = ""
+    for line in script.splitlines(keepends=True):
+        pending += line
+        if sqlite3.complete_statement(pending):
+            yield pending
+            pending = ""

@@ -1,0 +1,130 @@
+"""The state directory: one place that knows every folder in it, its mode, and how bytes become durable.
+
+incoming/    half-received objects; emptied at start, never read
+images/      accepted objects, ab/abcdef….dcm by the sha256 of the file, never changed again
+set_aside/   objects that conflict with an accepted one
+display/     frames and heat maps that the reader rendered for people
+clinical/    clinical.db
+run/         what the running processes say of themselves
+ballast      preallocated; released when the disk is full, so that the databases can still be written
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from firmware_app.errors import StateUnusable
+
+# rwxrws---: files made inside belong to the clinical group, whichever of the box's users makes them.
+_DIRECTORY_MODE = 0o2770
+_FILE_MODE = 0o660
+
+
+@dataclass(frozen=True, slots=True)
+class StateDir:
+    """Paths of one box's state.  `prepare` makes them; everything else only names them."""
+
+    root: Path
+
+    @property
+    def incoming(self) -> Path:
+        return self.root / "incoming"
+
+    @property
+    def images(self) -> Path:
+        return self.root / "images"
+
+    @property
+    def set_aside(self) -> Path:
+        return self.root / "set_aside"
+
+    @property
+    def display(self) -> Path:
+        return self.root / "display"
+
+    @property
+    def run(self) -> Path:
+        return self.root / "run"
+
+    @property
+    def clinical_db(self) -> Path:
+        return self.root / "clinical" / "clinical.db"
+
+    @property
+    def ballast(self) -> Path:
+        return self.root / "ballast"
+
+    def prepare(self) -> None:
+        """Make what is missing.  Raises `StateUnusable` with the system's own reason."""
+        try:
+            for folder in (
+                self.root,
+                self.incoming,
+                self.images,
+                self.set_aside,
+                self.display,
+                self.run,
+                self.clinical_db.parent,
+            ):
+                make_directory(folder)
+        except OSError as error:
+            raise StateUnusable(path=str(self.root), detail=error.strerror or str(error)) from None
+
+    def prepare_ballast(self, megabytes: int) -> None:
+        """Reserve *megabytes* of disk, for `release_ballast` on the day the disk is full.
+
+        Does nothing where less than four times that is free: a disk that is full now must not be filled further.
+        """
+        wanted = megabytes * 1_000_000
+        if wanted == 0 or free_bytes(self.root) < 4 * wanted:
+            return
+        if self.ballast.exists() and self.ballast.stat().st_size >= wanted:
+            return
+        descriptor = os.open(self.ballast, os.O_WRONLY | os.O_CREAT, _FILE_MODE)
+        try:
+            os.posix_fallocate(descriptor, 0, wanted)
+        finally:
+            os.close(descriptor)
+
+    def release_ballast(self) -> bool:
+        """Give the reserved space back to the file system; False when there was none left."""
+        try:
+            self.ballast.unlink()
+        except FileNotFoundError:
+            return False
+        return True
+
+
+def make_directory(folder: Path) -> None:
+    """Make *folder* (and its parents) with the box's mode; an existing one keeps the mode it has."""
+    if folder.is_dir():
+        return
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    folder.mkdir(exist_ok=True)
+    folder.chmod(_DIRECTORY_MODE)
+
+
+def free_bytes(folder: Path) -> int:
+    """Bytes that an unprivileged writer may still use on the file system of *folder*."""
+    found = os.statvfs(folder)
+    return found.f_bavail * found.f_frsize
+
+
+def sync_file(path: Path) -> None:
+    """Return only when the bytes of *path* are on the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def sync_directory(folder: Path) -> None:
+    """Return only when the names in *folder* are on the disk."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

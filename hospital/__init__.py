@@ -1,0 +1,1 @@
+"""The county hospital's receiving end."""

@@ -1,0 +1,48 @@
+"""One catalogue holds every sentence a person may read; none is missing in Chinese, none is stale."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from babel.messages.extract import extract_from_dir
+from babel.messages.mofile import read_mo
+from babel.messages.pofile import read_po
+
+import firmware_app
+from firmware_app.language import LANGUAGES, translate
+
+PACKAGE = Path(firmware_app.__file__).parent
+FOLDER = PACKAGE / "translations" / "zh_CN" / "LC_MESSAGES"
+KEYWORDS = {"N_": None, "_": None}
+
+
+def in_code() -> set[str]:
+    found = extract_from_dir(PACKAGE, [("**.py", "python")], keywords=KEYWORDS)
+    return {message if isinstance(message, str) else message[0] for _, _, message, _, _ in found}
+
+
+def chinese() -> dict[str, str]:
+    with (FOLDER / "lantern.po").open("rb") as handle:
+        return {str(entry.id): str(entry.string) for entry in read_po(handle, locale="zh_CN") if entry.id}
+
+
+def test_every_sentence_in_the_code_is_in_the_catalogue_and_no_other() -> None:
+    assert len(in_code()) > 60
+    assert chinese().keys() == in_code(), "run `make catalogue`, translate what is new, run it again"
+
+
+def test_every_sentence_has_a_chinese_text_with_the_same_placeholders() -> None:
+    for english, translated in chinese().items():
+        assert translated.strip(), f"not translated: {english}"
+        assert sorted(re.findall(r"{[^}]*}", translated)) == sorted(re.findall(r"{[^}]*}", english)), english
+
+
+def test_the_compiled_catalogue_is_the_written_one() -> None:
+    with (FOLDER / "lantern.mo").open("rb") as handle:
+        compiled = {str(entry.id): str(entry.string) for entry in read_mo(handle) if entry.id}
+    assert compiled == chinese(), "run `make catalogue`"
+
+
+def test_both_languages_answer() -> None:
+    assert {translate("urgent", language) for language in LANGUAGES} == {"urgent", "紧急"}

@@ -1,0 +1,82 @@
+"""The technician's file is checked before anything runs, and the answer names the key."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from firmware_app import config, errors
+
+
+def written(folder: Path, text: str) -> Path:
+    path = folder / "lantern.toml"
+    path.write_text(text, "utf-8")
+    return path
+
+
+def test_an_unknown_key_is_refused_and_the_known_ones_are_named(tmp_path: Path) -> None:
+    with pytest.raises(errors.ConfigUnknownKey) as caught:
+        config.load(written(tmp_path, "[dicom]\nprot = 104\n"), {})
+    assert caught.value.key == "dicom.prot"
+    assert "port" in caught.value.known
+
+
+def test_an_unknown_section_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(errors.ConfigUnknownKey, match="box, state, dicom"):
+        config.load(written(tmp_path, "[dcm]\nport = 104\n"), {})
+
+
+@pytest.mark.parametrize(
+    ("text", "key"),
+    [
+        ('[dicom]\nport = "many"\n', "dicom.port"),
+        ("[dicom]\nport = 70000\n", "dicom.port"),
+        ('[dicom]\nae_title = "SEVENTEENLETTERSX"\n', "dicom.ae_title"),
+        ('[dicom]\nae_title = "BACK\\\\SLASH"\n', "dicom.ae_title"),
+        ('[box]\nusual_population = "both"\n', "box.usual_population"),
+        ('[box]\nlanguage = "fr"\n', "box.language"),
+    ],
+)
+def test_a_wrong_value_is_refused_by_name(tmp_path: Path, text: str, key: str) -> None:
+    with pytest.raises(errors.ConfigInvalid) as caught:
+        config.load(written(tmp_path, text), {})
+    assert caught.value.key == key
+
+
+def test_a_missing_file_that_was_asked_for_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(errors.ConfigMissing):
+        config.load(tmp_path / "nothing.toml", {})
+
+
+def test_broken_toml_says_where(tmp_path: Path) -> None:
+    with pytest.raises(errors.ConfigUnreadable, match="line 1"):
+        config.load(written(tmp_path, "[dicom\n"), {})
+
+
+def test_the_environment_overrides_the_file(tmp_path: Path) -> None:
+    path = written(tmp_path, "[dicom]\nport = 104\n")
+    environment = {"LANTERN_DICOM__PORT": "0", "LANTERN_DICOM__ALLOWED_CALLING": "CR1, US1", "OTHER": "x"}
+    loaded = config.load(path, environment)
+    assert loaded.dicom.port == 0
+    assert loaded.dicom.allowed_calling == ("CR1", "US1")
+
+
+def test_an_unknown_key_in_the_environment_is_refused() -> None:
+    with pytest.raises(errors.ConfigUnknownKey):
+        config.load(None, {"LANTERN_DICOM__PROT": "1"})
+
+
+def test_every_key_has_a_title_and_a_help_line() -> None:
+    for section in config.Config.model_fields.values():
+        model = section.annotation
+        assert isinstance(model, type)
+        assert model.__doc__
+        for name, field in model.model_fields.items():
+            assert field.title, name
+            assert field.description, name
+
+
+def test_what_config_show_prints_is_the_same_configuration(tmp_path: Path) -> None:
+    loaded = config.load(None, {"LANTERN_DICOM__ALLOWED_CALLING": "A,B", "LANTERN_STATE__DIR": str(tmp_path)})
+    assert config.load(written(tmp_path, config.describe(loaded)), {}) == loaded

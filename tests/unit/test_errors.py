@@ -1,0 +1,63 @@
+"""Every refusal has one stable code and one sentence, in English and Chinese."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import fields
+
+import pytest
+
+from firmware_app import errors, language
+from firmware_app.errors import LanternError
+
+
+def leaves(root: type[LanternError] = LanternError) -> Iterator[type[LanternError]]:
+    for child in root.__subclasses__():
+        if "code" in child.__dict__:
+            yield child
+        yield from leaves(child)
+
+
+LEAVES = list(leaves())
+
+
+def made(kind: type[LanternError]) -> LanternError:
+    """An error of *kind* with a plausible value in each field."""
+    values = {field.name: 7 if field.type in ("int", int) else "value" for field in fields(kind)}  # type: ignore[arg-type]
+    return kind(**values)
+
+
+@pytest.mark.parametrize("kind", LEAVES, ids=lambda kind: kind.code)
+def test_a_code_is_well_formed_and_its_sentence_can_be_filled(kind: type[LanternError]) -> None:
+    assert re.fullmatch(r"[a-z][a-z0-9_-]*(\.[a-z][a-z0-9_-]*)*", kind.code)
+    sentence = made(kind).text("en")
+    assert "{" not in sentence
+    assert len(sentence) > 20
+
+
+def test_no_two_errors_share_a_code() -> None:
+    codes = [kind.code for kind in LEAVES]
+    assert len(codes) == len(set(codes))
+
+
+def test_the_sentence_uses_every_field_it_was_given() -> None:
+    for kind in LEAVES:
+        named = set(re.findall(r"{(\w+)", kind.sentence))
+        assert named == {field.name for field in fields(kind)}, kind.code  # type: ignore[arg-type]
+
+
+def test_a_code_never_changes_its_sentence() -> None:
+    with pytest.raises(ValueError, match=r"intake\.truncated"):
+        language.register("intake.truncated", "Something else.")
+
+
+def test_a_code_from_a_newer_version_is_still_shown() -> None:
+    assert "future.code" in language.say("future.code", {}, "en")
+
+
+def test_dicom_statuses_of_refusals_are_failures() -> None:
+    kinds = [kind for kind in LEAVES if issubclass(kind, errors.IntakeError)]
+    assert len(kinds) > 10
+    for kind in kinds:  # PS3.4 Table B.2-1: refused A7xx, does not match A9xx, cannot understand Cxxx
+        assert kind.dimse_status >> 8 in {0xA7, 0xA9} or kind.dimse_status >> 12 == 0xC
