@@ -1,0 +1,310 @@
+"""The one door by which an image becomes ours.  Over DICOM, from a folder or by hand: every image passes here.
+
+The order is the promise.  An object is whole (`header.examine`), on the disk (fsync), under its name (link, fsync of
+the directory) and recorded (a FULL transaction), and only then does the door return; a power cut one instruction
+later loses nothing.  What is refused is journalled with its code and leaves no bytes behind.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import sqlite3
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+
+from firmware_app.errors import (
+    IdentityMismatch,
+    InstanceConflict,
+    IntakeError,
+    LanternError,
+    NotAnImage,
+    NotKept,
+    ObjectTooLarge,
+    SpaceShort,
+)
+from firmware_app.intake import file_meta, picture
+from firmware_app.intake.given_file import open_regular, read_at, readable
+from firmware_app.intake.header import MAGIC, PREAMBLE_BYTES, examine_open, looks_like_data_set, pixel_digest
+from firmware_app.intake.spool import Spool, check_space, disk_errors
+from firmware_app.records import Header
+from firmware_app.store.clinical import Clinical, Held
+from firmware_app.store.layout import StateDir, free_bytes, make_directory, sync_directory
+
+log = logging.getLogger("lantern.door")
+
+_COPY_BYTES = 1 << 20
+_HEAD_BYTES = PREAMBLE_BYTES + len(MAGIC) + 12
+
+
+class Outcome(StrEnum):
+    """What the door did with an object that it did not refuse."""
+
+    ACCEPTED = "accepted"
+    DUPLICATE = "duplicate"
+
+
+@dataclass(frozen=True, slots=True)
+class Admission:
+    """An object that the box holds now, durably; for a duplicate, the instance that was here before."""
+
+    outcome: Outcome
+    instance: str
+    case: str
+
+
+@dataclass(frozen=True, slots=True)
+class Announced:
+    """What the sender said it would send (PS3.7 9.3.1.1, Affected SOP Class and Instance UID)."""
+
+    sop_class_uid: str
+    sop_instance_uid: str
+
+    def check(self, header: Header) -> None:
+        if header.sop_class_uid != self.sop_class_uid:
+            raise IdentityMismatch(keyword="SOPClassUID")
+        if header.sop_instance_uid != self.sop_instance_uid:
+            raise IdentityMismatch(keyword="SOPInstanceUID")
+
+
+class Door:
+    """Takes objects into *state* and *clinical*.  Safe to share between the threads of one process."""
+
+    def __init__(self, state: StateDir, clinical: Clinical, high_water_free_mb: int, max_object_mb: int) -> None:
+        self.state = state
+        self.clinical = clinical
+        self._reserve_bytes = high_water_free_mb * 1_000_000
+        self._limit_bytes = max_object_mb * 1_000_000
+        self._durable_folders: set[Path] = set()
+        self._folders_lock = threading.Lock()
+        self._name_locks = tuple(threading.Lock() for _ in range(256))
+
+    def check_space(self) -> None:
+        """Raise `SpaceShort` when no object would be taken now."""
+        check_space(self.state.incoming, self._reserve_bytes)
+
+    def make_folders(self) -> None:
+        """Make every ``images/ab/`` beforehand, so that no image waits for its folder to become durable."""
+        with disk_errors(self.state.root), self._folders_lock:
+            folders = [self.state.images / f"{number:02x}" for number in range(256)]
+            for folder in folders:
+                make_directory(folder)
+            sync_directory(self.state.images)
+            self._durable_folders.update(folders)
+
+    def spool(self, prefix: bytes = b"") -> Spool:
+        """A new empty object in ``incoming/``; raises `SpaceShort` when the disk is above its high-water mark."""
+        return Spool(
+            self.state.incoming, reserve_bytes=self._reserve_bytes, limit_bytes=self._limit_bytes, prefix=prefix
+        )
+
+    def accept_spooled(
+        self, spool: Spool, arrival_path: str, association: int | None, announced: Announced | None = None
+    ) -> Admission:
+        """Take the DICOM file in *spool*, which is gone afterwards whatever happens.
+
+        Raises a leaf of `IntakeError` when it is refused; the refusal is in the journal by then.
+        """
+        arrival_path = readable(arrival_path)
+        with self._refusals_recorded(arrival_path):
+            return self._take_dicom(spool, arrival_path, association, announced)
+
+    def accept_file(self, path: Path, arrival_path: str | None = None, association: int | None = None) -> Admission:
+        """Take a copy of the file at *path*, DICOM or a picture; the file itself is never changed.
+
+        Raises as `accept_spooled`, and `NotARegularFile`, `FileUnreadable` or `NotAnImage`.
+        """
+        arrival_path = readable(arrival_path or str(path))
+        with self._refusals_recorded(arrival_path):
+            descriptor, size = open_regular(path)
+            try:
+                if size > self._limit_bytes:
+                    raise ObjectTooLarge(limit_mb=self._limit_bytes // 1_000_000)
+                head = read_at(descriptor, _HEAD_BYTES, 0)
+                is_dicom = head[PREAMBLE_BYTES : PREAMBLE_BYTES + len(MAGIC)] == MAGIC  # whatever its preamble pretends
+                suffix = None if is_dicom else picture.kind(head)
+                if suffix is None and not is_dicom and not looks_like_data_set(head):
+                    raise NotAnImage()
+                check_space(self.state.incoming, self._reserve_bytes, size)
+                if suffix is not None:
+                    return self._take_picture(self._copy(descriptor, b"", 0), suffix, arrival_path, association)
+                return self._take_dicom(self._copy_dicom(descriptor, head), arrival_path, association, None)
+            finally:
+                os.close(descriptor)
+
+    def refuse(
+        self, arrival_path: str, error: LanternError, *, held: Held | None = None, kept_file: str | None = None
+    ) -> None:
+        """Journal that something was refused.  A disk too full even for that line costs the ballast, not the box.
+
+        Never raises: the sender is owed the refusal itself, written down or not.
+        """
+        for may_retry in (True, False):
+            try:
+                self.clinical.record_refusal(arrival_path, error, held=held, kept_file=kept_file)
+            except sqlite3.Error as failure:
+                log.error("refusal %s not journalled: %s", error.code, getattr(failure, "sqlite_errorname", "error"))
+                if may_retry and self.state.release_ballast():
+                    continue
+            return
+
+    # --- the steps -----------------------------------------------------------------------------------------------
+
+    @contextmanager
+    def _refusals_recorded(self, arrival_path: str) -> Iterator[None]:
+        try:
+            yield
+        except InstanceConflict:
+            raise  # journalled where it was found, with what it conflicts with
+        except IntakeError as error:
+            self.refuse(arrival_path, error)
+            raise
+
+    def _take_dicom(
+        self, spool: Spool, arrival_path: str, association: int | None, announced: Announced | None
+    ) -> Admission:
+        try:
+            header = examine_open(spool.descriptor).header
+            if announced is not None:
+                announced.check(header)
+            return self._keep(spool, ".dcm", header, arrival_path, association)
+        finally:
+            spool.discard()
+
+    def _take_picture(self, spool: Spool, suffix: str, arrival_path: str, association: int | None) -> Admission:
+        try:
+            picture.check_complete(spool.descriptor, suffix)
+            return self._keep(spool, suffix, None, arrival_path, association)
+        finally:
+            spool.discard()
+
+    def _keep(
+        self, spool: Spool, suffix: str, header: Header | None, arrival_path: str, association: int | None
+    ) -> Admission:
+        sha256 = spool.sha256
+        with self._database_errors():
+            held = self.clinical.find(header.sop_instance_uid if header else None, sha256)
+        if held is not None:
+            return self._again(spool, held, sha256, arrival_path)
+        file = f"images/{sha256[:2]}/{sha256}{suffix}"
+        # From the link to its row, or to its removal, no other thread may rely on this name.
+        with self._name_locks[int(sha256[:2], 16)]:
+            is_new = self._link(spool, file)
+            try:
+                with self._database_errors():
+                    admitted = self.clinical.admit(
+                        path=arrival_path,
+                        file=file,
+                        sha256=sha256,
+                        size=spool.size,
+                        header=header,
+                        association=association,
+                    )
+            except (SpaceShort, NotKept):
+                if is_new:
+                    self._unlink(file)
+                raise
+            if isinstance(admitted, Held) and is_new and admitted.file != file:
+                self._unlink(file)
+        if isinstance(admitted, Held):  # another association brought the same instance a moment earlier
+            return self._again(spool, admitted, sha256, arrival_path)
+        return Admission(Outcome.ACCEPTED, admitted.reference, admitted.case)
+
+    def _again(self, spool: Spool, held: Held, sha256: str, arrival_path: str) -> Admission:
+        """The identity is here already: the same image is a success, another one is set aside and refused."""
+        if held.sha256 == sha256:
+            if not (self.state.root / held.file).exists():
+                self._link(spool, held.file)  # the file was lost, and comes back
+        elif not self._same_pixels(spool, held):
+            kept = f"set_aside/{sha256}.dcm"
+            self._link(spool, kept)
+            error = InstanceConflict()
+            self.refuse(arrival_path, error, held=held, kept_file=kept)
+            raise error
+        with self._database_errors():
+            self.clinical.record_duplicate(arrival_path, held)
+        return Admission(Outcome.DUPLICATE, held.reference, held.case)
+
+    def _same_pixels(self, spool: Spool, held: Held) -> bool:
+        try:
+            return pixel_digest(spool.path) == pixel_digest(self.state.root / held.file)
+        except FileNotFoundError:
+            return False
+
+    def _link(self, spool: Spool, file: str) -> bool:
+        """Give the object its lasting name, durably; False when that name was here already.
+
+        A name is only ever given to bytes that are on the disk, so a name that is here means that its bytes are.  But
+        whoever gave it may have been killed before the directory was written, so that is done in any case.
+        """
+        target = self.state.root / file
+        is_new = not target.exists()
+        if is_new:
+            spool.sync()
+        with disk_errors(self.state.root):
+            self._make_durable_folder(target.parent)
+            if is_new:
+                try:
+                    os.link(spool.path, target)
+                except FileExistsError:
+                    is_new = False
+            sync_directory(target.parent)
+        return is_new
+
+    def _make_durable_folder(self, folder: Path) -> None:
+        """A new ``ab/`` is a name that must survive too; the lock keeps a second thread from trusting it early."""
+        with self._folders_lock:
+            if folder not in self._durable_folders:
+                make_directory(folder)
+                sync_directory(folder.parent)
+                self._durable_folders.add(folder)
+
+    def _unlink(self, file: str) -> None:
+        (self.state.root / file).unlink(missing_ok=True)
+
+    @contextmanager
+    def _database_errors(self) -> Iterator[None]:
+        """A database that cannot be written means the object is not ours: say so, and why."""
+        try:
+            yield
+        except sqlite3.Error as error:
+            free = free_bytes(self.state.root)
+            code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+            if code == sqlite3.SQLITE_FULL or (code == sqlite3.SQLITE_IOERR and free < self._reserve_bytes):
+                raise SpaceShort(free_mb=free // 1_000_000) from None
+            raise NotKept(detail=getattr(error, "sqlite_errorname", type(error).__name__)) from None
+
+    # --- copying -------------------------------------------------------------------------------------------------
+
+    def _copy(self, descriptor: int, prefix: bytes, start: int) -> Spool:
+        """The bytes of *descriptor* from *start* on, behind *prefix*, in a new spool."""
+        spool = self.spool(prefix)
+        try:
+            while piece := read_at(descriptor, _COPY_BYTES, start):
+                spool.write(piece)
+                start += len(piece)
+        except IntakeError:
+            spool.discard()
+            raise
+        return spool
+
+    def _copy_dicom(self, descriptor: int, head: bytes) -> Spool:
+        """A copy with a zeroed preamble; preamble and meta information are added where the file has none."""
+        if head[PREAMBLE_BYTES : PREAMBLE_BYTES + len(MAGIC)] == MAGIC:
+            return self._copy(descriptor, file_meta.PREAMBLE, len(file_meta.PREAMBLE))
+        if head.startswith(b"\x02\x00"):
+            return self._copy(descriptor, file_meta.PREAMBLE, 0)
+        bare = self._copy(descriptor, b"", 0)
+        try:
+            header = examine_open(bare.descriptor).header
+            return self._copy(
+                bare.descriptor,
+                file_meta.prefix(header.sop_class_uid, header.sop_instance_uid, header.transfer_syntax_uid),
+                0,
+            )
+        finally:
+            bare.discard()

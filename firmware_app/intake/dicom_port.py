@@ -1,0 +1,67 @@
+"""The DICOM port of one box: who may come in, how many at once, and the door they all come to."""
+
+from __future__ import annotations
+
+import logging
+import socket
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+
+from firmware_app.config import Config
+from firmware_app.errors import ConfigInvalid, NotKept, SpaceShort
+from firmware_app.intake import negotiation, transport
+from firmware_app.intake.accept import Door
+from firmware_app.intake.association import Association, Places
+from firmware_app.intake.spool import empty_incoming
+
+# pynetdicom and pydicom log what they decode: UIDs, titles, sometimes names.  None of that belongs in our log.
+for _loud in ("pynetdicom", "pydicom"):
+    logging.getLogger(_loud).setLevel(logging.CRITICAL + 1)
+
+
+class DicomPort:
+    """Listens as `[dicom]` says and gives every image to *door*."""
+
+    def __init__(self, config: Config, door: Door) -> None:
+        """Raises `ConfigInvalid` for addresses that are none."""
+        try:
+            negotiation.parse_networks(config.dicom.allowed_addresses)
+        except ValueError as error:
+            raise ConfigInvalid(
+                key="dicom.allowed_addresses", value=", ".join(config.dicom.allowed_addresses)[:80], detail=str(error)
+            ) from None
+        self._config = config.dicom
+        self._door = door
+        self._places = threading.BoundedSemaphore(config.dicom.max_associations)
+        self._transport: transport.Transport | None = None
+
+    def start(self, on_end: Callable[[], None] = lambda: None) -> int:
+        """Begin to listen; returns the port.  *on_end* is called when the port is closed, by `stop` or by a fault.
+
+        Raises `PortTaken`, `PortUnusable` or `TlsUnusable`."""
+        tls = transport.tls_context(self._config)
+        listener = transport.listen(self._config.host, self._config.port)
+        # From here on this is the only gateway of this state: what a killed one left is settled first.
+        empty_incoming(self._door.state.incoming)
+        self._door.clinical.close_all_associations()
+        with suppress(SpaceShort, NotKept):  # on a full disk the port opens all the same, to say so to every sender
+            self._door.make_folders()
+        self._transport = transport.Transport(listener, tls, self._serve, on_end)
+        self._transport.start()
+        return self._transport.port
+
+    def stop(self) -> None:
+        """Take no more; what was acknowledged is kept."""
+        if self._transport is not None:
+            self._transport.stop()
+            self._transport = None
+
+    def _serve(self, connection: socket.socket, address: str, deadline: float) -> None:
+        places = Places(take=self._take_place, give=self._places.release)
+        Association(connection, address, self._config, self._door, places, deadline).serve()
+
+    def _take_place(self) -> bool:
+        if self._transport is not None:
+            self._transport.opened()
+        return self._places.acquire(blocking=False)

@@ -1,0 +1,305 @@
+"""Our own reader of the DICOM element stream (PS3.5 7): it proves that an object is whole before it is acknowledged.
+
+pydicom read 39 of 39 truncated copies of a CT without complaint, so completeness is decided here: every length is
+held against the bytes that are present, every sequence and fragment list must reach its end.  Nothing is decoded and
+nothing but the few values that a caller names is ever copied, so a hostile object costs neither memory nor recursion.
+
+Where real devices break the rules without any byte missing, the reader follows what they meant: implicit elements
+inside an explicit data set, odd lengths, unknown VRs, UN of undefined length (PS3.5 6.2.2), zero padding at the end.
+"""
+
+from __future__ import annotations
+
+import mmap
+from collections.abc import Collection
+from dataclasses import dataclass, field
+from struct import Struct
+from typing import Final
+
+from firmware_app.errors import Malformed, NestedTooDeep, Truncated
+
+Buffer = bytes | mmap.mmap
+
+DEPTH_LIMIT: Final = 32
+ELEMENT_LIMIT: Final = 2_000_000
+
+PIXEL_DATA: Final = 0x7FE00010
+_ITEM, _ITEM_END, _SEQUENCE_END = 0xFFFEE000, 0xFFFEE00D, 0xFFFEE0DD
+_TRAILING_PADDING = 0xFFFCFFFC
+_UNDEFINED = 0xFFFFFFFF
+
+# PS3.5 Table 7.1-1 and 7.1-2: these VRs carry a 32-bit length after two reserved bytes, the others a 16-bit one.
+LONG_VRS: Final = frozenset((b"OB", b"OD", b"OF", b"OL", b"OV", b"OW", b"SQ", b"SV", b"UC", b"UN", b"UR", b"UT", b"UV"))
+SHORT_VRS: Final = frozenset(
+    (
+        b"AE",
+        b"AS",
+        b"AT",
+        b"CS",
+        b"DA",
+        b"DS",
+        b"DT",
+        b"FD",
+        b"FL",
+        b"IS",
+        b"LO",
+        b"LT",
+        b"PN",
+        b"SH",
+        b"SL",
+        b"SS",
+        b"ST",
+        b"TM",
+        b"UI",
+        b"UL",
+        b"US",
+    )
+)
+_FRAGMENTED_VRS = frozenset((b"OB", b"OW"))
+
+
+@dataclass(frozen=True, slots=True)
+class Encoding:
+    """How the elements of a data set are written."""
+
+    explicit: bool
+    big_endian: bool
+
+
+IMPLICIT_LITTLE: Final = Encoding(explicit=False, big_endian=False)
+EXPLICIT_LITTLE: Final = Encoding(explicit=True, big_endian=False)
+EXPLICIT_BIG: Final = Encoding(explicit=True, big_endian=True)
+IMPLICIT_BIG: Final = Encoding(explicit=False, big_endian=True)
+
+
+class Layout:
+    """The Structs of one byte order: tag and VR with a short length, tag with a long one, a lone 32-bit length."""
+
+    def __init__(self, order: str) -> None:
+        self.explicit = Struct(order + "HH2sH")
+        self.implicit = Struct(order + "HHL")
+        self.length = Struct(order + "L")
+
+
+LITTLE, BIG = Layout("<"), Layout(">")
+
+
+@dataclass(frozen=True, slots=True)
+class Element:
+    """Where the value of one top-level element lies; `fragments` holds the spans of an encapsulated one.
+
+    A sequence of undefined length has length 0 here: it is known to be present, no more.
+    """
+
+    tag: int
+    start: int
+    length: int
+    fragments: tuple[tuple[int, int], ...] | None = None
+
+
+@dataclass(slots=True)
+class Walk:
+    """What a walk over a whole data set found: the wanted top-level elements, by tag."""
+
+    encoding: Encoding
+    elements: dict[int, Element] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class _Level:
+    """One open container.  `limit` is the nearest known end; `closed_by_limit` tells whether it is this level's own."""
+
+    is_sequence: bool
+    limit: int
+    closed_by_limit: bool
+    encoding: Encoding
+
+
+def tag_name(tag: int) -> str:
+    """``(7FE0,0010)``: how PS3.5 writes a tag, in any language."""
+    return f"({tag >> 16:04X},{tag & 0xFFFF:04X})"
+
+
+def walk(data: Buffer, start: int, encoding: Encoding, wanted: Collection[int]) -> Walk:
+    """Walk the data set in *data* from *start* to its end, and return where the *wanted* top-level elements lie.
+
+    Raises `Truncated`, `Malformed` or `NestedTooDeep`.
+    """
+    return _Walker(data, encoding, wanted).run(start)
+
+
+class _Walker:
+    """The state of one walk: iterative, so that depth costs a list entry and never the interpreter's stack."""
+
+    def __init__(self, data: Buffer, encoding: Encoding, wanted: Collection[int]) -> None:
+        self.data = data
+        self.end = len(data)
+        self.wanted = wanted
+        self.found = Walk(encoding)
+        self.stack: list[_Level] = []
+        self.level = _Level(is_sequence=False, limit=self.end, closed_by_limit=True, encoding=encoding)
+        self.count = 0
+
+    def run(self, position: int) -> Walk:
+        while True:
+            level = self.level
+            if not level.is_sequence:
+                position = self._elements(position)
+            if self.level is level and level.is_sequence:
+                position = self._item(position)
+            elif self.level is level and not self.stack:
+                return self.found
+
+    def _elements(self, position: int) -> int:
+        """The plain elements of the current data set or item, until a container opens or this one closes."""
+        level, data, wanted, top = self.level, self.data, self.wanted, not self.stack
+        limit, explicit = level.limit, level.encoding.explicit
+        layout = BIG if level.encoding.big_endian else LITTLE
+        read_explicit, read_implicit, read_length = (
+            layout.explicit.unpack_from,
+            layout.implicit.unpack_from,
+            layout.length.unpack_from,
+        )
+        while position != limit or not level.closed_by_limit:
+            if limit - position < 8:
+                if top and _is_zero(data, position, limit):
+                    return limit
+                raise self._short(limit, tag_name(_TRAILING_PADDING))
+            self._count()
+            group, number, length = read_implicit(data, position)
+            value = position + 8
+            tag = group << 16 | number
+            vr = b""
+            if group == 0xFFFE:
+                return self._delimiter(tag, position)
+            if explicit:
+                _, _, vr, short = read_explicit(data, position)
+                if vr in SHORT_VRS:
+                    length = short
+                elif vr in LONG_VRS or (vr.isalpha() and vr.isupper()):
+                    # PS3.5 7.1.2: a VR not known to this version of the standard has the long form.
+                    if limit - position < 12:
+                        raise self._short(limit, tag_name(tag))
+                    length = read_length(data, value)[0]
+                    value += 4
+                else:
+                    vr = b""  # an implicit element inside an explicit data set, as some devices write
+            if length == _UNDEFINED:
+                position, fragments = self._undefined(tag, vr, value)
+                if top and tag in wanted:
+                    self.found.elements[tag] = Element(tag, value, position - value, fragments)
+                if self.level is not level:
+                    return position
+                continue
+            position = value + length
+            if position > limit:
+                raise self._short(limit, tag_name(tag), position)
+            if top:
+                if tag in wanted:
+                    self.found.elements[tag] = Element(tag, value, length)
+                elif group == 0:
+                    if _is_zero(data, value - 8, limit):
+                        return limit
+                    raise Malformed(where=tag_name(tag))  # group 0000 belongs to commands (PS3.7 E), never to data
+            if vr == b"SQ" and length:
+                self._open(_Level(True, position, True, level.encoding))
+                return value
+        if self.stack:
+            self.level = self.stack.pop()
+        return position
+
+    def _undefined(self, tag: int, vr: bytes, value: int) -> tuple[int, tuple[tuple[int, int], ...] | None]:
+        """An element of undefined length: fragments (PS3.5 A.4), a sequence, or UN that holds an implicit one."""
+        encoding = self.level.encoding
+        if tag == PIXEL_DATA or vr in _FRAGMENTED_VRS:
+            return self._fragments(tag, value)
+        if vr == b"SQ" or vr == b"":
+            inner = encoding if vr else Encoding(explicit=False, big_endian=encoding.big_endian)
+        elif vr == b"UN":
+            inner = IMPLICIT_LITTLE  # PS3.5 6.2.2 note on VR UN: always Implicit VR Little Endian
+        else:
+            raise Malformed(where=tag_name(tag))
+        self._open(_Level(True, self.level.limit, False, inner))
+        return value, None
+
+    def _fragments(self, tag: int, position: int) -> tuple[int, tuple[tuple[int, int], ...]]:
+        """The items of an encapsulated value up to its delimiter; the first is the offset table."""
+        read = (BIG if self.level.encoding.big_endian else LITTLE).implicit.unpack_from
+        limit = self.level.limit
+        spans: list[tuple[int, int]] = []
+        while True:
+            if limit - position < 8:
+                raise self._short(limit, tag_name(tag))
+            self._count()
+            group, number, length = read(self.data, position)
+            position += 8
+            if (group << 16 | number) == _SEQUENCE_END:
+                return position, tuple(spans)
+            if (group << 16 | number) != _ITEM or length == _UNDEFINED:
+                raise Malformed(where=tag_name(tag))
+            spans.append((position, length))
+            position += length
+            if position > limit:
+                raise self._short(limit, tag_name(tag), position)
+
+    def _item(self, position: int) -> int:
+        """The next item of the current sequence, or its end."""
+        level = self.level
+        if position == level.limit and level.closed_by_limit:
+            self.level = self.stack.pop()
+            return position
+        if level.limit - position < 8:
+            raise self._short(level.limit, tag_name(_SEQUENCE_END))
+        self._count()
+        layout = BIG if level.encoding.big_endian else LITTLE
+        group, number, length = layout.implicit.unpack_from(self.data, position)
+        tag = group << 16 | number
+        position += 8
+        if tag == _SEQUENCE_END and (not level.closed_by_limit or position == level.limit):
+            # Some writers end a sequence of defined length with a delimiter as well.
+            self.level = self.stack.pop()
+            return position
+        if tag != _ITEM:
+            raise Malformed(where=tag_name(tag))
+        if length == _UNDEFINED:
+            self._open(_Level(False, level.limit, False, level.encoding))
+        else:
+            if position + length > level.limit:
+                raise self._short(level.limit, tag_name(_ITEM), position + length)
+            self._open(_Level(False, position + length, True, level.encoding))
+        return position
+
+    def _delimiter(self, tag: int, position: int) -> int:
+        """A delimiter among elements: the end of an item of undefined length, or a stray one."""
+        position += 8
+        if tag == _ITEM_END and self.stack and (not self.level.closed_by_limit or position == self.level.limit):
+            self.level = self.stack.pop()
+            return position
+        raise Malformed(where=tag_name(tag))
+
+    def _open(self, level: _Level) -> None:
+        if len(self.stack) >= DEPTH_LIMIT:
+            raise NestedTooDeep(limit=DEPTH_LIMIT)
+        self.stack.append(self.level)
+        self.level = level
+
+    def _count(self) -> None:
+        self.count += 1
+        if self.count > ELEMENT_LIMIT:
+            raise Malformed(where=f"{ELEMENT_LIMIT} elements")
+
+    def _short(self, limit: int, where: str, needed: int | None = None) -> Truncated | Malformed:
+        """Beyond the file's last byte something is missing; beyond a container's own end the lengths contradict."""
+        if limit == self.end or (needed is not None and needed > self.end):
+            return Truncated(where=where)
+        return Malformed(where=where)
+
+
+def _is_zero(data: Buffer, start: int, end: int) -> bool:
+    """Whether only padding follows.  Looked at in pieces: a file may be padded by megabytes."""
+    while start < end:
+        piece = data[start : min(start + 65536, end)]
+        if piece.count(0) != len(piece):
+            return False
+        start += len(piece)
+    return True

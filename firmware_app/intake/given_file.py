@@ -1,0 +1,46 @@
+"""A file that somebody gave the box, on a stick or in a folder: opened with suspicion, never changed."""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+
+from firmware_app.errors import FileUnreadable, NotARegularFile
+
+
+def readable(path: str) -> str:
+    """A path as text that can be stored: sticks from older computers carry names in GBK, which is not UTF-8."""
+    raw = os.fsencode(path)
+    for codec in ("utf_8", "gb18030"):
+        try:
+            return raw.decode(codec)
+        except UnicodeDecodeError:
+            continue
+    return raw.decode("latin_1")
+
+
+def open_regular(path: Path) -> tuple[int, int]:
+    """A descriptor and the size of a regular file; links, pipes and devices are never opened.
+
+    Raises `NotARegularFile` or `FileUnreadable`.
+    """
+    try:
+        if not stat.S_ISREG(os.lstat(path).st_mode):
+            raise NotARegularFile()
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
+    except OSError as error:
+        raise FileUnreadable(detail=error.strerror or type(error).__name__) from None
+    found = os.fstat(descriptor)
+    if not stat.S_ISREG(found.st_mode):  # replaced between the two calls
+        os.close(descriptor)
+        raise NotARegularFile()
+    return descriptor, found.st_size
+
+
+def read_at(descriptor: int, count: int, start: int) -> bytes:
+    """Up to *count* bytes from *start*; raises `FileUnreadable`, as when the stick is pulled."""
+    try:
+        return os.pread(descriptor, count, start)
+    except OSError as error:
+        raise FileUnreadable(detail=error.strerror or type(error).__name__) from None

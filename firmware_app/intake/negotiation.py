@@ -1,0 +1,199 @@
+"""Association negotiation (PS3.8 7.1, PS3.7 D): what pynetdicom decodes, judged by this box's rules, and answered.
+
+Any called AE title is admitted: a technician who mistypes it on the modality should get an image through, and it
+protects nothing.  Whom to admit is decided by `allowed_calling` and `allowed_addresses`.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import struct
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Final
+
+from pydicom.uid import UID
+from pynetdicom.pdu import A_ASSOCIATE_AC, A_ASSOCIATE_RJ, A_ASSOCIATE_RQ
+from pynetdicom.pdu_items import PresentationContextItemRQ
+from pynetdicom.pdu_primitives import (
+    A_ASSOCIATE,
+    ImplementationClassUIDNotification,
+    ImplementationVersionNameNotification,
+    MaximumLengthNotification,
+)
+from pynetdicom.presentation import PresentationContext
+from pynetdicom.sop_class import _STORAGE_CLASSES
+
+from firmware_app.config import Dicom
+from firmware_app.intake import file_meta, sop_classes, transfer_syntax
+
+APPLICATION_CONTEXT: Final = "1.2.840.10008.3.1.1.1"
+STORAGE: Final = frozenset((*_STORAGE_CLASSES.values(), *sop_classes.RETIRED.values()))
+_VERIFICATION_SYNTAXES: Final = frozenset(
+    (transfer_syntax.IMPLICIT_LITTLE, transfer_syntax.EXPLICIT_LITTLE, transfer_syntax.EXPLICIT_BIG)
+)
+
+_ACCEPTED, _CLASS_REFUSED, _SYNTAXES_REFUSED = 0, 3, 4  # PS3.8 Table 9-18
+
+# What decoding arbitrary bytes with pynetdicom may raise; none of it is worth more than a refusal.
+_UNDECODABLE = (
+    ValueError,
+    TypeError,
+    KeyError,
+    IndexError,
+    AttributeError,
+    AssertionError,
+    NotImplementedError,
+    OverflowError,
+    RecursionError,
+    struct.error,
+    UserWarning,
+)
+
+
+class NotARequest(ValueError):
+    """The bytes are not an A-ASSOCIATE-RQ."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rejection:
+    """The three numbers of an A-ASSOCIATE-RJ (PS3.8 Table 9-21), and why, for the log."""
+
+    result: int
+    source: int
+    diagnostic: int
+    why: str
+
+    def encode(self) -> bytes:
+        pdu = A_ASSOCIATE_RJ()
+        pdu.result, pdu.source, pdu.reason_diagnostic = self.result, self.source, self.diagnostic
+        return bytes(pdu.encode())
+
+
+NO_PLACE: Final = Rejection(2, 3, 2, "association.limit")
+_BAD_APPLICATION: Final = Rejection(1, 1, 2, "association.application_context")
+_UNKNOWN_CALLER: Final = Rejection(1, 1, 3, "association.calling_ae")
+_UNKNOWN_ADDRESS: Final = Rejection(1, 1, 1, "association.address")
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """An accepted presentation context."""
+
+    abstract_syntax: str
+    transfer_syntax: str
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """An association request as far as the box needs it."""
+
+    calling_ae: str
+    called_ae: str
+    application_context: str
+    max_pdu: int
+    proposed: tuple[tuple[int, str, tuple[str, ...]], ...]
+
+
+@dataclass(slots=True)
+class Agreement:
+    """What was agreed: the accepted contexts by id, and the A-ASSOCIATE-AC that says so."""
+
+    contexts: dict[int, Context] = field(default_factory=dict)
+    encoded: bytes = b""
+
+
+def decode(content: bytes) -> Request:
+    """Decode an A-ASSOCIATE-RQ without its six header bytes; raises `NotARequest`."""
+    pdu = A_ASSOCIATE_RQ()
+    try:
+        pdu.decode(b"\x01\x00" + len(content).to_bytes(4, "big") + content)
+        user = pdu.user_information
+        return Request(
+            calling_ae=str(pdu.calling_ae_title).strip(),
+            called_ae=str(pdu.called_ae_title).strip(),
+            application_context=str(pdu.application_context_name or ""),
+            max_pdu=int((user.maximum_length if user else 0) or 0),
+            proposed=tuple(_proposal(item) for item in pdu.presentation_context),
+        )
+    except _UNDECODABLE:
+        raise NotARequest from None
+
+
+def _proposal(item: PresentationContextItemRQ) -> tuple[int, str, tuple[str, ...]]:
+    return int(item.context_id), str(item.abstract_syntax or ""), tuple(str(uid) for uid in item.transfer_syntax)
+
+
+def parse_networks(networks: Iterable[str]) -> tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...]:
+    """`[dicom] allowed_addresses` as networks; a lone address is a network of one."""
+    return tuple(ipaddress.ip_network(text, strict=False) for text in networks)
+
+
+def judge(request: Request, address: str, config: Dicom) -> Rejection | None:
+    """The reason to reject *request* from *address*, or None."""
+    if request.application_context != APPLICATION_CONTEXT:
+        return _BAD_APPLICATION
+    if config.allowed_calling and request.calling_ae not in config.allowed_calling:
+        return _UNKNOWN_CALLER
+    networks = parse_networks(config.allowed_addresses)
+    peer = ipaddress.ip_address(address.partition("%")[0])
+    if isinstance(peer, ipaddress.IPv6Address) and peer.ipv4_mapped is not None:
+        peer = peer.ipv4_mapped
+    if networks and not any(peer.version == network.version and peer in network for network in networks):
+        return _UNKNOWN_ADDRESS
+    return None
+
+
+def agree(request: Request, max_pdu: int) -> Agreement:
+    """Accept every storage and verification context with the first transfer syntax proposed that the box takes.
+
+    The requestor's order is followed: it names first what the image already is, and an image that need not be
+    transcoded arrives as it was made.  Raises `NotARequest` for what cannot be answered, such as an even context id.
+    """
+    try:
+        return _agree(request, max_pdu)
+    except _UNDECODABLE:
+        raise NotARequest from None
+
+
+def _agree(request: Request, max_pdu: int) -> Agreement:
+    agreement = Agreement()
+    results = []
+    for identifier, abstract, syntaxes in request.proposed:
+        chosen = next((uid for uid in syntaxes if _takes(abstract, uid)), None)
+        result = PresentationContext()
+        result.context_id = identifier
+        result.transfer_syntax = [UID(chosen or transfer_syntax.IMPLICIT_LITTLE)]
+        if abstract != sop_classes.VERIFICATION and abstract not in STORAGE:
+            result.result = _CLASS_REFUSED
+        elif chosen is None:
+            result.result = _SYNTAXES_REFUSED
+        else:
+            result.result = _ACCEPTED
+            agreement.contexts[identifier] = Context(abstract, chosen)
+        results.append(result)
+    agreement.encoded = _encode_acceptance(request, results, max_pdu)
+    return agreement
+
+
+def _takes(abstract: str, syntax: str) -> bool:
+    if abstract == sop_classes.VERIFICATION:
+        return syntax in _VERIFICATION_SYNTAXES
+    return abstract in STORAGE and syntax in transfer_syntax.ACCEPTED
+
+
+def _encode_acceptance(request: Request, results: list[PresentationContext], max_pdu: int) -> bytes:
+    """Neither role selection nor asynchronous operations is answered, so the defaults hold (PS3.7 D.3.3.3, D.3.3.4)."""
+    length = MaximumLengthNotification()
+    length.maximum_length_received = max_pdu
+    implementation = ImplementationClassUIDNotification()
+    implementation.implementation_class_uid = UID(file_meta.IMPLEMENTATION_CLASS_UID)
+    version = ImplementationVersionNameNotification()
+    version.implementation_version_name = file_meta.IMPLEMENTATION_VERSION_NAME
+    primitive = A_ASSOCIATE()
+    primitive.application_context_name = UID(APPLICATION_CONTEXT)
+    primitive.calling_ae_title, primitive.called_ae_title = request.calling_ae, request.called_ae
+    primitive.result, primitive.result_source = 0, 1
+    primitive.presentation_context_definition_results_list = results
+    primitive.user_information = [length, implementation, version]
+    return bytes(A_ASSOCIATE_AC(primitive).encode())

@@ -1,0 +1,217 @@
+"""The listening side of the DICOM port: who is connected, and that nobody who says nothing costs anything.
+
+One thread accepts and watches the silent connections; only one that has begun to speak gets a thread of its own, and
+only one that was accepted as an association gets one of the limited places.  So 500 idle sockets cost 500 file
+descriptors for a few seconds, and a half-open TLS handshake costs one thread that nobody waits for.
+"""
+
+from __future__ import annotations
+
+import errno
+import logging
+import selectors
+import socket
+import ssl
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Final
+
+from firmware_app.config import Dicom
+from firmware_app.errors import PortTaken, PortUnusable, TlsUnusable
+
+log = logging.getLogger("lantern.gateway")
+
+REQUEST_SECONDS: Final = 5.0  # from connecting to a complete A-ASSOCIATE-RQ; a real modality needs milliseconds
+_SILENT_MOST: Final = 700
+_OPENING_MOST: Final = 64
+_BACKLOG: Final = 512
+_STOP_SECONDS: Final = 8.0
+
+# What a connection's thread runs: the socket, the peer's address, and by when it must have become an association.
+Serve = Callable[[socket.socket, str, float], None]
+
+
+def tls_context(config: Dicom) -> ssl.SSLContext | None:
+    """The server's TLS (PS3.15 B.9 and later: TLS 1.2 or newer), or None; raises `TlsUnusable`."""
+    if config.tls_cert is None:
+        return None
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    try:
+        context.load_cert_chain(config.tls_cert, config.tls_key)
+        if config.tls_ca is not None:
+            context.load_verify_locations(config.tls_ca)
+            context.verify_mode = ssl.CERT_REQUIRED
+    except OSError as error:  # ssl.SSLError is one
+        raise TlsUnusable(detail=error.strerror or str(error)) from None
+    return context
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A listening socket; raises `PortTaken` or `PortUnusable`."""
+    try:
+        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0][0]
+        listener = socket.create_server(
+            (host, port), family=family, backlog=_BACKLOG, dualstack_ipv6=host == "::" and socket.has_dualstack_ipv6()
+        )
+    except OSError as error:
+        if error.errno == errno.EADDRINUSE:
+            raise PortTaken(host=host, port=port) from None
+        raise PortUnusable(host=host, port=port, detail=error.strerror or str(error)) from None
+    listener.setblocking(False)
+    return listener
+
+
+class Transport:
+    """Accepts connections on *listener* and gives each that speaks to *serve*, until `stop`.
+
+    *on_end* is called when nobody is accepted any more, also when the accepting thread died: a gateway that listens
+    to nobody must not look alive.
+    """
+
+    def __init__(
+        self, listener: socket.socket, tls: ssl.SSLContext | None, serve: Serve, on_end: Callable[[], None]
+    ) -> None:
+        self._listener = listener
+        self._tls = tls
+        self._serve = serve
+        self._on_end = on_end
+        self._silent: OrderedDict[socket.socket, tuple[str, float]] = OrderedDict()
+        self._opening: OrderedDict[threading.Thread, socket.socket] = OrderedDict()
+        self._threads: dict[threading.Thread, socket.socket] = {}
+        self._lock = threading.Lock()
+        self._stopping = False
+        self._wake, self._waker = socket.socketpair()
+        self._selector = selectors.DefaultSelector()
+        self._acceptor = threading.Thread(target=self._run, name="dicom-accept", daemon=True)
+
+    @property
+    def port(self) -> int:
+        return int(self._listener.getsockname()[1])
+
+    def start(self) -> None:
+        self._selector.register(self._listener, selectors.EVENT_READ)
+        self._selector.register(self._wake, selectors.EVENT_READ)
+        self._acceptor.start()
+
+    def stop(self) -> None:
+        """Accept nobody any more; whoever is being served hears the end, after the image in hand is answered."""
+        with self._lock:
+            self._stopping = True
+        with suppress(OSError):  # closed already when the accepting thread died
+            self._waker.send(b"x")
+        self._acceptor.join()
+        with self._lock:
+            serving = dict(self._threads)
+        for connection in serving.values():
+            _stop_reading(connection)
+        deadline = time.monotonic() + _STOP_SECONDS
+        for thread in serving:
+            thread.join(max(0.0, deadline - time.monotonic()))
+
+    def opened(self) -> None:
+        """Called in a connection's own thread: it is an association now and is no longer evicted."""
+        with self._lock:
+            self._opening.pop(threading.current_thread(), None)
+
+    # --- the accepting thread --------------------------------------------------------------------------------------
+
+    def _run(self) -> None:
+        try:
+            while not self._stopping:
+                self._look()
+            self._drop_silent(float("inf"))
+        finally:
+            self._selector.close()
+            for own in (self._listener, self._wake, self._waker):
+                own.close()
+            self._on_end()
+
+    def _look(self) -> None:
+        for key, _ in self._selector.select(self._next_timeout()):
+            if key.fileobj is self._listener:
+                self._accept()
+            elif isinstance(key.fileobj, socket.socket) and key.fileobj in self._silent:
+                self._hand_over(key.fileobj)
+        self._drop_silent(time.monotonic())
+
+    def _next_timeout(self) -> float | None:
+        if not self._silent:
+            return None
+        return max(0.0, next(iter(self._silent.values()))[1] - time.monotonic())
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                connection, address = self._listener.accept()
+            except BlockingIOError:
+                return
+            except OSError as error:
+                # Out of descriptors: the oldest silent one makes room.  Anything else concerns that one peer only.
+                if error.errno not in (errno.EMFILE, errno.ENFILE) or not self._drop_oldest():
+                    return
+                continue
+            if len(self._silent) >= _SILENT_MOST:
+                self._drop_oldest()
+            connection.setblocking(False)
+            self._silent[connection] = (str(address[0]), time.monotonic() + REQUEST_SECONDS)
+            self._selector.register(connection, selectors.EVENT_READ)
+
+    def _hand_over(self, connection: socket.socket) -> None:
+        self._selector.unregister(connection)
+        address, deadline = self._silent.pop(connection)
+        thread = threading.Thread(
+            target=self._serve_connection, args=(connection, address, deadline), name="dicom-association", daemon=True
+        )
+        with self._lock:
+            self._threads[thread] = self._opening[thread] = connection
+            if len(self._opening) > _OPENING_MOST:
+                _stop_reading(self._opening.popitem(last=False)[1])
+        thread.start()
+
+    def _drop_silent(self, now: float) -> None:
+        while self._silent and next(iter(self._silent.values()))[1] <= now:
+            self._drop_oldest()
+
+    def _drop_oldest(self) -> bool:
+        if not self._silent:
+            return False
+        connection, _ = self._silent.popitem(last=False)
+        self._selector.unregister(connection)
+        connection.close()
+        return True
+
+    # --- a connection's own thread ---------------------------------------------------------------------------------
+
+    def _serve_connection(self, connection: socket.socket, address: str, deadline: float) -> None:
+        thread = threading.current_thread()
+        speaking = connection
+        try:
+            # Without it, Nagle and delayed acknowledgement cost 40 ms for each image.
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            if self._tls is not None:
+                speaking = self._tls.wrap_socket(connection, server_side=True, do_handshake_on_connect=False)
+                with self._lock:
+                    self._threads[thread] = speaking
+                    if thread in self._opening:
+                        self._opening[thread] = speaking
+                speaking.settimeout(max(0.01, deadline - time.monotonic()))
+                assert isinstance(speaking, ssl.SSLSocket)
+                speaking.do_handshake()
+            self._serve(speaking, address, deadline)
+        except OSError as error:
+            log.info("connection ended before an association: %s", type(error).__name__)
+        finally:
+            with self._lock:
+                self._opening.pop(thread, None)
+                self._threads.pop(thread, None)
+            speaking.close()
+
+
+def _stop_reading(connection: socket.socket) -> None:
+    """End the peer's input without touching a TLS layer above: what is being answered can still be answered."""
+    with suppress(OSError):
+        socket.socket.shutdown(connection, socket.SHUT_RD)

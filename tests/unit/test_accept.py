@@ -1,0 +1,408 @@
+"""The one door: what it takes, what it refuses, and that it leaves nothing half-done."""
+
+from __future__ import annotations
+
+import io
+import os
+import sqlite3
+import subprocess
+from collections.abc import Iterator
+from hashlib import sha256
+from pathlib import Path
+
+import pytest
+from PIL import Image
+from pydicom import dcmread
+
+from firmware_app.errors import (
+    FileUnreadable,
+    InstanceConflict,
+    IntakeError,
+    NotAnImage,
+    NotARegularFile,
+    NotKept,
+    ObjectTooLarge,
+    SpaceShort,
+    Truncated,
+)
+from firmware_app.intake.accept import Door, Outcome
+from firmware_app.intake.folder import WatchedFolder
+from firmware_app.records import Instance
+from firmware_app.store.clinical import Clinical
+from firmware_app.store.layout import StateDir, free_bytes
+from tests.objects import BIG, EXPLICIT, IMPLICIT, element, file_of, film, new_uid
+from tests.peers import dicom_files, need_root, pydicom_file, pydicom_files, shared
+
+
+@pytest.fixture
+def state(tmp_path: Path) -> StateDir:
+    made = StateDir(tmp_path / "state")
+    made.prepare()
+    return made
+
+
+@pytest.fixture
+def clinical(state: StateDir) -> Iterator[Clinical]:
+    opened = Clinical(state.clinical_db)
+    opened.create()
+    yield opened
+    opened.database.close()
+
+
+@pytest.fixture
+def door(state: StateDir, clinical: Clinical) -> Door:
+    return Door(state, clinical, high_water_free_mb=16, max_object_mb=8)
+
+
+@pytest.fixture
+def at(tmp_path: Path) -> Path:
+    return tmp_path / "given"
+
+
+def journal(clinical: Clinical) -> list[tuple[str, str | None]]:
+    rows = clinical.database.connection.execute("SELECT outcome, code FROM arrivals ORDER BY sequence").fetchall()
+    return [(row[0], row[1]) for row in rows]
+
+
+def kept_file(door: Door) -> Path:
+    [row] = door.clinical.database.connection.execute("SELECT file FROM instances").fetchall()
+    return door.state.root / str(row[0])
+
+
+def nothing_left(door: Door) -> bool:
+    kept = [path for path in door.state.images.rglob("*") if path.is_file()]
+    return not kept and not list(door.state.incoming.iterdir())
+
+
+# --- taken --------------------------------------------------------------------------------------------------------
+
+
+def test_a_file_is_copied_under_the_name_of_its_bytes_and_left_alone(door: Door, at: Path) -> None:
+    content = file_of(film())
+    at.write_bytes(content)
+    admission = door.accept_file(at)
+    assert admission.outcome is Outcome.ACCEPTED
+    kept = kept_file(door)
+    assert kept == door.state.images / kept.stem[:2] / f"{sha256(content).hexdigest()}.dcm"
+    assert kept.read_bytes() == at.read_bytes() == content
+    assert door.clinical.case(admission.case).files[0].instance == admission.instance
+
+
+def test_an_executable_preamble_is_zeroed(door: Door, at: Path) -> None:
+    content = b"MZ\x90\0" + b"\x7fELF" * 31 + file_of(film())[128:]
+    at.write_bytes(content)
+    door.accept_file(at)
+    assert kept_file(door).read_bytes() == bytes(128) + content[128:]
+
+
+@pytest.mark.parametrize("syntax", [EXPLICIT, IMPLICIT, BIG])
+def test_a_file_without_preamble_or_meta_information_is_completed(door: Door, at: Path, syntax: str) -> None:
+    at.write_bytes(film(syntax=syntax))
+    door.accept_file(at)
+    kept = dcmread(kept_file(door))
+    assert kept.file_meta.TransferSyntaxUID == syntax
+    assert kept.file_meta.MediaStorageSOPInstanceUID == kept.SOPInstanceUID
+    assert kept.Rows == 16
+
+
+def test_a_file_that_lacks_only_its_preamble_is_completed(door: Door, at: Path) -> None:
+    content = file_of(film())
+    at.write_bytes(content[132:])
+    door.accept_file(at)
+    assert kept_file(door).read_bytes() == content
+
+
+@pytest.mark.parametrize("form", ["PNG", "JPEG", "BMP", "TIFF", "WEBP"])
+def test_a_picture_is_taken_without_a_header_and_refused_when_cut(door: Door, at: Path, form: str) -> None:
+    buffer = io.BytesIO()
+    Image.effect_noise((64, 48), 60).save(buffer, form)
+    picture = buffer.getvalue()
+    at.write_bytes(picture)
+    assert door.accept_file(at).outcome is Outcome.ACCEPTED
+    assert door.accept_file(at).outcome is Outcome.DUPLICATE
+    assert kept_file(door).read_bytes() == picture
+    assert kept_file(door).suffix in (".png", ".jpg", ".bmp", ".tif", ".webp")
+    if form != "TIFF":  # a TIFF does not say where it ends
+        at.write_bytes(picture[:-20])
+        with pytest.raises(Truncated):
+            door.accept_file(at)
+
+
+def test_the_same_object_again_is_a_duplicate_also_with_other_meta_information(door: Door, at: Path) -> None:
+    data_set = film(sop_instance="2.25.5")
+    at.write_bytes(file_of(data_set))
+    first = door.accept_file(at)
+    at.write_bytes(file_of(data_set, sop_instance="2.25.77"))
+    second = door.accept_file(at)
+    assert (second.outcome, second.instance) == (Outcome.DUPLICATE, first.instance)
+    assert journal(door.clinical) == [("accepted", None), ("duplicate", None)]
+
+
+def test_a_lost_file_is_healed_by_a_resend(door: Door, at: Path) -> None:
+    at.write_bytes(file_of(film()))
+    door.accept_file(at)
+    kept_file(door).unlink()
+    assert door.accept_file(at).outcome is Outcome.DUPLICATE
+    assert kept_file(door).read_bytes() == at.read_bytes()
+
+
+def test_a_name_left_by_a_killed_process_is_taken_over_and_made_durable(
+    door: Door, at: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    content = file_of(film())
+    at.write_bytes(content)
+    name = sha256(content).hexdigest()
+    orphan = door.state.images / name[:2] / f"{name}.dcm"
+    orphan.parent.mkdir()
+    orphan.write_bytes(content)  # linked, but killed before the directory was synced and the row written
+    synced: list[Path] = []
+    monkeypatch.setattr("firmware_app.intake.accept.sync_directory", synced.append)
+    assert door.accept_file(at).outcome is Outcome.ACCEPTED
+    assert kept_file(door) == orphan
+    assert {orphan.parent, orphan.parent.parent} <= set(synced)
+
+
+def test_other_pixels_under_the_same_identity_are_set_aside(door: Door, at: Path) -> None:
+    at.write_bytes(file_of(film(sop_instance="2.25.5")))
+    admission = door.accept_file(at)
+    at.write_bytes(file_of(film(sop_instance="2.25.5")))
+    with pytest.raises(InstanceConflict):
+        door.accept_file(at)
+    [aside] = door.state.set_aside.iterdir()
+    assert aside.read_bytes() == at.read_bytes()
+    rows = door.clinical.database.connection.execute("SELECT kept_file, case_reference FROM arrivals").fetchall()
+    assert tuple(rows[1]) == (f"set_aside/{aside.name}", admission.case)
+
+
+def test_a_file_named_in_gbk_is_taken_and_its_name_is_readable(door: Door, tmp_path: Path) -> None:
+    given = tmp_path / os.fsdecode("胸部.dcm".encode("gbk"))
+    given.write_bytes(file_of(film()))
+    admission = door.accept_file(given)
+    assert door.clinical.case(admission.case).files[0].path.endswith("/胸部.dcm")
+    assert door.accept_file(given, str(given)).outcome is Outcome.DUPLICATE
+
+
+# --- refused ------------------------------------------------------------------------------------------------------
+
+
+def test_whatever_is_not_a_regular_file_is_neither_followed_nor_opened(door: Door, tmp_path: Path, at: Path) -> None:
+    real = tmp_path / "real"
+    real.write_bytes(file_of(film()))
+    at.symlink_to(real)
+    fifo = tmp_path / "fifo"
+    os.mkfifo(fifo)
+    for path in (at, fifo, tmp_path, Path("/dev/zero")):
+        with pytest.raises(NotARegularFile):
+            door.accept_file(path)
+    with pytest.raises(FileUnreadable):
+        door.accept_file(tmp_path / "absent")
+    assert journal(door.clinical) == [("refused", "intake.not_regular")] * 4 + [("refused", "intake.unreadable")]
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"hello, this is a text\n" * 40,
+        b"\0" * 4000,
+        b"PK\x03\x04" + bytes(500),
+        b"%PDF-1.4" + b" " * 300,
+        b"0" * 128 + b"DIC",
+    ],
+)
+def test_what_is_no_image_is_called_so(door: Door, at: Path, content: bytes) -> None:
+    at.write_bytes(content)
+    with pytest.raises(NotAnImage):
+        door.accept_file(at)
+    assert nothing_left(door)
+
+
+def test_a_refused_object_leaves_a_line_and_no_bytes(door: Door, at: Path) -> None:
+    at.write_bytes(file_of(film())[:-10])
+    with pytest.raises(IntakeError):
+        door.accept_file(at, "as the person gave it")
+    assert nothing_left(door)
+    homeless = door.clinical.homeless()
+    assert homeless is not None
+    assert [(file.path, file.reason and file.reason.code) for file in homeless.files] == [
+        ("as the person gave it", "intake.truncated")
+    ]
+
+
+def test_an_object_above_the_limit_is_refused_before_it_is_copied(door: Door, at: Path) -> None:
+    at.write_bytes(file_of(film(extra=element(0x00090010, b"OB", b""))))
+    os.truncate(at, 9_000_000)
+    with pytest.raises(ObjectTooLarge) as refused:
+        door.accept_file(at)
+    assert refused.value.limit_mb == 8
+    assert nothing_left(door)
+
+
+def test_no_image_is_taken_above_the_high_water_mark(state: StateDir, clinical: Clinical, at: Path) -> None:
+    at.write_bytes(file_of(film()))
+    greedy = Door(state, clinical, high_water_free_mb=free_bytes(state.root) // 1_000_000 + 1000, max_object_mb=8)
+    with pytest.raises(SpaceShort):
+        greedy.accept_file(at)
+    assert journal(clinical) == [("refused", "intake.space_short")]
+    assert nothing_left(greedy)
+
+
+# --- things that fail underneath -----------------------------------------------------------------------------------
+
+
+def test_a_database_that_cannot_be_written_takes_no_image(
+    door: Door, at: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_arguments: object, **_named: object) -> Instance:
+        raise sqlite3.OperationalError("database is locked")
+
+    at.write_bytes(file_of(film()))
+    monkeypatch.setattr(door.clinical, "admit", fail)
+    with pytest.raises(NotKept):
+        door.accept_file(at)
+    assert nothing_left(door)
+
+
+def test_the_ballast_is_spent_to_write_down_a_refusal(door: Door, at: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    door.state.prepare_ballast(1)
+    record = door.clinical.record_refusal
+
+    def fail_while_full(*arguments: object, **named: object) -> None:
+        if door.state.ballast.exists():
+            raise sqlite3.OperationalError("database or disk is full")
+        record(*arguments, **named)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(door.clinical, "record_refusal", fail_while_full)
+    at.write_bytes(b"nothing")
+    with pytest.raises(NotAnImage):
+        door.accept_file(at)
+    assert not door.state.ballast.exists()
+    assert journal(door.clinical) == [("refused", "intake.not_an_image")]
+
+
+@pytest.mark.parametrize("options", ["size=24m", "size=64m,nr_inodes=30"])
+def test_a_really_full_disk_is_space_short_and_loses_nothing(tmp_path: Path, options: str) -> None:
+    need_root()
+    mount = tmp_path / "small"
+    mount.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(mount)], check=True)
+    try:
+        state = StateDir(mount / "state")
+        state.prepare()
+        clinical = Clinical(state.clinical_db)
+        clinical.create()
+        door = Door(state, clinical, high_water_free_mb=0, max_object_mb=64)
+        given, accepted = tmp_path / "given", 0
+        with pytest.raises(SpaceShort):  # noqa: PT012 - the number that fitted is part of what is asserted
+            for _ in range(40):
+                given.write_bytes(file_of(film(rows=700, columns=800, sop_instance=new_uid())))
+                door.accept_file(given)
+                accepted += 1
+        rows = clinical.database.connection.execute("SELECT file, sha256 FROM instances").fetchall()
+        assert len(rows) == accepted > 3
+        assert all(sha256((state.root / row[0]).read_bytes()).hexdigest() == row[1] for row in rows)
+        assert len([path for path in state.images.rglob("*") if path.is_file()]) == accepted
+        assert list(state.incoming.iterdir()) == []
+        clinical.database.close()
+    finally:
+        subprocess.run(["umount", str(mount)], check=True)
+
+
+# --- everything we have --------------------------------------------------------------------------------------------
+
+
+def judged(door: Door, paths: list[Path]) -> dict[str, str]:
+    verdicts = {}
+    for path in paths:
+        try:
+            verdicts[path.name] = door.accept_file(path).outcome.value
+        except IntakeError as error:
+            verdicts[path.name] = error.code
+    return verdicts
+
+
+def test_every_file_of_pydicom_is_taken_or_refused_with_a_code(door: Door) -> None:
+    paths = pydicom_files()
+    verdicts = judged(door, paths)
+    assert verdicts["CT_small.dcm"] in ("accepted", "duplicate")
+    assert verdicts["image_dfl.dcm"] == "intake.transfer_syntax"
+    assert verdicts["ExplVR_LitEndNoMeta.dcm"] in ("accepted", "intake.conflict", "duplicate")
+    assert len(journal(door.clinical)) == len(paths)
+    assert list(door.state.incoming.iterdir()) == []
+
+
+def test_every_real_file_is_taken_or_refused_with_a_code(state: StateDir, clinical: Clinical) -> None:
+    door = Door(state, clinical, high_water_free_mb=16, max_object_mb=512)
+    verdicts = judged(door, dicom_files(shared("data", "dicom")))
+    assert sum(verdict in ("accepted", "duplicate", "intake.conflict") for verdict in verdicts.values()) >= 98
+    assert list(state.incoming.iterdir()) == []
+
+
+# --- the watched folder --------------------------------------------------------------------------------------------
+
+
+def test_the_folder_takes_a_file_only_at_rest_and_only_once(door: Door, tmp_path: Path) -> None:
+    folder = tmp_path / "watched"
+    (folder / "deep" / "er").mkdir(parents=True)
+    given = folder / "deep" / "er" / "film.dcm"
+    content = file_of(film())
+    given.write_bytes(content[:300])
+    watched = WatchedFolder(folder, door)
+    watched.look()
+    given.write_bytes(content)
+    watched.look()
+    assert journal(door.clinical) == []  # it grew between the two looks
+    watched.look()
+    watched.look()
+    assert journal(door.clinical) == [("accepted", None)]
+    assert given.read_bytes() == content
+    again = WatchedFolder(folder, door)  # after a restart
+    again.look()
+    again.look()
+    assert journal(door.clinical) == [("accepted", None)]
+
+
+def test_the_folder_takes_a_changed_file_again_and_journals_what_it_refuses_once(door: Door, tmp_path: Path) -> None:
+    folder = tmp_path / "watched"
+    folder.mkdir()
+    (folder / "notes.txt").write_text("no image")
+    (folder / ".hidden").write_text("not looked at")
+    (folder / "loop").symlink_to(folder)
+    watched = WatchedFolder(folder, door)
+    for _ in range(4):
+        watched.look()
+    assert journal(door.clinical) == [("refused", "intake.not_an_image")]
+    (folder / "notes.txt").write_bytes(pydicom_file("CT_small.dcm").read_bytes())
+    for _ in range(3):
+        watched.look()
+    assert journal(door.clinical)[1:] == [("accepted", None)]
+
+
+def test_the_folder_waits_while_the_disk_is_short(state: StateDir, clinical: Clinical, tmp_path: Path) -> None:
+    folder = tmp_path / "watched"
+    folder.mkdir()
+    (folder / "film.dcm").write_bytes(file_of(film()))
+    greedy = Door(state, clinical, high_water_free_mb=free_bytes(state.root) // 1_000_000 + 1000, max_object_mb=8)
+    watched = WatchedFolder(folder, greedy)
+    for _ in range(3):
+        watched.look()
+    assert journal(clinical) == []  # it is the box's trouble, not the file's, and no line for every look
+    patient = WatchedFolder(folder, Door(state, clinical, high_water_free_mb=16, max_object_mb=8))
+    for _ in range(3):
+        patient.look()
+    assert journal(clinical) == [("accepted", None)]
+
+
+def test_a_folder_that_goes_away_and_comes_back_is_not_taken_twice(door: Door, tmp_path: Path) -> None:
+    folder, elsewhere = tmp_path / "watched", tmp_path / "elsewhere"
+    folder.mkdir()
+    (folder / "film.dcm").write_bytes(file_of(film()))
+    watched = WatchedFolder(folder, door)
+    for _ in range(3):
+        watched.look()
+    folder.rename(elsewhere)
+    watched.look()
+    elsewhere.rename(folder)
+    for _ in range(3):
+        watched.look()
+    assert journal(door.clinical) == [("accepted", None)]

@@ -1,0 +1,354 @@
+"""The reader that decides whether an object is whole."""
+
+from __future__ import annotations
+
+import os
+import time
+from contextlib import suppress
+from pathlib import Path
+from struct import pack
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from pydicom.data import get_testdata_file
+
+from firmware_app.errors import (
+    DirectoryRecord,
+    IdentityMissing,
+    IntakeError,
+    Malformed,
+    NestedTooDeep,
+    PixelLengthMismatch,
+    TransferSyntaxRefused,
+    Truncated,
+)
+from firmware_app.intake.element_stream import DEPTH_LIMIT, ELEMENT_LIMIT, EXPLICIT_LITTLE, IMPLICIT_LITTLE, walk
+from firmware_app.intake.header import examine, looks_like_data_set, pixel_digest
+from firmware_app.records import Header
+from tests import objects
+from tests.objects import BIG, IMPLICIT, JPEG, UNDEFINED, element, file_of, film, fragments, item, sequence, short
+from tests.peers import dicom_files, pydicom_file, pydicom_files, shared
+
+
+@pytest.fixture
+def at(tmp_path: Path) -> Path:
+    return tmp_path / "object.dcm"
+
+
+def read(path: Path, content: bytes) -> Header:
+    path.write_bytes(content)
+    return examine(path).header
+
+
+# --- what a whole object says -------------------------------------------------------------------------------------
+
+
+def test_the_header_holds_identity_routing_and_shape(at: Path) -> None:
+    header = read(at, file_of(film(sop_instance="1.2.3", study="1.2.4", rows=10, columns=12)))
+    assert (header.sop_instance_uid, header.study_instance_uid, header.modality) == ("1.2.3", "1.2.4", "DX")
+    assert (header.rows, header.columns, header.frames, header.bits_allocated) == (10, 12, 1, 16)
+    assert header.patient_age == "034Y"
+    assert header.has_pixels
+
+
+@pytest.mark.parametrize("syntax", [objects.EXPLICIT, IMPLICIT, BIG])
+def test_every_uncompressed_encoding_is_read(at: Path, syntax: str) -> None:
+    header = read(at, file_of(film(syntax=syntax, rows=300, columns=7), syntax))
+    assert (header.rows, header.columns, header.transfer_syntax_uid) == (300, 7, syntax)
+
+
+@pytest.mark.parametrize("syntax", [objects.EXPLICIT, IMPLICIT, BIG])
+def test_a_data_set_without_meta_information_tells_its_encoding(at: Path, syntax: str) -> None:
+    at.write_bytes(film(syntax=syntax))
+    examined = examine(at)
+    assert examined.header.transfer_syntax_uid == syntax
+    assert not examined.has_meta
+    assert looks_like_data_set(at.read_bytes()[:16])
+
+
+def test_a_data_set_written_otherwise_than_declared_is_still_whole(at: Path) -> None:
+    assert read(at, file_of(film(syntax=IMPLICIT), objects.EXPLICIT)).rows == 16
+    assert read(at, file_of(film(), IMPLICIT)).rows == 16
+
+
+def test_chinese_descriptions_are_read_with_and_without_a_declared_character_set(at: Path) -> None:
+    described = element(0x00081030, b"LO", "胸部正位".encode("gb18030"))
+    assert read(at, file_of(described + film())).study_description == "胸部正位"
+    assert (
+        read(at, file_of(element(0x00080005, b"CS", b"GB18030") + described + film())).study_description == "胸部正位"
+    )
+    utf8 = element(0x00080005, b"CS", b"ISO_IR 192") + element(0x00081030, b"LO", "胸片".encode())
+    assert read(at, file_of(utf8 + film())).study_description == "胸片"
+
+
+def test_a_value_longer_than_any_real_one_is_read_no_further_than_a_kilobyte(at: Path) -> None:
+    header = read(at, file_of(element(0x00081030, b"UT", b"x" * 5_000_000) + film()))
+    assert header.study_description is not None
+    assert len(header.study_description) == 1024
+
+
+# --- nesting ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("defined", [True, False])
+def test_sequences_of_defined_and_undefined_length_end_where_they_say(at: Path, defined: bool) -> None:
+    inner = element(0x00080060, b"CS", b"XX")
+    nested = sequence(
+        0x00081115,
+        item(sequence(0x00081199, item(inner), defined=defined), defined=defined),
+        item(b"", defined=defined),
+        defined=defined,
+    )
+    assert read(at, file_of(film(extra=nested))).modality == "DX"  # the nested one is not the object's own
+
+
+def test_a_sequence_in_a_value_of_unknown_vr_is_implicit_little_endian(at: Path) -> None:
+    inner = element(0x00080060, b"CS", b"XX", syntax=IMPLICIT)
+    hidden = element(0x00091010, b"UN", item(inner, defined=False) + objects.SEQUENCE_END, length=UNDEFINED)
+    assert read(at, file_of(film(extra=hidden))).rows == 16
+
+
+def test_implicit_elements_inside_an_explicit_data_set_are_read_as_written(at: Path) -> None:
+    inner = element(0x00080060, b"CS", b"XX", syntax=IMPLICIT)
+    odd = element(0x00091010, b"LO", b"abcd", syntax=IMPLICIT) + element(
+        0x00091011, b"SQ", item(inner, defined=False) + objects.SEQUENCE_END, length=UNDEFINED, syntax=IMPLICIT
+    )
+    assert read(at, file_of(film(extra=odd))).has_pixels
+
+
+def test_nesting_is_bounded_without_recursion(at: Path) -> None:
+    opened = pack("<HH2sHL", 0x0008, 0x1115, b"SQ", 0, UNDEFINED) + pack("<HHL", 0xFFFE, 0xE000, UNDEFINED)
+    with pytest.raises(NestedTooDeep) as refused:
+        read(at, file_of(opened * 500))
+    assert refused.value.limit == DEPTH_LIMIT
+
+
+def test_an_item_longer_than_its_sequence_is_malformed(at: Path) -> None:
+    wrong = element(0x00081115, b"SQ", pack("<HHL", 0xFFFE, 0xE000, 100))
+    with pytest.raises(Malformed):
+        read(at, file_of(film(extra=wrong)))
+
+
+def test_a_stray_delimiter_and_a_stray_element_between_items_are_malformed(at: Path) -> None:
+    with pytest.raises(Malformed):
+        read(at, file_of(film(extra=objects.SEQUENCE_END)))
+    with pytest.raises(Malformed):
+        read(at, file_of(film(extra=element(0x00081115, b"SQ", element(0x00080060, b"CS", b"XX")))))
+
+
+def test_a_million_tiny_elements_are_refused_in_bounded_time() -> None:
+    data = pack("<HHL", 0x0009, 0x1001, 0) * (ELEMENT_LIMIT + 1)
+    before = time.process_time()
+    with pytest.raises(Malformed):
+        walk(data, 0, IMPLICIT_LITTLE, ())
+    assert time.process_time() - before < 20
+
+
+# --- lengths ------------------------------------------------------------------------------------------------------
+
+
+def test_a_length_beyond_the_last_byte_is_truncated_however_large(at: Path) -> None:
+    for length in (5, 0xFFFFFFF0):
+        with pytest.raises(Truncated):
+            read(at, file_of(film() + pack("<HH2sHL", 0x7FE0, 0x0020, b"OB", 0, length) + b"abc"))
+
+
+@pytest.mark.parametrize("padding", [1, 7, 8, 200, 70_000])
+def test_zero_padding_after_the_last_element_is_tolerated(at: Path, padding: int) -> None:
+    assert read(at, file_of(film() + bytes(padding))).has_pixels
+
+
+def test_anything_else_after_the_last_element_is_not(at: Path) -> None:
+    for tail in (b"\x01", b"junk", b"\0" * 8 + b"junkjunk", os.urandom(3)):
+        with pytest.raises((Truncated, Malformed)):
+            read(at, file_of(film() + tail))
+
+
+@pytest.mark.parametrize(
+    ("rows", "columns", "samples", "bits", "frames", "photometric", "needed"),
+    [
+        (7, 5, 1, 8, 1, b"MONOCHROME2", 35),
+        (7, 5, 1, 16, 3, b"MONOCHROME2", 210),
+        (7, 5, 3, 8, 1, b"RGB", 105),
+        (7, 5, 1, 1, 3, b"MONOCHROME2", 14),  # 105 bits, packed across frames
+        (4, 6, 3, 8, 1, b"YBR_FULL_422", 48),
+        (4, 6, 3, 8, 1, b"YBR_PARTIAL_420", 36),
+    ],
+)
+def test_declared_pixels_are_held_against_the_bytes_present(
+    at: Path, rows: int, columns: int, samples: int, bits: int, frames: int, photometric: bytes, needed: int
+) -> None:
+    def built(count: int) -> bytes:
+        shape = b"".join(
+            (
+                element(0x00280002, b"US", short(samples)),
+                element(0x00280004, b"CS", photometric),
+                element(0x00280100, b"US", short(bits)),
+            )
+        )
+        return file_of(film(rows=rows, columns=columns, frames=frames, extra=shape, pixels=bytes(count)))
+
+    even = needed + needed % 2
+    assert read(at, built(even)).has_pixels
+    assert read(at, built(even + 100)).has_pixels  # longer: all that was declared is there
+    with pytest.raises(PixelLengthMismatch) as refused:
+        read(at, built(even - 2))
+    assert refused.value.declared == needed
+
+
+def test_float_pixels_are_counted_as_four_bytes(at: Path) -> None:
+    whole = element(0x7FE00008, b"OF", bytes(16 * 16 * 4))
+    assert read(at, file_of(film(pixel_element=whole))).has_pixels
+    with pytest.raises(PixelLengthMismatch):
+        read(at, file_of(film(pixel_element=element(0x7FE00008, b"OF", bytes(16 * 16 * 4 - 2)))))
+
+
+def test_fewer_fragments_than_frames_is_truncated(at: Path) -> None:
+    assert read(at, file_of(film(frames=2, pixel_element=fragments(b"ab", b"cd")), JPEG)).frames == 2
+    with pytest.raises(Truncated):
+        read(at, file_of(film(frames=3, pixel_element=fragments(b"ab", b"cd")), JPEG))
+
+
+def test_a_film_of_many_frames_may_be_one_fragment(at: Path) -> None:
+    mpeg4 = "1.2.840.10008.1.2.4.102"
+    assert read(at, file_of(film(frames=300, pixel_element=fragments(b"ab")), mpeg4)).frames == 300
+
+
+def test_fragments_without_their_delimiter_are_truncated(at: Path) -> None:
+    whole = file_of(film(pixel_element=fragments(b"ab")), JPEG)
+    with pytest.raises(Truncated):
+        read(at, whole[:-8])
+
+
+def test_an_image_cut_between_two_elements_is_truncated(at: Path) -> None:
+    with pytest.raises(Truncated):
+        read(at, file_of(film(pixel_element=b"")))
+
+
+# --- identity -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("bad", ["", "1.2.x", "1." + "2" * 64, "12", "1..2", "1.2 3"])
+def test_an_object_without_a_valid_identity_is_refused(at: Path, bad: str) -> None:
+    broken = film().replace(element(0x00080016, b"UI", objects.DX.encode()), element(0x00080016, b"UI", bad.encode()))
+    with pytest.raises(IdentityMissing):
+        read(at, file_of(broken))
+
+
+def test_a_missing_study_is_tolerated(at: Path) -> None:
+    study = objects.new_uid()
+    assert (
+        read(at, file_of(film(study=study).replace(element(0x0020000D, b"UI", study.encode()), b""))).study_instance_uid
+        is None
+    )
+
+
+def test_deflated_objects_and_disc_directories_are_named_for_what_they_are() -> None:
+    with pytest.raises(TransferSyntaxRefused) as refused:
+        examine(pydicom_file("image_dfl.dcm"))
+    assert "Deflated" in refused.value.name
+    with pytest.raises(DirectoryRecord):
+        examine(pydicom_file("dicomdirtests/DICOMDIR"))
+
+
+def test_the_pixel_digest_sees_pixels_only(tmp_path: Path) -> None:
+    one, other, third = (tmp_path / name for name in "abc")
+    pixels = os.urandom(512)
+    one.write_bytes(file_of(film(pixels=pixels)))
+    other.write_bytes(file_of(film(pixels=pixels, extra=element(0x00281050, b"DS", b"40"))))
+    third.write_bytes(file_of(film(pixels=pixels[:-1] + bytes([pixels[-1] ^ 1]))))
+    assert pixel_digest(one) == pixel_digest(other) != pixel_digest(third)
+
+
+# --- real files, cut ----------------------------------------------------------------------------------------------
+
+
+def verdict(path: Path) -> str:
+    try:
+        examine(path)
+    except IntakeError as error:
+        return error.code
+    return "whole"
+
+
+def cuts(size: int, step: int) -> list[int]:
+    wanted = {1, size // 3, size // 2, size * 3 // 4, size * 9 // 10, size - 100, size - 9, size - 2, size - 1}
+    return sorted(cut for cut in wanted | set(range(step, size, step)) if 0 < cut < size)
+
+
+def survivors(paths: list[Path], at: Path, step: int) -> list[tuple[str, int]]:
+    """Cut copies of whole files that were taken for whole."""
+    taken = []
+    for path in paths:
+        if verdict(path) != "whole":
+            continue
+        content = path.read_bytes()
+        at.write_bytes(content)
+        for cut in reversed(cuts(len(content), max(step, len(content) // 300))):
+            os.truncate(at, cut)
+            if verdict(at) == "whole":
+                taken.append((path.name, cut))
+    return taken
+
+
+def test_every_file_of_pydicom_is_judged_and_most_are_whole() -> None:
+    verdicts = [verdict(path) for path in pydicom_files()]
+    assert len(verdicts) > 130
+    assert verdicts.count("whole") >= 70
+    assert verdict(pydicom_file("MR_truncated.dcm")) == "intake.truncated"
+    assert verdict(pydicom_file("rtplan_truncated.dcm")) == "intake.truncated"
+
+
+def test_no_cut_copy_of_a_pydicom_file_is_whole(at: Path) -> None:
+    # A treatment plan or structure set cut exactly between two elements is a well-formed smaller one: nothing tells.
+    images = [path for path in pydicom_files() if not path.name.startswith(("rtplan", "rtstruct", "ExplVR_"))]
+    assert survivors(images, at, 997) == []
+
+
+def test_no_cut_copy_of_a_real_file_is_whole(at: Path) -> None:
+    paths = dicom_files(shared("data", "dicom"))
+    assert len(paths) >= 100
+    assert sum(verdict(path) == "whole" for path in paths) >= 98
+    assert survivors(paths, at, 9973) == []
+
+
+def test_a_ct_cut_at_every_997th_byte_is_never_whole(at: Path) -> None:
+    assert survivors([pydicom_file("CT_small.dcm"), pydicom_file("examples_palette.dcm")], at, 997) == []
+
+
+# --- hostile bytes ------------------------------------------------------------------------------------------------
+
+_CT = Path(str(get_testdata_file("CT_small.dcm"))).read_bytes()[:6500]
+_small = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+
+
+@_small
+@given(st.binary(max_size=400))
+def test_no_bytes_make_the_walk_raise_anything_else(content: bytes) -> None:
+    for encoding in (EXPLICIT_LITTLE, IMPLICIT_LITTLE):
+        with suppress(IntakeError):
+            walk(content, 0, encoding, (0x7FE00010,))
+
+
+@_small
+@given(st.lists(st.tuples(st.integers(128, len(_CT) - 1), st.integers(0, 255)), min_size=1, max_size=20))
+def test_no_damage_to_a_real_header_makes_the_door_raise_anything_else(at: Path, damage: list[tuple[int, int]]) -> None:
+    content = bytearray(_CT)
+    for position, value in damage:
+        content[position] = value
+    at.write_bytes(content)
+    assert verdict(at) != ""
+
+
+def test_a_ct_header_is_read_in_half_a_millisecond(at: Path) -> None:
+    at.write_bytes(pydicom_file("CT_small.dcm").read_bytes())
+    examine(at)
+    best = min(_seconds_to_examine(at) for _ in range(50))
+    assert best < 0.0005 * 4  # the goal, with room for a machine that four others share
+
+
+def _seconds_to_examine(path: Path) -> float:
+    before = time.perf_counter()
+    examine(path)
+    return time.perf_counter() - before

@@ -1,0 +1,330 @@
+"""Who is let in, and that those who are not, or who misbehave, hinder nobody."""
+
+from __future__ import annotations
+
+import logging
+import os
+import resource
+import socket
+import ssl
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from struct import pack
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from firmware_app.errors import ConfigInvalid, PortTaken, TlsUnusable
+from firmware_app.intake import transport
+from tests.objects import EXPLICIT, IMPLICIT, film, new_uid
+from tests.peers import peer
+from tests.wire.gateways import Running, running
+from tests.wire.raw import VERIFICATION, Closed, RawClient, Refused, association_request
+
+CT = "1.2.840.10008.5.1.4.1.1.2"
+STORE = [(CT, [EXPLICIT])]
+
+
+def store_one(port: int, connection: socket.socket | None = None) -> float:
+    """Store one image and release; the seconds that it took."""
+    before = time.monotonic()
+    instance = new_uid()
+    with RawClient(port, STORE, connection=connection) as client:
+        assert client.store(CT, instance, film(sop_class=CT, sop_instance=instance)).status == 0
+        client.release()
+    return time.monotonic() - before
+
+
+def closed_within(connection: socket.socket, seconds: float) -> bool:
+    """Whether the other side ends the connection in time, whatever it says before."""
+    deadline = time.monotonic() + seconds
+    try:
+        while (remaining := deadline - time.monotonic()) > 0:
+            connection.settimeout(remaining)
+            if not connection.recv(65536):
+                return True
+    except TimeoutError:
+        return False
+    except OSError:
+        return True
+    return False
+
+
+# --- lists --------------------------------------------------------------------------------------------------------
+
+
+def test_an_unknown_calling_ae_is_rejected_for_that_reason(tmp_path: Path) -> None:
+    with running(tmp_path, dicom={"allowed_calling": ["XRAY1"]}) as gateway:
+        with pytest.raises(Refused) as refused:
+            RawClient(gateway.port, calling="XRAY2")
+        assert refused.value.args == (1, 1, 3)
+        with RawClient(gateway.port, calling="XRAY1") as client:
+            client.release()
+
+
+def test_an_address_outside_the_allowed_networks_is_rejected(tmp_path: Path) -> None:
+    with running(tmp_path / "a", dicom={"allowed_addresses": ["10.0.0.0/8", "2001:db8::/32"]}) as gateway:
+        with pytest.raises(Refused) as refused:
+            RawClient(gateway.port)
+        assert refused.value.args == (1, 1, 1)
+    with (
+        running(tmp_path / "b", dicom={"allowed_addresses": ["127.0.0.0/8"]}) as gateway,
+        RawClient(gateway.port) as client,
+    ):
+        client.release()
+
+
+def test_any_called_ae_title_is_admitted(gateway: Running) -> None:
+    with RawClient(gateway.port, called="SOMETHING ELSE") as client:
+        assert client.request(0x0030, VERIFICATION).status == 0
+
+
+def test_a_network_that_is_none_is_refused_before_the_port_opens(tmp_path: Path) -> None:
+    with pytest.raises(ConfigInvalid), running(tmp_path, dicom={"allowed_addresses": ["10.0.0.300"]}):
+        pytest.fail("it started")
+
+
+def test_a_taken_port_is_named(gateway: Running, tmp_path: Path) -> None:
+    with pytest.raises(PortTaken) as refused, running(tmp_path / "second", dicom={"port": gateway.port}):
+        pytest.fail("it started")
+    assert refused.value.port == gateway.port
+
+
+def test_one_association_too_many_is_told_to_come_again(tmp_path: Path) -> None:
+    with running(tmp_path, dicom={"max_associations": 2}) as gateway, ExitStack() as stack:
+        first = stack.enter_context(RawClient(gateway.port))
+        stack.enter_context(RawClient(gateway.port))
+        with pytest.raises(Refused) as refused:
+            RawClient(gateway.port)
+        assert refused.value.args == (2, 3, 2)
+        first.release()
+        stack.enter_context(RawClient(gateway.port))
+
+
+# --- silence ------------------------------------------------------------------------------------------------------
+
+
+def test_five_hundred_idle_sockets_hinder_nobody_and_are_dropped(gateway: Running) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(4096, hard), hard))
+    try:
+        with ExitStack() as stack:
+            idle = [stack.enter_context(socket.create_connection(("127.0.0.1", gateway.port), 10)) for _ in range(500)]
+            assert store_one(gateway.port) < 5
+            assert all(closed_within(connection, transport.REQUEST_SECONDS + 5) for connection in idle)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def test_requests_that_drip_in_hinder_nobody(gateway: Running) -> None:
+    request = association_request(STORE)
+    with ExitStack() as stack:
+        dripping = [stack.enter_context(socket.create_connection(("127.0.0.1", gateway.port), 10)) for _ in range(150)]
+        for connection in dripping:
+            connection.sendall(request[:20])
+        assert store_one(gateway.port) < 5
+        assert all(closed_within(connection, transport.REQUEST_SECONDS + 8) for connection in dripping)
+
+
+def test_a_silent_association_is_aborted_after_the_idle_limit(tmp_path: Path) -> None:
+    with running(tmp_path, dicom={"idle_seconds": 0.3}) as gateway, RawClient(gateway.port) as client:
+        assert closed_within(client.socket, 5)
+
+
+def test_an_association_that_never_ends_is_ended(tmp_path: Path) -> None:
+    with running(tmp_path, dicom={"association_seconds": 0.5, "max_associations": 1}) as gateway:
+        with RawClient(gateway.port) as client, pytest.raises((Closed, OSError)):  # noqa: PT012
+            while True:
+                client.request(0x0030, VERIFICATION)
+        assert store_one(gateway.port) < 5
+
+
+# --- broken protocol ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("length", [131073, 0x7FFFFFFF, 0xFFFFFFFF])
+def test_a_pdu_longer_than_agreed_is_aborted_before_it_is_read(gateway: Running, length: int) -> None:
+    with RawClient(gateway.port, STORE) as client:
+        client.socket.sendall(pack(">BxL", 4, length) + bytes(100))
+        kind, content = client.read()
+        assert (kind, content[2]) == (7, 2)  # A-ABORT by the service provider
+        assert closed_within(client.socket, 5)
+
+
+def test_an_association_request_of_four_gigabytes_is_not_read(gateway: Running) -> None:
+    with socket.create_connection(("127.0.0.1", gateway.port), 10) as connection:
+        connection.sendall(pack(">BxL", 1, 0xFFFFFFF0) + bytes(1000))
+        assert closed_within(connection, 5)
+    assert store_one(gateway.port) < 5
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        b"GET / HTTP/1.1\r\nHost: box\r\n\r\n",
+        pack(">BxL4x", 5, 4),  # a release before any association
+        pack(">BxL", 4, 10) + bytes(10),
+        pack(">BxL", 1, 68) + bytes(68),
+    ],
+)
+def test_whoever_speaks_something_else_is_aborted(gateway: Running, words: bytes) -> None:
+    with socket.create_connection(("127.0.0.1", gateway.port), 10) as connection:
+        connection.sendall(words)
+        assert closed_within(connection, 5)
+    assert store_one(gateway.port) < 5
+
+
+@pytest.mark.parametrize(
+    "pdu",
+    [
+        pack(">BxLLBB", 4, 6, 100, 1, 3),  # a fragment longer than its PDU
+        pack(">BxLLBB", 4, 6, 2, 1, 0),  # data without a command
+        pack(">BxLLBB", 4, 6, 2, 9, 3),  # an empty command on a context nobody agreed on
+        pack(">BxLLBB", 4, 26, 22, 1, 3) + b"\x08\x00" + bytes(18),  # a command that is none
+        pack(">BxL", 4, 3) + bytes(3),
+        pack(">BxL", 2, 4) + bytes(4),
+    ],
+)
+def test_a_message_that_breaks_the_rules_is_aborted(gateway: Running, pdu: bytes) -> None:
+    with RawClient(gateway.port, STORE) as client:
+        client.socket.sendall(pdu)
+        assert client.read()[0] == 7
+        assert closed_within(client.socket, 5)
+    assert store_one(gateway.port) < 5
+
+
+def test_an_endless_command_is_aborted(gateway: Running) -> None:
+    with RawClient(gateway.port, STORE) as client, pytest.raises((Closed, OSError)):  # noqa: PT012
+        for _ in range(10_000):
+            client.send_fragments(1, bytes(16000), command=True, size=16000, last=False)
+
+
+_REQUEST = association_request([(CT, [EXPLICIT, IMPLICIT]), (VERIFICATION, [IMPLICIT])])
+
+
+@pytest.fixture(scope="module")
+def long_lived(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    with running(tmp_path_factory.mktemp("fuzzed")) as gateway:
+        yield gateway
+
+
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(st.tuples(st.integers(6, len(_REQUEST) - 1), st.integers(0, 255)), min_size=1, max_size=12))
+def test_no_damaged_request_stops_the_gateway(long_lived: Running, damage: list[tuple[int, int]]) -> None:
+    request = bytearray(_REQUEST)
+    for position, value in damage:
+        request[position] = value
+    with socket.create_connection(("127.0.0.1", long_lived.port), 10) as connection:
+        connection.sendall(request)
+        connection.shutdown(socket.SHUT_WR)
+        assert closed_within(connection, 10)
+    with RawClient(long_lived.port) as client:
+        client.release()
+
+
+# --- TLS ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="session")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    folder = tmp_path_factory.mktemp("tls")
+    key, cert = folder / "key.pem", folder / "cert.pem"
+    subprocess.run(
+        [
+            peer("openssl"),
+            "req",
+            "-x509",
+            "-newkey",
+            "ec",
+            "-pkeyopt",
+            "ec_paramgen_curve:prime256v1",
+            "-nodes",
+            "-keyout",
+            key,
+            "-out",
+            cert,
+            "-days",
+            "2",
+            "-subj",
+            "/CN=localhost",
+            "-addext",
+            "subjectAltName=IP:127.0.0.1",
+        ],
+        check=True,
+        capture_output=True,
+    )
+    return cert, key
+
+
+def client_tls(cert: Path, *, own: tuple[Path, Path] | None = None) -> ssl.SSLContext:
+    context = ssl.create_default_context(cafile=str(cert))
+    if own is not None:
+        context.load_cert_chain(*own)
+    return context
+
+
+def test_images_come_over_tls(tmp_path: Path, certificate: tuple[Path, Path]) -> None:
+    cert, key = certificate
+    with running(tmp_path, dicom={"tls_cert": cert, "tls_key": key}) as gateway:
+        plain = socket.create_connection(("127.0.0.1", gateway.port), 10)
+        with client_tls(cert).wrap_socket(plain, server_hostname="127.0.0.1") as connection:
+            store_one(gateway.port, connection)
+        assert len(gateway.files()) == 1
+
+
+def test_half_open_handshakes_hinder_nobody(tmp_path: Path, certificate: tuple[Path, Path]) -> None:
+    cert, key = certificate
+    with running(tmp_path, dicom={"tls_cert": cert, "tls_key": key}) as gateway, ExitStack() as stack:
+        half = [stack.enter_context(socket.create_connection(("127.0.0.1", gateway.port), 10)) for _ in range(40)]
+        for connection in half:
+            connection.sendall(b"\x16\x03\x01\x02\x00\x01")  # the first bytes of a ClientHello, and no more
+        plain = socket.create_connection(("127.0.0.1", gateway.port), 10)
+        with client_tls(cert).wrap_socket(plain, server_hostname="127.0.0.1") as connection:
+            assert store_one(gateway.port, connection) < 5
+        assert all(closed_within(connection, transport.REQUEST_SECONDS + 5) for connection in half)
+
+
+def test_a_client_without_the_asked_certificate_is_not_served(tmp_path: Path, certificate: tuple[Path, Path]) -> None:
+    cert, key = certificate
+    with running(tmp_path, dicom={"tls_cert": cert, "tls_key": key, "tls_ca": cert}) as gateway:
+        stranger = socket.create_connection(("127.0.0.1", gateway.port), 10)
+        with (
+            pytest.raises((Closed, OSError)),
+            client_tls(cert).wrap_socket(stranger, server_hostname="127.0.0.1") as connection,
+        ):
+            store_one(gateway.port, connection)
+        known = socket.create_connection(("127.0.0.1", gateway.port), 10)
+        with client_tls(cert, own=(cert, key)).wrap_socket(known, server_hostname="127.0.0.1") as connection:
+            store_one(gateway.port, connection)
+
+
+def test_a_plain_client_of_a_tls_port_is_dropped(tmp_path: Path, certificate: tuple[Path, Path]) -> None:
+    cert, key = certificate
+    with running(tmp_path, dicom={"tls_cert": cert, "tls_key": key}) as gateway, pytest.raises((Closed, OSError)):
+        RawClient(gateway.port)
+
+
+def test_unusable_tls_files_are_named_before_the_port_opens(tmp_path: Path) -> None:
+    bad = tmp_path / "bad.pem"
+    bad.write_text("not a certificate")
+    with pytest.raises(TlsUnusable), running(tmp_path / "state", dicom={"tls_cert": bad, "tls_key": bad}):
+        pytest.fail("it started")
+
+
+# --- what is said -------------------------------------------------------------------------------------------------
+
+
+def test_no_name_and_no_uid_is_logged(gateway: Running, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG)
+    instance = new_uid()
+    with RawClient(gateway.port, STORE) as client:
+        client.store(CT, instance, film(sop_class=CT, sop_instance=instance))
+        client.store(CT, instance, os.urandom(300))
+        client.release()
+    gateway.clinical.database.close_thread()
+    assert instance not in caplog.text
+    assert CT not in caplog.text

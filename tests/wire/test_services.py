@@ -1,0 +1,157 @@
+"""What the DICOM port offers, tried with the peers that clinics use: dcmtk's tools and pynetdicom."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import pytest
+from pydicom import dcmread
+from pynetdicom import AE, build_context
+from pynetdicom.sop_class import CTImageStorage
+
+from firmware_app.intake import sop_classes, transfer_syntax
+from firmware_app.intake.command import short_comment
+from firmware_app.intake.negotiation import STORAGE
+from tests.objects import EXPLICIT, IMPLICIT, film, new_uid
+from tests.peers import peer, pydicom_file
+from tests.wire.gateways import Running
+from tests.wire.raw import VERIFICATION, RawClient
+
+CT = str(CTImageStorage)
+
+
+def dcmtk(tool: str, gateway: Running, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    """Run *tool* against the gateway; dcmtk wants options before the address and files after it."""
+    options = [str(argument) for argument in arguments if not isinstance(argument, Path)]
+    files = [str(argument) for argument in arguments if isinstance(argument, Path)]
+    return subprocess.run(
+        [peer(tool), "-v", *options, "127.0.0.1", str(gateway.port), *files],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+def test_echoscu_is_answered(gateway: Running) -> None:
+    answered = dcmtk("echoscu", gateway)
+    assert answered.returncode == 0, answered.stderr
+    assert "Received Echo Response (Success)" in answered.stdout + answered.stderr
+
+
+@pytest.mark.parametrize(
+    ("proposal", "name"),
+    [
+        ("-x=", "CT_small.dcm"),
+        ("-xe", "CT_small.dcm"),
+        ("-xi", "MR_small_implicit.dcm"),
+        ("-xb", "MR_small_bigendian.dcm"),
+        ("-xs", "SC_rgb_jpeg_gdcm.dcm"),
+        ("-xy", "SC_rgb_dcmtk_+eb+cr.dcm"),
+        ("-xx", "JPGExtended.dcm"),
+        ("-xt", "MR_small_jpeg_ls_lossless.dcm"),
+        ("-xu", "JPEGLSNearLossless_08.dcm"),
+        ("-xv", "MR_small_jp2klossless.dcm"),
+        ("-xw", "JPEG2000.dcm"),
+        ("-xr", "MR_small_RLE.dcm"),
+    ],
+)
+def test_storescu_is_taken_with_every_proposal_of_transfer_syntaxes(gateway: Running, proposal: str, name: str) -> None:
+    sent = pydicom_file(name)
+    stored = dcmtk("storescu", gateway, proposal, sent)
+    assert stored.returncode == 0, stored.stderr
+    [kept] = gateway.files()
+    before, after = dcmread(sent), dcmread(kept)
+    assert after.file_meta.TransferSyntaxUID == before.file_meta.TransferSyntaxUID
+    assert after.PixelData == before.PixelData
+    assert gateway.outcomes() == [("accepted", None)]
+
+
+def test_findscu_is_refused_and_hears_so(gateway: Running) -> None:
+    refused = dcmtk("findscu", gateway, "-S", "-k", "0008,0052=STUDY")
+    assert refused.returncode != 0
+    assert "No Acceptable Presentation Contexts" in refused.stdout + refused.stderr
+
+
+def test_another_service_on_an_accepted_context_is_refused_with_a_status(gateway: Running) -> None:
+    with RawClient(gateway.port) as client:
+        answer = client.request(0x0020, VERIFICATION)  # a C-FIND
+        assert answer.status == 0x0211
+        assert "C-STORE" in answer.comment
+        assert client.request(0x0030, VERIFICATION).status == 0  # and the association goes on
+        client.release()
+
+
+def test_every_storage_class_is_accepted_also_the_retired_ones(gateway: Running) -> None:
+    assert len(STORAGE) > 170
+    assert set(sop_classes.RETIRED.values()) <= STORAGE
+    classes = sorted(STORAGE)
+    for start in range(0, len(classes), 100):
+        batch = classes[start : start + 100]
+        with RawClient(gateway.port, [(uid, [IMPLICIT]) for uid in batch]) as client:
+            assert set(client.results.values()) == {0}
+            client.release()
+
+
+def test_every_transfer_syntax_but_the_refused_ones_is_negotiated(gateway: Running) -> None:
+    refused = ["1.2.840.10008.1.2.1.99", "1.2.840.10008.1.2.4.95", "1.2.840.10008.1.2.4.205", "1.2.3"]
+    syntaxes = [*transfer_syntax.ACCEPTED, *refused]
+    with RawClient(gateway.port, [(CT, [uid]) for uid in syntaxes]) as client:
+        results = [client.results[2 * number + 1] for number in range(len(syntaxes))]
+        assert results == [0] * len(transfer_syntax.ACCEPTED) + [4] * len(refused)
+        client.release()
+
+
+def test_of_several_transfer_syntaxes_the_senders_first_is_chosen(gateway: Running) -> None:
+    jpeg = "1.2.840.10008.1.2.4.70"
+    with RawClient(
+        gateway.port,
+        [(CT, [jpeg, EXPLICIT, IMPLICIT]), (CT, ["1.2.840.10008.1.2.1.99", EXPLICIT]), ("1.2.3.4", [IMPLICIT])],
+    ) as client:
+        assert client.chosen[1] == jpeg
+        assert client.chosen[3] == EXPLICIT
+        assert client.results[5] == 3
+        client.release()
+
+
+@pytest.mark.parametrize("size", [1, 2, 7, 1001, 16378, 131066])
+def test_fragments_of_any_size_make_the_same_object(gateway: Running, size: int) -> None:
+    instance = new_uid()
+    data_set = film(sop_instance=instance, sop_class=CT)
+    with RawClient(gateway.port, [(CT, [EXPLICIT])]) as client:
+        assert client.store(CT, instance, data_set, size=size).status == 0
+        client.release()
+    [kept] = gateway.files()
+    assert kept.read_bytes().endswith(data_set)
+
+
+@pytest.mark.parametrize("max_pdu", [7, 10, 100, 0])
+def test_an_answer_fits_the_pdu_length_that_the_sender_can_take(gateway: Running, max_pdu: int) -> None:
+    with RawClient(gateway.port, [(CT, [EXPLICIT])], max_pdu=max_pdu) as client:
+        answer = client.store(CT, new_uid(), film(sop_class=CT))
+        assert answer.status == 0xA900
+        assert "differs" in answer.comment or answer.comment.endswith("...")
+
+
+@pytest.mark.parametrize("max_pdu", [4097, 16384, 65535, 0])
+def test_a_pynetdicom_client_with_odd_pdu_sizes_is_served(gateway: Running, max_pdu: int) -> None:
+    sender = AE("ODD")
+    sender.add_requested_context(CTImageStorage, EXPLICIT)
+    sender.maximum_pdu_size = max_pdu
+    association = sender.associate("127.0.0.1", gateway.port, max_pdu=max_pdu)
+    assert association.is_established
+    image = dcmread(pydicom_file("CT_small.dcm"))
+    assert association.send_c_store(image).Status == 0
+    assert association.send_c_store(image).Status == 0
+    association.release()
+    assert gateway.outcomes() == [("accepted", None), ("duplicate", None)]
+    assert build_context(CT).abstract_syntax == CT
+
+
+def test_an_error_comment_is_a_valid_lo() -> None:
+    comment = short_comment("The box does not take images in the transfer syntax “Deflated Explicit”. Send “it” again.")
+    assert len(comment) <= 64
+    assert comment.isascii()
+    assert comment.endswith("...")
+    assert short_comment("It is “short”.") == 'It is "short".'

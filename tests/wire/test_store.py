@@ -1,0 +1,340 @@
+"""What becomes of an image that is sent: kept, known again, or refused with a status and a reason."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from pydicom import dcmread
+from pydicom.errors import InvalidDicomError
+
+from firmware_app.intake.header import MAGIC, PREAMBLE_BYTES
+from firmware_app.intake.negotiation import STORAGE
+from firmware_app.intake.transfer_syntax import ACCEPTED
+from tests.objects import EXPLICIT, IMPLICIT, JPEG, element, film, fragments, new_uid
+from tests.peers import dicom_files, need_root, pydicom_file, pydicom_files, shared
+from tests.wire.gateways import Running, process, running
+from tests.wire.raw import Closed, RawClient
+
+CT = "1.2.840.10008.5.1.4.1.1.2"
+STORE = [(CT, [EXPLICIT])]
+
+
+@pytest.fixture
+def client(gateway: Running) -> Iterator[RawClient]:
+    with RawClient(gateway.port, STORE) as opened:
+        yield opened
+
+
+def ct(instance: str, **changes: object) -> bytes:
+    return film(sop_class=CT, sop_instance=instance, **changes)  # type: ignore[arg-type]
+
+
+# --- known again --------------------------------------------------------------------------------------------------
+
+
+def test_an_identical_resend_is_a_success_and_kept_once(gateway: Running, client: RawClient) -> None:
+    instance = new_uid()
+    data_set = ct(instance)
+    assert client.store(CT, instance, data_set).status == 0
+    assert client.store(CT, instance, data_set).status == 0
+    client.release()
+    assert len(gateway.files()) == 1
+    assert gateway.outcomes() == [("accepted", None), ("duplicate", None)]
+
+
+def test_the_same_pixels_under_a_changed_header_are_a_resend(gateway: Running, client: RawClient) -> None:
+    instance, pixels = new_uid(), os.urandom(512)
+    assert client.store(CT, instance, ct(instance, pixels=pixels)).status == 0
+    changed = ct(instance, pixels=pixels, extra=element(0x00281050, b"DS", b"40"))
+    assert client.store(CT, instance, changed).status == 0
+    assert len(gateway.files()) == 1
+
+
+def test_other_pixels_under_the_same_identity_are_a_recorded_conflict(gateway: Running, client: RawClient) -> None:
+    instance = new_uid()
+    assert client.store(CT, instance, ct(instance)).status == 0
+    second = ct(instance)
+    answer = client.store(CT, instance, second)
+    assert answer.status == 0xC008
+    assert answer.comment.startswith("Another image with the same identity")
+    client.release()
+    assert len(gateway.files()) == 1
+    [kept] = gateway.state.set_aside.iterdir()
+    assert kept.read_bytes().endswith(second)
+    assert gateway.outcomes() == [("accepted", None), ("refused", "intake.conflict")]
+
+
+def test_one_instance_sent_by_many_at_once_is_kept_once(gateway: Running) -> None:
+    instance = new_uid()
+    data_set = ct(instance)
+    statuses: list[int] = []
+
+    def send() -> None:
+        with RawClient(gateway.port, STORE) as sender:
+            statuses.append(sender.store(CT, instance, data_set).status)
+            sender.release()
+
+    threads = [threading.Thread(target=send) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert statuses == [0] * 8
+    assert len(gateway.files()) == 1
+    assert sorted(gateway.outcomes()) == [("accepted", None)] + [("duplicate", None)] * 7
+    assert gateway.incoming() == []
+
+
+# --- refused ------------------------------------------------------------------------------------------------------
+
+
+def test_an_object_other_than_announced_is_refused(gateway: Running, client: RawClient) -> None:
+    assert client.store(CT, new_uid(), ct(new_uid())).status == 0xA900
+    instance = new_uid()
+    assert client.store(CT, instance, film(sop_instance=instance)).status == 0xA900  # a DX announced as CT
+    assert gateway.outcomes() == [("refused", "intake.identity_mismatch")] * 2
+    assert gateway.files() == gateway.incoming() == []
+
+
+@pytest.mark.parametrize(
+    ("break_it", "status", "code"),
+    [
+        (lambda whole: whole[:-1], 0xC001, "intake.truncated"),
+        (lambda whole: whole[:200], 0xC001, "intake.truncated"),
+        (lambda whole: b"", 0xC005, "intake.identity_missing"),
+        (lambda whole: whole[: -512 - 12] + element(0x7FE00010, b"OW", bytes(100)), 0xC004, "intake.pixel_length"),
+        (
+            lambda whole: element(0x00080005, b"CS", b"ISO_IR 100") + b"\xfe\xff\xdd\xe0\0\0\0\0",
+            0xC002,
+            "intake.malformed",
+        ),
+    ],
+)
+def test_a_broken_object_is_refused_and_the_association_goes_on(
+    gateway: Running, client: RawClient, break_it: object, status: int, code: str
+) -> None:
+    assert callable(break_it)
+    instance = new_uid()
+    answer = client.store(CT, instance, break_it(ct(instance)))
+    assert (answer.status, gateway.outcomes()) == (status, [("refused", code)])
+    assert answer.comment
+    assert client.store(CT, instance, ct(instance)).status == 0
+    assert gateway.incoming() == []
+
+
+def test_a_store_without_a_data_set_is_refused(gateway: Running, client: RawClient) -> None:
+    client.send_fragments(1, client.command(1, CT, new_uid()), command=True, size=16000)
+    assert client.answer().status == 0xC001
+    assert gateway.outcomes() == [("refused", "intake.truncated")]
+
+
+def test_an_object_above_the_limit_is_refused_and_an_endless_one_aborted(tmp_path: Path) -> None:
+    with running(tmp_path, dicom={"max_object_mb": 1}) as gateway:
+        instance = new_uid()
+        with RawClient(gateway.port, STORE) as client:
+            large = ct(instance, extra=element(0x00090010, b"OB", bytes(1_200_000)))
+            assert client.store(CT, instance, large).status == 0xA702
+            assert gateway.incoming() == []
+            client.begin_store(CT, instance)
+            with pytest.raises((Closed, OSError)):  # noqa: PT012
+                for _ in range(1000):
+                    client.send_fragments(1, bytes(16000), command=False, size=16000, last=False)
+        assert gateway.outcomes() == [("refused", "intake.too_large")] * 2
+
+
+# --- half of it ---------------------------------------------------------------------------------------------------
+
+
+def test_an_association_lost_midway_leaves_nothing(gateway: Running) -> None:
+    for ending in ("close", "abort", "release"):
+        with RawClient(gateway.port, STORE) as client:
+            client.begin_store(CT, new_uid())
+            client.send_fragments(1, bytes(100_000), command=False, size=16000, last=False)
+            client.request_end(ending)
+    with RawClient(gateway.port, STORE) as client:  # an orderly one afterwards, to know that the others were served
+        client.release()
+    eventually(lambda: gateway.incoming() == [] and open_associations(gateway) == 0)
+    assert gateway.files() == []
+    assert gateway.outcomes() == []
+
+
+def test_a_killed_gateway_keeps_what_it_acknowledged_and_clears_the_rest(tmp_path: Path) -> None:
+    with process(tmp_path) as gateway:
+        assert gateway.process is not None
+        with RawClient(gateway.port, STORE) as client:
+            for _ in range(5):
+                instance = new_uid()
+                assert client.store(CT, instance, ct(instance)).status == 0
+            client.begin_store(CT, new_uid())
+            client.send_fragments(1, bytes(200_000), command=False, size=16000, last=False)
+            client.socket.shutdown(1)
+            gateway.process.kill()
+            gateway.process.wait()
+    with process(tmp_path) as again:
+        assert again.incoming() == []
+        assert len(again.files()) == 5
+        assert open_associations(again) == 0
+
+
+def test_a_stopped_gateway_ends_its_associations(tmp_path: Path) -> None:
+    with process(tmp_path) as gateway, RawClient(gateway.port, STORE) as client:
+        assert gateway.process is not None
+        gateway.process.terminate()
+        assert client.read()[0] == 7
+        assert gateway.process.wait(10) == 0
+
+
+def eventually(true: object) -> None:
+    """Wait for an effect on disk that nobody announces, such as another thread's clean-up."""
+    assert callable(true)
+    settled = threading.Event()
+    for _ in range(200):
+        if true():
+            return
+        settled.wait(0.05)
+    pytest.fail("it never came true")
+
+
+def open_associations(gateway: Running) -> int:
+    count: int = gateway.clinical.database.connection.execute(
+        "SELECT COUNT(*) FROM associations WHERE closed_at IS NULL"
+    ).fetchone()[0]
+    return count
+
+
+# --- a full disk --------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    need_root()
+    folder = tmp_path / "small"
+    folder.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=48m", "tmpfs", str(folder)], check=True)
+    try:
+        yield folder
+    finally:
+        subprocess.run(["umount", str(folder)], check=True)
+
+
+def test_a_full_disk_is_answered_and_loses_nothing(small_disk: Path) -> None:
+    accepted = 0
+    with running(small_disk / "state", dicom={"max_object_mb": 20}) as gateway:
+        with RawClient(gateway.port, STORE) as client:
+            for _ in range(60):
+                instance = new_uid()
+                answer = client.store(CT, instance, ct(instance, rows=512, columns=1024))
+                if answer.status != 0:
+                    break
+                accepted += 1
+            assert answer.status == 0xA700
+            assert "disk" in answer.comment
+            (small_disk / "filler").write_bytes(bytes(20_000_000)[: os.statvfs(small_disk).f_bavail * 4096 - 300_000])
+            instance = new_uid()
+            assert client.store(CT, instance, ct(instance)).status == 0xA700  # really full
+            client.release()
+        assert 5 < accepted < 40
+        assert len(gateway.files()) == accepted
+        assert gateway.incoming() == []
+        (small_disk / "filler").unlink()
+
+
+def test_a_disk_that_fills_while_an_object_arrives_is_answered(small_disk: Path) -> None:
+    with running(small_disk / "state", dicom={"max_object_mb": 200}) as gateway:
+        with RawClient(gateway.port, STORE) as client:
+            instance = new_uid()
+            answer = client.store(CT, instance, ct(instance, extra=element(0x00090010, b"OB", bytes(60_000_000))))
+            assert answer.status == 0xA700
+            assert client.store(CT, instance, ct(instance)).status == 0
+            client.release()
+        assert len(gateway.files()) == 1
+        assert gateway.incoming() == []
+
+
+# --- everything we have -------------------------------------------------------------------------------------------
+
+
+def sendable(paths: list[Path]) -> Iterator[tuple[Path, str, str, str, bytes]]:
+    """What a modality could send of *paths*: file, class, instance, transfer syntax, the data set's own bytes."""
+    for path in paths:
+        content = path.read_bytes()
+        if content[PREAMBLE_BYTES : PREAMBLE_BYTES + len(MAGIC)] != MAGIC:
+            continue
+        try:
+            meta = dcmread(path, stop_before_pixels=True, specific_tags=[]).file_meta
+        except (InvalidDicomError, NotImplementedError, EOFError, ValueError):
+            continue
+        if "FileMetaInformationGroupLength" not in meta or "TransferSyntaxUID" not in meta:
+            continue
+        start = PREAMBLE_BYTES + 16 + int(meta.FileMetaInformationGroupLength)
+        identity = (str(meta.get(name, "")) for name in ("MediaStorageSOPClassUID", "MediaStorageSOPInstanceUID"))
+        yield path, *identity, str(meta.TransferSyntaxUID), content[start:]  # type: ignore[misc]
+
+
+def send_all(gateway: Running, paths: list[Path]) -> dict[str, int]:
+    """Send every file on its own association; the statuses by file name."""
+    statuses = {}
+    for path, sop_class, sop_instance, syntax, data_set in sendable(paths):
+        if sop_class not in STORAGE or syntax not in ACCEPTED:
+            continue
+        with RawClient(gateway.port, [(sop_class, [syntax])]) as client:
+            statuses[path.name] = client.store(sop_class, sop_instance, data_set).status
+            client.release()
+    return statuses
+
+
+@pytest.mark.filterwarnings("ignore:.*:UserWarning")
+def test_every_file_of_pydicom_is_accepted_or_refused_with_a_code(gateway: Running) -> None:
+    statuses = send_all(gateway, pydicom_files())
+    assert len(statuses) > 100
+    assert set(statuses.values()) <= {0, 0xA900, 0xC001, 0xC005, 0xC008}
+    assert sum(status == 0 for status in statuses.values()) >= 40
+    assert all(code is not None for outcome, code in gateway.outcomes() if outcome == "refused")
+    assert gateway.incoming() == []
+    assert gateway.files()
+
+
+@pytest.mark.filterwarnings("ignore:.*:UserWarning")
+def test_every_real_file_is_accepted_or_refused_with_a_code(gateway: Running) -> None:
+    statuses = send_all(gateway, dicom_files(shared("data", "dicom")))
+    assert len(statuses) > 90
+    assert set(statuses.values()) <= {0, 0xA900, 0xC001, 0xC005, 0xC008}
+    assert gateway.incoming() == []
+    assert gateway.files()
+
+
+def test_a_cut_copy_of_a_real_image_is_refused_at_every_cut(gateway: Running) -> None:
+    [(_, sop_class, sop_instance, syntax, data_set)] = sendable([pydicom_file("CT_small.dcm")])
+    with RawClient(gateway.port, [(sop_class, [syntax])]) as client:
+        for cut in range(1, len(data_set), 997):
+            assert client.store(sop_class, sop_instance, data_set[:cut]).status in (0xC001, 0xC005)
+        assert client.store(sop_class, sop_instance, data_set).status == 0
+        client.release()
+
+
+def test_a_compressed_film_is_kept_as_it_was_sent(gateway: Running) -> None:
+    instance = new_uid()
+    with RawClient(gateway.port, [(CT, [JPEG]), (CT, [IMPLICIT])]) as client:
+        data_set = ct(instance, pixel_element=fragments(b"\xff\xd8" + os.urandom(98)))
+        assert client.store(CT, instance, data_set).status == 0
+    [kept] = gateway.files()
+    assert dcmread(kept).file_meta.TransferSyntaxUID == JPEG
+
+
+def test_the_process_that_faces_the_network_holds_no_decoder(tmp_path: Path) -> None:
+    with process(tmp_path) as gateway:
+        assert gateway.process is not None
+        mapped = Path(f"/proc/{gateway.process.pid}/maps").read_text()
+        assert "libpython" in mapped or "python" in mapped
+        assert not [
+            name for name in ("gdcm", "openjpeg", "jpeg_ls", "_imaging", "numpy", "onnxruntime") if name in mapped
+        ]
+        with RawClient(gateway.port, STORE) as client:
+            instance = new_uid()
+            assert client.store(CT, instance, ct(instance)).status == 0
+            client.release()
