@@ -1,0 +1,279 @@
+"""`lantern status` and `lantern doctor`: named checks, each answered with a sentence that says what to do."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+import sqlite3
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, Literal
+
+from firmware_app import __version__
+from firmware_app.config import Config
+from firmware_app.device import presence
+from firmware_app.errors import LanternError, PackError
+from firmware_app.language import N_, register
+from firmware_app.packs import shelf
+from firmware_app.records import Reason
+from firmware_app.runtimes import choice
+from firmware_app.store.clinical import Clinical
+from firmware_app.store.layout import StateDir, free_bytes
+
+Result = Literal["ok", "warn", "fail"]
+
+_STATE_OK: Final = register("doctor.state_ok", N_("The state directory {path} can be used; {free_mb} MB are free."))
+_SPACE_LOW: Final = register(
+    "doctor.space_low",
+    N_("Only {free_mb} MB of disk are free and the box stops taking images at {limit_mb} MB. Free some space."),
+)
+_DATABASE_OK: Final = register("doctor.database_ok", N_("The database is whole: {cases} cases, {instances} images."))
+_DATABASE_NONE: Final = register(
+    "doctor.database_none", N_("There is no database yet. It is made when the box first runs: “lantern serve”.")
+)
+_DATABASE_BAD: Final = register(
+    "doctor.database_bad",
+    N_("The database is damaged ({detail}). Stop the box, keep a copy of the state directory and call the technician."),
+)
+_PACKS_NONE: Final = register(
+    "doctor.packs_none",
+    N_("There is no model pack in {path}, so nothing can be judged. Correct [packs] dir, or install Lantern again."),
+)
+_PACK_OK: Final = register("doctor.pack_ok", N_("The model pack {pack} {version} is complete."))
+_RUNTIME_OK: Final = register("doctor.runtime_ok", N_("The inference runtime {runtime} {version} works."))
+_RUNTIME_SPARE: Final = register(
+    "doctor.runtime_spare", N_("The inference runtime {runtime} is not used: {detail}. Nothing needs to be done.")
+)
+_GATEWAY_OK: Final = register("doctor.gateway_ok", N_("The DICOM port {port} answers."))
+_GATEWAY_SILENT: Final = register(
+    "doctor.gateway_silent",
+    N_("The DICOM port {port} does not answer. Restart the box; if it stays so, call the technician."),
+)
+_PROCESS_OK: Final = register("doctor.process_ok", N_("The process {process} runs."))
+_PROCESS_MISSING: Final = register(
+    "doctor.process_missing", N_("The process {process} does not run. Start “lantern serve”.")
+)
+_QUEUE_OK: Final = register("doctor.queue_ok", N_("No image waits to be read."))
+_QUEUE_WAITING: Final = register(
+    "doctor.queue_waiting", N_("{waiting} images wait to be read; no result does not mean normal.")
+)
+_REFUSED: Final = register("doctor.refused", N_("{refused} objects were refused or set aside; why the latest was:"))
+_REFUSED_NONE: Final = register("doctor.refused_none", N_("Nothing was refused or set aside."))
+_POPULATION_ASK: Final = register(
+    "doctor.population_ask",
+    N_(
+        "Films without an age are not judged. If this clinic sees mostly children or mostly adults, "
+        "set [box] usual_population."
+    ),
+)
+_POPULATION_SET: Final = register("doctor.population_set", N_("Films without an age are taken to show: {population}."))
+_OPEN_DOOR: Final = register(
+    "doctor.open_door",
+    N_("Any machine on the network may send images. To admit only the clinic's own, set [dicom] allowed_calling."),
+)
+_CLOSED_DOOR: Final = register("doctor.closed_door", N_("Only {count} configured machines may send images."))
+_LATER: Final = register(
+    "doctor.later", N_("The {part} is switched on in the configuration, but this version does not have it yet.")
+)
+
+_ANSWER_S: Final = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One named check: its result and the sentence for it."""
+
+    name: str
+    result: Result
+    reason: Reason
+
+
+def status(config: Config) -> dict[str, Any]:
+    """What runs, on which ports, and the queue, as `lantern status --json` prints it."""
+    state = StateDir(config.state.dir)
+    processes = {name: presence.announcement(state, name) for name in presence.PROCESSES}
+    gateway = processes["gateway"] or {}
+    queue: dict[str, int] | None = None
+    if state.clinical_db.exists():
+        clinical = Clinical(state.clinical_db)
+        clinical.require()
+        found = clinical.counts()
+        queue = {"cases": found.cases, "instances": found.instances, "waiting": found.waiting, "refused": found.refused}
+        clinical.database.close()
+    return {
+        "version": __version__,
+        "state": str(config.state.dir),
+        "running": all(processes.values()),
+        "processes": processes,
+        "ports": {"dicom": gateway.get("port")},
+        "queue": queue,
+        "packs": [{"name": pack.manifest.name, "version": pack.manifest.version} for pack in _packs(config)],
+    }
+
+
+def describe(found: dict[str, Any]) -> str:
+    """*found* by `status` as a few lines for a terminal."""
+    lines = [f"Lantern {found['version']}, state in {found['state']}"]
+    for name, told in found["processes"].items():
+        port = f", port {told['port']}" if told and told.get("port") else ""
+        lines.append(f"  {name:<10}{'runs, process ' + str(told['pid']) + port if told else 'does not run'}")
+    if found["queue"] is not None:
+        lines.append(
+            "  {cases} cases, {instances} images, {waiting} waiting, {refused} refused".format(**found["queue"])
+        )
+    packs = ", ".join(f"{pack['name']} {pack['version']}" for pack in found["packs"])
+    lines.append(f"  packs     {packs or 'none'}")
+    return "\n".join(lines)
+
+
+def examine(config: Config) -> list[Check]:
+    """Every check, in the order in which a technician would look."""
+    state = StateDir(config.state.dir)
+    return [check for part in _PARTS for check in part(config, state)]
+
+
+def _state(config: Config, state: StateDir) -> Iterator[Check]:
+    try:
+        state.prepare()
+        if not os.access(state.images, os.W_OK):
+            raise PermissionError(13, "it may not be written by this user")
+        free_mb = free_bytes(state.root) // 1_000_000
+    except LanternError as error:
+        yield Check("state", "fail", Reason.of(error))
+        return
+    except OSError as error:
+        yield Check(
+            "state", "fail", Reason("store.unusable", {"path": str(state.root), "detail": error.strerror or ""})
+        )
+        return
+    limit = config.retention.high_water_free_mb
+    if free_mb < 2 * limit:
+        yield Check(
+            "state", "fail" if free_mb < limit else "warn", Reason(_SPACE_LOW, {"free_mb": free_mb, "limit_mb": limit})
+        )
+    else:
+        yield Check("state", "ok", Reason(_STATE_OK, {"path": str(state.root), "free_mb": free_mb}))
+
+
+def _database(config: Config, state: StateDir) -> Iterator[Check]:
+    if not state.clinical_db.exists():
+        yield Check("database", "warn", Reason(_DATABASE_NONE))
+        return
+    clinical = Clinical(state.clinical_db)
+    try:
+        clinical.require()
+        answer = clinical.database.connection.execute("PRAGMA quick_check(1)").fetchone()[0]
+        if answer != "ok":
+            raise sqlite3.DatabaseError(answer)
+        counts = clinical.counts()
+    except LanternError as error:
+        yield Check("database", "fail", Reason.of(error))
+    except sqlite3.DatabaseError as error:
+        yield Check("database", "fail", Reason(_DATABASE_BAD, {"detail": str(error)[:120]}))
+    else:
+        yield Check("database", "ok", Reason(_DATABASE_OK, {"cases": counts.cases, "instances": counts.instances}))
+        yield from _contents(clinical)
+    finally:
+        clinical.database.close()
+
+
+def _contents(clinical: Clinical) -> Iterator[Check]:
+    counts = clinical.counts()
+    if counts.waiting:
+        yield Check("queue", "warn", Reason(_QUEUE_WAITING, {"waiting": counts.waiting}))
+    else:
+        yield Check("queue", "ok", Reason(_QUEUE_OK))
+    latest = clinical.latest_refusal()
+    if latest is None:
+        yield Check("refused", "ok", Reason(_REFUSED_NONE))
+    else:
+        yield Check("refused", "warn", Reason(_REFUSED, {"refused": counts.refused}))
+        yield Check("refused", "warn", latest)
+
+
+def _models(config: Config, state: StateDir) -> Iterator[Check]:
+    packs = _packs(config)
+    if not packs:
+        yield Check("packs", "fail", Reason(_PACKS_NONE, {"path": str(_packs_dir(config))}))
+    for pack in packs:
+        try:
+            pack.verify()
+        except PackError as error:
+            yield Check("packs", "fail", Reason.of(error))
+        else:
+            yield Check("packs", "ok", Reason(_PACK_OK, {"pack": pack.manifest.name, "version": pack.manifest.version}))
+
+
+def _runtimes(config: Config, state: StateDir) -> Iterator[Check]:
+    for key in choice.KEYS:
+        probe = choice.get(key).probe()
+        if probe.available:
+            yield Check("runtimes", "ok", Reason(_RUNTIME_OK, {"runtime": key, "version": probe.version or ""}))
+        elif key in config.reader.runtimes:
+            yield Check("runtimes", "fail", Reason("runtime.unavailable", {"runtime": key, "detail": probe.detail}))
+        else:
+            yield Check("runtimes", "ok", Reason(_RUNTIME_SPARE, {"runtime": key, "detail": probe.detail}))
+
+
+def _processes(config: Config, state: StateDir) -> Iterator[Check]:
+    for name in presence.PROCESSES:
+        if not presence.is_running(state, name):
+            yield Check(name, "fail", Reason(_PROCESS_MISSING, {"process": name}))
+            continue
+        yield Check(name, "ok", Reason(_PROCESS_OK, {"process": name}))
+        port = (presence.announcement(state, name) or {}).get("port")
+        if name == "gateway" and isinstance(port, int):
+            answers = _answers(config.dicom.host, port)
+            yield Check(
+                name, "ok" if answers else "fail", Reason(_GATEWAY_OK if answers else _GATEWAY_SILENT, {"port": port})
+            )
+
+
+def _answers(host: str, port: int) -> bool:
+    """Whether something accepts a connection there; the association itself is the allow-list's business."""
+    with (
+        contextlib.suppress(OSError),
+        socket.create_connection(("127.0.0.1" if host == "0.0.0.0" else host, port), _ANSWER_S),
+    ):
+        return True
+    return False
+
+
+def _settings(config: Config, state: StateDir) -> Iterator[Check]:
+    usual = config.box.usual_population
+    if usual == "ask":
+        yield Check("population", "warn", Reason(_POPULATION_ASK))
+    else:
+        yield Check("population", "ok", Reason(_POPULATION_SET, {"population": usual}))
+    allowed = len(config.dicom.allowed_calling) + len(config.dicom.allowed_addresses)
+    if allowed:
+        yield Check("door", "ok", Reason(_CLOSED_DOOR, {"count": allowed}))
+    else:
+        yield Check("door", "warn", Reason(_OPEN_DOOR))
+    for part, wanted in (
+        ("uplink", config.uplink.enabled),
+        ("USB import", config.usb.enabled),
+        ("PACS", config.pacs.send),
+    ):
+        if wanted:
+            yield Check("settings", "warn", Reason(_LATER, {"part": part}))
+
+
+_PARTS: tuple[Callable[[Config, StateDir], Iterator[Check]], ...] = (
+    _state,
+    _database,
+    _models,
+    _runtimes,
+    _processes,
+    _settings,
+)
+
+
+def _packs_dir(config: Config) -> Path:
+    return config.packs.dir or shelf.shipped_packs_dir()
+
+
+def _packs(config: Config) -> list[shelf.Pack]:
+    return shelf.list_packs(_packs_dir(config))

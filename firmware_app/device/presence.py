@@ -1,0 +1,75 @@
+"""Which of the box's processes live, and what they said of themselves.
+
+A process holds a lock on ``run/NAME.lock`` while it lives and writes what it is (pid, port) to ``run/NAME.json`` when
+it is ready.  Whoever asks believes the lock, which the kernel frees on any death, never a file left behind.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import Final
+
+from firmware_app.errors import AlreadyRunning
+from firmware_app.store.layout import StateDir
+
+PROCESSES: Final = ("gateway", "reader")
+Facts = Mapping[str, str | int | None]
+_LOCK_ATTEMPTS: Final = 10
+
+
+@contextmanager
+def held(state: StateDir, name: str) -> Iterator[None]:
+    """Be the one living process *name*; raises `AlreadyRunning` when another is."""
+    with (state.run / f"{name}.lock").open("a") as handle:
+        for attempt in range(_LOCK_ATTEMPTS):  # `is_running` holds it for microseconds when it looks
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if attempt == _LOCK_ATTEMPTS - 1:
+                    raise AlreadyRunning(state=str(state.root)) from None
+                time.sleep(0.02)
+        yield
+
+
+def is_running(state: StateDir, name: str) -> bool:
+    """Whether a living process holds the lock of *name*."""
+    try:
+        with (state.run / f"{name}.lock").open("r") as handle:
+            fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except FileNotFoundError:
+        return False
+    except BlockingIOError:
+        return True
+    return False
+
+
+def announce(state: StateDir, name: str, facts: Facts) -> None:
+    """Say that this process is ready, with its pid and *facts* such as its port."""
+    told = {"process": name, "pid": os.getpid(), "since": datetime.now(UTC).isoformat(timespec="seconds"), **facts}
+    described = state.run / f"{name}.json"
+    fresh = described.with_suffix(".new")
+    fresh.write_text(json.dumps(told), "utf-8")
+    fresh.replace(described)
+
+
+def withdraw(state: StateDir, name: str) -> None:
+    """Take the announcement back at an orderly end."""
+    (state.run / f"{name}.json").unlink(missing_ok=True)
+
+
+def announcement(state: StateDir, name: str) -> dict[str, str | int | None] | None:
+    """What the living process *name* said of itself; None when it does not run or is not ready yet."""
+    if not is_running(state, name):
+        return None
+    try:
+        told: dict[str, str | int | None] = json.loads((state.run / f"{name}.json").read_text("utf-8"))
+    except (FileNotFoundError, json.JSONDecodeError):
+        return None
+    return told

@@ -1,0 +1,1 @@
+"""From bytes to the frames and tensors that a model may see."""

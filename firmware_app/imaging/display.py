@@ -1,0 +1,116 @@
+"""Frames for people: one greyscale PNG of full depth (or one colour PNG) per frame, and what a viewer must know of it.
+
+Greys are stored in 16 bits after the modality transform and polarity, stretched by a whole factor so that nothing is
+lost and any plain PNG viewer shows a sensible picture; `frame-000.json` holds the window and the way back to values.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from firmware_app.imaging import png
+
+LONGEST_SIDE_PX: Final = 2048
+MOST_FRAMES: Final = 64
+_TOP: Final = 65535
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """One frame as it is shown.
+
+    `pixels` is (H, W) uint16, already of the right polarity, or (H, W, 3) uint8.  A grey *g* stands for the modality
+    value ``g * slope + intercept``; `centre` and `width` are the default window in greys (None: the full range).
+    """
+
+    pixels: NDArray[np.uint16] | NDArray[np.uint8]
+    slope: float = 1.0
+    intercept: float = 0.0
+    centre: float | None = None
+    width: float | None = None
+    function: str = "LINEAR"
+    inverted: bool = False
+
+
+def greys(
+    values: NDArray[np.float32], step: float, inverted: bool, limits: tuple[float, float] | None = None
+) -> tuple[NDArray[np.uint16], float, float]:
+    """Modality *values* (H, W), multiples of *step* apart, as uint16 greys with their slope and intercept.
+
+    Lossless while the range holds at most 65536 steps.  *limits* fixes the range, so that a clip does not flicker.
+    """
+    low, high = limits or (float(values.min()), float(values.max()))
+    span = high - low
+    if not span > 0:
+        return np.zeros(values.shape, np.uint16), 1.0, low
+    if not 0 < step <= span:
+        step = span / _TOP
+    steps = round(span / step)
+    factor = _TOP // steps / step if steps <= _TOP else _TOP / span
+    origin = high if inverted else low
+    signed = -factor if inverted else factor
+    shown = np.clip(np.rint((values - np.float32(origin)) * np.float32(signed)), 0, _TOP).astype(np.uint16)
+    return shown, 1.0 / signed, origin
+
+
+def write(shown: Shown, folder: Path, index: int, frames: int) -> None:
+    """Write ``frame-NNN.png`` and ``frame-NNN.json`` into *folder*, each whole or not at all."""
+    rows, columns = shown.pixels.shape[:2]
+    image = reduced(Image.fromarray(shown.pixels))
+    name = f"frame-{index:03d}"
+    if image.mode == "I;16":
+        _place(png.grey16(np.asarray(image)), folder / f"{name}.png")
+    else:
+        save(image, folder / f"{name}.png")
+    facts: dict[str, Any] = {
+        "frame": index,
+        "frames": frames,
+        "frames_shown": min(frames, MOST_FRAMES),
+        "rows": rows,
+        "columns": columns,
+        "shown_rows": image.height,
+        "shown_columns": image.width,
+        "colour": shown.pixels.ndim == 3,
+        "inverted": shown.inverted,
+        "slope": shown.slope,
+        "intercept": shown.intercept,
+        "window": None
+        if shown.centre is None
+        else {"centre": shown.centre, "width": shown.width, "function": shown.function},
+    }
+    _place(json.dumps(facts).encode(), folder / f"{name}.json")
+
+
+def reduced(image: Image.Image, longest: int = LONGEST_SIDE_PX) -> Image.Image:
+    """*image* with its longer side at most *longest* pixels, its aspect kept."""
+    scale = longest / max(image.size)
+    if scale >= 1:
+        return image
+    size = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))
+    if image.mode != "I;16":
+        return image.resize(size, Image.Resampling.BOX)
+    floats = Image.fromarray(np.asarray(image, dtype=np.float32)).resize(size, Image.Resampling.BOX)
+    return Image.fromarray(np.rint(np.asarray(floats)).astype(np.uint16))
+
+
+def save(image: Image.Image, path: Path) -> None:
+    """Save a PNG under *path*, whole or not at all; lightly compressed, because a film must be on screen soon."""
+    encoded = io.BytesIO()
+    image.save(encoded, "PNG", compress_level=1, compress_type=zlib.Z_RLE)
+    _place(encoded.getvalue(), path)
+
+
+def _place(data: bytes, path: Path) -> None:
+    part = path.with_name(f".{path.name}.part")
+    part.write_bytes(data)
+    os.replace(part, path)

@@ -1,0 +1,54 @@
+"""The frames of one image file, one at a time: the only door from bytes to pixels.
+
+`opened` gives a `Film`, whatever the file was: a DICOM object in any transfer syntax, or a picture.  A film answers in
+the two forms the box needs: `grey(i)` for a model, `shown(i)` for a person.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from firmware_app.imaging import dicom_film, picture
+from firmware_app.imaging.display import Shown
+
+
+class Film(Protocol):
+    """An opened image file."""
+
+    @property
+    def rows(self) -> int: ...
+
+    @property
+    def columns(self) -> int: ...
+
+    @property
+    def frames(self) -> int: ...
+
+    def grey(self, index: int) -> NDArray[np.float32]:
+        """Frame *index* for a model: (H, W) float32, bright is dense, any range, finite."""
+
+    def shown(self, index: int) -> Shown:
+        """Frame *index* for a person."""
+
+
+@contextmanager
+def opened(path: Path, *, is_picture: bool) -> Iterator[Film]:
+    """Open the file at *path*; raises `ImagingError`, also later while frames are decoded.
+
+    The libraries' warnings are silenced meanwhile: they quote values that they stumble over, a patient's among them.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        if is_picture:
+            with picture.opened(path) as found:
+                yield found
+        else:
+            with dicom_film.opened(path) as film:
+                yield film

@@ -1,0 +1,127 @@
+"""From stored words to greys: the modality transform, the values-of-interest transform and, last of all, polarity.
+
+PS3.3 C.11.1 (modality LUT or rescale), C.11.2 (window or VOI LUT) and C.7.6.3.1.2 (MONOCHROME1 shows its minimum as
+white).  Up to 16 bits every step is composed into one table over the stored word: a film costs one look-up per pixel.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+Function = Literal["LINEAR", "LINEAR_EXACT", "SIGMOID"]
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """A window in units of the modality transform's output (PS3.3 C.11.2.1.2 and C.11.2.1.3)."""
+
+    centre: float
+    width: float
+    function: Function = "LINEAR"
+
+    @property
+    def usable(self) -> bool:
+        """LINEAR needs a width of at least 1, the others one above 0; a broken modality may write anything."""
+        finite = math.isfinite(self.centre) and math.isfinite(self.width)
+        return finite and (self.width >= 1 if self.function == "LINEAR" else self.width > 0)
+
+    def apply(self, values: Floats) -> Floats:
+        """Values → [0, 1]."""
+        if self.function == "SIGMOID":
+            exponent = np.clip(-4.0 * (values - self.centre) / self.width, -700.0, 700.0)
+            return np.asarray(1.0 / (1.0 + np.exp(exponent)), dtype=np.float64)
+        if self.function == "LINEAR_EXACT":
+            return np.asarray(np.clip((values - self.centre) / self.width + 0.5, 0.0, 1.0))
+        if self.width == 1:
+            return (values > self.centre - 0.5).astype(np.float64)
+        return np.asarray(np.clip((values - (self.centre - 0.5)) / (self.width - 1.0) + 0.5, 0.0, 1.0))
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A look-up table of a DICOM LUT sequence: *first* is the input that maps to entry 0 (PS3.3 C.11.1.1.1)."""
+
+    first: int
+    entries: NDArray[np.uint16]
+    bits: int
+
+    def apply(self, values: Floats) -> Floats:
+        """Values → entries; inputs outside the table take its first or last entry."""
+        index = np.clip(np.rint(values) - self.first, 0, len(self.entries) - 1).astype(np.intp)
+        return np.asarray(self.entries[index], dtype=np.float64)
+
+    @property
+    def top(self) -> float:
+        """The largest entry the table may hold."""
+        return float(2**self.bits - 1)
+
+
+@dataclass(frozen=True, slots=True)
+class Words:
+    """How a pixel's value lies in its word (PS3.5 8.1.1); bits above the high bit are overlays or rubbish."""
+
+    allocated: int
+    stored: int
+    high_bit: int
+    signed: bool
+
+    def values(self, words: NDArray[np.uint8] | NDArray[np.uint16]) -> Floats:
+        """The values in 8- or 16-bit *words* taken as unsigned."""
+        wide = words.astype(np.int64) & (2 ** (self.high_bit + 1) - 1)
+        values = wide >> (self.high_bit + 1 - self.stored)
+        if self.signed:
+            values = values - ((values >> (self.stored - 1)) << self.stored)
+        return np.asarray(values, dtype=np.float64)
+
+
+@dataclass(frozen=True, slots=True)
+class GreyScale:
+    """All that stands between a stored value and what is shown.  `inverted` is MONOCHROME1."""
+
+    slope: float = 1.0
+    intercept: float = 0.0
+    modality: Table | None = None
+    voi: Window | Table | None = None
+    inverted: bool = False
+
+    @property
+    def step(self) -> float:
+        """The distance between two neighbouring modality values."""
+        return 1.0 if self.modality is not None else abs(self.slope)
+
+    def modality_values(self, stored: Floats) -> Floats:
+        """Stored values → the modality transform's output (Hounsfield units for a CT)."""
+        if self.modality is not None:
+            return self.modality.apply(stored)
+        return stored * self.slope + self.intercept
+
+    def shown(self, stored: Floats) -> Floats:
+        """Stored values → greys with bright meaning bright: [0, 1] under a window or VOI LUT, else modality values."""
+        greys = self.modality_values(stored)
+        if isinstance(self.voi, Window):
+            greys = self.voi.apply(greys)
+        elif self.voi is not None:
+            greys = self.voi.apply(greys) / self.voi.top
+        if not self.inverted:
+            return greys
+        return (1.0 - greys) if self.voi is not None else -greys
+
+    def without_voi(self) -> GreyScale:
+        """The same greys in their full range."""
+        return replace(self, voi=None)
+
+
+def look_up(values: Floats, words: NDArray[np.uint8] | NDArray[np.uint16]) -> NDArray[np.float32]:
+    """*values* of every possible word, looked up for each of *words* → float32 of the same shape."""
+    return np.take(values.astype(np.float32), words, mode="clip")
+
+
+def luminance(colour: NDArray[np.generic]) -> NDArray[np.float32]:
+    """(H, W, 3) RGB → (H, W) float32 (ITU-R BT.601, the weights of JPEG's own Y)."""
+    return np.asarray(colour.astype(np.float32) @ np.array([0.299, 0.587, 0.114], dtype=np.float32))

@@ -1,0 +1,232 @@
+"""One DICOM file, opened: its header, and where in the file the pixels lie.  Nothing of the pixels is read yet.
+
+Every number of the header that a later step would allocate memory by is bounded here, against absolute limits and
+against the bytes that are really present.
+"""
+
+from __future__ import annotations
+
+import io
+import struct
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, BinaryIO, Final
+
+import pydicom
+from pydicom.dataset import Dataset, FileDataset
+from pydicom.errors import BytesLengthException, InvalidDicomError
+from pydicom.filereader import read_file_meta_info
+from pydicom.uid import (
+    UID,
+    DeflatedExplicitVRLittleEndian,
+    ExplicitVRBigEndian,
+    ExplicitVRLittleEndian,
+    ImplicitVRLittleEndian,
+)
+
+from firmware_app.errors import FrameTooLarge, NoPixels, PixelsUnsupported, Undecodable
+
+LONGEST_SIDE_PX: Final = 32_768
+LARGEST_FRAME_PX: Final = 64 * 1024 * 1024
+"""A whole-slide scan aside, no film comes near: a 43 × 35 cm detector at 0.1 mm has 15 million pixels."""
+MOST_FRAMES: Final = 100_000
+LARGEST_INFLATED_BYTES: Final = 256 * 1024 * 1024
+
+# Whatever pydicom and the decoders below it may raise over broken bytes.
+BROKEN: Final = (
+    ValueError,
+    TypeError,
+    KeyError,
+    IndexError,
+    AttributeError,
+    EOFError,
+    RecursionError,
+    ArithmeticError,
+    RuntimeError,
+    NotImplementedError,
+    struct.error,
+    OSError,
+    MemoryError,
+    AssertionError,
+    zlib.error,
+    InvalidDicomError,
+    BytesLengthException,
+)
+_KEYWORDS: Final = {0x0010: "PixelData", 0x0009: "DoubleFloatPixelData", 0x0008: "FloatPixelData"}
+_UNDEFINED: Final = 0xFFFFFFFF
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """An opened object.  `offset` and `length` bound the pixel element's value in `stream` (length: bytes present)."""
+
+    stream: BinaryIO
+    path: Path | None  # None when the bytes in `stream` are not those of the file (a deflated object)
+    header: Dataset = field(repr=False)  # it holds the patient's name
+    transfer_syntax: UID
+    keyword: str
+    offset: int
+    length: int
+    rows: int
+    columns: int
+    frames: int
+    samples: int
+    allocated: int
+    stored: int
+    high_bit: int
+    signed: bool
+    photometric: str
+
+    @property
+    def native(self) -> bool:
+        return not self.transfer_syntax.is_encapsulated
+
+    @property
+    def decoded_bytes(self) -> int:
+        """Bytes of one decoded frame; native YBR_FULL_422 keeps two samples a pixel (PS3.3 C.7.6.3.1.2)."""
+        samples = 2 if self.native and self.photometric == "YBR_FULL_422" else self.samples
+        return (self.rows * self.columns * samples * self.allocated + 7) // 8
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """What pydicom's decoders need to know, all of it checked here."""
+        return {
+            "rows": self.rows,
+            "columns": self.columns,
+            "number_of_frames": self.frames,
+            "samples_per_pixel": self.samples,
+            "bits_allocated": self.allocated,
+            "bits_stored": self.stored,
+            "pixel_representation": int(self.signed),
+            "photometric_interpretation": self.photometric,
+            "planar_configuration": number(self.header, "PlanarConfiguration", 0),
+            "pixel_keyword": self.keyword,
+            "pixel_vr": "OB" if self.allocated <= 8 else "OW",
+        }
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[Source]:
+    """Open the DICOM object at *path*.
+
+    Raises `NoPixels`, `FrameTooLarge`, `PixelsUnsupported` or `Undecodable`.
+    """
+    with path.open("rb") as file:
+        stream = _inflated(file)
+        try:
+            header = pydicom.dcmread(stream, stop_before_pixels=True, force=True)
+            found = _source(header, stream, path if stream is file else None)
+        except BROKEN as error:
+            raise Undecodable(detail=f"its header is broken, {type(error).__name__}") from None
+        yield found
+
+
+def number(header: Dataset, keyword: str, default: int) -> int:
+    """A whole number of the header; *default* where it is absent or empty.  Raises `Undecodable` for rubbish."""
+    try:
+        value = header.get(keyword)
+        if isinstance(value, (list, tuple)) or type(value).__name__ == "MultiValue":
+            value = value[0] if len(value) else None
+        return default if value in (None, "") else int(value)
+    except BROKEN:
+        raise Undecodable(detail=f"its {keyword} is not a number") from None
+
+
+def _inflated(file: BinaryIO) -> BinaryIO:
+    """*file* itself, or for a deflated object its inflated data set, never more than a fixed size (PS3.5 A.5)."""
+    try:
+        head = file.read(132)
+        file.seek(132 if head[128:] == b"DICM" else 0)
+        meta = read_file_meta_info(file.name) if head[128:] == b"DICM" else Dataset()
+        deflated = meta.get("TransferSyntaxUID") == DeflatedExplicitVRLittleEndian
+        if not deflated:
+            file.seek(0)
+            return file
+        file.seek(132 + 12 + int(meta.FileMetaInformationGroupLength))
+        engine = zlib.decompressobj(-zlib.MAX_WBITS)
+        inflated = engine.decompress(file.read(), LARGEST_INFLATED_BYTES)
+    except BROKEN as error:
+        raise Undecodable(detail=f"its header is broken, {type(error).__name__}") from None
+    if engine.unconsumed_tail:
+        raise PixelsUnsupported(detail=f"deflated, and more than {LARGEST_INFLATED_BYTES >> 20} MB inside")
+    return io.BytesIO(inflated)
+
+
+def _source(header: FileDataset, stream: BinaryIO, path: Path | None) -> Source:
+    implicit, little = header.original_encoding
+    keyword, offset, length = _pixel_element(stream, bool(implicit), bool(little))
+    syntax = _syntax(header, bool(implicit), bool(little), deflated=path is None)
+    rows, columns = number(header, "Rows", 0), number(header, "Columns", 0)
+    frames = max(1, number(header, "NumberOfFrames", 1))
+    if rows <= 0 or columns <= 0:
+        raise NoPixels
+    if max(rows, columns) > LONGEST_SIDE_PX or rows * columns > LARGEST_FRAME_PX:
+        raise FrameTooLarge(columns=columns, rows=rows)
+    if frames > MOST_FRAMES:
+        raise PixelsUnsupported(detail=f"{frames} frames")
+    allocated = {"FloatPixelData": 32, "DoubleFloatPixelData": 64}.get(keyword) or number(header, "BitsAllocated", 0)
+    if allocated not in (1, 8, 16, 32, 64):
+        raise PixelsUnsupported(detail=f"{allocated} bits in a word")
+    stored = number(header, "BitsStored", allocated)
+    high_bit = number(header, "HighBit", stored - 1)
+    if not (0 < stored <= allocated and stored - 1 <= high_bit < allocated):
+        raise PixelsUnsupported(detail=f"{stored} bits stored up to bit {high_bit} of {allocated}")
+    samples = number(header, "SamplesPerPixel", 1)
+    if samples not in (1, 3):
+        raise PixelsUnsupported(detail=f"{samples} samples in a pixel")
+    found = Source(
+        stream,
+        path,
+        header,
+        syntax,
+        keyword,
+        offset,
+        length,
+        rows,
+        columns,
+        frames,
+        samples,
+        allocated,
+        stored,
+        high_bit,
+        number(header, "PixelRepresentation", 0) == 1,
+        _photometric(header, samples),
+    )
+    if found.native and found.decoded_bytes * frames > length + 1:
+        raise Undecodable(detail=f"{found.decoded_bytes * frames} bytes of pixels promised, {length} present")
+    return found
+
+
+def _pixel_element(stream: BinaryIO, implicit: bool, little: bool) -> tuple[str, int, int]:
+    """(keyword, offset, bytes present) of the element that pydicom stopped at (PS3.5 7.1)."""
+    order: Any = "little" if little else "big"
+    head = stream.read(12)
+    if len(head) < 8 or int.from_bytes(head[:2], order) != 0x7FE0:
+        raise NoPixels
+    keyword = _KEYWORDS.get(int.from_bytes(head[2:4], order))
+    if keyword is None:
+        raise NoPixels
+    at = stream.tell() - len(head) + (8 if implicit else 12)
+    length = int.from_bytes(head[4:8] if implicit else head[8:12], order)
+    end = stream.seek(0, io.SEEK_END)
+    if length == 0:
+        raise NoPixels
+    return keyword, at, (end - at if length == _UNDEFINED else min(length, end - at))
+
+
+def _syntax(header: FileDataset, implicit: bool, little: bool, *, deflated: bool) -> UID:
+    meta = getattr(header, "file_meta", None)
+    named = meta.get("TransferSyntaxUID") if meta is not None else None
+    if named and not deflated and UID(named).is_encapsulated:
+        return UID(named)
+    return ImplicitVRLittleEndian if implicit else ExplicitVRLittleEndian if little else ExplicitVRBigEndian
+
+
+def _photometric(header: Dataset, samples: int) -> str:
+    named = str(header.get("PhotometricInterpretation") or "").strip().upper()
+    if named in ("HSV", "ARGB", "CMYK") or (named == "" and samples == 3):
+        raise PixelsUnsupported(detail=f"the colour model “{named}”")
+    return named or "MONOCHROME2"

@@ -1,0 +1,120 @@
+"""`lantern read`: the box's own door and reader over files, in a private state that is gone afterwards.
+
+Everything that a clinic's box would do to an image is done here in the same order by the same code; only nothing stays.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import stat
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Final
+
+from PIL import Image
+
+from firmware_app.config import Config
+from firmware_app.errors import IntakeError
+from firmware_app.intake.accept import Door
+from firmware_app.reading.reader import Reader
+from firmware_app.records import Case
+from firmware_app.reports import case_line, overlay
+from firmware_app.store.clinical import Clinical
+from firmware_app.store.layout import StateDir
+
+Progress = Callable[[int, int], None]
+_SOURCE: Final = "read"
+
+
+def read_paths(
+    paths: Sequence[Path],
+    config: Config,
+    pack: str | None = None,
+    out: Path | None = None,
+    on_progress: Progress | None = None,
+) -> Iterator[Case]:
+    """Read every regular file among and below *paths*; yields each case once, then the files that belong to none.
+
+    *pack* names the model for images that do not say what they show (`PackUnknown` when there is none of that name);
+    *out* receives per case a folder with pictures and ``case.json``.  *on_progress* is told (done, total) files.
+    """
+    files = list(_walk(paths))
+    tell = on_progress or (lambda _done, _total: None)
+    with tempfile.TemporaryDirectory(prefix="lantern-read-", ignore_cleanup_errors=True) as folder:
+        state = StateDir(Path(folder) / "state")
+        state.prepare()
+        clinical = Clinical(state.clinical_db)
+        clinical.create()
+        reader = Reader(config, state, clinical, pack)  # its children start while the door is at work
+        try:
+            door = Door(state, clinical, config.retention.high_water_free_mb, config.dicom.max_object_mb)
+            _take_in(files, door, clinical)
+            _read_all(reader, clinical, len(files), tell)
+            for case in clinical.cases():
+                if out is not None:
+                    _write_case(case, state, out, config.box.language)
+                yield case
+            homeless = clinical.homeless()
+            if homeless is not None:
+                yield homeless
+        finally:
+            reader.close()
+            clinical.database.close()
+
+
+def _walk(paths: Sequence[Path]) -> Iterator[Path]:
+    """*paths* themselves and, for a directory, every regular file below it in order; links inside are not followed."""
+    for path in paths:
+        if not path.is_dir():
+            yield path
+            continue
+        for folder, below, names in os.walk(path):
+            below.sort()
+            for name in sorted(names):
+                found = Path(folder, name)
+                if stat.S_ISREG(found.lstat().st_mode):
+                    yield found
+
+
+def _take_in(files: Sequence[Path], door: Door, clinical: Clinical) -> None:
+    """Everything through the door, as one sender; what it refuses it has journalled itself."""
+    association = clinical.open_association(_SOURCE)
+    for path in files:
+        try:
+            door.accept_file(path, association=association)
+        except IntakeError:
+            continue
+    clinical.close_association(association)
+
+
+def _read_all(reader: Reader, clinical: Clinical, total: int, tell: Progress) -> None:
+    reader.warm()
+    while reader.step():
+        tell(total - clinical.counts().waiting, total)
+    clinical.close_revisions(0.0)
+    tell(total, total)
+
+
+def _write_case(case: Case, state: StateDir, out: Path, language: str) -> None:
+    """A folder of *out* for the case: its frames, the first one under each heat map, and the JSON object."""
+    folder = out / str(case.reference)
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "case.json").write_text(
+        json.dumps(case_line.case_object(case, language), ensure_ascii=False, indent=2) + "\n", "utf-8"
+    )
+    for reading in case.readings:
+        for instance in reading.instances:
+            shown = state.display / instance
+            for frame in sorted(shown.glob("frame-*.png")):
+                shutil.copyfile(frame, folder / f"{instance}-{frame.name}")
+            for finding in reading.findings:
+                _write_overlay(shown, finding.code, folder / f"{instance}-{finding.code}.png")
+
+
+def _write_overlay(shown: Path, code: str, target: Path) -> None:
+    heat = shown / f"{code}.png"
+    if heat.exists() and (shown / "frame-000.png").exists():
+        Image.fromarray(overlay.blend(overlay.film_of(shown), overlay.heat_of(heat))).save(target)

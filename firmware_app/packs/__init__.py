@@ -1,0 +1,1 @@
+"""Model packs: what one is, where it stands, and whether it is still the one that was shipped."""

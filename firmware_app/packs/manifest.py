@@ -1,0 +1,271 @@
+"""The manifest of a model pack (``manifest.json``, schema ``lantern.pack/1``): the only place a model is described.
+
+It says whom the model may read, what goes in and comes out, how a logit becomes a probability and a decision, how well
+that went on films the model had never seen, and where it is weak. Unknown keys are refused, values are frozen.
+"""
+
+import hashlib
+from pathlib import Path, PurePosixPath
+from typing import Annotated, Literal, Self
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from firmware_app.errors import PackManifestInvalid
+from firmware_app.imaging.model_input import InputSpec
+
+SCHEMA = "lantern.pack/1"
+FILE_NAME = "manifest.json"
+
+Precision = Literal["fp32", "int8"]
+Probability = Annotated[float, Field(ge=0.0, le=1.0)]
+Interval = tuple[Probability, Probability]
+Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+
+
+def _inside(path: str) -> str:
+    parts = PurePosixPath(path).parts
+    if not parts or path.startswith("/") or ".." in parts or "\\" in path:
+        raise ValueError(f"{path!r} does not stay inside the pack")
+    return path
+
+
+PackPath = Annotated[str, AfterValidator(_inside)]
+
+
+class Part(BaseModel):
+    """One object of the manifest."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Words(Part):
+    """One text in the two languages of the box."""
+
+    en: str = Field(min_length=1)
+    zh: str = Field(min_length=1)
+
+    def by_language(self) -> dict[str, str]:
+        """The text under the box's language keys, ``en`` and ``zh_CN``."""
+        return {"en": self.en, "zh_CN": self.zh}
+
+
+class AgeRange(Part):
+    """Ages in completed years, both ends included; ``None`` leaves an end open."""
+
+    min: int | None = Field(None, ge=0, le=150)
+    max: int | None = Field(None, ge=0, le=150)
+
+    def holds(self, years: int) -> bool:
+        """Whether a person of this age, in completed years, is inside."""
+        return (self.min is None or years >= self.min) and (self.max is None or years <= self.max)
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        if self.min is not None and self.max is not None and self.min > self.max:
+            raise ValueError(f"ages {self.min} to {self.max} are not in order")
+        return self
+
+
+class Route(Part):
+    """Whom the pack may read: DICOM Modality, BodyPartExamined and ViewPosition (PS3.3 C.7.3.1, C.8.1), and age.
+
+    Words are compared in upper case. ``population`` is what an image of unknown age is matched to by the clinic's
+    ``[box] usual_population``.
+    """
+
+    modalities: tuple[str, ...] = Field(min_length=1)
+    body_parts: tuple[str, ...] = Field(min_length=1)
+    views: tuple[str, ...] = Field(min_length=1)
+    age_years: AgeRange
+    population: Literal["children", "adult"]
+
+
+class Output(Part):
+    """The graph's only output: the class activation map (1, C, h, w), in logits.
+
+    ``full_scale`` is the cell value, in logits, that is drawn at full strength (see :mod:`firmware_app.tasks.explain`).
+    """
+
+    map: str = Field(min_length=1)
+    full_scale: float = Field(gt=0.0)
+
+
+class Calibration(Part):
+    """Platt (1999): probability = sigmoid(slope · logit + intercept), fitted on validation films."""
+
+    kind: Literal["platt"]
+    slope: float = Field(gt=0.0)
+    intercept: float
+
+
+class FindingSpec(Part):
+    """One finding: its channel of the map, the classifier's bias, calibration, threshold and how soon to look."""
+
+    code: str = Field(pattern=r"^[a-z][a-z0-9_]*$")
+    label: Words
+    channel: int = Field(ge=0)
+    bias: float
+    calibration: Calibration
+    threshold: Probability
+    threshold_rule: str = Field(min_length=1)
+    priority: Literal["urgent", "soon"]
+
+
+class Artefact(Part):
+    """One model file for one runtime and precision."""
+
+    path: PackPath
+    runtime: Literal["onnxruntime"]
+    precision: Precision
+    sha256: Sha256
+    bytes: int = Field(gt=0)
+    opset: int = Field(ge=1)
+
+
+class DataSource(Part):
+    """A data set the pack was made from, under which licence, and for what it was used."""
+
+    name: str
+    licence: str
+    citation: str
+    use: str
+    n_images: int = Field(ge=0)
+    n_patients: int | None = Field(None, ge=0)
+
+
+class Measured(Part):
+    """What one artefact scored in one runtime on films kept away from training, and the command that says so.
+
+    Intervals are 95 %: AUC by bootstrap over patients, sensitivity and specificity by Wilson's score.
+    """
+
+    runtime: str
+    precision: Precision
+    split: str
+    n: int = Field(ge=1)
+    positives: int = Field(ge=0)
+    auc: Probability | None
+    auc_ci: Interval | None
+    threshold: Probability
+    sensitivity: Probability | None
+    sensitivity_ci: Interval | None
+    specificity: Probability | None
+    specificity_ci: Interval | None
+    command: str
+
+
+class Distance(Part):
+    """How far a made-up film is from every training film, as evidence that it shows nobody.
+
+    ``nearest`` is the smallest root-mean-square difference to any training film (stretched greys at ``pixels`` square)
+    divided by the median distance between a training film and the nearest film of *another* patient: 1 or more means
+    that it is no more like any one film than two different people are alike. ``components`` is its rank.
+    """
+
+    pixels: int = Field(ge=8)
+    components: int = Field(ge=0)
+    nearest: float = Field(ge=1.0)
+    films: int = Field(ge=1)
+
+
+class Reference(Part):
+    """A real file that a public package brings; never copied into a pack."""
+
+    package: str
+    file: str
+    sha256: Sha256
+
+
+class Golden(Part):
+    """An image with the probabilities that this pack must give for it, per precision and finding.
+
+    Either ``path`` (an image in the pack: a drawn ``phantom`` or a ``sample`` of the training films' principal
+    components) or ``reference``. ``expected`` of a reference may be empty until it has been filled.
+    """
+
+    kind: Literal["phantom", "sample", "reference"]
+    path: PackPath | None = None
+    reference: Reference | None = None
+    sha256: Sha256 | None = None
+    expected: dict[Precision, dict[str, Probability]]
+    tolerance: dict[Precision, Probability]
+    distance: Distance | None = None
+
+    @model_validator(mode="after")
+    def _one_image(self) -> Self:
+        referred = self.reference is not None
+        if (self.kind == "reference") != referred or (self.path is None) != referred:
+            raise ValueError("a golden case has either a path or, when its kind is reference, a reference")
+        if self.path is not None and (self.sha256 is None or not self.expected):
+            raise ValueError(f"the golden case {self.path} needs its sha256 and its expected probabilities")
+        if self.kind == "sample" and self.distance is None:
+            raise ValueError(f"the golden case {self.path} needs its measured distance from the training films")
+        return self
+
+
+class Manifest(Part):
+    """A whole manifest. :meth:`load` is how one is read."""
+
+    schema_id: Literal["lantern.pack/1"] = Field(alias="schema")
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]*$")
+    version: str = Field(pattern=r"^\d+\.\d+\.\d+$")
+    title: Words
+    task: Literal["classify"]
+    route: Route
+    input: InputSpec
+    output: Output
+    findings: tuple[FindingSpec, ...] = Field(min_length=1)
+    training_prevalence: Probability
+    artefacts: tuple[Artefact, ...] = Field(min_length=1)
+    data: tuple[DataSource, ...] = Field(min_length=1)
+    measured: tuple[Measured, ...]
+    intended_use: Words
+    not_for: Words
+    weak_points: tuple[Words, ...] = Field(min_length=1)
+    golden: tuple[Golden, ...] = ()
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        codes = [finding.code for finding in self.findings]
+        if len(set(codes)) != len(codes):
+            raise ValueError("two findings share one code")
+        kinds = [(artefact.runtime, artefact.precision) for artefact in self.artefacts]
+        if len(set(kinds)) != len(kinds):
+            raise ValueError("two artefacts are for the same runtime and precision")
+        for golden in self.golden:
+            for expected in golden.expected.values():
+                unknown = set(expected) - set(codes)
+                if unknown:
+                    raise ValueError(f"a golden case expects the unknown finding {min(unknown)}")
+            if set(golden.expected) - set(golden.tolerance):
+                raise ValueError("a golden case expects a precision that has no tolerance")
+        return self
+
+    @classmethod
+    def load(cls, folder: Path) -> "Manifest":
+        """Read ``folder/manifest.json``.
+
+        Raises :class:`~firmware_app.errors.PackManifestInvalid` saying what is wrong with it.
+        """
+        path = folder / FILE_NAME
+        try:
+            manifest = cls.model_validate_json(path.read_bytes())
+        except OSError as error:
+            raise PackManifestInvalid(path=str(path), detail=error.strerror or "it cannot be read") from error
+        except ValidationError as error:
+            first = error.errors(include_url=False)[0]
+            where = ".".join(str(part) for part in first["loc"]) or "the whole"
+            raise PackManifestInvalid(path=str(path), detail=f"{where}: {first['msg']}") from error
+        if manifest.name != folder.name:
+            raise PackManifestInvalid(path=str(path), detail=f"it is the manifest of {manifest.name}")
+        return manifest
+
+    def to_json(self) -> str:
+        """The manifest as it is stored: indented JSON in the order of the schema, ending in a new line."""
+        return self.model_dump_json(by_alias=True, indent=2) + "\n"
+
+
+def sha256_of(path: Path) -> str:
+    """The SHA-256 of a file, in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,86 @@
+"""The shelf: where packs stand on disk, and one pack on it."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from firmware_app.errors import PackArtefactMissing, PackDigestMismatch, PackUnknown
+from firmware_app.packs.manifest import FILE_NAME, Artefact, Manifest, sha256_of
+
+READS_FILES_OF = {"openvino": "onnxruntime"}
+"""A runtime that has no files of its own in a pack, and whose files it reads."""
+
+_PACKAGE = Path(__file__).resolve().parent.parent
+
+
+def shipped_packs_dir() -> Path:
+    """The folder of the packs that came with this program: inside the installed package, or in a checkout."""
+    installed = _PACKAGE / "_models"
+    return installed if installed.is_dir() else _PACKAGE.parent / "models"
+
+
+@dataclass(frozen=True, slots=True)
+class Pack:
+    """A pack on the shelf. Loading reads its manifest; only :meth:`verify` reads its model files."""
+
+    folder: Path
+    manifest: Manifest
+
+    @classmethod
+    def load(cls, folder: Path) -> "Pack":
+        """The pack in ``folder``; raises :class:`~firmware_app.errors.PackManifestInvalid`."""
+        return cls(folder, Manifest.load(folder))
+
+    @property
+    def name(self) -> str:
+        """The pack's name, which is its folder's."""
+        return self.manifest.name
+
+    def verify(self) -> None:
+        """Compare every model file and golden image with its digest.
+
+        Raises :class:`~firmware_app.errors.PackArtefactMissing` or
+        :class:`~firmware_app.errors.PackDigestMismatch` for the first that is absent or different.
+        """
+        promised = [(artefact.path, artefact.sha256) for artefact in self.manifest.artefacts]
+        promised += [(golden.path, golden.sha256) for golden in self.manifest.golden if golden.path and golden.sha256]
+        for path, digest in promised:
+            if not (self.folder / path).is_file():
+                raise PackArtefactMissing(pack=self.name, file=path)
+            if sha256_of(self.folder / path) != digest:
+                raise PackDigestMismatch(pack=self.name, file=path)
+
+    def artefact(self, runtime: str, precision: str) -> Path:
+        """The file that ``runtime`` reads at this precision.
+
+        Raises :class:`~firmware_app.errors.PackArtefactMissing`.
+        """
+        chosen = self.described(runtime, precision)
+        path = self.folder / chosen.path
+        if not path.is_file():
+            raise PackArtefactMissing(pack=self.name, file=chosen.path)
+        return path
+
+    def described(self, runtime: str, precision: str) -> Artefact:
+        """The manifest's entry for that file; raises :class:`~firmware_app.errors.PackArtefactMissing`."""
+        files_of = READS_FILES_OF.get(runtime, runtime)
+        for artefact in self.manifest.artefacts:
+            if artefact.runtime == files_of and artefact.precision == precision:
+                return artefact
+        raise PackArtefactMissing(pack=self.name, file=f"{runtime} {precision}")
+
+
+def list_packs(folder: Path) -> list[Pack]:
+    """Every pack in ``folder``, by name; an empty or absent folder has none.
+
+    Raises :class:`~firmware_app.errors.PackManifestInvalid` for the first manifest that cannot be used.
+    """
+    if not folder.is_dir():
+        return []
+    return [Pack.load(path) for path in sorted(folder.iterdir()) if (path / FILE_NAME).is_file()]
+
+
+def find_pack(folder: Path, name: str) -> Pack:
+    """The pack called ``name`` in ``folder``; raises :class:`~firmware_app.errors.PackUnknown`."""
+    if not name or Path(name).name != name or not (folder / name / FILE_NAME).is_file():
+        raise PackUnknown(pack=name)
+    return Pack.load(folder / name)

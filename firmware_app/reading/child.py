@@ -1,0 +1,102 @@
+"""A warm child process that does one dangerous thing for the reader, and is killed and replaced when it fails at it."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import firmware_app
+from firmware_app.reading import wire
+
+START_SECONDS: Final = 60.0
+_ROOT: Final = Path(firmware_app.__file__).resolve().parent.parent
+
+
+class ChildLost(Exception):
+    """A child died, overran its deadline or spoke nonsense; it has been reaped.  `detail` fits into a sentence."""
+
+    def __init__(self, detail: str) -> None:
+        super().__init__(detail)
+        self.detail = detail
+
+
+class Child:
+    """One process ``python -m module ARGUMENTS`` and the socket to it.  Not for use by several threads.
+
+    The process that made it must outlive it: the kernel kills the child with the thread that started it.
+    """
+
+    def __init__(self, module: str, arguments: Sequence[str], *, silent: bool = False) -> None:
+        """*silent*: what it and its libraries say on stderr may quote a patient's data and is thrown away."""
+        ours, theirs = socket.socketpair()
+        with theirs:
+            command = [sys.executable, "-m", module, str(theirs.fileno()), str(os.getpid()), *arguments]
+            self._process = subprocess.Popen(
+                command,
+                pass_fds=(theirs.fileno(),),
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL if silent else None,
+                env=_environment(),
+            )
+        ours.setblocking(False)
+        self._channel = ours
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    @property
+    def alive(self) -> bool:
+        """Whether it still runs; one that was killed while idle is noticed here, before it costs an image a try."""
+        return self._process.poll() is None
+
+    def await_ready(self) -> Mapping[str, Any]:
+        """What the child says when it has warmed up; raises `ChildLost`."""
+        return self.receive(START_SECONDS).header
+
+    def send(self, header: Mapping[str, Any], arrays: wire.Arrays | None = None, seconds: float = 10.0) -> None:
+        """Hand the child a job; raises `ChildLost` when it does not take it within *seconds*."""
+        try:
+            wire.send(self._channel, wire.Message(header, arrays or {}), time.monotonic() + seconds)
+        except (wire.Closed, wire.Late) as error:
+            raise self._lost(error) from None
+
+    def receive(self, seconds: float) -> wire.Message:
+        """The child's next answer; raises `ChildLost`, the child being dead then, unless one comes within *seconds*."""
+        try:
+            return wire.receive(self._channel, time.monotonic() + seconds)
+        except (wire.Closed, wire.Late, wire.Garbled) as error:
+            raise self._lost(error) from None
+
+    def kill(self) -> None:
+        """SIGKILL and reap; a dead one is only reaped."""
+        self._process.kill()
+        self._process.wait()
+        self._channel.close()
+
+    def _lost(self, error: Exception) -> ChildLost:
+        if isinstance(error, wire.Late):
+            self.kill()
+            return ChildLost("out of time")
+        if isinstance(error, wire.Garbled):
+            self.kill()
+            return ChildLost("it spoke nonsense")
+        try:  # its socket is closed, so it is ending: let it, to learn why
+            status = self._process.wait(timeout=2.0)
+        except subprocess.TimeoutExpired:
+            status = 0
+        self.kill()
+        return ChildLost(f"signal {-status}" if status < 0 else f"exit {status}")
+
+
+def _environment() -> dict[str, str]:
+    """Ours, this very program importable, and one thread for numpy's BLAS, whose threads reserve address space."""
+    paths = [str(_ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
+    return {**os.environ, "OPENBLAS_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(paths)}

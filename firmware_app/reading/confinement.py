@@ -1,0 +1,49 @@
+"""What a child does to itself before it touches anything from outside: dies with its parent, and has limits.
+
+The limits are the kernel's (setrlimit), so a hostile file that drives a decoder mad costs this process and no other.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import resource
+import signal
+from pathlib import Path
+from typing import Final
+
+_PR_SET_PDEATHSIG: Final = 1
+_PR_SET_NO_NEW_PRIVS: Final = 38
+LARGEST_FILE_BYTES: Final = 256 * 1024 * 1024
+NICENESS: Final = 5
+
+
+def die_with(parent: int) -> None:
+    """Have the kernel kill this process when *parent* dies; exits at once when that has happened already.
+
+    A Ctrl-C on the terminal reaches the whole group: the parent decides what it means, so the child ignores it.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    libc = ctypes.CDLL(None, use_errno=True)
+    libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
+    if os.getppid() != parent:
+        raise SystemExit(1)
+
+
+def confine(memory_mb: int) -> None:
+    """Limit address space to what is mapped now plus *memory_mb*, written files to 256 MB, and core dumps to none."""
+    pages = int(Path("/proc/self/statm").read_text("ascii").split()[0])
+    most = pages * os.sysconf("SC_PAGE_SIZE") + memory_mb * 1024 * 1024
+    resource.setrlimit(resource.RLIMIT_AS, (most, most))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (LARGEST_FILE_BYTES, LARGEST_FILE_BYTES))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    os.nice(NICENESS)
+
+
+def allow_cpu(seconds: float) -> None:
+    """Let this process use *seconds* more of CPU time (at least one), then SIGXCPU ends it (RLIMIT_CPU)."""
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    most = int(used.ru_utime + used.ru_stime + seconds) + 2
+    _, hard = resource.getrlimit(resource.RLIMIT_CPU)
+    resource.setrlimit(resource.RLIMIT_CPU, (most if hard == resource.RLIM_INFINITY else min(most, hard), hard))

@@ -1,0 +1,80 @@
+"""The decode child: opens one hostile file after the other, gives the model's tensor first and a person's frames after.
+
+``python -m firmware_app.reading.decode_child FD PARENT MEMORY_MB CPU_SECONDS``.  A job is ``{file, picture, input,
+display}``; the answers are the tensor with its facts (or a refusal, then nothing follows), and then how many frames
+were written for people.
+"""
+
+from __future__ import annotations
+
+import logging
+import socket
+import sys
+import time
+import warnings
+from pathlib import Path
+from typing import Any, Final
+
+from firmware_app.errors import ImagingError, Undecodable
+from firmware_app.imaging import display, film
+from firmware_app.imaging.model_input import InputSpec, to_model_input
+from firmware_app.reading import child_loop, confinement
+from firmware_app.reading.wire import Message
+
+_TOO_MUCH: Final = "it needs more memory than one image may take"
+
+
+def work(job: Message) -> child_loop.Answers:
+    """The answers to one job."""
+    path, folder = Path(str(job.header["file"])), Path(str(job.header["display"]))
+    try:
+        with film.opened(path, is_picture=bool(job.header["picture"])) as opened:
+            yield _for_model(opened, job.header["input"])
+            yield _for_people(opened, folder)
+    except ImagingError as error:
+        yield child_loop.refusal(error)
+    except MemoryError:
+        yield child_loop.refusal(Undecodable(detail=_TOO_MUCH))
+
+
+def _for_model(opened: film.Film, described: dict[str, Any] | None) -> Message:
+    """The tensor of the middle frame; without a description of the input, only the facts."""
+    index = opened.frames // 2
+    facts = {"frame": index, "frames": opened.frames, "rows": opened.rows, "columns": opened.columns}
+    if described is None:
+        return Message(facts)
+    begun = time.perf_counter()
+    frame = opened.grey(index)
+    decoded = time.perf_counter()
+    tensor = to_model_input(frame, InputSpec(**described))
+    prepared = time.perf_counter()
+    split = {"decode_ms": 1e3 * (decoded - begun), "prepare_ms": 1e3 * (prepared - decoded)}
+    return Message({**facts, **split}, {"input": tensor})
+
+
+def _for_people(opened: film.Film, folder: Path) -> Message:
+    """How many frames were written; none when the disk does not take them."""
+    count = min(opened.frames, display.MOST_FRAMES)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for index in range(count):
+            display.write(opened.shown(index), folder, index, opened.frames)
+    except OSError:
+        return Message({"displayed": 0})
+    return Message({"displayed": count})
+
+
+def main() -> int:
+    """Body of the process."""
+    descriptor, parent, memory_mb, cpu_seconds = sys.argv[1:5]
+    confinement.die_with(int(parent))
+    # Libraries quote the values that they stumble over, and values may be a patient's.
+    warnings.simplefilter("ignore")
+    logging.disable(logging.CRITICAL)
+    confinement.confine(int(memory_mb))
+    with socket.socket(fileno=int(descriptor)) as channel:
+        return child_loop.serve(channel, work, float(cpu_seconds))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,133 @@
+"""The inference child: keeps one warm session per pack and turns a tensor into findings and heat maps.
+
+``python -m firmware_app.reading.inference_child FD PARENT MEMORY_MB CPU_SECONDS``.  Jobs are ``{job: load, folder,
+runtime, precision, threads}`` and ``{job: infer, pack, rows, columns, display}`` with the tensor; which runtime and
+precision to try, and what to try next, is the parent's decision.
+"""
+
+from __future__ import annotations
+
+import socket
+import sys
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from firmware_app.errors import InferenceFailed, PackError, RuntimeFault
+from firmware_app.packs.manifest import Manifest
+from firmware_app.packs.shelf import Pack
+from firmware_app.reading import child_loop, confinement, heat_map
+from firmware_app.reading.wire import Message
+from firmware_app.runtimes import choice
+from firmware_app.runtimes.interface import Session
+from firmware_app.tasks import classify, explain
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """A warm session."""
+
+    manifest: Manifest
+    session: Session
+
+    def activation(self, tensor: NDArray[np.float32]) -> NDArray[np.float32]:
+        """(1, 1, H, W) → the film's activation map (C, h, w); raises `InferenceFailed`."""
+        spec = self.manifest.input
+        if tensor.shape != (1, spec.channels, spec.height, spec.width) or tensor.dtype != np.float32:
+            raise InferenceFailed(pack=self.manifest.name, runtime="-", detail=f"a tensor of shape {tensor.shape}")
+        found = self.session.infer({spec.name: tensor}).get(self.manifest.output.map)
+        if found is None or found.ndim != 4 or found.shape[0] != 1:
+            raise InferenceFailed(pack=self.manifest.name, runtime="-", detail="it gives no map")
+        first: NDArray[np.float32] = found[0]
+        return first
+
+    def warm_up(self) -> None:
+        """One inference of nothing: the first is slow, and shows whether the model runs at all."""
+        spec = self.manifest.input
+        activation = self.activation(np.zeros((1, spec.channels, spec.height, spec.width), np.float32))
+        classify.findings(activation, self.manifest.findings)
+
+
+class Models:
+    """The sessions by their pack's name."""
+
+    def __init__(self) -> None:
+        self._loaded: dict[str, Loaded] = {}
+
+    def work(self, job: Message) -> child_loop.Answers:
+        """The one answer to a job."""
+        if job.header["job"] == "load":
+            yield self._load(job.header)
+        else:
+            yield self._infer(job)
+
+    def _load(self, job: Any) -> Message:
+        begun = time.perf_counter()
+        try:
+            pack = Pack.load(Path(str(job["folder"])))
+            path = pack.artefact(job["runtime"], job["precision"])
+            runtime = choice.get(job["runtime"])
+            session = runtime.load(path, runtime.Config(threads=int(job["threads"])))
+            loaded = Loaded(pack.manifest, session)
+            loaded.warm_up()
+        except (PackError, RuntimeFault) as error:
+            return child_loop.refusal(error)
+        except ValueError as error:
+            name = Path(str(job["folder"])).name
+            return child_loop.refusal(InferenceFailed(pack=name, runtime=job["runtime"], detail=str(error)))
+        self._loaded[pack.name] = loaded
+        return Message({"loaded": pack.name, "load_ms": 1e3 * (time.perf_counter() - begun)})
+
+    def _infer(self, job: Message) -> Message:
+        loaded = self._loaded[str(job.header["pack"])]
+        try:
+            activation = loaded.activation(job.arrays["input"])
+            findings = classify.findings(activation, loaded.manifest.findings)
+        except (RuntimeFault, ValueError) as error:
+            fault = (
+                error
+                if isinstance(error, RuntimeFault)
+                else InferenceFailed(pack=loaded.manifest.name, runtime="-", detail=str(error))
+            )
+            return child_loop.refusal(fault, sound=_still_sound(loaded))
+        marked = _mark(loaded.manifest, activation, job)
+        return Message({"findings": [asdict(finding) for finding in findings], "marked": marked})
+
+
+def _mark(manifest: Manifest, activation: NDArray[np.float32], job: Message) -> bool:
+    """Write one heat map per finding; False when the disk does not take them, which costs no number."""
+    folder, rows, columns = Path(str(job.header["display"])), int(job.header["rows"]), int(job.header["columns"])
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for spec in manifest.findings:
+            strengths = explain.activation_map(activation, spec.channel, manifest.output.full_scale)
+            heat_map.write(strengths, rows, columns, folder / f"{spec.code}.png")
+    except OSError:
+        return False
+    return True
+
+
+def _still_sound(loaded: Loaded) -> bool:
+    """Whether the session still answers for an empty film: then the image was at fault, else the runtime is."""
+    try:
+        loaded.warm_up()
+    except (RuntimeFault, ValueError):
+        return False
+    return True
+
+
+def main() -> int:
+    """Body of the process."""
+    descriptor, parent, memory_mb, cpu_seconds = sys.argv[1:5]
+    confinement.die_with(int(parent))
+    confinement.confine(int(memory_mb))
+    with socket.socket(fileno=int(descriptor)) as channel:
+        return child_loop.serve(channel, Models().work, float(cpu_seconds))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

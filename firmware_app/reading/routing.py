@@ -1,0 +1,159 @@
+"""Which pack may read an image: a pure function of its header, the packs' own rules and the clinic's setting.
+
+What the header contradicts is refused whoever asks; what it does not say is assumed only where a person or a setting
+said so, and then a hint says that it was.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+from firmware_app.errors import (
+    AgeOutside,
+    AgeUnknown,
+    BodyPartNotCovered,
+    BodyPartUnknown,
+    ModalityNotCovered,
+    ModalityUnknown,
+    NoPackInstalled,
+    NoPixels,
+    PackUnknown,
+    ViewNotCovered,
+)
+from firmware_app.reading import age, body_part, hints, view
+from firmware_app.records import Header, Reason
+
+Population = Literal["adult", "children", "ask"]
+
+
+class Ages(Protocol):
+    """A range of completed years."""
+
+    def holds(self, years: int) -> bool:
+        """Whether it holds *years*."""
+
+
+class Rule(Protocol):
+    """Whom a pack may read (`packs.manifest.Route`)."""
+
+    @property
+    def modalities(self) -> tuple[str, ...]: ...
+    @property
+    def body_parts(self) -> tuple[str, ...]: ...
+    @property
+    def views(self) -> tuple[str, ...]: ...
+    @property
+    def age_years(self) -> Ages: ...
+    @property
+    def population(self) -> Literal["children", "adult"]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A pack's name with its rule."""
+
+    pack: str
+    rule: Rule
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """The pack that may read the image, and what had to be assumed for it."""
+
+    pack: str
+    hints: tuple[Reason, ...]
+
+
+def route(
+    header: Header | None, packs: Sequence[Candidate], usual_population: Population, forced: str | None = None
+) -> Chosen:
+    """Choose the pack for an image; *header* is None for a picture.
+
+    Raises a `CannotJudge` with the first reason against every pack, `NoPixels` for an object that is no image, and
+    `PackUnknown` when *forced* names no pack.
+    """
+    if header is not None and not header.has_pixels:
+        raise NoPixels
+    if not packs:
+        raise NoPackInstalled
+    assumed: list[Reason] = []
+    if forced is not None:
+        packs = [candidate for candidate in packs if candidate.pack == forced]
+        if not packs:
+            raise PackUnknown(pack=forced)
+        assumed.append(hints.hint(hints.PACK_FORCED, pack=forced))
+    if header is None:
+        if forced is None:
+            raise ModalityUnknown
+        return Chosen(packs[0].pack, tuple(assumed))
+    packs = _of_modality(header, packs, forced is not None)
+    packs = _of_body_part(header, packs, forced is not None, assumed)
+    packs = _of_view(header, packs, forced is not None, assumed)
+    packs = _of_age(header, packs, usual_population, forced is not None, assumed)
+    return Chosen(packs[0].pack, tuple(assumed))
+
+
+def _of_modality(header: Header, packs: Sequence[Candidate], given: bool) -> Sequence[Candidate]:
+    modality = (header.modality or "").strip().upper()
+    if not modality:
+        if given:
+            return packs
+        raise ModalityUnknown
+    kept = [candidate for candidate in packs if modality in candidate.rule.modalities]
+    if not kept:
+        raise ModalityNotCovered(modality=modality[:16])
+    return kept
+
+
+def _of_body_part(
+    header: Header, packs: Sequence[Candidate], given: bool, assumed: list[Reason]
+) -> Sequence[Candidate]:
+    part = body_part.examined(header.body_part)
+    if part is None:
+        named = body_part.parts_in(header.series_description) or body_part.parts_in(header.study_description)
+        if not named:
+            if given:
+                return packs
+            raise BodyPartUnknown
+        part = "+".join(sorted(named))
+        assumed.append(hints.hint(hints.BODY_PART_FROM_TEXT))
+    kept = [candidate for candidate in packs if part in _coarse(candidate.rule.body_parts)]
+    if not kept:
+        raise BodyPartNotCovered(body_part=part)
+    return kept
+
+
+def _coarse(names: tuple[str, ...]) -> frozenset[str | None]:
+    return frozenset(body_part.examined(name) for name in names)
+
+
+def _of_view(header: Header, packs: Sequence[Candidate], given: bool, assumed: list[Reason]) -> Sequence[Candidate]:
+    seen = view.stated(header.view_position, header.series_description)
+    if seen is None:
+        if not given:
+            assumed.append(hints.hint(hints.VIEW_ASSUMED))
+        return packs
+    kept = [candidate for candidate in packs if seen in candidate.rule.views]
+    if not kept:
+        raise ViewNotCovered(view=seen)
+    return kept
+
+
+def _of_age(
+    header: Header, packs: Sequence[Candidate], usual: Population, given: bool, assumed: list[Reason]
+) -> Sequence[Candidate]:
+    years = age.completed_years(header)
+    if years is not None:
+        kept = [candidate for candidate in packs if candidate.rule.age_years.holds(years)]
+        if not kept:
+            raise AgeOutside(age=years)
+        return kept
+    if given:
+        return packs
+    kept = [candidate for candidate in packs if candidate.rule.population == usual]
+    if not kept:
+        raise AgeUnknown
+    assumed.append(hints.hint(hints.AGE_ASSUMED_ADULT if usual == "adult" else hints.AGE_ASSUMED_CHILD))
+    return kept

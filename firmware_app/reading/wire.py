@@ -1,0 +1,123 @@
+"""Messages between the reader and its children: a length, a JSON header, then raw arrays.
+
+No pickle: the decode child opens hostile files and is not believed.  Every length is checked before memory is taken,
+and an array may only be of the two kinds that are ever sent.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import select
+import socket
+import struct
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+LARGEST_HEADER_BYTES: Final = 1024 * 1024
+LARGEST_ARRAYS_BYTES: Final = 128 * 1024 * 1024
+MOST_ARRAYS: Final = 16
+MOST_AXES: Final = 5
+_LENGTH: Final = struct.Struct("<I")
+_TYPES: Final[Mapping[str, np.dtype[Any]]] = {"float32": np.dtype("<f4"), "uint8": np.dtype("u1")}
+_ARRAYS: Final = "_arrays"
+
+Arrays = Mapping[str, NDArray[Any]]
+
+
+class Closed(Exception):
+    """The other side is gone."""
+
+
+class Late(Exception):
+    """The deadline passed before the whole message had come."""
+
+
+class Garbled(Exception):
+    """What came is not a message of ours."""
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """A JSON object with arrays beside it."""
+
+    header: Mapping[str, Any]
+    arrays: Arrays = field(default_factory=dict)
+
+
+def send(channel: socket.socket, message: Message, deadline: float | None = None) -> None:
+    """Send *message* by the monotonic *deadline*; raises `Closed` or `Late`."""
+    described = [[name, str(array.dtype), list(array.shape)] for name, array in message.arrays.items()]
+    head = json.dumps({**message.header, _ARRAYS: described}).encode()
+    _send_all(channel, _LENGTH.pack(len(head)) + head, deadline)
+    for array in message.arrays.values():
+        _send_all(channel, np.ascontiguousarray(array).data.cast("B"), deadline)
+
+
+def receive(channel: socket.socket, deadline: float | None = None) -> Message:
+    """The next message, whole; raises `Closed`, `Late` or `Garbled`.  *deadline*: monotonic seconds, None for ever."""
+    length = _LENGTH.unpack(_receive_exactly(channel, _LENGTH.size, deadline))[0]
+    if not 2 <= length <= LARGEST_HEADER_BYTES:
+        raise Garbled
+    try:
+        header = json.loads(bytes(_receive_exactly(channel, length, deadline)))
+        described = header.pop(_ARRAYS)
+        kinds = [(str(name), _TYPES[kind], tuple(int(side) for side in shape)) for name, kind, shape in described]
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError, OverflowError):
+        raise Garbled from None
+    sizes = [math.prod(shape) * kind.itemsize for _, kind, shape in kinds]
+    if (
+        len(kinds) > MOST_ARRAYS
+        or sum(sizes) > LARGEST_ARRAYS_BYTES
+        or any(len(shape) > MOST_AXES or min(shape, default=1) < 1 for _, _, shape in kinds)
+    ):
+        raise Garbled
+    arrays = {
+        name: np.frombuffer(_receive_exactly(channel, size, deadline), kind).reshape(shape)
+        for (name, kind, shape), size in zip(kinds, sizes, strict=True)
+    }
+    return Message(header, arrays)
+
+
+def _send_all(channel: socket.socket, data: bytes | memoryview, deadline: float | None) -> None:
+    rest = memoryview(data)
+    while rest:
+        _wait(channel, deadline, writing=True)
+        try:
+            rest = rest[channel.send(rest) :]
+        except BlockingIOError:
+            continue
+        except OSError:
+            raise Closed from None
+
+
+def _receive_exactly(channel: socket.socket, size: int, deadline: float | None) -> bytearray:
+    data = bytearray(size)
+    rest = memoryview(data)
+    while rest:
+        _wait(channel, deadline, writing=False)
+        try:
+            got = channel.recv_into(rest)
+        except BlockingIOError:
+            continue
+        except OSError:
+            raise Closed from None
+        if got == 0:
+            raise Closed
+        rest = rest[got:]
+    return data
+
+
+def _wait(channel: socket.socket, deadline: float | None, *, writing: bool) -> None:
+    if deadline is None:
+        return
+    left = deadline - time.monotonic()
+    poll = select.poll()
+    poll.register(channel, select.POLLOUT if writing else select.POLLIN)
+    if left <= 0 or not poll.poll(left * 1000):
+        raise Late

@@ -1,0 +1,1 @@
+"""One case in the clothes each reader needs."""

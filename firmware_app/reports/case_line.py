@@ -1,0 +1,85 @@
+"""A case as the contract's JSON object ``lantern.case/1`` (`docs/case.schema.json`), in one language."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import firmware_app.reading.hints  # noqa: F401 - ties the hints' codes to their sentences
+from firmware_app.records import Case, FileRecord, Finding, Lesion, Reading, Reason
+
+SCHEMA: Final = "lantern.case/1"
+
+
+def case_object(case: Case, language: str) -> dict[str, Any]:
+    """The object of one line, ready for `json.dumps`; sentences and labels are in *language* (``zh_CN`` or ``en``)."""
+    return {
+        "schema": SCHEMA,
+        "case": case.reference,
+        "study_instance_uid": case.study_instance_uid,
+        "modality": case.modality,
+        "revision": case.revision,
+        "priority": case.priority.value if case.priority else None,
+        "follow_up": _sentence(case.follow_up, language),
+        "files": [_file(record, language) for record in case.files],
+        "readings": [_reading(reading, language) for reading in case.readings],
+        "findings": [_finding(finding, language) for finding in case.findings],
+        "lesions": [_lesion(lesion) for lesion in case.lesions],
+    }
+
+
+def _sentence(reason: Reason | None, language: str) -> dict[str, str] | None:
+    return None if reason is None else {"code": reason.code, "text": reason.text(language)}
+
+
+def _file(record: FileRecord, language: str) -> dict[str, Any]:
+    return {
+        "path": record.path,
+        "instance": record.instance,
+        "status": record.status.value,
+        "reason": _sentence(record.reason, language),
+    }
+
+
+def _reading(reading: Reading, language: str) -> dict[str, Any]:
+    pack = reading.pack
+    return {
+        "scope": reading.scope.value,
+        "instances": list(reading.instances),
+        "status": reading.status.value,
+        "reason": _sentence(reading.reason, language),
+        "pack": None
+        if pack is None
+        else {"name": pack.name, "version": pack.version, "runtime": pack.runtime, "precision": pack.precision},
+        "findings": [_finding(finding, language) for finding in reading.findings],
+        "lesions": [_lesion(lesion) for lesion in reading.lesions],
+        "quality": {
+            "acceptable": reading.quality.acceptable,
+            "hints": [_sentence(hint, language) for hint in reading.quality.hints],
+        },
+        "milliseconds": {"decode": reading.timing.decode, "infer": reading.timing.infer, "total": reading.timing.total},
+    }
+
+
+def _finding(finding: Finding, language: str) -> dict[str, Any]:
+    """A label that lacks the language is shown in English rather than hidden."""
+    return {
+        "code": finding.code,
+        "label": finding.label.get(language) or finding.label.get("en") or finding.code,
+        "probability": round(finding.probability, 4),
+        "threshold": round(finding.threshold, 4),
+        "positive": finding.positive,
+    }
+
+
+def _lesion(lesion: Lesion) -> dict[str, Any]:
+    return {
+        "instance": lesion.instance,
+        "frame": lesion.frame,
+        "box": list(lesion.box),
+        "score": round(lesion.score, 4),
+        "area_px": lesion.area_px,
+        "long_axis_mm": lesion.long_axis_mm,
+        "short_axis_mm": lesion.short_axis_mm,
+        "volume_mm3": lesion.volume_mm3,
+        "tags": dict(lesion.tags),
+    }

@@ -1,0 +1,69 @@
+"""A case as plain text for a terminal: one row in a list, or one page."""
+
+from __future__ import annotations
+
+from firmware_app.language import N_, translate
+from firmware_app.records import Case, Finding, Priority, Reading
+
+_PRIORITY_NAMES = {
+    Priority.URGENT: N_("urgent"),
+    Priority.SOON: N_("soon"),
+    Priority.ROUTINE: N_("routine"),
+    Priority.CANNOT_JUDGE: N_("cannot judge"),
+}
+_NOT_READ = N_("not read")
+_POSITIVE, _NEGATIVE = N_("found"), N_("not found")
+
+
+def priority_name(priority: Priority | None, language: str) -> str:
+    """The word a person reads for *priority*; a case without one has not been read."""
+    return translate(_PRIORITY_NAMES[priority] if priority else _NOT_READ, language)
+
+
+def finding_text(finding: Finding, language: str) -> str:
+    """E.g. ``Pneumonia: found, 0.93 (from 0.41 on)``."""
+    label = finding.label.get(language) or finding.label["en"]
+    verdict = translate(_POSITIVE if finding.positive else _NEGATIVE, language)
+    limit = translate(N_("from {threshold:.2f} on"), language).format(threshold=finding.threshold)
+    return f"{label}: {verdict}, {finding.probability:.2f} ({limit})"
+
+
+def heading() -> str:
+    """The columns of `row`; like every command's own words it is English."""
+    return (
+        f"{'case':<24}{'rev':>3}  {'kind':<4}{'priority':<14}{'files':>5}  what was found, or why nothing could be said"
+    )
+
+
+def row(case: Case, language: str) -> str:
+    """One line: reference, revision, modality, priority, findings or the first reason."""
+    said = "; ".join(finding_text(finding, language) for finding in case.findings)
+    if not said:
+        said = next((file.reason.text(language) for file in case.files if file.reason), "")
+    return (
+        f"{case.reference or '-':<24}{case.revision:>3}  {case.modality or '-':<4}"
+        f"{priority_name(case.priority, language) if case.reference else '-':<14}{len(case.files):>5}  {said}"
+    )
+
+
+def page(case: Case, language: str) -> str:
+    """The whole case: every file with what became of it, every reading with hints first."""
+    title = case.reference or translate(N_("Files that belong to no case"), language)
+    lines = [
+        f"{title}  {case.modality or ''}  {priority_name(case.priority, language) if case.reference else ''}".rstrip()
+    ]
+    for file in case.files:
+        reason = f"  {file.reason.code}: {file.reason.text(language)}" if file.reason else ""
+        lines.append(f"  {file.status.value:<13}{file.path}{reason}")
+    for reading in case.readings:
+        lines += _reading_lines(reading, language)
+    return "\n".join(lines)
+
+
+def _reading_lines(reading: Reading, language: str) -> list[str]:
+    lines = [f"    ! {hint.text(language)}" for hint in reading.quality.hints]
+    lines += [f"    {finding_text(finding, language)}" for finding in reading.findings]
+    if reading.pack and reading.findings:
+        pack = reading.pack
+        lines.append(f"    {pack.name} {pack.version}, {pack.runtime} {pack.precision}, {reading.timing.total:.0f} ms")
+    return lines

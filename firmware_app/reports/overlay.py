@@ -1,0 +1,52 @@
+"""A film with its heat map laid over it in colour, for `lantern read --out` and for anyone without the viewer."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+_STRONGEST: Final = 0.55
+# Yellow to red over black: weak evidence is faint, strong evidence is red, and the film shows through.
+_COLOURS: Final = np.array([[255, 221, 0], [255, 0, 0]], dtype=np.float32)
+
+
+def windowed(greys: NDArray[np.uint16], window: dict[str, Any] | None) -> NDArray[np.uint8]:
+    """(H, W) uint16 display greys, polarity in them, → 8 bits under the default *window* (PS3.3 C.11.2.1), else all."""
+    values = greys.astype(np.float32)
+    low, high = float(values.min()), float(values.max())
+    if window is not None and window["width"] > 0:
+        low, high = window["centre"] - window["width"] / 2, window["centre"] + window["width"] / 2
+    scaled = (values - low) / max(high - low, 1e-6)
+    return np.asarray(np.clip(scaled, 0.0, 1.0) * 255.0, dtype=np.uint8)
+
+
+def blend(film: NDArray[np.uint8], heat: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """(H, W) or (H, W, 3) film and (h, w) heat map of the same aspect → (H, W, 3) RGB."""
+    colour = film if film.ndim == 3 else np.repeat(film[:, :, None], 3, axis=2)
+    size = (film.shape[1], film.shape[0])
+    stretched = Image.fromarray(heat).resize(size, Image.Resampling.BILINEAR)
+    strength = np.asarray(stretched, dtype=np.float32)[:, :, None] / np.float32(255.0)
+    tint = _COLOURS[0] * (1.0 - strength) + _COLOURS[1] * strength
+    share = strength * _STRONGEST
+    return np.asarray(np.rint(colour * (1.0 - share) + tint * share), dtype=np.uint8)
+
+
+def heat_of(path: Path) -> NDArray[np.uint8]:
+    """The heat map in the PNG at *path*: (h, w) uint8."""
+    with Image.open(path, formats=("PNG",)) as image:
+        return np.asarray(image.convert("L"), dtype=np.uint8)
+
+
+def film_of(folder: Path, frame: int = 0) -> NDArray[np.uint8]:
+    """The rendered *frame* in a display folder as 8-bit grey or RGB."""
+    facts = json.loads((folder / f"frame-{frame:03d}.json").read_text("utf-8"))
+    with Image.open(folder / f"frame-{frame:03d}.png", formats=("PNG",)) as image:
+        pixels = np.asarray(image)
+    if facts["colour"]:
+        return pixels.astype(np.uint8)
+    return windowed(pixels.astype(np.uint16), facts["window"])

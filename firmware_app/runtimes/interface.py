@@ -1,0 +1,85 @@
+"""What a runtime is to the rest of the box: tensors in, tensors out, and an honest answer to "are you there?".
+
+A runtime is one module with ``key``, ``Config``, ``probe()`` and ``load()``. It imports its library inside those two,
+never at its top, so that a box without that library can still ask.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field
+
+from firmware_app.errors import InferenceFailed
+
+Tensors = Mapping[str, NDArray[np.float32]]
+
+
+class RuntimeConfig(BaseModel):
+    """What every runtime can be told."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    threads: int = Field(
+        0, ge=0, le=256, title="Threads", description="Threads of one inference; 0 means every physical core."
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """Whether a runtime works here. ``detail`` is a short reason when it does not, or what it runs on when it does."""
+
+    available: bool
+    version: str | None
+    detail: str
+
+
+class Session(Protocol):
+    """A loaded model. Not safe for use by several threads at once."""
+
+    def infer(self, inputs: Tensors) -> dict[str, NDArray[np.float32]]:
+        """Run the model: name → tensor, all float32. Raises :class:`~firmware_app.errors.InferenceFailed`."""
+        ...
+
+
+class Runtime(Protocol):
+    """A runtime module."""
+
+    @property
+    def key(self) -> str:
+        """Its name in configuration, in readings and on cards."""
+        ...
+
+    @property
+    def Config(self) -> type[RuntimeConfig]:  # noqa: N802 - a class, held by a module
+        """Its settings."""
+        ...
+
+    def probe(self) -> Probe:
+        """Import the library and say what was found; never raises for a library that is absent or broken."""
+        ...
+
+    def load(self, path: Path, config: Any = None) -> Session:
+        """Make a session of a model file.
+
+        Raises :class:`~firmware_app.errors.RuntimeUnavailable` without the library, and
+        :class:`~firmware_app.errors.InferenceFailed` for a file that it cannot run.
+        """
+        ...
+
+
+def finite(outputs: dict[str, NDArray[np.float32]], pack: str, runtime: str) -> dict[str, NDArray[np.float32]]:
+    """``outputs`` themselves; raises :class:`~firmware_app.errors.InferenceFailed` when one holds NaN or infinity."""
+    for name, value in outputs.items():
+        if not bool(np.isfinite(value).all()):
+            raise InferenceFailed(pack=pack, runtime=runtime, detail=f"the output {name} is not finite")
+    return outputs
+
+
+def one_line(error: Exception) -> str:
+    """The first line of an exception's text, for a sentence."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[0][:200] if lines else type(error).__name__

@@ -1,0 +1,82 @@
+"""ONNX Runtime on the CPU: the box's default. Reads ``.onnx``, float and quantized (QDQ)."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+
+from firmware_app.errors import InferenceFailed, RuntimeUnavailable
+from firmware_app.runtimes.interface import Probe, RuntimeConfig, Tensors, finite, one_line
+
+key = "onnxruntime"
+PROVIDER = "CPUExecutionProvider"
+SEVERITY_ERROR = 3
+
+
+class Config(RuntimeConfig):
+    """Settings of ONNX Runtime."""
+
+    spinning: bool = Field(
+        True, title="Spinning", description="Threads wait actively between operators: quicker, and busier."
+    )
+
+
+class OnnxSession:
+    """A model in ONNX Runtime."""
+
+    def __init__(self, path: Path, config: Config) -> None:
+        ort = _library()
+        options = ort.SessionOptions()
+        options.intra_op_num_threads = config.threads
+        options.inter_op_num_threads = 1
+        options.log_severity_level = SEVERITY_ERROR
+        options.add_session_config_entry("session.intra_op.allow_spinning", "1" if config.spinning else "0")
+        self._pack = path.parent.name
+        self._errors = _errors(ort)
+        try:
+            self._session = ort.InferenceSession(str(path), options, providers=[PROVIDER])
+        except self._errors as error:
+            raise InferenceFailed(pack=self._pack, runtime=key, detail=one_line(error)) from error
+        self._outputs = [output.name for output in self._session.get_outputs()]
+
+    def infer(self, inputs: Tensors) -> dict[str, NDArray[np.float32]]:
+        """See :class:`firmware_app.runtimes.interface.Session`."""
+        try:
+            values = self._session.run(self._outputs, dict(inputs))
+        except self._errors as error:
+            raise InferenceFailed(pack=self._pack, runtime=key, detail=one_line(error)) from error
+        outputs = {name: np.asarray(value, np.float32) for name, value in zip(self._outputs, values, strict=True)}
+        return finite(outputs, self._pack, key)
+
+
+def _library() -> Any:
+    try:
+        import onnxruntime
+    except (ImportError, OSError) as error:
+        raise RuntimeUnavailable(runtime=key, detail=one_line(error)) from error
+    return onnxruntime
+
+
+def _errors(ort: Any) -> tuple[type[Exception], ...]:
+    """The library's exceptions: they share no base of their own, so they are collected by name."""
+    binding = ort.capi.onnxruntime_pybind11_state
+    own = [value for value in vars(binding).values() if isinstance(value, type) and issubclass(value, Exception)]
+    return (*own, ValueError, RuntimeError)
+
+
+def probe() -> Probe:
+    """Whether ONNX Runtime imports and has its CPU provider."""
+    try:
+        ort = _library()
+    except RuntimeUnavailable as error:
+        return Probe(False, None, error.detail)
+    if PROVIDER not in ort.get_available_providers():
+        return Probe(False, str(ort.__version__), f"it was built without {PROVIDER}")
+    return Probe(True, str(ort.__version__), PROVIDER)
+
+
+def load(path: Path, config: Config | None = None) -> OnnxSession:
+    """Load an ``.onnx`` file; see :class:`firmware_app.runtimes.interface.Runtime`."""
+    return OnnxSession(path, config or Config())

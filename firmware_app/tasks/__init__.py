@@ -1,0 +1,1 @@
+"""From tensors to findings: pure functions that know neither runtimes nor files."""

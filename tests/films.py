@@ -1,0 +1,73 @@
+"""DICOM films made by code: noise and shapes that were never a person."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from pydicom.dataset import FileDataset, FileMetaDataset
+from pydicom.uid import UID, ComputedRadiographyImageStorage, ExplicitVRBigEndian, ExplicitVRLittleEndian, generate_uid
+
+
+def film(
+    pixels: np.ndarray[Any, Any] | None = None,
+    *,
+    syntax: UID = ExplicitVRLittleEndian,
+    pixel_data: bytes | None = None,
+    **attributes: Any,
+) -> FileDataset:
+    """A CR chest film PA of an adult; *attributes* replace or (None) remove what it says by default."""
+    if pixels is None:
+        pixels = np.random.default_rng(7).integers(0, 4096, (128, 96), dtype=np.uint16)
+    meta = FileMetaDataset()
+    meta.TransferSyntaxUID = syntax
+    meta.MediaStorageSOPClassUID = ComputedRadiographyImageStorage
+    meta.MediaStorageSOPInstanceUID = generate_uid()
+    little = syntax != ExplicitVRBigEndian
+    made = FileDataset("", {}, file_meta=meta, preamble=bytes(128), is_implicit_VR=False, is_little_endian=little)
+    signed = pixels.dtype.kind == "i"
+    bits = pixels.dtype.itemsize * 8
+    values: dict[str, Any] = {
+        "SOPClassUID": meta.MediaStorageSOPClassUID,
+        "SOPInstanceUID": meta.MediaStorageSOPInstanceUID,
+        "StudyInstanceUID": generate_uid(),
+        "SeriesInstanceUID": generate_uid(),
+        "Modality": "CR",
+        "BodyPartExamined": "CHEST",
+        "ViewPosition": "PA",
+        "PatientAge": "045Y",
+        "PatientName": "Nobody",
+        "PatientID": "0",
+        "StudyDate": "20260101",
+        "Rows": pixels.shape[0],
+        "Columns": pixels.shape[1],
+        "SamplesPerPixel": 3 if pixels.ndim == 3 else 1,
+        "PhotometricInterpretation": "RGB" if pixels.ndim == 3 else "MONOCHROME2",
+        "BitsAllocated": bits,
+        "BitsStored": bits,
+        "HighBit": bits - 1,
+        "PixelRepresentation": int(signed),
+        "PixelData": pixel_data if pixel_data is not None else _even(pixels.tobytes()),
+        **({"PlanarConfiguration": 0} if pixels.ndim == 3 else {}),
+        **attributes,
+    }
+    for keyword, value in values.items():
+        if value is not None:
+            setattr(made, keyword, value)
+    made["PixelData"].VR = "OB" if bits == 8 else "OW"
+    if syntax.is_encapsulated:
+        made["PixelData"].VR = "OB"
+        made["PixelData"].is_undefined_length = True
+    return made
+
+
+def save(folder: Path, name: str, dataset: FileDataset) -> Path:
+    """Write *dataset* and return where."""
+    path = folder / name
+    dataset.save_as(path, enforce_file_format=True)
+    return path
+
+
+def _even(data: bytes) -> bytes:
+    return data + b"\0" * (len(data) % 2)

@@ -1,0 +1,128 @@
+"""A reader on a private state with toy packs, and objects put there past the door (which would refuse some of them)."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from pydicom.dataset import FileDataset
+
+from firmware_app.config import Config
+from firmware_app.reading.reader import Reader
+from firmware_app.records import Case, Header, Instance, Reading
+from firmware_app.store.clinical import Clinical
+from firmware_app.store.layout import StateDir
+from tests import films, toy_pack
+
+
+def config(folder: Path, packs: Path | None = None, **reader: Any) -> Config:
+    """A configuration whose state and packs lie in *folder*."""
+    return Config.model_validate(
+        {
+            "box": {"usual_population": "adult", "language": "en"},
+            "state": {"dir": folder / "state"},
+            "packs": {"dir": packs or toy_pack.write_both(folder / "packs")},
+            "reader": {"precision": "fp32", **reader},
+        }
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Rig:
+    """A state with its database, filled by `admit`."""
+
+    config: Config
+    state: StateDir
+    clinical: Clinical
+
+    def admit(self, dataset: FileDataset) -> Instance:
+        """Put *dataset* where the door would have put it."""
+        name = f"images/{dataset.SOPInstanceUID}.dcm"
+        films.save(self.state.root, name, dataset)
+        return self._recorded(name, _header(dataset))
+
+    def admit_bytes(self, data: bytes, header: Header | None) -> Instance:
+        name = f"images/{hashlib.sha256(data).hexdigest()[:20]}"
+        (self.state.root / name).write_bytes(data)
+        return self._recorded(name, header)
+
+    def reading(self, instance: Instance) -> Reading | None:
+        """The one reading of *instance*, once it is there."""
+        found = [reading for reading in self.case(instance).readings if instance.reference in reading.instances]
+        assert len(found) <= 1
+        return found[0] if found else None
+
+    def case(self, instance: Instance) -> Case:
+        return self.clinical.case(instance.case)
+
+    def _recorded(self, name: str, header: Header | None) -> Instance:
+        digest = hashlib.sha256((self.state.root / name).read_bytes()).hexdigest()
+        admitted = self.clinical.admit(path=name, file=name, sha256=digest, size=1, header=header, association=None)
+        assert isinstance(admitted, Instance)
+        return admitted
+
+
+@contextmanager
+def rig(found: Config) -> Iterator[Rig]:
+    """A prepared state for *found*."""
+    state = StateDir(found.state.dir)
+    state.prepare()
+    clinical = Clinical(state.clinical_db)
+    clinical.create()
+    try:
+        yield Rig(found, state, clinical)
+    finally:
+        clinical.database.close()
+
+
+@contextmanager
+def reader(of: Rig, forced: str | None = None) -> Iterator[Reader]:
+    """A reader in this process."""
+    made = Reader(of.config, of.state, of.clinical, forced)
+    try:
+        yield made
+    finally:
+        made.close()
+
+
+def read_all(made: Reader) -> int:
+    """Read until nothing waits; returns the number of tries."""
+    tries = 0
+    while made.step():
+        tries += 1
+    return tries
+
+
+def until(condition: Callable[[], bool], seconds: float = 60.0) -> None:
+    """Return when *condition* holds; what is awaited is a row of another process, which only looking can tell."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "it did not happen in time"
+        time.sleep(0.002)
+
+
+def tiny_film(number: int, **attributes: Any) -> FileDataset:
+    """A small film that differs from the others."""
+    pixels = np.random.default_rng(number).integers(0, 4096, (96, 80), dtype=np.uint16)
+    return films.film(pixels, **attributes)
+
+
+def _header(dataset: FileDataset) -> Header:
+    return Header(
+        str(dataset.SOPClassUID),
+        str(dataset.SOPInstanceUID),
+        str(dataset.StudyInstanceUID),
+        str(dataset.SeriesInstanceUID),
+        str(dataset.file_meta.TransferSyntaxUID),
+        modality=dataset.get("Modality"),
+        body_part=dataset.get("BodyPartExamined"),
+        view_position=dataset.get("ViewPosition"),
+        patient_age=dataset.get("PatientAge"),
+        has_pixels="PixelData" in dataset,
+    )

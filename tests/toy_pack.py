@@ -1,0 +1,133 @@
+"""A model pack made on the spot, so that the reader's tests need no trained model.
+
+Its graph is one AveragePool: the map is the film itself, made small, and the finding is "the film is bright".  The few
+bytes of ONNX are written by hand (protocol buffers: field number and wire type, then the value).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+SIDE = 64
+POOL = 8
+
+
+def write(
+    folder: Path,
+    name: str,
+    population: str,
+    youngest: int | None,
+    oldest: int | None,
+    *,
+    threshold: float = 0.5,
+    int8: bytes | None = None,
+) -> Path:
+    """Make the pack *name* below *folder* and return it; *int8* is the content of an INT8 file beside the FP32 one."""
+    pack = folder / name
+    pack.mkdir(parents=True)
+    files = {"fp32": onnx(), **({"int8": int8} if int8 is not None else {})}
+    for precision, data in files.items():
+        (pack / f"{precision}.onnx").write_bytes(data)
+    (pack / "manifest.json").write_text(json.dumps(_manifest(name, population, youngest, oldest, threshold, files)))
+    return pack
+
+
+def write_both(folder: Path) -> Path:
+    """An adult and a child pack in *folder*, which is returned."""
+    write(folder, "toy-adult", "adult", 18, None)
+    write(folder, "toy-child", "children", 1, 5)
+    return folder
+
+
+def _manifest(
+    name: str, population: str, youngest: int | None, oldest: int | None, threshold: float, files: dict[str, bytes]
+) -> dict[str, Any]:
+    words = {"en": "Bright", "zh": "亮"}
+    return {
+        "schema": "lantern.pack/1",
+        "name": name,
+        "version": "0.0.1",
+        "title": words,
+        "task": "classify",
+        "route": {
+            "modalities": ["CR", "DX"],
+            "body_parts": ["CHEST"],
+            "views": ["AP", "PA"],
+            "age_years": {"min": youngest, "max": oldest},
+            "population": population,
+        },
+        "input": {"name": "image", "height": SIDE, "width": SIDE},
+        "output": {"map": "map", "full_scale": 1.0},
+        "findings": [
+            {
+                "code": "bright",
+                "label": words,
+                "channel": 0,
+                "bias": 0.0,
+                "threshold": threshold,
+                "calibration": {"kind": "platt", "slope": 1.0, "intercept": 0.0},
+                "threshold_rule": "none",
+                "priority": "soon",
+            }
+        ],
+        "training_prevalence": 0.5,
+        "artefacts": [
+            {
+                "path": f"{precision}.onnx",
+                "runtime": "onnxruntime",
+                "precision": precision,
+                "bytes": len(data),
+                "sha256": hashlib.sha256(data).hexdigest(),
+                "opset": 18,
+            }
+            for precision, data in files.items()
+        ],
+        "data": [
+            {"name": "none", "licence": "none", "citation": "none", "use": "none", "n_images": 0, "n_patients": 0}
+        ],
+        "measured": [],
+        "intended_use": words,
+        "not_for": words,
+        "weak_points": [words],
+        "golden": [],
+    }
+
+
+def _varint(value: int) -> bytes:
+    out = b""
+    while value > 0x7F:
+        out += bytes([value & 0x7F | 0x80])
+        value >>= 7
+    return out + bytes([value])
+
+
+def _field(number: int, value: int | str | bytes) -> bytes:
+    if isinstance(value, int):
+        return _varint(number << 3) + _varint(value)
+    data = value.encode() if isinstance(value, str) else value
+    return _varint(number << 3 | 2) + _varint(len(data)) + data
+
+
+def _value_info(name: str, height: int, width: int) -> bytes:
+    shape = b"".join(_field(1, _field(1, side)) for side in (1, 1, height, width))
+    return _field(1, name) + _field(2, _field(1, _field(1, 1) + _field(2, shape)))
+
+
+def onnx() -> bytes:
+    """ModelProto (onnx.proto): AveragePool(image) → map, opset 18, IR version 9."""
+    pool = b"".join(
+        _field(5, _field(1, name) + _field(8, POOL) + _field(8, POOL) + _field(20, 7))
+        for name in ("kernel_shape", "strides")
+    )
+    node = _field(1, "image") + _field(2, "map") + _field(4, "AveragePool") + pool
+    small = SIDE // POOL
+    graph = (
+        _field(1, node)
+        + _field(2, "toy")
+        + _field(11, _value_info("image", SIDE, SIDE))
+        + _field(12, _value_info("map", small, small))
+    )
+    return _field(1, 9) + _field(7, graph) + _field(8, _field(1, "") + _field(2, 18))

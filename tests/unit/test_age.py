@@ -1,0 +1,79 @@
+"""How old the patient was decides which model may speak; a guess is never made of rubbish."""
+
+from __future__ import annotations
+
+from datetime import date
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from firmware_app.reading.age import completed_years
+from firmware_app.records import Header
+
+
+def header(age: str | None = None, birth: str | None = None, study: str | None = None) -> Header:
+    return Header("1.2", "1.3", None, None, "1.2.840.10008.1.2.1", patient_age=age, birth_date=birth, study_date=study)
+
+
+@pytest.mark.parametrize(
+    ("text", "years"),
+    [
+        ("003Y", 3),
+        ("3Y", 3),
+        ("045y", 45),
+        ("018M", 1),
+        ("011M", 0),
+        ("012M", 1),
+        ("052W", 0),
+        ("053W", 1),
+        ("000D", 0),
+        ("364D", 0),
+        ("366D", 1),
+        (" 007Y ", 7),
+        ("120Y", 120),
+    ],
+)
+def test_the_stated_age_is_taken_in_completed_years(text: str, years: int) -> None:
+    assert completed_years(header(text)) == years
+
+
+@pytest.mark.parametrize("text", ["", "Y", "abcY", "45", "-01Y", "999Y", "000Y", "000M", "4 5Y", "0450Y", "٠٤٥Z", None])
+def test_an_absurd_age_is_no_age(text: str | None) -> None:
+    assert completed_years(header(text)) is None
+
+
+@pytest.mark.parametrize(
+    ("birth", "study", "years"),
+    [
+        ("20200615", "20260614", 5),
+        ("20200615", "20260615", 6),
+        ("2020.06.15", "20260615", 6),
+        ("20240229", "20250228", 0),
+        ("20260101", "20250101", None),
+        ("18000101", "20260101", None),
+        ("20201301", "20260101", None),
+        ("", "20260101", None),
+        ("20200101", None, None),
+    ],
+)
+def test_without_a_stated_age_birth_and_study_date_give_it(birth: str, study: str | None, years: int | None) -> None:
+    assert completed_years(header(None, birth, study)) == years
+
+
+def test_the_stated_age_wins_over_the_dates() -> None:
+    assert completed_years(header("003Y", "19500101", "20260101")) == 3
+
+
+@given(st.dates(date(1900, 1, 1), date(2026, 1, 1)), st.integers(0, 110))
+def test_nobody_is_a_year_older_before_the_birthday(born: date, years: int) -> None:
+    if (born.month == 2 and born.day == 29) or born.year + years + 1 > 2100:
+        return
+    day_before = date.fromordinal(born.replace(year=born.year + years + 1).toordinal() - 1)
+    assert completed_years(header(None, born.strftime("%Y%m%d"), day_before.strftime("%Y%m%d"))) == years
+
+
+@given(st.text(max_size=8), st.text(max_size=10), st.text(max_size=10))
+def test_no_text_whatever_raises(age: str, birth: str, study: str) -> None:
+    found = completed_years(header(age, birth, study))
+    assert found is None or 0 <= found <= 120

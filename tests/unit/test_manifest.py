@@ -1,0 +1,130 @@
+"""A manifest is read as it was written or refused with the key that is wrong; a changed file is noticed."""
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from firmware_app.errors import PackArtefactMissing, PackDigestMismatch, PackManifestInvalid, PackUnknown
+from firmware_app.packs.manifest import AgeRange, Manifest
+from firmware_app.packs.shelf import Pack, find_pack, list_packs, shipped_packs_dir
+from tests import toy_pack
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return toy_pack.write(tmp_path, "toy", "adult", 18, None)
+
+
+def changed(folder: Path, **values: Any) -> Path:
+    path = folder / "manifest.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), **values}))
+    return folder
+
+
+def test_a_manifest_survives_being_written_and_read_again(folder: Path) -> None:
+    manifest = Manifest.load(folder)
+    (folder / "manifest.json").write_text(manifest.to_json())
+    assert Manifest.load(folder) == manifest
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("surprise", 1),
+        ("schema", "lantern.pack/2"),
+        ("version", "one"),
+        ("task", "guess"),
+        ("findings", []),
+        ("weak_points", []),
+        ("training_prevalence", 1.5),
+        ("input", {"name": "image", "height": 64, "width": 64, "colour": True}),
+        ("input", {"name": "image", "height": 0, "width": 64}),
+    ],
+)
+def test_what_is_unknown_missing_or_impossible_is_refused_by_its_key(folder: Path, key: str, value: Any) -> None:
+    with pytest.raises(PackManifestInvalid) as refused:
+        Manifest.load(changed(folder, **{key: value}))
+    assert key in refused.value.detail
+    assert refused.value.path == str(folder / "manifest.json")
+
+
+def test_a_manifest_that_is_absent_or_not_json_is_refused(folder: Path) -> None:
+    (folder / "manifest.json").write_text("{")
+    with pytest.raises(PackManifestInvalid):
+        Manifest.load(folder)
+    (folder / "manifest.json").unlink()
+    with pytest.raises(PackManifestInvalid):
+        Manifest.load(folder)
+
+
+def test_an_artefact_may_not_point_outside_the_pack(folder: Path) -> None:
+    artefact = json.loads((folder / "manifest.json").read_text())["artefacts"][0]
+    for path in ("../fp32.onnx", "/etc/passwd", "a/../../b"):
+        with pytest.raises(PackManifestInvalid):
+            Manifest.load(changed(folder, artefacts=[{**artefact, "path": path}]))
+
+
+def test_a_renamed_pack_folder_is_refused(folder: Path) -> None:
+    with pytest.raises(PackManifestInvalid, match="toy"):
+        Manifest.load(folder.rename(folder.parent / "other"))
+
+
+def test_a_drawn_golden_film_needs_its_distance_from_the_training_films(folder: Path) -> None:
+    sample = {
+        "kind": "sample", "path": "golden/a.png", "sha256": "0" * 64,
+        "expected": {"fp32": {"bright": 0.5}}, "tolerance": {"fp32": 0.01},
+    }  # fmt: skip
+    with pytest.raises(PackManifestInvalid, match="distance"):
+        Manifest.load(changed(folder, golden=[sample]))
+    near = {"pixels": 64, "components": 40, "nearest": 0.9, "films": 10}
+    with pytest.raises(PackManifestInvalid, match="nearest"):
+        Manifest.load(changed(folder, golden=[{**sample, "distance": near}]))
+    Manifest.load(changed(folder, golden=[{**sample, "distance": {**near, "nearest": 1.1}}]))
+
+
+def test_ages_are_completed_years_with_both_ends_included() -> None:
+    ages = AgeRange(min=1, max=5)
+    assert [years for years in range(9) if ages.holds(years)] == [1, 2, 3, 4, 5]
+    assert AgeRange(min=18).holds(103)
+    with pytest.raises(ValueError, match="order"):
+        AgeRange(min=6, max=5)
+
+
+def test_a_changed_or_missing_model_file_is_noticed(folder: Path) -> None:
+    pack = Pack.load(folder)
+    pack.verify()
+    file = pack.artefact("onnxruntime", "fp32")
+    file.write_bytes(file.read_bytes() + b"\0")
+    with pytest.raises(PackDigestMismatch):
+        pack.verify()
+    file.unlink()
+    with pytest.raises(PackArtefactMissing):
+        pack.verify()
+    with pytest.raises(PackArtefactMissing):
+        pack.artefact("onnxruntime", "fp32")
+
+
+def test_openvino_reads_the_files_of_onnxruntime(folder: Path) -> None:
+    pack = Pack.load(folder)
+    assert pack.artefact("openvino", "fp32") == pack.artefact("onnxruntime", "fp32")
+    with pytest.raises(PackArtefactMissing):
+        pack.artefact("openvino", "int8")
+
+
+def test_the_shelf_lists_packs_by_name_and_refuses_unknown_ones(tmp_path: Path) -> None:
+    toy_pack.write_both(tmp_path)
+    (tmp_path / "notes").mkdir()
+    assert [pack.name for pack in list_packs(tmp_path)] == ["toy-adult", "toy-child"]
+    assert find_pack(tmp_path, "toy-child").manifest.route.population == "children"
+    for name in ("toy", "", "../toy-child", "notes"):
+        with pytest.raises(PackUnknown):
+            find_pack(tmp_path, name)
+    shutil.rmtree(tmp_path / "toy-adult")
+    assert list_packs(tmp_path / "toy-adult") == []
+
+
+def test_the_shipped_packs_are_found() -> None:
+    assert {pack.name for pack in list_packs(shipped_packs_dir())} >= {"chest-xray-adult", "chest-xray-child"}

@@ -1,0 +1,230 @@
+"""Which pack may read an image: what it was not made for is refused with the reason, what is assumed is said."""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import replace
+
+import pytest
+
+from firmware_app.errors import (
+    AgeOutside,
+    AgeUnknown,
+    BodyPartNotCovered,
+    BodyPartUnknown,
+    CannotJudge,
+    LanternError,
+    ModalityNotCovered,
+    ModalityUnknown,
+    NoPackInstalled,
+    NoPixels,
+    PackUnknown,
+    ViewNotCovered,
+)
+from firmware_app.packs.manifest import AgeRange, Route
+from firmware_app.reading import body_part
+from firmware_app.reading.routing import Candidate, Chosen, Population, route
+from firmware_app.records import Header
+
+
+def rule(population: str, low: int | None, high: int | None) -> Route:
+    return Route.model_validate(
+        {
+            "modalities": ["CR", "DX"],
+            "body_parts": ["CHEST"],
+            "views": ["AP", "PA"],
+            "age_years": AgeRange(min=low, max=high),
+            "population": population,
+        }
+    )
+
+
+PACKS = (Candidate("adult", rule("adult", 18, None)), Candidate("child", rule("children", 1, 5)))
+FILM = Header(
+    "1.2.840.10008.5.1.4.1.1.1",
+    "1.2.3",
+    "1.2.4",
+    "1.2.5",
+    "1.2.840.10008.1.2.1",
+    modality="CR",
+    body_part="CHEST",
+    view_position="PA",
+    patient_age="045Y",
+    has_pixels=True,
+)
+
+
+def chosen(header: Header | None = FILM, usual: Population = "ask", forced: str | None = None) -> Chosen:
+    return route(header, PACKS, usual, forced)
+
+
+def codes(found: Chosen) -> list[str]:
+    return [hint.code for hint in found.hints]
+
+
+def test_an_adult_film_goes_to_the_adult_pack_and_a_childs_to_the_childs() -> None:
+    assert chosen() == Chosen("adult", ())
+    assert chosen(replace(FILM, patient_age="003Y")) == Chosen("child", ())
+    assert chosen(replace(FILM, patient_age=None, birth_date="20230101", study_date="20260101")).pack == "child"
+
+
+@pytest.mark.parametrize(
+    ("change", "error"),
+    [
+        ({"modality": "CT"}, ModalityNotCovered),
+        ({"modality": "US"}, ModalityNotCovered),
+        ({"modality": None}, ModalityUnknown),
+        ({"modality": " "}, ModalityUnknown),
+        ({"body_part": "HAND"}, BodyPartNotCovered),
+        ({"body_part": "ABDOMEN"}, BodyPartNotCovered),
+        ({"body_part": None}, BodyPartUnknown),
+        ({"body_part": "UNKNOWN"}, BodyPartUnknown),
+        ({"body_part": "TSPINE"}, BodyPartNotCovered),
+        ({"body_part": "GALLBLADDER"}, BodyPartNotCovered),
+        ({"view_position": "LATERAL"}, ViewNotCovered),
+        ({"view_position": "LL"}, ViewNotCovered),
+        ({"view_position": "RL"}, ViewNotCovered),
+        ({"view_position": "LLO"}, ViewNotCovered),
+        ({"view_position": None, "series_description": "Chest LAT"}, ViewNotCovered),
+        ({"view_position": None, "series_description": "胸部侧位"}, ViewNotCovered),
+        ({"patient_age": "010Y"}, AgeOutside),
+        ({"patient_age": "003M"}, AgeOutside),
+        ({"patient_age": "017Y"}, AgeOutside),
+        ({"patient_age": None}, AgeUnknown),
+        ({"patient_age": "999Y"}, AgeUnknown),
+        ({"has_pixels": False}, NoPixels),
+    ],
+)
+def test_what_no_pack_was_made_for_is_refused_with_the_reason(
+    change: dict[str, object], error: type[LanternError]
+) -> None:
+    with pytest.raises(error):
+        chosen(replace(FILM, **change))  # type: ignore[arg-type]
+
+
+def test_a_refusal_for_age_says_the_age_and_not_the_range() -> None:
+    with pytest.raises(AgeOutside) as refused:
+        chosen(replace(FILM, patient_age="010Y"))
+    assert refused.value.code == "age"
+    assert refused.value.details == {"age": 10}
+
+
+def test_an_unknown_age_is_what_the_clinic_said_its_patients_are_and_a_hint_says_so() -> None:
+    unknown = replace(FILM, patient_age=None)
+    adult, child = chosen(unknown, "adult"), chosen(unknown, "children")
+    assert (adult.pack, codes(adult)) == ("adult", ["hint.age_assumed_adult"])
+    assert (child.pack, codes(child)) == ("child", ["hint.age_assumed_child"])
+    assert "usual_population" in adult.hints[0].text("en")
+    assert "adult" in adult.hints[0].text("en")
+
+
+def test_a_film_without_a_view_is_read_as_frontal_with_a_hint() -> None:
+    assert codes(chosen(replace(FILM, view_position=None))) == ["hint.view_assumed"]
+    both = replace(FILM, view_position=None, series_description="CHEST PA AND LATERAL")
+    assert codes(chosen(both)) == ["hint.view_assumed"]
+
+
+@pytest.mark.parametrize(
+    "text", ["Chest PA", "THORAX AP", "CXR portable", "胸部正位", "肺部", "床头胸片", "chest_2views", "TORAX PA"]
+)
+def test_the_part_of_the_body_may_come_from_the_words_of_the_examination(text: str) -> None:
+    found = chosen(replace(FILM, body_part=None, study_description=text))
+    assert (found.pack, codes(found)) == ("adult", ["hint.body_part_from_text"])
+
+
+@pytest.mark.parametrize(
+    "mangled",
+    [
+        "胸部正位".encode("gbk").decode("latin-1"),
+        "胸部".encode().decode("latin-1"),
+        "胸片".encode("gbk").decode("ascii", "surrogateescape"),
+    ],
+)
+def test_chinese_words_are_understood_even_when_their_bytes_were_decoded_wrongly(mangled: str) -> None:
+    assert chosen(replace(FILM, body_part=None, series_description=mangled)).pack == "adult"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "胸椎正位",
+        "T-SPINE AP",
+        "Thoracic spine",
+        "左手正位",
+        "胸骨",
+        "腰椎",
+        "KUB",
+        "Chest and abdomen",
+        "RIBS",
+        "skull",
+    ],
+)
+def test_a_thoracic_spine_is_not_a_chest(text: str) -> None:
+    with pytest.raises(BodyPartNotCovered):
+        chosen(replace(FILM, body_part=None, study_description=text))
+
+
+def test_words_that_merely_hold_a_part_name_none() -> None:
+    assert body_part.parts_in("UNCHESTED orchestra") == frozenset()
+    assert body_part.parts_in("手术后复查") == frozenset()
+
+
+def test_a_person_who_names_the_pack_answers_what_the_image_does_not_say() -> None:
+    bare = replace(FILM, modality=None, body_part=None, view_position=None, patient_age=None)
+    assert (chosen(bare, forced="child").pack, codes(chosen(bare, forced="child"))) == ("child", ["hint.pack_forced"])
+    assert chosen(None, forced="adult").pack == "adult"
+
+
+@pytest.mark.parametrize(
+    ("change", "error"),
+    [
+        ({"modality": "CT"}, ModalityNotCovered),
+        ({"body_part": "HAND"}, BodyPartNotCovered),
+        ({"view_position": "LL"}, ViewNotCovered),
+        ({"patient_age": "045Y"}, AgeOutside),
+        ({"has_pixels": False}, NoPixels),
+    ],
+)
+def test_what_the_image_contradicts_is_refused_whoever_named_the_pack(
+    change: dict[str, object], error: type[LanternError]
+) -> None:
+    with pytest.raises(error):
+        chosen(replace(FILM, **change), forced="child")  # type: ignore[arg-type]
+
+
+def test_a_picture_needs_a_named_pack() -> None:
+    with pytest.raises(ModalityUnknown):
+        chosen(None)
+
+
+def test_no_pack_and_an_unknown_pack_are_said() -> None:
+    with pytest.raises(NoPackInstalled):
+        route(FILM, (), "ask")
+    with pytest.raises(PackUnknown):
+        chosen(forced="nonesuch")
+
+
+def test_every_combination_of_facts_gives_a_pack_or_a_coded_refusal() -> None:
+    refused: list[CannotJudge] = []
+    ages = (None, "003Y", "010Y", "045Y", "bad")
+    for modality, part, view, age, usual, forced in itertools.product(
+        (None, "CR", "MR"),
+        (None, "CHEST", "HAND"),
+        (None, "AP", "LL"),
+        ages,
+        ("adult", "children", "ask"),
+        (None, "child"),
+    ):
+        header = replace(FILM, modality=modality, body_part=part, view_position=view, patient_age=age)
+        try:
+            found = route(header, PACKS, usual, forced)  # type: ignore[arg-type]
+        except CannotJudge as error:
+            refused.append(error)
+        else:
+            assert modality != "MR"
+            assert part != "HAND"
+            assert view != "LL"
+            assert age != "010Y"
+            assert found.pack in ("adult", "child")
+    assert len(refused) > 300
+    assert all(len(error.text("en")) > 20 for error in refused)

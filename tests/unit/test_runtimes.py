@@ -1,0 +1,97 @@
+"""Every runtime is asked in the same words, and says in the same words what is wrong."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from firmware_app.errors import InferenceFailed, RuntimeUnavailable
+from firmware_app.runtimes import choice
+from firmware_app.runtimes.interface import Session, finite
+from tests import toy_pack
+
+
+@pytest.fixture(params=choice.KEYS)
+def runtime(request: pytest.FixtureRequest) -> str:
+    key = str(request.param)
+    found = choice.get(key).probe()
+    if not found.available:
+        pytest.skip(f"{key} cannot be used here: {found.detail}")
+    return key
+
+
+@pytest.fixture
+def session(runtime: str, tmp_path: Path) -> Session:
+    return choice.get(runtime).load(toy_pack.write(tmp_path, "toy", "adult", 18, None) / "fp32.onnx")
+
+
+def test_the_default_runtime_works_wherever_the_box_is_installed() -> None:
+    assert choice.DEFAULT in choice.available()
+
+
+def test_a_probe_names_a_version(runtime: str) -> None:
+    found = choice.get(runtime).probe()
+    assert found.version is not None
+    assert found.version[0].isdecimal()
+
+
+def test_a_model_answers_with_its_named_output(session: Session) -> None:
+    film = np.zeros((1, 1, toy_pack.SIDE, toy_pack.SIDE), np.float32)
+    film[..., : toy_pack.POOL, : toy_pack.POOL] = 0.5
+    answer = session.infer({"image": film})["map"]
+    assert answer.dtype == np.float32
+    assert answer.shape == (1, 1, toy_pack.SIDE // toy_pack.POOL, toy_pack.SIDE // toy_pack.POOL)
+    assert answer[0, 0, 0, 0] == pytest.approx(0.5)
+    assert answer.sum() == pytest.approx(0.5)
+
+
+def test_an_earlier_answer_is_not_overwritten_by_a_later_one(session: Session) -> None:
+    shape = (1, 1, toy_pack.SIDE, toy_pack.SIDE)
+    first = session.infer({"image": np.ones(shape, np.float32)})["map"]
+    session.infer({"image": np.zeros(shape, np.float32)})
+    assert first.min() == pytest.approx(1.0)
+
+
+def test_a_wrong_input_is_one_of_our_errors_naming_pack_and_runtime(session: Session, runtime: str) -> None:
+    with pytest.raises(InferenceFailed) as failed:
+        session.infer({"image": np.zeros((1, 3, 5, 5), np.float32)})
+    assert failed.value.pack == "toy"
+    assert failed.value.runtime == runtime
+
+
+def test_a_file_that_is_no_model_is_one_of_our_errors(runtime: str, tmp_path: Path) -> None:
+    broken = tmp_path / "broken.onnx"
+    broken.write_bytes(b"not a model")
+    with pytest.raises(InferenceFailed):
+        choice.get(runtime).load(broken)
+    with pytest.raises(InferenceFailed):
+        choice.get(runtime).load(tmp_path / "absent.onnx")
+
+
+def test_threads_can_be_set_and_an_unknown_setting_is_refused(runtime: str, tmp_path: Path) -> None:
+    module = choice.get(runtime)
+    path = toy_pack.write(tmp_path, "toy", "adult", 18, None) / "fp32.onnx"
+    module.load(path, module.Config(threads=1))
+    with pytest.raises(ValueError, match="treads"):
+        module.Config.model_validate({"treads": 1})
+
+
+def test_an_output_that_is_not_finite_never_leaves_a_runtime() -> None:
+    with pytest.raises(InferenceFailed, match="finite"):
+        finite({"map": np.array([np.nan], np.float32)}, "toy", "onnxruntime")
+
+
+def test_an_unknown_runtime_is_refused_by_name() -> None:
+    with pytest.raises(RuntimeUnavailable, match="abacus"):
+        choice.get("abacus")
+
+
+def test_asking_for_a_runtime_imports_no_library() -> None:
+    code = (
+        "import sys\nfrom firmware_app.runtimes import choice\n"
+        "[choice.get(key) for key in choice.KEYS]\n"
+        "raise SystemExit(any(name.split('.')[0] in ('onnxruntime', 'openvino') for name in sys.modules))"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -1,0 +1,93 @@
+"""What a child says is taken by its measure: whole, bounded, in time, or not at all."""
+
+from __future__ import annotations
+
+import json
+import socket
+import struct
+import time
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from firmware_app.reading import wire
+
+Pair = tuple[socket.socket, socket.socket]
+OFTEN = settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+
+
+@pytest.fixture
+def pair() -> Iterator[Pair]:
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        yield ours, theirs
+
+
+@OFTEN
+@given(hnp.arrays(np.float32, hnp.array_shapes(max_dims=4, max_side=6), elements=st.floats(-9, 9, width=32)), st.text())
+def test_a_message_arrives_as_it_was_sent(
+    pair: Pair, array: np.ndarray[tuple[int, ...], np.dtype[np.float32]], text: str
+) -> None:
+    wire.send(pair[0], wire.Message({"text": text}, {"a": array}))
+    got = wire.receive(pair[1], time.monotonic() + 5)
+    assert got.header == {"text": text}
+    np.testing.assert_array_equal(got.arrays["a"], array)
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        b"[]",
+        b"null",
+        b"{}",
+        b"nonsense",
+        b'{"_arrays": 3}',
+        b'{"_arrays": [["a", "object", [1]]]}',
+        b"[" * 5000,
+        json.dumps({"_arrays": [["a", "float32", [100_000, 100_000]]]}).encode(),
+        json.dumps({"_arrays": [["a", "float32", [-1]]]}).encode(),
+        json.dumps({"_arrays": [["a", "uint8", [1]]] * 17}).encode(),
+    ],
+)
+def test_what_is_no_message_is_garbled_and_takes_no_memory(pair: Pair, head: bytes) -> None:
+    pair[0].sendall(struct.pack("<I", len(head)) + head)
+    with pytest.raises(wire.Garbled):
+        wire.receive(pair[1], time.monotonic() + 5)
+
+
+def test_a_length_beyond_the_bound_is_not_awaited(pair: Pair) -> None:
+    pair[0].sendall(struct.pack("<I", 0xFFFFFFFF))
+    with pytest.raises(wire.Garbled):
+        wire.receive(pair[1], time.monotonic() + 5)
+
+
+@OFTEN
+@given(st.binary(min_size=1, max_size=200))
+def test_noise_never_raises_anything_else(noise: bytes) -> None:
+    ours, theirs = socket.socketpair()
+    with theirs:
+        with ours:
+            ours.sendall(noise)
+        with pytest.raises((wire.Garbled, wire.Closed)):
+            wire.receive(theirs, time.monotonic() + 5)
+
+
+def test_half_a_message_is_late_at_the_deadline_and_closed_at_the_end(pair: Pair) -> None:
+    pair[0].sendall(struct.pack("<I", 100) + b"{")
+    begun = time.monotonic()
+    with pytest.raises(wire.Late):
+        wire.receive(pair[1], begun + 0.05)
+    assert time.monotonic() - begun < 1
+    pair[0].close()
+    with pytest.raises(wire.Closed):
+        wire.receive(pair[1])
+
+
+def test_a_receiver_that_does_not_read_is_late(pair: Pair) -> None:
+    pair[0].setblocking(False)
+    with pytest.raises(wire.Late):
+        wire.send(pair[0], wire.Message({}, {"a": np.zeros(10_000_000, np.float32)}), time.monotonic() + 0.1)
