@@ -1,0 +1,261 @@
+"""The `lantern` command: parses, calls, prints.  Results go to stdout, logs and progress to stderr.
+
+Exit status: 0 done, 1 failed with a sentence, 2 wrong usage, 3 something could not be judged or was refused.
+Imports happen inside each command, so that `lantern --help` and a C-ECHO after start are quick.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from firmware_app import __version__
+from firmware_app.errors import LanternError
+
+if TYPE_CHECKING:
+    from firmware_app.config import Config
+    from firmware_app.records import Case
+    from firmware_app.store.clinical import Clinical
+
+NOT_DIAGNOSTIC: Final = "Not for diagnostic use without a doctor."
+_DONE, _FAILED, _UNJUDGED = 0, 1, 3
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Entry point.  Every `LanternError` ends as one sentence on stderr and exit status 1."""
+    options = _parser().parse_args(arguments)
+    logging.basicConfig(
+        stream=sys.stderr,
+        level=os.environ.get("LANTERN_LOG", "INFO").upper(),
+        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
+    )
+    try:
+        status: int = options.run(options)
+    except LanternError as error:
+        print(error, file=sys.stderr)
+        return _FAILED
+    except KeyboardInterrupt:
+        print("Stopped.", file=sys.stderr)
+        return 130
+    except BrokenPipeError:  # `lantern case list | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return _DONE
+    return status
+
+
+# --- commands -----------------------------------------------------------------------------------------------------
+
+
+def _serve(options: argparse.Namespace) -> int:
+    from firmware_app import service
+
+    config = _config(options)
+    if options.only:
+        return service.run_process(options.only, config)
+
+    def tell(event: service.Event) -> None:
+        if options.json:
+            _print_json(dict(event))
+        elif event["event"] == "ready":
+            where = f", listening on port {event['port']}" if event.get("port") else ""
+            print(f"{event['process']} is ready{where}", flush=True)
+
+    if not options.json:
+        print(f"Lantern {__version__}, state in {config.state.dir}. {NOT_DIAGNOSTIC} Ctrl-C stops it.", flush=True)
+    return service.supervise(config, options.config, tell)
+
+
+def _read(options: argparse.Namespace) -> int:
+    from firmware_app import offline, progress
+
+    config = _config(options)
+    clean = True
+    with progress.counter("read", enabled=not options.quiet) as advance:
+        for case in offline.read_paths(options.paths, config, pack=options.pack, out=options.out, on_progress=advance):
+            clean = clean and all(file.status.value in ("read", "duplicate") for file in case.files)
+            _print_case(case, config, as_json=options.json)
+    if not options.json:
+        print(NOT_DIAGNOSTIC)
+    return _DONE if clean else _UNJUDGED
+
+
+def _status(options: argparse.Namespace) -> int:
+    from firmware_app.device import health
+
+    found = health.status(_config(options))
+    if options.json:
+        _print_json(found)
+    else:
+        print(health.describe(found))
+    return _DONE if found["running"] else _FAILED
+
+
+def _doctor(options: argparse.Namespace) -> int:
+    from firmware_app.device import health
+
+    config = _config(options)
+    checks = health.examine(config)
+    for check in checks:
+        if options.json:
+            _print_json(
+                {
+                    "check": check.name,
+                    "result": check.result,
+                    "code": check.reason.code,
+                    "text": check.reason.text(config.box.language),
+                }
+            )
+        else:
+            print(f"{check.result:<5}{check.name:<12}{check.reason.text(config.box.language)}")
+    return _FAILED if any(check.result == "fail" for check in checks) else _DONE
+
+
+def _config_check(options: argparse.Namespace) -> int:
+    config = _config(options)
+    if options.json:
+        _print_json({"valid": True})
+    else:
+        print(f"The configuration is valid; the box's state is in {config.state.dir}.")
+    return _DONE
+
+
+def _config_show(options: argparse.Namespace) -> int:
+    from firmware_app.config import describe
+
+    config = _config(options)
+    if options.json:
+        _print_json(config.model_dump(mode="json"))
+    else:
+        print(describe(config), end="")
+    return _DONE
+
+
+def _case_list(options: argparse.Namespace) -> int:
+    from firmware_app.reports import case_text
+
+    config = _config(options)
+    clinical = _clinical(config)
+    cases = list(clinical.cases())
+    homeless = clinical.homeless()
+    if not options.json and (cases or homeless):
+        print(case_text.heading())
+    for case in [*cases, *([homeless] if homeless else [])]:
+        if options.json:
+            _print_case(case, config, as_json=True)
+        else:
+            print(case_text.row(case, config.box.language))
+    if not options.json and not cases and not homeless:
+        print("There is no case yet. Send an image to the box, or try “lantern read FILE”.")
+    return _DONE
+
+
+def _case_show(options: argparse.Namespace) -> int:
+    config = _config(options)
+    _print_case(_clinical(config).case(options.case), config, as_json=options.json)
+    return _DONE
+
+
+# --- printing -----------------------------------------------------------------------------------------------------
+
+
+def _print_json(value: Mapping[str, object]) -> None:
+    print(json.dumps(value, ensure_ascii=False), flush=True)
+
+
+def _print_case(case: Case, config: Config, *, as_json: bool) -> None:
+    from firmware_app.reports import case_line, case_text
+
+    if as_json:
+        _print_json(case_line.case_object(case, config.box.language))
+    else:
+        print(case_text.page(case, config.box.language), flush=True)
+
+
+# --- parsing ------------------------------------------------------------------------------------------------------
+
+
+def _config(options: argparse.Namespace) -> Config:
+    from firmware_app.config import load
+
+    return load(options.config)
+
+
+def _clinical(config: Config) -> Clinical:
+    from firmware_app.store.clinical import Clinical
+    from firmware_app.store.layout import StateDir
+
+    clinical = Clinical(StateDir(config.state.dir).clinical_db)
+    clinical.require()
+    return clinical
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="lantern",
+        description=f"A box that reads images where there is no radiologist. {NOT_DIAGNOSTIC}",
+        epilog="Example: lantern read film.dcm --json",
+    )
+    parser.add_argument("--version", action="version", version=f"lantern {__version__}")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    serve = _command(commands, "serve", _serve, "run the box until Ctrl-C", "lantern serve --config clinic.toml")
+    serve.add_argument("--only", choices=("gateway", "reader"), help="run one process, as systemd does")
+
+    read = _command(
+        commands,
+        "read",
+        _read,
+        "read files here and now, without touching the box's own state",
+        "lantern read /media/stick --out results --json",
+    )
+    read.add_argument("paths", nargs="+", type=Path, metavar="PATH", help="files or folders")
+    read.add_argument("--out", type=Path, metavar="DIR", help="write each case's picture and result there")
+    read.add_argument("--pack", metavar="NAME", help="the model to use for images that do not say what they show")
+    read.add_argument("--quiet", action="store_true", help="no progress on the terminal")
+
+    _command(commands, "status", _status, "which processes run, their ports, and the queue", "lantern status --json")
+    _command(commands, "doctor", _doctor, "examine the box and say what to do", "lantern doctor")
+
+    config = commands.add_parser(
+        "config", help="check or show the configuration", epilog="Example: lantern config check --config clinic.toml"
+    )
+    config_commands = config.add_subparsers(required=True, metavar="COMMAND")
+    _command(
+        config_commands,
+        "check",
+        _config_check,
+        "say whether the configuration can be used",
+        "lantern config check --config clinic.toml",
+    )
+    _command(config_commands, "show", _config_show, "every key with its value and what it means", "lantern config show")
+
+    case = commands.add_parser("case", help="list or show cases", epilog="Example: lantern case list --json")
+    case_commands = case.add_subparsers(required=True, metavar="COMMAND")
+    _command(case_commands, "list", _case_list, "every case, the most urgent first", "lantern case list --json")
+    show = _command(
+        case_commands, "show", _case_show, "one case with all its readings", "lantern case show c-1f2e3d4c5b6a79880716"
+    )
+    show.add_argument("case", metavar="CASE", help="its reference, as `lantern case list` prints it")
+    return parser
+
+
+def _command(
+    commands: argparse._SubParsersAction[argparse.ArgumentParser], name: str, run: object, help_text: str, example: str
+) -> argparse.ArgumentParser:
+    parser = commands.add_parser(
+        name, help=help_text, description=help_text[0].upper() + help_text[1:] + ".", epilog=f"Example: {example}"
+    )
+    parser.set_defaults(run=run)
+    parser.add_argument("--config", type=Path, metavar="FILE", help="default: /etc/lantern/lantern.toml")
+    parser.add_argument("--json", action="store_true", help="one JSON object per line on stdout")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

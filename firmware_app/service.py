@@ -1,0 +1,173 @@
+"""`lantern serve`: one small supervisor and the processes it keeps alive.
+
+Each process is `lantern serve --only NAME`, so that systemd can start them without the supervisor.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import logging
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import FrameType
+
+from firmware_app.config import Config
+from firmware_app.device import presence
+from firmware_app.store.clinical import Clinical
+from firmware_app.store.layout import StateDir
+
+log = logging.getLogger("lantern.service")
+
+_RESTART_FIRST_S = 0.2
+_RESTART_MOST_S = 10.0
+_STEADY_S = 30.0
+_STOP_S = 10.0
+_PR_SET_PDEATHSIG = 1
+
+Event = Mapping[str, str | int | None]
+
+
+# --- one process --------------------------------------------------------------------------------------------------
+
+
+def run_process(name: str, config: Config) -> int:
+    """The body of `lantern serve --only NAME`, until SIGTERM or SIGINT.  Returns the exit status."""
+    _die_with_parent()
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda _number, _frame: stop.set())
+    state = StateDir(config.state.dir)
+    state.prepare()
+    with presence.held(state, name):
+        presence.withdraw(state, name)  # what a killed predecessor said
+        Clinical(state.clinical_db).create()
+        _body(name)(config, lambda facts: presence.announce(state, name, facts), stop)
+        presence.withdraw(state, name)
+    return 0
+
+
+def _body(name: str) -> Callable[[Config, Callable[[presence.Facts], None], threading.Event], None]:
+    """The process's own code, imported only by the process that runs it."""
+    if name == "gateway":
+        from firmware_app.intake import gateway
+
+        return gateway.run
+    from firmware_app.reading import reader
+
+    return reader.run
+
+
+def _die_with_parent() -> None:
+    """Under the supervisor, do not outlive it: the kernel sends SIGTERM when it is killed."""
+    if os.environ.get("LANTERN_SUPERVISOR") == str(os.getppid()):
+        ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
+        if os.environ["LANTERN_SUPERVISOR"] != str(os.getppid()):
+            sys.exit(0)  # it died between the two lines
+
+
+# --- the supervisor -----------------------------------------------------------------------------------------------
+
+
+@dataclass
+class _Kept:
+    """One process that is started again whenever it ends."""
+
+    name: str
+    command: list[str]
+    process: subprocess.Popen[bytes] | None = None
+    started: float = 0.0
+    delay: float = _RESTART_FIRST_S
+    announced: int | None = None
+    due: float = field(default=0.0)
+
+    def start(self) -> None:
+        environment = {**os.environ, "LANTERN_SUPERVISOR": str(os.getpid())}
+        # Standard output belongs to the supervisor's own events; a process speaks on stderr.
+        self.process = subprocess.Popen(self.command, env=environment, stdin=subprocess.DEVNULL, stdout=sys.stderr)
+        self.started = time.monotonic()
+
+    def ended(self) -> int | None:
+        """The exit status when the process has ended; schedules its restart."""
+        if self.process is None or (status := self.process.poll()) is None:
+            return None
+        now = time.monotonic()
+        self.delay = _RESTART_FIRST_S if now - self.started > _STEADY_S else min(self.delay * 2, _RESTART_MOST_S)
+        self.due = now + self.delay
+        self.process = None
+        self.announced = None
+        return status
+
+
+def supervise(config: Config, config_path: Path | None, tell: Callable[[Event], None]) -> int:
+    """Run every process of the box until SIGTERM or SIGINT.  *tell* hears started, ready, ended and stopped events."""
+    stop = threading.Event()
+
+    def ask_to_stop(_number: int, _frame: FrameType | None) -> None:
+        stop.set()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, ask_to_stop)
+    state = StateDir(config.state.dir)
+    state.prepare()
+    with presence.held(state, "supervisor"):
+        state.prepare_ballast(config.retention.ballast_mb)
+        Clinical(state.clinical_db).create()
+        kept = [_Kept(name, _command(name, config_path)) for name in presence.PROCESSES]
+        try:
+            while not stop.is_set():
+                for one in kept:
+                    _tend(one, state, tell)
+                stop.wait(0.05)
+        finally:
+            _stop_all(kept)
+    tell({"event": "stopped"})
+    return 0
+
+
+def _command(name: str, config_path: Path | None) -> list[str]:
+    chosen = ["--config", str(config_path)] if config_path else []
+    return [sys.executable, "-m", "firmware_app.cli", "serve", "--only", name, *chosen]
+
+
+def _tend(one: _Kept, state: StateDir, tell: Callable[[Event], None]) -> None:
+    """Look after one process: start it when it is due, say when it became ready, notice when it ended."""
+    if one.process is None:
+        if time.monotonic() >= one.due:
+            one.start()
+        return
+    status = one.ended()
+    if status is not None:
+        log.warning("%s ended with status %d; it is started again in %.1f s", one.name, status, one.delay)
+        tell({"event": "ended", "process": one.name, "status": status})
+        return
+    if (
+        one.announced is None
+        and (told := presence.announcement(state, one.name))
+        and told.get("pid") == one.process.pid
+    ):
+        one.announced = one.process.pid
+        tell({"event": "ready", **told})
+
+
+def _stop_all(kept: list[_Kept]) -> None:
+    """SIGTERM to all, then SIGKILL to whoever has not gone in time."""
+    for one in kept:
+        if one.process is not None:
+            one.process.terminate()
+    deadline = time.monotonic() + _STOP_S
+    for one in kept:
+        if one.process is None:
+            continue
+        try:
+            one.process.wait(max(0.0, deadline - time.monotonic()))
+        except subprocess.TimeoutExpired:
+            log.warning("%s did not stop in %.0f s and was killed", one.name, _STOP_S)
+            one.process.kill()
+            one.process.wait()

@@ -1,0 +1,57 @@
+"""The built wheel holds everything the box needs: it reads a film outside the checkout."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module")
+def unpacked(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The wheel, built by the project's own backend and unpacked as pip would."""
+    built = tmp_path_factory.mktemp("wheel")
+    subprocess.run(
+        [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(built), str(ROOT)],
+        check=True, stdout=subprocess.DEVNULL,
+    )  # fmt: skip
+    (wheel,) = built.glob("lantern_box-*.whl")
+    with zipfile.ZipFile(wheel) as archive:
+        archive.extractall(built / "site")
+    return built / "site"
+
+
+def run_outside(site: Path, folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "PYTHONPATH": str(site), "LANTERN_LOG": "WARNING"}
+    return subprocess.run(
+        [sys.executable, "-P", *arguments], cwd=folder, env=environment, text=True, capture_output=True, check=False
+    )
+
+
+def test_the_wheel_reads_a_film_outside_the_checkout(unpacked: Path, tmp_path: Path) -> None:
+    data_store = pytest.importorskip("data_store", reason="needs the extra demo (pydicom-data)")
+    film = Path(data_store.__file__).parent / "data" / "RG1_UNCR.dcm"
+    done = run_outside(unpacked, tmp_path, "-m", "firmware_app.cli", "read", str(film), "--json")
+    assert done.returncode == 0, done.stderr
+    (line,) = done.stdout.splitlines()
+    assert json.loads(line)["readings"][0]["pack"]["name"] == "chest-xray-adult"
+
+
+def test_what_was_imported_is_the_wheel_and_not_the_checkout(unpacked: Path, tmp_path: Path) -> None:
+    done = run_outside(unpacked, tmp_path, "-c", "import firmware_app; print(firmware_app.__file__)")
+    assert Path(done.stdout.strip()).is_relative_to(unpacked)
+
+
+def test_the_wheel_carries_no_tests_and_no_images_of_patients(unpacked: Path) -> None:
+    top = {path.name for path in unpacked.iterdir()}
+    assert {"firmware_app", "web", "converters", "hospital"} <= top
+    assert "tests" not in top
+    pictures = [path for path in unpacked.rglob("*") if path.suffix.lower() in {".jpg", ".jpeg", ".dcm", ".png"}]
+    assert all("golden" in path.parts for path in pictures)
