@@ -32,6 +32,7 @@ from firmware_app.imaging.grey import Floats, GreyScale, Table, Window, Words, l
 from firmware_app.imaging.source import BROKEN, Source
 
 _LARGEST_VALUE: Final = 1e30  # float32 ends at 3e38
+_ONE_GREY: Final = 2.0**-16  # of the range that a window maps to: what spans less shows nothing
 # Half the time of gdcm for JPEG 2000; and a broken JPEG-LS stream is an error there while it aborts gdcm's process.
 _PREFERRED: Final = {JPEG2000: "pylibjpeg", JPEG2000Lossless: "pylibjpeg", JPEGLSLossless: "pyjpegls"}
 
@@ -63,7 +64,7 @@ class DicomFilm:
         scale = transforms.of(self.source.header, index, self.source.photometric)
         words, values = self._values(pixels)
         frame = _mapped(words, scale.shown(values))
-        if scale.voi is not None and frame.min() == frame.max():
+        if scale.voi is not None and frame.max() - frame.min() < _ONE_GREY:
             frame = _mapped(words, scale.without_voi().shown(values))
         return frame
 

@@ -1,0 +1,1 @@
+"""The measurements that the README quotes, one command each, with the peers in the same run."""

@@ -1,0 +1,1 @@
+"""From labelled films to a pack: data sets, splits, training, export, quantization, honest numbers."""

@@ -1,0 +1,130 @@
+"""Random changes to training films, so that a model learns lungs and not the habits of one X-ray room.
+
+Films are batches (N, 1, H, W) float32 in [0, 1]. Geometry first, then exposure, then the same percentile stretch that
+the box applies (its percentiles jittered), then what a detector, a scanner or a lossy file may add.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+JPEG_BLOCK = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Strength:
+    """How far each change may go. Angles in degrees, the rest as fractions of the image or of the grey range."""
+
+    rotation: float = 10.0
+    shift: float = 0.08
+    zoom_in: float = 0.30
+    zoom_out: float = 0.12
+    aspect: float = 0.12
+    gamma: float = 0.35
+    noise: float = 0.04
+    blur: float = 0.4
+    erase: float = 0.4
+    flip: float = 0.0
+
+
+def augmented(films: Tensor, strength: Strength, rng: torch.Generator) -> Tensor:
+    """A changed copy of ``films``, same shape and range."""
+    films = moved(films, strength, rng)
+    films = exposed(films, strength, rng)
+    films = restretched(films, rng)
+    films = blurred(films, strength.blur, rng)
+    films = compressed(films, 0.3, rng)
+    films = films + torch.randn(films.shape, generator=rng) * uniform(len(films), 0.0, strength.noise, rng)
+    return erased(films.clamp(0.0, 1.0), strength.erase, rng)
+
+
+def uniform(count: int, low: float, high: float, rng: torch.Generator) -> Tensor:
+    """(count, 1, 1, 1) numbers between ``low`` and ``high``."""
+    return torch.rand(count, 1, 1, 1, generator=rng) * (high - low) + low
+
+
+def moved(films: Tensor, strength: Strength, rng: torch.Generator) -> Tensor:
+    """Rotate, shift, zoom (also unevenly: sites crop differently) and, rarely, mirror; black outside."""
+    count = len(films)
+    angle = torch.deg2rad(uniform(count, -strength.rotation, strength.rotation, rng)).flatten()
+    zoom = uniform(count, 1.0 - strength.zoom_in, 1.0 + strength.zoom_out, rng).flatten()
+    uneven = uniform(count, 1.0 - strength.aspect, 1.0 + strength.aspect, rng).flatten()
+    mirror = torch.where(uniform(count, 0.0, 1.0, rng).flatten() < strength.flip, -1.0, 1.0)
+    matrix = torch.zeros(count, 2, 3)
+    matrix[:, 0, 0] = angle.cos() * zoom * uneven * mirror
+    matrix[:, 0, 1] = -angle.sin() * zoom
+    matrix[:, 1, 0] = angle.sin() * zoom * mirror
+    matrix[:, 1, 1] = angle.cos() * zoom / uneven
+    room = strength.shift + (1.0 - zoom).clamp(min=0.0) * 0.7
+    matrix[:, :, 2] = (torch.rand(count, 2, generator=rng) * 2.0 - 1.0) * room[:, None] * 1.4
+    grid = functional.affine_grid(matrix, list(films.shape), align_corners=False)
+    return functional.grid_sample(films, grid, align_corners=False)
+
+
+def exposed(films: Tensor, strength: Strength, rng: torch.Generator) -> Tensor:
+    """Another gamma and another contrast, as another tube voltage or look-up table would give."""
+    gamma = torch.exp(torch.randn(len(films), 1, 1, 1, generator=rng) * strength.gamma).clamp(0.45, 2.2)
+    films = films.clamp(0.0, 1.0) ** gamma
+    curve = films * films * (3.0 - 2.0 * films)
+    return films + (curve - films) * uniform(len(films), -0.5, 1.0, rng)
+
+
+def restretched(films: Tensor, rng: torch.Generator) -> Tensor:
+    """The box's percentile stretch after the change of frame and exposure, its percentiles jittered."""
+    seen = films[:, :, ::4, ::4].flatten(1)
+    ordered, _ = seen.sort(dim=1)
+    last = seen.shape[1] - 1
+    low_at = (uniform(len(films), 0.0, 0.015, rng).flatten() * last).long()
+    high_at = (uniform(len(films), 0.985, 1.0, rng).flatten() * last).long()
+    low = ordered.gather(1, low_at[:, None])[:, :, None, None]
+    high = ordered.gather(1, high_at[:, None])[:, :, None, None]
+    return ((films - low) / (high - low).clamp(min=1e-3)).clamp(0.0, 1.0)
+
+
+def blurred(films: Tensor, chance: float, rng: torch.Generator) -> Tensor:
+    """With ``chance`` the whole batch loses resolution: down to 35 to 90 % and back, as small old detectors do."""
+    if float(torch.rand(1, generator=rng)) >= chance:
+        return films
+    factor = 0.35 + 0.55 * float(torch.rand(1, generator=rng))
+    height, width = films.shape[-2:]
+    small = functional.interpolate(
+        films, (int(height * factor), int(width * factor)), mode="bilinear", antialias=True, align_corners=False
+    )
+    back = functional.interpolate(small, (height, width), mode="bilinear", align_corners=False)
+    chosen = uniform(len(films), 0.0, 1.0, rng) < 0.5
+    return torch.where(chosen, back, films)
+
+
+def compressed(films: Tensor, chance: float, rng: torch.Generator) -> Tensor:
+    """JPEG-like noise: cosine coefficients of 8 x 8 blocks rounded to a random step, coarser at high frequency."""
+    count, _, height, width = films.shape
+    grid = torch.arange(JPEG_BLOCK, dtype=torch.float32)
+    basis = torch.cos(torch.pi * (2 * grid[None] + 1) * grid[:, None] / (2 * JPEG_BLOCK)) * (2.0 / JPEG_BLOCK) ** 0.5
+    basis[0] /= 2.0**0.5
+    rows, columns = height // JPEG_BLOCK, width // JPEG_BLOCK
+    if rows * JPEG_BLOCK != height or columns * JPEG_BLOCK != width:
+        return films
+    blocks = films.reshape(count, rows, JPEG_BLOCK, columns, JPEG_BLOCK).permute(0, 1, 3, 2, 4)
+    step = uniform(count, 0.01, 0.08, rng)[..., None] * (1.0 + grid[:, None] + grid[None]) / JPEG_BLOCK
+    rounded = torch.round((basis @ blocks @ basis.T) / step) * step
+    back = (basis.T @ rounded @ basis).permute(0, 1, 3, 2, 4).reshape(films.shape)
+    chosen = uniform(count, 0.0, 1.0, rng) < chance
+    return torch.where(chosen, back, films)
+
+
+def erased(films: Tensor, chance: float, rng: torch.Generator) -> Tensor:
+    """Cover one random rectangle of some films with a flat grey: tubes, letters and buttons are not evidence."""
+    films = films.clone()
+    height, width = films.shape[-2:]
+    for index in range(len(films)):
+        draw = torch.rand(6, generator=rng)
+        if float(draw[0]) >= chance:
+            continue
+        tall = int(height * (0.04 + 0.26 * float(draw[1])))
+        wide = int(width * (0.04 + 0.26 * float(draw[2])))
+        top = int((height - tall) * float(draw[3]))
+        left = int((width - wide) * float(draw[4]))
+        films[index, :, top : top + tall, left : left + wide] = draw[5]
+    return films

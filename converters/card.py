@@ -1,0 +1,123 @@
+"""The card of a pack, for people: weak points first, then the numbers, then how it was made. From the manifest only."""
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from firmware_app.packs.manifest import FindingSpec, Golden, Manifest, Measured, Route
+
+NAME = "CARD.md"
+NOT_DIAGNOSTIC = (
+    "Not for diagnostic use without a doctor. This card is written by `lantern-convert card` from `manifest.json`."
+)
+HOW_MEASURED = (
+    "Rows `test`: patients that were in neither training nor validation. Row `val`: the films that chose calibration "
+    "and threshold, for comparison only. Intervals are 95 % (AUC: bootstrap over patients; rates: Wilson). "
+    "Sensitivity and specificity at the frozen threshold."
+)
+WHAT_GOLDEN = (
+    "Images of nobody, and public files by reference, with the probability this pack must give. `distance`: how far a "
+    "drawn film is from the nearest training film, in units of the median distance between nearest films of different "
+    "patients (1 or more is required)."
+)
+
+
+def write(folder: Path) -> Path:
+    """Write ``CARD.md`` beside the manifest of ``folder``."""
+    path = folder / NAME
+    path.write_text(text(Manifest.load(folder)), encoding="utf-8")
+    return path
+
+
+def text(manifest: Manifest) -> str:
+    """The card as Markdown."""
+    finding = manifest.findings[0]
+    parts = [
+        f"# {manifest.title.en} · {manifest.title.zh}",
+        f"`{manifest.name}` {manifest.version}. {NOT_DIAGNOSTIC}",
+        "## Weak points",
+        *(f"- {point.en}\n  {point.zh}" for point in manifest.weak_points),
+        "## Not for",
+        f"{manifest.not_for.en}\n\n{manifest.not_for.zh}",
+        "## Intended use",
+        f"{manifest.intended_use.en}\n\n{manifest.intended_use.zh}",
+        _route(manifest.route),
+        "## Numbers",
+        HOW_MEASURED,
+        _table(
+            ("runtime", "precision", "films", "n (positive)", "AUC", "sensitivity", "specificity"),
+            (_measured(row) for row in manifest.measured),
+        ),
+        "Each row is printed by its command (`DATA`: the data set named below):",
+        "```\n" + "\n".join(dict.fromkeys(row.command for row in manifest.measured)) + "\n```",
+        "## The decision",
+        _decision(manifest, finding),
+        "## Data",
+        _table(
+            ("data set", "use", "films", "patients", "licence", "citation"),
+            ((one.name, one.use, _or_dash(one.n_images), _or_dash(one.n_patients), one.licence, one.citation)
+             for one in manifest.data),
+        ),
+        "## Files",
+        _table(
+            ("file", "runtime", "precision", "opset", "bytes", "sha256"),
+            ((f"`{one.path}`", one.runtime, one.precision, str(one.opset), f"{one.bytes:,}", f"`{one.sha256[:16]}…`")
+             for one in manifest.artefacts),
+        ),
+        "OpenVINO reads the same files.",
+        "## Golden cases",
+        WHAT_GOLDEN,
+        _table(
+            ("image", "kind", "fp32", "int8", "tolerance fp32 / int8", "distance"),
+            (_golden(one, finding.code) for one in manifest.golden),
+        ),
+    ]  # fmt: skip
+    return "\n\n".join(parts).replace("\n\n- ", "\n- ").replace("points\n- ", "points\n\n- ") + "\n"
+
+
+def _route(route: Route) -> str:
+    ages = route.age_years
+    ends = [f"from {ages.min}" if ages.min is not None else "", f"to {ages.max}" if ages.max is not None else ""]
+    said = " ".join(end for end in ends if end) or "of any number of"
+    return (
+        f"It is asked only for {' or '.join(route.modalities)} images of the {', '.join(route.body_parts)}, "
+        f"view {', '.join(route.views)}, age {said} completed years ({route.population} by default)."
+    )
+
+
+def _decision(manifest: Manifest, finding: FindingSpec) -> str:
+    return (
+        f"`{finding.code}` ({finding.label.en}, {finding.label.zh}), priority {finding.priority}. "
+        f"logit = mean(map) + {finding.bias:.6f}; probability = sigmoid({finding.calibration.slope:g} · logit "
+        f"{finding.calibration.intercept:+g}) (Platt, fitted on validation films); positive from "
+        f"**{finding.threshold:g}**: {finding.threshold_rule}. Prevalence in training: "
+        f"{manifest.training_prevalence:.0%}; where the disease is rarer, a given probability overstates it. "
+        f"The heat map is drawn at full strength from {manifest.output.full_scale:g} logits a cell."
+    )
+
+
+def _measured(row: Measured) -> tuple[str, ...]:
+    return (
+        row.runtime, row.precision, row.split, f"{row.n} ({row.positives})", _rate(row.auc, row.auc_ci),
+        _rate(row.sensitivity, row.sensitivity_ci), _rate(row.specificity, row.specificity_ci),
+    )  # fmt: skip
+
+
+def _golden(golden: Golden, code: str) -> tuple[str, ...]:
+    name = golden.path or (f"{golden.reference.package}: {golden.reference.file}" if golden.reference else "")
+    answers = [answer.get(code) for answer in (golden.expected.get("fp32", {}), golden.expected.get("int8", {}))]
+    tolerance = " / ".join(f"{golden.tolerance[precision]:g}" for precision in golden.tolerance)
+    shown = [f"{answer:.3f}" if answer is not None else "–" for answer in answers]
+    return (f"`{name}`", golden.kind, *shown, tolerance, f"{golden.distance.nearest:.2f}" if golden.distance else "–")
+
+
+def _rate(value: float | None, interval: tuple[float, float] | None) -> str:
+    return "–" if value is None or interval is None else f"{value:.3f} ({interval[0]:.3f}–{interval[1]:.3f})"
+
+
+def _or_dash(value: int | None) -> str:
+    return str(value) if value else "–"
+
+
+def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    lines = [" | ".join(head), " | ".join("---" for _ in head), *(" | ".join(row) for row in rows)]
+    return "\n".join(f"| {line} |" for line in lines)

@@ -1,0 +1,198 @@
+"""Readers of labelled films. Each gives a :class:`FilmSet`: names, labels, patients, and how to read the greys.
+
+Nothing is decoded until :meth:`Film.read` is called. ``patient`` is the finest identity the data set publishes; films
+of one patient never part between training, validation and test (see :mod:`converters.splits`).
+"""
+
+import csv
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from converters.failures import DataUnreadable
+
+IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png")
+PERSON = re.compile(r"^person(\d+)_")
+NEGATIVE_WORDS = ("0", "negative", "no finding", "no_finding", "normal")
+ADULT_YEARS = 18
+NIH_LATE_PATIENTS = 4000
+"""Patient numbers of ChestX-ray14 grow with time; in the extract we train on, films without finding come mostly from
+lower numbers, so the hospital's older machines come with the label. The trait ``patients`` shows and balances that."""
+
+NIH_FINDINGS = (
+    "Atelectasis", "Cardiomegaly", "Effusion", "Infiltration", "Mass", "Nodule", "Pneumonia", "Pneumothorax",
+    "Consolidation", "Edema", "Emphysema", "Fibrosis", "Pleural_Thickening", "Hernia",
+)  # fmt: skip
+MEDMNIST_SPLITS = ("train", "val", "test")
+
+
+@dataclass(frozen=True, slots=True)
+class Film:
+    """One labelled film. ``label`` is 0 or 1; ``findings`` are its single labels, where a set has several; ``teacher``
+    a published model's probabilities of the same findings, where they exist; ``traits`` are words that must not give
+    the label away (view, sex), looked at but never fed to a model."""
+
+    name: str
+    path: Path
+    label: int
+    patient: str
+    index: int | None = None
+    findings: tuple[int, ...] = ()
+    teacher: tuple[float, ...] | None = None
+    traits: tuple[tuple[str, str], ...] = ()
+
+    def read(self) -> NDArray[np.float32]:
+        """The greys as published, (H, W) float32, bright is dense. Raises :class:`DataUnreadable`."""
+        if self.index is not None:
+            return _npz_images(self.path, self.name.split("/")[0])[self.index]
+        return read_grey(self.path)
+
+
+@dataclass(frozen=True, slots=True)
+class FilmSet:
+    """Films of one source, with the source's name and the word for the positive class."""
+
+    name: str
+    positive: str
+    films: tuple[Film, ...]
+
+    def only(self, names: Sequence[str]) -> "FilmSet":
+        """The films with these names, in the order of this set. Raises :class:`DataUnreadable` when one is absent."""
+        wanted = set(names)
+        absent = wanted - {film.name for film in self.films}
+        if absent:
+            raise DataUnreadable(self.name, f"{len(absent)} films are absent, the first is {min(absent)}")
+        return FilmSet(self.name, self.positive, tuple(film for film in self.films if film.name in wanted))
+
+
+def read_grey(path: Path) -> NDArray[np.float32]:
+    """An image file as (H, W) float32 greys 0 to 255. Raises :class:`DataUnreadable`."""
+    try:
+        with Image.open(path) as image:
+            return np.asarray(image.convert("L"), dtype=np.float32)
+    except OSError as error:
+        raise DataUnreadable(str(path), str(error)) from error
+
+
+@cache
+def _npz_images(path: Path, split: str) -> NDArray[np.float32]:
+    with np.load(path, allow_pickle=False) as arrays:
+        images: NDArray[np.float32] = np.asarray(arrays[f"{split}_images"], dtype=np.float32)
+    return images if images.ndim == 3 else np.asarray(images.mean(axis=-1), dtype=np.float32)
+
+
+def image_files(folder: Path) -> list[Path]:
+    """Image files directly in ``folder``, by name."""
+    return sorted(path for path in folder.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES)
+
+
+def image_folder(folder: Path, positive: str) -> FilmSet:
+    """``folder/<CLASS>/*``: one folder per class, two or more of them; every class but ``positive`` is negative.
+
+    Case does not matter. With two classes, one of them named as :data:`NEGATIVE_WORDS`, the other is the positive one
+    whatever its name. The patient is what :func:`patient_of` reads from the file name.
+    """
+    classes = sorted(path for path in folder.iterdir() if path.is_dir() and image_files(path))
+    by_name = {path.name.casefold(): path.name for path in classes}
+    others = [name for name in by_name if name not in NEGATIVE_WORDS]
+    chosen = by_name.get(positive.casefold()) or (by_name[others[0]] if len(by_name) == 2 and len(others) == 1 else "")
+    if len(classes) < 2 or not chosen:
+        found = ", ".join(by_name.values()) or "none"
+        raise DataUnreadable(str(folder), f"no class folder named {positive} beside another (folders found: {found})")
+    films = [
+        Film(f"{folder_.name}/{path.name}", path, int(folder_.name == chosen), patient_of(path.name))
+        for folder_ in classes
+        for path in image_files(folder_)
+    ]
+    return FilmSet(folder.name, chosen, tuple(films))
+
+
+def patient_of(file_name: str) -> str:
+    """The patient a file name of the children's films gives away: ``person12_virus_3`` → ``person12``,
+    ``NORMAL2-IM-0523-0001-0002`` → ``NORMAL2-IM-0523``; otherwise the stem itself."""
+    person = PERSON.match(file_name)
+    if person:
+        return f"person{person.group(1)}"
+    normal = re.match(r"^((?:NORMAL2-)?IM-\d+)-\d+", file_name)
+    return normal.group(1) if normal else Path(file_name).stem
+
+
+def medmnist(path: Path, split: str, positive: str | None = None) -> FilmSet:
+    """One split of a MedMNIST-form ``.npz`` (``<split>_images`` (N, H, W[, 3]) uint8, ``<split>_labels`` (N, 1)).
+
+    ``positive`` is the positive label's number, 1 unless told.
+    """
+    wanted = 1 if positive is None else _number(path, positive)
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            if f"{split}_images" not in arrays:
+                has = ", ".join(name for name in MEDMNIST_SPLITS if f"{name}_images" in arrays)
+                raise DataUnreadable(str(path), f"there is no split {split} (it holds: {has})")
+            labels = np.asarray(arrays[f"{split}_labels"]).reshape(-1)
+    except (OSError, ValueError) as error:
+        raise DataUnreadable(str(path), str(error)) from error
+    films = [
+        Film(f"{split}/{index}", path, int(label == wanted), f"{split}/{index}", index=index)
+        for index, label in enumerate(labels)
+    ]
+    return FilmSet(path.stem, str(wanted), tuple(films))
+
+
+def _number(path: Path, positive: str) -> int:
+    if not positive.isdecimal():
+        raise DataUnreadable(str(path), f"its labels are numbers; {positive} is none")
+    return int(positive)
+
+
+def nih(folder: Path, adults: bool = True) -> FilmSet:
+    """NIH ChestX-ray14 in the form ``labels.csv`` + ``images256/``: any finding is positive.
+
+    ``adults``: only films at age 18 or more; otherwise only those below. A film with the teacher's 14 probabilities
+    (``densenet121_predictions.csv``) carries them.
+    """
+    try:
+        with (folder / "labels.csv").open(newline="", encoding="utf-8") as file:
+            rows = list(csv.DictReader(file))
+        taught: dict[str, tuple[float, ...]] = {}
+        if (folder / "densenet121_predictions.csv").exists():
+            with (folder / "densenet121_predictions.csv").open(newline="", encoding="utf-8") as file:
+                for row in csv.DictReader(file):
+                    taught[row["Image Index"]] = tuple(float(row[f"prob_{name}"]) for name in NIH_FINDINGS)
+    except OSError as error:
+        raise DataUnreadable(str(folder), str(error)) from error
+    films = [
+        Film(
+            row["file"],
+            folder / "images256" / row["file"],
+            int(row["Finding Labels"] != "No Finding"),
+            row["Patient ID"],
+            findings=tuple(int(name in row["Finding Labels"].split("|")) for name in NIH_FINDINGS),
+            teacher=taught.get(row["Image Index"]),
+            traits=(
+                ("view", row["View Position"]),
+                ("sex", row["Patient Gender"]),
+                ("patients", "early" if int(row["Patient ID"]) < NIH_LATE_PATIENTS else "late"),
+            ),
+        )
+        for row in rows
+        if (int(row["Patient Age"].rstrip("Y")) >= ADULT_YEARS) == adults
+    ]
+    return FilmSet("chest-xray-nih" if adults else "chest-xray-nih-under-18", "abnormal", tuple(films))
+
+
+def open_films(path: Path, positive: str, split: str | None = None) -> FilmSet:
+    """Whatever folder ``path`` is: NIH-form with ``labels.csv``, or an image folder.
+
+    Raises :class:`DataUnreadable` when it is neither.
+    """
+    if (path / "labels.csv").exists() and (path / "images256").is_dir():
+        return nih(path, adults=split != "under-18")
+    if path.is_dir():
+        return image_folder(path, positive)
+    raise DataUnreadable(str(path), "neither an image folder, an NIH-form folder nor a MedMNIST-form .npz file")

@@ -1,0 +1,225 @@
+"""Golden cases: images of nobody with the answers a pack must give, and real public files by reference.
+
+Any runtime on any machine must come within the stated tolerance of the expected probability. The expected ones are
+those of the default runtime; a film on which the runtimes installed here differ by more than half the tolerance is not
+taken, so that another machine has room to differ.
+"""
+
+from collections.abc import Sequence
+from importlib.metadata import PackageNotFoundError, distribution
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from converters import eigenfilms, phantom
+from converters.datasets import FilmSet, read_grey
+from converters.failures import DataUnreadable, GateFailed
+from converters.films import prepared
+from converters.material import labels_of
+from firmware_app.imaging.model_input import InputSpec, to_model_input
+from firmware_app.packs.manifest import Golden, Manifest, Precision, Reference, sha256_of
+from firmware_app.packs.shelf import Pack
+from firmware_app.runtimes import choice
+from firmware_app.runtimes.interface import Session
+from firmware_app.tasks import classify
+
+FOLDER = "golden"
+TOLERANCE: dict[Precision, float] = {"fp32": 0.002, "int8": 0.05}
+DRAWS = 30
+STEPS = 400
+SURE = 0.7
+"""How far from the threshold towards certainty the answer for a drawn film should lie; half of that is accepted."""
+
+FAR = 1.02
+PER_LABEL = 2
+MOST_OPACITIES = 3
+PHANTOM_TRIES = 20
+
+
+class Judge:
+    """A pack loaded in every runtime that works here, both precisions, to be asked about one frame at a time."""
+
+    def __init__(self, pack: Pack) -> None:
+        self.pack = pack
+        self.runtimes = choice.available()
+        self.precisions: list[Precision] = [artefact.precision for artefact in pack.manifest.artefacts]
+        self.sessions: dict[tuple[str, Precision], Session] = {
+            (runtime, precision): choice.get(runtime).load(pack.artefact(runtime, precision))
+            for runtime in self.runtimes
+            for precision in self.precisions
+        }
+
+    def ask(self, frame: NDArray[np.float32], runtime: str, precision: Precision) -> dict[str, float]:
+        """Finding code → probability for a frame (H, W)."""
+        manifest = self.pack.manifest
+        film = to_model_input(frame, manifest.input)
+        activation = self.sessions[runtime, precision].infer({manifest.input.name: film})[manifest.output.map][0]
+        return {finding.code: finding.probability for finding in classify.findings(activation, manifest.findings)}
+
+    def expected(self, frame: NDArray[np.float32]) -> dict[Precision, dict[str, float]]:
+        """What the default runtime says, per precision, rounded to four places."""
+        return {
+            precision: {code: round(value, 4) for code, value in self.ask(frame, choice.DEFAULT, precision).items()}
+            for precision in self.precisions
+        }
+
+    def agreed(self, frame: NDArray[np.float32]) -> bool:
+        """Whether every runtime here is within half the tolerance of the default one, in each precision."""
+        return all(
+            abs(value - expected[code]) <= TOLERANCE[precision] / 2.0
+            for precision, expected in self.expected(frame).items()
+            for runtime in self.runtimes
+            for code, value in self.ask(frame, runtime, precision).items()
+        )
+
+
+def make(pack: Pack, train: FilmSet, patients: Sequence[str], body: phantom.Body, seed: int) -> list[Golden]:
+    """Draw, choose and write the golden images of a pack into its folder; returns their entries.
+
+    ``patients`` names the group of each training film. Raises :class:`GateFailed` when none can be found.
+    """
+    judge = Judge(pack)
+    (pack.folder / FOLDER).mkdir(exist_ok=True)
+    made = [
+        _phantom(judge, body, opacities, f"{FOLDER}/phantom-{name}.png", seed)
+        for name, opacities in (("clear", 0), ("opacities", MOST_OPACITIES))
+    ]
+    found = eigenfilms.basis(prepared(train, InputSpec("basis", eigenfilms.BASIS_PX, eigenfilms.BASIS_PX)),
+                             labels_of(train), seed)  # fmt: skip
+    near = eigenfilms.neighbourhood(
+        prepared(train, InputSpec("near", eigenfilms.DISTANCE_PX, eigenfilms.DISTANCE_PX)), patients
+    )
+    for label, word in ((0, "negative"), (1, "positive")):
+        for number in range(1, PER_LABEL + 1):
+            film = _sample(judge, found, near, label, np.random.default_rng((seed, label, number)))
+            if film is None:
+                raise GateFailed("golden", f"{STEPS} steps led to no {word} film that is far from training")
+            made.append(_entry(judge, film, f"{FOLDER}/sample-{word}-{number}.png", near))
+    return made
+
+
+def _sample(
+    judge: Judge, found: eigenfilms.Basis, near: eigenfilms.Neighbourhood, label: int, rng: np.random.Generator
+) -> NDArray[np.uint8] | None:
+    """A film that is of this label to the model, as surely as the steps lead, and far from training, or ``None``."""
+    finding = judge.pack.manifest.findings[0]
+    sure = finding.threshold * (1.0 - SURE) if label == 0 else 1.0 - (1.0 - finding.threshold) * (1.0 - SURE)
+
+    def short_of_sure(film: NDArray[np.uint8]) -> float:
+        answer = judge.ask(film.astype(np.float32), choice.DEFAULT, "fp32")[finding.code]
+        return max(0.0, answer - sure if label == 0 else sure - answer)
+
+    amounts = min(
+        (eigenfilms.drawn(found, label, rng) for _ in range(DRAWS)),
+        key=lambda one: short_of_sure(eigenfilms.rendered(found, one)),
+    )
+    lacking = short_of_sure(eigenfilms.rendered(found, amounts))
+    kept: NDArray[np.uint8] | None = None
+    for _ in range(STEPS):
+        film = eigenfilms.rendered(found, amounts)
+        clear = lacking < abs(sure - finding.threshold) / 2.0
+        if clear and near.distance(film) > FAR and judge.agreed(film.astype(np.float32)):
+            kept = film
+            if lacking == 0.0:
+                break
+        tried = eigenfilms.changed(amounts, found, label, rng)
+        now = short_of_sure(eigenfilms.rendered(found, tried))
+        if now <= lacking:
+            amounts, lacking = tried, now
+    return kept
+
+
+def _phantom(judge: Judge, body: phantom.Body, opacities: int, path: str, seed: int) -> Golden:
+    for attempt in range(PHANTOM_TRIES):
+        film = phantom.chest(body, opacities, seed + attempt)
+        if judge.agreed(film.astype(np.float32)):
+            return _entry(judge, film, path, None)
+    raise GateFailed("golden", f"the runtimes disagree on {PHANTOM_TRIES} drawn phantoms")
+
+
+def _entry(judge: Judge, film: NDArray[np.uint8], path: str, near: eigenfilms.Neighbourhood | None) -> Golden:
+    target = judge.pack.folder / path
+    Image.fromarray(film).save(target, optimize=True)
+    return Golden(
+        kind="phantom" if near is None else "sample", path=path, sha256=sha256_of(target),
+        expected=judge.expected(film.astype(np.float32)), tolerance=TOLERANCE,
+        distance=None if near is None else near.evidence(film),
+    )  # fmt: skip
+
+
+def refer(references: Sequence[Reference]) -> list[Golden]:
+    """Entries for public files, not yet filled (see :func:`update_references`)."""
+    return [Golden(kind="reference", reference=one, expected={}, tolerance=TOLERANCE) for one in references]
+
+
+def update_references(folder: Path) -> int:
+    """Fill the expected probabilities of every reference of a pack and rewrite its manifest; returns how many.
+
+    Needs the referred package and the box's decoder. Raises :class:`DataUnreadable` without the package or when its
+    file is not the one that was meant.
+    """
+    pack = Pack.load(folder)
+    judge = Judge(pack)
+    filled: list[Golden] = []
+    for golden in pack.manifest.golden:
+        if golden.reference is not None:
+            golden = golden.model_copy(update={"expected": judge.expected(frame_of(folder, golden))})
+        filled.append(golden)
+    manifest = pack.manifest.model_copy(update={"golden": tuple(filled)})
+    write_manifest(folder, manifest)
+    return sum(golden.reference is not None for golden in filled)
+
+
+def check(pack: Pack) -> list[str]:
+    """Ask every runtime here, in each precision, about every golden case; returns a sentence per wrong answer.
+
+    A reference whose package is not installed, or that was never filled, is passed over.
+    """
+    judge = Judge(pack)
+    wrong: list[str] = []
+    for golden in pack.manifest.golden:
+        if golden.reference is not None and (not golden.expected or located(golden.reference) is None):
+            continue
+        frame = frame_of(pack.folder, golden)
+        name = golden.path or (golden.reference.file if golden.reference else "")
+        for runtime, precision in judge.sessions:
+            answers = judge.ask(frame, runtime, precision)
+            for code, expected in golden.expected.get(precision, {}).items():
+                if abs(answers[code] - expected) > golden.tolerance[precision]:
+                    wrong.append(f"{name}: {code} is {answers[code]:.4f} in {runtime} {precision}, not {expected:.4f}")
+    return wrong
+
+
+def frame_of(folder: Path, golden: Golden) -> NDArray[np.float32]:
+    """The frame (H, W) of a golden case, as the box would see it. Raises :class:`DataUnreadable`."""
+    if golden.reference is None:
+        return read_grey(folder / str(golden.path))
+    path = located(golden.reference)
+    if path is None:
+        raise DataUnreadable(golden.reference.package, "the package is not installed (pip install it)")
+    if sha256_of(path) != golden.reference.sha256:
+        raise DataUnreadable(str(path), "it is another file than the golden case means")
+    from firmware_app.imaging import film
+
+    with film.opened(path, is_picture=False) as opened:
+        return opened.grey(0)
+
+
+def located(reference: Reference) -> Path | None:
+    """Where the referred file is installed; ``None`` without its package."""
+    try:
+        path = Path(str(distribution(reference.package).locate_file(reference.file)))
+    except PackageNotFoundError:
+        return None
+    return path if path.is_file() else None
+
+
+def write_manifest(folder: Path, manifest: Manifest) -> None:
+    """Write ``manifest.json`` in one step, after reading it back as the box will."""
+    text = manifest.to_json()
+    Manifest.model_validate_json(text)
+    part = folder / "manifest.json.part"
+    part.write_text(text, encoding="utf-8")
+    part.replace(folder / "manifest.json")

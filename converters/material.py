@@ -1,0 +1,76 @@
+"""From a recipe and a data folder to the three parts of films, with patients and duplicates kept apart."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from converters import datasets, duplicates, splits
+from converters.datasets import FilmSet
+from converters.failures import DataUnreadable
+from converters.films import prepared
+from converters.recipe import Recipe
+from firmware_app.imaging.model_input import InputSpec
+
+HASH_PX = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Material:
+    """All films of a recipe, their group (patient and duplicates) and the split."""
+
+    films: FilmSet
+    group_of: dict[str, str]
+    split: splits.Split
+
+    def part(self, name: str) -> FilmSet:
+        """The films of ``train``, ``val`` or ``test``."""
+        return self.films.only(self.split.part(name))
+
+
+def input_spec(recipe: Recipe) -> InputSpec:
+    """The input of the recipe's model."""
+    wanted = recipe.input
+    return InputSpec(
+        wanted.name, wanted.size, wanted.size,
+        low_percentile=wanted.low_percentile, high_percentile=wanted.high_percentile,
+    )  # fmt: skip
+
+
+def open_material(recipe: Recipe, data: Path) -> Material:
+    """Open, group and divide. The test part is frozen on first use and only checked afterwards."""
+    films = open_reader(recipe, data)
+    group_of = grouped(films)
+    labels = {film.name: film.label for film in films.films}
+    frozen = splits.frozen_test(recipe.pack)
+    parts = splits.split(labels, group_of, recipe.data.val, recipe.data.test, recipe.seed, frozen)
+    if not frozen:
+        drawn = f"{len(parts.test)} films of {films.name}"
+        note = f"test part of {recipe.pack}: {drawn}, drawn once with seed {recipe.seed}"
+        splits.freeze_test(recipe.pack, parts.test, note)
+    return Material(films, group_of, parts)
+
+
+def open_reader(recipe: Recipe, data: Path) -> FilmSet:
+    """The recipe's reader on ``data``; a folder that holds one class folder deeper is entered."""
+    if recipe.data.reader == "nih-adults":
+        return datasets.nih(data, adults=True)
+    if recipe.data.reader == "medmnist":
+        return datasets.medmnist(data, "train")
+    if not data.is_dir():
+        raise DataUnreadable(str(data), "the folder does not exist")
+    return datasets.image_folder(data, recipe.data.positive)
+
+
+def grouped(films: FilmSet) -> dict[str, str]:
+    """Film name → group: one patient, or near-duplicates of one picture."""
+    small = prepared(films, InputSpec("hash", HASH_PX, HASH_PX)).astype(np.float32)
+    pairs = duplicates.duplicate_pairs(small)
+    named = duplicates.groups([film.patient for film in films.films], pairs)
+    return {film.name: group for film, group in zip(films.films, named, strict=True)}
+
+
+def labels_of(films: FilmSet) -> NDArray[np.int64]:
+    """(N,) labels, 0 or 1."""
+    return np.array([film.label for film in films.films], dtype=np.int64)

@@ -1,0 +1,1 @@
+"""The networks that our recipes train, one module each."""

@@ -1,0 +1,58 @@
+"""The words of a pack: what people decided and no program can compute. One TOML beside the recipe."""
+
+import tomllib
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from converters.failures import RecipeInvalid
+from firmware_app.packs.manifest import Reference, Route, Words
+
+
+class Table(BaseModel):
+    """One table."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class FindingWords(Table):
+    """The finding that the pack looks for."""
+
+    code: str
+    label: Words
+    priority: Literal["urgent", "soon"]
+
+
+class Source(Table):
+    """A data set; ``counted``: its numbers of films and patients are those of the recipe's data."""
+
+    name: str
+    licence: str
+    citation: str
+    use: str
+    counted: bool = False
+    n_images: int = 0
+    n_patients: int | None = None
+
+
+class PackWords(Table):
+    """Everything in a manifest that is not computed. ``drawn_as``: the body of the pack's drawn phantoms."""
+
+    title: Words
+    drawn_as: Literal["child", "adult"]
+    route: Route
+    finding: FindingWords
+    intended_use: Words
+    not_for: Words
+    weak_points: tuple[Words, ...] = Field(min_length=1)
+    data: tuple[Source, ...] = Field(min_length=1)
+    references: tuple[Reference, ...] = ()
+
+
+def load_words(path: Path) -> PackWords:
+    """Read the words of a pack. Raises :class:`RecipeInvalid` with the key that is wrong."""
+    try:
+        return PackWords.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
+    except (OSError, tomllib.TOMLDecodeError, ValidationError) as error:
+        raise RecipeInvalid(str(path), str(error)) from error

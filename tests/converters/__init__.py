@@ -1,0 +1,1 @@
+"""Promises of the converters; those that train or export need the extra `convert`."""

@@ -1,0 +1,102 @@
+"""The packs we ship are whole, and say the same of the same image in every runtime and precision."""
+
+from pathlib import Path
+
+import pytest
+
+from converters import card, golden
+from firmware_app.packs.manifest import Golden
+from firmware_app.packs.shelf import Pack, list_packs, shipped_packs_dir
+from firmware_app.runtimes import choice
+
+PACKS = list_packs(shipped_packs_dir())
+CASES = [
+    pytest.param(pack, case, id=f"{pack.name}-{index}")
+    for pack in PACKS
+    for index, case in enumerate(pack.manifest.golden)
+]
+LARGEST_FILE_BYTES = 4_000_000
+
+
+@pytest.fixture(params=PACKS, ids=[pack.name for pack in PACKS])
+def pack(request: pytest.FixtureRequest) -> Pack:
+    chosen = request.param
+    assert isinstance(chosen, Pack)
+    return chosen
+
+
+@pytest.fixture(scope="module")
+def judges() -> dict[str, golden.Judge]:
+    return {pack.name: golden.Judge(pack) for pack in PACKS}
+
+
+def test_every_file_is_the_one_that_was_shipped(pack: Pack) -> None:
+    pack.verify()
+    assert {artefact.precision for artefact in pack.manifest.artefacts} == {"fp32", "int8"}
+
+
+def test_every_file_is_listed_and_small_enough_for_the_repository(pack: Pack) -> None:
+    listed = {artefact.path for artefact in pack.manifest.artefacts}
+    listed |= {case.path for case in pack.manifest.golden if case.path}
+    listed |= {"manifest.json", card.NAME}
+    found = {path.relative_to(pack.folder).as_posix(): path for path in pack.folder.rglob("*") if path.is_file()}
+    assert set(found) == listed
+    assert max(path.stat().st_size for path in found.values()) < LARGEST_FILE_BYTES
+
+
+def test_the_card_says_what_the_manifest_says(pack: Pack) -> None:
+    assert (pack.folder / card.NAME).read_text(encoding="utf-8") == card.text(pack.manifest)
+
+
+@pytest.mark.parametrize(("pack", "case"), CASES)
+def test_a_golden_image_gets_the_expected_probability_everywhere(
+    pack: Pack, case: Golden, judges: dict[str, golden.Judge]
+) -> None:
+    if case.reference is not None and golden.located(case.reference) is None:
+        pytest.skip(f"the package {case.reference.package} (extra demo) is not installed")
+    judge = judges[pack.name]
+    assert choice.DEFAULT in judge.runtimes
+    frame = golden.frame_of(pack.folder, case)
+    assert set(case.expected) == {"fp32", "int8"}, "fill it: lantern-convert golden PACK --update-references"
+    for precision, expected in case.expected.items():
+        for runtime in judge.runtimes:
+            answers = judge.ask(frame, runtime, precision)
+            assert set(answers) == set(expected)
+            for code, probability in expected.items():
+                assert answers[code] == pytest.approx(probability, abs=case.tolerance[precision]), (runtime, precision)
+
+
+def test_golden_images_show_nobody(pack: Pack) -> None:
+    for case in pack.manifest.golden:
+        if case.path is not None:
+            assert case.kind in ("phantom", "sample")
+        if case.kind == "sample":
+            assert case.distance is not None
+            assert case.distance.nearest >= 1.0
+            assert case.distance.components <= 40
+            assert case.distance.films > 10 * case.distance.components
+
+
+def test_golden_films_of_both_answers_exist(pack: Pack) -> None:
+    finding = pack.manifest.findings[0]
+    answers = {
+        precision: [case.expected[precision][finding.code] >= finding.threshold
+                    for case in pack.manifest.golden if case.kind == "sample"]
+        for precision in ("fp32", "int8")
+    }  # fmt: skip
+    assert set(answers["fp32"]) == {True, False}
+    assert answers["int8"] == answers["fp32"]
+
+
+def test_numbers_are_of_films_kept_apart_and_int8_costs_little(pack: Pack) -> None:
+    tests = {(row.runtime, row.precision): row for row in pack.manifest.measured if row.split == "test"}
+    assert {precision for _, precision in tests} == {"fp32", "int8"}
+    lists = Path(golden.__file__).parent / "splits" / f"{pack.name}.test.txt"
+    frozen = [line for line in lists.read_text(encoding="utf-8").splitlines() if not line.startswith("#")]
+    for (runtime, _), row in tests.items():
+        assert row.n == len(set(frozen))
+        assert row.threshold == pack.manifest.findings[0].threshold
+        exact = tests[runtime, "fp32"].auc
+        assert row.auc is not None
+        assert exact is not None
+        assert exact - row.auc <= 0.005

@@ -1,0 +1,122 @@
+"""No patient and no picture stands on both sides of a split, and the test part never moves."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from converters import duplicates, splits
+from converters.datasets import patient_of
+from converters.failures import DataUnreadable, SplitLeaks
+from converters.splits import Split
+
+
+def many(count: int = 400) -> tuple[dict[str, int], dict[str, str]]:
+    rng = np.random.default_rng(0)
+    labels = {f"film{index:03}": int(rng.random() < 0.3) for index in range(count)}
+    return labels, {name: f"patient{int(rng.integers(0, count // 3))}" for name in labels}
+
+
+def test_every_film_is_in_one_part_and_every_patient_too() -> None:
+    labels, group_of = many()
+    parts = splits.split(labels, group_of, 0.15, 0.25, seed=7, frozen=())
+    assert sorted(parts.train + parts.val + parts.test) == sorted(labels)
+    groups = [{group_of[name] for name in parts.part(part)} for part in ("train", "val", "test")]
+    assert groups[0].isdisjoint(groups[1] | groups[2])
+    assert groups[1].isdisjoint(groups[2])
+
+
+def test_parts_have_about_the_size_that_was_asked_for_and_both_labels() -> None:
+    labels, group_of = many()
+    parts = splits.split(labels, group_of, 0.15, 0.25, seed=7, frozen=())
+    assert len(parts.test) / len(labels) == pytest.approx(0.25, abs=0.03)
+    assert len(parts.val) / len(labels) == pytest.approx(0.15, abs=0.03)
+    assert {labels[name] for name in parts.val} == {0, 1}
+
+
+def test_the_same_seed_divides_the_same_way_whatever_the_order_of_the_films() -> None:
+    labels, group_of = many()
+    backwards = dict(reversed(labels.items()))
+    assert splits.split(labels, group_of, 0.15, 0.25, 7, ()) == splits.split(backwards, group_of, 0.15, 0.25, 7, ())
+
+
+def test_a_frozen_test_part_stays_as_it_was_when_new_films_come() -> None:
+    labels, group_of = many()
+    frozen = splits.split(labels, group_of, 0.15, 0.25, 7, ()).test
+    more = {**labels, "film900": 1, "film901": 0}
+    groups = {**group_of, "film900": "new1", "film901": "new2"}
+    parts = splits.split(more, groups, 0.15, 0.25, 7, frozen)
+    assert parts.test == frozen
+    assert {"film900", "film901"} <= set(parts.train + parts.val)
+
+
+def test_a_new_film_of_a_test_patient_is_an_error_that_names_the_films() -> None:
+    labels, group_of = many()
+    frozen = splits.split(labels, group_of, 0.15, 0.25, 7, ()).test
+    leak = {**group_of, "film900": group_of[frozen[0]]}
+    with pytest.raises(SplitLeaks, match="film900") as refused:
+        splits.split({**labels, "film900": 1}, leak, 0.15, 0.25, 7, frozen)
+    assert any(leak[one] == leak[other] for one, other in refused.value.pairs)
+
+
+def test_a_leak_between_any_two_parts_is_found() -> None:
+    group_of = {"a": "p", "b": "q", "c": "p"}
+    for parts in (Split(("a",), ("c",), ("b",)), Split(("a",), ("b",), ("c",)), Split(("b",), ("a",), ("c",))):
+        with pytest.raises(SplitLeaks, match="a and c"):
+            splits.refuse_leaks(parts, group_of)
+    splits.refuse_leaks(Split(("a", "c"), ("b",), ()), group_of)
+
+
+def test_a_frozen_film_that_is_gone_is_an_error() -> None:
+    labels, group_of = many()
+    with pytest.raises(DataUnreadable, match="gone"):
+        splits.split(labels, group_of, 0.15, 0.25, 7, ("gone",))
+
+
+def test_a_test_list_is_written_once_and_read_back(tmp_path: Path) -> None:
+    assert splits.frozen_test("toy", tmp_path) == ()
+    splits.freeze_test("toy", ["b", "a"], "a note", tmp_path)
+    assert splits.frozen_test("toy", tmp_path) == ("a", "b")
+    with pytest.raises(FileExistsError):
+        splits.freeze_test("toy", ["c"], "a note", tmp_path)
+
+
+def test_the_committed_test_lists_name_each_film_once() -> None:
+    for pack in ("chest-xray-adult", "chest-xray-child"):
+        names = splits.frozen_test(pack)
+        assert len(names) == len(set(names)) > 200
+
+
+@pytest.mark.parametrize(
+    ("name", "patient"),
+    [
+        ("person1000_virus_1681.jpeg", "person1000"),
+        ("person1000_bacteria_2931.jpeg", "person1000"),
+        ("IM-0429-0001-0002.jpeg", "IM-0429"),
+        ("IM-0429-0001.jpeg", "IM-0429"),
+        ("NORMAL2-IM-0429-0001.jpeg", "NORMAL2-IM-0429"),
+        ("anything.png", "anything"),
+    ],
+)
+def test_films_of_one_child_are_known_by_their_names(name: str, patient: str) -> None:
+    assert patient_of(name) == patient
+
+
+def pictures(count: int) -> NDArray[np.float32]:
+    rng = np.random.default_rng(4)
+    coarse = rng.random((count, 8, 8)).astype(np.float32)
+    return np.kron(coarse, np.ones((8, 8), np.float32))
+
+
+def test_a_copy_with_another_exposure_and_some_noise_is_found() -> None:
+    films = pictures(40)
+    noise = np.random.default_rng(1).standard_normal((64, 64)).astype(np.float32)
+    copy = films[7] * np.float32(0.6) + np.float32(0.2) + np.float32(0.01) * noise
+    assert duplicates.duplicate_pairs(np.concatenate([films, copy[np.newaxis]])) == [(7, 40)]
+
+
+def test_films_joined_by_patient_or_by_copy_form_one_group() -> None:
+    named = duplicates.groups(["a", "b", "b", "c", "d"], [(0, 1), (2, 3)])
+    assert len(set(named[:4])) == 1
+    assert named[4] != named[0]
