@@ -42,24 +42,24 @@ $(VENV)/bin/python:
 
 $(VENV)/demo.stamp: pyproject.toml constraints.txt | $(VENV)/bin/python
 	@echo "Installing the box and its runtimes into $(VENV) (about 700 MB, once) …"
-	@$(PIP) --editable '.[intel,tflite,demo]'
+	@$(PIP) --editable '.[intel,tflite,demo,hospital]'
 	@touch $@
 
 $(VENV)/dev.stamp: pyproject.toml constraints.txt | $(VENV)/bin/python
 	@echo "Installing the box, its runtimes and the test tools into $(VENV) (about 800 MB, once) …"
-	@$(PIP) --editable '.[intel,tflite,demo,dev]'
+	@$(PIP) --editable '.[intel,tflite,demo,hospital,dev]'
 	@touch $@ $(VENV)/demo.stamp
 
 $(VENV)/convert.stamp: $(VENV)/dev.stamp
 	@echo "Installing PyTorch and the export tools into $(VENV) (about 1 GB, once) …"
-	@$(PIP) --editable '.[intel,tflite,demo,dev,convert]'
+	@$(PIP) --editable '.[intel,tflite,demo,hospital,dev,convert]'
 	@touch $@
 
 # Brings the catalogue up to date with the sentences in the code; what is new is then translated by hand in the .po.
 CATALOGUE := firmware_app/translations
 catalogue: $(VENV)/dev.stamp
 	@mkdir -p build
-	$(BIN)/pybabel -q extract -k N_ --no-location --sort-output --project lantern --output build/lantern.pot firmware_app
+	$(BIN)/pybabel -q extract -F babel.cfg -k N_ --no-location --sort-output --project lantern --output build/lantern.pot firmware_app web
 	$(BIN)/pybabel -q update -i build/lantern.pot -d $(CATALOGUE) -D lantern -l zh_CN -w 120 --no-fuzzy-matching --ignore-obsolete
 	$(BIN)/pybabel -q compile -d $(CATALOGUE) -D lantern -l zh_CN
 

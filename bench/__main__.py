@@ -8,7 +8,7 @@ from __future__ import annotations
 import subprocess
 import sys
 
-PARTS = ("bench.intake", "bench.reading")
+PARTS = ("bench.intake", "bench.reading", "bench.viewer")
 
 
 def main() -> int:

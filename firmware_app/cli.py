@@ -15,12 +15,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from firmware_app import __version__
+from firmware_app import __version__, user_commands
 from firmware_app.errors import LanternError
 
 if TYPE_CHECKING:
     from firmware_app.config import Config
     from firmware_app.records import Case
+    from firmware_app.store.audit import Head
     from firmware_app.store.clinical import Clinical
 
 NOT_DIAGNOSTIC: Final = "Not for diagnostic use without a doctor."
@@ -56,6 +57,8 @@ def _serve(options: argparse.Namespace) -> int:
     from firmware_app import service
 
     config = _config(options)
+    if options.only == "viewer":
+        service.become_viewer(options.config)
     if options.only:
         return service.run_process(options.only, config)
 
@@ -66,9 +69,19 @@ def _serve(options: argparse.Namespace) -> int:
             where = f", listening on port {event['port']}" if event.get("port") else ""
             print(f"{event['process']} is ready{where}", flush=True)
 
+    if not options.json and sys.stdout.isatty():
+        _tell_first_code(config)
     if not options.json:
         print(f"Lantern {__version__}, state in {config.state.dir}. {NOT_DIAGNOSTIC} Ctrl-C stops it.", flush=True)
     return service.supervise(config, options.config, tell)
+
+
+def _tell_first_code(config: Config) -> None:
+    """While nobody has an account, show the one-time code to whoever stands at the console; never in a log."""
+    code = user_commands.accounts(config).first_claim()
+    if code:
+        where = f"http://<this box>:{config.viewer.port}/claim"
+        print(f"Open {where} and make the first account with the code {code}", flush=True)
 
 
 def _read(options: argparse.Namespace) -> int:
@@ -98,6 +111,7 @@ def _status(options: argparse.Namespace) -> int:
 
 def _doctor(options: argparse.Namespace) -> int:
     from firmware_app.device import health
+    from firmware_app.language import LANGUAGES
 
     config = _config(options)
     checks = health.examine(config)
@@ -109,11 +123,57 @@ def _doctor(options: argparse.Namespace) -> int:
                     "result": check.result,
                     "code": check.reason.code,
                     "text": check.reason.text(config.box.language),
+                    "texts": {language: check.reason.text(language) for language in LANGUAGES},
                 }
             )
         else:
             print(f"{check.result:<5}{check.name:<12}{check.reason.text(config.box.language)}")
     return _FAILED if any(check.result == "fail" for check in checks) else _DONE
+
+
+def _provision(options: argparse.Namespace) -> int:
+    from firmware_app.device import provision
+    from firmware_app.store.layout import StateDir
+
+    config = _config(options)
+    folder = options.keys or StateDir(config.state.dir).line_keys
+    if options.enrolment is not None:
+        return _complete_provision(options, config, folder)
+    made, hospital = provision.begin(folder, options.id or config.box.id, options.hospital)
+    written = folder / "box.json"
+    if options.json:
+        _print_json(
+            {"box": made.box, "bundle": str(written), "fingerprint": made.fingerprint, "hospital": hospital.fingerprint}
+        )
+        return _DONE
+    print(provision.qr(made))
+    print(f"{provision.printed(made)}\n")
+    print(
+        f"This is box {made.box}; the same text is in {written}. Bring either to the hospital: lantern-hospital enrol."
+    )
+    print(f"Its fingerprint:      {made.fingerprint}\nThe hospital's:       {hospital.fingerprint}")
+    print("Compare both by telephone. Then: lantern provision --enrolment FILE, with the file the hospital gives back.")
+    return _DONE
+
+
+def _complete_provision(options: argparse.Namespace, config: Config, folder: Path) -> int:
+    from firmware_app.config import Config as Checked
+    from firmware_app.config import describe
+    from firmware_app.device import provision
+
+    box = provision.complete(folder, options.enrolment)
+    found = provision.settings(folder)
+    if options.write:
+        tree = config.model_dump()
+        for section, values in found.items():
+            tree[section].update(values)
+        options.write.write_text(describe(Checked.model_validate(tree)), "utf-8")
+    if options.json:
+        _print_json({"box": box, "settings": found})
+        return _DONE
+    print(f"Box {box} is provisioned. " + (f"{options.write} is written." if options.write else "Its configuration:"))
+    print("" if options.write else f"\n{provision.as_toml(found)}", end="")
+    return _DONE
 
 
 def _config_check(options: argparse.Namespace) -> int:
@@ -161,6 +221,21 @@ def _case_show(options: argparse.Namespace) -> int:
     return _DONE
 
 
+def _audit_verify(options: argparse.Namespace) -> int:
+    from firmware_app.store.audit import Audit
+
+    config = _config(options)
+    audit = Audit(_clinical(config).database)
+    whole, sentence = audit.verify(options.expect)
+    if options.json:
+        head = audit.head()
+        _print_json({"whole": whole, "code": sentence.code, "text": sentence.text(config.box.language),
+                     "head": str(head), **sentence.details})  # fmt: skip
+    else:
+        print(sentence.text(config.box.language))
+    return _DONE if whole else _FAILED
+
+
 # --- printing -----------------------------------------------------------------------------------------------------
 
 
@@ -178,6 +253,12 @@ def _print_case(case: Case, config: Config, *, as_json: bool) -> None:
 
 
 # --- parsing ------------------------------------------------------------------------------------------------------
+
+
+def _head(text: str) -> Head:
+    from firmware_app.store.audit import Head
+
+    return Head.parse(text)
 
 
 def _config(options: argparse.Namespace) -> Config:
@@ -205,7 +286,8 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
     serve = _command(commands, "serve", _serve, "run the box until Ctrl-C", "lantern serve --config clinic.toml")
-    serve.add_argument("--only", choices=("gateway", "reader"), help="run one process, as systemd does")
+    processes = ("gateway", "reader", "viewer", "uplink")
+    serve.add_argument("--only", choices=processes, help="run one process, as systemd does")
 
     read = _command(
         commands,
@@ -221,6 +303,20 @@ def _parser() -> argparse.ArgumentParser:
 
     _command(commands, "status", _status, "which processes run, their ports, and the queue", "lantern status --json")
     _command(commands, "doctor", _doctor, "examine the box and say what to do", "lantern doctor")
+
+    provision = _command(
+        commands,
+        "provision",
+        _provision,
+        "give the box its identity and the hospital it reports to",
+        "lantern provision --id clinic-7 --hospital hospital.json",
+    )
+    step = provision.add_mutually_exclusive_group(required=True)
+    step.add_argument("--hospital", type=Path, metavar="FILE", help="first: the hospital's public bundle")
+    step.add_argument("--enrolment", type=Path, metavar="FILE", help="then: the hospital's answer")
+    provision.add_argument("--id", metavar="NAME", help="the box's id, for example clinic-7")
+    provision.add_argument("--keys", type=Path, metavar="DIR", help="where the keys lie; default: line/ of the state")
+    provision.add_argument("--write", type=Path, metavar="FILE", help="write the completed configuration there")
 
     config = commands.add_parser(
         "config", help="check or show the configuration", epilog="Example: lantern config check --config clinic.toml"
@@ -242,6 +338,17 @@ def _parser() -> argparse.ArgumentParser:
         case_commands, "show", _case_show, "one case with all its readings", "lantern case show c-1f2e3d4c5b6a79880716"
     )
     show.add_argument("case", metavar="CASE", help="its reference, as `lantern case list` prints it")
+    audit = commands.add_parser("audit", help="check the audit", epilog="Example: lantern audit verify")
+    audit_commands = audit.add_subparsers(required=True, metavar="COMMAND")
+    verify = _command(
+        audit_commands, "verify", _audit_verify, "say whether the audit is whole, or name its first bad entry",
+        "lantern audit verify --json",
+    )  # fmt: skip
+    verify.add_argument(
+        "--expect", type=_head, metavar="SEQUENCE:HASH", help="a head that the hospital was told; it must be there"
+    )
+
+    user_commands.add_to(commands, _command)
     return parser
 
 

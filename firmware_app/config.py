@@ -98,6 +98,9 @@ class Viewer(Section):
 
     host: str = Field("0.0.0.0", title="Address", description="the address to listen on")
     port: Port = Field(8080, title="Port", description="0 takes any free port")
+    allowed_hosts: tuple[str, ...] = Field(
+        (), title="Names of this box", description="host names by which browsers may ask for it; addresses always may"
+    )
 
 
 class Uplink(Section):
@@ -109,6 +112,10 @@ class Uplink(Section):
     tls_ca: Path | None = Field(None, title="Broker's CA", description="PEM")
     tls_cert: Path | None = Field(None, title="Box certificate", description="PEM")
     tls_key: Path | None = Field(None, title="Box key", description="PEM")
+    identity: Path | None = Field(None, title="Signing key", description="PEM, Ed25519, readable by the uplink only")
+    hospital: Path | None = Field(None, title="Hospital", description="the hospital's public bundle")
+    budget_mb: int = Field(32, ge=1, title="Disk budget", description="MB for summaries while there is no line")
+    health_seconds: float = Field(300, ge=1, title="Health", description="how often the box says how it is")
 
 
 class Reader(Section):

@@ -29,6 +29,7 @@ from pydicom.uid import ComputedRadiographyImageStorage, ExplicitVRLittleEndian,
 from pynetdicom import AE
 
 from firmware_app.cli import NOT_DIAGNOSTIC
+from firmware_app.device import presence
 from firmware_app.packs import shelf
 
 _REAL: Final = (
@@ -93,6 +94,8 @@ def _environment(state: Path) -> dict[str, str]:
         "LANTERN_STATE__DIR": str(state),
         "LANTERN_DICOM__HOST": "127.0.0.1",
         "LANTERN_DICOM__PORT": "0",
+        "LANTERN_VIEWER__HOST": "127.0.0.1",
+        "LANTERN_VIEWER__PORT": "0",
         "LANTERN_BOX__LANGUAGE": os.environ.get("LANTERN_BOX__LANGUAGE", "en"),
         "LANTERN_LOG": os.environ.get("LANTERN_LOG", "WARNING"),
     }
@@ -114,14 +117,14 @@ def _box(state: Path) -> Iterator[IO[str]]:
 
 def _wait_ready(events: IO[str]) -> int:
     """The DICOM port, once every process of the box has said that it is ready."""
-    waiting, port = {"gateway", "reader"}, 0
+    waiting, port = set(presence.PROCESSES), 0
     for line in events:
         event = json.loads(line)
         if event["event"] == "ended":
             raise DemoFailed(f"{event['process']} ended with status {event['status']}; see the log above.")
         if event["event"] == "ready":
             waiting.discard(event["process"])
-            port = event.get("port") or port
+            port = event["port"] if event["process"] == "gateway" else port
         if not waiting:
             return port
     raise DemoFailed("the box ended before it was ready; see the log above.")

@@ -1,6 +1,7 @@
 """`lantern serve`: one small supervisor and the processes it keeps alive.
 
-Each process is `lantern serve --only NAME`, so that systemd can start them without the supervisor.
+Each process is `lantern serve --only NAME`, so that systemd can start them without the supervisor.  The viewer is
+another package, which nothing here may import: it is started as ``python -m web.server``.
 """
 
 from __future__ import annotations
@@ -17,10 +18,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
+from typing import NoReturn
 
 from firmware_app.config import Config
 from firmware_app.device import presence
 from firmware_app.store.clinical import Clinical
+from firmware_app.store.exchange import Exchange
 from firmware_app.store.layout import StateDir
 
 log = logging.getLogger("lantern.service")
@@ -32,36 +35,59 @@ _STOP_S = 10.0
 _PR_SET_PDEATHSIG = 1
 
 Event = Mapping[str, str | int | None]
+Ready = Callable[[presence.Facts], None]
+Body = Callable[[Config, Ready, threading.Event], None]
 
 
 # --- one process --------------------------------------------------------------------------------------------------
 
 
-def run_process(name: str, config: Config) -> int:
-    """The body of `lantern serve --only NAME`, until SIGTERM or SIGINT.  Returns the exit status."""
+def run_process(name: str, config: Config, body: Body | None = None) -> int:
+    """The body of `lantern serve --only NAME`, until SIGTERM or SIGINT.  Returns the exit status.
+
+    *body* is the process's own code where this module may not import it.
+    """
     _die_with_parent()
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda _number, _frame: stop.set())
     state = StateDir(config.state.dir)
-    state.prepare()
+    if name != "uplink":  # whose user may not make these folders, and does not need them
+        state.prepare()
     with presence.held(state, name):
         presence.withdraw(state, name)  # what a killed predecessor said
-        Clinical(state.clinical_db).create()
-        _body(name)(config, lambda facts: presence.announce(state, name, facts), stop)
+        _create_databases(state, name)
+        (body or _body(name))(config, lambda facts: presence.announce(state, name, facts), stop)
         presence.withdraw(state, name)
     return 0
 
 
-def _body(name: str) -> Callable[[Config, Callable[[presence.Facts], None], threading.Event], None]:
+def _body(name: str) -> Body:
     """The process's own code, imported only by the process that runs it."""
     if name == "gateway":
         from firmware_app.intake import gateway
 
         return gateway.run
+    if name == "uplink":
+        from firmware_app.uplink import process
+
+        return process.run
     from firmware_app.reading import reader
 
     return reader.run
+
+
+def become_viewer(config_path: Path | None) -> NoReturn:
+    """Be `lantern serve --only viewer`: this process, its pid and its place under systemd go over to the viewer."""
+    command = _command("viewer", config_path)
+    os.execv(command[0], command)
+
+
+def _create_databases(state: StateDir, name: str) -> None:
+    """Make or migrate what process *name* may open: the uplink may not even see clinical.db."""
+    if name != "uplink":
+        Clinical(state.clinical_db).create()
+    Exchange(state.exchange_db).create()
 
 
 def _die_with_parent() -> None:
@@ -118,8 +144,8 @@ def supervise(config: Config, config_path: Path | None, tell: Callable[[Event], 
     state.prepare()
     with presence.held(state, "supervisor"):
         state.prepare_ballast(config.retention.ballast_mb)
-        Clinical(state.clinical_db).create()
-        kept = [_Kept(name, _command(name, config_path)) for name in presence.PROCESSES]
+        _create_databases(state, "supervisor")
+        kept = [_Kept(name, _command(name, config_path)) for name in presence.expected(config.uplink.enabled)]
         try:
             while not stop.is_set():
                 for one in kept:
@@ -133,6 +159,8 @@ def supervise(config: Config, config_path: Path | None, tell: Callable[[Event], 
 
 def _command(name: str, config_path: Path | None) -> list[str]:
     chosen = ["--config", str(config_path)] if config_path else []
+    if name == "viewer":
+        return [sys.executable, "-m", "web.server", *chosen]
     return [sys.executable, "-m", "firmware_app.cli", "serve", "--only", name, *chosen]
 
 

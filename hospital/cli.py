@@ -1,23 +1,233 @@
-"""The `lantern-hospital` command.  The receiving end arrives with the second milestone; until then it says so."""
+"""The `lantern-hospital` command: parses, calls, prints.  Results go to stdout, logs to stderr.
+
+Exit status: 0 done, 1 failed with a sentence, 2 wrong usage.
+"""
 
 from __future__ import annotations
 
 import argparse
+import dataclasses
+import json
+import logging
+import os
+import signal
+import socket
 import sys
-from collections.abc import Sequence
+import threading
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+from pathlib import Path
+
+from firmware_app.errors import LanternError, PortTaken
+from hospital.house import House, acl_lines
+
+_DONE, _FAILED = 0, 1
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Entry point; exit status 2 for everything but --help."""
+    """Entry point.  Every `LanternError` ends as one sentence on stderr and exit status 1."""
+    options = _parser().parse_args(arguments)
+    logging.basicConfig(
+        stream=sys.stderr,
+        level=os.environ.get("LANTERN_LOG", "INFO").upper(),
+        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
+    )
+    try:
+        status: int = options.run(options)
+    except LanternError as error:
+        print(error, file=sys.stderr)
+        return _FAILED
+    except KeyboardInterrupt:
+        print("Stopped.", file=sys.stderr)
+        return 130
+    return status
+
+
+# --- commands -----------------------------------------------------------------------------------------------------
+
+
+def _keys_new(options: argparse.Namespace) -> int:
+    house = _house(options)
+    bundle = house.found(options.host, options.port)
+    if options.json:
+        _print_json({"bundle": str(house.bundle_file), "fingerprint": bundle.fingerprint, "serial": bundle.serial})
+        return _DONE
+    print(f"The hospital's keys are made in {house.root}. Keep that folder secret, and keep a copy of it.")
+    print(f"Give {house.bundle_file} to every box; its fingerprint is {bundle.fingerprint}.")
+    print(f"Start the broker with  mosquitto -c {house.broker / 'mosquitto.conf'}  and then  lantern-hospital serve.")
+    return _DONE
+
+
+def _keys_rotate(options: argparse.Namespace) -> int:
+    house = _house(options)
+    bundle = house.rotate()
+    if options.json:
+        _print_json({"bundle": str(house.bundle_file), "fingerprint": bundle.fingerprint, "serial": bundle.serial})
+    else:
+        print(f"Sealing key number {bundle.serial} is in use; the one before is destroyed. “serve” tells every box.")
+    return _DONE
+
+
+def _keys_list(options: argparse.Namespace) -> int:
+    from hospital import keyring
+
+    house = _house(options)
+    keys, bundle = keyring.load(house.keys), house.bundle()
+    found = [{"key": key.hex(), "state": "retired"} for key in sorted(keys.retired)]
+    found.append({"key": keys.current.hex(), "state": "in use"})
+    for row in found:
+        _print_json(row) if options.json else print(f"{row['key']}  {row['state']}")
+    if not options.json:
+        print(f"number {keys.serial}, bundle {bundle.fingerprint}")
+    return _DONE
+
+
+def _enrol(options: argparse.Namespace) -> int:
+    house = _house(options)
+    box, written = house.enrol(options.bundle, replace=options.replace)
+    lines = acl_lines(box.box)
+    if options.json:
+        _print_json({"box": box.box, "fingerprint": box.fingerprint, "enrolment": str(written), "acl": lines})
+        return _DONE
+    print(f"Box {box.box} is enrolled. Compare its fingerprint with the box's own: {box.fingerprint}")
+    print(f"Carry {written} back to it:  lantern provision --enrolment FILE")
+    print("The broker's ACL of “keys new” already covers it. An ACL of your own needs:\n")
+    print(lines, end="")
+    return _DONE
+
+
+def _serve(options: argparse.Namespace) -> int:
+    from hospital.receiver import Receiver
+
+    house = _house(options)
+    bundle = house.bundle()
+    receiver = Receiver(
+        house, host=options.broker or bundle.host, port=options.broker_port or bundle.port, tls=not options.plain
+    )
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda _number, _frame: stop.set())
+    page = None if options.no_page else _serve_page(house, options)
+
+    def listening() -> None:
+        if options.json:
+            _print_json({"event": "listening", "page": page})
+        else:
+            print(f"Listening to the broker.{f' The page is at {page}' if page else ''}", flush=True)
+
+    receiver.serve(stop, listening)
+    return _DONE
+
+
+def _serve_page(house: House, options: argparse.Namespace) -> str:
+    from waitress.server import create_server
+
+    from hospital.page import create_app
+
+    app = create_app(house.inbox_db, timedelta(minutes=options.silent_minutes), options.page_name or None)
+    try:
+        listener = socket.create_server((options.page_host, options.page_port))
+    except OSError:
+        raise PortTaken(host=options.page_host, port=options.page_port) from None
+    server = create_server(app, sockets=[listener], threads=4)
+    threading.Thread(target=server.run, name="page", daemon=True).start()
+    return f"http://{options.page_host}:{listener.getsockname()[1]}/"
+
+
+def _summaries(options: argparse.Namespace) -> int:
+    from hospital.inbox import Inbox
+
+    inbox = Inbox(_house(options).inbox_db)
+    inbox.create()
+    for row in inbox.cases():
+        if options.json:
+            _print_json(dataclasses.asdict(row))
+        else:
+            print(f"{row.received_at[:16]}  {row.box:<20}  {row.case}  {row.revision:>3}  {row.priority}")
+    inbox.close()
+    return _DONE
+
+
+def _aside(options: argparse.Namespace) -> int:
+    from hospital.inbox import Inbox
+
+    inbox = Inbox(_house(options).inbox_db)
+    inbox.create()
+    for row in inbox.aside(1000):
+        _print_json(row) if options.json else print(f"{row['last_at'][:16]}  {row['box'] or '-':<20}  {row['code']}")
+    inbox.close()
+    return _DONE
+
+
+# --- parsing ------------------------------------------------------------------------------------------------------
+
+
+def _house(options: argparse.Namespace) -> House:
+    if options.dir is not None:
+        return House(options.dir)
+    if os.geteuid() == 0:
+        return House(Path("/var/lib/lantern-hospital"))
+    return House(Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local/state") / "lantern-hospital")
+
+
+def _print_json(value: Mapping[str, object]) -> None:
+    print(json.dumps(value, ensure_ascii=False), flush=True)
+
+
+def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="lantern-hospital",
-        description="Receives the sealed summaries of the boxes. This version of Lantern has no receiving end yet.",
+        description="Receives the sealed summaries of the boxes. Not for diagnostic use without a doctor.",
+        epilog="Example: lantern-hospital keys new --host mqtt.hospital.example",
     )
-    parser.parse_args(arguments)
-    print(
-        "This version of Lantern has no receiving end yet; the box reads and keeps its results itself.", file=sys.stderr
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    keys = commands.add_parser(
+        "keys", help="make, rotate or list the keys", epilog="Example: lantern-hospital keys list"
     )
-    return 2
+    of_keys = keys.add_subparsers(required=True, metavar="COMMAND")
+    new = _command(
+        of_keys, "new", _keys_new, "make the hospital's keys, certificates and broker files",
+        "lantern-hospital keys new --host mqtt.hospital.example",
+    )  # fmt: skip
+    new.add_argument("--host", required=True, help="name or address under which boxes reach the broker")
+    new.add_argument("--port", type=int, default=8883, help="default: 8883")
+    _command(of_keys, "rotate", _keys_rotate, "replace the sealing key", "lantern-hospital keys rotate")
+    _command(of_keys, "list", _keys_list, "the sealing keys, old ones first", "lantern-hospital keys list")
+
+    enrol = _command(
+        commands, "enrol", _enrol, "admit a box: its bundle in, its certificate out",
+        "lantern-hospital enrol clinic-7.box.json",
+    )  # fmt: skip
+    enrol.add_argument("bundle", type=Path, metavar="FILE", help="what “lantern provision” wrote")
+    enrol.add_argument("--replace", action="store_true", help="a box of that id was lost or provisioned again")
+
+    serve = _command(
+        commands, "serve", _serve, "receive and count until Ctrl-C", "lantern-hospital serve --page-port 8090"
+    )
+    serve.add_argument("--broker", metavar="HOST", help="where this machine reaches the broker; default: as the boxes")
+    serve.add_argument("--broker-port", type=int, metavar="PORT")
+    serve.add_argument("--plain", action="store_true", help="no TLS; only for a broker on this very machine")
+    serve.add_argument("--page-host", default="127.0.0.1", metavar="HOST", help="default: this machine only")
+    serve.add_argument("--page-port", type=int, default=8090, metavar="PORT", help="0 takes any free port")
+    serve.add_argument("--page-name", action="append", metavar="NAME", help="a host name the page answers to")
+    serve.add_argument("--no-page", action="store_true")
+    serve.add_argument("--silent-minutes", type=float, default=15, metavar="N", help="then a box counts as silent")
+
+    _command(commands, "summaries", _summaries, "every case revision received", "lantern-hospital summaries --json")
+    _command(commands, "aside", _aside, "messages that were not counted, and why", "lantern-hospital aside --json")
+    return parser
+
+
+def _command(
+    commands: argparse._SubParsersAction[argparse.ArgumentParser], name: str, run: object, help_text: str, example: str
+) -> argparse.ArgumentParser:
+    parser = commands.add_parser(
+        name, help=help_text, description=help_text[0].upper() + help_text[1:] + ".", epilog=f"Example: {example}"
+    )
+    parser.set_defaults(run=run)
+    parser.add_argument("--dir", type=Path, help="the hospital's folder; default: /var/lib/lantern-hospital")
+    parser.add_argument("--json", action="store_true", help="one JSON object per line on stdout")
+    return parser
 
 
 if __name__ == "__main__":

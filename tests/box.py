@@ -21,6 +21,8 @@ def environment(state: Path, **more: str) -> dict[str, str]:
         "LANTERN_STATE__DIR": str(state),
         "LANTERN_DICOM__HOST": "127.0.0.1",
         "LANTERN_DICOM__PORT": "0",
+        "LANTERN_VIEWER__HOST": "127.0.0.1",
+        "LANTERN_VIEWER__PORT": "0",
         "LANTERN_BOX__LANGUAGE": "en",
         "LANTERN_RETENTION__HIGH_WATER_FREE_MB": "16",
         "LANTERN_RETENTION__BALLAST_MB": "4",
@@ -47,7 +49,7 @@ class Served:
         raise AssertionError(f"serve ended before {name} was {wanted}")
 
     def wait_ready(self) -> None:
-        for name in ("gateway", "reader"):
+        for name in ("gateway", "reader", "viewer"):
             if name not in self.ready:
                 self.event("ready", name)
 

@@ -1,1 +1,5 @@
-"""The doctor's viewer.  The first form of the box has none yet; the pages arrive with the second milestone."""
+"""The viewer: what a doctor sees of the box, in a browser on the clinic's own network.
+
+It shows what the reader has written: frames, heat maps, readings.  It opens no DICOM object and runs no model, so it
+never imports `firmware_app.intake` or `firmware_app.runtimes`.
+"""

@@ -13,7 +13,7 @@ from typing import Any, Final, Literal
 
 from firmware_app import __version__
 from firmware_app.config import Config
-from firmware_app.device import presence
+from firmware_app.device import line, presence
 from firmware_app.errors import LanternError, PackError
 from firmware_app.language import N_, register
 from firmware_app.packs import shelf
@@ -93,8 +93,8 @@ class Check:
 def status(config: Config) -> dict[str, Any]:
     """What runs, on which ports, and the queue, as `lantern status --json` prints it."""
     state = StateDir(config.state.dir)
-    processes = {name: presence.announcement(state, name) for name in presence.PROCESSES}
-    gateway = processes["gateway"] or {}
+    processes = {name: presence.announcement(state, name) for name in presence.expected(config.uplink.enabled)}
+    ports = {of: (processes[name] or {}).get("port") for of, name in (("dicom", "gateway"), ("viewer", "viewer"))}
     queue: dict[str, int] | None = None
     if state.clinical_db.exists():
         clinical = Clinical(state.clinical_db)
@@ -107,8 +107,9 @@ def status(config: Config) -> dict[str, Any]:
         "state": str(config.state.dir),
         "running": all(processes.values()),
         "processes": processes,
-        "ports": {"dicom": gateway.get("port")},
+        "ports": ports,
         "queue": queue,
+        "line": line.status(config, state),
         "packs": [{"name": pack.manifest.name, "version": pack.manifest.version} for pack in _packs(config)],
     }
 
@@ -218,7 +219,7 @@ def _runtimes(config: Config, state: StateDir) -> Iterator[Check]:
 
 
 def _processes(config: Config, state: StateDir) -> Iterator[Check]:
-    for name in presence.PROCESSES:
+    for name in presence.expected(config.uplink.enabled):
         if not presence.is_running(state, name):
             yield Check(name, "fail", Reason(_PROCESS_MISSING, {"process": name}))
             continue
@@ -241,6 +242,11 @@ def _answers(host: str, port: int) -> bool:
     return False
 
 
+def _line(config: Config, state: StateDir) -> Iterator[Check]:
+    for well, reason in line.examine(config, state):
+        yield Check("line", "ok" if well else "warn", reason)
+
+
 def _settings(config: Config, state: StateDir) -> Iterator[Check]:
     usual = config.box.usual_population
     if usual == "ask":
@@ -253,7 +259,6 @@ def _settings(config: Config, state: StateDir) -> Iterator[Check]:
     else:
         yield Check("door", "warn", Reason(_OPEN_DOOR))
     for part, wanted in (
-        ("uplink", config.uplink.enabled),
         ("USB import", config.usb.enabled),
         ("PACS", config.pacs.send),
     ):
@@ -267,6 +272,7 @@ _PARTS: tuple[Callable[[Config, StateDir], Iterator[Check]], ...] = (
     _models,
     _runtimes,
     _processes,
+    _line,
     _settings,
 )
 

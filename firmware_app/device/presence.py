@@ -1,7 +1,8 @@
 """Which of the box's processes live, and what they said of themselves.
 
 A process holds a lock on ``run/NAME.lock`` while it lives and writes what it is (pid, port) to ``run/NAME.json`` when
-it is ready.  Whoever asks believes the lock, which the kernel frees on any death, never a file left behind.
+it is ready (the uplink, which may not enter ``run/``, does so in ``exchange/``).  Whoever asks believes the lock,
+which the kernel frees on any death, never a file left behind.
 """
 
 from __future__ import annotations
@@ -18,15 +19,21 @@ from typing import Final
 from firmware_app.errors import AlreadyRunning
 from firmware_app.store.layout import StateDir
 
-PROCESSES: Final = ("gateway", "reader")
+PROCESSES: Final = ("gateway", "reader", "viewer")
+"""Those that always run; the uplink joins them when it is switched on."""
 Facts = Mapping[str, str | int | None]
 _LOCK_ATTEMPTS: Final = 10
+
+
+def expected(uplink_enabled: bool) -> tuple[str, ...]:
+    """The processes that ought to run."""
+    return (*PROCESSES, "uplink") if uplink_enabled else PROCESSES
 
 
 @contextmanager
 def held(state: StateDir, name: str) -> Iterator[None]:
     """Be the one living process *name*; raises `AlreadyRunning` when another is."""
-    with (state.run / f"{name}.lock").open("a") as handle:
+    with (state.run_of(name) / f"{name}.lock").open("a") as handle:
         for attempt in range(_LOCK_ATTEMPTS):  # `is_running` holds it for microseconds when it looks
             try:
                 fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -41,7 +48,7 @@ def held(state: StateDir, name: str) -> Iterator[None]:
 def is_running(state: StateDir, name: str) -> bool:
     """Whether a living process holds the lock of *name*."""
     try:
-        with (state.run / f"{name}.lock").open("r") as handle:
+        with (state.run_of(name) / f"{name}.lock").open("r") as handle:
             fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except FileNotFoundError:
         return False
@@ -53,7 +60,7 @@ def is_running(state: StateDir, name: str) -> bool:
 def announce(state: StateDir, name: str, facts: Facts) -> None:
     """Say that this process is ready, with its pid and *facts* such as its port."""
     told = {"process": name, "pid": os.getpid(), "since": datetime.now(UTC).isoformat(timespec="seconds"), **facts}
-    described = state.run / f"{name}.json"
+    described = state.run_of(name) / f"{name}.json"
     fresh = described.with_suffix(".new")
     fresh.write_text(json.dumps(told), "utf-8")
     fresh.replace(described)
@@ -61,7 +68,7 @@ def announce(state: StateDir, name: str, facts: Facts) -> None:
 
 def withdraw(state: StateDir, name: str) -> None:
     """Take the announcement back at an orderly end."""
-    (state.run / f"{name}.json").unlink(missing_ok=True)
+    (state.run_of(name) / f"{name}.json").unlink(missing_ok=True)
 
 
 def announcement(state: StateDir, name: str) -> dict[str, str | int | None] | None:
@@ -69,7 +76,7 @@ def announcement(state: StateDir, name: str) -> dict[str, str | int | None] | No
     if not is_running(state, name):
         return None
     try:
-        told: dict[str, str | int | None] = json.loads((state.run / f"{name}.json").read_text("utf-8"))
+        told: dict[str, str | int | None] = json.loads((state.run_of(name) / f"{name}.json").read_text("utf-8"))
     except (FileNotFoundError, json.JSONDecodeError):
         return None
     return told

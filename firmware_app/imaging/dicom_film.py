@@ -6,7 +6,7 @@ has been compared with the object's.  pydicom has turned YBR into RGB by the tim
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -26,7 +26,7 @@ from pydicom.uid import (
 )
 
 from firmware_app.errors import PixelsUnsupported, Undecodable
-from firmware_app.imaging import codestream, source, transforms
+from firmware_app.imaging import codestream, identity, source, transforms
 from firmware_app.imaging.display import Shown, greys
 from firmware_app.imaging.grey import Floats, GreyScale, Table, Window, Words, look_up, luminance
 from firmware_app.imaging.source import BROKEN, Source
@@ -55,6 +55,11 @@ class DicomFilm:
     @property
     def frames(self) -> int:
         return self.source.frames
+
+    @property
+    def identity(self) -> Mapping[str, str]:
+        """As `film.Film.identity`."""
+        return identity.of(self.source.header)
 
     def grey(self, index: int) -> NDArray[np.float32]:
         """(H, W) float32, as `film.Film.grey`; the full range where the window would leave one grey."""

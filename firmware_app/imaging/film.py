@@ -7,7 +7,7 @@ the two forms the box needs: `grey(i)` for a model, `shown(i)` for a person.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol
@@ -30,6 +30,10 @@ class Film(Protocol):
 
     @property
     def frames(self) -> int: ...
+
+    @property
+    def identity(self) -> Mapping[str, str]:
+        """What the file says of the patient (`imaging.identity`); a picture says nothing."""
 
     def grey(self, index: int) -> NDArray[np.float32]:
         """Frame *index* for a model: (H, W) float32, bright is dense, any range, finite."""

@@ -39,6 +39,11 @@ class Picture:
     def columns(self) -> int:
         return self._turned()[0]
 
+    @property
+    def identity(self) -> dict[str, str]:
+        """A picture says nothing of the patient."""
+        return {}
+
     def grey(self, index: int) -> NDArray[np.float32]:
         """(H, W) float32, as `film.Film.grey`."""
         pixels = self._pixels(index)

@@ -14,6 +14,7 @@ from pathlib import Path
 from struct import unpack
 from typing import Final
 
+from firmware_app.charset import decoded
 from firmware_app.errors import DirectoryRecord, IdentityMissing, Malformed, PixelLengthMismatch, Truncated
 from firmware_app.intake import sop_classes, transfer_syntax
 from firmware_app.intake.data_set_start import guess_encoding, meta_elements
@@ -27,7 +28,6 @@ from firmware_app.intake.element_stream import (
     tag_name,
     walk,
 )
-from firmware_app.intake.text import decoded
 from firmware_app.intake.transfer_syntax import TransferSyntax
 from firmware_app.records import Header
 

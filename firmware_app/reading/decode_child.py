@@ -12,11 +12,12 @@ import socket
 import sys
 import time
 import warnings
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
 from firmware_app.errors import ImagingError, Undecodable
-from firmware_app.imaging import display, film
+from firmware_app.imaging import display, film, identity
 from firmware_app.imaging.model_input import InputSpec, to_model_input
 from firmware_app.reading import child_loop, confinement
 from firmware_app.reading.wire import Message
@@ -29,6 +30,7 @@ def work(job: Message) -> child_loop.Answers:
     path, folder = Path(str(job.header["file"])), Path(str(job.header["display"]))
     try:
         with film.opened(path, is_picture=bool(job.header["picture"])) as opened:
+            _name(opened, folder)  # first, so that a film whose pixels are broken has a name all the same
             yield _for_model(opened, job.header["input"])
             yield _for_people(opened, folder)
     except ImagingError as error:
@@ -50,6 +52,12 @@ def _for_model(opened: film.Film, described: dict[str, Any] | None) -> Message:
     prepared = time.perf_counter()
     split = {"decode_ms": 1e3 * (decoded - begun), "prepare_ms": 1e3 * (prepared - decoded)}
     return Message({**facts, **split}, {"input": tensor})
+
+
+def _name(opened: film.Film, folder: Path) -> None:
+    """What the file says of the patient, for people; a disk that does not take it costs no reading."""
+    with suppress(OSError):
+        identity.write(opened.identity, folder)
 
 
 def _for_people(opened: film.Film, folder: Path) -> Message:

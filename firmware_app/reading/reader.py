@@ -46,6 +46,7 @@ from firmware_app.records import (
 )
 from firmware_app.store.clinical import Claim, Clinical
 from firmware_app.store.layout import StateDir
+from firmware_app.store.relay import Relay
 
 log = logging.getLogger("lantern.reader")
 
@@ -215,27 +216,36 @@ def run(config: Config, ready: Callable[[Mapping[str, str | int | None]], None],
     state = StateDir(config.state.dir)
     clinical = Clinical(state.clinical_db)
     clinical.require()
+    relay = Relay.of(config, state, clinical)
     reader = Reader(config, state, clinical)
     try:
         ready(reader.warm())
-        _watch(reader, clinical, config.reader.quiet_seconds, stop)
+        _watch(reader, clinical, relay, config, stop)
     finally:
         reader.close()
+        if relay is not None:
+            relay.close()
         clinical.database.close()
 
 
-def _watch(reader: Reader, clinical: Clinical, quiet_seconds: float, stop: threading.Event) -> None:
+def _watch(reader: Reader, clinical: Clinical, relay: Relay | None, config: Config, stop: threading.Event) -> None:
     """Read whatever comes; a look at `PRAGMA data_version` is all that an idle box costs."""
+
+    def conclude() -> None:
+        clinical.close_revisions(config.reader.quiet_seconds, report=config.uplink.enabled)
+        if relay is not None:
+            relay.step()
+
     seen, looked = None, 0.0
     while not stop.is_set():
         mark = clinical.database.change_mark()
         if mark != seen:
             while not stop.is_set() and reader.step():
-                clinical.close_revisions(quiet_seconds)
+                conclude()
             seen = mark
-        if time.monotonic() - looked > _LOOK_SECONDS:
+        if (relay is not None and relay.called()) or time.monotonic() - looked > _LOOK_SECONDS:
             reader.warm()
-            clinical.close_revisions(quiet_seconds)
+            conclude()
             looked = time.monotonic()
         stop.wait(POLL_SECONDS)
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from importlib import resources
 from pathlib import Path
@@ -32,8 +32,10 @@ from firmware_app.records import (
     new_reference,
 )
 from firmware_app.store.database import Database
+from firmware_app.store.outbox import Outbox
 
-SCHEMA_VERSION = 1
+_STEPS = ("schema.sql", "schema_2.sql", "schema_3.sql")  # step n brings schema n - 1 to schema n
+SCHEMA_VERSION = len(_STEPS)
 _HEADER = TypeAdapter(Header)
 _READING = TypeAdapter(Reading)
 
@@ -75,11 +77,12 @@ class Clinical:
 
     def __init__(self, path: Path) -> None:
         self.database = Database(path)
+        self.outbox = Outbox(self.database)
 
     def create(self) -> None:
         """Make or migrate the file: the supervisor's task, or that of whoever runs alone."""
-        schema = resources.files(__package__).joinpath("schema.sql").read_text("utf-8")
-        self.database.create(schema, SCHEMA_VERSION)
+        folder = resources.files(__package__)
+        self.database.create([folder.joinpath(name).read_text("utf-8") for name in _STEPS])
 
     def require(self) -> None:
         """Raise unless the file is ready to be used by this version."""
@@ -183,9 +186,12 @@ class Clinical:
                 " (SELECT sequence FROM instances WHERE state = 'waiting' ORDER BY sequence LIMIT 1)"
                 " RETURNING reference, case_reference, file, header, claims, failures"
             ).fetchone()
+            age = _entered_age(self.database, row["case_reference"]) if row else None
         if row is None:
             return None
         header = _HEADER.validate_json(row["header"]) if row["header"] else None
+        if header is not None and age is not None:
+            header = replace(header, patient_age=age)
         return Claim(
             Instance(row["reference"], row["case_reference"], row["file"], header), row["claims"], row["failures"]
         )
@@ -199,8 +205,14 @@ class Clinical:
         return int(row[0])
 
     def finish(self, instance: Instance, reading: Reading, priority: Priority) -> None:
-        """Write the one final reading of *instance*; a second one for it is not written."""
+        """Write the one final reading of *instance*; a second one for it is not written.
+
+        Nor is one that rests on an age which a person has corrected in the meantime: the instance stays waiting.
+        """
         with self.database.transaction() as connection:
+            age = _entered_age(self.database, instance.case)
+            if instance.header is not None and age is not None and instance.header.patient_age != age:
+                return
             connection.execute(
                 "INSERT INTO readings (key, case_reference, body, at) VALUES (?, ?, ?, ?) ON CONFLICT (key) DO NOTHING",
                 (instance.reference, instance.case, _READING.dump_json(reading).decode(), _now()),
@@ -215,8 +227,10 @@ class Clinical:
                 (min(before, priority, key=_RANK.__getitem__).value, instance.case),
             )
 
-    def close_revisions(self, quiet_seconds: float) -> list[str]:
+    def close_revisions(self, quiet_seconds: float, *, report: bool = False) -> list[str]:
         """Give every study that has come to rest its next revision, and return their references.
+
+        With *report*, what the hospital may know of each is put into the outbox in the same transaction.
 
         At rest: all its images are read, and whoever sent them has released the association or has been quiet for
         *quiet_seconds*.  A `touched` later than now is from before a reboot.
@@ -237,7 +251,39 @@ class Clinical:
             rows = connection.execute(
                 f"UPDATE cases SET revision = revision + 1, fresh = 0 WHERE {resting} RETURNING reference", values
             ).fetchall()
+            if report:
+                for row in rows:
+                    self.outbox.put(self.case(row[0]))
         return [row[0] for row in rows]
+
+    def reopen(self, case: str) -> int:
+        """Have every DICOM image of *case* read again, inside the caller's transaction; returns how many.
+
+        The readings so far are kept under `superseded`.  The case comes to rest again with its next revision.
+        """
+        connection = self.database.connection
+        again = "SELECT reference FROM instances WHERE case_reference = ? AND header IS NOT NULL AND state = 'done'"
+        connection.execute(
+            "INSERT INTO superseded (key, case_reference, body, read_at, replaced_at)"
+            f" SELECT key, case_reference, body, at, ? FROM readings WHERE key IN ({again})",
+            (_now(), case),
+        )
+        connection.execute(f"DELETE FROM readings WHERE key IN ({again})", (case,))
+        count = connection.execute(
+            "UPDATE instances SET state = 'waiting', claims = 0, failures = 0, read_at = NULL"
+            f" WHERE reference IN ({again})",
+            (case,),
+        ).rowcount
+        if count:  # images of a study all have a header, so no reading is left whose priority would still hold
+            connection.execute(
+                "UPDATE cases SET fresh = 1, priority = NULL, touched = ? WHERE reference = ?", (time.monotonic(), case)
+            )
+        return count
+
+    def unread(self) -> int:
+        """How many images wait to be read; cheap enough to ask all the time."""
+        row = self.database.connection.execute("SELECT COUNT(*) FROM instances WHERE state = 'waiting'").fetchone()
+        return int(row[0])
 
     def at_rest(self) -> bool:
         """Whether nothing waits to be read and every case has its revision."""
@@ -339,6 +385,14 @@ def _file_record(
     reading = _READING.validate_json(body)
     status = FileStatus.READ if reading.status is ReadingStatus.READ else FileStatus.CANNOT_JUDGE
     return FileRecord(path, instance, status, reading.reason)
+
+
+def _entered_age(database: Database, case: str) -> str | None:
+    """The patient's age (DICOM AS) as a person entered it; None when the image's own holds."""
+    row = database.connection.execute(
+        "SELECT age FROM identities WHERE case_reference = ? ORDER BY version DESC LIMIT 1", (case,)
+    ).fetchone()
+    return row[0] if row else None
 
 
 def _find(database: Database, sop_uid: str | None, sha256: str) -> Held | None:

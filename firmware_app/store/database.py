@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import sqlite3
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -28,8 +28,11 @@ class Database:
         self._opened: list[sqlite3.Connection] = []
         self._opened_lock = threading.Lock()
 
-    def create(self, schema: str, version: int) -> None:
-        """Make the file and bring it to schema *version*; raises `StoreTooNew` for a later version's file."""
+    def create(self, steps: Sequence[str]) -> None:
+        """Make the file and run what it lacks of *steps*; step n, an SQL script, brings schema n - 1 to schema n.
+
+        Raises `StoreTooNew` for a later version's file.
+        """
         make_directory(self.path.parent)
         if not self.path.exists():
             os.close(os.open(self.path, os.O_RDWR | os.O_CREAT, 0o660))
@@ -38,12 +41,12 @@ class Database:
         self.connection.execute("PRAGMA journal_mode=WAL").fetchone()
         with self.transaction() as connection:
             found = connection.execute("PRAGMA user_version").fetchone()[0]
-            if found > version:
-                raise StoreTooNew(database=self.path.name, found=found, known=version)
-            if found == 0:
-                for statement in _statements(schema):
+            if found > len(steps):
+                raise StoreTooNew(database=self.path.name, found=found, known=len(steps))
+            for script in steps[found:]:
+                for statement in _statements(script):
                     connection.execute(statement)
-                connection.execute(f"PRAGMA user_version={version:d}")
+            connection.execute(f"PRAGMA user_version={len(steps):d}")
 
     def require(self, version: int) -> None:
         """Raise `StoreNotReady` or `StoreTooNew` unless the file is there with schema *version*."""

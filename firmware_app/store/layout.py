@@ -5,7 +5,10 @@ images/      accepted objects, ab/abcdef….dcm by the sha256 of the file, never
 set_aside/   objects that conflict with an accepted one
 display/     frames and heat maps that the reader rendered for people
 clinical/    clinical.db
+accounts/    accounts.db: who may use the viewer
 run/         what the running processes say of themselves
+exchange/    exchange.db, and what the uplink says of itself: all that the uplink's user may open
+line/        the box's keys and the hospital's public bundle, made by provisioning
 ballast      preallocated; released when the disk is full, so that the databases can still be written
 """
 
@@ -20,6 +23,8 @@ from firmware_app.errors import StateUnusable
 # rwxrws---: files made inside belong to the clinical group, whichever of the box's users makes them.
 _DIRECTORY_MODE = 0o2770
 _FILE_MODE = 0o660
+# The uplink's user is not of the clinical group: it may pass through to exchange/, and list nothing.
+_ROOT_MODE = 0o2771
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,20 +58,39 @@ class StateDir:
         return self.root / "clinical" / "clinical.db"
 
     @property
+    def accounts_db(self) -> Path:
+        return self.root / "accounts" / "accounts.db"
+
+    @property
+    def exchange_db(self) -> Path:
+        return self.root / "exchange" / "exchange.db"
+
+    @property
+    def line_keys(self) -> Path:
+        """Where provisioning puts the box's keys unless told otherwise."""
+        return self.root / "line"
+
+    def run_of(self, process: str) -> Path:
+        """Where *process* says what it is; the uplink may not enter `run`."""
+        return self.exchange_db.parent if process == "uplink" else self.run
+
+    @property
     def ballast(self) -> Path:
         return self.root / "ballast"
 
     def prepare(self) -> None:
         """Make what is missing.  Raises `StateUnusable` with the system's own reason."""
         try:
+            make_directory(self.root, _ROOT_MODE)
             for folder in (
-                self.root,
                 self.incoming,
                 self.images,
                 self.set_aside,
                 self.display,
                 self.run,
                 self.clinical_db.parent,
+                self.accounts_db.parent,
+                self.exchange_db.parent,
             ):
                 make_directory(folder)
         except OSError as error:
@@ -97,13 +121,13 @@ class StateDir:
         return True
 
 
-def make_directory(folder: Path) -> None:
-    """Make *folder* (and its parents) with the box's mode; an existing one keeps the mode it has."""
+def make_directory(folder: Path, mode: int = _DIRECTORY_MODE) -> None:
+    """Make *folder* (and its parents) with the box's *mode*; an existing one keeps the mode it has."""
     if folder.is_dir():
         return
     folder.parent.mkdir(parents=True, exist_ok=True)
     folder.mkdir(exist_ok=True)
-    folder.chmod(_DIRECTORY_MODE)
+    folder.chmod(mode)
 
 
 def free_bytes(folder: Path) -> int:

@@ -10,15 +10,19 @@ from babel.messages.mofile import read_mo
 from babel.messages.pofile import read_po
 
 import firmware_app
+import web
 from firmware_app.language import LANGUAGES, translate
 
-PACKAGE = Path(firmware_app.__file__).parent
-FOLDER = PACKAGE / "translations" / "zh_CN" / "LC_MESSAGES"
+FOLDER = Path(firmware_app.__file__).parent / "translations" / "zh_CN" / "LC_MESSAGES"
 KEYWORDS = {"N_": None, "_": None}
+SOURCES = {
+    Path(firmware_app.__file__).parent: [("**.py", "python")],
+    Path(web.__file__).parent: [("**.py", "python"), ("templates/**.html", "jinja2")],
+}
 
 
 def in_code() -> set[str]:
-    found = extract_from_dir(PACKAGE, [("**.py", "python")], keywords=KEYWORDS)
+    found = (one for folder, ways in SOURCES.items() for one in extract_from_dir(folder, ways, keywords=KEYWORDS))
     return {message if isinstance(message, str) else message[0] for _, _, message, _, _ in found}
 
 
@@ -45,4 +49,14 @@ def test_the_compiled_catalogue_is_the_written_one() -> None:
 
 
 def test_both_languages_answer() -> None:
+    assert translate("Not for diagnostic use without a doctor.", "zh_CN") == "未经医生判断，不得用于诊断。"
     assert {translate("urgent", language) for language in LANGUAGES} == {"urgent", "紧急"}
+
+
+def test_no_word_of_a_page_stands_outside_the_catalogue() -> None:
+    """In a template, text between tags is either a value or goes through ``_``."""
+    for path in sorted((Path(web.__file__).parent / "templates").glob("*.html")):
+        code = r"{% block body_class %}.*?{% endblock %}|{#.*?#}|{%.*?%}|{{.*?}}"
+        text = re.sub(code, "", path.read_text("utf-8"), flags=re.DOTALL)
+        words = re.findall(r"[A-Za-z\u4e00-\u9fff]{2,}", re.sub(r"<[^>]*>|&nbsp;", " ", text))
+        assert set(words) <= {"AUC"}, f"{path.name}: {words}"

@@ -1,0 +1,144 @@
+"""The audit: who saw, changed, exported or logged in, in one chain that cannot be altered without showing.
+
+Each entry's hash covers its own fields and the hash before it, so that a changed, removed or inserted entry breaks the
+chain at a place that `verify` names.  Whoever owns the disk could still write a whole new chain, or cut its end off;
+against that the `head` travels to the hospital in the health summaries and can be held against the chain later.
+
+The table lies in clinical.db, so that a change and its entry are one transaction: neither is ever there alone.
+Entries name accounts, actions and random case references, never a patient.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sqlite3
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Final
+
+from firmware_app.language import N_, register
+from firmware_app.records import Detail, Reason
+from firmware_app.store.database import Database
+
+START: Final = "0" * 64
+CONSOLE: Final = "console"  # whoever stands at the box itself and runs `lantern`
+
+WHOLE: Final = register("audit.whole", N_("The audit is whole: {entries} entries, the last one is {head}."))
+BROKEN: Final = register(
+    "audit.broken",
+    N_("The audit was altered: entry {sequence} is the first that does not fit. Keep a copy and tell the hospital."),
+)
+CUT: Final = register(
+    "audit.cut",
+    N_(
+        "The audit does not hold the entry {sequence} that the hospital was told of. Keep a copy and tell the hospital."
+    ),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One line of the audit."""
+
+    sequence: int
+    at: str
+    actor: str
+    action: str
+    case: str
+    details: Mapping[str, Detail]
+    previous: str
+    hash: str
+
+    def expected_hash(self) -> str:
+        """The hash that these fields must have."""
+        fields = [self.sequence, self.at, self.actor, self.action, self.case, dict(self.details), self.previous]
+        return hashlib.sha256(json.dumps(fields, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """The end of the chain: what the hospital is told, and `verify` can be held against."""
+
+    sequence: int
+    hash: str
+
+    def __str__(self) -> str:
+        return f"{self.sequence}:{self.hash}"
+
+    @classmethod
+    def parse(cls, text: str) -> Head:
+        """The head written as ``SEQUENCE:HASH``; raises `ValueError`."""
+        sequence, _, digest = text.partition(":")
+        return cls(int(sequence), digest)
+
+
+def append(
+    connection: sqlite3.Connection, actor: str, action: str, case: str = "", details: Mapping[str, Detail] | None = None
+) -> None:
+    """Add an entry inside the caller's write transaction, which also makes its order certain."""
+    last = _head(connection)
+    at = datetime.now(UTC).isoformat(timespec="milliseconds")
+    entry = Entry(last.sequence + 1, at, actor, action, case, details or {}, last.hash, "")
+    connection.execute(
+        "INSERT INTO audit (sequence, at, actor, action, case_reference, details, previous, hash)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+        (entry.sequence, at, actor, action, case, json.dumps(dict(entry.details)), entry.previous,
+         entry.expected_hash()),
+    )  # fmt: skip
+
+
+class Audit:
+    """The audit of one clinical database."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def record(self, actor: str, action: str, case: str = "", **details: Detail) -> None:
+        """Add an entry of its own; durable on return."""
+        with self._database.transaction() as connection:
+            append(connection, actor, action, case, details)
+
+    def head(self) -> Head:
+        """The newest entry; sequence 0 while there is none."""
+        return _head(self._database.connection)
+
+    def latest(self, limit: int, before: int | None = None) -> list[Entry]:
+        """At most *limit* entries, newest first, below the sequence *before*."""
+        rows = self._database.connection.execute(
+            "SELECT * FROM audit WHERE sequence < ? ORDER BY sequence DESC LIMIT ?", (before or 1 << 62, limit)
+        )
+        return [_entry(row) for row in rows]
+
+    def verify(self, told: Head | None = None) -> tuple[bool, Reason]:
+        """Whether the chain is whole, and the sentence for it; *told* is a head that someone outside was told."""
+        last, seen = Head(0, START), told is None or told.sequence == 0
+        for row in self._rows():
+            try:
+                entry = _entry(row)
+            except ValueError:  # its details are no JSON any more
+                return False, Reason(BROKEN, {"sequence": last.sequence + 1})
+            fits = entry.sequence == last.sequence + 1 and entry.previous == last.hash
+            if not fits or entry.hash != entry.expected_hash():
+                return False, Reason(BROKEN, {"sequence": last.sequence + 1})
+            last = Head(entry.sequence, entry.hash)
+            seen = seen or last == told
+        if told is not None and not seen:
+            return False, Reason(CUT, {"sequence": told.sequence})
+        return True, Reason(WHOLE, {"entries": last.sequence, "head": str(last)})
+
+    def _rows(self) -> Iterator[sqlite3.Row]:
+        yield from self._database.connection.execute("SELECT * FROM audit ORDER BY sequence")
+
+
+def _head(connection: sqlite3.Connection) -> Head:
+    row = connection.execute("SELECT sequence, hash FROM audit ORDER BY sequence DESC LIMIT 1").fetchone()
+    return Head(row["sequence"], row["hash"]) if row else Head(0, START)
+
+
+def _entry(row: sqlite3.Row) -> Entry:
+    return Entry(
+        row["sequence"], row["at"], row["actor"], row["action"], row["case_reference"], json.loads(row["details"]),
+        row["previous"], row["hash"],
+    )  # fmt: skip

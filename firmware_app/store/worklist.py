@@ -1,0 +1,222 @@
+"""The doctor's lists: what is to be looked at, what could not be judged, what was refused, what is done.
+
+A case is done while the revision and the number of images are those a doctor was done with and nothing of it waits to
+be read; a late image or a second reading brings it back.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Final, Literal
+
+from pydantic import TypeAdapter
+
+from firmware_app.errors import CaseUnknown
+from firmware_app.records import Finding, Priority, Reading, ReadingStatus, Reason
+from firmware_app.store import audit
+from firmware_app.store.clinical import Clinical
+
+Tab = Literal["open", "cannot-judge", "done"]
+VERDICTS: Final = ("agree", "disagree", "unsure")
+_READING: Final = TypeAdapter(Reading)
+
+_WAITING = "EXISTS (SELECT 1 FROM instances i WHERE i.case_reference = c.reference AND i.state = 'waiting')"
+_DONE = f"""(r.revision >= c.revision AND NOT {_WAITING}
+    AND r.images = (SELECT COUNT(*) FROM instances i WHERE i.case_reference = c.reference))"""
+_UNJUDGED = f"(c.priority IS 'cannot-judge' AND NOT {_WAITING})"
+_TABS: Final = {
+    "open": f"NOT COALESCE({_DONE}, 0) AND NOT {_UNJUDGED}",
+    "cannot-judge": f"NOT COALESCE({_DONE}, 0) AND {_UNJUDGED}",
+    "done": f"COALESCE({_DONE}, 0)",
+}
+# Not read yet stands above routine: no result does not mean normal.
+_RANK = "CASE c.priority WHEN 'urgent' THEN 0 WHEN 'soon' THEN 1 WHEN 'routine' THEN 3 ELSE 2 END"
+_ORDERS: Final = {
+    "open": f"{_RANK}, c.opened_at DESC, c.reference",
+    "cannot-judge": "c.opened_at DESC, c.reference",
+    "done": "r.at DESC, c.reference",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One case in a list."""
+
+    case: str
+    priority: Priority | None
+    modality: str | None
+    opened_at: datetime
+    images: int
+    waiting: int
+    findings: tuple[Finding, ...]
+    reason: Reason | None
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Something the door refused."""
+
+    source: str
+    at: datetime
+    reason: Reason
+    case: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What a doctor said of one finding."""
+
+    verdict: str
+    actor: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """Whether images wait to be read: how many, since when the oldest, and when one was last read."""
+
+    waiting: int
+    oldest: datetime | None
+    last_read: datetime | None
+
+
+class Worklist:
+    """The lists over one clinical database."""
+
+    def __init__(self, clinical: Clinical) -> None:
+        self._clinical = clinical
+
+    @property
+    def _connection(self) -> sqlite3.Connection:
+        return self._clinical.database.connection
+
+    def rows(self, tab: Tab, limit: int, offset: int = 0) -> list[Row]:
+        """At most *limit* cases of *tab* in its order."""
+        found = self._connection.execute(
+            "SELECT c.*, (SELECT COUNT(*) FROM instances i WHERE i.case_reference = c.reference) AS images, (SELECT"
+            " COUNT(*) FROM instances i WHERE i.case_reference = c.reference AND i.state = 'waiting') AS waiting"
+            f" FROM cases c LEFT JOIN reviews r ON r.case_reference = c.reference WHERE {_TABS[tab]}"
+            f" ORDER BY {_ORDERS[tab]} LIMIT ? OFFSET ?",
+            (limit, offset),
+        ).fetchall()
+        return [self._row(row) for row in found]
+
+    def count(self, tab: Tab) -> int:
+        row = self._connection.execute(
+            f"SELECT COUNT(*) FROM cases c LEFT JOIN reviews r ON r.case_reference = c.reference WHERE {_TABS[tab]}"
+        ).fetchone()
+        return int(row[0])
+
+    def refusals(self, limit: int) -> list[Refusal]:
+        """The newest refusals first."""
+        rows = self._connection.execute(
+            "SELECT path, at, code, details, case_reference FROM arrivals WHERE outcome = 'refused'"
+            " ORDER BY sequence DESC LIMIT ?",
+            (limit,),
+        )
+        return [
+            Refusal(
+                row["path"], moment(row["at"]), Reason(row["code"], json.loads(row["details"])), row["case_reference"]
+            )
+            for row in rows
+        ]
+
+    def refused(self) -> int:
+        row = self._connection.execute("SELECT COUNT(*) FROM arrivals WHERE outcome = 'refused'").fetchone()
+        return int(row[0])
+
+    def next_after(self, case: str) -> str | None:
+        """The case to look at after *case*: the first open one that is another."""
+        return next((row.case for row in self.rows("open", 2) if row.case != case), None)
+
+    def standing(self) -> Standing:
+        """How the reading of images stands."""
+        row = self._connection.execute(
+            "SELECT COUNT(*), MIN(received_at), (SELECT MAX(read_at) FROM instances) FROM instances"
+            " WHERE state = 'waiting'"
+        ).fetchone()
+        return Standing(row[0], moment(row[1]) if row[1] else None, moment(row[2]) if row[2] else None)
+
+    def mark(self) -> tuple[object, ...]:
+        """A value that differs whenever a list may have changed (but not for a view or a log-in)."""
+        row = self._connection.execute(
+            "SELECT (SELECT MAX(sequence) FROM arrivals), (SELECT COUNT(*) FROM instances WHERE state = 'waiting'),"
+            " (SELECT MAX(rowid) FROM readings), (SELECT COUNT(*) FROM readings), (SELECT SUM(revision) FROM cases),"
+            " (SELECT COUNT(*) FROM identities), (SELECT MAX(at) FROM reviews), (SELECT MAX(at) FROM verdicts)"
+        ).fetchone()
+        return tuple(row)
+
+    # --- what a doctor says --------------------------------------------------------------------------------------
+
+    def verdicts(self, case: str) -> dict[str, Verdict]:
+        """The last word on each finding of *case*, by the finding's code."""
+        rows = self._connection.execute("SELECT * FROM verdicts WHERE case_reference = ?", (case,))
+        return {row["finding"]: Verdict(row["verdict"], row["actor"], moment(row["at"])) for row in rows}
+
+    def is_done(self, case: str) -> bool:
+        row = self._connection.execute(
+            f"SELECT COALESCE({_DONE}, 0) FROM cases c LEFT JOIN reviews r ON r.case_reference = c.reference"
+            " WHERE c.reference = ?",
+            (case,),
+        ).fetchone()
+        return bool(row and row[0])
+
+    def judge(self, case: str, finding: str, verdict: str, actor: str) -> None:
+        """A doctor agrees, disagrees or is unsure; raises `CaseUnknown` and `ValueError`."""
+        if verdict not in VERDICTS or finding not in {found.code for found in self._clinical.case(case).findings}:
+            raise ValueError(verdict)
+        with self._clinical.database.transaction() as connection:
+            connection.execute(
+                "INSERT INTO verdicts (case_reference, finding, verdict, revision, actor, at)"
+                " SELECT reference, ?, ?, revision, ?, ? FROM cases WHERE reference = ?"
+                " ON CONFLICT (case_reference, finding) DO UPDATE SET verdict = excluded.verdict,"
+                " revision = excluded.revision, actor = excluded.actor, at = excluded.at",
+                (finding, verdict, actor, _now(), case),
+            )
+            audit.append(connection, actor, "finding.judged", case, {"finding": finding, "verdict": verdict})
+
+    def finish(self, case: str, actor: str) -> None:
+        """A doctor is done with *case* as it is now; raises `CaseUnknown`."""
+        with self._clinical.database.transaction() as connection:
+            row = connection.execute(
+                "INSERT INTO reviews (case_reference, revision, images, actor, at)"
+                " SELECT c.reference, c.revision + c.fresh,"
+                " (SELECT COUNT(*) FROM instances i WHERE i.case_reference = c.reference), ?, ?"
+                " FROM cases c WHERE c.reference = ?"
+                " ON CONFLICT (case_reference) DO UPDATE SET revision = excluded.revision, images = excluded.images,"
+                " actor = excluded.actor, at = excluded.at RETURNING revision",
+                (actor, _now(), case),
+            ).fetchone()
+            if row is None:
+                raise CaseUnknown(case=case[:40])
+            audit.append(connection, actor, "case.done", case, {"revision": row[0]})
+
+    def _row(self, row: sqlite3.Row) -> Row:
+        readings = [
+            _READING.validate_json(body)
+            for (body,) in self._connection.execute(
+                "SELECT body FROM readings WHERE case_reference = ?", (row["reference"],)
+            )
+        ]
+        best: dict[str, Finding] = {}
+        for finding in (finding for reading in readings for finding in reading.findings):
+            if finding.code not in best or finding.probability > best[finding.code].probability:
+                best[finding.code] = finding
+        reasons = [reading.reason for reading in readings if reading.status is ReadingStatus.CANNOT_JUDGE]
+        return Row(
+            row["reference"], Priority(row["priority"]) if row["priority"] else None, row["modality"],
+            moment(row["opened_at"]), row["images"], row["waiting"],
+            tuple(sorted(best.values(), key=lambda finding: not finding.positive)), reasons[0] if reasons else None,
+        )  # fmt: skip
+
+
+def moment(text: str) -> datetime:
+    """A stored time."""
+    return datetime.fromisoformat(text)
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="milliseconds")

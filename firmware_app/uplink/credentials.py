@@ -1,0 +1,46 @@
+"""The files that provisioning left for the line: the box's signing key and the hospital's public bundle."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
+
+from firmware_app.config import Uplink
+from firmware_app.errors import BundleInvalid, LanternError, LineNotSetUp
+from firmware_app.uplink.envelope import HospitalBundle, seal_key
+from firmware_app.uplink.form import AnyMessage
+from firmware_app.uplink.summary import decode
+
+
+def identity(settings: Uplink) -> Ed25519PrivateKey:
+    """The box's signing key; raises `LineNotSetUp` or `BundleInvalid`."""
+    if settings.identity is None:
+        raise LineNotSetUp(key="identity")
+    try:
+        key = load_pem_private_key(settings.identity.read_bytes(), password=None)
+    except (OSError, ValueError) as error:
+        raise BundleInvalid(path=str(settings.identity), detail=str(error)[:120]) from None
+    if not isinstance(key, Ed25519PrivateKey):
+        raise BundleInvalid(path=str(settings.identity), detail="it is not an Ed25519 key")
+    return key
+
+
+def hospital(settings: Uplink) -> HospitalBundle:
+    """The hospital this box reports to; raises `LineNotSetUp` or `BundleInvalid`."""
+    if settings.hospital is None:
+        raise LineNotSetUp(key="hospital")
+    found = bundle(settings.hospital, HospitalBundle)
+    seal_key(found.seal)
+    return found
+
+
+def bundle(path: Path, kind: type[AnyMessage]) -> AnyMessage:
+    """The bundle of *kind* in a file; it may be broken into lines.  Raises `BundleInvalid`."""
+    try:
+        return decode(b"".join(path.read_bytes().splitlines()).strip(), kind)
+    except OSError as error:
+        raise BundleInvalid(path=str(path), detail=error.strerror or str(error)) from None
+    except LanternError as error:
+        raise BundleInvalid(path=str(path), detail=error.code) from None

@@ -1,0 +1,222 @@
+"""How a message is sealed, signed and opened: pure functions of bytes and keys (wire format: docs/uplink.md).
+
+Up, from box to hospital: HPKE (RFC 9180: X25519, HKDF-SHA256, AES-256-GCM) to the hospital's sealing key, with the
+box's Ed25519 signature inside.  HPKE's `info` and the signature both bind the version, the hospital's key, the box and
+the kind, so a message opens only where, from whom and as what it was meant.
+
+    LNU1 | key id, 8 | HPKE: enc, 32 + ( signature, 64 | length, 2 | body | zeros to a multiple of 256 ) + tag, 16
+
+Down, from hospital to box: nothing secret, signed with the hospital's Ed25519 key over the same context.
+
+    LND1 | key id, 8 | signature, 64 | body
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Container, Mapping
+from dataclasses import dataclass
+from typing import Annotated, ClassVar, Final
+
+from cryptography.exceptions import InvalidSignature, InvalidTag
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
+from cryptography.hazmat.primitives.hpke import AEAD, KDF, KEM, Suite
+
+from firmware_app.errors import (
+    EnvelopeMalformed,
+    EnvelopeUndecryptable,
+    MessageInvalid,
+    MessageTooLarge,
+    SealKeyRetired,
+    SealKeyUnknown,
+    SignatureForged,
+)
+from firmware_app.uplink.form import MOST_BYTES, Message, Text, Whole
+from firmware_app.uplink.summary import BOX_ID, Kind
+
+SUITE: Final = Suite(KEM.X25519, KDF.HKDF_SHA256, AEAD.AES_256_GCM)
+_UP, _DOWN = b"LNU1", b"LND1"
+_ID, _SIGNATURE, _LENGTH, _ENC, _TAG = 8, 64, 2, 32, 16
+_PAD: Final = 256
+_HEAD: Final = len(_UP) + _ID
+_LEAST_UP: Final = _HEAD + _ENC + _PAD + _TAG
+MOST_ENVELOPE: Final = _HEAD + _ENC + -(-(_SIGNATURE + _LENGTH + MOST_BYTES) // _PAD) * _PAD + _TAG
+"""The longest envelope, in bytes; a longer one is not looked at."""
+
+
+def key_id(public: X25519PublicKey | Ed25519PublicKey) -> bytes:
+    """The first 8 bytes of the SHA-256 of the raw public key."""
+    return hashlib.sha256(public.public_bytes_raw()).digest()[:_ID]
+
+
+def context(direction: bytes, kind: Kind, key: bytes, box: str) -> bytes:
+    """What seal and signature bind: version, direction, kind, the hospital's key id (hexadecimal), the box."""
+    return b"\x00".join((b"lantern/1", direction, kind.encode(), key.hex().encode(), box.encode()))
+
+
+# --- up -----------------------------------------------------------------------------------------------------------
+
+
+def seal(body: bytes, kind: Kind, box: str, signer: Ed25519PrivateKey, hospital: X25519PublicKey) -> bytes:
+    """The envelope of *body*; its length tells no more than a multiple of 256.  Raises `MessageTooLarge`."""
+    if len(body) > MOST_BYTES:
+        raise MessageTooLarge(size=len(body), limit=MOST_BYTES)
+    key = key_id(hospital)
+    bound = context(b"up", kind, key, box)
+    plain = signer.sign(bound + b"\x00" + body) + len(body).to_bytes(_LENGTH) + body
+    plain += bytes(-len(plain) % _PAD)
+    return _UP + key + SUITE.encrypt(plain, hospital, bound)
+
+
+def open_sealed(
+    envelope: bytes,
+    kind: Kind,
+    box: str,
+    signer: Ed25519PublicKey,
+    private: Mapping[bytes, X25519PrivateKey],
+    retired: Container[bytes] = (),
+) -> bytes:
+    """The body of an envelope that came from *box* as *kind*.
+
+    *private* are the hospital's keys by id, *retired* the ids of those it no longer has.  Raises `EnvelopeMalformed`,
+    `SealKeyUnknown`, `SealKeyRetired`, `EnvelopeUndecryptable`, `SignatureForged`.
+    """
+    if not _LEAST_UP <= len(envelope) <= MOST_ENVELOPE or envelope[: len(_UP)] != _UP:
+        raise EnvelopeMalformed(where=f"{len(envelope)} B")
+    key = envelope[len(_UP) : _HEAD]
+    if key not in private:
+        raise (SealKeyRetired if key in retired else SealKeyUnknown)(key=key.hex())
+    bound = context(b"up", kind, key, box)
+    try:
+        plain = SUITE.decrypt(envelope[_HEAD:], private[key], bound)
+    except (InvalidTag, ValueError):  # ValueError: an `enc` of small order
+        raise EnvelopeUndecryptable from None
+    body = _unpadded(plain)
+    _verify(signer, plain[:_SIGNATURE], bound + b"\x00" + body)
+    return body
+
+
+def _unpadded(plain: bytes) -> bytes:
+    start = _SIGNATURE + _LENGTH
+    end = start + int.from_bytes(plain[_SIGNATURE:start])
+    padded = len(plain) % _PAD == 0 and end <= len(plain) < end + _PAD
+    if len(plain) < start or not padded or any(plain[end:]):
+        raise EnvelopeMalformed(where="padding")
+    return plain[start:end]
+
+
+# --- down ---------------------------------------------------------------------------------------------------------
+
+
+def sign(body: bytes, kind: Kind, box: str, signer: Ed25519PrivateKey) -> bytes:
+    """*body* with the hospital's signature, for *box* and *kind* only."""
+    if len(body) > MOST_BYTES:
+        raise MessageTooLarge(size=len(body), limit=MOST_BYTES)
+    key = key_id(signer.public_key())
+    return _DOWN + key + signer.sign(context(b"down", kind, key, box) + b"\x00" + body) + body
+
+
+def open_signed(envelope: bytes, kind: Kind, box: str, hospital: Ed25519PublicKey) -> bytes:
+    """The body of what *hospital* signed for *box*; raises `EnvelopeMalformed` or `SignatureForged`."""
+    start = _HEAD + _SIGNATURE
+    if not start < len(envelope) <= start + MOST_BYTES or envelope[: len(_DOWN)] != _DOWN:
+        raise EnvelopeMalformed(where=f"{len(envelope)} B")
+    key, body = envelope[len(_DOWN) : _HEAD], envelope[start:]
+    if key != key_id(hospital):
+        raise SignatureForged
+    _verify(hospital, envelope[_HEAD:start], context(b"down", kind, key, box) + b"\x00" + body)
+    return body
+
+
+def _verify(signer: Ed25519PublicKey, signature: bytes, signed: bytes) -> None:
+    try:
+        signer.verify(signature, signed)
+    except InvalidSignature:
+        raise SignatureForged from None
+
+
+# --- what each side hands the other once, by hand ------------------------------------------------------------------
+
+_RAW: Final = Text(r"[0-9a-f]{64}")
+_PEM: Final = Text(r"-----BEGIN CERTIFICATE-----\n[A-Za-z0-9+/=\n]{1,4000}-----END CERTIFICATE-----\n")
+_HOST: Final = Text(r"[A-Za-z0-9][A-Za-z0-9.:-]{0,252}")
+
+
+@dataclass(frozen=True, slots=True)
+class HospitalBundle(Message):
+    """The hospital's public face: its keys, its broker, and the authority that vouches for the broker."""
+
+    name: ClassVar = "lantern-hospital"
+    verify: Annotated[str, _RAW]  # Ed25519
+    seal: Annotated[str, _RAW]  # X25519
+    serial: Annotated[int, Whole(1, 10**6)]
+    host: Annotated[str, _HOST]
+    port: Annotated[int, Whole(1, 65535)]
+    authority: Annotated[str, _PEM]
+
+    @property
+    def verify_key(self) -> Ed25519PublicKey:
+        return Ed25519PublicKey.from_public_bytes(bytes.fromhex(self.verify))
+
+    @property
+    def fingerprint(self) -> str:
+        return fingerprint(self)
+
+
+@dataclass(frozen=True, slots=True)
+class BoxBundle(Message):
+    """What the hospital needs to enrol a box: its id, its Ed25519 key and the key of its TLS certificate (P-256)."""
+
+    name: ClassVar = "lantern-box"
+    box: Annotated[str, Text(BOX_ID)]
+    verify: Annotated[str, _RAW]
+    tls: Annotated[str, Text(r"04[0-9a-f]{128}")]  # SEC 1, uncompressed point
+    proof: Annotated[str, Text(r"[0-9a-f]{128}")]
+
+    @classmethod
+    def made(cls, box: str, signer: Ed25519PrivateKey, tls: str) -> BoxBundle:
+        """The bundle, proved with the box's own key."""
+        proof = signer.sign(_claim(box, tls)).hex()
+        return cls(box, signer.public_key().public_bytes_raw().hex(), tls, proof)
+
+    @property
+    def verify_key(self) -> Ed25519PublicKey:
+        return Ed25519PublicKey.from_public_bytes(bytes.fromhex(self.verify))
+
+    def prove(self) -> None:
+        """Raise `SignatureForged` unless whoever made it holds the box's key."""
+        _verify(self.verify_key, bytes.fromhex(self.proof), _claim(self.box, self.tls))
+
+    @property
+    def fingerprint(self) -> str:
+        return fingerprint(self)
+
+
+@dataclass(frozen=True, slots=True)
+class Enrolment(Message):
+    """The hospital's answer to a `BoxBundle`: the certificate with which the box may talk to the broker."""
+
+    name: ClassVar = "lantern-enrolment"
+    box: Annotated[str, Text(BOX_ID)]
+    certificate: Annotated[str, _PEM]
+
+
+def fingerprint(bundle: Message) -> str:
+    """64 bits of a bundle as two people compare them over the telephone."""
+    digest = hashlib.sha256(bundle.encode()).hexdigest()[:16]
+    return " ".join(digest[at : at + 4] for at in range(0, 16, 4))
+
+
+def _claim(box: str, tls: str) -> bytes:
+    return b"\x00".join((b"lantern/1", b"box", box.encode(), tls.encode()))
+
+
+def seal_key(raw: str) -> X25519PublicKey:
+    """The public key of 64 hexadecimal digits; raises `MessageInvalid` for one of small order."""
+    public = X25519PublicKey.from_public_bytes(bytes.fromhex(raw))
+    try:
+        X25519PrivateKey.generate().exchange(public)
+    except ValueError:
+        raise MessageInvalid(field="seal") from None
+    return public

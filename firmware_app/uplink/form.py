@@ -1,0 +1,205 @@
+"""What a field of a message may hold: closed forms only, so that free text cannot be built, sent or accepted.
+
+A message is a frozen dataclass whose fields are annotated with a form (``box: Annotated[str, Text("…")]``).  It is
+checked when it is made, written as canonical JSON, and read back strictly: the same bytes or nothing.  Errors name the
+field and never its value.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import fields
+from enum import StrEnum
+from typing import Any, ClassVar, Protocol, Self, TypeVar, get_type_hints
+
+from firmware_app.errors import MessageInvalid, MessageTooLarge
+
+MOST_BYTES = 16_384
+"""The longest message, in bytes of its JSON."""
+
+
+AnyMessage = TypeVar("AnyMessage", bound="Message")
+
+
+class Form(Protocol):
+    """One closed set of values.  `read` makes a value of what JSON holds and raises ValueError for anything else."""
+
+    def accepts(self, value: object) -> bool: ...
+    def read(self, raw: object) -> object: ...
+    def write(self, value: Any) -> object: ...
+
+
+class _AsItIs:
+    """A form whose values are the same in Python and in JSON."""
+
+    def accepts(self, value: object) -> bool:
+        raise NotImplementedError
+
+    def read(self, raw: object) -> object:
+        if not self.accepts(raw):
+            raise ValueError
+        return raw
+
+    def write(self, value: Any) -> object:
+        return value
+
+
+class Text(_AsItIs):
+    """ASCII text of one pattern."""
+
+    def __init__(self, pattern: str) -> None:
+        self._pattern = re.compile(pattern, re.ASCII)
+
+    def accepts(self, value: object) -> bool:
+        return isinstance(value, str) and self._pattern.fullmatch(value) is not None
+
+
+class Whole(_AsItIs):
+    """A whole number between two bounds, both included."""
+
+    def __init__(self, least: int, most: int) -> None:
+        self._least, self._most = least, most
+
+    def accepts(self, value: object) -> bool:
+        return type(value) is int and self._least <= value <= self._most
+
+
+class OneOf(Form):
+    """A member of an enumeration."""
+
+    def __init__(self, kind: type[StrEnum]) -> None:
+        self._kind = kind
+
+    def accepts(self, value: object) -> bool:
+        return isinstance(value, self._kind)
+
+    def read(self, raw: object) -> object:
+        if not isinstance(raw, str):
+            raise ValueError
+        return self._kind(raw)
+
+    def write(self, value: Any) -> object:
+        return str(value)
+
+
+class Maybe(Form):
+    """Another form, or nothing."""
+
+    def __init__(self, form: Form) -> None:
+        self._form = form
+
+    def accepts(self, value: object) -> bool:
+        return value is None or self._form.accepts(value)
+
+    def read(self, raw: object) -> object:
+        return None if raw is None else self._form.read(raw)
+
+    def write(self, value: Any) -> object:
+        return None if value is None else self._form.write(value)
+
+
+class Many(Form):
+    """A tuple of at most so many values of another form."""
+
+    def __init__(self, form: Form, most: int) -> None:
+        self._form, self._most = form, most
+
+    def accepts(self, value: object) -> bool:
+        return isinstance(value, tuple) and len(value) <= self._most and all(map(self._form.accepts, value))
+
+    def read(self, raw: object) -> object:
+        if not isinstance(raw, list) or len(raw) > self._most:
+            raise ValueError
+        return tuple(self._form.read(item) for item in raw)
+
+    def write(self, value: Any) -> object:
+        return [self._form.write(item) for item in value]
+
+
+class Part(Form):
+    """A message inside a message."""
+
+    def __init__(self, kind: type[Message]) -> None:
+        self._kind = kind
+
+    def accepts(self, value: object) -> bool:
+        return isinstance(value, self._kind)
+
+    def read(self, raw: object) -> object:
+        return self._kind.from_object(raw)
+
+    def write(self, value: Any) -> object:
+        made: object = value.to_object()
+        return made
+
+
+class Message:
+    """Base of everything that travels.  `name` tells the kinds of message apart in their JSON."""
+
+    name: ClassVar[str]
+    __slots__ = ()
+
+    def __post_init__(self) -> None:
+        for name, form in forms(type(self)).items():
+            if not form.accepts(getattr(self, name)):
+                raise MessageInvalid(field=name)
+
+    def to_object(self) -> dict[str, object]:
+        """The fields as JSON values."""
+        return {name: form.write(getattr(self, name)) for name, form in forms(type(self)).items()}
+
+    @classmethod
+    def from_object(cls, raw: object) -> Self:
+        """The message of these JSON values; raises `MessageInvalid` for a field too few, too many or wrong."""
+        known = forms(cls)
+        if not isinstance(raw, dict) or raw.keys() != known.keys():
+            raise MessageInvalid(field=cls.name)
+        values: dict[str, object] = {}
+        for name, form in known.items():
+            try:
+                values[name] = form.read(raw[name])
+            except ValueError:
+                raise MessageInvalid(field=name) from None
+        return cls(**values)
+
+    def encode(self) -> bytes:
+        """Canonical JSON: ASCII, sorted keys, no space.  Raises `MessageTooLarge` above `MOST_BYTES`."""
+        text = _canonical({"message": self.name, **self.to_object()})
+        if len(text) > MOST_BYTES:
+            raise MessageTooLarge(size=len(text), limit=MOST_BYTES)
+        return text
+
+
+_FORMS: dict[type[Message], Mapping[str, Form]] = {}
+
+
+def forms(kind: type[Message]) -> Mapping[str, Form]:
+    """The form of each field of a kind of message, found once."""
+    if kind not in _FORMS:
+        hints = get_type_hints(kind, include_extras=True)
+        _FORMS[kind] = {one.name: hints[one.name].__metadata__[0] for one in fields(kind)}  # type: ignore[arg-type]
+    return _FORMS[kind]
+
+
+def decode(data: bytes, *kinds: type[AnyMessage]) -> AnyMessage:
+    """The message, one of *kinds*, that these bytes are the canonical JSON of; raises `MessageInvalid` otherwise."""
+    if len(data) > MOST_BYTES:
+        raise MessageTooLarge(size=len(data), limit=MOST_BYTES)
+    try:
+        raw = json.loads(data)
+        strict = isinstance(raw, dict) and _canonical(raw) == data  # also refuses a key that is there twice
+    except (ValueError, RecursionError):
+        raise MessageInvalid(field="message") from None
+    if not strict:
+        raise MessageInvalid(field="message")
+    said = raw.pop("message", None)
+    for kind in kinds:
+        if kind.name == said:
+            return kind.from_object(raw)
+    raise MessageInvalid(field="message")
+
+
+def _canonical(raw: object) -> bytes:
+    return json.dumps(raw, sort_keys=True, separators=(",", ":")).encode("ascii")

@@ -1,0 +1,268 @@
+"""One connection to the broker, in one thread, without a memory: paho does the protocol, nothing waits in its queue.
+
+Every attempt is a fresh client, so that bytes sealed for a retired key can never be sent again behind our back.
+MQTT v5 is tried first; a broker that does not speak it gets 3.1.1.  Why a connection fails is found out here, before
+and after the attempt, because TLS itself only says that it failed.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import socket
+import ssl
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Final
+
+import paho.mqtt.client as mqtt
+from cryptography import x509
+from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
+from paho.mqtt.reasoncodes import ReasonCode
+
+from firmware_app import clock
+from firmware_app.config import Uplink
+from firmware_app.errors import (
+    BrokerClosed,
+    BrokerRefused,
+    BrokerUnreachable,
+    BrokerUntrusted,
+    BundleInvalid,
+    CertificateExpired,
+    CertificateNotYetValid,
+    LineNotSetUp,
+    PlainLineRefused,
+    UplinkError,
+)
+
+_CONNECT_S: Final = 10.0
+_ANSWER_S: Final = 6.0
+_KEEPALIVE_S: Final = 60
+_SESSION_S: Final = 7 * 86_400
+_REFUSED: Final = 0x80  # MQTT 5 2.4: reason codes from here on are failures
+_UNHEARD: Final = 0x10  # MQTT 5 3.4.2.1: no matching subscribers
+_WRONG_PROTOCOL: Final = "Unsupported protocol version"
+
+
+@dataclass(frozen=True, slots=True)
+class Post:
+    """One message to publish."""
+
+    topic: str
+    payload: bytes
+    retain: bool = False
+
+
+class _NoAnswer(OSError):
+    """Someone took the connection and said nothing: perhaps a broker that does not know this MQTT version."""
+
+
+class Line:
+    """The connection of one box.  `open` it, call `turn` often, `post` while it `is_open`."""
+
+    def __init__(
+        self,
+        settings: Uplink,
+        client_id: str,
+        *,
+        subscribe: str,
+        on_message: Callable[[str, bytes], None],
+        on_posted: Callable[[int, str | None, bool], None],
+    ) -> None:
+        """*on_message* gets (topic, payload) and must have kept it when it returns: only then is it acknowledged.
+
+        *on_posted* gets the number of a post, the broker's reason for refusing it (None when it took it), and whether
+        nobody was there to hear it.
+        """
+        self._settings, self._client_id, self._subscribe = settings, client_id, subscribe
+        self._on_message, self._on_posted = on_message, on_posted
+        self._protocol = MQTTProtocolVersion.MQTTv5
+        self._client: mqtt.Client | None = None
+        self._open, self._answer = False, ""
+        self.most_bytes: int | None = None
+
+    @property
+    def is_open(self) -> bool:
+        return self._open
+
+    @property
+    def protocol(self) -> str:
+        return "5" if self._protocol is MQTTProtocolVersion.MQTTv5 else "3.1.1"
+
+    def open(self, will: Post) -> None:
+        """Connect and subscribe; raises one of `UplinkError` that says why it cannot be done."""
+        self.close()
+        check_certificates(self._settings, clock.now())
+        self._answer, self.most_bytes = "", None
+        client = self._made(will)
+        self._client = client
+        where = {"host": self._settings.host, "port": self._settings.port}
+        try:
+            self._connect(client)
+            self._wait(client, lambda: bool(self._answer))
+        except ssl.SSLCertVerificationError as error:
+            raise BrokerUntrusted(detail=error.verify_message, **where) from None  # type: ignore[arg-type]
+        except (OSError, ValueError) as error:
+            if isinstance(error, _NoAnswer):
+                self._other_protocol()
+            detail = (getattr(error, "strerror", None) or str(error) or type(error).__name__)[:120]
+            raise BrokerUnreachable(detail=detail, **where) from None  # type: ignore[arg-type]
+        if self._answer == "Success":
+            self._open = True
+            return
+        self._other_protocol()
+        self.close()
+        if self._answer and self._answer != _WRONG_PROTOCOL:
+            raise BrokerRefused(reason=self._answer)
+        raise BrokerClosed(**where)  # type: ignore[arg-type]
+
+    def post(self, post: Post) -> int | None:
+        """Hand one message to the broker with QoS 1; its number, or None when the line has just broken."""
+        if self._client is None or not self._open:
+            return None
+        info = self._client.publish(post.topic, post.payload, qos=1, retain=post.retain)
+        return info.mid if info.rc == mqtt.MQTT_ERR_SUCCESS else None
+
+    def turn(self, seconds: float) -> None:
+        """Let the connection work for at most about *seconds*; `is_open` is False afterwards if it broke."""
+        if self._client is None or not self._open:
+            return
+        if self._client.loop(seconds) != mqtt.MQTT_ERR_SUCCESS:
+            self._open = False
+        if not self._open:
+            self._protocol = MQTTProtocolVersion.MQTTv5  # a broker that was only restarting is asked for v5 again
+
+    def close(self, *, politely: bool = False) -> None:
+        """Let go; *politely* tells the broker, so that it does not publish the last will."""
+        client, self._client, self._open = self._client, None, False
+        if client is None:
+            return
+        if politely:
+            client.disconnect()
+            client.loop(0.05)
+        transport = client.socket()
+        if transport is not None:
+            transport.close()
+
+    # --- inside --------------------------------------------------------------------------------------------------
+
+    def _made(self, will: Post) -> mqtt.Client:
+        is_5 = self._protocol is MQTTProtocolVersion.MQTTv5
+        client = mqtt.Client(
+            CallbackAPIVersion.VERSION2,
+            client_id=self._client_id,
+            clean_session=None if is_5 else False,
+            protocol=self._protocol,
+            reconnect_on_failure=False,
+            manual_ack=True,
+        )
+        client.connect_timeout = _CONNECT_S
+        client.max_inflight_messages_set(1000)
+        context = tls_context(self._settings)
+        if context is not None:
+            client.tls_set_context(context)
+        client.will_set(will.topic, will.payload, qos=1, retain=will.retain)
+        client.on_connect = self._connected
+        client.on_disconnect = self._disconnected
+        client.on_message = self._received
+        client.on_publish = self._published
+        return client
+
+    def _connect(self, client: mqtt.Client) -> None:
+        host, port = self._settings.host, self._settings.port
+        if self._protocol is MQTTProtocolVersion.MQTTv5:
+            properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
+            properties.SessionExpiryInterval = _SESSION_S
+            client.connect(host, port, _KEEPALIVE_S, clean_start=False, properties=properties)
+        else:
+            client.connect(host, port, _KEEPALIVE_S)
+        transport = client.socket()
+        if isinstance(transport, socket.socket):
+            transport.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+    def _wait(self, client: mqtt.Client, done: Callable[[], bool]) -> None:
+        deadline = time.monotonic() + _ANSWER_S
+        while not done() and client.loop(0.1) == mqtt.MQTT_ERR_SUCCESS:
+            if time.monotonic() > deadline:
+                raise _NoAnswer("it does not answer in MQTT")
+
+    def _other_protocol(self) -> None:
+        is_5 = self._protocol is MQTTProtocolVersion.MQTTv5
+        self._protocol = MQTTProtocolVersion.MQTTv311 if is_5 else MQTTProtocolVersion.MQTTv5
+
+    def _connected(
+        self, client: mqtt.Client, _data: object, _flags: mqtt.ConnectFlags, reason: ReasonCode, said: Properties | None
+    ) -> None:
+        self._answer = str(reason)
+        if not reason.is_failure:
+            self.most_bytes = getattr(said, "MaximumPacketSize", None)
+            client.subscribe(self._subscribe, qos=1)
+
+    def _disconnected(self, *_: object) -> None:
+        self._open = False
+
+    def _received(self, client: mqtt.Client, _data: object, message: mqtt.MQTTMessage) -> None:
+        self._on_message(message.topic, bytes(message.payload))
+        client.ack(message.mid, message.qos)
+
+    def _published(
+        self, _client: mqtt.Client, _data: object, number: int, reason: ReasonCode, _said: Properties | None
+    ) -> None:
+        self._on_posted(number, str(reason) if reason.value >= _REFUSED else None, reason.value == _UNHEARD)
+
+
+# --- TLS ----------------------------------------------------------------------------------------------------------
+
+
+def tls_context(settings: Uplink) -> ssl.SSLContext | None:
+    """TLS 1.2 or later with the box's certificate; None, unprotected, only to a broker on this very machine."""
+    if settings.tls_ca is None:
+        if _is_loopback(settings.host):
+            return None
+        raise PlainLineRefused(host=settings.host)
+    if settings.tls_cert is None or settings.tls_key is None:
+        raise LineNotSetUp(key="tls_cert" if settings.tls_cert is None else "tls_key")
+    path = settings.tls_ca
+    try:
+        context = ssl.create_default_context(ssl.Purpose.SERVER_AUTH, cafile=settings.tls_ca)
+        context.minimum_version = ssl.TLSVersion.TLSv1_2
+        path = settings.tls_cert
+        context.load_cert_chain(settings.tls_cert, settings.tls_key)
+    except OSError as error:  # ssl.SSLError is one
+        raise BundleInvalid(path=str(path), detail=error.strerror or str(error)) from None
+    return context
+
+
+def check_certificates(settings: Uplink, now: datetime) -> None:
+    """Hold the box's own certificates against its clock *now*; raises the `UplinkError` that names the wrong one."""
+    for path in (settings.tls_ca, settings.tls_cert):
+        if path is None:
+            continue
+        try:
+            certificate = x509.load_pem_x509_certificate(path.read_bytes())
+        except (OSError, ValueError) as error:
+            raise BundleInvalid(path=str(path), detail=str(error)[:120]) from None
+        failure = _validity(certificate, path, now)
+        if failure is not None:
+            raise failure
+
+
+def _validity(certificate: x509.Certificate, path: Path, now: datetime) -> UplinkError | None:
+    starts, ends = certificate.not_valid_before_utc, certificate.not_valid_after_utc
+    said = now.strftime("%Y-%m-%d %H:%M")
+    if now < starts:
+        return CertificateNotYetValid(now=said, file=path.name, starts=f"{starts:%Y-%m-%d}")
+    if now > ends:
+        return CertificateExpired(file=path.name, ends=f"{ends:%Y-%m-%d}", now=said)
+    return None
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

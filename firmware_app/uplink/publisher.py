@@ -1,0 +1,176 @@
+"""Carries what lies in `outgoing` to the hospital, urgent first, again and again until the hospital's own receipt has
+made the row disappear.  The broker's acknowledgement proves nothing and is used for one thing: to notice a refusal.
+
+Nothing is sealed before the moment it is sent, so that a retired key of the hospital is never used.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PublicKey
+
+from firmware_app import __version__, clock
+from firmware_app.errors import BrokerRefused, LanternError, MessageTooLarge
+from firmware_app.records import Reason
+from firmware_app.store.exchange import Exchange, Outgoing
+from firmware_app.store.layout import free_bytes
+from firmware_app.uplink.envelope import HospitalBundle, open_signed, seal, seal_key
+from firmware_app.uplink.line import Line, Post
+from firmware_app.uplink.summary import Brief, Digest, Kind, Origin, Presence, State, Summary, decode
+from firmware_app.uplink.summary import Keys as KeysMessage
+
+log = logging.getLogger("lantern.uplink")
+
+WINDOW: Final = 64
+"""Digests on their way without a receipt; alerts have as many again, so that nothing stands before them."""
+_AGAIN_FIRST_S: Final = 15.0
+_UNHEARD_FIRST_S: Final = 1.0
+_AGAIN_MOST_S: Final = 600.0
+_HEADER_BYTES: Final = 64  # of a PUBLISH beside topic and payload (MQTT 5 3.3)
+_LAST_BEAT: Final = 10**9
+
+
+@dataclass(frozen=True, slots=True)
+class _Sent:
+    """A row that was sent: it is due again when this much time has passed without a receipt."""
+
+    again_at: float
+    wait: float
+
+
+def fits(post: Post, most_bytes: int | None) -> bool:
+    """Whether a broker that takes packets of *most_bytes* would take *post*; it closes the line over a longer one."""
+    return most_bytes is None or len(post.payload) + len(post.topic) + _HEADER_BYTES <= most_bytes
+
+
+class Publisher:
+    """What to send and when, on a `Line` that someone else opens and turns."""
+
+    def __init__(
+        self, exchange: Exchange, box: str, identity: Ed25519PrivateKey, hospital: HospitalBundle, folder: Path
+    ) -> None:
+        """*folder* is where free disk space is looked at."""
+        self._exchange, self._box, self._identity, self._hospital = exchange, box, identity, hospital
+        self._folder, self._stream = folder, exchange.line().stream
+        self._sent: dict[int, _Sent] = {}
+        self._posted: dict[int, int] = {}  # number of the post -> row
+        self._session, self._beat = 0, 0
+        self._signed_keys: bytes | None = None
+        self._seal_to: X25519PublicKey = seal_key(hospital.seal)
+
+    # --- the connection's life -----------------------------------------------------------------------------------
+
+    def begin(self) -> Post:
+        """A new connection is tried; returns the last will, sealed for it."""
+        self._session, self._beat = self._exchange.begin_session(), 0
+        self._sent.clear()
+        self._posted.clear()
+        self.take_keys()
+        return self._presence(State.DEATH, _LAST_BEAT)
+
+    def born(self, line: Line) -> None:
+        """The connection stands."""
+        self._say(line, State.BIRTH, 0)
+
+    def beat(self, line: Line) -> None:
+        """Say how the box is."""
+        self._beat += 1
+        self._say(line, State.HEALTH, self._beat)
+
+    def farewell(self, line: Line) -> None:
+        """An orderly end says what the last will would have said."""
+        self._say(line, State.DEATH, _LAST_BEAT)
+
+    def _say(self, line: Line, state: State, beat: int) -> None:
+        post = self._presence(state, beat)
+        if fits(post, line.most_bytes):
+            line.post(post)
+
+    # --- rows ----------------------------------------------------------------------------------------------------
+
+    def take_keys(self) -> None:
+        """Use the hospital's newest key; what is under way under an older one is sent again at once."""
+        signed = self._exchange.keys(self._hospital.verify)
+        if signed is None or signed == self._signed_keys:
+            return
+        try:
+            keys = decode(open_signed(signed, Kind.KEYS, self._box, self._hospital.verify_key), KeysMessage)
+            fresh = seal_key(keys.seal)
+        except LanternError as error:
+            log.error("the hospital's new key in the exchange database was not used: %s", error)
+        else:
+            if keys.serial > self._hospital.serial:
+                self._seal_to = fresh
+                self._sent.clear()
+        self._signed_keys = signed
+
+    def pump(self, line: Line) -> bool:
+        """Send what is due and fits the window; True when there may be more at once."""
+        now = time.monotonic()
+        waiting = self._exchange.still_waiting(self._sent)
+        self._sent = {seq: sent for seq, sent in self._sent.items() if seq in waiting}
+        under_way = {seq for seq, sent in self._sent.items() if now < sent.again_at}
+        room = WINDOW - len(under_way)
+        rows = self._exchange.due(room, under_way) if room > 0 else []
+        if not rows and room > -WINDOW:
+            rows = self._exchange.due(WINDOW + room, under_way, urgent_only=True)
+        for row in rows:
+            self._send(line, row, now)
+        return len(rows) > 0
+
+    def posted(self, number: int, refusal: str | None, unheard: bool) -> None:
+        """The broker answered one post: a refused row is set aside and the next one flows; one that nobody heard,
+        because the hospital has not come back yet, is tried again soon."""
+        seq = self._posted.pop(number, None)
+        if seq is None:
+            return
+        if unheard and (sent := self._sent.get(seq)) and sent.wait == _AGAIN_FIRST_S:
+            self._sent[seq] = _Sent(time.monotonic() + _UNHEARD_FIRST_S, _UNHEARD_FIRST_S)
+        if refusal is not None:
+            log.error("the broker refused summary %d (%s); it is set aside", seq, refusal)
+            self._exchange.quarantine(seq, Reason.of(BrokerRefused(reason=refusal)))
+
+    def _send(self, line: Line, row: Outgoing, now: float) -> None:
+        origin = Origin(self._box, self._stream, row.seq, row.boot)
+        message = Summary(origin, row.content) if isinstance(row.content, Brief) else Digest(origin, row.content)
+        try:
+            post = self._sealed(message.encode(), message.kind)
+            if not fits(post, line.most_bytes):
+                raise MessageTooLarge(size=len(post.payload), limit=line.most_bytes or 0)
+        except MessageTooLarge as error:
+            log.error("summary %d is set aside: %s", row.seq, error)
+            self._exchange.quarantine(row.seq, Reason.of(error))
+            return
+        number = line.post(post)
+        if number is not None:
+            self._posted[number] = row.seq
+            before = self._sent.get(row.seq)
+            wait = min(2 * before.wait, _AGAIN_MOST_S) if before else _AGAIN_FIRST_S
+            self._sent[row.seq] = _Sent(now + wait, wait)
+
+    def _sealed(self, body: bytes, kind: Kind) -> Post:
+        return Post(
+            f"lantern/v1/up/{self._box}/{kind.value}", seal(body, kind, self._box, self._identity, self._seal_to)
+        )
+
+    def _presence(self, state: State, beat: int) -> Post:
+        line = self._exchange.line()
+        said = Presence(
+            origin=Origin(self._box, self._stream, self._session, clock.boot_id()),
+            state=state,
+            beat=beat,
+            version=__version__,
+            outgoing=line.outgoing,
+            quarantined=line.quarantined,
+            unread=line.unread,
+            free_mb=free_bytes(self._folder) // 1_000_000,
+            audit_head=line.audit_head,
+            hour=clock.hour(clock.now()),
+        )
+        return self._sealed(said.encode(), said.kind)

@@ -1,0 +1,237 @@
+"""inbox.db: what the boxes told, counted once.
+
+A message counts by (box, stream, seq) and a case revision by (box, case, revision), in one transaction that is on the
+disk before the receipt is signed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sqlite3
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from enum import Enum
+from importlib import resources
+from pathlib import Path
+from typing import Any, Final
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
+from firmware_app.errors import Contradicted, LanternError, Outdated, Replayed
+from firmware_app.uplink.summary import Brief, Digest, Mark, Presence, Summary
+
+SCHEMA_VERSION: Final = 1
+MOST_ASIDE: Final = 10_000
+_ASIDE_BYTES: Final = 4096
+_BUSY_S: Final = 15.0
+
+
+class Outcome(Enum):
+    """What counting a message did."""
+
+    COUNTED = "counted"
+    KNOWN = "known"  # the box sent it again, because our receipt had not reached it
+
+
+@dataclass(frozen=True, slots=True)
+class CaseRow:
+    """One case revision as the hospital knows it."""
+
+    box: str
+    case: str
+    revision: int
+    priority: str
+    hour: str | None
+    brief: dict[str, Any] | None
+    received_at: str
+
+
+@dataclass(frozen=True, slots=True)
+class BoxRow:
+    """One enrolled box and its last word on itself; `last_at` is when it last said anything at all."""
+
+    box: str
+    state: str | None
+    last_at: str | None
+    presence: dict[str, Any] | None
+
+
+class Inbox:
+    """One connection per thread to the inbox; WAL, synchronous=FULL."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._local = threading.local()
+
+    @property
+    def connection(self) -> sqlite3.Connection:
+        """This thread's connection, in autocommit."""
+        connection: sqlite3.Connection | None = getattr(self._local, "connection", None)
+        if connection is None:
+            connection = sqlite3.connect(self.path, timeout=_BUSY_S, isolation_level=None)
+            connection.row_factory = sqlite3.Row
+            connection.execute("PRAGMA journal_mode=WAL").fetchone()
+            connection.execute("PRAGMA synchronous=FULL")
+            self._local.connection = connection
+        return connection
+
+    def create(self) -> None:
+        """Make the file and its tables."""
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        self.path.touch(mode=0o600)
+        with self.transaction() as connection:
+            if connection.execute("PRAGMA user_version").fetchone()[0] == 0:
+                script = resources.files(__package__).joinpath("schema.sql").read_text("utf-8")
+                for statement in _statements(script):
+                    connection.execute(statement)
+                connection.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
+
+    def close(self) -> None:
+        """Close this thread's connection."""
+        connection: sqlite3.Connection | None = getattr(self._local, "connection", None)
+        if connection is not None:
+            self._local.connection = None
+            connection.close()
+
+    @contextmanager
+    def transaction(self) -> Iterator[sqlite3.Connection]:
+        """A write transaction that is on the disk when the block ends, and undone when it raises."""
+        connection = self.connection
+        connection.execute("BEGIN IMMEDIATE")
+        try:
+            yield connection
+        except BaseException:
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+            raise
+        connection.execute("COMMIT")
+
+    # --- boxes ---------------------------------------------------------------------------------------------------
+
+    def enrol(self, box: str, verify: str, *, replace: bool) -> bool:
+        """Remember the box's key; False when the box is here with another one and may not be replaced."""
+        with self.transaction() as connection:
+            row = connection.execute("SELECT verify FROM boxes WHERE box = ?", (box,)).fetchone()
+            if row is not None and row["verify"] != verify and not replace:
+                return False
+            connection.execute(
+                "INSERT INTO boxes (box, verify, enrolled_at) VALUES (?, ?, ?)"
+                " ON CONFLICT (box) DO UPDATE SET verify = excluded.verify",
+                (box, verify, _now()),
+            )
+        return True
+
+    def verify_keys(self) -> dict[str, Ed25519PublicKey]:
+        """Every enrolled box with the key that proves its word."""
+        rows = self.connection.execute("SELECT box, verify FROM boxes")
+        return {row["box"]: Ed25519PublicKey.from_public_bytes(bytes.fromhex(row["verify"])) for row in rows}
+
+    # --- messages, inside the caller's transaction -----------------------------------------------------------------
+
+    def count(self, message: Summary | Digest, body: bytes, envelope: bytes) -> Outcome:
+        """Count a verified message once.  Raises `Replayed` for the same bytes, `Contradicted` for the same number
+        with another body; nothing is written then."""
+        origin = message.origin
+        key = (origin.box, origin.stream, origin.seq)
+        digests = hashlib.sha256(body).digest(), hashlib.sha256(envelope).digest()
+        row = self.connection.execute(
+            "SELECT body, envelope FROM messages WHERE box = ? AND stream = ? AND seq = ?", key
+        ).fetchone()
+        if row is not None:
+            if row["body"] != digests[0]:
+                raise Contradicted
+            if row["envelope"] == digests[1]:
+                raise Replayed
+            return Outcome.KNOWN
+        now = _now()
+        self.connection.execute("INSERT INTO messages VALUES (?, ?, ?, ?, ?, ?)", (*key, *digests, now))
+        for content in [message.brief] if isinstance(message, Summary) else message.marks:
+            self._case(origin.box, content, now)
+        return Outcome.COUNTED
+
+    def _case(self, box: str, content: Brief | Mark, now: str) -> None:
+        brief = json.dumps(content.to_object()) if isinstance(content, Brief) else None
+        self.connection.execute(
+            "INSERT INTO cases VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (box, case_reference, revision) DO NOTHING",
+            (box, content.case, content.revision, content.priority.value, content.hour, brief, now),
+        )
+
+    def hear(self, presence: Presence) -> None:
+        """Remember a box's word on itself; raises `Outdated` when a later one is here."""
+        origin = presence.origin
+        changed = self.connection.execute(
+            "INSERT INTO presence VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (box, stream) DO UPDATE SET"
+            " session = excluded.session, beat = excluded.beat, body = excluded.body,"
+            " received_at = excluded.received_at WHERE (excluded.session, excluded.beat) > (session, beat)",
+            (origin.box, origin.stream, origin.seq, presence.beat, json.dumps(presence.to_object()), _now()),
+        ).rowcount
+        if not changed:
+            raise Outdated
+
+    def set_aside(self, error: LanternError, box: str | None, kind: str | None, payload: bytes) -> None:
+        """Keep what was not counted, with the reason; the same bytes for the same reason once, with a count."""
+        now = _now()
+        self.connection.execute(
+            "INSERT INTO aside (code, details, box, kind, sha256, payload, first_at, last_at)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
+            " ON CONFLICT (code, sha256) DO UPDATE SET times = times + 1, last_at = excluded.last_at",
+            (error.code, json.dumps(error.details), box, kind, hashlib.sha256(payload).digest(),
+             payload[:_ASIDE_BYTES], now, now),
+        )  # fmt: skip
+        self.connection.execute("DELETE FROM aside WHERE id <= (SELECT MAX(id) FROM aside) - ?", (MOST_ASIDE,))
+
+    # --- questions -----------------------------------------------------------------------------------------------
+
+    def cases(self, *, priority: str | None = None, since: str = "", limit: int = -1) -> list[CaseRow]:
+        """Case revisions as they came, the newest last; those received at or after *since* (ISO 8601, UTC)."""
+        rows = self.connection.execute(
+            "SELECT * FROM (SELECT rowid AS n, * FROM cases WHERE received_at >= ? AND (? IS NULL OR priority = ?)"
+            " ORDER BY n DESC LIMIT ?) ORDER BY n",
+            (since, priority, priority, limit),
+        )
+        return [
+            CaseRow(row["box"], row["case_reference"], row["revision"], row["priority"], row["hour"],
+                    json.loads(row["brief"]) if row["brief"] else None, row["received_at"])
+            for row in rows
+        ]  # fmt: skip
+
+    def boxes(self) -> list[BoxRow]:
+        """Every enrolled box, by name."""
+        rows = self.connection.execute(
+            "SELECT b.box, p.body, (SELECT MAX(at) FROM (SELECT p.received_at AS at UNION ALL"
+            "  SELECT MAX(m.received_at) FROM messages m WHERE m.box = b.box)) AS last_at FROM boxes b"
+            " LEFT JOIN presence p ON p.box = b.box AND p.received_at ="
+            "  (SELECT MAX(received_at) FROM presence WHERE box = b.box)"
+            " GROUP BY b.box ORDER BY b.box"
+        )
+        found = []
+        for row in rows:
+            body = json.loads(row["body"]) if row["body"] else None
+            found.append(BoxRow(row["box"], body["state"] if body else None, row["last_at"], body))
+        return found
+
+    def aside(self, limit: int = 100) -> list[dict[str, Any]]:
+        """What was not counted, the newest first."""
+        rows = self.connection.execute(
+            "SELECT id, code, details, box, kind, times, first_at, last_at FROM aside"
+            " ORDER BY last_at DESC, id DESC LIMIT ?",
+            (limit,),
+        )
+        return [{**dict(row), "details": json.loads(row["details"])} for row in rows]
+
+
+def _statements(script: str) -> Iterator[str]:
+    pending = ""
+    for line in script.splitlines(keepends=True):
+        pending += line
+        if sqlite3.complete_statement(pending):
+            yield pending
+            pending = ""
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="milliseconds")

@@ -1,0 +1,43 @@
+"""From a topic and its bytes to a verified message, or to the reason why it is none.  No I/O."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
+from firmware_app.errors import BoxUnknown, Misaddressed, TopicUnknown
+from firmware_app.uplink.envelope import open_sealed
+from firmware_app.uplink.summary import BOX_ID, Digest, Kind, Presence, Summary, decode_up
+from hospital.keyring import Keyring
+
+_TOPIC = re.compile(rf"lantern/v1/up/({BOX_ID})/(birth|death|alert|digest|health)", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """A message that is what it says, from the box whose topic it came under."""
+
+    message: Summary | Digest | Presence
+    body: bytes
+
+
+def address(topic: str) -> tuple[str, Kind]:
+    """The box and the kind a topic names; raises `TopicUnknown`."""
+    found = _TOPIC.fullmatch(topic)
+    if found is None:
+        raise TopicUnknown
+    return found[1], Kind(found[2])
+
+
+def opened(payload: bytes, box: str, kind: Kind, keys: Keyring, boxes: Mapping[str, Ed25519PublicKey]) -> Opened:
+    """The verified message in *payload*; raises the `LanternError` that says why there is none."""
+    if box not in boxes:
+        raise BoxUnknown(box=box)
+    body = open_sealed(payload, kind, box, boxes[box], keys.private, keys.retired)
+    message = decode_up(body)
+    if message.origin.box != box or message.kind is not kind:
+        raise Misaddressed
+    return Opened(message, body)

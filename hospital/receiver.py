@@ -1,0 +1,217 @@
+"""Listens to the broker and counts: commit first, then acknowledge to the broker, then sign the receipt for the box.
+
+Killed anywhere in between, the broker or the box brings the message again and it is known.  A message that cannot be
+counted is kept aside with its reason and never stands before the next one.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+import ssl
+import threading
+import time
+from collections import defaultdict
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Final
+
+import paho.mqtt.client as mqtt
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
+from paho.mqtt.reasoncodes import ReasonCode
+
+from firmware_app.errors import Contradicted, LanternError, Replayed
+from firmware_app.uplink.envelope import sign
+from firmware_app.uplink.summary import Keys, Kind, Presence, Receipt, Refusal
+from hospital import authority, ingest, keyring
+from hospital.house import House
+from hospital.inbox import Inbox
+from hospital.keyring import Keyring
+
+log = logging.getLogger("lantern.hospital")
+
+_BATCH: Final = 200
+_SESSION_S: Final = 14 * 86_400
+_ANSWER_S: Final = 10.0
+_DELAY_FIRST_S, _DELAY_MOST_S = 0.5, 15.0
+_KEYS_S: Final = 1.0
+
+
+@dataclass(slots=True)
+class _Receipts:
+    """What is to be told to one stream of one box."""
+
+    taken: list[int] = field(default_factory=list)
+    refused: list[Refusal] = field(default_factory=list)
+
+
+class Receiver:
+    """Counts what a broker delivers.  `serve` runs until told to stop."""
+
+    def __init__(self, house: House, *, host: str, port: int, tls: bool = True) -> None:
+        """*host* and *port* are where this process reaches the broker, which need not be the address of the boxes."""
+        self._house, self._host, self._port, self._tls = house, host, port, tls
+        self._inbox = Inbox(house.inbox_db)
+        self._keys: Keyring = keyring.load(house.keys)
+        self._keys_mark, self._looked = keyring.changed(house.keys), 0.0
+        self._pending: list[mqtt.MQTTMessage] = []
+        self._protocol = MQTTProtocolVersion.MQTTv5
+        self._answer = ""
+        self._told: dict[str, int] = {}  # box -> serial of the keys it was told on this connection
+
+    def serve(self, stop: threading.Event, listening: Callable[[], None]) -> None:
+        """Stay connected until *stop*; *listening* is called whenever the subscription stands."""
+        delay = _DELAY_FIRST_S
+        while not stop.is_set():
+            client = self._client()
+            try:
+                self._open(client)
+                self._told.clear()  # the broker may have forgotten what it retained
+                listening()
+                delay = _DELAY_FIRST_S
+                self._listen(client, stop)
+                self._protocol = MQTTProtocolVersion.MQTTv5  # it may only have been restarting
+            except (OSError, ValueError) as error:
+                log.warning("the broker %s:%d cannot be reached: %s", self._host, self._port, error)
+            finally:
+                self._pending.clear()
+                client.disconnect()
+                client.loop(0.05)
+            stop.wait(delay * random.uniform(0.5, 1.0))
+            delay = min(2 * delay, _DELAY_MOST_S)
+        self._inbox.close()
+
+    # --- the connection ------------------------------------------------------------------------------------------
+
+    def _client(self) -> mqtt.Client:
+        is_5 = self._protocol is MQTTProtocolVersion.MQTTv5
+        client = mqtt.Client(
+            CallbackAPIVersion.VERSION2,
+            client_id="lantern-hospital",
+            clean_session=None if is_5 else False,
+            protocol=self._protocol,
+            reconnect_on_failure=False,
+            manual_ack=True,
+        )
+        if self._tls:
+            context = ssl.create_default_context(cafile=self._house.tls / "ca.crt")
+            context.minimum_version = ssl.TLSVersion.TLSv1_2
+            name = authority.RECEIVER.lower()
+            context.load_cert_chain(self._house.tls / f"{name}.crt", self._house.tls / f"{name}.key")
+            client.tls_set_context(context)
+        client.on_connect = self._connected
+        client.on_subscribe = self._subscribed
+        client.on_message = lambda _client, _data, message: self._pending.append(message)
+        return client
+
+    def _open(self, client: mqtt.Client) -> None:
+        self._answer = ""
+        if self._protocol is MQTTProtocolVersion.MQTTv5:
+            properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
+            properties.SessionExpiryInterval = _SESSION_S
+            client.connect(self._host, self._port, clean_start=False, properties=properties)
+        else:
+            client.connect(self._host, self._port)
+        deadline = time.monotonic() + _ANSWER_S
+        while self._answer != "subscribed" and time.monotonic() < deadline:
+            if client.loop(0.1) != mqtt.MQTT_ERR_SUCCESS or self._answer not in ("", "Success", "subscribed"):
+                break
+        if self._answer != "subscribed":
+            is_5 = self._protocol is MQTTProtocolVersion.MQTTv5
+            self._protocol = MQTTProtocolVersion.MQTTv311 if is_5 else MQTTProtocolVersion.MQTTv5
+            raise ConnectionError(self._answer or "it closed the line before it answered")
+
+    def _connected(
+        self, client: mqtt.Client, _data: object, _flags: mqtt.ConnectFlags, reason: ReasonCode, _said: object
+    ) -> None:
+        self._answer = str(reason)
+        if not reason.is_failure:
+            client.subscribe("lantern/v1/up/#", qos=1)
+
+    def _subscribed(
+        self, _client: mqtt.Client, _data: object, _mid: int, reasons: list[ReasonCode], _said: object
+    ) -> None:
+        self._answer = "subscription refused" if any(reason.is_failure for reason in reasons) else "subscribed"
+
+    def _listen(self, client: mqtt.Client, stop: threading.Event) -> None:
+        while not stop.is_set():
+            alive = client.loop(0.05) == mqtt.MQTT_ERR_SUCCESS
+            while alive and self._pending and len(self._pending) < _BATCH:
+                before = len(self._pending)
+                alive = client.loop(0.0) == mqtt.MQTT_ERR_SUCCESS
+                if len(self._pending) == before:
+                    break
+            if self._pending:
+                self._take(client)
+            if not alive:
+                return
+            self._tell_keys(client)
+
+    # --- counting ------------------------------------------------------------------------------------------------
+
+    def _take(self, client: mqtt.Client) -> None:
+        batch, self._pending = self._pending, []
+        receipts: dict[tuple[str, str], _Receipts] = defaultdict(_Receipts)
+        boxes = self._inbox.verify_keys()
+        with self._inbox.transaction():
+            for message in batch:
+                self._one(message.topic, bytes(message.payload), message.dup, boxes, receipts)
+        for message in batch:
+            client.ack(message.mid, message.qos)
+        for (box, stream), told in receipts.items():
+            receipt = Receipt(box, stream, tuple(told.taken), tuple(told.refused[:100]), int(time.time()))
+            self._send(client, box, Kind.ACK, receipt.encode())
+
+    def _one(
+        self, topic: str, payload: bytes, again: bool, boxes: dict[str, Ed25519PublicKey],
+        receipts: dict[tuple[str, str], _Receipts],
+    ) -> None:  # fmt: skip
+        box: str | None = None
+        kind: Kind | None = None
+        try:
+            box, kind = ingest.address(topic)
+            found = ingest.opened(payload, box, kind, self._keys, boxes)
+            message = found.message
+            if isinstance(message, Presence):
+                self._inbox.hear(message)
+                return
+            told = receipts[box, message.origin.stream]
+            try:
+                self._inbox.count(message, found.body, payload)
+            except Contradicted as error:
+                told.refused.append(Refusal(message.origin.seq, error.code))
+                raise
+            except Replayed:
+                told.taken.append(message.origin.seq)  # perhaps it was our receipt that was lost
+                if again:  # the broker itself says that it delivers once more
+                    return
+                raise
+            told.taken.append(message.origin.seq)
+        except LanternError as error:
+            log.warning("a message from box %s was kept aside (%s)", box, error.code)
+            self._inbox.set_aside(error, box, kind.value if kind else None, payload)
+
+    # --- the way down --------------------------------------------------------------------------------------------
+
+    def _tell_keys(self, client: mqtt.Client) -> None:
+        """The signed keys message, retained by the broker: at each connection, after a rotation, for a new box."""
+        now = time.monotonic()
+        if now - self._looked < _KEYS_S:
+            return
+        self._looked = now
+        mark = keyring.changed(self._house.keys)
+        if mark != self._keys_mark:
+            self._keys, self._keys_mark = keyring.load(self._house.keys), mark
+            log.info("sealing key number %d is in use", self._keys.serial)
+        for box in self._inbox.verify_keys():
+            if self._told.get(box) != self._keys.serial:
+                keys = Keys(box, self._keys.serial, self._keys.seal_public)
+                self._send(client, box, Kind.KEYS, keys.encode(), retain=True)
+                self._told[box] = self._keys.serial
+
+    def _send(self, client: mqtt.Client, box: str, kind: Kind, body: bytes, *, retain: bool = False) -> None:
+        signed = sign(body, kind, box, self._keys.signer)
+        client.publish(f"lantern/v1/down/{box}/{kind.value}", signed, qos=1, retain=retain)

@@ -1,0 +1,280 @@
+"""A small clinic for the browser's tests: a whole `lantern serve`, a modality that sends, and someone at the screen."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import urllib.request
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+from selenium.common.exceptions import StaleElementReferenceException
+from selenium.webdriver import Chrome, ChromeOptions
+from selenium.webdriver.chrome.service import Service
+from selenium.webdriver.common.by import By
+from selenium.webdriver.remote.webelement import WebElement
+from selenium.webdriver.support.wait import WebDriverWait
+
+from tests.films import film, save
+from tests.peers import missing
+
+PASSWORD = "a lamp in the village"
+WAIT_S = 20
+_FLAGS = (
+    "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync",
+    "--disable-background-networking", "--disable-component-update", "--force-color-profile=srgb", "--lang=zh-CN",
+)  # fmt: skip
+
+
+def absent(*programs: str) -> str:
+    """What to install for *programs*; empty when all are there."""
+    names = [program for program in programs if shutil.which(program) is None]
+    return f"needs {', '.join(names)} (Debian: chromium, chromium-driver, dcmtk, npm, fonts-noto-cjk)" if names else ""
+
+
+def needed(*programs: str) -> None:
+    """Skip, or where CI says so fail, when a program is missing."""
+    told = absent(*programs)
+    if told:
+        missing(told)
+
+
+class Clinic:
+    """A running box."""
+
+    def __init__(self, folder: Path, packs: Path, **settings: str) -> None:
+        self.folder, self.state, self.log = folder, folder / "state", folder / "serve.log"
+        self._environment = {
+            **os.environ,
+            "LANTERN_STATE__DIR": str(self.state), "LANTERN_PACKS__DIR": str(packs),
+            "LANTERN_DICOM__HOST": "127.0.0.1", "LANTERN_DICOM__PORT": "0",
+            "LANTERN_VIEWER__HOST": "127.0.0.1", "LANTERN_VIEWER__PORT": "0",
+            "LANTERN_BOX__NAME": "清河卫生院", **settings,
+        }  # fmt: skip
+        self.ports: dict[str, int] = {}
+        self.pids: dict[str, int] = {}
+        self._process: subprocess.Popen[str] | None = None
+
+    def open(self) -> None:
+        """Start the box and return when all its processes are ready."""
+        with self.log.open("a") as log:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "firmware_app.cli", "serve", "--json"], env=self._environment, text=True,
+                stdout=subprocess.PIPE, stderr=log,
+            )  # fmt: skip
+        self.expect("gateway", "reader", "viewer")
+
+    def expect(self, *names: str) -> None:
+        """Return when each of these processes has said that it is ready."""
+        wanted, ended = set(names), Counter[str]()
+        assert self._process is not None
+        assert self._process.stdout is not None
+        while wanted:
+            line = self._process.stdout.readline()
+            assert line, f"the box ended before {wanted} was ready: {self.log.read_text()[-2000:]}"
+            told: dict[str, Any] = json.loads(line)
+            if told["event"] == "ended":
+                ended[told["process"]] += 1
+                assert ended[told["process"]] < 3, f"{told['process']} does not start: {self.log.read_text()[-2000:]}"
+            if told["event"] == "ready":
+                wanted.discard(told["process"])
+                self.pids[told["process"]] = told["pid"]
+                if told.get("port"):
+                    self.ports[told["process"]] = told["port"]
+
+    def close(self) -> None:
+        assert self._process is not None
+        self._process.terminate()
+        self._process.wait(30)
+        assert self._process.stdout is not None
+        self._process.stdout.close()
+
+    @contextmanager
+    def nobody_restarts(self) -> Iterator[None]:
+        """Inside the block a process that dies stays dead."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            self._process.send_signal(signal.SIGCONT)
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.ports['viewer']}"
+
+    def lantern(self, *arguments: str) -> str:
+        """The output of a `lantern` command on this box."""
+        command = [sys.executable, "-m", "firmware_app.cli", *arguments]
+        return subprocess.run(command, env=self._environment, text=True, capture_output=True, check=True).stdout
+
+    def first_code(self) -> str:
+        return str(json.loads(self.lantern("user", "claim", "--json"))["code"])
+
+    def push(self, *files: Path) -> None:
+        """Send *files* as a modality would, with dcmtk's storescu."""
+        subprocess.run(
+            ["storescu", "-aec", "LANTERN", "127.0.0.1", str(self.ports["gateway"]), *map(str, files)], check=True
+        )
+
+    def health(self) -> dict[str, Any]:
+        with urllib.request.urlopen(f"{self.url}/healthz") as answer:
+            found: dict[str, Any] = json.load(answer)
+        return found
+
+
+@contextmanager
+def clinic(folder: Path, packs: Path, **settings: str) -> Iterator[Clinic]:
+    made = Clinic(folder, packs, **settings)
+    try:
+        made.open()
+        yield made
+    finally:
+        made.close()
+
+
+class Person:
+    """Someone before the screen: finds things, waits for them, and takes pictures of what is shown."""
+
+    def __init__(self, folder: Path) -> None:
+        options = ChromeOptions()
+        options.binary_location = shutil.which("chromium") or "chromium"
+        for flag in (*_FLAGS, f"--user-data-dir={folder / 'profile'}"):
+            options.add_argument(flag)
+        options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+        self.driver = Chrome(options=options, service=Service(shutil.which("chromedriver") or "chromedriver"))
+        self.driver.set_page_load_timeout(WAIT_S)
+        self._folder = folder
+
+    def screen(self, width: int, height: int, ratio: float = 1) -> None:
+        """Sit before a screen of this size in CSS pixels."""
+        facts = {"width": width, "height": height, "deviceScaleFactor": ratio, "mobile": width < 600}
+        self.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", facts)
+
+    def find(self, selector: str) -> WebElement:
+        """The first element that fits, as soon as it is there and visible."""
+
+        def seen() -> WebElement | None:
+            found = self.driver.find_elements(By.CSS_SELECTOR, selector)
+            return next((element for element in found if element.is_displayed()), None)
+
+        element: WebElement = self.until(seen)
+        return element
+
+    def all(self, selector: str) -> list[WebElement]:
+        return self.driver.find_elements(By.CSS_SELECTOR, selector)
+
+    def until(self, fact: Callable[[], Any]) -> Any:
+        """What *fact* answers as soon as that is true."""
+        gone = (StaleElementReferenceException,)  # the worklist replaces its rows whenever something comes
+        wait = WebDriverWait(self.driver, WAIT_S, poll_frequency=0.1, ignored_exceptions=gone)
+        return wait.until(lambda _driver: fact())
+
+    def type(self, selector: str, text: str) -> None:
+        field = self.find(selector)
+        field.clear()
+        field.send_keys(text)
+
+    def claim(self, url: str, code: str, name: str) -> None:
+        """Make the first account."""
+        self.driver.get(f"{url}/claim")
+        for selector, text in (("code", code), ("name", name), ("password", PASSWORD), ("again", PASSWORD)):
+            self.type(f"main [name={selector}]", text)
+        self.find("main button.main").click()
+
+    def log_in(self, url: str, name: str, password: str = PASSWORD) -> None:
+        self.driver.get(f"{url}/login")
+        self.type("main [name=name]", name)
+        self.type("main [name=password]", password)
+        self.find("main button.main").click()
+
+    def press(self, selector: str) -> None:
+        """Scroll there and click."""
+        element = self.find(selector)
+        self.driver.execute_script("arguments[0].scrollIntoView({block: 'center'})", element)
+        element.click()
+
+    def row(self, text: str) -> str:
+        """What the worklist says of the patient called *text*, as soon as they are on it and have been read."""
+
+        def seen() -> str | None:
+            rows = [row.text for row in self.all("a.row:not(.unread)")]
+            return next((row for row in rows if text in row), None)
+
+        return str(self.until(seen))
+
+    def open_row(self, text: str) -> None:
+        """Open the case of the patient called *text* and wait for the film."""
+        self.row(text)
+
+        def clicked() -> bool:
+            found = next((row for row in self.all("a.row") if text in row.text), None)
+            if found is not None:
+                found.click()
+            return found is not None
+
+        self.until(clicked)
+        self.wait_for_film()
+
+    def speak(self, language: str) -> None:
+        self.find(f".tongue button[value={language}]").click()
+        self.until(lambda: self.find(f".tongue button[value={language}]").get_attribute("aria-pressed") == "true")
+
+    def slide(self, selector: str, value: int) -> None:
+        """Move a slider there, as a hand would: with the event that the page hears."""
+        script = "arguments[0].value = arguments[1]; arguments[0].dispatchEvent(new Event('input', {bubbles: true}))"
+        self.driver.execute_script(script, self.find(selector), value)
+
+    def film(self, fact: str) -> str:
+        """What the film's canvas says of itself: centre, width, zoom, heat."""
+        return str(self.find("#film").get_attribute(f"data-{fact}"))
+
+    def wait_for_film(self) -> None:
+        self.until(lambda: self.film("shown") == "1")
+
+    def ink(self, x: float = 0.5, y: float = 0.5) -> tuple[int, ...]:
+        """The colour of the film's canvas at a share of its size."""
+        script = (
+            "const c = document.getElementById('film');"
+            "const x = c.width * arguments[0] | 0, y = c.height * arguments[1] | 0;"
+            "return Array.from(c.getContext('2d').getImageData(x, y, 1, 1).data)"
+        )
+        return tuple(self.driver.execute_script(script, x, y))
+
+    def picture(self, name: str) -> Path:
+        path = self._folder / f"{name}.png"
+        self.driver.save_screenshot(str(path))
+        return path
+
+    def close(self) -> None:
+        self.driver.quit()
+
+
+def synthetic_clip(folder: Path, name: str, frames: int, **attributes: Any) -> Path:
+    """A clip whose every frame is brighter than the one before."""
+    rows, columns = 64, 96
+    greys = np.repeat(np.linspace(200, 3800, frames).astype(np.uint16), rows * columns).reshape(frames * rows, columns)
+    greys[::rows, 0], greys[1::rows, 0] = 0, 4095  # so that no frame is of one grey
+    shape = {"Rows": rows, "NumberOfFrames": frames, "BitsStored": 12, "HighBit": 11}
+    return save(folder, name, film(greys, **{**shape, **attributes}))
+
+
+def synthetic_film(folder: Path, name: str = "film.dcm", picture: Path | None = None, **attributes: Any) -> Path:
+    """A film made by code: soft shapes over a gradient in twelve bits, or the greys of *picture*."""
+    if picture is not None:
+        with Image.open(picture) as image:
+            pixels = (np.asarray(image.convert("L"), dtype=np.uint16) << 4).astype(np.uint16)
+    else:
+        rows, columns = np.mgrid[0:700, 0:600].astype(np.float32)
+        lungs = sum(np.exp(-(((columns - x) / 110) ** 2 + ((rows - 330) / 220) ** 2)) for x in (180, 420))
+        pixels = np.clip(3300 - 2400 * lungs + 500 * rows / 700, 0, 4095).astype(np.uint16)
+    return save(folder, name, film(pixels, BitsStored=12, HighBit=11, **attributes))

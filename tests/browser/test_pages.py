@@ -1,0 +1,67 @@
+"""Every page: light, usable at 360 pixels, and nothing serious for axe-core."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.browser.clinic import Clinic, Person
+
+PAGES = ("/", "/?tab=cannot-judge", "/?tab=refused", "/?tab=done", "/box", "case", "report")
+MOST_BYTES = 200_000
+
+
+def opened(box: Clinic, doctor: Person, case_page: str, page: str) -> str:
+    """Open *page* and wait until it is drawn."""
+    url = {"case": case_page, "report": f"{case_page}/report"}.get(page, f"{box.url}{page}")
+    doctor.driver.get(url)
+    if page == "case":
+        doctor.wait_for_film()
+    if page == "/box":
+        doctor.find(".checks")
+    return url
+
+
+@pytest.mark.parametrize("page", [*PAGES, "/login", "/claim"])
+@pytest.mark.parametrize("width", [1366, 360])
+def test_axe_finds_nothing_serious(
+    box: Clinic, doctor: Person, case_page: str, axe: str, page: str, width: int
+) -> None:
+    doctor.screen(width, 768)
+    if page in ("/login", "/claim"):
+        doctor.driver.get(f"{box.url}/claim")  # the log-in itself would lead a doctor on
+    else:
+        opened(box, doctor, case_page, page)
+    doctor.driver.execute_script(axe)
+    found = doctor.driver.execute_async_script("const done = arguments[0]; axe.run().then(done);")
+    told = [
+        (one["id"], one["impact"], [node["html"][:120] for node in one["nodes"]])
+        for one in found["violations"]
+        if one["impact"] in ("serious", "critical", "moderate")
+    ]
+    assert told == []
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_a_page_is_light(box: Clinic, doctor: Person, case_page: str, page: str) -> None:
+    """Everything but the film itself, as it comes over the wire."""
+    opened(box, doctor, case_page, page)
+    script = """
+        return [...performance.getEntriesByType('resource'), ...performance.getEntriesByType('navigation')]
+            .filter(entry => !entry.name.includes('/film/')).reduce((sum, entry) => sum + entry.transferSize, 0)
+    """
+    weight = int(doctor.driver.execute_script(script))
+    assert 1_000 < weight <= MOST_BYTES
+
+
+@pytest.mark.parametrize("page", PAGES)
+@pytest.mark.parametrize("language", ["zh_CN", "en"])
+def test_nothing_is_wider_than_a_small_phone(
+    box: Clinic, doctor: Person, case_page: str, page: str, language: str
+) -> None:
+    doctor.screen(360, 740, 2)
+    opened(box, doctor, case_page, page)
+    if doctor.find(".tongue button[aria-pressed=true]").get_attribute("value") != language:
+        doctor.speak(language)
+        opened(box, doctor, case_page, page)
+    assert doctor.driver.execute_script("return document.documentElement.scrollWidth") <= 360
+    doctor.picture(f"phone-{language}-{PAGES.index(page)}")

@@ -1,0 +1,235 @@
+"""The receiving end by itself: keys, enrolment, the inbox and the page."""
+
+from __future__ import annotations
+
+import json
+import stat
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from firmware_app.device import provision
+from firmware_app.errors import (
+    BoxEnrolled,
+    BundleInvalid,
+    Contradicted,
+    KeysExist,
+    KeysMissing,
+    Outdated,
+    Replayed,
+    SignatureForged,
+    TopicUnknown,
+)
+from firmware_app.records import Priority
+from firmware_app.uplink.envelope import BoxBundle
+from firmware_app.uplink.summary import (
+    Brief,
+    Digest,
+    FindingBrief,
+    Mark,
+    Modality,
+    Origin,
+    Presence,
+    Runtime,
+    SizeBand,
+    State,
+    Summary,
+    Verdict,
+)
+from hospital import cli, ingest, keyring
+from hospital import inbox as inbox_module
+from hospital.house import House, acl_lines
+from hospital.inbox import BoxRow, Inbox, Outcome
+from hospital.page import create_app, silent
+
+
+@pytest.fixture
+def house(tmp_path: Path) -> House:
+    made = House(tmp_path / "hospital")
+    made.found("127.0.0.1", 8883)
+    return made
+
+
+@pytest.fixture
+def inbox(house: House) -> Iterator[Inbox]:
+    made = Inbox(house.inbox_db)
+    yield made
+    made.close()
+
+
+def origin(seq: int = 1, stream: str = "5") -> Origin:
+    return Origin("clinic-7", stream * 32, seq, "b" * 16)
+
+
+def summary(seq: int = 1, case: int = 1, priority: Priority = Priority.URGENT, stream: str = "5") -> Summary:
+    brief = Brief(
+        f"c-{case:020x}", 1, Modality.CR, "chest-xray-adult", "1.0.0", Runtime.ONNXRUNTIME, priority,
+        (FindingBrief("tuberculosis", 93),), 0, SizeBand.NONE, "ok", 9, Verdict.NONE, "2026-11-21T03",
+    )  # fmt: skip
+    return Summary(origin(seq, stream), brief)
+
+
+def count(inbox: Inbox, message: Summary | Digest, envelope: bytes = b"e") -> Outcome:
+    with inbox.transaction():
+        return inbox.count(message, message.encode(), envelope)
+
+
+def presence(session: int, beat: int, state: State = State.HEALTH) -> Presence:
+    return Presence(origin(session), state, beat, "0.1.0", 0, 0, None, 900, None, "2026-11-21T03")
+
+
+# --- keys and boxes -------------------------------------------------------------------------------------------------
+
+
+def test_rotation_destroys_the_old_key_and_keeps_the_signature(house: House) -> None:
+    before = keyring.load(house.keys)
+    bundle = house.rotate()
+    after = keyring.load(house.keys)
+    assert (after.serial, bundle.serial) == (2, 2)
+    assert after.verify_public == before.verify_public
+    assert before.current in after.retired
+    assert len(list(house.keys.glob("seal-*.pem"))) == 1
+    for path in [*house.keys.iterdir(), *house.tls.glob("*.key")]:
+        assert stat.S_IMODE(path.stat().st_mode) == 0o600, path.name
+
+
+def test_keys_are_made_once_and_missed_with_a_sentence(house: House, tmp_path: Path) -> None:
+    with pytest.raises(KeysExist):
+        house.found("127.0.0.1", 8883)
+    with pytest.raises(KeysMissing, match="keys new"):
+        House(tmp_path / "none").rotate()
+
+
+def test_a_box_is_enrolled_under_its_own_name_only(house: House, tmp_path: Path) -> None:
+    provision.begin(tmp_path / "a", "clinic-7", house.bundle_file)
+    box, written = house.enrol(tmp_path / "a" / "box.json")
+    certificate = x509.load_pem_x509_certificate(json.loads(written.read_text())["certificate"].encode())
+    assert certificate.subject.rfc4514_string() == "CN=clinic-7"
+    assert certificate.not_valid_before_utc < datetime.now(UTC) - timedelta(days=1)
+    assert house.enrol(tmp_path / "a" / "box.json")[0] == box, "asked again, it answers again"
+    provision.begin(tmp_path / "b", "clinic-7", house.bundle_file)
+    with pytest.raises(BoxEnrolled):
+        house.enrol(tmp_path / "b" / "box.json")
+    house.enrol(tmp_path / "b" / "box.json", replace=True)
+    assert acl_lines("clinic-7").count("clinic-7") == 3
+
+
+def test_a_bundle_that_someone_changed_is_refused(house: House, tmp_path: Path) -> None:
+    made, _ = provision.begin(tmp_path / "a", "clinic-7", house.bundle_file)
+    changed = tmp_path / "changed.json"
+    changed.write_bytes(BoxBundle("clinic-8", made.verify, made.tls, made.proof).encode())
+    with pytest.raises(SignatureForged):
+        house.enrol(changed)
+    changed.write_bytes(BoxBundle.made("clinic-8", Ed25519PrivateKey.generate(), "04" + "1" * 128).encode())
+    with pytest.raises(BundleInvalid):
+        house.enrol(changed)
+
+
+# --- the inbox ------------------------------------------------------------------------------------------------------
+
+
+def test_a_message_counts_once(inbox: Inbox) -> None:
+    assert count(inbox, summary(), b"first") is Outcome.COUNTED
+    assert count(inbox, summary(), b"sealed again") is Outcome.KNOWN
+    with pytest.raises(Replayed):
+        count(inbox, summary(), b"first")
+    with pytest.raises(Contradicted):
+        count(inbox, summary(case=2), b"other")
+    assert len(inbox.cases()) == 1
+
+
+def test_a_case_revision_counts_once_whatever_it_came_in(inbox: Inbox) -> None:
+    marks = tuple(Mark(f"c-{case:020x}", 1, Priority.ROUTINE, None) for case in (1, 2))
+    count(inbox, summary(1, case=1))
+    count(inbox, Digest(origin(2), marks))
+    count(inbox, summary(1, case=1, stream="6"))
+    assert [(row.case[-1], row.brief is None) for row in inbox.cases()] == [("1", False), ("2", True)]
+
+
+def test_an_older_word_of_a_box_on_itself_changes_nothing(inbox: Inbox) -> None:
+    inbox.enrol("clinic-7", "0" * 64, replace=False)
+    for session, beat in ((1, 0), (1, 1), (1, 10**9), (2, 0)):
+        inbox.hear(presence(session, beat))
+    for session, beat in ((1, 5), (2, 0), (1, 10**9)):
+        with pytest.raises(Outdated):
+            inbox.hear(presence(session, beat))
+    assert inbox.boxes()[0].presence is not None
+
+
+def test_what_is_kept_aside_does_not_grow_without_end(inbox: Inbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(inbox_module, "MOST_ASIDE", 10)
+    for number in range(25):
+        inbox.set_aside(TopicUnknown(), None, None, bytes([number]))
+    inbox.set_aside(TopicUnknown(), None, None, bytes([24]))
+    assert len(inbox.aside(100)) == 10
+    assert inbox.aside(1)[0]["times"] == 2
+
+
+@pytest.mark.parametrize(
+    "topic", ["", "lantern/v1/up/A/alert", "lantern/v1/up/a/wish", "lantern/v1/up/a/alert/x", "a\n"]
+)
+def test_a_topic_is_ours_or_none(topic: str) -> None:
+    with pytest.raises(TopicUnknown):
+        ingest.address(topic)
+
+
+# --- commands and page ----------------------------------------------------------------------------------------------
+
+
+def test_summaries_are_printed_one_json_object_a_line(
+    house: House, inbox: Inbox, capsys: pytest.CaptureFixture[str]
+) -> None:
+    count(inbox, summary())
+    assert cli.main(["summaries", "--json", "--dir", str(house.root)]) == 0
+    (line,) = capsys.readouterr().out.splitlines()
+    assert json.loads(line)["brief"]["findings"] == [{"code": "tuberculosis", "hundredths": 93}]
+    assert cli.main(["aside", "--dir", str(house.root)]) == 0
+    assert cli.main(["keys", "list", "--dir", str(house.root)]) == 0
+    assert "in use" in capsys.readouterr().out
+    assert cli.main(["keys", "rotate", "--dir", str(house.root / "none")]) == 1
+    assert "keys new" in capsys.readouterr().err
+
+
+def test_the_page_shows_tonights_urgent_cases_and_silent_boxes(house: House, inbox: Inbox) -> None:
+    inbox.enrol("clinic-7", "0" * 64, replace=False)
+    inbox.enrol("clinic-8", "1" * 64, replace=False)
+    count(inbox, summary())
+    count(inbox, summary(2, case=2, priority=Priority.ROUTINE))
+    client = create_app(house.inbox_db, timedelta(minutes=15)).test_client()
+    page = client.get("/", base_url="http://localhost")
+    assert page.status_code == 200
+    assert f"c-{1:020x}" in page.text
+    assert f"c-{2:020x}" not in page.text
+    assert "tuberculosis 0.93" in page.text
+    assert "clinic-8" in page.text
+    assert "Not for diagnostic use" in page.text
+    assert "default-src 'none'" in page.headers["Content-Security-Policy"]
+    assert client.get("/", base_url="http://evil.example").status_code == 400
+    assert client.get("/healthz", base_url="http://127.0.0.1").json == {"status": "ok"}
+
+
+def test_script_in_what_a_box_says_stays_text(house: House, inbox: Inbox) -> None:
+    inbox.connection.execute(
+        "INSERT INTO cases VALUES ('<script>alert(1)</script>', 'c', 1, 'urgent', NULL, NULL, ?)",
+        (datetime.now(UTC).isoformat(timespec="milliseconds"),),
+    )
+    page = create_app(house.inbox_db, timedelta(minutes=15)).test_client().get("/", base_url="http://localhost")
+    assert "<script>" not in page.text
+    assert "&lt;script&gt;" in page.text
+
+
+def test_a_box_is_silent_when_it_was_not_heard_or_said_goodbye() -> None:
+    now = datetime(2026, 11, 21, 12, tzinfo=UTC)
+
+    def heard(name: str, minutes: int | None, state: str | None = "health") -> BoxRow:
+        return BoxRow(
+            name, state, (now - timedelta(minutes=minutes)).isoformat() if minutes is not None else None, None
+        )
+
+    boxes = [heard("a", 3), heard("b", 20), heard("c", 2, "death"), heard("d", None, None), heard("e", 90)]
+    found = silent(boxes, now, timedelta(minutes=15))
+    assert [(one.box, one.said_goodbye) for one in found] == [("d", False), ("e", False), ("b", False), ("c", True)]

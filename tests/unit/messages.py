@@ -1,0 +1,65 @@
+"""Any message that can be built, for hypothesis."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from hypothesis import strategies as st
+
+from firmware_app.records import Priority
+from firmware_app.uplink.summary import (
+    MOST_MARKS,
+    MOST_SEQ,
+    Brief,
+    Digest,
+    FindingBrief,
+    Mark,
+    Modality,
+    Origin,
+    Presence,
+    Runtime,
+    SizeBand,
+    State,
+    Summary,
+    Verdict,
+)
+
+
+def _digits(count: int) -> st.SearchStrategy[str]:
+    return st.text("0123456789abcdef", min_size=count, max_size=count)
+
+
+BOXES = st.from_regex(r"[a-z0-9][a-z0-9-]{0,39}", fullmatch=True)
+CASES = _digits(20).map(lambda digits: f"c-{digits}")
+HOURS = st.none() | st.datetimes(min_value=datetime(2024, 1, 1), max_value=datetime(2099, 12, 31)).map(
+    lambda moment: moment.strftime("%Y-%m-%dT%H")
+)
+REVISIONS = st.integers(1, 10**6)
+ORIGINS = st.builds(Origin, BOXES, _digits(32), st.integers(1, MOST_SEQ), _digits(16))
+FINDINGS = st.builds(FindingBrief, st.from_regex(r"[a-z][a-z0-9_]{0,63}", fullmatch=True), st.integers(0, 100))
+BRIEFS = st.builds(
+    Brief,
+    case=CASES,
+    revision=REVISIONS,
+    modality=st.sampled_from(Modality),
+    pack=st.none() | BOXES,
+    pack_version=st.none() | st.just("1.20.3"),
+    runtime=st.none() | st.sampled_from(Runtime),
+    priority=st.sampled_from(Priority),
+    findings=st.lists(FINDINGS, max_size=32).map(tuple),
+    lesions=st.integers(0, 9999),
+    size_band=st.sampled_from(SizeBand),
+    quality=st.sampled_from(["ok", "age.unknown", "hint.one_frame", "other"]),
+    latency_ms=st.integers(0, 10**9),
+    verdict=st.sampled_from(Verdict),
+    hour=HOURS,
+)
+MARKS = st.builds(Mark, CASES, REVISIONS, st.sampled_from(Priority), HOURS)
+SUMMARIES = st.builds(Summary, ORIGINS, BRIEFS)
+DIGESTS = st.builds(Digest, ORIGINS, st.lists(MARKS, max_size=MOST_MARKS).map(tuple))
+COUNTS = st.integers(0, 10**9)
+PRESENCES = st.builds(
+    Presence, ORIGINS, st.sampled_from(State), COUNTS, st.just("0.1.0"), COUNTS, COUNTS, st.none() | COUNTS, COUNTS,
+    st.none() | _digits(64), HOURS,
+)  # fmt: skip
+MESSAGES = SUMMARIES | DIGESTS | PRESENCES

@@ -1,0 +1,193 @@
+"""Accounts: no default password, codes good once, sessions that end, limits that outlive a restart."""
+
+from __future__ import annotations
+
+import stat
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from firmware_app import errors
+from firmware_app.store import accounts as store
+from firmware_app.store.accounts import Accounts, Role
+from firmware_app.store.layout import StateDir
+
+
+class Clock:
+    """Seconds that pass when told to."""
+
+    def __init__(self) -> None:
+        self.now = 1_000_000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def accounts(tmp_path: Path, clock: Clock) -> Iterator[Accounts]:
+    state = StateDir(tmp_path)
+    state.prepare()
+    made = Accounts(state.accounts_db, clock)
+    made.create()
+    yield made
+    made.database.close()
+
+
+def doctor(accounts: Accounts, name: str = "li") -> None:
+    code = accounts.first_claim()
+    assert code
+    assert accounts.redeem(code, name, "hash")
+
+
+def test_nobody_can_log_in_before_a_code_was_used(accounts: Accounts) -> None:
+    assert accounts.users() == []
+    accounts.add("li", Role.DOCTOR)
+    assert accounts.password_hash("li") is None
+
+
+def test_the_first_code_makes_a_doctor_and_is_good_once(accounts: Accounts) -> None:
+    code = accounts.first_claim()
+    assert code
+    made = accounts.redeem(code.lower().replace("-", " "), "李医生", "hash")
+    assert made is not None
+    assert (made.shown, made.role) == ("李医生", Role.DOCTOR)
+    assert accounts.redeem(code, "someone", "hash") is None
+    assert accounts.first_claim() is None
+
+
+def test_a_newer_code_makes_the_older_one_void(accounts: Accounts) -> None:
+    first, second = accounts.first_claim(), accounts.first_claim()
+    assert first
+    assert second
+    assert accounts.claim(first) is None
+    assert accounts.claim(second) is not None
+
+
+def test_a_code_expires(accounts: Accounts, clock: Clock) -> None:
+    code = accounts.first_claim()
+    assert code
+    clock.now += store.CLAIM_S + 1
+    assert accounts.claim(code) is None
+
+
+def test_a_refused_name_leaves_the_code_good(accounts: Accounts) -> None:
+    code = accounts.first_claim()
+    assert code
+    with pytest.raises(errors.AccountNameUnusable):
+        accounts.redeem(code, "<b>", "hash")
+    assert accounts.claim(code) is not None
+
+
+def test_two_spellings_of_a_name_are_one_account(accounts: Accounts) -> None:
+    doctor(accounts, "Li")
+    with pytest.raises(errors.AccountExists):
+        accounts.add("ＬＩ", Role.AUDITOR)
+    assert accounts.password_hash("LI") == "hash"
+
+
+def test_no_secret_is_readable_in_the_file(accounts: Accounts) -> None:
+    code = accounts.first_claim()
+    assert code
+    accounts.redeem(code, "li", "hash")
+    session = accounts.open_session("li")
+    accounts.take_try("hunter2-typed-as-name", "10.0.0.1")
+    accounts.database.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    written = accounts.database.path.read_bytes()
+    for secret in (code, code.replace("-", ""), session, "hunter2"):
+        assert secret.encode() not in written
+
+
+def test_sessions_end_when_idle_when_old_and_when_told(accounts: Accounts, clock: Clock) -> None:
+    doctor(accounts)
+    session = accounts.open_session("li")
+    for _ in range(10):  # used now and then, it lives
+        clock.now += store.SESSION_IDLE_S - 1
+        assert accounts.session_user(session) is not None
+    clock.now += store.SESSION_IDLE_S + 1
+    assert accounts.session_user(session) is None
+
+    session, began = accounts.open_session("li"), clock.now
+    while clock.now - began <= store.SESSION_MOST_S:
+        accounts.session_user(session)
+        clock.now += 600
+    assert accounts.session_user(session) is None
+
+    session = accounts.open_session("li")
+    accounts.close_session(session)
+    assert accounts.session_user(session) is None
+
+
+def test_a_page_that_updates_by_itself_does_not_keep_a_session_alive(accounts: Accounts, clock: Clock) -> None:
+    doctor(accounts)
+    session, seen = accounts.open_session("li"), []
+    for _ in range(4):
+        clock.now += store.SESSION_IDLE_S / 3
+        seen.append(accounts.session_user(session, used=False) is not None)
+    assert seen == [True, True, False, False]
+
+
+def test_many_attempts_at_once_are_no_way_round_the_limit(accounts: Accounts) -> None:
+    with ThreadPoolExecutor(12) as pool:
+        heard = list(pool.map(lambda _: accounts.take_try("li", "10.0.0.9"), range(60)))
+    assert heard.count(True) == store.MOST_PAIR
+
+
+def test_a_new_log_in_voids_the_id_that_the_browser_had(accounts: Accounts) -> None:
+    doctor(accounts)
+    planted = accounts.open_session("li")
+    fresh = accounts.open_session("li", previous=planted)
+    assert fresh != planted
+    assert accounts.session_user(planted) is None
+    assert accounts.session_user("never made") is None
+
+
+@pytest.mark.parametrize("way", ["disable", "renew"])
+def test_disabling_an_account_ends_its_sessions_at_once(accounts: Accounts, way: str) -> None:
+    doctor(accounts)
+    session = accounts.open_session("li")
+    getattr(accounts, way)("li")
+    assert accounts.session_user(session) is None
+
+
+def test_a_clock_that_jumps_back_ends_sessions(accounts: Accounts, clock: Clock) -> None:
+    doctor(accounts)
+    session = accounts.open_session("li")
+    clock.now -= 86_400
+    assert accounts.session_user(session) is None
+
+
+def test_failed_log_ins_are_limited_across_a_restart(accounts: Accounts, clock: Clock) -> None:
+    for _ in range(store.MOST_PAIR):
+        assert accounts.take_try("li", "10.0.0.9")
+    assert not accounts.take_try("li", "10.0.0.9")
+    again = Accounts(accounts.database.path, clock)
+    assert not again.may_try("li", "10.0.0.9")
+    assert again.may_try("li", "10.0.0.1")  # the doctor at her own PC is not locked out
+    clock.now += store.ATTEMPT_WINDOW_S + 1
+    assert again.may_try("li", "10.0.0.9")
+    again.database.close()
+
+
+def test_one_address_cannot_try_many_names_nor_many_addresses_one_name(accounts: Accounts) -> None:
+    for number in range(store.MOST_ADDRESS):
+        accounts.take_try(f"name{number}", "10.0.0.9")
+    assert not accounts.may_try("another", "10.0.0.9")
+    for number in range(store.MOST_ACCOUNT):
+        accounts.take_try("li", f"10.1.0.{number}")
+    assert not accounts.may_try("li", "10.2.0.1")
+
+
+def test_the_file_belongs_to_the_clinic_group_alone(accounts: Accounts) -> None:
+    assert stat.S_IMODE(accounts.database.path.stat().st_mode) == 0o660
+    assert stat.S_IMODE(accounts.database.path.parent.stat().st_mode) == 0o2770
+
+
+def test_a_secret_is_made_once(accounts: Accounts) -> None:
+    assert accounts.secret("cookies") == accounts.secret("cookies") != accounts.secret("another")

@@ -1,0 +1,100 @@
+"""The audit: nothing is changed without its entry, and no entry is changed without showing."""
+
+from __future__ import annotations
+
+import shutil
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from firmware_app.store import audit as chain
+from firmware_app.store.audit import Audit, Head
+from firmware_app.store.clinical import Clinical
+from firmware_app.store.layout import StateDir
+
+
+@pytest.fixture
+def clinical(tmp_path: Path) -> Iterator[Clinical]:
+    state = StateDir(tmp_path / "state")
+    state.prepare()
+    made = Clinical(state.clinical_db)
+    made.create()
+    yield made
+    made.database.close()
+
+
+@pytest.fixture
+def audit(clinical: Clinical) -> Audit:
+    made = Audit(clinical.database)
+    for number in range(1, 6):
+        made.record("li", "case.viewed", f"c-{number:020x}")
+    return made
+
+
+def altered(clinical: Clinical, tmp_path: Path, statement: str) -> Audit:
+    """The audit after someone with the disk in hand, and no respect for triggers, has been at it."""
+    clinical.database.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    copy = tmp_path / "copy.db"
+    shutil.copyfile(clinical.database.path, copy)
+    with sqlite3.connect(copy) as connection:
+        connection.execute("DROP TRIGGER audit_is_kept")
+        connection.execute("DROP TRIGGER audit_is_fixed")
+        connection.execute(statement)
+    connection.close()
+    return Audit(Clinical(copy).database)
+
+
+def test_a_whole_audit_is_whole(audit: Audit) -> None:
+    whole, sentence = audit.verify()
+    assert whole
+    assert sentence.details["entries"] == 5
+    assert "5" in sentence.text("zh_CN")
+
+
+@pytest.mark.parametrize(
+    ("statement", "first_bad"),
+    [
+        ("UPDATE audit SET actor = 'wang' WHERE sequence = 3", 3),
+        ("UPDATE audit SET at = '2020-01-01' WHERE sequence = 1", 1),
+        ("UPDATE audit SET details = '{\"x\": 1}' WHERE sequence = 5", 5),
+        ("UPDATE audit SET details = 'no json' WHERE sequence = 2", 2),
+        ("UPDATE audit SET hash = lower(hex(randomblob(32))) WHERE sequence = 4", 4),
+        ("DELETE FROM audit WHERE sequence = 2", 2),
+        ("INSERT INTO audit VALUES (9, 'x', 'x', 'x', 'x', '{}', 'x', 'x')", 6),
+    ],
+)
+def test_the_first_bad_entry_is_named(
+    audit: Audit, clinical: Clinical, tmp_path: Path, statement: str, first_bad: int
+) -> None:
+    assert audit.verify()[0]
+    whole, sentence = altered(clinical, tmp_path, statement).verify()
+    assert not whole
+    assert (sentence.code, sentence.details["sequence"]) == (chain.BROKEN, first_bad)
+
+
+def test_a_cut_off_end_shows_against_the_head_that_was_told(audit: Audit, clinical: Clinical, tmp_path: Path) -> None:
+    told = Head.parse(str(audit.head()))
+    shorter = altered(clinical, tmp_path, "DELETE FROM audit WHERE sequence > 3")
+    assert shorter.verify()[0]  # on its own, the rest fits
+    whole, sentence = shorter.verify(told)
+    assert not whole
+    assert sentence.code == chain.CUT
+    audit.record("li", "logout")
+    assert audit.verify(told)[0]
+
+
+def test_the_box_itself_cannot_change_an_entry(audit: Audit, clinical: Clinical) -> None:
+    for statement in ("UPDATE audit SET actor = 'x'", "DELETE FROM audit"):
+        with pytest.raises(sqlite3.IntegrityError, match="append-only"):
+            clinical.database.connection.execute(statement)
+    assert audit.verify()[0]
+
+
+def test_a_change_that_fails_leaves_no_entry(audit: Audit, clinical: Clinical) -> None:
+    before = audit.head()
+    with pytest.raises(ZeroDivisionError), clinical.database.transaction() as connection:  # noqa: PT012
+        chain.append(connection, "li", "case.done")
+        raise ZeroDivisionError
+    assert audit.head() == before

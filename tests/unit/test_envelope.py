@@ -1,0 +1,197 @@
+"""A sealed message opens only where, from whom and as what it was meant; docs/uplink.md shows the bytes."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from firmware_app.errors import (
+    EnvelopeMalformed,
+    EnvelopeUndecryptable,
+    LanternError,
+    MessageInvalid,
+    MessageTooLarge,
+    SealKeyRetired,
+    SealKeyUnknown,
+    SignatureForged,
+)
+from firmware_app.uplink.envelope import (
+    MOST_ENVELOPE,
+    SUITE,
+    BoxBundle,
+    context,
+    key_id,
+    open_sealed,
+    open_signed,
+    seal,
+    seal_key,
+    sign,
+)
+from firmware_app.uplink.form import MOST_BYTES
+from firmware_app.uplink.summary import Kind, Receipt, decode, decode_up
+
+BOX, HOSPITAL = Ed25519PrivateKey.from_private_bytes(b"b" * 32), X25519PrivateKey.from_private_bytes(b"h" * 32)
+KEY = key_id(HOSPITAL.public_key())
+DOCUMENT = Path(__file__).parents[2] / "docs" / "uplink.md"
+
+
+def opened(envelope: bytes, **changes: Any) -> bytes:
+    asked: dict[str, Any] = {
+        "kind": Kind.ALERT, "box": "a", "signer": BOX.public_key(), "private": {KEY: HOSPITAL}, **changes,
+    }  # fmt: skip
+    return open_sealed(envelope, **asked)
+
+
+def sealed(body: bytes = b"{}") -> bytes:
+    return seal(body, Kind.ALERT, "a", BOX, HOSPITAL.public_key())
+
+
+@settings(deadline=None, max_examples=50)
+@given(st.binary(max_size=2000))
+def test_what_is_sealed_opens(body: bytes) -> None:
+    envelope = sealed(body)
+    assert opened(envelope) == body
+    assert body not in envelope or len(body) < 4
+    assert len(envelope) <= MOST_ENVELOPE
+
+
+@settings(deadline=None, max_examples=150)
+@given(st.integers(0, len(sealed()) * 8 - 1))
+def test_a_flipped_bit_is_refused_with_a_reason(bit: int) -> None:
+    envelope = bytearray(sealed())
+    envelope[bit // 8] ^= 1 << bit % 8
+    expected = EnvelopeMalformed if bit < 32 else SealKeyUnknown if bit < 96 else EnvelopeUndecryptable
+    with pytest.raises(expected):
+        opened(bytes(envelope))
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.integers(0, len(sealed()) - 1))
+def test_a_cut_off_message_is_refused(length: int) -> None:
+    with pytest.raises((EnvelopeMalformed, EnvelopeUndecryptable)):
+        opened(sealed()[:length])
+
+
+@settings(deadline=None)
+@given(st.binary(max_size=3000))
+def test_no_bytes_crash_the_parser(data: bytes) -> None:
+    for envelope in (data, b"LNU1" + KEY + data):
+        with pytest.raises(LanternError):
+            opened(envelope)
+    with pytest.raises(LanternError):
+        open_signed(b"LND1" + data, Kind.ACK, "a", BOX.public_key())
+
+
+def test_it_opens_only_where_and_as_what_it_was_meant() -> None:
+    envelope = sealed()
+    with pytest.raises(EnvelopeUndecryptable):
+        opened(envelope, kind=Kind.DIGEST)
+    with pytest.raises(EnvelopeUndecryptable):
+        opened(envelope, box="b")
+    with pytest.raises(SignatureForged):
+        opened(envelope, signer=Ed25519PrivateKey.generate().public_key())
+    with pytest.raises(SealKeyUnknown):
+        opened(envelope, private={})
+    with pytest.raises(SealKeyRetired):
+        opened(envelope, private={}, retired={KEY})
+
+
+def test_a_signature_for_one_hospital_is_none_for_another() -> None:
+    other = X25519PrivateKey.generate()
+    plain = SUITE.decrypt(sealed()[12:], HOSPITAL, context(b"up", Kind.ALERT, KEY, "a"))
+    theirs = key_id(other.public_key())
+    passed_on = SUITE.encrypt(plain, other.public_key(), context(b"up", Kind.ALERT, theirs, "a"))
+    with pytest.raises(SignatureForged):
+        opened(b"LNU1" + theirs + passed_on, private={theirs: other})
+
+
+@pytest.mark.parametrize("damage", [b"\x00" * 255 + b"\x01", b"\x00" * 256, b""])
+def test_what_is_inside_is_parsed_as_strictly(damage: bytes) -> None:
+    bound = context(b"up", Kind.ALERT, KEY, "a")
+    plain = BOX.sign(bound + b"\x00{}") + (2).to_bytes(2) + b"{}"
+    plain += (damage or bytes(1)) if len(damage) < 2 else bytes(-len(plain) % 256)[: -len(damage) or None] + damage
+    with pytest.raises(EnvelopeMalformed):
+        opened(b"LNU1" + KEY + SUITE.encrypt(plain, HOSPITAL.public_key(), bound))
+
+
+def test_the_length_tells_no_more_than_a_multiple_of_256() -> None:
+    assert {len(sealed(b"x" * size)) for size in range(190)} == {316}
+    assert len(sealed(b"x" * 191)) == 572
+
+
+def test_too_long_a_body_is_not_sealed() -> None:
+    assert opened(sealed(b"x" * MOST_BYTES)) == b"x" * MOST_BYTES
+    with pytest.raises(MessageTooLarge):
+        sealed(b"x" * (MOST_BYTES + 1))
+    with pytest.raises(MessageTooLarge):
+        sign(b"x" * (MOST_BYTES + 1), Kind.ACK, "a", BOX)
+
+
+def test_the_hospitals_word_is_for_one_box_and_one_purpose() -> None:
+    signed = sign(b"{}", Kind.ACK, "a", BOX)
+    assert open_signed(signed, Kind.ACK, "a", BOX.public_key()) == b"{}"
+    for kind, box, key in (
+        (Kind.KEYS, "a", BOX), (Kind.ACK, "b", BOX), (Kind.ACK, "a", Ed25519PrivateKey.generate()),
+    ):  # fmt: skip
+        with pytest.raises(SignatureForged):
+            open_signed(signed, kind, box, key.public_key())
+
+
+@pytest.mark.parametrize("point", ["00" * 32, "01" + "00" * 31, "ec" + "ff" * 30 + "7f", "ff" * 32])
+def test_a_point_of_small_order_on_the_wire_is_refused(point: str) -> None:
+    with pytest.raises(EnvelopeUndecryptable):
+        opened(b"LNU1" + KEY + bytes.fromhex(point) + bytes(272))
+
+
+def test_a_key_of_small_order_is_no_key() -> None:
+    with pytest.raises(MessageInvalid):
+        seal_key("00" * 32)
+
+
+def test_a_box_proves_that_it_holds_its_key() -> None:
+    made = BoxBundle.made("a", BOX, "04" + "1" * 128)
+    made.prove()
+    with pytest.raises(SignatureForged):
+        BoxBundle("b", made.verify, made.tls, made.proof).prove()
+    assert re.fullmatch(r"([0-9a-f]{4} ){3}[0-9a-f]{4}", made.fingerprint)
+
+
+# --- the vectors of the document ------------------------------------------------------------------------------------
+
+
+def vectors() -> dict[str, Any]:
+    text = DOCUMENT.read_text("utf-8")
+    found: dict[str, Any] = json.loads(text.split("```json vectors\n")[1].split("```")[0])
+    return found
+
+
+def test_the_documents_summary_opens_as_it_says() -> None:
+    told = vectors()
+    hospital = X25519PrivateKey.from_private_bytes(bytes.fromhex(told["hospital_seal_private"]))
+    box = Ed25519PrivateKey.from_private_bytes(bytes.fromhex(told["box_sign_private"]))
+    up = told["up"]
+    key = key_id(hospital.public_key())
+    assert key.hex() == told["hospital_seal_key_id"]
+    bound = context(b"up", Kind(up["kind"]), key, up["box"])
+    assert bound == up["info"].replace("\\0", "\0").encode("ascii")
+    body = open_sealed(bytes.fromhex(up["envelope"]), Kind(up["kind"]), up["box"], box.public_key(), {key: hospital})
+    assert body.decode() == up["body"]
+    assert decode_up(body).encode() == body
+    assert box.sign(bound + b"\x00" + body).hex() == up["signature"]
+
+
+def test_the_documents_receipt_is_signed_as_it_says() -> None:
+    told = vectors()
+    down = told["down"]
+    hospital = Ed25519PrivateKey.from_private_bytes(bytes.fromhex(told["hospital_sign_private"]))
+    signed = sign(down["body"].encode(), Kind(down["kind"]), down["box"], hospital)
+    assert signed.hex() == down["envelope"]
+    assert decode(open_signed(signed, Kind.ACK, down["box"], hospital.public_key()), Receipt).taken == (7,)

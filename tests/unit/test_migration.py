@@ -1,0 +1,49 @@
+"""A box that was updated keeps what it has: clinical.db of the first version becomes one of this version."""
+
+from __future__ import annotations
+
+from importlib import resources
+from pathlib import Path
+
+from firmware_app import store
+from firmware_app.records import Instance
+from firmware_app.store.clinical import SCHEMA_VERSION, Clinical
+from firmware_app.store.database import Database
+from firmware_app.store.worklist import Worklist
+
+
+def test_a_first_version_database_is_brought_up_to_date_once(tmp_path: Path) -> None:
+    path = tmp_path / "clinical" / "clinical.db"
+    old = Database(path)
+    old.create([resources.files(store).joinpath("schema.sql").read_text("utf-8")])
+    old.connection.execute(
+        "INSERT INTO cases (reference, study_uid, opened_at, touched)"
+        " VALUES ('c-1', '1.2', '2026-01-01T00:00:00+00:00', 0)"
+    )
+    old.close()
+    for _start in range(2):
+        clinical = Clinical(path)
+        clinical.create()
+        clinical.require()
+        assert clinical.database.connection.execute("PRAGMA user_version").fetchone()[0] == SCHEMA_VERSION > 1
+        assert [row.case for row in Worklist(clinical).rows("open", 9)] == ["c-1"]
+        assert clinical.case("c-1").revision == 0
+        clinical.database.close()
+
+
+def test_a_new_database_is_the_same_as_an_updated_one(tmp_path: Path) -> None:
+    def tables(clinical: Clinical) -> list[tuple[str, str]]:
+        rows = clinical.database.connection.execute("SELECT name, sql FROM sqlite_master ORDER BY name").fetchall()
+        return [(row["name"], row["sql"]) for row in rows]
+
+    old = Database(tmp_path / "old" / "clinical.db")
+    old.create([resources.files(store).joinpath("schema.sql").read_text("utf-8")])
+    old.close()
+    updated, fresh = Clinical(tmp_path / "old" / "clinical.db"), Clinical(tmp_path / "new" / "clinical.db")
+    updated.create()
+    fresh.create()
+    assert tables(updated) == tables(fresh)
+    made = fresh.admit(path="a", file="images/a", sha256="a" * 64, size=1, header=None, association=None)
+    assert isinstance(made, Instance)
+    updated.database.close()
+    fresh.database.close()

@@ -1,0 +1,65 @@
+"""Passwords: argon2id as OWASP asks for it, and never more than two at once."""
+
+from __future__ import annotations
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from argon2 import PasswordHasher
+
+from web import passwords
+from web.passwords import Passwords, TooBusy
+
+
+def test_the_parameters_are_owasps() -> None:
+    assert Passwords().hash("a lamp in the village").startswith("$argon2id$v=19$m=19456,t=2,p=1$")
+
+
+def test_only_the_right_password_fits() -> None:
+    made = Passwords()
+    stored = made.hash("灯笼在村里亮着")
+    assert made.fits("灯笼在村里亮着", stored)
+    assert not made.fits("灯笼在村里亮", stored)
+    assert not made.fits("nobody has this password", None)
+    assert not made.fits("anything", "no hash at all")
+
+
+def test_never_more_than_two_are_at_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    at_work, most, lock, both = 0, 0, threading.Lock(), threading.Barrier(2, timeout=5)
+
+    def slow(self: PasswordHasher, password: str, *, salt: bytes | None = None) -> str:
+        nonlocal at_work, most
+        with lock:
+            at_work += 1
+            most = max(most, at_work)
+        both.wait()  # each waits for another one: two do work at the same time
+        with lock:
+            at_work -= 1
+        return "hash"
+
+    made = Passwords()
+    monkeypatch.setattr(PasswordHasher, "hash", slow)
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(made.hash, ["x"] * 8))
+    assert most == 2
+
+
+def test_a_flood_is_answered_with_busy_and_not_with_a_queue(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(passwords, "_WAIT_S", 0.01)
+    begun, go_on = threading.Semaphore(0), threading.Event()
+
+    def held(self: PasswordHasher, password: str, *, salt: bytes | None = None) -> str:
+        begun.release()
+        assert go_on.wait(5)
+        return "hash"
+
+    made = Passwords()
+    monkeypatch.setattr(PasswordHasher, "hash", held)
+    with ThreadPoolExecutor(2) as pool:
+        running = [pool.submit(made.hash, "x") for _ in range(2)]
+        for _ in running:
+            assert begun.acquire(timeout=5)
+        with pytest.raises(TooBusy):
+            made.hash("x")
+        go_on.set()

@@ -1,0 +1,164 @@
+"""Who the patient is: read right from the header, corrected by people, and read again when the age was wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from pydicom import dcmread
+
+from firmware_app import errors
+from firmware_app.imaging import identity
+from firmware_app.records import (
+    Finding,
+    Header,
+    Instance,
+    PackIdentity,
+    Priority,
+    Reading,
+    ReadingStatus,
+    Reason,
+    Scope,
+    Timing,
+)
+from firmware_app.store.audit import Audit
+from firmware_app.store.clinical import Clinical
+from firmware_app.store.layout import StateDir
+from firmware_app.store.patients import Patient, Patients, clean, clean_age
+from firmware_app.store.worklist import Worklist
+from tests.films import film, save
+
+
+@dataclass
+class Desk:
+    """A database with one case that was not judged, because its film has no age."""
+
+    clinical: Clinical
+    patients: Patients
+    worklist: Worklist
+    instance: Instance
+    state: StateDir
+
+    @property
+    def case(self) -> str:
+        return self.instance.case
+
+    def read(self, instance: Instance) -> None:
+        finding = Finding("pneumonia", {"en": "Pneumonia"}, 0.9, 0.5)
+        pack = PackIdentity("p", "1.0.0", "onnxruntime", "int8")
+        reading = Reading(
+            Scope.INSTANCE, (instance.reference,), ReadingStatus.READ, None, pack, Timing(1, 1, 2), (finding,)
+        )
+        self.clinical.finish(instance, reading, Priority.URGENT)
+
+
+@pytest.fixture
+def desk(tmp_path: Path) -> Iterator[Desk]:
+    state = StateDir(tmp_path / "state")
+    state.prepare()
+    clinical = Clinical(state.clinical_db)
+    clinical.create()
+    header = Header("1.2", "1.2.3.1", "1.2.3", "1.2.3.9", "1.2.840.10008.1.2", modality="CR")
+    instance = clinical.admit(path="a", file="images/a", sha256="a" * 64, size=1, header=header, association=None)
+    assert isinstance(instance, Instance)
+    reason = Reason.of(errors.AgeUnknown())
+    unjudged = Reading(Scope.INSTANCE, (instance.reference,), ReadingStatus.CANNOT_JUDGE, reason, None, Timing(1, 0, 1))
+    clinical.finish(instance, unjudged, Priority.CANNOT_JUDGE)
+    clinical.close_revisions(0)
+    told = {"name": "王小明", "patient_id": "7", "sex": "M"}
+    identity.write(told, state.display / instance.reference)
+    yield Desk(clinical, Patients(clinical, state), Worklist(clinical), instance, state)
+    clinical.database.close()
+
+
+def test_an_entered_age_has_the_case_read_again_with_it(desk: Desk) -> None:
+    known = desk.patients.known(desk.case).patient
+    assert (known.name, known.age) == ("王小明", "")
+    assert desk.patients.correct(desk.case, Patient("王小明", "7", "003Y", "M"), "li") == 1
+    claim = desk.clinical.claim()
+    assert claim is not None
+    assert claim.instance.header is not None
+    assert claim.instance.header.patient_age == "003Y"
+    desk.read(claim.instance)
+    assert desk.clinical.close_revisions(0) == [desk.case]
+    case = desk.clinical.case(desk.case)
+    assert (case.priority, case.revision, [f.probability for f in case.findings]) == (Priority.URGENT, 2, [0.9])
+    kept = desk.clinical.database.connection.execute("SELECT COUNT(*) FROM superseded").fetchone()[0]
+    assert kept == 1
+
+
+def test_a_reading_that_rests_on_the_age_before_is_not_written(desk: Desk) -> None:
+    desk.patients.correct(desk.case, Patient("王小明", "7", "003Y", "M"), "li")
+    desk.read(desk.instance)  # a reader that had begun before the correction
+    assert desk.clinical.case(desk.case).findings == ()
+    assert desk.clinical.claim() is not None
+
+
+def test_a_corrected_name_alone_reads_nothing_again(desk: Desk) -> None:
+    assert desk.patients.correct(desk.case, Patient("王晓明", "7", "", "M"), "li") == 0
+    known = desk.patients.known(desk.case)
+    assert (known.patient.name, known.entered, known.actor) == ("王晓明", frozenset({"name"}), "li")
+    assert desk.clinical.claim() is None
+
+
+def test_every_correction_is_kept_and_audited_without_its_values(desk: Desk) -> None:
+    for name in ("王晓明", "王小鸣"):
+        desk.patients.correct(desk.case, Patient(name, "7", "", "M"), "li")
+    rows = desk.clinical.database.connection.execute("SELECT version, name FROM identities ORDER BY version").fetchall()
+    assert [tuple(row) for row in rows] == [(1, "王晓明"), (2, "王小鸣")]
+    entries = Audit(desk.clinical.database).latest(10)
+    assert [entry.details["fields"] for entry in entries] == ["name", "name"]
+    assert "王" not in str(entries)
+
+
+def test_a_name_that_never_changed_is_no_correction(desk: Desk) -> None:
+    desk.patients.correct(desk.case, desk.patients.known(desk.case).patient, "li")
+    assert Audit(desk.clinical.database).head().sequence == 0
+
+
+def test_a_done_case_comes_back_when_it_is_read_again(desk: Desk) -> None:
+    desk.worklist.finish(desk.case, "li")
+    assert desk.worklist.is_done(desk.case)
+    desk.patients.correct(desk.case, Patient("王小明", "7", "003Y", "M"), "li")
+    assert not desk.worklist.is_done(desk.case)
+    claim = desk.clinical.claim()
+    assert claim is not None
+    desk.read(claim.instance)
+    desk.clinical.close_revisions(0)
+    assert [row.case for row in desk.worklist.rows("open", 9)] == [desk.case]
+
+
+@pytest.mark.parametrize(
+    ("typed", "kept"),
+    [("  王\n小明\u202e\x00 ", "王 小明"), ("<b>", "<b>"), ("x" * 200, "x" * 64), ("a\u2028b", "a b")],
+)
+def test_a_name_is_one_short_line(typed: str, kept: str) -> None:
+    assert clean(typed) == kept
+
+
+@pytest.mark.parametrize(
+    ("typed", "kept"), [("3Y", "003Y"), ("045y", "045Y"), ("18M", "018M"), ("3", ""), ("1000Y", ""), ("-3Y", "")]
+)
+def test_an_age_is_a_dicom_age_string_or_nothing(typed: str, kept: str) -> None:
+    assert clean_age(typed) == kept
+
+
+@pytest.mark.parametrize(
+    ("charset", "written", "shown"),
+    [
+        (None, "王^小明".encode("gb18030"), "王小明"),  # what many consoles do: GBK, and no word about it
+        (None, "王^小明".encode(), "王小明"),
+        ("GB18030", "张^三".encode("gb18030"), "张三"),
+        ("ISO_IR 192", "Wang^Xiaoming=王^小明=".encode(), "王小明"),
+        ("ISO_IR 100", "Müller^Jörg".encode("latin-1"), "Müller Jörg"),
+        (None, b"Doe^Jane^^", "Doe Jane"),
+        (None, b"", ""),
+    ],
+)
+def test_a_name_comes_out_as_it_was_written(tmp_path: Path, charset: str | None, written: bytes, shown: str) -> None:
+    held = "X" * (len(written) + len(written) % 2)
+    path = save(tmp_path, "a.dcm", film(PatientName=held, PatientID="77", SpecificCharacterSet=charset))
+    path.write_bytes(path.read_bytes().replace(held.encode(), written.ljust(len(held))) if held else path.read_bytes())
+    assert identity.of(dcmread(path, stop_before_pixels=True)).get("name", "") == shown

@@ -1,0 +1,82 @@
+"""`lantern user` and `lantern audit`: codes and never passwords, and every command in the audit."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from firmware_app import user_commands
+from firmware_app.cli import main
+from firmware_app.config import load
+from firmware_app.store.audit import Audit
+from firmware_app.store.clinical import Clinical
+from firmware_app.store.layout import StateDir
+
+
+@pytest.fixture
+def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> StateDir:
+    monkeypatch.setenv("LANTERN_STATE__DIR", str(tmp_path / "state"))
+    monkeypatch.setenv("LANTERN_BOX__LANGUAGE", "en")
+    return StateDir(tmp_path / "state")
+
+
+def told(capsys: pytest.CaptureFixture[str], *arguments: str) -> list[dict[str, str]]:
+    assert main([*arguments, "--json"]) == 0
+    return [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+
+
+def test_accounts_are_made_with_codes_and_never_with_passwords(
+    state: StateDir, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (first,) = told(capsys, "user", "claim")
+    accounts = user_commands.accounts(load())
+    assert accounts.redeem(first["code"], "li", "hash")
+    assert main(["user", "claim"]) == 1
+    capsys.readouterr()
+    (added,) = told(capsys, "user", "add", "wang", "--role", "auditor")
+    assert accounts.claim(added["code"]) is not None
+    (renewed,) = told(capsys, "user", "passwd", "wang")
+    assert accounts.claim(added["code"]) is None
+    assert accounts.claim(renewed["code"]) is not None
+    assert told(capsys, "user", "disable", "wang") == []
+    assert accounts.claim(renewed["code"]) is None
+    assert [(one["name"], one["role"], one["state"]) for one in told(capsys, "user", "list")] == [
+        ("li", "doctor", "in use"), ("wang", "auditor", "disabled")]  # fmt: skip
+    entries = Audit(Clinical(state.clinical_db).database).latest(9)
+    assert [(one.actor, one.action) for one in reversed(entries)] == [
+        ("console", action) for action in ("claim.issued", "user.added", "user.renewed", "user.disabled")]  # fmt: skip
+    assert added["code"] not in str(entries)
+    accounts.database.close()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [
+        (("passwd", "nobody"), "account.unknown"),
+        (("disable", "nobody"), "account.unknown"),
+        (("add", "<x>"), "account.name"),
+    ],
+)
+def test_a_refusal_is_one_sentence_that_does_not_repeat_what_was_typed(
+    state: StateDir, capsys: pytest.CaptureFixture[str], arguments: tuple[str, ...], code: str
+) -> None:
+    assert main(["user", *arguments]) == 1
+    said = capsys.readouterr().err
+    assert said.startswith(code)
+    assert arguments[1] not in said
+
+
+def test_the_audit_is_verified_against_a_head_that_someone_was_told(
+    state: StateDir, capsys: pytest.CaptureFixture[str]
+) -> None:
+    told(capsys, "user", "claim")
+    (found,) = told(capsys, "audit", "verify")
+    assert found["whole"]
+    told(capsys, "user", "claim")
+    assert told(capsys, "audit", "verify", "--expect", found["head"])[0]["whole"]
+    assert main(["audit", "verify", "--expect", f"2:{'0' * 64}"]) == 1
+    assert "entry 2" in capsys.readouterr().out
+    with pytest.raises(SystemExit):
+        main(["audit", "verify", "--expect", "rubbish"])

@@ -1,0 +1,352 @@
+"""The viewer against people who mean harm, and the rules that hold for every page."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from flask import Flask
+from flask.testing import FlaskClient
+from werkzeug.test import TestResponse
+
+from firmware_app.config import Config
+from firmware_app.imaging import identity
+from firmware_app.records import (
+    Finding,
+    Header,
+    Instance,
+    PackIdentity,
+    Priority,
+    Reading,
+    ReadingStatus,
+    Scope,
+    Timing,
+)
+from firmware_app.store.accounts import Accounts, Role
+from firmware_app.store.audit import Audit
+from firmware_app.store.clinical import Clinical
+from firmware_app.store.layout import StateDir
+from web import guard
+from web.app import create_app
+from web.checkup import Checkup
+
+PASSWORD = "a lamp in the village"
+SCRIPT = "<script>alert('x')</script>"
+HTML = {"Accept": "text/html"}
+
+
+class Silent(Checkup):
+    """No doctor is started for these tests."""
+
+    def latest(self) -> None:
+        return None
+
+
+@dataclass
+class Desk:
+    """An application over a state with one case."""
+
+    config: Config
+    state: StateDir
+    clinical: Clinical
+    accounts: Accounts
+    app: Flask
+    instance: Instance
+
+    @property
+    def case(self) -> str:
+        return self.instance.case
+
+    def restarted(self) -> Flask:
+        """The same box after its viewer was started again."""
+        return create_app(self.config, self.state, self.clinical, Accounts(self.state.accounts_db), Silent(None))
+
+    def person(self, name: str, role: Role = Role.DOCTOR) -> FlaskClient:
+        """A browser in which *name* has just claimed an account of *role*."""
+        code = self.accounts.add(name, role)
+        client = self.app.test_client()
+        assert post(client, "/claim", code=code, password=PASSWORD, again=PASSWORD).status_code == 302
+        return client
+
+
+@pytest.fixture
+def desk(tmp_path: Path) -> Iterator[Desk]:
+    config = Config.model_validate({"state": {"dir": tmp_path / "state"}, "box": {"language": "en"}})
+    state = StateDir(config.state.dir)
+    state.prepare()
+    clinical, accounts = Clinical(state.clinical_db), Accounts(state.accounts_db)
+    clinical.create()
+    accounts.create()
+    header = Header("1.2", "1.2.3.1", "1.2.3", "1.2.3.9", "1.2.840.10008.1.2", modality="CR")
+    instance = clinical.admit(path="a", file="images/a", sha256="a" * 64, size=1, header=header, association=None)
+    assert isinstance(instance, Instance)
+    finding = Finding("pneumonia", {"en": "Pneumonia", "zh_CN": "肺炎"}, 0.9, 0.5)
+    pack = PackIdentity("p", "1.0.0", "onnxruntime", "int8")
+    reading = Reading(
+        Scope.INSTANCE, (instance.reference,), ReadingStatus.READ, None, pack, Timing(1, 1, 2), (finding,)
+    )
+    clinical.finish(instance, reading, Priority.URGENT)
+    clinical.close_revisions(0)
+    identity.write({"name": SCRIPT, "patient_id": '"><img src=x onerror=alert(1)>'}, state.display / instance.reference)
+    app = create_app(config, state, clinical, accounts, Silent(None))
+    yield Desk(config, state, clinical, accounts, app, instance)
+    clinical.database.close()
+    accounts.database.close()
+
+
+def token(client: FlaskClient, page: str = "/login") -> str:
+    found = re.search(r'name="csrf_token" value="([^"]+)"', client.get(page, headers=HTML).text)
+    assert found
+    return found[1]
+
+
+def post(client: FlaskClient, page: str, **fields: str) -> TestResponse:
+    return client.post(page, data={"csrf_token": token(client, "/claim"), **fields}, headers=HTML)
+
+
+def test_nothing_is_seen_without_a_log_in(desk: Desk) -> None:
+    client = desk.app.test_client()
+    paths = [rule.rule for rule in desk.app.url_map.iter_rules() if "GET" in (rule.methods or ())]
+    open_to_all = {"/healthz", "/login", "/claim", "/static/<path:filename>"}
+    for path in sorted(set(paths) - open_to_all):
+        filled = re.sub(r"<case:\w+>", desk.case, re.sub(r"<instance:\w+>", desk.instance.reference, path))
+        filled = re.sub(r"<finding:\w+>", "pneumonia", re.sub(r"<int[^>]*>", "0", filled))
+        assert "<" not in filled
+        assert client.get(filled, headers=HTML).headers.get("Location") == "/login", filled
+        assert client.get(filled, headers={"Accept": "application/json"}).status_code == 401, filled
+
+
+@pytest.mark.parametrize(
+    ("role", "seen"),
+    [
+        (Role.DOCTOR, {"/": 200, "/box": 200, "/audit": 403}),
+        (Role.TECHNICIAN, {"/": 403, "/box": 200, "/audit": 403, "/lists": 403, "/events": 403}),
+        (Role.AUDITOR, {"/": 403, "/box": 403, "/audit": 200}),
+    ],
+)
+def test_each_role_sees_its_own_pages_only(desk: Desk, role: Role, seen: dict[str, int]) -> None:
+    client = desk.person("li", role)
+    for path, status in seen.items():
+        assert client.get(path, headers=HTML).status_code == status, path
+    clinical = 200 if role is Role.DOCTOR else 403
+    assert client.get(f"/case/{desk.case}", headers=HTML).status_code == clinical
+    assert client.get(f"/film/{desk.instance.reference}/0.png").status_code == (404 if clinical == 200 else 403)
+    judged = post(client, f"/case/{desk.case}/verdict", finding="pneumonia", verdict="agree")
+    assert judged.status_code == (302 if role is Role.DOCTOR else 403)
+
+
+@pytest.mark.parametrize("page", ["/", "/case/{case}", "/case/{case}/report", "/lists"])
+def test_a_script_in_a_name_is_only_text(desk: Desk, page: str) -> None:
+    shown = desk.person("li").get(page.format(case=desk.case), headers=HTML).text
+    assert "&lt;script&gt;" in shown
+    assert SCRIPT not in shown
+    assert "<img src=x" not in shown
+
+
+def test_every_page_forbids_inline_script_and_says_what_it_is_not_for(desk: Desk) -> None:
+    client = desk.person("li")
+    for page in ("/", f"/case/{desk.case}", f"/case/{desk.case}/report", "/box", "/nothing", "/?tab=refused"):
+        answer = client.get(page, headers=HTML)
+        policy = answer.headers["Content-Security-Policy"]
+        assert "default-src 'none'" in policy
+        assert "unsafe" not in policy
+        bare = re.sub(r'="[^"]*"', '=""', answer.text)  # what a patient is called may say anything
+        assert not re.search(r"<script(?![^>]*\ssrc=)|<[^>]+\s(on\w+|style)=", bare), page
+        assert "Not for diagnostic use" in answer.text
+        assert answer.headers["Cache-Control"] == "no-store"
+        assert answer.headers["X-Content-Type-Options"] == "nosniff"
+
+
+def test_cookies_are_http_only_and_strict(desk: Desk) -> None:
+    code = desk.accounts.add("li", Role.DOCTOR)
+    answer = post(desk.app.test_client(), "/claim", code=code, password=PASSWORD, again=PASSWORD)
+    cookies = answer.headers.getlist("Set-Cookie")
+    assert len(cookies) == 2
+    for cookie in cookies:
+        assert "HttpOnly" in cookie
+        assert "SameSite=Strict" in cookie
+
+
+@pytest.mark.parametrize(
+    "path", ["/case/{case}/verdict", "/case/{case}/patient", "/case/{case}/done", "/logout", "/language"]
+)
+def test_a_post_without_its_token_changes_nothing(desk: Desk, path: str) -> None:
+    client = desk.person("li")
+    before = Audit(desk.clinical.database).head()
+    for fields in ({}, {"csrf_token": "forged"}, {"csrf_token": token(desk.app.test_client())}):
+        data = {"finding": "pneumonia", "verdict": "agree", "name": "x", "language": "en", **fields}
+        assert client.post(path.format(case=desk.case), data=data, headers=HTML).status_code == 400
+    assert Audit(desk.clinical.database).head() == before
+    assert client.get("/", headers=HTML).status_code == 200
+
+
+def test_a_token_of_an_earlier_log_in_is_worth_nothing(desk: Desk) -> None:
+    client = desk.person("li")
+    old = token(client, f"/case/{desk.case}")
+    post(client, "/logout")
+    post(client, "/login", name="li", password=PASSWORD)
+    assert client.post(f"/case/{desk.case}/done", data={"csrf_token": old}, headers=HTML).status_code == 400
+
+
+def test_a_planted_session_is_not_taken_over(desk: Desk) -> None:
+    desk.person("li")
+    client = desk.app.test_client()
+    client.set_cookie(guard.COOKIE, "planted-by-someone-else")
+    assert post(client, "/login", name="li", password=PASSWORD).status_code == 302
+    cookie = client.get_cookie(guard.COOKIE)
+    assert cookie is not None
+    assert cookie.value != "planted-by-someone-else"
+    thief = desk.app.test_client()
+    thief.set_cookie(guard.COOKIE, "planted-by-someone-else")
+    assert thief.get("/", headers=HTML).status_code == 302
+
+
+def test_logging_out_ends_the_session_on_the_box_too(desk: Desk) -> None:
+    client = desk.person("li")
+    cookie = client.get_cookie(guard.COOKIE)
+    assert cookie is not None
+    post(client, "/logout")
+    thief = desk.app.test_client()
+    thief.set_cookie(guard.COOKIE, cookie.value)
+    assert thief.get("/", headers=HTML).headers["Location"] == "/login"
+
+
+@pytest.mark.parametrize("host", ["evil.example", "127.0.0.1.evil.example", "a b", "evil.example:8080", ""])
+def test_another_host_name_is_refused(desk: Desk, host: str) -> None:
+    answer = desk.app.test_client().get("/login", headers={"Host": host, **HTML})
+    assert answer.status_code in (400, 421)
+    assert "evil" not in answer.text
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1:8080", "192.168.1.5", "[::1]:8080", "localhost"])
+def test_an_address_of_the_box_is_accepted(desk: Desk, host: str) -> None:
+    assert desk.app.test_client().get("/login", headers={"Host": host}).status_code == 200
+
+
+def test_a_configured_name_is_accepted() -> None:
+    assert "lantern.clinic" in guard.own_names(("Lantern.Clinic",))
+    assert guard.host_name("Lantern.Clinic:80") == "lantern.clinic"
+
+
+def test_no_path_leads_out_of_the_display_folder(desk: Desk) -> None:
+    client, reference = desk.person("li"), desk.instance.reference
+    folder = desk.state.display / reference
+    (folder / "secret.png").symlink_to(desk.state.clinical_db)
+    for path in (
+        f"/film/{reference}/../../clinical/clinical.db", f"/film/{reference}/heat/..%2f..%2fclinical.db.png",
+        f"/film/{reference}/heat/secret.png", f"/film/{reference}/heat/%2e%2e.png", "/film/..%2f..%2fimages/0.png",
+        f"/film/{reference}/-1.png", f"/film/{reference}/99999.png", "/film/i-" + "0" * 20 + "/0.png",
+        "/static/../app.py", "/static/%2e%2e/app.py", "/case/c-1%27%20OR%201=1--", "/case/../../etc/passwd",
+    ):  # fmt: skip
+        answer = client.get(path, headers=HTML)
+        assert answer.status_code == 404, path
+        assert b"SQLite" not in answer.data
+
+
+def test_a_thousand_bad_log_ins_across_a_restart_are_refused_and_lock_nobody_else_out(desk: Desk) -> None:
+    desk.person("li")
+    statuses: list[int] = []
+    for app in (desk.app, desk.restarted()):
+        client = app.test_client()
+        key = token(client)
+        for number in range(500):
+            data = {"csrf_token": key, "name": "li", "password": f"guess {number}"}
+            statuses.append(
+                client.post("/login", data=data, headers=HTML, environ_base={"REMOTE_ADDR": "10.9.9.9"}).status_code
+            )
+    assert statuses[:5] == [401] * 5
+    assert set(statuses[5:]) == {429}
+    right = {"name": "li", "password": PASSWORD}
+    attacker, doctor = desk.app.test_client(), desk.app.test_client()
+    data = {"csrf_token": token(attacker), **right}
+    assert attacker.post("/login", data=data, headers=HTML, environ_base={"REMOTE_ADDR": "10.9.9.9"}).status_code == 429
+    assert post(doctor, "/login", **right).status_code == 302
+    actions = [entry.action for entry in Audit(desk.clinical.database).latest(50)]
+    assert actions.count("login.failed") == 4
+    assert actions.count("login.blocked") == 1
+
+
+def test_a_wrong_name_and_a_wrong_password_read_the_same(desk: Desk) -> None:
+    desk.person("li")
+    answers = [
+        re.sub(r'value="[^"]+"', "", post(desk.app.test_client(), "/login", name=name, password="wrong wrong").text)
+        for name in ("li", "nobody")
+    ]
+    assert answers[0] == answers[1]
+
+
+def test_codes_are_guessed_no_more_often_than_passwords(desk: Desk) -> None:
+    client = desk.app.test_client()
+    statuses = [
+        post(client, "/claim", code=f"AAAA-{n:04d}", password=PASSWORD, again=PASSWORD).status_code for n in range(8)
+    ]
+    assert statuses == [400] * 5 + [429] * 3
+
+
+@pytest.mark.parametrize("password", ["short", "x" * 201])
+def test_a_poor_password_leaves_the_code_good(desk: Desk, password: str) -> None:
+    code = desk.accounts.add("li", Role.DOCTOR)
+    client = desk.app.test_client()
+    assert post(client, "/claim", code=code, password=password, again=password).status_code == 400
+    assert post(client, "/claim", code=code, password=PASSWORD, again=PASSWORD).status_code == 302
+
+
+def test_what_a_doctor_does_is_kept_and_audited(desk: Desk) -> None:
+    client = desk.person("li")
+    client.get(f"/case/{desk.case}", headers=HTML)
+    assert post(client, f"/case/{desk.case}/verdict", finding="pneumonia", verdict="disagree").status_code == 302
+    assert post(client, f"/case/{desk.case}/verdict", finding="pneumonia", verdict="maybe").status_code == 400
+    assert post(client, f"/case/{desk.case}/verdict", finding="gout", verdict="agree").status_code == 400
+    assert post(client, f"/case/{desk.case}/patient", name="张三", age="3", unit="Y", sex="M").status_code == 302
+    assert post(client, f"/case/{desk.case}/patient", age="x", unit="Y").status_code == 400
+    assert post(client, f"/case/{desk.case}/done").status_code == 302
+    entries = Audit(desk.clinical.database).latest(20)
+    assert [entry.action for entry in reversed(entries)] == [
+        "claim.used", "case.viewed", "finding.judged", "patient.corrected", "case.done"]  # fmt: skip
+    assert "张三" not in str(entries)
+    assert Audit(desk.clinical.database).verify()[0]
+
+
+@pytest.mark.parametrize("referrer", ["http://evil.example/", "http://localhost//evil.example", None])
+def test_choosing_a_language_leads_nowhere_else(desk: Desk, referrer: str | None) -> None:
+    client = desk.person("li")
+    headers = {**HTML, **({"Referer": referrer} if referrer else {})}
+    data = {"csrf_token": token(client, "/claim"), "language": "zh_CN"}
+    answer = client.post("/language", data=data, headers=headers)
+    assert answer.headers["Location"] == "/login"
+    assert "工作列表" in client.get("/", headers=HTML).text
+
+
+def test_health_is_told_without_a_log_in_and_without_names(desk: Desk) -> None:
+    told = json.loads(desk.app.test_client().get("/healthz").data)
+    assert told == {"status": "degraded", "codes": ["gateway.stopped", "reader.stopped"]}
+
+
+def test_the_banner_says_that_no_result_is_not_normal(desk: Desk) -> None:
+    header = Header("1.2", "1.2.9.1", "1.2.9", "1.2.9.9", "1.2.840.10008.1.2", modality="CR")
+    desk.clinical.admit(path="b", file="images/b", sha256="b" * 64, size=1, header=header, association=None)
+    shown = desk.person("li").get("/", headers=HTML).text
+    assert re.search(r"Reading has stopped since \d\d:\d\d; 1 unread", shown)
+    assert "No result does not mean normal" in shown
+
+
+def test_the_viewer_loads_no_runtime_and_no_dicom() -> None:
+    forbidden = (
+        "firmware_app.runtimes",
+        "firmware_app.intake",
+        "onnxruntime",
+        "openvino",
+        "pydicom",
+        "pynetdicom",
+        "gdcm",
+    )
+    script = (
+        f"import sys, web.server, web.app, web.cases, web.health; print([m for m in {forbidden!r} if m in sys.modules])"
+    )
+    assert subprocess.run([sys.executable, "-c", script], text=True, capture_output=True, check=True).stdout == "[]\n"

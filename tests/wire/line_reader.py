@@ -1,0 +1,40 @@
+"""Run in the place of the reader: makes so many cases, one in ten urgent, one in seven with a late image; relays."""
+
+from __future__ import annotations
+
+import random
+import sys
+import time
+from pathlib import Path
+
+from firmware_app.config import load
+from firmware_app.records import Priority
+from firmware_app.store.clinical import Clinical
+from firmware_app.store.layout import StateDir
+from firmware_app.store.relay import Relay
+from tests.wire.line_rig import make_case
+
+
+def main(config_file: str, cases: str, seed: str) -> None:
+    config = load(Path(config_file), {})
+    state = StateDir(config.state.dir)
+    clinical = Clinical(state.clinical_db)
+    clinical.require()
+    relay = Relay.of(config, state, clinical)
+    assert relay is not None
+    for number in range(max(clinical.counts().cases - 1, 0), int(cases)):
+        chance = random.Random(f"{seed}/{number}")
+        priority = Priority.URGENT if chance.random() < 0.1 else Priority.ROUTINE
+        make_case(clinical, number, priority)
+        if chance.random() < 1 / 7:
+            make_case(clinical, number, priority, image=1)
+        relay.step()
+        time.sleep(0.02)  # spread over the time in which the test kills
+    print("all made", file=sys.stderr, flush=True)
+    while True:
+        relay.step()
+        time.sleep(0.02)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,0 +1,269 @@
+"""Everything an adversary may put on the wire is refused with its reason, and the next good message is counted."""
+
+from __future__ import annotations
+
+import json
+import ssl
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import paho.mqtt.client as mqtt
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
+from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
+from paho.mqtt.reasoncodes import ReasonCode
+
+from firmware_app.records import Priority
+from firmware_app.uplink.envelope import seal, seal_key
+from firmware_app.uplink.summary import (
+    Brief,
+    FindingBrief,
+    Kind,
+    Modality,
+    Origin,
+    Runtime,
+    SizeBand,
+    Summary,
+    Verdict,
+)
+from tests.wire.line_rig import Box, Place, place, wait_for
+
+STREAM, BOOT = "5" * 32, "b" * 16
+ALERT = "lantern/v1/up/{}/alert"
+
+
+@dataclass
+class Wire:
+    """A client of the broker with a box's certificate, that sends whatever bytes it likes."""
+
+    box: Box
+    refused: list[str] = field(default_factory=list)
+    accepted: int = 0
+
+    def __post_init__(self) -> None:
+        uplink = self.box.config.uplink
+        context = ssl.create_default_context(cafile=uplink.tls_ca)
+        assert uplink.tls_cert is not None
+        context.load_cert_chain(uplink.tls_cert, uplink.tls_key)
+        self.client = mqtt.Client(
+            CallbackAPIVersion.VERSION2, f"adversary-{self.box.name}", protocol=MQTTProtocolVersion.MQTTv5
+        )
+        self.client.tls_set_context(context)
+        self.client.on_publish = self._answered
+        self.client.connect("127.0.0.1", uplink.port)
+        self.client.loop_start()
+
+    def _answered(self, _client: object, _data: object, _mid: int, reason: ReasonCode, _said: object) -> None:
+        if reason.is_failure:
+            self.refused.append(str(reason))
+        else:
+            self.accepted += 1
+
+    def send(self, topic: str, payload: bytes) -> None:
+        self.client.publish(topic, payload, qos=1)
+
+    def close(self) -> None:
+        self.client.disconnect()
+        self.client.loop_stop()
+
+
+@dataclass
+class Stage:
+    """Box A, box B, and a hospital that counts."""
+
+    site: Place
+    a: Box
+    b: Box
+    wire: Wire
+    sent: int = 0
+
+    @property
+    def hospital(self) -> X25519PublicKey:
+        return seal_key(self.site.house.bundle().seal)
+
+    def summary(self, seq: int, box: str = "clinic-a", **changes: object) -> Summary:
+        values: dict[str, object] = {
+            "case": f"c-{seq:020x}", "revision": 1, "modality": Modality.CR, "pack": "p", "pack_version": "1.0.0",
+            "runtime": Runtime.ONNXRUNTIME, "priority": Priority.URGENT, "findings": (FindingBrief("pneumonia", 93),),
+            "lesions": 0, "size_band": SizeBand.NONE, "quality": "ok", "latency_ms": 9, "verdict": Verdict.NONE,
+            "hour": "2026-11-21T03",
+        }  # fmt: skip
+        return Summary(Origin(box, STREAM, seq, BOOT), Brief(**{**values, **changes}))  # type: ignore[arg-type]
+
+    def sealed(self, seq: int, signer: Ed25519PrivateKey | None = None, box: str = "clinic-a") -> bytes:
+        body = self.summary(seq, box).encode()
+        return seal(body, Kind.ALERT, box, signer or self.a.identity, self.hospital)
+
+    def good(self) -> bytes:
+        """Send a good message of box A and see it counted within 5 s; returns its bytes."""
+        self.sent += 1
+        payload = self.sealed(1000 + self.sent)
+        self.wire.send(ALERT.format("clinic-a"), payload)
+        wait_for(lambda: (f"c-{1000 + self.sent:020x}", 1) in self.site.counted(), 5, "the next good message")
+        return payload
+
+    def expect(self, code: str, payload: bytes, topic: str = ALERT.format("clinic-a")) -> None:
+        """*payload* is kept aside for the reason *code*, and the next good message is counted within 5 s."""
+        before, counted = self.site.reasons().count(code), len(self.site.counted())
+        self.wire.send(topic, payload)
+        self.good()
+        assert self.site.reasons().count(code) == before + 1, (code, self.site.reasons())
+        assert len(self.site.counted()) == counted + 1
+
+
+@pytest.fixture(scope="module")
+def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
+    with place(tmp_path_factory.mktemp("adversary")) as site:
+        a, b = site.box("clinic-a"), site.box("clinic-b")
+        wire = Wire(a)
+        yield Stage(site, a, b, wire)
+        wire.close()
+        a.close()
+        b.close()
+
+
+def test_box_b_that_signs_as_a(stage: Stage) -> None:
+    stage.expect("uplink.forged", stage.sealed(1, signer=stage.b.identity))
+
+
+def test_a_stranger_that_signs_as_a(stage: Stage) -> None:
+    stage.expect("uplink.forged", stage.sealed(1, signer=Ed25519PrivateKey.generate()))
+
+
+def test_the_bytes_of_a_again(stage: Stage) -> None:
+    stage.expect("hospital.replayed", stage.good())
+
+
+def test_the_bytes_of_a_under_the_name_of_b(stage: Stage) -> None:
+    payload, wire = stage.good(), Wire(stage.b)
+    wire.send(ALERT.format("clinic-b"), payload)
+    wait_for(lambda: "uplink.undecryptable" in stage.site.reasons(), 5)
+    stage.good()
+    assert {row.box for row in stage.site.inbox.cases()} == {"clinic-a"}
+    wire.close()
+
+
+def test_the_bytes_of_an_alert_as_a_digest(stage: Stage) -> None:
+    stage.expect("uplink.undecryptable", stage.good(), "lantern/v1/up/clinic-a/digest")
+
+
+def test_a_number_used_twice_for_different_things(stage: Stage) -> None:
+    seq = 1000 + stage.sent
+    stage.good()
+    other = stage.summary(seq + 1, case=f"c-{7:020x}").encode()
+    stage.expect("hospital.contradicted", seal(other, Kind.ALERT, "clinic-a", stage.a.identity, stage.hospital))
+
+
+def test_a_body_that_names_another_box(stage: Stage) -> None:
+    body = stage.summary(3, "clinic-b").encode()
+    stage.expect("hospital.misaddressed", seal(body, Kind.ALERT, "clinic-a", stage.a.identity, stage.hospital))
+
+
+@pytest.mark.parametrize("at", [0, 5, 12, 30, 44, 200, -17, -1])
+def test_a_flipped_bit_anywhere(stage: Stage, at: int) -> None:
+    payload = bytearray(stage.sealed(4))
+    payload[at] ^= 0x10
+    code = "uplink.malformed" if at == 0 else "uplink.key_unknown" if 4 <= at < 12 else "uplink.undecryptable"
+    stage.expect(code, bytes(payload))
+
+
+@pytest.mark.parametrize(("length", "code"), [(0, "uplink.malformed"), (40, "uplink.malformed"), (-1, "")])
+def test_a_message_that_was_cut_off(stage: Stage, length: int, code: str) -> None:
+    stage.expect(code or "uplink.undecryptable", stage.sealed(5)[:length])
+
+
+def test_a_message_for_another_hospital(stage: Stage) -> None:
+    body, other = stage.summary(6).encode(), X25519PrivateKey.generate().public_key()
+    stage.expect("uplink.key_unknown", seal(body, Kind.ALERT, "clinic-a", stage.a.identity, other))
+
+
+@pytest.mark.parametrize("hour", ["1970-01-01T00", "2138-01-19T03", "2026-11-21", "a name"])
+def test_an_hour_that_no_clock_of_this_version_says(stage: Stage, hour: str) -> None:
+    raw = {"message": "summary", **stage.summary(8).to_object()}
+    assert isinstance(raw["brief"], dict)
+    raw["brief"]["hour"] = hour
+    body = json.dumps(raw, sort_keys=True, separators=(",", ":")).encode()
+    stage.expect("uplink.invalid", seal(body, Kind.ALERT, "clinic-a", stage.a.identity, stage.hospital))
+
+
+def test_a_field_that_is_not_on_the_list(stage: Stage) -> None:
+    raw = {"message": "summary", **stage.summary(9).to_object(), "patient": "Wang"}
+    body = json.dumps(raw, sort_keys=True, separators=(",", ":")).encode()
+    stage.expect("uplink.invalid", seal(body, Kind.ALERT, "clinic-a", stage.a.identity, stage.hospital))
+
+
+def test_a_message_longer_than_any_box_writes(stage: Stage) -> None:
+    stage.expect("uplink.malformed", b"LNU1" + bytes(20_000))
+
+
+def test_a_packet_longer_than_the_broker_takes(stage: Stage) -> None:
+    wire = Wire(stage.b)
+    wire.send(ALERT.format("clinic-b"), bytes(40_000))
+    stage.good()
+    wait_for(lambda: "oversize" in stage.site.broker.log.read_text(), 5)
+    wire.close()
+
+
+def test_a_topic_that_the_acl_denies(stage: Stage) -> None:
+    wire = Wire(stage.b)
+    before = len(stage.site.reasons())
+    wire.send(ALERT.format("clinic-a"), stage.sealed(10, signer=stage.b.identity))
+    wait_for(lambda: wire.refused == ["Not authorized"], 5, "the broker's reason")
+    stage.good()
+    assert len(stage.site.reasons()) == before
+    wire.close()
+
+
+def test_a_topic_of_no_known_kind(stage: Stage) -> None:
+    stage.expect("hospital.topic", stage.sealed(11), "lantern/v1/up/clinic-a/wish")
+
+
+def test_an_old_word_of_the_box_on_itself(stage: Stage) -> None:
+    uplink = stage.site.uplink(stage.a)
+    for _ in range(2):
+        uplink.start()
+        wait_for(lambda: stage.site.inbox.boxes()[0].state == "birth", 10)
+        uplink.stop()
+        wait_for(lambda: stage.site.inbox.boxes()[0].state == "death", 10)
+
+
+def test_the_old_key_of_the_hospital(stage: Stage) -> None:
+    payload = stage.sealed(12)
+    stage.site.house.rotate()
+    wait_for(lambda: "number 2" in stage.site.receiver.log.read_text(), 5, "the receiver takes the new key")
+    stage.expect("uplink.key_retired", payload)
+
+
+def test_forged_words_of_the_hospital_change_nothing_in_the_box(stage: Stage, tmp_path: Path) -> None:
+    from firmware_app.uplink.envelope import sign
+    from firmware_app.uplink.summary import Receipt
+
+    box = stage.b
+    case = box.show(1, Priority.URGENT)
+    relay = box.relay()
+    relay.step()
+    receipt = Receipt("clinic-b", box.exchange.line().stream, (1,), (), 0).encode()
+    other = Receipt("clinic-a", box.exchange.line().stream, (1,), (), 0).encode()
+    own = stage.site.house.keys / "sign.pem"
+    from cryptography.hazmat.primitives.serialization import load_pem_private_key
+
+    signer = load_pem_private_key(own.read_bytes(), None)
+    assert isinstance(signer, Ed25519PrivateKey)
+    for forged in (
+        sign(receipt, Kind.ACK, "clinic-b", Ed25519PrivateKey.generate()),
+        sign(receipt, Kind.KEYS, "clinic-b", signer),
+        sign(receipt, Kind.ACK, "clinic-a", signer),
+        sign(other, Kind.ACK, "clinic-b", signer),
+        sign(receipt, Kind.ACK, "clinic-b", signer)[:-1],
+        b"",
+    ):
+        box.exchange.receive(Kind.ACK, forged)
+    relay.step()
+    assert box.exchange.line().outgoing == 1
+    assert box.exchange.incoming() == []
+    box.exchange.receive(Kind.ACK, sign(receipt, Kind.ACK, "clinic-b", signer))
+    relay.step()
+    assert box.exchange.line().outgoing == 0
+    assert case in {row[0] for row in box.expected()}

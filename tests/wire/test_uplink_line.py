@@ -1,0 +1,300 @@
+"""The sealed line end to end, against a real mosquitto with TLS, client certificates and an ACL."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import psutil
+import pytest
+
+from firmware_app.records import Priority
+from firmware_app.uplink.summary import FindingBrief
+from tests.peers import peer
+from tests.wire.line_rig import Box, Place, events, free_port, place, wait_for
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Iterator[Place]:
+    with place(tmp_path) as made:
+        yield made
+
+
+def settle(box: Box, seconds: float = 30) -> None:
+    """Relay until the hospital's receipts have emptied the box."""
+    relay = box.relay()
+
+    def empty() -> bool:
+        relay.step()
+        return box.exchange.line().outgoing == 0 and box.clinical.outbox.count() == 0
+
+    wait_for(empty, seconds, "the receipts come back")
+
+
+def code(box: Box) -> str | None:
+    reason = box.exchange.line().reason
+    return reason.code if reason else None
+
+
+def test_a_case_reaches_the_hospital_once_and_leaves_the_box_on_the_receipt(site: Place) -> None:
+    box = site.box("clinic-7")
+    case = box.show(1, Priority.URGENT)
+    uplink = site.uplink(box).start()
+    settle(box)
+    (row,) = site.inbox.cases()
+    assert (row.box, row.case, row.revision, row.priority) == ("clinic-7", case, 1, "urgent")
+    assert row.brief is not None
+    assert row.brief["findings"] == [{"code": "pneumonia", "hundredths": 93}]
+    wait_for(lambda: [one.state for one in site.inbox.boxes()] == ["birth"])
+    assert code(box) == "uplink.open"
+    uplink.stop()
+    wait_for(lambda: [one.state for one in site.inbox.boxes()] == ["death"], because="an orderly goodbye")
+    assert site.reasons() == []
+    box.close()
+
+
+def test_the_hospitals_page_shows_the_case_on_this_machine_only(site: Place) -> None:
+    box = site.box("clinic-7")
+    case = box.show(1, Priority.URGENT)
+    uplink = site.uplink(box).start()
+    settle(box)
+    (address,) = {event["page"] for event in events(site.receiver.log)}
+    assert address.startswith("http://127.0.0.1:")
+    with urllib.request.urlopen(address, timeout=10) as answer:
+        page = answer.read().decode()
+    assert case in page
+    assert "<script" not in page
+    uplink.stop()
+    box.close()
+
+
+def test_a_box_that_is_cut_off_is_declared_dead_by_its_last_will(site: Place) -> None:
+    box = site.box("clinic-7", health_seconds=1)
+    uplink = site.uplink(box).start()
+    wait_for(lambda: [one.state for one in site.inbox.boxes()] == ["health"])
+    uplink.kill()
+    wait_for(lambda: [one.state for one in site.inbox.boxes()] == ["death"], because="the last will")
+    uplink.start()
+    wait_for(lambda: site.inbox.boxes()[0].state in ("birth", "health"), because="the next birth")
+    assert set(site.reasons()) <= {"hospital.outdated"}
+    uplink.stop()
+    box.close()
+
+
+def test_without_a_broker_the_clinic_works_on_and_then_the_urgent_go_first(site: Place) -> None:
+    box = site.box("clinic-7")
+    site.receiver.stop()
+    site.broker.kill()
+    uplink = site.uplink(box).start()
+    wait_for(lambda: code(box) == "uplink.no_broker", because="the box says why")
+    relay = box.relay()
+    for number in range(150):
+        box.show(number)
+    urgent = {box.show(number, Priority.URGENT) for number in range(150, 155)}
+    relay.step()
+    assert box.exchange.line().outgoing == 155
+    site.start_broker()
+    site.receiver.log.write_text("")
+    site.receiver.start()
+    wait_for(lambda: '"listening"' in site.receiver.log.read_text())
+    settle(box)
+    arrived = [case for case, _ in site.counted()]
+    assert len(arrived) == 155
+    assert set(arrived[:5]) == urgent
+    uplink.stop()
+    box.close()
+
+
+def test_what_the_broker_refuses_is_set_aside_and_the_next_one_flows(site: Place) -> None:
+    (site.house.broker / "acl").write_text(
+        "pattern write lantern/v1/up/%u/alert\npattern read lantern/v1/down/%u/+\n"
+        "user HOSPITAL\ntopic read lantern/v1/up/#\ntopic write lantern/v1/down/#\n"
+    )
+    site.broker.kill()
+    site.start_broker()
+    box = site.box("clinic-7")
+    box.show(1)
+    relay = box.relay()
+    relay.step()
+    uplink = site.uplink(box).start()
+    wait_for(lambda: box.exchange.line().quarantined == 1, because="the digest is refused")
+    alert = box.show(2, Priority.URGENT)
+    relay.step()
+    wait_for(lambda: site.counted() == [(alert, 1)], because="the alert flows")
+    uplink.stop()
+    row = box.exchange.database.connection.execute("SELECT code, details FROM outgoing WHERE urgent = 0").fetchone()
+    assert (row["code"], json.loads(row["details"])) == ("uplink.broker_refused", {"reason": "Not authorized"})
+    assert box.exchange.release("uplink.broker_refused") == 1
+    box.close()
+
+
+def test_a_message_too_large_for_the_broker_is_not_sent_and_the_next_one_flows(site: Place) -> None:
+    config = site.folder / "mosquitto.conf"
+    config.write_text(config.read_text().replace("max_packet_size 32768", "max_packet_size 1000"))
+    site.broker.kill()
+    site.start_broker()
+    box = site.box("clinic-7")
+    case = box.show(1)
+    (brief,) = box.clinical.outbox.waiting(1)
+    many = tuple(FindingBrief(f"finding_{number}", 50) for number in range(32))
+    box.exchange.take_in([replace(brief, case=f"c-{0:020x}", priority=Priority.URGENT, findings=many)])
+    box.relay().step()
+    uplink = site.uplink(box).start()
+    wait_for(lambda: site.counted() == [(case, 1)], because="the small one flows")
+    assert box.exchange.line().quarantined == 1
+    assert "oversize" not in site.broker.log.read_text()
+    uplink.stop()
+    box.close()
+
+
+def test_a_rotated_key_reaches_the_box_and_the_old_one_is_never_used_again(site: Place) -> None:
+    box = site.box("clinic-7")
+    uplink = site.uplink(box).start()
+    box.show(1)
+    settle(box)
+    before = site.house.bundle()
+    after = site.house.rotate()
+    assert (after.serial, after.verify) == (before.serial + 1, before.verify)
+    relay = box.relay()
+
+    def told() -> bool:
+        relay.step()
+        return b'"serial":2' in (box.exchange.keys(after.verify) or b"")
+
+    wait_for(told, because="the signed keys message")
+    site.receiver.log.write_text("")
+    box.show(2)
+    settle(box)
+    assert "uplink.key_retired" not in site.reasons()
+    assert len(list(site.house.keys.glob("seal-*.pem"))) == 1
+    uplink.stop()
+    box.close()
+
+
+def test_a_box_that_slept_through_a_rotation_sends_again_with_the_new_key(site: Place) -> None:
+    box = site.box("clinic-7")
+    site.house.rotate()
+    box.show(1, Priority.URGENT)
+    box.relay().step()
+    uplink = site.uplink(box).start()
+    wait_for(lambda: "uplink.key_retired" in site.reasons(), because="sealed before the box could know")
+    settle(box)
+    assert len(site.counted()) == 1
+    uplink.stop()
+    box.close()
+
+
+@pytest.mark.parametrize(
+    ("date", "expected"), [("1970-01-02", "uplink.certificate_not_yet"), ("2038-02-01", "uplink.certificate_expired")]
+)
+def test_a_wrong_clock_is_named_before_tls_fails_for_it(site: Place, date: str, expected: str) -> None:
+    box = site.box("clinic-7")
+    box.show(1, Priority.URGENT)
+    box.relay().step()
+    uplink = site.uplink(box)
+    right, uplink.command = uplink.command, [peer("faketime"), "-f", f"@{date} 00:00:00", *uplink.command]
+    uplink.start()
+    wait_for(lambda: code(box) == expected, because=expected)
+    assert uplink.process is not None
+    for child in psutil.Process(uplink.process.pid).children():  # faketime itself passes no signal on
+        child.terminate()
+    uplink.process.wait(20)
+    uplink.command = right
+    uplink.start()
+    settle(box)
+    uplink.stop()
+    box.close()
+
+
+def test_a_broker_that_the_hospital_does_not_vouch_for_gets_nothing(tmp_path: Path) -> None:
+    with place(tmp_path / "a", with_receiver=False) as ours, place(tmp_path / "b", with_receiver=False) as other:
+        box = ours.box("clinic-7", port=other.port)
+        box.show(1, Priority.URGENT)
+        box.relay().step()
+        uplink = ours.uplink(box).start()
+        wait_for(lambda: code(box) == "uplink.broker_untrusted")
+        uplink.stop()
+        box.close()
+
+
+def test_a_certificate_of_another_authority_is_closed_out_with_a_sentence(tmp_path: Path) -> None:
+    with place(tmp_path / "a", with_receiver=False) as ours, place(tmp_path / "b", with_receiver=False) as other:
+        stranger = other.box("clinic-7").config.uplink
+        box = ours.box("clinic-7", tls_cert=str(stranger.tls_cert), tls_key=str(stranger.tls_key))
+        uplink = ours.uplink(box).start()
+        wait_for(lambda: code(box) in ("uplink.broker_closed", "uplink.no_broker"))
+        assert code(box) == "uplink.broker_closed"
+        uplink.stop()
+        box.close()
+
+
+def test_a_line_that_is_not_set_up_says_what_is_missing(tmp_path: Path) -> None:
+    with place(tmp_path, with_receiver=False) as site:
+        box = site.box("clinic-7", identity=None)
+        uplink = site.uplink(box).start()
+        wait_for(lambda: not uplink.alive())
+        assert "uplink.not_set_up" in uplink.log.read_text()
+        assert code(box) == "uplink.not_set_up"
+        box.close()
+
+
+def test_a_broker_that_speaks_only_3_1_1_is_good_enough(tmp_path: Path) -> None:
+    port = free_port()
+    with place(tmp_path, with_receiver=False) as site:
+        site.keep([sys.executable, "-m", "tests.wire.old_broker", str(port)], tmp_path / "amqtt.log").start()
+        box = site.box("clinic-7", port=port, tls_ca=None)
+        command = [sys.executable, "-m", "hospital.cli", "serve", "--dir", str(site.house.root), "--no-page", "--json"]
+        receiver = site.keep([*command, "--plain", "--broker-port", str(port)], tmp_path / "receiver.log").start()
+        uplink = site.uplink(box).start()
+        wait_for(lambda: '"listening"' in receiver.log.read_text(), because="the hospital fell back to 3.1.1")
+        wait_for(lambda: "MQTT 3.1.1" in uplink.log.read_text(), because="the box fell back to 3.1.1")
+        for number in range(20):
+            box.show(number, Priority.URGENT)
+        settle(box)
+        assert len(site.counted()) == 20
+        uplink.stop()
+        receiver.stop()
+        box.close()
+
+
+def test_the_commands_a_person_would_use_make_the_same_line(tmp_path: Path) -> None:
+    def say(*command: str) -> dict[str, object]:
+        done = subprocess.run([sys.executable, "-m", *command, "--json"], capture_output=True, text=True, check=True)
+        found: dict[str, object] = json.loads(done.stdout.splitlines()[-1])
+        return found
+
+    hospital = ("hospital.cli", "--dir", str(tmp_path / "h"))
+    made = say("hospital.cli", "keys", "new", "--host", "127.0.0.1", "--dir", str(tmp_path / "h"))
+    asked = say(
+        "firmware_app.cli", "provision", "--id", "clinic-7", "--hospital", str(made["bundle"]), "--keys",
+        str(tmp_path / "keys"),
+    )  # fmt: skip
+    assert asked["hospital"] == made["fingerprint"]
+    enrolled = say("hospital.cli", "enrol", str(asked["bundle"]), "--dir", hospital[2])
+    assert enrolled["fingerprint"] == asked["fingerprint"]
+    written = tmp_path / "lantern.toml"
+    say(
+        "firmware_app.cli", "provision", "--enrolment", str(enrolled["enrolment"]), "--keys", str(tmp_path / "keys"),
+        "--write", str(written),
+    )  # fmt: skip
+    assert "enabled = true" in written.read_text()
+    assert 'id = "clinic-7"' in written.read_text()
+
+
+def test_a_month_of_summaries_drains_in_seconds(site: Place) -> None:
+    box = site.box("clinic-7")
+    for number in range(500):
+        box.show(number)
+    uplink = site.uplink(box).start()
+    begun = time.monotonic()
+    settle(box)
+    assert len(site.counted()) == 500
+    print(f"500 summaries settled in {time.monotonic() - begun:.1f} s, start of the process included")
+    uplink.stop()
+    box.close()

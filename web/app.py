@@ -1,0 +1,144 @@
+"""The Flask application: blueprints, protection, and what every template may use."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from flask import Flask, g, render_template, request
+from flask_wtf.csrf import CSRFProtect
+from werkzeug.exceptions import HTTPException
+from werkzeug.routing import BaseConverter
+
+from firmware_app import __version__
+from firmware_app.config import Config
+from firmware_app.language import N_, translate
+from firmware_app.store.accounts import Accounts
+from firmware_app.store.clinical import Clinical
+from firmware_app.store.layout import StateDir
+from web import box as boxes
+from web import guard, standing, words
+from web.checkup import Checkup
+from web.pulse import Pulse
+
+_ERRORS: Mapping[int, str] = {
+    400: N_("This page was open too long or came from elsewhere. Go back, load it again and repeat what you did."),
+    401: N_("Please log in."),
+    403: N_("Your account may not see this page."),
+    404: N_("There is nothing here. It may have been removed."),
+    405: N_("There is nothing here. It may have been removed."),
+    413: N_("That is too long."),
+    421: N_(
+        "This name does not belong to this box. Use its address, or have the technician set [viewer] allowed_hosts."
+    ),
+    429: N_("Too many wrong attempts. Wait 15 minutes, or ask whoever looks after the box for a new code."),
+    503: N_("The box is busy. Try again in a moment."),
+}
+_WENT_WRONG = N_("Something went wrong on the box. Try again; if it stays so, call the technician.")
+
+
+class CaseReference(BaseConverter):
+    """A case's random reference, and nothing else, least of all a path."""
+
+    regex = "c-[0-9a-f]{20}"
+
+
+class InstanceReference(BaseConverter):
+    """An instance's random reference."""
+
+    regex = "i-[0-9a-f]{20}"
+
+
+class FindingCode(BaseConverter):
+    """A finding's code."""
+
+    regex = "[a-z][a-z0-9_]{0,63}"
+
+
+def create_app(
+    config: Config,
+    state: StateDir,
+    clinical: Clinical,
+    accounts: Accounts,
+    checkup: Checkup | None = None,
+    test_config: Mapping[str, Any] | None = None,
+) -> Flask:
+    """The viewer over databases that are ready.  The caller starts and stops the box's `pulse`."""
+    app = Flask(__name__)
+    app.config.from_mapping(
+        SECRET_KEY=accounts.secret("cookies"),
+        SESSION_COOKIE_NAME="lantern_page",
+        SESSION_COOKIE_SAMESITE="Strict",
+        SESSION_COOKIE_HTTPONLY=True,
+        WTF_CSRF_TIME_LIMIT=None,  # it is bound to the log-in and ends with it
+        MAX_CONTENT_LENGTH=64 * 1024,
+        MAX_FORM_PARTS=64,
+    )
+    app.config.from_mapping(test_config or {})
+    pulse = Pulse(clinical, lambda: standing.reading(clinical, state))
+    boxes.install(app.extensions, boxes.Box(config, state, clinical, accounts, pulse, checkup or Checkup(None)))
+    for name, converter in (("case", CaseReference), ("instance", InstanceReference), ("finding", FindingCode)):
+        app.url_map.converters[name] = converter
+    guard.install(app)  # before the CSRF check, which must know whose token it sees
+    CSRFProtect(app)
+    _register_pages(app)
+    _equip_templates(app, config)
+    app.register_error_handler(HTTPException, _explain)
+    app.register_error_handler(500, _explain)
+    return app
+
+
+def _register_pages(app: Flask) -> None:
+    from web import audits, cases, films, health, lists, login
+
+    for pages in (login, lists, cases, films, health, audits):
+        app.register_blueprint(pages.blueprint)
+
+
+def _equip_templates(app: Flask, config: Config) -> None:
+    app.jinja_env.globals.update(
+        _=_translated, version=__version__, box_name=config.box.name, words=words, user=guard.user
+    )
+    app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
+    app.jinja_env.filters.update(clock=_clock, day=_day, moment=_moment, percent=_percent)
+    app.context_processor(lambda: {"language": g.get("language", config.box.language)})
+    app.context_processor(_banner)
+
+
+def _banner() -> dict[str, standing.Reading | None]:
+    """How reading stands, for people who work with its results."""
+    box = boxes.here()
+    return {"reading": standing.reading(box.clinical, box.state) if guard.user() else None}
+
+
+def _translated(message: str, **values: object) -> str:
+    text = translate(message, g.get("language", "en"))
+    return text.format(**values) if values else text
+
+
+def _clock(moment: datetime) -> str:
+    return moment.astimezone().strftime("%H:%M")
+
+
+def _day(moment: datetime) -> str:
+    return moment.astimezone().strftime("%Y-%m-%d")
+
+
+def _moment(moment: datetime) -> str:
+    """The time of day today, with the date before today."""
+    local = moment.astimezone()
+    return local.strftime("%H:%M" if local.date() == datetime.now().astimezone().date() else "%Y-%m-%d %H:%M")
+
+
+def _percent(share: float) -> str:
+    """`100 %` and `0 %` are for certainties, which no model has."""
+    return f"{min(99, max(1, round(share * 100)))}%"
+
+
+def _explain(error: HTTPException) -> tuple[str, int]:
+    code = error.code or 500
+    text = _ERRORS.get(code, _WENT_WRONG)
+    if request.accept_mimetypes.best_match(["text/html", "application/json"]) == "application/json":
+        return _translated(text), code
+    return render_template("error.html", code=code, text=text), code

@@ -1,0 +1,25 @@
+"""The audit, for the person who looks after it."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from flask import Blueprint, g, render_template, request
+from flask.typing import ResponseReturnValue
+
+from firmware_app.store.accounts import Role
+from web import guard
+from web.box import here
+
+blueprint = Blueprint("audits", __name__)
+
+_PAGE: Final = 100
+
+
+@blueprint.get("/audit")
+@guard.only(Role.AUDITOR)
+def page() -> ResponseReturnValue:
+    audit = here().audit
+    whole, sentence = audit.verify()
+    entries = audit.latest(_PAGE, request.args.get("before", type=int))
+    return render_template("audit.html", whole=whole, sentence=sentence.text(g.language), entries=entries)

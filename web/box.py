@@ -1,0 +1,49 @@
+"""What the pages of one viewer share: the configuration, the databases, and who is asking."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Final, cast
+
+from flask import current_app
+
+from firmware_app.config import Config
+from firmware_app.store.accounts import Accounts
+from firmware_app.store.audit import Audit
+from firmware_app.store.clinical import Clinical
+from firmware_app.store.layout import StateDir
+from firmware_app.store.patients import Patients
+from firmware_app.store.worklist import Worklist
+from web.checkup import Checkup
+from web.passwords import Passwords
+from web.pulse import Pulse
+
+_KEY: Final = "lantern"
+
+
+@dataclass
+class Box:
+    """One viewer's tools.  Each may be used from any thread."""
+
+    config: Config
+    state: StateDir
+    clinical: Clinical
+    accounts: Accounts
+    pulse: Pulse
+    checkup: Checkup
+    passwords: Passwords = field(default_factory=Passwords)
+
+    def __post_init__(self) -> None:
+        self.worklist = Worklist(self.clinical)
+        self.patients = Patients(self.clinical, self.state)
+        self.audit = Audit(self.clinical.database)
+
+
+def install(extensions: dict[str, object], box: Box) -> None:
+    """Make *box* the one that `here` answers."""
+    extensions[_KEY] = box
+
+
+def here() -> Box:
+    """The box of the request being answered."""
+    return cast(Box, current_app.extensions[_KEY])

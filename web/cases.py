@@ -1,0 +1,177 @@
+"""One case: the film, what the model says and how well it was measured, and what the doctor says to it."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+
+from flask import Blueprint, abort, g, redirect, render_template, request, url_for
+from flask.typing import ResponseReturnValue
+
+from firmware_app.errors import CaseUnknown
+from firmware_app.records import Case, Finding, Reading, ReadingStatus, Reason
+from firmware_app.store.accounts import Role
+from firmware_app.store.patients import AGE_UNITS, SEXES, Known, Patient, clean, clean_age
+from firmware_app.store.worklist import Verdict
+from web import guard, packs, words
+from web.box import Box, here
+
+blueprint = Blueprint("cases", __name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Image:
+    """One image of the case: whether there is something to show, and what was read of it."""
+
+    instance: str
+    frames: int
+    reading: Reading | None
+
+    @property
+    def heat(self) -> str | None:
+        """The code of the finding whose heat map is worth seeing: the strongest."""
+        findings = self.reading.findings if self.reading else ()
+        strongest = max(findings, key=lambda finding: (finding.positive, finding.probability), default=None)
+        return strongest.code if strongest else None
+
+
+@dataclass(frozen=True, slots=True)
+class Sheet:
+    """A whole case as a page shows it."""
+
+    case: Case
+    known: Known
+    images: tuple[Image, ...]
+    findings: tuple[Finding, ...]
+    hints: tuple[Reason, ...]
+    reasons: tuple[Reason, ...]
+    verdicts: dict[str, Verdict]
+    told: tuple[tuple[Reading, packs.Told | None], ...]
+    age_matters: bool
+    waiting: int
+    done: bool
+
+
+@blueprint.get("/case/<case:reference>")
+@guard.only(Role.DOCTOR)
+def page(reference: str) -> ResponseReturnValue:
+    box = here()
+    sheet = _sheet(box, reference)
+    box.audit.record(guard.actor(), "case.viewed", reference)
+    return render_template("case.html", sheet=sheet, units=AGE_UNITS, sexes=SEXES)
+
+
+@blueprint.get("/case/<case:reference>/report")
+@guard.only(Role.DOCTOR)
+def report(reference: str) -> ResponseReturnValue:
+    box = here()
+    sheet = _sheet(box, reference)
+    box.audit.record(guard.actor(), "case.report", reference)
+    return render_template("report.html", sheet=sheet)
+
+
+@blueprint.get("/case/<case:reference>/state")
+@guard.only(Role.DOCTOR)
+def state(reference: str) -> ResponseReturnValue:
+    """How far the case is, for a page that waits for a second reading."""
+    case = _case(here(), reference)
+    waiting = sum(1 for file in case.files if file.reason and file.reason.code == "reading.waiting")
+    return {"revision": case.revision, "waiting": waiting}
+
+
+@blueprint.post("/case/<case:reference>/patient")
+@guard.only(Role.DOCTOR)
+def patient(reference: str) -> ResponseReturnValue:
+    box, form = here(), request.form
+    _case(box, reference)
+    number, unit = form.get("age", "").strip(), form.get("unit", "Y")
+    age = clean_age(number + unit) if number else ""
+    if (number and not age) or unit not in AGE_UNITS or form.get("sex", "") not in (*SEXES, ""):
+        abort(400)
+    entered = Patient(clean(form.get("name", "")), clean(form.get("patient_id", "")), age, form.get("sex", ""))
+    box.patients.correct(reference, entered, guard.actor())
+    return redirect(url_for("cases.page", reference=reference))
+
+
+@blueprint.post("/case/<case:reference>/verdict")
+@guard.only(Role.DOCTOR)
+def verdict(reference: str) -> ResponseReturnValue:
+    box, form = here(), request.form
+    try:
+        box.worklist.judge(reference, form.get("finding", ""), form.get("verdict", ""), guard.actor())
+    except CaseUnknown:
+        abort(404)
+    except ValueError:
+        abort(400)
+    if request.accept_mimetypes.best_match(["text/html", "application/json"]) == "application/json":
+        return {"verdict": form["verdict"]}
+    return redirect(url_for("cases.page", reference=reference))
+
+
+@blueprint.post("/case/<case:reference>/done")
+@guard.only(Role.DOCTOR)
+def done(reference: str) -> ResponseReturnValue:
+    box = here()
+    try:
+        following = box.worklist.next_after(reference)
+        box.worklist.finish(reference, guard.actor())
+    except CaseUnknown:
+        abort(404)
+    return redirect(url_for("cases.page", reference=following) if following else url_for("lists.page"))
+
+
+def _case(box: Box, reference: str) -> Case:
+    try:
+        return box.clinical.case(reference)
+    except CaseUnknown:
+        abort(404)
+
+
+def _sheet(box: Box, reference: str) -> Sheet:
+    case = _case(box, reference)
+    by_instance = {instance: reading for reading in case.readings for instance in reading.instances}
+    instances = list(dict.fromkeys(file.instance for file in case.files if file.instance))
+    images = tuple(
+        Image(instance, _frames(box, instance), by_instance.get(instance))
+        for instance in _most_telling(instances, by_instance)
+    )
+    told = {
+        (reading.pack.name, reading.pack.version, reading.pack.runtime, reading.pack.precision): (
+            reading, packs.told(box.config, reading.pack, g.language))
+        for reading in case.readings if reading.pack is not None
+    }  # fmt: skip
+    reasons = _unique([reading.reason for reading in case.readings if reading.reason])
+    hints = _unique([hint for reading in case.readings for hint in reading.quality.hints])
+    return Sheet(
+        case, box.patients.known(reference), images,
+        tuple(sorted(case.findings, key=lambda finding: (not finding.positive, -finding.probability))), hints, reasons,
+        box.worklist.verdicts(reference), tuple(told.values()),
+        bool({said.code for said in (*reasons, *hints)} & (words.AGE_REASONS | words.AGE_HINTS)),
+        sum(1 for instance in instances if instance not in by_instance), box.worklist.is_done(reference),
+    )  # fmt: skip
+
+
+def _unique(reasons: list[Reason]) -> tuple[Reason, ...]:
+    """Each sentence once, in the order in which they came."""
+    return tuple({(reason.code, json.dumps(dict(reason.details))): reason for reason in reasons}.values())
+
+
+def _most_telling(instances: list[str], readings: dict[str, Reading]) -> list[str]:
+    """Images with the strongest positive finding first, then those that were read, then the others as they came."""
+
+    def strength(instance: str) -> float:
+        reading = readings.get(instance)
+        if reading is None or reading.status is ReadingStatus.CANNOT_JUDGE:
+            return 1.0
+        return -max((f.probability for f in reading.findings if f.positive), default=0.0)
+
+    return sorted(instances, key=strength)
+
+
+def _frames(box: Box, instance: str) -> int:
+    """How many frames were written for people."""
+    try:
+        told = json.loads((box.state.display / instance / "frame-000.json").read_text("utf-8"))
+        return int(told["frames_shown"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return 0

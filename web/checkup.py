@@ -1,0 +1,106 @@
+"""The box's health for the box page: `lantern doctor` run beside the viewer and remembered.
+
+The doctor probes the inference runtimes, which the viewer never loads, so it runs as a process of its own, at most one
+at a time and not more often than once a minute.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final
+
+log = logging.getLogger("lantern.viewer")
+
+_FRESH_S: Final = 60.0
+_LIMIT_S: Final = 60.0
+_END_S: Final = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """One named check: ``ok``, ``warn`` or ``fail``, and its sentence by language."""
+
+    name: str
+    result: str
+    texts: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """All checks, and when they were made."""
+
+    checks: tuple[Checked, ...]
+    at: datetime
+
+
+class Checkup:
+    """The latest report of `lantern doctor`."""
+
+    def __init__(self, config_path: Path | None) -> None:
+        chosen = ["--config", str(config_path)] if config_path else []
+        self._command = [sys.executable, "-m", "firmware_app.cli", "doctor", "--json", *chosen]
+        self._lock = threading.Lock()
+        self._report: Report | None = None
+        self._begun = float("-inf")
+        self._process: subprocess.Popen[str] | None = None
+        self._thread: threading.Thread | None = None
+
+    def latest(self) -> Report | None:
+        """The last report; begins another in the background when it is old.  None until the first is there."""
+        with self._lock:
+            running = self._thread is not None and self._thread.is_alive()
+            if not running and time.monotonic() - self._begun > _FRESH_S:
+                self._begun = time.monotonic()
+                self._thread = threading.Thread(target=self._run, name="checkup", daemon=True)
+                self._thread.start()
+            return self._report
+
+    def stop(self) -> None:
+        """End a doctor that is at work."""
+        with self._lock:
+            thread, process = self._thread, self._process
+        if process is not None and process.poll() is None:
+            process.kill()
+        if thread is not None:
+            thread.join(_END_S)
+
+    def _run(self) -> None:
+        try:
+            checks = tuple(_checked(json.loads(line)) for line in self._asked().splitlines())
+        except (OSError, ValueError, KeyError, subprocess.TimeoutExpired) as error:
+            log.warning("the health check failed: %s", type(error).__name__)
+            return
+        if checks:
+            self._report = Report(checks, datetime.now(UTC))
+
+    def _asked(self) -> str:
+        """What the doctor prints; raises `subprocess.TimeoutExpired` when it takes too long."""
+        with subprocess.Popen(
+            self._command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+        ) as process:
+            self._process = process
+            try:
+                return process.communicate(timeout=_LIMIT_S)[0]
+            except subprocess.TimeoutExpired:
+                process.kill()
+                raise
+
+
+def ordered(checks: Sequence[Checked]) -> list[Checked]:
+    """What needs someone's hand first."""
+    return sorted(checks, key=lambda check: ("fail", "warn", "ok").index(check.result))
+
+
+def _checked(line: Mapping[str, Any]) -> Checked:
+    result = str(line["result"])
+    texts = {str(language): str(text) for language, text in dict(line["texts"]).items()}
+    return Checked(str(line["check"]), result if result in ("ok", "warn", "fail") else "warn", texts)

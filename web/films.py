@@ -1,0 +1,45 @@
+"""Frames and heat maps, as the reader wrote them: the viewer hands the files on and decodes none.
+
+A frame travels as its 16-bit PNG and is undone in the page (`static/png.js`), so the doctor windows every grey there is
+and the box spends nothing on it.  References come from the URL as fixed patterns and must be rows of clinical.db.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from flask import Blueprint, abort, send_file
+from flask.typing import ResponseReturnValue
+
+from firmware_app.store.accounts import Role
+from web import guard
+from web.box import here
+
+blueprint = Blueprint("films", __name__)
+
+
+@blueprint.get("/film/<instance:reference>/<int(max=999):frame>.png")
+@guard.only(Role.DOCTOR)
+def frame_pixels(reference: str, frame: int) -> ResponseReturnValue:
+    return _sent(reference, f"frame-{frame:03d}.png", "image/png")
+
+
+@blueprint.get("/film/<instance:reference>/<int(max=999):frame>.json")
+@guard.only(Role.DOCTOR)
+def frame_facts(reference: str, frame: int) -> ResponseReturnValue:
+    return _sent(reference, f"frame-{frame:03d}.json", "application/json")
+
+
+@blueprint.get("/film/<instance:reference>/heat/<finding:code>.png")
+@guard.only(Role.DOCTOR)
+def heat(reference: str, code: str) -> ResponseReturnValue:
+    return _sent(reference, f"{code}.png", "image/png")
+
+
+def _sent(reference: str, name: str, kind: str) -> ResponseReturnValue:
+    box = here()
+    known = box.clinical.database.connection.execute("SELECT 1 FROM instances WHERE reference = ?", (reference,))
+    path: Path = box.state.display / reference / name
+    if known.fetchone() is None or path.is_symlink() or not path.is_file():
+        abort(404)
+    return send_file(path, mimetype=kind, conditional=False, etag=False)

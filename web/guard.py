@@ -1,0 +1,165 @@
+"""Who may see what: the person behind a request, and the rules that hold for every request.
+
+* A log-in is a random cookie whose hash, owner and age are rows of accounts.db; ending the row ends the log-in.
+* The other cookie is Flask's signed one: the CSRF token and the language.  It is bound to the log-in it was made under.
+* A host name that is not this box's is refused, so that no other site can have a browser speak to it (DNS rebinding).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import ipaddress
+import re
+import socket
+from collections.abc import Callable
+from functools import wraps
+from typing import Final, ParamSpec, cast
+
+from flask import Flask, Response, abort, g, redirect, request, session, url_for
+from flask.typing import ResponseReturnValue
+
+from firmware_app.language import LANGUAGES
+from firmware_app.store.accounts import SESSION_MOST_S, Role, User
+from web.box import here
+
+COOKIE: Final = "lantern_login"
+_BOUND: Final = "login"
+# What pages ask for by themselves: it does not count as someone being there.
+_BY_THEMSELVES: Final = frozenset({"lists.lists", "lists.events", "cases.state", "health.page", "static"})
+_P = ParamSpec("_P")
+_CLINIC_NETWORK_HEADERS: Final = {
+    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self';"
+    " connect-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'",
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "same-origin",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Permissions-Policy": "camera=(), geolocation=(), microphone=(), payment=(), usb=()",
+}
+
+
+def install(app: Flask) -> None:
+    """Have every request of *app* pass the guard."""
+    app.before_request(_check_host)
+    app.before_request(_recognise)
+    app.after_request(_protect)
+
+
+def user() -> User | None:
+    """The person who is logged in."""
+    return cast("User | None", g.get("user"))
+
+
+def actor() -> str:
+    """The account's name for the audit; only behind `only`."""
+    found = user()
+    if found is None:
+        abort(401)
+    return found.name
+
+
+def only(*roles: Role) -> Callable[[Callable[_P, ResponseReturnValue]], Callable[_P, ResponseReturnValue]]:
+    """Let a page be seen by these roles (by nobody else, whoever asks)."""
+
+    def decorate(view: Callable[_P, ResponseReturnValue]) -> Callable[_P, ResponseReturnValue]:
+        @wraps(view)
+        def guarded(*args: _P.args, **kwargs: _P.kwargs) -> ResponseReturnValue:
+            found = user()
+            if found is None:
+                if request.method == "GET" and request.accept_mimetypes.accept_html:
+                    return redirect(url_for("login.page"))
+                abort(401)
+            if found.role not in roles:
+                abort(403)
+            return view(*args, **kwargs)
+
+        return guarded
+
+    return decorate
+
+
+def begin(response: Response, found: User) -> Response:
+    """Log *found* in: every id this browser had before is void."""
+    box = here()
+    identifier = box.accounts.open_session(found.name, request.cookies.get(COOKIE))
+    language = found.language or session.get("language")
+    session.clear()
+    session[_BOUND] = _fingerprint(identifier)
+    if language:
+        session["language"] = language
+    response.set_cookie(
+        COOKIE, identifier, max_age=SESSION_MOST_S, httponly=True, samesite="Strict", secure=request.is_secure
+    )
+    return response
+
+
+def end(response: Response) -> Response:
+    """Log out, on the box as well as in the browser."""
+    identifier = request.cookies.get(COOKIE)
+    if identifier:
+        here().accounts.close_session(identifier)
+    language = session.get("language")
+    session.clear()
+    if language:
+        session["language"] = language
+    response.delete_cookie(COOKIE, httponly=True, samesite="Strict")
+    return response
+
+
+def _recognise() -> None:
+    """Find the person and the language of this request."""
+    box = here()
+    identifier = request.cookies.get(COOKIE)
+    used = request.endpoint not in _BY_THEMSELVES
+    g.user = box.accounts.session_user(identifier, used=used) if identifier else None
+    if session.get(_BOUND) != (_fingerprint(identifier) if g.user and identifier else None):
+        language = session.get("language")
+        session.clear()  # the token of another log-in is worth nothing in this one
+        if language:
+            session["language"] = language
+        if g.user and identifier:
+            session[_BOUND] = _fingerprint(identifier)
+    chosen = session.get("language") or (g.user.language if g.user else None)
+    g.language = chosen if chosen in LANGUAGES else box.config.box.language
+
+
+def _check_host() -> None:
+    name = host_name(request.host)
+    if name is None or not (_is_address(name) or name in own_names(here().config.viewer.allowed_hosts)):
+        abort(421)
+
+
+def host_name(host: str) -> str | None:
+    """The name in a Host header (RFC 9110 7.2), lower case and without port; None when it is none."""
+    match = re.fullmatch(r"(\[[0-9a-f:.]+\]|[a-z0-9_.\-]+)(:\d{1,5})?", host.lower())
+    return match[1].strip("[]").rstrip(".") if match else None
+
+
+def own_names(configured: tuple[str, ...]) -> frozenset[str]:
+    """Names under which a browser may ask for this box."""
+    own = socket.gethostname().lower()
+    return frozenset({"localhost", own, f"{own.split('.')[0]}.local", *(name.lower() for name in configured)})
+
+
+def _is_address(name: str) -> bool:
+    """An address cannot be made to point elsewhere, as a name can."""
+    try:
+        ipaddress.ip_address(name)
+    except ValueError:
+        return False
+    return True
+
+
+def _fingerprint(identifier: str) -> str:
+    return hashlib.sha256(b"csrf:" + identifier.encode("utf-8", "surrogatepass")).hexdigest()[:32]
+
+
+def _protect(response: Response) -> Response:
+    for name, value in _CLINIC_NETWORK_HEADERS.items():
+        response.headers.setdefault(name, value)
+    if request.endpoint == "static":
+        response.headers["Cache-Control"] = "no-cache"
+    else:
+        response.headers["Cache-Control"] = "no-store"  # clinic PCs are shared; nothing of a patient stays in them
+    return response

@@ -1,0 +1,48 @@
+"""What a model pack says of itself, for the doctor who reads its numbers: how measured, for whom, where it is weak."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from firmware_app.config import Config
+from firmware_app.errors import PackError
+from firmware_app.packs.manifest import Manifest, Measured, Words
+from firmware_app.packs.shelf import find_pack, shipped_packs_dir
+from firmware_app.records import PackIdentity
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """The manifest's words for one reading's pack, in one language."""
+
+    title: str
+    intended_use: str
+    not_for: str
+    weak_points: tuple[str, ...]
+    measured: Measured | None
+
+
+def told(config: Config, pack: PackIdentity, language: str) -> Told | None:
+    """What the installed pack says; None when another version is installed now, or none."""
+    folder: Path = config.packs.dir or shipped_packs_dir()
+    try:
+        manifest = find_pack(folder, pack.name).manifest
+    except PackError:
+        return None
+    if manifest.version != pack.version:
+        return None
+
+    def said(text: Words) -> str:
+        return text.by_language().get(language, text.en)
+
+    return Told(
+        said(manifest.title), said(manifest.intended_use), said(manifest.not_for),
+        tuple(said(point) for point in manifest.weak_points), _measured(manifest, pack),
+    )  # fmt: skip
+
+
+def _measured(manifest: Manifest, pack: PackIdentity) -> Measured | None:
+    """The scores of the very runtime and precision that read the image, on all films of the test part."""
+    mine = [one for one in manifest.measured if (one.runtime, one.precision) == (pack.runtime, pack.precision)]
+    return next((one for one in mine if one.split == "test"), None)

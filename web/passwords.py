@@ -1,0 +1,56 @@
+"""Passwords: argon2id, a few at a time.
+
+Parameters are OWASP's first choice (Password Storage Cheat Sheet: m = 19 MiB, t = 2, p = 1).  Two hashes at once bound
+what a flood of log-ins can take from a box that is busy reading films: 38 MiB and two cores for some 30 ms each.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Final
+
+from argon2 import PasswordHasher, Type
+from argon2.exceptions import InvalidHashError, VerificationError, VerifyMismatchError
+
+SHORTEST: Final = 10  # characters; NIST SP 800-63B 3.1.1.2 asks for no composition rules, only length
+LONGEST: Final = 200
+_AT_ONCE: Final = 2
+_WAIT_S: Final = 5.0
+
+
+class TooBusy(Exception):
+    """Too many log-ins at once; nothing was checked."""
+
+
+class Passwords:
+    """Hashes and checks, at most two at once."""
+
+    def __init__(self) -> None:
+        self._hasher = PasswordHasher(time_cost=2, memory_cost=19 * 1024, parallelism=1, type=Type.ID)
+        self._places = threading.BoundedSemaphore(_AT_ONCE)
+        # Checked for names that do not exist, so that the time of an answer does not tell which names do.
+        self._nobody = self._hasher.hash("nobody has this password")
+
+    def hash(self, password: str) -> str:
+        """The hash to store; raises `TooBusy`."""
+        with self._place():
+            return self._hasher.hash(password)
+
+    def fits(self, password: str, stored: str | None) -> bool:
+        """Whether *password* is the one of *stored*; takes as long when there is none.  Raises `TooBusy`."""
+        with self._place():
+            try:
+                return self._hasher.verify(stored or self._nobody, password) and stored is not None
+            except (VerifyMismatchError, VerificationError, InvalidHashError):
+                return False
+
+    @contextmanager
+    def _place(self) -> Iterator[None]:
+        if not self._places.acquire(timeout=_WAIT_S):
+            raise TooBusy
+        try:
+            yield
+        finally:
+            self._places.release()

@@ -1,0 +1,105 @@
+"""The viewer's process: waitress before the Flask application, until it is told to stop.
+
+``python -m web.server [--config FILE]`` is what `lantern serve` starts.
+"""
+
+from __future__ import annotations
+
+import argparse
+import errno
+import logging
+import os
+import socket
+import sys
+import threading
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import Final
+
+from waitress.server import create_server
+
+from firmware_app import service
+from firmware_app.config import Config, load
+from firmware_app.errors import LanternError, PortTaken, PortUnusable
+from firmware_app.store.accounts import Accounts
+from firmware_app.store.clinical import Clinical
+from firmware_app.store.layout import StateDir
+from web import lists
+from web.app import create_app
+from web.box import Box
+from web.checkup import Checkup
+
+log = logging.getLogger("lantern.viewer")
+
+THREADS: Final = lists.STREAMS + 8
+_CONNECTIONS: Final = 200
+
+
+def run(config: Config, ready: service.Ready, stop: threading.Event, config_path: Path | None = None) -> None:
+    """Body of the viewer process: calls *ready* with the port when it listens, serves until *stop*.
+
+    Raises `PortTaken` and `PortUnusable`.
+    """
+    state = StateDir(config.state.dir)
+    clinical = Clinical(state.clinical_db)
+    clinical.require()
+    accounts = Accounts(state.accounts_db)
+    accounts.create()
+    app = create_app(config, state, clinical, accounts, Checkup(config_path))
+    box: Box = app.extensions["lantern"]
+    listener = _listen(config.viewer.host, config.viewer.port)
+    server = create_server(
+        app, sockets=[listener], threads=THREADS, ident="Lantern", connection_limit=_CONNECTIONS, channel_timeout=60,
+        max_request_body_size=64 * 1024, clear_untrusted_proxy_headers=True,
+        channel_request_lookahead=1,  # so that a stream learns at once that its page was closed
+    )  # fmt: skip
+    box.pulse.start()
+    serving = threading.Thread(target=server.run, name="waitress", daemon=True)
+    serving.start()
+    ready({"port": int(listener.getsockname()[1])})
+    stop.wait()
+    box.pulse.stop()  # the streams end first: they would hold the server's threads
+    box.checkup.stop()
+    server.close()
+    clinical.database.close()
+    accounts.database.close()
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    """A listening socket; raises `PortTaken` and `PortUnusable`."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+    except OSError as error:
+        listener.close()
+        if error.errno == errno.EADDRINUSE:
+            raise PortTaken(host=host, port=port) from None
+        raise PortUnusable(host=host, port=port, detail=error.strerror or str(error)) from None
+    return listener
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Entry point of the process; every `LanternError` ends as one sentence on stderr and exit status 1."""
+    parser = argparse.ArgumentParser(
+        prog="python -m web.server", description="The viewer's process of `lantern serve`."
+    )
+    parser.add_argument("--config", type=Path, metavar="FILE", help="default: /etc/lantern/lantern.toml")
+    options = parser.parse_args(arguments)
+    logging.basicConfig(
+        stream=sys.stderr,
+        level=os.environ.get("LANTERN_LOG", "INFO").upper(),
+        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
+    )
+    logging.getLogger("waitress").setLevel(logging.ERROR)  # it tells of every page that was left before its end
+    try:
+        return service.run_process("viewer", load(options.config), partial(run, config_path=options.config))
+    except LanternError as error:
+        print(error, file=sys.stderr)
+        return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,172 @@
+// The case page: hands on the film, judgements kept without leaving, and a look whether a second reading is there.
+
+import { Film, loadFrame, loadHeat } from "./film.js";
+
+const $ = id => document.getElementById(id);
+const canvas = $("film"), message = $("message"), windowText = $("window"), heatTool = $("heat-tool"), frameTool = $("frame-tool");
+const images = [...document.querySelectorAll(".image")].map(element => element.dataset);
+const FRAMES_KEPT = 8;
+let image = null, frames = new Map(), asked = 0, hands = "window";
+
+const film = new Film(canvas, shown => {
+  const { centre, width } = shown.values;
+  windowText.textContent = windowText.dataset.text.replace("{centre}", centre).replace("{width}", width);
+  canvas.dataset.centre = centre;
+  canvas.dataset.width = width;
+  canvas.dataset.zoom = shown.view.zoom.toFixed(2);
+  canvas.dataset.heat = shown.share.toFixed(2);
+  canvas.dataset.shown = "1";
+});
+
+function say(text, low = false) {
+  message.textContent = text;
+  message.classList.toggle("low", low);
+}
+
+// --- frames ---
+
+async function frameOf(number) {
+  const url = image.frame.replace("/0.png", `/${number}.png`);
+  if (!frames.has(url)) {
+    frames.set(url, loadFrame(url));
+    if (frames.size > FRAMES_KEPT) frames.delete(frames.keys().next().value);
+  }
+  return frames.get(url);
+}
+
+async function showFrame(number, afresh) {
+  const mine = ++asked;
+  if (afresh) say(message.dataset.loading);
+  try {
+    const frame = await frameOf(number);
+    if (mine !== asked) return;
+    say(frame.reduced ? message.dataset.eight : "", true);
+    canvas.parentElement.style.setProperty("--aspect", frame.facts.columns / frame.facts.rows);
+    film.show(frame, afresh);
+  } catch {
+    if (mine === asked) say(message.dataset.missing);
+  }
+  if (Number(image.frames) > 1) $("frame-text").textContent = $("frame-text").dataset.text.replace("{frame}", number + 1).replace("{frames}", image.frames);
+}
+
+async function showImage(number) {
+  image = images[number];
+  frames = new Map();
+  film.heat = null;
+  heatTool.hidden = true;
+  frameTool.hidden = Number(image.frames) < 2;
+  $("frame").max = Math.max(0, Number(image.frames) - 1);
+  $("frame").value = Math.floor(Number(image.frames) / 2);
+  document.querySelectorAll(".picture").forEach((button, index) => button.setAttribute("aria-pressed", String(index === number)));
+  if (!Number(image.frames)) {
+    say(message.dataset.missing);
+    return;
+  }
+  const of = image;
+  await showFrame(Number($("frame").value), true);
+  if (!of.heat) return;
+  try {
+    const heat = await loadHeat(of.heat);
+    if (of !== image) return;
+    film.heat = heat;
+    heatTool.hidden = false;
+    film.draw();
+  } catch { /* a reading without a heat map */ }
+}
+
+// --- hands ---
+
+const fingers = new Map();
+
+function spread() {
+  const [a, b] = [...fingers.values()];
+  return { x: (a.x + b.x) / 2, y: (a.y + b.y) / 2, apart: Math.hypot(a.x - b.x, a.y - b.y) };
+}
+
+canvas.addEventListener("pointerdown", event => {
+  canvas.setPointerCapture(event.pointerId);
+  fingers.set(event.pointerId, { x: event.offsetX, y: event.offsetY, pan: hands === "move" || event.button > 0 || event.shiftKey });
+});
+canvas.addEventListener("pointermove", event => {
+  const before = fingers.get(event.pointerId);
+  if (!before) return;
+  const pinch = fingers.size === 2 ? spread() : null;
+  const now = { ...before, x: event.offsetX, y: event.offsetY };
+  fingers.set(event.pointerId, now);
+  if (pinch) {
+    const after = spread();
+    film.zoom(after.apart / Math.max(1, pinch.apart), after.x, after.y);
+    film.move(after.x - pinch.x, after.y - pinch.y);
+  } else if (before.pan) {
+    film.move(now.x - before.x, now.y - before.y);
+  } else {
+    film.window((now.x - before.x) / 300, (before.y - now.y) / -300);
+  }
+});
+for (const kind of ["pointerup", "pointercancel"]) canvas.addEventListener(kind, event => fingers.delete(event.pointerId));
+canvas.addEventListener("contextmenu", event => event.preventDefault());
+canvas.addEventListener("wheel", event => {
+  event.preventDefault();
+  film.zoom(event.deltaY < 0 ? 1.15 : 1 / 1.15, event.offsetX, event.offsetY);
+}, { passive: false });
+canvas.addEventListener("dblclick", () => film.frame && film.reset());
+const KEYS = {
+  ArrowLeft: () => film.window(-0.05, 0), ArrowRight: () => film.window(0.05, 0), ArrowUp: () => film.window(0, -0.03),
+  ArrowDown: () => film.window(0, 0.03), "+": () => film.zoom(1.25), "=": () => film.zoom(1.25), "-": () => film.zoom(0.8), i: () => $("invert").click(),
+};
+canvas.addEventListener("keydown", event => {
+  const act = KEYS[event.key];
+  if (!act || event.ctrlKey || event.metaKey) return;
+  event.preventDefault();
+  act();
+});
+
+$("closer").addEventListener("click", () => film.zoom(1.4));
+$("farther").addEventListener("click", () => film.zoom(1 / 1.4));
+$("invert").addEventListener("click", () => {
+  film.invert();
+  $("invert").setAttribute("aria-pressed", String(film.inverted));
+});
+$("reset").addEventListener("click", () => {
+  if (film.frame) film.reset();
+  $("invert").setAttribute("aria-pressed", "false");
+});
+$("move").addEventListener("click", () => {
+  hands = hands === "move" ? "window" : "move";
+  $("move").setAttribute("aria-pressed", String(hands === "move"));
+});
+$("heat").addEventListener("input", event => {
+  film.share = Number(event.target.value) / 100;
+  film.draw();
+});
+$("frame").addEventListener("input", event => showFrame(Number(event.target.value), false));
+document.querySelectorAll(".picture").forEach((button, index) => button.addEventListener("click", () => showImage(index)));
+new ResizeObserver(() => film.draw()).observe(canvas);
+
+// --- words ---
+
+document.querySelectorAll(".judge").forEach(form => form.addEventListener("submit", async event => {
+  event.preventDefault();
+  const said = form.querySelector(".saved"), body = new URLSearchParams(new FormData(form, event.submitter));
+  try {
+    const answer = await fetch(form.action, { method: "POST", body, headers: { Accept: "application/json" } });
+    if (!answer.ok) throw new Error(String(answer.status));
+    form.querySelectorAll("[name=verdict]").forEach(button => button.setAttribute("aria-pressed", String(button === event.submitter)));
+    said.textContent = said.dataset.saved;
+  } catch {
+    said.textContent = said.dataset.failed;
+  }
+}));
+
+const page = $("case").dataset;
+if (Number(page.waiting)) {
+  const look = setInterval(async () => {
+    try {
+      const now = await (await fetch(page.state)).json();
+      if (now.waiting !== Number(page.waiting)) location.reload();
+    } catch { clearInterval(look); }
+  }, 1500);
+}
+
+if (images.length) showImage(0);
+else say(message.dataset.missing);

@@ -1,0 +1,70 @@
+"""Words for values that the records hold as codes; the templates translate them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from firmware_app.errors import AgeOutside, AgeUnknown
+from firmware_app.language import N_
+from firmware_app.reading import hints  # registers the sentences of the readings' hints
+from firmware_app.records import Finding, Priority
+from firmware_app.store.patients import Patient
+
+PRIORITIES: Final[Mapping[Priority | None, str]] = {
+    Priority.URGENT: N_("urgent"),
+    Priority.SOON: N_("soon"),
+    Priority.ROUTINE: N_("routine"),
+    Priority.CANNOT_JUDGE: N_("cannot judge"),
+    None: N_("not read"),
+}
+VERDICTS: Final = {"agree": N_("Agree"), "disagree": N_("Disagree"), "unsure": N_("Unsure")}
+ROLES: Final = {"doctor": N_("doctor"), "technician": N_("technician"), "auditor": N_("auditor")}
+SEXES: Final = {"F": N_("female"), "M": N_("male"), "O": N_("other")}
+AGES: Final = {"Y": N_("{n} years"), "M": N_("{n} months"), "W": N_("{n} weeks"), "D": N_("{n} days")}
+AGE_UNITS: Final = {"Y": N_("years"), "M": N_("months"), "W": N_("weeks"), "D": N_("days")}
+LANGUAGES: Final = {"zh_CN": ("中文", "中文"), "en": ("EN", "English")}
+CHECKS: Final = {
+    "state": N_("Disk"),
+    "database": N_("Database"),
+    "queue": N_("Reading"),
+    "refused": N_("Refused images"),
+    "packs": N_("Models"),
+    "runtimes": N_("Runtimes"),
+    "gateway": N_("Receiving images"),
+    "reader": N_("Reader"),
+    "viewer": N_("Viewer"),
+    "population": N_("Usual patients"),
+    "door": N_("Who may send"),
+    "settings": N_("Settings"),
+}
+RESULTS: Final = {"ok": N_("in order"), "warn": N_("look at this"), "fail": N_("needs repair")}
+ACTIONS: Final = {
+    "login": N_("logged in"),
+    "login.failed": N_("log-in failed"),
+    "login.blocked": N_("log-in blocked"),
+    "logout": N_("logged out"),
+    "claim.issued": N_("one-time code issued"),
+    "claim.used": N_("one-time code used"),
+    "user.added": N_("account added"),
+    "user.renewed": N_("new password allowed"),
+    "user.disabled": N_("account disabled"),
+    "case.viewed": N_("case viewed"),
+    "case.report": N_("report opened"),
+    "case.done": N_("case done"),
+    "finding.judged": N_("finding judged"),
+    "patient.corrected": N_("patient corrected"),
+}
+AGE_REASONS: Final = frozenset({AgeOutside.code, AgeUnknown.code})
+AGE_HINTS: Final = frozenset({hints.AGE_ASSUMED_ADULT, hints.AGE_ASSUMED_CHILD})
+
+
+def label(finding: Finding, language: str) -> str:
+    """The finding's name in *language*, in English where it has none."""
+    return finding.label.get(language) or finding.label.get("en") or finding.code
+
+
+def age(patient: Patient) -> tuple[str, int] | None:
+    """The message for an age and its number."""
+    parts = patient.age_parts
+    return (AGES[parts[1]], parts[0]) if parts else None
