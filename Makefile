@@ -9,7 +9,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constr
 .PHONY: help demo test lint test-convert bench train catalogue clean
 
 help:
-	@echo "make demo          install into $(VENV), start the box, send it real images, show what it says (ONCE=1: then end)"
+	@echo "make demo          install into $(VENV), set up a box and a hospital, send images, show both sides (ONCE=1: then end)"
 	@echo "make test          everything that CI runs: ruff, mypy, pytest"
 	@echo "make test-convert  the converters' tests (installs PyTorch, about 1 GB)"
 	@echo "make bench         the figures of the README, peers in the same run"
@@ -41,7 +41,7 @@ $(VENV)/bin/python:
 	@$(PYTHON) -m venv $(VENV) || { echo "Python cannot make a virtual environment here; on Debian: apt install python3-venv"; exit 1; }
 
 $(VENV)/demo.stamp: pyproject.toml constraints.txt | $(VENV)/bin/python
-	@echo "Installing the box and its runtimes into $(VENV) (about 700 MB, once) …"
+	@echo "Installing the box, its runtimes and the hospital into $(VENV) (about 700 MB, once) …"
 	@$(PIP) --editable '.[intel,tflite,demo,hospital]'
 	@touch $@
 

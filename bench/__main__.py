@@ -8,7 +8,7 @@ from __future__ import annotations
 import subprocess
 import sys
 
-PARTS = ("bench.intake", "bench.reading", "bench.viewer")
+PARTS = ("bench.intake", "bench.reading", "bench.viewer", "bench.line")
 
 
 def main() -> int:

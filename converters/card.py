@@ -15,9 +15,10 @@ HOW_MEASURED = (
     "Sensitivity and specificity at the frozen threshold."
 )
 WHAT_GOLDEN = (
-    "Images of nobody, and public files by reference, with the probability this pack must give. `distance`: how far a "
-    "drawn film is from the nearest training film, in units of the median distance between nearest films of different "
-    "patients (1 or more is required)."
+    "Images of nobody, and public files by reference, with the probability this pack must give. They pin arithmetic, "
+    "not medicine: a drawn phantom, even a clear one, may well be called positive. `distance`: how far a drawn film is "
+    "from the nearest training film, in units of the median distance between nearest films of different patients (1 or "
+    "more is required)."
 )
 
 

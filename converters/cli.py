@@ -68,7 +68,7 @@ def parser() -> argparse.ArgumentParser:
     added.add_argument("--split", help="train, val, test (the committed list), under-18, or one of the .npz; else all")
     added.add_argument("--where", metavar="TRAIT=VALUE", help="only films with this trait, such as view=AP")
     added.add_argument("--runtime", default="onnxruntime", choices=("onnxruntime", "openvino"))
-    added.add_argument("--precision", default="fp32", choices=("fp32", "int8"))
+    added.add_argument("--precision", choices=("fp32", "int8"), help="default: int8, as the box reads, else fp32")
     added.add_argument("--json", action="store_true", help="one JSON object on stdout instead of a table")
 
     added = step("golden", "Check the golden cases of a pack in every runtime installed here.",
@@ -175,8 +175,10 @@ def _evaluate(options: argparse.Namespace) -> int:
     films, split = evaluate.chosen_films(pack, options.data, options.positive, options.split)
     if options.where:
         films, split = evaluate.where(films, options.where), f"{split}[{options.where}]"
-    progress = Progress(f"{pack.name} {options.precision} {options.runtime}", len(films.films))
-    result = evaluate.evaluate(pack, films, split, options.runtime, options.precision, progress.at)
+    has_int8 = any(artefact.precision == "int8" for artefact in pack.manifest.artefacts)
+    precision = options.precision or ("int8" if has_int8 else "fp32")
+    progress = Progress(f"{pack.name} {precision} {options.runtime}", len(films.films))
+    result = evaluate.evaluate(pack, films, split, options.runtime, precision, progress.at)
     print(json.dumps(result.as_dict()) if options.json else evaluate.table(result))
     return 0
 

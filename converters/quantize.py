@@ -9,11 +9,14 @@ float it stays within 3 %.
 """
 
 import logging
+import os
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
+
+os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # as in firmware_app/runtimes/onnxruntime.py; read when it is imported
 
 import numpy as np
 import onnx

@@ -10,21 +10,23 @@ import argparse
 import json
 import logging
 import os
+import re
+import sqlite3
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from firmware_app import __version__, user_commands
-from firmware_app.errors import LanternError
+from firmware_app.errors import LanternError, StoreUnreadable
+from firmware_app.language import N_, translate
 
 if TYPE_CHECKING:
     from firmware_app.config import Config
     from firmware_app.records import Case
-    from firmware_app.store.audit import Head
     from firmware_app.store.clinical import Clinical
 
-NOT_DIAGNOSTIC: Final = "Not for diagnostic use without a doctor."
+NOT_DIAGNOSTIC: Final = N_("Not for diagnostic use without a doctor.")
 _DONE, _FAILED, _UNJUDGED = 0, 1, 3
 
 
@@ -33,13 +35,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     logging.basicConfig(
         stream=sys.stderr,
-        level=os.environ.get("LANTERN_LOG", "INFO").upper(),
+        level=_log_level(os.environ.get("LANTERN_LOG", "INFO")),
         format="%(asctime)s %(levelname)s %(name)s: %(message)s",
     )
     try:
         status: int = options.run(options)
     except LanternError as error:
         print(error, file=sys.stderr)
+        return _FAILED
+    except sqlite3.Error as error:
+        print(StoreUnreadable(detail=str(error)), file=sys.stderr)
         return _FAILED
     except KeyboardInterrupt:
         print("Stopped.", file=sys.stderr)
@@ -48,6 +53,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return _DONE
     return status
+
+
+def _log_level(name: str) -> int:
+    """INFO for a name that is no level: a log that says too much is better than none."""
+    return logging.getLevelNamesMapping().get(name.upper(), logging.INFO)
 
 
 # --- commands -----------------------------------------------------------------------------------------------------
@@ -94,7 +104,7 @@ def _read(options: argparse.Namespace) -> int:
             clean = clean and all(file.status.value in ("read", "duplicate") for file in case.files)
             _print_case(case, config, as_json=options.json)
     if not options.json:
-        print(NOT_DIAGNOSTIC)
+        print(translate(NOT_DIAGNOSTIC, config.box.language))
     return _DONE if clean else _UNJUDGED
 
 
@@ -255,10 +265,12 @@ def _print_case(case: Case, config: Config, *, as_json: bool) -> None:
 # --- parsing ------------------------------------------------------------------------------------------------------
 
 
-def _head(text: str) -> Head:
-    from firmware_app.store.audit import Head
-
-    return Head.parse(text)
+def _entry_hash(text: str) -> str:
+    """A head as `audit verify` prints it (``SEQUENCE:HASH``) or as the hospital shows it (the hash alone)."""
+    digest = text.rpartition(":")[2]
+    if re.fullmatch(r"[0-9a-f]{64}", digest) is None:
+        raise argparse.ArgumentTypeError("give the 64 characters of a head")
+    return digest
 
 
 def _config(options: argparse.Namespace) -> Config:
@@ -345,7 +357,7 @@ def _parser() -> argparse.ArgumentParser:
         "lantern audit verify --json",
     )  # fmt: skip
     verify.add_argument(
-        "--expect", type=_head, metavar="SEQUENCE:HASH", help="a head that the hospital was told; it must be there"
+        "--expect", type=_entry_hash, metavar="HASH", help="a head that the hospital was told; it must be there"
     )
 
     user_commands.add_to(commands, _command)

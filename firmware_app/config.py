@@ -10,10 +10,11 @@ import json
 import os
 import tomllib
 from collections.abc import Mapping
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
 from firmware_app.errors import ConfigInvalid, ConfigMissing, ConfigUnknownKey, ConfigUnreadable
 
@@ -25,12 +26,27 @@ AeTitle = Annotated[
     str, StringConstraints(strip_whitespace=True, min_length=1, max_length=16, pattern=r"^[ -\[\]-~]+$")
 ]
 Port = Annotated[int, Field(ge=0, le=65535)]
+Seconds = Annotated[float, Field(gt=0, le=86400)]
+
+
+def _network(text: str) -> str:
+    ip_network(text, strict=False)
+    return text
+
+
+def _absolute(path: Path) -> Path:
+    if not path.is_absolute():
+        raise ValueError("give the whole path, from / on")
+    return path
+
+
+Network = Annotated[str, AfterValidator(_network)]
 
 
 class Section(BaseModel):
     """A section of the file: frozen, and strict about its keys."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 def _default_state() -> Path:
@@ -55,7 +71,9 @@ class Box(Section):
 class State(Section):
     """Where the box keeps what it was given."""
 
-    dir: Path = Field(default_factory=_default_state, title="State directory", description="images and databases")
+    dir: Annotated[Path, AfterValidator(_absolute)] = Field(
+        default_factory=_default_state, title="State directory", description="images and databases"
+    )
 
 
 class Dicom(Section):
@@ -65,7 +83,7 @@ class Dicom(Section):
     port: Port = Field(11112, title="Port", description="0 takes any free port; `lantern status` tells which")
     ae_title: AeTitle = Field("LANTERN", title="AE title", description="of this box")
     allowed_calling: tuple[AeTitle, ...] = Field((), title="Allowed AE titles", description="empty admits any")
-    allowed_addresses: tuple[str, ...] = Field((), title="Allowed networks", description="CIDR; empty admits any")
+    allowed_addresses: tuple[Network, ...] = Field((), title="Allowed networks", description="CIDR; empty admits any")
     tls_cert: Path | None = Field(None, title="TLS certificate", description="PEM; with it the port speaks TLS only")
     tls_key: Path | None = Field(None, title="TLS key", description="PEM, readable by the gateway only")
     tls_ca: Path | None = Field(None, title="TLS client CA", description="PEM; with it clients need a certificate")
@@ -74,9 +92,7 @@ class Dicom(Section):
         16, ge=1, le=256, title="Associations at once", description="further ones wait or are rejected"
     )
     idle_seconds: float = Field(30, gt=0, le=600, title="Idle limit", description="a silent association is aborted")
-    association_seconds: float = Field(
-        3600, gt=0, title="Total limit", description="the longest one association may take"
-    )
+    association_seconds: Seconds = Field(3600, title="Total limit", description="the longest one association may take")
     max_object_mb: int = Field(4096, ge=1, title="Largest object", description="MB of one DICOM object")
 
 
@@ -122,15 +138,17 @@ class Reader(Section):
     """How images are read."""
 
     workers: int = Field(1, ge=1, le=1, title="Readers", description="pairs of decode and inference children")
-    runtimes: tuple[str, ...] = Field(("onnxruntime",), title="Runtimes", description="in order of preference")
+    runtimes: tuple[Literal["onnxruntime", "openvino"], ...] = Field(
+        ("onnxruntime",), min_length=1, title="Runtimes", description="in order of preference"
+    )
     precision: Literal["int8", "fp32"] = Field("int8", title="Precision", description="of the models")
     threads: int = Field(0, ge=0, le=64, title="Threads", description="of the inference child; 0 means all cores")
-    decode_seconds: float = Field(20, gt=0, title="Decode limit", description="the child is replaced after it")
-    infer_seconds: float = Field(20, gt=0, title="Inference limit", description="the child is replaced after it")
+    decode_seconds: Seconds = Field(20, title="Decode limit", description="the child is replaced after it")
+    infer_seconds: Seconds = Field(20, title="Inference limit", description="the child is replaced after it")
     memory_mb: int = Field(
         1024, ge=256, title="Decode memory", description="address space of the decode child above its start"
     )
-    quiet_seconds: float = Field(5, gt=0, title="Quiet time", description="after it a study is taken as complete")
+    quiet_seconds: Seconds = Field(5, title="Quiet time", description="after it a study is taken as complete")
 
 
 class Packs(Section):
@@ -215,10 +233,19 @@ def _parsed(section: str, key: str, text: str) -> Any:
     model = Config.model_fields.get(section)
     annotation = getattr(model.annotation, "model_fields", {}).get(key) if model else None
     if annotation is not None and getattr(annotation.annotation, "__origin__", None) is tuple:
-        return json.loads(text) if text.startswith("[") else [item.strip() for item in text.split(",") if item.strip()]
+        return _listed(f"{section}.{key}", text)
     if annotation is not None and text == "" and annotation.default is None:
         return None
     return text
+
+
+def _listed(key: str, text: str) -> Any:
+    if not text.startswith("["):
+        return [item.strip() for item in text.split(",") if item.strip()]
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError as error:
+        raise ConfigInvalid(key=key, value=text[:80], detail=str(error)) from None
 
 
 def _explain(error: ValidationError) -> ConfigUnknownKey | ConfigInvalid:

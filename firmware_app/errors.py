@@ -5,7 +5,7 @@
     ├── StoreError           store.*     the databases and the disk
     ├── IntakeError          intake.*    refused at the door; carries the C-STORE status (PS3.4 Annex B.2.3)
     ├── ImagingError         imaging.*   accepted, but its pixels cannot be shown to a model
-    ├── CannotJudge          age, reading.*   nothing is broken, but no honest number can be given
+    ├── CannotJudge          age, reading.*, quality.*   nothing is broken, but no honest number can be given
     ├── PackError            pack.*      a model pack is not what it claims
     ├── AccountError     account.*   a person's account in the viewer
     ├── RuntimeFault         runtime.*   an inference runtime is missing or failed
@@ -125,6 +125,24 @@ class StateUnusable(StoreError):
 
 
 @dataclass(eq=False)
+class StoreUnreadable(StoreError):
+    code = "store.unreadable"
+    sentence = N_(
+        "The database cannot be opened ({detail}). Nothing was lost. Check that the disk is mounted, may be written "
+        "and is not full; “lantern doctor” says more."
+    )
+    detail: str
+
+
+@dataclass(eq=False)
+class OutputUnusable(StoreError):
+    code = "store.output"
+    sentence = N_("The results cannot be written to {path}: {detail}. Name a folder that may be written.")
+    path: str
+    detail: str
+
+
+@dataclass(eq=False)
 class CaseUnknown(StoreError):
     code = "store.case_unknown"
     sentence = N_("There is no case {case} on this box. “lantern case list” shows the cases.")
@@ -224,10 +242,20 @@ class DirectoryRecord(IntakeError):
 class InstanceConflict(IntakeError):
     code = "intake.conflict"
     sentence = N_(
-        "Another image with the same identity but different pixels is already here. "
+        "Another image with the same identity is already here, with different pixels or stored differently. "
         "The first is kept in use, this one is set aside; check the sending machine."
     )
     dimse_status = 0xC008
+
+
+@dataclass(eq=False)
+class HeaderConflict(IntakeError):
+    code = "intake.header_conflict"
+    sentence = N_(
+        "The same image is already here, but its details (such as age, view or patient) differ or are stored "
+        "differently. The first is kept in use, this one is set aside. Correct the patient or the age in the viewer."
+    )
+    dimse_status = 0xC009
 
 
 @dataclass(eq=False)
@@ -325,6 +353,17 @@ class AgeUnknown(CannotJudge):
 
 
 @dataclass(eq=False)
+class AgeUnclear(CannotJudge):
+    """Names no text of the header: what was typed into an age field may be a name."""
+
+    code = "age.unclear"
+    sentence = N_(
+        "What the film says of the patient's age cannot be understood or contradicts its dates. No model was chosen. "
+        "Enter the age."
+    )
+
+
+@dataclass(eq=False)
 class ModalityNotCovered(CannotJudge):
     code = "reading.modality"
     sentence = N_("No installed model reads images of the kind “{modality}”. A doctor must read this image.")
@@ -358,9 +397,63 @@ class ViewNotCovered(CannotJudge):
 
 
 @dataclass(eq=False)
+class ViewUnclear(CannotJudge):
+    code = "reading.view_unclear"
+    sentence = N_(
+        "The words of the examination name a frontal and another view, and the film does not say which one it is. "
+        "A doctor must read it."
+    )
+
+
+@dataclass(eq=False)
+class ForProcessing(CannotJudge):
+    code = "reading.for_processing"
+    sentence = N_(
+        "The machine sent the detector's raw data, which no model reads. "
+        "Set it to send the image “FOR PRESENTATION” and send it again."
+    )
+
+
+@dataclass(eq=False)
 class NoPackInstalled(CannotJudge):
     code = "reading.no_pack"
     sentence = N_("No working model is installed on this box. “lantern doctor” says what to do.")
+
+
+class ImageUnfit(CannotJudge):
+    """The pixels can be no film, whatever the header says (`imaging.fitness`)."""
+
+
+@dataclass(eq=False)
+class ImageTooSmall(ImageUnfit):
+    code = "quality.too_small"
+    sentence = N_(
+        "The image has {columns} × {rows} pixels; at least {least} on each side are needed. Send the original image."
+    )
+    columns: int
+    rows: int
+    least: int
+
+
+@dataclass(eq=False)
+class ImageOddShape(ImageUnfit):
+    code = "quality.shape"
+    sentence = N_("The image has {columns} × {rows} pixels, which is not the shape of a film. Send the whole image.")
+    columns: int
+    rows: int
+
+
+@dataclass(eq=False)
+class ImageBlank(ImageUnfit):
+    code = "quality.blank"
+    sentence = N_("The image is blank or nearly so (greys in use: {greys}). Check the exposure and send it again.")
+    greys: int
+
+
+@dataclass(eq=False)
+class ImageNotAFilm(ImageUnfit):
+    code = "quality.not_a_film"
+    sentence = N_("The image shows no connected shapes, as noise or a test pattern does, so it was not read as a film.")
 
 
 @dataclass(eq=False)

@@ -8,9 +8,13 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import stat
+import sys
 import tempfile
+import threading
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
@@ -43,7 +47,10 @@ def read_paths(
     """
     files = list(_walk(paths))
     tell = on_progress or (lambda _done, _total: None)
-    with tempfile.TemporaryDirectory(prefix="lantern-read-", ignore_cleanup_errors=True) as folder:
+    with (
+        _sigterm_leaves_tidily(),
+        tempfile.TemporaryDirectory(prefix="lantern-read-", ignore_cleanup_errors=True) as folder,
+    ):
         state = StateDir(Path(folder) / "state")
         state.prepare()
         clinical = Clinical(state.clinical_db)
@@ -66,17 +73,48 @@ def read_paths(
 
 
 def _walk(paths: Sequence[Path]) -> Iterator[Path]:
-    """*paths* themselves and, for a directory, every regular file below it in order; links inside are not followed."""
+    """*paths* themselves and, for a directory, every regular file below it in order; links inside are not followed.
+
+    Each file once, by the first path that leads to it.
+    """
+    seen: set[tuple[str, str]] = set()
     for path in paths:
         if not path.is_dir():
-            yield path
+            if _is_new(seen, os.path.realpath(path.parent), path.name):
+                yield path
             continue
         for folder, below, names in os.walk(path):
             below.sort()
+            real = os.path.realpath(folder)
             for name in sorted(names):
                 found = Path(folder, name)
-                if stat.S_ISREG(found.lstat().st_mode):
+                if stat.S_ISREG(found.lstat().st_mode) and _is_new(seen, real, name):
                     yield found
+
+
+def _is_new(seen: set[tuple[str, str]], folder: str, name: str) -> bool:
+    """Whether *name* in the real *folder* was not met before.  A link is itself, not what it points to."""
+    known = (folder, name) in seen
+    seen.add((folder, name))
+    return not known
+
+
+@contextmanager
+def _sigterm_leaves_tidily() -> Iterator[None]:
+    """SIGTERM ends the work as Ctrl-C does, so that nothing stays behind.  In the main thread only."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def leave(_number: int, _frame: object) -> None:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # a second one must not interrupt the tidying
+        sys.exit(128 + signal.SIGTERM)
+
+    before = signal.signal(signal.SIGTERM, leave)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before or signal.SIG_DFL)
 
 
 def _take_in(files: Sequence[Path], door: Door, clinical: Clinical) -> None:

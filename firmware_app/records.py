@@ -95,6 +95,8 @@ class Header:
     bits_allocated: int | None = None
     photometric: str | None = None
     has_pixels: bool = False
+    presentation_intent: str | None = None  # FOR PRESENTATION or FOR PROCESSING (PS3.3 C.8.11.1)
+    patient_orientation: str | None = None  # of the rows and of the columns, as in L\F (PS3.3 C.7.6.1.1.1)
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,6 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import FrameType
 from typing import NoReturn
 
 from firmware_app.config import Config
@@ -32,11 +31,35 @@ _RESTART_FIRST_S = 0.2
 _RESTART_MOST_S = 10.0
 _STEADY_S = 30.0
 _STOP_S = 10.0
+_BALLAST_S = 30.0
 _PR_SET_PDEATHSIG = 1
 
 Event = Mapping[str, str | int | None]
 Ready = Callable[[presence.Facts], None]
 Body = Callable[[Config, Ready, threading.Event], None]
+
+
+class StopSignal(threading.Event):
+    """Set by SIGTERM and SIGINT.  Waits in slices: a signal that the kernel hands to another thread does not end an
+    untimed wait of the main thread, and the handler would never run."""
+
+    _SLICE_S = 0.2
+
+    def wait(self, timeout: float | None = None) -> bool:
+        deadline = None if timeout is None else time.monotonic() + timeout
+        while not self.is_set():
+            left = self._SLICE_S if deadline is None else min(self._SLICE_S, deadline - time.monotonic())
+            if left <= 0:
+                break
+            super().wait(left)
+        return self.is_set()
+
+
+def _stop_signal() -> StopSignal:
+    stop = StopSignal()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda _number, _frame: stop.set())
+    return stop
 
 
 # --- one process --------------------------------------------------------------------------------------------------
@@ -48,9 +71,7 @@ def run_process(name: str, config: Config, body: Body | None = None) -> int:
     *body* is the process's own code where this module may not import it.
     """
     _die_with_parent()
-    stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda _number, _frame: stop.set())
+    stop = _stop_signal()
     state = StateDir(config.state.dir)
     if name != "uplink":  # whose user may not make these folders, and does not need them
         state.prepare()
@@ -116,7 +137,10 @@ class _Kept:
     def start(self) -> None:
         environment = {**os.environ, "LANTERN_SUPERVISOR": str(os.getpid())}
         # Standard output belongs to the supervisor's own events; a process speaks on stderr.
-        self.process = subprocess.Popen(self.command, env=environment, stdin=subprocess.DEVNULL, stdout=sys.stderr)
+        # A group of its own: Ctrl-C at the terminal is the supervisor's to hand on, once.
+        self.process = subprocess.Popen(
+            self.command, env=environment, stdin=subprocess.DEVNULL, stdout=sys.stderr, process_group=0
+        )
         self.started = time.monotonic()
 
     def ended(self) -> int | None:
@@ -133,23 +157,20 @@ class _Kept:
 
 def supervise(config: Config, config_path: Path | None, tell: Callable[[Event], None]) -> int:
     """Run every process of the box until SIGTERM or SIGINT.  *tell* hears started, ready, ended and stopped events."""
-    stop = threading.Event()
-
-    def ask_to_stop(_number: int, _frame: FrameType | None) -> None:
-        stop.set()
-
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, ask_to_stop)
+    stop = _stop_signal()
     state = StateDir(config.state.dir)
     state.prepare()
     with presence.held(state, "supervisor"):
-        state.prepare_ballast(config.retention.ballast_mb)
         _create_databases(state, "supervisor")
         kept = [_Kept(name, _command(name, config_path)) for name in presence.expected(config.uplink.enabled)]
         try:
+            ballast_due = 0.0
             while not stop.is_set():
                 for one in kept:
                     _tend(one, state, tell)
+                if time.monotonic() >= ballast_due:  # also again, after a full disk had cost it
+                    state.prepare_ballast(config.retention.ballast_mb)
+                    ballast_due = time.monotonic() + _BALLAST_S
                 stop.wait(0.05)
         finally:
             _stop_all(kept)

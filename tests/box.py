@@ -69,8 +69,8 @@ def served(state: Path, **more: str) -> Iterator[Served]:
         process.stdout.close()
 
 
-def lantern(state: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+def lantern(state: Path, *arguments: str, **more: str) -> subprocess.CompletedProcess[str]:
     """Run one command of the box on *state* to its end."""
     return subprocess.run(
-        [*LANTERN, *arguments], env=environment(state), text=True, capture_output=True, check=False, timeout=60
+        [*LANTERN, *arguments], env=environment(state, **more), text=True, capture_output=True, check=False, timeout=60
     )

@@ -1,4 +1,4 @@
-"""DICOM films made by code: noise and shapes that were never a person."""
+"""DICOM films made by code: soft shapes that were never a person."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def film(
 ) -> FileDataset:
     """A CR chest film PA of an adult; *attributes* replace or (None) remove what it says by default."""
     if pixels is None:
-        pixels = np.random.default_rng(7).integers(0, 4096, (128, 96), dtype=np.uint16)
+        pixels = shapes(7)
     meta = FileMetaDataset()
     meta.TransferSyntaxUID = syntax
     meta.MediaStorageSOPClassUID = ComputedRadiographyImageStorage
@@ -60,6 +60,18 @@ def film(
         made["PixelData"].VR = "OB"
         made["PixelData"].is_undefined_length = True
     return made
+
+
+def shapes(number: int, rows: int = 128, columns: int = 96, top: int = 4095) -> np.ndarray[Any, Any]:
+    """(rows, columns) uint16 greys up to *top*: two dark fields in a bright one, elsewhere for each *number*."""
+    chance = np.random.default_rng(number)
+    down, across = np.mgrid[0 : 1 : rows * 1j, 0 : 1 : columns * 1j]
+    greys = 0.75 + 0.2 * np.sin(chance.uniform(2, 4) * down + chance.uniform(0, 6))
+    for middle in (0.3, 0.7):
+        x, y = middle + chance.uniform(-0.05, 0.05), chance.uniform(0.4, 0.6)
+        greys -= chance.uniform(0.4, 0.6) * np.exp(-(((across - x) / 0.14) ** 2) - ((down - y) / 0.25) ** 2)
+    greys = (greys - greys.min()) / np.ptp(greys) + chance.normal(0, 0.004, greys.shape)
+    return np.asarray(np.clip(greys * top, 0, top), dtype=np.uint16)
 
 
 def save(folder: Path, name: str, dataset: FileDataset) -> Path:

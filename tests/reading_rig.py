@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from pydicom.dataset import FileDataset
 
 from firmware_app.config import Config
@@ -109,8 +108,7 @@ def until(condition: Callable[[], bool], seconds: float = 60.0) -> None:
 
 def tiny_film(number: int, **attributes: Any) -> FileDataset:
     """A small film that differs from the others."""
-    pixels = np.random.default_rng(number).integers(0, 4096, (96, 80), dtype=np.uint16)
-    return films.film(pixels, **attributes)
+    return films.film(films.shapes(number, 96, 80), **attributes)
 
 
 def _header(dataset: FileDataset) -> Header:
@@ -124,5 +122,8 @@ def _header(dataset: FileDataset) -> Header:
         body_part=dataset.get("BodyPartExamined"),
         view_position=dataset.get("ViewPosition"),
         patient_age=dataset.get("PatientAge"),
+        birth_date=dataset.get("PatientBirthDate"),
+        study_date=dataset.get("StudyDate"),
+        presentation_intent=dataset.get("PresentationIntentType"),
         has_pixels="PixelData" in dataset,
     )

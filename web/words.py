@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from firmware_app.errors import AgeOutside, AgeUnknown
+from firmware_app.errors import AgeOutside, AgeUnclear, AgeUnknown
 from firmware_app.language import N_
 from firmware_app.reading import hints  # registers the sentences of the readings' hints
 from firmware_app.records import Finding, Priority
@@ -55,7 +55,7 @@ ACTIONS: Final = {
     "finding.judged": N_("finding judged"),
     "patient.corrected": N_("patient corrected"),
 }
-AGE_REASONS: Final = frozenset({AgeOutside.code, AgeUnknown.code})
+AGE_REASONS: Final = frozenset({AgeOutside.code, AgeUnclear.code, AgeUnknown.code})
 AGE_HINTS: Final = frozenset({hints.AGE_ASSUMED_ADULT, hints.AGE_ASSUMED_CHILD})
 
 

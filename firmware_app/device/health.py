@@ -14,7 +14,7 @@ from typing import Any, Final, Literal
 from firmware_app import __version__
 from firmware_app.config import Config
 from firmware_app.device import line, presence
-from firmware_app.errors import LanternError, PackError
+from firmware_app.errors import LanternError, PackError, StoreUnreadable
 from firmware_app.language import N_, register
 from firmware_app.packs import shelf
 from firmware_app.records import Reason
@@ -110,7 +110,10 @@ def status(config: Config) -> dict[str, Any]:
         "ports": ports,
         "queue": queue,
         "line": line.status(config, state),
-        "packs": [{"name": pack.manifest.name, "version": pack.manifest.version} for pack in _packs(config)],
+        "packs": [
+            {"name": pack.manifest.name, "version": pack.manifest.version}
+            for pack in shelf.list_packs(_packs_dir(config))
+        ],
     }
 
 
@@ -172,7 +175,9 @@ def _database(config: Config, state: StateDir) -> Iterator[Check]:
     except LanternError as error:
         yield Check("database", "fail", Reason.of(error))
     except sqlite3.DatabaseError as error:
-        yield Check("database", "fail", Reason(_DATABASE_BAD, {"detail": str(error)[:120]}))
+        # An OperationalError is of the disk (read-only, full, locked): nothing says that the data are damaged.
+        known = Reason.of(StoreUnreadable(detail=str(error))) if isinstance(error, sqlite3.OperationalError) else None
+        yield Check("database", "fail", known or Reason(_DATABASE_BAD, {"detail": str(error)[:120]}))
     else:
         yield Check("database", "ok", Reason(_DATABASE_OK, {"cases": counts.cases, "instances": counts.instances}))
         yield from _contents(clinical)
@@ -195,10 +200,12 @@ def _contents(clinical: Clinical) -> Iterator[Check]:
 
 
 def _models(config: Config, state: StateDir) -> Iterator[Check]:
-    packs = _packs(config)
-    if not packs:
+    found = shelf.survey(_packs_dir(config))
+    if not found.packs:
         yield Check("packs", "fail", Reason(_PACKS_NONE, {"path": str(_packs_dir(config))}))
-    for pack in packs:
+    for broken in found.broken:
+        yield Check("packs", "fail", Reason.of(broken))
+    for pack in found.packs:
         try:
             pack.verify()
         except PackError as error:
@@ -279,7 +286,3 @@ _PARTS: tuple[Callable[[Config, StateDir], Iterator[Check]], ...] = (
 
 def _packs_dir(config: Config) -> Path:
     return config.packs.dir or shelf.shipped_packs_dir()
-
-
-def _packs(config: Config) -> list[shelf.Pack]:
-    return shelf.list_packs(_packs_dir(config))

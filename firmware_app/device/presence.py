@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Final
 
-from firmware_app.errors import AlreadyRunning
+from firmware_app.errors import AlreadyRunning, StateUnusable
 from firmware_app.store.layout import StateDir
 
 PROCESSES: Final = ("gateway", "reader", "viewer")
@@ -33,7 +33,12 @@ def expected(uplink_enabled: bool) -> tuple[str, ...]:
 @contextmanager
 def held(state: StateDir, name: str) -> Iterator[None]:
     """Be the one living process *name*; raises `AlreadyRunning` when another is."""
-    with (state.run_of(name) / f"{name}.lock").open("a") as handle:
+    path = state.run_of(name) / f"{name}.lock"
+    try:
+        handle = path.open("a")
+    except OSError as error:  # a disk that became read-only, say
+        raise StateUnusable(path=str(state.root), detail=error.strerror or str(error)) from None
+    with handle:
         for attempt in range(_LOCK_ATTEMPTS):  # `is_running` holds it for microseconds when it looks
             try:
                 fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -25,7 +25,9 @@ def of(header: Dataset, frame: int, photometric: str) -> GreyScale:
         slope, intercept = _real(rescale, "RescaleSlope", 1.0), _real(rescale, "RescaleIntercept", 0.0)
     if slope == 0:
         slope = 1.0
-    return GreyScale(slope, intercept, modality, _voi(header, frame), photometric == "MONOCHROME1")
+    # PS3.3 C.11.6: INVERSE turns P-values over.  DX writes it beside MONOCHROME1 (C.8.11.3), one turn and not two.
+    inverted = photometric == "MONOCHROME1" or _word(header, "PresentationLUTShape") == "INVERSE"
+    return GreyScale(slope, intercept, modality, _voi(header, frame), inverted)
 
 
 def _voi(header: Dataset, frame: int) -> Window | Table | None:
@@ -64,6 +66,13 @@ def _first(value: Any) -> Any:
     if isinstance(value, (str, bytes, int, float)) or value is None:
         return value
     return value[0] if len(value) else None
+
+
+def _word(header: Dataset, keyword: str) -> str:
+    try:
+        return str(_first(header.get(keyword)) or "").strip().upper()
+    except BROKEN:
+        return ""
 
 
 def _real(header: Dataset, keyword: str, default: float) -> float:

@@ -12,28 +12,29 @@ import os
 import sqlite3
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
 from firmware_app.errors import (
+    HeaderConflict,
     IdentityMismatch,
     InstanceConflict,
     IntakeError,
     LanternError,
     NotAnImage,
-    NotKept,
     ObjectTooLarge,
-    SpaceShort,
 )
 from firmware_app.intake import file_meta, picture
 from firmware_app.intake.given_file import open_regular, read_at, readable
-from firmware_app.intake.header import MAGIC, PREAMBLE_BYTES, examine_open, looks_like_data_set, pixel_digest
+from firmware_app.intake.header import MAGIC, PREAMBLE_BYTES, examine_open, looks_like_data_set
+from firmware_app.intake.recording import database_errors, surely_unrecorded
+from firmware_app.intake.sameness import conflict
 from firmware_app.intake.spool import Spool, check_space, disk_errors
 from firmware_app.records import Header
 from firmware_app.store.clinical import Clinical, Held
-from firmware_app.store.layout import StateDir, free_bytes, make_directory, sync_directory
+from firmware_app.store.layout import StateDir, make_directory, sync_directory
 
 log = logging.getLogger("lantern.door")
 
@@ -158,7 +159,7 @@ class Door:
     def _refusals_recorded(self, arrival_path: str) -> Iterator[None]:
         try:
             yield
-        except InstanceConflict:
+        except (InstanceConflict, HeaderConflict):
             raise  # journalled where it was found, with what it conflicts with
         except IntakeError as error:
             self.refuse(arrival_path, error)
@@ -194,8 +195,8 @@ class Door:
         # From the link to its row, or to its removal, no other thread may rely on this name.
         with self._name_locks[int(sha256[:2], 16)]:
             is_new = self._link(spool, file)
-            try:
-                with self._database_errors():
+            with self._database_errors():
+                try:
                     admitted = self.clinical.admit(
                         path=arrival_path,
                         file=file,
@@ -204,10 +205,11 @@ class Door:
                         header=header,
                         association=association,
                     )
-            except (SpaceShort, NotKept):
-                if is_new:
-                    self._unlink(file)
-                raise
+                except sqlite3.Error as error:
+                    uid = header.sop_instance_uid if header else None
+                    if is_new and surely_unrecorded(self.clinical, error, uid, sha256):
+                        self._unlink(file)
+                    raise
             if isinstance(admitted, Held) and is_new and admitted.file != file:
                 self._unlink(file)
         if isinstance(admitted, Held):  # another association brought the same instance a moment earlier
@@ -215,25 +217,30 @@ class Door:
         return Admission(Outcome.ACCEPTED, admitted.reference, admitted.case)
 
     def _again(self, spool: Spool, held: Held, sha256: str, arrival_path: str) -> Admission:
-        """The identity is here already: the same image is a success, another one is set aside and refused."""
+        """The identity is here already: the same image is a success; a correction or another image is set aside."""
         if held.sha256 == sha256:
             if not (self.state.root / held.file).exists():
-                self._link(spool, held.file)  # the file was lost, and comes back
-        elif not self._same_pixels(spool, held):
+                self._heal(spool, held)
+        elif (error := conflict(spool.path, self.state.root / held.file)) is not None:
             kept = f"set_aside/{sha256}.dcm"
             self._link(spool, kept)
-            error = InstanceConflict()
             self.refuse(arrival_path, error, held=held, kept_file=kept)
             raise error
         with self._database_errors():
             self.clinical.record_duplicate(arrival_path, held)
         return Admission(Outcome.DUPLICATE, held.reference, held.case)
 
-    def _same_pixels(self, spool: Spool, held: Held) -> bool:
-        try:
-            return pixel_digest(spool.path) == pixel_digest(self.state.root / held.file)
-        except FileNotFoundError:
-            return False
+    def _heal(self, spool: Spool, held: Held) -> None:
+        """The file was lost and comes back; what was read without it is read again.
+
+        Asked for before and after: the first survives a power cut behind the link, and the second undoes what a reader
+        found in between.
+        """
+        with self._database_errors():
+            self.clinical.reread(held)
+        self._link(spool, held.file)
+        with self._database_errors():
+            self.clinical.reread(held)
 
     def _link(self, spool: Spool, file: str) -> bool:
         """Give the object its lasting name, durably; False when that name was here already.
@@ -264,19 +271,11 @@ class Door:
                 self._durable_folders.add(folder)
 
     def _unlink(self, file: str) -> None:
-        (self.state.root / file).unlink(missing_ok=True)
+        with suppress(OSError):  # what cannot be removed costs its space only
+            (self.state.root / file).unlink()
 
-    @contextmanager
-    def _database_errors(self) -> Iterator[None]:
-        """A database that cannot be written means the object is not ours: say so, and why."""
-        try:
-            yield
-        except sqlite3.Error as error:
-            free = free_bytes(self.state.root)
-            code = getattr(error, "sqlite_errorcode", 0) & 0xFF
-            if code == sqlite3.SQLITE_FULL or (code == sqlite3.SQLITE_IOERR and free < self._reserve_bytes):
-                raise SpaceShort(free_mb=free // 1_000_000) from None
-            raise NotKept(detail=getattr(error, "sqlite_errorname", type(error).__name__)) from None
+    def _database_errors(self) -> AbstractContextManager[None]:
+        return database_errors(self.state.root, self._reserve_bytes)
 
     # --- copying -------------------------------------------------------------------------------------------------
 

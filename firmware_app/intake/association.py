@@ -106,7 +106,7 @@ class Association:
         if rejection is None and not self.places.take():
             rejection = negotiation.NO_PLACE
         if rejection is not None:
-            log.warning("association from AE %r rejected: %s", request.calling_ae, rejection.why)
+            log.warning("association rejected: %s", rejection.why)
             self._send(rejection.encode())
             return False
         self._contexts = agreement.contexts

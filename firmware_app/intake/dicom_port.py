@@ -9,8 +9,8 @@ from collections.abc import Callable
 from contextlib import suppress
 
 from firmware_app.config import Config
-from firmware_app.errors import ConfigInvalid, NotKept, SpaceShort
-from firmware_app.intake import negotiation, transport
+from firmware_app.errors import NotKept, SpaceShort
+from firmware_app.intake import transport
 from firmware_app.intake.accept import Door
 from firmware_app.intake.association import Association, Places
 from firmware_app.intake.spool import empty_incoming
@@ -24,13 +24,6 @@ class DicomPort:
     """Listens as `[dicom]` says and gives every image to *door*."""
 
     def __init__(self, config: Config, door: Door) -> None:
-        """Raises `ConfigInvalid` for addresses that are none."""
-        try:
-            negotiation.parse_networks(config.dicom.allowed_addresses)
-        except ValueError as error:
-            raise ConfigInvalid(
-                key="dicom.allowed_addresses", value=", ".join(config.dicom.allowed_addresses)[:80], detail=str(error)
-            ) from None
         self._config = config.dicom
         self._door = door
         self._places = threading.BoundedSemaphore(config.dicom.max_associations)

@@ -38,7 +38,7 @@ _META_SOP_CLASS, _META_SYNTAX = 0x00020002, 0x00020010
 _CHARSET, _SOP_CLASS, _SOP_INSTANCE = 0x00080005, 0x00080016, 0x00080018
 _STUDY_DATE, _MODALITY, _STUDY_DESCRIPTION, _SERIES_DESCRIPTION = 0x00080020, 0x00080060, 0x00081030, 0x0008103E
 _BIRTH_DATE, _AGE, _BODY_PART, _VIEW = 0x00100030, 0x00101010, 0x00180015, 0x00185101
-_STUDY, _SERIES = 0x0020000D, 0x0020000E
+_STUDY, _SERIES, _INTENT, _ORIENTATION = 0x0020000D, 0x0020000E, 0x00080068, 0x00200020
 _SAMPLES, _PHOTOMETRIC, _FRAMES, _ROWS, _COLUMNS, _ALLOCATED = (
     0x00280002,
     0x00280004,
@@ -65,6 +65,8 @@ _WANTED: Final = frozenset(
         _VIEW,
         _STUDY,
         _SERIES,
+        _INTENT,
+        _ORIENTATION,
         _SAMPLES,
         _PHOTOMETRIC,
         _FRAMES,
@@ -151,10 +153,9 @@ def looks_like_data_set(head: bytes) -> bool:
 
 
 def pixel_digest(path: Path) -> str:
-    """The sha256 of the bytes of the pixel data at *path*, to tell a resend from a different image.
+    """The sha256 of the bytes of the pixel data at *path*; of the whole data set where there are no pixels.
 
-    Of the whole data set where there are no pixels.  Two objects that differ only in their file meta information,
-    or in the header, are the same image.
+    Equal pixels alone do not make a resend (`intake.sameness`): the header may have been corrected.
     """
     examined = examine(path)
     digest = hashlib.sha256()
@@ -219,6 +220,8 @@ def _header(data: Buffer, found: Walk, syntax: TransferSyntax) -> Header:
         bits_allocated=number(_ALLOCATED),
         photometric=text(_PHOTOMETRIC),
         has_pixels=any(tag in elements for tag in _PIXEL_TAGS),
+        presentation_intent=text(_INTENT),
+        patient_orientation=text(_ORIENTATION),
     )
 
 

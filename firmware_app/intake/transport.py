@@ -189,6 +189,7 @@ class Transport:
     def _serve_connection(self, connection: socket.socket, address: str, deadline: float) -> None:
         thread = threading.current_thread()
         speaking = connection
+        is_open = False
         try:
             # Without it, Nagle and delayed acknowledgement cost 40 ms for each image.
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -201,9 +202,13 @@ class Transport:
                 speaking.settimeout(max(0.01, deadline - time.monotonic()))
                 assert isinstance(speaking, ssl.SSLSocket)
                 speaking.do_handshake()
+            is_open = True
             self._serve(speaking, address, deadline)
         except OSError as error:
-            log.info("connection ended before an association: %s", type(error).__name__)
+            if is_open:  # a peer that goes away is no error in there, so this is a fault of the box's own
+                log.error("association broken off: %s", error.strerror or type(error).__name__)
+            else:
+                log.info("connection ended before an association: %s", type(error).__name__)
         finally:
             with self._lock:
                 self._opening.pop(thread, None)

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from firmware_app.errors import PackArtefactMissing, PackDigestMismatch, PackUnknown
+from firmware_app.errors import PackArtefactMissing, PackDigestMismatch, PackError, PackUnknown
 from firmware_app.packs.manifest import FILE_NAME, Artefact, Manifest, sha256_of
 
 READS_FILES_OF = {"openvino": "onnxruntime"}
@@ -69,14 +69,30 @@ class Pack:
         raise PackArtefactMissing(pack=self.name, file=f"{runtime} {precision}")
 
 
-def list_packs(folder: Path) -> list[Pack]:
-    """Every pack in ``folder``, by name; an empty or absent folder has none.
+@dataclass(frozen=True, slots=True)
+class Shelf:
+    """What stands in a folder of packs: those that can be used, by name, and why the others cannot."""
 
-    Raises :class:`~firmware_app.errors.PackManifestInvalid` for the first manifest that cannot be used.
-    """
-    if not folder.is_dir():
-        return []
-    return [Pack.load(path) for path in sorted(folder.iterdir()) if (path / FILE_NAME).is_file()]
+    packs: tuple[Pack, ...]
+    broken: tuple[PackError, ...]
+
+
+def survey(folder: Path) -> Shelf:
+    """Look at every pack in ``folder``; an empty or absent folder has none.  One broken pack never hides the others."""
+    packs: list[Pack] = []
+    broken: list[PackError] = []
+    for path in sorted(folder.iterdir()) if folder.is_dir() else ():
+        if (path / FILE_NAME).is_file():
+            try:
+                packs.append(Pack.load(path))
+            except PackError as error:
+                broken.append(error)
+    return Shelf(tuple(packs), tuple(broken))
+
+
+def list_packs(folder: Path) -> list[Pack]:
+    """Every usable pack in ``folder``, by name."""
+    return list(survey(folder).packs)
 
 
 def find_pack(folder: Path, name: str) -> Pack:

@@ -7,8 +7,9 @@ often GBK under a header that does not say so, so mojibake is undone before the 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from typing import Final
+
+from firmware_app.reading.mojibake import readings
 
 CHEST: Final = "CHEST"
 
@@ -36,19 +37,12 @@ _LATIN: Final = (
     ("HEAD", r"HEAD|SKULL|SINUS\w*|BRAIN|FACE|FACIAL|ORBITS?|NECK|JAW|DENTAL|TEETH"),
     (CHEST, r"CHEST|THORAX|THORACIC|THORACO\w*|TORAX|LUNGS?|CXR|PULMON\w+"),
 )
-# How the bytes may have been decoded, and what they were.
-_MISREADINGS: Final = (
-    ("latin-1", "strict", "gb18030"),
-    ("latin-1", "strict", "utf-8"),
-    ("cp1252", "strict", "gb18030"),
-    ("ascii", "surrogateescape", "gb18030"),
-)
 _NOTHING: Final = frozenset({"", "UNKNOWN", "OTHER", "NONE", "UNDEFINED", "UNSPECIFIED", "ANY", "NA", "N/A", "DEFAULT"})
 
 
 def parts_in(text: str | None) -> frozenset[str]:
     """The parts of the body that *text* names, in our coarse words; empty when it names none."""
-    for reading in _readings(text or ""):
+    for reading in readings(text or ""):
         found = _latin_parts(reading) | _chinese_parts(reading)
         if found:
             return frozenset(found)
@@ -88,15 +82,3 @@ def examined(field: str | None) -> str | None:
         return "+".join(sorted(parts))
     code = re.sub(r"[^A-Z]", "", text.upper())[:16]
     return code or None
-
-
-def _readings(text: str) -> Iterator[str]:
-    """*text* as it stands, and as what it may have been before it was decoded as Latin-1."""
-    yield text
-    if text.isascii():
-        return
-    for wrong, errors, right in _MISREADINGS:
-        try:
-            yield text.encode(wrong, errors).decode(right)
-        except UnicodeError:
-            continue

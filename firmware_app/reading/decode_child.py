@@ -2,7 +2,7 @@
 
 ``python -m firmware_app.reading.decode_child FD PARENT MEMORY_MB CPU_SECONDS``.  A job is ``{file, picture, input,
 display}``; the answers are the tensor with its facts (or a refusal, then nothing follows), and then how many frames
-were written for people.
+were written for people.  An image that is not fit for a model is written for people before it is refused.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
-from firmware_app.errors import ImagingError, Undecodable
-from firmware_app.imaging import display, film, identity
+from firmware_app.errors import ImageUnfit, ImagingError, Undecodable
+from firmware_app.imaging import display, film, fitness, identity
 from firmware_app.imaging.model_input import InputSpec, to_model_input
 from firmware_app.reading import child_loop, confinement
 from firmware_app.reading.wire import Message
@@ -31,7 +31,13 @@ def work(job: Message) -> child_loop.Answers:
     try:
         with film.opened(path, is_picture=bool(job.header["picture"])) as opened:
             _name(opened, folder)  # first, so that a film whose pixels are broken has a name all the same
-            yield _for_model(opened, job.header["input"])
+            try:
+                answer = _for_model(opened, job.header["input"])
+            except ImageUnfit as error:  # no model may see it, people may
+                _for_people(opened, folder)
+                yield child_loop.refusal(error)
+                return
+            yield answer
             yield _for_people(opened, folder)
     except ImagingError as error:
         yield child_loop.refusal(error)
@@ -48,7 +54,9 @@ def _for_model(opened: film.Film, described: dict[str, Any] | None) -> Message:
     begun = time.perf_counter()
     frame = opened.grey(index)
     decoded = time.perf_counter()
-    tensor = to_model_input(frame, InputSpec(**described))
+    spec = InputSpec(**described)
+    fitness.check(frame, spec)
+    tensor = to_model_input(frame, spec)
     prepared = time.perf_counter()
     split = {"decode_ms": 1e3 * (decoded - begun), "prepare_ms": 1e3 * (prepared - decoded)}
     return Message({**facts, **split}, {"input": tensor})

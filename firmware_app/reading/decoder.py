@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, fields, is_dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from firmware_app.errors import ImagingError
+from firmware_app.errors import ImageUnfit, ImagingError
 from firmware_app.imaging.model_input import InputSpec
 from firmware_app.reading.child import Child, ChildLost
 from firmware_app.reading.starting import started
@@ -18,7 +18,7 @@ from firmware_app.records import Reason
 
 log = logging.getLogger("lantern.reader")
 
-_REFUSALS: Final = {kind.code: kind for kind in ImagingError.__subclasses__()}
+_REFUSALS: Final = {kind.code: kind for kind in (*ImagingError.__subclasses__(), *ImageUnfit.__subclasses__())}
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +111,7 @@ class Decoder:
 
 
 def _refused(message: Message) -> Reason | None:
-    """The refusal in an answer, if it is one that imaging has: what the child says is not believed further."""
+    """The refusal in an answer, if it is one of imaging or of fitness: what the child says is not believed further."""
     told = message.header.get("refusal")
     kind = _REFUSALS.get(str(told.get("code"))) if isinstance(told, dict) else None
     details = told.get("details") if isinstance(told, dict) else None

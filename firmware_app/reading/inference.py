@@ -6,7 +6,6 @@ fails on an empty film too, is struck off with one logged sentence and the next 
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,11 +17,10 @@ from firmware_app.config import Reader as ReaderConfig
 from firmware_app.errors import PackArtefactMissing, PackError
 from firmware_app.packs.shelf import Pack
 from firmware_app.reading.child import Child, ChildLost
+from firmware_app.reading.complaints import Complaints
 from firmware_app.reading.starting import started
 from firmware_app.reading.wire import Arrays, Message
 from firmware_app.records import Finding, PackIdentity
-
-log = logging.getLogger("lantern.reader")
 
 MEMORY_MB: Final = 8192
 """Address space above the start: runtimes reserve arenas and thread stacks far beyond what they touch."""
@@ -61,10 +59,10 @@ class Inferred:
 class Inference:
     """One warm inference child with every usable pack in it."""
 
-    def __init__(self, packs: Sequence[Pack], config: ReaderConfig) -> None:
-        self._config = config
+    def __init__(self, packs: Sequence[Pack], config: ReaderConfig, complaints: Complaints) -> None:
+        self._config, self._complaints = config, complaints
         self._packs = {pack.name: pack for pack in packs}
-        self._candidates = {pack.name: _candidates(pack, config) for pack in packs}
+        self._candidates = {pack.name: _candidates(pack, config, complaints) for pack in packs}
         self._loaded: set[str] = set()
         self._started = self._warm = False
         self._child = self._spawn()
@@ -78,6 +76,15 @@ class Inference:
         """Who speaks for each pack that works, by the pack's name."""
         return {name: self._identity(name) for name in self._packs if self._candidates[name]}
 
+    @property
+    def packs(self) -> Mapping[str, Pack]:
+        """Every pack it was given, by name."""
+        return self._packs
+
+    def is_whole(self) -> bool:
+        """Whether there are packs and each of them works."""
+        return bool(self._candidates) and all(self._candidates.values())
+
     def warm(self) -> None:
         """Return when every pack that can be loaded is warm; raises `ChildWillNotStart`."""
         if self._started and not self._child.alive:
@@ -87,6 +94,14 @@ class Inference:
                 self._child = started(self._child, self._spawn)
                 self._started = True
             self._warm = all(self._load(name) for name in self._packs)
+
+    def offer(self, packs: Sequence[Pack]) -> None:
+        """Try *packs* that are new or have no way left; the working ones stay as they are and warm."""
+        for pack in packs:
+            if not self._candidates.get(pack.name):
+                self._packs[pack.name] = pack
+                self._candidates[pack.name] = _candidates(pack, self._config, self._complaints)
+                self._warm = False
 
     def infer(self, name: str, arrays: Arrays, rows: int, columns: int, folder: Path) -> Inferred:
         """What pack *name* says of a *rows* × *columns* film; its heat maps are in *folder* on return.
@@ -138,14 +153,8 @@ class Inference:
     def _strike_off(self, name: str, why: str) -> None:
         gone = self._candidates[name].pop(0)
         left = self._candidates[name]
-        log.error(
-            "pack %s cannot run on %s %s (%s); %s",
-            name,
-            gone.runtime,
-            gone.precision,
-            why,
-            f"falling back to {left[0].runtime} {left[0].precision}" if left else "no other way is left",
-        )
+        then = f"falling back to {left[0].runtime} {left[0].precision}" if left else "no other way is left"
+        self._complaints.say(f"pack {name} cannot run on {gone.runtime} {gone.precision} ({why}); {then}")
 
     def _identity(self, name: str) -> PackIdentity:
         first = self._candidates[name][0]
@@ -176,12 +185,12 @@ class Inference:
         return Child("firmware_app.reading.inference_child", (str(MEMORY_MB), str(self._config.infer_seconds * 64)))
 
 
-def _candidates(pack: Pack, config: ReaderConfig) -> list[Candidate]:
+def _candidates(pack: Pack, config: ReaderConfig, complaints: Complaints) -> list[Candidate]:
     """The wanted precision on each runtime in order, then the others likewise; a damaged pack has none."""
     try:
         pack.verify()
     except PackError as error:
-        log.error("%s", error)
+        complaints.say(str(error))
         return []
     wanted = [config.precision, *(other for other in _PRECISIONS if other != config.precision)]
     return [

@@ -2,6 +2,7 @@
 
 Nothing that an image does can stop it: a deterministic refusal is final at once, a child that dies or overruns its time
 costs a try, and two of them set the image aside.  Killed at any instant, the next reader carries on from the database.
+A fault of the box (no pack that works, a full disk) is nobody's reading: the images wait until it is mended.
 """
 
 from __future__ import annotations
@@ -10,7 +11,6 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from typing import Final
 
 from firmware_app.config import Config
@@ -19,30 +19,24 @@ from firmware_app.errors import (
     DecodeGaveUp,
     InferenceFailed,
     InferenceGaveUp,
-    LanternError,
     NoPackInstalled,
     NoPixels,
-    PackError,
     PackUnknown,
     ReaderGaveUp,
 )
-from firmware_app.packs.manifest import FILE_NAME
-from firmware_app.packs.shelf import Pack, shipped_packs_dir
+from firmware_app.packs.shelf import Pack, shipped_packs_dir, survey
 from firmware_app.reading import hints, routing
+from firmware_app.reading.attempt import Attempt
 from firmware_app.reading.child import ChildLost
+from firmware_app.reading.complaints import Complaints
 from firmware_app.reading.decoder import Decoded, Decoder
 from firmware_app.reading.inference import ImageAtFault, Inference, PackUnusable
+from firmware_app.reading.patience import Patience, Stopped
 from firmware_app.records import (
-    Finding,
-    Instance,
-    PackIdentity,
     Priority,
-    Quality,
     Reading,
     ReadingStatus,
     Reason,
-    Scope,
-    Timing,
 )
 from firmware_app.store.clinical import Claim, Clinical
 from firmware_app.store.layout import StateDir
@@ -52,9 +46,14 @@ log = logging.getLogger("lantern.reader")
 
 POLL_SECONDS: Final = 0.025
 MOST_CLAIMS: Final = 5
+"""Of an image that has lost a child before: hostile files are caught by `MOST_FAILURES`, since children die of them."""
+MOST_CLAIMS_ALONE: Final = 100
+"""Of one that never has.  Power cuts count too, so it only keeps a bug of ours from blocking the queue."""
 MOST_FAILURES: Final = 2
+RETRY_SECONDS: Final = 30.0  # between looks at the packs while none works
+RETRY_WHILE_OTHERS_WORK_SECONDS: Final = 600.0  # each look may cost the working ones up to two load times
 _LOOK_SECONDS: Final = 0.25  # at what no commit announces: a quiet time that has passed, a child that died idle
-_NO_TIME: Final = Timing(0, 0, 0)  # until the attempt is complete
+Ready = Callable[[Mapping[str, str | int | None]], None]
 
 
 class Reader:
@@ -63,16 +62,30 @@ class Reader:
     To be used in one thread, which must live as long as the reader (see `child.Child`).
     """
 
-    def __init__(self, config: Config, state: StateDir, clinical: Clinical, forced: str | None = None) -> None:
-        """*forced* names the pack for images that do not say what they show; raises `PackUnknown`."""
+    def __init__(
+        self,
+        config: Config,
+        state: StateDir,
+        clinical: Clinical,
+        forced: str | None = None,
+        stop: threading.Event | None = None,
+    ) -> None:
+        """*forced* names the pack for images that do not say what they show; raises `PackUnknown`.
+
+        *stop* makes it a box's reader, which waits for a pack that works and a disk that takes its readings.  Without
+        one it is a single run, which says of each image that no pack works and fails when it cannot write.
+        """
         self._config, self._state, self._clinical, self._forced = config, state, clinical, forced
-        packs = _packs(config)
+        self._waits = stop is not None
+        self.patience = Patience(state, clinical.database, stop)
+        self._complaints = Complaints()
+        packs = _packs(config, self._complaints)
         if forced is not None and forced not in {pack.name for pack in packs}:
             raise PackUnknown(pack=forced)
-        self._manifests = {pack.name: pack.manifest for pack in packs}
-        self._rules = [routing.Candidate(pack.name, pack.manifest.route) for pack in packs]
         self.decoder = Decoder(config.reader.memory_mb, config.reader.decode_seconds)
-        self.inference = Inference(packs, config.reader)
+        self.inference = Inference(packs, config.reader, self._complaints)
+        self._looked = time.monotonic()
+        self._learn()
 
     def warm(self) -> Mapping[str, str | int | None]:
         """Return when both children are ready, with what the reader says of itself; raises `ChildWillNotStart`."""
@@ -84,33 +97,64 @@ class Reader:
         return {"packs": ", ".join(spoken), "decode_pid": self.decoder.pid, "inference_pid": self.inference.pid}
 
     def step(self) -> bool:
-        """Take the oldest waiting instance one try further; False when nothing waits.
+        """Take the oldest waiting instance one try further; False when nothing waits, or all must go on waiting.
 
-        Raises `ChildWillNotStart`, before any image has been claimed for it.
+        Raises `ChildWillNotStart`, before any image has been claimed for it, and `Stopped`.
         """
         self.inference.warm()
         self.decoder.warm()
-        claim = self._clinical.claim()
+        if self._at_fault():
+            return False
+        claim = self.patience.carry_out(self._clinical.claim)
         if claim is None:
             return False
-        attempt = _Attempt(claim.instance, time.perf_counter())
-        if claim.claims > MOST_CLAIMS:
+        attempt = Attempt(claim.instance, time.perf_counter())
+        if claim.claims > (MOST_CLAIMS if claim.failures else MOST_CLAIMS_ALONE):
             self._finish(attempt, attempt.cannot(ReaderGaveUp(claims=claim.claims - 1)))
             return True
         try:
             reading = self._read(claim, attempt)
         except ChildLost as lost:
             self._failed(attempt, lost)
+        except PackUnusable:
+            if self._at_fault():
+                return False
+            self._finish(attempt, attempt.cannot(NoPackInstalled()))
         else:
             self._finish(attempt, reading)
         return True
+
+    def look_again(self) -> bool:
+        """Now and then, try again what cannot be used, packs that were put there since included; True on a change."""
+        before = self.inference.identities
+        pause = RETRY_WHILE_OTHERS_WORK_SECONDS if before else RETRY_SECONDS
+        if self.inference.is_whole() or time.monotonic() - self._looked < pause:
+            return False
+        self.inference.offer(_packs(self._config, self._complaints))
+        self._learn()
+        self.inference.warm()
+        self._looked = time.monotonic()
+        if self.inference.is_whole():
+            self._complaints.forget()
+        return self.inference.identities != before
 
     def close(self) -> None:
         """End the children."""
         self.decoder.close()
         self.inference.close()
 
-    def _read(self, claim: Claim, attempt: _Attempt) -> Reading:
+    def _at_fault(self) -> bool:
+        """Whether no pack works and images are to wait for that."""
+        if not self._waits or self.inference.identities:
+            return False
+        self._complaints.say(str(NoPackInstalled()))
+        return True
+
+    def _learn(self) -> None:
+        self._manifests = {name: pack.manifest for name, pack in sorted(self.inference.packs.items())}
+        self._rules = [routing.Candidate(name, manifest.route) for name, manifest in self._manifests.items()]
+
+    def _read(self, claim: Claim, attempt: Attempt) -> Reading:
         instance = claim.instance
         try:
             chosen = routing.route(instance.header, self._rules, self._config.box.usual_population, self._forced)
@@ -131,7 +175,7 @@ class Reader:
             if not self.decoder.end():
                 attempt.display_missing = True
 
-    def _decode(self, attempt: _Attempt, pack: str | None) -> Decoded | Reason:
+    def _decode(self, attempt: Attempt, pack: str | None) -> Decoded | Reason:
         attempt.phase = DecodeGaveUp
         spec = self._manifests[pack].input if pack else None
         folder = self._state.display / attempt.instance.reference
@@ -141,7 +185,7 @@ class Reader:
             attempt.decode_ms = decoded.milliseconds
         return decoded
 
-    def _show(self, attempt: _Attempt) -> None:
+    def _show(self, attempt: Attempt) -> None:
         """Frames for people of an image that no pack may read; it costs no second try when that fails."""
         try:
             shown = isinstance(self._decode(attempt, None), Decoded) and self.decoder.end()
@@ -150,28 +194,27 @@ class Reader:
             shown = False
         attempt.display_missing = not shown
 
-    def _infer(self, attempt: _Attempt, pack: str, decoded: Decoded) -> Reading:
+    def _infer(self, attempt: Attempt, pack: str, decoded: Decoded) -> Reading:
         attempt.phase = InferenceGaveUp
         folder = self._state.display / attempt.instance.reference
         begun = time.perf_counter()
         try:
             found = self.inference.infer(pack, decoded.arrays, decoded.rows, decoded.columns, folder)
-        except PackUnusable:
-            return attempt.cannot(NoPackInstalled())
         except ImageAtFault:
             return attempt.cannot(InferenceFailed(pack=pack, runtime="-", detail="it gives no number for this image"))
         attempt.infer_ms = 1e3 * (time.perf_counter() - begun)
         attempt.display_missing = not found.marked
         return attempt.read(found.findings, found.identity)
 
-    def _failed(self, attempt: _Attempt, lost: ChildLost) -> None:
-        failures = self._clinical.record_failure(attempt.instance.reference)
+    def _failed(self, attempt: Attempt, lost: ChildLost) -> None:
+        failures = self.patience.carry_out(lambda: self._clinical.record_failure(attempt.instance.reference))
         log.warning("a child was lost over an image, try %d (%s)", failures, lost.detail)
         if failures >= MOST_FAILURES:
             self._finish(attempt, attempt.cannot(attempt.phase(detail=lost.detail)))
 
-    def _finish(self, attempt: _Attempt, reading: Reading) -> None:
-        self._clinical.finish(attempt.instance, attempt.complete(reading), self._priority(reading))
+    def _finish(self, attempt: Attempt, reading: Reading) -> None:
+        complete, priority = attempt.complete(reading), self._priority(reading)
+        self.patience.carry_out(lambda: self._clinical.finish(attempt.instance, complete, priority))
 
     def _priority(self, reading: Reading) -> Priority:
         """That of the most urgent positive finding, as its pack's manifest has it."""
@@ -182,33 +225,7 @@ class Reader:
         return min(found, key=list(Priority).index, default=Priority.ROUTINE)
 
 
-class _Attempt:
-    """One try at one instance: its clock, its hints, and which error a lost child would mean."""
-
-    def __init__(self, instance: Instance, begun: float) -> None:
-        self.instance, self._begun = instance, begun
-        self._of = (instance.reference,)
-        self.hints: tuple[Reason, ...] = ()
-        self.display_missing = False
-        self.decode_ms = self.infer_ms = 0.0
-        self.phase: type[DecodeGaveUp] | type[InferenceGaveUp] = DecodeGaveUp
-
-    def cannot(self, why: LanternError | Reason) -> Reading:
-        reason = why if isinstance(why, Reason) else Reason.of(why)
-        return Reading(Scope.INSTANCE, self._of, ReadingStatus.CANNOT_JUDGE, reason, None, _NO_TIME)
-
-    def read(self, findings: tuple[Finding, ...], pack: PackIdentity) -> Reading:
-        return Reading(Scope.INSTANCE, self._of, ReadingStatus.READ, None, pack, _NO_TIME, findings)
-
-    def complete(self, reading: Reading) -> Reading:
-        """*reading* with its times and hints, which are known only now."""
-        total = 1e3 * (time.perf_counter() - self._begun)
-        timing = Timing(round(self.decode_ms, 2), round(self.infer_ms, 2), round(total, 2))
-        missing = (hints.hint(hints.DISPLAY_MISSING),) if self.display_missing else ()
-        return replace(reading, timing=timing, quality=Quality(hints=self.hints + missing))
-
-
-def run(config: Config, ready: Callable[[Mapping[str, str | int | None]], None], stop: threading.Event) -> None:
+def run(config: Config, ready: Ready, stop: threading.Event) -> None:
     """Body of the reader process: calls *ready* when both children are warm, reads until *stop*.
 
     The caller holds the lock that makes it the only reader of this state.
@@ -217,10 +234,12 @@ def run(config: Config, ready: Callable[[Mapping[str, str | int | None]], None],
     clinical = Clinical(state.clinical_db)
     clinical.require()
     relay = Relay.of(config, state, clinical)
-    reader = Reader(config, state, clinical)
+    reader = Reader(config, state, clinical, stop=stop)
     try:
         ready(reader.warm())
-        _watch(reader, clinical, relay, config, stop)
+        _watch(reader, clinical, relay, config, ready, stop)
+    except Stopped:
+        log.warning("stopped while the database could not be written; what was not written is read again")
     finally:
         reader.close()
         if relay is not None:
@@ -228,11 +247,15 @@ def run(config: Config, ready: Callable[[Mapping[str, str | int | None]], None],
         clinical.database.close()
 
 
-def _watch(reader: Reader, clinical: Clinical, relay: Relay | None, config: Config, stop: threading.Event) -> None:
+def _watch(
+    reader: Reader, clinical: Clinical, relay: Relay | None, config: Config, ready: Ready, stop: threading.Event
+) -> None:
     """Read whatever comes; a look at `PRAGMA data_version` is all that an idle box costs."""
 
     def conclude() -> None:
-        clinical.close_revisions(config.reader.quiet_seconds, report=config.uplink.enabled)
+        reader.patience.carry_out(
+            lambda: clinical.close_revisions(config.reader.quiet_seconds, report=config.uplink.enabled)
+        )
         if relay is not None:
             relay.step()
 
@@ -246,18 +269,16 @@ def _watch(reader: Reader, clinical: Clinical, relay: Relay | None, config: Conf
         if (relay is not None and relay.called()) or time.monotonic() - looked > _LOOK_SECONDS:
             reader.warm()
             conclude()
+            if reader.look_again():
+                ready(reader.warm())
+                seen = None
             looked = time.monotonic()
         stop.wait(POLL_SECONDS)
 
 
-def _packs(config: Config) -> list[Pack]:
+def _packs(config: Config, complaints: Complaints) -> list[Pack]:
     """Every usable pack of the box by name; one that cannot be used is named in the log and left out."""
-    folder = config.packs.dir or shipped_packs_dir()
-    found: list[Pack] = []
-    for path in sorted(folder.iterdir()) if folder.is_dir() else ():
-        if (path / FILE_NAME).is_file():
-            try:
-                found.append(Pack.load(path))
-            except PackError as error:
-                log.error("%s", error)
-    return found
+    shelf = survey(config.packs.dir or shipped_packs_dir())
+    for error in shelf.broken:
+        complaints.say(str(error))
+    return list(shelf.packs)

@@ -6,26 +6,33 @@ said so, and then a hint says that it was.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Final, Literal, Protocol
 
 from firmware_app.errors import (
     AgeOutside,
+    AgeUnclear,
     AgeUnknown,
     BodyPartNotCovered,
     BodyPartUnknown,
+    ForProcessing,
     ModalityNotCovered,
     ModalityUnknown,
     NoPackInstalled,
     NoPixels,
     PackUnknown,
     ViewNotCovered,
+    ViewUnclear,
 )
 from firmware_app.reading import age, body_part, hints, view
 from firmware_app.records import Header, Reason
 
 Population = Literal["adult", "children", "ask"]
+
+_STORAGE = "1.2.840.10008.5.1.4.1.1."
+_FOR_PROCESSING: Final = frozenset(_STORAGE + suffix for suffix in ("1.1.1", "1.2.1", "1.3.1"))  # PS3.4 B.5
 
 
 class Ages(Protocol):
@@ -89,6 +96,7 @@ def route(
             raise ModalityUnknown
         return Chosen(packs[0].pack, tuple(assumed))
     packs = _of_modality(header, packs, forced is not None)
+    _refuse_raw(header)
     packs = _of_body_part(header, packs, forced is not None, assumed)
     packs = _of_view(header, packs, forced is not None, assumed)
     packs = _of_age(header, packs, usual_population, forced is not None, assumed)
@@ -105,6 +113,13 @@ def _of_modality(header: Header, packs: Sequence[Candidate], given: bool) -> Seq
     if not kept:
         raise ModalityNotCovered(modality=modality[:16])
     return kept
+
+
+def _refuse_raw(header: Header) -> None:
+    """Raw detector data is linear in exposure, often of the other polarity, and no pack has seen any."""
+    intent = re.sub(r"[^A-Z]", "", (header.presentation_intent or "").upper())
+    if intent == "FORPROCESSING" or header.sop_class_uid in _FOR_PROCESSING:
+        raise ForProcessing
 
 
 def _of_body_part(
@@ -130,12 +145,15 @@ def _coarse(names: tuple[str, ...]) -> frozenset[str | None]:
 
 
 def _of_view(header: Header, packs: Sequence[Candidate], given: bool, assumed: list[Reason]) -> Sequence[Candidate]:
-    seen = view.stated(header.view_position, header.series_description)
-    if seen is None:
+    seen = view.stated(header)
+    if seen is view.Words.MIXED and not given:
+        raise ViewUnclear
+    if not isinstance(seen, str):
         if not given:
             assumed.append(hints.hint(hints.VIEW_ASSUMED))
         return packs
-    kept = [candidate for candidate in packs if seen in candidate.rule.views]
+    wanted = {"AP", "PA"} if seen == view.FRONTAL else {seen}
+    kept = [candidate for candidate in packs if wanted & set(candidate.rule.views)]
     if not kept:
         raise ViewNotCovered(view=seen)
     return kept
@@ -144,8 +162,10 @@ def _of_view(header: Header, packs: Sequence[Candidate], given: bool, assumed: l
 def _of_age(
     header: Header, packs: Sequence[Candidate], usual: Population, given: bool, assumed: list[Reason]
 ) -> Sequence[Candidate]:
-    years = age.completed_years(header)
-    if years is not None:
+    years = age.stated(header)
+    if years is age.NotKnown.UNCLEAR:
+        raise AgeUnclear
+    if isinstance(years, int):
         kept = [candidate for candidate in packs if candidate.rule.age_years.holds(years)]
         if not kept:
             raise AgeOutside(age=years)

@@ -21,17 +21,17 @@ def priority_name(priority: Priority | None, language: str) -> str:
 
 
 def finding_text(finding: Finding, language: str) -> str:
-    """E.g. ``Pneumonia: found, 0.93 (from 0.41 on)``."""
+    """E.g. ``Pneumonia: found, 0.93 (threshold 0.41)``."""
     label = finding.label.get(language) or finding.label["en"]
     verdict = translate(_POSITIVE if finding.positive else _NEGATIVE, language)
-    limit = translate(N_("from {threshold:.2f} on"), language).format(threshold=finding.threshold)
+    limit = translate(N_("threshold {threshold:.2f}"), language).format(threshold=finding.threshold)
     return f"{label}: {verdict}, {finding.probability:.2f} ({limit})"
 
 
 def heading() -> str:
     """The columns of `row`; like every command's own words it is English."""
     return (
-        f"{'case':<24}{'rev':>3}  {'kind':<4}{'priority':<14}{'files':>5}  what was found, or why nothing could be said"
+        f"{'case':<24}{'rev':>3}  {'kind':<6}{'priority':<14}{'files':>5}  what was found, or why nothing could be said"
     )
 
 
@@ -41,7 +41,7 @@ def row(case: Case, language: str) -> str:
     if not said:
         said = next((file.reason.text(language) for file in case.files if file.reason), "")
     return (
-        f"{case.reference or '-':<24}{case.revision:>3}  {case.modality or '-':<4}"
+        f"{case.reference or '-':<24}{case.revision:>3}  {case.modality or '-':<6}"
         f"{priority_name(case.priority, language) if case.reference else '-':<14}{len(case.files):>5}  {said}"
     )
 

@@ -1,5 +1,6 @@
 """ONNX Runtime on the CPU: the box's default. Reads ``.onnx``, float and quantized (QDQ)."""
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +53,8 @@ class OnnxSession:
 
 
 def _library() -> Any:
+    # Its wheels carry a telemetry client, which writes an id into the temporary folder on import: nothing leaves.
+    os.environ["ORT_DISABLE_TELEMETRY"] = "1"
     try:
         import onnxruntime
     except (ImportError, OSError) as error:

@@ -32,9 +32,7 @@ BROKEN: Final = register(
 )
 CUT: Final = register(
     "audit.cut",
-    N_(
-        "The audit does not hold the entry {sequence} that the hospital was told of. Keep a copy and tell the hospital."
-    ),
+    N_("The audit does not hold the entry {head} that the hospital was told of. Keep a copy and tell the hospital."),
 )
 
 
@@ -66,12 +64,6 @@ class Head:
 
     def __str__(self) -> str:
         return f"{self.sequence}:{self.hash}"
-
-    @classmethod
-    def parse(cls, text: str) -> Head:
-        """The head written as ``SEQUENCE:HASH``; raises `ValueError`."""
-        sequence, _, digest = text.partition(":")
-        return cls(int(sequence), digest)
 
 
 def append(
@@ -111,9 +103,12 @@ class Audit:
         )
         return [_entry(row) for row in rows]
 
-    def verify(self, told: Head | None = None) -> tuple[bool, Reason]:
-        """Whether the chain is whole, and the sentence for it; *told* is a head that someone outside was told."""
-        last, seen = Head(0, START), told is None or told.sequence == 0
+    def verify(self, told: str | None = None) -> tuple[bool, Reason]:
+        """Whether the chain is whole, and the sentence for it; *told* is the hash of a head that the hospital has.
+
+        The hash covers the entry's own number, so it needs no other.
+        """
+        last, seen = Head(0, START), told in (None, START)
         for row in self._rows():
             try:
                 entry = _entry(row)
@@ -123,9 +118,9 @@ class Audit:
             if not fits or entry.hash != entry.expected_hash():
                 return False, Reason(BROKEN, {"sequence": last.sequence + 1})
             last = Head(entry.sequence, entry.hash)
-            seen = seen or last == told
+            seen = seen or last.hash == told
         if told is not None and not seen:
-            return False, Reason(CUT, {"sequence": told.sequence})
+            return False, Reason(CUT, {"head": told[:16]})
         return True, Reason(WHOLE, {"entries": last.sequence, "head": str(last)})
 
     def _rows(self) -> Iterator[sqlite3.Row]:

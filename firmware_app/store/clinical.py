@@ -173,6 +173,30 @@ class Clinical:
         with self.database.transaction():
             _arrived(self.database, path, "refused", None, held.case if held else None, error, kept_file)
 
+    def reread(self, held: Held) -> None:
+        """The lost file of *held* comes back: forget what was read without it, and let it be read again.
+
+        The reading so far is kept under `superseded`.  While another reading of the case stands, so does the case's
+        priority: it may be too urgent for a moment, never too calm.
+        """
+        with self.database.transaction() as connection:
+            connection.execute(
+                "INSERT INTO superseded (key, case_reference, body, read_at, replaced_at)"
+                " SELECT key, case_reference, body, at, ? FROM readings WHERE key = ?",
+                (_now(), held.reference),
+            )
+            connection.execute("DELETE FROM readings WHERE key = ?", (held.reference,))
+            connection.execute(
+                "UPDATE instances SET state = 'waiting', claims = 0, failures = 0, read_at = NULL WHERE reference = ?",
+                (held.reference,),
+            )
+            connection.execute(
+                "UPDATE cases SET fresh = 1, touched = ?, priority = CASE WHEN EXISTS"
+                " (SELECT 1 FROM readings r WHERE r.case_reference = cases.reference) THEN priority END"
+                " WHERE reference = ?",
+                (time.monotonic(), held.case),
+            )
+
     # --- the reader ----------------------------------------------------------------------------------------------
 
     def claim(self) -> Claim | None:
@@ -191,7 +215,7 @@ class Clinical:
             return None
         header = _HEADER.validate_json(row["header"]) if row["header"] else None
         if header is not None and age is not None:
-            header = replace(header, patient_age=age)
+            header = replace(header, patient_age=age, birth_date=None)  # which it must not be held against
         return Claim(
             Instance(row["reference"], row["case_reference"], row["file"], header), row["claims"], row["failures"]
         )

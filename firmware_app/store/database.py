@@ -81,11 +81,11 @@ class Database:
         connection.execute("BEGIN IMMEDIATE")
         try:
             yield connection
-        except BaseException:  # also KeyboardInterrupt: a half-written transaction must never be left open
+            connection.execute("COMMIT")
+        except BaseException:  # also KeyboardInterrupt, also a COMMIT that failed: no transaction is ever left open
             if connection.in_transaction:
                 connection.execute("ROLLBACK")
             raise
-        connection.execute("COMMIT")
 
     def change_mark(self) -> int:
         """A number that differs after any other connection committed (PRAGMA data_version, about 4 µs)."""

@@ -79,8 +79,9 @@ class StateDir:
         return self.root / "ballast"
 
     def prepare(self) -> None:
-        """Make what is missing.  Raises `StateUnusable` with the system's own reason."""
+        """Make what is missing, durably.  Raises `StateUnusable` with the system's own reason."""
         try:
+            changed = [folder.parent for folder in (self.root, *self.root.parents) if not folder.exists()]
             make_directory(self.root, _ROOT_MODE)
             for folder in (
                 self.incoming,
@@ -92,7 +93,12 @@ class StateDir:
                 self.accounts_db.parent,
                 self.exchange_db.parent,
             ):
-                make_directory(folder)
+                if not folder.is_dir():
+                    make_directory(folder)
+                    changed.insert(0, self.root)
+            # A file is only as durable as the name of every folder above it.
+            for folder in dict.fromkeys(changed):
+                sync_directory(folder)
         except OSError as error:
             raise StateUnusable(path=str(self.root), detail=error.strerror or str(error)) from None
 
@@ -134,15 +140,6 @@ def free_bytes(folder: Path) -> int:
     """Bytes that an unprivileged writer may still use on the file system of *folder*."""
     found = os.statvfs(folder)
     return found.f_bavail * found.f_frsize
-
-
-def sync_file(path: Path) -> None:
-    """Return only when the bytes of *path* are on the disk."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def sync_directory(folder: Path) -> None:

@@ -13,6 +13,7 @@ from typing import Final
 from firmware_app.config import Config
 from firmware_app.errors import Contradicted, KeysOutdated, LanternError, MessageInvalid
 from firmware_app.records import Reason
+from firmware_app.store.audit import Audit
 from firmware_app.store.clinical import Clinical
 from firmware_app.store.exchange import Exchange, Incoming
 from firmware_app.store.layout import StateDir
@@ -70,7 +71,7 @@ class Relay:
     def _step(self) -> None:
         self._act()
         self._hand_on()
-        self._exchange.note(unread=self._clinical.unread())
+        self._exchange.note(unread=self._clinical.unread(), audit_head=Audit(self._clinical.database).head().hash)
 
     def _hand_on(self) -> None:
         # Over budget, digests wait in clinical.db; an urgent summary always goes on.

@@ -24,7 +24,7 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.remote.webelement import WebElement
 from selenium.webdriver.support.wait import WebDriverWait
 
-from tests.films import film, save
+from tests.films import film, save, shapes
 from tests.peers import missing
 
 PASSWORD = "a lamp in the village"
@@ -262,8 +262,9 @@ class Person:
 def synthetic_clip(folder: Path, name: str, frames: int, **attributes: Any) -> Path:
     """A clip whose every frame is brighter than the one before."""
     rows, columns = 64, 96
-    greys = np.repeat(np.linspace(200, 3800, frames).astype(np.uint16), rows * columns).reshape(frames * rows, columns)
-    greys[::rows, 0], greys[1::rows, 0] = 0, 4095  # so that no frame is of one grey
+    base = shapes(1, rows, columns, 1200)
+    greys = np.concatenate([base + np.uint16(light) for light in np.linspace(0, 2800, frames)])
+    greys[::rows, 0], greys[1::rows, 0] = 0, 4095  # so that all frames have one range
     shape = {"Rows": rows, "NumberOfFrames": frames, "BitsStored": 12, "HighBit": 11}
     return save(folder, name, film(greys, **{**shape, **attributes}))
 

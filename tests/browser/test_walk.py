@@ -6,7 +6,7 @@ import json
 import os
 import signal
 import time
-from http.client import HTTPConnection
+from http.client import HTTPConnection, HTTPResponse
 from pathlib import Path
 
 import numpy as np
@@ -269,22 +269,23 @@ def test_a_viewer_that_is_killed_comes_back_to_the_same_log_in(box: Clinic, doct
 def test_streams_are_bounded_and_given_back(box: Clinic, doctor: Person) -> None:
     cookies = "; ".join(f"{cookie['name']}={cookie['value']}" for cookie in doctor.driver.get_cookies())
 
-    def asked(path: str) -> tuple[HTTPConnection, int]:
+    def asked(path: str) -> HTTPResponse:
+        """The answer, which owns the connection: letting go of it would end the stream."""
         connection = HTTPConnection("127.0.0.1", box.ports["viewer"], timeout=10)
         connection.request("GET", path, headers={"Cookie": cookies})
-        return connection, connection.getresponse().status
+        return connection.getresponse()
 
     opened = [asked("/events") for _ in range(2 * STREAMS)]
-    assert [status for _, status in opened].count(200) <= STREAMS
-    page, status = asked("/lists")  # the others are served all the same
-    assert status == 200
-    for connection, _status in (*opened, (page, 0)):
-        connection.close()
+    assert [answer.status for answer in opened].count(200) <= STREAMS
+    page = asked("/lists")  # the others are served all the same
+    assert page.status == 200
+    for answer in (*opened, page):
+        answer.close()
 
     def free() -> bool:
-        connection, found = asked("/events")
-        connection.close()
-        return found == 200
+        answer = asked("/events")
+        answer.close()
+        return answer.status == 200
 
     doctor.until(free)
 

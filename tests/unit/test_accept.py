@@ -16,6 +16,7 @@ from pydicom import dcmread
 
 from firmware_app.errors import (
     FileUnreadable,
+    HeaderConflict,
     InstanceConflict,
     IntakeError,
     NotAnImage,
@@ -27,10 +28,12 @@ from firmware_app.errors import (
 )
 from firmware_app.intake.accept import Door, Outcome
 from firmware_app.intake.folder import WatchedFolder
-from firmware_app.records import Instance
+from firmware_app.intake.header import examine
+from firmware_app.intake.sameness import Sameness, compare
+from firmware_app.records import Instance, Priority, Reading, ReadingStatus, Reason, Scope, Timing
 from firmware_app.store.clinical import Clinical
 from firmware_app.store.layout import StateDir, free_bytes
-from tests.objects import BIG, EXPLICIT, IMPLICIT, element, file_of, film, new_uid
+from tests.objects import BIG, EXPLICIT, IMPLICIT, element, file_of, film, item, new_uid, sequence
 from tests.peers import dicom_files, need_root, pydicom_file, pydicom_files, shared
 
 
@@ -136,6 +139,137 @@ def test_the_same_object_again_is_a_duplicate_also_with_other_meta_information(d
     second = door.accept_file(at)
     assert (second.outcome, second.instance) == (Outcome.DUPLICATE, first.instance)
     assert journal(door.clinical) == [("accepted", None), ("duplicate", None)]
+
+
+AGE = element(0x00101010, b"AS", b"034Y")
+VIEWS = sequence(0x00540220, item(element(0x00080104, b"LO", b"frontal")))
+
+
+@pytest.mark.parametrize(
+    ("said", "corrected"),
+    [
+        (AGE, element(0x00101010, b"AS", b"003Y")),
+        (element(0x00280004, b"CS", b"MONOCHROME2"), element(0x00280004, b"CS", b"MONOCHROME1")),
+        (element(0x00280010, b"US", b"\x10\0"), element(0x00280010, b"US", b"\x08\0")),
+        (AGE, element(0x00100020, b"LO", b"another") + AGE),
+        (AGE, element(0x00185101, b"CS", b"LL") + AGE),
+        (element(0x0020000D, b"UI", b"2.25.7"), element(0x0020000D, b"UI", b"2.25.8")),
+        (VIEWS, sequence(0x00540220, item(element(0x00080104, b"LO", b"lateral")))),
+        (VIEWS, sequence(0x00540220, item(b"")) + element(0x00080104, b"LO", b"frontal")),
+    ],
+)
+def test_the_same_pixels_with_a_corrected_header_are_kept_aside_and_not_acknowledged(
+    door: Door, at: Path, said: bytes, corrected: bytes
+) -> None:
+    data_set = film(sop_instance="2.25.5", study="2.25.7", extra=VIEWS)
+    at.write_bytes(file_of(data_set))
+    door.accept_file(at)
+    assert data_set.count(said) == 1
+    at.write_bytes(file_of(data_set.replace(said, corrected)))
+    for _ in range(2):
+        with pytest.raises(HeaderConflict):
+            door.accept_file(at)
+    [aside] = door.state.set_aside.iterdir()
+    assert aside.read_bytes() == at.read_bytes()
+    assert journal(door.clinical)[1:] == [("refused", "intake.header_conflict")] * 2
+
+
+def test_what_a_router_may_rewrite_does_not_make_another_image(
+    door: Door, at: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tests.objects.new_uid", lambda: "2.25.8")
+    given = {"sop_instance": "2.25.5", "study": "2.25.7", "pixels": os.urandom(512)}
+    at.write_bytes(file_of(film(**given, extra=VIEWS)))  # type: ignore[arg-type]
+    door.accept_file(at)
+    delimited = sequence(
+        0x00540220, item(element(0x00080104, b"LO", b"frontal"), defined=False), defined=False
+    ) + element(0x00540000, b"UL", bytes(4))
+    at.write_bytes(file_of(film(**given, extra=delimited) + element(0xFFFCFFFC, b"OB", bytes(8))))  # type: ignore[arg-type]
+    assert door.accept_file(at).outcome is Outcome.DUPLICATE
+    given["sop_instance"] = "2.25.6"
+    for syntax in (EXPLICIT, IMPLICIT):
+        at.write_bytes(file_of(film(**given, syntax=syntax), syntax))  # type: ignore[arg-type]
+        last = door.accept_file(at)
+    assert last.outcome is Outcome.DUPLICATE
+
+
+def test_every_instance_of_pydicom_is_the_same_as_itself(tmp_path: Path) -> None:
+    for path in pydicom_files():
+        try:
+            examine(path)
+        except IntakeError:
+            continue
+        assert compare(path, path) is Sameness.SAME
+
+
+def test_an_image_whose_file_was_lost_is_read_again_once_it_is_back(door: Door, at: Path) -> None:
+    clinical = door.clinical
+    at.write_bytes(file_of(film()))
+    admission = door.accept_file(at)
+    kept_file(door).unlink()
+    claim = clinical.claim()
+    assert claim is not None
+    unjudged = Reading(
+        Scope.INSTANCE,
+        (admission.instance,),
+        ReadingStatus.CANNOT_JUDGE,
+        Reason("imaging.unreadable", {}),
+        None,
+        Timing(1, 0, 1),
+    )
+    clinical.finish(claim.instance, unjudged, Priority.CANNOT_JUDGE)
+    clinical.close_revisions(0.0)
+    door.accept_file(at)
+    again = clinical.claim()
+    assert again is not None
+    assert (again.instance.reference, again.claims, again.failures) == (admission.instance, 1, 0)
+    assert clinical.case(admission.case).priority is None
+    assert not clinical.at_rest()
+    [kept] = clinical.database.connection.execute("SELECT key FROM superseded").fetchall()
+    assert kept[0] == admission.instance
+
+
+def test_a_commit_that_reports_an_error_but_took_effect_keeps_its_file(
+    door: Door, at: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    admit = door.clinical.admit
+
+    def commit_and_fail(**named: object) -> Instance:
+        admit(**named)  # type: ignore[arg-type]
+        raise sqlite3.OperationalError("the disk took it and did not say so")
+
+    at.write_bytes(file_of(film()))
+    monkeypatch.setattr(door.clinical, "admit", commit_and_fail)
+    with pytest.raises(NotKept):
+        door.accept_file(at)
+    assert kept_file(door).read_bytes() == at.read_bytes()
+
+
+def test_a_commit_that_a_recovery_may_find_keeps_its_file(
+    door: Door, at: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(**_named: object) -> Instance:
+        error = sqlite3.OperationalError("disk I/O error")
+        error.sqlite_errorcode = sqlite3.SQLITE_IOERR_FSYNC
+        raise error
+
+    at.write_bytes(file_of(film()))
+    monkeypatch.setattr(door.clinical, "admit", fail)
+    with pytest.raises((NotKept, SpaceShort)):
+        door.accept_file(at)
+    [left] = [path for path in door.state.images.rglob("*") if path.is_file()]
+    assert left.read_bytes() == at.read_bytes()
+
+
+def test_the_folders_that_prepare_makes_are_durable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    synced: list[Path] = []
+    monkeypatch.setattr("firmware_app.store.layout.sync_directory", synced.append)
+    fresh = StateDir(tmp_path / "deep" / "state")
+    fresh.prepare()
+    assert set(synced) == {fresh.root, fresh.root.parent, tmp_path}
+    synced.clear()
+    fresh.prepare()
+    assert synced == []
 
 
 def test_a_lost_file_is_healed_by_a_resend(door: Door, at: Path) -> None:
@@ -334,7 +468,13 @@ def test_every_file_of_pydicom_is_taken_or_refused_with_a_code(door: Door) -> No
 def test_every_real_file_is_taken_or_refused_with_a_code(state: StateDir, clinical: Clinical) -> None:
     door = Door(state, clinical, high_water_free_mb=16, max_object_mb=512)
     verdicts = judged(door, dicom_files(shared("data", "dicom")))
-    assert sum(verdict in ("accepted", "duplicate", "intake.conflict") for verdict in verdicts.values()) >= 98
+    assert (
+        sum(
+            verdict in ("accepted", "duplicate", "intake.conflict", "intake.header_conflict")
+            for verdict in verdicts.values()
+        )
+        >= 98
+    )
     assert list(state.incoming.iterdir()) == []
 
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from firmware_app.reading.age import completed_years
+from firmware_app.reading.age import NotKnown, completed_years, stated
 from firmware_app.records import Header
 
 
@@ -32,15 +32,38 @@ def header(age: str | None = None, birth: str | None = None, study: str | None =
         ("366D", 1),
         (" 007Y ", 7),
         ("120Y", 120),
+        ("5岁", 5),
+        ("5 岁", 5),
+        ("５岁", 5),
+        ("5岁".encode("gbk").decode("latin-1"), 5),
+        ("18个月", 1),
+        ("10月", 0),
+        ("20天", 0),
+        ("045 Y", 45),
+        ("5 yrs", 5),
     ],
 )
 def test_the_stated_age_is_taken_in_completed_years(text: str, years: int) -> None:
     assert completed_years(header(text)) == years
 
 
-@pytest.mark.parametrize("text", ["", "Y", "abcY", "45", "-01Y", "999Y", "000Y", "000M", "4 5Y", "0450Y", "٠٤٥Z", None])
-def test_an_absurd_age_is_no_age(text: str | None) -> None:
+UNCLEAR = ["Y", "abcY", "45", "-01Y", "-05Y", "130Y", "999Y", "000Y", "000M", "4 5Y", "0450Y", "٠٤٥Z", "3岁2月", "five"]
+
+
+@pytest.mark.parametrize("text", UNCLEAR)
+def test_an_age_that_is_given_and_not_understood_is_unclear_and_never_absent(text: str) -> None:
+    assert stated(header(text)) is NotKnown.UNCLEAR
     assert completed_years(header(text)) is None
+
+
+@pytest.mark.parametrize(("text", "birth"), [(None, None), ("", ""), (" ", "00000000"), (None, "0000.00.00")])
+def test_only_silence_is_absence(text: str | None, birth: str | None) -> None:
+    assert stated(header(text, birth, "20260101")) is NotKnown.ABSENT
+
+
+def test_a_zero_that_nobody_typed_is_told_from_a_newborn_by_the_dates() -> None:
+    assert stated(header("000Y", "19700101", "20260102")) == 56
+    assert stated(header("000M", "20260101", "20260102")) == 0
 
 
 @pytest.mark.parametrize(
@@ -50,19 +73,27 @@ def test_an_absurd_age_is_no_age(text: str | None) -> None:
         ("20200615", "20260615", 6),
         ("2020.06.15", "20260615", 6),
         ("20240229", "20250228", 0),
-        ("20260101", "20250101", None),
-        ("18000101", "20260101", None),
-        ("20201301", "20260101", None),
-        ("", "20260101", None),
-        ("20200101", None, None),
+        ("20260101", "20250101", NotKnown.UNCLEAR),
+        ("18000101", "20260101", NotKnown.UNCLEAR),
+        ("20201301", "20260101", NotKnown.UNCLEAR),
+        ("", "20260101", NotKnown.ABSENT),
+        ("20200101", None, NotKnown.UNCLEAR),
     ],
 )
-def test_without_a_stated_age_birth_and_study_date_give_it(birth: str, study: str | None, years: int | None) -> None:
-    assert completed_years(header(None, birth, study)) == years
+def test_without_a_stated_age_birth_and_study_date_give_it(
+    birth: str, study: str | None, years: int | NotKnown
+) -> None:
+    assert stated(header(None, birth, study)) == years
 
 
-def test_the_stated_age_wins_over_the_dates() -> None:
-    assert completed_years(header("003Y", "19500101", "20260101")) == 3
+def test_the_stated_age_wins_over_dates_that_nearly_agree() -> None:
+    assert stated(header("003Y", "20210101", "20260101")) == 3
+    assert stated(header("003Y", "20211301", "20260101")) == 3
+
+
+@pytest.mark.parametrize("birth", ["19500101", "20190101", "20270101"])
+def test_an_age_that_contradicts_the_dates_is_unclear(birth: str) -> None:
+    assert stated(header("003Y", birth, "20260101")) is NotKnown.UNCLEAR
 
 
 @given(st.dates(date(1900, 1, 1), date(2026, 1, 1)), st.integers(0, 110))

@@ -36,6 +36,11 @@ def test_an_unknown_section_is_refused(tmp_path: Path) -> None:
         ('[dicom]\nae_title = "BACK\\\\SLASH"\n', "dicom.ae_title"),
         ('[box]\nusual_population = "both"\n', "box.usual_population"),
         ('[box]\nlanguage = "fr"\n', "box.language"),
+        ('[dicom]\nallowed_addresses = ["999"]\n', "dicom.allowed_addresses.0"),
+        ('[reader]\nruntimes = ["onnx"]\n', "reader.runtimes.0"),
+        ("[reader]\nruntimes = []\n", "reader.runtimes"),
+        ("[reader]\ndecode_seconds = inf\n", "reader.decode_seconds"),
+        ('[state]\ndir = "here"\n', "state.dir"),
     ],
 )
 def test_a_wrong_value_is_refused_by_name(tmp_path: Path, text: str, key: str) -> None:
@@ -65,6 +70,15 @@ def test_the_environment_overrides_the_file(tmp_path: Path) -> None:
 def test_an_unknown_key_in_the_environment_is_refused() -> None:
     with pytest.raises(errors.ConfigUnknownKey):
         config.load(None, {"LANTERN_DICOM__PROT": "1"})
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [("LANTERN_DICOM__ALLOWED_CALLING", "[bad"), ("LANTERN_STATE__DIR", ""), ("LANTERN_READER__DECODE_SECONDS", "inf")],
+)
+def test_a_broken_override_is_a_sentence_and_no_traceback(name: str, text: str) -> None:
+    with pytest.raises(errors.ConfigInvalid):
+        config.load(None, {name: text})
 
 
 def test_every_key_has_a_title_and_a_help_line() -> None:

@@ -15,6 +15,7 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from firmware_app.errors import BrokerRefused, Contradicted, StoreTooNew
 from firmware_app.records import Priority, Reason
 from firmware_app.store import exchange as exchange_module
+from firmware_app.store.audit import Audit
 from firmware_app.store.clinical import Clinical
 from firmware_app.store.database import Database
 from firmware_app.store.exchange import Exchange
@@ -300,3 +301,10 @@ def test_how_the_line_is_can_be_asked(sides: Sides) -> None:
     assert line.reason is not None
     assert "Not authorized" in line.reason.text("en")
     assert json.dumps(dict(line.reason.details)) == '{"reason": "Not authorized"}'
+
+
+def test_the_head_of_the_audit_travels_with_the_health(sides: Sides) -> None:
+    audit = Audit(sides.clinical.database)
+    audit.record("li", "login")
+    sides.relay().step()
+    assert sides.exchange.line().audit_head == audit.head().hash

@@ -9,7 +9,7 @@ import pytest
 
 from firmware_app.errors import PackArtefactMissing, PackDigestMismatch, PackManifestInvalid, PackUnknown
 from firmware_app.packs.manifest import AgeRange, Manifest
-from firmware_app.packs.shelf import Pack, find_pack, list_packs, shipped_packs_dir
+from firmware_app.packs.shelf import Pack, find_pack, list_packs, shipped_packs_dir, survey
 from tests import toy_pack
 
 
@@ -128,3 +128,11 @@ def test_the_shelf_lists_packs_by_name_and_refuses_unknown_ones(tmp_path: Path) 
 
 def test_the_shipped_packs_are_found() -> None:
     assert {pack.name for pack in list_packs(shipped_packs_dir())} >= {"chest-xray-adult", "chest-xray-child"}
+
+
+def test_one_broken_pack_does_not_hide_the_others(tmp_path: Path) -> None:
+    toy_pack.write(tmp_path, "toy", "adult", 18, None)
+    (toy_pack.write(tmp_path, "broken", "adult", 18, None) / "manifest.json").write_text("{")
+    found = survey(tmp_path)
+    assert [pack.name for pack in found.packs] == ["toy"]
+    assert [error.code for error in found.broken] == ["pack.manifest"]

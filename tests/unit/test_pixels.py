@@ -102,6 +102,27 @@ def test_monochrome1_is_monochrome2_turned_over_and_nothing_else(
         assert turned.flat[pixels.argmin()] == turned.max()
 
 
+@pytest.mark.parametrize(
+    ("photometric", "shape", "turned"),
+    [
+        ("MONOCHROME2", "IDENTITY", False),
+        ("MONOCHROME2", "INVERSE", True),
+        ("MONOCHROME1", "INVERSE", True),
+        ("MONOCHROME1", "IDENTITY", True),
+        ("MONOCHROME1", None, True),
+        ("MONOCHROME2", None, False),
+    ],
+)
+def test_an_inverse_presentation_lut_turns_a_film_over_once(
+    tmp_path: Path, photometric: str, shape: str | None, turned: bool
+) -> None:
+    pixels = np.arange(12, dtype=np.uint16).reshape(3, 4)
+    dataset = films.film(pixels, PhotometricInterpretation=photometric, PresentationLUTShape=shape)
+    np.testing.assert_array_equal(grey(tmp_path, dataset), -pixels.astype(np.float32) if turned else pixels)
+    with film.opened(tmp_path / "film.dcm", is_picture=False) as opened:
+        assert opened.shown(0).inverted == turned
+
+
 def test_overlay_bits_above_the_high_bit_are_not_pixels(tmp_path: Path) -> None:
     pixels = np.arange(12, dtype=np.uint16).reshape(3, 4)
     found = grey(tmp_path, of_bits(pixels | 0xF000, 12))

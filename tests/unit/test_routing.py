@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import itertools
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from firmware_app.errors import (
     AgeOutside,
+    AgeUnclear,
     AgeUnknown,
     BodyPartNotCovered,
     BodyPartUnknown,
     CannotJudge,
+    ForProcessing,
     LanternError,
     ModalityNotCovered,
     ModalityUnknown,
@@ -20,11 +23,14 @@ from firmware_app.errors import (
     NoPixels,
     PackUnknown,
     ViewNotCovered,
+    ViewUnclear,
 )
+from firmware_app.intake.header import examine
 from firmware_app.packs.manifest import AgeRange, Route
 from firmware_app.reading import body_part
 from firmware_app.reading.routing import Candidate, Chosen, Population, route
 from firmware_app.records import Header
+from tests import films
 
 
 def rule(population: str, low: int | None, high: int | None) -> Route:
@@ -91,7 +97,14 @@ def test_an_adult_film_goes_to_the_adult_pack_and_a_childs_to_the_childs() -> No
         ({"patient_age": "003M"}, AgeOutside),
         ({"patient_age": "017Y"}, AgeOutside),
         ({"patient_age": None}, AgeUnknown),
-        ({"patient_age": "999Y"}, AgeUnknown),
+        ({"patient_age": "999Y"}, AgeUnclear),
+        ({"patient_age": "five"}, AgeUnclear),
+        ({"birth_date": "20230101", "study_date": "20260101"}, AgeUnclear),
+        ({"presentation_intent": "FOR PROCESSING"}, ForProcessing),
+        ({"presentation_intent": "for_processing "}, ForProcessing),
+        ({"modality": "DX", "sop_class_uid": "1.2.840.10008.5.1.4.1.1.1.1.1"}, ForProcessing),
+        ({"modality": "DX", "sop_class_uid": "1.2.840.10008.5.1.4.1.1.1.2.1"}, ForProcessing),
+        ({"modality": "DX", "sop_class_uid": "1.2.840.10008.5.1.4.1.1.1.3.1"}, ForProcessing),
         ({"has_pixels": False}, NoPixels),
     ],
 )
@@ -100,6 +113,16 @@ def test_what_no_pack_was_made_for_is_refused_with_the_reason(
 ) -> None:
     with pytest.raises(error):
         chosen(replace(FILM, **change))  # type: ignore[arg-type]
+
+
+def test_what_the_door_reads_of_a_file_is_what_routing_asks_for(tmp_path: Path) -> None:
+    raw = films.film(PresentationIntentType="FOR PROCESSING", PatientOrientation=["A", "F"])
+    header = examine(films.save(tmp_path, "raw.dcm", raw)).header
+    assert (header.presentation_intent, header.patient_orientation) == ("FOR PROCESSING", "A\\F")
+    with pytest.raises(ForProcessing):
+        chosen(header)
+    with pytest.raises(ViewNotCovered):
+        chosen(replace(header, presentation_intent="FOR PRESENTATION"))
 
 
 def test_a_refusal_for_age_says_the_age_and_not_the_range() -> None:
@@ -118,10 +141,121 @@ def test_an_unknown_age_is_what_the_clinic_said_its_patients_are_and_a_hint_says
     assert "adult" in adult.hints[0].text("en")
 
 
-def test_a_film_without_a_view_is_read_as_frontal_with_a_hint() -> None:
-    assert codes(chosen(replace(FILM, view_position=None))) == ["hint.view_assumed"]
-    both = replace(FILM, view_position=None, series_description="CHEST PA AND LATERAL")
-    assert codes(chosen(both)) == ["hint.view_assumed"]
+def test_a_film_that_says_nothing_of_its_view_is_read_as_frontal_with_a_hint() -> None:
+    for nothing in (None, "", " "):
+        silent = replace(FILM, view_position=nothing, series_description="CHEST", study_description="bilateral pain")
+        assert codes(chosen(silent)) == ["hint.view_assumed"]
+
+
+@pytest.mark.parametrize(
+    "position",
+    ["PA", "PA ", "pa", "AP", "P-A", "A.P.", "AP SUPINE", "ERECT PA", "AP_PORTABLE", "正位", "后前位", "前后位"],
+)
+@pytest.mark.parametrize("orientation", [None, "", "L\\F", "R\\F", "LF\\FL", "H\\L"])
+def test_a_frontal_film_is_read_however_it_is_written(position: str, orientation: str | None) -> None:
+    marked = replace(FILM, view_position=position, patient_orientation=orientation)
+    assert codes(chosen(replace(marked, series_description="CHEST PA AND LATERAL"))) == []
+
+
+MANGLED = "侧位".encode("gbk").decode("latin-1")
+
+
+@pytest.mark.parametrize(
+    "position",
+    [
+        "LAT",
+        "LATERAL",
+        "LL",
+        "RL",
+        "LLD",
+        "RAO",
+        "LLO",
+        "OBLIQUE",
+        "AP_AXIAL",
+        "AP AXIAL",
+        "AP LORDOTIC",
+        "PA LAT",
+        "PALAT",
+        *(
+            "侧位",
+            "左侧位",
+            "斜位",
+            "侧卧位",
+            "卧位",
+            MANGLED,
+            "DECUB",
+            "SEITLICH",
+            "PROFIL",
+            "UNKNOWN",
+            "1",
+            "-",
+            "胸",
+        ),
+    ],
+)
+def test_a_view_that_is_stated_and_not_understood_is_no_frontal_film(position: str) -> None:
+    for forced in (None, "adult"):
+        with pytest.raises(ViewNotCovered) as refused:
+            chosen(replace(FILM, view_position=position), forced=forced)
+        assert refused.value.view
+
+
+@pytest.mark.parametrize("orientation", ["A\\F", "P\\F", "a\\f", "PR\\F", "F\\A", "AF\\H"])
+@pytest.mark.parametrize("position", [None, "PA"])
+def test_rows_that_run_from_front_to_back_are_a_lateral_film(orientation: str, position: str | None) -> None:
+    with pytest.raises(ViewNotCovered):
+        chosen(replace(FILM, view_position=position, patient_orientation=orientation))
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "Chest LAT",
+        "chest_lat",
+        "THORAX LATERAL L",
+        "Rx torax lateral",
+        "Thorax seitlich",
+        "Thorax de profil",
+        "CHEST LL",
+        "胸部侧位",
+        "胸部左侧位",
+        "胸部斜位",
+        "左侧卧位",
+        "胸部侧位".encode("gbk").decode("latin-1"),
+        "CHEST OBLIQUE RAO",
+        "L DECUBITUS",
+        "Apical lordotic",
+        "CHEST LORDOTIC",
+    ],
+)
+def test_words_that_name_another_view_are_believed(words: str) -> None:
+    silent = replace(FILM, view_position=None)
+    for said in (replace(silent, series_description=words), replace(silent, study_description=words)):
+        with pytest.raises(ViewNotCovered):
+            chosen(said)
+    with pytest.raises(ViewNotCovered):  # many consoles write PA whatever was taken
+        chosen(replace(FILM, series_description=words))
+
+
+@pytest.mark.parametrize(
+    "words",
+    ["CHEST PA AND LATERAL", "Chest PA/LAT", "CXR 2 VIEWS", "chest_2views", "胸部正侧位", "胸部正、侧位", "胸部正斜位"],
+)
+def test_words_that_name_two_views_are_no_answer_unless_the_film_or_a_person_gives_one(words: str) -> None:
+    silent = replace(FILM, view_position=None)
+    for said in (replace(silent, series_description=words), replace(silent, study_description=words)):
+        with pytest.raises(ViewUnclear):
+            chosen(said)
+        assert codes(chosen(said, forced="adult")) == ["hint.pack_forced"]
+        assert codes(chosen(replace(said, view_position="PA"))) == []
+    assert codes(chosen(replace(silent, series_description="Chest PA", study_description=words))) == []
+
+
+@pytest.mark.parametrize(
+    "words", ["Chest PA", "CXR A.P.", "胸部正位", "胸部正位".encode("gbk").decode("latin-1"), "仰卧位正位"]
+)
+def test_words_that_name_a_frontal_view_leave_nothing_to_assume(words: str) -> None:
+    assert codes(chosen(replace(FILM, view_position=None, series_description=words))) == []
 
 
 @pytest.mark.parametrize(

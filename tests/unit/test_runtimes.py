@@ -1,5 +1,7 @@
 """Every runtime is asked in the same words, and says in the same words what is wrong."""
 
+import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -95,3 +97,17 @@ def test_asking_for_a_runtime_imports_no_library() -> None:
         "raise SystemExit(any(name.split('.')[0] in ('onnxruntime', 'openvino') for name in sys.modules))"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_the_runtime_reports_to_nobody(tmp_path: Path) -> None:
+    """ONNX Runtime's wheels carry a telemetry client, which leaves its id in the temporary folder once it runs."""
+    code = "from firmware_app.runtimes import choice; print(choice.get('onnxruntime').probe().available)"
+    environment = {**os.environ, "TMPDIR": str(tmp_path), "HOME": str(tmp_path)}
+    environment.pop("ORT_DISABLE_TELEMETRY", None)
+    trace = tmp_path / "trace"
+    traced = [] if shutil.which("strace") is None else ["strace", "-f", "-e", "trace=connect", "-o", str(trace)]
+    command = [*traced, sys.executable, "-c", code]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "True"
+    assert [path.name for path in tmp_path.iterdir() if path != trace] == []
+    assert "AF_INET" not in (trace.read_text() if traced else "")

@@ -6,7 +6,7 @@ import pytest
 
 from converters import card, golden
 from firmware_app.packs.manifest import Golden
-from firmware_app.packs.shelf import Pack, list_packs, shipped_packs_dir
+from firmware_app.packs.shelf import Pack, list_packs, shipped_packs_dir, survey
 from firmware_app.runtimes import choice
 
 PACKS = list_packs(shipped_packs_dir())
@@ -16,6 +16,12 @@ CASES = [
     for index, case in enumerate(pack.manifest.golden)
 ]
 LARGEST_FILE_BYTES = 4_000_000
+
+
+def test_every_shipped_pack_can_be_used() -> None:
+    found = survey(shipped_packs_dir())
+    assert found.broken == ()
+    assert {pack.name for pack in found.packs} >= {"chest-xray-adult", "chest-xray-child"}
 
 
 @pytest.fixture(params=PACKS, ids=[pack.name for pack in PACKS])

@@ -76,7 +76,7 @@ def test_the_audit_is_verified_against_a_head_that_someone_was_told(
     assert found["whole"]
     told(capsys, "user", "claim")
     assert told(capsys, "audit", "verify", "--expect", found["head"])[0]["whole"]
-    assert main(["audit", "verify", "--expect", f"2:{'0' * 64}"]) == 1
-    assert "entry 2" in capsys.readouterr().out
+    assert main(["audit", "verify", "--expect", f"2:{'1' * 64}"]) == 1
+    assert "1111" in capsys.readouterr().out
     with pytest.raises(SystemExit):
         main(["audit", "verify", "--expect", "rubbish"])

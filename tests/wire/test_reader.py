@@ -4,15 +4,23 @@ from __future__ import annotations
 
 import json
 import logging
+import shutil
+import sqlite3
 from collections.abc import Iterator, Mapping
+from contextlib import closing
 from pathlib import Path
+from threading import Event, Timer
 from typing import Any
 
 import numpy as np
+import psutil
 import pytest
 from PIL import Image
 
 from firmware_app.errors import PackUnknown
+from firmware_app.reading import reader as reader_module
+from firmware_app.reading.patience import Stopped
+from firmware_app.reading.reader import Reader
 from firmware_app.reading.wire import Arrays, Message
 from firmware_app.records import PackIdentity, Priority, ReadingStatus
 from tests import films, reading_rig, toy_pack
@@ -47,8 +55,8 @@ def test_a_film_is_read_shown_and_marked(box: Rig) -> None:
 
 
 def test_a_positive_finding_makes_the_case_as_urgent_as_its_manifest_says(box: Rig) -> None:
-    bright = np.full((64, 64), 4000, np.uint16)
-    bright[:6] = np.arange(64) * 40
+    down, across = np.mgrid[-1:1:64j, -1:1:64j]
+    bright = (4000 - 3900 * np.exp(-(down**2 + across**2) * 6)).astype(np.uint16)
     dim = (4000 - bright).astype(np.uint16)
     shining, dark = box.admit(films.film(bright)), box.admit(films.film(dim))
     with reading_rig.reader(box) as reader:
@@ -59,7 +67,7 @@ def test_a_positive_finding_makes_the_case_as_urgent_as_its_manifest_says(box: R
 
 
 def test_the_same_film_gives_the_same_number_whatever_its_polarity(box: Rig) -> None:
-    pixels = np.random.default_rng(2).integers(0, 4096, (90, 70), dtype=np.uint16)
+    pixels = films.shapes(2, 90, 70)
     plain = box.admit(films.film(pixels))
     turned = box.admit(films.film((4095 - pixels).astype(np.uint16), PhotometricInterpretation="MONOCHROME1"))
     with reading_rig.reader(box) as reader:
@@ -97,7 +105,7 @@ def test_a_broken_image_is_refused_once_and_the_next_one_is_read(box: Rig) -> No
 
 
 def test_a_picture_is_read_by_the_pack_that_a_person_named_and_says_so(box: Rig, tmp_path: Path) -> None:
-    Image.fromarray(np.random.default_rng(1).integers(0, 255, (50, 60), dtype=np.uint8)).save(tmp_path / "photo.png")
+    Image.fromarray(films.shapes(1, 60, 70, 255).astype(np.uint8)).save(tmp_path / "photo.png")
     picture = box.admit_bytes((tmp_path / "photo.png").read_bytes(), None)
     with reading_rig.reader(box, "toy-child") as reader:
         reading_rig.read_all(reader)
@@ -114,7 +122,7 @@ def test_an_unknown_pack_is_refused_before_anything_is_read(box: Rig) -> None:
 
 
 def test_a_film_of_many_frames_says_which_one_was_read(box: Rig) -> None:
-    pixels = np.random.default_rng(1).integers(0, 4096, (3, 40, 40), dtype=np.uint16)
+    pixels = np.stack([films.shapes(number, 64, 60) for number in range(3)])
     clip = box.admit(films.film(pixels[0], pixel_data=pixels.tobytes(), NumberOfFrames=3))
     with reading_rig.reader(box) as reader:
         reading_rig.read_all(reader)
@@ -216,13 +224,187 @@ def test_a_model_that_always_takes_too_long_is_given_up_after_two_tries(tmp_path
     assert reading.reason.code == "reading.inference_gave_up"
 
 
-def test_an_image_that_was_begun_too_often_is_set_aside(box: Rig) -> None:
+@pytest.mark.parametrize(
+    ("claims", "failures", "set_aside"), [(5, 0, False), (5, 1, True), (99, 0, False), (100, 0, True)]
+)
+def test_only_an_image_that_cost_a_child_is_set_aside_for_being_begun_often(
+    box: Rig, claims: int, failures: int, set_aside: bool
+) -> None:
     film = box.admit(reading_rig.tiny_film(10))
-    for _ in range(5):
+    for _ in range(claims):
         assert box.clinical.claim() is not None
+    for _ in range(failures):
+        box.clinical.record_failure(film.reference)
+    with reading_rig.reader(box) as reader:
+        assert reading_rig.read_all(reader) == 1
+    reading = box.reading(film)
+    assert reading is not None
+    told = None if reading.reason is None else (reading.reason.code, reading.reason.details)
+    assert told == (("reading.gave_up", {"claims": claims}) if set_aside else None)
+
+
+def empty() -> dict[str, np.ndarray[Any, Any]]:
+    """Pixels that nobody took of anyone."""
+    chance = np.random.default_rng(3)
+    return {
+        "quality.blank": np.full((96, 80), 1000, np.uint16),
+        "quality.not_a_film": chance.integers(0, 4096, (96, 80), dtype=np.uint16),
+        "quality.too_small": np.full((1, 1), 9, np.uint16),
+        "quality.shape": films.shapes(1, 60, 300),
+    }
+
+
+@pytest.mark.parametrize("code", empty())
+def test_pixels_that_can_be_no_film_give_no_number_and_are_shown_to_people(box: Rig, code: str) -> None:
+    film = box.admit(films.film(empty()[code]))
     with reading_rig.reader(box) as reader:
         assert reading_rig.read_all(reader) == 1
     reading = box.reading(film)
     assert reading is not None
     assert reading.reason is not None
-    assert (reading.reason.code, reading.reason.details) == ("reading.gave_up", {"claims": 5})
+    assert (reading.reason.code, reading.quality.acceptable, reading.findings) == (code, False, ())
+    assert (box.state.display / film.reference / "frame-000.png").exists()
+
+
+def test_raw_detector_data_is_not_read(box: Rig) -> None:
+    film = box.admit(reading_rig.tiny_film(1, Modality="DX", PresentationIntentType="FOR PROCESSING"))
+    with reading_rig.reader(box) as reader:
+        reading_rig.read_all(reader)
+    reading = box.reading(film)
+    assert reading is not None
+    assert reading.reason is not None
+    assert reading.reason.code == "reading.for_processing"
+
+
+def test_an_age_that_a_person_entered_wins_over_what_the_image_says(box: Rig) -> None:
+    film = box.admit(reading_rig.tiny_film(1, PatientAge="003Y", PatientBirthDate="20300101"))
+    with box.clinical.database.transaction() as connection:
+        connection.execute(
+            "INSERT INTO identities (case_reference, version, age, actor, at) VALUES (?, 1, '045Y', 'a', 'now')",
+            (film.case,),
+        )
+    with reading_rig.reader(box) as reader:
+        reading_rig.read_all(reader)
+    reading = box.reading(film)
+    assert reading is not None
+    assert reading.status is ReadingStatus.READ
+
+
+@pytest.mark.parametrize("fault", ["damaged", "no runtime", "no packs"])
+def test_while_no_pack_works_images_wait_unclaimed_and_are_read_when_one_does(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch, fault: str
+) -> None:
+    packs, aside = tmp_path / "packs", tmp_path / "aside"
+    sound = toy_pack.write(aside, "toy-adult", "adult", 18, None)
+    packs.mkdir()
+    runtimes = ["openvino"] if fault == "no runtime" else ["onnxruntime"]
+    if fault != "no packs":
+        shutil.copytree(sound, packs / "toy-adult")
+    if fault == "damaged":
+        (packs / "toy-adult" / "fp32.onnx").write_bytes(b"not a model")
+    if fault == "no runtime":
+        monkeypatch.setattr("firmware_app.reading.inference._has", lambda *_: False)
+    found = reading_rig.config(tmp_path, packs, runtimes=runtimes)
+    with reading_rig.rig(found) as box, closing(Reader(found, box.state, box.clinical, stop=Event())) as reader:
+        film = box.admit(reading_rig.tiny_film(1))
+        monkeypatch.setattr("firmware_app.reading.reader.RETRY_SECONDS", 0.0)
+        for _ in range(20):
+            assert not reader.step()
+            assert not reader.look_again()
+        assert box.reading(film) is None
+        assert caplog.text.count("reading.no_pack") == 1
+        assert len(caplog.records) <= 2
+        monkeypatch.undo()
+        monkeypatch.setattr("firmware_app.reading.reader.RETRY_SECONDS", 0.0)
+        shutil.rmtree(packs / "toy-adult", ignore_errors=True)
+        shutil.copytree(sound, packs / "toy-adult")
+        if fault == "no runtime":
+            monkeypatch.setattr(
+                reader.inference, "_config", found.reader.model_copy(update={"runtimes": ("onnxruntime",)})
+            )
+        assert reader.look_again()
+        claim = box.clinical.claim()
+        assert claim is not None
+        assert claim.claims == 1  # the box's fault had cost none
+        assert reader.step()
+        reading = box.reading(film)
+    assert reading is not None
+    assert reading.status is ReadingStatus.READ
+
+
+def test_the_process_itself_looks_again_reads_and_says_anew_who_speaks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("firmware_app.reading.reader.RETRY_SECONDS", 0.1)
+    packs, stop = tmp_path / "packs", Event()
+    sound = toy_pack.write(tmp_path / "aside", "toy-adult", "adult", 18, None)
+    found = reading_rig.config(tmp_path, packs)
+    told: list[Mapping[str, Any]] = []
+
+    def ready(facts: Mapping[str, Any]) -> None:
+        told.append(facts)
+        if len(told) == 1:
+            shutil.copytree(sound, packs / "toy-adult")  # a technician puts the pack where it belongs
+        else:
+            Timer(1.0, stop.set).start()
+
+    with reading_rig.rig(found) as box:
+        film = box.admit(reading_rig.tiny_film(1))
+        reader_module.run(found, ready, stop)
+    with reading_rig.rig(found) as box:
+        reading = box.reading(film)
+    assert [facts["packs"] for facts in told] == ["", "toy-adult 0.0.1 (onnxruntime fp32)"]
+    assert reading is not None
+    assert reading.status is ReadingStatus.READ
+
+
+@pytest.mark.parametrize("code", [sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_WRITE, sqlite3.SQLITE_BUSY])
+def test_a_reading_that_cannot_be_stored_is_stored_later_and_costs_no_second_try(
+    box: Rig, monkeypatch: pytest.MonkeyPatch, code: int
+) -> None:
+    monkeypatch.setattr("firmware_app.reading.patience.PAUSE_SECONDS", 0.01)
+    really, left = box.clinical.finish, [3]
+    box.state.ballast.write_bytes(b"ballast")
+
+    def finish(*what: Any) -> None:
+        if left[0]:
+            left[0] -= 1
+            box.clinical.database.connection.execute("BEGIN IMMEDIATE")  # as a COMMIT that failed leaves it
+            error = sqlite3.OperationalError("no")
+            error.sqlite_errorcode, error.sqlite_errorname = code, "SQLITE_NO"
+            raise error
+        really(*what)
+
+    monkeypatch.setattr(box.clinical, "finish", finish)
+    with closing(Reader(box.config, box.state, box.clinical, stop=Event())) as reader:
+        film = box.admit(reading_rig.tiny_film(1))
+        assert reading_rig.read_all(reader) == 1
+    reading = box.reading(film)
+    assert reading is not None
+    assert reading.status is ReadingStatus.READ
+    assert box.state.ballast.exists() == (code == sqlite3.SQLITE_BUSY)
+
+
+def test_a_reader_that_waits_for_the_disk_still_stops_when_it_is_told(
+    box: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: Any) -> None:
+        error = sqlite3.OperationalError("full")
+        error.sqlite_errorcode, error.sqlite_errorname = sqlite3.SQLITE_FULL, "SQLITE_FULL"
+        raise error
+
+    monkeypatch.setattr(box.clinical, "finish", full)
+    stop = Event()
+    with closing(Reader(box.config, box.state, box.clinical, stop=stop)) as reader:
+        film = box.admit(reading_rig.tiny_film(1))
+        stop.set()
+        with pytest.raises(Stopped):
+            reader.step()
+    assert box.reading(film) is None
+
+
+def test_the_children_give_way_to_the_door(box: Rig) -> None:
+    with reading_rig.reader(box) as reader:
+        reader.warm()
+        for pid in (reader.decoder.pid, reader.inference.pid):
+            assert psutil.Process(pid).nice() >= 5

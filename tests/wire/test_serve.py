@@ -5,12 +5,16 @@ from __future__ import annotations
 import json
 import os
 import signal
+import subprocess
+import time
 from pathlib import Path
 
 import psutil
 import pytest
 
-from tests.box import lantern, served
+from tests import toy_pack
+from tests.box import LANTERN, Served, environment, lantern, served
+from tests.peers import need_root
 
 
 def test_status_tells_the_real_port_and_doctor_answers_in_sentences(tmp_path: Path) -> None:
@@ -77,3 +81,51 @@ def test_every_command_explains_itself_with_an_example(tmp_path: Path, arguments
     done = lantern(tmp_path, *arguments, "--help")
     assert done.returncode == 0
     assert "Example: lantern" in done.stdout
+
+
+def test_doctor_names_the_broken_pack_and_still_answers_everything_else(tmp_path: Path) -> None:
+    packs = toy_pack.write_both(tmp_path / "packs")
+    (packs / "toy-child" / "manifest.json").write_text("{")
+    done = lantern(tmp_path / "state", "doctor", "--json", LANTERN_PACKS__DIR=str(packs))
+    checks = [json.loads(line) for line in done.stdout.splitlines()]
+    assert ("packs", "pack.manifest") in {(check["check"], check["code"]) for check in checks}
+    assert {"state", "runtimes", "gateway"} <= {check["check"] for check in checks}
+
+
+def test_ctrl_c_at_the_terminal_stops_the_box_at_once(tmp_path: Path) -> None:
+    """The terminal signals the whole group; every process must go, and none may have to be killed for it."""
+    for number in range(4):
+        process = subprocess.Popen(
+            [*LANTERN, "serve", "--json"],
+            env=environment(tmp_path),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        )
+        with process:
+            Served(process).wait_ready()
+            begun = time.monotonic()
+            os.killpg(process.pid, signal.SIGINT)
+            _out, said = process.communicate(timeout=30)
+        assert process.returncode == 0
+        assert "was killed" not in said, f"run {number}"
+        assert time.monotonic() - begun < 5
+
+
+def test_a_disk_that_became_read_only_is_a_sentence_and_no_alarm(tmp_path: Path) -> None:
+    need_root()
+    state = tmp_path / "state"
+    state.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=600m", "tmpfs", str(state)], check=True)
+    try:
+        with served(state) as box:
+            box.wait_ready()
+        subprocess.run(["mount", "-o", "remount,ro", str(state)], check=True)
+        for command in (["serve"], ["case", "list"], ["status"], ["doctor"]):
+            done = lantern(state, *command)
+            assert done.returncode == 1, command
+            assert "Traceback" not in done.stderr
+            assert "damaged" not in done.stdout
+    finally:
+        subprocess.run(["umount", str(state)], check=True)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import socket
 import subprocess
 import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -15,6 +18,7 @@ from pydicom.errors import InvalidDicomError
 from firmware_app.intake.header import MAGIC, PREAMBLE_BYTES
 from firmware_app.intake.negotiation import STORAGE
 from firmware_app.intake.transfer_syntax import ACCEPTED
+from firmware_app.intake.transport import Transport, listen
 from tests.objects import EXPLICIT, IMPLICIT, JPEG, element, film, fragments, new_uid
 from tests.peers import dicom_files, need_root, pydicom_file, pydicom_files, shared
 from tests.wire.gateways import Running, process, running
@@ -47,12 +51,36 @@ def test_an_identical_resend_is_a_success_and_kept_once(gateway: Running, client
     assert gateway.outcomes() == [("accepted", None), ("duplicate", None)]
 
 
-def test_the_same_pixels_under_a_changed_header_are_a_resend(gateway: Running, client: RawClient) -> None:
-    instance, pixels = new_uid(), os.urandom(512)
-    assert client.store(CT, instance, ct(instance, pixels=pixels)).status == 0
-    changed = ct(instance, pixels=pixels, extra=element(0x00281050, b"DS", b"40"))
-    assert client.store(CT, instance, changed).status == 0
+def test_the_same_pixels_under_a_changed_header_are_a_correction_and_kept_aside(
+    gateway: Running, client: RawClient
+) -> None:
+    instance = new_uid()
+    first = ct(instance)
+    assert client.store(CT, instance, first).status == 0
+    corrected = first.replace(element(0x00101010, b"AS", b"034Y"), element(0x00101010, b"AS", b"003Y"))
+    answer = client.store(CT, instance, corrected)
+    assert answer.status == 0xC009
+    assert answer.comment.startswith("The same image is already here, but its details")
+    client.release()
     assert len(gateway.files()) == 1
+    [kept] = gateway.state.set_aside.iterdir()
+    assert kept.read_bytes().endswith(corrected)
+    assert gateway.outcomes() == [("accepted", None), ("refused", "intake.header_conflict")]
+
+
+def test_a_fault_of_the_box_is_not_logged_as_a_peer_that_went_away(caplog: pytest.LogCaptureFixture) -> None:
+    def broken(_connection: socket.socket, _address: str, _deadline: float) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    caplog.set_level("INFO")
+    transport = Transport(listen("127.0.0.1", 0), None, broken, lambda: None)
+    transport.start()
+    with socket.create_connection(("127.0.0.1", transport.port)) as peer:
+        peer.sendall(b"x")
+        with suppress(ConnectionResetError):
+            assert peer.recv(1) == b""
+    transport.stop()
+    assert caplog.messages == ["association broken off: Input/output error"]
 
 
 def test_other_pixels_under_the_same_identity_are_a_recorded_conflict(gateway: Running, client: RawClient) -> None:
@@ -292,7 +320,7 @@ def send_all(gateway: Running, paths: list[Path]) -> dict[str, int]:
 def test_every_file_of_pydicom_is_accepted_or_refused_with_a_code(gateway: Running) -> None:
     statuses = send_all(gateway, pydicom_files())
     assert len(statuses) > 100
-    assert set(statuses.values()) <= {0, 0xA900, 0xC001, 0xC005, 0xC008}
+    assert set(statuses.values()) <= {0, 0xA900, 0xC001, 0xC005, 0xC008, 0xC009}
     assert sum(status == 0 for status in statuses.values()) >= 40
     assert all(code is not None for outcome, code in gateway.outcomes() if outcome == "refused")
     assert gateway.incoming() == []
@@ -303,7 +331,7 @@ def test_every_file_of_pydicom_is_accepted_or_refused_with_a_code(gateway: Runni
 def test_every_real_file_is_accepted_or_refused_with_a_code(gateway: Running) -> None:
     statuses = send_all(gateway, dicom_files(shared("data", "dicom")))
     assert len(statuses) > 90
-    assert set(statuses.values()) <= {0, 0xA900, 0xC001, 0xC005, 0xC008}
+    assert set(statuses.values()) <= {0, 0xA900, 0xC001, 0xC005, 0xC008, 0xC009}
     assert gateway.incoming() == []
     assert gateway.files()
 

@@ -1,0 +1,46 @@
+"""The demo's MQTT broker: mosquitto where it is installed, otherwise amqtt in a process of its own.
+
+Both speak TLS with the hospital's certificates.  mosquitto also checks who writes where, as at a real hospital; amqtt
+speaks MQTT 3.1.1 only and lets every certificate write everywhere, which is good enough for one box on one machine.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from typing import Final
+
+from firmware_app.demo.stage import DemoFailed, Running, Stage, answers
+
+KINDS: Final = ("mosquitto", "embedded")
+_START_S: Final = 15.0
+_CONFIG: Final = "hospital/broker/mosquitto.conf"
+
+
+def start(stage: Stage, port: int, wanted: str | None = None) -> Running:
+    """A broker on *port* for the hospital in the stage's folder; returns before it listens.  Raises `DemoFailed`."""
+    program = _mosquitto()
+    if wanted == "mosquitto" and program is None:
+        raise DemoFailed("mosquitto is not installed; on Debian: apt install mosquitto.")
+    if program is None or wanted == "embedded":
+        stage.say(
+            "(Without mosquitto the broker is Python's amqtt; it takes ten seconds longer until both sides talk to it.)"
+        )
+        return stage.start("broker", sys.executable, "-m", "firmware_app.demo.embedded", str(port), "hospital/tls")
+    config = (stage.folder / _CONFIG).read_text("utf-8")
+    config = config.replace(f"listener {port}\n", f"listener {port} 127.0.0.1\n")
+    if os.geteuid() == 0:
+        config += "user root\n"  # otherwise mosquitto becomes a user who may not read this folder
+    (stage.folder / _CONFIG).write_text(config, "utf-8")
+    return stage.start("broker", program, "-c", _CONFIG)
+
+
+def wait(stage: Stage, port: int) -> None:
+    """Return when the broker listens; raises `DemoFailed`."""
+    stage.wait_until(lambda: answers(port), _START_S, f"the broker does not listen on port {port}.")
+
+
+def _mosquitto() -> str | None:
+    """The program's path; Debian keeps it where only root looks."""
+    return shutil.which("mosquitto", path=os.pathsep.join((os.environ.get("PATH", os.defpath), "/usr/sbin", "/sbin")))

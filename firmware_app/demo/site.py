@@ -1,0 +1,101 @@
+"""The hospital and the box: founded, provisioned, enrolled and started by the commands that people use."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import Any, Final
+
+from firmware_app.demo import broker
+from firmware_app.demo.stage import DemoFailed, Running, Stage, free_port
+from firmware_app.device import presence
+
+BOX: Final = "demo-clinic"
+CONFIG: Final = "lantern.toml"
+DOCTOR: Final = "doctor"
+_READY_S: Final = 60.0
+
+# What a clinic decides for itself; everything about the hospital is added by `lantern provision`.
+_SETTINGS: Final = """\
+[box]
+name = "Lantern demo"
+language = "{language}"
+[state]
+dir = "{folder}/box"
+[dicom]
+host = "127.0.0.1"
+port = 0
+[viewer]
+host = "127.0.0.1"
+port = 0
+[retention]
+high_water_free_mb = 64
+ballast_mb = 0
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """What the rest of the demo needs to know of the two."""
+
+    dicom_port: int
+    viewer_port: int
+    hospital_page: str
+
+
+def found(stage: Stage, wanted_broker: str | None) -> Site:
+    """Build both sides and return when every process of them is ready.  Raises `DemoFailed`."""
+    port = free_port()
+    stage.say("The hospital makes its keys and starts its broker:")
+    at_hospital = ("--dir", "hospital", "--json")
+    stage.run("lantern-hospital", "keys", "new", "--host", "127.0.0.1", "--port", str(port), *at_hospital)
+    broker.start(stage, port, wanted_broker)
+
+    stage.say("\nThe box makes its own keys, the hospital enrols it, the box takes the answer:")
+    language = os.environ.get("LANTERN_BOX__LANGUAGE", "en")
+    (stage.folder / CONFIG).write_text(_SETTINGS.format(folder=stage.folder, language=language), "utf-8")
+    of_box = ("--config", CONFIG, "--json")
+    (asked,) = stage.run("lantern", "provision", "--id", BOX, "--hospital", "hospital/hospital.json", *of_box)
+    (enrolled,) = stage.run("lantern-hospital", "enrol", "box/line/box.json", *at_hospital)
+    if asked["fingerprint"] != enrolled["fingerprint"]:
+        raise DemoFailed("the box and the hospital see different fingerprints.")
+    answer = f"hospital/boxes/{BOX}.enrolment.json"
+    stage.run("lantern", "provision", "--enrolment", answer, "--write", CONFIG, *of_box)
+
+    stage.say("\nBoth start:")
+    broker.wait(stage, port)
+    hospital = stage.start("hospital", "lantern-hospital", "serve", "--page-port", "0", *at_hospital)
+    box = stage.start("box", "lantern", "serve", *of_box)
+    return _wait(stage, hospital, box)
+
+
+def one_time_code(stage: Stage) -> str:
+    """A code with which the demo's doctor chooses a password in the browser."""
+    (told,) = stage.run("lantern", "user", "add", DOCTOR, "--role", "doctor", "--config", CONFIG, "--json")
+    return str(told["code"])
+
+
+def cases(stage: Stage) -> list[dict[str, Any]]:
+    """What the box has, as `lantern case list` prints it."""
+    return [case for case in stage.ask("lantern", "case", "list", "--config", CONFIG, "--json") if case["case"]]
+
+
+def summaries(stage: Stage) -> list[dict[str, Any]]:
+    """What the hospital has opened and counted, as `lantern-hospital summaries` prints it."""
+    return stage.ask("lantern-hospital", "summaries", "--dir", "hospital", "--json")
+
+
+def _wait(stage: Stage, hospital: Running, box: Running) -> Site:
+    ready: dict[str, dict[str, Any]] = {}
+    page: list[str] = []
+
+    def is_ready() -> bool:
+        page[:] = [event["page"] for event in hospital.events() if event["event"] == "listening"]
+        events = box.events()
+        if gone := [event for event in events if event["event"] == "ended"]:
+            raise DemoFailed(f"{gone[0]['process']} ended with status {gone[0]['status']}.\n{box.last_words()}")
+        ready.update({event["process"]: event for event in events if event["event"] == "ready"})
+        return bool(page) and set(presence.expected(True)) <= ready.keys()
+
+    stage.wait_until(is_ready, _READY_S, f"the box and the hospital were not ready within {_READY_S:.0f} s.")
+    return Site(int(ready["gateway"]["port"]), int(ready["viewer"]["port"]), page[0])

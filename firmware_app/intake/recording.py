@@ -1,0 +1,45 @@
+"""When the database fails under an image: what the sender is told, and whether the image may already be recorded."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from firmware_app.errors import NotKept, SpaceShort
+from firmware_app.store.clinical import Clinical
+from firmware_app.store.layout import free_bytes
+
+
+@contextmanager
+def database_errors(root: Path, reserve_bytes: int) -> Iterator[None]:
+    """A database that cannot be written means the object is not ours: raises `SpaceShort` or `NotKept`."""
+    try:
+        yield
+    except sqlite3.Error as error:
+        free, code = free_bytes(root), _primary(error)
+        if code == sqlite3.SQLITE_FULL or (code == sqlite3.SQLITE_IOERR and free < reserve_bytes):
+            raise SpaceShort(free_mb=free // 1_000_000) from None
+        raise NotKept(detail=getattr(error, "sqlite_errorname", type(error).__name__)) from None
+
+
+def surely_unrecorded(clinical: Clinical, error: sqlite3.Error, sop_uid: str | None, sha256: str) -> bool:
+    """Whether the row whose writing ended with *error* is not there and never will be.
+
+    A COMMIT that reports an error may have taken effect.  So a new connection is asked; and after an I/O error not
+    even its no is believed, because a commit that is whole in the log but failed in its fsync is found again by the
+    next recovery.  A file without a row costs its space; a row without a file, an image.
+    """
+    if _primary(error) == sqlite3.SQLITE_IOERR:
+        return False
+    try:
+        clinical.database.close_thread()
+        return clinical.find(sop_uid, sha256) is None
+    except sqlite3.Error:
+        return False
+
+
+def _primary(error: sqlite3.Error) -> int:
+    """The error's class; the higher bits of the code only refine it."""
+    return int(getattr(error, "sqlite_errorcode", 0)) & 0xFF

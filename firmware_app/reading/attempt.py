@@ -1,0 +1,51 @@
+"""One try of the reader at one image: what is known of it while it lasts, and the reading that it ends with."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+from typing import Final
+
+from firmware_app.errors import DecodeGaveUp, ImageUnfit, InferenceGaveUp, LanternError
+from firmware_app.reading import hints
+from firmware_app.records import (
+    Finding,
+    Instance,
+    PackIdentity,
+    Quality,
+    Reading,
+    ReadingStatus,
+    Reason,
+    Scope,
+    Timing,
+)
+
+_NO_TIME: Final = Timing(0, 0, 0)  # until the attempt is complete
+_UNFIT: Final = frozenset(kind.code for kind in ImageUnfit.__subclasses__())
+
+
+class Attempt:
+    """One try at one instance: its clock, its hints, and which error a lost child would mean."""
+
+    def __init__(self, instance: Instance, begun: float) -> None:
+        self.instance, self._begun = instance, begun
+        self._of = (instance.reference,)
+        self.hints: tuple[Reason, ...] = ()
+        self.display_missing = False
+        self.decode_ms = self.infer_ms = 0.0
+        self.phase: type[DecodeGaveUp] | type[InferenceGaveUp] = DecodeGaveUp
+
+    def cannot(self, why: LanternError | Reason) -> Reading:
+        reason = why if isinstance(why, Reason) else Reason.of(why)
+        return Reading(Scope.INSTANCE, self._of, ReadingStatus.CANNOT_JUDGE, reason, None, _NO_TIME)
+
+    def read(self, findings: tuple[Finding, ...], pack: PackIdentity) -> Reading:
+        return Reading(Scope.INSTANCE, self._of, ReadingStatus.READ, None, pack, _NO_TIME, findings)
+
+    def complete(self, reading: Reading) -> Reading:
+        """*reading* with its times and hints, which are known only now."""
+        total = 1e3 * (time.perf_counter() - self._begun)
+        timing = Timing(round(self.decode_ms, 2), round(self.infer_ms, 2), round(total, 2))
+        missing = (hints.hint(hints.DISPLAY_MISSING),) if self.display_missing else ()
+        fit = reading.reason is None or reading.reason.code not in _UNFIT
+        return replace(reading, timing=timing, quality=Quality(fit, self.hints + missing))

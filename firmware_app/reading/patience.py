@@ -1,0 +1,58 @@
+"""What the reader does when the database cannot be written: wait and write the same again, not give the image up."""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Final, TypeVar
+
+from firmware_app.reading.complaints import Complaints
+from firmware_app.store.database import Database
+from firmware_app.store.layout import StateDir
+
+Result = TypeVar("Result")
+
+PAUSE_SECONDS: Final = 1.0
+_NO_ROOM: Final = frozenset({sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR})  # a full disk shows as either
+_PASSING: Final = _NO_ROOM | {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
+
+
+class Stopped(Exception):
+    """The process is to end, and what it was to write is not written."""
+
+
+class Patience:
+    """Carries writes out.  With *stop* it waits as long as it takes, or until then; without, it fails at once."""
+
+    def __init__(self, state: StateDir, database: Database, stop: threading.Event | None) -> None:
+        self._state, self._database, self._stop = state, database, stop
+        self._complaints = Complaints()
+
+    def carry_out(self, write: Callable[[], Result]) -> Result:
+        """What *write*, one transaction, returns once it is on the disk; raises `Stopped`.
+
+        The ballast is given up for it: a reading that cannot be stored is what it is kept for.
+        """
+        while True:
+            try:
+                done = write()
+            except sqlite3.OperationalError as error:
+                self._wait(error)
+            else:
+                self._complaints.forget()
+                return done
+
+    def _wait(self, error: sqlite3.OperationalError) -> None:
+        code = error.sqlite_errorcode & 0xFF  # without SQLite's extension of it
+        if self._stop is None or code not in _PASSING:
+            raise error
+        if self._database.connection.in_transaction:  # a COMMIT that failed may leave it open
+            self._database.connection.execute("ROLLBACK")
+        self._complaints.say(f"the database cannot be written ({error.sqlite_errorname}); the reader waits")
+        if code in _NO_ROOM:
+            with suppress(OSError):
+                self._state.release_ballast()
+        if self._stop.wait(PAUSE_SECONDS):
+            raise Stopped

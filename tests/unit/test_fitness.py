@@ -1,0 +1,86 @@
+"""Pixels that can be no film are refused before a model is asked; every film that we know is far from the limits."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image, ImageDraw
+
+from firmware_app.errors import ImageBlank, ImageNotAFilm, ImageOddShape, ImageTooSmall, ImageUnfit
+from firmware_app.imaging import film, fitness
+from firmware_app.imaging.model_input import InputSpec
+from firmware_app.packs.shelf import shipped_packs_dir
+from tests import films
+from tests.peers import shared
+
+SPEC = InputSpec("image", 224, 224)
+GOLDEN = sorted(shipped_packs_dir().glob("*/golden/*.png"))
+Pixels = np.ndarray[Any, Any]
+
+
+def noise(rows: int, columns: int) -> Pixels:
+    return np.random.default_rng(1).normal(2000, 300, (rows, columns))
+
+
+def text() -> Pixels:
+    page = Image.new("L", (800, 1000), 255)
+    for line in range(40, 960, 12):
+        ImageDraw.Draw(page).text((40, line), "the quick brown fox jumps over the lazy dog " * 2, fill=0)
+    return np.asarray(page)
+
+
+@pytest.mark.parametrize(
+    ("pixels", "kind"),
+    [
+        (np.zeros((512, 512)), ImageBlank),
+        (np.full((512, 512), 3.0e4), ImageBlank),
+        (2000 + noise(512, 512) // 300, ImageBlank),  # a few greys of electronic noise
+        (np.indices((512, 512)).sum(0) // 64 % 2, ImageBlank),
+        (noise(512, 512), ImageNotAFilm),
+        (noise(3000, 2500), ImageNotAFilm),
+        (noise(224, 224), ImageNotAFilm),
+        (np.linspace(0, 4095, 512 * 512).reshape(512, 512), ImageNotAFilm),  # an empty detector's heel effect
+        (np.linspace(0, 4095, 512 * 512).reshape(512, 512) + noise(512, 512), ImageNotAFilm),
+        (text(), ImageUnfit),
+        (np.ones((1, 1)), ImageTooSmall),
+        (np.arange(512.0).reshape(1, 512), ImageTooSmall),
+        (films.shapes(1, 190, 512), ImageTooSmall),
+        (films.shapes(1, 200, 512), ImageOddShape),
+        (films.shapes(1, 700, 250), ImageOddShape),
+    ],
+)
+def test_what_can_be_no_film_is_refused(pixels: Pixels, kind: type[ImageUnfit]) -> None:
+    with pytest.raises(kind) as refused:
+        fitness.check(pixels.astype(np.float32), SPEC)
+    assert refused.value.code.startswith("quality.")
+
+
+@pytest.mark.parametrize("path", GOLDEN, ids=lambda path: path.stem)
+def test_every_golden_film_is_fit_in_either_polarity_at_any_exposure(path: Path) -> None:
+    with film.opened(path, is_picture=True) as opened:
+        grey = opened.grey(0)
+    for frame in (grey, -grey, grey * np.float32(1e-3) + np.float32(7), grey[:, :256], grey[::2, ::2]):
+        fitness.check(frame, SPEC)
+
+
+def test_the_real_chest_film_of_pydicom_data_is_fit() -> None:
+    data_store = pytest.importorskip("data_store")
+    for name in ("RG1_UNCR.dcm", "RG1_J2KI.dcm"):
+        with film.opened(Path(data_store.__file__).parent / "data" / name, is_picture=False) as opened:
+            fitness.check(opened.grey(0), SPEC)
+
+
+def test_a_small_film_is_fit_for_a_small_model() -> None:
+    fitness.check(films.shapes(3, 96, 80).astype(np.float32), InputSpec("image", 64, 64))
+
+
+@pytest.mark.parametrize(("folder", "every"), [("chest-xray/kermany224_train", 12), ("chest-xray-nih/images256", 3)])
+def test_no_film_of_the_shared_collections_is_refused(folder: str, every: int) -> None:
+    found = sorted(path for path in shared("data", folder).rglob("*") if path.suffix in (".jpg", ".jpeg"))
+    assert len(found) > 1000
+    for path in found[::every]:
+        with film.opened(path, is_picture=True) as opened:
+            fitness.check(opened.grey(0), SPEC)

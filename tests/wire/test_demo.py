@@ -1,0 +1,118 @@
+"""`make demo` as a stranger runs it: real processes, both brokers, and nothing of it left behind."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
+from typing import IO
+
+import psutil
+import pytest
+
+from tests.peers import peer
+
+DEMO = [sys.executable, "-m", "firmware_app.demo"]
+_COMMANDS = (
+    "lantern-hospital keys new", "lantern provision --id", "lantern-hospital enrol", "lantern provision --enrolment",
+    "lantern-hospital serve", "lantern serve", "lantern user add",
+)  # fmt: skip
+
+
+@pytest.fixture
+def alone(tmp_path: Path) -> dict[str, str]:
+    """An environment in which the demo's folder is the only thing below TMPDIR, and settings of another box exist."""
+    pytest.importorskip("data_store", reason="needs the extra demo (pydicom-data)")
+    return {**os.environ, "TMPDIR": str(tmp_path), "LANTERN_STATE__DIR": "/nonexistent", "LANTERN_DICOM__PORT": "1"}
+
+
+def left_behind(folder: Path) -> list[str]:
+    """Files below *folder* and processes of a demo that played there."""
+    found = [str(path) for path in folder.iterdir()]
+    for process in psutil.process_iter(["cwd", "cmdline"]):
+        if (process.info["cwd"] or "").startswith(str(folder)):
+            found.append(" ".join(process.info["cmdline"] or []))
+    return found
+
+
+@pytest.mark.parametrize("broker", ["mosquitto", "embedded"])
+def test_it_ends_by_itself_when_the_hospital_holds_every_summary(
+    broker: str, alone: dict[str, str], tmp_path: Path
+) -> None:
+    if broker == "mosquitto":
+        peer("mosquitto")
+    else:
+        pytest.importorskip("amqtt", reason="needs the extra demo (amqtt)")
+    done = subprocess.run(
+        [*DEMO, "--once", "--broker", broker], env=alone, text=True, capture_output=True, check=False, timeout=80
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    said = done.stdout
+    assert "\033" not in said  # colour is for terminals
+    for command in _COMMANDS:
+        assert f"$ {command}" in said
+    read, told = said.split("$ lantern-hospital summaries")
+    cases = re.findall(r"^c-[0-9a-f]{6}", read, re.MULTILINE)
+    assert len(cases) == 8
+    assert sorted(re.findall(r"^c-[0-9a-f]{6}", told, re.MULTILINE)) == sorted(cases)
+    assert re.search(r"http://127\.0\.0\.1:\d+/claim +user: doctor +one-time code: \w{4}-\w{4}-\w{4}", told)
+    assert left_behind(tmp_path) == []
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_it_stays_until_it_is_stopped_and_leaves_nothing(
+    number: signal.Signals, alone: dict[str, str], tmp_path: Path
+) -> None:
+    process = subprocess.Popen(DEMO, env=alone, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    assert process.stdout is not None
+    try:
+        said = _until(process.stdout, "It all stays up")
+        address = re.search(r"http://[\d.:]+/claim", said)
+        assert address is not None, said
+        with urllib.request.urlopen(address[0], timeout=10) as page:
+            assert page.status == 200
+        assert len(left_behind(tmp_path)) > 5
+        process.send_signal(number)
+        assert process.wait(40) == (0 if number is signal.SIGINT else 128 + number)
+    finally:
+        process.kill()
+        process.stdout.close()
+    assert left_behind(tmp_path) == []
+
+
+def test_stopped_while_it_is_being_built_it_leaves_nothing(alone: dict[str, str], tmp_path: Path) -> None:
+    process = subprocess.Popen([*DEMO, "--once"], env=alone, text=True, stdout=subprocess.PIPE)
+    assert process.stdout is not None
+    try:
+        _until(process.stdout, "$ lantern serve")
+        time.sleep(0.3)
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(40) == 128 + signal.SIGTERM
+    finally:
+        process.kill()
+        process.stdout.close()
+    assert left_behind(tmp_path) == []
+
+
+def test_a_box_that_cannot_start_ends_it_with_a_sentence(alone: dict[str, str], tmp_path: Path) -> None:
+    alone["LANTERN_BOX__LANGUAGE"] = "tlhIngan"
+    done = subprocess.run([*DEMO, "--once"], env=alone, text=True, capture_output=True, check=False, timeout=80)
+    assert done.returncode == 1
+    assert "The demo failed:" in done.stderr
+    assert "box.language" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert left_behind(tmp_path) == []
+
+
+def _until(stream: IO[str], wanted: str) -> str:
+    said = ""
+    for line in stream:
+        said += line
+        if wanted in line:
+            return said
+    raise AssertionError(f"the demo ended before it said “{wanted}”:\n{said}")
