@@ -269,23 +269,27 @@ def test_a_viewer_that_is_killed_comes_back_to_the_same_log_in(box: Clinic, doct
 def test_streams_are_bounded_and_given_back(box: Clinic, doctor: Person) -> None:
     cookies = "; ".join(f"{cookie['name']}={cookie['value']}" for cookie in doctor.driver.get_cookies())
 
-    def asked(path: str) -> HTTPResponse:
-        """The answer, which owns the connection: letting go of it would end the stream."""
+    def asked(path: str) -> tuple[HTTPConnection, HTTPResponse]:
+        """The connection and its answer: letting go of the answer would end the stream."""
         connection = HTTPConnection("127.0.0.1", box.ports["viewer"], timeout=10)
         connection.request("GET", path, headers={"Cookie": cookies})
-        return connection.getresponse()
+        return connection, connection.getresponse()
+
+    def let_go(connection: HTTPConnection, answer: HTTPResponse) -> None:
+        answer.close()
+        connection.close()
 
     opened = [asked("/events") for _ in range(2 * STREAMS)]
-    assert [answer.status for answer in opened].count(200) <= STREAMS
+    assert [answer.status for _, answer in opened].count(200) <= STREAMS
     page = asked("/lists")  # the others are served all the same
-    assert page.status == 200
-    for answer in (*opened, page):
-        answer.close()
+    assert page[1].status == 200
+    for one in (*opened, page):
+        let_go(*one)
 
     def free() -> bool:
-        answer = asked("/events")
-        answer.close()
-        return answer.status == 200
+        one = asked("/events")
+        let_go(*one)
+        return one[1].status == 200
 
     doctor.until(free)
 
