@@ -12,7 +12,7 @@ _MARK: Final = 8  # of a case's reference: enough to find it in both tables
 
 def readings(samples: Sequence[Sample], cases: Sequence[dict[str, Any]]) -> str:
     """One line for each sample, then the sentences behind the refusals."""
-    rows = [("case", "image", "", "result", "probability", "threshold", "pack", "ms")]
+    rows = [("case", "image", "", "result", "probability", "threshold", "pack", "runtime", "ms")]
     for sample, case in zip(samples, cases, strict=True):
         rows.append((case["case"][:_MARK], sample.title, sample.origin, *_result(case["readings"][0])))
     reasons = {
@@ -46,11 +46,11 @@ def _aligned(rows: Sequence[Sequence[str]]) -> str:
     return "\n".join([lines[0], "  ".join("-" * width for width in widths), *lines[1:]])
 
 
-def _result(reading: dict[str, Any]) -> tuple[str, str, str, str, str]:
+def _result(reading: dict[str, Any]) -> tuple[str, str, str, str, str, str]:
     milliseconds = f"{reading['milliseconds']['total']:.0f}"
     if reading["status"] == "cannot-judge":
-        return f"cannot judge: {reading['reason']['code']}", "", "", "", milliseconds
+        return f"cannot judge: {reading['reason']['code']}", "", "", "", "", milliseconds
     finding, pack = reading["findings"][0], reading["pack"]
     verdict = f"{finding['label']}: {'found' if finding['positive'] else 'not found'}"
-    name = f"{pack['name']} {pack['version']} {pack['precision']}"
-    return verdict, f"{finding['probability']:.2f}", f"{finding['threshold']:.2f}", name, milliseconds
+    name, runtime = f"{pack['name']} {pack['version']}", f"{pack['runtime']} {pack['precision']}"
+    return verdict, f"{finding['probability']:.2f}", f"{finding['threshold']:.2f}", name, runtime, milliseconds
