@@ -21,7 +21,7 @@ from typing import Final
 from PIL import Image
 
 from firmware_app.config import Config
-from firmware_app.errors import IntakeError
+from firmware_app.errors import IntakeError, OutputUnusable
 from firmware_app.intake.accept import Door
 from firmware_app.reading.reader import Reader
 from firmware_app.records import Case
@@ -43,8 +43,13 @@ def read_paths(
     """Read every regular file among and below *paths*; yields each case once, then the files that belong to none.
 
     *pack* names the model for images that do not say what they show (`PackUnknown` when there is none of that name);
-    *out* receives per case a folder with pictures and ``case.json``.  *on_progress* is told (done, total) files.
+    *out* receives per case a folder with pictures and ``case.json`` (`OutputUnusable` when it cannot).  *on_progress*
+    is told (done, total) files.
     """
+    if out is not None:
+        with _output_errors(out):  # before the work, not after it
+            out.mkdir(parents=True, exist_ok=True)
+            tempfile.TemporaryFile(dir=out).close()
     files = list(_walk(paths))
     tell = on_progress or (lambda _done, _total: None)
     with (
@@ -62,7 +67,8 @@ def read_paths(
             _read_all(reader, clinical, len(files), tell)
             for case in clinical.cases():
                 if out is not None:
-                    _write_case(case, state, out, config.box.language)
+                    with _output_errors(out):
+                        _write_case(case, state, out, config.box.language)
                 yield case
             homeless = clinical.homeless()
             if homeless is not None:
@@ -134,6 +140,14 @@ def _read_all(reader: Reader, clinical: Clinical, total: int, tell: Progress) ->
         tell(total - clinical.counts().waiting, total)
     clinical.close_revisions(0.0)
     tell(total, total)
+
+
+@contextmanager
+def _output_errors(out: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise OutputUnusable(path=str(out), detail=error.strerror or str(error)) from None
 
 
 def _write_case(case: Case, state: StateDir, out: Path, language: str) -> None:

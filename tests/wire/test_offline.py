@@ -17,7 +17,7 @@ import psutil
 import pytest
 from PIL import Image
 
-from firmware_app.errors import PackUnknown
+from firmware_app.errors import OutputUnusable, PackUnknown
 from firmware_app.offline import read_paths
 from firmware_app.records import Case
 from firmware_app.reports.case_line import case_object
@@ -147,3 +147,18 @@ def test_ctrl_c_or_sigterm_leaves_no_process_and_no_file(
     assert process.wait(timeout=30) == status
     assert psutil.wait_procs(family, timeout=10)[1] == []
     assert list((tmp_path / "tmp").iterdir()) == []
+
+
+def test_results_that_cannot_be_written_are_a_sentence_before_the_work(stick: Path, tmp_path: Path) -> None:
+    (tmp_path / "a-file").touch()
+    told: list[tuple[int, int]] = []
+    with pytest.raises(OutputUnusable, match="a-file"):
+        list(
+            read_paths(
+                [stick],
+                reading_rig.config(tmp_path),
+                out=tmp_path / "a-file",
+                on_progress=lambda done, total: told.append((done, total)),
+            )
+        )
+    assert told == []
