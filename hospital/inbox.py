@@ -104,11 +104,13 @@ class Inbox:
         connection.execute("BEGIN IMMEDIATE")
         try:
             yield connection
-        except BaseException:
+            connection.execute("COMMIT")
+        except (
+            BaseException
+        ):  # also a COMMIT that failed (a full disk): an open transaction would block every later one
             if connection.in_transaction:
                 connection.execute("ROLLBACK")
             raise
-        connection.execute("COMMIT")
 
     # --- boxes ---------------------------------------------------------------------------------------------------
 

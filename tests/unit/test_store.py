@@ -163,6 +163,14 @@ def test_a_failed_transaction_leaves_nothing(clinical: Clinical) -> None:
     assert clinical.database.connection.execute("SELECT COUNT(*) FROM associations").fetchone()[0] == 0
 
 
+def test_a_commit_that_fails_leaves_no_transaction_open(clinical: Clinical) -> None:
+    with pytest.raises(sqlite3.IntegrityError), clinical.database.transaction() as connection:  # noqa: PT012
+        connection.execute("PRAGMA defer_foreign_keys = ON")  # the violation then shows at COMMIT only
+        connection.execute("INSERT INTO readings VALUES ('i-1', 'c-none', '{}', '')")
+    clinical.close_association(clinical.open_association("dicom:CR1"))
+    assert clinical.database.connection.execute("SELECT COUNT(*) FROM readings").fetchone()[0] == 0
+
+
 def test_the_database_syncs_every_commit_and_a_second_user_may_write(clinical: Clinical) -> None:
     assert clinical.database.connection.execute("PRAGMA synchronous").fetchone()[0] == 2  # FULL
     assert clinical.database.connection.execute("PRAGMA journal_mode").fetchone()[0] == "wal"
