@@ -1,0 +1,26 @@
+"""Everything the box can refuse or fail at: one tree, each leaf with a stable code and a sentence for a person.
+
+    LanternError                base
+    ├── ConfigError             box         config.*     the technician's file
+    ├── StoreError              box         store.*      the databases and the disk
+    ├── ServiceError            box         service.*    a process of the box cannot do its work
+    ├── AccountError            box         account.*    a person's account in the viewer
+    ├── ProvisionError          box         provision.*  the box cannot be given its identity
+    ├── IntakeError             intake      intake.*     refused at the door; carries the C-STORE status (PS3.4 B.2.3)
+    ├── ImagingError            judgement   imaging.*    accepted, but its pixels cannot be shown to a model
+    ├── CannotJudge             judgement   age, reading.*, quality.*   no honest number can be given
+    ├── PackError               packs       pack.*       a model pack is not what it claims
+    ├── RuntimeFault            packs       runtime.*    an inference runtime is missing or failed
+    ├── UplinkError             line        uplink.*     what may travel on the sealed line, and why it is silent
+    └── HospitalError           line        hospital.*   why a message was kept aside, and what an operator must do
+
+An error is a value: its fields fill the sentence, `code` and `details` are what is stored.  No field ever holds a
+patient's name, id or a UID, so any error may be logged.
+"""
+
+from firmware_app.errors.base import LanternError as LanternError
+from firmware_app.errors.box import *
+from firmware_app.errors.intake import *
+from firmware_app.errors.judgement import *
+from firmware_app.errors.line import *
+from firmware_app.errors.packs import *

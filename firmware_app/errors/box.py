@@ -1,0 +1,218 @@
+"""The box itself: its configuration, its databases and disk, its processes, its people and its identity."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from firmware_app.errors.base import LanternError
+from firmware_app.language import N_
+
+# --- configuration --------------------------------------------------------------------------------------------
+
+
+class ConfigError(LanternError):
+    """The configuration cannot be used as written."""
+
+
+@dataclass(eq=False)
+class ConfigMissing(ConfigError):
+    code = "config.missing"
+    sentence = N_("There is no configuration file at {path}. Check the path given with --config.")
+    path: str
+
+
+@dataclass(eq=False)
+class ConfigUnreadable(ConfigError):
+    code = "config.unreadable"
+    sentence = N_("The configuration file {path} is not valid TOML: {detail}. Correct that line and try again.")
+    path: str
+    detail: str
+
+
+@dataclass(eq=False)
+class ConfigUnknownKey(ConfigError):
+    code = "config.unknown_key"
+    sentence = N_("The configuration has no key “{key}”. The keys known there are: {known}.")
+    key: str
+    known: str
+
+
+@dataclass(eq=False)
+class ConfigInvalid(ConfigError):
+    code = "config.invalid"
+    sentence = N_("The configuration key “{key}” cannot be “{value}”: {detail}.")
+    key: str
+    value: str
+    detail: str
+
+
+# --- databases and disk ---------------------------------------------------------------------------------------
+
+
+class StoreError(LanternError):
+    """A database or the state directory cannot be used."""
+
+
+@dataclass(eq=False)
+class StoreTooNew(StoreError):
+    code = "store.too_new"
+    sentence = N_(
+        "The database {database} was written by a newer version (schema {found}; this version knows {known}). "
+        "Install the newer version again."
+    )
+    database: str
+    found: int
+    known: int
+
+
+@dataclass(eq=False)
+class StoreNotReady(StoreError):
+    code = "store.not_ready"
+    sentence = N_("The database {database} has not been prepared yet. Start the box with “lantern serve” first.")
+    database: str
+
+
+@dataclass(eq=False)
+class StateUnusable(StoreError):
+    code = "store.unusable"
+    sentence = N_("The state directory {path} cannot be used: {detail}. Check that it exists and who may write it.")
+    path: str
+    detail: str
+
+
+@dataclass(eq=False)
+class StoreUnreadable(StoreError):
+    code = "store.unreadable"
+    sentence = N_(
+        "The database cannot be opened ({detail}). Nothing was lost. Check that the disk is mounted, may be written "
+        "and is not full; “lantern doctor” says more."
+    )
+    detail: str
+
+
+@dataclass(eq=False)
+class OutputUnusable(StoreError):
+    code = "store.output"
+    sentence = N_("The results cannot be written to {path}: {detail}. Name a folder that may be written.")
+    path: str
+    detail: str
+
+
+@dataclass(eq=False)
+class CaseUnknown(StoreError):
+    code = "store.case_unknown"
+    sentence = N_("There is no case {case} on this box. “lantern case list” shows the cases.")
+    case: str
+
+
+# --- processes ------------------------------------------------------------------------------------------------
+
+
+class ServiceError(LanternError):
+    """A process of the box cannot do its work."""
+
+
+@dataclass(eq=False)
+class PortTaken(ServiceError):
+    code = "service.port_taken"
+    sentence = N_("Another program already listens on {host}:{port}. Stop it or change the port in the configuration.")
+    host: str
+    port: int
+
+
+@dataclass(eq=False)
+class PortUnusable(ServiceError):
+    code = "service.port_unusable"
+    sentence = N_(
+        "The address {host}:{port} cannot be listened on: {detail}. Check the host and port in the configuration."
+    )
+    host: str
+    port: int
+    detail: str
+
+
+@dataclass(eq=False)
+class TlsUnusable(ServiceError):
+    code = "service.tls"
+    sentence = N_(
+        "The TLS files of the DICOM port cannot be used: {detail}. Check [dicom] tls_cert, tls_key and tls_ca."
+    )
+    detail: str
+
+
+@dataclass(eq=False)
+class AlreadyRunning(ServiceError):
+    code = "service.already_running"
+    sentence = N_("A Lantern is already running on {state}. Stop it first, or give the second one its own [state] dir.")
+    state: str
+
+
+@dataclass(eq=False)
+class NotRunning(ServiceError):
+    code = "service.not_running"
+    sentence = N_("No Lantern is running on {state}. Start it with “lantern serve”.")
+    state: str
+
+
+@dataclass(eq=False)
+class ChildWillNotStart(ServiceError):
+    code = "service.child"
+    sentence = N_("A process that reads images cannot be started ({detail}). Install the box's software again.")
+    detail: str
+
+
+# --- accounts -------------------------------------------------------------------------------------------------
+
+
+class AccountError(LanternError):
+    """An account cannot be made or changed.  Names no account: what was typed may have been a password."""
+
+
+@dataclass(eq=False)
+class AccountExists(AccountError):
+    code = "account.exists"
+    sentence = N_("There is already an account of this name. Choose another, or “lantern user passwd” for a new code.")
+
+
+@dataclass(eq=False)
+class AccountUnknown(AccountError):
+    code = "account.unknown"
+    sentence = N_("There is no account of this name. “lantern user list” shows them.")
+
+
+@dataclass(eq=False)
+class AccountNameUnusable(AccountError):
+    code = "account.name"
+    sentence = N_(
+        "An account's name is 1 to {limit} letters, digits, spaces, dots or hyphens, and starts with a letter or digit."
+    )
+    limit: int
+
+
+# --- provisioning ---------------------------------------------------------------------------------------------
+
+
+class ProvisionError(LanternError):
+    """The box cannot be given its identity."""
+
+
+@dataclass(eq=False)
+class BoxIdInvalid(ProvisionError):
+    code = "provision.box_id"
+    sentence = N_("“{box}” cannot be a box's id. Use small letters, digits and hyphens, at most 40, as in clinic-7.")
+    box: str
+
+
+@dataclass(eq=False)
+class ProvisionedAlready(ProvisionError):
+    code = "provision.already"
+    sentence = N_("This box is provisioned as {box} already; its keys are in {folder}. Move that folder away first.")
+    box: str
+    folder: str
+
+
+@dataclass(eq=False)
+class NotProvisioned(ProvisionError):
+    code = "provision.not_yet"
+    sentence = N_("There are no box keys in {folder} yet. Run “lantern provision --id NAME --hospital FILE” first.")
+    folder: str

@@ -1,0 +1,150 @@
+"""Refused at the door."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from firmware_app.errors.base import LanternError
+from firmware_app.language import N_
+
+
+class IntakeError(LanternError):
+    """An object was refused at the door.  `dimse_status` is what the sending modality is answered."""
+
+    dimse_status: ClassVar[int] = 0xC000
+
+
+@dataclass(eq=False)
+class NotAnImage(IntakeError):
+    code = "intake.not_an_image"
+    sentence = N_("This file is neither a DICOM object nor a picture the box knows. It was left where it is.")
+
+
+@dataclass(eq=False)
+class Truncated(IntakeError):
+    code = "intake.truncated"
+    sentence = N_("The object is incomplete: it ends inside {where}. Send or copy it again.")
+    dimse_status = 0xC001
+    where: str
+
+
+@dataclass(eq=False)
+class Malformed(IntakeError):
+    code = "intake.malformed"
+    sentence = N_("The object breaks the DICOM encoding rules at {where}. Export it again from the machine.")
+    dimse_status = 0xC002
+    where: str
+
+
+@dataclass(eq=False)
+class NestedTooDeep(IntakeError):
+    code = "intake.nested_too_deep"
+    sentence = N_("The object nests sequences deeper than {limit} levels, which no real image does. It was refused.")
+    dimse_status = 0xC003
+    limit: int
+
+
+@dataclass(eq=False)
+class ObjectTooLarge(IntakeError):
+    code = "intake.too_large"
+    sentence = N_(
+        "The object is larger than the {limit_mb} MB this box accepts. Raise [dicom] max_object_mb if it is real."
+    )
+    dimse_status = 0xA702
+    limit_mb: int
+
+
+@dataclass(eq=False)
+class PixelLengthMismatch(IntakeError):
+    code = "intake.pixel_length"
+    sentence = N_("The header promises {declared} bytes of pixels but {present} are there. Send or copy it again.")
+    dimse_status = 0xC004
+    declared: int
+    present: int
+
+
+@dataclass(eq=False)
+class IdentityMissing(IntakeError):
+    code = "intake.identity_missing"
+    sentence = N_("The object has no valid {keyword}, so it cannot be told apart from others. Export it again.")
+    dimse_status = 0xC005
+    keyword: str
+
+
+@dataclass(eq=False)
+class IdentityMismatch(IntakeError):
+    code = "intake.identity_mismatch"
+    sentence = N_("The object inside is not the one announced: its {keyword} differs. Check the sending machine.")
+    dimse_status = 0xA900
+    keyword: str
+
+
+@dataclass(eq=False)
+class TransferSyntaxRefused(IntakeError):
+    code = "intake.transfer_syntax"
+    sentence = N_("The box does not take images in the transfer syntax “{name}”. Send it uncompressed or as JPEG.")
+    dimse_status = 0xC006
+    name: str
+
+
+@dataclass(eq=False)
+class DirectoryRecord(IntakeError):
+    code = "intake.directory_record"
+    sentence = N_("This is a DICOMDIR, the list of a disc's contents, not an image. The images beside it are read.")
+    dimse_status = 0xC007
+
+
+@dataclass(eq=False)
+class InstanceConflict(IntakeError):
+    code = "intake.conflict"
+    sentence = N_(
+        "Another image with the same identity is already here, with different pixels or stored differently. "
+        "The first is kept in use, this one is set aside; check the sending machine."
+    )
+    dimse_status = 0xC008
+
+
+@dataclass(eq=False)
+class HeaderConflict(IntakeError):
+    code = "intake.header_conflict"
+    sentence = N_(
+        "The same image is already here, but its details (such as age, view or patient) differ or are stored "
+        "differently. The first is kept in use, this one is set aside. Correct the patient or the age in the viewer."
+    )
+    dimse_status = 0xC009
+
+
+@dataclass(eq=False)
+class NotARegularFile(IntakeError):
+    code = "intake.not_regular"
+    sentence = N_("This is a link, a pipe or a device, not a regular file. It was not followed.")
+
+
+@dataclass(eq=False)
+class FileUnreadable(IntakeError):
+    code = "intake.unreadable"
+    sentence = N_("The file cannot be read: {detail}. Check the stick or the permissions and try again.")
+    detail: str
+
+
+@dataclass(eq=False)
+class SpaceShort(IntakeError):
+    code = "intake.space_short"
+    sentence = N_(
+        "The box has only {free_mb} MB of disk left and takes no new image. "
+        "Images already accepted are safe; free some space or call the technician."
+    )
+    dimse_status = 0xA700
+    free_mb: int
+
+
+@dataclass(eq=False)
+class NotKept(IntakeError):
+    code = "intake.not_kept"
+    sentence = N_(
+        "The box could not write the object to its disk ({detail}), so it was not accepted. "
+        "Send it again; call the technician if that fails too."
+    )
+    dimse_status = 0xA701
+    detail: str

@@ -1,0 +1,199 @@
+"""Accepted, but no frame a model may see can be made of it, or no honest number can be given."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from firmware_app.errors.base import LanternError
+from firmware_app.language import N_
+
+# --- pixels ---------------------------------------------------------------------------------------------------
+
+
+class ImagingError(LanternError):
+    """The object was accepted, but no frame a model may see can be made of it."""
+
+
+@dataclass(eq=False)
+class NoPixels(ImagingError):
+    code = "imaging.no_pixels"
+    sentence = N_("This object holds no image (it may be a report or a plan), so there is nothing to read.")
+
+
+@dataclass(eq=False)
+class Undecodable(ImagingError):
+    code = "imaging.undecodable"
+    sentence = N_("The image cannot be decoded ({detail}). Ask for it to be exported again, uncompressed.")
+    detail: str
+
+
+@dataclass(eq=False)
+class PixelsUnsupported(ImagingError):
+    code = "imaging.unsupported"
+    sentence = N_("The image stores its pixels in a way this version cannot show: {detail}.")
+    detail: str
+
+
+@dataclass(eq=False)
+class FrameTooLarge(ImagingError):
+    code = "imaging.too_large"
+    sentence = N_("The header claims a frame of {columns} × {rows} pixels, more than this box opens.")
+    columns: int
+    rows: int
+
+
+# --- no honest number -----------------------------------------------------------------------------------------
+
+
+class CannotJudge(LanternError):
+    """Nothing is broken, but a number would not be honest."""
+
+
+@dataclass(eq=False)
+class AgeOutside(CannotJudge):
+    code = "age"
+    sentence = N_(
+        "The patient is {age} years old; no installed model was made for that age. A doctor must read this film."
+    )
+    age: int
+
+
+@dataclass(eq=False)
+class AgeUnknown(CannotJudge):
+    code = "age.unknown"
+    sentence = N_(
+        "The film does not say how old the patient is, and children and adults need different models. Enter the age."
+    )
+
+
+@dataclass(eq=False)
+class AgeUnclear(CannotJudge):
+    """Names no text of the header: what was typed into an age field may be a name."""
+
+    code = "age.unclear"
+    sentence = N_(
+        "What the film says of the patient's age cannot be understood or contradicts its dates. No model was chosen. "
+        "Enter the age."
+    )
+
+
+@dataclass(eq=False)
+class ModalityNotCovered(CannotJudge):
+    code = "reading.modality"
+    sentence = N_("No installed model reads images of the kind “{modality}”. A doctor must read this image.")
+    modality: str
+
+
+@dataclass(eq=False)
+class ModalityUnknown(CannotJudge):
+    code = "reading.modality_unknown"
+    sentence = N_("The image does not say what machine made it, so no model may be chosen. Name a model with --pack.")
+
+
+@dataclass(eq=False)
+class BodyPartNotCovered(CannotJudge):
+    code = "reading.body_part"
+    sentence = N_("No installed model reads this part of the body ({body_part}). A doctor must read this image.")
+    body_part: str
+
+
+@dataclass(eq=False)
+class BodyPartUnknown(CannotJudge):
+    code = "reading.body_part_unknown"
+    sentence = N_("The image does not say which part of the body it shows, so no model may be chosen.")
+
+
+@dataclass(eq=False)
+class ViewNotCovered(CannotJudge):
+    code = "reading.view"
+    sentence = N_("The installed models read frontal films only; this one is marked {view}. A doctor must read it.")
+    view: str
+
+
+@dataclass(eq=False)
+class ViewUnclear(CannotJudge):
+    code = "reading.view_unclear"
+    sentence = N_(
+        "The words of the examination name a frontal and another view, and the film does not say which one it is. "
+        "A doctor must read it."
+    )
+
+
+@dataclass(eq=False)
+class ForProcessing(CannotJudge):
+    code = "reading.for_processing"
+    sentence = N_(
+        "The machine sent the detector's raw data, which no model reads. "
+        "Set it to send the image “FOR PRESENTATION” and send it again."
+    )
+
+
+@dataclass(eq=False)
+class NoPackInstalled(CannotJudge):
+    code = "reading.no_pack"
+    sentence = N_("No working model is installed on this box. “lantern doctor” says what to do.")
+
+
+class ImageUnfit(CannotJudge):
+    """The pixels can be no film, whatever the header says (`imaging.fitness`)."""
+
+
+@dataclass(eq=False)
+class ImageTooSmall(ImageUnfit):
+    code = "quality.too_small"
+    sentence = N_(
+        "The image has {columns} × {rows} pixels; at least {least} on each side are needed. Send the original image."
+    )
+    columns: int
+    rows: int
+    least: int
+
+
+@dataclass(eq=False)
+class ImageOddShape(ImageUnfit):
+    code = "quality.shape"
+    sentence = N_("The image has {columns} × {rows} pixels, which is not the shape of a film. Send the whole image.")
+    columns: int
+    rows: int
+
+
+@dataclass(eq=False)
+class ImageBlank(ImageUnfit):
+    code = "quality.blank"
+    sentence = N_("The image is blank or nearly so (greys in use: {greys}). Check the exposure and send it again.")
+    greys: int
+
+
+@dataclass(eq=False)
+class ImageNotAFilm(ImageUnfit):
+    code = "quality.not_a_film"
+    sentence = N_("The image shows no connected shapes, as noise or a test pattern does, so it was not read as a film.")
+
+
+@dataclass(eq=False)
+class DecodeGaveUp(CannotJudge):
+    code = "reading.decode_gave_up"
+    sentence = N_(
+        "Opening this image stopped the decoder twice ({detail}), so it was set aside. It may be damaged or hostile."
+    )
+    detail: str
+
+
+@dataclass(eq=False)
+class InferenceGaveUp(CannotJudge):
+    code = "reading.inference_gave_up"
+    sentence = N_("The model stopped twice on this image ({detail}), so there is no result. A doctor must read it.")
+    detail: str
+
+
+@dataclass(eq=False)
+class ReaderGaveUp(CannotJudge):
+    code = "reading.gave_up"
+    sentence = N_("The reader was interrupted {claims} times while reading this image and has stopped trying.")
+    claims: int
+
+
+@dataclass(eq=False)
+class NotReadYet(CannotJudge):
+    code = "reading.waiting"
+    sentence = N_("This image is stored safely but has not been read yet; no result does not mean normal.")

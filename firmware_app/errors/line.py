@@ -1,0 +1,219 @@
+"""The sealed line: what may travel on it, why it is silent, and what its receiving end keeps aside."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from firmware_app.errors.base import LanternError
+from firmware_app.language import N_
+
+# --- the line to the hospital ---------------------------------------------------------------------------------
+
+
+class UplinkError(LanternError):
+    """Something may not travel, cannot be opened, or the line itself is down."""
+
+
+@dataclass(eq=False)
+class MessageInvalid(UplinkError):
+    """Names the field, never the value: what does not belong into a message may be a person's name."""
+
+    code = "uplink.invalid"
+    sentence = N_("The field “{field}” of a message holds something that may not travel on the line. It was not used.")
+    field: str
+
+
+@dataclass(eq=False)
+class MessageTooLarge(UplinkError):
+    code = "uplink.too_large"
+    sentence = N_("The message is {size} bytes long and the line takes {limit}. It is kept here and the next one goes.")
+    size: int
+    limit: int
+
+
+@dataclass(eq=False)
+class EnvelopeMalformed(UplinkError):
+    code = "uplink.malformed"
+    sentence = N_("The sealed message does not have the form of this version ({where}); it may be cut off.")
+    where: str
+
+
+@dataclass(eq=False)
+class EnvelopeUndecryptable(UplinkError):
+    code = "uplink.undecryptable"
+    sentence = N_("The sealed message cannot be opened: it was changed on the way, or is for another box or purpose.")
+
+
+@dataclass(eq=False)
+class SignatureForged(UplinkError):
+    code = "uplink.forged"
+    sentence = N_("The signature is not that of the sender the message names. Someone else wrote it; it was not used.")
+
+
+@dataclass(eq=False)
+class SealKeyUnknown(UplinkError):
+    code = "uplink.key_unknown"
+    sentence = N_("The message is sealed to a key ({key}) that this hospital never had. It went to the wrong place.")
+    key: str
+
+
+@dataclass(eq=False)
+class SealKeyRetired(UplinkError):
+    code = "uplink.key_retired"
+    sentence = N_("The message is sealed to a key ({key}) that was retired. The box sends it again with the new one.")
+    key: str
+
+
+@dataclass(eq=False)
+class KeysOutdated(UplinkError):
+    code = "uplink.keys_outdated"
+    sentence = N_("The hospital's keys number {serial} are older than those in use; they were not taken.")
+    serial: int
+
+
+@dataclass(eq=False)
+class BundleInvalid(UplinkError):
+    code = "uplink.bundle"
+    sentence = N_("The file {path} cannot be used: {detail}. Ask for it again.")
+    path: str
+    detail: str
+
+
+@dataclass(eq=False)
+class LineNotSetUp(UplinkError):
+    code = "uplink.not_set_up"
+    sentence = N_("The line to the hospital is switched on but [uplink] {key} is missing. Run “lantern provision”.")
+    key: str
+
+
+@dataclass(eq=False)
+class PlainLineRefused(UplinkError):
+    code = "uplink.plain"
+    sentence = N_("The broker {host} is another machine and [uplink] tls_ca is not set. The box does not talk openly.")
+    host: str
+
+
+@dataclass(eq=False)
+class CertificateNotYetValid(UplinkError):
+    code = "uplink.certificate_not_yet"
+    sentence = N_(
+        "The box's clock says {now}, but its certificate {file} begins on {starts}. Set the clock; no summary is lost."
+    )
+    now: str
+    file: str
+    starts: str
+
+
+@dataclass(eq=False)
+class CertificateExpired(UplinkError):
+    code = "uplink.certificate_expired"
+    sentence = N_(
+        "The certificate {file} ended on {ends} and the box's clock says {now}. Check the clock; if it is right, "
+        "ask the hospital to enrol the box again. No summary is lost."
+    )
+    file: str
+    ends: str
+    now: str
+
+
+@dataclass(eq=False)
+class BrokerUnreachable(UplinkError):
+    code = "uplink.no_broker"
+    sentence = N_(
+        "The hospital's broker {host}:{port} does not answer ({detail}). The box keeps its summaries and tries on."
+    )
+    host: str
+    port: int
+    detail: str
+
+
+@dataclass(eq=False)
+class BrokerUntrusted(UplinkError):
+    code = "uplink.broker_untrusted"
+    sentence = N_("Whoever answers at {host}:{port} is not the hospital's broker ({detail}). Nothing was sent to it.")
+    host: str
+    port: int
+    detail: str
+
+
+@dataclass(eq=False)
+class BrokerClosed(UplinkError):
+    code = "uplink.broker_closed"
+    sentence = N_(
+        "The broker {host}:{port} closed the line before it answered. The hospital may have revoked this box's "
+        "certificate; ask there. No summary is lost."
+    )
+    host: str
+    port: int
+
+
+@dataclass(eq=False)
+class BrokerRefused(UplinkError):
+    code = "uplink.broker_refused"
+    sentence = N_("The broker refused ({reason}). Ask the hospital whether this box is enrolled and has its rights.")
+    reason: str
+
+
+# --- the receiving end ----------------------------------------------------------------------------------------
+
+
+class HospitalError(LanternError):
+    """A message was kept aside, or the operator must do something first."""
+
+
+@dataclass(eq=False)
+class TopicUnknown(HospitalError):
+    code = "hospital.topic"
+    sentence = N_("The message came under a topic that no box of this version uses. It was kept aside.")
+
+
+@dataclass(eq=False)
+class BoxUnknown(HospitalError):
+    code = "hospital.box_unknown"
+    sentence = N_("No box named {box} is enrolled here. Enrol it with “lantern-hospital enrol”.")
+    box: str
+
+
+@dataclass(eq=False)
+class Misaddressed(HospitalError):
+    code = "hospital.misaddressed"
+    sentence = N_("The message names another box or kind inside than the topic it came under. It was kept aside.")
+
+
+@dataclass(eq=False)
+class Replayed(HospitalError):
+    code = "hospital.replayed"
+    sentence = N_("The very same bytes came before. They were counted the first time and are not counted again.")
+
+
+@dataclass(eq=False)
+class Outdated(HospitalError):
+    code = "hospital.outdated"
+    sentence = N_("A later word of this box on its own state came before. This one changes nothing.")
+
+
+@dataclass(eq=False)
+class Contradicted(HospitalError):
+    code = "hospital.contradicted"
+    sentence = N_("Another message with the same number but different content was counted before. This one was not.")
+
+
+@dataclass(eq=False)
+class KeysMissing(HospitalError):
+    code = "hospital.keys_missing"
+    sentence = N_("There are no hospital keys in {path}. Make them with “lantern-hospital keys new”.")
+    path: str
+
+
+@dataclass(eq=False)
+class KeysExist(HospitalError):
+    code = "hospital.keys_exist"
+    sentence = N_("There are hospital keys in {path} already. “lantern-hospital keys rotate” makes a fresh one.")
+    path: str
+
+
+@dataclass(eq=False)
+class BoxEnrolled(HospitalError):
+    code = "hospital.box_enrolled"
+    sentence = N_("Another box named {box} is enrolled already. Give this one another id, or use --replace.")
+    box: str
