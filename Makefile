@@ -6,13 +6,15 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: help demo test lint test-convert bench train catalogue clean
+.PHONY: help demo test lint test-convert torture bench durability train catalogue clean
 
 help:
 	@echo "make demo          install into $(VENV), set up a box and a hospital, send images, show both sides (ONCE=1: then end)"
 	@echo "make test          everything that CI runs: ruff, mypy, pytest"
 	@echo "make test-convert  the converters' tests (installs PyTorch, about 1 GB)"
-	@echo "make bench         the figures of the README, peers in the same run"
+	@echo "make bench         measure everything, peers in the same run, and write docs/performance.md (QUICK=1: only try)"
+	@echo "make torture       an hour of power cuts, kills, full disks and wrong clocks; writes docs/torture.md (root; MINUTES=20, SEED=7)"
+	@echo "make durability    power cuts beside Orthanc and dcmtk, written to docs/durability.md (as root, about 20 minutes)"
 	@echo "make train         train the shipped packs again (about an hour; needs ../shared/data)"
 	@echo "make clean         remove what make made"
 
@@ -29,8 +31,14 @@ lint: $(VENV)/dev.stamp
 test-convert: $(VENV)/convert.stamp
 	$(BIN)/python -m pytest -m convert
 
+torture: $(VENV)/dev.stamp
+	nice -n 10 $(BIN)/python -m tests.faults.campaign --minutes $(or $(MINUTES),60) $(if $(SEED),--seed $(SEED)) --report docs/torture.md
+
 bench: $(VENV)/dev.stamp
-	$(BIN)/python -m bench
+	$(BIN)/python -m bench $(if $(QUICK),--quick)
+
+durability: $(VENV)/dev.stamp
+	$(BIN)/python -m tests.faults.durability --rounds 5 --write docs/durability.md
 
 train: $(VENV)/convert.stamp
 	$(BIN)/lantern-convert run converters/recipes/chest-xray-child.toml --data ../shared/data --out build/chest-xray-child

@@ -3,7 +3,7 @@
 The drain is measured from the start of the uplink process until the box has forgotten every summary, that is until the
 hospital's signed receipts are back and verified; TLS, client certificates and SQLite synchronous=FULL on both ends.
 
-    python -m bench.line [--summaries N] [--rounds N] [--json]
+    python -m bench.line [--summaries N] [--rounds N] [--json] [--quick]
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 from bench import harness
+from bench.outcome import Fact, Table
 from firmware_app import __version__
 from firmware_app.records import Priority
 from firmware_app.uplink.envelope import key_id, open_sealed, seal
@@ -39,33 +40,31 @@ from tests.wire.line_rig import make_case, place, wait_for
 
 def main() -> None:
     options = _options()
+    harness.need_tool("mosquitto", "mosquitto")
     summary = _summary()
     signer, hospital = Ed25519PrivateKey.generate(), X25519PrivateKey.generate()
     private = {key_id(hospital.public_key()): hospital}
     envelope = seal(summary.encode(), Kind.ALERT, "clinic-7", signer, hospital.public_key())
+    count, library = options.summaries, f"cryptography {cryptography.__version__}"
     variants = [
+        harness.Variant("carry, count, receipts back", f"Lantern {__version__}", lambda: _drain(count)),
         harness.Variant(
-            f"seal {options.summaries}", f"cryptography {cryptography.__version__}",
-            lambda: _each(
-                options.summaries,
-                lambda: seal(summary.encode(), Kind.ALERT, "clinic-7", signer, hospital.public_key()),
-            ),
+            "limit: seal, one core", library,
+            lambda: _each(count, lambda: seal(summary.encode(), Kind.ALERT, "clinic-7", signer, hospital.public_key())),
+            "limit",
         ),
         harness.Variant(
-            f"open, verify and parse {options.summaries}", f"cryptography {cryptography.__version__}",
+            "limit: open, verify and parse, one core", library,
             lambda: _each(
-                options.summaries,
-                lambda: decode_up(open_sealed(envelope, Kind.ALERT, "clinic-7", signer.public_key(), private)),
+                count, lambda: decode_up(open_sealed(envelope, Kind.ALERT, "clinic-7", signer.public_key(), private))
             ),
-        ),
-        harness.Variant(
-            f"carry {options.summaries} from box to hospital and the receipts back", f"lantern {__version__}",
-            lambda: _drain(options.summaries),
+            "limit",
         ),
     ]  # fmt: skip
-    results = harness.alternate(variants, options.rounds)
-    facts = {"body_bytes": len(summary.encode()), "envelope_bytes": len(envelope)}
-    harness.report("The sealed line", facts, results, as_json=options.json)
+    results = harness.alternate(variants, options.rounds, warm_ups=0 if options.quick else 1)
+    facts: dict[str, Fact] = {"bytes of a summary": len(summary.encode()), "bytes of its envelope": len(envelope)}
+    table = Table(f"{count:,} summaries from box to hospital", "s", tuple(result.row for result in results), facts)
+    harness.publish("The sealed line", [table], as_json=options.json, quick=options.quick)
 
 
 def _each(times: int, work: Callable[[], object]) -> float:
@@ -104,11 +103,13 @@ def _summary() -> Summary:
 
 
 def _options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m bench.line", description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--summaries", type=int, default=1000)
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--json", action="store_true")
-    return parser.parse_args()
+    parser = harness.parser("line", __doc__)
+    parser.add_argument("--summaries", type=int, default=None, help="of one round (default 1000; with --quick 100)")
+    parser.add_argument("--rounds", type=int, default=None, help="rounds that count (default 5; with --quick 1)")
+    options = parser.parse_args()
+    options.summaries = options.summaries or (100 if options.quick else 1000)
+    options.rounds = options.rounds or (1 if options.quick else 5)
+    return options
 
 
 if __name__ == "__main__":

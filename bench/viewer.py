@@ -1,34 +1,33 @@
 """How soon a doctor sees a film: from `storescu` to the row on the screen, and from a click to every grey.
 
-python -m bench.viewer [--json]
-
-A whole box with its shipped packs, Debian's chromium as the screen.  The film of the second part is pydicom-data's RG1
-(1841 × 1955, 15 bits).  The alternative to sending the reader's own PNG would be to decode it on the box and to send
+A whole box with its shipped packs, Debian's chromium as the screen. The film of the second table is pydicom-data's RG1
+(1841 × 1955, 15 bits). The alternative to sending the reader's own PNG would be to decode it on the box and to send
 raw greys deflated by HTTP, which spares the page a hundred lines and costs the box the time shown.
+
+    python -m bench.viewer [--rounds N] [--json] [--quick]
 """
 
 from __future__ import annotations
 
-import argparse
-import json
-import statistics
-import sys
+import subprocess
 import tempfile
 import time
 import zlib
 from pathlib import Path
-from typing import Any
+from typing import Final
 
 import numpy as np
 from PIL import Image
 from pydicom.data import get_testdata_file
 
 from bench import harness
+from bench.outcome import Row, Table
+from firmware_app import __version__
 from tests.browser.clinic import Clinic, Person, absent, clinic, synthetic_film
 from tests.peers import REPOSITORY
 
-ROUNDS = 10
-PAGES = {"worklist": "/", "box": "/box"}
+_PAGES: Final = {"worklist": "/", "page of the box": "/box"}
+_VERSION: Final = f"Lantern {__version__}"
 
 _WEIGHT = """
     return [...performance.getEntriesByType('resource'), ...performance.getEntriesByType('navigation')]
@@ -53,57 +52,70 @@ _DECODE = """
 """
 
 
-def main() -> int:
+def main() -> None:
     """Measure and print."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--json", action="store_true")
+    parser = harness.parser("viewer", __doc__)
+    parser.add_argument("--rounds", type=int, default=None, help="films that count (default 20; with --quick 3)")
     options = parser.parse_args()
+    rounds = options.rounds or (3 if options.quick else 20)
     told = absent("chromium", "chromedriver", "storescu")
     if told:
-        harness.give_up(told)
+        harness.leave_out(told)
     with tempfile.TemporaryDirectory() as name, clinic(Path(name), REPOSITORY / "models") as box:
         person = Person(Path(name))
         try:
-            found = _measured(box, person, Path(name))
+            tables = _measured(box, person, Path(name), rounds)
         finally:
             person.close()
-    if options.json:
-        print(json.dumps({"bench": "viewer", "machine": harness.machine(), **found}))
-    else:
-        print("viewer")
-        for key, value in (*harness.machine().items(), *found.items()):
-            print(f"  {key.replace('_', ' ')}: {value}")
-    return 0
+    harness.publish("Viewer", tables, as_json=options.json, quick=options.quick)
 
 
-def _measured(box: Clinic, person: Person, folder: Path) -> dict[str, Any]:
+def _measured(box: Clinic, person: Person, folder: Path, rounds: int) -> list[Table]:
     person.screen(1366, 768)
     person.claim(box.url, box.first_code(), "doctor")
     person.find("#lists")
-    seconds = [_seen(box, person, folder, number) for number in range(ROUNDS + 1)][1:]
-    found: dict[str, Any] = {
-        "storescu_to_row_s": {
-            "median": round(statistics.median(seconds), 2),
-            "most": round(max(seconds), 2),
-            "n": ROUNDS,
-        }
-    }
+    seconds = [_seen(box, person, folder, number) for number in range(rounds + 1)][1:]
     film = get_testdata_file("RG1_UNCR.dcm", download=False)
     if film is None:
-        harness.give_up("needs the package pydicom-data")
+        harness.leave_out("the film comes from pydicom-data: install the extra “demo”")
     box.push(Path(str(film)))
     person.open_row("RG1")
-    found["case_page_bytes"] = person.driver.execute_script(_WEIGHT)
-    runs = [person.driver.execute_async_script(_DECODE) for _ in range(ROUNDS)]
-    names = ("film_fetch_ms", "film_decode_ms", "window_once_full_size_ms")
-    found |= {
-        name: round(statistics.median(values)) for name, values in zip(names, zip(*runs, strict=True), strict=True)
-    }
-    found |= _alternative(box, person)
-    for name, path in PAGES.items():
+    weights = {"page of a case, without its film": person.driver.execute_script(_WEIGHT)}
+    steps = zip(*(person.driver.execute_async_script(_DECODE) for _ in range(rounds)), strict=True)
+    names = ("fetch the film", "decode it", "window it once, full size")
+    times = {name: tuple(values) for name, values in zip(names, steps, strict=True)}
+    png, deflated, costs = _alternative(box, person, rounds)
+    weights |= {"the film as sent (PNG)": png, "the film as raw greys, deflated": deflated}
+    for name, path in _PAGES.items():
         person.driver.get(box.url + path)
-        found[f"{name}_page_bytes"] = person.driver.execute_script(_WEIGHT)
-    return found
+        weights[name] = person.driver.execute_script(_WEIGHT)
+    browser = subprocess.run(["chromium", "--version"], capture_output=True, text=True, check=True).stdout
+    return [
+        Table(
+            "From `storescu` to the row on the doctor's screen",
+            "s",
+            (Row("storescu to row", tuple(seconds), version=_VERSION),),
+            {"browser": browser.split(" built")[0].strip()},
+            compared=False,
+        ),
+        Table(
+            "Opening a film of 1841 × 1955",
+            "ms",
+            (
+                *(Row(name, values, version=_VERSION) for name, values in times.items()),
+                Row("not done: decode and deflate on the box", costs, version=_VERSION),
+            ),
+            compared=False,
+            plotted=False,
+        ),
+        Table(
+            "What is sent to the browser",
+            "kB",
+            tuple(Row(name, (size / 1e3,), version=_VERSION) for name, size in weights.items()),
+            compared=False,
+            plotted=False,
+        ),
+    ]
 
 
 def _seen(box: Clinic, person: Person, folder: Path, number: int) -> float:
@@ -115,20 +127,19 @@ def _seen(box: Clinic, person: Person, folder: Path, number: int) -> float:
     return time.perf_counter() - begun
 
 
-def _alternative(box: Clinic, person: Person) -> dict[str, Any]:
-    """What decoding on the box and deflating raw greys would cost it."""
+def _alternative(box: Clinic, person: Person, rounds: int) -> tuple[int, int, tuple[float, ...]]:
+    """(bytes of the PNG, bytes of its greys deflated, milliseconds that decoding and deflating would cost the box)."""
     url = str(person.driver.execute_script("return document.querySelector('.image').dataset.frame"))
     path = box.state / "display" / url.split("/")[-2] / "frame-000.png"
     times: list[float] = []
     size = 0
-    for _ in range(ROUNDS):
+    for _ in range(rounds):
         begun = time.perf_counter()
         with Image.open(path) as image:
             size = len(zlib.compress(np.asarray(image).astype("<u2").tobytes(), 1))
         times.append(1e3 * (time.perf_counter() - begun))
-    cost = round(statistics.median(times))
-    return {"png_bytes": path.stat().st_size, "raw_deflated_bytes": size, "raw_deflated_on_the_box_ms": cost}
+    return path.stat().st_size, size, tuple(times)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

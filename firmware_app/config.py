@@ -46,7 +46,7 @@ Network = Annotated[str, AfterValidator(_network)]
 class Section(BaseModel):
     """A section of the file: frozen, and strict about its keys."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, defer_build=True)
 
 
 def _default_state() -> Path:

@@ -5,7 +5,6 @@ Lengths are pixels of the original frame unless the name says otherwise; times a
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -14,11 +13,6 @@ from firmware_app.errors import LanternError
 from firmware_app.language import say
 
 Detail = str | int | float
-
-
-def new_reference(prefix: str) -> str:
-    """A random reference such as ``c-4f0c…`` (80 bits): it says nothing of the patient and never collides."""
-    return f"{prefix}-{secrets.token_hex(10)}"
 
 
 class Priority(StrEnum):

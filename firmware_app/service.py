@@ -15,14 +15,13 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
 
 from firmware_app.config import Config
 from firmware_app.device import presence
-from firmware_app.store.clinical import Clinical
-from firmware_app.store.exchange import Exchange
+from firmware_app.store import mending, rescue
 from firmware_app.store.layout import StateDir
 
 log = logging.getLogger("lantern.service")
@@ -30,6 +29,9 @@ log = logging.getLogger("lantern.service")
 _RESTART_FIRST_S = 0.2
 _RESTART_MOST_S = 10.0
 _STEADY_S = 30.0
+_FIRST = ("gateway", "reader")
+_HEAD_START_S = 1.0
+_LOOK_S = 0.02
 _STOP_S = 10.0
 _BALLAST_S = 30.0
 _PR_SET_PDEATHSIG = 1
@@ -45,6 +47,17 @@ class StopSignal(threading.Event):
 
     _SLICE_S = 0.2
 
+    def __init__(self, must_end: Callable[[], bool] = lambda: False) -> None:
+        """*must_end* is asked now and then: whether the process should end without a signal."""
+        super().__init__()
+        self._must_end, self._asked, self._ending = must_end, time.monotonic(), False
+
+    def is_set(self) -> bool:
+        if time.monotonic() - self._asked > self._SLICE_S:
+            self._asked = time.monotonic()
+            self._ending = self._must_end()  # `set` is the signal handler's, which may come in between
+        return self._ending or super().is_set()
+
     def wait(self, timeout: float | None = None) -> bool:
         deadline = None if timeout is None else time.monotonic() + timeout
         while not self.is_set():
@@ -55,8 +68,8 @@ class StopSignal(threading.Event):
         return self.is_set()
 
 
-def _stop_signal() -> StopSignal:
-    stop = StopSignal()
+def _stop_signal(must_end: Callable[[], bool] = lambda: False) -> StopSignal:
+    stop = StopSignal(must_end)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda _number, _frame: stop.set())
     return stop
@@ -68,18 +81,24 @@ def _stop_signal() -> StopSignal:
 def run_process(name: str, config: Config, body: Body | None = None) -> int:
     """The body of `lantern serve --only NAME`, until SIGTERM or SIGINT.  Returns the exit status.
 
-    *body* is the process's own code where this module may not import it.
+    *body* is the process's own code where this module may not import it.  Raises `StoreDamaged` when it ended because a
+    database must be rebuilt.
     """
     _die_with_parent()
-    stop = _stop_signal()
     state = StateDir(config.state.dir)
+    mine = mending.needed_by(state, name)
+    stop = _stop_signal(lambda: rescue.wanted(state, mine))
     if name != "uplink":  # whose user may not make these folders, and does not need them
         state.prepare()
     with presence.held(state, name):
         presence.withdraw(state, name)  # what a killed predecessor said
-        _create_databases(state, name)
-        (body or _body(name))(config, lambda facts: presence.announce(state, name, facts), stop)
+        for database in () if _is_supervised() else mine:  # the supervisor has looked before it started this one
+            mending.make_ready(state, database)
+        with rescue.ended_by_damage(state, mine):
+            (body or _body(name))(config, lambda facts: presence.announce(state, name, facts), stop)
         presence.withdraw(state, name)
+    if not _is_supervised():
+        mending.left_in_order(mine)
     return 0
 
 
@@ -104,16 +123,13 @@ def become_viewer(config_path: Path | None) -> NoReturn:
     os.execv(command[0], command)
 
 
-def _create_databases(state: StateDir, name: str) -> None:
-    """Make or migrate what process *name* may open: the uplink may not even see clinical.db."""
-    if name != "uplink":
-        Clinical(state.clinical_db).create()
-    Exchange(state.exchange_db).create()
+def _is_supervised() -> bool:
+    return os.environ.get("LANTERN_SUPERVISOR") == str(os.getppid())
 
 
 def _die_with_parent() -> None:
     """Under the supervisor, do not outlive it: the kernel sends SIGTERM when it is killed."""
-    if os.environ.get("LANTERN_SUPERVISOR") == str(os.getppid()):
+    if _is_supervised():
         ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
         if os.environ["LANTERN_SUPERVISOR"] != str(os.getppid()):
             sys.exit(0)  # it died between the two lines
@@ -132,7 +148,8 @@ class _Kept:
     started: float = 0.0
     delay: float = _RESTART_FIRST_S
     announced: int | None = None
-    due: float = field(default=0.0)
+    due: float = 0.0
+    followers: tuple[_Kept, ...] = ()
 
     def start(self) -> None:
         environment = {**os.environ, "LANTERN_SUPERVISOR": str(os.getpid())}
@@ -161,19 +178,26 @@ def supervise(config: Config, config_path: Path | None, tell: Callable[[Event], 
     state = StateDir(config.state.dir)
     state.prepare()
     with presence.held(state, "supervisor"):
-        _create_databases(state, "supervisor")
+        care = mending.Mending(state, stop)
+        care.at_start()
         kept = [_Kept(name, _command(name, config_path)) for name in presence.expected(config.uplink.enabled)]
+        _give_head_start(kept)
         try:
             ballast_due = 0.0
             while not stop.is_set():
+                if due := care.due():
+                    _stop_all([one for one in kept if set(due) & set(mending.needed_by(state, one.name))])
+                    care.mend(due)
                 for one in kept:
-                    _tend(one, state, tell)
+                    if one.process is not None or care.may_run(one.name):
+                        _tend(one, state, tell)
                 if time.monotonic() >= ballast_due:  # also again, after a full disk had cost it
                     state.prepare_ballast(config.retention.ballast_mb)
                     ballast_due = time.monotonic() + _BALLAST_S
-                stop.wait(0.05)
+                stop.wait(_LOOK_S)
         finally:
             _stop_all(kept)
+            mending.left_in_order(state.databases)
     tell({"event": "stopped"})
     return 0
 
@@ -202,7 +226,17 @@ def _tend(one: _Kept, state: StateDir, tell: Callable[[Event], None]) -> None:
         and told.get("pid") == one.process.pid
     ):
         one.announced = one.process.pid
+        for other in one.followers:
+            other.due = 0.0
+        one.followers = ()
         tell({"event": "ready", **told})
+
+
+def _give_head_start(kept: list[_Kept]) -> None:
+    """Let gateway and reader have the two cores until the port is open: a modality waits less patiently than people."""
+    kept[0].followers = tuple(one for one in kept if one.name not in _FIRST)
+    for other in kept[0].followers:
+        other.due = time.monotonic() + _HEAD_START_S
 
 
 def _stop_all(kept: list[_Kept]) -> None:
@@ -220,3 +254,4 @@ def _stop_all(kept: list[_Kept]) -> None:
             log.warning("%s did not stop in %.0f s and was killed", one.name, _STOP_S)
             one.process.kill()
             one.process.wait()
+        one.process, one.announced = None, None

@@ -43,7 +43,7 @@ use_identity_as_username true
 allow_anonymous false
 acl_file {broker}/acl
 max_packet_size 32768
-max_inflight_messages 200
+max_inflight_messages 1000
 max_queued_messages 100000
 persistence true
 persistence_location {broker}/

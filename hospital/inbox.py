@@ -10,7 +10,7 @@ import hashlib
 import json
 import sqlite3
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -60,6 +60,14 @@ class BoxRow:
     presence: dict[str, Any] | None
 
 
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """The boxes' keys as they were at one `data_version` of a connection."""
+
+    mark: int
+    keys: Mapping[str, Ed25519PublicKey]
+
+
 class Inbox:
     """One connection per thread to the inbox; WAL, synchronous=FULL."""
 
@@ -76,7 +84,7 @@ class Inbox:
             connection.row_factory = sqlite3.Row
             connection.execute("PRAGMA journal_mode=WAL").fetchone()
             connection.execute("PRAGMA synchronous=FULL")
-            self._local.connection = connection
+            self._local.connection, self._local.known = connection, None
         return connection
 
     def create(self) -> None:
@@ -105,9 +113,9 @@ class Inbox:
         try:
             yield connection
             connection.execute("COMMIT")
-        except (
-            BaseException
-        ):  # also a COMMIT that failed (a full disk): an open transaction would block every later one
+        except BaseException:
+            # Also for a COMMIT that failed: whether SQLite has ended the transaction then depends on the reason, and
+            # an open one would stand before every later one.
             if connection.in_transaction:
                 connection.execute("ROLLBACK")
             raise
@@ -125,12 +133,19 @@ class Inbox:
                 " ON CONFLICT (box) DO UPDATE SET verify = excluded.verify",
                 (box, verify, _now()),
             )
+        self._local.known = None  # `data_version` tells of the commits of others only
         return True
 
-    def verify_keys(self) -> dict[str, Ed25519PublicKey]:
-        """Every enrolled box with the key that proves its word."""
-        rows = self.connection.execute("SELECT box, verify FROM boxes")
-        return {row["box"]: Ed25519PublicKey.from_public_bytes(bytes.fromhex(row["verify"])) for row in rows}
+    def verify_keys(self) -> Mapping[str, Ed25519PublicKey]:
+        """Every enrolled box with the key that proves its word; made anew only when someone wrote to the file."""
+        connection = self.connection
+        mark: int = connection.execute("PRAGMA data_version").fetchone()[0]
+        known: _Known | None = getattr(self._local, "known", None)
+        if known is None or known.mark != mark:
+            rows = connection.execute("SELECT box, verify FROM boxes")
+            keys = {row["box"]: Ed25519PublicKey.from_public_bytes(bytes.fromhex(row["verify"])) for row in rows}
+            self._local.known = known = _Known(mark, keys)
+        return known.keys
 
     # --- messages, inside the caller's transaction -----------------------------------------------------------------
 
@@ -140,17 +155,20 @@ class Inbox:
         origin = message.origin
         key = (origin.box, origin.stream, origin.seq)
         digests = hashlib.sha256(body).digest(), hashlib.sha256(envelope).digest()
-        row = self.connection.execute(
-            "SELECT body, envelope FROM messages WHERE box = ? AND stream = ? AND seq = ?", key
-        ).fetchone()
-        if row is not None:
+        now = _now()
+        fresh = self.connection.execute(
+            "INSERT INTO messages VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (box, stream, seq) DO NOTHING",
+            (*key, *digests, now),
+        ).rowcount
+        if not fresh:
+            row = self.connection.execute(
+                "SELECT body, envelope FROM messages WHERE box = ? AND stream = ? AND seq = ?", key
+            ).fetchone()
             if row["body"] != digests[0]:
                 raise Contradicted
             if row["envelope"] == digests[1]:
                 raise Replayed
             return Outcome.KNOWN
-        now = _now()
-        self.connection.execute("INSERT INTO messages VALUES (?, ?, ?, ?, ?, ?)", (*key, *digests, now))
         for content in [message.brief] if isinstance(message, Summary) else message.marks:
             self._case(origin.box, content, now)
         return Outcome.COUNTED

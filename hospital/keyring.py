@@ -1,13 +1,18 @@
 """The hospital's keys in one folder: the signing key that boxes trust, the sealing key of today, the ids of old ones.
 
 Rotation destroys the old sealing key: what was captured under it can never be opened again.  Nothing is lost by that,
-because a box keeps each summary until its receipt has come and seals it afresh whenever it sends it.
+because a box keeps each summary until its receipt has come and seals it afresh whenever it sends it.  The index names
+the one sealing key that may exist; any other is the trace of a rotation that was killed, and is destroyed by the next
+look at the folder.
 """
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -49,35 +54,51 @@ class Keyring:
 
 def make(folder: Path) -> Keyring:
     """The first keys; raises `KeysExist`."""
-    if _index(folder).exists():
-        raise KeysExist(path=str(folder))
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    write_private(folder / "sign.pem", pem(Ed25519PrivateKey.generate()))
-    _publish(folder, 1, _new_seal(folder), [])
-    return load(folder)
+    with _alone(folder):
+        if _index(folder).exists():
+            raise KeysExist(path=str(folder))
+        write_private(folder / "sign.pem", pem(Ed25519PrivateKey.generate()))
+        _publish(folder, 1, _new_seal(folder), [])
+        return _load(folder)
 
 
 def rotate(folder: Path) -> Keyring:
     """A fresh sealing key; the old one is destroyed.  Raises `KeysMissing`."""
-    before = load(folder)
-    fresh = _new_seal(folder)
-    _publish(folder, before.serial + 1, fresh, [key.hex() for key in (*before.retired, before.current)])
-    (folder / f"seal-{before.current.hex()}.pem").unlink()
-    return load(folder)
+    with _alone(folder):
+        before = _load(folder)
+        fresh = _new_seal(folder)
+        _publish(folder, before.serial + 1, fresh, [key.hex() for key in (*before.retired, before.current)])
+        return _load(folder)
 
 
 def load(folder: Path) -> Keyring:
-    """The keys in *folder*; raises `KeysMissing`."""
+    """The keys in *folder*, and in it no sealing key beside today's; raises `KeysMissing`."""
+    with _alone(folder):
+        return _load(folder)
+
+
+def _load(folder: Path) -> Keyring:
     try:
         index = json.loads(_index(folder).read_text("utf-8"))
         signer = load_pem_private_key((folder / "sign.pem").read_bytes(), None)
-        seal = load_pem_private_key((folder / f"seal-{index['current']}.pem").read_bytes(), None)
+        seal = load_pem_private_key(_seal(folder, index["current"]).read_bytes(), None)
     except FileNotFoundError:
         raise KeysMissing(path=str(folder)) from None
     if not isinstance(signer, Ed25519PrivateKey) or not isinstance(seal, X25519PrivateKey):
         raise KeysMissing(path=str(folder))
+    _destroy_others(folder, index["current"])
     current = bytes.fromhex(index["current"])
     return Keyring(signer, index["serial"], current, {current: seal}, frozenset(map(bytes.fromhex, index["retired"])))
+
+
+def _destroy_others(folder: Path, current: str) -> None:
+    """No sealing key but *current* stays, also after a power cut."""
+    others = [path for path in folder.glob("seal-*.pem") if path != _seal(folder, current)]
+    for path in others:
+        path.unlink()
+    if others:
+        _sync(folder)
 
 
 def changed(folder: Path) -> int:
@@ -101,14 +122,43 @@ def write_private(path: Path, data: bytes) -> None:
 def _new_seal(folder: Path) -> str:
     key = X25519PrivateKey.generate()
     name = key_id(key.public_key()).hex()
-    write_private(folder / f"seal-{name}.pem", pem(key))
+    write_private(_seal(folder, name), pem(key))
     return name
 
 
 def _publish(folder: Path, serial: int, current: str, retired: list[str]) -> None:
     fresh = _index(folder).with_suffix(".new")
     write_private(fresh, json.dumps({"serial": serial, "current": current, "retired": retired}).encode())
+    _sync(folder)  # the key that the new index names is there before that index is
     fresh.replace(_index(folder))
+    _sync(folder)
+
+
+def _sync(folder: Path) -> None:
+    """What was made, renamed and removed in *folder* is so on the disk."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Nobody else looks or changes meanwhile: a key that is not in the index yet must not pass for an old one."""
+    try:
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    except FileNotFoundError:
+        raise KeysMissing(path=str(folder)) from None
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)  # the kernel lets go of it when we die
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _seal(folder: Path, name: str) -> Path:
+    return folder / f"seal-{name}.pem"
 
 
 def _index(folder: Path) -> Path:

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import logging
 import random
+import sqlite3
 import ssl
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -33,10 +34,15 @@ from hospital.keyring import Keyring
 
 log = logging.getLogger("lantern.hospital")
 
-_BATCH: Final = 200
+BATCH: Final = 200
+"""Messages of one transaction, at most; a receipt has room for all of them."""
+
+# Several batches on their way, so that the broker delivers the next while one is being opened and committed.
+_IN_FLIGHT: Final = 5 * BATCH
 _SESSION_S: Final = 14 * 86_400
 _ANSWER_S: Final = 10.0
 _DELAY_FIRST_S, _DELAY_MOST_S = 0.5, 15.0
+_DELAY_UNWRITTEN_S: Final = 3.0
 _KEYS_S: Final = 1.0
 
 
@@ -76,6 +82,9 @@ class Receiver:
                 self._protocol = MQTTProtocolVersion.MQTTv5  # it may only have been restarting
             except (OSError, ValueError) as error:
                 log.warning("the broker %s:%d cannot be reached: %s", self._host, self._port, error)
+            except sqlite3.OperationalError as error:  # a full disk, most likely; nothing of it was acknowledged
+                log.error("the inbox could not be written (%s); the broker keeps what came and brings it again", error)
+                delay = _DELAY_UNWRITTEN_S
             finally:
                 self._pending.clear()
                 client.disconnect()
@@ -112,6 +121,7 @@ class Receiver:
         if self._protocol is MQTTProtocolVersion.MQTTv5:
             properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
             properties.SessionExpiryInterval = _SESSION_S
+            properties.ReceiveMaximum = _IN_FLIGHT
             client.connect(self._host, self._port, clean_start=False, properties=properties)
         else:
             client.connect(self._host, self._port)
@@ -139,12 +149,12 @@ class Receiver:
     def _listen(self, client: mqtt.Client, stop: threading.Event) -> None:
         while not stop.is_set():
             alive = client.loop(0.05) == mqtt.MQTT_ERR_SUCCESS
-            while alive and self._pending and len(self._pending) < _BATCH:
+            while alive and self._pending and len(self._pending) < BATCH:
                 before = len(self._pending)
-                alive = client.loop(0.0) == mqtt.MQTT_ERR_SUCCESS
+                alive = client.loop_read() == mqtt.MQTT_ERR_SUCCESS
                 if len(self._pending) == before:
                     break
-            if self._pending:
+            while self._pending:
                 self._take(client)
             if not alive:
                 return
@@ -153,7 +163,7 @@ class Receiver:
     # --- counting ------------------------------------------------------------------------------------------------
 
     def _take(self, client: mqtt.Client) -> None:
-        batch, self._pending = self._pending, []
+        batch, self._pending = self._pending[:BATCH], self._pending[BATCH:]  # one turn of paho's may have read more
         receipts: dict[tuple[str, str], _Receipts] = defaultdict(_Receipts)
         boxes = self._inbox.verify_keys()
         with self._inbox.transaction():
@@ -166,7 +176,7 @@ class Receiver:
             self._send(client, box, Kind.ACK, receipt.encode())
 
     def _one(
-        self, topic: str, payload: bytes, again: bool, boxes: dict[str, Ed25519PublicKey],
+        self, topic: str, payload: bytes, again: bool, boxes: Mapping[str, Ed25519PublicKey],
         receipts: dict[tuple[str, str], _Receipts],
     ) -> None:  # fmt: skip
         box: str | None = None

@@ -23,7 +23,7 @@ _PATH = os.pathsep.join((*_FOLDERS, "/usr/sbin", "/sbin"))
 _PACKAGES = {
     **dict.fromkeys(("echoscu", "storescu", "storescp", "findscu", "movescu"), "dcmtk"),
     "Orthanc": "orthanc",
-    "xfs_io": "xfsprogs",
+    **dict.fromkeys(("xfs_io", "mkfs.xfs"), "xfsprogs"),
     "mkfs.ext4": "e2fsprogs",
     "openssl": "openssl",
 }

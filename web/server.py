@@ -55,7 +55,16 @@ def run(config: Config, ready: service.Ready, stop: threading.Event, config_path
         channel_request_lookahead=1,  # so that a stream learns at once that its page was closed
     )  # fmt: skip
     box.pulse.start()
-    serving = threading.Thread(target=server.run, name="waitress", daemon=True)
+
+    def serve() -> None:
+        try:
+            server.run()
+        except OSError as error:
+            # Closed below in the instant before its select; it waits on nothing any more.
+            if not (stop.is_set() and error.errno == errno.EBADF):
+                raise
+
+    serving = threading.Thread(target=serve, name="waitress", daemon=True)
     serving.start()
     ready({"port": int(listener.getsockname()[1])})
     stop.wait()

@@ -52,6 +52,7 @@ ACTIONS: Final = {
     "case.viewed": N_("case viewed"),
     "case.report": N_("report opened"),
     "case.done": N_("case done"),
+    "database.rescued": N_("database rebuilt"),
     "finding.judged": N_("finding judged"),
     "patient.corrected": N_("patient corrected"),
 }

@@ -5,37 +5,27 @@ from __future__ import annotations
 import contextlib
 import os
 import socket
-import sqlite3
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 from firmware_app import __version__
 from firmware_app.config import Config
-from firmware_app.device import line, presence
-from firmware_app.errors import LanternError, PackError, StoreUnreadable
+from firmware_app.device import line, presence, stored
+from firmware_app.device.check import Check
+from firmware_app.errors import LanternError, PackError
 from firmware_app.language import N_, register
 from firmware_app.packs import shelf
 from firmware_app.records import Reason
 from firmware_app.runtimes import choice
+from firmware_app.store import rescue
 from firmware_app.store.clinical import Clinical
 from firmware_app.store.layout import StateDir, free_bytes
-
-Result = Literal["ok", "warn", "fail"]
 
 _STATE_OK: Final = register("doctor.state_ok", N_("The state directory {path} can be used; {free_mb} MB are free."))
 _SPACE_LOW: Final = register(
     "doctor.space_low",
     N_("Only {free_mb} MB of disk are free and the box stops taking images at {limit_mb} MB. Free some space."),
-)
-_DATABASE_OK: Final = register("doctor.database_ok", N_("The database is whole: {cases} cases, {instances} images."))
-_DATABASE_NONE: Final = register(
-    "doctor.database_none", N_("There is no database yet. It is made when the box first runs: “lantern serve”.")
-)
-_DATABASE_BAD: Final = register(
-    "doctor.database_bad",
-    N_("The database is damaged ({detail}). Stop the box, keep a copy of the state directory and call the technician."),
 )
 _PACKS_NONE: Final = register(
     "doctor.packs_none",
@@ -55,12 +45,6 @@ _PROCESS_OK: Final = register("doctor.process_ok", N_("The process {process} run
 _PROCESS_MISSING: Final = register(
     "doctor.process_missing", N_("The process {process} does not run. Start “lantern serve”.")
 )
-_QUEUE_OK: Final = register("doctor.queue_ok", N_("No image waits to be read."))
-_QUEUE_WAITING: Final = register(
-    "doctor.queue_waiting", N_("{waiting} images wait to be read; no result does not mean normal.")
-)
-_REFUSED: Final = register("doctor.refused", N_("{refused} objects were refused or set aside; why the latest was:"))
-_REFUSED_NONE: Final = register("doctor.refused_none", N_("Nothing was refused or set aside."))
 _POPULATION_ASK: Final = register(
     "doctor.population_ask",
     N_(
@@ -79,15 +63,6 @@ _LATER: Final = register(
 )
 
 _ANSWER_S: Final = 2.0
-
-
-@dataclass(frozen=True, slots=True)
-class Check:
-    """One named check: its result and the sentence for it."""
-
-    name: str
-    result: Result
-    reason: Reason
 
 
 def status(config: Config) -> dict[str, Any]:
@@ -109,6 +84,7 @@ def status(config: Config) -> dict[str, Any]:
         "processes": processes,
         "ports": ports,
         "queue": queue,
+        "rescues": sum(1 for _ in rescue.reports(state)),
         "line": line.status(config, state),
         "packs": [
             {"name": pack.manifest.name, "version": pack.manifest.version}
@@ -159,44 +135,6 @@ def _state(config: Config, state: StateDir) -> Iterator[Check]:
         )
     else:
         yield Check("state", "ok", Reason(_STATE_OK, {"path": str(state.root), "free_mb": free_mb}))
-
-
-def _database(config: Config, state: StateDir) -> Iterator[Check]:
-    if not state.clinical_db.exists():
-        yield Check("database", "warn", Reason(_DATABASE_NONE))
-        return
-    clinical = Clinical(state.clinical_db)
-    try:
-        clinical.require()
-        answer = clinical.database.connection.execute("PRAGMA quick_check(1)").fetchone()[0]
-        if answer != "ok":
-            raise sqlite3.DatabaseError(answer)
-        counts = clinical.counts()
-    except LanternError as error:
-        yield Check("database", "fail", Reason.of(error))
-    except sqlite3.DatabaseError as error:
-        # An OperationalError is of the disk (read-only, full, locked): nothing says that the data are damaged.
-        known = Reason.of(StoreUnreadable(detail=str(error))) if isinstance(error, sqlite3.OperationalError) else None
-        yield Check("database", "fail", known or Reason(_DATABASE_BAD, {"detail": str(error)[:120]}))
-    else:
-        yield Check("database", "ok", Reason(_DATABASE_OK, {"cases": counts.cases, "instances": counts.instances}))
-        yield from _contents(clinical)
-    finally:
-        clinical.database.close()
-
-
-def _contents(clinical: Clinical) -> Iterator[Check]:
-    counts = clinical.counts()
-    if counts.waiting:
-        yield Check("queue", "warn", Reason(_QUEUE_WAITING, {"waiting": counts.waiting}))
-    else:
-        yield Check("queue", "ok", Reason(_QUEUE_OK))
-    latest = clinical.latest_refusal()
-    if latest is None:
-        yield Check("refused", "ok", Reason(_REFUSED_NONE))
-    else:
-        yield Check("refused", "warn", Reason(_REFUSED, {"refused": counts.refused}))
-        yield Check("refused", "warn", latest)
 
 
 def _models(config: Config, state: StateDir) -> Iterator[Check]:
@@ -275,7 +213,8 @@ def _settings(config: Config, state: StateDir) -> Iterator[Check]:
 
 _PARTS: tuple[Callable[[Config, StateDir], Iterator[Check]], ...] = (
     _state,
-    _database,
+    stored.database,
+    stored.rescues,
     _models,
     _runtimes,
     _processes,

@@ -12,7 +12,7 @@ import json
 import os
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from typing import Final
 
@@ -72,8 +72,9 @@ def announce(state: StateDir, name: str, facts: Facts) -> None:
 
 
 def withdraw(state: StateDir, name: str) -> None:
-    """Take the announcement back at an orderly end."""
-    (state.run_of(name) / f"{name}.json").unlink(missing_ok=True)
+    """Take the announcement back at an orderly end; on a disk turned read-only it stays, and nobody believes it."""
+    with suppress(OSError):
+        (state.run_of(name) / f"{name}.json").unlink(missing_ok=True)
 
 
 def announcement(state: StateDir, name: str) -> dict[str, str | int | None] | None:

@@ -91,6 +91,58 @@ class StoreUnreadable(StoreError):
 
 
 @dataclass(eq=False)
+class StoreDamaged(StoreError):
+    code = "store.damaged"
+    sentence = N_(
+        "The database {database} is damaged. It is set aside and rebuilt from the image files when the box starts. "
+        "If this stays so for more than some minutes, stop “lantern serve” and start it again."
+    )
+    database: str
+
+
+@dataclass(eq=False)
+class StoreLookedAt(StoreError):
+    code = "store.looked_at"
+    sentence = N_(
+        "Another process is looking through the database {database} after an end that was not in order. This takes "
+        "some seconds to minutes. Try again then."
+    )
+    database: str
+
+
+@dataclass(eq=False)
+class ReferencesLost(StoreError):
+    code = "store.references"
+    sentence = N_(
+        "The secret behind the names of the cases is lost: {path} is missing or damaged, and the database has no copy. "
+        "With a new one the same images would get new names, and be counted twice. Put this file back from a backup."
+    )
+    path: str
+
+
+@dataclass(eq=False)
+class RescueNeedsRoom(StoreError):
+    code = "store.rescue_room"
+    sentence = N_(
+        "The damaged database {database} cannot be rebuilt: {missing_mb} MB of disk are missing for it. Nothing was "
+        "removed. Free that much space; a running box tries again by itself."
+    )
+    database: str
+    missing_mb: int
+
+
+@dataclass(eq=False)
+class RescueImpossible(StoreError):
+    code = "store.rescue"
+    sentence = N_(
+        "The damaged database {database} cannot be rebuilt: {detail}. Nothing was removed. Free some space, check that "
+        "the disk may be written, and start the box again."
+    )
+    database: str
+    detail: str
+
+
+@dataclass(eq=False)
 class OutputUnusable(StoreError):
     code = "store.output"
     sentence = N_("The results cannot be written to {path}: {detail}. Name a folder that may be written.")

@@ -21,6 +21,15 @@ class NoPixels(ImagingError):
 
 
 @dataclass(eq=False)
+class ImageFileMissing(ImagingError):
+    code = "imaging.missing"
+    sentence = N_(
+        "The file of this image is no longer on the disk of this box, so there is nothing to read. "
+        "Send the image again from the machine that made it."
+    )
+
+
+@dataclass(eq=False)
 class Undecodable(ImagingError):
     code = "imaging.undecodable"
     sentence = N_("The image cannot be decoded ({detail}). Ask for it to be exported again, uncompressed.")

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Final, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
 Function = Literal["LINEAR", "LINEAR_EXACT", "SIGMOID"]
+_ROWS_AT_A_TIME: Final = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,8 +119,16 @@ class GreyScale:
 
 
 def look_up(values: Floats, words: NDArray[np.uint8] | NDArray[np.uint16]) -> NDArray[np.float32]:
-    """*values* of every possible word, looked up for each of *words* → float32 of the same shape."""
-    return np.take(values.astype(np.float32), words, mode="clip")
+    """*values* of every possible word, looked up for each of *words* (H, W) → float32 of the same shape.
+
+    A few rows at a time: numpy widens the words to 64 bits first, which for a whole film falls out of every cache.
+    """
+    table = values.astype(np.float32)
+    found = np.empty(words.shape, np.float32)
+    for first in range(0, len(words), _ROWS_AT_A_TIME):
+        rows = slice(first, first + _ROWS_AT_A_TIME)
+        np.take(table, words[rows], mode="clip", out=found[rows])
+    return found
 
 
 def luminance(colour: NDArray[np.generic]) -> NDArray[np.float32]:

@@ -2,12 +2,14 @@
 
 Radiographs are smooth and noisy at once: one fixed row filter (Up) and run-length matching serve them better than a
 search over filters and strings.  Measured on a 1955 × 1841 film: 41 ms and 5.2 MB here, 232 ms and 5.3 MB in Pillow.
+A large film is compressed in two halves at once, for the box has two cores and a doctor waits.
 """
 
 from __future__ import annotations
 
 import struct
 import zlib
+from concurrent.futures import ThreadPoolExecutor
 from typing import Final
 
 import numpy as np
@@ -15,6 +17,8 @@ from numpy.typing import NDArray
 
 _SIGNATURE: Final = b"\x89PNG\r\n\x1a\n"
 _UP: Final = 2
+_HEADER: Final = b"\x78\x01"  # deflate, a window of 32 kB, the quickest level (RFC 1950 2.2)
+_WORTH_A_THREAD_BYTES: Final = 1_000_000
 
 
 def grey16(pixels: NDArray[np.uint16]) -> bytes:
@@ -25,10 +29,31 @@ def grey16(pixels: NDArray[np.uint16]) -> bytes:
     filtered[:, 0] = _UP
     filtered[0, 1:] = rows[0]
     np.subtract(rows[1:], rows[:-1], out=filtered[1:, 1:])
-    engine = zlib.compressobj(1, zlib.DEFLATED, zlib.MAX_WBITS, 9, zlib.Z_RLE)
-    data = engine.compress(filtered.data) + engine.flush()
+    data = _deflated(filtered.reshape(-1).data)
     header = struct.pack(">IIBBBBB", width, height, 16, 0, 0, 0, 0)
     return _SIGNATURE + _chunk(b"IHDR", header) + _chunk(b"IDAT", data) + _chunk(b"IEND", b"")
+
+
+def _deflated(data: memoryview) -> bytes:
+    """*data* as a zlib stream (RFC 1950): header, raw deflate, checksum."""
+    pieces = _in_halves(data) if len(data) >= _WORTH_A_THREAD_BYTES else (_raw(data, zlib.Z_FINISH),)
+    return b"".join((_HEADER, *pieces, struct.pack(">I", zlib.adler32(data))))
+
+
+def _in_halves(data: memoryview) -> tuple[bytes, ...]:
+    middle = len(data) // 2
+    with ThreadPoolExecutor(1) as other:
+        try:
+            first = other.submit(_raw, data[:middle], zlib.Z_SYNC_FLUSH)  # ends on a whole byte: more may follow
+        except RuntimeError:  # the limits of the child leave no room for a thread
+            return (_raw(data, zlib.Z_FINISH),)
+        second = _raw(data[middle:], zlib.Z_FINISH)
+        return first.result(), second
+
+
+def _raw(data: memoryview, end: int) -> bytes:
+    engine = zlib.compressobj(1, zlib.DEFLATED, -zlib.MAX_WBITS, 9, zlib.Z_RLE)
+    return engine.compress(data) + engine.flush(end)
 
 
 def _chunk(kind: bytes, data: bytes) -> bytes:

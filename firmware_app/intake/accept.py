@@ -25,6 +25,7 @@ from firmware_app.errors import (
     LanternError,
     NotAnImage,
     ObjectTooLarge,
+    StoreError,
 )
 from firmware_app.intake import file_meta, picture
 from firmware_app.intake.given_file import open_regular, read_at, readable
@@ -147,7 +148,7 @@ class Door:
         for may_retry in (True, False):
             try:
                 self.clinical.record_refusal(arrival_path, error, held=held, kept_file=kept_file)
-            except sqlite3.Error as failure:
+            except (sqlite3.Error, StoreError) as failure:
                 log.error("refusal %s not journalled: %s", error.code, getattr(failure, "sqlite_errorname", "error"))
                 if may_retry and self.state.release_ballast():
                     continue
@@ -205,7 +206,7 @@ class Door:
                         header=header,
                         association=association,
                     )
-                except sqlite3.Error as error:
+                except (sqlite3.Error, StoreError) as error:
                     uid = header.sop_instance_uid if header else None
                     if is_new and surely_unrecorded(self.clinical, error, uid, sha256):
                         self._unlink(file)

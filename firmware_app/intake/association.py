@@ -1,8 +1,8 @@
 """One association as acceptor (PS3.8 9.2, states 2, 3 and 6): negotiate, receive, answer, end.
 
-pynetdicom negotiates; the loop and the data are ours, because its reactor reads a PDU of any length, polls every
-millisecond from two threads, and gives a silent socket one of the places.  A data set goes from the socket straight
-into a spool, and 0x0000 is answered only after the door has returned.
+pynetdicom encodes the agreement; the loop and the data are ours, because its reactor reads a PDU of any length, polls
+every millisecond from two threads, and gives a silent socket one of the places.  A data set goes from the socket
+straight into a spool, and 0x0000 is answered only after the door has returned.
 """
 
 from __future__ import annotations
@@ -14,14 +14,16 @@ import ssl
 import time
 from collections import Counter
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from firmware_app.config import Dicom
-from firmware_app.errors import IdentityMismatch, IntakeError, NotKept, Truncated
+from firmware_app.errors import IdentityMismatch, IntakeError, NotKept, StoreError, Truncated
 from firmware_app.intake import command as dimse
 from firmware_app.intake import file_meta, negotiation, pdu
 from firmware_app.intake.accept import Announced, Door
 from firmware_app.intake.command import Command
+from firmware_app.intake.places import Holder, Pace
 from firmware_app.intake.spool import Spool
 
 log = logging.getLogger("lantern.gateway")
@@ -29,6 +31,9 @@ log = logging.getLogger("lantern.gateway")
 _COMMAND_LIMIT = 65_536
 _LINGER_S = 2.0
 _LINGER_BYTES = 1_000_000
+# Fragments cost time each, however small: beyond the first few thousand of a message they must carry something.
+_FRAGMENT_BYTES = 64
+_SMALL_FRAGMENTS = 16_384
 
 
 @dataclass(slots=True)
@@ -43,14 +48,14 @@ class _Incoming:
 
 
 @dataclass(frozen=True, slots=True)
-class Places:
+class Lobby:
     """How an association asks for one of the limited places, and gives it back."""
 
-    take: Callable[[], bool]
-    give: Callable[[], None]
+    take: Callable[[Holder], bool]
+    give: Callable[[Holder], None]
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Association:
     """Serves one connection, in its own thread, from the request to the end."""
 
@@ -58,38 +63,52 @@ class Association:
     address: str
     config: Dicom
     door: Door
-    places: Places
+    lobby: Lobby
     request_deadline: float
     counts: Counter[str] = field(default_factory=Counter)
+    pace: Pace = field(default_factory=Pace)
     _contexts: dict[int, negotiation.Context] = field(default_factory=dict)
     _peer_max_pdu: int = 0
     _source: str = ""
     _record: int | None = None
     _command: bytearray = field(default_factory=bytearray)
+    _command_context: int | None = None
     _incoming: _Incoming | None = None
+    _fragments: int = 0
+    _fragment_bytes: int = 0
+    _is_sending: bool = False
+    _acceptance: bytes = b""
 
     def serve(self) -> None:
         """Everything from the first PDU to the end of the association; the caller closes the connection."""
-        reader = pdu.PduReader(self.connection, self.config.max_pdu, self.request_deadline)
+        reader = pdu.PduReader(self.connection, self.config.max_pdu, self.request_deadline, self.pace)
         has_place = False
         try:
             has_place = self._negotiate(reader)
             if has_place:
+                self._send(self._acceptance)
                 reader.idle_seconds = self.config.idle_seconds
                 reader.deadline = time.monotonic() + self.config.association_seconds
                 while self._serve_one(*reader.next()):
                     pass
         except pdu.ProtocolViolation as violation:
             self.counts["aborted"] += 1
-            self._send(pdu.abort(violation.reason))
+            self._say_last(pdu.abort(violation.reason))
         except pdu.ConnectionLost:
             self.counts["lost"] += 1
-            self._send(pdu.abort(pdu.NOT_SPECIFIED))
+            self._say_last(pdu.abort(pdu.NOT_SPECIFIED))
         finally:
             self._end()
             if has_place:
-                self.places.give()
+                self.lobby.give(self)
         self._linger()
+
+    def give_way(self) -> None:
+        """Called from another thread when this association's place is needed more by another."""
+        log.warning("association gives way: all places are taken, and least is lost with it")
+        with suppress(OSError):
+            # Its own thread reads the end of the input, or can send no more, and does the rest.
+            socket.socket.shutdown(self.connection, socket.SHUT_RDWR if self._is_sending else socket.SHUT_RD)
 
     # --- opening and closing ---------------------------------------------------------------------------------------
 
@@ -103,16 +122,16 @@ class Association:
         except negotiation.NotARequest:
             raise pdu.ProtocolViolation(pdu.INVALID_PARAMETER) from None
         rejection = negotiation.judge(request, self.address, self.config)
-        if rejection is None and not self.places.take():
+        if rejection is None and not self.lobby.take(self):
             rejection = negotiation.NO_PLACE
         if rejection is not None:
             log.warning("association rejected: %s", rejection.why)
-            self._send(rejection.encode())
+            self._say_last(rejection.encode())
             return False
         self._contexts = agreement.contexts
         self._peer_max_pdu = request.max_pdu
         self._source = f"dicom:{request.calling_ae}"
-        self._send(agreement.encoded)
+        self._acceptance = agreement.encoded
         return True
 
     def _end(self) -> None:
@@ -130,7 +149,7 @@ class Association:
             return
         try:
             self.door.clinical.close_association(self._record)
-        except sqlite3.Error as error:
+        except (sqlite3.Error, StoreError) as error:
             log.error("association not closed in the database: %s", getattr(error, "sqlite_errorname", "error"))
         self._record = None
 
@@ -153,11 +172,23 @@ class Association:
             return
 
     def _send(self, data: bytes) -> None:
+        """Send *data*; raises `pdu.ConnectionLost` also when the peer does not take it, for half an answer is none."""
+        self.pace.wait()
+        self._is_sending = True
         try:
             self.connection.settimeout(self.config.idle_seconds)
             self.connection.sendall(data)
         except OSError:
-            return  # the next receive says that the peer is gone
+            raise pdu.ConnectionLost from None
+        finally:
+            self._is_sending = False
+            self.pace.came(0)
+
+    def _say_last(self, data: bytes) -> None:
+        """Say one thing more to a peer that may not be there to hear it."""
+        with suppress(OSError):
+            self.connection.settimeout(_LINGER_S)
+            self.connection.sendall(data)
 
     # --- messages --------------------------------------------------------------------------------------------------
 
@@ -165,6 +196,7 @@ class Association:
         """Act on one PDU; False when it ended the association."""
         if kind == pdu.P_DATA_TF:
             for context, is_command, is_last, fragment in pdu.presentation_data_values(content):
+                self._count(fragment)
                 if is_command:
                     self._command_fragment(context, fragment, is_last)
                 else:
@@ -179,12 +211,22 @@ class Association:
             return False
         raise pdu.ProtocolViolation(pdu.UNEXPECTED_PDU)
 
+    def _count(self, fragment: memoryview) -> None:
+        self._fragments += 1
+        self._fragment_bytes += len(fragment)
+        if self._fragments > _SMALL_FRAGMENTS + self._fragment_bytes // _FRAGMENT_BYTES:
+            raise pdu.ProtocolViolation(pdu.INVALID_PARAMETER)
+
     def _command_fragment(self, context: int, fragment: memoryview, is_last: bool) -> None:
         if self._incoming is not None or len(self._command) + len(fragment) > _COMMAND_LIMIT:
             raise pdu.ProtocolViolation(pdu.INVALID_PARAMETER)
+        if self._command_context not in (None, context):  # one message, one context (PS3.8 Annex E)
+            raise pdu.ProtocolViolation(pdu.INVALID_PARAMETER)
         self._command += fragment
+        self._command_context = context
         if not is_last:
             return
+        self._command_context = None
         try:
             command = dimse.parse(bytes(self._command))
         except dimse.NotACommand:
@@ -228,17 +270,19 @@ class Association:
             incoming.spool = self.door.spool(
                 file_meta.prefix(command.sop_class_uid, command.sop_instance_uid, context.transfer_syntax)
             )
+            self.pace.begin_image()
         except IntakeError as error:
             self._fail(incoming, error)
 
     def _open_record(self) -> int:
         try:
             return self.door.clinical.open_association(self._source)
-        except sqlite3.Error as error:
+        except (sqlite3.Error, StoreError) as error:
             raise NotKept(detail=getattr(error, "sqlite_errorname", "error")) from None
 
     def _fail(self, incoming: _Incoming, error: IntakeError) -> None:
         incoming.error = error
+        self.pace.end_image(acknowledged=False)
         if incoming.spool is not None:
             incoming.spool.discard()
             incoming.spool = None
@@ -247,6 +291,7 @@ class Association:
     # --- answers ---------------------------------------------------------------------------------------------------
 
     def _answer(self, incoming: _Incoming) -> None:
+        self._fragments = self._fragment_bytes = 0  # of the next message
         command = incoming.command
         if command.field == dimse.C_CANCEL_RQ:
             return  # has no response (PS3.7 9.3.2.3), and nothing here can be cancelled
@@ -270,6 +315,7 @@ class Association:
                 error = refused
             else:
                 self.counts[admission.outcome.value] += 1
+        self.pace.end_image(acknowledged=error is None)
         if error is None:
             return dimse.SUCCESS, ""
         self.counts[error.code] += 1

@@ -12,7 +12,8 @@ from firmware_app.config import Config
 from firmware_app.errors import NotKept, SpaceShort
 from firmware_app.intake import transport
 from firmware_app.intake.accept import Door
-from firmware_app.intake.association import Association, Places
+from firmware_app.intake.association import Association, Lobby
+from firmware_app.intake.places import Holder, Places
 from firmware_app.intake.spool import empty_incoming
 
 # pynetdicom and pydicom log what they decode: UIDs, titles, sometimes names.  None of that belongs in our log.
@@ -26,7 +27,7 @@ class DicomPort:
     def __init__(self, config: Config, door: Door) -> None:
         self._config = config.dicom
         self._door = door
-        self._places = threading.BoundedSemaphore(config.dicom.max_associations)
+        self._places = Places(config.dicom.max_associations)
         self._transport: transport.Transport | None = None
 
     def start(self, on_end: Callable[[], None] = lambda: None) -> int:
@@ -38,10 +39,9 @@ class DicomPort:
         # From here on this is the only gateway of this state: what a killed one left is settled first.
         empty_incoming(self._door.state.incoming)
         self._door.clinical.close_all_associations()
-        with suppress(SpaceShort, NotKept):  # on a full disk the port opens all the same, to say so to every sender
-            self._door.make_folders()
         self._transport = transport.Transport(listener, tls, self._serve, on_end)
         self._transport.start()
+        threading.Thread(target=self._make_folders, name="folders", daemon=True).start()
         return self._transport.port
 
     def stop(self) -> None:
@@ -50,11 +50,23 @@ class DicomPort:
             self._transport.stop()
             self._transport = None
 
-    def _serve(self, connection: socket.socket, address: str, deadline: float) -> None:
-        places = Places(take=self._take_place, give=self._places.release)
-        Association(connection, address, self._config, self._door, places, deadline).serve()
+    def _make_folders(self) -> None:
+        """Behind the open port: an image that comes sooner makes its own folder durable."""
+        with suppress(SpaceShort, NotKept):  # on a full disk every sender hears of it by himself
+            self._door.make_folders()
 
-    def _take_place(self) -> bool:
+    def _serve(self, connection: socket.socket, address: str, deadline: float) -> None:
+        lobby = Lobby(take=self._take_place, give=self._give_place)
+        Association(connection, address, self._config, self._door, lobby, deadline).serve()
+
+    def _take_place(self, association: Holder) -> bool:
+        if not self._places.take(association):
+            return False
         if self._transport is not None:
             self._transport.opened()
-        return self._places.acquire(blocking=False)
+        return True
+
+    def _give_place(self, association: Holder) -> None:
+        self._places.give(association)
+        if self._transport is not None:
+            self._transport.closing()

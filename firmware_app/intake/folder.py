@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-from firmware_app.errors import IntakeError, NotKept, SpaceShort
+from firmware_app.errors import IntakeError, NotKept, SpaceShort, StoreError
 from firmware_app.intake.accept import Door
 
 log = logging.getLogger("lantern.folder")
@@ -78,7 +78,7 @@ class WatchedFolder:
             return
         try:
             association = clinical.open_association("folder")
-        except sqlite3.Error as error:
+        except (sqlite3.Error, StoreError) as error:
             log.error("watched folder waits: %s", getattr(error, "sqlite_errorname", "error"))
             return
         for path in settled:
@@ -94,7 +94,7 @@ class WatchedFolder:
             self._taken[path] = found[path]
         try:
             clinical.close_association(association)
-        except sqlite3.Error as error:
+        except (sqlite3.Error, StoreError) as error:
             log.error("watched folder: %s", getattr(error, "sqlite_errorname", "error"))
 
     def _recall(self) -> dict[str, _Mark]:

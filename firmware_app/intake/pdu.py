@@ -12,6 +12,8 @@ from collections.abc import Iterator
 from struct import Struct
 from typing import Final
 
+from firmware_app.intake.places import Pace
+
 A_ASSOCIATE_RQ: Final = 0x01
 P_DATA_TF: Final = 0x04
 A_RELEASE_RQ: Final = 0x05
@@ -43,8 +45,9 @@ class ProtocolViolation(Exception):
 class PduReader:
     """PDUs of one connection.  Give `idle_seconds` for each receive, `deadline` (monotonic) for all of them."""
 
-    def __init__(self, connection: socket.socket, max_pdu: int, deadline: float) -> None:
+    def __init__(self, connection: socket.socket, max_pdu: int, deadline: float, pace: Pace) -> None:
         self._connection = connection
+        self._pace = pace
         self._max_pdu = max_pdu
         self.deadline = deadline
         self.idle_seconds = float("inf")
@@ -90,11 +93,16 @@ class PduReader:
         remaining = min(self.deadline - time.monotonic(), self.idle_seconds)
         if remaining <= 0:
             raise ConnectionLost()
+        count = 0
+        self._pace.wait()
         try:
             self._connection.settimeout(remaining)
-            return self._connection.recv_into(into)
+            count = self._connection.recv_into(into)
         except OSError:  # also TimeoutError and ssl.SSLError
             raise ConnectionLost() from None
+        finally:
+            self._pace.came(count)
+        return count
 
 
 def presentation_data_values(content: memoryview) -> Iterator[tuple[int, bool, bool, memoryview]]:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from firmware_app.errors import NotKept, SpaceShort
+from firmware_app.errors import NotKept, SpaceShort, StoreError
 from firmware_app.store.clinical import Clinical
 from firmware_app.store.layout import free_bytes
 
@@ -22,9 +22,11 @@ def database_errors(root: Path, reserve_bytes: int) -> Iterator[None]:
         if code == sqlite3.SQLITE_FULL or (code == sqlite3.SQLITE_IOERR and free < reserve_bytes):
             raise SpaceShort(free_mb=free // 1_000_000) from None
         raise NotKept(detail=getattr(error, "sqlite_errorname", type(error).__name__)) from None
+    except StoreError as error:  # the database may not be opened, or the secret behind the references is lost
+        raise NotKept(detail=error.code) from None
 
 
-def surely_unrecorded(clinical: Clinical, error: sqlite3.Error, sop_uid: str | None, sha256: str) -> bool:
+def surely_unrecorded(clinical: Clinical, error: sqlite3.Error | StoreError, sop_uid: str | None, sha256: str) -> bool:
     """Whether the row whose writing ended with *error* is not there and never will be.
 
     A COMMIT that reports an error may have taken effect.  So a new connection is asked; and after an I/O error not
@@ -36,10 +38,10 @@ def surely_unrecorded(clinical: Clinical, error: sqlite3.Error, sop_uid: str | N
     try:
         clinical.database.close_thread()
         return clinical.find(sop_uid, sha256) is None
-    except sqlite3.Error:
+    except (sqlite3.Error, StoreError):
         return False
 
 
-def _primary(error: sqlite3.Error) -> int:
+def _primary(error: sqlite3.Error | StoreError) -> int:
     """The error's class; the higher bits of the code only refine it."""
     return int(getattr(error, "sqlite_errorcode", 0)) & 0xFF

@@ -15,7 +15,7 @@ from firmware_app.errors import NotKept, ObjectTooLarge, SpaceShort
 from firmware_app.store.layout import free_bytes
 
 _FULL: Final = (errno.ENOSPC, errno.EDQUOT)
-_RECHECK_BYTES: Final = 64_000_000  # a large object must not eat the reserve between two looks at the free space
+_RECHECK_BYTES: Final = 4_000_000  # large objects must not eat the reserve between two looks at the free space
 
 
 def check_space(folder: Path, reserve_bytes: int, coming_bytes: int = 0) -> None:
@@ -61,7 +61,8 @@ class Spool:
         if self.size > self._limit:
             raise ObjectTooLarge(limit_mb=self._limit // 1_000_000)
         if self.size > self._recheck:
-            check_space(self.path.parent, self._reserve)
+            # An object that nobody knows the end of leaves as much room as it takes: endless ones end before the disk.
+            check_space(self.path.parent, self._reserve, self.size)
             self._recheck = self.size + _RECHECK_BYTES
         self._hash.update(piece)
         with disk_errors(self.path.parent):

@@ -28,6 +28,7 @@ REQUEST_SECONDS: Final = 5.0  # from connecting to a complete A-ASSOCIATE-RQ; a 
 _SILENT_MOST: Final = 700
 _OPENING_MOST: Final = 64
 _BACKLOG: Final = 512
+_ACCEPT_AT_ONCE: Final = 64  # a flood of new connections must not keep those that speak from being heard
 _STOP_SECONDS: Final = 8.0
 
 # What a connection's thread runs: the socket, the peer's address, and by when it must have become an association.
@@ -81,6 +82,7 @@ class Transport:
         self._on_end = on_end
         self._silent: OrderedDict[socket.socket, tuple[str, float]] = OrderedDict()
         self._opening: OrderedDict[threading.Thread, socket.socket] = OrderedDict()
+        self._closing: OrderedDict[threading.Thread, socket.socket] = OrderedDict()
         self._threads: dict[threading.Thread, socket.socket] = {}
         self._lock = threading.Lock()
         self._stopping = False
@@ -117,6 +119,13 @@ class Transport:
         with self._lock:
             self._opening.pop(threading.current_thread(), None)
 
+    def closing(self) -> None:
+        """Called in a connection's own thread: the association is over, and only its last word may still be read."""
+        thread = threading.current_thread()
+        with self._lock:
+            if thread in self._threads:
+                self._closing[thread] = self._threads[thread]
+
     # --- the accepting thread --------------------------------------------------------------------------------------
 
     def _run(self) -> None:
@@ -144,7 +153,7 @@ class Transport:
         return max(0.0, next(iter(self._silent.values()))[1] - time.monotonic())
 
     def _accept(self) -> None:
-        while True:
+        for _ in range(_ACCEPT_AT_ONCE):
             try:
                 connection, address = self._listener.accept()
             except BlockingIOError:
@@ -168,8 +177,9 @@ class Transport:
         )
         with self._lock:
             self._threads[thread] = self._opening[thread] = connection
-            if len(self._opening) > _OPENING_MOST:
-                _stop_reading(self._opening.popitem(last=False)[1])
+            if len(self._opening) + len(self._closing) > _OPENING_MOST:
+                unwanted = self._closing or self._opening
+                _stop_reading(unwanted.popitem(last=False)[1])
         thread.start()
 
     def _drop_silent(self, now: float) -> None:
@@ -211,8 +221,8 @@ class Transport:
                 log.info("connection ended before an association: %s", type(error).__name__)
         finally:
             with self._lock:
-                self._opening.pop(thread, None)
-                self._threads.pop(thread, None)
+                for threads in (self._opening, self._closing, self._threads):
+                    threads.pop(thread, None)
             speaking.close()
 
 

@@ -11,7 +11,7 @@ from typing import Annotated, Literal, Self
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from firmware_app.errors import PackManifestInvalid
-from firmware_app.imaging.model_input import InputSpec
+from firmware_app.imaging.input_spec import InputSpec
 
 SCHEMA = "lantern.pack/1"
 FILE_NAME = "manifest.json"
@@ -35,7 +35,7 @@ PackPath = Annotated[str, AfterValidator(_inside)]
 class Part(BaseModel):
     """One object of the manifest."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
 
 class Words(Part):

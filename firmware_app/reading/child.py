@@ -97,6 +97,16 @@ class Child:
 
 
 def _environment() -> dict[str, str]:
-    """Ours, this very program importable, and one thread for numpy's BLAS, whose threads reserve address space."""
+    """Ours, this very program importable, and memory as suits a child that takes and gives back whole films.
+
+    No address space is reserved per thread, by numpy's BLAS or by malloc, and the heap comes in huge pages where the
+    kernel has them: measured on RG1 of pydicom-data, a film costs hundreds of page faults instead of thousands.
+    """
     paths = [str(_ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
-    return {**os.environ, "OPENBLAS_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(paths)}
+    return {
+        "GLIBC_TUNABLES": "glibc.malloc.hugetlb=1",
+        **os.environ,
+        "MALLOC_ARENA_MAX": "1",
+        "OPENBLAS_NUM_THREADS": "1",
+        "PYTHONPATH": os.pathsep.join(paths),
+    }

@@ -16,7 +16,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
-from firmware_app.errors import ImageUnfit, ImagingError, Undecodable
+from firmware_app.errors import ImageFileMissing, ImageUnfit, ImagingError, Undecodable
 from firmware_app.imaging import display, film, fitness, identity
 from firmware_app.imaging.model_input import InputSpec, to_model_input
 from firmware_app.reading import child_loop, confinement
@@ -29,6 +29,8 @@ def work(job: Message) -> child_loop.Answers:
     """The answers to one job."""
     path, folder = Path(str(job.header["file"])), Path(str(job.header["display"]))
     try:
+        if not path.exists():  # a disk that was repaired may have lost it; trying again does not bring it back
+            raise ImageFileMissing
         with film.opened(path, is_picture=bool(job.header["picture"])) as opened:
             _name(opened, folder)  # first, so that a film whose pixels are broken has a name all the same
             try:
@@ -59,7 +61,7 @@ def _for_model(opened: film.Film, described: dict[str, Any] | None) -> Message:
     tensor = to_model_input(frame, spec)
     prepared = time.perf_counter()
     split = {"decode_ms": 1e3 * (decoded - begun), "prepare_ms": 1e3 * (prepared - decoded)}
-    return Message({**facts, **split}, {"input": tensor})
+    return Message({**facts, **split}, {"input": tensor.data})
 
 
 def _name(opened: film.Film, folder: Path) -> None:

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from firmware_app.errors import ImageUnfit, ImagingError
-from firmware_app.imaging.model_input import InputSpec
+from firmware_app.imaging.input_spec import InputSpec
+from firmware_app.reading import wire
 from firmware_app.reading.child import Child, ChildLost
 from firmware_app.reading.starting import started
 from firmware_app.reading.wire import Arrays, Message
@@ -93,7 +94,7 @@ class Decoder:
         numbers = [head.get(name) for name in ("frame", "frames", "rows", "columns")]
         tensor = message.arrays.get("input")
         if not all(isinstance(number, int) and 0 <= number < 2**31 for number in numbers) or (
-            shape is not None and (tensor is None or tensor.shape != shape or tensor.dtype != "float32")
+            shape is not None and (tensor is None or tensor.shape != shape or tensor.format != wire.FLOAT32)
         ):
             self._replace()
             raise ChildLost("it spoke nonsense")

@@ -61,11 +61,11 @@ class Inference:
 
     def __init__(self, packs: Sequence[Pack], config: ReaderConfig, complaints: Complaints) -> None:
         self._config, self._complaints = config, complaints
+        self._child = self._spawn()  # it imports its libraries while the packs' digests are taken here
         self._packs = {pack.name: pack for pack in packs}
         self._candidates = {pack.name: _candidates(pack, config, complaints) for pack in packs}
         self._loaded: set[str] = set()
         self._started = self._warm = False
-        self._child = self._spawn()
 
     @property
     def pid(self) -> int:

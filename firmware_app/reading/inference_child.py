@@ -85,7 +85,7 @@ class Models:
     def _infer(self, job: Message) -> Message:
         loaded = self._loaded[str(job.header["pack"])]
         try:
-            activation = loaded.activation(job.arrays["input"])
+            activation = loaded.activation(np.asarray(job.arrays["input"]))
             findings = classify.findings(activation, loaded.manifest.findings)
         except (RuntimeFault, ValueError) as error:
             fault = (

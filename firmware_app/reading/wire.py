@@ -1,7 +1,8 @@
 """Messages between the reader and its children: a length, a JSON header, then raw arrays.
 
 No pickle: the decode child opens hostile files and is not believed.  Every length is checked before memory is taken,
-and an array may only be of the two kinds that are ever sent.
+and an array may only be of the two kinds that are ever sent.  Arrays are `memoryview`s: the reader hands them on and
+has no need of numpy.
 """
 
 from __future__ import annotations
@@ -14,20 +15,20 @@ import struct
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import Any, Final, Literal
 
 LARGEST_HEADER_BYTES: Final = 1024 * 1024
 LARGEST_ARRAYS_BYTES: Final = 128 * 1024 * 1024
 MOST_ARRAYS: Final = 16
 MOST_AXES: Final = 5
 _LENGTH: Final = struct.Struct("<I")
-_TYPES: Final[Mapping[str, np.dtype[Any]]] = {"float32": np.dtype("<f4"), "uint8": np.dtype("u1")}
+FLOAT32: Final = "f"
+UINT8: Final = "B"
+"""Formats of a `memoryview`, as numpy gives and takes them; both ends are on one machine."""
+_FORMATS: Final[Mapping[str, Literal["f", "B"]]] = {FLOAT32: FLOAT32, UINT8: UINT8}
 _ARRAYS: Final = "_arrays"
 
-Arrays = Mapping[str, NDArray[Any]]
+Arrays = Mapping[str, "memoryview[Any]"]
 
 
 class Closed(Exception):
@@ -52,11 +53,11 @@ class Message:
 
 def send(channel: socket.socket, message: Message, deadline: float | None = None) -> None:
     """Send *message* by the monotonic *deadline*; raises `Closed` or `Late`."""
-    described = [[name, str(array.dtype), list(array.shape)] for name, array in message.arrays.items()]
+    described = [[name, array.format, list(array.shape or ())] for name, array in message.arrays.items()]
     head = json.dumps({**message.header, _ARRAYS: described}).encode()
     _send_all(channel, _LENGTH.pack(len(head)) + head, deadline)
     for array in message.arrays.values():
-        _send_all(channel, np.ascontiguousarray(array).data.cast("B"), deadline)
+        _send_all(channel, array.cast("B"), deadline)
 
 
 def receive(channel: socket.socket, deadline: float | None = None) -> Message:
@@ -67,18 +68,18 @@ def receive(channel: socket.socket, deadline: float | None = None) -> Message:
     try:
         header = json.loads(bytes(_receive_exactly(channel, length, deadline)))
         described = header.pop(_ARRAYS)
-        kinds = [(str(name), _TYPES[kind], tuple(int(side) for side in shape)) for name, kind, shape in described]
+        kinds = [(str(name), _FORMATS[kind], tuple(int(side) for side in shape)) for name, kind, shape in described]
+        sizes = [math.prod(shape) * struct.calcsize(kind) for _, kind, shape in kinds]
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError, OverflowError):
         raise Garbled from None
-    sizes = [math.prod(shape) * kind.itemsize for _, kind, shape in kinds]
     if (
         len(kinds) > MOST_ARRAYS
         or sum(sizes) > LARGEST_ARRAYS_BYTES
-        or any(len(shape) > MOST_AXES or min(shape, default=1) < 1 for _, _, shape in kinds)
+        or any(len(shape) > MOST_AXES or min(shape, default=0) < 1 for _, _, shape in kinds)
     ):
         raise Garbled
     arrays = {
-        name: np.frombuffer(_receive_exactly(channel, size, deadline), kind).reshape(shape)
+        name: memoryview(_receive_exactly(channel, size, deadline)).cast(kind, shape)
         for (name, kind, shape), size in zip(kinds, sizes, strict=True)
     }
     return Message(header, arrays)

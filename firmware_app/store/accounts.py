@@ -22,6 +22,7 @@ from typing import Final
 from firmware_app.errors import AccountExists, AccountNameUnusable, AccountUnknown
 from firmware_app.store.database import Database
 
+SCHEMA_VERSION: Final = 1
 SESSION_IDLE_S: Final = 30 * 60
 SESSION_MOST_S: Final = 12 * 3600
 CLAIM_S: Final = 72 * 3600

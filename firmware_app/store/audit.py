@@ -5,7 +5,7 @@ chain at a place that `verify` names.  Whoever owns the disk could still write a
 against that the `head` travels to the hospital in the health summaries and can be held against the chain later.
 
 The table lies in clinical.db, so that a change and its entry are one transaction: neither is ever there alone.
-Entries name accounts, actions and random case references, never a patient.
+Entries name accounts, actions and case references that say nothing, never a patient.
 """
 
 from __future__ import annotations
@@ -34,6 +34,14 @@ CUT: Final = register(
     "audit.cut",
     N_("The audit does not hold the entry {head} that the hospital was told of. Keep a copy and tell the hospital."),
 )
+LOST: Final = register(
+    "audit.lost",
+    N_(
+        "{lost} entries of the audit, {first} to {last}, were lost when the database was rebuilt. The others fit: "
+        "{entries} entries, the last one is {head}."
+    ),
+)
+RESCUED: Final = "database.rescued"
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +89,15 @@ def append(
     )  # fmt: skip
 
 
+def gaps(connection: sqlite3.Connection) -> str:
+    """The numbers that are not there, as ``17-42 50-50``: what a rescue must own up to."""
+    rows = connection.execute(
+        "SELECT before + 1, sequence - 1 FROM (SELECT sequence, LAG(sequence, 1, 0) OVER (ORDER BY sequence) AS before"
+        " FROM audit) WHERE sequence > before + 1"
+    )
+    return " ".join(f"{row[0]}-{row[1]}" for row in rows)
+
+
 class Audit:
     """The audit of one clinical database."""
 
@@ -106,21 +123,36 @@ class Audit:
     def verify(self, told: str | None = None) -> tuple[bool, Reason]:
         """Whether the chain is whole, and the sentence for it; *told* is the hash of a head that the hospital has.
 
-        The hash covers the entry's own number, so it needs no other.
+        The hash covers the entry's own number, so it needs no other.  Entries that a rescue could not read are told as
+        lost: the chain is not whole then, and says why.
         """
-        last, seen = Head(0, START), told in (None, START)
+        last, seen, count = Head(0, START), told in (None, START), 0
+        gaps: list[str] = []
+        admitted: set[str] = set()
         for row in self._rows():
             try:
                 entry = _entry(row)
             except ValueError:  # its details are no JSON any more
                 return False, Reason(BROKEN, {"sequence": last.sequence + 1})
             fits = entry.sequence == last.sequence + 1 and entry.previous == last.hash
+            if entry.sequence > last.sequence + 1:
+                gaps.append(f"{last.sequence + 1}-{entry.sequence - 1}")
+                fits = True
             if not fits or entry.hash != entry.expected_hash():
                 return False, Reason(BROKEN, {"sequence": last.sequence + 1})
-            last = Head(entry.sequence, entry.hash)
+            if entry.action == RESCUED:
+                admitted.update(str(entry.details.get("lost", "")).split())
+            last, count = Head(entry.sequence, entry.hash), count + 1
             seen = seen or last.hash == told
+        for gap in gaps:  # only one that a rescue has owned up to, in an entry behind it
+            if gap not in admitted:
+                return False, Reason(BROKEN, {"sequence": int(gap.partition("-")[0])})
         if told is not None and not seen:
             return False, Reason(CUT, {"head": told[:16]})
+        if gaps:
+            first, end = int(gaps[0].partition("-")[0]), int(gaps[-1].partition("-")[2])
+            lost = last.sequence - count
+            return False, Reason(LOST, {"lost": lost, "first": first, "last": end, "entries": count, "head": str(last)})
         return True, Reason(WHOLE, {"entries": last.sequence, "head": str(last)})
 
     def _rows(self) -> Iterator[sqlite3.Row]:

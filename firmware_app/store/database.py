@@ -12,21 +12,87 @@ import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from firmware_app.errors import StoreNotReady, StoreTooNew
+from firmware_app.store import damage, guard
 from firmware_app.store.layout import make_directory, sync_directory
 
 _BUSY_MS = 15_000
 
 
+class _Cursor(sqlite3.Cursor):
+    """Leaves a note where SQLite finds the file damaged, whoever catches the error afterwards and calls it passing."""
+
+    connection: _Connection
+
+    def execute(self, *arguments: Any) -> _Cursor:
+        try:
+            return super().execute(*arguments)
+        except sqlite3.DatabaseError as error:
+            self.connection.noticed(error)
+            raise
+
+    def executemany(self, *arguments: Any) -> _Cursor:
+        try:
+            return super().executemany(*arguments)
+        except sqlite3.DatabaseError as error:
+            self.connection.noticed(error)
+            raise
+
+    def fetchone(self) -> Any:
+        try:
+            return super().fetchone()
+        except sqlite3.DatabaseError as error:
+            self.connection.noticed(error)
+            raise
+
+    def fetchall(self) -> list[Any]:
+        try:
+            return super().fetchall()
+        except sqlite3.DatabaseError as error:
+            self.connection.noticed(error)
+            raise
+
+    def __next__(self) -> Any:
+        try:
+            return super().__next__()
+        except sqlite3.DatabaseError as error:
+            self.connection.noticed(error)
+            raise
+
+
+class _Connection(sqlite3.Connection):
+    """A connection whose cursors tell of damage."""
+
+    path: Path
+
+    def cursor(self, factory: object = None) -> Any:
+        return super().cursor(_Cursor)
+
+    def execute(self, *arguments: Any) -> sqlite3.Cursor:  # sqlite3's own makes a cursor of its own kind
+        return super().cursor(_Cursor).execute(*arguments)
+
+    def executemany(self, *arguments: Any) -> sqlite3.Cursor:
+        return super().cursor(_Cursor).executemany(*arguments)
+
+    def noticed(self, error: sqlite3.DatabaseError) -> None:
+        if damage.is_damage(error):
+            damage.note(self.path)
+
+
 class Database:
-    """Connections to one file, one per thread.  `transaction` is BEGIN IMMEDIATE … COMMIT, durable on return."""
+    """Connections to one file, one per thread.  `transaction` is BEGIN IMMEDIATE … COMMIT, durable on return.
+
+    The first connection raises `StoreDamaged` while the file waits to be rebuilt.
+    """
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self._local = threading.local()
         self._opened: list[sqlite3.Connection] = []
         self._opened_lock = threading.Lock()
+        self._seat: guard.Seat | None = None  # among those that have the file open
 
     def create(self, steps: Sequence[str]) -> None:
         """Make the file and run what it lacks of *steps*; step n, an SQL script, brings schema n - 1 to schema n.
@@ -61,11 +127,15 @@ class Database:
     @property
     def connection(self) -> sqlite3.Connection:
         """This thread's connection; in autocommit, so that only `transaction` opens transactions."""
-        connection: sqlite3.Connection | None = getattr(self._local, "connection", None)
+        connection: _Connection | None = getattr(self._local, "connection", None)
         if connection is None:
+            with self._opened_lock:
+                if self._seat is None:
+                    self._seat = guard.Seat(self.path)
             connection = sqlite3.connect(
-                self.path, timeout=_BUSY_MS / 1000, isolation_level=None, check_same_thread=False
+                self.path, timeout=_BUSY_MS / 1000, isolation_level=None, check_same_thread=False, factory=_Connection
             )
+            connection.path = self.path
             connection.row_factory = sqlite3.Row
             connection.execute("PRAGMA synchronous=FULL")
             connection.execute("PRAGMA foreign_keys=ON")
@@ -106,6 +176,9 @@ class Database:
         with self._opened_lock:
             while self._opened:
                 self._opened.pop().close()
+            if self._seat is not None:
+                self._seat.close()
+                self._seat = None
         self._local = threading.local()
 
 

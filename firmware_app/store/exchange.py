@@ -24,6 +24,7 @@ from firmware_app.store.outbox import CaseRevision
 from firmware_app.uplink.summary import MOST_MARKS, Brief, Kind, Mark
 
 _STEPS = ("exchange_schema.sql",)
+SCHEMA_VERSION: Final = len(_STEPS)
 OPEN: Final = register("uplink.open", N_("The line to the hospital is open."))
 INTERRUPTED: Final = register(
     "uplink.interrupted", N_("The line to the hospital was interrupted. The box opens it again and loses nothing.")
@@ -80,7 +81,7 @@ class Exchange:
 
     def require(self) -> None:
         """Raise unless the file is ready to be used by this version."""
-        self.database.require(len(_STEPS))
+        self.database.require(SCHEMA_VERSION)
 
     # --- the reader's side ---------------------------------------------------------------------------------------
 

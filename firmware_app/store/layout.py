@@ -4,7 +4,7 @@ incoming/    half-received objects; emptied at start, never read
 images/      accepted objects, ab/abcdef….dcm by the sha256 of the file, never changed again
 set_aside/   objects that conflict with an accepted one
 display/     frames and heat maps that the reader rendered for people
-clinical/    clinical.db
+clinical/    clinical.db, the secret behind its references; damaged/ keeps what a rescue set aside, as in the next two
 accounts/    accounts.db: who may use the viewer
 run/         what the running processes say of themselves
 exchange/    exchange.db, and what the uplink says of itself: all that the uplink's user may open
@@ -70,6 +70,10 @@ class StateDir:
         """Where provisioning puts the box's keys unless told otherwise."""
         return self.root / "line"
 
+    @property
+    def databases(self) -> tuple[Path, ...]:
+        return (self.clinical_db, self.exchange_db, self.accounts_db)
+
     def run_of(self, process: str) -> Path:
         """Where *process* says what it is; the uplink may not enter `run`."""
         return self.exchange_db.parent if process == "uplink" else self.run
@@ -119,10 +123,10 @@ class StateDir:
             os.close(descriptor)
 
     def release_ballast(self) -> bool:
-        """Give the reserved space back to the file system; False when there was none left."""
+        """Give the reserved space back to the file system; False when there was none, or the disk gives nothing."""
         try:
             self.ballast.unlink()
-        except FileNotFoundError:
+        except OSError:
             return False
         return True
 

@@ -14,18 +14,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
-from pydantic import TypeAdapter
-
 from firmware_app.reading.age import completed_years
-from firmware_app.records import Header
-from firmware_app.store import audit
+from firmware_app.store import audit, forms
 from firmware_app.store.clinical import Clinical
 from firmware_app.store.layout import StateDir
 
 LONGEST: Final = 64  # characters of one value (PS3.5 6.2: PN and LO)
 SEXES: Final = ("M", "F", "O")
 AGE_UNITS: Final = ("Y", "M", "W", "D")
-_HEADER: Final = TypeAdapter(Header)
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u200b-\u200f\u202a-\u202e\u2066-\u2069]")
 
 
@@ -81,7 +77,7 @@ class Patients:
         for row in rows:
             found = _completed(found, _read(self._display / row["reference"] / "identity.json"))
             if not found.age and row["header"]:  # by birth date and study date, as routing takes it
-                years = completed_years(_HEADER.validate_json(row["header"]))
+                years = completed_years(forms.header().validate_json(row["header"]))
                 found = replace(found, age="" if years is None else f"{years:03d}Y")
             if all(getattr(found, field.name) for field in fields(found)):
                 break

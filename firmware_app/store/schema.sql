@@ -8,7 +8,7 @@ CREATE TABLE associations (
 ) STRICT;
 
 CREATE TABLE cases (
-    reference  TEXT PRIMARY KEY,              -- c-…, random
+    reference  TEXT PRIMARY KEY,              -- c-…, from the study under a secret (store.references)
     study_uid  TEXT UNIQUE,                   -- NULL for pictures that have no DICOM header
     modality   TEXT,
     revision   INTEGER NOT NULL DEFAULT 0,    -- 0 until the study first comes to rest
@@ -21,7 +21,7 @@ CREATE INDEX cases_fresh ON cases (fresh) WHERE fresh = 1;
 
 CREATE TABLE instances (
     sequence   INTEGER PRIMARY KEY,           -- order of arrival
-    reference  TEXT NOT NULL UNIQUE,          -- i-…, random
+    reference  TEXT NOT NULL UNIQUE,          -- i-…, from the image under a secret
     case_reference TEXT NOT NULL REFERENCES cases (reference),
     sop_uid    TEXT UNIQUE,
     series_uid TEXT,

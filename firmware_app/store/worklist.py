@@ -12,16 +12,14 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final, Literal
 
-from pydantic import TypeAdapter
-
 from firmware_app.errors import CaseUnknown
-from firmware_app.records import Finding, Priority, Reading, ReadingStatus, Reason
-from firmware_app.store import audit
+from firmware_app.records import Finding, Priority, ReadingStatus, Reason
+from firmware_app.store import audit, forms
 from firmware_app.store.clinical import Clinical
+from firmware_app.store.reading_queue import NEXT_REVISION
 
 Tab = Literal["open", "cannot-judge", "done"]
 VERDICTS: Final = ("agree", "disagree", "unsure")
-_READING: Final = TypeAdapter(Reading)
 
 _WAITING = "EXISTS (SELECT 1 FROM instances i WHERE i.case_reference = c.reference AND i.state = 'waiting')"
 _DONE = f"""(r.revision >= c.revision AND NOT {_WAITING}
@@ -34,9 +32,10 @@ _TABS: Final = {
 }
 # Not read yet stands above routine: no result does not mean normal.
 _RANK = "CASE c.priority WHEN 'urgent' THEN 0 WHEN 'soon' THEN 1 WHEN 'routine' THEN 3 ELSE 2 END"
+# Newest first by the order of arrival, not by the clock: the box's may be in 1970 today and was not yesterday.
 _ORDERS: Final = {
-    "open": f"{_RANK}, c.opened_at DESC, c.reference",
-    "cannot-judge": "c.opened_at DESC, c.reference",
+    "open": f"{_RANK}, c.rowid DESC",
+    "cannot-judge": "c.rowid DESC",
     "done": "r.at DESC, c.reference",
 }
 
@@ -182,8 +181,8 @@ class Worklist:
         """A doctor is done with *case* as it is now; raises `CaseUnknown`."""
         with self._clinical.database.transaction() as connection:
             row = connection.execute(
-                "INSERT INTO reviews (case_reference, revision, images, actor, at)"
-                " SELECT c.reference, c.revision + c.fresh,"
+                "INSERT INTO reviews (case_reference, revision, images, actor, at) SELECT c.reference,"
+                f" CASE c.fresh WHEN 1 THEN {NEXT_REVISION.format(revision='c.revision')} ELSE c.revision END,"
                 " (SELECT COUNT(*) FROM instances i WHERE i.case_reference = c.reference), ?, ?"
                 " FROM cases c WHERE c.reference = ?"
                 " ON CONFLICT (case_reference) DO UPDATE SET revision = excluded.revision, images = excluded.images,"
@@ -196,7 +195,7 @@ class Worklist:
 
     def _row(self, row: sqlite3.Row) -> Row:
         readings = [
-            _READING.validate_json(body)
+            forms.reading().validate_json(body)
             for (body,) in self._connection.execute(
                 "SELECT body FROM readings WHERE case_reference = ?", (row["reference"],)
             )

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import json
 import re
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import fields
 from enum import StrEnum
-from typing import Any, ClassVar, Protocol, Self, TypeVar, get_type_hints
+from typing import Any, ClassVar, Final, Self, TypeVar, get_type_hints
 
 from firmware_app.errors import MessageInvalid, MessageTooLarge
 
@@ -23,30 +24,24 @@ MOST_BYTES = 16_384
 AnyMessage = TypeVar("AnyMessage", bound="Message")
 
 
-class Form(Protocol):
-    """One closed set of values.  `read` makes a value of what JSON holds and raises ValueError for anything else."""
+class Form(ABC):
+    """One closed set of values.
 
+    `read` makes of what JSON holds the value that `accepts` is then asked about, once, when the message is made; it
+    raises ValueError where there is none.  What is the same in Python and in JSON stays as it is.
+    """
+
+    @abstractmethod
     def accepts(self, value: object) -> bool: ...
-    def read(self, raw: object) -> object: ...
-    def write(self, value: Any) -> object: ...
-
-
-class _AsItIs:
-    """A form whose values are the same in Python and in JSON."""
-
-    def accepts(self, value: object) -> bool:
-        raise NotImplementedError
 
     def read(self, raw: object) -> object:
-        if not self.accepts(raw):
-            raise ValueError
         return raw
 
     def write(self, value: Any) -> object:
         return value
 
 
-class Text(_AsItIs):
+class Text(Form):
     """ASCII text of one pattern."""
 
     def __init__(self, pattern: str) -> None:
@@ -56,7 +51,7 @@ class Text(_AsItIs):
         return isinstance(value, str) and self._pattern.fullmatch(value) is not None
 
 
-class Whole(_AsItIs):
+class Whole(Form):
     """A whole number between two bounds, both included."""
 
     def __init__(self, least: int, most: int) -> None:
@@ -201,5 +196,8 @@ def decode(data: bytes, *kinds: type[AnyMessage]) -> AnyMessage:
     raise MessageInvalid(field="message")
 
 
+_CANONICAL: Final = json.JSONEncoder(sort_keys=True, separators=(",", ":"))
+
+
 def _canonical(raw: object) -> bytes:
-    return json.dumps(raw, sort_keys=True, separators=(",", ":")).encode("ascii")
+    return _CANONICAL.encode(raw).encode("ascii")

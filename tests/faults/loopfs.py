@@ -1,4 +1,4 @@
-"""A file system of its own in a file, on which the power can be cut.
+"""A file system of its own in a file: its power can be cut, it can be full, out of inodes or read-only.
 
 The cut is the file system's own: XFS_IOC_GOINGDOWN without flushing the journal (`xfs_io -c shutdown`), which ext4
 knows too.  Nothing that was only in memory reaches the image afterwards; unmounting and mounting again replays the
@@ -7,7 +7,10 @@ journal as a machine does when the power comes back.
 
 from __future__ import annotations
 
+import errno
+import os
 import subprocess
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,39 +18,85 @@ from pathlib import Path
 from tests.peers import need_root, peer
 
 _MEGABYTE = 1 << 20
+_BUSY_S = 5.0
 
 
 class LoopFileSystem:
     """An ext4 file system in a fresh image file, mounted at `mount`."""
 
-    def __init__(self, folder: Path, megabytes: int) -> None:
-        self._image = folder / "disk.img"
+    def __init__(self, folder: Path, megabytes: int, inodes: int | None = None) -> None:
+        self.image = folder / "disk.img"
         self.mount = folder / "mnt"
         self._mounted = False
-        with self._image.open("wb") as image:
+        with self.image.open("wb") as image:
             image.truncate(megabytes * _MEGABYTE)
-        _run(peer("mkfs.ext4"), "-q", "-F", str(self._image))
+        few = ["-N", str(inodes)] if inodes is not None else []
+        run(peer("mkfs.ext4"), "-q", "-F", "-m", "0", *few, str(self.image))
         self.mount.mkdir()
 
     def attach(self) -> None:
-        _run("mount", "-o", "loop", str(self._image), str(self.mount))
+        run("mount", "-o", "loop", str(self.image), str(self.mount))
         self._mounted = True
 
     def detach(self) -> None:
         """Unmount; raises when something still uses the file system, because then nothing was proven."""
         if self._mounted:
-            _run("umount", str(self.mount))
+            unmount(self.mount)
             self._mounted = False
-            assert not self.mount.is_mount()
 
     def cut_power(self) -> None:
         """From this instant nothing reaches the disk any more."""
-        _run(peer("xfs_io"), "-x", "-c", "shutdown", str(self.mount))
+        run(peer("xfs_io"), "-x", "-c", "shutdown", str(self.mount))
 
     def restore_power(self) -> None:
-        """Unmount what died and mount the image again; the journal is replayed."""
+        """Unmount what died (or turned read-only by itself) and mount the image again; the journal is replayed."""
         self.detach()
         self.attach()
+
+    def fail_read_only(self) -> None:
+        """What ext4 does by itself when the disk fails under it: read-only at once, until it is mounted again."""
+        run("mount", "-o", "remount,abort", str(self.mount))
+
+    def make_read_only(self, read_only: bool = True) -> None:
+        """An orderly remount, there and back; the kernel refuses it while a file is open for writing."""
+        run("mount", "-o", "remount,ro" if read_only else "remount,rw", str(self.mount))
+
+    def fill(self, leave: int = 0) -> None:
+        """Take every free byte but the last *leave*; harmless when repeated."""
+        with (self.mount / "filler").open("ab") as filler:
+            for size in (_MEGABYTE, 4096, 1):
+                block = bytes(size)
+                try:
+                    while True:
+                        os.write(filler.fileno(), block)
+                        os.fsync(filler.fileno())  # delayed allocation would promise what is not there
+                except OSError as error:
+                    if error.errno != errno.ENOSPC:
+                        raise
+            if leave:
+                filler.truncate(max(0, os.fstat(filler.fileno()).st_size - leave))
+
+    def free(self) -> None:
+        """Give back what `fill` took."""
+        (self.mount / "filler").unlink(missing_ok=True)
+
+    def take_inodes(self) -> None:
+        """Take every inode that is left."""
+        crowd = self.mount / "crowd"
+        crowd.mkdir(exist_ok=True)
+        number = len(list(crowd.iterdir()))
+        try:
+            while True:
+                (crowd / str(number)).touch(exist_ok=False)
+                number += 1
+        except OSError as error:
+            if error.errno != errno.ENOSPC:
+                raise
+
+    def give_inodes(self) -> None:
+        """Give back what `take_inodes` took."""
+        for file in (self.mount / "crowd").iterdir():
+            file.unlink()
 
     def abandon(self) -> None:
         """After a failed test: let go even of a file system that is in use."""
@@ -57,11 +106,11 @@ class LoopFileSystem:
 
 
 @contextmanager
-def loop_file_system(folder: Path, megabytes: int = 256) -> Iterator[LoopFileSystem]:
+def loop_file_system(folder: Path, megabytes: int = 256, inodes: int | None = None) -> Iterator[LoopFileSystem]:
     """A mounted file system that is gone afterwards; skips where it cannot be made."""
     need_root()
     peer("xfs_io")
-    made = LoopFileSystem(folder, megabytes)
+    made = LoopFileSystem(folder, megabytes, inodes)
     made.attach()
     try:
         yield made
@@ -70,6 +119,16 @@ def loop_file_system(folder: Path, megabytes: int = 256) -> Iterator[LoopFileSys
         made.abandon()
 
 
-def _run(*command: str) -> None:
+def unmount(mount: Path) -> None:
+    """Waits a moment for the threads of a killed process, which let go of their files one after the other."""
+    deadline = time.monotonic() + _BUSY_S
+    while subprocess.run(["umount", str(mount)], capture_output=True, check=False).returncode:
+        assert time.monotonic() < deadline, "something still uses the file system"
+        time.sleep(0.02)
+    assert not mount.is_mount()
+
+
+def run(*command: str) -> None:
+    """Run *command* to its end; fails with what it said."""
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, f"{command[0]}: {done.stderr.strip()}"

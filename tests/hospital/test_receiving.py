@@ -160,6 +160,40 @@ def test_an_older_word_of_a_box_on_itself_changes_nothing(inbox: Inbox) -> None:
     assert inbox.boxes()[0].presence is not None
 
 
+def test_a_transaction_that_fails_changes_nothing_and_stands_before_no_later_one(inbox: Inbox) -> None:
+    def contradicting() -> None:
+        with inbox.transaction():
+            inbox.count(summary(1), b"a", b"first")
+            inbox.count(summary(1, case=2), b"b", b"second")
+
+    with pytest.raises(Contradicted):
+        contradicting()
+    assert inbox.cases() == []
+    assert count(inbox, summary(1)) is Outcome.COUNTED
+
+
+def test_one_bad_message_hinders_none_of_its_batch(inbox: Inbox) -> None:
+    with inbox.transaction():
+        for number in range(1, 6):
+            assert inbox.count(summary(number, case=number), b"%d" % number, b"e") is Outcome.COUNTED
+            with pytest.raises(Contradicted):
+                inbox.count(summary(number, case=number + 100), b"other", b"f")
+    assert [int(row.case[2:], 16) for row in inbox.cases()] == [1, 2, 3, 4, 5]
+
+
+def test_a_box_is_known_from_the_moment_it_is_enrolled_and_by_its_newest_key(house: House, inbox: Inbox) -> None:
+    first, second = (Ed25519PrivateKey.generate().public_key().public_bytes_raw() for _ in range(2))
+    other = Inbox(house.inbox_db)
+    assert inbox.verify_keys() == {}
+    other.enrol("clinic-7", first.hex(), replace=False)
+    assert inbox.verify_keys()["clinic-7"].public_bytes_raw() == first
+    other.enrol("clinic-7", second.hex(), replace=True)
+    assert inbox.verify_keys()["clinic-7"].public_bytes_raw() == second
+    inbox.enrol("clinic-8", first.hex(), replace=False)
+    assert inbox.verify_keys().keys() == {"clinic-7", "clinic-8"}, "its own enrolment too"
+    other.close()
+
+
 def test_what_is_kept_aside_does_not_grow_without_end(inbox: Inbox, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(inbox_module, "MOST_ASIDE", 10)
     for number in range(25):

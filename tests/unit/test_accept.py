@@ -224,7 +224,7 @@ def test_an_image_whose_file_was_lost_is_read_again_once_it_is_back(door: Door, 
     assert again is not None
     assert (again.instance.reference, again.claims, again.failures) == (admission.instance, 1, 0)
     assert clinical.case(admission.case).priority is None
-    assert not clinical.at_rest()
+    assert clinical.unread() == 1
     [kept] = clinical.database.connection.execute("SELECT key FROM superseded").fetchall()
     assert kept[0] == admission.instance
 

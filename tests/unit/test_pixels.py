@@ -251,6 +251,13 @@ def test_our_png_is_what_any_reader_reads(pixels: Pixels) -> None:
         np.testing.assert_array_equal(np.asarray(image), pixels)
 
 
+def test_a_film_compressed_in_two_halves_is_what_any_reader_reads() -> None:
+    noise = np.random.default_rng(3).normal(0, 40, (1201, 997))
+    film_of_noise = (np.add.outer(np.arange(1201), np.arange(997)) * 20 + noise + 200).astype(np.uint16)
+    with Image.open(io.BytesIO(png.grey16(film_of_noise))) as image:
+        np.testing.assert_array_equal(np.asarray(image), film_of_noise)
+
+
 def test_a_large_film_is_shown_at_most_2048_pixels_long(tmp_path: Path) -> None:
     shown = display.Shown(np.tile(np.arange(3000, dtype=np.uint16) * 20, (1500, 1)))
     display.write(shown, tmp_path, 0, 1)

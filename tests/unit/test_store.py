@@ -120,7 +120,7 @@ def test_a_revision_waits_for_the_release_of_the_association(clinical: Clinical)
     clinical.close_association(association)
     assert clinical.close_revisions(quiet_seconds=60) == [instance.case]
     assert clinical.close_revisions(quiet_seconds=60) == []
-    assert clinical.at_rest()
+    assert clinical.unread() == 0
 
 
 def test_a_quiet_sender_that_never_releases_does_not_hold_the_case(clinical: Clinical) -> None:
@@ -132,7 +132,7 @@ def test_a_quiet_sender_that_never_releases_does_not_hold_the_case(clinical: Cli
 def test_a_late_image_makes_revision_two(clinical: Clinical) -> None:
     for number in (1, 2):
         instance = admitted(clinical, number)
-        assert not clinical.at_rest()
+        assert clinical.unread() == 1
         clinical.finish(instance, read(instance), Priority.URGENT)
         clinical.close_revisions(quiet_seconds=60)
     assert clinical.case(instance.case).revision == 2

@@ -7,7 +7,7 @@ import os
 import resource
 import socket
 import ssl
-import subprocess
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -21,7 +21,6 @@ from hypothesis import strategies as st
 from firmware_app.errors import PortTaken, TlsUnusable
 from firmware_app.intake import transport
 from tests.objects import EXPLICIT, IMPLICIT, film, new_uid
-from tests.peers import peer
 from tests.wire.gateways import Running, running
 from tests.wire.raw import VERIFICATION, Closed, RawClient, Refused, association_request
 
@@ -91,13 +90,40 @@ def test_a_taken_port_is_named(gateway: Running, tmp_path: Path) -> None:
 
 def test_one_association_too_many_is_told_to_come_again(tmp_path: Path) -> None:
     with running(tmp_path, dicom={"max_associations": 2}) as gateway, ExitStack() as stack:
-        first = stack.enter_context(RawClient(gateway.port))
-        stack.enter_context(RawClient(gateway.port))
-        with pytest.raises(Refused) as refused:
-            RawClient(gateway.port)
-        assert refused.value.args == (2, 3, 2)
-        first.release()
-        stack.enter_context(RawClient(gateway.port))
+        busy = [stack.enter_context(RawClient(gateway.port, STORE)) for _ in range(2)]
+        refused = threading.Event()
+
+        def send_on(client: RawClient) -> None:
+            while not refused.is_set():
+                instance = new_uid()
+                image = film(sop_class=CT, sop_instance=instance, rows=256, columns=256)
+                statuses.append(client.store(CT, instance, image).status)
+            client.release()
+
+        statuses: list[int] = []
+        senders = [threading.Thread(target=send_on, args=(client,)) for client in busy]
+        for sender in senders:
+            sender.start()
+        try:
+            with pytest.raises(Refused) as told:
+                RawClient(gateway.port)
+        finally:
+            refused.set()
+            for sender in senders:
+                sender.join()
+        assert told.value.args == (2, 3, 2)
+        assert set(statuses) == {0}
+        with RawClient(gateway.port) as client:
+            client.release()
+
+
+def test_a_silent_association_gives_its_place_to_whoever_needs_it(tmp_path: Path) -> None:
+    with running(tmp_path, dicom={"max_associations": 2}) as gateway, ExitStack() as stack:
+        silent = [stack.enter_context(RawClient(gateway.port, STORE)) for _ in range(2)]
+        assert store_one(gateway.port) < 5
+        assert silent[0].read()[0] == 7  # A-ABORT: it hears that it is out, and may come again
+        instance = new_uid()
+        assert silent[1].store(CT, instance, film(sop_class=CT, sop_instance=instance)).status == 0
 
 
 # --- silence ------------------------------------------------------------------------------------------------------
@@ -222,37 +248,6 @@ def test_no_damaged_request_stops_the_gateway(long_lived: Running, damage: list[
 
 
 # --- TLS ----------------------------------------------------------------------------------------------------------
-
-
-@pytest.fixture(scope="session")
-def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    folder = tmp_path_factory.mktemp("tls")
-    key, cert = folder / "key.pem", folder / "cert.pem"
-    subprocess.run(
-        [
-            peer("openssl"),
-            "req",
-            "-x509",
-            "-newkey",
-            "ec",
-            "-pkeyopt",
-            "ec_paramgen_curve:prime256v1",
-            "-nodes",
-            "-keyout",
-            key,
-            "-out",
-            cert,
-            "-days",
-            "2",
-            "-subj",
-            "/CN=localhost",
-            "-addext",
-            "subjectAltName=IP:127.0.0.1",
-        ],
-        check=True,
-        capture_output=True,
-    )
-    return cert, key
 
 
 def client_tls(cert: Path, *, own: tuple[Path, Path] | None = None) -> ssl.SSLContext:

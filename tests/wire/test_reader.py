@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import shutil
 import sqlite3
 from collections.abc import Iterator, Mapping
@@ -17,8 +18,9 @@ import psutil
 import pytest
 from PIL import Image
 
-from firmware_app.errors import PackUnknown
+from firmware_app.errors import ChildWillNotStart, PackUnknown
 from firmware_app.reading import reader as reader_module
+from firmware_app.reading.child import Child
 from firmware_app.reading.patience import Stopped
 from firmware_app.reading.reader import Reader
 from firmware_app.reading.wire import Arrays, Message
@@ -104,6 +106,24 @@ def test_a_broken_image_is_refused_once_and_the_next_one_is_read(box: Rig) -> No
     assert read.status is ReadingStatus.READ
 
 
+@pytest.mark.parametrize("kind", ["film", "picture"])
+def test_a_lost_file_is_said_at_once_and_the_next_image_is_read(box: Rig, kind: str) -> None:
+    lost = box.admit(reading_rig.tiny_film(4)) if kind == "film" else box.admit_bytes(b"a picture", None)
+    (box.state.root / lost.file).unlink()
+    film = box.admit(reading_rig.tiny_film(5))
+    with reading_rig.reader(box, "toy-adult") as reader:
+        child = reader.decoder.pid
+        assert reading_rig.read_all(reader) == 2
+        assert reader.decoder.pid == child
+    missing, read = box.reading(lost), box.reading(film)
+    assert missing is not None
+    assert missing.reason is not None
+    assert (missing.status, missing.reason.code) == (ReadingStatus.CANNOT_JUDGE, "imaging.missing")
+    assert "Send the image again" in missing.reason.text("en")
+    assert read is not None
+    assert read.status is ReadingStatus.READ
+
+
 def test_a_picture_is_read_by_the_pack_that_a_person_named_and_says_so(box: Rig, tmp_path: Path) -> None:
     Image.fromarray(films.shapes(1, 60, 70, 255).astype(np.uint8)).save(tmp_path / "photo.png")
     picture = box.admit_bytes((tmp_path / "photo.png").read_bytes(), None)
@@ -177,6 +197,71 @@ def test_a_runtime_that_begins_to_fail_is_replaced_by_the_next_and_the_image_is_
         reading = box.reading(film)
     assert reading is not None
     assert reading.pack == PackIdentity("toy-adult", "0.0.1", "onnxruntime", "fp32")
+
+
+def test_an_image_that_the_model_fails_on_costs_the_model_nothing(box: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    with reading_rig.reader(box) as reader:
+        reader.warm()
+        speaking, child = reader.inference.identities, reader.inference.pid
+        really, left = reader.inference._ask, [1]
+
+        def ask(job: Mapping[str, Any], arrays: Arrays, seconds: float) -> Message:
+            if job["job"] == "infer" and left[0]:
+                left[0] -= 1
+                return Message({"refusal": {"code": "runtime.inference_failed"}, "sound": True})
+            return really(job, arrays, seconds)
+
+        monkeypatch.setattr(reader.inference, "_ask", ask)
+        first, second = box.admit(reading_rig.tiny_film(1)), box.admit(reading_rig.tiny_film(2))
+        assert reading_rig.read_all(reader) == 2
+        assert (reader.inference.identities, reader.inference.pid) == (speaking, child)
+    failed, read = box.reading(first), box.reading(second)
+    assert failed is not None
+    assert failed.reason is not None
+    assert failed.reason.code == "runtime.inference_failed"
+    assert read is not None
+    assert read.status is ReadingStatus.READ
+
+
+def test_a_child_that_will_not_start_costs_no_image_a_claim(box: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("firmware_app.reading.starting._PAUSE_S", 0.0)
+    film = box.admit(reading_rig.tiny_film(1))
+    with reading_rig.reader(box) as reader:
+        reader.warm()
+        monkeypatch.setattr(reader.decoder, "_spawn", lambda: Child("firmware_app.no_such_module", (), silent=True))
+        psutil.Process(reader.decoder.pid).kill()
+        # Waits for its death without reaping it, which is the reader's to do.
+        os.waitid(os.P_PID, reader.decoder.pid, os.WEXITED | os.WNOWAIT)
+        with pytest.raises(ChildWillNotStart):
+            reader.step()
+    claim = box.clinical.claim()
+    assert claim is not None
+    assert (claim.instance.reference, claim.claims) == (film.reference, 1)
+
+
+def test_an_image_that_no_pack_reads_is_tried_once_also_when_it_cannot_be_shown(tmp_path: Path) -> None:
+    with reading_rig.rig(reading_rig.config(tmp_path, decode_seconds=1e-6)) as box, reading_rig.reader(box) as reader:
+        scan = box.admit(reading_rig.tiny_film(3, Modality="MR"))
+        assert reading_rig.read_all(reader) == 1
+        reading = box.reading(scan)
+    assert reading is not None
+    assert reading.reason is not None
+    assert reading.reason.code == "reading.modality"
+    assert [hint.code for hint in reading.quality.hints] == ["hint.display_missing"]
+
+
+def test_the_reader_logs_nothing_of_an_image(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    kept = reading_rig.tiny_film(1, PatientName="LI^Hua", PatientID="P-7731", PatientBirthDate="19520304")
+    with (
+        caplog.at_level(logging.DEBUG),
+        reading_rig.rig(reading_rig.config(tmp_path, decode_seconds=1e-6)) as box,
+        reading_rig.reader(box) as reader,
+    ):
+        box.admit(kept)
+        reading_rig.read_all(reader)
+    assert "was lost over an image" in caplog.text, "it does log"
+    for canary in ("Hua", "P-7731", "19520304", str(kept.SOPInstanceUID), str(kept.StudyInstanceUID)):
+        assert canary not in caplog.text
 
 
 def test_a_picture_for_the_screen_that_cannot_be_written_costs_no_number(box: Rig) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import subprocess
 import time
 from pathlib import Path
@@ -36,6 +37,15 @@ def test_a_killed_process_comes_back(tmp_path: Path) -> None:
         os.kill(first, signal.SIGKILL)
         assert box.event("ended", "gateway")["status"] == -signal.SIGKILL
         assert box.event("ready", "gateway")["pid"] != first
+
+
+def test_people_see_the_box_though_its_dicom_port_is_taken(tmp_path: Path) -> None:
+    """The viewer starts after the gateway, but does not depend on it."""
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        taken = str(other.getsockname()[1])
+        with served(tmp_path, LANTERN_DICOM__PORT=taken) as box:
+            assert box.event("ended", "gateway")["status"] == 1
+            assert box.event("ready", "viewer")["port"]
 
 
 def test_nothing_outlives_a_killed_supervisor(tmp_path: Path) -> None:

@@ -1,0 +1,133 @@
+"""A whole box for a bench: `lantern serve` as a person would start it, and what its processes weigh."""
+
+from __future__ import annotations
+
+import sqlite3
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Final
+
+import psutil
+
+from bench import harness
+from firmware_app.device import presence
+from firmware_app.records import Reading, ReadingStatus
+from firmware_app.store.clinical import Clinical
+from firmware_app.store.layout import StateDir
+from tests.box import LANTERN, environment
+
+READY_S: Final = 60.0
+READ_S: Final = 60.0
+
+
+@dataclass(frozen=True)
+class Box:
+    """A box that has been told to start; `begun` is when."""
+
+    state: StateDir
+    process: subprocess.Popen[bytes]
+    port: int
+    begun: float
+
+    def ready(self, *names: str) -> None:
+        """Return when these processes have said that they are."""
+        for name in names:
+            harness.await_true(partial(self._said, name), READY_S, f"{name} was ready")
+
+    def opened(self) -> None:
+        """Return when the DICOM port answers."""
+        harness.await_true(lambda: self._alive() and harness.answers(self.port), READY_S, "the DICOM port opened")
+
+    def names(self) -> dict[int, str]:
+        """What each process is called, by its number."""
+        found = {self.process.pid: "supervisor"}
+        for name in ("gateway", "reader", "viewer", "uplink"):
+            told = presence.announcement(self.state, name) or {}
+            for key, value in told.items():
+                if key == "pid" or key.endswith("_pid"):
+                    found[int(value or 0)] = name if key == "pid" else f"{key.removesuffix('_pid')} child"
+        return found
+
+    def processes(self) -> list[psutil.Process]:
+        """Every process of the box, the supervisor first."""
+        root = psutil.Process(self.process.pid)
+        return [root, *root.children(recursive=True)]
+
+    def _said(self, name: str) -> bool:
+        return self._alive() and presence.announcement(self.state, name) is not None
+
+    def _alive(self) -> bool:
+        if self.process.poll() is not None:
+            harness.give_up(f"lantern serve ended with status {self.process.returncode}.")
+        return True
+
+
+@contextmanager
+def started(state: Path, *arguments: str, **settings: str) -> Iterator[Box]:
+    """`lantern serve` on *state*, ended with the block.  *arguments* follow the command, *settings* its environment."""
+    port = harness.free_port()
+    begun = time.perf_counter()
+    with subprocess.Popen(
+        [*LANTERN, "serve", *arguments],
+        env=environment(state, LANTERN_DICOM__PORT=str(port), LANTERN_BOX__USUAL_POPULATION="adult", **settings),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        cwd=harness.REPOSITORY,
+    ) as process:
+        try:
+            yield Box(StateDir(state), process, port, begun)
+        finally:
+            process.terminate()
+            process.wait(30)
+
+
+def await_readings(state: StateDir, count: int, seconds: float = READ_S) -> None:
+    """Return as soon as *count* readings are in the box's database."""
+    with Readings(state) as readings:
+        harness.await_true(lambda: readings.count() >= count, seconds, f"the box had read {count} films")
+
+
+class Readings:
+    """Looks at the readings from outside, as the viewer does."""
+
+    def __init__(self, state: StateDir) -> None:
+        self._connection = sqlite3.connect(f"file:{state.clinical_db}?mode=ro", uri=True, isolation_level=None)
+
+    def __enter__(self) -> Readings:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._connection.close()
+
+    def count(self) -> int:
+        return int(self._connection.execute("SELECT count(*) FROM readings").fetchone()[0])
+
+    def of(self, instance: str) -> bool:
+        """Whether *instance* has been read."""
+        return self._connection.execute("SELECT 1 FROM readings WHERE key = ?", (instance,)).fetchone() is not None
+
+
+def all_read(state: StateDir) -> list[Reading]:
+    """Every reading of the box; gives up when one of them could not judge, since its time would mean nothing."""
+    clinical = Clinical(state.clinical_db)
+    try:
+        found = [reading for case in clinical.cases() for reading in case.readings]
+    finally:
+        clinical.database.close()
+    for reading in found:
+        if reading.status is not ReadingStatus.READ:
+            harness.give_up(f"A film was not read: {reading.reason.text('en') if reading.reason else ''}")
+    return found
+
+
+def proportional_mb(pid: int) -> float:
+    """PSS of a process in MB: memory that several processes share counts for each of them by its share."""
+    for line in Path(f"/proc/{pid}/smaps_rollup").read_text("utf-8").splitlines():
+        if line.startswith("Pss:"):
+            return int(line.split()[1]) * 1024 / 1e6
+    return 0.0

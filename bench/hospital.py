@@ -1,0 +1,166 @@
+"""How many sealed summaries a second the hospital verifies, opens, commits and answers, beside the same without crypto.
+
+A backlog of several boxes lies in a real mosquitto, as after a night without the receiver.  The clock runs from the
+moment the receiver's process begins to connect until the boxes' process has the last receipt in its hands: TLS with
+client certificates, SQLite synchronous=FULL, PUBACK after the commit, receipts after that.  Broker, boxes and receiver
+are a process each.  “Without crypto” is the same receiver, with messages and receipts of the same length that are
+neither sealed nor signed; only this bench can make such a receiver, the product has no switch for it.
+
+Beside them, what each part could do if it were alone: opening on one core, SQLite, and mosquitto with a client that
+only acknowledges.
+
+    python -m bench.hospital [--messages N] [--rounds N] [--json]
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import sqlite3
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import cryptography
+
+from bench import harness, ingest_parts
+from bench.outcome import Fact, Goal, Table
+from firmware_app import __version__
+from hospital.inbox import Inbox
+from tests.wire.line_rig import Place, place
+
+
+def main() -> None:
+    options = _options()
+    mosquitto = harness.need_tool("mosquitto", "mosquitto")
+    with tempfile.TemporaryDirectory(prefix="lantern-bench-") as name:
+        folder = Path(name)
+        with place(folder, with_receiver=False) as site:
+            bench = _Bench(folder, site, options.messages)
+            bench.prepare()
+            variants = [
+                harness.Variant("sealed and signed", f"lantern {__version__}", lambda: bench.drain("sealed")),
+                harness.Variant("the same without crypto", f"lantern {__version__}", lambda: bench.drain("clear")),
+                harness.Variant(
+                    "limit: opening, verifying and parsing, one core", f"cryptography {cryptography.__version__}",
+                    lambda: bench.alone("open"), "limit",
+                ),
+                harness.Variant(
+                    "limit: SQLite, committed in batches", f"sqlite {sqlite3.sqlite_version}",
+                    lambda: bench.alone("commit"), "limit",
+                ),
+                harness.Variant(
+                    "limit: mosquitto and a client that only acknowledges", _version(mosquitto),
+                    lambda: bench.drain("acknowledge"), "limit",
+                ),
+            ]  # fmt: skip
+            results = harness.alternate(variants, options.rounds, warm_ups=0 if options.quick else 1)
+    facts: dict[str, Fact] = {
+        "messages": options.messages,
+        "boxes": ingest_parts.BOXES,
+        "bytes of an envelope": bench.envelope_bytes,
+        "cores for broker, boxes and receiver together": os.cpu_count() or 0,
+    }
+    table = Table(
+        "Sealed summaries counted and answered", "summaries/s", tuple(result.row for result in results), facts
+    )
+    sealed, clear = results[0].median, results[1].median
+    goals = [
+        Goal("sealed summaries a second on one worker", sealed, 2000, "1/s", at_least=True),
+        Goal("of the rate without crypto", sealed / clear, 0.7, "×", at_least=True),
+    ]
+    harness.publish("Hospital", [table], goals, as_json=options.json, quick=options.quick)
+
+
+def _options() -> argparse.Namespace:
+    parser = harness.parser("hospital", __doc__)
+    parser.add_argument("--messages", type=int, default=None, help="of all boxes (default 20000; with --quick 2000)")
+    parser.add_argument("--rounds", type=int, default=None, help="rounds that count (default 5; with --quick 1)")
+    options = parser.parse_args()
+    options.messages = options.messages or (2000 if options.quick else 20_000)
+    options.rounds = options.rounds or (1 if options.quick else 5)
+    return options
+
+
+def _version(mosquitto: str) -> str:
+    said = subprocess.run([mosquitto, "-h"], capture_output=True, text=True, check=False).stdout
+    return said.splitlines()[0].replace(" version", "")
+
+
+# --- one measurement ------------------------------------------------------------------------------------------------
+
+
+@dataclass
+class _Bench:
+    """The hospital, its broker, and the messages that every round sends again into an empty inbox."""
+
+    folder: Path
+    site: Place
+    messages: int
+    envelope_bytes: int = 0
+
+    def prepare(self) -> None:
+        """Enrol the boxes and write what they will send, sealed and unsealed, once for all rounds."""
+        self.site.inbox.close()
+        self.envelope_bytes = ingest_parts.provision_boxes(self.site.house, self.folder, self.messages)
+        shutil.copy(self.site.house.inbox_db, self.folder / "empty.db")
+
+    def drain(self, part: str) -> float:
+        """Messages a second, from the receiver's start until the last box has its last receipt."""
+        for path in self.site.house.root.glob("inbox.db*"):
+            path.unlink()
+        shutil.copy(self.folder / "empty.db", self.site.house.inbox_db)
+        ingest_parts.subscribe(self.site.house, self.site.port)
+        what = "clear" if part == "clear" else "sealed"
+        with self._process(f"boxes-{what}") as boxes:
+            _said(boxes, "sent")
+            with self._process(part) as worker:
+                begun = _said(worker, "begun")
+                ended = _said(worker, "acknowledged") if part == "acknowledge" else _said(boxes, "answered")
+        if part != "acknowledge":
+            inbox = Inbox(self.site.house.inbox_db)
+            counted, aside = len(inbox.cases()), len(inbox.aside())
+            inbox.close()
+            if (counted, aside) != (self.messages, 0):
+                harness.give_up(f"{counted} of {self.messages} counted, {aside} aside: the time means nothing.")
+        return self.messages / (ended - begun)
+
+    def alone(self, part: str) -> float:
+        """Messages a second of one part without the others."""
+        with self._process(part) as worker:
+            begun = _said(worker, "begun")
+            return self.messages / (_said(worker, "done") - begun)
+
+    @contextmanager
+    def _process(self, part: str) -> Iterator[subprocess.Popen[str]]:
+        where = [str(self.folder), str(self.site.port), str(self.messages)]
+        with (self.folder / f"{part}.log").open("a") as log:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "bench.ingest_parts", part, *where],
+                stdout=subprocess.PIPE, stderr=log, text=True,
+            )  # fmt: skip
+        try:
+            yield process
+        finally:
+            process.terminate()
+            process.communicate(timeout=30)
+
+
+def _said(process: subprocess.Popen[str], word: str) -> float:
+    """The moment at which a process said *word*."""
+    assert process.stdout is not None
+    said = (json.loads(line) for line in process.stdout)
+    moment: float | None = next((event["at"] for event in said if event["event"] == word), None)
+    if moment is None:
+        harness.give_up(f"A process of the bench ended before it had “{word}”.")
+    return moment
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,121 @@
+"""How much of the bare model's rate is left when a whole box reads a full queue.
+
+Films are handed to the box's door while it is off, all at once; then `lantern serve` starts and reads them. What counts
+is the rate from the moment when all its processes are up to the last reading. Beside it the same artefact on the same
+runtime with the same threads in one process, its inputs lying ready; and the same with decoding and making the input
+before each inference, one after the other. Two kinds of film, since a film's size decides.
+
+    python -m bench.pipeline [--films N] [--rounds N] [--json] [--quick]
+"""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import tempfile
+import time
+from functools import partial
+from pathlib import Path
+from typing import Final
+
+from bench import bare, box, harness, sent_films
+from bench.box import Readings
+from bench.outcome import Table
+from bench.sent_films import Film
+from firmware_app import __version__
+from firmware_app.config import Config
+from firmware_app.intake.accept import Door
+from firmware_app.packs.shelf import shipped_packs_dir
+from firmware_app.records import PackIdentity
+from firmware_app.store.clinical import Clinical
+from firmware_app.store.layout import StateDir
+
+_BARE_TIMES: Final = 200
+_MOST_S: Final = 300.0
+
+
+def main() -> None:
+    options = _options()
+    with tempfile.TemporaryDirectory(prefix="lantern-bench-") as name:
+        tables = [_table(film, Path(name), options) for film in (sent_films.real(), sent_films.small())]
+    harness.publish("Pipeline efficiency", tables, as_json=options.json, quick=options.quick)
+
+
+def _options() -> argparse.Namespace:
+    parser = harness.parser("pipeline", __doc__)
+    parser.add_argument("--films", type=int, default=None, help="in the queue (default 100; with --quick 20)")
+    parser.add_argument("--rounds", type=int, default=None, help="rounds that count (default 3; with --quick 1)")
+    options = parser.parse_args()
+    options.films = options.films or (20 if options.quick else 100)
+    options.rounds = options.rounds or (1 if options.quick else 3)
+    return options
+
+
+def _table(film: Film, folder: Path, options: argparse.Namespace) -> Table:
+    identities: list[PackIdentity] = []
+    path = film.write(0, folder / "bare.dcm")
+
+    def whole() -> float:
+        rate, identity = _whole(film, folder / "work", options.films)
+        identities.append(identity)
+        return rate
+
+    whole()  # warms the caches, and says which pack reads this film
+    variants = [
+        harness.Variant("whole box, queue full", f"Lantern {__version__}", whole),
+        harness.Variant("limit: bare model, inputs ready", "", partial(_bare, "rate", path, identities[0]), "limit"),
+        harness.Variant(
+            "limit: bare decode + input + model", "", partial(_bare, "steps", path, identities[0]), "limit"
+        ),
+    ]
+    results = harness.alternate(variants, options.rounds, warm_ups=0)
+    box_rate, model, steps = (result.median for result in results)
+    pack = identities[0]
+    facts = {
+        "films": options.films,
+        "megabytes each": round(len(film.content) / 1e6, 1),
+        "pack": f"{pack.name} {pack.version}, {pack.runtime} {pack.precision}",
+        "box / bare model": round(box_rate / model, 3),
+        "box / bare decode + input + model": round(box_rate / steps, 3),
+    }
+    return Table(f"Films per second: {film.title}", "films/s", tuple(result.row for result in results), facts)
+
+
+def _whole(film: Film, work: Path, count: int) -> tuple[float, PackIdentity]:
+    """Films per second of a box that starts with *count* of them waiting, and the pack that read them."""
+    shutil.rmtree(work, ignore_errors=True)
+    work.mkdir(parents=True)
+    state = StateDir(work / "state")
+    _fill(state, film, count, work / "film.dcm")
+    with box.started(state.root) as served, Readings(state) as readings:
+        served.ready("gateway", "reader", "viewer")
+        harness.await_true(lambda: readings.count() >= 1, box.READ_S, "the first film was read")
+        first, begun = readings.count(), time.perf_counter()
+        harness.await_true(lambda: readings.count() >= count, _MOST_S, f"{count} films were read")
+        seconds = time.perf_counter() - begun
+    identity = box.all_read(state)[0].pack
+    assert identity is not None
+    return (count - first) / seconds, identity
+
+
+def _fill(state: StateDir, film: Film, count: int, path: Path) -> None:
+    state.prepare()
+    clinical = Clinical(state.clinical_db)
+    clinical.create()
+    door = Door(state, clinical, high_water_free_mb=16, max_object_mb=4096)
+    for number in range(1, count + 1):
+        door.accept_file(film.write(number, path))
+    clinical.database.close()
+
+
+def _bare(what: str, path: Path, identity: PackIdentity) -> float:
+    """Films per second in one process."""
+    times = _BARE_TIMES if what == "rate" else _BARE_TIMES // 5
+    found = bare.measured(what, shipped_packs_dir(), identity, Config().reader.threads, path, times)
+    if what == "rate":
+        return float(found)
+    return 1e3 * times / sum(map(sum, found.values()))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,19 @@
+"""One answer of `lantern doctor`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from firmware_app.records import Reason
+
+Result = Literal["ok", "warn", "fail"]
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One named check: its result and the sentence for it."""
+
+    name: str
+    result: Result
+    reason: Reason

@@ -1,0 +1,131 @@
+"""What `lantern doctor` says of the databases: whether they are whole, what they hold, what a rescue has cost."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from typing import Final
+
+from firmware_app.config import Config
+from firmware_app.device.check import Check
+from firmware_app.errors import LanternError, StoreUnreadable
+from firmware_app.language import N_, register
+from firmware_app.records import Detail, Reason
+from firmware_app.store import damage, mending, references, rescue
+from firmware_app.store.clinical import Clinical
+from firmware_app.store.layout import StateDir
+
+_DATABASE_OK: Final = register("doctor.database_ok", N_("The database is whole: {cases} cases, {instances} images."))
+_DATABASE_NONE: Final = register(
+    "doctor.database_none", N_("There is no database yet. It is made when the box first runs: “lantern serve”.")
+)
+_DATABASE_BAD: Final = register(
+    "doctor.database_bad",
+    N_(
+        "The database is damaged ({detail}). A running box sets it aside and rebuilds it from the image files within "
+        "minutes; if none runs, start “lantern serve”."
+    ),
+)
+_KEY_ONCE: Final = register(
+    "doctor.key_once",
+    N_(
+        "The file {path}, the secret behind the names of the cases, is missing or damaged. The database keeps a copy: "
+        "stop “lantern serve” and start it again, which writes the file anew."
+    ),
+)
+_REBUILT: Final = register(
+    "doctor.rebuilt",
+    N_(
+        "The database was damaged and rebuilt on {date}: {admitted} images were taken in again from their files, "
+        "{again} readings are made again, at least {people} entries of people were lost. The damaged file is kept in "
+        "{folder}."
+    ),
+)
+_IMAGES_LOST: Final = register(
+    "doctor.images_lost",
+    N_(
+        "When the database was rebuilt, the files of {images} images were missing or damaged. Send these images again "
+        "from the machine."
+    ),
+)
+_EXCHANGE_REBUILT: Final = register(
+    "doctor.exchange_rebuilt",
+    N_(
+        "The exchange database was damaged and begun anew on {date}; what the hospital had not confirmed is sent "
+        "again. The damaged file is kept in {folder}."
+    ),
+)
+_ACCOUNTS_REBUILT: Final = register(
+    "doctor.accounts_rebuilt",
+    N_(
+        "The accounts were damaged and rebuilt on {date}: {kept} were kept, at least {lost} were lost. Who cannot log "
+        "in needs a new code: “lantern user passwd” or “lantern user add”. The damaged file is kept in {folder}."
+    ),
+)
+_QUEUE_OK: Final = register("doctor.queue_ok", N_("No image waits to be read."))
+_QUEUE_WAITING: Final = register(
+    "doctor.queue_waiting", N_("{waiting} images wait to be read; no result does not mean normal.")
+)
+_REFUSED: Final = register("doctor.refused", N_("{refused} objects were refused or set aside; why the latest was:"))
+_REFUSED_NONE: Final = register("doctor.refused_none", N_("Nothing was refused or set aside."))
+
+
+def database(config: Config, state: StateDir) -> Iterator[Check]:
+    for reason in mending.troubles(state):
+        yield Check("database", "fail", reason)
+    if not state.clinical_db.exists():
+        yield Check("database", "warn", Reason(_DATABASE_NONE))
+        return
+    if not references.whole(state.clinical_db.parent):
+        yield Check(
+            "database", "warn", Reason(_KEY_ONCE, {"path": str(state.clinical_db.parent / references.KEY_FILE)})
+        )
+    clinical = Clinical(state.clinical_db)
+    try:
+        clinical.require()
+        answer = clinical.database.connection.execute("PRAGMA quick_check(1)").fetchone()[0]
+        if answer != "ok":
+            damage.note(state.clinical_db)  # a running box ends its processes now, and mends it
+            raise sqlite3.DatabaseError(answer)
+        counts = clinical.counts()
+    except LanternError as error:
+        yield Check("database", "fail", Reason.of(error))
+    except sqlite3.DatabaseError as error:
+        # An OperationalError is of the disk (read-only, full, locked): nothing says that the data are damaged.
+        known = Reason.of(StoreUnreadable(detail=str(error))) if isinstance(error, sqlite3.OperationalError) else None
+        yield Check("database", "fail", known or Reason(_DATABASE_BAD, {"detail": str(error)[:120]}))
+    else:
+        yield Check("database", "ok", Reason(_DATABASE_OK, {"cases": counts.cases, "instances": counts.instances}))
+        yield from _contents(clinical)
+    finally:
+        clinical.database.close()
+
+
+def rescues(config: Config, state: StateDir) -> Iterator[Check]:
+    """The latest rescue of each database; the folders keep them all."""
+    for folder, report in {report.database: (folder, report) for folder, report in rescue.reports(state)}.values():
+        told: dict[str, Detail] = {"date": report.at[:10], "folder": str(folder)}
+        if report.database == state.exchange_db.name:
+            yield Check("rescue", "warn", Reason(_EXCHANGE_REBUILT, told))
+        elif report.database == state.accounts_db.name:
+            told |= {"kept": report.kept.get("users", 0), "lost": report.lost.get("users", 0)}
+            yield Check("rescue", "warn", Reason(_ACCOUNTS_REBUILT, told))
+        else:
+            told |= {"admitted": report.admitted, "again": report.again, "people": report.people}
+            yield Check("rescue", "warn", Reason(_REBUILT, told))
+            if lost := report.missing + report.unusable:
+                yield Check("rescue", "warn", Reason(_IMAGES_LOST, {"images": lost}))
+
+
+def _contents(clinical: Clinical) -> Iterator[Check]:
+    counts = clinical.counts()
+    if counts.waiting:
+        yield Check("queue", "warn", Reason(_QUEUE_WAITING, {"waiting": counts.waiting}))
+    else:
+        yield Check("queue", "ok", Reason(_QUEUE_OK))
+    latest = clinical.latest_refusal()
+    if latest is None:
+        yield Check("refused", "ok", Reason(_REFUSED_NONE))
+    else:
+        yield Check("refused", "warn", Reason(_REFUSED, {"refused": counts.refused}))
+        yield Check("refused", "warn", latest)

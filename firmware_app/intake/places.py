@@ -1,0 +1,194 @@
+"""The limited places for associations, and who gives way when all of them are taken.
+
+An association that waits on a slow or silent peer costs nobody anything until the last place is gone.  Then one of
+those that are behind gives way to the newcomer, and the order is by what would be lost: first who has brought nothing
+yet, then who has had an image acknowledged and pauses, last who is in the middle of an image on a slow line.  One that
+sends at the speed of any clinic network never does.
+"""
+
+from __future__ import annotations
+
+import math
+import threading
+import time
+from collections import Counter
+from enum import IntEnum
+from typing import Final, Protocol
+
+_NEW_BYTES_PER_S: Final = 50_000  # 0.4 Mbit/s: a peer of which no image is known yet is behind when it brings less
+_MOVING_BYTES_PER_S: Final = 4_000  # a modem brings so much; nobody who drips does
+_FIRST_CREDIT_S: Final = 1.0
+_MOST_CREDIT_S: Final = 2.0
+_MEMORY_S: Final = 10.0  # what came longer ago counts less and less
+_WAIT_S: Final = 3.0
+_LAST_S: Final = 1.5  # of a newcomer's wait: only then does an image under way end for it
+_LOOK_S: Final = 0.1
+_WAITING_MOST: Final = 32  # each costs a thread
+
+
+class Standing(IntEnum):
+    """What would be lost with an association; the lowest gives way first."""
+
+    NEW = 0  # no image of it has been acknowledged, and none is moving
+    PROVEN = 1  # an image of it has been acknowledged
+    MOVING = 2  # an image is arriving, however slowly
+
+
+class Pace:
+    """Whether a peer keeps up: bytes of images earn time, waiting for the peer spends it.
+
+    The box's own work costs nothing, and bytes that are no image (messages, refused objects) earn nothing.  One thread
+    writes, any may read.
+    """
+
+    def __init__(self) -> None:
+        self._credit_s = _FIRST_CREDIT_S
+        self._bytes, self._seconds = 0.0, _FIRST_CREDIT_S
+        self._waiting_since: float | None = None
+        self._is_bringing = False
+        self._is_proven = False
+
+    def wait(self) -> None:
+        """From now on the association waits for its peer."""
+        self._waiting_since = time.monotonic()
+
+    def came(self, count: int) -> None:
+        """The wait is over and brought *count* bytes."""
+        self.advance(time.monotonic() - self._waiting_since if self._waiting_since is not None else 0.0, count)
+        self._waiting_since = None
+
+    def advance(self, waited: float, count: int) -> None:
+        """Account for *count* bytes after *waited* seconds."""
+        useful = count if self._is_bringing else 0
+        kept = math.exp(-waited / _MEMORY_S)
+        self._bytes = self._bytes * kept + useful
+        self._seconds = self._seconds * kept + waited
+        demanded = _MOVING_BYTES_PER_S if self._is_proven else _NEW_BYTES_PER_S
+        self._credit_s = min(_MOST_CREDIT_S, self._credit_s - waited + useful / demanded)
+
+    def begin_image(self) -> None:
+        """What comes from now on are bytes of an image that is being kept."""
+        self._is_bringing = True
+        self._bytes, self._seconds = 0.0, _FIRST_CREDIT_S  # the image before says nothing of whether this one moves
+
+    def end_image(self, *, acknowledged: bool) -> None:
+        """The image is whole, or is not wanted after all."""
+        self._is_bringing = False
+        self._is_proven = self._is_proven or acknowledged
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether it is the peer, and not the box, that time passes for."""
+        return self._waiting_since is not None
+
+    def overdue_s(self, now: float) -> float:
+        """For how long the credit has been spent; negative while there is some left."""
+        since = self._waiting_since
+        return float("-inf") if since is None else now - since - self._credit_s
+
+    def bytes_per_s(self, now: float) -> float:
+        """Bytes of images in each of the last seconds, those spent waiting for the peer."""
+        since = self._waiting_since
+        waited = 0.0 if since is None else max(0.0, now - since)
+        kept = math.exp(-waited / _MEMORY_S)
+        return self._bytes * kept / (self._seconds * kept + waited)
+
+    def standing(self, now: float) -> Standing:
+        if self._is_bringing and self.bytes_per_s(now) >= _MOVING_BYTES_PER_S:
+            return Standing.MOVING
+        return Standing.PROVEN if self._is_proven else Standing.NEW
+
+
+class Holder(Protocol):
+    """Who has a place: where it comes from, how it keeps up, and how it is asked to leave."""
+
+    address: str
+    pace: Pace
+
+    def give_way(self) -> None: ...
+
+
+def who_gives_way(holders: list[Holder], now: float, remaining_s: float) -> Holder | None:
+    """Who of *holders* leaves for a newcomer that still waits for *remaining_s*; None when nobody should yet."""
+    of_address = Counter(holder.address for holder in holders)
+    waiting = [holder for holder in holders if holder.pace.is_waiting]
+    standings = {id(holder): holder.pace.standing(now) for holder in waiting}
+    for standing in Standing:
+        if standing is Standing.MOVING and remaining_s > _LAST_S:
+            return None
+        alike = [holder for holder in waiting if standings[id(holder)] is standing]
+        behind = [holder for holder in alike if holder.pace.overdue_s(now) >= 0]
+        if behind:
+            return min(behind, key=lambda holder: (-of_address[holder.address], holder.pace.bytes_per_s(now)))
+        if alike and standing is Standing.NEW:
+            return None  # it falls behind within two seconds, or shows what it brings
+    return None
+
+
+class Places:
+    """At most *most* holders at once, and a line of newcomers in which the addresses take turns."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._holders: list[Holder] = []
+        self._leaving: list[Holder] = []
+        self._line: list[Holder] = []
+        self._changed = threading.Condition()
+
+    def take(self, newcomer: Holder) -> bool:
+        """Have a place, if need be after another has given way; False when there is none in a few seconds."""
+        deadline = time.monotonic() + _WAIT_S
+        with self._changed:
+            if not self._join(newcomer):
+                return False
+            try:
+                while newcomer in self._line:  # else a crowd of its own address was in another's way
+                    if len(self._holders) < self._most and self._first() is newcomer:
+                        self._holders.append(newcomer)
+                        return True
+                    now = time.monotonic()
+                    if now >= deadline:
+                        return False
+                    self._changed.wait(min(self._make_room(now, deadline - now), deadline - now))
+                return False
+            finally:
+                if newcomer in self._line:
+                    self._line.remove(newcomer)
+                self._changed.notify_all()
+
+    def give(self, holder: Holder) -> None:
+        """Give the place of *holder* back."""
+        with self._changed:
+            self._holders.remove(holder)
+            if holder in self._leaving:
+                self._leaving.remove(holder)
+            self._changed.notify_all()
+
+    def _join(self, newcomer: Holder) -> bool:
+        """Stand in line; when it is full, in the place of the youngest of the address that crowds it most."""
+        if len(self._line) >= _WAITING_MOST:
+            of_address = Counter(waiting.address for waiting in self._line)
+            crowd, count = of_address.most_common(1)[0]
+            if count <= of_address[newcomer.address] + 1:
+                return False
+            self._line.remove([waiting for waiting in self._line if waiting.address == crowd][-1])
+            self._changed.notify_all()
+        self._line.append(newcomer)
+        return True
+
+    def _first(self) -> Holder:
+        """Whose turn it is: the address with the fewest places, and there who came first."""
+        of_address = Counter(holder.address for holder in self._holders)
+        return min(self._line, key=lambda waiting: of_address[waiting.address])
+
+    def _make_room(self, now: float, remaining_s: float) -> float:
+        """Ask somebody to leave unless enough are leaving; the seconds after which to look again."""
+        staying = [holder for holder in self._holders if holder not in self._leaving]
+        if len(self._leaving) + self._most - len(self._holders) >= len(self._line) or not staying:
+            return _WAIT_S
+        leaver = who_gives_way(staying, now, remaining_s)
+        if leaver is None:
+            return _LOOK_S
+        self._leaving.append(leaver)
+        leaver.give_way()
+        return _LOOK_S

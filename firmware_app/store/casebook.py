@@ -1,0 +1,120 @@
+"""The questions that clinical.db answers: what a case is made of, and how the queue stands."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from firmware_app.errors import CaseUnknown, NotReadYet
+from firmware_app.records import Case, FileRecord, FileStatus, Finding, Priority, ReadingStatus, Reason
+from firmware_app.store import forms
+from firmware_app.store.database import Database
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """The queue at a glance."""
+
+    cases: int
+    instances: int
+    waiting: int
+    refused: int
+
+
+class Casebook:
+    """The cases of one clinical database."""
+
+    def __init__(self, database: Database) -> None:
+        self.database = database
+
+    def counts(self) -> Counts:
+        row = self.database.connection.execute(
+            "SELECT (SELECT COUNT(*) FROM cases), (SELECT COUNT(*) FROM instances),"
+            " (SELECT COUNT(*) FROM instances WHERE state = 'waiting'),"
+            " (SELECT COUNT(*) FROM arrivals WHERE outcome = 'refused')"
+        ).fetchone()
+        return Counts(*row)
+
+    def latest_refusal(self) -> Reason | None:
+        """Why the newest refused object was refused; None when nothing ever was."""
+        row = self.database.connection.execute(
+            "SELECT code, details FROM arrivals WHERE outcome = 'refused' ORDER BY sequence DESC LIMIT 1"
+        ).fetchone()
+        return Reason(row["code"], json.loads(row["details"])) if row else None
+
+    def case(self, reference: str) -> Case:
+        """The case with this reference; raises `CaseUnknown`."""
+        row = self.database.connection.execute("SELECT * FROM cases WHERE reference = ?", (reference,)).fetchone()
+        if row is None:
+            raise CaseUnknown(case=reference[:40])
+        return self._assemble(row["reference"], row["study_uid"], row["modality"], row["revision"], row["priority"])
+
+    def cases(self) -> Iterator[Case]:
+        """Every case, most urgent first, then newest first."""
+        rows = self.database.connection.execute(
+            "SELECT * FROM cases ORDER BY CASE priority WHEN 'urgent' THEN 0 WHEN 'soon' THEN 1"
+            " WHEN 'cannot-judge' THEN 2 WHEN 'routine' THEN 3 ELSE 4 END, rowid DESC"
+        ).fetchall()
+        for row in rows:
+            yield self._assemble(row["reference"], row["study_uid"], row["modality"], row["revision"], row["priority"])
+
+    def homeless(self) -> Case | None:
+        """What arrived and belongs to no case (refused at the door), as a case without a reference; None if nothing."""
+        files = self._files(None)
+        if not files:
+            return None
+        return Case(None, None, None, 0, None, files, (), (), ())
+
+    def _assemble(
+        self, reference: str, study: str | None, modality: str | None, revision: int, priority: str | None
+    ) -> Case:
+        readings = tuple(
+            forms.reading().validate_json(row[0])
+            for row in self.database.connection.execute(
+                "SELECT r.body FROM readings r LEFT JOIN instances i ON i.reference = r.key"
+                " WHERE r.case_reference = ? ORDER BY i.sequence",
+                (reference,),
+            )
+        )
+        best: dict[str, Finding] = {}
+        for reading in readings:
+            for finding in reading.findings:
+                if finding.code not in best or finding.probability > best[finding.code].probability:
+                    best[finding.code] = finding
+        return Case(
+            reference,
+            study,
+            modality,
+            revision,
+            Priority(priority) if priority else None,
+            self._files(reference),
+            readings,
+            tuple(best.values()),
+            tuple(lesion for reading in readings for lesion in reading.lesions),
+        )
+
+    def _files(self, case: str | None) -> tuple[FileRecord, ...]:
+        rows = self.database.connection.execute(
+            "SELECT a.path, a.outcome, a.instance, a.code, a.details, r.body FROM arrivals a"
+            " LEFT JOIN readings r ON r.key = a.instance WHERE a.case_reference IS ? ORDER BY a.sequence",
+            (case,),
+        )
+        return tuple(
+            _file_record(row["path"], row["outcome"], row["instance"], row["code"], row["details"], row["body"])
+            for row in rows
+        )
+
+
+def _file_record(
+    path: str, outcome: str, instance: str | None, code: str | None, details: str | None, body: str | None
+) -> FileRecord:
+    if outcome == "refused":
+        return FileRecord(path, None, FileStatus.REFUSED, Reason(code or "", json.loads(details or "{}")))
+    if outcome == "duplicate":
+        return FileRecord(path, instance, FileStatus.DUPLICATE, None)
+    if body is None:
+        return FileRecord(path, instance, FileStatus.CANNOT_JUDGE, Reason.of(NotReadYet()))
+    reading = forms.reading().validate_json(body)
+    status = FileStatus.READ if reading.status is ReadingStatus.READ else FileStatus.CANNOT_JUDGE
+    return FileRecord(path, instance, status, reading.reason)

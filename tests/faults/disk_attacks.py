@@ -1,0 +1,211 @@
+"""A disk that is full, out of inodes or read-only, in the middle of whatever the box writes just then."""
+
+from __future__ import annotations
+
+import hashlib
+import signal
+import sqlite3
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+
+from tests.faults import doctor, ledger
+from tests.faults.clinic import wait_until
+from tests.faults.loopfs import LoopFileSystem, loop_file_system
+from tests.faults.scene import Outcome, Play, Scene, playing
+from tests.objects import DX, EXPLICIT, film, new_uid
+from tests.wire.raw import Closed, RawClient, Refused
+
+_SIDE = 1024
+_MEGABYTES = 192
+_ANSWER_S = 20.0
+_SOME = 4
+
+
+@contextmanager
+def _small(scene: Scene, name: str, inodes: int | None = None) -> Iterator[tuple[Play, LoopFileSystem]]:
+    """A box on a small disk of its own, running; the same processes must run at the end of the block."""
+    room = scene.room(name.replace(" ", "-"))
+    with (
+        loop_file_system(room, _MEGABYTES, inodes) as disk,
+        playing(scene, "disk", disk.mount / "state", line=False, room=room) as play,
+    ):
+        play.outcome.attack = name
+        play.clinic.start()
+        play.clinic.ready("gateway", "reader", "viewer")
+        yield play, disk
+        play.rest()
+        play.conclude()
+        play.tracebacks()
+
+
+@contextmanager
+def _nobody_dies(play: Play) -> Iterator[None]:
+    """Through the block every process lives on, and the viewer answers at its end."""
+    before = {role: process.pid for role, process in play.clinic.cast().items()}
+    yield
+    after = {role: process.pid for role, process in play.clinic.cast().items()}
+    play.outcome.unexpected += [f"{role} ended" for role, pid in before.items() if after.get(role) != pid]
+    viewer = play.clinic.told("viewer")
+    if viewer is None or not doctor.is_up(int(viewer["port"] or 0)):
+        play.outcome.unexpected.append("the viewer did not answer")
+
+
+def fill_in_store(scene: Scene, times: int) -> Outcome:
+    """The last byte of the disk goes while an image is on the wire: refused with a code, the next one taken."""
+    with _small(scene, "full disk in a C-STORE") as (play, disk):
+        for number in range(times):
+            scene.say(f"{play.outcome.attack}: {number + 1} of {times}")
+            with _nobody_dies(play):
+                _interrupted_store(play, disk.fill)
+                _refused_store(play)
+                disk.free()
+                play.send(1)
+        play.outcome.strikes = f"{times} times full to the last byte"
+    return play.outcome
+
+
+def _interrupted_store(play: Play, interrupt: Callable[[], None]) -> None:
+    """*interrupt* between two fragments of one image, which says too little of itself to be judged."""
+    play.unjudgeable += 1
+    instance = new_uid()
+    data = film(sop_instance=instance, rows=_SIDE, columns=_SIDE)
+    split = play.chance.randrange(0, len(data))
+    try:
+        with RawClient(play.clinic.port, [(DX, [EXPLICIT])]) as client:
+            client.begin_store(DX, instance)
+            client.send_fragments(1, data[:split], command=False, size=16000, last=False)
+            interrupt()
+            client.send_fragments(1, data[split:], command=False, size=16000)
+            status = client.answer().status
+    except (Closed, Refused, OSError) as error:
+        play.outcome.unexpected.append(f"no answer to a C-STORE: {type(error).__name__}")
+        return
+    if status == 0:
+        play.ledger.acknowledge(instance, hashlib.sha256(data).hexdigest(), 0.0)
+    else:
+        play.ledger.refused[f"0x{status:04X}"] += 1
+
+
+def _refused_store(play: Play) -> None:
+    """A whole image on a disk that takes nothing."""
+    _interrupted_store(play, lambda: None)
+
+
+def fill_in_result(scene: Scene, times: int) -> Outcome:
+    """Acknowledged images wait while the disk fills under the reader, which reads them when there is room."""
+    with _small(scene, "full disk in a result") as (play, disk):
+        for number in range(times):
+            scene.say(f"{play.outcome.attack}: {number + 1} of {times}")
+            with _nobody_dies(play):
+                reader = play.clinic.cast()["reader"]
+                reader.send_signal(signal.SIGSTOP)
+                play.send(_SOME)
+                disk.fill()
+                reader.send_signal(signal.SIGCONT)
+                for _ in range(3):  # the reader gives up the ballast for its result, and that is taken too
+                    time.sleep(play.chance.uniform(0.1, 1.0))
+                    disk.fill()
+                disk.free()
+                _all_read(play)
+        play.outcome.strikes = f"{times} × {_SOME} results on a full disk"
+    return play.outcome
+
+
+def _all_read(play: Play) -> None:
+    root = play.clinic.state.root
+    try:
+        wait_until(lambda: ledger.waiting(root) == 0, 60, "the images are read when there is room again")
+    except TimeoutError as late:
+        play.outcome.unexpected.append(str(late))
+
+
+def fill_in_checkpoint(scene: Scene, times: int) -> Outcome:
+    """A WAL that could not be checkpointed for long, and no room for it when it can."""
+    checkpoints = 0
+    with _small(scene, "full disk in a checkpoint") as (play, disk):
+        for number in range(times):
+            scene.say(f"{play.outcome.attack}: {number + 1} of {times}")
+            with _nobody_dies(play):
+                with _snapshot_held(play):
+                    play.send(6 * _SOME)
+                    disk.fill(leave=play.chance.choice((0, 8192, 32768, 131072)))
+                checkpoints += _checkpoint_fails(play)
+                _refused_store(play)
+                disk.free()
+                play.send(1)
+        play.outcome.strikes = f"{times} times full, {checkpoints} checkpoints failed for it"
+    return play.outcome
+
+
+@contextmanager
+def _snapshot_held(play: Play) -> Iterator[None]:
+    """While someone reads an old snapshot, no page can go from the WAL into the database."""
+    connection = sqlite3.connect(play.clinic.state.clinical_db, isolation_level=None)
+    try:
+        connection.execute("BEGIN")
+        connection.execute("SELECT COUNT(*) FROM instances").fetchone()
+        yield
+    finally:
+        connection.close()
+
+
+def _checkpoint_fails(play: Play) -> bool:
+    """Try a checkpoint now, as the next commit of the box may."""
+    connection = sqlite3.connect(play.clinic.state.clinical_db, timeout=1, isolation_level=None)
+    try:
+        return bool(connection.execute("PRAGMA wal_checkpoint(FULL)").fetchone()[0])
+    except sqlite3.OperationalError:
+        return True
+    finally:
+        with suppress(sqlite3.OperationalError):
+            connection.close()
+
+
+def exhaust_inodes(scene: Scene, times: int) -> Outcome:
+    """Bytes are free but no file can be made."""
+    with _small(scene, "out of inodes", inodes=1400) as (play, disk):
+        for number in range(times):
+            scene.say(f"{play.outcome.attack}: {number + 1} of {times}")
+            with _nobody_dies(play):
+                _interrupted_store(play, disk.take_inodes)
+                _refused_store(play)
+                disk.give_inodes()
+                play.send(2)
+        play.outcome.strikes = f"{times} times without an inode"
+    return play.outcome
+
+
+def turn_read_only(scene: Scene, times: int) -> Outcome:
+    """The kernel makes a failing disk read-only under the box; then a box is started on one, and it says so."""
+    with _small(scene, "read-only disk") as (play, disk):
+        for number in range(times):
+            scene.say(f"{play.outcome.attack}: {number + 1} of {times}")
+            play.send(_SOME)
+            _interrupted_store(play, disk.fail_read_only)
+            _refused_store(play)
+            viewer = play.clinic.told("viewer")
+            if viewer is None or not doctor.is_up(int(viewer["port"] or 0)):
+                play.outcome.unexpected.append("the viewer did not answer")
+            play.clinic.stop()
+            disk.restore_power()
+            play.present()
+            disk.make_read_only()
+            play.clinic.start()
+            _refuses_to_start(play)
+            disk.make_read_only(False)
+            play.clinic.start()
+            play.clinic.ready("gateway", "reader", "viewer")
+        play.outcome.restarts = 0  # those here are the technician's
+        play.outcome.strikes = f"{times} times read-only, and {times} starts on a read-only disk"
+    return play.outcome
+
+
+def _refuses_to_start(play: Play) -> None:
+    try:
+        wait_until(lambda: play.clinic.ended() is not None, _ANSWER_S, "a box ends that cannot write")
+    except TimeoutError as late:
+        play.outcome.unexpected.append(str(late))
+    if play.clinic.ended() == 0:
+        play.outcome.unexpected.append("a box that cannot write said that all was well")
+    play.clinic.kill()

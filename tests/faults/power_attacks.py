@@ -1,0 +1,83 @@
+"""The power fails while a modality sends, the reader reads and the uplink reports: at random points, all the time."""
+
+from __future__ import annotations
+
+import time
+
+from tests.faults.crash_images import CrashImage, Darkroom, Photographer, darkroom
+from tests.faults.ledger import Digests, audit
+from tests.faults.scene import Outcome, Play, Scene, at_work, playing
+
+CUTS = "power cuts"
+IMAGES = "crash images"
+_STARTING = 0.25  # the share of cuts that fall into the start
+_EARLY_S, _LATE_S = 1.5, 2.0
+
+
+def cut_power(scene: Scene, cuts: int) -> Outcome:
+    """*cuts* power cuts at random points; after each one everything acknowledged is there, at the end all is read."""
+    room = scene.room("cuts")
+    with darkroom(room) as dark, playing(scene, "cuts", dark.disk.mount / "state", line=True, room=room) as play:
+        for number in range(cuts):
+            scene.say(f"{CUTS}: {number + 1} of {cuts}, {len(play.ledger.acknowledged)} images acknowledged")
+            _one_cut(play, dark)
+        play.outcome.longest_outage_s = play.ledger.longest_outage_s = 0.0  # the machine was off
+        play.rest()
+        play.conclude()
+        play.outcome.strikes = f"{cuts} power cuts ({play.withdrawn} answers in the instant of a cut withdrawn)"
+        play.outcome.attack = CUTS
+    return play.outcome
+
+
+def _one_cut(play: Play, dark: Darkroom) -> None:
+    play.clinic.start()
+    with at_work(play.modality()):
+        if play.chance.random() < _STARTING:
+            time.sleep(play.chance.uniform(0.0, _EARLY_S))  # the instant is what is random here; nothing is awaited
+        else:
+            play.clinic.ready("gateway")
+            time.sleep(play.chance.uniform(0.0, _LATE_S))
+        promised = play.ledger.snapshot()
+        dark.disk.cut_power()
+        play.clinic.kill()
+    dark.disk.restore_power()
+    play.compare(play.clinic.state.root, promised)
+    _forget_the_race(play, promised)
+
+
+def _forget_the_race(play: Play, promised: Digests) -> None:
+    """Withdraw what was answered after the cut had begun and is not there.
+
+    A machine without power answers nothing.  Here it lives on for milliseconds, in which ext4 may report an fsync as
+    done whose journal was given up before the commit record (jbd2_complete_transaction asks for no abort).
+    """
+    after = play.ledger.snapshot()
+    raced = set(audit(play.clinic.state.root).lost(after)) - set(promised)
+    play.ledger.withdraw(raced)
+    play.withdrawn += len(raced)
+
+
+def photograph(scene: Scene, seconds: float) -> Outcome:
+    """A crash image every 50 ms for *seconds* under load; each is opened and held against what was acknowledged."""
+    room = scene.room("images")
+    with darkroom(room) as dark, playing(scene, "images", dark.disk.mount / "state", line=True, room=room) as play:
+        play.clinic.start()
+        photographer: Photographer[Digests] = Photographer(dark, play.ledger.snapshot)
+        with at_work(play.modality(), photographer):  # while the box starts, too
+            play.clinic.ready("gateway")
+            time.sleep(seconds)
+        play.rest()
+        play.conclude()
+        for number, image in enumerate(photographer.images):
+            if number % 20 == 0:
+                scene.say(f"{IMAGES}: {number} of {len(photographer.images)} opened")
+            _open(play, dark, image)
+        play.outcome.strikes = f"{len(photographer.images)} crash images opened and checked"
+        play.outcome.attack = IMAGES
+    return play.outcome
+
+
+def _open(play: Play, dark: Darkroom, image: CrashImage[Digests]) -> None:
+    with dark.opened(image.image) as look:
+        if (look / "state").exists() or image.known:
+            play.compare(look / "state", image.known)

@@ -1,0 +1,233 @@
+"""Where an attack plays and what it brings home: a box, its sender's ledger, the audit when all has come to rest."""
+
+from __future__ import annotations
+
+import random
+import re
+import shutil
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+from tests.faults import ledger as books
+from tests.faults.clinic import Clinic, wait_until
+from tests.faults.ledger import Ledger, audit
+from tests.faults.modality import Modality, Stack
+from tests.faults.watcher import Peaks, Watcher, left_behind
+from tests.wire.line_rig import Place
+
+_RAISED = re.compile(r"^([A-Za-z_][\w.]*(?:Error|Exception|Stopped|Lost|Full|Refused))\b", re.MULTILINE)
+_TRACEBACK = "Traceback (most recent call last)"
+REST_S = 180.0
+
+
+@dataclass
+class Outcome:
+    """What one attack did and found; the lists of `unexpected` and the four counts must be empty."""
+
+    attack: str
+    strikes: str = ""
+    acknowledged: int = 0
+    attempts: int = 0
+    lost: int = 0
+    unread: int = 0
+    read_twice: int = 0
+    counted: int = 0
+    uncounted: int = 0
+    counted_twice: int = 0
+    refused: Counter[str] = field(default_factory=Counter)
+    unexpected: list[str] = field(default_factory=list)
+    restarts: int = 0
+    longest_outage_s: float = 0.0
+    peaks: Peaks = field(default_factory=Peaks)
+    temporary_files: int = 0
+    seconds: float = 0.0
+
+    @property
+    def holds(self) -> bool:
+        """Whether every promise was kept."""
+        broken = self.lost + self.unread + self.read_twice + self.uncounted + self.counted_twice
+        return not broken and not self.unexpected
+
+
+@dataclass(frozen=True)
+class Scene:
+    """What every attack is given."""
+
+    folder: Path
+    packs: Path
+    site: Place
+    seed: int
+    say: Callable[[str], None]
+    logs: Path | None = None  # where what the boxes said is kept
+
+    def chance(self, attack: str) -> random.Random:
+        """The attack's own dice, so that it can be repeated alone."""
+        return random.Random(f"{self.seed}/{attack}")
+
+    def room(self, attack: str) -> Path:
+        made = self.folder / attack
+        made.mkdir()
+        return made
+
+
+@dataclass
+class Play:
+    """One box, its ledger and its outcome while an attack goes on."""
+
+    scene: Scene
+    clinic: Clinic
+    outcome: Outcome
+    ledger: Ledger
+    stack: Stack
+    chance: random.Random
+    has_line: bool
+    withdrawn: int = 0  # answers that came while the power was being cut
+    may_give_up: int = 0  # how many images may end without a judgement because processes died over them
+    unjudgeable: int = 0  # how many were sent that say too little of themselves for any pack
+    reads_again: bool = False  # a rebuilt database has cases read, and revised, a second time; that is no fault then
+
+    def modality(self, studies: int | None = None, port: int | None = None) -> Modality:
+        return Modality(self.stack, port or self.clinic.port, self.ledger, self.chance, studies)
+
+    def send(self, studies: int) -> None:
+        """Send *studies* films, each until it is acknowledged."""
+        sender = self.modality(studies)
+        with at_work(sender):
+            sender.join()
+
+    def present(self, where: Path | None = None) -> None:
+        """Every acknowledged image must be there now, in databases that are whole; the box does not run."""
+        acknowledged = self.ledger.snapshot()
+        self.compare(where or self.clinic.state.root, acknowledged)
+
+    def compare(self, root: Path, acknowledged: books.Digests) -> None:
+        """Hold one state, the box's own or a crash image's, against what had been acknowledged."""
+        found = audit(root)
+        self.outcome.lost += len(found.lost(acknowledged))
+        self.outcome.read_twice += len(found.read_twice)
+        self.outcome.unexpected += found.damage
+
+    def rest(self, seconds: float = REST_S) -> None:
+        """Start the box unless it runs, and wait until all is read and, where there is a line, counted."""
+        if self.clinic.ended() is not None or not self.clinic.family():
+            self.clinic.start()
+        self._within(seconds, "the box is ready", lambda: self.clinic.told("gateway") and self.clinic.told("reader"))
+        root = self.clinic.state.root
+        self._within(seconds, "every image is read", lambda: books.waiting(root) == 0)
+        if self.has_line:
+            self._within(seconds, "the hospital has every case", self._all_counted)
+
+    def conclude(self) -> None:
+        """Stop the box and write down what became of everything."""
+        self.clinic.stop()
+        found, acknowledged = audit(self.clinic.state.root), self.ledger.snapshot()
+        out = self.outcome
+        out.acknowledged, out.attempts = len(acknowledged), self.ledger.attempts
+        out.lost += len(found.lost(acknowledged))
+        out.unread = len(found.unread(acknowledged))
+        out.read_twice += len(found.read_twice) + (0 if self.reads_again else len(found.twice_revised))
+        out.unexpected += found.damage
+        if found.given_up > self.may_give_up:
+            out.unexpected.append(f"{found.given_up} images were given up")
+        if found.unjudged - found.given_up > self.unjudgeable:
+            out.unexpected.append(f"{found.unjudged - found.given_up} images were not judged")
+        out.refused = self.ledger.refused + Counter(found.refused)
+        out.longest_outage_s = max(out.longest_outage_s, self.ledger.longest_outage_s)
+        out.restarts = max(out.restarts, self.clinic.starts - 1)
+        if self.has_line:
+            counted = self._counted()
+            wanted = {found.revisions[uid] for uid in acknowledged if uid in found.revisions}
+            out.counted = len(counted)
+            out.uncounted = len(wanted - set(counted))
+            out.counted_twice = len(counted) - len(set(counted) if self.reads_again else {case for case, _ in counted})
+            # A case that the box does not know is the same image under another name.
+            out.counted_twice += len({case for case, _ in counted} - {case for case, _ in found.revisions.values()})
+
+    def tracebacks(self) -> None:
+        """A box that lives through the attack has no reason to print one; only the kind of error is written down."""
+        said = self.clinic.log.read_text("utf-8", "replace") if self.clinic.log.exists() else ""
+        for part in said.split(_TRACEBACK)[1:]:
+            raised = _RAISED.search(part)
+            self.outcome.unexpected.append(f"traceback: {raised[1] if raised else 'of an unknown kind'}")
+
+    def _counted(self) -> list[tuple[str, int]]:
+        return [(row.case, row.revision) for row in self.scene.site.inbox.cases() if row.box == self.clinic.name]
+
+    def _all_counted(self) -> bool:
+        cases = books.asked(
+            self.clinic.state.root,
+            "SELECT COUNT(*) FROM cases WHERE fresh = 0 AND revision > 0",
+            lambda row: int(row[0]),
+        )
+        unsettled = books.asked(
+            self.clinic.state.root,
+            "SELECT (SELECT COUNT(*) FROM outbox) + (SELECT COUNT(*) FROM cases WHERE fresh = 1)",
+            lambda row: int(row[0]),
+        )
+        return unsettled == 0 and cases is not None and len(self._counted()) >= cases
+
+    def _within(self, seconds: float, what: str, condition: Callable[[], object]) -> None:
+        try:
+            wait_until(condition, seconds, what)
+        except TimeoutError as late:
+            self.outcome.unexpected.append(str(late))
+
+
+@contextmanager
+def playing(
+    scene: Scene,
+    attack: str,
+    root: Path,
+    *,
+    line: bool,
+    broker: int | None = None,
+    room: Path | None = None,
+    **more: str,
+) -> Iterator[Play]:
+    """A box below *root* for one attack, watched while it lives, and dead when the block ends."""
+    folder = room or scene.room(attack)
+    clinic = Clinic(folder / f"box-{attack}", root, scene.packs, scene.site if line else None, broker, **more)
+    play = Play(
+        scene, clinic, Outcome(attack), Ledger(), Stack(folder / "films", scene.chance(attack).randrange(10**6)),
+        scene.chance(attack), line,
+    )  # fmt: skip
+    watcher = Watcher(lambda: clinic.family().values())
+    watcher.start()
+    begun = time.monotonic()
+    try:
+        yield play
+    finally:
+        play.outcome.peaks = watcher.stop()
+        clinic.kill()
+        play.outcome.temporary_files = len(left_behind(clinic.temporary))
+        if scene.logs is not None:
+            scene.logs.mkdir(parents=True, exist_ok=True)
+            shutil.copy(clinic.log, scene.logs / f"{attack}-{time.monotonic_ns()}.log")
+        play.outcome.seconds = time.monotonic() - begun
+
+
+class Worker(Protocol):
+    """A thread of an attack that can be told to end."""
+
+    def start(self) -> None: ...
+
+    def stop(self) -> object: ...
+
+
+@contextmanager
+def at_work(*workers: Worker) -> Iterator[None]:
+    """They work through the block, and no longer, however it ends."""
+    started: list[Worker] = []
+    try:
+        for worker in workers:
+            worker.start()
+            started.append(worker)
+        yield
+    finally:
+        for worker in started:
+            worker.stop()

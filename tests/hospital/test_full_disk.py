@@ -1,0 +1,120 @@
+"""The hospital's disk is really full: nothing is acknowledged to anyone, and nothing is lost once there is space."""
+
+from __future__ import annotations
+
+import errno
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import paho.mqtt.client as mqtt
+import pytest
+from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
+
+from firmware_app.records import Priority
+from firmware_app.uplink.envelope import open_signed, seal, seal_key
+from firmware_app.uplink.summary import (
+    Brief,
+    Kind,
+    Modality,
+    Origin,
+    Receipt,
+    SizeBand,
+    Summary,
+    Verdict,
+    decode,
+)
+from tests.peers import need_root
+from tests.wire.line_rig import Box, Place, place, wait_for
+
+_MEGABYTES = 12
+_MESSAGES = 40
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """The folder of a hospital, on a file system of a few megabytes of its own."""
+    need_root()
+    mount = tmp_path / "hospital"
+    mount.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={_MEGABYTES}m", "tmpfs", str(mount)], check=True)
+    yield mount
+    subprocess.run(["umount", str(mount)], check=True)
+
+
+def fill(file: Path) -> None:
+    """Take every byte that is left."""
+    with file.open("wb", buffering=0) as filler, pytest.raises(OSError) as full:  # noqa: PT011 - asked below
+        for _ in iter(lambda: filler.write(bytes(1024)), 0):
+            pass
+    assert full.value.errno == errno.ENOSPC
+
+
+class Publisher:
+    """A box that says each thing once: whatever is counted later was kept by the broker and nobody else."""
+
+    def __init__(self, site: Place, box: Box) -> None:
+        self._box, self._bundle = box, site.house.bundle()
+        self.taken: list[int] = []
+        self._client = mqtt.Client(
+            CallbackAPIVersion.VERSION2, box.name, protocol=MQTTProtocolVersion.MQTTv5, reconnect_on_failure=False
+        )
+        settings = box.config.uplink
+        self._client.tls_set(str(settings.tls_ca), str(settings.tls_cert), str(settings.tls_key))
+        self._client.on_message = self._answered
+        self._client.on_connect = lambda client, *_: client.subscribe(f"lantern/v1/down/{box.name}/ack", qos=1)
+        self._subscribed = False
+        self._client.on_subscribe = self._ready
+        self._client.connect("127.0.0.1", site.port)
+        self._client.loop_start()
+        wait_for(lambda: self._subscribed, because="the box's subscription")
+
+    def _ready(self, *_: object) -> None:
+        self._subscribed = True
+
+    def _answered(self, _client: mqtt.Client, _data: object, message: mqtt.MQTTMessage) -> None:
+        signed = open_signed(bytes(message.payload), Kind.ACK, self._box.name, self._bundle.verify_key)
+        self.taken += decode(signed, Receipt).taken
+
+    def say(self, seq: int) -> str:
+        """Summary *seq*, taken over by the broker; returns its case."""
+        brief = Brief(
+            f"c-{seq:020x}", 1, Modality.DX, None, None, None, Priority.ROUTINE, (), 0, SizeBand.NONE, "ok", 9,
+            Verdict.NONE, None,
+        )  # fmt: skip
+        body = Summary(Origin(self._box.name, "5" * 32, seq, "b" * 16), brief).encode()
+        sealed = seal(body, Kind.DIGEST, self._box.name, self._box.identity, seal_key(self._bundle.seal))
+        self._client.publish(f"lantern/v1/up/{self._box.name}/digest", sealed, qos=1).wait_for_publish(20)
+        return brief.case
+
+    def close(self) -> None:
+        self._client.disconnect()
+        self._client.loop_stop()
+
+
+def test_a_summary_that_could_not_be_committed_is_acknowledged_to_nobody_and_counted_when_there_is_space(
+    small_disk: Path, tmp_path: Path
+) -> None:
+    with place(tmp_path) as site:
+        box = site.box("clinic-7")
+        publisher = Publisher(site, box)
+        try:
+            publisher.say(1)
+            wait_for(lambda: publisher.taken == [1], because="the receipt of an ordinary day")
+
+            filler = small_disk / "filler"
+            fill(filler)
+            cases = [publisher.say(seq) for seq in range(2, 2 + _MESSAGES)]
+            wait_for(lambda: site.receiver.log.read_text().count("could not be written") >= 2, because="a full disk")
+            assert publisher.taken == [1], "no receipt before the commit"
+            assert len(site.counted()) == 1
+            assert site.receiver.alive()
+
+            filler.unlink()
+            wait_for(lambda: len(publisher.taken) == 1 + _MESSAGES, because="the receipts of what the broker kept")
+            assert sorted(publisher.taken) == list(range(1, 2 + _MESSAGES))
+            assert {case for case, _ in site.counted()} == {f"c-{1:020x}", *cases}
+            assert site.reasons() == []
+        finally:
+            publisher.close()
+            box.close()

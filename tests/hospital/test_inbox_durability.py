@@ -1,0 +1,55 @@
+"""What a receipt promises: the inbox's commit is on the disk, and a batch that fails leaves nothing of itself."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from firmware_app.errors import TopicUnknown
+from firmware_app.records import Priority
+from firmware_app.uplink.summary import Brief, Modality, Origin, SizeBand, Summary, Verdict
+from hospital.inbox import Inbox
+
+
+@pytest.fixture
+def inbox(tmp_path: Path) -> Iterator[Inbox]:
+    made = Inbox(tmp_path / "inbox.db")
+    made.create()
+    yield made
+    made.close()
+
+
+def test_every_commit_of_the_inbox_is_synced(inbox: Inbox) -> None:
+    assert inbox.connection.execute("PRAGMA synchronous").fetchone()[0] == 2  # FULL
+    assert inbox.connection.execute("PRAGMA journal_mode").fetchone()[0] == "wal"
+
+
+def fail_after_a_write(inbox: Inbox) -> None:
+    with inbox.transaction():
+        inbox.set_aside(TopicUnknown(), None, None, b"bytes")
+        raise KeyboardInterrupt
+
+
+def test_a_batch_that_fails_leaves_nothing_and_hinders_nobody(inbox: Inbox) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        fail_after_a_write(inbox)
+    assert inbox.aside() == []
+    with inbox.transaction():
+        inbox.set_aside(TopicUnknown(), None, None, b"bytes")
+    assert len(inbox.aside()) == 1
+
+
+def test_the_first_word_on_a_case_revision_stays(inbox: Inbox) -> None:
+    for seq, priority in ((1, Priority.URGENT), (2, Priority.ROUTINE)):
+        brief = Brief(
+            "c-" + "0" * 20, 1, Modality.CR, None, None, None, priority, (), 0, SizeBand.NONE, "ok", 9, Verdict.NONE,
+            None,
+        )  # fmt: skip
+        message = Summary(Origin("clinic-7", "5" * 32, seq, "b" * 16), brief)
+        with inbox.transaction():
+            inbox.count(message, message.encode(), b"envelope %d" % seq)
+    [row] = inbox.cases()
+    assert row.brief is not None
+    assert (row.priority, row.brief["priority"]) == ("urgent", "urgent")

@@ -1,0 +1,109 @@
+"""The decode child opens hostile files, so its word counts only in the form that was asked for."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from firmware_app.imaging.input_spec import InputSpec
+from firmware_app.reading.child import Child, ChildLost
+from firmware_app.reading.complaints import Complaints
+from firmware_app.reading.decoder import Decoded, Decoder
+from firmware_app.records import Reason
+
+SPEC = InputSpec("image", 8, 8)
+FACTS = {"frame": 0, "frames": 1, "rows": 9, "columns": 9}
+SHAPE = [1, SPEC.channels, SPEC.height, SPEC.width]
+COUNT = SPEC.channels * SPEC.height * SPEC.width
+
+
+class Deceived(Decoder):
+    """A decoder whose child is one that says what the test wants."""
+
+    def __init__(self, header: dict[str, Any], zeros: int) -> None:
+        self._said = json.dumps({"header": header, "zeros": zeros})
+        super().__init__(256, 10.0)
+
+    def _spawn(self) -> Child:
+        return Child("tests.unit.liar", (self._said,))
+
+
+@contextmanager
+def deceived(header: dict[str, Any], zeros: int = 0) -> Iterator[Decoder]:
+    decoder = Deceived({"_arrays": [], **header}, zeros)
+    try:
+        yield decoder
+    finally:
+        decoder.close()
+
+
+def asked(decoder: Decoder) -> Decoded | Reason:
+    return decoder.begin(Path("film.dcm"), False, SPEC, Path("shown"))
+
+
+def test_the_form_itself_is_believed() -> None:
+    with deceived({**FACTS, "_arrays": [["input", "f", SHAPE]]}, 4 * COUNT) as decoder:
+        found = asked(decoder)
+    assert isinstance(found, Decoded)
+    assert (found.rows, found.columns) == (9, 9)
+
+
+@pytest.mark.parametrize(
+    ("header", "zeros"),
+    [
+        pytest.param(FACTS, 0, id="no tensor"),
+        pytest.param({**FACTS, "_arrays": [["other", "f", SHAPE]]}, 4 * COUNT, id="a tensor of another name"),
+        pytest.param({**FACTS, "_arrays": [["input", "f", [1, 1, 64, 1]]]}, 256, id="another shape"),
+        pytest.param({**FACTS, "_arrays": [["input", "B", SHAPE]]}, COUNT, id="another type"),
+        pytest.param({**FACTS, "rows": -1, "_arrays": [["input", "f", SHAPE]]}, 4 * COUNT, id="less than no rows"),
+        pytest.param({**FACTS, "rows": "9", "_arrays": [["input", "f", SHAPE]]}, 4 * COUNT, id="rows in words"),
+        pytest.param({"refusal": {"code": "imaging.new", "details": {}}}, 0, id="a refusal of no known code"),
+        pytest.param({"refusal": {"code": "imaging.undecodable", "details": {}}}, 0, id="a refusal without its detail"),
+        pytest.param({"refusal": "imaging.undecodable"}, 0, id="a refusal that is a word"),
+    ],
+)
+def test_any_other_form_is_nonsense_and_costs_the_child(header: dict[str, Any], zeros: int) -> None:
+    with deceived(header, zeros) as decoder:
+        decoder.warm()
+        before = decoder.pid
+        with pytest.raises(ChildLost):
+            asked(decoder)
+        assert decoder.pid != before
+
+
+def test_a_child_that_is_out_of_time_is_replaced_while_the_image_is_set_down() -> None:
+    decoder = Decoder(256, 1e-6)
+    try:
+        decoder.warm()
+        before = decoder.pid
+        with pytest.raises(ChildLost):
+            asked(decoder)
+        assert decoder.pid != before
+        decoder.warm()
+    finally:
+        decoder.close()
+
+
+def test_a_long_detail_is_cut() -> None:
+    with deceived(
+        {"refusal": {"code": "imaging.undecodable", "details": {"detail": "x" * 5000, "more": 1}}}
+    ) as decoder:
+        found = asked(decoder)
+    assert found == Reason("imaging.undecodable", {"detail": "x" * 200})
+
+
+def test_a_fault_is_said_once_and_again_when_it_comes_back(caplog: pytest.LogCaptureFixture) -> None:
+    complaints = Complaints()
+    with caplog.at_level(logging.ERROR, "lantern.reader"):
+        for sentence in ("full", "full", "broken", "full"):
+            complaints.say(sentence)
+        assert [record.getMessage() for record in caplog.records] == ["full", "broken"]
+        complaints.forget()
+        complaints.say("full")
+    assert [record.getMessage() for record in caplog.records] == ["full", "broken", "full"]

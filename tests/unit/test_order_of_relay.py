@@ -1,0 +1,125 @@
+"""Killed or out of disk between any two writes, the two databases of the line agree again at the next step."""
+
+from __future__ import annotations
+
+import logging
+import sqlite3
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from firmware_app.records import Priority
+from firmware_app.store.clinical import Clinical
+from firmware_app.store.exchange import Exchange
+from firmware_app.store.layout import StateDir
+from firmware_app.store.outbox import Outbox
+from firmware_app.uplink.summary import Kind
+from tests.unit.test_exchange import Sides, brief
+from tests.wire.line_rig import make_case
+
+Write = tuple[type, str]
+TAKE_IN: Write = (Exchange, "take_in")
+SETTLE_OUTBOX: Write = (Outbox, "settle")
+SETTLE_EXCHANGE: Write = (Exchange, "settle")
+FINISH: Write = (Exchange, "finish")
+
+
+@pytest.fixture
+def box(tmp_path: Path) -> Iterator[Sides]:
+    state = StateDir(tmp_path)
+    state.prepare()
+    made = Sides(state, Clinical(state.clinical_db), Exchange(state.exchange_db))
+    made.clinical.create()
+    made.exchange.create()
+    yield made
+    made.clinical.database.close()
+    made.exchange.database.close()
+
+
+def full(*_: object, **__: object) -> None:
+    raise sqlite3.OperationalError("database or disk is full")
+
+
+def failing_once(monkeypatch: pytest.MonkeyPatch, write: Write, step: Callable[[], None]) -> None:
+    """*step* with a disk that is full just when *write* comes."""
+    with monkeypatch.context() as short:
+        short.setattr(*write, full)
+        step()
+
+
+def test_what_the_exchange_could_not_take_waits_in_the_outbox(box: Sides, monkeypatch: pytest.MonkeyPatch) -> None:
+    relay = box.relay()
+    make_case(box.clinical, 1, Priority.URGENT)
+    failing_once(monkeypatch, TAKE_IN, relay.step)
+    assert len(box.clinical.outbox.waiting(9)) == 1
+    relay.step()
+    assert box.seqs() == [1]
+
+
+@pytest.mark.parametrize("write", [SETTLE_OUTBOX, SETTLE_EXCHANGE, FINISH], ids=lambda write: write[1])
+def test_a_receipt_is_forgotten_only_after_all_that_it_settles(
+    box: Sides, monkeypatch: pytest.MonkeyPatch, write: Write
+) -> None:
+    relay = box.relay()
+    for number in range(2):
+        make_case(box.clinical, number, Priority.ROUTINE)
+    relay.step()
+    box.say(1)
+    failing_once(monkeypatch, write, relay.step)
+    assert len(box.exchange.incoming()) == 1
+    relay.step()
+    assert box.exchange.incoming() == []
+    assert (box.clinical.outbox.count(), box.seqs()) == (1, [2])
+
+
+def test_a_revision_that_is_on_its_way_is_not_put_there_again(box: Sides) -> None:
+    box.exchange.take_in([brief(1)])
+    box.exchange.take_in([brief(1), brief(2)])
+    assert box.seqs() == [1, 2]
+    assert {row.seq: box.exchange.carried([row.seq]) for row in box.exchange.due(9)} == {
+        1: {(brief(1).case, 1)},
+        2: {(brief(2).case, 1)},
+    }
+
+
+def test_a_receipt_for_one_revision_settles_no_other_of_the_case(box: Sides) -> None:
+    relay = box.relay()
+    case = make_case(box.clinical, 1, Priority.ROUTINE)
+    make_case(box.clinical, 1, Priority.ROUTINE, 1)
+    relay.step()
+    assert box.exchange.carried() == {(case, 1), (case, 2)}
+    box.say(1)
+    relay.step()
+    assert box.exchange.carried() == {(case, 2)}
+    assert box.clinical.outbox.count() == 1
+
+
+def test_an_old_receipt_of_a_former_exchange_settles_nothing(box: Sides) -> None:
+    relay = box.relay()
+    make_case(box.clinical, 1, Priority.URGENT)
+    relay.step()
+    box.say(1, stream="0" * 32)
+    relay.step()
+    assert box.clinical.outbox.count() == 1
+    assert Kind.ACK not in {one.kind for one in box.exchange.incoming()}
+
+
+def test_what_is_urgent_leaves_the_outbox_first(box: Sides) -> None:
+    for number, priority in enumerate((Priority.ROUTINE, Priority.URGENT, Priority.ROUTINE)):
+        make_case(box.clinical, number, priority)
+    assert [one.priority for one in box.clinical.outbox.waiting(2)] == [Priority.URGENT, Priority.ROUTINE]
+
+
+def test_the_relay_logs_nothing_of_a_case(
+    box: Sides, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    relay = box.relay()
+    make_case(box.clinical, 77, Priority.URGENT, birth_date="19490213", study_description="Canary Wang")
+    with caplog.at_level(logging.DEBUG):
+        failing_once(monkeypatch, TAKE_IN, relay.step)
+        relay.step()
+    assert box.seqs() == [1]
+    assert "wait in the outbox" in caplog.text, "it does log"
+    for canary in ("19490213", "Canary", "Wang", "1.2.3.77"):
+        assert canary not in caplog.text

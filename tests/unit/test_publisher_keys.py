@@ -1,0 +1,46 @@
+"""To whose key the uplink seals: the newest that this hospital signed, whatever stands in the exchange."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from firmware_app.store.exchange import Exchange
+from firmware_app.uplink.envelope import key_id, seal_key, sign
+from firmware_app.uplink.publisher import Publisher
+from firmware_app.uplink.summary import Keys, Kind
+from tests.unit.test_exchange import BUNDLE, SIGNER, public
+
+
+@pytest.fixture
+def exchange(tmp_path: Path) -> Iterator[Exchange]:
+    made = Exchange(tmp_path / "exchange" / "exchange.db")
+    made.create()
+    yield made
+    made.database.close()
+
+
+def sealed_to(exchange: Exchange) -> bytes:
+    """The id of the key that the last will of a new connection is sealed to."""
+    publisher = Publisher(exchange, "clinic-7", Ed25519PrivateKey.generate(), BUNDLE, exchange.database.path.parent)
+    return publisher.begin().payload[4:12]
+
+
+@pytest.mark.parametrize(
+    ("serial", "signer", "box", "taken"),
+    [
+        pytest.param(9, SIGNER, "clinic-7", True, id="a newer key"),
+        pytest.param(2, SIGNER, "clinic-7", False, id="an older key"),
+        pytest.param(9, Ed25519PrivateKey.generate(), "clinic-7", False, id="a stranger's key"),
+        pytest.param(9, SIGNER, "clinic-8", False, id="a key told to another box"),
+    ],
+)
+def test_only_a_newer_key_that_this_hospital_signed_is_used(
+    exchange: Exchange, serial: int, signer: Ed25519PrivateKey, box: str, taken: bool
+) -> None:
+    told = Keys("clinic-7", serial, public(b"7"))
+    exchange.keep_keys(BUNDLE.verify, serial, sign(told.encode(), Kind.KEYS, box, signer))
+    assert sealed_to(exchange) == key_id(seal_key(public(b"7") if taken else BUNDLE.seal))

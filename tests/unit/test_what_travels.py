@@ -1,0 +1,206 @@
+"""Every message of the line, field by field, and the one form it is written in: nothing else is built, sent or read."""
+
+from __future__ import annotations
+
+import sys
+from contextlib import nullcontext
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+
+from firmware_app import clock
+from firmware_app.config import Uplink
+from firmware_app.device import provision
+from firmware_app.errors import BundleInvalid, LanternError, MessageInvalid, Misaddressed, SignatureForged
+from firmware_app.records import (
+    Case,
+    Finding,
+    Lesion,
+    PackIdentity,
+    Priority,
+    Reading,
+    ReadingStatus,
+    Scope,
+    Timing,
+)
+from firmware_app.store.outbox import brief_of
+from firmware_app.uplink import credentials
+from firmware_app.uplink.envelope import BoxBundle, Enrolment, HospitalBundle, key_id, seal
+from firmware_app.uplink.form import Message, forms
+from firmware_app.uplink.line import tls_context
+from firmware_app.uplink.summary import (
+    Brief,
+    Digest,
+    FindingBrief,
+    Keys,
+    Kind,
+    Mark,
+    Modality,
+    Origin,
+    Presence,
+    Receipt,
+    Refusal,
+    SizeBand,
+    Summary,
+    Verdict,
+    decode_up,
+)
+from hospital import authority, ingest, keyring
+from hospital.house import House
+
+FIELDS: dict[type[Message], str] = {
+    Origin: "box stream seq boot",
+    FindingBrief: "code hundredths",
+    Brief: "case revision modality pack pack_version runtime priority findings lesions size_band quality latency_ms"
+    " verdict hour",
+    Mark: "case revision priority hour",
+    Summary: "origin brief",
+    Digest: "origin marks",
+    Presence: "origin state beat version outgoing quarantined unread free_mb audit_head hour",
+    Refusal: "seq code",
+    Receipt: "box stream taken refused at",
+    Keys: "box serial seal",
+    HospitalBundle: "verify seal serial host port authority",
+    BoxBundle: "box verify tls proof",
+    Enrolment: "box certificate",
+}
+
+
+def summary(priority: Priority = Priority.ROUTINE) -> Summary:
+    return Summary(
+        Origin("clinic-7", "5" * 32, 1, "b" * 16),
+        Brief(
+            "c-" + "0" * 20, 1, Modality.CR, None, None, None, priority, (), 0, SizeBand.NONE, "ok", 9, Verdict.NONE,
+            "2026-11-21T03",
+        ),
+    )  # fmt: skip
+
+
+def descendants(kind: type[Message]) -> set[type[Message]]:
+    return set(kind.__subclasses__()).union(*(descendants(one) for one in kind.__subclasses__()))
+
+
+def test_every_kind_of_message_has_these_fields_and_no_other() -> None:
+    ours = {kind for kind in descendants(Message) if kind.__module__.startswith(("firmware_app.", "hospital."))}
+    built = {
+        kind for kind in ours if getattr(sys.modules[kind.__module__], kind.__name__) is kind
+    }  # not its slotless twin
+    assert {kind: " ".join(forms(kind)) for kind in built} == FIELDS
+
+
+@pytest.mark.parametrize("hour", ["2026-11-21", "2026-11-21T03:15", "2026-11-21T03:15:09", "2026-11-21T24"])
+def test_an_hour_is_an_hour(hour: str) -> None:
+    with pytest.raises(MessageInvalid):
+        Mark("c-" + "0" * 20, 1, Priority.ROUTINE, hour)
+    assert clock.hour(datetime(2026, 11, 21, 3, 15, 9, tzinfo=UTC)) == "2026-11-21T03"
+
+
+@pytest.mark.parametrize("hundredths", [-1, 101, 9312, 93.1, True])
+def test_a_probability_has_two_decimals(hundredths: int) -> None:
+    with pytest.raises(MessageInvalid):
+        FindingBrief("tuberculosis", hundredths)
+
+
+def test_a_case_is_rounded_and_counted_within_bounds() -> None:
+    identity = PackIdentity("p", "1.0.0", "onnxruntime", "int8")
+    found = tuple(Finding(f"f{number}", {}, number / 100, 0.5) for number in (7, 28, 29, 57, 58))
+    lesions = (Lesion("i-1", 0, (0, 0, 1, 1), 0.9, 1),) * 10_000
+    reading = Reading(Scope.INSTANCE, ("i-1",), ReadingStatus.READ, None, identity, Timing(1, 1, 1), found, lesions)
+    case = Case("c-" + "0" * 20, None, "CR", 1, Priority.ROUTINE, (), (reading,), found, lesions)
+    told = brief_of(case, datetime(2026, 11, 21, tzinfo=UTC))
+    assert {one.code: one.hundredths for one in told.findings} == {f"f{n}": n for n in (7, 28, 29, 57, 58)}
+    assert told.lesions == 9999
+
+
+def test_numbers_are_written_in_ascii() -> None:
+    for version in ("1.0.0", "١.٠.٠"):
+        with nullcontext() if version.isascii() else pytest.raises(MessageInvalid):
+            replace(summary().brief, pack="p", pack_version=version)
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        lambda said: said.replace(b",", b", ", 1),
+        lambda said: said + b"\n",
+        lambda said: b'{"message":"summary",' + said[1:],
+        lambda said: said.replace(b'"ok"', b'"\\u006fk"'),
+    ],
+)
+def test_one_message_has_one_form(other: object) -> None:
+    said = summary().encode()
+    assert decode_up(said) == summary()
+    with pytest.raises(MessageInvalid):
+        decode_up(other(said))  # type: ignore[operator]
+
+
+def test_a_message_of_one_kind_is_not_taken_under_the_topic_of_another() -> None:
+    signer, private = Ed25519PrivateKey.generate(), X25519PrivateKey.generate()
+    keys = keyring.Keyring(signer, 1, key := key_id(private.public_key()), {key: private}, frozenset())
+    boxes = {"clinic-7": signer.public_key()}
+
+    def arrives(message: Summary, kind: Kind) -> None:
+        sealed = seal(message.encode(), kind, "clinic-7", signer, private.public_key())
+        ingest.opened(sealed, "clinic-7", kind, keys, boxes)
+
+    arrives(summary(), Kind.DIGEST)
+    arrives(summary(Priority.URGENT), Kind.ALERT)
+    for message, kind in ((summary(), Kind.ALERT), (summary(Priority.URGENT), Kind.DIGEST), (summary(), Kind.HEALTH)):
+        with pytest.raises(Misaddressed):
+            arrives(message, kind)
+
+
+# --- whose keys -----------------------------------------------------------------------------------------------------
+
+
+def test_the_proof_of_a_box_covers_both_of_its_keys() -> None:
+    made = BoxBundle.made("clinic-7", Ed25519PrivateKey.generate(), "04" + "1" * 128)
+    made.prove()
+    with pytest.raises(SignatureForged):
+        BoxBundle(made.box, made.verify, "04" + "2" * 128, made.proof).prove()
+
+
+def test_an_identity_is_a_signing_key(tmp_path: Path) -> None:
+    file = tmp_path / "identity.pem"
+    for key, fits in ((Ed25519PrivateKey.generate(), True), (X25519PrivateKey.generate(), False)):
+        file.write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+        settings = Uplink.model_validate({"identity": str(file)})
+        if fits:
+            credentials.identity(settings)
+        else:
+            with pytest.raises(BundleInvalid):
+                credentials.identity(settings)
+
+
+def test_a_hospital_whose_key_opens_to_anyone_is_refused_when_it_is_loaded(tmp_path: Path) -> None:
+    house = House(tmp_path / "hospital")
+    made = house.found("127.0.0.1", 8883)
+    file = tmp_path / "hospital.json"
+    weak = HospitalBundle(made.verify, "00" * 32, made.serial, made.host, made.port, made.authority)
+    file.write_bytes(weak.encode())
+    with pytest.raises(LanternError):
+        credentials.hospital(Uplink.model_validate({"hospital": str(file)}))
+
+
+def test_a_certificate_for_another_key_does_not_complete_a_box_of_the_same_name(tmp_path: Path) -> None:
+    house = House(tmp_path / "hospital")
+    house.found("127.0.0.1", 8883)
+    provision.begin(tmp_path / "a", "clinic-7", house.bundle_file)
+    provision.begin(tmp_path / "b", "clinic-7", house.bundle_file)
+    other = credentials.bundle(tmp_path / "b" / "box.json", BoxBundle)
+    answer = Enrolment("clinic-7", authority.issue(house.tls, "clinic-7", authority.box_key(other.tls)))
+    (tmp_path / "answer.json").write_bytes(answer.encode())
+    with pytest.raises(BundleInvalid):
+        provision.complete(tmp_path / "a", tmp_path / "answer.json")
+
+
+def test_an_unprotected_line_leaves_no_machine() -> None:
+    assert tls_context(Uplink.model_validate({"host": "127.0.0.1"})) is None
+    for host in ("192.0.2.7", "mqtt.hospital.example", "127.0.0.1.example"):
+        with pytest.raises(LanternError):
+            tls_context(Uplink.model_validate({"host": host}))

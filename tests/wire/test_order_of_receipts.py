@@ -1,0 +1,128 @@
+"""Kept first, acknowledged after: at the hospital and at the box, with a real broker between them."""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import paho.mqtt.client as mqtt
+import pytest
+from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
+
+from firmware_app.config import Uplink
+from firmware_app.records import Priority
+from firmware_app.uplink.envelope import seal, seal_key
+from firmware_app.uplink.line import Line, Post
+from firmware_app.uplink.summary import (
+    Brief,
+    Kind,
+    Modality,
+    Origin,
+    SizeBand,
+    Summary,
+    Verdict,
+)
+from hospital.receiver import Receiver
+from tests.wire.line_rig import Place, place, wait_for
+
+UP, DOWN = "lantern/v1/up/clinic-7/alert", "lantern/v1/down/clinic-7/ack"
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Iterator[Place]:
+    with place(tmp_path, tls=False, with_receiver=False) as made:
+        yield made
+
+
+@contextmanager
+def peer_client(port: int) -> Iterator[mqtt.Client]:
+    client = mqtt.Client(CallbackAPIVersion.VERSION2, "a-peer", protocol=MQTTProtocolVersion.MQTTv5)
+    client.connect("127.0.0.1", port)
+    client.loop_start()
+    try:
+        yield client
+    finally:
+        client.disconnect()
+        client.loop_stop()
+
+
+@pytest.fixture
+def told(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """COMMITs of the inbox, acknowledgements to the broker and receipts, in order; each is also carried out."""
+    events: list[str] = []
+    connect, ack, publish = sqlite3.connect, mqtt.Client.ack, mqtt.Client.publish
+
+    def traced(database: Any, *arguments: Any, **named: Any) -> sqlite3.Connection:
+        made: sqlite3.Connection = connect(database, *arguments, **named)
+        if Path(database).name == "inbox.db":
+            made.set_trace_callback(lambda statement: events.append("commit") if statement == "COMMIT" else None)
+        return made
+
+    def acknowledged(client: mqtt.Client, *arguments: Any) -> Any:
+        events.append("ack")
+        return ack(client, *arguments)
+
+    def published(client: mqtt.Client, topic: str, *arguments: Any, **named: Any) -> Any:
+        if topic == DOWN:
+            events.append("receipt")
+        return publish(client, topic, *arguments, **named)
+
+    monkeypatch.setattr(sqlite3, "connect", traced)
+    monkeypatch.setattr(mqtt.Client, "ack", acknowledged)
+    monkeypatch.setattr(mqtt.Client, "publish", published)
+    return events
+
+
+def test_the_hospital_commits_then_acknowledges_then_signs(site: Place, told: list[str]) -> None:
+    box = site.box("clinic-7")
+    body = Summary(
+        Origin("clinic-7", "5" * 32, 1, "b" * 16),
+        Brief(
+            "c-" + "0" * 20, 1, Modality.CR, None, None, None, Priority.URGENT, (), 0, SizeBand.NONE, "ok", 9,
+            Verdict.NONE, None,
+        ),
+    ).encode()  # fmt: skip
+    payload = seal(body, Kind.ALERT, "clinic-7", box.identity, seal_key(site.house.bundle().seal))
+    stop, listening = threading.Event(), threading.Event()
+    receiver = Receiver(site.house, host="127.0.0.1", port=site.port, tls=False)
+    thread = threading.Thread(target=receiver.serve, args=(stop, listening.set))
+    thread.start()
+    try:
+        assert listening.wait(20)
+        told.clear()
+        with peer_client(site.port) as peer:
+            peer.publish(UP, payload, qos=1).wait_for_publish(10)
+            wait_for(lambda: "receipt" in told, because="a receipt")
+    finally:
+        stop.set()
+        thread.join()
+        box.close()
+    assert told[:3] == ["commit", "ack", "receipt"]
+
+
+def test_the_box_keeps_what_the_hospital_says_before_the_broker_may_forget_it(site: Place, told: list[str]) -> None:
+    line = Line(
+        Uplink.model_validate({"enabled": True, "host": "127.0.0.1", "port": site.port}),
+        "lantern-clinic-7",
+        subscribe="lantern/v1/down/clinic-7/+",
+        on_message=lambda _topic, _payload: told.append("kept"),
+        on_posted=lambda _number, _refusal, _unheard: None,
+    )
+
+    def acknowledged() -> bool:
+        line.turn(0.05)
+        return "ack" in told
+
+    line.open(Post("lantern/v1/up/clinic-7/death", b""))
+    try:
+        with peer_client(site.port) as peer:
+            told.clear()
+            peer.publish(DOWN, b"a receipt", qos=1, retain=True)  # retained: it comes whenever the subscription stands
+            wait_for(acknowledged, because="the message")
+    finally:
+        line.close()
+    assert [event for event in told if event != "receipt"] == ["kept", "ack"]

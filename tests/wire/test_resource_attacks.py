@@ -1,0 +1,447 @@
+"""Whoever attacks the DICOM port with time, memory or numbers, the image of a modality beside them is kept in 5 s.
+
+After every attack the gateway must also be as small as before, with nothing half-received on the disk.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import secrets
+import signal
+import socket
+import ssl
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from struct import pack
+
+import psutil
+import pytest
+
+from tests.objects import EXPLICIT, IMPLICIT, file_of, film, new_uid
+from tests.peers import need_root, peer
+from tests.wire.gateways import Running, process
+from tests.wire.raw import APPLICATION, VERIFICATION, Closed, RawClient, association_request
+from tests.wire.test_store import eventually, open_associations
+
+CT = "1.2.840.10008.5.1.4.1.1.2"
+STORE = [(CT, [EXPLICIT])]
+PLACES = 16  # [dicom] max_associations as it comes
+STORE_SECONDS = 5.0
+# 16 associations and 64 that may become one hold a buffer of 256 kB and a request of as much, and a thread each.
+GROWTH_MB = 64
+
+
+@dataclass
+class Attacked:
+    """A gateway in a process of its own that is under attack."""
+
+    gateway: Running
+    folder: Path
+    host: str = "127.0.0.1"
+    storescu: list[str] = field(default_factory=list)
+
+    @property
+    def process(self) -> psutil.Process:
+        assert self.gateway.process is not None
+        return psutil.Process(self.gateway.process.pid)
+
+    def connect(self) -> socket.socket:
+        return socket.create_connection((self.host, self.gateway.port), 10)
+
+    def store(self) -> None:
+        """What must succeed whatever else goes on: dcmtk's storescu stores one image, in time."""
+        instance = new_uid()
+        path = self.folder / f"{secrets.token_hex(8)}.dcm"
+        path.write_bytes(
+            file_of(film(sop_class=CT, sop_instance=instance, rows=256, columns=256), EXPLICIT, CT, instance)
+        )
+        command = [peer("storescu"), "-v", *self.storescu, self.host, str(self.gateway.port), str(path)]
+        before = time.monotonic()
+        sent = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+        assert sent.returncode == 0, sent.stderr
+        assert time.monotonic() - before < STORE_SECONDS
+
+    def peak_mb(self) -> float:
+        """The most memory (resident set) that the gateway ever had."""
+        [line] = [line for line in Path(f"/proc/{self.process.pid}/status").read_text().splitlines() if "VmHWM" in line]
+        return int(line.split()[1]) / 1024
+
+
+@contextmanager
+def under_attack(folder: Path, *, host: str = "127.0.0.1", **dicom: object) -> Iterator[Attacked]:
+    """A gateway to attack; afterwards it must be whole, small and empty-handed."""
+    with process(folder / "state", dicom={"host": host, **dicom}) as gateway:
+        attacked = Attacked(gateway, folder, host)
+        if "tls_cert" in dicom:
+            attacked.storescu = ["+tla", "+cf", str(dicom["tls_cert"])]
+        attacked.store()
+        before_mb, threads, files = attacked.peak_mb(), attacked.process.num_threads(), attacked.process.num_fds()
+        yield attacked
+        attacked.store()
+        eventually(lambda: gateway.incoming() == [] and open_associations(gateway) == 0)
+        eventually(lambda: attacked.process.num_threads() <= threads)
+        # SQLite keeps the descriptors of closed connections for the next ones, so up to one for each place.
+        eventually(lambda: attacked.process.num_fds() <= files + PLACES)
+        assert attacked.peak_mb() - before_mb < GROWTH_MB
+        assert gateway.files()
+
+
+@contextmanager
+def meanwhile(attack: Callable[[threading.Event], None]) -> Iterator[None]:
+    """Run *attack* in a thread of its own until the block ends; peers that are thrown out are part of it."""
+    over = threading.Event()
+
+    def run() -> None:
+        while not over.is_set():
+            with suppress(OSError, Closed):
+                attack(over)
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
+
+
+def drip(connections: list[socket.socket], byte: bytes = b"\0") -> Callable[[threading.Event], None]:
+    """One byte on each connection twenty times a second."""
+
+    def attack(over: threading.Event) -> None:
+        for connection in connections:
+            with suppress(OSError):
+                connection.send(byte)
+        over.wait(0.05)
+
+    return attack
+
+
+def begin_object(client: RawClient, count: int = 100_000) -> None:
+    client.begin_store(CT, new_uid())
+    client.send_fragments(1, bytes(count), command=False, size=16000, last=False)
+
+
+# --- slow ---------------------------------------------------------------------------------------------------------
+
+
+def test_requests_that_drip_byte_by_byte_keep_nobody_out(tmp_path: Path) -> None:
+    with under_attack(tmp_path) as attacked, ExitStack() as stack:
+        dripping = [stack.enter_context(attacked.connect()) for _ in range(150)]
+        for connection in dripping:
+            connection.sendall(association_request(STORE)[:6])
+        with meanwhile(drip(dripping)):
+            attacked.store()
+
+
+def test_silent_associations_in_every_place_keep_nobody_out(tmp_path: Path) -> None:
+    with under_attack(tmp_path) as attacked, ExitStack() as stack:
+        for _ in range(PLACES):
+            stack.enter_context(RawClient(attacked.gateway.port, STORE))
+        attacked.store()
+
+
+@pytest.mark.parametrize("where", ["in the middle of a PDU", "in the middle of an object", "between two messages"])
+def test_associations_that_drip_in_every_place_keep_nobody_out(tmp_path: Path, where: str) -> None:
+    with under_attack(tmp_path) as attacked, ExitStack() as stack:
+        clients = [stack.enter_context(RawClient(attacked.gateway.port, STORE)) for _ in range(PLACES)]
+        for client in clients:
+            if where != "between two messages":
+                begin_object(client)
+            if where == "in the middle of a PDU":
+                client.socket.sendall(pack(">BxLLBB", 4, 60_006, 60_002, 1, 0))
+
+        def fragment(over: threading.Event) -> None:
+            for client in clients:
+                with suppress(OSError):
+                    client.send_fragments(1, b"\0", command=False, size=1, last=False)
+            over.wait(0.05)
+
+        with meanwhile(
+            fragment if where == "in the middle of an object" else drip([client.socket for client in clients], b"\4")
+        ):
+            attacked.store()
+
+
+def test_peers_that_stop_reading_their_answers_keep_nobody_out(tmp_path: Path) -> None:
+    with under_attack(tmp_path, max_associations=4) as attacked, ExitStack() as stack:
+        deaf: list[RawClient] = []
+        for _ in range(4):
+            plain = socket.socket()
+            plain.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            plain.connect(("127.0.0.1", attacked.gateway.port))
+            deaf.append(stack.enter_context(RawClient(attacked.gateway.port, connection=plain)))
+            plain.settimeout(1)
+        echo = deaf[0].command(0x0030, VERIFICATION)
+        echoes = (pack(">BxLLBB", 4, len(echo) + 6, len(echo) + 2, 1, 3) + echo) * 200
+        stuck = threading.Barrier(len(deaf) + 1)
+
+        def ask_on(client: RawClient) -> None:
+            with suppress(OSError):  # a second in which nothing more is taken: its answers have filled every buffer
+                while True:
+                    client.socket.sendall(echoes)
+            stuck.wait(60)
+
+        for client in deaf:
+            threading.Thread(target=ask_on, args=(client,)).start()
+        stuck.wait(60)
+        attacked.store()
+
+
+def test_peers_that_vanish_without_a_word_keep_nobody_out_and_leave_nothing(tmp_path: Path) -> None:
+    with (
+        network_of_its_own() as (host, elsewhere),
+        under_attack(tmp_path, host=host, idle_seconds=3) as attacked,
+        ExitStack() as stack,
+    ):
+        for _ in range(PLACES):
+            connection = elsewhere.connect(host, attacked.gateway.port)
+            client = stack.enter_context(RawClient(0, STORE, connection=connection))
+            begin_object(client)
+        eventually(lambda: len(attacked.gateway.incoming()) == PLACES)
+        elsewhere.pull_the_plug()
+        attacked.store()
+
+
+@dataclass
+class Elsewhere:
+    """A network namespace at the far end of a cable."""
+
+    name: str
+
+    def connect(self, host: str, port: int) -> socket.socket:
+        """A connection from there; only the calling thread moves there, and comes back."""
+        libc = ctypes.CDLL(None, use_errno=True)
+        with Path("/proc/thread-self/ns/net").open() as home, Path(f"/run/netns/{self.name}").open() as there:
+            assert libc.setns(there.fileno(), _CLONE_NEWNET) == 0, os.strerror(ctypes.get_errno())
+            try:
+                return socket.create_connection((host, port), 10)
+            finally:
+                assert libc.setns(home.fileno(), _CLONE_NEWNET) == 0, os.strerror(ctypes.get_errno())
+
+    def pull_the_plug(self) -> None:
+        """No packet from there comes any more, and none is answered."""
+        ip("-n", self.name, "link", "set", f"{self.name}b", "down")
+
+
+_CLONE_NEWNET = 0x40000000
+
+
+@contextmanager
+def network_of_its_own() -> Iterator[tuple[str, Elsewhere]]:
+    """Two ends of a cable: the address at this one, and the other one in a network namespace."""
+    need_root()
+    name = f"lt{os.getpid()}"
+    near, far = f"{name}a", f"{name}b"
+    ip("netns", "add", name)
+    try:
+        ip("link", "add", near, "type", "veth", "peer", "name", far, "netns", name)
+        ip("address", "add", "198.18.7.1/30", "dev", near)
+        ip("link", "set", near, "up")
+        ip("-n", name, "address", "add", "198.18.7.2/30", "dev", far)
+        ip("-n", name, "link", "set", far, "up")
+        yield "198.18.7.1", Elsewhere(name)
+    finally:
+        ip("netns", "delete", name)
+        subprocess.run([peer("ip"), "link", "delete", near], capture_output=True, check=False)  # often gone with it
+
+
+def ip(*words: str) -> None:
+    subprocess.run([peer("ip"), *words], check=True, capture_output=True)
+
+
+# --- large --------------------------------------------------------------------------------------------------------
+
+
+def test_lengths_of_four_gigabytes_cost_no_memory(tmp_path: Path) -> None:
+    def attack(over: threading.Event) -> None:
+        for kind in (1, 2, 4, 5, 7):
+            with attacked.connect() as connection:
+                connection.sendall(pack(">BxL", kind, 0xFFFFFFFF) + bytes(500_000))
+            with RawClient(attacked.gateway.port, STORE) as client:
+                client.socket.sendall(pack(">BxL", kind, 0xFFFFFFFF) + bytes(500_000))
+
+    with under_attack(tmp_path) as attacked, ExitStack() as stack:
+        for _ in range(8):
+            stack.enter_context(meanwhile(attack))
+        for _ in range(3):
+            attacked.store()
+
+
+def test_endless_objects_leave_room_for_a_modality(tmp_path: Path) -> None:
+    need_root()
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=300m", "tmpfs", str(disk)], check=True)
+    peers, each_bytes = 8, 37_700_000  # together they leave less than the reserve of 16 MB
+    pushed: list[int] = []
+
+    def attack(over: threading.Event) -> None:
+        with RawClient(attacked.gateway.port, STORE) as client:
+            begin_object(client, each_bytes)
+            pushed.append(each_bytes)
+            over.wait()  # and never an end
+
+    try:
+        with under_attack(disk) as attacked, ExitStack() as stack:
+            for _ in range(peers):
+                stack.enter_context(meanwhile(attack))
+            eventually(lambda: len(pushed) >= peers)
+            attacked.store()
+    finally:
+        subprocess.run(["umount", str(disk)], check=True)
+
+
+def test_endless_empty_fragments_are_ended(tmp_path: Path) -> None:
+    empty = pack(">LBB", 2, 1, 0) * 10_000
+    flood = pack(">BxL", 4, len(empty)) + empty
+    with under_attack(tmp_path) as attacked, ExitStack() as stack:
+        clients = [stack.enter_context(RawClient(attacked.gateway.port, STORE)) for _ in range(4)]
+        for client in clients:
+            client.begin_store(CT, new_uid())
+            client.socket.sendall(flood * 2)
+        attacked.store()
+        assert [client.read()[0] for client in clients] == [7] * len(clients)
+
+
+# --- many ---------------------------------------------------------------------------------------------------------
+
+
+def test_thousands_of_associations_opened_and_dropped_at_once_keep_nobody_out(tmp_path: Path) -> None:
+    request = association_request(STORE)
+    abort = pack(">BxLxxBB", 7, 4, 0, 0)
+    openings = (b"", request[:50], request, request + abort, abort)
+    opened = [0]
+
+    def attack(over: threading.Event) -> None:
+        for number, opening in enumerate(openings):
+            with attacked.connect() as connection:
+                connection.sendall(opening)
+                if number % 2:  # gone with a reset instead of a farewell
+                    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, pack("ii", 1, 0))
+        opened[0] += 1
+
+    with under_attack(tmp_path) as attacked, ExitStack() as stack:
+        for _ in range(4):
+            stack.enter_context(meanwhile(attack))
+        while opened[0] < 400:
+            attacked.store()
+
+
+def test_requests_of_the_largest_size_keep_nobody_out(tmp_path: Path) -> None:
+    request = large_request(128, 58, user_bytes=50_000)
+    assert 240_000 < len(request) < 262_144
+
+    def attack(over: threading.Event) -> None:
+        with attacked.connect() as connection:
+            connection.sendall(request)
+            assert connection.recv(1) == b"\2"
+            accepted.set()
+
+    accepted = threading.Event()
+    with under_attack(tmp_path) as attacked, ExitStack() as stack:
+        for _ in range(24):
+            stack.enter_context(meanwhile(attack))
+        assert accepted.wait(30)
+        for _ in range(3):
+            attacked.store()
+
+
+@pytest.mark.parametrize(("contexts", "syntaxes"), [(129, 1), (128, 400)])
+def test_a_request_beyond_all_measure_is_aborted(gateway: Running, contexts: int, syntaxes: int) -> None:
+    with socket.create_connection(("127.0.0.1", gateway.port), 10) as connection:
+        with suppress(ConnectionError):
+            connection.sendall(large_request(contexts, syntaxes))
+        with suppress(ConnectionResetError):
+            assert connection.recv(100)[:1] in (b"\7", b"")
+
+
+def large_request(contexts: int, syntaxes: int, user_bytes: int = 0) -> bytes:
+    """An A-ASSOCIATE-RQ with so many contexts, transfer syntaxes for each, and bytes of user identity."""
+
+    def item(kind: int, value: bytes) -> bytes:
+        return pack(">BxH", kind, len(value)) + value
+
+    offered = item(0x30, CT.encode()) + b"".join(
+        item(0x40, f"1.2.840.10008.1.2.4.{number}".encode()) for number in range(syntaxes - 1)
+    )
+    offered += item(0x40, EXPLICIT.encode())
+    content = association_request(STORE)[6:74] + item(0x10, APPLICATION.encode())
+    content += b"".join(item(0x20, bytes(((2 * number + 1) % 256, 0, 0, 0)) + offered) for number in range(contexts))
+    content += item(0x50, item(0x51, pack(">L", 16384)) + (item(0x58, bytes(user_bytes)) if user_bytes else b""))
+    return pack(">BxL", 1, len(content)) + content
+
+
+def test_values_of_one_message_on_two_contexts_are_aborted(gateway: Running) -> None:
+    contexts = [(CT, [EXPLICIT]), (CT, [IMPLICIT])]
+    with RawClient(gateway.port, contexts) as client:
+        command = client.command(1, CT, new_uid(), data=True)
+        client.send_fragments(1, command[:40], command=True, size=40, last=False)
+        client.send_fragments(3, command[40:], command=True, size=16000)
+        assert client.read()[0] == 7
+    with RawClient(gateway.port, contexts) as client:
+        client.begin_store(CT, new_uid())
+        values = b"".join(pack(">LBB", 12, context, 0) + bytes(10) for context in (1, 3) * 4000)
+        with suppress(ConnectionError):
+            client.socket.sendall(pack(">BxL", 4, len(values)) + values)
+        assert client.read()[0] == 7
+    eventually(lambda: gateway.incoming() == [])
+
+
+def test_a_storm_of_small_messages_keeps_nobody_out(tmp_path: Path) -> None:
+    def attack(over: threading.Event) -> None:
+        with RawClient(attacked.gateway.port) as client:
+            echo = client.command(0x0030, VERIFICATION)
+            echoes = (pack(">BxLLBB", 4, len(echo) + 6, len(echo) + 2, 1, 3) + echo) * 50
+            client.socket.settimeout(1)
+            while not over.is_set():
+                client.socket.sendall(echoes)
+                client.socket.recv(1 << 20)
+
+    with under_attack(tmp_path) as attacked, ExitStack() as stack:
+        for _ in range(PLACES - 2):
+            stack.enter_context(meanwhile(attack))
+        for _ in range(3):
+            attacked.store()
+
+
+# --- TLS ----------------------------------------------------------------------------------------------------------
+
+
+def test_handshakes_that_stop_or_drip_keep_nobody_out(tmp_path: Path, certificate: tuple[Path, Path]) -> None:
+    cert, key = certificate
+    with under_attack(tmp_path, tls_cert=cert, tls_key=key) as attacked, ExitStack() as stack:
+        half = [stack.enter_context(attacked.connect()) for _ in range(200)]
+        for connection in half:
+            connection.sendall(b"\x16\x03\x01\x02\x00\x01")  # the first bytes of a ClientHello
+        context = ssl.create_default_context(cafile=str(cert))
+        for _ in range(PLACES):  # through the handshake, and then no word
+            plain = stack.enter_context(attacked.connect())
+            silent = context.wrap_socket(plain, server_hostname="127.0.0.1")
+            stack.enter_context(RawClient(0, STORE, connection=silent))
+        with meanwhile(drip(half)):
+            attacked.store()
+
+
+# --- killed -------------------------------------------------------------------------------------------------------
+
+
+def test_a_gateway_killed_under_attack_starts_clean(tmp_path: Path) -> None:
+    with process(tmp_path / "state") as gateway, ExitStack() as stack:
+        assert gateway.process is not None
+        for _ in range(PLACES):
+            begin_object(stack.enter_context(RawClient(gateway.port, STORE)))
+        eventually(lambda: len(gateway.incoming()) == PLACES)
+        gateway.process.send_signal(signal.SIGKILL)
+        gateway.process.wait(10)
+    with process(tmp_path / "state") as again:
+        assert again.incoming() == []
+        assert open_associations(again) == 0
+        Attacked(again, tmp_path).store()
+        assert len(again.files()) == 1

@@ -1,0 +1,124 @@
+"""What the hospital signs: a number is taken when its summary is committed, also when that was long ago, and never when
+another stands there.  A real broker brings the messages."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import paho.mqtt.client as mqtt
+import pytest
+
+from firmware_app.errors import Contradicted
+from firmware_app.records import Priority
+from firmware_app.uplink.envelope import open_signed, seal, seal_key
+from firmware_app.uplink.summary import Kind, Origin, Receipt, Refusal, Summary, decode
+from hospital.receiver import BATCH, Receiver
+from tests.unit.test_exchange import brief
+from tests.wire.line_rig import Box, Place, place, wait_for
+from tests.wire.test_order_of_receipts import DOWN, UP, peer_client
+
+
+@dataclass
+class Speaker:
+    """Sends what box clinic-7 would, and hears the receipts."""
+
+    site: Place
+    box: Box
+    client: mqtt.Client
+    receipts: list[Receipt] = field(default_factory=list)
+
+    def sealed(self, seq: int, case: int) -> bytes:
+        summary = Summary(Origin("clinic-7", "5" * 32, seq, "b" * 16), brief(case, Priority.URGENT))
+        hospital = seal_key(self.site.house.bundle().seal)
+        return seal(summary.encode(), Kind.ALERT, "clinic-7", self.box.identity, hospital)
+
+    def send(self, *payloads: bytes) -> None:
+        for sent in [self.client.publish(UP, payload, qos=1) for payload in payloads]:
+            sent.wait_for_publish(10)
+
+    def heard(self, _client: mqtt.Client, _data: object, message: mqtt.MQTTMessage) -> None:
+        verify = self.site.house.bundle().verify_key
+        body = open_signed(bytes(message.payload), Kind.ACK, "clinic-7", verify)
+        self.receipts.append(decode(body, Receipt))
+
+    def await_receipts(self, count: int) -> list[Receipt]:
+        wait_for(lambda: len(self.receipts) >= count, because=f"{count} receipts")
+        return self.receipts
+
+
+@pytest.fixture
+def speaker(tmp_path: Path) -> Iterator[Speaker]:
+    subscribed = threading.Event()
+    with (
+        place(tmp_path, tls=False, extra="max_inflight_messages 1000\n", with_receiver=False) as site,
+        closing(site.box("clinic-7")) as box,
+        peer_client(site.port) as client,
+    ):
+        made = Speaker(site, box, client)
+        client.on_message = made.heard
+        client.on_subscribe = lambda *_: subscribed.set()
+        client.subscribe(DOWN, qos=1)
+        assert subscribed.wait(10)
+        yield made
+
+
+@contextmanager
+def counting(site: Place) -> Iterator[None]:
+    """A receiver that listens."""
+    stop, listening = threading.Event(), threading.Event()
+    receiver = Receiver(site.house, host="127.0.0.1", port=site.port, tls=False)
+    thread = threading.Thread(target=receiver.serve, args=(stop, listening.set))
+    thread.start()
+    try:
+        assert listening.wait(20)
+        yield
+    finally:
+        stop.set()
+        thread.join()
+
+
+@pytest.mark.parametrize("again", ["the same bytes", "sealed again"])
+def test_what_was_counted_before_is_receipted_again(speaker: Speaker, again: str) -> None:
+    first = speaker.sealed(1, case=1)
+    with counting(speaker.site):
+        speaker.send(first)
+        speaker.await_receipts(1)
+        speaker.send(first if again == "the same bytes" else speaker.sealed(1, case=1))
+        told = speaker.await_receipts(2)
+    assert [(receipt.taken, receipt.refused) for receipt in told] == [((1,), ())] * 2
+    assert speaker.site.counted() == [(brief(1).case, 1)]
+
+
+def test_a_number_that_means_something_else_already_is_refused_and_never_taken(speaker: Speaker) -> None:
+    with counting(speaker.site):
+        speaker.send(speaker.sealed(1, case=1))
+        speaker.await_receipts(1)
+        speaker.send(speaker.sealed(1, case=2))
+        told = speaker.await_receipts(2)[1]
+    assert (told.taken, told.refused) == ((), (Refusal(1, Contradicted.code),))
+    assert speaker.site.counted() == [(brief(1).case, 1)]
+
+
+def test_however_much_has_come_no_receipt_speaks_of_more_than_one_batch(speaker: Speaker) -> None:
+    many = 3 * BATCH + 50  # more numbers than a receipt may hold
+    receiver = Receiver(speaker.site.house, host="127.0.0.1", port=speaker.site.port, tls=False)
+    with closing(receiver._inbox):
+        client = receiver._client()
+        receiver._open(client)
+        speaker.send(*(speaker.sealed(seq, case=seq) for seq in range(1, many + 1)))
+
+        def all_here() -> bool:
+            client.loop(0.02)
+            return len(receiver._pending) == many
+
+        wait_for(all_here, because="every message")
+        while receiver._pending:
+            receiver._take(client)
+        told = speaker.await_receipts(4)
+        client.disconnect()
+    assert [len(receipt.taken) for receipt in told] == [BATCH, BATCH, BATCH, 50]
+    assert [seq for receipt in told for seq in receipt.taken] == list(range(1, many + 1))

@@ -1,0 +1,128 @@
+"""When the box sends: alerts past a full window, everything again without a receipt, and at once under a new key.
+
+A real broker stands between; the hospital's receipts are what does not come.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from firmware_app.config import Uplink
+from firmware_app.records import Priority
+from firmware_app.store.exchange import Exchange
+from firmware_app.uplink import credentials
+from firmware_app.uplink.envelope import key_id, seal_key, sign
+from firmware_app.uplink.line import Line
+from firmware_app.uplink.publisher import WINDOW, Publisher
+from firmware_app.uplink.summary import Keys, Kind
+from hospital import keyring
+from tests.unit.test_exchange import brief
+from tests.wire.line_rig import Place, place, wait_for
+from tests.wire.test_order_of_receipts import peer_client
+
+UP = "lantern/v1/up/clinic-7"
+
+
+@dataclass
+class Sending:
+    """A publisher on an open line, and what the broker hands on of it: (topic, payload)."""
+
+    exchange: Exchange
+    publisher: Publisher
+    line: Line
+    heard: list[tuple[str, bytes]]
+
+    def pump(self) -> bool:
+        return self.publisher.pump(self.line)
+
+    def await_heard(self, count: int) -> None:
+        def all_heard() -> bool:
+            self.line.turn(0.02)
+            return len(self.heard) >= count
+
+        wait_for(all_heard, because=f"{count} messages")
+        assert len(self.heard) == count
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Iterator[Place]:
+    with place(tmp_path, tls=False, with_receiver=False) as made:
+        yield made
+
+
+@contextmanager
+def sending(site: Place) -> Iterator[Sending]:
+    box, subscribed = site.box("clinic-7"), threading.Event()
+    heard: list[tuple[str, bytes]] = []
+    hospital = credentials.hospital(box.config.uplink)
+    publisher = Publisher(box.exchange, box.name, box.identity, hospital, box.folder)
+    line = Line(
+        Uplink.model_validate({"enabled": True, "host": "127.0.0.1", "port": site.port}),
+        "lantern-clinic-7",
+        subscribe="lantern/v1/down/clinic-7/+",
+        on_message=lambda _topic, _payload: None,
+        on_posted=publisher.posted,
+    )
+    with peer_client(site.port) as peer:
+        peer.on_subscribe = lambda *_: subscribed.set()
+        peer.on_message = lambda _client, _data, message: heard.append((message.topic, bytes(message.payload)))
+        peer.subscribe(f"{UP}/+", qos=1)
+        assert subscribed.wait(10)
+        line.open(publisher.begin())
+        try:
+            yield Sending(box.exchange, publisher, line, heard)
+        finally:
+            line.close(politely=True)
+            box.close()
+
+
+def test_an_alert_goes_past_a_full_window_of_digests(site: Place) -> None:
+    with sending(site) as box:
+        box.exchange.take_in(brief(number) for number in range(WINDOW + 9))
+        assert box.pump()
+        box.await_heard(WINDOW)
+        assert not box.pump(), "the window is full"
+        box.exchange.take_in([brief(1000, Priority.URGENT)])
+        assert box.pump()
+        box.await_heard(WINDOW + 1)
+        assert box.heard[-1][0] == f"{UP}/alert"
+
+
+def test_a_row_without_a_receipt_is_sent_again_and_each_time_later(
+    site: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now, sent_at = [1000.0], list[int]()
+    monkeypatch.setattr("firmware_app.uplink.publisher.time", SimpleNamespace(monotonic=lambda: now[0]))
+    with sending(site) as box:
+        box.exchange.take_in([brief(1)])
+        for second in range(120):
+            now[0] = 1000.0 + second
+            if box.pump():
+                sent_at.append(second)
+                box.await_heard(len(sent_at))
+    assert sent_at == [0, 15, 45, 105]
+
+
+def test_what_is_under_way_is_sent_again_at_once_under_a_new_key(site: Place) -> None:
+    with sending(site) as box:
+        before = site.house.bundle()
+        box.exchange.take_in([brief(1)])
+        assert box.pump()
+        box.await_heard(1)
+        assert not box.pump(), "it is under way"
+        after = site.house.rotate()
+        told = Keys("clinic-7", after.serial, after.seal).encode()
+        signed = sign(told, Kind.KEYS, "clinic-7", keyring.load(site.house.keys).signer)
+        box.exchange.keep_keys(after.verify, after.serial, signed)
+        box.publisher.take_keys()
+        assert box.pump()
+        box.await_heard(2)
+        keys = [payload[4:12] for _, payload in box.heard]
+    assert keys == [key_id(seal_key(bundle.seal)) for bundle in (before, after)]
