@@ -13,7 +13,7 @@ help:
 	@echo "make test          everything that CI runs: ruff, mypy, pytest"
 	@echo "make test-convert  the converters' tests (installs PyTorch, about 1 GB)"
 	@echo "make bench         measure everything, peers in the same run, and write docs/performance.md (QUICK=1: only try)"
-	@echo "make torture       an hour of power cuts, kills, full disks and wrong clocks; writes docs/torture.md (root; MINUTES=20, SEED=7)"
+	@echo "make torture       an hour of power cuts, kills, full disks and wrong clocks; writes docs/torture.md (root; a shorter MINUTES=20 writes build/torture.md)"
 	@echo "make durability    power cuts beside Orthanc and dcmtk, written to docs/durability.md (as root, about 20 minutes)"
 	@echo "make train         train the shipped packs again (about an hour; needs ../shared/data)"
 	@echo "make clean         remove what make made"
@@ -32,7 +32,7 @@ test-convert: $(VENV)/convert.stamp
 	$(BIN)/python -m pytest -m convert
 
 torture: $(VENV)/dev.stamp
-	nice -n 10 $(BIN)/python -m tests.faults.campaign --minutes $(or $(MINUTES),60) $(if $(SEED),--seed $(SEED)) --report docs/torture.md
+	nice -n 10 $(BIN)/python -m tests.faults.campaign --minutes $(or $(MINUTES),60) $(if $(SEED),--seed $(SEED)) --report $(if $(MINUTES),build,docs)/torture.md
 
 bench: $(VENV)/dev.stamp
 	$(BIN)/python -m bench $(if $(QUICK),--quick)

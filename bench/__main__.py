@@ -84,4 +84,7 @@ def _nothing(part: str, quick: bool, sentence: str) -> Outcome:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt:
+        sys.exit("Stopped; what was measured so far is in build/bench.")

@@ -41,6 +41,13 @@ LOST: Final = register(
         "{entries} entries, the last one is {head}."
     ),
 )
+CUT_OFF: Final = register(
+    "audit.cut_off",
+    N_(
+        "The audit was unreadable at its end when the database was rebuilt: entries after number {after} may be lost. "
+        "The others fit: {entries} entries, the last one is {head}."
+    ),
+)
 RESCUED: Final = "database.rescued"
 
 
@@ -98,6 +105,14 @@ def gaps(connection: sqlite3.Connection) -> str:
     return " ".join(f"{row[0]}-{row[1]}" for row in rows)
 
 
+def append_rescue(connection: sqlite3.Connection, actor: str, number: int, *, people: int, cut_off: bool) -> None:
+    """Own up to what rescue *number* could not read; *cut_off*: the newest entries may be among it."""
+    details: dict[str, Detail] = {"number": number, "lost": gaps(connection), "people": people}
+    if cut_off:
+        details["after"] = _head(connection).sequence
+    append(connection, actor, RESCUED, details=details)
+
+
 class Audit:
     """The audit of one clinical database."""
 
@@ -129,6 +144,7 @@ class Audit:
         last, seen, count = Head(0, START), told in (None, START), 0
         gaps: list[str] = []
         admitted: set[str] = set()
+        cut_off: list[Detail] = []
         for row in self._rows():
             try:
                 entry = _entry(row)
@@ -142,6 +158,7 @@ class Audit:
                 return False, Reason(BROKEN, {"sequence": last.sequence + 1})
             if entry.action == RESCUED:
                 admitted.update(str(entry.details.get("lost", "")).split())
+                cut_off += [entry.details["after"]] if "after" in entry.details else []
             last, count = Head(entry.sequence, entry.hash), count + 1
             seen = seen or last.hash == told
         for gap in gaps:  # only one that a rescue has owned up to, in an entry behind it
@@ -153,6 +170,8 @@ class Audit:
             first, end = int(gaps[0].partition("-")[0]), int(gaps[-1].partition("-")[2])
             lost = last.sequence - count
             return False, Reason(LOST, {"lost": lost, "first": first, "last": end, "entries": count, "head": str(last)})
+        if cut_off:
+            return False, Reason(CUT_OFF, {"after": cut_off[0], "entries": count, "head": str(last)})
         return True, Reason(WHOLE, {"entries": last.sequence, "head": str(last)})
 
     def _rows(self) -> Iterator[sqlite3.Row]:

@@ -56,7 +56,7 @@ def rebuild_clinical(source: Source, path: Path, state: StateDir, report: Report
                 _tell_again(connection, report)
             _settle(connection, report)
             report.again = max(0, fresh.unread() - waited)
-            _record(connection, report)
+            _record(connection, report, cut_off=carried["audit"].damaged or bool(source.doubtful))
     finally:
         wreck.close()
         fresh.database.close()
@@ -172,17 +172,17 @@ def _drop_dangling(connection: sqlite3.Connection, report: Report) -> None:
             report.lost[table] += gone
 
 
-def _record(connection: sqlite3.Connection, report: Report) -> None:
-    """The rescue is part of what it made: the floor of coming revisions, and an entry in the audit."""
+def _record(connection: sqlite3.Connection, report: Report, *, cut_off: bool) -> None:
+    """The rescue is part of what it made: the floor of coming revisions, and an entry in the audit.
+
+    *cut_off*: the newest entries may be among the lost, which no number that is left can show.
+    """
     connection.execute("UPDATE associations SET closed_at = ? WHERE closed_at IS NULL", (report.at,))
     connection.execute(
         "INSERT OR REPLACE INTO rescues (number, at, revision_floor, report) VALUES (?, ?, ?, ?)",
         (report.number, report.at, report.revision_floor, json.dumps({"cause": report.cause, "lost": report.lost})),
     )
-    audit.append(
-        connection, ACTOR, audit.RESCUED,
-        details={"number": report.number, "lost": audit.gaps(connection), "people": report.people},
-    )  # fmt: skip
+    audit.append_rescue(connection, ACTOR, report.number, people=report.people, cut_off=cut_off)
 
 
 def _now() -> str:

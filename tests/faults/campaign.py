@@ -107,6 +107,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.json:
         print(json.dumps(made.to_object()))
     if options.report:
+        options.report.parent.mkdir(parents=True, exist_ok=True)
         options.report.write_text(made.markdown(), "utf-8")
     print(made.summary(), file=sys.stderr)
     return 0 if made.holds else 1

@@ -331,7 +331,8 @@ def test_a_rescue_uses_nothing_that_never_was_committed(stale: StateDir) -> None
     assert [tuple(row) for row in kept][:-1] == rows
     assert [row[3] for row in rows] == ["opened", "opened", "later"]
     assert clinical.database.connection.execute("SELECT COUNT(*) FROM verdicts").fetchone()[0] == 0
-    assert Audit(clinical.database).verify()[0]
+    whole, reason = Audit(clinical.database).verify()
+    assert (whole, reason.code) == (False, "audit.cut_off")  # nothing is missing, which nothing in the file can prove
     assert report.doubtful > 0
     clinical.database.close()
 
@@ -459,6 +460,28 @@ def test_a_gap_in_the_audit_is_told_and_not_mended(closed: Known, tmp_path: Path
     assert (whole, reason.code) == (False, "audit.lost")
     assert reason.details["first"] == 5
     clinical.database.close()
+
+
+@pytest.mark.parametrize("gone", [False, True])
+def test_an_audit_that_lost_its_newest_entries_is_never_called_whole(
+    closed: Known, tmp_path: Path, gone: bool
+) -> None:
+    state = closed.copy(tmp_path / "state")
+    if gone:
+        state.clinical_db.unlink()
+    else:
+        with sqlite3.connect(f"{state.clinical_db.as_uri()}?mode=ro", uri=True) as connection:
+            (page,) = connection.execute("SELECT MAX(pageno) FROM dbstat WHERE name = 'audit'").fetchone()
+        connection.close()
+        overwrite(state.clinical_db, page - 1, random.Random(SEED))
+    rescue.mend(state, state.clinical_db)
+    clinical = Clinical(state.clinical_db)
+    last = clinical.database.connection.execute("SELECT COUNT(*) - 1 FROM audit").fetchone()[0]
+    whole, reason = Audit(clinical.database).verify()
+    clinical.database.close()
+    assert (whole, reason.code) in ((False, "audit.cut_off"), (False, "audit.lost"))
+    if reason.code == "audit.cut_off":
+        assert reason.details["after"] == last
 
 
 def test_a_rescue_that_is_killed_at_a_file_operation_is_finished_by_the_next(closed: Known, tmp_path: Path) -> None:
