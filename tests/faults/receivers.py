@@ -15,6 +15,7 @@ import subprocess
 import sys
 import time
 import urllib.request
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -31,7 +32,7 @@ _PLUGIN: Final = Path("/usr/share/orthanc/plugins/libOrthancPostgreSQLIndex.so")
 _POSTGRES: Final = Path("/usr/lib/postgresql")
 
 
-class Receiver:
+class Receiver(ABC):
     """A DICOM receiver that keeps what it is sent somewhere below the folder that it is given.
 
     `store` is where a kept image is looked for; `prepare` runs once in an empty folder; `services` are the commands
@@ -46,8 +47,8 @@ class Receiver:
     def prepare(self, folder: Path) -> None:
         (folder / self.store).mkdir()
 
-    def services(self, folder: Path) -> list[tuple[list[str], int]]:
-        raise NotImplementedError
+    @abstractmethod
+    def services(self, folder: Path) -> list[tuple[list[str], int]]: ...
 
     def indexed(self, folder: Path) -> set[str] | None:
         """The SOP Instance UIDs that its index knows, asked while it runs again; None where there is no index."""
