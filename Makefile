@@ -3,6 +3,7 @@
 PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 	command -v $$p >/dev/null && $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' && echo $$p && break; done)
 VENV := .venv
+CONVERT := .venv-convert
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
@@ -11,7 +12,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constr
 help:
 	@echo "make demo          install into $(VENV), set up a box and a hospital, send images, show both sides (ONCE=1: then end)"
 	@echo "make test          everything that CI runs: ruff, mypy, pytest"
-	@echo "make test-convert  the converters' tests (installs PyTorch, about 1 GB)"
+	@echo "make test-convert  the converters' tests (installs PyTorch and the quantizers into .venv-convert, about 3 GB)"
 	@echo "make bench         measure everything, peers in the same run, and write docs/performance.md (QUICK=1: only try)"
 	@echo "make torture       an hour of power cuts, kills, full disks and wrong clocks; writes docs/torture.md (root; a shorter MINUTES=20 writes build/torture.md)"
 	@echo "make durability    power cuts beside Orthanc and dcmtk, written to docs/durability.md (as root, about 20 minutes)"
@@ -28,8 +29,8 @@ lint: $(VENV)/dev.stamp
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
-test-convert: $(VENV)/convert.stamp
-	$(BIN)/python -m pytest -m convert
+test-convert: $(CONVERT)/stamp
+	$(CONVERT)/bin/python -m pytest -p no:anyio -m convert tests/converters
 
 torture: $(VENV)/dev.stamp
 	nice -n 10 $(BIN)/python -m tests.faults.campaign --minutes $(or $(MINUTES),60) $(if $(SEED),--seed $(SEED)) --report $(if $(MINUTES),build,docs)/torture.md
@@ -40,9 +41,9 @@ bench: $(VENV)/dev.stamp
 durability: $(VENV)/dev.stamp
 	$(BIN)/python -m tests.faults.durability --rounds 5 --write docs/durability.md
 
-train: $(VENV)/convert.stamp
-	$(BIN)/lantern-convert run converters/recipes/chest-xray-child.toml --data ../shared/data --out build/chest-xray-child
-	$(BIN)/lantern-convert run converters/recipes/chest-xray-adult.toml --data ../shared/data --out build/chest-xray-adult
+train: $(CONVERT)/stamp
+	$(CONVERT)/bin/lantern-convert run converters/recipes/chest-xray-child.toml --data ../shared/data --out build/chest-xray-child
+	$(CONVERT)/bin/lantern-convert run converters/recipes/chest-xray-adult.toml --data ../shared/data --out build/chest-xray-adult
 
 $(VENV)/bin/python:
 	@test -n "$(PYTHON)" || { echo "Lantern needs Python 3.11 or later; none was found. Install it and try again."; exit 1; }
@@ -58,9 +59,14 @@ $(VENV)/dev.stamp: pyproject.toml constraints.txt | $(VENV)/bin/python
 	@$(PIP) --editable '.[intel,tflite,demo,hospital,dev]'
 	@touch $@ $(VENV)/demo.stamp
 
-$(VENV)/convert.stamp: $(VENV)/dev.stamp
-	@echo "Installing PyTorch and the export tools into $(VENV) (about 1 GB, once) …"
-	@$(PIP) --editable '.[intel,tflite,demo,hospital,dev,convert]'
+# PyTorch's quantizers hold back four of the box's own libraries; so they live in an environment of their own.
+HELD_BACK := pydantic|pydantic_core|typing-inspection|typing_extensions
+$(CONVERT)/stamp: pyproject.toml constraints.txt | $(VENV)/bin/python
+	@echo "Installing PyTorch and the export tools into $(CONVERT) (about 3 GB, once) …"
+	@$(PYTHON) -m venv $(CONVERT)
+	@grep -vE '^($(HELD_BACK))==' constraints.txt > $(CONVERT)/constraints.txt
+	@$(CONVERT)/bin/python -m pip install --quiet --disable-pip-version-check --constraint $(CONVERT)/constraints.txt \
+		--editable '.[intel,tflite,hospital,convert]' pytest pytest-timeout psutil hypothesis
 	@touch $@
 
 # Brings the catalogue up to date with the sentences in the code; what is new is then translated by hand in the .po.
@@ -72,4 +78,4 @@ catalogue: $(VENV)/dev.stamp
 	$(BIN)/pybabel -q compile -d $(CATALOGUE) -D lantern -l zh_CN
 
 clean:
-	rm -rf $(VENV) build dist .demo .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(CONVERT) build dist .demo .pytest_cache .mypy_cache .ruff_cache .hypothesis

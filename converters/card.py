@@ -1,7 +1,12 @@
-"""The card of a pack, for people: weak points first, then the numbers, then how it was made. From the manifest only."""
+"""The card of a pack, for people: weak points first, then the numbers, then how it was made. From the manifest only.
 
-from collections.abc import Iterable, Sequence
+Gates, refusals and calibration are told where the manifest holds them: ``gates`` [{runtime, precision, outcome, said}],
+``refused`` [{runtime, precision, why}], and in ``measured`` the keys of :data:`CALIBRATION`.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from firmware_app.packs.manifest import FindingSpec, Golden, Manifest, Measured, Route
 
@@ -20,6 +25,16 @@ WHAT_GOLDEN = (
     "from the nearest training film, in units of the median distance between nearest films of different patients (1 or "
     "more is required)."
 )
+HOW_GATED = (
+    "Each file beside the FP32 original on the same films, none of which its model had seen in training. "
+    "*inconclusive*: it passed, but the 95 % interval of what it may have lost reaches beyond the margin."
+)
+HOW_CALIBRATED = (
+    "ECE: mean distance of the probability said and the share seen, over ten bins of equally many films. Brier score: "
+    "mean squared distance of probability and label. Sensitivity at a fixed specificity: whatever threshold gives it."
+)
+CALIBRATION = ("ece", "brier", "sensitivity_at_90", "sensitivity_at_95")
+"""Keys of a measured row beside the contract's, each with its interval under ``…_ci``."""
 
 
 def write(folder: Path) -> Path:
@@ -32,11 +47,13 @@ def write(folder: Path) -> Path:
 def text(manifest: Manifest) -> str:
     """The card as Markdown."""
     finding = manifest.findings[0]
+    told = manifest.model_dump(mode="json")
     parts = [
         f"# {manifest.title.en} · {manifest.title.zh}",
         f"`{manifest.name}` {manifest.version}. {NOT_DIAGNOSTIC}",
         "## Weak points",
         *(f"- {point.en}\n  {point.zh}" for point in manifest.weak_points),
+        *_unproven(told.get("gates") or ()),
         "## Not for",
         f"{manifest.not_for.en}\n\n{manifest.not_for.zh}",
         "## Intended use",
@@ -50,6 +67,8 @@ def text(manifest: Manifest) -> str:
         ),
         "Each row is printed by its command (`DATA`: the data set named below):",
         "```\n" + "\n".join(dict.fromkeys(row.command for row in manifest.measured)) + "\n```",
+        *_gates(told.get("gates") or (), told.get("refused") or ()),
+        *_calibration(told["measured"]),
         "## The decision",
         _decision(manifest, finding),
         "## Data",
@@ -61,10 +80,10 @@ def text(manifest: Manifest) -> str:
         "## Files",
         _table(
             ("file", "runtime", "precision", "opset", "bytes", "sha256"),
-            ((f"`{one.path}`", one.runtime, one.precision, str(one.opset), f"{one.bytes:,}", f"`{one.sha256[:16]}…`")
-             for one in manifest.artefacts),
+            ((f"`{one.path}`", one.runtime, one.precision, str(one.opset or "–"), f"{one.bytes:,}",
+              f"`{one.sha256[:16]}…`") for one in manifest.artefacts),
         ),
-        "OpenVINO reads the same files.",
+        *_shared(one.runtime for one in manifest.artefacts),
         "## Golden cases",
         WHAT_GOLDEN,
         _table(
@@ -75,13 +94,58 @@ def text(manifest: Manifest) -> str:
     return "\n\n".join(parts).replace("\n\n- ", "\n- ").replace("points\n- ", "points\n\n- ") + "\n"
 
 
+def _shared(runtimes: Iterable[str]) -> Iterable[str]:
+    if set(runtimes) == {"onnxruntime"}:
+        yield "OpenVINO reads the same files."
+
+
+def _unproven(gates: Sequence[Mapping[str, Any]]) -> Iterable[str]:
+    count = sum(one["outcome"] == "inconclusive" for one in gates)
+    if count:
+        yield (
+            f"- {count} of {len(gates)} files passed their gates without proof: the films are too few to exclude "
+            "a larger loss.\n"
+            f"  {len(gates)} 个文件中有 {count} 个虽通过检验但证据不足：影像太少，不能排除更大的损失。"
+        )
+
+
+def _gates(gates: Sequence[Mapping[str, Any]], refused: Sequence[Mapping[str, Any]]) -> Iterable[str]:
+    if gates:
+        yield "## Gates"
+        yield HOW_GATED
+        yield _table(
+            ("runtime", "precision", "verdict", "measured"),
+            ((one["runtime"], one["precision"], one["outcome"], one["said"]) for one in gates),
+        )
+    if refused:
+        yield "## Refused"
+        yield "Files that were made and are not in this pack:"
+        yield "\n".join(f"* {one['runtime']} {one['precision']}: {one['why']}" for one in refused)
+
+
+def _calibration(rows: Sequence[Mapping[str, Any]]) -> Iterable[str]:
+    shown = [row for row in rows if any(row.get(key) is not None for key in CALIBRATION)]
+    if shown:
+        yield "## Calibration and fixed specificity"
+        yield HOW_CALIBRATED
+        yield _table(
+            ("runtime", "precision", "films", "ECE", "Brier", "sensitivity at 0.90", "sensitivity at 0.95"),
+            (
+                (row["runtime"], row["precision"], row["split"], *(_rate(row.get(key), row.get(f"{key}_ci"))
+                 for key in CALIBRATION))
+                for row in shown
+            ),
+        )  # fmt: skip
+
+
 def _route(route: Route) -> str:
     ages = route.age_years
     ends = [f"from {ages.min}" if ages.min is not None else "", f"to {ages.max}" if ages.max is not None else ""]
     said = " ".join(end for end in ends if end) or "of any number of"
+    views = f"view {', '.join(route.views)}, " if route.views else ""
     return (
         f"It is asked only for {' or '.join(route.modalities)} images of the {', '.join(route.body_parts)}, "
-        f"view {', '.join(route.views)}, age {said} completed years ({route.population} by default)."
+        f"{views}age {said} completed years ({route.population} by default)."
     )
 
 
@@ -111,7 +175,7 @@ def _golden(golden: Golden, code: str) -> tuple[str, ...]:
     return (f"`{name}`", golden.kind, *shown, tolerance, f"{golden.distance.nearest:.2f}" if golden.distance else "–")
 
 
-def _rate(value: float | None, interval: tuple[float, float] | None) -> str:
+def _rate(value: float | None, interval: Sequence[float] | None) -> str:
     return "–" if value is None or interval is None else f"{value:.3f} ({interval[0]:.3f}–{interval[1]:.3f})"
 
 

@@ -1,20 +1,39 @@
 """``lantern-convert``: from films and a recipe to a pack, step by step or in one go.
 
-Only `train`, `export`, `quantize` and `run` need the extra ``convert`` (PyTorch); the other commands do not import it.
+A step reads what the steps before it left under OUT, in work/PACK, and is passed over when nothing it depends on has
+changed.  What is said on stderr is kept in ``log.txt`` there.  Only the steps of a recipe need the extra ``convert``
+(PyTorch); the other commands do not import it.
 """
 
 import argparse
-import json
 import sys
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, redirect_stderr
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, TextIO
 
-from converters.failures import ConverterError, DataUnreadable
-from converters.recipe import Recipe, load_recipe
+from converters import evaluate
+from converters.failures import ConverterError, OutputUnwritable
+from converters.recipe import load_recipe
 from firmware_app.errors import LanternError
 
+if TYPE_CHECKING:
+    from converters.steps import Workshop
+
 EXIT_REFUSED = 1
-CALIBRATION_FILMS = 256
+STEPS = {
+    "train": "Fit the teacher, or the only network, of every fold; an interrupted fit goes on where it stopped.",
+    "distill": "Fit the student of every fold to its teacher's opinions.",
+    "prune": "Take channels out of every student, step by step, each step followed by fine-tuning.",
+    "calibrate": "Fit the calibration and choose the threshold on the films held back from each fold.",
+    "export": "Write the trained networks as ONNX, OpenVINO and TFLite files.",
+    "quantize": "Find an INT8 file of each runtime that passes the recipe's gates.",
+    "speed": "Time every file of the network that ships.",
+    "gate": "Judge every file beside the PyTorch original: passed, inconclusive or refused.",
+    "report": "Write the report of everything so far, one HTML page.",
+    "pack": "Draw golden cases, measure once on the test part, write manifest, card, report and sums.",
+}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -48,28 +67,16 @@ def parser() -> argparse.ArgumentParser:
         return added
 
     recipe = "converters/recipes/chest-xray-child.toml --data ~/chest-xray --out ~/packs"
-    for name, text, command in (
-        ("run", "Follow a whole recipe: train, export, quantize, pack.", _run),
-        ("train", "Fit the network; an interrupted run goes on where it stopped.", _train),
-        ("export", "Write the trained network as ONNX.", _export),
-        ("quantize", "Write the INT8 file and check it against the recipe's gate.", _quantize),
-        ("pack", "Calibrate, choose the threshold, draw golden cases, measure once, write manifest and card.", _pack),
-    ):
-        added = step(name, text, f"{name} {recipe}", command)
+    for name, text in {"run": "Follow a whole recipe, all steps below in their order.", **STEPS}.items():
+        added = step(name, text, f"{name} {recipe}", _follow)
+        added.set_defaults(steps=tuple(STEPS) if name == "run" else (name,))
         added.add_argument("recipe", type=Path, help="the recipe, a TOML file")
         added.add_argument("--data", type=Path, required=True, help="the data set's folder or file")
         added.add_argument("--out", type=Path, required=True, help="where the pack goes; checkpoints go to OUT/work")
 
     example = "evaluate models/chest-xray-child --data ~/films --positive PNEUMONIA --json"
-    added = step("evaluate", "Measure a pack on labelled films.", example, _evaluate)
-    added.add_argument("pack", type=Path, help="the pack's folder")
-    added.add_argument("--data", type=Path, required=True, help="DIR/<CLASS>/*, an NIH-form folder, or a MedMNIST .npz")
-    added.add_argument("--positive", help="the positive class folder (or label number); else the finding's code")
-    added.add_argument("--split", help="train, val, test (the committed list), under-18, or one of the .npz; else all")
-    added.add_argument("--where", metavar="TRAIT=VALUE", help="only films with this trait, such as view=AP")
-    added.add_argument("--runtime", default="onnxruntime", choices=("onnxruntime", "openvino"))
-    added.add_argument("--precision", choices=("fp32", "int8"), help="default: int8, as the box reads, else fp32")
-    added.add_argument("--json", action="store_true", help="one JSON object on stdout instead of a table")
+    added = step("evaluate", "Measure a pack on labelled films.", example, evaluate.command)
+    evaluate.add_arguments(added)
 
     added = step("golden", "Check the golden cases of a pack in every runtime installed here.",
                  "golden models/chest-xray-adult --update-references", _golden)  # fmt: skip
@@ -82,105 +89,70 @@ def parser() -> argparse.ArgumentParser:
     return top
 
 
-def _open(options: argparse.Namespace) -> tuple[Recipe, Path]:
+def _follow(options: argparse.Namespace) -> int:
+    from converters.steps import Workshop
+
     recipe = load_recipe(options.recipe)
-    work = Path(options.out) / "work"
-    (work / recipe.pack).mkdir(parents=True, exist_ok=True)
-    return recipe, work
-
-
-def _run(options: argparse.Namespace) -> int:
-    return _train(options) or _export(options) or _quantize(options) or _pack(options)
-
-
-def _train(options: argparse.Namespace) -> int:
-    from converters import distil, train
-    from converters.films import prepared
-    from converters.material import input_spec, labels_of, open_material
-
-    recipe, work = _open(options)
-    material = open_material(recipe, options.data)
-    spec, parts = input_spec(recipe), {}
-    for name in ("train", "val"):
-        films = material.part(name)
-        softened = recipe.train.teacher_weight if name == "train" else 0.0
-        aim = distil.targets(films, softened, recipe.train.balance)
-        parts[name] = train.Part(prepared(films, spec), labels_of(films), aim)
-    start = None
-    if recipe.train.start not in ("imagenet", "random"):
-        start = work / f"{recipe.train.start}.pt"
-        if not start.is_file():
-            raise DataUnreadable(str(start), f"train {recipe.train.start} first with the same --out")
-    train.fit(recipe, parts["train"], parts["val"], work, start)
+    work = Path(options.out) / "work" / recipe.pack
+    try:
+        work.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputUnwritable(str(work), error.strerror or str(error)) from error
+    shop = Workshop(recipe, options.recipe.resolve().parent, options.data, work)
+    with _logged(work / "log.txt"):
+        for name in options.steps:
+            begun = time.monotonic()
+            _step(shop, name, options.out)
+            print(f"{recipe.pack}: {name} done, {time.monotonic() - begun:.0f} s", file=sys.stderr, flush=True)
+    if "pack" in options.steps:
+        print(options.out / recipe.pack)
     return 0
 
 
-def _export(options: argparse.Namespace) -> int:
-    from converters import export, train
-    from converters.material import input_spec
+def _step(shop: "Workshop", name: str, out: Path) -> None:
+    from converters import pack, steps, verdicts
 
-    recipe, work = _open(options)
-    net = train.trained(work / f"{recipe.pack}.pt")
-    bias = export.export(net, input_spec(recipe), work / recipe.pack / "model.fp32.onnx")
-    _note(work / recipe.pack / "export.json", {"bias": round(bias, 6), "opset": export.OPSET})
-    return 0
-
-
-def _quantize(options: argparse.Namespace) -> int:
-    import numpy as np
-    from numpy.typing import NDArray
-
-    from converters import export, quantize
-    from converters.films import prepared
-    from converters.material import input_spec, labels_of, open_material
-
-    recipe, work = _open(options)
-    material, spec = open_material(recipe, options.data), input_spec(recipe)
-    train, val = material.part("train"), material.part("val")
-    chosen = np.random.default_rng(recipe.seed).permutation(len(train.films))[:CALIBRATION_FILMS]
-    films = prepared(train.only([train.films[int(index)].name for index in chosen]), spec)
-    seen, labels = prepared(val, spec)[:, np.newaxis].astype(np.float32) / 255.0, labels_of(val)
-
-    def logits_of(path: Path) -> NDArray[np.float64]:
-        maps = [export.run(path, spec, seen[start : start + 16]) for start in range(0, len(seen), 16)]
-        return np.asarray(np.concatenate(maps)[:, 0].mean(axis=(1, 2), dtype=np.float64), dtype=np.float64)
-
-    folder = work / recipe.pack
-    best = quantize.quantize(
-        folder / "model.fp32.onnx", folder / "model.int8.onnx", films, spec.name, labels, logits_of,
-        recipe.gate.int8_auc_loss,
-    )  # fmt: skip
-    note = {"method": best.method, "spared": best.spared, "val_auc": round(best.auc, 4), "moved": round(best.moved, 4)}
-    _note(folder / "quantize.json", note)
-    return 0
+    plain: dict[str, Callable[[Workshop], Any]] = {
+        "train": steps.train_step, "distill": steps.distill_step, "prune": steps.prune_step,
+        "calibrate": verdicts.calibrate_step, "export": verdicts.export_step, "quantize": verdicts.quantize_step,
+        "speed": verdicts.speed_step, "gate": verdicts.gate_step, "report": pack.report_step,
+    }  # fmt: skip
+    if name == "pack":
+        pack.pack_step(shop, out)
+    else:
+        plain[name](shop)
 
 
-def _pack(options: argparse.Namespace) -> int:
-    from converters import pack
-    from converters.words import load_words
+class _Both:
+    """What is written goes to the terminal, and, line by line with the time, to a log; progress in place does not."""
 
-    recipe, work = _open(options)
-    words = load_words(options.recipe.parent / recipe.describe)
-    made = pack.assemble(recipe, words, options.data, work, options.out)
-    print(made.folder)
-    return 0
+    def __init__(self, terminal: TextIO, log: TextIO) -> None:
+        self.terminal, self.log, self.line = terminal, log, ""
+
+    def write(self, text: str) -> int:
+        self.line += text
+        *whole, self.line = self.line.split("\n")
+        for line in whole:
+            if line.strip() and "\r" not in line:
+                self.log.write(f"{time.strftime('%Y-%m-%dT%H:%M:%SZ', time.gmtime())} {line}\n")
+        return self.terminal.write(text)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.terminal, name)
 
 
-def _evaluate(options: argparse.Namespace) -> int:
-    from converters import evaluate
-    from converters.progress import Progress
-    from firmware_app.packs.shelf import Pack
-
-    pack = Pack.load(options.pack.resolve())
-    films, split = evaluate.chosen_films(pack, options.data, options.positive, options.split)
-    if options.where:
-        films, split = evaluate.where(films, options.where), f"{split}[{options.where}]"
-    has_int8 = any(artefact.precision == "int8" for artefact in pack.manifest.artefacts)
-    precision = options.precision or ("int8" if has_int8 else "fp32")
-    progress = Progress(f"{pack.name} {precision} {options.runtime}", len(films.films))
-    result = evaluate.evaluate(pack, films, split, options.runtime, precision, progress.at)
-    print(json.dumps(result.as_dict()) if options.json else evaluate.table(result))
-    return 0
+@contextmanager
+def _logged(path: Path) -> Iterator[None]:
+    """Keep in ``path`` what is said on stderr, and the refusal that ends it."""
+    try:
+        with path.open("a", encoding="utf-8", buffering=1) as log, redirect_stderr(_Both(sys.stderr, log)):  # type: ignore[type-var]
+            try:
+                yield
+            except (ConverterError, LanternError) as error:
+                log.write(f"{time.strftime('%Y-%m-%dT%H:%M:%SZ', time.gmtime())} refused: {error}\n")
+                raise
+    except OSError as error:
+        raise OutputUnwritable(str(path), error.strerror or str(error)) from error
 
 
 def _golden(options: argparse.Namespace) -> int:
@@ -209,11 +181,6 @@ def _card(options: argparse.Namespace) -> int:
         golden.write_manifest(folder, Manifest.load(folder).model_copy(update=fresh))
     print(card.write(folder))
     return 0
-
-
-def _note(path: Path, values: dict[str, object]) -> None:
-    path.write_text(json.dumps(values) + "\n", encoding="utf-8")
-    print(json.dumps(values), file=sys.stderr)
 
 
 if __name__ == "__main__":

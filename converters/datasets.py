@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from converters.failures import DataUnreadable
+from firmware_app.errors import LanternError
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png")
 PERSON = re.compile(r"^person(\d+)_")
@@ -30,19 +31,23 @@ NIH_FINDINGS = (
     "Consolidation", "Edema", "Emphysema", "Fibrosis", "Pleural_Thickening", "Hernia",
 )  # fmt: skip
 MEDMNIST_SPLITS = ("train", "val", "test")
+MEDMNIST_LABELS = {"breastmnist": ("malignant", "benign"), "pneumoniamnist": ("normal", "pneumonia")}
+"""What label 0 and 1 mean (MedMNIST v2, Yang et al. 2023); BreastMNIST's 1 is normal or benign."""
 
 
 @dataclass(frozen=True, slots=True)
 class Film:
-    """One labelled film. ``label`` is 0 or 1; ``findings`` are its single labels, where a set has several; ``teacher``
-    a published model's probabilities of the same findings, where they exist; ``traits`` are words that must not give
-    the label away (view, sex), looked at but never fed to a model."""
+    """One labelled film. ``label`` is 0 or 1; ``mask`` the outlined lesions, where there are some; ``findings`` are its
+    single labels, where a set has several; ``teacher`` a published model's probabilities of the same findings, where
+    they exist; ``traits`` are words that must not give the label away (view, sex), looked at but never fed to a model.
+    """
 
     name: str
     path: Path
     label: int
     patient: str
     index: int | None = None
+    mask: Path | None = None
     findings: tuple[int, ...] = ()
     teacher: tuple[float, ...] | None = None
     traits: tuple[tuple[str, str], ...] = ()
@@ -51,7 +56,11 @@ class Film:
         """The greys as published, (H, W) float32, bright is dense. Raises :class:`DataUnreadable`."""
         if self.index is not None:
             return _npz_images(self.path, self.name.split("/")[0])[self.index]
-        return read_grey(self.path)
+        return read_grey(self.path) if is_picture(self.path) else read_dicom(self.path)
+
+    def outlined(self) -> NDArray[np.bool_] | None:
+        """The lesions' mask (H, W); ``None`` where the data set has no outlines. Raises :class:`DataUnreadable`."""
+        return None if self.mask is None else np.asarray(read_grey(self.mask) > 127.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +89,30 @@ def read_grey(path: Path) -> NDArray[np.float32]:
         raise DataUnreadable(str(path), str(error)) from error
 
 
+def read_dicom(path: Path) -> NDArray[np.float32]:
+    """The first frame of a DICOM object, decoded as the box decodes it; raises :class:`DataUnreadable`."""
+    from firmware_app.imaging import film
+
+    try:
+        with film.opened(path, is_picture=False) as opened:
+            return opened.grey(0)
+    except (LanternError, OSError) as error:
+        raise DataUnreadable(str(path), str(error)) from error
+
+
+def is_picture(path: Path) -> bool:
+    """Whether the name is that of a picture file."""
+    return path.suffix.lower() in IMAGE_SUFFIXES
+
+
+def is_dicom(path: Path) -> bool:
+    """Whether the file says that it is DICOM (PS3.10 7.1)."""
+    if path.suffix.lower() == ".dcm":
+        return True
+    with path.open("rb") as file:
+        return file.read(132)[128:] == b"DICM"
+
+
 @cache
 def _npz_images(path: Path, split: str) -> NDArray[np.float32]:
     with np.load(path, allow_pickle=False) as arrays:
@@ -88,15 +121,15 @@ def _npz_images(path: Path, split: str) -> NDArray[np.float32]:
 
 
 def image_files(folder: Path) -> list[Path]:
-    """Image files directly in ``folder``, by name."""
-    return sorted(path for path in folder.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES)
+    """Pictures and DICOM files directly in ``folder``, by name."""
+    return sorted(path for path in folder.iterdir() if path.is_file() and (is_picture(path) or is_dicom(path)))
 
 
 def image_folder(folder: Path, positive: str) -> FilmSet:
     """``folder/<CLASS>/*``: one folder per class, two or more of them; every class but ``positive`` is negative.
 
     Case does not matter. With two classes, one of them named as :data:`NEGATIVE_WORDS`, the other is the positive one
-    whatever its name. The patient is what :func:`patient_of` reads from the file name.
+    whatever its name. The patient is what :func:`patients_of` finds.
     """
     classes = sorted(path for path in folder.iterdir() if path.is_dir() and image_files(path))
     by_name = {path.name.casefold(): path.name for path in classes}
@@ -105,12 +138,35 @@ def image_folder(folder: Path, positive: str) -> FilmSet:
     if len(classes) < 2 or not chosen:
         found = ", ".join(by_name.values()) or "none"
         raise DataUnreadable(str(folder), f"no class folder named {positive} beside another (folders found: {found})")
+    files = [(folder_, path) for folder_ in classes for path in image_files(folder_)]
+    patients = patients_of([path for _, path in files])
     films = [
-        Film(f"{folder_.name}/{path.name}", path, int(folder_.name == chosen), patient_of(path.name))
-        for folder_ in classes
-        for path in image_files(folder_)
+        Film(f"{folder_.name}/{path.name}", path, int(folder_.name == chosen), patient)
+        for (folder_, path), patient in zip(files, patients, strict=True)
     ]
     return FilmSet(folder.name, chosen, tuple(films))
+
+
+def patients_of(paths: Sequence[Path]) -> list[str]:
+    """The patient of each file: from a picture's name, from a DICOM object's Patient ID.
+
+    An ID is only compared, never kept: its holder becomes ``patient1``, ``patient2``, … in the order of the files.
+    """
+    from firmware_app.imaging import film
+
+    numbers: dict[str, str] = {}
+    found: list[str] = []
+    for path in paths:
+        if is_picture(path):
+            found.append(patient_of(path.name))
+            continue
+        try:
+            with film.opened(path, is_picture=False) as opened:
+                said = opened.identity.get("patient_id", "")
+        except (LanternError, OSError) as error:
+            raise DataUnreadable(str(path), str(error)) from error
+        found.append(numbers.setdefault(said, f"patient{len(numbers) + 1}") if said else path.name)
+    return found
 
 
 def patient_of(file_name: str) -> str:
@@ -123,12 +179,16 @@ def patient_of(file_name: str) -> str:
     return normal.group(1) if normal else Path(file_name).stem
 
 
-def medmnist(path: Path, split: str, positive: str | None = None) -> FilmSet:
+def medmnist(path: Path, split: str, positive: str | None = None, finding: str = "") -> FilmSet:
     """One split of a MedMNIST-form ``.npz`` (``<split>_images`` (N, H, W[, 3]) uint8, ``<split>_labels`` (N, 1)).
 
-    ``positive`` is the positive label's number, 1 unless told.
+    ``positive`` is the positive label's number, or its name in one of :data:`MEDMNIST_LABELS`; without it the label
+    that is called ``finding`` there, else 1.
     """
-    wanted = 1 if positive is None else _number(path, positive)
+    names = next((labels for stem, labels in MEDMNIST_LABELS.items() if path.stem.startswith(stem)), ())
+    wanted = 1 if finding.casefold() not in names else names.index(finding.casefold())
+    if positive is not None:
+        wanted = names.index(positive.casefold()) if positive.casefold() in names else _number(path, positive)
     try:
         with np.load(path, allow_pickle=False) as arrays:
             if f"{split}_images" not in arrays:
@@ -142,6 +202,25 @@ def medmnist(path: Path, split: str, positive: str | None = None) -> FilmSet:
         for index, label in enumerate(labels)
     ]
     return FilmSet(path.stem, str(wanted), tuple(films))
+
+
+def any_films(path: Path) -> FilmSet:
+    """Every film in ``path``, an ``.npz`` (all its splits) or a folder at any depth, its label unknown (0)."""
+    if path.suffix == ".npz" and path.is_file():
+        with np.load(path, allow_pickle=False) as arrays:
+            held = [split for split in MEDMNIST_SPLITS if f"{split}_images" in arrays]
+        return FilmSet(path.stem, "", tuple(film for split in held for film in medmnist(path, split).films))
+    if not path.is_dir():
+        raise DataUnreadable(str(path), "neither a folder of films nor a MedMNIST-form .npz file")
+    folders = [path, *sorted(one for one in path.rglob("*") if one.is_dir() and one.name != "masks")]
+    files = [file for folder in folders for file in image_files(folder)]
+    if not files:
+        raise DataUnreadable(str(path), "there is no film in it")
+    films = (
+        Film(f"{path.name}/{file.relative_to(path).as_posix()}", file, 0, patient)
+        for file, patient in zip(files, patients_of(files), strict=True)
+    )
+    return FilmSet(path.name, "", tuple(films))
 
 
 def _number(path: Path, positive: str) -> int:
@@ -177,6 +256,7 @@ def nih(folder: Path, adults: bool = True) -> FilmSet:
             traits=(
                 ("view", row["View Position"]),
                 ("sex", row["Patient Gender"]),
+                ("age", age_band(int(row["Patient Age"].rstrip("Y")))),
                 ("patients", "early" if int(row["Patient ID"]) < NIH_LATE_PATIENTS else "late"),
             ),
         )
@@ -186,13 +266,6 @@ def nih(folder: Path, adults: bool = True) -> FilmSet:
     return FilmSet("chest-xray-nih" if adults else "chest-xray-nih-under-18", "abnormal", tuple(films))
 
 
-def open_films(path: Path, positive: str, split: str | None = None) -> FilmSet:
-    """Whatever folder ``path`` is: NIH-form with ``labels.csv``, or an image folder.
-
-    Raises :class:`DataUnreadable` when it is neither.
-    """
-    if (path / "labels.csv").exists() and (path / "images256").is_dir():
-        return nih(path, adults=split != "under-18")
-    if path.is_dir():
-        return image_folder(path, positive)
-    raise DataUnreadable(str(path), "neither an image folder, an NIH-form folder nor a MedMNIST-form .npz file")
+def age_band(years: int) -> str:
+    """The band in which a card tells ages: below 18, 18 to 39, 40 to 64, 65 and more."""
+    return next((name for limit, name in ((18, "0-17"), (40, "18-39"), (65, "40-64")) if years < limit), "65+")

@@ -56,12 +56,12 @@ def basis(films: NDArray[np.uint8], labels: NDArray[np.int64], seed: int) -> Bas
 
 def drawn(found: Basis, label: int, rng: np.random.Generator) -> NDArray[np.float64]:
     """Random amounts (K,) of the components for a label."""
-    return found.centre[label] + found.spread[label] * rng.standard_normal(COMPONENTS)
+    return found.centre[label] + found.spread[label] * rng.standard_normal(len(found.components))
 
 
 def changed(amounts: NDArray[np.float64], found: Basis, label: int, rng: np.random.Generator) -> NDArray[np.float64]:
     """Amounts a random step away, still within :data:`WIDEST` spreads of the label's mean."""
-    step = amounts + STEP * found.spread[label] * rng.standard_normal(COMPONENTS)
+    step = amounts + STEP * found.spread[label] * rng.standard_normal(len(found.components))
     room = WIDEST * found.spread[label]
     return np.clip(step, found.centre[label] - room, found.centre[label] + room)
 

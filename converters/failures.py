@@ -1,10 +1,17 @@
 """What can go wrong in a converter, for the engineer at the keyboard: one sentence each, no traceback.
 
 ConverterError
-├── DataUnreadable      the data set is not what the recipe says
-├── SplitLeaks          a patient, or a near-duplicate, is on both sides
-├── RecipeInvalid       the recipe has a key or a value that means nothing
-└── GateFailed          a measured number is worse than the recipe allows
+├── DataUnreadable        the data set is not what the recipe says
+│   └── ClassEmpty        one of the two classes has no film
+├── SplitLeaks            a patient, or a near-duplicate, is on both sides
+├── RecipeInvalid         the recipe has a key or a value that means nothing
+├── CheckpointUnreadable  the file is cut off, or no checkpoint at all
+│   ├── CheckpointHasCode   it holds code, which is never run
+│   └── CheckpointForeign   it is a checkpoint of another network
+├── TrainingDiverged      the loss is no longer a number
+├── ToolFailed            a library could not export, prune or quantize this network
+├── GateFailed            a measured number is worse than the recipe allows
+└── OutputUnwritable      the disk is full or may not be written
 """
 
 from collections.abc import Sequence
@@ -19,6 +26,13 @@ class DataUnreadable(ConverterError):
 
     def __init__(self, source: str, detail: str) -> None:
         super().__init__(f"{source}: {detail}")
+
+
+class ClassEmpty(DataUnreadable):
+    """A part of the films holds only one class, so nothing can be learnt or measured on it."""
+
+    def __init__(self, part: str, word: str) -> None:
+        super().__init__(part, f"there is no {word} film in it; give more films, or fewer folds")
 
 
 class SplitLeaks(ConverterError):
@@ -38,8 +52,50 @@ class RecipeInvalid(ConverterError):
         super().__init__(f"{path}: {detail}")
 
 
+class CheckpointUnreadable(ConverterError):
+    """A checkpoint file cannot be read as one."""
+
+    def __init__(self, path: str, detail: str) -> None:
+        super().__init__(f"{path} is not a usable checkpoint: {detail}")
+
+
+class CheckpointHasCode(CheckpointUnreadable):
+    """The file would run code when it is opened; only tensors and plain values are ever read."""
+
+    def __init__(self, path: str, what: str) -> None:
+        super().__init__(path, f"it holds {what}, and no code is ever run from one. Save the state_dict() alone")
+
+
+class CheckpointForeign(CheckpointUnreadable):
+    """The tensors are not those of the recipe's network."""
+
+
+class TrainingDiverged(ConverterError):
+    """The loss became NaN or infinite."""
+
+    def __init__(self, where: str, epoch: int) -> None:
+        super().__init__(
+            f"{where}: the loss is not a number any more in epoch {epoch}. "
+            "Lower learning_rate; the last good epoch is kept"
+        )
+
+
+class ToolFailed(ConverterError):
+    """A library refused the network; the sentence carries its own reason."""
+
+    def __init__(self, tool: str, what: str, detail: str) -> None:
+        super().__init__(f"{tool} could not {what}: {detail}")
+
+
 class GateFailed(ConverterError):
     """A measured number misses what the recipe demands; the pack is not made."""
 
     def __init__(self, gate: str, detail: str) -> None:
         super().__init__(f"{gate}: {detail}")
+
+
+class OutputUnwritable(ConverterError):
+    """A result could not be written; nothing half-written is left under its name."""
+
+    def __init__(self, path: str, detail: str) -> None:
+        super().__init__(f"{path} cannot be written: {detail}. Free some space or name another --out, and run it again")

@@ -1,10 +1,11 @@
 """Golden cases: images of nobody with the answers a pack must give, and real public files by reference.
 
-Any runtime on any machine must come within the stated tolerance of the expected probability. The expected ones are
-those of the default runtime; a film on which the runtimes installed here differ by more than half the tolerance is not
-taken, so that another machine has room to differ.
+Any runtime on any machine must come within the stated tolerance of the expected probability: of the float file's own
+answer in the default runtime. Films are chosen on which the runtimes agree; how far each model file lies from the
+expected answers is then measured, and becomes its tolerance with room for another machine.
 """
 
+import sys
 from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
@@ -15,11 +16,12 @@ from PIL import Image
 
 from converters import eigenfilms, phantom
 from converters.datasets import FilmSet, read_grey
-from converters.failures import DataUnreadable, GateFailed
+from converters.failures import DataUnreadable
 from converters.films import prepared
 from converters.material import labels_of
+from firmware_app.errors import PackArtefactMissing
 from firmware_app.imaging.model_input import InputSpec, to_model_input
-from firmware_app.packs.manifest import Golden, Manifest, Precision, Reference, sha256_of
+from firmware_app.packs.manifest import Artefact, Golden, Manifest, Precision, Reference, sha256_of
 from firmware_app.packs.shelf import Pack
 from firmware_app.runtimes import choice
 from firmware_app.runtimes.interface import Session
@@ -27,6 +29,15 @@ from firmware_app.tasks import classify
 
 FOLDER = "golden"
 TOLERANCE: dict[Precision, float] = {"fp32": 0.002, "int8": 0.05}
+"""Of packs whose files have no measured tolerance."""
+
+AGREED: dict[Precision, float] = {"fp32": 0.001, "fp16": 0.01, "int8": 0.025}
+"""How near every runtime must come to the expected probability for a film to be taken."""
+
+ROOM = 1.5
+SMALLEST: dict[Precision, float] = {"fp32": 0.002, "fp16": 0.01, "int8": 0.02}
+"""A measured tolerance is :data:`ROOM` times the largest difference seen here, and at least this."""
+
 DRAWS = 30
 STEPS = 400
 SURE = 0.7
@@ -39,17 +50,26 @@ PHANTOM_TRIES = 20
 
 
 class Judge:
-    """A pack loaded in every runtime that works here, both precisions, to be asked about one frame at a time."""
+    """A pack loaded in every runtime that works here, all precisions, to be asked about one frame at a time."""
 
     def __init__(self, pack: Pack) -> None:
         self.pack = pack
-        self.runtimes = choice.available()
-        self.precisions: list[Precision] = [artefact.precision for artefact in pack.manifest.artefacts]
-        self.sessions: dict[tuple[str, Precision], Session] = {
-            (runtime, precision): choice.get(runtime).load(pack.artefact(runtime, precision))
-            for runtime in self.runtimes
-            for precision in self.precisions
-        }
+        self.sessions: dict[tuple[str, Precision], Session] = {}
+        self.files: dict[tuple[str, Precision], Artefact] = {}
+        for runtime in choice.available():
+            for precision in dict.fromkeys(artefact.precision for artefact in pack.manifest.artefacts):
+                try:
+                    self.files[runtime, precision] = pack.described(runtime, precision)
+                except PackArtefactMissing:
+                    continue
+                self.sessions[runtime, precision] = choice.get(runtime).load(pack.artefact(runtime, precision))
+        self.runtimes = tuple(dict.fromkeys(runtime for runtime, _ in self.sessions))
+
+    @property
+    def stated(self) -> list[Precision]:
+        """The precisions whose expected answers a golden case states: where a tolerance is measured, fp32 alone."""
+        own = {precision: file for (runtime, precision), file in self.files.items() if runtime == choice.DEFAULT}
+        return [name for name, file in own.items() if name == "fp32" or file.golden_tolerance is None]
 
     def ask(self, frame: NDArray[np.float32], runtime: str, precision: Precision) -> dict[str, float]:
         """Finding code → probability for a frame (H, W)."""
@@ -62,23 +82,30 @@ class Judge:
         """What the default runtime says, per precision, rounded to four places."""
         return {
             precision: {code: round(value, 4) for code, value in self.ask(frame, choice.DEFAULT, precision).items()}
-            for precision in self.precisions
+            for precision in self.stated
         }
 
-    def agreed(self, frame: NDArray[np.float32]) -> bool:
-        """Whether every runtime here is within half the tolerance of the default one, in each precision."""
-        return all(
-            abs(value - expected[code]) <= TOLERANCE[precision] / 2.0
-            for precision, expected in self.expected(frame).items()
-            for runtime in self.runtimes
-            for code, value in self.ask(frame, runtime, precision).items()
-        )
+    def apart(self, frame: NDArray[np.float32]) -> dict[tuple[str, Precision], float]:
+        """How far each file's answer lies from the expected one."""
+        expected = self.expected(frame)
+        return {
+            (runtime, precision): max(
+                abs(value - expected.get(precision, expected["fp32"])[code])
+                for code, value in self.ask(frame, runtime, precision).items()
+            )
+            for runtime, precision in self.sessions
+        }
+
+    def discord(self, frame: NDArray[np.float32]) -> float:
+        """The largest difference in units of what :data:`AGREED` allows: 1 or less is agreement."""
+        return max(value / AGREED[precision] for (_, precision), value in self.apart(frame).items())
 
 
 def make(pack: Pack, train: FilmSet, patients: Sequence[str], body: phantom.Body, seed: int) -> list[Golden]:
     """Draw, choose and write the golden images of a pack into its folder; returns their entries.
 
-    ``patients`` names the group of each training film. Raises :class:`GateFailed` when none can be found.
+    ``patients`` names the group of each training film. A label for which no film can be drawn that is far from every
+    training film goes without, and a line says so.
     """
     judge = Judge(pack)
     (pack.folder / FOLDER).mkdir(exist_ok=True)
@@ -95,7 +122,8 @@ def make(pack: Pack, train: FilmSet, patients: Sequence[str], body: phantom.Body
         for number in range(1, PER_LABEL + 1):
             film = _sample(judge, found, near, label, np.random.default_rng((seed, label, number)))
             if film is None:
-                raise GateFailed("golden", f"{STEPS} steps led to no {word} film that is far from training")
+                print(f"golden: {STEPS} steps led to no {word} film that is far from training", file=sys.stderr)
+                continue
             made.append(_entry(judge, film, f"{FOLDER}/sample-{word}-{number}.png", near))
     return made
 
@@ -120,7 +148,7 @@ def _sample(
     for _ in range(STEPS):
         film = eigenfilms.rendered(found, amounts)
         clear = lacking < abs(sure - finding.threshold) / 2.0
-        if clear and near.distance(film) > FAR and judge.agreed(film.astype(np.float32)):
+        if clear and near.distance(film) > FAR and judge.discord(film.astype(np.float32)) <= 1.0:
             kept = film
             if lacking == 0.0:
                 break
@@ -132,11 +160,16 @@ def _sample(
 
 
 def _phantom(judge: Judge, body: phantom.Body, opacities: int, path: str, seed: int) -> Golden:
+    """The first drawn film on which the runtimes agree, or the one on which they come nearest to that."""
+    best, least = phantom.film(body, opacities, seed), np.inf
     for attempt in range(PHANTOM_TRIES):
-        film = phantom.chest(body, opacities, seed + attempt)
-        if judge.agreed(film.astype(np.float32)):
-            return _entry(judge, film, path, None)
-    raise GateFailed("golden", f"the runtimes disagree on {PHANTOM_TRIES} drawn phantoms")
+        film = phantom.film(body, opacities, seed + attempt)
+        discord = judge.discord(film.astype(np.float32))
+        if discord < least:
+            best, least = film, discord
+        if discord <= 1.0:
+            break
+    return _entry(judge, best, path, None)
 
 
 def _entry(judge: Judge, film: NDArray[np.uint8], path: str, near: eigenfilms.Neighbourhood | None) -> Golden:
@@ -144,9 +177,22 @@ def _entry(judge: Judge, film: NDArray[np.uint8], path: str, near: eigenfilms.Ne
     Image.fromarray(film).save(target, optimize=True)
     return Golden(
         kind="phantom" if near is None else "sample", path=path, sha256=sha256_of(target),
-        expected=judge.expected(film.astype(np.float32)), tolerance=TOLERANCE,
+        expected=judge.expected(film.astype(np.float32)),
+        tolerance={precision: TOLERANCE[precision] for precision in judge.stated},
         distance=None if near is None else near.evidence(film),
     )  # fmt: skip
+
+
+def tolerances(pack: Pack) -> dict[str, float]:
+    """Path of each model file → the tolerance that its answers on the golden images need, with room."""
+    judge = Judge(pack)
+    frames = [frame_of(pack.folder, case) for case in pack.manifest.golden if case.path is not None]
+    found: dict[str, float] = {}
+    for frame in frames:
+        for key, value in judge.apart(frame).items():
+            path = judge.files[key].path
+            found[path] = max(found.get(path, 0.0), ROOM * value, SMALLEST[key[1]])
+    return {path: min(1.0, round(value + 5e-4, 3)) for path, value in found.items()}
 
 
 def refer(references: Sequence[Reference]) -> list[Golden]:
@@ -185,9 +231,12 @@ def check(pack: Pack) -> list[str]:
         frame = frame_of(pack.folder, golden)
         name = golden.path or (golden.reference.file if golden.reference else "")
         for runtime, precision in judge.sessions:
+            promise = pack.manifest.promise(golden, judge.files[runtime, precision])
+            if promise is None:
+                continue
             answers = judge.ask(frame, runtime, precision)
-            for code, expected in golden.expected.get(precision, {}).items():
-                if abs(answers[code] - expected) > golden.tolerance[precision]:
+            for code, expected in promise[0].items():
+                if abs(answers[code] - expected) > promise[1]:
                     wrong.append(f"{name}: {code} is {answers[code]:.4f} in {runtime} {precision}, not {expected:.4f}")
     return wrong
 

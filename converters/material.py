@@ -1,4 +1,4 @@
-"""From a recipe and a data folder to the three parts of films, with patients and duplicates kept apart."""
+"""From a recipe and a data folder to folds and a test part of films, with patients and duplicates kept apart."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from converters import datasets, duplicates, splits
+from converters import datasets, duplicates, sources, splits
 from converters.datasets import FilmSet
 from converters.failures import DataUnreadable
 from converters.films import prepared
@@ -18,15 +18,15 @@ HASH_PX = 64
 
 @dataclass(frozen=True, slots=True)
 class Material:
-    """All films of a recipe, their group (patient and duplicates) and the split."""
+    """All films of a recipe, their group (patient and duplicates) and how they are divided."""
 
     films: FilmSet
     group_of: dict[str, str]
-    split: splits.Split
+    division: splits.Division
 
     def part(self, name: str) -> FilmSet:
         """The films of ``train``, ``val`` or ``test``."""
-        return self.films.only(self.split.part(name))
+        return self.films.only(self.division.part(name))
 
 
 def input_spec(recipe: Recipe) -> InputSpec:
@@ -44,12 +44,13 @@ def open_material(recipe: Recipe, data: Path) -> Material:
     group_of = grouped(films)
     labels = {film.name: film.label for film in films.films}
     frozen = splits.frozen_test(recipe.pack)
-    parts = splits.split(labels, group_of, recipe.data.val, recipe.data.test, recipe.seed, frozen)
+    wanted = recipe.data
+    division = splits.divide(labels, group_of, wanted.folds, wanted.val, wanted.test, recipe.seed, frozen)
     if not frozen:
-        drawn = f"{len(parts.test)} films of {films.name}"
+        drawn = f"{len(division.test)} films of {films.name}"
         note = f"test part of {recipe.pack}: {drawn}, drawn once with seed {recipe.seed}"
-        splits.freeze_test(recipe.pack, parts.test, note)
-    return Material(films, group_of, parts)
+        splits.freeze_test(recipe.pack, division.test, note)
+    return Material(films, group_of, division)
 
 
 def open_reader(recipe: Recipe, data: Path) -> FilmSet:
@@ -60,6 +61,8 @@ def open_reader(recipe: Recipe, data: Path) -> FilmSet:
         return datasets.medmnist(data, "train")
     if not data.is_dir():
         raise DataUnreadable(str(data), "the folder does not exist")
+    if recipe.data.reader == "masks":
+        return sources.labelled(data, recipe.data.positive)
     return datasets.image_folder(data, recipe.data.positive)
 
 

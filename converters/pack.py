@@ -1,130 +1,163 @@
-"""From model files to a pack: calibrate, choose the threshold, draw golden cases, measure once on the test part.
+"""From model files to a pack: describe, draw golden cases, measure once on the test part, and bring the proof along.
 
-Nothing here looks at a test film before the manifest's threshold and calibration are written.
+Nothing here looks at a test film before the manifest's threshold and calibration are written. The pack takes its name
+when it is whole.
 """
 
-import json
+import shutil
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 from shutil import copyfile
+from typing import Any
 
-import numpy as np
-
-from converters import card, golden, statistics
+from converters import artefacts, card, golden, report, sbom, verdicts
+from converters.artefacts import NAMES, Key
 from converters.datasets import FilmSet
-from converters.evaluate import Evaluation, evaluate, where
-from converters.failures import GateFailed
-from converters.material import Material, input_spec, labels_of, open_material
+from converters.evaluate import evaluate, where
+from converters.evaluation import Evaluation, evaluation
+from converters.failures import GateFailed, OutputUnwritable
+from converters.formats import onnx_file
+from converters.material import Material, labels_of
+from converters.predictions import Predictions
 from converters.progress import Progress
-from converters.recipe import Recipe
-from converters.words import PackWords, Source
-from firmware_app.imaging.model_input import to_model_input
+from converters.steps import Workshop
+from converters.words import Source
+from firmware_app.errors import PackError
 from firmware_app.packs.manifest import (
     Artefact,
-    Calibration,
+    Companion,
     DataSource,
-    FindingSpec,
     Manifest,
     Measured,
     Output,
-    Precision,
+    Refused,
+    Speed,
+    Verdict,
     sha256_of,
 )
 from firmware_app.packs.shelf import Pack
 from firmware_app.runtimes import choice
 
-PRECISIONS: tuple[Precision, ...] = ("fp32", "int8")
-FULL_SCALE_PERCENTILE = 75.0
-"""The map is drawn at full strength from this percentile of the strongest cells of positive validation films."""
-
+REPORT = "report.html"
+SUMS = "SHA256SUMS"
 EVALUATE = (
     "lantern-convert evaluate models/{pack} --data DATA --split {split} --runtime {runtime} --precision {precision}"
 )
+BY_RUN = "lantern-convert run converters/recipes/{pack}.toml --data DATA --out OUT"
+UNMEASURED = 1.0
 
 
 @dataclass(frozen=True, slots=True)
-class Fitted:
-    """What validation films decide: calibration, threshold, and the map's full scale in logits."""
+class Maker:
+    """One pack in the making, in ``folder``."""
 
-    calibration: Calibration
-    threshold: float
-    rule: str
-    full_scale: float
+    shop: Workshop
+    folder: Path
+
+    def keep(self, manifest: Manifest) -> Pack:
+        """Write the manifest and read the pack back, as the box will."""
+        golden.write_manifest(self.folder, manifest)
+        return Pack.load(self.folder)
 
 
-def assemble(recipe: Recipe, words: PackWords, data: Path, work: Path, out: Path) -> Pack:
-    """Make ``out/<pack>`` from the model files in ``work/<pack>`` and return it, measured and with its card."""
-    made = json.loads((work / recipe.pack / "export.json").read_text(encoding="utf-8"))
-    material = open_material(recipe, data)
-    folder = out / recipe.pack
-    folder.mkdir(parents=True, exist_ok=True)
-    for precision in PRECISIONS:
-        copyfile(work / recipe.pack / f"model.{precision}.onnx", folder / f"model.{precision}.onnx")
-    fitted = fit_decision(recipe, folder / "model.fp32.onnx", material.part("val"), float(made["bias"]))
-    manifest = described(recipe, words, material, folder, fitted, float(made["bias"]), int(made["opset"]))
-    golden.write_manifest(folder, manifest)
-    train = material.part("train")
-    groups = [material.group_of[film.name] for film in train.films]
-    cases = golden.make(Pack.load(folder), train, groups, words.drawn_as, recipe.seed)
-    manifest = manifest.model_copy(update={"golden": (*cases, *golden.refer(words.references))})
-    golden.write_manifest(folder, manifest)
-    measured = tuple(measure(Pack.load(folder), material.part("val"), material.part("test")))
-    manifest = manifest.model_copy(update={"measured": measured})
-    golden.write_manifest(folder, manifest)
+def pack_step(shop: Workshop, out: Path) -> dict[str, Any]:
+    """Make ``out/<pack>``, measured and with its card, report and bill of materials."""
+    name = shop.recipe.pack
+    mark = shop.ledger.fingerprint({"describe": _words_digest(shop)}, ("gates", "speed", "report"), shop.digest)
+    known = shop.ledger.results("pack", mark)
+    if known is not None and _whole(out / name):
+        return known
+    parts = out / ".making"
+    try:
+        shutil.rmtree(parts, ignore_errors=True)
+        maker = Maker(shop, parts / name)
+        maker.folder.mkdir(parents=True)
+        results = assemble(maker)
+        shutil.rmtree(out / name, ignore_errors=True)
+        maker.folder.rename(out / name)
+    except OSError as error:
+        raise OutputUnwritable(str(out / name), error.strerror or str(error)) from error
+    finally:
+        shutil.rmtree(parts, ignore_errors=True)
+    shop.ledger.done("pack", mark, results, [])
+    return results
+
+
+def assemble(maker: Maker) -> dict[str, Any]:
+    """Fill the folder: files, manifest, golden cases, measurements, card, report, bill, sums."""
+    shop, folder = maker.shop, maker.folder
+    report_step(shop)
+    keys = verdicts.passed(shop)
+    if artefacts.SOURCE not in keys:
+        why = next(one["why"] for one in shop.ledger.read("gates")["artefacts"]
+                   if (one["runtime"], one["precision"]) == artefacts.SOURCE)  # fmt: skip
+        raise GateFailed("pack", f"the float ONNX file itself was refused: {why}")
+    made = verdicts.floats(shop, shop.material.division.shipped)
+    files = [described_file(made / NAMES[key], key, folder) for key in keys]
+    files += extra_files(made, keys, folder)
+    pack = maker.keep(described(maker, tuple(files)))
+    train, words = shop.material.part("train"), verdicts.words_of(shop)
+    groups = [shop.material.group_of[film.name] for film in train.films]
+    cases = golden.make(pack, train, groups, words.drawn_as, shop.recipe.seed)
+    pack = maker.keep(pack.manifest.model_copy(update={"golden": (*cases, *golden.refer(words.references))}))
+    room = golden.tolerances(pack)
+    told = tuple(one.model_copy(update={"golden_tolerance": room.get(one.path)}) for one in pack.manifest.artefacts)
+    pack = maker.keep(pack.manifest.model_copy(update={"artefacts": told}))
+    wrong = golden.check(pack)
+    if wrong:
+        raise GateFailed("golden", wrong[0])
+    pack = maker.keep(pack.manifest.model_copy(update={"measured": tuple(measure(maker, pack, keys))}))
     card.write(folder)
-    pack = Pack.load(folder)
+    copyfile(shop.work / REPORT, folder / REPORT)
+    sbom.write(folder / sbom.NAME)
     pack.verify()
-    return pack
+    sums(folder)
+    return {"files": [one.path for one in told], "tolerance": room}
 
 
-def fit_decision(recipe: Recipe, model: Path, val: FilmSet, bias: float) -> Fitted:
-    """Calibrate (Platt) and choose the threshold by the recipe's rule, on validation films, with the float model."""
-    spec = input_spec(recipe)
-    session = choice.get(choice.DEFAULT).load(model)
-    maps = [session.infer({spec.name: to_model_input(film.read(), spec)})["map"][0, 0] for film in val.films]
-    logits = np.array([float(one.mean(dtype=np.float64)) + bias for one in maps])
-    labels = labels_of(val)
-    area = statistics.auc(labels, logits) or 0.0
-    if area < recipe.gate.val_auc_at_least:
-        raise GateFailed("validation", f"AUC {area:.4f} is below the recipe's {recipe.gate.val_auc_at_least}")
-    slope, intercept = statistics.platt(labels, logits)
-    scores = 1.0 / (1.0 + np.exp(-(slope * logits + intercept)))
-    point = recipe.operating_point
-    if point.rule == "sensitivity":
-        threshold = statistics.threshold_for_sensitivity(labels, scores, point.at_least)
-        rule = f"the highest threshold with sensitivity of at least {point.at_least} on {len(labels)} validation films"
-    else:
-        threshold = statistics.threshold_for_cost(labels, scores, point.miss_cost)
-        rule = f"least cost on {len(labels)} validation films, a miss costing {point.miss_cost:g} false alarms"
-    peaks = np.array([float(one.max()) for one, label in zip(maps, labels, strict=True) if label == 1])
-    full_scale = float(np.percentile(np.maximum(peaks, 0.0), FULL_SCALE_PERCENTILE))
-    return Fitted(
-        Calibration(kind="platt", slope=round(slope, 6), intercept=round(intercept, 6)),
-        round(threshold, 4), rule, round(max(full_scale, 1e-3), 3),
-    )  # fmt: skip
+def described_file(source: Path, key: Key, folder: Path) -> Artefact:
+    """Copy a model file, and what stands beside it, into ``folder``; returns its entry."""
+    for path in artefacts.files_of(source):
+        copyfile(path, folder / path.name)
+    path = folder / source.name
+    return Artefact.model_validate({
+        "path": path.name, "runtime": key[0], "precision": key[1], "sha256": sha256_of(path),
+        "bytes": path.stat().st_size, "opset": onnx_file.opset(path) if path.suffix == ".onnx" else None,
+        "batch": 1 if key[0] == "litert" else "dynamic", "golden_tolerance": UNMEASURED,
+        "files": [
+            Companion(path=one.name, sha256=sha256_of(one), bytes=one.stat().st_size)
+            for one in artefacts.files_of(path)[1:]
+        ],
+    })  # fmt: skip
 
 
-def described(
-    recipe: Recipe, words: PackWords, material: Material, folder: Path, fitted: Fitted, bias: float, opset: int
-) -> Manifest:
+def extra_files(made: Path, keys: list[Key], folder: Path) -> list[Artefact]:
+    """The static float file for an NPU, and the signed one for TensorRT, where they were made."""
+    wanted = ((artefacts.STATIC, ("onnxruntime", "fp32")), (artefacts.TENSORRT, ("tensorrt", "int8")))
+    return [
+        described_file(made / name, key, folder).model_copy(update={"batch": 1, "golden_tolerance": None})
+        for name, key in wanted
+        if (made / name).is_file() and (key in keys or key[0] == "tensorrt")
+    ]
+
+
+def described(maker: Maker, files: tuple[Artefact, ...]) -> Manifest:
     """The manifest, still without golden cases and measurements."""
-    finding = FindingSpec(
-        code=words.finding.code, label=words.finding.label, channel=0, bias=bias, calibration=fitted.calibration,
-        threshold=fitted.threshold, threshold_rule=fitted.rule, priority=words.finding.priority,
-    )  # fmt: skip
-    artefacts = tuple(
-        Artefact(path=path.name, runtime="onnxruntime", precision=precision, sha256=sha256_of(path),
-                 bytes=path.stat().st_size, opset=opset)
-        for precision in PRECISIONS
-        for path in (folder / f"model.{precision}.onnx",)
-    )  # fmt: skip
+    shop = maker.shop
+    words, told, material = verdicts.words_of(shop), shop.ledger.read("calibrate"), shop.material
+    judged = shop.ledger.read("gates")["artefacts"]
     return Manifest(
-        schema="lantern.pack/1", name=recipe.pack, version=recipe.version, title=words.title, task="classify",
-        route=words.route, input=input_spec(recipe), output=Output(map="map", full_scale=fitted.full_scale),
-        findings=(finding,), training_prevalence=round(float(labels_of(material.part("train")).mean()), 4),
-        artefacts=artefacts, data=tuple(counted(source, material) for source in words.data), measured=(),
+        schema="lantern.pack/1", name=shop.recipe.pack, version=shop.recipe.version, title=words.title,
+        task=shop.recipe.task, route=words.route, input=shop.spec,
+        output=Output(map=artefacts.OUTPUTS[0], features=artefacts.OUTPUTS[1], full_scale=told["full_scale"]),
+        findings=(verdicts.finding_of(shop),),
+        training_prevalence=round(float(labels_of(material.part("train")).mean()), 4),
+        calibration_prevalence=told["prevalence"], artefacts=files,
+        data=tuple(counted(source, material) for source in words.data), measured=(),
         intended_use=words.intended_use, not_for=words.not_for, weak_points=words.weak_points,
+        gates=tuple(_verdict(one) for one in judged if one["outcome"] != "refused"),
+        refused=tuple(_refusal(one) for one in judged if one["outcome"] == "refused"), speed=tuple(_speeds(shop)),
     )  # fmt: skip
 
 
@@ -139,34 +172,101 @@ def counted(source: Source, material: Material) -> DataSource:
     )  # fmt: skip
 
 
-def measure(pack: Pack, val: FilmSet, test: FilmSet) -> list[Measured]:
-    """The test part, once per artefact and runtime, and the float model once per value of each trait that films have.
+def measure(maker: Maker, pack: Pack, keys: list[Key]) -> list[Measured]:
+    """The test part, once per file, and the float file once per value of each trait that films have.
 
-    The validation part comes last, for comparison: it chose the threshold, so it flatters there.
+    The held-back films come last, for comparison: they chose the threshold, so it flatters there.
     """
-    rows: list[Measured] = []
-    for precision in PRECISIONS:
-        for runtime in choice.available():
-            rows.append(_row(pack, test, "test", runtime, precision, ""))
+    shop, test = maker.shop, maker.shop.material.part("test")
+    here = choice.available()
+    rows = [_row(pack, test, "test", key, "") for key in keys if key[0] in here]
+    if "openvino" in here and ("openvino", "fp32") not in keys:
+        rows.append(_row(pack, test, "test", ("openvino", "fp32"), ""))
     for name, value in sorted({trait for film in test.films for trait in film.traits}):
         condition = f"{name}={value}"
         part = where(test, condition)
-        rows.append(_row(pack, part, f"test[{condition}]", choice.DEFAULT, "fp32", f" --where {condition}"))
-    return [*rows, _row(pack, val, "val", choice.DEFAULT, "fp32", "")]
+        rows.append(_row(pack, part, f"test[{condition}]", artefacts.SOURCE, f" --where {condition}"))
+    pooled = Predictions.load(verdicts.predictions_path(shop, verdicts.ORIGINAL))
+    split = "val" if len(shop.material.division.folds) == 1 else "out-of-fold"
+    result = evaluation(pooled, pack.manifest.findings[0], pack.name, *verdicts.ORIGINAL, split)
+    return [*rows, as_row(result, BY_RUN.format(pack=pack.name))]
 
 
-def _row(pack: Pack, films: FilmSet, split: str, runtime: str, precision: Precision, option: str) -> Measured:
-    progress = Progress(f"{pack.name} {precision} {runtime}", len(films.films))
-    result = evaluate(pack, films, split, runtime, precision, progress.at)
-    print(json.dumps(result.as_dict()), file=sys.stderr, flush=True)
-    part = split.partition("[")[0]
-    command = EVALUATE.format(pack=pack.name, split=part, runtime=runtime, precision=precision) + option
-    return measured(result, precision, command)
-
-
-def measured(result: Evaluation, precision: Precision, command: str) -> Measured:
+def as_row(result: Evaluation, command: str) -> Measured:
     """A result as a row of the manifest, numbers to four places."""
-    row = result.as_dict()
-    for other in ("pack", "dice", "lesion_sensitivity", "false_positives_per_image"):
-        del row[other]
-    return Measured.model_validate({**row, "precision": precision, "command": f"{command} --json"})
+    return Measured.model_validate({**result.row(), "command": command})
+
+
+def report_step(shop: Workshop) -> dict[str, Any]:
+    """The report of everything the steps noted, in the work folder."""
+    mark = shop.ledger.fingerprint({"describe": _words_digest(shop)}, (*shop.learnt, "gates", "speed"), shop.digest)
+    if (known := shop.ledger.results("report", mark)) is not None:
+        return known
+    path = written_report(shop)
+    results = {"bytes": path.stat().st_size}
+    shop.ledger.done("report", mark, results, [path])
+    return results
+
+
+def written_report(shop: Workshop) -> Path:
+    """Write the report."""
+    words, division = verdicts.words_of(shop), shop.material.division
+    keys = [verdicts.ORIGINAL, *verdicts.passed(shop)]
+    told = {key: Predictions.load(verdicts.predictions_path(shop, key)) for key in keys}
+    main = next((key for key in reversed(keys) if key[1] == "int8"), keys[0])
+    subject = report.Subject(
+        shop.recipe.pack, shop.recipe.version, words.title, verdicts.finding_of(shop), words.weak_points,
+        "val" if len(division.folds) == 1 else "out-of-fold", main, verdicts.ORIGINAL,
+    )  # fmt: skip
+    return report.write(shop.work / REPORT, subject, told, report.Accounts.read(shop.work))
+
+
+def sums(folder: Path) -> Path:
+    """``SHA256SUMS``: the digest of every other file of the pack, as ``sha256sum --check`` reads it."""
+    files = sorted(path for path in folder.rglob("*") if path.is_file() and path.name != SUMS)
+    lines = (f"{sha256_of(path)}  {path.relative_to(folder).as_posix()}\n" for path in files)
+    (folder / SUMS).write_text("".join(lines), encoding="utf-8")
+    return folder / SUMS
+
+
+def _row(pack: Pack, films: FilmSet, split: str, key: Key, option: str) -> Measured:
+    progress = Progress(f"{pack.name} {key[1]} {key[0]}", len(films.films))
+    result, _ = evaluate(pack, films, split, *key, progress.at)
+    shown = "–" if result.auc is None else f"{result.auc:.4f}"
+    print(f"{pack.name}: {split} AUC {shown} in {key[0]} {key[1]}", file=sys.stderr, flush=True)
+    part = split.partition("[")[0]
+    command = EVALUATE.format(pack=pack.name, split=part, runtime=key[0], precision=key[1]) + option
+    return as_row(result, f"{command} --json")
+
+
+def _verdict(told: dict[str, Any]) -> Verdict:
+    said = "; ".join(str(one["said"]) for one in told["gates"])
+    return Verdict(runtime=told["runtime"], precision=told["precision"], outcome=told["outcome"], said=said)
+
+
+def _refusal(told: dict[str, Any]) -> Refused:
+    return Refused(runtime=told["runtime"], precision=told["precision"], why=told["why"])
+
+
+def _speeds(shop: Workshop) -> list[Speed]:
+    told = shop.ledger.read("speed")
+    return [
+        Speed(
+            runtime=one["runtime"] if one["name"] in NAMES.values() else one["name"], precision=one["precision"],
+            milliseconds=one["milliseconds"], low=one["low"], high=one["high"], threads=told["threads"],
+            machine=told["machine"],
+        )
+        for one in told["rows"]
+    ]  # fmt: skip
+
+
+def _whole(folder: Path) -> bool:
+    try:
+        Pack.load(folder).verify()
+    except PackError:
+        return False
+    return True
+
+
+def _words_digest(shop: Workshop) -> str:
+    return sha256_of(shop.near / shop.recipe.describe)

@@ -1,4 +1,4 @@
-"""Chest films drawn by code: ellipses for lungs, heart and diaphragm, arcs for ribs. They show nobody.
+"""Films drawn by code: a chest of ellipses and arcs, or layers of speckle as in ultrasound. They show nobody.
 
 They are crude on purpose. What a model says of one has no clinical meaning; that it says the same everywhere has.
 """
@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageFilter
 
-Body = Literal["child", "adult"]
+Body = Literal["child", "adult", "ultrasound"]
 Grid = NDArray[np.float64]
 
 
@@ -35,6 +35,25 @@ def ellipse(y: Grid, x: Grid, centre: tuple[float, float], radii: tuple[float, f
     """A soft ellipse: 1 inside, 0 outside, over a rim ``edge`` wide (a fraction of the radii)."""
     distance = np.sqrt(((y - centre[0]) / radii[0]) ** 2 + ((x - centre[1]) / radii[1]) ** 2)
     return np.asarray(1.0 / (1.0 + np.exp((distance - 1.0) / edge)), dtype=np.float64)
+
+
+def film(body: Body, opacities: int, seed: int) -> NDArray[np.uint8]:
+    """A film of this kind with ``opacities`` patches that do not belong there."""
+    return ultrasound(opacities, seed) if body == "ultrasound" else chest(body, opacities, seed)
+
+
+def ultrasound(masses: int, seed: int, side: int = 512) -> NDArray[np.uint8]:
+    """(side, side) uint8 greys: layers of speckle, brighter above, with dark oval ``masses`` and their shadows."""
+    rng = np.random.default_rng(seed)
+    y, x = np.mgrid[0:side, 0:side] / float(side)
+    grey = 0.55 - 0.3 * y + 0.12 * np.sin(22.0 * y + 3.0 * texture(rng, side))
+    for _ in range(masses):
+        centre = (rng.uniform(0.3, 0.6), rng.uniform(0.25, 0.75))
+        radii = (rng.uniform(0.06, 0.12), rng.uniform(0.08, 0.16))
+        grey -= 0.4 * ellipse(y, x, centre, radii, 0.12)
+        grey -= 0.1 * np.exp(-(((x - centre[1]) / radii[1]) ** 2)) * (y > centre[0])
+    grey = np.clip(grey, 0.03, 1.0) * rng.gamma(6.0, 1.0 / 6.0, grey.shape)
+    return np.asarray(np.rint(np.clip(grey, 0.0, 1.0) * 235.0), dtype=np.uint8)
 
 
 def chest(body: Body, opacities: int, seed: int, side: int = 512) -> NDArray[np.uint8]:

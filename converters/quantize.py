@@ -1,121 +1,151 @@
-"""From the float ONNX file to an INT8 one that a plain CPU runs: static QDQ, U8 activations, S8 weights per channel.
+"""Find the INT8 file of one runtime that is still right: ranges in two ways, then ever more layers in float.
 
-Weights use 7 of their 8 bits (``reduce_range``): on CPUs without VNNI the 8-bit product of U8 and S8 saturates, and
-the same film would get another answer on an older box. Ways of choosing activation ranges, and ever more float layers
-at the ends of the network, are tried until the logits of validation films hardly move and the AUC passes the gate.
-Fidelity decides rather than AUC alone, because on few films a damaged model may score better by luck. Measured on the
-adult pack: with every layer in INT8 the spread of the logits shrinks by a third; with the first three convolutions in
-float it stays within 3 %.
+A candidate is judged by fidelity first, how far it moves the logits of films it was not calibrated on, because on few
+films a damaged model may score better by luck; then by the gates (:mod:`converters.gates`).  When no plain candidate
+passes, the layers are ranked by what leaving each alone in float would mend, and the worst are spared, one more at a
+time.  Everything tried is kept in the account, with why it was refused.
 """
 
-import logging
-import os
-import sys
+import shutil
 from collections.abc import Callable, Sequence
-from contextlib import redirect_stdout
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-
-os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # as in firmware_app/runtimes/onnxruntime.py; read when it is imported
+from typing import Any, Protocol
 
 import numpy as np
-import onnx
 from numpy.typing import NDArray
-from onnxruntime.quantization import (
-    CalibrationDataReader,
-    CalibrationMethod,
-    QuantFormat,
-    QuantType,
-    quantize_static,
-)
 
-from converters import statistics
-from converters.failures import GateFailed
+from converters.gates import Outcome, Verdict, worst
+from converters.progress import Progress
 
-METHODS = ("minmax", "percentile")
-PERCENTILE = 99.99
-BATCH = 8
 MOST_MOVED = 0.13
+"""Largest root-mean-square change of the logits, in spreads of the float ones, that is accepted."""
+
+Logits = Callable[[Path], NDArray[np.float64]]
+Judge = Callable[[NDArray[np.float64]], list[Verdict]]
 
 
-class FilmReader(CalibrationDataReader):  # type: ignore[misc]
-    """Feeds calibration films, a few at a time. Films are (N, H, W) uint8."""
+class Format(Protocol):
+    """How one runtime's INT8 files are made, one a fold: ``method`` finds the ranges, ``spared`` layers stay in float.
 
-    def __init__(self, films: NDArray[np.uint8], name: str) -> None:
-        self.films, self.name, self.next_index = films, name, 0
+    ``first`` makes only that of the first fold, for the layers' sensitivity.
+    """
 
-    def get_next(self) -> dict[str, NDArray[np.float32]] | None:
-        """The next batch, or ``None`` after the last (the library's protocol)."""
-        if self.next_index + BATCH > len(self.films):
-            return None
-        chosen = self.films[self.next_index : self.next_index + BATCH]
-        self.next_index += BATCH
-        return {self.name: chosen[:, np.newaxis].astype(np.float32) / 255.0}
+    @property
+    def methods(self) -> Sequence[str]: ...
+    @property
+    def layers(self) -> Sequence[str]: ...
+
+    def make(self, folder: Path, method: str, spared: Sequence[str], *, first: bool = False) -> Path: ...
 
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """One way of quantizing: what it kept in float, its AUC and how far its logits moved (RMS over their spread)."""
+    """INT8 files that were tried, in ``path``; ``moved`` is :func:`moved` of their logits."""
 
     method: str
-    spared: int
-    auc: float
+    spared: tuple[str, ...]
     moved: float
-    path: Path
+    verdicts: tuple[Verdict, ...]
+    logits: NDArray[np.float64] = field(repr=False)
+    path: Path = field(repr=False)
+
+    @property
+    def passed(self) -> bool:
+        """Whether fidelity and every gate let it through."""
+        return self.moved <= MOST_MOVED and worst(self.verdicts) is not Outcome.REFUSED
+
+    @property
+    def why_not(self) -> str:
+        """The refusal in words; empty when it passed."""
+        said = [verdict.said for verdict in self.verdicts if verdict.outcome is Outcome.REFUSED]
+        if self.moved > MOST_MOVED:
+            said.insert(0, f"logits move by {self.moved:.3f} of their spread, allowed {MOST_MOVED}")
+        return "; ".join(said)
+
+    def as_dict(self) -> dict[str, Any]:
+        """As JSON."""
+        return {
+            "method": self.method, "spared": list(self.spared), "moved": round(self.moved, 4),
+            "gates": [verdict.as_dict() for verdict in self.verdicts], "refused": self.why_not,
+        }  # fmt: skip
 
 
-def quantize(
-    source: Path, target: Path, films: NDArray[np.uint8], name: str, labels: NDArray[np.int64],
-    logits_of: Callable[[Path], NDArray[np.float64]], gate: float,
-) -> Candidate:  # fmt: skip
-    """Quantize ``source`` on calibration ``films`` and leave the chosen candidate at ``target``.
+@dataclass(frozen=True, slots=True)
+class Search:
+    """What a search found: the chosen candidate or none, all that was tried, and the layers' sensitivity."""
 
-    ``logits_of`` gives a file's logits of the validation films with ``labels``. Raises
-    :class:`~converters.failures.GateFailed` when no candidate keeps the AUC within ``gate`` of the float file and its
-    logits within :data:`MOST_MOVED`.
+    chosen: Candidate | None
+    tried: tuple[Candidate, ...]
+    sensitivity: dict[str, float]
+
+    def as_dict(self) -> dict[str, Any]:
+        """As JSON."""
+        return {
+            "chosen": self.chosen.as_dict() if self.chosen else None,
+            "tried": [one.as_dict() for one in self.tried],
+            "sensitivity": {name: round(value, 4) for name, value in self.sensitivity.items()},
+        }  # fmt: skip
+
+
+def search(
+    made_by: Format, folder: Path, wanted: NDArray[np.float64], logits: Logits, judge: Judge, most_spared: int,
+    sample: Logits,
+) -> Search:  # fmt: skip
+    """Try candidates, each in a folder of its own below ``folder``, until one passes.
+
+    ``wanted`` are the float logits, ``logits`` a candidate's on the same films, ``judge`` its gates; ``sample`` are a
+    candidate's logits on a few films of the first fold, for the layers' sensitivity.  Only the chosen folder is left.
     """
-    logging.getLogger().setLevel(logging.ERROR)
-    wanted = logits_of(source)
-    needed = (statistics.auc(labels, wanted) or 0.0) - gate
     tried: list[Candidate] = []
-    for spared in spared_nodes(source):
-        for method in METHODS:
-            path = target.with_suffix(f".{method}.{len(spared)}.onnx")
-            write_int8(source, path, FilmReader(films, name), method, spared)
-            tried.append(judged(path, method, len(spared), labels, wanted, logits_of(path)))
-            print(tried[-1], file=sys.stderr, flush=True)
-        best = min(tried, key=lambda one: one.moved)
-        if best.moved <= MOST_MOVED and best.auc >= needed:
-            best.path.replace(target)
-            for left in (one.path for one in tried if one is not best):
-                left.unlink()
-            return best
-    best = min(tried, key=lambda one: one.moved)
-    moved = f"logits moved by {best.moved:.3f} of their spread"
-    raise GateFailed("int8", f"AUC {best.auc:.4f} (needed {needed:.4f}), {moved}")
+
+    def attempt(method: str, spared: Sequence[str]) -> Candidate:
+        path = made_by.make(folder / f"try{len(tried)}", method, spared)
+        found = logits(path)
+        tried.append(Candidate(method, tuple(spared), moved(wanted, found), tuple(judge(found)), found, path))
+        return tried[-1]
+
+    for method in made_by.methods:
+        attempt(method, ())
+    sensitivity: dict[str, float] = {}
+    if most_spared and not any(one.passed for one in tried):
+        method = min(tried, key=lambda one: one.moved).method
+        sensitivity = ranked(made_by, folder, method, sample)
+        for count in range(1, min(most_spared, len(sensitivity)) + 1):
+            if attempt(method, list(sensitivity)[:count]).passed:
+                break
+    passed = [one for one in tried if one.passed]
+    # A dynamic file follows the float one more closely and runs more slowly: it is the second choice.
+    chosen = min(passed, key=lambda one: (one.method == "dynamic", len(one.spared), one.moved)) if passed else None
+    for one in tried:
+        if one is not chosen:
+            remove(one.path)
+    return Search(chosen, tuple(tried), sensitivity)
 
 
-def judged(
-    path: Path, method: str, spared: int, labels: NDArray[np.int64], wanted: NDArray[np.float64],
-    found: NDArray[np.float64],
-) -> Candidate:  # fmt: skip
-    """A candidate with its AUC and the root-mean-square change of its logits, in spreads of the float ones."""
-    moved = float(np.sqrt(np.mean((found - wanted) ** 2)) / max(float(wanted.std()), 1e-9))
-    return Candidate(method, spared, statistics.auc(labels, found) or 0.0, moved, path)
+def ranked(made_by: Format, folder: Path, method: str, sample: Logits) -> dict[str, float]:
+    """Layer → how much nearer the logits come to each other when it alone stays in float; the most first."""
+    whole = made_by.make(folder / "whole", method, (), first=True)
+    reference = made_by.make(folder / "none", method, list(made_by.layers), first=True)
+    aim, found = sample(reference), sample(whole)
+    base = moved(aim, found)
+    gain: dict[str, float] = {}
+    progress = Progress("layer sensitivity", len(made_by.layers))
+    for number, layer in enumerate(made_by.layers, 1):
+        path = made_by.make(folder / "layer", method, [layer], first=True)
+        gain[layer] = base - moved(aim, sample(path))
+        remove(path)
+        progress.at(number)
+    remove(whole)
+    remove(reference)
+    return dict(sorted(gain.items(), key=lambda item: -item[1]))
 
 
-def spared_nodes(source: Path) -> list[list[str]]:
-    """Convolutions to keep in float, by name: none; the first three; the first six and the last two."""
-    names = [node.name for node in onnx.load(str(source)).graph.node if node.op_type == "Conv"]
-    return [[], names[:3], names[:6] + names[-2:]]
+def moved(wanted: NDArray[np.float64], found: NDArray[np.float64]) -> float:
+    """Root-mean-square change of logits, in spreads of the wanted ones."""
+    return float(np.sqrt(np.mean((found - wanted) ** 2)) / max(float(wanted.std()), 1e-9))
 
 
-def write_int8(source: Path, path: Path, reader: FilmReader, method: str, spared: Sequence[str]) -> None:
-    """One static quantization of ``source`` into ``path``."""
-    methods = {"minmax": CalibrationMethod.MinMax, "percentile": CalibrationMethod.Percentile}
-    with redirect_stdout(sys.stderr):  # the library prints its progress on stdout
-        quantize_static(
-            str(source), str(path), reader, quant_format=QuantFormat.QDQ, per_channel=True, reduce_range=True,
-            activation_type=QuantType.QUInt8, weight_type=QuantType.QInt8, nodes_to_exclude=list(spared),
-            calibrate_method=methods[method], extra_options={"CalibPercentile": PERCENTILE},
-        )  # fmt: skip
+def remove(path: Path) -> None:
+    """Take away a candidate's folder."""
+    shutil.rmtree(path, ignore_errors=True)

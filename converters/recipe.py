@@ -1,15 +1,19 @@
 """A recipe: everything that turns a folder of films into one pack, as one TOML file.
 
-Unknown keys are refused. ``seed`` fixes the splits, the augmentation and the order of films.
+Unknown keys are refused. ``seed`` fixes the splits, the augmentation and the order of films. Each table belongs to one
+step; a step is done again when its table, or one before it, has changed (:mod:`converters.ledger`).
 """
 
 import tomllib
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from converters.failures import RecipeInvalid
+
+RuntimeName = Literal["onnxruntime", "openvino", "litert"]
+Share = Field(ge=0.0, le=1.0)
 
 
 class Table(BaseModel):
@@ -19,27 +23,75 @@ class Table(BaseModel):
 
 
 class Data(Table):
-    """Which reader opens ``--data``, the word for the positive class, and how films are divided."""
+    """Which reader opens ``--data``, the word for the positive class, and how films are divided.
 
-    reader: Literal["folder", "nih-adults", "medmnist"]
+    ``test`` is the share that is frozen and looked at once. The rest is divided into ``folds`` parts; each film is
+    predicted by a model that has not seen it. With one fold, ``val`` is the share held back.
+    """
+
+    reader: Literal["folder", "nih-adults", "medmnist", "masks", "volumes"]
     positive: str
+    folds: int = Field(3, ge=1, le=20)
     val: float = Field(0.15, gt=0.0, lt=0.5)
     test: float = Field(0.15, gt=0.0, lt=0.5)
+    unlabelled: tuple[str, ...] = ()
+    """Folders or .npz files, beside ``--data``, whose films only a teacher labels (distillation)."""
 
 
 class Input(Table):
     """The model input; see :class:`firmware_app.imaging.model_input.InputSpec`."""
 
     name: str = "film"
-    size: int = Field(224, ge=32, le=1024)
+    size: int = Field(224, ge=16, le=1024)
     low_percentile: float = 0.5
     high_percentile: float = 99.5
 
 
-class Train(Table):
-    """How the network is fitted. ``start``: ``imagenet``, ``random``, or the name of a pack trained before."""
+class Net(Table):
+    """The networks, by their names in :mod:`converters.nets`; or one of your own.
 
-    start: str = "imagenet"
+    ``build`` = ``"package.module:function"`` makes a ``torch.nn.Module``; ``weights`` is its checkpoint and ``onnx`` a
+    finished model file, both beside the recipe. ``features`` and ``classifier`` name the submodules between which a
+    global mean stands: then the pack gets an activation map.
+    """
+
+    teacher: str | None = None
+    student: str | None = None
+    build: str | None = None
+    weights: str | None = None
+    onnx: str | None = None
+    features: str | None = None
+    classifier: str | None = None
+
+    @model_validator(mode="after")
+    def _one_source(self) -> Self:
+        if sum(one is not None for one in (self.student, self.build, self.onnx)) != 1:
+            raise ValueError("name exactly one of student, build and onnx")
+        if (self.features is None) != (self.classifier is None):
+            raise ValueError("features and classifier belong together")
+        return self
+
+
+class Changes(Table):
+    """How far training films are changed; see :class:`converters.augment.Strength`."""
+
+    rotation: float = 10.0
+    shift: float = 0.08
+    zoom_in: float = 0.30
+    zoom_out: float = 0.12
+    aspect: float = 0.12
+    gamma: float = 0.35
+    noise: float = 0.04
+    blur: float = 0.4
+    erase: float = 0.4
+    flip: float = 0.0
+    paste: float = 0.0
+    """Share of films onto which a lesion of another film is pasted (needs masks)."""
+
+
+class Fit(Table):
+    """One fit of one network."""
+
     epochs: int = Field(6, ge=1)
     batch: int = Field(48, ge=2)
     learning_rate: float = Field(1e-3, gt=0.0)
@@ -47,49 +99,146 @@ class Train(Table):
     warmup_steps: int = Field(60, ge=0)
     average_steps: int = Field(120, ge=1)
     label_smoothing: float = Field(0.02, ge=0.0, lt=0.5)
-    teacher_weight: float = Field(0.0, ge=0.0, le=1.0)
+    dropout: float = Field(0.2, ge=0.0, lt=1.0)
+    hard_examples: float = Field(0.0, ge=0.0, le=1.0)
+    """Share of each later epoch drawn again from the films with the largest loss."""
+    change: Changes = Changes()
+    early_epochs: int = Field(0, ge=0)
+    early_size: int = Field(160, ge=16, multiple_of=8)
+    """The first ``early_epochs`` see films of this side in pixels: quicker, and the network learns to bear scale."""
+
+
+class Train(Fit):
+    """The teacher (or the student, where there is no teacher). ``start``: imagenet, random, or a checkpoint file."""
+
+    start: str = "imagenet"
+    published_weight: float = Field(0.0, ge=0.0, le=1.0)
+    """How much another model's published probabilities count beside the label, where films carry them."""
     auxiliary_weight: float = Field(0.0, ge=0.0)
     balance: str | None = None
-    dropout: float = Field(0.2, ge=0.0, lt=1.0)
-    rotation: float = 10.0
-    zoom_in: float = 0.30
-    gamma: float = 0.35
-    flip: float = 0.0
+    alignment: Literal["none", "adversarial", "coral"] = "none"
+    alignment_weight: float = Field(0.0, ge=0.0)
+    alignment_trait: str = "source"
+
+
+class Distill(Fit):
+    """The student learns from teachers: ``(1 - label_weight)`` of the loss is theirs, at this temperature."""
+
+    start: str = "random"
+    """``imagenet`` where the student's kind has published weights, ``random``, or ``pack:NAME``: the network that ships
+    in the pack NAME, made before with the same ``--out``."""
+    temperature: float = Field(2.0, gt=0.0)
+    label_weight: float = Field(0.3, ge=0.0, le=1.0)
+    hint_weight: float = Field(0.5, ge=0.0)
+    unlabelled_share: float = Field(0.0, ge=0.0, lt=1.0)
+
+
+class Prune(Fit):
+    """Structured pruning to ``keep`` of the multiplications, or to ``latency_ms`` in ``runtime`` on this machine."""
+
+    epochs: int = Field(1, ge=0)
+    keep: float | None = Field(None, gt=0.0, le=1.0)
+    latency_ms: float | None = Field(None, gt=0.0)
+    runtime: RuntimeName = "openvino"
+    steps: int = Field(4, ge=1)
+    round_to: int = Field(8, ge=1)
+    final_epochs: int = Field(4, ge=0)
+
+    @model_validator(mode="after")
+    def _one_target(self) -> Self:
+        if (self.keep is None) == (self.latency_ms is None):
+            raise ValueError("give keep or latency_ms, one of them")
+        return self
+
+
+class Export(Table):
+    """What is written. ``static`` adds a batch-1 ONNX file for an NPU or TensorRT."""
+
+    runtimes: tuple[RuntimeName, ...] = ("onnxruntime", "openvino", "litert")
+    precisions: tuple[Literal["fp32", "fp16", "int8"], ...] = ("fp32", "fp16", "int8")
+    static: bool = False
+
+
+class Quantize(Table):
+    """How INT8 files are made. ``aware_epochs``: quantization-aware fine-tuning when nothing else passes the gate."""
+
+    films: int = Field(256, ge=1)
+    aware_epochs: int = Field(0, ge=0)
+    most_spared: int = Field(6, ge=0)
+
+
+class Cost(Table):
+    """What a missed lesion costs, in false alarms, and how common the finding is at the clinic.
+
+    Without ``prevalence`` that of the training films is taken. The decision threshold at that prevalence is
+    ``1 / (1 + miss)``.
+    """
+
+    miss: float = Field(5.0, gt=0.0)
+    prevalence: float | None = Field(None, gt=0.0, lt=1.0)
 
 
 class OperatingPoint(Table):
-    """The threshold is chosen on validation films: ``sensitivity`` (the highest threshold that reaches ``at_least``)
-    or ``cost`` (least expected cost when a missed positive costs ``miss_cost`` false alarms)."""
+    """How the threshold is chosen on out-of-fold predictions.
 
-    rule: Literal["sensitivity", "cost"]
+    ``sensitivity``: the highest threshold that reaches ``at_least``; ``cost``: from :class:`Cost`.
+    """
+
+    rule: Literal["sensitivity", "cost"] = "cost"
     at_least: float = Field(0.95, gt=0.0, le=1.0)
-    miss_cost: float = Field(5.0, gt=0.0)
 
 
 class Gate(Table):
-    """What a pack must reach on validation films before it is made."""
+    """What an artefact may lose against the FP32 original, on the same films, before it is refused."""
 
-    int8_auc_loss: float = Field(0.005, ge=0.0)
-    val_auc_at_least: float = Field(0.5, ge=0.0, le=1.0)
+    auc_loss: float = Field(0.005, ge=0.0)
+    sensitivity_loss: float = Field(0.01, ge=0.0)
+    few_positives: int = Field(300, ge=0)
+    most_lost: int = Field(1, ge=0)
+    dice_loss: float = Field(0.02, ge=0.0)
+    auc_at_least: float = Field(0.5, ge=0.0, le=1.0)
 
 
 class Recipe(Table):
     """One pack. ``describe`` names the TOML with the pack's words (title, route, intended use …)."""
 
-    pack: str
+    pack: str = Field(pattern=r"^[a-z0-9][a-z0-9-]*$")
     version: str
     seed: int = 20261121
     describe: str
+    task: Literal["classify", "segment"] = "classify"
     data: Data
     input: Input = Input()
-    train: Train = Train()
-    operating_point: OperatingPoint
+    net: Net
+    train: Train | None = None
+    distill: Distill | None = None
+    prune: Prune | None = None
+    export: Export = Export()
+    quantize: Quantize = Quantize()
+    cost: Cost = Cost()
+    operating_point: OperatingPoint = OperatingPoint()
     gate: Gate = Gate()
+
+    @model_validator(mode="after")
+    def _complete(self) -> Self:
+        if self.distill is not None and self.net.teacher is None:
+            raise ValueError("[distill] needs [net] teacher")
+        if self.net.onnx is not None and (self.train or self.distill or self.prune):
+            raise ValueError("an ONNX file is not trained or pruned: leave out [train], [distill] and [prune]")
+        if self.net.student is not None and self.train is None:
+            raise ValueError("a student is trained: [train] is missing")
+        return self
 
 
 def load_recipe(path: Path) -> Recipe:
     """Read a recipe. Raises :class:`RecipeInvalid` with the key that is wrong."""
     try:
         return Recipe.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
-    except (OSError, tomllib.TOMLDecodeError, ValidationError) as error:
-        raise RecipeInvalid(str(path), str(error)) from error
+    except OSError as error:
+        raise RecipeInvalid(str(path), error.strerror or str(error)) from error
+    except tomllib.TOMLDecodeError as error:
+        raise RecipeInvalid(str(path), f"it is no TOML: {error}") from error
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        where = ".".join(str(part) for part in first["loc"]) or "the whole"
+        raise RecipeInvalid(str(path), f"{where}: {first['msg']}") from error

@@ -1,7 +1,10 @@
-"""Training, validation and test parts: disjoint by patient and by near-duplicate group, the test part frozen.
+"""Folds and the frozen test part: disjoint by patient and by near-duplicate group.
 
-The test part of a pack is a committed list of file names (``converters/splits/<pack>.test.txt``), drawn once. The
-rest is divided afresh by the same rule, so a new film can join training but never slip out of, or into, the test.
+The test part of a pack is a committed list of file names (``converters/splits/<pack>.test.txt``), drawn once. The rest
+is divided afresh by the same rule, so a new film can join training but never slip out of, or into, the test.
+
+With several folds each film outside the test is held back once, so that a model which has not seen it predicts it; the
+pack ships a last model that has seen them all. With one fold the pack ships the model that was judged on ``val``.
 """
 
 from collections.abc import Mapping, Sequence
@@ -10,22 +13,42 @@ from pathlib import Path
 
 import numpy as np
 
-from converters.failures import DataUnreadable, SplitLeaks
+from converters.failures import ClassEmpty, DataUnreadable, SplitLeaks
 
 LISTS = Path(__file__).parent / "splits"
 
 
-@dataclass(frozen=True, slots=True)
-class Split:
-    """Film names per part."""
+WHOLE = "whole"
+"""The name of the model that is trained on every film outside the test part."""
 
+
+@dataclass(frozen=True, slots=True)
+class Fold:
+    """Names of the films a model learns from, and of those that only judge it."""
+
+    name: str
     train: tuple[str, ...]
-    val: tuple[str, ...]
+    held: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Division:
+    """The folds and the frozen test part."""
+
+    folds: tuple[Fold, ...]
     test: tuple[str, ...]
 
+    @property
+    def shipped(self) -> Fold:
+        """What the pack's own model learns from: everything outside the test, or the only fold's part."""
+        if len(self.folds) == 1:
+            return self.folds[0]
+        return Fold(WHOLE, tuple(sorted({name for fold in self.folds for name in fold.held})), self.folds[0].held)
+
     def part(self, name: str) -> tuple[str, ...]:
-        """``train``, ``val`` or ``test``."""
-        parts = {"train": self.train, "val": self.val, "test": self.test}
+        """``train``, ``val`` (held back by any fold) or ``test``."""
+        held = tuple(sorted(name for fold in self.folds for name in fold.held))
+        parts = {"train": self.shipped.train, "val": held, "test": self.test}
         if name not in parts:
             raise DataUnreadable("split", f"{name} is none of {', '.join(parts)}")
         return parts[name]
@@ -57,14 +80,16 @@ def draw(
     return tuple(name for name in sorted(labels) if name not in chosen), tuple(sorted(drawn))
 
 
-def split(
-    labels: Mapping[str, int], group_of: Mapping[str, str], val: float, test: float, seed: int, frozen: Sequence[str]
-) -> Split:
-    """Divide films into three parts; ``val`` and ``test`` are fractions of all films.
+def divide(
+    labels: Mapping[str, int], group_of: Mapping[str, str], folds: int, val: float, test: float, seed: int,
+    frozen: Sequence[str],
+) -> Division:  # fmt: skip
+    """Divide films; ``val`` (with one fold) and ``test`` are fractions of all films.
 
     ``frozen`` names the test part when it has been drawn before (empty: it is drawn now). Raises
-    :class:`~converters.failures.SplitLeaks` naming the films when a frozen list parts a group, and
-    :class:`~converters.failures.DataUnreadable` when a frozen film is absent.
+    :class:`~converters.failures.SplitLeaks` naming the films when a frozen list parts a group,
+    :class:`~converters.failures.DataUnreadable` when a frozen film is absent, and
+    :class:`~converters.failures.ClassEmpty` when a part would hold one class only.
     """
     if frozen:
         absent = sorted(set(frozen) - set(labels))
@@ -74,18 +99,62 @@ def split(
         rest = tuple(name for name in sorted(labels) if name not in set(frozen))
     else:
         rest, kept_out = draw(labels, group_of, test, seed)
-    train, held = draw({name: labels[name] for name in rest}, group_of, val / (1.0 - test), seed + 10)
-    parts = Split(train, held, kept_out)
-    refuse_leaks(parts, group_of)
-    return parts
+    left = {name: labels[name] for name in rest}
+    if folds == 1:
+        train, held = draw(left, group_of, val / (1.0 - test), seed + 10)
+        made = [Fold("fold0", train, held)]
+    else:
+        made = _folds(left, group_of, folds, seed + 10)
+    division = Division(tuple(made), kept_out)
+    for fold in division.folds:
+        refuse_leaks({"train": fold.train, "held": fold.held, "test": kept_out}, group_of)
+        for names in (fold.train, fold.held):
+            for label, word in ((0, "negative"), (1, "positive")):
+                if not any(labels[name] == label for name in names):
+                    raise ClassEmpty(fold.name, word)
+    return division
 
 
-def refuse_leaks(parts: Split, group_of: Mapping[str, str]) -> None:
+def _folds(labels: Mapping[str, int], group_of: Mapping[str, str], folds: int, seed: int) -> list[Fold]:
+    """Whole groups dealt out one by one, the largest first, to the fold that has the fewest films of their kind."""
+    films_of: dict[str, list[str]] = {}
+    for name in sorted(labels):
+        films_of.setdefault(group_of[name], []).append(name)
+    held: list[list[str]] = [[] for _ in range(folds)]
+    order = [sorted(films_of)[int(index)] for index in np.random.default_rng(seed).permutation(len(films_of))]
+    for kind in (0, 1):
+        counts = [0] * folds
+        members = [group for group in order if max(labels[name] for name in films_of[group]) == kind]
+        for group in sorted(members, key=lambda one: -len(films_of[one])):
+            least = counts.index(min(counts))
+            held[least] += films_of[group]
+            counts[least] += len(films_of[group])
+    return [
+        Fold(f"fold{number}", tuple(sorted(set(labels) - set(names))), tuple(sorted(names)))
+        for number, names in enumerate(held)
+    ]
+
+
+def by_source(labels: Mapping[str, int], group_of: Mapping[str, str], source_of: Mapping[str, str]) -> list[Fold]:
+    """Leave one source out: a fold for each, whose films judge a model that has seen none of that source.
+
+    Raises :class:`~converters.failures.SplitLeaks` when a group has films of two sources.
+    """
+    folds = []
+    for source in sorted(set(source_of.values())):
+        held = tuple(sorted(name for name in labels if source_of[name] == source))
+        train = tuple(sorted(set(labels) - set(held)))
+        refuse_leaks({"train": train, "held": held}, group_of)
+        folds.append(Fold(f"without-{source}", train, held))
+    return folds
+
+
+def refuse_leaks(parts: Mapping[str, Sequence[str]], group_of: Mapping[str, str]) -> None:
     """Raise :class:`~converters.failures.SplitLeaks`, naming the films, when a group stands in two parts."""
     seen: dict[str, tuple[str, str]] = {}
     leaks: list[tuple[str, str]] = []
-    for part in ("train", "val", "test"):
-        for name in parts.part(part):
+    for part, names in parts.items():
+        for name in names:
             first_part, first_name = seen.setdefault(group_of[name], (part, name))
             if first_part != part:
                 leaks.append((first_name, name))

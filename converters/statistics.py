@@ -1,7 +1,7 @@
 """The numbers of a card: AUC, sensitivity, specificity, each with a 95 % interval, and the calibration fit."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -64,22 +64,72 @@ def auc_interval(
     """
     if auc(labels, scores) is None:
         return None
-    films_of: dict[str, list[int]] = {}
-    for index, group in enumerate(groups):
-        films_of.setdefault(group, []).append(index)
-    kinds: tuple[list[list[int]], list[list[int]]] = ([], [])
-    for films in films_of.values():
-        kinds[int(labels[films].max())].append(films)
+    values = (weighted_auc(labels, scores, weights) for weights in resamples(labels, groups, seed))
+    return limits(values)
+
+
+def resamples(
+    labels: NDArray[np.int64], groups: Sequence[str], seed: int = 0, count: int = RESAMPLES
+) -> Iterator[NDArray[np.int64]]:
+    """How often each film counts, (N,), in each of ``count`` bootstrap resamples of whole ``groups`` (patients).
+
+    Groups are drawn within their kind, holding a positive film or not, so that no resample lacks a class.
+    """
+    if not len(labels):
+        return
+    number = {group: index for index, group in enumerate(dict.fromkeys(groups))}
+    of_film = np.array([number[group] for group in groups])
+    positive = np.zeros(len(number), dtype=np.int64)
+    np.maximum.at(positive, of_film, labels)
+    kinds = [members for members in (np.flatnonzero(positive == 0), np.flatnonzero(positive == 1)) if len(members)]
     rng = np.random.default_rng(seed)
-    values: list[float] = []
-    for _ in range(RESAMPLES):
-        drawn = [kind[i] for kind in kinds if kind for i in rng.integers(0, len(kind), len(kind))]
-        chosen = np.concatenate([np.asarray(films) for films in drawn])
-        value = auc(labels[chosen], scores[chosen])
-        if value is not None:
-            values.append(value)
-    low, high = np.percentile(values, (2.5, 97.5))
+    for _ in range(count):
+        times = np.zeros(len(number), dtype=np.int64)
+        for members in kinds:
+            times[members] = np.bincount(rng.integers(0, len(members), len(members)), minlength=len(members))
+        yield times[of_film]
+
+
+def weighted_auc(labels: NDArray[np.int64], scores: NDArray[np.float64], weights: NDArray[np.int64]) -> float | None:
+    """:func:`auc` of films that count ``weights`` times; ``None`` when a class has no weight."""
+    _, place = np.unique(scores, return_inverse=True)
+    positive = np.bincount(place, weights * labels)
+    negative = np.bincount(place, weights * (1 - labels))
+    pairs = float(positive.sum() * negative.sum())
+    if not pairs:
+        return None
+    return float(positive @ (np.cumsum(negative) - negative / 2.0)) / pairs
+
+
+def limits(values: Iterable[float | None]) -> tuple[float, float] | None:
+    """The middle 95 % of bootstrap ``values``, of those that exist; ``None`` when none does."""
+    found = [value for value in values if value is not None]
+    if not found:
+        return None
+    low, high = np.percentile(found, (2.5, 97.5))
     return float(low), float(high)
+
+
+def roc(labels: NDArray[np.int64], scores: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """(false positive rate, sensitivity) from (0, 0) to (1, 1), one point a distinct score; needs both classes."""
+    order = np.argsort(-scores, kind="stable")
+    last = np.append(np.flatnonzero(np.diff(scores[order])), len(order) - 1)
+    hits, alarms = np.cumsum(labels[order])[last], np.cumsum(1 - labels[order])[last]
+    return np.append(0.0, alarms / max(1, alarms[-1])), np.append(0.0, hits / max(1, hits[-1]))
+
+
+def sensitivity_at_specificity(
+    labels: NDArray[np.int64], scores: NDArray[np.float64], at_least: float, weights: NDArray[np.int64] | None = None
+) -> float | None:
+    """The largest sensitivity of any threshold whose specificity is ``at_least``; ``None`` without both classes."""
+    counted = np.ones(len(labels), dtype=np.int64) if weights is None else weights
+    values, place = np.unique(-scores, return_inverse=True)
+    hits = np.cumsum(np.bincount(place, counted * labels, len(values)))
+    alarms = np.cumsum(np.bincount(place, counted * (1 - labels), len(values)))
+    if not len(values) or not hits[-1] or not alarms[-1]:
+        return None
+    allowed = alarms <= (1.0 - at_least) * alarms[-1] + 1e-9
+    return float(hits[allowed].max(initial=0.0) / hits[-1])
 
 
 def at_threshold(labels: NDArray[np.int64], scores: NDArray[np.float64], threshold: float) -> tuple[Rate, Rate]:

@@ -1,1 +1,87 @@
-"""The networks that our recipes train, one module each."""
+"""Networks that show where: every one gives a class activation map and a feature vector, by name and channel plan.
+
+    (N, 1, H, W) in [0, 1]  ->  map (N, C, h, w), features (N, F);   logit = mean(map) + bias, on the host
+
+A network is rebuilt from its name and its plan alone (:func:`build`), also after pruning has narrowed it.
+"""
+
+import copy
+from abc import ABC, abstractmethod
+from typing import Any, Self
+
+import torch
+from torch import Tensor, nn
+
+
+class CamNet(nn.Module, ABC):  # type: ignore[misc]
+    """A network with a class activation map.  ``name`` and ``plan`` rebuild it; ``bias`` is (C,)."""
+
+    name: str
+    plan: dict[str, Any]
+    bias: Tensor
+
+    @abstractmethod
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """(N, 1, H, W) in [0, 1] → (map (N, C, h, w) in logits, features (N, F))."""
+
+    @abstractmethod
+    def first_finding(self) -> Self:
+        """A copy without auxiliary channels: the box asks for the first finding only."""
+
+    @abstractmethod
+    def read_plan(self) -> dict[str, Any]:
+        """The plan of the layers as they are now: what pruning has left of each."""
+
+    def logits(self, x: Tensor) -> Tensor:
+        """(N, 1, H, W) → (N, C): the mean of the map plus the bias, exactly as the box computes it."""
+        return self.forward(x)[0].flatten(2).mean(dim=2) + self.bias
+
+    @property
+    def first_bias(self) -> float:
+        """What the host adds to the mean of the first finding's map."""
+        return float(self.bias.detach()[0])
+
+    def copy(self) -> Self:
+        """A second network with the same weights."""
+        return copy.deepcopy(self)
+
+    @property
+    def parameters_count(self) -> int:
+        """How many numbers were learnt."""
+        return sum(value.numel() for value in self.parameters())
+
+
+def build(name: str, plan: dict[str, Any] | None = None, findings: int = 1, dropout: float = 0.2) -> CamNet:
+    """The network called ``name``, with random weights; ``plan`` where it was narrowed.
+
+    Raises :class:`KeyError` naming the networks there are.
+    """
+    from converters.nets import lite, plain
+
+    for plans, kind in ((lite.PLANS, lite.Lite), (plain.PLANS, plain.Plain)):
+        if name in plans:
+            return kind(name, plan or plans[name], findings, dropout)
+    raise KeyError(f"there is no network {name}; known are {', '.join((*lite.PLANS, *plain.PLANS))}")
+
+
+def multiplications(net: nn.Module, example: Tensor) -> int:
+    """Multiplications of one forward pass: convolutions and linear layers only, as published FLOP counts have it."""
+    total = 0
+    hooks = []
+
+    def count(module: nn.Module, _inputs: tuple[Tensor, ...], output: Tensor) -> None:
+        nonlocal total
+        weight = module.weight
+        total += int(output.numel() // output.shape[0] * weight[0].numel())
+
+    for module in net.modules():
+        if isinstance(module, nn.Conv1d | nn.Conv2d | nn.Conv3d | nn.Linear):
+            hooks.append(module.register_forward_hook(count))
+    was_training = net.training
+    net.eval()
+    with torch.no_grad():
+        net(example[:1])
+    net.train(was_training)
+    for hook in hooks:
+        hook.remove()
+    return total

@@ -16,7 +16,8 @@ from firmware_app.imaging.input_spec import InputSpec
 SCHEMA = "lantern.pack/1"
 FILE_NAME = "manifest.json"
 
-Precision = Literal["fp32", "int8"]
+Precision = Literal["fp32", "fp16", "int8"]
+RuntimeName = Literal["onnxruntime", "openvino", "litert", "tensorrt"]
 Probability = Annotated[float, Field(ge=0.0, le=1.0)]
 Interval = tuple[Probability, Probability]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
@@ -69,24 +70,25 @@ class AgeRange(Part):
 class Route(Part):
     """Whom the pack may read: DICOM Modality, BodyPartExamined and ViewPosition (PS3.3 C.7.3.1, C.8.1), and age.
 
-    Words are compared in upper case. ``population`` is what an image of unknown age is matched to by the clinic's
-    ``[box] usual_population``.
+    Words are compared in upper case. ``views`` is empty where the modality has none (ultrasound). ``population`` is
+    what an image of unknown age is matched to by the clinic's ``[box] usual_population``; ``any`` matches either.
     """
 
     modalities: tuple[str, ...] = Field(min_length=1)
     body_parts: tuple[str, ...] = Field(min_length=1)
-    views: tuple[str, ...] = Field(min_length=1)
+    views: tuple[str, ...] = ()
     age_years: AgeRange
-    population: Literal["children", "adult"]
+    population: Literal["children", "adult", "any"]
 
 
 class Output(Part):
-    """The graph's only output: the class activation map (1, C, h, w), in logits.
+    """The graph's outputs: the class activation map (1, C, h, w), in logits, and perhaps a feature vector (1, F).
 
     ``full_scale`` is the cell value, in logits, that is drawn at full strength (see :mod:`firmware_app.tasks.explain`).
     """
 
     map: str = Field(min_length=1)
+    features: str | None = None
     full_scale: float = Field(gt=0.0)
 
 
@@ -111,15 +113,36 @@ class FindingSpec(Part):
     priority: Literal["urgent", "soon"]
 
 
-class Artefact(Part):
-    """One model file for one runtime and precision."""
+class Companion(Part):
+    """A file that a model file needs beside itself: the weights of an OpenVINO ``.xml``."""
 
     path: PackPath
-    runtime: Literal["onnxruntime"]
+    sha256: Sha256
+    bytes: int = Field(gt=0)
+
+
+class Artefact(Part):
+    """One model file for one runtime and precision.
+
+    ``batch`` says how many films it takes at once. ``golden_tolerance`` is how far its probabilities may lie from the
+    golden cases' ``fp32`` ones; without it a case's own tolerance for the precision holds. Whether its tensors are
+    whole numbers is the runtime module's business, which takes and gives float32.
+    """
+
+    path: PackPath
+    runtime: RuntimeName
     precision: Precision
     sha256: Sha256
     bytes: int = Field(gt=0)
-    opset: int = Field(ge=1)
+    opset: int | None = Field(None, ge=1)
+    batch: Literal["dynamic", 1] = "dynamic"
+    files: tuple[Companion, ...] = ()
+    golden_tolerance: Probability | None = None
+
+    @property
+    def promised(self) -> tuple[tuple[str, str], ...]:
+        """(path, SHA-256) of every file it consists of."""
+        return ((self.path, self.sha256), *((one.path, one.sha256) for one in self.files))
 
 
 class DataSource(Part):
@@ -151,7 +174,47 @@ class Measured(Part):
     sensitivity_ci: Interval | None
     specificity: Probability | None
     specificity_ci: Interval | None
+    dice: Probability | None = None
+    lesion_sensitivity: Probability | None = None
+    false_positives_per_image: float | None = Field(None, ge=0.0)
+    ece: Probability | None = None
+    ece_ci: Interval | None = None
+    brier: Probability | None = None
+    brier_ci: Interval | None = None
+    sensitivity_at_90: Probability | None = None
+    sensitivity_at_90_ci: Interval | None = None
+    sensitivity_at_95: Probability | None = None
+    sensitivity_at_95_ci: Interval | None = None
     command: str
+
+
+class Verdict(Part):
+    """What the gates said of one artefact beside the FP32 original, on films that neither had learnt from."""
+
+    runtime: RuntimeName
+    precision: Precision
+    outcome: Literal["passed", "inconclusive"]
+    said: str
+
+
+class Refused(Part):
+    """A model file that was made and is not in the pack, and why."""
+
+    runtime: RuntimeName
+    precision: Precision
+    why: str
+
+
+class Speed(Part):
+    """How long one film took in one artefact where the pack was made: median, 5th and 95th percentile."""
+
+    runtime: str
+    precision: Precision
+    milliseconds: float = Field(gt=0.0)
+    low: float = Field(gt=0.0)
+    high: float = Field(gt=0.0)
+    threads: int = Field(ge=1)
+    machine: str
 
 
 class Distance(Part):
@@ -210,12 +273,13 @@ class Manifest(Part):
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]*$")
     version: str = Field(pattern=r"^\d+\.\d+\.\d+$")
     title: Words
-    task: Literal["classify"]
+    task: Literal["classify", "segment"]
     route: Route
     input: InputSpec
     output: Output
     findings: tuple[FindingSpec, ...] = Field(min_length=1)
     training_prevalence: Probability
+    calibration_prevalence: Probability | None = None
     artefacts: tuple[Artefact, ...] = Field(min_length=1)
     data: tuple[DataSource, ...] = Field(min_length=1)
     measured: tuple[Measured, ...]
@@ -223,13 +287,16 @@ class Manifest(Part):
     not_for: Words
     weak_points: tuple[Words, ...] = Field(min_length=1)
     golden: tuple[Golden, ...] = ()
+    gates: tuple[Verdict, ...] = ()
+    refused: tuple[Refused, ...] = ()
+    speed: tuple[Speed, ...] = ()
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         codes = [finding.code for finding in self.findings]
         if len(set(codes)) != len(codes):
             raise ValueError("two findings share one code")
-        kinds = [(artefact.runtime, artefact.precision) for artefact in self.artefacts]
+        kinds = [(artefact.runtime, artefact.precision, artefact.batch) for artefact in self.artefacts]
         if len(set(kinds)) != len(kinds):
             raise ValueError("two artefacts are for the same runtime and precision")
         for golden in self.golden:
@@ -240,6 +307,15 @@ class Manifest(Part):
             if set(golden.expected) - set(golden.tolerance):
                 raise ValueError("a golden case expects a precision that has no tolerance")
         return self
+
+    def promise(self, golden: Golden, artefact: Artefact) -> tuple[dict[str, float], float] | None:
+        """(finding code → probability, tolerance) that ``artefact`` must meet for a golden case; ``None`` if unsaid."""
+        measured = artefact.golden_tolerance is not None
+        expected = golden.expected.get("fp32" if measured else artefact.precision)
+        if expected is None:
+            return None
+        tolerance = artefact.golden_tolerance if measured else golden.tolerance[artefact.precision]
+        return expected, tolerance or 0.0
 
     @classmethod
     def load(cls, folder: Path) -> "Manifest":

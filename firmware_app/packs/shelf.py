@@ -7,7 +7,7 @@ from firmware_app.errors import PackArtefactMissing, PackDigestMismatch, PackErr
 from firmware_app.packs.manifest import FILE_NAME, Artefact, Manifest, sha256_of
 
 READS_FILES_OF = {"openvino": "onnxruntime"}
-"""A runtime that has no files of its own in a pack, and whose files it reads."""
+"""Whose files a runtime reads at a precision for which a pack has none of its own."""
 
 _PACKAGE = Path(__file__).resolve().parent.parent
 
@@ -41,7 +41,7 @@ class Pack:
         Raises :class:`~firmware_app.errors.PackArtefactMissing` or
         :class:`~firmware_app.errors.PackDigestMismatch` for the first that is absent or different.
         """
-        promised = [(artefact.path, artefact.sha256) for artefact in self.manifest.artefacts]
+        promised = [file for artefact in self.manifest.artefacts for file in artefact.promised]
         promised += [(golden.path, golden.sha256) for golden in self.manifest.golden if golden.path and golden.sha256]
         for path, digest in promised:
             if not (self.folder / path).is_file():
@@ -55,17 +55,24 @@ class Pack:
         Raises :class:`~firmware_app.errors.PackArtefactMissing`.
         """
         chosen = self.described(runtime, precision)
-        path = self.folder / chosen.path
-        if not path.is_file():
-            raise PackArtefactMissing(pack=self.name, file=chosen.path)
-        return path
+        for path, _ in chosen.promised:
+            if not (self.folder / path).is_file():
+                raise PackArtefactMissing(pack=self.name, file=path)
+        return self.folder / chosen.path
 
     def described(self, runtime: str, precision: str) -> Artefact:
-        """The manifest's entry for that file; raises :class:`~firmware_app.errors.PackArtefactMissing`."""
-        files_of = READS_FILES_OF.get(runtime, runtime)
-        for artefact in self.manifest.artefacts:
-            if artefact.runtime == files_of and artefact.precision == precision:
-                return artefact
+        """The manifest's entry for that file; raises :class:`~firmware_app.errors.PackArtefactMissing`.
+
+        The runtime's own file comes before one that it can also read, and a dynamic batch before a fixed one.
+        """
+        for files_of in (runtime, READS_FILES_OF.get(runtime)):
+            fitting = [
+                artefact
+                for artefact in self.manifest.artefacts
+                if artefact.runtime == files_of and artefact.precision == precision
+            ]
+            if fitting:
+                return min(fitting, key=lambda artefact: artefact.batch != "dynamic")
         raise PackArtefactMissing(pack=self.name, file=f"{runtime} {precision}")
 
 

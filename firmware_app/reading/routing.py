@@ -54,7 +54,7 @@ class Rule(Protocol):
     @property
     def age_years(self) -> Ages: ...
     @property
-    def population(self) -> Literal["children", "adult"]: ...
+    def population(self) -> Literal["children", "adult", "any"]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,6 +145,8 @@ def _coarse(names: tuple[str, ...]) -> frozenset[str | None]:
 
 
 def _of_view(header: Header, packs: Sequence[Candidate], given: bool, assumed: list[Reason]) -> Sequence[Candidate]:
+    if not any(candidate.rule.views for candidate in packs):
+        return packs
     seen = view.stated(header)
     if seen is view.Words.MIXED and not given:
         raise ViewUnclear
@@ -153,7 +155,7 @@ def _of_view(header: Header, packs: Sequence[Candidate], given: bool, assumed: l
             assumed.append(hints.hint(hints.VIEW_ASSUMED))
         return packs
     wanted = {"AP", "PA"} if seen == view.FRONTAL else {seen}
-    kept = [candidate for candidate in packs if wanted & set(candidate.rule.views)]
+    kept = [candidate for candidate in packs if not candidate.rule.views or wanted & set(candidate.rule.views)]
     if not kept:
         raise ViewNotCovered(view=seen)
     return kept
@@ -172,8 +174,10 @@ def _of_age(
         return kept
     if given:
         return packs
-    kept = [candidate for candidate in packs if candidate.rule.population == usual]
+    kept = [candidate for candidate in packs if candidate.rule.population in (usual, "any")]
     if not kept:
         raise AgeUnknown
+    if all(candidate.rule.population == "any" for candidate in kept):
+        return kept
     assumed.append(hints.hint(hints.AGE_ASSUMED_ADULT if usual == "adult" else hints.AGE_ASSUMED_CHILD))
     return kept

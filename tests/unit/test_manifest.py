@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from firmware_app.errors import PackArtefactMissing, PackDigestMismatch, PackManifestInvalid, PackUnknown
-from firmware_app.packs.manifest import AgeRange, Manifest
+from firmware_app.packs.manifest import AgeRange, Golden, Manifest, sha256_of
 from firmware_app.packs.shelf import Pack, find_pack, list_packs, shipped_packs_dir, survey
 from tests import toy_pack
 
@@ -112,6 +112,52 @@ def test_openvino_reads_the_files_of_onnxruntime(folder: Path) -> None:
     assert pack.artefact("openvino", "fp32") == pack.artefact("onnxruntime", "fp32")
     with pytest.raises(PackArtefactMissing):
         pack.artefact("openvino", "int8")
+
+
+def own_files(folder: Path) -> Path:
+    """The toy pack with an OpenVINO file of two parts, and a second ONNX file for a batch of one."""
+    described = json.loads((folder / "manifest.json").read_text())["artefacts"][0]
+    parts = {}
+    for name in ("fp32.xml", "fp32.bin", "static.onnx"):
+        (folder / name).write_bytes(name.encode())
+        parts[name] = {"path": name, "sha256": sha256_of(folder / name), "bytes": len(name)}
+    static = {**described, **parts["static.onnx"], "batch": 1}
+    own = {"runtime": "openvino", "precision": "fp32", **parts["fp32.xml"], "files": [parts["fp32.bin"]]}
+    return changed(folder, artefacts=[static, described, own])
+
+
+def test_a_runtime_takes_its_own_file_and_a_dynamic_batch_first(folder: Path) -> None:
+    pack = Pack.load(own_files(folder))
+    assert pack.artefact("openvino", "fp32").name == "fp32.xml"
+    assert pack.artefact("onnxruntime", "fp32").name == "fp32.onnx"
+
+
+def test_a_file_that_stands_beside_a_model_file_is_watched_too(folder: Path) -> None:
+    pack = Pack.load(own_files(folder))
+    pack.verify()
+    (folder / "fp32.bin").write_bytes(b"other")
+    with pytest.raises(PackDigestMismatch, match="toy"):
+        pack.verify()
+    (folder / "fp32.bin").unlink()
+    with pytest.raises(PackArtefactMissing, match=r"fp32\.bin"):
+        pack.artefact("openvino", "fp32")
+
+
+def test_a_measured_tolerance_is_kept_to_the_float_answer(folder: Path) -> None:
+    manifest = Manifest.load(folder)
+    case = Golden(
+        kind="phantom", path="golden/a.png", sha256="0" * 64,
+        expected={"fp32": {"bright": 0.5}, "int8": {"bright": 0.6}}, tolerance={"fp32": 0.01, "int8": 0.05},
+    )  # fmt: skip
+    int8 = manifest.artefacts[0].model_copy(update={"precision": "int8"})
+    assert manifest.promise(case, int8) == ({"bright": 0.6}, 0.05)
+    assert manifest.promise(case, int8.model_copy(update={"golden_tolerance": 0.2})) == ({"bright": 0.5}, 0.2)
+    assert manifest.promise(case, int8.model_copy(update={"precision": "fp16"})) is None
+
+
+def test_a_pack_for_a_modality_without_views_and_for_any_age_is_valid(folder: Path) -> None:
+    route = {**json.loads((folder / "manifest.json").read_text())["route"], "views": [], "population": "any"}
+    assert Manifest.load(changed(folder, route=route)).route.views == ()
 
 
 def test_the_shelf_lists_packs_by_name_and_refuses_unknown_ones(tmp_path: Path) -> None:

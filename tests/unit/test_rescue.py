@@ -463,9 +463,7 @@ def test_a_gap_in_the_audit_is_told_and_not_mended(closed: Known, tmp_path: Path
 
 
 @pytest.mark.parametrize("gone", [False, True])
-def test_an_audit_that_lost_its_newest_entries_is_never_called_whole(
-    closed: Known, tmp_path: Path, gone: bool
-) -> None:
+def test_an_audit_that_lost_its_newest_entries_is_never_called_whole(closed: Known, tmp_path: Path, gone: bool) -> None:
     state = closed.copy(tmp_path / "state")
     if gone:
         state.clinical_db.unlink()

@@ -64,6 +64,12 @@ def chosen(header: Header | None = FILM, usual: Population = "ask", forced: str 
     return route(header, PACKS, usual, forced)
 
 
+def test_a_pack_without_views_and_for_any_age_asks_for_neither() -> None:
+    anyone = rule("any", None, None).model_copy(update={"views": ()})
+    film = replace(FILM, view_position="LL", patient_age=None)
+    assert route(film, (Candidate("ultrasound", anyone),), "adult") == Chosen("ultrasound", ())
+
+
 def codes(found: Chosen) -> list[str]:
     return [hint.code for hint in found.hints]
 

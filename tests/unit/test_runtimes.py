@@ -25,8 +25,19 @@ def runtime(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture
-def session(runtime: str, tmp_path: Path) -> Session:
-    return choice.get(runtime).load(toy_pack.write(tmp_path, "toy", "adult", 18, None) / "fp32.onnx")
+def model(runtime: str, tmp_path: Path) -> Path:
+    """The toy pack's float file in the form that the runtime reads."""
+    folder = toy_pack.write(tmp_path, "toy", "adult", 18, None)
+    if runtime != "litert":
+        return folder / "fp32.onnx"
+    toy_tflite = pytest.importorskip("tests.toy_tflite", exc_type=ImportError)
+    (folder / "fp32.tflite").write_bytes(toy_tflite.tflite())
+    return folder / "fp32.tflite"
+
+
+@pytest.fixture
+def session(runtime: str, model: Path) -> Session:
+    return choice.get(runtime).load(model)
 
 
 def test_the_default_runtime_works_wherever_the_box_is_installed() -> None:
@@ -72,12 +83,36 @@ def test_a_file_that_is_no_model_is_one_of_our_errors(runtime: str, tmp_path: Pa
         choice.get(runtime).load(tmp_path / "absent.onnx")
 
 
-def test_threads_can_be_set_and_an_unknown_setting_is_refused(runtime: str, tmp_path: Path) -> None:
+def test_threads_can_be_set_and_an_unknown_setting_is_refused(runtime: str, model: Path) -> None:
     module = choice.get(runtime)
-    path = toy_pack.write(tmp_path, "toy", "adult", 18, None) / "fp32.onnx"
-    module.load(path, module.Config(threads=1))
+    module.load(model, module.Config(threads=1))
     with pytest.raises(ValueError, match="treads"):
         module.Config.model_validate({"treads": 1})
+
+
+def test_an_eight_bit_litert_file_takes_and_gives_float_numbers(tmp_path: Path) -> None:
+    toy_tflite = pytest.importorskip("tests.toy_tflite", exc_type=ImportError)
+    path = tmp_path / "int8.tflite"
+    path.write_bytes(toy_tflite.tflite(int8=True))
+    film = np.zeros((1, 1, toy_pack.SIDE, toy_pack.SIDE), np.float32)
+    film[..., : toy_pack.POOL, : toy_pack.POOL] = 0.5
+    film[..., toy_pack.POOL :, toy_pack.POOL :] = 9.0
+    answer = choice.get("litert").load(path).infer({"image": film})["map"]
+    assert answer.dtype == np.float32
+    assert answer[0, 0, 0, 0] == pytest.approx(0.5)
+    assert answer[0, 0, 1, 1] == pytest.approx(127 * toy_tflite.SCALE)  # clipped at the end of the range, not wrapped
+
+
+def test_openvino_reads_its_own_two_files(tmp_path: Path) -> None:
+    openvino = pytest.importorskip("openvino")
+    folder = toy_pack.write(tmp_path, "toy", "adult", 18, None)
+    openvino.save_model(openvino.Core().read_model(folder / "fp32.onnx"), folder / "fp32.xml")
+    film = np.full((1, 1, toy_pack.SIDE, toy_pack.SIDE), 0.25, np.float32)
+    assert choice.get("openvino").load(folder / "fp32.xml").infer({"image": film})["map"].mean() == pytest.approx(0.25)
+    (folder / "fp32.bin").unlink()
+    (folder / "fp32.xml").write_text("<net")
+    with pytest.raises(InferenceFailed):
+        choice.get("openvino").load(folder / "fp32.xml")
 
 
 def test_an_output_that_is_not_finite_never_leaves_a_runtime() -> None:
@@ -94,7 +129,8 @@ def test_asking_for_a_runtime_imports_no_library() -> None:
     code = (
         "import sys\nfrom firmware_app.runtimes import choice\n"
         "[choice.get(key) for key in choice.KEYS]\n"
-        "raise SystemExit(any(name.split('.')[0] in ('onnxruntime', 'openvino') for name in sys.modules))"
+        "libraries = {'onnxruntime', 'openvino', 'ai_edge_litert'}\n"
+        "raise SystemExit(bool(libraries & {name.split('.')[0] for name in sys.modules}))"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 

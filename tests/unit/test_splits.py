@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 
 from converters import duplicates, splits
 from converters.datasets import patient_of
-from converters.failures import DataUnreadable, SplitLeaks
-from converters.splits import Split
+from converters.failures import ClassEmpty, DataUnreadable, SplitLeaks
+from converters.splits import Division
 
 
 def many(count: int = 400) -> tuple[dict[str, int], dict[str, str]]:
@@ -18,60 +18,108 @@ def many(count: int = 400) -> tuple[dict[str, int], dict[str, str]]:
     return labels, {name: f"patient{int(rng.integers(0, count // 3))}" for name in labels}
 
 
+def divided(labels: dict[str, int], group_of: dict[str, str], folds: int = 1, frozen: tuple[str, ...] = ()) -> Division:
+    return splits.divide(labels, group_of, folds, 0.15, 0.25, 7, frozen)
+
+
 def test_every_film_is_in_one_part_and_every_patient_too() -> None:
     labels, group_of = many()
-    parts = splits.split(labels, group_of, 0.15, 0.25, seed=7, frozen=())
-    assert sorted(parts.train + parts.val + parts.test) == sorted(labels)
-    groups = [{group_of[name] for name in parts.part(part)} for part in ("train", "val", "test")]
+    parts = divided(labels, group_of)
+    (fold,) = parts.folds
+    assert sorted(fold.train + fold.held + parts.test) == sorted(labels)
+    groups = [{group_of[name] for name in names} for names in (fold.train, fold.held, parts.test)]
     assert groups[0].isdisjoint(groups[1] | groups[2])
     assert groups[1].isdisjoint(groups[2])
+    assert parts.shipped == fold
+
+
+@pytest.mark.parametrize("folds", [2, 3, 5])
+def test_with_folds_each_film_outside_the_test_is_held_back_once(folds: int) -> None:
+    labels, group_of = many()
+    parts = divided(labels, group_of, folds)
+    held = [name for fold in parts.folds for name in fold.held]
+    assert sorted(held) == sorted(set(labels) - set(parts.test))
+    assert parts.shipped.name == splits.WHOLE
+    assert parts.shipped.train == tuple(sorted(held))
+    sizes = [len(fold.held) for fold in parts.folds]
+    shares = [sum(labels[name] for name in fold.held) / len(fold.held) for fold in parts.folds]
+    assert max(sizes) - min(sizes) <= 0.1 * len(held)
+    assert max(shares) - min(shares) < 0.1
+    for fold in parts.folds:
+        assert {group_of[name] for name in fold.train}.isdisjoint({group_of[name] for name in fold.held})
 
 
 def test_parts_have_about_the_size_that_was_asked_for_and_both_labels() -> None:
     labels, group_of = many()
-    parts = splits.split(labels, group_of, 0.15, 0.25, seed=7, frozen=())
-    assert len(parts.test) / len(labels) == pytest.approx(0.25, abs=0.03)
-    assert len(parts.val) / len(labels) == pytest.approx(0.15, abs=0.03)
-    assert {labels[name] for name in parts.val} == {0, 1}
+    parts = divided(labels, group_of)
+    assert len(parts.part("test")) / len(labels) == pytest.approx(0.25, abs=0.03)
+    assert len(parts.part("val")) / len(labels) == pytest.approx(0.15, abs=0.03)
+    assert {labels[name] for name in parts.part("val")} == {0, 1}
+    with pytest.raises(DataUnreadable, match="dev is none of train, val, test"):
+        parts.part("dev")
 
 
-def test_the_same_seed_divides_the_same_way_whatever_the_order_of_the_films() -> None:
+@pytest.mark.parametrize("folds", [1, 3])
+def test_the_same_seed_divides_the_same_way_whatever_the_order_of_the_films(folds: int) -> None:
     labels, group_of = many()
     backwards = dict(reversed(labels.items()))
-    assert splits.split(labels, group_of, 0.15, 0.25, 7, ()) == splits.split(backwards, group_of, 0.15, 0.25, 7, ())
+    assert divided(labels, group_of, folds) == divided(backwards, group_of, folds)
 
 
 def test_a_frozen_test_part_stays_as_it_was_when_new_films_come() -> None:
     labels, group_of = many()
-    frozen = splits.split(labels, group_of, 0.15, 0.25, 7, ()).test
+    frozen = divided(labels, group_of).test
     more = {**labels, "film900": 1, "film901": 0}
     groups = {**group_of, "film900": "new1", "film901": "new2"}
-    parts = splits.split(more, groups, 0.15, 0.25, 7, frozen)
+    parts = divided(more, groups, 3, frozen)
     assert parts.test == frozen
-    assert {"film900", "film901"} <= set(parts.train + parts.val)
+    assert {"film900", "film901"} <= set(parts.part("train"))
 
 
 def test_a_new_film_of_a_test_patient_is_an_error_that_names_the_films() -> None:
     labels, group_of = many()
-    frozen = splits.split(labels, group_of, 0.15, 0.25, 7, ()).test
+    frozen = divided(labels, group_of).test
     leak = {**group_of, "film900": group_of[frozen[0]]}
     with pytest.raises(SplitLeaks, match="film900") as refused:
-        splits.split({**labels, "film900": 1}, leak, 0.15, 0.25, 7, frozen)
+        divided({**labels, "film900": 1}, leak, 3, frozen)
     assert any(leak[one] == leak[other] for one, other in refused.value.pairs)
 
 
 def test_a_leak_between_any_two_parts_is_found() -> None:
     group_of = {"a": "p", "b": "q", "c": "p"}
-    for parts in (Split(("a",), ("c",), ("b",)), Split(("a",), ("b",), ("c",)), Split(("b",), ("a",), ("c",))):
+    for names in ((("a",), ("c",), ("b",)), (("a",), ("b",), ("c",)), (("b",), ("a",), ("c",))):
         with pytest.raises(SplitLeaks, match="a and c"):
-            splits.refuse_leaks(parts, group_of)
-    splits.refuse_leaks(Split(("a", "c"), ("b",), ()), group_of)
+            splits.refuse_leaks(dict(zip(("train", "held", "test"), names, strict=True)), group_of)
+    splits.refuse_leaks({"train": ("a", "c"), "held": ("b",), "test": ()}, group_of)
+
+
+def test_a_part_without_one_of_the_classes_is_an_error_that_says_which() -> None:
+    labels, group_of = many()
+    with pytest.raises(ClassEmpty, match="positive"):
+        divided(dict.fromkeys(labels, 0), group_of, 3)
+    with pytest.raises(ClassEmpty, match="negative"):
+        divided(dict.fromkeys(labels, 1), group_of)
+    lonely = {name: int(index < 2) for index, name in enumerate(labels)}
+    with pytest.raises(ClassEmpty, match="fold"):
+        divided(lonely, {name: name for name in labels}, 5)
+
+
+def test_leaving_a_source_out_judges_on_films_of_a_source_never_seen() -> None:
+    labels, group_of = many(90)
+    source_of = {name: "one" if int(group_of[name][7:]) % 2 else "two" for name in labels}
+    folds = splits.by_source(labels, group_of, source_of)
+    assert [fold.name for fold in folds] == ["without-one", "without-two"]
+    for fold in folds:
+        assert sorted(fold.train + fold.held) == sorted(labels)
+        assert {source_of[name] for name in fold.train}.isdisjoint({source_of[name] for name in fold.held})
+    with pytest.raises(SplitLeaks):
+        splits.by_source({"a": 0, "b": 1}, {"a": "p", "b": "p"}, {"a": "one", "b": "two"})
 
 
 def test_a_frozen_film_that_is_gone_is_an_error() -> None:
     labels, group_of = many()
     with pytest.raises(DataUnreadable, match="gone"):
-        splits.split(labels, group_of, 0.15, 0.25, 7, ("gone",))
+        divided(labels, group_of, 1, ("gone",))
 
 
 def test_a_test_list_is_written_once_and_read_back(tmp_path: Path) -> None:

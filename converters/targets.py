@@ -1,4 +1,4 @@
-"""Targets for training: the labels, softened by a published teacher's probabilities where those exist.
+"""Targets for training: the labels, softened by another model's published probabilities where those exist.
 
 The teacher's chance of "any finding" is ``1 - prod(1 - p_i)`` over its findings, calibrated to the labels of the
 training films only (Platt), and mixed with the label: ``(1 - w) · label + w · teacher``. Its single findings, mixed the
@@ -72,3 +72,15 @@ def balanced(labels: NDArray[np.int64], values: list[str]) -> NDArray[np.float32
             if cell.any():
                 weights[cell] = min(HEAVIEST, members.sum() / (2.0 * cell.sum()))
     return np.asarray(weights / weights.mean(), dtype=np.float32)
+
+
+def extended(aim: Targets, more: int) -> Targets:
+    """``aim`` with ``more`` films behind it that have no label: their targets are never looked at."""
+    if not more:
+        return aim
+    auxiliary = np.zeros((more, aim.auxiliary.shape[1]), dtype=np.float32)
+    return Targets(
+        np.concatenate([aim.main, np.full(more, 0.5, dtype=np.float32)]),
+        np.concatenate([aim.auxiliary, auxiliary]),
+        np.concatenate([aim.weights, np.ones(more, dtype=np.float32)]),
+    )

@@ -1,0 +1,125 @@
+"""The model files of one network: which there are, how each is made from the network, and how one is asked.
+
+A file is known by its runtime and precision. ``model.fp32.onnx`` is always made: OpenVINO reads it too, and every
+eight-bit ONNX or OpenVINO file begins from it.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from converters.formats import onnx_file, openvino_ir, tflite_file
+from converters.nets import CamNet
+from converters.recipe import Recipe
+from firmware_app.imaging.model_input import InputSpec
+from firmware_app.runtimes import choice
+
+Key = tuple[str, str]
+"""(runtime, precision)."""
+
+SOURCE: Key = ("onnxruntime", "fp32")
+OUTPUTS = ("map", "features")
+NAMES: dict[Key, str] = {
+    SOURCE: "model.fp32.onnx",
+    ("onnxruntime", "int8"): "model.int8.onnx",
+    ("openvino", "fp16"): "model.fp16.xml",
+    ("openvino", "int8"): "model.int8.xml",
+    ("litert", "fp32"): "model.fp32.tflite",
+    ("litert", "fp16"): "model.fp16.tflite",
+    ("litert", "int8"): "model.int8.tflite",
+}
+"""Every file there can be; OpenVINO reads the float file of ONNX Runtime."""
+
+STATIC = "model.static.onnx"
+TENSORRT = "model.s8s8.onnx"
+
+
+def wanted(recipe: Recipe) -> list[Key]:
+    """The files that a recipe asks for, the source first."""
+    asked = [key for key in NAMES if key[0] in recipe.export.runtimes and key[1] in recipe.export.precisions]
+    return [SOURCE, *(key for key in asked if key != SOURCE)]
+
+
+def export(net: CamNet, spec: InputSpec, folder: Path, keys: Sequence[Key], *, static: bool = False) -> list[Path]:
+    """Write every float file of ``keys`` into ``folder``; returns all paths that were written."""
+    net = net.copy().eval()
+    example = noise(spec)
+    names = (spec.name, OUTPUTS)
+    source = onnx_file.export(net, example, names, folder / NAMES[SOURCE])
+    made = [source]
+    if static:
+        made.append(onnx_file.export(net, example, names, folder / STATIC, static=True))
+    if ("openvino", "fp16") in keys:
+        made += files_of(openvino_ir.export(source, folder / NAMES["openvino", "fp16"], half=True))
+    if any(runtime == "litert" for runtime, _ in keys):
+        whole = tflite_file.export(net, example, names, folder / NAMES["litert", "fp32"])
+        made.append(whole)
+        if ("litert", "fp16") in keys:
+            made.append(tflite_file.halve(whole, folder / NAMES["litert", "fp16"]))
+    return made
+
+
+def files_of(path: Path) -> list[Path]:
+    """A model file and what must stand beside it."""
+    return [path, path.with_suffix(".bin")] if path.suffix == ".xml" else [path]
+
+
+def noise(spec: InputSpec, count: int = 2) -> torch.Tensor:
+    """Noise films of the model's size, always the same."""
+    size = (count, spec.channels, spec.height, spec.width)
+    return torch.rand(size, generator=torch.Generator().manual_seed(0))
+
+
+class Rounded:
+    """The INT8 files of one runtime, one a fold: a :class:`converters.quantize.Format`.
+
+    ``floats`` are the folders of the folds' float files, ``films`` the calibration films of each, (N, 1, H, W).
+    """
+
+    def __init__(self, runtime: str, floats: Sequence[Path], films: Sequence[NDArray[np.float32]]) -> None:
+        self.runtime, self.floats, self.films = runtime, floats, films
+        source = floats[0] / NAMES[runtime if runtime == "litert" else "onnxruntime", "fp32"]
+        tools: dict[str, Any] = {"onnxruntime": onnx_file, "openvino": openvino_ir, "litert": tflite_file}
+        self.layers: Sequence[str] = tools[runtime].weighted_nodes(source)
+
+    @property
+    def methods(self) -> Sequence[str]:
+        """How ranges are found, or (TFLite) whether activations are rounded at all."""
+        return ("static", "dynamic") if self.runtime == "litert" else ("minmax", "percentile")
+
+    def make(self, folder: Path, method: str, spared: Sequence[str], *, first: bool = False) -> Path:
+        """See :class:`converters.quantize.Format`; the file of each fold stands in a folder of its name."""
+        for source, films in list(zip(self.floats, self.films, strict=True))[: 1 if first else None]:
+            rounded(self.runtime, source, folder / source.name, films, method, spared)
+        return folder
+
+
+def rounded(
+    runtime: str, floats: Path, folder: Path, films: NDArray[np.float32], method: str, spared: Sequence[str]
+) -> list[Path]:
+    """Make one runtime's INT8 file from the float files in ``floats``; returns its files."""
+    path = folder / NAMES[runtime, "int8"]
+    if runtime == "litert":
+        kind: tflite_file.Kind = "static" if method == "static" else "dynamic"
+        tflite_file.quantize(floats / NAMES["litert", "fp32"], path, films, kind, spared)
+    elif runtime == "openvino":
+        openvino_ir.quantize(floats / NAMES[SOURCE], path, films, method, spared)
+    else:
+        onnx_file.quantize(floats / NAMES[SOURCE], path, films, method, spared)
+    return files_of(path)
+
+
+def maps(path: Path, runtime: str, spec: InputSpec, films: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """(N, H, W) uint8 → the maps (N, C, h, w) that a file gives, film by film, through the box's own runtime module."""
+    session = choice.get(runtime).load(path)
+    given = (film[np.newaxis, np.newaxis].astype(np.float32) / 255.0 for film in films)
+    return np.concatenate([session.infer({spec.name: film})[OUTPUTS[0]] for film in given])
+
+
+def logits(found: NDArray[np.float32], bias: float) -> NDArray[np.float64]:
+    """Maps (N, C, h, w) → the first finding's logits (N,), as the box computes them."""
+    return np.asarray(found[:, 0].mean(axis=(1, 2), dtype=np.float64) + bias, dtype=np.float64)

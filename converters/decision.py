@@ -1,0 +1,64 @@
+"""Is acting on the model better than treating everybody, or nobody?  The decision curve of Vickers & Elkin (2006).
+
+Net benefit at a threshold probability t, per film: ``TP / n - FP / n * t / (1 - t)``.  The threshold carries the cost:
+who would act from t on holds a miss to be (1 - t) / t times as bad as a false alarm, so 5 : 1 is t = 1/6.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from converters.statistics import resamples
+
+THRESHOLDS = tuple(round(0.02 * step, 2) for step in range(1, 40))
+"""Threshold probabilities 0.02 to 0.78; beyond, a false alarm would be held worse than three misses."""
+
+
+@dataclass(frozen=True, slots=True)
+class Curve:
+    """Net benefit of the model with its 95 % interval, and of treating all, at each threshold; treating none is 0."""
+
+    thresholds: tuple[float, ...]
+    model: tuple[float, ...]
+    low: tuple[float, ...]
+    high: tuple[float, ...]
+    treat_all: tuple[float, ...]
+
+    def as_dict(self) -> dict[str, Any]:
+        """As JSON."""
+        return {
+            name: [round(value, 4) for value in getattr(self, name)]
+            for name in ("thresholds", "model", "low", "high", "treat_all")
+        }
+
+    @property
+    def useful(self) -> tuple[float, float] | None:
+        """The widest stretch of thresholds at which the model beats both treating all and treating none."""
+        best: tuple[float, float] | None = None
+        start: float | None = None
+        for threshold, model, everybody in zip(self.thresholds, self.model, self.treat_all, strict=True):
+            start = (threshold if start is None else start) if model > max(everybody, 0.0) else None
+            if start is not None and (best is None or threshold - start > best[1] - best[0]):
+                best = (start, threshold)
+        return best
+
+
+def curve(
+    labels: NDArray[np.int64], probabilities: NDArray[np.float64], patients: Sequence[str], seed: int = 0,
+    thresholds: Sequence[float] = THRESHOLDS,
+) -> Curve:  # fmt: skip
+    """The decision curve of ``probabilities`` (N,); raises :class:`ValueError` without any film."""
+    if not len(labels):
+        raise ValueError("a decision curve needs films")
+    cuts = np.asarray(thresholds, dtype=np.float64)
+    odds = cuts / (1.0 - cuts)
+    gains = np.where(labels[:, np.newaxis] == 1, 1.0, -odds)
+    acted = gains * (probabilities[:, np.newaxis] >= cuts)
+    drawn = np.stack([weights @ acted / weights.sum() for weights in resamples(labels, patients, seed)])
+    low, high = np.percentile(drawn, (2.5, 97.5), axis=0)
+    rows = (acted.mean(axis=0), low, high, gains.mean(axis=0))
+    model, lower, upper, everybody = (tuple(float(value) for value in row) for row in rows)
+    return Curve(tuple(float(cut) for cut in cuts), model, lower, upper, everybody)

@@ -1,0 +1,211 @@
+"""The numbers of one set of predictions: everything a card, a gate or a report says is computed here, from values only.
+
+Sensitivity and specificity are at the pack's own frozen threshold; nothing is fitted.  Intervals are 95 %: rates by
+Wilson, all else by a bootstrap over patients.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from converters import calibration, decision, paired, statistics
+from converters.failures import DataUnreadable
+from converters.gates import judged
+from converters.lesions import Found
+from converters.predictions import Predictions
+from converters.recipe import Gate
+from firmware_app.packs.manifest import FindingSpec
+from firmware_app.tasks import classify
+
+DIGITS = 4
+FIXED_SPECIFICITIES = (0.90, 0.95)
+FEWEST_OF_A_CLASS = 10
+"""A subgroup with fewer films of either class has no AUC worth a line; its rates are shown with their intervals."""
+
+Interval = tuple[float, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Subgroup:
+    """The films of one trait (``view`` = ``AP``)."""
+
+    trait: str
+    value: str
+    n: int
+    positives: int
+    auc: float | None
+    auc_ci: Interval | None
+    sensitivity: float | None
+    sensitivity_ci: Interval | None
+    specificity: float | None
+    specificity_ci: Interval | None
+
+
+@dataclass(frozen=True, slots=True)
+class FixedSpecificity:
+    """The largest sensitivity at a specificity of at least ``specificity``, whatever the threshold."""
+
+    specificity: float
+    sensitivity: float | None
+    sensitivity_ci: Interval | None
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """One row of a card and what belongs to it. Fractions; ``None`` where a number does not apply."""
+
+    pack: str
+    runtime: str
+    precision: str
+    split: str
+    n: int
+    positives: int
+    auc: float | None
+    auc_ci: Interval | None
+    threshold: float
+    sensitivity: float | None
+    sensitivity_ci: Interval | None
+    specificity: float | None
+    specificity_ci: Interval | None
+    dice: float | None = None
+    lesion_sensitivity: float | None = None
+    false_positives_per_image: float | None = None
+    ece: float | None = None
+    ece_ci: Interval | None = None
+    brier: float | None = None
+    brier_ci: Interval | None = None
+    at_specificity: tuple[FixedSpecificity, ...] = ()
+    reliability: tuple[calibration.Bin, ...] = ()
+    decision_curve: decision.Curve | None = None
+    subgroups: tuple[Subgroup, ...] = ()
+    lesions: Found | None = None
+
+    def as_dict(self) -> dict[str, Any]:
+        """The contract's object first, then further keys; numbers to four places."""
+        return {one.name: plain(getattr(self, one.name)) for one in fields(self)}
+
+    def row(self) -> dict[str, Any]:
+        """One row of a manifest: the contract's numbers without the pack's name, calibration, fixed specificities."""
+        names = [one.name for one in fields(self)]
+        made = {name: getattr(self, name) for name in names[1 : names.index("at_specificity")]}
+        for one in self.at_specificity:
+            key = f"sensitivity_at_{one.specificity:.0%}".rstrip("%")
+            made |= {key: one.sensitivity, f"{key}_ci": one.sensitivity_ci}
+        return {name: plain(value) for name, value in made.items()}
+
+
+def plain(value: Any) -> Any:
+    """Values of an evaluation as JSON has them, numbers to four places."""
+    if isinstance(value, float):
+        return round(value, DIGITS)
+    if isinstance(value, (list, tuple)):
+        return [plain(item) for item in value]
+    if isinstance(value, dict):
+        return {name: plain(item) for name, item in value.items()}
+    if hasattr(value, "as_dict"):
+        return plain(value.as_dict())
+    if isinstance(value, (Subgroup, FixedSpecificity)):
+        return {one.name: plain(getattr(value, one.name)) for one in fields(value)}
+    return value
+
+
+def probabilities(predictions: Predictions, spec: FindingSpec) -> NDArray[np.float64]:
+    """(N,) calibrated probabilities, by the box's own arithmetic."""
+    return np.array([classify.probability(float(one), spec.calibration) for one in predictions.logits])
+
+
+def threshold_logit(spec: FindingSpec) -> float:
+    """The frozen threshold before calibration, as the gates take it."""
+    share = min(max(spec.threshold, 1e-9), 1.0 - 1e-9)
+    return (float(np.log(share / (1.0 - share))) - spec.calibration.intercept) / spec.calibration.slope
+
+
+def evaluation(
+    predictions: Predictions, spec: FindingSpec, pack: str, runtime: str, precision: str, split: str,
+    lesions: Found | None = None,
+) -> Evaluation:  # fmt: skip
+    """All numbers of one finding on one set of films. Raises :class:`DataUnreadable` without any film."""
+    if not len(predictions):
+        raise DataUnreadable(split, "there are no films")
+    labels, scores, patients = predictions.labels, probabilities(predictions, spec), predictions.patients
+    sensitivity, specificity = statistics.at_threshold(labels, scores, spec.threshold)
+    meant = calibration.reliability(labels, scores, patients)
+    made = Evaluation(
+        pack=pack, runtime=runtime, precision=precision, split=split, n=len(labels), positives=int(labels.sum()),
+        auc=statistics.auc(labels, scores), auc_ci=statistics.auc_interval(labels, scores, patients),
+        threshold=spec.threshold,
+        sensitivity=sensitivity.value, sensitivity_ci=sensitivity.interval,
+        specificity=specificity.value, specificity_ci=specificity.interval,
+        ece=meant.ece, ece_ci=meant.ece_ci, brier=meant.brier, brier_ci=meant.brier_ci, reliability=meant.bins,
+        at_specificity=tuple(at_specificity(labels, scores, patients, one) for one in FIXED_SPECIFICITIES),
+        decision_curve=decision.curve(labels, scores, patients),
+        subgroups=subgroups(predictions, scores, spec.threshold), lesions=lesions,
+    )  # fmt: skip
+    if lesions is None:
+        return made
+    return replace(
+        made, dice=lesions.dice, lesion_sensitivity=lesions.lesions.value,
+        false_positives_per_image=lesions.false_per_film,
+    )  # fmt: skip
+
+
+def at_specificity(
+    labels: NDArray[np.int64], scores: NDArray[np.float64], patients: Sequence[str], specificity: float
+) -> FixedSpecificity:
+    """Sensitivity at a fixed specificity; its interval re-chooses the threshold in every resample."""
+    value = statistics.sensitivity_at_specificity(labels, scores, specificity)
+    if value is None:
+        return FixedSpecificity(specificity, None, None)
+    drawn = (
+        statistics.sensitivity_at_specificity(labels, scores, specificity, weights)
+        for weights in statistics.resamples(labels, patients)
+    )
+    return FixedSpecificity(specificity, value, statistics.limits(drawn))
+
+
+def subgroups(predictions: Predictions, scores: NDArray[np.float64], threshold: float) -> tuple[Subgroup, ...]:
+    """A row for every value of every trait, the weakest first.
+
+    Weakest is where even the upper ends of both rates' intervals leave least to hope for; a lower end would only name
+    the smallest group.
+    """
+    found: list[Subgroup] = []
+    for trait, value in sorted({pair for traits in predictions.traits for pair in traits.items()}):
+        chosen = np.array([traits.get(trait) == value for traits in predictions.traits])
+        labels, own = predictions.labels[chosen], scores[chosen]
+        patients = [name for name, inside in zip(predictions.patients, chosen, strict=True) if inside]
+        sensitivity, specificity = statistics.at_threshold(labels, own, threshold)
+        enough = min(sensitivity.n, specificity.n) >= FEWEST_OF_A_CLASS
+        found.append(Subgroup(
+            trait, value, len(labels), int(labels.sum()), statistics.auc(labels, own) if enough else None,
+            statistics.auc_interval(labels, own, patients) if enough else None, sensitivity.value, sensitivity.interval,
+            specificity.value, specificity.interval,
+        ))  # fmt: skip
+    return tuple(sorted(found, key=_hope))
+
+
+def _hope(one: Subgroup) -> float:
+    return sum(interval[1] if interval else 1.0 for interval in (one.sensitivity_ci, one.specificity_ci))
+
+
+def against(original: Predictions, other: Predictions, spec: FindingSpec, gate: Gate | None = None) -> dict[str, Any]:
+    """``other`` beside the original on the same films: paired differences with intervals, and the gates' words.
+
+    Raises :class:`DataUnreadable` when the films differ, or when a class has fewer than two films.
+    """
+    cut = threshold_logit(spec)
+    before, after = original.logits >= cut, other.logits >= cut
+    try:
+        verdicts = judged(original, other, cut, gate or Gate())
+        area = paired.delong(original.labels, original.logits, other.logits)
+        sensitivity = paired.sensitivity(original.labels, before, after, original.patients)
+    except ValueError as error:
+        raise DataUnreadable("--against", str(error)) from error
+    lost, won = paired.lost_and_won(original.labels, before, after)
+    return {
+        "auc_difference": area.as_list(), "sensitivity_difference": sensitivity.as_list(), "lost": lost, "won": won,
+        "gates": [verdict.as_dict() for verdict in verdicts],
+    }  # fmt: skip

@@ -1,0 +1,96 @@
+"""OpenVINO IR: an ``.xml`` and its ``.bin``, from the ONNX file; FP16 weights, or INT8 through NNCF.
+
+NNCF's "mixed" preset keeps activations unsigned where they are never negative, which ReLU6 networks are.
+"""
+
+import logging
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from converters.failures import ToolFailed
+from converters.formats import quiet
+from converters.outputs import writing
+
+
+def export(source: Path, path: Path, *, half: bool) -> Path:
+    """Convert the ONNX file ``source`` to ``path`` (``.xml``); ``half`` stores weights in 16 bits."""
+    openvino = _library()
+    try:
+        model = openvino.Core().read_model(source)
+    except RuntimeError as error:
+        raise ToolFailed("OpenVINO", f"read {source.name}", _first_line(error)) from error
+    return _save(model, path, half=half)
+
+
+def quantize(
+    source: Path, path: Path, films: NDArray[np.float32], method: str = "minmax", spared: Sequence[str] = ()
+) -> Path:
+    """Quantize the ONNX file ``source`` into an INT8 IR. ``films``: (N, 1, …); ``spared``: layers kept in float.
+
+    ``method`` ``percentile`` clips each activation's range at its 99.99th percentile.
+    """
+    openvino = _library()
+    import nncf
+
+    nncf.set_log_level(logging.ERROR)
+    with quiet():
+        try:
+            model = openvino.Core().read_model(source)
+            known = {node.get_friendly_name() for node in model.get_ops()}
+            found = nncf.quantize(
+                model, nncf.Dataset([film[np.newaxis] for film in films]), subset_size=len(films),
+                preset=nncf.QuantizationPreset.MIXED, fast_bias_correction=True,
+                ignored_scope=nncf.IgnoredScope(names=[name for name in spared if name in known]) if spared else None,
+                advanced_parameters=_ranges(nncf, method),
+            )  # fmt: skip
+        except (RuntimeError, ValueError, nncf.ValidationError) as error:
+            raise ToolFailed("NNCF", "quantize the network", _first_line(error)) from error
+    return _save(found, path, half=True)
+
+
+def weighted_nodes(path: Path) -> list[str]:
+    """The names of the convolutions and matrix products of an IR or ONNX file, in the order of its graph."""
+    model = _library().Core().read_model(path)
+    kinds = {"Convolution", "GroupConvolution", "MatMul"}
+    return [node.get_friendly_name() for node in model.get_ordered_ops() if node.get_type_name() in kinds]
+
+
+def _ranges(nncf: Any, method: str) -> Any:
+    if method == "minmax":
+        return None
+    from nncf.quantization.range_estimator import (
+        AggregatorType,
+        RangeEstimatorParameters,
+        StatisticsCollectorParameters,
+        StatisticsType,
+    )
+
+    low = StatisticsCollectorParameters(StatisticsType.QUANTILE, AggregatorType.MEAN, quantile_outlier_prob=1e-4)
+    high = StatisticsCollectorParameters(StatisticsType.QUANTILE, AggregatorType.MEAN, quantile_outlier_prob=1e-4)
+    ranges = RangeEstimatorParameters(low, high)
+    return nncf.AdvancedQuantizationParameters(activations_range_estimator_params=ranges)
+
+
+def _save(model: Any, path: Path, *, half: bool) -> Path:
+    """Write the pair of files; the ``.xml`` takes its name last, so that it is never there without its ``.bin``."""
+    with writing(path) as graph, writing(path.with_suffix(".bin")) as weights:
+        _library().save_model(model, str(graph), compress_to_fp16=half)
+        graph.with_suffix(".bin").replace(weights)
+    return path
+
+
+def _library() -> Any:
+    """OpenVINO without its telemetry, which its tools and NNCF send unasked; a package that is barred is not used."""
+    sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
+    import openvino
+
+    return openvino
+
+
+def _first_line(error: Exception) -> str:
+    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)[:300]

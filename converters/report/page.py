@@ -1,0 +1,262 @@
+"""The page: weak points, refusals, then the numbers and figures of every file.  From predictions and accounts only."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from html import escape
+from pathlib import Path
+
+from converters.evaluation import Evaluation, Interval, evaluation
+from converters.gates import Outcome
+from converters.outputs import write_text
+from converters.predictions import Predictions
+from converters.report import figures
+from converters.report.accounts import Accounts, Judged, Said
+from converters.report.figures import MEGABYTE, Key
+from converters.report.style import STYLE
+from converters.report.words import CATALOGUE, both, say
+from firmware_app.packs.manifest import FindingSpec, Words
+
+FEW_POSITIVES = 300
+MISCALIBRATED = 0.05
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """What the report is about. ``main`` is the file that the figures show, ``original`` the FP32 one beside it."""
+
+    pack: str
+    version: str
+    title: Words
+    finding: FindingSpec
+    weak_points: tuple[Words, ...]
+    split: str
+    main: Key
+    original: Key | None = None
+
+
+def write(path: Path, subject: Subject, predictions: Mapping[Key, Predictions], accounts: Accounts) -> Path:
+    """Write the report to ``path``, whole or not at all."""
+    return write_text(path, rendered(subject, predictions, accounts, datetime.now(UTC).date().isoformat()))
+
+
+def rendered(subject: Subject, predictions: Mapping[Key, Predictions], accounts: Accounts, day: str) -> str:
+    """The page as HTML.
+
+    ``predictions`` are those of each file on the same films, and hold that of ``subject.main``; ``day`` is shown as
+    the date.
+    """
+    rows = {
+        key: evaluation(one, subject.finding, subject.pack, *key, subject.split) for key, one in predictions.items()
+    }
+    main = rows[subject.main]
+    title = f"{subject.title.en} · {subject.title.zh}"
+    body = [
+        f"<header><h1>{both(subject.title.en, subject.title.zh)}</h1>",
+        (
+            f"<p class='sub'>{say('report')} · <code>{escape(subject.pack)}</code> · "
+            f"{say('written', version=subject.version, day=day)}</p>"
+        ),
+        f"<p class='warn'>{say('not_diagnostic')}</p></header>",
+        _section("weak", _list(_weak(subject, main, accounts))),
+        _section("refusals", _refusals(accounts)),
+        _section("numbers", _intervals(subject, main), _numbers(rows, accounts)),
+        *_figures(subject, predictions, rows, accounts),
+        _section("subgroups", _subgroups(main)) if main.subgroups else "",
+        _section("tried", _tried(accounts)) if accounts.quantized else "",
+        _section("explained", _note("explained_note"), _explained(accounts), *_examples(accounts))
+        if accounts.explained or accounts.examples
+        else "",
+        _section("training", _training(accounts)) if accounts.trained else "",
+    ]
+    switch = (
+        '<input type="radio" name="language" id="en" checked><input type="radio" name="language" id="zh">'
+        '<nav><label for="en">English</label><label for="zh">中文</label></nav>'
+    )
+    head = (
+        '<meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">'
+        f"<title>{escape(title)}</title><style>{STYLE}</style>"
+    )
+    lines = ("<!DOCTYPE html>", f'<html lang="en"><head>{head}</head>', f"<body>{switch}<main>", *filter(None, body))
+    return "\n".join((*lines, "</main></body>", "</html>", ""))
+
+
+def _figures(
+    subject: Subject, predictions: Mapping[Key, Predictions], rows: Mapping[Key, Evaluation], accounts: Accounts
+) -> Iterable[str]:
+    main = rows[subject.main]
+    if drawn := figures.trade(rows, accounts):
+        english, chinese = CATALOGUE["trade_note"]
+        unknown, named = CATALOGUE["machine_unknown"], accounts.machine
+        note = both(english.format(machine=named or unknown[0]), chinese.format(machine=named or unknown[1]))
+        yield _section("trade", f"<p class='note'>{note}</p>", drawn)
+    original = predictions.get(subject.original) if subject.original else None
+    yield "<div class='pairs'>"
+    for key, drawn in (
+        ("roc", figures.roc(predictions[subject.main], main, original)),
+        ("reliability", figures.reliability(main)),
+        ("decision", figures.decision(main)),
+    ):
+        if drawn:
+            yield _section(key, drawn, _note(f"{key}_note"))
+    if drawn := figures.pruning(accounts):
+        kept = f"{accounts.pruning.kept:.0%}" if accounts.pruning else ""
+        yield _section("pruning", drawn, _note("pruning_note", kept=kept))
+    for search in accounts.quantized:
+        if drawn := figures.sensitive(search):
+            yield _section("sensitive", drawn, _note("sensitive_note", runtime=search.runtime))
+    yield "</div>"
+
+
+def _weak(subject: Subject, main: Evaluation, accounts: Accounts) -> Iterable[str]:
+    """The words of people first, then what the numbers themselves confess."""
+    yield from (both(one.en, one.zh) for one in subject.weak_points)
+    if main.sensitivity is not None and main.sensitivity < 1.0:
+        missed = main.positives - round(main.sensitivity * main.positives)
+        value = _rate(main.sensitivity, main.sensitivity_ci)
+        yield say("weak_sensitivity", missed=missed, positives=main.positives, value=value)
+    if 0 < main.positives < FEW_POSITIVES:
+        yield say("weak_few", positives=main.positives, missed=f"{min(100.0, 300.0 / main.positives):.1f}")
+    told = [one for one in main.subgroups if one.sensitivity is not None]
+    if told:
+        worst = told[0]
+        yield say(
+            "weak_group", trait=worst.trait, value=worst.value, n=worst.n,
+            sensitivity=_rate(worst.sensitivity, worst.sensitivity_ci),
+            specificity=_rate(worst.specificity, worst.specificity_ci),
+        )  # fmt: skip
+    if main.ece is not None and main.ece > MISCALIBRATED:
+        yield say("weak_ece", ece=_rate(main.ece, main.ece_ci))
+    if main.decision_curve is not None and main.decision_curve.useful is None:
+        yield say("weak_useless")
+    unsure = sum(one.outcome is Outcome.INCONCLUSIVE for one in accounts.judged)
+    if unsure:
+        yield say("weak_inconclusive", count=unsure, all=len(accounts.judged))
+    yield from (say("weak_int8", runtime=one.runtime) for one in accounts.quantized if one.tried and not one.found)
+
+
+def _refusals(accounts: Accounts) -> str:
+    refused = [one for one in accounts.judged if one.outcome is Outcome.REFUSED]
+    said = [f"<b>{escape(one.runtime)} {escape(one.precision)}</b> {_why(one)}" for one in refused]
+    known = {one.runtime for one in refused if one.precision == "int8"}
+    for search in accounts.quantized:
+        if search.tried and not search.found and search.runtime not in known:
+            detail = "; ".join(dict.fromkeys(f"{one.method}: {one.refused}" for one in search.tried))
+            none = say("weak_int8", runtime=search.runtime)
+            said.append(f"<b>{escape(search.runtime)} int8</b> {none}<small lang='en'>{escape(detail)}</small>")
+    return _list(said) if said else f"<p>{say('refused_none')}</p>"
+
+
+def _why(one: Judged) -> str:
+    said = "; ".join(_verdict(gate) for gate in one.gates if gate.outcome is Outcome.REFUSED)
+    detail = "; ".join([*(gate.said for gate in one.gates if gate.outcome is Outcome.REFUSED), one.why]).strip("; ")
+    return f"{said}<small lang='en'>{escape(detail)}</small>"
+
+
+def _verdict(gate: Said) -> str:
+    """What a gate measured, in both languages; a whole negative margin counts films."""
+    if gate.gate == "sensitivity" and (gate.margin == 0.0 or gate.margin <= -1.0):
+        return say("gate_lost", measured=f"{-gate.measured:.0f}", margin=f"{-gate.margin:.0f}")
+    if gate.gate in ("auc", "sensitivity"):
+        return say(f"gate_{gate.gate}", measured=f"{gate.measured:+.4f}", margin=f"{gate.margin:+g}")
+    if gate.gate == "parity":
+        return say("gate_parity", measured=f"{gate.measured:.2g}", margin=f"{gate.margin:g}")
+    return say("gate_other", gate=gate.gate, measured=f"{gate.measured:.4g}", margin=f"{gate.margin:g}")
+
+
+def _intervals(subject: Subject, main: Evaluation) -> str:
+    return _note("intervals", threshold=f"{main.threshold:g}", split=subject.split, n=main.n, positives=main.positives)
+
+
+def _numbers(rows: Mapping[Key, Evaluation], accounts: Accounts) -> str:
+    judged = {(one.runtime, one.precision): one.outcome for one in accounts.judged}
+    timed = {(one.runtime, one.precision): one for one in accounts.timed}
+    head = ("runtime", "precision", "verdict", "auc", "sensitivity", "specificity", "at_90", "at_95", "ece", "brier",
+            "milliseconds", "size")  # fmt: skip
+    lines = []
+    for key, row in rows.items():
+        outcome, speed = judged.get(key), timed.get(key)
+        lines.append((
+            escape(key[0]), escape(key[1]), _badge(outcome) if outcome else "–", _stacked(row.auc, row.auc_ci),
+            _stacked(row.sensitivity, row.sensitivity_ci), _stacked(row.specificity, row.specificity_ci),
+            *(_stacked(one.sensitivity, one.sensitivity_ci) for one in row.at_specificity),
+            _stacked(row.ece, row.ece_ci), _stacked(row.brier, row.brier_ci),
+            f"{speed.milliseconds:.2f}" if speed else "–",
+            f"{speed.bytes / MEGABYTE:.2f}" if speed and speed.bytes else "–",
+        ))  # fmt: skip
+    return _table([say(key) for key in head], lines)
+
+
+def _subgroups(main: Evaluation) -> str:
+    head = [say(key) for key in ("group", "films", "auc", "sensitivity", "specificity")]
+    return _table(head, (
+        (f"{escape(one.trait)} = {escape(one.value)}", f"{one.n} ({one.positives})", _stacked(one.auc, one.auc_ci),
+         _stacked(one.sensitivity, one.sensitivity_ci), _stacked(one.specificity, one.specificity_ci))
+        for one in main.subgroups
+    ))  # fmt: skip
+
+
+def _tried(accounts: Accounts) -> str:
+    head = [say(key) for key in ("runtime", "method", "spared", "moved", "why")]
+    return _table(head, (
+        (escape(search.runtime), escape(one.method), str(len(one.spared)), f"{one.moved:.3f}",
+         f"<small lang='en'>{escape(one.refused)}</small>" if one.refused else "–")
+        for search in accounts.quantized
+        for one in search.tried
+    ))  # fmt: skip
+
+
+def _explained(accounts: Accounts) -> str:
+    head = [say("method"), say("median"), say("count")]
+    return _table(head, (
+        (say(name) if name in CATALOGUE else escape(name),
+         f"{told['median']:.2f} ({told['low']:.2f} – {told['high']:.2f})", str(told["films"]))
+        for name, told in accounts.explained
+    ))  # fmt: skip
+
+
+def _examples(accounts: Accounts) -> Iterable[str]:
+    if accounts.examples:
+        yield f"<div class='four'>{''.join(figures.explained(accounts))}</div>"
+
+
+def _training(accounts: Accounts) -> str:
+    head = [say(key) for key in ("stage", "fold", "auc", "parameters", "multiplications")]
+    return _table(head, (
+        (say(one.stage), escape(one.fold), "–" if one.auc is None else f"{one.auc:.3f}",
+         "–" if one.parameters is None else f"{one.parameters:,}",
+         "–" if one.multiplications is None else f"{one.multiplications / 1e6:,.0f} M")
+        for one in accounts.trained
+    ))  # fmt: skip
+
+
+def _badge(outcome: Outcome) -> str:
+    return f"<b class='{outcome.value}'>{say(outcome.value)}</b>"
+
+
+def _rate(value: float | None, interval: Interval | None) -> str:
+    return "–" if value is None or interval is None else f"{value:.3f} ({interval[0]:.3f}–{interval[1]:.3f})"
+
+
+def _stacked(value: float | None, interval: Interval | None) -> str:
+    if value is None or interval is None:
+        return "–"
+    return f"{value:.3f}<small>{interval[0]:.3f}–{interval[1]:.3f}</small>"
+
+
+def _section(key: str, *parts: str) -> str:
+    return f"<section class='{key}'><h2>{say(key)}</h2>\n" + "\n".join(parts) + "</section>"
+
+
+def _note(key: str, **values: object) -> str:
+    return f"<p class='note'>{say(key, **values)}</p>"
+
+
+def _list(items: Iterable[str]) -> str:
+    return "<ul>" + "".join(f"<li>{item}</li>" for item in items) + "</ul>"
+
+
+def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    top = "".join(f"<th>{one}</th>" for one in head)
+    lines = "".join("<tr>" + "".join(f"<td>{one}</td>" for one in row) + "</tr>" for row in rows)
+    return f"<div class='wide'><table><thead><tr>{top}</tr></thead><tbody>{lines}</tbody></table></div>"

@@ -1,0 +1,182 @@
+"""Every word of the report, English and Chinese, and how both stand in one page: the one not chosen is hidden."""
+
+from html import escape
+from typing import Final
+
+CATALOGUE: Final[dict[str, tuple[str, str]]] = {
+    "report": ("Conversion report", "转换报告"),
+    "not_diagnostic": (
+        "Not for diagnostic use without a doctor. Numbers are of the films named here and of no others.",
+        "未经医生复核，不得用于诊断。所列数字仅适用于此处所述的影像。",
+    ),
+    "written": ("Version {version}, written {day}.", "版本 {version}，撰写于 {day}。"),
+    "weak": ("Weak points first", "首先：薄弱之处"),
+    "refusals": ("What was refused, and why", "被拒绝的文件及原因"),
+    "refused_none": ("Nothing was refused.", "没有文件被拒绝。"),
+    "numbers": ("Each file in its runtime", "各运行时中的各文件"),
+    "trade": ("Speed, size and accuracy", "速度、大小与准确度"),
+    "roc": ("ROC curve and operating point", "ROC 曲线与工作点"),
+    "reliability": ("Reliability of the probabilities", "概率的可靠性"),
+    "decision": ("Decision curve", "决策曲线"),
+    "subgroups": ("Subgroups", "亚组"),
+    "pruning": ("Pruning, layer by layer", "逐层剪枝"),
+    "sensitive": ("INT8: what each layer costs", "INT8：各层的代价"),
+    "training": ("Networks on films held back", "网络在留出影像上的表现"),
+    "tried": ("INT8 files that were tried", "尝试过的 INT8 文件"),
+    "explained": ("Does the activation map show what matters?", "激活图是否显示了关键区域？"),
+    "intervals": (
+        (
+            "Intervals are 95 %: rates by Wilson, all else by bootstrap over patients. Sensitivity and specificity at "
+            "the frozen threshold {threshold}. Films: {split}, {n}, {positives} of them positive."
+        ),
+        (
+            "区间均为 95 %：率用 Wilson 法，其余按患者自助抽样。灵敏度与特异度取自冻结阈值 {threshold}。"
+            "影像：{split}，共 {n} 张，其中阳性 {positives} 张。"
+        ),
+    ),
+    "trade_note": (
+        (
+            "One film at a time on {machine}. The area of a disc is the size of the file; lines are 95 % intervals. "
+            "Left and up is better."
+        ),
+        "逐张推理，设备：{machine}。圆的面积表示文件大小，竖线为 95 % 区间。越靠左上越好。",
+    ),
+    "machine_unknown": ("a machine that was not named", "未注明的设备"),
+    "roc_note": (
+        "The cross is the frozen threshold with the intervals of both rates.",
+        "十字为冻结阈值处的工作点，线段为两个率的区间。",
+    ),
+    "reliability_note": (
+        "Films in ten bins of equal number. On the diagonal a probability means what it says. Below it: overstated.",
+        "影像按数量等分为十组。落在对角线上表示概率名副其实；低于对角线表示高估。",
+    ),
+    "decision_note": (
+        "Net benefit (Vickers & Elkin 2006): acting on the model is worth it where its line is above both others.",
+        "净获益（Vickers & Elkin 2006）：模型曲线高于另外两条线处，按模型行动才有价值。",
+    ),
+    "pruning_note": (
+        "{kept} of the multiplications were kept. Bars: output channels before (pale) and after.",
+        "保留了 {kept} 的乘法运算。条形：剪枝前（浅色）与剪枝后的输出通道数。",
+    ),
+    "sensitive_note": (
+        (
+            "How much nearer the logits come to the float ones when this layer alone stays in float ({runtime}), in "
+            "spreads of the float logits."
+        ),
+        "仅该层保留浮点时（{runtime}），logit 与浮点结果的接近程度，以浮点 logit 的标准差为单位。",
+    ),
+    "explained_note": (
+        (
+            "Rank correlation of the class activation map with maps made by covering parts of the film: occlusion "
+            "(Zeiler & Fergus 2014), LIME (Ribeiro et al. 2016). Drawn: images of nobody, with the evidence for the "
+            "finding in red, each map on its own scale."
+        ),
+        (
+            "类激活图与遮挡影像所得图的秩相关：遮挡法（Zeiler & Fergus 2014）、LIME（Ribeiro 等 2016）。"
+            "图中影像不属于任何人；红色为支持该发现的证据，各图比例独立。"
+        ),
+    ),
+    "runtime": ("runtime", "运行时"),
+    "precision": ("precision", "精度"),
+    "verdict": ("verdict", "结论"),
+    "auc": ("AUC", "AUC"),
+    "sensitivity": ("sensitivity", "灵敏度"),
+    "specificity": ("specificity", "特异度"),
+    "at_90": ("sensitivity at specificity 0.90", "特异度 0.90 时的灵敏度"),
+    "at_95": ("sensitivity at specificity 0.95", "特异度 0.95 时的灵敏度"),
+    "ece": ("ECE", "ECE"),
+    "brier": ("Brier score", "Brier 分数"),
+    "milliseconds": ("ms", "毫秒"),
+    "size": ("MB", "MB"),
+    "stage": ("stage", "阶段"),
+    "fold": ("fold", "折"),
+    "parameters": ("parameters", "参数量"),
+    "multiplications": ("multiplications", "乘法次数"),
+    "method": ("method", "方法"),
+    "spared": ("layers in float", "浮点层数"),
+    "moved": ("logits moved by", "logit 偏移"),
+    "why": ("why not", "未采用的原因"),
+    "group": ("group", "亚组"),
+    "films": ("films (positive)", "影像数（阳性）"),
+    "count": ("films", "影像数"),
+    "median": ("median (5 % to 95 %)", "中位数（5 % 至 95 %）"),
+    "film": ("film", "影像"),
+    "map": ("activation map", "激活图"),
+    "occlusion": ("occlusion", "遮挡法"),
+    "lime": ("LIME", "LIME"),
+    "passed": ("passed", "通过"),
+    "inconclusive": ("inconclusive", "证据不足"),
+    "refused": ("refused", "拒绝"),
+    "train": ("train", "训练"),
+    "distill": ("distill", "蒸馏"),
+    "prune": ("prune", "剪枝"),
+    "original": ("FP32 original", "FP32 原模型"),
+    "treat_all": ("treat all", "全部处理"),
+    "treat_none": ("treat none", "全不处理"),
+    "the_model": ("the model", "模型"),
+    "false_positive_rate": ("1 - specificity", "1 − 特异度"),
+    "said": ("probability said", "给出的概率"),
+    "seen": ("share that is positive", "实际阳性比例"),
+    "threshold": ("threshold probability", "阈值概率"),
+    "net_benefit": ("net benefit", "净获益"),
+    "ms_axis": ("milliseconds for one film (logarithmic)", "每张影像毫秒数（对数）"),
+    "channels": ("output channels", "输出通道数"),
+    "gain": ("gain", "改善"),
+    "gate_auc": ("the AUC changes by {measured}, allowed {margin}", "AUC 变化 {measured}，允许 {margin}"),
+    "gate_sensitivity": (
+        "the sensitivity changes by {measured}, allowed {margin}",
+        "灵敏度变化 {measured}，允许 {margin}",
+    ),
+    "gate_lost": (
+        "{measured} positive films are lost, allowed {margin} of so few",
+        "丢失 {measured} 张阳性影像，样本少时允许 {margin} 张",
+    ),
+    "gate_parity": (
+        "it differs from PyTorch by {measured}, allowed {margin}",
+        "与 PyTorch 相差 {measured}，允许 {margin}",
+    ),
+    "gate_other": ("{gate}: {measured}, allowed {margin}", "{gate}：{measured}，允许 {margin}"),
+    "weak_few": (
+        "Only {positives} positive films judge it: a rate of 1.000 still allows {missed} in a hundred to be missed.",
+        "仅有 {positives} 张阳性影像用于评判：即使率为 1.000，每百例仍可能漏诊 {missed} 例。",
+    ),
+    "weak_sensitivity": (
+        "At the frozen threshold it misses {missed} of {positives} positive films (sensitivity {value}).",
+        "在冻结阈值下漏掉 {positives} 张阳性影像中的 {missed} 张（灵敏度 {value}）。",
+    ),
+    "weak_group": (
+        "Weakest group: {trait} {value} ({n} films), sensitivity {sensitivity}, specificity {specificity}.",
+        "最弱亚组：{trait} {value}（{n} 张），灵敏度 {sensitivity}，特异度 {specificity}。",
+    ),
+    "weak_ece": (
+        "Probabilities are off by {ece} on average (expected calibration error).",
+        "概率平均偏差 {ece}（期望校准误差）。",
+    ),
+    "weak_inconclusive": (
+        "{count} of {all} files passed without proof: the interval of their loss reaches beyond the margin.",
+        "{all} 个文件中有 {count} 个虽通过但证据不足：其损失的区间超出了允许界限。",
+    ),
+    "weak_int8": ("No INT8 file of {runtime} was good enough.", "{runtime} 没有合格的 INT8 文件。"),
+    "weak_useless": (
+        "At no threshold is acting on it better than treating all or none.",
+        "任何阈值下，按模型行动都不优于全部处理或全不处理。",
+    ),
+}
+
+
+def pair(key: str, **values: object) -> tuple[str, str]:
+    """A word or sentence in English and Chinese, its values filled in."""
+    english, chinese = CATALOGUE[key]
+    return english.format(**values), chinese.format(**values)
+
+
+def both(english: str, chinese: str) -> str:
+    """HTML that shows one of two texts."""
+    if english == chinese:
+        return escape(english)
+    return f'<span class="en" lang="en">{escape(english)}</span><span class="zh" lang="zh">{escape(chinese)}</span>'
+
+
+def say(key: str, **values: object) -> str:
+    """HTML of a word or sentence of the catalogue."""
+    return both(*pair(key, **values))

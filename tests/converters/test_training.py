@@ -1,0 +1,165 @@
+"""What a fit learns from, and what stops it."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from converters import cli
+from tests.converters.conftest import PLAIN, draw, write_recipe
+
+SOURCES = ("old", "new")
+
+
+def trained(folder: Path, films: Path, step: str = "train", **changes: Any) -> int:
+    recipe = write_recipe(folder, **changes)
+    return cli.main([step, str(recipe), "--data", str(films), "--out", str(folder / "out")])
+
+
+def with_sources(films: Path, folder: Path) -> Path:
+    """The films as ``labels.csv`` beside ``images/``, half of them from each of two sources."""
+    (folder / "images").mkdir(parents=True)
+    rows = ["file,class,source"]
+    for number, path in enumerate(sorted(films.rglob("*.png"))):
+        (folder / "images" / path.name).write_bytes(path.read_bytes())
+        rows.append(f"{path.name},{path.parent.name},{SOURCES[number % 2]}")
+    (folder / "labels.csv").write_text("\n".join(rows) + "\n")
+    return folder
+
+
+def test_a_loss_that_is_no_number_stops_the_fit_with_a_sentence(
+    films: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert trained(tmp_path, films, **PLAIN, train={"learning_rate": 1e30, "epochs": 3}) == 1
+    said = capfd.readouterr().err
+    assert "loss is not a number" in said
+    assert "Traceback" not in said
+    assert not (tmp_path / "out" / "work" / "toy-disc" / "train.json").exists()
+
+
+def test_an_empty_class_is_one_sentence(tmp_path: Path, capfd: pytest.CaptureFixture[str], fresh_lists: Path) -> None:
+    films = draw(tmp_path / "films", 1)
+    assert trained(tmp_path, films, **PLAIN) == 1
+    assert "film in it; give more films, or fewer folds" in capfd.readouterr().err
+    assert list((tmp_path / "out" / "work" / "toy-disc").glob("*.pt")) == []
+
+
+def test_a_leaky_test_list_is_an_error_that_names_the_films(
+    films: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str], fresh_lists: Path
+) -> None:
+    leaky = tmp_path / "films"
+    for name in ("clear", "disc"):
+        (leaky / name).mkdir(parents=True)
+        for path in sorted((films / name).iterdir()):
+            (leaky / name / path.name).write_bytes(path.read_bytes())
+    copy = leaky / "disc" / "copy-of-disc03.png"
+    copy.write_bytes((leaky / "disc" / "disc03.png").read_bytes())
+    fresh_lists.mkdir()
+    (fresh_lists / "toy-disc.test.txt").write_text("clear/clear01.png\ndisc/disc03.png\n")
+    assert trained(tmp_path, leaky, **PLAIN) == 1
+    said = capfd.readouterr().err
+    assert "copy-of-disc03.png" in said
+    assert "disc/disc03.png" in said
+
+
+@pytest.mark.parametrize("alignment", ["coral", "adversarial"])
+def test_features_can_be_aligned_between_sources(
+    films: Path, tmp_path: Path, alignment: str, fresh_lists: Path
+) -> None:
+    data = with_sources(films, tmp_path / "films")
+    train = {"alignment": alignment, "alignment_weight": 0.5}
+    assert trained(tmp_path, data, **PLAIN, data={"reader": "masks", "folds": 1}, train=train) == 0
+    assert (tmp_path / "out" / "work" / "toy-disc" / "student.fold0.pt").is_file()
+
+
+def test_alignment_brings_the_features_of_two_sources_together() -> None:
+    import torch
+
+    from converters.alignment import Alignment
+
+    torch.manual_seed(0)
+    features = torch.cat([torch.randn(16, 4), torch.randn(16, 4) + 2.0]).requires_grad_()
+    index = np.arange(32)
+    apart = Alignment("coral", ["old"] * 16 + ["new"] * 16, 4)(features, index)
+    same = Alignment("coral", ["old", "new"] * 16, 4)(features, index)
+    assert float(apart.mean()) > 3.0 * float(same.mean())
+    judge = Alignment("adversarial", ["old"] * 16 + ["new"] * 16, 4)
+    loss = judge(features, index).mean()
+    (turned,) = torch.autograd.grad(loss, features, retain_graph=True)
+    straight = torch.nn.functional.cross_entropy(judge.judge(features), judge.source[torch.from_numpy(index)])
+    (plain,) = torch.autograd.grad(straight, features)
+    assert torch.allclose(turned, -plain)
+
+
+def test_hard_films_are_drawn_again_in_place_of_the_easy_ones() -> None:
+    import torch
+
+    from converters.fitting import drawn
+
+    losses = np.arange(20, dtype=np.float64)
+    order = drawn(20, losses, 0.25, torch.Generator().manual_seed(0))
+    counts = np.bincount(order, minlength=20)
+    assert counts[:5].tolist() == [0] * 5
+    assert counts[15:].tolist() == [2] * 5
+    plain = drawn(20, np.full(20, np.inf), 0.25, torch.Generator().manual_seed(0))
+    assert sorted(plain) == list(range(20))
+
+
+def test_a_fit_with_hard_examples_runs(films: Path, tmp_path: Path) -> None:
+    assert trained(tmp_path, films, **PLAIN, train={"epochs": 2, "hard_examples": 0.2}) == 0
+
+
+def test_a_student_learns_from_films_without_labels(films: Path, tmp_path: Path) -> None:
+    draw(tmp_path / "more", 6, seed=7)
+    changes: dict[str, Any] = {
+        "data": {"folds": 1, "unlabelled": [str(tmp_path / "more")]}, "prune": None,
+        "distill": {"unlabelled_share": 0.25},
+    }  # fmt: skip
+    assert trained(tmp_path, films, **changes) == 0
+    assert trained(tmp_path, films, "distill", **changes) == 0
+
+    from converters import steps
+    from converters.recipe import load_recipe
+
+    work = tmp_path / "out" / "work" / "toy-disc"
+    shop = steps.Workshop(load_recipe(tmp_path / "toy-disc.toml"), tmp_path, films, work)
+    extra = steps.unlabelled(shop)
+    assert len(extra) == round(len(shop.material.division.shipped.train) / 3)
+    assert (shop.work / "student.fold0.pt").is_file()
+
+
+def test_films_without_a_label_weigh_by_their_teacher_alone() -> None:
+    import torch
+
+    from converters.distill import taught
+    from converters.nets import build
+    from converters.recipe import Distill, Train
+    from converters.targets import Targets
+
+    torch.manual_seed(0)
+    teacher, student = build("plain-small"), build("plain-small")
+    films = torch.rand(4, 1, 64, 64)
+    losses = []
+    for labels in (np.zeros(4), np.ones(4)):
+        aim = Targets(labels.astype(np.float32), np.zeros((4, 0), np.float32), np.ones(4, np.float32))
+        objective = taught(student, [teacher], aim, np.array([True, True, False, False]), Distill(hint_weight=0.0),
+                           Train(), films)  # fmt: skip
+        student.eval()
+        losses.append(objective(student, films, np.arange(4)).detach())
+    assert torch.all((losses[0] != losses[1])[:2])
+    assert torch.allclose(losses[0][2:], losses[1][2:])
+
+
+def test_augmented_films_keep_their_shape_and_range() -> None:
+    import torch
+
+    from converters.augment import Strength, augmented
+
+    films = torch.rand(6, 1, 64, 64)
+    rng = torch.Generator().manual_seed(0)
+    for _ in range(5):
+        changed = augmented(films, Strength(flip=0.5), rng)
+        assert changed.shape == films.shape
+        assert 0.0 <= float(changed.min()) <= float(changed.max()) <= 1.0
+        assert not torch.equal(changed, films)

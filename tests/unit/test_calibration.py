@@ -1,0 +1,113 @@
+"""A probability can be taken at its word, or the card says by how much it cannot; and whether acting on it pays."""
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from converters import calibration, decision, statistics
+
+Labels = NDArray[np.int64]
+Scores = NDArray[np.float64]
+
+
+def honest(count: int = 4000, seed: int = 0) -> tuple[Labels, Scores, list[str]]:
+    """Films that are positive exactly as often as is said of them."""
+    rng = np.random.default_rng(seed)
+    said = rng.uniform(0.02, 0.98, count)
+    return (rng.random(count) < said).astype(np.int64), said, [str(index) for index in range(count)]
+
+
+def test_honest_probabilities_have_no_calibration_error_to_speak_of() -> None:
+    labels, said, patients = honest()
+    found = calibration.reliability(labels, said, patients)
+    assert found.ece is not None
+    assert found.ece < 0.03
+    assert sum(one.seen.n for one in found.bins) == len(labels)
+    inside = [
+        one.seen.interval is not None and one.seen.interval[0] <= one.said <= one.seen.interval[1] for one in found.bins
+    ]
+    assert sum(inside) >= len(inside) - 1
+
+
+def test_an_overstated_probability_shows_as_its_error() -> None:
+    labels, said, patients = honest()
+    found = calibration.reliability(labels, np.minimum(said + 0.2, 1.0), patients)
+    assert found.ece == pytest.approx(0.19, abs=0.03)
+    assert found.ece_ci is not None
+    assert found.ece_ci[0] > 0.1
+
+
+def test_the_brier_score_is_the_mean_square() -> None:
+    labels, said = np.array([1, 0, 1, 0]), np.array([0.9, 0.2, 0.6, 0.0])
+    found = calibration.reliability(labels, said, list("abcd"))
+    assert found.brier == pytest.approx((0.01 + 0.04 + 0.16 + 0.0) / 4)
+
+
+def test_films_of_one_probability_stay_in_one_bin() -> None:
+    labels = np.array([0, 1] * 50)
+    found = calibration.reliability(labels, np.full(100, 0.3), [str(index) for index in range(100)])
+    (only,) = found.bins
+    assert (only.seen.n, only.seen.value, round(only.said, 6)) == (100, 0.5, 0.3)
+
+
+def test_without_films_nothing_is_said_and_with_one_class_all_is() -> None:
+    empty = calibration.reliability(np.array([], np.int64), np.array([]), [])
+    assert (empty.ece, empty.brier, empty.bins) == (None, None, ())
+    ones = calibration.reliability(np.ones(3, np.int64), np.array([0.5, 0.6, 0.7]), list("abc"))
+    assert ones.ece == pytest.approx(0.4)
+    assert ones.ece_ci is not None
+
+
+def test_the_net_benefit_is_the_published_formula() -> None:
+    labels, said, patients = honest(500)
+    found = decision.curve(labels, said, patients, thresholds=(0.2,))
+    called = said >= 0.2
+    hits, alarms = int((called & (labels == 1)).sum()), int((called & (labels == 0)).sum())
+    assert found.model[0] == pytest.approx(hits / 500 - alarms / 500 * 0.2 / 0.8)
+    share = labels.mean()
+    assert found.treat_all[0] == pytest.approx(share - (1 - share) * 0.2 / 0.8)
+    assert found.low[0] < found.model[0] < found.high[0]
+
+
+def test_a_model_that_knows_nothing_is_nowhere_better_than_treating_all_or_none() -> None:
+    labels, _, patients = honest(400)
+    nothing = decision.curve(labels, np.full(400, float(labels.mean())), patients)
+    assert nothing.useful is None
+    perfect = decision.curve(labels, labels.astype(np.float64), patients)
+    assert perfect.useful == (perfect.thresholds[0], perfect.thresholds[-1])
+    with pytest.raises(ValueError, match="films"):
+        decision.curve(np.array([], np.int64), np.array([]), [])
+
+
+def test_sensitivity_at_a_fixed_specificity_is_the_best_of_all_thresholds() -> None:
+    rng = np.random.default_rng(2)
+    labels = rng.integers(0, 2, 300)
+    scores: Scores = np.round(rng.standard_normal(300) + 1.2 * labels, 1).astype(np.float64)
+    best = 0.0
+    for threshold in [*scores, 99.0]:
+        sensitivity, specificity = statistics.at_threshold(labels, scores, float(threshold))
+        assert sensitivity.value is not None
+        assert specificity.value is not None
+        if specificity.value >= 0.9:
+            best = max(best, sensitivity.value)
+    assert statistics.sensitivity_at_specificity(labels, scores, 0.9) == pytest.approx(best)
+    assert statistics.sensitivity_at_specificity(np.ones(3, np.int64), np.arange(3.0), 0.9) is None
+
+
+def test_the_roc_curve_encloses_the_auc() -> None:
+    rng = np.random.default_rng(3)
+    labels = rng.integers(0, 2, 200)
+    scores: Scores = np.round(rng.standard_normal(200) + labels, 1).astype(np.float64)
+    across, up = statistics.roc(labels, scores)
+    assert (across[0], up[0], across[-1], up[-1]) == (0.0, 0.0, 1.0, 1.0)
+    assert float(np.trapezoid(up, across)) == pytest.approx(statistics.auc(labels, scores))
+
+
+def test_a_resample_counts_each_film_as_often_as_its_patient_was_drawn() -> None:
+    labels = np.array([0, 0, 1, 1, 0, 1])
+    groups = ["a", "a", "b", "b", "c", "d"]
+    for weights in statistics.resamples(labels, groups, count=50):
+        assert weights[0] == weights[1]
+        assert weights[2] == weights[3]
+        assert weights[0] + weights[4] == 2
+        assert weights[2] + weights[5] == 2

@@ -1,0 +1,60 @@
+"""The card tells what is weak before what is good, and hides no refusal."""
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+
+from converters import card
+from firmware_app.packs.manifest import Manifest
+from tests import toy_pack
+
+
+class Told:
+    """A manifest with fields that its schema may not have yet."""
+
+    def __init__(self, manifest: Manifest, more: dict[str, Any]) -> None:
+        self.manifest, self.more = manifest, more
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.manifest, name)
+
+    def model_dump(self, mode: str) -> dict[str, Any]:
+        return {**self.manifest.model_dump(mode=mode), **self.more}
+
+
+@pytest.fixture
+def manifest(tmp_path: Path) -> Manifest:
+    return Manifest.load(toy_pack.write(tmp_path, "toy", "adult", 18, None))
+
+
+def test_weak_points_stand_before_every_number(manifest: Manifest) -> None:
+    text = card.text(manifest)
+    assert text.index("## Weak points") < text.index("## Intended use") < text.index("## Numbers")
+    assert "## Gates" not in text
+    assert "## Refused" not in text
+
+
+def test_gates_and_refusals_are_told_with_why(manifest: Manifest) -> None:
+    more = {
+        "gates": [
+            {"runtime": "openvino", "precision": "int8", "outcome": "inconclusive", "said": "AUC changes by -0.0010"},
+            {"runtime": "onnxruntime", "precision": "fp32", "outcome": "passed", "said": "AUC changes by +0.0000"},
+        ],
+        "refused": [{"runtime": "litert", "precision": "int8", "why": "7 lost, allowed 1 lost of so few"}],
+        "measured": [{"runtime": "openvino", "precision": "int8", "split": "test", "ece": 0.031, "ece_ci": [0.02, 0.05],
+                      "brier": None, "brier_ci": None}],
+    }  # fmt: skip
+    text = card.text(cast(Manifest, Told(manifest, more)))
+    assert text.index("1 of 2 files passed their gates without proof") < text.index("## Not for")
+    assert "| openvino | int8 | inconclusive | AUC changes by -0.0010 |" in text
+    assert "* litert int8: 7 lost, allowed 1 lost of so few" in text
+    assert "| openvino | int8 | test | 0.031 (0.020–0.050) | – | – | – |" in text
+
+
+def test_a_pack_without_views_names_none(manifest: Manifest) -> None:
+    route = manifest.route.model_copy(update={"views": ()})
+    told = SimpleNamespace(**{name: getattr(manifest, name) for name in Manifest.model_fields})
+    told.route, told.model_dump = route, manifest.model_dump
+    assert "of the CHEST, age from 18" in card.text(cast(Manifest, told))

@@ -1,0 +1,136 @@
+"""A gate refuses what lost too much, passes what did not, and says where it cannot tell."""
+
+import numpy as np
+import pytest
+
+from converters import gates
+from converters.gates import Outcome, Verdict
+from converters.predictions import Predictions
+from converters.recipe import Gate
+
+THRESHOLD = 0.0
+
+
+def original(count: int, positives: int, seed: int = 0) -> Predictions:
+    """A good model: its logits part the classes by four spreads, so that its AUC is near 1."""
+    rng = np.random.default_rng(seed)
+    labels = (np.arange(count) < positives).astype(np.int64)
+    logits = rng.standard_normal(count) + np.where(labels == 1, 2.5, -2.5)
+    names = tuple(f"film{index}" for index in range(count))
+    return Predictions(names, labels, names, logits)
+
+
+def changed(one: Predictions, logits: np.ndarray[tuple[int, ...], np.dtype[np.float64]]) -> Predictions:
+    return Predictions(one.names, one.labels, one.patients, logits)
+
+
+def verdict(name: str, one: Predictions, other: Predictions, gate: Gate | None = None) -> Verdict:
+    (found,) = [made for made in gates.judged(one, other, THRESHOLD, gate or Gate()) if made.gate == name]
+    return found
+
+
+def test_a_faithful_file_passes_both_gates() -> None:
+    one = original(6000, 3000)
+    noise = np.random.default_rng(1).standard_normal(6000)
+    made = gates.judged(one, changed(one, one.logits + 0.02 * noise), THRESHOLD, Gate())
+    assert [found.outcome for found in made] == [Outcome.PASSED, Outcome.PASSED]
+    assert gates.worst(made) is Outcome.PASSED
+
+
+def test_the_auc_gate_refuses_a_model_that_orders_films_worse() -> None:
+    one = original(2000, 1000)
+    noise = np.random.default_rng(1).standard_normal(2000)
+    found = verdict("auc", one, changed(one, one.logits + 4.0 * noise))
+    assert found.outcome is Outcome.REFUSED
+    assert found.measured < -0.005
+    assert "allowed -0.005" in found.said
+
+
+def test_the_auc_gate_cannot_tell_on_its_border() -> None:
+    one = original(240, 120)
+    logits = one.logits.copy()
+    lost = np.flatnonzero(one.labels == 1)[0]
+    logits[lost] = np.sort(one.logits[one.labels == 0])[-60]  # half of the negatives are above one positive: 0.0042
+    found = verdict("auc", one, changed(one, logits))
+    assert -0.005 < found.measured < -0.003
+    assert found.outcome is Outcome.INCONCLUSIVE
+
+
+def test_the_sensitivity_gate_refuses_a_model_that_misses_more() -> None:
+    one = original(1200, 600)
+    logits = one.logits.copy()
+    logits[np.flatnonzero(one.labels == 1)[:30]] = -0.01  # the order of films hardly changes, the calls do
+    found = verdict("sensitivity", one, changed(one, logits))
+    assert found.outcome is Outcome.REFUSED
+    assert "won" in found.said
+    assert found.measured == pytest.approx(-30 / 600, abs=0.01)
+
+
+def test_the_sensitivity_gate_cannot_tell_on_its_border() -> None:
+    one = original(1200, 600)
+    called = np.flatnonzero((one.labels == 1) & (one.logits >= THRESHOLD))
+    logits = one.logits.copy()
+    logits[called[:5]] = -0.01
+    found = verdict("sensitivity", one, changed(one, logits))
+    assert found.measured == pytest.approx(-5 / 600)
+    assert found.outcome is Outcome.INCONCLUSIVE
+
+
+@pytest.mark.parametrize(
+    ("lost", "outcome"), [(0, Outcome.INCONCLUSIVE), (1, Outcome.INCONCLUSIVE), (2, Outcome.REFUSED)]
+)
+def test_of_few_positives_one_may_be_lost_whatever_is_won(lost: int, outcome: Outcome) -> None:
+    one = original(400, 299)
+    positive = np.flatnonzero(one.labels == 1)
+    called, missed = positive[one.logits[positive] >= THRESHOLD], positive[one.logits[positive] < THRESHOLD]
+    logits = one.logits.copy()
+    logits[missed] = 3.0  # everything that can be won is won
+    logits[called[:lost]] = -0.01
+    found = verdict("sensitivity", one, changed(one, logits))
+    assert (found.outcome, found.measured) == (outcome, -lost)
+    assert f"{lost} lost, {len(missed)} won" in found.said
+
+
+def test_from_300_positives_on_the_rate_counts_and_not_the_films() -> None:
+    one = original(600, 300)
+    logits = np.where(one.labels == 1, np.abs(one.logits), one.logits)
+    logits[np.flatnonzero(one.labels == 1)[:2]] = -0.01
+    found = verdict(
+        "sensitivity", changed(one, np.where(one.labels == 1, np.abs(one.logits), one.logits)), changed(one, logits)
+    )
+    assert found.outcome is not Outcome.REFUSED
+    assert found.measured == pytest.approx(-2 / 300)
+
+
+def test_films_of_another_set_or_label_are_never_compared() -> None:
+    one = original(100, 50)
+    renamed = Predictions(one.names[::-1], one.labels, one.patients, one.logits)
+    relabelled = Predictions(one.names, 1 - one.labels, one.patients, one.logits)
+    for other in (renamed, relabelled, original(101, 50)):
+        with pytest.raises(ValueError, match="the same films"):
+            gates.judged(one, other, THRESHOLD, Gate())
+
+
+def test_float_files_are_held_to_pytorch_cell_by_cell_and_int8_is_not() -> None:
+    kept = [
+        gates.parity("fp32", 9e-5),
+        gates.parity("fp32", 2e-4),
+        gates.parity("fp16", 0.04),
+        gates.parity("fp16", 0.06),
+    ]
+    outcomes = [made.outcome for made in kept if made is not None]
+    assert outcomes == [Outcome.PASSED, Outcome.REFUSED, Outcome.PASSED, Outcome.REFUSED]
+    assert gates.parity("int8", 12.0) is None
+
+
+def test_one_refusal_outweighs_every_pass() -> None:
+    def said(outcome: Outcome) -> Verdict:
+        return Verdict("auc", outcome, 0.0, 0.0, "")
+
+    assert gates.worst([said(Outcome.PASSED), said(Outcome.INCONCLUSIVE)]) is Outcome.INCONCLUSIVE
+    assert gates.worst([said(Outcome.PASSED), said(Outcome.REFUSED), said(Outcome.INCONCLUSIVE)]) is Outcome.REFUSED
+
+
+def test_a_model_whose_logits_are_not_numbers_is_refused() -> None:
+    one = original(600, 300)
+    assert gates.worst(gates.judged(one, changed(one, np.full(600, np.nan)), THRESHOLD, Gate())) is Outcome.REFUSED

@@ -1,0 +1,67 @@
+"""Covering parts of a film tells what a model looks at, and agrees with a map that tells the truth."""
+
+import base64
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from PIL import Image
+
+from converters import datasets, occlusion
+from firmware_app.packs.shelf import Pack
+from tests import toy_pack
+
+SIDE = 56
+
+
+def film() -> NDArray[np.float32]:
+    seen = np.full((1, 1, SIDE, SIDE), 0.2, dtype=np.float32)
+    seen[..., 8:16, 36:44] = 1.0
+    return seen
+
+
+def looks_at_the_disc(seen: NDArray[np.float32]) -> float:
+    """A model whose only evidence is the bright square."""
+    return float(seen[..., 8:16, 36:44].mean() * 5.0)
+
+
+@pytest.mark.parametrize("method", [occlusion.occlusion, occlusion.lime])
+def test_the_cells_that_decide_stand_out(method: object) -> None:
+    assert callable(method)
+    drawn = method(film(), looks_at_the_disc)
+    assert drawn.shape == (14, 14)
+    inside = drawn[2:4, 9:11]
+    outside = drawn.copy()
+    outside[1:5, 8:12] = -np.inf
+    assert inside.min() > outside.max() + 0.3
+
+
+def test_a_model_that_looks_at_nothing_falls_nowhere() -> None:
+    assert not occlusion.occlusion(film(), lambda _: 1.0).any()
+    assert occlusion.lime(film(), lambda _: 1.0, samples=50) == pytest.approx(0.0)
+
+
+def test_the_rank_correlation_is_spearmans() -> None:
+    # Without ties: 1 - 6 * sum(d**2) / (n * (n**2 - 1)), Spearman (1904)
+    one, other = np.array([1.0, 2.0, 3.0, 4.0, 5.0]), np.array([2.0, 1.0, 4.0, 3.0, 5.0])
+    assert occlusion.spearman(one, other) == pytest.approx(1 - 6 * 4 / (5 * 24))
+    assert occlusion.spearman(one, np.exp(one)) == pytest.approx(1.0)
+    assert occlusion.spearman(one, -one) == pytest.approx(-1.0)
+    assert occlusion.spearman(one, np.zeros(5)) is None
+
+
+def test_a_map_that_tells_the_truth_agrees_with_occlusion(tmp_path: Path) -> None:
+    pack = Pack.load(toy_pack.write(tmp_path / "packs", "toy", "adult", 18, None))
+    y, x = np.mgrid[0:64, 0:64]
+    for name, grey in (("a", 60 + 3 * y), ("b", 60 + 3 * x)):
+        (tmp_path / "films" / name).mkdir(parents=True)
+        Image.fromarray(np.clip(grey, 0, 255).astype(np.uint8)).save(tmp_path / "films" / name / "0.png")
+    films = datasets.image_folder(tmp_path / "films", "b").films
+    found = occlusion.compared(pack, films, "onnxruntime", "fp32", samples=400)
+    assert found["occlusion"]["films"] == 2
+    assert found["occlusion"]["median"] > 0.9
+    assert found["lime"]["median"] > 0.5
+    shown = occlusion.example(pack, films[0].read(), "onnxruntime", "fp32")
+    assert base64.b64decode(shown["film"]).startswith(b"\x89PNG")
+    assert [len(shown[name]) for name in ("map", "occlusion", "lime")] == [8, 14, 14]
