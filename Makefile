@@ -7,13 +7,14 @@ CONVERT := .venv-convert
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: help demo test lint test-convert torture bench durability train catalogue clean
+.PHONY: help demo test lint test-convert torture bench bench-models durability train catalogue clean
 
 help:
 	@echo "make demo          install into $(VENV), set up a box and a hospital, send images, show both sides (ONCE=1: then end)"
 	@echo "make test          everything that CI runs: ruff, mypy, pytest"
 	@echo "make test-convert  the converters' tests (installs PyTorch and the quantizers into .venv-convert, about 3 GB)"
 	@echo "make bench         measure everything, peers in the same run, and write docs/performance.md (QUICK=1: only try)"
+	@echo "make bench-models  time the packs' model files beside PyTorch, and write docs/models-speed.md (QUICK=1: only try)"
 	@echo "make torture       an hour of power cuts, kills, full disks and wrong clocks; writes docs/torture.md (root; a shorter MINUTES=20 writes build/torture.md)"
 	@echo "make durability    power cuts beside Orthanc and dcmtk, written to docs/durability.md (as root, about 20 minutes)"
 	@echo "make train         train the shipped packs again (about an hour; needs ../shared/data)"
@@ -38,6 +39,12 @@ torture: $(VENV)/dev.stamp
 bench: $(VENV)/dev.stamp
 	$(BIN)/python -m bench $(if $(QUICK),--quick)
 
+# In the converters' environment, which has PyTorch beside the runtimes. PACKS=DIR: other packs than the shipped ones.
+bench-models: $(CONVERT)/stamp
+	@mkdir -p build
+	$(CONVERT)/bin/python -m bench.models --json $(if $(QUICK),--quick) $(if $(PACKS),--packs $(PACKS)) > build/models-speed.json
+	$(CONVERT)/bin/python -m bench.page build/models-speed.json --out $(if $(QUICK),build,docs)/models-speed.md
+
 durability: $(VENV)/dev.stamp
 	$(BIN)/python -m tests.faults.durability --rounds 5 --write docs/durability.md
 
@@ -56,7 +63,7 @@ $(VENV)/demo.stamp: pyproject.toml constraints.txt | $(VENV)/bin/python
 
 $(VENV)/dev.stamp: pyproject.toml constraints.txt | $(VENV)/bin/python
 	@echo "Installing the box, its runtimes and the test tools into $(VENV) (about 800 MB, once) …"
-	@$(PIP) --editable '.[intel,tflite,demo,hospital,dev]'
+	@$(PIP) --editable '.[intel,tflite,video,demo,hospital,dev]'
 	@touch $@ $(VENV)/demo.stamp
 
 # PyTorch's quantizers hold back four of the box's own libraries; so they live in an environment of their own.

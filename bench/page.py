@@ -1,6 +1,8 @@
 """The page of figures: docs/performance.md and its plot, made of what the parts wrote and of nothing else.
 
 python -m bench.page [FOLDER] [--out FILE]
+
+Given one part's JSON file instead of the folder, it writes a page of that part alone, without a plot.
 """
 
 from __future__ import annotations
@@ -23,10 +25,15 @@ _OF_THE_MOMENT: Final = frozenset({"load_before"})
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m bench.page", description=(__doc__ or "").split("\n\n")[0])
-    parser.add_argument("folder", type=Path, nargs="?", default=_FOLDER, help="of the parts' JSON files")
+    parser.add_argument(
+        "folder", type=Path, nargs="?", default=_FOLDER, help="of the parts' JSON files, or one such file"
+    )
     parser.add_argument("--out", type=Path, default=DEFAULT, help="the page; its plot lies beside it")
     options = parser.parse_args()
-    write(options.folder, options.out)
+    if options.folder.is_file():
+        options.out.write_text(alone(Outcome.of_json(options.folder.read_text("utf-8"))), "utf-8")
+    else:
+        write(options.folder, options.out)
 
 
 def write(folder: Path, out: Path) -> None:
@@ -41,6 +48,24 @@ def write(folder: Path, out: Path) -> None:
 def render(outcomes: Sequence[Outcome], picture: str) -> str:
     """The page as Markdown."""
     return "\n".join(_lines(outcomes, picture)) + "\n"
+
+
+def alone(outcome: Outcome) -> str:
+    """One part as a page of its own."""
+    return "\n".join(_alone(outcome)) + "\n"
+
+
+def _alone(outcome: Outcome) -> Iterator[str]:
+    yield f"# {outcome.title}"
+    yield ""
+    yield "This page is written by `python -m bench.page` from what the command below measured; no figure here is typed"
+    yield "by hand. Absolute times are this machine's; ratios within a table carry further."
+    if outcome.quick:
+        yield ""
+        yield "**These are figures of a quick run, which only shows that the bench works.**"
+    yield ""
+    yield from _goals([(outcome.title, goal) for goal in outcome.goals])
+    yield from _part(outcome, {})
 
 
 def _lines(outcomes: Sequence[Outcome], picture: str) -> Iterator[str]:

@@ -4,16 +4,19 @@ A file is known by its runtime and precision. ``model.fp32.onnx`` is always made
 eight-bit ONNX or OpenVINO file begins from it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from shutil import copyfile
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from converters.failures import ToolFailed
 from converters.formats import onnx_file, openvino_ir, tflite_file
 from converters.nets import CamNet
+from converters.outputs import writing
 from converters.recipe import Recipe
 from firmware_app.imaging.model_input import InputSpec
 from firmware_app.runtimes import choice
@@ -44,23 +47,63 @@ def wanted(recipe: Recipe) -> list[Key]:
     return [SOURCE, *(key for key in asked if key != SOURCE)]
 
 
-def export(net: CamNet, spec: InputSpec, folder: Path, keys: Sequence[Key], *, static: bool = False) -> list[Path]:
-    """Write every float file of ``keys`` into ``folder``; returns all paths that were written."""
+def export(
+    net: CamNet, spec: InputSpec, folder: Path, keys: Sequence[Key], *, static: bool = False,
+    refused: dict[Key, str] | None = None,
+) -> list[Path]:  # fmt: skip
+    """Write every float file of ``keys`` into ``folder``; returns all paths that were written.
+
+    A library that cannot make its file raises :class:`~converters.failures.ToolFailed`, or, where ``refused`` is given,
+    leaves its reason there for every file that would follow from it. Without ``model.fp32.onnx`` there is no pack.
+    """
     net = net.copy().eval()
     example = noise(spec)
-    names = (spec.name, OUTPUTS)
-    source = onnx_file.export(net, example, names, folder / NAMES[SOURCE])
+    names = (spec.name, net.outputs)
+    shown = net if net.outputs == OUTPUTS else MapOnly(net)
+    finished = getattr(net, "finished", None)
+    source = folder / NAMES[SOURCE]
+    if finished is not None:
+        with writing(source) as part:
+            copyfile(finished, part)
+    else:
+        onnx_file.export(shown, example, names, source)
     made = [source]
+
+    def attempt(lost: Sequence[Key], make: Callable[[], list[Path]]) -> None:
+        try:
+            made.extend(make())
+        except ToolFailed as error:
+            if refused is None:
+                raise
+            refused.update({key: str(error) for key in lost if key in keys})
+
+    def litert() -> list[Path]:
+        if finished is not None:
+            why = "it reads PyTorch modules, and this is an ONNX file"
+            raise ToolFailed("litert-torch", "convert the network", why)
+        whole = tflite_file.export(shown, example, names, folder / NAMES["litert", "fp32"])
+        half = ("litert", "fp16") in keys
+        return [whole, *([tflite_file.halve(whole, folder / NAMES["litert", "fp16"])] if half else [])]
+
     if static:
         made.append(onnx_file.export(net, example, names, folder / STATIC, static=True))
     if ("openvino", "fp16") in keys:
-        made += files_of(openvino_ir.export(source, folder / NAMES["openvino", "fp16"], half=True))
+        path = folder / NAMES["openvino", "fp16"]
+        attempt([("openvino", "fp16")], lambda: files_of(openvino_ir.export(source, path, half=True)))
     if any(runtime == "litert" for runtime, _ in keys):
-        whole = tflite_file.export(net, example, names, folder / NAMES["litert", "fp32"])
-        made.append(whole)
-        if ("litert", "fp16") in keys:
-            made.append(tflite_file.halve(whole, folder / NAMES["litert", "fp16"]))
+        attempt([key for key in NAMES if key[0] == "litert"], litert)
     return made
+
+
+class MapOnly(torch.nn.Module):  # type: ignore[misc]
+    """A network whose features are not worth a place in its files."""
+
+    def __init__(self, net: CamNet) -> None:
+        super().__init__()
+        self.net = net
+
+    def forward(self, x: torch.Tensor) -> tuple[torch.Tensor]:
+        return (self.net(x)[0],)
 
 
 def files_of(path: Path) -> list[Path]:
@@ -70,7 +113,7 @@ def files_of(path: Path) -> list[Path]:
 
 def noise(spec: InputSpec, count: int = 2) -> torch.Tensor:
     """Noise films of the model's size, always the same."""
-    size = (count, spec.channels, spec.height, spec.width)
+    size = (count, spec.channels, *spec.shape)
     return torch.rand(size, generator=torch.Generator().manual_seed(0))
 
 
@@ -114,12 +157,10 @@ def rounded(
 
 
 def maps(path: Path, runtime: str, spec: InputSpec, films: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """(N, H, W) uint8 → the maps (N, C, h, w) that a file gives, film by film, through the box's own runtime module."""
+    """(N, H, W) uint8 → the maps (N, C, h, w) that a file gives, film by film, through the box's own runtime module.
+
+    Of volumes (N, D, H, W) they have one axis more.
+    """
     session = choice.get(runtime).load(path)
     given = (film[np.newaxis, np.newaxis].astype(np.float32) / 255.0 for film in films)
     return np.concatenate([session.infer({spec.name: film})[OUTPUTS[0]] for film in given])
-
-
-def logits(found: NDArray[np.float32], bias: float) -> NDArray[np.float64]:
-    """Maps (N, C, h, w) → the first finding's logits (N,), as the box computes them."""
-    return np.asarray(found[:, 0].mean(axis=(1, 2), dtype=np.float64) + bias, dtype=np.float64)

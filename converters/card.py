@@ -19,6 +19,10 @@ HOW_MEASURED = (
     "and threshold, for comparison only. Intervals are 95 % (AUC: bootstrap over patients; rates: Wilson). "
     "Sensitivity and specificity at the frozen threshold."
 )
+HOW_UNSEEN = (
+    "Rows `unseen[…]`: a network trained in the same way without any film of that source, read on its films; it is not "
+    "in this pack, and has no threshold."
+)
 WHAT_GOLDEN = (
     "Images of nobody, and public files by reference, with the probability this pack must give. They pin arithmetic, "
     "not medicine: a drawn phantom, even a clear one, may well be called positive. `distance`: how far a drawn film is "
@@ -33,6 +37,18 @@ HOW_CALIBRATED = (
     "ECE: mean distance of the probability said and the share seen, over ten bins of equally many films. Brier score: "
     "mean squared distance of probability and label. Sensitivity at a fixed specificity: whatever threshold gives it."
 )
+HOW_MAPPED = (
+    "Spearman's rank correlation of each file's map with Grad-CAM (Selvaraju et al. 2017) of the FP32 original in "
+    "PyTorch, cell by cell, over films outside the test part. *every cell*: Grad-CAM before its ReLU, the form that is "
+    "gated. *evidence*: with its ReLU, as the box draws it, over the films on which either map shows evidence."
+)
+HOW_OUTLINED = (
+    "Dice: mean over the films that hold a lesion. A lesion is found when a mark covers it with an intersection over "
+    "union of 0.1 or more; a false mark lies on none. Intervals are 95 %, patients resampled."
+)
+WANTED_AGREEMENT = 0.9
+LITTLE_POINTING = 0.5
+_PLATT = "Platt, fitted on validation films"
 CALIBRATION = ("ece", "brier", "sensitivity_at_90", "sensitivity_at_95")
 """Keys of a measured row beside the contract's, each with its interval under ``…_ci``."""
 
@@ -54,6 +70,7 @@ def text(manifest: Manifest) -> str:
         "## Weak points",
         *(f"- {point.en}\n  {point.zh}" for point in manifest.weak_points),
         *_unproven(told.get("gates") or ()),
+        *_doubtful(told.get("maps") or (), told.get("pointing")),
         "## Not for",
         f"{manifest.not_for.en}\n\n{manifest.not_for.zh}",
         "## Intended use",
@@ -61,6 +78,7 @@ def text(manifest: Manifest) -> str:
         _route(manifest.route),
         "## Numbers",
         HOW_MEASURED,
+        *([HOW_UNSEEN] if any(row.split.startswith("unseen[") for row in manifest.measured) else []),
         _table(
             ("runtime", "precision", "films", "n (positive)", "AUC", "sensitivity", "specificity"),
             (_measured(row) for row in manifest.measured),
@@ -68,7 +86,9 @@ def text(manifest: Manifest) -> str:
         "Each row is printed by its command (`DATA`: the data set named below):",
         "```\n" + "\n".join(dict.fromkeys(row.command for row in manifest.measured)) + "\n```",
         *_gates(told.get("gates") or (), told.get("refused") or ()),
+        *_outlines(told["measured"]),
         *_calibration(told["measured"]),
+        *_maps(told.get("maps") or (), told.get("pointing")),
         "## The decision",
         _decision(manifest, finding),
         "## Data",
@@ -109,6 +129,47 @@ def _unproven(gates: Sequence[Mapping[str, Any]]) -> Iterable[str]:
         )
 
 
+def _doubtful(maps: Sequence[Mapping[str, Any]], pointing: Mapping[str, Any] | None) -> Iterable[str]:
+    for one in maps:
+        found = min(one["mean"], one["mean"] if one["evidence"] is None else one["evidence"])
+        if found < WANTED_AGREEMENT:
+            yield (
+                f"- The map of {one['runtime']} {one['precision']} agrees with that of the original by a rank "
+                f"correlation of only {found:.2f} ({WANTED_AGREEMENT:g} is wanted): it may show other places.\n"
+                f"  {one['runtime']} {one['precision']} 的热力图与原模型的秩相关仅为 {found:.2f}（要求 "
+                f"{WANTED_AGREEMENT:g}）：可能指向不同部位。"
+            )
+    if pointing is not None and pointing["share"] < LITTLE_POINTING:
+        yield (
+            f"- The strongest place of the map lies in the outlined lesion on only {pointing['hits']} of "
+            f"{pointing['n']} positive films.\n"
+            f"  {pointing['n']} 张阳性影像中仅有 {pointing['hits']} 张的热力图最强处落在病灶轮廓内。"
+        )
+
+
+def _maps(maps: Sequence[Mapping[str, Any]], pointing: Mapping[str, Any] | None) -> Iterable[str]:
+    if not maps:
+        return
+    yield "## The map"
+    yield HOW_MAPPED
+    yield _table(
+        ("runtime", "precision", "films", "every cell: mean", "median", "5th percentile", "least", "evidence: mean"),
+        (
+            (one["runtime"], one["precision"], str(one["n"]),
+             *(f"{one[key]:.3f}" for key in ("mean", "median", "low", "least")),
+             "–" if one["evidence"] is None else f"{one['evidence']:.3f} ({one['evidence_n']} films)")
+            for one in maps
+        ),
+    )  # fmt: skip
+    if pointing is not None:
+        yield (
+            f"Pointing game (Zhang et al. 2018): on {pointing['hits']} of {pointing['n']} positive films with an "
+            f"outline, {_rate(pointing['share'], pointing['share_ci'])}, the middle of the map's strongest cell lies "
+            f"in the outline; a cell taken blindly would on {pointing['chance']:.3f}. Asked of FP32 networks that had "
+            "not seen the film."
+        )
+
+
 def _gates(gates: Sequence[Mapping[str, Any]], refused: Sequence[Mapping[str, Any]]) -> Iterable[str]:
     if gates:
         yield "## Gates"
@@ -119,8 +180,24 @@ def _gates(gates: Sequence[Mapping[str, Any]], refused: Sequence[Mapping[str, An
         )
     if refused:
         yield "## Refused"
-        yield "Files that were made and are not in this pack:"
+        yield "Files that were asked for and are not in this pack:"
         yield "\n".join(f"* {one['runtime']} {one['precision']}: {one['why']}" for one in refused)
+
+
+def _outlines(rows: Sequence[Mapping[str, Any]]) -> Iterable[str]:
+    shown = [row for row in rows if row.get("dice") is not None]
+    if shown:
+        yield "## Outlines"
+        yield HOW_OUTLINED
+        yield _table(
+            ("runtime", "precision", "films", "Dice", "lesions found", "false marks a film"),
+            (
+                (row["runtime"], row["precision"], row["split"], _rate(row["dice"], row.get("dice_ci")),
+                 _rate(row["lesion_sensitivity"], row.get("lesion_sensitivity_ci")),
+                 f"{row['false_positives_per_image']:.2f}")
+                for row in shown
+            ),
+        )  # fmt: skip
 
 
 def _calibration(rows: Sequence[Mapping[str, Any]]) -> Iterable[str]:
@@ -150,10 +227,12 @@ def _route(route: Route) -> str:
 
 
 def _decision(manifest: Manifest, finding: FindingSpec) -> str:
+    outlines = manifest.task == "segment"
+    pooled, fitted = ("max", "the network's own, of its strongest cell") if outlines else ("mean", _PLATT)
     return (
         f"`{finding.code}` ({finding.label.en}, {finding.label.zh}), priority {finding.priority}. "
-        f"logit = mean(map) + {finding.bias:.6f}; probability = sigmoid({finding.calibration.slope:g} · logit "
-        f"{finding.calibration.intercept:+g}) (Platt, fitted on validation films); positive from "
+        f"logit = {pooled}(map) + {finding.bias:.6f}; probability = sigmoid({finding.calibration.slope:g} · logit "
+        f"{finding.calibration.intercept:+g}) ({fitted}); positive from "
         f"**{finding.threshold:g}**: {finding.threshold_rule}. Prevalence in training: "
         f"{manifest.training_prevalence:.0%}; where the disease is rarer, a given probability overstates it. "
         f"The heat map is drawn at full strength from {manifest.output.full_scale:g} logits a cell."

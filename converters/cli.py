@@ -13,7 +13,7 @@ from contextlib import contextmanager, redirect_stderr
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
-from converters import evaluate
+from converters import evaluate, feedback, publisher, repository
 from converters.failures import ConverterError, OutputUnwritable
 from converters.recipe import load_recipe
 from firmware_app.errors import LanternError
@@ -24,11 +24,14 @@ if TYPE_CHECKING:
 EXIT_REFUSED = 1
 STEPS = {
     "train": "Fit the teacher, or the only network, of every fold; an interrupted fit goes on where it stopped.",
+    "leave-out": "Fit once more without each source in turn, and read on it; only where the recipe asks for it.",
     "distill": "Fit the student of every fold to its teacher's opinions.",
     "prune": "Take channels out of every student, step by step, each step followed by fine-tuning.",
     "calibrate": "Fit the calibration and choose the threshold on the films held back from each fold.",
     "export": "Write the trained networks as ONNX, OpenVINO and TFLite files.",
     "quantize": "Find an INT8 file of each runtime that passes the recipe's gates.",
+    "maps": "Compare every file's activation map with Grad-CAM of the original, with occlusion and with outlines.",
+    "typicality": "Learn what the training films look like, so that the box knows a film that is none of them.",
     "speed": "Time every file of the network that ships.",
     "gate": "Judge every file beside the PyTorch original: passed, inconclusive or refused.",
     "report": "Write the report of everything so far, one HTML page.",
@@ -73,6 +76,15 @@ def parser() -> argparse.ArgumentParser:
         added.add_argument("recipe", type=Path, help="the recipe, a TOML file")
         added.add_argument("--data", type=Path, required=True, help="the data set's folder or file")
         added.add_argument("--out", type=Path, required=True, help="where the pack goes; checkpoints go to OUT/work")
+        if name in ("run", "train"):
+            added.add_argument("--add-feedback", type=Path, action="append", default=[], metavar="EXPORT",
+                               help="a clinic's sealed feedback to learn from too; may be repeated")  # fmt: skip
+            added.add_argument("--feedback-key", type=Path, default=Path(feedback.PRIVATE), metavar="FILE",
+                               help="the key it was sealed to (default: %(default)s)")  # fmt: skip
+
+    added = step("feedback-keys", "Make the key pair that clinics seal their feedback to.",
+                 "feedback-keys --out ~/keys", _feedback_keys)  # fmt: skip
+    added.add_argument("--out", type=Path, required=True, help="the folder for feedback.key and feedback.pub")
 
     example = "evaluate models/chest-xray-child --data ~/films --positive PNEUMONIA --json"
     added = step("evaluate", "Measure a pack on labelled films.", example, evaluate.command)
@@ -86,6 +98,13 @@ def parser() -> argparse.ArgumentParser:
     added = step("card", "Write CARD.md from the manifest.", "card models/chest-xray-child", _card)
     added.add_argument("pack", type=Path, help="the pack's folder")
     added.add_argument("--words", type=Path, help="first take title, uses and weak points from this words file")
+
+    added = step("keys", "Make the keys that sign a pack repository.", "keys --out ~/publisher", publisher.command)
+    publisher.add_arguments(added)
+    example = "publish ~/packs/chest-xray-child --repository ~/repository --keys ~/publisher"
+    text = "Add a finished pack to a signed repository, for a USB stick or a web server."
+    added = step("publish", text, example, repository.command)
+    repository.add_arguments(added)
     return top
 
 
@@ -98,8 +117,14 @@ def _follow(options: argparse.Namespace) -> int:
         work.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise OutputUnwritable(str(work), error.strerror or str(error)) from error
-    shop = Workshop(recipe, options.recipe.resolve().parent, options.data, work)
     with _logged(work / "log.txt"):
+        if "train" in options.steps:
+            fed = feedback.taken(work, options.add_feedback, options.feedback_key, recipe.pack)
+        else:
+            fed = feedback.remembered(work, recipe.pack)
+        if fed:
+            print(f"{recipe.pack}: {sum(len(one.films) for one in fed)} films of feedback", file=sys.stderr, flush=True)
+        shop = Workshop(recipe, options.recipe.resolve().parent, options.data, work, fed)
         for name in options.steps:
             begun = time.monotonic()
             _step(shop, name, options.out)
@@ -110,12 +135,14 @@ def _follow(options: argparse.Namespace) -> int:
 
 
 def _step(shop: "Workshop", name: str, out: Path) -> None:
-    from converters import pack, steps, verdicts
+    from converters import leave_out, maps, pack, steps, typicality, verdicts
 
     plain: dict[str, Callable[[Workshop], Any]] = {
-        "train": steps.train_step, "distill": steps.distill_step, "prune": steps.prune_step,
+        "train": steps.train_step, "leave-out": leave_out.leave_out_step,
+        "distill": steps.distill_step, "prune": steps.prune_step,
         "calibrate": verdicts.calibrate_step, "export": verdicts.export_step, "quantize": verdicts.quantize_step,
-        "speed": verdicts.speed_step, "gate": verdicts.gate_step, "report": pack.report_step,
+        "maps": maps.maps_step, "typicality": typicality.typicality_step, "speed": verdicts.speed_step,
+        "gate": verdicts.gate_step, "report": pack.report_step,
     }  # fmt: skip
     if name == "pack":
         pack.pack_step(shop, out)
@@ -153,6 +180,13 @@ def _logged(path: Path) -> Iterator[None]:
                 raise
     except OSError as error:
         raise OutputUnwritable(str(path), error.strerror or str(error)) from error
+
+
+def _feedback_keys(options: argparse.Namespace) -> int:
+    number = feedback.make_keys(options.out).hex()
+    print(f"key {number}: keep {feedback.PRIVATE} to yourself, give {feedback.PUBLIC} to clinics", file=sys.stderr)
+    print(options.out / feedback.PUBLIC)
+    return 0
 
 
 def _golden(options: argparse.Namespace) -> int:

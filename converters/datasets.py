@@ -20,6 +20,9 @@ from firmware_app.errors import LanternError
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png")
 PERSON = re.compile(r"^person(\d+)_")
+SLICE = "slice"
+"""The trait that says when a film was made: a year, or a month."""
+
 NEGATIVE_WORDS = ("0", "negative", "no finding", "no_finding", "normal")
 ADULT_YEARS = 18
 NIH_LATE_PATIENTS = 4000
@@ -53,13 +56,21 @@ class Film:
     traits: tuple[tuple[str, str], ...] = ()
 
     def read(self) -> NDArray[np.float32]:
-        """The greys as published, (H, W) float32, bright is dense. Raises :class:`DataUnreadable`."""
+        """The greys as published, (H, W) float32 (a volume: (D, H, W)), bright is dense; :class:`DataUnreadable`."""
+        from converters import volumes
+
         if self.index is not None:
             return _npz_images(self.path, self.name.split("/")[0])[self.index]
+        if volumes.is_volume(self.path):
+            return volumes.read(self.path)
         return read_grey(self.path) if is_picture(self.path) else read_dicom(self.path)
 
     def outlined(self) -> NDArray[np.bool_] | None:
         """The lesions' mask (H, W); ``None`` where the data set has no outlines. Raises :class:`DataUnreadable`."""
+        from converters import volumes
+
+        if self.mask is not None and volumes.is_volume(self.mask):
+            return np.asarray(volumes.read(self.mask) != 0.0)
         return None if self.mask is None else np.asarray(read_grey(self.mask) > 127.0)
 
 
@@ -81,10 +92,11 @@ class FilmSet:
 
 
 def read_grey(path: Path) -> NDArray[np.float32]:
-    """An image file as (H, W) float32 greys 0 to 255. Raises :class:`DataUnreadable`."""
+    """An image file as (H, W) float32 greys, 0 to 255 or, of 16 bits, to 65,535. Raises :class:`DataUnreadable`."""
     try:
         with Image.open(path) as image:
-            return np.asarray(image.convert("L"), dtype=np.float32)
+            # Pillow would clip 16 bits to 255 instead of scaling them.
+            return np.asarray(image if image.mode.startswith("I") else image.convert("L"), dtype=np.float32)
     except OSError as error:
         raise DataUnreadable(str(path), str(error)) from error
 

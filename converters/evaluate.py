@@ -16,12 +16,13 @@ from numpy.typing import NDArray
 
 from converters import lesions, material, sources, splits
 from converters.datasets import FilmSet
-from converters.evaluation import Evaluation, against, evaluation, plain
+from converters.evaluation import Evaluation, against, evaluation, in_order, plain
 from converters.failures import DataUnreadable
+from converters.outlines import strongest
 from converters.predictions import Predictions
 from converters.progress import Progress
 from converters.recipe import load_recipe
-from firmware_app.imaging.model_input import InputSpec, squash, to_model_input
+from firmware_app.imaging.model_input import InputSpec, fitted, to_model_input
 from firmware_app.packs.manifest import FindingSpec
 from firmware_app.packs.shelf import Pack
 from firmware_app.runtimes import choice
@@ -70,10 +71,10 @@ def _asked(
 
 
 def answers(
-    session: Session, films: FilmSet, spec: InputSpec, finding: FindingSpec, output: str, outlines: bool = False,
+    session: Session, films: FilmSet, spec: InputSpec, finding: FindingSpec, output: str, outlined: bool = False,
     tick: Tick = _silent,
 ) -> tuple[Predictions, list[lesions.Marks]]:  # fmt: skip
-    """What a loaded model file, of a pack or not yet, says of films: predictions, and marks where it ``outlines``.
+    """What a loaded model file, of a pack or not yet, says of films: predictions, and marks where it ``outlined``.
 
     A file that outlines lesions is scored by its strongest cell, and on films with outlines also by its marks. Raises
     :class:`DataUnreadable` without any film, or when only some have an outline.
@@ -85,8 +86,8 @@ def answers(
     for film in films.films:
         activation = session.infer({spec.name: to_model_input(film.read(), spec)})[output][0]
         cells = activation[finding.channel] + finding.bias
-        logits.append(float(cells.max()) if outlines else classify.logit(activation, finding))
-        truth = film.outlined() if outlines else None
+        logits.append(strongest(activation, finding) if outlined else classify.logit(activation, finding))
+        truth = film.outlined() if outlined else None
         if truth is not None:
             marks.append(lesions.marked(shown_on(cells, truth.shape, finding.calibration.slope,
                                                  finding.calibration.intercept), truth, finding.threshold))  # fmt: skip
@@ -102,7 +103,7 @@ def answers(
 def shown_on(cells: NDArray[np.float32], shape: tuple[int, ...], slope: float, intercept: float) -> NDArray[np.float32]:
     """(h, w) logits → calibrated probabilities at the film's own (H, W), as a mask of it is judged."""
     chances = 1.0 / (1.0 + np.exp(-np.clip(slope * cells + intercept, -60.0, 60.0)))
-    return squash(chances.astype(np.float32), shape[0], shape[1])
+    return fitted(chances.astype(np.float32), shape)
 
 
 def chosen_films(pack: Pack, data: Path, positive: str | None, split: str | None) -> tuple[FilmSet, str]:
@@ -171,7 +172,7 @@ def table(result: Evaluation) -> str:
     lines += [
         f"  {one.trait} {one.value} ({one.n}): sensitivity {rate(one.sensitivity, one.sensitivity_ci)}, "
         f"specificity {rate(one.specificity, one.specificity_ci)}"
-        for one in result.subgroups
+        for one in in_order(result.subgroups)
     ]
     return "\n".join(lines)
 

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from converters import calibration, decision, paired, statistics
+from converters.datasets import SLICE
 from converters.failures import DataUnreadable
 from converters.gates import judged
 from converters.lesions import Found
@@ -73,6 +74,8 @@ class Evaluation:
     dice: float | None = None
     lesion_sensitivity: float | None = None
     false_positives_per_image: float | None = None
+    dice_ci: Interval | None = None
+    lesion_sensitivity_ci: Interval | None = None
     ece: float | None = None
     ece_ci: Interval | None = None
     brier: float | None = None
@@ -148,7 +151,8 @@ def evaluation(
         return made
     return replace(
         made, dice=lesions.dice, lesion_sensitivity=lesions.lesions.value,
-        false_positives_per_image=lesions.false_per_film,
+        false_positives_per_image=lesions.false_per_film, dice_ci=lesions.dice_ci,
+        lesion_sensitivity_ci=lesions.lesions_ci,
     )  # fmt: skip
 
 
@@ -185,6 +189,11 @@ def subgroups(predictions: Predictions, scores: NDArray[np.float64], threshold: 
             specificity.value, specificity.interval,
         ))  # fmt: skip
     return tuple(sorted(found, key=_hope))
+
+
+def in_order(found: Sequence[Subgroup]) -> tuple[Subgroup, ...]:
+    """As a table shows them: the weakest first, then time slices from the oldest to the newest."""
+    return tuple(sorted(found, key=lambda one: (one.trait == SLICE, one.value if one.trait == SLICE else "")))
 
 
 def _hope(one: Subgroup) -> float:

@@ -10,7 +10,17 @@ ConverterError
 │   └── CheckpointForeign   it is a checkpoint of another network
 ├── TrainingDiverged      the loss is no longer a number
 ├── ToolFailed            a library could not export, prune or quantize this network
+├── FeedbackUnreadable    a clinic's feedback export cannot be taken
+│   ├── FeedbackForeign       it is no export, or in a form of another version
+│   ├── FeedbackForAnother    it was sealed to another key
+│   ├── FeedbackCutOff        its end is missing
+│   ├── FeedbackTampered      it was changed after it was sealed
+│   ├── FeedbackMalformed     what was sealed is not in our form, or of another pack
+│   └── FeedbackKeyUnusable   the key file holds no key of this kind
 ├── GateFailed            a measured number is worse than the recipe allows
+├── PublisherKeysUnusable the keys that sign a pack repository are not there, or not these
+├── RepositoryUnusable    a pack repository is not what its own signatures say
+├── AlreadyPublished      this version is out already, with other files
 └── OutputUnwritable      the disk is full or may not be written
 """
 
@@ -87,11 +97,82 @@ class ToolFailed(ConverterError):
         super().__init__(f"{tool} could not {what}: {detail}")
 
 
+class FeedbackUnreadable(ConverterError):
+    """A clinic's feedback export cannot be taken; none of it is."""
+
+
+class FeedbackForeign(FeedbackUnreadable):
+    """The file is something else."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__(f"{path} is no feedback export that this version knows")
+
+
+class FeedbackForAnother(FeedbackUnreadable):
+    """The export was sealed to a key that is not ours."""
+
+    def __init__(self, path: str, wanted: str, own: str) -> None:
+        super().__init__(
+            f"{path} was sealed to the key {wanted}, not to {own}. Name the right key, or give the clinic yours"
+        )
+
+
+class FeedbackCutOff(FeedbackUnreadable):
+    """The export ends too early."""
+
+    def __init__(self, path: str, has: int, wanted: int) -> None:
+        super().__init__(f"{path} is cut off: {has} of {wanted} bytes. Copy it again")
+
+
+class FeedbackTampered(FeedbackUnreadable):
+    """The seal does not hold."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__(
+            f"{path} was changed after it was sealed, so nothing of it is used. Ask the clinic for it again"
+        )
+
+
+class FeedbackMalformed(FeedbackUnreadable):
+    """What was sealed does not follow the form."""
+
+    def __init__(self, path: str, detail: str) -> None:
+        super().__init__(f"{path} is not as docs/feedback-export.md says: {detail}")
+
+
+class FeedbackKeyUnusable(FeedbackUnreadable):
+    """There is no X25519 key in the file."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__(f"{path} is no feedback key. Make one with: lantern-convert feedback-keys --out DIR")
+
+
 class GateFailed(ConverterError):
     """A measured number misses what the recipe demands; the pack is not made."""
 
     def __init__(self, gate: str, detail: str) -> None:
         super().__init__(f"{gate}: {detail}")
+
+
+class PublisherKeysUnusable(ConverterError):
+    """The folder of a publisher's keys cannot be used."""
+
+    def __init__(self, path: str, detail: str) -> None:
+        super().__init__(f"{path}: {detail}")
+
+
+class RepositoryUnusable(ConverterError):
+    """A pack repository is damaged, or signed by somebody else."""
+
+    def __init__(self, path: str, detail: str) -> None:
+        super().__init__(f"the pack repository {path} cannot be added to: {detail}")
+
+
+class AlreadyPublished(ConverterError):
+    """A version that boxes may have already must never change."""
+
+    def __init__(self, pack: str, version: str) -> None:
+        super().__init__(f"{pack} {version} is published already, with other files; give the pack a higher version")
 
 
 class OutputUnwritable(ConverterError):

@@ -9,9 +9,12 @@ from firmware_app.imaging.model_input import InputSpec, to_model_input
 
 
 def prepared(films: FilmSet, spec: InputSpec) -> NDArray[np.uint8]:
-    """(N, H, W) uint8: the model input of each film times 255, rounded (a training cache; evaluation reads float)."""
+    """(N, H, W) uint8, of volumes (N, D, H, W): the model input of each film times 255, rounded.
+
+    It is a training cache; evaluation reads float.
+    """
     progress = Progress(f"reading {films.name}", len(films.films))
-    out = np.empty((len(films.films), spec.height, spec.width), dtype=np.uint8)
+    out = np.empty((len(films.films), *spec.shape), dtype=np.uint8)
     for index, film in enumerate(films.films):
         out[index] = np.rint(to_model_input(film.read(), spec)[0, 0] * 255.0).astype(np.uint8)
         progress.at(index + 1)

@@ -25,19 +25,22 @@ from converters.augment import Strength, augmented
 from converters.checkpoint import Checkpoint
 from converters.failures import TrainingDiverged
 from converters.nets import CamNet
+from converters.paste import Lesions, pasted
 from converters.recipe import Fit
 
 LARGEST_GRADIENT = 5.0
 LAST_RATE = 0.02
+VOLUMES_AT_ONCE = 2
 
 
 @dataclass(frozen=True, slots=True)
 class Films:
-    """Films ready for training, (N, H, W) uint8, and for judging, with labels (M,) 0 or 1."""
+    """Films ready for training, (N, H, W) uint8, and for judging, with labels (M,) 0 or 1; ``lesions`` to paste."""
 
     seen: NDArray[np.uint8]
     judged: NDArray[np.uint8]
     labels: NDArray[np.int64]
+    lesions: Lesions | None = None
 
 
 class Objective(Protocol):
@@ -47,7 +50,7 @@ class Objective(Protocol):
     def beside(self) -> nn.Module | None: ...
 
     def __call__(self, net: CamNet, films: Tensor, index: NDArray[np.int64]) -> Tensor:
-        """(B,) losses of the changed ``films`` (B, 1, H, W) in [0, 1], which are rows ``index`` of the seen films."""
+        """(B,) losses of the changed ``films`` (B, 1, H, W) in [0, 1], which have the targets of rows ``index``."""
         ...
 
 
@@ -68,7 +71,8 @@ def fit(net: CamNet, films: Films, objective: Objective, plan: Fit, run: Run) ->
     :class:`~converters.failures.TrainingDiverged`; the last good epoch is kept.
     """
     torch.manual_seed(run.seed)
-    net = net.to(memory_format=torch.channels_last)
+    if films.seen.ndim == 3:  # the layout of volumes is another, and no quicker
+        net = net.to(memory_format=torch.channels_last)
     average = net.copy()
     beside = objective.beside or nn.Identity()
     groups = [*parameter_groups(net, plan), *parameter_groups(beside, plan)]
@@ -153,11 +157,14 @@ def _epoch(
     for number, index in enumerate(batches):
         for group in optimiser.param_groups:
             group["lr"] = learning_rate(plan, epoch * len(batches) + number, plan.epochs * len(batches))
-        seen = torch.from_numpy(films.seen[index]).float().unsqueeze(1) / 255.0
+        seen, told_of = torch.from_numpy(films.seen[index]).float().unsqueeze(1) / 255.0, index
+        if films.lesions is not None:
+            seen, told_of = pasted(seen, index, films.seen, films.lesions, plan.change.paste, rng)
         if epoch < plan.early_epochs:
             seen = functional.interpolate(seen, plan.early_size, mode="bilinear", antialias=True, align_corners=False)
-        seen = augmented(seen, strength(plan), rng).contiguous(memory_format=torch.channels_last)
-        each = objective(net, seen, index)
+        if seen.ndim == 4:  # a volume is changed together with its mask, by its objective
+            seen = laid_out(augmented(seen, strength(plan), rng))
+        each = objective(net, seen, told_of)
         losses[index] = each.detach().double().numpy()
         loss = each.mean()
         if not bool(torch.isfinite(loss)):
@@ -209,6 +216,11 @@ def blend(average: nn.Module, net: nn.Module, keep: float) -> None:
                 value.copy_(current[name])
 
 
+def laid_out(films: Tensor) -> Tensor:
+    """Films with their channels last in memory, which convolutions want; volumes as they are."""
+    return films.contiguous(memory_format=torch.channels_last) if films.ndim == 4 else films
+
+
 def predicted(net: CamNet, films: NDArray[np.uint8], batch: int = 64) -> NDArray[np.float64]:
     """(N, H, W) uint8 → (N,) float64 logits of the first finding, without augmentation."""
     return over(net, films, lambda one, seen: one.logits(seen)[:, 0], batch)
@@ -219,9 +231,10 @@ def over(
 ) -> NDArray[np.float64]:
     """What ``ask`` gives for every film, in evaluation mode and without gradients."""
     net.eval()
+    batch = batch if films.ndim == 3 else VOLUMES_AT_ONCE
     out: list[Tensor] = []
     with torch.no_grad():
         for start in range(0, len(films), batch):
             seen = torch.from_numpy(films[start : start + batch]).float().unsqueeze(1) / 255.0
-            out.append(ask(net, seen.contiguous(memory_format=torch.channels_last)))
+            out.append(ask(net, laid_out(seen)))
     return np.asarray(torch.cat(out).double().numpy(), dtype=np.float64)

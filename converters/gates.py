@@ -5,14 +5,15 @@ Judged on pooled out-of-fold predictions, film by film beside the original's (:m
 * AUC may fall by at most ``auc_loss``;
 * sensitivity at the frozen threshold by at most ``sensitivity_loss``; with fewer than ``few_positives`` positive films
   that is finer than a film or two, so then at most ``most_lost`` of them may be lost, whatever is won elsewhere;
-* FP32 and FP16 also match PyTorch cell by cell on the golden cases; INT8 does not, and its tolerance is measured.
+* FP32 and FP16 also match PyTorch cell by cell on the golden cases; INT8 does not, and its tolerance is measured;
+* the map agrees with Grad-CAM of the original by a mean rank correlation of ``map_correlation`` or more.
 
 Where the interval of a difference crosses the margin the verdict stands but is called inconclusive; with few positive
 films it always is, since even none lost among n leaves 3 / n possible (the rule of three, Hanley 1983).  Speed is
 measured and recorded; it refuses nothing, because the box chooses on its own device.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import Any
@@ -66,13 +67,35 @@ def parity(precision: str, largest: float) -> Verdict | None:
     if margin is None:
         return None
     passed = largest <= margin
-    said = f"largest difference from PyTorch {largest:.2g}, allowed {margin:g}"
+    said = f"largest difference from the original {largest:.2g}, allowed {margin:g}"
     return Verdict("parity", Outcome.PASSED if passed else Outcome.REFUSED, largest, margin, said)
+
+
+def verdict_of(gate: str, value: float, low: float, margin: float, said: str) -> Verdict:
+    """A paired difference with the lower end of its interval, before its margin."""
+    return Verdict(gate, _outcome(value, low, margin), value, margin, said)
+
+
+def explanation(agreed: float | None, gate: Gate) -> Verdict:
+    """The gate of the activation map; ``agreed``: its mean rank correlation with Grad-CAM, ``None`` when all are flat.
+
+    See :mod:`converters.maps`.
+    """
+    margin = gate.map_correlation
+    if agreed is None:
+        said = f"no film's map varies, so none can be compared with Grad-CAM; at least {margin:g} wanted"
+        return Verdict("explanation", Outcome.REFUSED, 0.0, margin, said)
+    said = f"mean rank correlation of its map with Grad-CAM {agreed:.3f}, at least {margin:g} wanted"
+    return Verdict("explanation", Outcome.PASSED if agreed >= margin else Outcome.REFUSED, agreed, margin, said)
 
 
 def worst(verdicts: Sequence[Verdict]) -> Outcome:
     """The outcome of an artefact: refused when any gate refuses it."""
-    found = {verdict.outcome for verdict in verdicts}
+    return gravest({verdict.outcome for verdict in verdicts})
+
+
+def gravest(found: Collection[Outcome]) -> Outcome:
+    """The worst of some outcomes; of none it is refused, since nothing was shown."""
     return next(one for one in (Outcome.REFUSED, Outcome.INCONCLUSIVE, Outcome.PASSED) if one in found or not found)
 
 

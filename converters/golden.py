@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from converters import eigenfilms, phantom
+from converters import eigenfilms, outlines, phantom
 from converters.datasets import FilmSet, read_grey
 from converters.failures import DataUnreadable
 from converters.films import prepared
@@ -74,8 +74,13 @@ class Judge:
     def ask(self, frame: NDArray[np.float32], runtime: str, precision: Precision) -> dict[str, float]:
         """Finding code → probability for a frame (H, W)."""
         manifest = self.pack.manifest
+        if manifest.input.depth is not None:  # its slices stand below each other in a picture
+            frame = frame.reshape(manifest.input.depth, -1, frame.shape[-1])
         film = to_model_input(frame, manifest.input)
         activation = self.sessions[runtime, precision].infer({manifest.input.name: film})[manifest.output.map][0]
+        if manifest.task == "segment":
+            logit = {spec.code: (outlines.strongest(activation, spec), spec.calibration) for spec in manifest.findings}
+            return {code: classify.probability(*told) for code, told in logit.items()}
         return {finding.code: finding.probability for finding in classify.findings(activation, manifest.findings)}
 
     def expected(self, frame: NDArray[np.float32]) -> dict[Precision, dict[str, float]]:
@@ -113,6 +118,8 @@ def make(pack: Pack, train: FilmSet, patients: Sequence[str], body: phantom.Body
         _phantom(judge, body, opacities, f"{FOLDER}/phantom-{name}.png", seed)
         for name, opacities in (("clear", 0), ("opacities", MOST_OPACITIES))
     ]
+    if pack.manifest.input.depth is not None:
+        return made
     found = eigenfilms.basis(prepared(train, InputSpec("basis", eigenfilms.BASIS_PX, eigenfilms.BASIS_PX)),
                              labels_of(train), seed)  # fmt: skip
     near = eigenfilms.neighbourhood(
@@ -161,9 +168,16 @@ def _sample(
 
 def _phantom(judge: Judge, body: phantom.Body, opacities: int, path: str, seed: int) -> Golden:
     """The first drawn film on which the runtimes agree, or the one on which they come nearest to that."""
-    best, least = phantom.film(body, opacities, seed), np.inf
+    shape = judge.pack.manifest.input.shape
+
+    def drawn(number: int) -> NDArray[np.uint8]:
+        if body != "volume":
+            return phantom.film(body, opacities, number)
+        return phantom.volume(opacities, number, shape).reshape(-1, shape[-1])
+
+    best, least = drawn(seed), np.inf
     for attempt in range(PHANTOM_TRIES):
-        film = phantom.film(body, opacities, seed + attempt)
+        film = drawn(seed + attempt)
         discord = judge.discord(film.astype(np.float32))
         if discord < least:
             best, least = film, discord

@@ -2,9 +2,9 @@
 
 A *lesion* is a connected component of the outline mask (8 neighbours in a plane, 26 in a volume).  A *mark* is one of
 the predicted mask; its score is its largest probability.  A lesion is hit by a mark that covers it with an
-intersection over union of at least 0.1, the criterion of Jaeger et al. 2020 (Retina U-Net, PMLR 116:171) for medical
-detection, loose because outlines of small lesions differ between readers.  FROC: Bunch et al. 1978; a mark on a lesion
-that another mark has hit already is neither a hit nor a false mark.
+intersection over union of at least 0.1: the threshold at which Jaeger et al. 2020 (Retina U-Net, PMLR 116:171, section
+4.3) match boxes in volumes, since a clinic needs to know roughly where; that masks are matched at it too is our own
+choice.  FROC: Bunch et al. 1978; a mark on a lesion that another mark has hit already is neither a hit nor a false one.
 """
 
 from collections.abc import Sequence

@@ -9,6 +9,7 @@ compared with the class activation map by rank, since their units differ.
 import base64
 import io
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -17,9 +18,9 @@ from PIL import Image
 
 from converters.datasets import Film
 from converters.statistics import midranks
-from firmware_app.imaging.model_input import squash, to_model_input
-from firmware_app.packs.shelf import Pack
-from firmware_app.runtimes import choice
+from firmware_app.imaging.model_input import InputSpec, squash, to_model_input
+from firmware_app.packs.manifest import FindingSpec
+from firmware_app.runtimes.interface import Session
 from firmware_app.tasks import classify
 
 GRID = 14
@@ -86,45 +87,52 @@ def spearman(one: NDArray[Any], other: NDArray[Any]) -> float | None:
     return float(first @ second) / size if size > 0.0 else None
 
 
-def compared(pack: Pack, films: Sequence[Film], runtime: str, precision: str, samples: int = SAMPLES) -> dict[str, Any]:
-    """Rank correlation of the activation map with occlusion and with LIME over ``films``, as ``occlusion.json`` has it.
+@dataclass(frozen=True, slots=True)
+class Model:
+    """A loaded model file, what goes in, the finding it is asked for, and the name of its map output."""
+
+    session: Session
+    spec: InputSpec
+    finding: FindingSpec
+    output: str
+
+    def logit(self, seen: NDArray[np.float32]) -> float:
+        """The finding's logit of a model input (1, 1, H, W)."""
+        return classify.logit(self.session.infer({self.spec.name: seen})[self.output][0], self.finding)
+
+    def map(self, seen: NDArray[np.float32]) -> NDArray[np.float32]:
+        """The finding's map (h, w) of a model input, in logits."""
+        found = self.session.infer({self.spec.name: seen})[self.output][0, self.finding.channel]
+        return np.asarray(found, dtype=np.float32)
+
+
+def compared(model: Model, films: Sequence[Film], samples: int = SAMPLES) -> dict[str, Any]:
+    """Rank correlation of the activation map with occlusion and with LIME over ``films``, by the method's name.
 
     A film whose map is flat counts for nothing.  Median with the 5th and 95th percentile.
     """
-    spec, finding, output = pack.manifest.input, pack.manifest.findings[0], pack.manifest.output.map
-    session = choice.get(runtime).load(pack.artefact(runtime, precision))
-
-    def ask(seen: NDArray[np.float32]) -> float:
-        return classify.logit(session.infer({spec.name: seen})[output][0], finding)
-
     found: dict[str, list[float]] = {"occlusion": [], "lime": []}
     for film in films:
-        seen = to_model_input(film.read(), spec)
-        cells = session.infer({spec.name: seen})[output][0, finding.channel]
-        shown = squash(np.asarray(cells, dtype=np.float32), GRID, GRID)
-        for name, drawn in (("occlusion", occlusion(seen, ask)), ("lime", lime(seen, ask, samples=samples))):
+        seen = to_model_input(film.read(), model.spec)
+        shown = squash(model.map(seen), GRID, GRID)
+        covered = {"occlusion": occlusion(seen, model.logit), "lime": lime(seen, model.logit, samples=samples)}
+        for name, drawn in covered.items():
             agreed = spearman(shown, drawn)
             if agreed is not None:
                 found[name].append(agreed)
     return {name: _summary(values) for name, values in found.items() if values}
 
 
-def example(pack: Pack, frame: NDArray[np.float32], runtime: str, precision: str) -> dict[str, Any]:
+def example(model: Model, frame: NDArray[np.float32]) -> dict[str, Any]:
     """One film as the model sees it (PNG, base64) with its three maps, for the report.
 
-    ``frame`` is (H, W) greys.  Give it images of nobody only, such as the pack's golden cases: the report holds them.
+    ``frame`` is (H, W) greys.  Give it images of nobody only, such as those of :mod:`converters.phantom`: the report
+    holds them.
     """
-    spec, finding, output = pack.manifest.input, pack.manifest.findings[0], pack.manifest.output.map
-    session = choice.get(runtime).load(pack.artefact(runtime, precision))
-
-    def ask(seen: NDArray[np.float32]) -> float:
-        return classify.logit(session.infer({spec.name: seen})[output][0], finding)
-
-    seen = to_model_input(frame, spec)
-    cells = session.infer({spec.name: seen})[output][0, finding.channel]
+    seen = to_model_input(frame, model.spec)
     picture = io.BytesIO()
     Image.fromarray(np.rint(seen[0, 0] * 255.0).astype(np.uint8)).save(picture, "PNG", optimize=True)
-    grids = {"map": cells, "occlusion": occlusion(seen, ask), "lime": lime(seen, ask)}
+    grids = {"map": model.map(seen), "occlusion": occlusion(seen, model.logit), "lime": lime(seen, model.logit)}
     told = {name: np.round(np.asarray(grid, dtype=np.float64), 4).tolist() for name, grid in grids.items()}
     return {"film": base64.b64encode(picture.getvalue()).decode(), **told}
 

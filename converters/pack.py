@@ -6,12 +6,13 @@ when it is whole.
 
 import shutil
 import sys
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from shutil import copyfile
 from typing import Any
 
-from converters import artefacts, card, golden, report, sbom, verdicts
+from converters import artefacts, card, golden, leave_out, report, sbom, steps, verdicts
 from converters.artefacts import NAMES, Key
 from converters.datasets import FilmSet
 from converters.evaluate import evaluate, where
@@ -29,15 +30,20 @@ from firmware_app.packs.manifest import (
     Companion,
     DataSource,
     Manifest,
+    MapAgreement,
     Measured,
     Output,
+    Pointing,
     Refused,
     Speed,
+    TypicalityFile,
     Verdict,
+    Words,
     sha256_of,
 )
 from firmware_app.packs.shelf import Pack
 from firmware_app.runtimes import choice
+from firmware_app.tasks.typicality import FILE_NAME
 
 REPORT = "report.html"
 SUMS = "SHA256SUMS"
@@ -46,6 +52,10 @@ EVALUATE = (
 )
 BY_RUN = "lantern-convert run converters/recipes/{pack}.toml --data DATA --out OUT"
 UNMEASURED = 1.0
+NO_MAP = Words(
+    en="It does not show where: the network gives a number without a map, so no heat map is drawn.",
+    zh="不显示位置：该网络只给出数值而没有热力图，因此不绘制热力图。",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +74,8 @@ class Maker:
 def pack_step(shop: Workshop, out: Path) -> dict[str, Any]:
     """Make ``out/<pack>``, measured and with its card, report and bill of materials."""
     name = shop.recipe.pack
-    mark = shop.ledger.fingerprint({"describe": _words_digest(shop)}, ("gates", "speed", "report"), shop.digest)
+    before = ("gates", "speed", "typicality", "report")
+    mark = shop.ledger.fingerprint({"describe": _words_digest(shop)}, before, shop.digest)
     known = shop.ledger.results("pack", mark)
     if known is not None and _whole(out / name):
         return known
@@ -96,7 +107,7 @@ def assemble(maker: Maker) -> dict[str, Any]:
     made = verdicts.floats(shop, shop.material.division.shipped)
     files = [described_file(made / NAMES[key], key, folder) for key in keys]
     files += extra_files(made, keys, folder)
-    pack = maker.keep(described(maker, tuple(files)))
+    pack = maker.keep(described(maker, tuple(files)).model_copy(update={"typicality": typical_file(maker)}))
     train, words = shop.material.part("train"), verdicts.words_of(shop)
     groups = [shop.material.group_of[film.name] for film in train.films]
     cases = golden.make(pack, train, groups, words.drawn_as, shop.recipe.seed)
@@ -124,11 +135,30 @@ def described_file(source: Path, key: Key, folder: Path) -> Artefact:
     return Artefact.model_validate({
         "path": path.name, "runtime": key[0], "precision": key[1], "sha256": sha256_of(path),
         "bytes": path.stat().st_size, "opset": onnx_file.opset(path) if path.suffix == ".onnx" else None,
-        "batch": 1 if key[0] == "litert" else "dynamic", "golden_tolerance": UNMEASURED,
+        "batch": 1 if key[0] == "litert" or one_at_a_time(source.parent) else "dynamic",
+        "golden_tolerance": UNMEASURED,
         "files": [
             Companion(path=one.name, sha256=sha256_of(one), bytes=one.stat().st_size)
             for one in artefacts.files_of(path)[1:]
         ],
+    })  # fmt: skip
+
+
+def one_at_a_time(made: Path) -> bool:
+    """Whether the network takes one film only: an ONNX file that was brought may have a batch of its own."""
+    return onnx_file.batch(made / NAMES[artefacts.SOURCE]) == 1
+
+
+def typical_file(maker: Maker) -> TypicalityFile | None:
+    """Copy the model of the training films, if there is one; returns its entry, with the limits of what ships."""
+    told, keys = maker.shop.ledger.read("typicality"), verdicts.passed(maker.shop)
+    limits = [one for one in told["limits"] if (one["runtime"], one["precision"]) in keys]
+    if not limits:
+        return None
+    path = Path(copyfile(maker.shop.work / FILE_NAME, maker.folder / FILE_NAME))
+    return TypicalityFile.model_validate({
+        "path": path.name, "sha256": sha256_of(path), "bytes": path.stat().st_size, "passes": told["passes"],
+        "films": told["films"], "limits": limits,
     })  # fmt: skip
 
 
@@ -146,30 +176,46 @@ def described(maker: Maker, files: tuple[Artefact, ...]) -> Manifest:
     """The manifest, still without golden cases and measurements."""
     shop = maker.shop
     words, told, material = verdicts.words_of(shop), shop.ledger.read("calibrate"), shop.material
-    judged = shop.ledger.read("gates")["artefacts"]
+    keys = verdicts.passed(shop)
+    judged, mapped = shop.ledger.read("gates")["artefacts"], shop.ledger.read("maps")
+    outputs = steps.final(shop, material.division.shipped).outputs
+    features = artefacts.OUTPUTS[1] if artefacts.OUTPUTS[1] in outputs else None
+    weak = (*words.weak_points, *([NO_MAP] if told.get("one_cell") else []))
     return Manifest(
         schema="lantern.pack/1", name=shop.recipe.pack, version=shop.recipe.version, title=words.title,
         task=shop.recipe.task, route=words.route, input=shop.spec,
-        output=Output(map=artefacts.OUTPUTS[0], features=artefacts.OUTPUTS[1], full_scale=told["full_scale"]),
+        output=Output(map=artefacts.OUTPUTS[0], features=features, full_scale=told["full_scale"]),
         findings=(verdicts.finding_of(shop),),
         training_prevalence=round(float(labels_of(material.part("train")).mean()), 4),
         calibration_prevalence=told["prevalence"], artefacts=files,
-        data=tuple(counted(source, material) for source in words.data), measured=(),
-        intended_use=words.intended_use, not_for=words.not_for, weak_points=words.weak_points,
+        data=(*(counted(source, material) for source in words.data), *fed_back(material)), measured=(),
+        intended_use=words.intended_use, not_for=words.not_for, weak_points=weak,
         gates=tuple(_verdict(one) for one in judged if one["outcome"] != "refused"),
         refused=tuple(_refusal(one) for one in judged if one["outcome"] == "refused"), speed=tuple(_speeds(shop)),
+        maps=tuple(_agreed(one) for one in mapped["artefacts"] if (one["runtime"], one["precision"]) in keys),
+        pointing=Pointing.model_validate(mapped["pointing"]) if mapped.get("pointing") else None,
     )  # fmt: skip
 
 
 def counted(source: Source, material: Material) -> DataSource:
     """A data source with its numbers; those of the recipe's own data are counted here."""
-    films = material.films.films
+    films = [film for film in material.films.films if film.name not in material.feedback]
     numbers = (len(films), len({film.patient for film in films}))
     n_images, n_patients = numbers if source.counted else (source.n_images, source.n_patients)
     return DataSource(
         name=source.name, licence=source.licence, citation=source.citation, use=source.use,
         n_images=n_images, n_patients=n_patients,
     )  # fmt: skip
+
+
+def fed_back(material: Material) -> Iterable[DataSource]:
+    """What came back from clinics, as a data source, where something did."""
+    films = [film for film in material.films.films if film.name in material.feedback]
+    if films:
+        yield DataSource(
+            name="feedback of clinics", licence="not published", citation="docs/feedback-export.md",
+            use="learnt from; judges nothing", n_images=len(films), n_patients=len({film.patient for film in films}),
+        )  # fmt: skip
 
 
 def measure(maker: Maker, pack: Pack, keys: list[Key]) -> list[Measured]:
@@ -188,8 +234,23 @@ def measure(maker: Maker, pack: Pack, keys: list[Key]) -> list[Measured]:
         rows.append(_row(pack, part, f"test[{condition}]", artefacts.SOURCE, f" --where {condition}"))
     pooled = Predictions.load(verdicts.predictions_path(shop, verdicts.ORIGINAL))
     split = "val" if len(shop.material.division.folds) == 1 else "out-of-fold"
-    result = evaluation(pooled, pack.manifest.findings[0], pack.name, *verdicts.ORIGINAL, split)
-    return [*rows, as_row(result, BY_RUN.format(pack=pack.name))]
+    original = verdicts.BROUGHT if shop.recipe.net.onnx else verdicts.ORIGINAL
+    result = evaluation(pooled, pack.manifest.findings[0], pack.name, *original, split)
+    return [*rows, as_row(result, BY_RUN.format(pack=pack.name)), *unseen(shop, pack)]
+
+
+def unseen(shop: Workshop, pack: Pack) -> Iterable[Measured]:
+    """What networks like this one scored on films of a source that they had never seen."""
+    told = shop.ledger.read(leave_out.STEP) if shop.recipe.data.leave_out and shop.recipe.train else {}
+    for one in told.get("sources", ()):
+        if one["auc"] is not None:
+            yield Measured.model_validate({
+                "runtime": verdicts.ORIGINAL[0], "precision": verdicts.ORIGINAL[1], "command":
+                BY_RUN.format(pack=pack.name), "split": f"{leave_out.SPLIT}[{told['trait']}={one['value']}]",
+                "n": one["n"], "positives": one["positives"], "auc": one["auc"], "auc_ci": one["auc_ci"],
+                "threshold": pack.manifest.findings[0].threshold, "sensitivity": None, "sensitivity_ci": None,
+                "specificity": None, "specificity_ci": None,
+            })  # fmt: skip
 
 
 def as_row(result: Evaluation, command: str) -> Measured:
@@ -199,7 +260,9 @@ def as_row(result: Evaluation, command: str) -> Measured:
 
 def report_step(shop: Workshop) -> dict[str, Any]:
     """The report of everything the steps noted, in the work folder."""
-    mark = shop.ledger.fingerprint({"describe": _words_digest(shop)}, (*shop.learnt, "gates", "speed"), shop.digest)
+    left_out = (leave_out.STEP,) if shop.recipe.data.leave_out else ()
+    before = (*shop.learnt, "gates", "speed", *left_out)
+    mark = shop.ledger.fingerprint({"describe": _words_digest(shop)}, before, shop.digest)
     if (known := shop.ledger.results("report", mark)) is not None:
         return known
     path = written_report(shop)
@@ -246,6 +309,15 @@ def _verdict(told: dict[str, Any]) -> Verdict:
 
 def _refusal(told: dict[str, Any]) -> Refused:
     return Refused(runtime=told["runtime"], precision=told["precision"], why=told["why"])
+
+
+def _agreed(told: dict[str, Any]) -> MapAgreement:
+    every, evidence = told["every_cell"], told["evidence"]
+    return MapAgreement(
+        runtime=told["runtime"], precision=told["precision"], n=every["n"], mean=every["mean"],
+        median=every["median"], low=every["low"], least=every["least"], evidence=evidence["mean"],
+        evidence_n=evidence["n"],
+    )  # fmt: skip
 
 
 def _speeds(shop: Workshop) -> list[Speed]:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageFilter
 
-Body = Literal["child", "adult", "ultrasound"]
+Body = Literal["child", "adult", "ultrasound", "volume"]
 Grid = NDArray[np.float64]
 
 
@@ -38,7 +38,7 @@ def ellipse(y: Grid, x: Grid, centre: tuple[float, float], radii: tuple[float, f
 
 
 def film(body: Body, opacities: int, seed: int) -> NDArray[np.uint8]:
-    """A film of this kind with ``opacities`` patches that do not belong there."""
+    """A film of this kind with ``opacities`` patches that do not belong there; a volume has :func:`volume`."""
     return ultrasound(opacities, seed) if body == "ultrasound" else chest(body, opacities, seed)
 
 
@@ -78,6 +78,21 @@ def chest(body: Body, opacities: int, seed: int, side: int = 512) -> NDArray[np.
         cloud = ellipse(y, x, at, (rng.uniform(0.07, 0.13), rng.uniform(0.06, 0.11)), 0.25)
         grey += 0.3 * cloud * (0.75 + 0.5 * texture(rng, side)) * lungs
     grey += 0.035 * (texture(rng, side) - 0.5) + 0.006 * rng.standard_normal(grey.shape)
+    return np.asarray(np.rint(np.clip(grey, 0.0, 1.0) * 235.0), dtype=np.uint8)
+
+
+def volume(lesions: int, seed: int, shape: tuple[int, ...]) -> NDArray[np.uint8]:
+    """(D, H, W) uint8 greys: a cloudy ellipsoid with ``lesions`` bright balls in it."""
+    rng = np.random.default_rng(seed)
+    place = np.meshgrid(*(np.linspace(-1.0, 1.0, side) for side in shape), indexing="ij")
+    waves = [np.cos(rng.uniform(1.0, 4.0) * axis + rng.uniform(0.0, 6.0)) for axis in place]
+    body = 1.0 / (1.0 + np.exp((np.sqrt(sum(axis**2 for axis in place)) - 0.9) / 0.05))
+    grey = body * (0.45 + 0.05 * sum(waves))
+    for _ in range(lesions):
+        centre, radius = rng.uniform(-0.5, 0.5, 3), rng.uniform(0.15, 0.25)
+        away = np.sqrt(sum((axis - middle) ** 2 for axis, middle in zip(place, centre, strict=True)))
+        grey = grey + 0.4 / (1.0 + np.exp((away - radius) / 0.03))
+    grey = grey + 0.02 * rng.standard_normal(shape)
     return np.asarray(np.rint(np.clip(grey, 0.0, 1.0) * 235.0), dtype=np.uint8)
 
 

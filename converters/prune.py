@@ -36,12 +36,15 @@ class Pruned:
     layers: tuple[Layer, ...]
     multiplications: int
     kept: float
+    latency_ms: float | None = None
+    """What the pruned network takes in the plan's runtime, where the target is a latency; it may lie above it."""
 
     def as_dict(self) -> dict[str, Any]:
         """As JSON, without the network."""
         return {
             "multiplications": self.multiplications, "kept": round(self.kept, 4),
             "parameters": self.net.parameters_count, "layers": [asdict(layer) for layer in self.layers],
+            "latency_ms": None if self.latency_ms is None else round(self.latency_ms, 3),
         }  # fmt: skip
 
 
@@ -61,16 +64,17 @@ def prune(
         if plan.keep is not None:
             now = narrowed(now, whole * (1.0 - share * (1.0 - plan.keep)), plan.round_to, example)
         else:
-            measured = latency_ms(now)
-            if measured <= float(plan.latency_ms or 0.0):
+            taken = latency_ms(now)
+            if taken <= float(plan.latency_ms or 0.0):
                 break
-            wanted = (float(plan.latency_ms or 0.0) / measured) ** (1.0 / (plan.steps - step))
+            wanted = (float(plan.latency_ms or 0.0) / taken) ** (1.0 / (plan.steps - step))
             now = narrowed(now, multiplications(now, example) * wanted, plan.round_to, example)
         now = recover(now, step)
     last = widths(now)
     layers = tuple(Layer(name, before, last[name]) for name, before in first.items())
     left = multiplications(now, example)
-    return Pruned(now, layers, left, left / whole)
+    measured = None if plan.latency_ms is None else latency_ms(now)
+    return Pruned(now, layers, left, left / whole, measured)
 
 
 def narrowed(net: CamNet, most: float, round_to: int, example: Tensor) -> CamNet:
@@ -85,12 +89,13 @@ def narrowed(net: CamNet, most: float, round_to: int, example: Tensor) -> CamNet
             pruned, example[:1], importance=torch_pruning.importance.GroupMagnitudeImportance(p=2),
             global_pruning=True, pruning_ratio=0.9, max_pruning_ratio=0.75, iterative_steps=200,
             ignored_layers=[pruned.cam], round_to=round_to, unwrapped_parameters=[(pruned.bias, 0)],
+            output_transform=lambda told: told[0],  # the map alone: features only follow the layers they are means of
         )  # fmt: skip
         for _ in range(200):
             if multiplications(pruned, example) <= most:
                 break
             pruner.step()
-    except (RuntimeError, ValueError, KeyError, AttributeError, AssertionError) as error:
+    except (RuntimeError, ValueError, LookupError, AttributeError, AssertionError) as error:
         raise ToolFailed("torch-pruning", f"narrow {net.name}", str(error)) from error
     if multiplications(pruned, example) > most:
         raise ToolFailed("torch-pruning", f"narrow {net.name}", f"it stays above {most / whole:.0%} of its work")

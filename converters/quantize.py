@@ -21,8 +21,8 @@ from converters.progress import Progress
 MOST_MOVED = 0.13
 """Largest root-mean-square change of the logits, in spreads of the float ones, that is accepted."""
 
-Logits = Callable[[Path], NDArray[np.float64]]
-Judge = Callable[[NDArray[np.float64]], list[Verdict]]
+Logits = Callable[[Path], NDArray[Any]]
+Judge = Callable[[NDArray[Any]], list[Verdict]]
 
 
 class Format(Protocol):
@@ -47,7 +47,7 @@ class Candidate:
     spared: tuple[str, ...]
     moved: float
     verdicts: tuple[Verdict, ...]
-    logits: NDArray[np.float64] = field(repr=False)
+    logits: NDArray[Any] = field(repr=False)
     path: Path = field(repr=False)
 
     @property
@@ -88,8 +88,15 @@ class Search:
         }  # fmt: skip
 
 
+def joined(first: dict[str, Any], again: Search) -> dict[str, Any]:
+    """The account of a search that found nothing and of a second one, made from fine-tuned weights."""
+    more = again.as_dict()
+    tried = [*first["tried"], *({**one, "aware": True} for one in more["tried"])]
+    return {**first, "chosen": more["chosen"], "tried": tried}
+
+
 def search(
-    made_by: Format, folder: Path, wanted: NDArray[np.float64], logits: Logits, judge: Judge, most_spared: int,
+    made_by: Format, folder: Path, wanted: NDArray[Any], logits: Logits, judge: Judge, most_spared: int,
     sample: Logits,
 ) -> Search:  # fmt: skip
     """Try candidates, each in a folder of its own below ``folder``, until one passes.
@@ -141,8 +148,8 @@ def ranked(made_by: Format, folder: Path, method: str, sample: Logits) -> dict[s
     return dict(sorted(gain.items(), key=lambda item: -item[1]))
 
 
-def moved(wanted: NDArray[np.float64], found: NDArray[np.float64]) -> float:
-    """Root-mean-square change of logits, in spreads of the wanted ones."""
+def moved(wanted: NDArray[Any], found: NDArray[Any]) -> float:
+    """Root-mean-square change of logits (of films, or of the cells of outlines), in spreads of the wanted ones."""
     return float(np.sqrt(np.mean((found - wanted) ** 2)) / max(float(wanted.std()), 1e-9))
 
 

@@ -36,6 +36,8 @@ class Data(Table):
     test: float = Field(0.15, gt=0.0, lt=0.5)
     unlabelled: tuple[str, ...] = ()
     """Folders or .npz files, beside ``--data``, whose films only a teacher labels (distillation)."""
+    leave_out: str | None = None
+    """A trait (``source``, ``view``, ``slice`` …): each of its values is also judged by a network that never saw it."""
 
 
 class Input(Table):
@@ -43,6 +45,8 @@ class Input(Table):
 
     name: str = "film"
     size: int = Field(224, ge=16, le=1024)
+    depth: int | None = Field(None, ge=4, le=1024)
+    """Slices of a volume; a film has none."""
     low_percentile: float = 0.5
     high_percentile: float = 99.5
 
@@ -52,7 +56,7 @@ class Net(Table):
 
     ``build`` = ``"package.module:function"`` makes a ``torch.nn.Module``; ``weights`` is its checkpoint and ``onnx`` a
     finished model file, both beside the recipe. ``features`` and ``classifier`` name the submodules between which a
-    global mean stands: then the pack gets an activation map.
+    global mean stands: then the pack gets an activation map. See ``docs/your-own-model.md``.
     """
 
     teacher: str | None = None
@@ -62,6 +66,17 @@ class Net(Table):
     onnx: str | None = None
     features: str | None = None
     classifier: str | None = None
+    output: str | None = None
+    """Which output is taken, where there are several: its name, or the key of what a module returns."""
+    channel: int = Field(0, ge=0)
+    """The finding's channel of that output."""
+    softmax: bool = False
+    """The output has two classes that share a softmax: the finding's logit is its channel less the other one."""
+    colours: Literal[1, 3] = 1
+    """3: the grey film is given three times, as a network for photographs wants it."""
+    mean: tuple[float, ...] = ()
+    std: tuple[float, ...] = ()
+    """``(x - mean) / std`` before the network, for x in [0, 1], one number a colour."""
 
     @model_validator(mode="after")
     def _one_source(self) -> Self:
@@ -69,7 +84,18 @@ class Net(Table):
             raise ValueError("name exactly one of student, build and onnx")
         if (self.features is None) != (self.classifier is None):
             raise ValueError("features and classifier belong together")
+        if self.build is None and self.features is not None:
+            raise ValueError("features and classifier are submodules: they belong to build")
+        if len(self.mean) != len(self.std) or (self.mean and len(self.mean) != self.colours) or 0.0 in self.std:
+            raise ValueError("mean and std have one number for each of the colours, and no std is 0")
+        if self.softmax and self.channel > 1:
+            raise ValueError("softmax is for two classes: channel is 0 or 1")
         return self
+
+    @property
+    def is_foreign(self) -> bool:
+        """Whether the network that ships is one of your own."""
+        return self.student is None
 
 
 class Changes(Table):
@@ -197,6 +223,8 @@ class Gate(Table):
     most_lost: int = Field(1, ge=0)
     dice_loss: float = Field(0.02, ge=0.0)
     auc_at_least: float = Field(0.5, ge=0.0, le=1.0)
+    map_correlation: float = Field(0.9, ge=-1.0, le=1.0)
+    """The least mean rank correlation of an artefact's activation map with Grad-CAM (:mod:`converters.maps`)."""
 
 
 class Recipe(Table):
@@ -227,7 +255,21 @@ class Recipe(Table):
             raise ValueError("an ONNX file is not trained or pruned: leave out [train], [distill] and [prune]")
         if self.net.student is not None and self.train is None:
             raise ValueError("a student is trained: [train] is missing")
+        if self.net.build is not None and self.prune is not None:
+            raise ValueError("[prune] narrows the networks of converters.nets; narrow your own before you bring it")
+        if self.net.onnx is not None and self.export.static:
+            raise ValueError("[export] static is for networks that are exported; an ONNX file keeps its own batch")
+        self._volumes()
         return self
+
+    def _volumes(self) -> None:
+        outlines, volumes = self.task == "segment", self.data.reader == "volumes"
+        if outlines != volumes or volumes != (self.input.depth is not None):
+            raise ValueError('task = "segment", [data] reader = "volumes" and [input] depth belong together')
+        if outlines and (self.distill or self.prune or (self.train and self.train.early_epochs)):
+            raise ValueError("a network that outlines is trained plainly: no [distill], no [prune], no early_epochs")
+        if self.net.is_foreign and self.train and self.train.auxiliary_weight:
+            raise ValueError("auxiliary_weight needs a network of converters.nets")
 
 
 def load_recipe(path: Path) -> Recipe:

@@ -5,10 +5,11 @@ The forms: an image folder ``DIR/<CLASS>/*`` (pictures or DICOM files), ``labels
 """
 
 import csv
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from converters import datasets
+from converters import datasets, volumes
 from converters.datasets import Film, FilmSet
 from converters.failures import DataUnreadable
 
@@ -18,7 +19,15 @@ PATIENT_COLUMNS = ("patient", "patient_id")
 TRAIT_COLUMNS = ("view", "sex", "age_band", "source", "site", "machine", "probe")
 """Columns of a ``labels.csv`` by which a card tells subgroups apart."""
 
-FORMS = "an image folder (DIR/<CLASS>/*), a folder with labels.csv, an NIH-form folder or a MedMNIST-form .npz file"
+DATE_COLUMNS = ("date", "study_date", "year")
+"""Columns that say when a film was made; they become the trait :data:`converters.datasets.SLICE`."""
+
+DATE = re.compile(r"(\d{4})(?:-?(0[1-9]|1[0-2])(?:-?(?:0[1-9]|[12]\d|3[01]))?)?")
+
+FORMS = (
+    "an image folder (DIR/<CLASS>/*), a folder with labels.csv, an NIH-form folder, a MedMNIST-form .npz file or "
+    "volumes/ with masks/"
+)
 
 
 def opened(path: Path, finding: str, positive: str | None = None, split: str | None = None) -> FilmSet:
@@ -32,6 +41,8 @@ def opened(path: Path, finding: str, positive: str | None = None, split: str | N
     if not path.is_dir():
         raise DataUnreadable(str(path), f"it is neither {FORMS}")
     word = positive or finding
+    if (path / "volumes").is_dir():
+        return volumes.opened(path, word)
     if (path / "labels.csv").is_file():
         if (path / "images256").is_dir():
             return datasets.nih(path, adults=split != "under-18")
@@ -60,7 +71,7 @@ def labelled(folder: Path, positive: str, split: str | None = None) -> FilmSet:
     """``labels.csv`` with a file and a class column, files in ``images/`` or beside it, outlines in ``masks/``.
 
     Every class but ``positive`` is negative. A column ``patient`` keeps films of one person together; a column called
-    ``split``, or ending so, chooses a part; the columns :data:`TRAIT_COLUMNS` become traits. Raises
+    ``split``, or ending so, chooses a part; the columns :data:`TRAIT_COLUMNS` and a date become traits. Raises
     :class:`DataUnreadable`.
     """
     table = folder / "labels.csv"
@@ -80,15 +91,41 @@ def labelled(folder: Path, positive: str, split: str | None = None) -> FilmSet:
     absent = [path.name for path in paths if not path.is_file()]
     if absent:
         raise DataUnreadable(str(table), f"{len(absent)} of its films are absent, the first is {absent[0]}")
-    people = _patients(rows, paths)
+    people, times = _patients(rows, paths), slices(table, rows)
     films = tuple(
         Film(
             row[file_column], path, int(row[class_column] == chosen), patient, mask=_mask(folder, path),
-            traits=tuple((name, row[name]) for name in TRAIT_COLUMNS if row.get(name)),
+            traits=(*((name, row[name]) for name in TRAIT_COLUMNS if row.get(name)), *time),
         )
-        for row, path, patient in zip(rows, paths, people, strict=True)
+        for row, path, patient, time in zip(rows, paths, people, times, strict=True)
     )  # fmt: skip
     return FilmSet(folder.name, chosen, films)
+
+
+def rows_by_file(table: Path) -> dict[str, dict[str, str]]:
+    """The rows of a ``labels.csv`` by the name of their file. Raises :class:`DataUnreadable`."""
+    rows = _rows(table)
+    column = _column(table, rows, FILE_COLUMNS)
+    return {row[column]: row for row in rows}
+
+
+def slices(table: Path, rows: Sequence[dict[str, str]]) -> list[tuple[tuple[str, str], ...]]:
+    """The slice of time of each film, as traits: its year or, where all films are of one year, its month.
+
+    A date is written ``2024-05-31``, ``20240531``, ``2024-05`` or ``2024``; a film without one has no slice. Raises
+    :class:`DataUnreadable`.
+    """
+    column = next((name for name in DATE_COLUMNS if rows and name in rows[0]), None)
+    if column is None:
+        return [()] * len(rows)
+    found = [DATE.fullmatch(row[column].strip()) for row in rows]
+    wrong = [number for number, row in enumerate(rows, 1) if row[column].strip() and found[number - 1] is None]
+    if wrong:
+        raise DataUnreadable(str(table), f"row {wrong[0]}: what stands under {column} is no date such as 2024-05-31")
+    one_year = len({one.group(1) for one in found if one}) == 1
+    by_month = one_year and all(one is None or one.group(2) for one in found)
+    words = ["" if one is None else one.group(1) + (f"-{one.group(2)}" if by_month else "") for one in found]
+    return [((datasets.SLICE, word),) if word else () for word in words]
 
 
 def _patients(rows: Sequence[dict[str, str]], paths: Sequence[Path]) -> list[str]:

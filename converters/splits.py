@@ -8,7 +8,7 @@ pack ships a last model that has seen them all. With one fold the pack ships the
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -37,13 +37,16 @@ class Division:
 
     folds: tuple[Fold, ...]
     test: tuple[str, ...]
+    joined: tuple[str, ...] = field(default=(), repr=False)
+    """Films that are only learnt from, in no part of their own: a clinic's feedback."""
 
     @property
     def shipped(self) -> Fold:
         """What the pack's own model learns from: everything outside the test, or the only fold's part."""
         if len(self.folds) == 1:
             return self.folds[0]
-        return Fold(WHOLE, tuple(sorted({name for fold in self.folds for name in fold.held})), self.folds[0].held)
+        every = {name for fold in self.folds for name in fold.held} | set(self.joined)
+        return Fold(WHOLE, tuple(sorted(every)), self.folds[0].held)
 
     def part(self, name: str) -> tuple[str, ...]:
         """``train``, ``val`` (held back by any fold) or ``test``."""
@@ -135,16 +138,32 @@ def _folds(labels: Mapping[str, int], group_of: Mapping[str, str], folds: int, s
     ]
 
 
+def join(division: Division, names: Sequence[str], group_of: Mapping[str, str]) -> Division:
+    """The division with more films to learn from; which films judge stays as it was, so that models can be compared.
+
+    A film whose group is held back from a fold does not join that fold. Raises
+    :class:`~converters.failures.SplitLeaks`, naming the films, when a group stands in the test part.
+    """
+    refuse_leaks({"test": division.test, "joined": names}, group_of)
+    folds = []
+    for fold in division.folds:
+        held = {group_of[name] for name in fold.held}
+        more = {name for name in names if group_of[name] not in held}
+        folds.append(Fold(fold.name, tuple(sorted({*fold.train, *more})), fold.held))
+    return Division(tuple(folds), division.test, tuple(names))
+
+
 def by_source(labels: Mapping[str, int], group_of: Mapping[str, str], source_of: Mapping[str, str]) -> list[Fold]:
     """Leave one source out: a fold for each, whose films judge a model that has seen none of that source.
 
-    Raises :class:`~converters.failures.SplitLeaks` when a group has films of two sources.
+    Of a patient who was seen at two sources no film is learnt from while either is left out. A film that is not in
+    ``source_of``, or of the source "", is never left out.
     """
     folds = []
-    for source in sorted(set(source_of.values())):
-        held = tuple(sorted(name for name in labels if source_of[name] == source))
-        train = tuple(sorted(set(labels) - set(held)))
-        refuse_leaks({"train": train, "held": held}, group_of)
+    for source in sorted(set(source_of.values()) - {""}):
+        held = tuple(sorted(name for name in labels if source_of.get(name) == source))
+        away = {group_of[name] for name in held}
+        train = tuple(sorted(name for name in labels if group_of[name] not in away))
         folds.append(Fold(f"without-{source}", train, held))
     return folds
 

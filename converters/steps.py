@@ -18,13 +18,14 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from converters import checkpoint, datasets, distill, fitting, prune, statistics, targets, train
+from converters import checkpoint, datasets, distill, fitting, outlines, prune, segment, statistics, targets, train
 from converters.alignment import Alignment
 from converters.checkpoint import Checkpoint
 from converters.films import prepared
 from converters.ledger import Ledger, digest_of
 from converters.material import Material, input_spec, labels_of, open_material
-from converters.nets import CamNet, multiplications
+from converters.nets import CamNet, foreign, multiplications
+from converters.paste import outlined
 from converters.recipe import Distill, Fit, Recipe, Train
 from converters.splits import Fold
 from firmware_app.imaging.model_input import InputSpec
@@ -39,6 +40,8 @@ class Workshop:
     near: Path
     data: Path
     work: Path
+    feedback: tuple[datasets.FilmSet, ...] = ()
+    """Films that came back from clinics, opened; see :mod:`converters.feedback`."""
 
     @cached_property
     def ledger(self) -> Ledger:
@@ -48,7 +51,7 @@ class Workshop:
     @cached_property
     def material(self) -> Material:
         """The films, opened and divided once."""
-        return open_material(self.recipe, self.data)
+        return open_material(self.recipe, self.data, self.feedback)
 
     @cached_property
     def spec(self) -> InputSpec:
@@ -66,7 +69,9 @@ class Workshop:
     def digest(self) -> str:
         """One word for the films, their labels and how they are divided."""
         told = [(film.name, film.label) for film in self.material.films.films]
-        return hashlib.sha256(repr((told, self.material.division)).encode()).hexdigest()
+        own = foreign.word(self.recipe, self.near)
+        parts = (told, self.material.division, own) if own else (told, self.material.division)
+        return hashlib.sha256(repr(parts).encode()).hexdigest()
 
     @property
     def trained_folds(self) -> tuple[Fold, ...]:
@@ -88,12 +93,15 @@ class Workshop:
         """(N, H, W) uint8 in the order of the set."""
         return np.stack([self.pixels[film.name] for film in films.films])
 
-    def seen(self, fold: Fold, more: NDArray[np.uint8] | None = None) -> fitting.Films:
-        """The films of a fold for a fit; ``more`` are unlabelled ones behind them."""
-        judged = self.films(fold.held)
-        seen = self.array(self.films(fold.train))
+    def seen(self, fold: Fold, more: NDArray[np.uint8] | None = None, plan: Fit | None = None) -> fitting.Films:
+        """The films of a fold for a fit of ``plan``; ``more`` are unlabelled ones behind them."""
+        judged, learnt = self.films(fold.held), self.films(fold.train)
+        seen = self.array(learnt)
         seen = seen if more is None or not len(more) else np.concatenate([seen, more])
-        return fitting.Films(seen, self.array(judged), labels_of(judged))
+        lesions = None
+        if plan is not None and plan.change.paste:
+            lesions = outlined(learnt, (self.spec.height, self.spec.width), len(seen))
+        return fitting.Films(seen, self.array(judged), labels_of(judged), lesions)
 
     def path(self, stage: str, fold: Fold) -> Path:
         """Where the network of a stage and fold is kept."""
@@ -111,8 +119,6 @@ def train_step(shop: Workshop) -> dict[str, Any]:
     if plan is None:
         return {}
     has_teacher = recipe.net.teacher is not None
-    name = recipe.net.teacher or recipe.net.student
-    assert name is not None
     folds = shop.material.division.folds if has_teacher else shop.trained_folds
     stage = "teacher" if has_teacher else "student"
     mark = shop.ledger.fingerprint(tables(recipe, "train", "net", "cost", "input"), (), shop.digest)
@@ -120,16 +126,28 @@ def train_step(shop: Workshop) -> dict[str, Any]:
         return known
     found: dict[str, Any] = {}
     for fold in folds:
-        films = shop.films(fold.train)
-        aim = targets.targets(films, plan.published_weight, plan.balance)
-        aim = _costly(aim, labels_of(films), recipe)
-        channels = 1 + (aim.auxiliary.shape[1] if plan.auxiliary_weight > 0.0 else 0)
-        net = train.beginning(recipe, name, channels, shop.near)
-        objective = train.Labels(aim, plan, _alignment(plan, films, net, shop.spec))
-        fitted = fitting.fit(net, shop.seen(fold), objective, plan, shop.run(stage, fold, plan, channels))
-        found[fold.name] = _account(fitted, shop, fold)
+        found[fold.name] = _account(trained(shop, fold, stage), shop, fold)
     shop.ledger.done("train", mark, found, [shop.path(stage, fold) for fold in folds])
     return found
+
+
+def trained(shop: Workshop, fold: Fold, stage: str, *made_from: object) -> CamNet:
+    """The network of ``[train]``, fitted to the films of a fold and kept as that of ``stage``."""
+    recipe, plan, films = shop.recipe, shop.recipe.train, shop.films(fold.train)
+    name = recipe.net.teacher or recipe.net.student
+    assert plan is not None
+    aim = targets.targets(films, plan.published_weight, plan.balance)
+    aim = _costly(aim, labels_of(films), recipe)
+    channels = 1 + (aim.auxiliary.shape[1] if plan.auxiliary_weight > 0.0 else 0)
+    net = own(shop) if name is None else train.beginning(recipe, name, channels, shop.near)
+    objective: fitting.Objective
+    if recipe.task == "segment":
+        masks = outlines.truths(films, shop.spec.shape).astype(np.uint8)
+        objective = segment.Outlined(masks, recipe.cost.miss, plan.change)
+    else:
+        objective = train.Labels(aim, plan, _alignment(plan, films, net, shop.spec))
+    run = shop.run(stage, fold, plan, channels, *made_from)
+    return fitting.fit(net, shop.seen(fold, plan=plan), objective, plan, run)
 
 
 def distill_step(shop: Workshop) -> dict[str, Any]:
@@ -146,7 +164,7 @@ def distill_step(shop: Workshop) -> dict[str, Any]:
     for fold in shop.trained_folds:
         student, objective = _taught(shop, fold, len(extra))
         run = shop.run("student", fold, plan, [_word(path) for path in _teachers(shop, fold)])
-        fitted = fitting.fit(student, shop.seen(fold, extra), objective, plan, run)
+        fitted = fitting.fit(student, shop.seen(fold, extra, plan), objective, plan, run)
         found[fold.name] = _account(fitted, shop, fold)
     shop.ledger.done("distill", mark, found, [shop.path("student", fold) for fold in shop.trained_folds])
     return found
@@ -173,7 +191,7 @@ def prune_step(shop: Workshop) -> dict[str, Any]:
             own = plan.model_copy(update={"epochs": epochs})
             _, objective = _taught(shop, fold, len(extra), student=net)
             run = shop.run(f"pruned{step}", fold, own, net.plan, _word(shop.path("student", fold)))
-            return fitting.fit(net, shop.seen(fold, extra), objective, own, run)
+            return fitting.fit(net, shop.seen(fold, extra, own), objective, own, run)
 
         made = prune.prune(student, plan, shop_example(shop), recover, lambda net: latency_ms(shop, net, plan.runtime))
         checkpoint.save(shop.path("pruned", fold), Checkpoint(made.net.name, made.net.plan, made.net.state_dict(), {}))
@@ -184,7 +202,23 @@ def prune_step(shop: Workshop) -> dict[str, Any]:
 
 def final(shop: Workshop, fold: Fold) -> CamNet:
     """The network of a fold after the last of the steps that change it."""
-    return train.restored(shop.path("pruned" if shop.recipe.prune else "student", fold))
+    if not shop.recipe.net.is_foreign:
+        return train.restored(shop.path("pruned" if shop.recipe.prune else "student", fold))
+    net = own(shop)
+    if shop.learnt:  # it is made by the recipe's function, never by a name that a checkpoint holds
+        path = shop.path("student", fold)
+        checkpoint.fill(net, checkpoint.load(path).state, path)
+    return net.eval()
+
+
+def own(shop: Workshop) -> CamNet:
+    """The network that the user brought, as it came."""
+    return foreign.brought_in(shop.recipe, shop.near, shop.spec, shop.work)
+
+
+def word_of_final(shop: Workshop, fold: Fold) -> str:
+    """One word for the weights of :func:`final`."""
+    return _word(shop.path("pruned" if shop.recipe.prune else "student", fold))
 
 
 # --- what the steps share -----------------------------------------------------------------------------------------
@@ -195,7 +229,8 @@ def unlabelled(shop: Workshop) -> NDArray[np.uint8]:
     plan, side = shop.recipe.distill, (shop.spec.height, shop.spec.width)
     if plan is None or not plan.unlabelled_share or not shop.recipe.data.unlabelled:
         return np.empty((0, *side), dtype=np.uint8)
-    sets = [datasets.any_films(shop.data / name) for name in shop.recipe.data.unlabelled]
+    beside = shop.data.resolve().parent
+    sets = [datasets.any_films(beside / name) for name in shop.recipe.data.unlabelled]
     every = np.concatenate([prepared(one, shop.spec) for one in sets])
     share = plan.unlabelled_share
     most = int(share / (1.0 - share) * len(shop.material.division.shipped.train))
@@ -204,7 +239,7 @@ def unlabelled(shop: Workshop) -> NDArray[np.uint8]:
 
 def shop_example(shop: Workshop) -> torch.Tensor:
     """Two noise films of the model's size, always the same."""
-    size = (2, shop.spec.channels, shop.spec.height, shop.spec.width)
+    size = (2, shop.spec.channels, *shop.spec.shape)
     return torch.rand(size, generator=torch.Generator().manual_seed(0))
 
 
@@ -217,7 +252,8 @@ def _taught(shop: Workshop, fold: Fold, extra: int, student: CamNet | None = Non
     aim = targets.extended(aim, extra)
     plan = recipe.distill or Distill(hint_weight=0.0)
     if student is None:
-        student = train.beginning_of_student(recipe, plan, shop.work.parent)
+        brought = recipe.net.is_foreign
+        student = own(shop) if brought else train.beginning_of_student(recipe, plan, shop.work.parent)
     teachers = [train.restored(path) for path in _teachers(shop, fold)]
     labelled = np.arange(len(aim.main)) < len(films.films)
     return student, distill.taught(student, teachers, aim, labelled, plan, recipe.train, shop_example(shop))

@@ -40,7 +40,7 @@ def targets(films: FilmSet, teacher_weight: float, balance: str | None) -> Targe
     """
     labels = np.array([film.label for film in films.films], dtype=np.int64)
     main = labels.astype(np.float64)
-    auxiliary = np.array([film.findings for film in films.films], dtype=np.float64).reshape(len(labels), -1)
+    auxiliary = findings_of(films, labels)
     taught = np.array([film.teacher is not None for film in films.films])
     if teacher_weight > 0.0 and taught.any():
         probabilities = np.array([film.teacher for film in films.films if film.teacher is not None])
@@ -51,6 +51,21 @@ def targets(films: FilmSet, teacher_weight: float, balance: str | None) -> Targe
         auxiliary[taught] = (1.0 - teacher_weight) * auxiliary[taught] + teacher_weight * probabilities
     weights = balanced(labels, [traits(film, balance) for film in films.films])
     return Targets(main.astype(np.float32), auxiliary.astype(np.float32), weights)
+
+
+def findings_of(films: FilmSet, labels: NDArray[np.int64]) -> NDArray[np.float64]:
+    """(N, A) single findings; a film of which only the label is known takes the mean of the films of its label."""
+    width = max((len(film.findings) for film in films.films), default=0)
+    known = np.array([len(film.findings) == width for film in films.films])
+    found = np.zeros((len(labels), width))
+    found[known] = np.array([film.findings for film in films.films if len(film.findings) == width]).reshape(
+        int(known.sum()), width
+    )
+    for label in (0, 1):
+        told, untold = known & (labels == label), ~known & (labels == label)
+        if told.any() and untold.any():
+            found[untold] = found[told].mean(axis=0)
+    return found
 
 
 def traits(film: Film, names: str | None) -> str:

@@ -6,7 +6,7 @@ import math
 import platform
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +14,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from converters import artefacts, fitting, gates, quantize, statistics, steps
+from converters import artefacts, aware, fitting, gates, judging, outlines, quantize, statistics, steps
 from converters.artefacts import NAMES, Key
-from converters.failures import GateFailed
+from converters.failures import GateFailed, RecipeInvalid, ToolFailed
 from converters.formats import onnx_file
 from converters.gates import Outcome, Verdict
+from converters.judging import Answers, Judging
 from converters.material import labels_of
 from converters.nets import CamNet
 from converters.predictions import Predictions
@@ -26,10 +27,14 @@ from converters.recipe import Recipe
 from converters.splits import Fold
 from converters.steps import Workshop
 from converters.words import PackWords, load_words
+from firmware_app.errors import InferenceFailed
 from firmware_app.packs.manifest import Calibration, FindingSpec
 from firmware_app.runtimes import choice
 
 ORIGINAL: Key = ("pytorch", "fp32")
+BROUGHT: Key = ("onnx", "fp32")
+"""What :data:`ORIGINAL` is called where it was an ONNX file that the user brought."""
+
 FULL_SCALE_PERCENTILE = 75.0
 """The map is drawn at full strength from this percentile of the strongest cells of positive held-back films."""
 
@@ -44,7 +49,10 @@ Counted = Callable[[NDArray[np.int64], NDArray[np.float64]], float]
 
 def words_of(shop: Workshop) -> PackWords:
     """What people say of the pack."""
-    return load_words(shop.near / shop.recipe.describe)
+    words = load_words(shop.near / shop.recipe.describe)
+    if (words.drawn_as == "volume") != (shop.spec.depth is not None):
+        raise RecipeInvalid(shop.recipe.describe, 'drawn_as: "volume" is for volumes, and for them alone')
+    return words
 
 
 def calibrate_step(shop: Workshop) -> dict[str, Any]:
@@ -53,11 +61,12 @@ def calibrate_step(shop: Workshop) -> dict[str, Any]:
     mark = shop.ledger.fingerprint(steps.tables(recipe, "cost", "operating_point", "gate"), shop.learnt, shop.digest)
     if (known := shop.ledger.results("calibrate", mark)) is not None:
         return known
-    pooled, peaks = [], []
+    pooled, peaks, told = [], [], []
     for fold in shop.material.division.folds:
         net, films = steps.final(shop, fold), shop.films(fold.held)
         found = eager_maps(net, shop.array(films))
-        pooled.append(said(shop, fold, artefacts.logits(found, net.first_bias)))
+        told.append(judging.answers(found, net.first_bias, net.outlines))
+        pooled.append(said(shop, fold, judging.film_logits(told[-1])))
         peaks.append(found[labels_of(films) == 1, 0].reshape(-1, found[0, 0].size).max(axis=1))
     original = pooled[0].joined(pooled[1:])
     kept = original.save(predictions_path(shop, ORIGINAL))
@@ -65,17 +74,27 @@ def calibrate_step(shop: Workshop) -> dict[str, Any]:
     area = statistics.auc(labels, original.logits) or 0.0
     if area < recipe.gate.auc_at_least:
         raise GateFailed("calibrate", f"out-of-fold AUC {area:.4f} is below the recipe's {recipe.gate.auc_at_least}")
-    slope, intercept = statistics.platt(labels, original.logits)
+    if recipe.task == "segment":
+        slope, intercept = 1.0, 0.0
+    else:
+        slope, intercept = statistics.platt(labels, original.logits)
     if slope <= 0.0:
         raise GateFailed("calibrate", f"out-of-fold AUC {area:.4f}: a higher logit does not mean the finding")
     share = float(labels.mean())
-    threshold, rule = operating_point(recipe, labels, sigmoid(slope * original.logits + intercept), share)
+    if recipe.task == "segment":
+        cut = outlines.best_cut(np.concatenate(told), truth_of(shop, told[0].shape[1:]))
+        threshold = float(sigmoid(np.array(cut)))
+        rule = f"the best mean Dice on {int(labels.sum())} held-back volumes with a lesion"
+    else:
+        threshold, rule = operating_point(recipe, labels, sigmoid(slope * original.logits + intercept), share)
     whole = steps.final(shop, shop.material.division.shipped)
     results = {
         "slope": round(slope, 6), "intercept": round(intercept, 6), "threshold": round(threshold, 4), "rule": rule,
         "full_scale": round(max(float(np.percentile(np.concatenate(peaks), FULL_SCALE_PERCENTILE)), 1e-3), 3),
         "prevalence": round(share, 4), "bias": round(whole.first_bias, 6), "auc": round(area, 4),
     }  # fmt: skip
+    if found[0, 0].size == 1:
+        results["one_cell"] = True
     shop.ledger.done("calibrate", mark, results, [kept])
     return results
 
@@ -113,11 +132,17 @@ def export_step(shop: Workshop) -> dict[str, Any]:
     if (known := shop.ledger.results("export", mark)) is not None:
         return known
     made: list[Path] = []
+    lost: dict[Key, str] = {}
     for fold in shop.trained_folds:
         net, ships = steps.final(shop, fold), fold == shop.material.division.shipped
-        static = recipe.export.static and ships
-        made += artefacts.export(net, shop.spec, floats(shop, fold), artefacts.wanted(recipe), static=static)
-    results = {"opset": onnx_file.OPSET, "files": {path.name: path.stat().st_size for path in made}}
+        static, keys = recipe.export.static and ships, artefacts.wanted(recipe)
+        made += artefacts.export(net, shop.spec, floats(shop, fold), keys, static=static, refused=lost)
+    results: dict[str, Any] = {
+        "opset": onnx_file.opset(floats(shop, shop.material.division.shipped) / NAMES[artefacts.SOURCE]),
+        "files": {path.name: path.stat().st_size for path in made},
+    }
+    if lost:
+        results["refused"] = [{"runtime": key[0], "precision": key[1], "why": why} for key, why in lost.items()]
     shop.ledger.done("export", mark, results, made)
     return results
 
@@ -129,38 +154,29 @@ def quantize_step(shop: Workshop) -> dict[str, Any]:
     mark = shop.ledger.fingerprint(tables, ("calibrate", "export"), shop.digest)
     if (known := shop.ledger.results("quantize", mark)) is not None:
         return known
-    original = Predictions.load(predictions_path(shop, ORIGINAL))
-    threshold = threshold_logit(shop)
+    court, lost = court_of(shop), not_made(shop)
+    plain = {fold.name: floats(shop, fold) for fold in shop.trained_folds}
+    tuned: dict[str, Path] = {}
     found: dict[str, Any] = {}
     made: list[Path] = []
     for key in artefacts.wanted(recipe):
         runtime = key[0]
-        if key[1] != "int8":
+        if key[1] != "int8" or key in lost:
             continue
-        rounded = artefacts.Rounded(
-            runtime, [floats(shop, fold) for fold in division.folds],
-            [calibration_films(shop, fold) for fold in division.folds],
-        )  # fmt: skip
-        tries = shop.work / "tries" / runtime
-        shutil.rmtree(tries, ignore_errors=True)
-
-        def pooled(folder: Path, key: Key = key) -> NDArray[np.float64]:
-            return np.concatenate([fold_logits(shop, fold, folder / fold.name, key) for fold in division.folds])
-
-        def sample(folder: Path, key: Key = key) -> NDArray[np.float64]:
-            return fold_logits(shop, division.folds[0], folder / division.folds[0].name, key, SAMPLE_FILMS)
-
-        def judge(logits: NDArray[np.float64]) -> list[Verdict]:
-            return gates.judged(original, with_logits(original, logits), threshold, recipe.gate)
-
-        search = quantize.search(
-            rounded, tries, original.logits, pooled, judge, recipe.quantize.most_spared, sample
-        )  # fmt: skip
-        found[runtime] = search.as_dict()
-        if search.chosen is not None:
-            made.append(with_logits(original, search.chosen.logits).save(predictions_path(shop, key)))
-            made += shipped_int8(shop, runtime, search.chosen)
-    shutil.rmtree(shop.work / "tries", ignore_errors=True)
+        try:
+            search, sources = searched(shop, runtime, court, plain), plain
+            found[runtime] = search.as_dict()
+            if search.chosen is None and recipe.quantize.aware_epochs and not recipe.net.is_foreign:
+                tuned = sources = tuned or aware.float_files(shop)
+                search = searched(shop, runtime, court, tuned)
+                found[runtime] = quantize.joined(found[runtime], search)
+            if search.chosen is not None:
+                made.append(court.predictions(search.chosen.logits).save(predictions_path(shop, key)))
+                made += shipped_int8(shop, runtime, search.chosen, sources[division.shipped.name])
+        except (ToolFailed, InferenceFailed) as error:
+            found[runtime] = {"chosen": None, "tried": [], "sensitivity": {}, "refused": str(error)}
+    for used in ("tries", aware.STAGE):
+        shutil.rmtree(shop.work / used, ignore_errors=True)
     if recipe.export.static and ("onnxruntime", "int8") in artefacts.wanted(recipe):
         folder, films = floats(shop, division.shipped), calibration_films(shop, division.shipped)
         made.append(onnx_file.quantize(folder / artefacts.STATIC, folder / artefacts.TENSORRT, films, "minmax",
@@ -169,12 +185,29 @@ def quantize_step(shop: Workshop) -> dict[str, Any]:
     return found
 
 
-def shipped_int8(shop: Workshop, runtime: str, chosen: quantize.Candidate) -> list[Path]:
-    """The INT8 files of the network that ships, made as the chosen candidate was."""
+def searched(shop: Workshop, runtime: str, court: Judging, sources: Mapping[str, Path]) -> quantize.Search:
+    """Search the INT8 file of one runtime; ``sources`` are the folders of the float files of each fold."""
+    folds, key = shop.material.division.folds, (runtime, "int8")
+    calibration = [calibration_films(shop, fold) for fold in folds]
+    rounded = artefacts.Rounded(runtime, [sources[fold.name] for fold in folds], calibration)
+    tries = shop.work / "tries" / runtime
+    shutil.rmtree(tries, ignore_errors=True)
+
+    def pooled(folder: Path) -> Answers:
+        return np.concatenate([fold_answers(shop, fold, folder / fold.name, key) for fold in folds])
+
+    def sample(folder: Path) -> Answers:
+        return fold_answers(shop, folds[0], folder / folds[0].name, key, SAMPLE_FILMS)
+
+    most = shop.recipe.quantize.most_spared
+    return quantize.search(rounded, tries, court.answers, pooled, court.verdicts, most, sample)
+
+
+def shipped_int8(shop: Workshop, runtime: str, chosen: quantize.Candidate, source: Path) -> list[Path]:
+    """The INT8 files of the network that ships, made as the chosen one was, from the float files in ``source``."""
     shipped = shop.material.division.shipped
-    folder = floats(shop, shipped)
     films = calibration_films(shop, shipped)
-    return artefacts.rounded(runtime, folder, folder, films, chosen.method, chosen.spared)
+    return artefacts.rounded(runtime, source, floats(shop, shipped), films, chosen.method, chosen.spared)
 
 
 def speed_step(shop: Workshop) -> dict[str, Any]:
@@ -215,20 +248,23 @@ def speed_step(shop: Workshop) -> dict[str, Any]:
 def gate_step(shop: Workshop) -> dict[str, Any]:
     """Every file beside the PyTorch original: passed, inconclusive or refused, and why."""
     recipe = shop.recipe
-    mark = shop.ledger.fingerprint(steps.tables(recipe, "gate"), ("quantize",), shop.digest)
+    mark = shop.ledger.fingerprint(steps.tables(recipe, "gate"), ("quantize", "maps"), shop.digest)
     if (known := shop.ledger.results("gates", mark)) is not None:
         return known
-    original = Predictions.load(predictions_path(shop, ORIGINAL))
-    threshold, made, told = threshold_logit(shop), [], []
-    tried = shop.ledger.read("quantize")
+    court, lost, made, told = court_of(shop), not_made(shop), [], []
+    tried, explained = shop.ledger.read("quantize"), explanations(shop)
     for key in artefacts.wanted(recipe):
+        if key in lost:
+            told.append(_entry(key, Outcome.REFUSED, [], lost[key]))
+            continue
         if key[1] == "int8":
-            told.append(_searched(key, tried[key[0]]))
+            told.append(_searched(key, tried[key[0]], explained.get(key, [])))
             continue
         found, largest = _float_file(shop, key)
-        made.append(with_logits(original, found).save(predictions_path(shop, key)))
-        verdicts = gates.judged(original, with_logits(original, found), threshold, recipe.gate)
+        made.append(court.predictions(found).save(predictions_path(shop, key)))
+        verdicts = court.verdicts(found)
         verdicts += [one for one in (gates.parity(key[1], largest),) if one is not None]
+        verdicts += explained.get(key, [])
         told.append(_entry(key, gates.worst(verdicts), [one.as_dict() for one in verdicts]))
     results = {"artefacts": told}
     shop.ledger.done("gates", mark, results, made)
@@ -241,12 +277,22 @@ def passed(shop: Workshop) -> list[Key]:
     return [(one["runtime"], one["precision"]) for one in told if one["outcome"] != Outcome.REFUSED.value]
 
 
-def _searched(key: Key, told: dict[str, Any]) -> dict[str, Any]:
+def explanations(shop: Workshop) -> dict[Key, list[Verdict]]:
+    """What the gate of the maps says of every file that was compared with Grad-CAM."""
+    told = shop.ledger.read("maps")["artefacts"]
+    return {
+        (one["runtime"], one["precision"]): [gates.explanation(one["every_cell"]["mean"], shop.recipe.gate)]
+        for one in told
+    }
+
+
+def _searched(key: Key, told: dict[str, Any], explained: list[Verdict]) -> dict[str, Any]:
     if told["chosen"] is not None:
-        verdicts = told["chosen"]["gates"]
-        outcomes = {one["outcome"] for one in verdicts}
-        worst = Outcome.INCONCLUSIVE if Outcome.INCONCLUSIVE.value in outcomes else Outcome.PASSED
-        return _entry(key, worst, verdicts)
+        verdicts = [*told["chosen"]["gates"], *(one.as_dict() for one in explained)]
+        outcomes = {Outcome(one["outcome"]) for one in verdicts}
+        return _entry(key, gates.gravest(outcomes), verdicts)
+    if not told["tried"]:
+        return _entry(key, Outcome.REFUSED, [], str(told["refused"]))
     nearest = min(told["tried"], key=lambda one: float(one["moved"]))
     return _entry(key, Outcome.REFUSED, nearest["gates"], str(nearest["refused"]))
 
@@ -259,16 +305,38 @@ def _entry(key: Key, outcome: Outcome, verdicts: list[dict[str, Any]], why: str 
     }  # fmt: skip
 
 
-def _float_file(shop: Workshop, key: Key) -> tuple[NDArray[np.float64], float]:
-    """A float file's logits over all folds, and its largest difference from PyTorch in a cell of a map."""
+def _float_file(shop: Workshop, key: Key) -> tuple[Answers, float]:
+    """A float file's answers over all folds, and its largest difference from the original in a cell of a map."""
     pooled, largest = [], 0.0
     for fold in shop.material.division.folds:
         net, films = steps.final(shop, fold), shop.array(shop.films(fold.held))
         found = artefacts.maps(floats(shop, fold) / NAMES[key], key[0], shop.spec, films)
         aim = eager_maps(net, films)
         largest = max(largest, float(np.abs(found - aim).max()) / max(1.0, float(np.abs(aim).max())))
-        pooled.append(artefacts.logits(found, net.first_bias))
+        pooled.append(judging.answers(found, net.first_bias, net.outlines))
     return np.concatenate(pooled), largest
+
+
+def court_of(shop: Workshop) -> Judging:
+    """The original's answers on the held-back films, and how other files are judged beside them."""
+    original, gate = Predictions.load(predictions_path(shop, ORIGINAL)), shop.recipe.gate
+    if shop.recipe.task != "segment":
+        return Judging(original, original.logits, threshold_logit(shop), gate)
+    nets = [(steps.final(shop, fold), shop.array(shop.films(fold.held))) for fold in shop.material.division.folds]
+    cells = np.concatenate([judging.answers(eager_maps(net, films), net.first_bias, True) for net, films in nets])
+    return Judging(original, cells, threshold_logit(shop), gate, truth_of(shop, cells.shape[1:]))
+
+
+def truth_of(shop: Workshop, shape: tuple[int, ...]) -> NDArray[np.bool_]:
+    """The held-back films' masks at a map's grid, in the order of their predictions."""
+    held = (shop.films(fold.held) for fold in shop.material.division.folds)
+    return np.concatenate([outlines.truths(films, shape) for films in held])
+
+
+def not_made(shop: Workshop) -> dict[Key, str]:
+    """The files that a library could not make, and why."""
+    told = shop.ledger.read("export").get("refused", ())
+    return {(one["runtime"], one["precision"]): str(one["why"]) for one in told}
 
 
 # --- what the steps share -----------------------------------------------------------------------------------------
@@ -280,9 +348,11 @@ def floats(shop: Workshop, fold: Fold) -> Path:
 
 
 def present(shop: Workshop) -> list[Key]:
-    """The files of the shipped network that could be made."""
-    folder = floats(shop, shop.material.division.shipped)
-    return [key for key in artefacts.wanted(shop.recipe) if (folder / NAMES[key]).is_file()]
+    """The files of the shipped network that could be made; an INT8 one of an earlier search is not."""
+    folder, searched = floats(shop, shop.material.division.shipped), shop.ledger.read("quantize")
+    lost = {("int8", runtime) for runtime, told in searched.items() if told["chosen"] is None}
+    made = [key for key in artefacts.wanted(shop.recipe) if (folder / NAMES[key]).is_file()]
+    return [(runtime, precision) for runtime, precision in made if (precision, runtime) not in lost]
 
 
 def predictions_path(shop: Workshop, key: Key) -> Path:
@@ -299,23 +369,23 @@ def said(shop: Workshop, fold: Fold, logits: NDArray[np.float64]) -> Predictions
     )  # fmt: skip
 
 
-def with_logits(original: Predictions, logits: NDArray[np.float64]) -> Predictions:
-    """Another file's answers on the same films."""
-    return Predictions(original.names, original.labels, original.patients, logits, original.traits)
-
-
-def fold_logits(shop: Workshop, fold: Fold, folder: Path, key: Key, most: int | None = None) -> NDArray[np.float64]:
-    """A file's logits on the films held back from its fold, or on the first ``most`` of them."""
-    films = shop.array(shop.films(fold.held))[:most]
-    bias = steps.final(shop, fold).first_bias
-    return artefacts.logits(artefacts.maps(folder / NAMES[key], key[0], shop.spec, films), bias)
+def fold_answers(shop: Workshop, fold: Fold, folder: Path, key: Key, most: int | None = None) -> Answers:
+    """A file's answers on the films held back from its fold, or on the first ``most`` of them."""
+    films, net = shop.array(shop.films(fold.held))[:most], steps.final(shop, fold)
+    found = artefacts.maps(folder / NAMES[key], key[0], shop.spec, films)
+    return judging.answers(found, net.first_bias, net.outlines)
 
 
 def calibration_films(shop: Workshop, fold: Fold) -> NDArray[np.float32]:
     """(N, 1, H, W): films that the fold's network learnt from, for the ranges of INT8 files."""
-    order = np.random.default_rng(shop.recipe.seed).permutation(len(fold.train))[: shop.recipe.quantize.films]
-    films = shop.array(shop.films([fold.train[int(index)] for index in order]))
+    films = shop.array(shop.films(calibration_names(shop, fold)))
     return films[:, np.newaxis].astype(np.float32) / np.float32(255.0)
+
+
+def calibration_names(shop: Workshop, fold: Fold) -> list[str]:
+    """The names of :func:`calibration_films`."""
+    order = np.random.default_rng(shop.recipe.seed).permutation(len(fold.train))[: shop.recipe.quantize.films]
+    return [fold.train[int(index)] for index in order]
 
 
 def eager_maps(net: CamNet, films: NDArray[np.uint8]) -> NDArray[np.float32]:
@@ -327,6 +397,8 @@ def eager_maps(net: CamNet, films: NDArray[np.uint8]) -> NDArray[np.float32]:
 def eager_nets(shop: Workshop) -> dict[str, CamNet]:
     """The networks whose speed in PyTorch is told beside the files': the shipped one, and a teacher."""
     nets = {"PyTorch": steps.final(shop, shop.material.division.shipped)}
+    if shop.recipe.net.onnx is not None:
+        return {}
     if shop.recipe.net.teacher is not None:
         nets["PyTorch, teacher"] = steps.teacher(shop, shop.material.division.folds[0])
     return nets

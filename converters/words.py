@@ -40,7 +40,7 @@ class PackWords(Table):
     """Everything in a manifest that is not computed. ``drawn_as``: the body of the pack's drawn phantoms."""
 
     title: Words
-    drawn_as: Literal["child", "adult", "ultrasound"]
+    drawn_as: Literal["child", "adult", "ultrasound", "volume"]
     route: Route
     finding: FindingWords
     intended_use: Words

@@ -1,56 +1,194 @@
-"""Header text in the language it was written in: Specific Character Set (PS3.3 C.12.1.1.2), declared or not."""
+"""Header text in the language it was written in: Specific Character Set (PS3.3 C.12.1.1.2), declared, missing or wrong.
+
+The declared set is believed but for what it cannot be: bytes that are UTF-8 with East Asian letters in it under any
+other name, and Chinese bytes under the name of a Latin set, under none, or under that of UTF-8 which they break.  The
+bytes themselves stay in the object's file, where nothing changes them.
+"""
 
 from __future__ import annotations
 
+import codecs
+import re
 from typing import Final
 
-# Without extensions the defined term alone names the codec; with code extensions ("ISO 2022 …") the escape sequences
-# choose among the named sets.  G1 sets of GB 2312 and KS X 1001 are plain double bytes once the escapes are gone.
-_CODECS: Final = {
-    "ISO_IR 100": "latin_1",
-    "ISO_IR 101": "iso8859_2",
-    "ISO_IR 109": "iso8859_3",
-    "ISO_IR 110": "iso8859_4",
-    "ISO_IR 144": "iso8859_5",
-    "ISO_IR 127": "iso8859_6",
-    "ISO_IR 126": "iso8859_7",
-    "ISO_IR 138": "iso8859_8",
-    "ISO_IR 148": "iso8859_9",
-    "ISO_IR 203": "iso8859_15",
-    "ISO_IR 13": "shift_jis",
-    "ISO_IR 166": "iso8859_11",
-    "ISO_IR 192": "utf_8",
-    "GB18030": "gb18030",
-    "GBK": "gb18030",
-    "ISO_IR 87": "iso2022_jp_2",
-    "ISO_IR 159": "iso2022_jp_2",
-    "ISO_IR 149": "euc_kr",
-    "ISO_IR 58": "gb18030",
+_LATIN: Final = {
+    "100": "latin_1",
+    "101": "iso8859_2",
+    "109": "iso8859_3",
+    "110": "iso8859_4",
+    "148": "iso8859_9",
+    "203": "iso8859_15",
 }
-_ESCAPES: Final = (b"\x1b$)C", b"\x1b$)A", b"\x1b-A", b"\x1b-B", b"\x1b-L", b"\x1b-F", b"\x1b(B")
+_OTHERS: Final = {
+    "144": "iso8859_5",
+    "127": "iso8859_6",
+    "126": "iso8859_7",
+    "138": "iso8859_8",
+    "166": "iso8859_11",
+    "13": "shift_jis",
+    "192": "utf_8",
+    # Double bytes, which PS3.5 6.1.2.5 wants announced by escapes and many machines write without any.
+    "87": "shift_jis",
+    "159": "shift_jis",
+    "149": "cp949",
+    "58": "gb18030",
+}
+_NAMED: Final = {"GB18030": "gb18030", "GBK": "gb18030", "GB2312": "gb18030", "UTF-8": "utf_8", "UTF8": "utf_8"}
+_TERM: Final = re.compile(r"ISO[ _-]*(?:2022[ _-]*)?IR[ _-]*([0-9]+)$")
+_CHINESE: Final = "gb18030"
+
+# PS3.3 tables C.12-3 and C.12-4: (what follows ESC) → (half of the code table, codec, bytes a character).
+_ESCAPE: Final = 0x1B
+_ESCAPES: Final[dict[bytes, tuple[int, str, int]]] = {
+    b"(B": (0, "ascii", 1),
+    b"(J": (0, "ascii", 1),  # JIS X 0201 romaji: a backslash there is DICOM's delimiter, not a yen
+    b")I": (1, "shift_jis", 1),
+    b"-A": (1, "latin_1", 1),
+    b"-B": (1, "iso8859_2", 1),
+    b"-C": (1, "iso8859_3", 1),
+    b"-D": (1, "iso8859_4", 1),
+    b"-L": (1, "iso8859_5", 1),
+    b"-G": (1, "iso8859_6", 1),
+    b"-F": (1, "iso8859_7", 1),
+    b"-H": (1, "iso8859_8", 1),
+    b"-M": (1, "iso8859_9", 1),
+    b"-b": (1, "iso8859_15", 1),
+    b"-T": (1, "iso8859_11", 1),
+    b"$B": (0, "euc_jp", 2),
+    b"$@": (0, "euc_jp", 2),
+    b"$(D": (0, "jis_x_0212", 2),
+    b"$)C": (1, "cp949", 2),
+    b"$)A": (1, "gb18030", 2),
+}
+_LINE_ENDS: Final = b"\r\n\f\t"
+_PERSON_ENDS: Final = b"^=\\"
+_FIRST_EAST_ASIAN: Final = "\u0800"  # where UTF-8 takes three bytes; below, Chinese bytes can pass for it by chance
+_TOGETHER: Final = re.compile(r"[^\x00-\x7f]+")
+_MIXED: Final = re.compile(r"[A-Za-z][^\x00-\x7f]|[^\x00-\x7f][A-Za-z]")
+_SYMBOLS_IN_G1: Final = (None, "latin_1", "iso8859_9", "iso8859_15")  # signs, not letters, from A1 to BF
 
 
-def decoded(value: bytes, charset: bytes) -> str:
+def decoded(value: bytes, charset: bytes, *, name: bool = False) -> str:
     """*value* as text, by the object's Specific Character Set; never raises, unreadable bytes become U+FFFD.
 
-    Chinese consoles often write GBK and declare nothing: bytes beyond ASCII are then tried as UTF-8 and GB 18030.
+    *name* is a person's (PN), whose components each begin anew in the first of several sets (PS3.5 6.1.2.5.3).
     """
-    if value.isascii() and b"\x1b" not in value:
+    value = value.rstrip(b" \0")
+    if value.isascii() and _ESCAPE not in value:
         return value.decode("ascii")
-    terms = [term.strip().replace("ISO 2022 IR ", "ISO_IR ") for term in charset.decode("ascii", "replace").split("\\")]
-    codecs = [_CODECS[term] for term in terms if term in _CODECS]
-    if not codecs:
-        return _undeclared(value)
-    if "iso2022_jp_2" not in codecs:
-        for escape in _ESCAPES:
-            value = value.replace(escape, b"")
-    return value.decode(codecs[-1], "replace")
+    terms = [_codec(term) for term in charset.decode("ascii", "replace").split("\\")]
+    if _ESCAPE in value and terms not in (["utf_8"], ["gb18030"]):  # which have no escapes
+        return _switched(value, terms[0], name)
+    declared = next((term for term in reversed(terms) if term is not None), None)
+    if len(terms) > 1 and terms[0] in _LATIN.values():
+        declared = terms[0]  # without an escape the first set holds
+    # No set that is written without escapes has the byte of “=” within a character, so groups of a name stand alone.
+    return "=".join(_plain(group, declared) for group in value.split(b"="))
 
 
-def _undeclared(value: bytes) -> str:
-    for codec in ("utf_8", "gb18030"):
-        try:
-            return value.decode(codec)
-        except UnicodeDecodeError:
+def _codec(term: str) -> str | None:
+    """The codec of one defined term, however sloppily it is spelt; None for the default repertoire."""
+    term = term.strip(" \0").upper()
+    numbered = _TERM.match(term)
+    if numbered:
+        return _LATIN.get(numbered[1]) or _OTHERS.get(numbered[1])
+    return _NAMED.get(term)
+
+
+def _plain(value: bytes, declared: str | None) -> str:
+    if value.isascii():
+        return value.decode("ascii")
+    utf8 = _whole(value, "utf_8")
+    doubtful = declared in (None, "utf_8", *_LATIN.values())
+    if utf8 is not None:
+        by_chance = max(utf8.rstrip("\ufffd")) < _FIRST_EAST_ASIAN and declared != "utf_8" and _is_whole_chinese(value)
+        if not by_chance and (doubtful or max(utf8.rstrip("\ufffd")) >= _FIRST_EAST_ASIAN):
+            return utf8
+    if doubtful:
+        chinese = _whole(value, _CHINESE)
+        if chinese is not None and (declared == "utf_8" or _looks_chinese(chinese.rstrip("\ufffd"), declared)):
+            return chinese
+    codec = declared or "latin_1"
+    return _whole(value, codec) or value.decode(codec, "replace")
+
+
+def _whole(value: bytes, codec: str) -> str | None:
+    """*value* by *codec*, strictly but for a last character that was cut off; None where it is not that."""
+    decoder = codecs.getincrementaldecoder(codec)("strict")
+    try:
+        text = decoder.decode(value)
+    except UnicodeDecodeError:
+        return None
+    try:
+        return text + decoder.decode(b"", final=True)
+    except UnicodeDecodeError:  # PN and LO end after 64 characters, or bytes where a machine counts those
+        return None if text.isascii() else text + "\ufffd"
+
+
+def _looks_chinese(text: str, declared: str | None) -> bool:
+    """Whether *text*, non-ASCII bytes taken as GB 18030, is what they were written as, and not a Latin language.
+
+    Latin letters beyond ASCII stand singly or in pairs among others: four in a row, or two that are a whole word, are
+    not found there.  A Chinese character whose second byte is ASCII proves nothing alone: “Müller” holds one by chance.
+    """
+    for word in _TOGETHER.finditer(text):
+        solid = [not character.encode(_CHINESE)[1:].isascii() for character in word[0]]
+        if not any(solid):
             continue
-    return value.decode("latin_1")
+        before, after = text[word.start() - 1 : word.start()], text[word.end() : word.end() + 1]
+        if sum(solid) >= 2 or not (before.isalpha() or after.isalpha()):
+            return True
+        if declared in _SYMBOLS_IN_G1 and any(0xA1 <= byte <= 0xBF for byte in word[0].encode(_CHINESE)):
+            return True
+    return False
+
+
+def _is_whole_chinese(value: bytes) -> bool:
+    """Whether *value* holds only common Chinese characters, not one of them beside an ASCII letter.
+
+    女 in GBK is Ů in UTF-8.  Such accidents are short; a word of Polish or Czech has ASCII letters in it.
+    """
+    text = _whole(value, "gb2312")
+    return text is not None and _MIXED.search(text) is None
+
+
+def _switched(value: bytes, first: str | None, name: bool) -> str:
+    """*value* with code extensions (ISO 2022, PS3.5 6.1.2.5): escapes choose what the two halves of the table mean."""
+    ends = _LINE_ENDS + (_PERSON_ENDS if name else b"\\")
+    start: tuple[str, int] | None = (first, 2 if first in ("cp949", "gb18030") else 1) if first else None
+    lower: tuple[str, int] = ("ascii", 1)
+    upper = start
+    text: list[str] = []
+    at = 0
+    while at < len(value):
+        byte = value[at]
+        if byte == _ESCAPE:
+            found = next((key for key in _ESCAPES if value.startswith(key, at + 1)), None)
+            if found is None:
+                text.append("\ufffd")
+                at += 1
+                continue
+            half, codec, width = _ESCAPES[found]
+            lower, upper = ((codec, width), upper) if half == 0 else (lower, (codec, width))
+            at += 1 + len(found)
+            continue
+        if byte < 0x80 and (lower[1] == 1 or byte < 0x21):
+            if byte in ends:
+                lower = ("ascii", 1)
+                # A set that was never there to begin with is not gone back to: many machines announce theirs once.
+                upper = start or upper
+            text.append(chr(byte))
+            at += 1
+            continue
+        codec, width = lower if byte < 0x80 else upper or (_CHINESE, 2)
+        text.append(_character(value[at : at + width], codec))
+        at += width
+    return "".join(text)
+
+
+def _character(code: bytes, codec: str) -> str:
+    if codec == "jis_x_0212":
+        code, codec = b"\x8f" + bytes(byte | 0x80 for byte in code), "euc_jp"
+    elif codec == "euc_jp":
+        code = bytes(byte | 0x80 for byte in code)
+    return code.decode(codec, "replace")

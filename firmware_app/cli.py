@@ -17,7 +17,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from firmware_app import __version__, user_commands
+from firmware_app import __version__, pack_commands, user_commands
 from firmware_app.errors import LanternError, StoreUnreadable
 from firmware_app.language import N_, translate
 
@@ -360,6 +360,7 @@ def _parser() -> argparse.ArgumentParser:
         "--expect", type=_entry_hash, metavar="HASH", help="a head that the hospital was told; it must be there"
     )
 
+    pack_commands.add_to(commands, _command)
     user_commands.add_to(commands, _command)
     return parser
 

@@ -21,6 +21,11 @@ def now() -> datetime:
     return datetime.now(UTC)
 
 
+def believable(moment: datetime) -> bool:
+    """Whether a clock that shows *moment* can be right: False before this version was written, as after a reset."""
+    return moment >= _BEFORE_THIS_VERSION
+
+
 def hour(moment: datetime) -> str | None:
     """The hour of *moment* as ``2026-11-21T03`` in UTC; None when it lies before this version was written."""
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H") if moment >= _BEFORE_THIS_VERSION else None
+    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H") if believable(moment) else None

@@ -10,6 +10,7 @@ import json
 import os
 import tomllib
 from collections.abc import Mapping
+from importlib.metadata import entry_points
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
@@ -27,6 +28,9 @@ AeTitle = Annotated[
 ]
 Port = Annotated[int, Field(ge=0, le=65535)]
 Seconds = Annotated[float, Field(gt=0, le=86400)]
+Share = Annotated[float, Field(gt=0, lt=1)]
+FindingCode = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,63}$")]
+OWN_RUNTIMES: Final = ("onnxruntime", "openvino", "litert")
 
 
 def _network(text: str) -> str:
@@ -40,7 +44,15 @@ def _absolute(path: Path) -> Path:
     return path
 
 
+def _runtime(name: str) -> str:
+    """Our own, or one that an installed package brings (`runtimes.register`)."""
+    if name not in OWN_RUNTIMES and not entry_points(group="lantern.runtimes", name=name):
+        raise ValueError(f"the runtimes are {', '.join(OWN_RUNTIMES)}, and those that installed packages bring")
+    return name
+
+
 Network = Annotated[str, AfterValidator(_network)]
+Runtime = Annotated[str, AfterValidator(_runtime)]
 
 
 class Section(BaseModel):
@@ -138,10 +150,17 @@ class Reader(Section):
     """How images are read."""
 
     workers: int = Field(1, ge=1, le=1, title="Readers", description="pairs of decode and inference children")
-    runtimes: tuple[Literal["onnxruntime", "openvino"], ...] = Field(
-        ("onnxruntime",), min_length=1, title="Runtimes", description="in order of preference"
+    runtimes: tuple[Runtime, ...] = Field(
+        (), title="Runtimes", description="only these, in this order; empty: the fastest that is right on this box"
     )
-    precision: Literal["int8", "fp32"] = Field("int8", title="Precision", description="of the models")
+    precision: Literal["any", "int8", "fp16", "fp32"] = Field(
+        "any", title="Precision", description="of the models, as far as they have it; any: the fastest that is right"
+    )
+    prevalence: dict[FindingCode, Share] = Field(
+        default_factory=dict,
+        title="Prevalence",
+        description="share of this clinic's films that show a finding, by its code: { pneumonia = 0.02 }",
+    )
     threads: int = Field(0, ge=0, le=64, title="Threads", description="of the inference child; 0 means all cores")
     decode_seconds: Seconds = Field(20, title="Decode limit", description="the child is replaced after it")
     infer_seconds: Seconds = Field(20, title="Inference limit", description="the child is replaced after it")
@@ -234,6 +253,8 @@ def _parsed(section: str, key: str, text: str) -> Any:
     annotation = getattr(model.annotation, "model_fields", {}).get(key) if model else None
     if annotation is not None and getattr(annotation.annotation, "__origin__", None) is tuple:
         return _listed(f"{section}.{key}", text)
+    if annotation is not None and getattr(annotation.annotation, "__origin__", None) is dict:
+        return _table(f"{section}.{key}", text)
     if annotation is not None and text == "" and annotation.default is None:
         return None
     return text
@@ -242,10 +263,22 @@ def _parsed(section: str, key: str, text: str) -> Any:
 def _listed(key: str, text: str) -> Any:
     if not text.startswith("["):
         return [item.strip() for item in text.split(",") if item.strip()]
+    return _json(key, text)
+
+
+def _json(key: str, text: str) -> Any:
     try:
         return json.loads(text)
     except json.JSONDecodeError as error:
         raise ConfigInvalid(key=key, value=text[:80], detail=str(error)) from None
+
+
+def _table(key: str, text: str) -> Any:
+    """``pneumonia=0.02,nodule=0.01`` or a JSON object."""
+    if text.startswith("{"):
+        return _json(key, text)
+    pairs = [item.partition("=") for item in text.split(",") if item.strip()]
+    return {name.strip(): value.strip() for name, _, value in pairs}
 
 
 def _explain(error: ValidationError) -> ConfigUnknownKey | ConfigInvalid:
@@ -268,6 +301,13 @@ def describe(config: Config) -> str:
         values = branch.model_dump(mode="json")
         for key, about in type(branch).model_fields.items():
             value = values[key]
-            written = f"# {key} =" if value is None else f"{key} = {json.dumps(value, ensure_ascii=False)}"
+            written = f"# {key} =" if value is None else f"{key} = {_toml(value)}"
             lines.append(f"{written}    # {about.title}: {about.description}")
     return "\n".join(lines[1:]) + "\n"
+
+
+def _toml(value: Any) -> str:
+    """A value as TOML writes it, which is as JSON does, but for a table."""
+    if isinstance(value, dict):
+        return "{ " + ", ".join(f"{key} = {_toml(one)}" for key, one in value.items()) + " }" if value else "{}"
+    return json.dumps(value, ensure_ascii=False)

@@ -151,7 +151,7 @@ def _output_errors(out: Path) -> Iterator[None]:
 
 
 def _write_case(case: Case, state: StateDir, out: Path, language: str) -> None:
-    """A folder of *out* for the case: its frames, the first one under each heat map, and the JSON object."""
+    """A folder of *out* for the case: its frames, the one that each heat map is of under it, and the JSON object."""
     folder = out / str(case.reference)
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "case.json").write_text(
@@ -162,11 +162,13 @@ def _write_case(case: Case, state: StateDir, out: Path, language: str) -> None:
             shown = state.display / instance
             for frame in sorted(shown.glob("frame-*.png")):
                 shutil.copyfile(frame, folder / f"{instance}-{frame.name}")
+            strongest = reading.frames.strongest if reading.frames else {}
             for finding in reading.findings:
-                _write_overlay(shown, finding.code, folder / f"{instance}-{finding.code}.png")
+                code = finding.code
+                _write_overlay(shown, code, strongest.get(code, 0), folder / f"{instance}-{code}.png")
 
 
-def _write_overlay(shown: Path, code: str, target: Path) -> None:
+def _write_overlay(shown: Path, code: str, frame: int, target: Path) -> None:
     heat = shown / f"{code}.png"
-    if heat.exists() and (shown / "frame-000.png").exists():
-        Image.fromarray(overlay.blend(overlay.film_of(shown), overlay.heat_of(heat))).save(target)
+    if heat.exists() and (shown / f"frame-{frame:03d}.png").exists():
+        Image.fromarray(overlay.blend(overlay.film_of(shown, frame), overlay.heat_of(heat))).save(target)

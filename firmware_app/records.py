@@ -167,6 +167,24 @@ class Timing:
 
 
 @dataclass(frozen=True, slots=True)
+class FramesRead:
+    """Which of a clip's frames a reading speaks of, counted from 0.
+
+    `strongest` is, by a finding's code, the frame in which it is most probable: the one that its heat map shows.
+    """
+
+    of: int
+    read: tuple[int, ...]
+    strongest: Mapping[str, int] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if not self.read or not all(0 <= frame < self.of for frame in self.read):
+            raise ValueError(f"frames {self.read} are not of {self.of}")
+        if not set(self.strongest.values()) <= set(self.read):
+            raise ValueError("a finding is strongest in a frame that was not read")
+
+
+@dataclass(frozen=True, slots=True)
 class Reading:
     """The result of one pack for one instance (or one series), or the reason why there is none."""
 
@@ -179,6 +197,7 @@ class Reading:
     findings: tuple[Finding, ...] = ()
     lesions: tuple[Lesion, ...] = ()
     quality: Quality = Quality()
+    frames: FramesRead | None = None  # of a clip; a film is one frame
 
     def __post_init__(self) -> None:
         if not self.instances:

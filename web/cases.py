@@ -13,6 +13,7 @@ from firmware_app.records import Case, Finding, Reading, ReadingStatus, Reason
 from firmware_app.store.accounts import Role
 from firmware_app.store.patients import AGE_UNITS, SEXES, Known, Patient, clean, clean_age
 from firmware_app.store.worklist import Verdict
+from firmware_app.tasks.prior import Predictive
 from web import guard, packs, words
 from web.box import Box, here
 
@@ -21,11 +22,32 @@ blueprint = Blueprint("cases", __name__)
 
 @dataclass(frozen=True, slots=True)
 class Image:
-    """One image of the case: whether there is something to show, and what was read of it."""
+    """One image of the case: which of its frames there are to show, and what was read of it."""
 
     instance: str
-    frames: int
+    shown: tuple[int, ...]
+    of: int
     reading: Reading | None
+
+    @property
+    def frames(self) -> int:
+        """How many frames there are to show."""
+        return len(self.shown)
+
+    @property
+    def frame(self) -> int:
+        """The frame to open with: the one that the heat map is of, else the middle one."""
+        strongest = self.reading.frames.strongest if self.reading and self.reading.frames else {}
+        told = strongest.get(self.heat or "")
+        if told is not None and told in self.shown:
+            return told
+        return self.shown[len(self.shown) // 2] if self.shown else 0
+
+    @property
+    def heat_frame(self) -> int | None:
+        """The one frame of a clip that the heat map belongs to; None where it belongs to whatever is shown."""
+        told = self.reading.frames if self.reading else None
+        return told.strongest.get(self.heat or "") if told else None
 
     @property
     def heat(self) -> str | None:
@@ -47,6 +69,7 @@ class Sheet:
     reasons: tuple[Reason, ...]
     verdicts: dict[str, Verdict]
     told: tuple[tuple[Reading, packs.Told | None], ...]
+    worth: dict[str, Predictive]
     age_matters: bool
     waiting: int
     done: bool
@@ -132,7 +155,7 @@ def _sheet(box: Box, reference: str) -> Sheet:
     by_instance = {instance: reading for reading in case.readings for instance in reading.instances}
     instances = list(dict.fromkeys(file.instance for file in case.files if file.instance))
     images = tuple(
-        Image(instance, _frames(box, instance), by_instance.get(instance))
+        Image(instance, *_frames(box, instance), by_instance.get(instance))
         for instance in _most_telling(instances, by_instance)
     )
     told = {
@@ -140,15 +163,25 @@ def _sheet(box: Box, reference: str) -> Sheet:
             reading, packs.told(box.config, reading.pack, g.language))
         for reading in case.readings if reading.pack is not None
     }  # fmt: skip
+    worth = {
+        finding.code: said.worth
+        for reading, said in told.values() if said is not None and said.worth is not None
+        for finding in case.findings if _says(case, reading, finding)
+    }  # fmt: skip
     reasons = _unique([reading.reason for reading in case.readings if reading.reason])
     hints = _unique([hint for reading in case.readings for hint in reading.quality.hints])
     return Sheet(
         case, box.patients.known(reference), images,
         tuple(sorted(case.findings, key=lambda finding: (not finding.positive, -finding.probability))), hints, reasons,
-        box.worklist.verdicts(reference), tuple(told.values()),
+        box.worklist.verdicts(reference), tuple(told.values()), worth,
         bool({said.code for said in (*reasons, *hints)} & (words.AGE_REASONS | words.AGE_HINTS)),
         sum(1 for instance in instances if instance not in by_instance), box.worklist.is_done(reference),
     )  # fmt: skip
+
+
+def _says(case: Case, like: Reading, finding: Finding) -> bool:
+    """Whether the case has *finding* from the model, in the form, that made the reading *like*."""
+    return any(reading.pack == like.pack and finding in reading.findings for reading in case.readings)
 
 
 def _unique(reasons: list[Reason]) -> tuple[Reason, ...]:
@@ -168,10 +201,11 @@ def _most_telling(instances: list[str], readings: dict[str, Reading]) -> list[st
     return sorted(instances, key=strength)
 
 
-def _frames(box: Box, instance: str) -> int:
-    """How many frames were written for people."""
+def _frames(box: Box, instance: str) -> tuple[tuple[int, ...], int]:
+    """The frames that were written for people, and how many the image has."""
     try:
         told = json.loads((box.state.display / instance / "frame-000.json").read_text("utf-8"))
-        return int(told["frames_shown"])
+        shown = told.get("shown") or range(int(told["frames_shown"]))
+        return tuple(int(frame) for frame in shown), int(told["frames"])
     except (OSError, ValueError, KeyError, TypeError):
-        return 0
+        return (), 0

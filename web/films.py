@@ -18,13 +18,13 @@ from web.box import here
 blueprint = Blueprint("films", __name__)
 
 
-@blueprint.get("/film/<instance:reference>/<int(max=999):frame>.png")
+@blueprint.get("/film/<instance:reference>/<int(max=99999):frame>.png")
 @guard.only(Role.DOCTOR)
 def frame_pixels(reference: str, frame: int) -> ResponseReturnValue:
     return _sent(reference, f"frame-{frame:03d}.png", "image/png")
 
 
-@blueprint.get("/film/<instance:reference>/<int(max=999):frame>.json")
+@blueprint.get("/film/<instance:reference>/<int(max=99999):frame>.json")
 @guard.only(Role.DOCTOR)
 def frame_facts(reference: str, frame: int) -> ResponseReturnValue:
     return _sent(reference, f"frame-{frame:03d}.json", "application/json")

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 
 from firmware_app.config import Config
 from firmware_app.errors import PackError
+from firmware_app.packs.installed import PackStore
 from firmware_app.packs.manifest import Manifest, Measured, Words
-from firmware_app.packs.shelf import find_pack, shipped_packs_dir
 from firmware_app.records import PackIdentity
+from firmware_app.tasks import prior
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,13 +21,13 @@ class Told:
     not_for: str
     weak_points: tuple[str, ...]
     measured: Measured | None
+    worth: prior.Predictive | None
 
 
 def told(config: Config, pack: PackIdentity, language: str) -> Told | None:
     """What the installed pack says; None when another version is installed now, or none."""
-    folder: Path = config.packs.dir or shipped_packs_dir()
     try:
-        manifest = find_pack(folder, pack.name).manifest
+        manifest = PackStore.of(config).find(pack.name).manifest
     except PackError:
         return None
     if manifest.version != pack.version:
@@ -36,9 +36,11 @@ def told(config: Config, pack: PackIdentity, language: str) -> Told | None:
     def said(text: Words) -> str:
         return text.by_language().get(language, text.en)
 
+    measured = _measured(manifest, pack)
     return Told(
         said(manifest.title), said(manifest.intended_use), said(manifest.not_for),
-        tuple(said(point) for point in manifest.weak_points), _measured(manifest, pack),
+        tuple(said(point) for point in manifest.weak_points), measured,
+        prior.predictive(manifest, measured, manifest.findings[0].code, config.reader.prevalence),
     )  # fmt: skip
 
 

@@ -55,6 +55,8 @@ ACTIONS: Final = {
     "database.rescued": N_("database rebuilt"),
     "finding.judged": N_("finding judged"),
     "patient.corrected": N_("patient corrected"),
+    "pack.installed": N_("model installed"),
+    "pack.rolled_back": N_("earlier model taken back into use"),
 }
 AGE_REASONS: Final = frozenset({AgeOutside.code, AgeUnclear.code, AgeUnknown.code})
 AGE_HINTS: Final = frozenset({hints.AGE_ASSUMED_ADULT, hints.AGE_ASSUMED_CHILD})

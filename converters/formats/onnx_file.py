@@ -96,6 +96,12 @@ def input_name(path: Path) -> str:
     return name
 
 
+def batch(path: Path) -> int | None:
+    """How many films a file takes at once; ``None`` where that is open."""
+    first = onnx.load(str(path), load_external_data=False).graph.input[0].type.tensor_type.shape.dim[0]
+    return int(first.dim_value) or None
+
+
 def opset(path: Path) -> int:
     """The version of the standard operators that a file uses."""
     model = onnx.load(str(path), load_external_data=False)

@@ -19,6 +19,11 @@ class CamNet(nn.Module, ABC):  # type: ignore[misc]
     name: str
     plan: dict[str, Any]
     bias: Tensor
+    outputs: tuple[str, ...] = ("map", "features")
+    """What its model files give; a foreign network may have no features worth the name."""
+
+    outlines = False
+    """Whether the map is an outline: then a film's logit is that of its strongest cell, not of the mean."""
 
     @abstractmethod
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
@@ -33,8 +38,9 @@ class CamNet(nn.Module, ABC):  # type: ignore[misc]
         """The plan of the layers as they are now: what pruning has left of each."""
 
     def logits(self, x: Tensor) -> Tensor:
-        """(N, 1, H, W) → (N, C): the mean of the map plus the bias, exactly as the box computes it."""
-        return self.forward(x)[0].flatten(2).mean(dim=2) + self.bias
+        """(N, 1, H, W) → (N, C): the mean (or strongest) cell of the map plus the bias, as the box computes it."""
+        cells = self.forward(x)[0].flatten(2)
+        return (cells.amax(dim=2) if self.outlines else cells.mean(dim=2)) + self.bias
 
     @property
     def first_bias(self) -> float:
@@ -56,12 +62,13 @@ def build(name: str, plan: dict[str, Any] | None = None, findings: int = 1, drop
 
     Raises :class:`KeyError` naming the networks there are.
     """
-    from converters.nets import lite, plain
+    from converters.nets import lite, meshnet, plain
 
-    for plans, kind in ((lite.PLANS, lite.Lite), (plain.PLANS, plain.Plain)):
+    known = ((lite.PLANS, lite.Lite), (plain.PLANS, plain.Plain), (meshnet.PLANS, meshnet.MeshNet))
+    for plans, kind in known:
         if name in plans:
             return kind(name, plan or plans[name], findings, dropout)
-    raise KeyError(f"there is no network {name}; known are {', '.join((*lite.PLANS, *plain.PLANS))}")
+    raise KeyError(f"there is no network {name}; known are {', '.join(one for plans, _ in known for one in plans)}")
 
 
 def multiplications(net: nn.Module, example: Tensor) -> int:

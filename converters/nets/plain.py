@@ -30,6 +30,15 @@ PLANS: Mapping[str, dict[str, Any]] = {
 }
 
 
+def _stage_ends(convolutions: list[dict[str, Any]]) -> list[bool]:
+    """Whether each convolution ends a stage whose side is an eighth of the film's or less."""
+    ends, halvings = [], 0
+    for one, after in zip(convolutions, [*convolutions[1:], None], strict=True):
+        halvings += int(one["stride"]) == 2
+        ends.append(halvings >= 3 and (after is None or not after["residual"]))
+    return ends
+
+
 class Step(nn.Module):  # type: ignore[misc]
     """One convolution, its normalisation and ReLU; ``residual`` adds the input before it."""
 
@@ -57,6 +66,7 @@ class Plain(CamNet):
             steps.append(Step(channels, int(one["channels"]), int(one["stride"]), bool(one["residual"])))
             channels = int(one["channels"])
         self.trunk = nn.Sequential(*steps)
+        self.stage_ends = _stage_ends(plan["convolutions"])
         self.features = nn.Sequential(
             nn.Conv2d(channels, int(plan["features"]), 1, bias=False), nn.BatchNorm2d(int(plan["features"])), nn.ReLU()
         )
@@ -66,9 +76,17 @@ class Plain(CamNet):
         nn.init.normal_(self.cam.weight, std=0.01)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """See :class:`converters.nets.CamNet`."""
-        seen = self.features(self.trunk(x))
-        return self.cam(self.dropout(seen)), seen.mean(dim=(2, 3))
+        """See :class:`converters.nets.CamNet`; the features are the means of every stage from the third on.
+
+        The last layer alone knows what tells the classes apart; what a strange image differs in is often seen earlier.
+        """
+        told = []
+        for step, ends in zip(self.trunk, self.stage_ends, strict=True):
+            x = step(x)
+            if ends:
+                told.append(x.mean(dim=(2, 3)))
+        seen = self.features(x)
+        return self.cam(self.dropout(seen)), torch.cat([*told, seen.mean(dim=(2, 3))], dim=1)
 
     def first_finding(self) -> Self:
         """See :class:`converters.nets.CamNet`."""

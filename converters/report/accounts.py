@@ -3,8 +3,10 @@
 * ``train.json``, ``distill.json``, ``prune.json``: fold → size, work and AUC, of pruning the layers too
 * ``quantize.json``: runtime → ``Search.as_dict()``
 * ``gates.json``: ``{"artefacts": [{"runtime", "precision", "outcome", "gates": [Verdict.as_dict() …], "why"}]}``
+* ``leave_out.json``: ``{"trait", "sources": [{"value", "n", "positives", "learnt_from", "auc", "auc_ci"}]}``
 * ``speed.json``: ``{"machine", "rows": [{"runtime", "precision", "name", "milliseconds", "low", "high", "bytes"}]}``
-* ``occlusion.json``: ``occlusion.compared()``, and ``"examples"``: a list of ``occlusion.example()``
+* ``maps.json``: ``{"artefacts": [{"runtime", "precision", "every_cell", "evidence": Agreement}], "covered":
+  occlusion.compared(), "pointing": maps.pointing(), "examples": [occlusion.example()]}``
 """
 
 import json
@@ -54,6 +56,7 @@ class Attempt:
     spared: tuple[str, ...]
     moved: float
     refused: str
+    aware: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +73,7 @@ class Quantized:
         """From ``Search.as_dict``."""
         tried = tuple(
             Attempt(one.get("method", ""), tuple(one.get("spared", ())), float(one.get("moved", 0.0)),
-                    one.get("refused", ""))
+                    one.get("refused", ""), bool(one.get("aware")))
             for one in told.get("tried", ())
         )  # fmt: skip
         return cls(runtime, tried, tuple(told.get("sensitivity", {}).items()), told.get("chosen") is not None)
@@ -132,6 +135,52 @@ class Timed:
 
 
 @dataclass(frozen=True, slots=True)
+class Mapped:
+    """How one artefact's map agrees with Grad-CAM: over every cell, and only where there is evidence (``None``: no)."""
+
+    runtime: str
+    precision: str
+    n: int
+    mean: float
+    median: float
+    low: float
+    least: float
+    evidence: float | None
+    evidence_n: int
+
+    @classmethod
+    def from_dict(cls, told: Mapping[str, Any]) -> Self:
+        """From an entry of ``maps.json`` of which some film counts."""
+        every, evidence = told["every_cell"], told["evidence"]
+        return cls(
+            told["runtime"], told["precision"], every["n"], every["mean"], every["median"], every["low"],
+            every["least"], evidence["mean"], evidence["n"],
+        )  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Unseen:
+    """How good a network is on films of a source that it never saw."""
+
+    trait: str
+    value: str
+    n: int
+    positives: int
+    learnt_from: int
+    auc: float | None
+    auc_ci: tuple[float, float] | None
+
+    @classmethod
+    def from_dict(cls, trait: str, told: Mapping[str, Any]) -> Self:
+        """From an entry of ``leave_out.json``."""
+        interval = told.get("auc_ci")
+        return cls(
+            trait, str(told["value"]), int(told["n"]), int(told["positives"]), int(told["learnt_from"]),
+            told.get("auc"), (float(interval[0]), float(interval[1])) if interval else None,
+        )  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
 class Accounts:
     """Everything that the steps noted."""
 
@@ -141,12 +190,16 @@ class Accounts:
     judged: tuple[Judged, ...] = ()
     timed: tuple[Timed, ...] = ()
     machine: str = ""
+    mapped: tuple[Mapped, ...] = ()
+    pointing: Mapping[str, Any] | None = None
     explained: tuple[tuple[str, Mapping[str, Any]], ...] = ()
     examples: tuple[Mapping[str, Any], ...] = ()
+    unseen: tuple[Unseen, ...] = ()
 
     @classmethod
     def from_dict(cls, told: Mapping[str, Mapping[str, Any]]) -> Self:
         """From step → its results."""
+        left = told.get("leave_out", {})
         trained = tuple(
             Trained.from_dict(stage, fold, one)
             for stage in ("train", "distill", "prune")
@@ -154,7 +207,7 @@ class Accounts:
         )
         pruned = told.get("prune", {})
         shipped = pruned.get("whole") or next(iter(pruned.values()), None)
-        speed = told.get("speed", {})
+        speed, maps = told.get("speed", {}), told.get("maps", {})
         return cls(
             trained,
             Pruning.from_dict(shipped) if shipped else None,
@@ -162,15 +215,18 @@ class Accounts:
             tuple(Judged.from_dict(one) for one in told.get("gates", {}).get("artefacts", ())),
             tuple(Timed.from_dict(one) for one in speed.get("rows", ())),
             str(speed.get("machine", "")),
-            tuple(pair for pair in told.get("occlusion", {}).items() if pair[0] != "examples"),
-            tuple(told.get("occlusion", {}).get("examples", ())),
+            tuple(Mapped.from_dict(one) for one in maps.get("artefacts", ()) if one["every_cell"]["n"]),
+            maps.get("pointing"),
+            tuple((name, maps["covered"][name]) for name in ("occlusion", "lime") if name in maps.get("covered", ())),
+            tuple(maps.get("examples", ())),
+            tuple(Unseen.from_dict(left.get("trait", ""), one) for one in left.get("sources", ())),
         )
 
     @classmethod
     def read(cls, work: Path) -> Self:
         """From the files in a work folder, in the ledger's envelope or bare; what is absent stays empty."""
         told: dict[str, Any] = {}
-        for step in ("train", "distill", "prune", "quantize", "gates", "speed", "occlusion"):
+        for step in ("train", "distill", "prune", "quantize", "gates", "speed", "maps", "leave_out"):
             path = work / f"{step}.json"
             if path.is_file():
                 entry = json.loads(path.read_text(encoding="utf-8"))

@@ -124,7 +124,8 @@ def explained(accounts: Accounts) -> Sequence[str]:
     return [
         heat(one["film"], one.get(name) if name != "film" else None, pair(name))
         for one in accounts.examples
-        for name in ("film", "map", "occlusion", "lime")
+        for name in ("film", "gradcam", "map", "occlusion", "lime")
+        if name in one
     ]
 
 

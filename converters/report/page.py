@@ -6,12 +6,12 @@ from datetime import UTC, datetime
 from html import escape
 from pathlib import Path
 
-from converters.evaluation import Evaluation, Interval, evaluation
+from converters.evaluation import Evaluation, Interval, evaluation, in_order
 from converters.gates import Outcome
 from converters.outputs import write_text
 from converters.predictions import Predictions
 from converters.report import figures
-from converters.report.accounts import Accounts, Judged, Said
+from converters.report.accounts import Accounts, Attempt, Judged, Said
 from converters.report.figures import MEGABYTE, Key
 from converters.report.style import STYLE
 from converters.report.words import CATALOGUE, both, say
@@ -63,9 +63,10 @@ def rendered(subject: Subject, predictions: Mapping[Key, Predictions], accounts:
         _section("numbers", _intervals(subject, main), _numbers(rows, accounts)),
         *_figures(subject, predictions, rows, accounts),
         _section("subgroups", _subgroups(main)) if main.subgroups else "",
+        _section("unseen", _note("unseen_note"), _unseen(accounts)) if accounts.unseen else "",
         _section("tried", _tried(accounts)) if accounts.quantized else "",
-        _section("explained", _note("explained_note"), _explained(accounts), *_examples(accounts))
-        if accounts.explained or accounts.examples
+        _section("explained", *_maps(accounts), *_explained(accounts), *_examples(accounts))
+        if accounts.mapped or accounts.explained or accounts.examples
         else "",
         _section("training", _training(accounts)) if accounts.trained else "",
     ]
@@ -125,6 +126,10 @@ def _weak(subject: Subject, main: Evaluation, accounts: Accounts) -> Iterable[st
             sensitivity=_rate(worst.sensitivity, worst.sensitivity_ci),
             specificity=_rate(worst.specificity, worst.specificity_ci),
         )  # fmt: skip
+    left_out = [(one.auc, one) for one in accounts.unseen if one.auc is not None]
+    if left_out:
+        area, one = min(left_out, key=lambda pair: pair[0])
+        yield say("weak_unseen", trait=one.trait, value=one.value, n=one.n, auc=_rate(area, one.auc_ci))
     if main.ece is not None and main.ece > MISCALIBRATED:
         yield say("weak_ece", ece=_rate(main.ece, main.ece_ci))
     if main.decision_curve is not None and main.decision_curve.useful is None:
@@ -159,6 +164,8 @@ def _verdict(gate: Said) -> str:
         return say("gate_lost", measured=f"{-gate.measured:.0f}", margin=f"{-gate.margin:.0f}")
     if gate.gate in ("auc", "sensitivity"):
         return say(f"gate_{gate.gate}", measured=f"{gate.measured:+.4f}", margin=f"{gate.margin:+g}")
+    if gate.gate == "explanation":
+        return say("gate_explanation", measured=f"{gate.measured:.3f}", margin=f"{gate.margin:g}")
     if gate.gate == "parity":
         return say("gate_parity", measured=f"{gate.measured:.2g}", margin=f"{gate.margin:g}")
     return say("gate_other", gate=gate.gate, measured=f"{gate.measured:.4g}", margin=f"{gate.margin:g}")
@@ -192,32 +199,64 @@ def _subgroups(main: Evaluation) -> str:
     return _table(head, (
         (f"{escape(one.trait)} = {escape(one.value)}", f"{one.n} ({one.positives})", _stacked(one.auc, one.auc_ci),
          _stacked(one.sensitivity, one.sensitivity_ci), _stacked(one.specificity, one.specificity_ci))
-        for one in main.subgroups
+        for one in in_order(main.subgroups)
     ))  # fmt: skip
+
+
+def _unseen(accounts: Accounts) -> str:
+    head = [say(key) for key in ("group", "films", "learnt_from", "auc")]
+    return _table(head, (
+        (f"{escape(one.trait)} = {escape(one.value)}", f"{one.n} ({one.positives})", str(one.learnt_from),
+         _stacked(one.auc, one.auc_ci))
+        for one in accounts.unseen
+    ))  # fmt: skip
+
+
+def _method(one: Attempt) -> str:
+    return f"{escape(one.method)} · {say('aware')}" if one.aware else escape(one.method)
 
 
 def _tried(accounts: Accounts) -> str:
     head = [say(key) for key in ("runtime", "method", "spared", "moved", "why")]
     return _table(head, (
-        (escape(search.runtime), escape(one.method), str(len(one.spared)), f"{one.moved:.3f}",
+        (escape(search.runtime), _method(one), str(len(one.spared)), f"{one.moved:.3f}",
          f"<small lang='en'>{escape(one.refused)}</small>" if one.refused else "–")
         for search in accounts.quantized
         for one in search.tried
     ))  # fmt: skip
 
 
-def _explained(accounts: Accounts) -> str:
-    head = [say("method"), say("median"), say("count")]
-    return _table(head, (
-        (say(name) if name in CATALOGUE else escape(name),
-         f"{told['median']:.2f} ({told['low']:.2f} – {told['high']:.2f})", str(told["films"]))
-        for name, told in accounts.explained
-    ))  # fmt: skip
+def _maps(accounts: Accounts) -> Iterable[str]:
+    if accounts.mapped:
+        yield _note("mapped_note")
+        head = [say(key) for key in ("runtime", "precision", "count", "mean", "median", "least", "evidence")]
+        yield _table(head, (
+            (escape(one.runtime), escape(one.precision), str(one.n), f"{one.mean:.3f}",
+             f"{one.median:.3f} <small>{one.low:.3f}</small>", f"{one.least:.3f}",
+             "–" if one.evidence is None else f"{one.evidence:.3f} <small>n = {one.evidence_n}</small>")
+            for one in accounts.mapped
+        ))  # fmt: skip
+    if accounts.pointing:
+        told = accounts.pointing
+        rate, chance = _rate(told["share"], tuple(told["share_ci"])), f"{told['chance']:.3f}"
+        yield f"<p>{say('pointing', hits=told['hits'], n=told['n'], rate=rate, chance=chance)}</p>"
+
+
+def _explained(accounts: Accounts) -> Iterable[str]:
+    if accounts.explained:
+        yield _note("explained_note")
+        head = [say("method"), say("median_spread"), say("count")]
+        yield _table(head, (
+            (say(name) if name in CATALOGUE else escape(name),
+             f"{told['median']:.2f} ({told['low']:.2f} – {told['high']:.2f})", str(told["films"]))
+            for name, told in accounts.explained
+        ))  # fmt: skip
 
 
 def _examples(accounts: Accounts) -> Iterable[str]:
     if accounts.examples:
-        yield f"<div class='four'>{''.join(figures.explained(accounts))}</div>"
+        yield _note("drawn_note")
+        yield f"<div class='maps'>{''.join(figures.explained(accounts))}</div>"
 
 
 def _training(accounts: Accounts) -> str:

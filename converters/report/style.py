@@ -17,7 +17,7 @@ section{background:#fff;border:1px solid #e1e5e9;border-radius:8px;padding:16px 
 .weak li{margin:5px 0}
 .pairs{display:grid;grid-template-columns:repeat(auto-fit,minmax(420px,1fr));gap:16px;align-items:start}
 .pairs section{margin:0}
-.four{display:grid;grid-template-columns:repeat(4,1fr);gap:14px;margin-top:12px}
+.maps{display:grid;grid-template-columns:repeat(auto-fit,minmax(170px,1fr));gap:14px;margin-top:12px}
 ul{margin:0;padding-left:20px}
 svg{display:block;width:100%;height:auto;font-family:inherit}
 .note{color:#57606a;font-size:13px;margin:6px 0 8px}

@@ -65,16 +65,40 @@ CATALOGUE: Final[dict[str, tuple[str, str]]] = {
         ),
         "仅该层保留浮点时（{runtime}），logit 与浮点结果的接近程度，以浮点 logit 的标准差为单位。",
     ),
+    "mapped_note": (
+        (
+            "Spearman's rank correlation of each file's map with Grad-CAM (Selvaraju et al. 2017) of the PyTorch "
+            "original, film by film over the cells. First columns: Grad-CAM before its ReLU, so that every cell has a "
+            "rank; this is the form that the gate judges. Last column: with its ReLU, evidence for the finding only, "
+            "over the films on which either map shows any."
+        ),
+        (
+            "各文件的激活图与 PyTorch 原模型 Grad-CAM（Selvaraju 等 2017）逐片、逐格的 Spearman 秩相关。"
+            "前几列：未经 ReLU 的 Grad-CAM，每格均有秩，准入检验采用此形式。末列：经 ReLU，仅保留支持该发现的证据，"
+            "只计任一图有证据的影像。"
+        ),
+    ),
+    "pointing": (
+        (
+            "Pointing game (Zhang et al. 2018): on {hits} of {n} positive films with an outline, {rate}, the middle of "
+            "the strongest cell lies in the outline; by chance it would on {chance}. Asked of networks that had not "
+            "seen the film."
+        ),
+        (
+            "指向测试（Zhang 等 2018）：{n} 张有轮廓的阳性影像中，{hits} 张的最强格中心落在轮廓内，{rate}；"
+            "随机命中的比例为 {chance}。由未见过该影像的网络作答。"
+        ),
+    ),
     "explained_note": (
         (
             "Rank correlation of the class activation map with maps made by covering parts of the film: occlusion "
-            "(Zeiler & Fergus 2014), LIME (Ribeiro et al. 2016). Drawn: images of nobody, with the evidence for the "
-            "finding in red, each map on its own scale."
+            "(Zeiler & Fergus 2014), LIME (Ribeiro et al. 2016). It refuses nothing."
         ),
-        (
-            "类激活图与遮挡影像所得图的秩相关：遮挡法（Zeiler & Fergus 2014）、LIME（Ribeiro 等 2016）。"
-            "图中影像不属于任何人；红色为支持该发现的证据，各图比例独立。"
-        ),
+        "类激活图与遮挡影像所得图的秩相关：遮挡法（Zeiler & Fergus 2014）、LIME（Ribeiro 等 2016）。不作准入依据。",
+    ),
+    "drawn_note": (
+        "An image of nobody, drawn by code, with the evidence for the finding in red, each map on its own scale.",
+        "由程序绘制、不属于任何人的影像；红色为支持该发现的证据，各图比例独立。",
     ),
     "runtime": ("runtime", "运行时"),
     "precision": ("precision", "精度"),
@@ -99,7 +123,12 @@ CATALOGUE: Final[dict[str, tuple[str, str]]] = {
     "group": ("group", "亚组"),
     "films": ("films (positive)", "影像数（阳性）"),
     "count": ("films", "影像数"),
-    "median": ("median (5 % to 95 %)", "中位数（5 % 至 95 %）"),
+    "mean": ("mean", "均值"),
+    "median": ("median, 5 % below", "中位数，下为 5 % 分位"),
+    "median_spread": ("median (5 % to 95 %)", "中位数（5 % 至 95 %）"),
+    "least": ("least", "最小值"),
+    "evidence": ("evidence only: mean", "仅证据：均值"),
+    "gradcam": ("Grad-CAM", "Grad-CAM"),
     "film": ("film", "影像"),
     "map": ("activation map", "激活图"),
     "occlusion": ("occlusion", "遮挡法"),
@@ -135,6 +164,10 @@ CATALOGUE: Final[dict[str, tuple[str, str]]] = {
         "it differs from PyTorch by {measured}, allowed {margin}",
         "与 PyTorch 相差 {measured}，允许 {margin}",
     ),
+    "gate_explanation": (
+        "its map agrees with Grad-CAM by a rank correlation of {measured}, at least {margin} wanted",
+        "激活图与 Grad-CAM 的秩相关为 {measured}，要求至少 {margin}",
+    ),
     "gate_other": ("{gate}: {measured}, allowed {margin}", "{gate}：{measured}，允许 {margin}"),
     "weak_few": (
         "Only {positives} positive films judge it: a rate of 1.000 still allows {missed} in a hundred to be missed.",
@@ -157,6 +190,20 @@ CATALOGUE: Final[dict[str, tuple[str, str]]] = {
         "{all} 个文件中有 {count} 个虽通过但证据不足：其损失的区间超出了允许界限。",
     ),
     "weak_int8": ("No INT8 file of {runtime} was good enough.", "{runtime} 没有合格的 INT8 文件。"),
+    "aware": ("after fine-tuning", "微调后"),
+    "unseen": ("Sources that were never seen", "从未见过的来源"),
+    "unseen_note": (
+        (
+            "Each row is a network made in the same way without any film of that source, and read on those films. A "
+            "clinic whose machine is new to the pack should expect this rather than the numbers above."
+        ),
+        "每行为以相同方式训练、但未使用该来源任何影像的网络，在该来源影像上的结果。设备未见于训练的诊所应以此为参考，而非上方数字。",
+    ),
+    "learnt_from": ("films learnt from", "训练影像数"),
+    "weak_unseen": (
+        "Where it never saw the source ({trait} {value}, {n} films), its AUC is {auc}.",
+        "对从未见过的来源（{trait} {value}，{n} 张），AUC 为 {auc}。",
+    ),
     "weak_useless": (
         "At no threshold is acting on it better than treating all or none.",
         "任何阈值下，按模型行动都不优于全部处理或全不处理。",

@@ -6,18 +6,16 @@ import contextlib
 import os
 import socket
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any, Final
 
 from firmware_app import __version__
 from firmware_app.config import Config
-from firmware_app.device import line, presence, stored
+from firmware_app.device import line, presence, speed, stored
 from firmware_app.device.check import Check
 from firmware_app.errors import LanternError, PackError
 from firmware_app.language import N_, register
-from firmware_app.packs import shelf
+from firmware_app.packs.installed import PackStore
 from firmware_app.records import Reason
-from firmware_app.runtimes import choice
 from firmware_app.store import rescue
 from firmware_app.store.clinical import Clinical
 from firmware_app.store.layout import StateDir, free_bytes
@@ -32,10 +30,6 @@ _PACKS_NONE: Final = register(
     N_("There is no model pack in {path}, so nothing can be judged. Correct [packs] dir, or install Lantern again."),
 )
 _PACK_OK: Final = register("doctor.pack_ok", N_("The model pack {pack} {version} is complete."))
-_RUNTIME_OK: Final = register("doctor.runtime_ok", N_("The inference runtime {runtime} {version} works."))
-_RUNTIME_SPARE: Final = register(
-    "doctor.runtime_spare", N_("The inference runtime {runtime} is not used: {detail}. Nothing needs to be done.")
-)
 _GATEWAY_OK: Final = register("doctor.gateway_ok", N_("The DICOM port {port} answers."))
 _GATEWAY_SILENT: Final = register(
     "doctor.gateway_silent",
@@ -58,6 +52,10 @@ _OPEN_DOOR: Final = register(
     N_("Any machine on the network may send images. To admit only the clinic's own, set [dicom] allowed_calling."),
 )
 _CLOSED_DOOR: Final = register("doctor.closed_door", N_("Only {count} configured machines may send images."))
+_PREVALENCE_IDLE: Final = register(
+    "doctor.prevalence_idle",
+    N_("[reader] prevalence names the finding “{finding}”, which no model on this box gives. Correct its code."),
+)
 _LATER: Final = register(
     "doctor.later", N_("The {part} is switched on in the configuration, but this version does not have it yet.")
 )
@@ -88,7 +86,7 @@ def status(config: Config) -> dict[str, Any]:
         "line": line.status(config, state),
         "packs": [
             {"name": pack.manifest.name, "version": pack.manifest.version}
-            for pack in shelf.list_packs(_packs_dir(config))
+            for pack in PackStore.of(config).survey().packs
         ],
     }
 
@@ -138,9 +136,9 @@ def _state(config: Config, state: StateDir) -> Iterator[Check]:
 
 
 def _models(config: Config, state: StateDir) -> Iterator[Check]:
-    found = shelf.survey(_packs_dir(config))
+    found = PackStore.of(config).survey()
     if not found.packs:
-        yield Check("packs", "fail", Reason(_PACKS_NONE, {"path": str(_packs_dir(config))}))
+        yield Check("packs", "fail", Reason(_PACKS_NONE, {"path": str(PackStore.of(config).shipped)}))
     for broken in found.broken:
         yield Check("packs", "fail", Reason.of(broken))
     for pack in found.packs:
@@ -150,17 +148,6 @@ def _models(config: Config, state: StateDir) -> Iterator[Check]:
             yield Check("packs", "fail", Reason.of(error))
         else:
             yield Check("packs", "ok", Reason(_PACK_OK, {"pack": pack.manifest.name, "version": pack.manifest.version}))
-
-
-def _runtimes(config: Config, state: StateDir) -> Iterator[Check]:
-    for key in choice.KEYS:
-        probe = choice.get(key).probe()
-        if probe.available:
-            yield Check("runtimes", "ok", Reason(_RUNTIME_OK, {"runtime": key, "version": probe.version or ""}))
-        elif key in config.reader.runtimes:
-            yield Check("runtimes", "fail", Reason("runtime.unavailable", {"runtime": key, "detail": probe.detail}))
-        else:
-            yield Check("runtimes", "ok", Reason(_RUNTIME_SPARE, {"runtime": key, "detail": probe.detail}))
 
 
 def _processes(config: Config, state: StateDir) -> Iterator[Check]:
@@ -203,6 +190,9 @@ def _settings(config: Config, state: StateDir) -> Iterator[Check]:
         yield Check("door", "ok", Reason(_CLOSED_DOOR, {"count": allowed}))
     else:
         yield Check("door", "warn", Reason(_OPEN_DOOR))
+    known = {finding.code for pack in PackStore.of(config).survey().packs for finding in pack.manifest.findings}
+    for code in sorted(set(config.reader.prevalence) - known):
+        yield Check("settings", "warn", Reason(_PREVALENCE_IDLE, {"finding": code}))
     for part, wanted in (
         ("USB import", config.usb.enabled),
         ("PACS", config.pacs.send),
@@ -216,12 +206,9 @@ _PARTS: tuple[Callable[[Config, StateDir], Iterator[Check]], ...] = (
     stored.database,
     stored.rescues,
     _models,
-    _runtimes,
+    speed.runtimes,
+    speed.chosen,
     _processes,
     _line,
     _settings,
 )
-
-
-def _packs_dir(config: Config) -> Path:
-    return config.packs.dir or shelf.shipped_packs_dir()

@@ -44,6 +44,15 @@ class PixelsUnsupported(ImagingError):
 
 
 @dataclass(eq=False)
+class VideoReaderMissing(ImagingError):
+    code = "imaging.no_video"
+    sentence = N_(
+        "This is a video clip, and this box was installed without the part that reads video. It is stored safely. "
+        "The technician adds the part with “pip install lantern-box[video]” and reads the clip again."
+    )
+
+
+@dataclass(eq=False)
 class FrameTooLarge(ImagingError):
     code = "imaging.too_large"
     sentence = N_("The header claims a frame of {columns} × {rows} pixels, more than this box opens.")
@@ -177,6 +186,18 @@ class ImageBlank(ImageUnfit):
 class ImageNotAFilm(ImageUnfit):
     code = "quality.not_a_film"
     sentence = N_("The image shows no connected shapes, as noise or a test pattern does, so it was not read as a film.")
+
+
+@dataclass(eq=False)
+class UptakeUnknown(CannotJudge):
+    """Names the attribute of the header that stands in the way."""
+
+    code = "reading.uptake_unknown"
+    sentence = N_(
+        "What the tracer took up cannot be stated as SUV: the header lacks what that needs or contradicts itself "
+        "({detail}). Set the machine to send quantitative, decay-corrected images (Bq/ml) and send them again."
+    )
+    detail: str
 
 
 @dataclass(eq=False)

@@ -43,6 +43,188 @@ class PackDigestMismatch(PackError):
     file: str
 
 
+@dataclass(eq=False)
+class PackTaskUnread(PackError):
+    code = "pack.task"
+    sentence = N_(
+        "The model pack “{pack}” does what this version of the box cannot show ({task}), so it is passed over. "
+        "Update the box, or remove the pack."
+    )
+    pack: str
+    task: str
+
+
+@dataclass(eq=False)
+class PackFileUnlisted(PackError):
+    code = "pack.unlisted"
+    sentence = N_("The model pack “{pack}” holds {file}, which its SHA256SUMS does not name. Install the pack again.")
+    pack: str
+    file: str
+
+
+@dataclass(eq=False)
+class PackSumsInvalid(PackError):
+    code = "pack.sums"
+    sentence = N_("The SHA256SUMS of the model pack “{pack}” cannot be used: {detail}. Install the pack again.")
+    pack: str
+    detail: str
+
+
+@dataclass(eq=False)
+class PackPublisherUnknown(PackError):
+    code = "pack.no_publisher"
+    sentence = N_(
+        "This box trusts no publisher of model packs yet. Give it the publisher's root.json once: "
+        "lantern pack install {pack} --repository {repository} --root FILE."
+    )
+    pack: str
+    repository: str
+
+
+@dataclass(eq=False)
+class PackRootInvalid(PackError):
+    code = "pack.root"
+    sentence = N_("{path} is not the root.json of a publisher: {detail}. Ask the publisher for the right file.")
+    path: str
+    detail: str
+
+
+@dataclass(eq=False)
+class PackPublisherOther(PackError):
+    code = "pack.other_publisher"
+    sentence = N_(
+        "This box trusts another publisher than the one of {path}; nothing was changed. "
+        "To change the publisher on purpose, delete the folder {trust} first."
+    )
+    path: str
+    trust: str
+
+
+@dataclass(eq=False)
+class PackRepositoryUnreadable(PackError):
+    code = "pack.unreachable"
+    sentence = N_(
+        "The pack repository {repository} cannot be read: {detail}. Check the stick or the line and try again."
+    )
+    repository: str
+    detail: str
+
+
+@dataclass(eq=False)
+class PackRepositoryInvalid(PackError):
+    code = "pack.repository"
+    sentence = N_("The pack repository {repository} cannot be used: {detail}. Ask the publisher for a fresh copy.")
+    repository: str
+    detail: str
+
+
+@dataclass(eq=False)
+class PackSignatureWrong(PackError):
+    code = "pack.signature"
+    sentence = N_(
+        "The pack repository {repository} is not signed by the publisher that this box trusts: {detail}. "
+        "Nothing was installed; ask the publisher for a fresh copy."
+    )
+    repository: str
+    detail: str
+
+
+@dataclass(eq=False)
+class PackRepositoryRolledBack(PackError):
+    code = "pack.rolled_back"
+    sentence = N_(
+        "The pack repository {repository} is older than what this box has already seen from its publisher: {detail}. "
+        "Nothing was installed; ask the publisher for a fresh copy."
+    )
+    repository: str
+    detail: str
+
+
+@dataclass(eq=False)
+class PackRepositoryExpired(PackError):
+    code = "pack.expired"
+    sentence = N_(
+        "The signatures of the pack repository {repository} have expired. "
+        "Ask the publisher for a fresh copy, and check the box's clock."
+    )
+    repository: str
+
+
+@dataclass(eq=False)
+class PackTruncated(PackError):
+    code = "pack.truncated"
+    sentence = N_(
+        "{file} in the pack repository {repository} is cut off. "
+        "Nothing was installed; try again, or copy the repository again."
+    )
+    repository: str
+    file: str
+
+
+@dataclass(eq=False)
+class PackFileAltered(PackError):
+    code = "pack.altered"
+    sentence = N_(
+        "{file} in the pack repository {repository} is not the file that its publisher signed. "
+        "Nothing was installed; copy the repository again."
+    )
+    repository: str
+    file: str
+
+
+@dataclass(eq=False)
+class PackNotOffered(PackError):
+    code = "pack.not_offered"
+    sentence = N_("The pack repository {repository} does not offer {pack}. It offers: {offered}.")
+    repository: str
+    pack: str
+    offered: str
+
+
+@dataclass(eq=False)
+class PackOlder(PackError):
+    code = "pack.older"
+    sentence = N_(
+        "Version {offered} of the model pack “{pack}” is older than {current}, which is in use. "
+        "To go back to the version before, use: lantern pack rollback {pack}."
+    )
+    pack: str
+    offered: str
+    current: str
+
+
+@dataclass(eq=False)
+class PackNoPrevious(PackError):
+    code = "pack.no_previous"
+    sentence = N_("There is no earlier version of the model pack “{pack}” on this box; {current} stays in use.")
+    pack: str
+    current: str
+
+
+@dataclass(eq=False)
+class PackDiskFull(PackError):
+    code = "pack.disk_full"
+    sentence = N_(
+        "The disk has no room for the model pack “{pack}”. Nothing was changed; free some space and try again."
+    )
+    pack: str
+
+
+@dataclass(eq=False)
+class PackFolderUnusable(PackError):
+    code = "pack.folder"
+    sentence = N_("The folder of model packs {path} cannot be used: {detail}. Check the disk and who owns the folder.")
+    path: str
+    detail: str
+
+
+@dataclass(eq=False)
+class PackBusy(PackError):
+    code = "pack.busy"
+    sentence = N_("Another command is changing the model packs in {path}. Wait until it is done.")
+    path: str
+
+
 class RuntimeFault(LanternError):
     """An inference runtime cannot be used, or failed while it was."""
 
@@ -62,3 +244,45 @@ class InferenceFailed(RuntimeFault):
     pack: str
     runtime: str
     detail: str
+
+
+@dataclass(eq=False)
+class RuntimeWrong(RuntimeFault):
+    code = "runtime.wrong"
+    sentence = N_(
+        "The model “{pack}” answers wrongly on {runtime} in {precision}: for its test image {case} it gives {given} "
+        "instead of {expected} ({finding}; {tolerance} apart is allowed). It is not run in this way."
+    )
+    pack: str
+    runtime: str
+    precision: str
+    case: str
+    finding: str
+    given: float
+    expected: float
+    tolerance: float
+
+
+@dataclass(eq=False)
+class RuntimeStopped(RuntimeFault):
+    code = "runtime.stopped"
+    sentence = N_(
+        "The model “{pack}” stopped {runtime} in {precision} when it was tried ({detail}). It is not run in this way."
+    )
+    pack: str
+    runtime: str
+    precision: str
+    detail: str
+
+
+@dataclass(eq=False)
+class RuntimeHung(RuntimeFault):
+    code = "runtime.hung"
+    sentence = N_(
+        "The model “{pack}” gave no answer on {runtime} in {precision} within {seconds} seconds when it was tried. "
+        "It is not run in this way."
+    )
+    pack: str
+    runtime: str
+    precision: str
+    seconds: int

@@ -1,11 +1,13 @@
-"""What a compressed frame says of its own size, read from its first marker segments without decoding it.
+"""What a compressed frame says of its own size, and whether its end is there, read from its marker segments alone.
 
 A 1 kB JPEG 2000 whose DICOM header claims 64 × 64 while its stream claims 12000 × 12000 costs 400 MB in a decoder.  The
-stream's own word is therefore compared with the DICOM header before any decoder sees it.
+stream's own word is therefore compared with the DICOM header before any decoder sees it.  Most decoders fill what is
+missing of a cut stream with grey and say nothing; so the end of the stream is looked for as well.
 """
 
 from __future__ import annotations
 
+import re
 from typing import Final
 
 from firmware_app.errors import Undecodable
@@ -15,6 +17,12 @@ _SOC_SIZ: Final = b"\xff\x4f\xff\x51"
 _JP2_SIGNATURE: Final = b"\x00\x00\x00\x0cjP"
 # ISO/IEC 10918-1 table B.1: frame headers are FFC0..FFCF without DHT, JPG, DAC; ISO/IEC 14495-1 adds SOF55 (FFF7).
 _FRAME_HEADERS: Final = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC} | {0xF7}
+_START_OF_SCAN: Final = 0xDA
+# Inside coded data FF is followed by 00 (JPEG), by a byte below 80 (JPEG-LS) or by a restart marker (B.1.1.5).
+_MARKER_IN_SCAN: Final = re.compile(rb"\xff[\x80-\xcf\xd8-\xfe]")
+_EOI: Final = 0xD9
+_SOT: Final = b"\xff\x90"
+_EOC: Final = b"\xff\xd9"
 _STANDALONE: Final = frozenset({0x01, *range(0xD0, 0xD9)})
 # PS3.5 Annex G: PackBits turns two bytes into at most 128.
 _RLE_GAIN: Final = 64
@@ -43,6 +51,65 @@ def check(stream: bytes, rows: int, columns: int, *, rle: bool, frame_bytes: int
         raise Undecodable(detail="the compressed frame has no header")
     if found != (rows, columns):
         raise Undecodable(detail=f"the compressed frame is {found[1]} × {found[0]}, its header says {columns} × {rows}")
+    if not whole(stream):
+        raise Undecodable(detail="the compressed frame is cut short")
+
+
+def whole(stream: bytes) -> bool:
+    """Whether a JPEG, JPEG-LS or JPEG 2000 *stream* reaches its end, by its markers."""
+    if stream.startswith(_SOI):
+        return _jpeg_ends(stream)
+    start = stream.find(_SOC_SIZ, 0, 4096)
+    return start >= 0 and _jpeg2000_ends(stream, start)
+
+
+def _jpeg_ends(stream: bytes) -> bool:
+    """Over the segments and scans to the end-of-image marker; thumbnails inside a segment are passed by."""
+    at = 2
+    while at + 2 <= len(stream):
+        if stream[at] != 0xFF:
+            return False
+        marker = stream[at + 1]
+        if marker == _EOI:
+            return True
+        if marker == 0xFF or marker in _STANDALONE:
+            at += 1 if marker == 0xFF else 2
+            continue
+        at += 2 + int.from_bytes(stream[at + 2 : at + 4], "big")
+        if marker == _START_OF_SCAN:
+            following = _MARKER_IN_SCAN.search(stream, at)
+            if following is None:
+                return False
+            at = following.start()
+    return False
+
+
+def _jpeg2000_ends(stream: bytes, start: int) -> bool:
+    """Along the lengths of the tile-parts (ISO/IEC 15444-1 A.4.2) to the end, whose marker some encoders leave out."""
+    at = start + 2
+    while stream[at : at + 2] != _SOT:
+        if at + 4 > len(stream) or stream[at] != 0xFF:
+            return False
+        at += 2 + int.from_bytes(stream[at + 2 : at + 4], "big")
+    wanted, seen = _tiles(stream, start), set()
+    while stream[at : at + 2] == _SOT:
+        if at + 12 > len(stream):
+            return False
+        seen.add(int.from_bytes(stream[at + 4 : at + 6], "big"))
+        length = int.from_bytes(stream[at + 6 : at + 10], "big")
+        if length == 0:  # the last one may leave its length open, and then only the marker tells its end
+            return stream.rfind(_EOC, at) > 0
+        at += max(length, 12)
+    return at <= len(stream) and (stream[at : at + 2] == _EOC or len(seen) == wanted)
+
+
+def _tiles(stream: bytes, start: int) -> int:
+    """How many tiles the image has: Xsiz … YTOsiz of the SIZ segment (A.5.1, B.3)."""
+    numbers = [int.from_bytes(stream[at : at + 4], "big") for at in range(start + 8, start + 40, 4)]
+    x, y, _, _, width, height, left, top = numbers
+    if not width or not height:
+        return -1
+    return -(-(x - left) // width) * -(-(y - top) // height)
 
 
 def _jpeg_size(stream: bytes) -> tuple[int, int] | None:

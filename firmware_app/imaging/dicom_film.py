@@ -1,7 +1,6 @@
 """A DICOM object as a film: frames decoded one at a time, greys by PS3.3 C.11, colours as they are.
 
-Native words are read straight from the file; compressed frames go through pydicom's decoders after their own header
-has been compared with the object's.  pydicom has turned YBR into RGB by the time an array is returned.
+The words come from `stored`; three samples are taken raw and become RGB here, by what they are (`photometric`).
 """
 
 from __future__ import annotations
@@ -14,27 +13,26 @@ from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
-from pydicom.encaps import get_frame
-from pydicom.pixels import apply_color_lut, get_decoder
-from pydicom.uid import (
-    JPEG2000,
-    ExplicitVRBigEndian,
-    JPEG2000Lossless,
-    JPEGExtended12Bit,
-    JPEGLSLossless,
-    RLELossless,
-)
+from pydicom.uid import ExplicitVRBigEndian, RLELossless
 
-from firmware_app.errors import PixelsUnsupported, Undecodable
-from firmware_app.imaging import codestream, identity, source, transforms
-from firmware_app.imaging.display import Shown, greys
+from firmware_app.errors import Undecodable
+from firmware_app.imaging import (
+    colour,
+    identity,
+    overlays,
+    palette,
+    photometric,
+    source,
+    spacing,
+    stored,
+    transforms,
+)
+from firmware_app.imaging.display import Choice, Shown, greys
 from firmware_app.imaging.grey import Floats, GreyScale, Table, Window, Words, look_up, luminance
 from firmware_app.imaging.source import BROKEN, Source
 
 _LARGEST_VALUE: Final = 1e30  # float32 ends at 3e38
 _ONE_GREY: Final = 2.0**-16  # of the range that a window maps to: what spans less shows nothing
-# Half the time of gdcm for JPEG 2000; and a broken JPEG-LS stream is an error there while it aborts gdcm's process.
-_PREFERRED: Final = {JPEG2000: "pylibjpeg", JPEG2000Lossless: "pylibjpeg", JPEGLSLossless: "pyjpegls"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +40,9 @@ class DicomFilm:
     """An opened DICOM object (a `film.Film`).  The frame decoded last is kept: model and people want the same one."""
 
     source: Source
+    reader: stored.Reader
     _last: dict[int, NDArray[np.generic]] = field(default_factory=dict)
+    _model: dict[str, photometric.Verdict] = field(default_factory=dict)
 
     @property
     def rows(self) -> int:
@@ -61,31 +61,51 @@ class DicomFilm:
         """As `film.Film.identity`."""
         return identity.of(self.source.header)
 
+    @property
+    def hints(self) -> tuple[str, ...]:
+        """As `film.Film.hints`."""
+        return tuple(sorted({verdict.hint for verdict in self._model.values() if verdict.hint}))
+
+    def hidden(self, index: int) -> NDArray[np.bool_] | None:
+        """As `film.Film.hidden`."""
+        pixels = self._pixels(index)
+        padding = None if self._colour(pixels) else transforms.padding(self.source.header, self._layout)
+        if padding is None:
+            return None
+        words, values = self._values(pixels)
+        covered = padding.covers(values)
+        mask = covered if words is None else np.take(covered, words)
+        return mask if mask.any() and not mask.all() else None
+
     def grey(self, index: int) -> NDArray[np.float32]:
         """(H, W) float32, as `film.Film.grey`; the full range where the window would leave one grey."""
         pixels = self._pixels(index)
         if self._colour(pixels):
             return luminance(self._rgb(pixels))
-        scale = transforms.of(self.source.header, index, self.source.photometric)
+        scale = transforms.of(self.source.header, index, self.source.photometric, self._layout.reach)
         words, values = self._values(pixels)
-        frame = _mapped(words, scale.shown(values))
+        hidden = self.hidden(index)
+        frame = _darkened(_mapped(words, scale.shown(values)), hidden)
         if scale.voi is not None and frame.max() - frame.min() < _ONE_GREY:
-            frame = _mapped(words, scale.without_voi().shown(values))
+            frame = _darkened(_mapped(words, scale.without_voi().shown(values)), hidden)
         return frame
 
     def shown(self, index: int) -> Shown:
         """As `film.Film.shown`: greys after the modality transform and polarity, or 8-bit RGB."""
         pixels = self._pixels(index)
+        layers, size = self._layers(pixels, index), spacing.of(self.source.header, index)
         if self._colour(pixels):
-            return Shown(self._eight_bits(self._rgb(pixels)))
-        scale = transforms.of(self.source.header, index, self.source.photometric)
+            return Shown(self._eight_bits(self._rgb(pixels)), layers=layers, spacing=size)
+        scale = transforms.of(self.source.header, index, self.source.photometric, self._layout.reach)
         words, stored = self._values(pixels)
         values = scale.modality_values(stored)
         if isinstance(scale.voi, Table):  # a curve cannot be told as a window: show it as the modality meant it
             values, scale = scale.voi.apply(values), replace(scale, voi=None, slope=1.0)
         limits = (float(values.min()), float(values.max())) if self.frames > 1 and words is not None else None
-        frame, slope, origin = greys(_mapped(words, values), scale.step, scale.inverted, limits)
-        return _with_window(frame, slope, origin, scale)
+        seen = _darkened(_mapped(words, values), self.hidden(index), inverted=scale.inverted)
+        frame, slope, origin = greys(seen, scale.step, scale.inverted, limits)
+        choices = transforms.offered(self.source.header, index)
+        return replace(_with_window(frame, slope, origin, scale, choices), layers=layers, spacing=size)
 
     def _pixels(self, index: int) -> NDArray[np.generic]:
         """Decoded words of one frame, (H, W) or (H, W, 3); raises `Undecodable` whatever the decoder did."""
@@ -95,13 +115,48 @@ class DicomFilm:
             raise Undecodable(detail=f"there is no frame {index}")
         self._last.clear()
         try:
-            pixels = _native_words(self.source, index) if _is_plain(self.source) else _decoded(self.source, index)
+            pixels = self.reader.frame(index) if self.source.samples == 1 else self._rgb_samples(index)
         except BROKEN as error:
             raise Undecodable(detail=f"{self.source.transfer_syntax.name}, {type(error).__name__}") from None
         if pixels.shape[:2] != (self.rows, self.columns):
             raise Undecodable(detail=f"it decodes to {pixels.shape[1]} × {pixels.shape[0]} pixels")
         self._last[index] = pixels.astype(pixels.dtype.newbyteorder("="), copy=False)
         return self._last[index]
+
+    def _rgb_samples(self, index: int) -> NDArray[np.generic]:
+        """(H, W, 3) RGB of an object of three samples, its colour model judged until a frame has proved one."""
+        found = self.source
+        stream = self.reader.compressed(index)
+        if stream is None and not found.native:  # a video's decoder knows its colours
+            return self.reader.frame(index)
+        samples = _native_samples(found, index) if _is_flat(found) else self.reader.frame(index, raw=True)
+        if samples.ndim != 3:
+            return samples
+        if "proved" not in self._model:
+            told = photometric.declared(found.photometric)
+            proof = photometric.of_pixels(samples, found.stored)
+            by_stream = photometric.of_stream(stream) if stream is not None else None
+            self._model["proved" if proof else "believed"] = photometric.judged(told, by_stream, proof)
+        model = (self._model.get("proved") or self._model["believed"]).model
+        if model == "RGB":
+            return samples
+        partial = found.native and found.photometric.startswith("YBR_PARTIAL")
+        return (colour.from_ybr_partial if partial else colour.from_ybr_full)(samples, found.stored)
+
+    def _layers(self, pixels: NDArray[np.generic], index: int) -> tuple[overlays.Layer, ...]:
+        layout = self._layout
+        whole = pixels.ndim == 2 and pixels.dtype.itemsize <= 2 and self._has_own_layout
+        used = (layout.high_bit + 1 - layout.stored, layout.high_bit)
+        return overlays.of(self.source.header, index, self.rows, self.columns, pixels if whole else None, used)
+
+    @property
+    def _layout(self) -> Words:
+        return Words(self.source.allocated, self.source.stored, self.source.high_bit, self.source.signed)
+
+    @property
+    def _has_own_layout(self) -> bool:
+        """Whether the words are as they lie in the file, and not values that a decoder made."""
+        return self.source.allocated > 1 and (self.source.native or self.source.transfer_syntax == RLELossless)
 
     def _colour(self, pixels: NDArray[np.generic]) -> bool:
         return pixels.ndim == 3 or self.source.photometric == "PALETTE COLOR"
@@ -110,7 +165,9 @@ class DicomFilm:
         if pixels.ndim == 3:
             return pixels
         try:
-            return np.asarray(apply_color_lut(pixels, self.source.header))
+            table = palette.of(self.source.header, self.source.signed)
+            words, values = self._values(pixels)
+            return table.apply(values) if words is None else np.asarray(np.take(table.apply(values), words, axis=0))
         except BROKEN as error:
             raise Undecodable(detail=f"its colour table is broken, {type(error).__name__}") from None
 
@@ -127,9 +184,8 @@ class DicomFilm:
         unsigned = np.dtype(f"u{pixels.dtype.itemsize}")
         every = np.arange(256**unsigned.itemsize, dtype=unsigned)
         words = pixels.view(unsigned)
-        if self.source.allocated > 1 and (self.source.native or self.source.transfer_syntax == RLELossless):
-            layout = Words(self.source.allocated, self.source.stored, self.source.high_bit, self.source.signed)
-            return words, layout.values(every)
+        if self._has_own_layout:
+            return words, self._layout.values(every)
         return words, every.view(pixels.dtype).astype(np.float64)
 
 
@@ -137,7 +193,11 @@ class DicomFilm:
 def opened(path: Path) -> Iterator[DicomFilm]:
     """Open the object at *path*; raises `ImagingError`."""
     with source.opened(path) as found:
-        yield DicomFilm(found)
+        reader = stored.Reader(found)
+        try:
+            yield DicomFilm(found, reader)
+        finally:
+            reader.close()
 
 
 def _mapped(words: NDArray[Any] | None, values: Floats) -> NDArray[np.float32]:
@@ -146,9 +206,43 @@ def _mapped(words: NDArray[Any] | None, values: Floats) -> NDArray[np.float32]:
     return values.astype(np.float32) if words is None else look_up(values, words)
 
 
-def _with_window(frame: NDArray[np.uint16], slope: float, origin: float, scale: GreyScale) -> Shown:
+def _darkened(
+    frame: NDArray[np.float32], hidden: NDArray[np.bool_] | None, *, inverted: bool = False
+) -> NDArray[np.float32]:
+    """*frame* with its *hidden* pixels as dark as the darkest of the others (the greatest value, when *inverted*)."""
+    if hidden is not None:
+        rest = frame[~hidden]
+        frame[hidden] = rest.max() if inverted else rest.min()
+    return frame
+
+
+def _is_flat(found: Source) -> bool:
+    """Whether the samples are native words as this machine has them, which need no decoder."""
+    little = found.transfer_syntax != ExplicitVRBigEndian  # where even 8-bit samples may lie in swapped words
+    return found.native and little and found.allocated in (8, 16) and found.keyword == "PixelData"
+
+
+def _native_samples(found: Source, index: int) -> NDArray[np.generic]:
+    found.stream.seek(found.offset + index * found.decoded_bytes)
+    data = np.frombuffer(found.stream.read(found.decoded_bytes), f"<u{found.allocated // 8}")
+    if found.shares_chroma:
+        return colour.upsampled(data, found.rows, found.columns)
+    return colour.planes(data, found.rows, found.columns, source.number(found.header, "PlanarConfiguration", 0))
+
+
+def _with_window(
+    frame: NDArray[np.uint16],
+    slope: float,
+    origin: float,
+    scale: GreyScale,
+    offered: tuple[transforms.Offered, ...],
+) -> Shown:
     if not isinstance(scale.voi, Window):
         return Shown(frame, slope, origin, inverted=scale.inverted)
+    choices = tuple(
+        Choice((one.window.centre - origin) / slope, one.window.width / abs(slope), one.window.function, one.name)
+        for one in offered
+    )
     return Shown(
         frame,
         slope,
@@ -157,46 +251,5 @@ def _with_window(frame: NDArray[np.uint16], slope: float, origin: float, scale: 
         scale.voi.width / abs(slope),
         scale.voi.function,
         scale.inverted,
+        choices,
     )
-
-
-def _is_plain(found: Source) -> bool:
-    little = found.transfer_syntax != ExplicitVRBigEndian
-    grey = found.samples == 1 and found.allocated in (8, 16) and found.keyword == "PixelData"
-    return found.native and little and grey
-
-
-def _native_words(found: Source, index: int) -> NDArray[np.generic]:
-    """Words of one frame exactly as they lie in the file."""
-    found.stream.seek(found.offset + index * found.decoded_bytes)
-    data = found.stream.read(found.decoded_bytes)
-    return np.frombuffer(data, f"<u{found.allocated // 8}").reshape(found.rows, found.columns)
-
-
-def _decoded(found: Source, index: int) -> NDArray[np.generic]:
-    if found.decoded_bytes * (2 if found.samples == 3 else 1) > source.LARGEST_FRAME_PX * 4:
-        raise PixelsUnsupported(detail=f"{found.decoded_bytes >> 20} MB in one frame")
-    decoder = get_decoder(found.transfer_syntax)
-    if not found.native:
-        found.stream.seek(found.offset)
-        stream = get_frame(found.stream, index, number_of_frames=found.frames)
-        codestream.check(
-            stream, found.rows, found.columns, rle=found.transfer_syntax == RLELossless, frame_bytes=found.decoded_bytes
-        )
-        if found.transfer_syntax == JPEGExtended12Bit and found.samples == 1 and found.allocated == 16:
-            from firmware_app.imaging import jpeg12  # loads gdcm, which a child that never meets one need not have
-
-            if jpeg12.is_12_bit(stream):
-                return jpeg12.decode(stream, found.rows, found.columns, found.signed)
-    found.stream.seek(found.offset)
-    plugin = _PREFERRED.get(found.transfer_syntax, "")
-    pixels, facts = decoder.as_array(
-        found.stream,
-        index=index,
-        decoding_plugin=plugin if plugin in decoder.available_plugins else "",
-        **found.options,
-    )
-    seen = str(facts.get("photometric_interpretation", found.photometric))
-    if pixels.ndim == 3 and seen not in ("RGB", "MONOCHROME1", "MONOCHROME2"):
-        raise PixelsUnsupported(detail=f"the colour model “{seen}”")
-    return pixels

@@ -10,7 +10,8 @@ import io
 import json
 import os
 import zlib
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
@@ -19,10 +20,23 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from firmware_app.imaging import png
+from firmware_app.imaging.overlays import Layer
+from firmware_app.imaging.spacing import UNKNOWN, Spacing
 
 LONGEST_SIDE_PX: Final = 2048
 MOST_FRAMES: Final = 64
+MOST_LAYERS: Final = 16
 _TOP: Final = 65535
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """A window in greys that a person may choose, by the machine's own *name* for it (often empty)."""
+
+    centre: float
+    width: float
+    function: str
+    name: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +44,8 @@ class Shown:
     """One frame as it is shown.
 
     `pixels` is (H, W) uint16, already of the right polarity, or (H, W, 3) uint8.  A grey *g* stands for the modality
-    value ``g * slope + intercept``; `centre` and `width` are the default window in greys (None: the full range).
+    value ``g * slope + intercept``; `centre` and `width` are the default window in greys (None: the full range), and
+    `windows` all that the machine offers, the default among them.  `layers` lie beside the pixels, never in them.
     """
 
     pixels: NDArray[np.uint16] | NDArray[np.uint8]
@@ -40,6 +55,9 @@ class Shown:
     width: float | None = None
     function: str = "LINEAR"
     inverted: bool = False
+    windows: tuple[Choice, ...] = ()
+    layers: tuple[Layer, ...] = ()
+    spacing: Spacing = field(default_factory=lambda: Spacing(UNKNOWN))
 
 
 def greys(
@@ -63,8 +81,23 @@ def greys(
     return shown, 1.0 / signed, origin
 
 
-def write(shown: Shown, folder: Path, index: int, frames: int) -> None:
-    """Write ``frame-NNN.png`` and ``frame-NNN.json`` into *folder*, each whole or not at all."""
+def for_people(frames: int, read: Sequence[int] = ()) -> tuple[int, ...]:
+    """Which of a clip's *frames* people are shown: all up to `MOST_FRAMES`, else the *read* ones and evenly others."""
+    if frames <= MOST_FRAMES:
+        return tuple(range(frames))
+    wanted = sorted({0, *read})[:MOST_FRAMES]
+    others = [at * (frames - 1) // (MOST_FRAMES - 1) for at in range(MOST_FRAMES)]
+    spare = [frame for frame in others if frame not in wanted]
+    room = MOST_FRAMES - len(wanted)
+    return tuple(sorted({*wanted, *(spare[at * len(spare) // room] for at in range(room))}))
+
+
+def write(shown: Shown, folder: Path, index: int, frames: int, among: Sequence[int] | None = None) -> None:
+    """Write ``frame-NNN.png``, its layers and ``frame-NNN.json`` into *folder*, each whole or not at all.
+
+    A layer is ``frame-NNN-layer-L.png``, white where it is set; what tells of the others, the JSON, comes last.
+    *among* are the frames that people are shown, where these are not all.
+    """
     rows, columns = shown.pixels.shape[:2]
     image = reduced(Image.fromarray(shown.pixels))
     name = f"frame-{index:03d}"
@@ -72,10 +105,17 @@ def write(shown: Shown, folder: Path, index: int, frames: int) -> None:
         _place(png.grey16(np.asarray(image)), folder / f"{name}.png")
     else:
         save(image, folder / f"{name}.png")
+    layers = []
+    for number, layer in enumerate(shown.layers[:MOST_LAYERS]):
+        # A drawn line is thinner than a pixel of a reduced frame: any of it counts.
+        mask = Image.fromarray(layer.mask.astype(np.uint8) * 255).resize(image.size, Image.Resampling.BOX)
+        save(mask.point(lambda grey: 255 if grey else 0), folder / f"{name}-layer-{number}.png")
+        layers.append({"layer": number, "group": f"{layer.group:04X}", "kind": layer.kind})
     facts: dict[str, Any] = {
         "frame": index,
         "frames": frames,
-        "frames_shown": min(frames, MOST_FRAMES),
+        "frames_shown": min(frames, MOST_FRAMES) if among is None else len(among),
+        **({"shown": list(among)} if among is not None and len(among) < frames else {}),
         "rows": rows,
         "columns": columns,
         "shown_rows": image.height,
@@ -87,6 +127,9 @@ def write(shown: Shown, folder: Path, index: int, frames: int) -> None:
         "window": None
         if shown.centre is None
         else {"centre": shown.centre, "width": shown.width, "function": shown.function},
+        "windows": [asdict(choice) for choice in shown.windows],
+        "layers": layers,
+        "spacing": asdict(shown.spacing),
     }
     _place(json.dumps(facts).encode(), folder / f"{name}.json")
 

@@ -1,21 +1,22 @@
 """The frames of one image file, one at a time: the only door from bytes to pixels.
 
-`opened` gives a `Film`, whatever the file was: a DICOM object in any transfer syntax, or a picture.  A film answers in
-the two forms the box needs: `grey(i)` for a model, `shown(i)` for a person.
+`opened` gives a `Film`, whatever the file was: a DICOM object in any transfer syntax, a picture or a clip.  A film
+answers in the two forms the box needs: `grey(i)` for a model, `shown(i)` for a person.
 """
 
 from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from firmware_app.imaging import dicom_film, picture
+from firmware_app.errors import Undecodable
+from firmware_app.imaging import clip, dicom_film, picture
 from firmware_app.imaging.display import Shown
 
 
@@ -35,11 +36,28 @@ class Film(Protocol):
     def identity(self) -> Mapping[str, str]:
         """What the file says of the patient (`imaging.identity`); a picture says nothing."""
 
+    @property
+    def hints(self) -> tuple[str, ...]:
+        """Codes of what a reader should know of how the frames decoded so far were made."""
+
+    def hidden(self, index: int) -> NDArray[np.bool_] | None:
+        """Which pixels of frame *index* the header calls padding, (H, W); None where it calls none so."""
+
     def grey(self, index: int) -> NDArray[np.float32]:
-        """Frame *index* for a model: (H, W) float32, bright is dense, any range, finite."""
+        """Frame *index* for a model: (H, W) float32, bright is dense, any range, finite; padding as dark as can be."""
 
     def shown(self, index: int) -> Shown:
         """Frame *index* for a person."""
+
+
+def _without_header(path: Path) -> AbstractContextManager[Film]:
+    """A clip or a picture, by its first bytes."""
+    try:
+        with path.open("rb") as file:
+            head = file.read(12)
+    except OSError as error:
+        raise Undecodable(detail=f"its file cannot be read, {type(error).__name__}") from None
+    return clip.opened(path) if clip.is_clip(head) else picture.opened(path)
 
 
 @contextmanager
@@ -51,7 +69,7 @@ def opened(path: Path, *, is_picture: bool) -> Iterator[Film]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         if is_picture:
-            with picture.opened(path) as found:
+            with _without_header(path) as found:
                 yield found
         else:
             with dicom_film.opened(path) as film:

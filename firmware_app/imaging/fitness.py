@@ -1,12 +1,23 @@
 """Whether a frame can be a film at all, before a model is asked: a model gives a number for anything, noise included.
 
-The limits are far from every film that we know.  Measured on 1,304 children's films (Kermany), 1,205 adults' (NIH), the
-twelve golden images and the CR of pydicom-data and NEMA, worst of all of them against the limit:
+The limits are far from every image that we know, and each modality has its own.
+
+`FILM`, measured on 1,304 children's films (Kermany), 1,205 adults' (NIH), the twelve golden images and the CR of
+pydicom-data and NEMA, worst of all of them against the limit:
 
 - greys in use: 91, at least 16 are asked for; share of the commonest grey: 0.44, at most 0.8;
 - correlation of neighbours at 64 × 64: 0.87, at least 0.6 (white noise: at most 0.15);
 - contrast left at 64 × 64: 0.95 of the film's, at least 0.6 (white noise of 224 pixels: 0.29, a page of text: 0.32);
 - variance at 64 × 64 that no even slope explains: 0.118, at least 0.03 (an empty detector's heel effect: 0).
+
+`ULTRASOUND`, measured on 623 breast images (BUSI), 7 stills and 15 clips of lungs (POCUS), the ultrasound of pydicom's
+wheel, of pydicom-data and of NEMA (``python -m bench.sector`` prints the figures).  Speckle is grain, and most of a
+screen may be black:
+
+- width by height: 0.57 to 2.29, limits 0.33 to 3; the shorter side: 156 pixels, 0.6 of the model's are asked for;
+- greys in use: 100, at least 16; share of the commonest grey: 0.72 (a heart on a whole screen), at most 0.9;
+- correlation of neighbours: 0.556 (fine fibres of a normal breast; a film's limit refuses it), at least 0.4;
+- contrast left: 0.75, at least 0.5 (white noise of 160 pixels: 0.4); variance beyond a slope: 0.136, at least 0.03.
 
 It does not tell a chest from a hand; that is for the header's words and, in the end, the doctor.
 """
@@ -14,6 +25,7 @@ It does not tell a chest from a hand; that is for the header's words and, in the
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
@@ -23,28 +35,57 @@ from PIL import Image
 from firmware_app.errors import ImageBlank, ImageNotAFilm, ImageOddShape, ImageTooSmall
 from firmware_app.imaging.model_input import InputSpec
 
-LEAST_SHARE_OF_INPUT: Final = 0.85
-"""Of the model's own height and width; less would be drawn larger than it was taken."""
-NARROWEST: Final = 0.4  # width by height; cassettes are 0.8 to 1.25, collimated films 0.5 to 2
-WIDEST: Final = 2.5
 FEWEST_GREYS: Final = 16
-COMMONEST_GREY: Final = 0.8
-LEAST_CORRELATION: Final = 0.6
-LEAST_CONTRAST_LEFT: Final = 0.6
 LEAST_BEYOND_SLOPE: Final = 0.03
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What a modality's images are held against.
+
+    `share_of_input` is of the model's own height and width; less would be drawn larger than it was taken.  `narrowest`
+    and `widest` are width by height.
+    """
+
+    share_of_input: float
+    narrowest: float
+    widest: float
+    commonest_grey: float
+    correlation: float
+    contrast_left: float
+
+
+FILM: Final = Limits(
+    share_of_input=0.85,
+    narrowest=0.4,  # cassettes are 0.8 to 1.25, collimated films 0.5 to 2
+    widest=2.5,
+    commonest_grey=0.8,
+    correlation=0.6,
+    contrast_left=0.6,
+)
+ULTRASOUND: Final = Limits(
+    share_of_input=0.6,
+    narrowest=0.33,
+    widest=3.0,
+    commonest_grey=0.9,
+    correlation=0.4,
+    contrast_left=0.5,
+)
+OF_MODALITY: Final = {"US": ULTRASOUND}
+"""By DICOM Modality; what is not here is held against `FILM`."""
 
 _SIDE: Final = 64
 _SAMPLED_SIDE: Final = 256
 _IN_USE: Final = 1e-4  # of the pixels; fewer are a dead line or a burned-in letter
 
 
-def check(frame: NDArray[np.float32], spec: InputSpec) -> None:
+def check(frame: NDArray[np.float32], spec: InputSpec, limits: Limits = FILM) -> None:
     """Raise an `ImageUnfit` when *frame*, (H, W) greys of any range, can be no film for a model of this input."""
     rows, columns = frame.shape
-    least = math.ceil(LEAST_SHARE_OF_INPUT * max(spec.height, spec.width))
+    least = math.ceil(limits.share_of_input * max(spec.height, spec.width))
     if min(rows, columns) < least:
         raise ImageTooSmall(columns=columns, rows=rows, least=least)
-    if not NARROWEST <= columns / rows <= WIDEST:
+    if not limits.narrowest <= columns / rows <= limits.widest:
         raise ImageOddShape(columns=columns, rows=rows)
     step = max(1, min(rows, columns) // _SAMPLED_SIDE)
     sampled = frame[::step, ::step].astype(np.float64)
@@ -54,22 +95,22 @@ def check(frame: NDArray[np.float32], spec: InputSpec) -> None:
     sampled = np.clip((sampled - low) / (high - low), 0.0, 1.0)
     counts = np.bincount((sampled * 255).astype(np.uint8).ravel(), minlength=256)
     greys = int((counts > sampled.size * _IN_USE).sum())
-    if greys < FEWEST_GREYS or counts.max() > COMMONEST_GREY * sampled.size:
+    if greys < FEWEST_GREYS or counts.max() > limits.commonest_grey * sampled.size:
         raise ImageBlank(greys=greys)
     small = Image.fromarray(np.ascontiguousarray(frame)).resize((_SIDE, _SIDE), Image.Resampling.BOX)
     reduced = np.clip((np.asarray(small, np.float64) - low) / (high - low), 0.0, 1.0)
-    kept = reduced.std() >= LEAST_CONTRAST_LEFT * sampled.std()
-    if not (kept and _connected(reduced) and _beyond_slope(reduced) >= LEAST_BEYOND_SLOPE):
+    kept = reduced.std() >= limits.contrast_left * sampled.std()
+    if not (kept and _connected(reduced, limits.correlation) and beyond_slope(reduced) >= LEAST_BEYOND_SLOPE):
         raise ImageNotAFilm
 
 
-def _connected(reduced: NDArray[np.float64]) -> bool:
+def _connected(reduced: NDArray[np.float64], least: float) -> bool:
     """Whether neighbours are alike, across and down."""
     pairs = ((reduced[1:], reduced[:-1]), (reduced[:, 1:], reduced[:, :-1]))
-    return all(_correlation(one, other) >= LEAST_CORRELATION for one, other in pairs)
+    return all(_correlation(one, other) >= least for one, other in pairs)
 
 
-def _beyond_slope(reduced: NDArray[np.float64]) -> float:
+def beyond_slope(reduced: NDArray[np.float64]) -> float:
     """The share of the variance that is left when the best even slope is taken away."""
     ramp = np.linspace(-1.0, 1.0, _SIDE)
     rest = reduced - reduced.mean()

@@ -52,6 +52,10 @@ class Table:
     entries: NDArray[np.uint16]
     bits: int
 
+    def __post_init__(self) -> None:
+        """Machines write 8 over 12-bit entries; the entries cannot be wrong about their own depth."""
+        object.__setattr__(self, "bits", max(self.bits, int(self.entries.max(initial=0)).bit_length()))
+
     def apply(self, values: Floats) -> Floats:
         """Values → entries; inputs outside the table take its first or last entry."""
         index = np.clip(np.rint(values) - self.first, 0, len(self.entries) - 1).astype(np.intp)
@@ -72,6 +76,11 @@ class Words:
     high_bit: int
     signed: bool
 
+    @property
+    def reach(self) -> tuple[int, int]:
+        """The least and the greatest value that can be stored."""
+        return (-(2 ** (self.stored - 1)), 2 ** (self.stored - 1) - 1) if self.signed else (0, 2**self.stored - 1)
+
     def values(self, words: NDArray[np.uint8] | NDArray[np.uint16]) -> Floats:
         """The values in 8- or 16-bit *words* taken as unsigned."""
         wide = words.astype(np.int64) & (2 ** (self.high_bit + 1) - 1)
@@ -79,6 +88,18 @@ class Words:
         if self.signed:
             values = values - ((values >> (self.stored - 1)) << self.stored)
         return np.asarray(values, dtype=np.float64)
+
+
+@dataclass(frozen=True, slots=True)
+class Padding:
+    """The stored values from *low* to *high*, which fill the frame where nothing was imaged (PS3.3 C.7.5.1.1.2)."""
+
+    low: int
+    high: int
+
+    def covers(self, stored: Floats) -> NDArray[np.bool_]:
+        """Which of the *stored* values are padding."""
+        return (stored >= self.low) & (stored <= self.high)
 
 
 @dataclass(frozen=True, slots=True)

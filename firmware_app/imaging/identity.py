@@ -26,10 +26,15 @@ _MOST_BYTES: Final = 512
 
 def of(header: Dataset) -> dict[str, str]:
     """``name``, ``patient_id``, ``age`` and ``sex``, each where the header has it."""
-    charset = _bytes(header, _CHARSET)
-    found = {key: decoded(_bytes(header, keyword), charset).strip(" \0") for key, keyword in _KEYWORDS.items()}
+    found = {key: text(header, keyword, header) for key, keyword in _KEYWORDS.items()}
     found["name"] = spoken(found["name"])
     return {key: value for key, value in found.items() if value}
+
+
+def text(header: Dataset, keyword: str, top: Dataset) -> str:
+    """The words of one element of *header*, which is *top* or lies within it, whatever bytes they were written in."""
+    charset = _bytes(header, _CHARSET) or _bytes(top, _CHARSET)
+    return decoded(_bytes(header, keyword), charset, name=keyword == "PatientName").strip(" \0")
 
 
 def spoken(name: str) -> str:

@@ -6,6 +6,8 @@ A value without pixels: whoever only reads manifests (the viewer, the reader) ne
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
+FrameRule = Literal["middle", "interval", "score"]
+"""How frames are chosen from a clip (`imaging.keyframes`)."""
 LARGEST_SIDE_PX = 4096
 """No model of ours reads more than this on a side; a larger number in a manifest is a mistake."""
 
@@ -13,6 +15,11 @@ LARGEST_SIDE_PX = 4096
 @dataclass(frozen=True, slots=True)
 class InputSpec:
     """What the input tensor of a model is: its name, its shape (1, channels, height, width) and its grey scale.
+
+    With ``depth`` it is a volume: (1, channels, depth, height, width).
+
+    ``crop`` "sector" gives an ultrasound model the sector only, without rulers and text (:mod:`.sector`), and
+    ``despeckle`` "lee" smooths speckle at the model's size (:mod:`.lee1980`).
 
     ``low_percentile`` and ``high_percentile`` (percent, 0 to 100) are the greys that become 0 and 1.
     Raises :class:`ValueError`, quoting the value, for a spec that no film could be turned into.
@@ -27,12 +34,23 @@ class InputSpec:
     low_percentile: float = 0.5
     high_percentile: float = 99.5
     resize: Literal["squash"] = "squash"
+    depth: int | None = None
+    crop: Literal["whole", "sector"] = "whole"
+    despeckle: Literal["none", "lee"] = "none"
 
     def __post_init__(self) -> None:
         if not self.name:
             raise ValueError("the input tensor needs a name")
-        for side in (self.height, self.width):
-            if not 1 <= side <= LARGEST_SIDE_PX:
-                raise ValueError(f"input size {self.height} x {self.width} px is outside 1 to {LARGEST_SIDE_PX}")
+        if not all(1 <= side <= LARGEST_SIDE_PX for side in self.shape):
+            size = " x ".join(str(side) for side in self.shape)
+            raise ValueError(f"input size {size} px is outside 1 to {LARGEST_SIDE_PX}")
         if not 0.0 <= self.low_percentile < self.high_percentile <= 100.0:
             raise ValueError(f"percentiles {self.low_percentile}, {self.high_percentile} are not ordered in 0 to 100")
+        if self.depth is not None and (self.crop, self.despeckle) != ("whole", "none"):
+            raise ValueError("a volume has no ultrasound sector to crop to and no speckle")
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """(height, width) of a film, (depth, height, width) of a volume."""
+        film = (self.height, self.width)
+        return film if self.depth is None else (self.depth, *film)

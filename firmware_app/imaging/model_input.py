@@ -1,35 +1,72 @@
 """From a frame of greys to the tensor a model reads: the one preprocessing, used in training and on the box.
 
 Promise: the same frame and the same :class:`InputSpec` give the same tensor in a converter and in a clinic. The whole
-film is squashed to the model's size (no crop, no padding), so a place on the activation map scales linearly back to
-the film. Grey values are stretched between two percentiles *of the resized film*, so exposure, bit depth and rescale
-slope of the modality do not matter, and burned-in letters or dead pixels do not set the scale.
+film, or of an ultrasound picture the box around its sector where the spec says so, is squashed to the model's size (no
+padding), so a place on the activation map scales linearly back to it. Grey values are stretched between two percentiles
+*of the resized film*, so exposure, bit depth and rescale slope of the modality do not matter, and burned-in letters or
+dead pixels do not set the scale.
 """
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from firmware_app.imaging import lee1980, sector
 from firmware_app.imaging.input_spec import InputSpec as InputSpec
 
 REDUCE_ABOVE = 4
 """A film more than this many times larger than the model input is first averaged in whole blocks (quicker)."""
 
 
-def to_model_input(frame: NDArray[np.float32], spec: InputSpec) -> NDArray[np.float32]:
+def to_model_input(
+    frame: NDArray[np.float32],
+    spec: InputSpec,
+    found: sector.Sector | None = None,
+    hidden: NDArray[np.bool_] | None = None,
+) -> NDArray[np.float32]:
     """Turn one frame into one model input.
 
+    Where the spec crops to the ultrasound sector, it is the one ``found`` (in a clip, from several frames) or else that
+    of this very frame; a frame without any is taken whole.
+
     ``frame``: (H, W) float32, display polarity (bright is dense, as MONOCHROME2), any range, finite.
-    Returns (1, 1, spec.height, spec.width) float32 in [0, 1]; a flat frame gives zeros.
-    Raises :class:`ValueError` when the frame is not two-dimensional, is empty or holds NaN or infinity.
+    Where pixels of a (H, W) frame are ``hidden`` (padding, (H, W) bool), the percentiles are those of the others.
+
+    Returns (1, 1, spec.height, spec.width) float32 in [0, 1]; a flat frame gives zeros. Where the spec has a depth the
+    frame is a volume (D, H, W) and the result (1, 1, spec.depth, spec.height, spec.width).
+    Raises :class:`ValueError` when the frame has another number of axes, is empty or holds NaN or infinity.
     """
-    if frame.ndim != 2 or frame.size == 0:
-        raise ValueError(f"a frame of shape {frame.shape} is not a (H, W) image")
-    film = squash(frame, spec.height, spec.width)
+    if frame.ndim != len(spec.shape) or frame.size == 0:
+        wanted = "(H, W) image" if spec.depth is None else "(D, H, W) volume"
+        raise ValueError(f"a frame of shape {frame.shape} is not a {wanted}")
+    veil = None if hidden is None else hidden.astype(np.float32)
+    if spec.crop == "sector" and (found := found or sector.of_still(frame)) is not None:
+        frame = found.cut(frame)
+        veil = None if veil is None else found.cut(veil)
+    film = fitted(frame, spec.shape)
     if not bool(np.isfinite(film).all()):
         raise ValueError("the frame holds values that are not finite")
-    low, high = np.percentile(film, (spec.low_percentile, spec.high_percentile))
+    if spec.despeckle == "lee":
+        film = lee1980.filtered(film)
+    low, high = np.percentile(_seen(film, veil, spec), (spec.low_percentile, spec.high_percentile))
     return stretch(film, float(low), float(high))[np.newaxis, np.newaxis]
+
+
+def _seen(film: NDArray[np.float32], veil: NDArray[np.float32] | None, spec: InputSpec) -> NDArray[np.float32]:
+    """The pixels of the resized *film* that no hidden pixel (1 in *veil*) had a part in; all where none is left."""
+    if veil is None:
+        return film
+    seen = film[fitted(veil, spec.shape) <= 0]
+    return seen if seen.size else film
+
+
+def fitted(frame: NDArray[np.float32], shape: tuple[int, ...]) -> NDArray[np.float32]:
+    """Resize (H, W) or (D, H, W) to ``shape`` (:func:`squash`): a volume slice by slice, then along its depth."""
+    if len(shape) == 2:
+        return squash(frame, *shape)
+    depth, height, width = shape
+    slices = np.stack([squash(one, height, width) for one in frame])
+    return squash(slices.reshape(len(slices), height * width), depth, height * width).reshape(shape)
 
 
 def squash(frame: NDArray[np.float32], height: int, width: int) -> NDArray[np.float32]:

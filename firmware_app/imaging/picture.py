@@ -44,6 +44,14 @@ class Picture:
         """A picture says nothing of the patient."""
         return {}
 
+    @property
+    def hints(self) -> tuple[str, ...]:
+        """Nothing."""
+        return ()
+
+    def hidden(self, index: int) -> None:
+        """No pixel: only a DICOM header names some."""
+
     def grey(self, index: int) -> NDArray[np.float32]:
         """(H, W) float32, as `film.Film.grey`."""
         pixels = self._pixels(index)

@@ -57,6 +57,14 @@ BROKEN: Final = (
 )
 _KEYWORDS: Final = {0x0010: "PixelData", 0x0009: "DoubleFloatPixelData", 0x0008: "FloatPixelData"}
 _UNDEFINED: Final = 0xFFFFFFFF
+# All others are encapsulated (PS3.5 A.4), also the newest, which pydicom does not know and raises when asked about.
+_NATIVE: Final = (
+    ImplicitVRLittleEndian,
+    ExplicitVRLittleEndian,
+    ExplicitVRBigEndian,
+    DeflatedExplicitVRLittleEndian,
+)
+_PIXEL_VRS: Final = (b"OB", b"OW", b"OF", b"OD", b"UN")
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,15 +87,22 @@ class Source:
     high_bit: int
     signed: bool
     photometric: str
+    vr: str = "OB"  # big-endian bytes in an OW element lie in swapped pairs (PS3.5 7.3, A.3)
 
     @property
     def native(self) -> bool:
-        return not self.transfer_syntax.is_encapsulated
+        return self.transfer_syntax in _NATIVE
+
+    @property
+    def shares_chroma(self) -> bool:
+        """Whether native pixels come in pairs with one colour; many write the word and all samples all the same."""
+        whole = self.rows * self.columns * 3 * self.allocated // 8 * self.frames
+        return self.native and self.photometric in ("YBR_FULL_422", "YBR_PARTIAL_422") and self.length < whole
 
     @property
     def decoded_bytes(self) -> int:
         """Bytes of one decoded frame; native YBR_FULL_422 keeps two samples a pixel (PS3.3 C.7.6.3.1.2)."""
-        samples = 2 if self.native and self.photometric == "YBR_FULL_422" else self.samples
+        samples = 2 if self.shares_chroma else self.samples
         return (self.rows * self.columns * samples * self.allocated + 7) // 8
 
     @property
@@ -104,7 +119,7 @@ class Source:
             "photometric_interpretation": self.photometric,
             "planar_configuration": number(self.header, "PlanarConfiguration", 0),
             "pixel_keyword": self.keyword,
-            "pixel_vr": "OB" if self.allocated <= 8 else "OW",
+            "pixel_vr": self.vr if self.allocated <= 8 else "OW",
         }
 
 
@@ -157,7 +172,7 @@ def _inflated(file: BinaryIO) -> BinaryIO:
 
 def _source(header: FileDataset, stream: BinaryIO, path: Path | None) -> Source:
     implicit, little = header.original_encoding
-    keyword, offset, length = _pixel_element(stream, bool(implicit), bool(little))
+    keyword, offset, length, in_fragments, vr = _pixel_element(stream, bool(little))
     syntax = _syntax(header, bool(implicit), bool(little), deflated=path is None)
     rows, columns = number(header, "Rows", 0), number(header, "Columns", 0)
     frames = max(1, number(header, "NumberOfFrames", 1))
@@ -194,14 +209,22 @@ def _source(header: FileDataset, stream: BinaryIO, path: Path | None) -> Source:
         high_bit,
         number(header, "PixelRepresentation", 0) == 1,
         _photometric(header, samples),
+        vr,
     )
-    if found.native and found.decoded_bytes * frames > length + 1:
-        raise Undecodable(detail=f"{found.decoded_bytes * frames} bytes of pixels promised, {length} present")
+    if found.native == in_fragments:
+        raise Undecodable(detail="its pixels are not stored in the way that its transfer syntax names")
+    # Frames of one-bit pixels follow one another within a byte (PS3.5 8.1.1).
+    promised = (rows * columns * frames + 7) // 8 if allocated == 1 and samples == 1 else found.decoded_bytes * frames
+    if found.native and promised > length + 1:
+        raise Undecodable(detail=f"{promised} bytes of pixels promised, {length} present")
     return found
 
 
-def _pixel_element(stream: BinaryIO, implicit: bool, little: bool) -> tuple[str, int, int]:
-    """(keyword, offset, bytes present) of the element that pydicom stopped at (PS3.5 7.1)."""
+def _pixel_element(stream: BinaryIO, little: bool) -> tuple[str, int, int, bool, str]:
+    """(keyword, offset, bytes present, in fragments?, VR) of the element that pydicom stopped at (PS3.5 7.1, A.4).
+
+    The element itself shows whether its VR is written: some devices leave it out although they announce it.
+    """
     order: Any = "little" if little else "big"
     head = stream.read(12)
     if len(head) < 8 or int.from_bytes(head[:2], order) != 0x7FE0:
@@ -209,18 +232,21 @@ def _pixel_element(stream: BinaryIO, implicit: bool, little: bool) -> tuple[str,
     keyword = _KEYWORDS.get(int.from_bytes(head[2:4], order))
     if keyword is None:
         raise NoPixels
-    at = stream.tell() - len(head) + (8 if implicit else 12)
-    length = int.from_bytes(head[4:8] if implicit else head[8:12], order)
+    explicit = head[4:6] in _PIXEL_VRS and head[6:8] == bytes(2)
+    at = stream.tell() - len(head) + (12 if explicit else 8)
+    length = int.from_bytes(head[8:12] if explicit else head[4:8], order)
     end = stream.seek(0, io.SEEK_END)
     if length == 0:
         raise NoPixels
-    return keyword, at, (end - at if length == _UNDEFINED else min(length, end - at))
+    in_fragments = length == _UNDEFINED
+    vr = "OB" if explicit and head[4:6] == b"OB" else "OW"
+    return keyword, at, (end - at if in_fragments else min(length, end - at)), in_fragments, vr
 
 
 def _syntax(header: FileDataset, implicit: bool, little: bool, *, deflated: bool) -> UID:
     meta = getattr(header, "file_meta", None)
     named = meta.get("TransferSyntaxUID") if meta is not None else None
-    if named and not deflated and UID(named).is_encapsulated:
+    if named and not deflated and named not in _NATIVE:
         return UID(named)
     return ImplicitVRLittleEndian if implicit else ExplicitVRLittleEndian if little else ExplicitVRBigEndian
 

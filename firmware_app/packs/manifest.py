@@ -5,21 +5,25 @@ that went on films the model had never seen, and where it is weak. Unknown keys 
 """
 
 import hashlib
+import math
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from firmware_app.errors import PackManifestInvalid
-from firmware_app.imaging.input_spec import InputSpec
+from firmware_app.imaging.input_spec import FrameRule, InputSpec
 
 SCHEMA = "lantern.pack/1"
 FILE_NAME = "manifest.json"
+MOST_PIXELS = 16 * 1024 * 1024
+"""Of all frames of a clip together, at the model's size: half of what one message to the reader may hold."""
 
 Precision = Literal["fp32", "fp16", "int8"]
-RuntimeName = Literal["onnxruntime", "openvino", "litert", "tensorrt"]
+RuntimeName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,31}$")]  # a runtime may come from elsewhere
 Probability = Annotated[float, Field(ge=0.0, le=1.0)]
 Interval = tuple[Probability, Probability]
+Correlation = Annotated[float, Field(ge=-1.0, le=1.0)]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
@@ -79,6 +83,25 @@ class Route(Part):
     views: tuple[str, ...] = ()
     age_years: AgeRange
     population: Literal["children", "adult", "any"]
+
+
+class Frames(Part):
+    """How the pack takes a clip (docs/decisions/clips.md): which frames, how many, and what they say together.
+
+    A pack that says nothing reads the middle frame. ``aggregate`` makes one probability of each frame's: the largest,
+    or the mean of the ``top`` largest.
+    """
+
+    rule: FrameRule = "middle"
+    budget: int = Field(1, ge=1, le=16)
+    aggregate: Literal["max", "mean_of_top"] = "mean_of_top"
+    top: int = Field(2, ge=1)
+
+    @model_validator(mode="after")
+    def _one_is_one(self) -> Self:
+        if self.rule == "middle" and self.budget != 1:
+            raise ValueError(f"the rule “middle” reads one frame, not {self.budget}")
+        return self
 
 
 class Output(Part):
@@ -177,6 +200,8 @@ class Measured(Part):
     dice: Probability | None = None
     lesion_sensitivity: Probability | None = None
     false_positives_per_image: float | None = Field(None, ge=0.0)
+    dice_ci: Interval | None = None
+    lesion_sensitivity_ci: Interval | None = None
     ece: Probability | None = None
     ece_ci: Interval | None = None
     brier: Probability | None = None
@@ -215,6 +240,66 @@ class Speed(Part):
     high: float = Field(gt=0.0)
     threads: int = Field(ge=1)
     machine: str
+
+
+class Limit(Part):
+    """Beyond which distance one artefact's features are those of no image like the training images."""
+
+    runtime: RuntimeName
+    precision: Precision
+    limit: float = Field(gt=0.0)
+
+
+class TypicalityFile(Part):
+    """The model of what the training images look like (:mod:`firmware_app.tasks.typicality`), and its limits.
+
+    A share ``passes`` of the ``films`` it was fitted to stays below the limit, judged without their own part.
+    """
+
+    path: PackPath
+    sha256: Sha256
+    bytes: int = Field(gt=0)
+    passes: Probability
+    films: int = Field(ge=1)
+    limits: tuple[Limit, ...] = Field(min_length=1)
+
+    def limit_of(self, artefact: Artefact) -> float | None:
+        """The limit for an artefact's features; ``None`` where none was set."""
+        kind = (artefact.runtime, artefact.precision)
+        return next((one.limit for one in self.limits if (one.runtime, one.precision) == kind), None)
+
+
+class MapAgreement(Part):
+    """How one artefact's map agrees with Grad-CAM of the FP32 original: Spearman's rank correlation over the cells.
+
+    ``mean``, ``median``, ``low`` (5th percentile) and ``least`` are over ``n`` films and take every cell (Grad-CAM
+    before its ReLU). ``evidence`` is the mean with evidence against the finding cut off on both sides, over
+    ``evidence_n`` films: on the others neither map shows any.
+    """
+
+    runtime: RuntimeName
+    precision: Precision
+    n: int = Field(ge=1)
+    mean: Correlation
+    median: Correlation
+    low: Correlation
+    least: Correlation
+    evidence: Correlation | None = None
+    evidence_n: int = Field(0, ge=0)
+
+
+class Pointing(Part):
+    """How often the strongest cell of the map has its middle in the outline of a positive film (Zhang et al. 2018).
+
+    Asked of FP32 networks that had not seen the film; Wilson's 95 % interval. ``chance`` is the mean share of a film
+    that its outline covers.
+    """
+
+    n: int = Field(ge=1)
+    hits: int = Field(ge=0)
+    share: Probability
+    share_ci: Interval
+    chance: Probability
 
 
 class Distance(Part):
@@ -276,6 +361,7 @@ class Manifest(Part):
     task: Literal["classify", "segment"]
     route: Route
     input: InputSpec
+    frames: Frames = Frames()
     output: Output
     findings: tuple[FindingSpec, ...] = Field(min_length=1)
     training_prevalence: Probability
@@ -290,9 +376,14 @@ class Manifest(Part):
     gates: tuple[Verdict, ...] = ()
     refused: tuple[Refused, ...] = ()
     speed: tuple[Speed, ...] = ()
+    maps: tuple[MapAgreement, ...] = ()
+    pointing: Pointing | None = None
+    typicality: TypicalityFile | None = None
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
+        if self.frames.budget > 1 and self.frames.budget * math.prod(self.input.shape) > MOST_PIXELS:
+            raise ValueError(f"{self.frames.budget} frames of this input are more than a reader takes at once")
         codes = [finding.code for finding in self.findings]
         if len(set(codes)) != len(codes):
             raise ValueError("two findings share one code")

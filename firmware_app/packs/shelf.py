@@ -3,11 +3,14 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from firmware_app.errors import PackArtefactMissing, PackDigestMismatch, PackError, PackUnknown
+from firmware_app.errors import PackArtefactMissing, PackDigestMismatch, PackError, PackTaskUnread, PackUnknown
 from firmware_app.packs.manifest import FILE_NAME, Artefact, Manifest, sha256_of
 
 READS_FILES_OF = {"openvino": "onnxruntime"}
 """Whose files a runtime reads at a precision for which a pack has none of its own."""
+
+READ_TASKS = ("classify",)
+"""What this version does with an image; a pack for anything else is passed over, with a sentence."""
 
 _PACKAGE = Path(__file__).resolve().parent.parent
 
@@ -43,6 +46,8 @@ class Pack:
         """
         promised = [file for artefact in self.manifest.artefacts for file in artefact.promised]
         promised += [(golden.path, golden.sha256) for golden in self.manifest.golden if golden.path and golden.sha256]
+        if (typical := self.manifest.typicality) is not None:
+            promised.append((typical.path, typical.sha256))
         for path, digest in promised:
             if not (self.folder / path).is_file():
                 raise PackArtefactMissing(pack=self.name, file=path)
@@ -91,7 +96,10 @@ def survey(folder: Path) -> Shelf:
     for path in sorted(folder.iterdir()) if folder.is_dir() else ():
         if (path / FILE_NAME).is_file():
             try:
-                packs.append(Pack.load(path))
+                pack = Pack.load(path)
+                if pack.manifest.task not in READ_TASKS or pack.manifest.input.depth is not None:
+                    raise PackTaskUnread(pack=pack.name, task=pack.manifest.task)
+                packs.append(pack)
             except PackError as error:
                 broken.append(error)
     return Shelf(tuple(packs), tuple(broken))

@@ -10,6 +10,7 @@ from firmware_app.errors import DecodeGaveUp, ImageUnfit, InferenceGaveUp, Lante
 from firmware_app.reading import hints
 from firmware_app.records import (
     Finding,
+    FramesRead,
     Instance,
     PackIdentity,
     Quality,
@@ -39,8 +40,8 @@ class Attempt:
         reason = why if isinstance(why, Reason) else Reason.of(why)
         return Reading(Scope.INSTANCE, self._of, ReadingStatus.CANNOT_JUDGE, reason, None, _NO_TIME)
 
-    def read(self, findings: tuple[Finding, ...], pack: PackIdentity) -> Reading:
-        return Reading(Scope.INSTANCE, self._of, ReadingStatus.READ, None, pack, _NO_TIME, findings)
+    def read(self, findings: tuple[Finding, ...], pack: PackIdentity, frames: FramesRead | None = None) -> Reading:
+        return Reading(Scope.INSTANCE, self._of, ReadingStatus.READ, None, pack, _NO_TIME, findings, frames=frames)
 
     def complete(self, reading: Reading) -> Reading:
         """*reading* with its times and hints, which are known only now."""

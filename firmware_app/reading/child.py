@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import select
 import socket
 import subprocess
 import sys
@@ -74,6 +75,12 @@ class Child:
             return wire.receive(self._channel, time.monotonic() + seconds)
         except (wire.Closed, wire.Late, wire.Garbled) as error:
             raise self._lost(error) from None
+
+    def has_spoken(self) -> bool:
+        """Whether `receive` would begin at once: an answer has come, or the child is gone."""
+        poll = select.poll()
+        poll.register(self._channel, select.POLLIN)
+        return bool(poll.poll(0))
 
     def kill(self) -> None:
         """SIGKILL and reap; a dead one is only reaped."""

@@ -1,8 +1,9 @@
 """The decode child: opens one hostile file after the other, gives the model's tensor first and a person's frames after.
 
 ``python -m firmware_app.reading.decode_child FD PARENT MEMORY_MB CPU_SECONDS``.  A job is ``{file, picture, input,
-display}``; the answers are the tensor with its facts (or a refusal, then nothing follows), and then how many frames
-were written for people.  An image that is not fit for a model is written for people before it is refused.
+display, rule, budget, modality}``; the answers are the tensors of the frames to be read with their facts (or a
+refusal, then nothing follows), and then how many frames were written for people.  An image that is not fit for a model
+is written for people before it is refused.
 """
 
 from __future__ import annotations
@@ -10,15 +11,15 @@ from __future__ import annotations
 import logging
 import socket
 import sys
-import time
 import warnings
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
 from firmware_app.errors import ImageFileMissing, ImageUnfit, ImagingError, Undecodable
-from firmware_app.imaging import display, film, fitness, identity
-from firmware_app.imaging.model_input import InputSpec, to_model_input
+from firmware_app.imaging import display, film, for_model, identity
+from firmware_app.imaging.input_spec import InputSpec
 from firmware_app.reading import child_loop, confinement
 from firmware_app.reading.wire import Message
 
@@ -34,34 +35,28 @@ def work(job: Message) -> child_loop.Answers:
         with film.opened(path, is_picture=bool(job.header["picture"])) as opened:
             _name(opened, folder)  # first, so that a film whose pixels are broken has a name all the same
             try:
-                answer = _for_model(opened, job.header["input"])
+                answer = _for_model(opened, job.header)
             except ImageUnfit as error:  # no model may see it, people may
                 _for_people(opened, folder)
                 yield child_loop.refusal(error)
                 return
             yield answer
-            yield _for_people(opened, folder)
+            yield _for_people(opened, folder, answer.header["read"])
     except ImagingError as error:
         yield child_loop.refusal(error)
     except MemoryError:
         yield child_loop.refusal(Undecodable(detail=_TOO_MUCH))
 
 
-def _for_model(opened: film.Film, described: dict[str, Any] | None) -> Message:
-    """The tensor of the middle frame; without a description of the input, only the facts."""
-    index = opened.frames // 2
-    facts = {"frame": index, "frames": opened.frames, "rows": opened.rows, "columns": opened.columns}
-    if described is None:
-        return Message(facts)
-    begun = time.perf_counter()
-    frame = opened.grey(index)
-    decoded = time.perf_counter()
-    spec = InputSpec(**described)
-    fitness.check(frame, spec)
-    tensor = to_model_input(frame, spec)
-    prepared = time.perf_counter()
-    split = {"decode_ms": 1e3 * (decoded - begun), "prepare_ms": 1e3 * (prepared - decoded)}
-    return Message({**facts, **split}, {"input": tensor.data})
+def _for_model(opened: film.Film, job: Mapping[str, Any]) -> Message:
+    """The tensors of the frames that are to be read; without a description of the input, only the facts."""
+    facts = {"frames": opened.frames, "rows": opened.rows, "columns": opened.columns}
+    if job["input"] is None:
+        return Message({**facts, "read": [opened.frames // 2]})
+    taken = for_model.taken(opened, InputSpec(**job["input"]), job["rule"], job["budget"], job["modality"])
+    told = {"read": taken.read, "box": taken.box, "coloured": taken.coloured, "hints": opened.hints}
+    split = {"decode_ms": taken.decode_ms, "prepare_ms": taken.prepare_ms}
+    return Message({**facts, **told, **split}, {"input": taken.tensors.data})
 
 
 def _name(opened: film.Film, folder: Path) -> None:
@@ -70,16 +65,16 @@ def _name(opened: film.Film, folder: Path) -> None:
         identity.write(opened.identity, folder)
 
 
-def _for_people(opened: film.Film, folder: Path) -> Message:
-    """How many frames were written; none when the disk does not take them."""
-    count = min(opened.frames, display.MOST_FRAMES)
+def _for_people(opened: film.Film, folder: Path, read: Sequence[int] = ()) -> Message:
+    """How many frames were written, those that were *read* among them; none when the disk does not take them."""
+    among = display.for_people(opened.frames, read)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        for index in range(count):
-            display.write(opened.shown(index), folder, index, opened.frames)
+        for index in among:
+            display.write(opened.shown(index), folder, index, opened.frames, among)
     except OSError:
         return Message({"displayed": 0})
-    return Message({"displayed": count})
+    return Message({"displayed": len(among)})
 
 
 def main() -> int:

@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import Any, Final
 
 from firmware_app.errors import ImageUnfit, ImagingError
-from firmware_app.imaging.input_spec import InputSpec
+from firmware_app.imaging.input_spec import FrameRule, InputSpec
 from firmware_app.reading import wire
 from firmware_app.reading.child import Child, ChildLost
+from firmware_app.reading.hints import OF_PIXELS
 from firmware_app.reading.starting import started
 from firmware_app.reading.wire import Arrays, Message
 from firmware_app.records import Reason
@@ -21,18 +22,36 @@ log = logging.getLogger("lantern.reader")
 
 _REFUSALS: Final = {kind.code: kind for kind in (*ImagingError.__subclasses__(), *ImageUnfit.__subclasses__())}
 
+Box = tuple[int, int, int, int]
+
 
 @dataclass(frozen=True, slots=True)
 class Decoded:
-    """What the child made of a file; `arrays` holds ``input`` when one was asked for."""
+    """What the child made of a file; `arrays` holds ``input`` when one was asked for, a tensor for each frame *read*.
 
-    frame: int
+    `box` is what the tensors show of each frame (None: all of it), `coloured` how much of an ultrasound's sector is in
+    colour.
+    """
+
+    read: tuple[int, ...]
     frames: int
     rows: int
     columns: int
     milliseconds: float
     split: Mapping[str, float]  # decode_ms and prepare_ms as the child measured them
     arrays: Arrays
+    box: Box | None = None
+    coloured: float = 0.0
+    hints: tuple[str, ...] = ()  # of how the pixels were understood
+
+
+@dataclass(frozen=True, slots=True)
+class Taking:
+    """How a clip is to be taken (`packs.manifest.Frames`), and which modality's limits the image is held against."""
+
+    rule: FrameRule = "middle"
+    budget: int = 1
+    modality: str = ""
 
 
 class Decoder:
@@ -56,7 +75,9 @@ class Decoder:
             self._child = started(self._child, self._spawn)
             self._ready = True
 
-    def begin(self, path: Path, is_picture: bool, spec: InputSpec | None, folder: Path) -> Decoded | Reason:
+    def begin(
+        self, path: Path, is_picture: bool, spec: InputSpec | None, folder: Path, taking: Taking = Taking()
+    ) -> Decoded | Reason:
         """Decode the file at *path*; a `Reason` is the child's final refusal.  Raises `ChildLost`.
 
         After a `Decoded` the child goes on to write frames for people into *folder*; call `end` for it.
@@ -64,9 +85,15 @@ class Decoder:
         self.warm()
         begun = time.perf_counter()
         message = self._ask(
-            {"file": str(path), "picture": is_picture, "display": str(folder), "input": asdict(spec) if spec else None}
+            {
+                "file": str(path),
+                "picture": is_picture,
+                "display": str(folder),
+                "input": asdict(spec) if spec else None,
+                **asdict(taking),
+            }
         )
-        return _refused(message) or self._checked(message, spec, 1e3 * (time.perf_counter() - begun))
+        return _refused(message) or self._checked(message, spec, taking, 1e3 * (time.perf_counter() - begun))
 
     def end(self) -> bool:
         """Wait for the frames for people; False when they could not be made, the child being replaced if it died."""
@@ -88,19 +115,21 @@ class Decoder:
             self._replace()
             raise
 
-    def _checked(self, message: Message, spec: InputSpec | None, milliseconds: float) -> Decoded:
+    def _checked(self, message: Message, spec: InputSpec | None, taking: Taking, milliseconds: float) -> Decoded:
         """The answer, believed only as far as it has the form that was asked for."""
-        head, shape = message.header, (1, spec.channels, spec.height, spec.width) if spec else None
-        numbers = [head.get(name) for name in ("frame", "frames", "rows", "columns")]
-        tensor = message.arrays.get("input")
-        if not all(isinstance(number, int) and 0 <= number < 2**31 for number in numbers) or (
-            shape is not None and (tensor is None or tensor.shape != shape or tensor.format != wire.FLOAT32)
-        ):
+        head, coloured = message.header, message.header.get("coloured")
+        try:
+            frames, rows, columns = (_count(head[name]) for name in ("frames", "rows", "columns"))
+            read, box = _frames(head["read"], frames, taking.budget), _box(head.get("box"), rows, columns)
+            if spec is not None:
+                _expect_tensors(message, (len(read), spec.channels, spec.height, spec.width))
+        except (KeyError, ValueError):
             self._replace()
-            raise ChildLost("it spoke nonsense")
+            raise ChildLost("it spoke nonsense") from None
         split = {name: float(head[name]) for name in ("decode_ms", "prepare_ms") if isinstance(head.get(name), float)}
-        frame, frames, rows, columns = (head[name] for name in ("frame", "frames", "rows", "columns"))
-        return Decoded(frame, frames, rows, columns, milliseconds, split, message.arrays)
+        share = coloured if isinstance(coloured, float) and 0.0 <= coloured <= 1.0 else 0.0
+        told = _hints(head.get("hints"))
+        return Decoded(read, frames, rows, columns, milliseconds, split, message.arrays, box, share, told)
 
     def _replace(self) -> None:
         self._child.kill()
@@ -109,6 +138,43 @@ class Decoder:
 
     def _spawn(self) -> Child:
         return Child("firmware_app.reading.decode_child", self._arguments, silent=True)
+
+
+def _count(number: object) -> int:
+    if not isinstance(number, int) or not 0 <= number < 2**31:
+        raise ValueError
+    return number
+
+
+def _frames(read: object, frames: int, most: int) -> tuple[int, ...]:
+    """The frames that were read: at least one, at most *most*, in order and of the clip; raises `ValueError`."""
+    found = tuple(_count(frame) for frame in read) if isinstance(read, list) else ()
+    if not 1 <= len(found) <= most or list(found) != sorted(set(found)) or found[-1] >= frames:
+        raise ValueError
+    return found
+
+
+def _box(box: object, rows: int, columns: int) -> Box | None:
+    """x0, y0, x1, y1 inside the frame, or None; raises `ValueError`."""
+    if box is None:
+        return None
+    if not isinstance(box, list) or len(box) != 4:
+        raise ValueError
+    x0, y0, x1, y1 = (_count(side) for side in box)
+    if not (x0 < x1 <= columns and y0 < y1 <= rows):
+        raise ValueError
+    return x0, y0, x1, y1
+
+
+def _hints(codes: object) -> tuple[str, ...]:
+    """Those hints of the child that there are sentences for."""
+    return tuple(code for code in OF_PIXELS if isinstance(codes, list) and code in codes)
+
+
+def _expect_tensors(message: Message, shape: tuple[int, ...]) -> None:
+    tensors = message.arrays.get("input")
+    if tensors is None or tensors.shape != shape or tensors.format != wire.FLOAT32:
+        raise ValueError
 
 
 def _refused(message: Message) -> Reason | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 from firmware_app.language import N_, register
@@ -26,11 +27,48 @@ BODY_PART_FROM_TEXT: Final = register(
     N_("The part of the body was taken from the words of the examination, not from its own field."),
 )
 ONE_FRAME: Final = register("hint.one_frame", N_("The image holds {frames} frames; only frame {frame} was read."))
+FRAMES_READ: Final = register(
+    "hint.frames_read", N_("The image holds {frames} frames; {count} of them were read: {read}.")
+)
+COLOUR_DOPPLER: Final = register(
+    "hint.colour_doppler",
+    N_("{percent} per cent of the ultrasound picture are in colour (Doppler); the model was made for grey pictures."),
+)
+COLOURS_CORRECTED: Final = register(
+    "hint.colours_corrected",
+    N_("The header of this image names another way of storing colours than its pixels use; the pixels were believed."),
+)
+COLOURS_UNSURE: Final = register(
+    "hint.colours_unsure",
+    N_(
+        "Header and pixels of this image contradict each other about how colours are stored, and neither can be "
+        "proved. If the colours look wrong, look at the original on the machine."
+    ),
+)
+OF_PIXELS: Final = (COLOURS_CORRECTED, COLOURS_UNSURE)
+"""What the decode child may say of how it understood the pixels (`imaging.photometric`)."""
 DISPLAY_MISSING: Final = register(
     "hint.display_missing", N_("The picture for the screen could not be made; look at the original on the machine.")
 )
+
+COLOURED: Final = 0.02
+"""Share of the sector in colour from which it is Doppler: grey pictures have at most 0.002, Doppler
+0.1 (`bench.sector`)."""
 
 
 def hint(code: str, **details: str | int | float) -> Reason:
     """A registered hint with the values of its sentence."""
     return Reason(code, details)
+
+
+def of_frames(read: Sequence[int], frames: int, coloured: float) -> tuple[Reason, ...]:
+    """What is to be known of a clip of which some frames were *read* (from 0), and of a picture with colours in it."""
+    found: tuple[Reason, ...] = ()
+    if frames > 1 and len(read) == 1:
+        found += (hint(ONE_FRAME, frame=read[0] + 1, frames=frames),)
+    elif frames > 1:
+        told = ", ".join(str(frame + 1) for frame in read)
+        found += (hint(FRAMES_READ, frames=frames, count=len(read), read=told),)
+    if coloured >= COLOURED:
+        found += (hint(COLOUR_DOPPLER, percent=round(100 * coloured)),)
+    return found

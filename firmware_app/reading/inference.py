@@ -1,7 +1,8 @@
 """The reader's side of the inference child: which runtime and precision speaks for each pack, and what if it fails.
 
-Per pack there is a list of candidates in the order of the configuration.  A candidate that cannot be loaded, or that
-fails on an empty film too, is struck off with one logged sentence and the next takes its place; the image waits.
+Per pack there is a list of candidates, first in the order of the configuration and then in that of their measured speed
+(`reading.measuring`).  A candidate that cannot be loaded, or that fails on an empty film too, is struck off with one
+logged sentence and the next takes its place; the image waits.
 """
 
 from __future__ import annotations
@@ -14,19 +15,22 @@ from typing import Any, Final
 from pydantic import TypeAdapter, ValidationError
 
 from firmware_app.config import Reader as ReaderConfig
-from firmware_app.errors import PackArtefactMissing, PackError
+from firmware_app.errors import PackError
+from firmware_app.packs import ways
 from firmware_app.packs.shelf import Pack
+from firmware_app.packs.ways import Way
 from firmware_app.reading.child import Child, ChildLost
 from firmware_app.reading.complaints import Complaints
+from firmware_app.reading.errand import Errand
 from firmware_app.reading.starting import started
 from firmware_app.reading.wire import Arrays, Message
 from firmware_app.records import Finding, PackIdentity
+from firmware_app.tasks import prior
 
 MEMORY_MB: Final = 8192
 """Address space above the start: runtimes reserve arenas and thread stacks far beyond what they touch."""
 _LOAD_SECONDS: Final = 60.0
 _STRIKES: Final = 2
-_PRECISIONS: Final = ("int8", "fp32")
 _FINDINGS: Final = TypeAdapter(tuple[Finding, ...])
 
 
@@ -46,14 +50,22 @@ class Candidate:
     precision: str
     strikes: int = 0
 
+    @property
+    def way(self) -> Way:
+        return Way(self.runtime, self.precision)
+
 
 @dataclass(frozen=True, slots=True)
 class Inferred:
-    """What a pack says of an image; `marked`: its heat maps could be written."""
+    """What a pack says of an image; `marked`: its heat maps could be written.
+
+    `strongest` is, by a finding's code, which of the frames given shows it best, counted from 0 among them.
+    """
 
     findings: tuple[Finding, ...]
     identity: PackIdentity
     marked: bool
+    strongest: Mapping[str, int]
 
 
 class Inference:
@@ -103,19 +115,54 @@ class Inference:
                 self._candidates[pack.name] = _candidates(pack, self._config, self._complaints)
                 self._warm = False
 
-    def infer(self, name: str, arrays: Arrays, rows: int, columns: int, folder: Path) -> Inferred:
+    def ways(self, name: str) -> list[Way]:
+        """What is left to run pack *name* with, the one that speaks for it first."""
+        return [candidate.way for candidate in self._candidates[name]]
+
+    def pass_over(self, name: str, way: Way, why: str) -> None:
+        """Use *way* no more; when it was the one that speaks, the next one does from the next image on."""
+        left = self.ways(name)
+        if left[:1] == [way]:
+            self._strike_off(name, why)
+            self._loaded.discard(name)
+            self._warm = False
+        else:
+            self._candidates[name] = [one for one in self._candidates[name] if one.way != way]
+
+    def succession(self, orders: Mapping[str, Sequence[Way]], seconds: float) -> Errand:
+        """A second child in which the first way of each pack is loaded while the first child goes on working.
+
+        Once it is done its child may be handed to `succeed`.
+        """
+        jobs = [self._load_job(name, order[0]) for name, order in orders.items() if order]
+        return Errand(self._spawn(), jobs, seconds)
+
+    def succeed(self, child: Child, orders: Mapping[str, Sequence[Way]]) -> None:
+        """Let *child* take over, in which `succession` has loaded the first of each of *orders*."""
+        self._child.kill()
+        self._child, self._started, self._warm = child, True, True
+        for name, order in orders.items():
+            self._candidates[name] = [Candidate(way.runtime, way.precision) for way in order]
+        self._loaded = {name for name, order in orders.items() if order}
+
+    def infer(
+        self, name: str, arrays: Arrays, rows: int, columns: int, folder: Path, box: Sequence[int] | None = None
+    ) -> Inferred:
         """What pack *name* says of a *rows* × *columns* film; its heat maps are in *folder* on return.
 
+        *box* is the part of the film that the tensors show (None: all of it).
         Raises `ChildLost`, `PackUnusable` or `ImageAtFault`.
         """
-        job = {"job": "infer", "pack": name, "rows": rows, "columns": columns, "display": str(folder)}
+        job = {"job": "infer", "pack": name, "rows": rows, "columns": columns, "display": str(folder), "box": box}
         while True:
             self.warm()
             if name not in self._loaded:
                 raise PackUnusable
             answer = self._ask(job, arrays, self._config.infer_seconds)
             if "refusal" not in answer.header:
-                return Inferred(self._findings(answer), self._identity(name), bool(answer.header.get("marked")))
+                findings = self._findings(name, answer)
+                strongest = self._strongest(findings, answer, len(arrays["input"]))
+                return Inferred(findings, self._identity(name), bool(answer.header.get("marked")), strongest)
             if answer.header.get("sound"):
                 raise ImageAtFault
             self._strike_off(name, "it failed on an empty film too")
@@ -129,15 +176,8 @@ class Inference:
         """Load the first candidate that works; True also when none does, False when the child was lost over it."""
         while self._candidates[name] and name not in self._loaded:
             first = self._candidates[name][0]
-            job = {
-                "job": "load",
-                "folder": str(self._packs[name].folder),
-                "runtime": first.runtime,
-                "precision": first.precision,
-                "threads": self._config.threads,
-            }
             try:
-                answer = self._ask(job, {}, _LOAD_SECONDS)
+                answer = self._ask(self._load_job(name, first.way), {}, _LOAD_SECONDS)
             except ChildLost as lost:
                 self._candidates[name][0] = replace(first, strikes=first.strikes + 1)
                 if first.strikes + 1 >= _STRIKES:
@@ -150,6 +190,15 @@ class Inference:
                 self._strike_off(name, str(answer.header["refusal"]["code"]))
         return True
 
+    def _load_job(self, name: str, way: Way) -> dict[str, Any]:
+        return {
+            "job": "load",
+            "folder": str(self._packs[name].folder),
+            "runtime": way.runtime,
+            "precision": way.precision,
+            "threads": self._config.threads,
+        }
+
     def _strike_off(self, name: str, why: str) -> None:
         gone = self._candidates[name].pop(0)
         left = self._candidates[name]
@@ -160,12 +209,24 @@ class Inference:
         first = self._candidates[name][0]
         return PackIdentity(name, self._packs[name].manifest.version, first.runtime, first.precision)
 
-    def _findings(self, answer: Message) -> tuple[Finding, ...]:
+    def _findings(self, name: str, answer: Message) -> tuple[Finding, ...]:
+        """The findings as the pack's manifest means them, carried over to the clinic's prevalence."""
         try:
-            return _FINDINGS.validate_python(answer.header["findings"])
+            said = _FINDINGS.validate_python(answer.header["findings"])
+            return prior.at_the_clinic(said, self._packs[name].manifest, self._config.prevalence)
         except (KeyError, ValidationError):
             self._replace()
             raise ChildLost("it spoke nonsense") from None
+
+    def _strongest(self, findings: Sequence[Finding], answer: Message, frames: int) -> dict[str, int]:
+        """Where each finding is strongest, among as many *frames* as were given."""
+        told = answer.header.get("strongest")
+        found = {finding.code: told.get(finding.code) if isinstance(told, dict) else None for finding in findings}
+        kept = {code: at for code, at in found.items() if isinstance(at, int) and 0 <= at < frames}
+        if len(kept) != len(found):
+            self._replace()
+            raise ChildLost("it spoke nonsense")
+        return kept
 
     def _ask(self, job: Mapping[str, Any], arrays: Arrays, seconds: float) -> Message:
         try:
@@ -186,24 +247,10 @@ class Inference:
 
 
 def _candidates(pack: Pack, config: ReaderConfig, complaints: Complaints) -> list[Candidate]:
-    """The wanted precision on each runtime in order, then the others likewise; a damaged pack has none."""
+    """Every possible way, in the order for a box that has measured nothing; a damaged pack has none."""
     try:
         pack.verify()
     except PackError as error:
         complaints.say(str(error))
         return []
-    wanted = [config.precision, *(other for other in _PRECISIONS if other != config.precision)]
-    return [
-        Candidate(runtime, precision)
-        for precision in wanted
-        for runtime in config.runtimes
-        if _has(pack, runtime, precision)
-    ]
-
-
-def _has(pack: Pack, runtime: str, precision: str) -> bool:
-    try:
-        pack.described(runtime, precision)
-    except PackArtefactMissing:
-        return False
-    return True
+    return [Candidate(way.runtime, way.precision) for way in ways.possible(pack, config)]

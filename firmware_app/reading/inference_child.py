@@ -1,7 +1,8 @@
 """The inference child: keeps one warm session per pack and turns a tensor into findings and heat maps.
 
 ``python -m firmware_app.reading.inference_child FD PARENT MEMORY_MB CPU_SECONDS``.  Jobs are ``{job: load, folder,
-runtime, precision, threads}`` and ``{job: infer, pack, rows, columns, display}`` with the tensor; which runtime and
+runtime, precision, threads}`` and ``{job: infer, pack, rows, columns, box, display}`` with the tensors of one or more
+frames; which runtime and
 precision to try, and what to try next, is the parent's decision.
 """
 
@@ -10,6 +11,7 @@ from __future__ import annotations
 import socket
 import sys
 import time
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -24,7 +26,7 @@ from firmware_app.reading import child_loop, confinement, heat_map
 from firmware_app.reading.wire import Message
 from firmware_app.runtimes import choice
 from firmware_app.runtimes.interface import Session
-from firmware_app.tasks import classify, explain
+from firmware_app.tasks import classify, clips, explain
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,8 +87,9 @@ class Models:
     def _infer(self, job: Message) -> Message:
         loaded = self._loaded[str(job.header["pack"])]
         try:
-            activation = loaded.activation(np.asarray(job.arrays["input"]))
-            findings = classify.findings(activation, loaded.manifest.findings)
+            activations = [loaded.activation(one[np.newaxis]) for one in np.asarray(job.arrays["input"])]
+            each = [classify.findings(activation, loaded.manifest.findings) for activation in activations]
+            findings, strongest = clips.together(each, loaded.manifest.frames)
         except (RuntimeFault, ValueError) as error:
             fault = (
                 error
@@ -94,18 +97,23 @@ class Models:
                 else InferenceFailed(pack=loaded.manifest.name, runtime="-", detail=str(error))
             )
             return child_loop.refusal(fault, sound=_still_sound(loaded))
-        marked = _mark(loaded.manifest, activation, job)
-        return Message({"findings": [asdict(finding) for finding in findings], "marked": marked})
+        marked = _mark(loaded.manifest, {code: activations[at] for code, at in strongest.items()}, job)
+        said = [asdict(finding) for finding in findings]
+        return Message({"findings": said, "strongest": strongest, "marked": marked})
 
 
-def _mark(manifest: Manifest, activation: NDArray[np.float32], job: Message) -> bool:
-    """Write one heat map per finding; False when the disk does not take them, which costs no number."""
+def _mark(manifest: Manifest, activations: Mapping[str, NDArray[np.float32]], job: Message) -> bool:
+    """Write one heat map per finding, of the frame it is strongest in.
+
+    False when the disk does not take them, which costs no number.
+    """
+    box = job.header.get("box")
     folder, rows, columns = Path(str(job.header["display"])), int(job.header["rows"]), int(job.header["columns"])
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for spec in manifest.findings:
-            strengths = explain.activation_map(activation, spec.channel, manifest.output.full_scale)
-            heat_map.write(strengths, rows, columns, folder / f"{spec.code}.png")
+            strengths = explain.activation_map(activations[spec.code], spec.channel, manifest.output.full_scale)
+            heat_map.write(strengths, rows, columns, folder / f"{spec.code}.png", box)
     except OSError:
         return False
     return True

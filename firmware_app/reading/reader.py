@@ -24,15 +24,20 @@ from firmware_app.errors import (
     PackUnknown,
     ReaderGaveUp,
 )
-from firmware_app.packs.shelf import Pack, shipped_packs_dir, survey
+from firmware_app.packs.installed import PackStore
+from firmware_app.packs.manifest import Manifest
+from firmware_app.packs.shelf import Pack
 from firmware_app.reading import hints, routing
 from firmware_app.reading.attempt import Attempt
 from firmware_app.reading.child import ChildLost
 from firmware_app.reading.complaints import Complaints
-from firmware_app.reading.decoder import Decoded, Decoder
+from firmware_app.reading.decoder import Decoded, Decoder, Taking
 from firmware_app.reading.inference import ImageAtFault, Inference, PackUnusable
+from firmware_app.reading.measuring import Measuring
 from firmware_app.reading.patience import Patience, Stopped
 from firmware_app.records import (
+    FramesRead,
+    Instance,
     Priority,
     Reading,
     ReadingStatus,
@@ -84,6 +89,7 @@ class Reader:
             raise PackUnknown(pack=forced)
         self.decoder = Decoder(config.reader.memory_mb, config.reader.decode_seconds)
         self.inference = Inference(packs, config.reader, self._complaints)
+        self._measuring = Measuring(self.inference, config, state, self._complaints) if self._waits else None
         self._looked = time.monotonic()
         self._learn()
 
@@ -109,6 +115,8 @@ class Reader:
         if claim is None:
             return False
         attempt = Attempt(claim.instance, time.perf_counter())
+        if self._measuring is not None:
+            self._measuring.interrupt()
         if claim.claims > (MOST_CLAIMS if claim.failures else MOST_CLAIMS_ALONE):
             self._finish(attempt, attempt.cannot(ReaderGaveUp(claims=claim.claims - 1)))
             return True
@@ -131,6 +139,8 @@ class Reader:
         if self.inference.is_whole() or time.monotonic() - self._looked < pause:
             return False
         self.inference.offer(_packs(self._config, self._complaints))
+        if self._measuring is not None:
+            self._measuring.recall()
         self._learn()
         self.inference.warm()
         self._looked = time.monotonic()
@@ -138,8 +148,14 @@ class Reader:
             self._complaints.forget()
         return self.inference.identities != before
 
+    def measure(self) -> bool:
+        """While nothing waits: find the fastest right runtime, a little at each call; True when another one speaks."""
+        return self._measuring is not None and self._measuring.tend()
+
     def close(self) -> None:
         """End the children."""
+        if self._measuring is not None:
+            self._measuring.close()
         self.decoder.close()
         self.inference.close()
 
@@ -167,8 +183,8 @@ class Reader:
         decoded = self._decode(attempt, chosen.pack)
         if isinstance(decoded, Reason):
             return attempt.cannot(decoded)
-        if decoded.frames > 1:
-            attempt.hints += (hints.hint(hints.ONE_FRAME, frame=decoded.frame + 1, frames=decoded.frames),)
+        attempt.hints += hints.of_frames(decoded.read, decoded.frames, decoded.coloured)
+        attempt.hints += tuple(hints.hint(code) for code in decoded.hints)
         try:
             return self._infer(attempt, chosen.pack, decoded)
         finally:
@@ -177,10 +193,11 @@ class Reader:
 
     def _decode(self, attempt: Attempt, pack: str | None) -> Decoded | Reason:
         attempt.phase = DecodeGaveUp
-        spec = self._manifests[pack].input if pack else None
+        manifest = self._manifests[pack] if pack else None
+        spec, taking = (manifest.input, _taking(manifest, attempt.instance)) if manifest else (None, Taking())
         folder = self._state.display / attempt.instance.reference
         path = self._state.root / attempt.instance.file
-        decoded = self.decoder.begin(path, attempt.instance.header is None, spec, folder)
+        decoded = self.decoder.begin(path, attempt.instance.header is None, spec, folder, taking)
         if isinstance(decoded, Decoded):
             attempt.decode_ms = decoded.milliseconds
         return decoded
@@ -199,12 +216,12 @@ class Reader:
         folder = self._state.display / attempt.instance.reference
         begun = time.perf_counter()
         try:
-            found = self.inference.infer(pack, decoded.arrays, decoded.rows, decoded.columns, folder)
+            found = self.inference.infer(pack, decoded.arrays, decoded.rows, decoded.columns, folder, decoded.box)
         except ImageAtFault:
             return attempt.cannot(InferenceFailed(pack=pack, runtime="-", detail="it gives no number for this image"))
         attempt.infer_ms = 1e3 * (time.perf_counter() - begun)
         attempt.display_missing = not found.marked
-        return attempt.read(found.findings, found.identity)
+        return attempt.read(found.findings, found.identity, _frames_read(decoded, found.strongest))
 
     def _failed(self, attempt: Attempt, lost: ChildLost) -> None:
         failures = self.patience.carry_out(lambda: self._clinical.record_failure(attempt.instance.reference))
@@ -223,6 +240,20 @@ class Reader:
         urgencies = {spec.code: Priority(spec.priority) for spec in self._manifests[reading.pack.name].findings}
         found = [urgencies[finding.code] for finding in reading.findings if finding.positive]
         return min(found, key=list(Priority).index, default=Priority.ROUTINE)
+
+
+def _taking(manifest: Manifest, instance: Instance) -> Taking:
+    """How the pack takes this image; one that says nothing of its modality is held to be of the pack's."""
+    modality = ((instance.header.modality if instance.header else None) or "").strip().upper()
+    frames = manifest.frames
+    return Taking(frames.rule, frames.budget, modality or manifest.route.modalities[0])
+
+
+def _frames_read(decoded: Decoded, strongest: Mapping[str, int]) -> FramesRead | None:
+    """Which frames of a clip were read; nothing of a film."""
+    if decoded.frames == 1:
+        return None
+    return FramesRead(decoded.frames, decoded.read, {code: decoded.read[at] for code, at in strongest.items()})
 
 
 def run(config: Config, ready: Ready, stop: threading.Event) -> None:
@@ -269,7 +300,7 @@ def _watch(
         if (relay is not None and relay.called()) or time.monotonic() - looked > _LOOK_SECONDS:
             reader.warm()
             conclude()
-            if reader.look_again():
+            if reader.look_again() or reader.measure():
                 ready(reader.warm())
                 seen = None
             looked = time.monotonic()
@@ -278,7 +309,7 @@ def _watch(
 
 def _packs(config: Config, complaints: Complaints) -> list[Pack]:
     """Every usable pack of the box by name; one that cannot be used is named in the log and left out."""
-    shelf = survey(config.packs.dir or shipped_packs_dir())
+    shelf = PackStore.of(config).survey()
     for error in shelf.broken:
         complaints.say(str(error))
     return list(shelf.packs)

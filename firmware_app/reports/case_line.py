@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 import firmware_app.reading.hints  # noqa: F401 - ties the hints' codes to their sentences
-from firmware_app.records import Case, FileRecord, Finding, Lesion, Reading, Reason
+from firmware_app.records import Case, FileRecord, Finding, FramesRead, Lesion, Reading, Reason
 
 SCHEMA: Final = "lantern.case/1"
 
@@ -57,7 +57,13 @@ def _reading(reading: Reading, language: str) -> dict[str, Any]:
             "hints": [_sentence(hint, language) for hint in reading.quality.hints],
         },
         "milliseconds": {"decode": reading.timing.decode, "infer": reading.timing.infer, "total": reading.timing.total},
+        **({"frames": _frames(reading.frames)} if reading.frames is not None else {}),
     }
+
+
+def _frames(frames: FramesRead) -> dict[str, Any]:
+    """Which frames of a clip were read, from 0; a film has none of this."""
+    return {"of": frames.of, "read": list(frames.read), "strongest": dict(frames.strongest)}
 
 
 def _finding(finding: Finding, language: str) -> dict[str, Any]:

@@ -6,9 +6,10 @@ set_aside/   objects that conflict with an accepted one
 display/     frames and heat maps that the reader rendered for people
 clinical/    clinical.db, the secret behind its references; damaged/ keeps what a rescue set aside, as in the next two
 accounts/    accounts.db: who may use the viewer
-run/         what the running processes say of themselves
+run/         what the running processes say of themselves; trials.json: how the runtimes did on this box
 exchange/    exchange.db, and what the uplink says of itself: all that the uplink's user may open
 line/        the box's keys and the hospital's public bundle, made by provisioning
+packs/       model packs that were installed, and the publisher they are trusted from (packs/installed.py)
 ballast      preallocated; released when the disk is full, so that the databases can still be written
 """
 
@@ -54,6 +55,11 @@ class StateDir:
         return self.root / "run"
 
     @property
+    def trials(self) -> Path:
+        """What trying the runtimes has shown (`packs.results`)."""
+        return self.run / "trials.json"
+
+    @property
     def clinical_db(self) -> Path:
         return self.root / "clinical" / "clinical.db"
 
@@ -69,6 +75,10 @@ class StateDir:
     def line_keys(self) -> Path:
         """Where provisioning puts the box's keys unless told otherwise."""
         return self.root / "line"
+
+    @property
+    def packs(self) -> Path:
+        return self.root / "packs"
 
     @property
     def databases(self) -> tuple[Path, ...]:
@@ -93,6 +103,7 @@ class StateDir:
                 self.set_aside,
                 self.display,
                 self.run,
+                self.packs,
                 self.clinical_db.parent,
                 self.accounts_db.parent,
                 self.exchange_db.parent,

@@ -44,9 +44,9 @@ TABLES: dict[str, dict[str, Any]] = {
     "data": {"reader": "folder", "positive": "disc", "folds": 2, "test": 0.25},
     "input": {"size": SIDE},
     "net": {"teacher": "lite0-cut", "student": "plain-small"},
-    "train": {"start": "random", "epochs": 1, **QUICK},
-    "distill": {"epochs": 1, **QUICK},
-    "prune": {"keep": 0.7, "steps": 2, "epochs": 0, "final_epochs": 1, **QUICK},
+    "train": {"start": "random", "epochs": 8, **QUICK},
+    "distill": {"epochs": 8, **QUICK},
+    "prune": {"keep": 0.7, "steps": 2, "epochs": 0, "final_epochs": 4, **QUICK},
     "quantize": {"films": 16, "most_spared": 0},
     "operating_point": {"rule": "sensitivity", "at_least": 0.9},
     "gate": {"auc_loss": 1.0, "sensitivity_loss": 1.0, "most_lost": 100, "auc_at_least": 0.0},
@@ -95,7 +95,7 @@ def write_recipe(folder: Path, **changes: dict[str, Any] | None) -> Path:
     for name, table in tables.items():
         if name in changes and changes[name] is None:
             continue
-        lines += [f"[{name}]", *(f"{key} = {_toml(value)}" for key, value in table.items())]
+        lines += [f"[{name}]", *(f"{key} = {_toml(value)}" for key, value in table.items() if value is not None)]
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "words.toml").write_text(WORDS, encoding="utf-8")
     (folder / "toy-disc.toml").write_text("\n".join(lines) + "\n", encoding="utf-8")

@@ -44,7 +44,7 @@ def test_an_int8_file_that_loses_too_much_is_refused_and_listed(films: Path, tmp
         assert cli.main(["quantize", *command]) == 0
     finally:
         quantize.MOST_MOVED = most_moved
-    for step in ("speed", "gate", "pack"):
+    for step in ("maps", "typicality", "speed", "gate", "pack"):
         assert cli.main([step, *command]) == 0
     pack = Pack.load(tmp_path / "out" / "toy-disc")
     assert {one.precision for one in pack.manifest.artefacts} == {"fp32"}
@@ -112,6 +112,24 @@ def test_every_kind_of_model_file_is_whole_or_absent_on_a_full_disk(small_disk: 
         with pytest.raises(OutputUnwritable, match="Free some space"):
             write(small_disk / name)
         assert sorted(os.listdir(small_disk)) == ["ballast"], name
+
+
+def test_a_pack_is_whole_or_absent_on_a_full_disk(chain: Path, films: Path, small_disk: Path) -> None:
+    from converters.pack import pack_step
+    from converters.recipe import load_recipe
+    from converters.steps import Workshop
+
+    work = chain / "out" / "work" / "toy-disc"
+    shop = Workshop(load_recipe(chain / "toy-disc.toml"), chain, films, work)
+    before = (work / "pack.json").read_bytes()
+    for left_kb in (16, 400):
+        ballast = small_disk / "ballast"
+        ballast.write_bytes(b"\0" * (2 * 1024 * 1024 - left_kb * 1024))
+        with pytest.raises(OutputUnwritable, match="Free some space"):
+            pack_step(shop, small_disk)
+        assert os.listdir(small_disk) == ["ballast"], left_kb
+        ballast.unlink()
+    assert (work / "pack.json").read_bytes() == before
 
 
 def test_a_quantized_file_that_fails_plainly_is_mended_layer_by_layer_or_refused(tmp_path: Path) -> None:

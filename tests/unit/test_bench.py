@@ -57,6 +57,16 @@ def test_a_goal_that_was_missed_is_said_to_be_missed(tmp_path: Path) -> None:
     assert "| Intake | memory | ≤ 320 MB | 320 MB | reached |" in lines
 
 
+def test_one_part_alone_is_a_page_without_the_others(tmp_path: Path) -> None:
+    written = page.alone(FOUND)
+    assert written.startswith("# Intake\n")
+    assert "| Intake | times as fast | ≥ 3 × | 2.90 × | **not reached** |" in written
+    assert "Left out: Orthanc is not installed." in written
+    assert "svg" not in written
+    assert "quick run" not in written
+    assert "quick run" in page.alone(replace(FOUND, quick=True))
+
+
 def test_a_peer_that_was_left_out_is_named(tmp_path: Path) -> None:
     assert "Left out: Orthanc is not installed." in written(tmp_path, FOUND)
 

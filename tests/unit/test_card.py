@@ -53,6 +53,27 @@ def test_gates_and_refusals_are_told_with_why(manifest: Manifest) -> None:
     assert "| openvino | int8 | test | 0.031 (0.020–0.050) | – | – | – |" in text
 
 
+def test_a_map_that_agrees_badly_or_points_beside_the_lesion_is_a_weak_point(manifest: Manifest) -> None:
+    good = {"runtime": "openvino", "precision": "int8", "n": 50, "mean": 0.99, "median": 0.99, "low": 0.97,
+            "least": 0.95, "evidence": 0.97, "evidence_n": 31}  # fmt: skip
+    bad = {**good, "runtime": "litert", "evidence": 0.71}
+    pointing = {"n": 80, "hits": 30, "share": 0.375, "share_ci": [0.277, 0.484], "chance": 0.094}
+    text = card.text(cast(Manifest, Told(manifest, {"maps": [good, bad], "pointing": pointing})))
+    weak = text[: text.index("## Not for")]
+    assert "The map of litert int8 agrees with that of the original by a rank correlation of only 0.71" in weak
+    assert "litert int8 的热力图" in weak
+    assert "openvino" not in weak
+    assert "on only 30 of 80 positive films" in weak
+    assert "| litert | int8 | 50 | 0.990 | 0.990 | 0.970 | 0.950 | 0.710 (31 films) |" in text
+    assert "on 30 of 80 positive films with an outline, 0.375 (0.277–0.484)" in text
+    flat = {**good, "evidence": None, "evidence_n": 0}
+    fine = {**pointing, "hits": 60, "share": 0.75}
+    text = card.text(cast(Manifest, Told(manifest, {"maps": [flat], "pointing": fine})))
+    assert "rank correlation of only" not in text
+    assert "lies in the outlined lesion on only" not in text
+    assert "| 0.950 | – |" in text
+
+
 def test_a_pack_without_views_names_none(manifest: Manifest) -> None:
     route = manifest.route.model_copy(update={"views": ()})
     told = SimpleNamespace(**{name: getattr(manifest, name) for name in Manifest.model_fields})

@@ -38,7 +38,11 @@ def test_an_unknown_section_is_refused(tmp_path: Path) -> None:
         ('[box]\nlanguage = "fr"\n', "box.language"),
         ('[dicom]\nallowed_addresses = ["999"]\n', "dicom.allowed_addresses.0"),
         ('[reader]\nruntimes = ["onnx"]\n', "reader.runtimes.0"),
-        ("[reader]\nruntimes = []\n", "reader.runtimes"),
+        ('[reader]\nprecision = "int4"\n', "reader.precision"),
+        ("[reader]\nprevalence = { pneumonia = 0 }\n", "reader.prevalence.pneumonia"),
+        ("[reader]\nprevalence = { pneumonia = 1.0 }\n", "reader.prevalence.pneumonia"),
+        ('[reader]\nprevalence = { pneumonia = "rare" }\n', "reader.prevalence.pneumonia"),
+        ("[reader]\nprevalence = 0.1\n", "reader.prevalence"),
         ("[reader]\ndecode_seconds = inf\n", "reader.decode_seconds"),
         ('[state]\ndir = "here"\n', "state.dir"),
     ],
@@ -74,7 +78,13 @@ def test_an_unknown_key_in_the_environment_is_refused() -> None:
 
 @pytest.mark.parametrize(
     ("name", "text"),
-    [("LANTERN_DICOM__ALLOWED_CALLING", "[bad"), ("LANTERN_STATE__DIR", ""), ("LANTERN_READER__DECODE_SECONDS", "inf")],
+    [
+        ("LANTERN_DICOM__ALLOWED_CALLING", "[bad"),
+        ("LANTERN_STATE__DIR", ""),
+        ("LANTERN_READER__DECODE_SECONDS", "inf"),
+        ("LANTERN_READER__PREVALENCE", "{bad"),
+        ("LANTERN_READER__PREVALENCE", "pneumonia"),
+    ],
 )
 def test_a_broken_override_is_a_sentence_and_no_traceback(name: str, text: str) -> None:
     with pytest.raises(errors.ConfigInvalid):
@@ -94,3 +104,18 @@ def test_every_key_has_a_title_and_a_help_line() -> None:
 def test_what_config_show_prints_is_the_same_configuration(tmp_path: Path) -> None:
     loaded = config.load(None, {"LANTERN_DICOM__ALLOWED_CALLING": "A,B", "LANTERN_STATE__DIR": str(tmp_path)})
     assert config.load(written(tmp_path, config.describe(loaded)), {}) == loaded
+
+
+@pytest.mark.parametrize("text", ["pneumonia=0.02, nodule=0.1", '{"pneumonia": 0.02, "nodule": 0.1}'])
+def test_prevalences_come_from_the_environment_and_are_printed_as_toml(tmp_path: Path, text: str) -> None:
+    loaded = config.load(None, {"LANTERN_READER__PREVALENCE": text, "LANTERN_STATE__DIR": str(tmp_path)})
+    assert loaded.reader.prevalence == {"pneumonia": 0.02, "nodule": 0.1}
+    assert "prevalence = { pneumonia = 0.02, nodule = 0.1 }" in config.describe(loaded)
+    assert config.load(written(tmp_path, config.describe(loaded)), {}) == loaded
+
+
+def test_every_runtime_of_ours_may_be_pinned() -> None:
+    from firmware_app.runtimes import register
+
+    assert tuple(register.OWN) == config.OWN_RUNTIMES
+    assert config.load(None, {"LANTERN_READER__RUNTIMES": "litert,openvino"}).reader.runtimes == ("litert", "openvino")

@@ -18,7 +18,7 @@ from firmware_app.reading.decoder import Decoded, Decoder
 from firmware_app.records import Reason
 
 SPEC = InputSpec("image", 8, 8)
-FACTS = {"frame": 0, "frames": 1, "rows": 9, "columns": 9}
+FACTS = {"read": [0], "frames": 1, "rows": 9, "columns": 9}
 SHAPE = [1, SPEC.channels, SPEC.height, SPEC.width]
 COUNT = SPEC.channels * SPEC.height * SPEC.width
 
@@ -63,6 +63,18 @@ def test_the_form_itself_is_believed() -> None:
         pytest.param({**FACTS, "_arrays": [["input", "B", SHAPE]]}, COUNT, id="another type"),
         pytest.param({**FACTS, "rows": -1, "_arrays": [["input", "f", SHAPE]]}, 4 * COUNT, id="less than no rows"),
         pytest.param({**FACTS, "rows": "9", "_arrays": [["input", "f", SHAPE]]}, 4 * COUNT, id="rows in words"),
+        *(
+            pytest.param({**FACTS, **said, "_arrays": [["input", "f", SHAPE]]}, 4 * COUNT, id=name)  # type: ignore[dict-item]
+            for name, said in {
+                "no frame read": {"read": []},
+                "a frame that is not there": {"read": [1]},
+                "more frames than asked for": {"frames": 3, "read": [0, 1]},
+                "frames in words": {"read": "0"},
+                "a box beyond the film": {"box": [0, 0, 10, 9]},
+                "a box of nothing": {"box": [3, 0, 3, 9]},
+                "half a box": {"box": [0, 0]},
+            }.items()
+        ),
         pytest.param({"refusal": {"code": "imaging.new", "details": {}}}, 0, id="a refusal of no known code"),
         pytest.param({"refusal": {"code": "imaging.undecodable", "details": {}}}, 0, id="a refusal without its detail"),
         pytest.param({"refusal": "imaging.undecodable"}, 0, id="a refusal that is a word"),

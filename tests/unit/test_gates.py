@@ -123,6 +123,15 @@ def test_float_files_are_held_to_pytorch_cell_by_cell_and_int8_is_not() -> None:
     assert gates.parity("int8", 12.0) is None
 
 
+@pytest.mark.parametrize(("agreed", "outcome"), [(0.95, Outcome.PASSED), (0.9, Outcome.PASSED), (0.89, Outcome.REFUSED),
+                                                 (-1.0, Outcome.REFUSED), (None, Outcome.REFUSED)])  # fmt: skip
+def test_a_map_that_shows_other_places_than_grad_cam_is_refused(agreed: float | None, outcome: Outcome) -> None:
+    found = gates.explanation(agreed, Gate())
+    assert (found.gate, found.outcome, found.margin) == ("explanation", outcome, 0.9)
+    assert "at least 0.9 wanted" in found.said
+    assert gates.explanation(0.5, Gate(map_correlation=0.4)).outcome is Outcome.PASSED
+
+
 def test_one_refusal_outweighs_every_pass() -> None:
     def said(outcome: Outcome) -> Verdict:
         return Verdict("auc", outcome, 0.0, 0.0, "")

@@ -39,14 +39,17 @@ def verdict(gate: str, outcome: str, measured: float, margin: float, said: str) 
     return {"gate": gate, "outcome": outcome, "measured": measured, "margin": margin, "said": said}
 
 
+GRIDS = (("gradcam", 0.0), ("map", 0.0), ("occlusion", 0.1), ("lime", -0.1))
+
+
 def drawn_film() -> dict[str, Any]:
-    """A bright disc on grey, with three maps of it."""
+    """A bright disc on grey, with four maps of it."""
     y, x = np.mgrid[0:56, 0:56]
     picture = io.BytesIO()
     Image.fromarray(np.where((y - 20) ** 2 + (x - 36) ** 2 < 90, 230, 90).astype(np.uint8)).save(picture, "PNG")
     row, column = np.mgrid[0:14, 0:14]
     near = 3.0 * np.exp(-((row - 5) ** 2 + (column - 9) ** 2) / 6.0) - 0.2
-    grids = {name: (near + shift).tolist() for name, shift in (("map", 0.0), ("occlusion", 0.1), ("lime", -0.1))}
+    grids = {name: (near + shift).tolist() for name, shift in GRIDS}
     return {"film": base64.b64encode(picture.getvalue()).decode(), **grids}
 
 
@@ -82,7 +85,20 @@ ACCOUNTS: dict[str, dict[str, Any]] = {
         {"runtime": "openvino", "precision": "int8", "milliseconds": 1.3, "low": 1.2, "high": 1.6, "bytes": 840_000},
         {"runtime": "litert", "precision": "int8", "milliseconds": 2.1, "low": 2.0, "high": 2.4, "bytes": 900_000},
     ]},
-    "occlusion": {"occlusion": {"median": 0.81, "low": 0.4, "high": 0.95, "films": 50}, "examples": [drawn_film()]},
+    "maps": {
+        "artefacts": [
+            {"runtime": "openvino", "precision": "int8",
+             "every_cell": {"n": 50, "flat": 0, "mean": 0.987, "median": 0.991, "low": 0.951, "least": 0.913},
+             "evidence": {"n": 31, "flat": 19, "mean": 0.956, "median": 0.96, "low": 0.88, "least": 0.7}},
+            {"runtime": "litert", "precision": "int8",
+             "every_cell": {"n": 0, "flat": 50, "mean": None, "median": None, "low": None, "least": None},
+             "evidence": {"n": 0, "flat": 50, "mean": None, "median": None, "low": None, "least": None}},
+        ],
+        "covered": {"runtime": "openvino", "precision": "int8",
+                    "occlusion": {"median": 0.81, "low": 0.4, "high": 0.95, "films": 8}},
+        "pointing": {"hits": 61, "n": 80, "share": 0.7625, "share_ci": [0.658, 0.842], "chance": 0.094},
+        "examples": [drawn_film()],
+    },
 }  # fmt: skip
 
 PREDICTIONS = {
@@ -157,7 +173,7 @@ def test_no_word_of_the_catalogue_is_idle() -> None:
         path.read_text("utf-8") for path in Path(words.__file__).parent.glob("*.py") if path.name != "words.py"
     )
     made = {"gate_sensitivity", "gate_auc", "roc_note", "reliability_note", "decision_note", "occlusion", "lime",
-            "map", "film", "passed", "inconclusive", "refused", "train", "distill", "prune"}  # fmt: skip
+            "map", "film", "gradcam", "passed", "inconclusive", "refused", "train", "distill", "prune"}  # fmt: skip
     assert [key for key in words.CATALOGUE if not re.search(f"[\"']{key}[\"']", source) and key not in made] == []
 
 
@@ -172,6 +188,16 @@ def test_weak_points_come_first_then_the_refusals(page: Page) -> None:
              "Each file in its runtime", "ROC curve")  # fmt: skip
     places = [seen.index(word) for word in order]
     assert places == sorted(places)
+
+
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_the_maps_of_every_file_that_has_some_are_told_in_both_forms(page: Page, language: str) -> None:
+    seen = "".join(page.seen[language])
+    told = seen[seen.index("Selvaraju") :]
+    assert "openvinoint8500.9870.991 0.9510.9130.956 n = 31" in told
+    assert "litertint8" not in told[: told.index("Zhang")]
+    assert ("on 61 of 80 positive films" if language == "en" else "80 张有轮廓的阳性影像中，61 张") in told
+    assert "0.762 (0.658–0.842)" in told
 
 
 @pytest.mark.parametrize("language", ["en", "zh"])
@@ -200,7 +226,8 @@ def test_one_language_at_a_time(page: Page) -> None:
 def test_every_figure_is_drawn_and_no_number_is_missing(html: str) -> None:
     drawn = re.findall(r'<svg [^>]*aria-label="([^"]*)"', html)
     wanted = (
-        "trade", "roc", "reliability", "decision", "pruning", "sensitive", "film", "map", "occlusion", "lime",
+        "trade", "roc", "reliability", "decision", "pruning", "sensitive", "film", "gradcam", "map", "occlusion",
+        "lime",
     )  # fmt: skip
     assert [unescape(one) for one in drawn] == [" · ".join(words.pair(key)) for key in wanted]
     assert not re.search(r"\bnan\b|\binf\b|None", html)

@@ -112,8 +112,14 @@ def test_leaving_a_source_out_judges_on_films_of_a_source_never_seen() -> None:
     for fold in folds:
         assert sorted(fold.train + fold.held) == sorted(labels)
         assert {source_of[name] for name in fold.train}.isdisjoint({source_of[name] for name in fold.held})
-    with pytest.raises(SplitLeaks):
-        splits.by_source({"a": 0, "b": 1}, {"a": "p", "b": "p"}, {"a": "one", "b": "two"})
+
+
+def test_a_patient_of_two_sources_is_not_learnt_from_while_either_is_left_out() -> None:
+    labels, group_of = {"a": 0, "b": 1, "c": 1, "d": 0}, {"a": "p", "b": "p", "c": "q", "d": "r"}
+    folds = splits.by_source(labels, group_of, {"a": "one", "b": "two", "c": "two"})
+    assert [(fold.name, fold.train, fold.held) for fold in folds] == [
+        ("without-one", ("c", "d"), ("a",)), ("without-two", ("d",), ("b", "c")),
+    ]  # fmt: skip
 
 
 def test_a_frozen_film_that_is_gone_is_an_error() -> None:

@@ -32,6 +32,7 @@ from firmware_app.store.accounts import Accounts, Role
 from firmware_app.store.audit import Audit
 from firmware_app.store.clinical import Clinical
 from firmware_app.store.layout import StateDir
+from tests import toy_pack
 from web import guard
 from web.app import create_app
 from web.checkup import Checkup
@@ -334,6 +335,34 @@ def test_the_banner_says_that_no_result_is_not_normal(desk: Desk) -> None:
     shown = desk.person("li").get("/", headers=HTML).text
     assert re.search(r"Reading has stopped since \d\d:\d\d; 1 unread", shown)
     assert "No result does not mean normal" in shown
+
+
+@pytest.mark.parametrize(
+    ("prevalence", "told"),
+    [
+        ({"pneumonia": 0.02}, ("Of 10 films marked like this, about 4 show it.", "for this clinic, where 2.0% of")),
+        ({}, ("Of 100 films marked like this, about 97 show it.", "the model&#39;s own data, of which 50.0% show it")),
+    ],
+)
+def test_the_doctor_is_told_what_a_mark_is_worth_on_page_and_report(
+    desk: Desk, tmp_path: Path, prevalence: dict[str, float], told: tuple[str, str]
+) -> None:
+    folder = toy_pack.write(tmp_path / "packs", "p", "adult", 18, None, int8=b"x")
+    manifest = json.loads((folder / "manifest.json").read_text())
+    manifest["version"] = "1.0.0"
+    manifest["findings"][0]["code"] = "pneumonia"
+    row = {"runtime": "onnxruntime", "precision": "int8", "split": "test", "n": 700, "positives": 500, "auc": 0.99,
+           "auc_ci": None, "threshold": 0.5, "sensitivity": 0.96, "sensitivity_ci": [0.94, 0.98],
+           "specificity": 0.97, "specificity_ci": [0.95, 0.99], "command": "lantern-convert evaluate"}  # fmt: skip
+    (folder / "manifest.json").write_text(json.dumps({**manifest, "measured": [row]}))
+    tree = {**desk.config.model_dump(), "packs": {"dir": tmp_path / "packs"}, "reader": {"prevalence": prevalence}}
+    desk.app = create_app(Config.model_validate(tree), desk.state, desk.clinical, desk.accounts, Silent(None))
+    doctor = desk.person("wang")
+    for page in (f"/case/{desk.case}", f"/case/{desk.case}/report"):
+        shown = doctor.get(page, headers=HTML).text
+        assert told[0] in shown
+        assert told[1] in shown
+        assert "Positive predictive value" in shown
 
 
 def test_the_viewer_loads_no_runtime_and_no_dicom() -> None:

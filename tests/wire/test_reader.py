@@ -388,7 +388,7 @@ def test_while_no_pack_works_images_wait_unclaimed_and_are_read_when_one_does(
     if fault == "damaged":
         (packs / "toy-adult" / "fp32.onnx").write_bytes(b"not a model")
     if fault == "no runtime":
-        monkeypatch.setattr("firmware_app.reading.inference._has", lambda *_: False)
+        monkeypatch.setattr("firmware_app.packs.ways._has", lambda *_: False)
     found = reading_rig.config(tmp_path, packs, runtimes=runtimes)
     with reading_rig.rig(found) as box, closing(Reader(found, box.state, box.clinical, stop=Event())) as reader:
         film = box.admit(reading_rig.tiny_film(1))

@@ -4,9 +4,9 @@ import { Film, loadFrame, loadHeat } from "./film.js";
 
 const $ = id => document.getElementById(id);
 const canvas = $("film"), message = $("message"), windowText = $("window"), heatTool = $("heat-tool"), frameTool = $("frame-tool");
-const images = [...document.querySelectorAll(".image")].map(element => element.dataset);
+const images = [...document.querySelectorAll(".image")].map(({ dataset }) => ({ ...dataset, shown: JSON.parse(dataset.shown) }));
 const FRAMES_KEPT = 8;
-let image = null, frames = new Map(), asked = 0, hands = "window";
+let image = null, heat = null, frames = new Map(), asked = 0, hands = "window";
 
 const film = new Film(canvas, shown => {
   const { centre, width } = shown.values;
@@ -34,31 +34,39 @@ async function frameOf(number) {
   return frames.get(url);
 }
 
-async function showFrame(number, afresh) {
-  const mine = ++asked;
+/** The heat map is of one frame of a clip and is laid over no other. */
+function heatFits(number) {
+  return image.heatFrame === undefined || Number(image.heatFrame) === number;
+}
+
+/** Show the frame at *place* among those that were kept. */
+async function showFrame(place, afresh) {
+  const mine = ++asked, number = image.shown[place];
   if (afresh) say(message.dataset.loading);
   try {
     const frame = await frameOf(number);
     if (mine !== asked) return;
     say(frame.reduced ? message.dataset.eight : "", true);
     canvas.parentElement.style.setProperty("--aspect", frame.facts.columns / frame.facts.rows);
+    film.heat = heatFits(number) ? heat : null;
+    heatTool.hidden = !film.heat;
     film.show(frame, afresh);
   } catch {
     if (mine === asked) say(message.dataset.missing);
   }
-  if (Number(image.frames) > 1) $("frame-text").textContent = $("frame-text").dataset.text.replace("{frame}", number + 1).replace("{frames}", image.frames);
+  if (image.shown.length > 1) $("frame-text").textContent = $("frame-text").dataset.text.replace("{frame}", number + 1).replace("{frames}", image.of);
 }
 
 async function showImage(number) {
   image = images[number];
   frames = new Map();
-  film.heat = null;
+  film.heat = heat = null;
   heatTool.hidden = true;
-  frameTool.hidden = Number(image.frames) < 2;
-  $("frame").max = Math.max(0, Number(image.frames) - 1);
-  $("frame").value = Math.floor(Number(image.frames) / 2);
+  frameTool.hidden = image.shown.length < 2;
+  $("frame").max = Math.max(0, image.shown.length - 1);
+  $("frame").value = Math.max(0, image.shown.indexOf(Number(image.opens)));
   document.querySelectorAll(".picture").forEach((button, index) => button.setAttribute("aria-pressed", String(index === number)));
-  if (!Number(image.frames)) {
+  if (!image.shown.length) {
     say(message.dataset.missing);
     return;
   }
@@ -66,10 +74,11 @@ async function showImage(number) {
   await showFrame(Number($("frame").value), true);
   if (!of.heat) return;
   try {
-    const heat = await loadHeat(of.heat);
+    const loaded = await loadHeat(of.heat);
     if (of !== image) return;
-    film.heat = heat;
-    heatTool.hidden = false;
+    heat = loaded;
+    film.heat = heatFits(image.shown[Number($("frame").value)]) ? heat : null;
+    heatTool.hidden = !film.heat;
     film.draw();
   } catch { /* a reading without a heat map */ }
 }

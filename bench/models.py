@@ -1,0 +1,200 @@
+"""How long one film takes in every model file of a pack, beside what it was made from and what many would take.
+
+Every file of each pack in its runtime, on two threads, one film at a time; beside it, in PyTorch eager and FP32, the
+EfficientNet-Lite0 that teaches our students and a ResNet-50 of the same input. Both have random weights: only their
+time is asked. Each variant is a process of its own, new in every round, and gives the median of its inferences; the
+rounds take turns, so all variants see the same weather. No film is read and none is decoded: the input is noise.
+
+    python -m bench.models [--rounds N] [--times N] [--packs DIR] [--json] [--quick]
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import statistics
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import partial
+from importlib.metadata import version
+from pathlib import Path
+from typing import Final
+
+from bench import harness, one_model
+from bench.harness import Result, Variant
+from bench.one_model import PYTORCH
+from bench.outcome import Fact, Goal, Kind, Row, Table
+from firmware_app.errors import PackArtefactMissing, PackManifestInvalid
+from firmware_app.packs.shelf import Pack, shipped_packs_dir
+from firmware_app.runtimes import choice
+
+THREADS: Final = 2
+LIBRARIES: Final = {"onnxruntime": "onnxruntime", "openvino": "openvino", "litert": "ai-edge-litert", PYTORCH: "torch"}
+TEACHER: Final = "lite0"
+RESNET: Final = "resnet50"
+PEERS: Final = {TEACHER: "PyTorch eager, EfficientNet-Lite0 FP32", RESNET: "PyTorch eager, ResNet-50 FP32"}
+MEGABYTE: Final = 1e6
+
+Size = tuple[int, int]
+
+
+@dataclass(frozen=True)
+class File:
+    """One model file of a pack in one runtime; ``bytes`` counts what must stand beside it too."""
+
+    pack: str
+    runtime: str
+    precision: str
+    path: Path
+    size: Size
+    bytes: int
+
+    @property
+    def name(self) -> str:
+        return f"{self.runtime} {self.precision}"
+
+
+def main() -> None:
+    options = _options()
+    if importlib.util.find_spec("torch") is None:
+        harness.leave_out("PyTorch is not installed (pip install 'lantern-box[convert]'; make bench-models does)")
+    packs = [files for folder in options.packs for files in _packs(folder)]
+    if not packs:
+        harness.give_up(f"There is no pack in {', '.join(map(str, options.packs))}.")
+    files = [file for pack in packs for file in pack]
+    peers = [(name, size) for size in dict.fromkeys(file.size for file in files) for name in PEERS]
+    variants = [*map(partial(_of_file, options.times), files), *(_of_peer(options.times, *peer) for peer in peers)]
+    results = harness.alternate(variants, options.rounds)
+    by_file = dict(zip(files, results, strict=False))
+    by_peer = dict(zip(peers, results[len(files) :], strict=True))
+    tables: list[Table] = []
+    goals: list[Goal] = []
+    for pack in packs:
+        own = {file: by_file[file] for file in pack}
+        beside = {name: by_peer[name, pack[0].size] for name in PEERS}
+        tables += _tables(own, beside)
+        goals += _goals(own, beside)
+    harness.publish("Model files", tables, goals, as_json=options.json, quick=options.quick)
+
+
+def _options() -> argparse.Namespace:
+    parser = harness.parser("models", __doc__)
+    parser.add_argument("--rounds", type=int, default=None, help="rounds that count (default 12; with --quick 2)")
+    parser.add_argument("--times", type=int, default=None, help="inferences a round (default 40; with --quick 5)")
+    parser.add_argument(
+        "--packs", type=Path, nargs="+", default=[shipped_packs_dir()], help="folders of packs (default: the shipped)"
+    )
+    options = parser.parse_args()
+    options.rounds = options.rounds or (2 if options.quick else 12)
+    options.times = options.times or (5 if options.quick else 40)
+    return options
+
+
+def _packs(folder: Path) -> Iterator[list[File]]:
+    """The files of each pack in *folder* that a runtime here can run, pack by pack."""
+    for path in sorted(one for one in folder.iterdir() if (one / "manifest.json").is_file()):
+        try:
+            pack = Pack.load(path)
+        except PackManifestInvalid as error:
+            harness.give_up(str(error))
+        spec = pack.manifest.input
+        found = []
+        for runtime in choice.available():
+            for precision in ("fp32", "fp16", "int8"):
+                try:
+                    file, told = pack.artefact(runtime, precision), pack.described(runtime, precision)
+                except PackArtefactMissing:
+                    continue
+                weight = told.bytes + sum(one.bytes for one in told.files)
+                found.append(File(pack.name, runtime, precision, file, (spec.height, spec.width), weight))
+        if found:
+            yield found
+
+
+def _of_file(times: int, file: File) -> Variant:
+    run = partial(_median, file.runtime, file.path, file.size, times)
+    return Variant(f"{file.pack}: {file.name}", _version(file.runtime), run)
+
+
+def _of_peer(times: int, name: str, size: Size) -> Variant:
+    return Variant(PEERS[name], _version(PYTORCH), partial(_median, PYTORCH, name, size, times), "peer")
+
+
+def _median(runtime: str, model: str | Path, size: Size, times: int) -> float:
+    return statistics.median(one_model.measured(runtime, model, size, THREADS, times))
+
+
+def _version(runtime: str) -> str:
+    library = LIBRARIES.get(runtime)
+    return f"{library} {version(library)}" if library else runtime
+
+
+def _tables(files: Mapping[File, Result], peers: Mapping[str, Result]) -> Iterator[Table]:
+    """Times, ratios and sizes of one pack."""
+    first = next(iter(files))
+    facts: dict[str, Fact] = {"input": f"{first.size[0]} x {first.size[1]} px", "threads": THREADS}
+    rows = [_row(PEERS[name], result, "peer") for name, result in peers.items()]
+    rows += [_row(file.name, result, "lantern") for file, result in files.items()]
+    yield Table(f"{first.pack}: one film", "ms", tuple(rows), facts)
+    ratios = [Row(name, tuple(values)) for name, values in _ratios(files, peers)]
+    if ratios:
+        yield Table(f"{first.pack}: times as fast", "×", tuple(ratios), compared=False, plotted=False)
+    # OpenVINO reads the float file of ONNX Runtime: a file is told once.
+    sizes = {file.path: Row(file.path.name, (file.bytes / MEGABYTE,)) for file in files}
+    yield Table(f"{first.pack}: size on disk", "MB", tuple(sizes.values()), compared=False, plotted=False)
+
+
+def _row(name: str, result: Result, kind: Kind) -> Row:
+    return Row(name, tuple(result.seconds), kind, result.version)
+
+
+def _ratios(files: Mapping[File, Result], peers: Mapping[str, Result]) -> Iterator[tuple[str, list[float]]]:
+    """What is quoted, round by round: each INT8 file beside FP32 in its runtime, the quickest beside all others."""
+    best = _quickest(files, "int8")
+    if best is None:
+        return
+    for file, result in files.items():
+        plain = _of(files, file.runtime, "fp32")
+        if file.precision == "int8" and plain is not None:
+            yield f"{file.runtime} int8 against its fp32", _by_round(plain, result)
+    plain_best = _quickest(files, "fp32")
+    if plain_best is not None:
+        name = f"{best.name} against {plain_best.name}, each the quickest"
+        yield name, _by_round(files[plain_best], files[best])
+    for name, result in peers.items():
+        yield f"{best.name} against {PEERS[name]}", _by_round(result, files[best])
+
+
+def _goals(files: Mapping[File, Result], peers: Mapping[str, Result]) -> Iterator[Goal]:
+    best = _quickest(files, "int8")
+    if best is None:
+        return
+    quick = files[best].median
+    told = f"{best.pack}, {best.name}"
+    bounds = ((PEERS[TEACHER], peers[TEACHER], 10.0), (PEERS[RESNET], peers[RESNET], 40.0))
+    for name, result, bound in bounds:
+        yield Goal(f"{told}, against {name}", result.median / quick, bound, "×", at_least=True)
+    plain = _of(files, best.runtime, "fp32")
+    if plain is not None:
+        yield Goal(f"{told}, against FP32 in the same runtime", plain.median / quick, 2.0, "×", at_least=True)
+    for path, weight in {file.path: file.bytes for file in files if file.precision == "int8"}.items():
+        yield Goal(f"{best.pack}, size of {path.name}", weight / MEGABYTE, 2.0, "MB")
+
+
+def _quickest(files: Mapping[File, Result], precision: str) -> File | None:
+    found = [file for file in files if file.precision == precision]
+    return min(found, key=lambda file: files[file].median) if found else None
+
+
+def _of(files: Mapping[File, Result], runtime: str, precision: str) -> Result | None:
+    return next(
+        (result for file, result in files.items() if (file.runtime, file.precision) == (runtime, precision)), None
+    )
+
+
+def _by_round(slow: Result, quick: Result) -> list[float]:
+    return [one / other for one, other in zip(slow.seconds, quick.seconds, strict=True)]
+
+
+if __name__ == "__main__":
+    main()

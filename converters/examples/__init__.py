@@ -1,0 +1,1 @@
+"""Recipes for networks of your own; see ``docs/your-own-model.md``."""

@@ -1,0 +1,233 @@
+"""A network that somebody else made, in the clothes of ours: any ``torch.nn.Module``, or a finished ONNX file.
+
+``[net] build`` names a Python function, which is imported and run: that is the user's own code, from the recipe's
+folder or an installed package.  No name is ever taken from a checkpoint, which is tensors only.  What a module gives
+becomes the first finding's map: a map as it is, a number as a map of one cell, and, where the recipe names the two
+submodules around a global mean, the class activation map (Zhou et al. 2016), whose mean is the module's own answer.
+"""
+
+import hashlib
+import importlib
+import sys
+from collections.abc import Mapping
+from contextlib import contextmanager
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import onnx
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from converters import checkpoint
+from converters.failures import RecipeInvalid
+from converters.formats import brought
+from converters.nets import CamNet
+from converters.recipe import Net, Recipe
+from firmware_app.imaging.model_input import InputSpec
+from firmware_app.runtimes import choice
+
+NEAR = 1e-4
+"""How near the mean of the activation map must come to the module's own answer, in units of it or of 1."""
+
+
+class Foreign(CamNet):
+    """Any module behind the interface of our networks; ``inner`` is the module as its author made it."""
+
+    def __init__(self, inner: nn.Module, net: Net, outlines: bool) -> None:
+        super().__init__()
+        self.name, self.plan = str(net.build), {}
+        self.inner, self.wanted, self.outlines = inner, net, outlines
+        self.outputs = ("map", "features") if net.features else ("map",)
+        self.register_buffer("nothing", torch.zeros(1), persistent=False)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """See :class:`converters.nets.CamNet`; without ``[net] features`` the features are the map's means."""
+        answer, seen = self.asked(x)
+        if seen is not None:
+            kernel = self._weight().reshape(-1, seen.shape[1], *(1,) * (seen.ndim - 2))
+            convolution = functional.conv2d if seen.ndim == 4 else functional.conv3d
+            return self._finding(convolution(seen, kernel)), seen.flatten(2).mean(dim=2)
+        cells = self._finding(answer)
+        cells = cells.reshape(*cells.shape[:2], *(1,) * (x.ndim - 2)) if cells.ndim == 2 else cells
+        return cells, cells.flatten(2).mean(dim=2)
+
+    def asked(self, x: Tensor) -> tuple[Tensor, Tensor | None]:
+        """The module's own answer, and what its ``features`` submodule gave on the way."""
+        kept: list[Tensor] = []
+        hook = None
+        if self.wanted.features:
+            hook = self.inner.get_submodule(self.wanted.features).register_forward_hook(
+                lambda _module, _given, found: kept.append(found)
+            )
+        try:
+            answer = self.inner(self._coloured(x))
+        finally:
+            if hook is not None:
+                hook.remove()
+        if isinstance(answer, Mapping):
+            answer = answer[self.wanted.output or next(iter(answer))]
+        elif isinstance(answer, (tuple, list)):
+            answer = answer[int(self.wanted.output or 0)]
+        return answer, kept[-1] if kept else None
+
+    @property
+    def bias(self) -> Tensor:  # type: ignore[override]
+        """What the classifier adds after the mean: nothing, where there is no map."""
+        own = getattr(self._classifier(), "bias", None) if self.wanted.features else None
+        return self.nothing if own is None else self._finding(own[None])[0]
+
+    def first_finding(self) -> Self:
+        """It has no other."""
+        return self
+
+    def read_plan(self) -> dict[str, Any]:
+        """It is made by its own function, not by a plan."""
+        return {}
+
+    def _classifier(self) -> nn.Module:
+        return self.inner.get_submodule(self.wanted.classifier)
+
+    def _weight(self) -> Tensor:
+        return self._classifier().weight
+
+    def _finding(self, cells: Tensor) -> Tensor:
+        """(N, C, …) → (N, 1, …): the recipe's channel, less the other one where they share a softmax."""
+        one = self.wanted.channel
+        own = cells[:, one : one + 1]
+        return own - cells[:, 1 - one : 2 - one] if self.wanted.softmax else own
+
+    def _coloured(self, x: Tensor) -> Tensor:
+        if self.wanted.colours == 3:
+            x = torch.cat([x, x, x], dim=1)
+        if not self.wanted.mean:
+            return x
+        shape = (1, -1, *(1,) * (x.ndim - 2))
+        return (x - x.new_tensor(self.wanted.mean).reshape(shape)) / x.new_tensor(self.wanted.std).reshape(shape)
+
+
+class Finished(CamNet):
+    """An ONNX file in our form (:mod:`converters.formats.brought`), as ONNX Runtime runs it; it learns nothing."""
+
+    def __init__(self, path: Path, spec: InputSpec, outlines: bool) -> None:
+        super().__init__()
+        self.name, self.plan, self.finished, self.spec, self.outlines = path.name, {}, path, spec, outlines
+        self.outputs = ("map",)
+        self.bias = torch.zeros(1)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """See :class:`converters.nets.CamNet`; film by film, which a file of fixed batch needs."""
+        films = (np.ascontiguousarray(film[None].numpy()) for film in x)
+        cells = torch.cat([torch.from_numpy(self._session.infer({self.spec.name: film})["map"]) for film in films])
+        return cells, cells.flatten(2).mean(dim=2)
+
+    def first_finding(self) -> Self:
+        """It has no other."""
+        return self
+
+    def read_plan(self) -> dict[str, Any]:
+        """It is a file."""
+        return {}
+
+    def copy(self) -> Self:
+        """Itself: nothing in it changes."""
+        return self
+
+    @property
+    def parameters_count(self) -> int:
+        """How many numbers its weights hold."""
+        return sum(int(np.prod(one.dims)) for one in onnx.load(str(self.finished)).graph.initializer)
+
+    @cached_property
+    def _session(self) -> Any:
+        return choice.get("onnxruntime").load(self.finished)
+
+
+def brought_in(recipe: Recipe, near: Path, spec: InputSpec, work: Path) -> CamNet:
+    """The recipe's own network as it was brought, with its weights, in evaluation mode; ``work`` keeps what is made.
+
+    Raises :class:`~converters.failures.RecipeInvalid` for a function or an output that is not there, and a
+    :class:`~converters.failures.CheckpointUnreadable` for weights that do not fit.
+    """
+    outlines = recipe.task == "segment"
+    if recipe.net.onnx is not None:
+        adapted = work / f"brought.{word(recipe, near)[:12]}.onnx"
+        if not adapted.is_file():
+            brought.adapted(near / recipe.net.onnx, adapted, spec, recipe.net)
+        return _checked(Finished(adapted, spec, outlines), recipe, spec)
+    net = Foreign(_module(recipe, near), recipe.net, outlines)
+    if recipe.net.weights is not None:
+        path = near / recipe.net.weights
+        checkpoint.fill(net.inner, checkpoint.foreign_state(path), path)
+    return _checked(net.eval(), recipe, spec)
+
+
+def word(recipe: Recipe, near: Path) -> str:
+    """One word for a network of the user's own and all it is made from; empty for one of ours."""
+    net = recipe.net
+    if not net.is_foreign:
+        return ""
+    code = near.joinpath(*str(net.build).partition(":")[0].split(".")).with_suffix(".py") if net.build else None
+    files = [near / name for name in (net.weights, net.onnx) if name] + ([code] if code else [])
+    digests = [hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else "" for path in files]
+    told = recipe.model_dump(mode="json", exclude_defaults=True)
+    return hashlib.sha256(repr((told["net"], told.get("input"), recipe.task, digests)).encode()).hexdigest()
+
+
+def _module(recipe: Recipe, near: Path) -> nn.Module:
+    """What the recipe's function makes."""
+    module_name, _, function_name = str(recipe.net.build).partition(":")
+    with _importable(near):
+        try:
+            function = getattr(importlib.import_module(module_name), function_name)
+        except (ImportError, AttributeError, ValueError) as error:
+            raise RecipeInvalid(recipe.pack, f"net.build: {recipe.net.build} cannot be imported: {error}") from error
+        made = function()
+    if not isinstance(made, nn.Module):
+        what = f"gives a {type(made).__name__}, not a torch.nn.Module"
+        raise RecipeInvalid(recipe.pack, f"net.build: {recipe.net.build} {what}")
+    for key, name in (("features", recipe.net.features), ("classifier", recipe.net.classifier)):
+        if name is not None and name not in dict(made.named_modules()):
+            raise RecipeInvalid(recipe.pack, f"net.{key}: the module has no submodule {name}")
+    return made
+
+
+def _checked(net: CamNet, recipe: Recipe, spec: InputSpec) -> CamNet:
+    """``net`` itself, once it has given a map of the right form for a film of noise."""
+    size = (1, spec.channels, *spec.shape)
+    film = torch.rand(size, generator=torch.Generator().manual_seed(0))
+    try:
+        with torch.no_grad():
+            cells = net(film)[0]
+    except (RuntimeError, ValueError, TypeError, KeyError, IndexError) as error:
+        first = str(error).strip().splitlines() or [type(error).__name__]
+        what = f"the network does not run on a film of shape {size}: {first[0][:300]}"
+        raise RecipeInvalid(recipe.pack, f"net: {what}") from error
+    if cells.ndim != len(size) or cells.shape[1] != 1:
+        what = f"its output becomes {tuple(cells.shape)}, where (1, 1, …) with {len(size)} axes is a map"
+        raise RecipeInvalid(recipe.pack, f"net: {what}")
+    if net.outlines and cells[0, 0].numel() == 1:
+        raise RecipeInvalid(recipe.pack, 'net: a network for task = "segment" gives a map, this one gives a number')
+    if isinstance(net, Foreign) and recipe.net.features is not None:
+        _same_answer(net, recipe, film)
+    return net
+
+
+def _same_answer(net: Foreign, recipe: Recipe, film: Tensor) -> None:
+    with torch.no_grad():
+        wanted = float(net._finding(net.asked(film)[0]).flatten()[0])
+        found = float(net.logits(film)[0, 0])
+    if abs(found - wanted) > NEAR * max(1.0, abs(wanted)):
+        what = f"the activation map's mean gives {found:.5f}, the module itself {wanted:.5f}"
+        raise RecipeInvalid(recipe.pack, f"net.features: more than a global mean stands before the classifier: {what}")
+
+
+@contextmanager
+def _importable(near: Path) -> Any:
+    sys.path.insert(0, str(near))
+    try:
+        yield
+    finally:
+        sys.path.remove(str(near))

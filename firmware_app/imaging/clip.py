@@ -1,0 +1,266 @@
+"""Video: clips of ultrasound machines as MP4 and AVI files, and the bit streams inside DICOM objects, through PyAV.
+
+PyAV is the extra `video`; without it a clip is refused with a sentence.  The packets are counted first, which decodes
+nothing and tells whether the clip reaches its end; then one frame is decoded at a time, on one thread, so memory does
+not grow with the length of the clip.  A frame that the decoder had to guess is an error.
+"""
+
+from __future__ import annotations
+
+from array import array
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, BinaryIO, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from firmware_app.errors import FrameTooLarge, PixelsUnsupported, Undecodable, VideoReaderMissing
+from firmware_app.imaging.display import Shown, greys
+from firmware_app.imaging.grey import luminance
+from firmware_app.imaging.source import BROKEN, MOST_FRAMES
+
+LARGEST_FRAME_PX: Final = 16 * 1024 * 1024
+"""Twice a 4K frame: an ultrasound machine records what its screen shows."""
+FILES: Final = ("mov", "avi")
+BIT_STREAMS: Final = ("mpegts", "mpeg", "mpegvideo", "h264", "hevc", "mov")
+"""How PS3.5 8.2.5 to 8.2.11 let a video be wrapped, or not at all."""
+_SEEKABLE: Final = ("mov", "avi")
+# What cameras and ultrasound machines have written into MP4 and AVI; every other decoder of FFmpeg stays untouched.
+_CODECS: Final = (
+    "mpeg1video,mpeg2video,mpeg4,msmpeg4v1,msmpeg4v2,msmpeg4,h263,h264,hevc,wmv1,wmv2,mjpeg,rawvideo,msvideo1,msrle,"
+    "cinepak,huffyuv,ffvhuff,ffv1,png,vp8,vp9"
+)
+_GREYS: Final = ("gray", "gray9le", "gray10le", "gray12le", "gray14le", "gray16le")
+_LONE_PTS: Final = -(1 << 62)
+
+
+def is_clip(head: bytes) -> bool:
+    """Whether *head*, 12 bytes, begins an MP4 (ISO/IEC 14496-12 4.3) or an AVI file."""
+    return head[4:8] == b"ftyp" or (head.startswith(b"RIFF") and head[8:12] == b"AVI ")
+
+
+class Track:
+    """The first video track of *file*, which must be one of *formats* (FFmpeg's names)."""
+
+    def __init__(self, file: Any, formats: tuple[str, ...]) -> None:
+        self._file, self._formats = file, formats
+        self._container: Any = None
+        self._decoded: Iterator[Any] = iter(())
+        self._at = 0  # the frame that comes next
+        self._stamps = array("q")  # when each frame is shown, ascending; empty where the packets do not say
+        self._keys = array("L")  # frames that can be decoded without those before them
+        self._key_stamps = array("q")  # and where to seek to for each
+        self._format = ""
+        self.frames = 0
+        self._open()
+        try:
+            self._index()
+        except Undecodable:
+            self.close()
+            raise
+        except (*BROKEN, _error()) as error:
+            self.close()
+            raise Undecodable(detail=f"the clip is broken, {type(error).__name__}") from None
+
+    @property
+    def rows(self) -> int:
+        return int(self._stream.codec_context.height)
+
+    @property
+    def columns(self) -> int:
+        return int(self._stream.codec_context.width)
+
+    def close(self) -> None:
+        if self._container is not None:
+            self._decoded = iter(())
+            self._container.close()
+            self._container = None
+
+    def frame(self, index: int) -> NDArray[np.uint8]:
+        """Frame *index*, (H, W) or (H, W, 3) uint8; raises `Undecodable`."""
+        if not 0 <= index < self.frames:
+            raise Undecodable(detail=f"there is no frame {index}")
+        try:
+            return self._found(index, seeking=self._seeks)
+        except (*BROKEN, _error(), Undecodable):
+            if not self._seeks:
+                self._at = self.frames  # whatever comes next, it is not what was counted
+                raise Undecodable(detail=f"frame {index} of the clip is broken") from None
+        try:  # frames behind a key frame may lean on those before it: once more, from the beginning
+            self._restart()
+            return self._found(index, seeking=False)
+        except (*BROKEN, _error()) as error:
+            self._at = self.frames
+            raise Undecodable(detail=f"frame {index} of the clip is broken, {type(error).__name__}") from None
+
+    @property
+    def _stream(self) -> Any:
+        return self._container.streams.video[0]
+
+    @property
+    def _seeks(self) -> bool:
+        return bool(self._stamps) and self._format.startswith(_SEEKABLE)
+
+    def _open(self) -> None:
+        av = _av()
+        self._file.seek(0)
+        whitelist = {"format_whitelist": ",".join(self._formats), "codec_whitelist": _CODECS}
+        try:
+            self._container = av.open(
+                self._file, container_options={**whitelist, "ignore_editlist": "1"}, metadata_errors="replace"
+            )
+            self._format = str(self._container.format.name)
+            if not self._container.streams.video:
+                raise Undecodable(detail="the clip has no video in it")
+            context = self._stream.codec_context
+            if context is None or not context.codec.name:
+                raise PixelsUnsupported(detail="the clip is compressed in a way this box does not know")
+            if context.name not in _CODECS.split(","):
+                raise PixelsUnsupported(detail=f"a clip compressed as {context.name}")
+            context.thread_type, context.thread_count = "NONE", 1
+            context.options = {"err_detect": "explode", "ec": "0", "max_pixels": str(LARGEST_FRAME_PX)}
+        except (*BROKEN, _error()) as error:
+            raise Undecodable(detail=f"the clip is broken, {type(error).__name__}") from None
+        if self.rows * self.columns > LARGEST_FRAME_PX:
+            raise FrameTooLarge(columns=self.columns, rows=self.rows)
+        if self.rows <= 0 or self.columns <= 0:
+            raise Undecodable(detail="the clip does not say how large its frames are")
+
+    def _index(self) -> None:
+        """Count the packets, and note where to enter; the packets themselves are passed by."""
+        shown, keys = array("q"), []
+        for packet in self._container.demux(self._stream):
+            if not packet.size:
+                continue
+            if packet.is_corrupt:
+                raise Undecodable(detail=f"the clip is cut short in frame {self.frames}")
+            self.frames += 1
+            if self.frames > MOST_FRAMES:
+                raise PixelsUnsupported(detail=f"more than {MOST_FRAMES} frames")
+            shown.append(_LONE_PTS if packet.pts is None else packet.pts)
+            if packet.is_keyframe and packet.pts is not None and packet.dts is not None:
+                keys.append((packet.pts, packet.dts))
+        promised = int(self._stream.frames)
+        if self.frames < max(promised, 1):
+            raise Undecodable(detail=f"the clip promises {promised} frames, {self.frames} are there")
+        ordered = sorted(shown)
+        if ordered[0] != _LONE_PTS and all(one < other for one, other in pairwise(ordered)):
+            self._stamps = array("q", ordered)
+            for pts, dts in sorted(keys):
+                self._keys.append(bisect_left(self._stamps, pts))
+                self._key_stamps.append(dts)
+        self._restart()
+
+    def _restart(self) -> None:
+        self.close()
+        self._open()
+        self._decoded, self._at = self._container.decode(self._stream), 0
+
+    def _found(self, index: int, *, seeking: bool) -> NDArray[np.uint8]:
+        key = bisect_right(self._keys, index) - 1
+        if seeking and key >= 0 and not self._keys[key] <= self._at <= index:
+            self._container.seek(self._key_stamps[key], stream=self._stream, backward=True)
+            self._decoded, self._at = self._container.decode(self._stream), self._keys[key]
+        elif index < self._at:
+            self._restart()
+        for frame in self._decoded:
+            if self._seeks and frame.pts is not None:
+                self._at = bisect_left(self._stamps, frame.pts)
+            if self._at > index:
+                break
+            self._at += 1
+            if self._at > index:
+                return self._pixels(frame, index)
+        raise Undecodable(detail=f"frame {index} of the clip is missing")
+
+    def _pixels(self, frame: Any, index: int) -> NDArray[np.uint8]:
+        if frame.is_corrupt:
+            raise Undecodable(detail=f"frame {index} of the clip is broken")
+        if (frame.height, frame.width) != (self.rows, self.columns):
+            raise Undecodable(detail=f"frame {index} of the clip is {frame.width} × {frame.height} pixels")
+        form = "gray" if frame.format.name in _GREYS else "rgb24"
+        pixels: NDArray[np.uint8] = frame.to_ndarray(format=form)
+        turns = int(frame.rotation) // 90 % 4  # a telephone held upright says so beside the frames
+        return np.ascontiguousarray(np.rot90(pixels, turns)) if turns else pixels
+
+
+@dataclass(frozen=True, slots=True)
+class Clip:
+    """An opened clip (a `film.Film`).  The frame decoded last is kept: model and people want the same one."""
+
+    track: Track
+    _last: dict[int, NDArray[np.uint8]] = field(default_factory=dict)
+
+    @property
+    def rows(self) -> int:
+        return int(self._pixels(next(iter(self._last), 0)).shape[0])
+
+    @property
+    def columns(self) -> int:
+        return int(self._pixels(next(iter(self._last), 0)).shape[1])
+
+    @property
+    def frames(self) -> int:
+        return self.track.frames
+
+    @property
+    def identity(self) -> dict[str, str]:
+        """A clip says nothing of the patient."""
+        return {}
+
+    @property
+    def hints(self) -> tuple[str, ...]:
+        """Nothing."""
+        return ()
+
+    def hidden(self, index: int) -> None:
+        """No pixel: only a DICOM header names some."""
+
+    def grey(self, index: int) -> NDArray[np.float32]:
+        """(H, W) float32, as `film.Film.grey`."""
+        pixels = self._pixels(index)
+        return luminance(pixels) if pixels.ndim == 3 else pixels.astype(np.float32)
+
+    def shown(self, index: int) -> Shown:
+        """As `film.Film.shown`; clips carry no window."""
+        pixels = self._pixels(index)
+        if pixels.ndim == 3:
+            return Shown(pixels)
+        shown, slope, intercept = greys(pixels.astype(np.float32), 1.0, False, (0.0, 255.0))
+        return Shown(shown, slope, intercept)
+
+    def _pixels(self, index: int) -> NDArray[np.uint8]:
+        if index not in self._last:
+            self._last.clear()
+            self._last[index] = self.track.frame(index)
+        return self._last[index]
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[Clip]:
+    """Open the clip at *path*; raises `VideoReaderMissing`, `FrameTooLarge` or `Undecodable`."""
+    file: BinaryIO
+    with path.open("rb") as file:
+        track = Track(file, FILES)
+        try:
+            yield Clip(track)
+        finally:
+            track.close()
+
+
+def _av() -> Any:
+    """PyAV, loaded only when a clip comes: it takes 50 MB, and most boxes see none."""
+    try:
+        import av
+    except ImportError:
+        raise VideoReaderMissing from None
+    return av
+
+
+def _error() -> type[Exception]:
+    return _av().error.FFmpegError  # type: ignore[no-any-return]

@@ -1,0 +1,87 @@
+"""What a model is given of an opened image file: which frames, cut to the sector or whole, as one stack of tensors."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from firmware_app.errors import ImageUnfit
+from firmware_app.imaging import fitness, keyframes, sector, ultrasound
+from firmware_app.imaging.film import Film
+from firmware_app.imaging.input_spec import FrameRule, InputSpec
+from firmware_app.imaging.keyframes import Keyframes
+from firmware_app.imaging.model_input import to_model_input
+from firmware_app.imaging.sector import Box
+
+ULTRASOUND: Final = "US"
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """The frames *read*, counted from 0 and in the order of the clip, and their tensors, (n, C, H, W) float32.
+
+    `box` is what the model sees of each frame (None: all of it).  `coloured` is the share of the sector that is drawn
+    in colour, of ultrasound only.
+    """
+
+    read: tuple[int, ...]
+    tensors: NDArray[np.float32]
+    decode_ms: float
+    prepare_ms: float
+    box: Box | None = None
+    coloured: float | None = None
+
+
+def taken(film: Film, spec: InputSpec, rule: FrameRule = "middle", budget: int = 1, modality: str = "") -> Taken:
+    """Choose, judge and prepare.  Frames of a clip that no model may see are left out.
+
+    Raises `ImageUnfit` when none is left, and any other `ImagingError`.
+    """
+    is_ultrasound = modality == ULTRASOUND
+    limits = fitness.OF_MODALITY.get(modality, fitness.FILM)
+    begun = time.perf_counter()
+    chosen = _chosen(film, rule, budget, is_ultrasound=is_ultrasound)
+    decoding = time.perf_counter() - begun
+    preparing, unfit = 0.0, None
+    read: list[int] = []
+    tensors: list[NDArray[np.float32]] = []
+    for index in chosen.frames:
+        begun = time.perf_counter()
+        frame = film.grey(index)
+        decoded = time.perf_counter()
+        try:
+            fitness.check(_seen(frame, spec, chosen.sector), spec, limits)
+            tensors.append(to_model_input(frame, spec, chosen.sector, film.hidden(index)))
+            read.append(index)
+        except ImageUnfit as error:
+            unfit = error
+        decoding, preparing = decoding + decoded - begun, preparing + time.perf_counter() - decoded
+    if unfit is not None and not read:
+        raise unfit
+    return Taken(
+        tuple(read),
+        tensors[0] if len(tensors) == 1 else np.concatenate(tensors),
+        1e3 * decoding,
+        1e3 * preparing,
+        chosen.sector.box if spec.crop == "sector" and chosen.sector is not None else None,
+        ultrasound.colour_share(film, read[-1], chosen.sector) if is_ultrasound else None,
+    )
+
+
+def _chosen(film: Film, rule: FrameRule, budget: int, *, is_ultrasound: bool) -> Keyframes:
+    """Which frames are to be read, and the sector of an ultrasound picture."""
+    if not is_ultrasound:
+        return keyframes.chosen(film.grey, film.frames, rule, budget)
+    told = ultrasound.told_sector(film)
+    if film.frames == 1:
+        return Keyframes((0,), told or sector.of_still(film.grey(0)))
+    return keyframes.chosen(film.grey, film.frames, rule, budget, told, find=True)
+
+
+def _seen(frame: NDArray[np.float32], spec: InputSpec, found: sector.Sector | None) -> NDArray[np.float32]:
+    """The part of *frame* that the model is given."""
+    return found.cut(frame) if spec.crop == "sector" and found is not None else frame

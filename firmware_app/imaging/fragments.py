@@ -1,0 +1,160 @@
+"""Where each frame of an encapsulated object lies (PS3.5 A.4), told by the headers of its items; no pixel is read.
+
+The items are followed to the sequence delimiter, so an object that was cut is refused here however whole its first
+frames are.  What is kept is two numbers per item: memory does not grow with the size of the frames.
+"""
+
+from __future__ import annotations
+
+import io
+import struct
+from array import array
+from bisect import bisect_left, bisect_right
+from dataclasses import dataclass
+from typing import BinaryIO, Final
+
+from firmware_app.errors import PixelsUnsupported, Undecodable
+
+MOST_ITEMS: Final = 2_000_000
+_ITEM: Final = struct.Struct("<HHL")
+_END: Final = (0xFFFE, 0xE0DD)
+_START: Final = (0xFFFE, 0xE000)
+_UNDEFINED: Final = 0xFFFFFFFF
+# ISO/IEC 10918-1 EOI and ISO/IEC 15444-1 EOC are the same two bytes; behind them comes padding at most.
+_END_OF_STREAM: Final = b"\xff\xd9"
+_TAIL_BYTES: Final = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Fragments:
+    """The items behind the offset table: where each value starts, its length, and with which item each frame begins."""
+
+    starts: array[int]
+    lengths: array[int]
+    firsts: array[int]
+
+    def frame(self, stream: BinaryIO, index: int) -> bytes:
+        """The compressed bytes of frame *index*, its fragments joined."""
+        last = self.firsts[index + 1] if index + 1 < len(self.firsts) else len(self.starts)
+        pieces = []
+        for number in range(self.firsts[index], last):
+            stream.seek(self.starts[number])
+            pieces.append(stream.read(self.lengths[number]))
+        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+
+def found(stream: BinaryIO, offset: int, frames: int, extended: bytes = b"", *, one_each: bool = False) -> Fragments:
+    """The *frames* frames of the encapsulated value at *offset*; *extended* is the Extended Offset Table, if there.
+
+    *one_each*: a frame is one fragment by its transfer syntax (RLE, PS3.5 A.4.2).  Raises `Undecodable`.
+    """
+    table, starts, lengths = _items(stream, offset, frames)
+    if len(starts) < frames:
+        raise Undecodable(detail=f"{frames} frames promised, {len(starts)} fragments present")
+    if len(starts) == frames:
+        return Fragments(starts, lengths, array("L", range(frames)))
+    if frames == 1 and not one_each:
+        return Fragments(starts, lengths, array("L", [0]))
+    if one_each:
+        return Fragments(starts[:frames], lengths[:frames], array("L", range(frames)))
+    firsts = (
+        _by_offsets(starts, struct.unpack(f"<{len(extended) // 8}Q", extended[: len(extended) // 8 * 8]), frames)
+        or _by_offsets(starts, struct.unpack(f"<{len(table) // 4}L", table[: len(table) // 4 * 4]), frames)
+        or _by_ends(stream, starts, lengths)
+    )
+    if len(firsts) != frames:
+        raise Undecodable(detail=f"its {len(starts)} fragments cannot be told apart into {frames} frames")
+    return Fragments(starts, lengths, firsts)
+
+
+def _items(stream: BinaryIO, offset: int, frames: int) -> tuple[bytes, array[int], array[int]]:
+    """The offset table, and start and length of every fragment behind it."""
+    size = stream.seek(0, io.SEEK_END)
+    starts, lengths, table = array("Q"), array("Q"), b""
+    at, is_table = offset, True
+    while True:
+        stream.seek(at)
+        head = stream.read(_ITEM.size)
+        if len(head) < _ITEM.size:
+            raise Undecodable(detail=f"it ends behind fragment {len(starts)}")
+        group, number, length = _ITEM.unpack(head)
+        if (group, number) == _END:
+            return table, starts, lengths
+        if (group, number) != _START or length == _UNDEFINED:
+            raise Undecodable(detail=f"what follows fragment {len(starts)} is none")
+        if at + _ITEM.size + length > size:
+            raise Undecodable(detail=f"it ends inside fragment {len(starts) + 1}")
+        if is_table:
+            table = stream.read(min(length, 4 * frames))
+            is_table = False
+        else:
+            starts.append(at + _ITEM.size)
+            lengths.append(length)
+            if len(starts) > MOST_ITEMS:
+                raise PixelsUnsupported(detail=f"more than {MOST_ITEMS} fragments")
+        at += _ITEM.size + length
+
+
+def _by_offsets(starts: array[int], offsets: tuple[int, ...], frames: int) -> array[int]:
+    """The item of each offset, counted from the first item behind the table; empty where the table is of no use."""
+    firsts = array("L")
+    if len(offsets) != frames:
+        return firsts
+    origin = starts[0] - _ITEM.size
+    for offset in offsets:
+        wanted = origin + offset + _ITEM.size
+        number = bisect_left(starts, wanted)
+        if number == len(starts) or starts[number] != wanted or (firsts and number <= firsts[-1]):
+            return array("L")
+        firsts.append(number)
+    return firsts if firsts[0] == 0 else array("L")
+
+
+def _by_ends(stream: BinaryIO, starts: array[int], lengths: array[int]) -> array[int]:
+    """Without a table: a frame ends with the fragment whose last bytes are the end of a code stream."""
+    firsts = array("L", [0])
+    for number, (start, length) in enumerate(zip(starts, lengths, strict=True)):
+        tail = min(length, _TAIL_BYTES)
+        stream.seek(start + length - tail)
+        if _END_OF_STREAM in stream.read(tail) and number + 1 < len(starts):
+            firsts.append(number + 1)
+    return firsts
+
+
+class Joined(io.RawIOBase):
+    """All fragments as one file to read and seek in, as a video's bit stream is cut up (PS3.5 8.2.5)."""
+
+    def __init__(self, stream: BinaryIO, fragments: Fragments) -> None:
+        super().__init__()
+        self._stream, self._fragments = stream, fragments
+        self._begins = array("Q", [0])  # where each fragment begins in the joined file, and where the last ends
+        for length in fragments.lengths:
+            self._begins.append(self._begins[-1] + length)
+        self._at = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        self._at = offset + {io.SEEK_SET: 0, io.SEEK_CUR: self._at, io.SEEK_END: self._begins[-1]}[whence]
+        return self._at
+
+    def tell(self) -> int:
+        return self._at
+
+    def read(self, size: int = -1) -> bytes:
+        end = self._begins[-1] if size < 0 else min(self._at + size, self._begins[-1])
+        pieces = []
+        while self._at < end:
+            number = bisect_right(self._begins, self._at) - 1
+            here = min(end, self._begins[number + 1]) - self._at
+            self._stream.seek(self._fragments.starts[number] + self._at - self._begins[number])
+            piece = self._stream.read(here)
+            if not piece:
+                break
+            pieces.append(piece)
+            self._at += len(piece)
+        return b"".join(pieces)

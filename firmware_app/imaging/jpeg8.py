@@ -1,0 +1,27 @@
+"""JPEG of 8 bits, baseline and progressive, through Pillow: its samples as they are stored, no colour conversion.
+
+Not through pydicom, which asks gdcm first: that aborts its whole process on a broken stream.
+"""
+
+from __future__ import annotations
+
+import io
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from firmware_app.imaging import photometric
+
+
+def decode(stream: bytes, samples: int) -> NDArray[Any]:
+    """(H, W) or (H, W, 3) uint8; raises `ValueError` or `OSError` for a broken *stream* or one of other *samples*."""
+    with Image.open(io.BytesIO(stream), formats=("JPEG",)) as image:
+        # libjpeg turns YCbCr into RGB unless it is asked for YCbCr; and it cannot be asked where RGB is stored.
+        if samples == 3 and photometric.of_stream(stream) != "RGB":
+            image.draft("YCbCr", image.size)
+        pixels = np.asarray(image)
+    if pixels.ndim != (2 if samples == 1 else 3) or (pixels.ndim == 3 and pixels.shape[2] != samples):
+        raise ValueError("other samples than the header says")
+    return pixels

@@ -1,0 +1,112 @@
+"""Shapes in a small mask: opening, closing, the largest piece, the convex hull.  No SciPy for that on the box.
+
+Masks are (H, W) bool of a few hundred pixels on a side; nothing here is meant for whole films.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw
+
+Mask = NDArray[np.bool_]
+Points = list[tuple[float, float]]
+
+
+def eroded(mask: Mask, reach: int) -> Mask:
+    """What stays when *reach* pixels are taken from every edge; outside the image counts as set."""
+    return ~dilated(~mask, reach)
+
+
+def dilated(mask: Mask, reach: int) -> Mask:
+    """*mask* grown by *reach* pixels on all sides, by a square; outside the image counts as not set."""
+    grown = mask
+    for axis in (0, 1):
+        counts = np.cumsum(np.pad(grown, [(reach + 1, reach) if at == axis else (0, 0) for at in (0, 1)]), axis=axis)
+        side = mask.shape[axis]
+        high = np.take(counts, range(2 * reach + 1, 2 * reach + 1 + side), axis=axis)
+        grown = high > np.take(counts, range(side), axis=axis)
+    return grown
+
+
+def opened(mask: Mask, reach: int) -> Mask:
+    """*mask* without whatever is narrower than ``2 * reach + 1`` pixels: strokes of letters, rulers, lines."""
+    return dilated(eroded(mask, reach), reach)
+
+
+def closed(mask: Mask, reach: int) -> Mask:
+    """*mask* with gaps of up to ``2 * reach`` pixels bridged."""
+    return eroded(dilated(mask, reach), reach)
+
+
+def largest(mask: Mask) -> Mask:
+    """The largest piece of *mask*, neighbours counted across edges; all of nothing is nothing.
+
+    Runs of a row are joined with the runs above them (union-find), so the work grows with the outline, not the area.
+    """
+    starts, ends, rows = _runs(mask)
+    parent = list(range(len(starts)))
+
+    def root(run: int) -> int:
+        while parent[run] != run:
+            parent[run] = parent[parent[run]]
+            run = parent[run]
+        return run
+
+    first_of = np.searchsorted(rows, np.arange(mask.shape[0] + 1))
+    for row in range(1, mask.shape[0]):
+        above, here = int(first_of[row - 1]), int(first_of[row])
+        while above < first_of[row] and here < first_of[row + 1]:
+            if starts[above] < ends[here] and starts[here] < ends[above]:
+                parent[root(above)] = root(here)
+            if ends[above] < ends[here]:
+                above += 1
+            else:
+                here += 1
+    roots = np.array([root(run) for run in range(len(starts))], dtype=np.int64)
+    found = np.zeros_like(mask)
+    if not len(roots):
+        return found
+    areas = np.bincount(roots, weights=ends - starts)
+    for run in np.flatnonzero(roots == areas.argmax()):
+        found[rows[run], starts[run] : ends[run]] = True
+    return found
+
+
+def hull(mask: Mask) -> Points:
+    """The corners of the convex hull of *mask* in order, as (x, y) of pixel centres (Andrew's monotone chain, 1979)."""
+    starts, ends, rows = _runs(mask)
+    points = sorted({(int(x), int(y)) for xs in (starts, ends - 1) for x, y in zip(xs, rows, strict=True)})
+    if len(points) < 3:
+        return [(float(x), float(y)) for x, y in points]
+    lower, upper = _chain(points), _chain(points[::-1])
+    return [(float(x), float(y)) for x, y in lower[:-1] + upper[:-1]]
+
+
+def filled(corners: Points, rows: int, columns: int) -> Mask:
+    """The polygon of *corners* as a (rows, columns) mask."""
+    image = Image.new("1", (columns, rows))
+    if len(corners) >= 3:
+        ImageDraw.Draw(image).polygon(corners, fill=1, outline=1)
+    return np.array(image, dtype=np.bool_)
+
+
+def _runs(mask: Mask) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+    """(first columns, columns after the last, rows) of all horizontal runs, row by row."""
+    edges = np.diff(np.pad(mask, ((0, 0), (1, 1))).astype(np.int8), axis=1)
+    rows, starts = np.nonzero(edges == 1)
+    _, ends = np.nonzero(edges == -1)
+    return starts, ends, rows
+
+
+def _chain(points: list[tuple[int, int]]) -> list[tuple[int, int]]:
+    chain: list[tuple[int, int]] = []
+    for point in points:
+        while len(chain) > 1 and _turn(chain[-2], chain[-1], point) <= 0:
+            chain.pop()
+        chain.append(point)
+    return chain
+
+
+def _turn(a: tuple[int, int], b: tuple[int, int], c: tuple[int, int]) -> int:
+    return (b[0] - a[0]) * (c[1] - a[1]) - (b[1] - a[1]) * (c[0] - a[0])

@@ -1,0 +1,140 @@
+"""What an ultrasound object's header says of its picture: regions with their scale, and how quickly a clip was taken.
+
+Sequence of Ultrasound Regions (0018,6011), PS3.3 C.8.5.5.  Images are often cut or made smaller after they left the
+machine, and the regions then stay as they were: two of pydicom's three ultrasound files have such.  A list of which any
+region does not lie in the image is therefore not believed at all, neither its places nor its scale.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from pydicom.dataset import Dataset
+
+from firmware_app.imaging.source import BROKEN, number
+
+MOST_REGIONS: Final = 64
+_BEYOND_PX: Final = 1  # many machines write the column after the last one
+_CENTIMETRES: Final = 3  # Physical Units X Direction (C.8.5.5.1.15)
+_PLANE: Final = 1  # Region Spatial Format: 2D, neither M-mode nor spectrum, curve or drawing
+_HIGH_PRIORITY: Final = 1  # bit 0 of Region Flags: which of two regions a shared pixel belongs to
+_QUICKEST_HZ: Final = 2_000.0
+_SLOWEST_HZ: Final = 0.01
+
+
+@dataclass(frozen=True, slots=True)
+class Region:
+    """One region: the pixels x0 ≤ x < x1 and y0 ≤ y < y1, and millimetres per pixel where its axes are lengths."""
+
+    x0: int
+    y0: int
+    x1: int
+    y1: int
+    plane: bool = True
+    first: bool = False  # its pixels come before those of a region under it
+    mm_x: float | None = None
+    mm_y: float | None = None
+
+    def holds(self, x: float, y: float) -> bool:
+        """Whether the point lies in it."""
+        return self.x0 <= x < self.x1 and self.y0 <= y < self.y1
+
+    @property
+    def area_px(self) -> int:
+        return (self.x1 - self.x0) * (self.y1 - self.y0)
+
+
+def of(header: Dataset, rows: int, columns: int) -> tuple[Region, ...]:
+    """The regions of a *rows* × *columns* image; none where there are none or where they cannot be of this image."""
+    try:
+        items = list(header.get("SequenceOfUltrasoundRegions") or ())[:MOST_REGIONS]
+        found = tuple(_region(item) for item in items)
+    except BROKEN:
+        return ()
+    if any(one is None or not _inside(one, rows, columns) for one in found):
+        return ()
+    return tuple(_cut(one, rows, columns) for one in found if one is not None)
+
+
+def at(found: Sequence[Region], x: float, y: float) -> Region | None:
+    """The region that a point lies in; of several the one of high priority, then the smallest."""
+    holding = [region for region in found if region.holds(x, y)]
+    return min(holding, key=lambda region: (not region.first, region.area_px), default=None)
+
+
+def millimetres(found: Sequence[Region], x: float, y: float) -> tuple[float, float] | None:
+    """(mm per column, mm per row) at a point; None where no region says, or where its axes are no lengths."""
+    region = at(found, x, y)
+    if region is None or region.mm_x is None or region.mm_y is None:
+        return None
+    return region.mm_x, region.mm_y
+
+
+def frames_per_second(header: Dataset) -> float | None:
+    """How quickly a clip was taken; None where nothing usable says it.
+
+    What was recorded comes before what is recommended: the mean of Frame Time Vector (0018,1065), Frame Time
+    (0018,1063), both milliseconds; Cine Rate (0018,0040); Recommended Display Frame Rate (0008,2144).
+    """
+    times = [time for time in _reals(header, "FrameTimeVector")[1:] if time > 0]  # the first is 0 (C.7.6.5.1.2)
+    told = [1e3 * len(times) / sum(times)] if times else []
+    told += [1e3 / time for time in _reals(header, "FrameTime")[:1] if time > 0]
+    told += [rate for word in ("CineRate", "RecommendedDisplayFrameRate") for rate in _reals(header, word)[:1]]
+    return next((rate for rate in told if _SLOWEST_HZ <= rate <= _QUICKEST_HZ), None)
+
+
+def _region(item: Dataset) -> Region | None:
+    corners = [number(item, f"RegionLocation{name}", -1) for name in ("MinX0", "MinY0", "MaxX1", "MaxY1")]
+    x0, y0, x1, y1 = corners
+    if min(corners) < 0 or x1 <= x0 or y1 <= y0:
+        return None
+    flags = number(item, "RegionFlags", 0)
+    return Region(
+        x0,
+        y0,
+        x1 + 1,
+        y1 + 1,
+        number(item, "RegionSpatialFormat", _PLANE) == _PLANE,
+        bool(flags & _HIGH_PRIORITY),
+        _scale(item, "X"),
+        _scale(item, "Y"),
+    )
+
+
+def _scale(item: Dataset, axis: str) -> float | None:
+    """Millimetres per pixel along *axis*; a delta may be negative where the axis runs the other way."""
+    if number(item, f"PhysicalUnits{axis}Direction", 0) != _CENTIMETRES:
+        return None
+    delta = next(iter(_reals(item, f"PhysicalDelta{axis}")), 0.0)
+    return 10.0 * abs(delta) if delta else None
+
+
+def _inside(region: Region, rows: int, columns: int) -> bool:
+    return region.x1 - 1 < columns + _BEYOND_PX and region.y1 - 1 < rows + _BEYOND_PX
+
+
+def _cut(region: Region, rows: int, columns: int) -> Region:
+    return Region(
+        region.x0,
+        region.y0,
+        min(region.x1, columns),
+        min(region.y1, rows),
+        region.plane,
+        region.first,
+        region.mm_x,
+        region.mm_y,
+    )
+
+
+def _reals(header: Dataset, keyword: str) -> list[float]:
+    """The finite numbers of an element, whatever its multiplicity; none where it is absent or rubbish."""
+    try:
+        value = header.get(keyword)
+        values = [value] if isinstance(value, (str, int, float)) or value is None else list(value)
+        numbers = [float(one) for one in values if one not in (None, "")]
+    except BROKEN:
+        return []
+    return [one for one in numbers if math.isfinite(one)]

@@ -1,0 +1,105 @@
+"""How many millimetres a pixel is, and of what: only what was calibrated may be called the patient's size.
+
+A projection's Imager Pixel Spacing is measured at the detector, where everything is larger than it is (PS3.3 10.7.1.3);
+so its sizes stay in pixels, and the millimetres are kept beside under the name of what they are.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Final
+
+from pydicom.dataset import Dataset
+
+from firmware_app.imaging.source import BROKEN
+from firmware_app.language import N_, register
+
+PATIENT: Final = register("spacing.patient", N_("Sizes are in millimetres of the patient."))
+CALIBRATED: Final = register("spacing.calibrated", N_("Sizes are in millimetres, calibrated at the machine."))
+AT_DETECTOR: Final = register(
+    "spacing.at_detector",
+    N_("The machine gives sizes at the detector only, where all is larger than it is; sizes are in pixels."),
+)
+ESTIMATED: Final = register(
+    "spacing.estimated", N_("The machine only estimates how much it magnifies; sizes are in pixels.")
+)
+SCANNED: Final = register(
+    "spacing.scanned", N_("This is a scanned film, and its own scale is unknown; sizes are in pixels.")
+)
+UNKNOWN: Final = register("spacing.unknown", N_("The image does not say how large a pixel is; sizes are in pixels."))
+
+_PROJECTIONS: Final = frozenset({"CR", "DX", "MG", "IO", "PX", "XA", "RF", "RG", "SC", "OT", "US", "ES", "XC"})
+_SAME: Final = 1e-3  # of the value: makers round one of the two
+
+
+@dataclass(frozen=True, slots=True)
+class Spacing:
+    """`mm`: (down, across) of the patient, or None.  `nominal_mm`: as the header has it, meaning what `label` says."""
+
+    label: str
+    mm: tuple[float, float] | None = None
+    nominal_mm: tuple[float, float] | None = None
+
+
+def of(header: Dataset, frame: int = 0) -> Spacing:
+    """The pixel spacing of one *frame*, by PS3.3 10.7.1.3 for projections and C.7.6.2 for slices."""
+    measures = next(_measures(header, frame), header)
+    stated, detector = _pair(measures, "PixelSpacing"), _pair(header, "ImagerPixelSpacing")
+    scanned = _pair(header, "NominalScannedPixelSpacing")
+    if _text(header, "Modality") not in _PROJECTIONS:
+        return Spacing(PATIENT, stated, stated) if stated else Spacing(UNKNOWN)
+    if "SequenceOfUltrasoundRegions" in header:  # its deltas are each region's own; no one number holds for the frame
+        return Spacing(UNKNOWN)
+    if stated and _text(measures, "PixelSpacingCalibrationType") in ("GEOMETRY", "FIDUCIAL"):
+        return Spacing(CALIBRATED, stated, stated)
+    if stated and detector and not _alike(stated, detector):
+        return Spacing(CALIBRATED, stated, stated)
+    if detector:
+        magnified = _real(header.get("EstimatedRadiographicMagnificationFactor"))
+        if magnified is not None and magnified >= 1:
+            return Spacing(ESTIMATED, None, (detector[0] / magnified, detector[1] / magnified))
+        return Spacing(AT_DETECTOR, None, detector)
+    if scanned:
+        return Spacing(SCANNED, None, scanned)
+    # Pixel Spacing alone in a projection: as often the detector's as anything else (PS3.3 10.7.1.3, note).
+    return Spacing(AT_DETECTOR, None, stated) if stated else Spacing(UNKNOWN)
+
+
+def _measures(header: Dataset, frame: int) -> Iterator[Dataset]:
+    for keyword, index in (("PerFrameFunctionalGroupsSequence", frame), ("SharedFunctionalGroupsSequence", 0)):
+        try:
+            yield header[keyword][index].PixelMeasuresSequence[0]
+        except BROKEN:
+            continue
+
+
+def _pair(header: Dataset, keyword: str) -> tuple[float, float] | None:
+    """Two spacings, both above 0 (PS3.3 10.7.1.1), else None."""
+    try:
+        values = [_real(value) for value in header.get(keyword) or ()]
+    except BROKEN:
+        return None
+    if len(values) != 2 or values[0] is None or values[1] is None or min(values[0], values[1]) <= 0:
+        return None
+    return values[0], values[1]
+
+
+def _real(value: Any) -> float | None:
+    try:
+        number = float(value)
+    except BROKEN:
+        return None
+    return number if math.isfinite(number) else None
+
+
+def _text(header: Dataset, keyword: str) -> str:
+    try:
+        return str(header.get(keyword) or "").strip().upper()
+    except BROKEN:
+        return ""
+
+
+def _alike(one: tuple[float, float], other: tuple[float, float]) -> bool:
+    return all(math.isclose(a, b, rel_tol=_SAME) for a, b in zip(one, other, strict=True))

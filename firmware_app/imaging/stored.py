@@ -1,0 +1,215 @@
+"""The stored words of one frame of a DICOM object, whatever its transfer syntax: the only place that calls a decoder.
+
+Native words are read straight from the file; a compressed frame is held against the object's header and against its own
+end first (`codestream`), and goes alone to its decoder.  Nothing is kept between frames but where they lie.
+"""
+
+from __future__ import annotations
+
+import zlib
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+from pydicom.encaps import encapsulate
+from pydicom.pixels import get_decoder
+from pydicom.uid import (
+    JPEG2000,
+    UID,
+    ExplicitVRBigEndian,
+    ExplicitVRLittleEndian,
+    JPEG2000Lossless,
+    JPEGBaseline8Bit,
+    JPEGExtended12Bit,
+    JPEGLSLossless,
+    JPEGLSNearLossless,
+    RLELossless,
+)
+
+from firmware_app.errors import PixelsUnsupported, Undecodable
+from firmware_app.imaging import clip, codestream, colour, fragments, jpeg8, photometric, rle, source
+from firmware_app.imaging.source import Source
+
+_JPEG_LS: Final = (JPEGLSLossless, JPEGLSNearLossless)
+# Half the time of gdcm for JPEG 2000; and a broken JPEG-LS stream is an error there while it aborts gdcm's process.
+_PREFERRED: Final = {
+    JPEG2000: "pylibjpeg",
+    JPEG2000Lossless: "pylibjpeg",
+    **dict.fromkeys(_JPEG_LS, "pyjpegls"),
+}
+_ENCAPSULATED_UNCOMPRESSED: Final = UID("1.2.840.10008.1.2.1.98")
+_DEFLATED_FRAMES: Final = UID("1.2.840.10008.1.2.8.1")
+# The last two were retired with the 2004 standard; they are what every JPEG library calls progressive.
+_JPEG_8: Final = (
+    JPEGBaseline8Bit,
+    JPEGExtended12Bit,
+    UID("1.2.840.10008.1.2.4.53"),
+    UID("1.2.840.10008.1.2.4.55"),
+)
+_VIDEO: Final = tuple(f"1.2.840.10008.1.2.4.10{number}" for number in range(9))
+_MONOCHROME: Final = ("MONOCHROME1", "MONOCHROME2")
+
+
+class Reader:
+    """Decodes the frames of *found*, in any order, one at a time."""
+
+    def __init__(self, found: Source) -> None:
+        self._source = found
+        self._fragments: fragments.Fragments | None = None
+        self._track: clip.Track | None = None
+
+    def close(self) -> None:
+        """Let go of a video's decoder."""
+        if self._track is not None:
+            self._track.close()
+
+    def compressed(self, index: int) -> bytes | None:
+        """The code stream of frame *index*, held against the header; None where the words are native or a video's."""
+        found = self._source
+        if found.native or self._is_video:
+            return None
+        stream = self._located().frame(found.stream, index)
+        if found.transfer_syntax not in (_ENCAPSULATED_UNCOMPRESSED, _DEFLATED_FRAMES):
+            is_rle = found.transfer_syntax == RLELossless
+            codestream.check(stream, found.rows, found.columns, rle=is_rle, frame_bytes=found.decoded_bytes)
+        return stream
+
+    def frame(self, index: int, *, raw: bool = False) -> NDArray[np.generic]:
+        """Frame *index*: (H, W) words, or (H, W, 3) in RGB; with *raw* its samples as they come from the decoder.
+
+        Raises `ImagingError`, or one of `source.BROKEN` where a decoder fails.
+        """
+        found = self._source
+        if _is_plain(found):
+            return _native_words(found, index)
+        if _is_bits(found):
+            return _native_bits(found, index)
+        if found.decoded_bytes * (2 if found.samples == 3 else 1) > source.LARGEST_FRAME_PX * 4:
+            raise PixelsUnsupported(detail=f"{found.decoded_bytes >> 20} MB in one frame")
+        if self._is_video:
+            return self._video().frame(index)
+        stream = self.compressed(index)
+        if stream is None:
+            found.stream.seek(found.offset)
+            return _by_pydicom(found, found.transfer_syntax, found.stream, index, raw)
+        if found.transfer_syntax == RLELossless:
+            return _run_lengths(found, stream, raw)
+        if found.transfer_syntax == _DEFLATED_FRAMES:
+            return _as_native(found, _inflated(stream, found.decoded_bytes), raw)
+        if found.transfer_syntax == _ENCAPSULATED_UNCOMPRESSED:
+            if len(stream) < found.decoded_bytes:
+                raise Undecodable(detail=f"{found.decoded_bytes} bytes of pixels promised, {len(stream)} present")
+            return _as_native(found, stream, raw)
+        return _decompressed(found, stream, raw)
+
+    @property
+    def _is_video(self) -> bool:
+        return self._source.transfer_syntax.startswith(_VIDEO)
+
+    def _located(self) -> fragments.Fragments:
+        if self._fragments is None:
+            found = self._source
+            self._fragments = fragments.found(
+                found.stream,
+                found.offset,
+                1 if self._is_video else found.frames,
+                bytes(found.header.get("ExtendedOffsetTable") or b""),
+                one_each=found.transfer_syntax == RLELossless,
+            )
+        return self._fragments
+
+    def _video(self) -> clip.Track:
+        if self._track is None:
+            self._track = clip.Track(fragments.Joined(self._source.stream, self._located()), clip.BIT_STREAMS)
+        if self._track.frames < self._source.frames:
+            raise Undecodable(detail=f"{self._source.frames} frames promised, {self._track.frames} present")
+        return self._track
+
+
+def _is_plain(found: Source) -> bool:
+    little = found.transfer_syntax != ExplicitVRBigEndian
+    grey = found.samples == 1 and found.allocated in (8, 16) and found.keyword == "PixelData"
+    return found.native and little and grey
+
+
+def _native_words(found: Source, index: int) -> NDArray[np.generic]:
+    """Words of one frame exactly as they lie in the file."""
+    found.stream.seek(found.offset + index * found.decoded_bytes)
+    data = found.stream.read(found.decoded_bytes)
+    return np.frombuffer(data, f"<u{found.allocated // 8}").reshape(found.rows, found.columns)
+
+
+def _is_bits(found: Source) -> bool:
+    little = found.transfer_syntax != ExplicitVRBigEndian
+    return found.native and little and found.allocated == 1 and found.samples == 1 and found.keyword == "PixelData"
+
+
+def _native_bits(found: Source, index: int) -> NDArray[np.generic]:
+    """One-bit pixels, the first in the lowest bit; a frame may begin within a byte (PS3.5 8.1.1)."""
+    first, count = index * found.rows * found.columns, found.rows * found.columns
+    found.stream.seek(found.offset + first // 8)
+    data = np.frombuffer(found.stream.read((first + count + 7) // 8 - first // 8), np.uint8)
+    bits = np.unpackbits(data, bitorder="little")[first % 8 : first % 8 + count]
+    return bits.reshape(found.rows, found.columns)
+
+
+def _run_lengths(found: Source, stream: bytes, raw: bool) -> NDArray[np.generic]:
+    if found.allocated % 8:
+        raise PixelsUnsupported(detail=f"RLE with {found.allocated} bits in a word")
+    words = rle.words(stream, found.rows, found.columns, found.samples, found.allocated)
+    if found.samples == 1:
+        return words.view(words.dtype.str.replace("u", "i")) if found.signed and found.allocated > 16 else words
+    return words if raw else _as_native(found, words.tobytes(), raw, planar=0)
+
+
+def _inflated(stream: bytes, size: int) -> bytes:
+    engine = zlib.decompressobj(-zlib.MAX_WBITS)
+    data = engine.decompress(stream, size + 1)
+    if len(data) < size:
+        raise Undecodable(detail=f"{size} bytes of pixels promised, {len(data)} present")
+    return data[:size]
+
+
+def _as_native(found: Source, data: bytes, raw: bool, planar: int | None = None) -> NDArray[np.generic]:
+    """One frame of little-endian words, by the layout that the header gives (or *planar*)."""
+    options = found.options
+    if planar is not None:
+        options["planar_configuration"] = planar
+        if found.photometric == "YBR_FULL_422":  # shares no chroma once it is in planes of its own (PS3.5 8.2.2)
+            options["photometric_interpretation"] = "YBR_FULL"
+    return _array(found, ExplicitVRLittleEndian, data, 0, raw, options | {"number_of_frames": 1})
+
+
+def _decompressed(found: Source, stream: bytes, raw: bool) -> NDArray[np.generic]:
+    syntax = found.transfer_syntax
+    if syntax == JPEGExtended12Bit and found.samples == 1 and found.allocated == 16:
+        from firmware_app.imaging import jpeg12  # loads gdcm, which a child that never meets one need not have
+
+        if jpeg12.is_12_bit(stream):
+            return jpeg12.decode(stream, found.rows, found.columns, found.signed)
+    if syntax in _JPEG_8:
+        samples = jpeg8.decode(stream, found.samples)
+        is_rgb = raw or found.samples == 1 or photometric.of_stream(stream) == "RGB" or found.photometric == "RGB"
+        return samples if is_rgb else colour.from_ybr_full(samples)
+    alone = encapsulate([stream], has_bot=False)
+    return _array(found, syntax, alone, 0, raw, found.options | {"number_of_frames": 1})
+
+
+def _by_pydicom(found: Source, syntax: UID, data: Any, index: int, raw: bool) -> NDArray[np.generic]:
+    return _array(found, syntax, data, index, raw, found.options)
+
+
+def _array(
+    found: Source, syntax: UID, data: Any, index: int, raw: bool, options: dict[str, Any]
+) -> NDArray[np.generic]:
+    try:
+        decoder = get_decoder(syntax)
+    except NotImplementedError:
+        raise PixelsUnsupported(detail=syntax.name) from None
+    plugin = _PREFERRED.get(syntax, "")
+    plugin = plugin if plugin in decoder.available_plugins else ""
+    pixels, facts = decoder.as_array(data, index=index, decoding_plugin=plugin, raw=raw, **options)
+    seen = str(facts.get("photometric_interpretation", found.photometric))
+    if not raw and pixels.ndim == 3 and seen not in ("RGB", *_MONOCHROME):
+        raise PixelsUnsupported(detail=f"the colour model “{seen}”")
+    return pixels

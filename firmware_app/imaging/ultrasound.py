@@ -1,0 +1,37 @@
+"""An opened image file as ultrasound: its sector, its scale, how much of it is in colour, how quickly it was taken."""
+
+from __future__ import annotations
+
+from firmware_app.imaging import regions, sector
+from firmware_app.imaging.dicom_film import DicomFilm
+from firmware_app.imaging.film import Film
+from firmware_app.imaging.regions import Region
+from firmware_app.imaging.sector import Sector
+
+
+def told_regions(film: Film) -> tuple[Region, ...]:
+    """The regions that a DICOM header names, where they can be believed; a picture or a clip file has none."""
+    if not isinstance(film, DicomFilm):
+        return ()
+    return regions.of(film.source.header, film.rows, film.columns)
+
+
+def told_sector(film: Film) -> Sector | None:
+    """The sector as the header tells it; where this is None the pixels must (`sector.of_still`, `keyframes.chosen`)."""
+    return sector.told(told_regions(film), film.rows, film.columns)
+
+
+def sector_of(film: Film, index: int) -> Sector | None:
+    """The sector of one frame, told by the header or else by its pixels."""
+    return told_sector(film) or sector.of_still(film.grey(index))
+
+
+def colour_share(film: Film, index: int, found: Sector | None) -> float:
+    """The share of the sector of frame *index* that is drawn in colour."""
+    pixels = film.shown(index).pixels
+    return sector.coloured(pixels, found) if pixels.ndim == 3 else 0.0
+
+
+def frames_per_second(film: Film) -> float | None:
+    """As the DICOM header says it; None for a clip file, whose frames carry their own times."""
+    return regions.frames_per_second(film.source.header) if isinstance(film, DicomFilm) else None

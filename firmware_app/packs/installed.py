@@ -1,0 +1,106 @@
+"""A box's packs: those installed under its state beside those that came with it.
+
+Under ``packs`` of the state, ``NAME`` is a link to ``.kept/VERSION/NAME``; replacing the link is the whole of a change,
+so a power cut leaves the old version or the new one. Of a pack that is both installed and shipped the higher version is
+used: an update of the box may bring a newer one than was installed.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+from firmware_app.config import Config
+from firmware_app.errors import PackError, PackFolderUnusable
+from firmware_app.packs.offers import version_key
+from firmware_app.packs.shelf import Pack, Shelf, find_pack, shipped_packs_dir, survey
+
+FOLDER = "packs"
+KEPT = ".kept"
+PUBLISHER = ".publisher"
+
+
+@dataclass(frozen=True, slots=True)
+class PackStore:
+    """The two folders in which a box looks for packs."""
+
+    installed: Path
+    shipped: Path
+
+    @classmethod
+    def of(cls, config: Config) -> Self:
+        """Where this box's configuration puts them."""
+        return cls(config.state.dir / FOLDER, config.packs.dir or shipped_packs_dir())
+
+    @property
+    def publisher(self) -> Path:
+        """Where the publisher's root, and what was last seen of the repository, are kept."""
+        return self.installed / PUBLISHER
+
+    def survey(self) -> Shelf:
+        """Every pack in use, by name, and why others cannot be used; a broken pack never hides one that works."""
+        shipped = survey(self.shipped)
+        found = {pack.name: pack for pack in shipped.packs}
+        broken = list(shipped.broken)
+        try:
+            links = self._links()
+        except OSError as error:
+            links = []
+            broken.append(PackFolderUnusable(path=str(self.installed), detail=error.strerror or "it cannot be read"))
+        for link in links:
+            try:
+                # Resolved: a reader that goes on with an old manifest must never open a new version's files.
+                pack = Pack.load(link.resolve())
+            except PackError as error:
+                broken.append(error)
+                continue
+            other = found.get(pack.name)
+            if other is None or _age(pack) >= _age(other):
+                found[pack.name] = pack
+        return Shelf(tuple(found[name] for name in sorted(found)), tuple(broken))
+
+    def find(self, name: str) -> Pack:
+        """The pack in use under ``name``; raises :class:`~firmware_app.errors.PackUnknown` or why it cannot be used."""
+        shelf = self.survey()
+        for pack in shelf.packs:
+            if pack.name == name:
+                return pack
+        return find_pack(self.shipped, name)
+
+    def versions(self, name: str) -> list[Pack]:
+        """Every version of ``name`` on this box, the shipped one included, the oldest first."""
+        shipped = [pack for pack in survey(self.shipped).packs if pack.name == name]
+        return sorted([*shipped, *self._kept(name)], key=_age)
+
+    def is_installed(self, pack: Pack) -> bool:
+        """Whether ``pack`` was installed rather than shipped."""
+        return pack.folder.is_relative_to(self.installed.resolve())
+
+    def folder_of(self, name: str, version: str) -> Path:
+        """Where that version of the pack stands once it is installed."""
+        return self.installed / KEPT / version / name
+
+    def link_of(self, name: str) -> Path:
+        """What says which installed version is in use."""
+        return self.installed / name
+
+    def linked(self, name: str) -> str | None:
+        """The installed version that is to be used, whether or not it can be; ``None`` where none is."""
+        link = self.link_of(name)
+        return link.readlink().parent.name if link.is_symlink() else None
+
+    def _links(self) -> list[Path]:
+        if not self.installed.is_dir():
+            return []
+        return sorted(path for path in self.installed.iterdir() if path.is_symlink() and path.name[0] != ".")
+
+    def _kept(self, name: str) -> Iterator[Pack]:
+        for folder in (self.installed / KEPT).glob(f"*/{name}"):
+            try:
+                yield Pack.load(folder.resolve())
+            except PackError:
+                continue  # damaged: nothing to go back to
+
+
+def _age(pack: Pack) -> tuple[int, ...]:
+    return version_key(pack.manifest.version)

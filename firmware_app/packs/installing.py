@@ -1,0 +1,208 @@
+"""How a pack comes onto the box and how it goes again: fetched aside, checked whole, then put in use by one rename.
+
+Until that rename the old version is in use, and whatever stops the work (a full disk, a pulled stick, a power cut)
+leaves it so. The version that was in use stays on the disk for :func:`roll_back`.
+"""
+
+import errno
+import fcntl
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from firmware_app.errors import (
+    PackBusy,
+    PackDiskFull,
+    PackError,
+    PackFolderUnusable,
+    PackManifestInvalid,
+    PackNoPrevious,
+    PackOlder,
+)
+from firmware_app.packs import tree
+from firmware_app.packs.installed import PackStore
+from firmware_app.packs.offers import Offer, version_key
+from firmware_app.packs.repository import Progress, Repository, opened
+from firmware_app.packs.shelf import Pack
+
+_STAGING = ".installing"
+_LOCK = ".lock"
+# Written out because a technician's umask must not keep the reader, of the same group, from its models.
+_FOLDER_MODE, _FILE_MODE = 0o2750, 0o640
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What a person asks for: a pack from a place, perhaps one version of it, and once the publisher's root.json."""
+
+    pack: str
+    repository: str
+    version: str | None = None
+    root: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What was done: the pack in use now, the version before (``None`` where there was none, the same if nothing was
+    to be done), and whether the age of the repository could be judged."""
+
+    pack: Pack
+    before: str | None
+    age_judged: bool
+
+
+def install(store: PackStore, wish: Wish, on_progress: Progress) -> Change:
+    """Put the pack that is wished for in use; nothing is changed where it already is, and whole.
+
+    ``on_progress`` is told (done, total) bytes.  Raises the :class:`~firmware_app.errors.PackError` that says why not.
+    """
+    with _alone(store, wish.pack) as staging, _room(store, wish.pack):
+        with opened(wish.repository, wish.pack, store.publisher, wish.root, staging) as repository:
+            offer = repository.offer(wish.pack, wish.version)
+            used = _in_use(store, wish.pack)
+            if used is not None and version_key(offer.version) < version_key(used.manifest.version):
+                raise PackOlder(pack=wish.pack, offered=offer.version, current=used.manifest.version)
+            before = used.manifest.version if used is not None else None
+            if used is not None and before == offer.version and _is_whole(used, store):
+                return Change(used, before, repository.age_judged)
+            staged = _staged(repository, offer, staging, on_progress)
+        _put_in_use(store, staged, staging)
+        _forget_others(store, wish.pack, {offer.version, before})
+        return Change(store.find(wish.pack), before, repository.age_judged)
+
+
+def roll_back(store: PackStore, name: str) -> Change:
+    """Put the next lower version of a pack in use again, the shipped one where none lower was installed.
+
+    Also where the version in use cannot be read at all. A lower one that is not whole is passed over. Raises
+    :class:`~firmware_app.errors.PackNoPrevious`.
+    """
+    with _alone(store, name) as staging, _room(store, name):
+        linked, used = store.linked(name), _in_use(store, name)
+        if linked is None or (used is not None and version_key(used.manifest.version) > version_key(linked)):
+            raise PackNoPrevious(pack=name, current=store.find(name).manifest.version)
+        lower = [pack for pack in store.versions(name) if version_key(pack.manifest.version) < version_key(linked)]
+        whole = [pack for pack in lower if _is_whole(pack, store)]
+        if not whole:
+            raise PackNoPrevious(pack=name, current=linked)
+        target = whole[-1]
+        if store.is_installed(target):
+            _link(store, name, target.manifest.version, staging)
+        else:
+            store.link_of(name).unlink()
+            _sync(store.installed)
+        return Change(target, linked, True)
+
+
+def verify(pack: Pack, store: PackStore) -> None:
+    """Compare a pack with its manifest, and with its SHA256SUMS where it has one; an installed one must have one.
+
+    Raises the :class:`~firmware_app.errors.PackError` of the first difference.
+    """
+    pack.verify()
+    if store.is_installed(pack) or (pack.folder / tree.FILE_NAME).is_file():
+        tree.check(pack.folder)
+
+
+def _staged(repository: Repository, offer: Offer, staging: Path, on_progress: Progress) -> Pack:
+    folder = staging / offer.name
+    folder.mkdir()
+    if shutil.disk_usage(folder).free < offer.bytes + max(file.bytes for file in offer.files):
+        raise PackDiskFull(pack=offer.name)
+    repository.fetch(offer, folder, on_progress)
+    tree.check(folder)
+    pack = Pack.load(folder)
+    if pack.manifest.version != offer.version:
+        raise PackManifestInvalid(
+            path=str(folder), detail=f"it is of version {pack.manifest.version}, offered as {offer.version}"
+        )
+    pack.verify()
+    for path in (*folder.rglob("*"), folder):
+        path.chmod(_FOLDER_MODE if path.is_dir() else _FILE_MODE)
+        _sync(path)
+    return pack
+
+
+def _put_in_use(store: PackStore, pack: Pack, staging: Path) -> None:
+    version = pack.manifest.version
+    place = store.folder_of(pack.name, version)
+    for folder in (place.parent.parent, place.parent):
+        folder.mkdir(exist_ok=True)
+        folder.chmod(_FOLDER_MODE)
+    if place.exists():  # left from before, and not whole or not in use
+        place.rename(staging / "damaged")
+    pack.folder.rename(place)
+    for folder in (place.parent, place.parent.parent):
+        _sync(folder)
+    _link(store, pack.name, version, staging)
+
+
+def _link(store: PackStore, name: str, version: str, staging: Path) -> None:
+    fresh = staging / "link"
+    fresh.symlink_to(store.folder_of(name, version).relative_to(store.installed))
+    fresh.replace(store.link_of(name))
+    _sync(store.installed)
+
+
+def _forget_others(store: PackStore, name: str, kept: set[str | None]) -> None:
+    for pack in store.versions(name):
+        if store.is_installed(pack) and pack.manifest.version not in kept:
+            shutil.rmtree(pack.folder, ignore_errors=True)
+
+
+def _in_use(store: PackStore, name: str) -> Pack | None:
+    return next((pack for pack in store.survey().packs if pack.name == name), None)
+
+
+def _is_whole(pack: Pack, store: PackStore) -> bool:
+    try:
+        verify(pack, store)
+    except PackError:
+        return False
+    return True
+
+
+@contextmanager
+def _alone(store: PackStore, name: str) -> Iterator[Path]:
+    """An empty staging folder, while no other command changes the packs; gone afterwards."""
+    staging = store.installed / _STAGING
+    try:
+        lock = os.open(store.installed / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o660)
+    except OSError as error:
+        raise PackFolderUnusable(path=str(store.installed), detail=error.strerror or str(error)) from error
+    try:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise PackBusy(path=str(store.installed)) from None
+        shutil.rmtree(staging, ignore_errors=True)
+        with _room(store, name):
+            staging.mkdir()
+        try:
+            yield staging
+        finally:
+            shutil.rmtree(staging, ignore_errors=True)
+    finally:
+        os.close(lock)
+
+
+@contextmanager
+def _room(store: PackStore, name: str) -> Iterator[None]:
+    """What this box's own disk refuses, as a sentence."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise PackDiskFull(pack=name) from error
+        raise PackFolderUnusable(path=str(store.installed), detail=error.strerror or str(error)) from error
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

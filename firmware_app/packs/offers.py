@@ -1,0 +1,73 @@
+"""What a pack repository offers: ``index.json``, itself a signed target beside the files that it names.
+
+Every file of a pack is a target ``NAME/VERSION/PATH``. A box that is older than the repository must still be able to
+read it, so unknown keys are passed over here, unlike in a manifest.
+"""
+
+import re
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+from firmware_app.packs.manifest import PackPath, Sha256, Words
+
+INDEX = "index.json"
+METADATA = "metadata"
+TARGETS = "targets"
+
+
+def _plain(path: str) -> str:
+    # A target's path becomes part of an address and of a file name on a FAT stick.
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*(/[A-Za-z0-9][A-Za-z0-9._-]*)*", path):
+        raise ValueError(f"{path!r} is no plain file name")
+    return path
+
+
+PlainPath = Annotated[PackPath, AfterValidator(_plain)]
+
+
+def version_key(version: str) -> tuple[int, ...]:
+    """A version ``1.10.0`` as numbers, so that it follows ``1.9.0``."""
+    return tuple(int(part) for part in version.split("."))
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="ignore", frozen=True, defer_build=True)
+
+
+class OfferedFile(_Part):
+    """One file of a pack."""
+
+    path: PlainPath
+    sha256: Sha256
+    bytes: int = Field(ge=0)
+
+
+class Offer(_Part):
+    """One version of one pack."""
+
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]*$")
+    version: str = Field(pattern=r"^\d+\.\d+\.\d+$")
+    title: Words
+    files: tuple[OfferedFile, ...] = Field(min_length=1)
+
+    @property
+    def bytes(self) -> int:
+        """How much room its files take."""
+        return sum(file.bytes for file in self.files)
+
+    def target(self, file: OfferedFile) -> str:
+        """The target path of one of its files."""
+        return f"{self.name}/{self.version}/{file.path}"
+
+
+class Index(_Part):
+    """Everything that is offered."""
+
+    schema_id: Literal["lantern.repository/1"] = Field("lantern.repository/1", alias="schema")
+    packs: tuple[Offer, ...] = ()
+
+    def find(self, name: str, version: str | None = None) -> Offer | None:
+        """The pack's newest version, or the one that is asked for; ``None`` where it is not offered."""
+        fitting = [one for one in self.packs if one.name == name and version in (None, one.version)]
+        return max(fitting, key=lambda one: version_key(one.version), default=None)

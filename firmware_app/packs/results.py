@@ -1,0 +1,159 @@
+"""What trying the ways to run a pack has shown on this box, remembered so that it is done once.
+
+One JSON file in the state.  A result holds for one model file with its golden cases, one version of the runtime and one
+kind of processor; a change of any makes it another trial.  The file is written whole or not at all, and a file that
+cannot be read is as good as none.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import os
+import platform
+import tempfile
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any, Final
+
+from pydantic import TypeAdapter, ValidationError
+
+from firmware_app.packs.shelf import Pack
+from firmware_app.packs.ways import Way
+from firmware_app.records import Reason
+from firmware_app.runtimes import register
+
+log = logging.getLogger("lantern.reader")
+
+MOST: Final = 500
+_FORM: Final = 1
+_FILE_MODE: Final = 0o660
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """One way tried: the median of its single inferences, over how many golden cases it was right, or why it is not."""
+
+    runtime: str
+    precision: str
+    version: str | None
+    milliseconds: float | None
+    cases: int
+    reason: Reason | None
+    tries: int = 1
+
+    @property
+    def right(self) -> bool:
+        return self.reason is None
+
+
+@dataclass(frozen=True, slots=True)
+class _Kept:
+    """A result as the file holds it, with what it was obtained on, for a person who looks."""
+
+    pack: str
+    artefact: str
+    processor: str
+    result: Result
+
+
+_FILE: Final = TypeAdapter(dict[str, _Kept])
+
+
+class Results:
+    """The file at *path*; of several writers the last one's addition to what was there wins."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def known(self, pack: Pack, ways: list[Way], threads: int) -> dict[Way, Result]:
+        """What was found of *ways* with *threads*, as far as it still holds."""
+        kept = self._read()
+        keys = {way: key(pack, way, threads) for way in ways}
+        return {way: kept[name].result for way, name in keys.items() if name in kept}
+
+    def keep(self, pack: Pack, result: Result, threads: int) -> None:
+        """Remember *result*; a disk that does not take it costs only a trial at the next start."""
+        way = Way(result.runtime, result.precision)
+        name = key(pack, way, threads)
+        kept = {other: one for other, one in self._read().items() if other != name}
+        kept[name] = _Kept(pack.name, pack.described(way.runtime, way.precision).sha256, processor()[0], result)
+        newest = dict(list(kept.items())[-MOST:])
+        text = json.dumps({"form": _FORM, "results": {one: asdict(value) for one, value in newest.items()}}, indent=1)
+        try:
+            _write(self._path, text)
+        except OSError as error:
+            log.warning("what was measured of the runtimes could not be kept: %s", error.strerror)
+
+    def mark(self) -> int:
+        """Changes whenever somebody has written the file."""
+        try:
+            return self._path.stat().st_mtime_ns
+        except OSError:
+            return 0
+
+    def _read(self) -> dict[str, _Kept]:
+        try:
+            told = json.loads(self._path.read_bytes())
+            return _FILE.validate_python(told["results"]) if told["form"] == _FORM else {}
+        except (OSError, ValueError, TypeError, KeyError, ValidationError):
+            return {}
+
+
+def key(pack: Pack, way: Way, threads: int) -> str:
+    """One trial's name: the SHA-256 of all that its outcome can depend on."""
+    file = pack.described(way.runtime, way.precision)
+    told = pack.manifest.model_dump(mode="json", include={"input", "output", "findings", "golden"})
+    asked: dict[str, Any] = {
+        "files": file.promised, "tolerance": file.golden_tolerance, "told": told, "way": str(way), "threads": threads,
+        "version": register.installed_version(way.runtime), "processor": processor(),
+    }  # fmt: skip
+    return hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()
+
+
+@cache
+def processor(cpuinfo: Path = Path("/proc/cpuinfo")) -> tuple[str, str, int]:
+    """This machine's processor: its model, its features (hashed) and how many of its cores are ours."""
+    try:
+        text = cpuinfo.read_text("utf-8", "replace")
+    except OSError:
+        text = ""
+    told = dict(_pair(line) for line in reversed(text.splitlines()) if ":" in line)
+    model = told.get("model name") or "-".join(told.get(name, "") for name in ("CPU implementer", "CPU part"))
+    features = told.get("flags") or told.get("Features") or ""
+    digest = hashlib.sha256(" ".join(sorted(features.split())).encode()).hexdigest()[:16]
+    return f"{platform.machine()} {model}".strip(" -"), digest, len(os.sched_getaffinity(0))
+
+
+def _pair(line: str) -> tuple[str, str]:
+    name, _, value = line.partition(":")
+    return name.strip(), value.strip()
+
+
+def _write(path: Path, text: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor, part = tempfile.mkstemp(dir=path.parent, prefix=path.name, suffix=".part")
+    try:
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            os.fchmod(file.fileno(), _FILE_MODE)
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(part).replace(path)
+    except BaseException:
+        Path(part).unlink(missing_ok=True)
+        raise
+
+
+def as_json(result: Result, language: str, chosen: bool) -> Mapping[str, object]:
+    """One line of `lantern pack measure --json`."""
+    reason = result.reason
+    return {
+        "runtime": result.runtime, "precision": result.precision, "version": result.version,
+        "milliseconds": None if result.milliseconds is None else round(result.milliseconds, 3),
+        "cases": result.cases, "right": result.right, "chosen": chosen,
+        "reason": None if reason is None else {"code": reason.code, "text": reason.text(language)},
+    }  # fmt: skip

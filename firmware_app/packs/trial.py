@@ -1,0 +1,105 @@
+"""Trying a pack in one runtime and precision: are its golden cases answered rightly, and how long does one film take?
+
+It runs in a process of its own, which may die of it (`reading.trial_child`); one process per way, so that no runtime
+is timed beside another's threads.
+"""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from firmware_app.errors import InferenceFailed, RuntimeWrong
+from firmware_app.imaging import picture
+from firmware_app.imaging.model_input import to_model_input
+from firmware_app.packs.manifest import Golden, Manifest
+from firmware_app.packs.shelf import Pack
+from firmware_app.packs.ways import Way
+from firmware_app.runtimes import choice
+from firmware_app.runtimes.interface import Session
+from firmware_app.tasks import classify
+
+WARM_UPS: Final = 3
+MOST_RUNS: Final = 30
+FEWEST_RUNS: Final = 5
+MOST_SECONDS: Final = 2.0
+_ROUNDING: Final = 1e-6
+"""Expected probabilities are written with four places and compared as they are; this is for the last bit of a float."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tried:
+    """A way that is right: the runtime's own version, golden cases answered, median of one inference."""
+
+    version: str | None
+    cases: int
+    milliseconds: float
+
+
+def attempt(pack: Pack, way: Way, threads: int) -> Tried:
+    """Load, ask every golden image, time.
+
+    Raises `RuntimeUnavailable`, `InferenceFailed`, `RuntimeWrong`, an `ImagingError` or a `PackError`.
+    """
+    runtime = choice.get(way.runtime)
+    version = runtime.probe().version
+    session = runtime.load(pack.artefact(way.runtime, way.precision), runtime.Config(threads=threads))
+    spec = pack.manifest.input
+    film = np.zeros((1, spec.channels, *spec.shape), np.float32)
+    cases = 0
+    for case, film in _films(pack):
+        _check(pack, way, session, case, film)
+        cases += 1
+    if not cases:
+        _answers(pack.manifest, session, film, way)  # at least it runs
+    return Tried(version, cases, _median_ms(session, spec.name, film))
+
+
+def _films(pack: Pack) -> Iterator[tuple[Golden, NDArray[np.float32]]]:
+    """Every golden image that the pack itself holds, as the model's input."""
+    for case in pack.manifest.golden:
+        if case.path is not None:
+            with picture.opened(pack.folder / case.path) as opened:
+                yield case, to_model_input(opened.grey(0), pack.manifest.input)
+
+
+def _check(pack: Pack, way: Way, session: Session, case: Golden, film: NDArray[np.float32]) -> None:
+    promise = pack.manifest.promise(case, pack.described(way.runtime, way.precision))
+    answers = _answers(pack.manifest, session, film, way)
+    for code, expected in ({} if promise is None else promise[0]).items():
+        tolerance = 0.0 if promise is None else promise[1]
+        if abs(answers[code] - expected) > tolerance + _ROUNDING:
+            raise RuntimeWrong(
+                pack=pack.name, runtime=way.runtime, precision=way.precision, case=str(case.path), finding=code,
+                given=round(answers[code], 4), expected=expected, tolerance=tolerance,
+            )  # fmt: skip
+
+
+def _answers(manifest: Manifest, session: Session, film: NDArray[np.float32], way: Way) -> dict[str, float]:
+    """Finding code → probability."""
+    found = session.infer({manifest.input.name: film}).get(manifest.output.map)
+    if found is None or found.ndim != 4 or found.shape[0] != 1:
+        raise InferenceFailed(pack=manifest.name, runtime=way.runtime, detail="it gives no map")
+    try:
+        return {one.code: one.probability for one in classify.findings(found[0], manifest.findings)}
+    except ValueError as error:
+        raise InferenceFailed(pack=manifest.name, runtime=way.runtime, detail=str(error)) from error
+
+
+def _median_ms(session: Session, name: str, film: NDArray[np.float32]) -> float:
+    """The median of single inferences of one film."""
+    for _ in range(WARM_UPS):
+        session.infer({name: film})
+    taken: list[float] = []
+    end = time.perf_counter() + MOST_SECONDS
+    while len(taken) < FEWEST_RUNS or (len(taken) < MOST_RUNS and time.perf_counter() < end):
+        begun = time.perf_counter()
+        session.infer({name: film})
+        taken.append(1e3 * (time.perf_counter() - begun))
+    return statistics.median(taken)

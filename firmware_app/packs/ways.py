@@ -1,0 +1,76 @@
+"""The ways to run a pack, a runtime and a precision each: which there are, and which of them goes first.
+
+Pure functions of manifest, configuration and results, shared by the reader, `lantern doctor` and
+`lantern pack measure`, so that all three say the same.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from firmware_app.errors import PackArtefactMissing
+from firmware_app.packs.shelf import Pack
+from firmware_app.runtimes import register
+
+if TYPE_CHECKING:
+    from firmware_app.config import Reader as ReaderConfig
+    from firmware_app.packs.results import Result
+
+_PRECISIONS: Final = ("int8", "fp32", "fp16")
+"""In the order in which they are started with before anything was measured: small first, then the original."""
+ANY: Final = "any"
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """One way to run a pack."""
+
+    runtime: str
+    precision: str
+
+    def __str__(self) -> str:
+        return f"{self.runtime} {self.precision}"
+
+
+def possible(pack: Pack, settings: ReaderConfig) -> list[Way]:
+    """Every way for which the pack has files and no refusal, in the order in which an unmeasured box tries them.
+
+    The wanted precision comes first, then the runtimes in their order (`[reader] runtimes`, else the default first).
+    """
+    runtimes = settings.runtimes or tuple(register.modules())
+    return [
+        Way(runtime, precision)
+        for wanted in (True, False)
+        for runtime in runtimes
+        for precision in _PRECISIONS
+        if (settings.precision in (ANY, precision)) is wanted and _has(pack, runtime, precision)
+    ]
+
+
+def ranked(ways: Sequence[Way], results: Mapping[Way, Result], settings: ReaderConfig) -> list[Way]:
+    """*ways* without those that were tried and are not right, the best first.
+
+    The wanted precision first; then the runtimes that `[reader] runtimes` pins, in its order; then the fastest.  What
+    was not measured keeps its place behind what was.
+    """
+
+    def merit(way: Way) -> tuple[bool, int, float]:
+        result = results.get(way)
+        speed = math.inf if result is None or result.milliseconds is None else result.milliseconds
+        pinned = settings.runtimes.index(way.runtime) if settings.runtimes else 0
+        return settings.precision not in (ANY, way.precision), pinned, speed
+
+    return sorted((way for way in ways if way not in results or results[way].right), key=merit)
+
+
+def _has(pack: Pack, runtime: str, precision: str) -> bool:
+    """Whether there is a file for it.  One of another runtime's does not stand in for one that the gates refused."""
+    try:
+        file = pack.described(runtime, precision)
+    except PackArtefactMissing:
+        return False
+    refused = {(one.runtime, one.precision) for one in pack.manifest.refused}
+    return file.runtime == runtime or (runtime, precision) not in refused

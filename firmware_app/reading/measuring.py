@@ -1,0 +1,146 @@
+"""Finding the fastest right way to run each pack, while nothing waits to be read.
+
+One way at a time is tried in a child of its own, which is thrown away the moment an image comes.  What is not right is
+passed over with a sentence; when all is known, a second inference child is loaded with the best ways beside the first,
+and takes over.  What was found is remembered (`packs.results`).
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from typing import Final
+
+from firmware_app.config import Config
+from firmware_app.packs import ways
+from firmware_app.packs.results import Result, Results
+from firmware_app.packs.ways import Way
+from firmware_app.reading import trial
+from firmware_app.reading.child import ChildLost
+from firmware_app.reading.complaints import Complaints
+from firmware_app.reading.errand import Errand
+from firmware_app.reading.inference import Inference
+from firmware_app.reading.trial import Trial
+from firmware_app.store.layout import StateDir
+
+log = logging.getLogger("lantern.reader")
+
+IDLE_SECONDS: Final = 5.0
+"""Of quiet after the start and after each image before anything is tried."""
+_SWAP_SECONDS: Final = 60.0
+_LOOK_AGAIN_SECONDS: Final = 10.0
+"""How often the remembered results are looked at when all is done: `lantern pack measure` may have changed them."""
+
+
+class Measuring:
+    """What the box's reader does when it is idle.  `tend` is called now and then, and never waits."""
+
+    def __init__(self, inference: Inference, config: Config, state: StateDir, complaints: Complaints) -> None:
+        self._inference, self._settings, self._complaints = inference, config.reader, complaints
+        self.results = Results(state.trials)
+        self._found: dict[str, dict[Way, Result]] = {}
+        self._absent: set[str] = set()
+        self._mark = -1
+        self._due = time.monotonic() + IDLE_SECONDS
+        self._trial: Trial | None = None
+        self._heir: tuple[Errand, dict[str, list[Way]]] | None = None
+        self._may_swap = True
+        self.recall()
+
+    def recall(self) -> None:
+        """Pass over what is remembered not to be right; needed again when packs have come."""
+        self._mark, self._may_swap = self.results.mark(), True
+        for name, pack in self._inference.packs.items():
+            known = self.results.known(pack, self._inference.ways(name), self._settings.threads)
+            self._found[name] = {way: one for way, one in known.items() if trial.is_final(one)}
+            for way, result in self._found[name].items():
+                self._judge(name, way, result)
+
+    def interrupt(self) -> None:
+        """An image has come: give it the whole box."""
+        self._due = time.monotonic() + IDLE_SECONDS
+        self.close()
+
+    def close(self) -> None:
+        """Abandon what is under way."""
+        if self._trial is not None:
+            self._trial.stop()
+        if self._heir is not None:
+            self._heir[0].stop()
+        self._trial = self._heir = None
+
+    def tend(self) -> bool:
+        """Go on as far as is possible without waiting; True when other ways speak for a pack now."""
+        if self._trial is not None:
+            self._follow(self._trial)
+        elif self._heir is not None:
+            return self._swap(*self._heir)
+        elif time.monotonic() >= self._due:
+            self._begin()
+        return False
+
+    def _begin(self) -> None:
+        """Start the next trial, or the swap that the results call for."""
+        if self.results.mark() != self._mark:
+            self.recall()
+        for name, pack in self._inference.packs.items():
+            known = self._found.setdefault(name, {})
+            for way in self._inference.ways(name):
+                if way.runtime in self._absent:
+                    self._inference.pass_over(name, way, "it cannot be used here")
+                elif way not in known:
+                    before = self.results.known(pack, [way], self._settings.threads).get(way)
+                    tries = 1 if before is None else before.tries + 1
+                    self._trial = Trial(pack, way, self._settings.threads, tries=tries)
+                    return
+        orders = {name: self._order(name) for name in self._inference.packs}
+        if self._may_swap and any(order[:1] != self._inference.ways(name)[:1] for name, order in orders.items()):
+            self._heir = self._inference.succession(orders, _SWAP_SECONDS), orders
+        else:
+            self._due = time.monotonic() + _LOOK_AGAIN_SECONDS
+
+    def _follow(self, running: Trial) -> None:
+        result = running.outcome()
+        if result is None:
+            return
+        self._trial = None
+        name, way = running.pack.name, running.way
+        if not trial.is_kept(result):
+            self._absent.add(way.runtime)
+        else:
+            self.results.keep(running.pack, result, self._settings.threads)
+            self._mark = self.results.mark()
+        self._found[name][way] = result
+        self._judge(name, way, result)
+
+    def _judge(self, name: str, way: Way, result: Result) -> None:
+        if result.reason is not None and way in self._inference.ways(name):
+            sentence = f"{result.reason.code}: {result.reason.text('en')}"
+            if trial.is_kept(result) or self._settings.runtimes:
+                self._complaints.say(sentence)
+            else:  # a library that nobody asked for and that nobody installed
+                log.info("%s", sentence)
+            self._inference.pass_over(name, way, result.reason.code)
+
+    def _order(self, name: str) -> list[Way]:
+        return ways.ranked(self._inference.ways(name), self._found.get(name, {}), self._settings)
+
+    def _swap(self, errand: Errand, orders: dict[str, list[Way]]) -> bool:
+        trouble = ""
+        try:
+            if not errand.is_done():
+                return False
+        except ChildLost as lost:
+            trouble = lost.detail
+        except TimeoutError:
+            trouble = "out of time"
+        self._heir = None
+        if trouble or any("loaded" not in answer.header for answer in errand.answers):
+            errand.stop()
+            self._may_swap = False  # each passed its own trial, so it is not known which one to blame
+            self._complaints.say(f"the faster models could not be loaded together ({trouble or 'one was refused'})")
+            return False
+        self._inference.succeed(errand.child, orders)
+        chosen = ", ".join(f"{name} on {order[0]}" for name, order in orders.items() if order)
+        log.info("measured on this box: %s", chosen)
+        return True

@@ -1,0 +1,120 @@
+"""The clinic's prevalence: what a probability and a decision mean where the finding is rarer than in the pack's data.
+
+With logit(p) = ln(p / (1 - p)), a calibrated probability of a population with prevalence *a* becomes that of one with
+prevalence *b* by adding logit(b) - logit(a) to its logit (Bayes; Saerens et al. 2002, Neural Computation 14:21).  That
+holds where the films of those who have the finding look alike in both, and likewise the films of the others.
+
+Probability and threshold move together, so no decision changes (docs/decisions/prevalence.md).  Pure arithmetic: no
+numpy, so that the reader and the viewer may use it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Final
+
+from firmware_app.packs.manifest import Manifest, Measured
+from firmware_app.records import Finding
+
+_COUNTS: Final = ((10, 0.15), (100, 0.015))
+"""Of how many films a share is told, and down to which share that is not too coarse; below, of 1000."""
+_LEAST_COUNT: Final = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Predictive:
+    """What a mark is worth: positive and negative predictive value, each with its range, at a prevalence.
+
+    The range takes both ends of the 95 % intervals of sensitivity and specificity; ``None`` without them.
+    """
+
+    prevalence: float
+    of_the_clinic: bool
+    ppv: float
+    npv: float
+    ppv_range: tuple[float, float] | None
+    npv_range: tuple[float, float] | None
+
+    @property
+    def found_when_marked(self) -> tuple[int, int]:
+        """(n, of): about n of so many marked films show it."""
+        return counted(self.ppv)
+
+    @property
+    def missed_when_not(self) -> tuple[int, int]:
+        """(n, of): about n of so many films that were not marked show it all the same."""
+        return counted(1.0 - self.npv)
+
+
+def shifted(probability: float, given: float, wanted: float) -> float:
+    """*probability* of a population with prevalence *given*, for one with prevalence *wanted*; 0 and 1 stay."""
+    if not (0.0 < given < 1.0 and 0.0 < wanted < 1.0):
+        raise ValueError(f"prevalences of {given} and {wanted} do not lie between 0 and 1")
+    for_it = probability * wanted * (1.0 - given)
+    against = (1.0 - probability) * (1.0 - wanted) * given
+    return for_it / (for_it + against)
+
+
+def of_the_pack(manifest: Manifest) -> float:
+    """The prevalence that the pack's probabilities are calibrated for."""
+    stated = manifest.calibration_prevalence
+    return manifest.training_prevalence if stated is None else stated
+
+
+def at_the_clinic(
+    findings: Sequence[Finding], manifest: Manifest, prevalence: Mapping[str, float]
+) -> tuple[Finding, ...]:
+    """*findings* with probability and threshold at the clinic's prevalence where it is known; decisions stay."""
+    given = of_the_pack(manifest)
+    return tuple(
+        _moved(one, given, prevalence[one.code]) if one.code in prevalence and 0.0 < given < 1.0 else one
+        for one in findings
+    )
+
+
+def _moved(finding: Finding, given: float, wanted: float) -> Finding:
+    threshold = shifted(finding.threshold, given, wanted)
+    probability = shifted(finding.probability, given, wanted)
+    if (probability >= threshold) != finding.positive:  # only the last bit of a float can do that
+        probability = threshold if finding.positive else math.nextafter(threshold, 0.0)
+    return replace(finding, probability=probability, threshold=threshold)
+
+
+def predictive(
+    manifest: Manifest, measured: Measured | None, code: str, prevalence: Mapping[str, float]
+) -> Predictive | None:
+    """What marks of finding *code* are worth; ``None`` where the pack does not say enough.
+
+    *measured* is the row of the runtime and precision that read the film.  It speaks of a pack's only finding.
+    """
+    if measured is None or [one.code for one in manifest.findings] != [code]:
+        return None
+    sensitivity, specificity = measured.sensitivity, measured.specificity
+    share = prevalence.get(code, of_the_pack(manifest))
+    if sensitivity is None or specificity is None or not 0.0 < share < 1.0:
+        return None
+    ppv, npv = values(sensitivity, specificity, share)
+    ppv_range = npv_range = None
+    if measured.sensitivity_ci is not None and measured.specificity_ci is not None:
+        low = values(measured.sensitivity_ci[0], measured.specificity_ci[0], share)
+        high = values(measured.sensitivity_ci[1], measured.specificity_ci[1], share)
+        ppv_range, npv_range = (low[0], high[0]), (low[1], high[1])
+    return Predictive(share, code in prevalence, ppv, npv, ppv_range, npv_range)
+
+
+def values(sensitivity: float, specificity: float, prevalence: float) -> tuple[float, float]:
+    """(positive, negative) predictive value.  Where no film at all is marked, or none is not, that is the prevalence's
+    own share: such a mark says nothing."""
+    hits, false_alarms = sensitivity * prevalence, (1.0 - specificity) * (1.0 - prevalence)
+    misses, clear = (1.0 - sensitivity) * prevalence, specificity * (1.0 - prevalence)
+    ppv = hits / (hits + false_alarms) if hits + false_alarms > 0.0 else prevalence
+    npv = clear / (clear + misses) if clear + misses > 0.0 else 1.0 - prevalence
+    return ppv, npv
+
+
+def counted(share: float) -> tuple[int, int]:
+    """*share* as "n of 10", or of 100 or 1000 where 10 would be too coarse; never none and never all of them."""
+    of = next((of for of, least in _COUNTS if least <= share <= 1.0 - least), _LEAST_COUNT)
+    return min(of - 1, max(1, round(share * of))), of

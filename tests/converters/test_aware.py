@@ -1,0 +1,140 @@
+"""The last resort: a network learns weights that bear rounding, and stays the network that it was."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from converters import cli
+from converters.ledger import digest_of
+from converters.report.accounts import Accounts
+from tests.converters.conftest import PLAIN, write_recipe
+
+
+def watching(net: Any, films: Any) -> None:
+    """Let the rounded convolutions see their ranges, and leave the network ready to be asked."""
+    from converters.aware import RoundedConvolution
+
+    net.eval()
+    for module in net.modules():
+        if isinstance(module, RoundedConvolution):
+            module.train()
+    net(films)
+    net.eval()
+
+
+def test_a_rounded_network_says_nearly_the_same_and_its_weights_have_255_levels() -> None:
+    import torch
+
+    from converters.aware import plain, rounded, rounded_weight
+    from converters.nets import build
+
+    torch.manual_seed(0)
+    net, films = build("plain-small"), torch.rand(8, 1, 64, 64)
+    copy = rounded(net)
+    watching(copy, films)
+    with torch.no_grad():
+        wanted, found = plain(copy, net)(films)[0], copy.eval()(films)[0]
+    assert 0.0 < float((wanted - found).abs().max()) < 0.05 * float(wanted.abs().max())
+    weight = torch.randn(4, 3, 3, 3, requires_grad=True)
+    levels = rounded_weight(weight)
+    step = weight.detach().abs().flatten(1).amax(dim=1)[:, None] / 127.0
+    assert torch.allclose(levels.flatten(1) / step, torch.round(levels.flatten(1) / step), atol=1e-3)
+    levels.sum().backward()
+    assert torch.equal(weight.grad, torch.ones_like(weight))
+
+
+def test_what_is_taken_off_leaves_the_plain_network_with_the_learnt_weights() -> None:
+    import torch
+
+    from converters.aware import plain, rounded
+    from converters.nets import build
+
+    net = build("lite0-cut").eval()
+    copy = rounded(net)
+    with torch.no_grad():
+        copy.cam.weight.add_(1.0)
+    back = plain(copy, net)
+    assert back.state_dict().keys() == net.state_dict().keys()
+    assert torch.equal(back.cam.weight, net.cam.weight + 1.0)
+    assert {type(module) for module in back.modules()} == {type(module) for module in net.modules()}
+    assert back.first_bias == net.first_bias
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_learning_with_rounding_brings_badly_rounded_layers_nearer_to_what_they_were(seed: int) -> None:
+    import torch
+    from torch import nn
+
+    from converters.aware import RoundedConvolution
+
+    torch.manual_seed(seed)
+    first, second, films = nn.Conv2d(1, 8, 3, bias=False), nn.Conv2d(8, 1, 3, bias=False), torch.rand(8, 1, 16, 16)
+    with torch.no_grad():  # a large weight on a silent channel makes the steps of all other weights coarse
+        first.weight[0] = 0.0
+        second.weight[:, 0] = 8.0
+        wanted = second(first(films).relu())
+    layers = [RoundedConvolution(first), RoundedConvolution(second)]
+
+    def away() -> Any:
+        return (layers[1](layers[0](films).relu()) - wanted).square().mean() / wanted.var()
+
+    before = float(away().detach())
+    optimiser = torch.optim.Adam([layer.weight for layer in layers], lr=3e-3)
+    for step in range(150):
+        optimiser.param_groups[0]["lr"] = 3e-3 * (1.0 - step / 150) ** 2
+        optimiser.zero_grad()
+        away().backward()
+        optimiser.step()
+    assert float(away().detach()) < 0.5 * before
+
+
+def test_when_every_file_is_refused_the_network_is_fine_tuned_and_the_search_done_again(
+    films: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from converters import quantize
+
+    changes = {
+        **PLAIN, "data": {"folds": 2}, "quantize": {"films": 16, "most_spared": 0, "aware_epochs": 1},
+        "export": {"runtimes": ["onnxruntime"], "precisions": ["fp32", "int8"]},
+    }  # fmt: skip
+    recipe = write_recipe(tmp_path, **changes)
+    command = [str(recipe), "--data", str(films), "--out", str(tmp_path / "out")]
+    for step in ("train", "calibrate", "export"):
+        assert cli.main([step, *command]) == 0
+    work = tmp_path / "out" / "work" / "toy-disc"
+    weights = digest_of(work / "student.fold0.pt")
+    genuine, asked = quantize.moved, []
+
+    def far_at_first(wanted: object, found: object) -> float:
+        """The plain files are taken to be far away; what is made from fine-tuned weights is judged truly."""
+        asked.append(genuine(wanted, found))  # type: ignore[arg-type]
+        return 9.0 if len(asked) <= 2 else 0.01
+
+    monkeypatch.setattr(quantize, "moved", far_at_first)
+    assert cli.main(["quantize", *command]) == 0
+    (found,) = Accounts.read(work).quantized
+    assert [(one.method, one.aware) for one in found.tried] == [
+        ("minmax", False), ("percentile", False), ("minmax", True), ("percentile", True),
+    ]  # fmt: skip
+    assert found.found
+    assert all("logits move by" in one.refused for one in found.tried[:2])
+    assert digest_of(work / "student.fold0.pt") == weights
+    assert (work / "artefacts" / "whole" / "model.int8.onnx").is_file()
+    assert not (work / "aware").exists()
+    print("MOVED", asked)
+    assert max(asked[2:]) < 0.5
+
+
+def test_a_runtime_with_a_good_file_is_not_fine_tuned(films: Path, tmp_path: Path) -> None:
+    changes = {
+        **PLAIN, "data": {"folds": 1}, "quantize": {"films": 16, "most_spared": 0, "aware_epochs": 1},
+        "export": {"runtimes": ["onnxruntime"], "precisions": ["fp32", "int8"]},
+    }  # fmt: skip
+    recipe = write_recipe(tmp_path, **changes)
+    command = [str(recipe), "--data", str(films), "--out", str(tmp_path / "out")]
+    for step in ("train", "calibrate", "export", "quantize"):
+        assert cli.main([step, *command]) == 0
+    work = tmp_path / "out" / "work" / "toy-disc"
+    assert Accounts.read(work).quantized[0].found
+    assert not list(work.glob("aware*"))

@@ -1,0 +1,50 @@
+"""How good a network is on films of a source that it never saw."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from converters import cli
+from converters.report.accounts import Accounts
+from tests.converters.conftest import PLAIN, write_recipe
+from tests.converters.test_training import with_sources
+
+
+def test_every_source_is_read_by_a_network_that_never_saw_it(films: Path, tmp_path: Path, fresh_lists: Path) -> None:
+    from converters.leave_out import left_out
+    from converters.recipe import load_recipe
+    from converters.steps import Workshop
+
+    data = with_sources(films, tmp_path / "films")
+    recipe = write_recipe(tmp_path, **PLAIN, data={"reader": "masks", "folds": 2, "leave_out": "source"})
+    command = [str(recipe), "--data", str(data), "--out", str(tmp_path / "out")]
+    assert cli.main(["leave-out", *command]) == 0
+    work = tmp_path / "out" / "work" / "toy-disc"
+    told = json.loads((work / "leave_out.json").read_text())["results"]
+    shop = Workshop(load_recipe(recipe), tmp_path, data, work)
+    source_of = {film.name: dict(film.traits)["source"] for film in shop.material.films.films}
+    folds, test = left_out(shop, "source"), set(shop.material.division.test)
+    assert [one["value"] for one in told["sources"]] == list(folds) == ["new", "old"]
+    for one, (value, fold) in zip(told["sources"], folds.items(), strict=True):
+        assert {source_of[name] for name in fold.held} == {value}
+        assert value not in {source_of[name] for name in fold.train}
+        assert test.isdisjoint(fold.held + fold.train)
+        assert (one["n"], one["learnt_from"]) == (len(fold.held), len(fold.train))
+        assert 0.0 <= one["auc_ci"][0] <= one["auc"] <= one["auc_ci"][1] <= 1.0
+    assert [one.value for one in Accounts.read(work).unseen] == ["new", "old"]
+    assert not list(work.glob("student*"))
+    before = (work / "leave_out.json").stat().st_mtime_ns
+    assert cli.main(["leave-out", *command]) == 0
+    assert (work / "leave_out.json").stat().st_mtime_ns == before
+    write_recipe(tmp_path, **PLAIN, data={"reader": "masks", "folds": 2})
+    assert cli.main(["leave-out", *command]) == 0
+    assert Accounts.read(work).unseen == ()
+
+
+def test_a_trait_that_films_do_not_have_is_a_sentence(
+    films: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    recipe = write_recipe(tmp_path, **PLAIN, data={"leave_out": "source"})
+    assert cli.main(["leave-out", str(recipe), "--data", str(films), "--out", str(tmp_path / "out")]) == 1
+    assert "the films have 0 values of “source”" in capfd.readouterr().err

@@ -1,0 +1,39 @@
+"""The files for other machines, one film at a time for an NPU and signed eight-bit for TensorRT, load and are right."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from converters import cli, occlusion
+from firmware_app.errors import InferenceFailed
+from firmware_app.packs.shelf import Pack
+from firmware_app.runtimes import choice
+from tests.converters.conftest import PLAIN, write_recipe
+
+
+def test_the_static_and_the_signed_file_are_in_the_pack_and_answer_as_the_float_one(
+    films: Path, tmp_path: Path
+) -> None:
+    changes = {**PLAIN, "data": {"folds": 1},
+               "export": {"runtimes": ["onnxruntime"], "precisions": ["fp32", "int8"], "static": True}}  # fmt: skip
+    recipe = write_recipe(tmp_path, **changes)
+    assert cli.main(["run", str(recipe), "--data", str(films), "--out", str(tmp_path / "out")]) == 0
+    pack = Pack.load(tmp_path / "out" / "toy-disc")
+    pack.verify()
+    files = {one.path: one for one in pack.manifest.artefacts}
+    assert files["model.static.onnx"].batch == files["model.s8s8.onnx"].batch == 1
+    assert (files["model.s8s8.onnx"].runtime, files["model.s8s8.onnx"].precision) == ("tensorrt", "int8")
+    assert pack.described("onnxruntime", "fp32").path == "model.fp32.onnx"
+
+    film = np.random.default_rng(0).random((1, 1, 64, 64), dtype=np.float32)
+    sessions = {name: choice.get("onnxruntime").load(pack.folder / name) for name in files}
+    told = {name: session.infer({"film": film})["map"] for name, session in sessions.items()}
+    plain = told["model.fp32.onnx"]
+    assert np.abs(told["model.static.onnx"] - plain).max() < 1e-4 * max(1.0, float(np.abs(plain).max()))
+    agreed = occlusion.spearman(told["model.s8s8.onnx"], plain)
+    assert agreed is not None
+    assert agreed > 0.9
+    assert sessions["model.fp32.onnx"].infer({"film": film.repeat(2, 0)})["map"].shape[0] == 2
+    with pytest.raises(InferenceFailed):
+        sessions["model.static.onnx"].infer({"film": film.repeat(2, 0)})

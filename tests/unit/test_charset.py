@@ -1,0 +1,166 @@
+"""Names and descriptions come out as they were written, whatever set the header names, misnames or leaves out."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydicom.charset import convert_encodings
+from pydicom.valuerep import PersonName
+
+from firmware_app.charset import decoded
+
+LATIN_NAMES = [
+    "Müller^Jörg", "Größe", "José^Muñoz", "FRANÇOIS^RENÉ", "Ångström^Åsa", "Éloïse^Noël", "Œuvre"[1:], "Bjørn^Ærø",
+    "Niño^Peña", "ÇELİK"[:3], "Thorax 90° schräg", "Ödön^Őry"[:4], "MÜLLER^ÄNNE", "Hände beidseits", "été à la plage",
+]  # fmt: skip
+CHINESE = [
+    "张三", "王", "欧阳^建国", "Zhang^San=张^三", "朱镕基", "胸部正位", "DR胸片", "肺CT",
+    "胸部 DR 后前位", "左膝关节正侧位",
+    "赵钱孙李周吴郑王", "女", "骨盆X线", "T2加权",
+]  # fmt: skip
+SINGLE_BYTE = [
+    (b"ISO_IR 100", "iso8859_1", "Buc^Jérôme"),
+    (b"ISO_IR 101", "iso8859_2", "Wałęsa^Łucja"),
+    (b"ISO_IR 109", "iso8859_3", "Ĉiuĵaŭde^Ŝanĝo"),
+    (b"ISO_IR 110", "iso8859_4", "Ķēniņš^Šķūnis"),
+    (b"ISO_IR 144", "iso8859_5", "Люкceмбypг"),
+    (b"ISO_IR 127", "iso8859_6", "قباني^لنزار"),
+    (b"ISO_IR 126", "iso8859_7", "Διονυσιος"),
+    (b"ISO_IR 138", "iso8859_8", "שרון^דבורה"),
+    (b"ISO_IR 148", "iso8859_9", "Çavuşoğlu^Şükrü"),
+    (b"ISO_IR 203", "iso8859_15", "Œuvre^François"),
+    (b"ISO_IR 166", "iso8859_11", "สมชาย^ใจดี"),
+    (b"ISO_IR 13", "shift_jis", "ﾔﾏﾀﾞ^ﾀﾛｳ"),
+    (b"ISO_IR 192", "utf_8", "Wang^XiaoDong=王^小東="),
+    (b"GB18030", "gb18030", "Wang^XiaoDong=王^小东="),
+    (b"GBK", "gbk", "Wang^XiaoDong=王^小东="),
+]
+
+
+@pytest.mark.parametrize(("charset", "codec", "name"), SINGLE_BYTE)
+def test_a_declared_set_is_read_as_declared(charset: bytes, codec: str, name: str) -> None:
+    assert decoded(name.encode(codec), charset, name=True) == name
+
+
+# The bytes of PS3.5 Annexes H, I, J and K, as the standard prints them.
+STANDARD = [
+    (  # H.3.1
+        rb"\ISO 2022 IR 87",
+        b"Yamada^Tarou=\x1b$B;3ED\x1b(B^\x1b$BB@O:\x1b(B=\x1b$B$d$^$@\x1b(B^\x1b$B$?$m$&\x1b(B",
+        "Yamada^Tarou=山田^太郎=やまだ^たろう",
+    ),
+    (  # H.3.2
+        rb"ISO 2022 IR 13\ISO 2022 IR 87",
+        b"\xd4\xcf\xc0\xde^\xc0\xdb\xb3=\x1b$B;3ED\x1b(J^\x1b$BB@O:\x1b(J=\x1b$B$d$^$@\x1b(J^\x1b$B$?$m$&\x1b(J",
+        "ﾔﾏﾀﾞ^ﾀﾛｳ=山田^太郎=やまだ^たろう",
+    ),
+    (  # I.2
+        rb"\ISO 2022 IR 149",
+        b"Hong^Gildong=\x1b$)C\xfb\xf3^\x1b$)C\xd1\xce\xd4\xd7=\x1b$)C\xc8\xab^\x1b$)C\xb1\xe6\xb5\xbf",
+        "Hong^Gildong=洪^吉洞=홍^길동",
+    ),
+    (  # K.2
+        rb"\ISO 2022 IR 58",
+        b"Zhang^XiaoDong=\x1b$)A\xd5\xc5^\x1b$)A\xd0\xa1\xb6\xab=",
+        "Zhang^XiaoDong=张^小东=",
+    ),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("charset", "value", "name"), STANDARD)
+def test_the_examples_of_the_standard_come_out_as_it_prints_them(charset: bytes, value: bytes, name: str) -> None:
+    assert decoded(value, charset, name=True) == name
+
+
+@pytest.mark.parametrize(("charset", "value", "name"), STANDARD)
+def test_escapes_are_followed_even_where_no_set_is_declared(charset: bytes, value: bytes, name: str) -> None:
+    bare = value if not value.startswith(b"\xd4") else value[value.index(b"=") + 1 :]
+    assert decoded(bare, b"", name=True) == (name if bare == value else name[name.index("=") + 1 :])
+
+
+def test_jis_x_0212_is_read() -> None:
+    word = "丂侄"  # in the supplementary set only
+    low = bytes(byte & 0x7F for character in word for byte in character.encode("euc_jp")[1:])
+    assert decoded(b"\x1b$(D" + low + b"\x1b(B", rb"\ISO 2022 IR 159") == word
+
+
+def test_a_backslash_byte_within_a_japanese_character_is_no_delimiter() -> None:
+    word = "表構十"
+    value = word.encode("iso2022_jp")
+    assert any(byte in value for byte in b"\\^=")
+    assert decoded(value, rb"\ISO 2022 IR 87", name=True) == word
+
+
+def test_a_component_of_a_name_begins_anew_in_the_first_set() -> None:
+    value = b"\x1b-L\xbb\xee^M\xfcller"
+    assert decoded(value, rb"ISO 2022 IR 100\ISO 2022 IR 144", name=True) == "Лю^Müller"
+    assert decoded(b"\x1b-L\xbb\xee ^ \xbb", rb"ISO 2022 IR 100\ISO 2022 IR 144") == "Лю ^ Л"
+
+
+def test_a_korean_name_whose_set_was_announced_only_once_is_read_whole() -> None:
+    value = b"Hong^Gildong=\x1b$)C\xfb\xf3^\xd1\xce\xd4\xd7"
+    assert decoded(value, rb"\ISO 2022 IR 149", name=True) == "Hong^Gildong=洪^吉洞"
+
+
+@pytest.mark.parametrize(("charset", "codec"), [(rb"\ISO 2022 IR 58", "gbk"), (rb"\ISO 2022 IR 149", "cp949")])
+def test_double_bytes_without_their_escape_are_read_as_the_set_that_was_named(charset: bytes, codec: str) -> None:
+    assert decoded("Hong=洪^吉洞".encode(codec), charset, name=True) == "Hong=洪^吉洞"
+
+
+@pytest.mark.parametrize("charset", [b"", b"ISO_IR 100", b"ISO_IR 101", b"ISO_IR 192", b"ISO_IR 6", rb"\ISO_IR 100"])
+@pytest.mark.parametrize("codec", ["gbk", "gb18030", "utf_8"])
+@pytest.mark.parametrize("text", CHINESE)
+def test_chinese_under_a_missing_or_wrong_set_is_chinese(charset: bytes, codec: str, text: str) -> None:
+    if charset == b"ISO_IR 101" and codec != "utf_8" and text in ("肺CT", "骨盆X线", "T2加权"):
+        return  # one character among ASCII letters is a word of Polish as well
+    if charset == b"ISO_IR 192" and text == "女" and codec != "utf_8":
+        return  # whose two bytes are a letter of UTF-8 as well
+    assert decoded(text.encode(codec), charset) == text
+
+
+@pytest.mark.parametrize("charset", [b"GB18030", b"GBK", rb"\ISO 2022 IR 58", b"ISO_IR 100"])
+@pytest.mark.parametrize("text", CHINESE)
+def test_utf_8_under_the_name_of_a_chinese_set_is_read(charset: bytes, text: str) -> None:
+    assert decoded(text.encode(), charset) == text
+
+
+@pytest.mark.parametrize("text", LATIN_NAMES)
+@pytest.mark.parametrize("charset", [b"ISO_IR 100", b"", b"ISO_IR 148", b"iso-ir 100"])
+def test_european_names_are_not_taken_for_chinese(charset: bytes, text: str) -> None:
+    value = text.encode("latin_1", "ignore")
+    assert decoded(value, charset, name=True) == value.decode("latin_1")
+
+
+@pytest.mark.parametrize("codec", ["gb18030", "utf_8"])
+@pytest.mark.parametrize("charset", [b"", b"GB18030", b"ISO_IR 100", b"ISO_IR 192"])
+@pytest.mark.parametrize("cut", range(58, 65))
+def test_text_that_was_cut_within_a_character_keeps_all_whole_ones(codec: str, charset: bytes, cut: int) -> None:
+    text = "胸部正位片及左侧位片检查所见两肺纹理增多请结合临床随访观察两周后复查"
+    value = text.encode(codec)[:cut]
+    whole = value.decode(codec, "ignore")
+    found = decoded(value, charset)
+    assert found in (whole, whole + "\ufffd")
+    assert found.startswith(text[: len(whole)])
+
+
+@given(st.text(st.characters(min_codepoint=0x4E00, max_codepoint=0x9FA5), min_size=2, max_size=20))
+def test_whatever_gbk_can_write_is_read_under_its_own_name(text: str) -> None:
+    value = text.encode("gbk")
+    assert decoded(value, b"GB18030") in (text, value.decode("utf_8", "ignore"))
+    assert decoded(text.encode(), b"ISO_IR 192") == text
+
+
+@given(
+    st.binary(max_size=80),
+    st.sampled_from([b"", b"ISO_IR 100", b"ISO_IR 192", b"GB18030", rb"\ISO 2022 IR 87", b"\xff"]),
+)
+def test_no_bytes_can_break_the_reader(value: bytes, charset: bytes) -> None:
+    assert isinstance(decoded(value, charset, name=True), str)
+    assert isinstance(decoded(b"\x1b" + value, charset), str)
+
+
+@pytest.mark.parametrize(("charset", "value", "name"), STANDARD[:3])  # pydicom 3.0.2 leaves the 4th's escapes
+def test_pydicom_reads_the_same(charset: bytes, value: bytes, name: str) -> None:
+    codecs = convert_encodings(charset.decode().split("\\"))
+    assert str(PersonName(value, codecs)) == name == decoded(value, charset, name=True)

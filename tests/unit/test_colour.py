@@ -1,0 +1,267 @@
+"""Colours are what they were when they were stored, whatever the header calls them."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+from PIL import Image
+from pydicom.encaps import encapsulate
+from pydicom.uid import JPEG2000, ExplicitVRBigEndian, JPEG2000Lossless, JPEGBaseline8Bit, RLELossless
+
+from firmware_app.imaging import colour, film, photometric
+from firmware_app.reading import hints
+from tests import films
+
+Pixels = np.ndarray[Any, Any]
+RGB = hnp.arrays(np.uint8, hnp.array_shapes(min_dims=3, max_dims=3, max_side=6).map(lambda s: (s[0], s[1], 3)))
+
+# R, G, B → Y, Cb, Cr by the equations of PS3.3 C.7.6.3.1.2, worked out by hand and rounded.
+BY_HAND = {
+    (255, 255, 255): (255, 128, 128),
+    (0, 0, 0): (0, 128, 128),
+    (128, 128, 128): (128, 128, 128),
+    (255, 0, 0): (76, 85, 255),
+    (0, 255, 0): (150, 44, 21),
+    (0, 0, 255): (29, 255, 107),
+    (200, 40, 30): (87, 96, 209),
+}
+# The same for YBR_PARTIAL_422.
+PARTIAL_BY_HAND = {(255, 255, 255): (235, 128, 128), (0, 0, 0): (16, 128, 128), (255, 0, 0): (82, 90, 240)}
+
+
+@pytest.mark.parametrize(("rgb", "ybr"), BY_HAND.items())
+def test_ybr_full_is_turned_back_within_a_level(rgb: tuple[int, int, int], ybr: tuple[int, int, int]) -> None:
+    stored = np.array([[ybr]], np.uint8)
+    assert np.abs(colour.from_ybr_full(stored)[0, 0].astype(int) - rgb).max() <= 2
+    assert np.abs(colour.from_ybr_full(stored.astype(np.uint16) * 256, 16)[0, 0] / 256.0 - rgb).max() <= 2.1
+    assert np.abs(colour.to_ybr_full(np.array([[rgb]], np.uint8))[0, 0].astype(int) - ybr).max() <= 1
+
+
+@pytest.mark.parametrize(("rgb", "ybr"), PARTIAL_BY_HAND.items())
+def test_ybr_partial_is_turned_back(rgb: tuple[int, int, int], ybr: tuple[int, int, int]) -> None:
+    assert np.abs(colour.from_ybr_partial(np.array([[ybr]], np.uint8))[0, 0].astype(int) - rgb).max() <= 3
+
+
+@given(RGB)
+def test_colours_survive_the_way_to_ybr_and_back(rgb: Pixels) -> None:
+    back = colour.from_ybr_full(colour.to_ybr_full(rgb))
+    assert np.abs(back.astype(int) - rgb.astype(int)).max(initial=0) <= 2
+
+
+@given(RGB, st.integers(9, 16))
+def test_deep_colours_survive_it_too(rgb: Pixels, bits: int) -> None:
+    deep = rgb.astype(np.uint16) << (bits - 8)
+    back = colour.from_ybr_full(colour.to_ybr_full(deep, bits), bits)
+    assert np.abs(back.astype(int) - deep.astype(int)).max(initial=0) <= 2
+
+
+# --- layouts ------------------------------------------------------------------------------------------------------
+
+
+def scene(rows: int = 48, columns: int = 64) -> Pixels:
+    """A dark screen with a grey sector, a red mark and a blue one."""
+    down, across = np.mgrid[0:rows, 0:columns]
+    made = np.repeat(((down * 3 + across) % 180)[..., None], 3, axis=2).astype(np.uint8)
+    made[: rows // 4] = 0
+    made[30:34, 8:20] = (200, 40, 30)
+    made[36:40, 8:20] = (30, 60, 210)
+    return made
+
+
+def seen(folder: Path, dataset: Any) -> tuple[Pixels, tuple[str, ...]]:
+    with film.opened(films.save(folder, "colour.dcm", dataset), is_picture=False) as opened:
+        found = opened.shown(0).pixels
+        np.testing.assert_allclose(opened.grey(0), found @ np.array([0.299, 0.587, 0.114]), atol=1e-3)
+        return found, opened.hints
+
+
+@pytest.mark.parametrize("planar", [0, 1])
+@pytest.mark.parametrize("model", ["RGB", "YBR_FULL"])
+@pytest.mark.parametrize("syntax", ["little", "big", "rle"])
+def test_planes_and_models_give_the_same_picture(tmp_path: Path, planar: int, model: str, syntax: str) -> None:
+    rgb = scene()
+    stored = rgb if model == "RGB" else colour.to_ybr_full(rgb)
+    data = np.moveaxis(stored, -1, 0).tobytes() if planar else stored.tobytes()
+    attributes: dict[str, Any] = {"PhotometricInterpretation": model, "PlanarConfiguration": planar}
+    if syntax == "big":
+        made = films.film(rgb, syntax=ExplicitVRBigEndian, pixel_data=data, **attributes)
+        made["PixelData"].VR = "OB"
+    else:
+        made = films.film(rgb, pixel_data=data, **attributes)
+    if syntax == "rle":
+        made.compress(RLELossless, stored, generate_instance_uid=False)
+        made.PlanarConfiguration = planar  # PS3.5 8.2.2 wants 1, RLE lies in planes either way
+    found, said = seen(tmp_path, made)
+    assert np.abs(found.astype(int) - rgb.astype(int)).max() <= 2
+    assert said == ()
+
+
+def shared_chroma(ybr: Pixels) -> bytes:
+    """Y1 Y2 Cb Cr, the chroma of the first of each pair (PS3.3 C.7.6.3.1.2)."""
+    first, second = ybr[:, 0::2].reshape(-1, 3), ybr[:, 1::2].reshape(-1, 3)
+    return np.stack([first[:, 0], second[:, 0], first[:, 1], first[:, 2]], axis=-1).tobytes()
+
+
+@pytest.mark.parametrize("subsampled", [True, False])
+def test_ybr_full_422_is_read_with_and_without_its_subsampling(tmp_path: Path, subsampled: bool) -> None:
+    rgb = np.repeat(scene()[:, ::2], 2, axis=1)
+    ybr = colour.to_ybr_full(rgb)
+    data = shared_chroma(ybr) if subsampled else ybr.tobytes()
+    found, _ = seen(tmp_path, films.film(rgb, pixel_data=data, PhotometricInterpretation="YBR_FULL_422"))
+    assert np.abs(found.astype(int) - rgb.astype(int)).max() <= 2
+
+
+def test_ybr_partial_422_is_read_in_its_studio_range(tmp_path: Path) -> None:
+    rgb = np.zeros((4, 4, 3), np.uint8)
+    rgb[:, 2:] = 255
+    ybr = np.where(rgb[..., :1] > 0, np.array([235, 128, 128]), np.array([16, 128, 128])).astype(np.uint8)
+    found, _ = seen(
+        tmp_path, films.film(rgb, pixel_data=shared_chroma(ybr), PhotometricInterpretation="YBR_PARTIAL_422")
+    )
+    assert np.abs(found.astype(int) - rgb.astype(int)).max() <= 1
+
+
+@pytest.mark.parametrize(("syntax", "model"), [(JPEG2000Lossless, "YBR_RCT"), (JPEG2000, "YBR_ICT")])
+def test_the_transforms_of_jpeg_2000_are_undone_once(tmp_path: Path, syntax: Any, model: str) -> None:
+    rgb = scene()
+    out = io.BytesIO()
+    lossy = model == "YBR_ICT"
+    kinds = {"quality_mode": "dB", "quality_layers": [60]} if lossy else {}
+    Image.fromarray(rgb).save(out, "JPEG2000", no_jp2=True, irreversible=lossy, mct=1, **kinds)
+    made = films.film(rgb, syntax=syntax, pixel_data=encapsulate([out.getvalue()]), PhotometricInterpretation=model)
+    found, said = seen(tmp_path, made)
+    assert np.abs(found.astype(int) - rgb.astype(int)).max() <= (3 if lossy else 0)
+    assert said == ()
+
+
+# --- lies ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("stored", ["RGB", "YBR_FULL"])
+@pytest.mark.parametrize("declared", ["RGB", "YBR_FULL"])
+def test_native_pixels_under_the_wrong_model_are_shown_right_and_it_is_said(
+    tmp_path: Path, stored: str, declared: str
+) -> None:
+    rgb = scene()
+    data = (rgb if stored == "RGB" else colour.to_ybr_full(rgb)).tobytes()
+    found, said = seen(tmp_path, films.film(rgb, pixel_data=data, PhotometricInterpretation=declared))
+    assert np.abs(found.astype(int) - rgb.astype(int)).max() <= 2
+    assert said == (() if stored == declared else (photometric.CORRECTED,))
+
+
+IDS = {"jfif": (1, 2, 3), "adobe": (1, 2, 3), "123": (1, 2, 3), "012": (0, 1, 2), "RGB": (82, 71, 66)}
+
+
+def jpeg(rgb: Pixels, stored: str, marks: str) -> bytes:
+    """A JPEG stream that holds *stored*, with the segments and component ids that *marks* name instead of its own."""
+    out = io.BytesIO()
+    extra: dict[str, Any] = {"keep_rgb": True} if stored == "RGB" else {"subsampling": 0}
+    Image.fromarray(rgb).save(out, "JPEG", quality=98, **extra)
+    data, at, made = out.getvalue(), 2, b"\xff\xd8"
+    if marks == "jfif":
+        made += b"\xff\xe0\x00\x10JFIF\0\x01\x01\0\0\x01\0\x01\0\0"
+    if marks == "adobe":
+        made += b"\xff\xee\x00\x0eAdobe\0\x64\0\0\0\0" + bytes([stored != "RGB"])
+    while True:
+        marker, length = data[at + 1], int.from_bytes(data[at + 2 : at + 4], "big")
+        segment = bytearray(data[at : at + 2 + length])
+        for number, code in enumerate(IDS[marks]):
+            if marker == 0xC0:
+                segment[10 + 3 * number] = code
+            elif marker == 0xDA:
+                segment[5 + 2 * number] = code
+        if marker not in (0xE0, 0xEE):
+            made += bytes(segment)
+        at += 2 + length
+        if marker == 0xDA:
+            return made + data[at:]
+
+
+@pytest.mark.parametrize("marks", IDS)
+@pytest.mark.parametrize("stored", ["RGB", "YBR_FULL_422"])
+@pytest.mark.parametrize("declared", ["RGB", "YBR_FULL_422", "YBR_FULL"])
+def test_a_jpeg_under_any_name_and_any_marker_is_never_green(
+    tmp_path: Path, marks: str, stored: str, declared: str
+) -> None:
+    rgb = scene()
+    stream = jpeg(rgb, stored, marks)
+    made = films.film(
+        rgb, syntax=JPEGBaseline8Bit, pixel_data=encapsulate([stream]), PhotometricInterpretation=declared
+    )
+    found, said = seen(tmp_path, made)
+    assert np.abs(found.astype(int) - rgb.astype(int)).mean() < 2
+    assert said == (() if stored[:3] == declared[:3] else (photometric.CORRECTED,))
+
+
+def undecidable(rows: int = 48, columns: int = 64) -> Pixels:
+    """Soft colours about the middle, which are colours in both models."""
+    down, across = np.mgrid[0:rows, 0:columns]
+    return np.stack([120 + across // 2, 110 + down, 150 - across // 3], axis=-1).astype(np.uint8)
+
+
+@pytest.mark.parametrize("declared", ["RGB", "YBR_FULL"])
+def test_where_the_pixels_prove_nothing_the_header_is_believed(tmp_path: Path, declared: str) -> None:
+    pixels = undecidable()
+    assert photometric.of_pixels(pixels) is None
+    found, said = seen(tmp_path, films.film(pixels, PhotometricInterpretation=declared))
+    expected = pixels if declared == "RGB" else colour.from_ybr_full(pixels)
+    np.testing.assert_array_equal(found, expected)
+    assert said == ()
+
+
+@pytest.mark.parametrize("marks", ["adobe", "RGB"])
+def test_where_only_the_stream_contradicts_the_header_it_is_believed_and_doubt_is_said(
+    tmp_path: Path, marks: str
+) -> None:
+    rgb = undecidable()
+    stream = jpeg(rgb, "RGB", marks)
+    made = films.film(
+        rgb, syntax=JPEGBaseline8Bit, pixel_data=encapsulate([stream]), PhotometricInterpretation="YBR_FULL_422"
+    )
+    found, said = seen(tmp_path, made)
+    assert np.abs(found.astype(int) - rgb.astype(int)).mean() < 2
+    assert said == (photometric.UNSURE,)
+
+
+def test_a_clip_that_begins_black_is_believed_until_a_frame_proves_its_colours(tmp_path: Path) -> None:
+    rgb = scene()
+    black = np.zeros_like(rgb)
+    data = b"".join(colour.to_ybr_full(frame).tobytes() for frame in (black, rgb, black))
+    made = films.film(rgb, pixel_data=data, NumberOfFrames=3, PhotometricInterpretation="RGB")
+    with film.opened(films.save(tmp_path, "clip.dcm", made), is_picture=False) as opened:
+        hints_after = []
+        opened.shown(0)
+        hints_after.append(opened.hints)
+        assert np.abs(opened.shown(1).pixels.astype(int) - rgb.astype(int)).max() <= 2
+        hints_after.append(opened.hints)
+        assert hints_after == [(), (photometric.CORRECTED,)]
+        assert opened.shown(2).pixels.max() <= 1
+
+
+@pytest.mark.parametrize("level", [0, 60, 128, 255])
+def test_an_even_grey_field_proves_ybr_of_nothing(level: int) -> None:
+    field = np.full((32, 32, 3), level, np.uint8)
+    assert photometric.of_pixels(field) in (None, "RGB")
+    assert photometric.of_pixels(colour.to_ybr_full(field)) is None
+
+
+@given(hnp.arrays(np.uint8, (16, 16, 3)))
+def test_what_came_from_rgb_is_never_proved_to_be_rgb_once_it_is_ybr(rgb: Pixels) -> None:
+    assert photometric.of_pixels(colour.to_ybr_full(rgb)) != "RGB"
+
+
+@given(st.binary(max_size=64))
+def test_no_bytes_can_break_the_look_at_a_stream(noise: bytes) -> None:
+    for head in (b"", b"\xff\xd8", b"\xff\xd8\xff\xc0", b"\xff\x4f\xff\x51", b"\xff\xd8\xff\xee\x00\x0eAdobe"):
+        assert photometric.of_stream(head + noise) in (None, "RGB", "YBR_FULL")
+
+
+def test_each_hint_of_the_pixels_has_its_sentence() -> None:
+    assert {photometric.CORRECTED, photometric.UNSURE} == set(hints.OF_PIXELS)

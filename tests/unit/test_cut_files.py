@@ -1,0 +1,211 @@
+"""A file that ends early is never taken for a whole one: not by the door, and not by what decodes it."""
+
+from __future__ import annotations
+
+import io
+import itertools
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from firmware_app.errors import ImagingError, IntakeError, Truncated
+from firmware_app.imaging import film
+from firmware_app.imaging.input_spec import InputSpec
+from firmware_app.intake import picture, tiff_extent
+from firmware_app.intake.accept import Door
+from firmware_app.intake.header import examine
+from firmware_app.reading.decoder import Decoded, Decoder
+from firmware_app.store.clinical import Clinical
+from firmware_app.store.layout import StateDir
+from tests import clips
+from tests.peers import pydicom_file
+
+STEP = 997
+# 20 files that pydicom brings: every transfer syntax it has, one and many frames, grey and colour.
+NAMES = [
+    "693_J2KI.dcm",
+    "CT_small.dcm",
+    "ExplVR_BigEnd.dcm",
+    "JPEG-lossy.dcm",
+    "JPEG2000.dcm",
+    "JPEGLSNearLossless_08.dcm",
+    "JPEGLSNearLossless_16.dcm",
+    "JPGExtended.dcm",
+    "MR_small_RLE.dcm",
+    "MR_small_bigendian.dcm",
+    "MR_small_implicit.dcm",
+    "MR_small_jp2klossless.dcm",
+    "MR_small_jpeg_ls_lossless.dcm",
+    "SC_rgb_jpeg_dcmtk.dcm",
+    "SC_rgb_jpeg_gdcm.dcm",
+    "SC_rgb_rle_2frame.dcm",
+    "SC_rgb_small_odd.dcm",
+    "SC_ybr_full_422_uncompressed.dcm",
+    "examples_palette.dcm",
+    "rtdose_rle.dcm",
+]
+SPEC = InputSpec("image", 32, 32)
+
+
+def frames(path: Path) -> list[np.ndarray[Any, Any]]:
+    with film.opened(path, is_picture=False) as opened:
+        return [opened.grey(index) for index in range(opened.frames)]
+
+
+def cuts(path: Path) -> Iterator[int]:
+    """Shorten the file at *path* more and more, at every multiple of `STEP` and a little before its end."""
+    size = path.stat().st_size
+    for length in sorted({size - 2, *range(STEP, size, STEP)}, reverse=True):
+        os.truncate(path, length)
+        yield length
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_cut_object_is_refused_at_the_door_and_no_cut_frame_is_decoded(tmp_path: Path, name: str) -> None:
+    path = tmp_path / name
+    path.write_bytes(pydicom_file(name).read_bytes())
+    whole = frames(path)
+    examine(path)
+    tried = 0
+    for length in cuts(path):
+        tried += 1
+        with pytest.raises(IntakeError):
+            examine(path)
+        try:
+            left = frames(path)
+        except ImagingError:
+            continue
+        # Only what lies behind the pixels was cut: then every frame is there, and is the same.
+        for found, expected in itertools.zip_longest(left, whole):
+            np.testing.assert_array_equal(found, expected, err_msg=f"cut at {length}")
+    assert tried >= 1
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_cut_object_gets_past_neither_the_real_door_nor_the_real_child(
+    tmp_path: Path, door: Door, child: Decoder, name: str
+) -> None:
+    path = tmp_path / name
+    path.write_bytes(pydicom_file(name).read_bytes())
+    size = path.stat().st_size
+    for length in (size - 2, size * 3 // 4, size // 2):
+        os.truncate(path, length)
+        with pytest.raises(IntakeError):
+            door.accept_file(path)
+        answer = child.begin(path, False, SPEC, tmp_path / "display")
+        if isinstance(answer, Decoded):  # the cut is behind the pixels
+            assert child.end()
+            assert length == size - 2
+        else:
+            assert answer.code.startswith("imaging.")
+    assert not list(door.state.images.rglob("*.dcm"))
+
+
+# --- pictures and clips -------------------------------------------------------------------------------------------
+
+
+def _noise() -> Image.Image:
+    return Image.fromarray(np.random.default_rng(1).integers(0, 256, (90, 70, 3), dtype=np.uint8))
+
+
+def _saved(form: str, **options: Any) -> bytes:
+    out = io.BytesIO()
+    _noise().save(out, form, **options)
+    return out.getvalue()
+
+
+def _with_thumbnail() -> bytes:
+    """A photograph whose first kilobytes hold a whole small JPEG, end marker and all."""
+    small = io.BytesIO()
+    _noise().resize((40, 30)).save(small, "JPEG")
+    return _saved("JPEG", exif=b"Exif\0\0" + small.getvalue())
+
+
+def _forgetful_bmp() -> bytes:
+    data = bytearray(_saved("BMP"))
+    data[2:6] = bytes(4)  # some writers leave the size of the file out
+    return bytes(data)
+
+
+PICTURES: dict[str, Callable[[], bytes]] = {
+    "png": lambda: _saved("PNG"),
+    "jpeg": lambda: _saved("JPEG"),
+    "progressive jpeg": lambda: _saved("JPEG", progressive=True),
+    "jpeg with a thumbnail": _with_thumbnail,
+    "bmp": lambda: _saved("BMP"),
+    "bmp without its size": _forgetful_bmp,
+    "webp": lambda: _saved("WEBP"),
+    "tiff": lambda: _saved("TIFF"),
+    "tiff, LZW": lambda: _saved("TIFF", compression="tiff_lzw"),
+    "tiff, JPEG": lambda: _saved("TIFF", compression="jpeg"),
+    "tiff of three pages": lambda: _saved("TIFF", save_all=True, append_images=[_noise(), _noise()]),
+    "mp4": lambda: clips.made("libx264", "mp4", 30),
+    "mp4, index first": lambda: clips.made("libx264", "mp4", 30, movflags="faststart"),
+    "avi": lambda: clips.made("mjpeg", "avi", 30),
+}
+
+
+@pytest.mark.parametrize("kind", PICTURES)
+def test_a_cut_picture_or_clip_is_refused_at_the_door(tmp_path: Path, kind: str) -> None:
+    data = PICTURES[kind]()
+    path = tmp_path / "picture"
+    path.write_bytes(data)
+    suffix = picture.kind(data[:64])
+    assert suffix is not None
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        picture.check_complete(descriptor, suffix)
+        for length in {len(data) - 3, *range(17, len(data) - 3, 211)}:
+            os.truncate(path, length)
+            with pytest.raises(Truncated):
+                picture.check_complete(descriptor, suffix)
+            path.write_bytes(data)
+    finally:
+        os.close(descriptor)
+
+
+@pytest.mark.parametrize("kind", ["mp4", "avi"])
+def test_a_clip_is_taken_by_the_door_and_read_by_the_child(
+    tmp_path: Path, door: Door, child: Decoder, kind: str
+) -> None:
+    path = tmp_path / "clip"
+    path.write_bytes(PICTURES[kind]())
+    door.accept_file(path)
+    [kept] = door.state.images.rglob(f"*.{kind}")
+    answer = child.begin(kept, True, SPEC, tmp_path / "display")
+    assert isinstance(answer, Decoded)
+    assert (answer.frames, answer.rows, answer.columns) == (30, clips.ROWS, clips.COLUMNS)
+    assert child.end()
+
+
+def test_a_tiff_whose_directories_go_in_circles_ends() -> None:
+    data = bytearray(_saved("TIFF"))
+    at = int.from_bytes(data[4:8], "little")
+    end = at + 2 + 12 * int.from_bytes(data[at : at + 2], "little")
+    data[end : end + 4] = data[4:8]
+    with io.BytesIO(data) as file, Image.open(file) as image:
+        assert image.size == (70, 90)
+    assert tiff_extent.reaches_its_end(bytes(data))
+
+
+@pytest.fixture
+def door(tmp_path: Path) -> Iterator[Door]:
+    state = StateDir(tmp_path / "state")
+    state.prepare()
+    clinical = Clinical(state.clinical_db)
+    clinical.create()
+    yield Door(state, clinical, high_water_free_mb=16, max_object_mb=8)
+    clinical.database.close()
+
+
+@pytest.fixture(scope="module")
+def child() -> Iterator[Decoder]:
+    decoder = Decoder(1024, 20.0)
+    decoder.warm()
+    yield decoder
+    decoder.close()

@@ -1,0 +1,338 @@
+"""Every transfer syntax in common use gives the frame that was stored, and a frame that is cut is never shown."""
+
+from __future__ import annotations
+
+import builtins
+import io
+import struct
+import zlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+from pydicom.dataset import FileDataset
+from pydicom.encaps import encapsulate, encapsulate_extended, get_frame
+from pydicom.uid import (
+    HTJ2K,
+    UID,
+    ExplicitVRBigEndian,
+    HTJ2KLossless,
+    ImplicitVRLittleEndian,
+    JPEG2000Lossless,
+    JPEGBaseline8Bit,
+    JPEGLSLossless,
+    RLELossless,
+)
+
+from firmware_app.errors import ImagingError, PixelsUnsupported, Undecodable, VideoReaderMissing
+from firmware_app.imaging import film
+from tests import clips, films, htj2k
+
+ENCAPSULATED_UNCOMPRESSED = UID("1.2.840.10008.1.2.1.98")
+DEFLATED_FRAMES = UID("1.2.840.10008.1.2.8.1")
+FULL_PROGRESSION = UID("1.2.840.10008.1.2.4.55")
+JPEG_XL = UID("1.2.840.10008.1.2.4.110")
+MULTI_COMPONENT = UID("1.2.840.10008.1.2.4.92")
+# What pydicom does not know, and one of the same length to write instead.
+UNKNOWN = {DEFLATED_FRAMES: JPEG2000Lossless, JPEG_XL: HTJ2KLossless}
+
+Pixels = np.ndarray[Any, Any]
+
+
+def greys(folder: Path, dataset: FileDataset, syntax: UID | None = None) -> list[Pixels]:
+    path = films.save(folder, "film.dcm", dataset)
+    if syntax is not None:  # one that pydicom does not know, and so does not write
+        written = dataset.file_meta.TransferSyntaxUID.encode()
+        written += b"\0" * (len(written) % 2)
+        path.write_bytes(path.read_bytes().replace(written, syntax.encode().ljust(len(written), b"\0"), 1))
+    with film.opened(path, is_picture=False) as opened:
+        return [opened.grey(index) for index in range(opened.frames)]
+
+
+def of_frames(streams: list[bytes], pixels: Pixels, syntax: UID, **attributes: Any) -> FileDataset:
+    frames = {"NumberOfFrames": len(streams)} if len(streams) > 1 else {}
+    if syntax in UNKNOWN:
+        syntax = UNKNOWN[syntax]
+    return films.film(pixels, syntax=syntax, pixel_data=encapsulate(streams), **frames, **attributes)
+
+
+def noise(*shape: int, kind: str = "uint16", seed: int = 3) -> Pixels:
+    return np.random.default_rng(seed).integers(0, np.iinfo(kind).max, shape, dtype=kind)
+
+
+# --- transfer syntaxes --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("shape", [(17, 13), (9, 8, 3)])
+@pytest.mark.parametrize("kind", ["uint8", "uint16"])
+def test_run_lengths_give_back_every_word(tmp_path: Path, shape: tuple[int, ...], kind: str) -> None:
+    pixels = noise(*shape, kind=kind)
+    pixels[3:7] = 0  # runs as well as literals
+    plain = films.film(pixels)
+    [expected] = greys(tmp_path, plain)
+    plain.compress(RLELossless, encoding_plugin="pydicom", generate_instance_uid=False)
+    [found] = greys(tmp_path, plain)
+    np.testing.assert_array_equal(found, expected)
+
+
+@pytest.mark.parametrize("kind", ["uint8", "int16"])
+@pytest.mark.parametrize("syntax", [ENCAPSULATED_UNCOMPRESSED, DEFLATED_FRAMES])
+def test_frames_that_are_only_wrapped_or_deflated_are_read(tmp_path: Path, syntax: UID, kind: str) -> None:
+    pixels = [noise(10, 12, kind=kind, seed=seed) for seed in (1, 2)]
+    streams = [each.tobytes() for each in pixels]
+    if syntax == DEFLATED_FRAMES:
+        streams = [zlib.compress(stream, wbits=-zlib.MAX_WBITS) for stream in streams]
+    for found, expected in zip(greys(tmp_path, of_frames(streams, pixels[0], syntax), syntax), pixels, strict=True):
+        np.testing.assert_array_equal(found, expected)
+
+
+def test_a_deflated_frame_is_inflated_to_its_size_and_no_further(tmp_path: Path) -> None:
+    bomb = zlib.compress(bytes(50_000_000), wbits=-zlib.MAX_WBITS)
+    [found] = greys(tmp_path, of_frames([bomb], noise(8, 8), DEFLATED_FRAMES), DEFLATED_FRAMES)
+    assert not found.any()
+
+
+def test_high_throughput_jpeg_2000_is_the_pattern_that_it_was_made_of(tmp_path: Path) -> None:
+    twelve = {"BitsStored": 12, "HighBit": 11}
+    [lossless] = greys(tmp_path, of_frames([htj2k.GREY], htj2k.grey(), HTJ2KLossless, **twelve))
+    np.testing.assert_array_equal(lossless, htj2k.grey())
+    [lossy] = greys(tmp_path, of_frames([htj2k.LOSSY], htj2k.grey(), HTJ2K, **twelve))
+    np.testing.assert_allclose(lossy, htj2k.grey(), atol=1)
+    dataset = of_frames([htj2k.COLOUR], htj2k.colour(), HTJ2KLossless, PhotometricInterpretation="YBR_RCT")
+    with film.opened(films.save(tmp_path, "colour.dcm", dataset), is_picture=False) as opened:
+        np.testing.assert_array_equal(opened.shown(0).pixels, htj2k.colour())
+
+
+def test_a_retired_progressive_jpeg_is_read(tmp_path: Path) -> None:
+    pixels = np.tile(np.arange(0, 240, 4, dtype=np.uint8), (40, 1))
+    out = io.BytesIO()
+    Image.fromarray(pixels).save(out, "JPEG", progressive=True, quality=95)
+    [found] = greys(tmp_path, of_frames([out.getvalue()], pixels, FULL_PROGRESSION))
+    np.testing.assert_allclose(found, pixels, atol=3)
+
+
+@pytest.mark.parametrize("vr", ["OB", "OW"])
+def test_big_endian_bytes_are_in_order_whichever_vr_they_have(tmp_path: Path, vr: str) -> None:
+    pixels = noise(6, 5, kind="uint8")
+    data = pixels.tobytes()
+    if vr == "OW":
+        data = np.frombuffer(data, "<u2").byteswap().tobytes()
+    dataset = films.film(pixels, syntax=ExplicitVRBigEndian, pixel_data=data)
+    dataset["PixelData"].VR = vr
+    [found] = greys(tmp_path, dataset)
+    np.testing.assert_array_equal(found, pixels)
+
+
+def test_a_compressed_object_that_leaves_out_its_vrs_is_read(tmp_path: Path) -> None:
+    pixels = np.full((32, 24), 90, np.uint8)
+    out = io.BytesIO()
+    Image.fromarray(pixels).save(out, "JPEG", quality=95)
+    plain = films.film(pixels)
+    del plain.PixelData
+    plain.file_meta.TransferSyntaxUID = ImplicitVRLittleEndian
+    buffer = io.BytesIO()
+    plain.save_as(buffer, implicit_vr=True, little_endian=True, enforce_file_format=True)
+    data = buffer.getvalue().replace(b"UI\x12\x001.2.840.10008.1.2\x00", b"UI\x16\x001.2.840.10008.1.2.4.50", 1)
+    data = data[:140] + struct.pack("<L", int.from_bytes(data[140:144], "little") + 4) + data[144:]
+    data += b"\xe0\x7f\x10\x00\xff\xff\xff\xff" + encapsulate([out.getvalue()]) + b"\xfe\xff\xdd\xe0\0\0\0\0"
+    (tmp_path / "implicit.dcm").write_bytes(data)
+    with film.opened(tmp_path / "implicit.dcm", is_picture=False) as opened:
+        np.testing.assert_allclose(opened.grey(0), pixels, atol=2)
+
+
+@pytest.mark.parametrize("syntax", [JPEG_XL, MULTI_COMPONENT])
+def test_a_syntax_without_a_decoder_is_refused_by_name(tmp_path: Path, syntax: UID) -> None:
+    with pytest.raises(ImagingError) as refused:
+        greys(tmp_path, of_frames([htj2k.GREY], htj2k.grey(), syntax), syntax)
+    assert isinstance(refused.value, PixelsUnsupported)
+
+
+def test_fragments_under_a_native_syntax_are_not_taken_for_pixels(tmp_path: Path) -> None:
+    path = films.save(tmp_path, "film.dcm", of_frames([htj2k.GREY], htj2k.grey(), HTJ2KLossless))
+    lying = path.read_bytes().replace(b"1.2.840.10008.1.2.4.201\0", b"1.2.840.10008.1.2.1\0\0\0\0\0")
+    path.write_bytes(lying)
+    with pytest.raises(Undecodable), film.opened(path, is_picture=False) as opened:
+        opened.grey(0)
+
+
+# --- which fragment is which frame --------------------------------------------------------------------------------
+
+
+def _jpeg2000(pixels: Pixels) -> bytes:
+    out = io.BytesIO()
+    Image.fromarray(pixels).save(out, "JPEG2000", no_jp2=True, irreversible=False)
+    return out.getvalue()
+
+
+@pytest.mark.parametrize("told_by", ["basic table", "extended table", "ends of the streams"])
+def test_a_frame_in_several_fragments_is_put_together(tmp_path: Path, told_by: str) -> None:
+    pixels = [noise(20, 24, kind="uint8", seed=seed) for seed in (1, 2, 3)]
+    streams = [_jpeg2000(each) for each in pixels]
+    extra: dict[str, Any] = {}
+    if told_by == "extended table":
+        _, offsets, lengths = encapsulate_extended(streams)
+        extra = {"ExtendedOffsetTable": offsets, "ExtendedOffsetTableLengths": lengths}
+    data = encapsulate(
+        streams, fragments_per_frame=1 if told_by == "extended table" else 2, has_bot=told_by == "basic table"
+    )
+    dataset = films.film(pixels[0], syntax=JPEG2000Lossless, pixel_data=data, NumberOfFrames=3, **extra)
+    for found, expected in zip(greys(tmp_path, dataset), pixels, strict=True):
+        np.testing.assert_array_equal(found, expected)
+
+
+def test_an_offset_table_that_lies_is_not_believed(tmp_path: Path) -> None:
+    pixels = [noise(20, 24, kind="uint8", seed=seed) for seed in (1, 2)]
+    data = bytearray(encapsulate([_jpeg2000(each) for each in pixels], fragments_per_frame=2))
+    data[12:16] = struct.pack("<L", 77)
+    dataset = films.film(pixels[0], syntax=JPEG2000Lossless, pixel_data=bytes(data), NumberOfFrames=2)
+    for found, expected in zip(greys(tmp_path, dataset), pixels, strict=True):
+        np.testing.assert_array_equal(found, expected)
+
+
+def test_fewer_fragments_than_frames_are_refused(tmp_path: Path) -> None:
+    dataset = of_frames([_jpeg2000(noise(8, 8, kind="uint8"))] * 2, noise(8, 8, kind="uint8"), JPEG2000Lossless)
+    dataset.NumberOfFrames = 3
+    with pytest.raises(Undecodable):
+        greys(tmp_path, dataset)
+
+
+# --- cut frames in whole objects ----------------------------------------------------------------------------------
+
+
+def _coded(syntax: UID) -> tuple[bytes, Pixels]:
+    pixels = noise(64, 48, kind="uint8")
+    if syntax == JPEGBaseline8Bit:
+        out = io.BytesIO()
+        Image.fromarray(pixels).save(out, "JPEG")
+        return out.getvalue(), pixels
+    if syntax == JPEG2000Lossless:
+        return _jpeg2000(pixels), pixels
+    if syntax == HTJ2KLossless:
+        return htj2k.GREY, htj2k.grey()
+    if syntax == DEFLATED_FRAMES:
+        return zlib.compress(pixels.tobytes(), wbits=-zlib.MAX_WBITS), pixels
+    if syntax == ENCAPSULATED_UNCOMPRESSED:
+        return pixels.tobytes(), pixels
+    dataset = films.film(pixels)
+    dataset.compress(syntax, generate_instance_uid=False)
+    return get_frame(dataset.PixelData, 0, number_of_frames=1).rstrip(b"\0"), pixels
+
+
+@pytest.mark.parametrize(
+    "syntax",
+    [
+        RLELossless,
+        JPEGBaseline8Bit,
+        JPEGLSLossless,
+        JPEG2000Lossless,
+        HTJ2KLossless,
+        DEFLATED_FRAMES,
+        ENCAPSULATED_UNCOMPRESSED,
+    ],
+)
+def test_a_cut_code_stream_is_no_frame_although_the_object_is_whole(tmp_path: Path, syntax: UID) -> None:
+    stream, pixels = _coded(syntax)
+    assert len(greys(tmp_path, of_frames([stream], pixels, syntax), syntax)) == 1
+    for left_out in (4, 5, 40, len(stream) // 2, len(stream) - 80):
+        with pytest.raises(ImagingError):
+            greys(tmp_path, of_frames([stream[:-left_out]], pixels, syntax), syntax)
+
+
+# --- video --------------------------------------------------------------------------------------------------------
+
+FILES = [
+    ("libx264", "mp4"),
+    ("libx265", "mp4"),
+    ("mpeg4", "mp4"),
+    ("mjpeg", "avi"),
+    ("mpeg4", "avi"),
+    ("rawvideo", "avi"),
+]
+STREAMS = [
+    ("mpeg2video", "mpegts", "1.2.840.10008.1.2.4.100"),
+    ("mpeg2video", "mpeg2video", "1.2.840.10008.1.2.4.101"),
+    ("mpeg2video", "mpeg", "1.2.840.10008.1.2.4.100.1"),
+    ("libx264", "mpegts", "1.2.840.10008.1.2.4.102"),
+    ("libx264", "mp4", "1.2.840.10008.1.2.4.103"),
+    ("libx264", "h264", "1.2.840.10008.1.2.4.104"),
+    ("libx265", "hevc", "1.2.840.10008.1.2.4.107"),
+    ("libx265", "mp4", "1.2.840.10008.1.2.4.108"),
+]
+ORDER = (0, 1, 2, 20, 21, 39, 5, 0, 38)
+
+
+def _like(found: Pixels, number: int) -> bool:
+    return bool(np.abs(found.astype(float) - clips.picture(number)).mean() < 4)
+
+
+@pytest.mark.parametrize(("codec", "container"), FILES)
+def test_a_clip_gives_each_frame_in_any_order(tmp_path: Path, codec: str, container: str) -> None:
+    path = tmp_path / f"clip.{container}"
+    path.write_bytes(clips.made(codec, container, 40, g="12"))
+    with film.opened(path, is_picture=True) as opened:
+        assert (opened.rows, opened.columns, opened.frames) == (clips.ROWS, clips.COLUMNS, 40)
+        for index in ORDER:
+            assert _like(opened.shown(index).pixels, index), index
+        assert opened.grey(3).shape == (clips.ROWS, clips.COLUMNS)
+        with pytest.raises(Undecodable):
+            opened.grey(40)
+
+
+def _of_video(stream: bytes, syntax: str, frames: int, per_fragment: int) -> FileDataset:
+    streams = [stream[at : at + per_fragment] for at in range(0, len(stream), per_fragment)]
+    return films.film(
+        clips.picture(0),
+        syntax=UID(syntax),
+        pixel_data=encapsulate(streams, has_bot=False),
+        NumberOfFrames=frames,
+        PhotometricInterpretation="YBR_PARTIAL_420",
+    )
+
+
+@pytest.mark.parametrize(("codec", "container", "syntax"), STREAMS)
+def test_a_video_in_a_dicom_object_gives_each_frame(tmp_path: Path, codec: str, container: str, syntax: str) -> None:
+    stream = clips.made(codec, container, 40, g="12")
+    path = films.save(tmp_path, "video.dcm", _of_video(stream, syntax, 40, 1000))
+    with film.opened(path, is_picture=False) as opened:
+        assert opened.frames == 40
+        for index in ORDER:
+            assert _like(opened.shown(index).pixels, index), index
+
+
+def test_a_video_with_fewer_frames_than_its_header_says_is_refused(tmp_path: Path) -> None:
+    stream = clips.made("libx264", "h264", 40)
+    path = films.save(tmp_path, "video.dcm", _of_video(stream, "1.2.840.10008.1.2.4.102", 41, len(stream)))
+    with pytest.raises(Undecodable), film.opened(path, is_picture=False) as opened:
+        opened.grey(0)
+
+
+def test_without_the_part_for_video_a_clip_is_refused_with_a_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    original = builtins.__import__
+
+    def without_av(name: str, *rest: Any, **named: Any) -> Any:
+        if name == "av":
+            raise ImportError(name)
+        return original(name, *rest, **named)
+
+    (tmp_path / "clip.mp4").write_bytes(clips.made("libx264", "mp4", 4))
+    monkeypatch.setattr(builtins, "__import__", without_av)
+    with pytest.raises(VideoReaderMissing) as refused, film.opened(tmp_path / "clip.mp4", is_picture=True):
+        pass
+    assert "lantern-box[video]" in refused.value.text("en")
+
+
+def test_a_broken_frame_of_a_clip_is_refused_and_its_neighbours_are_not(tmp_path: Path) -> None:
+    data = clips.made("mjpeg", "avi", 10)
+    starts = [at for at in range(data.index(b"movi"), len(data)) if data.startswith(b"00dc", at)]
+    broken = bytearray(data)
+    middle = starts[4] + 8 + (starts[5] - starts[4]) * 3 // 4
+    broken[middle : middle + 60] = b"\xff\xd9" * 30
+    (tmp_path / "clip.avi").write_bytes(broken)
+    with film.opened(tmp_path / "clip.avi", is_picture=True) as opened:
+        with pytest.raises(Undecodable):
+            opened.grey(4)
+        assert _like(opened.shown(6).pixels, 6)

@@ -1,0 +1,328 @@
+"""A clinic's feedback: only its engineer opens it, nothing in it names anybody, and it never reaches the test part."""
+
+import io
+import struct
+import zipfile
+import zlib
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
+from PIL import Image
+
+from converters import cli, feedback, material, splits
+from converters.datasets import Film, FilmSet
+from converters.failures import (
+    FeedbackCutOff,
+    FeedbackForAnother,
+    FeedbackForeign,
+    FeedbackKeyUnusable,
+    FeedbackMalformed,
+    FeedbackTampered,
+    FeedbackUnreadable,
+    OutputUnwritable,
+    SplitLeaks,
+)
+from converters.feedback import Judged
+from converters.recipe import Data, Net, Recipe, Train
+
+PACK = "toy-disc"
+KEY = X25519PrivateKey.generate()
+SIDE = 32
+
+
+def png(seed: int, bits: int = 8) -> bytes:
+    greys = np.random.default_rng(seed).integers(0, 2**bits, (SIDE, SIDE))
+    out = io.BytesIO()
+    Image.fromarray(greys.astype(np.uint16 if bits == 16 else np.uint8)).save(out, "PNG")
+    return out.getvalue()
+
+
+def judged(seed: int, label: int = 1, bits: int = 8, patient: str = "") -> Judged:
+    return Judged(f"{seed:016x}.png", str(label), patient or f"{seed:032x}", PACK, "0.1.0", png(seed, bits))
+
+
+def written(folder: Path, films: list[Judged]) -> Path:
+    path = folder / "clinic.lnf"
+    path.write_bytes(feedback.seal(films, KEY.public_key()))
+    return path
+
+
+def sealed_zip(folder: Path, plain: bytes) -> Path:
+    """Whatever bytes somebody with the public key may seal."""
+    head = feedback.FORM + feedback.key_id(KEY.public_key()) + len(plain).to_bytes(8)
+    path = folder / "hostile.lnf"
+    sealed = feedback.SUITE.encrypt(plain, KEY.public_key(), b"lantern/1\x00feedback\x00" + head)
+    path.write_bytes(head + sealed)
+    return path
+
+
+def zipped(members: dict[str, bytes], method: int = zipfile.ZIP_STORED) -> bytes:
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w", method) as archive:
+        for name, content in members.items():
+            archive.writestr(name, content)
+    return out.getvalue()
+
+
+def table(*rows: str) -> bytes:
+    return "\n".join([",".join(feedback.COLUMNS), *rows, ""]).encode()
+
+
+ROW = f"{1:016x}.png,1,{1:032x},{PACK},0.1.0"
+GOOD = {"labels.csv": table(ROW), f"images/{1:016x}.png": png(1)}
+
+
+def test_what_is_sealed_comes_out_as_it_went_in(tmp_path: Path) -> None:
+    films = [judged(1), judged(2, 0), judged(3, 1, bits=16)]
+    path = written(tmp_path, films)
+    assert feedback.unsealed(path, KEY) == tuple(films)
+    read = feedback.films_of(path, KEY, PACK).films
+    assert [film.label for film in read] == [1, 0, 1]
+    wanted = np.random.default_rng(3).integers(0, 2**16, (SIDE, SIDE))
+    assert np.array_equal(read[2].read(), wanted.astype(np.float32))
+    assert len({film.name for film in read}) == 3
+
+
+def test_a_sealed_export_shows_nothing_of_what_is_in_it(tmp_path: Path) -> None:
+    data = written(tmp_path, [judged(1)]).read_bytes()
+    assert b"PNG" not in data
+    assert PACK.encode() not in data
+    assert f"{1:032x}".encode() not in data
+
+
+def test_another_key_does_not_open_it_and_says_which_would(tmp_path: Path) -> None:
+    path = written(tmp_path, [judged(1)])
+    with pytest.raises(FeedbackForAnother, match=feedback.key_id(KEY.public_key()).hex()):
+        feedback.unsealed(path, X25519PrivateKey.generate())
+
+
+def test_it_is_refused_wherever_it_was_cut(tmp_path: Path) -> None:
+    path = written(tmp_path, [judged(1)])
+    whole = path.read_bytes()
+    for length in (0, 3, feedback.HEAD - 1):
+        path.write_bytes(whole[:length])
+        with pytest.raises(FeedbackForeign):
+            feedback.unsealed(path, KEY)
+    for length in (feedback.HEAD, len(whole) // 2, len(whole) - 1):
+        path.write_bytes(whole[:length])
+        with pytest.raises(FeedbackCutOff, match=f"{length} of {len(whole)} bytes"):
+            feedback.unsealed(path, KEY)
+
+
+def test_no_bit_of_it_can_be_changed(tmp_path: Path) -> None:
+    path = written(tmp_path, [judged(1)])
+    whole = path.read_bytes()
+    for at in (0, 4, 12, 19, 20, 60, len(whole) // 2, len(whole) - 1):
+        path.write_bytes(whole[:at] + bytes([whole[at] ^ 1]) + whole[at + 1 :])
+        with pytest.raises(FeedbackUnreadable):
+            feedback.unsealed(path, KEY)
+    path.write_bytes(whole + b"\0")
+    with pytest.raises(FeedbackTampered):
+        feedback.unsealed(path, KEY)
+
+
+def test_a_file_that_is_something_else_is_refused(tmp_path: Path) -> None:
+    for content in (zipped(GOOD), b"%PDF-1.7", b"LNF1" + b"\xff" * 16 + b"x" * 99):
+        (tmp_path / "other").write_bytes(content)
+        with pytest.raises(FeedbackForeign):
+            feedback.unsealed(tmp_path / "other", KEY)
+
+
+def twice() -> bytes:
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w") as archive:
+        for name, content in GOOD.items():
+            archive.writestr(name, content)
+        with pytest.warns(UserWarning, match="Duplicate name"):
+            archive.writestr("labels.csv", table(ROW))
+    return out.getvalue()
+
+
+def overlapping() -> bytes:
+    """A directory whose every entry is the same film (Fifield 2019): a small zip that swells."""
+    plain = zipped(GOOD)
+    start = int.from_bytes(plain[-6:-2], "little")
+    entries = plain[start:-22]
+    first = entries[: 46 + len("labels.csv")]
+    image = entries[len(first) :]
+    name = f"images/{1:016x}.png".encode()
+    more = b"".join(image.replace(name, f"images/{number:016x}.png".encode()) for number in range(1, 200))
+    directory = first + more
+    end = struct.pack("<4s4H2LH", b"PK\x05\x06", 0, 0, 200, 200, len(directory), start, 0)
+    return plain[:start] + directory + end
+
+
+@pytest.mark.parametrize(
+    ("plain", "why"),
+    [
+        (lambda: b"", "holds no zip"),
+        (lambda: b"no zip at all" * 9, "holds no zip"),
+        (lambda: zipped({**GOOD, "../../etc/passwd": b"x"}), "member 3 has a strange name"),
+        (lambda: zipped({**GOOD, "/labels.csv": b"x"}), "member 3 has a strange name"),
+        (lambda: zipped({**GOOD, "images/Wang Fang.png": png(2)}), "member 3 has a strange name"),
+        (lambda: zipped(GOOD, zipfile.ZIP_DEFLATED), "compressed"),
+        (lambda: zipped({"labels.csv": table(ROW)}), "do not name the same films"),
+        (lambda: zipped({**GOOD, f"images/{2:016x}.png": png(2)}), "do not name the same films"),
+        (lambda: zipped({**GOOD, "labels.csv": table(ROW, ROW)}), "do not name the same films"),
+        (lambda: zipped({**GOOD, "labels.csv": b"file,name\n"}), "other columns"),
+        (lambda: zipped({**GOOD, "labels.csv": table()}), "has no film"),
+        (lambda: zipped({**GOOD, "labels.csv": table(ROW.replace(",1,", ",yes,"))}), "film 1: label is not allowed"),
+        (lambda: zipped({**GOOD, "labels.csv": table(ROW.replace(f"{1:032x}", "Wang Fang"))}), "film 1: patient"),
+        (lambda: zipped({**GOOD, "labels.csv": table(ROW + ",more")}), "film 1: a column"),
+        (lambda: zipped({**GOOD, "labels.csv": "王芳".encode()}), "no plain table"),
+        (lambda: zipped({**GOOD, "labels.csv": b"x" * (feedback.MOST_TABLE + 1)}), "larger than"),
+        (lambda: zipped(GOOD)[:40] + b"\xff" * 40 + zipped(GOOD)[80:], "the zip is broken|no grey PNG|other columns"),
+        (twice, "twice"),
+        (overlapping, "twice"),
+    ],
+)
+def test_what_the_form_has_no_place_for_is_refused_though_its_seal_is_good(
+    tmp_path: Path, plain: Callable[[], bytes], why: str
+) -> None:
+    with pytest.raises(FeedbackMalformed, match=why):
+        feedback.unsealed(sealed_zip(tmp_path, plain()), KEY)
+
+
+def chunk(kind: bytes, content: bytes) -> bytes:
+    return len(content).to_bytes(4) + kind + content + zlib.crc32(kind + content).to_bytes(4)
+
+
+def claimed(width: int, height: int, depth: int = 8, colour: int = 0) -> bytes:
+    header = struct.pack(">IIBBBBB", width, height, depth, colour, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b"\0")) + chunk(b"IEND", b"")
+
+
+@pytest.mark.parametrize(
+    "picture",
+    [
+        png(1)[:-12] + chunk(b"tEXt", b"Author\0Wang Fang") + png(1)[-12:],
+        png(1)[:-12] + chunk(b"eXIf", b"II*\0") + png(1)[-12:],
+        png(1) + b"Wang Fang",
+        png(1)[:-4],
+        b"\xff\xd8\xff\xe0 a JPEG",
+        claimed(65535, 65535),
+        claimed(16, 0),
+        claimed(16, 16, colour=2),
+        claimed(16, 16, depth=1),
+    ],
+    ids=["text", "exif", "behind the end", "cut", "jpeg", "huge", "flat", "colour", "one bit"],
+)
+def test_a_picture_with_a_remark_or_another_form_is_refused(tmp_path: Path, picture: bytes) -> None:
+    with pytest.raises(FeedbackMalformed, match="film 1 is no grey PNG"):
+        feedback.unsealed(sealed_zip(tmp_path, zipped({**GOOD, f"images/{1:016x}.png": picture})), KEY)
+
+
+def test_a_clinic_cannot_seal_a_name_by_mistake() -> None:
+    for wrong in (replace(judged(1), patient="Wang Fang"), replace(judged(1), file="wang-fang.png")):
+        with pytest.raises(FeedbackMalformed):
+            feedback.seal([wrong], KEY.public_key())
+
+
+def test_feedback_on_another_pack_is_refused(tmp_path: Path) -> None:
+    path = written(tmp_path, [replace(judged(1), pack="other-pack")])
+    with pytest.raises(FeedbackMalformed, match="speaks of the pack other-pack; this recipe makes toy-disc"):
+        feedback.films_of(path, KEY, PACK)
+
+
+def test_a_key_is_made_once_for_its_owner_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["feedback-keys", "--out", str(tmp_path / "keys")]) == 0
+    own, public = tmp_path / "keys" / feedback.PRIVATE, tmp_path / "keys" / feedback.PUBLIC
+    assert own.stat().st_mode & 0o777 == 0o600
+    number = feedback.key_id(feedback.public_key(public)).hex()
+    assert number in capsys.readouterr().err
+    assert feedback.key_id(feedback.private_key(own).public_key()).hex() == number
+    before = own.read_bytes()
+    with pytest.raises(OutputUnwritable):
+        feedback.make_keys(tmp_path / "keys")
+    assert own.read_bytes() == before
+    for read in (feedback.private_key, feedback.public_key):
+        with pytest.raises(FeedbackKeyUnusable):
+            read(tmp_path / "absent")
+    with pytest.raises(FeedbackKeyUnusable):
+        feedback.private_key(public)
+
+
+# --- in training ------------------------------------------------------------------------------------------------------
+
+
+RECIPE = Recipe(
+    pack=PACK, version="0.0.1", describe="words.toml", data=Data(reader="folder", positive="disc", folds=2, test=0.25),
+    net=Net(student="plain-small"), train=Train(start="random"),
+)  # fmt: skip
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Twelve films of each class; test lists go to this test's own folder."""
+    for function in (splits.frozen_test, splits.freeze_test):
+        monkeypatch.setattr(function, "__defaults__", (tmp_path / "lists",))
+    for offset, name in ((100, "clear"), (200, "disc")):
+        (tmp_path / "films" / name).mkdir(parents=True)
+        for index in range(12):
+            (tmp_path / "films" / name / f"{name}{index:02}.png").write_bytes(png(offset + index))
+    return tmp_path / "films"
+
+
+def test_feedback_is_learnt_from_and_judges_nothing(folder: Path, tmp_path: Path) -> None:
+    plain = material.open_material(RECIPE, folder)
+    fed = feedback.films_of(written(tmp_path, [judged(1), judged(2, 0)]), KEY, PACK)
+    joined = material.open_material(RECIPE, folder, [fed])
+    names = {film.name for film in fed.films}
+    assert joined.division.test == plain.division.test
+    assert [fold.held for fold in joined.division.folds] == [fold.held for fold in plain.division.folds]
+    for fold, before in zip(joined.division.folds, plain.division.folds, strict=True):
+        assert set(fold.train) == set(before.train) | names
+    assert set(joined.division.shipped.train) == set(plain.division.shipped.train) | names
+    assert set(joined.feedback) == names
+    assert repr(plain.division) == repr(replace(joined.division, folds=plain.division.folds))
+
+
+def test_a_copy_of_a_test_film_in_feedback_is_a_leak_that_names_both(folder: Path, tmp_path: Path) -> None:
+    name = material.open_material(RECIPE, folder).division.test[0]
+    copy = replace(judged(1), png=(folder / name).read_bytes())
+    fed = feedback.films_of(written(tmp_path, [copy]), KEY, PACK)
+    with pytest.raises(SplitLeaks, match=name) as refused:
+        material.open_material(RECIPE, folder, [fed])
+    assert refused.value.pairs == ((name, fed.films[0].name),)
+
+
+def test_a_test_patient_in_feedback_is_a_leak() -> None:
+    division = splits.Division((splits.Fold("fold0", ("a",), ("b",)),), ("c",))
+    with pytest.raises(SplitLeaks, match="c and more"):
+        splits.join(division, ["more"], {"a": "p", "b": "q", "c": "r", "more": "r"})
+
+
+def test_a_copy_of_a_held_back_film_joins_only_the_folds_that_may_know_it(folder: Path, tmp_path: Path) -> None:
+    plain = material.open_material(RECIPE, folder).division
+    name = plain.folds[0].held[0]
+    copy = replace(judged(1), png=(folder / name).read_bytes())
+    fed = feedback.films_of(written(tmp_path, [copy]), KEY, PACK)
+    joined = material.open_material(RECIPE, folder, [fed]).division
+    (more,) = (film.name for film in fed.films)
+    assert more not in joined.folds[0].train
+    assert more in joined.folds[1].train
+    assert more in joined.shipped.train
+
+
+def test_a_film_in_two_exports_counts_once_as_the_later_says(folder: Path, tmp_path: Path) -> None:
+    first = feedback.films_of(written(tmp_path, [judged(1, 1), judged(2)]), KEY, PACK)
+    later = feedback.films_of(written(tmp_path, [judged(1, 0)]), KEY, PACK)
+    joined = material.open_material(RECIPE, folder, [first, later])
+    assert sorted(film.label for film in joined.films.only(joined.feedback).films) == [0, 1]
+
+
+def test_a_film_without_single_findings_takes_the_mean_of_its_label() -> None:
+    from converters.targets import findings_of
+
+    known = [((1, 0), 1), ((1, 1), 1), ((0, 0), 0)]
+    films = [Film(str(number), Path(), label, str(number), findings=told) for number, (told, label) in enumerate(known)]
+    films += [Film("more", Path(), 1, "more"), Film("less", Path(), 0, "less")]
+    labels = np.array([film.label for film in films], dtype=np.int64)
+    found = findings_of(FilmSet("toy", "1", tuple(films)), labels)
+    assert found.tolist() == [[1, 0], [1, 1], [0, 0], [1, 0.5], [0, 0]]
+    bare = FilmSet("toy", "1", tuple(films[3:]))
+    assert findings_of(bare, labels[3:]).shape == (2, 0)

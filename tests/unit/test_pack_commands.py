@@ -1,0 +1,81 @@
+"""`lantern pack`, as a technician types it."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from converters.cli import main as convert
+from firmware_app.cli import main as lantern
+from firmware_app.store.audit import Audit
+from firmware_app.store.clinical import Clinical
+from firmware_app.store.layout import StateDir
+from tests.publishing_rig import NAME, pack
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> StateDir:
+    (tmp_path / "shipped").mkdir()
+    monkeypatch.setenv("LANTERN_STATE__DIR", str(tmp_path / "state"))
+    monkeypatch.setenv("LANTERN_PACKS__DIR", str(tmp_path / "shipped"))
+    monkeypatch.setenv("LANTERN_BOX__LANGUAGE", "en")
+    return StateDir(tmp_path / "state")
+
+
+def told(capsys: pytest.CaptureFixture[str], *arguments: str, status: int = 0) -> list[dict[str, object]]:
+    capsys.readouterr()
+    assert lantern(["pack", *arguments, "--json"]) == status
+    return [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+
+
+def test_a_technician_needs_six_commands(tmp_path: Path, state: StateDir, capsys: pytest.CaptureFixture[str]) -> None:
+    keys, place = tmp_path / "keys", tmp_path / "stick"
+    assert convert(["keys", "--out", str(keys)]) == 0
+    for version in ("1.0.0", "1.1.0"):
+        made = pack(tmp_path / "made", version)
+        assert convert(["publish", str(made), "--repository", str(place), "--keys", str(keys)]) == 0
+    assert lantern(["pack", "install", NAME, "--repository", str(place)]) == 1
+    assert capsys.readouterr().err.splitlines()[-1].startswith("pack.no_publisher: ")
+    to = ("install", NAME, "--repository", str(place))
+    (first,) = told(capsys, *to, "--root", str(keys / "root.json"), "--version", "1.0.0")
+    assert (first["version"], first["before"], first["age_judged"]) == ("1.0.0", None, True)
+    (second,) = told(capsys, *to)
+    assert (second["version"], second["before"]) == ("1.1.0", "1.0.0")
+    assert told(capsys, "list") == [{"name": NAME, "version": "1.1.0", "title": "Bright", "from": "installed"}]
+    (shown,) = told(capsys, "show", NAME)
+    assert (shown["version"], shown["schema"]) == ("1.1.0", "lantern.pack/1")
+    assert [one["whole"] for one in told(capsys, "verify")] == [True]
+    model = state.packs / NAME / "fp32.onnx"
+    model.write_bytes(model.read_bytes() + b"x")
+    (wrong,) = told(capsys, "verify", NAME, status=1)
+    assert (wrong["whole"], wrong["code"]) == (False, "pack.digest")
+    assert told(capsys, "rollback", NAME)[0]["version"] == "1.0.0"
+    entries = Audit(Clinical(state.clinical_db).database).latest(9)
+    assert [one.action for one in reversed(entries)] == ["pack.installed", "pack.installed", "pack.rolled_back"]
+
+
+def test_every_answer_is_also_for_people(tmp_path: Path, state: StateDir, capsys: pytest.CaptureFixture[str]) -> None:
+    assert lantern(["pack", "list"]) == 0
+    assert "There is no model pack" in capsys.readouterr().out
+    shutil.copytree(pack(tmp_path, "1.0.0"), tmp_path / "shipped" / NAME)
+    for arguments, word in ((["list"], "shipped"), (["show", NAME], "onnxruntime"), (["verify"], "whole")):
+        assert lantern(["pack", *arguments]) == 0
+        assert word in capsys.readouterr().out
+    assert lantern(["pack", "rollback", NAME]) == 1
+    assert capsys.readouterr().err.startswith("pack.no_previous: ")
+    assert lantern(["pack", "show", "nothing"]) == 1
+    assert capsys.readouterr().err.startswith("pack.unknown: ")
+
+
+def test_publishing_needs_no_pytorch(tmp_path: Path) -> None:
+    code = "import sys, converters.cli, converters.repository; print('torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True,
+                          cwd=ROOT)  # fmt: skip
+    assert done.stdout.strip() == "False"

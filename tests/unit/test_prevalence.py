@@ -1,0 +1,146 @@
+"""What a probability and a mark are worth at the clinic's prevalence, against counting made-up films one by one."""
+
+from __future__ import annotations
+
+import json
+import math
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from firmware_app.config import Config
+from firmware_app.packs.manifest import Manifest, Measured
+from firmware_app.records import Finding, PackIdentity
+from firmware_app.tasks import prior
+from tests import toy_pack
+from web import packs
+
+SHARES = st.floats(0.0005, 0.9995)
+
+
+def logit(share: float) -> float:
+    return math.log(share / (1.0 - share))
+
+
+@given(st.floats(0.0001, 0.9999), SHARES, SHARES)
+def test_the_shift_adds_the_difference_of_the_logits(probability: float, given_: float, wanted: float) -> None:
+    moved = prior.shifted(probability, given_, wanted)
+    assert logit(moved) == pytest.approx(logit(probability) + logit(wanted) - logit(given_), abs=1e-6)
+
+
+def test_the_shift_is_what_counting_films_of_the_rarer_population_gives() -> None:
+    """A score with ten values: counts of films with and without the finding, and the same films in other numbers."""
+    with_it, without = [1, 2, 3, 5, 8, 13, 20, 30, 45, 60], [90, 70, 50, 40, 30, 20, 12, 6, 3, 1]
+    sick, well = sum(with_it), sum(without)
+    for wanted in (0.01, 0.2, 0.5, 0.9):
+        more_well = sick / wanted * (1 - wanted) / well  # each healthy film stands for so many
+        for ill, healthy in zip(with_it, without, strict=True):
+            counted = ill / (ill + healthy * more_well)
+            moved = prior.shifted(ill / (ill + healthy), sick / (sick + well), wanted)
+            assert moved == pytest.approx(counted, rel=1e-9)
+
+
+@given(st.floats(0, 1), st.floats(0, 1), SHARES, SHARES)
+def test_no_decision_changes_with_the_prevalence(
+    probability: float, threshold: float, given_: float, wanted: float
+) -> None:
+    finding = Finding("bright", {"en": "Bright"}, probability, threshold)
+    told = _manifest(calibration_prevalence=given_)
+    (moved,) = prior.at_the_clinic([finding], told, {"bright": wanted})
+    assert moved.positive is finding.positive
+
+
+@pytest.mark.parametrize("share", [0.0, 1.0])
+def test_certainty_stays_certain(share: float) -> None:
+    assert prior.shifted(share, 0.7, 0.01) == share
+
+
+@pytest.mark.parametrize(("given_", "wanted"), [(0.0, 0.5), (0.5, 1.0)])
+def test_a_prevalence_of_none_or_all_is_refused(given_: float, wanted: float) -> None:
+    with pytest.raises(ValueError, match="between 0 and 1"):
+        prior.shifted(0.5, given_, wanted)
+
+
+def test_without_a_clinics_number_nothing_is_shifted() -> None:
+    finding = Finding("bright", {"en": "Bright"}, 0.8, 0.6)
+    assert prior.at_the_clinic([finding], _manifest(), {"other": 0.1}) == (finding,)
+
+
+def test_the_calibrations_prevalence_goes_before_the_trainings() -> None:
+    assert prior.of_the_pack(_manifest()) == 0.5
+    assert prior.of_the_pack(_manifest(calibration_prevalence=0.3)) == 0.3
+
+
+def test_predictive_values_are_what_counting_ten_thousand_films_gives() -> None:
+    films, sensitivity, specificity, share = 10_000, 0.96, 0.97, 0.02
+    sick = films * share
+    hits, false_alarms = sensitivity * sick, (1 - specificity) * (films - sick)
+    clear, missed = specificity * (films - sick), (1 - sensitivity) * sick
+    ppv, npv = prior.values(sensitivity, specificity, share)
+    assert ppv == pytest.approx(hits / (hits + false_alarms))
+    assert npv == pytest.approx(clear / (clear + missed))
+
+
+def test_a_test_that_marks_nothing_or_everything_says_no_more_than_the_prevalence() -> None:
+    for sensitivity, specificity in ((0.0, 1.0), (1.0, 0.0)):
+        assert list(prior.values(sensitivity, specificity, 0.1)) == pytest.approx([0.1, 0.9])
+
+
+@pytest.mark.parametrize(
+    ("share", "told"),
+    [(0.5, (5, 10)), (0.84, (8, 10)), (0.12, (12, 100)), (0.97, (97, 100)), (0.004, (4, 1000)), (0.0, (1, 1000)),
+     (1.0, (999, 1000))],
+)  # fmt: skip
+def test_a_share_is_told_in_films_and_never_as_none_or_all(share: float, told: tuple[int, int]) -> None:
+    assert prior.counted(share) == told
+
+
+def test_a_pack_that_does_not_say_enough_gets_no_predictive_value() -> None:
+    row = _measured()
+    assert prior.predictive(_manifest(), None, "bright", {}) is None
+    assert prior.predictive(_manifest(), row.model_copy(update={"specificity": None}), "bright", {}) is None
+    assert prior.predictive(_manifest(), row, "dark", {}) is None
+    assert prior.predictive(_manifest(calibration_prevalence=1.0), row, "bright", {}) is None
+
+
+def test_the_viewer_is_told_of_the_very_form_that_read_the_film(tmp_path: Path) -> None:
+    folder = toy_pack.write(tmp_path / "packs", "toy", "adult", 18, None)
+    told = json.loads((folder / "manifest.json").read_text())
+    told["measured"] = [_measured().model_dump(mode="json")]
+    (folder / "manifest.json").write_text(json.dumps(told))
+    config = Config.model_validate(
+        {"state": {"dir": tmp_path / "state"}, "packs": {"dir": tmp_path / "packs"},
+         "reader": {"prevalence": {"bright": 0.02}}}
+    )  # fmt: skip
+    found = packs.told(config, PackIdentity("toy", "0.0.1", "onnxruntime", "fp32"), "en")
+    assert found is not None
+    assert found.worth is not None
+    assert (found.worth.prevalence, found.worth.of_the_clinic) == (0.02, True)
+    assert found.worth.ppv == pytest.approx(0.96 * 0.02 / (0.96 * 0.02 + 0.03 * 0.98))
+    assert found.worth.ppv_range is not None
+    assert found.worth.ppv_range[0] < found.worth.ppv < found.worth.ppv_range[1]
+    other = packs.told(config, PackIdentity("toy", "0.0.1", "openvino", "int8"), "en")
+    assert other is not None
+    assert other.worth is None
+
+
+def test_the_arithmetic_needs_no_numpy() -> None:
+    code = "import sys, firmware_app.tasks.prior; raise SystemExit('numpy' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def _manifest(**changes: object) -> Manifest:
+    told = toy_pack._manifest("toy", "adult", 18, None, 0.5, {"fp32": b"x"})
+    return Manifest.model_validate({**told, **changes})
+
+
+def _measured() -> Measured:
+    return Measured(
+        runtime="onnxruntime", precision="fp32", split="test", n=700, positives=500, auc=0.99, auc_ci=None,
+        threshold=0.5, sensitivity=0.96, sensitivity_ci=(0.94, 0.98), specificity=0.97, specificity_ci=(0.95, 0.99),
+        command="lantern-convert evaluate",
+    )  # fmt: skip

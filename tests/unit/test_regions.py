@@ -1,0 +1,126 @@
+"""What an ultrasound header says of its regions is believed where it can be true, and nowhere else."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pydicom.data
+import pytest
+from pydicom.dataset import Dataset
+
+from firmware_app.imaging import film, regions, sector, ultrasound
+
+TISSUE: dict[str, Any] = {
+    "RegionSpatialFormat": 1,
+    "RegionDataType": 1,
+    "RegionFlags": 2,
+    "RegionLocationMinX0": 100,
+    "RegionLocationMinY0": 50,
+    "RegionLocationMaxX1": 499,
+    "RegionLocationMaxY1": 399,
+    "PhysicalUnitsXDirection": 3,
+    "PhysicalUnitsYDirection": 3,
+    "PhysicalDeltaX": 0.02,
+    "PhysicalDeltaY": 0.025,
+}
+SPECTRUM = {
+    **TISSUE,
+    "RegionSpatialFormat": 3,
+    "RegionLocationMinY0": 410,
+    "RegionLocationMaxY1": 470,
+    "PhysicalUnitsXDirection": 4,
+    "PhysicalUnitsYDirection": 7,
+}
+
+
+def header(*items: dict[str, Any], **attributes: Any) -> Dataset:
+    made = Dataset()
+    for keyword, value in attributes.items():
+        setattr(made, keyword, value)
+    sequence = []
+    for item in items:
+        one = Dataset()
+        for keyword, value in item.items():
+            setattr(one, keyword, value)
+        sequence.append(one)
+    if items:
+        made.SequenceOfUltrasoundRegions = sequence
+    return made
+
+
+def test_a_point_has_the_millimetres_of_the_region_it_lies_in() -> None:
+    found = regions.of(header(TISSUE, SPECTRUM), 480, 640)
+    assert regions.millimetres(found, 300, 200) == pytest.approx((0.2, 0.25))
+    assert regions.millimetres(found, 300, 440) is None  # seconds and centimetres a second are no lengths
+    assert regions.millimetres(found, 20, 20) is None
+    assert regions.millimetres((), 300, 200) is None
+
+
+def test_the_sector_is_made_of_planes_only() -> None:
+    told = sector.told(regions.of(header(TISSUE, SPECTRUM), 480, 640), 480, 640)
+    assert told is not None
+    assert (told.told_by, told.box) == ("header", (100, 50, 500, 400))
+    assert sector.told(regions.of(header(SPECTRUM), 480, 640), 480, 640) is None
+
+
+def test_of_two_regions_the_one_of_high_priority_gives_the_scale_then_the_smaller() -> None:
+    inner = {**TISSUE, "RegionLocationMinX0": 200, "RegionLocationMaxX1": 300, "PhysicalDeltaX": 0.04}
+    for items, width in (((TISSUE, inner), 0.4), (({**TISSUE, "RegionFlags": 3}, inner), 0.2)):
+        scale = regions.millimetres(regions.of(header(*items), 480, 640), 250, 200)
+        assert scale == pytest.approx((width, 0.25))
+
+
+def test_a_negative_delta_is_a_length_all_the_same_and_none_is_none() -> None:
+    for delta, scale in ((-0.02, (0.2, 0.25)), (0.0, None), (float("nan"), None)):
+        found = regions.of(header({**TISSUE, "PhysicalDeltaX": delta}), 480, 640)
+        said = regions.millimetres(found, 300, 200)
+        assert said == (None if scale is None else pytest.approx(scale))
+
+
+@pytest.mark.parametrize(
+    "lie",
+    [
+        {"RegionLocationMaxX1": 700},  # an image that was made smaller after its header was written
+        {"RegionLocationMaxY1": 482},
+        {"RegionLocationMinX0": 499, "RegionLocationMaxX1": 100},
+        {"RegionLocationMinX0": None},
+    ],
+)
+def test_a_list_with_a_region_that_cannot_be_is_not_believed_at_all(lie: dict[str, Any]) -> None:
+    assert regions.of(header(TISSUE, {**TISSUE, **lie}), 480, 640) == ()
+
+
+def test_a_region_that_ends_behind_the_last_column_is_cut_as_many_machines_write_it() -> None:
+    (found,) = regions.of(header({**TISSUE, "RegionLocationMaxX1": 640, "RegionLocationMaxY1": 480}), 480, 640)
+    assert (found.x1, found.y1) == (640, 480)
+
+
+def test_the_regions_that_pydicoms_cut_and_shrunk_images_still_carry_are_not_believed() -> None:
+    for name in ("examples_ybr_color.dcm", "examples_palette.dcm"):
+        path = pydicom.data.get_testdata_file(name, download=False)
+        assert isinstance(path, str)
+        with film.opened(Path(path), is_picture=False) as opened:
+            assert ultrasound.told_regions(opened) == ()
+            assert ultrasound.told_sector(opened) is None
+
+
+@pytest.mark.parametrize(
+    ("said", "rate"),
+    [
+        ({"FrameTime": "33.333"}, 30.0),
+        ({"FrameTimeVector": ["0", "20", "20", "40"]}, 37.5),
+        ({"FrameTimeVector": ["0", "20", "20"], "FrameTime": "100"}, 50.0),
+        ({"CineRate": "25"}, 25.0),
+        ({"RecommendedDisplayFrameRate": "20", "CineRate": "50"}, 50.0),
+        ({"RecommendedDisplayFrameRate": "20"}, 20.0),
+        ({"FrameTime": "0", "CineRate": "25"}, 25.0),
+        ({"CineRate": "0"}, None),
+        ({"CineRate": "99999"}, None),
+        ({}, None),
+    ],
+)
+def test_the_rate_of_a_clip_is_what_was_recorded_before_what_is_recommended(
+    said: dict[str, Any], rate: float | None
+) -> None:
+    assert regions.frames_per_second(header(**said)) == (None if rate is None else pytest.approx(rate, rel=1e-3))

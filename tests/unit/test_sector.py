@@ -1,0 +1,184 @@
+"""The sector of an ultrasound picture is found, and letters, rulers and the maker's frame are left outside."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pydicom.data
+import pytest
+from PIL import Image
+
+from firmware_app.imaging import film, morphology, sector, ultrasound
+from firmware_app.imaging.sector import Sector
+from tests import screens
+from tests.peers import shared
+
+Pixels = np.ndarray[Any, Any]
+# (x0, y0, x1, y1) of the fan as a person sees it in the picture, to a few pixels.
+SEEN = {
+    "examples_jpeg2k.dcm": (10, 112, 632, 332),
+    "examples_palette.dcm": (178, 78, 741, 350),
+    "examples_ybr_color.dcm": (40, 22, 280, 202),
+}
+
+
+def wheel(name: str) -> Path:
+    found = pydicom.data.get_testdata_file(name, download=False)
+    assert isinstance(found, str)
+    return Path(found)
+
+
+def found_in(pixels: Pixels) -> Sector:
+    found = sector.of_still(pixels.astype(np.float32))
+    assert found is not None
+    return found
+
+
+@pytest.mark.parametrize("kind", screens.KINDS)
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_the_sector_of_a_drawn_screen_is_found_and_no_letter_is_in_it(kind: screens.Kind, seed: int) -> None:
+    drawn = screens.screen(kind, seed, ground=14 * (seed % 2))
+    found = found_in(drawn.pixels)
+    overlap = screens.overlap(found.mask, drawn.truth)
+    print(f"{kind}, {seed}: intersection over union {overlap:.3f}")
+    assert overlap > 0.97
+    assert found.outside[drawn.drawn].mean() > 0.995
+    assert found.told_by == "texture"
+
+
+@pytest.mark.parametrize("kind", screens.KINDS)
+def test_it_is_found_after_jpeg_at_sixteen_bits_and_in_a_large_picture(kind: screens.Kind) -> None:
+    drawn = screens.screen(kind, 5)
+    assert screens.overlap(found_in(screens.compressed(drawn.pixels)).mask, drawn.truth) > 0.9
+    assert screens.overlap(found_in(drawn.pixels.astype(np.float32) * 257 - 7000).mask, drawn.truth) > 0.97
+    assert screens.overlap(found_in(drawn.pixels / 255.0).mask, drawn.truth) > 0.97
+    large = np.asarray(Image.fromarray(drawn.pixels).resize((2400, 1800), Image.Resampling.NEAREST))
+    truth = np.asarray(Image.fromarray(drawn.truth).resize((2400, 1800), Image.Resampling.NEAREST))
+    assert screens.overlap(found_in(large).mask, truth) > 0.97
+
+
+@pytest.mark.parametrize("kind", screens.KINDS)
+def test_what_moves_is_the_sector_of_a_clip(kind: screens.Kind) -> None:
+    watch = sector.Watch()
+    for one in screens.clip(kind, 4, 6):
+        watch.see(screens.compressed(one.pixels).astype(np.float32))
+    found = watch.sector()
+    assert found is not None
+    assert found.told_by == "movement"
+    overlap = screens.overlap(found.mask, one.truth)
+    print(f"{kind}: intersection over union {overlap:.3f}")
+    assert overlap > 0.94
+    assert found.outside[one.drawn].mean() > 0.99
+
+
+def test_a_frozen_clip_is_taken_as_the_still_that_it_is() -> None:
+    drawn, watch = screens.screen("curved", 6), sector.Watch()
+    for _ in range(4):
+        watch.see(drawn.pixels.astype(np.float32))
+    found = watch.sector()
+    assert found is not None
+    assert found.told_by == "texture"
+    assert np.array_equal(found.mask, found_in(drawn.pixels).mask)
+
+
+def test_a_picture_that_was_cut_to_its_sector_is_taken_whole() -> None:
+    drawn = screens.screen("linear", 3)
+    x0, y0, x1, y1 = found_in(drawn.pixels).box
+    inner = drawn.pixels[y0 + 8 : y1 - 8, x0 + 8 : x1 - 8]
+    found = found_in(inner)
+    assert found.box == (0, 0, inner.shape[1], inner.shape[0])
+    assert found.share == 1.0
+
+
+def test_a_black_picture_a_page_of_letters_and_no_frame_have_no_sector() -> None:
+    letters = screens.screen("linear", 3)
+    page = np.where(letters.drawn, letters.pixels, 0)
+    page[: page.shape[0] // 20] = 0  # without the maker's bar
+    for pixels in (np.zeros((300, 400)), page):
+        assert sector.of_still(pixels.astype(np.float32)) is None
+    assert sector.Watch().sector() is None
+
+
+def test_the_arc_of_a_curved_probe_is_not_filled() -> None:
+    drawn = screens.screen("curved", 2)
+    hull = morphology.filled(morphology.hull(drawn.truth), *drawn.truth.shape)
+    dip = hull & ~drawn.truth
+    assert dip.sum() > 500
+    assert found_in(drawn.pixels).outside[dip].mean() > 0.6
+
+
+@pytest.mark.parametrize("name", SEEN)
+def test_the_sectors_of_pydicoms_own_ultrasound_are_where_a_person_sees_them(name: str) -> None:
+    with film.opened(wheel(name), is_picture=False) as opened:
+        watch = sector.Watch()
+        for index in range(0, opened.frames, 3):
+            watch.see(opened.grey(index))
+        found = watch.sector()
+        assert found is not None
+        for side, seen in zip(found.box, SEEN[name], strict=True):
+            assert abs(side - seen) <= 0.15 * opened.columns
+
+
+def test_a_header_that_can_be_believed_tells_the_sector_of_the_clip_of_pydicom_data() -> None:
+    data_store = pytest.importorskip("data_store")
+    path = Path(data_store.__file__).parent / "data" / "color3d_jpeg_baseline.dcm"
+    with film.opened(path, is_picture=False) as opened:
+        found = ultrasound.sector_of(opened, 0)
+        assert found is not None
+        assert (found.told_by, found.box) == ("header", (84, 31, 596, 415))
+        assert ultrasound.frames_per_second(opened) == pytest.approx(30.0, abs=0.01)
+        assert ultrasound.colour_share(opened, 0, found) < 0.002
+
+
+def test_doppler_is_known_by_its_colours_and_grey_pictures_by_having_none() -> None:
+    shares = {}
+    for name in SEEN:
+        with film.opened(wheel(name), is_picture=False) as opened:
+            shares[name] = ultrasound.colour_share(opened, 0, ultrasound.sector_of(opened, 0))
+    assert shares["examples_jpeg2k.dcm"] > 0.08
+    assert shares["examples_palette.dcm"] < 0.002
+    assert shares["examples_ybr_color.dcm"] < 0.002
+
+
+def test_breast_images_that_were_cut_to_the_sector_stay_nearly_whole() -> None:
+    images = sorted(shared("data", "breast-ultrasound", "images").glob("*.png"))[::10]
+    shares = []
+    for path in images:
+        with film.opened(path, is_picture=True) as opened:
+            found = sector.of_still(opened.grey(0))
+        shares.append(found.share if found is not None else 0.0)
+    print(f"{len(shares)} images, share kept: least {min(shares):.2f}, median {np.median(shares):.2f}")
+    assert np.median(shares) > 0.98
+    assert np.mean([share > 0.6 for share in shares]) > 0.95
+
+
+def test_the_lung_stills_have_a_sector() -> None:
+    images = [path for path in shared("data", "lung-ultrasound").iterdir() if path.suffix in (".png", ".jpg")]
+    assert len(images) >= 7
+    for path in images:
+        with film.opened(path, is_picture=True) as opened:
+            found = sector.of_still(opened.grey(0))
+        assert found is not None
+        assert found.share > 0.6
+
+
+def test_opening_takes_strokes_away_and_keeps_planes() -> None:
+    mask = np.zeros((40, 40), np.bool_)
+    mask[5:25, 5:25] = True
+    mask[30, :] = True
+    mask[:, 33] = True
+    kept = morphology.opened(mask, 2)
+    assert kept.sum() == 400
+    assert np.array_equal(morphology.eroded(morphology.dilated(mask, 2), 2) & mask, mask)
+
+
+def test_the_largest_piece_is_one_piece_however_it_winds() -> None:
+    mask = np.zeros((30, 30), np.bool_)
+    mask[2, 2:28] = mask[2:28, 2] = mask[27, 2:28] = True  # a C of 76 pixels
+    mask[10:18, 10:18] = True  # 64, not touching it
+    found = morphology.largest(mask)
+    assert found.sum() == 26 + 26 + 26 - 2
+    assert not found[10:18, 10:18].any()
+    assert not morphology.largest(np.zeros((5, 5), np.bool_)).any()

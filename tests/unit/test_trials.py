@@ -1,0 +1,346 @@
+"""The box uses the fastest runtime that is right on it, and one that is not is passed over with a sentence."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from functools import partial
+from pathlib import Path
+from threading import Event
+
+import psutil
+import pytest
+
+from firmware_app.cli import main
+from firmware_app.config import Config
+from firmware_app.config import Reader as ReaderConfig
+from firmware_app.device import speed
+from firmware_app.packs import ways
+from firmware_app.packs.results import Result, Results, key, processor
+from firmware_app.packs.shelf import Pack
+from firmware_app.packs.ways import Way
+from firmware_app.reading import measuring, trial
+from firmware_app.reading.reader import Reader
+from firmware_app.records import ReadingStatus, Reason
+from firmware_app.runtimes import register
+from firmware_app.store.layout import StateDir
+from tests import made_runtime, reading_rig, toy_pack
+
+LIMIT_S = 3.0
+
+
+@pytest.fixture(autouse=True)
+def _runtimes_as_installed() -> Iterator[None]:
+    yield
+    register.modules.cache_clear()
+
+
+@pytest.fixture
+def made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Pack]:
+    """A pack for runtimes that do what they are told, which are installed."""
+
+    def install(**bodies: str) -> Pack:
+        made_runtime.install(tmp_path / "site", monkeypatch, bodies)
+        return Pack.load(made_runtime.pack(tmp_path / "packs", tuple(bodies)))
+
+    return install
+
+
+@pytest.mark.parametrize(
+    ("body", "code", "part"),
+    [
+        (made_runtime.CRASHES, "runtime.stopped", "exit 7"),
+        (made_runtime.LIES, "runtime.wrong", "golden.png"),
+        (made_runtime.HANGS, "runtime.hung", f"{LIMIT_S:.0f} seconds"),
+        ("return {}", "runtime.inference_failed", "no map"),
+        ("return {'map': pooled * np.nan}", "runtime.inference_failed", "no probability"),
+    ],
+)
+def test_a_runtime_that_fails_its_trial_is_told_with_a_sentence(
+    made: Callable[..., Pack], body: str, code: str, part: str
+) -> None:
+    before = set(psutil.Process().children())
+    result = trial.tried(made(made=body), Way("made", "fp32"), 1, LIMIT_S)
+    assert result.reason is not None
+    assert (result.right, result.reason.code) == (False, code)
+    assert part in result.reason.text("en")
+    assert set(psutil.Process().children()) <= before
+
+
+def test_a_right_runtime_is_timed_over_its_golden_images(made: Callable[..., Pack]) -> None:
+    result = trial.tried(made(made=made_runtime.SLOW), Way("made", "fp32"), 1)
+    assert (result.right, result.cases, result.version) == (True, 1, "1.0")
+    assert result.milliseconds is not None
+    assert result.milliseconds >= 30.0
+
+
+def test_a_runtime_that_cannot_be_imported_is_absent_and_not_remembered(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made_runtime.install(tmp_path / "site", monkeypatch, {"made": made_runtime.RIGHT}, top="import nonesuch_library\n")
+    result = trial.tried(Pack.load(made_runtime.pack(tmp_path / "packs", ("made",))), Way("made", "fp32"), 1)
+    assert result.reason is not None
+    assert result.reason.code == "runtime.unavailable"
+    assert "nonesuch_library" in result.reason.text("en")
+    assert not trial.is_kept(result)
+    assert not trial.probed(["made"])["made"]["available"]
+
+
+def test_the_doctor_outlives_a_runtime_that_kills_whoever_imports_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    top = "import os; os._exit(9)\n"
+    made_runtime.install(tmp_path / "site", monkeypatch, {"made": made_runtime.RIGHT}, top=top)
+    found = trial.probed(["onnxruntime", "made"])
+    assert (found["onnxruntime"]["available"], found["made"]["available"]) == (True, False)
+    assert "exit 9" in found["made"]["detail"]
+
+
+def test_ours_are_found_by_entry_point_and_nobody_takes_their_names(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made_runtime.install(tmp_path / "site", monkeypatch, {"made": "", "openvino": ""})
+    assert tuple(register.modules()) == ("onnxruntime", "openvino", "litert", "made")
+    assert register.modules()["openvino"] == "firmware_app.runtimes.openvino"
+    assert register.installed_version("made") == "1.0"
+
+
+# --- the order ----------------------------------------------------------------------------------------------------
+
+
+def tried(runtime: str, precision: str, milliseconds: float | None) -> tuple[Way, Result]:
+    reason = None if milliseconds is not None else Reason("runtime.wrong", {})
+    return Way(runtime, precision), Result(runtime, precision, "1", milliseconds, 6, reason)
+
+
+@pytest.mark.parametrize(
+    ("settings", "best"),
+    [
+        ({}, "openvino int8"),
+        ({"precision": "fp32"}, "onnxruntime fp32"),
+        ({"runtimes": ("onnxruntime",)}, "onnxruntime int8"),
+        ({"runtimes": ("litert", "openvino")}, "openvino int8"),  # litert is wrong here
+        ({"runtimes": ("onnxruntime", "openvino"), "precision": "fp32"}, "onnxruntime fp32"),
+    ],
+)
+def test_the_fastest_right_way_is_used_as_far_as_the_configuration_lets_it(
+    settings: dict[str, object], best: str
+) -> None:
+    found = dict(
+        [
+            tried("onnxruntime", "int8", 5.0), tried("onnxruntime", "fp32", 12.0), tried("openvino", "int8", 3.0),
+            tried("openvino", "fp32", 14.0), tried("litert", "int8", None),
+        ]
+    )  # fmt: skip
+    config = ReaderConfig.model_validate(settings)
+    candidates = [way for way in found if way.runtime in (config.runtimes or (way.runtime,))]
+    assert str(ways.ranked(candidates, found, config)[0]) == best
+
+
+def test_an_unmeasured_box_begins_with_the_default_runtime(tmp_path: Path) -> None:
+    pack = Pack.load(toy_pack.write(tmp_path, "toy", "adult", 18, None, int8=b"x"))
+    assert [str(way) for way in ways.possible(pack, ReaderConfig())] == [
+        "onnxruntime int8", "onnxruntime fp32", "openvino int8", "openvino fp32",
+    ]  # fmt: skip
+    pinned = ReaderConfig.model_validate({"runtimes": ["openvino"], "precision": "fp32"})
+    assert [str(way) for way in ways.possible(pack, pinned)] == ["openvino fp32", "openvino int8"]
+
+
+def test_what_the_gates_refused_is_not_brought_back_through_another_runtimes_file(tmp_path: Path) -> None:
+    folder = toy_pack.write(tmp_path, "toy", "adult", 18, None, int8=b"x")
+    told = json.loads((folder / "manifest.json").read_text())
+    told["refused"] = [{"runtime": "openvino", "precision": "int8", "why": "too many lost"}]
+    (folder / "manifest.json").write_text(json.dumps(told))
+    assert Way("openvino", "int8") not in ways.possible(Pack.load(folder), ReaderConfig())
+    assert Way("onnxruntime", "int8") in ways.possible(Pack.load(folder), ReaderConfig())
+
+
+# --- memory -------------------------------------------------------------------------------------------------------
+
+
+def test_a_result_is_remembered_for_this_file_this_version_and_these_threads(
+    made: Callable[..., Pack], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pack, way = made(made=made_runtime.RIGHT), Way("made", "fp32")
+    results = Results(tmp_path / "trials.json")
+    result = Result("made", "fp32", "1.0", 4.2, 1, None)
+    results.keep(pack, result, 2)
+    assert Results(tmp_path / "trials.json").known(pack, [way], 2) == {way: result}
+    assert results.known(pack, [way], 1) == {}
+    made_runtime.install(tmp_path / "site", monkeypatch, {"made": made_runtime.RIGHT}, version="1.1")
+    assert results.known(pack, [way], 2) == {}
+
+
+def test_a_sentence_survives_being_remembered(made: Callable[..., Pack], tmp_path: Path) -> None:
+    pack = made(made=made_runtime.LIES)
+    result = trial.tried(pack, Way("made", "fp32"), 1)
+    results = Results(tmp_path / "trials.json")
+    results.keep(pack, result, 1)
+    assert results.known(pack, [Way("made", "fp32")], 1) == {Way("made", "fp32"): result}
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"form": 1, "results": {"a": 1}}', '{"form": 99, "results": {}}'])
+def test_a_file_that_cannot_be_read_is_as_good_as_none(made: Callable[..., Pack], tmp_path: Path, text: str) -> None:
+    pack, way = made(made=made_runtime.RIGHT), Way("made", "fp32")
+    (tmp_path / "trials.json").write_text(text)
+    results = Results(tmp_path / "trials.json")
+    assert results.known(pack, [way], 1) == {}
+    results.keep(pack, Result("made", "fp32", "1.0", 4.2, 1, None), 1)
+    assert way in results.known(pack, [way], 1)
+    assert [path.name for path in tmp_path.glob("trials*")] == ["trials.json"]
+
+
+def test_a_disk_that_does_not_take_it_costs_nothing_else(made: Callable[..., Pack], tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("not a folder")
+    Results(tmp_path / "file" / "trials.json").keep(
+        made(made=made_runtime.RIGHT), Result("made", "fp32", "1.0", 4.2, 1, None), 1
+    )
+    assert (tmp_path / "file").read_text() == "not a folder"
+
+
+def test_another_processor_is_another_trial(tmp_path: Path) -> None:
+    one = "processor : 0\nmodel name : {model}\nflags : {flags}\n\n"
+    told = one + one.replace("0", "1")
+    found = []
+    for number, (model, flags) in enumerate([("A", "avx2"), ("B", "avx2"), ("A", "avx2 vnni"), ("A", "avx2")]):
+        (tmp_path / str(number)).write_text(told.format(model=model, flags=flags))
+        found.append(processor(tmp_path / str(number)))
+    assert len(set(found)) == 3
+    assert found[0] == found[3]
+
+
+def test_a_crash_is_tried_once_more_and_then_believed() -> None:
+    crash = Reason("runtime.stopped", {})
+    assert not trial.is_final(Result("made", "fp32", None, None, 0, crash, tries=1))
+    assert trial.is_final(Result("made", "fp32", None, None, 0, crash, tries=trial.MOST_TRIES))
+    assert trial.is_final(Result("made", "fp32", None, None, 0, Reason("runtime.wrong", {})))
+
+
+# --- the reader ---------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def box(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Config]:
+    """A configuration over the made pack, of a box that need not wait to be idle."""
+    monkeypatch.setattr(measuring, "IDLE_SECONDS", 0.0)
+
+    def config(**reader: object) -> Config:
+        return reading_rig.config(tmp_path, tmp_path / "packs", **{"precision": "any", **reader})
+
+    return config
+
+
+def read_one(rig: reading_rig.Rig, reader: Reader, number: int) -> str:
+    film = rig.admit(reading_rig.tiny_film(number))
+    reading_rig.read_all(reader)
+    reading = rig.reading(film)
+    assert reading is not None
+    assert reading.status is ReadingStatus.READ
+    assert reading.pack is not None
+    return reading.pack.runtime
+
+
+def lacks(reader: Reader, pack: str, way: Way) -> bool:
+    return way not in reader.inference.ways(pack)
+
+
+def settle(reader: Reader, mark: Callable[[], bool]) -> None:
+    reading_rig.until(lambda: reader.measure() or mark())
+
+
+def test_the_first_film_is_read_at_once_and_later_ones_on_what_was_measured_to_be_fastest(
+    made: Callable[..., Pack], box: Callable[..., Config]
+) -> None:
+    made(aslow=made_runtime.SLOW, bfast=made_runtime.RIGHT)
+    with reading_rig.rig(box()) as rig, closing(Reader(rig.config, rig.state, rig.clinical, stop=Event())) as reader:
+        assert read_one(rig, reader, 1) == "aslow"
+        settle(reader, lambda: False)
+        assert "bfast fp32" in str(reader.warm()["packs"])
+        assert read_one(rig, reader, 2) == "bfast"
+    assert len(json.loads(rig.state.trials.read_text())["results"]) == 2
+
+
+def test_what_the_technician_pinned_stays_although_it_is_slower(
+    made: Callable[..., Pack], box: Callable[..., Config]
+) -> None:
+    pack = made(aslow=made_runtime.SLOW, bfast=made_runtime.RIGHT)
+    found = box(runtimes=["aslow"])
+    with reading_rig.rig(found) as rig, closing(Reader(found, rig.state, rig.clinical, stop=Event())) as reader:
+        results = Results(rig.state.trials)
+        settle(reader, lambda: Way("aslow", "fp32") in results.known(pack, [Way("aslow", "fp32")], 0))
+        assert not any(reader.measure() for _ in range(5))
+        assert read_one(rig, reader, 1) == "aslow"
+        assert results.known(pack, [Way("bfast", "fp32")], 0) == {}  # nothing outside the pin is tried
+
+
+@pytest.mark.parametrize("body", [made_runtime.LIES, made_runtime.CRASHES])
+def test_a_wrong_or_crashing_runtime_is_passed_over_for_good_and_reading_goes_on(
+    made: Callable[..., Pack], box: Callable[..., Config], caplog: pytest.LogCaptureFixture, body: str
+) -> None:
+    pack = made(abad=body, bgood=made_runtime.RIGHT)
+    bad = Way("abad", "fp32")
+    with reading_rig.rig(box()) as rig:
+        for number in range(1, trial.MOST_TRIES + 1):
+            with closing(Reader(rig.config, rig.state, rig.clinical, stop=Event())) as reader:
+                settle(reader, partial(lacks, reader, pack.name, bad))
+                assert read_one(rig, reader, number) == "bgood"
+        assert "It is not run in this way" in caplog.text
+        with closing(Reader(rig.config, rig.state, rig.clinical, stop=Event())) as reader:
+            assert bad not in reader.inference.ways(pack.name)  # remembered: before any film is read
+        told = [check.reason.text("en") for check in speed.chosen(rig.config, rig.state)]
+    assert any("abad" in sentence and "not run in this way" in sentence for sentence in told)
+    results = Results(rig.state.trials).known(pack, [bad], 0)
+    assert not results[bad].right
+
+
+def test_a_film_that_comes_while_a_runtime_hangs_in_its_trial_does_not_wait_for_it(
+    made: Callable[..., Pack], box: Callable[..., Config]
+) -> None:
+    made(agood=made_runtime.RIGHT, bhangs=made_runtime.HANGS)
+    with reading_rig.rig(box()) as rig, closing(Reader(rig.config, rig.state, rig.clinical, stop=Event())) as reader:
+        reader.warm()
+        mine = set(psutil.Process().children())
+        results = Results(rig.state.trials)
+        settle(reader, lambda: results.mark() != 0)  # the good one is through; the one that hangs is next
+        settle(reader, lambda: bool(set(psutil.Process().children()) - mine))
+        assert read_one(rig, reader, 1) == "agood"
+        assert set(psutil.Process().children()) - mine == set()
+
+
+# --- the command --------------------------------------------------------------------------------------------------
+
+
+def test_the_command_prints_the_table_and_what_is_used(
+    made: Callable[..., Pack], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    made(aslow=made_runtime.SLOW, bfast=made_runtime.RIGHT, clies=made_runtime.LIES)
+    monkeypatch.setenv("LANTERN_STATE__DIR", str(tmp_path / "state"))
+    monkeypatch.setenv("LANTERN_PACKS__DIR", str(tmp_path / "packs"))
+    monkeypatch.setenv("LANTERN_BOX__LANGUAGE", "en")
+    assert main(["pack", "measure", "--json"]) == 0
+    rows = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [(row["runtime"], row["right"], row["chosen"]) for row in rows] == [
+        ("bfast", True, True), ("aslow", True, False), ("clies", False, False),
+    ]  # fmt: skip
+    assert rows[2]["reason"]["code"] == "runtime.wrong"
+    before = (tmp_path / "state" / "run" / "trials.json").read_bytes()
+    assert main(["pack", "measure", "toy-adult"]) == 0
+    told = capsys.readouterr().out
+    assert "right, used" in told
+    assert "answers wrongly" in told
+    assert (tmp_path / "state" / "run" / "trials.json").read_bytes() == before  # nothing was tried again
+    monkeypatch.setenv("LANTERN_READER__RUNTIMES", "clies")
+    assert main(["pack", "measure"]) == 3
+    assert [check.result for check in speed.chosen(_config(tmp_path), StateDir(tmp_path / "state"))] == ["warn", "fail"]
+
+
+def _config(folder: Path) -> Config:
+    return Config.model_validate(
+        {"state": {"dir": folder / "state"}, "packs": {"dir": folder / "packs"}, "reader": {"runtimes": ["clies"]}}
+    )
+
+
+def test_the_key_of_a_result_holds_for_one_way_only(made: Callable[..., Pack]) -> None:
+    pack = made(made=made_runtime.RIGHT, other=made_runtime.RIGHT)
+    assert key(pack, Way("made", "fp32"), 1) != key(pack, Way("other", "fp32"), 1)

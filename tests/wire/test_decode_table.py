@@ -1,0 +1,75 @@
+"""What the box decodes is what other people's decoders make of it; what it refuses, it refuses with a code."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from bench import decode_table
+from bench.decode_peers import PeerMissing, Words
+from bench.decode_table import Line
+from firmware_app.imaging.stored import Reader
+from tests import peers
+
+# Made broken on purpose: a length that is none, a number that is none, a size that is none, and two that were cut.
+BROKEN = {
+    "badVR.dcm",
+    "JPEG2000-embedded-sequence-delimiter.dcm",
+    "MR_truncated.dcm",
+    "emri_small_jpeg_2k_lossless_too_short.dcm",
+}
+
+
+def lines(folders: Iterable[Path]) -> list[Line]:
+    for program in ("dcmconv", "dcmdjpeg", "dcmdjpls", "dcmdrle"):
+        peers.peer(program)
+    try:
+        return [decode_table.examined(path) for path in decode_table.files(folders)]
+    except PeerMissing as missing:
+        peers.missing(f"needs {missing}")
+
+
+def faults(found: list[Line]) -> list[str]:
+    return [
+        f"{line.name}: {line.verdict} {line.most:g} {line.note}"
+        for line in found
+        if line.verdict in ("DIFFERS", "no peer")
+    ]
+
+
+@pytest.mark.timeout(300)
+def test_every_public_file_is_decoded_as_others_decode_it_or_refused() -> None:
+    found = lines(decode_table.public())
+    assert faults(found) == []
+    assert {line.name for line in found if line.verdict == "refused"} == BROKEN
+    assert all("imaging." in line.note for line in found if line.verdict == "refused")
+    same = {line.syntax for line in found if line.verdict in ("equal", "within 2")}
+    assert {line.syntax for line in found if line.frames} == same
+    assert len(same) >= 11
+    lossless = [line for line in found if "Lossless" in line.syntax and line.frames]
+    assert lossless
+    assert {line.verdict for line in lossless} == {"equal"}
+
+
+@pytest.mark.timeout(300)
+def test_every_shared_file_is_decoded_as_others_decode_it() -> None:
+    found = lines([peers.shared("data", "dicom")])
+    assert faults(found) == []
+    assert [line.name for line in found if line.verdict == "refused"] == []
+    assert sum(line.frames for line in found) > len(found) > 0
+
+
+def test_a_wrong_decoder_would_be_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    peers.peer("dcmdrle")
+    path = peers.pydicom_file("MR_small_RLE.dcm")
+    assert decode_table.examined(path).verdict == "equal"
+    frame = Reader.frame
+
+    def one_level_off(reader: Reader, index: int, *, raw: bool = False) -> Words:
+        return np.bitwise_xor(frame(reader, index, raw=raw).astype(np.uint16), 1)
+
+    monkeypatch.setattr(Reader, "frame", one_level_off)
+    assert decode_table.examined(path).verdict == "DIFFERS"
