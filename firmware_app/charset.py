@@ -101,8 +101,9 @@ def _plain(value: bytes, declared: str | None) -> str:
     utf8 = _whole(value, "utf_8")
     doubtful = declared in (None, "utf_8", *_LATIN.values())
     if utf8 is not None:
-        by_chance = max(utf8.rstrip("\ufffd")) < _FIRST_EAST_ASIAN and declared != "utf_8" and _is_whole_chinese(value)
-        if not by_chance and (doubtful or max(utf8.rstrip("\ufffd")) >= _FIRST_EAST_ASIAN):
+        is_east_asian = max(utf8.rstrip("\ufffd"), default="") >= _FIRST_EAST_ASIAN
+        by_chance = not is_east_asian and declared != "utf_8" and _is_whole_chinese(value)
+        if is_east_asian or (doubtful and not by_chance):
             return utf8
     if doubtful:
         chinese = _whole(value, _CHINESE)

@@ -9,6 +9,7 @@ from flask import Blueprint, abort, g, redirect, render_template, request, url_f
 from flask.typing import ResponseReturnValue
 
 from firmware_app.errors import CaseUnknown
+from firmware_app.language import translate
 from firmware_app.records import Case, Finding, Reading, ReadingStatus, Reason
 from firmware_app.store.accounts import Role
 from firmware_app.store.patients import AGE_UNITS, SEXES, Known, Patient, clean, clean_age
@@ -63,6 +64,7 @@ class Sheet:
 
     case: Case
     known: Known
+    examination: str
     images: tuple[Image, ...]
     findings: tuple[Finding, ...]
     hints: tuple[Reason, ...]
@@ -81,7 +83,8 @@ def page(reference: str) -> ResponseReturnValue:
     box = here()
     sheet = _sheet(box, reference)
     box.audit.record(guard.actor(), "case.viewed", reference)
-    return render_template("case.html", sheet=sheet, units=AGE_UNITS, sexes=SEXES)
+    sizes = {label: translate(sentence, g.language) for label, sentence in words.SIZES.items()}
+    return render_template("case.html", sheet=sheet, units=AGE_UNITS, sexes=SEXES, said_of_sizes=sizes)
 
 
 @blueprint.get("/case/<case:reference>/report")
@@ -171,12 +174,18 @@ def _sheet(box: Box, reference: str) -> Sheet:
     reasons = _unique([reading.reason for reading in case.readings if reading.reason])
     hints = _unique([hint for reading in case.readings for hint in reading.quality.hints])
     return Sheet(
-        case, box.patients.known(reference), images,
+        case, box.patients.known(reference), _examination(box, reference), images,
         tuple(sorted(case.findings, key=lambda finding: (not finding.positive, -finding.probability))), hints, reasons,
         box.worklist.verdicts(reference), tuple(told.values()), worth,
         bool({said.code for said in (*reasons, *hints)} & (words.AGE_REASONS | words.AGE_HINTS)),
         sum(1 for instance in instances if instance not in by_instance), box.worklist.is_done(reference),
     )  # fmt: skip
+
+
+def _examination(box: Box, reference: str) -> str:
+    """What the machine calls the study and its series, each name once."""
+    names = [clean(name) for name in box.clinical.examinations(reference)]
+    return " · ".join(dict.fromkeys(name for name in names if name))
 
 
 def _says(case: Case, like: Reading, finding: Finding) -> bool:

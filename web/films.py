@@ -30,6 +30,13 @@ def frame_facts(reference: str, frame: int) -> ResponseReturnValue:
     return _sent(reference, f"frame-{frame:03d}.json", "application/json")
 
 
+@blueprint.get("/film/<instance:reference>/<int(max=99999):frame>/layer-<int(max=15):number>.png")
+@guard.only(Role.DOCTOR)
+def layer(reference: str, frame: int, number: int) -> ResponseReturnValue:
+    """What the machine draws over the film (an overlay), which the film itself never shows."""
+    return _sent(reference, f"frame-{frame:03d}-layer-{number}.png", "image/png")
+
+
 @blueprint.get("/film/<instance:reference>/heat/<finding:code>.png")
 @guard.only(Role.DOCTOR)
 def heat(reference: str, code: str) -> ResponseReturnValue:
@@ -38,8 +45,7 @@ def heat(reference: str, code: str) -> ResponseReturnValue:
 
 def _sent(reference: str, name: str, kind: str) -> ResponseReturnValue:
     box = here()
-    known = box.clinical.database.connection.execute("SELECT 1 FROM instances WHERE reference = ?", (reference,))
     path: Path = box.state.display / reference / name
-    if known.fetchone() is None or path.is_symlink() or not path.is_file():
+    if not box.clinical.knows(reference) or path.is_symlink() or not path.is_file():
         abort(404)
     return send_file(path, mimetype=kind, conditional=False, etag=False)

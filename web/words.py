@@ -58,6 +58,13 @@ ACTIONS: Final = {
     "pack.installed": N_("model installed"),
     "pack.rolled_back": N_("earlier model taken back into use"),
 }
+SIZES: Final = {  # by the label of `imaging.spacing`, which this process does not import
+    "spacing.patient": N_("Sizes are in millimetres of the patient."),
+    "spacing.calibrated": N_("Sizes are in millimetres, calibrated at the machine."),
+    "spacing.at_detector": N_("Pixel size known at the detector only, where all is larger; sizes are in pixels."),
+    "spacing.estimated": N_("The machine only estimates how much it magnifies; sizes are in pixels."),
+    "spacing.scanned": N_("A scanned film, whose own scale is unknown; sizes are in pixels."),
+}
 AGE_REASONS: Final = frozenset({AgeOutside.code, AgeUnclear.code, AgeUnknown.code})
 AGE_HINTS: Final = frozenset({hints.AGE_ASSUMED_ADULT, hints.AGE_ASSUMED_CHILD})
 

@@ -74,7 +74,11 @@ def halve(source: Path, path: Path) -> Path:
 def quantize(
     source: Path, path: Path, films: NDArray[np.float32], kind: Kind = "static", spared: Sequence[str] = ()
 ) -> Path:
-    """Quantize a float file. ``films``: (N, 1, …) for the ranges of a static file; ``spared``: tensor-name patterns."""
+    """Quantize a float file. ``films``: (N, 1, …) for the ranges of a static file; ``spared``: tensor-name patterns.
+
+    Raises :class:`~converters.failures.ToolFailed`, also where the library rounds none of the network's layers (it
+    passes 3-D convolutions by): such a file is INT8 in name only.
+    """
     from ai_edge_quantizer import qtyping
     from ai_edge_quantizer import recipe as recipes
 
@@ -86,11 +90,20 @@ def quantize(
                 regex=pattern, operation_name=qtyping.TFLOperationName.ALL_SUPPORTED, algorithm_key="no_quantize"
             )
 
-    return _quantized(source, path, recipe, films if kind == "static" else None)
+    made = _quantized(source, path, recipe, films if kind == "static" else None)
+    if not spared and not any(rounded for _, rounded in _weighted(made)):
+        made.unlink()
+        raise ToolFailed("AI Edge Quantizer", "quantize the file", "it rounds not one of its convolutions or products")
+    return made
 
 
 def weighted_nodes(path: Path) -> list[str]:
     """Patterns that match the output of each convolution and matrix product of a file, in the order of its graph."""
+    return [re.escape(name) for name, _ in _weighted(path)]
+
+
+def _weighted(path: Path) -> list[tuple[str, bool]]:
+    """The output of each convolution and matrix product of a file, and whether any of its inputs is in eight bits."""
     from ai_edge_litert import schema_py_generated as schema
     from ai_edge_quantizer.utils import tfl_flatbuffer_utils
 
@@ -101,7 +114,10 @@ def weighted_nodes(path: Path) -> list[str]:
     model = tfl_flatbuffer_utils.read_model(str(path))
     graph = model.subgraphs[0]
     return [
-        re.escape(graph.tensors[one.outputs[0]].name.decode())
+        (
+            graph.tensors[one.outputs[0]].name.decode(),
+            any(graph.tensors[index].type == schema.TensorType.INT8 for index in one.inputs if index >= 0),
+        )
         for one in graph.operators
         if model.operatorCodes[one.opcodeIndex].builtinCode in kinds
     ]

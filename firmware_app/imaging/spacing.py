@@ -14,21 +14,14 @@ from typing import Any, Final
 from pydicom.dataset import Dataset
 
 from firmware_app.imaging.source import BROKEN
-from firmware_app.language import N_, register
 
-PATIENT: Final = register("spacing.patient", N_("Sizes are in millimetres of the patient."))
-CALIBRATED: Final = register("spacing.calibrated", N_("Sizes are in millimetres, calibrated at the machine."))
-AT_DETECTOR: Final = register(
-    "spacing.at_detector",
-    N_("The machine gives sizes at the detector only, where all is larger than it is; sizes are in pixels."),
-)
-ESTIMATED: Final = register(
-    "spacing.estimated", N_("The machine only estimates how much it magnifies; sizes are in pixels.")
-)
-SCANNED: Final = register(
-    "spacing.scanned", N_("This is a scanned film, and its own scale is unknown; sizes are in pixels.")
-)
-UNKNOWN: Final = register("spacing.unknown", N_("The image does not say how large a pixel is; sizes are in pixels."))
+# The viewer has the sentence for each (`web.words`).
+PATIENT: Final = "spacing.patient"
+CALIBRATED: Final = "spacing.calibrated"
+AT_DETECTOR: Final = "spacing.at_detector"
+ESTIMATED: Final = "spacing.estimated"
+SCANNED: Final = "spacing.scanned"
+UNKNOWN: Final = "spacing.unknown"
 
 _PROJECTIONS: Final = frozenset({"CR", "DX", "MG", "IO", "PX", "XA", "RF", "RG", "SC", "OT", "US", "ES", "XC"})
 _SAME: Final = 1e-3  # of the value: makers round one of the two

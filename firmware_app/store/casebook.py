@@ -59,6 +59,21 @@ class Casebook:
         for row in rows:
             yield self._assemble(row["reference"], row["study_uid"], row["modality"], row["revision"], row["priority"])
 
+    def examinations(self, reference: str) -> tuple[str, ...]:
+        """What the machine calls a case's study and series, each name once, in the order of arrival."""
+        rows = self.database.connection.execute(
+            "SELECT header FROM instances WHERE case_reference = ? AND header IS NOT NULL ORDER BY sequence LIMIT 32",
+            (reference,),
+        )
+        headers = [forms.header().validate_json(row["header"]) for row in rows]
+        named = [*(header.study_description for header in headers), *(header.series_description for header in headers)]
+        return tuple(dict.fromkeys(name for name in named if name))
+
+    def knows(self, instance: str) -> bool:
+        """Whether an instance of this reference is there."""
+        row = self.database.connection.execute("SELECT 1 FROM instances WHERE reference = ?", (instance,)).fetchone()
+        return row is not None
+
     def homeless(self) -> Case | None:
         """What arrived and belongs to no case (refused at the door), as a case without a reference; None if nothing."""
         files = self._files(None)

@@ -5,14 +5,18 @@ from pathlib import Path
 
 import pytest
 
-from converters import cli
+from converters import card, cli
+from converters.card import HOW_UNSEEN
 from converters.report.accounts import Accounts
+from firmware_app.packs.shelf import Pack
+from tests import toy_pack
 from tests.converters.conftest import PLAIN, write_recipe
 from tests.converters.test_training import with_sources
 
 
 def test_every_source_is_read_by_a_network_that_never_saw_it(films: Path, tmp_path: Path, fresh_lists: Path) -> None:
     from converters.leave_out import left_out
+    from converters.pack import unseen
     from converters.recipe import load_recipe
     from converters.steps import Workshop
 
@@ -33,6 +37,15 @@ def test_every_source_is_read_by_a_network_that_never_saw_it(films: Path, tmp_pa
         assert (one["n"], one["learnt_from"]) == (len(fold.held), len(fold.train))
         assert 0.0 <= one["auc_ci"][0] <= one["auc"] <= one["auc_ci"][1] <= 1.0
     assert [one.value for one in Accounts.read(work).unseen] == ["new", "old"]
+    pack = Pack.load(toy_pack.write(tmp_path / "packs", "toy", "adult", 18, None, threshold=0.6))
+    rows = tuple(unseen(shop, pack))
+    assert [(row.split, row.auc, row.sensitivity) for row in rows] == [
+        (f"unseen[source={one['value']}]", one["auc"], None) for one in told["sources"]
+    ]
+    assert HOW_UNSEEN not in card.text(pack.manifest)
+    shown = card.text(pack.manifest.model_copy(update={"measured": (*pack.manifest.measured, *rows)}))
+    assert HOW_UNSEEN in shown
+    assert "| unseen[source=old] |" in shown
     assert not list(work.glob("student*"))
     before = (work / "leave_out.json").stat().st_mtime_ns
     assert cli.main(["leave-out", *command]) == 0

@@ -1,5 +1,6 @@
 """What a fit learns from, and what stops it."""
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -113,7 +114,7 @@ def test_a_fit_with_hard_examples_runs(films: Path, tmp_path: Path) -> None:
 def test_a_student_learns_from_films_without_labels(films: Path, tmp_path: Path) -> None:
     draw(tmp_path / "more", 6, seed=7)
     changes: dict[str, Any] = {
-        "data": {"folds": 1, "unlabelled": [str(tmp_path / "more")]}, "prune": None,
+        "data": {"folds": 1, "unlabelled": [os.path.relpath(tmp_path / "more", films.parent)]}, "prune": None,
         "distill": {"unlabelled_share": 0.25},
     }  # fmt: skip
     assert trained(tmp_path, films, **changes) == 0

@@ -158,6 +158,7 @@ def test_whatever_gbk_can_write_is_read_under_its_own_name(text: str) -> None:
 def test_no_bytes_can_break_the_reader(value: bytes, charset: bytes) -> None:
     assert isinstance(decoded(value, charset, name=True), str)
     assert isinstance(decoded(b"\x1b" + value, charset), str)
+    assert isinstance(decoded("\ufffd".encode() + value, charset), str)
 
 
 @pytest.mark.parametrize(("charset", "value", "name"), STANDARD[:3])  # pydicom 3.0.2 leaves the 4th's escapes

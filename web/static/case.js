@@ -1,6 +1,6 @@
 // The case page: hands on the film, judgements kept without leaving, and a look whether a second reading is there.
 
-import { Film, loadFrame, loadHeat } from "./film.js";
+import { Film, loadFrame, loadHeat, loadLayer } from "./film.js";
 
 const $ = id => document.getElementById(id);
 const canvas = $("film"), message = $("message"), windowText = $("window"), heatTool = $("heat-tool"), frameTool = $("frame-tool");
@@ -50,11 +50,32 @@ async function showFrame(place, afresh) {
     canvas.parentElement.style.setProperty("--aspect", frame.facts.columns / frame.facts.rows);
     film.heat = heatFits(number) ? heat : null;
     heatTool.hidden = !film.heat;
+    film.layers = [];
     film.show(frame, afresh);
+    offer(frame.facts);
+    overlay(image.frame.replace("/0.png", `/${number}/`), frame.facts.layers || [], () => mine === asked);
   } catch {
     if (mine === asked) say(message.dataset.missing);
   }
   if (image.shown.length > 1) $("frame-text").textContent = $("frame-text").dataset.text.replace("{frame}", number + 1).replace("{frames}", image.of);
+}
+
+/** The windows that the machine offers beside the first, and what it says of sizes. */
+function offer({ windows = [], spacing }) {
+  const list = $("windows"), names = windows.map(({ name, centre, width }) => name || `${Math.round(width)} / ${Math.round(centre)}`);
+  if (names.join() !== [...list.options].map(option => option.text).join()) list.replaceChildren(...names.map((name, index) => new Option(name, index)));
+  list.parentElement.hidden = windows.length < 2;
+  $("size").textContent = JSON.parse($("size").dataset.says)[spacing?.label] || "";
+}
+
+/** What the machine draws over the film: there at first, and put aside with one button. */
+async function overlay(folder, layers, wanted) {
+  $("layers").hidden = !layers.length;
+  const drawn = await Promise.all(layers.map(({ layer }) => loadLayer(`${folder}layer-${layer}.png`).catch(() => null)));
+  if (!wanted()) return;
+  film.layers = drawn.filter(Boolean);
+  canvas.dataset.layers = film.layers.length;
+  film.draw();
 }
 
 async function showImage(number) {
@@ -138,12 +159,19 @@ $("invert").addEventListener("click", () => {
 });
 $("reset").addEventListener("click", () => {
   if (film.frame) film.reset();
+  $("windows").value = "0";
   $("invert").setAttribute("aria-pressed", "false");
 });
 $("move").addEventListener("click", () => {
   hands = hands === "move" ? "window" : "move";
   $("move").setAttribute("aria-pressed", String(hands === "move"));
 });
+$("layers").addEventListener("click", () => {
+  film.layered = !film.layered;
+  $("layers").setAttribute("aria-pressed", String(film.layered));
+  film.draw();
+});
+$("windows").addEventListener("change", event => film.choose(film.frame.facts.windows[event.target.value]));
 $("heat").addEventListener("input", event => {
   film.share = Number(event.target.value) / 100;
   film.draw();

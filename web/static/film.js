@@ -5,6 +5,7 @@
 import { canDecode, decodePng } from "./png.js";
 
 const HEAT = [[255, 221, 0], [255, 0, 0]]; // weak evidence is faint yellow, strong evidence red; the film shows through
+const LAYER = [[120, 220, 255], [120, 220, 255]];
 const MOST_ZOOM = 12;
 
 /** Fetch one frame: pixels at full depth, halved copies of them, and the window it should open with. */
@@ -21,7 +22,12 @@ export async function loadFrame(url) {
 }
 
 /** Fetch a heat map as a small canvas whose opacity is the evidence. */
-export async function loadHeat(url) {
+export const loadHeat = url => loadMap(url, HEAT);
+
+/** Fetch what the machine draws over the film, as a canvas that is empty elsewhere. */
+export const loadLayer = url => loadMap(url, LAYER);
+
+async function loadMap(url, [faint, strong]) {
   const buffer = await fetch(url).then(answered).then(answer => answer.arrayBuffer());
   const map = canDecode ? await decodePng(buffer) : await eightBits(buffer, false);
   const canvas = document.createElement("canvas");
@@ -32,7 +38,7 @@ export async function loadHeat(url) {
   const scale = map.depth === 16 ? 257 : 1;
   for (let i = 0; i < map.width * map.height; i++) {
     const strength = map.data[i] / scale / 255;
-    for (let c = 0; c < 3; c++) picture.data[4 * i + c] = HEAT[0][c] + (HEAT[1][c] - HEAT[0][c]) * strength;
+    for (let c = 0; c < 3; c++) picture.data[4 * i + c] = faint[c] + (strong[c] - faint[c]) * strength;
     picture.data[4 * i + 3] = 255 * strength;
   }
   context.putImageData(picture, 0, 0);
@@ -96,6 +102,8 @@ export class Film {
     this.changed = changed;
     this.frame = this.heat = null;
     this.share = 0;
+    this.layers = [];
+    this.layered = true;
     this.inverted = false;
     this.view = { zoom: 1, x: 0, y: 0 };
     this.painted = document.createElement("canvas");
@@ -117,6 +125,12 @@ export class Film {
     this.inverted = false;
     this.view = { zoom: 1, x: 0, y: 0 };
     this.stale = true;
+    this.draw();
+  }
+
+  /** One of the windows that the machine offers. */
+  choose({ centre, width }) {
+    Object.assign(this, { centre, width, stale: true });
     this.draw();
   }
 
@@ -185,6 +199,8 @@ export class Film {
       context.globalAlpha = this.share;
       context.drawImage(this.heat, x, y, w, h);
     }
+    context.globalAlpha = 1;
+    if (this.layered) for (const layer of this.layers) context.drawImage(layer, x, y, w, h);
     this.changed(this);
   }
 

@@ -1,0 +1,43 @@
+"""The report tells what a network is worth where it never saw the source, and which files came of fine-tuning."""
+
+import pytest
+
+from converters import report
+from converters.report.accounts import Accounts
+from tests.unit.test_report import PREDICTIONS, SUBJECT, Page
+
+ACCOUNTS = Accounts.from_dict({
+    "leave_out": {"trait": "view", "sources": [
+        {"value": "AP", "n": 120, "positives": 40, "learnt_from": 300, "auc": 0.71, "auc_ci": [0.62, 0.8]},
+        {"value": "PA", "n": 300, "positives": 0, "learnt_from": 120, "auc": None, "auc_ci": None},
+    ]},
+    "quantize": {"openvino": {"chosen": {"method": "minmax"}, "sensitivity": {}, "tried": [
+        {"method": "percentile", "moved": 0.3, "refused": "logits move"},
+        {"method": "minmax", "moved": 0.1, "refused": "", "aware": True},
+    ]}},
+})  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("language", "heading", "weak", "tuned"),
+    [
+        ("en", "Sources that were never seen", "Where it never saw the source (view AP, 120 films), its AUC is 0.710",
+         "after fine-tuning"),
+        ("zh", "从未见过的来源", "对从未见过的来源（view AP，120 张），AUC 为 0.710", "微调后"),
+    ],
+)  # fmt: skip
+def test_unseen_sources_and_fine_tuned_files_are_told_in_both_languages(
+    language: str, heading: str, weak: str, tuned: str
+) -> None:
+    page = Page()
+    page.feed(report.rendered(SUBJECT, PREDICTIONS, ACCOUNTS, "2026-11-21"))
+    seen = "".join(page.seen[language])
+    assert seen.index(weak) < seen.index(heading)
+    assert "view = PA" in seen
+    assert f"minmax · {tuned}" in seen
+    assert f"percentile · {tuned}" not in seen
+
+
+def test_without_sources_left_out_the_page_says_nothing_of_them() -> None:
+    html = report.rendered(SUBJECT, PREDICTIONS, Accounts(), "2026-11-21")
+    assert "never saw" not in html

@@ -1,0 +1,101 @@
+"""Words of a header reach people as they were meant, and their bytes stay in the file as they came."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from pydicom import dcmread
+
+from firmware_app.imaging import identity
+from firmware_app.intake.accept import Door
+from firmware_app.intake.header import examine
+from firmware_app.store.clinical import Clinical
+from firmware_app.store.layout import StateDir
+from tests.objects import element, file_of, film
+
+NAME, STUDY, SERIES = "欧阳^建国", "胸部正位 DR", "两肺纹理增多，肺窗"
+WRITTEN = [
+    (b"", "gbk"),
+    (b"", "utf_8"),
+    (b"ISO_IR 100", "gbk"),
+    (b"ISO_IR 100", "gb18030"),
+    (b"ISO_IR 100", "utf_8"),
+    (b"GB18030", "gb18030"),
+    (b"GB18030", "utf_8"),
+    (b"GBK", "gbk"),
+    (b"ISO_IR 192", "utf_8"),
+    (b"ISO_IR 192", "gbk"),
+    (b"ISO_IR 6", "gbk"),
+    (rb"\ISO 2022 IR 58", "gbk"),
+    (rb"\ISO 2022 IR 58", "escaped"),
+]
+
+
+def encoded(text: str, codec: str) -> bytes:
+    """By *codec*, or as PS3.5 K.2 has it: an escape before the Chinese characters of each component."""
+    if codec != "escaped":
+        return text.encode(codec)
+    parts = (part.encode("gb2312") for part in text.split("^"))
+    return b"^".join(part if part.isascii() else b"\x1b$)A" + part for part in parts)
+
+
+@pytest.fixture
+def door(tmp_path: Path) -> Iterator[Door]:
+    state = StateDir(tmp_path / "state")
+    state.prepare()
+    clinical = Clinical(state.clinical_db)
+    clinical.create()
+    yield Door(state, clinical, high_water_free_mb=16, max_object_mb=8)
+    clinical.database.close()
+
+
+def given(folder: Path, charset: bytes, codec: str) -> Path:
+    declared = element(0x00080005, b"CS", charset) if charset else b""
+    extra = b"".join(
+        (
+            element(0x00081030, b"LO", encoded(STUDY, codec)),
+            element(0x0008103E, b"LO", encoded(SERIES, codec)),
+            element(0x00100010, b"PN", encoded(NAME, codec)),
+        )
+    )
+    path = folder / "given.dcm"
+    path.write_bytes(file_of(declared + film(extra=extra)))
+    return path
+
+
+@pytest.mark.parametrize(("charset", "codec"), WRITTEN)
+def test_names_and_descriptions_are_read_under_any_name_of_their_set(
+    tmp_path: Path, charset: bytes, codec: str
+) -> None:
+    path = given(tmp_path, charset, codec)
+    header = examine(path).header
+    assert (header.study_description, header.series_description) == (STUDY, SERIES)
+    assert identity.of(dcmread(path, stop_before_pixels=True))["name"] == "欧阳建国"
+
+
+@pytest.mark.parametrize(("charset", "codec"), WRITTEN)
+def test_the_file_that_is_kept_has_the_very_bytes_that_came(
+    tmp_path: Path, door: Door, charset: bytes, codec: str
+) -> None:
+    path = given(tmp_path, charset, codec)
+    door.accept_file(path)
+    [row] = door.clinical.database.connection.execute("SELECT file FROM instances").fetchall()
+    kept = door.state.root / str(row[0])
+    identity.of(dcmread(kept, stop_before_pixels=True))
+    assert kept.read_bytes() == path.read_bytes()
+    for text in (NAME, STUDY, SERIES):
+        assert encoded(text, codec) in kept.read_bytes()
+
+
+@pytest.mark.parametrize("codec", ["gbk", "utf_8"])
+@pytest.mark.parametrize("charset", [b"", b"ISO_IR 100", b"GB18030"])
+def test_a_name_cut_after_sixty_four_bytes_is_read_up_to_the_cut(tmp_path: Path, codec: str, charset: bytes) -> None:
+    whole = "甲" * 10 + "^" + "乙" * 30
+    declared = element(0x00080005, b"CS", charset) if charset else b""
+    value = whole.encode(codec)[:64]
+    path = tmp_path / "cut.dcm"
+    path.write_bytes(file_of(declared + film(extra=element(0x00100010, b"PN", value))))
+    name = identity.of(dcmread(path, stop_before_pixels=True))["name"]
+    assert name.rstrip("\ufffd") == value.decode(codec, "ignore").replace("^", "")

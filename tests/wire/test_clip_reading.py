@@ -1,0 +1,162 @@
+"""A clip is read in the frames that its pack asks for, and the reading says which they were."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import numpy as np
+import pytest
+from PIL import Image
+from pydicom.dataset import FileDataset
+from pydicom.uid import UltrasoundImageStorage, UltrasoundMultiFrameImageStorage
+
+from firmware_app.offline import read_paths
+from firmware_app.records import Reading, ReadingStatus
+from firmware_app.reports import case_line
+from tests import films, reading_rig, screens, toy_pack
+from tests.peers import REPOSITORY
+from tests.reading_rig import Rig
+
+Pixels = np.ndarray[Any, Any]
+SIZE = {"rows": 300, "columns": 400}
+SCHEMA = json.loads((REPOSITORY / "docs" / "case.schema.json").read_text("utf-8"))
+
+
+def pack(folder: Path, frames: dict[str, Any] | None, **entry: Any) -> Path:
+    """A toy pack for ultrasound of the breast that takes clips as *frames* says."""
+    made = toy_pack.write(folder, "toy-ultrasound", "any", None, None)
+    manifest = json.loads((made / "manifest.json").read_text())
+    manifest["route"] |= {"modalities": ["US"], "body_parts": ["BREAST"], "views": []}
+    manifest["input"] |= entry
+    if frames is not None:
+        manifest["frames"] = frames
+    (made / "manifest.json").write_text(json.dumps(manifest))
+    return folder
+
+
+@pytest.fixture
+def boxes(tmp_path: Path) -> Iterator[Any]:
+    """Makes rigs whose only pack takes clips as told."""
+    opened: list[Any] = []
+
+    def make(frames: dict[str, Any] | None, **entry: Any) -> Rig:
+        packs = pack(tmp_path / f"packs{len(opened)}", frames, **entry)
+        manager = reading_rig.rig(reading_rig.config(tmp_path / f"box{len(opened)}", packs))
+        opened.append(manager)
+        return manager.__enter__()
+
+    yield make
+    for manager in opened:
+        manager.__exit__(None, None, None)
+
+
+def clip(brightness: list[float], **attributes: Any) -> FileDataset:
+    """A clip whose frames are as bright as told, of maximum 1, and else alike but for the sliding tissue."""
+    drawn = list(screens.clip("curved", 3, len(brightness), **SIZE))
+    frames = [(one.pixels * share).astype(np.uint8) for one, share in zip(drawn, brightness, strict=True)]
+    said: dict[str, Any] = {"Modality": "US", "BodyPartExamined": "BREAST", "ViewPosition": None, "PatientAge": None}
+    said |= {"NumberOfFrames": len(frames), "Rows": 300, "SOPClassUID": UltrasoundMultiFrameImageStorage}
+    return films.film(np.concatenate(frames), **(said | attributes))
+
+
+def read(box: Rig, dataset: FileDataset) -> tuple[Reading, Path]:
+    instance = box.admit(dataset)
+    with reading_rig.reader(box) as made:
+        reading_rig.read_all(made)
+    found = box.reading(instance)
+    assert found is not None
+    return found, box.state.display / instance.reference
+
+
+def test_a_clip_says_which_frames_were_read_and_where_the_finding_is_strongest(boxes: Any) -> None:
+    box = boxes({"rule": "interval", "budget": 3, "aggregate": "mean_of_top", "top": 2})
+    reading, shown = read(box, clip([1.0] * 6))
+    assert reading.status is ReadingStatus.READ
+    assert reading.frames is not None
+    assert (reading.frames.of, reading.frames.read) == (6, (1, 3, 5))
+    assert reading.frames.strongest["bright"] in (1, 3, 5)
+    assert [hint.text("en") for hint in reading.quality.hints] == [
+        "The image holds 6 frames; 3 of them were read: 2, 4, 6."
+    ]
+    assert (shown / "bright.png").exists()
+    alone = []
+    for frame in (1, 3, 5):
+        only = clip([1.0] * 6)
+        only.PixelData = only.PixelData[300 * 400 * frame : 300 * 400 * (frame + 1)]
+        only.NumberOfFrames = 1
+        alone.append(read(box, only)[0].findings[0].probability)
+    assert reading.findings[0].probability == pytest.approx(sum(sorted(alone)[1:]) / 2)
+    assert reading.frames.strongest["bright"] == (1, 3, 5)[int(np.argmax(alone))]
+
+
+def test_a_pack_that_says_nothing_reads_the_middle_frame_and_says_so(boxes: Any) -> None:
+    reading, _ = read(boxes(None), clip([1.0] * 5))
+    assert reading.frames is not None
+    assert (reading.frames.read, reading.frames.strongest) == ((2,), {"bright": 2})
+    assert [hint.code for hint in reading.quality.hints] == ["hint.one_frame"]
+
+
+def test_the_best_frames_are_read_and_an_empty_one_is_not(boxes: Any) -> None:
+    reading, _ = read(boxes({"rule": "score", "budget": 4}), clip([1, 0, 1, 0, 1, 1]))
+    assert reading.status is ReadingStatus.READ
+    assert reading.frames is not None
+    assert not {1, 3} & set(reading.frames.read)
+
+
+def test_the_line_of_a_clip_keeps_the_contracts_form_and_a_still_says_nothing_of_frames(boxes: Any) -> None:
+    box = boxes({"rule": "score", "budget": 4})
+    moving, still = box.admit(clip([1.0] * 6)), box.admit(clip([1.0], SOPClassUID=UltrasoundImageStorage))
+    with reading_rig.reader(box) as made:
+        reading_rig.read_all(made)
+    for instance, has in ((moving, True), (still, False)):
+        line = json.loads(json.dumps(case_line.case_object(box.case(instance), "en")))
+        jsonschema.validate(line, SCHEMA)
+        assert ("frames" in line["readings"][0]) == has
+        assert line["files"][0]["status"] == "read"
+
+
+def test_the_heat_map_of_a_cropped_picture_lies_on_the_sector_only(boxes: Any) -> None:
+    box = boxes(None, crop="sector", despeckle="lee")
+    reading, shown = read(box, clip([1.0], SOPClassUID=UltrasoundImageStorage))
+    assert reading.status is ReadingStatus.READ
+    heat = np.asarray(Image.open(shown / "bright.png"))
+    truth = screens.screen("curved", 3, **SIZE).truth
+    columns = np.flatnonzero(truth.any(axis=0)) * heat.shape[1] / truth.shape[1]
+    assert heat[:, : int(columns.min()) - 3].max() == 0
+    assert heat[:, int(columns.max()) + 4 :].max() == 0
+    assert heat.max() > 0
+
+
+def test_colour_doppler_is_said_where_a_grey_picture_is_asked_for(boxes: Any) -> None:
+    grey = screens.screen("linear", 5, **SIZE).pixels
+    rgb = np.repeat(grey[:, :, np.newaxis], 3, axis=2)
+    rgb[120:200, 160:240] = (220, 40, 20)
+    attributes: dict[str, Any] = {"SOPClassUID": UltrasoundImageStorage, "Modality": "US", "BodyPartExamined": "BREAST"}
+    reading, _ = read(boxes(None), films.film(rgb, **attributes, ViewPosition=None, PatientAge=None))
+    assert [hint.code for hint in reading.quality.hints] == ["hint.colour_doppler"]
+
+
+def test_a_long_clip_shows_people_the_frames_that_were_read(boxes: Any) -> None:
+    small = [np.roll(films.shapes(at % 7 + 1, 72, 80).astype(np.uint16), at) for at in range(150)]
+    attributes: dict[str, Any] = {"NumberOfFrames": 150, "Rows": 72, "SOPClassUID": UltrasoundMultiFrameImageStorage}
+    made = films.film(np.concatenate(small), Modality="US", BodyPartExamined="BREAST", ViewPosition=None, **attributes)
+    reading, shown = read(boxes({"rule": "score", "budget": 8}), made)
+    assert reading.frames is not None
+    told = json.loads((shown / "frame-000.json").read_text())
+    assert set(reading.frames.read) <= set(told["shown"])
+    assert len(told["shown"]) == told["frames_shown"] <= 64
+    assert all((shown / f"frame-{frame:03d}.png").exists() for frame in told["shown"])
+
+
+def test_a_photo_of_an_ultrasound_is_read_when_a_person_names_the_pack(boxes: Any, tmp_path: Path) -> None:
+    box = boxes({"rule": "score", "budget": 4})
+    path = tmp_path / "photo.png"
+    Image.fromarray(screens.screen("linear", 2, **SIZE).pixels).save(path)
+    cases = list(read_paths([path], box.config, "toy-ultrasound", tmp_path / "out"))
+    assert [reading.status for case in cases for reading in case.readings] == [ReadingStatus.READ]
+    cases = list(read_paths([path], box.config))
+    assert [reading.status for case in cases for reading in case.readings] == [ReadingStatus.CANNOT_JUDGE]
