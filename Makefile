@@ -7,7 +7,7 @@ CONVERT := .venv-convert
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: help demo test lint test-convert torture bench bench-models durability train catalogue clean
+.PHONY: help demo test lint fuzz test-convert torture bench bench-models durability train catalogue clean
 
 help:
 	@echo "make demo          install into $(VENV), set up a box and a hospital, send images, show both sides (ONCE=1: then end)"
@@ -15,9 +15,10 @@ help:
 	@echo "make test-convert  the converters' tests (installs PyTorch and the quantizers into .venv-convert, about 3 GB)"
 	@echo "make bench         measure everything, peers in the same run, and write docs/performance.md (QUICK=1: only try)"
 	@echo "make bench-models  time the packs' model files beside PyTorch, and write docs/models-speed.md (QUICK=1: only try)"
+	@echo "make fuzz          fuzz the header reader and the decode child for 30 minutes (MINUTES=5: shorter); 1 when something is found"
 	@echo "make torture       an hour of power cuts, kills, full disks and wrong clocks; writes docs/torture.md (root; a shorter MINUTES=20 writes build/torture.md)"
 	@echo "make durability    power cuts beside Orthanc and dcmtk, written to docs/durability.md (as root, about 20 minutes)"
-	@echo "make train         train the shipped packs again (about an hour; needs ../shared/data)"
+	@echo "make train         train the shipped packs again into build/packs (about three hours on two cores; DATA=DIR: the images, ../shared/data)"
 	@echo "make clean         remove what make made"
 
 demo: $(VENV)/demo.stamp
@@ -32,6 +33,9 @@ lint: $(VENV)/dev.stamp
 
 test-convert: $(CONVERT)/stamp
 	$(CONVERT)/bin/python -m pytest -p no:anyio -m convert tests/converters
+
+fuzz: $(VENV)/fuzz.stamp
+	@nice -n 10 $(BIN)/python -m tests.fuzz --minutes $(or $(MINUTES),30)
 
 torture: $(VENV)/dev.stamp
 	nice -n 10 $(BIN)/python -m tests.faults.campaign --minutes $(or $(MINUTES),60) $(if $(SEED),--seed $(SEED)) --report $(if $(MINUTES),build,docs)/torture.md
@@ -48,9 +52,13 @@ bench-models: $(CONVERT)/stamp
 durability: $(VENV)/dev.stamp
 	$(BIN)/python -m tests.faults.durability --rounds 5 --write docs/durability.md
 
+# In this order: the students of the second and the third begin with what the child's student has learnt.
+DATA ?= ../shared/data
+FOLLOW = $(CONVERT)/bin/lantern-convert run converters/recipes/$(1).toml --data $(DATA)/$(2) --out build/packs
 train: $(CONVERT)/stamp
-	$(CONVERT)/bin/lantern-convert run converters/recipes/chest-xray-child.toml --data ../shared/data --out build/chest-xray-child
-	$(CONVERT)/bin/lantern-convert run converters/recipes/chest-xray-adult.toml --data ../shared/data --out build/chest-xray-adult
+	$(call FOLLOW,chest-xray-child,chest-xray/kermany224_train)
+	$(call FOLLOW,breast-ultrasound,breast-ultrasound)
+	$(call FOLLOW,chest-xray-adult,chest-xray-nih)
 
 $(VENV)/bin/python:
 	@test -n "$(PYTHON)" || { echo "Lantern needs Python 3.11 or later; none was found. Install it and try again."; exit 1; }
@@ -64,7 +72,13 @@ $(VENV)/demo.stamp: pyproject.toml constraints.txt | $(VENV)/bin/python
 $(VENV)/dev.stamp: pyproject.toml constraints.txt | $(VENV)/bin/python
 	@echo "Installing the box, its runtimes and the test tools into $(VENV) (about 800 MB, once) …"
 	@$(PIP) --editable '.[intel,tflite,video,demo,hospital,dev]'
+	@$(PIP) --no-deps rapidocr  # for its detector's file; what else it asks for stays away
 	@touch $@ $(VENV)/demo.stamp
+
+$(VENV)/fuzz.stamp: $(VENV)/dev.stamp
+	@echo "Installing atheris into $(VENV) (35 MB, once) …"
+	@$(PIP) --editable '.[fuzz]'
+	@touch $@
 
 # PyTorch's quantizers hold back four of the box's own libraries; so they live in an environment of their own.
 HELD_BACK := pydantic|pydantic_core|typing-inspection|typing_extensions

@@ -22,8 +22,9 @@ from typing import Final
 
 from bench import harness, one_model
 from bench.harness import Result, Variant
-from bench.one_model import PYTORCH
+from bench.one_model import RESNET
 from bench.outcome import Fact, Goal, Kind, Row, Table
+from converters.stopwatch import PYTORCH
 from firmware_app.errors import PackArtefactMissing, PackManifestInvalid
 from firmware_app.packs.shelf import Pack, shipped_packs_dir
 from firmware_app.runtimes import choice
@@ -31,7 +32,6 @@ from firmware_app.runtimes import choice
 THREADS: Final = 2
 LIBRARIES: Final = {"onnxruntime": "onnxruntime", "openvino": "openvino", "litert": "ai-edge-litert", PYTORCH: "torch"}
 TEACHER: Final = "lite0"
-RESNET: Final = "resnet50"
 PEERS: Final = {TEACHER: "PyTorch eager, EfficientNet-Lite0 FP32", RESNET: "PyTorch eager, ResNet-50 FP32"}
 MEGABYTE: Final = 1e6
 

@@ -2,8 +2,8 @@
 
     python -m bench.one_model RUNTIME MODEL HEIGHT WIDTH THREADS TIMES
 
-*MODEL* is a model file, or, for the runtime `pytorch`, the name of a network: lite0, resnet50. Prints a JSON list.
-Two runtimes in one process would share cores and caches: ONNX Runtime's INT8 then takes up to three times as long.
+*MODEL* is a model file, or, for the runtime `pytorch`, the name of a network: lite0, resnet50. Prints a JSON list. The
+converters' own step `speed` measures in the same way (`converters.stopwatch`).
 """
 
 from __future__ import annotations
@@ -11,20 +11,14 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-import numpy as np
-from numpy.typing import NDArray
-
 from bench import harness
+from converters import stopwatch
+from converters.stopwatch import PYTORCH, Ask, Film
 
-PYTORCH: Final = "pytorch"
-_WARM_UPS: Final = 8
-
-Film = NDArray[np.float32]
+RESNET: Final = "resnet50"
 
 
 def measured(runtime: str, model: str | Path, size: tuple[int, int], threads: int, times: int) -> list[float]:
@@ -41,45 +35,25 @@ def measured(runtime: str, model: str | Path, size: tuple[int, int], threads: in
 
 def main() -> None:
     runtime, model, height, width, threads, times = sys.argv[1:]
-    film = np.random.default_rng(0).random((1, 1, int(height), int(width)), dtype=np.float32)
+    film = stopwatch.noise((int(height), int(width)))
     ask = _eager(model, film, int(threads)) if runtime == PYTORCH else _file(runtime, model, film, int(threads))
-    for _ in range(_WARM_UPS):
-        ask()
-    print(json.dumps([_milliseconds(ask) for _ in range(int(times))]))
+    print(json.dumps(stopwatch.timed(ask, int(times))))
 
 
-def _milliseconds(ask: Callable[[], object]) -> float:
-    begun = time.perf_counter()
-    ask()
-    return 1e3 * (time.perf_counter() - begun)
-
-
-def _file(runtime: str, path: str, film: Film, threads: int) -> Callable[[], object]:
+def _file(runtime: str, path: str, film: Film, threads: int) -> Ask:
     from firmware_app.packs.manifest import Manifest
-    from firmware_app.runtimes import choice
 
-    module = choice.get(runtime)
-    session = module.load(Path(path), module.Config(threads=threads))
-    given = {Manifest.load(Path(path).parent).input.name: film}
-    return lambda: session.infer(given)
+    return stopwatch.file_asked(runtime, Path(path), Manifest.load(Path(path).parent).input.name, film, threads)
 
 
-def _eager(name: str, film: Film, threads: int) -> Callable[[], object]:
+def _eager(name: str, film: Film, threads: int) -> Ask:
     import torch
 
     from bench.resnet50 import resnet50
     from converters.nets import build
 
-    torch.set_num_threads(threads)
     torch.manual_seed(0)
-    net = (resnet50() if name == "resnet50" else build(name)).eval()
-    given = torch.from_numpy(film)
-
-    def ask() -> object:
-        with torch.inference_mode():
-            return net(given)
-
-    return ask
+    return stopwatch.network_asked(resnet50() if name == RESNET else build(name), film, threads)
 
 
 if __name__ == "__main__":

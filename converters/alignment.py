@@ -40,7 +40,7 @@ class Alignment(nn.Module):  # type: ignore[misc]
 
     def forward(self, features: Tensor, index: NDArray[np.int64]) -> Tensor:
         """(B,) losses; zero where a batch holds one source only."""
-        source = self.source[torch.from_numpy(index)]
+        source = self.source[torch.from_numpy(index)].to(features.device)
         if self.kind == "adversarial":
             guess = self.judge(_TurnedRound.apply(features))
             return functional.cross_entropy(guess, source, reduction="none")

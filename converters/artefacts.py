@@ -37,14 +37,35 @@ NAMES: dict[Key, str] = {
 }
 """Every file there can be; OpenVINO reads the float file of ONNX Runtime."""
 
+METHODS = {"litert": ("static", "dynamic"), "onnxruntime": ("minmax", "percentile", "nncf")}
+
 STATIC = "model.static.onnx"
 TENSORRT = "model.s8s8.onnx"
+EXTRAS: dict[Key, str] = {("npu", "fp32"): STATIC, ("tensorrt", "int8"): TENSORRT}
+"""Files for machines that are not here, with ``[export] static``; they are judged in ONNX Runtime."""
 
 
 def wanted(recipe: Recipe) -> list[Key]:
     """The files that a recipe asks for, the source first."""
     asked = [key for key in NAMES if key[0] in recipe.export.runtimes and key[1] in recipe.export.precisions]
     return [SOURCE, *(key for key in asked if key != SOURCE)]
+
+
+def extras(recipe: Recipe) -> list[Key]:
+    """The files for other machines that a recipe asks for."""
+    if not recipe.export.static:
+        return []
+    return [key for key in EXTRAS if key[1] == "fp32" or ("onnxruntime", key[1]) in wanted(recipe)]
+
+
+def name_of(key: Key) -> str:
+    """What a file is called."""
+    return {**NAMES, **EXTRAS}[key]
+
+
+def asked_in(runtime: str) -> str:
+    """The runtime in which a file is asked here."""
+    return "onnxruntime" if runtime in {machine for machine, _ in EXTRAS} else runtime
 
 
 def export(
@@ -126,13 +147,13 @@ class Rounded:
     def __init__(self, runtime: str, floats: Sequence[Path], films: Sequence[NDArray[np.float32]]) -> None:
         self.runtime, self.floats, self.films = runtime, floats, films
         source = floats[0] / NAMES[runtime if runtime == "litert" else "onnxruntime", "fp32"]
-        tools: dict[str, Any] = {"onnxruntime": onnx_file, "openvino": openvino_ir, "litert": tflite_file}
-        self.layers: Sequence[str] = tools[runtime].weighted_nodes(source)
+        tools: dict[str, Any] = {"openvino": openvino_ir, "litert": tflite_file}
+        self.layers: Sequence[str] = tools.get(runtime, onnx_file).weighted_nodes(source)
 
     @property
     def methods(self) -> Sequence[str]:
         """How ranges are found, or (TFLite) whether activations are rounded at all."""
-        return ("static", "dynamic") if self.runtime == "litert" else ("minmax", "percentile")
+        return METHODS.get(self.runtime, ("minmax", "percentile"))
 
     def make(self, folder: Path, method: str, spared: Sequence[str], *, first: bool = False) -> Path:
         """See :class:`converters.quantize.Format`; the file of each fold stands in a folder of its name."""
@@ -145,12 +166,16 @@ def rounded(
     runtime: str, floats: Path, folder: Path, films: NDArray[np.float32], method: str, spared: Sequence[str]
 ) -> list[Path]:
     """Make one runtime's INT8 file from the float files in ``floats``; returns its files."""
-    path = folder / NAMES[runtime, "int8"]
+    path = folder / name_of((runtime, "int8"))
     if runtime == "litert":
         kind: tflite_file.Kind = "static" if method == "static" else "dynamic"
         tflite_file.quantize(floats / NAMES["litert", "fp32"], path, films, kind, spared)
     elif runtime == "openvino":
         openvino_ir.quantize(floats / NAMES[SOURCE], path, films, method, spared)
+    elif runtime == "tensorrt":
+        static = floats / STATIC
+        source = static if static.is_file() else floats / NAMES[SOURCE]
+        onnx_file.quantize(source, path, films, method, spared, kind="s8s8")
     else:
         onnx_file.quantize(floats / NAMES[SOURCE], path, films, method, spared)
     return files_of(path)

@@ -126,8 +126,9 @@ def fine_tuned(shop: Workshop, fold: Fold) -> CamNet:
 
 def float_files(shop: Workshop) -> dict[str, Path]:
     """Fold → the folder of the float files of its fine-tuned network; every network is fine-tuned first."""
-    folders = {}
+    folders, keys = {}, artefacts.wanted(shop.recipe)
     for fold in shop.trained_folds:
         folders[fold.name] = shop.work / STAGE / fold.name
-        artefacts.export(fine_tuned(shop, fold), shop.spec, folders[fold.name], artefacts.wanted(shop.recipe))
+        static = shop.recipe.export.static and fold == shop.material.division.shipped
+        artefacts.export(fine_tuned(shop, fold), shop.spec, folders[fold.name], keys, static=static)
     return folders

@@ -15,13 +15,25 @@ NOT_DIAGNOSTIC = (
     "Not for diagnostic use without a doctor. This card is written by `lantern-convert card` from `manifest.json`."
 )
 HOW_MEASURED = (
-    "Rows `test`: patients that were in neither training nor validation. Row `val`: the films that chose calibration "
-    "and threshold, for comparison only. Intervals are 95 % (AUC: bootstrap over patients; rates: Wilson). "
-    "Sensitivity and specificity at the frozen threshold."
+    "Rows `test`: patients that were in neither training nor validation. Row `val` or `out-of-fold`: the films that "
+    "chose calibration and threshold, each judged by a network that had not learnt from it, for comparison only. "
+    "Intervals are 95 %, by bootstrap over patients (rates: no narrower than Wilson's). Sensitivity and specificity at "
+    "the frozen threshold."
 )
+HOW_OFTEN = (
+    "The test part, {films} films whose names are frozen (SHA-256 of the list `{digest}…`), was looked at {times}, "
+    "every version of the pack counted. Who chooses between versions by these rows must take them for flattering."
+)
+HOW_PASSED = (
+    "The box gives no number for an image unlike those that the pack learnt from. *familiar*: the share of the films "
+    "that get one; the other columns are of these films alone. *unfit*: films that can be none for a model, counted "
+    "nowhere."
+)
+HOW_MADE = "The parts of this pack were made by different versions of the converter (digest of its code, step by step):"
 HOW_UNSEEN = (
-    "Rows `unseen[…]`: a network trained in the same way without any film of that source, read on its films; it is not "
-    "in this pack, and has no threshold."
+    "Rows `unseen[…]`: the network of the step `train`, fitted once more without any film of that source, read on its "
+    "films; it is not in this pack, and has no threshold. Where the row says *teacher* it is the large network from "
+    "which the one in this pack learnt, not a small one like it: what a small one would do there was not measured."
 )
 WHAT_GOLDEN = (
     "Images of nobody, and public files by reference, with the probability this pack must give. They pin arithmetic, "
@@ -78,6 +90,7 @@ def text(manifest: Manifest) -> str:
         _route(manifest.route),
         "## Numbers",
         HOW_MEASURED,
+        *_looks(manifest),
         *([HOW_UNSEEN] if any(row.split.startswith("unseen[") for row in manifest.measured) else []),
         _table(
             ("runtime", "precision", "films", "n (positive)", "AUC", "sensitivity", "specificity"),
@@ -85,6 +98,7 @@ def text(manifest: Manifest) -> str:
         ),
         "Each row is printed by its command (`DATA`: the data set named below):",
         "```\n" + "\n".join(dict.fromkeys(row.command for row in manifest.measured)) + "\n```",
+        *_passed(told["measured"]),
         *_gates(told.get("gates") or (), told.get("refused") or ()),
         *_outlines(told["measured"]),
         *_calibration(told["measured"]),
@@ -104,6 +118,7 @@ def text(manifest: Manifest) -> str:
               f"`{one.sha256[:16]}…`") for one in manifest.artefacts),
         ),
         *_shared(one.runtime for one in manifest.artefacts),
+        *_made(manifest.made_by),
         "## Golden cases",
         WHAT_GOLDEN,
         _table(
@@ -117,6 +132,37 @@ def text(manifest: Manifest) -> str:
 def _shared(runtimes: Iterable[str]) -> Iterable[str]:
     if set(runtimes) == {"onnxruntime"}:
         yield "OpenVINO reads the same files."
+
+
+def _looks(manifest: Manifest) -> Iterable[str]:
+    part = manifest.test_part
+    if part is not None:
+        times = "once" if part.looks == 1 else f"{part.looks} times"
+        yield HOW_OFTEN.format(films=part.films, digest=part.sha256[:16], times=times)
+
+
+def _passed(rows: Sequence[Mapping[str, Any]]) -> Iterable[str]:
+    shown = [row for row in rows if row.get("passed") is not None or row.get("unfit")]
+    if shown:
+        yield "## Films that get a number"
+        yield HOW_PASSED
+        keys = ("passed", "auc_passed", "sensitivity_passed", "specificity_passed")
+        yield _table(
+            ("runtime", "precision", "films", "unfit", "familiar", "AUC", "sensitivity", "specificity"),
+            (
+                (row["runtime"], row["precision"], row["split"], str(row.get("unfit", 0)),
+                 *(_rate(row.get(key), row.get(f"{key}_ci")) for key in keys))
+                for row in shown
+            ),
+        )  # fmt: skip
+
+
+def _made(steps: Mapping[str, str]) -> Iterable[str]:
+    if len(set(steps.values())) > 1:
+        yield HOW_MADE
+        yield _table(
+            ("step", "code"), ((step, f"`{word[:12]}`" if word else "not noted") for step, word in steps.items())
+        )
 
 
 def _unproven(gates: Sequence[Mapping[str, Any]]) -> Iterable[str]:

@@ -9,7 +9,7 @@ import argparse
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, redirect_stderr
+from contextlib import contextmanager, redirect_stderr, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
@@ -45,7 +45,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     command: Callable[[argparse.Namespace], int] = options.command
     try:
         return command(options)
-    except (ConverterError, LanternError, FileNotFoundError) as error:
+    except (ConverterError, LanternError, OSError) as error:
         print(f"lantern-convert: {error}", file=sys.stderr)
     except ModuleNotFoundError as error:
         print(f"lantern-convert: this step needs {error.name}: pip install 'lantern-box[convert]'", file=sys.stderr)
@@ -135,14 +135,25 @@ def _follow(options: argparse.Namespace) -> int:
 
 
 def _step(shop: "Workshop", name: str, out: Path) -> None:
-    from converters import leave_out, maps, pack, steps, typicality, verdicts
+    from converters import (
+        leave_out,
+        maps,
+        model_files,
+        operating_point,
+        pack,
+        rounding,
+        speed,
+        steps,
+        typicality,
+        verdicts,
+    )
 
     plain: dict[str, Callable[[Workshop], Any]] = {
         "train": steps.train_step, "leave-out": leave_out.leave_out_step,
-        "distill": steps.distill_step, "prune": steps.prune_step,
-        "calibrate": verdicts.calibrate_step, "export": verdicts.export_step, "quantize": verdicts.quantize_step,
-        "maps": maps.maps_step, "typicality": typicality.typicality_step, "speed": verdicts.speed_step,
-        "gate": verdicts.gate_step, "report": pack.report_step,
+        "distill": steps.distill_step, "prune": steps.prune_step, "calibrate": operating_point.calibrate_step,
+        "export": model_files.export_step, "quantize": rounding.quantize_step, "maps": maps.maps_step,
+        "typicality": typicality.typicality_step, "speed": speed.speed_step, "gate": verdicts.gate_step,
+        "report": pack.report_step,
     }  # fmt: skip
     if name == "pack":
         pack.pack_step(shop, out)
@@ -150,10 +161,31 @@ def _step(shop: "Workshop", name: str, out: Path) -> None:
         plain[name](shop)
 
 
+class _Log:
+    """A line with the time; raises :class:`OutputUnwritable` with the file's name."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        try:
+            self.file = path.open("a", encoding="utf-8", buffering=1)
+        except OSError as error:
+            raise OutputUnwritable(str(path), error.strerror or str(error)) from error
+
+    def write(self, line: str) -> None:
+        try:
+            self.file.write(f"{time.strftime('%Y-%m-%dT%H:%M:%SZ', time.gmtime())} {line}\n")
+        except OSError as error:
+            raise OutputUnwritable(str(self.path), error.strerror or str(error)) from error
+
+    def close(self) -> None:
+        with suppress(OSError):  # what could not be written has been told
+            self.file.close()
+
+
 class _Both:
     """What is written goes to the terminal, and, line by line with the time, to a log; progress in place does not."""
 
-    def __init__(self, terminal: TextIO, log: TextIO) -> None:
+    def __init__(self, terminal: TextIO, log: _Log) -> None:
         self.terminal, self.log, self.line = terminal, log, ""
 
     def write(self, text: str) -> int:
@@ -161,7 +193,7 @@ class _Both:
         *whole, self.line = self.line.split("\n")
         for line in whole:
             if line.strip() and "\r" not in line:
-                self.log.write(f"{time.strftime('%Y-%m-%dT%H:%M:%SZ', time.gmtime())} {line}\n")
+                self.log.write(line)
         return self.terminal.write(text)
 
     def __getattr__(self, name: str) -> Any:
@@ -171,15 +203,17 @@ class _Both:
 @contextmanager
 def _logged(path: Path) -> Iterator[None]:
     """Keep in ``path`` what is said on stderr, and the refusal that ends it."""
+    log = _Log(path)
     try:
-        with path.open("a", encoding="utf-8", buffering=1) as log, redirect_stderr(_Both(sys.stderr, log)):  # type: ignore[type-var]
+        with redirect_stderr(_Both(sys.stderr, log)):  # type: ignore[type-var]
             try:
                 yield
             except (ConverterError, LanternError) as error:
-                log.write(f"{time.strftime('%Y-%m-%dT%H:%M:%SZ', time.gmtime())} refused: {error}\n")
+                with suppress(OutputUnwritable):  # the refusal itself is what is to be told
+                    log.write(f"refused: {error}")
                 raise
-    except OSError as error:
-        raise OutputUnwritable(str(path), error.strerror or str(error)) from error
+    finally:
+        log.close()
 
 
 def _feedback_keys(options: argparse.Namespace) -> int:
@@ -190,13 +224,14 @@ def _feedback_keys(options: argparse.Namespace) -> int:
 
 
 def _golden(options: argparse.Namespace) -> int:
-    from converters import card, golden
+    from converters import card, golden, sums
     from firmware_app.packs.shelf import Pack
 
     folder = options.pack.resolve()
     if options.update_references:
         print(f"{golden.update_references(folder)} references filled", file=sys.stderr)
         card.write(folder)
+        sums.renew(folder)
     wrong = golden.check(Pack.load(folder))
     for line in wrong:
         print(line)
@@ -204,16 +239,18 @@ def _golden(options: argparse.Namespace) -> int:
 
 
 def _card(options: argparse.Namespace) -> int:
-    from converters import card, golden
+    from converters import card, golden, sums
     from converters.words import load_words
     from firmware_app.packs.manifest import Manifest
 
     folder = options.pack.resolve()
     if options.words:
         words = load_words(options.words)
-        fresh = {name: getattr(words, name) for name in ("title", "intended_use", "not_for", "weak_points")}
+        fresh = {name: getattr(words, name) for name in ("title", "intended_use", "not_for", "weak_points", "quality")}
         golden.write_manifest(folder, Manifest.load(folder).model_copy(update=fresh))
-    print(card.write(folder))
+    written = card.write(folder)
+    sums.renew(folder)
+    print(written)
     return 0
 
 

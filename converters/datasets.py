@@ -17,6 +17,7 @@ from PIL import Image
 
 from converters.failures import DataUnreadable
 from firmware_app.errors import LanternError
+from firmware_app.imaging.model_input import InputSpec, to_model_input
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png")
 PERSON = re.compile(r"^person(\d+)_")
@@ -65,6 +66,37 @@ class Film:
             return volumes.read(self.path)
         return read_grey(self.path) if is_picture(self.path) else read_dicom(self.path)
 
+    @property
+    def is_dicom(self) -> bool:
+        """Whether it is a DICOM file, which says more of itself than its greys."""
+        from converters import volumes
+
+        return self.index is None and not volumes.is_volume(self.path) and not is_picture(self.path)
+
+    def modality(self) -> str:
+        """The DICOM Modality of a DICOM file, "" where it says none; raises :class:`DataUnreadable`."""
+        import pydicom
+
+        try:
+            header = pydicom.dcmread(self.path, stop_before_pixels=True, specific_tags=["Modality"])
+            return str(header.get("Modality", ""))
+        except (pydicom.errors.InvalidDicomError, OSError, ValueError, KeyError) as error:
+            raise DataUnreadable(str(self.path), f"its header cannot be read, {type(error).__name__}") from error
+
+    def tensor(self, spec: InputSpec) -> NDArray[np.float32]:
+        """The model input of the film, of a DICOM file as the box prepares its middle frame: padding is not counted and
+        a told ultrasound region is cut to. Raises :class:`DataUnreadable`."""
+        if not self.is_dicom:
+            return to_model_input(self.read(), spec)
+        from firmware_app.imaging import film, ultrasound
+
+        try:
+            with film.opened(self.path, is_picture=False) as opened:
+                middle, found = opened.frames // 2, ultrasound.told_sector(opened) if spec.crop == "sector" else None
+                return to_model_input(opened.grey(middle), spec, found, opened.hidden(middle))
+        except (LanternError, OSError) as error:
+            raise DataUnreadable(str(self.path), str(error)) from error
+
     def outlined(self) -> NDArray[np.bool_] | None:
         """The lesions' mask (H, W); ``None`` where the data set has no outlines. Raises :class:`DataUnreadable`."""
         from converters import volumes
@@ -102,12 +134,12 @@ def read_grey(path: Path) -> NDArray[np.float32]:
 
 
 def read_dicom(path: Path) -> NDArray[np.float32]:
-    """The first frame of a DICOM object, decoded as the box decodes it; raises :class:`DataUnreadable`."""
+    """The middle frame of a DICOM object, decoded as the box decodes it; raises :class:`DataUnreadable`."""
     from firmware_app.imaging import film
 
     try:
         with film.opened(path, is_picture=False) as opened:
-            return opened.grey(0)
+            return opened.grey(opened.frames // 2)
     except (LanternError, OSError) as error:
         raise DataUnreadable(str(path), str(error)) from error
 

@@ -15,7 +15,10 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
+from converters import opinion
+from converters.device import in_sixteen_bits
 from converters.nets import CamNet
+from converters.opinion import Opinion
 from converters.recipe import Distill, Train
 from converters.targets import Targets
 from converters.train import cross_entropy
@@ -26,7 +29,8 @@ class Taught:
     """The objective of distillation. ``labelled`` (N,) says which of the seen films have a label; ``beside`` are the
     linear maps, one a teacher, that the student's features go through to be compared with the teacher's."""
 
-    teachers: Sequence[CamNet]
+    teachers: Sequence[Opinion]
+    biases: Sequence[float]
     targets: Targets
     labelled: NDArray[np.bool_]
     plan: Distill
@@ -37,23 +41,22 @@ class Taught:
         """See :class:`converters.fitting.Objective`."""
         # One teacher a batch, drawn by its films: over the epochs that is their ensemble, at the price of one.
         turn = int(index.sum()) % len(self.teachers)
-        with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
-            wanted_maps, wanted = self.teachers[turn](films)
-        soft = wanted_maps[:, 0].float().flatten(1).mean(dim=1) + self.teachers[turn].bias[0]
-        with torch.autocast("cpu", torch.bfloat16):
+        wanted_maps, wanted = self.teachers[turn](films)
+        soft = wanted_maps[:, 0].flatten(1).mean(dim=1) + self.biases[turn]
+        with in_sixteen_bits():
             maps, features = net(films)
         logits = maps.float().flatten(2).mean(dim=2) + net.bias
         heat = self.plan.temperature
         theirs = functional.binary_cross_entropy_with_logits(
             logits[:, 0] / heat, torch.sigmoid(soft / heat), reduction="none"
         )
-        has_label = torch.from_numpy(self.labelled[index]).float()
+        has_label = torch.from_numpy(self.labelled[index]).float().to(films.device)
         own = cross_entropy(logits, self.targets, index, self.smoothing) * has_label
         share = self.plan.label_weight * has_label
         # Gradients through a sigmoid at temperature T shrink by T squared; the factor keeps both terms in step.
         losses = share * own + (1.0 - share) * heat * heat * theirs
         if self.plan.hint_weight > 0.0:
-            away = 1.0 - functional.cosine_similarity(self.beside[turn](features.float()), wanted.float(), dim=1)
+            away = 1.0 - functional.cosine_similarity(self.beside[turn](features.float()), wanted, dim=1)
             losses = losses + self.plan.hint_weight * away
         return losses
 
@@ -63,10 +66,10 @@ def taught(
     smoothing: Train, example: Tensor,
 ) -> Taught:  # fmt: skip
     """The objective, with a hint of the right width; teachers are frozen. ``example``: (n, 1, H, W)."""
-    for teacher in teachers:
-        teacher.eval().requires_grad_(False)
+    opinions = [opinion.of(teacher, example) for teacher in teachers]
     with torch.no_grad():
-        theirs = [teacher(example)[1].shape[1] for teacher in teachers]
+        theirs = [ask(example)[1].shape[1] for ask in opinions]
         own = student.copy().eval()(example)[1].shape[1]
     hints = nn.ModuleList(nn.Linear(own, width) for width in theirs)
-    return Taught(teachers, targets, labelled, plan, smoothing, hints)
+    biases = [float(teacher.bias[0]) for teacher in teachers]
+    return Taught(opinions, biases, targets, labelled, plan, smoothing, hints)

@@ -1,118 +1,75 @@
 """How good a pack is on labelled films, in one runtime and precision. Needs no PyTorch.
 
-The films go the way they go on the box: the same preprocessing, the same runtime module, the same pooling and
-calibration, the pack's own frozen threshold. What they gave is kept as predictions; the numbers are those of
-:mod:`converters.evaluation`.
+The films go the way they go on the box (:mod:`converters.box_way`): the same preprocessing, runtime module, pooling and
+calibration, the pack's own frozen threshold; what the box would refuse is counted. What they gave is kept as
+predictions; the numbers are those of :mod:`converters.evaluation`.
 """
 
 import argparse
 import json
-from collections.abc import Callable
+import sys
+import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
-from converters import lesions, material, sources, splits
+from converters import lesions, looks, material, sources, splits
+from converters.box_way import Said, Tick, said, silent
 from converters.datasets import FilmSet
-from converters.evaluation import Evaluation, against, evaluation, in_order, plain
-from converters.failures import DataUnreadable
-from converters.outlines import strongest
+from converters.evaluation import Evaluation, Prevalence, against, evaluation, in_order, plain
+from converters.failures import DataUnreadable, OutputUnwritable
 from converters.predictions import Predictions
 from converters.progress import Progress
 from converters.recipe import load_recipe
-from firmware_app.imaging.model_input import InputSpec, fitted, to_model_input
-from firmware_app.packs.manifest import FindingSpec
 from firmware_app.packs.shelf import Pack
 from firmware_app.runtimes import choice
-from firmware_app.runtimes.interface import Session
-from firmware_app.tasks import classify
+from firmware_app.tasks.typicality import Familiar
 
-RECIPES = Path(__file__).parent / "recipes"
 RUNTIMES = ("onnxruntime", "openvino", "litert")
 PRECISIONS = ("fp32", "fp16", "int8")
 
-Tick = Callable[[int], None]
 
-
-def _silent(_: int) -> None:
-    """Nobody is told how far it is."""
-
-
-def predict(pack: Pack, films: FilmSet, runtime: str, precision: str, tick: Tick = _silent) -> Predictions:
+def predict(pack: Pack, films: FilmSet, runtime: str, precision: str, tick: Tick = silent) -> Predictions:
     """The logits of the pack's first finding; ``tick`` is told how many films are done.
 
     Raises :class:`DataUnreadable` without any film.
     """
-    return _asked(pack, films, runtime, precision, tick)[0]
+    return _asked(pack, films, runtime, precision, tick).predictions
 
 
 def evaluate(
-    pack: Pack, films: FilmSet, split: str, runtime: str, precision: str, tick: Tick = _silent
-) -> tuple[Evaluation, Predictions]:
+    pack: Pack, films: FilmSet, split: str, runtime: str, precision: str, tick: Tick = silent,
+    prevalence: float | None = None,
+) -> tuple[Evaluation, Predictions]:  # fmt: skip
     """The numbers of the pack's first finding on ``films``, and the predictions they are computed from.
 
-    Raises :class:`DataUnreadable` without any film.
+    ``prevalence`` is the clinic's, for the decision curve. Raises :class:`DataUnreadable` without any film.
     """
-    predictions, marks = _asked(pack, films, runtime, precision, tick)
-    found = lesions.found(marks, predictions.patients) if marks else None
-    spec = pack.manifest.findings[0]
-    return evaluation(predictions, spec, pack.name, runtime, precision, split, found), predictions
+    told = _asked(pack, films, runtime, precision, tick)
+    found = lesions.found(told.marks, told.predictions.patients) if told.marks else None
+    spec, at = pack.manifest.findings[0], Prevalence(pack.manifest.calibration_prevalence, prevalence)
+    result = evaluation(told.predictions, spec, pack.name, runtime, precision, split, found, told.familiar, at)
+    return replace(result, unfit=told.unfit), told.predictions
 
 
-def _asked(
-    pack: Pack, films: FilmSet, runtime: str, precision: str, tick: Tick
-) -> tuple[Predictions, list[lesions.Marks]]:
-    told = pack.manifest
+def _asked(pack: Pack, films: FilmSet, runtime: str, precision: str, tick: Tick) -> Said:
     session = choice.get(runtime).load(pack.artefact(runtime, precision))
-    outlines = str(told.task) == "segment"
-    return answers(session, films, told.input, told.findings[0], told.output.map, outlines, tick)
+    try:
+        familiar = Familiar.of(pack, runtime, precision)
+    except ValueError as error:
+        raise DataUnreadable(str(pack.folder), str(error)) from error
+    return said(session, films, pack.manifest, familiar, tick)
 
 
-def answers(
-    session: Session, films: FilmSet, spec: InputSpec, finding: FindingSpec, output: str, outlined: bool = False,
-    tick: Tick = _silent,
-) -> tuple[Predictions, list[lesions.Marks]]:  # fmt: skip
-    """What a loaded model file, of a pack or not yet, says of films: predictions, and marks where it ``outlined``.
-
-    A file that outlines lesions is scored by its strongest cell, and on films with outlines also by its marks. Raises
-    :class:`DataUnreadable` without any film, or when only some have an outline.
-    """
-    if not films.films:
-        raise DataUnreadable(films.name, "there are no films")
-    logits: list[float] = []
-    marks: list[lesions.Marks] = []
-    for film in films.films:
-        activation = session.infer({spec.name: to_model_input(film.read(), spec)})[output][0]
-        cells = activation[finding.channel] + finding.bias
-        logits.append(strongest(activation, finding) if outlined else classify.logit(activation, finding))
-        truth = film.outlined() if outlined else None
-        if truth is not None:
-            marks.append(lesions.marked(shown_on(cells, truth.shape, finding.calibration.slope,
-                                                 finding.calibration.intercept), truth, finding.threshold))  # fmt: skip
-        tick(len(logits))
-    if marks and len(marks) < len(logits):
-        raise DataUnreadable(films.name, f"{len(logits) - len(marks)} of its films have no outline")
-    return Predictions(
-        tuple(film.name for film in films.films), material.labels_of(films),
-        tuple(film.patient for film in films.films), np.array(logits), tuple(dict(film.traits) for film in films.films),
-    ), marks  # fmt: skip
-
-
-def shown_on(cells: NDArray[np.float32], shape: tuple[int, ...], slope: float, intercept: float) -> NDArray[np.float32]:
-    """(h, w) logits → calibrated probabilities at the film's own (H, W), as a mask of it is judged."""
-    chances = 1.0 / (1.0 + np.exp(-np.clip(slope * cells + intercept, -60.0, 60.0)))
-    return fitted(chances.astype(np.float32), shape)
-
-
-def chosen_films(pack: Pack, data: Path, positive: str | None, split: str | None) -> tuple[FilmSet, str]:
+def chosen_films(
+    pack: Pack, data: Path, positive: str | None, split: str | None, recipe: Path | None = None
+) -> tuple[FilmSet, str]:
     """The films to score and the name of what was chosen.
 
-    ``split`` is ``train``, ``val`` or ``test`` of the pack's recipe (its test part is the committed list) where
-    ``data`` holds the recipe's films; else a part that the data set itself has (see :func:`sources.opened`). Without
-    it all films count, of an ``.npz`` those of ``test``. ``positive`` names the positive class, else the finding's
-    code does.
+    ``split`` is ``train``, ``val`` or ``test`` of the pack's ``recipe`` (one of our own unless it is told; its test
+    part is the list beside it) where ``data`` holds the recipe's films; else a part that the data set itself has (see
+    :func:`sources.opened`). Without it all films count, of an ``.npz`` those of ``test``. ``positive`` names the
+    positive class, else the finding's code does.
     """
     code = pack.manifest.findings[0].code
     if data.suffix == ".npz" and data.is_file():
@@ -120,16 +77,26 @@ def chosen_films(pack: Pack, data: Path, positive: str | None, split: str | None
     if split is None:
         return sources.opened(data, code, positive), "all"
     if not (data / split).is_dir():
-        films, frozen = sources.opened(data, code, positive), splits.frozen_test(pack.name)
-        recipe = RECIPES / f"{pack.name}.toml"
+        recipe = recipe or splits.RECIPES / f"{pack.name}.toml"
+        lists = splits.lists_of(recipe.parent)
+        films, frozen = sources.opened(data, code, positive), splits.frozen_test(pack.name, lists)
         ours = bool(frozen) and {film.name for film in films.films}.issuperset(frozen)
         if split == "test" and ours:
+            _noted(pack, lists)
             return films.only(frozen), split
         if split in ("train", "val") and ours and recipe.is_file():
-            return material.open_material(load_recipe(recipe), data).part(split), split
+            return material.open_material(load_recipe(recipe), data, lists=lists).part(split), split
     if not sources.has_split(data, split):
         raise DataUnreadable(str(data), f"it has no split {split}, nor the films of the test part of {pack.name}")
     return sources.opened(data, code, positive, split), split
+
+
+def _noted(pack: Pack, lists: Path) -> None:
+    """Note the look at the test part; who may not write there is told."""
+    try:
+        looks.note(pack.manifest, time.strftime("%Y-%m-%d", time.gmtime()), lists)
+    except OutputUnwritable as error:
+        print(f"this look at the test part is not noted: {error}", file=sys.stderr, flush=True)
 
 
 def where(films: FilmSet, condition: str) -> FilmSet:
@@ -163,7 +130,18 @@ def table(result: Evaluation) -> str:
     if result.decision_curve is not None:
         useful = result.decision_curve.useful
         span = f"from {useful[0]:g} to {useful[1]:g}" if useful else "at no threshold"
-        lines.append(f"  better than treating all or none {span}")
+        lines.append(
+            f"  better than treating all or none {span}, at a prevalence of {result.decision_curve.prevalence:.3g}"
+        )
+    if result.unfit:
+        lines.append(f"  not fit for a model, and not counted: {result.unfit} films")
+    if result.passed is not None:
+        lines.append(
+            f"  familiar     {rate(result.passed, result.passed_ci)}  of the films get a number on the box; of these:"
+        )
+        lines.append(f"  AUC          {rate(result.auc_passed, result.auc_passed_ci)}")
+        lines.append(f"  sensitivity  {rate(result.sensitivity_passed, result.sensitivity_passed_ci)}")
+        lines.append(f"  specificity  {rate(result.specificity_passed, result.specificity_passed_ci)}")
     if result.lesions is not None:
         found = result.lesions
         lines.append(f"  Dice         {rate(found.dice, found.dice_ci)}")
@@ -183,6 +161,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--data", type=Path, required=True, help=f"the films: {sources.FORMS}")
     parser.add_argument("--positive", help="the positive class (or label number); else the finding's code")
     parser.add_argument("--split", help="train, val, test (the committed list), or a part that the data has; else all")
+    parser.add_argument("--recipe", type=Path, help="whose parts are meant (default: our own of the pack's name)")
+    parser.add_argument("--prevalence", type=float, metavar="SHARE",
+                        help="of the finding at the clinic, for the decision curve (default: the films')")  # fmt: skip
     parser.add_argument("--where", metavar="TRAIT=VALUE", help="only films with this trait, such as view=AP")
     parser.add_argument("--runtime", default=RUNTIMES[0], choices=RUNTIMES)
     parser.add_argument(
@@ -198,12 +179,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def command(options: argparse.Namespace) -> int:
     """``lantern-convert evaluate`` with :func:`add_arguments`'s options; prints and returns the exit status."""
     pack = Pack.load(options.pack.resolve())
-    films, split = chosen_films(pack, options.data, options.positive, options.split)
+    films, split = chosen_films(pack, options.data, options.positive, options.split, options.recipe)
     if options.where:
         films, split = where(films, options.where), f"{split}[{options.where}]"
     precision = options.precision or usual_precision(pack, options.runtime)
     progress = Progress(f"{pack.name} {precision} {options.runtime}", len(films.films))
-    result, predictions = evaluate(pack, films, split, options.runtime, precision, progress.at)
+    result, predictions = evaluate(pack, films, split, options.runtime, precision, progress.at, options.prevalence)
     if options.out:
         predictions.save(options.out)
     compared = _compared(pack, films, options, predictions) if options.against else None

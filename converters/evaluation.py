@@ -1,9 +1,10 @@
 """The numbers of one set of predictions: everything a card, a gate or a report says is computed here, from values only.
 
-Sensitivity and specificity are at the pack's own frozen threshold; nothing is fitted.  Intervals are 95 %: rates by
-Wilson, all else by a bootstrap over patients.
+Sensitivity and specificity are at the pack's own frozen threshold; nothing is fitted.  Intervals are 95 %, whole
+patients resampled (rates: :func:`converters.statistics.rate_interval`).
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any
@@ -80,6 +81,18 @@ class Evaluation:
     ece_ci: Interval | None = None
     brier: float | None = None
     brier_ci: Interval | None = None
+    unfit: int = 0
+    """Films that no model may see; they are not among ``n``."""
+    passed: float | None = None
+    """The share of films that are familiar to the pack: only these get a number on the box, and ``…_passed`` is of
+    them alone. ``None`` where the pack does not say what its films look like."""
+    passed_ci: Interval | None = None
+    auc_passed: float | None = None
+    auc_passed_ci: Interval | None = None
+    sensitivity_passed: float | None = None
+    sensitivity_passed_ci: Interval | None = None
+    specificity_passed: float | None = None
+    specificity_passed_ci: Interval | None = None
     at_specificity: tuple[FixedSpecificity, ...] = ()
     reliability: tuple[calibration.Bin, ...] = ()
     decision_curve: decision.Curve | None = None
@@ -122,31 +135,52 @@ def probabilities(predictions: Predictions, spec: FindingSpec) -> NDArray[np.flo
 
 def threshold_logit(spec: FindingSpec) -> float:
     """The frozen threshold before calibration, as the gates take it."""
-    share = min(max(spec.threshold, 1e-9), 1.0 - 1e-9)
-    return (float(np.log(share / (1.0 - share))) - spec.calibration.intercept) / spec.calibration.slope
+    return (odds(spec.threshold) - spec.calibration.intercept) / spec.calibration.slope
+
+
+def odds(share: float) -> float:
+    """Log odds of a probability, kept away from 0 and 1."""
+    kept = min(max(share, 1e-9), 1.0 - 1e-9)
+    return math.log(kept / (1.0 - kept))
+
+
+@dataclass(frozen=True, slots=True)
+class Prevalence:
+    """How common the finding is where the pack's probabilities were calibrated, and at the clinic, where told."""
+
+    calibrated: float | None = None
+    clinic: float | None = None
+
+    def shift(self, labels: NDArray[np.int64]) -> float:
+        """What a calibrated log odds moves by at the clinic; the films' own prevalence where none is told before."""
+        return 0.0 if self.clinic is None else odds(self.clinic) - odds(self.calibrated or float(labels.mean()))
 
 
 def evaluation(
     predictions: Predictions, spec: FindingSpec, pack: str, runtime: str, precision: str, split: str,
-    lesions: Found | None = None,
+    lesions: Found | None = None, familiar: NDArray[np.bool_] | None = None, prevalence: Prevalence = Prevalence(),
 ) -> Evaluation:  # fmt: skip
-    """All numbers of one finding on one set of films. Raises :class:`DataUnreadable` without any film."""
+    """All numbers of one finding on one set of films. Raises :class:`DataUnreadable` without any film.
+
+    ``familiar`` (N,): which films the pack would not refuse, where it can tell.
+    """
     if not len(predictions):
         raise DataUnreadable(split, "there are no films")
     labels, scores, patients = predictions.labels, probabilities(predictions, spec), predictions.patients
-    sensitivity, specificity = statistics.at_threshold(labels, scores, spec.threshold)
+    rates = rates_at(labels, scores, spec.threshold, patients)
     meant = calibration.reliability(labels, scores, patients)
     made = Evaluation(
         pack=pack, runtime=runtime, precision=precision, split=split, n=len(labels), positives=int(labels.sum()),
         auc=statistics.auc(labels, scores), auc_ci=statistics.auc_interval(labels, scores, patients),
-        threshold=spec.threshold,
-        sensitivity=sensitivity.value, sensitivity_ci=sensitivity.interval,
-        specificity=specificity.value, specificity_ci=specificity.interval,
+        threshold=spec.threshold, **rates,
         ece=meant.ece, ece_ci=meant.ece_ci, brier=meant.brier, brier_ci=meant.brier_ci, reliability=meant.bins,
         at_specificity=tuple(at_specificity(labels, scores, patients, one) for one in FIXED_SPECIFICITIES),
-        decision_curve=decision.curve(labels, scores, patients),
+        decision_curve=decision.curve(labels, at_clinic(scores, prevalence.shift(labels)), patients,
+                                      prevalence=prevalence.clinic),
         subgroups=subgroups(predictions, scores, spec.threshold), lesions=lesions,
     )  # fmt: skip
+    if familiar is not None:
+        made = replace(made, **of_familiar(predictions, scores, spec.threshold, familiar))
     if lesions is None:
         return made
     return replace(
@@ -154,6 +188,40 @@ def evaluation(
         false_positives_per_image=lesions.false_per_film, dice_ci=lesions.dice_ci,
         lesion_sensitivity_ci=lesions.lesions_ci,
     )  # fmt: skip
+
+
+def rates_at(
+    labels: NDArray[np.int64], scores: NDArray[np.float64], threshold: float, patients: Sequence[str]
+) -> dict[str, Any]:
+    """Sensitivity and specificity with their intervals, as an evaluation and a subgroup name them."""
+    found: dict[str, Any] = {}
+    for name, label, hits in (("sensitivity", 1, scores >= threshold), ("specificity", 0, scores < threshold)):
+        inside = labels == label
+        people = [patient for patient, chosen in zip(patients, inside, strict=True) if chosen]
+        found[name] = float(hits[inside].mean()) if people else None
+        found[f"{name}_ci"] = statistics.rate_interval(hits[inside], people)
+    return found
+
+
+def of_familiar(
+    predictions: Predictions, scores: NDArray[np.float64], threshold: float, familiar: NDArray[np.bool_]
+) -> dict[str, Any]:
+    """The share of films that get a number on the box, and what it is worth on them."""
+    labels, own = predictions.labels[familiar], scores[familiar]
+    patients = [patient for patient, inside in zip(predictions.patients, familiar, strict=True) if inside]
+    told = {
+        "auc": statistics.auc(labels, own), "auc_ci": statistics.auc_interval(labels, own, patients),
+        **rates_at(labels, own, threshold, patients),
+    }  # fmt: skip
+    names = {name: f"{name.removesuffix('_ci')}_passed{'_ci' if name.endswith('_ci') else ''}" for name in told}
+    share, interval = float(familiar.mean()), statistics.rate_interval(familiar, predictions.patients)
+    return {"passed": share, "passed_ci": interval} | {names[name]: value for name, value in told.items()}
+
+
+def at_clinic(scores: NDArray[np.float64], shift: float) -> NDArray[np.float64]:
+    """Probabilities (N,) whose log odds are moved by ``shift``."""
+    kept = np.clip(scores, 1e-12, 1.0 - 1e-12)
+    return scores if not shift else np.asarray(1.0 / (1.0 + (1.0 - kept) / kept * np.exp(-shift)), dtype=np.float64)
 
 
 def at_specificity(
@@ -181,12 +249,12 @@ def subgroups(predictions: Predictions, scores: NDArray[np.float64], threshold: 
         chosen = np.array([traits.get(trait) == value for traits in predictions.traits])
         labels, own = predictions.labels[chosen], scores[chosen]
         patients = [name for name, inside in zip(predictions.patients, chosen, strict=True) if inside]
-        sensitivity, specificity = statistics.at_threshold(labels, own, threshold)
-        enough = min(sensitivity.n, specificity.n) >= FEWEST_OF_A_CLASS
+        positives = int(labels.sum())
+        enough = min(positives, len(labels) - positives) >= FEWEST_OF_A_CLASS
         found.append(Subgroup(
-            trait, value, len(labels), int(labels.sum()), statistics.auc(labels, own) if enough else None,
-            statistics.auc_interval(labels, own, patients) if enough else None, sensitivity.value, sensitivity.interval,
-            specificity.value, specificity.interval,
+            trait, value, len(labels), positives, statistics.auc(labels, own) if enough else None,
+            statistics.auc_interval(labels, own, patients) if enough else None,
+            **rates_at(labels, own, threshold, patients),
         ))  # fmt: skip
     return tuple(sorted(found, key=_hope))
 
@@ -209,12 +277,14 @@ def against(original: Predictions, other: Predictions, spec: FindingSpec, gate: 
     before, after = original.logits >= cut, other.logits >= cut
     try:
         verdicts = judged(original, other, cut, gate or Gate())
-        area = paired.delong(original.labels, original.logits, other.logits)
+        area = paired.auc(original.labels, original.logits, other.logits, original.patients)
+        delong = paired.delong(original.labels, original.logits, other.logits)
         sensitivity = paired.sensitivity(original.labels, before, after, original.patients)
     except ValueError as error:
         raise DataUnreadable("--against", str(error)) from error
     lost, won = paired.lost_and_won(original.labels, before, after)
     return {
-        "auc_difference": area.as_list(), "sensitivity_difference": sensitivity.as_list(), "lost": lost, "won": won,
+        "auc_difference": area.as_list(), "auc_difference_delong": delong.as_list(),
+        "sensitivity_difference": sensitivity.as_list(), "lost": lost, "won": won,
         "gates": [verdict.as_dict() for verdict in verdicts],
     }  # fmt: skip

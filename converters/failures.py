@@ -21,6 +21,7 @@ ConverterError
 ├── PublisherKeysUnusable the keys that sign a pack repository are not there, or not these
 ├── RepositoryUnusable    a pack repository is not what its own signatures say
 ├── AlreadyPublished      this version is out already, with other files
+├── StepMissing           a step reads what one before it leaves, which has not been done
 └── OutputUnwritable      the disk is full or may not be written
 """
 
@@ -173,6 +174,13 @@ class AlreadyPublished(ConverterError):
 
     def __init__(self, pack: str, version: str) -> None:
         super().__init__(f"{pack} {version} is published already, with other files; give the pack a higher version")
+
+
+class StepMissing(ConverterError):
+    """A step's account is not in the work folder."""
+
+    def __init__(self, step: str, work: str) -> None:
+        super().__init__(f"the step “{step}” has not been done in {work}; run it first")
 
 
 class OutputUnwritable(ConverterError):

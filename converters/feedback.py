@@ -80,6 +80,11 @@ class FeedbackFilm(Film):
 
     png: bytes = field(default=b"", repr=False)
 
+    @property
+    def is_dicom(self) -> bool:
+        """See :attr:`converters.datasets.Film.is_dicom`."""
+        return False
+
     def read(self) -> NDArray[np.float32]:
         """See :meth:`converters.datasets.Film.read`."""
         try:

@@ -5,7 +5,7 @@ from numpy.typing import NDArray
 
 from converters.datasets import FilmSet
 from converters.progress import Progress
-from firmware_app.imaging.model_input import InputSpec, to_model_input
+from firmware_app.imaging.model_input import InputSpec
 
 
 def prepared(films: FilmSet, spec: InputSpec) -> NDArray[np.uint8]:
@@ -16,6 +16,6 @@ def prepared(films: FilmSet, spec: InputSpec) -> NDArray[np.uint8]:
     progress = Progress(f"reading {films.name}", len(films.films))
     out = np.empty((len(films.films), *spec.shape), dtype=np.uint8)
     for index, film in enumerate(films.films):
-        out[index] = np.rint(to_model_input(film.read(), spec)[0, 0] * 255.0).astype(np.uint8)
+        out[index] = np.rint(film.tensor(spec)[0, 0] * 255.0).astype(np.uint8)
         progress.at(index + 1)
     return out

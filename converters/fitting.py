@@ -23,6 +23,7 @@ from torch.nn import functional
 from converters import checkpoint, statistics
 from converters.augment import Strength, augmented
 from converters.checkpoint import Checkpoint
+from converters.device import device
 from converters.failures import TrainingDiverged
 from converters.nets import CamNet
 from converters.paste import Lesions, pasted
@@ -56,12 +57,17 @@ class Objective(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """Where a fit is kept and what it is called; a fit of the same identity goes on where it stopped."""
+    """Where a fit is kept and what it is called; a fit of the same identity and content goes on where it stopped.
+
+    ``content`` is one word for what the identity does not hold: the films' pictures, costs, the network it began from.
+    A checkpoint of an older converter has none; its identity alone is compared.
+    """
 
     path: Path
     name: str
     identity: str
     seed: int
+    content: str = ""
 
 
 def fit(net: CamNet, films: Films, objective: Objective, plan: Fit, run: Run) -> CamNet:
@@ -73,8 +79,9 @@ def fit(net: CamNet, films: Films, objective: Objective, plan: Fit, run: Run) ->
     torch.manual_seed(run.seed)
     if films.seen.ndim == 3:  # the layout of volumes is another, and no quicker
         net = net.to(memory_format=torch.channels_last)
+    net = net.to(device())
     average = net.copy()
-    beside = objective.beside or nn.Identity()
+    beside = (objective.beside or nn.Identity()).to(device())
     groups = [*parameter_groups(net, plan), *parameter_groups(beside, plan)]
     optimiser = torch.optim.AdamW(groups, lr=plan.learning_rate)
     state = _State(run, {"net": net, "average": average, "beside": beside}, optimiser)
@@ -91,7 +98,7 @@ def fit(net: CamNet, films: Films, objective: Objective, plan: Fit, run: Run) ->
         shown = "–" if area is None else f"{area:.4f}"
         line = f"{run.name}: epoch {epoch + 1}/{plan.epochs} loss {loss:.4f} AUC {shown}, {left / 60:.1f} min left"
         print(line, file=sys.stderr, flush=True)
-    return average.eval()
+    return average.cpu().eval()
 
 
 class _State:
@@ -105,7 +112,8 @@ class _State:
         if not self.resumable.exists():
             return 0
         saved = checkpoint.load(self.resumable)
-        if saved.facts["identity"] != self.run.identity:
+        content = saved.facts.get("content", self.run.content)
+        if (saved.facts["identity"], content) != (self.run.identity, self.run.content):
             return 0
         for word, part in self.parts.items():
             cut = len(word) + 1
@@ -116,7 +124,7 @@ class _State:
 
     def keep(self, epoch: int, area: float | None) -> None:
         net = cast(CamNet, self.parts["net"])
-        facts = {"epoch": epoch, "identity": self.run.identity, "auc": area}
+        facts = {"epoch": epoch, "identity": self.run.identity, "content": self.run.content, "auc": area}
         every = {f"{word}.{key}": one for word, part in self.parts.items() for key, one in part.state_dict().items()}
         all_of_it = {**facts, "optimiser": self.optimiser.state_dict()}
         checkpoint.save(self.resumable, Checkpoint(net.name, net.plan, every, all_of_it))
@@ -164,8 +172,8 @@ def _epoch(
             seen = functional.interpolate(seen, plan.early_size, mode="bilinear", antialias=True, align_corners=False)
         if seen.ndim == 4:  # a volume is changed together with its mask, by its objective
             seen = laid_out(augmented(seen, strength(plan), rng))
-        each = objective(net, seen, told_of)
-        losses[index] = each.detach().double().numpy()
+        each = objective(net, seen.to(device()), told_of)
+        losses[index] = each.detach().double().cpu().numpy()
         loss = each.mean()
         if not bool(torch.isfinite(loss)):
             return math.nan
@@ -231,10 +239,11 @@ def over(
 ) -> NDArray[np.float64]:
     """What ``ask`` gives for every film, in evaluation mode and without gradients."""
     net.eval()
+    there = next(net.parameters(), net.bias).device
     batch = batch if films.ndim == 3 else VOLUMES_AT_ONCE
     out: list[Tensor] = []
     with torch.no_grad():
         for start in range(0, len(films), batch):
             seen = torch.from_numpy(films[start : start + batch]).float().unsqueeze(1) / 255.0
-            out.append(ask(net, laid_out(seen)))
+            out.append(ask(net, laid_out(seen).to(there)).cpu())
     return np.asarray(torch.cat(out).double().numpy(), dtype=np.float64)

@@ -2,10 +2,14 @@
 
 Judged on pooled out-of-fold predictions, film by film beside the original's (:mod:`converters.paired`):
 
-* AUC may fall by at most ``auc_loss``;
+* AUC may fall by at most ``auc_loss``, its interval from resamples of whole patients;
 * sensitivity at the frozen threshold by at most ``sensitivity_loss``; with fewer than ``few_positives`` positive films
   that is finer than a film or two, so then at most ``most_lost`` of them may be lost, whatever is won elsewhere;
-* FP32 and FP16 also match PyTorch cell by cell on the golden cases; INT8 does not, and its tolerance is measured;
+* FP32 and FP16 also match PyTorch: cell by cell on those films, in units of the map's largest cell, and in the logit
+  itself on the golden cases; INT8 does not, and its golden tolerance is measured, up to a ceiling
+  (:mod:`converters.golden`);
+* the files that ship are made from another network than the folds' files, and are compared with that one
+  (:mod:`converters.shipped`);
 * the map agrees with Grad-CAM of the original by a mean rank correlation of ``map_correlation`` or more.
 
 Where the interval of a difference crosses the margin the verdict stands but is called inconclusive; with few positive
@@ -13,19 +17,21 @@ films it always is, since even none lost among n leaves 3 / n possible (the rule
 measured and recorded; it refuses nothing, because the box chooses on its own device.
 """
 
+import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from converters import paired
 from converters.predictions import Predictions
 from converters.recipe import Gate
 
 PARITY: Mapping[str, float] = {"fp32": 1e-4, "fp16": 5e-2}
-"""Largest difference from PyTorch in a cell of the map, in units of the map's largest absolute cell or 1."""
+"""Largest difference from PyTorch; see :func:`parity` and :func:`golden_parity`."""
 
 
 class Outcome(StrEnum):
@@ -58,17 +64,42 @@ def judged(original: Predictions, other: Predictions, threshold_logit: float, ga
     """
     if original.names != other.names or not np.array_equal(original.labels, other.labels):
         raise ValueError("the two models have not judged the same films")
-    return [_auc(original, other, gate), _sensitivity(original, other, threshold_logit, gate)]
+    return [_auc(original, other, gate), sensitivity(original, other, threshold_logit, gate)]
 
 
-def parity(precision: str, largest: float) -> Verdict | None:
-    """The cell-by-cell gate of FP32 and FP16 files; ``None`` for INT8, which has none."""
+def parity(precision: str, largest: float, absolute: float | None = None) -> Verdict | None:
+    """The cell-by-cell gate of FP32 and FP16 files; ``None`` for INT8, which has none.
+
+    ``largest`` is in units of the map's largest cell and is judged; ``absolute``, in logits, is told beside it.
+    """
     margin = PARITY.get(precision)
     if margin is None:
         return None
     passed = largest <= margin
-    said = f"largest difference from the original {largest:.2g}, allowed {margin:g}"
+    beside = "" if absolute is None else f" ({absolute:.2g} in logits)"
+    said = f"largest difference from the original {largest:.2g} of the map's largest cell{beside}, allowed {margin:g}"
     return Verdict("parity", Outcome.PASSED if passed else Outcome.REFUSED, largest, margin, said)
+
+
+def golden_parity(precision: str, logits: float, cells: float) -> Verdict | None:
+    """The gate of FP32 and FP16 files on the golden cases, as it is: ``logits``, the largest difference of the answers.
+
+    ``cells``, that of the maps' cells, is told beside it.
+    """
+    margin = PARITY.get(precision)
+    if margin is None:
+        return None
+    said = f"on the golden cases, largest difference from the original's logit {logits:.2g} (of a cell {cells:.2g}), "
+    outcome = Outcome.PASSED if logits <= margin else Outcome.REFUSED
+    return Verdict("golden parity", outcome, logits, margin, f"{said}allowed {margin:g}")
+
+
+def apart(wanted: NDArray[Any], found: NDArray[Any]) -> tuple[float, float]:
+    """The largest difference of two files' maps: in units of the wanted ones' largest cell or 1, and as it is."""
+    if not bool(np.isfinite(found).all()):
+        return math.inf, math.inf
+    largest = float(np.abs(found - wanted).max())
+    return largest / max(1.0, float(np.abs(wanted).max())), largest
 
 
 def verdict_of(gate: str, value: float, low: float, margin: float, said: str) -> Verdict:
@@ -100,12 +131,17 @@ def gravest(found: Collection[Outcome]) -> Outcome:
 
 
 def _auc(original: Predictions, other: Predictions, gate: Gate) -> Verdict:
-    found = paired.delong(original.labels, original.logits, other.logits)
-    said = f"AUC changes by {found.value:+.4f} ({found.low:+.4f} to {found.high:+.4f}), allowed {-gate.auc_loss:+g}"
+    told = (original.labels, original.logits, other.logits)
+    found, delong = paired.auc(*told, original.patients), paired.delong(*told)
+    said = (
+        f"AUC changes by {found.value:+.4f} ({found.low:+.4f} to {found.high:+.4f}; DeLong, films taken for "
+        f"independent: {delong.low:+.4f} to {delong.high:+.4f}), allowed {-gate.auc_loss:+g}"
+    )
     return Verdict("auc", _outcome(found.value, found.low, -gate.auc_loss), found.value, -gate.auc_loss, said)
 
 
-def _sensitivity(original: Predictions, other: Predictions, threshold: float, gate: Gate) -> Verdict:
+def sensitivity(original: Predictions, other: Predictions, threshold: float, gate: Gate) -> Verdict:
+    """Whom the other calls positive of the positive films at the frozen ``threshold``, a logit."""
     before, after = original.logits >= threshold, other.logits >= threshold
     found = paired.sensitivity(original.labels, before, after, original.patients)
     lost, won = paired.lost_and_won(original.labels, before, after)
@@ -121,6 +157,6 @@ def _sensitivity(original: Predictions, other: Predictions, threshold: float, ga
 
 
 def _outcome(value: float, low: float, margin: float) -> Outcome:
-    if value < margin:
+    if not value >= margin:  # no number is no proof
         return Outcome.REFUSED
     return Outcome.PASSED if low >= margin else Outcome.INCONCLUSIVE

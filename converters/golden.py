@@ -2,7 +2,7 @@
 
 Any runtime on any machine must come within the stated tolerance of the expected probability: of the float file's own
 answer in the default runtime. Films are chosen on which the runtimes agree; how far each model file lies from the
-expected answers is then measured, and becomes its tolerance with room for another machine.
+expected answers is then measured, and becomes its tolerance with room for another machine; there is a ceiling.
 """
 
 import sys
@@ -26,6 +26,7 @@ from firmware_app.packs.shelf import Pack
 from firmware_app.runtimes import choice
 from firmware_app.runtimes.interface import Session
 from firmware_app.tasks import classify
+from firmware_app.tasks.typicality import Familiar
 
 FOLDER = "golden"
 TOLERANCE: dict[Precision, float] = {"fp32": 0.002, "int8": 0.05}
@@ -37,6 +38,9 @@ AGREED: dict[Precision, float] = {"fp32": 0.001, "fp16": 0.01, "int8": 0.025}
 ROOM = 1.5
 SMALLEST: dict[Precision, float] = {"fp32": 0.002, "fp16": 0.01, "int8": 0.02}
 """A measured tolerance is :data:`ROOM` times the largest difference seen here, and at least this."""
+
+CEILING: dict[Precision, float] = {"fp32": 0.01, "fp16": 0.03, "int8": 0.15}
+"""No tolerance is larger: a file whose answers lie further away is refused (:mod:`converters.golden_gate`)."""
 
 DRAWS = 30
 STEPS = 400
@@ -64,6 +68,8 @@ class Judge:
                     continue
                 self.sessions[runtime, precision] = choice.get(runtime).load(pack.artefact(runtime, precision))
         self.runtimes = tuple(dict.fromkeys(runtime for runtime, _ in self.sessions))
+        known = {way: Familiar.of(pack, *way) for way in self.sessions if way[0] == choice.DEFAULT}
+        self.familiar = {way: one for way, one in known.items() if one is not None}
 
     @property
     def stated(self) -> list[Precision]:
@@ -73,15 +79,41 @@ class Judge:
 
     def ask(self, frame: NDArray[np.float32], runtime: str, precision: Precision) -> dict[str, float]:
         """Finding code → probability for a frame (H, W)."""
-        manifest = self.pack.manifest
-        if manifest.input.depth is not None:  # its slices stand below each other in a picture
-            frame = frame.reshape(manifest.input.depth, -1, frame.shape[-1])
-        film = to_model_input(frame, manifest.input)
-        activation = self.sessions[runtime, precision].infer({manifest.input.name: film})[manifest.output.map][0]
+        manifest, activation = self.pack.manifest, self.map(frame, runtime, precision)
         if manifest.task == "segment":
             logit = {spec.code: (outlines.strongest(activation, spec), spec.calibration) for spec in manifest.findings}
             return {code: classify.probability(*told) for code, told in logit.items()}
         return {finding.code: finding.probability for finding in classify.findings(activation, manifest.findings)}
+
+    def map(self, frame: NDArray[np.float32], runtime: str, precision: Precision) -> NDArray[np.float32]:
+        """(C, h, w): the map that a file gives for a frame (H, W)."""
+        manifest = self.pack.manifest
+        given = {manifest.input.name: self.film(frame)}
+        return self.sessions[runtime, precision].infer(given)[manifest.output.map][0]
+
+    def logit(self, activation: NDArray[np.float32]) -> NDArray[np.float64]:
+        """(F,): the logit of each finding, from a map (C, h, w)."""
+        asked = outlines.strongest if self.pack.manifest.task == "segment" else classify.logit
+        return np.array([asked(activation, spec) for spec in self.pack.manifest.findings])
+
+    def strangeness(self, frame: NDArray[np.float32]) -> float:
+        """How far beyond the limit of what the pack reads a frame (H, W) lies, as a share of it; 0 within it.
+
+        The worse of the default runtime's files, the same model behind all of them.
+        """
+        away = 0.0
+        for way, known in self.familiar.items():
+            told = self.sessions[way].infer({self.pack.manifest.input.name: self.film(frame)})
+            features = told[self.pack.manifest.output.features or ""].reshape(-1)
+            away = max(away, known.model.distance(features) / known.limit - 1.0)
+        return away
+
+    def film(self, frame: NDArray[np.float32]) -> NDArray[np.float32]:
+        """A frame (H, W) as the model's input."""
+        spec = self.pack.manifest.input
+        if spec.depth is not None:  # its slices stand below each other in a picture
+            frame = frame.reshape(spec.depth, -1, frame.shape[-1])
+        return to_model_input(frame, spec)
 
     def expected(self, frame: NDArray[np.float32]) -> dict[Precision, dict[str, float]]:
         """What the default runtime says, per precision, rounded to four places."""
@@ -138,30 +170,35 @@ def make(pack: Pack, train: FilmSet, patients: Sequence[str], body: phantom.Body
 def _sample(
     judge: Judge, found: eigenfilms.Basis, near: eigenfilms.Neighbourhood, label: int, rng: np.random.Generator
 ) -> NDArray[np.uint8] | None:
-    """A film that is of this label to the model, as surely as the steps lead, and far from training, or ``None``."""
+    """A film that is of this label to the model, as surely as the steps lead, and far from training, or ``None``.
+
+    Where the steps lead there too, it is one that the box would give a number: the demonstration shows these films.
+    """
     finding = judge.pack.manifest.findings[0]
     sure = finding.threshold * (1.0 - SURE) if label == 0 else 1.0 - (1.0 - finding.threshold) * (1.0 - SURE)
 
-    def short_of_sure(film: NDArray[np.uint8]) -> float:
-        answer = judge.ask(film.astype(np.float32), choice.DEFAULT, "fp32")[finding.code]
-        return max(0.0, answer - sure if label == 0 else sure - answer)
+    def lack(film: NDArray[np.uint8]) -> tuple[float, float]:
+        """How much it lacks to be sure, and how much to be read."""
+        frame = film.astype(np.float32)
+        answer = judge.ask(frame, choice.DEFAULT, "fp32")[finding.code]
+        return max(0.0, answer - sure if label == 0 else sure - answer), judge.strangeness(frame)
 
     amounts = min(
         (eigenfilms.drawn(found, label, rng) for _ in range(DRAWS)),
-        key=lambda one: short_of_sure(eigenfilms.rendered(found, one)),
+        key=lambda one: sum(lack(eigenfilms.rendered(found, one))),
     )
-    lacking = short_of_sure(eigenfilms.rendered(found, amounts))
+    lacking = lack(eigenfilms.rendered(found, amounts))
     kept: NDArray[np.uint8] | None = None
     for _ in range(STEPS):
         film = eigenfilms.rendered(found, amounts)
-        clear = lacking < abs(sure - finding.threshold) / 2.0
+        clear = lacking[0] < abs(sure - finding.threshold) / 2.0
         if clear and near.distance(film) > FAR and judge.discord(film.astype(np.float32)) <= 1.0:
             kept = film
-            if lacking == 0.0:
+            if lacking == (0.0, 0.0):
                 break
         tried = eigenfilms.changed(amounts, found, label, rng)
-        now = short_of_sure(eigenfilms.rendered(found, tried))
-        if now <= lacking:
+        now = lack(eigenfilms.rendered(found, tried))
+        if sum(now) <= sum(lacking):
             amounts, lacking = tried, now
     return kept
 
@@ -197,16 +234,15 @@ def _entry(judge: Judge, film: NDArray[np.uint8], path: str, near: eigenfilms.Ne
     )  # fmt: skip
 
 
-def tolerances(pack: Pack) -> dict[str, float]:
-    """Path of each model file → the tolerance that its answers on the golden images need, with room."""
-    judge = Judge(pack)
-    frames = [frame_of(pack.folder, case) for case in pack.manifest.golden if case.path is not None]
-    found: dict[str, float] = {}
-    for frame in frames:
-        for key, value in judge.apart(frame).items():
-            path = judge.files[key].path
-            found[path] = max(found.get(path, 0.0), ROOM * value, SMALLEST[key[1]])
-    return {path: min(1.0, round(value + 5e-4, 3)) for path, value in found.items()}
+def tolerance(precision: Precision, apart: float) -> float:
+    """The tolerance of a file whose answers lie ``apart`` from the expected ones at most: that with room."""
+    return min(CEILING[precision], round(max(ROOM * apart, SMALLEST[precision]) + 5e-4, 3))
+
+
+def frames(pack: Pack) -> list[NDArray[np.float32]]:
+    """The frame (H, W) of every golden case that can be asked here."""
+    known = (case for case in pack.manifest.golden if case.reference is None or located(case.reference) is not None)
+    return [frame_of(pack.folder, case) for case in known]
 
 
 def refer(references: Sequence[Reference]) -> list[Golden]:
@@ -214,22 +250,31 @@ def refer(references: Sequence[Reference]) -> list[Golden]:
     return [Golden(kind="reference", reference=one, expected={}, tolerance=TOLERANCE) for one in references]
 
 
+def filled(pack: Pack) -> tuple[Golden, ...]:
+    """The golden cases of a pack, with an answer to every reference whose package is installed.
+
+    Needs the box's decoder for them. Raises :class:`DataUnreadable` when a referred file is not the one that was meant.
+    """
+    judge = Judge(pack)
+    return tuple(
+        case if case.reference is None or located(case.reference) is None
+        else case.model_copy(update={"expected": judge.expected(frame_of(pack.folder, case))})
+        for case in pack.manifest.golden
+    )  # fmt: skip
+
+
 def update_references(folder: Path) -> int:
     """Fill the expected probabilities of every reference of a pack and rewrite its manifest; returns how many.
 
-    Needs the referred package and the box's decoder. Raises :class:`DataUnreadable` without the package or when its
-    file is not the one that was meant.
+    Raises :class:`DataUnreadable` without the referred package or when its file is not the one that was meant.
     """
     pack = Pack.load(folder)
-    judge = Judge(pack)
-    filled: list[Golden] = []
-    for golden in pack.manifest.golden:
-        if golden.reference is not None:
-            golden = golden.model_copy(update={"expected": judge.expected(frame_of(folder, golden))})
-        filled.append(golden)
-    manifest = pack.manifest.model_copy(update={"golden": tuple(filled)})
-    write_manifest(folder, manifest)
-    return sum(golden.reference is not None for golden in filled)
+    asked = [case.reference for case in pack.manifest.golden if case.reference is not None]
+    for reference in asked:
+        if located(reference) is None:
+            raise DataUnreadable(reference.package, "the package is not installed (pip install it)")
+    write_manifest(folder, pack.manifest.model_copy(update={"golden": filled(pack)}))
+    return len(asked)
 
 
 def check(pack: Pack) -> list[str]:

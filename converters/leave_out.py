@@ -13,7 +13,7 @@ from converters import fitting, statistics, steps
 from converters.failures import ClassEmpty, RecipeInvalid
 from converters.material import labels_of
 from converters.splits import Fold, by_source
-from converters.steps import Workshop
+from converters.workshop import Workshop, begun
 
 STEP = "leave_out"
 SPLIT = "unseen"
@@ -27,12 +27,13 @@ def leave_out_step(shop: Workshop) -> dict[str, Any]:
         (shop.work / f"{STEP}.json").unlink(missing_ok=True)  # of an earlier recipe
         return {}
     folds = left_out(shop, trait)
-    tables = {**steps.tables(recipe, "train", "net", "cost", "input"), STEP: repr(list(folds.items()))}
+    told = {**steps.tables(recipe, "train", "net", "cost", "input"), **begun(shop, "train")}
+    tables = {**told, STEP: repr(list(folds.items()))}
     mark = shop.ledger.fingerprint(tables, (), shop.digest)
     if (known := shop.ledger.results(STEP, mark)) is not None:
         return known
-    told = [{"value": value, **judged(shop, fold)} for value, fold in folds.items()]
-    results = {"trait": trait, "sources": told}
+    sources = [{"value": value, **judged(shop, fold)} for value, fold in folds.items()]
+    results = {"trait": trait, "sources": sources}
     shop.ledger.done(STEP, mark, results, [shop.path(SPLIT, fold) for fold in folds.values()])
     return results
 

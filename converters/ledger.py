@@ -2,16 +2,20 @@
 
 Each step ends by writing ``work/<step>.json`` with its fingerprint, its results and the files it made with their
 SHA-256. A step's fingerprint covers the recipe tables it reads, the fingerprints of the steps before it and the digest
-of its data; so changing ``[prune]`` repeats pruning and what follows, and leaves the teacher alone.
+of its data, pictures and labels; so changing ``[prune]`` repeats pruning and what
+follows, and leaves the teacher alone.
+The converter's own code is noted, as the digest of its modules, and repeats nothing: whoever changes it decides.
 """
 
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
+from converters.failures import StepMissing
 from converters.outputs import write_json
 
 
@@ -41,13 +45,19 @@ class Ledger:
     def done(self, step: str, fingerprint: str, results: Mapping[str, Any], files: Sequence[Path]) -> None:
         """Record that ``step`` is done. Call it last."""
         made = {path.relative_to(self.work).as_posix(): digest_of(path) for path in files}
-        write_json(self.work / f"{step}.json", {"fingerprint": fingerprint, "results": results, "files": made})
+        told = {"fingerprint": fingerprint, "code": code(), "results": results, "files": made}
+        write_json(self.work / f"{step}.json", told)
+
+    def made_by(self, steps: Sequence[str]) -> dict[str, str]:
+        """Step → the digest of the code that did it, of those done; "" where an older converter did not note it."""
+        entries = {step: self._entry(step) for step in steps}
+        return {step: str(entry.get("code", "")) for step, entry in entries.items() if entry}
 
     def read(self, step: str) -> dict[str, Any]:
-        """The results of a step that must have been done; raises ``FileNotFoundError`` naming it."""
+        """The results of a step that must have been done; raises :class:`StepMissing` naming it."""
         entry = self._entry(step)
         if not entry:
-            raise FileNotFoundError(f"the step “{step}” has not been done in {self.work}; run it first")
+            raise StepMissing(step, str(self.work))
         results: dict[str, Any] = entry["results"]
         return results
 
@@ -57,6 +67,14 @@ class Ledger:
         except (OSError, ValueError):
             return {}
         return entry
+
+
+@cache
+def code() -> str:
+    """The SHA-256 of this package's modules, by name and content."""
+    root = Path(__file__).parent
+    told = "".join(f"{path.relative_to(root).as_posix()} {digest_of(path)}\n" for path in sorted(root.rglob("*.py")))
+    return hashlib.sha256(told.encode()).hexdigest()
 
 
 def digest_of(path: Path) -> str:

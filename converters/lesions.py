@@ -101,7 +101,7 @@ def marked(probability: NDArray[np.float32], truth: Mask, threshold: float) -> M
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """Lesions over many films at the operating threshold, with 95 % intervals (patients resampled; rates: Wilson)."""
+    """Lesions over many films at the operating threshold, with 95 % intervals (patients resampled)."""
 
     dice: float | None
     dice_ci: tuple[float, float] | None

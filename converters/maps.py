@@ -22,7 +22,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from converters import artefacts, fitting, occlusion, phantom, statistics, steps, verdicts
+from converters import answers, artefacts, fitting, model_files, occlusion, operating_point, phantom, statistics, steps
 from converters.artefacts import NAMES, OUTPUTS, Key
 from converters.datasets import Film
 from converters.material import labels_of
@@ -60,7 +60,7 @@ class Agreement:
 def maps_step(shop: Workshop) -> dict[str, Any]:
     """Compare the map of every file that ships with Grad-CAM of the network that ships."""
     recipe = shop.recipe
-    tables = {**steps.tables(recipe), "drawn_as": verdicts.words_of(shop).drawn_as}
+    tables = {**steps.tables(recipe), "drawn_as": operating_point.words_of(shop).drawn_as}
     mark = shop.ledger.fingerprint(tables, ("quantize",), shop.digest)
     if (known := shop.ledger.results("maps", mark)) is not None:
         return known
@@ -73,8 +73,8 @@ def maps_step(shop: Workshop) -> dict[str, Any]:
     films = shop.films(chosen(shop))
     seen = shop.array(films)
     wanted = grad_cam(net, seen)
-    folder, told = verdicts.floats(shop, shipped), []
-    for runtime, precision in verdicts.present(shop):
+    folder, told = model_files.floats(shop, shipped), []
+    for runtime, precision in model_files.present(shop):
         path = folder / NAMES[runtime, precision]
         found = artefacts.maps(path, runtime, shop.spec, seen)[:, 0].astype(np.float64)
         told.append({"runtime": runtime, "precision": precision, **compared(wanted, found)})
@@ -93,7 +93,7 @@ def chosen(shop: Workshop) -> list[str]:
     the original more closely.
     """
     division = shop.material.division
-    setting = set(verdicts.calibration_names(shop, division.shipped))
+    setting = set(model_files.calibration_names(shop, division.shipped))
     held = shop.films(division.part("val")).films
     order = np.random.default_rng(shop.recipe.seed).permutation(len(held))
     ordered = sorted((held[int(index)] for index in order), key=lambda film: film.name in setting)
@@ -172,9 +172,9 @@ def agreement(wanted: Maps, found: Maps) -> Agreement:
 
 def covered(shop: Workshop, films: Sequence[Film], net: CamNet) -> dict[str, Any]:
     """The map of one file beside occlusion and LIME on a few films, and an image of nobody to show them."""
-    key = shown_file(verdicts.present(shop))
-    finding = verdicts.finding_of(shop)
-    session = choice.get(key[0]).load(verdicts.floats(shop, shop.material.division.shipped) / NAMES[key])
+    key = shown_file(model_files.present(shop))
+    finding = operating_point.finding_of(shop)
+    session = choice.get(key[0]).load(model_files.floats(shop, shop.material.division.shipped) / NAMES[key])
     model = occlusion.Model(session, shop.spec, finding, OUTPUTS[0])
     frame = drawn(shop, model)
     seen = np.rint(to_model_input(frame, shop.spec)[0] * 255.0).astype(np.uint8)
@@ -193,7 +193,7 @@ def shown_file(keys: Sequence[Key]) -> Key:
 
 def drawn(shop: Workshop, model: occlusion.Model) -> NDArray[np.float32]:
     """Of a few films drawn by code, (H, W) greys, the one that looks most like the finding; it shows nobody."""
-    body = verdicts.words_of(shop).drawn_as
+    body = operating_point.words_of(shop).drawn_as
     frames = [phantom.film(body, OPACITIES, shop.recipe.seed + index).astype(np.float32) for index in range(PHANTOMS)]
     return max(frames, key=lambda frame: model.logit(to_model_input(frame, shop.spec)))
 
@@ -202,35 +202,35 @@ def pointing(shop: Workshop) -> dict[str, Any] | None:
     """How often the strongest cell of a positive film has its middle in the outline; ``None`` without outlines.
 
     Each film is asked of the FP32 network of the fold that held it back.  ``chance`` is the mean share of a film that
-    its outline covers: how often a cell taken blindly would hit.  Interval: Wilson.
+    its outline covers: how often a cell taken blindly would hit.  Interval: patients resampled.
     """
-    hits, areas = [], []
+    hits, areas, patients = [], [], []
     for fold in shop.material.division.folds:
-        for hit, area in pointed(shop, fold):
+        for hit, area, patient in pointed(shop, fold):
             hits.append(hit)
             areas.append(area)
+            patients.append(patient)
     if not hits:
         return None
-    rate = statistics.Rate(sum(hits), len(hits))
-    assert rate.value is not None
-    assert rate.interval is not None
+    interval = statistics.rate_interval(np.array(hits), patients)
+    assert interval is not None
     return {
-        "hits": rate.hits, "n": rate.n, "share": round(rate.value, 4),
-        "share_ci": [round(value, 4) for value in rate.interval], "chance": round(float(np.mean(areas)), 4),
+        "hits": sum(hits), "n": len(hits), "share": round(sum(hits) / len(hits), 4),
+        "share_ci": [round(value, 4) for value in interval], "chance": round(float(np.mean(areas)), 4),
     }  # fmt: skip
 
 
-def pointed(shop: Workshop, fold: Fold) -> Iterator[tuple[bool, float]]:
-    """Of every positive held-back film of a fold with an outline: whether it is hit, and the outline's share of it."""
+def pointed(shop: Workshop, fold: Fold) -> Iterator[tuple[bool, float, str]]:
+    """Of every positive held-back film of a fold with an outline: whether it is hit, the outline's share, and whose."""
     outlined = [film.name for film in shop.films(fold.held).films if film.label and film.mask is not None]
     if not outlined:
         return
     films = shop.films(outlined)
-    found = verdicts.eager_maps(steps.final(shop, fold), shop.array(films))[:, 0]
+    found = answers.eager_maps(steps.final(shop, fold), shop.array(films))[:, 0]
     for film, cells in zip(films.films, found, strict=True):
         outline = film.outlined()
         if outline is not None and outline.any():
-            yield strongest_inside(cells, outline), float(outline.mean())
+            yield strongest_inside(cells, outline), float(outline.mean()), film.patient
 
 
 def strongest_inside(cells: NDArray[np.floating[Any]], outline: NDArray[np.bool_]) -> bool:

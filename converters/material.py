@@ -38,11 +38,14 @@ def input_spec(recipe: Recipe) -> InputSpec:
     return InputSpec(
         wanted.name, wanted.size, wanted.size,
         low_percentile=wanted.low_percentile, high_percentile=wanted.high_percentile, depth=wanted.depth,
+        crop=wanted.crop, despeckle=wanted.despeckle,
     )  # fmt: skip
 
 
-def open_material(recipe: Recipe, data: Path, feedback: Sequence[FilmSet] = ()) -> Material:
-    """Open, group and divide. The test part is frozen on first use and only checked afterwards.
+def open_material(
+    recipe: Recipe, data: Path, feedback: Sequence[FilmSet] = (), lists: Path | None = None
+) -> Material:  # fmt: skip
+    """Open, group and divide. The test part is frozen in ``lists`` on first use and only checked afterwards.
 
     Films of ``feedback`` are learnt from and never judge; one of a test patient, or that copies a test film, is a leak.
     One that stands in two exports counts once, as the later says.
@@ -51,13 +54,14 @@ def open_material(recipe: Recipe, data: Path, feedback: Sequence[FilmSet] = ()) 
     more = tuple({film.name.partition("/")[2]: film for one in feedback for film in one.films}.values())
     group_of, with_more = grouped(films, more)
     labels = {film.name: film.label for film in films.films}
-    frozen = splits.frozen_test(recipe.pack)
+    folder = splits.LISTS if lists is None else lists
+    frozen = splits.frozen_test(recipe.pack, folder)
     wanted = recipe.data
     division = splits.divide(labels, group_of, wanted.folds, wanted.val, wanted.test, recipe.seed, frozen)
     if not frozen:
         drawn = f"{len(division.test)} films of {films.name}"
         note = f"test part of {recipe.pack}: {drawn}, drawn once with seed {recipe.seed}"
-        splits.freeze_test(recipe.pack, division.test, note)
+        splits.freeze_test(recipe.pack, division.test, note, folder)
     if not more:
         return Material(films, group_of, division)
     names = tuple(sorted(film.name for film in more))
@@ -66,11 +70,11 @@ def open_material(recipe: Recipe, data: Path, feedback: Sequence[FilmSet] = ()) 
 
 
 def open_reader(recipe: Recipe, data: Path) -> FilmSet:
-    """The recipe's reader on ``data``; a folder that holds one class folder deeper is entered."""
+    """The recipe's reader on ``data``, with the recipe's word for the positive class."""
     if recipe.data.reader == "nih-adults":
         return datasets.nih(data, adults=True)
     if recipe.data.reader == "medmnist":
-        return datasets.medmnist(data, "train")
+        return datasets.medmnist(data, "train", recipe.data.positive)
     if not data.is_dir():
         raise DataUnreadable(str(data), "the folder does not exist")
     if recipe.data.reader == "volumes":

@@ -8,7 +8,7 @@ here is at the map's grid; :mod:`converters.evaluate` measures at that of the fi
 import numpy as np
 from numpy.typing import NDArray
 
-from converters import lesions, paired
+from converters import lesions
 from converters.datasets import FilmSet
 from converters.failures import DataUnreadable
 from converters.gates import Verdict, verdict_of
@@ -57,11 +57,7 @@ def judged(
     """The gate of the outline: how much the mean Dice over films with a lesion changes; patients are resampled."""
     held = labels == 1
     changed = (after - before) * held
-    drawn = [
-        float(weights @ changed / (weights @ held))
-        for weights in resamples(labels, patients, count=paired.RESAMPLES)
-        if weights @ held
-    ]
+    drawn = [float(weights @ changed / (weights @ held)) for weights in resamples(labels, patients) if weights @ held]
     low, high = (float(value) for value in np.percentile(drawn, (2.5, 97.5)))
     value = float(changed.sum() / held.sum())
     said = f"Dice {before[held].mean():.4f} changes by {value:+.4f} ({low:+.4f} to {high:+.4f}), allowed {-loss:+g}"

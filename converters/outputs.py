@@ -3,7 +3,7 @@
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -48,10 +48,3 @@ def write_text(path: Path, text: str) -> Path:
 def write_json(path: Path, value: Mapping[str, Any]) -> Path:
     """Write ``value`` as indented JSON, whole or not at all."""
     return write_text(path, json.dumps(value, indent=1, ensure_ascii=False) + "\n")
-
-
-def made(path: Path, make: Callable[[Path], None]) -> Path:
-    """Let ``make`` write ``path``, whole or not at all."""
-    with writing(path) as part:
-        make(part)
-    return path

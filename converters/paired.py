@@ -1,18 +1,18 @@
 """Is the small model still as right as the original?  Both have judged the same films, so the films are paired.
 
-AUC: DeLong, DeLong & Clarke-Pearson (1988), in the fast form of Sun & Xu (2014).  Sensitivity at the frozen threshold:
-the discordant positives, with a bootstrap over patients.  Differences are *small model minus original*.
+AUC and sensitivity at the frozen threshold: the same resamples of whole patients for both models.  DeLong, DeLong &
+Clarke-Pearson (1988), in the fast form of Sun & Xu (2014), is told beside it: it takes films for independent, which
+films of one patient are not.  Differences are *small model minus original*.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from converters.statistics import Z95, midranks
-
-RESAMPLES = 2000
+from converters.statistics import Z95, Ranked, limits, mean_interval, midranks, resamples
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +26,29 @@ class Difference:
     def as_list(self) -> list[float]:
         """``[value, low, high]``, four places."""
         return [round(number, 4) for number in (self.value, self.low, self.high)]
+
+
+def auc(
+    labels: NDArray[np.int64], original: NDArray[np.float64], other: NDArray[np.float64], patients: Sequence[str],
+    seed: int = 0,
+) -> Difference:  # fmt: skip
+    """AUC(other) - AUC(original), whole patients resampled; no number where a logit is none.
+
+    Raises :class:`ValueError` without both classes.
+    """
+    if not (np.isfinite(original).all() and np.isfinite(other).all()):
+        return Difference(math.nan, math.nan, math.nan)
+    before, after = Ranked.of(labels, original), Ranked.of(labels, other)
+
+    def change(weights: NDArray[np.int64]) -> float | None:
+        first, second = before.auc(weights), after.auc(weights)
+        return None if first is None or second is None else second - first
+
+    value = change(np.ones(len(labels), dtype=np.int64))
+    interval = limits(change(weights) for weights in resamples(labels, patients, seed))
+    if value is None or interval is None:
+        raise ValueError("a paired AUC needs films of both classes")
+    return Difference(value, *interval)
 
 
 def delong(labels: NDArray[np.int64], original: NDArray[np.float64], other: NDArray[np.float64]) -> Difference:
@@ -64,10 +87,5 @@ def sensitivity(
     if not positive.any():
         raise ValueError("a sensitivity needs a positive film")
     change = (other.astype(np.float64) - original)[positive]
-    _, person = np.unique(np.asarray(patients)[positive], return_inverse=True)
-    people = int(person.max()) + 1
-    total, count = np.bincount(person, change, people), np.bincount(person, minlength=people)
-    drawn = np.random.default_rng(seed).integers(0, people, (RESAMPLES, people))
-    means = total[drawn].sum(axis=1) / count[drawn].sum(axis=1)
-    low, high = np.percentile(means, (2.5, 97.5))
-    return Difference(float(change.mean()), float(low), float(high))
+    of_positives = [patient for patient, inside in zip(patients, positive, strict=True) if inside]
+    return Difference(float(change.mean()), *mean_interval(change, of_positives, seed))

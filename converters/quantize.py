@@ -1,4 +1,4 @@
-"""Find the INT8 file of one runtime that is still right: ranges in two ways, then ever more layers in float.
+"""Find the INT8 file of one runtime that is still right: ranges in two or three ways, then ever more layers in float.
 
 A candidate is judged by fidelity first, how far it moves the logits of films it was not calibrated on, because on few
 films a damaged model may score better by luck; then by the gates (:mod:`converters.gates`).  When no plain candidate
@@ -7,6 +7,7 @@ time.  Everything tried is kept in the account, with why it was refused.
 """
 
 import shutil
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,6 +16,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from converters.failures import ToolFailed
 from converters.gates import Outcome, Verdict, worst
 from converters.progress import Progress
 
@@ -112,8 +114,15 @@ def search(
         tried.append(Candidate(method, tuple(spared), moved(wanted, found), tuple(judge(found)), found, path))
         return tried[-1]
 
+    failed: ToolFailed | None = None
     for method in made_by.methods:
-        attempt(method, ())
+        try:
+            attempt(method, ())
+        except ToolFailed as error:  # one library's; another may know the network
+            failed = error
+            print(f"{method}: {error}", file=sys.stderr, flush=True)
+    if failed is not None and not tried:
+        raise failed
     sensitivity: dict[str, float] = {}
     if most_spared and not any(one.passed for one in tried):
         method = min(tried, key=lambda one: one.moved).method

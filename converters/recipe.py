@@ -25,8 +25,8 @@ class Table(BaseModel):
 class Data(Table):
     """Which reader opens ``--data``, the word for the positive class, and how films are divided.
 
-    ``test`` is the share that is frozen and looked at once. The rest is divided into ``folds`` parts; each film is
-    predicted by a model that has not seen it. With one fold, ``val`` is the share held back.
+    ``test`` is the share that is frozen; every look at it is noted. The rest is divided into ``folds`` parts; each film
+    is predicted by a model that has not seen it. With one fold, ``val`` is the share held back.
     """
 
     reader: Literal["folder", "nih-adults", "medmnist", "masks", "volumes"]
@@ -35,7 +35,8 @@ class Data(Table):
     val: float = Field(0.15, gt=0.0, lt=0.5)
     test: float = Field(0.15, gt=0.0, lt=0.5)
     unlabelled: tuple[str, ...] = ()
-    """Folders or .npz files, beside ``--data``, whose films only a teacher labels (distillation)."""
+    """Folders or .npz files, beside ``--data``, whose films only a teacher labels (distillation); those that belong to
+    the test part are left out."""
     leave_out: str | None = None
     """A trait (``source``, ``view``, ``slice`` …): each of its values is also judged by a network that never saw it."""
 
@@ -49,6 +50,15 @@ class Input(Table):
     """Slices of a volume; a film has none."""
     low_percentile: float = 0.5
     high_percentile: float = 99.5
+    crop: Literal["whole", "sector"] = "whole"
+    """``sector``: of an ultrasound picture the sector alone is read, without rulers and text."""
+    despeckle: Literal["none", "lee"] = "none"
+
+    @model_validator(mode="after")
+    def _films_alone(self) -> Self:
+        if self.depth is not None and (self.crop, self.despeckle) != ("whole", "none"):
+            raise ValueError("a volume has no ultrasound sector to crop to and no speckle")
+        return self
 
 
 class Net(Table):

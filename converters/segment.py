@@ -27,11 +27,11 @@ class Outlined:
 
     def __call__(self, net: CamNet, films: Tensor, index: NDArray[np.int64]) -> Tensor:
         """See :class:`converters.fitting.Objective`."""
-        films, truth = self.changed(films, torch.from_numpy(self.masks[index]).float())
+        films, truth = self.changed(films, torch.from_numpy(self.masks[index]).float().to(films.device))
         cells = net(films)[0][:, 0].float() + net.bias[0]
         if cells.shape != truth.shape:
             truth = functional.adaptive_max_pool3d(truth, cells.shape[1:])
-        cost = torch.tensor(self.miss)
+        cost = torch.tensor(self.miss, device=films.device)
         each = functional.binary_cross_entropy_with_logits(cells, truth, pos_weight=cost, reduction="none")
         chance, truth = torch.sigmoid(cells).flatten(1), truth.flatten(1)
         overlap = (2.0 * (chance * truth).sum(dim=1) + 1.0) / (chance.sum(dim=1) + truth.sum(dim=1) + 1.0)
@@ -43,5 +43,5 @@ class Outlined:
             if float(torch.rand(())) < self.change.flip:
                 films, truth = films.flip(axis + 1), truth.flip(axis)
         bend = torch.empty(len(films), 1, 1, 1, 1).uniform_(-self.change.gamma, self.change.gamma).exp()
-        noise = self.change.noise * torch.rand(()) * torch.randn_like(films)
-        return (films.clamp_min(1e-6) ** bend + noise).clamp(0.0, 1.0), truth
+        noise = self.change.noise * float(torch.rand(())) * torch.randn_like(films)
+        return (films.clamp_min(1e-6) ** bend.to(films.device) + noise).clamp(0.0, 1.0), truth

@@ -9,7 +9,7 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from converters import datasets, volumes
+from converters import datasets, nodules, volumes
 from converters.datasets import Film, FilmSet
 from converters.failures import DataUnreadable
 
@@ -25,8 +25,8 @@ DATE_COLUMNS = ("date", "study_date", "year")
 DATE = re.compile(r"(\d{4})(?:-?(0[1-9]|1[0-2])(?:-?(?:0[1-9]|[12]\d|3[01]))?)?")
 
 FORMS = (
-    "an image folder (DIR/<CLASS>/*), a folder with labels.csv, an NIH-form folder, a MedMNIST-form .npz file or "
-    "volumes/ with masks/"
+    "an image folder (DIR/<CLASS>/*), a folder with labels.csv, an NIH-form folder, a MedMNIST-form .npz file, "
+    "volumes/ with masks/ or CT series with their readers' XML (LIDC-IDRI)"
 )
 
 
@@ -49,8 +49,10 @@ def opened(path: Path, finding: str, positive: str | None = None, split: str | N
         return labelled(path, word, split)
     if split and (path / split).is_dir():
         return datasets.image_folder(path / split, word)
-    if _is_series(path):
-        raise DataUnreadable(str(path), "a CT series with its readers' XML cannot be evaluated yet; nodules come later")
+    if nodules.folders(path):
+        return nodules.opened(path, word)
+    if any(path.glob("*.tar.*")):
+        raise DataUnreadable(str(path), "it holds archives; unpack them first: tar --zstd -xf FILE")
     return datasets.image_folder(path, word)
 
 
@@ -158,7 +160,3 @@ def _column(table: Path, rows: Sequence[dict[str, str]], names: Sequence[str]) -
 
 def _split_column(rows: Sequence[dict[str, str]]) -> str | None:
     return next((name for name in rows[0] if name == "split" or name.endswith("_split")), None)
-
-
-def _is_series(path: Path) -> bool:
-    return any(path.glob("*.tar.zst")) or (any(path.glob("*.xml")) and any(path.glob("*.dcm")))

@@ -1,7 +1,8 @@
 """Folds and the frozen test part: disjoint by patient and by near-duplicate group.
 
-The test part of a pack is a committed list of file names (``converters/splits/<pack>.test.txt``), drawn once. The rest
-is divided afresh by the same rule, so a new film can join training but never slip out of, or into, the test.
+The test part of a pack is a list of file names beside its recipe (``<pack>.test.txt``; of our own recipes it is
+committed in ``converters/splits/``), drawn once. The rest is divided afresh by the same rule, so a new film can join
+training but never slip out of, or into, the test.  Every look at it is noted (:mod:`converters.looks`).
 
 With several folds each film outside the test is held back once, so that a model which has not seen it predicts it; the
 pack ships a last model that has seen them all. With one fold the pack ships the model that was judged on ``val``.
@@ -13,10 +14,10 @@ from pathlib import Path
 
 import numpy as np
 
-from converters.failures import ClassEmpty, DataUnreadable, SplitLeaks
+from converters.failures import ClassEmpty, DataUnreadable, OutputUnwritable, SplitLeaks
 
 LISTS = Path(__file__).parent / "splits"
-
+RECIPES = Path(__file__).parent / "recipes"
 
 WHOLE = "whole"
 """The name of the model that is trained on every film outside the test part."""
@@ -191,9 +192,20 @@ def frozen_test(pack: str, folder: Path = LISTS) -> tuple[str, ...]:
 
 
 def freeze_test(pack: str, names: Sequence[str], note: str, folder: Path = LISTS) -> Path:
-    """Write the test list of a pack, once; raises :class:`FileExistsError` rather than change one."""
+    """Write the test list of a pack, once; raises :class:`FileExistsError` rather than change one, and
+    :class:`~converters.failures.OutputUnwritable`."""
     path = folder / f"{pack}.test.txt"
-    folder.mkdir(parents=True, exist_ok=True)
-    with path.open("x", encoding="utf-8") as file:
-        file.write(f"# {note}\n" + "".join(f"{name}\n" for name in sorted(names)))
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with path.open("x", encoding="utf-8") as file:
+            file.write(f"# {note}\n" + "".join(f"{name}\n" for name in sorted(names)))
+    except FileExistsError:
+        raise
+    except OSError as error:
+        raise OutputUnwritable(str(path), error.strerror or str(error)) from error
     return path
+
+
+def lists_of(near: Path) -> Path:
+    """Where the test lists of the recipes in the folder ``near`` are: beside them, of our own in :data:`LISTS`."""
+    return LISTS if near.resolve() == RECIPES.resolve() else near

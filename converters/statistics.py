@@ -1,4 +1,8 @@
-"""The numbers of a card: AUC, sensitivity, specificity, each with a 95 % interval, and the calibration fit."""
+"""The numbers of a card: AUC, sensitivity, specificity, each with a 95 % interval, and the calibration fit.
+
+Films of one patient resemble each other, so whatever is said of films is resampled by patient: an interval that counts
+each film for itself is too narrow.
+"""
 
 import math
 from collections.abc import Iterable, Iterator, Sequence
@@ -13,7 +17,10 @@ RESAMPLES = 2000
 
 @dataclass(frozen=True, slots=True)
 class Rate:
-    """``hits`` of ``n``, as a fraction, with Wilson's 95 % interval; ``None`` where ``n`` is 0."""
+    """``hits`` of ``n``, as a fraction; ``None`` where ``n`` is 0.
+
+    ``interval`` takes the films for independent: where they have patients, :func:`rate_interval` is the honest one.
+    """
 
     hits: int
     n: int
@@ -64,8 +71,8 @@ def auc_interval(
     """
     if auc(labels, scores) is None:
         return None
-    values = (weighted_auc(labels, scores, weights) for weights in resamples(labels, groups, seed))
-    return limits(values)
+    ranked = Ranked.of(labels, scores)
+    return limits(ranked.auc(weights) for weights in resamples(labels, groups, seed))
 
 
 def resamples(
@@ -90,15 +97,55 @@ def resamples(
         yield times[of_film]
 
 
-def weighted_auc(labels: NDArray[np.int64], scores: NDArray[np.float64], weights: NDArray[np.int64]) -> float | None:
-    """:func:`auc` of films that count ``weights`` times; ``None`` when a class has no weight."""
-    _, place = np.unique(scores, return_inverse=True)
-    positive = np.bincount(place, weights * labels)
-    negative = np.bincount(place, weights * (1 - labels))
-    pairs = float(positive.sum() * negative.sum())
-    if not pairs:
-        return None
-    return float(positive @ (np.cumsum(negative) - negative / 2.0)) / pairs
+@dataclass(frozen=True, slots=True)
+class Ranked:
+    """Films in the order of their scores, sorted once for many resamples."""
+
+    labels: NDArray[np.int64]
+    place: NDArray[np.int64]
+
+    @classmethod
+    def of(cls, labels: NDArray[np.int64], scores: NDArray[np.float64]) -> "Ranked":
+        """Rank ``scores``; films of one score share their place."""
+        return cls(labels, np.unique(scores, return_inverse=True)[1])
+
+    def auc(self, weights: NDArray[np.int64]) -> float | None:
+        """:func:`auc` of films that count ``weights`` times; ``None`` when a class has no weight."""
+        positive = np.bincount(self.place, weights * self.labels)
+        negative = np.bincount(self.place, weights * (1 - self.labels))
+        pairs = float(positive.sum() * negative.sum())
+        if not pairs:
+            return None
+        return float(positive @ (np.cumsum(negative) - negative / 2.0)) / pairs
+
+
+def rate_interval(hits: NDArray[np.bool_], patients: Sequence[str], seed: int = 0) -> tuple[float, float] | None:
+    """95 % interval of the share of ``hits``, (N,), whole patients resampled; ``None`` without any film.
+
+    It is no narrower than Wilson's of as many independent films, which a bootstrap of few patients would be.  Where all
+    films, or none, are hits the resamples say nothing, and Wilson's is that of as many films as there are patients.
+    """
+    count, found = len(hits), int(hits.sum())
+    people = len(set(patients))
+    if found in (0, count):
+        return Rate(people if found else 0, people).interval
+    low, high = mean_interval(hits.astype(np.float64), patients, seed)
+    least = Rate(found, count).interval or (0.0, 1.0)
+    return min(low, least[0]), max(high, least[1])
+
+
+def mean_interval(values: NDArray[np.float64], patients: Sequence[str], seed: int = 0) -> tuple[float, float]:
+    """95 % bootstrap interval of the mean of one value a film, (N,), whole patients resampled; needs a film."""
+    _, person = np.unique(np.asarray(patients), return_inverse=True)
+    people = int(person.max()) + 1
+    total, count = np.bincount(person, values, people), np.bincount(person, minlength=people)
+    rng = np.random.default_rng(seed)
+    means = np.empty(RESAMPLES)
+    for index in range(RESAMPLES):
+        drawn = rng.integers(0, people, people)
+        means[index] = total[drawn].sum() / count[drawn].sum()
+    low, high = np.percentile(means, (2.5, 97.5))
+    return float(low), float(high)
 
 
 def limits(values: Iterable[float | None]) -> tuple[float, float] | None:
@@ -148,17 +195,6 @@ def threshold_for_sensitivity(labels: NDArray[np.int64], scores: NDArray[np.floa
     lowest_called = positives[math.floor((1.0 - at_least) * len(positives) + 1e-9)]
     below = scores[scores < lowest_called]
     return float((lowest_called + below.max()) / 2.0 if len(below) else lowest_called)
-
-
-def threshold_for_cost(labels: NDArray[np.int64], scores: NDArray[np.float64], miss_cost: float) -> float:
-    """The threshold of least cost on these films when a miss costs ``miss_cost`` false alarms."""
-    ordered = np.unique(scores)
-    candidates = np.concatenate([ordered[:1], (ordered[1:] + ordered[:-1]) / 2.0])
-    negative = np.sort(scores[labels == 0])
-    positive = np.sort(scores[labels == 1])
-    misses = np.searchsorted(positive, candidates, side="left")
-    alarms = len(negative) - np.searchsorted(negative, candidates, side="left")
-    return float(candidates[int(np.argmin(misses * miss_cost + alarms))])
 
 
 def platt(labels: NDArray[np.int64], logits: NDArray[np.float64]) -> tuple[float, float]:

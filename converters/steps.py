@@ -1,15 +1,11 @@
-"""The steps of a recipe that train, each resumable: train, distill, prune; :mod:`converters.verdicts` has the rest.
+"""The steps of a recipe that train, each resumable: train, distill, prune; the rest have modules of their own.
 
-A :class:`Workshop` is one recipe with its data and its work folder.  Every step reads what the steps before it left
-there and writes its own account last (:mod:`converters.ledger`), so a stopped run goes on and a changed recipe repeats
-only what depends on the change.
+Every step reads what the steps before it left in the work folder and writes its own account last
+(:mod:`converters.ledger`), so a stopped run goes on and a changed recipe repeats only what depends on the change.
 """
 
-import hashlib
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from functools import cached_property
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -18,99 +14,30 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from converters import checkpoint, datasets, distill, fitting, outlines, prune, segment, statistics, targets, train
+from converters import (
+    checkpoint,
+    datasets,
+    distill,
+    fitting,
+    outlines,
+    prune,
+    segment,
+    statistics,
+    targets,
+    train,
+)
 from converters.alignment import Alignment
 from converters.checkpoint import Checkpoint
-from converters.films import prepared
-from converters.ledger import Ledger, digest_of
-from converters.material import Material, input_spec, labels_of, open_material
+from converters.ledger import digest_of
+from converters.material import labels_of
 from converters.nets import CamNet, foreign, multiplications
-from converters.paste import outlined
-from converters.recipe import Distill, Fit, Recipe, Train
+from converters.recipe import Distill, Recipe, Train
 from converters.splits import Fold
+from converters.workshop import Workshop as Workshop
+from converters.workshop import begun, noted
+from converters.workshop import tables as tables
 from firmware_app.imaging.model_input import InputSpec
 from firmware_app.runtimes import choice
-
-
-@dataclass(frozen=True)
-class Workshop:
-    """A recipe at work: ``data`` as the engineer gave it, ``work`` where steps leave what they made."""
-
-    recipe: Recipe
-    near: Path
-    data: Path
-    work: Path
-    feedback: tuple[datasets.FilmSet, ...] = ()
-    """Films that came back from clinics, opened; see :mod:`converters.feedback`."""
-
-    @cached_property
-    def ledger(self) -> Ledger:
-        """What has been done here."""
-        return Ledger(self.work)
-
-    @cached_property
-    def material(self) -> Material:
-        """The films, opened and divided once."""
-        return open_material(self.recipe, self.data, self.feedback)
-
-    @cached_property
-    def spec(self) -> InputSpec:
-        """The model's input."""
-        return input_spec(self.recipe)
-
-    @cached_property
-    def pixels(self) -> dict[str, NDArray[np.uint8]]:
-        """Every film outside the test part, ready for training, by name; read once, which takes its time."""
-        names = self.material.division.part("train") + self.material.division.part("val")
-        films = self.material.films.only(tuple(dict.fromkeys(names)))
-        return dict(zip((film.name for film in films.films), prepared(films, self.spec), strict=True))
-
-    @cached_property
-    def digest(self) -> str:
-        """One word for the films, their labels and how they are divided."""
-        told = [(film.name, film.label) for film in self.material.films.films]
-        own = foreign.word(self.recipe, self.near)
-        parts = (told, self.material.division, own) if own else (told, self.material.division)
-        return hashlib.sha256(repr(parts).encode()).hexdigest()
-
-    @property
-    def trained_folds(self) -> tuple[Fold, ...]:
-        """Every model that is made: one per fold, and the one that ships where that is another."""
-        division = self.material.division
-        return tuple({fold.name: fold for fold in (*division.folds, division.shipped)}.values())
-
-    @property
-    def learnt(self) -> tuple[str, ...]:
-        """The steps of this recipe that change the network."""
-        told = {"train": self.recipe.train, "distill": self.recipe.distill, "prune": self.recipe.prune}
-        return tuple(name for name, table in told.items() if table is not None)
-
-    def films(self, names: Sequence[str]) -> datasets.FilmSet:
-        """The films with these names."""
-        return self.material.films.only(names)
-
-    def array(self, films: datasets.FilmSet) -> NDArray[np.uint8]:
-        """(N, H, W) uint8 in the order of the set."""
-        return np.stack([self.pixels[film.name] for film in films.films])
-
-    def seen(self, fold: Fold, more: NDArray[np.uint8] | None = None, plan: Fit | None = None) -> fitting.Films:
-        """The films of a fold for a fit of ``plan``; ``more`` are unlabelled ones behind them."""
-        judged, learnt = self.films(fold.held), self.films(fold.train)
-        seen = self.array(learnt)
-        seen = seen if more is None or not len(more) else np.concatenate([seen, more])
-        lesions = None
-        if plan is not None and plan.change.paste:
-            lesions = outlined(learnt, (self.spec.height, self.spec.width), len(seen))
-        return fitting.Films(seen, self.array(judged), labels_of(judged), lesions)
-
-    def path(self, stage: str, fold: Fold) -> Path:
-        """Where the network of a stage and fold is kept."""
-        return self.work / f"{stage}.{fold.name}.pt"
-
-    def run(self, stage: str, fold: Fold, plan: Fit, *made_from: object) -> fitting.Run:
-        """How a fit is kept; it goes on only where everything it is made from is the same."""
-        word = fitting.identity(plan, self.recipe.net, self.recipe.seed, self.digest, *made_from)
-        return fitting.Run(self.path(stage, fold), f"{self.recipe.pack} {stage} {fold.name}", word, self.recipe.seed)
 
 
 def train_step(shop: Workshop) -> dict[str, Any]:
@@ -121,7 +48,9 @@ def train_step(shop: Workshop) -> dict[str, Any]:
     has_teacher = recipe.net.teacher is not None
     folds = shop.material.division.folds if has_teacher else shop.trained_folds
     stage = "teacher" if has_teacher else "student"
-    mark = shop.ledger.fingerprint(tables(recipe, "train", "net", "cost", "input"), (), shop.digest)
+    told = {**tables(recipe, "train", "net", "cost", "input"), **begun(shop, "train")}
+    mark = shop.ledger.fingerprint(told, (), shop.digest)
+    noted(shop)
     if (known := shop.ledger.results("train", mark)) is not None:
         return known
     found: dict[str, Any] = {}
@@ -146,7 +75,7 @@ def trained(shop: Workshop, fold: Fold, stage: str, *made_from: object) -> CamNe
         objective = segment.Outlined(masks, recipe.cost.miss, plan.change)
     else:
         objective = train.Labels(aim, plan, _alignment(plan, films, net, shop.spec))
-    run = shop.run(stage, fold, plan, channels, *made_from)
+    run = shop.run(stage, fold, plan, channels, *made_from, begun=begun(shop, "train"))
     return fitting.fit(net, shop.seen(fold, plan=plan), objective, plan, run)
 
 
@@ -156,14 +85,16 @@ def distill_step(shop: Workshop) -> dict[str, Any]:
     if plan is None:
         return {}
     assert recipe.train is not None
-    mark = shop.ledger.fingerprint(tables(recipe, "distill"), ("train",), shop.digest)
+    first = begun(shop, "distill")
+    mark = shop.ledger.fingerprint({**tables(recipe, "distill"), **first}, ("train",), shop.digest)
+    noted(shop)
     if (known := shop.ledger.results("distill", mark)) is not None:
         return known
     found: dict[str, Any] = {}
-    extra = unlabelled(shop)
     for fold in shop.trained_folds:
+        extra = shop.extra.of(fold)
         student, objective = _taught(shop, fold, len(extra))
-        run = shop.run("student", fold, plan, [_word(path) for path in _teachers(shop, fold)])
+        run = shop.run("student", fold, plan, [_word(path) for path in _teachers(shop, fold)], begun=first)
         fitted = fitting.fit(student, shop.seen(fold, extra, plan), objective, plan, run)
         found[fold.name] = _account(fitted, shop, fold)
     shop.ledger.done("distill", mark, found, [shop.path("student", fold) for fold in shop.trained_folds])
@@ -175,22 +106,22 @@ def prune_step(shop: Workshop) -> dict[str, Any]:
     recipe, plan = shop.recipe, shop.recipe.prune
     if plan is None:
         return {}
-    mark = shop.ledger.fingerprint(tables(recipe, "prune"), shop.learnt[:-1], shop.digest)
+    first = begun(shop, "distill")
+    mark = shop.ledger.fingerprint({**tables(recipe, "prune"), **first}, shop.learnt[:-1], shop.digest)
     if (known := shop.ledger.results("prune", mark)) is not None:
         return known
     found: dict[str, Any] = {}
-    extra = unlabelled(shop)
     for fold in shop.trained_folds:
-        student = train.restored(shop.path("student", fold))
+        student, extra = train.restored(shop.path("student", fold)), shop.extra.of(fold)
 
-        def recover(net: CamNet, step: int, fold: Fold = fold) -> CamNet:
+        def recover(net: CamNet, step: int, fold: Fold = fold, extra: NDArray[np.uint8] = extra) -> CamNet:
             last = step == plan.steps - 1
             epochs = plan.final_epochs if last else plan.epochs
             if not epochs:
                 return net
             own = plan.model_copy(update={"epochs": epochs})
             _, objective = _taught(shop, fold, len(extra), student=net)
-            run = shop.run(f"pruned{step}", fold, own, net.plan, _word(shop.path("student", fold)))
+            run = shop.run(f"pruned{step}", fold, own, net.plan, _word(shop.path("student", fold)), begun=first)
             return fitting.fit(net, shop.seen(fold, extra, own), objective, own, run)
 
         made = prune.prune(student, plan, shop_example(shop), recover, lambda net: latency_ms(shop, net, plan.runtime))
@@ -216,25 +147,17 @@ def own(shop: Workshop) -> CamNet:
     return foreign.brought_in(shop.recipe, shop.near, shop.spec, shop.work)
 
 
+def path_of_final(shop: Workshop, fold: Fold) -> Path:
+    """Where the weights of :func:`final` are kept."""
+    return shop.path("pruned" if shop.recipe.prune else "student", fold)
+
+
 def word_of_final(shop: Workshop, fold: Fold) -> str:
     """One word for the weights of :func:`final`."""
-    return _word(shop.path("pruned" if shop.recipe.prune else "student", fold))
+    return _word(path_of_final(shop, fold))
 
 
 # --- what the steps share -----------------------------------------------------------------------------------------
-
-
-def unlabelled(shop: Workshop) -> NDArray[np.uint8]:
-    """The films of ``[data] unlabelled``, (M, H, W) uint8; none when the recipe names none or gives them no share."""
-    plan, side = shop.recipe.distill, (shop.spec.height, shop.spec.width)
-    if plan is None or not plan.unlabelled_share or not shop.recipe.data.unlabelled:
-        return np.empty((0, *side), dtype=np.uint8)
-    beside = shop.data.resolve().parent
-    sets = [datasets.any_films(beside / name) for name in shop.recipe.data.unlabelled]
-    every = np.concatenate([prepared(one, shop.spec) for one in sets])
-    share = plan.unlabelled_share
-    most = int(share / (1.0 - share) * len(shop.material.division.shipped.train))
-    return every[np.random.default_rng(shop.recipe.seed).permutation(len(every))[:most]]
 
 
 def shop_example(shop: Workshop) -> torch.Tensor:
@@ -316,12 +239,6 @@ def _account(net: CamNet, shop: Workshop, fold: Fold) -> dict[str, Any]:
         "parameters": net.parameters_count, "multiplications": multiplications(net, shop_example(shop)),
         "auc": None if area is None else round(area, 4), "films": len(fold.train), "held": len(fold.held),
     }  # fmt: skip
-
-
-def tables(recipe: Recipe, *names: str) -> dict[str, Any]:
-    """The recipe's tables that a step depends on, as JSON, what stands at its default left out."""
-    told = recipe.model_dump(mode="json", exclude_defaults=True)
-    return {name: told.get(name) for name in (*names, "seed")}
 
 
 def _word(path: Path) -> str:

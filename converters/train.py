@@ -16,6 +16,7 @@ from torch.nn import functional
 
 from converters import checkpoint
 from converters.alignment import Alignment
+from converters.device import in_sixteen_bits
 from converters.failures import RecipeInvalid
 from converters.nets import CamNet, build
 from converters.nets.lite import Lite, imagenet_weights, load_imagenet
@@ -38,7 +39,7 @@ class Labels:
 
     def __call__(self, net: CamNet, films: Tensor, index: NDArray[np.int64]) -> Tensor:
         """See :class:`converters.fitting.Objective`."""
-        with torch.autocast("cpu", torch.bfloat16):
+        with in_sixteen_bits():
             maps, features = net(films)
         logits = maps.float().flatten(2).mean(dim=2) + net.bias
         losses = cross_entropy(logits, self.targets, index, self.plan)
@@ -50,11 +51,12 @@ class Labels:
 def cross_entropy(logits: Tensor, targets: Targets, index: NDArray[np.int64], plan: Train) -> Tensor:
     """(B,) weighted cross-entropy of channel 0, plus the recipe's share of the auxiliary channels'."""
     smooth = plan.label_smoothing
-    target = torch.from_numpy(targets.main[index]) * (1.0 - 2.0 * smooth) + smooth
-    weight = torch.from_numpy(targets.weights[index])
+    here = logits.device
+    target = torch.from_numpy(targets.main[index]).to(here) * (1.0 - 2.0 * smooth) + smooth
+    weight = torch.from_numpy(targets.weights[index]).to(here)
     losses = weight * functional.binary_cross_entropy_with_logits(logits[:, 0], target, reduction="none")
     if logits.shape[1] > 1:
-        beside = torch.from_numpy(targets.auxiliary[index])
+        beside = torch.from_numpy(targets.auxiliary[index]).to(here)
         each = functional.binary_cross_entropy_with_logits(logits[:, 1:], beside, reduction="none")
         losses = losses + plan.auxiliary_weight * each.mean(dim=1)
     return losses
@@ -101,13 +103,19 @@ def beginning_of_student(recipe: Recipe, plan: Distill, packs: Path) -> CamNet:
     """
     assert recipe.net.student is not None
     net = made(recipe, recipe.net.student, 1, plan.dropout)
-    if plan.start.startswith(OTHER_PACK):
-        folder = packs / plan.start.removeprefix(OTHER_PACK)
-        path = next((one for one in map(folder.joinpath, SHIPPED) if one.is_file()), folder / SHIPPED[-1])
+    if (path := start_of_student(plan, packs)) is not None:
         checkpoint.fill(net, checkpoint.load(path).state, path)
     elif plan.start == "imagenet":
         load_published(recipe, net)
     return net
+
+
+def start_of_student(plan: Distill, packs: Path) -> Path | None:
+    """The checkpoint of another pack that ``[distill] start`` names; ``None`` where it names none."""
+    if not plan.start.startswith(OTHER_PACK):
+        return None
+    folder = packs / plan.start.removeprefix(OTHER_PACK)
+    return next((one for one in map(folder.joinpath, SHIPPED) if one.is_file()), folder / SHIPPED[-1])
 
 
 def load_published(recipe: Recipe, net: CamNet) -> None:

@@ -1,8 +1,9 @@
 """What the training films look like to the network that ships, so that the box can tell a film that is none of them.
 
-The model (:mod:`firmware_app.tasks.typicality`) is fitted to the features that the float file gives for the films which
-the network learnt from.  The limit is set for each file that ships, since rounding moves features: the distance that a
-share :data:`PASSES` of the films stays below, each judged by a model fitted without its part of the films.
+The model (:mod:`firmware_app.tasks.typicality`) is fitted to the features that all files give for the films which the
+network learnt from: what rounding moves is part of the spread then, and not taken for strangeness.  The limit is set
+for each file that ships: the distance that a share :data:`PASSES` of the films stays below, each judged by a model
+fitted without its part of the films.
 """
 
 from collections.abc import Sequence
@@ -12,17 +13,21 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from converters import steps, verdicts
-from converters.artefacts import NAMES, OUTPUTS, SOURCE, Key
+from converters import model_files, steps
+from converters.artefacts import NAMES, OUTPUTS, Key
 from converters.steps import Workshop
 from firmware_app.runtimes import choice
 from firmware_app.tasks.typicality import FILE_NAME, Typicality
 
 PASSES = 0.95
-EXPLAINED = 0.95
-"""The components kept explain this share of the variance, if that takes no more than :data:`MOST_COMPONENTS`."""
+EXPLAINED = 0.999
+"""The components kept explain this share of the variance, if that takes no more than :data:`MOST_COMPONENTS`.
 
-MOST_COMPONENTS = 64
+What tells adults from children lies in directions that hardly move in training; fewer components leave these to the
+noise, and the adults' films pass (docs/decisions/unfamiliar.md).
+"""
+
+MOST_COMPONENTS = 256
 FILMS_A_COMPONENT = 5
 SMALLEST_SCALE = 0.05
 """Of the median feature's spread: one that hardly moves in training must not decide alone."""
@@ -40,17 +45,16 @@ def typicality_step(shop: Workshop) -> dict[str, Any]:
         nothing: dict[str, Any] = {"passes": PASSES, "films": 0, "components": 0, "limits": []}
         shop.ledger.done("typicality", mark, nothing, [])
         return nothing
-    folder = verdicts.floats(shop, shop.material.division.shipped)
+    folder = model_files.floats(shop, shop.material.division.shipped)
     names = _drawn(shop.material.division.shipped.train, shop.recipe.seed)
     films = shop.films(names)
     groups = [shop.material.group_of[film.name] for film in films.films]
     told: list[dict[str, Any]] = []
     pixels = shop.array(films)
-    original = features(folder / NAMES[SOURCE], SOURCE, shop, pixels)
-    model = fitted(original)
-    for key in verdicts.present(shop):
-        found = original if key == SOURCE else features(folder / NAMES[key], key, shop, pixels)
-        away = held_out(original, found, groups, shop.recipe.seed)
+    found = {key: features(folder / NAMES[key], key, shop, pixels) for key in model_files.present(shop)}
+    learnt = list(found.values())
+    model = fitted(learnt)
+    for key, away in zip(found, held_out(learnt, learnt, groups, shop.recipe.seed), strict=True):
         limit = float(np.quantile(away, PASSES))
         told.append({"runtime": key[0], "precision": key[1], "limit": round(limit, 4)})
     path = model.save(shop.work / FILE_NAME)
@@ -66,14 +70,14 @@ def features(path: Path, key: Key, shop: Workshop, films: NDArray[np.uint8]) -> 
     return np.concatenate([session.infer({shop.spec.name: film})[OUTPUTS[1]].reshape(1, -1) for film in given])
 
 
-def fitted(found: NDArray[np.float32]) -> Typicality:
-    """The model of features (N, F) of the films that a network learnt from."""
-    values = found.astype(np.float64)
+def fitted(found: Sequence[NDArray[np.float32]]) -> Typicality:
+    """The model of the features, (N, F) of each file, of the N films that a network learnt from."""
+    values = np.concatenate(found).astype(np.float64)
     mean, spread = values.mean(axis=0), values.std(axis=0)
     scale = np.maximum(spread, SMALLEST_SCALE * max(float(np.median(spread)), 1e-6))
     _, singular, directions = np.linalg.svd((values - mean) / scale, full_matrices=False)
     variances = singular**2 / max(len(values) - 1, 1)
-    most = max(1, min(MOST_COMPONENTS, len(values) // FILMS_A_COMPONENT, len(variances) - 1))
+    most = max(1, min(MOST_COMPONENTS, len(found[0]) // FILMS_A_COMPONENT, len(variances) - 1))
     explained = np.cumsum(variances) / max(float(variances.sum()), 1e-12)
     kept = min(most, int(np.searchsorted(explained, EXPLAINED)) + 1)
     noise = max(float(variances[kept:].sum()) / max(len(mean) - kept, 1), 1e-4)
@@ -84,9 +88,9 @@ def fitted(found: NDArray[np.float32]) -> Typicality:
 
 
 def held_out(
-    original: NDArray[np.float32], found: NDArray[np.float32], groups: Sequence[str], seed: int
-) -> NDArray[np.float64]:
-    """(N,) distances of ``found`` by models fitted to ``original`` without the films of the same part.
+    learnt: Sequence[NDArray[np.float32]], found: Sequence[NDArray[np.float32]], groups: Sequence[str], seed: int
+) -> list[NDArray[np.float64]]:
+    """(N,) distances for each of ``found``, by models fitted to ``learnt`` without the films of the same part.
 
     Parts hold whole ``groups``: a patient's second film would find the first one near.
     """
@@ -94,10 +98,11 @@ def held_out(
     order = np.random.default_rng(seed).permutation(len(named))
     part_of = {named[int(index)]: place % PARTS for place, index in enumerate(order)}
     parts = np.array([part_of[group] for group in groups])
-    out = np.empty(len(found))
+    out = [np.empty(len(one)) for one in found]
     for part in sorted(set(parts.tolist())):
-        model = fitted(original[parts != part])
-        out[parts == part] = [model.distance(one) for one in found[parts == part]]
+        model = fitted([one[parts != part] for one in learnt])
+        for away, one in zip(out, found, strict=True):
+            away[parts == part] = [model.distance(features) for features in one[parts == part]]
     return out
 
 

@@ -20,15 +20,15 @@ SUFFIXES = (".npy", ".npz")
 
 
 def is_volume(path: Path) -> bool:
-    """Whether the name is that of a volume."""
-    return path.suffix in SUFFIXES
+    """Whether it is a volume, or the mask of one: by its name, or a CT series (:mod:`converters.nodules`)."""
+    return path.suffix in (*SUFFIXES, ".xml") or path.is_dir()
 
 
 def opened(folder: Path, finding: str) -> FilmSet:
     """The volumes of ``folder``; positive is one whose mask is not empty. Raises :class:`DataUnreadable`."""
     from converters import sources
 
-    paths = sorted(path for path in (folder / "volumes").glob("*") if is_volume(path))
+    paths = sorted(path for path in (folder / "volumes").glob("*") if path.suffix in SUFFIXES)
     if not paths:
         raise DataUnreadable(str(folder), "there is no volume (.npy or .npz) in its folder volumes")
     rows = sources.rows_by_file(folder / "labels.csv") if (folder / "labels.csv").is_file() else {}
@@ -46,7 +46,13 @@ def opened(folder: Path, finding: str) -> FilmSet:
 
 
 def read(path: Path) -> NDArray[np.float32]:
-    """(D, H, W) float32. Raises :class:`DataUnreadable`."""
+    """(D, H, W) float32; of the readers of a CT series, 1 in a lesion. Raises :class:`DataUnreadable`."""
+    from converters import nodules
+
+    if path.suffix == ".xml":
+        return nodules.mask(path).astype(np.float32)
+    if path.is_dir():
+        return nodules.read(path)
     try:
         found = np.load(path, allow_pickle=False)
         if not isinstance(found, np.ndarray):

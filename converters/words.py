@@ -7,7 +7,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from converters.failures import RecipeInvalid
-from firmware_app.packs.manifest import Reference, Route, Words
+from firmware_app.packs.manifest import Care, Reference, Route, Words
 
 
 class Table(BaseModel):
@@ -48,6 +48,7 @@ class PackWords(Table):
     weak_points: tuple[Words, ...] = Field(min_length=1)
     data: tuple[Source, ...] = Field(min_length=1)
     references: tuple[Reference, ...] = ()
+    quality: Care = Care()
 
 
 def load_words(path: Path) -> PackWords:

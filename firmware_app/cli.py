@@ -17,8 +17,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from firmware_app import __version__, pack_commands, user_commands
-from firmware_app.errors import LanternError, StoreUnreadable
+from firmware_app import __version__, export_command, pack_commands, user_commands
+from firmware_app.errors import LanternError, NotARegularFile, StoreUnreadable
 from firmware_app.language import N_, translate
 
 if TYPE_CHECKING:
@@ -103,6 +103,8 @@ def _read(options: argparse.Namespace) -> int:
         for case in offline.read_paths(options.paths, config, pack=options.pack, out=options.out, on_progress=advance):
             clean = clean and all(file.status.value in ("read", "duplicate") for file in case.files)
             _print_case(case, config, as_json=options.json)
+    if left := offline.not_followed(options.paths):
+        print(f"{left} × {NotARegularFile()}", file=sys.stderr)
     if not options.json:
         print(translate(NOT_DIAGNOSTIC, config.box.language))
     return _DONE if clean else _UNJUDGED
@@ -134,10 +136,13 @@ def _doctor(options: argparse.Namespace) -> int:
                     "code": check.reason.code,
                     "text": check.reason.text(config.box.language),
                     "texts": {language: check.reason.text(language) for language in LANGUAGES},
+                    "at": check.at,
+                    "case": check.case,
                 }
             )
         else:
-            print(f"{check.result:<5}{check.name:<12}{check.reason.text(config.box.language)}")
+            about = "".join(f"{fact}  " for fact in (check.at, check.case) if fact)
+            print(f"{check.result:<5}{check.name:<12}{about}{check.reason.text(config.box.language)}")
     return _FAILED if any(check.result == "fail" for check in checks) else _DONE
 
 
@@ -343,13 +348,14 @@ def _parser() -> argparse.ArgumentParser:
     )
     _command(config_commands, "show", _config_show, "every key with its value and what it means", "lantern config show")
 
-    case = commands.add_parser("case", help="list or show cases", epilog="Example: lantern case list --json")
+    case = commands.add_parser("case", help="list, show or export cases", epilog="Example: lantern case list --json")
     case_commands = case.add_subparsers(required=True, metavar="COMMAND")
     _command(case_commands, "list", _case_list, "every case, the most urgent first", "lantern case list --json")
     show = _command(
         case_commands, "show", _case_show, "one case with all its readings", "lantern case show c-1f2e3d4c5b6a79880716"
     )
     show.add_argument("case", metavar="CASE", help="its reference, as `lantern case list` prints it")
+    export_command.add_to(case_commands, _command)
     audit = commands.add_parser("audit", help="check the audit", epilog="Example: lantern audit verify")
     audit_commands = audit.add_subparsers(required=True, metavar="COMMAND")
     verify = _command(

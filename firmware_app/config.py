@@ -165,7 +165,7 @@ class Reader(Section):
     decode_seconds: Seconds = Field(20, title="Decode limit", description="the child is replaced after it")
     infer_seconds: Seconds = Field(20, title="Inference limit", description="the child is replaced after it")
     memory_mb: int = Field(
-        1024, ge=256, title="Decode memory", description="address space of the decode child above its start"
+        384, ge=256, title="Decode memory", description="address space of the decode child above its start"
     )
     quiet_seconds: Seconds = Field(5, title="Quiet time", description="after it a study is taken as complete")
 
@@ -183,6 +183,12 @@ class Pacs(Section):
     port: Port = Field(104, title="Port", description="of the PACS")
     ae_title: AeTitle = Field("PACS", title="AE title", description="of the PACS")
     send: bool = Field(False, title="Send results", description="result objects go to the PACS")
+
+
+class Export(Section):
+    """De-identified copies of cases, for a stick that a person carries away."""
+
+    enabled: bool = Field(False, title="Export", description="off: none leaves; on: `lantern case export` may write")
 
 
 class Retention(Section):
@@ -207,6 +213,7 @@ class Config(Section):
     reader: Reader = Field(default_factory=Reader)
     packs: Packs = Field(default_factory=Packs)
     pacs: Pacs = Field(default_factory=Pacs)
+    export: Export = Field(default_factory=Export)
     retention: Retention = Field(default_factory=Retention)
 
 

@@ -58,7 +58,7 @@ def read_paths(
     ):
         state = StateDir(Path(folder) / "state")
         state.prepare()
-        clinical = Clinical(state.clinical_db)
+        clinical = Clinical(state.clinical_db, keeps_every_line=True)
         clinical.create()
         reader = Reader(config, state, clinical, pack)  # its children start while the door is at work
         try:
@@ -96,6 +96,15 @@ def _walk(paths: Sequence[Path]) -> Iterator[Path]:
                 found = Path(folder, name)
                 if stat.S_ISREG(found.lstat().st_mode) and _is_new(seen, real, name):
                     yield found
+
+
+def not_followed(paths: Sequence[Path]) -> int:
+    """How many links, pipes and devices lie in the directories among *paths*, which `read_paths` passes by."""
+    found = 0
+    for folder, below, names in (one for path in paths if path.is_dir() for one in os.walk(path)):
+        found += sum(Path(folder, name).is_symlink() for name in below)
+        found += sum(not stat.S_ISREG(Path(folder, name).lstat().st_mode) for name in names)
+    return found
 
 
 def _is_new(seen: set[tuple[str, str]], folder: str, name: str) -> bool:

@@ -120,7 +120,7 @@ def _install(options: argparse.Namespace) -> int:
     config, store = _open(options, writing=True)
     wish = installing.Wish(options.pack, options.repository, options.version, options.root)
     with progress.counter("fetched bytes", enabled=not options.json) as advance:
-        change = installing.install(store, wish, advance)
+        change = installing.install(store, wish, advance, _right_here(config))
     publisher = fingerprint((store.publisher / ROOT).read_bytes())
     if not change.age_judged:
         print("The box's clock cannot be believed, so the age of this repository was not judged.", file=sys.stderr)
@@ -130,6 +130,26 @@ def _install(options: argparse.Namespace) -> int:
     if options.root and not options.json:
         print(f"Trusted from now on: the publisher {publisher}. Compare these figures with the publisher by telephone.")
     return _DONE
+
+
+def _right_here(config: Config) -> Callable[[Pack], None]:
+    """Asks a pack its golden cases, in a child and on this device, before it takes the place of one that works."""
+    from firmware_app.errors import PackNotRightHere
+    from firmware_app.packs import ways
+    from firmware_app.reading import trial
+
+    def judge(pack: Pack) -> None:
+        said = ["it has no file for a runtime of this box"]
+        for way in ways.possible(pack, config.reader):
+            result = trial.tried(pack, way, config.reader.threads)
+            if result.right:
+                return
+            if result.reason is not None:
+                said.append(f"{way}: {result.reason.code}")
+        detail = "; ".join(said[1:] or said)
+        raise PackNotRightHere(pack=pack.name, version=pack.manifest.version, detail=detail)
+
+    return judge
 
 
 def _rollback(options: argparse.Namespace) -> int:

@@ -52,7 +52,7 @@ class World:
 
     def install(self, place: str | None = None, *, version: str | None = None, root: Path | None = None) -> Change:
         wish = Wish(NAME, place or str(self.repository), version, root)
-        return installing.install(self.store, wish, lambda _done, _total: None)
+        return installing.install(self.store, wish, lambda _done, _total: None, lambda _pack: None)
 
     def refused(self, place: str | None = None, *, version: str | None = None, root: Path | None = None) -> PackError:
         """Why it is not installed; what is in use, and what lies about, is exactly as before."""

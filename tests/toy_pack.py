@@ -1,15 +1,23 @@
 """A model pack made on the spot, so that the reader's tests need no trained model.
 
 Its graph is one AveragePool: the map is the film itself, made small, and the finding is "the film is bright".  The few
-bytes of ONNX are written by hand (protocol buffers: field number and wire type, then the value).
+bytes of ONNX are written by hand (protocol buffers: field number and wire type, then the value).  A pack that `learns`
+what its films looked like gives the map's cells as features too.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from firmware_app.imaging.model_input import InputSpec, to_model_input
+from firmware_app.tasks.typicality import FILE_NAME, Typicality
 
 SIDE = 64
 POOL = 8
@@ -40,6 +48,31 @@ def write_both(folder: Path) -> Path:
     write(folder, "toy-adult", "adult", 18, None)
     write(folder, "toy-child", "children", 1, 5)
     return folder
+
+
+def learns(pack: Path, pictures: Sequence[NDArray[Any]], limit: float) -> None:
+    """Let *pack* know *pictures*: an image's distance is the mean square of its cells' deviations, in spreads."""
+    spec = InputSpec("image", SIDE, SIDE)
+    films = np.stack([to_model_input(picture.astype(np.float32), spec)[0, 0] for picture in pictures])
+    small = SIDE // POOL
+    cells = films.reshape(len(films), small, POOL, small, POOL).mean(axis=(2, 4)).reshape(len(films), -1)
+    scale = np.maximum(cells.std(axis=0), 0.05)
+    first = np.eye(1, small * small, dtype=np.float32)
+    path = Typicality(cells.mean(axis=0), scale, first, np.ones(1, np.float32), 1.0).save(pack / FILE_NAME)
+    model, data = onnx(features=True), path.read_bytes()
+    (pack / "fp32.onnx").write_bytes(model)
+    manifest = json.loads((pack / "manifest.json").read_text())
+    manifest["output"]["features"] = "features"
+    manifest["artefacts"][0] |= {"bytes": len(model), "sha256": hashlib.sha256(model).hexdigest()}
+    manifest["typicality"] = {
+        "path": path.name,
+        "sha256": hashlib.sha256(data).hexdigest(),
+        "bytes": len(data),
+        "passes": 0.95,
+        "films": len(pictures),
+        "limits": [{"runtime": "onnxruntime", "precision": "fp32", "limit": limit}],
+    }
+    (pack / "manifest.json").write_text(json.dumps(manifest))
 
 
 def _manifest(
@@ -111,23 +144,26 @@ def _field(number: int, value: int | str | bytes) -> bytes:
     return _varint(number << 3 | 2) + _varint(len(data)) + data
 
 
-def _value_info(name: str, height: int, width: int) -> bytes:
-    shape = b"".join(_field(1, _field(1, side)) for side in (1, 1, height, width))
+def _value_info(name: str, *sides: int) -> bytes:
+    shape = b"".join(_field(1, _field(1, side)) for side in (1, *sides))
     return _field(1, name) + _field(2, _field(1, _field(1, 1) + _field(2, shape)))
 
 
-def onnx() -> bytes:
-    """ModelProto (onnx.proto): AveragePool(image) → map, opset 18, IR version 9."""
+def onnx(features: bool = False) -> bytes:
+    """ModelProto (onnx.proto): AveragePool(image) → map, perhaps Flatten(map) → features; opset 18, IR version 9."""
     pool = b"".join(
         _field(5, _field(1, name) + _field(8, POOL) + _field(8, POOL) + _field(20, 7))
         for name in ("kernel_shape", "strides")
     )
     node = _field(1, "image") + _field(2, "map") + _field(4, "AveragePool") + pool
     small = SIDE // POOL
+    flat = _field(1, "map") + _field(2, "features") + _field(4, "Flatten")
     graph = (
         _field(1, node)
+        + (_field(1, flat) if features else b"")
         + _field(2, "toy")
-        + _field(11, _value_info("image", SIDE, SIDE))
-        + _field(12, _value_info("map", small, small))
+        + _field(11, _value_info("image", 1, SIDE, SIDE))
+        + _field(12, _value_info("map", 1, small, small))
+        + (_field(12, _value_info("features", small * small)) if features else b"")
     )
     return _field(1, 9) + _field(7, graph) + _field(8, _field(1, "") + _field(2, 18))

@@ -90,9 +90,9 @@ def create_app(
 
 
 def _register_pages(app: Flask) -> None:
-    from web import audits, cases, films, health, lists, login
+    from web import audits, cases, films, health, lists, login, quarantine
 
-    for pages in (login, lists, cases, films, health, audits):
+    for pages in (login, lists, cases, films, health, audits, quarantine):
         app.register_blueprint(pages.blueprint)
 
 

@@ -195,7 +195,7 @@ def _says(case: Case, like: Reading, finding: Finding) -> bool:
 
 def _unique(reasons: list[Reason]) -> tuple[Reason, ...]:
     """Each sentence once, in the order in which they came."""
-    return tuple({(reason.code, json.dumps(dict(reason.details))): reason for reason in reasons}.values())
+    return tuple({reason.text("en"): reason for reason in reasons}.values())
 
 
 def _most_telling(instances: list[str], readings: dict[str, Reading]) -> list[str]:

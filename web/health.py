@@ -8,6 +8,7 @@ from flask import Blueprint, jsonify, render_template
 from flask.typing import ResponseReturnValue
 
 from firmware_app.store.accounts import Role
+from firmware_app.store.quarantine import Quarantine
 from web import guard
 from web.box import here
 from web.checkup import ordered
@@ -20,7 +21,9 @@ blueprint = Blueprint("health", __name__)
 @guard.only(Role.DOCTOR, Role.TECHNICIAN)
 def page() -> ResponseReturnValue:
     report = here().checkup.latest()
-    return render_template("box.html", report=report, checks=ordered(report.checks) if report else [])
+    checks = ordered(report.checks) if report else []
+    set_aside = len(Quarantine(here().clinical.database))
+    return render_template("box.html", report=report, checks=checks, set_aside=set_aside)
 
 
 @blueprint.get("/healthz")

@@ -1,4 +1,4 @@
-"""The worklist: by priority, then time, updating itself, with tabs for what was not judged, refused, or is done."""
+"""The worklist: by priority, then time, updating itself, with tabs for what was not judged or is done."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from flask.typing import ResponseReturnValue
 
 from firmware_app.language import N_
 from firmware_app.store.accounts import Role
+from firmware_app.store.quarantine import Quarantine
 from web import guard
 from web.box import Box, here
 from web.pulse import Places
@@ -26,7 +27,6 @@ _places = Places(STREAMS)
 TABS: Final = {
     "open": N_("To look at"),
     "cannot-judge": N_("Cannot judge"),
-    "refused": N_("Refused"),
     "done": N_("Done"),
 }
 
@@ -97,13 +97,11 @@ def _lists(box: Box) -> dict[str, object]:
     counts = {
         "open": box.worklist.count("open"),
         "cannot-judge": box.worklist.count("cannot-judge"),
-        "refused": box.worklist.refused(),
         "done": box.worklist.count("done"),
     }
-    found: dict[str, object] = {"tab": tab, "tabs": TABS, "counts": counts, "page": number}
-    if tab == "refused":
-        return {**found, "refusals": box.worklist.refusals(PAGE_ROWS), "rows": [], "more": False}
+    set_aside = len(Quarantine(box.clinical.database))
+    found: dict[str, object] = {"tab": tab, "tabs": TABS, "counts": counts, "page": number, "set_aside": set_aside}
     chosen: Final = "done" if tab == "done" else "cannot-judge" if tab == "cannot-judge" else "open"
     rows = box.worklist.rows(chosen, PAGE_ROWS + 1, offset)
     shown = [(row, box.patients.known(row.case).patient) for row in rows[:PAGE_ROWS]]
-    return {**found, "rows": shown, "more": len(rows) > PAGE_ROWS, "refusals": []}
+    return {**found, "rows": shown, "more": len(rows) > PAGE_ROWS}

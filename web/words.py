@@ -7,7 +7,7 @@ from typing import Final
 
 from firmware_app.errors import AgeOutside, AgeUnclear, AgeUnknown
 from firmware_app.language import N_
-from firmware_app.reading import hints  # registers the sentences of the readings' hints
+from firmware_app.reading import hints, quality_hints  # noqa: F401 - they register the sentences of the readings' hints
 from firmware_app.records import Finding, Priority
 from firmware_app.store.patients import Patient
 
@@ -57,6 +57,9 @@ ACTIONS: Final = {
     "patient.corrected": N_("patient corrected"),
     "pack.installed": N_("model installed"),
     "pack.rolled_back": N_("earlier model taken back into use"),
+    "export.begun": N_("export begun"),
+    "export.done": N_("export finished"),
+    "export.stopped": N_("export stopped"),
 }
 SIZES: Final = {  # by the label of `imaging.spacing`, which this process does not import
     "spacing.patient": N_("Sizes are in millimetres of the patient."),

@@ -27,7 +27,7 @@ from onnxruntime.quantization import (
 from torch import nn
 
 from converters.failures import ToolFailed
-from converters.formats import quiet
+from converters.formats import first_line, openvino_ir, quiet
 from converters.outputs import writing
 
 OPSET = 18
@@ -57,7 +57,7 @@ def export(
                 input_names=[names[0]], output_names=list(names[1]), dynamic_shapes=shapes,
             )  # fmt: skip
         except (torch.onnx.errors.OnnxExporterError, RuntimeError, TypeError, ValueError) as error:
-            raise ToolFailed("torch.onnx", "export the network", _first_line(error)) from error
+            raise ToolFailed("torch.onnx", "export the network", first_line(error)) from error
     with writing(path) as part:
         program.save(str(part), external_data=False)
         _strip(part)
@@ -67,7 +67,12 @@ def export(
 def quantize(
     source: Path, path: Path, films: NDArray[np.float32], method: str, spared: Sequence[str] = (), kind: Kind = "u8s8"
 ) -> Path:
-    """Quantize the float file ``source``. ``films``: (N, 1, …) for calibration; ``spared``: nodes kept in float."""
+    """Quantize the float file ``source``. ``films``: (N, 1, …) for calibration; ``spared``: nodes kept in float.
+
+    ``method`` ``nncf`` leaves it to NNCF, which also corrects biases.
+    """
+    if method == "nncf":
+        return _by_nncf(source, path, films, spared)
     logging.getLogger().setLevel(logging.ERROR)
     signed = kind == "s8s8"
     with writing(path) as part, quiet():
@@ -80,7 +85,31 @@ def quantize(
                 extra_options={"CalibPercentile": PERCENTILE, "ActivationSymmetric": signed, "WeightSymmetric": True},
             )  # fmt: skip
         except (RuntimeError, ValueError, KeyError, AttributeError) as error:
-            raise ToolFailed("ONNX Runtime", "quantize the file", _first_line(error)) from error
+            raise ToolFailed("ONNX Runtime", "quantize the file", first_line(error)) from error
+    return path
+
+
+def _by_nncf(source: Path, path: Path, films: NDArray[np.float32], spared: Sequence[str]) -> Path:
+    """Quantize by NNCF: unsigned activations where they are never negative, and weights of seven bits.
+
+    The eighth would overflow on processors without VNNI.
+    """
+    openvino_ir.library()  # without its telemetry, which NNCF shares
+    import nncf
+
+    nncf.set_log_level(logging.ERROR)
+    name = input_name(source)
+    with writing(path) as part, quiet():
+        try:
+            found = nncf.quantize(
+                onnx.load(str(source)), nncf.Dataset([{name: film[np.newaxis]} for film in films]),
+                subset_size=len(films), preset=nncf.QuantizationPreset.MIXED, fast_bias_correction=True,
+                ignored_scope=nncf.IgnoredScope(names=list(spared)) if spared else None,
+                advanced_parameters=nncf.AdvancedQuantizationParameters(overflow_fix=nncf.OverflowFix.ENABLE),
+            )  # fmt: skip
+        except (RuntimeError, ValueError, KeyError, nncf.ValidationError) as error:
+            raise ToolFailed("NNCF", "quantize the file", first_line(error)) from error
+        onnx.save(found, str(part))
     return path
 
 
@@ -136,7 +165,3 @@ def _strip(path: Path) -> None:
         del tensor.metadata_props[:]
     onnx.checker.check_model(model, full_check=True)
     onnx.save(model, str(path))
-
-
-def _first_line(error: Exception) -> str:
-    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)[:300]

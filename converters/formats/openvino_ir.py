@@ -13,17 +13,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from converters.failures import ToolFailed
-from converters.formats import quiet
+from converters.formats import first_line, quiet
 from converters.outputs import writing
 
 
 def export(source: Path, path: Path, *, half: bool) -> Path:
     """Convert the ONNX file ``source`` to ``path`` (``.xml``); ``half`` stores weights in 16 bits."""
-    openvino = _library()
+    openvino = library()
     try:
         model = openvino.Core().read_model(source)
     except RuntimeError as error:
-        raise ToolFailed("OpenVINO", f"read {source.name}", _first_line(error)) from error
+        raise ToolFailed("OpenVINO", f"read {source.name}", first_line(error)) from error
     return _save(model, path, half=half)
 
 
@@ -34,7 +34,7 @@ def quantize(
 
     ``method`` ``percentile`` clips each activation's range at its 99.99th percentile.
     """
-    openvino = _library()
+    openvino = library()
     import nncf
 
     nncf.set_log_level(logging.ERROR)
@@ -49,13 +49,13 @@ def quantize(
                 advanced_parameters=_ranges(nncf, method),
             )  # fmt: skip
         except (RuntimeError, ValueError, nncf.ValidationError) as error:
-            raise ToolFailed("NNCF", "quantize the network", _first_line(error)) from error
+            raise ToolFailed("NNCF", "quantize the network", first_line(error)) from error
     return _save(found, path, half=True)
 
 
 def weighted_nodes(path: Path) -> list[str]:
     """The names of the convolutions and matrix products of an IR or ONNX file, in the order of its graph."""
-    model = _library().Core().read_model(path)
+    model = library().Core().read_model(path)
     kinds = {"Convolution", "GroupConvolution", "MatMul"}
     return [node.get_friendly_name() for node in model.get_ordered_ops() if node.get_type_name() in kinds]
 
@@ -79,18 +79,14 @@ def _ranges(nncf: Any, method: str) -> Any:
 def _save(model: Any, path: Path, *, half: bool) -> Path:
     """Write the pair of files; the ``.xml`` takes its name last, so that it is never there without its ``.bin``."""
     with writing(path) as graph, writing(path.with_suffix(".bin")) as weights:
-        _library().save_model(model, str(graph), compress_to_fp16=half)
+        library().save_model(model, str(graph), compress_to_fp16=half)
         graph.with_suffix(".bin").replace(weights)
     return path
 
 
-def _library() -> Any:
+def library() -> Any:
     """OpenVINO without its telemetry, which its tools and NNCF send unasked; a package that is barred is not used."""
     sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
     import openvino
 
     return openvino
-
-
-def _first_line(error: Exception) -> str:
-    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)[:300]

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from converters.failures import ToolFailed
-from converters.formats import quiet
+from converters.formats import first_line, quiet
 from converters.outputs import FULL_BYTES, writing
 
 Kind = Literal["static", "dynamic"]
@@ -51,7 +51,7 @@ def export(net: nn.Module, example: torch.Tensor, names: tuple[str, Sequence[str
             _room(part, 4 * sum(value.numel() for value in net.state_dict().values()))
             converted.export(str(part))
         except (RuntimeError, ValueError, TypeError, NotImplementedError) as error:
-            raise ToolFailed("litert-torch", "convert the network", _first_line(error)) from error
+            raise ToolFailed("litert-torch", "convert the network", first_line(error)) from error
     return path
 
 
@@ -134,7 +134,7 @@ def _quantized(source: Path, path: Path, recipe: Any, films: NDArray[np.float32]
             # The library's own way to write maps the file into memory: on a full disk that ends the process (SIGBUS).
             part.write_bytes(bytes(quantizer.quantize(ranges).quantized_model))
         except (RuntimeError, ValueError, KeyError, TypeError) as error:
-            raise ToolFailed("AI Edge Quantizer", "quantize the file", _first_line(error)) from error
+            raise ToolFailed("AI Edge Quantizer", "quantize the file", first_line(error)) from error
     return path
 
 
@@ -161,7 +161,3 @@ def _room(path: Path, size: int) -> None:
     """Raise :class:`OSError` without room for ``size`` and some more: the exporter ends the process on a full disk."""
     if shutil.disk_usage(path.parent).free < 2 * size + FULL_BYTES:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-
-
-def _first_line(error: Exception) -> str:
-    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)[:300]

@@ -1,12 +1,12 @@
 """The page: weak points, refusals, then the numbers and figures of every file.  From predictions and accounts only."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from html import escape
 from pathlib import Path
 
-from converters.evaluation import Evaluation, Interval, evaluation, in_order
+from converters.evaluation import Evaluation, Interval, Prevalence, evaluation, in_order
 from converters.gates import Outcome
 from converters.outputs import write_text
 from converters.predictions import Predictions
@@ -33,6 +33,7 @@ class Subject:
     split: str
     main: Key
     original: Key | None = None
+    prevalence: Prevalence = field(default_factory=Prevalence)
 
 
 def write(path: Path, subject: Subject, predictions: Mapping[Key, Predictions], accounts: Accounts) -> Path:
@@ -47,7 +48,8 @@ def rendered(subject: Subject, predictions: Mapping[Key, Predictions], accounts:
     the date.
     """
     rows = {
-        key: evaluation(one, subject.finding, subject.pack, *key, subject.split) for key, one in predictions.items()
+        key: evaluation(one, subject.finding, subject.pack, *key, subject.split, prevalence=subject.prevalence)
+        for key, one in predictions.items()
     }
     main = rows[subject.main]
     title = f"{subject.title.en} · {subject.title.zh}"
@@ -99,7 +101,8 @@ def _figures(
         ("decision", figures.decision(main)),
     ):
         if drawn:
-            yield _section(key, drawn, _note(f"{key}_note"))
+            share = main.decision_curve.prevalence if main.decision_curve else 0.0
+            yield _section(key, drawn, _note(f"{key}_note", prevalence=f"{share:.0%}"))
     if drawn := figures.pruning(accounts):
         kept = f"{accounts.pruning.kept:.0%}" if accounts.pruning else ""
         yield _section("pruning", drawn, _note("pruning_note", kept=kept))
@@ -168,6 +171,9 @@ def _verdict(gate: Said) -> str:
         return say("gate_explanation", measured=f"{gate.measured:.3f}", margin=f"{gate.margin:g}")
     if gate.gate == "parity":
         return say("gate_parity", measured=f"{gate.measured:.2g}", margin=f"{gate.margin:g}")
+    if gate.gate in ("shipped parity", "shipped logits", "shipped calls"):
+        name = f"gate_{gate.gate.replace(' ', '_')}"
+        return say(name, measured=f"{gate.measured:.3g}", margin=f"{gate.margin:g}")
     return say("gate_other", gate=gate.gate, measured=f"{gate.measured:.4g}", margin=f"{gate.margin:g}")
 
 

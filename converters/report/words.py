@@ -26,11 +26,11 @@ CATALOGUE: Final[dict[str, tuple[str, str]]] = {
     "explained": ("Does the activation map show what matters?", "激活图是否显示了关键区域？"),
     "intervals": (
         (
-            "Intervals are 95 %: rates by Wilson, all else by bootstrap over patients. Sensitivity and specificity at "
-            "the frozen threshold {threshold}. Films: {split}, {n}, {positives} of them positive."
+            "Intervals are 95 %, by bootstrap over patients (rates: no narrower than Wilson's). Sensitivity and "
+            "specificity at the frozen threshold {threshold}. Films: {split}, {n}, {positives} of them positive."
         ),
         (
-            "区间均为 95 %：率用 Wilson 法，其余按患者自助抽样。灵敏度与特异度取自冻结阈值 {threshold}。"
+            "区间均为 95 %，按患者自助抽样（率的区间不窄于 Wilson 法）。灵敏度与特异度取自冻结阈值 {threshold}。"
             "影像：{split}，共 {n} 张，其中阳性 {positives} 张。"
         ),
     ),
@@ -51,8 +51,11 @@ CATALOGUE: Final[dict[str, tuple[str, str]]] = {
         "影像按数量等分为十组。落在对角线上表示概率名副其实；低于对角线表示高估。",
     ),
     "decision_note": (
-        "Net benefit (Vickers & Elkin 2006): acting on the model is worth it where its line is above both others.",
-        "净获益（Vickers & Elkin 2006）：模型曲线高于另外两条线处，按模型行动才有价值。",
+        (
+            "Net benefit (Vickers & Elkin 2006) at a prevalence of {prevalence}: acting on the model is worth it where "
+            "its line is above both others."
+        ),
+        "患病率为 {prevalence} 时的净获益（Vickers & Elkin 2006）：模型曲线高于另外两条线处，按模型行动才有价值。",
     ),
     "pruning_note": (
         "{kept} of the multiplications were kept. Bars: output channels before (pale) and after.",
@@ -167,6 +170,18 @@ CATALOGUE: Final[dict[str, tuple[str, str]]] = {
     "gate_explanation": (
         "its map agrees with Grad-CAM by a rank correlation of {measured}, at least {margin} wanted",
         "激活图与 Grad-CAM 的秩相关为 {measured}，要求至少 {margin}",
+    ),
+    "gate_shipped_parity": (
+        "the shipped file differs from the original by up to {measured} of the map's largest cell, allowed {margin}",
+        "随包文件与原模型相差最多为热力图最大值的 {measured}，允许 {margin}",
+    ),
+    "gate_shipped_logits": (
+        "the shipped file's logits move by {measured} of their spread, allowed {margin}",
+        "随包文件的 logit 偏移为其离散度的 {measured}，允许 {margin}",
+    ),
+    "gate_shipped_calls": (
+        "the shipped file's sensitivity beside the original: {measured}, allowed {margin}",
+        "随包文件相对原模型的灵敏度变化：{measured}，允许 {margin}",
     ),
     "gate_other": ("{gate}: {measured}, allowed {margin}", "{gate}：{measured}，允许 {margin}"),
     "weak_few": (

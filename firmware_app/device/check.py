@@ -17,3 +17,7 @@ class Check:
     name: str
     result: Result
     reason: Reason
+    at: str | None = None
+    """When it happened (ISO 8601), where the check tells of one event."""
+    case: str | None = None
+    """The case that the event belongs to, by its reference."""

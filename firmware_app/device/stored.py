@@ -14,6 +14,7 @@ from firmware_app.records import Detail, Reason
 from firmware_app.store import damage, mending, references, rescue
 from firmware_app.store.clinical import Clinical
 from firmware_app.store.layout import StateDir
+from firmware_app.store.quarantine import Quarantine
 
 _DATABASE_OK: Final = register("doctor.database_ok", N_("The database is whole: {cases} cases, {instances} images."))
 _DATABASE_NONE: Final = register(
@@ -66,7 +67,11 @@ _QUEUE_OK: Final = register("doctor.queue_ok", N_("No image waits to be read."))
 _QUEUE_WAITING: Final = register(
     "doctor.queue_waiting", N_("{waiting} images wait to be read; no result does not mean normal.")
 )
-_REFUSED: Final = register("doctor.refused", N_("{refused} objects were refused or set aside; why the latest was:"))
+_REFUSED: Final = register(
+    "doctor.refused", N_("{refused} objects were refused or set aside; the newest, and how often each reason came:")
+)
+_REFUSED_OF: Final = register("doctor.refused_of", N_("{count} times the reason {reason}, the last time on {date}."))
+_NEWEST: Final = 10
 _REFUSED_NONE: Final = register("doctor.refused_none", N_("Nothing was refused or set aside."))
 
 
@@ -123,9 +128,17 @@ def _contents(clinical: Clinical) -> Iterator[Check]:
         yield Check("queue", "warn", Reason(_QUEUE_WAITING, {"waiting": counts.waiting}))
     else:
         yield Check("queue", "ok", Reason(_QUEUE_OK))
-    latest = clinical.latest_refusal()
-    if latest is None:
+    yield from _refused(Quarantine(clinical.database))
+
+
+def _refused(quarantine: Quarantine) -> Iterator[Check]:
+    counts = quarantine.counts()
+    if not counts:
         yield Check("refused", "ok", Reason(_REFUSED_NONE))
-    else:
-        yield Check("refused", "warn", Reason(_REFUSED, {"refused": counts.refused}))
-        yield Check("refused", "warn", latest)
+        return
+    yield Check("refused", "warn", Reason(_REFUSED, {"refused": sum(count.count for count in counts)}))
+    for entry in quarantine.entries(_NEWEST):
+        yield Check("refused", "warn", entry.reason, entry.at.isoformat(timespec="seconds"), entry.case)
+    for count in counts:
+        told: dict[str, Detail] = {"count": count.count, "reason": count.code, "date": f"{count.latest:%Y-%m-%d}"}
+        yield Check("refused", "warn", Reason(_REFUSED_OF, told))

@@ -6,9 +6,11 @@
     ├── ServiceError            box         service.*    a process of the box cannot do its work
     ├── AccountError            box         account.*    a person's account in the viewer
     ├── ProvisionError          box         provision.*  the box cannot be given its identity
+    ├── ExportError             export      export.*     why an image does not leave the box de-identified
     ├── IntakeError             intake      intake.*     refused at the door; carries the C-STORE status (PS3.4 B.2.3)
     ├── ImagingError            judgement   imaging.*    accepted, but its pixels cannot be shown to a model
     ├── CannotJudge             judgement   age, reading.*, quality.*   no honest number can be given
+    │   └── SeriesUnfit         series      series.*     slices that make no volume
     ├── PackError               packs       pack.*       a model pack is not what it claims
     ├── RuntimeFault            packs       runtime.*    an inference runtime is missing or failed
     ├── UplinkError             line        uplink.*     what may travel on the sealed line, and why it is silent
@@ -20,7 +22,9 @@ patient's name, id or a UID, so any error may be logged.
 
 from firmware_app.errors.base import LanternError as LanternError
 from firmware_app.errors.box import *
+from firmware_app.errors.export import *
 from firmware_app.errors.intake import *
 from firmware_app.errors.judgement import *
 from firmware_app.errors.line import *
 from firmware_app.errors.packs import *
+from firmware_app.errors.series import *

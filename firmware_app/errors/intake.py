@@ -22,6 +22,23 @@ class NotAnImage(IntakeError):
 
 
 @dataclass(eq=False)
+class PackedArchive(IntakeError):
+    code = "intake.archive"
+    sentence = N_(
+        "This is a packed archive (such as zip), and the box opens none. Unpack it and give the images themselves."
+    )
+
+
+@dataclass(eq=False)
+class ProtocolBroken(IntakeError):
+    code = "intake.protocol"
+    sentence = N_(
+        "The sending machine broke the rules of the DICOM network protocol, so its connection was ended; nothing of "
+        "the message was kept. Send it again; if it stays so, call the machine's service."
+    )
+
+
+@dataclass(eq=False)
 class Truncated(IntakeError):
     code = "intake.truncated"
     sentence = N_("The object is incomplete: it ends inside {where}. Send or copy it again.")

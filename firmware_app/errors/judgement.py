@@ -189,6 +189,53 @@ class ImageNotAFilm(ImageUnfit):
 
 
 @dataclass(eq=False)
+class ImageTurned(ImageUnfit):
+    code = "quality.turned"
+    sentence = N_(
+        "The film lies on its side or upside down, or black and white are exchanged, so it was given no number. "
+        "Turn it at the machine and send it again."
+    )
+
+
+@dataclass(eq=False)
+class ImageUnlike(ImageUnfit):
+    code = "quality.unlike"
+    sentence = N_("The image does not look like a frontal chest film, so it was not read as one. Check what was sent.")
+
+
+@dataclass(eq=False)
+class ImageOfColour(ImageUnfit):
+    code = "quality.colour"
+    sentence = N_(
+        "This is a picture in full colour, not an image of the kind that the model reads, so it was not read."
+    )
+
+
+@dataclass(eq=False)
+class ImagePhotographed(ImageUnfit):
+    code = "quality.photographed"
+    sentence = N_(
+        "This is a photograph or a colour scan of a film, and the model was not made for such. "
+        "Send the original image from the machine."
+    )
+
+
+@dataclass(eq=False)
+class ImageUnfamiliar(CannotJudge):
+    """How far the image lies from those that the model learnt from, and how far it may (`tasks.typicality`)."""
+
+    code = "reading.unfamiliar"
+    sentence = N_(
+        "The image looks unlike those that the model “{pack}” learnt from (distance {distance}, at most {limit}), so "
+        "it was given no number. Check that it is the examination, the view and the patient that it is named for. "
+        "A doctor must read it."
+    )
+    pack: str
+    distance: float
+    limit: float
+
+
+@dataclass(eq=False)
 class UptakeUnknown(CannotJudge):
     """Names the attribute of the header that stands in the way."""
 

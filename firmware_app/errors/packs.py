@@ -202,6 +202,18 @@ class PackNoPrevious(PackError):
 
 
 @dataclass(eq=False)
+class PackNotRightHere(PackError):
+    code = "pack.not_right_here"
+    sentence = N_(
+        "Version {version} of the model pack “{pack}” does not answer its own test images rightly on this box "
+        "({detail}). It was not put in use, and nothing was changed. Tell its publisher the words in brackets."
+    )
+    pack: str
+    version: str
+    detail: str
+
+
+@dataclass(eq=False)
 class PackDiskFull(PackError):
     code = "pack.disk_full"
     sentence = N_(

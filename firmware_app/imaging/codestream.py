@@ -8,6 +8,7 @@ missing of a cut stream with grey and say nothing; so the end of the stream is l
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from typing import Final
 
 from firmware_app.errors import Undecodable
@@ -24,6 +25,13 @@ _EOI: Final = 0xD9
 _SOT: Final = b"\xff\x90"
 _EOC: Final = b"\xff\xd9"
 _STANDALONE: Final = frozenset({0x01, *range(0xD0, 0xD9)})
+_ARITHMETIC: Final = frozenset(range(0xC9, 0xD0))
+_PROGRESSIVE: Final = frozenset((0xC2, 0xC6))
+_LOSSLESS: Final = frozenset((0xC3, 0xC7))
+_JPEG_LS: Final = 0xF7
+MOST_SCANS: Final = 128
+"""A progressive JPEG has about ten; each one has the decoder go over the whole frame again."""
+_MOST_COMPONENTS: Final = 4
 # PS3.5 Annex G: PackBits turns two bytes into at most 128.
 _RLE_GAIN: Final = 64
 
@@ -53,6 +61,36 @@ def check(stream: bytes, rows: int, columns: int, *, rle: bool, frame_bytes: int
         raise Undecodable(detail=f"the compressed frame is {found[1]} × {found[0]}, its header says {columns} × {rows}")
     if not whole(stream):
         raise Undecodable(detail="the compressed frame is cut short")
+    check_work(stream, rows, columns)
+
+
+def check_work(stream: bytes, rows: int, columns: int) -> None:
+    """Raise `Undecodable` where *stream* is too short for *rows* × *columns*, or has them decoded far too often."""
+    if not stream.startswith(_SOI):
+        components = _jpeg2000_components(stream)
+        if not 1 <= components <= _MOST_COMPONENTS:
+            raise Undecodable(detail=f"{components} samples in a pixel")
+        return
+    scans = sum(1 for marker, _ in _segments(stream) if marker == _START_OF_SCAN)
+    if scans > MOST_SCANS:
+        raise Undecodable(detail=f"the compressed frame goes over the image {scans} times")
+    kind = next((marker for marker, _ in _segments(stream) if marker in _FRAME_HEADERS), 0)
+    if len(stream) * 8 < _fewest_bits(kind, rows, columns):
+        raise Undecodable(detail=f"{len(stream)} bytes of JPEG cannot hold {columns} × {rows} pixels")
+
+
+def _fewest_bits(kind: int, rows: int, columns: int) -> int:
+    """Bits that a frame of this *kind* (its frame header) has at least.
+
+    Huffman codes have one bit at least (ISO/IEC 10918-1 C): one for each sample without loss, one for the first
+    coefficient of each block when progressive, and one more for its end otherwise.  JPEG-LS ends a run with each line.
+    """
+    blocks = -(-rows // 8) * -(-columns // 8)
+    if kind in _ARITHMETIC:
+        return 0
+    if kind == _JPEG_LS:
+        return rows
+    return rows * columns if kind in _LOSSLESS else blocks if kind in _PROGRESSIVE else 2 * blocks
 
 
 def whole(stream: bytes) -> bool:
@@ -64,24 +102,29 @@ def whole(stream: bytes) -> bool:
 
 
 def _jpeg_ends(stream: bytes) -> bool:
-    """Over the segments and scans to the end-of-image marker; thumbnails inside a segment are passed by."""
+    """Whether an end-of-image marker comes last."""
+    return any(marker == _EOI for marker, _ in _segments(stream))
+
+
+def _segments(stream: bytes) -> Iterator[tuple[int, int]]:
+    """(marker, where) over segments and scans to the end-of-image marker; what lies inside a segment is passed by."""
     at = 2
     while at + 2 <= len(stream):
         if stream[at] != 0xFF:
-            return False
+            return
         marker = stream[at + 1]
-        if marker == _EOI:
-            return True
         if marker == 0xFF or marker in _STANDALONE:
             at += 1 if marker == 0xFF else 2
             continue
+        yield marker, at
+        if marker == _EOI:
+            return
         at += 2 + int.from_bytes(stream[at + 2 : at + 4], "big")
         if marker == _START_OF_SCAN:
             following = _MARKER_IN_SCAN.search(stream, at)
             if following is None:
-                return False
+                return
             at = following.start()
-    return False
 
 
 def _jpeg2000_ends(stream: bytes, start: int) -> bool:
@@ -101,6 +144,12 @@ def _jpeg2000_ends(stream: bytes, start: int) -> bool:
             return stream.rfind(_EOC, at) > 0
         at += max(length, 12)
     return at <= len(stream) and (stream[at : at + 2] == _EOC or len(seen) == wanted)
+
+
+def _jpeg2000_components(stream: bytes) -> int:
+    """Csiz of the SIZ segment (A.5.1)."""
+    start = max(0, stream.find(_SOC_SIZ, 0, 4096))
+    return int.from_bytes(stream[start + 40 : start + 42], "big")
 
 
 def _tiles(stream: bytes, start: int) -> int:

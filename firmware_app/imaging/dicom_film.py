@@ -107,6 +107,12 @@ class DicomFilm:
         choices = transforms.offered(self.source.header, index)
         return replace(_with_window(frame, slope, origin, scale, choices), layers=layers, spacing=size)
 
+    def measured(self, index: int) -> NDArray[np.float32]:
+        """(H, W) float32 behind the modality transform and before window and polarity: of a CT, Hounsfield units."""
+        scale = transforms.of(self.source.header, index, self.source.photometric, self._layout.reach)
+        words, values = self._values(self._pixels(index))
+        return _mapped(words, scale.modality_values(values))
+
     def _pixels(self, index: int) -> NDArray[np.generic]:
         """Decoded words of one frame, (H, W) or (H, W, 3); raises `Undecodable` whatever the decoder did."""
         if index in self._last:
@@ -115,7 +121,7 @@ class DicomFilm:
             raise Undecodable(detail=f"there is no frame {index}")
         self._last.clear()
         try:
-            pixels = self.reader.frame(index) if self.source.samples == 1 else self._rgb_samples(index)
+            pixels = self.reader.frame(index) if self.source.samples == 1 else self.rgb(index)
         except BROKEN as error:
             raise Undecodable(detail=f"{self.source.transfer_syntax.name}, {type(error).__name__}") from None
         if pixels.shape[:2] != (self.rows, self.columns):
@@ -123,29 +129,42 @@ class DicomFilm:
         self._last[index] = pixels.astype(pixels.dtype.newbyteorder("="), copy=False)
         return self._last[index]
 
-    def _rgb_samples(self, index: int) -> NDArray[np.generic]:
-        """(H, W, 3) RGB of an object of three samples, its colour model judged until a frame has proved one."""
+    def samples(self, index: int) -> tuple[NDArray[np.generic], photometric.Model]:
+        """(H, W, 3) samples of an object of three, as they are stored, and the colour model that they have.
+
+        The model is judged until a frame has proved one, so the last answer is the best.
+        """
         found = self.source
         stream = self.reader.compressed(index)
         if stream is None and not found.native:  # a video's decoder knows its colours
-            return self.reader.frame(index)
+            return self.reader.frame(index), "RGB"
         samples = _native_samples(found, index) if _is_flat(found) else self.reader.frame(index, raw=True)
         if samples.ndim != 3:
-            return samples
+            return samples, "RGB"
         if "proved" not in self._model:
             told = photometric.declared(found.photometric)
             proof = photometric.of_pixels(samples, found.stored)
             by_stream = photometric.of_stream(stream) if stream is not None else None
             self._model["proved" if proof else "believed"] = photometric.judged(told, by_stream, proof)
-        model = (self._model.get("proved") or self._model["believed"]).model
+        return samples, (self._model.get("proved") or self._model["believed"]).model
+
+    @property
+    def inverted(self) -> bool:
+        """Whether the lowest value is shown as white, by polarity or by a falling rescale (of the first frame)."""
+        scale = transforms.of(self.source.header, 0, self.source.photometric, self._layout.reach)
+        return scale.inverted != (scale.slope < 0)
+
+    def rgb(self, index: int) -> NDArray[np.generic]:
+        """(H, W, 3) RGB of an object of three samples, in as many bits as they have; raises one of `source.BROKEN`."""
+        samples, model = self.samples(index)
         if model == "RGB":
             return samples
-        partial = found.native and found.photometric.startswith("YBR_PARTIAL")
-        return (colour.from_ybr_partial if partial else colour.from_ybr_full)(samples, found.stored)
+        partial = self.source.native and self.source.photometric.startswith("YBR_PARTIAL")
+        return (colour.from_ybr_partial if partial else colour.from_ybr_full)(samples, self.source.stored)
 
     def _layers(self, pixels: NDArray[np.generic], index: int) -> tuple[overlays.Layer, ...]:
         layout = self._layout
-        whole = pixels.ndim == 2 and pixels.dtype.itemsize <= 2 and self._has_own_layout
+        whole = pixels.ndim == 2 and pixels.dtype.itemsize <= 2 and self.has_own_layout
         used = (layout.high_bit + 1 - layout.stored, layout.high_bit)
         return overlays.of(self.source.header, index, self.rows, self.columns, pixels if whole else None, used)
 
@@ -154,7 +173,7 @@ class DicomFilm:
         return Words(self.source.allocated, self.source.stored, self.source.high_bit, self.source.signed)
 
     @property
-    def _has_own_layout(self) -> bool:
+    def has_own_layout(self) -> bool:
         """Whether the words are as they lie in the file, and not values that a decoder made."""
         return self.source.allocated > 1 and (self.source.native or self.source.transfer_syntax == RLELossless)
 
@@ -184,7 +203,7 @@ class DicomFilm:
         unsigned = np.dtype(f"u{pixels.dtype.itemsize}")
         every = np.arange(256**unsigned.itemsize, dtype=unsigned)
         words = pixels.view(unsigned)
-        if self._has_own_layout:
+        if self.has_own_layout:
             return words, self._layout.values(every)
         return words, every.view(pixels.dtype).astype(np.float64)
 

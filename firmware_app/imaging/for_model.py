@@ -12,9 +12,10 @@ from numpy.typing import NDArray
 from firmware_app.errors import ImageUnfit
 from firmware_app.imaging import fitness, keyframes, sector, ultrasound
 from firmware_app.imaging.film import Film
-from firmware_app.imaging.input_spec import FrameRule, InputSpec
+from firmware_app.imaging.input_spec import FrameRule, InputSpec, QualityKind
 from firmware_app.imaging.keyframes import Keyframes
 from firmware_app.imaging.model_input import to_model_input
+from firmware_app.imaging.quality import judge, limits
 from firmware_app.imaging.sector import Box
 
 ULTRASOUND: Final = "US"
@@ -25,7 +26,7 @@ class Taken:
     """The frames *read*, counted from 0 and in the order of the clip, and their tensors, (n, C, H, W) float32.
 
     `box` is what the model sees of each frame (None: all of it).  `coloured` is the share of the sector that is drawn
-    in colour, of ultrasound only.
+    in colour, of ultrasound only.  `quality` holds the measures that a person is told of, each with its number.
     """
 
     read: tuple[int, ...]
@@ -34,27 +35,44 @@ class Taken:
     prepare_ms: float
     box: Box | None = None
     coloured: float | None = None
+    quality: tuple[tuple[str, float], ...] = ()
 
 
-def taken(film: Film, spec: InputSpec, rule: FrameRule = "middle", budget: int = 1, modality: str = "") -> Taken:
+def taken(
+    film: Film,
+    spec: InputSpec,
+    rule: FrameRule = "middle",
+    budget: int = 1,
+    modality: str = "",
+    *,
+    quality: QualityKind = "none",
+    photographs: bool = False,
+) -> Taken:
     """Choose, judge and prepare.  Frames of a clip that no model may see are left out.
+
+    *quality* and *photographs* are as `packs.manifest.Care` has them.
 
     Raises `ImageUnfit` when none is left, and any other `ImagingError`.
     """
     is_ultrasound = modality == ULTRASOUND
-    limits = fitness.OF_MODALITY.get(modality, fitness.FILM)
+    fit = fitness.OF_MODALITY.get(modality, fitness.FILM)
     begun = time.perf_counter()
     chosen = _chosen(film, rule, budget, is_ultrasound=is_ultrasound)
     decoding = time.perf_counter() - begun
     preparing, unfit = 0.0, None
     read: list[int] = []
     tensors: list[NDArray[np.float32]] = []
+    measured: list[judge.Numbers] = []
     for index in chosen.frames:
         begun = time.perf_counter()
         frame = film.grey(index)
         decoded = time.perf_counter()
         try:
-            fitness.check(_seen(frame, spec, chosen.sector), spec, limits)
+            seen = _seen(frame, spec, chosen.sector)
+            fitness.check(seen, spec, fit)
+            numbers = judge.measured(seen, quality)
+            judge.check(numbers, quality)
+            measured.append(numbers)
             tensors.append(to_model_input(frame, spec, chosen.sector, film.hidden(index)))
             read.append(index)
         except ImageUnfit as error:
@@ -62,6 +80,7 @@ def taken(film: Film, spec: InputSpec, rule: FrameRule = "middle", budget: int =
         decoding, preparing = decoding + decoded - begun, preparing + time.perf_counter() - decoded
     if unfit is not None and not read:
         raise unfit
+    judge.check_colours(film, read[-1], quality, photographs=photographs)
     return Taken(
         tuple(read),
         tensors[0] if len(tensors) == 1 else np.concatenate(tensors),
@@ -69,6 +88,7 @@ def taken(film: Film, spec: InputSpec, rule: FrameRule = "middle", budget: int =
         1e3 * preparing,
         chosen.sector.box if spec.crop == "sector" and chosen.sector is not None else None,
         ultrasound.colour_share(film, read[-1], chosen.sector) if is_ultrasound else None,
+        limits.fired(judge.of_frames(measured), quality),
     )
 
 

@@ -15,7 +15,7 @@ from typing import BinaryIO, Final
 
 from firmware_app.errors import PixelsUnsupported, Undecodable
 
-MOST_ITEMS: Final = 2_000_000
+MOST_ITEMS: Final = 250_000
 _ITEM: Final = struct.Struct("<HHL")
 _END: Final = (0xFFFE, 0xE0DD)
 _START: Final = (0xFFFE, 0xE000)

@@ -8,6 +8,8 @@ from typing import ClassVar, Literal
 
 FrameRule = Literal["middle", "interval", "score"]
 """How frames are chosen from a clip (`imaging.keyframes`)."""
+QualityKind = Literal["none", "chest_film", "ultrasound"]
+"""On which pictures the limits were learnt that an image is held against (`imaging.quality.limits`)."""
 LARGEST_SIDE_PX = 4096
 """No model of ours reads more than this on a side; a larger number in a manifest is a mistake."""
 

@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
-from firmware_app.errors import FrameTooLarge, Undecodable
+from firmware_app.errors import FrameTooLarge, PixelsUnsupported, Undecodable
+from firmware_app.imaging import codestream
 from firmware_app.imaging.display import Shown, greys
 from firmware_app.imaging.grey import luminance
 from firmware_app.imaging.source import BROKEN, LARGEST_FRAME_PX, LONGEST_SIDE_PX, MOST_FRAMES
 
 FORMATS: Final = ("PNG", "JPEG", "TIFF", "BMP", "WEBP")
+MOST_PAGES: Final = 1_000
+"""Of a TIFF, whose directories Pillow reads one after the other."""
 _TIFF_PHOTOMETRIC: Final = 262
 _WHITE_IS_ZERO: Final = 0
 # Pillow only warns, and at another size; `opened` refuses above LARGEST_FRAME_PX before a pixel is decoded.
@@ -72,7 +76,11 @@ class Picture:
     def _turned(self) -> tuple[int, int]:
         """Width and height after the EXIF orientation; values 5 to 8 lay the picture on its side."""
         width, height = self.image.size
-        return (height, width) if self.image.getexif().get(0x0112, 1) in (5, 6, 7, 8) else (width, height)
+        try:  # the EXIF block of a PNG may stand behind its pixels, which this then decodes
+            on_its_side = self.image.getexif().get(0x0112, 1) in (5, 6, 7, 8)
+        except BROKEN as error:
+            raise Undecodable(detail=f"the picture is broken, {type(error).__name__}") from None
+        return (height, width) if on_its_side else (width, height)
 
     def _pixels(self, index: int) -> NDArray[np.generic]:
         """(H, W) or (H, W, 3), upright, with WhiteIsZero TIFFs of more than 8 bits turned (Pillow turns the rest)."""
@@ -102,11 +110,34 @@ def opened(path: Path) -> Iterator[Picture]:
         raise Undecodable(detail=f"the picture is broken, {type(error).__name__}") from None
     with image:
         _check_size(image)
+        _check_work(path, image)
         try:
             frames = int(getattr(image, "n_frames", 1))
         except BROKEN as error:
             raise Undecodable(detail=f"the picture is broken, {type(error).__name__}") from None
         yield Picture(image, min(max(frames, 1), MOST_FRAMES))
+
+
+def _check_work(path: Path, image: Image.Image) -> None:
+    """Refuse what a decoder would take minutes for, before it begins."""
+    if image.format in ("JPEG", "MPO"):  # the second is a JPEG with others behind it
+        codestream.check_work(path.read_bytes(), image.height, image.width)
+    elif image.format == "TIFF" and _pages(path) > MOST_PAGES:
+        raise PixelsUnsupported(detail=f"more than {MOST_PAGES} pages")
+
+
+def _pages(path: Path) -> int:
+    """How many directories a TIFF (6.0, section 2) has, at most one more than `MOST_PAGES`."""
+    with path.open("rb") as file:
+        order: Literal["little", "big"] = "little" if file.read(2) == b"II" else "big"
+        file.seek(4)
+        pages, at = 0, int.from_bytes(file.read(4), order)
+        while at and pages <= MOST_PAGES:
+            file.seek(at)
+            pages += 1
+            file.seek(12 * int.from_bytes(file.read(2), order), os.SEEK_CUR)
+            at = int.from_bytes(file.read(4), order)
+    return pages
 
 
 def _check_size(image: Image.Image) -> None:

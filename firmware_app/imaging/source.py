@@ -30,7 +30,7 @@ from pydicom.uid import (
 from firmware_app.errors import FrameTooLarge, NoPixels, PixelsUnsupported, Undecodable
 
 LONGEST_SIDE_PX: Final = 32_768
-LARGEST_FRAME_PX: Final = 64 * 1024 * 1024
+LARGEST_FRAME_PX: Final = 32 * 1024 * 1024
 """A whole-slide scan aside, no film comes near: a 43 × 35 cm detector at 0.1 mm has 15 million pixels."""
 MOST_FRAMES: Final = 100_000
 LARGEST_INFLATED_BYTES: Final = 256 * 1024 * 1024
@@ -51,6 +51,7 @@ BROKEN: Final = (
     OSError,
     MemoryError,
     AssertionError,
+    SyntaxError,  # Pillow's, of a TIFF whose pages it cannot follow
     zlib.error,
     InvalidDicomError,
     BytesLengthException,

@@ -31,7 +31,7 @@ def of(header: Dataset, frame: int, photometric: str, reach: tuple[float, float]
     modality = _table(_item(header, "ModalityLUTSequence"), reach)
     slope, intercept = 1.0, 0.0
     if modality is None:
-        rescale = _group(header, frame, "PixelValueTransformationSequence")
+        rescale = group(header, frame, "PixelValueTransformationSequence")
         slope, intercept = _real(rescale, "RescaleSlope", 1.0), _real(rescale, "RescaleIntercept", 0.0)
     if slope == 0:
         slope = 1.0
@@ -47,7 +47,7 @@ def of(header: Dataset, frame: int, photometric: str, reach: tuple[float, float]
 
 def offered(header: Dataset, frame: int) -> tuple[Offered, ...]:
     """Every usable window of one *frame*, as the header orders them; PS3.3 C.11.2.1.2 lets a person choose."""
-    groups = _group(header, frame, "FrameVOILUTSequence")
+    groups = group(header, frame, "FrameVOILUTSequence")
     function = _function(groups)
     centres, widths = _reals(groups, "WindowCenter"), _reals(groups, "WindowWidth")
     names = identity.text(groups, "WindowCenterWidthExplanation", header).split("\\")
@@ -83,7 +83,7 @@ def _padding_value(header: Dataset, keyword: str, words: Words) -> int | None:
 
 def _voi(header: Dataset, frame: int, reach: tuple[float, float] | None) -> Window | Table | None:
     """The VOI LUT if there is one, else the first usable window; C.11.2.1 lets the display choose."""
-    groups = _group(header, frame, "FrameVOILUTSequence")
+    groups = group(header, frame, "FrameVOILUTSequence")
     table = _table(_item(groups, "VOILUTSequence"), reach)
     if table is not None and table.top > 0:
         return table
@@ -97,7 +97,7 @@ def _function(groups: Dataset) -> Function:
     return "SIGMOID" if named == "SIGMOID" else "LINEAR_EXACT" if named == "LINEAR_EXACT" else "LINEAR"
 
 
-def _group(header: Dataset, frame: int, keyword: str) -> Dataset:
+def group(header: Dataset, frame: int, keyword: str) -> Dataset:
     """The functional group item *keyword* of *frame*, the shared one, or the object's own top level."""
     for sequence, index in (("PerFrameFunctionalGroupsSequence", frame), ("SharedFunctionalGroupsSequence", 0)):
         found = _item(_item(header, sequence, index), keyword)

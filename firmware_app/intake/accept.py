@@ -25,10 +25,11 @@ from firmware_app.errors import (
     LanternError,
     NotAnImage,
     ObjectTooLarge,
+    PackedArchive,
     StoreError,
 )
 from firmware_app.intake import file_meta, picture
-from firmware_app.intake.given_file import open_regular, read_at, readable
+from firmware_app.intake.given_file import is_archive, open_regular, read_at, readable
 from firmware_app.intake.header import MAGIC, PREAMBLE_BYTES, examine_open, looks_like_data_set
 from firmware_app.intake.recording import database_errors, surely_unrecorded
 from firmware_app.intake.sameness import conflict
@@ -130,7 +131,7 @@ class Door:
                 is_dicom = head[PREAMBLE_BYTES : PREAMBLE_BYTES + len(MAGIC)] == MAGIC  # whatever its preamble pretends
                 suffix = None if is_dicom else picture.kind(head)
                 if suffix is None and not is_dicom and not looks_like_data_set(head):
-                    raise NotAnImage()
+                    raise PackedArchive() if is_archive(head) else NotAnImage()
                 check_space(self.state.incoming, self._reserve_bytes, size)
                 if suffix is not None:
                     return self._take_picture(self._copy(descriptor, b"", 0), suffix, arrival_path, association)

@@ -18,7 +18,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 
 from firmware_app.config import Dicom
-from firmware_app.errors import IdentityMismatch, IntakeError, NotKept, StoreError, Truncated
+from firmware_app.errors import IdentityMismatch, IntakeError, NotKept, ProtocolBroken, StoreError, Truncated
 from firmware_app.intake import command as dimse
 from firmware_app.intake import file_meta, negotiation, pdu
 from firmware_app.intake.accept import Announced, Door
@@ -94,6 +94,8 @@ class Association:
         except pdu.ProtocolViolation as violation:
             self.counts["aborted"] += 1
             self._say_last(pdu.abort(violation.reason))
+            if has_place and (self._incoming is None or self._incoming.error is None):  # else it is told already
+                self.door.refuse(self._source, ProtocolBroken())
         except pdu.ConnectionLost:
             self.counts["lost"] += 1
             self._say_last(pdu.abort(pdu.NOT_SPECIFIED))

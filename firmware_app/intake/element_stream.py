@@ -21,7 +21,9 @@ from firmware_app.errors import Malformed, NestedTooDeep, Truncated
 Buffer = bytes | mmap.mmap
 
 DEPTH_LIMIT: Final = 32
-ELEMENT_LIMIT: Final = 2_000_000
+ELEMENT_LIMIT: Final = 1_000_000
+"""Half a second of work.  An item or a fragment counts as four elements, which is what an item costs."""
+_ITEM_ELEMENTS: Final = 4
 
 PIXEL_DATA: Final = 0x7FE00010
 _ITEM, _ITEM_END, _SEQUENCE_END = 0xFFFEE000, 0xFFFEE00D, 0xFFFEE0DD
@@ -230,7 +232,7 @@ class _Walker:
         while True:
             if limit - position < 8:
                 raise self._short(limit, tag_name(tag))
-            self._count()
+            self._count(_ITEM_ELEMENTS)
             group, number, length = read(self.data, position)
             position += 8
             if (group << 16 | number) == _SEQUENCE_END:
@@ -250,7 +252,7 @@ class _Walker:
             return position
         if level.limit - position < 8:
             raise self._short(level.limit, tag_name(_SEQUENCE_END))
-        self._count()
+        self._count(_ITEM_ELEMENTS)
         layout = BIG if level.encoding.big_endian else LITTLE
         group, number, length = layout.implicit.unpack_from(self.data, position)
         tag = group << 16 | number
@@ -283,8 +285,8 @@ class _Walker:
         self.stack.append(self.level)
         self.level = level
 
-    def _count(self) -> None:
-        self.count += 1
+    def _count(self, elements: int = 1) -> None:
+        self.count += elements
         if self.count > ELEMENT_LIMIT:
             raise Malformed(where=f"{ELEMENT_LIMIT} elements")
 

@@ -114,7 +114,10 @@ class WatchedFolder:
 
 
 def _files(folder: Path, depth: int = 0) -> Iterator[tuple[str, _Mark]]:
-    """Every regular file below *folder* with its mark; links are not followed, hidden files are not looked at."""
+    """Every file below *folder* with its mark; hidden ones are not looked at.
+
+    Links, pipes and devices are among them, and are not followed: the door refuses each by name.
+    """
     try:
         with os.scandir(folder) as entries:
             for entry in sorted(entries, key=lambda entry: entry.name):
@@ -123,7 +126,7 @@ def _files(folder: Path, depth: int = 0) -> Iterator[tuple[str, _Mark]]:
                 if entry.is_dir(follow_symlinks=False):
                     if depth < _DEPTH:
                         yield from _files(Path(entry.path), depth + 1)
-                elif entry.is_file(follow_symlinks=False):
+                else:
                     status = entry.stat(follow_symlinks=False)
                     yield entry.path, (status.st_size, status.st_mtime_ns)
     except OSError:

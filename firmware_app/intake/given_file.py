@@ -5,8 +5,15 @@ from __future__ import annotations
 import os
 import stat
 from pathlib import Path
+from typing import Final
 
 from firmware_app.errors import FileUnreadable, NotARegularFile
+
+# zip (also empty or split), RAR, 7-Zip, gzip, xz, bzip2, Zstandard, cabinet
+_ARCHIVES: Final = (
+    b"PK\3\4", b"PK\5\6", b"PK\7\x08", b"Rar!\x1a\7", b"7z\xbc\xaf\x27\x1c", b"\x1f\x8b\x08", b"\xfd7zXZ\0", b"BZh",
+    b"\x28\xb5\x2f\xfd", b"MSCF\0\0\0\0",
+)  # fmt: skip
 
 
 def readable(path: str) -> str:
@@ -36,6 +43,11 @@ def open_regular(path: Path) -> tuple[int, int]:
         os.close(descriptor)
         raise NotARegularFile()
     return descriptor, found.st_size
+
+
+def is_archive(head: bytes) -> bool:
+    """Whether *head* begins an archive; it is never opened, and asked only so that people hear what to do."""
+    return head.startswith(_ARCHIVES)
 
 
 def read_at(descriptor: int, count: int, start: int) -> bytes:

@@ -236,8 +236,8 @@ def _optional_identity(value: str | None, keyword: str) -> str | None:
 
 
 def _frames(value: str | None) -> int:
-    """Number of Frames, an IS (PS3.5 6.2); what is not a number means one."""
-    return max(1, int(value)) if value is not None and re.fullmatch(r"\+?[0-9]{1,9}", value) else 1
+    """Number of Frames, an IS (PS3.5 6.2), at most 12 bytes; what is not a number means one."""
+    return max(1, int(value)) if value is not None and re.fullmatch(r"\+?[0-9]{1,12}", value) else 1
 
 
 def _check_pixels(found: Walk, header: Header, syntax: TransferSyntax) -> tuple[tuple[int, int], ...]:

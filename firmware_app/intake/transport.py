@@ -25,6 +25,8 @@ from firmware_app.errors import PortTaken, PortUnusable, TlsUnusable
 log = logging.getLogger("lantern.gateway")
 
 REQUEST_SECONDS: Final = 5.0  # from connecting to a complete A-ASSOCIATE-RQ; a real modality needs milliseconds
+_CROWD: Final = 64  # more silent ones than this are no modalities, and all of them get less time
+_CROWDED_SECONDS: Final = 1.0
 _SILENT_MOST: Final = 700
 _OPENING_MOST: Final = 64
 _BACKLOG: Final = 512
@@ -166,8 +168,21 @@ class Transport:
             if len(self._silent) >= _SILENT_MOST:
                 self._drop_oldest()
             connection.setblocking(False)
-            self._silent[connection] = (str(address[0]), time.monotonic() + REQUEST_SECONDS)
+            is_crowd = len(self._silent) >= _CROWD
+            patience = _CROWDED_SECONDS if is_crowd else REQUEST_SECONDS
+            self._silent[connection] = (str(address[0]), time.monotonic() + patience)
             self._selector.register(connection, selectors.EVENT_READ)
+            if is_crowd:
+                self._hurry(time.monotonic() + _CROWDED_SECONDS)
+
+    def _hurry(self, deadline: float) -> None:
+        """Have those that were silent before it was crowded speak by *deadline* too."""
+        for connection in reversed(self._silent):
+            address, before = self._silent[connection]
+            if before > deadline:
+                self._silent[connection] = (address, deadline)
+            elif len(self._silent) > _CROWD + 1:
+                return  # it has been crowded for a while: all before this one were told already
 
     def _hand_over(self, connection: socket.socket) -> None:
         self._selector.unregister(connection)

@@ -8,7 +8,7 @@ import errno
 import fcntl
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +27,9 @@ from firmware_app.packs.installed import PackStore
 from firmware_app.packs.offers import Offer, version_key
 from firmware_app.packs.repository import Progress, Repository, opened
 from firmware_app.packs.shelf import Pack
+
+Judge = Callable[[Pack], None]
+"""Asked about a pack that is whole and not yet in use; raises the `PackError` that keeps it out."""
 
 _STAGING = ".installing"
 _LOCK = ".lock"
@@ -54,10 +57,11 @@ class Change:
     age_judged: bool
 
 
-def install(store: PackStore, wish: Wish, on_progress: Progress) -> Change:
+def install(store: PackStore, wish: Wish, on_progress: Progress, judge: Judge) -> Change:
     """Put the pack that is wished for in use; nothing is changed where it already is, and whole.
 
-    ``on_progress`` is told (done, total) bytes.  Raises the :class:`~firmware_app.errors.PackError` that says why not.
+    ``on_progress`` is told (done, total) bytes; ``judge`` has the last word.  Raises the
+    :class:`~firmware_app.errors.PackError` that says why not.
     """
     with _alone(store, wish.pack) as staging, _room(store, wish.pack):
         with opened(wish.repository, wish.pack, store.publisher, wish.root, staging) as repository:
@@ -69,6 +73,7 @@ def install(store: PackStore, wish: Wish, on_progress: Progress) -> Change:
             if used is not None and before == offer.version and _is_whole(used, store):
                 return Change(used, before, repository.age_judged)
             staged = _staged(repository, offer, staging, on_progress)
+        judge(staged)
         _put_in_use(store, staged, staging)
         _forget_others(store, wish.pack, {offer.version, before})
         return Change(store.find(wish.pack), before, repository.age_judged)

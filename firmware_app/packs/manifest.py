@@ -12,7 +12,7 @@ from typing import Annotated, Literal, Self
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from firmware_app.errors import PackManifestInvalid
-from firmware_app.imaging.input_spec import FrameRule, InputSpec
+from firmware_app.imaging.input_spec import FrameRule, InputSpec, QualityKind
 
 SCHEMA = "lantern.pack/1"
 FILE_NAME = "manifest.json"
@@ -104,6 +104,39 @@ class Frames(Part):
         return self
 
 
+class Confounder(Part):
+    """Something beside the finding that was seen to move this model's number, and by which sign the box tells it.
+
+    ``view_ap``: the header says that a frontal film was taken from the front.  ``bedside``: the words of the
+    examination say that it was taken at the bed.  ``metal``: the measure of that name (docs/decisions/quality.md).
+    ``why``: how it was seen, with its figure.
+    """
+
+    sign: Literal["view_ap", "bedside", "metal"]
+    why: str = Field(min_length=1)
+
+
+class Care(Part):
+    """How well an image must have been taken for this pack (docs/decisions/quality.md).
+
+    ``kind`` names the pictures on which the limits were learnt that its images are held against; a pack that says
+    nothing has its images held against none.  ``photographs``: it also reads films that were photographed.
+    """
+
+    kind: QualityKind = "none"
+    photographs: bool = False
+    confounders: tuple[Confounder, ...] = ()
+
+    @model_validator(mode="after")
+    def _told_once(self) -> Self:
+        signs = [one.sign for one in self.confounders]
+        if len(set(signs)) != len(signs):
+            raise ValueError("two confounders have the same sign")
+        if "metal" in signs and self.kind != "chest_film":
+            raise ValueError("metal is only looked for on the kind chest_film")
+        return self
+
+
 class Output(Part):
     """The graph's outputs: the class activation map (1, C, h, w), in logits, and perhaps a feature vector (1, F).
 
@@ -182,7 +215,9 @@ class DataSource(Part):
 class Measured(Part):
     """What one artefact scored in one runtime on films kept away from training, and the command that says so.
 
-    Intervals are 95 %: AUC by bootstrap over patients, sensitivity and specificity by Wilson's score.
+    Intervals are 95 %, by bootstrap over patients.  ``unfit``: films that no model may see, not among ``n``.
+    ``passed``: the share of the ``n`` films that are familiar to the pack, so that the box gives their number;
+    ``…_passed`` is of them alone.
     """
 
     runtime: str
@@ -206,11 +241,29 @@ class Measured(Part):
     ece_ci: Interval | None = None
     brier: Probability | None = None
     brier_ci: Interval | None = None
+    unfit: int = Field(0, ge=0)
+    passed: Probability | None = None
+    passed_ci: Interval | None = None
+    auc_passed: Probability | None = None
+    auc_passed_ci: Interval | None = None
+    sensitivity_passed: Probability | None = None
+    sensitivity_passed_ci: Interval | None = None
+    specificity_passed: Probability | None = None
+    specificity_passed_ci: Interval | None = None
     sensitivity_at_90: Probability | None = None
     sensitivity_at_90_ci: Interval | None = None
     sensitivity_at_95: Probability | None = None
     sensitivity_at_95_ci: Interval | None = None
     command: str
+
+
+class TestPart(Part):
+    """The frozen films that judge the pack: how many, the digest of the list of their names, and how often any version
+    was measured on them so far, this one included.  Every look weakens them as judges of the next."""
+
+    films: int = Field(ge=1)
+    sha256: Sha256
+    looks: int = Field(ge=1)
 
 
 class Verdict(Part):
@@ -291,7 +344,7 @@ class MapAgreement(Part):
 class Pointing(Part):
     """How often the strongest cell of the map has its middle in the outline of a positive film (Zhang et al. 2018).
 
-    Asked of FP32 networks that had not seen the film; Wilson's 95 % interval. ``chance`` is the mean share of a film
+    Asked of FP32 networks that had not seen the film; 95 % interval. ``chance`` is the mean share of a film
     that its outline covers.
     """
 
@@ -362,6 +415,7 @@ class Manifest(Part):
     route: Route
     input: InputSpec
     frames: Frames = Frames()
+    quality: Care = Care()
     output: Output
     findings: tuple[FindingSpec, ...] = Field(min_length=1)
     training_prevalence: Probability
@@ -379,9 +433,14 @@ class Manifest(Part):
     maps: tuple[MapAgreement, ...] = ()
     pointing: Pointing | None = None
     typicality: TypicalityFile | None = None
+    test_part: TestPart | None = None
+    made_by: dict[str, str] = {}
+    """Step of the converter → digest of the code that did it, "" where it was not noted."""
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
+        if self.typicality is not None and self.output.features is None:
+            raise ValueError("typicality judges a feature vector, and no output gives one")
         if self.frames.budget > 1 and self.frames.budget * math.prod(self.input.shape) > MOST_PIXELS:
             raise ValueError(f"{self.frames.budget} frames of this input are more than a reader takes at once")
         codes = [finding.code for finding in self.findings]

@@ -50,15 +50,22 @@ def attempt(pack: Pack, way: Way, threads: int) -> Tried:
     runtime = choice.get(way.runtime)
     version = runtime.probe().version
     session = runtime.load(pack.artefact(way.runtime, way.precision), runtime.Config(threads=threads))
-    spec = pack.manifest.input
-    film = np.zeros((1, spec.channels, *spec.shape), np.float32)
+    cases, spec = answered(pack, way, session), pack.manifest.input
+    film = next((film for _, film in _films(pack)), np.zeros((1, spec.channels, *spec.shape), np.float32))
+    _answers(pack.manifest, session, film, way)  # without golden images it runs at least
+    return Tried(version, cases, _median_ms(session, spec.name, film))
+
+
+def answered(pack: Pack, way: Way, session: Session) -> int:
+    """Ask *session* every golden image of the pack; returns how many there are.
+
+    Raises `RuntimeWrong` for an answer that is not the expected one, `InferenceFailed`, an `ImagingError`.
+    """
     cases = 0
     for case, film in _films(pack):
         _check(pack, way, session, case, film)
         cases += 1
-    if not cases:
-        _answers(pack.manifest, session, film, way)  # at least it runs
-    return Tried(version, cases, _median_ms(session, spec.name, film))
+    return cases
 
 
 def _films(pack: Pack) -> Iterator[tuple[Golden, NDArray[np.float32]]]:
@@ -83,9 +90,12 @@ def _check(pack: Pack, way: Way, session: Session, case: Golden, film: NDArray[n
 
 def _answers(manifest: Manifest, session: Session, film: NDArray[np.float32], way: Way) -> dict[str, float]:
     """Finding code → probability."""
-    found = session.infer({manifest.input.name: film}).get(manifest.output.map)
+    told = session.infer({manifest.input.name: film})
+    found = told.get(manifest.output.map)
     if found is None or found.ndim != 4 or found.shape[0] != 1:
         raise InferenceFailed(pack=manifest.name, runtime=way.runtime, detail="it gives no map")
+    if manifest.typicality is not None and manifest.output.features not in told:
+        raise InferenceFailed(pack=manifest.name, runtime=way.runtime, detail="it gives no feature vector")
     try:
         return {one.code: one.probability for one in classify.findings(found[0], manifest.findings)}
     except ValueError as error:

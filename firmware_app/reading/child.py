@@ -76,11 +76,11 @@ class Child:
         except (wire.Closed, wire.Late, wire.Garbled) as error:
             raise self._lost(error) from None
 
-    def has_spoken(self) -> bool:
-        """Whether `receive` would begin at once: an answer has come, or the child is gone."""
+    def has_spoken(self, seconds: float = 0.0) -> bool:
+        """Whether `receive` would begin at once: an answer has come, or the child is gone; waits for that *seconds*."""
         poll = select.poll()
         poll.register(self._channel, select.POLLIN)
-        return bool(poll.poll(0))
+        return bool(poll.poll(1e3 * seconds))
 
     def kill(self) -> None:
         """SIGKILL and reap; a dead one is only reaped."""

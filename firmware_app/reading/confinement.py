@@ -31,12 +31,12 @@ def die_with(parent: int) -> None:
         raise SystemExit(1)
 
 
-def confine(memory_mb: int) -> None:
-    """Limit address space to what is mapped now plus *memory_mb*, written files to 256 MB, and core dumps to none."""
+def confine(memory_mb: int, file_bytes: int = LARGEST_FILE_BYTES) -> None:
+    """Limit address space to what is mapped now plus *memory_mb*, written files to *file_bytes*, core dumps to none."""
     pages = int(Path("/proc/self/statm").read_text("ascii").split()[0])
     most = pages * os.sysconf("SC_PAGE_SIZE") + memory_mb * 1024 * 1024
     resource.setrlimit(resource.RLIMIT_AS, (most, most))
-    resource.setrlimit(resource.RLIMIT_FSIZE, (LARGEST_FILE_BYTES, LARGEST_FILE_BYTES))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (file_bytes, file_bytes))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     os.nice(NICENESS)
 

@@ -1,9 +1,9 @@
 """The decode child: opens one hostile file after the other, gives the model's tensor first and a person's frames after.
 
 ``python -m firmware_app.reading.decode_child FD PARENT MEMORY_MB CPU_SECONDS``.  A job is ``{file, picture, input,
-display, rule, budget, modality}``; the answers are the tensors of the frames to be read with their facts (or a
-refusal, then nothing follows), and then how many frames were written for people.  An image that is not fit for a model
-is written for people before it is refused.
+display, rule, budget, modality, quality, photographs}``; the answers are the tensors of the frames to be read with
+their facts (or a refusal, then nothing follows), and then how many frames were written for people.  An image that is
+not fit for a model is written for people before it is refused.
 """
 
 from __future__ import annotations
@@ -53,10 +53,11 @@ def _for_model(opened: film.Film, job: Mapping[str, Any]) -> Message:
     facts = {"frames": opened.frames, "rows": opened.rows, "columns": opened.columns}
     if job["input"] is None:
         return Message({**facts, "read": [opened.frames // 2]})
-    taken = for_model.taken(opened, InputSpec(**job["input"]), job["rule"], job["budget"], job["modality"])
+    care = {"quality": job.get("quality", "none"), "photographs": job.get("photographs", False)}
+    taken = for_model.taken(opened, InputSpec(**job["input"]), job["rule"], job["budget"], job["modality"], **care)
     told = {"read": taken.read, "box": taken.box, "coloured": taken.coloured, "hints": opened.hints}
     split = {"decode_ms": taken.decode_ms, "prepare_ms": taken.prepare_ms}
-    return Message({**facts, **told, **split}, {"input": taken.tensors.data})
+    return Message({**facts, **told, **split, "quality": taken.quality}, {"input": taken.tensors.data})
 
 
 def _name(opened: film.Film, folder: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, is_dataclass
@@ -10,7 +11,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from firmware_app.errors import ImageUnfit, ImagingError
-from firmware_app.imaging.input_spec import FrameRule, InputSpec
+from firmware_app.imaging.input_spec import FrameRule, InputSpec, QualityKind
+from firmware_app.imaging.quality.limits import LIMITS
 from firmware_app.reading import wire
 from firmware_app.reading.child import Child, ChildLost
 from firmware_app.reading.hints import OF_PIXELS
@@ -43,15 +45,18 @@ class Decoded:
     box: Box | None = None
     coloured: float = 0.0
     hints: tuple[str, ...] = ()  # of how the pixels were understood
+    quality: tuple[tuple[str, float], ...] = ()  # measures that a person is told of, each with its number
 
 
 @dataclass(frozen=True, slots=True)
 class Taking:
-    """How a clip is to be taken (`packs.manifest.Frames`), and which modality's limits the image is held against."""
+    """How a clip is to be taken (`packs.manifest.Frames`), and which limits the image is held against (also `Care`)."""
 
     rule: FrameRule = "middle"
     budget: int = 1
     modality: str = ""
+    quality: QualityKind = "none"
+    photographs: bool = False
 
 
 class Decoder:
@@ -62,6 +67,8 @@ class Decoder:
         self._seconds = seconds
         self._ready = False
         self._child = self._spawn()
+        self.refusal: Reason | None = None
+        """Why the latest file gave people no frame, as far as the child said."""
 
     @property
     def pid(self) -> int:
@@ -97,8 +104,11 @@ class Decoder:
 
     def end(self) -> bool:
         """Wait for the frames for people; False when they could not be made, the child being replaced if it died."""
+        self.refusal = None
         try:
-            return bool(self._child.receive(self._seconds).header.get("displayed"))
+            message = self._child.receive(self._seconds)
+            self.refusal = _refused(message)
+            return bool(message.header.get("displayed"))
         except ChildLost as lost:
             log.warning("the decode child was lost while it wrote frames for the screen (%s)", lost.detail)
             self._replace()
@@ -128,8 +138,8 @@ class Decoder:
             raise ChildLost("it spoke nonsense") from None
         split = {name: float(head[name]) for name in ("decode_ms", "prepare_ms") if isinstance(head.get(name), float)}
         share = coloured if isinstance(coloured, float) and 0.0 <= coloured <= 1.0 else 0.0
-        told = _hints(head.get("hints"))
-        return Decoded(read, frames, rows, columns, milliseconds, split, message.arrays, box, share, told)
+        told, quality = _hints(head.get("hints")), _quality(head.get("quality"), taking.quality)
+        return Decoded(read, frames, rows, columns, milliseconds, split, message.arrays, box, share, told, quality)
 
     def _replace(self) -> None:
         self._child.kill()
@@ -169,6 +179,13 @@ def _box(box: object, rows: int, columns: int) -> Box | None:
 def _hints(codes: object) -> tuple[str, ...]:
     """Those hints of the child that there are sentences for."""
     return tuple(code for code in OF_PIXELS if isinstance(codes, list) and code in codes)
+
+
+def _quality(told: object, kind: QualityKind) -> tuple[tuple[str, float], ...]:
+    """Those measures of the child that its kind of image has limits for, each once and with a number."""
+    pairs = [one for one in told if isinstance(one, list) and len(one) == 2] if isinstance(told, list) else []
+    numbers = {str(name): number for name, number in pairs if isinstance(number, float) and math.isfinite(number)}
+    return tuple((name, round(numbers[name], 4)) for name in LIMITS[kind] if name in numbers)
 
 
 def _expect_tensors(message: Message, shape: tuple[int, ...]) -> None:

@@ -13,7 +13,7 @@ _HAND_OVER_SECONDS: Final = 5.0  # jobs and answers are a few hundred bytes
 
 
 class Errand:
-    """*jobs* done by *child*, each within *seconds*.  `is_done` never waits; `stop` ends it at any time."""
+    """*jobs* done by *child*, each within *seconds*.  `is_done` waits only if asked to; `stop` ends it at any time."""
 
     def __init__(self, child: Child, jobs: Sequence[Mapping[str, Any]], seconds: float) -> None:
         self._child, self._jobs, self._seconds = child, list(jobs), seconds
@@ -25,12 +25,12 @@ class Errand:
     def child(self) -> Child:
         return self._child
 
-    def is_done(self) -> bool:
-        """Whether every job has been answered.
+    def is_done(self, patience: float = 0.0) -> bool:
+        """Whether every job has been answered; waits *patience* seconds for the next word of the child.
 
         Raises `ChildLost`, or `TimeoutError` once the child had to be killed for its slowness.
         """
-        while self._child.has_spoken():
+        while self._child.has_spoken(patience):
             answer = self._child.receive(_HAND_OVER_SECONDS)
             if self._ready:
                 self.answers.append(answer)

@@ -30,6 +30,10 @@ ONE_FRAME: Final = register("hint.one_frame", N_("The image holds {frames} frame
 FRAMES_READ: Final = register(
     "hint.frames_read", N_("The image holds {frames} frames; {count} of them were read: {read}.")
 )
+FRAMES_UNFAMILIAR: Final = register(
+    "hint.frames_unfamiliar",
+    N_("Frames that look unlike what the model learnt from were not counted: {frames}."),
+)
 COLOUR_DOPPLER: Final = register(
     "hint.colour_doppler",
     N_("{percent} per cent of the ultrasound picture are in colour (Doppler); the model was made for grey pictures."),
@@ -59,6 +63,12 @@ COLOURED: Final = 0.02
 def hint(code: str, **details: str | int | float) -> Reason:
     """A registered hint with the values of its sentence."""
     return Reason(code, details)
+
+
+def of_unfamiliar(read: Sequence[int], counted: Sequence[int]) -> tuple[Reason, ...]:
+    """What is to be known where not all frames *read* (of the clip, from 0) were *counted* (among those read)."""
+    left = ", ".join(str(frame + 1) for at, frame in enumerate(read) if at not in counted)
+    return (hint(FRAMES_UNFAMILIAR, frames=left),) if left else ()
 
 
 def of_frames(read: Sequence[int], frames: int, coloured: float) -> tuple[Reason, ...]:

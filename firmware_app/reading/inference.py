@@ -12,10 +12,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import FiniteFloat, TypeAdapter, ValidationError
 
 from firmware_app.config import Reader as ReaderConfig
-from firmware_app.errors import PackError
+from firmware_app.errors import PackError, RuntimeWrong
 from firmware_app.packs import ways
 from firmware_app.packs.shelf import Pack
 from firmware_app.packs.ways import Way
@@ -24,7 +24,7 @@ from firmware_app.reading.complaints import Complaints
 from firmware_app.reading.errand import Errand
 from firmware_app.reading.starting import started
 from firmware_app.reading.wire import Arrays, Message
-from firmware_app.records import Finding, PackIdentity
+from firmware_app.records import Finding, PackIdentity, Reason
 from firmware_app.tasks import prior
 
 MEMORY_MB: Final = 8192
@@ -32,6 +32,8 @@ MEMORY_MB: Final = 8192
 _LOAD_SECONDS: Final = 60.0
 _STRIKES: Final = 2
 _FINDINGS: Final = TypeAdapter(tuple[Finding, ...])
+_REASON: Final = TypeAdapter(Reason)
+_MEASURED: Final = TypeAdapter(dict[str, FiniteFloat])
 
 
 class PackUnusable(Exception):
@@ -40,6 +42,14 @@ class PackUnusable(Exception):
 
 class ImageAtFault(Exception):
     """The model fails on this image and on no other."""
+
+
+class Unfamiliar(Exception):
+    """The image, or most of a clip, looks unlike what the pack learnt from."""
+
+    def __init__(self, distance: float, limit: float) -> None:
+        super().__init__(distance, limit)
+        self.distance, self.limit = distance, limit
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,13 +69,15 @@ class Candidate:
 class Inferred:
     """What a pack says of an image; `marked`: its heat maps could be written.
 
-    `strongest` is, by a finding's code, which of the frames given shows it best, counted from 0 among them.
+    `counted` are the frames that were like what it learnt from, and `strongest` is, by a finding's code, which of them
+    shows it best; both are counted from 0 among the frames given.
     """
 
     findings: tuple[Finding, ...]
     identity: PackIdentity
     marked: bool
     strongest: Mapping[str, int]
+    counted: tuple[int, ...]
 
 
 class Inference:
@@ -78,6 +90,7 @@ class Inference:
         self._candidates = {pack.name: _candidates(pack, config, complaints) for pack in packs}
         self._loaded: set[str] = set()
         self._started = self._warm = False
+        self._wrong: list[tuple[str, Way, Reason]] = []
 
     @property
     def pid(self) -> int:
@@ -119,6 +132,11 @@ class Inference:
         """What is left to run pack *name* with, the one that speaks for it first."""
         return [candidate.way for candidate in self._candidates[name]]
 
+    def take_wrong(self) -> list[tuple[str, Way, Reason]]:
+        """The ways that did not answer the golden images rightly when they were loaded, each told once."""
+        taken, self._wrong = self._wrong, []
+        return taken
+
     def pass_over(self, name: str, way: Way, why: str) -> None:
         """Use *way* no more; when it was the one that speaks, the next one does from the next image on."""
         left = self.ways(name)
@@ -151,7 +169,7 @@ class Inference:
         """What pack *name* says of a *rows* × *columns* film; its heat maps are in *folder* on return.
 
         *box* is the part of the film that the tensors show (None: all of it).
-        Raises `ChildLost`, `PackUnusable` or `ImageAtFault`.
+        Raises `ChildLost`, `PackUnusable`, `ImageAtFault` or `Unfamiliar`.
         """
         job = {"job": "infer", "pack": name, "rows": rows, "columns": columns, "display": str(folder), "box": box}
         while True:
@@ -159,10 +177,13 @@ class Inference:
             if name not in self._loaded:
                 raise PackUnusable
             answer = self._ask(job, arrays, self._config.infer_seconds)
+            if "unfamiliar" in answer.header:
+                raise self._unfamiliar(answer)
             if "refusal" not in answer.header:
                 findings = self._findings(name, answer)
-                strongest = self._strongest(findings, answer, len(arrays["input"]))
-                return Inferred(findings, self._identity(name), bool(answer.header.get("marked")), strongest)
+                counted = self._counted(answer, len(arrays["input"]))
+                strongest = self._strongest(findings, answer, counted)
+                return Inferred(findings, self._identity(name), bool(answer.header.get("marked")), strongest, counted)
             if answer.header.get("sound"):
                 raise ImageAtFault
             self._strike_off(name, "it failed on an empty film too")
@@ -187,7 +208,10 @@ class Inference:
                 self._candidates[name][0] = replace(first, strikes=0)
                 self._loaded.add(name)
             else:
-                self._strike_off(name, str(answer.header["refusal"]["code"]))
+                why = _REASON.validate_python(answer.header["refusal"])
+                if why.code == RuntimeWrong.code:
+                    self._wrong.append((name, first.way, why))
+                self._strike_off(name, why.code)
         return True
 
     def _load_job(self, name: str, way: Way) -> dict[str, Any]:
@@ -215,18 +239,36 @@ class Inference:
             said = _FINDINGS.validate_python(answer.header["findings"])
             return prior.at_the_clinic(said, self._packs[name].manifest, self._config.prevalence)
         except (KeyError, ValidationError):
-            self._replace()
-            raise ChildLost("it spoke nonsense") from None
+            raise self._nonsense() from None
 
-    def _strongest(self, findings: Sequence[Finding], answer: Message, frames: int) -> dict[str, int]:
-        """Where each finding is strongest, among as many *frames* as were given."""
+    def _unfamiliar(self, answer: Message) -> Unfamiliar:
+        try:
+            told = _MEASURED.validate_python(answer.header["unfamiliar"])
+            return Unfamiliar(told["distance"], told["limit"])
+        except (KeyError, ValidationError):
+            raise self._nonsense() from None
+
+    def _counted(self, answer: Message, frames: int) -> tuple[int, ...]:
+        """Which of as many *frames* as were given had a say; at least one had."""
+        told = answer.header.get("counted")
+        kept = tuple(at for at in told if isinstance(at, int) and 0 <= at < frames) if isinstance(told, list) else ()
+        if not kept or kept != tuple(told or ()):
+            raise self._nonsense()
+        return kept
+
+    def _strongest(self, findings: Sequence[Finding], answer: Message, counted: Sequence[int]) -> dict[str, int]:
+        """Where each finding is strongest, among the frames that were *counted*."""
         told = answer.header.get("strongest")
         found = {finding.code: told.get(finding.code) if isinstance(told, dict) else None for finding in findings}
-        kept = {code: at for code, at in found.items() if isinstance(at, int) and 0 <= at < frames}
+        kept = {code: at for code, at in found.items() if isinstance(at, int) and at in counted}
         if len(kept) != len(found):
-            self._replace()
-            raise ChildLost("it spoke nonsense")
+            raise self._nonsense()
         return kept
+
+    def _nonsense(self) -> ChildLost:
+        """A child that answers so is not asked again."""
+        self._replace()
+        return ChildLost("it spoke nonsense")
 
     def _ask(self, job: Mapping[str, Any], arrays: Arrays, seconds: float) -> Message:
         try:

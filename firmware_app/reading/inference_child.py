@@ -2,13 +2,16 @@
 
 ``python -m firmware_app.reading.inference_child FD PARENT MEMORY_MB CPU_SECONDS``.  Jobs are ``{job: load, folder,
 runtime, precision, threads}`` and ``{job: infer, pack, rows, columns, box, display}`` with the tensors of one or more
-frames; which runtime and
-precision to try, and what to try next, is the parent's decision.
+frames; which runtime and precision to try, and what to try next, is the parent's decision.  No model speaks here before
+it has answered its pack's golden images rightly in this very process.  An image that looks unlike what the pack learnt
+from gets no number (docs/decisions/unfamiliar.md).
 """
 
 from __future__ import annotations
 
+import math
 import socket
+import statistics
 import sys
 import time
 from collections.abc import Mapping
@@ -19,38 +22,52 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from firmware_app.errors import InferenceFailed, PackError, RuntimeFault
+from firmware_app.errors import ImagingError, InferenceFailed, PackError, RuntimeFault
+from firmware_app.packs import trial
 from firmware_app.packs.manifest import Manifest
 from firmware_app.packs.shelf import Pack
+from firmware_app.packs.ways import Way
 from firmware_app.reading import child_loop, confinement, heat_map
 from firmware_app.reading.wire import Message
 from firmware_app.runtimes import choice
 from firmware_app.runtimes.interface import Session
 from firmware_app.tasks import classify, clips, explain
+from firmware_app.tasks.typicality import Familiar
 
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """A warm session."""
+    """A warm session; `familiar` is absent where the pack has not said what its training images looked like."""
 
     manifest: Manifest
     session: Session
+    familiar: Familiar | None = None
 
-    def activation(self, tensor: NDArray[np.float32]) -> NDArray[np.float32]:
-        """(1, 1, H, W) → the film's activation map (C, h, w); raises `InferenceFailed`."""
+    def seen(self, tensor: NDArray[np.float32]) -> tuple[NDArray[np.float32], float]:
+        """(1, 1, H, W) → the film's activation map (C, h, w), and its distance from the training images.
+
+        The distance is 0 where nothing is known of those.  Raises `InferenceFailed`.
+        """
         spec = self.manifest.input
         if tensor.shape != (1, spec.channels, spec.height, spec.width) or tensor.dtype != np.float32:
             raise InferenceFailed(pack=self.manifest.name, runtime="-", detail=f"a tensor of shape {tensor.shape}")
-        found = self.session.infer({spec.name: tensor}).get(self.manifest.output.map)
+        told = self.session.infer({spec.name: tensor})
+        found = told.get(self.manifest.output.map)
         if found is None or found.ndim != 4 or found.shape[0] != 1:
             raise InferenceFailed(pack=self.manifest.name, runtime="-", detail="it gives no map")
         first: NDArray[np.float32] = found[0]
-        return first
+        if self.familiar is None:
+            return first, 0.0
+        features = told.get(self.manifest.output.features or "")
+        distance = self.familiar.model.distance(features.reshape(-1)) if features is not None else math.inf
+        if not math.isfinite(distance):  # a fault of the runtime, which must not pass for one of the image
+            raise InferenceFailed(pack=self.manifest.name, runtime="-", detail="it gives no feature vector")
+        return first, distance
 
     def warm_up(self) -> None:
         """One inference of nothing: the first is slow, and shows whether the model runs at all."""
         spec = self.manifest.input
-        activation = self.activation(np.zeros((1, spec.channels, spec.height, spec.width), np.float32))
+        activation, _ = self.seen(np.zeros((1, spec.channels, spec.height, spec.width), np.float32))
         classify.findings(activation, self.manifest.findings)
 
 
@@ -74,9 +91,10 @@ class Models:
             path = pack.artefact(job["runtime"], job["precision"])
             runtime = choice.get(job["runtime"])
             session = runtime.load(path, runtime.Config(threads=int(job["threads"])))
-            loaded = Loaded(pack.manifest, session)
+            loaded = Loaded(pack.manifest, session, Familiar.of(pack, job["runtime"], job["precision"]))
             loaded.warm_up()
-        except (PackError, RuntimeFault) as error:
+            trial.answered(pack, Way(job["runtime"], job["precision"]), session)
+        except (PackError, RuntimeFault, ImagingError) as error:
             return child_loop.refusal(error)
         except ValueError as error:
             name = Path(str(job["folder"])).name
@@ -87,9 +105,15 @@ class Models:
     def _infer(self, job: Message) -> Message:
         loaded = self._loaded[str(job.header["pack"])]
         try:
-            activations = [loaded.activation(one[np.newaxis]) for one in np.asarray(job.arrays["input"])]
-            each = [classify.findings(activation, loaded.manifest.findings) for activation in activations]
-            findings, strongest = clips.together(each, loaded.manifest.frames)
+            frames = [loaded.seen(one[np.newaxis]) for one in np.asarray(job.arrays["input"])]
+            activations, distances = [frame[0] for frame in frames], [frame[1] for frame in frames]
+            limit = loaded.familiar.limit if loaded.familiar is not None else math.inf
+            counted = clips.familiar(distances, limit)
+            if not counted:
+                return Message({"unfamiliar": {"distance": statistics.median(distances), "limit": limit}})
+            each = [classify.findings(activations[at], loaded.manifest.findings) for at in counted]
+            findings, found = clips.together(each, loaded.manifest.frames)
+            strongest = {code: counted[at] for code, at in found.items()}
         except (RuntimeFault, ValueError) as error:
             fault = (
                 error
@@ -99,7 +123,7 @@ class Models:
             return child_loop.refusal(fault, sound=_still_sound(loaded))
         marked = _mark(loaded.manifest, {code: activations[at] for code, at in strongest.items()}, job)
         said = [asdict(finding) for finding in findings]
-        return Message({"findings": said, "strongest": strongest, "marked": marked})
+        return Message({"findings": said, "counted": counted, "strongest": strongest, "marked": marked})
 
 
 def _mark(manifest: Manifest, activations: Mapping[str, NDArray[np.float32]], job: Message) -> bool:

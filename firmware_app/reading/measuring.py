@@ -71,6 +71,10 @@ class Measuring:
 
     def tend(self) -> bool:
         """Go on as far as is possible without waiting; True when other ways speak for a pack now."""
+        for name, way, reason in self._inference.take_wrong():
+            result = Result(way.runtime, way.precision, None, None, 0, reason)
+            self.results.keep(self._inference.packs[name], result, self._settings.threads)
+            self._complaints.say(f"{reason.code}: {reason.text('en')}")
         if self._trial is not None:
             self._follow(self._trial)
         elif self._heir is not None:

@@ -8,6 +8,7 @@ A fault of the box (no pack that works, a full disk) is nobody's reading: the im
 from __future__ import annotations
 
 import logging
+import math
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -17,6 +18,7 @@ from firmware_app.config import Config
 from firmware_app.errors import (
     CannotJudge,
     DecodeGaveUp,
+    ImageUnfamiliar,
     InferenceFailed,
     InferenceGaveUp,
     NoPackInstalled,
@@ -27,12 +29,12 @@ from firmware_app.errors import (
 from firmware_app.packs.installed import PackStore
 from firmware_app.packs.manifest import Manifest
 from firmware_app.packs.shelf import Pack
-from firmware_app.reading import hints, routing
+from firmware_app.reading import hints, quality_hints, routing
 from firmware_app.reading.attempt import Attempt
 from firmware_app.reading.child import ChildLost
 from firmware_app.reading.complaints import Complaints
 from firmware_app.reading.decoder import Decoded, Decoder, Taking
-from firmware_app.reading.inference import ImageAtFault, Inference, PackUnusable
+from firmware_app.reading.inference import ImageAtFault, Inference, Inferred, PackUnusable, Unfamiliar
 from firmware_app.reading.measuring import Measuring
 from firmware_app.reading.patience import Patience, Stopped
 from firmware_app.records import (
@@ -177,14 +179,14 @@ class Reader:
         except NoPixels as error:
             return attempt.cannot(error)
         except CannotJudge as error:
-            self._show(attempt)
-            return attempt.cannot(error)
+            return attempt.cannot(self._show(attempt) or error)
         attempt.hints += chosen.hints
         decoded = self._decode(attempt, chosen.pack)
         if isinstance(decoded, Reason):
             return attempt.cannot(decoded)
         attempt.hints += hints.of_frames(decoded.read, decoded.frames, decoded.coloured)
         attempt.hints += tuple(hints.hint(code) for code in decoded.hints)
+        attempt.hints += quality_hints.of(decoded.quality, self._manifests[chosen.pack].quality, instance.header)
         try:
             return self._infer(attempt, chosen.pack, decoded)
         finally:
@@ -202,14 +204,13 @@ class Reader:
             attempt.decode_ms = decoded.milliseconds
         return decoded
 
-    def _show(self, attempt: Attempt) -> None:
-        """Frames for people of an image that no pack may read; it costs no second try when that fails."""
-        try:
-            shown = isinstance(self._decode(attempt, None), Decoded) and self.decoder.end()
-        except ChildLost as lost:
-            log.warning("the decode child was lost over an image that no pack reads (%s)", lost.detail)
-            shown = False
-        attempt.display_missing = not shown
+    def _show(self, attempt: Attempt) -> Reason | None:
+        """Frames for people of an image that no pack may read; why not, where it cannot be opened at all."""
+        decoded = self._decode(attempt, None)
+        if isinstance(decoded, Reason):
+            return decoded
+        attempt.display_missing = not self.decoder.end()
+        return self.decoder.refusal
 
     def _infer(self, attempt: Attempt, pack: str, decoded: Decoded) -> Reading:
         attempt.phase = InferenceGaveUp
@@ -219,9 +220,14 @@ class Reader:
             found = self.inference.infer(pack, decoded.arrays, decoded.rows, decoded.columns, folder, decoded.box)
         except ImageAtFault:
             return attempt.cannot(InferenceFailed(pack=pack, runtime="-", detail="it gives no number for this image"))
+        except Unfamiliar as far:
+            # Rounded apart, so that a person never reads that the limit was kept.
+            above, below = math.ceil(100 * far.distance) / 100, math.floor(100 * far.limit) / 100
+            return attempt.cannot(ImageUnfamiliar(pack=pack, distance=above, limit=below))
         attempt.infer_ms = 1e3 * (time.perf_counter() - begun)
         attempt.display_missing = not found.marked
-        return attempt.read(found.findings, found.identity, _frames_read(decoded, found.strongest))
+        attempt.hints += hints.of_unfamiliar(decoded.read, found.counted)
+        return attempt.read(found.findings, found.identity, _frames_read(decoded, found))
 
     def _failed(self, attempt: Attempt, lost: ChildLost) -> None:
         failures = self.patience.carry_out(lambda: self._clinical.record_failure(attempt.instance.reference))
@@ -246,14 +252,17 @@ def _taking(manifest: Manifest, instance: Instance) -> Taking:
     """How the pack takes this image; one that says nothing of its modality is held to be of the pack's."""
     modality = ((instance.header.modality if instance.header else None) or "").strip().upper()
     frames = manifest.frames
-    return Taking(frames.rule, frames.budget, modality or manifest.route.modalities[0])
+    care = manifest.quality
+    modality = modality or manifest.route.modalities[0]
+    return Taking(frames.rule, frames.budget, modality, care.kind, care.photographs)
 
 
-def _frames_read(decoded: Decoded, strongest: Mapping[str, int]) -> FramesRead | None:
-    """Which frames of a clip were read; nothing of a film."""
+def _frames_read(decoded: Decoded, found: Inferred) -> FramesRead | None:
+    """Which frames of a clip the findings speak of; nothing of a film."""
     if decoded.frames == 1:
         return None
-    return FramesRead(decoded.frames, decoded.read, {code: decoded.read[at] for code, at in strongest.items()})
+    strongest = {code: decoded.read[at] for code, at in found.strongest.items()}
+    return FramesRead(decoded.frames, tuple(decoded.read[at] for at in found.counted), strongest)
 
 
 def run(config: Config, ready: Ready, stop: threading.Event) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
@@ -24,12 +23,12 @@ MOST_TRIES: Final = 2
 """Of a way that crashed or hung, over restarts: the machine may have been short of memory at that moment."""
 ABSENT: Final = RuntimeUnavailable.code
 _LOST: Final = frozenset({RuntimeStopped.code, RuntimeHung.code})
-_LOOK_SECONDS: Final = 0.02
+_LOOK_SECONDS: Final = 0.05
 _REASON: Final = TypeAdapter(Reason)
 
 
 class Trial:
-    """One way being tried.  `outcome` never waits; `stop` abandons it."""
+    """One way being tried.  `outcome` waits only when asked to; `stop` abandons it."""
 
     def __init__(self, pack: Pack, way: Way, threads: int, seconds: float = SECONDS, tries: int = 1) -> None:
         """*tries* counts this one.  The thread that makes it must outlive it, as with every child."""
@@ -39,10 +38,10 @@ class Trial:
                "threads": threads}  # fmt: skip
         self._errand = Errand(_child(seconds), [job], seconds)
 
-    def outcome(self) -> Result | None:
+    def outcome(self, patience: float = 0.0) -> Result | None:
         """The result, the child being gone then; None while it is at work."""
         try:
-            if not self._errand.is_done():
+            if not self._errand.is_done(patience):
                 return None
         except ChildLost as lost:
             return self._failed(RuntimeStopped(**self._named(), detail=lost.detail))
@@ -85,8 +84,8 @@ def tried(pack: Pack, way: Way, threads: int, seconds: float = SECONDS) -> Resul
     """Try *way* and wait for the result."""
     trial = Trial(pack, way, threads, seconds)
     try:
-        while (found := trial.outcome()) is None:
-            time.sleep(_LOOK_SECONDS)
+        while (found := trial.outcome(_LOOK_SECONDS)) is None:
+            pass
         return found
     finally:
         trial.stop()
@@ -102,7 +101,6 @@ def probed(runtimes: Sequence[str], seconds: float = PROBE_SECONDS) -> dict[str,
                 answer = _probe(errands[key])
                 if answer is not None:
                     found[key] = answer
-            time.sleep(_LOOK_SECONDS)
     finally:
         for errand in errands.values():
             errand.stop()
@@ -111,7 +109,7 @@ def probed(runtimes: Sequence[str], seconds: float = PROBE_SECONDS) -> dict[str,
 
 def _probe(errand: Errand) -> Mapping[str, Any] | None:
     try:
-        if not errand.is_done():
+        if not errand.is_done(_LOOK_SECONDS):
             return None
         told = errand.answers[0].header["probe"]
         return {"available": bool(told["available"]), "version": told["version"], "detail": str(told["detail"])}

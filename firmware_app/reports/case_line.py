@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-import firmware_app.reading.hints  # noqa: F401 - ties the hints' codes to their sentences
+import firmware_app.reading.hints
+import firmware_app.reading.quality_hints  # noqa: F401 - both tie the hints' codes to their sentences
 from firmware_app.records import Case, FileRecord, Finding, FramesRead, Lesion, Reading, Reason
 
 SCHEMA: Final = "lantern.case/1"

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from firmware_app.errors import LanternError
 from firmware_app.records import Header, Instance
-from firmware_app.store import forms
+from firmware_app.store import forms, quarantine
 from firmware_app.store.database import Database
 from firmware_app.store.references import References
 from firmware_app.store.together import Together
@@ -30,8 +30,9 @@ class Held:
 class Admission:
     """What the door writes, each in one durable transaction."""
 
-    def __init__(self, database: Database, folder: Path) -> None:
+    def __init__(self, database: Database, folder: Path, *, keeps_every_line: bool = False) -> None:
         self.database = database
+        self._keeps_every_line = keeps_every_line
         self._references = References(folder)
         self._together = Together(database)
 
@@ -121,6 +122,7 @@ class Admission:
         """The same object came again; the sender is told that all is well."""
         with self.database.transaction():
             _arrived(self.database, path, "duplicate", held.reference, held.case, None, None)
+            self._bound("duplicate")
 
     def record_refusal(
         self, path: str, error: LanternError, *, held: Held | None = None, kept_file: str | None = None
@@ -128,6 +130,12 @@ class Admission:
         """Something was refused; for a conflict, *held* is the instance in use and *kept_file* the one set aside."""
         with self.database.transaction():
             _arrived(self.database, path, "refused", None, held.case if held else None, error, kept_file)
+            self._bound("refused")
+
+    def _bound(self, outcome: str) -> None:
+        """A sender that repeats itself for ever must not fill the disk with lines."""
+        if not self._keeps_every_line:
+            quarantine.bound(self.database.connection, outcome)
 
     def reread(self, held: Held) -> None:
         """The lost file of *held* comes back: forget what was read without it, and let it be read again.

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from firmware_app.errors import CaseUnknown, NotReadYet
 from firmware_app.records import Case, FileRecord, FileStatus, Finding, Priority, ReadingStatus, Reason
-from firmware_app.store import forms
+from firmware_app.store import forms, quarantine
 from firmware_app.store.database import Database
 
 
@@ -31,17 +31,10 @@ class Casebook:
     def counts(self) -> Counts:
         row = self.database.connection.execute(
             "SELECT (SELECT COUNT(*) FROM cases), (SELECT COUNT(*) FROM instances),"
-            " (SELECT COUNT(*) FROM instances WHERE state = 'waiting'),"
-            " (SELECT COUNT(*) FROM arrivals WHERE outcome = 'refused')"
+            " (SELECT COUNT(*) FROM instances WHERE state = 'waiting')"
         ).fetchone()
-        return Counts(*row)
-
-    def latest_refusal(self) -> Reason | None:
-        """Why the newest refused object was refused; None when nothing ever was."""
-        row = self.database.connection.execute(
-            "SELECT code, details FROM arrivals WHERE outcome = 'refused' ORDER BY sequence DESC LIMIT 1"
-        ).fetchone()
-        return Reason(row["code"], json.loads(row["details"])) if row else None
+        cases, instances, waiting = row
+        return Counts(cases, instances, waiting, quarantine.refused(self.database.connection))
 
     def case(self, reference: str) -> Case:
         """The case with this reference; raises `CaseUnknown`."""

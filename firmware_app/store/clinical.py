@@ -19,7 +19,7 @@ from firmware_app.store.reading_queue import Claim as Claim
 from firmware_app.store.reading_queue import ReadingQueue
 
 # Step n brings schema n - 1 to schema n.
-_STEPS: Final = ("schema.sql", "schema_2.sql", "schema_3.sql", "schema_4.sql")
+_STEPS: Final = ("schema.sql", "schema_2.sql", "schema_3.sql", "schema_4.sql", "schema_5.sql")
 SCHEMA_VERSION: Final = len(_STEPS)
 _KEYED_VERSION: Final = 4  # the first whose references follow from a secret; before, they were drawn at random
 
@@ -27,12 +27,13 @@ _KEYED_VERSION: Final = 4  # the first whose references follow from a secret; be
 class Clinical(Admission, ReadingQueue):
     """The clinical database.  Safe to share between the threads of one process.
 
-    *folder* is where the secret behind the references lies, when that is not beside the file.
+    *folder* is where the secret behind the references lies, when that is not beside the file.  With *keeps_every_line*
+    the journal has no bound: a single run says what became of each of its files.
     """
 
-    def __init__(self, path: Path, folder: Path | None = None) -> None:
+    def __init__(self, path: Path, folder: Path | None = None, *, keeps_every_line: bool = False) -> None:
         database = Database(path)
-        Admission.__init__(self, database, folder or path.parent)
+        Admission.__init__(self, database, folder or path.parent, keeps_every_line=keeps_every_line)
         ReadingQueue.__init__(self, database)
 
     def create(self) -> None:

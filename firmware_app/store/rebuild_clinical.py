@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
-from firmware_app.store import audit, forms
+from firmware_app.store import audit, forms, quarantine
 from firmware_app.store.clinical import Clinical
 from firmware_app.store.layout import StateDir
 from firmware_app.store.rebuild import Carried, Check, carry, insertion
@@ -68,14 +68,16 @@ def _carry_rows(connection: sqlite3.Connection, wreck: Wreck, report: Report) ->
         name: carry(connection, wreck, name, report, _CHECKS.get(name))
         for name in (
             "associations", "cases", "instances", "arrivals", "readings", *_PEOPLE, "superseded", "outbox", "audit",
-            "rescues",
+            "rescues", "forgotten",
         )
     }  # fmt: skip
     (known,) = connection.execute("SELECT COALESCE(MAX(number), 0) FROM rescues").fetchone()
     report.count_on_from(known)
     for name in ("audit", "superseded", "arrivals"):
         (missing,) = connection.execute(f"SELECT COALESCE(MAX(sequence), 0) - COUNT(*) FROM {name}").fetchone()
-        report.lost[name] = max(report.lost[name], missing)  # nothing ever leaves these
+        if name == "arrivals":
+            missing -= quarantine.forgotten(connection)
+        report.lost[name] = max(report.lost[name], missing)  # nothing else ever leaves these
     statement = insertion("cases", ("reference", "study_uid", "opened_at", "touched"))
     for one in wreck.identities("cases", carried["cases"].kept, "reference", "study_uid").values():
         if isinstance(one.get("reference"), str) and isinstance(one.get("study_uid"), str):

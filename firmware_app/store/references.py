@@ -50,6 +50,10 @@ class References:
         """Of the SOP instance; of a picture, by its bytes."""
         return self._named("i", *_image(header, sha256))
 
+    def subkey(self, purpose: str) -> bytes:
+        """A secret of its own for *purpose*: the same as long as the references are, and telling nothing of them."""
+        return hmac.new(self._secret(), f"subkey\0{purpose}".encode(), hashlib.sha256).digest()
+
     def load(self, connection: sqlite3.Connection) -> None:
         """Take the database's copy, which proves itself, before the file's."""
         if self._key is None:
@@ -82,12 +86,15 @@ class References:
         if key is not None and self._read() != key:
             self._write(key)
 
-    def _named(self, prefix: str, kind: str, identity: str) -> str:
+    def _secret(self) -> bytes:
         if self._key is None:
             self._key = self._read()
         if self._key is None:
             raise ReferencesLost(path=str(self._path))
-        digest = hmac.new(self._key, f"{prefix}\0{kind}\0{identity}".encode(), hashlib.sha256).hexdigest()
+        return self._key
+
+    def _named(self, prefix: str, kind: str, identity: str) -> str:
+        digest = hmac.new(self._secret(), f"{prefix}\0{kind}\0{identity}".encode(), hashlib.sha256).hexdigest()
         return f"{prefix}-{digest[:_DIGITS]}"
 
     def _read(self) -> bytes | None:

@@ -1,4 +1,4 @@
-"""The doctor's lists: what is to be looked at, what could not be judged, what was refused, what is done.
+"""The doctor's lists: what is to be looked at, what could not be judged, what is done.
 
 A case is done while the revision and the number of images are those a doctor was done with and nothing of it waits to
 be read; a late image or a second reading brings it back.
@@ -6,7 +6,6 @@ be read; a late image or a second reading brings it back.
 
 from __future__ import annotations
 
-import json
 import sqlite3
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -55,16 +54,6 @@ class Row:
 
 
 @dataclass(frozen=True, slots=True)
-class Refusal:
-    """Something the door refused."""
-
-    source: str
-    at: datetime
-    reason: Reason
-    case: str | None
-
-
-@dataclass(frozen=True, slots=True)
 class Verdict:
     """What a doctor said of one finding."""
 
@@ -107,24 +96,6 @@ class Worklist:
         row = self._connection.execute(
             f"SELECT COUNT(*) FROM cases c LEFT JOIN reviews r ON r.case_reference = c.reference WHERE {_TABS[tab]}"
         ).fetchone()
-        return int(row[0])
-
-    def refusals(self, limit: int) -> list[Refusal]:
-        """The newest refusals first."""
-        rows = self._connection.execute(
-            "SELECT path, at, code, details, case_reference FROM arrivals WHERE outcome = 'refused'"
-            " ORDER BY sequence DESC LIMIT ?",
-            (limit,),
-        )
-        return [
-            Refusal(
-                row["path"], moment(row["at"]), Reason(row["code"], json.loads(row["details"])), row["case_reference"]
-            )
-            for row in rows
-        ]
-
-    def refused(self) -> int:
-        row = self._connection.execute("SELECT COUNT(*) FROM arrivals WHERE outcome = 'refused'").fetchone()
         return int(row[0])
 
     def next_after(self, case: str) -> str | None:

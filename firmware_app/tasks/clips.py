@@ -1,6 +1,7 @@
 """What the frames of a clip say together: one probability per finding, and the frame in which it is strongest.
 
-Why the mean of the two largest and not the largest is argued in docs/decisions/clips.md.
+Why the mean of the two largest and not the largest is argued in docs/decisions/clips.md, and why a frame unlike the
+training images does not count in docs/decisions/unfamiliar.md.
 """
 
 from collections.abc import Mapping, Sequence
@@ -24,6 +25,15 @@ def together(frames: Sequence[Sequence[Finding]], rule: Frames) -> tuple[tuple[F
         strongest[one[0].code] = max(range(len(one)), key=probabilities.__getitem__)
         found.append(replace(one[0], probability=aggregate(probabilities, rule)))
     return tuple(found), strongest
+
+
+def familiar(distances: Sequence[float], limit: float) -> tuple[int, ...]:
+    """Which frames count, by their distances from what the pack learnt from: those no farther than ``limit``.
+
+    None where most are farther: then the clip shows something else, and the others are there by chance.
+    """
+    near = tuple(at for at, distance in enumerate(distances) if distance <= limit)
+    return near if 2 * len(near) >= len(distances) else ()
 
 
 def aggregate(probabilities: Sequence[float], rule: Frames) -> float:

@@ -6,7 +6,7 @@ import pytest
 
 from tests.browser.clinic import Clinic, Person
 
-PAGES = ("/", "/?tab=cannot-judge", "/?tab=refused", "/?tab=done", "/box", "case", "report")
+PAGES = ("/", "/?tab=cannot-judge", "/quarantine", "/?tab=done", "/box", "case", "report")
 MOST_BYTES = 200_000
 
 

@@ -1,6 +1,8 @@
 """A toy task for tests that train: bright discs are the positive class, and a recipe that takes seconds."""
 
 import importlib.util
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -9,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from converters import cli, splits
+from converters import cli
 
 if importlib.util.find_spec("torch") is None:  # `make test` installs no PyTorch; these run by `make test-convert`
     collect_ignore_glob = ["test_*.py"]
@@ -44,13 +46,15 @@ TABLES: dict[str, dict[str, Any]] = {
     "data": {"reader": "folder", "positive": "disc", "folds": 2, "test": 0.25},
     "input": {"size": SIDE},
     "net": {"teacher": "lite0-cut", "student": "plain-small"},
-    "train": {"start": "random", "epochs": 8, **QUICK},
-    "distill": {"epochs": 8, **QUICK},
+    "train": {"start": "random", "epochs": 12, **QUICK},
+    "distill": {"epochs": 12, **QUICK},
     "prune": {"keep": 0.7, "steps": 2, "epochs": 0, "final_epochs": 4, **QUICK},
     "quantize": {"films": 16, "most_spared": 0},
     "operating_point": {"rule": "sensitivity", "at_least": 0.9},
     "gate": {"auc_loss": 1.0, "sensitivity_loss": 1.0, "most_lost": 100, "auc_at_least": 0.0},
 }
+"""The gates of the task are open: with this little training, what rounding changes is more than they allow."""
+
 PLAIN: dict[str, Any] = {"net": {"student": "plain-small"}, "distill": None, "prune": None}
 """Changes that leave one small network, trained on its own."""
 
@@ -112,6 +116,14 @@ def _toml(value: Any) -> str:
     return str(value)
 
 
+def measured_by_the_box(packs: Path, folder: Path) -> "subprocess.CompletedProcess[str]":
+    """``lantern pack measure --json`` on the toy pack in ``packs``, on a box that keeps its state in ``folder``."""
+    config = folder / "lantern.toml"
+    config.write_text(f'[state]\ndir = "{folder / "state"}"\n[packs]\ndir = "{packs}"\n', encoding="utf-8")
+    command = [sys.executable, "-m", "firmware_app.cli", "pack", "measure", "toy-disc", "--json"]
+    return subprocess.run([*command, "--config", str(config)], capture_output=True, text=True, check=False)
+
+
 @pytest.fixture(scope="session")
 def films(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """24 films of each class."""
@@ -119,21 +131,17 @@ def films(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def lists(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where test lists of toy packs are frozen, in place of the repository."""
-    folder = tmp_path_factory.mktemp("lists")
-    for function in (splits.frozen_test, splits.freeze_test):
-        function.__defaults__ = (folder,)
-    return folder
+def few_timings() -> None:
+    """Files are timed once and shortly: no test here asks how long they take."""
+    from converters import speed
+
+    speed.ROUNDS, speed.TIMES = 1, 3
 
 
 @pytest.fixture
-def fresh_lists(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Test lists of this test alone, where the films are others."""
-    folder = tmp_path / "lists"
-    monkeypatch.setattr(splits.frozen_test, "__defaults__", (folder,))
-    monkeypatch.setattr(splits.freeze_test, "__defaults__", (folder,))
-    return folder
+def fresh_lists(tmp_path: Path) -> Path:
+    """Where the test list of this test's recipe is frozen: beside it."""
+    return tmp_path
 
 
 @pytest.fixture(scope="session")

@@ -16,7 +16,7 @@ from tests.converters.test_training import with_sources
 
 def test_every_source_is_read_by_a_network_that_never_saw_it(films: Path, tmp_path: Path, fresh_lists: Path) -> None:
     from converters.leave_out import left_out
-    from converters.pack import unseen
+    from converters.measurement import unseen
     from converters.recipe import load_recipe
     from converters.steps import Workshop
 

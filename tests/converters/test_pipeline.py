@@ -15,16 +15,9 @@ from converters import cli, golden
 from converters.report.accounts import Accounts
 from firmware_app.packs.shelf import Pack
 from firmware_app.runtimes import choice
-from tests.converters.conftest import PLAIN, write_recipe
+from tests.converters.conftest import PLAIN, measured_by_the_box, write_recipe
 
 RUNTIMES = ("onnxruntime", "openvino", "litert")
-ONE_PROCESS = """
-import sys
-from pathlib import Path
-from converters import cli, splits
-splits.frozen_test.__defaults__ = splits.freeze_test.__defaults__ = (Path(sys.argv[1]),)
-raise SystemExit(cli.main(sys.argv[2:]))
-"""
 
 
 def stamps(folder: Path) -> dict[str, int]:
@@ -48,17 +41,36 @@ def test_the_chain_ends_in_a_pack_that_the_box_loads(chain: Path) -> None:
     assert {"CARD.md", "report.html", "sbom.json"} <= {path.name for path in pack.folder.iterdir()}
 
 
-def test_three_runtimes_agree_within_the_measured_tolerance(chain: Path) -> None:
+def test_the_box_itself_measures_every_file_as_right(chain: Path, tmp_path: Path) -> None:
+    done = measured_by_the_box(chain / "out", tmp_path)
+    assert done.returncode == 0, done.stderr
+    rows = [json.loads(line) for line in done.stdout.splitlines()]
+    assert {(row["runtime"], row["precision"]) for row in rows} >= {(runtime, "int8") for runtime in RUNTIMES}
+    assert [row for row in rows if not row["right"]] == []
+
+
+def test_three_runtimes_answer_as_pytorch_does(chain: Path, films: Path) -> None:
+    from converters import datasets, evaluate, fitting, quantize
+    from converters.films import prepared
+    from converters.train import restored
+
     assert set(choice.available()) == set(RUNTIMES)
+    pack, held = Pack.load(chain / "out" / "toy-disc"), datasets.image_folder(films, "disc")
+    net = restored(chain / "out" / "work" / "toy-disc" / "pruned.whole.pt")
+    wanted = fitting.predicted(net, prepared(held, pack.manifest.input))
+    for runtime in RUNTIMES:
+        told = {name: evaluate.predict(pack, held, runtime, name).logits for name in ("fp32", "int8")}
+        # Training rounds a film to 256 greys and the box does not: nothing else is between them.
+        assert np.abs(told["fp32"] - wanted).max() < 0.05 * wanted.std()
+        assert quantize.moved(told["fp32"], told["int8"]) <= quantize.MOST_MOVED
+
+
+def test_no_golden_tolerance_lets_any_answer_pass(chain: Path) -> None:
     pack = Pack.load(chain / "out" / "toy-disc")
-    judge = golden.Judge(pack)
-    assert {runtime for runtime, precision in judge.sessions if precision == "int8"} == set(RUNTIMES)
-    assert len(pack.manifest.golden) >= 2
-    assert golden.check(pack) == []
-    worst = max(one.golden_tolerance or 1.0 for one in pack.manifest.artefacts)
-    for case in pack.manifest.golden:
-        answers = [judge.ask(golden.frame_of(pack.folder, case), runtime, "int8")["disc"] for runtime in RUNTIMES]
-        assert max(answers) - min(answers) <= 2.0 * worst
+    room = {one.path: one.golden_tolerance for one in pack.manifest.artefacts}
+    assert all(room[one.path] is not None for one in pack.manifest.artefacts)
+    assert all((one.golden_tolerance or 1.0) <= golden.CEILING[one.precision] for one in pack.manifest.artefacts)
+    assert all("golden cases" in one.said and "as shipped" in one.said for one in pack.manifest.gates)
 
 
 def test_a_golden_answer_that_moves_is_told(chain: Path) -> None:
@@ -101,7 +113,7 @@ def test_the_work_folder_tells_the_report_what_was_done(chain: Path) -> None:
     assert told.machine
     assert len(told.judged) == 7
     log = (chain / "out" / "work" / "toy-disc" / "log.txt").read_text()
-    assert "teacher fold0: epoch 8/8" in log
+    assert "teacher fold0: epoch 12/12" in log
     assert "\r" not in log
 
 
@@ -127,14 +139,18 @@ def test_a_step_without_the_one_before_it_says_which(
     films: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     recipe = write_recipe(tmp_path, **PLAIN)
-    assert cli.main(["gate", str(recipe), "--data", str(films), "--out", str(tmp_path / "out")]) == 1
-    assert "lantern-convert: " in capfd.readouterr().err
+    for step, before in (("quantize", "export"), ("speed", "quantize"), ("gate", "quantize"), ("pack", "gates")):
+        command = [step, str(recipe), "--data", str(films), "--out", str(tmp_path / "out")]
+        assert cli.main(command) == 1, step
+        said = capfd.readouterr().err.strip().splitlines()[-1]
+        assert f"the step “{before}” has not been done" in said, (step, said)
+        assert "Free some space" not in said
 
 
-def test_a_killed_run_goes_on_where_it_stopped(films: Path, tmp_path: Path, lists: Path) -> None:
+def test_a_killed_run_goes_on_where_it_stopped(films: Path, tmp_path: Path) -> None:
     recipe = write_recipe(tmp_path, **PLAIN, train={"epochs": 400})
     work = tmp_path / "out" / "work" / "toy-disc"
-    command = [sys.executable, "-c", ONE_PROCESS, str(lists), "train", str(recipe), "--data", str(films)]
+    command = [sys.executable, "-m", "converters.cli", "train", str(recipe), "--data", str(films)]
     command += ["--out", str(tmp_path / "out")]
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
     with subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True) as process:

@@ -2,16 +2,19 @@
 
 import json
 import os
+import shutil
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from converters import cli
-from converters.failures import OutputUnwritable
+from converters.failures import GateFailed, OutputUnwritable
+from converters.recipe import Gate
 from firmware_app.packs.shelf import Pack
-from tests.converters.conftest import PLAIN, write_recipe
+from tests.converters.conftest import PLAIN, measured_by_the_box, write_recipe
 
 
 @pytest.fixture
@@ -26,32 +29,102 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", str(disk)], check=True)
 
 
-def test_an_int8_file_that_loses_too_much_is_refused_and_listed(films: Path, tmp_path: Path) -> None:
-    changes = {
-        **PLAIN, "data": {"folds": 1}, "gate": {"auc_loss": 0.0, "sensitivity_loss": 0.0, "most_lost": 0},
-        "export": {"runtimes": ["onnxruntime"], "precisions": ["fp32", "int8"]},
-    }  # fmt: skip
-    recipe = write_recipe(tmp_path, **changes)
-    command = [str(recipe), "--data", str(films), "--out", str(tmp_path / "out")]
+@pytest.fixture(scope="module")
+def exported(films: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a small recipe of two folds and the default gates, done as far as its float files."""
+    folder = tmp_path_factory.mktemp("exported")
+    export = {"runtimes": ["onnxruntime", "openvino"], "precisions": ["fp32", "int8"]}
+    # One network, trained for longer than the toy of the other tests: it can be held to the gates as they stand.
+    recipe = write_recipe(folder, **{**PLAIN, "export": export, "gate": Gate().model_dump(), "train": {"epochs": 40}})
     for step in ("train", "calibrate", "export"):
-        assert cli.main([step, *command]) == 0
+        assert cli.main([step, str(recipe), "--data", str(films), "--out", str(folder / "out")]) == 0
+    return folder
 
-    from converters import quantize
 
-    most_moved = quantize.MOST_MOVED
-    quantize.MOST_MOVED = -1.0  # no rounded file can be as near as this
-    try:
-        assert cli.main(["quantize", *command]) == 0
-    finally:
-        quantize.MOST_MOVED = most_moved
-    for step in ("maps", "typicality", "speed", "gate", "pack"):
-        assert cli.main([step, *command]) == 0
-    pack = Pack.load(tmp_path / "out" / "toy-disc")
+def go_on(exported: Path, films: Path, folder: Path, *steps: str) -> None:
+    """Do ``steps`` of the recipe in a copy of what is ``exported`` (the first call makes it)."""
+    if not folder.exists():
+        shutil.copytree(exported, folder)
+    for step in steps:
+        command = [step, str(folder / "toy-disc.toml"), "--data", str(films), "--out", str(folder / "out")]
+        assert cli.main(command) == 0, step
+
+
+def test_an_int8_file_that_loses_too_much_on_the_folds_is_refused_and_listed(
+    exported: Path, films: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from converters import rounding
+
+    # Ranges that were set on black films cut off whatever a film shows.
+    monkeypatch.setattr(rounding, "calibration_films", lambda *_: np.zeros((4, 1, 64, 64), dtype=np.float32))
+    folder = tmp_path / "black"
+    go_on(exported, films, folder, "quantize", "maps", "typicality", "speed", "gate", "pack")
+    pack = Pack.load(folder / "out" / "toy-disc")
     assert {one.precision for one in pack.manifest.artefacts} == {"fp32"}
-    assert [(one.runtime, one.precision) for one in pack.manifest.refused] == [("onnxruntime", "int8")]
-    assert "logits move by" in pack.manifest.refused[0].why
+    refused = {(one.runtime, one.precision): one.why for one in pack.manifest.refused}
+    assert set(refused) == {("onnxruntime", "int8"), ("openvino", "int8")}
+    assert all("logits move by" in why for why in refused.values())
     assert "logits move by" in (pack.folder / "CARD.md").read_text()
-    assert not list((tmp_path / "out" / "work" / "toy-disc").glob("**/*.int8.*"))
+    assert not list((folder / "out" / "work" / "toy-disc").glob("**/*.int8.*"))
+
+
+def test_a_shipped_int8_file_that_is_not_as_the_folds_were_is_refused_and_the_box_uses_another(
+    exported: Path, films: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "shifted"
+    go_on(exported, films, folder, "quantize")
+    told = json.loads((folder / "out" / "work" / "toy-disc" / "quantize.json").read_text())["results"]
+    assert all(one["chosen"] for one in told.values())  # on the folds, nothing was wrong
+    shift(folder / "out" / "work" / "toy-disc" / "artefacts" / "whole" / "model.int8.onnx", 4.0)
+    go_on(exported, films, folder, "maps", "typicality", "speed", "gate", "pack")
+    pack = Pack.load(folder / "out" / "toy-disc")
+    refused = {(one.runtime, one.precision): one.why for one in pack.manifest.refused}
+    assert set(refused) == {("onnxruntime", "int8")}
+    assert "as shipped, logits move by" in refused["onnxruntime", "int8"]
+    assert ("openvino", "int8") in {(one.runtime, one.precision) for one in pack.manifest.artefacts}
+    done = measured_by_the_box(folder / "out", tmp_path)
+    assert done.returncode == 0, done.stderr
+    rows = [json.loads(line) for line in done.stdout.splitlines()]
+    assert all(row["right"] for row in rows)
+    assert ("onnxruntime", "int8") not in {(row["runtime"], row["precision"]) for row in rows}
+
+
+def shift(path: Path, by: float) -> None:
+    """Add ``by`` to every cell of the map that an ONNX file gives: its order, and so its rank correlation, stays."""
+    import onnx
+    from onnx import helper, numpy_helper
+
+    model = onnx.load(str(path))
+    for node in model.graph.node:
+        node.output[:] = ["map_before" if name == "map" else name for name in node.output]
+        node.input[:] = ["map_before" if name == "map" else name for name in node.input]
+    model.graph.initializer.append(numpy_helper.from_array(np.array(by, dtype=np.float32), "by"))
+    model.graph.node.append(helper.make_node("Add", ["map_before", "by"], ["map"]))
+    onnx.save(model, str(path))
+
+
+def test_a_file_whose_golden_answers_lie_too_far_leaves_the_pack(exported: Path, films: Path, tmp_path: Path) -> None:
+    from converters import golden, golden_gate, pack, steps
+    from converters.recipe import load_recipe
+
+    folder = tmp_path / "golden"
+    go_on(exported, films, folder, "quantize", "maps", "typicality", "speed", "gate", "pack")
+    made = Pack.load(folder / "out" / "toy-disc")
+    shift(made.folder / "model.int8.onnx", 4.0)
+    shop = steps.Workshop(load_recipe(folder / "toy-disc.toml"), folder, films, folder / "out" / "work" / "toy-disc")
+    ask = pack.eager(shop)
+    found = golden_gate.judged(made, ask)
+    assert found.seen["model.int8.onnx"].probability > golden.CEILING["int8"]
+    left = golden_gate.without_refused(made, found)
+    assert not (made.folder / "model.int8.onnx").exists()
+    assert "expected probability" in next(one.why for one in left.refused if one.runtime == "onnxruntime")
+    kept = {(one.runtime, one.precision) for one in left.artefacts}
+    assert ("onnxruntime", "int8") not in kept
+    assert ("openvino", "int8") in kept
+    assert {(one.runtime, one.precision) for one in left.gates} <= kept
+    shift(made.folder / "model.fp32.onnx", 4.0)
+    with pytest.raises(GateFailed, match="the float ONNX file itself"):
+        golden_gate.without_refused(Pack(made.folder, left), golden_gate.judged(Pack(made.folder, left), ask))
 
 
 def test_a_model_below_the_recipes_floor_ends_the_run_before_any_file_is_made(

@@ -25,6 +25,10 @@ def test_the_static_and_the_signed_file_are_in_the_pack_and_answer_as_the_float_
     assert files["model.static.onnx"].batch == files["model.s8s8.onnx"].batch == 1
     assert (files["model.s8s8.onnx"].runtime, files["model.s8s8.onnx"].precision) == ("tensorrt", "int8")
     assert pack.described("onnxruntime", "fp32").path == "model.fp32.onnx"
+    said = {(one.runtime, one.precision): one.said for one in pack.manifest.gates}
+    assert "as shipped, largest difference from the original" in said["npu", "fp32"]
+    assert "AUC changes by" in said["tensorrt", "int8"]  # judged in ONNX Runtime as every INT8 file
+    assert "as shipped, logits move by" in said["tensorrt", "int8"]
 
     film = np.random.default_rng(0).random((1, 1, 64, 64), dtype=np.float32)
     sessions = {name: choice.get("onnxruntime").load(pack.folder / name) for name in files}
@@ -37,3 +41,9 @@ def test_the_static_and_the_signed_file_are_in_the_pack_and_answer_as_the_float_
     assert sessions["model.fp32.onnx"].infer({"film": film.repeat(2, 0)})["map"].shape[0] == 2
     with pytest.raises(InferenceFailed):
         sessions["model.static.onnx"].infer({"film": film.repeat(2, 0)})
+
+    # The same recipe without them leaves none of an earlier run behind.
+    again = write_recipe(tmp_path, **{**changes, "export": {**changes["export"], "static": False}})
+    assert cli.main(["export", str(again), "--data", str(films), "--out", str(tmp_path / "out")]) == 0
+    folder = tmp_path / "out" / "work" / "toy-disc" / "artefacts" / "fold0"
+    assert not [name for name in ("model.static.onnx", "model.s8s8.onnx") if (folder / name).exists()]

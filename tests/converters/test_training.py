@@ -1,5 +1,6 @@
 """What a fit learns from, and what stops it."""
 
+import json
 import os
 from pathlib import Path
 from typing import Any
@@ -56,7 +57,6 @@ def test_a_leaky_test_list_is_an_error_that_names_the_films(
             (leaky / name / path.name).write_bytes(path.read_bytes())
     copy = leaky / "disc" / "copy-of-disc03.png"
     copy.write_bytes((leaky / "disc" / "disc03.png").read_bytes())
-    fresh_lists.mkdir()
     (fresh_lists / "toy-disc.test.txt").write_text("clear/clear01.png\ndisc/disc03.png\n")
     assert trained(tmp_path, leaky, **PLAIN) == 1
     said = capfd.readouterr().err
@@ -125,9 +125,45 @@ def test_a_student_learns_from_films_without_labels(films: Path, tmp_path: Path)
 
     work = tmp_path / "out" / "work" / "toy-disc"
     shop = steps.Workshop(load_recipe(tmp_path / "toy-disc.toml"), tmp_path, films, work)
-    extra = steps.unlabelled(shop)
+    extra = shop.extra.of(shop.material.division.shipped)
     assert len(extra) == round(len(shop.material.division.shipped.train) / 3)
     assert (shop.work / "student.fold0.pt").is_file()
+
+
+def test_a_student_that_begins_from_a_pack_which_knows_the_test_films_is_refused(
+    films: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    other = tmp_path / "out" / "work" / "other"
+    other.mkdir(parents=True)
+    known = {path.relative_to(films).as_posix(): "" for path in films.rglob("*.png")}
+    (other / "learnt.json").write_text(json.dumps({"films": known}))
+    (other / "student.whole.pt").write_bytes(b"never opened")
+    assert trained(tmp_path, films, distill={"start": "pack:other"}) == 1
+    assert "the same patient or film is on both sides of the split" in capfd.readouterr().err
+    assert not list((tmp_path / "out" / "work" / "toy-disc").glob("*.pt"))
+
+
+def test_a_fit_starts_anew_when_its_films_changed_under_their_names(
+    films: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    own = tmp_path / "films"
+    for path in films.rglob("*.png"):
+        (own / path.parent.name).mkdir(parents=True, exist_ok=True)
+        (own / path.parent.name / path.name).write_bytes(path.read_bytes())
+    plain = {**PLAIN, "train": {"epochs": 1}, "data": {"folds": 1}}
+    assert trained(tmp_path, own, **plain) == 0
+    account = tmp_path / "out" / "work" / "toy-disc" / "train.json"
+    before = account.stat().st_mtime_ns
+    capfd.readouterr()
+    assert trained(tmp_path, own, **plain) == 0
+    assert account.stat().st_mtime_ns == before
+    changed = next(path for path in sorted(own.rglob("*.png")))
+    changed.write_bytes(changed.read_bytes() + b"\0")
+    assert trained(tmp_path, own, **plain) == 0
+    assert account.stat().st_mtime_ns != before
+    said = capfd.readouterr().err
+    assert "going on after epoch" not in said
+    assert "epoch 1/1" in said
 
 
 def test_films_without_a_label_weigh_by_their_teacher_alone() -> None:

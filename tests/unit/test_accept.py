@@ -339,7 +339,6 @@ def test_whatever_is_not_a_regular_file_is_neither_followed_nor_opened(door: Doo
         b"",
         b"hello, this is a text\n" * 40,
         b"\0" * 4000,
-        b"PK\x03\x04" + bytes(500),
         b"%PDF-1.4" + b" " * 300,
         b"0" * 128 + b"DIC",
     ],
@@ -511,11 +510,11 @@ def test_the_folder_takes_a_changed_file_again_and_journals_what_it_refuses_once
     watched = WatchedFolder(folder, door)
     for _ in range(4):
         watched.look()
-    assert journal(door.clinical) == [("refused", "intake.not_an_image")]
+    assert journal(door.clinical) == [("refused", "intake.not_regular"), ("refused", "intake.not_an_image")]
     (folder / "notes.txt").write_bytes(pydicom_file("CT_small.dcm").read_bytes())
     for _ in range(3):
         watched.look()
-    assert journal(door.clinical)[1:] == [("accepted", None)]
+    assert journal(door.clinical)[2:] == [("accepted", None)]
 
 
 def test_the_folder_waits_while_the_disk_is_short(state: StateDir, clinical: Clinical, tmp_path: Path) -> None:

@@ -69,6 +69,27 @@ def test_the_net_benefit_is_the_published_formula() -> None:
     assert found.low[0] < found.model[0] < found.high[0]
 
 
+def test_the_decision_curve_is_that_of_films_as_rare_as_at_the_clinic() -> None:
+    rng = np.random.default_rng(6)
+    labels = (rng.random(30_000) < 0.5).astype(np.int64)
+    score = rng.standard_normal(30_000) + 1.5 * labels
+    rare = (labels == 0) | (rng.random(30_000) < 1.0 / 9.0)  # of the positives one in nine: a prevalence of a tenth
+
+    def chance(share: float) -> Scores:  # of unit normals 1.5 apart
+        return np.asarray(1.0 / (1.0 + (1.0 - share) / share * np.exp(1.125 - 1.5 * score)), dtype=np.float64)
+
+    each = [str(index) for index in range(30_000)]
+    cuts = (0.05, 0.1, 0.2)
+    weighed = decision.curve(labels, chance(0.1), each, thresholds=cuts, prevalence=0.1)
+    left = [name for name, kept in zip(each, rare, strict=True) if kept]
+    real = decision.curve(labels[rare], chance(0.1)[rare], left, thresholds=cuts)
+    assert weighed.prevalence == 0.1
+    assert real.prevalence == pytest.approx(0.1, abs=0.01)
+    assert weighed.model == pytest.approx(real.model, abs=0.01)
+    assert weighed.treat_all == pytest.approx(real.treat_all, abs=0.01)
+    assert weighed.treat_all[0] < decision.curve(labels, chance(0.5), each, thresholds=cuts).treat_all[0] - 0.3
+
+
 def test_a_model_that_knows_nothing_is_nowhere_better_than_treating_all_or_none() -> None:
     labels, _, patients = honest(400)
     nothing = decision.curve(labels, np.full(400, float(labels.mean())), patients)

@@ -1,12 +1,13 @@
 """The card tells what is weak before what is good, and hides no refusal."""
 
+import subprocess
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
 
-from converters import card
+from converters import card, cli, sums
 from firmware_app.packs.manifest import Manifest
 from tests import toy_pack
 
@@ -79,3 +80,20 @@ def test_a_pack_without_views_names_none(manifest: Manifest) -> None:
     told = SimpleNamespace(**{name: getattr(manifest, name) for name in Manifest.model_fields})
     told.route, told.model_dump = route, manifest.model_dump
     assert "of the CHEST, age from 18" in card.text(cast(Manifest, told))
+
+
+@pytest.mark.parametrize(
+    "command",
+    [["card", "--words", "converters/recipes/chest-xray-adult.words.toml"], ["golden", "--update-references"]],
+)
+def test_a_pack_whose_words_or_references_change_keeps_sums_that_hold(tmp_path: Path, command: list[str]) -> None:
+    folder = toy_pack.write(tmp_path, "toy", "adult", 18, None)
+    assert cli.main(["card", str(folder)]) == 0
+    assert not (folder / sums.NAME).exists()  # a pack that was never finished does not look finished
+    sums.write(folder)
+    before = (folder / sums.NAME).read_bytes()
+    (folder / card.NAME).write_text("an older card")
+    assert cli.main([command[0], str(folder), *command[1:]]) == 0
+    assert (folder / sums.NAME).read_bytes() != before or command[0] == "golden"
+    done = subprocess.run(["sha256sum", "--check", "--quiet", sums.NAME], cwd=folder, capture_output=True, check=False)
+    assert done.returncode == 0, done.stdout

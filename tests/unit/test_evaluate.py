@@ -6,13 +6,16 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pydicom
 import pytest
 from PIL import Image
 
-from converters import cli, datasets, evaluate, evaluation, sources, splits
+from converters import box_way, cli, datasets, evaluate, evaluation, looks, material, sources, splits
 from converters.failures import DataUnreadable
 from converters.predictions import Predictions
-from firmware_app.packs.manifest import Measured
+from converters.recipe import Data, Net, Recipe, Train
+from firmware_app.imaging import film, for_model
+from firmware_app.packs.manifest import Calibration, FindingSpec, Measured, Words
 from firmware_app.packs.shelf import Pack
 from tests import toy_pack
 
@@ -20,6 +23,13 @@ KEYS = [
     "pack", "runtime", "precision", "split", "n", "positives", "auc", "auc_ci", "threshold", "sensitivity",
     "sensitivity_ci", "specificity", "specificity_ci", "dice", "lesion_sensitivity", "false_positives_per_image",
 ]  # fmt: skip
+
+
+FINDING = FindingSpec(
+    code="bright", label=Words(en="Bright", zh="亮"), channel=0, bias=0.0,
+    calibration=Calibration(kind="platt", slope=1.0, intercept=0.0), threshold=0.5, threshold_rule="made",
+    priority="soon",
+)  # fmt: skip
 
 
 def grey(bright: bool, seed: int) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
@@ -202,6 +212,60 @@ def test_dicom_files_in_class_folders_are_read_and_their_patients_only_counted(
     assert "9.dcm" in capsys.readouterr().err
 
 
+def test_a_dicom_film_that_no_model_may_see_is_counted_and_not_scored(
+    pack: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name, bright in (("bright", True), ("dark", False)):
+        (tmp_path / "dicom" / name).mkdir(parents=True)
+        for index in range(3):
+            dicom(tmp_path / "dicom" / name / f"{index}.dcm", bright, index, f"{name}{index}")
+    blank = pydicom.dcmread(tmp_path / "dicom" / "dark" / "2.dcm")
+    blank.PixelData = bytes(64 * 64)
+    blank.save_as(tmp_path / "dicom" / "dark" / "2.dcm")
+    result = evaluated(capsys, str(pack), "--data", str(tmp_path / "dicom"))
+    assert (result["n"], result["unfit"], result["auc"]) == (5, 1, 1.0)
+    assert cli.main(["evaluate", str(pack), "--data", str(tmp_path / "dicom")]) == 0
+    assert "not fit for a model, and not counted: 1 films" in capsys.readouterr().out
+
+
+def test_hidden_padding_of_a_dicom_film_does_not_set_the_scale(pack: Path, tmp_path: Path) -> None:
+    plain, padded = tmp_path / "plain.dcm", tmp_path / "padded.dcm"
+    dicom(plain, True, 1, "p")
+    made = pydicom.dcmread(plain)
+    y, x = np.mgrid[0:64, 0:64]
+    pixels = (160 + 80 * np.sin(x / 9) * np.sin(y / 7)).astype(np.uint8)
+    pixels[:8] = 0
+    made.PixelData = pixels.tobytes()
+    made.save_as(plain)
+    made.add_new("PixelPaddingValue", "US", 0)
+    made.save_as(padded)
+    told = Pack.load(pack).manifest
+    one, other = (box_way.tensors(datasets.Film("f", path, 1, "p"), told) for path in (plain, padded))
+    assert not np.array_equal(one, other)
+    with film.opened(padded, is_picture=False) as opened:
+        taken = for_model.taken(opened, told.input, modality="OT").tensors
+    assert np.array_equal(other, taken)
+    assert np.array_equal(datasets.Film("f", padded, 1, "p").tensor(told.input), taken)
+
+
+def test_films_that_the_box_gives_no_number_for_are_counted_apart() -> None:
+    labels = np.array([1] * 20 + [0] * 20, np.int64)
+    logits = np.where(labels == 1, 2.0, -2.0)
+    logits[:4] = -3.0  # four missed, all of them unlike what was learnt from
+    names = tuple(f"f{index}" for index in range(40))
+    familiar = np.ones(40, bool)
+    familiar[:4] = familiar[-1] = False
+    said = evaluation.evaluation(
+        Predictions(names, labels, names, logits), FINDING, "toy", "onnxruntime", "fp32", "test", familiar=familiar
+    )
+    assert (said.sensitivity, said.sensitivity_passed, said.passed) == (0.8, 1.0, 35 / 40)
+    row = said.row()
+    assert row["passed"] == 0.875
+    assert row["sensitivity_passed_ci"][0] < 1.0
+    told = Predictions(names, labels, names, logits)
+    assert evaluation.evaluation(told, FINDING, "toy", "onnxruntime", "fp32", "test").passed is None
+
+
 def test_dicom_files_beside_a_labels_file_are_read(pack: Path, tmp_path: Path) -> None:
     (tmp_path / "d").mkdir()
     for index in range(4):
@@ -225,10 +289,25 @@ def test_a_part_of_an_image_folder_is_a_folder(pack: Path, folder: Path, capsys:
 def test_the_test_part_is_the_committed_list_where_the_data_holds_it(
     pack: Path, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(splits.frozen_test, "__defaults__", (tmp_path / "lists",))
+    monkeypatch.setattr(splits, "LISTS", tmp_path / "lists")
     splits.freeze_test("toy", ["NORMAL/0.png", "Bright/3.png", "Bright/5.png"], "a note", tmp_path / "lists")
     result = evaluated(capsys, str(pack), "--data", str(folder), "--split", "test")
     assert (result["n"], result["positives"], result["split"]) == (3, 2, "test")
+
+
+def test_every_look_at_the_test_part_is_noted_once_for_the_same_files(
+    pack: Path, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "own").mkdir()
+    splits.freeze_test("toy", ["NORMAL/0.png", "Bright/3.png"], "a note", tmp_path / "own")
+    asked = (str(pack), "--data", str(folder), "--split", "test", "--recipe", str(tmp_path / "own" / "toy.toml"))
+    assert evaluated(capsys, *asked)["n"] == evaluated(capsys, *asked)["n"] == 2
+    noted = (tmp_path / "own" / "toy.looks.txt").read_text().splitlines()
+    assert [line.split()[1] for line in noted[1:]] == [Pack.load(pack).manifest.version]
+    told = Pack.load(pack).manifest
+    other = told.artefacts[0].model_copy(update={"sha256": "0" * 64})
+    assert looks.note(told.model_copy(update={"artefacts": (other,)}), "2026-01-01", tmp_path / "own") == 2
+    assert looks.note(told, "2026-01-02", tmp_path / "own") == 2
 
 
 def test_medmnist_labels_are_known_by_their_names(tmp_path: Path) -> None:
@@ -242,13 +321,25 @@ def test_medmnist_labels_are_known_by_their_names(tmp_path: Path) -> None:
         datasets.medmnist(path, "test", positive="cat")
 
 
-def test_a_nodule_folder_is_named_as_not_yet_readable(
+def test_an_archive_of_a_ct_series_is_to_be_unpacked_first(
     pack: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "ct").mkdir()
     (tmp_path / "ct" / "lidc.tar.zst").write_bytes(b"")
     assert cli.main(["evaluate", str(pack), "--data", str(tmp_path / "ct")]) == 1
-    assert "cannot be evaluated yet" in capsys.readouterr().err
+    assert "unpack them first" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("positive", "wanted"), [("malignant", [1, 0, 0]), ("benign", [0, 1, 1]), ("1", [0, 1, 1])])
+def test_a_recipe_says_which_medmnist_label_is_the_finding(tmp_path: Path, positive: str, wanted: list[int]) -> None:
+    labels = np.array([[0], [1], [1]], np.uint8)
+    np.savez(tmp_path / "breastmnist.npz", train_images=np.zeros((3, 8, 8), np.uint8), train_labels=labels)
+    recipe = Recipe(
+        pack="toy", version="0.0.1", describe="words.toml", data=Data(reader="medmnist", positive=positive),
+        net=Net(student="plain-small"), train=Train(start="random"),
+    )  # fmt: skip
+    films = material.open_reader(recipe, tmp_path / "breastmnist.npz").films
+    assert [film.label for film in films] == wanted
 
 
 def test_every_film_of_a_tree_is_found_without_labels_and_masks_are_not_films(tmp_path: Path) -> None:

@@ -258,8 +258,7 @@ RECIPE = Recipe(
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Twelve films of each class; test lists go to this test's own folder."""
-    for function in (splits.frozen_test, splits.freeze_test):
-        monkeypatch.setattr(function, "__defaults__", (tmp_path / "lists",))
+    monkeypatch.setattr(splits, "LISTS", tmp_path / "lists")
     for offset, name in ((100, "clear"), (200, "disc")):
         (tmp_path / "films" / name).mkdir(parents=True)
         for index in range(12):

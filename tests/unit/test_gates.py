@@ -123,6 +123,24 @@ def test_float_files_are_held_to_pytorch_cell_by_cell_and_int8_is_not() -> None:
     assert gates.parity("int8", 12.0) is None
 
 
+def test_on_the_golden_cases_the_logit_itself_is_compared_and_not_in_units_of_the_map() -> None:
+    wanted = np.linspace(-20.0, 20.0, 49).reshape(1, 7, 7)
+    relative, absolute = gates.apart(wanted, wanted + 1e-3)
+    assert relative == pytest.approx(5e-5)
+    assert absolute == pytest.approx(1e-3)
+    by_map, by_logit = gates.parity("fp32", relative, absolute), gates.golden_parity("fp32", absolute, absolute)
+    assert by_map is not None
+    assert by_logit is not None
+    assert (by_map.outcome, by_logit.outcome) == (Outcome.PASSED, Outcome.REFUSED)
+    assert "(0.001 in logits)" in by_map.said
+    assert gates.golden_parity("int8", 12.0, 12.0) is None
+
+
+def test_a_map_that_is_no_number_is_infinitely_far_from_the_original() -> None:
+    wanted, found = np.zeros((2, 2)), np.array([[0.0, np.nan], [0.0, 0.0]])
+    assert gates.apart(wanted, found) == (np.inf, np.inf)
+
+
 @pytest.mark.parametrize(("agreed", "outcome"), [(0.95, Outcome.PASSED), (0.9, Outcome.PASSED), (0.89, Outcome.REFUSED),
                                                  (-1.0, Outcome.REFUSED), (None, Outcome.REFUSED)])  # fmt: skip
 def test_a_map_that_shows_other_places_than_grad_cam_is_refused(agreed: float | None, outcome: Outcome) -> None:
@@ -138,6 +156,13 @@ def test_one_refusal_outweighs_every_pass() -> None:
 
     assert gates.worst([said(Outcome.PASSED), said(Outcome.INCONCLUSIVE)]) is Outcome.INCONCLUSIVE
     assert gates.worst([said(Outcome.PASSED), said(Outcome.REFUSED), said(Outcome.INCONCLUSIVE)]) is Outcome.REFUSED
+
+
+def test_one_logit_that_is_no_number_is_never_taken_for_a_sure_answer() -> None:
+    one = original(600, 300)
+    logits = one.logits.copy()
+    logits[np.flatnonzero(one.labels == 1)[0]] = np.nan
+    assert verdict("auc", one, changed(one, logits)).outcome is Outcome.REFUSED
 
 
 def test_a_model_whose_logits_are_not_numbers_is_refused() -> None:

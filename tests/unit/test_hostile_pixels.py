@@ -43,7 +43,7 @@ def rle_bomb(rows: int, columns: int) -> FileDataset:
     )
 
 
-@pytest.mark.parametrize(("side", "kind"), [(65535, FrameTooLarge), (8000, Undecodable)])
+@pytest.mark.parametrize(("side", "kind"), [(65535, FrameTooLarge), (5000, Undecodable)])
 def test_a_kilobyte_of_rle_does_not_become_gigabytes(tmp_path: Path, side: int, kind: type[ImagingError]) -> None:
     assert isinstance(refusal(films.save(tmp_path, "bomb.dcm", rle_bomb(side, side))), kind)
 

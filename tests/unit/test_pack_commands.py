@@ -15,7 +15,8 @@ from firmware_app.cli import main as lantern
 from firmware_app.store.audit import Audit
 from firmware_app.store.clinical import Clinical
 from firmware_app.store.layout import StateDir
-from tests.publishing_rig import NAME, pack
+from tests import made_runtime
+from tests.publishing_rig import NAME, pack, sums
 
 ROOT = Path(__file__).parents[2]
 
@@ -59,6 +60,29 @@ def test_a_technician_needs_six_commands(tmp_path: Path, state: StateDir, capsys
     assert told(capsys, "rollback", NAME)[0]["version"] == "1.0.0"
     entries = Audit(Clinical(state.clinical_db).database).latest(9)
     assert [one.action for one in reversed(entries)] == ["pack.installed", "pack.installed", "pack.rolled_back"]
+
+
+def test_a_version_that_answers_wrongly_here_takes_no_place(
+    tmp_path: Path, state: StateDir, capsys: pytest.CaptureFixture[str]
+) -> None:
+    keys, place = tmp_path / "keys", tmp_path / "stick"
+    assert convert(["keys", "--out", str(keys)]) == 0
+    right = made_runtime.pack(tmp_path / "right", ("onnxruntime",), version="1.0.0")
+    golden = [
+        {**json.loads((right / "manifest.json").read_text())["golden"][0], "expected": {"fp32": {"bright": 0.01}}}
+    ]
+    wrong = made_runtime.pack(tmp_path / "wrong", ("onnxruntime",), version="1.1.0", golden=golden)
+    to = ("install", NAME, "--repository", str(place))
+    for folder, status in ((right, 0), (wrong, 1)):
+        sums(folder)
+        assert convert(["publish", str(folder), "--repository", str(place), "--keys", str(keys)]) == 0
+        capsys.readouterr()
+        assert lantern(["pack", *to, "--root", str(keys / "root.json")]) == status
+    refusal = capsys.readouterr().err.splitlines()[-1]
+    assert refusal.startswith("pack.not_right_here: ")
+    assert "onnxruntime fp32: runtime.wrong" in refusal
+    assert [one["version"] for one in told(capsys, "list")] == ["1.0.0"]
+    assert not list(state.packs.rglob("*1.1.0*"))
 
 
 def test_every_answer_is_also_for_people(tmp_path: Path, state: StateDir, capsys: pytest.CaptureFixture[str]) -> None:

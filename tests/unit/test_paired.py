@@ -55,6 +55,32 @@ def test_delongs_interval_covers_the_truth_nineteen_times_in_twenty() -> None:
     assert 180 <= covered <= 198
 
 
+def test_the_paired_auc_interval_covers_the_truth_where_films_share_patients() -> None:
+    truth = 0.5 * (math.erf(0.7 / 2.0) - math.erf(1.1 / 2.0))
+    patients = [str(index // 4) for index in range(400)]
+    by_patient = by_film = 0
+    for seed in range(20):
+        of_people, first, second = two_models(100, seed, 1.1, 0.7)
+        labels, one, other = (
+            of_people.repeat(4),
+            first.repeat(4),
+            second.repeat(4),
+        )  # four films of a patient, all alike
+        shared, naive = paired.auc(labels, one, other, patients), paired.delong(labels, one, other)
+        assert shared.value == pytest.approx(naive.value)
+        by_patient += shared.low <= truth <= shared.high
+        by_film += naive.low <= truth <= naive.high
+    assert by_patient >= 17
+    assert by_film <= 17
+
+
+def test_of_films_of_different_patients_the_resamples_and_delong_agree() -> None:
+    labels, one, other = two_models(300, 3, 1.1, 0.7)
+    drawn = paired.auc(labels, one, other, [str(index) for index in range(300)])
+    told = paired.delong(labels, one, other)
+    assert (drawn.low, drawn.high) == pytest.approx((told.low, told.high), abs=0.01)
+
+
 def test_a_model_beside_itself_differs_by_nothing() -> None:
     labels, one, _ = two_models(80, 0)
     assert paired.delong(labels, one, one).as_list() == [0.0, 0.0, 0.0]

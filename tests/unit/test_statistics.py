@@ -81,15 +81,34 @@ def test_the_threshold_for_a_sensitivity_is_the_highest_that_reaches_it(at_least
     assert less < at_least
 
 
-def test_the_threshold_for_a_cost_is_the_cheapest_of_all() -> None:
-    labels, scores = labelled(150, seed=5)
+def test_a_rates_interval_covers_the_truth_where_films_share_patients() -> None:
+    truth, covered, naive = 0.8, 0, 0
+    for seed in range(60):
+        rng = np.random.default_rng(seed)
+        hits = np.repeat(rng.random(60) < truth, 4)  # four films a patient, read alike
+        found = statistics.rate_interval(hits, [str(index // 4) for index in range(240)])
+        plain = Rate(int(hits.sum()), 240).interval
+        assert found is not None
+        assert plain is not None
+        covered, naive = covered + (found[0] <= truth <= found[1]), naive + (plain[0] <= truth <= plain[1])
+    assert covered >= 54
+    assert naive <= 48
 
-    def cost(threshold: float) -> float:
-        sensitivity, specificity = statistics.at_threshold(labels, scores, threshold)
-        return 5.0 * (sensitivity.n - sensitivity.hits) + (specificity.n - specificity.hits)
 
-    chosen = cost(statistics.threshold_for_cost(labels, scores, 5.0))
-    assert chosen == min(cost(float(value)) for value in [*scores, scores.max() + 1.0])
+def test_a_rate_of_all_or_none_is_as_sure_as_its_patients_are_many() -> None:
+    all_hit = statistics.rate_interval(np.ones(80, bool), [str(index // 4) for index in range(80)])
+    assert all_hit == pytest.approx((1.0 - 0.1611, 1.0), abs=5e-5)
+    assert statistics.rate_interval(np.zeros(20, bool), [str(index) for index in range(20)]) == Rate(0, 20).interval
+    assert statistics.rate_interval(np.zeros(0, bool), []) is None
+
+
+def test_few_patients_never_make_an_interval_narrower_than_wilsons() -> None:
+    hits = np.array([True, True, False])
+    found, plain = statistics.rate_interval(hits, list("abc")), Rate(2, 3).interval
+    assert found is not None
+    assert plain is not None
+    assert found[0] <= plain[0]
+    assert found[1] >= plain[1]
 
 
 def test_a_platt_calibration_finds_the_curve_that_made_the_labels() -> None:

@@ -16,6 +16,7 @@ from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
 from firmware_app.config import Config
+from firmware_app.errors import ImageUnfamiliar
 from firmware_app.imaging import identity
 from firmware_app.records import (
     Finding,
@@ -25,6 +26,7 @@ from firmware_app.records import (
     Priority,
     Reading,
     ReadingStatus,
+    Reason,
     Scope,
     Timing,
 )
@@ -126,9 +128,9 @@ def test_nothing_is_seen_without_a_log_in(desk: Desk) -> None:
 @pytest.mark.parametrize(
     ("role", "seen"),
     [
-        (Role.DOCTOR, {"/": 200, "/box": 200, "/audit": 403}),
-        (Role.TECHNICIAN, {"/": 403, "/box": 200, "/audit": 403, "/lists": 403, "/events": 403}),
-        (Role.AUDITOR, {"/": 403, "/box": 403, "/audit": 200}),
+        (Role.DOCTOR, {"/": 200, "/box": 200, "/quarantine": 200, "/audit": 403}),
+        (Role.TECHNICIAN, {"/": 403, "/box": 200, "/quarantine": 200, "/audit": 403, "/lists": 403, "/events": 403}),
+        (Role.AUDITOR, {"/": 403, "/box": 403, "/quarantine": 403, "/audit": 200}),
     ],
 )
 def test_each_role_sees_its_own_pages_only(desk: Desk, role: Role, seen: dict[str, int]) -> None:
@@ -152,7 +154,7 @@ def test_a_script_in_a_name_is_only_text(desk: Desk, page: str) -> None:
 
 def test_every_page_forbids_inline_script_and_says_what_it_is_not_for(desk: Desk) -> None:
     client = desk.person("li")
-    for page in ("/", f"/case/{desk.case}", f"/case/{desk.case}/report", "/box", "/nothing", "/?tab=refused"):
+    for page in ("/", f"/case/{desk.case}", f"/case/{desk.case}/report", "/box", "/nothing", "/quarantine"):
         answer = client.get(page, headers=HTML)
         policy = answer.headers["Content-Security-Policy"]
         assert "default-src 'none'" in policy
@@ -335,6 +337,23 @@ def test_the_banner_says_that_no_result_is_not_normal(desk: Desk) -> None:
     shown = desk.person("li").get("/", headers=HTML).text
     assert re.search(r"Reading has stopped since \d\d:\d\d; 1 unread", shown)
     assert "No result does not mean normal" in shown
+
+
+def test_an_image_unlike_what_the_model_learnt_from_is_shown_with_the_reason_and_no_number(desk: Desk) -> None:
+    header = Header("1.2", "1.2.9.1", "1.2.9", "1.2.9.9", "1.2.840.10008.1.2", modality="CR")
+    strange = desk.clinical.admit(path="b", file="images/b", sha256="b" * 64, size=1, header=header, association=None)
+    assert isinstance(strange, Instance)
+    why = Reason.of(ImageUnfamiliar(pack="p", distance=3.2, limit=1.6))
+    of = (strange.reference,)
+    desk.clinical.finish(
+        strange,
+        Reading(Scope.INSTANCE, of, ReadingStatus.CANNOT_JUDGE, why, None, Timing(1, 1, 2)),
+        Priority.CANNOT_JUDGE,
+    )
+    desk.clinical.close_revisions(0)
+    shown = desk.person("li").get(f"/case/{strange.case}", headers=HTML).text
+    assert "looks unlike those that the model “p” learnt from (distance 3.2, at most 1.6)" in shown
+    assert "Pneumonia" not in shown
 
 
 @pytest.mark.parametrize(

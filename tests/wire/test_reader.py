@@ -239,15 +239,24 @@ def test_a_child_that_will_not_start_costs_no_image_a_claim(box: Rig, monkeypatc
     assert (claim.instance.reference, claim.claims) == (film.reference, 1)
 
 
-def test_an_image_that_no_pack_reads_is_tried_once_also_when_it_cannot_be_shown(tmp_path: Path) -> None:
+def test_an_image_that_no_pack_reads_and_that_stops_the_decoder_is_set_aside_after_two_tries(tmp_path: Path) -> None:
     with reading_rig.rig(reading_rig.config(tmp_path, decode_seconds=1e-6)) as box, reading_rig.reader(box) as reader:
         scan = box.admit(reading_rig.tiny_film(3, Modality="MR"))
-        assert reading_rig.read_all(reader) == 1
+        assert reading_rig.read_all(reader) == 2
         reading = box.reading(scan)
     assert reading is not None
     assert reading.reason is not None
-    assert reading.reason.code == "reading.modality"
-    assert [hint.code for hint in reading.quality.hints] == ["hint.display_missing"]
+    assert reading.reason.code == "reading.decode_gave_up"
+
+
+def test_an_image_that_no_pack_reads_and_nobody_can_open_says_that(box: Rig) -> None:
+    scan = box.admit(reading_rig.tiny_film(3, Modality="MR", Rows=4000))
+    with reading_rig.reader(box) as reader:
+        assert reading_rig.read_all(reader) == 1
+    reading = box.reading(scan)
+    assert reading is not None
+    assert reading.reason is not None
+    assert reading.reason.code == "imaging.undecodable"
 
 
 def test_the_reader_logs_nothing_of_an_image(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

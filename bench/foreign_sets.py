@@ -1,0 +1,175 @@
+"""Images that a pack knows and images that it does not: what `bench.unfamiliar` asks about, one frame at a time.
+
+Real ones come from the folders of ../shared/data and from packages; turned and inverted ones are made of the pack's own
+held-out films.  Nothing here is copied into the repository.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from converters import datasets, splits
+from converters.datasets import FilmSet
+from firmware_app.errors import ImagingError
+from firmware_app.imaging import film, keyframes
+
+Grey = NDArray[np.float32]
+
+SIDE: Final = 224
+QUALITY: Final = 75
+"""Every image of a matched set is brought to this size and this JPEG quality: neither may tell two sets apart."""
+
+FRAMES_OF_A_CLIP: Final = 5
+CROPS_OF_A_PHOTOGRAPH: Final = 6
+CT_WINDOWS: Final = ((-600.0, 1500.0), (40.0, 400.0))
+"""Centre and width in HU: lung and soft tissue, as they are looked at."""
+
+NO_PHOTOGRAPHS: Final = frozenset({
+    "chessboard_GRAY.png", "chessboard_RGB.png", "color.png", "horse.png", "logo.png", "page.png", "phantom.png",
+    "text.png", "microaneurysms.png", "retina.jpg", "cell.png", "ihc.png", "motorcycle_right.png",
+})  # fmt: skip
+"""Of scikit-image's pictures: drawings, print, microscopy and the eye's ground, and the second of a stereo pair."""
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """One image and whom it is of: a patient, a clip, a photograph.  Bright is dense."""
+
+    group: str
+    grey: Grey
+
+
+def matched(grey: Grey) -> Grey:
+    """The image at the common size and compression."""
+    low, high = float(grey.min()), float(grey.max())
+    eight = np.rint((grey - low) * (255.0 / max(high - low, 1e-6))).astype(np.uint8)
+    kept = io.BytesIO()
+    Image.fromarray(eight).resize((SIDE, SIDE), Image.Resampling.LANCZOS).save(kept, "JPEG", quality=QUALITY)
+    with Image.open(kept) as again:
+        return np.asarray(again, np.float32)
+
+
+def turned(how: Callable[[Grey], Grey], frames: Sequence[Frame]) -> list[Frame]:
+    """The frames, each changed."""
+    return [Frame(one.group, np.ascontiguousarray(how(one.grey))) for one in frames]
+
+
+TURNS: Final[dict[str, Callable[[Grey], Grey]]] = {
+    "own films, upside down": lambda grey: grey[::-1, ::-1],
+    "own films, a quarter turn": lambda grey: grey.T[::-1],
+    "own films, inverted": lambda grey: grey.max() + grey.min() - grey,
+}
+
+
+# --- films ------------------------------------------------------------------------------------------------------------
+
+
+def children(data: Path, names: Sequence[str] | None = None) -> FilmSet:
+    """Kermany's; `names` alone where they are given."""
+    found = datasets.image_folder(data / "chest-xray" / "kermany224_train", "PNEUMONIA")
+    return found if names is None else found.only(names)
+
+
+def adults(data: Path, names: Sequence[str] | None = None) -> FilmSet:
+    """NIH's at 18 years and more."""
+    found = datasets.nih(data / "chest-xray-nih", adults=True)
+    return found if names is None else found.only(names)
+
+
+def held_out(pack: str) -> tuple[str, ...]:
+    """The frozen test part of one of our packs: films that it never learnt from."""
+    return tuple(splits.frozen_test(pack))
+
+
+def of_films(films: FilmSet, most: int) -> list[Frame]:
+    """At most *most* of the films, always the same, spread over the set."""
+    order = np.random.default_rng(0).permutation(len(films.films))[:most]
+    chosen = [films.films[int(index)] for index in sorted(order)]
+    return [Frame(one.patient, one.read()) for one in chosen]
+
+
+# --- what no film is --------------------------------------------------------------------------------------------------
+
+
+def breasts(data: Path, most: int) -> list[Frame]:
+    """BUSI, one picture of each name; the sets' authors give no patients."""
+    paths = sorted((data / "breast-ultrasound" / "images").glob("*.png"))
+    return list(_pictures(_some(paths, most)))
+
+
+def lungs(data: Path) -> list[Frame]:
+    """The stills and clips of POCUS; frames of one clip are one group."""
+    paths = sorted(path for path in (data / "lung-ultrasound").glob("*") if path.suffix != ".csv")
+    return list(_pictures(paths))
+
+
+def computed(data: Path) -> Iterator[Frame]:
+    """The slices of LIDC-IDRI-0001 in two windows, where its archive has been unpacked beside it (`ct/`).
+
+    One patient only: its slices are taken as groups, so the interval tells of slices and not of patients.
+    """
+    import pydicom
+
+    for path in sorted((data).rglob("*.dcm")):
+        found = pydicom.dcmread(path)
+        if found.get("Modality") != "CT" or "PixelData" not in found:
+            continue
+        units = found.pixel_array.astype(np.float32) * float(found.RescaleSlope) + float(found.RescaleIntercept)
+        for centre, width in CT_WINDOWS:
+            yield Frame(path.name, np.clip(units, centre - width / 2, centre + width / 2))
+
+
+def resonance(data: Path) -> list[Frame]:
+    """Slices of necks (T2)."""
+    return list(_pictures(sorted((data / "npc-mri" / "images").glob("*"))))
+
+
+def photographs(folder: Path | None) -> list[Frame]:
+    """Pictures of the world, the whole and some parts of each: of *folder*, or of packages that happen to be here."""
+    paths = sorted(folder.glob("*")) if folder is not None else list(_packaged())
+    rng = np.random.default_rng(0)
+    found = []
+    for one in _pictures([path for path in paths if path.name not in NO_PHOTOGRAPHS]):
+        found += [one, *(Frame(one.group, _part(one.grey, rng)) for _ in range(CROPS_OF_A_PHOTOGRAPH - 1))]
+    return found
+
+
+def _packaged() -> Iterator[Path]:
+    """Photographs that public packages bring: scikit-image's, scikit-learn's."""
+    for package, below in (("skimage", "data"), ("sklearn", "datasets/images")):
+        spec = find_spec(package)
+        if spec is not None and spec.origin is not None:
+            folder = Path(spec.origin).parent / below
+            yield from sorted(path for path in folder.glob("*") if path.suffix in datasets.IMAGE_SUFFIXES)
+
+
+def _part(grey: Grey, rng: np.random.Generator) -> Grey:
+    """A part of half the height and width."""
+    rows, columns = grey.shape[0] // 2, grey.shape[1] // 2
+    top, left = int(rng.integers(0, grey.shape[0] - rows)), int(rng.integers(0, grey.shape[1] - columns))
+    return grey[top : top + rows, left : left + columns]
+
+
+def _some(paths: Sequence[Path], most: int) -> list[Path]:
+    order = np.random.default_rng(0).permutation(len(paths))[:most]
+    return [paths[int(index)] for index in sorted(order)]
+
+
+def _pictures(paths: Sequence[Path]) -> Iterator[Frame]:
+    """Some frames of each file, as the box opens it; one that it does not open is passed over."""
+    for path in paths:
+        try:
+            with film.opened(path, is_picture=True) as opened:
+                for index in keyframes.evenly(opened.frames, FRAMES_OF_A_CLIP):
+                    yield Frame(path.name, opened.grey(index))
+        except ImagingError:
+            continue

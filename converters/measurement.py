@@ -1,0 +1,88 @@
+"""The rows of a card: the pack on its frozen test part, and the held-back films beside it."""
+
+import hashlib
+import sys
+import time
+from collections.abc import Iterable
+
+from converters import answers, artefacts, leave_out, looks, splits
+from converters.artefacts import Key
+from converters.datasets import FilmSet
+from converters.evaluate import evaluate, where
+from converters.evaluation import Evaluation, evaluation
+from converters.predictions import Predictions
+from converters.progress import Progress
+from converters.steps import Workshop
+from firmware_app.packs.manifest import Measured, TestPart
+from firmware_app.packs.shelf import Pack
+from firmware_app.runtimes import choice
+
+EVALUATE = (
+    "lantern-convert evaluate models/{pack} --data DATA --split {split} --runtime {runtime} --precision {precision}"
+)
+BY_RUN = "lantern-convert run converters/recipes/{pack}.toml --data DATA --out OUT"
+
+
+def measure(shop: Workshop, pack: Pack) -> list[Measured]:
+    """The test part, once per file, and the float file once per value of each trait that films have.
+
+    That it is looked at is for the caller to note (:func:`looked_at`).
+
+    The held-back films come last, for comparison: they chose the threshold, so it flatters there.
+    """
+    test = shop.material.part("test")
+    held = {(one.runtime, one.precision) for one in pack.manifest.artefacts}
+    keys = [key for key in artefacts.NAMES if key in held]
+    here = choice.available()
+    rows = [_row(pack, test, "test", key, "") for key in keys if key[0] in here]
+    if "openvino" in here and ("openvino", "fp32") not in keys:
+        rows.append(_row(pack, test, "test", ("openvino", "fp32"), ""))
+    for name, value in sorted({trait for film in test.films for trait in film.traits}):
+        condition = f"{name}={value}"
+        part = where(test, condition)
+        rows.append(_row(pack, part, f"test[{condition}]", artefacts.SOURCE, f" --where {condition}"))
+    pooled = Predictions.load(answers.predictions_path(shop, answers.ORIGINAL))
+    split = "val" if len(shop.material.division.folds) == 1 else "out-of-fold"
+    original = answers.BROUGHT if shop.recipe.net.onnx else answers.ORIGINAL
+    result = evaluation(pooled, pack.manifest.findings[0], pack.name, *original, split)
+    return [*rows, as_row(result, BY_RUN.format(pack=pack.name)), *unseen(shop, pack)]
+
+
+def unseen(shop: Workshop, pack: Pack) -> Iterable[Measured]:
+    """What the step ``train``'s networks, teachers where there are some, scored on a source they had never seen."""
+    teacher = ", teacher" if shop.recipe.net.teacher is not None else ""
+    told = shop.ledger.read(leave_out.STEP) if shop.recipe.data.leave_out and shop.recipe.train else {}
+    for one in told.get("sources", ()):
+        if one["auc"] is not None:
+            yield Measured.model_validate({
+                "runtime": answers.ORIGINAL[0] + teacher, "precision": answers.ORIGINAL[1], "command":
+                BY_RUN.format(pack=pack.name), "split": f"{leave_out.SPLIT}[{told['trait']}={one['value']}]",
+                "n": one["n"], "positives": one["positives"], "auc": one["auc"], "auc_ci": one["auc_ci"],
+                "threshold": pack.manifest.findings[0].threshold, "sensitivity": None, "sensitivity_ci": None,
+                "specificity": None, "specificity_ci": None,
+            })  # fmt: skip
+
+
+def looked_at(shop: Workshop, pack: Pack) -> TestPart:
+    """Note the look at the test part, and say how many there were."""
+    lists = splits.lists_of(shop.near)
+    times = looks.note(pack.manifest, time.strftime("%Y-%m-%d", time.gmtime()), lists)
+    names = "".join(f"{name}\n" for name in shop.material.division.test)
+    return TestPart(
+        films=len(shop.material.division.test), sha256=hashlib.sha256(names.encode()).hexdigest(), looks=times
+    )
+
+
+def as_row(result: Evaluation, command: str) -> Measured:
+    """A result as a row of the manifest, numbers to four places."""
+    return Measured.model_validate({**result.row(), "command": command})
+
+
+def _row(pack: Pack, films: FilmSet, split: str, key: Key, option: str) -> Measured:
+    progress = Progress(f"{pack.name} {key[1]} {key[0]}", len(films.films))
+    result, _ = evaluate(pack, films, split, *key, progress.at)
+    shown = "–" if result.auc is None else f"{result.auc:.4f}"
+    print(f"{pack.name}: {split} AUC {shown} in {key[0]} {key[1]}", file=sys.stderr, flush=True)
+    part = split.partition("[")[0]
+    command = EVALUATE.format(pack=pack.name, split=part, runtime=key[0], precision=key[1]) + option
+    return as_row(result, f"{command} --json")

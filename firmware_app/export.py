@@ -1,0 +1,216 @@
+"""`lantern case export`: a case's images, de-identified, into a folder that a person carries away.
+
+Nothing leaves before the audit says who took it.  Everything is written into a folder of its own, made durable, and
+only then given its name: an export that was cut short leaves nothing that looks like one.  Sealing what is on a stick
+against those who find it is not done here; the stick's own encryption is the appliance's.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import os
+import secrets
+import shutil
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from firmware_app import __version__
+from firmware_app.config import Config
+from firmware_app.errors import (
+    ExportError,
+    ExportFolderUnusable,
+    ExportGaveUp,
+    ExportNotDicom,
+    ExportOff,
+    ExportThere,
+)
+from firmware_app.reading.child import Child, ChildLost
+from firmware_app.reading.starting import started
+from firmware_app.records import Reason
+from firmware_app.store.exports import BEGUN, DONE, STOPPED, Exports, Kept
+from firmware_app.store.layout import sync_directory
+
+log = logging.getLogger("lantern.export")
+
+Progress = Callable[[int, int], None]
+MANIFEST: Final = "manifest.json"
+SCHEMA: Final = "lantern.export/1"
+_MORE_MB: Final = 1536  # the text detector's network over the largest picture it is given
+_SECONDS: Final = 300.0  # of one object: a clip is written whole
+_CHUNK: Final = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of one image: the name of its file, or why it stayed."""
+
+    instance: str
+    file: str | None
+    facts: Mapping[str, Any]
+    reason: Reason | None = None
+
+
+def export_case(
+    config: Config,
+    exports: Exports,
+    case: str,
+    folder: Path,
+    *,
+    person: str,
+    looked: bool = False,
+    on_progress: Progress | None = None,
+) -> tuple[Path | None, tuple[Outcome, ...]]:
+    """Write *case* as a new folder of its reference's name in *folder*, and say what became of each image.
+
+    No folder is left (None) when no image could be exported.  Raises `ExportOff`, `CaseUnknown`, `ExportThere`,
+    `ExportFolderUnusable` or `ReferencesLost`.
+    """
+    if not config.export.enabled:
+        raise ExportOff
+    images = exports.images(case)
+    final = _final(folder, case, config.state.dir)
+    exports.record(BEGUN, case, person, images=len(images), looked=int(looked))
+    try:
+        with _fresh(folder) as fresh:
+            outcomes = tuple(_each(config, exports, images, fresh, looked, on_progress or (lambda _done, _all: None)))
+            count = sum(one.file is not None for one in outcomes)
+            if count:
+                _manifest(fresh, case, outcomes, looked=looked)
+                _named(fresh, final)
+    except BaseException:  # also Ctrl-C: the audit must not stay silent about it
+        exports.record(STOPPED, case, person)
+        raise
+    exports.record(DONE, case, person, exported=count, refused=len(outcomes) - count)
+    return (final if count else None), outcomes
+
+
+def _final(folder: Path, case: str, state: Path) -> Path:
+    """Where the case goes; refused before any work where that cannot be."""
+    try:
+        if folder.is_symlink() or not folder.is_dir():
+            raise ExportFolderUnusable(path=str(folder), detail="it is not a folder")
+        if folder.resolve().is_relative_to(state.resolve()):
+            raise ExportFolderUnusable(path=str(folder), detail="it is the box's own")
+        if os.path.lexists(folder / case):
+            raise ExportThere(path=str(folder / case))
+    except OSError as error:
+        raise ExportFolderUnusable(path=str(folder), detail=error.strerror or str(error)) from None
+    return folder / case
+
+
+@contextmanager
+def _fresh(folder: Path) -> Iterator[Path]:
+    """A new folder in *folder*, taken away with all that is still in it at the end."""
+    path = folder / f".lantern-export-{secrets.token_hex(4)}"
+    try:
+        path.mkdir(mode=0o700)
+        try:
+            yield path
+        finally:
+            shutil.rmtree(path, ignore_errors=True)
+            sync_directory(folder)
+    except OSError as error:
+        raise ExportFolderUnusable(path=str(folder), detail=error.strerror or str(error)) from None
+
+
+def _each(
+    config: Config, exports: Exports, images: tuple[Kept, ...], fresh: Path, looked: bool, tell: Progress
+) -> Iterator[Outcome]:
+    """One image after the other, each opened by a child that may die of it."""
+    worker = _Worker(config.reader.memory_mb + _MORE_MB, exports.key(), looked=looked)
+    try:
+        for number, image in enumerate(images, start=1):
+            name = f"{number:05d}.dcm"
+            try:
+                if not image.is_dicom:
+                    raise ExportNotDicom
+                answer = worker.write(config.state.dir / image.file, fresh / name)
+                facts = answer if isinstance(answer, dict) else {}
+                reason = None if isinstance(answer, dict) else answer
+            except ExportError as error:
+                facts, reason = {}, Reason.of(error)
+            if reason is not None:
+                (fresh / name).unlink(missing_ok=True)
+            yield Outcome(image.reference, None if reason else name, facts, reason)
+            tell(number, len(images))
+    finally:
+        worker.close()
+
+
+class _Worker:
+    """The export child, replaced when lost."""
+
+    def __init__(self, memory_mb: int, key: bytes, *, looked: bool) -> None:
+        self._arguments = (str(memory_mb), str(_SECONDS))
+        self._common = {"key": key.hex(), "looked": looked}
+        self._child: Child | None = None
+
+    def write(self, file: Path, out: Path) -> dict[str, Any] | Reason:
+        """What the child wrote, or why it did not; raises `ExportGaveUp`, `ChildWillNotStart`."""
+        if self._child is None:
+            self._child = started(self._spawn(), self._spawn)
+        try:
+            self._child.send({"file": str(file), "out": str(out), **self._common})
+            told = self._child.receive(_SECONDS).header
+        except ChildLost as lost:
+            self._child = None
+            log.warning("the export child was lost (%s)", lost.detail)
+            raise ExportGaveUp(detail=lost.detail) from None
+        if isinstance(told.get("written"), dict):
+            return dict(told["written"])
+        return Reason(str(told["refusal"]["code"]), dict(told["refusal"]["details"]))
+
+    def close(self) -> None:
+        if self._child is not None:
+            self._child.kill()
+
+    def _spawn(self) -> Child:
+        return Child("firmware_app.reading.export_child", self._arguments, silent=True)
+
+
+def _manifest(fresh: Path, case: str, outcomes: tuple[Outcome, ...], *, looked: bool) -> None:
+    """What is in the folder and what stayed behind; no name, no id, no date, no UID that the clinic's machines know."""
+    written = [
+        {"file": one.file, "sha256": _sha256(fresh / one.file), **one.facts} for one in outcomes if one.file is not None
+    ]
+    kept = [{"code": one.reason.code} for one in outcomes if one.reason is not None]
+    told = {
+        "schema": SCHEMA,
+        "case": case,
+        "lantern": __version__,
+        "profile": "PS3.15 Annex E Basic Application Level Confidentiality Profile",
+        "looked_at_by_a_person": looked,
+        "files": written,
+        "not_exported": kept,
+        "note": "Not for diagnostic use without a doctor. Not encrypted.",
+    }
+    path = fresh / MANIFEST
+    with path.open("x", encoding="utf-8") as file:
+        json.dump(told, file, ensure_ascii=False, indent=1)
+        file.flush()
+        os.fsync(file.fileno())
+    sync_directory(fresh)
+
+
+def _sha256(path: Path) -> str:
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while chunk := file.read(_CHUNK):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+def _named(fresh: Path, final: Path) -> None:
+    """Give the finished folder its name; another that came meanwhile stays, unless it is empty."""
+    try:
+        fresh.rename(final)
+    except OSError:
+        if os.path.lexists(final):
+            raise ExportThere(path=str(final)) from None
+        raise
+    sync_directory(final.parent)

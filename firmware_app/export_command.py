@@ -1,0 +1,77 @@
+"""`lantern case export`: parses, checks who asks, prints what left and what stayed."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from firmware_app.config import Config
+
+_DONE, _REFUSED = 0, 3
+_Run = Callable[[argparse.Namespace], int]
+_Parser = argparse.ArgumentParser
+Command = Callable[["argparse._SubParsersAction[_Parser]", str, _Run, str, str], _Parser]
+
+
+def add_to(below: argparse._SubParsersAction[_Parser], command: Command) -> None:
+    """Add `export` to the commands of `case`; *command* makes one as the rest of `lantern` does."""
+    export = command(
+        below, "export", _export, "write a case's images, de-identified, into a folder (off by default)",
+        "lantern case export c-1f2e3d4c5b6a79880716 --to /media/stick --person li",
+    )  # fmt: skip
+    export.add_argument("case", metavar="CASE", help="its reference, as `lantern case list` prints it")
+    export.add_argument("--to", required=True, type=Path, metavar="DIR", help="a folder, for example on a stick")
+    export.add_argument("--person", required=True, metavar="NAME", help="who exports: an account of the viewer")
+    export.add_argument(
+        "--looked", action="store_true",
+        help="the person has looked at every image, and no letters in the pictures name anybody",
+    )  # fmt: skip
+
+
+def _export(options: argparse.Namespace) -> int:
+    from firmware_app import progress
+    from firmware_app.config import load
+    from firmware_app.errors import ExportOff
+    from firmware_app.export import export_case
+    from firmware_app.store.clinical import Clinical
+    from firmware_app.store.exports import Exports
+    from firmware_app.store.layout import StateDir
+
+    config = load(options.config)
+    if not config.export.enabled:
+        raise ExportOff
+    clinical = Clinical(StateDir(config.state.dir).clinical_db)
+    clinical.require()
+    person = _account(config, options.person)
+    with progress.counter("exported", enabled=not options.json) as advance:
+        folder, outcomes = export_case(
+            config, Exports(clinical.database), options.case, options.to,
+            person=person, looked=options.looked, on_progress=advance,
+        )  # fmt: skip
+    clinical.database.close()
+    language = config.box.language
+    for one in outcomes:
+        if options.json:
+            reason = {"code": one.reason.code, "text": one.reason.text(language)} if one.reason else None
+            print(json.dumps({"instance": one.instance, "file": one.file, "reason": reason}, ensure_ascii=False))
+        elif one.reason is not None:
+            print(f"{one.instance}  {one.reason.code}: {one.reason.text(language)}")
+    left = sum(one.file is not None for one in outcomes)
+    if not options.json:
+        print(f"{left} of {len(outcomes)} images exported" + (f" to {folder}." if folder else "; nothing was written."))
+    return _DONE if left == len(outcomes) else _REFUSED
+
+
+def _account(config: Config, name: str) -> str:
+    """The account's name as it is written; raises `ExportPersonUnknown` unless it is in use."""
+    from firmware_app import user_commands
+    from firmware_app.errors import ExportPersonUnknown
+
+    user = user_commands.accounts(config).find(name)
+    if user is None or user.disabled or not user.has_password:
+        raise ExportPersonUnknown(name=name[:40])
+    return user.shown

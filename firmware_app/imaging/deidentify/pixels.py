@@ -1,0 +1,199 @@
+"""The frames of an object as they leave: the decoded samples, uncompressed, black around an ultrasound's sector.
+
+What a reader sees inside the sector is bit for bit what the decoder gave.  Bits of a word that hold no value (old
+machines keep overlays there), bytes behind the last frame and comments within code streams stay behind.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+from pydicom.dataset import Dataset
+
+from firmware_app.errors import ExportNoSector, Undecodable
+from firmware_app.imaging import keyframes, palette, sector, ultrasound
+from firmware_app.imaging.dicom_film import DicomFilm
+from firmware_app.imaging.grey import luminance
+from firmware_app.imaging.sector import Sector
+from firmware_app.imaging.source import BROKEN, Source
+
+_ULTRASOUND: Final = "US"
+_ULTRASOUND_CLASSES: Final = tuple(f"1.2.840.10008.5.1.4.1.1.{last}" for last in ("3", "3.1", "6", "6.1", "6.2"))
+_FLOATS: Final = {"FloatPixelData": "OF", "DoubleFloatPixelData": "OD"}
+_LOSSY: Final = {
+    **dict.fromkeys(("50", "51", "53", "55"), "ISO_10918_1"),
+    "81": "ISO_14495_1",
+    "91": "ISO_15444_1",
+    "203": "ISO_15444_15",
+    **dict.fromkeys(("100", "100.1", "101", "101.1"), "ISO_13818_2"),
+    **dict.fromkeys((f"10{kind}{more}" for kind in range(2, 7) for more in ("", ".1")), "ISO_14496_10"),
+    **dict.fromkeys(("107", "108"), "ISO_23008_2"),
+}
+_EITHER: Final = ("91", "203")  # may have been lossless all the same, and then the header says so
+_COMPRESSED: Final = "1.2.840.10008.1.2.4."
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """How all frames of one object are written: its `photometric` interpretation and, of ultrasound, its sector."""
+
+    photometric: str
+    inside: Sector | None
+
+    @property
+    def blacked(self) -> bool:
+        """Whether anything is blacked at all; of a picture that was cut to its sector nothing is."""
+        return self.inside is not None and bool(self.inside.outside.any())
+
+
+def is_ultrasound(header: Dataset) -> bool:
+    """By its modality, or by its class whatever it calls itself."""
+    modality, kind = (str(header.get(keyword) or "").strip("\0 ") for keyword in ("Modality", "SOPClassUID"))
+    return modality == _ULTRASOUND or kind in _ULTRASOUND_CLASSES
+
+
+def planned(film: DicomFilm) -> Plan:
+    """What to do with *film*, from its header and some of its frames; raises `ExportNoSector`, `ImagingError`."""
+    inside = _sector(film) if is_ultrasound(film.source.header) else None
+    return Plan(photometric(film, 0), inside)
+
+
+def photometric(film: DicomFilm, index: int) -> str:
+    """What the samples are, as far as the frames up to *index* have shown: colours come as `DicomFilm.samples`."""
+    if film.source.samples == 1:
+        return film.source.photometric
+    return "RGB" if _is_partial(film.source) else film.samples(index)[1]
+
+
+def _is_partial(found: Source) -> bool:
+    """YBR in studio range exists only with shared chroma: such frames leave as RGB."""
+    return found.native and found.photometric.startswith("YBR_PARTIAL")
+
+
+def _sector(film: DicomFilm) -> Sector:
+    """The sector as the header tells it, else as the pixels do; of a clip, what moves tells it."""
+    found = ultrasound.told_sector(film)
+    if found is None and film.frames == 1:
+        found = sector.of_still(film.grey(0))
+    elif found is None:
+        watch = sector.Watch()
+        for index in keyframes.evenly(film.frames, keyframes.MOST_WATCHED):
+            watch.see(film.grey(index))
+        found = watch.sector()
+    if found is None:
+        raise ExportNoSector
+    return found
+
+
+def frames(film: DicomFilm, plan: Plan) -> Iterator[NDArray[np.generic]]:
+    """Every frame as it is written: (H, W) or (H, W, 3) words, black outside the sector."""
+    outside = plan.inside.outside if plan.inside is not None else None
+    black = _black(film, plan) if outside is not None else 0
+    for index in range(film.frames):
+        frame = _frame(film, index)
+        if outside is not None:
+            frame[outside] = black
+        yield frame
+
+
+def seen(film: DicomFilm, plan: Plan, index: int) -> NDArray[np.uint8]:
+    """Frame *index* for the eye, (H, W, 3) of 0 to 255, as it will look to whoever opens the export."""
+    shown = film.shown(index).pixels
+    picture = shown if shown.ndim == 3 else _stretched(film.grey(index))[..., np.newaxis].repeat(3, axis=2)
+    picture = np.array(picture, dtype=np.uint8)
+    if plan.inside is not None:
+        picture[plan.inside.outside] = 0
+    return picture
+
+
+def _stretched(frame: NDArray[np.float32]) -> NDArray[np.float32]:
+    low, high = float(frame.min()), float(frame.max())
+    return (frame - low) * np.float32(255.0 / (high - low)) if high > low else np.zeros_like(frame)
+
+
+def _frame(film: DicomFilm, index: int) -> NDArray[np.generic]:
+    """A frame of its own memory, in the words that are written."""
+    found = film.source
+    try:
+        if found.samples == 3 and _is_partial(found):
+            words = film.rgb(index)
+        elif found.samples == 3:
+            words = film.samples(index)[0]
+        else:
+            words = film.reader.frame(index)
+    except BROKEN as error:
+        raise Undecodable(detail=f"{found.transfer_syntax.name}, {type(error).__name__}") from None
+    if found.keyword in _FLOATS:
+        return np.array(words, dtype=f"<f{found.allocated // 8}")
+    kind = np.dtype(f"<{'i' if found.signed else 'u'}{max(1, found.allocated // 8)}")
+    if words.shape[:2] != (found.rows, found.columns):
+        raise Undecodable(detail=f"it decodes to {words.shape[1]} × {words.shape[0]} pixels")
+    return _values_only(words, film).astype(kind, copy=True)
+
+
+def _values_only(words: NDArray[Any], film: DicomFilm) -> NDArray[Any]:
+    """*words* without the bits around the value, whose sign is continued; a decoder's values are as they are."""
+    found = film.source
+    if not film.has_own_layout or found.allocated == found.stored or found.allocated > 16:
+        return words
+    low = found.high_bit + 1 - found.stored
+    unsigned = words.view(f"u{words.dtype.itemsize}")
+    if not found.signed:
+        return np.asarray(unsigned & (((1 << found.stored) - 1) << low))
+    above = found.allocated - 1 - found.high_bit
+    signed = (unsigned << above).astype(f"u{words.dtype.itemsize}").view(f"i{words.dtype.itemsize}")
+    return np.asarray(((signed >> above) >> low) << low)
+
+
+def _black(film: DicomFilm, plan: Plan) -> Any:
+    """The word, or the three, that show as black."""
+    found = film.source
+    if found.samples == 3:
+        return (0, 1 << (found.stored - 1), 1 << (found.stored - 1)) if plan.photometric == "YBR_FULL" else (0, 0, 0)
+    bits = found.stored
+    low, high = (-(1 << (bits - 1)), (1 << (bits - 1)) - 1) if found.signed else (0, (1 << bits) - 1)
+    if found.photometric == "PALETTE COLOR":
+        table = palette.of(found.header, found.signed)
+        return int(luminance(table.entries[np.newaxis])[0].argmin()) + table.first
+    return (high if film.inverted else low) << (found.high_bit + 1 - bits if film.has_own_layout else 0)
+
+
+def describe(data: Dataset, film: DicomFilm, plan: Plan) -> None:
+    """Make *data*, the cleaned header, say what the pixels are now; their history of lossy compression stays."""
+    found = film.source
+    data.Rows, data.Columns, data.SamplesPerPixel = found.rows, found.columns, found.samples
+    data.PhotometricInterpretation = plan.photometric
+    if found.samples == 3:
+        data.PlanarConfiguration = 0
+    if found.frames > 1 or "NumberOfFrames" in found.header:
+        data.NumberOfFrames = found.frames
+    data.BitsAllocated = found.allocated
+    if found.keyword not in _FLOATS:
+        data.BitsStored = found.stored
+        data.HighBit = found.high_bit if film.has_own_layout else found.stored - 1
+        data.PixelRepresentation = int(found.signed)
+    syntax = found.transfer_syntax.removeprefix(_COMPRESSED)
+    method = _LOSSY.get(syntax, "")
+    if method and not (syntax in _EITHER and data.get("LossyImageCompression") == "00"):
+        data.LossyImageCompression = "01"
+        if not data.get("LossyImageCompressionMethod"):
+            data.LossyImageCompressionMethod = method
+    if plan.blacked and data.get("ImageType"):
+        kinds = data.ImageType
+        data.ImageType = ["DERIVED", *([kinds] if isinstance(kinds, str) else list(kinds))[1:]]
+
+
+def element_vr(found: Source) -> str:
+    """The VR of the pixel element in explicit little endian (PS3.5 A.2)."""
+    return _FLOATS.get(found.keyword) or ("OW" if found.allocated > 8 else "OB")
+
+
+def pixel_bytes(found: Source) -> int:
+    """Bytes that all frames together take as they are written, without padding."""
+    if found.allocated == 1:
+        return (found.rows * found.columns * found.frames + 7) // 8
+    return found.rows * found.columns * found.samples * found.frames * found.allocated // 8

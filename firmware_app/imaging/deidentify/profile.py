@@ -1,0 +1,56 @@
+"""Table E.1-1 of PS3.15: what the basic profile does with each attribute.
+
+The table itself is that of the package `dicom-anonymizer`, which is made from the standard's own page; its code is not
+used.  Where the standard leaves a choice by the attribute's type, the one that keeps every type legal is taken.
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+from functools import cache
+from typing import Final
+
+from dicomanonymizer.dicom_anonymization_databases import dicomfields_2026c as table
+
+EDITION: Final = "2026c"
+
+
+class Action(Enum):
+    """PS3.15 E.3, as the box carries it out on an attribute that is there."""
+
+    REMOVE = "X"
+    EMPTY = "Z"
+    DUMMY = "D"
+    NEW_UID = "U"
+    NEW_UIDS_INSIDE = "U*"
+
+
+# X/Z, X/D and the like depend on the attribute's type in the object: empty is legal for types 3 and 2, a dummy for all.
+_ACTIONS: Final = (
+    (Action.REMOVE, table.X_TAGS),
+    (Action.EMPTY, table.Z_TAGS),
+    (Action.EMPTY, table.X_Z_TAGS),
+    (Action.DUMMY, table.D_TAGS),
+    (Action.DUMMY, table.Z_D_TAGS),
+    (Action.DUMMY, table.X_D_TAGS),
+    (Action.DUMMY, table.X_Z_D_TAGS),
+    (Action.NEW_UID, table.U_TAGS),
+    (Action.NEW_UIDS_INSIDE, table.X_Z_U_STAR_TAGS),
+)
+
+
+@cache
+def actions() -> dict[int, Action]:
+    """By tag, for all attributes that have one tag of their own."""
+    return {group << 16 | element: action for action, tags in _ACTIONS for group, element, *rest in tags if not rest}
+
+
+def action(tag: int) -> Action | None:
+    """What the profile does with *tag*; None where it does not name it.
+
+    Private attributes, curves (50xx) and overlays (60xx, with their text) are removed, the whole groups.
+    """
+    group = tag >> 16
+    if group % 2 or group & 0xFF00 in (0x5000, 0x6000):
+        return Action.REMOVE
+    return actions().get(tag)

@@ -1,0 +1,116 @@
+"""Is there text in a picture?  A detector of letters, without reading them: RapidOCR's network on our own runtime.
+
+The network is PaddleOCR's, as the package `rapidocr` (extra `ocr`) carries it; only its file is used, so nothing of the
+package's code is loaded and nothing is ever fetched.  What comes out of it is a map of how likely a place is text
+(Liao et al., Real-time Scene Text Detection with Differentiable Binarization, 2020); places are joined to boxes here.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Final, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from firmware_app.imaging.morphology import Mask
+from firmware_app.runtimes import onnxruntime
+
+Box = tuple[int, int, int, int]
+
+SHORTER_SIDE_PX: Final = 736
+"""A smaller picture is made larger, as the network was trained; letters of ten pixels are found then."""
+LONGER_SIDE_PX: Final = 1600
+"""A film is made smaller: a name on it is a centimetre high, and the time goes with the area."""
+_STEP_PX: Final = 32
+_LIKELY: Final = 0.3  # of a place of text
+_SURE: Final = 0.5  # of all its places together; both as RapidOCR has them
+_LEAST_PX: Final = 3
+_CELL_PX: Final = 4  # places are joined over this distance
+
+
+class Session(Protocol):
+    """What runs the network: `firmware_app.runtimes.interface.Session`."""
+
+    def infer(self, inputs: dict[str, NDArray[np.float32]]) -> dict[str, NDArray[np.float32]]: ...
+
+
+def model_file() -> Path | None:
+    """The detector's file; None where the extra `ocr` is not installed."""
+    spec = find_spec("rapidocr")
+    places = list(spec.submodule_search_locations or ()) if spec is not None else []
+    return next((file for place in places for file in sorted(Path(place, "models").glob("*_det_*.onnx"))), None)
+
+
+@dataclass(frozen=True, slots=True)
+class Detector:
+    """The loaded network."""
+
+    session: Session
+
+    @classmethod
+    def load(cls, threads: int = 0) -> Detector | None:
+        """The detector, None without the extra `ocr`; raises `RuntimeFault` where its file cannot be loaded."""
+        file = model_file()
+        if file is None:
+            return None
+        return cls(onnxruntime.load(file, onnxruntime.Config(threads=threads, spinning=False)))
+
+    def boxes(self, picture: NDArray[np.uint8]) -> list[Box]:
+        """Where text is in *picture*, (H, W, 3) of 0 to 255: x0, y0, x1, y1, the last ones outside."""
+        rows, columns = picture.shape[:2]
+        image = Image.fromarray(picture).resize(_size(columns, rows), Image.Resampling.BILINEAR)
+        tensor = np.asarray(image, dtype=np.float32)[np.newaxis, :, :, ::-1].transpose(0, 3, 1, 2) / 127.5 - 1.0
+        (likely,) = self.session.infer({"x": np.ascontiguousarray(tensor, np.float32)}).values()
+        across, down = columns / image.width, rows / image.height
+        return [
+            (int(x0 * across), int(y0 * down), int(np.ceil(x1 * across)), int(np.ceil(y1 * down)))
+            for x0, y0, x1, y1 in joined(likely[0, 0])
+        ]
+
+
+def _size(width: int, height: int) -> tuple[int, int]:
+    """Of what the network sees: in steps of 32 pixels, neither too small nor too large."""
+    scale = max(1.0, SHORTER_SIDE_PX / min(width, height))
+    scale = min(scale, LONGER_SIDE_PX / max(width, height))
+    return _stepped(width * scale), _stepped(height * scale)
+
+
+def _stepped(side: float) -> int:
+    return max(_STEP_PX, round(side / _STEP_PX) * _STEP_PX)
+
+
+def joined(likely: NDArray[np.float32]) -> list[Box]:
+    """The boxes around pieces of a map (H, W) that are sure to be text."""
+    mask = likely > _LIKELY
+    found: list[Box] = []
+    for x0, y0, x1, y1 in _pieces(mask):
+        part = likely[y0:y1, x0:x1]
+        inside = part[part > _LIKELY]
+        if min(x1 - x0, y1 - y0) > _LEAST_PX and float(inside.mean()) >= _SURE:
+            found.append((x0, y0, x1, y1))
+    return found
+
+
+def _pieces(mask: Mask) -> list[Box]:
+    """The bounding boxes of the connected pieces of *mask*, in cells."""
+    rows, columns = (side // _CELL_PX for side in mask.shape)
+    cells = mask[: rows * _CELL_PX, : columns * _CELL_PX].reshape(rows, _CELL_PX, columns, _CELL_PX).any(axis=(1, 3))
+    left = {(int(y), int(x)) for y, x in np.argwhere(cells)}
+    found: list[Box] = []
+    while left:
+        waiting = [left.pop()]
+        piece = list(waiting)
+        while waiting:
+            y, x = waiting.pop()
+            for beside in ((y - 1, x), (y + 1, x), (y, x - 1), (y, x + 1)):
+                if beside in left:
+                    left.remove(beside)
+                    waiting.append(beside)
+                    piece.append(beside)
+        ys, xs = [y for y, _ in piece], [x for _, x in piece]
+        found.append((min(xs) * _CELL_PX, min(ys) * _CELL_PX, (max(xs) + 1) * _CELL_PX, (max(ys) + 1) * _CELL_PX))
+    return found

@@ -1,0 +1,175 @@
+"""One object, de-identified and written: explicit little endian, uncompressed, a frame at a time."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from io import BytesIO
+from pathlib import Path
+from typing import BinaryIO, Final
+
+import numpy as np
+from numpy.typing import NDArray
+from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.filewriter import dcmwrite
+from pydicom.uid import UID, ExplicitVRLittleEndian
+
+from firmware_app import __version__
+from firmware_app.errors import ExportTextFound, ExportTextUnchecked, ExportTooLarge, Undecodable
+from firmware_app.imaging import dicom_film, keyframes
+from firmware_app.imaging.deidentify import header, pixels, profile
+from firmware_app.imaging.deidentify.pixels import Plan
+from firmware_app.imaging.deidentify.text import Detector
+from firmware_app.imaging.deidentify.uids import Identities
+from firmware_app.imaging.dicom_film import DicomFilm
+from firmware_app.imaging.source import BROKEN
+
+LARGEST_FILE_BYTES: Final = 2 * 1024**3
+"""A stick's FAT ends at 4 GB, and few viewers open half of that."""
+MOST_LOOKED: Final = 16
+"""Frames of a clip in which letters are looked for, evenly spread: what a machine writes stays for seconds."""
+_PIXELS: Final = {"PixelData": 0x0010, "FloatPixelData": 0x0008, "DoubleFloatPixelData": 0x0009}
+_IMPLEMENTATION: Final = UID("2.25.181007716306648637370933937661982833095")  # as intake.file_meta
+_BASIC, _CLEAN_PIXELS = "113100", "113101"  # PS3.16 CID 7050
+_MEANINGS: Final = {
+    _BASIC: "Basic Application Confidentiality Profile",
+    _CLEAN_PIXELS: "Clean Pixel Data Option",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """What was done to one object; nothing here says whose it was."""
+
+    sop_instance_uid: str
+    modality: str
+    frames: int
+    blacked: bool
+    sector_told_by: str | None
+    text_check: str  # "detector" or "person"
+    frames_checked: int
+    bytes: int
+
+
+def write(path: Path, out: Path, identities: Identities, detector: Detector | None, *, looked: bool) -> Written:
+    """De-identify the object at *path* into the new file *out*, durable on return.
+
+    *looked*: a person has looked at every frame, so letters in it are allowed, and nobody needs to look for them.
+    Raises `ExportError` or `ImagingError`; a file that was begun is for the caller to take away.
+    """
+    if detector is None and not looked:
+        raise ExportTextUnchecked
+    with dicom_film.opened(path) as film:
+        if pixels.pixel_bytes(film.source) > LARGEST_FILE_BYTES - (64 << 20):
+            raise ExportTooLarge(megabytes=pixels.pixel_bytes(film.source) >> 20, most=LARGEST_FILE_BYTES >> 20)
+        plan = pixels.planned(film)
+        checked = 0 if looked or detector is None else _without_letters(film, plan, detector)
+        data = header.cleaned(film.source.header, identities)
+        with _created(out) as file:
+            # A later frame of a clip may prove another colour model than the first ones let believe.
+            for _ in range(2):
+                pixels.describe(data, film, plan)
+                _tell(data, film, plan, looked=looked)
+                _write(file, data, film, plan)
+                proved = pixels.photometric(film, film.frames - 1)
+                if proved == plan.photometric:
+                    break
+                plan = Plan(proved, plan.inside)
+            size = file.seek(0, os.SEEK_END)
+        inside = plan.inside
+        return Written(
+            str(data.SOPInstanceUID),
+            str(data.get("Modality") or ""),
+            film.frames,
+            plan.blacked,
+            inside.told_by if inside is not None else None,
+            "person" if looked else "detector",
+            checked,
+            size,
+        )
+
+
+def _without_letters(film: DicomFilm, plan: Plan, detector: Detector) -> int:
+    """How many frames were looked at; raises `ExportTextFound` at the first with letters."""
+    among = keyframes.evenly(film.frames, MOST_LOOKED)
+    for index in among:
+        if detector.boxes(pixels.seen(film, plan, index)):
+            raise ExportTextFound(frame=index + 1)
+    return len(among)
+
+
+def _tell(data: Dataset, film: DicomFilm, plan: Plan, *, looked: bool) -> None:
+    """What was done, in the object itself (PS3.15 E.1.1, PS3.3 C.12.1.1.3 and C.7.6.1)."""
+    looks = "a person looked, no detector" if looked else "detector found none"
+    data.DeidentificationMethod = [
+        f"Lantern {__version__}",
+        f"PS3.15 {profile.EDITION} Annex E Basic Profile",
+        "text in pixels: " + looks,
+        *(["pixels outside the ultrasound sector blacked"] if plan.blacked else []),
+    ]
+    codes = [_BASIC, _CLEAN_PIXELS]
+    data.DeidentificationMethodCodeSequence = [_code(value) for value in codes]
+    data.BurnedInAnnotation = "NO"
+    if "SOPClassUID" not in data or not data.get("SOPInstanceUID"):
+        raise Undecodable(detail="it does not say what it is")
+
+
+def _code(value: str) -> Dataset:
+    item = Dataset()
+    item.CodeValue, item.CodingSchemeDesignator, item.CodeMeaning = value, "DCM", _MEANINGS[value]
+    return item
+
+
+def _created(out: Path) -> BinaryIO:
+    """A file that was not there, never through a link."""
+    flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+    return os.fdopen(os.open(out, flags, 0o600), "w+b")
+
+
+def _write(file: BinaryIO, data: Dataset, film: DicomFilm, plan: Plan) -> None:
+    found = film.source
+    file.seek(0)
+    file.truncate()
+    file.write(_head(data))
+    size = pixels.pixel_bytes(found)
+    element = _PIXELS[found.keyword]
+    file.write(b"\xe0\x7f" + element.to_bytes(2, "little") + pixels.element_vr(found).encode("ascii") + b"\0\0")
+    file.write((size + size % 2).to_bytes(4, "little"))
+    written = 0
+    frames = pixels.frames(film, plan)
+    for part in _bits(frames) if found.allocated == 1 else (frame.tobytes() for frame in frames):
+        written += file.write(part)
+    if written != size:
+        raise Undecodable(detail=f"{size} bytes of pixels promised, {written} present")
+    file.write(bytes(size % 2))
+    file.flush()
+    os.fsync(file.fileno())
+
+
+def _head(data: Dataset) -> bytes:
+    """Everything before the pixels: a preamble of zeros, our own file meta information, the header."""
+    data.file_meta = FileMetaDataset()
+    data.file_meta.MediaStorageSOPClassUID = data.SOPClassUID
+    data.file_meta.MediaStorageSOPInstanceUID = data.SOPInstanceUID
+    data.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    data.file_meta.ImplementationClassUID = _IMPLEMENTATION
+    data.file_meta.ImplementationVersionName = "LANTERN_1"
+    buffer = BytesIO()
+    try:
+        dcmwrite(buffer, data, enforce_file_format=True)
+    except BROKEN as error:
+        raise Undecodable(detail=f"its header cannot be written again, {type(error).__name__}") from None
+    return buffer.getvalue()
+
+
+def _bits(frames: Iterator[NDArray[np.generic]]) -> Iterator[bytes]:
+    """Frames of one bit a pixel, one after the other within the bytes (PS3.5 8.1.1)."""
+    rest = np.zeros(0, np.uint8)
+    for frame in frames:
+        bits = np.concatenate([rest, frame.reshape(-1).astype(np.uint8)])
+        whole = len(bits) // 8 * 8
+        rest = bits[whole:]
+        yield np.packbits(bits[:whole], bitorder="little").tobytes()
+    if len(rest):
+        yield np.packbits(rest, bitorder="little").tobytes()

@@ -1,0 +1,61 @@
+"""The export child: opens one file after the other and writes it de-identified.
+
+``python -m firmware_app.reading.export_child FD PARENT MEMORY_MB CPU_SECONDS``.  A job is ``{file, out, key, looked}``;
+the answer is `deidentify.writing.Written` as an object, or a refusal, and then *out* may have been begun.
+"""
+
+from __future__ import annotations
+
+import logging
+import socket
+import sys
+import warnings
+from dataclasses import asdict
+from functools import cache
+from pathlib import Path
+from typing import Final
+
+from firmware_app.errors import ExportError, ImageFileMissing, ImagingError, RuntimeFault, Undecodable
+from firmware_app.imaging.deidentify import writing
+from firmware_app.imaging.deidentify.text import Detector
+from firmware_app.imaging.deidentify.uids import Identities
+from firmware_app.reading import child_loop, confinement
+from firmware_app.reading.wire import Message
+
+_TOO_MUCH: Final = "it needs more memory than one image may take"
+
+
+def work(job: Message) -> child_loop.Answers:
+    """The answer to one job."""
+    path, looked = Path(str(job.header["file"])), bool(job.header["looked"])
+    identities = Identities(bytes.fromhex(str(job.header["key"])))
+    try:
+        if not path.exists():
+            raise ImageFileMissing
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # they quote values
+            done = writing.write(path, Path(str(job.header["out"])), identities, _detector(looked), looked=looked)
+        yield Message({"written": asdict(done)})
+    except (ExportError, ImagingError, RuntimeFault) as error:
+        yield child_loop.refusal(error)
+    except MemoryError:
+        yield child_loop.refusal(Undecodable(detail=_TOO_MUCH))
+
+
+@cache
+def _detector(looked: bool) -> Detector | None:
+    return None if looked else Detector.load()
+
+
+def main() -> int:
+    """Body of the process."""
+    descriptor, parent, memory_mb, cpu_seconds = sys.argv[1:5]
+    confinement.die_with(int(parent))
+    logging.disable(logging.CRITICAL)
+    confinement.confine(int(memory_mb), writing.LARGEST_FILE_BYTES)
+    with socket.socket(fileno=int(descriptor)) as channel:
+        return child_loop.serve(channel, work, float(cpu_seconds))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

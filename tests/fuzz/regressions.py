@@ -1,0 +1,41 @@
+"""What fuzzing found, made small by hand: bytes that ended the decode child with an error that nobody foresaw."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+from struct import pack
+from typing import Final
+
+import numpy as np
+from PIL import Image
+
+from tests.fuzz import seeds
+
+
+def png_broken_before_its_exif() -> bytes:
+    """Pillow decodes a PNG when it is asked for its EXIF block, which may stand behind the pixels."""
+    out = io.BytesIO()
+    Image.fromarray(seeds.grey("uint8")).save(out, "PNG")
+    whole = bytearray(out.getvalue())
+    at = whole.index(b"IDAT") + 4
+    whole[at : at + 2] = b"\0\0"
+    return bytes(whole)
+
+
+def tiff_whose_second_page_is_none() -> bytes:
+    """Pillow counts the pages of a TIFF by opening each, and calls a page that it cannot follow a syntax error."""
+    pixels = np.arange(16, dtype=np.uint8).tobytes()
+    first = {256: 4, 257: 4, 258: 8, 259: 1, 262: 1, 273: 8, 278: 4, 279: 16}
+    second = {256: 4, 257: 4}  # says neither where its pixels are nor how they are laid
+    start = 8 + len(pixels)
+    behind = start + 2 + 12 * len(first) + 4
+    return pack("<2sHL", b"II", 42, start) + pixels + _directory(first, behind) + _directory(second, 0)
+
+
+def _directory(entries: dict[int, int], following: int) -> bytes:
+    fields = b"".join(pack("<HHLL", tag, 4, 1, value) for tag, value in entries.items())
+    return pack("<H", len(entries)) + fields + pack("<L", following)
+
+
+REGRESSIONS: Final[tuple[Callable[[], bytes], ...]] = (png_broken_before_its_exif, tiff_whose_second_page_is_none)

@@ -1,0 +1,122 @@
+"""What a network learnt from is known by its pictures and not only by names, and nothing that judges is taught."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from converters import contents, ledger, material, splits, unlabelled
+from converters.datasets import image_folder
+from converters.failures import SplitLeaks
+from converters.ledger import Ledger
+from converters.material import Material
+from converters.recipe import Data, Distill, Net, Recipe, Train
+from firmware_app.imaging.model_input import InputSpec
+
+SPEC = InputSpec("film", 64, 64)
+RECIPE = Recipe(
+    pack="toy", version="0.0.1", describe="words.toml",
+    data=Data(reader="folder", positive="disc", folds=2, test=0.25, unlabelled=("more",)),
+    net=Net(student="plain-small", teacher="lite0-cut"), train=Train(start="random"),
+    distill=Distill(unlabelled_share=0.5),
+)  # fmt: skip
+
+
+def drawn(path: Path, seed: int) -> None:
+    coarse = np.random.default_rng(seed).integers(0, 256, (8, 8)).astype(np.uint8)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(coarse.repeat(8, 0).repeat(8, 1)).save(path)
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    for offset, name in ((100, "clear"), (200, "disc")):
+        for index in range(12):
+            drawn(tmp_path / "films" / name / f"{name}{index:02}.png", offset + index)
+    return tmp_path / "films"
+
+
+@pytest.fixture
+def own(data: Path, tmp_path: Path) -> Material:
+    return material.open_material(RECIPE, data, lists=tmp_path)
+
+
+def test_another_picture_under_the_same_name_is_another_data_set(data: Path) -> None:
+    before = contents.digest(image_folder(data, "disc").films)
+    assert contents.digest(image_folder(data, "disc").films) == before
+    drawn(data / "disc" / "disc03.png", 999)
+    assert contents.digest(image_folder(data, "disc").films) != before
+
+
+def test_the_test_list_stands_beside_the_recipe_and_that_of_our_own_in_the_repository(
+    own: Material, tmp_path: Path
+) -> None:
+    assert splits.frozen_test("toy", tmp_path) == own.division.test
+    assert splits.lists_of(tmp_path) == tmp_path
+    assert splits.lists_of(splits.RECIPES) == splits.LISTS
+
+
+def test_an_unlabelled_copy_of_a_test_film_teaches_nobody(
+    own: Material, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for index in range(4):
+        drawn(tmp_path / "more" / f"other{index}.png", 300 + index)
+    copied = tmp_path / "more" / "copy.png"
+    copied.write_bytes((data / own.division.test[0]).read_bytes())
+    found = unlabelled.opened(RECIPE, data, own, SPEC)
+    assert len(found.pixels) == 4
+    assert "unlabelled/more/more/copy.png" not in found.words
+    assert "1 unlabelled films left out" in capsys.readouterr().err
+
+
+def test_an_unlabelled_copy_of_a_held_back_film_is_kept_from_the_fold_that_it_judges(
+    own: Material, data: Path, tmp_path: Path
+) -> None:
+    drawn(tmp_path / "more" / "other.png", 300)
+    judge = own.division.folds[0].held[0]
+    (tmp_path / "more" / "copy.png").write_bytes((data / judge).read_bytes())
+    found = unlabelled.opened(RECIPE, data, own, SPEC)
+    seen = [len(found.of(fold)) for fold in (*own.division.folds, own.division.shipped)]
+    assert seen == [1, 2, 2]
+
+
+def test_a_patient_that_only_a_file_number_tells_is_nobody_elsewhere(own: Material, data: Path, tmp_path: Path) -> None:
+    name = Path(own.division.test[0]).name  # another film of the same file name
+    drawn(tmp_path / "more" / name, 301)
+    assert len(unlabelled.opened(RECIPE, data, own, SPEC).pixels) == 1
+
+
+def test_a_pack_to_begin_from_that_knows_a_judging_film_is_a_leak_that_names_it(own: Material, tmp_path: Path) -> None:
+    words = {film.name: contents.word(film) for film in own.films.films}
+    other = tmp_path / "work" / "other"
+    assert contents.learnt(other) is None
+    test = own.division.test[0]
+    contents.note(other, {"elsewhere/renamed.png": words[test], "b": "unknown"})
+    known = contents.learnt(other)
+    assert known is not None
+    with pytest.raises(SplitLeaks, match=r"renamed\.png") as refused:
+        contents.refuse_known(known, {test: words[test]})
+    assert refused.value.pairs == (("elsewhere/renamed.png", test),)
+    with pytest.raises(SplitLeaks, match=test):
+        contents.refuse_known({test: ""}, {test: words[test]})
+    contents.refuse_known({"b": "unknown"}, {test: words[test]})
+
+
+def test_an_account_says_which_code_made_it_and_an_older_one_is_still_read(tmp_path: Path) -> None:
+    kept = Ledger(tmp_path)
+    kept.done("train", "mark", {"found": 1}, [])
+    (tmp_path / "export.json").write_text('{"fingerprint": "old", "results": {"found": 2}, "files": {}}')
+    assert kept.made_by(("train", "export", "maps")) == {"train": ledger.code(), "export": ""}
+    assert kept.read("export") == {"found": 2}
+    assert kept.results("train", "mark") == {"found": 1}
+    assert kept.results("export", "new") is None
+
+
+def test_a_recipe_can_ask_for_the_sector_alone_and_for_less_speckle() -> None:
+    asked = RECIPE.model_copy(update={"input": RECIPE.input.model_copy(update={"crop": "sector", "despeckle": "lee"})})
+    spec = material.input_spec(asked)
+    assert (spec.crop, spec.despeckle) == ("sector", "lee")
+    assert replace(spec, crop="whole", despeckle="none") == material.input_spec(RECIPE)
+    assert "input" not in RECIPE.model_dump(exclude_defaults=True)

@@ -1,0 +1,332 @@
+"""What leaves of the pixels: inside the sector bit for bit what was there, outside it black, in every colour model."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw
+from pydicom import dcmread
+from pydicom.dataset import Dataset, FileDataset
+from pydicom.encaps import encapsulate
+from pydicom.pixels import convert_color_space
+from pydicom.uid import (
+    ExplicitVRBigEndian,
+    JPEG2000Lossless,
+    JPEGBaseline8Bit,
+    RLELossless,
+    UltrasoundImageStorage,
+    UltrasoundMultiFrameImageStorage,
+)
+
+from firmware_app.errors import ExportNoSector, ExportTextFound, ExportTextUnchecked, ExportTooLarge
+from firmware_app.imaging.deidentify import pixels, text, writing
+from firmware_app.imaging.deidentify.text import Detector
+from firmware_app.imaging.deidentify.uids import Identities
+from tests import films, peers
+
+IDENTITIES = Identities(b"k" * 32)
+ROWS, COLUMNS = 128, 160
+REGION = (40, 30, 140, 110)  # x0, y0, x1, y1 of the sector, the last ones outside
+
+
+def screen(number: int = 0) -> NDArray[np.uint8]:
+    """(128, 160, 3) RGB: speckle and a coloured patch in the region, a name and a ruler around it."""
+    chance = np.random.default_rng(number)
+    image = Image.new("RGB", (COLUMNS, ROWS))
+    draw = ImageDraw.Draw(image)
+    draw.text((4, 4), "ZHANG SAN 1965-03-02", fill=(255, 255, 255))
+    draw.line((150, 30, 150, 110), fill=(255, 255, 0), width=2)
+    picture = np.array(image)
+    x0, y0, x1, y1 = REGION
+    speckle = chance.integers(20, 220, (y1 - y0, x1 - x0), dtype=np.uint8)
+    picture[y0:y1, x0:x1] = speckle[..., np.newaxis]
+    picture[60:80, 80:100] = (200, 30, 30)
+    return picture
+
+
+def inside() -> NDArray[np.bool_]:
+    mask = np.zeros((ROWS, COLUMNS), np.bool_)
+    mask[REGION[1] : REGION[3], REGION[0] : REGION[2]] = True
+    return mask
+
+
+def ultrasound(samples: NDArray[Any], *, frames: int = 1, **attributes: Any) -> FileDataset:
+    region = Dataset()
+    region.RegionLocationMinX0, region.RegionLocationMinY0 = REGION[:2]
+    region.RegionLocationMaxX1, region.RegionLocationMaxY1 = REGION[2] - 1, REGION[3] - 1
+    region.RegionSpatialFormat = 1
+    kind = UltrasoundImageStorage if frames == 1 else UltrasoundMultiFrameImageStorage
+    many = {"NumberOfFrames": frames, "FrameTime": "40"} if frames > 1 else {}
+    made = {"Modality": "US", "SequenceOfUltrasoundRegions": [region], "SOPClassUID": kind, **many, **attributes}
+    return films.film(samples, **{"Rows": ROWS, "Columns": COLUMNS, **made})
+
+
+def palette(entries: bytes) -> dict[str, Any]:
+    """One table for all three colours."""
+    told: dict[str, Any] = {"PhotometricInterpretation": "PALETTE COLOR"}
+    for name in ("Red", "Green", "Blue"):
+        told[f"{name}PaletteColorLookupTableDescriptor"] = [256, 0, 16]
+        told[f"{name}PaletteColorLookupTableData"] = entries
+    return told
+
+
+def exported(folder: Path, dataset: FileDataset) -> tuple[FileDataset, writing.Written]:
+    path, out = films.save(folder, "film.dcm", dataset), folder / "out.dcm"
+    out.unlink(missing_ok=True)
+    done = writing.write(path, out, IDENTITIES, None, looked=True)
+    return dcmread(out), done
+
+
+def test_rgb_is_bit_exact_inside_and_black_outside(tmp_path: Path) -> None:
+    told, done = exported(tmp_path, ultrasound(screen()))
+    found, mask = told.pixel_array, inside()
+    assert np.array_equal(found[mask], screen()[mask])
+    assert not found[~mask].any()
+    assert (told.PhotometricInterpretation, told.PlanarConfiguration) == ("RGB", 0)
+    assert (done.blacked, done.sector_told_by) == (True, "header")
+
+
+def test_planes_and_frames_keep_their_places(tmp_path: Path) -> None:
+    clip = np.stack([screen(number) for number in range(3)])
+    planes = np.moveaxis(clip, -1, 1)
+    dataset = ultrasound(clip[0], frames=3, PlanarConfiguration=1, pixel_data=planes.tobytes())
+    told, done = exported(tmp_path, dataset)
+    mask = inside()
+    assert np.array_equal(told.pixel_array[:, mask], clip[:, mask])
+    assert not told.pixel_array[:, ~mask].any()
+    assert (done.frames, told.NumberOfFrames) == (3, 3)
+
+
+@pytest.mark.parametrize("photometric", ["YBR_FULL", "YBR_FULL_422"])
+def test_ybr_keeps_its_samples_and_its_black_is_black(tmp_path: Path, photometric: str) -> None:
+    ybr = convert_color_space(screen(), "RGB", "YBR_FULL")
+    data = ybr.tobytes()
+    if photometric == "YBR_FULL_422":
+        ybr[:, 1::2, 1:] = ybr[:, 0::2, 1:]
+        pairs = ybr.reshape(ROWS, COLUMNS // 2, 2, 3)
+        data = np.concatenate([pairs[:, :, :, 0], pairs[:, :, 0, 1:]], axis=2).tobytes()
+    told, _ = exported(tmp_path, ultrasound(ybr, PhotometricInterpretation=photometric, pixel_data=data))
+    mask, words = inside(), np.frombuffer(told.PixelData, np.uint8).reshape(ROWS, COLUMNS, 3)
+    assert told.PhotometricInterpretation == "YBR_FULL"
+    assert np.array_equal(words[mask], ybr[mask])
+    assert not convert_color_space(words, "YBR_FULL", "RGB")[~mask].any()
+
+
+def test_a_palette_keeps_its_indices_and_finds_its_black(tmp_path: Path) -> None:
+    indices = np.random.default_rng(3).integers(0, 255, (ROWS, COLUMNS), dtype=np.uint8)
+    ramp = (np.arange(256, dtype=np.uint16) * 257)[::-1].copy()  # its last entry is black, not its first
+    told, _ = exported(tmp_path, ultrasound(indices, **palette(ramp.tobytes())))
+    mask = inside()
+    assert np.array_equal(told.pixel_array[mask], indices[mask])
+    assert (told.pixel_array[~mask] == 255).all()
+    assert told.RedPaletteColorLookupTableData == ramp.tobytes()
+
+
+def test_big_endian_words_and_palettes_come_out_little(tmp_path: Path) -> None:
+    indices = np.random.default_rng(3).integers(0, 255, (ROWS, COLUMNS), dtype=np.uint16)
+    ramp = np.arange(256, dtype=np.uint16) * 256 + 3
+    dataset = ultrasound(
+        indices, syntax=ExplicitVRBigEndian,
+        pixel_data=indices.astype(">u2").tobytes(), **palette(ramp.astype(">u2").tobytes()),
+    )  # fmt: skip
+    told, _ = exported(tmp_path, dataset)
+    assert np.array_equal(told.pixel_array[inside()], indices[inside()])
+    assert told.GreenPaletteColorLookupTableData == ramp.astype("<u2").tobytes()
+
+
+@pytest.mark.parametrize(
+    ("more", "black"),
+    [
+        ({}, 0),
+        ({"PhotometricInterpretation": "MONOCHROME1"}, 4095),
+        ({"RescaleSlope": "-1", "RescaleIntercept": "0"}, 4095),
+        ({"PresentationLUTShape": "INVERSE"}, 4095),
+    ],
+)
+def test_black_is_what_shows_as_black(tmp_path: Path, more: dict[str, Any], black: int) -> None:
+    greys = films.shapes(5, ROWS, COLUMNS)
+    told, _ = exported(tmp_path, ultrasound(greys, BitsStored=12, HighBit=11, **more))
+    mask = inside()
+    assert np.array_equal(told.pixel_array[mask], greys[mask])
+    assert (told.pixel_array[~mask] == black).all()
+
+
+def test_an_overlay_in_unused_bits_does_not_leave_and_signs_are_continued(tmp_path: Path) -> None:
+    greys = films.shapes(5, 64, 64, top=4000)
+    hidden = greys | (np.uint16(1) << 15) | (np.uint16(1) << 12)
+    told, _ = exported(tmp_path, films.film(hidden, BitsStored=12, HighBit=11))
+    assert np.array_equal(np.frombuffer(told.PixelData, "<u2").reshape(64, 64), greys)
+    signed = (greys.astype(np.int16) - 2000) & 0x0FFF
+    dataset = films.film(signed.astype(np.uint16), BitsStored=12, HighBit=11, PixelRepresentation=1)
+    told, _ = exported(tmp_path, dataset)
+    assert np.array_equal(np.frombuffer(told.PixelData, "<i2").reshape(64, 64), greys.astype(np.int16) - 2000)
+
+
+def test_one_bit_frames_stay_packed_within_bytes(tmp_path: Path) -> None:
+    bits = np.random.default_rng(1).integers(0, 2, (3, 11, 7), dtype=np.uint8)
+    data = np.packbits(bits.reshape(-1), bitorder="little").tobytes()
+    dataset = films.film(
+        bits[0], Rows=11, Columns=7, BitsAllocated=1, BitsStored=1, HighBit=0, NumberOfFrames=3, pixel_data=data + b"\0"
+    )
+    told, _ = exported(tmp_path, dataset)
+    assert np.array_equal(told.pixel_array, bits)
+
+
+@pytest.mark.parametrize("kind", ["rle", "jpeg", "jpeg 2000"])
+def test_a_compressed_object_leaves_as_it_is_decoded(tmp_path: Path, kind: str) -> None:
+    path = tmp_path / "frame"
+    if kind == "rle":
+        dataset = ultrasound(screen())
+        dataset.compress(RLELossless)
+        expected, label = screen(), "RGB"
+    else:
+        form = {"jpeg": "JPEG", "jpeg 2000": "JPEG2000"}[kind]
+        Image.fromarray(screen()).save(path, form, **({"quality": 90} if kind == "jpeg" else {"irreversible": False}))
+        stream = path.read_bytes()
+        if kind == "jpeg":  # a comment, as some machines write one
+            stream = stream[:2] + b"\xff\xfe\x00\x0aZHANGSAN" + stream[2:]
+        named = "YBR_FULL_422" if kind == "jpeg" else "YBR_RCT"
+        dataset = ultrasound(
+            screen(), syntax=JPEGBaseline8Bit if kind == "jpeg" else JPEG2000Lossless,
+            PhotometricInterpretation=named, pixel_data=encapsulate([stream]),
+        )  # fmt: skip
+        with Image.open(path) as image:
+            image.draft("YCbCr", None)
+            expected, label = np.array(image), "YBR_FULL" if kind == "jpeg" else "RGB"
+    told, done = exported(tmp_path, dataset)
+    words, mask = np.frombuffer(told.PixelData, np.uint8).reshape(ROWS, COLUMNS, 3), inside()
+    assert told.PhotometricInterpretation == label
+    assert np.array_equal(words[mask], expected[mask])
+    assert b"ZHANGSAN" not in (tmp_path / "out.dcm").read_bytes()
+    assert told.get("LossyImageCompression") == ("01" if kind == "jpeg" else None)
+    assert done.blacked
+    rgb = convert_color_space(words, label, "RGB") if label != "RGB" else words
+    assert not rgb[~mask].any()
+
+
+def test_dcmtk_sees_the_sector_and_nothing_around_it(tmp_path: Path) -> None:
+    exported(tmp_path, ultrasound(screen()))
+    subprocess.run(
+        [peers.peer("dcm2pnm"), str(tmp_path / "out.dcm"), str(tmp_path / "seen.ppm")], check=True, capture_output=True
+    )
+    with Image.open(tmp_path / "seen.ppm") as image:
+        seen = np.array(image.convert("RGB"))
+    assert np.array_equal(seen[inside()], screen()[inside()])
+    assert not seen[~inside()].any()
+
+
+def test_history_of_lossy_compression_stays(tmp_path: Path) -> None:
+    dataset = ultrasound(
+        screen(), LossyImageCompression="01", LossyImageCompressionRatio="10.5",
+        LossyImageCompressionMethod="ISO_10918_1", ImageType=["ORIGINAL", "PRIMARY", "", "0001"],
+    )  # fmt: skip
+    told, _ = exported(tmp_path, dataset)
+    assert (told.LossyImageCompression, told.LossyImageCompressionMethod) == ("01", "ISO_10918_1")
+    assert str(told.LossyImageCompressionRatio) == "10.5"
+    assert told.ImageType[0] == "DERIVED"
+
+
+def test_bytes_behind_the_last_frame_stay_behind(tmp_path: Path) -> None:
+    greys = films.shapes(5, 64, 64)
+    told, _ = exported(tmp_path, films.film(greys, pixel_data=greys.tobytes() + b"ZHANGSAN"))
+    assert told.PixelData == greys.tobytes()
+
+
+def test_ultrasound_without_a_sector_to_be_told_does_not_leave(tmp_path: Path) -> None:
+    dataset = ultrasound(np.zeros((ROWS, COLUMNS), np.uint8), SequenceOfUltrasoundRegions=None)
+    with pytest.raises(ExportNoSector):
+        exported(tmp_path, dataset)
+
+
+def test_ultrasound_under_another_modality_is_ultrasound_by_its_class(tmp_path: Path) -> None:
+    told, _ = exported(tmp_path, ultrasound(screen(), Modality="OT"))
+    assert not told.pixel_array[~inside()].any()
+
+
+def test_a_clip_that_would_not_fit_on_a_stick_is_refused_before_it_is_decoded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(writing, "LARGEST_FILE_BYTES", 64 << 20)
+    with pytest.raises(ExportTooLarge):
+        exported(tmp_path, films.film(films.shapes(1)))
+    assert not (tmp_path / "out.dcm").exists()
+
+
+def test_nothing_is_written_over_and_no_link_is_followed(tmp_path: Path) -> None:
+    path = films.save(tmp_path, "film.dcm", films.film(films.shapes(1)))
+    out, victim = tmp_path / "out.dcm", tmp_path / "victim"
+    victim.write_bytes(b"mine")
+    out.symlink_to(victim)
+    with pytest.raises(FileExistsError):
+        writing.write(path, out, IDENTITIES, None, looked=True)
+    assert victim.read_bytes() == b"mine"
+
+
+# --- letters ------------------------------------------------------------------------------------------------------
+
+
+def detector() -> Detector:
+    found = Detector.load()
+    if found is None:
+        peers.missing("needs rapidocr's model file (pip install --no-deps rapidocr)")
+    return found
+
+
+def test_without_a_look_nothing_leaves(tmp_path: Path) -> None:
+    path = films.save(tmp_path, "film.dcm", films.film(films.shapes(1)))
+    with pytest.raises(ExportTextUnchecked):
+        writing.write(path, tmp_path / "out.dcm", IDENTITIES, None, looked=False)
+    assert not (tmp_path / "out.dcm").exists()
+
+
+def test_a_name_in_the_picture_keeps_it_on_the_box_until_a_person_has_looked(tmp_path: Path) -> None:
+    picture = Image.fromarray((films.shapes(1, 384, 384) >> 4).astype(np.uint8))
+    ImageDraw.Draw(picture).text((120, 180), "ZHANG SAN", fill=255, font_size=24)
+    path, out = films.save(tmp_path, "film.dcm", films.film(np.array(picture))), tmp_path / "out.dcm"
+    with pytest.raises(ExportTextFound) as refused:
+        writing.write(path, out, IDENTITIES, detector(), looked=False)
+    assert refused.value.frame == 1
+    assert not out.exists()
+    assert writing.write(path, out, IDENTITIES, None, looked=True).text_check == "person"
+
+
+def test_a_film_without_letters_leaves_and_says_that_a_detector_looked(tmp_path: Path) -> None:
+    path = films.save(tmp_path, "film.dcm", films.film(films.shapes(1, 384, 384)))
+    done = writing.write(path, tmp_path / "out.dcm", IDENTITIES, detector(), looked=False)
+    assert (done.text_check, done.frames_checked) == ("detector", 1)
+    assert "text in pixels: detector found none" in dcmread(tmp_path / "out.dcm").DeidentificationMethod
+
+
+def test_the_name_around_the_sector_is_gone_before_the_detector_looks(tmp_path: Path) -> None:
+    picture = np.zeros((480, 640, 3), np.uint8)
+    image = Image.fromarray(picture)
+    ImageDraw.Draw(image).text((30, 10), "ZHANG SAN 1965-03-02", fill=(255, 255, 255), font_size=20)
+    picture = np.array(image)
+    picture[80:400, 120:520] = (films.shapes(3, 320, 400) >> 4).astype(np.uint8)[..., np.newaxis]
+    region = Dataset()
+    region.RegionLocationMinX0, region.RegionLocationMinY0 = 120, 80
+    region.RegionLocationMaxX1, region.RegionLocationMaxY1, region.RegionSpatialFormat = 519, 399, 1
+    dataset = ultrasound(picture, Rows=480, Columns=640, SequenceOfUltrasoundRegions=[region])
+    looking = detector()
+    assert looking.boxes(picture)
+    path = films.save(tmp_path, "film.dcm", dataset)
+    assert writing.write(path, tmp_path / "out.dcm", IDENTITIES, looking, looked=False).blacked
+
+
+def test_places_of_text_are_joined_and_specks_are_none() -> None:
+    likely = np.zeros((64, 96), np.float32)
+    likely[8:24, 8:40] = 0.9
+    likely[40:56, 48:80] = 0.35  # seen, but nowhere near sure
+    likely[60:61, 4:8] = 1.0
+    assert [(x0 // 4, y0 // 4) for x0, y0, _, _ in text.joined(likely)] == [(2, 2), (1, 15)]
+
+
+def test_the_detector_s_picture_is_neither_too_small_nor_too_large() -> None:
+    assert text._size(320, 269) == (864, 736)
+    assert max(text._size(3000, 2500)) == text.LONGER_SIDE_PX
+    assert pixels.is_ultrasound(ultrasound(screen()))

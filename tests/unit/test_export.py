@@ -1,0 +1,236 @@
+"""`lantern case export`: off by default, by a named person, into the audit, whole or not at all."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+
+import pytest
+from PIL import Image
+from pydicom import dcmread
+
+from firmware_app import export, user_commands
+from firmware_app.cli import main
+from firmware_app.config import Config, load
+from firmware_app.errors import ExportGaveUp, ExportThere, ReferencesLost
+from firmware_app.intake.accept import Door
+from firmware_app.store.accounts import Role
+from firmware_app.store.audit import Audit, Entry
+from firmware_app.store.clinical import Clinical
+from firmware_app.store.exports import Exports
+from firmware_app.store.layout import StateDir
+from firmware_app.store.references import KEY_FILE, References
+from tests import films
+
+STUDY = "1.2.826.0.1.3680043.9.77"
+
+
+class Box:
+    """A box with one case of two films by the same patient, and the account of li."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.stick = folder / "stick"
+        self.stick.mkdir()
+        self.state = StateDir(folder / "state")
+        self.state.prepare()
+        self.clinical = Clinical(self.state.clinical_db)
+        self.clinical.create()
+        self.case = ""
+        for number in range(2):
+            film = films.film(films.shapes(number), StudyInstanceUID=STUDY, PatientName="Zhang^San", PatientID="4711")
+            self.case = self.take(films.save(folder, f"{number}.dcm", film))
+        accounts = user_commands.accounts(load())
+        code = accounts.first_claim()
+        assert code
+        assert accounts.redeem(code, "li", "hash")
+        accounts.database.close()
+
+    def take(self, path: Path) -> str:
+        door = Door(self.state, self.clinical, high_water_free_mb=1, max_object_mb=64)
+        instance = door.accept_file(path).instance
+        (row,) = self.clinical.database.connection.execute(
+            "SELECT case_reference FROM instances WHERE reference = ?", (instance,)
+        )
+        return str(row[0])
+
+    def run(self, *more: str, case: str | None = None, person: str = "li") -> int:
+        where = ["--to", str(self.stick), "--person", person]
+        return main(["case", "export", case or self.case, *where, "--looked", *more])
+
+    def audited(self) -> list[Entry]:
+        entries = reversed(Audit(self.clinical.database).latest(99))
+        return [entry for entry in entries if entry.action.startswith("export.")]
+
+
+@pytest.fixture
+def box(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Box:
+    monkeypatch.setenv("LANTERN_STATE__DIR", str(tmp_path / "state"))
+    monkeypatch.setenv("LANTERN_BOX__LANGUAGE", "en")
+    monkeypatch.setenv("LANTERN_EXPORT__ENABLED", "true")
+    return Box(tmp_path)
+
+
+def test_export_is_off_until_somebody_switches_it_on(
+    box: Box, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert Config().export.enabled is False
+    monkeypatch.delenv("LANTERN_EXPORT__ENABLED")
+    assert box.run() == 1
+    assert "export.off" in capsys.readouterr().err
+    assert list(box.stick.iterdir()) == []
+    assert box.audited() == []
+
+
+def test_a_case_leaves_without_names_and_the_audit_says_who_took_it(
+    box: Box, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert box.run("--json") == 0
+    told = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [(one["file"], one["reason"]) for one in told] == [("00001.dcm", None), ("00002.dcm", None)]
+    (left,) = box.stick.iterdir()
+    assert left.name == box.case
+    assert sorted(path.name for path in left.iterdir()) == ["00001.dcm", "00002.dcm", export.MANIFEST]
+    for path in left.iterdir():
+        for name in (b"Zhang", b"4711", STUDY.encode(), b"20260101", str(box.folder).encode()):
+            assert name not in path.read_bytes(), path.name
+    first, second = (dcmread(left / name) for name in ("00001.dcm", "00002.dcm"))
+    assert first.StudyInstanceUID == second.StudyInstanceUID != STUDY
+    assert first.PatientID == second.PatientID
+    assert [(one.actor, one.action, one.case, dict(one.details)) for one in box.audited()] == [
+        ("console", "export.begun", box.case, {"account": "li", "images": 2, "looked": 1}),
+        ("console", "export.done", box.case, {"account": "li", "exported": 2, "refused": 0}),
+    ]
+
+
+def test_the_manifest_names_every_file_with_its_hash_and_says_what_it_is_not(box: Box) -> None:
+    assert box.run() == 0
+    left = box.stick / box.case
+    manifest = json.loads((left / export.MANIFEST).read_text("utf-8"))
+    assert (manifest["schema"], manifest["case"], manifest["not_exported"]) == ("lantern.export/1", box.case, [])
+    for one in manifest["files"]:
+        assert one["sha256"] == hashlib.sha256((left / one["file"]).read_bytes()).hexdigest()
+        assert one["sop_instance_uid"] == dcmread(left / one["file"]).SOPInstanceUID
+        assert one["text_check"] == "person"
+    assert "Not for diagnostic use" in manifest["note"]
+
+
+def test_the_same_image_has_the_same_new_uid_in_every_export(box: Box) -> None:
+    assert box.run() == 0
+    first = dcmread(box.stick / box.case / "00001.dcm").SOPInstanceUID
+    (box.stick / box.case).rename(box.folder / "before")
+    assert box.run() == 0
+    assert dcmread(box.stick / box.case / "00001.dcm").SOPInstanceUID == first
+
+
+@pytest.mark.parametrize("person", ["nobody", "wang"])
+def test_only_an_account_in_use_may_be_named(box: Box, person: str, capsys: pytest.CaptureFixture[str]) -> None:
+    accounts = user_commands.accounts(load())
+    accounts.add("wang", Role.DOCTOR)
+    accounts.disable("wang")
+    accounts.database.close()
+    assert box.run(person=person) == 1
+    assert "export.person" in capsys.readouterr().err
+    assert box.audited() == []
+
+
+def test_nothing_is_written_over(box: Box, capsys: pytest.CaptureFixture[str]) -> None:
+    (box.stick / box.case).mkdir()
+    (box.stick / box.case / "mine").write_text("mine")
+    assert box.run() == 1
+    assert "export.there" in capsys.readouterr().err
+    assert (box.stick / box.case / "mine").read_text() == "mine"
+    assert [path.name for path in box.stick.iterdir()] == [box.case]
+
+
+def test_what_came_while_the_export_ran_is_not_written_over_either(box: Box) -> None:
+    fresh, final = box.stick / "fresh", box.stick / "final"
+    for folder in (fresh, final):
+        folder.mkdir()
+        (folder / "file").write_text(folder.name)
+    with pytest.raises(ExportThere):
+        export._named(fresh, final)
+    assert (final / "file").read_text() == "final"
+
+
+@pytest.mark.parametrize("kind", ["link", "missing", "file", "state"])
+def test_a_link_a_file_or_the_box_s_own_folder_takes_no_export(
+    box: Box, kind: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    target = box.folder / "target"
+    if kind == "link":
+        target.symlink_to(box.stick)
+    elif kind == "file":
+        target.write_text("mine")
+    where = box.state.images if kind == "state" else target
+    assert main(["case", "export", box.case, "--to", str(where), "--person", "li", "--looked"]) == 1
+    assert "export.folder" in capsys.readouterr().err
+    assert list(box.stick.iterdir()) == []
+
+
+def test_ctrl_c_leaves_nothing_behind_and_the_audit_knows(box: Box, capsys: pytest.CaptureFixture[str]) -> None:
+    def interrupt(done: int, total: int) -> None:
+        assert list(box.stick.iterdir()), "something must have been begun"
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        export.export_case(
+            load(), Exports(box.clinical.database), box.case, box.stick, person="li", looked=True, on_progress=interrupt
+        )
+    assert list(box.stick.iterdir()) == []
+    assert [entry.action for entry in box.audited()] == ["export.begun", "export.stopped"]
+
+
+def test_a_picture_and_a_broken_film_stay_and_their_neighbours_leave(
+    box: Box, capsys: pytest.CaptureFixture[str]
+) -> None:
+    film = films.film(films.shapes(9), StudyInstanceUID=STUDY, SOPInstanceUID="2.25.9", PatientID="4711")
+    film.file_meta.MediaStorageSOPInstanceUID = film.SOPInstanceUID
+    broken = films.save(box.folder, "broken.dcm", film)
+    box.take(broken)
+    (kept,) = Exports(box.clinical.database).images(box.case)[2:]
+    path = box.state.root / kept.file
+    path.chmod(0o660)
+    path.write_bytes(path.read_bytes()[:-1000])
+    assert box.run("--json") == 3
+    told = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [one["reason"] and one["reason"]["code"] for one in told] == [None, None, "imaging.undecodable"]
+    assert sorted(one.name for one in (box.stick / box.case).iterdir()) == ["00001.dcm", "00002.dcm", export.MANIFEST]
+    assert box.audited()[-1].details["refused"] == 1
+
+
+def test_a_case_of_which_nothing_may_leave_makes_no_folder(box: Box, capsys: pytest.CaptureFixture[str]) -> None:
+    Image.fromarray(films.shapes(3)).convert("L").save(box.folder / "film.png")
+    case = box.take(box.folder / "film.png")
+    assert box.run(case=case) == 3
+    assert "export.not_dicom" in capsys.readouterr().out
+    assert list(box.stick.iterdir()) == []
+
+
+def test_a_child_that_dies_of_a_file_costs_that_file(box: Box, monkeypatch: pytest.MonkeyPatch) -> None:
+    worker = export._Worker(2048, b"k" * 32, looked=True)
+    (image, *_) = Exports(box.clinical.database).images(box.case)
+    monkeypatch.setattr(export, "_SECONDS", 0.0)
+    with pytest.raises(ExportGaveUp):
+        worker.write(box.state.root / image.file, box.folder / "late.dcm")
+    monkeypatch.setattr(export, "_SECONDS", 60.0)
+    assert isinstance(worker.write(box.state.root / image.file, box.folder / "again.dcm"), dict)
+    worker.close()
+
+
+def test_an_unknown_case_is_said_to_be_unknown(box: Box, capsys: pytest.CaptureFixture[str]) -> None:
+    assert box.run(case="c-00000000000000000000") == 1
+    assert "store.case_unknown" in capsys.readouterr().err
+
+
+def test_the_secret_of_the_new_identities_follows_from_the_references_and_is_another(box: Box) -> None:
+    folder = box.state.clinical_db.parent
+    key = Exports(box.clinical.database).key()
+    assert key == References(folder).subkey("de-identification")
+    assert key != References(folder).subkey("another purpose")
+    assert key.hex() not in (folder / KEY_FILE).read_bytes().hex()
+    (folder / KEY_FILE).unlink()
+    assert Exports(box.clinical.database).key() == key, "the database has a copy of the secret"
+    with pytest.raises(ReferencesLost):
+        References(folder).subkey("de-identification")

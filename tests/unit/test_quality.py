@@ -1,0 +1,201 @@
+"""A badly taken image is told from a good one by numbers, each of which grows with what is wrong; few good ones are."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image, ImageFilter
+from pydicom.uid import generate_uid
+
+from firmware_app.errors import ImageOfColour, ImagePhotographed, ImageTurned, ImageUnfit, ImageUnlike
+from firmware_app.imaging import film, for_model
+from firmware_app.imaging.model_input import InputSpec
+from firmware_app.imaging.quality import chest, judge, limits, measures
+from firmware_app.imaging.quality.look import Look
+from firmware_app.packs.shelf import shipped_packs_dir
+from firmware_app.reading import quality_hints
+from tests import films, screens
+
+GOLDEN = sorted(shipped_packs_dir().glob("chest-*/golden/*.png"))
+CLEAR = next(path for path in GOLDEN if "adult" in str(path) and "phantom-clear" in path.name)
+SPEC = InputSpec("image", 224, 224)
+Pixels = np.ndarray[Any, Any]
+
+
+def grey(path: Path = CLEAR) -> Pixels:
+    with film.opened(path, is_picture=True) as opened:
+        return opened.grey(0)
+
+
+def textured() -> Pixels:
+    """A chest drawn by code with the fine structure of a film, which the phantoms lack."""
+    frame = grey()
+    rows, columns = frame.shape
+    fine = Image.fromarray(np.random.default_rng(3).normal(0, 1, (rows, columns)).astype(np.float32))
+    smooth = np.asarray(fine.resize((rows // 3, columns // 3), Image.Resampling.BOX).resize((columns, rows)))
+    return np.asarray(frame + 0.1 * np.ptp(frame) * smooth, dtype=np.float32)
+
+
+def blurred(frame: Pixels, sigma: float) -> Pixels:
+    image = Image.fromarray(np.clip(255 * (frame - frame.min()) / np.ptp(frame), 0, 255).astype(np.uint8))
+    return np.asarray(image.filter(ImageFilter.GaussianBlur(sigma)), np.float32)
+
+
+def moved(frame: Pixels, length: int) -> Pixels:
+    return np.asarray(sum(np.roll(frame, step, axis=1) for step in range(length)) / length, dtype=np.float32)
+
+
+def grainy(frame: Pixels, share: float) -> Pixels:
+    grain = np.random.default_rng(5).normal(0, 1, frame.shape)
+    return np.asarray(frame + share * np.ptp(frame) * grain, dtype=np.float32)
+
+
+def bent(frame: Pixels, gamma: float) -> Pixels:
+    return np.asarray(((frame - frame.min()) / np.ptp(frame)) ** gamma, dtype=np.float32)
+
+
+def cut_low(frame: Pixels, percent: float) -> Pixels:
+    return np.asarray(np.maximum(frame, np.percentile(frame, percent)), np.float32)
+
+
+def cut_high(frame: Pixels, percent: float) -> Pixels:
+    return np.asarray(np.minimum(frame, np.percentile(frame, 100 - percent)), np.float32)
+
+
+def with_metal(frame: Pixels, side: float) -> Pixels:
+    rows, columns = frame.shape
+    made = frame.copy()
+    for at in (0.3, 0.5, 0.7):
+        y, x, half = round(at * rows), round(0.45 * columns), round(side / 2)
+        made[y - half : y + half, x - half : x + half] = frame.max() + 0.5 * np.ptp(frame)
+    return made
+
+
+@pytest.mark.parametrize(
+    ("measure", "worsened", "steps"),
+    [
+        (measures.blur, blurred, (0.5, 2, 4, 8)),
+        (measures.motion, moved, (1, 4, 8, 12)),
+        (measures.noise, grainy, (0, 0.03, 0.1, 0.3)),
+        (measures.pale, bent, (2, 1, 0.5, 0.2)),
+        (measures.dark, bent, (0.5, 1, 2, 5)),
+        (measures.burnt_black, cut_low, (1, 20, 40, 60)),
+        (measures.burnt_white, cut_high, (1, 20, 40, 60)),
+        (measures.metal, with_metal, (2, 12, 24)),
+    ],
+    ids=lambda value: getattr(value, "__name__", ""),
+)
+def test_the_more_an_image_is_spoiled_the_larger_its_number(
+    measure: Callable[[Look], float], worsened: Callable[[Pixels, float], Pixels], steps: tuple[float, ...]
+) -> None:
+    numbers = [measure(Look.at(worsened(textured(), step))) for step in steps]
+    assert all(less < more for less, more in pairwise(numbers)), numbers
+
+
+def test_a_number_does_not_depend_on_exposure_bit_depth_or_size() -> None:
+    frame = textured()
+    large = np.asarray(Image.fromarray(frame).resize((1500, 1500), Image.Resampling.BICUBIC))
+    plain = judge.measured(frame, "chest_film")
+    for other in (frame * np.float32(17) - np.float32(900), np.round(frame * 16), large):
+        for name, number in judge.measured(other.astype(np.float32), "chest_film").items():
+            assert number == pytest.approx(plain[name], rel=0.1, abs=0.05), name
+
+
+@pytest.mark.parametrize("path", GOLDEN, ids=lambda path: f"{path.parts[-3]}-{path.stem}")
+def test_no_golden_film_is_refused_as_lying_wrongly_and_every_one_is_when_turned(path: Path) -> None:
+    judge.check(judge.measured(grey(path), "chest_film"), "chest_film")
+    for quarters in (1, 2, 3):
+        with pytest.raises(ImageTurned):
+            judge.check(judge.measured(np.rot90(grey(path), quarters), "chest_film"), "chest_film")
+
+
+def test_a_film_without_its_side_looks_cut_off() -> None:
+    whole, third = chest.cut_off(Look.at(grey())), grey().shape[1] // 3
+    for part in (grey()[:, third:], grey()[:, :-third]):
+        assert chest.cut_off(Look.at(part)) > max(whole, limits.LIMITS["chest_film"]["cut_off"].hint)
+
+
+def test_a_picture_of_stripes_is_no_chest() -> None:
+    stripes = np.tile(np.sin(np.arange(300) / 15), (300, 1)).T.astype(np.float32)
+    assert chest.unlike(Look.at(stripes)) > limits.LIMITS["chest_film"]["unlike"].hint > chest.unlike(Look.at(grey()))
+
+
+def test_one_bad_frame_says_nothing_of_a_clip() -> None:
+    good, bad = ({"blur": number} for number in (3.0, 9.0))
+    assert limits.fired(judge.of_frames([good, bad, good]), "ultrasound") == ()
+    assert limits.fired(judge.of_frames([bad, bad, good]), "ultrasound") == (("blur", 9.0),)
+
+
+def test_ultrasound_is_told_to_be_too_bright_or_almost_black() -> None:
+    drawn = screens.screen("linear", 3)
+    rows, columns = np.flatnonzero(drawn.truth.any(1)), np.flatnonzero(drawn.truth.any(0))
+    frame = drawn.pixels[rows[0] : rows[-1], columns[0] : columns[-1]].astype(np.float32)
+    assert not {"pale", "dark", "burnt_white"} & {name for name, _ in _fired(frame)}
+    assert "burnt_white" in dict(_fired(np.minimum(frame * 6, 255)))
+    assert "dark" in dict(_fired(np.where(np.arange(len(frame))[:, np.newaxis] < 8, frame, 0).astype(np.float32)))
+
+
+def _fired(frame: Pixels) -> tuple[tuple[str, float], ...]:
+    return limits.fired(judge.measured(frame, "ultrasound"), "ultrasound")
+
+
+def picture(folder: Path, pixels: Pixels) -> Path:
+    path = folder / "picture.png"
+    Image.fromarray(pixels).save(path)
+    return path
+
+
+def tinted(balance: tuple[float, float, float]) -> Pixels:
+    frame = grey()
+    levels = 230 * (frame - frame.min()) / np.ptp(frame)
+    return np.asarray(np.clip(levels[:, :, np.newaxis] * np.array(balance), 0, 255), np.uint8)
+
+
+@pytest.mark.parametrize(
+    ("balance", "photographs", "refusal"),
+    [
+        ((1.0, 1.0, 1.0), False, None),
+        ((1.0, 0.95, 0.9), False, ImagePhotographed),
+        ((1.0, 0.95, 0.9), True, None),
+        ((1.0, 0.5, 0.2), True, ImageOfColour),
+    ],
+)
+def test_a_photographed_film_is_read_only_by_a_pack_that_says_it_can(
+    tmp_path: Path, balance: tuple[float, float, float], photographs: bool, refusal: type[ImageUnfit] | None
+) -> None:
+    with film.opened(picture(tmp_path, tinted(balance)), is_picture=True) as opened:
+        if refusal is None:
+            assert for_model.taken(opened, SPEC, photographs=photographs).read == (0,)
+        else:
+            with pytest.raises(refusal):
+                for_model.taken(opened, SPEC, photographs=photographs)
+
+
+def test_a_pack_that_names_no_kind_has_no_limits_it_never_learnt() -> None:
+    assert judge.measured(np.zeros((9, 9), np.float32), "none") == {}
+
+
+def test_every_measure_with_a_limit_has_a_sentence() -> None:
+    for kind, told in limits.LIMITS.items():
+        assert set(told) == set(quality_hints.OF_KIND[kind])
+        assert set(told) <= set(judge.MEASURES)
+
+
+def test_a_dicom_film_that_lies_upside_down_is_refused_before_a_model_sees_it(tmp_path: Path) -> None:
+    levels = np.round(4000 * (grey() - grey().min()) / np.ptp(grey())).astype(np.uint16)
+    for pixels, refused in ((levels, False), (levels[::-1, ::-1], True)):
+        path = films.save(
+            tmp_path, f"{refused}.dcm", films.film(np.ascontiguousarray(pixels), SOPInstanceUID=generate_uid())
+        )
+        with film.opened(path, is_picture=False) as opened:
+            if refused:
+                with pytest.raises(ImageUnfit) as error:
+                    for_model.taken(opened, SPEC, quality="chest_film")
+                assert isinstance(error.value, ImageTurned | ImageUnlike)
+            else:
+                assert for_model.taken(opened, SPEC, quality="chest_film").read == (0,)

@@ -1,0 +1,288 @@
+"""A whole box under fire: `lantern serve` with a watched folder, what it says of each bomb, and what that cost it."""
+
+from __future__ import annotations
+
+import json
+import secrets
+import socket
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from struct import pack
+
+import psutil
+
+from firmware_app.device import presence
+from firmware_app.store.clinical import Clinical
+from firmware_app.store.layout import StateDir
+from tests import reading_rig, toy_pack
+from tests.box import served
+from tests.objects import EXPLICIT, new_uid
+from tests.peers import peer
+from tests.wire.bombs import CR, Bomb
+from tests.wire.raw import Closed, RawClient
+
+SERVICES = ("gateway", "reader", "viewer")
+OBJECT_MB = 16  # [dicom] max_object_mb: what has no end reaches it soon
+_SAMPLE_S = 0.02
+_FRAGMENT = 60_000
+_NEIGHBOUR = "dicom:STORESCU"
+_GIVE_UP_S = 120.0
+
+
+@dataclass(frozen=True)
+class Refused:
+    """Where a bomb was refused, by which code, how many seconds after its first byte, and the children's peak."""
+
+    where: str
+    code: str
+    seconds: float
+    child_mb: float
+
+
+@dataclass
+class Siege:
+    """A running box that nothing may restart."""
+
+    state: StateDir
+    clinical: Clinical
+    folder: Path
+    port: int
+    services: dict[str, int]
+    _films: list[int] = field(default_factory=list)
+
+    def throw(self, bomb: Bomb) -> Refused:
+        """Have *bomb* come to the box by its way; returns when it is refused."""
+        content = bomb.make()
+        before = self.last()
+        with self.peak() as peak:
+            begun = time.monotonic()
+            if bomb.way == "store":
+                self._store(bomb, content)
+            else:
+                self.drop(bomb, content)
+            where, code = self._verdict(before)
+            seconds = time.monotonic() - begun
+        return Refused(where, code, seconds, peak.mb)
+
+    def attack(self, attack: Callable[[Siege], str]) -> Refused:
+        """Have the DICOM port attacked; *attack* returns the code of the answer."""
+        with self.peak() as peak:
+            begun = time.monotonic()
+            code = attack(self)
+            seconds = time.monotonic() - begun
+        return Refused("port", code, seconds, peak.mb)
+
+    def drop(self, bomb: Bomb, content: bytes) -> Path:
+        """Put a file into the watched folder, whole at once."""
+        path = self.folder / f"{secrets.token_hex(4)}{bomb.suffix}"
+        hidden = path.with_name(f".{path.name}")
+        hidden.write_bytes(content)
+        return hidden.rename(path)
+
+    def store_beside(self) -> float:
+        """What must succeed whatever else goes on: dcmtk's storescu stores one film; returns its seconds."""
+        self._films.append(len(self._films))
+        path = self.folder.parent / f"{secrets.token_hex(8)}.dcm"
+        reading_rig.tiny_film(self._films[-1]).save_as(path, enforce_file_format=True)
+        begun = time.monotonic()
+        sent = subprocess.run(
+            [peer("storescu"), "-v", "127.0.0.1", str(self.port), str(path)],
+            capture_output=True, text=True, timeout=60, check=False,
+        )  # fmt: skip
+        assert sent.returncode == 0, sent.stderr
+        return time.monotonic() - begun
+
+    def children(self) -> list[psutil.Process]:
+        """The reader's children, those that measure packs among them."""
+        with suppress(psutil.NoSuchProcess):
+            return psutil.Process(self.services["reader"]).children(recursive=True)
+        return []
+
+    def same_services(self) -> bool:
+        """Whether every service is still the process that it was."""
+        return self.services == services(self.state)
+
+    @contextmanager
+    def peak(self) -> Iterator[Peak]:
+        """Watches the most memory that any child has while the block lasts."""
+        watched = Peak(self)
+        watched.begin()
+        try:
+            yield watched
+        finally:
+            watched.end()
+
+    def _store(self, bomb: Bomb, content: bytes) -> None:
+        with self.associate(bomb.syntax) as client:
+            named = content.index(b"\x08\x00\x18\x00UI") + 8
+            instance = content[named : content.index(b"\x08\x00", named)].rstrip(b"\0").decode("ascii")
+            client.store(CR, instance, content, size=_FRAGMENT)
+
+    def associate(self, syntax: str = EXPLICIT) -> RawClient:
+        return RawClient(self.port, [(CR, [syntax])])
+
+    def last(self) -> int:
+        """The number of the newest line of the door's journal."""
+        found = self.clinical.database.connection.execute("SELECT COALESCE(MAX(sequence), 0) FROM arrivals").fetchone()
+        return int(found[0])
+
+    def _verdict(self, before: int) -> tuple[str, str]:
+        """(door or reader, code) of the first object after line *before* that is not the neighbour's."""
+        deadline = time.monotonic() + _GIVE_UP_S
+        while time.monotonic() < deadline:
+            row = self.clinical.database.connection.execute(
+                "SELECT outcome, code, instance FROM arrivals WHERE sequence > ? AND path <> ?"
+                " ORDER BY sequence LIMIT 1",
+                (before, _NEIGHBOUR),
+            ).fetchone()
+            if row is not None and row["outcome"] == "refused":
+                return "door", str(row["code"])
+            if row is not None and (code := self.read(row["instance"])) is not None:
+                return "reader", code
+            time.sleep(0.005)
+        raise AssertionError("no word of it")
+
+    def refusal(self, before: int) -> str:
+        """The code of the first refusal behind line *before*."""
+        return self._verdict(before)[1]
+
+    def said(self, path: Path) -> tuple[str, float] | None:
+        """The code that the file at *path* was refused with, and the seconds that the reader had it; None so far."""
+        row = self.clinical.database.connection.execute(
+            "SELECT a.outcome, a.code, r.body FROM arrivals a LEFT JOIN readings r ON r.key = a.instance"
+            " WHERE a.path = ?",
+            (str(path),),
+        ).fetchone()
+        if row is None or (row["outcome"] != "refused" and row["body"] is None):
+            return None
+        if row["outcome"] == "refused":
+            return str(row["code"]), 0.0
+        reading = json.loads(row["body"])
+        return str((reading["reason"] or {}).get("code", "")), reading["timing"]["total"] / 1e3
+
+    def read(self, instance: str) -> str | None:
+        """The code of the reading of *instance*, "" for one that holds numbers; None until there is one."""
+        row = self.clinical.database.connection.execute(
+            "SELECT body FROM readings WHERE key = ?", (instance,)
+        ).fetchone()
+        if row is None:
+            return None
+        reason = json.loads(row["body"])["reason"]
+        return str(reason["code"]) if reason else ""
+
+
+class Peak:
+    """The most resident memory of any child of the reader, by the kernel's own high-water mark, in MB."""
+
+    def __init__(self, siege: Siege) -> None:
+        self._siege, self._over = siege, threading.Event()
+        self._thread = threading.Thread(target=self._watch)
+        self.mb = 0.0
+
+    def begin(self) -> None:
+        for child in self._siege.children():
+            with suppress(OSError):
+                Path(f"/proc/{child.pid}/clear_refs").write_text("5")  # proc(5): forget the mark so far
+        self._thread.start()
+
+    def end(self) -> None:
+        self._over.set()
+        self._thread.join()
+        self._look()
+
+    def _watch(self) -> None:
+        while not self._over.wait(_SAMPLE_S):
+            self._look()
+
+    def _look(self) -> None:
+        for child in self._siege.children():
+            with suppress(OSError, StopIteration):
+                lines = Path(f"/proc/{child.pid}/status").read_text("ascii").splitlines()
+                self.mb = max(self.mb, int(next(line for line in lines if "VmHWM" in line).split()[1]) / 1024)
+
+
+def services(state: StateDir) -> dict[str, int]:
+    """The processes that run as a service, by name."""
+    return {name: int((presence.announcement(state, name) or {}).get("pid") or 0) for name in SERVICES}
+
+
+@contextmanager
+def siege(folder: Path) -> Iterator[Siege]:
+    """A box with toy packs in *folder*, ready to be shot at."""
+    drop = folder / "stick"
+    drop.mkdir(parents=True)
+    state = StateDir(folder / "state")
+    packs = toy_pack.write_both(folder / "packs")
+    settings = {
+        "LANTERN_FOLDER__PATH": str(drop),
+        "LANTERN_PACKS__DIR": str(packs),
+        "LANTERN_BOX__USUAL_POPULATION": "adult",
+        "LANTERN_DICOM__MAX_OBJECT_MB": str(OBJECT_MB),
+        "LANTERN_READER__PRECISION": "fp32",
+    }
+    with served(folder / "state", **settings) as box:
+        box.wait_ready()
+        clinical = Clinical(state.clinical_db)
+        try:
+            yield Siege(state, clinical, drop, int(box.ready["gateway"]["port"]), services(state))
+        finally:
+            clinical.database.close()
+
+
+# --- attacks on the port ------------------------------------------------------------------------------------------
+
+
+def huge_pdu(siege: Siege) -> str:
+    """In the middle of an image, a PDU that says it is 4 GB long (PS3.8 9.3.5)."""
+    before = siege.last()
+    with siege.associate() as client:
+        client.begin_store(CR, new_uid())
+        with suppress(OSError):
+            client.socket.sendall(pack(">BxL", 4, 0xFFFFFFFF) + bytes(500_000))
+        assert client.read()[0] == 7
+    return siege.refusal(before)
+
+
+def endless_object(siege: Siege) -> str:
+    """Fragments of an object, and never a last one."""
+    before = siege.last()
+    with siege.associate() as client, suppress(OSError, Closed):
+        client.begin_store(CR, new_uid())
+        while True:
+            client.send_fragments(1, bytes(_FRAGMENT), command=False, size=_FRAGMENT, last=False)
+    return siege.refusal(before)
+
+
+def endless_empty_fragments(siege: Siege) -> str:
+    """Fragments that carry nothing."""
+    before = siege.last()
+    empty = pack(">LBB", 2, 1, 0) * 10_000
+    with siege.associate() as client, suppress(OSError, Closed):
+        client.begin_store(CR, new_uid())
+        while True:
+            client.socket.sendall(pack(">BxL", 4, len(empty)) + empty)
+    return siege.refusal(before)
+
+
+def idle_connections(siege: Siege) -> str:
+    """500 connections that never say a word; returns when the box has closed them all."""
+    with ExitStack() as stack:
+        silent = [stack.enter_context(socket.create_connection(("127.0.0.1", siege.port), 10)) for _ in range(500)]
+        for connection in silent:
+            connection.settimeout(30)
+            with suppress(ConnectionResetError):
+                assert connection.recv(1) == b""
+    return "closed"
+
+
+ATTACKS = {
+    "PDU of 4 GB": (huge_pdu, "intake.protocol"),
+    "object without an end": (endless_object, "intake.too_large"),
+    "fragments without content": (endless_empty_fragments, "intake.protocol"),
+    "500 idle connections": (idle_connections, "closed"),
+}

@@ -1,0 +1,106 @@
+"""What is wrong with how an image was taken reaches the doctor as a sentence: in the case's line and on its page."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image, ImageFilter
+from pydicom.dataset import FileDataset
+
+from firmware_app.packs.manifest import FILE_NAME
+from firmware_app.packs.shelf import shipped_packs_dir
+from firmware_app.records import Reading, ReadingStatus
+from firmware_app.reports import case_line, case_text
+from firmware_app.store.accounts import Accounts, Role
+from tests import films, reading_rig, toy_pack
+from tests.reading_rig import Rig
+from tests.unit import test_viewer as viewer
+from web.app import create_app
+
+PHANTOM = shipped_packs_dir() / "chest-xray-adult" / "golden" / "phantom-clear.png"
+Pixels = np.ndarray[Any, Any]
+
+
+def phantom(sigma: float = 0.0) -> Pixels:
+    with Image.open(PHANTOM) as image:
+        drawn = np.asarray(image.convert("F").resize((512, 512)))
+    levels = Image.fromarray((255 * (drawn - drawn.min()) / np.ptp(drawn)).astype(np.uint8))
+    return np.asarray(levels.filter(ImageFilter.GaussianBlur(sigma)), np.uint16) * 16
+
+
+@pytest.fixture
+def box(tmp_path: Path) -> Iterator[Rig]:
+    """An adult pack that asks for chest films as they should be, and that the AP view moves."""
+    packs = toy_pack.write_both(tmp_path / "packs")
+    path = packs / "toy-adult" / FILE_NAME
+    told = json.loads(path.read_text())
+    told["quality"] = {"kind": "chest_film", "confounders": [{"sign": "view_ap", "why": "made up for this test"}]}
+    path.write_text(json.dumps(told))
+    with reading_rig.rig(reading_rig.config(tmp_path, packs)) as made:
+        yield made
+
+
+def read(box: Rig, dataset: FileDataset) -> tuple[Reading, dict[str, Any], str]:
+    """The reading of a film, its case as JSON, and the case's page in text."""
+    instance = box.admit(dataset)
+    with reading_rig.reader(box) as reader:
+        reading_rig.read_all(reader)
+    reading, case = box.reading(instance), box.case(instance)
+    assert reading is not None
+    return reading, case_line.case_object(case, "en")["readings"][0], case_text.page(case, "en")
+
+
+def test_a_blurred_film_is_read_and_its_doctor_told(box: Rig) -> None:
+    reading, line, text = read(box, films.film(phantom(12)))
+    assert reading.status is ReadingStatus.READ
+    assert line["quality"]["acceptable"] is True
+    assert {
+        "code": "hint.blur",
+        "text": "The image is blurred: small shadows cannot be seen. Please repeat it.",
+    } in line["quality"]["hints"]
+    assert "Please repeat it." in text
+    blur = next(hint for hint in reading.quality.hints if hint.code == "hint.blur")
+    assert isinstance(blur.details["number"], float)
+
+
+def test_the_page_of_a_blurred_film_says_so(box: Rig) -> None:
+    instance = box.admit(films.film(phantom(12)))
+    with reading_rig.reader(box) as reader:
+        reading_rig.read_all(reader)
+    accounts = Accounts(box.state.accounts_db)
+    accounts.create()
+    app = create_app(box.config, box.state, box.clinical, accounts, viewer.Silent(None))
+    client = app.test_client()
+    viewer.post(client, "/claim", code=accounts.add("he", Role.DOCTOR), password=viewer.PASSWORD, again=viewer.PASSWORD)
+    page = client.get(f"/case/{instance.case}", headers=viewer.HTML).get_data(as_text=True)
+    accounts.database.close()
+    assert "The image is blurred" in page
+
+
+def test_a_film_that_lies_upside_down_gets_a_reason_and_no_number(box: Rig) -> None:
+    reading, line, _ = read(box, films.film(np.ascontiguousarray(phantom()[::-1, ::-1])))
+    assert reading.reason is not None
+    assert (reading.status, reading.reason.code, reading.findings) == (ReadingStatus.CANNOT_JUDGE, "quality.turned", ())
+    assert line["quality"]["acceptable"] is False
+
+
+def test_a_film_in_a_phones_colours_gets_a_reason_and_no_number(box: Rig) -> None:
+    levels = (phantom() // 16)[:, :, np.newaxis] * np.array([0.98, 0.9, 0.85])
+    reading, _, _ = read(box, films.film(levels.astype(np.uint8)))
+    assert reading.reason is not None
+    assert reading.reason.code == "quality.photographed"
+
+
+def test_a_confounder_is_told_only_of_a_film_that_shows_it_to_a_pack_that_declares_it(box: Rig) -> None:
+    told = {}
+    for age, view in (("045Y", "AP"), ("044Y", "PA"), ("003Y", "AP")):
+        reading, _, _ = read(box, films.film(phantom(), PatientAge=age, ViewPosition=view))
+        assert reading.pack is not None
+        told[reading.pack.name, view] = {hint.code for hint in reading.quality.hints}
+    assert "hint.confounder_view_ap" in told["toy-adult", "AP"]
+    assert "hint.confounder_view_ap" not in told["toy-adult", "PA"] | told["toy-child", "AP"]

@@ -1,0 +1,134 @@
+"""An image unlike those that a pack learnt from gets a reason and no number, whatever its header says."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from pydicom.dataset import FileDataset
+from pydicom.uid import UltrasoundMultiFrameImageStorage
+
+from firmware_app.errors import PackManifestInvalid, RuntimeFault
+from firmware_app.packs import trial
+from firmware_app.packs.manifest import FILE_NAME, Manifest
+from firmware_app.packs.shelf import Pack
+from firmware_app.packs.ways import Way
+from firmware_app.records import Priority, Reading, ReadingStatus
+from firmware_app.reports import case_line
+from tests import films, reading_rig, toy_pack
+from tests.reading_rig import Rig
+
+Pixels = np.ndarray[Any, Any]
+LIMIT = 4.0
+
+
+def known(number: int) -> Pixels:
+    """Two dark fields in a bright one: what the pack learns from, and more of the kind."""
+    return films.shapes(number, 96, 80)
+
+
+def foreign(number: int) -> Pixels:
+    """Two bright fields in a dark one: connected shapes in every grey, as fit to be a film as the others."""
+    return np.asarray(4095 - known(number), np.uint16)
+
+
+@pytest.fixture
+def box(tmp_path: Path) -> Iterator[Rig]:
+    """An adult pack that knows its films, a child pack that has said nothing of its own, a pack for clips."""
+    packs = toy_pack.write_both(tmp_path / "packs")
+    clips = toy_pack.write(packs, "toy-clips", "any", None, None)
+    told = json.loads((clips / FILE_NAME).read_text())
+    told["route"] |= {"modalities": ["US"], "body_parts": ["BREAST"], "views": []}
+    told["frames"] = {"rule": "interval", "budget": 4}
+    (clips / FILE_NAME).write_text(json.dumps(told))
+    for pack in (packs / "toy-adult", clips):
+        toy_pack.learns(pack, [known(number) for number in range(40)], LIMIT)
+    with reading_rig.rig(reading_rig.config(tmp_path, packs)) as made:
+        yield made
+
+
+def read(box: Rig, *datasets: FileDataset) -> list[Reading]:
+    """The reading of each, by one reader."""
+    instances = [box.admit(dataset) for dataset in datasets]
+    with reading_rig.reader(box) as reader:
+        reading_rig.read_all(reader)
+    found = [box.reading(instance) for instance in instances]
+    return [reading for reading in found if reading is not None]
+
+
+def clip(*frames: Pixels) -> FileDataset:
+    said: dict[str, Any] = {"Modality": "US", "BodyPartExamined": "BREAST", "ViewPosition": None, "PatientAge": None}
+    said |= {"NumberOfFrames": len(frames), "Rows": 96, "SOPClassUID": UltrasoundMultiFrameImageStorage}
+    return films.film(np.concatenate(frames), **said)
+
+
+def test_an_image_like_those_learnt_from_is_read_and_so_is_any_by_a_pack_that_has_not_said_what_they_were(
+    box: Rig,
+) -> None:
+    like, of_a_child = read(box, films.film(known(100)), films.film(foreign(100), PatientAge="003Y"))
+    assert (like.status, like.reason) == (ReadingStatus.READ, None)
+    assert 0.0 < like.findings[0].probability < 1.0
+    assert of_a_child.status is ReadingStatus.READ
+    assert of_a_child.pack is not None
+    assert of_a_child.pack.name == "toy-child"
+
+
+def test_an_image_unlike_them_gets_a_reason_a_sentence_and_no_number(box: Rig) -> None:
+    strange = box.admit(films.film(foreign(100)))
+    with reading_rig.reader(box) as reader:
+        reading_rig.read_all(reader)
+    reading, case = box.reading(strange), box.case(strange)
+    assert reading is not None
+    assert reading.reason is not None
+    assert (reading.status, reading.reason.code) == (ReadingStatus.CANNOT_JUDGE, "reading.unfamiliar")
+    assert (reading.findings, case.findings, case.priority) == ((), (), Priority.CANNOT_JUDGE)
+    assert "unlike those that the model “toy-adult” learnt from" in reading.reason.text("en")
+    assert float(reading.reason.details["distance"]) > float(reading.reason.details["limit"]) == LIMIT
+    shown = box.state.display / strange.reference
+    assert (shown / "frame-000.png").exists()  # a doctor sees it all the same
+    assert not (shown / "bright.png").exists()
+    line = case_line.case_object(case, "en")
+    assert line["readings"][0]["reason"]["code"] == "reading.unfamiliar"
+
+
+def test_a_strange_frame_of_a_clip_does_not_count_and_a_clip_of_strange_frames_gets_no_number(box: Rig) -> None:
+    mixed, strange, *alone = read(
+        box,
+        clip(known(100), known(101), foreign(102), known(103)),
+        clip(foreign(100), known(101), foreign(102), foreign(103)),
+        *(clip(known(number)) for number in (100, 101, 103)),
+    )
+    assert mixed.status is ReadingStatus.READ
+    assert mixed.frames is not None
+    assert mixed.frames.read == (0, 1, 3)
+    assert mixed.frames.strongest["bright"] in (0, 1, 3)
+    assert [hint.text("en") for hint in mixed.quality.hints] == [
+        "The image holds 4 frames; 4 of them were read: 1, 2, 3, 4.",
+        "Frames that look unlike what the model learnt from were not counted: 3.",
+    ]
+    probabilities = sorted(one.findings[0].probability for one in alone)
+    assert mixed.findings[0].probability == pytest.approx(sum(probabilities[1:]) / 2)
+    assert strange.reason is not None
+    assert (strange.reason.code, strange.findings, strange.frames) == ("reading.unfamiliar", (), None)
+
+
+def test_a_model_that_gives_no_features_is_the_runtimes_fault_and_not_the_images(tmp_path: Path) -> None:
+    folder = toy_pack.write(tmp_path, "toy-adult", "adult", 18, None)
+    toy_pack.learns(folder, [known(number) for number in range(3)], LIMIT)
+    (folder / "fp32.onnx").write_bytes(toy_pack.onnx())
+    with pytest.raises(RuntimeFault, match="no feature vector"):
+        trial.attempt(Pack.load(folder), Way("onnxruntime", "fp32"), 1)
+
+
+def test_a_manifest_that_judges_features_names_the_output_that_gives_them(tmp_path: Path) -> None:
+    folder = toy_pack.write(tmp_path, "toy-adult", "adult", 18, None)
+    toy_pack.learns(folder, [known(number) for number in range(3)], LIMIT)
+    told = json.loads((folder / FILE_NAME).read_text())
+    del told["output"]["features"]
+    (folder / FILE_NAME).write_text(json.dumps(told))
+    with pytest.raises(PackManifestInvalid, match="feature vector"):
+        Manifest.load(folder)
