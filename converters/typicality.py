@@ -3,7 +3,7 @@
 The model (:mod:`firmware_app.tasks.typicality`) is fitted to the features that all files give for the films which the
 network learnt from: what rounding moves is part of the spread then, and not taken for strangeness.  The limit is set
 for each file that ships: the distance that a share :data:`PASSES` of the films stays below, each judged by a model
-fitted without its part of the films.
+fitted without its part of the films, and wider by what films lie farther that the network has not learnt from.
 """
 
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from converters import model_files, steps
-from converters.artefacts import NAMES, OUTPUTS, Key
+from converters.artefacts import NAMES, OUTPUTS, SOURCE, Key
 from converters.steps import Workshop
 from firmware_app.runtimes import choice
 from firmware_app.tasks.typicality import FILE_NAME, Typicality
@@ -54,13 +54,35 @@ def typicality_step(shop: Workshop) -> dict[str, Any]:
     found = {key: features(folder / NAMES[key], key, shop, pixels) for key in model_files.present(shop)}
     learnt = list(found.values())
     model = fitted(learnt)
+    wider = unseen(shop)
     for key, away in zip(found, held_out(learnt, learnt, groups, shop.recipe.seed), strict=True):
-        limit = float(np.quantile(away, PASSES))
+        limit = wider * float(np.quantile(away, PASSES))
         told.append({"runtime": key[0], "precision": key[1], "limit": round(limit, 4)})
     path = model.save(shop.work / FILE_NAME)
-    results = {"passes": PASSES, "films": len(films.films), "components": len(model.variances), "limits": told}
+    results = {
+        "passes": PASSES, "films": len(films.films), "components": len(model.variances), "unseen": round(wider, 4),
+        "limits": told,
+    }  # fmt: skip
     shop.ledger.done("typicality", mark, results, [path])
     return results
+
+
+def unseen(shop: Workshop) -> float:
+    """How much farther from the model films lie that the network has not learnt from, as a factor of the limit.
+
+    Measured on the float file of each fold's network: the limit on the films held back from the fold, by the one on
+    those that it learnt from; the mean over the folds, and never below 1.
+    """
+    factors = []
+    for fold in shop.material.division.folds:
+        path, names = model_files.floats(shop, fold) / NAMES[SOURCE], _drawn(fold.train, shop.recipe.seed)
+        films, held = shop.films(names), shop.films(_drawn(fold.held, shop.recipe.seed))
+        learnt = [features(path, SOURCE, shop, shop.array(films))]
+        model, groups = fitted(learnt), [shop.material.group_of[film.name] for film in films.films]
+        inside = held_out(learnt, learnt, groups, shop.recipe.seed)[0]
+        away = [model.distance(one) for one in features(path, SOURCE, shop, shop.array(held))]
+        factors.append(float(np.quantile(away, PASSES) / np.quantile(inside, PASSES)))
+    return max(1.0, float(np.mean(factors)))
 
 
 def features(path: Path, key: Key, shop: Workshop, films: NDArray[np.uint8]) -> NDArray[np.float32]:

@@ -36,6 +36,8 @@ def test_the_chain_ends_in_a_pack_that_the_box_loads(chain: Path) -> None:
     }  # fmt: skip
     assert {one.runtime for one in pack.manifest.gates} == set(RUNTIMES)
     assert {row.split for row in pack.manifest.measured} == {"test", "out-of-fold"}
+    familiar = json.loads((chain / "out" / "work" / "toy-disc" / "typicality.json").read_text())["results"]
+    assert familiar["unseen"] >= 1.0
     done = subprocess.run(["sha256sum", "--check", "--quiet", "SHA256SUMS"], cwd=pack.folder, check=False)
     assert done.returncode == 0
     assert {"CARD.md", "report.html", "sbom.json"} <= {path.name for path in pack.folder.iterdir()}
