@@ -14,7 +14,7 @@ import os
 import secrets
 import shutil
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -75,16 +75,15 @@ def export_case(
     images = exports.images(case)
     final = _final(folder, case, config.state.dir)
     exports.record(BEGUN, case, person, images=len(images), looked=int(looked))
-    try:
+    with ExitStack() as unless_whole:  # also on Ctrl-C: the audit must not stay silent about it
+        unless_whole.callback(exports.record, STOPPED, case, person)
         with _fresh(folder) as fresh:
             outcomes = tuple(_each(config, exports, images, fresh, looked, on_progress or (lambda _done, _all: None)))
             count = sum(one.file is not None for one in outcomes)
             if count:
                 _manifest(fresh, case, outcomes, looked=looked)
                 _named(fresh, final)
-    except BaseException:  # also Ctrl-C: the audit must not stay silent about it
-        exports.record(STOPPED, case, person)
-        raise
+        unless_whole.pop_all()
     exports.record(DONE, case, person, exported=count, refused=len(outcomes) - count)
     return (final if count else None), outcomes
 

@@ -29,9 +29,11 @@ class CamNet(nn.Module, ABC):  # type: ignore[misc]
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """(N, 1, H, W) in [0, 1] → (map (N, C, h, w) in logits, features (N, F))."""
 
-    @abstractmethod
-    def first_finding(self) -> Self:
+    def first_finding(self) -> "CamNet":
         """A copy without auxiliary channels: the box asks for the first finding only."""
+        alone, state = build(self.name, self.plan), self.state_dict()
+        alone.load_state_dict({**state, "cam.weight": state["cam.weight"][:1], "bias": state["bias"][:1]})
+        return alone.eval()
 
     @abstractmethod
     def read_plan(self) -> dict[str, Any]:

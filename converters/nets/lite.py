@@ -9,7 +9,7 @@ holds convolutions only.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -133,13 +133,6 @@ class Lite(CamNet):
         """See :class:`converters.nets.CamNet`."""
         seen = self.activation(self.features(self.blocks(self.activation(self.stem(x)))))
         return self.cam(self.dropout(seen)), seen.mean(dim=(2, 3))
-
-    def first_finding(self) -> Self:
-        """See :class:`converters.nets.CamNet`."""
-        alone = type(self)(self.name, self.plan)
-        state = self.state_dict()
-        alone.load_state_dict({**state, "cam.weight": state["cam.weight"][:1], "bias": state["bias"][:1]})
-        return alone.eval()
 
     def read_plan(self) -> dict[str, Any]:
         """The plan of the layers as they are now: what pruning has left of each."""

@@ -5,7 +5,7 @@ it see 65 voxels across with a few thousand weights.  There is no pooling and no
 """
 
 from collections.abc import Mapping
-from typing import Any, Self
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -42,13 +42,6 @@ class MeshNet(CamNet):
         """(N, 1, D, H, W) in [0, 1] → (map (N, C, D, H, W) in logits, features (N, F))."""
         seen = self.trunk(x)
         return self.cam(self.dropout(seen)), seen.mean(dim=(2, 3, 4))
-
-    def first_finding(self) -> Self:
-        """See :class:`converters.nets.CamNet`."""
-        alone = type(self)(self.name, self.plan)
-        state = self.state_dict()
-        alone.load_state_dict({**state, "cam.weight": state["cam.weight"][:1], "bias": state["bias"][:1]})
-        return alone.eval()
 
     def read_plan(self) -> dict[str, Any]:
         """The plan of the layers as they are now."""

@@ -6,7 +6,7 @@ has no published weights, so it is only ever a student (:mod:`converters.distill
 """
 
 from collections.abc import Mapping
-from typing import Any, Self
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -87,13 +87,6 @@ class Plain(CamNet):
                 told.append(x.mean(dim=(2, 3)))
         seen = self.features(x)
         return self.cam(self.dropout(seen)), torch.cat([*told, seen.mean(dim=(2, 3))], dim=1)
-
-    def first_finding(self) -> Self:
-        """See :class:`converters.nets.CamNet`."""
-        alone = type(self)(self.name, self.plan)
-        state = self.state_dict()
-        alone.load_state_dict({**state, "cam.weight": state["cam.weight"][:1], "bias": state["bias"][:1]})
-        return alone.eval()
 
     def read_plan(self) -> dict[str, Any]:
         """The plan of the layers as they are now: what pruning has left of each."""

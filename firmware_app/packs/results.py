@@ -143,9 +143,8 @@ def _write(path: Path, text: str) -> None:
             file.flush()
             os.fsync(file.fileno())
         Path(part).replace(path)
-    except BaseException:
-        Path(part).unlink(missing_ok=True)
-        raise
+    finally:
+        Path(part).unlink(missing_ok=True)  # nothing is there once it has taken its name
 
 
 def as_json(result: Result, language: str, chosen: bool) -> Mapping[str, object]:
