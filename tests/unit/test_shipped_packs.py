@@ -22,7 +22,7 @@ LARGEST_FILE_BYTES = 4_000_000
 def test_every_shipped_pack_can_be_used() -> None:
     found = survey(shipped_packs_dir())
     assert found.broken == ()
-    assert {pack.name for pack in found.packs} >= {"chest-xray-adult", "chest-xray-child"}
+    assert {pack.name for pack in found.packs} >= {"breast-ultrasound", "chest-xray-adult", "chest-xray-child"}
 
 
 @pytest.fixture(params=PACKS, ids=[pack.name for pack in PACKS])
