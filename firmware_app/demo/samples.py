@@ -1,7 +1,7 @@
 """What the demo sends, and the sending over one real DICOM association.
 
-The real images come from the PyPI package pydicom-data; the two children's films are synthetic golden cases of the
-shipped pack, wrapped as DICOM here and marked as made by code.
+The real images come from the PyPI package pydicom-data; the other images are synthetic golden cases of
+the shipped packs, wrapped as DICOM here and marked as made by code.
 """
 
 from __future__ import annotations
@@ -14,7 +14,13 @@ import numpy as np
 from PIL import Image
 from pydicom import Dataset, dcmread
 from pydicom.dataset import FileMetaDataset
-from pydicom.uid import ComputedRadiographyImageStorage, ExplicitVRLittleEndian, generate_uid
+from pydicom.uid import (
+    UID,
+    ComputedRadiographyImageStorage,
+    ExplicitVRLittleEndian,
+    UltrasoundImageStorage,
+    generate_uid,
+)
 from pynetdicom import AE
 
 from firmware_app.demo.stage import DemoFailed
@@ -48,43 +54,70 @@ def _real_samples() -> list[Sample]:
     return [Sample(title, "real", dcmread(folder / name)) for name, title in _REAL]
 
 
+@dataclass(frozen=True)
+class _Drawn:
+    """Which golden images of a shipped pack are sent, and as what."""
+
+    pack: str
+    title: str
+    sop_class: UID
+    modality: str
+    body_part: str
+    view: str
+    age: str  # VR AS
+    answers: tuple[bool, ...]  # the first image below the threshold, or the first above it
+
+
+_DRAWN: Final = (
+    _Drawn(
+        "chest-xray-child", "child of 3", ComputedRadiographyImageStorage, "CR", "CHEST", "AP", "003Y", (False, True)
+    ),
+    _Drawn("breast-ultrasound", "breast, 50 years", UltrasoundImageStorage, "US", "BREAST", "", "050Y", (True,)),
+)
+
+
 def _synthetic_samples() -> list[Sample]:
-    """Of the golden films that the children's pack carries, the first below its threshold and the first above."""
-    pack = next((p for p in shelf.list_packs(shelf.shipped_packs_dir()) if p.name == "chest-xray-child"), None)
+    return [sample for drawn in _DRAWN for sample in _of_pack(drawn)]
+
+
+def _of_pack(drawn: _Drawn) -> list[Sample]:
+    pack = next((p for p in shelf.list_packs(shelf.shipped_packs_dir()) if p.name == drawn.pack), None)
     if pack is None:
-        raise DemoFailed("the pack chest-xray-child is missing from this installation.")
+        raise DemoFailed(f"the pack {drawn.pack} is missing from this installation.")
     finding = pack.manifest.findings[0]
-    films = [
+    images = [
         (golden.expected["fp32"][finding.code] >= finding.threshold, pack.folder / golden.path)
         for golden in pack.manifest.golden
         if golden.kind == "sample" and golden.path
     ]
-    chosen = [next(path for found, path in films if found is wanted) for wanted in (False, True)]
-    return [Sample(f"child of 3, {path.stem}", "synthetic", _film(path)) for path in chosen]
+    chosen = [next(path for found, path in images if found is wanted) for wanted in drawn.answers]
+    return [Sample(f"{drawn.title}, {path.stem}", "synthetic", _object(path, drawn)) for path in chosen]
 
 
-def _film(path: Path) -> Dataset:
-    """The golden PNG at *path* as a Computed Radiography object (PS3.3 A.2) of a three-year-old made by code."""
+def _object(path: Path, drawn: _Drawn) -> Dataset:
+    """The golden PNG at *path* as an object of *drawn*'s SOP class (PS3.3 A.2, A.6), of a patient made by code."""
     with Image.open(path) as image:
         pixels = np.asarray(image.convert("L"), np.uint8)
-    film = Dataset()
-    film.file_meta = FileMetaDataset()
-    film.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
-    film.SOPClassUID = ComputedRadiographyImageStorage
-    film.SOPInstanceUID = generate_uid()
-    film.StudyInstanceUID = generate_uid()
-    film.SeriesInstanceUID = generate_uid()
-    film.PatientName, film.PatientID, film.PatientAge = "Made^By^Code", "SYNTHETIC", "003Y"
-    film.PatientBirthDate = film.PatientSex = film.StudyDate = film.StudyTime = film.AccessionNumber = ""
-    film.ReferringPhysicianName = film.StudyID = film.Manufacturer = ""
-    film.SeriesNumber = film.InstanceNumber = 1
-    film.Modality, film.BodyPartExamined, film.ViewPosition = "CR", "CHEST", "AP"
-    film.Rows, film.Columns = pixels.shape
-    film.SamplesPerPixel, film.PhotometricInterpretation, film.PixelRepresentation = 1, "MONOCHROME2", 0
-    film.BitsAllocated = film.BitsStored = 8
-    film.HighBit = 7
-    film.PixelData = pixels.tobytes()
-    return film
+    made = Dataset()
+    made.file_meta = FileMetaDataset()
+    made.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    made.SOPClassUID = drawn.sop_class
+    made.SOPInstanceUID = generate_uid()
+    made.StudyInstanceUID = generate_uid()
+    made.SeriesInstanceUID = generate_uid()
+    made.PatientName, made.PatientID, made.PatientAge = "Made^By^Code", "SYNTHETIC", drawn.age
+    made.PatientBirthDate = made.PatientSex = made.StudyDate = made.StudyTime = made.AccessionNumber = ""
+    made.ReferringPhysicianName = made.StudyID = made.Manufacturer = ""
+    made.SeriesNumber = made.InstanceNumber = 1
+    made.Modality, made.BodyPartExamined = drawn.modality, drawn.body_part
+    if drawn.view:
+        made.ViewPosition = drawn.view
+    made.Rows, made.Columns = pixels.shape
+    made.SamplesPerPixel, made.PhotometricInterpretation, made.PixelRepresentation = 1, "MONOCHROME2", 0
+    made.BitsAllocated = made.BitsStored = 8
+    made.HighBit = 7
+    made.PixelData = pixels.tobytes()
+    return made
 
 
 def samples() -> list[Sample]:
