@@ -18,7 +18,7 @@ from typing import Final
 from bench import harness, page
 from bench.outcome import Outcome
 
-PARTS: Final = ("intake", "reading", "pipeline", "start", "memory", "viewer", "line", "hospital", "size")
+PARTS: Final = ("intake", "reading", "decode", "pipeline", "start", "memory", "viewer", "line", "hospital", "size")
 _MOST_S: Final = 900
 
 

@@ -4,8 +4,9 @@ python -m bench.decode_table [FOLDER ...] [--summary]
 
 FOLDER is ../shared/data/dicom where that is there; pydicom's own test files (those inside its wheel, nothing is
 downloaded) and the package pydicom-data are always added.  What is compared are the stored words before any colour or
-grey transform: exactly for lossless transfer syntaxes, within two levels for lossy ones.  Ends with 1 when a frame
-differs and nothing explains it, or when a peer is missing.
+grey transform: exactly for lossless transfer syntaxes, within two levels for lossy ones.  The process has the memory
+that a decode child of the box has, and no more ([reader] memory_mb).  Ends with 1 when a frame differs and nothing
+explains it, or when a peer is missing.
 """
 
 from __future__ import annotations
@@ -26,10 +27,12 @@ import pydicom
 
 from bench.decode_peers import PeerFailed, PeerMissing, Words, peer
 from bench.harness import REPOSITORY
+from firmware_app import config
 from firmware_app.errors import ImagingError, IntakeError
 from firmware_app.imaging import source
 from firmware_app.imaging.stored import Reader
 from firmware_app.intake.header import examine
+from firmware_app.reading import confinement
 
 LEVELS: Final = 2
 _BESIDE: Final = {".py", ".pyc", ".txt", ".json", ".icc", ".gz", ".dump", ".md"}
@@ -191,6 +194,7 @@ def main() -> int:
     parser.add_argument("folder", type=Path, nargs="*", help="of DICOM files (default: ../shared/data/dicom)")
     parser.add_argument("--summary", action="store_true", help="print only the summary")
     options = parser.parse_args()
+    confinement.confine(config.Reader().memory_mb)
     folders = options.folder or [shared()]
     for folder in folders:
         if not folder.is_dir():

@@ -19,7 +19,7 @@ from bench.outcome import MANY, Fact, Goal, Outcome, Row, Table, figure
 NAME: Final = "performance.md"
 DEFAULT: Final = REPOSITORY / "docs" / NAME
 _FOLDER: Final = REPOSITORY / "build" / "bench"
-_ORDER: Final = ("intake", "reading", "pipeline", "start", "memory", "hospital", "line", "viewer", "size")
+_ORDER: Final = ("intake", "reading", "decode", "pipeline", "start", "memory", "hospital", "line", "viewer", "size")
 _OF_THE_MOMENT: Final = frozenset({"load_before"})
 
 

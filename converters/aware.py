@@ -82,7 +82,7 @@ class StillNormalisation(nn.BatchNorm2d):  # type: ignore[misc]
 def rounded_weight(weight: Tensor) -> Tensor:
     """``weight`` in eight bits, symmetric, one scale an output channel."""
     scale = weight.detach().abs().flatten(1).amax(dim=1).clamp(min=1e-8) / 127.0
-    zero = torch.zeros(len(scale), dtype=torch.int32)
+    zero = torch.zeros(len(scale), dtype=torch.int32, device=weight.device)
     return torch.fake_quantize_per_channel_affine(weight, scale, zero, 0, -127, 127)
 
 

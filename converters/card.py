@@ -8,56 +8,15 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from firmware_app.packs.manifest import FindingSpec, Golden, Manifest, Measured, Route
+from converters import card_notes
+from firmware_app.packs.manifest import FindingSpec, Manifest
+from firmware_app.packs.proof import Golden, Measured
+from firmware_app.packs.scope import Route
 
 NAME = "CARD.md"
-NOT_DIAGNOSTIC = (
-    "Not for diagnostic use without a doctor. This card is written by `lantern-convert card` from `manifest.json`."
-)
-HOW_MEASURED = (
-    "Rows `test`: patients that were in neither training nor validation. Row `val` or `out-of-fold`: the films that "
-    "chose calibration and threshold, each judged by a network that had not learnt from it, for comparison only. "
-    "Intervals are 95 %, by bootstrap over patients (rates: no narrower than Wilson's). Sensitivity and specificity at "
-    "the frozen threshold."
-)
-HOW_OFTEN = (
-    "The test part, {films} films whose names are frozen (SHA-256 of the list `{digest}…`), was looked at {times}, "
-    "every version of the pack counted. Who chooses between versions by these rows must take them for flattering."
-)
-HOW_PASSED = (
-    "The box gives no number for an image unlike those that the pack learnt from. *familiar*: the share of the films "
-    "that get one; the other columns are of these films alone. *unfit*: films that can be none for a model, counted "
-    "nowhere."
-)
-HOW_MADE = "The parts of this pack were made by different versions of the converter (digest of its code, step by step):"
-HOW_UNSEEN = (
-    "Rows `unseen[…]`: the network of the step `train`, fitted once more without any film of that source, read on its "
-    "films; it is not in this pack, and has no threshold. Where the row says *teacher* it is the large network from "
-    "which the one in this pack learnt, not a small one like it: what a small one would do there was not measured."
-)
-WHAT_GOLDEN = (
-    "Images of nobody, and public files by reference, with the probability this pack must give. They pin arithmetic, "
-    "not medicine: a drawn phantom, even a clear one, may well be called positive. `distance`: how far a drawn film is "
-    "from the nearest training film, in units of the median distance between nearest films of different patients (1 or "
-    "more is required)."
-)
-HOW_GATED = (
-    "Each file beside the FP32 original on the same films, none of which its model had seen in training. "
-    "*inconclusive*: it passed, but the 95 % interval of what it may have lost reaches beyond the margin."
-)
-HOW_CALIBRATED = (
-    "ECE: mean distance of the probability said and the share seen, over ten bins of equally many films. Brier score: "
-    "mean squared distance of probability and label. Sensitivity at a fixed specificity: whatever threshold gives it."
-)
-HOW_MAPPED = (
-    "Spearman's rank correlation of each file's map with Grad-CAM (Selvaraju et al. 2017) of the FP32 original in "
-    "PyTorch, cell by cell, over films outside the test part. *every cell*: Grad-CAM before its ReLU, the form that is "
-    "gated. *evidence*: with its ReLU, as the box draws it, over the films on which either map shows evidence."
-)
-HOW_OUTLINED = (
-    "Dice: mean over the films that hold a lesion. A lesion is found when a mark covers it with an intersection over "
-    "union of 0.1 or more; a false mark lies on none. Intervals are 95 %, patients resampled."
-)
+UNSEEN = "unseen"
+"""How the row of a network is called that had not seen a source: ``unseen[view=AP]``."""
+
 WANTED_AGREEMENT = 0.9
 LITTLE_POINTING = 0.5
 _PLATT = "Platt, fitted on validation films"
@@ -76,27 +35,29 @@ def text(manifest: Manifest) -> str:
     """The card as Markdown."""
     finding = manifest.findings[0]
     told = manifest.model_dump(mode="json")
+    elsewhere = any(" OUT/" in row.command for row in manifest.measured)
     parts = [
         f"# {manifest.title.en} · {manifest.title.zh}",
-        f"`{manifest.name}` {manifest.version}. {NOT_DIAGNOSTIC}",
+        f"`{manifest.name}` {manifest.version}. {card_notes.NOT_DIAGNOSTIC}",
         "## Weak points",
         *(f"- {point.en}\n  {point.zh}" for point in manifest.weak_points),
         *_unproven(told.get("gates") or ()),
         *_doubtful(told.get("maps") or (), told.get("pointing")),
+        *_strange(manifest.measured),
         "## Not for",
         f"{manifest.not_for.en}\n\n{manifest.not_for.zh}",
         "## Intended use",
         f"{manifest.intended_use.en}\n\n{manifest.intended_use.zh}",
         _route(manifest.route),
         "## Numbers",
-        HOW_MEASURED,
+        card_notes.HOW_MEASURED,
         *_looks(manifest),
-        *([HOW_UNSEEN] if any(row.split.startswith("unseen[") for row in manifest.measured) else []),
+        *([card_notes.HOW_UNSEEN] if any(row.split.startswith(f"{UNSEEN}[") for row in manifest.measured) else []),
         _table(
             ("runtime", "precision", "films", "n (positive)", "AUC", "sensitivity", "specificity"),
             (_measured(row) for row in manifest.measured),
         ),
-        "Each row is printed by its command (`DATA`: the data set named below):",
+        card_notes.HOW_PRINTED_ELSEWHERE if elsewhere else card_notes.HOW_PRINTED,
         "```\n" + "\n".join(dict.fromkeys(row.command for row in manifest.measured)) + "\n```",
         *_passed(told["measured"]),
         *_gates(told.get("gates") or (), told.get("refused") or ()),
@@ -120,7 +81,7 @@ def text(manifest: Manifest) -> str:
         *_shared(one.runtime for one in manifest.artefacts),
         *_made(manifest.made_by),
         "## Golden cases",
-        WHAT_GOLDEN,
+        card_notes.WHAT_GOLDEN,
         _table(
             ("image", "kind", "fp32", "int8", "tolerance fp32 / int8", "distance"),
             (_golden(one, finding.code) for one in manifest.golden),
@@ -138,14 +99,14 @@ def _looks(manifest: Manifest) -> Iterable[str]:
     part = manifest.test_part
     if part is not None:
         times = "once" if part.looks == 1 else f"{part.looks} times"
-        yield HOW_OFTEN.format(films=part.films, digest=part.sha256[:16], times=times)
+        yield card_notes.HOW_OFTEN.format(films=part.films, digest=part.sha256[:16], times=times)
 
 
 def _passed(rows: Sequence[Mapping[str, Any]]) -> Iterable[str]:
     shown = [row for row in rows if row.get("passed") is not None or row.get("unfit")]
     if shown:
         yield "## Films that get a number"
-        yield HOW_PASSED
+        yield card_notes.HOW_PASSED
         keys = ("passed", "auc_passed", "sensitivity_passed", "specificity_passed")
         yield _table(
             ("runtime", "precision", "films", "unfit", "familiar", "AUC", "sensitivity", "specificity"),
@@ -159,7 +120,7 @@ def _passed(rows: Sequence[Mapping[str, Any]]) -> Iterable[str]:
 
 def _made(steps: Mapping[str, str]) -> Iterable[str]:
     if len(set(steps.values())) > 1:
-        yield HOW_MADE
+        yield card_notes.HOW_MADE
         yield _table(
             ("step", "code"), ((step, f"`{word[:12]}`" if word else "not noted") for step, word in steps.items())
         )
@@ -193,11 +154,26 @@ def _doubtful(maps: Sequence[Mapping[str, Any]], pointing: Mapping[str, Any] | N
         )
 
 
+def _strange(rows: Iterable[Measured]) -> Iterable[str]:
+    """The source on which a network that never saw it was worst."""
+    left_out = [(row.auc, row) for row in rows if row.split.startswith(f"{UNSEEN}[") and row.auc is not None]
+    if left_out:
+        area, row = min(left_out, key=lambda pair: pair[0])
+        source, told = row.split.removeprefix(UNSEEN), _rate(area, row.auc_ci)
+        english, chinese = "a network like it", "同类网络"
+        if "teacher" in row.runtime:
+            english, chinese = "its teacher", "其教师网络"
+        yield (
+            f"- Fitted without the source `{source}`, {english} reached an AUC of {told} on the {row.n} films of it.\n"
+            f"  在训练中留出来源 `{source}` 后，{chinese}在该来源 {row.n} 张影像上的 AUC 为 {told}。"
+        )
+
+
 def _maps(maps: Sequence[Mapping[str, Any]], pointing: Mapping[str, Any] | None) -> Iterable[str]:
     if not maps:
         return
     yield "## The map"
-    yield HOW_MAPPED
+    yield card_notes.HOW_MAPPED
     yield _table(
         ("runtime", "precision", "films", "every cell: mean", "median", "5th percentile", "least", "evidence: mean"),
         (
@@ -219,7 +195,7 @@ def _maps(maps: Sequence[Mapping[str, Any]], pointing: Mapping[str, Any] | None)
 def _gates(gates: Sequence[Mapping[str, Any]], refused: Sequence[Mapping[str, Any]]) -> Iterable[str]:
     if gates:
         yield "## Gates"
-        yield HOW_GATED
+        yield card_notes.HOW_GATED
         yield _table(
             ("runtime", "precision", "verdict", "measured"),
             ((one["runtime"], one["precision"], one["outcome"], one["said"]) for one in gates),
@@ -234,7 +210,7 @@ def _outlines(rows: Sequence[Mapping[str, Any]]) -> Iterable[str]:
     shown = [row for row in rows if row.get("dice") is not None]
     if shown:
         yield "## Outlines"
-        yield HOW_OUTLINED
+        yield card_notes.HOW_OUTLINED
         yield _table(
             ("runtime", "precision", "films", "Dice", "lesions found", "false marks a film"),
             (
@@ -250,7 +226,7 @@ def _calibration(rows: Sequence[Mapping[str, Any]]) -> Iterable[str]:
     shown = [row for row in rows if any(row.get(key) is not None for key in CALIBRATION)]
     if shown:
         yield "## Calibration and fixed specificity"
-        yield HOW_CALIBRATED
+        yield card_notes.HOW_CALIBRATED
         yield _table(
             ("runtime", "precision", "films", "ECE", "Brier", "sensitivity at 0.90", "sensitivity at 0.95"),
             (

@@ -124,7 +124,8 @@ def _follow(options: argparse.Namespace) -> int:
             fed = feedback.remembered(work, recipe.pack)
         if fed:
             print(f"{recipe.pack}: {sum(len(one.films) for one in fed)} films of feedback", file=sys.stderr, flush=True)
-        shop = Workshop(recipe, options.recipe.resolve().parent, options.data, work, fed)
+        where = options.recipe.resolve()
+        shop = Workshop(recipe, where.parent, options.data, work, fed, where.name)
         for name in options.steps:
             begun = time.monotonic()
             _step(shop, name, options.out)

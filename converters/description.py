@@ -11,21 +11,9 @@ from converters.formats import onnx_file
 from converters.material import Material, labels_of
 from converters.steps import Workshop
 from converters.words import Source
-from firmware_app.packs.manifest import (
-    Artefact,
-    Companion,
-    DataSource,
-    Manifest,
-    MapAgreement,
-    Output,
-    Pointing,
-    Refused,
-    Speed,
-    TypicalityFile,
-    Verdict,
-    Words,
-    sha256_of,
-)
+from firmware_app.packs.manifest import Artefact, Companion, Manifest, Output, TypicalityFile, sha256_of
+from firmware_app.packs.part import Words
+from firmware_app.packs.proof import DataSource, MapAgreement, Pointing, Refused, Speed, Verdict
 from firmware_app.tasks.typicality import FILE_NAME
 
 UNMEASURED = 1.0

@@ -1,4 +1,8 @@
-"""Where networks learn and are asked: a GPU when PyTorch finds one, else the processor."""
+"""Where networks learn: a GPU when PyTorch finds one, else the processor.  Never run on a GPU: we had none.
+
+Films are changed, and model files made and judged, on the processor; a fit moves its batches here and brings the
+network back.
+"""
 
 from contextlib import AbstractContextManager
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageFilter
 
 from firmware_app.imaging.model_input import InputSpec, to_model_input
-from firmware_app.packs.manifest import Distance
+from firmware_app.packs.proof import Distance
 
 COMPONENTS = 40
 BASIS_PX = 112

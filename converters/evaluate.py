@@ -17,7 +17,7 @@ from converters import lesions, looks, material, sources, splits
 from converters.box_way import Said, Tick, said, silent
 from converters.datasets import FilmSet
 from converters.evaluation import Evaluation, Prevalence, against, evaluation, in_order, plain
-from converters.failures import DataUnreadable, OutputUnwritable
+from converters.failures import DataUnreadable, OutputUnwritable, RecipeInvalid
 from converters.predictions import Predictions
 from converters.progress import Progress
 from converters.recipe import load_recipe
@@ -66,19 +66,20 @@ def chosen_films(
 ) -> tuple[FilmSet, str]:
     """The films to score and the name of what was chosen.
 
-    ``split`` is ``train``, ``val`` or ``test`` of the pack's ``recipe`` (one of our own unless it is told; its test
-    part is the list beside it) where ``data`` holds the recipe's films; else a part that the data set itself has (see
-    :func:`sources.opened`). Without it all films count, of an ``.npz`` those of ``test``. ``positive`` names the
-    positive class, else the finding's code does.
+    With ``recipe``, which is the pack's, ``data`` is read as it says, and ``split`` is one of its parts (:func:`_of`).
+    Without it ``split`` is ``train``, ``val`` or ``test`` of our own recipe of the pack's name where ``data`` holds its
+    films; else a part that the data set itself has (see :func:`sources.opened`). Without ``split`` all films count, of
+    an ``.npz`` those of ``test``. ``positive`` names the positive class, else the recipe or the finding's code does.
     """
     code = pack.manifest.findings[0].code
+    if recipe is not None:
+        return _of(pack, recipe, data, positive, split)
     if data.suffix == ".npz" and data.is_file():
         return sources.opened(data, code, positive, split), split or "test"
     if split is None:
         return sources.opened(data, code, positive), "all"
     if not (data / split).is_dir():
-        recipe = recipe or splits.RECIPES / f"{pack.name}.toml"
-        lists = splits.lists_of(recipe.parent)
+        recipe, lists = splits.RECIPES / f"{pack.name}.toml", splits.LISTS
         films, frozen = sources.opened(data, code, positive), splits.frozen_test(pack.name, lists)
         ours = bool(frozen) and {film.name for film in films.films}.issuperset(frozen)
         if split == "test" and ours:
@@ -89,6 +90,28 @@ def chosen_films(
     if not sources.has_split(data, split):
         raise DataUnreadable(str(data), f"it has no split {split}, nor the films of the test part of {pack.name}")
     return sources.opened(data, code, positive, split), split
+
+
+def _of(pack: Pack, path: Path, data: Path, positive: str | None, split: str | None) -> tuple[FilmSet, str]:
+    """``train``, ``val`` or ``test`` of the pack's own recipe, whose list of test films stands beside it; else all.
+
+    Raises :class:`~converters.failures.RecipeInvalid` for another pack's recipe.
+    """
+    recipe, lists = load_recipe(path), splits.lists_of(path.resolve().parent)
+    if recipe.pack != pack.name:
+        raise RecipeInvalid(str(path), f"it is the recipe of {recipe.pack}, not of {pack.name}")
+    if positive is not None:
+        recipe = recipe.model_copy(update={"data": recipe.data.model_copy(update={"positive": positive})})
+    if split is None:
+        return material.open_reader(recipe, data), "all"
+    frozen = splits.frozen_test(pack.name, lists)
+    if not frozen:
+        raise DataUnreadable(str(lists), f"there is no {pack.name}.test.txt, the list of the films that judge it")
+    if split != "test":
+        return material.open_material(recipe, data, lists=lists).part(split), split
+    films = material.open_reader(recipe, data).only(frozen)
+    _noted(pack, lists)
+    return films, split
 
 
 def _noted(pack: Pack, lists: Path) -> None:
@@ -161,7 +184,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--data", type=Path, required=True, help=f"the films: {sources.FORMS}")
     parser.add_argument("--positive", help="the positive class (or label number); else the finding's code")
     parser.add_argument("--split", help="train, val, test (the committed list), or a part that the data has; else all")
-    parser.add_argument("--recipe", type=Path, help="whose parts are meant (default: our own of the pack's name)")
+    parser.add_argument("--recipe", type=Path, help="the pack's own, whose parts are meant (default: ours of its name)")
     parser.add_argument("--prevalence", type=float, metavar="SHARE",
                         help="of the finding at the clinic, for the decision curve (default: the films')")  # fmt: skip
     parser.add_argument("--where", metavar="TRAIT=VALUE", help="only films with this trait, such as view=AP")

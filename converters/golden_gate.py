@@ -4,7 +4,7 @@ Every file: no probability further from the expected one than :data:`converters.
 that reads it.  FP32 and FP16 files also give the logit of the PyTorch network that ships.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,9 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from converters import artefacts, gates, golden
+from converters.artefacts import Key
 from converters.failures import GateFailed
 from converters.gates import Outcome, Verdict
-from firmware_app.packs.manifest import Artefact, Manifest, Refused
+from converters.golden_judge import Judge
+from firmware_app.packs.manifest import Artefact, Manifest
+from firmware_app.packs.proof import Refused
 from firmware_app.packs.shelf import Pack
 
 Original = Callable[[NDArray[np.float32]], NDArray[Any]]
@@ -37,15 +40,19 @@ class Judged:
     seen: dict[str, Seen]
     verdicts: dict[str, list[Verdict]] = field(default_factory=dict)
 
-    def why_not(self, file: Artefact) -> str:
-        """Why a file is refused; empty when it is not."""
-        found = self.verdicts.get(file.path, ())
-        return "; ".join(one.said for one in found if one.outcome is Outcome.REFUSED)
+    def refusals(self, files: Iterable[Artefact]) -> dict[Key, list[Verdict]]:
+        """Of every file that is refused, by its runtime and precision: the verdicts that refuse it."""
+        found: dict[Key, list[Verdict]] = {}
+        for file in files:  # a file for another machine, of the same kind, is asked in none and has no verdict
+            against = [one for one in self.verdicts.get(file.path, ()) if one.outcome is Outcome.REFUSED]
+            if against:
+                found[file.runtime, file.precision] = against
+        return found
 
 
 def judged(pack: Pack, original: Original) -> Judged:
     """Ask every file about every golden case that can be asked here."""
-    judge = golden.Judge(pack)
+    judge = Judge(pack)
     seen: dict[str, Seen] = {}
     for frame in golden.frames(pack):
         wanted = original(judge.film(frame))[0]
@@ -76,7 +83,8 @@ def without_refused(pack: Pack, found: Judged) -> Manifest:
     Raises :class:`GateFailed` when the float ONNX file itself is refused.
     """
     manifest = pack.manifest
-    lost = {(one.runtime, one.precision): why for one in manifest.artefacts if (why := found.why_not(one))}
+    against = found.refusals(manifest.artefacts)
+    lost = {key: "; ".join(one.said for one in told) for key, told in against.items()}
     if artefacts.SOURCE in lost:
         raise GateFailed("golden", f"the float ONNX file itself was refused: {lost[artefacts.SOURCE]}")
     kept = []
@@ -93,7 +101,10 @@ def without_refused(pack: Pack, found: Judged) -> Manifest:
         one.model_copy(update={"said": "; ".join((one.said, *said.get((one.runtime, one.precision), ())))})
         for one in manifest.gates if (one.runtime, one.precision) not in lost
     )  # fmt: skip
-    refused = (Refused(runtime=runtime, precision=precision, why=why) for (runtime, precision), why in lost.items())
+    refused = (
+        Refused(runtime=one.runtime, precision=one.precision, why=lost[one.runtime, one.precision])
+        for one in manifest.artefacts if (one.runtime, one.precision) in lost
+    )  # fmt: skip
     typical = manifest.typicality
     if typical is not None:
         limits = tuple(one for one in typical.limits if (one.runtime, one.precision) not in lost)

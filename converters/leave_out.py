@@ -16,8 +16,7 @@ from converters.splits import Fold, by_source
 from converters.workshop import Workshop, begun
 
 STEP = "leave_out"
-SPLIT = "unseen"
-"""How a measured row of such a network is called: ``unseen[view=AP]``."""
+STAGE = "unseen"
 
 
 def leave_out_step(shop: Workshop) -> dict[str, Any]:
@@ -34,7 +33,7 @@ def leave_out_step(shop: Workshop) -> dict[str, Any]:
         return known
     sources = [{"value": value, **judged(shop, fold)} for value, fold in folds.items()]
     results = {"trait": trait, "sources": sources}
-    shop.ledger.done(STEP, mark, results, [shop.path(SPLIT, fold) for fold in folds.values()])
+    shop.ledger.done(STEP, mark, results, [shop.path(STAGE, fold) for fold in folds.values()])
     return results
 
 
@@ -65,7 +64,7 @@ def left_out(shop: Workshop, trait: str) -> Mapping[str, Fold]:
 
 def judged(shop: Workshop, fold: Fold) -> dict[str, Any]:
     """Fit without a source, and judge on it; without an AUC where its films are of one class."""
-    net = steps.trained(shop, fold, SPLIT, list(fold.train))
+    net = steps.trained(shop, fold, STAGE, list(fold.train))
     films = shop.films(fold.held)
     labels, logits = labels_of(films), fitting.predicted(net, shop.array(films))
     area = statistics.auc(labels, logits)

@@ -1,11 +1,12 @@
 """The rows of a card: the pack on its frozen test part, and the held-back films beside it."""
 
 import hashlib
+import shlex
 import sys
 import time
 from collections.abc import Iterable
 
-from converters import answers, artefacts, leave_out, looks, splits
+from converters import answers, artefacts, card, leave_out, looks, splits
 from converters.artefacts import Key
 from converters.datasets import FilmSet
 from converters.evaluate import evaluate, where
@@ -13,14 +14,30 @@ from converters.evaluation import Evaluation, evaluation
 from converters.predictions import Predictions
 from converters.progress import Progress
 from converters.steps import Workshop
-from firmware_app.packs.manifest import Measured, TestPart
+from firmware_app.packs.proof import Measured, TestPart
 from firmware_app.packs.shelf import Pack
 from firmware_app.runtimes import choice
 
-EVALUATE = (
-    "lantern-convert evaluate models/{pack} --data DATA --split {split} --runtime {runtime} --precision {precision}"
-)
-BY_RUN = "lantern-convert run converters/recipes/{pack}.toml --data DATA --out OUT"
+EVALUATE = "lantern-convert evaluate {pack} --data DATA --split {split} --runtime {runtime} --precision {precision}"
+BY_RUN = "lantern-convert run {recipe} --data DATA --out OUT"
+SHIPPED = "models"
+"""Where this repository keeps the packs of its own recipes."""
+
+
+def evaluate_command(shop: Workshop, split: str, key: Key) -> str:
+    """What prints a row of the test part: of our own packs from the repository's root, else from the recipe's folder.
+
+    ``DATA`` and ``OUT`` are what ``run`` was given.
+    """
+    ours, name = splits.is_ours(shop.near), shop.recipe.pack
+    pack = f"{SHIPPED if ours else 'OUT'}/{name}"
+    told = EVALUATE.format(pack=pack, split=split, runtime=key[0], precision=key[1])
+    return told if ours else f"{told} --recipe {_file(shop)}"
+
+
+def run_command(shop: Workshop) -> str:
+    """What makes the pack anew, and with it the rows that no other command prints."""
+    return BY_RUN.format(recipe=f"converters/recipes/{_file(shop)}" if splits.is_ours(shop.near) else _file(shop))
 
 
 def measure(shop: Workshop, pack: Pack) -> list[Measured]:
@@ -34,18 +51,18 @@ def measure(shop: Workshop, pack: Pack) -> list[Measured]:
     held = {(one.runtime, one.precision) for one in pack.manifest.artefacts}
     keys = [key for key in artefacts.NAMES if key in held]
     here = choice.available()
-    rows = [_row(pack, test, "test", key, "") for key in keys if key[0] in here]
+    rows = [_row(shop, pack, test, "test", key) for key in keys if key[0] in here]
     if "openvino" in here and ("openvino", "fp32") not in keys:
-        rows.append(_row(pack, test, "test", ("openvino", "fp32"), ""))
+        rows.append(_row(shop, pack, test, "test", ("openvino", "fp32")))
     for name, value in sorted({trait for film in test.films for trait in film.traits}):
         condition = f"{name}={value}"
         part = where(test, condition)
-        rows.append(_row(pack, part, f"test[{condition}]", artefacts.SOURCE, f" --where {condition}"))
+        rows.append(_row(shop, pack, part, f"test[{condition}]", artefacts.SOURCE, condition))
     pooled = Predictions.load(answers.predictions_path(shop, answers.ORIGINAL))
     split = "val" if len(shop.material.division.folds) == 1 else "out-of-fold"
     original = answers.BROUGHT if shop.recipe.net.onnx else answers.ORIGINAL
     result = evaluation(pooled, pack.manifest.findings[0], pack.name, *original, split)
-    return [*rows, as_row(result, BY_RUN.format(pack=pack.name)), *unseen(shop, pack)]
+    return [*rows, as_row(result, run_command(shop)), *unseen(shop, pack)]
 
 
 def unseen(shop: Workshop, pack: Pack) -> Iterable[Measured]:
@@ -55,8 +72,8 @@ def unseen(shop: Workshop, pack: Pack) -> Iterable[Measured]:
     for one in told.get("sources", ()):
         if one["auc"] is not None:
             yield Measured.model_validate({
-                "runtime": answers.ORIGINAL[0] + teacher, "precision": answers.ORIGINAL[1], "command":
-                BY_RUN.format(pack=pack.name), "split": f"{leave_out.SPLIT}[{told['trait']}={one['value']}]",
+                "runtime": answers.ORIGINAL[0] + teacher, "precision": answers.ORIGINAL[1],
+                "command": run_command(shop), "split": f"{card.UNSEEN}[{told['trait']}={one['value']}]",
                 "n": one["n"], "positives": one["positives"], "auc": one["auc"], "auc_ci": one["auc_ci"],
                 "threshold": pack.manifest.findings[0].threshold, "sensitivity": None, "sensitivity_ci": None,
                 "specificity": None, "specificity_ci": None,
@@ -78,11 +95,14 @@ def as_row(result: Evaluation, command: str) -> Measured:
     return Measured.model_validate({**result.row(), "command": command})
 
 
-def _row(pack: Pack, films: FilmSet, split: str, key: Key, option: str) -> Measured:
+def _row(shop: Workshop, pack: Pack, films: FilmSet, split: str, key: Key, condition: str = "") -> Measured:
     progress = Progress(f"{pack.name} {key[1]} {key[0]}", len(films.films))
     result, _ = evaluate(pack, films, split, *key, progress.at)
     shown = "–" if result.auc is None else f"{result.auc:.4f}"
     print(f"{pack.name}: {split} AUC {shown} in {key[0]} {key[1]}", file=sys.stderr, flush=True)
-    part = split.partition("[")[0]
-    command = EVALUATE.format(pack=pack.name, split=part, runtime=key[0], precision=key[1]) + option
-    return as_row(result, f"{command} --json")
+    command = evaluate_command(shop, split.partition("[")[0], key)
+    return as_row(result, f"{command} --where {shlex.quote(condition)} --json" if condition else f"{command} --json")
+
+
+def _file(shop: Workshop) -> str:
+    return shlex.quote(shop.file or f"{shop.recipe.pack}.toml")

@@ -5,6 +5,7 @@ when it is whole.
 """
 
 import shutil
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from converters import (
     description,
     golden,
     golden_gate,
+    golden_images,
     leave_out,
     measurement,
     operating_point,
@@ -29,13 +31,19 @@ from converters import (
     sums,
     verdicts,
 )
+from converters.artefacts import Key
 from converters.evaluation import Prevalence
 from converters.failures import GateFailed, OutputUnwritable
+from converters.gates import Verdict
 from converters.predictions import Predictions
 from converters.steps import Workshop
 from firmware_app.errors import PackError
-from firmware_app.packs.manifest import Golden, Manifest, sha256_of
+from firmware_app.packs.manifest import Manifest, sha256_of
+from firmware_app.packs.proof import Golden
 from firmware_app.packs.shelf import Pack
+
+Refusals = Mapping[Key, Sequence[Verdict]]
+"""(runtime, precision) of a file → the verdicts that refuse it."""
 
 REPORT = "report.html"
 AFTER = ("calibrate", "export", "quantize", "maps", "typicality", "speed", "gates")
@@ -92,13 +100,17 @@ def assemble(maker: Maker) -> dict[str, Any]:
     cases = (*drawn(maker, pack), *golden.refer(operating_point.words_of(shop).references))
     pack = maker.keep(pack.manifest.model_copy(update={"golden": cases}))
     pack = maker.keep(pack.manifest.model_copy(update={"golden": golden.filled(pack)}))
-    pack = maker.keep(golden_gate.without_refused(pack, golden_gate.judged(pack, eager(shop))))
+    judged = golden_gate.judged(pack, eager(shop))
+    refused = judged.refusals(pack.manifest.artefacts)
+    pack = maker.keep(golden_gate.without_refused(pack, judged))
+    if refused:  # the report in the work folder was written before
+        report_step(shop, refused)
     part = measurement.looked_at(shop, pack)  # first: a look that is broken off is one all the same
     rows = tuple(measurement.measure(shop, pack))
     more = {"measured": rows, "test_part": part, "made_by": shop.ledger.made_by((*shop.learnt, *AFTER))}
     pack = maker.keep(pack.manifest.model_copy(update=more))
     card.write(folder)
-    written_report(shop, folder / REPORT, with_films=False)
+    written_report(shop, folder / REPORT, refused, with_films=False)
     sbom.write(folder / sbom.NAME)
     pack.verify()
     sums.write(folder)
@@ -112,7 +124,7 @@ def drawn(maker: Maker, pack: Pack) -> list[Golden]:
     every = maker.shop.material.part("train")
     train = every.only([film.name for film in every.films if film.name not in fed])
     groups = [shop.material.group_of[film.name] for film in train.films]
-    return golden.make(pack, train, groups, operating_point.words_of(shop).drawn_as, shop.recipe.seed)
+    return golden_images.make(pack, train, groups, operating_point.words_of(shop).drawn_as, shop.recipe.seed)
 
 
 def eager(shop: Workshop) -> golden_gate.Original:
@@ -126,32 +138,33 @@ def eager(shop: Workshop) -> golden_gate.Original:
     return ask
 
 
-def report_step(shop: Workshop) -> dict[str, Any]:
-    """The report of everything the steps noted, in the work folder."""
+def report_step(shop: Workshop, refused: Refusals | None = None) -> dict[str, Any]:
+    """The report of everything the steps noted, and of what was ``refused`` since, in the work folder."""
     left_out = (leave_out.STEP,) if shop.recipe.data.leave_out else ()
     before = (*shop.learnt, "gates", "speed", *left_out)
     mark = shop.ledger.fingerprint({"describe": _words_digest(shop)}, before, shop.digest)
-    if (known := shop.ledger.results("report", mark)) is not None:
+    if not refused and (known := shop.ledger.results("report", mark)) is not None:
         return known
-    path = written_report(shop, shop.work / REPORT, with_films=True)
+    path = written_report(shop, shop.work / REPORT, refused or {}, with_films=True)
     results = {"bytes": path.stat().st_size}
     shop.ledger.done("report", mark, results, [path])
     return results
 
 
-def written_report(shop: Workshop, path: Path, *, with_films: bool) -> Path:
-    """Write the report to ``path``. ``with_films``: show example films under their maps; a pack, which is handed on,
-    holds no film of the data set."""
+def written_report(shop: Workshop, path: Path, refused: Refusals, *, with_films: bool) -> Path:
+    """Write the report to ``path``. ``refused``: by the golden gate, after the others. ``with_films``: show example
+    films under their maps; a pack, which is handed on, holds no film of the data set."""
     words, division = operating_point.words_of(shop), shop.material.division
-    keys = [answers.ORIGINAL, *verdicts.passed(shop)]
+    keys = [answers.ORIGINAL, *(key for key in verdicts.passed(shop) if key not in refused)]
     told = {key: Predictions.load(answers.predictions_path(shop, key)) for key in keys}
     main = next((key for key in reversed(keys) if key[1] == "int8"), keys[0])
     subject = report.Subject(
         shop.recipe.pack, shop.recipe.version, words.title, operating_point.finding_of(shop), words.weak_points,
         "val" if len(division.folds) == 1 else "out-of-fold", main, answers.ORIGINAL,
         Prevalence(shop.ledger.read("calibrate")["prevalence"], shop.recipe.cost.prevalence),
+        shop.recipe.net.teacher is not None,
     )  # fmt: skip
-    accounts = report.Accounts.read(shop.work)
+    accounts = report.Accounts.read(shop.work).refusing(refused)
     return report.write(path, subject, told, accounts if with_films else replace(accounts, examples=()))
 
 

@@ -261,6 +261,8 @@ class Recipe(Table):
     def _complete(self) -> Self:
         if self.distill is not None and self.net.teacher is None:
             raise ValueError("[distill] needs [net] teacher")
+        if self.net.teacher is not None and self.distill is None:
+            raise ValueError("[net] teacher needs [distill], by which the network that ships learns from it")
         if self.net.onnx is not None and (self.train or self.distill or self.prune):
             raise ValueError("an ONNX file is not trained or pruned: leave out [train], [distill] and [prune]")
         if self.net.student is not None and self.train is None:

@@ -206,6 +206,11 @@ def freeze_test(pack: str, names: Sequence[str], note: str, folder: Path = LISTS
     return path
 
 
+def is_ours(near: Path) -> bool:
+    """Whether the recipes in the folder ``near`` are this repository's own."""
+    return near.resolve() == RECIPES.resolve()
+
+
 def lists_of(near: Path) -> Path:
     """Where the test lists of the recipes in the folder ``near`` are: beside them, of our own in :data:`LISTS`."""
-    return LISTS if near.resolve() == RECIPES.resolve() else near
+    return LISTS if is_ours(near) else near

@@ -34,6 +34,9 @@ class Workshop:
     feedback: tuple[datasets.FilmSet, ...] = ()
     """Films that came back from clinics, opened; see :mod:`converters.feedback`."""
 
+    file: str = ""
+    """What the recipe's file is called in ``near``, where that is not the pack's name."""
+
     @cached_property
     def ledger(self) -> Ledger:
         """What has been done here."""

@@ -10,12 +10,12 @@
 """
 
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Self
 
-from converters.gates import Outcome
+from converters.gates import Outcome, Verdict
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,6 +221,18 @@ class Accounts:
             tuple(maps.get("examples", ())),
             tuple(Unseen.from_dict(left.get("trait", ""), one) for one in left.get("sources", ())),
         )
+
+    def refusing(self, later: Mapping[tuple[str, str], Sequence[Verdict]]) -> Self:
+        """With files that are refused, by (runtime, precision), after the step ``gate`` had let them through."""
+
+        def judged(one: Judged) -> Judged:
+            against = later.get((one.runtime, one.precision))
+            if not against:
+                return one
+            said = (Said.from_dict(verdict.as_dict()) for verdict in against)
+            return replace(one, outcome=Outcome.REFUSED, gates=(*one.gates, *said))
+
+        return replace(self, judged=tuple(judged(one) for one in self.judged))
 
     @classmethod
     def read(cls, work: Path) -> Self:

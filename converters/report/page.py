@@ -15,7 +15,8 @@ from converters.report.accounts import Accounts, Attempt, Judged, Said
 from converters.report.figures import MEGABYTE, Key
 from converters.report.style import STYLE
 from converters.report.words import CATALOGUE, both, say
-from firmware_app.packs.manifest import FindingSpec, Words
+from firmware_app.packs.manifest import FindingSpec
+from firmware_app.packs.part import Words
 
 FEW_POSITIVES = 300
 MISCALIBRATED = 0.05
@@ -34,6 +35,8 @@ class Subject:
     main: Key
     original: Key | None = None
     prevalence: Prevalence = field(default_factory=Prevalence)
+    taught: bool = False
+    """The network that ships learnt from a teacher; where a source was left out, it was from the teacher's training."""
 
 
 def write(path: Path, subject: Subject, predictions: Mapping[Key, Predictions], accounts: Accounts) -> Path:
@@ -65,7 +68,9 @@ def rendered(subject: Subject, predictions: Mapping[Key, Predictions], accounts:
         _section("numbers", _intervals(subject, main), _numbers(rows, accounts)),
         *_figures(subject, predictions, rows, accounts),
         _section("subgroups", _subgroups(main)) if main.subgroups else "",
-        _section("unseen", _note("unseen_note"), _unseen(accounts)) if accounts.unseen else "",
+        _section("unseen", _note("unseen_teacher" if subject.taught else "unseen_note"), _unseen(subject, accounts))
+        if accounts.unseen
+        else "",
         _section("tried", _tried(accounts)) if accounts.quantized else "",
         _section("explained", *_maps(accounts), *_explained(accounts), *_examples(accounts))
         if accounts.mapped or accounts.explained or accounts.examples
@@ -132,7 +137,8 @@ def _weak(subject: Subject, main: Evaluation, accounts: Accounts) -> Iterable[st
     left_out = [(one.auc, one) for one in accounts.unseen if one.auc is not None]
     if left_out:
         area, one = min(left_out, key=lambda pair: pair[0])
-        yield say("weak_unseen", trait=one.trait, value=one.value, n=one.n, auc=_rate(area, one.auc_ci))
+        name = "weak_unseen_teacher" if subject.taught else "weak_unseen"
+        yield say(name, trait=one.trait, value=one.value, n=one.n, auc=_rate(area, one.auc_ci))
     if main.ece is not None and main.ece > MISCALIBRATED:
         yield say("weak_ece", ece=_rate(main.ece, main.ece_ci))
     if main.decision_curve is not None and main.decision_curve.useful is None:
@@ -171,7 +177,7 @@ def _verdict(gate: Said) -> str:
         return say("gate_explanation", measured=f"{gate.measured:.3f}", margin=f"{gate.margin:g}")
     if gate.gate == "parity":
         return say("gate_parity", measured=f"{gate.measured:.2g}", margin=f"{gate.margin:g}")
-    if gate.gate in ("shipped parity", "shipped logits", "shipped calls"):
+    if gate.gate in ("shipped parity", "shipped logits", "shipped calls", "golden", "golden parity"):
         name = f"gate_{gate.gate.replace(' ', '_')}"
         return say(name, measured=f"{gate.measured:.3g}", margin=f"{gate.margin:g}")
     return say("gate_other", gate=gate.gate, measured=f"{gate.measured:.4g}", margin=f"{gate.margin:g}")
@@ -209,10 +215,11 @@ def _subgroups(main: Evaluation) -> str:
     ))  # fmt: skip
 
 
-def _unseen(accounts: Accounts) -> str:
-    head = [say(key) for key in ("group", "films", "learnt_from", "auc")]
+def _unseen(subject: Subject, accounts: Accounts) -> str:
+    head = [say(key) for key in ("left_out", "network", "films", "learnt_from", "auc")]
+    network = say("teacher" if subject.taught else "same_kind")
     return _table(head, (
-        (f"{escape(one.trait)} = {escape(one.value)}", f"{one.n} ({one.positives})", str(one.learnt_from),
+        (f"{escape(one.trait)} = {escape(one.value)}", network, f"{one.n} ({one.positives})", str(one.learnt_from),
          _stacked(one.auc, one.auc_ci))
         for one in accounts.unseen
     ))  # fmt: skip

@@ -183,6 +183,14 @@ CATALOGUE: Final[dict[str, tuple[str, str]]] = {
         "the shipped file's sensitivity beside the original: {measured}, allowed {margin}",
         "随包文件相对原模型的灵敏度变化：{measured}，允许 {margin}",
     ),
+    "gate_golden": (
+        "on the golden cases its probability differs from the expected one by {measured}, allowed {margin}",
+        "在标准用例上，其概率与应有值相差 {measured}，允许 {margin}",
+    ),
+    "gate_golden_parity": (
+        "on the golden cases its logit differs from PyTorch's by {measured}, allowed {margin}",
+        "在标准用例上，其 logit 与 PyTorch 相差 {measured}，允许 {margin}",
+    ),
     "gate_other": ("{gate}: {measured}, allowed {margin}", "{gate}：{measured}，允许 {margin}"),
     "weak_few": (
         "Only {positives} positive films judge it: a rate of 1.000 still allows {missed} in a hundred to be missed.",
@@ -214,10 +222,32 @@ CATALOGUE: Final[dict[str, tuple[str, str]]] = {
         ),
         "每行为以相同方式训练、但未使用该来源任何影像的网络，在该来源影像上的结果。设备未见于训练的诊所应以此为参考，而非上方数字。",
     ),
+    "unseen_teacher": (
+        (
+            "Each row is the teacher, the large network from which the one in this pack learnt, fitted once more "
+            "without any film of that source, and read on those films. What the pack's own, small network would do "
+            "there was not measured. A clinic whose machine is new to the pack should expect no more than this."
+        ),
+        (
+            "每行为教师网络（本模型包中的小网络由其蒸馏而来）在不使用该来源任何影像的情况下重新训练后，在该来源影像上的结果。"
+            "包内小网络在此情形下的表现未经测量。设备未见于训练的诊所，预期不应高于此处数字。"
+        ),
+    ),
+    "left_out": ("left out", "未参与训练的来源"),
+    "network": ("network", "网络"),
+    "teacher": ("teacher", "教师网络"),
+    "same_kind": ("as in the pack", "与包内相同"),
     "learnt_from": ("films learnt from", "训练影像数"),
     "weak_unseen": (
         "Where it never saw the source ({trait} {value}, {n} films), its AUC is {auc}.",
         "对从未见过的来源（{trait} {value}，{n} 张），AUC 为 {auc}。",
+    ),
+    "weak_unseen_teacher": (
+        (
+            "Where its teacher never saw the source ({trait} {value}, {n} films), the teacher's AUC is {auc}; the "
+            "pack's own network was not tried so."
+        ),
+        "对其教师网络从未见过的来源（{trait} {value}，{n} 张），教师网络的 AUC 为 {auc}；包内网络未作此项测试。",
     ),
     "weak_useless": (
         "At no threshold is acting on it better than treating all or none.",

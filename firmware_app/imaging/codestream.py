@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from typing import Final
+from typing import Final, NamedTuple
 
 from firmware_app.errors import Undecodable
 
@@ -34,6 +34,19 @@ MOST_SCANS: Final = 128
 _MOST_COMPONENTS: Final = 4
 # PS3.5 Annex G: PackBits turns two bytes into at most 128.
 _RLE_GAIN: Final = 64
+
+
+class Depth(NamedTuple):
+    """What a JPEG's frame header says of its samples (ISO/IEC 10918-1 B.2.2): *bits* each, *samples* a pixel."""
+
+    bits: int
+    samples: int
+
+
+def depth(stream: bytes) -> Depth | None:
+    """Of the first frame header in a JPEG or JPEG-LS *stream*; None where there is none."""
+    at = next((at for marker, at in _segments(stream) if marker in _FRAME_HEADERS), len(stream))
+    return Depth(stream[at + 4], stream[at + 9]) if at + 10 <= len(stream) else None
 
 
 def size(stream: bytes) -> tuple[int, int] | None:

@@ -175,7 +175,8 @@ class DicomFilm:
     @property
     def has_own_layout(self) -> bool:
         """Whether the words are as they lie in the file, and not values that a decoder made."""
-        return self.source.allocated > 1 and (self.source.native or self.source.transfer_syntax == RLELossless)
+        as_they_lay = self.source.transfer_syntax in (RLELossless, *stored.JPEG_LOSSLESS)
+        return self.source.allocated > 1 and (self.source.native or as_they_lay)
 
     def _colour(self, pixels: NDArray[np.generic]) -> bool:
         return pixels.ndim == 3 or self.source.photometric == "PALETTE COLOR"

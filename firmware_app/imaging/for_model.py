@@ -26,7 +26,8 @@ class Taken:
     """The frames *read*, counted from 0 and in the order of the clip, and their tensors, (n, C, H, W) float32.
 
     `box` is what the model sees of each frame (None: all of it).  `coloured` is the share of the sector that is drawn
-    in colour, of ultrasound only.  `quality` holds the measures that a person is told of, each with its number.
+    in colour and `flow` that the header tells of colour flow, of ultrasound only.  `quality` holds the measures that a
+    person is told of, each with its number.
     """
 
     read: tuple[int, ...]
@@ -35,6 +36,7 @@ class Taken:
     prepare_ms: float
     box: Box | None = None
     coloured: float | None = None
+    flow: bool = False
     quality: tuple[tuple[str, float], ...] = ()
 
 
@@ -50,7 +52,7 @@ def taken(
 ) -> Taken:
     """Choose, judge and prepare.  Frames of a clip that no model may see are left out.
 
-    *quality* and *photographs* are as `packs.manifest.Care` has them.
+    *quality* and *photographs* are as `packs.scope.Care` has them.
 
     Raises `ImageUnfit` when none is left, and any other `ImagingError`.
     """
@@ -88,6 +90,7 @@ def taken(
         1e3 * preparing,
         chosen.sector.box if spec.crop == "sector" and chosen.sector is not None else None,
         ultrasound.colour_share(film, read[-1], chosen.sector) if is_ultrasound else None,
+        is_ultrasound and ultrasound.shows_flow(film),
         limits.fired(judge.of_frames(measured), quality),
     )
 

@@ -1,6 +1,6 @@
 """JPEG of 8 bits, baseline and progressive, through Pillow: its samples as they are stored, no colour conversion.
 
-Not through pydicom, which asks gdcm first: that aborts its whole process on a broken stream.
+Not through pydicom, which asks gdcm first where that is installed: it aborts its process on a broken stream.
 """
 
 from __future__ import annotations

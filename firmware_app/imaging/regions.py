@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from pydicom.dataset import Dataset
@@ -19,6 +19,7 @@ from firmware_app.imaging.source import BROKEN, number
 MOST_REGIONS: Final = 64
 _BEYOND_PX: Final = 1  # many machines write the column after the last one
 _CENTIMETRES: Final = 3  # Physical Units X Direction (C.8.5.5.1.15)
+_COLOUR_FLOW: Final = 2  # Region Data Type (C.8.5.5.1.2): Doppler drawn over the tissue
 _PLANE: Final = 1  # Region Spatial Format: 2D, neither M-mode nor spectrum, curve or drawing
 _HIGH_PRIORITY: Final = 1  # bit 0 of Region Flags: which of two regions a shared pixel belongs to
 _QUICKEST_HZ: Final = 2_000.0
@@ -35,6 +36,7 @@ class Region:
     y1: int
     plane: bool = True
     first: bool = False  # its pixels come before those of a region under it
+    flow: bool = False  # what it shows is colour flow
     mm_x: float | None = None
     mm_y: float | None = None
 
@@ -99,6 +101,7 @@ def _region(item: Dataset) -> Region | None:
         y1 + 1,
         number(item, "RegionSpatialFormat", _PLANE) == _PLANE,
         bool(flags & _HIGH_PRIORITY),
+        number(item, "RegionDataType", 0) == _COLOUR_FLOW,
         _scale(item, "X"),
         _scale(item, "Y"),
     )
@@ -117,16 +120,7 @@ def _inside(region: Region, rows: int, columns: int) -> bool:
 
 
 def _cut(region: Region, rows: int, columns: int) -> Region:
-    return Region(
-        region.x0,
-        region.y0,
-        min(region.x1, columns),
-        min(region.y1, rows),
-        region.plane,
-        region.first,
-        region.mm_x,
-        region.mm_y,
-    )
+    return replace(region, x1=min(region.x1, columns), y1=min(region.y1, rows))
 
 
 def _reals(header: Dataset, keyword: str) -> list[float]:

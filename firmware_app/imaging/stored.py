@@ -21,6 +21,8 @@ from pydicom.uid import (
     JPEG2000Lossless,
     JPEGBaseline8Bit,
     JPEGExtended12Bit,
+    JPEGLossless,
+    JPEGLosslessSV1,
     JPEGLSLossless,
     JPEGLSNearLossless,
     RLELossless,
@@ -30,8 +32,9 @@ from firmware_app.errors import PixelsUnsupported, Undecodable
 from firmware_app.imaging import clip, codestream, colour, fragments, jpeg8, photometric, rle, source
 from firmware_app.imaging.source import Source
 
+JPEG_LOSSLESS: Final = (JPEGLossless, JPEGLosslessSV1)
 _JPEG_LS: Final = (JPEGLSLossless, JPEGLSNearLossless)
-# Half the time of gdcm for JPEG 2000; and a broken JPEG-LS stream is an error there while it aborts gdcm's process.
+# Where gdcm is installed as well, pydicom would ask it first: slower, and a broken stream aborts its process.
 _PREFERRED: Final = {
     JPEG2000: "pylibjpeg",
     JPEG2000Lossless: "pylibjpeg",
@@ -46,6 +49,7 @@ _JPEG_8: Final = (
     UID("1.2.840.10008.1.2.4.53"),
     UID("1.2.840.10008.1.2.4.55"),
 )
+_PRECISION_12: Final = 12
 _VIDEO: Final = tuple(f"1.2.840.10008.1.2.4.10{number}" for number in range(9))
 _MONOCHROME: Final = ("MONOCHROME1", "MONOCHROME2")
 
@@ -127,16 +131,17 @@ class Reader:
 
 
 def _is_plain(found: Source) -> bool:
-    little = found.transfer_syntax != ExplicitVRBigEndian
+    paired = found.transfer_syntax == ExplicitVRBigEndian and found.allocated == 8  # bytes may lie swapped (PS3.5 7.3)
     grey = found.samples == 1 and found.allocated in (8, 16) and found.keyword == "PixelData"
-    return found.native and little and grey
+    return found.native and grey and not paired
 
 
 def _native_words(found: Source, index: int) -> NDArray[np.generic]:
     """Words of one frame exactly as they lie in the file."""
     found.stream.seek(found.offset + index * found.decoded_bytes)
     data = found.stream.read(found.decoded_bytes)
-    return np.frombuffer(data, f"<u{found.allocated // 8}").reshape(found.rows, found.columns)
+    order = ">" if found.transfer_syntax == ExplicitVRBigEndian else "<"
+    return np.frombuffer(data, f"{order}u{found.allocated // 8}").reshape(found.rows, found.columns)
 
 
 def _is_bits(found: Source) -> bool:
@@ -182,17 +187,31 @@ def _as_native(found: Source, data: bytes, raw: bool, planar: int | None = None)
 
 def _decompressed(found: Source, stream: bytes, raw: bool) -> NDArray[np.generic]:
     syntax = found.transfer_syntax
-    if syntax == JPEGExtended12Bit and found.samples == 1 and found.allocated == 16:
-        from firmware_app.imaging import jpeg12  # loads gdcm, which a child that never meets one need not have
+    if syntax in JPEG_LOSSLESS or (syntax == JPEGExtended12Bit and _is_12_bit(stream)):
+        from firmware_app.imaging import jpeg_deep  # loads a library, which a child that never meets one need not have
 
-        if jpeg12.is_12_bit(stream):
-            return jpeg12.decode(stream, found.rows, found.columns, found.signed)
-    if syntax in _JPEG_8:
+        samples = jpeg_deep.decode(stream, found.samples, found.allocated)
+        if found.signed and syntax not in JPEG_LOSSLESS:
+            samples = _continued(samples)
+    elif syntax in _JPEG_8:
         samples = jpeg8.decode(stream, found.samples)
-        is_rgb = raw or found.samples == 1 or photometric.of_stream(stream) == "RGB" or found.photometric == "RGB"
-        return samples if is_rgb else colour.from_ybr_full(samples)
-    alone = encapsulate([stream], has_bot=False)
-    return _array(found, syntax, alone, 0, raw, found.options | {"number_of_frames": 1})
+    else:
+        alone = encapsulate([stream], has_bot=False)
+        return _array(found, syntax, alone, 0, raw, found.options | {"number_of_frames": 1})
+    is_rgb = raw or found.samples == 1 or photometric.of_stream(stream) == "RGB" or found.photometric == "RGB"
+    return samples if is_rgb else colour.from_ybr_full(samples, found.stored)
+
+
+def _is_12_bit(stream: bytes) -> bool:
+    found = codestream.depth(stream)
+    return found is not None and found.bits == _PRECISION_12
+
+
+def _continued(words: NDArray[np.generic]) -> NDArray[np.generic]:
+    """12-bit *words* as signed values: of the stream's 12 bits, since a lossy value may leave the fewer that are
+    stored and would come back as its opposite."""
+    sign = 1 << (_PRECISION_12 - 1)
+    return ((words.astype(np.int32) ^ sign) - sign).astype(np.int16)
 
 
 def _by_pydicom(found: Source, syntax: UID, data: Any, index: int, raw: bool) -> NDArray[np.generic]:

@@ -32,6 +32,11 @@ def colour_share(film: Film, index: int, found: Sector | None) -> float:
     return sector.coloured(pixels, found) if pixels.ndim == 3 else 0.0
 
 
+def shows_flow(film: Film) -> bool:
+    """Whether the header says that a part of the picture is colour flow, of which a frame may show little or none."""
+    return any(region.flow for region in told_regions(film))
+
+
 def frames_per_second(film: Film) -> float | None:
     """As the DICOM header says it; None for a clip file, whose frames carry their own times."""
     return regions.frames_per_second(film.source.header) if isinstance(film, DicomFilm) else None

@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 from firmware_app.errors import InferenceFailed, RuntimeWrong
 from firmware_app.imaging import picture
 from firmware_app.imaging.model_input import to_model_input
-from firmware_app.packs.manifest import Golden, Manifest
+from firmware_app.packs.manifest import Manifest
+from firmware_app.packs.proof import Golden
 from firmware_app.packs.shelf import Pack
 from firmware_app.packs.ways import Way
 from firmware_app.runtimes import choice

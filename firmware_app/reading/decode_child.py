@@ -55,9 +55,10 @@ def _for_model(opened: film.Film, job: Mapping[str, Any]) -> Message:
         return Message({**facts, "read": [opened.frames // 2]})
     care = {"quality": job.get("quality", "none"), "photographs": job.get("photographs", False)}
     taken = for_model.taken(opened, InputSpec(**job["input"]), job["rule"], job["budget"], job["modality"], **care)
-    told = {"read": taken.read, "box": taken.box, "coloured": taken.coloured, "hints": opened.hints}
+    told = {"read": taken.read, "box": taken.box, "hints": opened.hints}
+    colours = {"coloured": taken.coloured, "flow": taken.flow}
     split = {"decode_ms": taken.decode_ms, "prepare_ms": taken.prepare_ms}
-    return Message({**facts, **told, **split, "quality": taken.quality}, {"input": taken.tensors.data})
+    return Message({**facts, **told, **colours, **split, "quality": taken.quality}, {"input": taken.tensors.data})
 
 
 def _name(opened: film.Film, folder: Path) -> None:

@@ -32,7 +32,7 @@ class Decoded:
     """What the child made of a file; `arrays` holds ``input`` when one was asked for, a tensor for each frame *read*.
 
     `box` is what the tensors show of each frame (None: all of it), `coloured` how much of an ultrasound's sector is in
-    colour.
+    colour, `flow` that its header tells of colour flow.
     """
 
     read: tuple[int, ...]
@@ -44,13 +44,14 @@ class Decoded:
     arrays: Arrays
     box: Box | None = None
     coloured: float = 0.0
+    flow: bool = False
     hints: tuple[str, ...] = ()  # of how the pixels were understood
     quality: tuple[tuple[str, float], ...] = ()  # measures that a person is told of, each with its number
 
 
 @dataclass(frozen=True, slots=True)
 class Taking:
-    """How a clip is to be taken (`packs.manifest.Frames`), and which limits the image is held against (also `Care`)."""
+    """How a clip is to be taken (`packs.scope.Frames`), and which limits the image is held against (also `Care`)."""
 
     rule: FrameRule = "middle"
     budget: int = 1
@@ -139,7 +140,10 @@ class Decoder:
         split = {name: float(head[name]) for name in ("decode_ms", "prepare_ms") if isinstance(head.get(name), float)}
         share = coloured if isinstance(coloured, float) and 0.0 <= coloured <= 1.0 else 0.0
         told, quality = _hints(head.get("hints")), _quality(head.get("quality"), taking.quality)
-        return Decoded(read, frames, rows, columns, milliseconds, split, message.arrays, box, share, told, quality)
+        flow = head.get("flow") is True
+        return Decoded(
+            read, frames, rows, columns, milliseconds, split, message.arrays, box, share, flow, told, quality
+        )
 
     def _replace(self) -> None:
         self._child.kill()

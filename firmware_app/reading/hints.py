@@ -38,6 +38,13 @@ COLOUR_DOPPLER: Final = register(
     "hint.colour_doppler",
     N_("{percent} per cent of the ultrasound picture are in colour (Doppler); the model was made for grey pictures."),
 )
+COLOUR_FLOW: Final = register(
+    "hint.colour_flow",
+    N_(
+        "The header of this ultrasound picture tells of colour flow (Doppler) in it; the model was made for grey "
+        "pictures."
+    ),
+)
 COLOURS_CORRECTED: Final = register(
     "hint.colours_corrected",
     N_("The header of this image names another way of storing colours than its pixels use; the pixels were believed."),
@@ -71,8 +78,9 @@ def of_unfamiliar(read: Sequence[int], counted: Sequence[int]) -> tuple[Reason, 
     return (hint(FRAMES_UNFAMILIAR, frames=left),) if left else ()
 
 
-def of_frames(read: Sequence[int], frames: int, coloured: float) -> tuple[Reason, ...]:
-    """What is to be known of a clip of which some frames were *read* (from 0), and of a picture with colours in it."""
+def of_frames(read: Sequence[int], frames: int, coloured: float, *, flow: bool = False) -> tuple[Reason, ...]:
+    """What is to be known of a clip of which some frames were *read* (from 0), and of a picture with colours in it or
+    with *flow* in its header."""
     found: tuple[Reason, ...] = ()
     if frames > 1 and len(read) == 1:
         found += (hint(ONE_FRAME, frame=read[0] + 1, frames=frames),)
@@ -81,4 +89,6 @@ def of_frames(read: Sequence[int], frames: int, coloured: float) -> tuple[Reason
         found += (hint(FRAMES_READ, frames=frames, count=len(read), read=told),)
     if coloured >= COLOURED:
         found += (hint(COLOUR_DOPPLER, percent=round(100 * coloured)),)
+    elif flow:
+        found += (hint(COLOUR_FLOW),)
     return found

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from firmware_app.language import N_, register
-from firmware_app.packs.manifest import Care
+from firmware_app.packs.scope import Care
 from firmware_app.reading import view
 from firmware_app.reading.hints import hint
 from firmware_app.reading.mojibake import readings

@@ -184,7 +184,7 @@ class Reader:
         decoded = self._decode(attempt, chosen.pack)
         if isinstance(decoded, Reason):
             return attempt.cannot(decoded)
-        attempt.hints += hints.of_frames(decoded.read, decoded.frames, decoded.coloured)
+        attempt.hints += hints.of_frames(decoded.read, decoded.frames, decoded.coloured, flow=decoded.flow)
         attempt.hints += tuple(hints.hint(code) for code in decoded.hints)
         attempt.hints += quality_hints.of(decoded.quality, self._manifests[chosen.pack].quality, instance.header)
         try:

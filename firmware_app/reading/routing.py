@@ -43,7 +43,7 @@ class Ages(Protocol):
 
 
 class Rule(Protocol):
-    """Whom a pack may read (`packs.manifest.Route`)."""
+    """Whom a pack may read (`packs.scope.Route`)."""
 
     @property
     def modalities(self) -> tuple[str, ...]: ...

@@ -7,7 +7,7 @@ training images does not count in docs/decisions/unfamiliar.md.
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from firmware_app.packs.manifest import Frames
+from firmware_app.packs.scope import Frames
 from firmware_app.records import Finding
 
 

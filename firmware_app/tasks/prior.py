@@ -15,7 +15,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
-from firmware_app.packs.manifest import Manifest, Measured
+from firmware_app.packs.manifest import Manifest
+from firmware_app.packs.proof import Measured
 from firmware_app.records import Finding
 
 _COUNTS: Final = ((10, 0.15), (100, 0.015))

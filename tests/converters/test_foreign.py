@@ -87,7 +87,7 @@ def volumes(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_the_page_shows_the_examples_as_they_are() -> None:
     page = PAGE.read_text(encoding="utf-8")
-    for name in ("own-model.toml", "own-onnx.toml", "meshnet.toml", "own_model.py"):
+    for name in ("own-model.toml", "own-onnx.toml", "own.words.toml", "meshnet.toml", "own_model.py"):
         assert (EXAMPLES / name).read_text(encoding="utf-8").strip() in page, name
 
 

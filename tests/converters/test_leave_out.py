@@ -1,12 +1,13 @@
 """How good a network is on films of a source that it never saw."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from converters import card, cli
-from converters.card import HOW_UNSEEN
+from converters.card_notes import HOW_UNSEEN
 from converters.report.accounts import Accounts
 from firmware_app.packs.shelf import Pack
 from tests import toy_pack
@@ -42,6 +43,10 @@ def test_every_source_is_read_by_a_network_that_never_saw_it(films: Path, tmp_pa
     assert [(row.split, row.auc, row.sensitivity) for row in rows] == [
         (f"unseen[source={one['value']}]", one["auc"], None) for one in told["sources"]
     ]
+    assert {row.runtime for row in rows} == {"pytorch"}
+    net = shop.recipe.net.model_copy(update={"teacher": "lite0-cut"})
+    taught = replace(shop, recipe=shop.recipe.model_copy(update={"net": net}))
+    assert {row.runtime for row in unseen(taught, pack)} == {"pytorch, teacher"}
     assert HOW_UNSEEN not in card.text(pack.manifest)
     shown = card.text(pack.manifest.model_copy(update={"measured": (*pack.manifest.measured, *rows)}))
     assert HOW_UNSEEN in shown

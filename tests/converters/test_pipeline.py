@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -49,6 +50,27 @@ def test_the_box_itself_measures_every_file_as_right(chain: Path, tmp_path: Path
     rows = [json.loads(line) for line in done.stdout.splitlines()]
     assert {(row["runtime"], row["precision"]) for row in rows} >= {(runtime, "int8") for runtime in RUNTIMES}
     assert [row for row in rows if not row["right"]] == []
+
+
+def test_every_command_on_the_card_prints_its_row(
+    chain: Path, films: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pack = Pack.load(chain / "out" / "toy-disc")
+    monkeypatch.chdir(chain)
+    meant = {"DATA": str(films), "OUT/toy-disc": str(chain / "out" / "toy-disc")}
+    rows = [row for row in pack.manifest.measured if row.split == "test"]
+    assert len(rows) == 8  # every file, and OpenVINO on the float file of ONNX Runtime
+    for row in rows:
+        program, *words = shlex.split(row.command)
+        assert program == "lantern-convert"
+        assert cli.main([meant.get(word, word) for word in words]) == 0
+        told = json.loads(capsys.readouterr().out)
+        assert (told["n"], told["positives"], told["threshold"]) == (row.n, row.positives, row.threshold)
+        assert (told["auc"], told["sensitivity"]) == pytest.approx((row.auc, row.sensitivity), abs=1e-4)
+    assert pack.manifest.test_part is not None
+    assert pack.manifest.test_part.looks == len((chain / "toy-disc.looks.txt").read_text().splitlines()) - 1
+    (made,) = {row.command for row in pack.manifest.measured if row.split == "out-of-fold"}
+    assert made == "lantern-convert run toy-disc.toml --data DATA --out OUT"
 
 
 def test_three_runtimes_answer_as_pytorch_does(chain: Path, films: Path) -> None:

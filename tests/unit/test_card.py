@@ -7,8 +7,9 @@ from typing import Any, cast
 
 import pytest
 
-from converters import card, cli, sums
+from converters import card, card_notes, cli, sums
 from firmware_app.packs.manifest import Manifest
+from firmware_app.packs.proof import Measured
 from tests import toy_pack
 
 
@@ -73,6 +74,37 @@ def test_a_map_that_agrees_badly_or_points_beside_the_lesion_is_a_weak_point(man
     assert "rank correlation of only" not in text
     assert "lies in the outlined lesion on only" not in text
     assert "| 0.950 | – |" in text
+
+
+def unseen(value: str, area: float, runtime: str = "pytorch, teacher") -> Measured:
+    return Measured.model_validate({
+        "runtime": runtime, "precision": "fp32", "split": f"unseen[view={value}]", "n": 80, "positives": 30,
+        "auc": area, "auc_ci": [area - 0.05, area + 0.05], "threshold": 0.5, "sensitivity": None,
+        "sensitivity_ci": None, "specificity": None, "specificity_ci": None,
+        "command": "lantern-convert run own.toml --data DATA --out OUT",
+    })  # fmt: skip
+
+
+def test_the_source_on_which_a_network_that_never_saw_it_was_worst_is_a_weak_point(manifest: Manifest) -> None:
+    rows = (unseen("PA", 0.82), unseen("AP", 0.71))
+    text = card.text(manifest.model_copy(update={"measured": rows}))
+    weak = text[: text.index("## Not for")]
+    assert "without the source `[view=AP]`, its teacher reached an AUC of 0.710 (0.660–0.760)" in weak
+    assert "留出来源 `[view=AP]` 后，其教师网络在该来源 80 张影像上的 AUC 为 0.710" in weak
+    assert "[view=PA]" not in weak
+    assert card_notes.HOW_UNSEEN in text
+    assert "| pytorch, teacher | fp32 | unseen[view=AP] | 80 (30) | 0.710 (0.660–0.760) |" in text
+    alike = card.text(manifest.model_copy(update={"measured": (unseen("AP", 0.71, "pytorch"),)}))
+    assert "a network like it reached an AUC" in alike
+    assert "its teacher" not in alike
+
+
+def test_a_card_of_a_recipe_elsewhere_says_where_its_commands_run(manifest: Manifest) -> None:
+    row = unseen("AP", 0.71).model_copy(update={"split": "test"})
+    away = row.model_copy(update={"command": "lantern-convert evaluate OUT/toy --data DATA --recipe own.toml"})
+    for one, said in ((row, card_notes.HOW_PRINTED), (away, card_notes.HOW_PRINTED_ELSEWHERE)):
+        text = card.text(manifest.model_copy(update={"measured": (one,)}))
+        assert f"{said}\n\n```\n{one.command}\n```" in text
 
 
 def test_a_pack_without_views_names_none(manifest: Manifest) -> None:

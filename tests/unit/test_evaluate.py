@@ -15,7 +15,9 @@ from converters.failures import DataUnreadable
 from converters.predictions import Predictions
 from converters.recipe import Data, Net, Recipe, Train
 from firmware_app.imaging import film, for_model
-from firmware_app.packs.manifest import Calibration, FindingSpec, Measured, Words
+from firmware_app.packs.manifest import Calibration, FindingSpec
+from firmware_app.packs.part import Words
+from firmware_app.packs.proof import Measured
 from firmware_app.packs.shelf import Pack
 from tests import toy_pack
 
@@ -298,9 +300,9 @@ def test_the_test_part_is_the_committed_list_where_the_data_holds_it(
 def test_every_look_at_the_test_part_is_noted_once_for_the_same_files(
     pack: Path, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    (tmp_path / "own").mkdir()
+    own = recipe_of("toy", tmp_path / "own")
     splits.freeze_test("toy", ["NORMAL/0.png", "Bright/3.png"], "a note", tmp_path / "own")
-    asked = (str(pack), "--data", str(folder), "--split", "test", "--recipe", str(tmp_path / "own" / "toy.toml"))
+    asked = (str(pack), "--data", str(folder), "--split", "test", "--recipe", str(own))
     assert evaluated(capsys, *asked)["n"] == evaluated(capsys, *asked)["n"] == 2
     noted = (tmp_path / "own" / "toy.looks.txt").read_text().splitlines()
     assert [line.split()[1] for line in noted[1:]] == [Pack.load(pack).manifest.version]
@@ -308,6 +310,51 @@ def test_every_look_at_the_test_part_is_noted_once_for_the_same_files(
     other = told.artefacts[0].model_copy(update={"sha256": "0" * 64})
     assert looks.note(told.model_copy(update={"artefacts": (other,)}), "2026-01-01", tmp_path / "own") == 2
     assert looks.note(told, "2026-01-02", tmp_path / "own") == 2
+
+
+def recipe_of(pack: str, folder: Path, reader: str = "folder", positive: str = "bright") -> Path:
+    """Somebody's recipe of a pack, in ``folder``."""
+    folder.mkdir(exist_ok=True)
+    (folder / "own.toml").write_text(
+        f'pack = "{pack}"\nversion = "0.0.1"\ndescribe = "words.toml"\n'
+        f'data = {{ reader = "{reader}", positive = "{positive}" }}\nnet = {{ onnx = "own.onnx" }}\n'
+    )
+    return folder / "own.toml"
+
+
+def test_the_parts_of_somebodys_recipe_are_read_as_it_says(
+    pack: Path, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (folder / "Bright").rename(folder / "Shining")
+    (folder / "other").mkdir()
+    Image.fromarray(grey(False, 1)).save(folder / "other" / "0.png")
+    own = recipe_of("toy", tmp_path / "own", positive="shining")
+    asked = (str(pack), "--data", str(folder), "--recipe", str(own))
+    assert evaluated(capsys, *asked)["n"] == 13
+    assert cli.main(["evaluate", *asked, "--split", "test"]) == 1
+    assert "there is no toy.test.txt" in capsys.readouterr().err
+    splits.freeze_test("toy", ["NORMAL/0.png", "Shining/3.png", "Shining/5.png"], "a note", tmp_path / "own")
+    result = evaluated(capsys, *asked, "--split", "test")
+    assert (result["n"], result["positives"], result["auc"], result["split"]) == (3, 2, 1.0, "test")
+    turned = evaluated(capsys, *asked, "--split", "test", "--positive", "NORMAL")
+    assert (turned["positives"], turned["auc"]) == (1, 0.0)
+    recipe_of("another", tmp_path / "own")
+    assert cli.main(["evaluate", *asked, "--split", "test"]) == 1
+    assert "it is the recipe of another, not of toy" in capsys.readouterr().err
+
+
+def test_the_test_part_of_a_medmnist_recipe_is_its_own_and_not_that_of_the_file(
+    pack: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    images = np.stack([grey(index % 2 == 1, index)[:28, :28] for index in range(8)])
+    labels = (np.arange(8) % 2)[:, np.newaxis].astype(np.uint8)
+    np.savez(tmp_path / "toy.npz", train_images=images, train_labels=labels, test_images=images[:2],
+             test_labels=1 - labels[:2])  # fmt: skip
+    own = recipe_of("toy", tmp_path / "own", "medmnist", "1")
+    splits.freeze_test("toy", ["train/0", "train/3", "train/5"], "a note", tmp_path / "own")
+    asked = (str(pack), "--data", str(tmp_path / "toy.npz"), "--split", "test")
+    assert evaluated(capsys, *asked, "--recipe", str(own))["n"] == 3
+    assert evaluated(capsys, *asked)["n"] == 2
 
 
 def test_medmnist_labels_are_known_by_their_names(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image, ImageFilter
 
 from firmware_app.imaging import display, film, keyframes
-from firmware_app.packs.manifest import Frames
+from firmware_app.packs.scope import Frames
 from firmware_app.records import Finding
 from firmware_app.tasks import clips
 from tests import screens

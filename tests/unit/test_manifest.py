@@ -8,7 +8,9 @@ from typing import Any
 import pytest
 
 from firmware_app.errors import PackArtefactMissing, PackDigestMismatch, PackManifestInvalid, PackUnknown
-from firmware_app.packs.manifest import AgeRange, Golden, Manifest, sha256_of
+from firmware_app.packs.manifest import Manifest, sha256_of
+from firmware_app.packs.proof import Golden
+from firmware_app.packs.scope import AgeRange
 from firmware_app.packs.shelf import Pack, find_pack, list_packs, shipped_packs_dir, survey
 from tests import toy_pack
 

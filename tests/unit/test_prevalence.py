@@ -13,7 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from firmware_app.config import Config
-from firmware_app.packs.manifest import Manifest, Measured
+from firmware_app.packs.manifest import Manifest
+from firmware_app.packs.proof import Measured
 from firmware_app.records import Finding, PackIdentity
 from firmware_app.tasks import prior
 from tests import toy_pack

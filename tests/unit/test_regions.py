@@ -96,6 +96,12 @@ def test_a_region_that_ends_behind_the_last_column_is_cut_as_many_machines_write
     assert (found.x1, found.y1) == (640, 480)
 
 
+@pytest.mark.parametrize(("kind", "flow"), [(1, False), (2, True), (3, False), (None, False)])
+def test_colour_flow_is_told_by_the_data_type_of_a_region(kind: int | None, flow: bool) -> None:
+    (found,) = regions.of(header({**TISSUE, "RegionDataType": kind, "RegionLocationMaxX1": 640}), 480, 640)
+    assert found.flow is flow
+
+
 def test_the_regions_that_pydicoms_cut_and_shrunk_images_still_carry_are_not_believed() -> None:
     for name in ("examples_ybr_color.dcm", "examples_palette.dcm"):
         path = pydicom.data.get_testdata_file(name, download=False)

@@ -15,10 +15,12 @@ import pytest
 from PIL import Image
 
 from converters import report
+from converters.gates import Outcome, Verdict
 from converters.predictions import Predictions
 from converters.report import words
 from converters.report.accounts import Accounts
-from firmware_app.packs.manifest import Calibration, FindingSpec, Words
+from firmware_app.packs.manifest import Calibration, FindingSpec
+from firmware_app.packs.part import Words
 
 VOID = {"meta", "input", "br"}
 
@@ -173,7 +175,7 @@ def test_no_word_of_the_catalogue_is_idle() -> None:
         path.read_text("utf-8") for path in Path(words.__file__).parent.glob("*.py") if path.name != "words.py"
     )
     made = {"gate_sensitivity", "gate_auc", "gate_shipped_parity", "gate_shipped_logits", "gate_shipped_calls",
-            "roc_note", "reliability_note", "decision_note", "occlusion", "lime",
+            "gate_golden", "gate_golden_parity", "roc_note", "reliability_note", "decision_note", "occlusion", "lime",
             "map", "film", "gradcam", "passed", "inconclusive", "refused", "train", "distill", "prune"}  # fmt: skip
     assert [key for key in words.CATALOGUE if not re.search(f"[\"']{key}[\"']", source) and key not in made] == []
 
@@ -216,6 +218,33 @@ def test_every_refusal_is_there_with_why(page: Page, language: str) -> None:
     assert "logits move by <0.210> of their spread" in seen
     assert ("No INT8 file of litert was good enough." if language == "en" else "litert 没有合格的 INT8 文件。") in seen
     assert ("7 positive films are lost, allowed 1" if language == "en" else "丢失 7 张阳性影像") in seen
+
+
+@pytest.mark.parametrize(
+    ("language", "golden", "parity"),
+    [
+        ("en", "its probability differs from the expected one by 0.31, allowed 0.15", "differs from PyTorch's by 0.2"),
+        ("zh", "其概率与应有值相差 0.31，允许 0.15", "其 logit 与 PyTorch 相差 0.2"),
+    ],
+)
+def test_a_file_that_the_golden_cases_refuse_after_the_gates_is_there_with_why(
+    language: str, golden: str, parity: str
+) -> None:
+    against = [
+        Verdict("golden", Outcome.REFUSED, 0.31, 0.15, "on the golden cases 0.310"),
+        Verdict("golden parity", Outcome.REFUSED, 0.2, 0.05, "on the golden cases, a logit"),
+    ]
+    before = Accounts.from_dict(ACCOUNTS)
+    after = before.refusing({("openvino", "int8"): against})
+    assert [one.outcome for one in (before.judged[0], after.judged[0])] == [Outcome.INCONCLUSIVE, Outcome.REFUSED]
+    assert before.refusing({}) == before
+    parsed = Page()
+    parsed.feed(report.rendered(SUBJECT, PREDICTIONS, after, "2026-11-21"))
+    seen = "".join(parsed.seen[language])
+    refusals = seen[: seen.index("openvino int8") + 400]
+    assert golden in refusals
+    assert parity in refusals
+    assert "on the golden cases 0.310; on the golden cases, a logit" in refusals
 
 
 def test_one_language_at_a_time(page: Page) -> None:

@@ -26,7 +26,7 @@ from firmware_app.errors import (
     ViewUnclear,
 )
 from firmware_app.intake.header import examine
-from firmware_app.packs.manifest import AgeRange, Route
+from firmware_app.packs.scope import AgeRange, Route
 from firmware_app.reading import body_part
 from firmware_app.reading.routing import Candidate, Chosen, Population, route
 from firmware_app.records import Header

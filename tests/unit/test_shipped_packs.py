@@ -5,8 +5,9 @@ from pathlib import Path
 import pytest
 
 from converters import card, golden, sbom
+from converters.golden_judge import Judge
 from firmware_app.packs import tree
-from firmware_app.packs.manifest import Golden
+from firmware_app.packs.proof import Golden
 from firmware_app.packs.shelf import Pack, list_packs, shipped_packs_dir, survey
 from firmware_app.runtimes import choice
 
@@ -33,15 +34,17 @@ def pack(request: pytest.FixtureRequest) -> Pack:
 
 
 @pytest.fixture(scope="module")
-def judges() -> dict[str, golden.Judge]:
-    return {pack.name: golden.Judge(pack) for pack in PACKS}
+def judges() -> dict[str, Judge]:
+    return {pack.name: Judge(pack) for pack in PACKS}
 
 
 def test_every_file_is_the_one_that_was_shipped(pack: Pack) -> None:
     pack.verify()
     made = {(artefact.runtime, artefact.precision) for artefact in pack.manifest.artefacts}
     refused = {(one.runtime, one.precision) for one in pack.manifest.refused}
-    assert made >= {("onnxruntime", "fp32"), ("onnxruntime", "int8")}
+    assert ("onnxruntime", "fp32") in made
+    assert any(precision == "int8" for _, precision in made)
+    assert not made & refused
     if pack.manifest.gates:  # made by the chain of recipes
         assert made | refused >= {(runtime, "int8") for runtime in ("onnxruntime", "openvino", "litert")}
         tree.check(pack.folder)
@@ -70,7 +73,7 @@ def test_the_card_says_what_the_manifest_says(pack: Pack) -> None:
 
 @pytest.mark.parametrize(("pack", "case"), CASES)
 def test_a_golden_image_gets_the_expected_probability_everywhere(
-    pack: Pack, case: Golden, judges: dict[str, golden.Judge]
+    pack: Pack, case: Golden, judges: dict[str, Judge]
 ) -> None:
     if case.reference is not None and golden.located(case.reference) is None:
         pytest.skip(f"the package {case.reference.package} (extra demo) is not installed")
@@ -99,7 +102,7 @@ def test_golden_images_show_nobody(pack: Pack) -> None:
             assert case.distance.films > 10 * case.distance.components
 
 
-def test_golden_films_of_both_answers_exist(pack: Pack, judges: dict[str, golden.Judge]) -> None:
+def test_golden_films_of_both_answers_exist(pack: Pack, judges: dict[str, Judge]) -> None:
     finding, judge = pack.manifest.findings[0], judges[pack.name]
     samples = [golden.frame_of(pack.folder, case) for case in pack.manifest.golden if case.kind == "sample"]
     answers = {

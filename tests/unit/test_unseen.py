@@ -1,5 +1,7 @@
 """The report tells what a network is worth where it never saw the source, and which files came of fine-tuning."""
 
+from dataclasses import replace
+
 import pytest
 
 from converters import report
@@ -33,9 +35,30 @@ def test_unseen_sources_and_fine_tuned_files_are_told_in_both_languages(
     page.feed(report.rendered(SUBJECT, PREDICTIONS, ACCOUNTS, "2026-11-21"))
     seen = "".join(page.seen[language])
     assert seen.index(weak) < seen.index(heading)
-    assert "view = PA" in seen
+    assert f"view = PA{'as in the pack' if language == 'en' else '与包内相同'}300 (0)" in seen
     assert f"minmax · {tuned}" in seen
     assert f"percentile · {tuned}" not in seen
+
+
+@pytest.mark.parametrize(
+    ("language", "row", "weak", "note"),
+    [
+        (
+            "en",
+            "view = APteacher120 (40)",
+            "the teacher's AUC is 0.710",
+            "would do there was not measured",
+        ),
+        ("zh", "view = AP教师网络120 (40)", "教师网络的 AUC 为 0.710", "小网络在此情形下的表现未经测量"),
+    ],
+)
+def test_where_the_network_that_ships_was_taught_it_is_the_teacher_that_is_told_of(
+    language: str, row: str, weak: str, note: str
+) -> None:
+    page = Page()
+    page.feed(report.rendered(replace(SUBJECT, taught=True), PREDICTIONS, ACCOUNTS, "2026-11-21"))
+    seen = "".join(page.seen[language])
+    assert seen.index(weak) < seen.index(note) < seen.index(row)
 
 
 def test_without_sources_left_out_the_page_says_nothing_of_them() -> None:

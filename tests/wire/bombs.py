@@ -22,11 +22,12 @@ from pydicom.uid import (
     ExplicitVRLittleEndian,
     JPEG2000Lossless,
     JPEGBaseline8Bit,
+    JPEGLosslessSV1,
     JPEGLSLossless,
     RLELossless,
 )
 
-from tests import clips, films
+from tests import clips, films, lossless_jpeg
 from tests.objects import SEQUENCE_END, UNDEFINED, element, item
 
 Way = Literal["store", "folder"]
@@ -95,6 +96,13 @@ def endless_scans(side: int, scans: int) -> bytes:
     whole = encoded(np.zeros((side, side), np.uint8), "JPEG", progressive=True)
     last = whole.rindex(b"\xff\xda")
     return whole[:-2] + whole[last:-2] * scans + b"\xff\xd9"
+
+
+def jpeg_lossless(rows: int, columns: int) -> bytes:
+    """A stream without loss, whose real size is written, then the claimed one over it."""
+    small = lossless_jpeg.encoded(np.zeros((16, 16), np.uint16), 16)
+    at = small.index(b"\xff\xc3")
+    return small[: at + 5] + pack(">HH", rows, columns) + small[at + 9 :]
 
 
 def jpeg_ls(rows: int, columns: int) -> bytes:
@@ -230,6 +238,7 @@ BLANK = "quality.blank"
 _STREAMS: Sequence[tuple[str, UID, Callable[[int, int], bytes]]] = (
     ("RLE", RLELossless, lambda _rows, _columns: rle()),
     ("JPEG", JPEGBaseline8Bit, jpeg),
+    ("JPEG lossless", JPEGLosslessSV1, jpeg_lossless),
     ("JPEG-LS", JPEGLSLossless, jpeg_ls),
     ("JPEG 2000", JPEG2000Lossless, jpeg2000),
 )

@@ -11,7 +11,7 @@ import jsonschema
 import numpy as np
 import pytest
 from PIL import Image
-from pydicom.dataset import FileDataset
+from pydicom.dataset import Dataset, FileDataset
 from pydicom.uid import UltrasoundImageStorage, UltrasoundMultiFrameImageStorage
 
 from firmware_app.offline import read_paths
@@ -138,6 +138,26 @@ def test_colour_doppler_is_said_where_a_grey_picture_is_asked_for(boxes: Any) ->
     attributes: dict[str, Any] = {"SOPClassUID": UltrasoundImageStorage, "Modality": "US", "BodyPartExamined": "BREAST"}
     reading, _ = read(boxes(None), films.film(rgb, **attributes, ViewPosition=None, PatientAge=None))
     assert [hint.code for hint in reading.quality.hints] == ["hint.colour_doppler"]
+
+
+def region(kind: int) -> Dataset:
+    """A region of *kind* (PS3.3 C.8.5.5.1.2) over the whole of a screen."""
+    made = Dataset()
+    made.RegionSpatialFormat, made.RegionDataType, made.RegionFlags = 1, kind, 0
+    made.RegionLocationMinX0, made.RegionLocationMinY0 = 0, 0
+    made.RegionLocationMaxX1, made.RegionLocationMaxY1 = SIZE["columns"] - 1, SIZE["rows"] - 1
+    return made
+
+
+@pytest.mark.parametrize(("kinds", "said"), [((1,), []), ((1, 2), ["hint.colour_flow"])], ids=["tissue", "flow"])
+def test_colour_flow_that_the_header_tells_of_is_said_where_no_flow_is_drawn(
+    boxes: Any, kinds: tuple[int, ...], said: list[str]
+) -> None:
+    rgb = np.repeat(screens.screen("linear", 5, **SIZE).pixels[:, :, np.newaxis], 3, axis=2)
+    attributes: dict[str, Any] = {"SOPClassUID": UltrasoundImageStorage, "Modality": "US", "BodyPartExamined": "BREAST"}
+    attributes |= {"SequenceOfUltrasoundRegions": [region(kind) for kind in kinds]}
+    reading, _ = read(boxes(None), films.film(rgb, **attributes, ViewPosition=None, PatientAge=None))
+    assert [hint.code for hint in reading.quality.hints] == said
 
 
 def test_a_long_clip_shows_people_the_frames_that_were_read(boxes: Any) -> None:

@@ -1,0 +1,183 @@
+"""The proof in a manifest: what a pack was made from, what its files scored, and the golden cases they must meet."""
+
+from typing import Literal, Self
+
+from pydantic import Field, model_validator
+
+from firmware_app.packs.part import Correlation, Interval, PackPath, Part, Precision, Probability, RuntimeName, Sha256
+
+
+class DataSource(Part):
+    """A data set the pack was made from, under which licence, and for what it was used."""
+
+    name: str
+    licence: str
+    citation: str
+    use: str
+    n_images: int = Field(ge=0)
+    n_patients: int | None = Field(None, ge=0)
+
+
+class Measured(Part):
+    """What one artefact scored in one runtime on films kept away from training, and the command that says so.
+
+    Intervals are 95 %, by bootstrap over patients.  ``unfit``: films that no model may see, not among ``n``.
+    ``passed``: the share of the ``n`` films that are familiar to the pack, so that the box gives their number;
+    ``…_passed`` is of them alone.
+    """
+
+    runtime: str
+    precision: Precision
+    split: str
+    n: int = Field(ge=1)
+    positives: int = Field(ge=0)
+    auc: Probability | None
+    auc_ci: Interval | None
+    threshold: Probability
+    sensitivity: Probability | None
+    sensitivity_ci: Interval | None
+    specificity: Probability | None
+    specificity_ci: Interval | None
+    dice: Probability | None = None
+    lesion_sensitivity: Probability | None = None
+    false_positives_per_image: float | None = Field(None, ge=0.0)
+    dice_ci: Interval | None = None
+    lesion_sensitivity_ci: Interval | None = None
+    ece: Probability | None = None
+    ece_ci: Interval | None = None
+    brier: Probability | None = None
+    brier_ci: Interval | None = None
+    unfit: int = Field(0, ge=0)
+    passed: Probability | None = None
+    passed_ci: Interval | None = None
+    auc_passed: Probability | None = None
+    auc_passed_ci: Interval | None = None
+    sensitivity_passed: Probability | None = None
+    sensitivity_passed_ci: Interval | None = None
+    specificity_passed: Probability | None = None
+    specificity_passed_ci: Interval | None = None
+    sensitivity_at_90: Probability | None = None
+    sensitivity_at_90_ci: Interval | None = None
+    sensitivity_at_95: Probability | None = None
+    sensitivity_at_95_ci: Interval | None = None
+    command: str
+
+
+class TestPart(Part):
+    """The frozen films that judge the pack: how many, the digest of the list of their names, and how often any version
+    was measured on them so far, this one included.  Every look weakens them as judges of the next."""
+
+    films: int = Field(ge=1)
+    sha256: Sha256
+    looks: int = Field(ge=1)
+
+
+class Verdict(Part):
+    """What the gates said of one artefact beside the FP32 original, on films that neither had learnt from."""
+
+    runtime: RuntimeName
+    precision: Precision
+    outcome: Literal["passed", "inconclusive"]
+    said: str
+
+
+class Refused(Part):
+    """A model file that was made and is not in the pack, and why."""
+
+    runtime: RuntimeName
+    precision: Precision
+    why: str
+
+
+class Speed(Part):
+    """How long one film took in one artefact where the pack was made: median, 5th and 95th percentile."""
+
+    runtime: str
+    precision: Precision
+    milliseconds: float = Field(gt=0.0)
+    low: float = Field(gt=0.0)
+    high: float = Field(gt=0.0)
+    threads: int = Field(ge=1)
+    machine: str
+
+
+class MapAgreement(Part):
+    """How one artefact's map agrees with Grad-CAM of the FP32 original: Spearman's rank correlation over the cells.
+
+    ``mean``, ``median``, ``low`` (5th percentile) and ``least`` are over ``n`` films and take every cell (Grad-CAM
+    before its ReLU). ``evidence`` is the mean with evidence against the finding cut off on both sides, over
+    ``evidence_n`` films: on the others neither map shows any.
+    """
+
+    runtime: RuntimeName
+    precision: Precision
+    n: int = Field(ge=1)
+    mean: Correlation
+    median: Correlation
+    low: Correlation
+    least: Correlation
+    evidence: Correlation | None = None
+    evidence_n: int = Field(0, ge=0)
+
+
+class Pointing(Part):
+    """How often the strongest cell of the map has its middle in the outline of a positive film (Zhang et al. 2018).
+
+    Asked of FP32 networks that had not seen the film; 95 % interval. ``chance`` is the mean share of a film
+    that its outline covers.
+    """
+
+    n: int = Field(ge=1)
+    hits: int = Field(ge=0)
+    share: Probability
+    share_ci: Interval
+    chance: Probability
+
+
+class Distance(Part):
+    """How far a made-up film is from every training film, as evidence that it shows nobody.
+
+    ``nearest`` is the smallest root-mean-square difference to any training film (stretched greys at ``pixels`` square)
+    divided by the median distance between a training film and the nearest film of *another* patient: 1 or more means
+    that it is no more like any one film than two different people are alike. ``components`` is its rank.
+    """
+
+    pixels: int = Field(ge=8)
+    components: int = Field(ge=0)
+    nearest: float = Field(ge=1.0)
+    films: int = Field(ge=1)
+
+
+class Reference(Part):
+    """A real file that a public package brings; never copied into a pack."""
+
+    package: str
+    file: str
+    sha256: Sha256
+
+
+class Golden(Part):
+    """An image with the probabilities that this pack must give for it, per precision and finding.
+
+    Either ``path`` (an image in the pack: a drawn ``phantom`` or a ``sample`` of the training films' principal
+    components) or ``reference``. ``expected`` of a reference may be empty until it has been filled.
+    """
+
+    kind: Literal["phantom", "sample", "reference"]
+    path: PackPath | None = None
+    reference: Reference | None = None
+    sha256: Sha256 | None = None
+    expected: dict[Precision, dict[str, Probability]]
+    tolerance: dict[Precision, Probability]
+    distance: Distance | None = None
+
+    @model_validator(mode="after")
+    def _one_image(self) -> Self:
+        referred = self.reference is not None
+        if (self.kind == "reference") != referred or (self.path is None) != referred:
+            raise ValueError("a golden case has either a path or, when its kind is reference, a reference")
+        if self.path is not None and (self.sha256 is None or not self.expected):
+            raise ValueError(f"the golden case {self.path} needs its sha256 and its expected probabilities")
+        if self.kind == "sample" and self.distance is None:
+            raise ValueError(f"the golden case {self.path} needs its measured distance from the training films")
+        return self

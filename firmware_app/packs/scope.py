@@ -1,0 +1,91 @@
+"""What a pack reads, as its manifest says: whom, which frames of a clip, and images taken how well."""
+
+from typing import Literal, Self
+
+from pydantic import Field, model_validator
+
+from firmware_app.imaging.input_spec import FrameRule, QualityKind
+from firmware_app.packs.part import Part
+
+
+class AgeRange(Part):
+    """Ages in completed years, both ends included; ``None`` leaves an end open."""
+
+    min: int | None = Field(None, ge=0, le=150)
+    max: int | None = Field(None, ge=0, le=150)
+
+    def holds(self, years: int) -> bool:
+        """Whether a person of this age, in completed years, is inside."""
+        return (self.min is None or years >= self.min) and (self.max is None or years <= self.max)
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        if self.min is not None and self.max is not None and self.min > self.max:
+            raise ValueError(f"ages {self.min} to {self.max} are not in order")
+        return self
+
+
+class Route(Part):
+    """Whom the pack may read: DICOM Modality, BodyPartExamined and ViewPosition (PS3.3 C.7.3.1, C.8.1), and age.
+
+    Words are compared in upper case. ``views`` is empty where the modality has none (ultrasound). ``population`` is
+    what an image of unknown age is matched to by the clinic's ``[box] usual_population``; ``any`` matches either.
+    """
+
+    modalities: tuple[str, ...] = Field(min_length=1)
+    body_parts: tuple[str, ...] = Field(min_length=1)
+    views: tuple[str, ...] = ()
+    age_years: AgeRange
+    population: Literal["children", "adult", "any"]
+
+
+class Frames(Part):
+    """How the pack takes a clip (docs/decisions/clips.md): which frames, how many, and what they say together.
+
+    A pack that says nothing reads the middle frame. ``aggregate`` makes one probability of each frame's: the largest,
+    or the mean of the ``top`` largest.
+    """
+
+    rule: FrameRule = "middle"
+    budget: int = Field(1, ge=1, le=16)
+    aggregate: Literal["max", "mean_of_top"] = "mean_of_top"
+    top: int = Field(2, ge=1)
+
+    @model_validator(mode="after")
+    def _one_is_one(self) -> Self:
+        if self.rule == "middle" and self.budget != 1:
+            raise ValueError(f"the rule “middle” reads one frame, not {self.budget}")
+        return self
+
+
+class Confounder(Part):
+    """Something beside the finding that was seen to move this model's number, and by which sign the box tells it.
+
+    ``view_ap``: the header says that a frontal film was taken from the front.  ``bedside``: the words of the
+    examination say that it was taken at the bed.  ``metal``: the measure of that name (docs/decisions/quality.md).
+    ``why``: how it was seen, with its figure.
+    """
+
+    sign: Literal["view_ap", "bedside", "metal"]
+    why: str = Field(min_length=1)
+
+
+class Care(Part):
+    """How well an image must have been taken for this pack (docs/decisions/quality.md).
+
+    ``kind`` names the pictures on which the limits were learnt that its images are held against; a pack that says
+    nothing has its images held against none.  ``photographs``: it also reads films that were photographed.
+    """
+
+    kind: QualityKind = "none"
+    photographs: bool = False
+    confounders: tuple[Confounder, ...] = ()
+
+    @model_validator(mode="after")
+    def _told_once(self) -> Self:
+        signs = [one.sign for one in self.confounders]
+        if len(set(signs)) != len(signs):
+            raise ValueError("two confounders have the same sign")
+        if "metal" in signs and self.kind != "chest_film":
+            raise ValueError("metal is only looked for on the kind chest_film")
+        return self

@@ -1,0 +1,50 @@
+"""Recipes: ours and the examples are whole, and one that cannot be followed says so before anything is done."""
+
+from pathlib import Path
+
+import pytest
+
+from converters.failures import RecipeInvalid
+from converters.recipe import load_recipe
+from converters.words import load_words
+
+CONVERTERS = Path(__file__).parents[2] / "converters"
+RECIPES = sorted(
+    path
+    for folder in ("recipes", "examples")
+    for path in (CONVERTERS / folder).glob("*.toml")
+    if not path.name.endswith(".words.toml")
+)
+LEAST = """
+pack = "own"
+version = "0.0.1"
+describe = "own.words.toml"
+data = { reader = "folder", positive = "disc" }
+"""
+
+
+@pytest.mark.parametrize("path", RECIPES, ids=[path.stem for path in RECIPES])
+def test_a_recipe_in_the_repository_is_whole_and_has_its_words(path: Path) -> None:
+    recipe = load_recipe(path)
+    assert load_words(path.parent / recipe.describe).finding.code
+    assert recipe.pack == path.stem
+
+
+@pytest.mark.parametrize(
+    ("more", "why"),
+    [
+        ('net = { teacher = "lite0", student = "plain-small" }\ntrain = {}', "teacher needs"),
+        ('net = { student = "plain-small" }\ntrain = {}\ndistill = {}', "needs [net] teacher"),
+        ('net = { student = "plain-small" }', "[train] is missing"),
+        ('net = { onnx = "own.onnx" }\ntrain = {}', "an ONNX file is not trained"),
+        ('net = { build = "own:net" }\nprune = { keep = 0.5 }', "narrow your own"),
+        ('net = { build = "own:net", onnx = "own.onnx" }', "exactly one of student, build and onnx"),
+        ('net = { build = "own:net", features = "body" }', "features and classifier belong together"),
+        ('net = { build = "own:net", wieghts = "own.pt" }', "net.wieghts: Extra inputs are not permitted"),
+    ],
+)
+def test_what_does_not_belong_together_is_one_sentence(tmp_path: Path, more: str, why: str) -> None:
+    (tmp_path / "own.toml").write_text(LEAST + more)
+    with pytest.raises(RecipeInvalid) as refused:
+        load_recipe(tmp_path / "own.toml")
+    assert why in str(refused.value)
