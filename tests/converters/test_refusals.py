@@ -79,9 +79,9 @@ def test_a_shipped_int8_file_that_is_not_as_the_folds_were_is_refused_and_the_bo
     go_on(exported, films, folder, "maps", "typicality", "speed", "gate", "pack")
     pack = Pack.load(folder / "out" / "toy-disc")
     refused = {(one.runtime, one.precision): one.why for one in pack.manifest.refused}
-    assert set(refused) == {("onnxruntime", "int8")}
-    assert "as shipped, logits move by" in refused["onnxruntime", "int8"]
-    assert ("openvino", "int8") in {(one.runtime, one.precision) for one in pack.manifest.artefacts}
+    # A toy's other INT8 file may lie too far off on a golden image; the damage is no reason against any but its own.
+    assert {way for way, why in refused.items() if "as shipped, logits move by" in why} == {("onnxruntime", "int8")}
+    assert ("onnxruntime", "fp32") in {(one.runtime, one.precision) for one in pack.manifest.artefacts}
     done = measured_by_the_box(folder / "out", tmp_path)
     assert done.returncode == 0, done.stderr
     rows = [json.loads(line) for line in done.stdout.splitlines()]
@@ -128,7 +128,7 @@ def test_a_file_whose_golden_answers_lie_too_far_leaves_the_pack_and_the_report_
     assert "expected probability" in next(one.why for one in made.manifest.refused if one.runtime == "onnxruntime")
     kept = {(one.runtime, one.precision) for one in made.manifest.artefacts}
     assert ("onnxruntime", "int8") not in kept
-    assert ("openvino", "int8") in kept
+    assert ("onnxruntime", "fp32") in kept
     assert {(one.runtime, one.precision) for one in made.manifest.gates} <= kept
     for report in (made.folder / "report.html", work / "report.html"):
         told = report.read_text(encoding="utf-8")
@@ -176,7 +176,9 @@ def test_a_full_disk_is_one_sentence_and_leaves_no_half_written_checkpoint(
     assert "cannot be written" in said
     assert "Traceback" not in said
     work = small_disk / "work" / "toy-disc"
-    assert [path.name for path in work.iterdir() if path.name != "log.txt"] == []
+    left = {path.name for path in work.iterdir()} - {"log.txt"}
+    assert left <= {"learnt.json"}  # which films are whose, written before anything is learnt; whole or not there
+    assert all(json.loads((work / name).read_text(encoding="utf-8"))["films"] for name in left)
 
 
 def test_every_kind_of_model_file_is_whole_or_absent_on_a_full_disk(small_disk: Path, tmp_path: Path) -> None:
