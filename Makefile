@@ -7,11 +7,15 @@ CONVERT := .venv-convert
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: help demo test lint fuzz test-convert torture bench bench-models durability train catalogue clean
+.PHONY: help demo test lint fuzz install uninstall wheels test-install test-convert torture bench bench-models durability train catalogue clean
 
 help:
 	@echo "make demo          install into $(VENV), set up a box and a hospital, send images, show both sides (ONCE=1: then end)"
 	@echo "make test          everything that CI runs: ruff, mypy, pytest"
+	@echo "make install       make this machine a box: programs, users, units, TLS front (root; WHEELS=DIR: without the internet)"
+	@echo "make uninstall     take the box away, but not its images and settings (root; KEEP=state, KEEP=config; PURGE=1: all)"
+	@echo "make wheels        fetch all that an installation without the internet needs, into build/wheels"
+	@echo "make test-install  install on a Debian of its own, without the internet, and take it away again (root)"
 	@echo "make test-convert  the converters' tests (installs PyTorch and the quantizers into .venv-convert, about 3 GB)"
 	@echo "make bench         measure everything, peers in the same run, and write docs/performance.md (QUICK=1: only try)"
 	@echo "make bench-models  time the packs' model files beside PyTorch, and write docs/models-speed.md (QUICK=1: only try)"
@@ -30,6 +34,35 @@ test: $(VENV)/dev.stamp lint
 lint: $(VENV)/dev.stamp
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+
+# On the system's own Python, which every user of the box may read; nothing has to be installed before.
+SYSTEM_PYTHON ?= $(firstword $(wildcard /usr/bin/python3) python3)
+INSTALLATION = $(SYSTEM_PYTHON) -m firmware_app.device.installation $(if $(DESTDIR),--destdir '$(DESTDIR)')
+install uninstall: export PYTHONDONTWRITEBYTECODE = 1
+
+install:
+	@$(SYSTEM_PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "Lantern needs Python 3.11 or later, as Debian 12 and Ubuntu 24.04 bring it: apt install python3 python3-venv"; exit 1; }
+	@$(INSTALLATION) install $(if $(WHEELS),--wheels '$(WHEELS)')
+
+uninstall:
+	@$(INSTALLATION) uninstall $(if $(PURGE),--purge,$(if $(filter undefined,$(origin KEEP)),,--keep '$(KEEP)'))
+
+# For the system, the Python and the processor of this machine; take them to one of the same kind.
+DEBS := ^(make|nginx|nginx-common|avahi-daemon|libavahi-.*|libdaemon.*|python3(\.[0-9]+)?-venv|python3-(pip|setuptools)-whl)$$
+wheels: | $(VENV)/bin/python
+	@mkdir -p build/wheels
+	@! command -v apt-get > /dev/null || { cd build/wheels && apt-get -q download $$(apt-cache depends --important --recurse \
+		make nginx avahi-daemon python3-venv | grep -E '$(DEBS)') > /dev/null; }
+	@rm -f build/wheels/lantern_box-*.whl
+	@$(PIP) build hatchling
+	@$(BIN)/python -m build --wheel --no-isolation --outdir build/wheels . > /dev/null
+	@$(BIN)/python -m pip download --quiet --disable-pip-version-check --constraint constraints.txt --dest build/wheels \
+		"$$(ls build/wheels/lantern_box-*.whl)[intel,tflite]"
+	@echo "build/wheels holds everything; there: make install WHEELS=build/wheels"
+
+test-install: $(VENV)/dev.stamp wheels
+	$(BIN)/python -m pytest -m install tests/faults/test_install.py
 
 test-convert: $(CONVERT)/stamp
 	$(CONVERT)/bin/python -m pytest -p no:anyio -m convert tests/converters

@@ -17,7 +17,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from firmware_app import __version__, export_command, pack_commands, user_commands
+from firmware_app import __version__, clock_commands, export_command, pack_commands, provision_command, user_commands
 from firmware_app.errors import LanternError, NotARegularFile, StoreUnreadable
 from firmware_app.language import N_, translate
 
@@ -112,20 +112,37 @@ def _read(options: argparse.Namespace) -> int:
 
 def _status(options: argparse.Namespace) -> int:
     from firmware_app.device import health
+    from firmware_app.store import timekeeping
+    from firmware_app.store.layout import StateDir
 
-    found = health.status(_config(options))
+    config = _config(options)
+    timekeeping.begin(StateDir(config.state.dir), "console", writes=False)
+    found = health.status(config)
     if options.json:
         _print_json(found)
     else:
         print(health.describe(found))
+    if options.qr:
+        _print_card(options)
     return _DONE if found["running"] else _FAILED
+
+
+def _print_card(options: argparse.Namespace) -> None:
+    from firmware_app.device import front
+    from firmware_app.store.layout import StateDir
+
+    config = _config(options)
+    print(front.card(config, StateDir(config.state.dir)) or "The page has no certificate here.", file=sys.stderr)
 
 
 def _doctor(options: argparse.Namespace) -> int:
     from firmware_app.device import health
     from firmware_app.language import LANGUAGES
+    from firmware_app.store import timekeeping
+    from firmware_app.store.layout import StateDir
 
     config = _config(options)
+    timekeeping.begin(StateDir(config.state.dir), "console", writes=False)
     checks = health.examine(config)
     for check in checks:
         if options.json:
@@ -146,49 +163,25 @@ def _doctor(options: argparse.Namespace) -> int:
     return _FAILED if any(check.result == "fail" for check in checks) else _DONE
 
 
-def _provision(options: argparse.Namespace) -> int:
-    from firmware_app.device import provision
+def _selftest(options: argparse.Namespace) -> int:
+    from firmware_app import progress
+    from firmware_app.device import selftest
+    from firmware_app.language import LANGUAGES
+    from firmware_app.store import timekeeping
     from firmware_app.store.layout import StateDir
 
     config = _config(options)
-    folder = options.keys or StateDir(config.state.dir).line_keys
-    if options.enrolment is not None:
-        return _complete_provision(options, config, folder)
-    made, hospital = provision.begin(folder, options.id or config.box.id, options.hospital)
-    written = folder / "box.json"
-    if options.json:
-        _print_json(
-            {"box": made.box, "bundle": str(written), "fingerprint": made.fingerprint, "hospital": hospital.fingerprint}
-        )
-        return _DONE
-    print(provision.qr(made))
-    print(f"{provision.printed(made)}\n")
-    print(
-        f"This is box {made.box}; the same text is in {written}. Bring either to the hospital: lantern-hospital enrol."
-    )
-    print(f"Its fingerprint:      {made.fingerprint}\nThe hospital's:       {hospital.fingerprint}")
-    print("Compare both by telephone. Then: lantern provision --enrolment FILE, with the file the hospital gives back.")
-    return _DONE
-
-
-def _complete_provision(options: argparse.Namespace, config: Config, folder: Path) -> int:
-    from firmware_app.config import Config as Checked
-    from firmware_app.config import describe
-    from firmware_app.device import provision
-
-    box = provision.complete(folder, options.enrolment)
-    found = provision.settings(folder)
-    if options.write:
-        tree = config.model_dump()
-        for section, values in found.items():
-            tree[section].update(values)
-        options.write.write_text(describe(Checked.model_validate(tree)), "utf-8")
-    if options.json:
-        _print_json({"box": box, "settings": found})
-        return _DONE
-    print(f"Box {box} is provisioned. " + (f"{options.write} is written." if options.write else "Its configuration:"))
-    print("" if options.write else f"\n{provision.as_toml(found)}", end="")
-    return _DONE
+    timekeeping.begin(StateDir(config.state.dir), "care")
+    with progress.counter("tested") as advance:
+        checks = selftest.run(config, advance)
+    for check in checks:
+        if options.json:
+            texts = {language: check.reason.text(language) for language in LANGUAGES}
+            _print_json({"check": check.name, "result": check.result, "code": check.reason.code,
+                         "text": texts[config.box.language], "texts": texts})  # fmt: skip
+        else:
+            print(f"{check.result:<5}{check.name:<12}{check.reason.text(config.box.language)}")
+    return _FAILED if any(check.result == "fail" for check in checks) else _DONE
 
 
 def _config_check(options: argparse.Namespace) -> int:
@@ -285,10 +278,13 @@ def _config(options: argparse.Namespace) -> Config:
 
 
 def _clinical(config: Config) -> Clinical:
+    from firmware_app.store import timekeeping
     from firmware_app.store.clinical import Clinical
     from firmware_app.store.layout import StateDir
 
-    clinical = Clinical(StateDir(config.state.dir).clinical_db)
+    state = StateDir(config.state.dir)
+    timekeeping.begin(state, "console", writes=False)
+    clinical = Clinical(state.clinical_db)
     clinical.require()
     return clinical
 
@@ -318,22 +314,17 @@ def _parser() -> argparse.ArgumentParser:
     read.add_argument("--pack", metavar="NAME", help="the model to use for images that do not say what they show")
     read.add_argument("--quiet", action="store_true", help="no progress on the terminal")
 
-    _command(commands, "status", _status, "which processes run, their ports, and the queue", "lantern status --json")
-    _command(commands, "doctor", _doctor, "examine the box and say what to do", "lantern doctor")
-
-    provision = _command(
-        commands,
-        "provision",
-        _provision,
-        "give the box its identity and the hospital it reports to",
-        "lantern provision --id clinic-7 --hospital hospital.json",
+    status = _command(
+        commands, "status", _status, "which processes run, their ports, and the queue", "lantern status --json"
     )
-    step = provision.add_mutually_exclusive_group(required=True)
-    step.add_argument("--hospital", type=Path, metavar="FILE", help="first: the hospital's public bundle")
-    step.add_argument("--enrolment", type=Path, metavar="FILE", help="then: the hospital's answer")
-    provision.add_argument("--id", metavar="NAME", help="the box's id, for example clinic-7")
-    provision.add_argument("--keys", type=Path, metavar="DIR", help="where the keys lie; default: line/ of the state")
-    provision.add_argument("--write", type=Path, metavar="FILE", help="write the completed configuration there")
+    status.add_argument("--qr", action="store_true", help="also how a phone comes to trust the page, as a QR code")
+    _command(commands, "doctor", _doctor, "examine the box and say what to do", "lantern doctor")
+    _command(
+        commands, "selftest", _selftest, "have every part of the box do its work once, and keep the result",
+        "lantern selftest",
+    )  # fmt: skip
+
+    provision_command.add_to(commands, _command)
 
     config = commands.add_parser(
         "config", help="check or show the configuration", epilog="Example: lantern config check --config clinic.toml"
@@ -368,6 +359,7 @@ def _parser() -> argparse.ArgumentParser:
 
     pack_commands.add_to(commands, _command)
     user_commands.add_to(commands, _command)
+    clock_commands.add_to(commands, _command)
     return parser
 
 

@@ -15,7 +15,7 @@ from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
 
 from firmware_app.errors import ConfigInvalid, ConfigMissing, ConfigUnknownKey, ConfigUnreadable
 
@@ -62,7 +62,7 @@ class Section(BaseModel):
 
 
 def _default_state() -> Path:
-    if os.geteuid() == 0:
+    if os.geteuid() == 0 or DEFAULT_PATH.exists():  # an installed box: the same place for each of its users
         return Path("/var/lib/lantern")
     return Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local/state") / "lantern"
 
@@ -128,6 +128,14 @@ class Viewer(Section):
     port: Port = Field(8080, title="Port", description="0 takes any free port")
     allowed_hosts: tuple[str, ...] = Field(
         (), title="Names of this box", description="host names by which browsers may ask for it; addresses always may"
+    )
+    metrics_port: Port | None = Field(
+        9464, title="Metrics", description="for Prometheus, on this machine only (127.0.0.1); 0 takes any free port"
+    )
+    behind_front: bool = Field(
+        False,
+        title="Behind the TLS front",
+        description="the installed box's nginx; believe what it says from 127.0.0.1",
     )
 
 
@@ -198,6 +206,29 @@ class Retention(Section):
         512, ge=16, title="High-water mark", description="MB that stay free; below it no image is taken"
     )
     ballast_mb: int = Field(64, ge=0, title="Ballast", description="MB preallocated, released in an emergency")
+    room_mb: int = Field(
+        4096, ge=0, title="Room", description="MB; with less free the oldest finished cases are deleted; 0: never"
+    )
+    days: int = Field(0, ge=0, title="Longest", description="older finished cases are deleted; 0: never for their age")
+    keep_days: int = Field(
+        365, ge=1, title="Shortest", description="what came in the last so many days stays, however full the disk is"
+    )
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Retention:
+        if 0 < self.days < self.keep_days:
+            raise ValueError(f"days may not be less than keep_days, which is {self.keep_days}")
+        return self
+
+
+class Backup(Section):
+    """Copies of the databases."""
+
+    dir: Annotated[Path, AfterValidator(_absolute)] | None = Field(
+        None, title="Backups", description="a folder on another disk of the box; empty: in the state directory"
+    )
+    keep: int = Field(7, ge=1, le=1000, title="Copies", description="how many are kept, the newest")
+    every_hours: float = Field(20, ge=0, title="Pause", description="hours from one copy to the next")
 
 
 class Config(Section):
@@ -215,6 +246,7 @@ class Config(Section):
     pacs: Pacs = Field(default_factory=Pacs)
     export: Export = Field(default_factory=Export)
     retention: Retention = Field(default_factory=Retention)
+    backup: Backup = Field(default_factory=Backup)
 
 
 def load(path: Path | None = None, environment: Mapping[str, str] = os.environ) -> Config:

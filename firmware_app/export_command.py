@@ -37,6 +37,7 @@ def _export(options: argparse.Namespace) -> int:
     from firmware_app.config import load
     from firmware_app.errors import ExportOff
     from firmware_app.export import export_case
+    from firmware_app.store import timekeeping
     from firmware_app.store.clinical import Clinical
     from firmware_app.store.exports import Exports
     from firmware_app.store.layout import StateDir
@@ -44,6 +45,7 @@ def _export(options: argparse.Namespace) -> int:
     config = load(options.config)
     if not config.export.enabled:
         raise ExportOff
+    timekeeping.begin(StateDir(config.state.dir), "console")
     clinical = Clinical(StateDir(config.state.dir).clinical_db)
     clinical.require()
     person = _account(config, options.person)

@@ -234,3 +234,4 @@ class Case:
     findings: tuple[Finding, ...]
     lesions: tuple[Lesion, ...]
     follow_up: Reason | None = None
+    incomplete: Reason | None = None  # why images may be missing; it stands first among every reading's hints too

@@ -20,8 +20,8 @@ from pathlib import Path
 from typing import NoReturn
 
 from firmware_app.config import Config
-from firmware_app.device import presence
-from firmware_app.store import mending, rescue
+from firmware_app.device import notify, presence
+from firmware_app.store import mending, rescue, timekeeping
 from firmware_app.store.layout import StateDir
 
 log = logging.getLogger("lantern.service")
@@ -43,7 +43,9 @@ Body = Callable[[Config, Ready, threading.Event], None]
 
 class StopSignal(threading.Event):
     """Set by SIGTERM and SIGINT.  Waits in slices: a signal that the kernel hands to another thread does not end an
-    untimed wait of the main thread, and the handler would never run."""
+    untimed wait of the main thread, and the handler would never run.
+
+    Every main loop asks it, so asking it is also the process's sign of life."""
 
     _SLICE_S = 0.2
 
@@ -53,6 +55,7 @@ class StopSignal(threading.Event):
         self._must_end, self._asked, self._ending = must_end, time.monotonic(), False
 
     def is_set(self) -> bool:
+        notify.alive()
         if time.monotonic() - self._asked > self._SLICE_S:
             self._asked = time.monotonic()
             self._ending = self._must_end()  # `set` is the signal handler's, which may come in between
@@ -85,21 +88,29 @@ def run_process(name: str, config: Config, body: Body | None = None) -> int:
     database must be rebuilt.
     """
     _die_with_parent()
+    notify.say("starting")
     state = StateDir(config.state.dir)
     mine = mending.needed_by(state, name)
     stop = _stop_signal(lambda: rescue.wanted(state, mine))
     if name != "uplink":  # whose user may not make these folders, and does not need them
         state.prepare()
+    timekeeping.begin(state, name)
     with presence.held(state, name):
         presence.withdraw(state, name)  # what a killed predecessor said
         for database in () if _is_supervised() else mine:  # the supervisor has looked before it started this one
-            mending.make_ready(state, database)
+            if mending.may_mend(state, database):
+                mending.make_ready(state, database)
         with rescue.ended_by_damage(state, mine):
-            (body or _body(name))(config, lambda facts: presence.announce(state, name, facts), stop)
+            (body or _body(name))(config, lambda facts: _tell_ready(state, name, facts), stop)
         presence.withdraw(state, name)
     if not _is_supervised():
         mending.left_in_order(mine)
     return 0
+
+
+def _tell_ready(state: StateDir, name: str, facts: presence.Facts) -> None:
+    presence.announce(state, name, facts)
+    notify.ready("at work")
 
 
 def _body(name: str) -> Body:
@@ -177,6 +188,7 @@ def supervise(config: Config, config_path: Path | None, tell: Callable[[Event], 
     stop = _stop_signal()
     state = StateDir(config.state.dir)
     state.prepare()
+    timekeeping.begin(state, "supervisor")
     with presence.held(state, "supervisor"):
         care = mending.Mending(state, stop)
         care.at_start()

@@ -24,12 +24,13 @@ Command = Callable[["argparse._SubParsersAction[_Parser]", str, _Run, str, str],
 
 def accounts(config: Config) -> Accounts:
     """The accounts database of the box, made when it is not there yet."""
-    from firmware_app.store import rescue
+    from firmware_app.store import rescue, timekeeping
     from firmware_app.store.accounts import Accounts
     from firmware_app.store.layout import StateDir
 
     state = StateDir(config.state.dir)
     state.prepare()
+    timekeeping.begin(state, "console")
     rescue.mend(state, state.accounts_db)  # nobody may run yet who would
     found = Accounts(state.accounts_db)
     found.create()

@@ -84,16 +84,57 @@ def _keys_list(options: argparse.Namespace) -> int:
 
 def _enrol(options: argparse.Namespace) -> int:
     house = _house(options)
-    box, written = house.enrol(options.bundle, replace=options.replace)
+    if options.csv is not None or options.new is not None:
+        return _prepare(options, house)
+    for bundle in options.bundle:
+        _enrol_one(options, house, bundle)
+    return _DONE
+
+
+def _enrol_one(options: argparse.Namespace, house: House, bundle: Path) -> None:
+    box, written = house.enrol(bundle, replace=options.replace)
     lines = acl_lines(box.box)
     if options.json:
         _print_json({"box": box.box, "fingerprint": box.fingerprint, "enrolment": str(written), "acl": lines})
-        return _DONE
+        return
     print(f"Box {box.box} is enrolled. Compare its fingerprint with the box's own: {box.fingerprint}")
     print(f"Carry {written} back to it:  lantern provision --enrolment FILE")
     print("The broker's ACL of “keys new” already covers it. An ACL of your own needs:\n")
     print(lines, end="")
+
+
+def _prepare(options: argparse.Namespace, house: House) -> int:
+    """Files for boxes that will be enrolled when they are there."""
+    from hospital import prepare
+
+    wanted = [(1, dict(options.new))] if options.new is not None else prepare.rows(options.csv)
+    name = options.csv.name if options.csv is not None else "--new"
+    out: Path = options.out or Path("boxes-to-be")
+    made = prepare.prepare(house, name, wanted, out, options.days)
+    sheet = out / prepare.SHEET
+    for one in made if options.json else ():
+        _print_json({"box": one.box, "file": str(one.file), "code": one.code, "kept": one.kept, "labels": str(sheet)})
+    if not options.json:
+        print(f"{len(made)} files are in {out}, {sum(one.kept for one in made)} of them as they were.")
+        print(f"Print {sheet} and keep it like a key: it holds the code of every box.")
+        print("Put the files on a stick. On the box: lantern provision --file FILE, or its first page.")
     return _DONE
+
+
+def _days(text: str) -> int:
+    if not text.isdecimal() or not 1 <= int(text) <= 3650:
+        raise argparse.ArgumentTypeError("give 1 to 3650 days")
+    return int(text)
+
+
+def _pair(text: str) -> tuple[str, str]:
+    """``clinic=清河卫生院``."""
+    from hospital import prepare
+
+    name, found, value = text.partition("=")
+    if not found or name not in prepare.COLUMNS:
+        raise argparse.ArgumentTypeError(f"give NAME=VALUE; the names are {', '.join(prepare.COLUMNS)}")
+    return name, value
 
 
 def _serve(options: argparse.Namespace) -> int:
@@ -198,7 +239,18 @@ def _parser() -> argparse.ArgumentParser:
         commands, "enrol", _enrol, "admit a box: its bundle in, its certificate out",
         "lantern-hospital enrol clinic-7.box.json",
     )  # fmt: skip
-    enrol.add_argument("bundle", type=Path, metavar="FILE", help="what “lantern provision” wrote")
+    which = enrol.add_mutually_exclusive_group(required=True)
+    which.add_argument(
+        "bundle", type=Path, nargs="*", metavar="FILE", default=[], help="what “lantern provision” wrote"
+    )
+    which.add_argument("--csv", type=Path, metavar="FILE", help="make provisioning files for the boxes of a list")
+    which.add_argument(
+        "--new", type=_pair, nargs="+", metavar="NAME=VALUE", help="make one, as in box=clinic-7 clinic=清河卫生院"
+    )
+    enrol.add_argument("--out", type=Path, metavar="DIR", help="where provisioning files go; default: boxes-to-be")
+    enrol.add_argument(
+        "--days", type=_days, default=90, metavar="N", help="how long provisioning files hold; default: 90"
+    )
     enrol.add_argument("--replace", action="store_true", help="a box of that id was lost or provisioned again")
 
     serve = _command(

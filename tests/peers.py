@@ -27,6 +27,18 @@ _PACKAGES = {
     **dict.fromkeys(("xfs_io", "mkfs.xfs"), "xfsprogs"),
     "mkfs.ext4": "e2fsprogs",
     "openssl": "openssl",
+    "swtpm": "swtpm",
+    "avahi-daemon": "avahi-daemon",
+    "dbus-daemon": "dbus",
+    "systemd-analyze": "systemd",
+    "ip": "iproute2",
+    **dict.fromkeys(("unshare", "nsenter", "setpriv"), "util-linux"),
+    "dcmmkdir": "dcmtk",
+    "mkfs.vfat": "dosfstools",
+    "mkfs.exfat": "exfatprogs",
+    "mkfs.ntfs": "ntfs-3g",
+    "mcopy": "mtools",
+    "mount.exfat-fuse": "exfat-fuse",
 }
 _SUFFIXES_BESIDE_DICOM = {".py", ".pyc", ".txt", ".json", ".icc", ".gz", ".dump", ".md"}
 

@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import datetime
 from typing import Any
 
 from flask import Flask, g, render_template, request
+from flask.sessions import SecureCookieSessionInterface
 from flask_wtf.csrf import CSRFProtect
 from werkzeug.exceptions import HTTPException
 from werkzeug.routing import BaseConverter
 
-from firmware_app import __version__
+from firmware_app import __version__, clock
 from firmware_app.config import Config
 from firmware_app.language import N_, translate
 from firmware_app.store.accounts import Accounts
 from firmware_app.store.clinical import Clinical
 from firmware_app.store.layout import StateDir
+from firmware_app.store.stick_status import StickStatus
 from web import box as boxes
-from web import guard, standing, words
+from web import guard, standing, sticks, words
 from web.checkup import Checkup
 from web.pulse import Pulse
 
@@ -36,6 +37,16 @@ _ERRORS: Mapping[int, str] = {
     503: N_("The box is busy. Try again in a moment."),
 }
 _WENT_WRONG = N_("Something went wrong on the box. Try again; if it stays so, call the technician.")
+
+
+_UNSURE = N_("(clock not confirmed)")
+
+
+class _OverTls(SecureCookieSessionInterface):
+    """A cookie that was given over TLS never travels without it."""
+
+    def get_cookie_secure(self, app: Flask) -> bool:
+        return request.is_secure
 
 
 class CaseReference(BaseConverter):
@@ -76,13 +87,15 @@ def create_app(
         MAX_FORM_PARTS=64,
     )
     app.config.from_mapping(test_config or {})
-    pulse = Pulse(clinical, lambda: standing.reading(clinical, state))
+    app.session_interface = _OverTls()
+    pulse = Pulse(clinical, lambda: (standing.reading(clinical, state), sticks.strip(state)))
     boxes.install(app.extensions, boxes.Box(config, state, clinical, accounts, pulse, checkup or Checkup(None)))
     for name, converter in (("case", CaseReference), ("instance", InstanceReference), ("finding", FindingCode)):
         app.url_map.converters[name] = converter
     guard.install(app)  # before the CSRF check, which must know whose token it sees
     CSRFProtect(app)
     _register_pages(app)
+    _register_first_page(app, state, accounts)
     _equip_templates(app, config)
     app.register_error_handler(HTTPException, _explain)
     app.register_error_handler(500, _explain)
@@ -90,10 +103,18 @@ def create_app(
 
 
 def _register_pages(app: Flask) -> None:
-    from web import audits, cases, films, health, lists, login, quarantine
+    from web import audits, cases, clocks, films, health, lists, login, quarantine
 
-    for pages in (login, lists, cases, films, health, audits, quarantine):
+    for pages in (login, lists, cases, films, health, clocks, audits, quarantine, sticks):
         app.register_blueprint(pages.blueprint)
+
+
+def _register_first_page(app: Flask, state: StateDir, accounts: Accounts) -> None:
+    """On an installed box until somebody has an account; later nobody needs it, nor the 12 MB that it loads."""
+    if state.provision.is_dir() and not any(user.has_password for user in accounts.users()):
+        from web import setup
+
+        app.register_blueprint(setup.blueprint)
 
 
 def _equip_templates(app: Flask, config: Config) -> None:
@@ -101,15 +122,18 @@ def _equip_templates(app: Flask, config: Config) -> None:
         _=_translated, version=__version__, box_name=config.box.name, words=words, user=guard.user
     )
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
-    app.jinja_env.filters.update(clock=_clock, day=_day, moment=_moment, percent=_percent)
+    app.jinja_env.filters.update(moment=_moment, written=_written, percent=_percent)
     app.context_processor(lambda: {"language": g.get("language", config.box.language)})
     app.context_processor(_banner)
+    app.context_processor(lambda: {"clock_unsure": guard.user() is not None and not clock.stamp().trusted})
 
 
-def _banner() -> dict[str, standing.Reading | None]:
-    """How reading stands, for people who work with its results."""
+def _banner() -> dict[str, standing.Reading | StickStatus | None]:
+    """How reading stands and what a stick does, for people who work with the results."""
     box = boxes.here()
-    return {"reading": standing.reading(box.clinical, box.state) if guard.user() else None}
+    if not guard.user():
+        return {"reading": None, "stick": None}
+    return {"reading": standing.reading(box.clinical, box.state), "stick": sticks.strip(box.state)}
 
 
 def _translated(message: str, **values: object) -> str:
@@ -117,18 +141,21 @@ def _translated(message: str, **values: object) -> str:
     return text.format(**values) if values else text
 
 
-def _clock(moment: datetime) -> str:
-    return moment.astimezone().strftime("%H:%M")
+def _moment(stamp: clock.Stamp) -> str:
+    """The time of day today, with the date before today; of a time that nobody vouched for, all of it and the mark."""
+    local = stamp.at.astimezone()
+    today = stamp.trusted and local.date() == clock.now().astimezone().date()
+    return local.strftime("%H:%M" if today else "%Y-%m-%d %H:%M") + _mark(stamp)
 
 
-def _day(moment: datetime) -> str:
-    return moment.astimezone().strftime("%Y-%m-%d")
+def _written(text: str) -> str:
+    """A stored time to the second, in UTC, with its mark."""
+    stamp = clock.parse(text)
+    return f"{stamp.at:%Y-%m-%d %H:%M:%S}" + _mark(stamp)
 
 
-def _moment(moment: datetime) -> str:
-    """The time of day today, with the date before today."""
-    local = moment.astimezone()
-    return local.strftime("%H:%M" if local.date() == datetime.now().astimezone().date() else "%Y-%m-%d %H:%M")
+def _mark(stamp: clock.Stamp) -> str:
+    return "" if stamp.trusted else " " + _translated(_UNSURE)
 
 
 def _percent(share: float) -> str:

@@ -172,7 +172,8 @@ def _sheet(box: Box, reference: str) -> Sheet:
         for finding in case.findings if _says(case, reading, finding)
     }  # fmt: skip
     reasons = _unique([reading.reason for reading in case.readings if reading.reason])
-    hints = _unique([hint for reading in case.readings for hint in reading.quality.hints])
+    missing = [case.incomplete] if case.incomplete else []
+    hints = _unique([*missing, *(hint for reading in case.readings for hint in reading.quality.hints)])
     return Sheet(
         case, box.patients.known(reference), _examination(box, reference), images,
         tuple(sorted(case.findings, key=lambda finding: (not finding.positive, -finding.probability))), hints, reasons,

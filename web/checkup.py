@@ -14,9 +14,10 @@ import threading
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
+
+from firmware_app import clock
 
 log = logging.getLogger("lantern.viewer")
 
@@ -39,7 +40,7 @@ class Report:
     """All checks, and when they were made."""
 
     checks: tuple[Checked, ...]
-    at: datetime
+    at: clock.Stamp
 
 
 class Checkup:
@@ -81,7 +82,7 @@ class Checkup:
             log.warning("the health check failed: %s", type(error).__name__)
             return
         if checks:
-            self._report = Report(checks, datetime.now(UTC))
+            self._report = Report(checks, clock.stamp())
 
     def _asked(self) -> str:
         """What the doctor prints; raises `subprocess.TimeoutExpired` when it takes too long."""

@@ -18,6 +18,7 @@ from typing import Final, ParamSpec, cast
 from flask import Flask, Response, abort, g, redirect, request, session, url_for
 from flask.typing import ResponseReturnValue
 
+from firmware_app.device import naming
 from firmware_app.language import LANGUAGES
 from firmware_app.store.accounts import SESSION_MOST_S, Role, User
 from web.box import here
@@ -126,7 +127,9 @@ def _recognise() -> None:
 
 def _check_host() -> None:
     name = host_name(request.host)
-    if name is None or not (_is_address(name) or name in own_names(here().config.viewer.allowed_hosts)):
+    config = here().config
+    told = (f"{naming.host(config.box.id)}.local", *config.viewer.allowed_hosts)
+    if name is None or not (_is_address(name) or name in own_names(told)):
         abort(421)
 
 

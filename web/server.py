@@ -15,12 +15,13 @@ import threading
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from waitress.server import create_server
 
 from firmware_app import service
 from firmware_app.config import Config, load
+from firmware_app.device import notify
 from firmware_app.errors import LanternError, PortTaken, PortUnusable
 from firmware_app.store.accounts import Accounts
 from firmware_app.store.clinical import Clinical
@@ -29,11 +30,19 @@ from web import lists
 from web.app import create_app
 from web.box import Box
 from web.checkup import Checkup
+from web.lap import Lap
+from web.measures import Measures
 
 log = logging.getLogger("lantern.viewer")
 
 THREADS: Final = lists.STREAMS + 8
 _CONNECTIONS: Final = 200
+# Whose word on a browser's address and scheme is taken, where the configuration says that there is a front.
+_FRONT: Final[dict[str, Any]] = {
+    "trusted_proxy": "127.0.0.1",
+    "trusted_proxy_count": 1,
+    "trusted_proxy_headers": {"x-forwarded-for", "x-forwarded-proto"},
+}
 
 
 def run(config: Config, ready: service.Ready, stop: threading.Event, config_path: Path | None = None) -> None:
@@ -53,8 +62,10 @@ def run(config: Config, ready: service.Ready, stop: threading.Event, config_path
         app, sockets=[listener], threads=THREADS, ident="Lantern", connection_limit=_CONNECTIONS, channel_timeout=60,
         max_request_body_size=64 * 1024, clear_untrusted_proxy_headers=True,
         channel_request_lookahead=1,  # so that a stream learns at once that its page was closed
+        **(_FRONT if config.viewer.behind_front else {}),
     )  # fmt: skip
     box.pulse.start()
+    measures = Measures(config, state, clinical)
 
     def serve() -> None:
         try:
@@ -66,10 +77,12 @@ def run(config: Config, ready: service.Ready, stop: threading.Event, config_path
 
     serving = threading.Thread(target=serve, name="waitress", daemon=True)
     serving.start()
-    ready({"port": int(listener.getsockname()[1])})
+    notify.depend_on(Lap(server).passed)
+    ready({"port": int(listener.getsockname()[1]), "metrics": measures.port})
     stop.wait()
     box.pulse.stop()  # the streams end first: they would hold the server's threads
     box.checkup.stop()
+    measures.close()
     server.close()
     clinical.database.close()
     accounts.database.close()

@@ -25,6 +25,7 @@ AGES: Final = {"Y": N_("{n} years"), "M": N_("{n} months"), "W": N_("{n} weeks")
 AGE_UNITS: Final = {"Y": N_("years"), "M": N_("months"), "W": N_("weeks"), "D": N_("days")}
 LANGUAGES: Final = {"zh_CN": ("中文", "中文"), "en": ("EN", "English")}
 CHECKS: Final = {
+    "clock": N_("Clock"),
     "state": N_("Disk"),
     "database": N_("Database"),
     "queue": N_("Reading"),
@@ -44,6 +45,8 @@ ACTIONS: Final = {
     "login.failed": N_("log-in failed"),
     "login.blocked": N_("log-in blocked"),
     "logout": N_("logged out"),
+    "clock.set": N_("clock set"),
+    "clock.changed": N_("time learned"),
     "claim.issued": N_("one-time code issued"),
     "claim.used": N_("one-time code used"),
     "user.added": N_("account added"),

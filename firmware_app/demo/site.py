@@ -61,6 +61,8 @@ def found(stage: Stage, wanted_broker: str | None) -> Site:
         raise DemoFailed("the box and the hospital see different fingerprints.")
     answer = f"hospital/boxes/{BOX}.enrolment.json"
     stage.run("lantern", "provision", "--enrolment", answer, "--write", CONFIG, *of_box)
+    stage.say("\nSomebody looks at the machine's clock and confirms it; without that, times are marked:")
+    stage.run("lantern", "clock", "set", *of_box)
 
     stage.say("\nBoth start:")
     broker.wait(stage, port)

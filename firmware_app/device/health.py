@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from firmware_app import __version__
 from firmware_app.config import Config
-from firmware_app.device import line, presence, speed, stored
+from firmware_app.device import care, front_check, line, presence, speed, stored, timepiece
 from firmware_app.device.check import Check
 from firmware_app.errors import LanternError, PackError
 from firmware_app.language import N_, register
@@ -68,6 +68,7 @@ def status(config: Config) -> dict[str, Any]:
     state = StateDir(config.state.dir)
     processes = {name: presence.announcement(state, name) for name in presence.expected(config.uplink.enabled)}
     ports = {of: (processes[name] or {}).get("port") for of, name in (("dicom", "gateway"), ("viewer", "viewer"))}
+    ports["metrics"] = (processes["viewer"] or {}).get("metrics")
     queue: dict[str, int] | None = None
     if state.clinical_db.exists():
         clinical = Clinical(state.clinical_db)
@@ -84,6 +85,8 @@ def status(config: Config) -> dict[str, Any]:
         "queue": queue,
         "rescues": sum(1 for _ in rescue.reports(state)),
         "line": line.status(config, state),
+        "clock": timepiece.status(),
+        "page": front_check.status(config, state),
         "packs": [
             {"name": pack.manifest.name, "version": pack.manifest.version}
             for pack in PackStore.of(config).survey().packs
@@ -101,6 +104,10 @@ def describe(found: dict[str, Any]) -> str:
         lines.append(
             "  {cases} cases, {instances} images, {waiting} waiting, {refused} refused".format(**found["queue"])
         )
+    vouched = f"told by: {found['clock']['source']}" if found["clock"]["trusted"] else "nobody has confirmed it"
+    lines.append(f"  clock     {found['clock']['time']}, {vouched}")
+    if page := found["page"]:
+        lines.append(f"  page      {page['address']}, SHA-256 {page['fingerprint'] or 'not made yet'}")
     packs = ", ".join(f"{pack['name']} {pack['version']}" for pack in found["packs"])
     lines.append(f"  packs     {packs or 'none'}")
     return "\n".join(lines)
@@ -150,7 +157,7 @@ def _models(config: Config, state: StateDir) -> Iterator[Check]:
             yield Check("packs", "ok", Reason(_PACK_OK, {"pack": pack.manifest.name, "version": pack.manifest.version}))
 
 
-def _processes(config: Config, state: StateDir) -> Iterator[Check]:
+def processes(config: Config, state: StateDir) -> Iterator[Check]:
     for name in presence.expected(config.uplink.enabled):
         if not presence.is_running(state, name):
             yield Check(name, "fail", Reason(_PROCESS_MISSING, {"process": name}))
@@ -203,12 +210,18 @@ def _settings(config: Config, state: StateDir) -> Iterator[Check]:
 
 _PARTS: tuple[Callable[[Config, StateDir], Iterator[Check]], ...] = (
     _state,
+    timepiece.examine,
     stored.database,
     stored.rescues,
+    care.backup,
+    care.retention,
+    care.the_machine,
     _models,
     speed.runtimes,
     speed.chosen,
-    _processes,
+    processes,
+    front_check.examine,
     _line,
+    care.selftest,
     _settings,
 )

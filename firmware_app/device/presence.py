@@ -13,9 +13,9 @@ import os
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from datetime import UTC, datetime
 from typing import Final
 
+from firmware_app import clock
 from firmware_app.errors import AlreadyRunning, StateUnusable
 from firmware_app.store.layout import StateDir
 
@@ -64,7 +64,7 @@ def is_running(state: StateDir, name: str) -> bool:
 
 def announce(state: StateDir, name: str, facts: Facts) -> None:
     """Say that this process is ready, with its pid and *facts* such as its port."""
-    told = {"process": name, "pid": os.getpid(), "since": datetime.now(UTC).isoformat(timespec="seconds"), **facts}
+    told = {"process": name, "pid": os.getpid(), "since": clock.text("seconds"), **facts}
     described = state.run_of(name) / f"{name}.json"
     fresh = described.with_suffix(".new")
     fresh.write_text(json.dumps(told), "utf-8")

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import io
 import json
-import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,14 +22,19 @@ from cryptography.hazmat.primitives.serialization import (
     NoEncryption,
     PrivateFormat,
     PublicFormat,
-    load_pem_private_key,
 )
 
+from firmware_app.device import sealing
+from firmware_app.device.files import write_whole
+from firmware_app.device.sealing import Chip
 from firmware_app.errors import BoxIdInvalid, BundleInvalid, NotProvisioned, ProvisionedAlready
 from firmware_app.store.layout import sync_directory
 from firmware_app.uplink.credentials import bundle
 from firmware_app.uplink.envelope import BoxBundle, Enrolment, HospitalBundle, seal_key
 from firmware_app.uplink.summary import BOX_ID
+
+# systemd.exec(5): where it puts what it unsealed, for that one unit.
+_CREDENTIALS: Final = Path("/run/credentials/lantern-uplink.service")
 
 PrivateKey = Ed25519PrivateKey | ec.EllipticCurvePrivateKey
 
@@ -50,6 +54,14 @@ class Keys:
         return self.folder / "tls.key"
 
     @property
+    def sealed(self) -> tuple[Path, Path]:
+        """Where the two private keys lie when a security chip guards them (`sealing`)."""
+        return (self._sealed(self.identity), self._sealed(self.tls_key))
+
+    def _sealed(self, key: Path) -> Path:
+        return key.with_name(key.name + sealing.SUFFIX)
+
+    @property
     def tls_cert(self) -> Path:
         return self.folder / "tls.crt"
 
@@ -66,37 +78,59 @@ class Keys:
         return self.folder / "box.json"
 
 
-def begin(folder: Path, box: str, hospital_file: Path) -> tuple[BoxBundle, HospitalBundle]:
+def begin(folder: Path, box: str, hospital_file: Path, chip: Chip | None = None) -> tuple[BoxBundle, HospitalBundle]:
     """Make the box's keys in *folder*.  Asked again with the same id, it answers the same and makes nothing anew.
 
-    Raises `BoxIdInvalid`, `BundleInvalid` or `ProvisionedAlready`.
+    Raises `BoxIdInvalid`, `BundleInvalid`, `ProvisionedAlready` or `SealingFailed`.
     """
     if re.fullmatch(BOX_ID, box, re.ASCII) is None:
         raise BoxIdInvalid(box=box[:40])
-    hospital = bundle(hospital_file, HospitalBundle)
+    hospital = hospital_of(hospital_file)
+    return own_keys(folder, box, chip), take_hospital(folder, hospital)
+
+
+def hospital_of(file: Path) -> HospitalBundle:
+    """The hospital's public bundle in *file*.  Raises `BundleInvalid` and, for a weak key, `MessageInvalid`."""
+    hospital = bundle(file, HospitalBundle)
     seal_key(hospital.seal)
+    return hospital
+
+
+def own_keys(folder: Path, box: str, chip: Chip | None = None) -> BoxBundle:
+    """The box's public bundle; its keys are made once.  Raises `ProvisionedAlready` for another id."""
     keys = Keys(folder)
-    if keys.box.exists():
-        made = bundle(keys.box, BoxBundle)
-        if made.box != box:
-            raise ProvisionedAlready(box=made.box, folder=str(folder))
-    else:
-        made = _made(keys, box)
-    _write(keys.tls_ca, hospital.authority.encode(), 0o644)
-    _write(keys.hospital, hospital.encode() + b"\n", 0o644)
+    if not keys.box.exists():
+        return _made(keys, box, chip)
+    made = bundle(keys.box, BoxBundle)
+    if made.box != box:
+        raise ProvisionedAlready(box=made.box, folder=str(folder))
+    return made
+
+
+def take_hospital(folder: Path, hospital: HospitalBundle) -> HospitalBundle:
+    """Make *hospital* the one that the box reports to."""
+    keys = Keys(folder)
+    write_whole(keys.tls_ca, hospital.authority.encode(), 0o644)
+    write_whole(keys.hospital, hospital.encode() + b"\n", 0o644)
     sync_directory(folder)
-    return made, hospital
+    return hospital
 
 
-def _made(keys: Keys, box: str) -> BoxBundle:
+def _made(keys: Keys, box: str, chip: Chip | None) -> BoxBundle:
     """Fresh keys; the bundle is written last, so that half a provisioning is done again."""
     keys.folder.mkdir(parents=True, exist_ok=True, mode=0o755)
     identity, tls = Ed25519PrivateKey.generate(), ec.generate_private_key(ec.SECP256R1())
-    _write(keys.identity, _pem(identity), 0o600)
-    _write(keys.tls_key, _pem(tls), 0o600)
+    made_keys: tuple[PrivateKey, PrivateKey] = (identity, tls)
+    for path, sealed, key in zip((keys.identity, keys.tls_key), keys.sealed, made_keys, strict=True):
+        if chip is None:
+            write_whole(path, _pem(key), 0o600)
+        else:
+            write_whole(sealed, chip.seal(path.name, _pem(key)), 0o600)
     point = tls.public_key().public_bytes(Encoding.X962, PublicFormat.UncompressedPoint).hex()
     made = BoxBundle.made(box, identity, point)
-    _write(keys.box, made.encode() + b"\n", 0o644)
+    sync_directory(keys.folder)
+    write_whole(keys.box, made.encode() + b"\n", 0o644)
+    sync_directory(keys.folder)
     return made
 
 
@@ -108,10 +142,10 @@ def complete(folder: Path, enrolment_file: Path) -> str:
     made = bundle(keys.box, BoxBundle)
     answer = bundle(enrolment_file, Enrolment)
     certificate = x509.load_pem_x509_certificate(answer.certificate.encode())
-    own = load_pem_private_key(keys.tls_key.read_bytes(), None)
-    if answer.box != made.box or certificate.public_key() != own.public_key():
+    own = ec.EllipticCurvePublicKey.from_encoded_point(ec.SECP256R1(), bytes.fromhex(made.tls))
+    if answer.box != made.box or certificate.public_key() != own:
         raise BundleInvalid(path=str(enrolment_file), detail="it was made for another box")
-    _write(keys.tls_cert, answer.certificate.encode(), 0o644)
+    write_whole(keys.tls_cert, answer.certificate.encode(), 0o644)
     sync_directory(folder)
     return made.box
 
@@ -119,20 +153,21 @@ def complete(folder: Path, enrolment_file: Path) -> str:
 def settings(folder: Path) -> dict[str, dict[str, str | int | bool]]:
     """The configuration of a provisioned box: section -> key -> value.  `enabled` is true once it is enrolled."""
     keys = Keys(folder.resolve())
-    hospital = bundle(keys.hospital, HospitalBundle)
-    return {
-        "box": {"id": bundle(keys.box, BoxBundle).box},
-        "uplink": {
+    found: dict[str, dict[str, str | int | bool]] = {"box": {"id": bundle(keys.box, BoxBundle).box}}
+    if keys.hospital.exists():
+        hospital = bundle(keys.hospital, HospitalBundle)
+        private = _CREDENTIALS if all(path.exists() for path in keys.sealed) else keys.folder
+        found["uplink"] = {
             "enabled": keys.tls_cert.exists(),
             "host": hospital.host,
             "port": hospital.port,
             "tls_ca": str(keys.tls_ca),
             "tls_cert": str(keys.tls_cert),
-            "tls_key": str(keys.tls_key),
-            "identity": str(keys.identity),
+            "tls_key": str(private / keys.tls_key.name),
+            "identity": str(private / keys.identity.name),
             "hospital": str(keys.hospital),
-        },
-    }
+        }
+    return found
 
 
 def as_toml(found: dict[str, dict[str, str | int | bool]]) -> str:
@@ -157,17 +192,6 @@ def printed(made: BoxBundle) -> str:
     """The bundle as text that survives a telephone or a chat: one file, broken into lines of 64."""
     text = made.encode().decode("ascii")
     return "\n".join(text[at : at + _CHUNK] for at in range(0, len(text), _CHUNK))
-
-
-def _write(path: Path, data: bytes, mode: int) -> None:
-    """Durable and whole under its name, or not there at all."""
-    fresh = path.with_name(path.name + ".new")
-    descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
-    with open(descriptor, "wb") as handle:  # noqa: PTH123 - the descriptor carries the mode
-        handle.write(data)
-        handle.flush()
-        os.fsync(handle.fileno())
-    fresh.replace(path)
 
 
 def _pem(key: PrivateKey) -> bytes:

@@ -31,7 +31,7 @@ _UNTRIED: Final = register(
     "doctor.way_untried",
     N_("How the model {pack} runs best has not been measured yet. The box does it when it has nothing to read."),
 )
-_NO_WAY: Final = register(
+NO_WAY: Final = register(
     "doctor.way_none",
     N_("No runtime on this box answers the test images of the model {pack} rightly, so nothing is read with it."),
 )
@@ -58,7 +58,7 @@ def chosen(config: Config, state: StateDir) -> Iterator[Check]:
                 yield Check("runtimes", "warn", result.reason)
         best = next(iter(ways.ranked(possible, found, settings)), None)
         if best is None:
-            yield Check("runtimes", "fail", Reason(_NO_WAY, {"pack": pack.name}))
+            yield Check("runtimes", "fail", Reason(NO_WAY, {"pack": pack.name}))
         elif best not in found:
             yield Check("runtimes", "ok", Reason(_UNTRIED, {"pack": pack.name}))
         else:

@@ -6,7 +6,9 @@ import sqlite3
 from collections.abc import Iterator
 from typing import Final
 
+from firmware_app import clock
 from firmware_app.config import Config
+from firmware_app.device.care import FROM_BACKUP
 from firmware_app.device.check import Check
 from firmware_app.errors import LanternError, StoreUnreadable
 from firmware_app.language import N_, register
@@ -109,17 +111,26 @@ def database(config: Config, state: StateDir) -> Iterator[Check]:
 def rescues(config: Config, state: StateDir) -> Iterator[Check]:
     """The latest rescue of each database; the folders keep them all."""
     for folder, report in {report.database: (folder, report) for folder, report in rescue.reports(state)}.values():
-        told: dict[str, Detail] = {"date": report.at[:10], "folder": str(folder)}
+        told: dict[str, Detail] = {"date": clock.parse(report.at).day, "folder": str(folder)}
         if report.database == state.exchange_db.name:
             yield Check("rescue", "warn", Reason(_EXCHANGE_REBUILT, told))
         elif report.database == state.accounts_db.name:
             told |= {"kept": report.kept.get("users", 0), "lost": report.lost.get("users", 0)}
             yield Check("rescue", "warn", Reason(_ACCOUNTS_REBUILT, told))
+            if report.restored:
+                yield Check("rescue", "warn", _from_backup(report))
         else:
             told |= {"admitted": report.admitted, "again": report.again, "people": report.people}
             yield Check("rescue", "warn", Reason(_REBUILT, told))
+            if report.restored:
+                yield Check("rescue", "warn", _from_backup(report))
             if lost := report.missing + report.unusable:
                 yield Check("rescue", "warn", Reason(_IMAGES_LOST, {"images": lost}))
+
+
+def _from_backup(report: rescue.Report) -> Reason:
+    date = clock.parse(report.backup).day
+    return Reason(FROM_BACKUP, {"database": report.database, "restored": report.restored, "date": date})
 
 
 def _contents(clinical: Clinical) -> Iterator[Check]:
@@ -138,7 +149,7 @@ def _refused(quarantine: Quarantine) -> Iterator[Check]:
         return
     yield Check("refused", "warn", Reason(_REFUSED, {"refused": sum(count.count for count in counts)}))
     for entry in quarantine.entries(_NEWEST):
-        yield Check("refused", "warn", entry.reason, entry.at.isoformat(timespec="seconds"), entry.case)
+        yield Check("refused", "warn", entry.reason, entry.at.text("seconds"), entry.case)
     for count in counts:
-        told: dict[str, Detail] = {"count": count.count, "reason": count.code, "date": f"{count.latest:%Y-%m-%d}"}
+        told: dict[str, Detail] = {"count": count.count, "reason": count.code, "date": count.latest.day}
         yield Check("refused", "warn", Reason(_REFUSED_OF, told))

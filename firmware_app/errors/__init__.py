@@ -5,9 +5,15 @@
     ├── StoreError              box         store.*      the databases and the disk
     ├── ServiceError            box         service.*    a process of the box cannot do its work
     ├── AccountError            box         account.*    a person's account in the viewer
-    ├── ProvisionError          box         provision.*  the box cannot be given its identity
+    ├── ProvisionError          box, provision  provision.*  the box cannot be given its identity
+    ├── FrontError              front       front.*      the TLS front before the viewer cannot do its work
+    ├── SetupError              setup       setup.*      an installed box whose folders or users are not as they must be
+    ├── CareError               care        care.*       a backup or a clearing-up that cannot be done
+    ├── ClockError              clock       clock.*      a time that cannot be, a certificate whose dates do not fit
+    ├── InstallError            installation  install.*  a machine does not become a box, or ceases to be one
     ├── ExportError             export      export.*     why an image does not leave the box de-identified
     ├── IntakeError             intake      intake.*     refused at the door; carries the C-STORE status (PS3.4 B.2.3)
+    ├── StickError              stick       stick.*      a stick that is not opened, or not copied to its end
     ├── ImagingError            judgement   imaging.*    accepted, but its pixels cannot be shown to a model
     ├── CannotJudge             judgement   age, reading.*, quality.*   no honest number can be given
     │   └── SeriesUnfit         series      series.*     slices that make no volume
@@ -22,9 +28,16 @@ patient's name, id or a UID, so any error may be logged.
 
 from firmware_app.errors.base import LanternError as LanternError
 from firmware_app.errors.box import *
+from firmware_app.errors.care import *
+from firmware_app.errors.clock import *
 from firmware_app.errors.export import *
+from firmware_app.errors.front import *
+from firmware_app.errors.installation import *
 from firmware_app.errors.intake import *
 from firmware_app.errors.judgement import *
 from firmware_app.errors.line import *
 from firmware_app.errors.packs import *
+from firmware_app.errors.provision import *
 from firmware_app.errors.series import *
+from firmware_app.errors.setup import *
+from firmware_app.errors.stick import *

@@ -117,6 +117,78 @@ class CertificateExpired(UplinkError):
 
 
 @dataclass(eq=False)
+class CertificateTooEarly(UplinkError):
+    code = "uplink.certificate_early"
+    sentence = N_(
+        "The box's certificate {file} begins on {starts} only; it is {now}, and the clock is confirmed, so it is not "
+        "the cause. Ask the hospital to set its own clock and to enrol the box again. No summary is lost."
+    )
+    file: str
+    starts: str
+    now: str
+
+
+@dataclass(eq=False)
+class CertificateOver(UplinkError):
+    code = "uplink.certificate_ended"
+    sentence = N_(
+        "The certificate {file} ended on {ends}; it is {now}, and the clock is confirmed, so it is not the cause. Ask "
+        "the hospital to enrol the box again. No summary is lost."
+    )
+    file: str
+    ends: str
+    now: str
+
+
+@dataclass(eq=False)
+class BrokerNotYetByClock(UplinkError):
+    code = "uplink.broker_not_yet"
+    sentence = N_(
+        "The certificate of the hospital's broker {host} begins on {starts} and the box's clock says {now}: the clock "
+        "is the likely cause. Set it with “lantern clock set”; no summary is lost."
+    )
+    host: str
+    starts: str
+    now: str
+
+
+@dataclass(eq=False)
+class BrokerNotYet(UplinkError):
+    code = "uplink.broker_early"
+    sentence = N_(
+        "The certificate of the hospital's broker {host} begins on {starts} only; it is {now}, and the box's clock is "
+        "confirmed, so it is not the cause. Tell the hospital; no summary is lost."
+    )
+    host: str
+    starts: str
+    now: str
+
+
+@dataclass(eq=False)
+class BrokerExpiredByClock(UplinkError):
+    code = "uplink.broker_expired"
+    sentence = N_(
+        "The certificate of the hospital's broker {host} ended on {ends} and the box's clock says {now}. Check the "
+        "clock first, with “lantern clock show”; if it is right, tell the hospital. No summary is lost."
+    )
+    host: str
+    ends: str
+    now: str
+
+
+@dataclass(eq=False)
+class BrokerExpired(UplinkError):
+    code = "uplink.broker_ended"
+    sentence = N_(
+        "The certificate of the hospital's broker {host} ended on {ends}; it is {now}, and the box's clock is "
+        "confirmed, so it is not the cause. Tell the hospital; no summary is lost."
+    )
+    host: str
+    ends: str
+    now: str
+
+
+@dataclass(eq=False)
 class BrokerUnreachable(UplinkError):
     code = "uplink.no_broker"
     sentence = N_(

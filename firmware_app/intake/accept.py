@@ -29,7 +29,7 @@ from firmware_app.errors import (
     StoreError,
 )
 from firmware_app.intake import file_meta, picture
-from firmware_app.intake.given_file import is_archive, open_regular, read_at, readable
+from firmware_app.intake.given_file import is_archive, let_go, open_regular, read_at, readable
 from firmware_app.intake.header import MAGIC, PREAMBLE_BYTES, examine_open, looks_like_data_set
 from firmware_app.intake.recording import database_errors, surely_unrecorded
 from firmware_app.intake.sameness import conflict
@@ -137,7 +137,7 @@ class Door:
                     return self._take_picture(self._copy(descriptor, b"", 0), suffix, arrival_path, association)
                 return self._take_dicom(self._copy_dicom(descriptor, head), arrival_path, association, None)
             finally:
-                os.close(descriptor)
+                let_go(descriptor)
 
     def refuse(
         self, arrival_path: str, error: LanternError, *, held: Held | None = None, kept_file: str | None = None
@@ -212,8 +212,11 @@ class Door:
                     if is_new and surely_unrecorded(self.clinical, error, uid, sha256):
                         self._unlink(file)
                     raise
-            if isinstance(admitted, Held) and is_new and admitted.file != file:
-                self._unlink(file)
+            if isinstance(admitted, Held):
+                if is_new and admitted.file != file:
+                    self._unlink(file)
+            elif not (self.state.root / file).exists():
+                self._link(spool, file)  # a deleted case had this name, and left between the link and the row
         if isinstance(admitted, Held):  # another association brought the same instance a moment earlier
             return self._again(spool, admitted, sha256, arrival_path)
         return Admission(Outcome.ACCEPTED, admitted.reference, admitted.case)

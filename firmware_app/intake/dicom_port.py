@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 import socket
+import sqlite3
+import ssl
 import threading
 from collections.abc import Callable
 from contextlib import suppress
@@ -15,6 +17,8 @@ from firmware_app.intake.accept import Door
 from firmware_app.intake.association import Association, Lobby
 from firmware_app.intake.places import Holder, Places
 from firmware_app.intake.spool import empty_incoming
+
+log = logging.getLogger("lantern.gateway")
 
 # pynetdicom and pydicom log what they decode: UIDs, titles, sometimes names.  None of that belongs in our log.
 for _loud in ("pynetdicom", "pydicom"):
@@ -39,10 +43,14 @@ class DicomPort:
         # From here on this is the only gateway of this state: what a killed one left is settled first.
         empty_incoming(self._door.state.incoming)
         self._door.clinical.close_all_associations()
-        self._transport = transport.Transport(listener, tls, self._serve, on_end)
+        self._transport = transport.Transport(listener, tls, self._serve, on_end, self._tell_dates)
         self._transport.start()
         threading.Thread(target=self._make_folders, name="folders", daemon=True).start()
         return self._transport.port
+
+    def listens(self) -> bool:
+        """Whether the thread that accepts associations goes round."""
+        return self._transport is not None and self._transport.turns()
 
     def stop(self) -> None:
         """Take no more; what was acknowledged is kept."""
@@ -58,6 +66,20 @@ class DicomPort:
     def _serve(self, connection: socket.socket, address: str, deadline: float) -> None:
         lobby = Lobby(take=self._take_place, give=self._give_place)
         Association(connection, address, self._config, self._door, lobby, deadline).serve()
+
+    def _tell_dates(self, error: ssl.SSLCertVerificationError, address: str) -> None:
+        """A machine whose certificate does not hold now: it is told nothing but "no", so the box's own people are."""
+        from firmware_app.intake import tls_dates  # a port without TLS does not load it
+
+        told = tls_dates.told(error, address)
+        if told is not None:
+            log.warning("%s", told)
+            try:
+                self._door.clinical.record_refusal(f"dicom:{address}", told)
+            except sqlite3.Error as full:
+                log.warning("the refusal is not written down: %s", full)
+            finally:
+                self._door.clinical.database.close_thread()
 
     def _take_place(self, association: Holder) -> bool:
         if not self._places.take(association):

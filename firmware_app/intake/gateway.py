@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from typing import Final
 
 from firmware_app.config import Config
+from firmware_app.device import notify
 from firmware_app.intake.accept import Door
 from firmware_app.intake.folder import WatchedFolder
 from firmware_app.store.clinical import Clinical
@@ -38,6 +39,7 @@ def run(config: Config, ready: Callable[[Facts], None], stop: threading.Event) -
     door = Door(state, clinical, config.retention.high_water_free_mb, config.dicom.max_object_mb)
     port = DicomPort(config, door)
     number = port.start(on_end=stop.set)
+    notify.depend_on(port.listens)
     folder = WatchedFolder(config.folder.path, door) if config.folder.path else None
     if folder is not None:
         folder.start()

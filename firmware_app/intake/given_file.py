@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -38,11 +39,21 @@ def open_regular(path: Path) -> tuple[int, int]:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
     except OSError as error:
         raise FileUnreadable(detail=error.strerror or type(error).__name__) from None
-    found = os.fstat(descriptor)
+    try:
+        found = os.fstat(descriptor)
+    except OSError as error:  # pulled out between the two calls
+        let_go(descriptor)
+        raise FileUnreadable(detail=error.strerror or type(error).__name__) from None
     if not stat.S_ISREG(found.st_mode):  # replaced between the two calls
-        os.close(descriptor)
+        let_go(descriptor)
         raise NotARegularFile()
     return descriptor, found.st_size
+
+
+def let_go(descriptor: int) -> None:
+    """Close it.  On a stick that was pulled out even that fails (FUSE flushes), and says nothing of what was read."""
+    with suppress(OSError):
+        os.close(descriptor)
 
 
 def is_archive(head: bytes) -> bool:

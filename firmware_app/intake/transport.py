@@ -32,6 +32,8 @@ _OPENING_MOST: Final = 64
 _BACKLOG: Final = 512
 _ACCEPT_AT_ONCE: Final = 64  # a flood of new connections must not keep those that speak from being heard
 _STOP_SECONDS: Final = 8.0
+_TURN_S: Final = 1.0
+_TURNS_S: Final = 5.0
 
 # What a connection's thread runs: the socket, the peer's address, and by when it must have become an association.
 Serve = Callable[[socket.socket, str, float], None]
@@ -50,7 +52,9 @@ def tls_context(config: Dicom) -> ssl.SSLContext | None:
             context.verify_mode = ssl.CERT_REQUIRED
     except OSError as error:  # ssl.SSLError is one
         raise TlsUnusable(detail=error.strerror or str(error)) from None
-    return context
+    from firmware_app.intake import tls_dates  # a port without TLS does not load it
+
+    return tls_dates.watched(context, config)
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -76,8 +80,15 @@ class Transport:
     """
 
     def __init__(
-        self, listener: socket.socket, tls: ssl.SSLContext | None, serve: Serve, on_end: Callable[[], None]
+        self,
+        listener: socket.socket,
+        tls: ssl.SSLContext | None,
+        serve: Serve,
+        on_end: Callable[[], None],
+        on_stranger: Callable[[ssl.SSLCertVerificationError, str], None] = lambda _error, _address: None,
     ) -> None:
+        """*on_stranger* hears, in the connection's thread, whose certificate was not taken and why."""
+        self._on_stranger = on_stranger
         self._listener = listener
         self._tls = tls
         self._serve = serve
@@ -88,6 +99,7 @@ class Transport:
         self._threads: dict[threading.Thread, socket.socket] = {}
         self._lock = threading.Lock()
         self._stopping = False
+        self._turned = time.monotonic()
         self._wake, self._waker = socket.socketpair()
         self._selector = selectors.DefaultSelector()
         self._acceptor = threading.Thread(target=self._run, name="dicom-accept", daemon=True)
@@ -100,6 +112,10 @@ class Transport:
         self._selector.register(self._listener, selectors.EVENT_READ)
         self._selector.register(self._wake, selectors.EVENT_READ)
         self._acceptor.start()
+
+    def turns(self) -> bool:
+        """Whether the accepting thread has gone round lately; it does so every second, also when nobody comes."""
+        return time.monotonic() - self._turned < _TURNS_S
 
     def stop(self) -> None:
         """Accept nobody any more; whoever is being served hears the end, after the image in hand is answered."""
@@ -142,6 +158,7 @@ class Transport:
             self._on_end()
 
     def _look(self) -> None:
+        self._turned = time.monotonic()
         for key, _ in self._selector.select(self._next_timeout()):
             if key.fileobj is self._listener:
                 self._accept()
@@ -149,10 +166,10 @@ class Transport:
                 self._hand_over(key.fileobj)
         self._drop_silent(time.monotonic())
 
-    def _next_timeout(self) -> float | None:
+    def _next_timeout(self) -> float:
         if not self._silent:
-            return None
-        return max(0.0, next(iter(self._silent.values()))[1] - time.monotonic())
+            return _TURN_S
+        return min(_TURN_S, max(0.0, next(iter(self._silent.values()))[1] - time.monotonic()))
 
     def _accept(self) -> None:
         for _ in range(_ACCEPT_AT_ONCE):
@@ -234,6 +251,8 @@ class Transport:
                 log.error("association broken off: %s", error.strerror or type(error).__name__)
             else:
                 log.info("connection ended before an association: %s", type(error).__name__)
+                if isinstance(error, ssl.SSLCertVerificationError):
+                    self._on_stranger(error, address)
         finally:
             with self._lock:
                 for threads in (self._opening, self._closing, self._threads):

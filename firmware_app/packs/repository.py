@@ -25,6 +25,7 @@ from tuf.api.exceptions import (
 from tuf.ngclient.updater import Updater
 
 from firmware_app import clock
+from firmware_app.clock import Condition
 from firmware_app.errors import (
     PackFileAltered,
     PackNotOffered,
@@ -42,7 +43,6 @@ from firmware_app.packs.carrier import Carrier, CutOff
 from firmware_app.packs.offers import INDEX, METADATA, TARGETS, Index, Offer
 
 ROOT = "trusted-root.json"
-_LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
 Progress = Callable[[int, int], None]
 
 
@@ -140,7 +140,8 @@ def opened(place: str, pack: str, trust: Path, root: Path | None, scratch: Path)
     bootstrap = known or given or b""
     folder = trust if known is not None else scratch / "publisher"
     folder.mkdir(exist_ok=True)
-    judged = clock.believable(clock.now())
+    standing = clock.here().standing()
+    judged = standing.condition not in (Condition.BEHIND, Condition.AHEAD)
     carrier, address = Carrier(scratch), _address(place)
     try:
         updater = Updater(
@@ -149,9 +150,10 @@ def opened(place: str, pack: str, trust: Path, root: Path | None, scratch: Path)
     except RepositoryError as error:
         path = root if known is None else trust / ROOT
         raise PackRootInvalid(path=str(path), detail=_short(error)) from error
-    if not judged:
-        # A clock that stands at 1970 or at the day of manufacture says nothing about age; TUF offers no other way in.
-        updater._trusted_set.reference_time = _LONG_AGO
+    # By the box's time, not the machine's; TUF offers no other way in.  A clock that stands at 1970 says nothing about
+    # age: then only what had ended before a moment that has certainly passed is too old.
+    certain = datetime.fromtimestamp(clock.here().memory().certain(), UTC)
+    updater._trusted_set.reference_time = standing.stamp.at if judged else certain
     try:
         repository = Repository(place, updater, carrier, judged)
     finally:

@@ -48,6 +48,7 @@ from firmware_app.records import (
 from firmware_app.store.clinical import Claim, Clinical
 from firmware_app.store.layout import StateDir
 from firmware_app.store.relay import Relay
+from firmware_app.store.time_changes import TimeChanges
 
 log = logging.getLogger("lantern.reader")
 
@@ -291,8 +292,10 @@ def _watch(
     reader: Reader, clinical: Clinical, relay: Relay | None, config: Config, ready: Ready, stop: threading.Event
 ) -> None:
     """Read whatever comes; a look at `PRAGMA data_version` is all that an idle box costs."""
+    times = TimeChanges(clinical)
 
     def conclude() -> None:
+        reader.patience.carry_out(times.look)
         reader.patience.carry_out(
             lambda: clinical.close_revisions(config.reader.quiet_seconds, report=config.uplink.enabled)
         )

@@ -17,10 +17,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
+from firmware_app.device import notify
+
 LARGEST_HEADER_BYTES: Final = 1024 * 1024
 LARGEST_ARRAYS_BYTES: Final = 128 * 1024 * 1024
 MOST_ARRAYS: Final = 16
 MOST_AXES: Final = 5
+_SLICE_S: Final = 1.0
 _LENGTH: Final = struct.Struct("<I")
 FLOAT32: Final = "f"
 UINT8: Final = "B"
@@ -117,8 +120,10 @@ def _receive_exactly(channel: socket.socket, size: int, deadline: float | None) 
 def _wait(channel: socket.socket, deadline: float | None, *, writing: bool) -> None:
     if deadline is None:
         return
-    left = deadline - time.monotonic()
     poll = select.poll()
     poll.register(channel, select.POLLOUT if writing else select.POLLIN)
-    if left <= 0 or not poll.poll(left * 1000):
-        raise Late
+    while (left := deadline - time.monotonic()) > 0:
+        if poll.poll(1000 * min(left, _SLICE_S)):
+            return
+        notify.alive()  # a wait that ends at its deadline is no hang
+    raise Late

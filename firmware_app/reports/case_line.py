@@ -21,6 +21,7 @@ def case_object(case: Case, language: str) -> dict[str, Any]:
         "revision": case.revision,
         "priority": case.priority.value if case.priority else None,
         "follow_up": _sentence(case.follow_up, language),
+        "incomplete": _sentence(case.incomplete, language),
         "files": [_file(record, language) for record in case.files],
         "readings": [_reading(reading, language) for reading in case.readings],
         "findings": [_finding(finding, language) for finding in case.findings],

@@ -12,6 +12,7 @@ _PRIORITY_NAMES = {
     Priority.CANNOT_JUDGE: N_("cannot judge"),
 }
 _NOT_READ = N_("not read")
+INCOMPLETE = N_("incomplete")
 _POSITIVE, _NEGATIVE = N_("found"), N_("not found")
 
 
@@ -40,6 +41,8 @@ def row(case: Case, language: str) -> str:
     said = "; ".join(finding_text(finding, language) for finding in case.findings)
     if not said:
         said = next((file.reason.text(language) for file in case.files if file.reason), "")
+    if case.incomplete:
+        said = f"{translate(INCOMPLETE, language)}; {said}"
     return (
         f"{case.reference or '-':<24}{case.revision:>3}  {case.modality or '-':<6}"
         f"{priority_name(case.priority, language) if case.reference else '-':<14}{len(case.files):>5}  {said}"
@@ -52,6 +55,8 @@ def page(case: Case, language: str) -> str:
     lines = [
         f"{title}  {case.modality or ''}  {priority_name(case.priority, language) if case.reference else ''}".rstrip()
     ]
+    if case.incomplete:
+        lines.append(f"  ! {case.incomplete.text(language)}")
     for file in case.files:
         reason = f"  {file.reason.code}: {file.reason.text(language)}" if file.reason else ""
         lines.append(f"  {file.status.value:<13}{file.path}{reason}")

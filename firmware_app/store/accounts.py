@@ -1,8 +1,8 @@
 """accounts.db: people, their roles, their one-time codes, their open sessions, and how often a log-in failed.
 
 There is no default password and none is ever typed on a command line: `lantern user` hands out one-time codes, and the
-password is chosen in the browser.  Everything secret is stored as a hash.  Times are seconds since 1970; a clock that
-jumped back makes a session end and an attempt be forgotten, never the reverse.
+password is chosen in the browser.  Everything secret is stored as a hash.  Times are powered-on seconds of
+the box (`clock.lived`): no setting of a clock makes a session or a code live longer or shorter.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ from __future__ import annotations
 import hashlib
 import re
 import secrets
-import time
 import unicodedata
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -19,7 +18,8 @@ from importlib import resources
 from pathlib import Path
 from typing import Final
 
-from firmware_app.errors import AccountExists, AccountNameUnusable, AccountUnknown
+from firmware_app import clock
+from firmware_app.errors import AccountExists, AccountNameUnusable, AccountUnknown, CodeMalformed
 from firmware_app.store.database import Database
 
 SCHEMA_VERSION: Final = 1
@@ -65,7 +65,7 @@ class Claim:
 class Accounts:
     """The accounts database.  Safe to share between the threads of one process."""
 
-    def __init__(self, path: Path, now: Callable[[], float] = time.time) -> None:
+    def __init__(self, path: Path, now: Callable[[], float] = clock.lived) -> None:
         self.database = Database(path)
         self._now = now
 
@@ -123,12 +123,15 @@ class Accounts:
 
     # --- one-time codes ------------------------------------------------------------------------------------------
 
-    def first_claim(self) -> str | None:
-        """A fresh code for the first account, replacing an unused one; None when there is an account already."""
+    def first_claim(self, code: str | None = None) -> str | None:
+        """A code for the first account, replacing an unused one; None when there is an account already.
+
+        *code* is one that was agreed on elsewhere, as on a printed label; without it a fresh one is drawn.
+        """
         with self.database.transaction() as connection:
             if connection.execute("SELECT 1 FROM users WHERE password IS NOT NULL LIMIT 1").fetchone():
                 return None
-            return self._new_claim(None)
+            return self._new_claim(None, code)
 
     def claim(self, code: str) -> Claim | None:
         """What *code* is good for; None when it is wrong, used or too old."""
@@ -252,13 +255,13 @@ class Accounts:
             raise AccountUnknown
         return user
 
-    def _new_claim(self, name: str | None) -> str:
+    def _new_claim(self, name: str | None, code: str | None = None) -> str:
         """Inside the caller's transaction; an earlier code for the same account is void."""
         connection = self.database.connection
         connection.execute("DELETE FROM claims WHERE user_name IS ? OR expires <= ?", (name, self._now()))
-        drawn = "".join(secrets.choice(_ALPHABET) for _ in range(_CODE_CHARACTERS))
+        drawn = plain_code(code) if code else "".join(secrets.choice(_ALPHABET) for _ in range(_CODE_CHARACTERS))
         connection.execute("INSERT INTO claims VALUES (?, ?, ?)", (_code_hash(drawn), name, self._now() + CLAIM_S))
-        return "-".join(drawn[start : start + 4] for start in range(0, _CODE_CHARACTERS, 4))
+        return _shown(drawn)
 
 
 def normal(name: str) -> str:
@@ -271,7 +274,24 @@ def _hash(text: str) -> str:
 
 
 def _code_hash(code: str) -> str:
-    return _hash(re.sub(r"[\s\-]", "", code).upper())
+    return _hash(plain_code(code))
+
+
+def plain_code(code: str) -> str:
+    """A code as it is hashed, however a person typed it."""
+    return re.sub(r"[\s\-]", "", code).upper()
+
+
+def checked_code(text: str) -> str:
+    """A one-time code that a person typed, as it is shown; raises `CodeMalformed` for what never was one."""
+    plain = plain_code(text)
+    if len(plain) != _CODE_CHARACTERS or not set(plain) <= set(_ALPHABET):
+        raise CodeMalformed
+    return _shown(plain)
+
+
+def _shown(plain: str) -> str:
+    return "-".join(plain[start : start + 4] for start in range(0, _CODE_CHARACTERS, 4))
 
 
 def _user(row: object) -> User:

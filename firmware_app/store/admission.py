@@ -6,9 +6,9 @@ import json
 import sqlite3
 import time
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 
+from firmware_app import clock
 from firmware_app.errors import LanternError
 from firmware_app.records import Header, Instance
 from firmware_app.store import forms, quarantine
@@ -112,9 +112,10 @@ class Admission:
                 return str(row[0])
         reference = self._references.case(header, sha256)
         connection.execute(  # a picture's case may be here without its image, after a rescue
-            "INSERT INTO cases (reference, study_uid, modality, opened_at, touched) VALUES (?, ?, ?, ?, ?)"
+            "INSERT INTO cases (reference, study_uid, modality, opened_at, touched, revision) VALUES (?, ?, ?, ?, ?,"
+            " COALESCE((SELECT revision FROM retired WHERE case_reference = ?), 0))"  # the hospital knows these
             " ON CONFLICT (reference) DO UPDATE SET fresh = 1, touched = excluded.touched",
-            (reference, study, header.modality if header else None, _now(), time.monotonic()),
+            (reference, study, header.modality if header else None, _now(), time.monotonic(), reference),
         )
         return reference
 
@@ -197,4 +198,4 @@ def _arrived(
 
 
 def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="milliseconds")
+    return clock.text()

@@ -14,10 +14,10 @@ import hashlib
 import json
 import sqlite3
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from dataclasses import dataclass, replace
 from typing import Final
 
+from firmware_app import clock
 from firmware_app.language import N_, register
 from firmware_app.records import Detail, Reason
 from firmware_app.store.database import Database
@@ -86,14 +86,10 @@ def append(
 ) -> None:
     """Add an entry inside the caller's write transaction, which also makes its order certain."""
     last = _head(connection)
-    at = datetime.now(UTC).isoformat(timespec="milliseconds")
+    at = clock.text()
     entry = Entry(last.sequence + 1, at, actor, action, case, details or {}, last.hash, "")
-    connection.execute(
-        "INSERT INTO audit (sequence, at, actor, action, case_reference, details, previous, hash)"
-        " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-        (entry.sequence, at, actor, action, case, json.dumps(dict(entry.details)), entry.previous,
-         entry.expected_hash()),
-    )  # fmt: skip
+    entry = replace(entry, hash=entry.expected_hash())
+    _insert(connection, entry)
 
 
 def gaps(connection: sqlite3.Connection) -> str:
@@ -105,12 +101,40 @@ def gaps(connection: sqlite3.Connection) -> str:
     return " ".join(f"{row[0]}-{row[1]}" for row in rows)
 
 
-def append_rescue(connection: sqlite3.Connection, actor: str, number: int, *, people: int, cut_off: bool) -> None:
-    """Own up to what rescue *number* could not read; *cut_off*: the newest entries may be among it."""
+def append_rescue(
+    connection: sqlite3.Connection, actor: str, number: int, *, people: int, cut_off: bool, restored: int = 0
+) -> None:
+    """Own up to what rescue *number* could not read; *cut_off*: the newest entries may be among it.  *restored* entries
+    of people and of this audit came from a backup."""
     details: dict[str, Detail] = {"number": number, "lost": gaps(connection), "people": people}
+    if restored:
+        details["restored"] = restored
     if cut_off:
         details["after"] = _head(connection).sequence
     append(connection, actor, RESCUED, details=details)
+
+
+def fill_gaps(connection: sqlite3.Connection, copied: Mapping[int, Entry]) -> int:
+    """Put entries of a backup where this chain misses them, as far as they fit to it on every side; returns how many.
+
+    What fits is what stood there: each hash covers the number, the content and the hash before.  An entry of a history
+    that went another way since fits nowhere.
+    """
+    rows = connection.execute("SELECT sequence, previous, hash FROM audit ORDER BY sequence").fetchall()
+    known = {row["sequence"]: (row["previous"], row["hash"]) for row in rows}
+    filled = 0
+    for sequence in sorted(copied.keys() - known.keys()):
+        entry = copied[sequence]
+        before = START if sequence == 1 else known.get(sequence - 1, ("", ""))[1]
+        if sequence - 1 not in known and sequence - 1 not in copied:
+            before = entry.previous  # behind a gap that the backup has too
+        after = known.get(sequence + 1)
+        if entry.previous != before or entry.hash != entry.expected_hash() or (after and after[0] != entry.hash):
+            continue
+        _insert(connection, entry)
+        known[sequence] = (entry.previous, entry.hash)
+        filled += 1
+    return filled
 
 
 class Audit:
@@ -133,7 +157,7 @@ class Audit:
         rows = self._database.connection.execute(
             "SELECT * FROM audit WHERE sequence < ? ORDER BY sequence DESC LIMIT ?", (before or 1 << 62, limit)
         )
-        return [_entry(row) for row in rows]
+        return [entry_of(row) for row in rows]
 
     def verify(self, told: str | None = None) -> tuple[bool, Reason]:
         """Whether the chain is whole, and the sentence for it; *told* is the hash of a head that the hospital has.
@@ -147,7 +171,7 @@ class Audit:
         cut_off: list[Detail] = []
         for row in self._rows():
             try:
-                entry = _entry(row)
+                entry = entry_of(row)
             except ValueError:  # its details are no JSON any more
                 return False, Reason(BROKEN, {"sequence": last.sequence + 1})
             fits = entry.sequence == last.sequence + 1 and entry.previous == last.hash
@@ -183,7 +207,17 @@ def _head(connection: sqlite3.Connection) -> Head:
     return Head(row["sequence"], row["hash"]) if row else Head(0, START)
 
 
-def _entry(row: sqlite3.Row) -> Entry:
+def _insert(connection: sqlite3.Connection, entry: Entry) -> None:
+    connection.execute(
+        "INSERT INTO audit (sequence, at, actor, action, case_reference, details, previous, hash)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+        (entry.sequence, entry.at, entry.actor, entry.action, entry.case, json.dumps(dict(entry.details)),
+         entry.previous, entry.hash),
+    )  # fmt: skip
+
+
+def entry_of(row: sqlite3.Row) -> Entry:
+    """One row of the table; raises `ValueError` when its details are no JSON any more."""
     return Entry(
         row["sequence"], row["at"], row["actor"], row["action"], row["case_reference"], json.loads(row["details"]),
         row["previous"], row["hash"],

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 
+from firmware_app import clock
 from firmware_app.errors import CaseUnknown, NotReadYet
-from firmware_app.records import Case, FileRecord, FileStatus, Finding, Priority, ReadingStatus, Reason
-from firmware_app.store import forms, quarantine
+from firmware_app.records import Case, FileRecord, FileStatus, Finding, Priority, Reading, ReadingStatus, Reason
+from firmware_app.store import forms, media, quarantine
 from firmware_app.store.database import Database
 
 
@@ -35,6 +37,19 @@ class Casebook:
         ).fetchone()
         cases, instances, waiting = row
         return Counts(cases, instances, waiting, quarantine.refused(self.database.connection))
+
+    def newest(self) -> clock.Stamp | None:
+        """When the newest row was written, by the order in which they came; None before the first."""
+        found = self.database.connection.execute(
+            "SELECT at FROM (SELECT at FROM arrivals ORDER BY sequence DESC LIMIT 1)"
+            " UNION ALL SELECT at FROM (SELECT at FROM readings ORDER BY rowid DESC LIMIT 1)"
+            " UNION ALL SELECT at FROM (SELECT at FROM audit ORDER BY sequence DESC LIMIT 1)"
+        ).fetchall()
+        stamps = []
+        for (text,) in found:
+            with suppress(ValueError):  # of a hand that was not ours
+                stamps.append(clock.parse(text))
+        return max(stamps, key=lambda one: one.at, default=None)
 
     def case(self, reference: str) -> Case:
         """The case with this reference; raises `CaseUnknown`."""
@@ -77,8 +92,9 @@ class Casebook:
     def _assemble(
         self, reference: str, study: str | None, modality: str | None, revision: int, priority: str | None
     ) -> Case:
+        incomplete = media.incomplete(self.database.connection, reference)
         readings = tuple(
-            forms.reading().validate_json(row[0])
+            _warned(forms.reading().validate_json(row[0]), incomplete)
             for row in self.database.connection.execute(
                 "SELECT r.body FROM readings r LEFT JOIN instances i ON i.reference = r.key"
                 " WHERE r.case_reference = ? ORDER BY i.sequence",
@@ -100,6 +116,7 @@ class Casebook:
             readings,
             tuple(best.values()),
             tuple(lesion for reading in readings for lesion in reading.lesions),
+            incomplete=incomplete,
         )
 
     def _files(self, case: str | None) -> tuple[FileRecord, ...]:
@@ -112,6 +129,13 @@ class Casebook:
             _file_record(row["path"], row["outcome"], row["instance"], row["code"], row["details"], row["body"])
             for row in rows
         )
+
+
+def _warned(reading: Reading, incomplete: Reason | None) -> Reading:
+    """Whoever reads a number of a case that may lack images reads that first."""
+    if incomplete is None:
+        return reading
+    return replace(reading, quality=replace(reading.quality, hints=(incomplete, *reading.quality.hints)))
 
 
 def _file_record(

@@ -6,10 +6,13 @@ Three rooms around one file: the door writes arrivals and instances (`store.admi
 
 from __future__ import annotations
 
+import sqlite3
+from contextlib import suppress
 from importlib import resources
 from pathlib import Path
 from typing import Final
 
+from firmware_app import clock
 from firmware_app.store import glance
 from firmware_app.store.admission import Admission
 from firmware_app.store.admission import Held as Held
@@ -19,7 +22,7 @@ from firmware_app.store.reading_queue import Claim as Claim
 from firmware_app.store.reading_queue import ReadingQueue
 
 # Step n brings schema n - 1 to schema n.
-_STEPS: Final = ("schema.sql", "schema_2.sql", "schema_3.sql", "schema_4.sql", "schema_5.sql")
+_STEPS: Final = ("schema.sql", *(f"schema_{number}.sql" for number in range(2, 8)))
 SCHEMA_VERSION: Final = len(_STEPS)
 _KEYED_VERSION: Final = 4  # the first whose references follow from a secret; before, they were drawn at random
 
@@ -47,5 +50,8 @@ class Clinical(Admission, ReadingQueue):
         self.establish_references(unnamed)
 
     def require(self) -> None:
-        """Raise unless the file is ready to be used by this version."""
+        """Raise unless the file is ready to be used by this version; what is newest in it has passed."""
         self.database.require(SCHEMA_VERSION)
+        with suppress(sqlite3.DatabaseError):  # damage is noted where it was met; the clock alone does not stop for it
+            if (newest := self.newest()) is not None:
+                clock.here().newest_was(newest.at.timestamp())

@@ -86,6 +86,8 @@ def find_lost_images(state: StateDir, database: Path) -> str | None:
         if database != state.clinical_db:
             return None
         known = {row[0] for row in connection.execute("SELECT file FROM instances")}
+        if connection.execute("SELECT 1 FROM sqlite_schema WHERE name = 'leaving'").fetchone():
+            known |= {row[0] for row in connection.execute("SELECT name FROM leaving")}
     finally:
         connection.close()
     found = (path for path in state.images.glob("*/*") if not path.name.endswith(BROKEN))

@@ -85,9 +85,9 @@ class Exchange:
 
     # --- the reader's side ---------------------------------------------------------------------------------------
 
-    def take_in(self, briefs: Iterable[Brief]) -> None:
-        """Put these on their way, durably, each case revision once."""
-        boot = clock.boot_id()
+    def take_in(self, briefs: Iterable[Brief]) -> list[int]:
+        """Put these on their way, durably, each case revision once; returns the numbers of the new rows."""
+        boot, taken = clock.boot_id(), []
         with self.database.transaction() as connection:
             for brief in briefs:
                 known = connection.execute(
@@ -95,9 +95,11 @@ class Exchange:
                 ).fetchone()
                 if known is None:
                     urgent = brief.priority is Priority.URGENT
-                    self._insert(urgent, boot, "brief", brief.to_object(), [(brief.case, brief.revision)])
+                    carried = [(brief.case, brief.revision)]
+                    taken.append(self._insert(urgent, boot, "brief", brief.to_object(), carried))
+        return taken
 
-    def _insert(self, urgent: bool, boot: str, form: str, content: object, carried: Collection[CaseRevision]) -> None:
+    def _insert(self, urgent: bool, boot: str, form: str, content: object, carried: Collection[CaseRevision]) -> int:
         connection = self.database.connection
         (seq,) = connection.execute(
             "INSERT INTO outgoing (urgent, boot, form, body) VALUES (?, ?, ?, ?) RETURNING seq",
@@ -106,6 +108,7 @@ class Exchange:
         connection.executemany(
             "INSERT INTO carries (case_reference, revision, seq) VALUES (?, ?, ?)", [(*one, seq) for one in carried]
         )
+        return int(seq)
 
     def carried(self, seqs: Collection[int] | None = None) -> set[CaseRevision]:
         """The case revisions in these rows of outgoing, or in all of them."""
@@ -252,7 +255,7 @@ class Exchange:
         connection = self.database.connection
         values = (reason.code, json.dumps(dict(reason.details)))
         if tuple(connection.execute("SELECT code, details FROM line").fetchone()) != values:
-            moment = clock.now().isoformat(timespec="seconds")
+            moment = clock.text("seconds")
             connection.execute("UPDATE line SET code = ?, details = ?, since = ?", (*values, moment))
 
     # --- questions -----------------------------------------------------------------------------------------------

@@ -9,13 +9,17 @@ accounts/    accounts.db: who may use the viewer
 run/         what the running processes say of themselves; trials.json: how the runtimes did on this box
 exchange/    exchange.db, and what the uplink says of itself: all that the uplink's user may open
 line/        the box's keys and the hospital's public bundle, made by provisioning
+provision/   on an installed box: what its first page asks for, and what became of it (device/first_page.py)
 packs/       model packs that were installed, and the publisher they are trusted from (packs/installed.py)
+usb/         receipts of what was copied from sticks, and by what marks files are known again (intake/stick)
+backup/      the ring of copies of the databases (store/ring.py), or where it lies on another disk
 ballast      preallocated; released when the disk is full, so that the databases can still be written
 """
 
 from __future__ import annotations
 
 import os
+import stat
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -77,8 +81,21 @@ class StateDir:
         return self.root / "line"
 
     @property
+    def provision(self) -> Path:
+        """Made by the installed box's setup, never here: where it is missing, nobody would answer."""
+        return self.root / "provision"
+
+    @property
     def packs(self) -> Path:
         return self.root / "packs"
+
+    @property
+    def usb(self) -> Path:
+        return self.root / "usb"
+
+    @property
+    def backup(self) -> Path:
+        return self.root / "backup"
 
     @property
     def databases(self) -> tuple[Path, ...]:
@@ -104,6 +121,8 @@ class StateDir:
                 self.display,
                 self.run,
                 self.packs,
+                self.backup,
+                self.usb,
                 self.clinical_db.parent,
                 self.accounts_db.parent,
                 self.exchange_db.parent,
@@ -148,7 +167,9 @@ def make_directory(folder: Path, mode: int = _DIRECTORY_MODE) -> None:
         return
     folder.parent.mkdir(parents=True, exist_ok=True)
     folder.mkdir(exist_ok=True)
-    folder.chmod(mode)
+    if stat.S_IMODE(folder.stat().st_mode) != mode:
+        # Not where the kernel has handed the setgid bit down: a sandboxed unit may not set it (RestrictSUIDSGID=).
+        folder.chmod(mode)
 
 
 def free_bytes(folder: Path) -> int:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import sqlite3
 import threading
 import time
@@ -41,6 +42,17 @@ def needed_by(state: StateDir, process: str) -> tuple[Path, ...]:
         "viewer": (state.clinical_db, state.accounts_db),
         "uplink": (state.exchange_db,),
     }[process]
+
+
+def may_mend(state: StateDir, database: Path) -> bool:
+    """Whether this process may open all that rebuilding *database* takes.
+
+    Under systemd the viewer sees no image, the reader alters none, and the uplink sees no backup: clinical.db is the
+    gateway's to rebuild and exchange.db the reader's, and the others are started again until it is done.
+    """
+    if database == state.clinical_db and not os.access(state.images, os.R_OK | os.W_OK | os.X_OK):
+        return False
+    return not state.backup.exists() or os.access(state.backup, os.R_OK | os.X_OK)
 
 
 def make_ready(state: StateDir, database: Path, stop: threading.Event | None = None) -> None:

@@ -9,7 +9,6 @@ import json
 import re
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Final
 
 from firmware_app import clock
@@ -38,7 +37,7 @@ class Outbox:
 
     def put(self, case: Case) -> None:
         """Inside the caller's transaction: the hospital must hear of this revision of *case*."""
-        brief = brief_of(case, clock.now())
+        brief = brief_of(case, clock.stamp())
         self.database.connection.execute(
             "INSERT INTO outbox (case_reference, revision, urgent, body) VALUES (?, ?, ?, ?)"
             " ON CONFLICT (case_reference, revision) DO NOTHING",
@@ -80,14 +79,14 @@ class Outbox:
         return int(self.database.connection.execute("SELECT COUNT(*) FROM outbox").fetchone()[0])
 
 
-def brief_of(case: Case, moment: datetime) -> Brief:
+def brief_of(case: Case, taken: clock.Stamp) -> Brief:
     """All that the hospital may know of *case*.  Never raises for a case of this box: whatever does not fit its closed
     form is shortened or becomes "other"."""
     read = [reading for reading in case.readings if reading.status is ReadingStatus.READ]
     pack = read[0].pack if read else None
     reasons = [reading.reason for reading in case.readings if reading.reason and not read]
     hints = [hint for reading in read for hint in reading.quality.hints]
-    said = next(iter(reasons or hints), None)
+    said = case.incomplete or next(iter(reasons or hints), None)
     findings = sorted(case.findings, key=lambda finding: -finding.probability)[:_MOST_FINDINGS]
     return Brief(
         case=case.reference or "",
@@ -103,5 +102,5 @@ def brief_of(case: Case, moment: datetime) -> Brief:
         quality=quality_code(said.code if said else None),
         latency_ms=round(max((reading.timing.total for reading in case.readings), default=0)),
         verdict=Verdict.NONE,
-        hour=clock.hour(moment),
+        hour=clock.hour(taken),
     )

@@ -10,10 +10,10 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import dataclass, fields, replace
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
+from firmware_app import clock
 from firmware_app.reading.age import completed_years
 from firmware_app.store import audit, forms
 from firmware_app.store.clinical import Clinical
@@ -110,7 +110,7 @@ class Patients:
                 "INSERT INTO identities (case_reference, version, name, patient_id, age, sex, actor, at)"
                 " VALUES (?, (SELECT COALESCE(MAX(version), 0) + 1 FROM identities WHERE case_reference = ?),"
                 " ?, ?, ?, ?, ?, ?)",
-                (case, case, *values, actor, datetime.now(UTC).isoformat(timespec="seconds")),
+                (case, case, *values, actor, clock.text("seconds")),
             )
             again = self._clinical.reopen(case) if "age" in changed else 0
             audit.append(connection, actor, "patient.corrected", case, {"fields": " ".join(changed), "again": again})

@@ -9,9 +9,9 @@ from __future__ import annotations
 import json
 import sqlite3
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Final
 
+from firmware_app import clock
 from firmware_app.errors import (
     DecodeGaveUp,
     FrameTooLarge,
@@ -37,7 +37,7 @@ _MARKS: Final = ", ".join("?" * len(_SET_ASIDE))
 class Entry:
     """One object that gave no number: refused at the ``door``, or set aside by the ``reader``."""
 
-    at: datetime
+    at: clock.Stamp
     where: str
     reason: Reason
     case: str | None
@@ -49,7 +49,7 @@ class Count:
 
     code: str
     count: int
-    latest: datetime
+    latest: clock.Stamp
 
 
 class Quarantine:
@@ -68,13 +68,13 @@ class Quarantine:
             " WHERE outcome = 'refused' ORDER BY sequence DESC LIMIT ?)"
             " UNION ALL SELECT * FROM (SELECT at, 'reader', json_extract(body, '$.reason.code'),"
             " json_extract(body, '$.reason.details'), case_reference FROM readings"
-            f" WHERE json_extract(body, '$.reason.code') IN ({_MARKS}) ORDER BY at DESC LIMIT ?)"
+            f" WHERE json_extract(body, '$.reason.code') IN ({_MARKS}) ORDER BY rowid DESC LIMIT ?)"
             " ORDER BY at DESC LIMIT ?",
             (limit, *_SET_ASIDE, limit, limit),
         )
         return [
             Entry(
-                datetime.fromisoformat(row["at"]),
+                clock.parse(row["at"]),
                 row["place"],
                 Reason(row["code"], json.loads(row["details"] or "{}")),
                 row["case_reference"],
@@ -93,7 +93,7 @@ class Quarantine:
             ") GROUP BY code ORDER BY count DESC, code",
             _SET_ASIDE,
         )
-        return [Count(row["code"], row["count"], datetime.fromisoformat(row["latest"])) for row in rows]
+        return [Count(row["code"], row["count"], clock.parse(row["latest"])) for row in rows]
 
     @property
     def _connection(self) -> sqlite3.Connection:

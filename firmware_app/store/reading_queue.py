@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from typing import Final
 
+from firmware_app import clock
 from firmware_app.records import Instance, Priority, Reading
 from firmware_app.store import forms
 from firmware_app.store.casebook import Casebook
@@ -162,4 +162,4 @@ def _entered_age(database: Database, case: str) -> str | None:
 
 
 def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="milliseconds")
+    return clock.text()

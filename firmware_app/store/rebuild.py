@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from firmware_app.store import refill
 from firmware_app.store.accounts import Accounts
 from firmware_app.store.exchange import Exchange
 from firmware_app.store.layout import StateDir
@@ -65,8 +66,10 @@ def rebuild_exchange(source: Source, path: Path, state: StateDir, report: Report
     wreck = Wreck(source, fresh.database.connection)
     try:
         with fresh.database.transaction() as connection:
-            carry(connection, wreck, "hospital_keys", report)
+            keys = carry(connection, wreck, "hospital_keys", report)
             report.doubtful = source.doubtful
+            if keys.damaged:
+                refill.exchange(connection, state, report)
     finally:
         wreck.close()
         fresh.database.close()
@@ -77,7 +80,8 @@ def rebuild_accounts(source: Source, path: Path, state: StateDir, report: Report
 
     A file without any account lets nobody in: the first account needs the code that `lantern` shows at the box.  Where
     the people's own rows are damaged or a part of the log is doubtful, a password or a lock may be an older one, so
-    every account needs a new code; and whoever any row calls disabled is.
+    every account needs a new code; and whoever any row calls disabled is.  Lost accounts come back from the newest
+    backup, without a password too.
     """
     fresh = Accounts(path)
     fresh.create()
@@ -85,6 +89,8 @@ def rebuild_accounts(source: Source, path: Path, state: StateDir, report: Report
     try:
         with fresh.database.transaction() as connection:
             people = carry(connection, wreck, "users", report)
+            if people.damaged or source.doubtful:
+                refill.accounts(connection, state, report)
             carry(connection, wreck, "secrets", report)
             report.doubtful = source.doubtful
             if people.damaged or source.doubtful:

@@ -9,11 +9,11 @@ from __future__ import annotations
 import json
 import sqlite3
 import time
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
-from firmware_app.store import audit, forms, quarantine
+from firmware_app import clock
+from firmware_app.store import audit, forms, quarantine, refill
 from firmware_app.store.clinical import Clinical
 from firmware_app.store.layout import StateDir
 from firmware_app.store.rebuild import Carried, Check, carry, insertion
@@ -52,6 +52,8 @@ def rebuild_clinical(source: Source, path: Path, state: StateDir, report: Report
             waited = fresh.unread()
             _reopen_cases(connection)
             admit_files(connection, wreck, state, report, carried["instances"].kept)
+            damaged = {name for name, one in carried.items() if one.damaged or source.doubtful}
+            refill.clinical(connection, state, report, damaged)
             if carried["outbox"].damaged or source.doubtful:
                 _tell_again(connection, report)
             _settle(connection, report)
@@ -68,13 +70,15 @@ def _carry_rows(connection: sqlite3.Connection, wreck: Wreck, report: Report) ->
         name: carry(connection, wreck, name, report, _CHECKS.get(name))
         for name in (
             "associations", "cases", "instances", "arrivals", "readings", *_PEOPLE, "superseded", "outbox", "audit",
-            "rescues", "forgotten",
+            "rescues", "forgotten", "retired", "leaving", "whole", "listed_more",
         )
     }  # fmt: skip
     (known,) = connection.execute("SELECT COALESCE(MAX(number), 0) FROM rescues").fetchone()
     report.count_on_from(known)
     for name in ("audit", "superseded", "arrivals"):
         (missing,) = connection.execute(f"SELECT COALESCE(MAX(sequence), 0) - COUNT(*) FROM {name}").fetchone()
+        if name != "audit":  # from which nothing is ever deleted
+            missing -= connection.execute(f"SELECT COALESCE(SUM({name}), 0) FROM retired").fetchone()[0]
         if name == "arrivals":
             missing -= quarantine.forgotten(connection)
         report.lost[name] = max(report.lost[name], missing)  # nothing else ever leaves these
@@ -184,8 +188,10 @@ def _record(connection: sqlite3.Connection, report: Report, *, cut_off: bool) ->
         "INSERT OR REPLACE INTO rescues (number, at, revision_floor, report) VALUES (?, ?, ?, ?)",
         (report.number, report.at, report.revision_floor, json.dumps({"cause": report.cause, "lost": report.lost})),
     )
-    audit.append_rescue(connection, ACTOR, report.number, people=report.people, cut_off=cut_off)
+    audit.append_rescue(
+        connection, ACTOR, report.number, people=report.people, cut_off=cut_off, restored=report.restored
+    )
 
 
 def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="milliseconds")
+    return clock.text()

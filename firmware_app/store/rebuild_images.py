@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
+from firmware_app import clock
 from firmware_app.errors import IntakeError, PixelLengthMismatch, Truncated
 from firmware_app.intake import header as dicom
 from firmware_app.intake import picture
@@ -31,12 +32,13 @@ _PIECE: Final = 1 << 20
 def admit_files(connection: sqlite3.Connection, wreck: Wreck, state: StateDir, report: Report, kept: set[int]) -> None:
     """Take in what lies in images/ without a row, oldest first, and count the rows that have no file."""
     rows = {row[0] for row in connection.execute("SELECT file FROM instances")}
+    leaving = {row[0] for row in connection.execute("SELECT name FROM leaving")}  # of cases that were deleted
     unknown: list[tuple[int, str]] = []
     present: set[str] = set()
     for file, at in _files(state.images, report):
         if file in rows:
             present.add(file)
-        else:
+        elif file not in leaving:
             unknown.append((at, file))
     report.missing = len(rows - present)
     known = {
@@ -110,7 +112,8 @@ def _admit(
 ) -> bool:
     """A row for *file*; False when another file already stands for the same instance."""
     sha256, size = path.stem, path.stat().st_size
-    received = datetime.fromtimestamp(path.stat().st_mtime, UTC).isoformat(timespec="milliseconds")
+    # The machine's own clock wrote it, and nobody knows any more how that one was.
+    received = clock.Stamp(datetime.fromtimestamp(path.stat().st_mtime, UTC), trusted=False).text()
     study = header.study_instance_uid if header else None
     row = connection.execute("SELECT reference FROM cases WHERE study_uid = ?", (study,)).fetchone()
     case = str(row[0]) if row else str(known.get("case_reference") or references.case(header, sha256))

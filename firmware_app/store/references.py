@@ -18,7 +18,7 @@ import os
 import re
 import secrets
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Final
 
@@ -75,12 +75,15 @@ class References:
             connection.execute("INSERT OR REPLACE INTO secrets (name, value) VALUES (?, ?)", (_NAME, _told(key)))
         self._key = key
 
-    def recover(self, database: Path, may_draw: bool) -> None:
-        """Before a rescue: the file's copy again from the bytes of the damaged *database*, or of one set aside before.
+    def recover(self, database: Path, may_draw: bool, backups: Iterable[Path] = ()) -> None:
+        """Before a rescue: the file's copy again from the bytes of the damaged *database*, or of one set aside before;
+        where the file's is lost too, from *backups*.
 
         Raises `ReferencesLost` where it is nowhere, unless *may_draw* a new one later.
         """
         key = next(_found_in(database), None)
+        if key is None and self._read() is None:
+            key = next((found for path in backups for found in _proved_in(path)), None)
         if key is None and self._read() is None and not may_draw:
             raise ReferencesLost(path=str(self._path))
         if key is not None and self._read() != key:
@@ -154,6 +157,10 @@ def _kept_in(connection: sqlite3.Connection) -> bytes | None:
 def _found_in(database: Path) -> Iterator[bytes]:
     aside = sorted(database.parent.glob(f"damaged/[0-9]*/{database.name}*"))
     for path in (database, database.with_name(database.name + "-wal"), *aside):
-        if path.is_file() and path.stat().st_size:
-            with path.open("rb") as file, mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ) as data:
-                yield from _proved(data)
+        yield from _proved_in(path)
+
+
+def _proved_in(path: Path) -> Iterator[bytes]:
+    if path.is_file() and path.stat().st_size:
+        with path.open("rb") as file, mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ) as data:
+            yield from _proved(data)

@@ -10,12 +10,14 @@ import logging
 import sqlite3
 from typing import Final
 
+from firmware_app import clock
 from firmware_app.config import Config
 from firmware_app.errors import Contradicted, KeysOutdated, LanternError, MessageInvalid
 from firmware_app.records import Reason
 from firmware_app.store.audit import Audit
 from firmware_app.store.clinical import Clinical
 from firmware_app.store.exchange import Exchange, Incoming
+from firmware_app.store.hospital_time import HospitalTime
 from firmware_app.store.layout import StateDir
 from firmware_app.uplink import credentials
 from firmware_app.uplink.envelope import HospitalBundle, open_signed, seal_key
@@ -34,7 +36,7 @@ class Relay:
     ) -> None:
         self._clinical, self._exchange, self._box = clinical, exchange, box
         self._hospital, self._budget = hospital, budget_bytes
-        self._mark = -1
+        self._mark, self._time = -1, HospitalTime()
         again = clinical.outbox.relay_again(exchange.carried())
         if again:
             log.warning("%d summaries are handed on again: the exchange database is a new one", again)
@@ -69,6 +71,7 @@ class Relay:
             log.warning("the summaries wait in the outbox: %s", error)
 
     def _step(self) -> None:
+        clock.stamp()  # which also hands the uplink, who cannot ask for it, what the box knows of the time
         self._act()
         self._hand_on()
         self._exchange.note(unread=self._clinical.unread(), audit_head=Audit(self._clinical.database).head().hash)
@@ -77,7 +80,7 @@ class Relay:
         # Over budget, digests wait in clinical.db; an urgent summary always goes on.
         roomy = self._exchange.make_room(self._budget)
         while briefs := self._clinical.outbox.waiting(_BATCH, urgent_only=not roomy):
-            self._exchange.take_in(briefs)
+            self._time.handed_on(self._exchange.take_in(briefs))
             self._clinical.outbox.mark_relayed(briefs)
             roomy = self._exchange.make_room(self._budget)
 
@@ -102,8 +105,10 @@ class Relay:
     def _settle(self, receipt: Receipt) -> None:
         if receipt.box != self._box:
             raise MessageInvalid(field="box")
+        self._time.signed(receipt.at)
         if receipt.stream != self._exchange.line().stream:
             return  # of an exchange.db that is no more; what it carried was handed on again
+        self._time.answered(receipt)
         self._clinical.outbox.settle(self._exchange.carried(receipt.taken))
         self._exchange.settle(receipt.taken)
         for refusal in receipt.refused:

@@ -16,17 +16,17 @@ import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
+from firmware_app import clock
 from firmware_app.errors import (
     RescueImpossible,
     StateUnusable,
     StoreDamaged,
     StoreUnreadable,
 )
-from firmware_app.store import damage, glance, guard, prospect, salvage
+from firmware_app.store import damage, glance, guard, prospect, ring, salvage
 from firmware_app.store.layout import StateDir, make_directory, sync_directory
 from firmware_app.store.references import References
 
@@ -56,6 +56,8 @@ class Report:
     cut: list[str] = field(default_factory=list)  # of these, the ones to be renamed
     doubtful: int = 0  # commits of the log behind the last one that SQLite takes
     repeated: int = 0  # cases that the hospital is told of again, because the outbox may have lost them
+    restored: int = 0  # entries of people and of the audit that came from a backup
+    backup: str = ""  # when that was made
 
     def count_on_from(self, known: int) -> None:
         """Take a higher number than *known*, which an earlier rescue had.
@@ -139,7 +141,8 @@ def _mend_alone(state: StateDir, database: Path) -> None:
         prospect.check_room(state, database)
         if database == state.clinical_db:
             unnamed = 0 < glance.version(database) < _KEYED_VERSION or not any(state.images.glob("*/*"))
-            References(database.parent).recover(database, may_draw=unnamed)
+            backups = (copy.folder / database.name for copy in ring.copies(state))
+            References(database.parent).recover(database, unnamed, backups)
         report = _rescue(state, database, cause, _rebuild(state, database))
     except (OSError, sqlite3.Error) as error:
         raise RescueImpossible(database=database.name, detail=str(error)) from None
@@ -163,9 +166,10 @@ def reports(state: StateDir) -> Iterator[tuple[Path, Report]]:
 
 def _cause(state: StateDir, database: Path) -> str | None:
     if not database.exists() or database.stat().st_size == 0:
-        # As before the first start, unless there are images that only a database can have let in.
-        has_images = database == state.clinical_db and any(state.images.glob("*/*"))
-        return "the file is missing or empty" if has_images else None
+        # As before the first start, unless there are images that only a database can have let in, or a backup of one.
+        had_images = database == state.clinical_db and any(state.images.glob("*/*"))
+        was_there = had_images or any(database.name in copy.files for copy in ring.copies(state))
+        return "the file is missing or empty" if was_there else None
     return damage.find(database) or damage.find_lost_images(state, database)
 
 
@@ -273,4 +277,4 @@ def _sync_file(path: Path) -> None:
 
 
 def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="seconds")
+    return clock.text("seconds")

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import sqlite3
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Final, Literal
 
+from firmware_app import clock
 from firmware_app.errors import CaseUnknown
 from firmware_app.records import Finding, Priority, ReadingStatus, Reason
-from firmware_app.store import audit, forms
+from firmware_app.store import audit, forms, media
 from firmware_app.store.clinical import Clinical
 from firmware_app.store.reading_queue import NEXT_REVISION
 
@@ -21,21 +21,22 @@ Tab = Literal["open", "cannot-judge", "done"]
 VERDICTS: Final = ("agree", "disagree", "unsure")
 
 _WAITING = "EXISTS (SELECT 1 FROM instances i WHERE i.case_reference = c.reference AND i.state = 'waiting')"
-_DONE = f"""(r.revision >= c.revision AND NOT {_WAITING}
+DONE: Final = f"""(r.revision >= c.revision AND NOT {_WAITING}
     AND r.images = (SELECT COUNT(*) FROM instances i WHERE i.case_reference = c.reference))"""
 _UNJUDGED = f"(c.priority IS 'cannot-judge' AND NOT {_WAITING})"
 _TABS: Final = {
-    "open": f"NOT COALESCE({_DONE}, 0) AND NOT {_UNJUDGED}",
-    "cannot-judge": f"NOT COALESCE({_DONE}, 0) AND {_UNJUDGED}",
-    "done": f"COALESCE({_DONE}, 0)",
+    "open": f"NOT COALESCE({DONE}, 0) AND NOT {_UNJUDGED}",
+    "cannot-judge": f"NOT COALESCE({DONE}, 0) AND {_UNJUDGED}",
+    "done": f"COALESCE({DONE}, 0)",
 }
-# Not read yet stands above routine: no result does not mean normal.
-_RANK = "CASE c.priority WHEN 'urgent' THEN 0 WHEN 'soon' THEN 1 WHEN 'routine' THEN 3 ELSE 2 END"
+# Not read yet, or not all there, stands above routine: no result does not mean normal.
+_RANK = f"""CASE WHEN c.priority = 'urgent' THEN 0 WHEN c.priority = 'soon' THEN 1
+    WHEN c.priority = 'routine' AND NOT {media.INCOMPLETE.format(case="c.reference")} THEN 3 ELSE 2 END"""
 # Newest first by the order of arrival, not by the clock: the box's may be in 1970 today and was not yesterday.
 _ORDERS: Final = {
     "open": f"{_RANK}, c.rowid DESC",
     "cannot-judge": "c.rowid DESC",
-    "done": "r.at DESC, c.reference",
+    "done": "r.rowid DESC",
 }
 
 
@@ -46,11 +47,12 @@ class Row:
     case: str
     priority: Priority | None
     modality: str | None
-    opened_at: datetime
+    opened_at: clock.Stamp
     images: int
     waiting: int
     findings: tuple[Finding, ...]
     reason: Reason | None
+    incomplete: Reason | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +61,7 @@ class Verdict:
 
     verdict: str
     actor: str
-    at: datetime
+    at: clock.Stamp
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,8 +69,8 @@ class Standing:
     """Whether images wait to be read: how many, since when the oldest, and when one was last read."""
 
     waiting: int
-    oldest: datetime | None
-    last_read: datetime | None
+    oldest: clock.Stamp | None
+    last_read: clock.Stamp | None
 
 
 class Worklist:
@@ -115,7 +117,9 @@ class Worklist:
         row = self._connection.execute(
             "SELECT (SELECT MAX(sequence) FROM arrivals), (SELECT COUNT(*) FROM instances WHERE state = 'waiting'),"
             " (SELECT MAX(rowid) FROM readings), (SELECT COUNT(*) FROM readings), (SELECT SUM(revision) FROM cases),"
-            " (SELECT COUNT(*) FROM identities), (SELECT MAX(at) FROM reviews), (SELECT MAX(at) FROM verdicts)"
+            " (SELECT COUNT(*) FROM identities), (SELECT at FROM reviews ORDER BY rowid DESC LIMIT 1),"
+            " (SELECT at FROM verdicts ORDER BY rowid DESC LIMIT 1),"
+            " (SELECT COUNT(*) FROM whole), (SELECT SUM(count) FROM listed_more)"
         ).fetchone()
         return tuple(row)
 
@@ -128,7 +132,7 @@ class Worklist:
 
     def is_done(self, case: str) -> bool:
         row = self._connection.execute(
-            f"SELECT COALESCE({_DONE}, 0) FROM cases c LEFT JOIN reviews r ON r.case_reference = c.reference"
+            f"SELECT COALESCE({DONE}, 0) FROM cases c LEFT JOIN reviews r ON r.case_reference = c.reference"
             " WHERE c.reference = ?",
             (case,),
         ).fetchone()
@@ -140,10 +144,8 @@ class Worklist:
             raise ValueError(verdict)
         with self._clinical.database.transaction() as connection:
             connection.execute(
-                "INSERT INTO verdicts (case_reference, finding, verdict, revision, actor, at)"
-                " SELECT reference, ?, ?, revision, ?, ? FROM cases WHERE reference = ?"
-                " ON CONFLICT (case_reference, finding) DO UPDATE SET verdict = excluded.verdict,"
-                " revision = excluded.revision, actor = excluded.actor, at = excluded.at",
+                "INSERT OR REPLACE INTO verdicts (case_reference, finding, verdict, revision, actor, at)"
+                " SELECT reference, ?, ?, revision, ?, ? FROM cases WHERE reference = ?",
                 (finding, verdict, actor, _now(), case),
             )
             audit.append(connection, actor, "finding.judged", case, {"finding": finding, "verdict": verdict})
@@ -152,12 +154,11 @@ class Worklist:
         """A doctor is done with *case* as it is now; raises `CaseUnknown`."""
         with self._clinical.database.transaction() as connection:
             row = connection.execute(
-                "INSERT INTO reviews (case_reference, revision, images, actor, at) SELECT c.reference,"
+                # Replaced, not updated: the rows stay in the order of what doctors did, whatever the clock said.
+                "INSERT OR REPLACE INTO reviews (case_reference, revision, images, actor, at) SELECT c.reference,"
                 f" CASE c.fresh WHEN 1 THEN {NEXT_REVISION.format(revision='c.revision')} ELSE c.revision END,"
                 " (SELECT COUNT(*) FROM instances i WHERE i.case_reference = c.reference), ?, ?"
-                " FROM cases c WHERE c.reference = ?"
-                " ON CONFLICT (case_reference) DO UPDATE SET revision = excluded.revision, images = excluded.images,"
-                " actor = excluded.actor, at = excluded.at RETURNING revision",
+                " FROM cases c WHERE c.reference = ? RETURNING revision",
                 (actor, _now(), case),
             ).fetchone()
             if row is None:
@@ -180,13 +181,14 @@ class Worklist:
             row["reference"], Priority(row["priority"]) if row["priority"] else None, row["modality"],
             moment(row["opened_at"]), row["images"], row["waiting"],
             tuple(sorted(best.values(), key=lambda finding: not finding.positive)), reasons[0] if reasons else None,
+            media.incomplete(self._connection, row["reference"]),
         )  # fmt: skip
 
 
-def moment(text: str) -> datetime:
+def moment(text: str) -> clock.Stamp:
     """A stored time."""
-    return datetime.fromisoformat(text)
+    return clock.parse(text)
 
 
 def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="milliseconds")
+    return clock.text()

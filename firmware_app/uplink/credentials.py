@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -12,6 +13,17 @@ from firmware_app.errors import BundleInvalid, LanternError, LineNotSetUp
 from firmware_app.uplink.envelope import HospitalBundle, seal_key
 from firmware_app.uplink.form import AnyMessage
 from firmware_app.uplink.summary import decode
+
+
+def handed_over(settings: Uplink, folder: str | None = None) -> Uplink:
+    """*settings* with the private keys that systemd has handed to this unit (LoadCredential=), in memory and to nobody
+    else; where it has handed over none, the paths of the configuration stand."""
+    place = os.environ.get("CREDENTIALS_DIRECTORY") if folder is None else folder
+    if not place:
+        return settings
+    configured = {"identity": settings.identity, "tls_key": settings.tls_key}
+    handed = {name: Path(place) / path.name for name, path in configured.items() if path is not None}
+    return settings.model_copy(update={name: path for name, path in handed.items() if path.exists()})
 
 
 def identity(settings: Uplink) -> Ed25519PrivateKey:

@@ -14,6 +14,7 @@ Down, from hospital to box: nothing secret, signed with the hospital's Ed25519 k
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Container, Mapping
 from dataclasses import dataclass
 from typing import Annotated, ClassVar, Final
@@ -32,7 +33,7 @@ from firmware_app.errors import (
     SealKeyUnknown,
     SignatureForged,
 )
-from firmware_app.uplink.form import MOST_BYTES, Message, Text, Whole
+from firmware_app.uplink.form import MOST_BYTES, Many, Message, Part, Text, Whole
 from firmware_app.uplink.summary import BOX_ID, Kind
 
 SUITE: Final = Suite(KEM.X25519, KDF.HKDF_SHA256, AEAD.AES_256_GCM)
@@ -200,6 +201,63 @@ class Enrolment(Message):
     name: ClassVar = "lantern-enrolment"
     box: Annotated[str, Text(BOX_ID)]
     certificate: Annotated[str, _PEM]
+
+
+_WORDS: Final = Text(r"[^\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]{1,60}")
+_AE_TITLE: Final = Text(r"[ -\[\]-~]{1,16}")  # PS3.5 6.2, VR AE
+
+
+@dataclass(frozen=True, slots=True)
+class Provisioning(Message):
+    """All that one box is told at its first start.  It is carried by hand and is never a message of the line."""
+
+    name: ClassVar = "lantern-provisioning"
+    box: Annotated[str, Text(BOX_ID)]
+    clinic: Annotated[str, _WORDS]
+    language: Annotated[str, Text(r"zh_CN|en")]
+    zone: Annotated[str, Text(r"[A-Za-z0-9_+-]{1,30}(/[A-Za-z0-9_+-]{1,30}){0,2}")]
+    ae_title: Annotated[str, _AE_TITLE]
+    calling: Annotated[tuple[str, ...], Many(_AE_TITLE, 64)]
+    pacs_host: Annotated[str, Text(r"([A-Za-z0-9][A-Za-z0-9.:-]{0,252})?")]  # empty: none
+    pacs_port: Annotated[int, Whole(1, 65535)]
+    pacs_ae_title: Annotated[str, _AE_TITLE]
+    device: Annotated[str, Text(r"([0-9a-f]{6})?")]  # the machine it is for; empty: whichever opens it
+    hospital: Annotated[HospitalBundle, Part(HospitalBundle)]
+    claim: Annotated[str, _RAW]  # `claim_mark` of the code on the label
+    nonce: Annotated[str, Text(r"[0-9a-f]{32}")]
+    made: Annotated[int, Whole(0, 2**40)]  # both in Unix seconds of the hospital's clock
+    expires: Annotated[int, Whole(0, 2**40)]
+
+
+@dataclass(frozen=True, slots=True)
+class SignedProvisioning(Message):
+    """A provisioning file: what it says, and the signature of the hospital that it names."""
+
+    name: ClassVar = "lantern-provisioning-signed"
+    content: Annotated[Provisioning, Part(Provisioning)]
+    signature: Annotated[str, Text(r"[0-9a-f]{128}")]
+
+    @classmethod
+    def made(cls, content: Provisioning, signer: Ed25519PrivateKey) -> SignedProvisioning:
+        return cls(content, signer.sign(_said(content)).hex())
+
+    def prove(self) -> None:
+        """Raise `SignatureForged` unless the hospital named inside wrote it.  Whether to trust that one is not said."""
+        _verify(self.content.hospital.verify_key, bytes.fromhex(self.signature), _said(self.content))
+
+
+def _said(content: Provisioning) -> bytes:
+    return b"\x00".join((b"lantern/1", b"provisioning", content.box.encode(), content.encode()))
+
+
+def claim_mark(code: str, nonce: str, box: str, hospital: str) -> str:
+    """By this a box knows the code of its label, and by the code that *hospital* (its verifying key) is the right one.
+
+    The code has 58 bits and the file may lie on a lost stick: scrypt (RFC 7914) with 16 MiB makes each guess dear.
+    """
+    salt = b"\x00".join((b"lantern/1", b"claim", nonce.encode(), box.encode(), hospital.encode()))
+    plain = re.sub(r"[\s\-]", "", code).upper()  # however a person typed it
+    return hashlib.scrypt(plain.encode("utf-8", "replace"), salt=salt, n=2**14, r=8, p=1, dklen=32).hex()
 
 
 def fingerprint(bundle: Message) -> str:

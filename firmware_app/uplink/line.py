@@ -13,8 +13,6 @@ import ssl
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime
-from pathlib import Path
 from typing import Final
 
 import paho.mqtt.client as mqtt
@@ -25,15 +23,22 @@ from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
 from firmware_app import clock
+from firmware_app.clock.certificates import Fault, PeerNotInDate, go_by_box_time, judge
 from firmware_app.config import Uplink
 from firmware_app.errors import (
     BrokerClosed,
+    BrokerExpired,
+    BrokerExpiredByClock,
+    BrokerNotYet,
+    BrokerNotYetByClock,
     BrokerRefused,
     BrokerUnreachable,
     BrokerUntrusted,
     BundleInvalid,
     CertificateExpired,
     CertificateNotYetValid,
+    CertificateOver,
+    CertificateTooEarly,
     LineNotSetUp,
     PlainLineRefused,
     UplinkError,
@@ -96,7 +101,7 @@ class Line:
     def open(self, will: Post) -> None:
         """Connect and subscribe; raises one of `UplinkError` that says why it cannot be done."""
         self.close()
-        check_certificates(self._settings, clock.now())
+        check_certificates(self._settings)
         self._answer, self.most_bytes = "", None
         client = self._made(will)
         self._client = client
@@ -104,6 +109,8 @@ class Line:
         try:
             self._connect(client)
             self._wait(client, lambda: bool(self._answer))
+        except PeerNotInDate as error:
+            raise _broker_out_of_date(error.fault, self._settings.host) from None
         except ssl.SSLCertVerificationError as error:
             raise BrokerUntrusted(detail=error.verify_message, **where) from None  # type: ignore[arg-type]
         except (OSError, ValueError) as error:
@@ -234,11 +241,14 @@ def tls_context(settings: Uplink) -> ssl.SSLContext | None:
         context.load_cert_chain(settings.tls_cert, settings.tls_key)
     except OSError as error:  # ssl.SSLError is one
         raise BundleInvalid(path=str(path), detail=error.strerror or str(error)) from None
-    return context
+    return go_by_box_time(context)
 
 
-def check_certificates(settings: Uplink, now: datetime) -> None:
-    """Hold the box's own certificates against its clock *now*; raises the `UplinkError` that names the wrong one."""
+def check_certificates(settings: Uplink) -> None:
+    """Hold the box's own certificates against its time; raises the `UplinkError` that names the wrong one.
+
+    The day on which one of them begins has come, or it could not lie here: a box without a clock learns that much.
+    """
     for path in (settings.tls_ca, settings.tls_cert):
         if path is None:
             continue
@@ -246,19 +256,29 @@ def check_certificates(settings: Uplink, now: datetime) -> None:
             certificate = x509.load_pem_x509_certificate(path.read_bytes())
         except (OSError, ValueError) as error:
             raise BundleInvalid(path=str(path), detail=str(error)[:120]) from None
-        failure = _validity(certificate, path, now)
-        if failure is not None:
-            raise failure
+        clock.here().passed(certificate.not_valid_before_utc.timestamp())
+        fault = judge(certificate)
+        if fault is not None:
+            raise _out_of_date(fault, path.name)
 
 
-def _validity(certificate: x509.Certificate, path: Path, now: datetime) -> UplinkError | None:
-    starts, ends = certificate.not_valid_before_utc, certificate.not_valid_after_utc
-    said = now.strftime("%Y-%m-%d %H:%M")
-    if now < starts:
-        return CertificateNotYetValid(now=said, file=path.name, starts=f"{starts:%Y-%m-%d}")
-    if now > ends:
-        return CertificateExpired(file=path.name, ends=f"{ends:%Y-%m-%d}", now=said)
-    return None
+def _out_of_date(fault: Fault, file: str) -> UplinkError:
+    """The error of one of the box's own certificates."""
+    now, starts, ends = _said(fault)
+    if fault.ended:
+        return (CertificateExpired if fault.by_clock else CertificateOver)(file=file, ends=ends, now=now)
+    return (CertificateNotYetValid if fault.by_clock else CertificateTooEarly)(file=file, starts=starts, now=now)
+
+
+def _broker_out_of_date(fault: Fault, host: str) -> UplinkError:
+    now, starts, ends = _said(fault)
+    if fault.ended:
+        return (BrokerExpiredByClock if fault.by_clock else BrokerExpired)(host=host, ends=ends, now=now)
+    return (BrokerNotYetByClock if fault.by_clock else BrokerNotYet)(host=host, starts=starts, now=now)
+
+
+def _said(fault: Fault) -> tuple[str, str, str]:
+    return f"{fault.now:%Y-%m-%d %H:%M}", f"{fault.starts:%Y-%m-%d}", f"{fault.ends:%Y-%m-%d}"
 
 
 def _is_loopback(host: str) -> bool:

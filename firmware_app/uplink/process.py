@@ -32,27 +32,27 @@ _SIGNED_BYTES: Final = 128
 
 def run(config: Config, ready: Callable[[Mapping[str, str | int | None]], None], stop: threading.Event) -> None:
     """Body of the uplink process, until *stop*.  It opens nothing of the box but exchange.db and its own keys."""
-    state = StateDir(config.state.dir)
+    state, settings = StateDir(config.state.dir), credentials.handed_over(config.uplink)
     exchange = Exchange(state.exchange_db)
     exchange.require()
     try:
-        if not config.uplink.host:
+        if not settings.host:
             raise LineNotSetUp(key="host")
-        hospital, identity = credentials.hospital(config.uplink), credentials.identity(config.uplink)
+        hospital, identity = credentials.hospital(settings), credentials.identity(settings)
     except UplinkError as error:
         exchange.tell(error)
         raise
     publisher = Publisher(exchange, config.box.id, identity, hospital, state.exchange_db.parent)
     line = Line(
-        config.uplink,
+        settings,
         f"lantern-{config.box.id}",
         subscribe=f"lantern/v1/down/{config.box.id}/+",
         on_message=lambda topic, payload: _receive(exchange, topic, payload),
         on_posted=publisher.posted,
     )
-    ready({"box": config.box.id, "broker": f"{config.uplink.host}:{config.uplink.port}"})
+    ready({"box": config.box.id, "broker": f"{settings.host}:{settings.port}"})
     try:
-        _keep_open(exchange, publisher, line, config.uplink.health_seconds, stop)
+        _keep_open(exchange, publisher, line, settings.health_seconds, stop)
     finally:
         line.close(politely=True)
         exchange.database.close()

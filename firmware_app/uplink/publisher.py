@@ -171,6 +171,6 @@ class Publisher:
             unread=line.unread,
             free_mb=free_bytes(self._folder) // 1_000_000,
             audit_head=line.audit_head,
-            hour=clock.hour(clock.now()),
+            hour=clock.hour(clock.stamp()),
         )
         return self._sealed(said.encode(), said.kind)

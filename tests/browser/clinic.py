@@ -51,7 +51,8 @@ def needed(*programs: str) -> None:
 class Clinic:
     """A running box."""
 
-    def __init__(self, folder: Path, packs: Path, **settings: str) -> None:
+    def __init__(self, folder: Path, packs: Path, config: Path | None = None, **settings: str) -> None:
+        """*config*: the box's own file, as on an installed one; then it says everything."""
         self.folder, self.state, self.log = folder, folder / "state", folder / "serve.log"
         self._environment = {
             **os.environ,
@@ -60,6 +61,9 @@ class Clinic:
             "LANTERN_VIEWER__HOST": "127.0.0.1", "LANTERN_VIEWER__PORT": "0",
             "LANTERN_BOX__NAME": "清河卫生院", **settings,
         }  # fmt: skip
+        self._options = ["--config", str(config)] if config else []
+        if config:
+            self._environment = {**os.environ, **settings}
         self.ports: dict[str, int] = {}
         self.pids: dict[str, int] = {}
         self._process: subprocess.Popen[str] | None = None
@@ -68,8 +72,8 @@ class Clinic:
         """Start the box and return when all its processes are ready."""
         with self.log.open("a") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "firmware_app.cli", "serve", "--json"], env=self._environment, text=True,
-                stdout=subprocess.PIPE, stderr=log,
+                [sys.executable, "-m", "firmware_app.cli", "serve", "--json", *self._options], env=self._environment,
+                text=True, stdout=subprocess.PIPE, stderr=log,
             )  # fmt: skip
         self.expect("gateway", "reader", "viewer")
 
@@ -114,7 +118,7 @@ class Clinic:
 
     def lantern(self, *arguments: str) -> str:
         """The output of a `lantern` command on this box."""
-        command = [sys.executable, "-m", "firmware_app.cli", *arguments]
+        command = [sys.executable, "-m", "firmware_app.cli", *arguments, *self._options]
         return subprocess.run(command, env=self._environment, text=True, capture_output=True, check=True).stdout
 
     def first_code(self) -> str:
@@ -133,8 +137,9 @@ class Clinic:
 
 
 @contextmanager
-def clinic(folder: Path, packs: Path, **settings: str) -> Iterator[Clinic]:
-    made = Clinic(folder, packs, **settings)
+def clinic(folder: Path, packs: Path, config: Path | None = None, **settings: str) -> Iterator[Clinic]:
+    made = Clinic(folder, packs, config, **settings)
+    made.lantern("clock", "set")  # as the technician does, so that pages look alike on every machine
     try:
         made.open()
         yield made

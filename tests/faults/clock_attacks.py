@@ -21,7 +21,7 @@ _JUMPS = (shifted_clock.TEN_YEARS_AHEAD, shifted_clock.EPOCH, shifted_clock.RIGH
 
 
 def shift(scene: Scene, films: int) -> Outcome:
-    """*films* under each clock; the summaries are counted when the clock (which TLS must believe) is right again."""
+    """*films* under each clock; in the end, with the right one, every summary must have been counted."""
     room = scene.room("clocks")
     clock = ShiftedClock(room)
     with playing(scene, "clocks", room / "state", line=True, room=room) as play:

@@ -280,7 +280,7 @@ def test_a_boxs_keys_are_on_the_disk_before_they_have_names_and_before_anyone_is
     diary = Diary(tmp_path, monkeypatch)
     provision.begin(folder, "clinic-7", house.bundle_file)
     for name in ("identity.pem", "tls.key", "box.json", "authority.crt", "hospital.json"):
-        assert diary.in_order(("fsync", f"line/{name}.new"), ("replace", f"line/{name}"), ("fsync", "line"))
+        assert diary.in_order(("fsync", f"line/.{name}.new"), ("replace", f"line/{name}"), ("fsync", "line"))
 
 
 def test_the_old_sealing_key_is_destroyed_only_when_the_new_one_is_on_the_disk_under_its_name(

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from firmware_app.clock import Stamp
 from firmware_app.errors import LanternError, MessageInvalid
 from firmware_app.records import (
     Case,
@@ -45,7 +46,7 @@ from firmware_app.uplink.summary import (
 )
 from tests.unit.messages import BRIEFS, MESSAGES
 
-NOON = datetime(2026, 11, 21, 12, 34, tzinfo=UTC)
+NOON = Stamp(datetime(2026, 11, 21, 12, 34, tzinfo=UTC), trusted=True)
 ALLOWED = {
     "box", "stream", "seq", "boot", "case", "revision", "modality", "pack", "pack_version", "runtime", "priority",
     "findings", "code", "hundredths", "lesions", "size_band", "quality", "latency_ms", "verdict", "hour",
@@ -165,8 +166,8 @@ def test_a_name_in_the_modality_travels_as_other() -> None:
     assert brief_of(case(modality="WANGXIAOMING"), NOON).modality is Modality.OTHER
 
 
-def test_without_a_clock_there_is_no_hour() -> None:
-    assert brief_of(case(), datetime(1970, 1, 2, tzinfo=UTC)).hour is None
+def test_without_a_clock_that_can_be_trusted_there_is_no_hour() -> None:
+    assert brief_of(case(), replace(NOON, trusted=False)).hour is None
 
 
 def test_the_longest_message_fits() -> None:

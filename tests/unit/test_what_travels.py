@@ -30,7 +30,15 @@ from firmware_app.records import (
 )
 from firmware_app.store.outbox import brief_of
 from firmware_app.uplink import credentials
-from firmware_app.uplink.envelope import BoxBundle, Enrolment, HospitalBundle, key_id, seal
+from firmware_app.uplink.envelope import (
+    BoxBundle,
+    Enrolment,
+    HospitalBundle,
+    Provisioning,
+    SignedProvisioning,
+    key_id,
+    seal,
+)
 from firmware_app.uplink.form import Message, forms
 from firmware_app.uplink.line import tls_context
 from firmware_app.uplink.summary import (
@@ -68,6 +76,9 @@ FIELDS: dict[type[Message], str] = {
     HospitalBundle: "verify seal serial host port authority",
     BoxBundle: "box verify tls proof",
     Enrolment: "box certificate",
+    Provisioning: "box clinic language zone ae_title calling pacs_host pacs_port pacs_ae_title device hospital claim"
+    " nonce made expires",
+    SignedProvisioning: "content signature",
 }
 
 
@@ -97,7 +108,7 @@ def test_every_kind_of_message_has_these_fields_and_no_other() -> None:
 def test_an_hour_is_an_hour(hour: str) -> None:
     with pytest.raises(MessageInvalid):
         Mark("c-" + "0" * 20, 1, Priority.ROUTINE, hour)
-    assert clock.hour(datetime(2026, 11, 21, 3, 15, 9, tzinfo=UTC)) == "2026-11-21T03"
+    assert clock.hour(clock.Stamp(datetime(2026, 11, 21, 3, 15, 9, tzinfo=UTC), trusted=True)) == "2026-11-21T03"
 
 
 @pytest.mark.parametrize("hundredths", [-1, 101, 9312, 93.1, True])
@@ -112,7 +123,7 @@ def test_a_case_is_rounded_and_counted_within_bounds() -> None:
     lesions = (Lesion("i-1", 0, (0, 0, 1, 1), 0.9, 1),) * 10_000
     reading = Reading(Scope.INSTANCE, ("i-1",), ReadingStatus.READ, None, identity, Timing(1, 1, 1), found, lesions)
     case = Case("c-" + "0" * 20, None, "CR", 1, Priority.ROUTINE, (), (reading,), found, lesions)
-    told = brief_of(case, datetime(2026, 11, 21, tzinfo=UTC))
+    told = brief_of(case, clock.Stamp(datetime(2026, 11, 21, tzinfo=UTC), trusted=True))
     assert {one.code: one.hundredths for one in told.findings} == {f"f{n}": n for n in (7, 28, 29, 57, 58)}
     assert told.lesions == 9999
 

@@ -200,10 +200,10 @@ class Place:
         command = [sys.executable, "-m", "firmware_app.cli", "serve", "--only", "uplink", "--config"]
         return self.keep([*command, str(box.config_file)], box.folder / "uplink.log", **environment)
 
-    def reader(self, box: Box, cases: int, seed: int) -> Kept:
+    def reader(self, box: Box, cases: int, seed: int, **environment: str) -> Kept:
         """A process that makes cases and relays them, in the place of the reader."""
         command = [sys.executable, "-m", "tests.wire.line_reader", str(box.config_file), str(cases), str(seed)]
-        return self.keep(command, box.folder / "reader.log")
+        return self.keep(command, box.folder / "reader.log", **environment)
 
 
 @contextmanager

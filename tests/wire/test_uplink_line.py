@@ -11,12 +11,13 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-import psutil
 import pytest
 
+from firmware_app.clock import Clock, Kept, Source
 from firmware_app.records import Priority
+from firmware_app.store import timekeeping
 from firmware_app.uplink.summary import FindingBrief
-from tests.peers import peer
+from tests.faults.shifted_clock import END_OF_32_BIT, EPOCH, TEN_YEARS_AHEAD, TEN_YEARS_BEHIND, ShiftedClock
 from tests.wire.line_rig import Box, Place, events, free_port, place, wait_for
 
 
@@ -190,22 +191,38 @@ def test_a_box_that_slept_through_a_rotation_sends_again_with_the_new_key(site: 
     box.close()
 
 
-@pytest.mark.parametrize(
-    ("date", "expected"), [("1970-01-02", "uplink.certificate_not_yet"), ("2038-02-01", "uplink.certificate_expired")]
-)
-def test_a_wrong_clock_is_named_before_tls_fails_for_it(site: Place, date: str, expected: str) -> None:
+@pytest.mark.parametrize("shown", [EPOCH, END_OF_32_BIT, TEN_YEARS_BEHIND, TEN_YEARS_AHEAD])
+def test_a_wrong_clock_of_the_machine_keeps_no_summary_back(site: Place, tmp_path: Path, shown: str) -> None:
     box = site.box("clinic-7")
     box.show(1, Priority.URGENT)
     box.relay().step()
-    uplink = site.uplink(box)
-    right, uplink.command = uplink.command, [peer("faketime"), "-f", f"@{date} 00:00:00", *uplink.command]
-    uplink.start()
+    uplink = site.uplink(box, **ShiftedClock(tmp_path, shown).environment).start()
+    settle(box)
+    uplink.stop()
+    box.close()
+
+
+@pytest.mark.parametrize(
+    ("days", "source", "expected"),
+    [
+        (-5, Source.PERSON, "uplink.certificate_not_yet"),
+        (-5, Source.HOSPITAL, "uplink.certificate_early"),
+        (3000, Source.PERSON, "uplink.certificate_expired"),
+        (3000, Source.HOSPITAL, "uplink.certificate_ended"),
+    ],
+)
+def test_a_certificate_out_of_date_is_named_with_whether_the_clock_is_the_likely_cause(
+    site: Place, tmp_path: Path, days: int, source: Source, expected: str
+) -> None:
+    box = site.box("clinic-7")
+    box.show(1, Priority.URGENT)
+    box.relay().step()
+    kept = Kept(box.exchange.database.path.parent / timekeeping.FILE)
+    Clock(kept).learn(time.time() + days * 86_400, source)
+    uplink = site.uplink(box, **ShiftedClock(tmp_path, "-1h").environment).start()  # no network time vouches for that
     wait_for(lambda: code(box) == expected, because=expected)
-    assert uplink.process is not None
-    for child in psutil.Process(uplink.process.pid).children():  # faketime itself passes no signal on
-        child.terminate()
-    uplink.process.wait(20)
-    uplink.command = right
+    uplink.stop()
+    kept.path.unlink()
     uplink.start()
     settle(box)
     uplink.stop()

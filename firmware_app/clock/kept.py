@@ -1,0 +1,102 @@
+"""The memory of time on the disk: one small file, replaced whole, joined under a lock; nobody waits long for it."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import logging
+import os
+import select
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from firmware_app.clock.memory import Memory
+
+log = logging.getLogger("lantern.clock")
+
+_MODE: Final = 0o660
+_MOST_BYTES: Final = 4096
+_TRIES: Final = 40
+_TRY_MS: Final = 25
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """The file at *path*; *copy* is written with it, for whoever may not open the first and is never read back."""
+
+    path: Path
+    copy: Path | None = None
+
+    def mark(self) -> tuple[int, int] | None:
+        """A value that differs after every write; None while there is no file."""
+        try:
+            found = self.path.stat()
+        except OSError:
+            return None
+        return found.st_ino, found.st_mtime_ns
+
+    def read(self) -> Memory:
+        """What is kept; an empty memory where there is none, or it cannot be read, or is damaged."""
+        try:
+            with self.path.open("rb") as file:
+                return Memory.from_object(json.loads(file.read(_MOST_BYTES)))
+        except FileNotFoundError:
+            return Memory()
+        except (OSError, ValueError) as error:
+            log.warning("the memory of the time cannot be used (%s)", type(error).__name__)
+            return Memory()
+
+    def change(self, how: Callable[[Memory], Memory], *, patient: bool) -> Memory | None:
+        """Make *how* of what is kept and keep it, durably; returns it.  None when another is just at it and this caller
+        is not *patient*.  What *how* raises changes nothing; raises `OSError` when it cannot be written."""
+        with self._alone(_TRIES if patient else 1) as alone:
+            if not alone and not patient:
+                return None
+            after = how(self.read())
+            told = json.dumps(after.to_object()).encode()
+            _replace(self.path, told)
+            if self.copy is not None and self.copy.parent.is_dir():
+                with contextlib.suppress(OSError):  # it comes again within a minute
+                    _replace(self.copy, told)
+            return after
+
+    @contextlib.contextmanager
+    def _alone(self, tries: int) -> Iterator[bool]:
+        descriptor = os.open(self.path.with_suffix(".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, _MODE)
+        try:
+            with contextlib.suppress(PermissionError):  # another user's, who has done it
+                os.fchmod(descriptor, _MODE)
+            yield any(_locked(descriptor, wait=number > 0) for number in range(tries))
+        finally:
+            os.close(descriptor)
+
+
+def _locked(descriptor: int, *, wait: bool) -> bool:
+    if wait:
+        select.poll().poll(_TRY_MS)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True
+
+
+def _replace(path: Path, data: bytes) -> None:
+    """Whole and durable under its name; on a full disk what was there stays."""
+    fresh = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, _MODE)
+        try:
+            os.fchmod(descriptor, _MODE)
+            os.write(descriptor, data)
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+        fresh.replace(path)
+    except OSError:
+        with contextlib.suppress(OSError):
+            fresh.unlink()
+        raise

@@ -1,0 +1,237 @@
+"""What a box knows of time, as a value: pure functions, no clock is read here.
+
+Two processes that each know something join their memories; the join is commutative, associative and idempotent, so it
+does not matter who writes first.  `turn` is what lets the time go back at all: within one turn nothing ever gets
+earlier, and whoever has the right to say that it must (the hospital, network time, a person) begins the next.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, fields, replace
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Any, Final, Self
+
+EARLIEST: Final = datetime(2026, 1, 1, tzinfo=UTC).timestamp()
+"""Before this version was written: no clock that shows less can be right."""
+LATEST: Final = datetime(2056, 1, 1, tzinfo=UTC).timestamp()
+"""No one is believed beyond it, not even a person: a slip of the finger must stay one."""
+SLACK_S: Final = 120.0
+"""Two clocks nearer than this agree."""
+AHEAD_S: Final = 400 * 86_400.0
+"""How far beyond the newest moment that is certain the machine's own clock is followed: a year in a drawer, no more."""
+_AHEAD_NEW_S: Final = 10 * 365 * 86_400.0  # the same for a box that nobody has told the time yet
+_TRUST_S: Final = 90 * 86_400.0  # a quartz is off by 100 ppm at worst: 13 minutes
+_HELD_S: Final = 86_400.0
+_BATTERY_S: Final = 60 * 86_400.0  # an off time that a battery clock is believed over
+_OFF_S: Final = 3_600.0
+
+
+class Source(StrEnum):
+    """Who told the time."""
+
+    NOBODY = "nobody"
+    BATTERY = "battery"
+    PERSON = "person"
+    NETWORK = "network"
+    HOSPITAL = "hospital"
+
+    @property
+    def rank(self) -> int:
+        return list(Source).index(self)
+
+
+@dataclass(frozen=True, slots=True)
+class Anchor:
+    """At *elapsed* seconds of the boot it was *moment*; `order` counts what was learned, and the later holds."""
+
+    order: int
+    source: Source
+    elapsed: float
+    moment: float
+
+    def at(self, elapsed: float) -> float:
+        return self.moment + (elapsed - self.elapsed)
+
+    def _key(self) -> tuple[int, int, float, float]:
+        return self.order, self.source.rank, self.elapsed, self.moment
+
+    def later(self, other: Anchor) -> Anchor:
+        return max(self, other, key=Anchor._key)
+
+
+class Implausible(ValueError):
+    """A time that is not taken: too early or too late for anybody, or before what the hospital has signed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """All moments are Unix seconds of the true time, as far as it is known."""
+
+    turn: int = 0
+    newest: float = 0.0  # the newest moment that was told to anyone
+    sure: float = 0.0  # the same while the clock was trusted
+    signed: float = 0.0  # the newest moment that the hospital's signature proves to have passed
+    boots: int = 0
+    boot: str = ""
+    base: float = 0.0  # when this boot began, if nobody knows better: a lower bound that only grows
+    born: float = 0.0  # the count of powered-on seconds at the start of this boot
+    last: float = 0.0  # the latest `elapsed` seen in this boot
+    anchor: Anchor = Anchor(0, Source.NOBODY, 0.0, 0.0)
+    battery: float = 0.0  # the battery clock's reading, and what time it was then, while the clock was trusted
+    battery_told: float = 0.0
+
+    # --- questions -----------------------------------------------------------------------------------------------
+
+    def source(self, elapsed: float) -> Source:
+        """Who vouches for the time now."""
+        return self.anchor.source if elapsed - self.anchor.elapsed < _TRUST_S else Source.NOBODY
+
+    def told(self, elapsed: float) -> float:
+        """The time, never earlier than any told before."""
+        known = self.source(elapsed) is not Source.NOBODY
+        return max(self.newest, self.anchor.at(elapsed) if known else self.base + elapsed)
+
+    def lived(self, elapsed: float) -> float:
+        """A count of powered-on seconds that nobody can set and no restart turns back."""
+        return self.born + elapsed
+
+    def certain(self) -> float:
+        """A moment that has passed, whatever the clocks say."""
+        return max(EARLIEST, self.sure, self.signed)
+
+    def ceiling(self) -> float:
+        """The latest that the machine's own clock is followed to."""
+        told = max(self.sure, self.signed)
+        return told + AHEAD_S if told else EARLIEST + _AHEAD_NEW_S
+
+    # --- joining -------------------------------------------------------------------------------------------------
+
+    def join(self, other: Memory) -> Memory:
+        """What both know together."""
+        if self.turn != other.turn:
+            return max(self, other, key=lambda one: one.turn)
+        mine, theirs = (self.boots, self.boot), (other.boots, other.boot)
+        later = max(self, other, key=lambda one: (one.boots, one.boot))
+        if mine == theirs:
+            told, reading = max((self.battery_told, self.battery), (other.battery_told, other.battery))
+            later = replace(
+                self,
+                base=max(self.base, other.base),
+                born=max(self.born, other.born),
+                last=max(self.last, other.last),
+                anchor=self.anchor.later(other.anchor),
+                battery=reading,
+                battery_told=told,
+            )
+        return replace(
+            later,
+            newest=max(self.newest, other.newest),
+            sure=max(self.sure, other.sure),
+            signed=max(self.signed, other.signed),
+        )
+
+    # --- what happens --------------------------------------------------------------------------------------------
+
+    def entered(self, boot: str, elapsed: float, wall: float, battery: float | None) -> Memory:
+        """The memory in this boot: unchanged when it is of it, else carried over from the boot before."""
+        if boot == self.boot:
+            return self
+        off = battery - self.battery if battery is not None and self.battery else -1.0
+        kept = self.source(self.last) is not Source.NOBODY and 0 <= off <= _BATTERY_S
+        began = Anchor(self.anchor.order + 1, Source.NOBODY, elapsed, 0.0)
+        if kept:
+            began = Anchor(began.order, Source.BATTERY, elapsed, self.battery_told + off)
+        fresh = replace(
+            self,
+            boots=self.boots + 1,
+            boot=boot,
+            base=max(self.newest, self.certain()),
+            last=elapsed,
+            anchor=began,
+        )
+        fresh = fresh.followed(elapsed, wall)
+        # An unknown time lies between two boots: more than any log-in may be idle, so that none outlives a restart.
+        born = self.lived(self.last) + _OFF_S if self.born else fresh.told(elapsed) - elapsed
+        return replace(fresh, born=born)
+
+    def followed(self, elapsed: float, wall: float) -> Memory:
+        """While nobody vouches for the time the machine's own clock may still be the better guess, but only forward."""
+        if self.source(elapsed) is Source.NOBODY and self.told(elapsed) < wall <= self.ceiling():
+            return replace(self, base=wall - elapsed)
+        return self
+
+    def observed(self, elapsed: float, battery: float | None = None) -> tuple[Memory, float]:
+        """The time is told: it, and the memory that it was."""
+        told, known = self.told(elapsed), self.source(elapsed) is not Source.NOBODY
+        after = replace(
+            self, newest=told, sure=max(self.sure, told) if known else self.sure, last=max(self.last, elapsed)
+        )
+        if known and battery is not None:
+            after = replace(after, battery=battery, battery_told=told)
+        return after, told
+
+    def learned(self, elapsed: float, moment: float, source: Source) -> Memory:
+        """*source* says that it is *moment*.  Raises `Implausible`.
+
+        Whoever ranks higher is not contradicted for a day; a person is always heard, being there on purpose.
+        """
+        if not EARLIEST <= moment <= LATEST:
+            raise Implausible("range")
+        if source is not Source.PERSON:
+            if moment < self.signed - SLACK_S:
+                raise Implausible("signed")
+            held = self.source(elapsed)
+            if held.rank > source.rank and elapsed - self.anchor.elapsed < _HELD_S:
+                return self
+        anchor = Anchor(self.anchor.order + 1, source, elapsed, moment)
+        signed = max(self.signed, moment) if source is Source.HOSPITAL else min(self.signed, moment)
+        if moment >= self.told(elapsed) - SLACK_S:
+            return replace(self, anchor=anchor, signed=signed if source is Source.HOSPITAL else self.signed)
+        return replace(
+            self, turn=self.turn + 1, newest=moment, sure=moment, signed=signed, base=moment - elapsed, anchor=anchor
+        )  # fmt: skip
+
+    def passed(self, elapsed: float, moment: float, *, signed: bool = False) -> Memory:
+        """*moment* is known to have passed; *signed* by the hospital, else believed no further than `ceiling`.
+
+        A trusted clock that is behind it is trusted no more.
+        """
+        if moment > (LATEST if signed else self.ceiling()):
+            return self
+        after = replace(self, signed=max(self.signed, moment)) if signed else self
+        if self.told(elapsed) >= moment - (SLACK_S if signed else 0.0):
+            return after
+        if self.source(elapsed) is not Source.NOBODY:
+            if not signed:
+                return self
+            after = replace(after, anchor=Anchor(self.anchor.order + 1, Source.NOBODY, elapsed, 0.0))
+        return replace(after, base=max(after.base, moment - elapsed))
+
+    # --- as a file -----------------------------------------------------------------------------------------------
+
+    def to_object(self) -> dict[str, Any]:
+        told = {one.name: getattr(self, one.name) for one in fields(self) if one.name != "anchor"}
+        return {**told, "anchor": {one.name: getattr(self.anchor, one.name) for one in fields(Anchor)}}
+
+    @classmethod
+    def from_object(cls, raw: object) -> Self:
+        """Raises `ValueError` for anything that `to_object` does not make."""
+        if not isinstance(raw, dict):
+            raise ValueError("no object")
+        values = {**raw}
+        anchor = values.pop("anchor", None)
+        if not isinstance(anchor, dict) or values.keys() | {"anchor"} != {one.name for one in fields(cls)}:
+            raise ValueError("other fields")
+        for one in (values, anchor):
+            for name, value in one.items():
+                whole = name in ("turn", "boots", "order")
+                text = name in ("boot", "source")
+                right = isinstance(value, str if text else int if whole else int | float) and value is not True
+                if not right or (not text and not math.isfinite(value)) or (not text and value < 0 and name != "born"):
+                    raise ValueError(name)
+        try:
+            return cls(anchor=Anchor(**{**anchor, "source": Source(anchor["source"])}), **values)
+        except (TypeError, KeyError) as error:
+            raise ValueError(str(error)) from None

@@ -1,0 +1,64 @@
+"""The code for the first account on the box's own screen, for whoever stands beside a new box.
+
+    python -m firmware_app.device.console [--out FILE]     what `lantern-console.service` runs at each start
+
+It is drawn anew at each start, and only while the box has no identity and nobody an account; agetty(8) shows the file
+above its log-in.  Only root reads it there, and no log ever holds it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+from firmware_app.config import Config, load
+from firmware_app.device import first_page, naming
+from firmware_app.device.files import write_whole
+from firmware_app.errors import LanternError
+from firmware_app.language import N_, translate
+from firmware_app.store.accounts import Accounts
+from firmware_app.store.layout import StateDir
+
+OUT: Final = Path("/run/lantern-console/code.issue")
+_OPEN: Final = N_("This box is new. Open {address} in a browser of the clinic and give this code: {code}")
+
+
+def shown(config: Config) -> str:
+    """What the screen says in both languages; nothing once the box has an identity or an account."""
+    state = StateDir(config.state.dir)
+    if not first_page.open_to_all(config, state):
+        return ""
+    accounts = Accounts(state.accounts_db)
+    accounts.create()
+    try:
+        code = accounts.first_claim()
+    finally:
+        accounts.database.close()
+    if code is None:
+        return ""
+    told = {"address": naming.address(config), "code": code}
+    return "".join(f"{translate(_OPEN, language).format(**told)}\n" for language in ("zh_CN", "en")) + "\n"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m firmware_app.device.console", description="The first code.")
+    parser.add_argument("--config", type=Path, metavar="FILE", help="default: /etc/lantern/lantern.toml")
+    parser.add_argument("--out", type=Path, metavar="FILE", default=OUT)
+    options = parser.parse_args(arguments)
+    try:
+        write_whole(options.out, shown(load(options.config)).encode("utf-8"), 0o600)
+    except LanternError as error:
+        print(error, file=sys.stderr)
+        return 1
+    except OSError as error:
+        print(f"{options.out}: {os.strerror(error.errno or 0)}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

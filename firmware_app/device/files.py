@@ -1,0 +1,33 @@
+"""Files of the box's identity: whole and durable under their names, or not there at all."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from firmware_app.store.layout import sync_directory
+
+
+def write_whole(path: Path, data: bytes, mode: int) -> None:
+    """Durable under its name on return, if the folder is synced after; nobody ever sees half of it.
+
+    The name it is written under first is never one that someone else may have put there.
+    """
+    fresh = path.with_name(f".{path.name}.new")
+    fresh.unlink(missing_ok=True)
+    descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, mode)
+    with open(descriptor, "wb") as handle:  # noqa: PTH123 - the descriptor carries the mode
+        os.fchmod(descriptor, mode)  # whatever the umask of a terminal says
+        handle.write(data)
+        handle.flush()
+        os.fsync(handle.fileno())
+    fresh.replace(path)
+
+
+def link_whole(path: Path, target: str) -> None:
+    """A symbolic link that points there at any instant, or where it did before."""
+    fresh = path.with_name(f".{path.name}.new")
+    fresh.unlink(missing_ok=True)
+    fresh.symlink_to(target)
+    fresh.replace(path)
+    sync_directory(path.parent)

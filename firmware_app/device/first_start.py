@@ -1,0 +1,170 @@
+"""Give the box what it was told: keys, configuration, time zone, the first account's code.
+
+Whoever asked, it is done here, and in this order: the keys, then the configuration in one step.  Stopped anywhere
+before that step, the box is as unprovisioned as it was; asked again it goes on with the keys that are there, and asked
+again after it, it answers the same and changes nothing.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from firmware_app.config import DEFAULT_PATH, Config, describe
+from firmware_app.device import provision
+from firmware_app.device.answers import UNPROVISIONED, Answers
+from firmware_app.device.files import link_whole, write_whole
+from firmware_app.device.provision import Keys
+from firmware_app.device.sealing import Chip
+from firmware_app.errors import AnswersUnwritable, ProvisionedAlready
+from firmware_app.store.accounts import Accounts
+from firmware_app.store.layout import StateDir, sync_directory
+from firmware_app.uplink.credentials import bundle
+from firmware_app.uplink.envelope import BoxBundle, HospitalBundle
+
+_ZONES: Final = "/usr/share/zoneinfo/"
+_SYSTEMD: Final = Path("/run/systemd/system")  # sd_booted(3)
+_ZONE_S: Final = 30
+
+
+@dataclass(frozen=True, slots=True)
+class Places:
+    """Where a box keeps what makes it this box."""
+
+    config: Path
+    keys: Path
+    state: StateDir
+    machine: Path | None = None
+    """`/etc` when the machine is the box: then its time zone is the box's too."""
+
+    @classmethod
+    def of(cls, config: Config, path: Path | None = None, keys: Path | None = None) -> Places:
+        state, written = StateDir(config.state.dir), path or DEFAULT_PATH
+        own = DEFAULT_PATH.parent.parent if written == DEFAULT_PATH else None
+        return cls(written, keys or state.line_keys, state, own)
+
+    @property
+    def trusted(self) -> tuple[Path, Path]:
+        """Where the hospital that the box trusts may stand: after provisioning, and put there with the software."""
+        return (Keys(self.keys).hospital, self.config.parent / "hospital.json")
+
+    @property
+    def record(self) -> Path:
+        """Of each hospital, which provisioning file was the last (`provisioning_file`)."""
+        return self.config.parent / "provisioned.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """A box that was given its identity."""
+
+    made: BoxBundle
+    hospital: HospitalBundle | None
+    config: Config
+    sealed: bool
+    changed: bool
+
+
+def own_id(config: Config, places: Places) -> str | None:
+    """The id that the box has; None while it is fresh."""
+    if config.box.id != UNPROVISIONED:
+        return config.box.id
+    told = Keys(places.keys).box
+    return bundle(told, BoxBundle).box if os.access(told, os.R_OK) else None  # the importer may not look there
+
+
+def apply(
+    answers: Answers, hospital: HospitalBundle | None, config: Config, places: Places, chip: Chip | None = None
+) -> Given:
+    """Give the box its identity; *config* is what it has so far.
+
+    Raises `ProvisionedAlready`, `AnswersUnwritable`, `SealingFailed` or `ConfigInvalid`, and then has changed nothing
+    but, at most, made keys that the next call uses.
+    """
+    _refuse_another_id(answers, config, places)
+    with _without_interruption():
+        try:
+            places.config.parent.mkdir(parents=True, exist_ok=True, mode=0o755)
+            made = provision.own_keys(places.keys, answers.box, chip)
+            told = provision.take_hospital(places.keys, hospital) if hospital else _known(places)
+            _set_zone(places, answers.zone)
+            tree = answers.into(config.model_dump(mode="json"))
+            for section, values in provision.settings(places.keys).items():
+                tree[section].update(values)
+            written = Config.model_validate(tree)
+            changed = _write(places.config, describe(written))
+            sealed = all(path.exists() for path in Keys(places.keys).sealed)
+        except OSError as error:
+            path = str(error.filename or places.config)
+            raise AnswersUnwritable(path=path, detail=error.strerror or str(error)) from None
+    return Given(made, told, written, sealed, changed)
+
+
+def offer_code(places: Places, code: str | None) -> str | None:
+    """Let *code*, or a fresh one, make the first account; None when there is one already."""
+    places.state.prepare()
+    accounts = Accounts(places.state.accounts_db)
+    accounts.create()
+    try:
+        return accounts.first_claim(code)
+    finally:
+        accounts.database.close()
+
+
+def _refuse_another_id(answers: Answers, config: Config, places: Places) -> None:
+    here = own_id(config, places)
+    if here not in (None, answers.box):
+        raise ProvisionedAlready(box=str(here), folder=str(places.keys))
+
+
+def _known(places: Places) -> HospitalBundle | None:
+    file = Keys(places.keys).hospital
+    return provision.hospital_of(file) if file.exists() else None
+
+
+def _write(path: Path, text: str) -> bool:
+    """Write the configuration in one step, unless it is there as it is."""
+    data = text.encode("utf-8")
+    if path.exists() and path.read_bytes() == data:
+        return False
+    write_whole(path, data, 0o644)
+    sync_directory(path.parent)
+    return True
+
+
+def _set_zone(places: Places, zone: str) -> None:
+    """Where the machine is the box, its clock shows the clinic's time (localtime(5)).
+
+    systemd is asked to do it, so that who runs this needs no right to write below `/etc`.
+    """
+    if places.machine is None:
+        return
+    link = places.machine / "localtime"
+    if link.is_symlink() and str(link.readlink()).endswith(f"zoneinfo/{zone}"):
+        return
+    if _SYSTEMD.is_dir() and places.machine == DEFAULT_PATH.parent.parent:
+        command = ["timedatectl", "set-timezone", zone]
+        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=_ZONE_S)
+        if done.returncode:
+            raise AnswersUnwritable(path=str(link), detail=(done.stderr.strip() or str(done.returncode))[:120])
+        return
+    link_whole(link, _ZONES + zone)
+    named = places.machine / "timezone"
+    if named.exists():  # Debian's own note of the same
+        write_whole(named, f"{zone}\n".encode(), 0o644)
+
+
+@contextmanager
+def _without_interruption() -> Iterator[None]:
+    """Ctrl-C waits until all is done, which takes less than a second."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM, signal.SIGHUP})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)

@@ -1,0 +1,73 @@
+"""`python3 -m firmware_app.device.installation install|uninstall`, as the Makefile calls it.
+
+It runs on the system's own Python with nothing installed.  A box whose source is gone is removed with
+`/opt/lantern/venv/bin/python -m firmware_app.device.installation uninstall`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import platform
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from firmware_app.device.installation import removal, setting_up
+from firmware_app.device.installation.machine import Machine, spoken
+from firmware_app.device.installation.programs import Source
+from firmware_app.errors import LanternError
+from firmware_app.language import N_, translate
+
+# OpenVINO's wheels for ARM ask for a newer C library than some boards have.
+EXTRAS = {"x86_64": "intel,tflite", "aarch64": "tflite"}
+_SURE = N_("Type “remove” to go on:")
+_NOTHING_REMOVED = N_("Nothing was removed.")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Entry point; every `LanternError` ends as one sentence on stderr and exit status 1."""
+    options = _parser().parse_args(arguments)
+    os.umask(0o022)
+    machine = Machine(Path(os.path.abspath(options.destdir or "/")))  # noqa: PTH100 - a link in it is meant
+    try:
+        if options.what == "install":
+            wheels = options.wheels.resolve() if options.wheels else None
+            setting_up.install(machine, Source(options.source.resolve(), wheels, options.extras))
+            return 0
+        return _uninstall(machine, removal.kept("" if options.purge else options.keep))
+    except LanternError as error:
+        print(error.text(spoken()), file=sys.stderr)
+        return 1
+
+
+def _uninstall(machine: Machine, keep: set[str]) -> int:
+    lost = removal.announce(machine, keep)
+    if lost and sys.stdin.isatty() and input(f"{translate(_SURE, spoken())} ").strip() != "remove":
+        machine.tell(_NOTHING_REMOVED)
+        return 1
+    removal.uninstall(machine, keep)
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python3 -m firmware_app.device.installation", description="Put Lantern on this machine, or take it away."
+    )
+    parser.add_argument("--destdir", metavar="DIR", help="install into DIR, which is to become a machine's /")
+    what = parser.add_subparsers(dest="what", required=True, metavar="install|uninstall")
+    install = what.add_parser("install", help="make this machine a box; done twice it changes nothing")
+    install.add_argument("--source", type=Path, metavar="DIR", default=Path(), help="the unpacked Lantern")
+    install.add_argument(
+        "--wheels", type=Path, metavar="DIR", help="take everything from DIR, nothing from the internet"
+    )
+    extras = EXTRAS.get(platform.machine(), "")
+    install.add_argument("--extras", default=extras, help=f"of the programs; here: {extras or 'none'}")
+    uninstall = what.add_parser("uninstall", help="take the box away")
+    uninstall.add_argument("--keep", default="state,config", metavar="WORDS", help="default: state,config")
+    uninstall.add_argument("--purge", action="store_true", help="keep nothing")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,110 @@
+"""What a machine must have before anything is put on it; refused early, in a sentence, with nothing changed."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import shutil
+import socket
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+from firmware_app.device.installation.machine import PREFIX, Machine, Record, last_words, run
+from firmware_app.errors import (
+    InstallNeedsRoot,
+    InstallPackagesMissing,
+    InstallPortTaken,
+    InstallPythonHidden,
+    InstallRoomShort,
+    InstallStepFailed,
+)
+from firmware_app.language import N_
+
+PROGRAMS: Final = {"usr/sbin/nginx": "nginx", "usr/bin/ip": "iproute2", "usr/sbin/avahi-daemon": "avahi-daemon"}
+"""What the box runs that is not its own -> the Debian package that brings it."""
+PORTS: Final = (80, 443, 11112)
+_NEEDED_MB: Final = 2000
+_NGINX: Final = Path("etc/systemd/system/nginx.service")
+_FETCHING = N_("Installing the Debian packages {packages} …")
+_SKIPPED = N_("No Debian package is installed into {root}; the box needs there: {packages}.")
+
+
+def check(machine: Machine) -> None:
+    """Raises what is wrong with this machine."""
+    need_root("install")
+    if Path(sys.base_prefix).parts[1:2] in (("root",), ("home",)):  # ProtectHome= hides them from every unit
+        raise InstallPythonHidden(path=sys.base_prefix)
+    if machine.record is None:
+        _room(machine)
+        if machine.alive:
+            for port in PORTS:
+                need_port(port)
+
+
+def need_root(what: str) -> None:
+    if os.geteuid() != 0:
+        raise InstallNeedsRoot(what=what)
+
+
+def _room(machine: Machine) -> None:
+    place = next(one for one in (machine.at(PREFIX), *machine.at(PREFIX).parents) if one.exists())
+    free_mb = shutil.disk_usage(place).free // 1_000_000
+    if free_mb < _NEEDED_MB:
+        raise InstallRoomShort(path=str(place), free_mb=free_mb, needed_mb=_NEEDED_MB)
+
+
+def need_port(port: int) -> None:
+    """Raises `InstallPortTaken`."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("0.0.0.0", port))
+        except OSError:
+            raise InstallPortTaken(port=port) from None
+
+
+def packages(machine: Machine, record: Record, folder: Path | None) -> None:
+    """Have the Debian packages; those that come new are noted in *record*.  Raises `InstallPackagesMissing`."""
+    wanted = [package for program, package in PROGRAMS.items() if not machine.at(program).exists()]
+    if machine.alive and importlib.util.find_spec("ensurepip") is None:
+        wanted.append("python3-venv")
+    if not wanted:
+        return
+    if not machine.alive:
+        machine.tell(_SKIPPED, root=machine.root, packages=", ".join(wanted))
+        return
+    machine.did(_FETCHING, packages=", ".join(wanted))
+    given = sorted(str(path.resolve()) for path in folder.glob("*.deb")) if folder else []
+    quiet = {"DEBIAN_FRONTEND": "noninteractive"}
+    before = _present()
+    try:
+        with _nginx_not_started(machine):
+            if not given:
+                run("apt-get", "update", "-q", environment=quiet)
+            run("apt-get", "install", "-q", "-y", "--no-install-recommends", *(given or wanted), environment=quiet)
+    except InstallStepFailed as error:
+        raise InstallPackagesMissing(packages=", ".join(wanted), detail=last_words(error.detail)) from None
+    record.packages = sorted({*record.packages, *(_present() - before)})
+
+
+def _present() -> set[str]:
+    told = run("dpkg-query", "--show", "--showformat", "${db:Status-Status} ${Package}\\n")
+    return {line.partition(" ")[2] for line in told.splitlines() if line.startswith("installed ")}
+
+
+@contextmanager
+def _nginx_not_started(machine: Machine) -> Iterator[None]:
+    """Debian starts what it installs: its own nginx, on the port that the box's is to have."""
+    mask = machine.at(_NGINX)
+    ours = not mask.exists() and not machine.at("usr/sbin/nginx").exists()
+    if ours:
+        machine.link(_NGINX, "/dev/null")
+    try:
+        yield
+    finally:
+        if ours:
+            mask.unlink()
+            run("systemctl", f"--root={machine.root}", "disable", "nginx.service")

@@ -1,0 +1,121 @@
+"""The box's programs: a virtual environment of its own, made whole beside the one in use before it takes its place.
+
+/opt/lantern/programs/STAMP/    a virtual environment; STAMP is a digest of everything that goes into it
+/opt/lantern/venv               a link to the one in use; the one before stays, for the day a person wants it back
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from firmware_app.device.installation.machine import PREFIX, VENV, Machine, run
+from firmware_app.errors import InstallProgramsFailed, InstallSourceMissing, InstallStepFailed
+from firmware_app.language import N_
+
+PACKAGES: Final = ("firmware_app", "web", "converters", "hospital", "models")
+_PROGRAMS: Final = PREFIX / "programs"
+_WHOLE: Final = "lantern-whole"
+_MAKING = N_("Installing the programs into {path}. This takes some minutes …")
+_DONE = N_("The programs of version {version} are installed.")
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where the programs come from."""
+
+    tree: Path
+    """The unpacked Lantern."""
+    wheels: Path | None
+    """A folder with every wheel that is needed, for a machine without internet."""
+    extras: str
+
+    def stamp(self) -> str:
+        """What stays the same as long as nothing has to be installed anew."""
+        found = hashlib.sha256(f"{sys.version_info[:2]} {self.extras}".encode())
+        for path in self._parts():
+            found.update(f"\0{path.name}\0".encode())
+            found.update(path.read_bytes())
+        return found.hexdigest()[:12]
+
+    def _parts(self) -> Iterator[Path]:
+        if (given := self.wheel()) is not None:
+            yield given
+        else:
+            for folder in PACKAGES:
+                parts = (path for path in (self.tree / folder).rglob("*") if path.is_file())
+                yield from sorted(path for path in parts if "__pycache__" not in path.parts)
+            yield self.tree / "pyproject.toml"
+        yield self.tree / "constraints.txt"
+
+    def wheel(self) -> Path | None:
+        """Our own wheel among the given ones; the newest, should there be two."""
+        found = (
+            sorted(self.wheels.glob("lantern_box-*.whl"), key=lambda path: path.stat().st_mtime) if self.wheels else []
+        )
+        return found[-1] if found else None
+
+
+def install(machine: Machine, source: Source) -> bool:
+    """Have the programs of *source* in use; False when they were.  Raises `InstallProgramsFailed`."""
+    if not (source.tree / "constraints.txt").exists():
+        raise InstallSourceMissing(path="constraints.txt")
+    place = _PROGRAMS / source.stamp()
+    changed = not machine.at(place / _WHOLE).exists()
+    if changed:
+        machine.tell(_MAKING, path=f"/{place}")
+        _make(machine.at(place), source, "" if machine.alive else str(machine.root))
+    before = machine.at(VENV).readlink().name if machine.at(VENV).is_symlink() else ""
+    if machine.link(VENV, f"programs/{place.name}"):
+        changed = True
+    if changed:
+        _forget(machine, {place.name, before})
+        version = run(machine.at(place) / "bin/python", "-m", "firmware_app.cli", "--version").strip()
+        machine.did(_DONE, version=version.removeprefix("lantern "))
+    return changed
+
+
+def _make(place: Path, source: Source, root: str) -> None:
+    shutil.rmtree(place, ignore_errors=True)  # one that was cut off
+    Machine().folder(place.parent)
+    pip: list[str | Path] = [place / "bin/python", "-m", "pip", "--quiet", "--no-input", "--disable-pip-version-check"]
+    where: list[str | Path] = ["--no-index", "--find-links", source.wheels] if source.wheels else []
+    constraints = source.tree / "constraints.txt"
+    try:
+        with tempfile.TemporaryDirectory(prefix="lantern-wheel-") as built:
+            run(sys.executable, "-m", "venv", place)
+            wheel = source.wheel()
+            if wheel is None:
+                run(*pip, "wheel", "--no-deps", *where, "--wheel-dir", built, source.tree,
+                    environment={"PIP_CONSTRAINT": str(constraints)})  # fmt: skip
+                [wheel] = Path(built).glob("lantern_box-*.whl")
+            what = f"lantern-box[{source.extras}] @ {wheel.resolve().as_uri()}" if source.extras else str(wheel)
+            run(*pip, "install", "--root-user-action=ignore", "--constraint", constraints, *where, what)
+        run(place / "bin/python", "-m", "firmware_app.cli", "--version")
+    except InstallStepFailed as error:
+        shutil.rmtree(place, ignore_errors=True)
+        raise InstallProgramsFailed(detail=error.detail) from None
+    if root:
+        _relocate(place / "bin", root)
+    os.sync()  # before the mark that says so
+    (place / _WHOLE).touch()
+
+
+def _relocate(folder: Path, root: str) -> None:
+    """Scripts name their interpreter by its whole path; in an image that is without the folder it is made in."""
+    for path in folder.iterdir():
+        if path.is_file() and not path.is_symlink():
+            path.write_bytes(path.read_bytes().replace(root.encode(), b""))
+
+
+def _forget(machine: Machine, kept: set[str]) -> None:
+    for path in machine.at(_PROGRAMS).iterdir():
+        if path.name not in kept:
+            shutil.rmtree(path)

@@ -1,0 +1,57 @@
+"""The label of one box: where its page is, and by what a phone knows that it is this one.  HTML, to print."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from html import escape
+from typing import Final
+
+import segno
+
+from firmware_app.language import N_, translate
+
+_STYLE: Final = (
+    "body{margin:8mm;font:10pt/1.4 sans-serif}"
+    ".label{display:inline-flex;gap:4mm;width:88mm;min-height:50mm;padding:4mm;border:.3mm solid #000}"
+    ".label{break-inside:avoid}"
+    ".label svg{width:34mm;height:34mm;flex:none}.label b{font-size:13pt}"
+    ".mono{font-family:monospace;overflow-wrap:anywhere}.fine{font-size:7pt}"
+)
+_PAGE: Final = N_("Page")
+_FINGERPRINT: Final = N_("Fingerprint of the box's certificate (SHA-256)")
+_LIMIT: Final = N_("Not for diagnostic use without a doctor.")
+
+
+def page(box: str, clinic: str, address: str, fingerprint: str | None, language: str) -> str:
+    """The label; *fingerprint* is the certificate's, where the installed box has one."""
+    aim = f"{address}#sha256={fingerprint.replace(':', '')}" if fingerprint else address
+    lines = [(_PAGE, address)]
+    if fingerprint:
+        lines.append((_FINGERPRINT, fingerprint))
+    return document(f"Lantern {box}", language, [one(box, clinic, aim, lines, language)])
+
+
+def one(box: str, clinic: str, aim: str, lines: Sequence[tuple[str, str]], language: str) -> str:
+    """One label: the QR code of *aim* beside the facts."""
+    told = "".join(
+        f"<div>{escape(translate(what, language))}<div class=mono>{escape(value)}</div></div>" for what, value in lines
+    )
+    return (
+        f"<div class=label>{drawn(aim)}<div><b>{escape(clinic)}</b><div class=mono>{escape(box)}</div>{told}"
+        f"<div class=fine>{escape(translate(_LIMIT, language))}</div></div></div>"
+    )
+
+
+def drawn(text: str) -> str:
+    """*text* as a QR code in SVG, for a page."""
+    image = io.BytesIO()
+    segno.make_qr(text, error="m").save(image, kind="svg", xmldecl=False, svgns=True, border=2, omitsize=True)
+    return image.getvalue().decode("utf-8")
+
+
+def document(title: str, language: str, labels: Sequence[str]) -> str:
+    """A page of *labels* that needs nothing from elsewhere."""
+    told = "zh-CN" if language == "zh_CN" else "en"
+    head = f"<meta charset=utf-8><title>{escape(title)}</title><style>{_STYLE}</style>"
+    return f"<!doctype html><html lang={told}><head>{head}</head><body>{''.join(labels)}</body></html>\n"

@@ -1,0 +1,97 @@
+"""`make install` and `make uninstall`: why a machine does not become a box."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from firmware_app.errors.base import LanternError
+from firmware_app.language import N_
+
+
+class InstallError(LanternError):
+    """The box's software cannot be put on this machine, or taken from it."""
+
+
+@dataclass(eq=False)
+class InstallNeedsRoot(InstallError):
+    code = "install.root"
+    sentence = N_("Only root can do this. Try again with: sudo make {what}")
+    what: str
+
+
+@dataclass(eq=False)
+class InstallPythonHidden(InstallError):
+    code = "install.python_hidden"
+    sentence = N_(
+        "The Python in {path} lies where the box's users may not look. Use the system's own: "
+        "make install SYSTEM_PYTHON=/usr/bin/python3"
+    )
+    path: str
+
+
+@dataclass(eq=False)
+class InstallRoomShort(InstallError):
+    code = "install.room"
+    sentence = N_("{path} has {free_mb} MB free and the installation needs {needed_mb}. Free some space and try again.")
+    path: str
+    free_mb: int
+    needed_mb: int
+
+
+@dataclass(eq=False)
+class InstallPortTaken(InstallError):
+    code = "install.port"
+    sentence = N_(
+        "Another program listens on port {port}, which the box needs. “ss -ltnp” names it; stop it or remove it, and "
+        "try again."
+    )
+    port: int
+
+
+@dataclass(eq=False)
+class InstallPackagesMissing(InstallError):
+    code = "install.packages"
+    sentence = N_(
+        "The packages {packages} are missing and could not be fetched: {detail}. Connect the internet, or put their "
+        ".deb files into a folder and try again: make install WHEELS=FOLDER"
+    )
+    packages: str
+    detail: str
+
+
+@dataclass(eq=False)
+class InstallSourceMissing(InstallError):
+    code = "install.source"
+    sentence = N_("{path} is missing in this folder. Unpack Lantern again and start from its own folder.")
+    path: str
+
+
+@dataclass(eq=False)
+class InstallProgramsFailed(InstallError):
+    code = "install.programs"
+    sentence = N_(
+        "The programs could not be installed: {detail}. What was installed before still runs. Check the internet, or "
+        "bring the files: “make wheels” where there is internet, then make install WHEELS=FOLDER"
+    )
+    detail: str
+
+
+@dataclass(eq=False)
+class InstallStepFailed(InstallError):
+    code = "install.step"
+    sentence = N_("“{command}” failed: {detail}. Correct that and try again; what is done is not done twice.")
+    command: str
+    detail: str
+
+
+@dataclass(eq=False)
+class NotInstalled(InstallError):
+    code = "install.not_there"
+    sentence = N_("Lantern is not installed on this machine, so there is nothing to remove.")
+
+
+@dataclass(eq=False)
+class KeepUnknown(InstallError):
+    code = "install.keep"
+    sentence = N_("KEEP knows only “state” and “config”, not “{word}”. Nothing was removed.")
+    word: str

@@ -1,0 +1,193 @@
+"""Why a box is not given its identity: an answer that cannot be used, or a provisioning file that may not be."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from firmware_app.errors.box import ProvisionError
+from firmware_app.errors.line import HospitalError
+from firmware_app.language import N_
+
+# --- answers ------------------------------------------------------------------------------------------------------
+
+
+@dataclass(eq=False)
+class ClinicNameUnusable(ProvisionError):
+    code = "provision.name"
+    sentence = N_("The clinic's name is 1 to {limit} characters on one line. Type it again.")
+    limit: int
+
+
+@dataclass(eq=False)
+class LanguageUnknown(ProvisionError):
+    code = "provision.language"
+    sentence = N_("“{language}” is no language of this box. Choose zh_CN or en.")
+    language: str
+
+
+@dataclass(eq=False)
+class ZoneUnknown(ProvisionError):
+    code = "provision.zone"
+    sentence = N_("“{zone}” is no time zone that this machine knows. Give one as in Asia/Shanghai.")
+    zone: str
+
+
+@dataclass(eq=False)
+class AeTitleUnusable(ProvisionError):
+    code = "provision.ae_title"
+    sentence = N_(
+        "“{title}” cannot be an AE title. Use 1 to 16 letters, digits and signs without a backslash, as in LANTERN."
+    )
+    title: str
+
+
+@dataclass(eq=False)
+class HostUnusable(ProvisionError):
+    code = "provision.host"
+    sentence = N_("“{host}” is neither a host name nor an address. Give one as in 192.168.1.20, or nothing for none.")
+    host: str
+
+
+@dataclass(eq=False)
+class PortUnknown(ProvisionError):
+    code = "provision.port"
+    sentence = N_("“{port}” is no port. Give a whole number from 1 to 65535, as in 104.")
+    port: str
+
+
+@dataclass(eq=False)
+class CodeMalformed(ProvisionError):
+    code = "provision.code_form"
+    sentence = N_("A one-time code has 12 letters and digits, as in 2345-6789-ABCD. Type it again as it is printed.")
+
+
+@dataclass(eq=False)
+class CodeWrong(ProvisionError):
+    code = "provision.code"
+    sentence = N_(
+        "This code does not fit. Compare it with the label, or with what the box's own screen shows; if it is right, "
+        "the provisioning file is not from the hospital that printed the label."
+    )
+
+
+@dataclass(eq=False)
+class FingerprintDiffers(ProvisionError):
+    code = "provision.fingerprint"
+    sentence = N_(
+        "The hospital's fingerprint is {found}, not the one that was given. Nothing was changed. Call the hospital."
+    )
+    found: str
+
+
+# --- the file -----------------------------------------------------------------------------------------------------
+
+
+@dataclass(eq=False)
+class ProvisioningUnreadable(ProvisionError):
+    code = "provision.file"
+    sentence = N_("{file} is no provisioning file, or was cut off ({detail}). Ask the hospital for it again.")
+    file: str
+    detail: str
+
+
+@dataclass(eq=False)
+class ProvisioningForged(ProvisionError):
+    code = "provision.signature"
+    sentence = N_(
+        "The signature of {file} is not that of the hospital it names. Someone changed it; nothing was taken from it."
+    )
+    file: str
+
+
+@dataclass(eq=False)
+class ProvisioningStranger(ProvisionError):
+    code = "provision.stranger"
+    sentence = N_(
+        "{file} was made by another hospital ({found}) than the one this box trusts ({trusted}). Nothing was changed."
+    )
+    file: str
+    found: str
+    trusted: str
+
+
+@dataclass(eq=False)
+class ProvisioningElsewhere(ProvisionError):
+    code = "provision.wrong_box"
+    sentence = N_("{file} is for {meant}, and this box is {here}. Take the file and the label that belong to this box.")
+    file: str
+    meant: str
+    here: str
+
+
+@dataclass(eq=False)
+class ProvisioningExpired(ProvisionError):
+    code = "provision.expired"
+    sentence = N_("{file} was good until {ends}; the box's clock says {now}. Ask the hospital for a new one.")
+    file: str
+    ends: str
+    now: str
+
+
+@dataclass(eq=False)
+class ProvisioningReplayed(ProvisionError):
+    code = "provision.replayed"
+    sentence = N_("{file} is old: this box has taken a later file of the same hospital, and keeps what that one says.")
+    file: str
+
+
+@dataclass(eq=False)
+class TrustNeeded(ProvisionError):
+    code = "provision.trust"
+    sentence = N_(
+        "This box does not know the hospital {fingerprint} yet. Give the code on the box's label (--code), or compare "
+        "this fingerprint by telephone and give it (--fingerprint)."
+    )
+    fingerprint: str
+
+
+# --- doing it -----------------------------------------------------------------------------------------------------
+
+
+@dataclass(eq=False)
+class ConsoleNeeded(ProvisionError):
+    code = "provision.console"
+    sentence = N_(
+        "“lantern provision” without options asks questions and needs a terminal. Give --file FILE, or --id and "
+        "--hospital."
+    )
+
+
+@dataclass(eq=False)
+class AnswersUnwritable(ProvisionError):
+    code = "provision.write"
+    sentence = N_("{path} cannot be written: {detail}. Nothing was changed. Run “sudo lantern provision”.")
+    path: str
+    detail: str
+
+
+@dataclass(eq=False)
+class SealingFailed(ProvisionError):
+    code = "provision.seal"
+    sentence = N_(
+        "The security chip (TPM) of this machine did not seal the box's keys: {detail}. They are not on the disk yet; "
+        "try again, or give --no-tpm to keep them in files that only root reads."
+    )
+    detail: str
+
+
+@dataclass(eq=False)
+class RequestUnusable(ProvisionError):
+    code = "provision.request"
+    sentence = N_("The request of the first page cannot be used ({detail}). Open the page and answer again.")
+    detail: str
+
+
+@dataclass(eq=False)
+class RowUnusable(HospitalError):
+    """At the hospital: a line of the list of boxes."""
+
+    code = "hospital.row"
+    sentence = N_("Line {line} of {file} cannot be used: {detail}. No file was written; correct the line.")
+    file: str
+    line: int
+    detail: str

@@ -1,0 +1,37 @@
+"""Why an installed box cannot be made ready for its units."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from firmware_app.errors.base import LanternError
+from firmware_app.language import N_
+
+
+class SetupError(LanternError):
+    """The box's folders, users or units are not as its processes need them."""
+
+
+@dataclass(eq=False)
+class StateElsewhere(SetupError):
+    code = "setup.state_elsewhere"
+    sentence = N_(
+        "An installed box keeps its state in {expected}, not in {path}. Remove [state] dir from the configuration; to "
+        "use another disk, mount it there."
+    )
+    path: str
+    expected: str
+
+
+@dataclass(eq=False)
+class UserMissing(SetupError):
+    code = "setup.user_missing"
+    sentence = N_("The system user or group {name} is missing. Install Lantern again: “make install”.")
+    name: str
+
+
+@dataclass(eq=False)
+class FolderStrange(SetupError):
+    code = "setup.folder_strange"
+    sentence = N_("{path} is a link or a file where a folder belongs. Move it away; the box then makes the folder.")
+    path: str

@@ -1,0 +1,130 @@
+"""What can be said of a stick: why it is not opened, why its copying ended early, what that means for a case."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from firmware_app.errors.base import LanternError
+from firmware_app.language import N_
+
+
+class StickError(LanternError):
+    """A stick was not opened, or not copied to its end.  What was copied before is safe."""
+
+
+@dataclass(eq=False)
+class StickBlank(StickError):
+    code = "stick.blank"
+    sentence = N_(
+        "No readable file system was found on the stick, so it was not opened. Try it in another computer; if it works "
+        "there, copy the images to a stick formatted as FAT32 or exFAT."
+    )
+
+
+@dataclass(eq=False)
+class StickForeign(StickError):
+    code = "stick.file_system"
+    sentence = N_(
+        "The stick has a file system that this box does not open ({kind}). Copy the images to a stick formatted as "
+        "FAT32 or exFAT, or to a CD."
+    )
+    kind: str
+
+
+@dataclass(eq=False)
+class StickNotMounted(StickError):
+    code = "stick.mount"
+    sentence = N_(
+        "The stick could not be attached ({detail}). Take it out and put it in again; if that does not help, try it in "
+        "another computer."
+    )
+    detail: str
+
+
+@dataclass(eq=False)
+class StickUnsafe(StickError):
+    """Fail closed: what the kernel shows is not what was asked for."""
+
+    code = "stick.unsafe"
+    sentence = N_(
+        "The stick could not be attached safely (missing: {missing}), so nothing on it was opened. Call the technician."
+    )
+    missing: str
+
+
+@dataclass(eq=False)
+class StickInUse(StickError):
+    code = "stick.in_use"
+    sentence = N_("This disk is in use by the box itself, so it was left alone.")
+
+
+@dataclass(eq=False)
+class StickPulled(StickError):
+    code = "stick.pulled"
+    sentence = N_(
+        "The stick was taken out, or broke, before everything was copied. What was copied is safe. Put it in again and "
+        "leave it in until the box says that it is done."
+    )
+
+
+@dataclass(eq=False)
+class StickStopped(StickError):
+    code = "stick.stopped"
+    sentence = N_(
+        "Copying from the stick was interrupted before its end. What was copied is safe. Put the stick in again, and "
+        "the rest is copied."
+    )
+
+
+@dataclass(eq=False)
+class StickUnread(StickError):
+    code = "stick.unread"
+    sentence = N_(
+        "{count} files or folders of the stick could not be read; everything else was copied. Put the stick in again; "
+        "if it stays so, copy the images to another stick."
+    )
+    count: int
+
+
+@dataclass(eq=False)
+class StickOverfull(StickError):
+    code = "stick.overfull"
+    sentence = N_(
+        "The stick holds more than {limit} files, or folders deeper than {depth}; the rest was not looked at. Put the "
+        "images alone on a stick."
+    )
+    limit: int
+    depth: int
+
+
+@dataclass(eq=False)
+class CaseIncomplete(StickError):
+    """Beside every result of a case whose stick was not copied to its end."""
+
+    code = "stick.incomplete"
+    sentence = N_(
+        "Incomplete: the stick with this case has not been copied to its end, so images may be missing. Put the stick "
+        "in again and leave it in until the box says that it is done."
+    )
+
+
+@dataclass(eq=False)
+class CaseListedMore(StickError):
+    """The medium's own list (DICOMDIR, PS3.10 8.6) names images that are not on it."""
+
+    code = "stick.listed_more"
+    sentence = N_(
+        "Incomplete: the list on the stick (DICOMDIR) names {count} images of this case that are not on the stick. "
+        "Fetch the whole examination from the machine."
+    )
+    count: int
+
+
+@dataclass(eq=False)
+class StickListsMore(StickError):
+    code = "stick.lists_more"
+    sentence = N_(
+        "All that is on the stick was copied, but its list (DICOMDIR) names {count} images more. Their cases are "
+        "marked as incomplete; fetch the whole examinations from the machine."
+    )
+    count: int

@@ -1,0 +1,66 @@
+"""What is on a block device: blkid says it, and only four kinds are ever handed to a driver.
+
+FAT, exFAT and NTFS are what cameras, ultrasound machines and Windows write, ISO 9660 what is on a patient's CD.  All
+else is refused unmounted: a file system driver parses what a stranger wrote, with the kernel's own rights, so there are
+as few of them as the clinic's sticks need.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from enum import StrEnum
+from pathlib import Path
+from typing import Final
+
+from firmware_app.errors import StickBlank, StickForeign, StickNotMounted
+
+_BLKID: Final = "blkid"
+_LIMIT_S: Final = 60.0
+_NOTHING, _AMBIVALENT = 2, 8  # blkid(8), exit status
+PATHS: Final = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C"}
+
+
+class FileSystem(StrEnum):
+    """A kind that is opened, by blkid's name."""
+
+    FAT = "vfat"
+    EXFAT = "exfat"
+    NTFS = "ntfs"
+    ISO9660 = "iso9660"
+
+
+def probe(device: Path) -> FileSystem:
+    """The file system on *device*; raises `StickBlank`, `StickForeign` or `StickNotMounted`.
+
+    Signatures of two kinds at once, as a trap would have them, are none.  A disc that is both UDF and ISO 9660, as DVD
+    recorders write it, is opened as ISO 9660.
+    """
+    told = _blkid(device)
+    if told == "udf" and _blkid(device, "--match-types", "iso9660") == "iso9660":
+        return FileSystem.ISO9660
+    try:
+        return FileSystem(told)
+    except ValueError:
+        plain = "".join(letter for letter in told if letter.isalnum() or letter in "_-")
+        raise StickForeign(kind=plain[:20] or "?") from None
+
+
+def _blkid(device: Path, *options: str) -> str:
+    """The TYPE that low-level probing finds; what blkid remembers from earlier is not asked."""
+    command = [_BLKID, "--probe", *options, "--match-tag", "TYPE", "--output", "value", str(device)]
+    try:
+        done = subprocess.run(
+            command, capture_output=True, check=False, timeout=_LIMIT_S, stdin=subprocess.DEVNULL,
+            env={**os.environ, **PATHS},
+        )  # fmt: skip
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise StickNotMounted(detail=type(error).__name__) from None
+    if done.returncode in (_NOTHING, _AMBIVALENT):
+        raise StickBlank()
+    if done.returncode:
+        raise StickNotMounted(detail=f"blkid {done.returncode}")
+    found = done.stdout.decode("ascii", "replace").strip()
+    if not found:  # a partition table, or a signature that is no file system
+        raise StickBlank()
+    return found

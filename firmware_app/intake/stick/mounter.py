@@ -1,0 +1,158 @@
+"""Root's part: look at the stick, seal the device, mount it, hold the kernel's table against what was asked for.
+
+A driver of the kernel is tried first, then the FUSE daemon for that kind, where it is installed.  Either way the last
+word on the options is `mount -o remount,bind`, which the kernel itself carries out for this mount, and the proof is
+`mount_table.require_safe`.  Whatever is not as it should be is unmounted again: nobody ever sees it half safe, because
+the mount lies below a folder that only root may enter (the importer is handed it by systemd).
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import stat
+import struct
+import subprocess
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Final
+
+from firmware_app.errors import StickError, StickInUse, StickNotMounted
+from firmware_app.intake.stick import mount_table
+from firmware_app.intake.stick.file_system import PATHS, FileSystem, probe
+
+_LIMIT_S: Final = 60.0
+_BLKROSET: Final = 0x125D  # linux/fs.h
+_OPTIONS: Final = ",".join(mount_table.NEEDED)
+
+# Everybody may read: who gets to the mount at all is decided by the folder above it.  Names as UTF-8, or Chinese ones
+# are lost; no Rock Ridge, which would bring links, pipes and devices onto a CD.
+_KERNEL: Final = {
+    FileSystem.FAT: ("vfat", "umask=0222,utf8"),
+    FileSystem.EXFAT: ("exfat", "umask=0222,iocharset=utf8"),
+    FileSystem.NTFS: ("ntfs3", "umask=0222,iocharset=utf8"),
+    FileSystem.ISO9660: ("iso9660", "mode=0444,dmode=0555,norock,iocharset=utf8"),
+}
+_FUSE: Final[dict[FileSystem, tuple[str, ...]]] = {
+    FileSystem.FAT: ("fusefat", "-o", "ro,nosuid,nodev,noexec,allow_other,umask=0222"),
+    FileSystem.EXFAT: ("mount.exfat-fuse", "-o", "ro,nosuid,nodev,noexec,umask=0222"),
+    FileSystem.NTFS: ("ntfs-3g", "-o", "ro,nosuid,nodev,noexec,allow_other,umask=0222"),
+    FileSystem.ISO9660: ("fuseiso", "-n", "-o", "ro,nosuid,nodev,noexec,allow_other"),
+}
+
+
+def attach(device: Path, place: Path, kind: FileSystem | None = None) -> FileSystem:
+    """Mount *device* at *place*, an empty folder that is made when it is not there, and return what it is.
+
+    Raises `StickError`; then nothing is mounted.  *kind* leaves blkid unasked.
+    """
+    if not stat.S_ISBLK(device.stat().st_mode):
+        raise StickNotMounted(detail=f"{device.name}: not a block device")
+    _require_free(device, place.parent.parent)
+    kind = kind or probe(device)
+    _seal(device)
+    place.mkdir(mode=0o700, exist_ok=True)
+    if mount_table.at(place) is not None:
+        raise StickNotMounted(detail=f"{place.name}: in use")
+    try:
+        _mount(device, place, kind)
+        _run(["mount", "-o", f"remount,bind,{_OPTIONS}", str(place)])
+        mount_table.require_safe(place)
+    except StickError:
+        detach(place)
+        raise
+    return kind
+
+
+def detach(place: Path) -> None:
+    """Unmount whatever is at *place*, be the stick still there or not, and remove the folder; harmless when repeated.
+
+    Raises `StickNotMounted` when something stays mounted.
+    """
+    while mount_table.at(place) is not None:
+        for how in ([], ["--lazy"]):  # lazily also when a pulled stick's driver does not answer any more
+            with suppress(StickNotMounted):
+                _run(["umount", *how, str(place)])
+                break
+        else:
+            raise StickNotMounted(detail="umount")
+    with suppress(FileNotFoundError):
+        place.rmdir()
+
+
+def release(device: Path) -> None:
+    """Break the seal: what a person does with the stick from now on is that person's matter."""
+    with suppress(OSError):  # it is out already
+        _set_read_only(device, False)
+
+
+def number(device: Path) -> str:
+    """``major:minor`` of *device*, by which the kernel tells whether it is still there (/sys/dev/block)."""
+    found = device.stat().st_rdev
+    return f"{os.major(found)}:{os.minor(found)}"
+
+
+def _require_free(device: Path, ours: Path) -> None:
+    """Raise `StickInUse` for a disk of which anything is mounted outside *ours*: the box may run from a USB disk."""
+    mine = {one.device for one in mount_table.mounted() if ours not in Path(one.place).parents}
+    folder = Path("/sys/dev/block", number(device)).resolve()
+    disk = folder.parent if (folder / "partition").exists() else folder
+    parts = [disk / "dev", *disk.glob(f"{disk.name}*/dev")]
+    if mine.intersection(part.read_text("ascii").strip() for part in parts if part.exists()):
+        raise StickInUse()
+
+
+def _seal(device: Path) -> None:
+    """Make the kernel refuse every write to the device, by whichever driver; raises `StickNotMounted`."""
+    try:
+        _set_read_only(device, True)
+    except OSError as error:
+        raise StickNotMounted(detail=error.strerror or type(error).__name__) from None
+
+
+def _set_read_only(device: Path, read_only: bool) -> None:
+    descriptor = os.open(device, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        fcntl.ioctl(descriptor, _BLKROSET, struct.pack("i", read_only))
+    finally:
+        os.close(descriptor)
+
+
+def _mount(device: Path, place: Path, kind: FileSystem) -> None:
+    driver, options = _KERNEL[kind]
+    try:
+        _run(["mount", "--internal-only", "-t", driver, "-o", f"{_OPTIONS},{options}", str(device), str(place)])
+        return
+    except StickNotMounted:
+        if _kernel_has(driver):
+            raise
+    daemon, *arguments = _FUSE[kind]
+    _run([daemon, *_ordered(arguments, kind, device, place)])
+
+
+def _ordered(arguments: Sequence[str], kind: FileSystem, device: Path, place: Path) -> list[str]:
+    """fuseiso wants its own option first and FUSE's last; the others take them anywhere."""
+    own = [one for one in arguments if one == "-n"]
+    return [*own, str(device), str(place), *(one for one in arguments if one not in own)]
+
+
+def _kernel_has(driver: str) -> bool:
+    lines = Path("/proc/filesystems").read_text("ascii").splitlines()
+    return driver in {line.split("\t")[-1] for line in lines}
+
+
+def _run(command: list[str]) -> None:
+    """Run a program of the system to its end; raises `StickNotMounted` with the last words it said."""
+    try:
+        # A FUSE daemon stays behind with whatever streams it was given, so it gets none that anybody waits for.
+        done = subprocess.run(
+            command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False,
+            timeout=_LIMIT_S, env={**os.environ, **PATHS}, cwd="/",
+        )  # fmt: skip
+    except FileNotFoundError:
+        raise StickNotMounted(detail=f"{command[0]}: not installed") from None
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise StickNotMounted(detail=f"{command[0]}: {type(error).__name__}") from None
+    if done.returncode:
+        raise StickNotMounted(detail=f"{command[0]} {done.returncode}")

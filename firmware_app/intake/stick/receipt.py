@@ -1,0 +1,70 @@
+"""The receipt of one import: a page of plain text in the box's language, kept in ``usb/``, never written to the stick.
+
+It counts, and names cases by their references.  No name of a patient, no UID and no path stands on it.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+
+from firmware_app.language import N_, codes, translate
+from firmware_app.store.stick_status import Stage, StickStatus
+
+MOST_RECEIPTS: Final = 500
+_TITLE: Final = N_("Receipt of a stick")
+_LINES: Final = {
+    "box": N_("Box: {value}"),
+    "since": N_("Begun: {value} (by the box's clock)"),
+    "ended": N_("Ended: {value} (by the box's clock)"),
+    "kind": N_("Kind of stick: {value}"),
+    "found": N_("Files found: {value}"),
+    "new": N_("Images copied and safe: {value}"),
+    "known": N_("Images that the box had already: {value}"),
+    "refused": N_("Files refused: {value}"),
+    "passed_by": N_("No images, left on the stick: {value}"),
+}
+_WHOLE: Final = N_("Everything on the stick was looked at. It can be taken out.")
+_CASES: Final = N_("Cases:")
+_INCOMPLETE: Final = N_("incomplete")
+
+
+def text(status: StickStatus, box: str, cases: Mapping[str, bool], language: str) -> str:
+    """The page; *cases* says of each case by reference whether it is incomplete."""
+    values = {"box": box, "since": status.since, "ended": status.ended, "kind": status.kind or "-"}
+    counts = {
+        "found": status.found, "new": status.new, "known": status.known, "refused": status.refusals,
+        "passed_by": status.passed_by,
+    }  # fmt: skip
+    lines = [translate(_TITLE, language), ""]
+    lines += [translate(_LINES[name], language).format(value=value) for name, value in values.items()]
+    lines.append("")
+    if status.stage is not Stage.REFUSED:
+        lines += [translate(_LINES[name], language).format(value=count) for name, count in counts.items()]
+    known = codes()
+    for code, count in sorted(status.refused.items()):
+        sentence = translate(known[code], language) if code in known and "{" not in known[code] else ""
+        lines.append(f"  {count} × {code} {sentence}".rstrip())
+    lines += ["", status.reason.text(language) if status.reason else translate(_WHOLE, language)]
+    if cases:
+        lines += ["", translate(_CASES, language)]
+        mark = f"  ({translate(_INCOMPLETE, language)})"
+        lines += [f"  {case}{mark if incomplete else ''}" for case, incomplete in sorted(cases.items())]
+    return "\n".join(lines) + "\n"
+
+
+def write(folder: Path, page: str) -> int:
+    """Keep *page* durably in *folder* under the next number, which is returned.  Raises `OSError`."""
+    numbers = sorted(int(path.stem) for path in folder.glob("*.txt") if path.stem.isdecimal())
+    number = numbers[-1] + 1 if numbers else 1
+    path = folder / f"{number:06d}.txt"
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o640)
+    with os.fdopen(descriptor, "w", encoding="utf-8") as handle:
+        handle.write(page)
+        handle.flush()
+        os.fsync(handle.fileno())
+    for old in numbers[: max(0, len(numbers) + 1 - MOST_RECEIPTS)]:
+        (folder / f"{old:06d}.txt").unlink(missing_ok=True)
+    return number

@@ -1,0 +1,87 @@
+"""Every file on a stick, found by looking and by nothing else: no link is followed, and no list is believed.
+
+A stick is a stranger's: folders may lie in themselves, there may be a million files, and it may be gone at any moment.
+So the search has an end, and tells what it could not read.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from firmware_app.errors import StickPulled
+
+MOST_FILES: Final = 200_000
+MOST_DEPTH: Final = 16
+_NO_IMAGES: Final = frozenset({"system volume information", "$recycle.bin", "lost+found"})
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """One regular file, as it was when the folder was read."""
+
+    path: Path
+    parts: tuple[str, ...]  # below the stick's root
+    size: int
+    mtime_ns: int
+
+
+@dataclass(slots=True)
+class Search:
+    """What there is, in a stable order, and what was not looked at."""
+
+    files: list[Found]
+    others: int = 0  # links, pipes, devices, and what systems hide for themselves
+    unread: int = 0
+    overfull: bool = False
+
+
+def search(root: Path, most: int = MOST_FILES) -> Search:
+    """Look through everything below *root*.  Raises `StickPulled` when the stick is gone."""
+    found = Search([])
+    for one in _below(root, (), found):
+        if len(found.files) >= most:
+            found.overfull = True
+            break
+        found.files.append(one)
+    return found
+
+
+def is_there(root: Path, device: str) -> bool:
+    """Whether the stick still answers.  A driver may go on answering from memory, so the *device* is asked for too."""
+    try:
+        with os.scandir(root) as entries:
+            next(entries, None)
+        return Path("/sys/dev/block", device).exists()
+    except OSError:
+        return False
+
+
+def _below(folder: Path, parts: tuple[str, ...], told: Search) -> Iterator[Found]:
+    try:
+        with os.scandir(folder) as entries:
+            listed = sorted(entries, key=lambda entry: entry.name)
+    except OSError:
+        if not parts:
+            raise StickPulled from None
+        told.unread += 1
+        return
+    for entry in listed:
+        try:
+            if entry.name.startswith(".") or entry.name.casefold() in _NO_IMAGES:
+                told.others += 1
+            elif entry.is_dir(follow_symlinks=False):
+                if len(parts) >= MOST_DEPTH:
+                    told.overfull = True
+                else:
+                    yield from _below(Path(entry.path), (*parts, entry.name), told)
+            elif entry.is_file(follow_symlinks=False):
+                status = entry.stat(follow_symlinks=False)
+                yield Found(Path(entry.path), (*parts, entry.name), status.st_size, status.st_mtime_ns)
+            else:
+                told.others += 1
+        except OSError:
+            told.unread += 1

@@ -1,0 +1,84 @@
+"""What a box without a screen says of a stick: a light and a beep, where the machine has them.
+
+| what happens | light | sound |
+| --- | --- | --- |
+| copying | blinks slowly, once a second | one short beep at the start |
+| all is copied, the stick can be taken out | steady | one long beep |
+| not all was copied, or the stick was refused | blinks fast, five times a second | three short beeps |
+| the finished stick was taken out | off | |
+
+The light is a LED of the kernel (sysfs, ``timer`` trigger), the sound the PC speaker as an input device (EV_SND,
+SND_TONE).  The udev rule hands both to the importer; where one is missing nothing is said by it, and nothing fails.
+"""
+
+from __future__ import annotations
+
+import os
+import struct
+import time
+from contextlib import suppress
+from dataclasses import dataclass
+from enum import Enum
+from pathlib import Path
+from typing import Final
+
+LED: Final = Path("/run/lantern/status-led")
+SPEAKER: Final = Path("/dev/lantern-speaker")
+TONE_HZ: Final = 880
+_SHORT_S, _LONG_S, _PAUSE_S = 0.12, 0.8, 0.12
+_TIMER_S: Final = 1.0
+_EVENT: Final = struct.Struct("@llHHi")  # linux/input.h, struct input_event
+_EV_SYN, _EV_SND, _SND_TONE = 0x00, 0x12, 0x02
+
+
+class Signal(Enum):
+    """One word of the grammar: milliseconds of light and dark (None: steadily on or off), and beeps in seconds."""
+
+    COPYING = ((500, 500), (_SHORT_S,))
+    DONE = ((1, 0), (_LONG_S,))
+    ATTENTION = ((100, 100), (_SHORT_S, _SHORT_S, _SHORT_S))
+    DARK = ((0, 1), ())
+
+
+@dataclass(frozen=True, slots=True)
+class Signals:
+    """The light and the speaker of this machine, as far as it has them."""
+
+    led: Path = LED
+    speaker: Path = SPEAKER
+
+    def give(self, signal: Signal) -> None:
+        """Say it; takes as long as its beeps do."""
+        (light, dark), beeps = signal.value
+        with suppress(OSError):
+            self._show(light, dark)
+        with suppress(OSError):
+            self._sound(beeps)
+
+    def _show(self, light: int, dark: int) -> None:
+        if not self.led.is_dir():
+            return
+        if light and dark:
+            (self.led / "trigger").write_text("timer", "ascii")
+            self._wait_for_timer()
+            (self.led / "delay_on").write_text(str(light), "ascii")
+            (self.led / "delay_off").write_text(str(dark), "ascii")
+            return
+        (self.led / "trigger").write_text("none", "ascii")
+        brightest = (self.led / "max_brightness").read_text("ascii").strip() if light else "0"
+        (self.led / "brightness").write_text(brightest, "ascii")
+
+    def _wait_for_timer(self) -> None:
+        """Its files come with the trigger, and udev hands them over a moment later; without them it blinks slowly."""
+        deadline = time.monotonic() + _TIMER_S
+        while not os.access(self.led / "delay_off", os.W_OK) and time.monotonic() < deadline:
+            time.sleep(0.02)
+
+    def _sound(self, beeps: tuple[float, ...]) -> None:
+        if not beeps or not self.speaker.exists():
+            return
+        with self.speaker.open("wb", buffering=0) as speaker:
+            for seconds in beeps:
+                for tone in (TONE_HZ, 0):
+                    speaker.write(_EVENT.pack(0, 0, _EV_SND, _SND_TONE, tone) + _EVENT.pack(0, 0, _EV_SYN, 0, 0))
+                    time.sleep(seconds if tone else _PAUSE_S)

@@ -1,0 +1,250 @@
+"""`lantern provision`: give the box its identity, by a talk at the console, a signed file, or step by step.
+
+lantern provision                                              a talk, in Chinese or English
+lantern provision --file clinic-7.lantern.json                 a file of the hospital, and the code of its label
+lantern provision --id clinic-7 --hospital hospital.json       the keys alone, then …
+lantern provision --enrolment FILE --write lantern.toml        … the hospital's answer
+lantern provision --label FILE                                 the label of this box, to print
+"""
+
+from __future__ import annotations
+
+import argparse
+import getpass
+import json
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from firmware_app.errors import AnswersUnwritable, ConsoleNeeded, NotProvisioned, TrustNeeded
+from firmware_app.language import N_, translate
+
+if TYPE_CHECKING:
+    from firmware_app.config import Config
+    from firmware_app.device.first_start import Given, Places
+    from firmware_app.device.provisioning_file import Offer, Proof
+    from firmware_app.device.sealing import Chip
+    from firmware_app.uplink.envelope import BoxBundle
+
+_Parser = argparse.ArgumentParser
+_Run = Callable[[argparse.Namespace], int]
+Command = Callable[["argparse._SubParsersAction[_Parser]", str, _Run, str, str], _Parser]
+
+_DONE, _FAILED = 0, 1
+_IS_NOW: Final = N_("This box is now {box}; its configuration is in {config}.")
+_BRING: Final = N_("Bring this code, or {bundle}, to the hospital, which enrols the box: lantern-hospital enrol.")
+_OWN: Final = N_("Fingerprint of this box: {fingerprint}")
+_THEIRS: Final = N_("Fingerprint of the hospital: {fingerprint}")
+_FIRST: Final = N_("Open {address} and make the first account with the code {code}")
+_SEALED: Final = N_("The box's keys are sealed by this machine's security chip (TPM).")
+_LABEL_CODE: Final = N_("Code on the label")
+
+
+def add_to(commands: argparse._SubParsersAction[_Parser], command: Command) -> None:
+    """Add `provision` to the parser; *command* makes one as the rest of `lantern` does."""
+    parser = command(
+        commands, "provision", _provision, "give the box its identity and the hospital it reports to",
+        "lantern provision",
+    )  # fmt: skip
+    step = parser.add_mutually_exclusive_group()
+    step.add_argument("--file", type=Path, metavar="FILE", help="a provisioning file of the hospital, or its folder")
+    step.add_argument("--hospital", type=Path, metavar="FILE", help="keys only, first: the hospital's public bundle")
+    step.add_argument("--enrolment", type=Path, metavar="FILE", help="at last: the hospital's answer")
+    step.add_argument(
+        "--label", type=Path, metavar="FILE", help="write the label of this box there, as a page to print"
+    )
+    parser.add_argument("--id", metavar="NAME", help="the box's id, for example clinic-7")
+    parser.add_argument("--code", metavar="CODE", help="with --file: the code on the box's label")
+    parser.add_argument("--fingerprint", metavar="DIGITS", help="with --file: the hospital's, compared by telephone")
+    parser.add_argument("--keys", type=Path, metavar="DIR", help="where the keys lie; default: line/ of the state")
+    parser.add_argument("--write", type=Path, metavar="FILE", help="the configuration that is written")
+    parser.add_argument("--no-tpm", action="store_true", help="leave a security chip (TPM) of the machine alone")
+
+
+def _provision(options: argparse.Namespace) -> int:
+    from firmware_app.config import load
+    from firmware_app.device.first_start import Places
+    from firmware_app.store import timekeeping
+    from firmware_app.store.layout import StateDir
+
+    config = load(options.config)
+    timekeeping.begin(StateDir(config.state.dir), "console")
+    places = Places.of(config, options.write or options.config, options.keys)
+    if options.file is not None:
+        return _by_file(options, config, places)
+    if options.hospital is not None:
+        return _keys(options, config, places)
+    if options.enrolment is not None:
+        return _complete(options, config, places)
+    if options.label is not None:
+        return _label(options, config, places)
+    return _by_talk(options, config, places)
+
+
+# --- a talk, a file ---------------------------------------------------------------------------------------------------
+
+
+def _by_talk(options: argparse.Namespace, config: Config, places: Places) -> int:
+    from firmware_app.device import first_start, naming, provision
+    from firmware_app.device.answers import Answers
+    from firmware_app.device.dialogue import Dialogue
+    from firmware_app.device.provision import Keys
+
+    if options.json or not sys.stdin.isatty():
+        raise ConsoleNeeded
+    _require_writable(places)
+    own = first_start.own_id(config, places)
+    default = Answers.present(config, naming.machine(), own or options.id)
+    trusted = Keys(places.keys).hospital
+    known = provision.hospital_of(trusted) if trusted.exists() else None
+    talk = Dialogue(input, print, default, known, fixed=own is not None)
+    try:
+        agreed = talk.run()
+    except EOFError:
+        agreed = None
+    if agreed is None:
+        return _FAILED
+    given = first_start.apply(agreed.answers, agreed.hospital, config, places, _chip(options))
+    _tell(given, places, first_start.offer_code(places, agreed.code), agreed.answers.language)
+    return _DONE
+
+
+def _by_file(options: argparse.Namespace, config: Config, places: Places) -> int:
+    from firmware_app.device import first_start, provisioning_file
+    from firmware_app.device.provisioning_file import Proof
+
+    _require_writable(places)
+    offer = provisioning_file.read(options.file, options.id or config.box.id)
+    proof = Proof(options.code, options.fingerprint)
+    try:
+        provisioning_file.examine(offer, config, places, proof)
+    except TrustNeeded:
+        if not sys.stdin.isatty():
+            raise
+        proof = _asked(offer)
+    given = provisioning_file.take(offer, config, places, proof, _chip(options))
+    code = first_start.offer_code(places, proof.code) if given.changed or proof.code else None
+    if options.json:
+        _print_given(given, places, code)
+    else:
+        _tell(given, places, code, offer.content.language)
+    return _DONE
+
+
+def _asked(offer: Offer) -> Proof:
+    from firmware_app.device.provisioning_file import Proof
+
+    return Proof(code=getpass.getpass(f"{translate(_LABEL_CODE, offer.content.language)}: "))
+
+
+def _chip(options: argparse.Namespace) -> Chip | None:
+    from firmware_app.device import sealing
+
+    return None if options.no_tpm else sealing.chip()
+
+
+def _require_writable(places: Places) -> None:
+    """Before a person answers ten questions for nothing."""
+    for wanted in (places.config, places.keys):
+        there = next(folder for folder in wanted.parents if folder.exists())
+        if not os.access(there, os.W_OK):
+            raise AnswersUnwritable(path=str(wanted), detail=os.strerror(13))
+
+
+def _tell(given: Given, places: Places, code: str | None, language: str) -> None:
+    from firmware_app.device import naming, provision
+
+    def say(message: str, **values: str) -> None:
+        print(translate(message, language).format(**values))
+
+    print(provision.qr(given.made))
+    print(f"{provision.printed(given.made)}\n")
+    say(_IS_NOW, box=given.made.box, config=str(places.config))
+    say(_OWN, fingerprint=given.made.fingerprint)
+    if given.hospital is not None:
+        say(_THEIRS, fingerprint=given.hospital.fingerprint)
+        say(_BRING, bundle=str(places.keys / "box.json"))
+    if given.sealed:
+        say(_SEALED)
+    if code is not None:
+        say(_FIRST, address=naming.address(given.config), code=code)
+
+
+def _print_given(given: Given, places: Places, code: str | None) -> None:
+    _print_json({
+        **_bundle_facts(given.made, places), "hospital": given.hospital.fingerprint if given.hospital else None,
+        "config": str(places.config), "code": code, "changed": given.changed, "sealed": given.sealed,
+    })  # fmt: skip
+
+
+def _bundle_facts(made: BoxBundle, places: Places) -> dict[str, object]:
+    return {"box": made.box, "bundle": str(places.keys / "box.json"), "fingerprint": made.fingerprint}
+
+
+# --- step by step -----------------------------------------------------------------------------------------------------
+
+
+def _keys(options: argparse.Namespace, config: Config, places: Places) -> int:
+    from firmware_app.device import provision
+
+    made, hospital = provision.begin(places.keys, options.id or config.box.id, options.hospital, _chip(options))
+    if options.json:
+        _print_json({**_bundle_facts(made, places), "hospital": hospital.fingerprint})
+        return _DONE
+    print(provision.qr(made))
+    print(f"{provision.printed(made)}\n")
+    written = places.keys / "box.json"
+    print(
+        f"This is box {made.box}; the same text is in {written}. Bring either to the hospital: lantern-hospital enrol."
+    )
+    print(f"Its fingerprint:      {made.fingerprint}\nThe hospital's:       {hospital.fingerprint}")
+    print("Compare both by telephone. Then: lantern provision --enrolment FILE, with the file the hospital gives back.")
+    return _DONE
+
+
+def _complete(options: argparse.Namespace, config: Config, places: Places) -> int:
+    from firmware_app.config import Config as Checked
+    from firmware_app.config import describe
+    from firmware_app.device import provision
+    from firmware_app.device.files import write_whole
+    from firmware_app.store.layout import sync_directory
+
+    box = provision.complete(places.keys, options.enrolment)
+    found = provision.settings(places.keys)
+    if options.write:
+        tree = config.model_dump()
+        for section, values in found.items():
+            tree[section].update(values)
+        write_whole(options.write, describe(Checked.model_validate(tree)).encode("utf-8"), 0o644)
+        sync_directory(options.write.absolute().parent)
+    if options.json:
+        _print_json({"box": box, "settings": found})
+        return _DONE
+    print(f"Box {box} is provisioned. " + (f"{options.write} is written." if options.write else "Its configuration:"))
+    print("" if options.write else f"\n{provision.as_toml(found)}", end="")
+    return _DONE
+
+
+def _label(options: argparse.Namespace, config: Config, places: Places) -> int:
+    from firmware_app.device import authority, first_start, label, naming
+
+    box = first_start.own_id(config, places)
+    if box is None:
+        raise NotProvisioned(folder=str(places.keys))
+    address = f"https://{naming.host(box)}.local/"
+    drawn = label.page(box, config.box.name, address, authority.fingerprint(places.state), config.box.language)
+    try:
+        options.label.write_text(drawn, "utf-8")
+    except OSError as error:
+        raise AnswersUnwritable(path=str(options.label), detail=error.strerror or str(error)) from None
+    if options.json:
+        _print_json({"box": box, "label": str(options.label), "address": address})
+    else:
+        print(options.label)
+    return _DONE
+
+
+def _print_json(value: dict[str, object]) -> None:
+    print(json.dumps(value, ensure_ascii=False), flush=True)

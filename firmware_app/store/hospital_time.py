@@ -1,0 +1,68 @@
+"""The time that a hospital's signed receipt tells.
+
+A receipt says when it was signed, not how long it lay with the broker: that moment has passed, and no more.  But it
+cannot have been signed before the numbers in it were given out, and that is counted here, in seconds that nobody can
+set.  So a receipt for what was handed on s seconds ago is at most s seconds old; when that is little, it is the time
+(Cristian 1989, "Probabilistic clock synchronization").
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable
+from datetime import timedelta
+from typing import Final
+
+from firmware_app import clock
+from firmware_app.clock import Implausible, Source
+from firmware_app.uplink.summary import Receipt
+
+log = logging.getLogger("lantern.clock")
+
+MOST_AGE_S: Final = 600.0
+"""A receipt that may be older than this does not set the clock: it would be off by up to half of it."""
+_AGAIN: Final = timedelta(hours=1)
+_MOST_KEPT: Final = 4096
+
+
+class HospitalTime:
+    """What one relay learns.  The numbers it has given out are kept here and nowhere else: whoever carries the messages
+    can hold a receipt back or bring it twice, and must not be able to set the clock by it."""
+
+    def __init__(self) -> None:
+        self._given: dict[int, float] = {}
+        self._highest = 0
+
+    def handed_on(self, seqs: Iterable[int]) -> None:
+        """These numbers are given out now.  One that had been given out before may have its receipt already."""
+        now = clock.elapsed()
+        for seq in seqs:
+            if seq > self._highest:
+                self._given[seq], self._highest = now, seq
+        while len(self._given) > _MOST_KEPT:
+            del self._given[next(iter(self._given))]
+
+    def signed(self, at: int) -> None:
+        """The hospital has signed this moment: it has passed."""
+        clock.here().passed(float(at), signed=True)
+
+    def answered(self, receipt: Receipt) -> None:
+        """The receipt of this box's own stream has come: the clock goes by it, if it cannot be old."""
+        given = [self._given.pop(seq) for seq in receipt.taken if seq in self._given]
+        if not given:
+            return
+        age = clock.elapsed() - max(given) + 1.0  # `at` has whole seconds
+        if age > MOST_AGE_S:
+            return
+        before = clock.here().standing()
+        if before.source is Source.HOSPITAL and before.learned is not None:
+            told, since = before.stamp.at.timestamp(), before.stamp.at - before.learned
+            if receipt.at <= told <= receipt.at + age and since < _AGAIN:  # it goes right, and was told so lately
+                return
+        try:
+            after = clock.here().learn(receipt.at + age / 2, Source.HOSPITAL)
+        except Implausible:
+            log.warning("a receipt tells a time that cannot be; the clock does not go by it")
+            return
+        if before.source is not after.source:
+            log.info("the box's time comes from the hospital's receipt now")

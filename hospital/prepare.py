@@ -1,0 +1,226 @@
+"""Provisioning files for boxes that are not there yet: one signed file for each, and a sheet of labels.
+
+The list is a CSV as a spreadsheet writes it.  All of it is checked before the first file is written.  Asked again with
+the same list, the same codes come out, and files that still hold stay as they are: a sheet that was printed stays good.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import hmac
+import io
+import os
+import secrets
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from html import escape
+from pathlib import Path
+from typing import Any, Final
+
+import segno
+
+from firmware_app.errors import KeysMissing, LanternError, MessageInvalid, RowUnusable
+from firmware_app.uplink.envelope import HospitalBundle, Provisioning, SignedProvisioning, claim_mark
+from firmware_app.uplink.summary import decode
+from hospital import keyring
+from hospital.house import House
+
+SUFFIX: Final = ".lantern.json"
+SHEET: Final = "labels.html"
+DAYS: Final = 90
+_DAY_S: Final = 86_400
+_MOST_ROWS: Final = 10_000
+_ALPHABET: Final = "23456789ABCDEFGHJKMNPQRSTVWXYZ"  # as the box's own codes: without 0 O, 1 I L, U
+_CODE_CHARACTERS: Final = 12
+_DEFAULTS: Final[Mapping[str, str]] = {
+    "language": "zh_CN", "zone": "Asia/Shanghai", "ae_title": "LANTERN", "calling": "", "pacs_host": "",
+    "pacs_port": "104", "pacs_ae_title": "PACS", "device": "",
+}  # fmt: skip
+COLUMNS: Final = ("box", "clinic", *_DEFAULTS)
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """One box that a file was made for."""
+
+    box: str
+    clinic: str
+    language: str
+    file: Path
+    code: str
+    kept: bool
+    """Whether the file was there already and still holds."""
+
+
+Row = tuple[int, Mapping[str, str]]
+"""The number of its line, and what the columns hold."""
+
+
+def rows(path: Path) -> list[Row]:
+    """The lines of the list at *path*, whose first names the columns: at least box, clinic.  Raises `RowUnusable`."""
+    reader = csv.DictReader(io.StringIO(_text(path), newline=""))
+    named = [name.strip() for name in reader.fieldnames or ()]
+    strange = [name for name in named if name not in COLUMNS]
+    if strange or not {"box", "clinic"} <= set(named):
+        wanted = f"the columns are {', '.join(COLUMNS)}; box and clinic must be there"
+        raise RowUnusable(file=path.name, line=1, detail=f"{strange[0]!r}: {wanted}" if strange else wanted)
+    reader.fieldnames = named
+    found: list[Row] = []
+    for row in reader:
+        if None in row or len(found) == _MOST_ROWS:
+            raise RowUnusable(file=path.name, line=reader.line_num, detail="it has more fields than the first line")
+        plain = {name: (value or "").strip() for name, value in row.items()}
+        if any(plain.values()):
+            found.append((reader.line_num, plain))
+    return found
+
+
+def prepare(house: House, list_name: str, wanted: Sequence[Row], out: Path, days: int) -> list[Prepared]:
+    """Write a file for each of *wanted* and the sheet of labels into *out*; raises `RowUnusable` or `KeysMissing`."""
+    keys, bundle = keyring.load(house.keys), house.bundle()
+    secret, now = _secret(house), int(time.time())
+    checked = [
+        _content(list_name, line, {**_DEFAULTS, **{name: value for name, value in row.items() if value}}, bundle)
+        for line, row in wanted
+    ]
+    _refuse_twice(list_name, wanted)
+    out.mkdir(parents=True, exist_ok=True, mode=0o700)
+    made: list[Prepared] = []
+    for one in checked:
+        file, code = out / f"{one['box']}{SUFFIX}", _code(secret, one["box"])
+        kept = _still_good(file, one, now + days * _DAY_S // 2)
+        if not kept:
+            nonce = secrets.token_hex(16)
+            mark = claim_mark(code, nonce, one["box"], bundle.verify)
+            times = {"nonce": nonce, "made": now, "expires": now + days * _DAY_S}
+            signed = SignedProvisioning.made(Provisioning(**{**one, **times, "claim": mark}), keys.signer)
+            _write(file, signed.encode() + b"\n")
+        made.append(Prepared(one["box"], one["clinic"], one["language"], file, code, kept))
+    _write(out / SHEET, sheet(made, bundle).encode("utf-8"))
+    return made
+
+
+# --- the list ---------------------------------------------------------------------------------------------------------
+
+
+def _text(path: Path) -> str:
+    """The list as text.  Excel writes UTF-8 with a mark, or in China GB18030."""
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise RowUnusable(file=path.name, line=0, detail=error.strerror or str(error)) from None
+    for encoding in ("utf-8-sig", "gb18030"):
+        try:
+            return data.decode(encoding)
+        except UnicodeDecodeError:
+            continue
+    raise RowUnusable(file=path.name, line=0, detail="it is neither UTF-8 nor GB18030")
+
+
+def _content(list_name: str, line: int, row: Mapping[str, str], hospital: HospitalBundle) -> dict[str, Any]:
+    """The fields of a file but for its code and its times, each of the form that a box takes."""
+    told: dict[str, Any] = {"box": "", "clinic": "", **row, "hospital": hospital}
+    told["calling"] = tuple(one.strip() for one in row["calling"].replace(",", ";").split(";") if one.strip())
+    told["pacs_port"] = int(row["pacs_port"]) if row["pacs_port"].isdecimal() else -1
+    try:
+        Provisioning(**told, claim="0" * 64, nonce="0" * 32, made=0, expires=0)
+    except MessageInvalid as error:
+        shown = row.get(error.field, "")
+        raise RowUnusable(file=list_name, line=line, detail=f"{error.field} = {shown[:40]!r}") from None
+    return told
+
+
+def _refuse_twice(list_name: str, wanted: Sequence[Row]) -> None:
+    seen: set[str] = set()
+    for line, row in wanted:
+        if row["box"] in seen:
+            raise RowUnusable(file=list_name, line=line, detail=f"there is another box {row['box']}")
+        seen.add(row["box"])
+
+
+def _still_good(file: Path, wanted: Mapping[str, Any], moment: int) -> bool:
+    """Whether *file* says what is wanted, is ours and still holds at *moment*."""
+    try:
+        signed = decode(file.read_bytes().strip(), SignedProvisioning)
+        signed.prove()
+    except (OSError, LanternError):
+        return False
+    same = all(getattr(signed.content, name) == value for name, value in wanted.items())
+    return same and moment < signed.content.expires
+
+
+# --- codes ------------------------------------------------------------------------------------------------------------
+
+
+def _secret(house: House) -> bytes:
+    """What the codes are drawn from; made once, and as secret as the signing key beside it."""
+    file = house.keys / "codes.key"
+    if not house.keys.is_dir():
+        raise KeysMissing(path=str(house.root))
+    if not file.exists():
+        keyring.write_private(file, secrets.token_bytes(32))
+    return file.read_bytes()
+
+
+def _code(secret: bytes, box: str) -> str:
+    """The code of a box: the same whenever it is asked for, and 58 bits that nobody else can tell."""
+    number = int.from_bytes(hmac.new(secret, b"claim\x00" + box.encode(), hashlib.sha512).digest())
+    drawn = ""
+    for _ in range(_CODE_CHARACTERS):
+        number, place = divmod(number, len(_ALPHABET))
+        drawn += _ALPHABET[place]
+    return "-".join(drawn[start : start + 4] for start in range(0, _CODE_CHARACTERS, 4))
+
+
+# --- the sheet --------------------------------------------------------------------------------------------------------
+
+_STYLE: Final = (
+    "body{margin:8mm;font:10pt/1.35 sans-serif;display:flex;flex-wrap:wrap;gap:3mm}"
+    "div.label{display:flex;gap:4mm;width:88mm;min-height:48mm;padding:3mm;border:.3mm solid #000;break-inside:avoid}"
+    ".label svg{width:32mm;height:32mm;flex:none}.label b{font-size:12pt;overflow-wrap:anywhere}"
+    ".mono{font-family:monospace;overflow-wrap:anywhere}.code{font:bold 13pt monospace}.fine{font-size:7pt}"
+)
+_WORDS: Final[Mapping[str, Mapping[str, str]]] = {
+    "zh_CN": {
+        "page": "页面", "code": "一次性代码(仅用一次,请妥善保管)", "hospital": "医院指纹",
+        "limit": "未经医生判断，不得用于诊断。",
+    },
+    "en": {
+        "page": "Page", "code": "One-time code (keep it to yourself)", "hospital": "Fingerprint of the hospital",
+        "limit": "Not for diagnostic use without a doctor.",
+    },
+}  # fmt: skip
+
+
+def sheet(made: Sequence[Prepared], hospital: HospitalBundle) -> str:
+    """The labels of all boxes as one page to print; it holds every code, so it is kept like a key."""
+    head = f"<meta charset=utf-8><title>Lantern</title><style>{_STYLE}</style>"
+    return f"<!doctype html><html><head>{head}</head><body>{''.join(_labels(made, hospital))}</body></html>\n"
+
+
+def _labels(made: Sequence[Prepared], hospital: HospitalBundle) -> Iterator[str]:
+    for one in made:
+        address, words = f"https://lantern-{one.box}.local/", _WORDS[one.language]
+        yield (
+            f"<div class=label lang={'zh-CN' if one.language == 'zh_CN' else 'en'}>{_drawn(address)}<div>"
+            f"<b>{escape(one.clinic)}</b><div class=mono>{one.box}</div>"
+            f"<div>{words['page']}<div class=mono>{address}</div></div>"
+            f"<div>{words['code']}<div class=code>{one.code}</div></div>"
+            f"<div>{words['hospital']}<div class=mono>{hospital.fingerprint}</div></div>"
+            f"<div class=fine>{words['limit']}</div></div></div>"
+        )
+
+
+def _drawn(text: str) -> str:
+    image = io.BytesIO()
+    segno.make_qr(text, error="m").save(image, kind="svg", xmldecl=False, svgns=True, border=2, omitsize=True)
+    return image.getvalue().decode("utf-8")
+
+
+def _write(path: Path, data: bytes) -> None:
+    """Whole under its name, and for its owner only: the sheet holds the codes."""
+    fresh = path.with_name(f".{path.name}.new")
+    keyring.write_private(fresh, data)
+    os.replace(fresh, path)

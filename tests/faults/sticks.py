@@ -1,0 +1,227 @@
+"""Sticks as people bring them: real file systems in image files, on loop devices, mounted by the box's own mounter.
+
+The kernel's drivers are used where it has them; else the FUSE daemons, and then a pulled stick is `Stick.pull`: the
+daemon is killed with SIGKILL, and every call answers ENOTCONN from that instant.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from firmware_app.config import Config, State, Usb
+from firmware_app.intake.stick import importer, mount_table, mounter
+from firmware_app.intake.stick.file_system import FileSystem
+from firmware_app.intake.stick.handover import Handed, Word
+from firmware_app.intake.stick.signals import Signals
+from firmware_app.store.clinical import Clinical
+from firmware_app.store.layout import StateDir
+from firmware_app.store.stick_status import StickStatus
+from tests.faults.loopfs import run
+from tests.peers import missing as not_here
+from tests.peers import need_root, peer
+
+_FUSE = {
+    FileSystem.FAT: ("mkfs.vfat", "fusefat"),
+    FileSystem.EXFAT: ("mkfs.exfat", "mount.exfat-fuse"),
+    FileSystem.NTFS: ("mkfs.ntfs", "ntfs-3g"),
+    FileSystem.ISO9660: ("genisoimage", "fuseiso"),
+}
+
+
+def need_sticks(kind: FileSystem) -> None:
+    """Skip, with what would help, where sticks of this *kind* cannot be made or mounted."""
+    need_root()
+    maker, driver = _FUSE[kind]
+    peer(maker)
+    peer("losetup")
+    known = Path("/proc/filesystems").read_text("ascii").split()
+    if {FileSystem.NTFS: "ntfs3"}.get(kind, kind.value) not in known:
+        peer(driver)
+        if not Path("/dev/fuse").exists():
+            not_here("needs /dev/fuse")
+
+
+class Stick:
+    """An image file on a loop device; `plug` mounts it where the mounter would, `pull` takes it away in the middle."""
+
+    def __init__(self, image: Path, root: Path) -> None:
+        self.image = image
+        self.folder = root / "stick1"
+        self.files = self.folder / "files"
+        self.device = Path(
+            subprocess.run(
+                ["losetup", "--find", "--show", str(image)], capture_output=True, text=True, check=True
+            ).stdout.strip()
+        )
+
+    def plug(self, kind: FileSystem | None = None) -> FileSystem:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        return mounter.attach(self.device, self.files, kind)
+
+    @contextmanager
+    def handed(self) -> Iterator[Handed]:
+        """The mounted stick as the importer gets it."""
+        root = os.open(self.files, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            yield Handed(Word("stick", mounter.number(self.device)), root)
+        finally:
+            os.close(root)
+
+    def driver(self) -> int | None:
+        """The process that answers for this stick; None where the kernel does."""
+        for folder in Path("/proc").glob("[0-9]*"):
+            try:
+                words = (folder / "cmdline").read_bytes().split(b"\0")
+            except OSError:
+                continue
+            if os.fsencode(self.device) in words and os.fsencode(self.files) in words:
+                return int(folder.name)
+        return None
+
+    def pull(self) -> None:
+        """Out with it, now."""
+        driver = self.driver()
+        assert driver is not None, "the kernel drives it"
+        os.kill(driver, signal.SIGKILL)
+        deadline = time.monotonic() + 10
+        while self.driver() is not None:
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+
+    def unplug(self) -> None:
+        """In order: unmounted, as the mounter does when the device has gone."""
+        mounter.detach(self.files)
+
+    def close(self) -> None:
+        self.unplug()
+        mounter.release(self.device)
+        run("losetup", "--detach", str(self.device))
+
+
+@contextmanager
+def stick(image: Path, root: Path) -> Iterator[Stick]:
+    made = Stick(image, root)
+    try:
+        yield made
+    finally:
+        made.close()
+
+
+def fat(image: Path, content: Path, megabytes: int = 64) -> Path:
+    """A FAT stick with everything in *content*, written by mtools."""
+    need_sticks(FileSystem.FAT)
+    _blank(image, megabytes)
+    run(peer("mkfs.vfat"), "-n", "STICK", str(image))
+    names = sorted(str(path) for path in content.iterdir())
+    if names:
+        run(peer("mcopy"), "-s", "-Q", "-i", str(image), *names, "::/")
+    return image
+
+
+def written(image: Path, content: Path, kind: FileSystem, megabytes: int = 64) -> Path:
+    """A stick of *kind* with everything in *content*, written through its own FUSE driver."""
+    need_sticks(kind)
+    _blank(image, megabytes)
+    maker, driver = _FUSE[kind]
+    run(peer(maker), *(["-F", "-Q", "-q"] if kind is FileSystem.NTFS else []), str(image))
+    place = image.with_suffix(".mnt")
+    place.mkdir()
+    device = subprocess.run(
+        ["losetup", "--find", "--show", str(image)], capture_output=True, text=True, check=True
+    ).stdout.strip()
+    try:
+        run(peer(driver), device, str(place))
+        try:
+            run("cp", "-rT", "--preserve=timestamps", str(content), str(place))
+        finally:
+            run("umount", str(place))
+            _gone(device)
+    finally:
+        run("losetup", "--detach", device)
+        place.rmdir()
+    return image
+
+
+def disc(image: Path, content: Path, *options: str) -> Path:
+    """An ISO 9660 disc with everything in *content*."""
+    need_sticks(FileSystem.ISO9660)
+    run(peer("genisoimage"), "-quiet", *options, "-o", str(image), str(content))
+    return image
+
+
+def linux(image: Path, content: Path, megabytes: int = 64) -> Path:
+    """An ext4 stick, which no box opens; it holds what FAT cannot."""
+    need_root()
+    _blank(image, megabytes)
+    run(peer("mkfs.ext4"), "-q", "-F", "-d", str(content), str(image))
+    return image
+
+
+def with_dicomdir(folder: Path, images: list[Path]) -> None:
+    """Copy *images* into *folder* under the names that PS3.10 8.2 allows, and have dcmtk list them in a DICOMDIR."""
+    (folder / "DICOM").mkdir(parents=True)
+    for number, image in enumerate(images):
+        shutil.copyfile(image, folder / "DICOM" / f"IM{number:06d}")
+    listed = ["+r", "+id", str(folder), "+D", str(folder / "DICOMDIR"), "-Nxc", "DICOM"]
+    done = subprocess.run([peer("dcmmkdir"), *listed], capture_output=True, text=True, check=False)
+    assert (folder / "DICOMDIR").exists(), done.stderr
+
+
+def importing(config: Config, made: Stick, stop: threading.Event | None = None) -> StickStatus:
+    """Copy the plugged stick to the end."""
+    silent = Signals(Path("/nonexistent"), Path("/nonexistent"))
+    with made.handed() as handed:
+        ended = importer.run(config, handed, stop or threading.Event(), silent)
+    assert ended is not None
+    return ended
+
+
+def box(state: Path) -> tuple[Config, StateDir, Clinical]:
+    """A box with an empty clinical database, for which USB is switched on."""
+    made = StateDir(state)
+    made.prepare()
+    clinical = Clinical(made.clinical_db)
+    clinical.create()
+    retention = Config().retention.model_copy(update={"high_water_free_mb": 16})
+    config = Config(state=State(dir=state), usb=Usb(enabled=True), retention=retention)
+    return config, made, clinical
+
+
+def await_true(asked: Callable[[], object], seconds: float = 30) -> None:
+    deadline = time.monotonic() + seconds
+    while not asked():
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+
+
+def is_mounted(place: Path) -> bool:
+    return mount_table.at(place) is not None
+
+
+def _blank(image: Path, megabytes: int) -> None:
+    with image.open("wb") as handle:
+        handle.truncate(megabytes << 20)
+
+
+def _gone(device: str) -> None:
+    """Return when no process has *device* open any more: the daemon writes at its end."""
+    await_true(lambda: not _users(device))
+
+
+def _users(device: str) -> list[str]:
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            if os.fsencode(device) in (folder / "cmdline").read_bytes().split(b"\0"):
+                found.append(folder.name)
+        except OSError:
+            continue
+    return found

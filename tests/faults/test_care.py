@@ -1,0 +1,287 @@
+"""Clearing up and backing up for real: full disks, kills and power cuts in the middle, a lost database."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+from firmware_app.config import Config
+from firmware_app.device import care as doctor
+from firmware_app.device import stored
+from firmware_app.device.check import Check
+from firmware_app.store import ring
+from firmware_app.store.audit import Audit
+from firmware_app.store.clinical import Clinical
+from firmware_app.store.layout import StateDir, free_bytes
+from firmware_app.store.worklist import Worklist
+from tests import toy_pack
+from tests.box import environment, lantern, served
+from tests.faults.bare_box import Modality, settings, waiting
+from tests.faults.loopfs import loop_file_system, run, unmount
+from tests.finished import finished, on_the_disk, tell_time
+from tests.peers import need_root
+from tests.reading_rig import until
+from tests.unit.test_clearing import files_with_a_row
+
+ROUNDS = 3
+KEEP = {"LANTERN_RETENTION__KEEP_DAYS": "3", "LANTERN_RETENTION__BALLAST_MB": "4"}
+BY_AGE = {**KEEP, "LANTERN_RETENTION__DAYS": "60", "LANTERN_RETENTION__ROOM_MB": "0"}
+_MEGABYTE = 1 << 20
+
+
+def seeded() -> random.Random:
+    seed = int(os.environ.get("LANTERN_SEED") or random.SystemRandom().randrange(10**6))
+    print(f"LANTERN_SEED={seed}")
+    return random.Random(seed)
+
+
+def command(part: str) -> list[str]:
+    return [sys.executable, "-m", f"firmware_app.device.{part}"]
+
+
+def care(part: str, state: StateDir, *arguments: str, **more: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [*command(part), *arguments], env=environment(state.root, **more), text=True, capture_output=True, check=False,
+        timeout=120,
+    )  # fmt: skip
+
+
+def said(state: StateDir, part: Callable[[Config, StateDir], Iterator[Check]]) -> str:
+    """What this part of the doctor says of the box."""
+    config = Config.model_validate({"state": {"dir": state.root}})
+    return "\n".join(check.reason.text("en") for check in part(config, state))
+
+
+def box(root: Path, films: Path, old: int, new: int) -> tuple[StateDir, list[str]]:
+    """A box that knows the time, with *old* finished cases and *new* ones; which ones are old."""
+    now = datetime.now(UTC)
+    ages = [200 - number / 10 for number in range(old)] + [float(new - number) for number in range(new)]
+    state, clinical, _, cases = finished(root, ages, now, films)
+    clinical.database.close()
+    tell_time(state)
+    return state, cases[:old]
+
+
+def check_consistent(state: StateDir) -> set[str]:
+    """The cases: each that is there has its files, and a file without a row is known to leave, whatever was killed."""
+    clinical = Clinical(state.clinical_db)
+    clinical.require()
+    try:
+        assert clinical.database.connection.execute("PRAGMA integrity_check").fetchone()[0] == "ok"
+        assert not clinical.database.connection.execute("PRAGMA foreign_key_check").fetchall()
+        assert Audit(clinical.database).verify()[0]
+        found, known = on_the_disk(state), files_with_a_row(clinical)
+        assert known <= found
+        listed = {row[0] for row in clinical.database.connection.execute("SELECT name FROM leaving")}
+        assert {name for name in found if name.startswith("images/")} - known <= listed
+        return {row[0] for row in clinical.database.connection.execute("SELECT reference FROM cases")}
+    finally:
+        clinical.database.close()
+
+
+# --- clearing up -----------------------------------------------------------------------------------------------------
+
+
+def test_on_a_disk_without_a_free_byte_finished_work_makes_room(tmp_path: Path) -> None:
+    with loop_file_system(tmp_path, megabytes=128) as disk:
+        state, old = box(disk.mount / "state", tmp_path / "films", old=20, new=4)
+        for folder in state.display.iterdir():
+            (folder / "1.png").write_bytes(os.urandom(4 * _MEGABYTE))
+        state.prepare_ballast(4)
+        disk.fill()
+        assert free_bytes(state.root) == 0
+        done = care("retention", state, **KEEP, LANTERN_RETENTION__ROOM_MB="40")
+        assert done.returncode == 0, done.stderr
+        assert free_bytes(state.root) + state.ballast.stat().st_size >= 40_000_000, "and the ballast is there again"
+        left = check_consistent(state)
+        gone = [case for case in old if case not in left]
+        assert gone == old[: len(gone)], "the oldest first"
+        assert 5 <= len(gone) < 20
+        assert f"{len(gone)} finished cases" in done.stdout
+        assert f"{len(gone)} finished cases" in said(state, doctor.retention)
+
+
+def test_on_a_full_disk_that_holds_only_open_work_nothing_goes_and_a_person_is_told(tmp_path: Path) -> None:
+    with loop_file_system(tmp_path, megabytes=64) as disk:
+        state, old = box(disk.mount / "state", tmp_path / "films", old=5, new=0)
+        state.prepare_ballast(4)
+        clinical = Clinical(state.clinical_db)
+        clinical.database.connection.execute("DELETE FROM reviews")
+        clinical.database.close()
+        disk.fill()
+        done = care("retention", state, **KEEP, LANTERN_RETENTION__ROOM_MB="40")
+        assert done.returncode == 1
+        assert "5 not finished or judged by a doctor" in done.stdout
+        disk.free()
+        assert check_consistent(state) == set(old)
+
+
+def test_clearing_up_that_is_killed_leaves_each_case_whole_or_gone_and_is_finished_by_the_next(tmp_path: Path) -> None:
+    chance = seeded()
+    state, old = box(tmp_path / "state", tmp_path / "films", old=25, new=4)
+    before = check_consistent(state)
+    killed = 0
+    for _ in range(ROUNDS):
+        count = len(check_consistent(state))
+        process = subprocess.Popen(command("retention"), env=environment(state.root, **BY_AGE), stdout=subprocess.PIPE)
+        images = len(list(state.images.glob("*/*")))
+        while process.poll() is None and len(list(state.images.glob("*/*"))) == images:
+            time.sleep(0.001)
+        time.sleep(chance.uniform(0, 0.05))
+        process.send_signal(signal.SIGKILL)
+        killed += process.wait() == -signal.SIGKILL
+        assert process.stdout is not None
+        process.stdout.close()
+        assert len(check_consistent(state)) <= count
+    assert killed >= 1
+    assert care("retention", state, **BY_AGE).returncode == 0
+    assert check_consistent(state) == before - set(old)
+    assert len(on_the_disk(state)) == 3 * 4
+
+
+def test_a_power_cut_while_cases_are_deleted_leaves_each_whole_or_gone(tmp_path: Path) -> None:
+    chance = seeded()
+    with loop_file_system(tmp_path, megabytes=96) as disk:
+        state, old = box(disk.mount / "state", tmp_path / "films", old=25, new=4)
+        before = check_consistent(state)
+        run("sync", "-f", str(disk.mount))
+        for _ in range(2):
+            process = subprocess.Popen(
+                command("retention"), env=environment(state.root, **BY_AGE), stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+            )  # fmt: skip
+            images = len(list(state.images.glob("*/*")))
+            while process.poll() is None and len(list(state.images.glob("*/*"))) == images:
+                time.sleep(0.001)
+            time.sleep(chance.uniform(0, 0.05))
+            disk.cut_power()
+            process.kill()
+            process.wait()
+            disk.restore_power()
+            assert before - set(old) <= check_consistent(state)
+        assert care("retention", state, **BY_AGE).returncode == 0
+        assert check_consistent(state) == before - set(old)
+        assert len(on_the_disk(state)) == 3 * 4
+
+
+# --- backing up ------------------------------------------------------------------------------------------------------
+
+
+def test_a_backup_that_is_killed_leaves_the_earlier_ones_and_no_half_one(tmp_path: Path) -> None:
+    chance = seeded()
+    state, _ = box(tmp_path / "state", tmp_path / "films", old=2, new=0)
+    clinical = Clinical(state.clinical_db)
+    clinical.database.connection.execute("CREATE TABLE bulk (data BLOB)")
+    clinical.database.connection.execute("INSERT INTO bulk VALUES (randomblob(60000000))")
+    clinical.database.close()
+    assert care("backup", state, "--now").returncode == 0
+    killed = 0
+    for _ in range(ROUNDS):
+        process = subprocess.Popen([*command("backup"), "--now"], env=environment(state.root), stdout=subprocess.PIPE)
+        until(lambda process=process: (state.backup / "new").exists() or process.poll() is not None)  # type: ignore[misc]
+        time.sleep(chance.uniform(0, 0.3))
+        process.kill()
+        killed += process.wait() == -signal.SIGKILL
+        assert process.stdout is not None
+        process.stdout.close()
+        for copy in ring.copies(state):
+            assert all((copy.folder / name).exists() for name in copy.files)
+        found = ring.newest_whole(state, "clinical.db")
+        assert found is not None
+        assert found[0] == ring.copies(state)[0]
+    assert killed >= 1
+    before = len(ring.copies(state))
+    assert care("backup", state, "--now").returncode == 0
+    assert len(ring.copies(state)) == before + 1
+    assert all(path.name.isdecimal() for path in state.backup.iterdir())
+
+
+def test_a_backup_that_was_told_of_survives_a_power_cut(tmp_path: Path) -> None:
+    with loop_file_system(tmp_path, megabytes=96) as disk:
+        state, _ = box(disk.mount / "state", tmp_path / "films", old=2, new=0)
+        for number in range(1, 4):
+            done = care("backup", state, "--now")
+            disk.cut_power()
+            disk.restore_power()
+            assert done.returncode == 0, done.stderr
+            for name in ("clinical.db",):
+                found = ring.newest_whole(state, name)
+                assert found is not None
+                assert found[0].number == number
+
+
+@contextlib.contextmanager
+def small_disk(folder: Path, megabytes: int) -> Iterator[Path]:
+    need_root()
+    folder.mkdir()
+    run("mount", "-t", "tmpfs", "-o", f"size={megabytes}m", "tmpfs", str(folder))
+    try:
+        yield folder
+    finally:
+        unmount(folder)
+
+
+def test_a_ring_on_another_disk_is_used_is_never_made_beside_it_and_keeps_what_it_has_when_full(tmp_path: Path) -> None:
+    state, _ = box(tmp_path / "state", tmp_path / "films", old=2, new=0)
+    mount = tmp_path / "backups"
+    other = {"LANTERN_BACKUP__DIR": str(mount), "LANTERN_BACKUP__KEEP": "3"}
+    with small_disk(mount, 40):
+        assert care("backup", state, "--now", **other).returncode == 0
+        assert ring.newest_whole(state, "clinical.db") is not None
+        assert str(mount) in said(state, doctor.backup)
+        (mount / "filler").write_bytes(bytes(free_bytes(mount)))
+        full = care("backup", state, "--now", **other)
+        assert full.returncode == 1
+        assert "There is no room for a backup" in full.stderr
+        assert [copy.number for copy in ring.copies(state)] == [1]
+        assert "There is no room for a backup" in said(state, doctor.backup)
+    gone = care("backup", state, "--now", **other)
+    assert gone.returncode == 1
+    assert "The disk for backups is not there" in gone.stderr
+    assert not list(mount.iterdir())
+
+
+def test_a_box_whose_database_is_gone_has_its_images_its_people_and_its_audit_again(tmp_path: Path) -> None:
+    packs = toy_pack.write_both(tmp_path / "packs")
+    state = StateDir(tmp_path / "state")
+    modality = Modality(tmp_path / "films", 4)
+    assert lantern(state.root, "user", "add", "li", **settings(packs)).returncode == 0
+    with served(state.root, **settings(packs)) as running:
+        running.wait_ready()
+        assert all(modality.store(number, running.ready["gateway"]["port"]) for number in range(4))
+        until(lambda: waiting(state.root) == 0)
+        clinical = Clinical(state.clinical_db)
+        until(lambda: all(case.revision for case in clinical.cases()))
+        cases = [case.reference or "" for case in clinical.cases()]
+        for case in cases:
+            Worklist(clinical).judge(case, "bright", "disagree", "li")
+            Worklist(clinical).finish(case, "li")
+        head = Audit(clinical.database).head()
+        clinical.database.close()
+        assert care("backup", state, "--now", **settings(packs)).returncode == 0, "while the box works"
+    for database in state.databases:
+        for path in database.parent.glob(f"{database.name}*"):
+            path.unlink()
+    (state.clinical_db.parent / "references.key").unlink()
+    with served(state.root, **settings(packs)) as running:
+        running.wait_ready()
+        until(lambda: waiting(state.root) == 0)
+    clinical = Clinical(state.clinical_db)
+    assert sorted(case.reference or "" for case in clinical.cases()) == sorted(cases)
+    for case in cases:
+        assert {finding: word.verdict for finding, word in Worklist(clinical).verdicts(case).items()} == {
+            "bright": "disagree"
+        }
+    audit = Audit(clinical.database)
+    assert audit.verify(head.hash)[1].code == "audit.cut_off", "the hospital's head is in it, and the chain fits"
+    clinical.database.close()
+    assert said(state, stored.rescues).count("came from the backup of") == 2, "for the images and for the accounts"
+    assert "li" in lantern(state.root, "user", "list", **settings(packs)).stdout.split()

@@ -1,0 +1,167 @@
+"""Commands of a real box under a clock that was reset, is ahead or jumps (libfaketime): never silently wrong."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import subprocess
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from firmware_app import clock
+from firmware_app.clock import Stamp
+from firmware_app.clock.memory import EARLIEST
+from firmware_app.store.layout import StateDir
+from firmware_app.store.timekeeping import FILE
+from tests.box import LANTERN, environment
+from tests.faults.shifted_clock import EPOCH, RIGHT, TEN_YEARS_AHEAD, TEN_YEARS_BEHIND, ShiftedClock
+
+FAR_AHEAD = "+40y"  # further than any box follows
+
+
+@dataclass
+class Box:
+    """A box without a line, whose machine's clock can be set."""
+
+    state: StateDir
+    machine: ShiftedClock
+
+    def run(self, *words: str) -> subprocess.CompletedProcess[str]:
+        seen = {**environment(self.state.root), **self.machine.environment, "TZ": "UTC"}
+        return subprocess.run([*LANTERN, *words], env=seen, text=True, capture_output=True, check=False, timeout=120)
+
+    def told(self) -> dict[str, Any]:
+        """What `lantern clock show` says."""
+        found: dict[str, Any] = json.loads(self.run("clock", "show", "--json").stdout)
+        return found
+
+    def writes(self) -> Stamp:
+        """Somebody does something at the box; when that was, by the newest entry of the audit."""
+        assert self.run("user", "claim").returncode == 0
+        with sqlite3.connect(self.state.clinical_db) as connection:
+            (text,) = connection.execute("SELECT at FROM audit ORDER BY sequence DESC LIMIT 1").fetchone()
+        connection.close()
+        return clock.parse(text)
+
+    def restart(self) -> None:
+        """The machine starts again: what is kept is of another boot than this one."""
+        path = self.state.run / FILE
+        path.write_text(json.dumps({**json.loads(path.read_bytes()), "boot": "0" * 16}))
+
+    def doctor(self) -> str:
+        """The code of what `lantern doctor` says of the clock."""
+        lines = [json.loads(line) for line in self.run("doctor", "--json").stdout.splitlines()]
+        return next(str(line["code"]) for line in lines if line["check"] == "clock")
+
+
+@pytest.fixture
+def box(tmp_path: Path) -> Box:
+    return Box(StateDir(tmp_path / "state"), ShiftedClock(tmp_path, EPOCH))
+
+
+def is_now(stamp: Stamp) -> bool:
+    return abs(stamp.at.timestamp() - time.time()) < 60
+
+
+def goes_on(stamp: Stamp) -> bool:
+    """After a restart the box goes on from what it had seen; this machine has been up for a while all the same."""
+    return -60 < stamp.at.timestamp() - time.time() < clock.elapsed() + 60
+
+
+def test_a_box_in_1970_marks_what_it_writes_until_a_person_sets_it(box: Box) -> None:
+    before = box.writes()
+    assert not before.trusted
+    assert before.at.timestamp() >= EARLIEST
+    assert box.doctor() == "clock.behind"
+    right = time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime())
+    assert box.run("clock", "set", right).returncode == 0
+    after = box.writes()
+    assert after.trusted
+    assert is_now(after)
+    assert box.told()["code"] == "clock.disagrees"
+
+
+def test_a_machine_whose_clock_is_right_is_confirmed_with_one_command(box: Box) -> None:
+    box.machine.set(RIGHT)
+    told = box.told()
+    assert (told["trusted"], told["code"]) == (False, "clock.unconfirmed")
+    assert box.run("clock", "set").returncode == 0
+    told = box.told()
+    assert (told["trusted"], told["code"]) == (True, "clock.person")
+
+
+@pytest.mark.parametrize("shown", [EPOCH, "@2000-01-01 00:00:00", "-1d", TEN_YEARS_BEHIND])
+def test_after_a_restart_with_a_reset_clock_nothing_is_written_before_what_was_seen(box: Box, shown: str) -> None:
+    box.machine.set(RIGHT)
+    box.run("clock", "set")
+    before = box.writes()
+    box.machine.set(shown)
+    box.restart()
+    after = box.writes()
+    assert after.at >= before.at
+    assert not after.trusted
+    assert box.told()["condition"] == "behind"
+
+
+def test_jumps_move_nothing_while_the_time_is_known(box: Box) -> None:
+    box.machine.set(RIGHT)
+    box.run("clock", "set")
+    for shown in (TEN_YEARS_AHEAD, EPOCH, FAR_AHEAD, "-1d"):
+        box.machine.set(shown)
+        stamp = box.writes()
+        assert stamp.trusted
+        assert is_now(stamp)
+
+
+def test_a_future_that_was_followed_is_not_for_ever(box: Box) -> None:
+    box.machine.set(RIGHT)
+    box.run("clock", "set")
+    box.machine.set("+300d")  # near enough to be a box from a drawer
+    box.restart()
+    ahead = box.writes()
+    assert ahead.at.timestamp() > time.time() + 290 * 86_400
+    assert not ahead.trusted
+    box.machine.set(RIGHT)
+    assert not is_now(box.writes())  # never back by itself
+    assert box.run("clock", "set").returncode == 0
+    stamp = box.writes()
+    assert stamp.trusted
+    assert is_now(stamp)
+    box.machine.set(EPOCH)
+    box.restart()
+    assert goes_on(box.writes())
+
+
+def test_a_clock_decades_ahead_is_told_and_not_followed(box: Box) -> None:
+    box.machine.set(RIGHT)
+    box.run("clock", "set")
+    box.machine.set(FAR_AHEAD)
+    box.restart()
+    assert goes_on(box.writes())
+    assert box.told()["code"] == "clock.ahead"
+
+
+def test_a_slip_of_the_finger_is_refused_with_a_sentence_and_can_be_insisted_on(box: Box) -> None:
+    box.machine.set(RIGHT)
+    assert "clock.out_of_range" in box.run("clock", "set", "1026-11-21 08:00").stderr
+    assert "clock.unclear" in box.run("clock", "set", "2026-11-21").stderr
+    box.run("clock", "set")
+    yesterday = time.strftime("%Y-%m-%d %H:%M", time.gmtime(time.time() - 86_400))
+    assert "clock.goes_back" in box.run("clock", "set", yesterday).stderr
+    assert is_now(box.writes())
+    assert box.run("clock", "set", yesterday, "--back").returncode == 0
+    assert not is_now(box.writes())
+
+
+def test_the_audit_tells_who_set_the_clock_and_from_what(box: Box) -> None:
+    box.run("clock", "set", time.strftime("%Y-%m-%d %H:%M", time.gmtime()))
+    with sqlite3.connect(box.state.clinical_db) as connection:
+        row = connection.execute("SELECT actor, details FROM audit WHERE action = 'clock.set'").fetchone()
+    connection.close()
+    assert row[0] == "console"
+    assert json.loads(row[1])["before"].endswith("?")
+    assert json.loads(box.run("audit", "verify", "--json").stdout)["whole"] is True

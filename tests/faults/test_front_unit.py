@@ -1,0 +1,92 @@
+"""The TLS front as systemd runs it: it serves the page, and the kernel keeps everything else from it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.faults.systemd_house import House
+from tests.peers import peer
+
+CONFIG = """
+[box]
+id = "clinic-7"
+[viewer]
+host = "127.0.0.1"
+port = 8080
+behind_front = true
+"""
+ASK = """
+import ssl, urllib.request
+context = ssl.create_default_context(cafile="/var/lib/lantern/front/lantern-ca.crt")
+print(urllib.request.urlopen("https://localhost/healthz", timeout=10, context=context).read().decode())
+"""
+
+
+@pytest.fixture(scope="module")
+def house() -> Iterator[House]:
+    peer("nginx")
+    with House() as found:
+        found.install(CONFIG)
+        found.run("mkdir /opt/lantern/share && cp -t /opt/lantern/share /opt/lantern/source/systemd/*.in")
+        found.run("systemctl start lantern-viewer lantern-web", timeout=120)
+        found.wait_active("lantern-web.service")
+        found.wait_active("lantern-viewer.service", 120)
+        yield found
+
+
+def asked(house: House) -> str:
+    return house.run(f"/opt/lantern/venv/bin/python -c '{ASK}'", check=False)
+
+
+def test_the_page_is_served_over_tls_that_a_trusting_pc_believes(house: House) -> None:
+    house.wait("the page", lambda: '"status"' in asked(house))
+
+
+def test_the_certificate_is_looked_at_by_a_timer_and_names_the_box(house: House) -> None:
+    house.run("systemctl start lantern-certificate.timer")
+    assert house.show("lantern-certificate.timer", "ActiveState") == "active"
+    text = house.run("openssl x509 -in /var/lib/lantern/front/server.pem -noout -text")
+    assert "DNS:lantern-clinic-7.local" in text
+    assert "Lantern: https://lantern-clinic-7.local/" in house.read("/run/issue.d/lantern.issue")
+
+
+@pytest.mark.parametrize(
+    ("code", "refusal"),
+    [
+        (
+            "import os; print(os.listdir('/var/lib/lantern')); open('/var/lib/lantern/clinical/clinical.db')",
+            "FileNotFound",
+        ),
+        ("open('/var/lib/lantern/authority/authority.key')", "FileNotFound"),
+        ("open('/var/lib/lantern/front/server.pem', 'a')", "PermissionError"),
+        ("open('/etc/lantern/lantern.toml', 'a')", "PermissionError"),
+        ("import os; os.setuid(0)", "PermissionError"),
+        ("import mmap; mmap.mmap(-1, 4096, prot=mmap.PROT_WRITE | mmap.PROT_EXEC)", "PermissionError"),
+        ("open('/var/tmp/../lib/dpkg/status', 'a')", "PermissionError"),
+        ("import socket; socket.socket(socket.AF_PACKET, socket.SOCK_RAW)", "OSError"),
+    ],
+)
+def test_the_front_reaches_nothing_but_its_certificate_and_the_viewer(house: House, code: str, refusal: str) -> None:
+    done = house.attempt("lantern-web.service", code)
+    assert done.returncode != 0
+    assert refusal in done.stderr
+    if "listdir" in code:
+        assert done.stdout.strip() == "['front']"
+
+
+def test_a_front_that_is_killed_is_back(house: House) -> None:
+    before = house.pid("lantern-web.service")
+    house.run(f"kill -9 {before}")
+    house.wait("another nginx", lambda: house.pid("lantern-web.service") not in (0, before))
+    house.wait("the page", lambda: '"status"' in asked(house))
+
+
+def test_an_authority_that_was_removed_is_made_anew(house: House) -> None:
+    before = house.read("/var/lib/lantern/front/lantern-ca.crt")
+    house.run(
+        "rm -r /var/lib/lantern/front /var/lib/lantern/authority && systemctl restart lantern-certificate lantern-web"
+    )
+    assert house.read("/var/lib/lantern/front/lantern-ca.crt") != before
+    house.wait("the page", lambda: '"status"' in asked(house))

@@ -1,0 +1,301 @@
+"""`make install` and `make uninstall`, with the machine's own Python, make and systemd tools.
+
+The quick tests install into a folder and leave the libraries out (PIP_NO_DEPS); the last one, for `make test-install`,
+installs all of it without the internet on a running systemd, and takes it away again.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import stat
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+from firmware_app.config import load
+from firmware_app.device.installation import ground
+from firmware_app.errors import InstallPortTaken
+from tests.faults.systemd_house import House
+from tests.peers import REPOSITORY, missing, need_root, peer
+
+PYTHON = Path("/usr/bin/python3")
+USERS = ("gateway", "reader", "viewer", "uplink", "usb", "web", "care")
+GROUPS = ("clinical", "exchange")
+CLINIC = '[box]\nname = "Hillside"\n'
+
+
+def make(what: str, root: Path, environment: Mapping[str, str] | None = None, **variables: object) -> tuple[int, str]:
+    """Exit status and all that `make WHAT` said, in English."""
+    need_root()
+    done = subprocess.run(
+        [peer("make"), "--silent", what, f"DESTDIR={root}", *(f"{name}={value}" for name, value in variables.items())],
+        cwd=REPOSITORY, env={**os.environ, "PIP_NO_DEPS": "1", "LC_ALL": "C.UTF-8", **(environment or {})},
+        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False,
+    )  # fmt: skip
+    return done.returncode, done.stdout
+
+
+def everything(root: Path) -> dict[str, tuple[int, int, int, str]]:
+    """Mode, owner, time of change and content of all that lies below *root*."""
+    found = {}
+    for path in sorted(root.rglob("*")):
+        told = path.lstat()
+        content = str(path.readlink()) if path.is_symlink() else path.read_bytes().hex()[:64] if path.is_file() else ""
+        changed = 0 if path.is_dir() else told.st_mtime_ns  # the tools lock /etc by a file that comes and goes
+        found[str(path.relative_to(root))] = (told.st_mode, told.st_uid, changed, content)
+    return found
+
+
+def names(root: Path, table: str) -> set[str]:
+    return {line.partition(":")[0] for line in (root / "etc" / table).read_text("utf-8").splitlines()}
+
+
+@pytest.fixture(scope="module")
+def wheels(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Our own wheel, built as `make wheels` does."""
+    folder = tmp_path_factory.mktemp("wheels")
+    subprocess.run(
+        [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(folder), str(REPOSITORY)],
+        check=True, stdout=subprocess.DEVNULL,
+    )  # fmt: skip
+    return folder
+
+
+@pytest.fixture(scope="module")
+def pristine(wheels: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A machine on which a box was installed once; nobody changes it."""
+    if not PYTHON.exists() or subprocess.run([PYTHON, "-c", "import ensurepip"], check=False).returncode:
+        missing("needs Debian package python3-venv")
+    root = tmp_path_factory.mktemp("machine") / "root"
+    status, said = make("install", root, WHEELS=wheels)
+    assert status == 0, said
+    return root
+
+
+@pytest.fixture
+def box(pristine: Path, tmp_path: Path) -> Path:
+    """A machine of its own, to be changed."""
+    return Path(shutil.copytree(pristine, tmp_path / "root", symlinks=True))
+
+
+def test_an_installed_box_has_its_users_and_groups(pristine: Path) -> None:
+    assert {f"lantern-{user}" for user in USERS} <= names(pristine, "passwd")
+    assert {f"lantern-{group}" for group in GROUPS} <= names(pristine, "group")
+
+
+def test_every_unit_and_rule_of_the_repository_is_installed_and_starts_with_the_machine(pristine: Path) -> None:
+    units = pristine / "etc/systemd/system"
+    for path in (REPOSITORY / "systemd/units").iterdir():
+        assert (units / path.name).read_bytes() == path.read_bytes()
+    for path in (REPOSITORY / "systemd/udev").glob("*.rules"):
+        assert (pristine / "etc/udev/rules.d" / path.name).read_bytes() == path.read_bytes()
+    assert str((units / "multi-user.target.wants/lantern.target").readlink()) == "/etc/systemd/system/lantern.target"
+    for path in (REPOSITORY / "systemd/units").glob("*.timer"):
+        assert (units / "lantern.target.wants" / path.name).is_symlink(), path.name
+
+
+def test_what_is_installed_belongs_to_root_and_nobody_else_may_change_it(pristine: Path) -> None:
+    for top in ("opt/lantern", "etc/lantern", "etc/systemd", "usr/local/bin"):
+        for path in (pristine / top, *(pristine / top).rglob("*")):
+            told = path.lstat()
+            assert told.st_uid == 0, path
+            if not path.is_symlink():
+                assert not told.st_mode & (stat.S_IWGRP | stat.S_IWOTH), path
+                assert told.st_mode & stat.S_IROTH, path
+
+
+def test_the_command_is_there_and_knows_nothing_of_the_folder_it_was_made_in(pristine: Path) -> None:
+    assert str((pristine / "usr/local/bin/lantern").readlink()) == "/opt/lantern/venv/bin/lantern"
+    venv = pristine / "opt/lantern" / (pristine / "opt/lantern/venv").readlink()
+    assert (venv / "bin/lantern").read_text("utf-8").startswith("#!/opt/lantern/programs/")
+    done = subprocess.run([venv / "bin/python", "-m", "firmware_app.cli", "--version"], text=True, capture_output=True)
+    assert done.stdout.startswith("lantern "), done.stderr
+
+
+def test_the_first_configuration_is_valid_and_leaves_the_viewer_behind_its_front(pristine: Path) -> None:
+    config = load(pristine / "etc/lantern/lantern.toml", {})
+    assert config.state.dir == Path("/var/lib/lantern")
+    assert config.viewer.host == "127.0.0.1"
+    assert config.viewer.behind_front
+
+
+def test_a_second_installation_changes_nothing_and_says_so(box: Path, wheels: Path) -> None:
+    before = everything(box)
+    status, said = make("install", box, WHEELS=wheels)
+    assert status == 0
+    assert "nothing was changed" in said
+    assert everything(box) == before
+
+
+def test_an_installation_that_was_cut_off_is_finished_by_the_next(box: Path, wheels: Path) -> None:
+    before = {path: (told[0], told[1], told[3]) for path, told in everything(box).items()}
+    venv = box / "opt/lantern" / (box / "opt/lantern/venv").readlink()
+    (venv / "lantern-whole").unlink()
+    shutil.rmtree(venv / "bin")
+    (box / "etc/systemd/system/lantern-reader.service").write_text("[Unit]\n", "utf-8")
+    (box / "opt/lantern/installed.json").unlink()
+    status, said = make("install", box, WHEELS=wheels)
+    assert status == 0, said
+    after = {path: (told[0], told[1], told[3]) for path, told in everything(box).items()}
+    compiled = {path for path in before.keys() ^ after.keys() if "__pycache__" in path}
+    assert after.keys() - compiled == before.keys() - compiled
+    assert all(after[path] == before[path] for path in before if path.startswith(("etc/", "usr/")))
+
+
+def test_the_clinics_own_settings_survive_an_installation(box: Path, wheels: Path) -> None:
+    settings = box / "etc/lantern/lantern.toml"
+    settings.write_text(CLINIC, "utf-8")
+    assert make("install", box, WHEELS=wheels)[0] == 0
+    assert settings.read_text("utf-8") == CLINIC
+
+
+def test_a_unit_that_this_version_has_no_more_goes(box: Path, wheels: Path) -> None:
+    old = box / "etc/systemd/system/lantern-old.service"
+    old.write_text("[Service]\n", "utf-8")
+    record = box / "opt/lantern/installed.json"
+    listed = '"files": {\n  "etc/systemd/system/lantern-old.service": "0",'
+    record.write_text(record.read_text("utf-8").replace('"files": {', listed), "utf-8")
+    status, said = make("install", box, WHEELS=wheels)
+    assert status == 0, said
+    assert not old.exists()
+
+
+def test_an_installation_that_fails_leaves_the_one_before_in_use(box: Path, tmp_path: Path) -> None:
+    """A folder without any wheel, and no internet to ask instead."""
+    before = everything(box)
+    (tmp_path / "empty").mkdir()
+    status, said = make("install", box, WHEELS=tmp_path / "empty")
+    assert status != 0
+    assert "What was installed before still runs" in said
+    assert "make wheels" in said
+    assert everything(box) | {"opt/lantern/programs": before["opt/lantern/programs"]} == before
+
+
+def test_uninstalling_keeps_images_and_settings_and_says_so(box: Path, wheels: Path) -> None:
+    image = box / "var/lib/lantern/images/ab/abcd.dcm"
+    image.parent.mkdir(parents=True)
+    image.write_bytes(b"an image")
+    status, said = make("uninstall", box)
+    assert status == 0, said
+    assert "Kept: /var/lib/lantern" in said
+    assert "Kept: /etc/lantern" in said
+    assert "users and groups, whose files these are" in said
+    assert image.read_bytes() == b"an image"
+    assert "lantern-reader" in names(box, "passwd")
+    left = {path for path in everything(box) if "lantern" in path}
+    assert all(path.startswith(("var/lib/lantern", "etc/lantern")) for path in left), left
+    assert make("install", box, WHEELS=wheels)[0] == 0
+    assert image.read_bytes() == b"an image"
+
+
+@pytest.mark.parametrize(("keep", "stays"), [({"KEEP": "config"}, "etc/lantern"), ({"PURGE": "1"}, "")])
+def test_uninstalling_leaves_only_what_it_was_asked_to_keep(box: Path, keep: dict[str, str], stays: str) -> None:
+    (box / "var/lib/lantern").mkdir(parents=True, exist_ok=True)
+    (box / "var/lib/lantern/ballast").write_bytes(b"0" * 3_000_000)
+    status, said = make("uninstall", box, None, **keep)
+    assert status == 0, said
+    first = said.index("This removes for good: /var/lib/lantern (1 files, 3 MB")
+    assert first < said.index("Removed:"), "it says what will be lost before it is"
+    left = {path for path in everything(box) if "lantern" in path}
+    assert left == {path for path in (stays, f"{stays}/lantern.toml") if stays}
+    assert not {name for name in names(box, "passwd") | names(box, "group") if name.startswith("lantern")}
+
+
+def test_a_word_that_cannot_be_kept_removes_nothing(box: Path) -> None:
+    before = everything(box)
+    status, said = make("uninstall", box, KEEP="images")
+    assert status != 0
+    assert "KEEP knows only" in said
+    assert everything(box) == before
+
+
+def test_there_is_nothing_to_remove_where_nothing_was_installed(tmp_path: Path) -> None:
+    status, said = make("uninstall", tmp_path)
+    assert status != 0
+    assert "not installed on this machine" in said
+
+
+def test_it_speaks_chinese_where_the_terminal_does(box: Path, wheels: Path) -> None:
+    _, said = make("install", box, {"LC_ALL": "zh_CN.UTF-8"}, WHEELS=wheels)
+    assert any("\u4e00" <= letter <= "\u9fff" for letter in said)
+
+
+def test_the_installer_needs_nothing_but_pythons_own_library() -> None:
+    code = "import sys, runpy; sys.path.insert(0, '.'); sys.argv[1:] = ['--help'];"
+    done = subprocess.run(
+        [PYTHON, "-I", "-S", "-c", code + "runpy.run_module('firmware_app.device.installation', run_name='__main__')"],
+        cwd=REPOSITORY, text=True, capture_output=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_port_that_another_program_holds_is_named_before_anything_is_changed() -> None:
+    with socket.socket() as other:
+        other.bind(("0.0.0.0", 0))
+        other.listen()
+        port = other.getsockname()[1]
+        with pytest.raises(InstallPortTaken) as refused:
+            ground.need_port(port)
+    assert f"port {port}" in refused.value.text("en")
+    ground.need_port(port)
+
+
+# --- the whole of it, by `make test-install` ----------------------------------------------------------------------
+
+ASK = """
+import ssl, sys, urllib.request
+context = ssl.create_default_context(cafile="/var/lib/lantern/front/lantern-ca.crt")
+sys.stdout.write(urllib.request.urlopen("https://localhost/healthz", timeout=10, context=context).read().decode())
+"""
+
+
+@pytest.mark.install
+@pytest.mark.timeout(1800)
+def test_a_plain_debian_becomes_a_box_without_the_internet_and_a_plain_debian_again() -> None:
+    if not (REPOSITORY / "build/wheels").is_dir():
+        missing("needs build/wheels; “make test-install” makes it")
+    with House(megabytes=4096) as house:
+        house.run(
+            "mkdir /srv/lantern && cd /opt/lantern/source &&"
+            " cp -a Makefile pyproject.toml constraints.txt systemd firmware_app build /srv/lantern && cd / &&"
+            " for place in venv python source; do umount /opt/lantern/$place 2>/dev/null || true; done &&"
+            " rm -rf /opt/lantern /usr/local/bin/lantern /etc/ld.so.conf.d/lantern-house.conf"
+        )
+        install = "make --silent -C /srv/lantern install WHEELS=build/wheels"
+        said = house.run(install, timeout=1200)
+        assert "The box is starting" in said, said
+        for process in ("gateway", "reader", "viewer", "web"):
+            house.wait_active(f"lantern-{process}.service", 120)
+        house.wait("the page", lambda: '"status"' in house.run(_python(ASK), check=False), 60)
+        pids = [house.pid(f"lantern-{process}.service") for process in ("gateway", "reader", "viewer", "web")]
+        assert "nothing was changed" in house.run(install, timeout=300)
+        assert pids == [house.pid(f"lantern-{process}.service") for process in ("gateway", "reader", "viewer", "web")]
+        doctor = house.run("lantern doctor --json", check=False)
+        assert '"check": "gateway", "result": "ok"' in doctor, doctor
+
+        said = house.run("/opt/lantern/venv/bin/python -m firmware_app.device.installation uninstall", timeout=120)
+        assert "The box is stopped" in said
+        assert house.run("systemctl list-units --all --plain --no-legend 'lantern*'", check=False) == ""
+        assert house.run(
+            "ls /var/lib/lantern/clinical/clinical.db /etc/lantern/lantern.toml; ls -d /opt/lantern || true"
+        )
+        assert "clinical.db" in house.run("ls /var/lib/lantern/clinical")
+        assert "lantern-reader" in house.run("getent passwd lantern-reader")
+
+        house.run(install, timeout=1200)
+        house.wait_active("lantern-viewer.service", 120)
+        house.run("make --silent -C /srv/lantern uninstall PURGE=1", timeout=120)
+        left = house.run(
+            "ls -d /opt/lantern /etc/lantern /var/lib/lantern /run/lantern /etc/systemd/system/lantern*", check=False
+        )
+        assert all("No such file" in line or "cannot access" in line for line in left.splitlines()), left
+        assert house.run("getent passwd | grep ^lantern", check=False) == ""
+
+
+def _python(code: str) -> str:
+    return f"/opt/lantern/venv/bin/python - <<'CODE'\n{code}\nCODE"

@@ -1,0 +1,93 @@
+"""The first page under a real systemd: the viewer's own user asks, root answers, and neither can do more than that."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from firmware_app.store.layout import StateDir
+from tests.faults.systemd_house import House
+from tests.peers import need_root, peer
+
+STATE = StateDir(Path("/var/lib/lantern"))
+ASK = """
+from pathlib import Path
+from firmware_app.device import first_page
+from firmware_app.store.layout import StateDir
+answers = dict(box="{box}", clinic="清河卫生院", language="zh_CN", zone="{zone}", ae_title="LANTERN", calling="")
+first_page.ask(StateDir(Path("/var/lib/lantern")), first_page.Request(answers=answers, request="{number}"))
+"""
+
+
+@pytest.fixture(scope="module")
+def box() -> Iterator[House]:
+    """An installed box from the shelf."""
+    need_root()
+    peer("ip")
+    with House() as house:
+        house.install('[viewer]\nhost = "127.0.0.1"\n[retention]\nballast_mb = 0\n')
+        # What starts the whole box again has nothing to start here.
+        house.run("sed -i 's/ --restart//' /etc/systemd/system/lantern-provision.service && systemctl daemon-reload")
+        house.run("systemctl start lantern-setup.service lantern-provision.path", timeout=170)
+        yield house
+
+
+def asked(box: House, unit: str, name: str, number: str) -> dict[str, Any]:
+    """What root says to a request that *unit*'s user wrote."""
+    zone = box.run("readlink /etc/localtime").partition("zoneinfo/")[2]
+    done = box.attempt(unit, ASK.format(box=name, zone=zone, number=number))
+    assert done.returncode == 0, done.stderr
+    result = STATE.provision / "result.json"
+    box.wait("root's answer", lambda: number in box.run(f"cat {result}", check=False), 60)
+    found: dict[str, Any] = json.loads(box.read(result))
+    return found
+
+
+def test_what_another_users_process_asks_is_not_done(box: House) -> None:
+    refused = box.attempt("lantern-gateway.service", ASK.format(box="clinic-6", zone="Etc/UTC", number="0" * 16))
+    assert "Permission denied" in refused.stderr  # the sandbox; and if it did not hold, the owner would tell
+    request, result = STATE.provision / "request.json", STATE.provision / "result.json"
+    box.write(STATE.provision / "other", json.dumps({"answers": {"box": "clinic-6"}, "request": "3" * 16}))
+    box.run(f"chown lantern-reader {STATE.provision}/other && mv {STATE.provision}/other {request}")
+    box.wait("root's answer", lambda: "3" * 16 in box.run(f"cat {result}", check=False), 60)
+    assert json.loads(box.read(result))["reason"]["details"] == {"detail": "it was written by another user"}
+    assert "clinic-6" not in box.read("/etc/lantern/lantern.toml")
+
+
+def test_what_the_viewer_asks_is_done_once(box: House) -> None:
+    written = box.attempt("lantern-viewer.service", "open('/etc/lantern/lantern.toml', 'w')")
+    assert "Read-only file system" in written.stderr
+    told = asked(box, "lantern-viewer.service", "clinic-7", "1" * 16)
+    assert (told["reason"]["code"], told["box"]) == ("provision.done", "clinic-7")
+    assert 'id = "clinic-7"' in box.read("/etc/lantern/lantern.toml")
+    look = f"stat -c '%n %U %G %a' {STATE.line_keys}/* /etc/lantern/lantern.toml"
+    lines = {Path(line.split()[0]).name: line.split()[1:] for line in box.run(look).splitlines()}
+    assert lines["identity.pem"] == ["root", "root", "600"]
+    assert lines["tls.key"] == ["root", "root", "600"]
+    assert lines["lantern.toml"] == ["root", "root", "644"]
+    told = asked(box, "lantern-viewer.service", "clinic-8", "2" * 16)
+    assert told["reason"]["code"] == "provision.already"
+    assert 'id = "clinic-7"' in box.read("/etc/lantern/lantern.toml")
+
+
+def test_who_answers_sees_no_image_and_reaches_no_network(box: House) -> None:
+    code = """
+import os, socket
+for path in ("images", "clinical", "accounts"):
+    try:
+        os.listdir(f"/var/lib/lantern/{path}")
+    except PermissionError as error:
+        print(error.strerror)
+for act in (lambda: socket.socket(socket.AF_INET), lambda: open("/etc/passwd", "a")):
+    try:
+        act()
+    except OSError as error:
+        print(error.strerror)
+"""
+    done = box.attempt("lantern-provision.service", code)
+    said = ["Permission denied"] * 3 + ["Address family not supported by protocol", "Read-only file system"]
+    assert done.stdout.splitlines() == said, done.stderr

@@ -1,0 +1,309 @@
+"""A stick that anyone brings: what the kernel holds it to, what is taken from it, and what never is."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from firmware_app.errors import StickBlank, StickForeign, StickInUse, StickNotMounted, StickUnsafe
+from firmware_app.intake.stick import mount_table, mounter
+from firmware_app.intake.stick.file_system import FileSystem, probe
+from firmware_app.store import stick_status
+from firmware_app.store.stick_status import Stage
+from tests.faults import sticks
+from tests.faults.loopfs import run, unmount
+from tests.faults.sticks import box, importing, stick
+from tests.objects import file_of, film, new_uid
+from tests.peers import need_root, peer
+from tests.unit.test_dicomdir import dicomdir, record
+
+REAL = ("693_UNCR.dcm", "MR2_UNCR.dcm", "RG1_UNCR.dcm", "RG3_J2KR.dcm", "US1_J2KR.dcm", "emri_small.dcm")
+
+
+def image_of(kind: FileSystem, folder: Path, content: Path) -> Path:
+    if kind is FileSystem.FAT:
+        return sticks.fat(folder / "fat.img", content)
+    if kind is FileSystem.ISO9660:
+        return sticks.disc(folder / "disc.iso", content)
+    return sticks.written(folder / f"{kind.value}.img", content, kind)
+
+
+def real_images() -> list[Path]:
+    """Images of real patients, released for such use, as PyPI's pydicom-data has them."""
+    import data_store
+
+    folder = Path(data_store.__file__).parent / "data"
+    found = [folder / name for name in REAL if (folder / name).exists()]
+    assert len(found) >= 5
+    return found
+
+
+def small_film(study: str) -> bytes:
+    sop = new_uid()
+    return file_of(film(sop_instance=sop, study=study, rows=8, columns=8), sop_instance=sop)
+
+
+def digest(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+# --- the mount ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", list(FileSystem))
+def test_the_kernel_refuses_every_write_to_a_mounted_stick(tmp_path: Path, kind: FileSystem) -> None:
+    content = tmp_path / "content"
+    content.mkdir()
+    (content / "IMAGE.DCM").write_bytes(small_film(new_uid()))
+    image = image_of(kind, tmp_path, content)
+    before = digest(image)
+    with stick(image, tmp_path / "usb") as plugged:
+        assert plugged.plug() is kind
+        mount_table.require_safe(plugged.files)
+        file = next(path for path in plugged.files.iterdir() if path.name.casefold() == "image.dcm")
+        writes = (
+            lambda: (plugged.files / "NEW").write_bytes(b"x"),
+            lambda: file.write_bytes(b"x"),
+            lambda: (plugged.files / "FOLDER").mkdir(),
+            file.unlink,
+            lambda: os.truncate(file, 0),
+            lambda: (plugged.files / "LINK").symlink_to("/etc/passwd"),
+        )
+        for write in writes:
+            with pytest.raises(OSError) as refused:  # noqa: PT011 - the number below is the match
+                write()
+            assert refused.value.errno == errno.EROFS
+        with pytest.raises(PermissionError), plugged.device.open("r+b", buffering=0) as raw:  # root, past the mount
+            raw.write(bytes(512))
+    assert digest(image) == before
+
+
+@pytest.mark.parametrize("kind", [FileSystem.EXFAT])
+def test_a_driver_that_drops_an_option_in_silence_is_caught_and_nothing_is_opened(
+    tmp_path: Path, kind: FileSystem
+) -> None:
+    content = tmp_path / "content"
+    content.mkdir()
+    (content / "IMAGE.DCM").write_bytes(small_film(new_uid()))
+    config, state, clinical = box(tmp_path / "state")
+    with stick(image_of(kind, tmp_path, content), tmp_path / "usb") as plugged:
+        plugged.files.mkdir(parents=True)
+        run(peer("mount.exfat-fuse"), "-o", "ro,nosuid,nodev,noexec", str(plugged.device), str(plugged.files))
+        with pytest.raises(StickUnsafe) as unsafe:
+            mount_table.require_safe(plugged.files)
+        assert unsafe.value.missing == "noexec, nosymfollow"  # the first was asked for
+        ended = importing(config, plugged)
+        assert (ended.stage, ended.reason and ended.reason.code) == (Stage.REFUSED, StickUnsafe.code)
+    assert clinical.counts().instances == 0
+    assert stick_status.read(state) == ended
+
+
+def test_a_mount_that_is_not_as_asked_for_is_taken_down_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    content = tmp_path / "content"
+    content.mkdir()
+    monkeypatch.setattr(mount_table, "NEEDED", (*mount_table.NEEDED, "sealed"))  # what no kernel grants
+    with stick(sticks.fat(tmp_path / "fat.img", content), tmp_path / "usb") as plugged:
+        with pytest.raises(StickUnsafe):
+            plugged.plug()
+        assert not sticks.is_mounted(plugged.files)
+        assert plugged.driver() is None
+
+
+def test_only_four_file_systems_are_ever_handed_to_a_driver(tmp_path: Path) -> None:
+    content = tmp_path / "content"
+    content.mkdir()
+    refused = {"linux": sticks.linux(tmp_path / "ext4.img", content)}
+    for name in ("blank", "swap", "trap"):
+        refused[name] = tmp_path / f"{name}.img"
+        with refused[name].open("wb") as handle:
+            handle.truncate(32 << 20)
+    run("mkswap", str(refused["swap"]))
+    sticks.fat(refused["trap"], content, 32)
+    with refused["trap"].open("r+b") as handle:  # FAT by its first sector, XFS by its magic and Btrfs by its own
+        handle.seek(0x10040)
+        handle.write(b"_BHRfS_M")
+        handle.seek(1024 + 0x38)
+        handle.write(b"\x53\xef")
+    for name, image in refused.items():
+        with stick(image, tmp_path / "usb") as plugged:
+            with pytest.raises((StickForeign, StickBlank)):
+                plugged.plug()
+            assert not sticks.is_mounted(plugged.files), name
+    with pytest.raises(StickForeign) as foreign:
+        probe(refused["linux"])
+    assert foreign.value.kind == "ext4"
+
+
+def test_a_disk_of_the_box_itself_is_left_alone(tmp_path: Path) -> None:
+    content = tmp_path / "content"
+    content.mkdir()
+    mine = tmp_path / "mine"
+    mine.mkdir()
+    with stick(sticks.linux(tmp_path / "ext4.img", content), tmp_path / "usb") as plugged:
+        run("mount", str(plugged.device), str(mine))
+        try:
+            with pytest.raises(StickInUse):
+                plugged.plug(FileSystem.FAT)
+        finally:
+            run("umount", str(mine))
+
+
+def test_what_is_no_block_device_is_not_mounted(tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    file.write_bytes(bytes(1 << 20))
+    with pytest.raises(StickNotMounted):
+        mounter.attach(file, tmp_path / "usb" / "x" / "files")
+
+
+# --- what is taken --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", list(FileSystem))
+def test_real_images_with_their_dicomdir_are_all_taken_once_and_only_once(tmp_path: Path, kind: FileSystem) -> None:
+    content = tmp_path / "content"
+    sticks.with_dicomdir(content, real_images())
+    (content / "README.TXT").write_text("a viewing programme")
+    (content / "LOGO.PNG").write_bytes(b"\x89PNG\r\n\x1a\n" + bytes(64))
+    config, state, clinical = box(tmp_path / "state")
+    image = image_of(kind, tmp_path, content)
+    wanted = len(real_images())
+    for again in range(2):
+        with stick(image, tmp_path / "usb") as plugged:
+            plugged.plug()
+            ended = importing(config, plugged)
+        assert (ended.stage, ended.reason) == (Stage.DONE, None)
+        assert (ended.new, ended.known) == ((0, wanted) if again else (wanted, 0))
+        assert ended.refused == {}
+        assert ended.receipt == again + 1
+        assert f"{wanted}" in (state.usb / f"{ended.receipt:06d}.txt").read_text("utf-8")
+    rows = clinical.database.connection.execute("SELECT outcome, COUNT(*) FROM arrivals GROUP BY 1").fetchall()
+    assert [tuple(row) for row in rows] == [("accepted", wanted)]  # the second time not a byte was copied
+    assert [case.incomplete for case in clinical.cases()] == [None] * clinical.counts().cases
+
+
+@pytest.fixture
+def memory(tmp_path: Path) -> Iterator[Path]:
+    """A disk that needs no waiting for, where what counts is not durability."""
+    need_root()
+    place = tmp_path / "memory"
+    place.mkdir()
+    run("mount", "-t", "tmpfs", "-o", "size=256m", "tmpfs", str(place))
+    yield place
+    unmount(place)
+
+
+def test_two_thousand_files_with_a_broken_dicomdir_are_all_found(tmp_path: Path, memory: Path) -> None:
+    content = memory / "content"
+    sticks.with_dicomdir(content, real_images()[:2])
+    whole = (content / "DICOMDIR").read_bytes()
+    (content / "DICOMDIR").write_bytes(whole[: len(whole) // 2] + os.urandom(200))
+    studies = [new_uid() for _ in range(20)]
+    for number in range(2000):
+        folder = content / f"S{number % 20:02d}"
+        folder.mkdir(exist_ok=True)
+        (folder / f"I{number:05d}").write_bytes(small_film(studies[number % 20]))
+    config, _, clinical = box(memory / "state")
+    with stick(sticks.fat(memory / "fat.img", content), tmp_path / "usb") as plugged:
+        plugged.plug()
+        ended = importing(config, plugged)
+    assert (ended.stage, ended.new, ended.refusals) == (Stage.DONE, 2002, 0)
+    assert clinical.counts().cases == 22
+    clinical.database.close()
+
+
+def test_images_that_the_dicomdir_names_and_the_stick_lacks_mark_their_case(tmp_path: Path) -> None:
+    content = tmp_path / "content"
+    sticks.with_dicomdir(content, real_images())
+    study = new_uid()
+    (content / "OTHER").mkdir()
+    names = [f"IM{number:06d}" for number in range(4)]
+    records = [record("STUDY", study=study), *(record("IMAGE", file=name) for name in names)]
+    (content / "OTHER" / "DICOMDIR").write_bytes(dicomdir(*records))
+    for name in names[:3]:
+        (content / "OTHER" / name).write_bytes(small_film(study))
+    config, _, clinical = box(tmp_path / "state")
+    with stick(sticks.fat(tmp_path / "fat.img", content), tmp_path / "usb") as plugged:
+        plugged.plug()
+        ended = importing(config, plugged)
+    assert (ended.stage, ended.reason and ended.reason.code) == (Stage.UNFINISHED, "stick.lists_more")
+    said = {case.study_instance_uid: case.incomplete for case in clinical.cases()}
+    reason = said.pop(study)
+    assert reason is not None
+    assert (reason.code, dict(reason.details)) == ("stick.listed_more", {"count": 1})
+    assert set(said.values()) == {None}
+
+
+# --- what is never taken --------------------------------------------------------------------------------------------
+
+
+def hostile(content: Path, secret: Path) -> None:
+    """Links out of the stick, a pipe, a device, a list that points outside and a bomb; and one image."""
+    content.mkdir()
+    (content / "GOOD.DCM").write_bytes(small_film(new_uid()))
+    (content / "LINK.DCM").symlink_to(secret)
+    (content / "FOLDER").symlink_to(secret.parent)
+    (content / "LOOP").symlink_to(".")
+    os.mkfifo(content / "PIPE.DCM")
+    os.mknod(content / "ZERO.DCM", 0o20666, os.makedev(1, 5))
+    with (
+        zipfile.ZipFile(content / "BOMB.ZIP", "w", zipfile.ZIP_DEFLATED) as bomb,
+        bomb.open("IMAGE.DCM", "w") as member,
+    ):
+        for _ in range(100):
+            member.write(bytes(1 << 20))
+    names = "\\".join(("..", "..", *secret.parts[1:]))
+    (content / "DICOMDIR").write_bytes(dicomdir(record("STUDY", study="1.2"), record("IMAGE", file=names)))
+
+
+def sparse_giant(path: Path) -> None:
+    """4 GiB that begin as a DICOM object and take no room."""
+    with path.open("wb") as handle:
+        handle.write(bytes(128) + b"DICM")
+        handle.truncate(4 << 30)
+
+
+@pytest.mark.parametrize("way", ["Linux", "Rock Ridge"])
+def test_links_pipes_devices_lists_giants_and_bombs_lead_nowhere(
+    tmp_path: Path, way: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    secret = tmp_path / "secret" / "film.dcm"
+    secret.parent.mkdir()
+    secret.write_bytes(small_film(new_uid()))
+    content = tmp_path / "content"
+    hostile(content, secret)
+    kind: FileSystem | None = None
+    if way == "Linux":
+        sparse_giant(content / "GIANT.DCM")
+        image = sticks.linux(tmp_path / "ext4.img", content)
+        with stick(image, tmp_path / "usb") as plugged, pytest.raises(StickForeign):
+            plugged.plug()
+        # What follows is what would happen if blkid could be deceived.
+        monkeypatch.setitem(mounter._KERNEL, FileSystem.FAT, ("ext4", "noload"))
+        kind = FileSystem.FAT
+    else:
+        image = sticks.disc(tmp_path / "disc.iso", content, "-R")
+    config, state, clinical = box(tmp_path / "state")
+    read = _bytes_read()
+    with stick(image, tmp_path / "usb") as plugged:
+        plugged.plug(kind)
+        ended = importing(config, plugged)
+    assert _bytes_read() - read < 50_000_000
+    # All that the list has brought about: what it names is not on the stick.
+    assert (ended.stage, ended.reason and ended.reason.code) == (Stage.UNFINISHED, "stick.lists_more")
+    assert ended.new == 1
+    refused = {"intake.archive": 1, **({"intake.too_large": 1} if way == "Linux" else {})}
+    assert ended.refused == refused
+    (instance,) = clinical.database.connection.execute("SELECT file FROM instances").fetchall()
+    assert digest(state.root / instance[0]) == digest(content / "GOOD.DCM")
+    assert sum(path.stat().st_size for path in state.root.rglob("*") if path.is_file()) < 2_000_000
+
+
+def _bytes_read() -> int:
+    """What this process has read so far, from whatever (proc(5), rchar)."""
+    return int(Path("/proc/self/io").read_text("ascii").split()[1])

@@ -1,0 +1,187 @@
+"""A stick that is pulled out, or an importer that is killed, in the middle: nothing lost, nothing whole-looking."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import signal
+import subprocess
+import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from firmware_app.config import Config
+from firmware_app.intake.stick import handover, importer
+from firmware_app.intake.stick.file_system import FileSystem
+from firmware_app.intake.stick.signals import Signals
+from firmware_app.records import Instance, PackIdentity, Priority, Reading, ReadingStatus, Scope, Timing
+from firmware_app.reports.case_line import case_object
+from firmware_app.reports.case_text import page, row
+from firmware_app.store import stick_status
+from firmware_app.store.accounts import Accounts, Role
+from firmware_app.store.clinical import Clinical
+from firmware_app.store.layout import StateDir
+from firmware_app.store.stick_status import Stage
+from firmware_app.store.worklist import Worklist
+from tests.faults import sticks
+from tests.faults.sticks import Stick, await_true, box, importing, stick
+from tests.objects import file_of, film, new_uid
+from tests.unit.test_viewer import Silent, post
+from web import sticks as stick_pages
+from web.app import create_app
+
+FILES = 120
+SEEN = 20
+PASSWORD = "a lamp in the village"
+
+
+@pytest.fixture
+def image(tmp_path: Path) -> Path:
+    """One study of `FILES` images, large enough that no driver has read them all ahead."""
+    content = tmp_path / "content"
+    content.mkdir()
+    study = new_uid()
+    for number in range(FILES):
+        sop = new_uid()
+        data = file_of(film(sop_instance=sop, study=study, rows=256, columns=256), sop_instance=sop)
+        (content / f"IM{number:04d}.DCM").write_bytes(data)
+    return sticks.written(tmp_path / "exfat.img", content, FileSystem.EXFAT)
+
+
+def read_all(clinical: Clinical) -> None:
+    """What the reader would do: one calm reading for each image, then the revision."""
+    while claim := clinical.claim():
+        pack = PackIdentity("chest", "1.0.0", "onnxruntime", "int8")
+        instance: Instance = claim.instance
+        reading = Reading(Scope.INSTANCE, (instance.reference,), ReadingStatus.READ, None, pack, Timing(1, 1, 2))
+        clinical.finish(instance, reading, Priority.ROUTINE)
+    clinical.close_revisions(0.0, report=True)
+
+
+def held(state: StateDir, clinical: Clinical) -> list[str]:
+    """Every image that the box says it has, after a look at its bytes."""
+    rows = clinical.database.connection.execute("SELECT reference, file, sha256 FROM instances").fetchall()
+    for _, file, sha256 in rows:
+        assert hashlib.sha256((state.root / file).read_bytes()).hexdigest() == sha256
+    return [one[0] for one in rows]
+
+
+def pulled_in_the_middle(config: Config, state: StateDir, plugged: Stick) -> stick_status.StickStatus:
+    with ThreadPoolExecutor(1) as threads:
+        working = threads.submit(importing, config, plugged)
+        clinical = Clinical(state.clinical_db)
+        await_true(lambda: clinical.counts().instances >= SEEN)
+        clinical.database.close()
+        plugged.pull()
+        return working.result(timeout=60)
+
+
+def test_a_pulled_stick_leaves_an_incomplete_case_and_the_same_stick_makes_it_whole(
+    tmp_path: Path, image: Path
+) -> None:
+    config, state, clinical = box(tmp_path / "state")
+    with stick(image, tmp_path / "usb") as plugged:
+        plugged.plug()
+        ended = pulled_in_the_middle(config, state, plugged)
+    assert (ended.stage, ended.reason and ended.reason.code) == (Stage.UNFINISHED, "stick.pulled")
+    before = held(state, clinical)
+    assert SEEN <= ended.new == len(before) < FILES
+    assert ended.reason is not None
+    assert ended.reason.text("en") in (state.usb / f"{ended.receipt:06d}.txt").read_text("utf-8")
+
+    read_all(clinical)
+    (case,) = clinical.cases()
+    assert case.incomplete is not None
+    assert case.revision == 1
+    told = case_object(case, "en")
+    assert told["incomplete"]["code"] == "stick.incomplete"
+    assert {reading["quality"]["hints"][0]["code"] for reading in told["readings"]} == {"stick.incomplete"}
+    assert case.incomplete.text("en") in page(case, "en")
+    assert "incomplete" in row(case, "en")
+    assert [brief.quality for brief in clinical.outbox.waiting(9)] == ["stick.incomplete"]
+
+    with stick(image, tmp_path / "usb") as plugged:
+        plugged.plug()
+        ended = importing(config, plugged)
+    assert (ended.stage, ended.new, ended.known) == (Stage.DONE, FILES - len(before), len(before))
+    assert set(before) < set(held(state, clinical))
+    counts = clinical.database.connection.execute("SELECT outcome, COUNT(*) FROM arrivals GROUP BY 1").fetchall()
+    accepted = {row[0]: row[1] for row in counts}
+    assert accepted["accepted"] == FILES  # nothing twice
+    assert "duplicate" not in accepted
+    read_all(clinical)
+    (case,) = clinical.cases()
+    assert (case.incomplete, case.revision) == (None, 2)
+    assert [brief.quality for brief in clinical.outbox.waiting(9)] == ["stick.incomplete", "ok"]
+
+
+def test_an_incomplete_case_is_shown_as_one_and_stands_above_what_is_calm(tmp_path: Path, image: Path) -> None:
+    config, state, clinical = box(tmp_path / "state")
+    with stick(image, tmp_path / "usb") as plugged:
+        plugged.plug()
+        pulled_in_the_middle(config, state, plugged)
+    (tmp_path / "calm").mkdir()
+    sop = new_uid()
+    (tmp_path / "calm" / "A.DCM").write_bytes(file_of(film(sop_instance=sop), sop_instance=sop))
+    with stick(sticks.fat(tmp_path / "calm.img", tmp_path / "calm"), tmp_path / "usb") as plugged:
+        plugged.plug()
+        assert importing(config, plugged).stage is Stage.DONE
+    read_all(clinical)
+    rows = Worklist(clinical).rows("open", 9)
+    assert [bool(one.incomplete) for one in rows] == [True, False]  # both routine, the calm one newer
+
+    accounts = Accounts(state.accounts_db)
+    accounts.create()
+    client = create_app(config, state, clinical, accounts, Silent(None)).test_client()
+    code = accounts.add("li", Role.DOCTOR)
+    assert post(client, "/claim", code=code, password=PASSWORD, again=PASSWORD).status_code == 302
+    client.post("/language", data={"language": "en"})
+    assert rows[0].incomplete is not None
+    sentence = {language: rows[0].incomplete.text(language) for language in ("en", "zh_CN")}
+    for path in (f"/case/{rows[0].case}", f"/case/{rows[0].case}/report"):
+        shown = client.get(path).get_data(as_text=True)
+        assert any(text in shown for text in sentence.values())
+    assert 'class="incomplete"' in client.get("/").get_data(as_text=True)
+
+
+def test_an_importer_that_is_killed_leaves_an_incomplete_case_and_a_true_last_word(tmp_path: Path, image: Path) -> None:
+    config, state, clinical = box(tmp_path / "state")
+    silent = Signals(tmp_path / "no-led", tmp_path / "no-speaker")
+    environment = {
+        **os.environ, "LANTERN_STATE__DIR": str(state.root), "LANTERN_USB__ENABLED": "true",
+        "LANTERN_RETENTION__HIGH_WATER_FREE_MB": "16",
+    }  # fmt: skip
+    with stick(image, tmp_path / "usb") as plugged:
+        kind = plugged.plug()
+        stop = threading.Event()
+        with ThreadPoolExecutor(1) as threads:
+            word = handover.Word(kind.value, "7:0")
+            offering = threads.submit(handover.offer, plugged.folder, word, plugged.files, stop)
+            try:
+                await_true((plugged.folder / handover.SOCKET).exists)
+                command = [sys.executable, "-m", "firmware_app.intake.stick", "copy", str(plugged.folder)]
+                with subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL) as process:
+                    await_true(lambda: clinical.counts().instances >= SEEN)
+                    process.send_signal(signal.SIGKILL)
+                before = held(state, clinical)
+                assert SEEN <= len(before) < FILES
+                assert [bool(case.incomplete) for case in clinical.cases()] == [True]
+                said = stick_pages.latest(state)  # what the viewer believes of a dead importer
+                assert said is not None
+                assert (said.stage, said.reason and said.reason.code) == (Stage.UNFINISHED, "stick.stopped")
+                importer.farewell(config, silent)
+                last = stick_status.read(state)
+                assert last is not None
+                assert last.stage is Stage.UNFINISHED
+                done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+                assert done.returncode == 0, done.stderr
+            finally:
+                stop.set()
+                offering.result(timeout=10)
+    assert len(held(state, clinical)) == FILES
+    assert [case.incomplete for case in clinical.cases()] == [None]
+    importer.farewell(config, silent)
+    assert stick_pages.strip(state) is None  # taken out, and nothing left to say

@@ -1,0 +1,358 @@
+"""The box's care for itself, as people and programs hear of it: self-test, doctor, `/healthz` and metrics."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import socket
+import urllib.error
+import urllib.request
+from datetime import timedelta
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from firmware_app import clock
+from firmware_app.config import Config
+from firmware_app.device import backup, care, health, machine, metrics, remembered, retention, selftest
+from firmware_app.device.check import Check
+from firmware_app.errors import ConfigInvalid
+from firmware_app.packs.results import Results
+from firmware_app.records import Reason
+from firmware_app.store import damage
+from firmware_app.store.clinical import Clinical
+from firmware_app.store.layout import StateDir
+from tests import toy_pack
+from tests.finished import NOW, days_ago, film, finished, opened, read_all, taken
+from tests.unit.test_backup_ring import overwrite, root_of
+from web.measures import Measures
+from web.standing import trouble
+
+
+@pytest.fixture
+def packs(tmp_path: Path) -> Path:
+    toy_pack.write(tmp_path / "packs", "toy-adult", "adult", 18, None)
+    return tmp_path / "packs"
+
+
+def config(state: StateDir, packs: Path | None = None, **more: dict[str, object]) -> Config:
+    told = {
+        "state": {"dir": state.root},
+        "box": {"language": "en"},
+        "retention": {"high_water_free_mb": 16, "ballast_mb": 0},
+        "packs": {"dir": packs},
+        "reader": {"runtimes": ["onnxruntime"]},
+    }
+    for section, values in more.items():
+        told[section] = {**told.get(section, {}), **values}  # type: ignore[dict-item]
+    return Config.model_validate(told)
+
+
+def results(checks: list[Check]) -> dict[str, str]:
+    """Name -> the worst of its results."""
+    found: dict[str, str] = {}
+    for check in checks:
+        found[check.name] = max(found.get(check.name, "ok"), check.result, key=("ok", "warn", "fail").index)
+    return found
+
+
+# --- the self-test ---------------------------------------------------------------------------------------------------
+
+
+def test_a_box_that_works_passes_but_for_the_processes_that_nobody_started(tmp_path: Path, packs: Path) -> None:
+    state, clinical, _, _ = finished(tmp_path / "state", [1])
+    clinical.database.close()
+    steps: list[tuple[int, int]] = []
+    found = selftest.run(config(state, packs), lambda done, total: steps.append((done, total)))
+    told = results(found)
+    for name in ("disk", "databases", "packs", "temperature"):
+        assert told[name] == "ok", name
+    assert {told[name] for name in ("gateway", "reader", "viewer")} == {"fail"}
+    assert told.keys() >= {"disk", "databases", "clock", "temperature", "memory", "packs"}
+    assert steps[0] == (0, steps[0][1])
+    assert steps[-1][0] == steps[-1][1]
+    kept = remembered.known(state, selftest.NAME)
+    assert len(kept["checks"]) == len(found)
+    assert not list(state.run.glob(".selftest*")), "the test file is gone"
+    assert care.trouble(state) == [], "that a process does not run is asked anew each time"
+
+
+def test_a_model_that_answers_wrongly_fails_and_the_reader_passes_it_over(tmp_path: Path, packs: Path) -> None:
+    state = StateDir(tmp_path / "state")
+    manifest = packs / "toy-adult" / "manifest.json"
+    told = json.loads(manifest.read_text("utf-8"))
+    told["golden"] = _golden(packs / "toy-adult", 0.9)
+    manifest.write_text(json.dumps(told), "utf-8")
+    (found,) = [check for check in selftest.run(config(state, packs)) if check.name == "packs"]
+    assert (found.result, found.reason.code) == ("fail", "runtime.wrong")
+    assert "selftest.packs" in care.trouble(state)
+    doctor = {check.reason.code: check.result for check in care.selftest(config(state), state)}
+    assert doctor["doctor.selftest_bad"] == "fail"
+    assert doctor["runtime.wrong"] == "fail"
+    assert Results(state.trials).mark() != 0, "what it found is where the reader looks"
+    (again,) = [check for check in selftest.run(config(state, packs)) if check.name == "packs"]
+    assert again.reason.code == "doctor.way_none"
+
+
+def _golden(pack: Path, promised: float) -> list[dict[str, object]]:
+    Image.fromarray(np.zeros((64, 64), np.uint8)).save(pack / "dark.png")
+    digest = hashlib.sha256((pack / "dark.png").read_bytes()).hexdigest()
+    expected, tolerance = {"fp32": {"bright": promised}}, {"fp32": 0.01}
+    return [{"kind": "phantom", "path": "dark.png", "sha256": digest, "expected": expected, "tolerance": tolerance}]
+
+
+def test_a_damaged_database_fails_and_is_noted_so_that_the_box_mends_it(tmp_path: Path, packs: Path) -> None:
+    state, clinical, _, _ = finished(tmp_path / "state", [1])
+    clinical.database.close()
+    overwrite(state.clinical_db, root_of(state.clinical_db, "readings"))
+    found = [check for check in selftest.run(config(state, packs)) if check.name == "databases"]
+    assert [(check.result, check.reason.code) for check in found] == [("fail", "store.damaged")]
+    assert damage.noted(state.clinical_db)
+    assert "selftest.databases" in care.trouble(state)
+
+
+def test_the_sentences_are_kept_as_codes_and_name_nobody(tmp_path: Path, packs: Path) -> None:
+    state, clinical, _, cases = finished(tmp_path / "state", [1])
+    clinical.database.close()
+    selftest.run(config(state, packs))
+    kept = (state.run / "selftest.json").read_text("utf-8")
+    assert cases[0] not in kept
+    assert "answers" not in kept
+
+
+# --- the machine -----------------------------------------------------------------------------------------------------
+
+
+def _sensor(thermal: Path, number: int, celsius: float, **trips: float) -> None:
+    zone = thermal / f"thermal_zone{number}"
+    zone.mkdir(parents=True)
+    (zone / "type").write_text("x86_pkg_temp\n")
+    (zone / "temp").write_text(f"{round(celsius * 1000)}\n")
+    for place, (kind, limit) in enumerate(trips.items()):
+        (zone / f"trip_point_{place}_type").write_text(f"{kind}\n")
+        (zone / f"trip_point_{place}_temp").write_text(f"{round(limit * 1000)}\n")
+
+
+@pytest.mark.parametrize(
+    ("celsius", "critical", "result"),
+    [(45, 100, "ok"), (84.9, 100, "ok"), (86, 100, "warn"), (96, 100, "fail"), (72, 80, "warn"), (0, 100, "ok")],
+)
+def test_heat_is_held_against_the_machines_own_limit(
+    tmp_path: Path, celsius: float, critical: float, result: str
+) -> None:
+    _sensor(tmp_path, 0, 40)
+    _sensor(tmp_path, 1, celsius, passive=60, critical=critical)
+    (check,) = machine.temperature(tmp_path)
+    assert check.result == result
+
+
+def test_a_machine_without_a_sensor_says_so_and_is_well(tmp_path: Path) -> None:
+    (check,) = machine.temperature(tmp_path)
+    assert (check.result, check.reason.code) == ("ok", machine.NO_SENSOR)
+
+
+@pytest.mark.parametrize(
+    ("free_kb", "stalled", "result"),
+    [(4_000_000, 0.0, "ok"), (300_000, 0.0, "warn"), (100_000, 0.0, "fail"), (4_000_000, 12.0, "warn"),
+     (4_000_000, 55.5, "fail")],
+)  # fmt: skip
+def test_memory_is_what_is_free_and_how_long_programs_waited(
+    tmp_path: Path, free_kb: int, stalled: float, result: str
+) -> None:
+    (tmp_path / "pressure").mkdir()
+    (tmp_path / "meminfo").write_text(f"MemTotal:  8000000 kB\nMemAvailable:  {free_kb} kB\n")
+    (tmp_path / "pressure" / "memory").write_text(
+        f"some avg10=0.00 avg60=0.00 avg300=90.00 total=9\nfull avg10=0.00 avg60=0.00 avg300={stalled:.2f} total=1\n"
+    )
+    assert results(list(machine.memory(tmp_path)))["memory"] == result
+
+
+# --- doctor and /healthz ---------------------------------------------------------------------------------------------
+
+
+def test_the_doctor_tells_of_a_box_that_never_cared_for_itself(tmp_path: Path, packs: Path) -> None:
+    state, clinical, _, _ = finished(tmp_path / "state", [1])
+    clinical.database.close()
+    codes = {check.reason.code: check.result for check in health.examine(config(state, packs))}
+    assert codes["doctor.selftest_none"] == "warn"
+    assert codes["doctor.backup_none"] == "warn"
+    backup.run(config(state))
+    remembered.keep(state, selftest.NAME, {**selftest.as_object([]), "at": clock.text("seconds")})
+    codes = {check.reason.code: check.result for check in health.examine(config(state, packs))}
+    assert codes["doctor.selftest_ok"] == "ok"
+    assert codes["doctor.backup_ok"] == "ok"
+
+
+def test_the_doctor_tells_when_the_timers_have_stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    state, clinical, _, _ = finished(tmp_path / "state", [1])
+    clinical.database.close()
+    backup.run(config(state))
+    remembered.keep(state, selftest.NAME, selftest.as_object([]))
+    now = clock.now()
+    monkeypatch.setattr(clock, "now", lambda: now + timedelta(days=10))
+    assert [check.reason.code for check in care.selftest(config(state), state)] == ["doctor.selftest_old"]
+    assert [check.reason.code for check in care.backup(config(state), state)] == ["doctor.backup_old"]
+
+
+def test_what_another_version_kept_is_shown_by_its_code_and_never_breaks_the_doctor(tmp_path: Path) -> None:
+    state = StateDir(tmp_path / "state")
+    state.prepare()
+    for told in ("", "[]", "{}", '{"at": 3, "checks": 7, "failed": 0}', "\0"):
+        for name in (selftest.NAME, backup.NAME, retention.NAME):
+            (state.run / f"{name}.json").write_text(told, "utf-8")
+        assert care.trouble(state) == []
+        assert [check.result for check in care.selftest(config(state), state)] == ["warn"]
+        list(care.backup(config(state), state))
+        list(care.retention(config(state), state))
+    newer = {"check": "lamp", "result": "fail", "code": "lamp.dark", "details": {"watts": 3}}
+    known = {"check": "disk", "result": "fail", "code": machine.DISK_LOW, "details": {}}
+    remembered.keep(state, selftest.NAME, {"at": clock.text(), "checks": [newer, known], "failed": ["lamp", "../x"]})
+    found = list(care.selftest(config(state), state))
+    assert [check.reason.code for check in found] == ["doctor.selftest_bad", "lamp.dark"]
+    assert all(check.reason.text("en") and check.reason.text("zh_CN") for check in found)
+    assert care.trouble(state) == ["selftest.lamp"]
+
+
+def test_healthz_says_codes_only(tmp_path: Path) -> None:
+    state, clinical, _, _ = finished(tmp_path / "state", [1])
+    remembered.keep(
+        state, backup.NAME, {"at": clock.text(), "result": "fail", "code": "care.backup_room", "details": {}}
+    )
+    remembered.keep(
+        state, retention.NAME, {"at": clock.text(), "result": "warn", "code": retention.STUCK, "details": {}}
+    )
+    assert {"backup.failed", "retention.stuck"} <= set(trouble(config(state), clinical, state))
+    clinical.database.close()
+
+
+# --- retention -------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def trusted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Somebody told the box that it is `NOW`."""
+    monkeypatch.setattr(clock, "stamp", lambda: clock.Stamp(NOW, True))
+
+
+def keeps(**settings: int) -> dict[str, object]:
+    return {"keep_days": 30, "room_mb": 0, **settings}
+
+
+@pytest.mark.usefixtures("trusted")
+def test_by_age_what_is_older_goes_and_the_newest_days_of_work_stay(tmp_path: Path) -> None:
+    state, clinical, _, cases = finished(tmp_path / "state", [200, 150, 100, *range(40, 8, -1)])
+    clinical.database.close()
+    settings = config(state, retention=keeps(days=120))
+    would = retention.run(settings, dry_run=True)
+    assert (would.reason.code, list(would.cases)) == (retention.WOULD, cases[:2])
+    assert not (state.run / "retention.json").exists()
+    done = retention.run(settings)
+    assert (done.reason.code, list(done.cases)) == (retention.DELETED, cases[:2])
+    assert retention.run(settings).reason.code == retention.NOTHING
+    assert {check.result for check in care.retention(settings, state)} == {"ok"}
+
+
+@pytest.mark.usefixtures("trusted")
+def test_for_room_the_oldest_go_until_there_is_enough(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    state, clinical, _, cases = finished(tmp_path / "state", [*range(100, 60, -1)])
+    clinical.database.close()
+    free = iter([*(1_000_000 * number for number in (100, 150, 199)), *(201_000_000 for _ in range(9))])
+    monkeypatch.setattr(retention, "free_bytes", lambda root: next(free))
+    done = retention.run(config(state, retention=keeps(room_mb=200)))
+    assert list(done.cases) == cases[:3]
+
+
+@pytest.mark.usefixtures("trusted")
+def test_a_full_disk_on_which_nothing_may_go_is_told_with_the_reasons(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    state, clinical, door = opened(tmp_path / "state")
+    for number in range(3):
+        taken(door, film(tmp_path / "films", number), days_ago(200 - number))
+    read_all(state, clinical, report=True)
+    clinical.database.close()
+    monkeypatch.setattr(retention, "free_bytes", lambda root: 10_000_000)
+    settings = config(state, retention=keeps(room_mb=200))
+    stuck = retention.run(settings)
+    assert (stuck.result, stuck.reason.code) == ("warn", retention.STUCK)
+    assert {name: stuck.reason.details[name] for name in ("unread", "unsent", "unsigned", "recent")} == {
+        "unread": 0, "unsent": 3, "unsigned": 0, "recent": 0,
+    }  # fmt: skip
+    assert "retention.stuck" in care.trouble(state)
+    assert [check.reason.text("en") for check in care.retention(settings, state)] == [stuck.reason.text("en")]
+
+
+def test_where_nobody_told_the_time_nothing_is_deleted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    state, clinical, _, _ = finished(tmp_path / "state", [*range(100, 60, -1)])
+    clinical.database.close()
+    monkeypatch.setattr(clock, "stamp", lambda: clock.Stamp(NOW, False))
+    assert retention.run(config(state, retention=keeps(days=90))).reason.code == retention.UNSURE
+
+
+def test_retention_that_is_off_says_so(tmp_path: Path) -> None:
+    state, clinical, _, _ = finished(tmp_path / "state", [1])
+    clinical.database.close()
+    settings = config(state, retention=keeps())
+    assert retention.run(settings).reason.code == retention.OFF
+    assert [check.reason.code for check in care.retention(settings, state)] == [retention.OFF]
+
+
+def test_the_longest_time_may_not_be_shorter_than_the_shortest(tmp_path: Path) -> None:
+    from firmware_app.config import load
+
+    file = tmp_path / "lantern.toml"
+    file.write_text("[retention]\ndays = 10\nkeep_days = 30\n", "utf-8")
+    with pytest.raises(ConfigInvalid, match="keep_days, which is 30"):
+        load(file, {})
+
+
+# --- metrics ---------------------------------------------------------------------------------------------------------
+
+
+def test_the_numbers_are_well_formed_and_say_nothing_of_anybody(tmp_path: Path) -> None:
+    state, clinical, _, cases = finished(tmp_path / "state", [2, 1])
+    backup.run(config(state))
+    remembered.keep(state, selftest.NAME, selftest.as_object([Check("packs", "fail", Reason("x"))]))
+    told = metrics.text(config(state, dicom={"ae_title": "SECRET"}), state, clinical)
+    values = {}
+    for line in told.splitlines():
+        if not line.startswith("#"):
+            found = re.fullmatch(r'([a-z_]+)(\{(?:[a-z]+="[^"\\\n]*",?)+\})? (-?[0-9.e+]+)', line)
+            assert found, line
+            values[found[1] + (found[2] or "")] = float(found[3])
+    named = [line.split()[2] for line in told.splitlines() if line.startswith("# TYPE")]
+    assert len(named) == len(set(named)), "the values of one metric stand together"
+    assert values['lantern_cases{priority="urgent"}'] == 2
+    assert values["lantern_images_waiting"] == 0
+    assert values["lantern_backups"] == 1
+    assert values["lantern_selftest_ok"] == 0
+    assert values['lantern_trouble{code="selftest.packs"}'] == 1
+    for word in (*cases, "SECRET", "1.2.3", str(state.root)):
+        assert word not in told
+    clinical.database.close()
+
+
+def test_a_database_that_does_not_answer_is_a_number_too(tmp_path: Path) -> None:
+    state, clinical, _, _ = finished(tmp_path / "state", [1])
+    damage.note(state.clinical_db)
+    clinical.database.close()
+    assert "lantern_database_readable 0" in metrics.text(config(state), state, Clinical(state.clinical_db))
+
+
+def test_metrics_are_for_this_machine_only_and_never_keep_the_viewer_down(tmp_path: Path) -> None:
+    state, clinical, _, _ = finished(tmp_path / "state", [1])
+    served = Measures(config(state, viewer={"metrics_port": 0}), state, clinical)
+    assert served.port
+    with urllib.request.urlopen(f"http://127.0.0.1:{served.port}/metrics", timeout=10) as answer:
+        assert answer.headers["Content-Type"] == metrics.CONTENT_TYPE
+        assert b"lantern_images 1\n" in answer.read()
+    with pytest.raises(urllib.error.HTTPError, match="404"):
+        urllib.request.urlopen(f"http://127.0.0.1:{served.port}/", timeout=10)
+    with pytest.raises(OSError, match="refused"), socket.create_connection(("127.0.0.2", served.port), 5):
+        pass
+    assert Measures(config(state, viewer={"metrics_port": served.port}), state, clinical).port is None
+    served.close()
+    clinical.database.close()

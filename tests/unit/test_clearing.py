@@ -1,0 +1,361 @@
+"""Deleting finished cases: only what is read, sent, signed and old goes, and no kill leaves half a case."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import sqlite3
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from firmware_app.intake.accept import Outcome
+from firmware_app.store import damage, rescue
+from firmware_app.store.audit import Audit
+from firmware_app.store.clearing import Clearing, Kept, Limits
+from firmware_app.store.clinical import Clinical
+from firmware_app.store.layout import StateDir
+from firmware_app.store.patients import Patients
+from firmware_app.store.quarantine import refused
+from firmware_app.store.worklist import Worklist
+from tests.finished import (
+    DOCTOR,
+    NOW,
+    days_ago,
+    film,
+    finished,
+    killed_at,
+    on_the_disk,
+    opened,
+    read_all,
+    sign,
+    taken,
+)
+
+AGE = 30
+LIMITS = Limits(NOW, NOW - timedelta(days=AGE), days_of_work=1)
+
+
+def may_go(clearing: Clearing, limits: Limits = LIMITS) -> list[str]:
+    return [one.case for one in clearing.candidates(limits)[0]]
+
+
+def clear(clearing: Clearing, limits: Limits = LIMITS) -> list[str]:
+    return [one.case for one in clearing.candidates(limits)[0] if clearing.delete(one)]
+
+
+def files_with_a_row(clinical: Clinical) -> set[str]:
+    connection = clinical.database.connection
+    return {row[0] for row in connection.execute("SELECT file FROM instances")}
+
+
+def test_a_finished_case_goes_with_its_files_and_rows_and_the_audit_says_so(tmp_path: Path) -> None:
+    state, clinical, door, cases = finished(tmp_path / "state", [200, 100, 1])
+    patients = Patients(clinical, state)
+    assert patients.correct(cases[0], replace(patients.known(cases[0]).patient, name="Li Hua"), DOCTOR) == 0
+    clinical.database.connection.execute("INSERT INTO listed_more VALUES (?, 3)", (cases[0],))
+    before = refused(clinical.database.connection)
+    with pytest.raises(Exception, match="conflict"):  # the same identity with other bytes is set aside
+        door.accept_file(_altered(tmp_path / "state-films" / "0.dcm"))
+    assert list(state.set_aside.iterdir())
+    assert clear(Clearing(state, clinical)) == cases[:2]
+    assert {row[0] for row in clinical.database.connection.execute("SELECT reference FROM cases")} == {cases[2]}
+    left = on_the_disk(state)
+    assert len(left) == 3, "one image and two files for people"
+    assert files_with_a_row(clinical) <= left
+    of_cases = clinical.database.connection.execute(
+        "SELECT m.name FROM sqlite_schema m, pragma_table_info(m.name) c WHERE c.name = 'case_reference'"
+    ).fetchall()
+    assert len(of_cases) > 9
+    for (table,) in of_cases:
+        rows = clinical.database.connection.execute(f"SELECT DISTINCT case_reference FROM {table}").fetchall()
+        if table not in ("audit", "retired"):  # a reference says nothing to anybody but this box
+            assert {row[0] for row in rows} <= {cases[2], None}, table
+    entries = [entry for entry in Audit(clinical.database).latest(9) if entry.action == "case.deleted"]
+    assert {entry.case for entry in entries} == set(cases[:2])
+    assert all(entry.actor == "box" and entry.details["images"] == 1 for entry in entries)
+    assert Audit(clinical.database).verify()[0]
+    assert refused(clinical.database.connection) == before + 1, "what was refused stays counted"
+    assert not list(clinical.database.connection.execute("SELECT * FROM leaving"))
+    clinical.database.close()
+
+
+def test_a_name_is_not_left_in_a_free_page(tmp_path: Path) -> None:
+    state, clinical, _, cases = finished(tmp_path / "state", [*range(200, 150, -1), 1])
+    patients = Patients(clinical, state)
+    for number, case in enumerate(cases):
+        patients.correct(case, replace(patients.known(case).patient, name=f"Somebody-{number:04d}"), DOCTOR)
+    clinical.database.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+    assert state.clinical_db.read_bytes().count(b"Somebody-") >= len(cases)
+    assert clear(Clearing(state, clinical)) == cases[:-1]
+    clinical.database.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+    assert set(re.findall(rb"Somebody-\d{4}", state.clinical_db.read_bytes())) == {b"Somebody-0050"}
+    clinical.database.close()
+
+
+def _altered(path: Path) -> Path:
+    altered = path.with_name("altered.dcm")
+    data = bytearray(path.read_bytes())
+    data[-1] ^= 0xFF
+    altered.write_bytes(data)
+    return altered
+
+
+def _image_waits(state: StateDir, clinical: Clinical, case: str) -> None:
+    clinical.database.connection.execute("UPDATE instances SET state = 'waiting' WHERE case_reference = ?", (case,))
+
+
+def _revision_is_open(state: StateDir, clinical: Clinical, case: str) -> None:
+    clinical.database.connection.execute("UPDATE cases SET fresh = 1 WHERE reference = ?", (case,))
+
+
+def _summary_waits(state: StateDir, clinical: Clinical, case: str) -> None:
+    with clinical.database.transaction():
+        clinical.outbox.put(clinical.case(case))
+
+
+def _summary_is_only_relayed(state: StateDir, clinical: Clinical, case: str) -> None:
+    _summary_waits(state, clinical, case)
+    clinical.outbox.mark_relayed(clinical.outbox.waiting(9))
+
+
+def _doctor_is_not_done(state: StateDir, clinical: Clinical, case: str) -> None:
+    clinical.database.connection.execute("DELETE FROM reviews WHERE case_reference = ?", (case,))
+
+
+def _doctor_was_done_with_an_earlier_revision(state: StateDir, clinical: Clinical, case: str) -> None:
+    clinical.database.connection.execute("UPDATE cases SET revision = revision + 1 WHERE reference = ?", (case,))
+
+
+def _doctor_said_nothing_of_the_finding(state: StateDir, clinical: Clinical, case: str) -> None:
+    clinical.database.connection.execute("DELETE FROM verdicts WHERE case_reference = ?", (case,))
+
+
+HOLDS: dict[Callable[[StateDir, Clinical, str], None], str] = {
+    _image_waits: "unread",
+    _revision_is_open: "unread",
+    _summary_waits: "unsent",
+    _summary_is_only_relayed: "unsent",
+    _doctor_is_not_done: "unsigned",
+    _doctor_was_done_with_an_earlier_revision: "unsigned",
+    _doctor_said_nothing_of_the_finding: "unsigned",
+}
+
+
+@pytest.mark.parametrize("hold", HOLDS, ids=lambda hold: hold.__name__.strip("_"))
+def test_unread_unsent_and_unsigned_work_stays(tmp_path: Path, hold: Callable[[StateDir, Clinical, str], None]) -> None:
+    state, clinical, _, cases = finished(tmp_path / "state", [200, 100, 1])
+    clearing = Clearing(state, clinical)
+    assert may_go(clearing) == cases[:2]
+    ((one, other), _) = clearing.candidates(LIMITS)
+    hold(state, clinical, cases[0])
+    found, kept = clearing.candidates(LIMITS)
+    assert [candidate.case for candidate in found] == [cases[1]]
+    assert kept == Kept(**{**dict.fromkeys(Kept.__slots__, 0), HOLDS[hold]: 1, "recent": 1})
+    assert not clearing.delete(one), "it is held against every condition again at the moment it would go"
+    assert clearing.delete(other)
+    assert clinical.case(cases[0]).files
+    clinical.database.close()
+
+
+def test_what_came_after_the_cut_off_stays(tmp_path: Path) -> None:
+    state, clinical, _, cases = finished(tmp_path / "state", [200, AGE + 1, AGE - 1, 1])
+    found, kept = Clearing(state, clinical).candidates(LIMITS)
+    assert [one.case for one in found] == cases[:2]
+    assert kept == Kept(recent=2)
+    clinical.database.close()
+
+
+def test_a_negative_finding_asks_for_no_word_of_a_doctor_but_the_case_for_a_look(tmp_path: Path) -> None:
+    state, clinical, door = opened(tmp_path / "state")
+    cases = [taken(door, film(tmp_path / "films", number), days_ago(200 - number)) for number in range(3)]
+    read_all(state, clinical, probability=0.2)
+    clearing = Clearing(state, clinical)
+    assert may_go(clearing) == []
+    for case in cases:
+        Worklist(clinical).finish(case, DOCTOR)
+    assert may_go(clearing) == cases[:2]
+    clinical.database.close()
+
+
+def test_an_image_that_comes_between_the_look_and_the_deletion_keeps_its_case(tmp_path: Path) -> None:
+    state, clinical, door, cases = finished(tmp_path / "state", [200, 1])
+    clearing = Clearing(state, clinical)
+    (one,) = clearing.candidates(LIMITS)[0]
+    late = taken(door, film(tmp_path / "late", 7, study=0), days_ago(200))
+    assert late == cases[0]
+    assert not clearing.delete(one)
+    assert len(clinical.case(cases[0]).files) == 2
+    clinical.database.close()
+
+
+# --- clocks ----------------------------------------------------------------------------------------------------------
+
+
+def _came(clinical: Clinical, times: list[str]) -> None:
+    for number, at in enumerate(times, 1):
+        clinical.database.connection.execute("UPDATE instances SET received_at = ? WHERE sequence = ?", (at, number))
+
+
+def test_an_image_is_no_older_than_those_before_it(tmp_path: Path) -> None:
+    """The clock stood in 1970 when the second came."""
+    state, clinical, _, cases = finished(tmp_path / "state", [200, 20, 20, 1])
+    _came(clinical, [days_ago(200), "1970-01-01T00:00:00.000+00:00", days_ago(20), days_ago(1)])
+    assert may_go(Clearing(state, clinical)) == cases[:2]
+    _came(clinical, [days_ago(20), "1970-01-01T00:00:00.000+00:00", days_ago(20), days_ago(1)])
+    assert may_go(Clearing(state, clinical)) == []
+    clinical.database.close()
+
+
+def test_an_image_whose_time_nobody_vouched_for_is_as_new_as_the_next_one(tmp_path: Path) -> None:
+    state, clinical, _, cases = finished(tmp_path / "state", [200, 190, 180, 1])
+    _came(clinical, [days_ago(200), days_ago(190) + "?", days_ago(20), days_ago(1)])
+    assert may_go(Clearing(state, clinical)) == cases[:1]
+    _came(clinical, [days_ago(200), days_ago(190) + "?", days_ago(180), days_ago(1)])
+    assert may_go(Clearing(state, clinical)) == cases[:3]
+    _came(clinical, [days_ago(200), *(days_ago(190 - n) + "?" for n in range(3))])
+    assert may_go(Clearing(state, clinical)) == cases[:1], "behind it nobody ever told the time"
+    clinical.database.close()
+
+
+def test_an_image_of_the_future_says_nothing_of_its_age(tmp_path: Path) -> None:
+    state, clinical, _, cases = finished(tmp_path / "state", [200, 190, 1])
+    _came(clinical, [days_ago(200), days_ago(-3000), days_ago(1)])
+    assert may_go(Clearing(state, clinical)) == cases[:1]
+    clinical.database.close()
+
+
+def test_a_clock_that_jumps_ahead_deletes_nothing_of_the_newest_days_of_work(tmp_path: Path) -> None:
+    state, clinical, _, cases = finished(tmp_path / "state", range(40, 0, -1))
+    ahead = NOW + timedelta(days=5000)
+    limits = Limits(ahead, ahead - timedelta(days=AGE), days_of_work=30)
+    assert may_go(Clearing(state, clinical), limits) == cases[:10]
+    clinical.database.close()
+
+
+# --- what comes back -------------------------------------------------------------------------------------------------
+
+
+def test_a_deleted_case_that_comes_again_goes_on_behind_the_revision_that_the_hospital_knows(tmp_path: Path) -> None:
+    state, clinical, door, cases = finished(tmp_path / "state", [200, 1])
+    known = clinical.case(cases[0]).revision
+    assert clear(Clearing(state, clinical)) == cases[:1]
+    again = door.accept_file(tmp_path / "state-films" / "0.dcm")
+    assert (again.outcome, again.case) == (Outcome.ACCEPTED, cases[0])
+    read_all(state, clinical)
+    assert clinical.case(cases[0]).revision == known + 1
+    assert not Worklist(clinical).is_done(cases[0])
+    sign(clinical, cases[0])
+    clinical.database.connection.execute(
+        "UPDATE instances SET received_at = ? WHERE case_reference = ?", (days_ago(100), cases[0])
+    )
+    clinical.database.connection.execute("UPDATE instances SET sequence = 0 WHERE case_reference = ?", (cases[0],))
+    assert clear(Clearing(state, clinical)) == cases[:1]
+    row = clinical.database.connection.execute("SELECT revision, arrivals FROM retired").fetchone()
+    assert tuple(row) == (known + 1, 2)
+    clinical.database.close()
+
+
+def _rows_gone_files_left(state: StateDir, clinical: Clinical, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Killed right behind the commit that deletes the oldest case."""
+    clearing = Clearing(state, clinical)
+    with monkeypatch.context() as cut:
+        cut.setattr(clearing, "_remove", lambda case: None)
+        assert clearing.delete(clearing.candidates(LIMITS)[0][0])
+
+
+def test_the_same_image_sent_again_while_its_files_leave_keeps_its_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    state, clinical, door, cases = finished(tmp_path / "state", [200, 1])
+    _rows_gone_files_left(state, clinical, monkeypatch)
+    again = door.accept_file(tmp_path / "state-films" / "0.dcm")
+    assert again.outcome is Outcome.ACCEPTED
+    read_all(state, clinical)
+    assert Clearing(state, clinical).finish() == 1
+    assert files_with_a_row(clinical) <= on_the_disk(state)
+    assert (state.display / again.instance / "0.png").exists()
+    assert clinical.case(cases[0]).files
+    clinical.database.close()
+
+
+def test_an_image_whose_file_leaves_between_its_link_and_its_row_is_put_there_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    state, clinical, door, _ = finished(tmp_path / "state", [200, 1])
+    _rows_gone_files_left(state, clinical, monkeypatch)
+    link = door._link
+
+    def linked(spool: object, file: str) -> bool:
+        is_new = link(spool, file)  # type: ignore[arg-type]
+        Clearing(state, clinical).finish()  # the other process is just here
+        return is_new
+
+    with monkeypatch.context() as between:
+        between.setattr(door, "_link", linked)
+        again = door.accept_file(tmp_path / "state-films" / "0.dcm")
+    assert again.outcome is Outcome.ACCEPTED
+    assert files_with_a_row(clinical) <= on_the_disk(state)
+    clinical.database.close()
+
+
+def test_a_rescue_brings_no_deleted_case_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not from its files, which are still there, and not from free pages, which are overwritten."""
+    state, clinical, _, cases = finished(tmp_path / "state", range(240, 200, -1))
+    clearing = Clearing(state, clinical)
+    for one in clearing.candidates(LIMITS)[0][:-2]:
+        assert clearing.delete(one)
+    _rows_gone_files_left(state, clinical, monkeypatch)
+    known = {row[0] for row in clinical.database.connection.execute("SELECT reference FROM cases")}
+    assert len(known) < len(cases) // 2
+    clinical.database.close()
+    for page in _pages(state.clinical_db, "instances", "cases", "arrivals"):
+        with state.clinical_db.open("r+b") as file:
+            file.seek(4096 * page)
+            file.write(b"\xa5" * 4096)
+    damage.note(state.clinical_db)
+    rescue.mend(state, state.clinical_db)
+    clinical = Clinical(state.clinical_db)
+    assert {row[0] for row in clinical.database.connection.execute("SELECT reference FROM cases")} == known
+    ((_, report),) = rescue.reports(state)
+    assert report.missing == 0
+    assert Clearing(state, clinical).finish() == 1
+    assert files_with_a_row(clinical) == {name for name in on_the_disk(state) if name.startswith("images/")}
+    clinical.database.close()
+
+
+def _pages(path: Path, *tables: str) -> list[int]:
+    connection = sqlite3.connect(path)
+    marks = ", ".join("?" * len(tables))
+    rows = connection.execute(f"SELECT rootpage FROM sqlite_schema WHERE name IN ({marks})", tables).fetchall()
+    connection.close()
+    return [row[0] - 1 for row in rows]
+
+
+def test_a_kill_at_any_file_operation_leaves_each_case_whole_or_gone(tmp_path: Path) -> None:
+    whole, clinical, _, cases = finished(tmp_path / "whole", [200, 150, 1])
+    clinical.database.close()
+    killed = 0
+    for call in range(0, 45, 3):
+        state = StateDir(Path(shutil.copytree(whole.root, tmp_path / str(call))))
+        killed += killed_at(call, lambda state=state: _cleared_anew(state))  # type: ignore[misc]
+        clinical = Clinical(state.clinical_db)
+        listed = {row[0] for row in clinical.database.connection.execute("SELECT name FROM leaving")}
+        assert files_with_a_row(clinical) <= on_the_disk(state), "a case that is there has its files"
+        unknown = {name for name in on_the_disk(state) if name.startswith("images/")} - files_with_a_row(clinical)
+        assert unknown <= listed, "a file without a row is known to leave"
+        assert Audit(clinical.database).verify()[0]
+        clearing = Clearing(state, clinical)
+        clearing.finish()
+        clear(clearing)
+        assert [case.reference for case in clinical.cases()] == cases[2:]
+        assert len(on_the_disk(state)) == 3
+        clinical.database.close()
+    assert killed > 5
+
+
+def _cleared_anew(state: StateDir) -> None:
+    clear(Clearing(state, Clinical(state.clinical_db)))

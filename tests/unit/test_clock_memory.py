@@ -1,0 +1,255 @@
+"""What a box knows of time: nothing gets earlier by itself, nothing wrong stays for ever, whoever joins first."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from datetime import UTC, datetime
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from firmware_app.clock.memory import (
+    AHEAD_S,
+    EARLIEST,
+    LATEST,
+    SLACK_S,
+    Anchor,
+    Implausible,
+    Memory,
+    Source,
+)
+
+DAY = 86_400.0
+TODAY = datetime(2026, 11, 21, 8, tzinfo=UTC).timestamp()
+IN_1970 = datetime(1970, 1, 1, 0, 2, tzinfo=UTC).timestamp()
+IN_2040 = datetime(2040, 6, 1, tzinfo=UTC).timestamp()
+
+moments = st.floats(0, LATEST, allow_nan=False)
+spans = st.floats(0, 1e7, allow_nan=False)
+anchors = st.builds(Anchor, st.integers(0, 3), st.sampled_from(Source), spans, moments)
+memories = st.builds(
+    Memory,
+    turn=st.integers(0, 2), newest=moments, sure=moments, signed=moments, boots=st.integers(0, 2),
+    boot=st.sampled_from(["", "a", "b"]), base=moments, born=moments, last=spans, anchor=anchors, battery=moments,
+    battery_told=moments,
+)  # fmt: skip
+
+
+@given(memories, memories, memories)
+def test_joining_is_the_same_in_whatever_order(one: Memory, two: Memory, three: Memory) -> None:
+    assert one.join(two) == two.join(one)
+    assert one.join(two).join(three) == one.join(two.join(three))
+    assert one.join(one) == one
+
+
+@given(memories, memories)
+def test_what_was_told_in_a_turn_is_never_undone_by_a_join(one: Memory, two: Memory) -> None:
+    joined = one.join(two)
+    for known in (one, two):
+        assert joined.turn > known.turn or joined.newest >= known.newest
+
+
+@given(memories)
+def test_a_memory_is_read_as_it_was_written(memory: Memory) -> None:
+    assert Memory.from_object(json.loads(json.dumps(memory.to_object()))) == memory
+
+
+happenings = st.one_of(
+    st.tuples(st.just("wall"), st.floats(-1e10, 1e10, allow_nan=False)),
+    st.tuples(st.sampled_from([Source.HOSPITAL, Source.NETWORK]), st.floats(EARLIEST, LATEST)),
+    st.tuples(st.just("passed"), st.floats(0, 2 * LATEST)),
+    st.tuples(st.just("signed"), st.floats(0, 2 * LATEST)),
+    st.tuples(st.just("boot"), st.floats(-1e10, 1e10, allow_nan=False)),
+)
+
+
+@given(st.lists(st.tuples(st.floats(0, 1e5), happenings), max_size=20))
+def test_within_a_turn_the_time_never_goes_back_and_never_leaves_the_bounds(
+    days: list[tuple[float, tuple[str, float]]],
+) -> None:
+    memory, elapsed, before = Memory().entered("boot-0", 0.0, TODAY, None), 0.0, (0, 0.0)
+    for number, (pause, (what, value)) in enumerate(days, 1):
+        elapsed += pause
+        if what == "wall":
+            memory = memory.followed(elapsed, value)
+        elif what == "boot":
+            elapsed = pause
+            memory = memory.entered(f"boot-{number}", elapsed, value, None)
+        elif what in ("passed", "signed"):
+            memory = memory.passed(elapsed, value, signed=what == "signed")
+        else:
+            try:
+                memory = memory.learned(elapsed, value, Source(what))
+            except Implausible:
+                assert value < memory.signed - SLACK_S
+        memory, told = memory.observed(elapsed)
+        assert (memory.turn, told) >= before
+        assert told >= EARLIEST
+        before = (memory.turn, told)
+
+
+# --- a clock that was reset ---------------------------------------------------------------------------------------
+
+
+def seen(newest: float, source: Source = Source.PERSON) -> Memory:
+    """A box that was switched off at *newest*, its time vouched for."""
+    began = Memory().entered("yesterday", 10.0, newest, None).learned(10.0, newest, source)
+    return began.observed(10.0)[0]
+
+
+@pytest.mark.parametrize("wall", [0.0, IN_1970, TODAY - DAY, TODAY - SLACK_S - 1])
+def test_a_clock_that_was_reset_is_not_believed_over_what_the_box_has_seen(wall: float) -> None:
+    memory = seen(TODAY).entered("today", 30.0, wall, None)
+    assert memory.told(30.0) == TODAY + 30.0
+    assert memory.told(90.0) == TODAY + 90.0  # and it goes on from there
+    assert memory.source(30.0) is Source.NOBODY
+
+
+def test_after_a_restart_the_machines_clock_may_be_right_and_is_still_nobodys_word() -> None:
+    memory = seen(TODAY).entered("today", 30.0, TODAY + DAY, None)
+    assert memory.told(30.0) == TODAY + DAY
+    assert memory.source(30.0) is Source.NOBODY
+
+
+# --- jumps into the future ----------------------------------------------------------------------------------------
+
+
+def test_a_clock_in_2040_is_not_followed() -> None:
+    memory = seen(TODAY).entered("today", 30.0, IN_2040, None)
+    assert memory.told(30.0) == TODAY + 30.0
+    assert memory.followed(40.0, IN_2040).told(40.0) == TODAY + 40.0
+    assert memory.passed(40.0, IN_2040) == memory
+
+
+@pytest.mark.parametrize("source", [Source.PERSON, Source.NETWORK, Source.HOSPITAL])
+def test_from_a_future_that_was_believed_there_is_a_way_back(source: Source) -> None:
+    ahead = TODAY + AHEAD_S - DAY  # near enough to be followed
+    memory = seen(TODAY).entered("today", 30.0, ahead, None).observed(30.0)[0]
+    assert memory.told(30.0) == ahead
+    memory, told = memory.learned(60.0, TODAY + 60, source).observed(60.0)
+    assert told == TODAY + 60
+    later = memory.entered("tomorrow", 20.0, IN_1970, None)
+    assert later.told(20.0) == TODAY + 80  # the future is forgotten for good
+
+
+def test_a_process_that_has_not_heard_of_the_way_back_does_not_undo_it() -> None:
+    ahead = TODAY + AHEAD_S - DAY
+    stale = seen(TODAY).entered("today", 30.0, ahead, None).observed(30.0)[0]
+    put_right = stale.learned(60.0, TODAY, Source.PERSON).observed(60.0)[0]
+    assert stale.observed(61.0)[0].join(put_right).told(62.0) == TODAY + 2
+
+
+def test_a_person_who_was_wrong_by_years_is_put_right_by_the_hospital() -> None:
+    memory = seen(TODAY).learned(20.0, IN_2040, Source.PERSON).observed(20.0)[0]
+    memory, told = memory.learned(30.0, TODAY + 30, Source.HOSPITAL).observed(30.0)
+    assert told == TODAY + 30
+
+
+def test_a_hospital_that_was_wrong_by_years_is_put_right_by_a_person_and_by_nobody_else() -> None:
+    memory = seen(TODAY).learned(20.0, IN_2040, Source.HOSPITAL).observed(20.0)[0]
+    with pytest.raises(Implausible):
+        memory.learned(30.0, TODAY, Source.NETWORK)
+    memory = memory.learned(30.0, TODAY, Source.PERSON)
+    assert memory.told(30.0) == TODAY
+    assert memory.learned(40.0, TODAY + 9, Source.HOSPITAL).source(40.0) is Source.HOSPITAL
+
+
+@pytest.mark.parametrize("moment", [0.0, EARLIEST - 1, LATEST + 1])
+def test_nobody_is_believed_outside_the_bounds(moment: float) -> None:
+    for source in (Source.PERSON, Source.NETWORK, Source.HOSPITAL):
+        with pytest.raises(Implausible):
+            seen(TODAY).learned(20.0, moment, source)
+
+
+# --- who is believed ----------------------------------------------------------------------------------------------
+
+
+def test_network_time_does_not_contradict_the_hospital_for_a_day() -> None:
+    memory = seen(TODAY, Source.HOSPITAL)
+    assert memory.learned(20.0, TODAY + 3600, Source.NETWORK) == memory
+    assert memory.learned(20.0 + DAY, TODAY + 2 * DAY, Source.NETWORK).source(20.0 + DAY) is Source.NETWORK
+
+
+def test_a_small_correction_backwards_makes_the_clock_wait_and_not_go_back() -> None:
+    memory, told = seen(TODAY).observed(100.0)
+    memory = memory.learned(100.0, told - 30, Source.HOSPITAL)
+    assert memory.turn == 0
+    assert memory.told(100.0) == told
+    assert memory.told(110.0) == told
+    assert memory.told(150.0) == told + 20
+
+
+def test_trust_does_not_outlast_what_a_quartz_can_keep() -> None:
+    memory = seen(TODAY)
+    assert memory.source(10.0 + 89 * DAY) is Source.PERSON
+    assert memory.source(10.0 + 91 * DAY) is Source.NOBODY
+    assert memory.told(10.0 + 91 * DAY) >= memory.told(10.0 + 89 * DAY)
+
+
+def test_what_the_hospital_has_signed_has_passed_even_when_it_cannot_set_the_clock() -> None:
+    memory = seen(TODAY).entered("today", 30.0, IN_1970, None).passed(30.0, TODAY + DAY, signed=True)
+    assert memory.told(30.0) == TODAY + DAY
+    assert memory.source(30.0) is Source.NOBODY
+    with pytest.raises(Implausible):
+        memory.learned(40.0, TODAY, Source.NETWORK)
+
+
+def test_a_confirmed_clock_behind_what_the_hospital_has_signed_is_confirmed_no_more() -> None:
+    memory = seen(TODAY).passed(20.0, TODAY + 3600, signed=True)
+    assert memory.source(20.0) is Source.NOBODY
+    assert memory.told(20.0) == TODAY + 3600
+
+
+# --- the battery clock --------------------------------------------------------------------------------------------
+
+
+def beside_a_battery(reading: float) -> Memory:
+    """Switched off while the battery clock showed *reading*; that clock may well show another zone's time."""
+    return seen(TODAY).observed(60.0, reading)[0]
+
+
+def test_a_battery_clock_keeps_a_confirmed_time_over_a_night() -> None:
+    memory = beside_a_battery(TODAY + 8 * 3600).entered("today", 20.0, IN_1970, TODAY + 8 * 3600 + DAY)
+    assert memory.source(20.0) is Source.BATTERY
+    assert memory.told(20.0) == TODAY + 50 + DAY
+
+
+@pytest.mark.parametrize("reading", [0.0, TODAY - 1, TODAY + 61 * DAY, None])
+def test_a_battery_clock_that_was_reset_or_says_too_much_is_nobodys_word(reading: float | None) -> None:
+    memory = beside_a_battery(TODAY).entered("today", 20.0, IN_1970, reading)
+    assert memory.source(20.0) is Source.NOBODY
+    assert memory.told(20.0) == TODAY + 50 + 20
+
+
+def test_a_battery_clock_keeps_no_time_that_nobody_had_confirmed() -> None:
+    memory = replace(beside_a_battery(TODAY), anchor=Anchor(9, Source.NOBODY, 60.0, 0.0))
+    assert memory.entered("today", 20.0, IN_1970, TODAY + DAY).source(20.0) is Source.NOBODY
+
+
+# --- what passes evenly -------------------------------------------------------------------------------------------
+
+
+def test_the_count_of_lived_seconds_is_moved_by_no_clock_and_a_restart_counts_as_an_hour() -> None:
+    memory = seen(TODAY)
+    began = memory.lived(10.0)
+    for source, moment in ((Source.HOSPITAL, TODAY + DAY), (Source.PERSON, TODAY)):
+        memory = memory.learned(20.0, moment, source)
+        assert memory.lived(20.0) == pytest.approx(began + 10)
+    memory = memory.observed(100.0)[0].entered("today", 5.0, IN_2040, None)
+    assert memory.lived(5.0) == pytest.approx(began + 90 + 3600 + 5)
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        None, [], {}, {**Memory().to_object(), "more": 1}, {**Memory().to_object(), "newest": "1"},
+        {**Memory().to_object(), "turn": 1.5}, {**Memory().to_object(), "newest": float("nan")},
+        {**Memory().to_object(), "anchor": {}}, {**Memory().to_object(), "turn": True},
+        {**Memory().to_object(), "anchor": {**Memory().to_object()["anchor"], "source": "god"}},
+    ],
+)  # fmt: skip
+def test_what_is_no_memory_is_not_read_as_one(raw: object) -> None:
+    with pytest.raises(ValueError, match=r"."):
+        Memory.from_object(raw)

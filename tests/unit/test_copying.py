@@ -1,0 +1,174 @@
+"""One pass over a folder as over a stick: what ends it early, and that nothing ended early is called whole."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from firmware_app.intake.accept import Door
+from firmware_app.intake.stick.copying import Copying
+from firmware_app.intake.stick.memory import Memory
+from firmware_app.store import damage
+from firmware_app.store.clinical import Clinical
+from firmware_app.store.layout import StateDir
+from firmware_app.store.stick_status import Stage, StickStatus
+from tests.objects import file_of, film, new_uid
+
+
+@dataclass
+class Bench:
+    """A folder that stands for a stick, and a box."""
+
+    root: Path
+    state: StateDir
+    clinical: Clinical
+
+    def put(self, name: str, study: str = "1.2.3") -> Path:
+        path = self.root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        sop = new_uid()
+        path.write_bytes(file_of(film(sop_instance=sop, study=study), sop_instance=sop))
+        return path
+
+    def copy(
+        self, during: Callable[[StickStatus], None] = lambda _: None, stop: threading.Event | None = None,
+        reserve_mb: int = 1,
+    ) -> StickStatus:  # fmt: skip
+        door = Door(self.state, self.clinical, reserve_mb, 4)
+        marks = Memory(self.state.usb / "marks", self.clinical.knows)
+        device = "{}:{}".format(*_number(self.root))
+        return Copying(self.root, device, door, marks, during, stop or threading.Event()).run(
+            StickStatus(Stage.SEARCHING, "now")
+        )
+
+    def marked(self) -> list[bool]:
+        return [case.incomplete is not None for case in self.clinical.cases()]
+
+
+def _number(path: Path) -> tuple[int, int]:
+    """A block device that is there: the first of /sys/dev/block."""
+    first = min(Path("/sys/dev/block").iterdir())
+    major, minor = first.name.split(":")
+    return int(major), int(minor)
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Iterator[Bench]:
+    state = StateDir(tmp_path / "state")
+    state.prepare()
+    clinical = Clinical(state.clinical_db)
+    clinical.create()
+    root = tmp_path / "stick"
+    root.mkdir()
+    yield Bench(root, state, clinical)
+    clinical.database.close()
+
+
+def test_a_whole_pass_leaves_whole_cases(bench: Bench) -> None:
+    for name in ("a", "b/c", "b/d/e"):
+        bench.put(name)
+    ended = bench.copy()
+    assert (ended.stage, ended.found, ended.looked, ended.new) == (Stage.DONE, 3, 3, 3)
+    assert bench.marked() == [False]
+
+
+def test_a_file_that_cannot_be_read_leaves_its_cases_incomplete_until_it_can(bench: Bench) -> None:
+    bench.put("a")
+    gone = bench.put("b")
+    data = gone.read_bytes()
+
+    def lose(status: StickStatus) -> None:
+        if status.stage is Stage.COPYING:
+            gone.unlink(missing_ok=True)
+
+    ended = bench.copy(lose)
+    assert ended.reason is not None
+    assert (ended.stage, ended.reason.code, ended.reason.details) == (Stage.UNFINISHED, "stick.unread", {"count": 1})
+    assert bench.marked() == [True]
+    gone.write_bytes(data)
+    ended = bench.copy()
+    assert (ended.stage, ended.new, ended.known) == (Stage.DONE, 1, 1)
+    assert bench.marked() == [False]
+
+
+def test_a_word_to_stop_is_heard_between_two_files(bench: Bench) -> None:
+    for number in range(5):
+        bench.put(str(number))
+    stop = threading.Event()
+
+    def after_the_first(status: StickStatus) -> None:
+        if status.looked == 1:
+            stop.set()
+
+    ended = bench.copy(after_the_first, stop)
+    assert (ended.stage, ended.reason and ended.reason.code) == (Stage.UNFINISHED, "stick.stopped")
+    assert 1 <= ended.new < 5
+    assert bench.marked() == [True]
+
+
+def test_a_full_disk_ends_the_pass_with_its_own_reason(bench: Bench) -> None:
+    bench.put("a")
+    ended = bench.copy(reserve_mb=10**9)
+    assert (ended.stage, ended.reason and ended.reason.code) == (Stage.UNFINISHED, "intake.space_short")
+    assert bench.clinical.counts().instances == 0
+
+
+def test_a_damaged_database_is_let_go_of(bench: Bench) -> None:
+    bench.put("a")
+    bench.put("b")
+
+    def stumble(status: StickStatus) -> None:
+        if status.looked == 1:
+            damage.note(bench.state.clinical_db)
+
+    ended = bench.copy(stumble)
+    assert (ended.stage, ended.reason and ended.reason.code) == (Stage.UNFINISHED, "stick.stopped")
+    damage.forget(bench.state.clinical_db)
+
+
+def test_half_an_image_is_refused_and_nothing_beside_it_passes_for_whole(bench: Bench) -> None:
+    bench.put("a")
+    half = bench.put("b")
+    half.write_bytes(half.read_bytes()[:-20])
+    ended = bench.copy()
+    assert (ended.stage, ended.new, dict(ended.refused)) == (Stage.UNFINISHED, 1, {"intake.truncated": 1})
+    assert ended.reason is not None
+    assert ended.reason.code == "stick.unread"
+    assert bench.marked() == [True]
+
+
+def test_what_is_no_image_is_refused_and_takes_no_case_with_it(bench: Bench) -> None:
+    bench.put("a")
+    (bench.root / "b.zip").write_bytes(b"PK\3\4" + bytes(100))
+    ended = bench.copy()
+    assert (ended.stage, ended.new, dict(ended.refused)) == (Stage.DONE, 1, {"intake.archive": 1})
+    assert bench.marked() == [False]
+
+
+def test_pictures_are_taken_where_there_is_no_dicom_and_left_where_there_is(bench: Bench) -> None:
+    Image.new("L", (64, 64), 7).save(bench.root / "film.png")
+    (bench.root / "readme.txt").write_text("x")
+    ended = bench.copy()
+    assert (ended.new, ended.passed_by) == (1, 1)
+    assert bench.copy().known == 1
+    Image.new("L", (64, 64), 9).save(bench.root / "button.png")
+    bench.put("z")
+    ended = bench.copy()
+    assert (ended.stage, ended.new, ended.passed_by) == (Stage.DONE, 1, 3)
+
+
+def test_a_file_without_preamble_is_an_image_all_the_same(bench: Bench) -> None:
+    (bench.root / "bare").write_bytes(film())
+    assert bench.copy().new == 1
+
+
+def test_a_stick_with_nothing_on_it_opens_no_import(bench: Bench) -> None:
+    ended = bench.copy()
+    assert (ended.stage, ended.found) == (Stage.DONE, 0)
+    (count,) = bench.clinical.database.connection.execute("SELECT COUNT(*) FROM associations").fetchone()
+    assert count == 0

@@ -1,0 +1,90 @@
+"""What only this box has: granted to the unit that needs it, and to no other."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from firmware_app.config import Config, Uplink
+from firmware_app.device import drop_ins, setup
+from firmware_app.store.layout import StateDir
+from firmware_app.uplink import credentials
+
+NOTHING = Path("/nonexistent")
+
+
+def wanted(root: Path, **sections: dict[str, Any]) -> drop_ins.DropIns:
+    config = Config.model_validate({"state": {"dir": str(root)}, **sections})
+    return drop_ins.wanted(config, StateDir(root), NOTHING)
+
+
+def line(folder: Path) -> dict[str, str]:
+    return {"identity": str(folder / "identity.pem"), "tls_key": str(folder / "tls.key")}
+
+
+def test_a_plain_box_grants_nothing(tmp_path: Path) -> None:
+    assert wanted(tmp_path) == {}
+
+
+def test_the_lines_keys_are_handed_to_the_uplink_alone(tmp_path: Path) -> None:
+    keys = tmp_path / "line"
+    keys.mkdir()
+    (keys / "identity.pem").touch()
+    assert wanted(tmp_path, uplink=line(keys)) == {
+        "lantern-uplink.service": (f"LoadCredential=identity.pem:{keys}/identity.pem",)
+    }
+
+
+def test_keys_that_the_chip_seals_are_unsealed_for_the_uplink(tmp_path: Path) -> None:
+    keys, handed = tmp_path / "line", Path("/run/credentials/lantern-uplink.service")
+    keys.mkdir()
+    for name in ("identity.pem", "tls.key"):
+        (keys / f"{name}.sealed").touch()
+    assert wanted(tmp_path, uplink=line(handed))["lantern-uplink.service"] == (
+        f"LoadCredentialEncrypted=identity.pem:{keys}/identity.pem.sealed",
+        f"LoadCredentialEncrypted=tls.key:{keys}/tls.key.sealed",
+    )
+
+
+def test_the_uplink_uses_what_it_was_handed_and_the_configured_path_of_the_rest(tmp_path: Path) -> None:
+    settings = Uplink.model_validate(line(Path("/configured")))
+    assert credentials.handed_over(settings, "") == settings
+    (tmp_path / "identity.pem").touch()
+    found = credentials.handed_over(settings, str(tmp_path))
+    assert (found.identity, found.tls_key) == (tmp_path / "identity.pem", Path("/configured/tls.key"))
+
+
+def test_dicoms_own_port_costs_one_capability_and_the_usual_one_none(tmp_path: Path) -> None:
+    assert wanted(tmp_path, dicom={"port": 11112}) == {}
+    lines = wanted(tmp_path, dicom={"port": 104})["lantern-gateway.service"]
+    assert [text for text in lines if "CAP_" in text] == [
+        "CapabilityBoundingSet=CAP_NET_BIND_SERVICE",
+        "AmbientCapabilities=CAP_NET_BIND_SERVICE",
+    ]
+
+
+def test_networks_folders_and_disks_that_the_configuration_names_are_opened(tmp_path: Path) -> None:
+    found = wanted(
+        tmp_path,
+        dicom={"allowed_addresses": ["198.51.100.0/24", "203.0.113.7"]},
+        folder={"path": "/home/xray/out"},
+        backup={"dir": "/mnt/second"},
+    )
+    assert found == {
+        "lantern-gateway.service": (
+            "IPAddressAllow=198.51.100.0/24 203.0.113.7",
+            "ProtectHome=tmpfs",
+            "BindReadOnlyPaths=-/home/xray/out",
+        ),
+        "lantern-backup.service": ("ReadWritePaths=-/mnt/second",),
+    }
+
+
+def test_a_box_whose_state_lies_elsewhere_is_told_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    config = tmp_path / "lantern.toml"
+    config.write_text(f'[state]\ndir = "{tmp_path}/state"\n', "utf-8")
+    assert setup.main(["--config", str(config)]) == 1
+    assert "setup.state_elsewhere" in capsys.readouterr().err
+    assert not (tmp_path / "state").exists()

@@ -1,0 +1,225 @@
+"""The first page of a new box: who may open it, what it asks, and when it is gone."""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from flask import Flask
+from flask.testing import FlaskClient
+from werkzeug.test import TestResponse
+
+from firmware_app.config import Config, load
+from firmware_app.device import console, first_page
+from firmware_app.device.first_start import Places
+from firmware_app.store.accounts import Accounts, Role
+from firmware_app.store.clinical import Clinical
+from firmware_app.store.layout import StateDir
+from hospital import prepare
+from hospital.house import House
+from web.app import create_app
+from web.checkup import Checkup
+
+HTML = {"Accept": "text/html"}
+ANSWERS = {
+    "language": "en", "clinic": "Clear River", "box": "clinic-7", "zone": "Asia/Shanghai", "ae_title": "LANTERN",
+    "calling": "", "pacs_host": "", "pacs_port": "104", "pacs_ae_title": "PACS",
+}  # fmt: skip
+
+
+class Silent(Checkup):
+    """No doctor is started for these tests."""
+
+    def latest(self) -> None:
+        return None
+
+
+@dataclass
+class New:
+    """A box from the shelf, installed and started."""
+
+    file: Path
+    state: StateDir
+    clinical: Clinical
+    accounts: Accounts
+
+    @property
+    def config(self) -> Config:
+        return load(self.file, {})
+
+    @property
+    def places(self) -> Places:
+        return Places.of(self.config, self.file)
+
+    def app(self) -> Flask:
+        """The viewer as it is after a start."""
+        return create_app(self.config, self.state, self.clinical, self.accounts, Silent(None))
+
+
+@pytest.fixture
+def new(tmp_path: Path) -> Iterator[New]:
+    file = tmp_path / "lantern.toml"
+    file.write_text(f'[state]\ndir = "{tmp_path / "state"}"\n[box]\nlanguage = "en"\n')
+    state = StateDir(tmp_path / "state")
+    state.prepare()
+    state.provision.mkdir()
+    clinical, accounts = Clinical(state.clinical_db), Accounts(state.accounts_db)
+    clinical.create()
+    accounts.create()
+    yield New(file, state, clinical, accounts)
+    clinical.database.close()
+    accounts.database.close()
+
+
+@pytest.fixture(scope="module")
+def house(tmp_path_factory: pytest.TempPathFactory) -> House:
+    made = House(tmp_path_factory.mktemp("hospital"))
+    made.found("mqtt.hospital.example", 8883)
+    return made
+
+
+def post(client: FlaskClient, page: str, source: str = "/setup", **form: object) -> TestResponse:
+    found = re.search(r'name="csrf_token" value="([^"]+)"', client.get(source, headers=HTML).text)
+    assert found
+    return client.post(page, data={"csrf_token": found[1], **form}, headers=HTML, content_type="multipart/form-data")
+
+
+def at_the_questions(new: New) -> FlaskClient:
+    client = new.app().test_client()
+    code = console.shown(new.config).split()[-1]
+    assert post(client, "/setup", code=code).location == "/setup/questions"
+    return client
+
+
+def test_whoever_opens_a_new_box_comes_to_its_first_page(new: New) -> None:
+    client = new.app().test_client()
+    for page in ("/", "/login", "/claim"):
+        answer = client.get(page, headers=HTML)
+        assert (answer.status_code, answer.location) == (302, "/setup")
+    assert "clinic" not in client.get("/setup", headers=HTML).text.lower().partition("<main")[2]
+    assert client.get("/setup/questions", headers=HTML).location == "/setup"
+
+
+def test_nobody_passes_without_the_code_and_nobody_guesses_for_long(new: New) -> None:
+    client = new.app().test_client()
+    code = console.shown(new.config).split()[-1]
+    for _ in range(5):
+        assert post(client, "/setup", code="2222-2222-2222").status_code == 400
+    assert post(client, "/setup", code=code).status_code == 429
+    assert client.get("/setup/questions", headers=HTML).location == "/setup"
+    assert not first_page.waits(new.state)
+
+
+def test_a_code_for_somebodys_password_opens_no_questions(new: New) -> None:
+    code = new.accounts.add("li", Role.TECHNICIAN)
+    assert post(new.app().test_client(), "/setup", code=code).status_code == 400
+
+
+def test_wrong_answers_are_told_beside_their_questions_and_nothing_is_asked_of_root(new: New) -> None:
+    client = at_the_questions(new)
+    wrong = {**ANSWERS, "box": "Clinic 7", "zone": "Asia/Nowhere", "hospital": "{}"}
+    answer = post(client, "/setup/questions", "/setup/questions", **wrong)
+    assert answer.status_code == 400
+    assert "“Clinic 7” cannot be" in answer.text
+    assert "no time zone" in answer.text
+    assert "hospital" in answer.text
+    assert 'value="Clear River"' in answer.text
+    assert not first_page.waits(new.state)
+
+
+def test_a_hospital_counts_only_after_its_fingerprint_was_compared(new: New, house: House) -> None:
+    client = at_the_questions(new)
+    file = house.bundle_file.read_bytes()
+    asked = post(
+        client, "/setup/questions", "/setup/questions", **ANSWERS, hospital_file=(io.BytesIO(file), "hospital.json")
+    )
+    assert house.bundle().fingerprint in asked.text
+    assert not first_page.waits(new.state)
+    text = file.decode()
+    for same in ("", "0000 0000 0000 0000"):
+        post(client, "/setup/questions", "/setup/questions", **ANSWERS, hospital=text, same=same)
+        assert not first_page.waits(new.state)
+    lines = "\r\n".join(text[at : at + 64] for at in range(0, len(text), 64))  # as a chat sent it
+    told = post(
+        client, "/setup/questions", "/setup/questions", **ANSWERS, hospital=lines, same=house.bundle().fingerprint
+    )
+    assert told.location == "/setup/outcome"
+    assert "Refresh" in client.get("/setup/outcome", headers=HTML).headers
+    result = first_page.answer(new.config, new.places)
+    assert result is not None
+    assert result.reason.code == first_page.DONE
+    done = new.app().test_client()  # the viewer was started again; the browser has kept its cookie
+    for cookie in (client._cookies or {}).values():
+        done.set_cookie(cookie.key, cookie.value, domain="localhost", path="/")
+    page = done.get("/setup/outcome", headers=HTML).text
+    assert result.fingerprint in page
+    assert "<svg" in page
+    saved = done.get("/setup/box.json")
+    assert house.enrol(_written(new, saved.data))[0].box == "clinic-7"
+    assert new.app().test_client().get("/setup/outcome", headers=HTML).status_code == 404  # nobody else sees it
+    assert new.app().test_client().get("/setup/box.json").status_code == 404
+
+
+def _written(new: New, data: bytes) -> Path:
+    path = new.file.parent / "saved.json"
+    path.write_bytes(data)
+    return path
+
+
+def test_the_label_of_a_file_from_a_stick_is_enough(new: New, house: House, tmp_path: Path) -> None:
+    (made,) = prepare.prepare(house, "l", [(2, {"box": "clinic-9", "clinic": "西河卫生院"})], tmp_path / "o", 30)
+    first_page.put_forward(made.file, new.config, new.places)
+    client = new.app().test_client()
+    assert post(client, "/setup", code="2222-2222-2222").status_code == 400
+    assert post(client, "/setup", code=made.code).location == "/setup/outcome"
+    result = first_page.answer(new.config, new.places)
+    assert result is not None
+    assert result.box == "clinic-9"
+    assert new.config.box.name == "西河卫生院"
+    claim = new.accounts.claim(made.code)
+    assert claim is not None
+    assert claim.user is None
+
+
+def test_a_refusal_of_root_is_told_and_one_may_begin_again(new: New) -> None:
+    client = at_the_questions(new)
+    assert post(client, "/setup/questions", "/setup/questions", **ANSWERS).location == "/setup/outcome"
+    (new.state.line_keys).mkdir()
+    (new.state.line_keys / "box.json").write_text("{}")
+    assert first_page.answer(new.config, new.places) is not None
+    told = client.get("/setup/outcome", headers=HTML)
+    assert told.status_code == 409
+    assert "box.json" in told.text
+    assert new.config.box.id == "unprovisioned"
+
+
+def test_the_page_is_gone_for_good(new: New) -> None:
+    """With an identity, with the first account, and wherever the software was only started, not installed."""
+    password = "$argon2id$v=19$m=8,t=1,p=1$c29tZXNhbHQ$aGFzaA"
+    code = console.shown(new.config).split()[-1]
+    before = new.app()
+    new.accounts.redeem(code, "chen", password)
+    for app in (before, new.app()):
+        assert app.test_client().get("/setup", headers=HTML).status_code == 404
+    assert console.shown(new.config) == ""
+
+
+def test_a_laptop_is_not_asked(new: New) -> None:
+    new.state.provision.rmdir()
+    client = new.app().test_client()
+    assert client.get("/setup", headers=HTML).status_code == 404
+    assert client.get("/login", headers=HTML).status_code == 200
+    assert console.shown(new.config) == ""
+
+
+def test_the_screen_tells_the_address_and_the_code_in_both_languages(new: New) -> None:
+    shown = console.shown(new.config).strip().splitlines()
+    assert len(shown) == 2
+    assert all("https://lantern-" in line and ".local/" in line for line in shown)
+    first, second = (line.split()[-1] for line in shown)
+    assert first == second or first.endswith(second)
+    assert "-" in second

@@ -1,0 +1,98 @@
+"""The technician's handbook: every sentence of the doctor and the self-test is in it, in both languages."""
+
+from __future__ import annotations
+
+import argparse
+import re
+from pathlib import Path
+
+import pytest
+
+from firmware_app import cli
+from firmware_app.device import handbook
+from firmware_app.language import LANGUAGES
+
+DOCS = Path(__file__).parents[2] / "docs"
+DEVICE = Path(handbook.__file__).parent
+LANGUAGE_AND_FILE = [(language, DOCS / name) for language, name in handbook.FILES.items()]
+
+
+def wanted() -> list[str]:
+    return [code for found in handbook.groups().values() for code in found]
+
+
+def test_there_is_one_handbook_for_each_language() -> None:
+    assert set(handbook.FILES) == set(LANGUAGES)
+
+
+@pytest.mark.parametrize(("language", "path"), LANGUAGE_AND_FILE)
+def test_no_sentence_is_missing_stale_or_without_what_to_do(language: str, path: Path) -> None:
+    assert handbook.update(path, language, write=False) == []
+
+
+def test_of_every_sentence_somebody_has_said_whether_the_doctor_can_say_it() -> None:
+    assert len(wanted()) > 150
+    assert handbook.strangers() == []
+
+
+def test_what_the_doctors_own_modules_register_is_in_the_handbook() -> None:
+    """Not only those that fit a pattern: the code is asked what it says."""
+    names = (
+        "health",
+        "stored",
+        "speed",
+        "line",
+        "front_check",
+        "care",
+        "machine",
+        "timepiece",
+        "selftest",
+        "retention",
+    )
+    spoken = {
+        code
+        for name in names
+        for code in re.findall(r'register\(\s*"([a-z_.]+)"', (DEVICE / f"{name}.py").read_text("utf-8"))
+    }
+    assert len(spoken) > 60
+    assert spoken <= set(wanted())
+
+
+def test_chinese_advice_is_chinese() -> None:
+    written = handbook.advice((DOCS / handbook.FILES["zh_CN"]).read_text("utf-8"))
+    assert [code for code, text in written.items() if not re.search("[\u4e00-\u9fff]", text)] == []
+
+
+@pytest.mark.parametrize(("language", "path"), LANGUAGE_AND_FILE)
+def test_a_missing_sentence_is_named_and_what_was_written_stays(language: str, path: Path, tmp_path: Path) -> None:
+    text = path.read_text("utf-8")
+    [entry] = re.findall(r"^\*\*.+\*\* `doctor\.gateway_silent`\\\n→ .+\n\n", text, re.MULTILINE)
+    copy = tmp_path / path.name
+    copy.write_text(text.replace(entry, ""), "utf-8")
+    told = handbook.update(copy, language, write=True)
+    assert f"{path.name}: what to do is not written: doctor.gateway_silent" in told
+    written = handbook.advice(copy.read_text("utf-8"))
+    assert written.keys() == set(wanted()) - {"doctor.gateway_silent"}
+    assert written.items() <= handbook.advice(text).items()
+
+
+@pytest.mark.parametrize(("language", "path"), LANGUAGE_AND_FILE)
+def test_every_command_in_the_handbook_is_one_that_the_box_has(language: str, path: Path) -> None:
+    found = set(re.findall(r"`lantern ([a-z]+)(?: ([a-z]+))?", path.read_text("utf-8")))
+    assert len(found) > 10
+    known = _commands(cli._parser())
+    for name, below in found:
+        assert name in known, name
+        assert not below or not known[name] or below in known[name], f"{name} {below}"
+
+
+def _commands(parser: argparse.ArgumentParser) -> dict[str, set[str]]:
+    """Each command with the commands below it."""
+    return {name: set(_choices(below)) for name, below in _choices(parser).items()}
+
+
+def _choices(parser: argparse.ArgumentParser) -> dict[str, argparse.ArgumentParser]:
+    for action in parser._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            return dict(action.choices)
+    return {}

@@ -1,0 +1,192 @@
+"""The sign of life that systemd hears: from the main loop, and not while a part that does the work hangs."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from waitress.server import create_server
+
+from firmware_app.intake import transport
+from web.lap import Lap
+
+WATCHDOG_S = 0.3
+_GIVEN_UP_S = 10.0
+
+# What a process does with the socket, in a process of its own: the module keeps the socket for a process's life.
+_PREAMBLE = "import os, subprocess, sys, threading, time\nfrom firmware_app.device import notify\n"
+
+
+@contextmanager
+def systemd(folder: Path) -> Iterator[socket.socket]:
+    """The socket that systemd would listen on."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listening:
+        listening.bind(str(folder / "notify"))
+        listening.settimeout(_GIVEN_UP_S)
+        yield listening
+
+
+def run(folder: Path, code: str, **environment: str) -> str:
+    done = subprocess.run(
+        [sys.executable, "-c", _PREAMBLE + code], capture_output=True, text=True, check=True, timeout=30,
+        env={**os.environ, "NOTIFY_SOCKET": str(folder / "notify"), **environment},
+    )  # fmt: skip
+    return done.stdout
+
+
+def heard(listening: socket.socket) -> list[str]:
+    listening.setblocking(False)
+    found = []
+    while True:
+        try:
+            found.append(listening.recv(4096).decode())
+        except BlockingIOError:
+            return found
+
+
+def watched() -> dict[str, str]:
+    return {"WATCHDOG_USEC": str(int(WATCHDOG_S * 1e6))}
+
+
+def test_systemd_hears_that_a_process_is_ready_and_how_it_is(tmp_path: Path) -> None:
+    with systemd(tmp_path) as listening:
+        run(tmp_path, "notify.say('starting'); notify.ready('at work')")
+        assert heard(listening) == ["STATUS=starting", "READY=1\nSTATUS=at work"]
+
+
+def test_nothing_is_said_where_nobody_listens(tmp_path: Path) -> None:
+    assert run(tmp_path, "notify.ready(); notify.alive(); print('well')", NOTIFY_SOCKET="") == "well\n"
+    assert run(tmp_path, "notify.ready(); notify.alive(); print('well')") == "well\n"  # the socket is not there
+
+
+def test_a_loop_that_goes_round_gives_three_signs_in_the_time_of_the_watchdog(tmp_path: Path) -> None:
+    with systemd(tmp_path) as listening:
+        run(tmp_path, "until = time.monotonic() + 0.65\nwhile time.monotonic() < until: notify.alive()", **watched())
+        signs = heard(listening)
+    assert set(signs) == {"WATCHDOG=1"}
+    assert 3 <= len(signs) <= 7  # a loop of a million rounds says no more than it must
+
+
+def test_a_side_thread_gives_no_sign_for_a_main_loop_that_hangs(tmp_path: Path) -> None:
+    code = "side = threading.Thread(target=notify.alive)\nside.start(); side.join()"
+    with systemd(tmp_path) as listening:
+        run(tmp_path, code, **watched())
+        assert heard(listening) == []
+
+
+def test_there_is_no_sign_while_a_part_that_does_the_work_hangs(tmp_path: Path) -> None:
+    code = "works = []\nnotify.depend_on(lambda: bool(works))\nnotify.alive()\nnotify.say('it comes back')\n"
+    code += "works.append(1)\nnotify.alive()"
+    with systemd(tmp_path) as listening:
+        run(tmp_path, code, **watched())
+        assert heard(listening) == ["STATUS=it comes back", "WATCHDOG=1"]
+
+
+def test_a_child_cannot_speak_for_its_parent(tmp_path: Path) -> None:
+    child = "import os; print([name for name in os.environ if name.startswith((\\'NOTIFY\\', \\'WATCHDOG\\'))])"
+    code = f"notify.say('starting')\nsubprocess.run([sys.executable, '-c', '{child}'], check=True)"
+    with systemd(tmp_path):
+        assert run(tmp_path, code, **watched()) == "[]\n"
+
+
+def test_a_watchdog_that_is_meant_for_another_process_is_none_of_ours(tmp_path: Path) -> None:
+    with systemd(tmp_path) as listening:
+        run(tmp_path, "notify.alive()", WATCHDOG_PID="1", **watched())
+        assert heard(listening) == []
+
+
+# --- the parts that do the work --------------------------------------------------------------------------------------
+
+
+def wait_for(what: str, asked: Callable[[], bool], seconds: float = _GIVEN_UP_S) -> None:
+    deadline = time.monotonic() + seconds
+    while not asked():
+        assert time.monotonic() < deadline, what
+        time.sleep(0.02)
+
+
+def test_a_port_whose_accepting_thread_hangs_does_not_pass_for_alive(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(transport, "_TURNS_S", 2.0)
+    listener = transport.listen("127.0.0.1", 0)
+    port = transport.Transport(listener, None, lambda connection, address, deadline: None, lambda: None)
+    port.start()
+    with port._lock:  # whoever speaks is handed over under this lock: the accepting thread waits here for good
+        assert port.turns()
+        with socket.create_connection(("127.0.0.1", port.port)) as speaker:
+            speaker.sendall(b"x")
+            wait_for("the hang to be noticed", lambda: not port.turns())
+    wait_for("the thread to go on", port.turns)
+    port.stop()
+
+
+def test_an_idle_port_passes_for_alive(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(transport, "_TURNS_S", 2.0)
+    listener = transport.listen("127.0.0.1", 0)
+    port = transport.Transport(listener, None, lambda connection, address, deadline: None, lambda: None)
+    port.start()
+    begun = time.monotonic()
+    while time.monotonic() - begun < 2.5:
+        assert port.turns()
+        time.sleep(0.1)
+    port.stop()
+
+
+@contextmanager
+def web_server(threads: int) -> Iterator[tuple[Any, Lap]]:
+    server: Any = create_server(lambda environ, start: [b""], host="127.0.0.1", port=0, threads=threads)
+    serving = threading.Thread(target=server.run, daemon=True)
+    serving.start()
+    try:
+        yield server, Lap(server)
+    finally:
+        server.trigger.pull_trigger(server.close)
+
+
+class Stuck:
+    """A task of the web server that does not end before it is told to."""
+
+    def __init__(self) -> None:
+        self.end = threading.Event()
+
+    def service(self) -> None:
+        self.end.wait()
+
+    def cancel(self) -> None:
+        self.end.set()
+
+
+def test_a_web_server_that_works_brings_every_lap_home() -> None:
+    with web_server(threads=2) as (_, lap):
+        for _ in range(5):
+            wait_for("the lap to come home", lap.passed)
+
+
+def test_a_web_server_whose_loop_hangs_does_not_pass_for_alive() -> None:
+    hang = threading.Event()
+    with web_server(threads=2) as (server, lap):
+        server.trigger.pull_trigger(hang.wait)
+        assert lap.passed()  # the lap is on its way
+        assert not any(lap.passed() for _ in range(5))
+        hang.set()
+        wait_for("the lap to come home", lap.passed)
+
+
+def test_a_web_server_whose_threads_all_hang_does_not_pass_for_alive() -> None:
+    stuck = [Stuck(), Stuck()]
+    with web_server(threads=2) as (server, lap):
+        for one in stuck:
+            server.add_task(one)
+        assert lap.passed()
+        assert not any(lap.passed() for _ in range(5))
+        for one in stuck:
+            one.end.set()
+        wait_for("the lap to come home", lap.passed)

@@ -1,0 +1,329 @@
+"""A provisioning file is taken by the box it was made for, from the hospital it trusts, once and in time."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from firmware_app.config import Config, load
+from firmware_app.device import first_page, naming, provision, provisioning_file
+from firmware_app.device.first_page import ASKED, DONE, OFFERED, Request
+from firmware_app.device.first_start import Places
+from firmware_app.device.provisioning_file import Proof
+from firmware_app.errors import (
+    BoxIdInvalid,
+    CodeWrong,
+    FingerprintDiffers,
+    LanternError,
+    ProvisionedAlready,
+    ProvisioningElsewhere,
+    ProvisioningExpired,
+    ProvisioningForged,
+    ProvisioningReplayed,
+    ProvisioningStranger,
+    ProvisioningUnreadable,
+    RowUnusable,
+    TrustNeeded,
+    ZoneUnknown,
+)
+from firmware_app.store.layout import StateDir
+from firmware_app.uplink.envelope import SignedProvisioning
+from hospital import keyring, prepare
+from hospital.house import House
+from hospital.prepare import Prepared
+from tests.peers import missing
+
+CLINIC = {"box": "clinic-7", "clinic": "清河卫生院", "calling": "DX1;US1", "pacs_host": "192.168.1.9"}
+
+
+@pytest.fixture(scope="module")
+def house(tmp_path_factory: pytest.TempPathFactory) -> House:
+    made = House(tmp_path_factory.mktemp("hospital"))
+    made.found("mqtt.hospital.example", 8883)
+    return made
+
+
+def prepared(house: House, out: Path, days: int = 30, **told: str) -> Prepared:
+    (made,) = prepare.prepare(house, "list.csv", [(2, {**CLINIC, **told})], out, days)
+    return made
+
+
+class Box:
+    """A box as it comes from the shelf: software, and nothing that makes it this or that box."""
+
+    def __init__(self, root: Path) -> None:
+        self.root, self.file = root, root / "etc" / "lantern.toml"
+        self.file.parent.mkdir(parents=True)
+        self.file.write_text(f'[state]\ndir = "{root / "state"}"\n[dicom]\nport = 0\n')
+        self.state = StateDir(root / "state")
+        self.state.prepare()
+
+    @property
+    def config(self) -> Config:
+        return load(self.file, {})
+
+    @property
+    def places(self) -> Places:
+        return Places.of(self.config, self.file)
+
+    def take(self, file: Path, proof: Proof | None = None) -> str:
+        offer = provisioning_file.read(file)
+        return provisioning_file.take(offer, self.config, self.places, proof).made.encode().decode()
+
+    def everything(self) -> dict[str, bytes]:
+        return {str(path): path.read_bytes() for path in sorted(self.root.rglob("*")) if path.is_file()}
+
+
+@pytest.fixture
+def box(tmp_path: Path) -> Box:
+    return Box(tmp_path / "box")
+
+
+def test_a_file_and_the_code_of_its_label_make_a_box(house: House, box: Box, tmp_path: Path) -> None:
+    made = prepared(house, tmp_path / "out")
+    box.take(made.file, Proof(code=made.code.lower().replace("-", " ")))
+    config = box.config
+    assert (config.box.id, config.box.name, config.box.language) == ("clinic-7", "清河卫生院", "zh_CN")
+    assert config.dicom.allowed_calling == ("DX1", "US1")
+    assert config.dicom.port == 0  # what it was told before stays
+    assert (config.pacs.host, config.pacs.send) == ("192.168.1.9", True)
+    assert (config.uplink.host, config.uplink.enabled) == ("mqtt.hospital.example", False)
+    _, enrolment = house.enrol(box.places.keys / "box.json", replace=True)
+    assert provision.complete(box.places.keys, enrolment) == "clinic-7"
+
+
+def test_asked_again_a_box_answers_the_same_and_changes_nothing(house: House, box: Box, tmp_path: Path) -> None:
+    made = prepared(house, tmp_path / "out")
+    first = box.take(made.file, Proof(code=made.code))
+    before = box.everything()
+    assert box.take(made.file) == first  # it knows its hospital by now
+    assert box.everything() == before
+
+
+def test_a_changed_file_is_refused_wherever_it_was_changed(house: House, box: Box, tmp_path: Path) -> None:
+    made = prepared(house, tmp_path / "out")
+    whole = made.file.read_bytes()
+    forged = tmp_path / "forged.lantern.json"
+    forged.write_bytes(whole.replace(b"DX1", b"DX2"))
+    with pytest.raises(ProvisioningForged):
+        box.take(forged, Proof(code=made.code))
+    refused = {"provision.file", "provision.signature"}
+    before = box.everything()
+    for at in range(0, len(whole), 37):
+        forged.write_bytes(whole[:at] + bytes([whole[at] ^ 1]) + whole[at + 1 :])
+        with pytest.raises(LanternError) as caught:
+            box.take(forged, Proof(code=made.code))
+        assert caught.value.code in refused
+    forged.write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(ProvisioningUnreadable):
+        box.take(forged)
+    assert box.everything() == before
+
+
+def test_a_stranger_who_signs_well_is_not_trusted(house: House, box: Box, tmp_path: Path) -> None:
+    other = House(tmp_path / "other")
+    other.found("evil.example", 8883)
+    ours, theirs = prepared(house, tmp_path / "ours"), prepared(other, tmp_path / "theirs")
+    before = box.everything()
+    with pytest.raises(TrustNeeded, match=other.bundle().fingerprint):
+        box.take(theirs.file)
+    with pytest.raises(CodeWrong):  # the code of the genuine label beside a file that was exchanged
+        box.take(theirs.file, Proof(code=ours.code))
+    with pytest.raises(FingerprintDiffers):
+        box.take(theirs.file, Proof(fingerprint=house.bundle().fingerprint))
+    assert box.everything() == before
+    box.take(ours.file, Proof(fingerprint=house.bundle().fingerprint.replace(" ", "").upper()))
+    with pytest.raises(ProvisioningStranger):  # from now on no code and no fingerprint makes another hospital ours
+        box.take(theirs.file, Proof(code=theirs.code))
+
+
+def test_a_file_is_for_one_box(house: House, tmp_path: Path) -> None:
+    seven, eight = prepared(house, tmp_path / "out"), prepared(house, tmp_path / "out", box="clinic-8")
+    box = Box(tmp_path / "box")
+    box.take(seven.file, Proof(code=seven.code))
+    with pytest.raises(ProvisioningElsewhere, match=r"clinic-8.*clinic-7"):
+        box.take(eight.file, Proof(code=eight.code))
+    fresh = Box(tmp_path / "fresh")
+    bound = prepared(house, tmp_path / "bound", device="000000")
+    with pytest.raises(ProvisioningElsewhere, match=f"000000.*{naming.machine()}"):
+        fresh.take(bound.file, Proof(code=bound.code))
+    fits = prepared(house, tmp_path / "bound", device=naming.machine())
+    fresh.take(fits.file, Proof(code=fits.code))
+
+
+def test_an_expired_file_is_refused_and_a_clock_that_is_behind_refuses_none(
+    house: House, box: Box, tmp_path: Path
+) -> None:
+    content = provisioning_file.read(prepared(house, tmp_path / "out").file).content
+    signer, now = keyring.load(house.keys).signer, int(time.time())
+    late = tmp_path / "late.lantern.json"
+    late.write_bytes(SignedProvisioning.made(replace(content, made=now - 99, expires=now - 9), signer).encode())
+    with pytest.raises(ProvisioningExpired, match=time.strftime("%Y-%m-%d", time.gmtime(now - 9))):
+        box.take(late, Proof(code="x"))
+    late.write_bytes(SignedProvisioning.made(replace(content, made=now + 9999, expires=now + 99999), signer).encode())
+    box.take(late, Proof(fingerprint=house.bundle().fingerprint))
+
+
+def test_an_old_file_does_not_bring_back_what_a_later_one_replaced(house: House, box: Box, tmp_path: Path) -> None:
+    first = prepared(house, tmp_path / "first")
+    content = provisioning_file.read(first.file).content
+    later = replace(content, clinic="东山卫生院", nonce="1" * 32, made=content.made + 5)
+    file = tmp_path / "later.lantern.json"
+    file.write_bytes(SignedProvisioning.made(later, keyring.load(house.keys).signer).encode())
+    box.take(first.file, Proof(code=first.code))
+    box.take(file)
+    with pytest.raises(ProvisioningReplayed):
+        box.take(first.file, Proof(code=first.code))
+    assert box.config.box.name == "东山卫生院"
+    box.take(file)
+
+
+def test_a_retired_sealing_key_does_not_come_back_with_an_old_file(tmp_path: Path) -> None:
+    house, box = House(tmp_path / "hospital"), Box(tmp_path / "box")
+    house.found("mqtt.hospital.example", 8883)
+    made = prepared(house, tmp_path / "out")
+    (box.file.parent / "hospital.json").write_bytes(house.rotate().encode())  # came with the software
+    box.take(made.file)
+    assert provision.hospital_of(provision.Keys(box.places.keys).hospital).serial == 2
+
+
+def test_what_no_box_would_take_is_refused_at_the_hospital_with_its_line(house: House, tmp_path: Path) -> None:
+    listed = tmp_path / "boxes.csv"
+    for text, line, told in (
+        ("box,clinic\nclinic-1,一\n\nClinic 2,二\n", 4, "box"),
+        ("box,clinic,ae_title\nclinic-1,一,A\\B\n", 2, "ae_title"),
+        ("box,clinic,pacs_port\nclinic-1,一,many\n", 2, "pacs_port"),
+        ("box,clinic\nclinic-1,一\nclinic-1,二\n", 3, "clinic-1"),
+        ("box,clinic,colour\nclinic-1,一,red\n", 1, "colour"),
+        ("box\nclinic-1\n", 1, "clinic"),
+        ("box,clinic\nclinic-1,一,more\n", 2, "fields"),
+    ):
+        listed.write_text(text, "utf-8")
+        with pytest.raises(RowUnusable, match=told) as caught:
+            prepare.prepare(house, listed.name, prepare.rows(listed), tmp_path / "none", 30)
+        assert caught.value.line == line
+    assert not (tmp_path / "none").exists()
+
+
+def test_what_a_file_says_is_checked_as_what_a_person_types(house: House, box: Box, tmp_path: Path) -> None:
+    """The hospital's form is wide where only the box can know: its time zones."""
+    made = prepared(house, tmp_path / "out", zone="Mars/Olympus")
+    with pytest.raises(ZoneUnknown):
+        box.take(made.file, Proof(code=made.code))
+    assert not box.places.keys.exists()
+    with pytest.raises(BoxIdInvalid):
+        provision.begin(box.places.keys, "../x", house.bundle_file)
+
+
+# --- from a stick -----------------------------------------------------------------------------------------------------
+
+
+def test_a_stick_offers_and_the_label_decides(house: House, box: Box, tmp_path: Path) -> None:
+    made = prepared(house, tmp_path / "out")
+    box.state.provision.mkdir()
+    reason = first_page.put_forward(made.file, box.config, box.places)
+    assert (reason.code, first_page.offers(box.state)) == (OFFERED, ["clinic-7"])
+    assert not first_page.waits(box.state)
+    for code, told in (("2222-2222-2222", CodeWrong.code), (made.code, DONE)):
+        first_page.ask(box.state, Request(file="clinic-7", code=code))
+        result = first_page.answer(box.config, box.places)
+        assert result is not None
+        assert result.reason.code == told
+        assert not first_page.waits(box.state)
+    assert box.config.box.id == "clinic-7"
+
+
+def test_where_the_hospital_is_known_already_a_stick_is_enough(house: House, box: Box, tmp_path: Path) -> None:
+    made = prepared(house, tmp_path / "out")
+    box.state.provision.mkdir()
+    (box.file.parent / "hospital.json").write_bytes(house.bundle_file.read_bytes())
+    reason = first_page.put_forward(made.file, box.config, box.places)
+    assert (reason.code, reason.details) == (ASKED, {"box": "clinic-7"})
+    result = first_page.answer(box.config, box.places)
+    assert result is not None
+    assert result.reason.code == DONE
+
+
+def test_a_stick_for_many_boxes_is_looked_through_once(house: House, box: Box, tmp_path: Path) -> None:
+    stick = tmp_path / "stick"
+    prepared(house, stick)
+    prepared(house, stick, box="clinic-8")
+    (stick / "cut.lantern.json").write_bytes(b"{")
+    (stick / "link.lantern.json").symlink_to("/etc/passwd")
+    (stick / "film.dcm").write_bytes(b"x")
+    assert list(first_page.from_stick(stick, box.config, box.places)) == []  # a laptop has no first page
+    box.state.provision.mkdir()
+    told = [reason.code for reason in first_page.from_stick(stick, box.config, box.places)]
+    assert told == [OFFERED, OFFERED, "provision.file"]
+    assert first_page.offers(box.state) == ["clinic-7", "clinic-8"]
+
+
+def test_a_stick_changes_nothing_on_a_box_that_has_an_identity(house: House, box: Box, tmp_path: Path) -> None:
+    made = prepared(house, tmp_path / "out")
+    box.state.provision.mkdir()
+    box.take(made.file, Proof(code=made.code))
+    before = box.everything()
+    for other in (made, prepared(house, tmp_path / "out", box="clinic-8")):
+        with pytest.raises(ProvisionedAlready):
+            first_page.put_forward(other.file, box.config, box.places)
+    assert box.everything() == before
+    first_page.ask(box.state, Request(answers={"box": "clinic-8"}))
+    refused = first_page.answer(box.config, box.places)
+    assert refused is not None
+    assert refused.reason.code != DONE
+    assert box.config.box.id == "clinic-7"
+
+
+def test_root_follows_no_link_and_believes_no_form(box: Box, tmp_path: Path) -> None:
+    box.state.provision.mkdir()
+    request = box.state.provision / "request.json"
+    secret = tmp_path / "secret"
+    secret.write_text("{}")
+    request.symlink_to(secret)
+    assert (told := first_page.answer(box.config, box.places)) is not None
+    assert told.reason.code == "provision.request"
+    os.mkfifo(request)
+    assert (told := first_page.answer(box.config, box.places)) is not None
+    assert told.reason.code == "provision.request"
+    for text in ("", "[]", '{"answers": 3}', '{"answers": {"box": 1}}', '{"code": 7}', "[" * 99_999, "x" * 99_999):
+        request.write_text(text)
+        assert (told := first_page.answer(box.config, box.places)) is not None
+        assert told.reason.code == "provision.request", text[:20]
+        assert not request.exists()
+    assert first_page.answer(box.config, box.places) is None
+    assert secret.read_text() == "{}"
+
+
+def test_what_another_user_wrote_is_no_request(box: Box) -> None:
+    if os.geteuid() != 0:
+        missing("needs root, to write as another user")
+    box.state.provision.mkdir()
+    first_page.ask(box.state, Request(answers={"box": "clinic-7"}))
+    os.chown(box.state.provision / "request.json", 65534, 65534)
+    told = first_page.answer(box.config, box.places)
+    assert told is not None
+    assert told.reason.details == {"detail": "it was written by another user"}
+    assert json.loads((box.state.provision / "result.json").read_text())["box"] == ""
+
+
+def test_an_offered_name_leads_nowhere_else(box: Box) -> None:
+    box.state.provision.mkdir()
+    first_page.ask(box.state, Request(file="../../etc/passwd", code="x"))
+    told = first_page.answer(box.config, box.places)
+    assert told is not None
+    assert told.reason.code == ProvisioningUnreadable.code
+
+
+def test_offers_of_a_stick_are_looked_at_before_they_are_kept(house: House, box: Box, tmp_path: Path) -> None:
+    made = prepared(house, tmp_path / "out")
+    box.state.provision.mkdir()
+    bad = tmp_path / "bad.lantern.json"
+    bad.write_bytes(made.file.read_bytes().replace(b"DX1", b"DX2"))
+    with pytest.raises(ProvisioningForged):
+        first_page.put_forward(bad, box.config, box.places)
+    assert first_page.offers(box.state) == []

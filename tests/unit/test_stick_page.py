@@ -1,0 +1,85 @@
+"""What the viewer says of a stick, from the importer's file and lock alone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from firmware_app.device import presence
+from firmware_app.errors import StickForeign, StickPulled
+from firmware_app.records import Reason
+from firmware_app.store import stick_status
+from firmware_app.store.accounts import Role
+from firmware_app.store.stick_status import Stage, StickStatus
+from tests.unit import test_viewer
+from tests.unit.test_viewer import HTML, Desk, post
+from web import sticks
+
+desk = test_viewer.desk
+AT = "2026-11-21T10:00:00+00:00"
+PULLED = StickStatus(Stage.UNFINISHED, AT, new=7, reason=Reason.of(StickPulled()))
+
+
+def test_the_worklist_follows_the_copying(desk: Desk) -> None:
+    doctor = desk.person("li")
+    with presence.held(desk.state, stick_status.NAME):
+        for status, words in (
+            (StickStatus(Stage.SEARCHING, AT), "A stick is being looked through. Leave it in."),
+            (StickStatus(Stage.COPYING, AT, found=200, looked=50), "50 of 200 files"),
+        ):
+            stick_status.write(desk.state, status)
+            for page in ("/", "/lists"):  # the second is what the page asks for when something has changed
+                assert words in doctor.get(page, headers=HTML).text
+    stick_status.write(desk.state, StickStatus(Stage.DONE, AT, new=3, known=2, refused={"a": 1}))
+    assert "3 new images, 2 that were here already, 1 refused." in doctor.get("/", headers=HTML).text
+
+
+def test_the_pages_that_watch_are_woken_when_the_copying_goes_on(desk: Desk) -> None:
+    before = sticks.strip(desk.state)
+    stick_status.write(desk.state, PULLED)
+    assert before is None
+    assert sticks.strip(desk.state) == PULLED
+
+
+@pytest.mark.parametrize("role", [Role.DOCTOR, Role.TECHNICIAN])
+def test_why_a_stick_was_not_copied_stays_until_somebody_has_read_it(desk: Desk, role: Role) -> None:
+    person = desk.person("wang", role)
+    stick_status.write(desk.state, PULLED)
+    assert StickPulled().text("en") in person.get("/box", headers=HTML).text
+    assert post(person, "/stick/seen").status_code == 302
+    assert StickPulled().text("en") not in person.get("/box", headers=HTML).text
+    stick_status.write(desk.state, StickStatus(Stage.REFUSED, AT, reason=Reason.of(StickForeign(kind="ext4"))))
+    assert "ext4" in person.get("/box", headers=HTML).text
+
+
+def test_what_is_under_way_is_not_waved_away(desk: Desk) -> None:
+    doctor = desk.person("li")
+    with presence.held(desk.state, stick_status.NAME):
+        stick_status.write(desk.state, StickStatus(Stage.COPYING, AT))
+        assert post(doctor, "/stick/seen").status_code == 404
+
+
+def test_an_importer_that_died_is_not_waited_for(desk: Desk) -> None:
+    stick_status.write(desk.state, StickStatus(Stage.COPYING, AT, found=9))
+    assert "interrupted" in desk.person("li").get("/", headers=HTML).text
+
+
+def test_a_finished_stick_is_forgotten_when_it_is_taken_out(desk: Desk) -> None:
+    stick_status.write(desk.state, StickStatus(Stage.DONE, AT, taken_out=True))
+    assert 'class="stick' not in desk.person("li").get("/", headers=HTML).text
+
+
+def test_receipts_are_shown_newest_first_as_text(desk: Desk) -> None:
+    for number in (1, 2):
+        (desk.state.usb / f"{number:06d}.txt").write_text(f"receipt {number} <script>", "utf-8")
+    (desk.state.usb / "marks").write_text("x", "ascii")
+    shown = desk.person("li").get("/stick", headers=HTML).text
+    assert shown.index("receipt 2 &lt;script&gt;") < shown.index("receipt 1 &lt;script&gt;")
+    assert desk.person("a", Role.AUDITOR).get("/stick", headers=HTML).status_code == 403
+
+
+def test_a_file_that_is_no_status_is_no_status(desk: Desk, tmp_path: Path) -> None:
+    for text in ("", "{}", "[]", '{"stage": "copying"}'):
+        (desk.state.run / "import.json").write_text(text)
+        assert sticks.strip(desk.state) is None

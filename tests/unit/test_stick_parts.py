@@ -1,0 +1,224 @@
+"""The parts of the importer that need no stick: the kernel's table, the search, marks, signals, receipts, words."""
+
+from __future__ import annotations
+
+import os
+import struct
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from firmware_app.errors import StickNotMounted, StickPulled, StickUnread, StickUnsafe
+from firmware_app.intake.stick import handover, mount_table, receipt, search
+from firmware_app.intake.stick.memory import END_BYTES, Memory, mark
+from firmware_app.intake.stick.search import Found
+from firmware_app.intake.stick.signals import Signal, Signals
+from firmware_app.records import Reason
+from firmware_app.store import stick_status
+from firmware_app.store.layout import StateDir
+from firmware_app.store.stick_status import Stage, StickStatus
+
+SAFE = "ro,nosuid,nodev,noexec,relatime,nosymfollow"
+ENTRY = struct.Struct("@llHHi")
+
+
+def table(options: str, place: str = "/run/lantern/usb/sdb1/files") -> str:
+    return (
+        "22 1 8:2 / / rw,relatime shared:1 - ext4 /dev/sda2 rw\n"
+        f"90 22 8:17 / {place} {options} shared:9 master:2 - vfat /dev/sdb1 ro,fmask=0222\n"
+    )
+
+
+def test_every_option_that_is_missing_is_named() -> None:
+    place = Path("/run/lantern/usb/sdb1/files")
+    assert mount_table.require_safe(place, table(SAFE)).device == "8:17"
+    for option in mount_table.NEEDED:
+        options = ",".join(one for one in SAFE.split(",") if one != option)
+        with pytest.raises(StickUnsafe) as unsafe:
+            mount_table.require_safe(place, table(options))
+        assert unsafe.value.missing == option
+    with pytest.raises(StickUnsafe):
+        mount_table.require_safe(place, table(SAFE, "/run/lantern/usb/sdb2/files"))
+
+
+def test_a_mount_on_top_hides_the_safe_one_below() -> None:
+    place = Path("/run/lantern/usb/sdb1/files")
+    with pytest.raises(StickUnsafe):
+        mount_table.require_safe(place, table(SAFE) + "91 90 0:44 / /run/lantern/usb/sdb1/files rw - tmpfs x rw\n")
+
+
+def test_a_place_with_a_blank_is_found() -> None:
+    assert mount_table.at(Path("/mnt/a stick"), table(SAFE, r"/mnt/a\040stick")) is not None
+
+
+def test_the_search_ends_in_a_folder_without_bottom_and_among_files_without_number(tmp_path: Path) -> None:
+    deep = tmp_path
+    for _ in range(search.MOST_DEPTH + 3):
+        deep = deep / "d"
+        deep.mkdir()
+        (deep / "f").write_bytes(b"x")
+    found = search.search(tmp_path)
+    assert found.overfull
+    assert len(found.files) == search.MOST_DEPTH
+    few = search.search(tmp_path, most=3)
+    assert few.overfull
+    assert len(few.files) == 3
+
+
+def test_what_systems_hide_and_what_is_no_file_is_counted_and_not_opened(tmp_path: Path) -> None:
+    (tmp_path / "System Volume Information").mkdir()
+    (tmp_path / "System Volume Information" / "x").write_bytes(b"x")
+    (tmp_path / "._I1").write_bytes(b"x")
+    (tmp_path / "link").symlink_to("/etc")
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "I1").write_bytes(b"x")
+    found = search.search(tmp_path)
+    assert [one.parts for one in found.files] == [("I1",)]
+    assert found.others == 4
+
+
+def test_a_stick_that_is_gone_is_not_an_empty_one(tmp_path: Path) -> None:
+    with pytest.raises(StickPulled):
+        search.search(tmp_path / "gone")
+    assert not search.is_there(tmp_path / "gone", "7:0")
+    assert not search.is_there(tmp_path, "999:999")
+
+
+def marked(path: Path, at: int = 0) -> str:
+    data = path.read_bytes()
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        return mark(Found(path, (path.name,), len(data), at), descriptor, len(data), data[:END_BYTES])
+    finally:
+        os.close(descriptor)
+
+
+def test_a_file_of_the_same_name_size_and_day_is_another_when_it_begins_or_ends_otherwise(tmp_path: Path) -> None:
+    path, seen = tmp_path / "IM000001", set()
+    for data in (b"a" * 200_000, b"b" + b"a" * 199_999, b"a" * 199_999 + b"b"):
+        path.write_bytes(data)
+        seen.add(marked(path))
+    assert len(seen) == 3
+    assert marked(path, 1) != marked(path, 2)
+
+
+def test_marks_are_remembered_for_as_long_as_the_box_has_the_image(tmp_path: Path) -> None:
+    kept = {"i-1", "i-2"}
+    memory = Memory(tmp_path / "marks", kept.__contains__)
+    for number in (1, 2):
+        memory.keep(f"{number:032x}", f"i-{number}")
+    with (tmp_path / "marks").open("a") as handle:
+        handle.write("half a li")
+    again = Memory(tmp_path / "marks", kept.__contains__)
+    assert [again.known(f"{number:032x}") for number in (1, 2, 3)] == ["i-1", "i-2", None]
+    kept.discard("i-1")
+    assert again.known(f"{1:032x}") is None
+
+
+def test_the_memory_has_an_end(tmp_path: Path) -> None:
+    path = tmp_path / "marks"
+    path.write_text("".join(f"{number:032x} i-{number:020x}\n" for number in range(1000)), "ascii")
+    memory = Memory(path, lambda _: True, most=100)
+    assert memory.known(f"{999:032x}") == f"i-{999:020x}"
+    assert memory.known(f"{0:032x}") is None
+    assert len(path.read_text("ascii").splitlines()) == 100
+
+
+def test_the_light_and_the_speaker_say_what_the_grammar_says(tmp_path: Path) -> None:
+    led, speaker = tmp_path / "led", tmp_path / "speaker"
+    led.mkdir()
+    (led / "max_brightness").write_text("255\n")
+    for name in ("delay_on", "delay_off"):  # as the timer's trigger brings them
+        (led / name).touch()
+    speaker.touch()
+    signals = Signals(led, speaker)
+
+    def beeps() -> int:
+        with speaker.open("r+b") as handle:
+            data = handle.read()
+            handle.truncate(0)
+        events = [ENTRY.unpack_from(data, at)[2:] for at in range(0, len(data), ENTRY.size)]
+        assert not events or events[-2] == (0x12, 2, 0)  # the last word is silence
+        return sum(event[:2] == (0x12, 2) and event[2] > 0 for event in events)
+
+    signals.give(Signal.COPYING)
+    assert ((led / "trigger").read_text(), (led / "delay_on").read_text(), beeps()) == ("timer", "500", 1)
+    signals.give(Signal.ATTENTION)
+    assert ((led / "trigger").read_text(), (led / "delay_on").read_text()) == ("timer", "100")
+    assert beeps() >= 1  # a plain file is written over where a device would listen
+    signals.give(Signal.DONE)
+    assert ((led / "trigger").read_text(), (led / "brightness").read_text()) == ("none", "255")
+    signals.give(Signal.DARK)
+    assert (led / "brightness").read_text() == "0"
+
+
+def test_a_machine_without_light_and_speaker_is_silent_and_well(tmp_path: Path) -> None:
+    for signal in Signal:
+        Signals(tmp_path / "none", tmp_path / "none either").give(signal)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_receipt_counts_and_names_nobody(tmp_path: Path) -> None:
+    status = StickStatus(
+        Stage.UNFINISHED, "2026-11-21T10:00:00+00:00?", "vfat", 10, 9, 4, 3, {"intake.archive": 2}, 1,
+        Reason.of(StickUnread(count=1)), "2026-11-21T10:01:00+00:00?",
+    )  # fmt: skip
+    text = receipt.text(status, "Clinic", {"c-1": True, "c-2": False}, "en")
+    for wanted in (
+        "Images copied and safe: 4",
+        "2 × intake.archive",
+        "1 files or folders",
+        "c-1  (incomplete)",
+        "  c-2\n",
+    ):
+        assert wanted in text
+    assert [receipt.write(tmp_path, text) for _ in range(3)] == [1, 2, 3]
+    assert (tmp_path / "000003.txt").read_text("utf-8") == text
+
+
+def test_only_so_many_receipts_are_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(receipt, "MOST_RECEIPTS", 3)
+    for _ in range(5):
+        receipt.write(tmp_path, "x")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["000003.txt", "000004.txt", "000005.txt"]
+
+
+def test_the_status_comes_back_as_it_was_said(tmp_path: Path) -> None:
+    state = StateDir(tmp_path)
+    state.prepare()
+    assert stick_status.read(state) is None
+    status = StickStatus(Stage.REFUSED, "now", reason=Reason("stick.blank"), refused={"a": 1})
+    stick_status.write(state, status)
+    assert stick_status.read(state) == status
+    (state.run / "import.json").write_text('{"stage": "of a later version"}')
+    assert stick_status.read(state) is None
+
+
+def test_the_folder_is_handed_over_with_its_word_and_unsafe_it_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "files").mkdir()
+    (tmp_path / "files" / "I1").write_bytes(b"x")
+    stop = threading.Event()
+    ready = threading.Event()
+    with ThreadPoolExecutor(1) as threads:
+        word = handover.Word("vfat", "8:17", Reason("stick.mount", {"detail": "x"}))
+        threads.submit(handover.offer, tmp_path, word, tmp_path / "files", stop, ready.set)
+        try:
+            assert ready.wait(10)
+            with handover.taken(tmp_path) as handed:
+                assert handed.word == word
+                assert [one.parts for one in search.search(handed.place).files] == [("I1",)]
+                with pytest.raises(StickUnsafe) as unsafe:
+                    handed.require_safe()
+                assert "nosymfollow" in unsafe.value.missing
+        finally:
+            stop.set()
+    with pytest.raises(StickNotMounted), handover.taken(tmp_path):
+        pass
+
+
+@pytest.mark.parametrize("name", ["../etc", "", "sdb1/..", "-x", "s" * 40, "SDB"])
+def test_only_a_kernels_name_is_a_name(tmp_path: Path, name: str) -> None:
+    with pytest.raises(StickNotMounted):
+        handover.folder_of(tmp_path, name)

@@ -1,0 +1,216 @@
+"""Real TLS on this machine: dates of certificates go by the box's time, and whose fault they are is said."""
+
+from __future__ import annotations
+
+import logging
+import socket
+import ssl
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.x509.oid import NameOID
+
+from firmware_app import clock
+from firmware_app.clock import Clock, Source
+from firmware_app.clock.certificates import PeerNotInDate, go_by_box_time
+from firmware_app.config import Config, Dicom
+from firmware_app.intake import tls_dates, transport
+from firmware_app.intake.accept import Door
+from firmware_app.intake.dicom_port import DicomPort
+from firmware_app.store.clinical import Clinical
+from firmware_app.store.layout import StateDir
+from firmware_app.store.quarantine import Quarantine
+from tests.machine import IN_1970, Machine
+from tests.wire.line_rig import wait_for
+
+NOW = datetime.now(UTC)
+VALID = (-10, 10)
+OVER = (-20, -10)
+TO_COME = (10, 20)
+
+
+def certificate(folder: Path, name: str, days: tuple[int, int], signer: str | None = None) -> Path:
+    """A certificate of *name*, valid from and until so many days from now, in a PEM file with its key beside it."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+    issuer, by = subject, key
+    if signer is not None:
+        issuer = x509.load_pem_x509_certificate((folder / f"{signer}.crt").read_bytes()).subject
+        by = _key(folder / f"{signer}.key")
+    made = (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(issuer)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(NOW + timedelta(days=days[0]))
+        .not_valid_after(NOW + timedelta(days=days[1]))
+        .add_extension(x509.BasicConstraints(ca=signer is None, path_length=None), critical=True)
+        .sign(by, hashes.SHA256())
+    )
+    (folder / f"{name}.key").write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+    path = folder / f"{name}.crt"
+    path.write_bytes(made.public_bytes(Encoding.PEM))
+    return path
+
+
+def _key(path: Path) -> ec.EllipticCurvePrivateKey:
+    from cryptography.hazmat.primitives.serialization import load_pem_private_key
+
+    key = load_pem_private_key(path.read_bytes(), None)
+    assert isinstance(key, ec.EllipticCurvePrivateKey)
+    return key
+
+
+@pytest.fixture
+def box() -> Iterator[Clock]:
+    """The box's clock, on a machine whose own stands in 1970; restored afterwards."""
+    before = clock.here()
+    yield clock.use(Clock(kernel=Machine(IN_1970)))
+    clock.use(before)
+
+
+def shaken(server: ssl.SSLContext, client: ssl.SSLContext) -> tuple[Exception | None, Exception | None]:
+    """One handshake over a real socket; what the server and the client said against it."""
+    one, other = socket.socketpair()
+    failed: list[Exception | None] = [None]
+
+    def serve() -> None:
+        with server.wrap_socket(one, server_side=True, do_handshake_on_connect=False) as speaking:
+            try:
+                speaking.do_handshake()
+                speaking.sendall(b"x")
+            except OSError as error:
+                failed[0] = error
+
+    thread = threading.Thread(target=serve)
+    thread.start()
+    mine: Exception | None = None
+    with client.wrap_socket(other, do_handshake_on_connect=False) as speaking:
+        try:
+            speaking.do_handshake()
+            speaking.recv(1)  # TLS 1.3: only now is the server's word on our certificate here
+        except OSError as error:
+            mine = error
+    thread.join()
+    return failed[0], mine
+
+
+def port(folder: Path, days: tuple[int, int]) -> tuple[ssl.SSLContext, ssl.SSLContext]:
+    """The DICOM port's TLS that wants a client's certificate, and a client with one of these *days*."""
+    certificate(folder, "authority", (-100, 100))
+    for name, valid in (("box", VALID), ("modality", days)):
+        certificate(folder, name, valid, "authority")
+    settings = Dicom(tls_cert=folder / "box.crt", tls_key=folder / "box.key", tls_ca=folder / "authority.crt")
+    server = transport.tls_context(settings)
+    assert server is not None
+    client = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    client.check_hostname, client.verify_mode = False, ssl.CERT_NONE
+    client.load_cert_chain(folder / "modality.crt", folder / "modality.key")
+    return server, client
+
+
+@pytest.mark.parametrize("source", [Source.PERSON, Source.HOSPITAL])
+def test_a_machine_in_1970_takes_what_is_valid_by_the_boxs_time(tmp_path: Path, box: Clock, source: Source) -> None:
+    box.learn(time.time(), source)
+    assert shaken(*port(tmp_path, VALID)) == (None, None)
+
+
+@pytest.mark.parametrize("days", [VALID, TO_COME])
+def test_a_box_that_does_not_know_the_time_believes_the_authority_that_the_day_has_come(
+    tmp_path: Path, box: Clock, days: tuple[int, int]
+) -> None:
+    assert shaken(*port(tmp_path, days)) == (None, None)
+
+
+@pytest.mark.parametrize(
+    ("days", "source", "expected"),
+    [
+        (OVER, Source.PERSON, "clock.certificate_expired"),
+        (OVER, Source.HOSPITAL, "clock.certificate_ended"),
+        (TO_COME, Source.PERSON, "clock.certificate_not_yet"),
+        (TO_COME, Source.HOSPITAL, "clock.certificate_early"),
+    ],
+)
+def test_a_modality_whose_certificate_is_out_of_date_is_refused_with_the_likely_cause(
+    tmp_path: Path, box: Clock, days: tuple[int, int], source: Source, expected: str
+) -> None:
+    box.learn(time.time(), source)
+    refused, _ = shaken(*port(tmp_path, days))
+    assert isinstance(refused, PeerNotInDate)
+    told = tls_dates.told(refused, "10.0.0.5")
+    assert told is not None
+    assert told.code == expected
+    assert "10.0.0.5" in told.text("en")
+
+
+def test_a_modality_that_was_refused_for_its_dates_stands_among_what_was_refused(tmp_path: Path, box: Clock) -> None:
+    box.learn(time.time(), Source.HOSPITAL)
+    _, client = port(tmp_path, OVER)
+    files = {"tls_cert": tmp_path / "box.crt", "tls_key": tmp_path / "box.key", "tls_ca": tmp_path / "authority.crt"}
+    config = Config.model_validate({"dicom": {"host": "127.0.0.1", "port": 0, **files}})
+    state = StateDir(tmp_path / "state")
+    state.prepare()
+    clinical = Clinical(state.clinical_db)
+    clinical.create()
+    listening = DicomPort(config, Door(state, clinical, high_water_free_mb=16, max_object_mb=8))
+    number = listening.start()
+    try:
+        plain = socket.create_connection(("127.0.0.1", number))
+        with plain, client.wrap_socket(plain) as speaking, suppress(OSError):
+            speaking.recv(1)
+        wait_for(lambda: len(Quarantine(clinical.database)) > 0, because="the refusal is written down")
+    finally:
+        listening.stop()
+    assert [entry.reason.code for entry in Quarantine(clinical.database).entries(9)] == ["clock.certificate_ended"]
+    clinical.database.close()
+
+
+def test_a_strange_authority_is_refused_as_ever_and_not_for_its_dates(tmp_path: Path, box: Clock) -> None:
+    box.learn(time.time(), Source.HOSPITAL)
+    server, client = port(tmp_path, VALID)
+    certificate(tmp_path, "stranger", VALID)
+    client.load_cert_chain(tmp_path / "stranger.crt", tmp_path / "stranger.key")
+    refused, _ = shaken(server, client)
+    assert isinstance(refused, ssl.SSLCertVerificationError)
+    assert tls_dates.told(refused, "10.0.0.5") is None
+
+
+def test_the_ports_own_certificate_out_of_date_is_said_when_it_opens(
+    tmp_path: Path, box: Clock, caplog: pytest.LogCaptureFixture
+) -> None:
+    box.learn(time.time(), Source.HOSPITAL)
+    path = certificate(tmp_path, "box", OVER)
+    with caplog.at_level(logging.WARNING):
+        settings = Dicom(tls_cert=path, tls_key=tmp_path / "box.key")
+        assert transport.tls_context(settings) is not None
+    assert "clock.certificate_ended" in caplog.text
+    assert "box.crt" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("days", "source"), [(OVER, Source.HOSPITAL), (TO_COME, Source.HOSPITAL), (OVER, Source.PERSON)]
+)
+def test_a_broker_whose_certificate_is_out_of_date_hears_nothing(
+    tmp_path: Path, box: Clock, days: tuple[int, int], source: Source
+) -> None:
+    box.learn(time.time(), source)
+    certificate(tmp_path, "authority", (-100, 100))
+    certificate(tmp_path, "broker", days, "authority")
+    server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    server.load_cert_chain(tmp_path / "broker.crt", tmp_path / "broker.key")
+    client = go_by_box_time(ssl.create_default_context(cafile=tmp_path / "authority.crt"))
+    client.check_hostname = False
+    _, refused = shaken(server, client)
+    assert isinstance(refused, PeerNotInDate)
+    assert refused.fault.ended is (days == OVER)
+    assert refused.fault.by_clock is (source is Source.PERSON)

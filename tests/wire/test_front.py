@@ -1,0 +1,221 @@
+"""The TLS front: what stalls it, whom it is believed, and what it tells of a browser."""
+
+from __future__ import annotations
+
+import hashlib
+import http.client
+import socket
+import ssl
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from ipaddress import ip_address
+from pathlib import Path
+
+import pytest
+
+from firmware_app.device import authority, front_check
+from firmware_app.device.authority import Names
+from firmware_app.store.accounts import Accounts, Role
+from firmware_app.store.layout import StateDir
+from tests.wire.front_rig import NAME, Front, free_port, running
+
+STALLED = 40
+ANSWERS_WITHIN_S = 1.0
+HANGS_UP_WITHIN_S = 20.0
+
+
+@pytest.fixture
+def front(tmp_path: Path) -> Iterator[Front]:
+    with running(tmp_path) as found:
+        yield found
+        written = found.log.read_text("utf-8")
+    assert "[warn]" not in written, written
+    assert "[alert]" not in written, written
+
+
+def code(front: Front, name: str, role: Role = Role.DOCTOR) -> str:
+    accounts = Accounts(front.state.accounts_db)
+    try:
+        return accounts.add(name, role)
+    finally:
+        accounts.database.close()
+
+
+def greeting() -> bytes:
+    """What a browser sends first: a whole ClientHello (RFC 8446 4.1.2)."""
+    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+    half = ssl.create_default_context().wrap_bio(incoming, outgoing, server_hostname=NAME)
+    with pytest.raises(ssl.SSLWantReadError):
+        half.do_handshake()
+    return outgoing.read()
+
+
+def seconds_to_answer(front: Front) -> float:
+    """How long a browser waits that comes now: TCP, TLS and a page.
+
+    The best of five, for this machine may be busy with other things; a front that stalls stalls each of them.
+    """
+    taken = []
+    for _ in range(5):
+        begun = time.monotonic()
+        assert front.browser().ask("GET", "/healthz")[0] == 200
+        taken.append(time.monotonic() - begun)
+    return min(taken)
+
+
+def test_forty_half_open_handshakes_leave_the_page_answering_within_a_second(front: Front) -> None:
+    hello = greeting()
+    stalled = [socket.create_connection(("127.0.0.1", front.https), 5) for _ in range(STALLED)]
+    try:
+        for number, connection in enumerate(stalled):
+            connection.sendall(hello[: number * len(hello) // STALLED])  # from nothing at all to nearly everything
+        assert seconds_to_answer(front) < ANSWERS_WITHIN_S
+        _await_hang_up(stalled)
+    finally:
+        for connection in stalled:
+            connection.close()
+
+
+def test_forty_browsers_that_never_end_their_header_leave_the_page_answering_within_a_second(front: Front) -> None:
+    slow = [front.browser().connect() for _ in range(STALLED)]
+    try:
+        for connection in slow:
+            connection.sendall(b"GET /login HTTP/1.1\r\nHost: " + NAME.encode() + b"\r\nX-Slow: ")
+        for letter in range(3):
+            for connection in slow:
+                connection.sendall(b"%d" % letter)
+            assert seconds_to_answer(front) < ANSWERS_WITHIN_S
+        _await_hang_up(slow)
+    finally:
+        for connection in slow:
+            connection.close()
+
+
+def _await_hang_up(connections: list[socket.socket] | list[ssl.SSLSocket]) -> None:
+    """Each is closed by the front, and none is kept for good."""
+    deadline = time.monotonic() + HANGS_UP_WITHIN_S
+    for connection in connections:
+        connection.settimeout(max(0.1, deadline - time.monotonic()))
+        try:
+            while connection.recv(4096):
+                pass
+        except ConnectionResetError:
+            continue
+
+
+def test_a_device_that_trusts_the_authority_needs_no_exception(front: Front) -> None:
+    plain = http.client.HTTPConnection("127.0.0.1", front.http, timeout=10)
+    plain.request("GET", "/lantern-ca.crt")
+    answer = plain.getresponse()
+    given = answer.read()
+    plain.close()
+    assert answer.headers["Content-Type"] == "application/x-x509-ca-cert"
+    shown = authority.fingerprint(front.state)
+    assert shown == hashlib.sha256(ssl.PEM_cert_to_DER_cert(given.decode())).digest().hex(":").upper()
+    for name in (NAME, "127.0.0.1"):
+        assert front.browser(name=name).ask("GET", "/login")[0] == 200
+
+
+def test_without_tls_only_the_way_to_it_is_shown(front: Front) -> None:
+    plain = http.client.HTTPConnection("127.0.0.1", front.http, timeout=10)
+    for path in ("/", "/login", "/case/c-0", "/lantern-ca.crt/../login"):
+        plain.request("GET", path, headers={"Host": NAME})
+        answer = plain.getresponse()
+        answer.read()
+        assert answer.status == 307
+        assert (answer.headers["Location"] or "").startswith(f"https://{NAME}/")
+    plain.close()
+
+
+def test_cookies_given_over_tls_never_travel_without_it(front: Front) -> None:
+    browser = front.browser()
+    browser.log_in(code(front, "li"))
+    assert len(browser.set_cookies) == 2
+    assert all("Secure" in cookie for cookie in browser.set_cookies)
+    assert browser.ask("GET", "/")[0] == 200
+
+
+def test_the_audit_knows_the_browsers_own_address_whatever_it_claims(front: Front) -> None:
+    lies = {"X-Forwarded-For": "6.6.6.6", "Forwarded": "for=6.6.6.6", "X-Real-IP": "6.6.6.6"}
+    browser = front.browser("127.0.0.7")
+    page = browser.ask("GET", "/claim", None, **lies)[1]
+    token = page.partition('name="csrf_token" value="')[2].partition('"')[0]
+    assert browser.ask("POST", "/login", {"csrf_token": token, "name": "li", "password": "x"}, **lies)[0] == 401
+    [entry] = front.audit.latest(1)
+    assert entry.action == "login.failed"
+    assert entry.details["address"] == "127.0.0.7"
+
+
+def test_who_goes_round_the_front_is_not_believed(front: Front) -> None:
+    """Only 127.0.0.1 is the front; another address of this machine stands for another machine."""
+    direct = http.client.HTTPConnection(
+        "127.0.0.1", front.viewer, timeout=10, source_address=("127.0.0.9", 0)
+    )  # fmt: skip
+    direct.request("GET", "/claim", headers={"X-Forwarded-Proto": "https", "X-Forwarded-For": "6.6.6.6"})
+    answer = direct.getresponse()
+    page = answer.read().decode()
+    cookie = (answer.headers["Set-Cookie"] or "").partition(";")[0]
+    assert "Secure" not in (answer.headers["Set-Cookie"] or "")
+    token = page.partition('name="csrf_token" value="')[2].partition('"')[0]
+    direct.request(
+        "POST", "/login", f"csrf_token={token}&name=li&password=x",
+        {"X-Forwarded-For": "6.6.6.6", "Cookie": cookie, "Content-Type": "application/x-www-form-urlencoded"},
+    )  # fmt: skip
+    assert direct.getresponse().status == 401
+    direct.close()
+    [entry] = front.audit.latest(1)
+    assert entry.details["address"] == "127.0.0.9"
+
+
+def test_wrong_passwords_from_one_pc_do_not_lock_the_next(front: Front) -> None:
+    front.browser("127.0.0.2").log_in(code(front, "li"))
+    thief, doctor = front.browser("127.0.0.3"), front.browser("127.0.0.2")
+    statuses = {thief.post("/login", name="li", password=f"wrong {number}")[0] for number in range(8)}
+    assert statuses == {401, 429}
+    assert doctor.post("/login", name="li", password="a lamp in the village")[0] == 302
+
+
+def test_a_change_of_the_list_comes_through_the_front_while_the_stream_is_open(front: Front) -> None:
+    browser = front.browser()
+    browser.log_in(code(front, "li"))
+    connection = browser.connect()
+    cookies = "; ".join(f"{name}={value}" for name, value in browser.cookies.items())
+    connection.sendall(f"GET /events?seen=-1 HTTP/1.1\r\nHost: {NAME}\r\nCookie: {cookies}\r\n\r\n".encode())
+    received = b""
+    while b"event: changed" not in received:
+        part = connection.recv(4096)  # a buffering proxy would give nothing until the stream ends, after five minutes
+        assert part, received
+        received += part
+    assert b"text/event-stream" in received
+    assert b"retry: 2000" in received
+    connection.close()
+
+
+def test_a_renewed_certificate_is_used_at_the_next_handshake(front: Front) -> None:
+    more = Names((NAME, "lantern-new.local"), (ip_address("127.0.0.1"),))
+    with pytest.raises(ssl.SSLCertVerificationError):
+        front.browser(name="lantern-new.local").connect()
+    assert authority.prepare(front.state, more, datetime.now(UTC))
+    front.browser(name="lantern-new.local").connect().close()
+
+
+def test_a_doctor_who_comes_before_the_viewer_is_asked_to_wait_in_both_languages(tmp_path: Path) -> None:
+    with running(tmp_path, viewer=False) as front:
+        status, page = front.browser().ask("GET", "/")
+    assert status == 503
+    assert "系统正在启动" in page
+    assert "The box is starting" in page
+
+
+def test_the_doctor_says_whether_the_page_answers_and_is_this_boxs_own(front: Front, tmp_path: Path) -> None:
+    def told(state: StateDir, port: int) -> list[str]:
+        return [check.reason.code for check in front_check.examine(front.config, state, port)]
+
+    assert told(front.state, front.https) == ["front.ok"]
+    other = StateDir(tmp_path / "other")
+    assert told(other, front.https) == ["front.none"]
+    authority.prepare(other, Names((NAME,)), datetime.now(UTC))
+    assert told(other, front.https) == ["front.stranger"]
+    assert told(front.state, front.http) == ["front.silent"]
+    assert told(front.state, free_port()) == ["front.silent"]

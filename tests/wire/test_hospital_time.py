@@ -1,0 +1,145 @@
+"""A box in 1970 reaches the hospital, learns the time from its receipt, and what came before stays marked."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from firmware_app import clock
+from firmware_app.clock import Clock, Kept, Source
+from firmware_app.clock.memory import EARLIEST
+from firmware_app.store import timekeeping
+from firmware_app.store.hospital_time import MOST_AGE_S, HospitalTime
+from firmware_app.uplink.summary import Receipt
+from tests.faults.shifted_clock import EPOCH, ShiftedClock
+from tests.machine import IN_1970, TODAY, Machine
+from tests.wire.line_rig import Box, place, wait_for
+
+STREAM = "0" * 32
+
+
+def kept(box: Box, folder: str) -> dict[str, Any]:
+    """What is kept of the time in *folder* of the state."""
+    try:
+        found: dict[str, Any] = json.loads((box.config.state.dir / folder / timekeeping.FILE).read_bytes())
+    except FileNotFoundError:
+        return {"anchor": {"source": "nobody"}}
+    return found
+
+
+def received(box: Box) -> list[clock.Stamp]:
+    """When each image came, by the order in which they did."""
+    with sqlite3.connect(box.clinical.database.path) as connection:
+        rows = connection.execute("SELECT received_at FROM instances ORDER BY sequence").fetchall()
+    connection.close()
+    return [clock.parse(row[0]) for row in rows]
+
+
+def test_a_box_in_1970_learns_the_time_from_the_first_receipt(tmp_path: Path) -> None:
+    with place(tmp_path) as site:
+        box = site.box("clinic-7")
+        wrong = ShiftedClock(tmp_path, EPOCH).environment
+        uplink, reader = site.uplink(box, **wrong), site.reader(box, 3, seed=1, **wrong)
+        reader.start()
+        wait_for(lambda: "all made" in reader.log.read_text(), because="three cases")
+        marked = received(box)
+        assert len(marked) >= 3
+        assert not any(stamp.trusted for stamp in marked)
+        assert all(stamp.at.timestamp() >= EARLIEST for stamp in marked)
+        uplink.start()
+        wait_for(lambda: kept(box, "run")["anchor"]["source"] == "hospital", because="the receipt tells the time")
+        wait_for(lambda: kept(box, "exchange")["anchor"]["source"] == "hospital", because="the uplink's copy")
+        reader.kill()
+        site.reader(box, 6, seed=1, **wrong).start()
+        wait_for(lambda: len(site.counted()) >= 6, because="every case is counted")
+        fresh = received(box)[len(marked) :]
+        assert fresh
+        assert all(stamp.trusted and abs(stamp.at.timestamp() - time.time()) < 60 for stamp in fresh)
+        assert received(box)[: len(marked)] == marked  # the mark stays with what was written under it
+        uplink.stop()
+        box.close()
+
+
+# --- what a receipt is worth --------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def machine(tmp_path: Path) -> Iterator[Machine]:
+    """A box that does not know the time."""
+    before, made = clock.here(), Machine(IN_1970)
+    clock.use(Clock(Kept(tmp_path / "clock.json"), kernel=made))
+    yield made
+    clock.use(before)
+
+
+def receipt(*taken: int, at: float = TODAY) -> Receipt:
+    return Receipt("clinic-7", STREAM, taken, (), int(at))
+
+
+def test_a_receipt_for_what_was_just_handed_on_tells_the_time(machine: Machine) -> None:
+    learning = HospitalTime()
+    learning.handed_on([7])
+    machine.wait(3.0)
+    learning.answered(receipt(7))
+    standing = clock.here().standing()
+    assert standing.source is Source.HOSPITAL
+    assert abs(standing.stamp.at.timestamp() - TODAY) <= 4.0
+
+
+@pytest.mark.parametrize("taken", [(), (8,), (1, 2, 3)])
+def test_a_receipt_for_what_this_process_did_not_hand_on_may_be_of_last_month(
+    machine: Machine, taken: tuple[int, ...]
+) -> None:
+    learning = HospitalTime()
+    learning.handed_on([7])
+    learning.answered(receipt(*taken))
+    assert clock.here().standing().source is Source.NOBODY
+
+
+def test_a_receipt_that_came_late_tells_only_that_its_moment_has_passed(machine: Machine) -> None:
+    learning = HospitalTime()
+    learning.handed_on([7])
+    machine.wait(MOST_AGE_S)
+    learning.signed(receipt(7).at)
+    learning.answered(receipt(7))
+    stamp = clock.stamp()
+    assert not stamp.trusted
+    assert stamp.at.timestamp() >= TODAY
+
+
+def test_a_receipt_brought_again_for_a_number_given_out_again_sets_nothing(machine: Machine) -> None:
+    """Whoever owns exchange.db can turn its numbers back and bring an old receipt."""
+    learning = HospitalTime()
+    learning.handed_on([7])
+    learning.answered(receipt(7))
+    machine.wait(7200.0)
+    learning.handed_on([7])
+    learning.answered(receipt(7))
+    assert clock.stamp().at.timestamp() >= TODAY + 7200
+
+
+def test_a_receipt_older_than_an_earlier_one_sets_nothing(machine: Machine) -> None:
+    learning = HospitalTime()
+    learning.signed(int(TODAY))
+    learning.handed_on([7])
+    learning.answered(receipt(7, at=TODAY - 86_400))
+    assert clock.here().standing().source is Source.NOBODY
+
+
+def test_receipts_that_find_the_clock_right_write_nothing(machine: Machine, tmp_path: Path) -> None:
+    learning, file = HospitalTime(), Kept(tmp_path / "clock.json")
+    learning.handed_on(range(1, 102))
+    learning.answered(receipt(1))
+    mark = file.mark()
+    for number in range(2, 102):
+        machine.wait(0.1)
+        at = TODAY + 0.1 * number
+        learning.signed(int(at))
+        learning.answered(receipt(number, at=at))
+    assert file.mark() == mark
