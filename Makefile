@@ -7,7 +7,7 @@ CONVERT := .venv-convert
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: help demo test lint fuzz install uninstall wheels test-install test-convert torture bench bench-models durability train catalogue clean
+.PHONY: help demo test lint fuzz install uninstall wheels test-install test-appliance test-convert torture bench bench-models durability train catalogue clean
 
 help:
 	@echo "make demo          install into $(VENV), set up a box and a hospital, send images, show both sides (ONCE=1: then end)"
@@ -15,6 +15,7 @@ help:
 	@echo "make install       make this machine a box: programs, users, units, TLS front (root; WHEELS=DIR: without the internet)"
 	@echo "make uninstall     take the box away, but not its images and settings (root; KEEP=state, KEEP=config; PURGE=1: all)"
 	@echo "make wheels        fetch all that an installation without the internet needs, into build/wheels"
+	@echo "make test-appliance  the appliance's longer tests: care, front and provisioning under a real systemd, 200 boxes (root)"
 	@echo "make test-install  install on a Debian of its own, without the internet, and take it away again (root)"
 	@echo "make test-convert  the converters' tests (installs PyTorch and the quantizers into .venv-convert, about 3 GB)"
 	@echo "make bench         measure everything, peers in the same run, and write docs/performance.md (QUICK=1: only try)"
@@ -63,6 +64,9 @@ wheels: | $(VENV)/bin/python
 
 test-install: $(VENV)/dev.stamp wheels
 	$(BIN)/python -m pytest -m install tests/faults/test_install.py
+
+test-appliance: $(VENV)/dev.stamp
+	$(BIN)/python -m pytest -m appliance
 
 test-convert: $(CONVERT)/stamp
 	$(CONVERT)/bin/python -m pytest -p no:anyio -m convert tests/converters

@@ -13,6 +13,8 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
+import pytest
+
 from firmware_app.config import Config
 from firmware_app.device import care as doctor
 from firmware_app.device import stored
@@ -30,6 +32,8 @@ from tests.finished import finished, on_the_disk, tell_time
 from tests.peers import need_root
 from tests.reading_rig import until
 from tests.unit.test_clearing import files_with_a_row
+
+pytestmark = pytest.mark.appliance
 
 ROUNDS = 3
 KEEP = {"LANTERN_RETENTION__KEEP_DAYS": "3", "LANTERN_RETENTION__BALLAST_MB": "4"}

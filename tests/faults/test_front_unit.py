@@ -9,6 +9,8 @@ import pytest
 from tests.faults.systemd_house import House
 from tests.peers import peer
 
+pytestmark = pytest.mark.appliance
+
 CONFIG = """
 [box]
 id = "clinic-7"

@@ -13,6 +13,8 @@ from firmware_app.store.layout import StateDir
 from tests.faults.systemd_house import House
 from tests.peers import need_root, peer
 
+pytestmark = pytest.mark.appliance
+
 STATE = StateDir(Path("/var/lib/lantern"))
 ASK = """
 from pathlib import Path

@@ -17,6 +17,8 @@ from tests.faults.loopfs import run
 from tests.faults.systemd_house import House
 from tests.objects import file_of, film, new_uid
 
+pytestmark = pytest.mark.appliance
+
 IMAGES = 12
 CONFIG = """
 [box]

@@ -51,6 +51,7 @@ def listed(path: Path, encoding: str) -> Path:
 
 
 @pytest.mark.timeout(600)
+@pytest.mark.appliance
 def test_two_hundred_boxes_from_one_list_are_enrolled(house: House, tmp_path: Path) -> None:
     told = command(
         house, "enrol", "--csv", str(listed(tmp_path / "boxes.csv", "gb18030")), "--out", str(tmp_path / "o")
