@@ -8,17 +8,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from converters import card_notes
+from converters import card_notes, sums, weakness
+from converters.report import weak
+from converters.weakness import UNSEEN, rate
 from firmware_app.packs.manifest import FindingSpec, Manifest
 from firmware_app.packs.proof import Golden, Measured
 from firmware_app.packs.scope import Route
 
 NAME = "CARD.md"
-UNSEEN = "unseen"
-"""How the row of a network is called that had not seen a source: ``unseen[view=AP]``."""
-
-WANTED_AGREEMENT = 0.9
-LITTLE_POINTING = 0.5
 _PLATT = "Platt, fitted on validation films"
 CALIBRATION = ("ece", "brier", "sensitivity_at_90", "sensitivity_at_95")
 """Keys of a measured row beside the contract's, each with its interval under ``…_ci``."""
@@ -31,6 +28,14 @@ def write(folder: Path) -> Path:
     return path
 
 
+def tell_anew(folder: Path) -> Path:
+    """Write the card, and the same weak points into the report that stands beside it, with the sums of both."""
+    manifest, path = Manifest.load(folder), write(folder)
+    weak.retell(folder, manifest.title, weakness.points(manifest))
+    sums.renew(folder)
+    return path
+
+
 def text(manifest: Manifest) -> str:
     """The card as Markdown."""
     finding = manifest.findings[0]
@@ -40,10 +45,7 @@ def text(manifest: Manifest) -> str:
         f"# {manifest.title.en} · {manifest.title.zh}",
         f"`{manifest.name}` {manifest.version}. {card_notes.NOT_DIAGNOSTIC}",
         "## Weak points",
-        *(f"- {point.en}\n  {point.zh}" for point in manifest.weak_points),
-        *_unproven(told.get("gates") or ()),
-        *_doubtful(told.get("maps") or (), told.get("pointing")),
-        *_strange(manifest.measured),
+        *(f"- {point.en}\n  {point.zh}" for point in weakness.points(manifest)),
         "## Not for",
         f"{manifest.not_for.en}\n\n{manifest.not_for.zh}",
         "## Intended use",
@@ -86,6 +88,7 @@ def text(manifest: Manifest) -> str:
             ("image", "kind", "fp32", "int8", "tolerance fp32 / int8", "distance"),
             (_golden(one, finding.code) for one in manifest.golden),
         ),
+        *_undrawn(manifest, finding),
     ]  # fmt: skip
     return "\n\n".join(parts).replace("\n\n- ", "\n- ").replace("points\n- ", "points\n\n- ") + "\n"
 
@@ -112,7 +115,7 @@ def _passed(rows: Sequence[Mapping[str, Any]]) -> Iterable[str]:
             ("runtime", "precision", "films", "unfit", "familiar", "AUC", "sensitivity", "specificity"),
             (
                 (row["runtime"], row["precision"], row["split"], str(row.get("unfit", 0)),
-                 *(_rate(row.get(key), row.get(f"{key}_ci")) for key in keys))
+                 *(rate(row.get(key), row.get(f"{key}_ci")) for key in keys))
                 for row in shown
             ),
         )  # fmt: skip
@@ -123,49 +126,6 @@ def _made(steps: Mapping[str, str]) -> Iterable[str]:
         yield card_notes.HOW_MADE
         yield _table(
             ("step", "code"), ((step, f"`{word[:12]}`" if word else "not noted") for step, word in steps.items())
-        )
-
-
-def _unproven(gates: Sequence[Mapping[str, Any]]) -> Iterable[str]:
-    count = sum(one["outcome"] == "inconclusive" for one in gates)
-    if count:
-        yield (
-            f"- {count} of {len(gates)} files passed their gates without proof: the films are too few to exclude "
-            "a larger loss.\n"
-            f"  {len(gates)} 个文件中有 {count} 个虽通过检验但证据不足：影像太少，不能排除更大的损失。"
-        )
-
-
-def _doubtful(maps: Sequence[Mapping[str, Any]], pointing: Mapping[str, Any] | None) -> Iterable[str]:
-    for one in maps:
-        found = min(one["mean"], one["mean"] if one["evidence"] is None else one["evidence"])
-        if found < WANTED_AGREEMENT:
-            yield (
-                f"- The map of {one['runtime']} {one['precision']} agrees with that of the original by a rank "
-                f"correlation of only {found:.2f} ({WANTED_AGREEMENT:g} is wanted): it may show other places.\n"
-                f"  {one['runtime']} {one['precision']} 的热力图与原模型的秩相关仅为 {found:.2f}（要求 "
-                f"{WANTED_AGREEMENT:g}）：可能指向不同部位。"
-            )
-    if pointing is not None and pointing["share"] < LITTLE_POINTING:
-        yield (
-            f"- The strongest place of the map lies in the outlined lesion on only {pointing['hits']} of "
-            f"{pointing['n']} positive films.\n"
-            f"  {pointing['n']} 张阳性影像中仅有 {pointing['hits']} 张的热力图最强处落在病灶轮廓内。"
-        )
-
-
-def _strange(rows: Iterable[Measured]) -> Iterable[str]:
-    """The source on which a network that never saw it was worst."""
-    left_out = [(row.auc, row) for row in rows if row.split.startswith(f"{UNSEEN}[") and row.auc is not None]
-    if left_out:
-        area, row = min(left_out, key=lambda pair: pair[0])
-        source, told = row.split.removeprefix(UNSEEN), _rate(area, row.auc_ci)
-        english, chinese = "a network like it", "同类网络"
-        if "teacher" in row.runtime:
-            english, chinese = "its teacher", "其教师网络"
-        yield (
-            f"- Fitted without the source `{source}`, {english} reached an AUC of {told} on the {row.n} films of it.\n"
-            f"  在训练中留出来源 `{source}` 后，{chinese}在该来源 {row.n} 张影像上的 AUC 为 {told}。"
         )
 
 
@@ -186,7 +146,7 @@ def _maps(maps: Sequence[Mapping[str, Any]], pointing: Mapping[str, Any] | None)
     if pointing is not None:
         yield (
             f"Pointing game (Zhang et al. 2018): on {pointing['hits']} of {pointing['n']} positive films with an "
-            f"outline, {_rate(pointing['share'], pointing['share_ci'])}, the middle of the map's strongest cell lies "
+            f"outline, {rate(pointing['share'], pointing['share_ci'])}, the middle of the map's strongest cell lies "
             f"in the outline; a cell taken blindly would on {pointing['chance']:.3f}. Asked of FP32 networks that had "
             "not seen the film."
         )
@@ -214,8 +174,8 @@ def _outlines(rows: Sequence[Mapping[str, Any]]) -> Iterable[str]:
         yield _table(
             ("runtime", "precision", "films", "Dice", "lesions found", "false marks a film"),
             (
-                (row["runtime"], row["precision"], row["split"], _rate(row["dice"], row.get("dice_ci")),
-                 _rate(row["lesion_sensitivity"], row.get("lesion_sensitivity_ci")),
+                (row["runtime"], row["precision"], row["split"], rate(row["dice"], row.get("dice_ci")),
+                 rate(row["lesion_sensitivity"], row.get("lesion_sensitivity_ci")),
                  f"{row['false_positives_per_image']:.2f}")
                 for row in shown
             ),
@@ -230,7 +190,7 @@ def _calibration(rows: Sequence[Mapping[str, Any]]) -> Iterable[str]:
         yield _table(
             ("runtime", "precision", "films", "ECE", "Brier", "sensitivity at 0.90", "sensitivity at 0.95"),
             (
-                (row["runtime"], row["precision"], row["split"], *(_rate(row.get(key), row.get(f"{key}_ci"))
+                (row["runtime"], row["precision"], row["split"], *(rate(row.get(key), row.get(f"{key}_ci"))
                  for key in CALIBRATION))
                 for row in shown
             ),
@@ -263,9 +223,20 @@ def _decision(manifest: Manifest, finding: FindingSpec) -> str:
 
 def _measured(row: Measured) -> tuple[str, ...]:
     return (
-        row.runtime, row.precision, row.split, f"{row.n} ({row.positives})", _rate(row.auc, row.auc_ci),
-        _rate(row.sensitivity, row.sensitivity_ci), _rate(row.specificity, row.specificity_ci),
+        row.runtime, row.precision, row.split, f"{row.n} ({row.positives})", rate(row.auc, row.auc_ci),
+        rate(row.sensitivity, row.sensitivity_ci), rate(row.specificity, row.specificity_ci),
     )  # fmt: skip
+
+
+def _undrawn(manifest: Manifest, finding: FindingSpec) -> Iterable[str]:
+    """Of which answer no film could be drawn, where films are drawn at all."""
+    if manifest.task != "classify" or manifest.input.depth is not None:
+        return
+    samples = [one.expected.get("fp32", {}).get(finding.code) for one in manifest.golden if one.kind == "sample"]
+    answers = {answer >= finding.threshold for answer in samples if answer is not None}
+    for answer, word in ((True, "positive"), (False, "negative")):
+        if answer not in answers:
+            yield card_notes.NONE_DRAWN.format(answer=word)
 
 
 def _golden(golden: Golden, code: str) -> tuple[str, ...]:
@@ -274,10 +245,6 @@ def _golden(golden: Golden, code: str) -> tuple[str, ...]:
     tolerance = " / ".join(f"{golden.tolerance[precision]:g}" for precision in golden.tolerance)
     shown = [f"{answer:.3f}" if answer is not None else "–" for answer in answers]
     return (f"`{name}`", golden.kind, *shown, tolerance, f"{golden.distance.nearest:.2f}" if golden.distance else "–")
-
-
-def _rate(value: float | None, interval: Sequence[float] | None) -> str:
-    return "–" if value is None or interval is None else f"{value:.3f} ({interval[0]:.3f}–{interval[1]:.3f})"
 
 
 def _or_dash(value: int | None) -> str:

@@ -39,13 +39,19 @@ WHAT_GOLDEN = (
     "from the nearest training film, in units of the median distance between nearest films of different patients (1 or "
     "more is required)."
 )
+NONE_DRAWN = (
+    "**There is no {answer} sample among them**: no film was found that the model calls {answer}, that every file "
+    "agrees on and that is far from every training film. No golden film of that kind pins this pack."
+)
 HOW_GATED = (
     "Each file beside the FP32 original on the same films, none of which its model had seen in training. "
     "*inconclusive*: it passed, but the 95 % interval of what it may have lost reaches beyond the margin."
 )
 HOW_CALIBRATED = (
     "ECE: mean distance of the probability said and the share seen, over ten bins of equally many films. Brier score: "
-    "mean squared distance of probability and label. Sensitivity at a fixed specificity: whatever threshold gives it."
+    "mean squared distance of probability and label. Chance alone parts said from seen, and drawing films anew adds to "
+    "it: the interval of an ECE lies too high and may even leave out the ECE itself, so take its upper end for a bound "
+    "and no more. Sensitivity at a fixed specificity: whatever threshold gives it."
 )
 HOW_MAPPED = (
     "Spearman's rank correlation of each file's map with Grad-CAM (Selvaraju et al. 2017) of the FP32 original in "

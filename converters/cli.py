@@ -95,7 +95,12 @@ def parser() -> argparse.ArgumentParser:
     added.add_argument("pack", type=Path, help="the pack's folder")
     added.add_argument("--update-references", action="store_true", help="first fill the answers for referred files")
 
-    added = step("card", "Write CARD.md from the manifest.", "card models/chest-xray-child", _card)
+    added = step(
+        "card",
+        "Write CARD.md from the manifest, and the same weak points into report.html.",
+        "card models/chest-xray-child",
+        _card,
+    )
     added.add_argument("pack", type=Path, help="the pack's folder")
     added.add_argument("--words", type=Path, help="first take title, uses and weak points from this words file")
 
@@ -225,14 +230,13 @@ def _feedback_keys(options: argparse.Namespace) -> int:
 
 
 def _golden(options: argparse.Namespace) -> int:
-    from converters import card, golden, sums
+    from converters import card, golden
     from firmware_app.packs.shelf import Pack
 
     folder = options.pack.resolve()
     if options.update_references:
         print(f"{golden.update_references(folder)} references filled", file=sys.stderr)
-        card.write(folder)
-        sums.renew(folder)
+        card.tell_anew(folder)
     wrong = golden.check(Pack.load(folder))
     for line in wrong:
         print(line)
@@ -240,7 +244,7 @@ def _golden(options: argparse.Namespace) -> int:
 
 
 def _card(options: argparse.Namespace) -> int:
-    from converters import card, golden, sums
+    from converters import card, golden
     from converters.words import load_words
     from firmware_app.packs.manifest import Manifest
 
@@ -249,9 +253,7 @@ def _card(options: argparse.Namespace) -> int:
         words = load_words(options.words)
         fresh = {name: getattr(words, name) for name in ("title", "intended_use", "not_for", "weak_points", "quality")}
         golden.write_manifest(folder, Manifest.load(folder).model_copy(update=fresh))
-    written = card.write(folder)
-    sums.renew(folder)
-    print(written)
+    print(card.tell_anew(folder))
     return 0
 
 

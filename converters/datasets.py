@@ -6,7 +6,8 @@ of one patient never part between training, validation and test (see :mod:`conve
 
 import csv
 import re
-from collections.abc import Sequence
+import sys
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -169,19 +170,24 @@ def image_files(folder: Path) -> list[Path]:
     return sorted(path for path in folder.iterdir() if path.is_file() and (is_picture(path) or is_dicom(path)))
 
 
-def image_folder(folder: Path, positive: str) -> FilmSet:
+def image_folder(folder: Path, positive: str, *, guessed: bool = False) -> FilmSet:
     """``folder/<CLASS>/*``: one folder per class, two or more of them; every class but ``positive`` is negative.
 
-    Case does not matter. With two classes, one of them named as :data:`NEGATIVE_WORDS`, the other is the positive one
-    whatever its name. The patient is what :func:`patients_of` finds.
+    Case does not matter. ``guessed``: nobody named ``positive``, it is only a pack's word for its finding; then, of two
+    classes, one of them named as :data:`NEGATIVE_WORDS`, the other is the positive one whatever its name, and a line
+    says so. The patient is what :func:`patients_of` finds.
     """
     classes = sorted(path for path in folder.iterdir() if path.is_dir() and image_files(path))
     by_name = {path.name.casefold(): path.name for path in classes}
     others = [name for name in by_name if name not in NEGATIVE_WORDS]
-    chosen = by_name.get(positive.casefold()) or (by_name[others[0]] if len(by_name) == 2 and len(others) == 1 else "")
+    chosen = by_name.get(positive.casefold(), "")
+    if not chosen and guessed and len(by_name) == 2 and len(others) == 1:
+        chosen = by_name[others[0]]
+        print(f"{folder}: no class is called {positive}; {chosen} is taken for it", file=sys.stderr, flush=True)
     if len(classes) < 2 or not chosen:
         found = ", ".join(by_name.values()) or "none"
         raise DataUnreadable(str(folder), f"no class folder named {positive} beside another (folders found: {found})")
+    say_negatives(folder, chosen, by_name.values())
     files = [(folder_, path) for folder_ in classes for path in image_files(folder_)]
     patients = patients_of([path for _, path in files])
     films = [
@@ -189,6 +195,15 @@ def image_folder(folder: Path, positive: str) -> FilmSet:
         for (folder_, path), patient in zip(files, patients, strict=True)
     ]
     return FilmSet(folder.name, chosen, tuple(films))
+
+
+def say_negatives(source: Path, positive: str, classes: Iterable[str]) -> None:
+    """Say on stderr which classes count as negative, where they are several: one of them may be a finding too."""
+    others = [name for name in classes if name != positive]
+    if len(others) > 1:
+        print(
+            f"{source}: {positive} is positive; {', '.join(others)} all count as negative", file=sys.stderr, flush=True
+        )
 
 
 def patients_of(paths: Sequence[Path]) -> list[str]:

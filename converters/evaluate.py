@@ -190,7 +190,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--where", metavar="TRAIT=VALUE", help="only films with this trait, such as view=AP")
     parser.add_argument("--runtime", default=RUNTIMES[0], choices=RUNTIMES)
     parser.add_argument(
-        "--precision", choices=PRECISIONS, help="default: int8, as the box reads, else the first there is"
+        "--precision",
+        choices=PRECISIONS,
+        help="default: int8 where the runtime has one, else fp32, else fp16 (a box takes "
+        "whichever file is the fastest right one on its own processor)",
     )
     parser.add_argument("--out", type=Path, metavar="FILE.npz", help="keep the predictions there")
     parser.add_argument(

@@ -187,7 +187,7 @@ def covered(shop: Workshop, films: Sequence[Film], net: CamNet) -> dict[str, Any
 
 
 def shown_file(keys: Sequence[Key]) -> Key:
-    """The file whose map is drawn: the first INT8 one, as the box reads, else the first there is."""
+    """The file whose map is drawn: the first INT8 one, else the first there is."""
     return next((key for key in keys if key[1] == "int8"), keys[0])
 
 

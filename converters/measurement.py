@@ -6,7 +6,7 @@ import sys
 import time
 from collections.abc import Iterable
 
-from converters import answers, artefacts, card, leave_out, looks, splits
+from converters import answers, artefacts, leave_out, looks, splits, weakness
 from converters.artefacts import Key
 from converters.datasets import FilmSet
 from converters.evaluate import evaluate, where
@@ -73,7 +73,7 @@ def unseen(shop: Workshop, pack: Pack) -> Iterable[Measured]:
         if one["auc"] is not None:
             yield Measured.model_validate({
                 "runtime": answers.ORIGINAL[0] + teacher, "precision": answers.ORIGINAL[1],
-                "command": run_command(shop), "split": f"{card.UNSEEN}[{told['trait']}={one['value']}]",
+                "command": run_command(shop), "split": f"{weakness.UNSEEN}[{told['trait']}={one['value']}]",
                 "n": one["n"], "positives": one["positives"], "auc": one["auc"], "auc_ci": one["auc_ci"],
                 "threshold": pack.manifest.findings[0].threshold, "sensitivity": None, "sensitivity_ci": None,
                 "specificity": None, "specificity_ci": None,

@@ -30,22 +30,25 @@ from converters import (
     steps,
     sums,
     verdicts,
+    weakness,
 )
 from converters.artefacts import Key
 from converters.evaluation import Prevalence
 from converters.failures import GateFailed, OutputUnwritable
 from converters.gates import Verdict
 from converters.predictions import Predictions
+from converters.report import weak
 from converters.steps import Workshop
 from firmware_app.errors import PackError
 from firmware_app.packs.manifest import Manifest, sha256_of
+from firmware_app.packs.part import Words
 from firmware_app.packs.proof import Golden
 from firmware_app.packs.shelf import Pack
 
 Refusals = Mapping[Key, Sequence[Verdict]]
 """(runtime, precision) of a file → the verdicts that refuse it."""
 
-REPORT = "report.html"
+REPORT = weak.NAME
 AFTER = ("calibrate", "export", "quantize", "maps", "typicality", "speed", "gates")
 """The steps behind training whose accounts a pack is made of."""
 
@@ -110,7 +113,7 @@ def assemble(maker: Maker) -> dict[str, Any]:
     more = {"measured": rows, "test_part": part, "made_by": shop.ledger.made_by((*shop.learnt, *AFTER))}
     pack = maker.keep(pack.manifest.model_copy(update=more))
     card.write(folder)
-    written_report(shop, folder / REPORT, refused, with_films=False)
+    written_report(shop, folder / REPORT, refused, with_films=False, points=weakness.points(pack.manifest))
     sbom.write(folder / sbom.NAME)
     pack.verify()
     sums.write(folder)
@@ -151,9 +154,12 @@ def report_step(shop: Workshop, refused: Refusals | None = None) -> dict[str, An
     return results
 
 
-def written_report(shop: Workshop, path: Path, refused: Refusals, *, with_films: bool) -> Path:
+def written_report(
+    shop: Workshop, path: Path, refused: Refusals, *, with_films: bool, points: Sequence[Words] = ()
+) -> Path:  # fmt: skip
     """Write the report to ``path``. ``refused``: by the golden gate, after the others. ``with_films``: show example
-    films under their maps; a pack, which is handed on, holds no film of the data set."""
+    films under their maps; a pack, which is handed on, holds no film of the data set. ``points``: the weak points of
+    the finished pack, as its card has them."""
     words, division = operating_point.words_of(shop), shop.material.division
     keys = [answers.ORIGINAL, *(key for key in verdicts.passed(shop) if key not in refused)]
     told = {key: Predictions.load(answers.predictions_path(shop, key)) for key in keys}
@@ -162,7 +168,7 @@ def written_report(shop: Workshop, path: Path, refused: Refusals, *, with_films:
         shop.recipe.pack, shop.recipe.version, words.title, operating_point.finding_of(shop), words.weak_points,
         "val" if len(division.folds) == 1 else "out-of-fold", main, answers.ORIGINAL,
         Prevalence(shop.ledger.read("calibrate")["prevalence"], shop.recipe.cost.prevalence),
-        shop.recipe.net.teacher is not None,
+        shop.recipe.net.teacher is not None, tuple(points),
     )  # fmt: skip
     accounts = report.Accounts.read(shop.work).refusing(refused)
     return report.write(path, subject, told, accounts if with_films else replace(accounts, examples=()))

@@ -112,7 +112,8 @@ def search(
         path = made_by.make(folder / f"try{len(tried)}", method, spared)
         found = logits(path)
         tried.append(Candidate(method, tuple(spared), moved(wanted, found), tuple(judge(found)), found, path))
-        said = f"{'passed' if tried[-1].passed else 'refused'}, logits move by {tried[-1].moved:.3f} of their spread"
+        one = tried[-1]
+        said = f"passed, logits move by {one.moved:.3f} of their spread" if one.passed else f"refused: {one.why_not}"
         print(f"  {folder.name} INT8, {method}, layers in float: {len(spared)}: {said}", file=sys.stderr, flush=True)
         return tried[-1]
 

@@ -48,12 +48,12 @@ def opened(path: Path, finding: str, positive: str | None = None, split: str | N
             return datasets.nih(path, adults=split != "under-18")
         return labelled(path, word, split)
     if split and (path / split).is_dir():
-        return datasets.image_folder(path / split, word)
+        return datasets.image_folder(path / split, word, guessed=positive is None)
     if nodules.folders(path):
         return nodules.opened(path, word)
     if any(path.glob("*.tar.*")):
         raise DataUnreadable(str(path), "it holds archives; unpack them first: tar --zstd -xf FILE")
-    return datasets.image_folder(path, word)
+    return datasets.image_folder(path, word, guessed=positive is None)
 
 
 def has_split(path: Path, split: str) -> bool:
@@ -88,6 +88,7 @@ def labelled(folder: Path, positive: str, split: str | None = None) -> FilmSet:
         rows = [row for row in rows if column is not None and row[column] == split]
         if not rows:
             raise DataUnreadable(str(table), f"there is no split {split}")
+    datasets.say_negatives(table, chosen, classes)
     near = folder / "images" if (folder / "images").is_dir() else folder
     paths = [near / row[file_column] for row in rows]
     absent = [path.name for path in paths if not path.is_file()]

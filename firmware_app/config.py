@@ -182,6 +182,11 @@ class Packs(Section):
     """The model packs."""
 
     dir: Path | None = Field(None, title="Packs", description="defaults to the shipped packs")
+    prefer: tuple[str, ...] = Field(
+        (),
+        title="Preferred",
+        description="names of packs that are asked first, in this order, where an image fits several",
+    )
 
 
 class Pacs(Section):

@@ -160,6 +160,13 @@ class _Worker:
             self._child = None
             log.warning("the export child was lost (%s)", lost.detail)
             raise ExportGaveUp(detail=lost.detail) from None
+        if told.get("spent") and self._child is not None:
+            self._child.kill()
+            self._child = None
+            if not told.get("again"):
+                return Reason(str(told["refusal"]["code"]), dict(told["refusal"]["details"]))
+            out.unlink(missing_ok=True)
+            return self.write(file, out)
         if isinstance(told.get("written"), dict):
             return dict(told["written"])
         return Reason(str(told["refusal"]["code"]), dict(told["refusal"]["details"]))

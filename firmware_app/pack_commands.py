@@ -8,7 +8,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from firmware_app.packs.installed import PackStore
     from firmware_app.packs.installing import Change
     from firmware_app.packs.shelf import Pack
+    from firmware_app.reading.precedence import Overlap
 
 _Run = Callable[[argparse.Namespace], int]
 _Parser = argparse.ArgumentParser
@@ -47,19 +48,26 @@ def add_to(commands: argparse._SubParsersAction[_Parser], command: Command) -> N
     back = command(
         below, "rollback", _rollback, "use the version before again", "lantern pack rollback chest-xray-child"
     )
-    for parser in (show, install, back):
+    gone = command(below, "remove", _remove, "take an installed pack from the box", "lantern pack remove my-own-model")
+    for parser in (show, install, back, gone):
         parser.add_argument("pack", metavar="NAME", help="as `lantern pack list` prints it")
 
 
 def _list(options: argparse.Namespace) -> int:
+    from firmware_app.reading import precedence
+
     config, store = _open(options)
     shelf = store.survey()
+    shared = precedence.overlaps(shelf.packs, config, store)
     for pack in shelf.packs:
         told = {**_identity(pack), "title": _said(pack, config), "from": _origin(pack, store)}
+        told |= _order(pack.name, shared)
         if options.json:
             _print_json(told)
         else:
             print("{name:<24}{version:<10}{from:<11}{title}".format(**told))
+    if not options.json:
+        _tell_order(shared, config)
     for error in shelf.broken:
         print(error, file=sys.stderr)
     if not shelf.packs and not options.json:
@@ -116,20 +124,49 @@ def _install(options: argparse.Namespace) -> int:
     from firmware_app import progress
     from firmware_app.packs import installing
     from firmware_app.packs.repository import ROOT, fingerprint
+    from firmware_app.reading import precedence
 
     config, store = _open(options, writing=True)
     wish = installing.Wish(options.pack, options.repository, options.version, options.root)
     with progress.counter("fetched bytes", enabled=not options.json) as advance:
-        change = installing.install(store, wish, advance, _right_here(config))
+        change = installing.install(store, wish, advance, _judge(config, store))
     publisher = fingerprint((store.publisher / ROOT).read_bytes())
     if not change.age_judged:
         print("The box's clock cannot be believed, so the age of this repository was not judged.", file=sys.stderr)
     if change.before != change.pack.manifest.version:
         _audited(config, "pack.installed", change)
-    _tell(options, change, publisher=publisher, age_judged=change.age_judged)
+    shared = [one for one in precedence.overlaps(store.survey().packs, config, store) if options.pack in one.names]
+    _tell(options, change, publisher=publisher, age_judged=change.age_judged, **_order(options.pack, shared))
+    if not options.json:
+        _tell_order(shared, config)
     if options.root and not options.json:
         print(f"Trusted from now on: the publisher {publisher}. Compare these figures with the publisher by telephone.")
     return _DONE
+
+
+def _judge(config: Config, store: PackStore) -> Callable[[Pack], None]:
+    """What a pack must pass before it is used: it is known who is asked, and it answers rightly here."""
+    right_here = _right_here(config)
+
+    def judge(pack: Pack) -> None:
+        _refuse_unordered(pack, config, store)
+        right_here(pack)
+
+    return judge
+
+
+def _refuse_unordered(pack: Pack, config: Config, store: PackStore) -> None:
+    """A pack that would share images with another waits for `[packs] prefer`; the next version of one does not."""
+    from firmware_app.errors import PackOverlaps
+    from firmware_app.reading import precedence
+
+    packs = store.survey().packs
+    shared = precedence.overlaps(packs, config, store)
+    known = {frozenset(one.names) for one in shared}
+    others = [other for other in packs if other.name != pack.name]
+    for one in precedence.overlaps([*others, pack], config, store):
+        if pack.name in one.names and not one.is_chosen and frozenset(one.names) not in known:
+            raise PackOverlaps(pack=pack.name, other=next(name for name in one.names if name != pack.name))
 
 
 def _right_here(config: Config) -> Callable[[Pack], None]:
@@ -162,6 +199,21 @@ def _rollback(options: argparse.Namespace) -> int:
     return _DONE
 
 
+def _remove(options: argparse.Namespace) -> int:
+    from firmware_app.packs import installing
+
+    config, store = _open(options, writing=True)
+    gone = installing.remove(store, options.pack)
+    left = gone.left.manifest.version if gone.left else None
+    _record(config, "pack.removed", pack=options.pack, version=left or "", before=gone.version)
+    if options.json:
+        _print_json({"name": options.pack, "removed": gone.version, "version": left})
+        return _DONE
+    print(f"{options.pack} {gone.version} is removed" + (f"; the shipped {left} takes its place." if left else "."))
+    print("The reader goes on with what it has loaded until its next start.")
+    return _DONE
+
+
 # --- printing -----------------------------------------------------------------------------------------------------
 
 
@@ -174,6 +226,19 @@ def _tell(options: argparse.Namespace, change: Change, **more: object) -> None:
         was = f" instead of {change.before}" if change.before else ""
         print(f"{change.pack.name} {change.pack.manifest.version} is in place{was}.")
         print("The reader uses it from its next start.")
+
+
+def _order(name: str, shared: Sequence[Overlap]) -> dict[str, object]:
+    """Which packs are asked rather than *name* where an image fits both, and which are not because of it."""
+    return {
+        "yields_to": [one.asked for one in shared if one.passed_over == name],
+        "goes_before": [one.passed_over for one in shared if one.asked == name],
+    }
+
+
+def _tell_order(shared: Sequence[Overlap], config: Config) -> None:
+    for one in shared:
+        print(one.reason.text(config.box.language))
 
 
 def _identity(pack: Pack) -> dict[str, object]:
@@ -207,12 +272,16 @@ def _open(options: argparse.Namespace, *, writing: bool = False) -> tuple[Config
 
 
 def _audited(config: Config, action: str, change: Change) -> None:
+    version = change.pack.manifest.version
+    _record(config, action, pack=change.pack.name, version=version, before=change.before or "")
+
+
+def _record(config: Config, action: str, **details: str) -> None:
     from firmware_app.store.audit import CONSOLE, Audit
     from firmware_app.store.clinical import Clinical
     from firmware_app.store.layout import StateDir
 
     clinical = Clinical(StateDir(config.state.dir).clinical_db)
     clinical.create()
-    details = {"pack": change.pack.name, "version": change.pack.manifest.version, "before": change.before or ""}
     Audit(clinical.database).record(CONSOLE, action, **details)
     clinical.database.close()

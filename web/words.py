@@ -60,6 +60,7 @@ ACTIONS: Final = {
     "patient.corrected": N_("patient corrected"),
     "pack.installed": N_("model installed"),
     "pack.rolled_back": N_("earlier model taken back into use"),
+    "pack.removed": N_("model removed"),
     "export.begun": N_("export begun"),
     "export.done": N_("export finished"),
     "export.stopped": N_("export stopped"),

@@ -10,16 +10,14 @@ from converters.evaluation import Evaluation, Interval, Prevalence, evaluation, 
 from converters.gates import Outcome
 from converters.outputs import write_text
 from converters.predictions import Predictions
-from converters.report import figures
+from converters.report import figures, weak
 from converters.report.accounts import Accounts, Attempt, Judged, Said
 from converters.report.figures import MEGABYTE, Key
 from converters.report.style import STYLE
+from converters.report.weak import FEW_POSITIVES, LITTLE_SPECIFICITY, MISCALIBRATED
 from converters.report.words import CATALOGUE, both, say
 from firmware_app.packs.manifest import FindingSpec
 from firmware_app.packs.part import Words
-
-FEW_POSITIVES = 300
-MISCALIBRATED = 0.05
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +35,8 @@ class Subject:
     prevalence: Prevalence = field(default_factory=Prevalence)
     taught: bool = False
     """The network that ships learnt from a teacher; where a source was left out, it was from the teacher's training."""
+    points: tuple[Words, ...] = ()
+    """All weak points, as the card of the finished pack has them; without them the page tells what is known so far."""
 
 
 def write(path: Path, subject: Subject, predictions: Mapping[Key, Predictions], accounts: Accounts) -> Path:
@@ -63,7 +63,7 @@ def rendered(subject: Subject, predictions: Mapping[Key, Predictions], accounts:
             f"{say('written', version=subject.version, day=day)}</p>"
         ),
         f"<p class='warn'>{say('not_diagnostic')}</p></header>",
-        _section("weak", _list(_weak(subject, main, accounts))),
+        weak.section(weak.listed(subject.points) or _weak(subject, main, accounts)),
         _section("refusals", _refusals(accounts)),
         _section("numbers", _intervals(subject, main), _numbers(rows, accounts)),
         *_figures(subject, predictions, rows, accounts),
@@ -107,7 +107,9 @@ def _figures(
     ):
         if drawn:
             share = main.decision_curve.prevalence if main.decision_curve else 0.0
-            yield _section(key, drawn, _note(f"{key}_note", prevalence=f"{share:.0%}"))
+            useless = key == "decision" and main.decision_curve is not None and main.decision_curve.useful is None
+            told = [f"<p><b>{say('weak_useless')}</b></p>"] if useless else []
+            yield _section(key, drawn, _note(f"{key}_note", prevalence=f"{share:.0%}"), *told)
     if drawn := figures.pruning(accounts):
         kept = f"{accounts.pruning.kept:.0%}" if accounts.pruning else ""
         yield _section("pruning", drawn, _note("pruning_note", kept=kept))
@@ -124,6 +126,11 @@ def _weak(subject: Subject, main: Evaluation, accounts: Accounts) -> Iterable[st
         missed = main.positives - round(main.sensitivity * main.positives)
         value = _rate(main.sensitivity, main.sensitivity_ci)
         yield say("weak_sensitivity", missed=missed, positives=main.positives, value=value)
+    if main.specificity is not None and main.specificity < LITTLE_SPECIFICITY:
+        negatives = main.n - main.positives
+        called = negatives - round(main.specificity * negatives)
+        value = _rate(main.specificity, main.specificity_ci)
+        yield say("weak_specificity", called=called, negatives=negatives, value=value)
     if 0 < main.positives < FEW_POSITIVES:
         yield say("weak_few", positives=main.positives, missed=f"{min(100.0, 300.0 / main.positives):.1f}")
     told = [one for one in main.subgroups if one.sensitivity is not None]

@@ -27,11 +27,14 @@ CATALOGUE: Final[dict[str, tuple[str, str]]] = {
     "intervals": (
         (
             "Intervals are 95 %, by bootstrap over patients (rates: no narrower than Wilson's). Sensitivity and "
-            "specificity at the frozen threshold {threshold}. Films: {split}, {n}, {positives} of them positive."
+            "specificity at the frozen threshold {threshold}. Films: {split}, {n}, {positives} of them positive. "
+            "Chance alone adds to an ECE, and drawing films anew adds more: its interval lies too high and may even "
+            "leave out the ECE itself, so take its upper end for a bound and no more."
         ),
         (
             "区间均为 95 %，按患者自助抽样（率的区间不窄于 Wilson 法）。灵敏度与特异度取自冻结阈值 {threshold}。"
             "影像：{split}，共 {n} 张，其中阳性 {positives} 张。"
+            "随机误差会抬高 ECE，重抽样使其更高：该区间偏高，甚至可能不含 ECE 本身，仅可取其上端作为界限。"
         ),
     ),
     "trade_note": (
@@ -200,13 +203,20 @@ CATALOGUE: Final[dict[str, tuple[str, str]]] = {
         "At the frozen threshold it misses {missed} of {positives} positive films (sensitivity {value}).",
         "在冻结阈值下漏掉 {positives} 张阳性影像中的 {missed} 张（灵敏度 {value}）。",
     ),
+    "weak_specificity": (
+        (
+            "At the frozen threshold it calls {called} of {negatives} films without the finding positive "
+            "(specificity {value})."
+        ),
+        "在冻结阈值下，{negatives} 张无该发现的影像中有 {called} 张被判为阳性（特异度 {value}）。",
+    ),
     "weak_group": (
         "Weakest group: {trait} {value} ({n} films), sensitivity {sensitivity}, specificity {specificity}.",
         "最弱亚组：{trait} {value}（{n} 张），灵敏度 {sensitivity}，特异度 {specificity}。",
     ),
     "weak_ece": (
-        "Probabilities are off by {ece} on average (expected calibration error).",
-        "概率平均偏差 {ece}（期望校准误差）。",
+        "Probabilities are off by {ece} on average (expected calibration error; its interval lies too high).",
+        "概率平均偏差 {ece}（期望校准误差；其区间偏高）。",
     ),
     "weak_inconclusive": (
         "{count} of {all} files passed without proof: the interval of their loss reaches beyond the margin.",

@@ -15,6 +15,7 @@ from firmware_app.device.check import Check
 from firmware_app.errors import LanternError, PackError
 from firmware_app.language import N_, register
 from firmware_app.packs.installed import PackStore
+from firmware_app.reading import precedence
 from firmware_app.records import Reason
 from firmware_app.store import rescue
 from firmware_app.store.clinical import Clinical
@@ -30,6 +31,10 @@ _PACKS_NONE: Final = register(
     N_("There is no model pack in {path}, so nothing can be judged. Correct [packs] dir, or install Lantern again."),
 )
 _PACK_OK: Final = register("doctor.pack_ok", N_("The model pack {pack} {version} is complete."))
+_PREFER_IDLE: Final = register(
+    "doctor.prefer_idle",
+    N_("[packs] prefer names the model pack “{pack}”, which is not on this box. Correct its name or take it out."),
+)
 _GATEWAY_OK: Final = register("doctor.gateway_ok", N_("The DICOM port {port} answers."))
 _GATEWAY_SILENT: Final = register(
     "doctor.gateway_silent",
@@ -157,6 +162,17 @@ def _models(config: Config, state: StateDir) -> Iterator[Check]:
             yield Check("packs", "ok", Reason(_PACK_OK, {"pack": pack.manifest.name, "version": pack.manifest.version}))
 
 
+def _precedence(config: Config, state: StateDir) -> Iterator[Check]:
+    store = PackStore.of(config)
+    packs = store.survey().packs
+    for found in precedence.overlaps(packs, config, store):
+        yield Check("packs", "ok" if found.is_chosen else "warn", found.reason)
+    names = {pack.name for pack in packs}
+    for name in config.packs.prefer:
+        if name not in names:
+            yield Check("settings", "warn", Reason(_PREFER_IDLE, {"pack": name}))
+
+
 def processes(config: Config, state: StateDir) -> Iterator[Check]:
     for name in presence.expected(config.uplink.enabled):
         if not presence.is_running(state, name):
@@ -217,6 +233,7 @@ _PARTS: tuple[Callable[[Config, StateDir], Iterator[Check]], ...] = (
     care.retention,
     care.the_machine,
     _models,
+    _precedence,
     speed.runtimes,
     speed.chosen,
     processes,

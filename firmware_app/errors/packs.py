@@ -214,6 +214,28 @@ class PackNotRightHere(PackError):
 
 
 @dataclass(eq=False)
+class PackOverlaps(PackError):
+    code = "pack.overlap"
+    sentence = N_(
+        "Images that the model pack “{pack}” reads are also read by “{other}”, and nobody has said which of the two is "
+        'to be asked. Nothing was changed. Write prefer = ["{pack}"] or prefer = ["{other}"] under [packs] in the '
+        "configuration, then install it again."
+    )
+    pack: str
+    other: str
+
+
+@dataclass(eq=False)
+class PackShipped(PackError):
+    code = "pack.shipped"
+    sentence = N_(
+        "The model pack “{pack}” came with Lantern and cannot be removed. "
+        "To have another one asked before it, name that one under [packs] prefer in the configuration."
+    )
+    pack: str
+
+
+@dataclass(eq=False)
 class PackDiskFull(PackError):
     code = "pack.disk_full"
     sentence = N_(

@@ -8,10 +8,13 @@ missing of a cut stream with grey and say nothing; so the end of the stream is l
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from typing import Final, NamedTuple
+from collections.abc import Callable, Iterator
+from typing import Any, Final, NamedTuple
+
+from numpy.typing import NDArray
 
 from firmware_app.errors import Undecodable
+from firmware_app.imaging import coded_runs, packets
 
 _SOI: Final = b"\xff\xd8"
 _SOC_SIZ: Final = b"\xff\x4f\xff\x51"
@@ -75,6 +78,13 @@ def check(stream: bytes, rows: int, columns: int, *, rle: bool, frame_bytes: int
     if not whole(stream):
         raise Undecodable(detail="the compressed frame is cut short")
     check_work(stream, rows, columns)
+    if stream.startswith(_SOI):
+        segments = list(_segments(stream))
+        kind, at = next((segment for segment in segments if segment[0] in _FRAME_HEADERS), (0, 0))
+        if not kind:
+            raise Undecodable(detail="the compressed frame has no header")
+        if kind != _JPEG_LS:
+            coded_runs.check_restarts(stream, segments, at, lossless=kind in _LOSSLESS)
 
 
 def check_work(stream: bytes, rows: int, columns: int) -> None:
@@ -83,6 +93,9 @@ def check_work(stream: bytes, rows: int, columns: int) -> None:
         components = _jpeg2000_components(stream)
         if not 1 <= components <= _MOST_COMPONENTS:
             raise Undecodable(detail=f"{components} samples in a pixel")
+        start = max(0, stream.find(_SOC_SIZ, 0, 4096))
+        if len(stream) - start < packets.fewest_bytes(stream, start, _tiles(stream, start)):
+            raise Undecodable(detail=f"{len(stream)} bytes of JPEG 2000 cannot hold {columns} × {rows} pixels")
         return
     scans = sum(1 for marker, _ in _segments(stream) if marker == _START_OF_SCAN)
     if scans > MOST_SCANS:
@@ -90,6 +103,16 @@ def check_work(stream: bytes, rows: int, columns: int) -> None:
     kind = next((marker for marker, _ in _segments(stream) if marker in _FRAME_HEADERS), 0)
     if len(stream) * 8 < _fewest_bits(kind, rows, columns):
         raise Undecodable(detail=f"{len(stream)} bytes of JPEG cannot hold {columns} × {rows} pixels")
+
+
+def check_runs(pixels: NDArray[Any], decode: Callable[[bytes], NDArray[Any]], stream: bytes) -> None:
+    """Raise `Undecodable` where *pixels*, which *decode* made of the JPEG *stream*, are more than it has data for.
+
+    Arithmetic codes are left out: their encoder may drop zeros at the end (ISO/IEC 10918-1 D.1.8).
+    """
+    segments = list(_segments(stream))
+    if not any(marker in _ARITHMETIC for marker, _ in segments):
+        coded_runs.check_whole(pixels, decode, stream, segments)
 
 
 def _fewest_bits(kind: int, rows: int, columns: int) -> int:
@@ -141,7 +164,10 @@ def _segments(stream: bytes) -> Iterator[tuple[int, int]]:
 
 
 def _jpeg2000_ends(stream: bytes, start: int) -> bool:
-    """Along the lengths of the tile-parts (ISO/IEC 15444-1 A.4.2) to the end, whose marker some encoders leave out."""
+    """Along the lengths of the tile-parts (ISO/IEC 15444-1 A.4.2) to the end, whose marker some encoders leave out.
+
+    Every tile must have one: decoders fill what has none with black, and set it up as if it were there.
+    """
     at = start + 2
     while stream[at : at + 2] != _SOT:
         if at + 4 > len(stream) or stream[at] != 0xFF:
@@ -154,9 +180,9 @@ def _jpeg2000_ends(stream: bytes, start: int) -> bool:
         seen.add(int.from_bytes(stream[at + 4 : at + 6], "big"))
         length = int.from_bytes(stream[at + 6 : at + 10], "big")
         if length == 0:  # the last one may leave its length open, and then only the marker tells its end
-            return stream.rfind(_EOC, at) > 0
+            return len(seen) == wanted and stream.rfind(_EOC, at) > 0
         at += max(length, 12)
-    return at <= len(stream) and (stream[at : at + 2] == _EOC or len(seen) == wanted)
+    return at <= len(stream) and len(seen) == wanted
 
 
 def _jpeg2000_components(stream: bytes) -> int:

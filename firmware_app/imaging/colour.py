@@ -29,6 +29,11 @@ _FULL: Final = np.array(
 _PARTIAL: Final = _FULL * np.array([255 / 219, 255 / 224, 255 / 224], dtype=np.float32)
 
 
+def values(samples: Samples, stored: int, high_bit: int) -> Samples:
+    """The *stored* bits up to *high_bit* of every word, without whatever lies around them (as `grey.Words`)."""
+    return np.asarray((samples >> (high_bit + 1 - stored)) & (2**stored - 1))
+
+
 def from_ybr_full(samples: Samples, bits: int = 8) -> Samples:
     """YBR_FULL → RGB.  YBR_FULL_422 is this after `upsampled`."""
     if bits == 8 and samples.dtype == np.uint8 and samples.ndim == 3:  # five times as quick, and within a level

@@ -64,7 +64,8 @@ class DicomFilm:
     @property
     def hints(self) -> tuple[str, ...]:
         """As `film.Film.hints`."""
-        return tuple(sorted({verdict.hint for verdict in self._model.values() if verdict.hint}))
+        left = {stored.FRAMES_LEFT} if self.reader.left else set()
+        return tuple(sorted({verdict.hint for verdict in self._model.values() if verdict.hint} | left))
 
     def hidden(self, index: int) -> NDArray[np.bool_] | None:
         """As `film.Film.hidden`."""
@@ -82,13 +83,9 @@ class DicomFilm:
         pixels = self._pixels(index)
         if self._colour(pixels):
             return luminance(self._rgb(pixels))
-        scale = transforms.of(self.source.header, index, self.source.photometric, self._layout.reach)
+        scale, _ = self._scale(index)
         words, values = self._values(pixels)
-        hidden = self.hidden(index)
-        frame = _darkened(_mapped(words, scale.shown(values)), hidden)
-        if scale.voi is not None and frame.max() - frame.min() < _ONE_GREY:
-            frame = _darkened(_mapped(words, scale.without_voi().shown(values)), hidden)
-        return frame
+        return _darkened(_mapped(words, scale.shown(values)), self.hidden(index))
 
     def shown(self, index: int) -> Shown:
         """As `film.Film.shown`: greys after the modality transform and polarity, or 8-bit RGB."""
@@ -96,7 +93,7 @@ class DicomFilm:
         layers, size = self._layers(pixels, index), spacing.of(self.source.header, index)
         if self._colour(pixels):
             return Shown(self._eight_bits(self._rgb(pixels)), layers=layers, spacing=size)
-        scale = transforms.of(self.source.header, index, self.source.photometric, self._layout.reach)
+        scale, choices = self._scale(index)
         words, stored = self._values(pixels)
         values = scale.modality_values(stored)
         if isinstance(scale.voi, Table):  # a curve cannot be told as a window: show it as the modality meant it
@@ -104,7 +101,6 @@ class DicomFilm:
         limits = (float(values.min()), float(values.max())) if self.frames > 1 and words is not None else None
         seen = _darkened(_mapped(words, values), self.hidden(index), inverted=scale.inverted)
         frame, slope, origin = greys(seen, scale.step, scale.inverted, limits)
-        choices = transforms.offered(self.source.header, index)
         return replace(_with_window(frame, slope, origin, scale, choices), layers=layers, spacing=size)
 
     def measured(self, index: int) -> NDArray[np.float32]:
@@ -112,6 +108,27 @@ class DicomFilm:
         scale = transforms.of(self.source.header, index, self.source.photometric, self._layout.reach)
         words, values = self._values(self._pixels(index))
         return _mapped(words, scale.modality_values(values))
+
+    def _scale(self, index: int) -> tuple[GreyScale, tuple[transforms.Offered, ...]]:
+        """The transforms of frame *index* for models and people alike, and the windows that people may choose from.
+
+        Windows that would leave one grey of this frame are passed over; a frame of one grey is seen without any.
+        """
+        scale = transforms.of(self.source.header, index, self.source.photometric, self._layout.reach)
+        if scale.voi is None:
+            return scale, ()
+        seen, hidden = self.measured(index), self.hidden(index)
+        seen = seen if hidden is None else seen[~hidden]
+        low, high = float(seen.min()), float(seen.max())
+        offered = () if isinstance(scale.voi, Table) else transforms.offered(self.source.header, index)
+        if low == high:
+            return scale.without_voi(), offered
+        offered = tuple(one for one in offered if _contrast(one.window, low, high) >= _ONE_GREY)
+        if offered:
+            return replace(scale, voi=offered[0].window), offered
+        if isinstance(scale.voi, Table) and _contrast(scale.voi, low, high) >= _ONE_GREY:
+            return scale, ()
+        return scale.without_voi(), ()
 
     def _pixels(self, index: int) -> NDArray[np.generic]:
         """Decoded words of one frame, (H, W) or (H, W, 3); raises `Undecodable` whatever the decoder did."""
@@ -130,7 +147,7 @@ class DicomFilm:
         return self._last[index]
 
     def samples(self, index: int) -> tuple[NDArray[np.generic], photometric.Model]:
-        """(H, W, 3) samples of an object of three, as they are stored, and the colour model that they have.
+        """(H, W, 3) sample values of an object of three (from bit 0, no others above), and their colour model.
 
         The model is judged until a frame has proved one, so the last answer is the best.
         """
@@ -141,11 +158,15 @@ class DicomFilm:
         samples = _native_samples(found, index) if _is_flat(found) else self.reader.frame(index, raw=True)
         if samples.ndim != 3:
             return samples, "RGB"
+        if self.has_own_layout and found.stored < found.allocated:
+            samples = colour.values(samples, found.stored, found.high_bit)
         if "proved" not in self._model:
             told = photometric.declared(found.photometric)
             proof = photometric.of_pixels(samples, found.stored)
             by_stream = photometric.of_stream(stream) if stream is not None else None
-            self._model["proved" if proof else "believed"] = photometric.judged(told, by_stream, proof)
+            self._model["proved" if proof else "believed"] = photometric.judged(
+                told, by_stream, proof, unmarked=stream is not None and photometric.is_unmarked(stream)
+            )
         return samples, (self._model.get("proved") or self._model["believed"]).model
 
     @property
@@ -192,7 +213,8 @@ class DicomFilm:
             raise Undecodable(detail=f"its colour table is broken, {type(error).__name__}") from None
 
     def _eight_bits(self, rgb: NDArray[np.generic]) -> NDArray[np.uint8]:
-        if rgb.dtype == np.uint8:
+        shallow = self.source.samples == 3 and self.has_own_layout and self.source.stored < 8
+        if rgb.dtype == np.uint8 and not shallow:
             return rgb.astype(np.uint8)
         bits = self.source.stored if self.source.samples == 3 else 16
         return np.clip(rgb.astype(np.float64) * (255.0 / (2.0**bits - 1)), 0, 255).astype(np.uint8)
@@ -224,6 +246,14 @@ def _mapped(words: NDArray[Any] | None, values: Floats) -> NDArray[np.float32]:
     if not np.abs(values).max() < _LARGEST_VALUE:  # NaN is not less either
         raise Undecodable(detail="its rescale values cannot be")
     return values.astype(np.float32) if words is None else look_up(values, words)
+
+
+def _contrast(voi: Window | Table, low: float, high: float) -> float:
+    """The share of its range of greys that *voi* makes of the values from *low* to *high*."""
+    if isinstance(voi, Window):
+        return float(np.ptp(voi.apply(np.array([low, high]))))
+    first, last = np.clip(np.rint([low, high]), voi.first, voi.first + len(voi.entries) - 1)
+    return float(np.ptp(voi.apply(np.arange(first, last + 1)))) / voi.top
 
 
 def _darkened(

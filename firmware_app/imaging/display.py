@@ -25,7 +25,6 @@ from firmware_app.imaging.spacing import UNKNOWN, Spacing
 
 LONGEST_SIDE_PX: Final = 2048
 MOST_FRAMES: Final = 64
-MOST_LAYERS: Final = 16
 _TOP: Final = 65535
 
 
@@ -106,7 +105,7 @@ def write(shown: Shown, folder: Path, index: int, frames: int, among: Sequence[i
     else:
         save(image, folder / f"{name}.png")
     layers = []
-    for number, layer in enumerate(shown.layers[:MOST_LAYERS]):
+    for number, layer in enumerate(shown.layers):
         # A drawn line is thinner than a pixel of a reduced frame: any of it counts.
         mask = Image.fromarray(layer.mask.astype(np.uint8) * 255).resize(image.size, Image.Resampling.BOX)
         save(mask.point(lambda grey: 255 if grey else 0), folder / f"{name}-layer-{number}.png")

@@ -81,7 +81,10 @@ def taken(
             unfit = error
         decoding, preparing = decoding + decoded - begun, preparing + time.perf_counter() - decoded
     if unfit is not None and not read:
-        raise unfit
+        try:
+            raise unfit
+        finally:  # it holds this very frame, and each would keep the other and the film's words alive
+            del unfit
     judge.check_colours(film, read[-1], quality, photographs=photographs)
     return Taken(
         tuple(read),

@@ -23,15 +23,20 @@ _UNDEFINED: Final = 0xFFFFFFFF
 # ISO/IEC 10918-1 EOI and ISO/IEC 15444-1 EOC are the same two bytes; behind them comes padding at most.
 _END_OF_STREAM: Final = b"\xff\xd9"
 _TAIL_BYTES: Final = 16
+_SIGNATURES: Final = (b"\xff\xd8\xff", b"\xff\x4f\xff\x51", b"\x00\x00\x00\x0c")  # JPEG and JPEG-LS, JPEG 2000, JP2
 
 
 @dataclass(frozen=True, slots=True)
 class Fragments:
-    """The items behind the offset table: where each value starts, its length, and with which item each frame begins."""
+    """The items behind the offset table: where each value starts, its length, and with which item each frame begins.
+
+    `left` frames lie behind the last one that the header names.
+    """
 
     starts: array[int]
     lengths: array[int]
     firsts: array[int]
+    left: int = 0
 
     def frame(self, stream: BinaryIO, index: int) -> bytes:
         """The compressed bytes of frame *index*, its fragments joined."""
@@ -53,18 +58,33 @@ def found(stream: BinaryIO, offset: int, frames: int, extended: bytes = b"", *, 
         raise Undecodable(detail=f"{frames} frames promised, {len(starts)} fragments present")
     if len(starts) == frames:
         return Fragments(starts, lengths, array("L", range(frames)))
-    if frames == 1 and not one_each:
-        return Fragments(starts, lengths, array("L", [0]))
     if one_each:
-        return Fragments(starts[:frames], lengths[:frames], array("L", range(frames)))
+        return Fragments(starts[:frames], lengths[:frames], array("L", range(frames)), len(starts) - frames)
+    if frames == 1:
+        return _without_left(stream, Fragments(starts, lengths, array("L", [0])))
     firsts = (
         _by_offsets(starts, struct.unpack(f"<{len(extended) // 8}Q", extended[: len(extended) // 8 * 8]), frames)
         or _by_offsets(starts, struct.unpack(f"<{len(table) // 4}L", table[: len(table) // 4 * 4]), frames)
         or _by_ends(stream, starts, lengths)
     )
-    if len(firsts) != frames:
+    if len(firsts) < frames or not all(_begins(stream, starts[number]) for number in firsts[frames:]):
         raise Undecodable(detail=f"its {len(starts)} fragments cannot be told apart into {frames} frames")
-    return Fragments(starts, lengths, firsts)
+    return _without_left(stream, Fragments(starts, lengths, firsts[:frames]))
+
+
+def _without_left(stream: BinaryIO, found: Fragments) -> Fragments:
+    """*found* without the frames in the last one's fragments that begin where a whole code stream has ended."""
+    last = found.firsts[-1]
+    ends = _by_ends(stream, found.starts[last:], found.lengths[last:])
+    others = [last + number for number in ends[1:] if _begins(stream, found.starts[last + number])]
+    if not others:
+        return found
+    return Fragments(found.starts[: others[0]], found.lengths[: others[0]], found.firsts, len(others))
+
+
+def _begins(stream: BinaryIO, start: int) -> bool:
+    stream.seek(start)
+    return stream.read(4).startswith(_SIGNATURES)
 
 
 def _items(stream: BinaryIO, offset: int, frames: int) -> tuple[bytes, array[int], array[int]]:

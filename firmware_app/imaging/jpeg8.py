@@ -12,11 +12,18 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from firmware_app.imaging import photometric
+from firmware_app.imaging import codestream, photometric
 
 
 def decode(stream: bytes, samples: int) -> NDArray[Any]:
-    """(H, W) or (H, W, 3) uint8; raises `ValueError` or `OSError` for a broken *stream* or one of other *samples*."""
+    """(H, W) or (H, W, 3) uint8; raises `ValueError` or `OSError` for a broken *stream* or one of other *samples*, and
+    `Undecodable` for one that lost coded data."""
+    pixels = _decoded(stream, samples)
+    codestream.check_runs(pixels, lambda filled: _decoded(filled, samples), stream)
+    return pixels
+
+
+def _decoded(stream: bytes, samples: int) -> NDArray[Any]:
     with Image.open(io.BytesIO(stream), formats=("JPEG",)) as image:
         # libjpeg turns YCbCr into RGB unless it is asked for YCbCr; and it cannot be asked where RGB is stored.
         if samples == 3 and photometric.of_stream(stream) != "RGB":

@@ -20,10 +20,16 @@ _UNCONVERTED: Final = {1: "GRAYSCALE", 3: "RGB"}
 
 def decode(stream: bytes, samples: int, allocated: int) -> NDArray[np.generic]:
     """(H, W) or (H, W, 3), unsigned, of *allocated* bits; raises `ValueError` or `RuntimeError` for a *stream* that is
-    broken or that has more bits or other *samples* than that."""
+    broken or that has more bits or other *samples* than that, and `Undecodable` for one that lost coded data."""
     found = codestream.depth(stream)
     if found is None or found.samples != samples or not 2 <= found.bits <= allocated <= 16:
         raise ValueError("other samples than the header says")
+    pixels = _decoded(stream, samples)
+    codestream.check_runs(pixels, lambda filled: _decoded(filled, samples), stream)
+    return pixels.astype(f"<u{allocated // 8}", copy=False)
+
+
+def _decoded(stream: bytes, samples: int) -> NDArray[Any]:
     space = _UNCONVERTED[samples]
     pixels: NDArray[Any] = jpeg8_decode(stream, colorspace=space, outcolorspace=space)
-    return pixels.astype(f"<u{allocated // 8}", copy=False)
+    return pixels

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any, Final
 
 import numpy as np
@@ -16,6 +17,8 @@ from pydicom.dataset import Dataset
 
 from firmware_app.imaging.source import BROKEN
 
+MOST_LAYERS: Final = 16
+"""Of a frame; further planes are not even made."""
 _GROUPS: Final = range(0x6000, 0x6100, 2)
 _ROWS, _COLUMNS, _FRAMES, _DESCRIPTION, _KIND = 0x0010, 0x0011, 0x0015, 0x0022, 0x0040
 _ORIGIN, _FIRST_FRAME, _POSITION, _LABEL, _DATA = 0x0050, 0x0051, 0x0102, 0x1500, 0x3000
@@ -23,24 +26,33 @@ _ORIGIN, _FIRST_FRAME, _POSITION, _LABEL, _DATA = 0x0050, 0x0051, 0x0102, 0x1500
 
 @dataclass(frozen=True, slots=True)
 class Layer:
-    """One plane as it lies on the frame: `mask` (H, W) bool.  `kind` is ``graphics`` or ``region`` (of interest)."""
+    """One plane as it lies on the frame, eight pixels in a byte of `bits`, since a film of 20 megapixels may have many.
+
+    `kind` is ``graphics`` or ``region`` (of interest).
+    """
 
     group: int
     kind: str
-    mask: NDArray[np.bool_]
+    bits: NDArray[np.uint8]
+    columns: int
+
+    @property
+    def mask(self) -> NDArray[np.bool_]:
+        """(H, W) bool."""
+        return np.unpackbits(self.bits, axis=1, count=self.columns).view(np.bool_)
 
 
 def of(
     header: Dataset, frame: int, rows: int, columns: int, words: NDArray[Any] | None, used: tuple[int, int]
 ) -> tuple[Layer, ...]:
-    """The layers of one *frame* of *rows* × *columns*, those that show anything.
+    """The layers of one *frame* of *rows* × *columns*, those that show anything, the first `MOST_LAYERS` of them.
 
     *words* are the frame's stored words where bits beyond the pixel values are still in them, else None; *used* are the
     lowest and the highest bit of the value.  A broken plane is left out: it is not the image.
     """
     if words is not None and words.shape != (rows, columns):
         words = None
-    return tuple(_layers(header, frame, (rows, columns), words, used))
+    return tuple(islice(_layers(header, frame, (rows, columns), words, used), MOST_LAYERS))
 
 
 def _layers(
@@ -55,7 +67,7 @@ def _layers(
         except BROKEN:
             continue
         if mask is not None and mask.any():
-            yield Layer(group, kind, mask)
+            yield Layer(group, kind, np.packbits(mask, axis=1), shape[1])
 
 
 def _mask(

@@ -2,14 +2,15 @@
 
 Two witnesses are heard beside the header.  The pixels: read in the wrong model, black and grey leave the range of
 colours or lose all colour in a way no photograph does; where they speak clearly they decide.  The stream: an Adobe
-segment, the component ids R G B, or JFIF (ISO/IEC 10918-1, 10918-5, 10918-6).  Where both are silent the header is
-believed, and where stream and header contradict each other while the pixels are silent, that is told as a hint.
+segment, the component ids R G B, JFIF or shared chroma (ISO/IEC 10918-1, 10918-5, 10918-6).  Where both are silent the
+header is believed, and where stream and header contradict each other while the pixels are silent, that is told as a
+hint.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -44,13 +45,14 @@ class Verdict:
     hint: str | None = None
 
 
-def judged(declared: Model, stream: Model | None, pixels: Model | None) -> Verdict:
-    """What to believe: clear pixels, else the stream, else the header."""
+def judged(declared: Model, stream: Model | None, pixels: Model | None, *, unmarked: bool = False) -> Verdict:
+    """What to believe: clear pixels, else the stream, else the header, with doubt where it says RGB of a JPEG that is
+    *unmarked*: nearly every program would have made YBR of it."""
     if pixels is not None:
         return Verdict(pixels, CORRECTED if pixels != declared else None)
     if stream is not None:
         return Verdict(stream, UNSURE if stream != declared else None)
-    return Verdict(declared)
+    return Verdict(declared, UNSURE if unmarked and declared == "RGB" else None)
 
 
 def declared(photometric: str) -> Model:
@@ -87,12 +89,29 @@ def beyond(sampled: NDArray[np.float32]) -> float:
 def of_stream(stream: bytes) -> Model | None:
     """What a JPEG, JPEG-LS or JPEG 2000 *stream* of three components says of the samples a plain decoder returns."""
     if stream.startswith(b"\xff\xd8"):
-        return _of_jpeg(stream)
+        marks = _marks(stream)
+        return _by_markers(marks) if marks is not None else None
     start = stream.find(_J2K_SIGNATURE, 0, 4096)
     return _of_jpeg_2000(stream, start) if start >= 0 else None
 
 
-def _of_jpeg(stream: bytes) -> Model | None:
+def is_unmarked(stream: bytes) -> bool:
+    """Whether *stream* is a lossy JPEG that says nothing of its colours."""
+    marks = _marks(stream) if stream.startswith(b"\xff\xd8") else None
+    return marks is not None and not marks.lossless and _by_markers(marks) is None
+
+
+class _Marks(NamedTuple):
+    """What of a JPEG *adobe* says (None: nothing), whether it is a *jfif*, and its components."""
+
+    adobe: int | None
+    jfif: bool
+    ids: bytes
+    shared: bool
+    lossless: bool
+
+
+def _marks(stream: bytes) -> _Marks | None:
     adobe, jfif, at = None, False, 2
     while at + 4 <= len(stream) and stream[at] == 0xFF:
         marker, length = stream[at + 1], int.from_bytes(stream[at + 2 : at + 4], "big")
@@ -105,20 +124,24 @@ def _of_jpeg(stream: bytes) -> Model | None:
         elif marker == 0xE0 and body.startswith(b"JFIF\0"):
             jfif = True
         elif marker in _SOF:
-            return _by_markers(adobe, jfif, body[6::3][:3], lossless=marker in _LOSSLESS)
+            shared = len(set(body[7::3][:3])) > 1  # sampling factors that differ
+            return _Marks(adobe, jfif, body[6::3][:3], shared, marker in _LOSSLESS)
         elif marker == 0xDA or length < 2:
             return None
         at += 2 + length
     return None
 
 
-def _by_markers(adobe: int | None, jfif: bool, ids: bytes, *, lossless: bool) -> Model | None:
-    """As libjpeg guesses, but that JFIF in a lossless stream proves nothing: such streams are not transformed."""
-    if adobe in (0, 1):
-        return "YBR_FULL" if adobe else "RGB"
-    if ids in _RGB_IDS:
+def _by_markers(marks: _Marks) -> Model | None:
+    """As libjpeg guesses, but that JFIF in a lossless stream proves nothing: such streams are not transformed.
+
+    Samples that pixels share are chroma: nobody gives green or blue fewer of them than red.
+    """
+    if marks.adobe in (0, 1):
+        return "YBR_FULL" if marks.adobe else "RGB"
+    if marks.ids in _RGB_IDS:
         return "RGB"
-    return "YBR_FULL" if jfif and not lossless else None
+    return "YBR_FULL" if (marks.jfif or marks.shared) and not marks.lossless else None
 
 
 def _of_jpeg_2000(stream: bytes, start: int) -> Model | None:

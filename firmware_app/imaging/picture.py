@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
@@ -76,6 +76,8 @@ class Picture:
     def _turned(self) -> tuple[int, int]:
         """Width and height after the EXIF orientation; values 5 to 8 lay the picture on its side."""
         width, height = self.image.size
+        if self.image.format == "TIFF":  # whose size Pillow has turned already
+            return width, height
         try:  # the EXIF block of a PNG may stand behind its pixels, which this then decodes
             on_its_side = self.image.getexif().get(0x0112, 1) in (5, 6, 7, 8)
         except BROKEN as error:
@@ -104,11 +106,12 @@ class Picture:
 @contextmanager
 def opened(path: Path) -> Iterator[Picture]:
     """Open the picture at *path*; raises `FrameTooLarge` or `Undecodable`."""
-    try:
-        image = Image.open(path, formats=FORMATS)
-    except BROKEN as error:
-        raise Undecodable(detail=f"the picture is broken, {type(error).__name__}") from None
-    with image:
+    with ExitStack() as open_files:
+        try:  # as a file: a path lets Pillow map an uncompressed TIFF, and one laid on its side by its turned size
+            file = open_files.enter_context(path.open("rb"))
+            image = open_files.enter_context(Image.open(file, formats=FORMATS))
+        except BROKEN as error:
+            raise Undecodable(detail=f"the picture is broken, {type(error).__name__}") from None
         _check_size(image)
         _check_work(path, image)
         try:

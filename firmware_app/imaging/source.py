@@ -107,6 +107,13 @@ class Source:
         return (self.rows * self.columns * samples * self.allocated + 7) // 8
 
     @property
+    def left(self) -> int:
+        """Whole native frames behind those that the header names, where nothing but them is there."""
+        size = self.decoded_bytes
+        more = self.native and self.allocated > 1 and self.length > size * self.frames + 1
+        return self.length // size - self.frames if more and self.length % size <= 1 else 0
+
+    @property
     def options(self) -> dict[str, Any]:
         """What pydicom's decoders need to know, all of it checked here."""
         return {

@@ -23,7 +23,7 @@ ESTIMATED: Final = "spacing.estimated"
 SCANNED: Final = "spacing.scanned"
 UNKNOWN: Final = "spacing.unknown"
 
-_PROJECTIONS: Final = frozenset({"CR", "DX", "MG", "IO", "PX", "XA", "RF", "RG", "SC", "OT", "US", "ES", "XC"})
+_SLICES: Final = frozenset({"CT", "MR", "PT", "NM"})  # any other word may stand over a projection: DR, XR, none at all
 _SAME: Final = 1e-3  # of the value: makers round one of the two
 
 
@@ -38,10 +38,10 @@ class Spacing:
 
 def of(header: Dataset, frame: int = 0) -> Spacing:
     """The pixel spacing of one *frame*, by PS3.3 10.7.1.3 for projections and C.7.6.2 for slices."""
-    measures = next(_measures(header, frame), header)
+    measures = next(_groups(header, frame, "PixelMeasuresSequence"), header)
     stated, detector = _pair(measures, "PixelSpacing"), _pair(header, "ImagerPixelSpacing")
     scanned = _pair(header, "NominalScannedPixelSpacing")
-    if _text(header, "Modality") not in _PROJECTIONS:
+    if detector is None and _is_slice(header, frame):
         return Spacing(PATIENT, stated, stated) if stated else Spacing(UNKNOWN)
     if "SequenceOfUltrasoundRegions" in header:  # its deltas are each region's own; no one number holds for the frame
         return Spacing(UNKNOWN)
@@ -60,10 +60,27 @@ def of(header: Dataset, frame: int = 0) -> Spacing:
     return Spacing(AT_DETECTOR, None, stated) if stated else Spacing(UNKNOWN)
 
 
-def _measures(header: Dataset, frame: int) -> Iterator[Dataset]:
+def _is_slice(header: Dataset, frame: int) -> bool:
+    """Whether its pixels lie in a plane of the patient: known by its modality, else by the directions of its rows."""
+    if _text(header, "Modality") in _SLICES:
+        return True
+    if "SequenceOfUltrasoundRegions" in header:
+        return False
+    return any(map(_has_directions, (header, *_groups(header, frame, "PlaneOrientationSequence"))))
+
+
+def _has_directions(item: Dataset) -> bool:
+    try:
+        return len(item.get("ImageOrientationPatient") or ()) == 6
+    except BROKEN:
+        return False
+
+
+def _groups(header: Dataset, frame: int, name: str) -> Iterator[Dataset]:
+    """The items of the functional group *name* that hold for *frame*, its own before the shared one."""
     for keyword, index in (("PerFrameFunctionalGroupsSequence", frame), ("SharedFunctionalGroupsSequence", 0)):
         try:
-            yield header[keyword][index].PixelMeasuresSequence[0]
+            yield header[keyword][index][name][0]
         except BROKEN:
             continue
 

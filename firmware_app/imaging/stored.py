@@ -32,6 +32,7 @@ from firmware_app.errors import PixelsUnsupported, Undecodable
 from firmware_app.imaging import clip, codestream, colour, fragments, jpeg8, photometric, rle, source
 from firmware_app.imaging.source import Source
 
+FRAMES_LEFT: Final = "hint.frames_left"  # its sentence stands in `reading.hints`
 JPEG_LOSSLESS: Final = (JPEGLossless, JPEGLosslessSV1)
 _JPEG_LS: Final = (JPEGLSLossless, JPEGLSNearLossless)
 # Where gdcm is installed as well, pydicom would ask it first: slower, and a broken stream aborts its process.
@@ -66,6 +67,11 @@ class Reader:
         """Let go of a video's decoder."""
         if self._track is not None:
             self._track.close()
+
+    @property
+    def left(self) -> int:
+        """Frames behind those that the header names; of a compressed object once one was read."""
+        return self._source.left if self._source.native else self._fragments.left if self._fragments else 0
 
     def compressed(self, index: int) -> bytes | None:
         """The code stream of frame *index*, held against the header; None where the words are native or a video's."""
@@ -191,7 +197,9 @@ def _decompressed(found: Source, stream: bytes, raw: bool) -> NDArray[np.generic
         from firmware_app.imaging import jpeg_deep  # loads a library, which a child that never meets one need not have
 
         samples = jpeg_deep.decode(stream, found.samples, found.allocated)
-        if found.signed and syntax not in JPEG_LOSSLESS:
+        if syntax in JPEG_LOSSLESS:
+            samples = _laid(samples, stream, found)
+        elif found.signed:
             samples = _continued(samples)
     elif syntax in _JPEG_8:
         samples = jpeg8.decode(stream, found.samples)
@@ -200,6 +208,27 @@ def _decompressed(found: Source, stream: bytes, raw: bool) -> NDArray[np.generic
         return _array(found, syntax, alone, 0, raw, found.options | {"number_of_frames": 1})
     is_rgb = raw or found.samples == 1 or photometric.of_stream(stream) == "RGB" or found.photometric == "RGB"
     return samples if is_rgb else colour.from_ybr_full(samples, found.stored)
+
+
+def _laid(samples: NDArray[Any], stream: bytes, found: Source) -> NDArray[np.generic]:
+    """*samples* of a lossless stream, lying in their words as the header says.
+
+    A stream of fewer bits than reach the high bit has its values at the bottom.  Bits above the high bit may only be
+    the sign once more, or overlays: values that are cut off would be other greys, and look like an image all the same.
+    """
+    depth = codestream.depth(stream)
+    bits, used = depth.bits if depth is not None else found.allocated, found.high_bit + 1
+    if bits < used:
+        used = found.stored
+    if bits > used:
+        above, sign = samples >> used, (samples >> (used - 1)) & 1
+        extended = sign * np.asarray((1 << (bits - used)) - 1, samples.dtype)
+        overlaid = any(
+            0x6000 <= tag >> 16 <= 0x60FF and tag & 0xFFFF == 0x0102 for tag in map(int, found.header.keys())
+        )
+        if above.any() and not overlaid and not np.array_equal(above, extended):
+            raise PixelsUnsupported(detail=f"a stream of {bits} bits, and {found.stored} bits stored")
+    return np.asarray(samples << (found.high_bit + 1 - used))
 
 
 def _is_12_bit(stream: bytes) -> bool:

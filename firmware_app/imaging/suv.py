@@ -16,6 +16,9 @@ from firmware_app.errors import UptakeUnknown
 from firmware_app.imaging.source import BROKEN
 
 _GRAMS_PER_KG: Final = 1000.0
+# A dose in MBq or a weight in grams gives an SUV that is wrong by a thousand or a million and looks like a number.
+_DOSE_BQ: Final = (1e6, 1e11)  # a newborn's has some 10 MBq, the largest of any tracer a few GBq
+_WEIGHT_KG: Final = (0.3, 500.0)
 _LONGEST: Final = timedelta(days=2)  # between injection and scan; more is a wrong clock, whatever the isotope
 
 
@@ -32,7 +35,7 @@ def per_unit(header: Dataset) -> float:
     if not {"ATTN", "DECY"} <= corrected:
         raise UptakeUnknown(detail="CorrectedImage")
     item = _isotope(header)
-    weight, dose = _above_zero(header, "PatientWeight"), _above_zero(item, "RadionuclideTotalDose")
+    weight, dose = _within(header, "PatientWeight", _WEIGHT_KG), _within(item, "RadionuclideTotalDose", _DOSE_BQ)
     decay = _text(header, "DecayCorrection")
     if decay == "ADMIN":
         return weight * _GRAMS_PER_KG / dose
@@ -101,6 +104,13 @@ def _date_time(text: str) -> datetime | None:
         return datetime.strptime(whole, "%Y%m%d%H%M%S") + timedelta(seconds=float(f"0.{fraction or 0}"))
     except ValueError:
         return None
+
+
+def _within(header: Dataset, keyword: str, limits: tuple[float, float]) -> float:
+    number = _above_zero(header, keyword)
+    if not limits[0] <= number <= limits[1]:
+        raise UptakeUnknown(detail=keyword)
+    return number
 
 
 def _above_zero(header: Dataset, keyword: str) -> float:

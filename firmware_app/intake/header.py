@@ -131,6 +131,8 @@ def _examine(data: Buffer) -> Examined:
     syntax = declared or _undeclared(encoding)
     found = walk(data, data_set, encoding, _WANTED)
     header = _header(data, found, syntax)
+    if header.sop_class_uid == sop_classes.MEDIA_STORAGE_DIRECTORY:  # its meta information says otherwise, or nothing
+        raise DirectoryRecord()
     essential = sop_classes.essential(header.sop_class_uid)
     if essential and not any(tag in found.elements for tag in essential):
         raise Truncated(where=tag_name(essential[0]))

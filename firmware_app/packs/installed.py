@@ -12,6 +12,7 @@ from typing import Self
 
 from firmware_app.config import Config
 from firmware_app.errors import PackError, PackFolderUnusable
+from firmware_app.packs.manifest import FILE_NAME
 from firmware_app.packs.offers import version_key
 from firmware_app.packs.shelf import Pack, Shelf, find_pack, shipped_packs_dir, survey
 
@@ -75,6 +76,10 @@ class PackStore:
     def is_installed(self, pack: Pack) -> bool:
         """Whether ``pack`` was installed rather than shipped."""
         return pack.folder.is_relative_to(self.installed.resolve())
+
+    def is_shipped(self, name: str) -> bool:
+        """Whether a pack of that name came with the box, though an installed version of it may be used."""
+        return bool(name) and Path(name).name == name and (self.shipped / name / FILE_NAME).is_file()
 
     def folder_of(self, name: str, version: str) -> Path:
         """Where that version of the pack stands once it is installed."""

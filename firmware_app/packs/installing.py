@@ -7,6 +7,7 @@ leaves it so. The version that was in use stays on the disk for :func:`roll_back
 import errno
 import fcntl
 import os
+import re
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -21,10 +22,12 @@ from firmware_app.errors import (
     PackManifestInvalid,
     PackNoPrevious,
     PackOlder,
+    PackShipped,
+    PackUnknown,
 )
 from firmware_app.packs import tree
-from firmware_app.packs.installed import PackStore
-from firmware_app.packs.offers import Offer, version_key
+from firmware_app.packs.installed import KEPT, PackStore
+from firmware_app.packs.offers import NAME, Offer, version_key
 from firmware_app.packs.repository import Progress, Repository, opened
 from firmware_app.packs.shelf import Pack
 
@@ -102,6 +105,30 @@ def roll_back(store: PackStore, name: str) -> Change:
         return Change(target, linked, True)
 
 
+@dataclass(frozen=True, slots=True)
+class Removal:
+    """What was done: the installed version that is gone, and the shipped pack of that name, where there is one."""
+
+    version: str
+    left: Pack | None
+
+
+def remove(store: PackStore, name: str) -> Removal:
+    """Take an installed pack from the box, also where it cannot be read; what is shipped under its name is used again.
+
+    Its files go with the next change of packs, for a reader may work with them until its next start.  Raises
+    :class:`~firmware_app.errors.PackUnknown`, or :class:`~firmware_app.errors.PackShipped` where only the shipped one
+    is there.
+    """
+    with _alone(store, name), _room(store, name):
+        version = store.linked(name) if re.fullmatch(NAME, name) else None
+        if version is None:
+            raise PackShipped(pack=name) if store.is_shipped(name) else PackUnknown(pack=name)
+        store.link_of(name).unlink()
+        _sync(store.installed)
+        return Removal(version, _in_use(store, name))
+
+
 def verify(pack: Pack, store: PackStore) -> None:
     """Compare a pack with its manifest, and with its SHA256SUMS where it has one; an installed one must have one.
 
@@ -158,6 +185,12 @@ def _forget_others(store: PackStore, name: str, kept: set[str | None]) -> None:
             shutil.rmtree(pack.folder, ignore_errors=True)
 
 
+def _forget_removed(store: PackStore) -> None:
+    for folder in (store.installed / KEPT).glob("*/*"):
+        if store.linked(folder.name) is None:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
 def _in_use(store: PackStore, name: str) -> Pack | None:
     return next((pack for pack in store.survey().packs if pack.name == name), None)
 
@@ -186,6 +219,7 @@ def _alone(store: PackStore, name: str) -> Iterator[Path]:
         shutil.rmtree(staging, ignore_errors=True)
         with _room(store, name):
             staging.mkdir()
+        _forget_removed(store)
         try:
             yield staging
         finally:

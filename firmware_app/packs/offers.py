@@ -14,6 +14,8 @@ from firmware_app.packs.part import PackPath, Sha256, Words
 INDEX = "index.json"
 METADATA = "metadata"
 TARGETS = "targets"
+NAME = r"^[a-z0-9][a-z0-9-]*$"
+"""Of a pack; it becomes the name of a folder."""
 
 
 def _plain(path: str) -> str:
@@ -46,7 +48,7 @@ class OfferedFile(_Part):
 class Offer(_Part):
     """One version of one pack."""
 
-    name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]*$")
+    name: str = Field(pattern=NAME)
     version: str = Field(pattern=r"^\d+\.\d+\.\d+$")
     title: Words
     files: tuple[OfferedFile, ...] = Field(min_length=1)

@@ -40,6 +40,12 @@ class Attempt:
         reason = why if isinstance(why, Reason) else Reason.of(why)
         return Reading(Scope.INSTANCE, self._of, ReadingStatus.CANNOT_JUDGE, reason, None, _NO_TIME)
 
+    def cannot_for(self, pack: str, reason: Reason) -> Reading:
+        """`cannot`, naming the pack where it is by the pack's own measure that the image is not fit."""
+        if reason.code in _UNFIT:
+            reason = replace(reason, details={**reason.details, "pack": pack})
+        return self.cannot(reason)
+
     def read(self, findings: tuple[Finding, ...], pack: PackIdentity, frames: FramesRead | None = None) -> Reading:
         return Reading(Scope.INSTANCE, self._of, ReadingStatus.READ, None, pack, _NO_TIME, findings, frames=frames)
 

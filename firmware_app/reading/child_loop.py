@@ -7,14 +7,30 @@ import socket
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
-from typing import Any
+from typing import Any, Final
 
-from firmware_app.errors import LanternError
+from firmware_app.errors import LanternError, Undecodable
 from firmware_app.reading import confinement, wire
 from firmware_app.records import Reason
 
 Answers = Iterator[wire.Message]
 _BROKEN_EXIT = 70
+LOST_BYTES: Final = 64 * 1024 * 1024
+"""Of the memory of a child before a job; with less than that gone, a fresh one would fail at the job just so."""
+_TOO_MUCH: Final = "it needs more memory than one image may take"
+
+
+def out_of_memory() -> wire.Message:
+    """The answer to a job that the child's memory did not suffice for.  It may be the job's fault, or of those before:
+    the child ends with it, so that a fresh one can be asked."""
+    return refusal(Undecodable(detail=_TOO_MUCH), spent=True)
+
+
+def is_memory_error(error: BaseException | None) -> bool:
+    """Whether *error*, or what it was raised over, is a `MemoryError`: decoders' errors are told as broken pixels."""
+    while error is not None and not isinstance(error, MemoryError):
+        error = error.__cause__ or error.__context__
+    return error is not None
 
 
 def refusal(error: LanternError, **more: Any) -> wire.Message:
@@ -29,11 +45,16 @@ def serve(channel: socket.socket, work: Callable[[wire.Message], Answers], cpu_s
     """
     try:
         wire.send(channel, wire.Message({"ready": True}))
+        whole = confinement.room()
         while True:
             job = wire.receive(channel)
             confinement.allow_cpu(cpu_seconds)
+            again = whole - confinement.room() > LOST_BYTES
             for answer in work(job):
-                wire.send(channel, answer)
+                spent = {"again": again} if answer.header.get("spent") else {}
+                wire.send(channel, wire.Message({**answer.header, **spent}, answer.arrays))
+                if answer.header.get("spent"):
+                    return 0
     except (wire.Closed, wire.Garbled):
         return 0
     except Exception as error:  # noqa: BLE001 - a process's outermost loop; the text may quote a patient's data

@@ -9,6 +9,7 @@ import ctypes
 import os
 import resource
 import signal
+import sys
 from pathlib import Path
 from typing import Final
 
@@ -39,6 +40,13 @@ def confine(memory_mb: int, file_bytes: int = LARGEST_FILE_BYTES) -> None:
     resource.setrlimit(resource.RLIMIT_FSIZE, (file_bytes, file_bytes))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     os.nice(NICENESS)
+
+
+def room() -> int:
+    """Bytes of address space that this process may still map."""
+    pages = int(Path("/proc/self/statm").read_text("ascii").split()[0])
+    most, _ = resource.getrlimit(resource.RLIMIT_AS)
+    return (sys.maxsize if most == resource.RLIM_INFINITY else most) - pages * os.sysconf("SC_PAGE_SIZE")
 
 
 def allow_cpu(seconds: float) -> None:

@@ -15,15 +15,13 @@ import warnings
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
-from firmware_app.errors import ImageFileMissing, ImageUnfit, ImagingError, Undecodable
+from firmware_app.errors import ImageFileMissing, ImageUnfit, ImagingError
 from firmware_app.imaging import display, film, for_model, identity
 from firmware_app.imaging.input_spec import InputSpec
 from firmware_app.reading import child_loop, confinement
 from firmware_app.reading.wire import Message
-
-_TOO_MUCH: Final = "it needs more memory than one image may take"
 
 
 def work(job: Message) -> child_loop.Answers:
@@ -36,16 +34,18 @@ def work(job: Message) -> child_loop.Answers:
             _name(opened, folder)  # first, so that a film whose pixels are broken has a name all the same
             try:
                 answer = _for_model(opened, job.header)
-            except ImageUnfit as error:  # no model may see it, people may
+            except ImageUnfit as error:  # no model may see it, people may, once what the error holds is free
+                answer = child_loop.refusal(error)
+            if "refusal" in answer.header:
                 _for_people(opened, folder)
-                yield child_loop.refusal(error)
+                yield answer
                 return
             yield answer
             yield _for_people(opened, folder, answer.header["read"])
     except ImagingError as error:
-        yield child_loop.refusal(error)
+        yield child_loop.out_of_memory() if child_loop.is_memory_error(error) else child_loop.refusal(error)
     except MemoryError:
-        yield child_loop.refusal(Undecodable(detail=_TOO_MUCH))
+        yield child_loop.out_of_memory()
 
 
 def _for_model(opened: film.Film, job: Mapping[str, Any]) -> Message:

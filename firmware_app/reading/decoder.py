@@ -67,6 +67,7 @@ class Decoder:
         self._arguments = (str(memory_mb), str(seconds))
         self._seconds = seconds
         self._ready = False
+        self._again: Mapping[str, Any] = {}  # the job that a fresh child may still be given
         self._child = self._spawn()
         self.refusal: Reason | None = None
         """Why the latest file gave people no frame, as far as the child said."""
@@ -92,15 +93,18 @@ class Decoder:
         """
         self.warm()
         begun = time.perf_counter()
-        message = self._ask(
-            {
-                "file": str(path),
-                "picture": is_picture,
-                "display": str(folder),
-                "input": asdict(spec) if spec else None,
-                **asdict(taking),
-            }
-        )
+        job = {
+            "file": str(path),
+            "picture": is_picture,
+            "display": str(folder),
+            "input": asdict(spec) if spec else None,
+            **asdict(taking),
+        }
+        message, self._again = self._ask(job), job
+        if message.header.get("again"):
+            message = self._asked_again()
+        elif message.header.get("spent"):
+            self._replace()
         return _refused(message) or self._checked(message, spec, taking, 1e3 * (time.perf_counter() - begun))
 
     def end(self) -> bool:
@@ -108,7 +112,12 @@ class Decoder:
         self.refusal = None
         try:
             message = self._child.receive(self._seconds)
+            if message.header.get("again") and self._again:
+                message = self._asked_again()
+                message = message if "refusal" in message.header else self._child.receive(self._seconds)
             self.refusal = _refused(message)
+            if message.header.get("spent"):
+                self._replace()
             return bool(message.header.get("displayed"))
         except ChildLost as lost:
             log.warning("the decode child was lost while it wrote frames for the screen (%s)", lost.detail)
@@ -117,6 +126,17 @@ class Decoder:
 
     def close(self) -> None:
         self._child.kill()
+
+    def _asked_again(self) -> Message:
+        """A fresh child's first answer: of the one before, the memory did not suffice, maybe for the files before."""
+        job, self._again = self._again, {}
+        log.warning("the decode child had too little memory for an image; a fresh one is asked")
+        self._replace()
+        self.warm()
+        message = self._ask(job)
+        if message.header.get("spent"):
+            self._replace()
+        return message
 
     def _ask(self, job: Mapping[str, Any]) -> Message:
         try:

@@ -13,16 +13,13 @@ import warnings
 from dataclasses import asdict
 from functools import cache
 from pathlib import Path
-from typing import Final
 
-from firmware_app.errors import ExportError, ImageFileMissing, ImagingError, RuntimeFault, Undecodable
+from firmware_app.errors import ExportError, ImageFileMissing, ImagingError, RuntimeFault
 from firmware_app.imaging.deidentify import writing
 from firmware_app.imaging.deidentify.text import Detector
 from firmware_app.imaging.deidentify.uids import Identities
 from firmware_app.reading import child_loop, confinement
 from firmware_app.reading.wire import Message
-
-_TOO_MUCH: Final = "it needs more memory than one image may take"
 
 
 def work(job: Message) -> child_loop.Answers:
@@ -37,9 +34,9 @@ def work(job: Message) -> child_loop.Answers:
             done = writing.write(path, Path(str(job.header["out"])), identities, _detector(looked), looked=looked)
         yield Message({"written": asdict(done)})
     except (ExportError, ImagingError, RuntimeFault) as error:
-        yield child_loop.refusal(error)
+        yield child_loop.out_of_memory() if child_loop.is_memory_error(error) else child_loop.refusal(error)
     except MemoryError:
-        yield child_loop.refusal(Undecodable(detail=_TOO_MUCH))
+        yield child_loop.out_of_memory()
 
 
 @cache

@@ -56,7 +56,14 @@ COLOURS_UNSURE: Final = register(
         "proved. If the colours look wrong, look at the original on the machine."
     ),
 )
-OF_PIXELS: Final = (COLOURS_CORRECTED, COLOURS_UNSURE)
+FRAMES_LEFT: Final = register(
+    "hint.frames_left",
+    N_(
+        "The file holds more frames than its header names. Those beyond were neither shown nor read; look at the "
+        "original on the machine."
+    ),
+)
+OF_PIXELS: Final = (COLOURS_CORRECTED, COLOURS_UNSURE, FRAMES_LEFT)
 """What the decode child may say of how it understood the pixels (`imaging.photometric`)."""
 DISPLAY_MISSING: Final = register(
     "hint.display_missing", N_("The picture for the screen could not be made; look at the original on the machine.")

@@ -115,12 +115,8 @@ class Models:
             findings, found = clips.together(each, loaded.manifest.frames)
             strongest = {code: counted[at] for code, at in found.items()}
         except (RuntimeFault, ValueError) as error:
-            fault = (
-                error
-                if isinstance(error, RuntimeFault)
-                else InferenceFailed(pack=loaded.manifest.name, runtime="-", detail=str(error))
-            )
-            return child_loop.refusal(fault, sound=_still_sound(loaded))
+            # Under no name here: the error holds this frame, which would hold the error and with it the tensors.
+            return child_loop.refusal(_fault(loaded, error), sound=_still_sound(loaded))
         marked = _mark(loaded.manifest, {code: activations[at] for code, at in strongest.items()}, job)
         said = [asdict(finding) for finding in findings]
         return Message({"findings": said, "counted": counted, "strongest": strongest, "marked": marked})
@@ -141,6 +137,12 @@ def _mark(manifest: Manifest, activations: Mapping[str, NDArray[np.float32]], jo
     except OSError:
         return False
     return True
+
+
+def _fault(loaded: Loaded, error: RuntimeFault | ValueError) -> RuntimeFault:
+    if isinstance(error, RuntimeFault):
+        return error
+    return InferenceFailed(pack=loaded.manifest.name, runtime="-", detail=str(error))
 
 
 def _still_sound(loaded: Loaded) -> bool:

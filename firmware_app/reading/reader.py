@@ -29,7 +29,7 @@ from firmware_app.errors import (
 from firmware_app.packs.installed import PackStore
 from firmware_app.packs.manifest import Manifest
 from firmware_app.packs.shelf import Pack
-from firmware_app.reading import hints, quality_hints, routing
+from firmware_app.reading import hints, precedence, quality_hints, routing
 from firmware_app.reading.attempt import Attempt
 from firmware_app.reading.child import ChildLost
 from firmware_app.reading.complaints import Complaints
@@ -171,7 +171,8 @@ class Reader:
 
     def _learn(self) -> None:
         self._manifests = {name: pack.manifest for name, pack in sorted(self.inference.packs.items())}
-        self._rules = [routing.Candidate(name, manifest.route) for name, manifest in self._manifests.items()]
+        store = PackStore.of(self._config)
+        self._rules = precedence.candidates(self.inference.packs.values(), self._config, store)
 
     def _read(self, claim: Claim, attempt: Attempt) -> Reading:
         instance = claim.instance
@@ -184,7 +185,7 @@ class Reader:
         attempt.hints += chosen.hints
         decoded = self._decode(attempt, chosen.pack)
         if isinstance(decoded, Reason):
-            return attempt.cannot(decoded)
+            return attempt.cannot_for(chosen.pack, decoded)
         attempt.hints += hints.of_frames(decoded.read, decoded.frames, decoded.coloured, flow=decoded.flow)
         attempt.hints += tuple(hints.hint(code) for code in decoded.hints)
         attempt.hints += quality_hints.of(decoded.quality, self._manifests[chosen.pack].quality, instance.header)

@@ -32,12 +32,17 @@ from firmware_app.records import Header, Reason
 Population = Literal["adult", "children", "ask"]
 
 _STORAGE = "1.2.840.10008.5.1.4.1.1."
+_FRONTAL: Final = frozenset({"AP", "PA"})
 _FOR_PROCESSING: Final = frozenset(_STORAGE + suffix for suffix in ("1.1.1", "1.2.1", "1.3.1"))  # PS3.4 B.5
 
 
 class Ages(Protocol):
     """A range of completed years."""
 
+    @property
+    def min(self) -> int | None: ...
+    @property
+    def max(self) -> int | None: ...
     def holds(self, years: int) -> bool:
         """Whether it holds *years*."""
 
@@ -76,7 +81,7 @@ class Chosen:
 def route(
     header: Header | None, packs: Sequence[Candidate], usual_population: Population, forced: str | None = None
 ) -> Chosen:
-    """Choose the pack for an image; *header* is None for a picture.
+    """Choose the pack for an image; *header* is None for a picture.  Where several fit it is the first of *packs*.
 
     Raises a `CannotJudge` with the first reason against every pack, `NoPixels` for an object that is no image, and
     `PackUnknown` when *forced* names no pack.
@@ -101,6 +106,20 @@ def route(
     packs = _of_view(header, packs, forced is not None, assumed)
     packs = _of_age(header, packs, usual_population, forced is not None, assumed)
     return Chosen(packs[0].pack, tuple(assumed))
+
+
+def may_share(one: Rule, other: Rule, usual_population: Population) -> bool:
+    """Whether an image may fit both rules: also one that does not state its view, or its age."""
+    parts = _coarse(one.body_parts) & _coarse(other.body_parts)
+    if not (set(one.modalities) & set(other.modalities) and parts - {None}):
+        return False
+    views_differ = one.views and other.views and set(one.views).isdisjoint(other.views)
+    if views_differ and _reads_frontal(one) != _reads_frontal(other):
+        return False
+    youngest = max(rule.age_years.min or 0 for rule in (one, other))
+    if all(rule.age_years.max is None or youngest <= rule.age_years.max for rule in (one, other)):
+        return True
+    return all(rule.population in (usual_population, "any") for rule in (one, other))  # an image without an age
 
 
 def _of_modality(header: Header, packs: Sequence[Candidate], given: bool) -> Sequence[Candidate]:
@@ -153,12 +172,16 @@ def _of_view(header: Header, packs: Sequence[Candidate], given: bool, assumed: l
     if not isinstance(seen, str):
         if not given:
             assumed.append(hints.hint(hints.VIEW_ASSUMED))
-        return packs
-    wanted = {"AP", "PA"} if seen == view.FRONTAL else {seen}
+        return [candidate for candidate in packs if _reads_frontal(candidate.rule)] or packs
+    wanted = _FRONTAL if seen == view.FRONTAL else {seen}
     kept = [candidate for candidate in packs if not candidate.rule.views or wanted & set(candidate.rule.views)]
     if not kept:
         raise ViewNotCovered(view=seen)
     return kept
+
+
+def _reads_frontal(rule: Rule) -> bool:
+    return not rule.views or not _FRONTAL.isdisjoint(rule.views)
 
 
 def _of_age(

@@ -30,7 +30,11 @@ def case_object(case: Case, language: str) -> dict[str, Any]:
 
 
 def _sentence(reason: Reason | None, language: str) -> dict[str, str] | None:
-    return None if reason is None else {"code": reason.code, "text": reason.text(language)}
+    """Where it was one pack that would not read, it is named."""
+    if reason is None:
+        return None
+    pack = {"pack": str(reason.details["pack"])} if "pack" in reason.details else {}
+    return {"code": reason.code, "text": reason.text(language), **pack}
 
 
 def _file(record: FileRecord, language: str) -> dict[str, Any]:

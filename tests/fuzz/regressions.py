@@ -1,4 +1,5 @@
-"""What fuzzing found, made small by hand: bytes that ended the decode child with an error that nobody foresaw."""
+"""What fuzzing found, made small by hand: bytes that ended the decode child with an error that nobody foresaw,
+or that the door took and could not read again."""
 
 from __future__ import annotations
 
@@ -38,4 +39,11 @@ def _directory(entries: dict[int, int], following: int) -> bytes:
     return pack("<H", len(entries)) + fields + pack("<L", following)
 
 
+def directory_without_meta_information() -> bytes:
+    """The door took it, and refused it once its own meta information stood before it and named the class."""
+    uids = ((0x0016, b"1.2.840.10008.1.3.10\0\0"), (0x0018, b"2.25"))
+    return b"".join(pack("<HH2sH", 8, number, b"UI", len(uid)) + uid for number, uid in uids)
+
+
+REGRESSIONS_AT_THE_DOOR: Final[tuple[Callable[[], bytes], ...]] = (directory_without_meta_information,)
 REGRESSIONS: Final[tuple[Callable[[], bytes], ...]] = (png_broken_before_its_exif, tiff_whose_second_page_is_none)

@@ -5,11 +5,15 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
+import numpy as np
 import pytest
 
-from converters import card, card_notes, cli, sums
+from converters import card, card_notes, cli, report, sums, weakness
+from converters.predictions import Predictions
+from converters.report import weak
+from converters.words import load_words
 from firmware_app.packs.manifest import Manifest
-from firmware_app.packs.proof import Measured
+from firmware_app.packs.proof import Golden, Measured
 from tests import toy_pack
 
 
@@ -62,8 +66,10 @@ def test_a_map_that_agrees_badly_or_points_beside_the_lesion_is_a_weak_point(man
     pointing = {"n": 80, "hits": 30, "share": 0.375, "share_ci": [0.277, 0.484], "chance": 0.094}
     text = card.text(cast(Manifest, Told(manifest, {"maps": [good, bad], "pointing": pointing})))
     weak = text[: text.index("## Not for")]
-    assert "The map of litert int8 agrees with that of the original by a rank correlation of only 0.71" in weak
-    assert "litert int8 的热力图" in weak
+    assert "In the map of litert int8 the evidence for the finding alone" in weak
+    assert "a rank correlation of only 0.71" in weak
+    assert "Over every cell, the measure that is gated, it reached 0.99." in weak
+    assert "litert int8 的热力图仅就支持该发现的证据而言" in weak
     assert "openvino" not in weak
     assert "on only 30 of 80 positive films" in weak
     assert "| litert | int8 | 50 | 0.990 | 0.990 | 0.970 | 0.950 | 0.710 (31 films) |" in text
@@ -72,6 +78,10 @@ def test_a_map_that_agrees_badly_or_points_beside_the_lesion_is_a_weak_point(man
     fine = {**pointing, "hits": 60, "share": 0.75}
     text = card.text(cast(Manifest, Told(manifest, {"maps": [flat], "pointing": fine})))
     assert "rank correlation of only" not in text
+    poor = {**good, "mean": 0.82, "evidence": 0.71}
+    text = card.text(cast(Manifest, Told(manifest, {"maps": [poor], "pointing": fine})))
+    assert "agrees with that of the original, cell by cell, by a rank correlation of only 0.82" in text
+    text = card.text(cast(Manifest, Told(manifest, {"maps": [flat], "pointing": fine})))
     assert "lies in the outlined lesion on only" not in text
     assert "| 0.950 | – |" in text
 
@@ -129,3 +139,70 @@ def test_a_pack_whose_words_or_references_change_keeps_sums_that_hold(tmp_path: 
     assert (folder / sums.NAME).read_bytes() != before or command[0] == "golden"
     done = subprocess.run(["sha256sum", "--check", "--quiet", sums.NAME], cwd=folder, capture_output=True, check=False)
     assert done.returncode == 0, done.stdout
+
+
+def test_a_report_and_its_card_name_the_same_weak_points_after_the_words_have_changed(tmp_path: Path) -> None:
+    folder = toy_pack.write(tmp_path, "toy", "adult", 18, None)
+    manifest, words = Manifest.load(folder), Path("converters/recipes/chest-xray-adult.words.toml")
+    films = Predictions(("a", "b"), np.array([0, 1]), ("p", "q"), np.array([-1.0, 1.0]), ({}, {}))
+    key = ("onnxruntime", "fp32")
+    subject = report.Subject("toy", "0.0.1", manifest.title, manifest.findings[0], manifest.weak_points, "val", key)
+    page = report.write(folder / weak.NAME, subject, {key: films}, report.Accounts())
+    numbers = page.read_text("utf-8").partition("</section>")[2]
+    assert cli.main(["card", str(folder), "--words", str(words)]) == 0
+    told, found = page.read_text("utf-8"), weakness.points(Manifest.load(folder))
+    assert told.partition("</section>")[2] == numbers
+    assert weak.section(weak.listed(found)) in told
+    assert load_words(words).title.en in told
+    assert manifest.title.en not in told
+    shown = (folder / card.NAME).read_text("utf-8")
+    assert [point for point in found if f"- {point.en}\n  {point.zh}" not in shown] == []
+
+
+def test_a_page_that_is_no_report_of_ours_is_not_touched(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = toy_pack.write(tmp_path, "toy", "adult", 18, None)
+    (folder / weak.NAME).write_text("<p>mine</p>")
+    assert cli.main(["card", str(folder)]) == 1
+    assert "it is no report that this version can tell anew" in capsys.readouterr().err
+    assert (folder / weak.NAME).read_text() == "<p>mine</p>"
+
+
+def row(split: str, sensitivity: float, specificity: float, n: int = 80, positives: int = 30) -> Measured:
+    return Measured.model_validate({
+        "runtime": "onnxruntime", "precision": "fp32", "split": split, "n": n, "positives": positives, "auc": 0.8,
+        "auc_ci": [0.7, 0.9], "threshold": 0.5, "sensitivity": sensitivity, "specificity": specificity,
+        "sensitivity_ci": [sensitivity - 0.05, min(1.0, sensitivity + 0.05)], "ece": 0.08, "ece_ci": [0.09, 0.14],
+        "specificity_ci": [specificity - 0.05, min(1.0, specificity + 0.05)], "command": "lantern-convert run own.toml",
+    })  # fmt: skip
+
+
+def test_what_the_numbers_confess_is_on_the_card_too(manifest: Manifest) -> None:
+    rows = (row("test", 0.9, 0.6), row("out-of-fold", 1.0, 0.4, 200, 100), row("test[view=AP]", 0.9, 0.5, 40, 20))
+    text = card.text(manifest.model_copy(update={"measured": rows}))
+    shown = text[: text.index("## Not for")]
+    assert "it misses 3 of 30 positive films (sensitivity 0.900 (0.850–0.950) [test])" in shown
+    assert (
+        "it calls 60 of 100 films without the finding positive (specificity 0.400 (0.350–0.450) [out-of-fold])" in shown
+    )
+    assert "100 张无该发现的影像中有 60 张被判为阳性" in shown
+    assert "Only 30 positive films judge it" in shown
+    assert "Weakest group: view AP (40 films)" in shown
+    assert "Probabilities are off by 0.080 (0.090–0.140) [test]" in shown
+    assert "take its upper end for a bound" in text
+    fine = card.text(manifest.model_copy(update={"measured": (row("test", 1.0, 0.5, 900, 400),)}))
+    assert "films without the finding positive" not in fine
+    assert "positive films judge it" not in fine
+    assert "it misses" not in fine
+
+
+def test_an_answer_without_a_drawn_film_is_told(manifest: Manifest) -> None:
+    sample = Golden.model_validate({
+        "kind": "sample", "path": "golden/sample-negative-1.png", "sha256": "0" * 64, "tolerance": {"fp32": 0.01},
+        "expected": {"fp32": {manifest.findings[0].code: 0.0}},
+        "distance": {"pixels": 64, "components": 20, "nearest": 1.1, "films": 400},
+    })  # fmt: skip
+    text = card.text(manifest.model_copy(update={"golden": (sample,)}))
+    assert "There is no positive sample among them" in text
+    assert "There is no negative sample among them" not in text
+    positive = sample.model_copy(update={"expected": {"fp32": {manifest.findings[0].code: 1.0}}})
+    assert "There is no" not in card.text(manifest.model_copy(update={"golden": (sample, positive)}))

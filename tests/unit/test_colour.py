@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from PIL import Image
 from pydicom.encaps import encapsulate
-from pydicom.uid import JPEG2000, ExplicitVRBigEndian, JPEG2000Lossless, JPEGBaseline8Bit, RLELossless
+from pydicom.uid import JPEG2000, ExplicitVRBigEndian, JPEG2000Lossless, JPEGBaseline8Bit, JPEGLossless, RLELossless
 
-from firmware_app.imaging import colour, film, photometric
+from firmware_app.imaging import colour, film, photometric, stored
 from firmware_app.reading import hints
-from tests import films
+from tests import films, lossless_jpeg
 
 Pixels = np.ndarray[Any, Any]
 RGB = hnp.arrays(np.uint8, hnp.array_shapes(min_dims=3, max_dims=3, max_side=6).map(lambda s: (s[0], s[1], 3)))
@@ -230,6 +230,58 @@ def test_where_only_the_stream_contradicts_the_header_it_is_believed_and_doubt_i
     assert said == (photometric.UNSURE,)
 
 
+def unmarked(rgb: Pixels, subsampling: int) -> bytes:
+    """A JPEG of YBR with ids 1, 2, 3 and without any segment that says so."""
+    out = io.BytesIO()
+    Image.fromarray(rgb).save(out, "JPEG", quality=98, subsampling=subsampling)
+    data = out.getvalue()
+    assert data[2:4] == b"\xff\xe0"
+    return data[:2] + data[4 + int.from_bytes(data[4:6], "big") :]
+
+
+@pytest.mark.parametrize("subsampling", [1, 2])
+def test_shared_chroma_proves_that_a_jpeg_is_no_rgb(tmp_path: Path, subsampling: int) -> None:
+    rgb = undecidable()
+    stream = encapsulate([unmarked(rgb, subsampling)])
+    found, said = seen(tmp_path, films.film(rgb, syntax=JPEGBaseline8Bit, pixel_data=stream))
+    assert np.abs(found.astype(int) - rgb.astype(int)).mean() < 2
+    assert said == (photometric.UNSURE,)
+
+
+def test_an_unmarked_jpeg_under_the_name_of_rgb_is_doubted(tmp_path: Path) -> None:
+    rgb = undecidable()
+    stream = encapsulate([unmarked(rgb, 0)])
+    assert seen(tmp_path, films.film(rgb, syntax=JPEGBaseline8Bit, pixel_data=stream))[1] == (photometric.UNSURE,)
+
+
+COLOUR_LAYOUTS = [("u1", 7, 6), ("u2", 12, 15), ("u2", 12, 11), ("u2", 10, 13), ("u2", 16, 15)]
+
+
+@pytest.mark.parametrize(("kind", "stored", "high_bit"), COLOUR_LAYOUTS)
+@pytest.mark.parametrize("syntax", ["native", "lossless JPEG"])
+def test_a_colour_is_its_value_wherever_that_lies_in_its_words(
+    tmp_path: Path, kind: str, stored: int, high_bit: int, syntax: str
+) -> None:
+    values = undecidable() >> 1 if stored == 7 else undecidable().astype(np.uint16) << (stored - 8)
+    words = (values << (high_bit + 1 - stored)).astype(kind)
+    layout: dict[str, Any] = {"BitsStored": stored, "HighBit": high_bit}
+    made = films.film(words, **layout)
+    if syntax == "lossless JPEG":
+        data = encapsulate([lossless_jpeg.encoded(words, high_bit + 1)])
+        made = films.film(words, syntax=JPEGLossless, pixel_data=data, **layout)
+    with film.opened(films.save(tmp_path, "colour.dcm", made), is_picture=False) as opened:
+        found = opened.shown(0).pixels
+        np.testing.assert_allclose(opened.grey(0), values @ np.array([0.299, 0.587, 0.114]), rtol=1e-4)
+    assert np.abs(found - values * (255.0 / (2**stored - 1))).max() <= 1
+
+
+def test_bits_beside_a_colour_are_no_part_of_it(tmp_path: Path) -> None:
+    values = undecidable().astype(np.uint16) << 2
+    made = films.film((values << 2) | 0xC003, BitsStored=10, HighBit=11)
+    with film.opened(films.save(tmp_path, "colour.dcm", made), is_picture=False) as opened:
+        assert np.abs(opened.shown(0).pixels - values * (255.0 / 1023)).max() <= 1
+
+
 def test_a_clip_that_begins_black_is_believed_until_a_frame_proves_its_colours(tmp_path: Path) -> None:
     rgb = scene()
     black = np.zeros_like(rgb)
@@ -264,4 +316,4 @@ def test_no_bytes_can_break_the_look_at_a_stream(noise: bytes) -> None:
 
 
 def test_each_hint_of_the_pixels_has_its_sentence() -> None:
-    assert {photometric.CORRECTED, photometric.UNSURE} == set(hints.OF_PIXELS)
+    assert {photometric.CORRECTED, photometric.UNSURE, stored.FRAMES_LEFT} == set(hints.OF_PIXELS)

@@ -91,6 +91,15 @@ def test_rgb_is_bit_exact_inside_and_black_outside(tmp_path: Path) -> None:
     assert (done.blacked, done.sector_told_by) == (True, "header")
 
 
+def test_deep_colours_leave_as_their_values_at_the_bottom_of_their_words(tmp_path: Path) -> None:
+    values = screen().astype(np.uint16) << 4
+    told, _ = exported(tmp_path, ultrasound((values << 4) | 5, BitsStored=12, HighBit=15))
+    found, mask = np.frombuffer(told.PixelData, "<u2").reshape(values.shape), inside()
+    assert (told.BitsStored, told.HighBit) == (12, 11)
+    assert np.array_equal(found[mask], values[mask])
+    assert not found[~mask].any()
+
+
 def test_planes_and_frames_keep_their_places(tmp_path: Path) -> None:
     clip = np.stack([screen(number) for number in range(3)])
     planes = np.moveaxis(clip, -1, 1)

@@ -27,6 +27,7 @@ from firmware_app.intake.element_stream import DEPTH_LIMIT, ELEMENT_LIMIT, EXPLI
 from firmware_app.intake.header import examine, looks_like_data_set, pixel_digest
 from firmware_app.records import Header
 from tests import objects
+from tests.fuzz import regressions
 from tests.objects import BIG, IMPLICIT, JPEG, UNDEFINED, element, file_of, film, fragments, item, sequence, short
 from tests.peers import dicom_files, pydicom_file, pydicom_files, shared
 
@@ -250,6 +251,13 @@ def test_deflated_objects_and_disc_directories_are_named_for_what_they_are() -> 
     assert "Deflated" in refused.value.name
     with pytest.raises(DirectoryRecord):
         examine(pydicom_file("dicomdirtests/DICOMDIR"))
+
+
+def test_a_directory_without_meta_information_is_known_by_its_own_class(tmp_path: Path) -> None:
+    bare = tmp_path / "bare"
+    bare.write_bytes(regressions.directory_without_meta_information())
+    with pytest.raises(DirectoryRecord):
+        examine(bare)
 
 
 def test_the_pixel_digest_sees_pixels_only(tmp_path: Path) -> None:

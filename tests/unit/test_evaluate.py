@@ -122,6 +122,29 @@ def test_three_classes_need_the_positive_one_named(folder: Path) -> None:
     assert sum(film.label for film in datasets.image_folder(folder, "OTHER").films) == 1
 
 
+def test_a_third_class_counts_as_negative_and_that_is_said(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (folder / "other").mkdir()
+    Image.fromarray(grey(True, 1)).save(folder / "other" / "0.png")
+    datasets.image_folder(folder, "bright")
+    assert "Bright is positive; NORMAL, other all count as negative" in capsys.readouterr().err
+
+
+def test_a_wrong_positive_class_is_never_taken_for_another(
+    pack: Path, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(DataUnreadable, match="no class folder named lump beside another"):
+        datasets.image_folder(folder, "lump")
+    assert cli.main(["evaluate", str(pack), "--data", str(folder), "--positive", "lump"]) == 1
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert "folders found: Bright, NORMAL" in said.err
+
+
+def test_who_names_no_class_is_told_which_one_was_taken(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert sum(film.label for film in sources.opened(folder, "lump").films) == 6
+    assert "no class is called lump; Bright is taken for it" in capsys.readouterr().err
+
+
 def test_evaluating_needs_no_pytorch(pack: Path, folder: Path) -> None:
     code = (
         "import sys\nsys.modules['torch'] = None\nfrom converters import cli\n"

@@ -9,7 +9,7 @@ from collections.abc import Callable
 import pytest
 
 from tests.fuzz import corpus, mutator, targets
-from tests.fuzz.regressions import REGRESSIONS
+from tests.fuzz.regressions import REGRESSIONS, REGRESSIONS_AT_THE_DOOR
 
 
 @pytest.mark.parametrize("target", targets.TARGETS)
@@ -29,6 +29,11 @@ def test_every_input_of_the_corpus_is_taken_or_refused_with_a_code(target: str) 
 @pytest.mark.parametrize("made", REGRESSIONS, ids=lambda made: made.__name__)
 def test_what_fuzzing_once_broke_is_refused_now(made: Callable[[], bytes]) -> None:
     assert targets.child(made()) == "imaging.undecodable"
+
+
+@pytest.mark.parametrize("made", REGRESSIONS_AT_THE_DOOR, ids=lambda made: made.__name__)
+def test_what_the_door_once_took_wrongly_is_refused_now(made: Callable[[], bytes]) -> None:
+    assert targets.door(made()) is None
 
 
 def test_the_corpora_are_small_enough_to_travel_with_the_source() -> None:

@@ -152,6 +152,30 @@ def test_a_first_window_that_cannot_be_one_gives_way_to_the_next(tmp_path: Path)
     np.testing.assert_allclose(grey(tmp_path, made), np.clip((RAMP - 2499.5) / 500 + 0.5, 0, 1), atol=1e-6)
 
 
+def test_a_window_beside_the_film_gives_way_to_the_next_for_models_and_people(tmp_path: Path) -> None:
+    made = films.film(RAMP, WindowCenter=[-30000, 2500], WindowWidth=[100, 501])
+    np.testing.assert_allclose(grey(tmp_path, made), np.clip((RAMP - 2499.5) / 500 + 0.5, 0, 1), atol=1e-6)
+    frame = shown(tmp_path, made)
+    assert frame.centre is not None
+    assert frame.centre * frame.slope + frame.intercept == pytest.approx(2500)
+    assert len(frame.windows) == 1
+
+
+def test_where_no_window_shows_anything_nobody_is_given_one(tmp_path: Path) -> None:
+    made = films.film(RAMP, WindowCenter=[-30000, 50000], WindowWidth=[100, 100])
+    np.testing.assert_array_equal(grey(tmp_path, made), RAMP)
+    frame = shown(tmp_path, made)
+    assert frame.centre is None
+    assert frame.windows == ()
+    assert np.ptp(frame.pixels.astype(int)) > 60000
+
+
+def test_a_table_that_makes_one_grey_of_the_film_is_not_used_for_people_either(tmp_path: Path) -> None:
+    made = films.film(RAMP, **table("VOILUTSequence", 30000, "US", [5, 100, 200], 8))
+    np.testing.assert_array_equal(grey(tmp_path, made), RAMP)
+    assert np.ptp(shown(tmp_path, made).pixels.astype(int)) > 60000
+
+
 # PS3.3 C.11.2.1.2.1, C.11.2.1.3.1 and C.11.2.1.3.2, worked out by hand at centre 2048, width 4096 (Note 4 there) and
 # at centre 0, width 100 after a rescale of −1 024.
 BY_HAND = [

@@ -60,6 +60,59 @@ def test_a_stream_larger_than_its_header_says_is_not_decoded(tmp_path: Path, syn
     assert "3000" in refusal(films.save(tmp_path, "bomb.dcm", dataset)).text("en")
 
 
+def jpeg2000(rows: int, columns: int, **how: Any) -> bytes:
+    out = io.BytesIO()
+    Image.fromarray(np.zeros((rows, columns), np.uint8)).save(out, "JPEG2000", no_jp2=True, **how)
+    return out.getvalue()
+
+
+def claiming(stream: bytes, rows: int, columns: int, tile: tuple[int, int] | None = None) -> bytes:
+    """*stream* with the size of its image, and of its *tile*, written over (ISO/IEC 15444-1 A.5.1)."""
+    changed = bytearray(stream)
+    changed[8:16] = columns.to_bytes(4, "big") + rows.to_bytes(4, "big")
+    if tile is not None:
+        changed[24:32] = tile[1].to_bytes(4, "big") + tile[0].to_bytes(4, "big")
+    return bytes(changed)
+
+
+def refused_jpeg2000(folder: Path, stream: bytes, rows: int, columns: int) -> str:
+    pixels = np.zeros((1, 1), np.uint8)
+    made = films.film(pixels, syntax=JPEG2000Lossless, Rows=rows, Columns=columns, pixel_data=encapsulate([stream]))
+    return refusal(films.save(folder, "bomb.dcm", made)).text("en")
+
+
+@pytest.mark.parametrize(("rows", "columns"), [(8000, 4000), (128, 128)])
+def test_a_jpeg_2000_that_claims_more_tiles_than_it_has_is_not_decoded(tmp_path: Path, rows: int, columns: int) -> None:
+    """With one tile of 64 × 64 in it and the end-of-codestream marker where it belongs."""
+    assert refused_jpeg2000(tmp_path, claiming(jpeg2000(64, 64), rows, columns), rows, columns)
+
+
+def test_a_jpeg_2000_that_claims_more_precincts_than_it_has_bytes_for_is_not_decoded(tmp_path: Path) -> None:
+    """Of 32 megapixels in one tile, each precinct of 128 × 128 being a packet that has at least one byte."""
+    tiny = jpeg2000(64, 64, precinct_size=(128, 128))
+    assert "cannot hold" in refused_jpeg2000(tmp_path, claiming(tiny, 8000, 4000, (8000, 4000)), 8000, 4000)
+
+
+@pytest.mark.parametrize(
+    "how",
+    [
+        {},
+        {"tile_size": (512, 512)},
+        {"tile_size": (500, 300), "precinct_size": (128, 128), "progression": "RPCL"},
+        {"irreversible": True, "quality_layers": [80, 40, 20]},
+    ],
+)
+def test_a_black_frame_that_nearly_nothing_is_left_of_is_read(tmp_path: Path, how: dict[str, Any]) -> None:
+    side = 1000 if how else 4000
+    stream = jpeg2000(side, side, **how)
+    assert how or len(stream) < 250
+    made = films.film(
+        np.zeros((1, 1), np.uint8), syntax=JPEG2000Lossless, Rows=side, Columns=side, pixel_data=encapsulate([stream])
+    )
+    with film.opened(films.save(tmp_path, "black.dcm", made), is_picture=False) as opened:
+        assert not opened.grey(0).any()
+
+
 @pytest.mark.parametrize(("syntax", "kind"), [(JPEG2000Lossless, "JPEG2000"), (JPEGBaseline8Bit, "JPEG")])
 def test_a_compressed_frame_cut_in_its_header_is_undecodable(tmp_path: Path, syntax: Any, kind: str) -> None:
     cut = jpeg(64, 64, kind)[:30]

@@ -13,7 +13,7 @@ from imagecodecs import jpeg8_encode
 from pydicom.encaps import encapsulate
 from pydicom.uid import JPEGExtended12Bit, JPEGLossless, JPEGLosslessSV1
 
-from firmware_app.errors import Undecodable
+from firmware_app.errors import PixelsUnsupported, Undecodable
 from firmware_app.imaging import dicom_film, film
 from firmware_app.imaging.stored import Reader
 from tests import films, lossless_jpeg
@@ -118,6 +118,49 @@ def test_a_stream_with_more_than_its_header_says_is_undecodable(
     stream = lossless_jpeg.encoded(noise(bits, *([samples] if samples > 1 else [])), bits)
     with film.opened(wrapped(tmp_path, stream, allocated), is_picture=False) as found, pytest.raises(Undecodable):
         found.grey(0)
+
+
+def measured(path: Path) -> Pixels:
+    with film.opened(path, is_picture=False) as found:
+        assert isinstance(found, dicom_film.DicomFilm)
+        return found.measured(0)
+
+
+@pytest.mark.parametrize(("bits", "stored", "high_bit"), [(12, 12, 15), (10, 12, 15), (12, 12, 13), (12, 12, 11)])
+def test_values_of_a_stream_of_fewer_bits_lie_at_the_bottom_as_dcmtk_has_them(
+    tmp_path: Path, bits: int, stored: int, high_bit: int
+) -> None:
+    pixels = noise(bits)
+    path = wrapped(tmp_path, lossless_jpeg.encoded(pixels, bits), stored, HighBit=high_bit)
+    np.testing.assert_array_equal(measured(path), pixels)
+    subprocess.run([peer("dcmdjpeg"), path, tmp_path / "native.dcm"], check=True)
+    np.testing.assert_array_equal(np.frombuffer(pydicom.dcmread(tmp_path / "native.dcm").PixelData, "<u2"), pixels.flat)
+
+
+@pytest.mark.parametrize(("bits", "stored", "high_bit"), [(12, 10, 9), (12, 10, 15), (16, 12, 11)])
+def test_values_beyond_what_the_header_says_are_refused_and_not_wrapped(
+    tmp_path: Path, bits: int, stored: int, high_bit: int
+) -> None:
+    pixels = np.arange(ROWS * COLUMNS, dtype=np.uint16).reshape(ROWS, COLUMNS) << (bits - 6)
+    path = wrapped(tmp_path, lossless_jpeg.encoded(pixels, bits), stored, HighBit=high_bit)
+    with film.opened(path, is_picture=False) as found, pytest.raises(PixelsUnsupported, match=f"{bits} bits"):
+        found.grey(0)
+
+
+def test_a_sign_that_is_continued_to_the_top_of_the_words_is_no_value_beyond(tmp_path: Path) -> None:
+    values = np.linspace(-2048, 2047, ROWS * COLUMNS).astype(np.int16).reshape(ROWS, COLUMNS)
+    stream = lossless_jpeg.encoded(values.view(np.uint16), 16)
+    np.testing.assert_array_equal(measured(wrapped(tmp_path, stream, 12, PixelRepresentation=1)), values)
+
+
+def test_overlays_above_the_high_bit_are_no_values_beyond(tmp_path: Path) -> None:
+    pixels = noise(12)
+    stream = lossless_jpeg.encoded(pixels | 0x8000 >> (pixels & 1), 16)
+    path = wrapped(tmp_path, stream, 12)
+    made = pydicom.dcmread(path)
+    made.add_new(0x60000102, "US", 15)
+    made.save_as(path)
+    np.testing.assert_array_equal(measured(path), pixels)
 
 
 def test_words_shallower_than_their_cell_are_widened(tmp_path: Path) -> None:

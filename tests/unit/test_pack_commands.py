@@ -15,7 +15,7 @@ from firmware_app.cli import main as lantern
 from firmware_app.store.audit import Audit
 from firmware_app.store.clinical import Clinical
 from firmware_app.store.layout import StateDir
-from tests import made_runtime
+from tests import made_runtime, toy_pack
 from tests.publishing_rig import NAME, pack, sums
 
 ROOT = Path(__file__).parents[2]
@@ -49,7 +49,8 @@ def test_a_technician_needs_six_commands(tmp_path: Path, state: StateDir, capsys
     assert (first["version"], first["before"], first["age_judged"]) == ("1.0.0", None, True)
     (second,) = told(capsys, *to)
     assert (second["version"], second["before"]) == ("1.1.0", "1.0.0")
-    assert told(capsys, "list") == [{"name": NAME, "version": "1.1.0", "title": "Bright", "from": "installed"}]
+    one = {"name": NAME, "version": "1.1.0", "title": "Bright", "from": "installed"}
+    assert told(capsys, "list") == [{**one, "yields_to": [], "goes_before": []}]
     (shown,) = told(capsys, "show", NAME)
     assert (shown["version"], shown["schema"]) == ("1.1.0", "lantern.pack/1")
     assert [one["whole"] for one in told(capsys, "verify")] == [True]
@@ -83,6 +84,77 @@ def test_a_version_that_answers_wrongly_here_takes_no_place(
     assert "onnxruntime fp32: runtime.wrong" in refusal
     assert [one["version"] for one in told(capsys, "list")] == ["1.0.0"]
     assert not list(state.packs.rglob("*1.1.0*"))
+
+
+@pytest.fixture
+def offered(tmp_path: Path, state: StateDir) -> tuple[str, ...]:
+    """What installs NAME 1.0.0, which reads what the shipped pack “shipped-adult” reads."""
+    keys, place = tmp_path / "keys", tmp_path / "stick"
+    toy_pack.write(tmp_path / "shipped", "shipped-adult", "adult", 18, None)
+    assert convert(["keys", "--out", str(keys)]) == 0
+    made = pack(tmp_path / "made", "1.0.0")
+    assert convert(["publish", str(made), "--repository", str(place), "--keys", str(keys)]) == 0
+    return ("install", NAME, "--repository", str(place), "--root", str(keys / "root.json"))
+
+
+def test_a_pack_that_shares_images_with_another_waits_until_somebody_says_which_is_asked(
+    tmp_path: Path, state: StateDir, offered: tuple[str, ...], capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    assert lantern(["pack", *offered]) == 1
+    refusal = capsys.readouterr().err.splitlines()[-1]
+    assert refusal.startswith("pack.overlap: ")
+    assert "shipped-adult" in refusal
+    assert [one["name"] for one in told(capsys, "list")] == ["shipped-adult"]
+    monkeypatch.setenv("LANTERN_PACKS__PREFER", NAME)
+    (installed,) = told(capsys, *offered)
+    assert (installed["goes_before"], installed["yields_to"]) == (["shipped-adult"], [])
+    order = {one["name"]: (one["goes_before"], one["yields_to"]) for one in told(capsys, "list")}
+    assert order == {NAME: (["shipped-adult"], []), "shipped-adult": ([], [NAME])}
+    assert lantern(["pack", "list"]) == 0
+    assert f"are read by “{NAME}”, as [packs] prefer says" in capsys.readouterr().out
+
+
+def test_the_next_version_of_a_pack_that_shares_images_already_is_not_kept_out(
+    tmp_path: Path, state: StateDir, offered: tuple[str, ...], capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    with monkeypatch.context() as once:
+        once.setenv("LANTERN_PACKS__PREFER", NAME)
+        told(capsys, *offered)
+    made, keys = pack(tmp_path / "made", "1.1.0"), tmp_path / "keys"
+    assert convert(["publish", str(made), "--repository", str(tmp_path / "stick"), "--keys", str(keys)]) == 0
+    (second,) = told(capsys, *offered)
+    assert (second["version"], second["yields_to"]) == ("1.1.0", ["shipped-adult"])
+    assert lantern(["pack", "list"]) == 0
+    assert "are read by “shipped-adult”, though nobody chose that" in capsys.readouterr().out
+
+
+def test_an_installed_pack_is_removed_and_audited_and_comes_again(
+    tmp_path: Path, state: StateDir, offered: tuple[str, ...], capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    monkeypatch.setenv("LANTERN_PACKS__PREFER", NAME)
+    told(capsys, *offered)
+    assert told(capsys, "remove", NAME) == [{"name": NAME, "removed": "1.0.0", "version": None}]
+    assert [one["name"] for one in told(capsys, "list")] == ["shipped-adult"]
+    (newest, _) = Audit(Clinical(state.clinical_db).database).latest(2)
+    assert (newest.action, dict(newest.details)) == (
+        "pack.removed",
+        {"pack": NAME, "version": "", "before": "1.0.0"},
+    )
+    told(capsys, *offered)
+    assert lantern(["pack", "remove", NAME]) == 0
+    assert f"{NAME} 1.0.0 is removed." in capsys.readouterr().out
+
+
+def test_what_came_with_the_box_or_is_not_there_is_not_removed(
+    tmp_path: Path, state: StateDir, offered: tuple[str, ...], capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name, code in (("shipped-adult", "pack.shipped"), (NAME, "pack.unknown"), ("../shipped", "pack.unknown")):
+        assert lantern(["pack", "remove", name]) == 1
+        assert capsys.readouterr().err.splitlines()[-1].startswith(f"{code}: ")
+    assert [one["name"] for one in told(capsys, "list")] == ["shipped-adult"]
 
 
 def test_every_answer_is_also_for_people(tmp_path: Path, state: StateDir, capsys: pytest.CaptureFixture[str]) -> None:

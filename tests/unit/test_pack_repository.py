@@ -141,6 +141,33 @@ def test_a_pack_in_use_that_cannot_be_read_is_rolled_back(trusting: World) -> No
     assert trusting.versions() == ["1.0.0"]
 
 
+def test_a_shipped_pack_takes_the_place_of_the_installed_one_that_is_removed(trusting: World) -> None:
+    shutil.copytree(pack(trusting.folder / "old", "0.9.0"), trusting.store.shipped / NAME)
+    trusting.install()
+    gone = installing.remove(trusting.store, NAME)
+    assert gone.left is not None
+    assert (gone.version, gone.left.manifest.version) == ("1.1.0", "0.9.0")
+    with pytest.raises(PackError, match=r"pack\.shipped"):
+        installing.remove(trusting.store, NAME)
+
+
+def test_the_files_of_a_removed_pack_serve_a_running_reader_until_the_next_change(trusting: World) -> None:
+    old = trusting.install().pack
+    installing.remove(trusting.store, NAME)
+    old.verify()
+    assert trusting.versions() == []
+    with pytest.raises(PackError, match=r"pack\.unknown"):
+        installing.remove(trusting.store, NAME)
+    assert not list(trusting.store.installed.rglob(NAME))
+
+
+def test_a_pack_that_cannot_be_read_is_removed(trusting: World) -> None:
+    folder = trusting.install().pack.folder
+    (folder / "manifest.json").write_text("{")
+    assert installing.remove(trusting.store, NAME).version == "1.1.0"
+    assert (trusting.store.survey().packs, trusting.store.survey().broken) == ((), ())
+
+
 def test_a_reader_that_has_an_old_manifest_never_opens_a_new_model(trusting: World) -> None:
     old = trusting.store.find(NAME)
     trusting.install()

@@ -238,6 +238,10 @@ def test_what_people_see_keeps_every_grey_and_the_window_of_the_model(
     facts = json.loads((tmp_path / "frame-000.json").read_text())
     np.testing.assert_allclose(greys * facts["slope"] + facts["intercept"], pixels.astype(float) * 2 - 30, atol=0.02)
     window = facts["window"]
+    if window is None:  # it would have hidden the whole film
+        exact = np.clip((pixels.astype(float) * 2 - 30 - centre) / width + 0.5, 0, 1)
+        assert np.ptp(exact) <= 2**-15
+        return
     seen = np.clip((greys - window["centre"]) / window["width"] + 0.5, 0, 1)
     if 0 < model.min() < model.max() < 1:
         np.testing.assert_allclose(seen, model, atol=1e-3)
@@ -291,6 +295,26 @@ def test_a_white_is_zero_tiff_is_not_shown_as_its_negative(tmp_path: Path) -> No
     Image.fromarray(pixels).save(tmp_path / "w.tif", tiffinfo={262: 0})
     with film.opened(tmp_path / "w.tif", is_picture=True) as opened:
         assert opened.grey(0)[0, 0] > opened.grey(0)[3, 4]
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("deep", [np.uint8, np.uint16])
+@pytest.mark.parametrize("pages", [1, 2])
+def test_a_grey_tiff_laid_on_its_side_stands_upright(
+    tmp_path: Path, orientation: int, deep: type[np.unsignedinteger[Any]], pages: int
+) -> None:
+    lying = np.arange(12 * 20).reshape(12, 20).astype(deep)
+    at_orientation = {
+        1: lying, 2: lying[:, ::-1], 3: lying[::-1, ::-1], 4: lying[::-1], 5: lying.T,
+        6: np.rot90(lying, -1), 7: lying[::-1, ::-1].T, 8: np.rot90(lying),
+    }  # fmt: skip
+    upright = at_orientation[orientation]
+    more = [Image.fromarray(lying)] * (pages - 1)
+    Image.fromarray(lying).save(tmp_path / "t.tif", save_all=True, append_images=more, tiffinfo={0x0112: orientation})
+    with film.opened(tmp_path / "t.tif", is_picture=True) as opened:
+        assert (opened.frames, opened.rows, opened.columns) == (pages, *upright.shape)
+        np.testing.assert_array_equal(opened.grey(0), upright)
+        assert (opened.rows, opened.columns) == upright.shape
 
 
 def test_a_photograph_taken_sideways_stands_upright(tmp_path: Path) -> None:

@@ -1,11 +1,14 @@
 """Recipes: ours and the examples are whole, and one that cannot be followed says so before anything is done."""
 
+import json
+import re
 from pathlib import Path
 
 import pytest
+from pydantic import BaseModel
 
 from converters.failures import RecipeInvalid
-from converters.recipe import load_recipe
+from converters.recipe import Cost, Data, Gate, Input, OperatingPoint, Quantize, Recipe, Train, load_recipe
 from converters.words import load_words
 
 CONVERTERS = Path(__file__).parents[2] / "converters"
@@ -15,6 +18,10 @@ RECIPES = sorted(
     for path in (CONVERTERS / folder).glob("*.toml")
     if not path.name.endswith(".words.toml")
 )
+TABLES: dict[str, type[BaseModel]] = {
+    "data": Data, "input": Input, "cost": Cost, "operating_point": OperatingPoint, "train": Train,
+    "quantize": Quantize, "gate": Gate,
+}  # fmt: skip
 LEAST = """
 pack = "own"
 version = "0.0.1"
@@ -48,3 +55,13 @@ def test_what_does_not_belong_together_is_one_sentence(tmp_path: Path, more: str
     with pytest.raises(RecipeInvalid) as refused:
         load_recipe(tmp_path / "own.toml")
     assert why in str(refused.value)
+
+
+def test_the_page_on_own_models_tells_the_defaults_that_hold() -> None:
+    page = (CONVERTERS.parent / "docs" / "your-own-model.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| (?:`\[(\w+)\]`|–) \| `(\w+)` \| (?:`(.+?)`|–) \|", page, re.MULTILINE)
+    assert len(rows) > 15
+    for table, key, told in rows:
+        described: type[BaseModel] = TABLES[table] if table else Recipe
+        fields = described.model_fields
+        assert (json.loads(told) if told else None) == fields[key].default, (table, key)

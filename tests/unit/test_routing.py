@@ -70,6 +70,13 @@ def test_a_pack_without_views_and_for_any_age_asks_for_neither() -> None:
     assert route(film, (Candidate("ultrasound", anyone),), "adult") == Chosen("ultrasound", ())
 
 
+def test_a_film_that_states_no_view_is_a_frontal_one_whichever_pack_stands_first() -> None:
+    lateral = PACKS[0].rule.model_copy(update={"views": ("LATERAL",)})  # type: ignore[attr-defined]
+    found = route(replace(FILM, view_position=None), (Candidate("a-lateral", lateral), *PACKS), "ask")
+    assert (found.pack, codes(found)) == ("adult", ["hint.view_assumed"])
+    assert route(replace(FILM, view_position="LL"), (*PACKS, Candidate("lateral", lateral)), "ask").pack == "lateral"
+
+
 def codes(found: Chosen) -> list[str]:
     return [hint.code for hint in found.hints]
 

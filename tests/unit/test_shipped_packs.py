@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from converters import card, golden, sbom
+from converters import card, golden, sbom, weakness
 from converters.golden_judge import Judge
+from converters.report import weak
 from firmware_app.packs import tree
 from firmware_app.packs.proof import Golden
 from firmware_app.packs.shelf import Pack, list_packs, shipped_packs_dir, survey
@@ -69,6 +70,11 @@ def test_the_report_holds_no_film_of_the_data(pack: Pack) -> None:
 
 def test_the_card_says_what_the_manifest_says(pack: Pack) -> None:
     assert (pack.folder / card.NAME).read_text(encoding="utf-8") == card.text(pack.manifest)
+
+
+def test_the_report_names_the_weak_points_of_the_card(pack: Pack) -> None:
+    report = (pack.folder / weak.NAME).read_text(encoding="utf-8")
+    assert weak.section(weak.listed(weakness.points(pack.manifest))) in report
 
 
 @pytest.mark.parametrize(("pack", "case"), CASES)

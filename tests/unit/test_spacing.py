@@ -12,6 +12,7 @@ from firmware_app.imaging import spacing
 from firmware_app.imaging.spacing import AT_DETECTOR, CALIBRATED, ESTIMATED, PATIENT, SCANNED, UNKNOWN, Spacing
 
 A, B = [0.2, 0.1], [0.15, 0.15]
+AXIAL = [1, 0, 0, 0, 1, 0]
 CASES: list[tuple[str, dict[str, Any], Spacing]] = [
     ("DX", {"ImagerPixelSpacing": A}, Spacing(AT_DETECTOR, None, (0.2, 0.1))),
     ("DX", {"ImagerPixelSpacing": A, "PixelSpacing": A}, Spacing(AT_DETECTOR, None, (0.2, 0.1))),
@@ -42,6 +43,18 @@ CASES: list[tuple[str, dict[str, Any], Spacing]] = [
     ("CT", {"PixelSpacing": A}, Spacing(PATIENT, (0.2, 0.1), (0.2, 0.1))),
     ("MR", {}, Spacing(UNKNOWN)),
     ("US", {"PixelSpacing": A, "SequenceOfUltrasoundRegions": Sequence([Dataset()])}, Spacing(UNKNOWN)),
+    ("NM", {"PixelSpacing": A}, Spacing(PATIENT, (0.2, 0.1), (0.2, 0.1))),
+    *((word, {"ImagerPixelSpacing": A, "PixelSpacing": A}, Spacing(AT_DETECTOR, None, (0.2, 0.1)))
+      for word in ("DR", "XR", "XRAY", "", "RTIMAGE", "BMD", "CT")),
+    ("DR", {"PixelSpacing": A}, Spacing(AT_DETECTOR, None, (0.2, 0.1))),
+    ("CT", {"ImagerPixelSpacing": A, "PixelSpacing": B}, Spacing(CALIBRATED, (0.15, 0.15), (0.15, 0.15))),
+    ("RTDOSE", {"PixelSpacing": A, "ImageOrientationPatient": AXIAL}, Spacing(PATIENT, (0.2, 0.1), (0.2, 0.1))),
+    (
+        "XA",
+        {"ImagerPixelSpacing": A, "PixelSpacing": A, "ImageOrientationPatient": AXIAL},
+        Spacing(AT_DETECTOR, None, (0.2, 0.1)),
+    ),
+    ("OT", {"PixelSpacing": A, "ImageOrientationPatient": [1, 0, 0]}, Spacing(AT_DETECTOR, None, (0.2, 0.1))),
     ("CT", {"PixelSpacing": [0, 0.1]}, Spacing(UNKNOWN)),
     ("CT", {"PixelSpacing": [-0.2, 0.1]}, Spacing(UNKNOWN)),
     ("CT", {"PixelSpacing": 0.2}, Spacing(UNKNOWN)),
@@ -74,6 +87,16 @@ def test_each_frame_of_an_enhanced_object_has_its_own_spacing() -> None:
     assert spacing.of(made, 1).mm == (1, 1)
     made.PerFrameFunctionalGroupsSequence = Sequence([group(2, 2), group(3, 4)])
     assert spacing.of(made, 1).mm == (3, 4)
+
+
+def test_the_directions_of_an_enhanced_object_stand_in_its_groups() -> None:
+    shared = Dataset()
+    shared.PixelMeasuresSequence = Sequence([header("", {"PixelSpacing": [1, 2]})])
+    made = header("SEG", {})
+    made.SharedFunctionalGroupsSequence = Sequence([shared])
+    assert spacing.of(made) == Spacing(AT_DETECTOR, None, (1, 2))
+    shared.PlaneOrientationSequence = Sequence([header("", {"ImageOrientationPatient": AXIAL})])
+    assert spacing.of(made) == Spacing(PATIENT, (1, 2), (1, 2))
 
 
 def test_rubbish_in_the_header_is_no_size() -> None:

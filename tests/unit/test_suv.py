@@ -51,6 +51,12 @@ def test_counts_corrected_to_the_injection_need_no_decay() -> None:
     assert suv.per_unit(header(DecayCorrection="ADMIN")) == pytest.approx(WEIGHT * 1000 / DOSE)
 
 
+@pytest.mark.parametrize(("dose", "weight"), [(1e7, 2.5), (3e9, 180.0)])
+def test_newborns_and_generators_have_doses_that_are_believed(dose: float, weight: float) -> None:
+    made = header({"RadionuclideTotalDose": dose}, DecayCorrection="ADMIN", PatientWeight=weight)
+    assert suv.per_unit(made) == pytest.approx(weight * 1000 / dose)
+
+
 def test_the_full_date_of_the_injection_is_preferred_and_midnight_is_crossed() -> None:
     whole = {"RadiopharmaceuticalStartDateTime": "20260105094500.00+0800"}
     assert suv.per_unit(header(whole)) == pytest.approx(by_hand(2700))
@@ -86,6 +92,10 @@ def test_values_that_are_suv_already_stay_as_they_are() -> None:
         ({}, {"SeriesTime": "180000", "ActualFrameDuration": 1000}, "FrameReferenceTime"),
         ({"RadionuclideTotalDose": None}, {}, "RadionuclideTotalDose"),
         ({"RadionuclideTotalDose": 0}, {}, "RadionuclideTotalDose"),
+        ({"RadionuclideTotalDose": 370}, {}, "RadionuclideTotalDose"),
+        ({"RadionuclideTotalDose": 3.7e14}, {}, "RadionuclideTotalDose"),
+        ({}, {"PatientWeight": 70_000}, "PatientWeight"),
+        ({}, {"PatientWeight": 0.07}, "PatientWeight"),
         ({"RadionuclideHalfLife": None}, {}, "RadionuclideHalfLife"),
         ({"RadiopharmaceuticalStartTime": None}, {}, "RadiopharmaceuticalStartTime"),
         ({"RadiopharmaceuticalStartDateTime": "20260106094500"}, {}, "RadiopharmaceuticalStartDateTime"),

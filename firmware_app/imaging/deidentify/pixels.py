@@ -138,7 +138,7 @@ def _frame(film: DicomFilm, index: int) -> NDArray[np.generic]:
 def _values_only(words: NDArray[Any], film: DicomFilm) -> NDArray[Any]:
     """*words* without the bits around the value, whose sign is continued; a decoder's values are as they are."""
     found = film.source
-    if not film.has_own_layout or found.allocated == found.stored or found.allocated > 16:
+    if found.samples == 3 or not film.has_own_layout or found.allocated == found.stored or found.allocated > 16:
         return words
     low = found.high_bit + 1 - found.stored
     unsigned = words.view(f"u{words.dtype.itemsize}")
@@ -174,7 +174,7 @@ def describe(data: Dataset, film: DicomFilm, plan: Plan) -> None:
     data.BitsAllocated = found.allocated
     if found.keyword not in _FLOATS:
         data.BitsStored = found.stored
-        data.HighBit = found.high_bit if film.has_own_layout else found.stored - 1
+        data.HighBit = found.high_bit if film.has_own_layout and found.samples == 1 else found.stored - 1
         data.PixelRepresentation = int(found.signed)
     syntax = found.transfer_syntax.removeprefix(_COMPRESSED)
     method = _LOSSY.get(syntax, "")

@@ -1,0 +1,290 @@
+"""A JPEG that lost coded data is refused however whole its end looks, and frames beyond the header's are told of."""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from imagecodecs import jpeg8_encode
+from PIL import Image
+from pydicom import dcmread
+from pydicom.data import get_testdata_file
+from pydicom.dataset import FileDataset
+from pydicom.encaps import encapsulate, get_frame
+from pydicom.uid import UID, JPEGBaseline8Bit, JPEGExtended12Bit, JPEGLosslessSV1, RLELossless
+
+from firmware_app.errors import Undecodable
+from firmware_app.imaging import film
+from firmware_app.reading.hints import FRAMES_LEFT
+from tests import films, lossless_jpeg
+
+Pixels = np.ndarray[Any, Any]
+SIDE = 64
+EOI = b"\xff\xd9"
+RESTARTS = re.compile(rb"\xff[\xd0-\xd7]")
+PROGRESSIVE = UID("1.2.840.10008.1.2.4.55")
+
+
+def slope(bits: int) -> Pixels:
+    """A slope with noise on it: neither a flat field nor noise alone."""
+    chance = np.random.default_rng(4)
+    steps = np.add.outer(np.arange(SIDE), np.arange(SIDE)) + chance.integers(0, 9, (SIDE, SIDE))
+    return np.asarray(steps << (bits - 8), np.uint8 if bits == 8 else np.uint16)
+
+
+def pillow(**how: Any) -> bytes:
+    out = io.BytesIO()
+    Image.fromarray(slope(8)).save(out, "JPEG", quality=95, **how)
+    return out.getvalue()
+
+
+def lossless(lines: int = 0) -> bytes:
+    return lossless_jpeg.encoded(slope(8), 8, lines=lines)
+
+
+STREAMS: dict[str, tuple[UID, int, Callable[[], bytes]]] = {
+    "baseline": (JPEGBaseline8Bit, 8, pillow),
+    "baseline, restarts": (JPEGBaseline8Bit, 8, lambda: pillow(restart_marker_rows=1)),
+    "progressive": (PROGRESSIVE, 8, lambda: pillow(progressive=True)),
+    "extended": (JPEGExtended12Bit, 12, lambda: bytes(jpeg8_encode(slope(12), level=95, bitspersample=12))),
+    "lossless": (JPEGLosslessSV1, 8, lossless),
+    "lossless, restarts": (JPEGLosslessSV1, 8, lambda: lossless(4)),
+}
+WITH_RESTARTS = [name for name in STREAMS if "restarts" in name]
+
+
+def begin(stream: bytes) -> int:
+    """Where the coded data of the first scan begin."""
+    at = stream.index(b"\xff\xda")
+    return at + 2 + int.from_bytes(stream[at + 2 : at + 4])
+
+
+def grey(folder: Path, streams: list[bytes], kind: str) -> Pixels:
+    syntax, bits, _ = STREAMS[kind]
+    made = films.film(slope(bits), syntax=JPEGBaseline8Bit if syntax == PROGRESSIVE else syntax,
+                      pixel_data=encapsulate(streams), BitsStored=bits, HighBit=bits - 1)  # fmt: skip
+    with film.opened(films.save(folder, "film.dcm", made), is_picture=False) as opened:
+        return opened.grey(0)
+
+
+@pytest.mark.parametrize("kind", STREAMS)
+def test_a_whole_stream_is_read(tmp_path: Path, kind: str) -> None:
+    _, bits, encode = STREAMS[kind]
+    found = grey(tmp_path, [encode()], kind)
+    np.testing.assert_allclose(found, slope(bits), atol=0 if "lossless" in kind else 8 << (bits - 8))
+
+
+@pytest.mark.parametrize("kind", STREAMS)  # of a progressive one where a scan is cut, not between two
+@pytest.mark.parametrize("kept", [0.3, 0.6, 0.9])
+def test_a_stream_that_was_cut_and_ended_again_is_refused(tmp_path: Path, kind: str, kept: float) -> None:
+    stream = STREAMS[kind][2]()
+    first = begin(stream)
+    cut = stream[: first + int((len(stream) - first) * kept)].rstrip(b"\xff") + EOI
+    with pytest.raises(Undecodable):
+        grey(tmp_path, [cut], kind)
+
+
+@pytest.mark.parametrize("kind", [kind for kind in STREAMS if kind != "progressive"])
+def test_a_stream_that_lost_a_part_in_the_middle_is_refused(tmp_path: Path, kind: str) -> None:
+    stream = STREAMS[kind][2]()
+    first = begin(stream)
+    third = (len(stream) - first) // 3
+    with pytest.raises(Undecodable):
+        grey(tmp_path, [stream[: first + third] + stream[first + 2 * third :]], kind)
+
+
+@pytest.mark.parametrize("lost", [2, 4, 12])
+@pytest.mark.parametrize("kind", ["baseline", "lossless"])
+def test_a_stream_that_lost_only_its_last_bytes_is_refused(tmp_path: Path, kind: str, lost: int) -> None:
+    stream = STREAMS[kind][2]()
+    with pytest.raises(Undecodable):
+        grey(tmp_path, [stream[: -2 - lost].rstrip(b"\xff") + EOI], kind)
+
+
+def without_intervals(stream: bytes, count: int) -> bytes:
+    at = [found.start() for found in RESTARTS.finditer(stream, begin(stream))]
+    return stream[: at[1]] + stream[at[1 + count] :]
+
+
+def without_a_marker(stream: bytes) -> bytes:
+    at = [found.start() for found in RESTARTS.finditer(stream, begin(stream))]
+    return stream[: at[1]] + stream[at[1] + 2 :]
+
+
+def renumbered(stream: bytes) -> bytes:
+    at = [found.start() for found in RESTARTS.finditer(stream, begin(stream))]
+    return stream[: at[1]] + b"\xff\xd0" + stream[at[1] + 2 :]
+
+
+def with_half_an_interval(stream: bytes) -> bytes:
+    at = [found.start() for found in RESTARTS.finditer(stream, begin(stream))]
+    return stream[: (at[1] + at[2]) // 2].rstrip(b"\xff") + stream[at[2] :]
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        lambda stream: without_intervals(stream, 1),
+        lambda stream: without_intervals(stream, 3),
+        without_a_marker,
+        renumbered,
+        with_half_an_interval,
+        lambda stream: stream[: begin(stream)] + b"\xff\xd0" * 200_000 + stream[begin(stream) :],
+    ],
+    ids=["one interval", "three intervals", "a marker", "renumbered", "half an interval", "markers alone"],
+)
+@pytest.mark.parametrize("kind", WITH_RESTARTS)
+def test_restart_intervals_that_are_missing_or_cut_are_refused(tmp_path: Path, kind: str, broken: Any) -> None:
+    with pytest.raises(Undecodable):
+        grey(tmp_path, [broken(STREAMS[kind][2]())], kind)
+
+
+@pytest.mark.parametrize("kind", ["baseline", "lossless"])
+def test_restart_markers_that_nothing_promised_are_refused(tmp_path: Path, kind: str) -> None:
+    stream = STREAMS[kind][2]()
+    with pytest.raises(Undecodable):
+        grey(tmp_path, [stream[: begin(stream)] + b"\xff\xd0" * 200_000 + stream[begin(stream) :]], kind)
+
+
+def test_eight_intervals_lost_would_leave_the_order_of_the_markers_right(tmp_path: Path) -> None:
+    with pytest.raises(Undecodable):
+        grey(tmp_path, [without_intervals(STREAMS["lossless, restarts"][2](), 8)], "lossless, restarts")
+
+
+@pytest.mark.parametrize("subsampling", [0, 1, 2])
+@pytest.mark.parametrize("interval", [1, 3, 7])
+@pytest.mark.parametrize("progressive", [False, True])
+@pytest.mark.parametrize("size", [(17, 33), (40, 8), (1, 1)])
+def test_restarts_in_colour_are_counted_as_their_encoder_counts_them(
+    tmp_path: Path, subsampling: int, interval: int, progressive: bool, size: tuple[int, int]
+) -> None:
+    """Scans of one component and of three have other units (ISO/IEC 10918-1 A.2)."""
+    pixels = np.random.default_rng(1).integers(0, 256, (*size, 3)).astype(np.uint8)
+    out = io.BytesIO()
+    Image.fromarray(pixels).save(
+        out, "JPEG", subsampling=subsampling, restart_marker_blocks=interval, progressive=progressive
+    )
+    made = films.film(pixels, syntax=JPEGBaseline8Bit, pixel_data=encapsulate([out.getvalue()]))
+    with film.opened(films.save(tmp_path, "film.dcm", made), is_picture=False) as opened:
+        assert opened.shown(0).pixels.shape == (*size, 3)
+
+
+# Of pydicom and pydicom-data: what many machines' encoders wrote.
+REAL = [
+    "JPEG-LL.dcm",
+    "JPEG-lossy.dcm",
+    "JPGExtended.dcm",
+    "JPGLosslessP14SV1_1s_1f_8b.dcm",
+    "SC_jpeg_no_color_transform.dcm",
+    "SC_jpeg_no_color_transform_2.dcm",
+    "SC_rgb_dcmtk_+eb+cr.dcm",
+    "SC_rgb_dcmtk_+eb+cy+n1.dcm",
+    "SC_rgb_dcmtk_+eb+cy+n2.dcm",
+    "SC_rgb_dcmtk_+eb+cy+np.dcm",
+    "SC_rgb_dcmtk_+eb+cy+s2.dcm",
+    "SC_rgb_dcmtk_+eb+cy+s4.dcm",
+    "SC_rgb_jpeg_app14_dcmd.dcm",
+    "SC_rgb_jpeg_dcmtk.dcm",
+    "SC_rgb_jpeg_gdcm.dcm",
+    "SC_rgb_jpeg_lossy_gdcm.dcm",
+    "SC_rgb_small_odd_jpeg.dcm",
+    "bad_sequence.dcm",
+    "color3d_jpeg_baseline.dcm",
+    "examples_ybr_color.dcm",
+]
+
+
+@pytest.mark.parametrize("name", REAL)
+def test_a_real_file_is_taken_as_whole_and_refused_once_cut(tmp_path: Path, name: str) -> None:
+    path = get_testdata_file(name, download=False)
+    assert isinstance(path, str)
+    with film.opened(Path(path), is_picture=False) as opened:
+        whole = opened.grey(0)
+    found = dcmread(path)
+    frames = int(found.get("NumberOfFrames") or 1)
+    stream = get_frame(found.PixelData, 0, number_of_frames=frames)
+    first = begin(stream)
+    for kept in (1.0, 0.5):
+        end = stream.rindex(EOI)
+        cut = stream[: first + int((end - first) * kept)].rstrip(b"\xff") + EOI
+        found.PixelData = encapsulate([cut])
+        found["PixelData"].is_undefined_length = True
+        found.NumberOfFrames = 1
+        found.save_as(tmp_path / "cut.dcm")
+        with film.opened(tmp_path / "cut.dcm", is_picture=False) as opened:
+            if kept == 1.0:
+                np.testing.assert_array_equal(opened.grey(0), whole)
+            else:
+                with pytest.raises(Undecodable):
+                    opened.grey(0)
+
+
+# --- more frames than the header names ----------------------------------------------------------------------------
+
+
+def three(syntax: str) -> tuple[FileDataset, Pixels]:
+    frames = np.stack([slope(8), slope(8)[::-1], slope(8).T[::-1]])
+    if syntax == "native":
+        return films.film(frames[0], pixel_data=frames.tobytes()), frames
+    if syntax == "lossless":
+        streams = [lossless_jpeg.encoded(frame, 8) for frame in frames]
+        return films.film(frames[0], syntax=JPEGLosslessSV1, pixel_data=encapsulate(streams, has_bot=False)), frames
+    if syntax == "run lengths":
+        streams = []
+        for frame in frames:
+            one = films.film(np.ascontiguousarray(frame))
+            one.compress(RLELossless)
+            streams.append(get_frame(one.PixelData, 0, number_of_frames=1))
+        return films.film(frames[0], syntax=RLELossless, pixel_data=encapsulate(streams)), frames
+    streams = []
+    for frame in frames:
+        out = io.BytesIO()
+        Image.fromarray(np.ascontiguousarray(frame)).save(out, "JPEG", quality=95)
+        streams.append(out.getvalue())
+    return films.film(frames[0], syntax=JPEGBaseline8Bit, pixel_data=encapsulate(streams)), frames
+
+
+@pytest.mark.parametrize("named", [None, 1, 0, -3, 2])
+@pytest.mark.parametrize("syntax", ["native", "lossless", "baseline", "run lengths"])
+def test_frames_beyond_those_of_the_header_are_told_of(tmp_path: Path, syntax: str, named: int | None) -> None:
+    made, frames = three(syntax)
+    if named is not None:
+        made.NumberOfFrames = named
+    with film.opened(films.save(tmp_path, "film.dcm", made), is_picture=False) as opened:
+        assert opened.frames == max(1, named or 1)
+        last = opened.frames - 1
+        np.testing.assert_allclose(opened.grey(last), frames[last], atol=8 if syntax == "baseline" else 0)
+        assert FRAMES_LEFT in opened.hints
+
+
+@pytest.mark.parametrize("syntax", ["native", "lossless", "baseline", "run lengths"])
+def test_nothing_is_told_where_the_header_names_every_frame(tmp_path: Path, syntax: str) -> None:
+    made, frames = three(syntax)
+    made.NumberOfFrames = 3
+    with film.opened(films.save(tmp_path, "film.dcm", made), is_picture=False) as opened:
+        np.testing.assert_allclose(opened.grey(2), frames[2], atol=8 if syntax == "baseline" else 0)
+        assert opened.hints == ()
+
+
+def test_one_frame_in_several_fragments_is_not_several_frames(tmp_path: Path) -> None:
+    stream = lossless()
+    items = b"".join(
+        b"\xfe\xff\x00\xe0" + len(piece).to_bytes(4, "little") + piece
+        for piece in (b"", stream[:1000], stream[1000:2000], stream[2000:] + b"\0" * (len(stream) % 2))
+    )
+    made = films.film(slope(8), syntax=JPEGLosslessSV1, pixel_data=items + b"\xfe\xff\xdd\xe0\0\0\0\0")
+    with film.opened(films.save(tmp_path, "film.dcm", made), is_picture=False) as opened:
+        np.testing.assert_array_equal(opened.grey(0), slope(8))
+        assert opened.hints == ()
+
+
+def test_a_padded_value_is_not_a_second_frame(tmp_path: Path) -> None:
+    pixels = np.full((1, 1), 7, np.uint8)
+    with film.opened(films.save(tmp_path, "film.dcm", films.film(pixels)), is_picture=False) as opened:
+        assert opened.grey(0).shape == (1, 1)
+        assert opened.hints == ()

@@ -1,0 +1,158 @@
+"""Where an image fits several packs, who is asked is decided by a person, and never by a name."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from firmware_app.config import Config
+from firmware_app.device import health
+from firmware_app.errors import CannotJudge
+from firmware_app.packs.installed import KEPT, PackStore
+from firmware_app.packs.scope import Route
+from firmware_app.reading import precedence
+from firmware_app.reading.routing import Candidate, Population, may_share, route
+from firmware_app.store.layout import StateDir
+from tests import reading_rig, toy_pack
+from tests.unit.test_routing import FILM
+
+OWN = "a-own-model"
+
+
+def box(folder: Path, *prefer: str) -> Config:
+    """A box with two shipped packs and OWN, which was installed and reads what the shipped adult one reads."""
+    shipped, state = folder / "shipped", folder / "state"
+    if not shipped.exists():
+        toy_pack.write_both(shipped)
+        toy_pack.write(state / "packs" / KEPT / "1.0.0", OWN, "adult", 18, None)
+        (state / "packs" / OWN).symlink_to(Path(KEPT, "1.0.0", OWN))
+    sections = {"state": {"dir": state}, "packs": {"dir": shipped, "prefer": prefer}, "reader": {"precision": "fp32"}}
+    return Config.model_validate(sections)
+
+
+def order(config: Config) -> list[str]:
+    store = PackStore.of(config)
+    return [pack.name for pack in precedence.ordered(store.survey().packs, config, store)]
+
+
+def told(config: Config) -> list[tuple[str, str, dict[str, Any]]]:
+    state = StateDir(config.state.dir)
+    checks = list(health._precedence(config, state))
+    return [(check.result, check.reason.code, dict(check.reason.details)) for check in checks]
+
+
+def test_a_name_never_displaces_what_came_with_the_box(tmp_path: Path) -> None:
+    assert order(box(tmp_path)) == ["toy-adult", "toy-child", OWN]
+
+
+def test_the_clinic_s_order_is_kept(tmp_path: Path) -> None:
+    assert order(box(tmp_path, OWN)) == [OWN, "toy-adult", "toy-child"]
+    assert order(box(tmp_path, "toy-child", OWN)) == ["toy-child", OWN, "toy-adult"]
+
+
+def test_the_order_can_be_given_in_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    from firmware_app.config import load
+
+    monkeypatch.setenv("LANTERN_PACKS__PREFER", f"{OWN}, toy-adult")
+    assert load().packs.prefer == (OWN, "toy-adult")
+
+
+@pytest.mark.parametrize(("prefer", "asked"), [((), "toy-adult"), ((OWN,), OWN)])
+def test_the_reader_asks_the_pack_that_the_doctor_names(tmp_path: Path, prefer: tuple[str, ...], asked: str) -> None:
+    config = box(tmp_path, *prefer)
+    with reading_rig.rig(config) as rig, reading_rig.reader(rig) as reader:
+        film = rig.admit(reading_rig.tiny_film(1))
+        reading_rig.read_all(reader)
+        reading = rig.reading(film)
+    assert reading is not None
+    assert reading.pack is not None
+    assert reading.pack.name == asked
+    assert [about["asked"] for _, code, about in told(config) if code.startswith("doctor.packs_")] == [asked]
+
+
+def test_the_doctor_warns_of_an_order_that_nobody_chose_and_of_a_name_that_is_not_there(tmp_path: Path) -> None:
+    pair = {"asked": "toy-adult", "passed_over": OWN}
+    assert told(box(tmp_path)) == [("warn", "doctor.packs_overlap", pair)]
+    assert told(box(tmp_path, "toy-adult")) == [("ok", "doctor.packs_chosen", pair)]
+    assert told(box(tmp_path, "toy-adult", "gone"))[1:] == [("warn", "doctor.prefer_idle", {"pack": "gone"})]
+    checks = [check for check in health.examine(box(tmp_path)) if check.reason.code == "doctor.packs_overlap"]
+    assert [(check.name, check.result) for check in checks] == [("packs", "warn")]
+
+
+def test_the_shipped_packs_share_no_image() -> None:
+    config = Config.model_validate({"state": {"dir": "/nowhere"}})
+    for usual in ("ask", "adult", "children"):
+        found = config.model_copy(update={"box": config.box.model_copy(update={"usual_population": usual})})
+        store = PackStore.of(found)
+        assert len(store.survey().packs) >= 3
+        assert precedence.overlaps(store.survey().packs, found, store) == []
+
+
+def rules() -> list[Route]:
+    """Rules that differ in one thing or another from each other."""
+    base = {"modalities": ["DX"], "body_parts": ["CHEST"], "views": ["PA"], "age_years": {"min": 18, "max": None},
+            "population": "adult"}  # fmt: skip
+    changes: list[dict[str, Any]] = [
+        {},
+        {"modalities": ["CR", "DX"], "body_parts": ["THORAX", "HAND"]},
+        {"modalities": ["CR"]},
+        {"body_parts": ["HAND"]},
+        {"views": ["AP"]},
+        {"views": []},
+        {"views": ["LATERAL"]},
+        {"views": ["LATERAL", "AP"]},
+        {"views": ["OBLIQUE"]},
+        {"age_years": {"min": None, "max": 17}, "population": "children"},
+        {"age_years": {"min": None, "max": 17}},
+        {"age_years": {"min": None, "max": 17}, "population": "any"},
+        {"age_years": {"min": 17, "max": 18}, "population": "any"},
+    ]
+    return [Route.model_validate({**base, **change}) for change in changes]
+
+
+IMAGES = [
+    replace(FILM, modality=modality, body_part=part, view_position=view, patient_age=age)
+    for modality, part, view, age in itertools.product(
+        ("CR", "DX"),
+        ("CHEST", "HAND"),
+        ("AP", "PA", "LL", "RAO", "FRONTAL", None),
+        ("010Y", "017Y", "018Y", "045Y", None),
+    )
+]
+
+
+@pytest.mark.parametrize("usual", ["ask", "adult", "children"])
+def test_two_rules_share_an_image_exactly_where_the_order_of_the_packs_decides(usual: Population) -> None:
+    def asked(image: Any, *packs: Candidate) -> str | None:
+        try:
+            return route(image, packs, usual).pack
+        except CannotJudge:
+            return None
+
+    seen = set()
+    for one, other in itertools.combinations([Candidate(str(at), rule) for at, rule in enumerate(rules())], 2):
+        decides = any(asked(image, one, other) != asked(image, other, one) for image in IMAGES)
+        assert may_share(one.rule, other.rule, usual) == may_share(other.rule, one.rule, usual) == decides, (one, other)
+        seen.add(decides)
+    assert seen == {True, False}
+
+
+def test_an_image_that_one_pack_finds_unfit_names_the_pack_in_its_line(tmp_path: Path) -> None:
+    import numpy as np
+
+    from firmware_app.reports.case_line import case_object
+    from tests import films
+
+    with reading_rig.rig(reading_rig.config(tmp_path)) as rig, reading_rig.reader(rig) as reader:
+        small = rig.admit(films.film(np.full((1, 1), 9, np.uint16)))
+        raw = rig.admit(reading_rig.tiny_film(1, PresentationIntentType="FOR PROCESSING"))
+        reading_rig.read_all(reader)
+        lines = [case_object(rig.case(film), "en") for film in (small, raw)]
+    reasons = [reading["reason"] for line in lines for reading in line["readings"]]
+    told = {reason["code"]: reason.get("pack") for reason in json.loads(json.dumps(reasons))}
+    assert told == {"quality.too_small": "toy-adult", "reading.for_processing": None}
