@@ -66,7 +66,7 @@ test-install: $(VENV)/dev.stamp wheels
 	$(BIN)/python -m pytest -m install tests/faults/test_install.py
 
 test-appliance: $(VENV)/dev.stamp
-	$(BIN)/python -m pytest -m appliance
+	$(BIN)/python -m pytest -m 'appliance and not install'
 
 test-convert: $(CONVERT)/stamp
 	$(CONVERT)/bin/python -m pytest -p no:anyio -m convert tests/converters

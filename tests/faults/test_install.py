@@ -23,6 +23,8 @@ from firmware_app.errors import InstallPortTaken
 from tests.faults.systemd_house import House
 from tests.peers import REPOSITORY, missing, need_root, peer
 
+pytestmark = pytest.mark.appliance
+
 PYTHON = Path("/usr/bin/python3")
 USERS = ("gateway", "reader", "viewer", "uplink", "usb", "web", "care")
 GROUPS = ("clinical", "exchange")

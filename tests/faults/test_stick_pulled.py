@@ -90,7 +90,7 @@ def test_a_pulled_stick_leaves_an_incomplete_case_and_the_same_stick_makes_it_wh
     before = held(state, clinical)
     assert SEEN <= ended.new == len(before) < FILES
     assert ended.reason is not None
-    assert ended.reason.text("en") in (state.usb / f"{ended.receipt:06d}.txt").read_text("utf-8")
+    assert ended.reason.text(config.box.language) in (state.usb / f"{ended.receipt:06d}.txt").read_text("utf-8")
 
     read_all(clinical)
     (case,) = clinical.cases()

@@ -195,6 +195,7 @@ def test_without_a_terminal_nobody_is_asked(tmp_path: Path) -> None:
     assert done.stderr.count("\n") == 1
 
 
+@pytest.mark.appliance
 def test_a_kill_at_any_instant_leaves_a_box_that_is_or_is_not(house: House, tmp_path: Path) -> None:
     """Whatever is on the disk then, the configuration is whole, names no missing file, and asking again ends it."""
     script = (
