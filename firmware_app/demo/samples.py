@@ -76,8 +76,9 @@ _DRAWN: Final = (
 )
 
 
-def _synthetic_samples() -> list[Sample]:
-    return [sample for drawn in _DRAWN for sample in _of_pack(drawn)]
+def drawn() -> list[Sample]:
+    """The golden images of the shipped packs that are sent, as objects."""
+    return [sample for kind in _DRAWN for sample in _of_pack(kind)]
 
 
 def _of_pack(drawn: _Drawn) -> list[Sample]:
@@ -122,7 +123,7 @@ def _object(path: Path, drawn: _Drawn) -> Dataset:
 
 def samples() -> list[Sample]:
     """Everything that is sent; raises `DemoFailed` when it is not installed."""
-    return [*_real_samples(), *_synthetic_samples()]
+    return [*_real_samples(), *drawn()]
 
 
 def send(chosen: list[Sample], port: int) -> list[str]:

@@ -58,7 +58,7 @@ def test_it_ends_by_itself_when_the_hospital_holds_every_summary(
         assert f"$ {command}" in said
     read, told = said.split("$ lantern-hospital summaries")
     cases = re.findall(r"^c-[0-9a-f]{6}", read, re.MULTILINE)
-    assert len(cases) == 8
+    assert len(cases) == 9
     assert sorted(re.findall(r"^c-[0-9a-f]{6}", told, re.MULTILINE)) == sorted(cases)
     assert re.search(r"http://127\.0\.0\.1:\d+/claim +user: doctor +one-time code: \w{4}-\w{4}-\w{4}", told)
     assert left_behind(tmp_path) == []

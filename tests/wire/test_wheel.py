@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from firmware_app.demo import samples
+
 ROOT = Path(__file__).parents[2]
 
 
@@ -36,12 +38,13 @@ def run_outside(site: Path, folder: Path, *arguments: str) -> subprocess.Complet
 
 
 def test_the_wheel_reads_a_film_outside_the_checkout(unpacked: Path, tmp_path: Path) -> None:
-    data_store = pytest.importorskip("data_store", reason="needs the extra demo (pydicom-data)")
-    film = Path(data_store.__file__).parent / "data" / "RG1_UNCR.dcm"
+    drawn = samples.drawn()[0]
+    film = tmp_path / "film.dcm"
+    drawn.dataset.save_as(film, enforce_file_format=True)
     done = run_outside(unpacked, tmp_path, "-m", "firmware_app.cli", "read", str(film), "--json")
     assert done.returncode == 0, done.stderr
     (line,) = done.stdout.splitlines()
-    assert json.loads(line)["readings"][0]["pack"]["name"] == "chest-xray-adult"
+    assert json.loads(line)["readings"][0]["pack"]["name"] == "chest-xray-child"
 
 
 def test_what_was_imported_is_the_wheel_and_not_the_checkout(unpacked: Path, tmp_path: Path) -> None:
