@@ -81,6 +81,8 @@ def test_a_shipped_int8_file_that_is_not_as_the_folds_were_is_refused_and_the_bo
     refused = {(one.runtime, one.precision): one.why for one in pack.manifest.refused}
     # A toy's other INT8 file may lie too far off on a golden image; the damage is no reason against any but its own.
     assert {way for way, why in refused.items() if "as shipped, logits move by" in why} == {("onnxruntime", "int8")}
+    assert all("expected probability" in why for way, why in refused.items() if way != ("onnxruntime", "int8"))
+    assert {precision for _, precision in refused} == {"int8"}
     assert ("onnxruntime", "fp32") in {(one.runtime, one.precision) for one in pack.manifest.artefacts}
     done = measured_by_the_box(folder / "out", tmp_path)
     assert done.returncode == 0, done.stderr
@@ -129,6 +131,9 @@ def test_a_file_whose_golden_answers_lie_too_far_leaves_the_pack_and_the_report_
     kept = {(one.runtime, one.precision) for one in made.manifest.artefacts}
     assert ("onnxruntime", "int8") not in kept
     assert ("onnxruntime", "fp32") in kept
+    others = {(one.runtime, one.precision): one.why for one in made.manifest.refused if one.runtime != "onnxruntime"}
+    assert kept | set(others) >= {("openvino", "int8")}
+    assert all("expected probability" in why for why in others.values())
     assert {(one.runtime, one.precision) for one in made.manifest.gates} <= kept
     for report in (made.folder / "report.html", work / "report.html"):
         told = report.read_text(encoding="utf-8")
