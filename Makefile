@@ -13,7 +13,7 @@ help:
 	@echo "make demo          install into $(VENV), set up a box and a hospital, send images, show both sides (ONCE=1: then end)"
 	@echo "make test          everything that CI runs: ruff, mypy, pytest"
 	@echo "make install       make this machine a box: programs, users, units, TLS front (root; WHEELS=DIR: without the internet)"
-	@echo "make uninstall     take the box away, but not its images and settings (root; KEEP=state, KEEP=config; PURGE=1: all)"
+	@echo "make uninstall     take the box away, but not its images and settings (root; KEEP=state, KEEP=config; PURGE=1: all; SURE=yes: do not ask)"
 	@echo "make wheels        fetch all that an installation without the internet needs, into build/wheels"
 	@echo "make test-appliance  the appliance's longer tests: care, front and provisioning under a real systemd, 200 boxes (root)"
 	@echo "make test-install  install on a Debian of its own, without the internet, and take it away again (root)"
@@ -29,8 +29,12 @@ help:
 demo: $(VENV)/demo.stamp
 	@$(BIN)/python -m firmware_app.demo $(if $(ONCE),--once)
 
+# What waits for no clock runs two files at a time; what kills, mounts, besieges or measures has the machine to itself.
+TOGETHER := tests/unit tests/browser tests/hospital $(patsubst %,tests/wire/test_%.py,clip_reading decode_table \
+	deidentified_files familiar_films peer_pixels quality_hints reader real_films store unfamiliar uplink_adversary)
 test: $(VENV)/dev.stamp lint
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadfile $(TOGETHER)
+	$(BIN)/python -m pytest $(addprefix --ignore=,$(TOGETHER))
 
 lint: $(VENV)/dev.stamp
 	$(BIN)/ruff check .
@@ -42,24 +46,29 @@ INSTALLATION = $(SYSTEM_PYTHON) -m firmware_app.device.installation $(if $(DESTD
 install uninstall: export PYTHONDONTWRITEBYTECODE = 1
 
 install:
+	@command -v $(firstword $(SYSTEM_PYTHON)) > /dev/null || test ! -e '$(WHEELS)/Packages' || sh systemd/packages.sh '$(WHEELS)' python3
 	@$(SYSTEM_PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 		{ echo "Lantern needs Python 3.11 or later, as Debian 12 and Ubuntu 24.04 bring it: apt install python3 python3-venv"; exit 1; }
 	@$(INSTALLATION) install $(if $(WHEELS),--wheels '$(WHEELS)')
 
 uninstall:
-	@$(INSTALLATION) uninstall $(if $(PURGE),--purge,$(if $(filter undefined,$(origin KEEP)),,--keep '$(KEEP)'))
+	@$(INSTALLATION) uninstall $(if $(PURGE),--purge,$(if $(filter undefined,$(origin KEEP)),,--keep '$(KEEP)')) $(if $(filter yes,$(SURE)),--sure)
 
-# For the system, the Python and the processor of this machine; take them to one of the same kind.
-DEBS := ^(make|nginx|nginx-common|avahi-daemon|libavahi-.*|libdaemon.*|python3(\.[0-9]+)?-venv|python3-(pip|setuptools)-whl)$$
+# For the system, the Python and the processor of this machine; take them to one of the same kind.  The Debian packages
+# come with all that they need (40 MB), as if nothing were installed there: what a machine has, apt leaves alone.
+FROM_NOTHING = apt-get -q -y -o Debug::NoLocking=1 -o Dir::State::status="$$PWD/status" -o Dir::Cache::archives="$$PWD/" \
+	-o Dir::Cache::pkgcache= -o Dir::Cache::srcpkgcache= -o APT::Sandbox::User= --no-install-recommends --download-only
 wheels: | $(VENV)/bin/python
-	@mkdir -p build/wheels
-	@! command -v apt-get > /dev/null || { cd build/wheels && apt-get -q download $$(apt-cache depends --important --recurse \
-		make nginx avahi-daemon python3-venv | grep -E '$(DEBS)') > /dev/null; }
-	@rm -f build/wheels/lantern_box-*.whl
+	@rm -rf build/wheels && mkdir -p build/wheels/partial
+	@! command -v apt-get > /dev/null || { cd build/wheels && touch status && \
+		$(FROM_NOTHING) install make python3 nginx avahi-daemon iproute2 > /dev/null && \
+		for deb in *.deb; do dpkg-deb --field "$$deb" && printf 'Filename: ./%s\nSize: %s\nSHA256: %s\n\n' \
+			"$$deb" "$$(stat -c %s "$$deb")" "$$(sha256sum < "$$deb" | cut -d ' ' -f 1)"; done > Packages; }
+	@rm -rf build/wheels/partial build/wheels/status build/wheels/lock
 	@$(PIP) build hatchling
 	@$(BIN)/python -m build --wheel --no-isolation --outdir build/wheels . > /dev/null
 	@$(BIN)/python -m pip download --quiet --disable-pip-version-check --constraint constraints.txt --dest build/wheels \
-		"$$(ls build/wheels/lantern_box-*.whl)[intel,tflite]"
+		pip "$$(ls build/wheels/lantern_box-*.whl)[intel,tflite]"
 	@echo "build/wheels holds everything; there: make install WHEELS=build/wheels"
 
 test-install: $(VENV)/dev.stamp wheels

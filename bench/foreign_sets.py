@@ -1,12 +1,14 @@
 """Images that a pack knows and images that it does not: what `bench.unfamiliar` asks about, one frame at a time.
 
-Real ones come from the folders of ../shared/data and from packages; turned and inverted ones are made of the pack's own
-held-out films.  Nothing here is copied into the repository.
+Real ones come from the folders of ../shared/data and from packages; turned and inverted ones, and the mild variations
+that another clinic's machine might give, are made of the pack's own held-out films.  Nothing here is copied into the
+repository.
 """
 
 from __future__ import annotations
 
 import io
+import zlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -17,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from converters import datasets, splits
+from converters import clinics, datasets, splits
 from converters.datasets import FilmSet
 from firmware_app.errors import ImagingError
 from firmware_app.imaging import film, keyframes
@@ -68,6 +70,60 @@ TURNS: Final[dict[str, Callable[[Grey], Grey]]] = {
     "own films, a quarter turn": lambda grey: grey.T[::-1],
     "own films, inverted": lambda grey: grey.max() + grey.min() - grey,
 }
+
+SOMETIMES: Final = 20260101
+"""The seed of the variations together; that of the recipes, by which the limits were set, is another."""
+
+
+def _noisy(film: Grey) -> Grey:
+    """Noise of the largest kind, another for each film."""
+    return clinics.noisy(film, clinics.NOISE, np.random.default_rng(zlib.crc32(film.tobytes())))
+
+
+def _together(film: Grey) -> Grey:
+    return clinics.varied(film, SOMETIMES, str(zlib.crc32(film.tobytes())))
+
+
+def _lettered(film: Grey) -> Grey:
+    """A letter of lead beside the shoulder, an L as high as 6 % of the film."""
+    out, (height, width) = film.copy(), film.shape
+    tall, thick, top, left = round(0.06 * height), max(1, round(0.01 * height)), height // 20, width // 20
+    out[top : top + tall, left : left + thick] = 1.0
+    out[top + tall - thick : top + tall, left : left + tall // 2] = 1.0
+    return out
+
+
+def _halved(film: Grey) -> Grey:
+    """Half the height and width: a picture of a film, sent by telephone."""
+    whole = Image.fromarray(np.rint(255.0 * film).astype(np.uint8))
+    return np.asarray(whole.reduce(2), np.float32) / np.float32(255.0)
+
+
+MILD: Final[dict[str, Callable[[Grey], Grey]]] = {
+    "black border of 2 %": lambda film: clinics.framed(film, [0.02] * 4, clinics.BLACK),
+    "white border of 2 %": lambda film: clinics.framed(film, [0.02] * 4, clinics.WHITE),
+    "noise of 1 %": _noisy,
+    "blurred": lambda film: clinics.softened(film, clinics.BLUR),
+    "edges raised": lambda film: clinics.edged(film, clinics.EDGE),
+    "gamma 0.87": lambda film: clinics.graded(film, 0.87),
+    "gamma 1.15": lambda film: clinics.graded(film, 1.15),
+    "contrast 0.87": lambda film: clinics.contrasted(film, 0.87),
+    "contrast 1.15": lambda film: clinics.contrasted(film, 1.15),
+    "JPEG 70": lambda film: clinics.stored(film, 70),
+    "turned by 3°": lambda film: clinics.moved(film, clinics.DEGREES),
+    "shifted by 2 %": lambda film: clinics.moved(film, 0.0, clinics.SHIFT, clinics.SHIFT),
+    "4 % larger": lambda film: clinics.moved(film, 0.0, zoom=1.0 + clinics.ZOOM),
+    "some of these together": _together,
+    "a lead letter (in no fit)": _lettered,
+    "half the pixels (in no fit)": _halved,
+}
+"""What another clinic's machine might give of a film, (H, W) from 0 to 1; the last two are no part of what limits are
+fitted to."""
+
+
+def mildly(how: Callable[[Grey], Grey]) -> Callable[[Grey], Grey]:
+    """One of :data:`MILD` for a film of any range."""
+    return lambda grey: how(clinics.unit(grey))
 
 
 # --- films ------------------------------------------------------------------------------------------------------------

@@ -11,7 +11,7 @@ from typing import Any
 from converters import card_notes, sums, weakness
 from converters.report import weak
 from converters.weakness import UNSEEN, rate
-from firmware_app.packs.manifest import FindingSpec, Manifest
+from firmware_app.packs.manifest import FindingSpec, Manifest, TypicalityFile
 from firmware_app.packs.proof import Golden, Measured
 from firmware_app.packs.scope import Route
 
@@ -61,7 +61,7 @@ def text(manifest: Manifest) -> str:
         ),
         card_notes.HOW_PRINTED_ELSEWHERE if elsewhere else card_notes.HOW_PRINTED,
         "```\n" + "\n".join(dict.fromkeys(row.command for row in manifest.measured)) + "\n```",
-        *_passed(told["measured"]),
+        *_passed(told["measured"], manifest.typicality),
         *_gates(told.get("gates") or (), told.get("refused") or ()),
         *_outlines(told["measured"]),
         *_calibration(told["measured"]),
@@ -105,11 +105,13 @@ def _looks(manifest: Manifest) -> Iterable[str]:
         yield card_notes.HOW_OFTEN.format(films=part.films, digest=part.sha256[:16], times=times)
 
 
-def _passed(rows: Sequence[Mapping[str, Any]]) -> Iterable[str]:
+def _passed(rows: Sequence[Mapping[str, Any]], typical: TypicalityFile | None) -> Iterable[str]:
     shown = [row for row in rows if row.get("passed") is not None or row.get("unfit")]
     if shown:
         yield "## Films that get a number"
         yield card_notes.HOW_PASSED
+        if typical is not None and typical.varied:
+            yield card_notes.HOW_VARIED.format(films=typical.films, passes=typical.passes)
         keys = ("passed", "auc_passed", "sensitivity_passed", "specificity_passed")
         yield _table(
             ("runtime", "precision", "films", "unfit", "familiar", "AUC", "sensitivity", "specificity"),

@@ -18,6 +18,11 @@ HOW_PASSED = (
     "that get one; the other columns are of these films alone. *unfit*: films that can be none for a model, counted "
     "nowhere."
 )
+HOW_VARIED = (
+    "The limit is set on {films} training films, each of which counts twice: as it is, and mildly varied as another "
+    "clinic's machine might give it (position, exposure, sharpness, noise, a narrow frame, JPEG). {passes:.0%} of both "
+    "together stay below it."
+)
 HOW_MADE = "The parts of this pack were made by different versions of the converter (digest of its code, step by step):"
 HOW_UNSEEN = (
     "Rows `unseen[…]`: the network of the step `train`, fitted once more without any film of the source in brackets, "

@@ -13,7 +13,7 @@ from contextlib import contextmanager, redirect_stderr, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
-from converters import evaluate, feedback, publisher, repository
+from converters import evaluate, feedback, publisher, refit, repository
 from converters.failures import ConverterError, OutputUnwritable
 from converters.recipe import load_recipe
 from firmware_app.errors import LanternError
@@ -103,6 +103,11 @@ def parser() -> argparse.ArgumentParser:
     )
     added.add_argument("pack", type=Path, help="the pack's folder")
     added.add_argument("--words", type=Path, help="first take title, uses and weak points from this words file")
+
+    text = "Set anew what a finished pack takes for a film like those it learnt from; no weight changes."
+    example = "familiar models/chest-xray-child --recipe converters/recipes/chest-xray-child.toml --data ~/x --out ~/y"
+    added = step("familiar", text, example, refit.command)
+    refit.add_arguments(added)
 
     added = step("keys", "Make the keys that sign a pack repository.", "keys --out ~/publisher", publisher.command)
     publisher.add_arguments(added)

@@ -80,7 +80,7 @@ def typical_file(shop: Workshop, folder: Path) -> TypicalityFile | None:
     path = Path(copyfile(shop.work / FILE_NAME, folder / FILE_NAME))
     return TypicalityFile.model_validate({
         "path": path.name, "sha256": sha256_of(path), "bytes": path.stat().st_size, "passes": told["passes"],
-        "films": told["films"], "limits": limits,
+        "films": told["films"], "varied": told.get("varied", False), "unseen": told.get("unseen"), "limits": limits,
     })  # fmt: skip
 
 

@@ -11,6 +11,7 @@ from typing import Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from converters.failures import RecipeInvalid
+from firmware_app.imaging.input_spec import Crop
 
 RuntimeName = Literal["onnxruntime", "openvino", "litert"]
 Share = Field(ge=0.0, le=1.0)
@@ -50,14 +51,15 @@ class Input(Table):
     """Slices of a volume; a film has none."""
     low_percentile: float = 0.5
     high_percentile: float = 99.5
-    crop: Literal["whole", "sector"] = "whole"
-    """``sector``: of an ultrasound picture the sector alone is read, without rulers and text."""
+    crop: Crop = "whole"
+    """``sector``: of an ultrasound picture the sector alone is read, without rulers and text; ``frame``: a film without
+    the even frame that may lie around it."""
     despeckle: Literal["none", "lee"] = "none"
 
     @model_validator(mode="after")
     def _films_alone(self) -> Self:
         if self.depth is not None and (self.crop, self.despeckle) != ("whole", "none"):
-            raise ValueError("a volume has no ultrasound sector to crop to and no speckle")
+            raise ValueError("a volume has no sector or frame to crop to and no speckle")
         return self
 
 
@@ -203,6 +205,14 @@ class Quantize(Table):
     most_spared: int = Field(6, ge=0)
 
 
+class Typicality(Table):
+    """What the box takes for a film like those that the network learnt from (:mod:`converters.familiarity`)."""
+
+    other_clinics: bool = False
+    """Each film counts twice, as it is and mildly varied as another clinic's machine might give it
+    (:mod:`converters.clinics`). For chest films; not for ultrasound, where it lets strange images through."""
+
+
 class Cost(Table):
     """What a missed lesion costs, in false alarms, and how common the finding is at the clinic.
 
@@ -253,6 +263,7 @@ class Recipe(Table):
     prune: Prune | None = None
     export: Export = Export()
     quantize: Quantize = Quantize()
+    typicality: Typicality = Typicality()
     cost: Cost = Cost()
     operating_point: OperatingPoint = OperatingPoint()
     gate: Gate = Gate()
@@ -280,6 +291,8 @@ class Recipe(Table):
             raise ValueError('task = "segment", [data] reader = "volumes" and [input] depth belong together')
         if outlines and (self.distill or self.prune or (self.train and self.train.early_epochs)):
             raise ValueError("a network that outlines is trained plainly: no [distill], no [prune], no early_epochs")
+        if self.typicality.other_clinics and volumes:
+            raise ValueError("[typicality] other_clinics varies films; there are no such variations of volumes")
         if self.net.is_foreign and self.train and self.train.auxiliary_weight:
             raise ValueError("auxiliary_weight needs a network of converters.nets")
 

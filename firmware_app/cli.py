@@ -11,44 +11,58 @@ import json
 import logging
 import os
 import re
+import signal
 import sqlite3
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
-from firmware_app import __version__, clock_commands, export_command, pack_commands, provision_command, user_commands
-from firmware_app.errors import LanternError, NotARegularFile, StoreUnreadable
+from firmware_app import (
+    __version__,
+    clock_commands,
+    export_command,
+    pack_commands,
+    provision_command,
+    read_command,
+    terminal,
+    user_commands,
+)
+from firmware_app.errors import LanternError, StoreUnreadable
 from firmware_app.language import N_, translate
+from firmware_app.read_command import NOT_DIAGNOSTIC as NOT_DIAGNOSTIC
 
 if TYPE_CHECKING:
     from firmware_app.config import Config
     from firmware_app.records import Case
     from firmware_app.store.clinical import Clinical
 
-NOT_DIAGNOSTIC: Final = N_("Not for diagnostic use without a doctor.")
-_DONE, _FAILED, _UNJUDGED = 0, 1, 3
+_DONE, _FAILED, _INTERRUPTED = 0, 1, 130
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Entry point.  Every `LanternError` ends as one sentence on stderr and exit status 1."""
-    options = _parser().parse_args(arguments)
-    logging.basicConfig(
-        stream=sys.stderr,
-        level=_log_level(os.environ.get("LANTERN_LOG", "INFO")),
-        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
-    )
+    options = argparse.Namespace(config=None, json=False)
     try:
+        if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:  # so far, as `__main__` has it
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+        _parser().parse_args(arguments, options)
+        terminal.let_streams_take_all(as_json=options.json)
+        logging.basicConfig(
+            stream=sys.stderr,
+            level=_log_level(os.environ.get("LANTERN_LOG", "INFO")),
+            format="%(asctime)s %(levelname)s %(name)s: %(message)s",
+        )
         status: int = options.run(options)
     except LanternError as error:
-        print(error, file=sys.stderr)
+        terminal.refuse(error, options)
         return _FAILED
     except sqlite3.Error as error:
-        print(StoreUnreadable(detail=str(error)), file=sys.stderr)
+        terminal.refuse(StoreUnreadable(detail=str(error)), options)
         return _FAILED
     except KeyboardInterrupt:
-        print("Stopped.", file=sys.stderr)
-        return 130
+        print(translate(N_("Stopped."), terminal.language(options)), file=sys.stderr)
+        return _INTERRUPTED
     except BrokenPipeError:  # `lantern case list | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return _DONE
@@ -94,22 +108,6 @@ def _tell_first_code(config: Config) -> None:
         print(f"Open {where} and make the first account with the code {code}", flush=True)
 
 
-def _read(options: argparse.Namespace) -> int:
-    from firmware_app import offline, progress
-
-    config = _config(options)
-    clean = True
-    with progress.counter("read", enabled=not options.quiet) as advance:
-        for case in offline.read_paths(options.paths, config, pack=options.pack, out=options.out, on_progress=advance):
-            clean = clean and all(file.status.value in ("read", "duplicate") for file in case.files)
-            _print_case(case, config, as_json=options.json)
-    if left := offline.not_followed(options.paths):
-        print(f"{left} × {NotARegularFile()}", file=sys.stderr)
-    if not options.json:
-        print(translate(NOT_DIAGNOSTIC, config.box.language))
-    return _DONE if clean else _UNJUDGED
-
-
 def _status(options: argparse.Namespace) -> int:
     from firmware_app.device import health
     from firmware_app.store import timekeeping
@@ -132,7 +130,8 @@ def _print_card(options: argparse.Namespace) -> None:
     from firmware_app.store.layout import StateDir
 
     config = _config(options)
-    print(front.card(config, StateDir(config.state.dir)) or "The page has no certificate here.", file=sys.stderr)
+    without = translate(N_("The page has no certificate here."), config.box.language)
+    print(front.card(config, StateDir(config.state.dir)) or without, file=sys.stderr)
 
 
 def _doctor(options: argparse.Namespace) -> int:
@@ -189,7 +188,8 @@ def _config_check(options: argparse.Namespace) -> int:
     if options.json:
         _print_json({"valid": True})
     else:
-        print(f"The configuration is valid; the box's state is in {config.state.dir}.")
+        sentence = translate(N_("The configuration is valid; the box's state is in {folder}."), config.box.language)
+        print(sentence.format(folder=config.state.dir))
     return _DONE
 
 
@@ -219,7 +219,8 @@ def _case_list(options: argparse.Namespace) -> int:
         else:
             print(case_text.row(case, config.box.language))
     if not options.json and not cases and not homeless:
-        print("There is no case yet. Send an image to the box, or try “lantern read FILE”.")
+        print(translate(N_("There is no case yet. Send an image to the box, or try “lantern read FILE”."),
+                        config.box.language))  # fmt: skip
     return _DONE
 
 
@@ -302,17 +303,7 @@ def _parser() -> argparse.ArgumentParser:
     processes = ("gateway", "reader", "viewer", "uplink")
     serve.add_argument("--only", choices=processes, help="run one process, as systemd does")
 
-    read = _command(
-        commands,
-        "read",
-        _read,
-        "read files here and now, without touching the box's own state",
-        "lantern read /media/stick --out results --json",
-    )
-    read.add_argument("paths", nargs="+", type=Path, metavar="PATH", help="files or folders")
-    read.add_argument("--out", type=Path, metavar="DIR", help="write each case's picture and result there")
-    read.add_argument("--pack", metavar="NAME", help="the model to use for images that do not say what they show")
-    read.add_argument("--quiet", action="store_true", help="no progress on the terminal")
+    read_command.add_to(commands, _command)
 
     status = _command(
         commands, "status", _status, "which processes run, their ports, and the queue", "lantern status --json"

@@ -1,8 +1,8 @@
-"""`lantern case export`: a case's images, de-identified, into a folder that a person carries away.
+"""`lantern case export --to`: a case's images, de-identified, into a folder that a person carries away.
 
 Nothing leaves before the audit says who took it.  Everything is written into a folder of its own, made durable, and
-only then given its name: an export that was cut short leaves nothing that looks like one.  Sealing what is on a stick
-against those who find it is not done here; the stick's own encryption is the appliance's.
+only then given its name: an export that was cut short leaves nothing that looks like one.  Who finds that folder can
+open it; `sealed_case` writes what only the hospital opens.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ import logging
 import os
 import secrets
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -73,33 +73,34 @@ def export_case(
     if not config.export.enabled:
         raise ExportOff
     images = exports.images(case)
-    final = _final(folder, case, config.state.dir)
+    final = place(folder, case, config.state.dir)
     exports.record(BEGUN, case, person, images=len(images), looked=int(looked))
     with ExitStack() as unless_whole:  # also on Ctrl-C: the audit must not stay silent about it
         unless_whole.callback(exports.record, STOPPED, case, person)
         with _fresh(folder) as fresh:
-            outcomes = tuple(_each(config, exports, images, fresh, looked, on_progress or (lambda _done, _all: None)))
+            tell = on_progress or (lambda _done, _all: None)
+            outcomes = tuple(each(config, exports, images, fresh.joinpath, looked, tell))
             count = sum(one.file is not None for one in outcomes)
             if count:
-                _manifest(fresh, case, outcomes, looked=looked)
+                _write_manifest(fresh, case, outcomes, looked=looked)
                 _named(fresh, final)
         unless_whole.pop_all()
     exports.record(DONE, case, person, exported=count, refused=len(outcomes) - count)
     return (final if count else None), outcomes
 
 
-def _final(folder: Path, case: str, state: Path) -> Path:
-    """Where the case goes; refused before any work where that cannot be."""
+def place(folder: Path, name: str, state: Path) -> Path:
+    """Where what is called *name* goes; refused before any work where that cannot be."""
     try:
         if folder.is_symlink() or not folder.is_dir():
             raise ExportFolderUnusable(path=str(folder), detail="it is not a folder")
         if folder.resolve().is_relative_to(state.resolve()):
             raise ExportFolderUnusable(path=str(folder), detail="it is the box's own")
-        if os.path.lexists(folder / case):
-            raise ExportThere(path=str(folder / case))
+        if os.path.lexists(folder / name):
+            raise ExportThere(path=str(folder / name))
     except OSError as error:
         raise ExportFolderUnusable(path=str(folder), detail=error.strerror or str(error)) from None
-    return folder / case
+    return folder / name
 
 
 @contextmanager
@@ -117,10 +118,18 @@ def _fresh(folder: Path) -> Iterator[Path]:
         raise ExportFolderUnusable(path=str(folder), detail=error.strerror or str(error)) from None
 
 
-def _each(
-    config: Config, exports: Exports, images: tuple[Kept, ...], fresh: Path, looked: bool, tell: Progress
+def each(
+    config: Config,
+    exports: Exports,
+    images: tuple[Kept, ...],
+    where: Callable[[str], Path],
+    looked: bool,
+    tell: Progress,
 ) -> Iterator[Outcome]:
-    """One image after the other, each opened by a child that may die of it."""
+    """One image after the other, each opened by a child that may die of it, and written to *where* says for its name.
+
+    Before the next one is asked for, its file may be taken away.
+    """
     worker = _Worker(config.reader.memory_mb + _MORE_MB, exports.key(), looked=looked)
     try:
         for number, image in enumerate(images, start=1):
@@ -128,13 +137,13 @@ def _each(
             try:
                 if not image.is_dicom:
                     raise ExportNotDicom
-                answer = worker.write(config.state.dir / image.file, fresh / name)
+                answer = worker.write(config.state.dir / image.file, where(name))
                 facts = answer if isinstance(answer, dict) else {}
                 reason = None if isinstance(answer, dict) else answer
             except ExportError as error:
                 facts, reason = {}, Reason.of(error)
             if reason is not None:
-                (fresh / name).unlink(missing_ok=True)
+                where(name).unlink(missing_ok=True)
             yield Outcome(image.reference, None if reason else name, facts, reason)
             tell(number, len(images))
     finally:
@@ -179,24 +188,28 @@ class _Worker:
         return Child("firmware_app.reading.export_child", self._arguments, silent=True)
 
 
-def _manifest(fresh: Path, case: str, outcomes: tuple[Outcome, ...], *, looked: bool) -> None:
-    """What is in the folder and what stayed behind; no name, no id, no date, no UID that the clinic's machines know."""
-    written = [
-        {"file": one.file, "sha256": _sha256(fresh / one.file), **one.facts} for one in outcomes if one.file is not None
-    ]
-    kept = [{"code": one.reason.code} for one in outcomes if one.reason is not None]
-    told = {
+def manifest(case: str, outcomes: Iterable[Outcome], *, looked: bool, encrypted: bool) -> dict[str, Any]:
+    """What left and what stayed behind; no name, no id, no date, no UID that the clinic's machines know."""
+    everything = tuple(outcomes)
+    return {
         "schema": SCHEMA,
         "case": case,
         "lantern": __version__,
         "profile": "PS3.15 Annex E Basic Application Level Confidentiality Profile",
         "looked_at_by_a_person": looked,
-        "files": written,
-        "not_exported": kept,
-        "note": "Not for diagnostic use without a doctor. Not encrypted.",
+        "files": [{"file": one.file, **one.facts} for one in everything if one.file is not None],
+        "not_exported": [{"code": one.reason.code} for one in everything if one.reason is not None],
+        "note": "Not for diagnostic use without a doctor." + ("" if encrypted else " Not encrypted."),
     }
-    path = fresh / MANIFEST
-    with path.open("x", encoding="utf-8") as file:
+
+
+def _write_manifest(fresh: Path, case: str, outcomes: Iterable[Outcome], *, looked: bool) -> None:
+    known = (
+        replace(one, facts={"sha256": _sha256(fresh / one.file), **one.facts}) if one.file is not None else one
+        for one in outcomes
+    )
+    told = manifest(case, known, looked=looked, encrypted=False)
+    with (fresh / MANIFEST).open("x", encoding="utf-8") as file:
         json.dump(told, file, ensure_ascii=False, indent=1)
         file.flush()
         os.fsync(file.fileno())

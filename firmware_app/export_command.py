@@ -6,12 +6,16 @@ import argparse
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
+
+from firmware_app.language import N_, translate
 
 if TYPE_CHECKING:
     from firmware_app.config import Config
 
 _DONE, _REFUSED = 0, 3
+_EXPORTED: Final = N_("{left} of {total} images exported to {path}.")
+_NOTHING: Final = N_("None of {total} images was exported; nothing was written.")
 _Run = Callable[[argparse.Namespace], int]
 _Parser = argparse.ArgumentParser
 Command = Callable[["argparse._SubParsersAction[_Parser]", str, _Run, str, str], _Parser]
@@ -20,11 +24,16 @@ Command = Callable[["argparse._SubParsersAction[_Parser]", str, _Run, str, str],
 def add_to(below: argparse._SubParsersAction[_Parser], command: Command) -> None:
     """Add `export` to the commands of `case`; *command* makes one as the rest of `lantern` does."""
     export = command(
-        below, "export", _export, "write a case's images, de-identified, into a folder (off by default)",
-        "lantern case export c-1f2e3d4c5b6a79880716 --to /media/stick --person li",
+        below, "export", _export, "write a case's images, de-identified, for a person to carry away (off by default)",
+        "lantern case export c-1f2e3d4c5b6a79880716 --stick /mnt --person li",
     )  # fmt: skip
     export.add_argument("case", metavar="CASE", help="its reference, as `lantern case list` prints it")
-    export.add_argument("--to", required=True, type=Path, metavar="DIR", help="a folder, for example on a stick")
+    where = export.add_mutually_exclusive_group(required=True)
+    where.add_argument(
+        "--stick", type=Path, metavar="DIR",
+        help="one file, sealed for the box's hospital, in the folder where you mounted the stick",
+    )  # fmt: skip
+    where.add_argument("--to", type=Path, metavar="DIR", help="an open folder in DIR: whoever has it can read it")
     export.add_argument("--person", required=True, metavar="NAME", help="who exports: an account of the viewer")
     export.add_argument(
         "--looked", action="store_true",
@@ -37,6 +46,7 @@ def _export(options: argparse.Namespace) -> int:
     from firmware_app.config import load
     from firmware_app.errors import ExportOff
     from firmware_app.export import export_case
+    from firmware_app.sealed_case import seal_case, told
     from firmware_app.store import timekeeping
     from firmware_app.store.clinical import Clinical
     from firmware_app.store.exports import Exports
@@ -49,9 +59,10 @@ def _export(options: argparse.Namespace) -> int:
     clinical = Clinical(StateDir(config.state.dir).clinical_db)
     clinical.require()
     person = _account(config, options.person)
+    write, where = (export_case, options.to) if options.stick is None else (seal_case, options.stick)
     with progress.counter("exported", enabled=not options.json) as advance:
-        folder, outcomes = export_case(
-            config, Exports(clinical.database), options.case, options.to,
+        written, outcomes = write(
+            config, Exports(clinical.database), options.case, where,
             person=person, looked=options.looked, on_progress=advance,
         )  # fmt: skip
     clinical.database.close()
@@ -64,7 +75,10 @@ def _export(options: argparse.Namespace) -> int:
             print(f"{one.instance}  {one.reason.code}: {one.reason.text(language)}")
     left = sum(one.file is not None for one in outcomes)
     if not options.json:
-        print(f"{left} of {len(outcomes)} images exported" + (f" to {folder}." if folder else "; nothing was written."))
+        said = translate(_EXPORTED if written else _NOTHING, language)
+        print(said.format(left=left, total=len(outcomes), path=written))
+        if options.stick is not None and written is not None:
+            print(told(written, config))
     return _DONE if left == len(outcomes) else _REFUSED
 
 

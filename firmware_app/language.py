@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from typing import Final
+from unicodedata import category
 
 LANGUAGES: Final = ("zh_CN", "en")
 _CATALOGUE: Final = Path(__file__).parent / "translations"
@@ -50,4 +51,25 @@ def say(code: str, details: Mapping[str, object], language: str) -> str:
     A code written by a newer version has no sentence here; it is then shown by its name rather than hidden.
     """
     message = _SENTENCES.get(code, N_("The box reported {code}; this version has no sentence for it."))
-    return translate(message, language).format_map({"code": code, **details})
+    return translate(message, language).format_map(_Details({"code": code, **details}))
+
+
+class _Details(dict[str, object]):
+    """What a record says; one of another version may lack what this version's sentence names."""
+
+    def __missing__(self, name: str) -> str:
+        return "…"
+
+
+def visible(text: str) -> str:
+    """*text* for a terminal: what would move its cursor, change its colours or turn its letters is shown as ``\\x1b``.
+
+    A file's name may hold any of that, and a terminal would obey it.
+    """
+    return "".join(one if one.isprintable() or category(one) == "Zs" else _escaped(one) for one in text)
+
+
+def _escaped(character: str) -> str:
+    if character <= "\x7f":
+        return repr(character)[1:-1]  # \r and \n by the names that people know
+    return character.encode("ascii", "backslashreplace").decode("ascii")

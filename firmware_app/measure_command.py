@@ -10,11 +10,14 @@ import json
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
+from firmware_app.language import N_, translate
+
 if TYPE_CHECKING:
     from firmware_app.config import Reader as ReaderConfig
     from firmware_app.packs.results import Result, Results
     from firmware_app.packs.shelf import Pack
     from firmware_app.packs.ways import Way
+    from firmware_app.progress import Counter
 
 _Parser = argparse.ArgumentParser
 Command = Callable[["argparse._SubParsersAction[_Parser]", str, Callable[[argparse.Namespace], int], str, str], _Parser]
@@ -57,11 +60,13 @@ def _table(
     pack: Pack, settings: ReaderConfig, results: Results, options: argparse.Namespace, language: str
 ) -> Way | None:
     """Measure what is not known of *pack* and print it; returns the way that is used."""
+    from firmware_app import progress
     from firmware_app.packs import ways
     from firmware_app.packs.results import as_json
 
     possible = ways.possible(pack, settings)
-    found = _found(pack, possible, settings, results, options.again)
+    with progress.counter(f"{pack.name}: tried") as tried:
+        found = _found(pack, possible, settings, results, options.again, tried)
     best = next(iter(ways.ranked(possible, found, settings)), None)
     for way, result in sorted(found.items(), key=lambda pair: pair[1].milliseconds or float("inf")):
         if options.json:
@@ -72,12 +77,15 @@ def _table(
     return best
 
 
-def _found(pack: Pack, possible: list[Way], settings: ReaderConfig, results: Results, again: bool) -> dict[Way, Result]:
+def _found(
+    pack: Pack, possible: list[Way], settings: ReaderConfig, results: Results, again: bool, tried: Counter
+) -> dict[Way, Result]:
     from firmware_app.reading import trial
 
     known = {} if again else results.known(pack, possible, settings.threads)
     found: dict[Way, Result] = {}
-    for way in possible:
+    for done, way in enumerate(possible):
+        tried(done, len(possible))
         if way in known:
             found[way] = known[way]
             continue
@@ -89,5 +97,6 @@ def _found(pack: Pack, possible: list[Way], settings: ReaderConfig, results: Res
 
 def _row(pack: str, way: Way, result: Result, chosen: bool, language: str) -> str:
     taken = "-" if result.milliseconds is None else f"{result.milliseconds:.2f}"
-    said = ("right, used" if chosen else "right") if result.reason is None else result.reason.text(language)
+    right = translate(N_("right, used") if chosen else N_("right"), language)
+    said = right if result.reason is None else result.reason.text(language)
     return f"{pack:<24}{way.runtime:<14}{way.precision:<11}{taken:>8}  {result.cases:>5}  {said}"

@@ -1,6 +1,7 @@
 """`lantern read`: the box's own door and reader over files, in a private state that is gone afterwards.
 
 Everything that a clinic's box would do to an image is done here in the same order by the same code; only nothing stays.
+All files pass the door first, for only then is it known which belong together; then case after case is read and told.
 """
 
 from __future__ import annotations
@@ -9,28 +10,40 @@ import json
 import os
 import shutil
 import signal
-import stat
+import sqlite3
 import sys
 import tempfile
 import threading
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
 from PIL import Image
 
 from firmware_app.config import Config
-from firmware_app.errors import IntakeError, OutputUnusable
+from firmware_app.errors import (
+    IntakeError,
+    NotKept,
+    OutputUnusable,
+    SpaceShort,
+    StateUnusable,
+    TemporaryFull,
+    TemporaryUnusable,
+)
 from firmware_app.intake.accept import Door
+from firmware_app.intake.given_file import percent_encoded, readable
+from firmware_app.intake.given_paths import Given, given
 from firmware_app.reading.reader import Reader
-from firmware_app.records import Case
+from firmware_app.records import Case, FileRecord, FileStatus, Reason
 from firmware_app.reports import case_line, overlay
 from firmware_app.store.clinical import Clinical
-from firmware_app.store.layout import StateDir
+from firmware_app.store.layout import StateDir, free_bytes
 
 Progress = Callable[[int, int], None]
 _SOURCE: Final = "read"
+_NO_ROOM: Final = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_WRITE, sqlite3.SQLITE_IOERR_SHMSIZE)
 
 
 def read_paths(
@@ -39,116 +52,165 @@ def read_paths(
     pack: str | None = None,
     out: Path | None = None,
     on_progress: Progress | None = None,
-) -> Iterator[Case]:
-    """Read every regular file among and below *paths*; yields each case once, then the files that belong to none.
+) -> Generator[Case, None, None]:
+    """Read every regular file among and below *paths*; yields each case once, when it is final.
 
-    *pack* names the model for images that do not say what they show (`PackUnknown` when there is none of that name);
-    *out* receives per case a folder with pictures and ``case.json`` (`OutputUnusable` when it cannot).  *on_progress*
-    is told (done, total) files.
+    Last come the files that belong to no case, as one without a reference.  *pack* names the model for images that do
+    not say what they show (`PackUnknown` when there is none of that name); *out* receives per case a folder with
+    pictures and ``case.json`` (`OutputUnusable` when it cannot).  *on_progress* is told (done, total) files, first
+    (0, total).  Raises `TemporaryUnusable` and `TemporaryFull` of the folder that holds the private state.
     """
     if out is not None:
         with _output_errors(out):  # before the work, not after it
             out.mkdir(parents=True, exist_ok=True)
             tempfile.TemporaryFile(dir=out).close()
-    files = list(_walk(paths))
+    files = list(given(paths))
     tell = on_progress or (lambda _done, _total: None)
-    with (
-        _sigterm_leaves_tidily(),
-        tempfile.TemporaryDirectory(prefix="lantern-read-", ignore_cleanup_errors=True) as folder,
-    ):
-        state = StateDir(Path(folder) / "state")
-        state.prepare()
+    tell(0, len(files))
+    with _signals_leave_tidily() as deaf, _private_state(config) as state, ExitStack() as tidying:
         clinical = Clinical(state.clinical_db, keeps_every_line=True)
+        tidying.callback(clinical.database.close)
         clinical.create()
         reader = Reader(config, state, clinical, pack)  # its children start while the door is at work
-        try:
-            door = Door(state, clinical, config.retention.high_water_free_mb, config.dicom.max_object_mb)
-            _take_in(files, door, clinical)
-            _read_all(reader, clinical, len(files), tell)
-            for case in clinical.cases():
-                if out is not None:
-                    with _output_errors(out):
-                        _write_case(case, state, out, config.box.language)
-                yield case
-            homeless = clinical.homeless()
-            if homeless is not None:
-                yield homeless
-        finally:
-            reader.close()
-            clinical.database.close()
+        tidying.callback(reader.close)
+        tidying.callback(deaf)
+        door = Door(state, clinical, config.retention.high_water_free_mb, config.dicom.max_object_mb)
+        refused = _take_in(files, door, config)
+        reader.warm()
+        for reference in clinical.references():
+            while reader.step(reference):
+                tell(len(files) - clinical.counts().waiting, len(files))
+            clinical.close_revisions(0.0)
+            case = _named(clinical.case(reference), files, refused)
+            if out is not None:
+                with _output_errors(out):
+                    _write_case(case, state, out, config.box.language)
+            yield case
+            _forget_pictures(case, state)
+        tell(len(files), len(files))
+        if refused:
+            yield _homeless(files, refused)
 
 
-def _walk(paths: Sequence[Path]) -> Iterator[Path]:
-    """*paths* themselves and, for a directory, every regular file below it in order; links inside are not followed.
-
-    Each file once, by the first path that leads to it.
-    """
-    seen: set[tuple[str, str]] = set()
-    for path in paths:
-        if not path.is_dir():
-            if _is_new(seen, os.path.realpath(path.parent), path.name):
-                yield path
-            continue
-        for folder, below, names in os.walk(path):
-            below.sort()
-            real = os.path.realpath(folder)
-            for name in sorted(names):
-                found = Path(folder, name)
-                if stat.S_ISREG(found.lstat().st_mode) and _is_new(seen, real, name):
-                    yield found
-
-
-def not_followed(paths: Sequence[Path]) -> int:
-    """How many links, pipes and devices lie in the directories among *paths*, which `read_paths` passes by."""
-    found = 0
-    for folder, below, names in (one for path in paths if path.is_dir() for one in os.walk(path)):
-        found += sum(Path(folder, name).is_symlink() for name in below)
-        found += sum(not stat.S_ISREG(Path(folder, name).lstat().st_mode) for name in names)
-    return found
-
-
-def _is_new(seen: set[tuple[str, str]], folder: str, name: str) -> bool:
-    """Whether *name* in the real *folder* was not met before.  A link is itself, not what it points to."""
-    known = (folder, name) in seen
-    seen.add((folder, name))
-    return not known
+# --- the private state ----------------------------------------------------------------------------------------------
 
 
 @contextmanager
-def _sigterm_leaves_tidily() -> Iterator[None]:
-    """SIGTERM ends the work as Ctrl-C does, so that nothing stays behind.  In the main thread only."""
+def _signals_leave_tidily() -> Iterator[Callable[[], None]]:
+    """Ctrl-C, SIGTERM and a closed terminal end the work and do not disturb the tidying.  In the main thread only.
+
+    Yields what has none of them heard any more, for the end of work that nobody stopped.
+    """
     if threading.current_thread() is not threading.main_thread():
-        yield
+        yield lambda: None
         return
 
-    def leave(_number: int, _frame: object) -> None:
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # a second one must not interrupt the tidying
-        sys.exit(128 + signal.SIGTERM)
+    def deaf() -> None:
+        for one in handlers:
+            signal.signal(one, signal.SIG_IGN)
 
-    before = signal.signal(signal.SIGTERM, leave)
+    def leave(number: int, _frame: object) -> None:
+        deaf()  # a second one must not interrupt the tidying
+        if number == signal.SIGINT:
+            raise KeyboardInterrupt
+        sys.exit(128 + number)
+
+    # One that is ignored was not meant for us: Ctrl-C in the background of a script, SIGHUP under nohup.
+    present = {one: signal.getsignal(one) for one in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+    handlers = {one: before for one, before in present.items() if before is not signal.SIG_IGN}
+    for one in handlers:
+        signal.signal(one, leave)
     try:
-        yield
+        yield deaf
     finally:
-        signal.signal(signal.SIGTERM, before or signal.SIG_DFL)
+        for one, before in handlers.items():
+            signal.signal(one, before or signal.SIG_DFL)
 
 
-def _take_in(files: Sequence[Path], door: Door, clinical: Clinical) -> None:
-    """Everything through the door, as one sender; what it refuses it has journalled itself."""
-    association = clinical.open_association(_SOURCE)
-    for path in files:
+@contextmanager
+def _private_state(config: Config) -> Iterator[StateDir]:
+    """A state in the folder for temporary files; raises `TemporaryUnusable` and `TemporaryFull`, which name it."""
+    place = _temporary_folder()
+    try:
+        made = tempfile.TemporaryDirectory(prefix="lantern-read-", dir=place, ignore_cleanup_errors=True)
+    except OSError as error:
+        raise TemporaryUnusable(folder=place, detail=error.strerror or str(error)) from None
+    with made as folder:
         try:
-            door.accept_file(path, association=association)
-        except IntakeError:
+            state = StateDir(Path(folder) / "state")
+            state.prepare()
+            yield state
+        except StateUnusable as error:
+            raise TemporaryUnusable(folder=place, detail=error.detail) from None
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode not in _NO_ROOM:
+                raise
+            raise _full(place, config.retention.high_water_free_mb) from None
+
+
+def _temporary_folder() -> str:
+    """Where temporary files go.  TMPDIR is taken at its word; Python would quietly take another folder instead."""
+    named = os.environ.get("TMPDIR")
+    if named and tempfile.tempdir is None:
+        return str(Path(named).absolute())
+    try:
+        return tempfile.gettempdir()
+    except OSError as error:  # no folder at all can be written
+        raise TemporaryUnusable(folder="/tmp", detail=error.strerror or str(error)) from None
+
+
+def _full(place: str, kept_mb: int) -> TemporaryFull:
+    return TemporaryFull(folder=place, free_mb=free_bytes(Path(place)) // 1_000_000, kept_mb=kept_mb)
+
+
+def _take_in(files: Sequence[Given], door: Door, config: Config) -> dict[int, Reason]:
+    """Everything through the door, as one sender, each under its number; returns why some were refused.
+
+    What the door says of the box's disk is said of the folder for temporary files, which is the one that is meant.
+    """
+    refused: dict[int, Reason] = {}
+    place, kept_mb = str(door.state.root.parent.parent), config.retention.high_water_free_mb
+    association = door.clinical.open_association(_SOURCE)
+    for number, one in enumerate(files):
+        if one.reason is not None:
+            refused[number] = one.reason
             continue
-    clinical.close_association(association)
+        try:
+            door.accept_file(one.path, str(number), association)
+        except SpaceShort as error:
+            refused[number] = Reason.of(TemporaryFull(folder=place, free_mb=error.free_mb, kept_mb=kept_mb))
+        except NotKept as error:
+            refused[number] = Reason.of(TemporaryUnusable(folder=place, detail=error.detail))
+        except IntakeError as error:
+            refused[number] = Reason.of(error)
+    door.clinical.close_association(association)
+    return refused
 
 
-def _read_all(reader: Reader, clinical: Clinical, total: int, tell: Progress) -> None:
-    reader.warm()
-    while reader.step():
-        tell(total - clinical.counts().waiting, total)
-    clinical.close_revisions(0.0)
-    tell(total, total)
+# --- what became of them --------------------------------------------------------------------------------------------
+
+
+def _named(case: Case, files: Sequence[Given], refused: dict[int, Reason]) -> Case:
+    """*case* with the files' own names for their numbers; what was *refused* and belongs to it is taken from there."""
+    records = []
+    for record in case.files:
+        number = int(record.path)
+        refused.pop(number, None)
+        records.append(_record(files[number].path, record))
+    return replace(case, files=tuple(records))
+
+
+def _homeless(files: Sequence[Given], refused: Mapping[int, Reason]) -> Case:
+    """What was refused and belongs to no case; a disk too full for the door's journal loses none of it."""
+    records = (
+        _record(files[number].path, FileRecord("", None, FileStatus.REFUSED, reason))
+        for number, reason in sorted(refused.items())
+    )
+    return Case(None, None, None, 0, None, tuple(records), (), (), ())
+
+
+def _record(path: Path, record: FileRecord) -> FileRecord:
+    return replace(record, path=readable(str(path)), path_bytes=percent_encoded(str(path)))
 
 
 @contextmanager
@@ -160,24 +222,33 @@ def _output_errors(out: Path) -> Iterator[None]:
 
 
 def _write_case(case: Case, state: StateDir, out: Path, language: str) -> None:
-    """A folder of *out* for the case: its frames, the one that each heat map is of under it, and the JSON object."""
+    """A folder of *out* for the case: its frames as the viewer opens them, the one that each heat map is of under it.
+
+    The JSON object comes last: where it is, the folder is whole.
+    """
     folder = out / str(case.reference)
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "case.json").write_text(
-        json.dumps(case_line.case_object(case, language), ensure_ascii=False, indent=2) + "\n", "utf-8"
-    )
     for reading in case.readings:
         for instance in reading.instances:
             shown = state.display / instance
-            for frame in sorted(shown.glob("frame-*.png")):
-                shutil.copyfile(frame, folder / f"{instance}-{frame.name}")
+            for frame in sorted(int(path.stem.removeprefix("frame-")) for path in shown.glob("frame-*.json")):
+                Image.fromarray(overlay.marked_film_of(shown, frame)).save(folder / f"{instance}-frame-{frame:03d}.png")
             strongest = reading.frames.strongest if reading.frames else {}
             for finding in reading.findings:
                 code = finding.code
                 _write_overlay(shown, code, strongest.get(code, 0), folder / f"{instance}-{code}.png")
+    told = json.dumps(case_line.case_object(case, language), ensure_ascii=False, indent=2)
+    (folder / "case.json").write_text(told + "\n", "utf-8")
 
 
 def _write_overlay(shown: Path, code: str, frame: int, target: Path) -> None:
     heat = shown / f"{code}.png"
-    if heat.exists() and (shown / f"frame-{frame:03d}.png").exists():
+    if heat.exists() and (shown / f"frame-{frame:03d}.json").exists():
         Image.fromarray(overlay.blend(overlay.film_of(shown, frame), overlay.heat_of(heat))).save(target)
+
+
+def _forget_pictures(case: Case, state: StateDir) -> None:
+    """They take more room than the images, and nobody asks for them again."""
+    for reading in case.readings:
+        for instance in reading.instances:
+            shutil.rmtree(state.display / instance, ignore_errors=True)

@@ -69,7 +69,7 @@ def _list(options: argparse.Namespace) -> int:
     if not options.json:
         _tell_order(shared, config)
     for error in shelf.broken:
-        print(error, file=sys.stderr)
+        print(f"{error.code}: {error.text(config.box.language)}", file=sys.stderr)
     if not shelf.packs and not options.json:
         print("There is no model pack on this box. “lantern pack install NAME --repository PLACE” brings one.")
     return _DONE

@@ -3,23 +3,37 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 
+class Counter:
+    """Called as ``advance(done, total)``, it draws e.g. ``read 12 of 133`` on a terminal; elsewhere it is silent."""
+
+    def __init__(self, verb: str, enabled: bool) -> None:
+        self._verb, self._enabled, self._drawn = verb, enabled, False
+
+    def __call__(self, done: int, total: int) -> None:
+        if self._enabled and sys.stderr.isatty():
+            self._drawn = True
+            # The cursor goes back to the first column, so that a line of the log does not begin behind this one.
+            self._draw(f"{self._verb} {done} of {total}")
+
+    def clear(self) -> None:
+        """Take the line away before something else is printed; the next call draws it again."""
+        if self._drawn:
+            self._drawn = False
+            self._draw("")
+
+    def _draw(self, text: str) -> None:
+        print(f"\r\033[K{text}", end="\r", file=sys.stderr, flush=True)
+
+
 @contextmanager
-def counter(verb: str, *, enabled: bool = True) -> Iterator[Callable[[int, int], None]]:
-    """Yields ``advance(done, total)``; on a terminal it draws e.g. ``read 12 of 133``, elsewhere it is silent."""
-    drawn = False
-
-    def advance(done: int, total: int) -> None:
-        nonlocal drawn
-        if enabled and sys.stderr.isatty():
-            drawn = True
-            print(f"\r{verb} {done} of {total}", end="", file=sys.stderr, flush=True)
-
+def counter(verb: str, *, enabled: bool = True) -> Iterator[Counter]:
+    """Yields a `Counter` whose line is gone when the block ends."""
+    made = Counter(verb, enabled)
     try:
-        yield advance
+        yield made
     finally:
-        if drawn:
-            print("\r\033[K", end="", file=sys.stderr, flush=True)
+        made.clear()

@@ -1,7 +1,7 @@
 """`lantern provision`: give the box its identity, by a talk at the console, a signed file, or step by step.
 
 lantern provision                                              a talk, in Chinese or English
-lantern provision --file clinic-7.lantern.json                 a file of the hospital, and the code of its label
+lantern provision --file FOLDER                                a file of the hospital, and the code of its label
 lantern provision --id clinic-7 --hospital hospital.json       the keys alone, then …
 lantern provision --enrolment FILE --write lantern.toml        … the hospital's answer
 lantern provision --label FILE                                 the label of this box, to print
@@ -13,18 +13,19 @@ import argparse
 import getpass
 import json
 import os
+import shlex
+import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from firmware_app.errors import AnswersUnwritable, ConsoleNeeded, NotProvisioned, TrustNeeded
+from firmware_app.errors import AnswersUnwritable, ConsoleNeeded, NotProvisioned, ProvisioningUndecided, TrustNeeded
 from firmware_app.language import N_, translate
 
 if TYPE_CHECKING:
     from firmware_app.config import Config
     from firmware_app.device.first_start import Given, Places
-    from firmware_app.device.provisioning_file import Offer, Proof
     from firmware_app.device.sealing import Chip
     from firmware_app.uplink.envelope import BoxBundle
 
@@ -33,8 +34,19 @@ _Run = Callable[[argparse.Namespace], int]
 Command = Callable[["argparse._SubParsersAction[_Parser]", str, _Run, str, str], _Parser]
 
 _DONE, _FAILED = 0, 1
+_ENROL: Final = "lantern-hospital enrol box.json"
+_RESTART: Final = "systemctl restart lantern.target"
 _IS_NOW: Final = N_("This box is now {box}; its configuration is in {config}.")
-_BRING: Final = N_("Bring this code, or {bundle}, to the hospital, which enrols the box: lantern-hospital enrol.")
+_BRING: Final = N_("Bring {bundle}, or the text or QR code above, to the hospital. It enrols the box with: {command}")
+_THEN: Final = N_("With the file that the hospital gives back: {command}")
+_KEYS_ARE: Final = N_("This is box {box}; its keys are made, and nothing else is written yet.")
+_COMPARE: Final = N_("Compare both fingerprints by telephone.")
+_ENROLLED: Final = N_("The hospital has enrolled this box, {box}.")
+_WRITTEN: Final = N_("{config} is written. Start the box again: {command}")
+_TO_WRITE: Final = N_("This belongs into its configuration:")
+_NO_ROOM: Final = N_("This screen is too small for the QR code of {bundle}; on a larger one, ask again.")
+_NO_CERTIFICATE: Final = N_("This box has no certificate yet, so its label has no fingerprint. Print it again later.")
+_TRYING: Final = N_("{count} files are tried with this code. That takes a moment.")
 _OWN: Final = N_("Fingerprint of this box: {fingerprint}")
 _THEIRS: Final = N_("Fingerprint of the hospital: {fingerprint}")
 _FIRST: Final = N_("Open {address} and make the first account with the code {code}")
@@ -49,7 +61,7 @@ def add_to(commands: argparse._SubParsersAction[_Parser], command: Command) -> N
         "lantern provision",
     )  # fmt: skip
     step = parser.add_mutually_exclusive_group()
-    step.add_argument("--file", type=Path, metavar="FILE", help="a provisioning file of the hospital, or its folder")
+    step.add_argument("--file", type=Path, metavar="FILE", help="a provisioning file, or the folder that holds it")
     step.add_argument("--hospital", type=Path, metavar="FILE", help="keys only, first: the hospital's public bundle")
     step.add_argument("--enrolment", type=Path, metavar="FILE", help="at last: the hospital's answer")
     step.add_argument(
@@ -69,7 +81,8 @@ def _provision(options: argparse.Namespace) -> int:
     from firmware_app.store import timekeeping
     from firmware_app.store.layout import StateDir
 
-    config = load(options.config)
+    written = options.write if options.write and options.write.exists() else None
+    config = load(options.config or written)  # what is written keeps what it says so far
     timekeeping.begin(StateDir(config.state.dir), "console")
     places = Places.of(config, options.write or options.config, options.keys)
     if options.file is not None:
@@ -94,7 +107,7 @@ def _by_talk(options: argparse.Namespace, config: Config, places: Places) -> int
 
     if options.json or not sys.stdin.isatty():
         raise ConsoleNeeded
-    _require_writable(places)
+    _require_writable(places.config, places.keys)
     own = first_start.own_id(config, places)
     default = Answers.present(config, naming.machine(), own or options.id)
     trusted = Keys(places.keys).hospital
@@ -106,8 +119,9 @@ def _by_talk(options: argparse.Namespace, config: Config, places: Places) -> int
         agreed = None
     if agreed is None:
         return _FAILED
-    given = first_start.apply(agreed.answers, agreed.hospital, config, places, _chip(options))
-    _tell(given, places, first_start.offer_code(places, agreed.code), agreed.answers.language)
+    # Whether another hospital is meant was asked.
+    given = first_start.apply(agreed.answers, agreed.hospital, config, places, _chip(options), another=True)
+    _tell(options, given, places, first_start.offer_code(places, agreed.code), agreed.answers.language)
     return _DONE
 
 
@@ -115,28 +129,35 @@ def _by_file(options: argparse.Namespace, config: Config, places: Places) -> int
     from firmware_app.device import first_start, provisioning_file
     from firmware_app.device.provisioning_file import Proof
 
-    _require_writable(places)
-    offer = provisioning_file.read(options.file, options.id or config.box.id)
+    _require_writable(places.config, places.keys)
     proof = Proof(options.code, options.fingerprint)
+    box = options.id or first_start.own_id(config, places)
+    try:
+        offer = provisioning_file.find(options.file, box)
+    except ProvisioningUndecided as many:
+        if proof.code is None:
+            if not sys.stdin.isatty():
+                raise
+            proof = Proof(_label_code(config.box.language))
+        print(translate(_TRYING, config.box.language).format(count=many.count), file=sys.stderr)
+        offer = provisioning_file.find(options.file, box, proof.code)
     try:
         provisioning_file.examine(offer, config, places, proof)
     except TrustNeeded:
         if not sys.stdin.isatty():
             raise
-        proof = _asked(offer)
+        proof = Proof(_label_code(offer.content.language))
     given = provisioning_file.take(offer, config, places, proof, _chip(options))
     code = first_start.offer_code(places, proof.code) if given.changed or proof.code else None
     if options.json:
         _print_given(given, places, code)
     else:
-        _tell(given, places, code, offer.content.language)
+        _tell(options, given, places, code, offer.content.language)
     return _DONE
 
 
-def _asked(offer: Offer) -> Proof:
-    from firmware_app.device.provisioning_file import Proof
-
-    return Proof(code=getpass.getpass(f"{translate(_LABEL_CODE, offer.content.language)}: "))
+def _label_code(language: str) -> str:
+    return getpass.getpass(f"{translate(_LABEL_CODE, language)}: ")
 
 
 def _chip(options: argparse.Namespace) -> Chip | None:
@@ -145,31 +166,59 @@ def _chip(options: argparse.Namespace) -> Chip | None:
     return None if options.no_tpm else sealing.chip()
 
 
-def _require_writable(places: Places) -> None:
+def _require_writable(*wanted_places: Path) -> None:
     """Before a person answers ten questions for nothing."""
-    for wanted in (places.config, places.keys):
+    for wanted in wanted_places:
         there = next(folder for folder in wanted.parents if folder.exists())
         if not os.access(there, os.W_OK):
             raise AnswersUnwritable(path=str(wanted), detail=os.strerror(13))
 
 
-def _tell(given: Given, places: Places, code: str | None, language: str) -> None:
-    from firmware_app.device import naming, provision
-
+def _sayer(language: str) -> Callable[..., None]:
     def say(message: str, **values: str) -> None:
         print(translate(message, language).format(**values))
 
-    print(provision.qr(given.made))
-    print(f"{provision.printed(given.made)}\n")
+    return say
+
+
+def _tell(options: argparse.Namespace, given: Given, places: Places, code: str | None, language: str) -> None:
+    from firmware_app.device import naming
+
+    say = _sayer(language)
+    bundle = str(places.keys / "box.json")
+    _show_bundle(given.made, bundle, language)
     say(_IS_NOW, box=given.made.box, config=str(places.config))
     say(_OWN, fingerprint=given.made.fingerprint)
     if given.hospital is not None:
         say(_THEIRS, fingerprint=given.hospital.fingerprint)
-        say(_BRING, bundle=str(places.keys / "box.json"))
+    if given.hospital is not None and not given.config.uplink.enabled:
+        say(_COMPARE)
+        say(_BRING, bundle=bundle, command=_ENROL)
+        say(_THEN, command=_completing(options, places))
     if given.sealed:
         say(_SEALED)
     if code is not None:
         say(_FIRST, address=naming.address(given.config), code=code)
+
+
+def _show_bundle(made: BoxBundle, bundle: str, language: str) -> None:
+    """What the hospital needs: for its camera where the screen has room for that, and as text."""
+    from firmware_app.device import provision
+
+    drawn = provision.qr(made)
+    lines = drawn.splitlines()
+    room = shutil.get_terminal_size()
+    if not sys.stdout.isatty() or (len(lines) < room.lines and max(map(len, lines)) <= room.columns):
+        print(drawn)
+    else:
+        print(f"{translate(_NO_ROOM, language).format(bundle=bundle)}\n")
+    print(f"{provision.printed(made)}\n")
+
+
+def _completing(options: argparse.Namespace, places: Places) -> str:
+    """What a person types when the hospital has answered."""
+    keys = ["--keys", str(options.keys.absolute())] if options.keys else []
+    return shlex.join(["lantern", "provision", "--enrolment", "FILE", *keys, "--write", str(places.config.absolute())])
 
 
 def _print_given(given: Given, places: Places, code: str | None) -> None:
@@ -189,18 +238,19 @@ def _bundle_facts(made: BoxBundle, places: Places) -> dict[str, object]:
 def _keys(options: argparse.Namespace, config: Config, places: Places) -> int:
     from firmware_app.device import provision
 
+    _require_writable(places.keys)
     made, hospital = provision.begin(places.keys, options.id or config.box.id, options.hospital, _chip(options))
     if options.json:
         _print_json({**_bundle_facts(made, places), "hospital": hospital.fingerprint})
         return _DONE
-    print(provision.qr(made))
-    print(f"{provision.printed(made)}\n")
-    written = places.keys / "box.json"
-    print(
-        f"This is box {made.box}; the same text is in {written}. Bring either to the hospital: lantern-hospital enrol."
-    )
-    print(f"Its fingerprint:      {made.fingerprint}\nThe hospital's:       {hospital.fingerprint}")
-    print("Compare both by telephone. Then: lantern provision --enrolment FILE, with the file the hospital gives back.")
+    say, written = _sayer(config.box.language), str(places.keys / "box.json")
+    _show_bundle(made, written, config.box.language)
+    say(_KEYS_ARE, box=made.box)
+    say(_OWN, fingerprint=made.fingerprint)
+    say(_THEIRS, fingerprint=hospital.fingerprint)
+    say(_COMPARE)
+    say(_BRING, bundle=written, command=_ENROL)
+    say(_THEN, command=_completing(options, places))
     return _DONE
 
 
@@ -211,6 +261,7 @@ def _complete(options: argparse.Namespace, config: Config, places: Places) -> in
     from firmware_app.device.files import write_whole
     from firmware_app.store.layout import sync_directory
 
+    _require_writable(places.keys, *([options.write] if options.write else []))
     box = provision.complete(places.keys, options.enrolment)
     found = provision.settings(places.keys)
     if options.write:
@@ -222,8 +273,13 @@ def _complete(options: argparse.Namespace, config: Config, places: Places) -> in
     if options.json:
         _print_json({"box": box, "settings": found})
         return _DONE
-    print(f"Box {box} is provisioned. " + (f"{options.write} is written." if options.write else "Its configuration:"))
-    print("" if options.write else f"\n{provision.as_toml(found)}", end="")
+    say = _sayer(config.box.language)
+    say(_ENROLLED, box=box)
+    if options.write:
+        say(_WRITTEN, config=str(options.write), command=_RESTART)
+    else:
+        say(_TO_WRITE)
+        print(f"\n{provision.as_toml(found)}", end="")
     return _DONE
 
 
@@ -234,15 +290,18 @@ def _label(options: argparse.Namespace, config: Config, places: Places) -> int:
     if box is None:
         raise NotProvisioned(folder=str(places.keys))
     address = f"https://{naming.host(box)}.local/"
-    drawn = label.page(box, config.box.name, address, authority.fingerprint(places.state), config.box.language)
+    fingerprint = authority.fingerprint(places.state)
+    drawn = label.page(box, config.box.name, address, fingerprint, config.box.language)
     try:
         options.label.write_text(drawn, "utf-8")
     except OSError as error:
         raise AnswersUnwritable(path=str(options.label), detail=error.strerror or str(error)) from None
     if options.json:
-        _print_json({"box": box, "label": str(options.label), "address": address})
-    else:
-        print(options.label)
+        _print_json({"box": box, "label": str(options.label), "address": address, "fingerprint": fingerprint})
+        return _DONE
+    print(options.label)
+    if fingerprint is None:
+        print(translate(_NO_CERTIFICATE, config.box.language), file=sys.stderr)
     return _DONE
 
 

@@ -218,6 +218,7 @@ class FileRecord:
     instance: str | None
     status: FileStatus
     reason: Reason | None
+    path_bytes: str | None = None  # percent-encoded, where the name is no UTF-8 and `path` is only what it reads like
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from firmware_app.language import N_, translate
+
 if TYPE_CHECKING:
     from firmware_app.config import Config
     from firmware_app.store.accounts import Accounts
@@ -54,7 +56,8 @@ def add_to(commands: argparse._SubParsersAction[_Parser], command: Command) -> N
 
 
 def _list(options: argparse.Namespace) -> int:
-    found = accounts(_config(options)).users()
+    config = _config(options)
+    found = accounts(config).users()
     for user in found:
         state = "disabled" if user.disabled else "in use" if user.has_password else "waits for its code"
         if options.json:
@@ -62,7 +65,7 @@ def _list(options: argparse.Namespace) -> int:
         else:
             print(f"{user.shown:<24}{user.role.value:<12}{state}")
     if not found and not options.json:
-        print("There is no account yet. “lantern user claim” prints the code for the first one.")
+        _say(config, N_("There is no account yet. “lantern user claim” prints the code for the first one."))
     return 0
 
 
@@ -70,10 +73,10 @@ def _claim(options: argparse.Namespace) -> int:
     config = _config(options)
     code = accounts(config).first_claim()
     if code is None:
-        print("There is an account already. “lantern user add NAME” makes another.")
+        _say(config, N_("There is an account already. “lantern user add NAME” makes another."))
         return 1
     _audited(config, "claim.issued")
-    _tell(options, code)
+    _tell(options, config, code)
     return 0
 
 
@@ -83,7 +86,7 @@ def _add(options: argparse.Namespace) -> int:
     config = _config(options)
     code = accounts(config).add(options.name, Role(options.role))
     _audited(config, "user.added", account=options.name, role=options.role)
-    _tell(options, code)
+    _tell(options, config, code)
     return 0
 
 
@@ -91,7 +94,7 @@ def _passwd(options: argparse.Namespace) -> int:
     config = _config(options)
     code = accounts(config).renew(options.name)
     _audited(config, "user.renewed", account=options.name)
-    _tell(options, code)
+    _tell(options, config, code)
     return 0
 
 
@@ -100,15 +103,19 @@ def _disable(options: argparse.Namespace) -> int:
     accounts(config).disable(options.name)
     _audited(config, "user.disabled", account=options.name)
     if not options.json:
-        print("The account is disabled and its sessions have ended.")
+        _say(config, N_("The account is disabled and its sessions have ended."))
     return 0
 
 
-def _tell(options: argparse.Namespace, code: str) -> None:
+def _tell(options: argparse.Namespace, config: Config, code: str) -> None:
     if options.json:
         print(json.dumps({"code": code}))
     else:
-        print(f"{code}   (valid once, for 72 hours; open the viewer and choose “I have a code”)")
+        _say(config, N_("{code}   (valid once, for 72 hours; open the viewer and choose “I have a code”)"), code=code)
+
+
+def _say(config: Config, sentence: str, **details: str) -> None:
+    print(translate(sentence, config.box.language).format(**details))
 
 
 def _audited(config: Config, action: str, **details: str) -> None:

@@ -10,6 +10,7 @@ import dataclasses
 import json
 import logging
 import os
+import shlex
 import signal
 import socket
 import sys
@@ -17,11 +18,13 @@ import threading
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
+from typing import Final
 
 from firmware_app.errors import LanternError, PortTaken
 from hospital.house import House, acl_lines
 
 _DONE, _FAILED = 0, 1
+_BOX_CONFIG: Final = "/etc/lantern/lantern.toml"  # of an installed box
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -98,7 +101,9 @@ def _enrol_one(options: argparse.Namespace, house: House, bundle: Path) -> None:
         _print_json({"box": box.box, "fingerprint": box.fingerprint, "enrolment": str(written), "acl": lines})
         return
     print(f"Box {box.box} is enrolled. Compare its fingerprint with the box's own: {box.fingerprint}")
-    print(f"Carry {written} back to it:  lantern provision --enrolment FILE")
+    print(f"Carry {written.absolute()} back to it. On the box, in the folder where that file is then:\n")
+    print(f"  lantern provision --enrolment {written.name} --write {_BOX_CONFIG}")
+    print("  systemctl restart lantern.target\n")
     print("The broker's ACL of “keys new” already covers it. An ACL of your own needs:\n")
     print(lines, end="")
 
@@ -116,9 +121,18 @@ def _prepare(options: argparse.Namespace, house: House) -> int:
         _print_json({"box": one.box, "file": str(one.file), "code": one.code, "kept": one.kept, "labels": str(sheet)})
     if not options.json:
         print(f"{len(made)} files are in {out}, {sum(one.kept for one in made)} of them as they were.")
-        print(f"Print {sheet} and keep it like a key: it holds the code of every box.")
-        print("Put the files on a stick. On the box: lantern provision --file FILE, or its first page.")
+        print(f"Print {sheet} and keep it like a key: it holds the code of every box. Put it on no stick.")
+        print(f"Put the files *{prepare.SUFFIX} on a stick. The first page of each box asks for the code of its label;")
+        print("or at its console, with the folder of the stick:\n\n  lantern provision --file FOLDER --code CODE\n")
+        print("Each box then has a box.json. Bring it back here, and enrol the box in the folder where it lies:\n")
+        print(f"  {_enrolling(options)}\n")
     return _DONE
+
+
+def _enrolling(options: argparse.Namespace) -> str:
+    """What is typed here when a box has its keys."""
+    where = ["--dir", str(options.dir.absolute())] if options.dir else []
+    return shlex.join(["lantern-hospital", "enrol", "box.json", *where])
 
 
 def _days(text: str) -> int:
@@ -200,6 +214,17 @@ def _aside(options: argparse.Namespace) -> int:
     return _DONE
 
 
+def _open(options: argparse.Namespace) -> int:
+    from hospital import carried
+
+    case = carried.open_case(_house(options), options.file, options.out)
+    if options.json:
+        _print_json({"box": case.box, "folder": str(case.folder), "images": case.images})
+    else:
+        print(f"{case.images} images, sealed by box {case.box}, are in {case.folder}.")
+    return _DONE
+
+
 # --- parsing ------------------------------------------------------------------------------------------------------
 
 
@@ -213,6 +238,32 @@ def _house(options: argparse.Namespace) -> House:
 
 def _print_json(value: Mapping[str, object]) -> None:
     print(json.dumps(value, ensure_ascii=False), flush=True)
+
+
+_ENROLLING: Final = """\
+Example: lantern-hospital enrol box.json
+Example: lantern-hospital enrol --csv boxes.csv --out boxes-to-be
+
+The list names its columns in its first line. It may be a spreadsheet's CSV, in UTF-8 or GB18030:
+
+  box,clinic,ae_title,calling,pacs_host
+  clinic-7,清河卫生院,LANTERN,DX1;US1,192.168.1.9
+  clinic-8,东山卫生院,LANTERN,,
+
+box            small letters, digits and hyphens; it stays for good
+clinic         the clinic's name, as it stands on reports
+language       zh_CN or en; default: zh_CN
+zone           the time zone; default: Asia/Shanghai
+ae_title       what the X-ray machine calls the box; default: LANTERN
+calling        AE titles that may send, with ; between them; default: any
+pacs_host      address of the PACS; default: there is none
+pacs_port      default: 104
+pacs_ae_title  default: PACS
+device         six digits of the one machine that it is for, as its own screen shows
+               them (lantern-DIGITS.local); default: whichever the label's code opens
+
+box and clinic must be there, the others may be left out.
+"""
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -239,6 +290,8 @@ def _parser() -> argparse.ArgumentParser:
         commands, "enrol", _enrol, "admit a box: its bundle in, its certificate out",
         "lantern-hospital enrol clinic-7.box.json",
     )  # fmt: skip
+    enrol.formatter_class = argparse.RawDescriptionHelpFormatter
+    enrol.epilog = _ENROLLING
     which = enrol.add_mutually_exclusive_group(required=True)
     which.add_argument(
         "bundle", type=Path, nargs="*", metavar="FILE", default=[], help="what “lantern provision” wrote"
@@ -264,6 +317,13 @@ def _parser() -> argparse.ArgumentParser:
     serve.add_argument("--page-name", action="append", metavar="NAME", help="a host name the page answers to")
     serve.add_argument("--no-page", action="store_true")
     serve.add_argument("--silent-minutes", type=float, default=15, metavar="N", help="then a box counts as silent")
+
+    opening = _command(
+        commands, "open", _open, "open a case that a box sealed onto a stick",
+        "lantern-hospital open c-1f2e3d4c5b6a79880716.lantern-sealed --out cases",
+    )  # fmt: skip
+    opening.add_argument("file", type=Path, metavar="FILE", help="what “lantern case export --stick” wrote")
+    opening.add_argument("--out", required=True, type=Path, metavar="DIR", help="a new folder is made in it")
 
     _command(commands, "summaries", _summaries, "every case revision received", "lantern-hospital summaries --json")
     _command(commands, "aside", _aside, "messages that were not counted, and why", "lantern-hospital aside --json")

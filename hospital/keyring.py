@@ -98,7 +98,7 @@ def _destroy_others(folder: Path, current: str) -> None:
     for path in others:
         path.unlink()
     if others:
-        _sync(folder)
+        sync(folder)
 
 
 def changed(folder: Path) -> int:
@@ -129,12 +129,12 @@ def _new_seal(folder: Path) -> str:
 def _publish(folder: Path, serial: int, current: str, retired: list[str]) -> None:
     fresh = _index(folder).with_suffix(".new")
     write_private(fresh, json.dumps({"serial": serial, "current": current, "retired": retired}).encode())
-    _sync(folder)  # the key that the new index names is there before that index is
+    sync(folder)  # the key that the new index names is there before that index is
     fresh.replace(_index(folder))
-    _sync(folder)
+    sync(folder)
 
 
-def _sync(folder: Path) -> None:
+def sync(folder: Path) -> None:
     """What was made, renamed and removed in *folder* is so on the disk."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:

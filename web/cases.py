@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from flask import Blueprint, abort, g, redirect, render_template, request, url_for
@@ -83,8 +84,19 @@ def page(reference: str) -> ResponseReturnValue:
     box = here()
     sheet = _sheet(box, reference)
     box.audit.record(guard.actor(), "case.viewed", reference)
-    sizes = {label: translate(sentence, g.language) for label, sentence in words.SIZES.items()}
-    return render_template("case.html", sheet=sheet, units=AGE_UNITS, sexes=SEXES, said_of_sizes=sizes)
+    return render_template(
+        "case.html",
+        sheet=sheet,
+        units=AGE_UNITS,
+        sexes=SEXES,
+        said_of_sizes=_said(words.SIZES),
+        said_of_lengths=_said(words.LENGTHS),
+    )
+
+
+def _said(sentences: Mapping[str, str]) -> dict[str, str]:
+    """Sentences that the page chooses from, in the reader's language."""
+    return {label: translate(sentence, g.language) for label, sentence in sentences.items()}
 
 
 @blueprint.get("/case/<case:reference>/report")

@@ -38,6 +38,17 @@ CHECKS: Final = {
     "population": N_("Usual patients"),
     "door": N_("Who may send"),
     "settings": N_("Settings"),
+    "disk": N_("Space on the disk"),
+    "databases": N_("Databases"),
+    "rescue": N_("Rebuilt database"),
+    "memory": N_("Memory"),
+    "temperature": N_("Temperature"),
+    "selftest": N_("Self-test"),
+    "backup": N_("Backup"),
+    "retention": N_("Clearing of old images"),
+    "line": N_("Line to the hospital"),
+    "page": N_("Certificate of the page"),
+    "uplink": N_("Sending to the hospital"),
 }
 RESULTS: Final = {"ok": N_("in order"), "warn": N_("look at this"), "fail": N_("needs repair")}
 ACTIONS: Final = {
@@ -71,6 +82,10 @@ SIZES: Final = {  # by the label of `imaging.spacing`, which this process does n
     "spacing.at_detector": N_("Pixel size known at the detector only, where all is larger; sizes are in pixels."),
     "spacing.estimated": N_("The machine only estimates how much it magnifies; sizes are in pixels."),
     "spacing.scanned": N_("A scanned film, whose own scale is unknown; sizes are in pixels."),
+}
+LENGTHS: Final = {  # of a line, where the header's millimetres are not the patient's
+    "spacing.at_detector": N_("{px} pixels, {mm} mm at the detector"),
+    "spacing.estimated": N_("{px} pixels, about {mm} mm"),
 }
 AGE_REASONS: Final = frozenset({AgeOutside.code, AgeUnclear.code, AgeUnknown.code})
 AGE_HINTS: Final = frozenset({hints.AGE_ASSUMED_ADULT, hints.AGE_ASSUMED_CHILD})

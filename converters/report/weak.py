@@ -1,4 +1,4 @@
-"""The first section of the page, and how it is told anew in a page that is written already."""
+"""The first section of the page, and how it and the version are told anew in a page that is written already."""
 
 import re
 from collections.abc import Iterable, Sequence
@@ -17,6 +17,7 @@ LITTLE_SPECIFICITY = 0.5
 _SECTION = re.compile(r"<section class='weak'>.*?</section>", re.DOTALL)
 _HEADING = re.compile(r"<h1>.*?</h1>", re.DOTALL)
 _TITLE = re.compile(r"<title>.*?</title>", re.DOTALL)
+_WRITTEN = re.compile(re.escape(say("written", version="?", day="?")).replace(r"\?", r"[\d.-]+"))
 
 
 def section(items: Iterable[str]) -> str:
@@ -35,15 +36,25 @@ def retell(folder: Path, title: Words, points: Sequence[Words]) -> None:
 
     Raises :class:`OutputUnwritable` where the page is none of ours.
     """
-    path = folder / NAME
-    if not path.is_file():
-        return
-    page = path.read_text(encoding="utf-8")
-    for pattern, fresh in (
+    fresh = (
         (_TITLE, f"<title>{escape(f'{title.en} · {title.zh}')}</title>"),
         (_HEADING, f"<h1>{both(title.en, title.zh)}</h1>"),
         (_SECTION, section(listed(points))),
-    ):
+    )
+    _rewrite(folder / NAME, fresh)
+
+
+def renumber(folder: Path, version: str, day: str) -> None:
+    """Give the report of a pack, where it has one, this version and day. Raises as :func:`retell`."""
+    _rewrite(folder / NAME, ((_WRITTEN, say("written", version=version, day=day)),))
+
+
+def _rewrite(path: Path, changes: Iterable[tuple[re.Pattern[str], str]]) -> None:
+    """Put each text where its pattern stands, which must be exactly once."""
+    if not path.is_file():
+        return
+    page = path.read_text(encoding="utf-8")
+    for pattern, fresh in changes:
         parts = pattern.split(page)
         if len(parts) != 2:
             raise OutputUnwritable(str(path), "it is no report that this version can tell anew")

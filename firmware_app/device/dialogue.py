@@ -7,6 +7,7 @@ and asked again; Ctrl-C or the end of input at any question leaves the box as it
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -25,6 +26,7 @@ _BUNDLE: Final = N_("The hospital's file (hospital.json)")
 _BUNDLE_HELP: Final = N_("where it lies; empty: no hospital for now")
 _CODE: Final = N_("Code for the first account")
 _CODE_HELP: Final = N_("from the label; empty: the box makes one")
+_ANOTHER: Final = N_("This box reports to the hospital {fingerprint}. Is it to report to another one from now on?")
 _COMPARE: Final = N_("The hospital's fingerprint is {fingerprint}. Compare it by telephone. Is it the same?")
 _SUMMARY: Final = N_("This is what the box is told:")
 _RIGHT: Final = N_("Is all of this right? Nothing was written so far.")
@@ -93,17 +95,22 @@ class Dialogue:
         prompt = f"{self._say(_BUNDLE)} ({self._say(_BUNDLE_HELP)}) [{default}]: "
 
         def read(text: str) -> HospitalBundle | None:
-            return provision.hospital_of(Path(text).expanduser()) if text else None
+            return provision.hospital_of(_file(text)) if text else None
 
         while True:
             said = self._until_right(prompt, "", read, lambda _, found: found)
             if said is None:
                 return self._known
             found: HospitalBundle = said
-            if self._known is not None and found.verify == self._known.verify:
+            if found == self._known or (self._may_replace(found) and self._asked(_COMPARE, found)):
                 return found
-            if self._yes(self._say(_COMPARE).format(fingerprint=found.fingerprint)):
-                return found
+
+    def _may_replace(self, found: HospitalBundle) -> bool:
+        """The same hospital with a new key is no other one."""
+        return self._known is None or self._known.verify == found.verify or self._asked(_ANOTHER, self._known)
+
+    def _asked(self, question: str, about: HospitalBundle) -> bool:
+        return self._yes(self._say(question).format(fingerprint=about.fingerprint))
 
     def _code(self) -> str | None:
         def read(text: str) -> str | None:
@@ -141,3 +148,10 @@ class Dialogue:
 
     def _say(self, message: str) -> str:
         return translate(message, self.language)
+
+
+def _file(text: str) -> Path:
+    """The file that was typed; in the home of nobody whom this machine knows there is none."""
+    with suppress(RuntimeError):
+        return Path(text).expanduser()
+    return Path(text)

@@ -7,7 +7,7 @@
     python -m firmware_app.device.first_page [--config FILE] [--restart]      what `lantern-provision.service` runs
 
 Root believes nothing of a request: it takes only one that the viewer's own user wrote, checks every answer again, and
-gives a box that has an identity no other one.
+gives a box that has an identity neither another one nor another hospital.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from firmware_app.device.files import write_whole
 from firmware_app.device.first_start import Given, Places
 from firmware_app.device.provisioning_file import SUFFIX, Offer, Proof
 from firmware_app.device.sealing import Chip
-from firmware_app.errors import LanternError, ProvisionedAlready, RequestUnusable
+from firmware_app.errors import LanternError, ProvisionedAlready, ProvisioningElsewhere, RequestUnusable
 from firmware_app.language import N_, register
 from firmware_app.records import Reason
 from firmware_app.store import timekeeping
@@ -116,40 +116,65 @@ def offer(state: StateDir, box: str) -> Offer:
 
 
 def put_forward(path: Path, config: Config, places: Places) -> Reason:
-    """A file was found on a stick: keep it for the first page, or have it taken where its hospital is known.
+    """The only file of a stick: it is kept for the first page, or taken at once where its hospital is known.
 
     For the importer.  Raises what `provisioning_file.read` raises, and its reasons against the file; on a box that has
     an identity `ProvisionedAlready`, whatever the file says.
     """
+    return _decided(_kept(path, config, places), places, alone=True)
+
+
+def from_stick(root: Path, config: Config, places: Places) -> Iterator[Reason]:
+    """Put forward every provisioning file of a stick, and say of each what came of it.
+
+    On a stick for many boxes nothing but the label says which file is this box's, unless one names this machine; so
+    all are kept for the first page, and none is taken.  Nothing where the box has an identity: nobody looks then.
+    """
+    if not open_to_all(config, places.state):
+        return
+    found: list[Offer] = []
+    told: list[Offer | Reason] = []
+    try:
+        for path in provisioning_file.files(root):
+            if stat.S_ISREG(path.lstat().st_mode):
+                try:
+                    found.append(_kept(path, config, places))
+                    told.append(found[-1])
+                except LanternError as error:
+                    told.append(Reason.of(error))
+    except OSError as error:
+        told.append(Reason.of(RequestUnusable(detail=error.strerror or str(error))))
+    ours = provisioning_file.fitting(found)
+    # One that cannot be used may be this box's, and what is left another's; one for another machine is no doubt.
+    in_doubt = any(isinstance(one, Reason) and one.code != ProvisioningElsewhere.code for one in told)
+    for one in told:
+        if isinstance(one, Reason):
+            yield one
+        else:
+            yield _decided(one, places, alone=ours == [one] and (bool(one.content.device) or not in_doubt))
+
+
+def _kept(path: Path, config: Config, places: Places) -> Offer:
+    """The file at *path*, which this box may take, laid down for the first page."""
     state = places.state
     if not open_to_all(config, state):
         raise ProvisionedAlready(box=config.box.id, folder=str(places.keys))
     found = provisioning_file.read(path)
-    known = provisioning_file.trusted(found, places)
     provisioning_file.examine(found, config, places, Proof(fingerprint=found.content.hospital.fingerprint))
     folder = state.provision / "offered"
     folder.mkdir(exist_ok=True)
     if len(offers(state)) < _MOST_OFFERED:
-        _replace(folder / f"{found.content.box}{SUFFIX}", path.read_bytes()[: 2 * MOST_BYTES])
-    if known and not waits(state):
-        ask(state, Request(file=found.content.box))
-    return Reason(ASKED if known else OFFERED, {"box": found.content.box})
+        with path.open("rb") as handle:  # behind its end it may be as long as the stick
+            _replace(folder / f"{found.content.box}{SUFFIX}", handle.read(2 * MOST_BYTES))
+    return found
 
 
-def from_stick(root: Path, config: Config, places: Places) -> Iterator[Reason]:
-    """Put forward every provisioning file at the top of a stick, and say of each what came of it.
-
-    Nothing where the box has an identity: then nobody looks for any.
-    """
-    if open_to_all(config, places.state):
-        for path in sorted(root.glob(f"*{SUFFIX}"))[:_MOST_OFFERED]:
-            try:
-                if stat.S_ISREG(path.lstat().st_mode):
-                    yield put_forward(path, config, places)
-            except LanternError as error:
-                yield Reason.of(error)
-            except OSError as error:
-                yield Reason.of(RequestUnusable(detail=error.strerror or str(error)))
+def _decided(found: Offer, places: Places, *, alone: bool) -> Reason:
+    """Have *found* taken where its hospital is known and it is *alone*; else whoever has its label decides."""
+    taken = alone and provisioning_file.trusted(found, places)
+    if taken and not waits(places.state):
+        ask(places.state, Request(file=found.content.box))
+    return Reason(ASKED if taken else OFFERED, {"box": found.content.box})
 
 
 def _replace(path: Path, data: bytes) -> None:
@@ -162,7 +187,7 @@ def _replace(path: Path, data: bytes) -> None:
 
 def answer(config: Config, places: Places, chip: Chip | None = None) -> Result | None:
     """Do what is asked, write what became of it, and forget the request; None when nothing was asked."""
-    folder, number = places.state.provision, ""
+    folder, number, data = places.state.provision, "", None
     if not os.path.lexists(folder / "request.json"):
         return None
     try:
@@ -176,21 +201,27 @@ def answer(config: Config, places: Places, chip: Chip | None = None) -> Result |
         made = Result(number, Reason.of(error))
     told = {**asdict(made), "reason": {"code": made.reason.code, "details": dict(made.reason.details)}}
     _replace(folder / "result.json", json.dumps(told).encode())
-    (folder / "request.json").unlink(missing_ok=True)
+    _forget(folder / "request.json", data)
     return made
 
 
 def _done(request: Request, config: Config, places: Places, chip: Chip | None) -> Given:
     if request.file:
         found = offer(places.state, request.file)
+        _refuse_provisioned(Answers.of_file(found.content), found.content.hospital, config, places)
         proof = Proof(code=request.code) if request.code else None
-        if first_start.own_id(config, places) not in (None, found.content.box):
-            raise ProvisionedAlready(box=config.box.id, folder=str(places.keys))
         return provisioning_file.take(found, config, places, proof, chip)
-    answers = Answers.checked(request.answers)
-    if config.box.id not in (UNPROVISIONED, answers.box):
-        raise ProvisionedAlready(box=config.box.id, folder=str(places.keys))
-    return first_start.apply(answers, hospital_in(request.hospital), config, places, chip)
+    answers, hospital = Answers.checked(request.answers), hospital_in(request.hospital)
+    _refuse_provisioned(answers, hospital, config, places)
+    return first_start.apply(answers, hospital, config, places, chip)
+
+
+def _refuse_provisioned(answers: Answers, hospital: HospitalBundle | None, config: Config, places: Places) -> None:
+    """A box with an identity takes nothing from here, but for what it was told just before it lost its power."""
+    here = first_start.own_id(config, places)
+    fresh = config.box.id == UNPROVISIONED and here in (None, answers.box)
+    if not fresh and not first_start.is_told(answers, hospital, config, places):
+        raise ProvisionedAlready(box=str(here), folder=str(places.keys))
 
 
 def hospital_in(text: str) -> HospitalBundle | None:
@@ -224,6 +255,14 @@ def _heard(path: Path) -> tuple[bytes, int]:
         if not stat.S_ISREG(found.st_mode):
             return b"", -1
         return handle.read(MOST_REQUEST + 1), found.st_uid
+
+
+def _forget(path: Path, heard: bytes | None) -> None:
+    """Take the request away, unless another one (a second click) has come while it was answered: that is the next."""
+    with suppress(RequestUnusable):
+        if heard is not None and _heard(path)[0] != heard:
+            return
+    path.unlink(missing_ok=True)
 
 
 def _refuse_stranger(owner: int) -> None:

@@ -18,7 +18,7 @@ from typing import Final
 
 from firmware_app.config import DEFAULT_PATH, Config, describe
 from firmware_app.device import provision
-from firmware_app.device.answers import UNPROVISIONED, Answers
+from firmware_app.device.answers import UNPROVISIONED, Answers, present_zone
 from firmware_app.device.files import link_whole, write_whole
 from firmware_app.device.provision import Keys
 from firmware_app.device.sealing import Chip
@@ -79,25 +79,41 @@ def own_id(config: Config, places: Places) -> str | None:
     return bundle(told, BoxBundle).box if os.access(told, os.R_OK) else None  # the importer may not look there
 
 
+def is_told(answers: Answers, hospital: HospitalBundle | None, config: Config, places: Places) -> bool:
+    """Whether the box was told just this before, so that `apply` would change nothing."""
+    return (
+        config.box.id == answers.box
+        and hospital in (None, provision.known_hospital(places.keys))
+        and _written(answers, config, places) == config
+        and (places.machine is None or present_zone(places.machine / "localtime") == answers.zone)
+    )
+
+
 def apply(
-    answers: Answers, hospital: HospitalBundle | None, config: Config, places: Places, chip: Chip | None = None
+    answers: Answers,
+    hospital: HospitalBundle | None,
+    config: Config,
+    places: Places,
+    chip: Chip | None = None,
+    *,
+    another: bool = False,
 ) -> Given:
     """Give the box its identity; *config* is what it has so far.
 
+    A box that reports to a hospital gets another one only where a person at its console has said so: *another*.
     Raises `ProvisionedAlready`, `AnswersUnwritable`, `SealingFailed` or `ConfigInvalid`, and then has changed nothing
     but, at most, made keys that the next call uses.
     """
     _refuse_another_id(answers, config, places)
+    if not another:
+        provision.refuse_another(places.keys, answers.box, hospital)
     with _without_interruption():
         try:
             places.config.parent.mkdir(parents=True, exist_ok=True, mode=0o755)
             made = provision.own_keys(places.keys, answers.box, chip)
-            told = provision.take_hospital(places.keys, hospital) if hospital else _known(places)
+            told = provision.take_hospital(places.keys, hospital) if hospital else provision.known_hospital(places.keys)
             _set_zone(places, answers.zone)
-            tree = answers.into(config.model_dump(mode="json"))
-            for section, values in provision.settings(places.keys).items():
-                tree[section].update(values)
-            written = Config.model_validate(tree)
+            written = _written(answers, config, places)
             changed = _write(places.config, describe(written))
             sealed = all(path.exists() for path in Keys(places.keys).sealed)
         except OSError as error:
@@ -123,9 +139,12 @@ def _refuse_another_id(answers: Answers, config: Config, places: Places) -> None
         raise ProvisionedAlready(box=str(here), folder=str(places.keys))
 
 
-def _known(places: Places) -> HospitalBundle | None:
-    file = Keys(places.keys).hospital
-    return provision.hospital_of(file) if file.exists() else None
+def _written(answers: Answers, config: Config, places: Places) -> Config:
+    """*config* with the answers, and with what the keys say."""
+    tree = answers.into(config.model_dump(mode="json"))
+    for section, values in provision.settings(places.keys).items():
+        tree[section].update(values)
+    return Config.model_validate(tree)
 
 
 def _write(path: Path, text: str) -> bool:

@@ -79,7 +79,7 @@ GROUPS: Final = (
 
 ELSEWHERE: Final = (
     "account.*", "age*", "audit.*", "care.*", "export.*", "hint.*", "hospital.*", "imaging.*", "install.*", "pack.*",
-    "provision.*", "quality.*", "reading.*", "series.*", "service.*",
+    "provision.*", "quality.*", "read.*", "reading.*", "series.*", "service.*",
 )  # fmt: skip
 """What other commands and the viewer's pages say; each such sentence tells by itself what to do."""
 

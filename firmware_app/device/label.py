@@ -20,15 +20,14 @@ _STYLE: Final = (
 )
 _PAGE: Final = N_("Page")
 _FINGERPRINT: Final = N_("Fingerprint of the box's certificate (SHA-256)")
+_NO_CERTIFICATE: Final = N_("none yet: print this label again when the box has started once")
 _LIMIT: Final = N_("Not for diagnostic use without a doctor.")
 
 
 def page(box: str, clinic: str, address: str, fingerprint: str | None, language: str) -> str:
-    """The label; *fingerprint* is the certificate's, where the installed box has one."""
+    """The label; *fingerprint* is the certificate's, and a box that has none yet says so."""
     aim = f"{address}#sha256={fingerprint.replace(':', '')}" if fingerprint else address
-    lines = [(_PAGE, address)]
-    if fingerprint:
-        lines.append((_FINGERPRINT, fingerprint))
+    lines = [(_PAGE, address), (_FINGERPRINT, fingerprint or translate(_NO_CERTIFICATE, language))]
     return document(f"Lantern {box}", language, [one(box, clinic, aim, lines, language)])
 
 

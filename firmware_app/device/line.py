@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, Final
 
 from firmware_app.config import Config
@@ -15,6 +16,14 @@ from firmware_app.store.layout import StateDir
 
 OFF: Final = register(
     "line.off", N_("The line to the hospital is switched off. “lantern provision” prepares this box for one.")
+)
+AWAITED: Final = register(
+    "line.awaited",
+    N_(
+        "The hospital has not enrolled this box yet, so the line is closed. Bring {bundle} to the hospital; with the "
+        "file that it gives back: “lantern provision --enrolment FILE --write /etc/lantern/lantern.toml”, then restart "
+        "the box."
+    ),
 )
 NOT_TRIED: Final = register("line.not_tried", N_("The line to the hospital was not opened yet. Start “lantern serve”."))
 ALL_SENT: Final = register("line.all_sent", N_("The hospital has every summary of this box."))
@@ -54,10 +63,20 @@ def status(config: Config, state: StateDir) -> dict[str, Any] | None:
     }
 
 
+def _awaited(config: Config) -> Path | None:
+    """What the hospital must see to enrol this box; None when it has, or when there is no hospital.
+
+    By the configuration alone: who shows this sentence in the viewer may not look at the box's keys.
+    """
+    told = config.uplink
+    return told.hospital.with_name("box.json") if told.hospital is not None and told.tls_cert is None else None
+
+
 def examine(config: Config, state: StateDir) -> Iterator[tuple[bool, Reason]]:
     """Each thing worth saying of the line, and whether it is well."""
     if not config.uplink.enabled:
-        yield True, Reason(OFF)
+        awaited = _awaited(config)
+        yield (True, Reason(OFF)) if awaited is None else (False, Reason(AWAITED, {"bundle": str(awaited)}))
         return
     line = found(config, state)
     if line is None or line.reason is None:

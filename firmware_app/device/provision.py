@@ -15,6 +15,7 @@ from typing import Final
 
 import segno
 from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import (
@@ -81,11 +82,12 @@ class Keys:
 def begin(folder: Path, box: str, hospital_file: Path, chip: Chip | None = None) -> tuple[BoxBundle, HospitalBundle]:
     """Make the box's keys in *folder*.  Asked again with the same id, it answers the same and makes nothing anew.
 
-    Raises `BoxIdInvalid`, `BundleInvalid`, `ProvisionedAlready` or `SealingFailed`.
+    Raises `BoxIdInvalid`, `BundleInvalid`, `SealingFailed`, and `ProvisionedAlready` for another id or hospital.
     """
     if re.fullmatch(BOX_ID, box, re.ASCII) is None:
         raise BoxIdInvalid(box=box[:40])
     hospital = hospital_of(hospital_file)
+    refuse_another(folder, box, hospital)
     return own_keys(folder, box, chip), take_hospital(folder, hospital)
 
 
@@ -107,9 +109,26 @@ def own_keys(folder: Path, box: str, chip: Chip | None = None) -> BoxBundle:
     return made
 
 
+def known_hospital(folder: Path) -> HospitalBundle | None:
+    """The hospital that the box of these keys reports to; None for none.  Raises `BundleInvalid`."""
+    file = Keys(folder).hospital
+    return hospital_of(file) if file.exists() else None
+
+
+def refuse_another(folder: Path, box: str, hospital: HospitalBundle | None) -> None:
+    """Raise `ProvisionedAlready` where the box reports to a hospital, and *hospital* is not that one."""
+    known = known_hospital(folder)
+    if hospital is not None and known is not None and known.verify != hospital.verify:
+        raise ProvisionedAlready(box=box, folder=str(folder))
+
+
 def take_hospital(folder: Path, hospital: HospitalBundle) -> HospitalBundle:
-    """Make *hospital* the one that the box reports to."""
+    """Make *hospital* the one that the box reports to; another one has to enrol the box first."""
     keys = Keys(folder)
+    known = known_hospital(folder)
+    if known is not None and known.verify != hospital.verify:
+        keys.tls_cert.unlink(missing_ok=True)  # first: no crash leaves the new one beside the old one's certificate
+        sync_directory(folder)
     write_whole(keys.tls_ca, hospital.authority.encode(), 0o644)
     write_whole(keys.hospital, hospital.encode() + b"\n", 0o644)
     sync_directory(folder)
@@ -121,6 +140,8 @@ def _made(keys: Keys, box: str, chip: Chip | None) -> BoxBundle:
     keys.folder.mkdir(parents=True, exist_ok=True, mode=0o755)
     identity, tls = Ed25519PrivateKey.generate(), ec.generate_private_key(ec.SECP256R1())
     made_keys: tuple[PrivateKey, PrivateKey] = (identity, tls)
+    for left in (keys.identity, keys.tls_key, *keys.sealed):  # by one that was cut off; it may have had a chip, or none
+        left.unlink(missing_ok=True)
     for path, sealed, key in zip((keys.identity, keys.tls_key), keys.sealed, made_keys, strict=True):
         if chip is None:
             write_whole(path, _pem(key), 0o600)
@@ -141,19 +162,25 @@ def complete(folder: Path, enrolment_file: Path) -> str:
         raise NotProvisioned(folder=str(folder))
     made = bundle(keys.box, BoxBundle)
     answer = bundle(enrolment_file, Enrolment)
-    certificate = x509.load_pem_x509_certificate(answer.certificate.encode())
     own = ec.EllipticCurvePublicKey.from_encoded_point(ec.SECP256R1(), bytes.fromhex(made.tls))
-    if answer.box != made.box or certificate.public_key() != own:
+    try:
+        certified = x509.load_pem_x509_certificate(answer.certificate.encode()).public_key()
+    except (ValueError, UnsupportedAlgorithm):
+        raise BundleInvalid(path=str(enrolment_file), detail="its certificate is broken") from None
+    if answer.box != made.box or certified != own:
         raise BundleInvalid(path=str(enrolment_file), detail="it was made for another box")
     write_whole(keys.tls_cert, answer.certificate.encode(), 0o644)
     sync_directory(folder)
     return made.box
 
 
-def settings(folder: Path) -> dict[str, dict[str, str | int | bool]]:
-    """The configuration of a provisioned box: section -> key -> value.  `enabled` is true once it is enrolled."""
+def settings(folder: Path) -> dict[str, dict[str, str | int | bool | None]]:
+    """The configuration of a provisioned box: section -> key -> value.
+
+    Once the hospital has enrolled it, `enabled` is true and `tls_cert` is there; before, that one is None.
+    """
     keys = Keys(folder.resolve())
-    found: dict[str, dict[str, str | int | bool]] = {"box": {"id": bundle(keys.box, BoxBundle).box}}
+    found: dict[str, dict[str, str | int | bool | None]] = {"box": {"id": bundle(keys.box, BoxBundle).box}}
     if keys.hospital.exists():
         hospital = bundle(keys.hospital, HospitalBundle)
         private = _CREDENTIALS if all(path.exists() for path in keys.sealed) else keys.folder
@@ -162,7 +189,7 @@ def settings(folder: Path) -> dict[str, dict[str, str | int | bool]]:
             "host": hospital.host,
             "port": hospital.port,
             "tls_ca": str(keys.tls_ca),
-            "tls_cert": str(keys.tls_cert),
+            "tls_cert": str(keys.tls_cert) if keys.tls_cert.exists() else None,
             "tls_key": str(private / keys.tls_key.name),
             "identity": str(private / keys.identity.name),
             "hospital": str(keys.hospital),
@@ -170,18 +197,19 @@ def settings(folder: Path) -> dict[str, dict[str, str | int | bool]]:
     return found
 
 
-def as_toml(found: dict[str, dict[str, str | int | bool]]) -> str:
+def as_toml(found: dict[str, dict[str, str | int | bool | None]]) -> str:
     """*found* by `settings` as lines for the configuration file."""
     lines: list[str] = []
     for section, values in found.items():
-        lines += [f"[{section}]", *(f"{key} = {json.dumps(value)}" for key, value in values.items()), ""]
+        told = {key: value for key, value in values.items() if value is not None}
+        lines += [f"[{section}]", *(f"{key} = {json.dumps(value)}" for key, value in told.items()), ""]
     return "\n".join(lines)
 
 
 def qr(made: BoxBundle) -> str:
     """The bundle as a QR code of terminal characters, for the hospital's camera."""
     drawn = io.StringIO()
-    segno.make_qr(made.encode(), error="l").terminal(drawn, compact=True)
+    segno.make_qr(made.encode(), error="l").terminal(drawn, border=2, compact=True)  # four would pass 80 columns
     return drawn.getvalue()
 
 

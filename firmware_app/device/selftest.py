@@ -7,6 +7,7 @@ for `lantern doctor`, `/healthz` and the metrics.
 
 from __future__ import annotations
 
+import errno
 import logging
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
@@ -43,6 +44,7 @@ NO_PACK: Final = register(
     "selftest.no_pack", N_("There is no model on this box, so nothing can be judged. Install Lantern again.")
 )
 DATABASE_OK: Final = register("selftest.database_ok", N_("The database {database} is whole."))
+_FULL: Final = (errno.ENOSPC, errno.EDQUOT)
 Advance = Callable[[int, int], None]
 
 
@@ -58,11 +60,20 @@ def run(config: Config, advance: Advance = lambda done, total: None) -> list[Che
         advance(done, len(_PARTS))
         found += part(config, state)
     advance(len(_PARTS), len(_PARTS))
-    try:
-        remembered.keep(state, NAME, as_object(found))
-    except OSError as error:
-        log.error("the result of the self-test cannot be kept: %s", error.strerror)
+    _keep(state, as_object(found))
     return found
+
+
+def _keep(state: StateDir, told: dict[str, Any]) -> None:
+    """On a disk without room for it the ballast is given up: a box that tells of last week would hide its full disk."""
+    for is_last in (False, True):
+        try:
+            remembered.keep(state, NAME, told)
+        except OSError as error:
+            if not is_last and error.errno in _FULL and state.release_ballast():
+                continue
+            log.error("the result of the self-test cannot be kept: %s", error.strerror)
+        return
 
 
 def as_object(checks: Sequence[Check]) -> dict[str, Any]:

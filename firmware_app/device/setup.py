@@ -16,6 +16,7 @@ import pwd
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
@@ -33,7 +34,7 @@ RUN: Final = Path("/run/lantern")
 UNITS: Final = Path("/run/systemd/system")
 CLINICAL, EXCHANGE, VIEWER, CARE = "lantern-clinical", "lantern-exchange", "lantern-viewer", "lantern-care"
 _SHARED: Final = 0o2770  # rwxrws---, as in store/layout.py
-_PASSED: Final = 0o2771  # the root of it all: the uplink passes through to exchange/, and lists nothing
+_PASSED: Final = 0o751  # the root of it all: the uplink passes through to exchange/; only root makes anything in it
 _PUBLIC: Final = 0o755  # line/: certificates and bundles; each private key in it is root's alone
 
 
@@ -58,7 +59,8 @@ def prepare(config: Config, state: StateDir, run: Path = RUN, units: Path = UNIT
     try:
         for folder, group, mode in folders(state):
             _make(folder, _group(group), mode)
-        _give_accounts(state.accounts_db)
+        _give_accounts(state)
+        _clear_away(state)
         state.prepare_ballast(config.retention.ballast_mb)
         _flag(run / "uplink", config.uplink.enabled)
         return drop_ins.write(units, drop_ins.wanted(config, state))
@@ -110,11 +112,31 @@ def _hand_over(folder: Path, group: int) -> None:
             os.chmod(name, _SHARED, dir_fd=descriptor)
 
 
-def _give_accounts(database: Path) -> None:
-    """The accounts are the viewer's, whoever made the first one at the console."""
-    owner = _user(VIEWER)
+def _give_accounts(state: StateDir) -> None:
+    """The accounts are the viewer's, whoever made the first one at the console; so are their copies, which may have
+    come back with a copy of the whole state."""
+    owner, group, database = _user(VIEWER), _group(VIEWER), state.accounts_db
     for file in database.parent.glob(f"{database.name}*"):
-        os.chown(file, owner, _group(VIEWER), follow_symlinks=False)
+        os.chown(file, owner, group, follow_symlinks=False)
+    for copy in state.backup.glob("[0-9]*"):
+        with suppress(FileNotFoundError, NotADirectoryError), _folder(copy) as descriptor:
+            os.chown(database.name, -1, group, dir_fd=descriptor, follow_symlinks=False)
+
+
+@contextmanager
+def _folder(path: Path) -> Iterator[int]:
+    """*path* opened, unless it is a link: others may write the folder above it."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def _clear_away(state: StateDir) -> None:
+    """What an earlier version kept in the root of the state; each is made again in run/ when it is needed."""
+    for name in ("folder_taken.json", "folder_taken.new"):
+        (state.root / name).unlink(missing_ok=True)
 
 
 def _flag(path: Path, wanted: bool) -> None:

@@ -11,6 +11,7 @@
     ├── CareError               care        care.*       a backup or a clearing-up that cannot be done
     ├── ClockError              clock       clock.*      a time that cannot be, a certificate whose dates do not fit
     ├── InstallError            installation  install.*  a machine does not become a box, or ceases to be one
+    ├── OfflineError            offline     read.*       `lantern read` lacks something that is no image's fault
     ├── ExportError             export      export.*     why an image does not leave the box de-identified
     ├── IntakeError             intake      intake.*     refused at the door; carries the C-STORE status (PS3.4 B.2.3)
     ├── StickError              stick       stick.*      a stick that is not opened, or not copied to its end
@@ -36,6 +37,7 @@ from firmware_app.errors.installation import *
 from firmware_app.errors.intake import *
 from firmware_app.errors.judgement import *
 from firmware_app.errors.line import *
+from firmware_app.errors.offline import *
 from firmware_app.errors.packs import *
 from firmware_app.errors.provision import *
 from firmware_app.errors.series import *

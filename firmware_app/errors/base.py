@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from collections.abc import Mapping
 from dataclasses import fields
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Final
 
 from firmware_app.language import register, say
+
+_INSTALLED: Final = "/opt/lantern/venv"
+
+
+def own_python() -> str:
+    """The Python of this very installation, for sentences that say what to add to it; a box's by its lasting name."""
+    installed = os.path.realpath(_INSTALLED) == os.path.realpath(sys.prefix)
+    return f"{_INSTALLED if installed else sys.prefix}/bin/python"
 
 
 class LanternError(Exception):

@@ -258,7 +258,10 @@ class BoxIdInvalid(ProvisionError):
 @dataclass(eq=False)
 class ProvisionedAlready(ProvisionError):
     code = "provision.already"
-    sentence = N_("This box is provisioned as {box} already; its keys are in {folder}. Move that folder away first.")
+    sentence = N_(
+        "This box is {box} already and keeps its id and its hospital; nothing was changed. Another hospital is given "
+        "to it at its own console, by “lantern provision” without options; for another id, move {folder} away first."
+    )
     box: str
     folder: str
 

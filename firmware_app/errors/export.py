@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from firmware_app.errors.base import LanternError
+from firmware_app.errors.line import HospitalError
 from firmware_app.language import N_
 
 
@@ -37,6 +38,16 @@ class ExportFolderUnusable(ExportError):
     sentence = N_("The folder {path} cannot take the export: {detail}. Name another folder, or repair this one.")
     path: str
     detail: str
+
+
+@dataclass(eq=False)
+class ExportCaseTooLarge(ExportError):
+    code = "export.case_too_large"
+    sentence = N_(
+        "The case is larger than a file may be in {path} (4 GB on a stick in FAT32). Format the stick as exFAT, and "
+        "export again."
+    )
+    path: str
 
 
 @dataclass(eq=False)
@@ -92,4 +103,95 @@ class ExportTooLarge(ExportError):
 class ExportGaveUp(ExportError):
     code = "export.gave_up"
     sentence = N_("De-identifying this image stopped the process that does it ({detail}), so it was not exported.")
+    detail: str
+
+
+# --- the sealed one, which is carried to the hospital -------------------------------------------------------------
+
+
+@dataclass(eq=False)
+class ExportNoHospital(ExportError):
+    code = "export.no_hospital"
+    sentence = N_(
+        "This box knows no hospital to seal the case for. Provision it first: put the hospital's stick in, or run "
+        "“sudo lantern provision”. Then export again."
+    )
+
+
+@dataclass(eq=False)
+class ExportNoSigner(ExportError):
+    code = "export.no_signer"
+    sentence = N_(
+        "The box's own key, with which it signs what leaves, cannot be read: {detail}. Nothing was written. Run the "
+        "command as root, with sudo."
+    )
+    detail: str
+
+
+# --- at the hospital ----------------------------------------------------------------------------------------------
+
+
+@dataclass(eq=False)
+class CarriedUnknown(HospitalError):
+    code = "hospital.carried_unknown"
+    sentence = N_(
+        "This file is no sealed case of a box, or the stick was pulled out before it was finished. Ask the clinic to "
+        "export the case again."
+    )
+
+
+@dataclass(eq=False)
+class CarriedCut(HospitalError):
+    code = "hospital.carried_cut"
+    sentence = N_(
+        "The last {missing} bytes of the sealed case are missing, so nothing was taken from it. Copy it from the stick "
+        "again, or ask the clinic to export it again."
+    )
+    missing: int
+
+
+@dataclass(eq=False)
+class CarriedAltered(HospitalError):
+    """Piece 0 is the head of the file."""
+
+    code = "hospital.carried_altered"
+    sentence = N_(
+        "The sealed case was changed on its way, or the stick is damaged (piece {piece}), so nothing was taken from "
+        "it. Copy it from the stick again, or ask the clinic to export it again."
+    )
+    piece: int
+
+
+@dataclass(eq=False)
+class CarriedElsewhere(HospitalError):
+    code = "hospital.carried_elsewhere"
+    sentence = N_(
+        "The case is sealed for another hospital: the key {key} was never ours. Ask the clinic which hospital its box "
+        "reports to."
+    )
+    key: str
+
+
+@dataclass(eq=False)
+class CarriedKeyRetired(HospitalError):
+    code = "hospital.carried_retired"
+    sentence = N_(
+        "The case is sealed to the key {key}, which was replaced and destroyed since. Ask the clinic to export it "
+        "again, once its box has been in touch with us."
+    )
+    key: str
+
+
+@dataclass(eq=False)
+class CarriedThere(HospitalError):
+    code = "hospital.carried_there"
+    sentence = N_("{path} is there already, and nothing is written over. Name another folder, or take it away first.")
+    path: str
+
+
+@dataclass(eq=False)
+class CarriedUnkept(HospitalError):
+    code = "hospital.carried_unkept"
+    sentence = N_("What is in the sealed case cannot be kept in {path}: {detail}. Name another folder.")
+    path: str
     detail: str

@@ -67,6 +67,17 @@ class InstallSourceMissing(InstallError):
 
 
 @dataclass(eq=False)
+class InstallWheelStale(InstallError):
+    code = "install.wheel_stale"
+    sentence = N_(
+        "{wheel} was not made of the Lantern in this folder ({path} is another one in it). Run “make wheels” again "
+        "where there is internet, or start from the folder that it was made in."
+    )
+    wheel: str
+    path: str
+
+
+@dataclass(eq=False)
 class InstallProgramsFailed(InstallError):
     code = "install.programs"
     sentence = N_(
@@ -88,6 +99,15 @@ class InstallStepFailed(InstallError):
 class NotInstalled(InstallError):
     code = "install.not_there"
     sentence = N_("Lantern is not installed on this machine, so there is nothing to remove.")
+
+
+@dataclass(eq=False)
+class RemovalUnsure(InstallError):
+    code = "install.unsure"
+    sentence = N_(
+        "Nothing was removed. There is no terminal on which you could be asked; if what is named above may go for "
+        "good, say so: make uninstall SURE=yes, with the same KEEP= or PURGE="
+    )
 
 
 @dataclass(eq=False)

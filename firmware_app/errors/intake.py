@@ -30,6 +30,15 @@ class PackedArchive(IntakeError):
 
 
 @dataclass(eq=False)
+class PhonePicture(IntakeError):
+    code = "intake.phone_picture"
+    sentence = N_(
+        "This is a picture as phones store them (HEIC or AVIF), which the box does not open. Save it as JPEG or PNG "
+        "and give it again; an iPhone takes JPEG with the camera set to “Most Compatible”."
+    )
+
+
+@dataclass(eq=False)
 class ProtocolBroken(IntakeError):
     code = "intake.protocol"
     sentence = N_(
@@ -117,7 +126,7 @@ class InstanceConflict(IntakeError):
     code = "intake.conflict"
     sentence = N_(
         "Another image with the same identity is already here, with different pixels or stored differently. "
-        "The first is kept in use, this one is set aside; check the sending machine."
+        "The first one is used and this one is not; check the machine that made them."
     )
     dimse_status = 0xC008
 
@@ -127,7 +136,7 @@ class HeaderConflict(IntakeError):
     code = "intake.header_conflict"
     sentence = N_(
         "The same image is already here, but its details (such as age, view or patient) differ or are stored "
-        "differently. The first is kept in use, this one is set aside. Correct the patient or the age in the viewer."
+        "differently. The first one is used and this one is not. Correct a wrong patient or age in the box's viewer."
     )
     dimse_status = 0xC009
 

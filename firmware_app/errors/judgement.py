@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from firmware_app.errors.base import LanternError
+from firmware_app.errors.base import LanternError, own_python
 from firmware_app.language import N_
 
 # --- pixels ---------------------------------------------------------------------------------------------------
@@ -44,12 +44,22 @@ class PixelsUnsupported(ImagingError):
 
 
 @dataclass(eq=False)
+class SignContradicted(ImagingError):
+    code = "imaging.sign"
+    sentence = N_(
+        "The header says that no value of this image is below zero, and its compressed pixels hold values below zero, "
+        "so nobody can say what is dark and what is bright. Ask for it to be exported again, uncompressed."
+    )
+
+
+@dataclass(eq=False)
 class VideoReaderMissing(ImagingError):
     code = "imaging.no_video"
     sentence = N_(
-        "This is a video clip, and this box was installed without the part that reads video. It is stored safely. "
-        "The technician adds the part with “pip install lantern-box[video]” and reads the clip again."
+        "This is a video clip, and Lantern was installed without the part that reads video. The clip is unharmed. "
+        "The technician adds the part with “{python} -m pip install av”; clips that come after that are read."
     )
+    python: str = field(default_factory=own_python)
 
 
 @dataclass(eq=False)
@@ -105,7 +115,10 @@ class ModalityNotCovered(CannotJudge):
 @dataclass(eq=False)
 class ModalityUnknown(CannotJudge):
     code = "reading.modality_unknown"
-    sentence = N_("The image does not say what machine made it, so no model may be chosen. Name a model with --pack.")
+    sentence = N_(
+        "The image does not say what machine made it, so no model may be chosen. “lantern read --pack NAME” takes the "
+        "one that a person names; “lantern pack list” has their names."
+    )
 
 
 @dataclass(eq=False)
@@ -154,6 +167,16 @@ class NoPackInstalled(CannotJudge):
 
 class ImageUnfit(CannotJudge):
     """The pixels can be no film, whatever the header says (`imaging.fitness`)."""
+
+
+@dataclass(eq=False)
+class ImageOfPages(ImageUnfit):
+    code = "quality.pages"
+    sentence = N_(
+        "This file holds {pages} pages, which may be different films, so it was given no number. Save each page as a "
+        "file of its own and give them again."
+    )
+    pages: int
 
 
 @dataclass(eq=False)
@@ -251,7 +274,8 @@ class UptakeUnknown(CannotJudge):
 class DecodeGaveUp(CannotJudge):
     code = "reading.decode_gave_up"
     sentence = N_(
-        "Opening this image stopped the decoder twice ({detail}), so it was set aside. It may be damaged or hostile."
+        "Opening this image stopped the decoder twice ({detail}), so it is not opened again. It may be damaged or "
+        "hostile."
     )
     detail: str
 

@@ -91,6 +91,28 @@ class ProvisioningUnreadable(ProvisionError):
 
 
 @dataclass(eq=False)
+class ProvisioningNone(ProvisionError):
+    code = "provision.none"
+    sentence = N_(
+        "There is no provisioning file {wanted} in {folder}. Look whether this is the hospital's stick, and the folder "
+        "on it; else ask the hospital for the file."
+    )
+    wanted: str
+    folder: str
+
+
+@dataclass(eq=False)
+class ProvisioningUndecided(ProvisionError):
+    code = "provision.which"
+    sentence = N_(
+        "{folder} holds provisioning files for {count} boxes, and nothing says which is this one. Nothing was changed. "
+        "Give the code on this box's label (--code), its id (--id), or its own file (--file)."
+    )
+    folder: str
+    count: int
+
+
+@dataclass(eq=False)
 class ProvisioningForged(ProvisionError):
     code = "provision.signature"
     sentence = N_(

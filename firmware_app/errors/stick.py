@@ -87,6 +87,17 @@ class StickUnread(StickError):
 
 
 @dataclass(eq=False)
+class StickDamaged(StickError):
+    """A driver shows less than the folders name, and says nothing of it."""
+
+    code = "stick.damaged"
+    sentence = N_(
+        "The folders on the stick are damaged, so there may be images that the box cannot see. What can be seen was "
+        "copied, and its cases are marked as incomplete. Fetch the examinations from the machine on another stick."
+    )
+
+
+@dataclass(eq=False)
 class StickOverfull(StickError):
     code = "stick.overfull"
     sentence = N_(

@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from firmware_app.errors import FrameTooLarge, PixelsUnsupported, Undecodable, VideoReaderMissing
+from firmware_app.imaging import regions
 from firmware_app.imaging.display import Shown, greys
 from firmware_app.imaging.grey import luminance
 from firmware_app.imaging.source import BROKEN, MOST_FRAMES
@@ -56,6 +57,7 @@ class Track:
         self._keys = array("L")  # frames that can be decoded without those before them
         self._key_stamps = array("q")  # and where to seek to for each
         self._format = ""
+        self._shape: tuple[int, ...] = ()  # of the frame that was decoded first, upright
         self.frames = 0
         self._open()
         try:
@@ -63,9 +65,9 @@ class Track:
         except Undecodable:
             self.close()
             raise
-        except (*BROKEN, _error()) as error:
+        except (*BROKEN, _error()):
             self.close()
-            raise Undecodable(detail=f"the clip is broken, {type(error).__name__}") from None
+            raise Undecodable(detail="the clip is broken") from None
 
     @property
     def rows(self) -> int:
@@ -74,6 +76,12 @@ class Track:
     @property
     def columns(self) -> int:
         return int(self._stream.codec_context.width)
+
+    @property
+    def frames_per_second(self) -> float | None:
+        """The mean rate that the file tells; None where it tells none, or one that no machine has."""
+        told = self._stream.average_rate
+        return regions.believed_hz([float(told)]) if told else None
 
     def close(self) -> None:
         if self._container is not None:
@@ -94,9 +102,9 @@ class Track:
         try:  # frames behind a key frame may lean on those before it: once more, from the beginning
             self._restart()
             return self._found(index, seeking=False)
-        except (*BROKEN, _error()) as error:
+        except (*BROKEN, _error()):
             self._at = self.frames
-            raise Undecodable(detail=f"frame {index} of the clip is broken, {type(error).__name__}") from None
+            raise Undecodable(detail=f"frame {index} of the clip is broken") from None
 
     @property
     def _stream(self) -> Any:
@@ -124,8 +132,8 @@ class Track:
                 raise PixelsUnsupported(detail=f"a clip compressed as {context.name}")
             context.thread_type, context.thread_count = "NONE", 1
             context.options = {"err_detect": "explode", "ec": "0", "max_pixels": str(LARGEST_FRAME_PX)}
-        except (*BROKEN, _error()) as error:
-            raise Undecodable(detail=f"the clip is broken, {type(error).__name__}") from None
+        except (*BROKEN, _error()):
+            raise Undecodable(detail="the clip is broken") from None
         if self.rows * self.columns > LARGEST_FRAME_PX:
             raise FrameTooLarge(columns=self.columns, rows=self.rows)
         if self.rows <= 0 or self.columns <= 0:
@@ -186,7 +194,11 @@ class Track:
         form = "gray" if frame.format.name in _GREYS else "rgb24"
         pixels: NDArray[np.uint8] = frame.to_ndarray(format=form)
         turns = int(frame.rotation) // 90 % 4  # a telephone held upright says so beside the frames
-        return np.ascontiguousarray(np.rot90(pixels, turns)) if turns else pixels
+        upright = np.ascontiguousarray(np.rot90(pixels, turns)) if turns else pixels
+        self._shape = self._shape or upright.shape[:2]
+        if upright.shape[:2] != self._shape:  # the decoder's own idea of the size changes in the middle of a stream
+            raise Undecodable(detail=f"frame {index} of the clip has another size than others")
+        return upright
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,31 +1,44 @@
-"""The runs of Huffman-coded data in a JPEG, each up to a restart marker or to the segment behind its scan.
+"""Whether the coded data of a JPEG are whole, for which libjpeg is no judge.
 
-libjpeg fills what is missing of a run with zeros and says so only in a warning that no Python library passes on, and it
-guesses its way past restart markers that are missing.  Both are therefore found here: the markers are counted before a
-decoder sees them, and a stream is decoded once more with other bits behind each run.  What is whole never reads those.
+It fills what is missing of a run with zeros and says so only in a warning that no Python library passes on, and it
+guesses its way past restart markers that are missing.  So the markers are counted before a decoder sees them.  Then the
+codes are counted where that does not take too long.  Where it does, the stream is decoded once more with other bits
+behind each run, which a whole one never reads, and an eighth of its size for the levels of its blocks.
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Iterable
+import random
+from collections.abc import Callable
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from firmware_app.errors import Undecodable
+from firmware_app.imaging import block_levels, code_count, jpeg_scans
+from firmware_app.imaging.jpeg_scans import HUFFMAN_TABLES, RESTART, START_OF_SCAN, Segments, Table
 
-# Written so that it begins with one fixed byte, for which the search is several times faster.
-_RESTART: Final = re.compile(rb"\xff\xff*([\xd0-\xd7])")
-_START_OF_SCAN: Final = 0xDA
-_RESTART_INTERVAL: Final = 0xDD
-# The first bit is not the zero that libjpeg puts there, and no byte is FF, which would begin a marker.
-_FILLER: Final = b"\xaa" * 64
+_PROGRESSIVE: Final = 0xC2
+_BASELINE_EXTENDED: Final = (0xC0, 0xC1)
+# The work of counting is in bytes of coded data, about eight million a second.  For each scan a block is as much as
+# four of them, and of a progressive scan, which ends many at once, as much as one; and a restart as much as 128.
+_BLOCK_WORK: Final = 4
+_RESTART_WORK: Final = 128
 _BLOCK_PX: Final = 8
-
-Segments = Iterable[tuple[int, int]]
-"""(marker, where) of a stream, as `codestream` goes over them."""
+_LITTLE_WORK: Final = 16 << 10
+"""Of 8 bits, whose decoder is quick: what nobody notices."""
+_MUCH_WORK: Final = 5 << 20
+"""Of 12 bits, whose decoder is slow, and where there is a doubt."""
+_PROGRESSIVE_WORK: Final = 2 << 20
+"""Its codes take longer to count, and its pixels hardly show what is lost."""
+# By chance, so that what is missing becomes neither flat nor all black or white, where other bits would not show; no
+# byte is FF, which would begin a marker, and the first bit is not the zero that libjpeg puts there.
+_FILLER: Final = b"\xb5" + bytes(random.Random(10918).choices(range(255), k=63))
+_LENGTHS: Final = 16
+_MOST_SYMBOLS: Final = 256
+_UNUSED: Final = 8
+"""A symbol that stands for 8 bits of a value in every kind of scan."""
 
 
 def check_restarts(stream: bytes, segments: Segments, frame: int, *, lossless: bool) -> None:
@@ -33,65 +46,84 @@ def check_restarts(stream: bytes, segments: Segments, frame: int, *, lossless: b
 
     *frame* is where the frame header lies.
     """
-    interval = 0
-    for marker, first, end in _with_ends(stream, segments):
-        if marker == _RESTART_INTERVAL:
-            interval = int.from_bytes(stream[first + 4 : first + 6], "big")
-        elif marker == _START_OF_SCAN:
-            wanted = (_units(stream, frame, first, lossless=lossless) - 1) // interval if interval else 0
-            begin = first + 2 + int.from_bytes(stream[first + 2 : first + 4], "big")
-            count = 0
-            for found in _RESTART.finditer(stream, begin, end):
-                if count == wanted or found[1][0] != 0xD0 + count % 8:
-                    raise Undecodable(detail="restart markers of the compressed frame are missing or out of order")
-                count += 1
-            if count != wanted:
-                raise Undecodable(detail=f"{count} restart markers in the compressed frame, {wanted} promised")
+    for scan in jpeg_scans.scans(stream, segments, frame, lossless=lossless):
+        count, wanted = 0, scan.runs - 1
+        for found in RESTART.finditer(stream, scan.begin, scan.end):
+            if count == wanted or found[1][0] != 0xD0 + count % 8:
+                raise Undecodable(detail="restart markers of the compressed frame are missing or out of order")
+            count += 1
+        if count != wanted:
+            raise Undecodable(detail=f"{count} restart markers in the compressed frame, {wanted} promised")
 
 
-def check_whole(
-    pixels: NDArray[Any], decode: Callable[[bytes], NDArray[Any]], stream: bytes, segments: Segments
+def check(
+    pixels: NDArray[Any],
+    decode: Callable[[bytes], NDArray[Any]],
+    stream: bytes,
+    segments: Segments,
+    header: tuple[int, int],
+    eighth: Callable[[bytes], NDArray[Any]] | None,
 ) -> None:
-    """Raise `Undecodable` where *pixels*, which *decode* made of *stream*, hold any that no coded data stand for."""
+    """Raise `Undecodable` where *pixels*, which *decode* made of *stream*, are more than it has data for.
+
+    *header* is the frame header's marker and where it lies; *eighth*, of a stream of 8 bits, decodes to an eighth of
+    the height and the width.
+    """
+    kind, frame = header
+    work = _work(stream, segments, pixels.size, progressive=kind == _PROGRESSIVE)
+    counted = work <= _most_work(kind, stream[frame + 4])
+    if counted and code_count.comes_out(stream, segments, frame, progressive=kind == _PROGRESSIVE):
+        return
     if not np.array_equal(pixels, decode(_filled(stream, segments))):
         raise Undecodable(detail="coded data are missing in the compressed frame")
+    if pixels.ndim == 3 or min(pixels.shape[:2]) < _BLOCK_PX:  # colour goes wrong with the first lost code of chroma
+        return
+    if eighth is None or counted or kind not in _BASELINE_EXTENDED:
+        return
+    if not block_levels.are_possible(stream, segments, frame, eighth) and work <= _MUCH_WORK:
+        code_count.comes_out(stream, segments, frame, progressive=False)
+
+
+def _work(stream: bytes, segments: Segments, samples: int, *, progressive: bool) -> int:
+    scans = sum(marker == START_OF_SCAN for marker, _ in segments)
+    blocks = samples // _BLOCK_PX**2 * (1 if progressive else _BLOCK_WORK)
+    restarts = 8 * stream.count(b"\xff\xd0")
+    return len(stream) + scans * blocks + restarts * _RESTART_WORK
+
+
+def _most_work(kind: int, bits: int) -> int:
+    """Up to which the codes of a frame of this *kind* are counted."""
+    if kind == _PROGRESSIVE:
+        return _PROGRESSIVE_WORK
+    if kind not in _BASELINE_EXTENDED:
+        return -1
+    return _MUCH_WORK if bits > 8 else _LITTLE_WORK
 
 
 def _filled(stream: bytes, segments: Segments) -> bytes:
-    """*stream* with filler behind each run; decoders pass over it when the run before it is whole."""
+    """*stream* with filler behind each run and a meaning for codes that have none; nothing whole has use for either."""
     pieces, at = [], 0
-    for marker, first, end in _with_ends(stream, segments):
-        if marker == _START_OF_SCAN:
+    for marker, first, end in jpeg_scans.with_ends(stream, segments):
+        if marker == HUFFMAN_TABLES:
+            body = b"".join(bytes([number]) + _full(table) for number, table in jpeg_scans.tables_of(stream, first))
+            pieces += [stream[at : first + 2], (len(body) + 2).to_bytes(2), body]
+            at = first + 2 + int.from_bytes(stream[first + 2 : first + 4], "big")
+        elif marker == START_OF_SCAN:
             begin = first + 2 + int.from_bytes(stream[first + 2 : first + 4], "big")
             runs = stream[begin:end].rstrip(b"\xff")  # fill bytes belong to the marker behind them (B.1.1.2)
-            pieces += [stream[at:begin], _RESTART.sub(lambda found: _FILLER + found[0], runs), _FILLER]
+            pieces += [stream[at:begin], RESTART.sub(lambda found: _FILLER + found[0], runs), _FILLER]
             at = end
     return b"".join([*pieces, stream[at:]])
 
 
-def _with_ends(stream: bytes, segments: Segments) -> Iterable[tuple[int, int, int]]:
-    """(marker, where, where the next one is)"""
-    last: tuple[int, int] | None = None
-    for segment in segments:
-        if last is not None:
-            yield *last, segment[1]
-        last = segment
-    if last is not None:
-        yield *last, len(stream)
-
-
-def _units(stream: bytes, frame: int, scan: int, *, lossless: bool) -> int:
-    """The MCUs of a scan (A.2): a restart interval is so many of them."""
-    side = 1 if lossless else _BLOCK_PX
-    try:
-        rows, columns = (int.from_bytes(stream[frame + at : frame + at + 2], "big") for at in (5, 7))
-        parts = [frame + 10 + 3 * number for number in range(stream[frame + 9])]
-        factors: dict[int, tuple[int, int]] = {stream[at]: (stream[at + 1] & 15, stream[at + 1] >> 4) for at in parts}
-        tallest, widest = max(tall for tall, _ in factors.values()), max(wide for _, wide in factors.values())
-        if stream[scan + 4] > 1:  # interleaved
-            return -(-rows // (side * tallest)) * -(-columns // (side * widest))
-        tall, wide = factors[stream[scan + 5]]
-        own_rows, own_columns = -(-rows * tall // tallest), -(-columns * wide // widest)
-        return -(-own_rows // side) * -(-own_columns // side)
-    except (IndexError, KeyError, ValueError, ZeroDivisionError):
-        raise Undecodable(detail="the headers of the compressed frame are broken") from None
+def _full(table: Table) -> Table:
+    """*table* with symbols behind its last code as far as there is room, but for the code of ones alone (C.2)."""
+    counts, code = list(table[:_LENGTHS]), 0
+    longest = max((length for length in range(_LENGTHS) if counts[length]), default=_LENGTHS)
+    for length in range(_LENGTHS):
+        code = (code << 1) + counts[length]
+        if length >= longest:
+            free = max(0, min((2 << length) - 1 - code, _MOST_SYMBOLS - sum(counts)))
+            counts[length] += free
+            code += free
+    return bytes(counts) + table[_LENGTHS:] + bytes([_UNUSED]) * (sum(counts) - sum(table[:_LENGTHS]))

@@ -79,12 +79,17 @@ def check(stream: bytes, rows: int, columns: int, *, rle: bool, frame_bytes: int
         raise Undecodable(detail="the compressed frame is cut short")
     check_work(stream, rows, columns)
     if stream.startswith(_SOI):
-        segments = list(_segments(stream))
-        kind, at = next((segment for segment in segments if segment[0] in _FRAME_HEADERS), (0, 0))
-        if not kind:
-            raise Undecodable(detail="the compressed frame has no header")
-        if kind != _JPEG_LS:
-            coded_runs.check_restarts(stream, segments, at, lossless=kind in _LOSSLESS)
+        check_restarts(stream)
+
+
+def check_restarts(stream: bytes) -> None:
+    """Raise `Undecodable` unless each scan of the JPEG or JPEG-LS *stream* has its restart markers."""
+    segments = list(_segments(stream))
+    kind, at = next((segment for segment in segments if segment[0] in _FRAME_HEADERS), (0, 0))
+    if not kind:
+        raise Undecodable(detail="the compressed frame has no header")
+    if kind != _JPEG_LS:
+        coded_runs.check_restarts(stream, segments, at, lossless=kind in _LOSSLESS)
 
 
 def check_work(stream: bytes, rows: int, columns: int) -> None:
@@ -105,14 +110,22 @@ def check_work(stream: bytes, rows: int, columns: int) -> None:
         raise Undecodable(detail=f"{len(stream)} bytes of JPEG cannot hold {columns} × {rows} pixels")
 
 
-def check_runs(pixels: NDArray[Any], decode: Callable[[bytes], NDArray[Any]], stream: bytes) -> None:
+def check_runs(
+    pixels: NDArray[Any],
+    decode: Callable[[bytes], NDArray[Any]],
+    stream: bytes,
+    eighth: Callable[[bytes], NDArray[Any]] | None = None,
+) -> None:
     """Raise `Undecodable` where *pixels*, which *decode* made of the JPEG *stream*, are more than it has data for.
 
-    Arithmetic codes are left out: their encoder may drop zeros at the end (ISO/IEC 10918-1 D.1.8).
+    *eighth*, of a stream of 8 bits, decodes to an eighth of the height and the width.  Arithmetic codes are left out:
+    their encoder may drop zeros at the end (ISO/IEC 10918-1 D.1.8).
     """
     segments = list(_segments(stream))
-    if not any(marker in _ARITHMETIC for marker, _ in segments):
-        coded_runs.check_whole(pixels, decode, stream, segments)
+    if any(marker in _ARITHMETIC for marker, _ in segments):
+        return
+    kind, at = next((segment for segment in segments if segment[0] in _FRAME_HEADERS), (0, 0))
+    coded_runs.check(pixels, decode, stream, segments, (kind, at), eighth)
 
 
 def _fewest_bits(kind: int, rows: int, columns: int) -> int:
@@ -189,6 +202,13 @@ def _jpeg2000_components(stream: bytes) -> int:
     """Csiz of the SIZ segment (A.5.1)."""
     start = max(0, stream.find(_SOC_SIZ, 0, 4096))
     return int.from_bytes(stream[start + 40 : start + 42], "big")
+
+
+def signed_bits(stream: bytes) -> int:
+    """Bits of a sample of a JPEG 2000 *stream* that are signed, the sign among them; 0 for any other (Ssiz, A.5.1)."""
+    start = stream.find(_SOC_SIZ, 0, 4096)
+    told = stream[start + 42 : start + 43] if start >= 0 and not stream.startswith(_SOI) else b""
+    return (told[0] & 0x7F) + 1 if told and told[0] & 0x80 else 0
 
 
 def _tiles(stream: bytes, start: int) -> int:

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
-from pydicom.uid import ExplicitVRBigEndian, RLELossless
+from pydicom.uid import ExplicitVRBigEndian
 
 from firmware_app.errors import Undecodable
 from firmware_app.imaging import (
@@ -139,8 +139,8 @@ class DicomFilm:
         self._last.clear()
         try:
             pixels = self.reader.frame(index) if self.source.samples == 1 else self.rgb(index)
-        except BROKEN as error:
-            raise Undecodable(detail=f"{self.source.transfer_syntax.name}, {type(error).__name__}") from None
+        except BROKEN:
+            raise Undecodable(detail=f"its pixels, {self.source.transfer_syntax.name}, are broken") from None
         if pixels.shape[:2] != (self.rows, self.columns):
             raise Undecodable(detail=f"it decodes to {pixels.shape[1]} × {pixels.shape[0]} pixels")
         self._last[index] = pixels.astype(pixels.dtype.newbyteorder("="), copy=False)
@@ -196,8 +196,7 @@ class DicomFilm:
     @property
     def has_own_layout(self) -> bool:
         """Whether the words are as they lie in the file, and not values that a decoder made."""
-        as_they_lay = self.source.transfer_syntax in (RLELossless, *stored.JPEG_LOSSLESS)
-        return self.source.allocated > 1 and (self.source.native or as_they_lay)
+        return self.source.allocated > 1 and (self.source.native or self.source.transfer_syntax in stored.AS_THEY_LIE)
 
     def _colour(self, pixels: NDArray[np.generic]) -> bool:
         return pixels.ndim == 3 or self.source.photometric == "PALETTE COLOR"
@@ -209,8 +208,8 @@ class DicomFilm:
             table = palette.of(self.source.header, self.source.signed)
             words, values = self._values(pixels)
             return table.apply(values) if words is None else np.asarray(np.take(table.apply(values), words, axis=0))
-        except BROKEN as error:
-            raise Undecodable(detail=f"its colour table is broken, {type(error).__name__}") from None
+        except BROKEN:
+            raise Undecodable(detail="its colour table is broken") from None
 
     def _eight_bits(self, rgb: NDArray[np.generic]) -> NDArray[np.uint8]:
         shallow = self.source.samples == 3 and self.has_own_layout and self.source.stored < 8
@@ -222,6 +221,8 @@ class DicomFilm:
     def _values(self, pixels: NDArray[np.generic]) -> tuple[NDArray[Any] | None, Floats]:
         """(words, the value of every possible word) up to 16 bits, else (None, the values themselves)."""
         if pixels.dtype.itemsize > 2:
+            if self.has_own_layout and pixels.dtype.kind == "u":
+                return None, self._layout.values(pixels.view(f"u{pixels.dtype.itemsize}"))
             return None, np.nan_to_num(pixels.astype(np.float64), posinf=0.0, neginf=0.0)
         unsigned = np.dtype(f"u{pixels.dtype.itemsize}")
         every = np.arange(256**unsigned.itemsize, dtype=unsigned)

@@ -21,6 +21,7 @@ from PIL import Image
 
 from firmware_app.imaging import png
 from firmware_app.imaging.overlays import Layer
+from firmware_app.imaging.regions import Region
 from firmware_app.imaging.spacing import UNKNOWN, Spacing
 
 LONGEST_SIDE_PX: Final = 2048
@@ -45,6 +46,7 @@ class Shown:
     `pixels` is (H, W) uint16, already of the right polarity, or (H, W, 3) uint8.  A grey *g* stands for the modality
     value ``g * slope + intercept``; `centre` and `width` are the default window in greys (None: the full range), and
     `windows` all that the machine offers, the default among them.  `layers` lie beside the pixels, never in them.
+    `regions` are those of an ultrasound picture, with their millimetres; `rate_hz` is how quickly a clip was taken.
     """
 
     pixels: NDArray[np.uint16] | NDArray[np.uint8]
@@ -57,6 +59,8 @@ class Shown:
     windows: tuple[Choice, ...] = ()
     layers: tuple[Layer, ...] = ()
     spacing: Spacing = field(default_factory=lambda: Spacing(UNKNOWN))
+    regions: tuple[Region, ...] = ()
+    rate_hz: float | None = None
 
 
 def greys(
@@ -129,6 +133,8 @@ def write(shown: Shown, folder: Path, index: int, frames: int, among: Sequence[i
         "windows": [asdict(choice) for choice in shown.windows],
         "layers": layers,
         "spacing": asdict(shown.spacing),
+        "regions": [asdict(region) for region in shown.regions],
+        "rate_hz": shown.rate_hz,
     }
     _place(json.dumps(facts).encode(), folder / f"{name}.json")
 

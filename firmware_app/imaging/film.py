@@ -56,7 +56,7 @@ def _without_header(path: Path) -> AbstractContextManager[Film]:
         with path.open("rb") as file:
             head = file.read(12)
     except OSError as error:
-        raise Undecodable(detail=f"its file cannot be read, {type(error).__name__}") from None
+        raise Undecodable(detail=f"its file cannot be read: {error.strerror}") from None
     return clip.opened(path) if clip.is_clip(head) else picture.opened(path)
 
 

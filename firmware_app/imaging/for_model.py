@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from firmware_app.errors import ImageUnfit
-from firmware_app.imaging import fitness, keyframes, sector, ultrasound
+from firmware_app.imaging import beside, fitness, keyframes, sector, ultrasound
+from firmware_app.imaging.beside import Cells
 from firmware_app.imaging.film import Film
 from firmware_app.imaging.input_spec import FrameRule, InputSpec, QualityKind
 from firmware_app.imaging.keyframes import Keyframes
-from firmware_app.imaging.model_input import to_model_input
+from firmware_app.imaging.model_input import cut, to_model_input
 from firmware_app.imaging.quality import judge, limits
 from firmware_app.imaging.sector import Box
 
@@ -27,7 +28,8 @@ class Taken:
 
     `box` is what the model sees of each frame (None: all of it).  `coloured` is the share of the sector that is drawn
     in colour and `flow` that the header tells of colour flow, of ultrasound only.  `quality` holds the measures that a
-    person is told of, each with its number.
+    person is told of, each with its number.  `beside` is what lies beside the anatomy in what the model sees, (n, …)
+    `Cells`; None where nothing does, or where no sector was found.
     """
 
     read: tuple[int, ...]
@@ -38,6 +40,7 @@ class Taken:
     coloured: float | None = None
     flow: bool = False
     quality: tuple[tuple[str, float], ...] = ()
+    beside: Cells | None = None
 
 
 def taken(
@@ -57,25 +60,38 @@ def taken(
     Raises `ImageUnfit` when none is left, and any other `ImagingError`.
     """
     is_ultrasound = modality == ULTRASOUND
+    has_sector = is_ultrasound or spec.crop == "sector"
     fit = fitness.OF_MODALITY.get(modality, fitness.FILM)
+    judge.check_pages(film, clip=is_ultrasound and rule != "middle")
     begun = time.perf_counter()
-    chosen = _chosen(film, rule, budget, is_ultrasound=is_ultrasound)
+    chosen = _chosen(film, rule, budget, has_sector=has_sector)
+    if spec.crop == "sector" and chosen.sector is None:
+        spec = replace(spec, crop="whole")  # else one frame of a clip may be cut where the others are not
+    if spec.crop == "frame" and len(chosen.frames) > 1:
+        spec = replace(spec, crop="whole")  # frames of a clip are cut alike or not at all
+    box = chosen.sector.box if spec.crop == "sector" and chosen.sector is not None else None
+    around = beside.of_sector(chosen.sector, box) if chosen.sector is not None else None
     decoding = time.perf_counter() - begun
     preparing, unfit = 0.0, None
     read: list[int] = []
     tensors: list[NDArray[np.float32]] = []
     measured: list[judge.Numbers] = []
+    cells: list[Cells | None] = []
     for index in chosen.frames:
         begun = time.perf_counter()
         frame = film.grey(index)
         decoded = time.perf_counter()
         try:
-            seen = _seen(frame, spec, chosen.sector)
+            hidden = film.hidden(index)
+            if spec.crop == "frame":
+                box = beside.framed(frame, hidden)
+            seen = frame if box is None else cut(frame, box)
             fitness.check(seen, spec, fit)
             numbers = judge.measured(seen, quality)
             judge.check(numbers, quality)
             measured.append(numbers)
-            tensors.append(to_model_input(frame, spec, chosen.sector, film.hidden(index)))
+            tensors.append(to_model_input(frame, spec, chosen.sector, hidden))
+            cells.append(around if has_sector else beside.of_film(frame, hidden, box))
             read.append(index)
         except ImageUnfit as error:
             unfit = error
@@ -91,23 +107,19 @@ def taken(
         tensors[0] if len(tensors) == 1 else np.concatenate(tensors),
         1e3 * decoding,
         1e3 * preparing,
-        chosen.sector.box if spec.crop == "sector" and chosen.sector is not None else None,
+        box,
         ultrasound.colour_share(film, read[-1], chosen.sector) if is_ultrasound else None,
         is_ultrasound and ultrasound.shows_flow(film),
         limits.fired(judge.of_frames(measured), quality),
+        beside.stacked(cells),
     )
 
 
-def _chosen(film: Film, rule: FrameRule, budget: int, *, is_ultrasound: bool) -> Keyframes:
+def _chosen(film: Film, rule: FrameRule, budget: int, *, has_sector: bool) -> Keyframes:
     """Which frames are to be read, and the sector of an ultrasound picture."""
-    if not is_ultrasound:
+    if not has_sector:
         return keyframes.chosen(film.grey, film.frames, rule, budget)
     told = ultrasound.told_sector(film)
     if film.frames == 1:
         return Keyframes((0,), told or sector.of_still(film.grey(0)))
     return keyframes.chosen(film.grey, film.frames, rule, budget, told, find=True)
-
-
-def _seen(frame: NDArray[np.float32], spec: InputSpec, found: sector.Sector | None) -> NDArray[np.float32]:
-    """The part of *frame* that the model is given."""
-    return found.cut(frame) if spec.crop == "sector" and found is not None else frame

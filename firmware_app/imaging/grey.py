@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -81,13 +81,17 @@ class Words:
         """The least and the greatest value that can be stored."""
         return (-(2 ** (self.stored - 1)), 2 ** (self.stored - 1) - 1) if self.signed else (0, 2**self.stored - 1)
 
-    def values(self, words: NDArray[np.uint8] | NDArray[np.uint16]) -> Floats:
-        """The values in 8- or 16-bit *words* taken as unsigned."""
-        wide = words.astype(np.int64) & (2 ** (self.high_bit + 1) - 1)
-        values = wide >> (self.high_bit + 1 - self.stored)
+    def values(self, words: NDArray[np.unsignedinteger[Any]]) -> Floats:
+        """The values in unsigned *words* of as many bits as are allocated.
+
+        The high bit is moved to the top, which drops what lies above, and back down to bit 0: of signed words with the
+        sign behind it.
+        """
+        above, unused = self.allocated - 1 - self.high_bit, self.allocated - self.stored
+        moved: NDArray[Any] = words << above
         if self.signed:
-            values = values - ((values >> (self.stored - 1)) << self.stored)
-        return np.asarray(values, dtype=np.float64)
+            moved = moved.view(f"i{words.dtype.itemsize}")
+        return np.asarray(moved >> unused, dtype=np.float64)
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,8 @@ FrameRule = Literal["middle", "interval", "score"]
 """How frames are chosen from a clip (`imaging.keyframes`)."""
 QualityKind = Literal["none", "chest_film", "ultrasound"]
 """On which pictures the limits were learnt that an image is held against (`imaging.quality.limits`)."""
+Crop = Literal["whole", "sector", "frame"]
+"""What of a picture a model is given."""
 LARGEST_SIDE_PX = 4096
 """No model of ours reads more than this on a side; a larger number in a manifest is a mistake."""
 
@@ -20,8 +22,9 @@ class InputSpec:
 
     With ``depth`` it is a volume: (1, channels, depth, height, width).
 
-    ``crop`` "sector" gives an ultrasound model the sector only, without rulers and text (:mod:`.sector`), and
-    ``despeckle`` "lee" smooths speckle at the model's size (:mod:`.lee1980`).
+    ``crop`` "sector" gives an ultrasound model the sector only, without rulers and text (:mod:`.sector`), and "frame"
+    a film without the even frame that may lie around it (:func:`.beside.framed`). ``despeckle`` "lee" smooths speckle
+    at the model's size (:mod:`.lee1980`).
 
     ``low_percentile`` and ``high_percentile`` (percent, 0 to 100) are the greys that become 0 and 1.
     Raises :class:`ValueError`, quoting the value, for a spec that no film could be turned into.
@@ -37,7 +40,7 @@ class InputSpec:
     high_percentile: float = 99.5
     resize: Literal["squash"] = "squash"
     depth: int | None = None
-    crop: Literal["whole", "sector"] = "whole"
+    crop: Crop = "whole"
     despeckle: Literal["none", "lee"] = "none"
 
     def __post_init__(self) -> None:
@@ -49,7 +52,7 @@ class InputSpec:
         if not 0.0 <= self.low_percentile < self.high_percentile <= 100.0:
             raise ValueError(f"percentiles {self.low_percentile}, {self.high_percentile} are not ordered in 0 to 100")
         if self.depth is not None and (self.crop, self.despeckle) != ("whole", "none"):
-            raise ValueError("a volume has no ultrasound sector to crop to and no speckle")
+            raise ValueError("a volume has no sector or frame to crop to and no speckle")
 
     @property
     def shape(self) -> tuple[int, ...]:

@@ -1,17 +1,17 @@
 """From a frame of greys to the tensor a model reads: the one preprocessing, used in training and on the box.
 
 Promise: the same frame and the same :class:`InputSpec` give the same tensor in a converter and in a clinic. The whole
-film, or of an ultrasound picture the box around its sector where the spec says so, is squashed to the model's size (no
-padding), so a place on the activation map scales linearly back to it. Grey values are stretched between two percentiles
-*of the resized film*, so exposure, bit depth and rescale slope of the modality do not matter, and burned-in letters or
-dead pixels do not set the scale.
+film, or where the spec says so the box around an ultrasound picture's sector or what lies within a film's even frame,
+is squashed to the model's size (no padding), so a place on the activation map scales linearly back to it. Grey values
+are stretched between two percentiles *of the resized film*, so exposure, bit depth and rescale slope of the modality
+do not matter, and burned-in letters or dead pixels do not set the scale.
 """
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from firmware_app.imaging import lee1980, sector
+from firmware_app.imaging import beside, lee1980, sector
 from firmware_app.imaging.input_spec import InputSpec as InputSpec
 
 REDUCE_ABOVE = 4
@@ -43,6 +43,9 @@ def to_model_input(
     if spec.crop == "sector" and (found := found or sector.of_still(frame)) is not None:
         frame = found.cut(frame)
         veil = None if veil is None else found.cut(veil)
+    if spec.crop == "frame" and (box := beside.framed(frame, hidden)) is not None:
+        frame = cut(frame, box)
+        veil = None if veil is None else cut(veil, box)
     film = fitted(frame, spec.shape)
     if not bool(np.isfinite(film).all()):
         raise ValueError("the frame holds values that are not finite")
@@ -50,6 +53,12 @@ def to_model_input(
         film = lee1980.filtered(film)
     low, high = np.percentile(_seen(film, veil, spec), (spec.low_percentile, spec.high_percentile))
     return stretch(film, float(low), float(high))[np.newaxis, np.newaxis]
+
+
+def cut(frame: NDArray[np.float32], box: sector.Box) -> NDArray[np.float32]:
+    """What lies in *box*, (x0, y0, x1, y1), of a (H, W) frame."""
+    x0, y0, x1, y1 = box
+    return frame[y0:y1, x0:x1]
 
 
 def _seen(film: NDArray[np.float32], veil: NDArray[np.float32] | None, spec: InputSpec) -> NDArray[np.float32]:

@@ -14,6 +14,7 @@ from typing import Final
 
 from pydicom.dataset import Dataset
 
+from firmware_app.errors import Undecodable
 from firmware_app.imaging.source import BROKEN, number
 
 MOST_REGIONS: Final = 64
@@ -54,7 +55,7 @@ def of(header: Dataset, rows: int, columns: int) -> tuple[Region, ...]:
     try:
         items = list(header.get("SequenceOfUltrasoundRegions") or ())[:MOST_REGIONS]
         found = tuple(_region(item) for item in items)
-    except BROKEN:
+    except (*BROKEN, Undecodable):
         return ()
     if any(one is None or not _inside(one, rows, columns) for one in found):
         return ()
@@ -85,6 +86,11 @@ def frames_per_second(header: Dataset) -> float | None:
     told = [1e3 * len(times) / sum(times)] if times else []
     told += [1e3 / time for time in _reals(header, "FrameTime")[:1] if time > 0]
     told += [rate for word in ("CineRate", "RecommendedDisplayFrameRate") for rate in _reals(header, word)[:1]]
+    return believed_hz(told)
+
+
+def believed_hz(told: Sequence[float]) -> float | None:
+    """The first of the rates *told* that an ultrasound machine can have."""
     return next((rate for rate in told if _SLOWEST_HZ <= rate <= _QUICKEST_HZ), None)
 
 
@@ -111,8 +117,8 @@ def _scale(item: Dataset, axis: str) -> float | None:
     """Millimetres per pixel along *axis*; a delta may be negative where the axis runs the other way."""
     if number(item, f"PhysicalUnits{axis}Direction", 0) != _CENTIMETRES:
         return None
-    delta = next(iter(_reals(item, f"PhysicalDelta{axis}")), 0.0)
-    return 10.0 * abs(delta) if delta else None
+    mm = 10.0 * abs(next(iter(_reals(item, f"PhysicalDelta{axis}")), 0.0))
+    return mm if 0 < mm < math.inf else None
 
 
 def _inside(region: Region, rows: int, columns: int) -> bool:

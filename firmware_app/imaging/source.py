@@ -142,8 +142,8 @@ def opened(path: Path) -> Iterator[Source]:
         try:
             header = pydicom.dcmread(stream, stop_before_pixels=True, force=True)
             found = _source(header, stream, path if stream is file else None)
-        except BROKEN as error:
-            raise Undecodable(detail=f"its header is broken, {type(error).__name__}") from None
+        except BROKEN:
+            raise Undecodable(detail="its header is broken") from None
         yield found
 
 
@@ -171,8 +171,8 @@ def _inflated(file: BinaryIO) -> BinaryIO:
         file.seek(132 + 12 + int(meta.FileMetaInformationGroupLength))
         engine = zlib.decompressobj(-zlib.MAX_WBITS)
         inflated = engine.decompress(file.read(), LARGEST_INFLATED_BYTES)
-    except BROKEN as error:
-        raise Undecodable(detail=f"its header is broken, {type(error).__name__}") from None
+    except BROKEN:
+        raise Undecodable(detail="its header is broken") from None
     if engine.unconsumed_tail:
         raise PixelsUnsupported(detail=f"deflated, and more than {LARGEST_INFLATED_BYTES >> 20} MB inside")
     return io.BytesIO(inflated)

@@ -28,7 +28,7 @@ from pydicom.uid import (
     RLELossless,
 )
 
-from firmware_app.errors import PixelsUnsupported, Undecodable
+from firmware_app.errors import PixelsUnsupported, SignContradicted, Undecodable
 from firmware_app.imaging import clip, codestream, colour, fragments, jpeg8, photometric, rle, source
 from firmware_app.imaging.source import Source
 
@@ -43,6 +43,8 @@ _PREFERRED: Final = {
 }
 _ENCAPSULATED_UNCOMPRESSED: Final = UID("1.2.840.10008.1.2.1.98")
 _DEFLATED_FRAMES: Final = UID("1.2.840.10008.1.2.8.1")
+AS_THEY_LIE: Final = (RLELossless, _ENCAPSULATED_UNCOMPRESSED, _DEFLATED_FRAMES, *JPEG_LOSSLESS)
+"""Compressed, and the words come out as they lie in a native object, with whatever is around their values."""
 # The last two were retired with the 2004 standard; they are what every JPEG library calls progressive.
 _JPEG_8: Final = (
     JPEGBaseline8Bit,
@@ -138,15 +140,22 @@ class Reader:
 
 def _is_plain(found: Source) -> bool:
     paired = found.transfer_syntax == ExplicitVRBigEndian and found.allocated == 8  # bytes may lie swapped (PS3.5 7.3)
-    grey = found.samples == 1 and found.allocated in (8, 16) and found.keyword == "PixelData"
-    return found.native and grey and not paired
+    return found.native and _is_grey(found) and not paired
+
+
+def _is_grey(found: Source) -> bool:
+    """Whether its frames are words of one sample, and no floats and no bits."""
+    return found.samples == 1 and found.allocated > 1 and found.keyword == "PixelData"
 
 
 def _native_words(found: Source, index: int) -> NDArray[np.generic]:
     """Words of one frame exactly as they lie in the file."""
     found.stream.seek(found.offset + index * found.decoded_bytes)
-    data = found.stream.read(found.decoded_bytes)
     order = ">" if found.transfer_syntax == ExplicitVRBigEndian else "<"
+    return _words(found, found.stream.read(found.decoded_bytes), order)
+
+
+def _words(found: Source, data: bytes, order: str = "<") -> NDArray[np.generic]:
     return np.frombuffer(data, f"{order}u{found.allocated // 8}").reshape(found.rows, found.columns)
 
 
@@ -169,7 +178,7 @@ def _run_lengths(found: Source, stream: bytes, raw: bool) -> NDArray[np.generic]
         raise PixelsUnsupported(detail=f"RLE with {found.allocated} bits in a word")
     words = rle.words(stream, found.rows, found.columns, found.samples, found.allocated)
     if found.samples == 1:
-        return words.view(words.dtype.str.replace("u", "i")) if found.signed and found.allocated > 16 else words
+        return words
     return words if raw else _as_native(found, words.tobytes(), raw, planar=0)
 
 
@@ -183,6 +192,8 @@ def _inflated(stream: bytes, size: int) -> bytes:
 
 def _as_native(found: Source, data: bytes, raw: bool, planar: int | None = None) -> NDArray[np.generic]:
     """One frame of little-endian words, by the layout that the header gives (or *planar*)."""
+    if _is_grey(found):
+        return _words(found, data[: found.decoded_bytes])
     options = found.options
     if planar is not None:
         options["planar_configuration"] = planar
@@ -205,7 +216,11 @@ def _decompressed(found: Source, stream: bytes, raw: bool) -> NDArray[np.generic
         samples = jpeg8.decode(stream, found.samples)
     else:
         alone = encapsulate([stream], has_bot=False)
-        return _array(found, syntax, alone, 0, raw, found.options | {"number_of_frames": 1})
+        words: NDArray[Any] = _array(found, syntax, alone, 0, raw, found.options | {"number_of_frames": 1})
+        bits = 0 if found.signed else codestream.signed_bits(stream)
+        if bits and (words >> (bits - 1)).any():  # in unsigned words, what is below zero is the brightest of all
+            raise SignContradicted
+        return words
     is_rgb = raw or found.samples == 1 or photometric.of_stream(stream) == "RGB" or found.photometric == "RGB"
     return samples if is_rgb else colour.from_ybr_full(samples, found.stored)
 

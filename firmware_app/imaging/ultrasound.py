@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from firmware_app.imaging import regions, sector
+from firmware_app.imaging.clip import Clip
 from firmware_app.imaging.dicom_film import DicomFilm
+from firmware_app.imaging.display import Shown
 from firmware_app.imaging.film import Film
 from firmware_app.imaging.regions import Region
 from firmware_app.imaging.sector import Sector
@@ -38,5 +42,12 @@ def shows_flow(film: Film) -> bool:
 
 
 def frames_per_second(film: Film) -> float | None:
-    """As the DICOM header says it; None for a clip file, whose frames carry their own times."""
-    return regions.frames_per_second(film.source.header) if isinstance(film, DicomFilm) else None
+    """How quickly the frames were taken, as the DICOM header or the clip file says it; None for a picture."""
+    if isinstance(film, DicomFilm):
+        return regions.frames_per_second(film.source.header)
+    return film.track.frames_per_second if isinstance(film, Clip) else None
+
+
+def shown(film: Film, index: int) -> Shown:
+    """Frame *index* for a person who measures on it and plays the clip: with its regions and its rate."""
+    return replace(film.shown(index), regions=told_regions(film), rate_hz=frames_per_second(film))

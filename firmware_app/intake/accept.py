@@ -26,6 +26,7 @@ from firmware_app.errors import (
     NotAnImage,
     ObjectTooLarge,
     PackedArchive,
+    PhonePicture,
     StoreError,
 )
 from firmware_app.intake import file_meta, picture
@@ -131,7 +132,8 @@ class Door:
                 is_dicom = head[PREAMBLE_BYTES : PREAMBLE_BYTES + len(MAGIC)] == MAGIC  # whatever its preamble pretends
                 suffix = None if is_dicom else picture.kind(head)
                 if suffix is None and not is_dicom and not looks_like_data_set(head):
-                    raise PackedArchive() if is_archive(head) else NotAnImage()
+                    phone = picture.is_of_a_phone(head)
+                    raise PhonePicture() if phone else PackedArchive() if is_archive(head) else NotAnImage()
                 check_space(self.state.incoming, self._reserve_bytes, size)
                 if suffix is not None:
                     return self._take_picture(self._copy(descriptor, b"", 0), suffix, arrival_path, association)

@@ -1,7 +1,7 @@
 """The watched folder: files that have come to rest are copied in through the door, and never changed.
 
 A file is at rest when its size and time are the same at two looks.  What was taken is remembered in
-``folder_taken.json`` beside the images, so that a restart does not journal the whole folder again; losing that
+``run/folder_taken.json``, so that a restart does not journal the whole folder again; losing that
 file is harmless, for the door knows what it holds.
 """
 
@@ -34,7 +34,7 @@ class WatchedFolder:
         self._folder = folder
         self._door = door
         self._poll_seconds = poll_seconds
-        self._memory = door.state.root / "folder_taken.json"
+        self._memory = door.state.run / "folder_taken.json"
         self._taken = self._recall()
         self._seen: dict[str, _Mark] = {}
         self._stop = threading.Event()

@@ -7,6 +7,7 @@ import stat
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
+from urllib.parse import quote
 
 from firmware_app.errors import FileUnreadable, NotARegularFile
 
@@ -26,6 +27,19 @@ def readable(path: str) -> str:
         except UnicodeDecodeError:
             continue
     return raw.decode("latin_1")
+
+
+def percent_encoded(path: str) -> str | None:
+    """The bytes of a path whose name is no UTF-8, percent-encoded (RFC 3986 2.1); None of every other one.
+
+    The way back: ``os.fsdecode(urllib.parse.unquote_to_bytes(…))``.
+    """
+    raw = os.fsencode(path)
+    try:
+        raw.decode("utf-8")
+    except UnicodeDecodeError:
+        return quote(raw)
+    return None
 
 
 def open_regular(path: Path) -> tuple[int, int]:

@@ -22,6 +22,9 @@ _START_OF_SCAN, _END_OF_IMAGE = 0xDA, 0xD9
 _ALONE: Final = frozenset((0x01, *range(0xD0, 0xD9)))
 _BMP_HEADERS = 14 + 40
 _UNCOMPRESSED: Final = (0, 3)
+# Major brands of HEIF and AVIF (ISO/IEC 23008-12 10.2 and annex B, AV1 Image File Format 6), stills and sequences: the
+# same boxes as a clip's, with pictures in them.
+_PHONE_BRANDS: Final = frozenset(b"mif1 mif2 msf1 heic heix heim heis hevc hevx hevm hevs avif avis".split())
 
 
 def kind(head: bytes) -> str | None:
@@ -38,9 +41,14 @@ def kind(head: bytes) -> str | None:
         return ".webp"
     if head.startswith(b"RIFF") and head[8:12] == b"AVI ":
         return ".avi"
-    if head[4:8] == b"ftyp":  # also QuickTime's, which is the same family (ISO/IEC 14496-12 4.3)
-        return ".mp4"
+    if head[4:8] == b"ftyp" and not is_of_a_phone(head):
+        return ".mp4"  # also QuickTime's, which is the same family (ISO/IEC 14496-12 4.3)
     return None
+
+
+def is_of_a_phone(head: bytes) -> bool:
+    """Whether *head* begins a HEIC or AVIF picture; none is opened, and people are to hear what to do."""
+    return head[4:8] == b"ftyp" and head[8:12] in _PHONE_BRANDS
 
 
 def check_complete(descriptor: int, suffix: str) -> None:

@@ -108,7 +108,9 @@ class Limit(Part):
 class TypicalityFile(Part):
     """The model of what the training images look like (:mod:`firmware_app.tasks.typicality`), and its limits.
 
-    A share ``passes`` of the ``films`` it was fitted to stays below the limit, judged without their own part.
+    A share ``passes`` of the ``films`` it was fitted to stays below the limit, judged without their own part. Where
+    ``varied`` each counts twice, as it is and as another clinic's machine might give it. ``unseen`` is the factor by
+    which the limits are wider for films that the network has not learnt from, where it was noted.
     """
 
     path: PackPath
@@ -116,6 +118,8 @@ class TypicalityFile(Part):
     bytes: int = Field(gt=0)
     passes: Probability
     films: int = Field(ge=1)
+    varied: bool = False
+    unseen: float | None = Field(None, ge=1.0)
     limits: tuple[Limit, ...] = Field(min_length=1)
 
     def limit_of(self, artefact: Artefact) -> float | None:

@@ -45,6 +45,7 @@ class Child:
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL if silent else None,
                 env=_environment(),
+                process_group=0,  # a Ctrl-C is the parent's to understand, also before the child can say that it is
             )
         ours.setblocking(False)
         self._channel = ours

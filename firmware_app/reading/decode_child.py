@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from firmware_app.errors import ImageFileMissing, ImageUnfit, ImagingError
-from firmware_app.imaging import display, film, for_model, identity
+from firmware_app.imaging import display, film, for_model, identity, ultrasound
 from firmware_app.imaging.input_spec import InputSpec
 from firmware_app.reading import child_loop, confinement
 from firmware_app.reading.wire import Message
@@ -58,7 +58,10 @@ def _for_model(opened: film.Film, job: Mapping[str, Any]) -> Message:
     told = {"read": taken.read, "box": taken.box, "hints": opened.hints}
     colours = {"coloured": taken.coloured, "flow": taken.flow}
     split = {"decode_ms": taken.decode_ms, "prepare_ms": taken.prepare_ms}
-    return Message({**facts, **told, **colours, **split, "quality": taken.quality}, {"input": taken.tensors.data})
+    arrays = {"input": taken.tensors.data}
+    if taken.beside is not None:
+        arrays["beside"] = taken.beside.data
+    return Message({**facts, **told, **colours, **split, "quality": taken.quality}, arrays)
 
 
 def _name(opened: film.Film, folder: Path) -> None:
@@ -73,7 +76,7 @@ def _for_people(opened: film.Film, folder: Path, read: Sequence[int] = ()) -> Me
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for index in among:
-            display.write(opened.shown(index), folder, index, opened.frames, among)
+            display.write(ultrasound.shown(opened, index), folder, index, opened.frames, among)
     except OSError:
         return Message({"displayed": 0})
     return Message({"displayed": len(among)})

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from firmware_app.errors import ImageUnfit, ImagingError
 from firmware_app.imaging.input_spec import FrameRule, InputSpec, QualityKind
-from firmware_app.imaging.quality.limits import LIMITS
+from firmware_app.imaging.quality.limits import BESIDE_CELLS, LIMITS
 from firmware_app.reading import wire
 from firmware_app.reading.child import Child, ChildLost
 from firmware_app.reading.hints import OF_PIXELS
@@ -29,7 +29,8 @@ Box = tuple[int, int, int, int]
 
 @dataclass(frozen=True, slots=True)
 class Decoded:
-    """What the child made of a file; `arrays` holds ``input`` when one was asked for, a tensor for each frame *read*.
+    """What the child made of a file; `arrays` holds ``input`` when one was asked for, a tensor for each frame *read*,
+    and ``beside`` where something of them lies beside the anatomy (`imaging.beside`).
 
     `box` is what the tensors show of each frame (None: all of it), `coloured` how much of an ultrasound's sector is in
     colour, `flow` that its header tells of colour flow.
@@ -215,6 +216,9 @@ def _quality(told: object, kind: QualityKind) -> tuple[tuple[str, float], ...]:
 def _expect_tensors(message: Message, shape: tuple[int, ...]) -> None:
     tensors = message.arrays.get("input")
     if tensors is None or tensors.shape != shape or tensors.format != wire.FLOAT32:
+        raise ValueError
+    cells = message.arrays.get("beside")
+    if cells is not None and (cells.shape != (shape[0], BESIDE_CELLS, BESIDE_CELLS) or cells.format != wire.UINT8):
         raise ValueError
 
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
+from firmware_app.imaging.quality import limits
 from firmware_app.language import N_, register
-from firmware_app.records import Reason
+from firmware_app.records import Finding, Reason
 
 VIEW_ASSUMED: Final = register(
     "hint.view_assumed", N_("The film does not say from which side it was taken; it was read as a frontal film.")
@@ -65,6 +66,13 @@ FRAMES_LEFT: Final = register(
 )
 OF_PIXELS: Final = (COLOURS_CORRECTED, COLOURS_UNSURE, FRAMES_LEFT)
 """What the decode child may say of how it understood the pixels (`imaging.photometric`)."""
+BESIDE: Final = register(
+    "hint.beside",
+    N_(
+        "{percent} per cent of what the machine went by lies beside the body: marks, letters or edges of the picture. "
+        "Do not rely on its number; look at the picture yourself."
+    ),
+)
 DISPLAY_MISSING: Final = register(
     "hint.display_missing", N_("The picture for the screen could not be made; look at the original on the machine.")
 )
@@ -83,6 +91,13 @@ def of_unfamiliar(read: Sequence[int], counted: Sequence[int]) -> tuple[Reason, 
     """What is to be known where not all frames *read* (of the clip, from 0) were *counted* (among those read)."""
     left = ", ".join(str(frame + 1) for at, frame in enumerate(read) if at not in counted)
     return (hint(FRAMES_UNFAMILIAR, frames=left),) if left else ()
+
+
+def of_beside(findings: Sequence[Finding], beside: Mapping[str, float]) -> tuple[Reason, ...]:
+    """What is to be known where a positive finding rests on what lies *beside* the anatomy (shares, by code)."""
+    told = [(beside.get(finding.code, 0.0), finding.code) for finding in findings if finding.positive]
+    share, code = max(told, default=(0.0, ""))
+    return (hint(BESIDE, percent=round(100 * share), finding=code),) if share >= limits.BESIDE else ()
 
 
 def of_frames(read: Sequence[int], frames: int, coloured: float, *, flow: bool = False) -> tuple[Reason, ...]:

@@ -70,7 +70,8 @@ class Inferred:
     """What a pack says of an image; `marked`: its heat maps could be written.
 
     `counted` are the frames that were like what it learnt from, and `strongest` is, by a finding's code, which of them
-    shows it best; both are counted from 0 among the frames given.
+    shows it best; both are counted from 0 among the frames given.  `beside` is, by a finding's code, how much of its
+    evidence lies beside the anatomy in that frame, where it is known.
     """
 
     findings: tuple[Finding, ...]
@@ -78,6 +79,7 @@ class Inferred:
     marked: bool
     strongest: Mapping[str, int]
     counted: tuple[int, ...]
+    beside: Mapping[str, float]
 
 
 class Inference:
@@ -183,7 +185,8 @@ class Inference:
                 findings = self._findings(name, answer)
                 counted = self._counted(answer, len(arrays["input"]))
                 strongest = self._strongest(findings, answer, counted)
-                return Inferred(findings, self._identity(name), bool(answer.header.get("marked")), strongest, counted)
+                marked, aside = bool(answer.header.get("marked")), self._beside(findings, answer)
+                return Inferred(findings, self._identity(name), marked, strongest, counted, aside)
             if answer.header.get("sound"):
                 raise ImageAtFault
             self._strike_off(name, "it failed on an empty film too")
@@ -264,6 +267,16 @@ class Inference:
         if len(kept) != len(found):
             raise self._nonsense()
         return kept
+
+    def _beside(self, findings: Sequence[Finding], answer: Message) -> dict[str, float]:
+        """Which share of each finding's evidence lies beside the anatomy; nothing where no place does."""
+        try:
+            told = _MEASURED.validate_python(answer.header["beside"])
+        except (KeyError, ValidationError):
+            raise self._nonsense() from None
+        if not all(0.0 <= share <= 1.0 for share in told.values()) or not told.keys() <= {one.code for one in findings}:
+            raise self._nonsense()
+        return told
 
     def _nonsense(self) -> ChildLost:
         """A child that answers so is not asked again."""

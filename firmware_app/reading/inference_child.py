@@ -2,7 +2,8 @@
 
 ``python -m firmware_app.reading.inference_child FD PARENT MEMORY_MB CPU_SECONDS``.  Jobs are ``{job: load, folder,
 runtime, precision, threads}`` and ``{job: infer, pack, rows, columns, box, display}`` with the tensors of one or more
-frames; which runtime and precision to try, and what to try next, is the parent's decision.  No model speaks here before
+frames, perhaps with what lies beside the anatomy in them; which runtime and precision to try, and what to try next, is
+the parent's decision.  No model speaks here before
 it has answered its pack's golden images rightly in this very process.  An image that looks unlike what the pack learnt
 from gets no number (docs/decisions/unfamiliar.md).
 """
@@ -23,6 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from firmware_app.errors import ImagingError, InferenceFailed, PackError, RuntimeFault
+from firmware_app.imaging import beside
 from firmware_app.packs import trial
 from firmware_app.packs.manifest import Manifest
 from firmware_app.packs.shelf import Pack
@@ -117,12 +119,17 @@ class Models:
         except (RuntimeFault, ValueError) as error:
             # Under no name here: the error holds this frame, which would hold the error and with it the tensors.
             return child_loop.refusal(_fault(loaded, error), sound=_still_sound(loaded))
-        marked = _mark(loaded.manifest, {code: activations[at] for code, at in strongest.items()}, job)
-        said = [asdict(finding) for finding in findings]
-        return Message({"findings": said, "counted": counted, "strongest": strongest, "marked": marked})
+        maps = {
+            spec.code: explain.activation_map(
+                activations[strongest[spec.code]], spec.channel, loaded.manifest.output.full_scale
+            )
+            for spec in loaded.manifest.findings
+        }
+        told = {"strongest": strongest, "marked": _mark(maps, job), "beside": _beside(maps, strongest, job)}
+        return Message({"findings": [asdict(finding) for finding in findings], "counted": counted, **told})
 
 
-def _mark(manifest: Manifest, activations: Mapping[str, NDArray[np.float32]], job: Message) -> bool:
+def _mark(maps: Mapping[str, NDArray[np.float32]], job: Message) -> bool:
     """Write one heat map per finding, of the frame it is strongest in.
 
     False when the disk does not take them, which costs no number.
@@ -131,12 +138,19 @@ def _mark(manifest: Manifest, activations: Mapping[str, NDArray[np.float32]], jo
     folder, rows, columns = Path(str(job.header["display"])), int(job.header["rows"]), int(job.header["columns"])
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        for spec in manifest.findings:
-            strengths = explain.activation_map(activations[spec.code], spec.channel, manifest.output.full_scale)
-            heat_map.write(strengths, rows, columns, folder / f"{spec.code}.png", box)
+        for code, strengths in maps.items():
+            heat_map.write(strengths, rows, columns, folder / f"{code}.png", box)
     except OSError:
         return False
     return True
+
+
+def _beside(maps: Mapping[str, NDArray[np.float32]], strongest: Mapping[str, int], job: Message) -> Mapping[str, float]:
+    """How much of the evidence that each map draws lies beside the anatomy; nothing where that is not known."""
+    if "beside" not in job.arrays:
+        return {}
+    cells = np.asarray(job.arrays["beside"])
+    return {code: beside.share(strengths, cells[strongest[code]]) for code, strengths in maps.items()}
 
 
 def _fault(loaded: Loaded, error: RuntimeFault | ValueError) -> RuntimeFault:

@@ -105,8 +105,8 @@ class Reader:
         )
         return {"packs": ", ".join(spoken), "decode_pid": self.decoder.pid, "inference_pid": self.inference.pid}
 
-    def step(self) -> bool:
-        """Take the oldest waiting instance one try further; False when nothing waits, or all must go on waiting.
+    def step(self, case: str | None = None) -> bool:
+        """Take the oldest waiting instance (of *case*) one try further; False when none waits, or all must wait on.
 
         Raises `ChildWillNotStart`, before any image has been claimed for it, and `Stopped`.
         """
@@ -114,7 +114,7 @@ class Reader:
         self.decoder.warm()
         if self._at_fault():
             return False
-        claim = self.patience.carry_out(self._clinical.claim)
+        claim = self.patience.carry_out(lambda: self._clinical.claim(case))
         if claim is None:
             return False
         attempt = Attempt(claim.instance, time.perf_counter())
@@ -229,6 +229,7 @@ class Reader:
         attempt.infer_ms = 1e3 * (time.perf_counter() - begun)
         attempt.display_missing = not found.marked
         attempt.hints += hints.of_unfamiliar(decoded.read, found.counted)
+        attempt.hints = hints.of_beside(found.findings, found.beside) + attempt.hints
         return attempt.read(found.findings, found.identity, _frames_read(decoded, found))
 
     def _failed(self, attempt: Attempt, lost: ChildLost) -> None:

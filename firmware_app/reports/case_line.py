@@ -40,6 +40,7 @@ def _sentence(reason: Reason | None, language: str) -> dict[str, str] | None:
 def _file(record: FileRecord, language: str) -> dict[str, Any]:
     return {
         "path": record.path,
+        **({"path_bytes": record.path_bytes} if record.path_bytes is not None else {}),
         "instance": record.instance,
         "status": record.status.value,
         "reason": _sentence(record.reason, language),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from firmware_app.language import N_, translate
+from firmware_app.language import N_, translate, visible
 from firmware_app.records import Case, Finding, Priority, Reading
 
 _PRIORITY_NAMES = {
@@ -43,7 +43,7 @@ def row(case: Case, language: str) -> str:
         said = next((file.reason.text(language) for file in case.files if file.reason), "")
     if case.incomplete:
         said = f"{translate(INCOMPLETE, language)}; {said}"
-    return (
+    return visible(
         f"{case.reference or '-':<24}{case.revision:>3}  {case.modality or '-':<6}"
         f"{priority_name(case.priority, language) if case.reference else '-':<14}{len(case.files):>5}  {said}"
     )
@@ -62,7 +62,7 @@ def page(case: Case, language: str) -> str:
         lines.append(f"  {file.status.value:<13}{file.path}{reason}")
     for reading in case.readings:
         lines += _reading_lines(reading, language)
-    return "\n".join(lines)
+    return "\n".join(visible(line) for line in lines)
 
 
 def _reading_lines(reading: Reading, language: str) -> list[str]:

@@ -14,6 +14,8 @@ _STRONGEST: Final = 0.55
 # Yellow to red over black: weak evidence is faint, strong evidence is red, and the film shows through.
 _COLOURS: Final = np.array([[255, 221, 0], [255, 0, 0]], dtype=np.float32)
 
+_LAYER: Final = np.array([120, 220, 255], dtype=np.uint8)  # as in `web/static/film.js`
+
 
 def windowed(greys: NDArray[np.uint16], window: dict[str, Any] | None) -> NDArray[np.uint8]:
     """(H, W) uint16 display greys, polarity in them, → 8 bits under the default *window* (PS3.3 C.11.2.1), else all."""
@@ -23,6 +25,15 @@ def windowed(greys: NDArray[np.uint16], window: dict[str, Any] | None) -> NDArra
         low, high = window["centre"] - window["width"] / 2, window["centre"] + window["width"] / 2
     scaled = (values - low) / max(high - low, 1e-6)
     return np.asarray(np.clip(scaled, 0.0, 1.0) * 255.0, dtype=np.uint8)
+
+
+def marked_film_of(folder: Path, frame: int = 0) -> NDArray[np.uint8]:
+    """The rendered *frame* as the viewer opens it: under its window, with what the machine draws over it."""
+    film = film_of(folder, frame)
+    for path in sorted(folder.glob(f"frame-{frame:03d}-layer-*.png")):
+        colour = film if film.ndim == 3 else np.repeat(film[:, :, None], 3, axis=2)
+        film = np.where(heat_of(path)[:, :, None] > 0, _LAYER, colour)
+    return film
 
 
 def blend(film: NDArray[np.uint8], heat: NDArray[np.uint8]) -> NDArray[np.uint8]:

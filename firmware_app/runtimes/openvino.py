@@ -4,6 +4,7 @@ OpenVINO runs even a float model in bfloat16 on CPUs that have it; ``INFERENCE_P
 the other runtimes and is the default here.
 """
 
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -59,6 +60,9 @@ class OpenVinoSession:
 
 
 def _library() -> Any:
+    # Its wheels bring a package that writes an id into the home folder and reports each import to its maker: nothing
+    # leaves a box.  A package that is barred so (importlib's own way) counts as absent, and OpenVINO goes without.
+    sys.modules["openvino_telemetry"] = None  # type: ignore[assignment]
     try:
         import openvino
     except (ImportError, OSError) as error:

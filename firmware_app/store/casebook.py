@@ -67,6 +67,10 @@ class Casebook:
         for row in rows:
             yield self._assemble(row["reference"], row["study_uid"], row["modality"], row["revision"], row["priority"])
 
+    def references(self) -> tuple[str, ...]:
+        """Of every case, in the order in which the first image of each came."""
+        return tuple(row[0] for row in self.database.connection.execute("SELECT reference FROM cases ORDER BY rowid"))
+
     def examinations(self, reference: str) -> tuple[str, ...]:
         """What the machine calls a case's study and series, each name once, in the order of arrival."""
         rows = self.database.connection.execute(

@@ -6,20 +6,24 @@ set_aside/   objects that conflict with an accepted one
 display/     frames and heat maps that the reader rendered for people
 clinical/    clinical.db, the secret behind its references; damaged/ keeps what a rescue set aside, as in the next two
 accounts/    accounts.db: who may use the viewer
-run/         what the running processes say of themselves; trials.json: how the runtimes did on this box
+run/         what the running processes say of themselves; trials.json: how the runtimes did on this box;
+             ballast: preallocated, released when the disk is full, so that the databases can still be written
 exchange/    exchange.db, and what the uplink says of itself: all that the uplink's user may open
 line/        the box's keys and the hospital's public bundle, made by provisioning
 provision/   on an installed box: what its first page asks for, and what became of it (device/first_page.py)
 packs/       model packs that were installed, and the publisher they are trusted from (packs/installed.py)
 usb/         receipts of what was copied from sticks, and by what marks files are known again (intake/stick)
 backup/      the ring of copies of the databases (store/ring.py), or where it lies on another disk
-ballast      preallocated; released when the disk is full, so that the databases can still be written
+
+On an installed box the folder that holds all these is root's alone to write (device/setup.py): who may rename one of
+them, or put another in its place, is who may open everything.
 """
 
 from __future__ import annotations
 
 import os
 import stat
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,8 +32,9 @@ from firmware_app.errors import StateUnusable
 # rwxrws---: files made inside belong to the clinical group, whichever of the box's users makes them.
 _DIRECTORY_MODE = 0o2770
 _FILE_MODE = 0o660
-# The uplink's user is not of the clinical group: it may pass through to exchange/, and list nothing.
-_ROOT_MODE = 0o2771
+# The uplink's user is not of the clinical group: it may pass through to exchange/, and list nothing.  The group lists,
+# and makes nothing here.
+_ROOT_MODE = 0o751
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +112,7 @@ class StateDir:
 
     @property
     def ballast(self) -> Path:
-        return self.root / "ballast"
+        return self.run / "ballast"
 
     def prepare(self) -> None:
         """Make what is missing, durably.  Raises `StateUnusable` with the system's own reason."""
@@ -141,11 +146,14 @@ class StateDir:
 
         Does nothing where less than four times that is free: a disk that is full now must not be filled further.
         """
+        with suppress(PermissionError):
+            (self.root / "ballast").unlink(missing_ok=True)  # where an earlier version had it
         wanted = megabytes * 1_000_000
         if wanted == 0 or free_bytes(self.root) < 4 * wanted:
             return
         if self.ballast.exists() and self.ballast.stat().st_size >= wanted:
             return
+        make_directory(self.run)
         descriptor = os.open(self.ballast, os.O_WRONLY | os.O_CREAT, _FILE_MODE)
         try:
             os.posix_fallocate(descriptor, 0, wanted)

@@ -40,16 +40,18 @@ class ReadingQueue(Casebook):
         super().__init__(database)
         self.outbox = Outbox(database)
 
-    def claim(self) -> Claim | None:
-        """The oldest waiting instance, its claim counted durably *before* anyone opens it."""
+    def claim(self, case: str | None = None) -> Claim | None:
+        """The oldest waiting instance (of *case*), its claim counted durably *before* anyone opens it."""
+        waiting = "FROM instances WHERE state = 'waiting'" + ("" if case is None else " AND case_reference = :case")
         connection = self.database.connection
-        if connection.execute("SELECT 1 FROM instances WHERE state = 'waiting' LIMIT 1").fetchone() is None:
+        if connection.execute(f"SELECT 1 {waiting} LIMIT 1", {"case": case}).fetchone() is None:
             return None
         with self.database.transaction() as connection:
             row = connection.execute(
                 "UPDATE instances SET claims = claims + 1 WHERE sequence ="
-                " (SELECT sequence FROM instances WHERE state = 'waiting' ORDER BY sequence LIMIT 1)"
-                " RETURNING reference, case_reference, file, header, claims, failures"
+                f" (SELECT sequence {waiting} ORDER BY sequence LIMIT 1)"
+                " RETURNING reference, case_reference, file, header, claims, failures",
+                {"case": case},
             ).fetchone()
             age = _entered_age(self.database, row["case_reference"]) if row else None
         if row is None:

@@ -6,12 +6,16 @@ A copy is made in ``new/`` (SQLite's online backup: one moment of each database,
 from its first page to its last, and gets its number by one rename: killed before, there is no such backup; killed
 after, it is whole.  The oldest leaves only then, by a rename too.  A later look believes a copy by its SHA-256.
 
+A copy of accounts.db lies open to the group that may open accounts.db, and to no other; on another disk, which has no
+folder of that group, to its maker alone.
+
 Where the ring lies on another disk, ``backup/elsewhere`` says where, so that a rescue, which knows no configuration,
 finds it.
 """
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import hashlib
 import json
@@ -35,6 +39,7 @@ log = logging.getLogger("lantern.store")
 
 _REPORT: Final = "report.json"
 _ELSEWHERE: Final = "elsewhere"
+_ACCOUNTS: Final = "accounts.db"
 _SPARE_BYTES: Final = 4_000_000
 _PIECE: Final = 1 << 20
 
@@ -176,8 +181,7 @@ def opened(path: Path) -> Iterator[sqlite3.Connection]:
 
 def _copy(database: Path, to: Path) -> None:
     """One moment of *database* at *to*, in one file, read again whole and on the disk."""
-    os.close(os.open(to, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o660))
-    to.chmod(0o660)
+    _begin(database, to)
     source = Database(database)
     try:
         with closing(sqlite3.connect(to, isolation_level=None)) as target:
@@ -191,6 +195,26 @@ def _copy(database: Path, to: Path) -> None:
     finally:
         source.close()
     _sync(to)
+
+
+def _begin(database: Path, to: Path) -> None:
+    """Have an empty file at *to*, open to those who may open *database*.
+
+    Accounts are born beside the accounts, whose folder hands its group on, and moved while there is nothing in them: a
+    unit in a user namespace can give no file to a group (user_namespaces(7)).
+    """
+    born = database.with_name(f"copy-of-{database.name}") if database.name == _ACCOUNTS else to
+    born.unlink(missing_ok=True)  # a killed run's
+    os.close(os.open(born, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+    try:
+        born.rename(to)
+    except OSError as error:
+        born.unlink()
+        if error.errno != errno.EXDEV:
+            raise
+        os.close(os.open(to, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+    else:
+        to.chmod(0o660)
 
 
 def _trouble(path: Path) -> str | None:

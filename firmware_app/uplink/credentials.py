@@ -31,11 +31,16 @@ def identity(settings: Uplink) -> Ed25519PrivateKey:
     if settings.identity is None:
         raise LineNotSetUp(key="identity")
     try:
-        key = load_pem_private_key(settings.identity.read_bytes(), password=None)
+        return signing_key(settings.identity.read_bytes())
     except (OSError, ValueError) as error:
         raise BundleInvalid(path=str(settings.identity), detail=str(error)[:120]) from None
+
+
+def signing_key(pem: bytes) -> Ed25519PrivateKey:
+    """The key that *pem* holds; raises ValueError."""
+    key = load_pem_private_key(pem, password=None)
     if not isinstance(key, Ed25519PrivateKey):
-        raise BundleInvalid(path=str(settings.identity), detail="it is not an Ed25519 key")
+        raise ValueError("it is not an Ed25519 key")
     return key
 
 

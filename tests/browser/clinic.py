@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 from PIL import Image
-from selenium.common.exceptions import StaleElementReferenceException
+from selenium.common.exceptions import StaleElementReferenceException, WebDriverException
 from selenium.webdriver import Chrome, ChromeOptions
 from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
@@ -208,6 +208,15 @@ class Person:
         self.driver.execute_script("arguments[0].scrollIntoView({block: 'center'})", element)
         element.click()
 
+    def send(self, selector: str = "main button.main") -> None:
+        """Press what leads to another page, and return when the page before is gone: the next one may look just like
+        it, and whoever looks too early finds fields that are about to vanish."""
+        self.driver.execute_script("window.before = true")
+        self.press(selector)
+        between = (WebDriverException,)  # there is an instant in which there is no page to ask
+        wait = WebDriverWait(self.driver, WAIT_S, poll_frequency=0.1, ignored_exceptions=between)
+        wait.until(lambda driver: driver.execute_script("return !window.before && document.readyState == 'complete'"))
+
     def row(self, text: str) -> str:
         """What the worklist says of the patient called *text*, as soon as they are on it and have been read."""
 
@@ -231,13 +240,20 @@ class Person:
         self.wait_for_film()
 
     def speak(self, language: str) -> None:
-        self.find(f".tongue button[value={language}]").click()
+        self.send(f".tongue button[value={language}]")
         self.until(lambda: self.find(f".tongue button[value={language}]").get_attribute("aria-pressed") == "true")
 
     def slide(self, selector: str, value: int) -> None:
         """Move a slider there, as a hand would: with the event that the page hears."""
         script = "arguments[0].value = arguments[1]; arguments[0].dispatchEvent(new Event('input', {bubbles: true}))"
         self.driver.execute_script(script, self.find(selector), value)
+
+    def touch(self, kind: str, *fingers: tuple[int, int]) -> None:
+        """Have *fingers* begin, move or end on the film, at these places from a point well within it."""
+        script = "arguments[0].scrollIntoView(); const { x, y } = arguments[0].getBoundingClientRect(); return [x, y]"
+        x, y = self.driver.execute_script(script, self.find("#film"))
+        where = [{"x": x + 150 + dx, "y": y + 150 + dy, "id": number} for number, (dx, dy) in enumerate(fingers)]
+        self.driver.execute_cdp_cmd("Input.dispatchTouchEvent", {"type": f"touch{kind}", "touchPoints": where})
 
     def film(self, fact: str) -> str:
         """What the film's canvas says of itself: centre, width, zoom, heat."""

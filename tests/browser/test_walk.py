@@ -173,20 +173,14 @@ def test_fingers_window_and_zoom(doctor: Person, case_page: str) -> None:
     doctor.screen(360, 740, 2)
     doctor.driver.get(case_page)
     doctor.wait_for_film()
-    place = doctor.find("#film").rect
-    x, y, width = place["x"] + 150, place["y"] + 150, int(doctor.film("width"))
-
-    def touch(kind: str, *points: tuple[int, int]) -> None:
-        where = [{"x": x + dx, "y": y + dy, "id": number} for number, (dx, dy) in enumerate(points)]
-        doctor.driver.execute_cdp_cmd("Input.dispatchTouchEvent", {"type": kind, "touchPoints": where})
-
-    touch("touchStart", (0, 0))
-    touch("touchMove", (60, 0))
-    touch("touchEnd")
+    width = int(doctor.film("width"))
+    doctor.touch("Start", (0, 0))
+    doctor.touch("Move", (60, 0))
+    doctor.touch("End")
     doctor.until(lambda: int(doctor.film("width")) > width)
-    touch("touchStart", (-20, 0), (20, 0))
-    touch("touchMove", (-60, 0), (60, 0))
-    touch("touchEnd")
+    doctor.touch("Start", (-20, 0), (20, 0))
+    doctor.touch("Move", (-60, 0), (60, 0))
+    doctor.touch("End")
     doctor.until(lambda: float(doctor.film("zoom")) > 1.5)
 
 

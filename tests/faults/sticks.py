@@ -17,9 +17,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from firmware_app.config import Config, State, Usb
-from firmware_app.intake.stick import importer, mount_table, mounter
+from firmware_app.intake.stick import folders, importer, mount_table, mounter
 from firmware_app.intake.stick.file_system import FileSystem
 from firmware_app.intake.stick.handover import Handed, Word
+from firmware_app.intake.stick.medium import Folders
 from firmware_app.intake.stick.signals import Signals
 from firmware_app.store.clinical import Clinical
 from firmware_app.store.layout import StateDir
@@ -56,6 +57,7 @@ class Stick:
         self.image = image
         self.folder = root / "stick1"
         self.files = self.folder / "files"
+        self.kind: FileSystem | None = None
         self.device = Path(
             subprocess.run(
                 ["losetup", "--find", "--show", str(image)], capture_output=True, text=True, check=True
@@ -64,14 +66,16 @@ class Stick:
 
     def plug(self, kind: FileSystem | None = None) -> FileSystem:
         self.folder.mkdir(parents=True, exist_ok=True)
-        return mounter.attach(self.device, self.files, kind)
+        self.kind = mounter.attach(self.device, self.files, kind)
+        return self.kind
 
     @contextmanager
     def handed(self) -> Iterator[Handed]:
         """The mounted stick as the importer gets it."""
         root = os.open(self.files, os.O_RDONLY | os.O_DIRECTORY)
         try:
-            yield Handed(Word("stick", mounter.number(self.device)), root)
+            told = folders.look(self.device, self.kind) if self.kind else Folders()
+            yield Handed(Word("stick", mounter.number(self.device), folders=told), root)
         finally:
             os.close(root)
 
@@ -213,10 +217,11 @@ def _blank(image: Path, megabytes: int) -> None:
 
 def _gone(device: str) -> None:
     """Return when no process has *device* open any more: the daemon writes at its end."""
-    await_true(lambda: not _users(device))
+    await_true(lambda: not users_of(device))
 
 
-def _users(device: str) -> list[str]:
+def users_of(device: str) -> list[str]:
+    """The processes, by number, that were started for *device*."""
     found = []
     for folder in Path("/proc").glob("[0-9]*"):
         try:

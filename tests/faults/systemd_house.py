@@ -151,14 +151,15 @@ class House:
     def read(self, path: Path | str) -> str:
         return self.run(f'cat "{path}"')
 
-    def loop(self, image: Path) -> str:
+    def loop(self, image: Path, *, read_only: bool = False) -> str:
         """Attach *image*, a file of this machine, to a loop device, as if a stick came; returns /dev/loopN.
 
         It is detached when the house ends.  Only a house with *udev* hears of it.
         """
         device = subprocess.run(
-            ["losetup", "--find", "--show", "--partscan", str(image)], capture_output=True, text=True, check=True
-        ).stdout.strip()
+            ["losetup", "--find", "--show", "--partscan", *(["--read-only"] if read_only else []), str(image)],
+            capture_output=True, text=True, check=True,
+        ).stdout.strip()  # fmt: skip
         self._loops.append(device)
         return device
 

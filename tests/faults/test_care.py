@@ -6,6 +6,7 @@ import contextlib
 import os
 import random
 import signal
+import stat
 import subprocess
 import sys
 import time
@@ -20,6 +21,7 @@ from firmware_app.device import care as doctor
 from firmware_app.device import stored
 from firmware_app.device.check import Check
 from firmware_app.store import ring
+from firmware_app.store.accounts import Accounts
 from firmware_app.store.audit import Audit
 from firmware_app.store.clinical import Clinical
 from firmware_app.store.layout import StateDir, free_bytes
@@ -235,11 +237,15 @@ def small_disk(folder: Path, megabytes: int) -> Iterator[Path]:
 
 def test_a_ring_on_another_disk_is_used_is_never_made_beside_it_and_keeps_what_it_has_when_full(tmp_path: Path) -> None:
     state, _ = box(tmp_path / "state", tmp_path / "films", old=2, new=0)
+    accounts = Accounts(state.accounts_db)
+    accounts.create()
+    accounts.database.close()
     mount = tmp_path / "backups"
     other = {"LANTERN_BACKUP__DIR": str(mount), "LANTERN_BACKUP__KEEP": "3"}
     with small_disk(mount, 40):
         assert care("backup", state, "--now", **other).returncode == 0
         assert ring.newest_whole(state, "clinical.db") is not None
+        assert stat.S_IMODE((mount / "000001" / "accounts.db").stat().st_mode) == 0o600, "no group of the accounts here"
         assert str(mount) in said(state, doctor.backup)
         (mount / "filler").write_bytes(bytes(free_bytes(mount)))
         full = care("backup", state, "--now", **other)

@@ -1,7 +1,8 @@
 """`make install` and `make uninstall`, with the machine's own Python, make and systemd tools.
 
-The quick tests install into a folder and leave the libraries out (PIP_NO_DEPS); the last one, for `make test-install`,
-installs all of it without the internet on a running systemd, and takes it away again.
+The quick tests install into a folder and leave the libraries out (PIP_NO_DEPS); the last two, for `make test-install`,
+install all of it without the internet, on a Debian that has nothing yet and on a running systemd, and take it away
+again.
 """
 
 from __future__ import annotations
@@ -12,13 +13,15 @@ import socket
 import stat
 import subprocess
 import sys
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 
 from firmware_app.config import load
-from firmware_app.device.installation import ground
+from firmware_app.device.installation import ground, removal
+from firmware_app.device.installation.machine import Machine, Record
 from firmware_app.errors import InstallPortTaken
 from tests.faults.systemd_house import House
 from tests.peers import REPOSITORY, missing, need_root, peer
@@ -31,13 +34,16 @@ GROUPS = ("clinical", "exchange")
 CLINIC = '[box]\nname = "Hillside"\n'
 
 
-def make(what: str, root: Path, environment: Mapping[str, str] | None = None, **variables: object) -> tuple[int, str]:
+def make(
+    what: str, root: Path, environment: Mapping[str, str] | None = None, stdin: int = subprocess.DEVNULL,
+    **variables: object,
+) -> tuple[int, str]:  # fmt: skip
     """Exit status and all that `make WHAT` said, in English."""
     need_root()
     done = subprocess.run(
         [peer("make"), "--silent", what, f"DESTDIR={root}", *(f"{name}={value}" for name, value in variables.items())],
         cwd=REPOSITORY, env={**os.environ, "PIP_NO_DEPS": "1", "LC_ALL": "C.UTF-8", **(environment or {})},
-        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False,
+        stdin=stdin, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False,
     )  # fmt: skip
     return done.returncode, done.stdout
 
@@ -99,6 +105,12 @@ def test_every_unit_and_rule_of_the_repository_is_installed_and_starts_with_the_
     assert str((units / "multi-user.target.wants/lantern.target").readlink()) == "/etc/systemd/system/lantern.target"
     for path in (REPOSITORY / "systemd/units").glob("*.timer"):
         assert (units / "lantern.target.wants" / path.name).is_symlink(), path.name
+
+
+def test_the_machines_own_watchdog_is_wound_up(pristine: Path) -> None:
+    """A kernel that hangs is started again too: systemd-system.conf(5) is read from this folder."""
+    told = (pristine / "etc/systemd/system.conf.d/lantern.conf").read_text("utf-8").splitlines()
+    assert {"[Manager]", "RuntimeWatchdogSec=60"} <= set(told)
 
 
 def test_what_is_installed_belongs_to_root_and_nobody_else_may_change_it(pristine: Path) -> None:
@@ -167,6 +179,34 @@ def test_a_unit_that_this_version_has_no_more_goes(box: Path, wheels: Path) -> N
     assert not old.exists()
 
 
+def test_a_wheel_that_was_made_of_another_lantern_is_refused_though_its_version_is_the_same(
+    box: Path, wheels: Path, tmp_path: Path
+) -> None:
+    before = everything(box)
+    stale = tmp_path / next(wheels.glob("lantern_box-*.whl")).name
+    with zipfile.ZipFile(next(wheels.glob("lantern_box-*.whl"))) as now, zipfile.ZipFile(stale, "w") as then:
+        for name in now.namelist():
+            then.writestr(name, now.read(name) + b"\n" * (name == "firmware_app/records.py"))
+    status, said = make("install", box, WHEELS=tmp_path)
+    assert status != 0
+    assert "was not made of the Lantern in this folder (firmware_app/records.py" in said
+    assert everything(box) == before
+    shutil.copy(next(wheels.glob("lantern_box-*.whl")), tmp_path / stale.name.replace("-py3-", "-1-py3-"))
+    status, said = make("install", box, WHEELS=tmp_path)
+    assert status == 0, "the one of the two that is right is taken"
+    assert "nothing was changed" in said or "Installing the programs" in said
+
+
+def test_only_the_programs_own_disk_is_waited_for(tmp_path: Path, wheels: Path) -> None:
+    """sync(2) waits for every disk of the machine, a slow stick among them."""
+    traced = f"{peer('strace')} -f -e trace=sync,syncfs -o {tmp_path}/trace {PYTHON}"
+    status, said = make("install", tmp_path / "root", WHEELS=wheels, SYSTEM_PYTHON=traced)
+    assert status == 0, said
+    calls = (tmp_path / "trace").read_text("utf-8")
+    assert " syncfs(" in calls
+    assert " sync(" not in calls
+
+
 def test_an_installation_that_fails_leaves_the_one_before_in_use(box: Path, tmp_path: Path) -> None:
     """A folder without any wheel, and no internet to ask instead."""
     before = everything(box)
@@ -199,13 +239,57 @@ def test_uninstalling_keeps_images_and_settings_and_says_so(box: Path, wheels: P
 def test_uninstalling_leaves_only_what_it_was_asked_to_keep(box: Path, keep: dict[str, str], stays: str) -> None:
     (box / "var/lib/lantern").mkdir(parents=True, exist_ok=True)
     (box / "var/lib/lantern/ballast").write_bytes(b"0" * 3_000_000)
-    status, said = make("uninstall", box, None, **keep)
+    status, said = make("uninstall", box, None, subprocess.DEVNULL, SURE="yes", **keep)
     assert status == 0, said
     first = said.index("This removes for good: /var/lib/lantern (1 files, 3 MB")
     assert first < said.index("Removed:"), "it says what will be lost before it is"
     left = {path for path in everything(box) if "lantern" in path}
     assert left == {path for path in (stays, f"{stays}/lantern.toml") if stays}
     assert not {name for name in names(box, "passwd") | names(box, "group") if name.startswith("lantern")}
+
+
+def test_what_a_first_removal_has_kept_goes_with_the_second(box: Path) -> None:
+    (box / "var/lib/lantern/images").mkdir(parents=True)
+    (box / "var/lib/lantern/images/one.dcm").write_bytes(b"an image")
+    assert make("uninstall", box)[0] == 0
+    assert make("uninstall", box)[0] == 0, "asked to keep them again, it does"
+    assert (box / "var/lib/lantern/images/one.dcm").exists()
+    status, said = make("uninstall", box, PURGE=1, SURE="yes")
+    assert status == 0, said
+    assert not {path for path in everything(box) if "lantern" in path}
+    assert not {name for name in names(box, "passwd") | names(box, "group") if name.startswith("lantern")}
+
+
+@pytest.mark.parametrize("how", [{"PURGE": "1"}, {"KEEP": "config"}, {"KEEP": ""}])
+def test_nothing_goes_for_good_unless_somebody_says_so(box: Path, how: dict[str, str]) -> None:
+    """From a script, where nobody can be asked, and on a terminal, where the answer is not the word."""
+    before = everything(box)
+    status, said = make("uninstall", box, None, subprocess.DEVNULL, **how)
+    assert status != 0
+    assert "SURE=yes" in said
+    assert everything(box) == before
+    ours, theirs = os.openpty()
+    with os.fdopen(ours, "wb", buffering=0) as keyboard:
+        keyboard.write(b"yes\n")
+        status, said = make("uninstall", box, None, theirs, **how)
+    os.close(theirs)
+    assert status != 0
+    assert "Nothing was removed." in said
+    assert everything(box) == before
+
+
+def test_a_debian_package_that_another_one_needs_by_now_stays(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[tuple[str, ...]] = []
+
+    def apt(*command: str, **_: object) -> str:
+        asked.append(command)
+        return "Purg dbus [1.14]\nRemv network-manager [1.42]\n" if "--simulate" in command else ""
+
+    monkeypatch.setattr(removal, "run", apt)
+    removal._remove_packages(Machine(), Record(packages=["dbus"]))
+    assert [command[1] for command in asked] == ["--simulate"]
+    removal._remove_packages(Machine(), Record(packages=["dbus", "network-manager"]))
+    assert [command[1] for command in asked] == ["--simulate", "--simulate", "purge"]
 
 
 def test_a_word_that_cannot_be_kept_removes_nothing(box: Path) -> None:
@@ -256,6 +340,55 @@ sys.stdout.write(urllib.request.urlopen("https://localhost/healthz", timeout=10,
 """
 
 
+IN_IT = """
+mount -t proc proc "$1/proc" && mount --rbind /dev "$1/dev" && mount --make-rslave "$1/dev"
+exec chroot "$1" env -i PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin LANG=C.UTF-8 sh -c "$2"
+"""
+
+
+@pytest.fixture(scope="module")
+def bare(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The least of a Debian 12 that boots, fresh from Debian: it has no make and no Python."""
+    need_root()
+    root = tmp_path_factory.mktemp("bare") / "root"
+    command = [peer("debootstrap"), "--variant=minbase", "--include=systemd,systemd-sysv", "bookworm", str(root)]
+    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
+    if done.returncode:
+        missing(f"Debian cannot be reached: {done.stdout[-200:]}")
+    return root
+
+
+@pytest.mark.install
+@pytest.mark.timeout(1800)
+def test_a_debian_that_has_nothing_yet_becomes_a_box_as_the_handbook_says_it(bare: Path) -> None:
+    def run(script: str) -> str:
+        namespaces = ["unshare", "--mount", "--pid", "--fork", "--net", "--kill-child"]  # and no network in them
+        done = subprocess.run(
+            [*namespaces, "sh", "-c", IN_IT, "sh", str(bare), script], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT, text=True, check=False,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stdout
+        return done.stdout
+
+    for name in ("Makefile", "pyproject.toml", "constraints.txt", "systemd", "firmware_app", "build/wheels"):
+        target = bare / "srv/lantern" / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        subprocess.run(["cp", "-a", str(REPOSITORY / name), str(target)], check=True)
+    assert not (bare / "usr/bin/python3").exists()
+    before, home = run("dpkg-query --show"), run("ls -A /root")
+    run("cd /srv/lantern && dpkg -i build/wheels/make_*.deb && make install WHEELS=build/wheels")
+    assert "nothing was changed" in run("make --silent -C /srv/lantern install WHEELS=build/wheels")
+    run("/opt/lantern/venv/bin/python -m firmware_app.device.setup")
+    tested = run("lantern selftest --json || true")
+    assert tested.count('"selftest.golden_ok"') == 3, tested
+    assert run("ls -A /root") == home, "no library has left an id there"
+    run("make --silent -C /srv/lantern uninstall PURGE=1 SURE=yes")
+    left = {line.split()[0] for line in run("dpkg-query --show").splitlines()}
+    came = left - {line.split()[0] for line in before.splitlines()}
+    assert came
+    assert not {name for name in came if "nginx" in name or "avahi" in name}, "Python and make stay; the rest goes"
+
+
 @pytest.mark.install
 @pytest.mark.timeout(1800)
 def test_a_plain_debian_becomes_a_box_without_the_internet_and_a_plain_debian_again() -> None:
@@ -291,7 +424,7 @@ def test_a_plain_debian_becomes_a_box_without_the_internet_and_a_plain_debian_ag
 
         house.run(install, timeout=1200)
         house.wait_active("lantern-viewer.service", 120)
-        house.run("make --silent -C /srv/lantern uninstall PURGE=1", timeout=120)
+        house.run("make --silent -C /srv/lantern uninstall PURGE=1 SURE=yes", timeout=120)
         left = house.run(
             "ls -d /opt/lantern /etc/lantern /var/lib/lantern /run/lantern /etc/systemd/system/lantern*", check=False
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -47,6 +48,18 @@ def asked(box: House, unit: str, name: str, number: str) -> dict[str, Any]:
     box.wait("root's answer", lambda: number in box.run(f"cat {result}", check=False), 60)
     found: dict[str, Any] = json.loads(box.read(result))
     return found
+
+
+def test_the_box_shows_its_first_code_above_the_log_in(box: House) -> None:
+    assert "lantern-console.service" in box.show("lantern.target", "Wants").split()
+    box.run("systemctl start lantern-console.service")
+    shown = box.run("script -qec 'agetty --show-issue' /dev/null")
+    assert re.search(r"https://lantern-\S+\.local/", shown)
+    assert re.search(r"\b[2-9A-Z]{4}-[2-9A-Z]{4}-[2-9A-Z]{4}\b", shown)
+    box.run("test -e /run/agetty.reload")  # by it a log-in that waits already knows that there is more to show
+    told = box.run("stat -L -c '%U %a' /etc/issue.d/lantern-code.issue")
+    assert told == "lantern-viewer 600"
+    assert box.show("lantern-console.service", "Result") == "success"
 
 
 def test_what_another_users_process_asks_is_not_done(box: House) -> None:

@@ -154,6 +154,7 @@ def test_setup_done_twice_changes_nothing(box: House) -> None:
         f"find {STATE.root} -type d -printf '%p %u %g %m\\n' | sort; find /run/systemd/system/*.d -printf '%p %T@\\n'"
     )
     before = box.run(look)
+    assert f"{STATE.root} root lantern-clinical 751" in before.splitlines()
     assert f"{STATE.images} root lantern-clinical 2770" in before.splitlines()
     assert f"{STATE.exchange_db.parent} root lantern-exchange 2770" in before.splitlines()
     box.run("systemctl restart lantern-setup.service")
@@ -343,6 +344,41 @@ def test_the_viewer_opens_no_image_and_the_gateway_no_account(box: House) -> Non
     assert attempted(box, "lantern-reader.service", code).split() == ["opened", "PermissionError"]
 
 
+def test_no_user_of_the_box_puts_another_folder_in_the_place_of_one(box: House) -> None:
+    """Without the unit, by the user alone: who may rename accounts/ may have the viewer believe accounts of his own."""
+    code = f"""
+import os
+for folder in sorted(os.listdir("{STATE.root}")):
+    try:
+        os.rename("{STATE.root}/" + folder, "{STATE.root}/." + folder)
+        print("renamed", folder)
+    except PermissionError:
+        pass
+print("tried", len(os.listdir("{STATE.root}")))
+"""
+    box.write("/var/house/rename.py", code)
+    for user in ("gateway", "reader", "viewer", "usb", "care"):
+        by_user = f"setpriv --reuid lantern-{user} --regid lantern-{user} --init-groups"
+        told = box.run(f"{by_user} python3 /var/house/rename.py").splitlines()
+        assert len(told) == 1, told
+        assert int(told[0].removeprefix("tried ")) > 10
+
+
+def test_a_copy_of_the_accounts_is_opened_by_those_who_open_the_accounts_and_by_nobody_else(box: House) -> None:
+    box.run("systemctl start lantern-backup.service")
+    copies = box.run(f"ls -d {STATE.backup}/*/accounts.db").split()
+    assert copies
+    code = READ + f"print(*(opened(path) for path in {copies}))"
+    box.write("/var/house/copies.py", code)
+    for user, answer in (("gateway", "PermissionError"), ("reader", "PermissionError"), ("viewer", "opened")):
+        by_user = f"setpriv --reuid lantern-{user} --regid lantern-{user} --init-groups"
+        assert set(box.run(f"{by_user} python3 /var/house/copies.py").split()) == {answer}, user
+    assert set(attempted(box, "lantern-viewer.service", code).split()) == {"opened"}, "a rescue takes accounts from it"
+    # As a copy of the whole state that root put back has them.
+    box.run(f"chgrp -R lantern-clinical {STATE.backup} && systemctl restart lantern-setup.service")
+    assert set(box.run(f"stat -c %G {' '.join(copies)}").split()) == {"lantern-viewer"}
+
+
 def test_the_lines_private_keys_are_handed_to_the_uplink_and_lie_open_to_nobody(box: House) -> None:
     code = READ + f"import os\nprint(opened('{STATE.line_keys}/identity.pem'), opened('{STATE.line_keys}/tls.key'))\n"
     code += "place = os.environ.get('CREDENTIALS_DIRECTORY', '/nowhere')\n"
@@ -368,12 +404,12 @@ for folder in ("/", "/etc", "/usr/local", "/opt", "/opt/lantern/venv", "/root", 
 print(json.dumps(wrote))
 """
 MAY_WRITE = {
-    "lantern-gateway.service": ["", "clinical", "images", "incoming", "run", "set_aside"],
-    "lantern-reader.service": ["", "clinical", "display", "exchange", "run"],
-    "lantern-viewer.service": ["", "accounts", "clinical", "exchange", "provision", "run"],
+    "lantern-gateway.service": ["clinical", "images", "incoming", "run", "set_aside"],
+    "lantern-reader.service": ["clinical", "display", "exchange", "run"],
+    "lantern-viewer.service": ["accounts", "clinical", "exchange", "provision", "run"],
     "lantern-uplink.service": ["exchange"],
-    "lantern-retention.service": ["", "clinical", "display", "exchange", "images", "run", "set_aside", "usb"],
-    "lantern-backup.service": ["", "accounts", "backup", "clinical", "exchange", "run"],
+    "lantern-retention.service": ["clinical", "display", "exchange", "images", "run", "set_aside", "usb"],
+    "lantern-backup.service": ["accounts", "backup", "clinical", "exchange", "run"],
 }
 
 

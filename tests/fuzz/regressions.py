@@ -4,13 +4,14 @@ or that the door took and could not read again."""
 from __future__ import annotations
 
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from struct import pack
 from typing import Final
 
 import numpy as np
 from PIL import Image
 
+from tests import clips
 from tests.fuzz import seeds
 
 
@@ -34,6 +35,23 @@ def tiff_whose_second_page_is_none() -> bytes:
     return pack("<2sHL", b"II", 42, start) + pixels + _directory(first, behind) + _directory(second, 0)
 
 
+def tiff_of_two_sizes() -> bytes:
+    """The frames of a clip are all of one size, which the search for an ultrasound's sector relied on."""
+    first, second = (Image.fromarray(seeds.grey("uint8")).resize(size) for size in ((160, 128), (96, 200)))
+    out = io.BytesIO()
+    first.save(out, "TIFF", save_all=True, append_images=[second])
+    return out.getvalue()
+
+
+def avi_of_two_sizes() -> bytes:
+    """The same of a clip: FFmpeg's decoder takes a frame's size from its own header, and the file's is forgotten."""
+    clip = bytearray(clips.made("mjpeg", "avi", 4))
+    size = pack(">HH", clips.ROWS, clips.COLUMNS)
+    last = clip.rindex(b"\xff\xc0\x00\x11\x08" + size)
+    clip[last + 5 : last + 9] = pack(">HH", clips.ROWS - 1, clips.COLUMNS)
+    return bytes(clip)
+
+
 def _directory(entries: dict[int, int], following: int) -> bytes:
     fields = b"".join(pack("<HHLL", tag, 4, 1, value) for tag, value in entries.items())
     return pack("<H", len(entries)) + fields + pack("<L", following)
@@ -46,4 +64,10 @@ def directory_without_meta_information() -> bytes:
 
 
 REGRESSIONS_AT_THE_DOOR: Final[tuple[Callable[[], bytes], ...]] = (directory_without_meta_information,)
-REGRESSIONS: Final[tuple[Callable[[], bytes], ...]] = (png_broken_before_its_exif, tiff_whose_second_page_is_none)
+REGRESSIONS: Final[Mapping[Callable[[], bytes], str]] = {
+    png_broken_before_its_exif: "imaging.undecodable",
+    tiff_whose_second_page_is_none: "imaging.undecodable",
+    tiff_of_two_sizes: "quality.pages",
+    avi_of_two_sizes: "imaging.undecodable",
+}
+"""Each with the code that the decode child refuses it with."""

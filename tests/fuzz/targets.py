@@ -7,6 +7,7 @@ file.  Neither needs atheris: `make test` replays what was found with plain pyte
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Callable
@@ -28,6 +29,7 @@ from firmware_app.records import Header
 SPEC: Final = InputSpec("input", 24, 20)
 BUDGET: Final = 3
 _HEAD_BYTES: Final = PREAMBLE_BYTES + len(MAGIC) + 12
+_CLASS_NAME: Final = re.compile(r"\b\w+(Error|Exception)\b|\berror\)")
 _PREFIXED: Final = slice(PREAMBLE_BYTES, PREAMBLE_BYTES + len(MAGIC))
 
 
@@ -109,6 +111,8 @@ def _checked(answers: list[Message]) -> str:
             raise Finding(f"a refusal that the reader does not know: {first.header['refusal'].get('code')}")
         if len(answers) != 1 or not all(reason.text(language) for language in LANGUAGES):
             raise Finding(f"more than one answer, or no sentence: {reason.code}")
+        if _CLASS_NAME.search(reason.text("en")):
+            raise Finding(f"a sentence with the name of a class in it: {reason.text('en')}")
         return reason.code
     tensors = np.asarray(first.arrays["input"])
     read = first.header["read"]
@@ -124,6 +128,8 @@ def _checked(answers: list[Message]) -> str:
 def _check_sentence(error: IntakeError) -> None:
     if not error.code.startswith("intake.") or not all(error.text(language) for language in LANGUAGES):
         raise Finding(f"no sentence: {error.code}")
+    if _CLASS_NAME.search(error.text("en")):
+        raise Finding(f"a sentence with the name of a class in it: {error.text('en')}")
 
 
 def _on_disk(data: bytes, judge: Callable[[int], Any]) -> Any:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import csv
 import json
 import re
+import shlex
 import stat
 import subprocess
 import sys
+import textwrap
 from pathlib import Path
 
 import pytest
@@ -22,6 +24,7 @@ from firmware_app.errors import KeysMissing
 from hospital import prepare
 from hospital.house import House
 from hospital.inbox import Inbox
+from tests.peers import REPOSITORY
 
 BOXES = 200
 
@@ -118,6 +121,65 @@ def test_one_box_needs_no_list(house: House, tmp_path: Path) -> None:
     content = provisioning_file.read(Path(one["file"])).content
     assert (content.box, content.clinic, content.ae_title) == ("clinic-1", "清河卫生院", "LANTERN")
     assert content.expires - content.made == 7 * 86_400
+
+
+def told(house: House, *arguments: str) -> str:
+    done = subprocess.run(
+        [sys.executable, "-m", "hospital.cli", *arguments, "--dir", str(house.root)],
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    return done.stdout
+
+
+def commands(text: str, program: str) -> list[list[str]]:
+    """The commands of *program* that stand alone on a line of *text*, to be copied."""
+    return [shlex.split(line) for line in text.splitlines() if line.startswith(f"  {program} ")]
+
+
+def test_what_the_hospital_says_is_typed_as_it_stands_there(house: House, tmp_path: Path) -> None:
+    """From the list to the box that may talk, by nothing but the commands that were printed."""
+    out = tmp_path / "o"
+    ours = told(house, "enrol", "--out", str(out), "--new", "box=clinic-1", "clinic=清河卫生院")
+    assert "*.lantern.json" in ours
+    (on_box,), (enrol,) = commands(ours, "lantern"), commands(ours, "lantern-hospital")
+    file = tmp_path / "lantern.toml"
+    file.write_text(f'[state]\ndir = "{tmp_path / "state"}"\n')
+    (one,) = command(house, "enrol", "--out", str(out), "--new", "box=clinic-1", "clinic=清河卫生院")
+    real = {"FOLDER": str(out), "CODE": one["code"], "/etc/lantern/lantern.toml": str(file)}
+
+    def on_the_box(words: list[str], folder: Path, *more: str) -> str:
+        typed = [real.get(word, word) for word in words[1:]]
+        done = subprocess.run(
+            [sys.executable, "-m", "firmware_app.cli", *typed, *more],
+            capture_output=True, text=True, check=False, cwd=folder,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    shown = on_the_box(on_box, tmp_path, "--config", str(file))
+    keys = tmp_path / "state" / "line"
+    assert f"{keys / 'box.json'}" in shown
+    assert shlex.join(enrol[:3]) == "lantern-hospital enrol box.json"
+    assert shlex.join(enrol[:3]) in shown
+    done = subprocess.run(
+        [sys.executable, "-m", "hospital.cli", *enrol[1:]], capture_output=True, text=True, check=True, cwd=keys
+    )
+    (complete,) = commands(done.stdout, "lantern")
+    on_the_box(complete, house.root / "boxes")
+    assert load(file, {}).uplink.enabled
+    assert load(file, {}).box.name == "清河卫生院"
+
+
+def test_the_help_and_the_handbooks_explain_the_list(house: House, tmp_path: Path) -> None:
+    helped = told(house, "enrol", "--help")
+    books = [(REPOSITORY / "docs" / name).read_text("utf-8") for name in ("operations.md", "operations.zh.md")]
+    for text in (helped, *books):
+        assert [name for name in prepare.COLUMNS if not re.search(rf"^(\| `)?{name}\b", text, re.MULTILINE)] == []
+        example = re.search(r"^ *box,clinic.*\n(?: *[a-z0-9-]+,.*\n)+", text, re.MULTILINE)
+        assert example
+        list_file = tmp_path / "boxes.csv"
+        list_file.write_text(textwrap.dedent(example[0]), "utf-8")
+        assert len(prepare.prepare(house, "boxes.csv", prepare.rows(list_file), tmp_path / "o", 30)) == 2
 
 
 def test_without_keys_nothing_is_signed(tmp_path: Path) -> None:

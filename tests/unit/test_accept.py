@@ -23,6 +23,7 @@ from firmware_app.errors import (
     NotARegularFile,
     NotKept,
     ObjectTooLarge,
+    PhonePicture,
     SpaceShort,
     Truncated,
 )
@@ -139,6 +140,16 @@ def test_the_same_object_again_is_a_duplicate_also_with_other_meta_information(d
     second = door.accept_file(at)
     assert (second.outcome, second.instance) == (Outcome.DUPLICATE, first.instance)
     assert journal(door.clinical) == [("accepted", None), ("duplicate", None)]
+
+
+@pytest.mark.parametrize("brand", ["heic", "heix", "hevc", "mif1", "msf1", "avif", "avis"])
+def test_a_picture_as_phones_store_them_is_no_cut_clip(door: Door, at: Path, brand: str) -> None:
+    at.write_bytes(b"\0\0\0\x18ftyp" + brand.encode() + bytes(4) + b"mif1heic" + b"\0\0\1\0meta" + bytes(400))
+    with pytest.raises(PhonePicture) as refused:
+        door.accept_file(at)
+    assert "JPEG or PNG" in refused.value.text("en")
+    assert journal(door.clinical) == [("refused", "intake.phone_picture")]
+    assert nothing_left(door)
 
 
 AGE = element(0x00101010, b"AS", b"034Y")

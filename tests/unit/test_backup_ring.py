@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import random
 import shutil
 import sqlite3
+import stat
 from dataclasses import replace
 from pathlib import Path
 
@@ -23,6 +25,7 @@ from firmware_app.store.layout import StateDir
 from firmware_app.store.patients import Patients
 from firmware_app.store.worklist import Worklist
 from tests.finished import DOCTOR, film, finished, killed_at, opened, read_all, sign, taken
+from tests.peers import need_root
 from tests.unit.test_clearing import LIMITS
 
 SEED = 7
@@ -74,6 +77,24 @@ def test_a_backup_holds_every_database_whole_and_only_the_newest_are_kept(state:
         with ring.opened(found[1]) as connection:
             assert connection.execute("PRAGMA integrity_check").fetchone()[0] == "ok"
         assert not list(found[1].parent.glob(f"{name}-*")), "one file, without a log"
+
+
+def test_a_copy_of_the_accounts_lies_open_to_the_accounts_group_and_to_no_other(state: StateDir) -> None:
+    """The ring is the whole clinic's; the folder of the accounts hands on a group that few are in."""
+    need_root()
+    clinic, few = 54001, 54002
+    (state.accounts_db.parent / "copy-of-accounts.db").write_text("of a run that was killed", "utf-8")
+    for folder, group in ((state.backup, clinic), (state.accounts_db.parent, few)):
+        os.chown(folder, -1, group)
+        folder.chmod(0o2770)
+    made(state)
+    told = {path.name: path.stat() for path in (state.backup / "000001").iterdir()}
+    assert {name: one.st_gid for name, one in told.items()} == {
+        "clinical.db": clinic, "exchange.db": clinic, "report.json": clinic, "accounts.db": few,
+    }  # fmt: skip
+    assert {stat.S_IMODE(one.st_mode) for one in told.values()} == {0o660}
+    assert ring.newest_whole(state, "accounts.db") is not None
+    assert not list(state.accounts_db.parent.glob("copy-of-*"))
 
 
 def test_a_backup_is_of_one_moment_and_holds_what_lies_only_in_the_log(state: StateDir) -> None:

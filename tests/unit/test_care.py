@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import re
@@ -10,6 +11,7 @@ import urllib.error
 import urllib.request
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -112,6 +114,41 @@ def test_a_damaged_database_fails_and_is_noted_so_that_the_box_mends_it(tmp_path
     assert [(check.result, check.reason.code) for check in found] == [("fail", "store.damaged")]
     assert damage.noted(state.clinical_db)
     assert "selftest.databases" in care.trouble(state)
+
+
+def test_on_a_full_disk_the_ballast_makes_room_for_what_the_selftest_found(
+    tmp_path: Path, packs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    state = StateDir(tmp_path / "state")
+    state.prepare()
+    state.prepare_ballast(1)
+    really = remembered.keep
+
+    def keep_while_full(*arguments: Any) -> None:
+        if state.ballast.exists():
+            raise OSError(errno.ENOSPC, "No space left on device")
+        really(*arguments)
+
+    monkeypatch.setattr(remembered, "keep", keep_while_full)
+    found = selftest.run(config(state, packs))
+    assert len(remembered.known(state, selftest.NAME)["checks"]) == len(found)
+    assert not state.ballast.exists()
+
+
+def test_the_doctor_tells_no_old_news_of_what_it_looks_at_itself(tmp_path: Path) -> None:
+    state = StateDir(tmp_path / "state")
+    state.prepare()
+    stopped = Check("gateway", "fail", Reason(health._PROCESS_MISSING, {"process": "gateway"}))
+    full = Check("disk", "fail", Reason(machine.DISK_LOW, {"free_mb": 1, "limit_mb": 16}))
+    wrong = Check("packs", "fail", Reason(selftest.NO_PACK))
+    remembered.keep(state, selftest.NAME, selftest.as_object([stopped, full, wrong]))
+    summary, fault = care.selftest(config(state), state)
+    assert summary.reason.details["faults"] == 1
+    assert fault.reason.code == selftest.NO_PACK
+    assert fault.at is not None, "it says when it was so"
+    remembered.keep(state, selftest.NAME, selftest.as_object([stopped, full]))
+    (only,) = care.selftest(config(state), state)
+    assert (only.result, only.reason.code) == ("ok", care.TESTED_SINCE)
 
 
 def test_the_sentences_are_kept_as_codes_and_name_nobody(tmp_path: Path, packs: Path) -> None:

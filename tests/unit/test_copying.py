@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -12,6 +13,8 @@ from PIL import Image
 
 from firmware_app.intake.accept import Door
 from firmware_app.intake.stick.copying import Copying
+from firmware_app.intake.stick.handover import Word
+from firmware_app.intake.stick.medium import NOTHING_KNOWN, Folders
 from firmware_app.intake.stick.memory import Memory
 from firmware_app.store import damage
 from firmware_app.store.clinical import Clinical
@@ -27,6 +30,7 @@ class Bench:
     root: Path
     state: StateDir
     clinical: Clinical
+    told: Folders = NOTHING_KNOWN
 
     def put(self, name: str, study: str = "1.2.3") -> Path:
         path = self.root / name
@@ -42,7 +46,8 @@ class Bench:
         door = Door(self.state, self.clinical, reserve_mb, 4)
         marks = Memory(self.state.usb / "marks", self.clinical.knows)
         device = "{}:{}".format(*_number(self.root))
-        return Copying(self.root, device, door, marks, during, stop or threading.Event()).run(
+        word = Word("vfat", device, folders=self.told)
+        return Copying(self.root, word, door, marks, during, stop or threading.Event()).run(
             StickStatus(Stage.SEARCHING, "now")
         )
 
@@ -142,12 +147,83 @@ def test_half_an_image_is_refused_and_nothing_beside_it_passes_for_whole(bench: 
     assert bench.marked() == [True]
 
 
+@pytest.mark.parametrize("told", [Folders(3), Folders(None, damaged=True)])
+def test_a_stick_that_shows_less_than_its_folders_name_leaves_its_cases_incomplete(bench: Bench, told: Folders) -> None:
+    bench.put("a")
+    bench.put("b")
+    bench.told = told
+    for _ in range(2):
+        ended = bench.copy()
+        assert (ended.stage, ended.reason and ended.reason.code) == (Stage.UNFINISHED, "stick.damaged")
+        assert bench.marked() == [True]
+    bench.told = Folders(2)  # the same images on a sound stick
+    assert bench.copy().stage is Stage.DONE
+    assert bench.marked() == [False]
+
+
+def test_what_is_passed_by_is_not_missed(bench: Bench) -> None:
+    bench.put("a")
+    (bench.root / ".b").write_bytes(b"x")
+    bench.told = Folders(2)
+    assert bench.copy().stage is Stage.DONE
+
+
+def test_half_a_picture_marks_those_beside_it_like_half_a_dicom_object(bench: Bench) -> None:
+    for name, shade in (("a.png", 1), ("b.jpg", 2), ("c.jpg", 3), ("d.tif", 4)):
+        Image.new("L", (64, 64), shade).save(bench.root / name)
+    halves = [bench.root / name for name in ("a.png", "c.jpg", "d.tif")]
+    whole = [half.read_bytes() for half in halves]
+    for half, data in zip(halves, whole, strict=True):
+        half.write_bytes(data[:-30])
+    ended = bench.copy()
+    assert (ended.stage, ended.new, dict(ended.refused)) == (Stage.UNFINISHED, 1, {"intake.truncated": 3})
+    assert ended.reason is not None
+    assert (ended.reason.code, ended.reason.details) == ("stick.unread", {"count": 3})
+    assert bench.marked() == [True]
+    for half, data in zip(halves, whole, strict=True):
+        half.write_bytes(data)
+    ended = bench.copy()
+    assert (ended.stage, ended.new, ended.known) == (Stage.DONE, 3, 1)
+    assert bench.marked() == [False] * 4
+
+
+def test_a_picture_that_is_too_large_or_gone_or_stopped_at_is_treated_as_any_other(bench: Bench) -> None:
+    Image.new("L", (64, 64), 1).save(bench.root / "a.png")
+    gone = bench.root / "b.png"
+    gone.write_bytes((bench.root / "a.png").read_bytes())
+    large = bench.root / "c.png"
+    large.write_bytes(gone.read_bytes())
+    os.truncate(large, 5_000_000)
+
+    def lose(status: StickStatus) -> None:
+        if status.stage is Stage.COPYING:
+            gone.unlink(missing_ok=True)
+
+    ended = bench.copy(lose)
+    assert (ended.stage, ended.new, dict(ended.refused)) == (Stage.UNFINISHED, 1, {"intake.too_large": 1})
+    assert bench.marked() == [True]
+    Image.new("L", (64, 64), 2).save(bench.root / "d.png")
+    stop = threading.Event()
+    stop.set()
+    assert (ended := bench.copy(stop=stop)).reason is not None
+    assert ended.reason.code == "stick.stopped"
+
+
 def test_what_is_no_image_is_refused_and_takes_no_case_with_it(bench: Bench) -> None:
     bench.put("a")
     (bench.root / "b.zip").write_bytes(b"PK\3\4" + bytes(100))
     ended = bench.copy()
     assert (ended.stage, ended.new, dict(ended.refused)) == (Stage.DONE, 1, {"intake.archive": 1})
     assert bench.marked() == [False]
+
+
+def test_pictures_as_phones_store_them_are_refused_by_name_where_there_is_no_dicom(bench: Bench) -> None:
+    (bench.root / "IMG_0001.HEIC").write_bytes(b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(400))
+    ended = bench.copy()
+    assert (ended.stage, ended.new, dict(ended.refused)) == (Stage.DONE, 0, {"intake.phone_picture": 1})
+    bench.put("a")
+    ended = bench.copy()
+    assert (ended.new, ended.passed_by, dict(ended.refused)) == (1, 1, {})
 
 
 def test_pictures_are_taken_where_there_is_no_dicom_and_left_where_there_is(bench: Bench) -> None:

@@ -26,7 +26,7 @@ from pydicom.uid import (
     RLELossless,
 )
 
-from firmware_app.errors import ImagingError, PixelsUnsupported, Undecodable, VideoReaderMissing
+from firmware_app.errors import ImagingError, PixelsUnsupported, SignContradicted, Undecodable, VideoReaderMissing
 from firmware_app.imaging import film
 from tests import clips, films, htj2k
 
@@ -103,6 +103,38 @@ def test_high_throughput_jpeg_2000_is_the_pattern_that_it_was_made_of(tmp_path: 
     dataset = of_frames([htj2k.COLOUR], htj2k.colour(), HTJ2KLossless, PhotometricInterpretation="YBR_RCT")
     with film.opened(films.save(tmp_path, "colour.dcm", dataset), is_picture=False) as opened:
         np.testing.assert_array_equal(opened.shown(0).pixels, htj2k.colour())
+
+
+def signed_stream(values: Pixels, bits: int) -> bytes:
+    """JPEG 2000 whose header calls its samples signed: what an unsigned one stores is its values less the middle."""
+    out = io.BytesIO()
+    middle = 1 << (bits - 1)
+    Image.fromarray((values + middle).astype(f"u{bits // 8}")).save(out, "JPEG2000", no_jp2=True)
+    stream = bytearray(out.getvalue())
+    assert stream[42] == bits - 1  # Ssiz, ISO/IEC 15444-1 A.5.1
+    stream[42] |= 0x80
+    return bytes(stream)
+
+
+@pytest.mark.parametrize("bits", [8, 16])
+def test_a_signed_stream_under_a_signed_header_is_its_values(tmp_path: Path, bits: int) -> None:
+    values = noise(24, 20, kind="uint8").astype(np.int64) - 128
+    made = of_frames([signed_stream(values, bits)], values.astype(f"i{bits // 8}"), JPEG2000Lossless)
+    [found] = greys(tmp_path, made)
+    np.testing.assert_array_equal(found, values)
+
+
+@pytest.mark.parametrize("bits", [8, 16])
+def test_a_signed_stream_below_zero_under_an_unsigned_header_is_refused(tmp_path: Path, bits: int) -> None:
+    """A CT of a certain make: its air, below zero, came out as the brightest white."""
+    values = noise(24, 20, kind="uint8").astype(np.int64) // 2
+    whole = of_frames([signed_stream(values, bits)], values.astype(f"u{bits // 8}"), JPEG2000Lossless)
+    [found] = greys(tmp_path, whole)
+    np.testing.assert_array_equal(found, values)
+    values[3, 5] = -1
+    below = of_frames([signed_stream(values, bits)], values.astype(f"u{bits // 8}"), JPEG2000Lossless)
+    with pytest.raises(SignContradicted):
+        greys(tmp_path, below)
 
 
 def test_a_retired_progressive_jpeg_is_read(tmp_path: Path) -> None:
@@ -322,7 +354,7 @@ def test_without_the_part_for_video_a_clip_is_refused_with_a_sentence(
     monkeypatch.setattr(builtins, "__import__", without_av)
     with pytest.raises(VideoReaderMissing) as refused, film.opened(tmp_path / "clip.mp4", is_picture=True):
         pass
-    assert "lantern-box[video]" in refused.value.text("en")
+    assert "-m pip install av" in refused.value.text("en")
 
 
 def test_a_broken_frame_of_a_clip_is_refused_and_its_neighbours_are_not(tmp_path: Path) -> None:

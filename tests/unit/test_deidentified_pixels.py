@@ -176,6 +176,16 @@ def test_an_overlay_in_unused_bits_does_not_leave_and_signs_are_continued(tmp_pa
     assert np.array_equal(np.frombuffer(told.PixelData, "<i2").reshape(64, 64), greys.astype(np.int16) - 2000)
 
 
+@pytest.mark.parametrize("signed", [False, True])
+def test_what_lies_around_a_value_in_a_long_word_does_not_leave(tmp_path: Path, signed: bool) -> None:
+    values = films.shapes(5, 64, 64, top=4000).astype(np.int64) - (2000 if signed else 0)
+    layout: dict[str, Any] = {"BitsStored": 20, "HighBit": 27, "PixelRepresentation": int(signed)}
+    told, _ = exported(tmp_path, films.film((((values & 0xFFFFF) << 8) | 0xA00000A5).astype(np.uint32), **layout))
+    found = np.frombuffer(told.PixelData, "<i4" if signed else "<u4").reshape(64, 64)
+    assert (told.BitsStored, told.HighBit) == (20, 27)
+    np.testing.assert_array_equal(found, values << 8)
+
+
 def test_one_bit_frames_stay_packed_within_bytes(tmp_path: Path) -> None:
     bits = np.random.default_rng(1).integers(0, 2, (3, 11, 7), dtype=np.uint8)
     data = np.packbits(bits.reshape(-1), bitorder="little").tobytes()

@@ -75,6 +75,16 @@ def test_the_form_itself_is_believed() -> None:
                 "half a box": {"box": [0, 0]},
             }.items()
         ),
+        *(
+            pytest.param(
+                {**FACTS, "_arrays": [["input", "f", SHAPE], ["beside", kind, shape]]}, 4 * COUNT + size, id=name
+            )
+            for name, kind, shape, size in (
+                ("cells of another shape", "B", [1, 8, 8], 64),
+                ("cells of another type", "f", [1, 64, 64], 4 * 64 * 64),
+                ("cells of more frames than were read", "B", [2, 64, 64], 2 * 64 * 64),
+            )
+        ),
         pytest.param({"refusal": {"code": "imaging.new", "details": {}}}, 0, id="a refusal of no known code"),
         pytest.param({"refusal": {"code": "imaging.undecodable", "details": {}}}, 0, id="a refusal without its detail"),
         pytest.param({"refusal": "imaging.undecodable"}, 0, id="a refusal that is a word"),

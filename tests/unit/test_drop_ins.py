@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import stat
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from firmware_app.config import Config, Uplink
 from firmware_app.device import drop_ins, setup
 from firmware_app.store.layout import StateDir
 from firmware_app.uplink import credentials
+from tests.peers import REPOSITORY
 
 NOTHING = Path("/nonexistent")
 
@@ -80,6 +82,30 @@ def test_networks_folders_and_disks_that_the_configuration_names_are_opened(tmp_
         ),
         "lantern-backup.service": ("ReadWritePaths=-/mnt/second",),
     }
+
+
+def test_nobody_but_root_makes_or_renames_anything_in_the_root_of_the_state(tmp_path: Path) -> None:
+    """At each boot systemd-tmpfiles makes it and then lantern-setup; `lantern serve` makes one of its own."""
+    state = StateDir(tmp_path / "state")
+    state.prepare()
+    told = (REPOSITORY / "systemd/lantern.tmpfiles").read_text("utf-8").splitlines()
+    (line,) = (words for text in told if (words := text.split())[1:2] == ["/var/lib/lantern"])
+    (_, group, mode), *folders = setup.folders(state)
+    assert line == ["d", "/var/lib/lantern", f"{mode:04o}", "root", group, "-"]
+    assert stat.S_IMODE(state.root.stat().st_mode) == mode
+    assert not mode & (stat.S_IWGRP | stat.S_IWOTH)
+    assert {folder for folder, _, mode in folders if not mode & stat.S_IWGRP} == {state.line_keys}
+
+
+def test_what_an_earlier_version_kept_in_the_root_of_the_state_goes(tmp_path: Path) -> None:
+    state = StateDir(tmp_path / "state")
+    state.prepare()
+    for name in ("ballast", "folder_taken.json", "folder_taken.new"):
+        (state.root / name).write_bytes(b"of an earlier version")
+    setup._clear_away(state)
+    state.prepare_ballast(1)
+    assert not [path.name for path in state.root.iterdir() if path.is_file()]
+    assert state.ballast.stat().st_size == 1_000_000
 
 
 def test_a_box_whose_state_lies_elsewhere_is_told_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -75,13 +75,6 @@ def new(tmp_path: Path) -> Iterator[New]:
     accounts.database.close()
 
 
-@pytest.fixture(scope="module")
-def house(tmp_path_factory: pytest.TempPathFactory) -> House:
-    made = House(tmp_path_factory.mktemp("hospital"))
-    made.found("mqtt.hospital.example", 8883)
-    return made
-
-
 def post(client: FlaskClient, page: str, source: str = "/setup", **form: object) -> TestResponse:
     found = re.search(r'name="csrf_token" value="([^"]+)"', client.get(source, headers=HTML).text)
     assert found

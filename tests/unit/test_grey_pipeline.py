@@ -15,7 +15,7 @@ from hypothesis.extra import numpy as hnp
 from pydicom.dataset import Dataset, FileDataset
 from pydicom.encaps import encapsulate
 from pydicom.sequence import Sequence
-from pydicom.uid import ExplicitVRBigEndian, ImplicitVRLittleEndian, RLELossless
+from pydicom.uid import UID, ExplicitVRBigEndian, ImplicitVRLittleEndian, RLELossless
 
 from firmware_app.imaging import display, film, for_model
 from firmware_app.imaging.display import Shown
@@ -25,6 +25,7 @@ from firmware_app.imaging.model_input import to_model_input
 from tests import films
 
 Pixels = np.ndarray[Any, Any]
+ENCAPSULATED_UNCOMPRESSED = UID("1.2.840.10008.1.2.1.98")
 OFTEN = settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
@@ -42,8 +43,8 @@ def shown(folder: Path, dataset: FileDataset, frame: int = 0) -> Shown:
 
 
 @st.composite
-def layouts(draw: st.DrawFn) -> Words:
-    allocated = draw(st.sampled_from([8, 16]))
+def layouts(draw: st.DrawFn, sizes: tuple[int, ...] = (8, 16)) -> Words:
+    allocated = draw(st.sampled_from(sizes))
     high_bit = draw(st.integers(0, allocated - 1))
     stored = draw(st.integers(1, high_bit + 1))
     return Words(allocated, stored, high_bit, draw(st.booleans()) and stored > 1)
@@ -71,7 +72,10 @@ def run_lengths(words: Pixels) -> bytes:
 
 
 @OFTEN
-@given(st.data(), layouts(), st.integers(0, 65535), st.sampled_from(["little", "implicit", "big", "rle"]))
+@given(
+    st.data(), layouts((8, 16, 32)), st.integers(0, 2**32 - 1),
+    st.sampled_from(["little", "implicit", "big", "rle", "wrapped"]),
+)  # fmt: skip
 def test_whatever_the_layout_of_a_word_its_value_comes_back(
     tmp_path: Path, data: st.DataObject, layout: Words, rubbish: int, syntax: str
 ) -> None:
@@ -94,7 +98,34 @@ def test_whatever_the_layout_of_a_word_its_value_comes_back(
         made.file_meta.TransferSyntaxUID = ImplicitVRLittleEndian
     if syntax == "rle":
         made = films.film(words, syntax=RLELossless, pixel_data=encapsulate([run_lengths(words)]), **attributes)
-    np.testing.assert_array_equal(grey(tmp_path, made), values * -2 + 7)
+    if syntax == "wrapped":
+        wrapped = encapsulate([words.tobytes() + b"\0" * (words.nbytes % 2)])
+        made = films.film(words, syntax=ENCAPSULATED_UNCOMPRESSED, pixel_data=wrapped, **attributes)
+    np.testing.assert_array_equal(grey(tmp_path, made), (values * -2 + 7).astype(np.float32))
+
+
+@pytest.mark.parametrize(("stored", "high_bit"), [(32, 31), (24, 23), (24, 31), (20, 19), (20, 27), (20, 31), (12, 15)])
+@pytest.mark.parametrize("signed", [False, True])
+def test_a_long_word_holds_its_value_below_its_high_bit(
+    tmp_path: Path, stored: int, high_bit: int, signed: bool
+) -> None:
+    layout = Words(32, stored, high_bit, signed)
+    values = np.linspace(*layout.reach, 24).astype(np.int64).reshape(4, 6)
+    layout_told: dict[str, Any] = {"BitsStored": stored, "HighBit": high_bit, "PixelRepresentation": int(signed)}
+    made = films.film(written(values, layout, 0xA5A5A5A5), **layout_told)
+    np.testing.assert_array_equal(grey(tmp_path, made), values.astype(np.float32))
+    with film.opened(tmp_path / "film.dcm", is_picture=False) as opened:
+        seen = opened.shown(0)
+    on_screen = seen.pixels.astype(np.float64) * seen.slope + seen.intercept
+    np.testing.assert_allclose(on_screen, values, atol=2**stored / 65535)
+
+
+@pytest.mark.parametrize("signed", [False, True])
+def test_the_longest_words_keep_their_sign(tmp_path: Path, signed: bool) -> None:
+    values = np.array([[-(2**63), -5, 0], [7, 2**62, 2**63 - 1]], np.int64)
+    made = films.film(values if signed else values.view(np.uint64))
+    expected = values if signed else values.view(np.uint64)
+    np.testing.assert_array_equal(grey(tmp_path, made), expected.astype(np.float32))
 
 
 @pytest.mark.parametrize("frames", [1, 3])

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import io
+import os
+import random
 import re
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -19,13 +22,15 @@ from pydicom.encaps import encapsulate, get_frame
 from pydicom.uid import UID, JPEGBaseline8Bit, JPEGExtended12Bit, JPEGLosslessSV1, RLELossless
 
 from firmware_app.errors import Undecodable
-from firmware_app.imaging import film
+from firmware_app.imaging import codestream, film, jpeg8, jpeg_deep
+from firmware_app.imaging.source import BROKEN
 from firmware_app.reading.hints import FRAMES_LEFT
 from tests import films, lossless_jpeg
 
 Pixels = np.ndarray[Any, Any]
 SIDE = 64
 EOI = b"\xff\xd9"
+LOSSLESS = b"\xff\xc3"
 RESTARTS = re.compile(rb"\xff[\xd0-\xd7]")
 PROGRESSIVE = UID("1.2.840.10008.1.2.4.55")
 
@@ -222,6 +227,64 @@ def test_a_real_file_is_taken_as_whole_and_refused_once_cut(tmp_path: Path, name
             else:
                 with pytest.raises(Undecodable):
                     opened.grey(0)
+
+
+# --- a part lost anywhere -----------------------------------------------------------------------------------------
+
+TRIALS = int(os.environ.get("LANTERN_TRIALS", "60"))
+"""Of each kind; what is found of 400 stands in docs/decisions/pixels.md."""
+LARGER = 512
+
+
+def larger(samples: int, **how: Any) -> bytes:
+    """A film of 8 bits with more blocks than are gone along code by code."""
+    shapes = [films.shapes(number, LARGER, LARGER, top=255).astype(np.uint8) for number in range(samples)]
+    out = io.BytesIO()
+    Image.fromarray(np.stack(shapes, axis=-1).squeeze()).save(out, "JPEG", **how)
+    return out.getvalue()
+
+
+# How large a part of the trials may at most be taken for whole, and be so with pixels that are off on the average by
+# more than a grey level in 256.  The last code of whichever are taken ends where it should.
+ANYWHERE: dict[str, tuple[float, float, Callable[[], bytes]]] = {
+    **{kind: (taken, off, STREAMS[kind][2]) for kind, taken, off in (
+        ("baseline", 0.12, 0.05), ("baseline, restarts", 0.12, 0.05), ("progressive", 0.06, 0.02),
+        ("extended", 0.15, 0.1), ("lossless", 0.0, 0.0), ("lossless, restarts", 0.0, 0.0))},
+    "a larger film": (0.12, 0.1, lambda: larger(1, quality=95)),
+    "a larger film with its own tables": (0.12, 0.1, lambda: larger(1, quality=95, optimize=True)),
+    "a larger film in colour": (0.12, 0.1, lambda: larger(3, quality=85)),
+    # Of its last scan, which makes it finer by one bit, a part may be lost unseen, and is seen by nobody.
+    "a larger film, progressive": (0.6, 0.02, lambda: larger(1, quality=95, progressive=True)),
+}  # fmt: skip
+
+
+def decoded(stream: bytes) -> Pixels:
+    """As of a DICOM object that says of its size what *stream* says."""
+    size, depth = codestream.size(stream), codestream.depth(stream)
+    if size is None or depth is None:
+        raise Undecodable(detail="no header")
+    codestream.check(stream, *size, rle=False, frame_bytes=0)
+    if depth.bits == 8 and LOSSLESS not in stream:
+        return jpeg8.decode(stream, depth.samples).astype(np.float64)
+    return jpeg_deep.decode(stream, depth.samples, 8 * -(-depth.bits // 8)).astype(np.float64) / (1 << depth.bits - 8)
+
+
+@pytest.mark.parametrize("kind", ANYWHERE)
+def test_a_part_lost_anywhere_is_found_but_for_few(kind: str) -> None:
+    """Up to 200 bytes of the coded data are taken out, and the stream is ended as it should be."""
+    most_taken, most_off, encode = ANYWHERE[kind]
+    stream, chance, taken, off = encode(), random.Random(20), 0, 0
+    whole = decoded(stream)
+    for _ in range(TRIALS):
+        lost = chance.randint(1, 200)
+        at = chance.randint(begin(stream), len(stream) - 2 - lost)
+        with suppress(Undecodable, *BROKEN):
+            pixels = decoded((stream[:at] + stream[at + lost : -2]).rstrip(b"\xff") + EOI)
+            taken += 1
+            off += np.abs(pixels - whole).mean() > 1
+    print(f"{kind}: {taken} of {TRIALS} streams taken for whole, {off} of them with pixels that are off")
+    assert taken <= most_taken * TRIALS
+    assert off <= most_off * TRIALS
 
 
 # --- more frames than the header names ----------------------------------------------------------------------------

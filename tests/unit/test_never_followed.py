@@ -18,7 +18,7 @@ from pydicom.uid import UID, ExplicitVRLittleEndian, MediaStorageDirectoryStorag
 from firmware_app.errors import DirectoryRecord, IntakeError, NotARegularFile, PackedArchive
 from firmware_app.intake.accept import Door
 from firmware_app.intake.folder import WatchedFolder
-from firmware_app.offline import not_followed
+from firmware_app.intake.given_paths import not_followed
 from firmware_app.store.clinical import Clinical
 from firmware_app.store.layout import StateDir
 from firmware_app.store.quarantine import Quarantine

@@ -10,18 +10,12 @@ import pytest
 from firmware_app.config import Config
 from firmware_app.device import provision
 from firmware_app.device.line import examine, status
+from firmware_app.device.sealing import Chip
 from firmware_app.errors import BoxIdInvalid, BundleInvalid, NotProvisioned, ProvisionedAlready
 from firmware_app.store.layout import StateDir
-from firmware_app.uplink.credentials import bundle
-from firmware_app.uplink.envelope import BoxBundle
+from firmware_app.uplink.credentials import bundle, signing_key
+from firmware_app.uplink.envelope import BoxBundle, Enrolment
 from hospital.house import House
-
-
-@pytest.fixture(scope="module")
-def house(tmp_path_factory: pytest.TempPathFactory) -> House:
-    made = House(tmp_path_factory.mktemp("hospital"))
-    made.found("mqtt.hospital.example", 8883)
-    return made
 
 
 def test_a_box_makes_its_identity_once(house: House, tmp_path: Path) -> None:
@@ -55,6 +49,38 @@ def test_text_in_lines_is_as_good_as_the_file(house: House, tmp_path: Path) -> N
     assert max(map(len, lines)) < 110
 
 
+class Reversing(Chip):
+    """Turns bytes round; what a real one does is tested with a TPM in software."""
+
+    def seal(self, name: str, secret: bytes) -> bytes:
+        return secret[::-1]
+
+
+@pytest.mark.parametrize("chips", [(Reversing(), None), (None, Reversing())], ids=["then without", "then with"])
+def test_what_a_provisioning_that_was_cut_off_left_is_not_taken_for_the_box_s_keys(
+    house: House, tmp_path: Path, chips: tuple[Chip | None, Chip | None]
+) -> None:
+    """The power went before the bundle was there, and it is asked again with a chip, or without."""
+    keys = provision.Keys(tmp_path)
+    provision.begin(tmp_path, "clinic-7", house.bundle_file, chips[0])
+    keys.box.unlink()
+    made, _ = provision.begin(tmp_path, "clinic-7", house.bundle_file, chips[1])
+    assert keys.identity.exists() is keys.tls_key.exists() is (chips[1] is None)
+    assert all(path.exists() is (chips[1] is not None) for path in keys.sealed)
+    told = Path(str(provision.settings(tmp_path)["uplink"]["identity"]))
+    if chips[1] is None:
+        assert signing_key(told.read_bytes()).public_key().public_bytes_raw().hex() == made.verify
+
+
+def test_an_answer_whose_certificate_was_broken_on_the_way_is_refused_in_words(house: House, tmp_path: Path) -> None:
+    provision.begin(tmp_path, "clinic-7", house.bundle_file)
+    broken = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"
+    (tmp_path / "answer").write_bytes(Enrolment("clinic-7", broken).encode())
+    with pytest.raises(BundleInvalid, match="certificate is broken"):
+        provision.complete(tmp_path, tmp_path / "answer")
+    assert not provision.Keys(tmp_path).tls_cert.exists()
+
+
 def test_the_hospitals_answer_completes_this_box_and_no_other(house: House, tmp_path: Path) -> None:
     with pytest.raises(NotProvisioned):
         provision.complete(tmp_path / "none", house.bundle_file)
@@ -84,10 +110,30 @@ def test_a_file_that_is_no_bundle_is_named(tmp_path: Path) -> None:
             provision.begin(tmp_path / "line", "clinic-7", path)
 
 
+def test_between_its_keys_and_its_certificate_a_box_waits_for_the_hospital(house: House, tmp_path: Path) -> None:
+    provision.begin(tmp_path / "line", "clinic-7", house.bundle_file)
+    config = Config.model_validate(provision.settings(tmp_path / "line"))
+    ((well, reason),) = examine(config, StateDir(tmp_path))
+    assert (well, reason.code) == (False, "line.awaited")
+    assert str(tmp_path / "line" / "box.json") in reason.text("en")
+    assert "lantern provision --enrolment FILE --write /etc/lantern/lantern.toml" in reason.text("en")
+    _, answer = house.enrol(tmp_path / "line" / "box.json", replace=True)
+    provision.complete(tmp_path / "line", answer)
+    enrolled = provision.settings(tmp_path / "line")
+    assert [reason.code for _, reason in examine(Config.model_validate(enrolled), StateDir(tmp_path))] == [
+        "line.not_tried"
+    ]
+    enrolled["uplink"]["enabled"] = False  # somebody has switched it off
+    assert [reason.code for _, reason in examine(Config.model_validate(enrolled), StateDir(tmp_path))] == ["line.off"]
+    assert "tls_cert" not in provision.as_toml({"uplink": {"tls_cert": None}})
+
+
 def test_the_doctor_speaks_of_the_line(tmp_path: Path) -> None:
     state = StateDir(tmp_path)
     off = Config.model_validate({"state": {"dir": str(tmp_path)}})
     assert [(well, reason.code) for well, reason in examine(off, state)] == [(True, "line.off")]
     assert status(off, state) is None
+    waits = Config.model_validate({"state": {"dir": str(tmp_path)}, "uplink": {"hospital": "/keys/hospital.json"}})
+    assert [(well, reason.code) for well, reason in examine(waits, state)] == [(False, "line.awaited")]
     on = Config.model_validate({"state": {"dir": str(tmp_path)}, "uplink": {"enabled": True}})
     assert [(well, reason.code) for well, reason in examine(on, state)] == [(False, "line.not_tried")]

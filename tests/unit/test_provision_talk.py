@@ -10,20 +10,25 @@ import select
 import signal
 import subprocess
 import sys
+import termios
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
 from firmware_app.config import load
-from firmware_app.device import first_start
+from firmware_app.device import authority, first_start
 from firmware_app.device.answers import QUESTIONS, Answers, present_zone
+from firmware_app.device.authority import Names
 from firmware_app.device.first_start import Places
 from firmware_app.errors import LanternError, ProvisionedAlready
 from firmware_app.store.accounts import Accounts
 from hospital.house import House
+from tests.shelf import prepared
 
 WAIT_S = 60.0
 # As from a shell that somebody sits at: a test that runs in the background inherits a SIGINT that is ignored.
@@ -31,13 +36,6 @@ _MAIN = (
     "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler);"
     "from firmware_app.cli import main; sys.exit(main())"
 )
-
-
-@pytest.fixture(scope="module")
-def house(tmp_path_factory: pytest.TempPathFactory) -> House:
-    made = House(tmp_path_factory.mktemp("hospital"))
-    made.found("mqtt.hospital.example", 8883)
-    return made
 
 
 class Terminal:
@@ -83,9 +81,11 @@ class Terminal:
 
 
 @contextmanager
-def console(folder: Path, *options: str) -> Iterator[Terminal]:
+def console(folder: Path, *options: str, rows: int = 90) -> Iterator[Terminal]:
     ours, theirs = pty.openpty()
-    environment = {**os.environ, "LANTERN_STATE__DIR": str(folder / "state"), "TERM": "dumb", "LANTERN_LOG": "ERROR"}
+    termios.tcsetwinsize(theirs, (rows, 80))
+    inherited = {name: value for name, value in os.environ.items() if name not in ("COLUMNS", "LINES")}  # the tester's
+    environment = {**inherited, "LANTERN_STATE__DIR": str(folder / "state"), "TERM": "dumb", "LANTERN_LOG": "ERROR"}
     command = [sys.executable, "-c", _MAIN, "provision", "--write", str(folder / "etc/lantern.toml")]
     process = subprocess.Popen(
         [*command, *options], stdin=theirs, stdout=theirs, stderr=theirs, env=environment, start_new_session=True
@@ -119,6 +119,7 @@ def test_ten_answers_make_a_box(house: House, tmp_path: Path) -> None:
             (r"is no port[\s\S]*Port of the PACS", "11112"),
             ("AE title of the PACS", "ARCHIVE"),
             ("hospital.json", str(tmp_path / "none.json")),
+            (r"cannot be used[\s\S]*hospital.json", "~nobody-whom-it-knows/hospital.json"),
             (r"cannot be used[\s\S]*hospital.json", str(house.bundle_file)),
             (house.bundle().fingerprint, "y"),
             ("Code for the first account", "nonsense"),
@@ -160,6 +161,47 @@ def test_asked_again_enter_keeps_everything(house: House, tmp_path: Path) -> Non
     assert {name: after[name] for name in before} == before
 
 
+def test_another_hospital_is_taken_only_when_a_person_says_that_it_is_meant(house: House, tmp_path: Path) -> None:
+    other = House(tmp_path / "other")
+    other.found("other.example", 8883)
+    answers = Answers("clinic-7", "Clear River", "en", present_zone(), "LANTERN", ("DX1",))
+    places = places_of(tmp_path)
+    first_start.apply(answers, house.bundle(), load(places.config, {}), places)
+    with console(tmp_path, "--config", str(places.config)) as person:
+        person.answer(
+            *[(r"\]: ", "")] * 6,
+            ("hospital.json", str(other.bundle_file)),
+            (rf"reports to the hospital {house.bundle().fingerprint}\. .*y / N", "n"),
+            ("hospital.json", str(other.bundle_file)),
+            ("another one from now on.*y / N", "y"),
+            (rf"{other.bundle().fingerprint}.*telephone.*y / N", "y"),
+            ("Code for the first account", ""),
+            (r"other\.example[\s\S]*y / N", "y"),
+        )
+        assert person.ends() == 0
+    assert load(tmp_path / "etc/lantern.toml", {}).uplink.host == "other.example"
+
+
+@pytest.fixture
+def near() -> Iterator[Path]:
+    """A folder whose path is as short as a box's own, so that the sentences that name it take as many lines."""
+    with TemporaryDirectory(prefix="l-", dir="/tmp") as name:
+        yield Path(name)
+
+
+def test_on_a_small_screen_a_sentence_stands_for_the_code_that_would_run_off_it(house: House, near: Path) -> None:
+    answers = Answers("clinic-7", "Clear River", "en", present_zone(), "LANTERN")
+    places = places_of(near)
+    first_start.apply(answers, house.bundle(), load(places.config, {}), places)
+    with console(near, "--config", str(places.config), rows=25) as person:
+        person.answer(*[(r"\]: ", "")] * 8, ("y / N", "y"))
+        shown = person.until("make the first account")
+        assert person.ends() == 0
+    assert "█" not in shown
+    assert f"too small for the QR code of {places.keys / 'box.json'}" in shown
+    assert sum(1 + len(line) // 80 for line in shown.splitlines()) <= 25, "nothing of it has run off the screen"
+
+
 def places_of(folder: Path) -> Places:
     file = folder / "etc/lantern.toml"
     file.parent.mkdir(exist_ok=True)
@@ -185,6 +227,14 @@ def test_whoever_says_no_leaves_nothing_behind(tmp_path: Path) -> None:
         person.answer(*ENTERED, ("y / N", "no"))
         assert person.ends() == 1
     assert files(tmp_path) == []
+
+
+def test_of_a_stick_for_many_boxes_the_code_that_is_asked_for_decides(house: House, tmp_path: Path) -> None:
+    seven, eight = (prepared(house, tmp_path / "stick", box=f"clinic-{number}") for number in (7, 8))
+    with console(tmp_path, "--file", str(seven.file.parent)) as person:
+        person.answer(("Code on the label|标签上的", eight.code))
+        assert person.ends() == 0
+    assert load(tmp_path / "etc/lantern.toml", {}).box.id == "clinic-8"
 
 
 def test_without_a_terminal_nobody_is_asked(tmp_path: Path) -> None:
@@ -311,7 +361,27 @@ def test_the_label_says_where_and_who(house: House, tmp_path: Path) -> None:
         [*command, "--config", str(places.config), "--json"], capture_output=True, text=True, check=True
     )
     assert json.loads(done.stdout)["address"] == "https://lantern-clinic-7.local/"
+    assert json.loads(done.stdout)["fingerprint"] is None
     page = (tmp_path / "label.html").read_text("utf-8")
     assert "清河 &lt;b&gt;卫生院" in page
     assert "https://lantern-clinic-7.local/" in page
     assert "<svg" in page
+
+
+def test_a_label_without_a_fingerprint_says_why(tmp_path: Path) -> None:
+    """It is compared with what the browser shows: a label that is silent of it is believed to be whole."""
+    places = places_of(tmp_path)
+    first_start.apply(Answers("clinic-7", "X", "en", "Asia/Shanghai", "LANTERN"), None, load(places.config, {}), places)
+    label = tmp_path / "label.html"
+    command = [sys.executable, "-m", "firmware_app.cli", "provision", "--label", str(label)]
+
+    def printed() -> str:
+        done = subprocess.run([*command, "--config", str(places.config)], capture_output=True, text=True, check=True)
+        assert done.stdout == f"{label}\n"
+        return done.stderr
+
+    assert "has no certificate yet" in printed()
+    assert "print this label again" in label.read_text("utf-8")
+    authority.prepare(places.state, Names(("lantern-clinic-7.local",), ()), datetime.now(UTC))
+    assert printed() == ""
+    assert str(authority.fingerprint(places.state)) in label.read_text("utf-8")

@@ -7,9 +7,11 @@ from typing import Any
 
 import pydicom.data
 import pytest
+from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset
 
 from firmware_app.imaging import film, regions, sector, ultrasound
+from tests import films
 
 TISSUE: dict[str, Any] = {
     "RegionSpatialFormat": 1,
@@ -72,7 +74,7 @@ def test_of_two_regions_the_one_of_high_priority_gives_the_scale_then_the_smalle
 
 
 def test_a_negative_delta_is_a_length_all_the_same_and_none_is_none() -> None:
-    for delta, scale in ((-0.02, (0.2, 0.25)), (0.0, None), (float("nan"), None)):
+    for delta, scale in ((-0.02, (0.2, 0.25)), (0.0, None), (float("nan"), None), (1e308, None)):
         found = regions.of(header({**TISSUE, "PhysicalDeltaX": delta}), 480, 640)
         said = regions.millimetres(found, 300, 200)
         assert said == (None if scale is None else pytest.approx(scale))
@@ -89,6 +91,14 @@ def test_a_negative_delta_is_a_length_all_the_same_and_none_is_none() -> None:
 )
 def test_a_list_with_a_region_that_cannot_be_is_not_believed_at_all(lie: dict[str, Any]) -> None:
     assert regions.of(header(TISSUE, {**TISSUE, **lie}), 480, 640) == ()
+
+
+def test_a_region_that_holds_rubbish_costs_its_scale_and_not_the_film(tmp_path: Path) -> None:
+    told = header(TISSUE)
+    told.SequenceOfUltrasoundRegions[0].add(DataElement(0x00186016, "LO", "rubbish"))
+    made = films.film(SequenceOfUltrasoundRegions=told.SequenceOfUltrasoundRegions)
+    with film.opened(films.save(tmp_path, "film.dcm", made), is_picture=False) as opened:
+        assert ultrasound.shown(opened, 0).regions == ()
 
 
 def test_a_region_that_ends_behind_the_last_column_is_cut_as_many_machines_write_it() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import struct
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -11,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from firmware_app.errors import StickNotMounted, StickPulled, StickUnread, StickUnsafe
-from firmware_app.intake.stick import handover, mount_table, receipt, search
+from firmware_app.intake.stick import file_system, handover, mount_table, mounter, receipt, search
+from firmware_app.intake.stick.medium import Folders
 from firmware_app.intake.stick.memory import END_BYTES, Memory, mark
 from firmware_app.intake.stick.search import Found
 from firmware_app.intake.stick.signals import Signal, Signals
@@ -202,7 +204,7 @@ def test_the_folder_is_handed_over_with_its_word_and_unsafe_it_is_refused(tmp_pa
     stop = threading.Event()
     ready = threading.Event()
     with ThreadPoolExecutor(1) as threads:
-        word = handover.Word("vfat", "8:17", Reason("stick.mount", {"detail": "x"}))
+        word = handover.Word("vfat", "8:17", Reason("stick.mount", {"detail": "x"}), Folders(7, damaged=True))
         threads.submit(handover.offer, tmp_path, word, tmp_path / "files", stop, ready.set)
         try:
             assert ready.wait(10)
@@ -216,6 +218,28 @@ def test_the_folder_is_handed_over_with_its_word_and_unsafe_it_is_refused(tmp_pa
             stop.set()
     with pytest.raises(StickNotMounted), handover.taken(tmp_path):
         pass
+
+
+def test_what_gives_no_answer_is_told_in_words_and_not_by_the_name_of_a_class(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in (handover, mounter, file_system):
+        monkeypatch.setattr(module, "_LIMIT_S", 0.05)
+    silent = tmp_path / "silent"
+    silent.write_text("#!/bin/sh\nexec sleep 9\n")
+    silent.chmod(0o700)
+    monkeypatch.setattr(file_system, "_BLKID", str(silent))
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as listening:
+        listening.bind(str(tmp_path / handover.SOCKET))
+        listening.listen()
+        with pytest.raises(StickNotMounted) as of_the_mounter, handover.taken(tmp_path):
+            pass
+    with pytest.raises(StickNotMounted) as of_mount:
+        mounter._run(["sleep", "9"])
+    with pytest.raises(StickNotMounted) as of_blkid:
+        file_system.probe(Path("/dev/null"))
+    told = [one.value.detail for one in (of_the_mounter, of_mount, of_blkid)]
+    assert told == ["no answer in 0.05 s", "sleep: no answer in 0.05 s", f"{silent}: no answer in 0.05 s"]
 
 
 @pytest.mark.parametrize("name", ["../etc", "", "sdb1/..", "-x", "s" * 40, "SDB"])

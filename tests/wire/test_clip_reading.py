@@ -23,15 +23,17 @@ from tests.reading_rig import Rig
 
 Pixels = np.ndarray[Any, Any]
 SIZE = {"rows": 300, "columns": 400}
+BESIDE = "hint.beside"  # the toy pack goes by brightness, and letters are the brightest that is on a screen
 SCHEMA = json.loads((REPOSITORY / "docs" / "case.schema.json").read_text("utf-8"))
 
 
-def pack(folder: Path, frames: dict[str, Any] | None, **entry: Any) -> Path:
-    """A toy pack for ultrasound of the breast that takes clips as *frames* says."""
+def pack(folder: Path, frames: dict[str, Any] | None, finding: dict[str, Any] | None = None, **entry: Any) -> Path:
+    """A toy pack for ultrasound of the breast that takes clips as *frames* says; *entry* is of its input."""
     made = toy_pack.write(folder, "toy-ultrasound", "any", None, None)
     manifest = json.loads((made / "manifest.json").read_text())
     manifest["route"] |= {"modalities": ["US"], "body_parts": ["BREAST"], "views": []}
     manifest["input"] |= entry
+    manifest["findings"][0] |= finding or {}
     if frames is not None:
         manifest["frames"] = frames
     (made / "manifest.json").write_text(json.dumps(manifest))
@@ -79,9 +81,8 @@ def test_a_clip_says_which_frames_were_read_and_where_the_finding_is_strongest(b
     assert reading.frames is not None
     assert (reading.frames.of, reading.frames.read) == (6, (1, 3, 5))
     assert reading.frames.strongest["bright"] in (1, 3, 5)
-    assert [hint.text("en") for hint in reading.quality.hints] == [
-        "The image holds 6 frames; 3 of them were read: 2, 4, 6."
-    ]
+    assert [hint.code for hint in reading.quality.hints] == [BESIDE, "hint.frames_read"]
+    assert reading.quality.hints[1].text("en") == "The image holds 6 frames; 3 of them were read: 2, 4, 6."
     assert (shown / "bright.png").exists()
     alone = []
     for frame in (1, 3, 5):
@@ -97,7 +98,7 @@ def test_a_pack_that_says_nothing_reads_the_middle_frame_and_says_so(boxes: Any)
     reading, _ = read(boxes(None), clip([1.0] * 5))
     assert reading.frames is not None
     assert (reading.frames.read, reading.frames.strongest) == ((2,), {"bright": 2})
-    assert [hint.code for hint in reading.quality.hints] == ["hint.one_frame"]
+    assert [hint.code for hint in reading.quality.hints] == [BESIDE, "hint.one_frame"]
 
 
 def test_the_best_frames_are_read_and_an_empty_one_is_not(boxes: Any) -> None:
@@ -131,13 +132,43 @@ def test_the_heat_map_of_a_cropped_picture_lies_on_the_sector_only(boxes: Any) -
     assert heat.max() > 0
 
 
+@pytest.mark.parametrize(
+    ("letters", "threshold", "said"),
+    [(True, 0.5, True), (False, 0.5, False), (True, 0.95, False)],
+    ids=["letters", "no letters", "a negative finding"],
+)
+def test_a_model_that_goes_by_letters_around_the_sector_is_told_of_in_the_line_of_the_case(
+    boxes: Any, letters: bool, threshold: float, said: bool
+) -> None:
+    drawn = screens.screen("curved", 3, **SIZE)
+    pixels = drawn.pixels if letters else np.where(drawn.drawn, 0, drawn.pixels).astype(np.uint8)
+    attributes: dict[str, Any] = {"SOPClassUID": UltrasoundImageStorage, "Modality": "US", "BodyPartExamined": "BREAST"}
+    box = boxes(None, finding={"threshold": threshold})
+    instance = box.admit(films.film(pixels, **attributes, ViewPosition=None, PatientAge=None))
+    with reading_rig.reader(box) as made:
+        reading_rig.read_all(made)
+    line = json.loads(json.dumps(case_line.case_object(box.case(instance), "en")))
+    jsonschema.validate(line, SCHEMA)
+    assert line["readings"][0]["status"] == "read"  # it never costs the number
+    assert line["readings"][0]["findings"][0]["positive"] is (threshold == 0.5)
+    hints = line["readings"][0]["quality"]["hints"]
+    assert [hint["code"] for hint in hints] == [BESIDE] * said
+    assert all("per cent of what the machine went by lies beside the body" in hint["text"] for hint in hints)
+
+
+def test_letters_that_a_pack_was_not_given_are_nothing_it_can_go_by(boxes: Any) -> None:
+    reading, _ = read(boxes(None, crop="sector"), clip([1.0], SOPClassUID=UltrasoundImageStorage))
+    assert reading.status is ReadingStatus.READ
+    assert reading.quality.hints == ()
+
+
 def test_colour_doppler_is_said_where_a_grey_picture_is_asked_for(boxes: Any) -> None:
     grey = screens.screen("linear", 5, **SIZE).pixels
     rgb = np.repeat(grey[:, :, np.newaxis], 3, axis=2)
     rgb[120:200, 160:240] = (220, 40, 20)
     attributes: dict[str, Any] = {"SOPClassUID": UltrasoundImageStorage, "Modality": "US", "BodyPartExamined": "BREAST"}
     reading, _ = read(boxes(None), films.film(rgb, **attributes, ViewPosition=None, PatientAge=None))
-    assert [hint.code for hint in reading.quality.hints] == ["hint.colour_doppler"]
+    assert [hint.code for hint in reading.quality.hints] == [BESIDE, "hint.colour_doppler"]
 
 
 def region(kind: int) -> Dataset:

@@ -100,14 +100,20 @@ def test_a_modality_table_before_a_window_gives_their_greys(tmp_path: Path) -> N
     np.testing.assert_allclose(ours(path), theirs(path, "-O", "+Wi", "1", "+on2") / 65535.0, atol=2e-4)
 
 
-LAYOUTS = [(12, 11, False), (10, 9, False), (12, 15, False), (12, 11, True), (16, 15, True), (9, 12, False)]
+LAYOUTS = [
+    *((16, *one) for one in [(12, 11, False), (10, 9, False), (12, 15, False), (12, 11, True), (16, 15, True)]),
+    (16, 9, 12, False),
+    *((32, *one) for one in [(32, 31, False), (24, 23, False), (24, 31, False), (20, 19, True), (20, 27, True)]),
+]
 
 
-@pytest.mark.parametrize(("stored", "high_bit", "signed"), LAYOUTS)
-def test_words_of_every_layout_give_their_greys(tmp_path: Path, stored: int, high_bit: int, signed: bool) -> None:
+@pytest.mark.parametrize(("allocated", "stored", "high_bit", "signed"), LAYOUTS)
+def test_words_of_every_layout_give_their_greys(
+    tmp_path: Path, allocated: int, stored: int, high_bit: int, signed: bool
+) -> None:
     low = -(2 ** (stored - 1)) if signed else 0
     values = np.linspace(low, low + 2**stored - 1, 256).astype(np.int64).reshape(8, 32)
-    words = ((values & (2**stored - 1)) << (high_bit + 1 - stored)).astype(np.uint16)
+    words = ((values & (2**stored - 1)) << (high_bit + 1 - stored)).astype(f"u{allocated // 8}")
     centre, width = low + 2 ** (stored - 1), 2**stored
     made = films.film(
         words,

@@ -68,6 +68,21 @@ def test_a_blurred_film_is_read_and_its_doctor_told(box: Rig) -> None:
     assert isinstance(blur.details["number"], float)
 
 
+@pytest.mark.parametrize("marked", [True, False], ids=["a mark", "no mark"])
+def test_a_model_that_goes_by_a_mark_in_the_border_of_a_film_is_told_of(tmp_path: Path, marked: bool) -> None:
+    pixels = np.zeros((512, 512), np.uint16)
+    pixels[112:464, 80:432] = np.asarray(Image.fromarray(phantom()).resize((352, 352))) // 4
+    if marked:
+        pixels[20:90, 120:320] = 4095
+    with reading_rig.rig(reading_rig.config(tmp_path)) as box:
+        reading, line, text = read(box, films.film(pixels))
+    assert reading.status is ReadingStatus.READ
+    assert reading.findings[0].positive
+    told = [hint["text"] for hint in line["quality"]["hints"] if hint["code"] == "hint.beside"]
+    assert [one.endswith("Do not rely on its number; look at the picture yourself.") for one in told] == [True] * marked
+    assert ("lies beside the body" in text) is marked
+
+
 def test_the_page_of_a_blurred_film_says_so(box: Rig) -> None:
     instance = box.admit(films.film(phantom(12)))
     with reading_rig.reader(box) as reader:

@@ -88,7 +88,7 @@ def owned(box: Box) -> None:
     for secret in ("identity.pem", "tls.key"):
         os.chown(state.line_keys / secret, UPLINK, EXCHANGE)
     for folder in (state.root, *(path for path in state.root.iterdir() if path.is_dir() and path != state.line_keys)):
-        folder.chmod(0o2771 if folder == state.root else 0o2770)  # chown clears setgid
+        folder.chmod(0o751 if folder == state.root else 0o2770)  # chown clears setgid
     for log in ("uplink.log", "reader.log"):
         (box.folder / log).touch()
         (box.folder / log).chmod(0o666)

@@ -1,11 +1,14 @@
 // The case page: hands on the film, judgements kept without leaving, and a look whether a second reading is there.
 
 import { Film, loadFrame, loadHeat, loadLayer } from "./film.js";
+import { Player } from "./player.js";
+import { Ruler } from "./ruler.js";
 
 const $ = id => document.getElementById(id);
 const canvas = $("film"), message = $("message"), windowText = $("window"), heatTool = $("heat-tool"), frameTool = $("frame-tool");
 const images = [...document.querySelectorAll(".image")].map(({ dataset }) => ({ ...dataset, shown: JSON.parse(dataset.shown) }));
-const FRAMES_KEPT = 8;
+const FRAMES_KEPT = 8, MOST_KEPT_BYTES = 200e6; // the second is a whole clip of 64 frames, so that it plays smoothly
+const UNTOLD_HZ = 10;
 let image = null, heat = null, frames = new Map(), asked = 0, hands = "window";
 
 const film = new Film(canvas, shown => {
@@ -16,6 +19,14 @@ const film = new Film(canvas, shown => {
   canvas.dataset.zoom = shown.view.zoom.toFixed(2);
   canvas.dataset.heat = shown.share.toFixed(2);
   canvas.dataset.shown = "1";
+  ruler.draw();
+});
+const ruler = new Ruler(film, $("length"));
+const player = new Player(place => {
+  $("frame").value = place;
+  return showFrame(place, false);
+}, playing => {
+  $("play").setAttribute("aria-pressed", String(playing));
 });
 
 function say(text, low = false) {
@@ -28,8 +39,11 @@ function say(text, low = false) {
 async function frameOf(number) {
   const url = image.frame.replace("/0.png", `/${number}.png`);
   if (!frames.has(url)) {
-    frames.set(url, loadFrame(url));
-    if (frames.size > FRAMES_KEPT) frames.delete(frames.keys().next().value);
+    const kept = frames, coming = loadFrame(url);
+    kept.set(url, coming);
+    coming.catch(() => kept.delete(url)); // and is asked for again
+    const bytes = film.frame ? film.frame.levels.reduce((sum, level) => sum + level.data.byteLength, 0) : Infinity;
+    if (frames.size > Math.max(FRAMES_KEPT, MOST_KEPT_BYTES / bytes)) frames.delete(frames.keys().next().value);
   }
   return frames.get(url);
 }
@@ -51,21 +65,34 @@ async function showFrame(place, afresh) {
     film.heat = heatFits(number) ? heat : null;
     heatTool.hidden = !film.heat;
     film.layers = [];
-    film.show(frame, afresh);
+    film.show(frame, afresh || !film.frame);
+    ruler.clear(); // a line belongs to the frame on which it was drawn
     offer(frame.facts);
     overlay(image.frame.replace("/0.png", `/${number}/`), frame.facts.layers || [], () => mine === asked);
   } catch {
-    if (mine === asked) say(message.dataset.missing);
+    if (mine === asked) showNothing();
   }
   if (image.shown.length > 1) $("frame-text").textContent = $("frame-text").dataset.text.replace("{frame}", number + 1).replace("{frames}", image.of);
 }
 
+/** There is no picture: the one before is of another image, and nothing may be measured on it. */
+function showNothing() {
+  film.clear();
+  ruler.clear();
+  delete canvas.dataset.shown;
+  windowText.textContent = "";
+  heatTool.hidden = $("layers").hidden = true;
+  offer({});
+  say(message.dataset.missing);
+}
+
 /** The windows that the machine offers beside the first, and what it says of sizes. */
-function offer({ windows = [], spacing }) {
+function offer({ windows = [], spacing, rate_hz: rate }) {
   const list = $("windows"), names = windows.map(({ name, centre, width }) => name || `${Math.round(width)} / ${Math.round(centre)}`);
   if (names.join() !== [...list.options].map(option => option.text).join()) list.replaceChildren(...names.map((name, index) => new Option(name, index)));
   list.parentElement.hidden = windows.length < 2;
   $("size").textContent = JSON.parse($("size").dataset.says)[spacing?.label] || "";
+  $("rate").textContent = rate ? $("rate").dataset.told.replace("{rate}", Math.round(10 * rate) / 10) : $("rate").dataset.untold;
 }
 
 /** What the machine draws over the film: there at first, and put aside with one button. */
@@ -81,6 +108,8 @@ async function overlay(folder, layers, wanted) {
 async function showImage(number) {
   image = images[number];
   frames = new Map();
+  asked++; // whatever is still coming is of another image
+  player.stop();
   film.heat = heat = null;
   heatTool.hidden = true;
   frameTool.hidden = image.shown.length < 2;
@@ -88,7 +117,7 @@ async function showImage(number) {
   $("frame").value = Math.max(0, image.shown.indexOf(Number(image.opens)));
   document.querySelectorAll(".picture").forEach((button, index) => button.setAttribute("aria-pressed", String(index === number)));
   if (!image.shown.length) {
-    say(message.dataset.missing);
+    showNothing();
     return;
   }
   const of = image;
@@ -113,9 +142,20 @@ function spread() {
   return { x: (a.x + b.x) / 2, y: (a.y + b.y) / 2, apart: Math.hypot(a.x - b.x, a.y - b.y) };
 }
 
+/** What one of two fingers does when the other is lifted: it moves on, or nothing; a pinch is no line and no window. */
+const rests = does => does === "move" ? does : "";
+
 canvas.addEventListener("pointerdown", event => {
   canvas.setPointerCapture(event.pointerId);
-  fingers.set(event.pointerId, { x: event.offsetX, y: event.offsetY, pan: hands === "move" || event.button > 0 || event.shiftKey });
+  const does = event.button > 0 || event.shiftKey ? "move" : hands, others = [...fingers.values()];
+  if (others.some(finger => finger.does === "measure")) ruler.back();
+  for (const finger of others) finger.does = rests(finger.does);
+  const finger = { x: event.offsetX, y: event.offsetY, does: others.length ? rests(does) : does };
+  fingers.set(event.pointerId, finger);
+  if (finger.does === "measure" && film.laid) {
+    player.stop();
+    ruler.start(finger.x, finger.y);
+  }
 });
 canvas.addEventListener("pointermove", event => {
   const before = fingers.get(event.pointerId);
@@ -127,9 +167,11 @@ canvas.addEventListener("pointermove", event => {
     const after = spread();
     film.zoom(after.apart / Math.max(1, pinch.apart), after.x, after.y);
     film.move(after.x - pinch.x, after.y - pinch.y);
-  } else if (before.pan) {
+  } else if (before.does === "measure") {
+    ruler.end(now.x, now.y);
+  } else if (before.does === "move") {
     film.move(now.x - before.x, now.y - before.y);
-  } else {
+  } else if (before.does === "window") {
     film.window((now.x - before.x) / 300, (before.y - now.y) / -300);
   }
 });
@@ -159,12 +201,13 @@ $("invert").addEventListener("click", () => {
 });
 $("reset").addEventListener("click", () => {
   if (film.frame) film.reset();
+  ruler.clear();
   $("windows").value = "0";
   $("invert").setAttribute("aria-pressed", "false");
 });
-$("move").addEventListener("click", () => {
-  hands = hands === "move" ? "window" : "move";
-  $("move").setAttribute("aria-pressed", String(hands === "move"));
+for (const tool of ["move", "measure"]) $(tool).addEventListener("click", () => {
+  hands = hands === tool ? "window" : tool;
+  for (const each of ["move", "measure"]) $(each).setAttribute("aria-pressed", String(hands === each));
 });
 $("layers").addEventListener("click", () => {
   film.layered = !film.layered;
@@ -176,7 +219,15 @@ $("heat").addEventListener("input", event => {
   film.share = Number(event.target.value) / 100;
   film.draw();
 });
-$("frame").addEventListener("input", event => showFrame(Number(event.target.value), false));
+$("frame").addEventListener("input", event => {
+  player.stop();
+  showFrame(Number(event.target.value), false);
+});
+$("play").addEventListener("click", () => {
+  if (player.playing) player.stop();
+  else if (film.frame) player.start(image.shown, film.frame.facts.rate_hz || UNTOLD_HZ, Number($("frame").value));
+});
+document.addEventListener("visibilitychange", () => document.hidden && player.stop());
 document.querySelectorAll(".picture").forEach((button, index) => button.addEventListener("click", () => showImage(index)));
 new ResizeObserver(() => film.draw()).observe(canvas);
 

@@ -100,7 +100,7 @@ export class Film {
     this.canvas = canvas;
     this.context = canvas.getContext("2d");
     this.changed = changed;
-    this.frame = this.heat = null;
+    this.frame = this.heat = this.laid = null;
     this.share = 0;
     this.layers = [];
     this.layered = true;
@@ -117,6 +117,13 @@ export class Film {
     this.stale = true;
     if (afresh) this.reset();
     this.draw();
+  }
+
+  /** Show nothing. */
+  clear() {
+    this.frame = this.heat = this.laid = null;
+    this.layers = [];
+    this.context.clearRect(0, 0, this.canvas.width, this.canvas.height);
   }
 
   reset() {
@@ -175,7 +182,7 @@ export class Film {
     this.due = true;
     requestAnimationFrame(() => {
       this.due = false;
-      this.drawNow();
+      if (this.frame) this.drawNow();
     });
   }
 
@@ -201,7 +208,21 @@ export class Film {
     }
     context.globalAlpha = 1;
     if (this.layered) for (const layer of this.layers) context.drawImage(layer, x, y, w, h);
+    const { columns = whole.width, rows = whole.height } = this.frame.facts || {};
+    this.laid = { x, y, across: w / columns, down: h / rows, ratio };
     this.changed(this);
+  }
+
+  /** The point of the original frame, in its pixels, that lies under a point of the canvas in CSS pixels. */
+  pixelAt(x, y) {
+    const { ratio, across, down } = this.laid, { columns, rows } = this.frame.facts;
+    const inside = (place, size) => Math.min(size - 1e-3, Math.max(0, place));
+    return { x: inside((x * ratio - this.laid.x) / across, columns), y: inside((y * ratio - this.laid.y) / down, rows) };
+  }
+
+  /** Where a point of the original frame lies on the canvas, in its own pixels. */
+  placeOf({ x, y }) {
+    return { x: this.laid.x + x * this.laid.across, y: this.laid.y + y * this.laid.down };
   }
 
   /** Greys of one level through the window (PS3.3 C.11.2.1.2) into `painted`. */

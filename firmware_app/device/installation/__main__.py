@@ -16,7 +16,7 @@ from pathlib import Path
 from firmware_app.device.installation import removal, setting_up
 from firmware_app.device.installation.machine import Machine, spoken
 from firmware_app.device.installation.programs import Source
-from firmware_app.errors import LanternError
+from firmware_app.errors import LanternError, RemovalUnsure
 from firmware_app.language import N_, translate
 
 # OpenVINO's wheels for ARM ask for a newer C library than some boards have.
@@ -35,17 +35,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
             wheels = options.wheels.resolve() if options.wheels else None
             setting_up.install(machine, Source(options.source.resolve(), wheels, options.extras))
             return 0
-        return _uninstall(machine, removal.kept("" if options.purge else options.keep))
+        return _uninstall(machine, removal.kept("" if options.purge else options.keep), sure=options.sure)
     except LanternError as error:
         print(error.text(spoken()), file=sys.stderr)
         return 1
 
 
-def _uninstall(machine: Machine, keep: set[str]) -> int:
+def _uninstall(machine: Machine, keep: set[str], *, sure: bool) -> int:
     lost = removal.announce(machine, keep)
-    if lost and sys.stdin.isatty() and input(f"{translate(_SURE, spoken())} ").strip() != "remove":
-        machine.tell(_NOTHING_REMOVED)
-        return 1
+    if lost and not sure:
+        if not sys.stdin.isatty():
+            raise RemovalUnsure()
+        if input(f"{translate(_SURE, spoken())} ").strip() != "remove":
+            machine.tell(_NOTHING_REMOVED)
+            return 1
     removal.uninstall(machine, keep)
     return 0
 
@@ -66,6 +69,7 @@ def _parser() -> argparse.ArgumentParser:
     uninstall = what.add_parser("uninstall", help="take the box away")
     uninstall.add_argument("--keep", default="state,config", metavar="WORDS", help="default: state,config")
     uninstall.add_argument("--purge", action="store_true", help="keep nothing")
+    uninstall.add_argument("--sure", action="store_true", help="do not ask before anything goes for good")
     return parser
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Final
 
 from firmware_app.device.installation.machine import PREFIX, Machine, Record, last_words, run
+from firmware_app.device.installation.programs import Source
 from firmware_app.errors import (
     InstallNeedsRoot,
     InstallPackagesMissing,
@@ -27,6 +28,7 @@ PROGRAMS: Final = {"usr/sbin/nginx": "nginx", "usr/bin/ip": "iproute2", "usr/sbi
 """What the box runs that is not its own -> the Debian package that brings it."""
 PORTS: Final = (80, 443, 11112)
 _NEEDED_MB: Final = 2000
+_FROM_FOLDER: Final = Path("systemd/packages.sh")
 _NGINX: Final = Path("etc/systemd/system/nginx.service")
 _FETCHING = N_("Installing the Debian packages {packages} …")
 _SKIPPED = N_("No Debian package is installed into {root}; the box needs there: {packages}.")
@@ -66,10 +68,10 @@ def need_port(port: int) -> None:
             raise InstallPortTaken(port=port) from None
 
 
-def packages(machine: Machine, record: Record, folder: Path | None) -> None:
+def packages(machine: Machine, record: Record, source: Source) -> None:
     """Have the Debian packages; those that come new are noted in *record*.  Raises `InstallPackagesMissing`."""
     wanted = [package for program, package in PROGRAMS.items() if not machine.at(program).exists()]
-    if machine.alive and importlib.util.find_spec("ensurepip") is None:
+    if machine.alive and source.pip() is None and importlib.util.find_spec("ensurepip") is None:
         wanted.append("python3-venv")
     if not wanted:
         return
@@ -77,14 +79,15 @@ def packages(machine: Machine, record: Record, folder: Path | None) -> None:
         machine.tell(_SKIPPED, root=machine.root, packages=", ".join(wanted))
         return
     machine.did(_FETCHING, packages=", ".join(wanted))
-    given = sorted(str(path.resolve()) for path in folder.glob("*.deb")) if folder else []
     quiet = {"DEBIAN_FRONTEND": "noninteractive"}
     before = _present()
     try:
         with _nginx_not_started(machine):
-            if not given:
+            if source.wheels is not None and (source.wheels / "Packages").exists():
+                run("sh", source.tree / _FROM_FOLDER, source.wheels, *wanted)
+            else:
                 run("apt-get", "update", "-q", environment=quiet)
-            run("apt-get", "install", "-q", "-y", "--no-install-recommends", *(given or wanted), environment=quiet)
+                run("apt-get", "install", "-q", "-y", "--no-install-recommends", *wanted, environment=quiet)
     except InstallStepFailed as error:
         raise InstallPackagesMissing(packages=", ".join(wanted), detail=last_words(error.detail)) from None
     record.packages = sorted({*record.packages, *(_present() - before)})

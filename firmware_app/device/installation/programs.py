@@ -7,20 +7,21 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import shutil
 import sys
 import tempfile
+import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from firmware_app.device.installation.machine import PREFIX, VENV, Machine, run
-from firmware_app.errors import InstallProgramsFailed, InstallSourceMissing, InstallStepFailed
+from firmware_app.errors import InstallProgramsFailed, InstallSourceMissing, InstallStepFailed, InstallWheelStale
 from firmware_app.language import N_
 
 PACKAGES: Final = ("firmware_app", "web", "converters", "hospital", "models")
+_MODELS, _MODELS_PACKED = "models/", "firmware_app/_models/"
 _PROGRAMS: Final = PREFIX / "programs"
 _WHOLE: Final = "lantern-whole"
 _MAKING = N_("Installing the programs into {path}. This takes some minutes …")
@@ -34,7 +35,7 @@ class Source:
     tree: Path
     """The unpacked Lantern."""
     wheels: Path | None
-    """A folder with every wheel that is needed, for a machine without internet."""
+    """A folder with all that is needed (`make wheels`), for a machine without internet."""
     extras: str
 
     def stamp(self) -> str:
@@ -56,10 +57,35 @@ class Source:
         yield self.tree / "constraints.txt"
 
     def wheel(self) -> Path | None:
-        """Our own wheel among the given ones; the newest, should there be two."""
-        found = (
-            sorted(self.wheels.glob("lantern_box-*.whl"), key=lambda path: path.stat().st_mtime) if self.wheels else []
-        )
+        """Our own wheel among the given ones, made of this very tree: versions alone do not tell one from an older.
+
+        Raises `InstallWheelStale` when there are some, and none is.
+        """
+        found = sorted(self.wheels.glob("lantern_box-*.whl")) if self.wheels else []
+        differences = {path: self._difference(path) for path in found}
+        for path, different in differences.items():
+            if different is None:
+                return path
+        for path, different in differences.items():
+            raise InstallWheelStale(wheel=path.name, path=str(different))
+        return None
+
+    def _difference(self, wheel: Path) -> str | None:
+        """The first of our files that is another in *wheel* than in the tree, as far as the tree has its package."""
+        there = [folder for folder in PACKAGES if (self.tree / folder).is_dir()]
+        with zipfile.ZipFile(wheel) as packed:
+            # The models travel inside the package that looks for them (pyproject.toml).
+            held = {name.replace(_MODELS_PACKED, _MODELS, 1): name for name in packed.namelist()}
+            code = {str(path.relative_to(self.tree)) for folder in there for path in (self.tree / folder).rglob("*.py")}
+            for name in sorted(code | {one for one in held if one.partition("/")[0] in there}):
+                place = self.tree / name
+                if name not in held or not place.is_file() or place.read_bytes() != packed.read(held[name]):
+                    return name
+        return None
+
+    def pip(self) -> Path | None:
+        """pip among the given wheels: Debian leaves it out of Python until python3-venv is there."""
+        found = sorted(self.wheels.glob("pip-*.whl")) if self.wheels else []
         return found[-1] if found else None
 
 
@@ -85,12 +111,14 @@ def install(machine: Machine, source: Source) -> bool:
 def _make(place: Path, source: Source, root: str) -> None:
     shutil.rmtree(place, ignore_errors=True)  # one that was cut off
     Machine().folder(place.parent)
-    pip: list[str | Path] = [place / "bin/python", "-m", "pip", "--quiet", "--no-input", "--disable-pip-version-check"]
+    carried = source.pip()  # pip runs out of its own wheel, installed nowhere
+    program: list[str | Path] = ["-m", "pip"] if carried is None else [carried / "pip"]
+    pip: list[str | Path] = [place / "bin/python", *program, "--quiet", "--no-input", "--disable-pip-version-check"]
     where: list[str | Path] = ["--no-index", "--find-links", source.wheels] if source.wheels else []
     constraints = source.tree / "constraints.txt"
     try:
         with tempfile.TemporaryDirectory(prefix="lantern-wheel-") as built:
-            run(sys.executable, "-m", "venv", place)
+            run(sys.executable, "-m", "venv", *([] if carried is None else ["--without-pip"]), place)
             wheel = source.wheel()
             if wheel is None:
                 run(*pip, "wheel", "--no-deps", *where, "--wheel-dir", built, source.tree,
@@ -104,7 +132,7 @@ def _make(place: Path, source: Source, root: str) -> None:
         raise InstallProgramsFailed(detail=error.detail) from None
     if root:
         _relocate(place / "bin", root)
-    os.sync()  # before the mark that says so
+    run("sync", "--file-system", place)  # before the mark that says so; of the whole machine it could take minutes
     (place / _WHOLE).touch()
 
 

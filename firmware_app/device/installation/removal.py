@@ -24,7 +24,9 @@ from firmware_app.errors import InstallStepFailed, KeepUnknown, NotInstalled
 from firmware_app.language import N_, translate
 
 KEEPABLE: Final = {"state": STATE, "config": CONFIG}
-_RUN: Final = ("run/lantern", "run/lantern-*", "run/issue.d/lantern*.issue")
+_RUN: Final = ("run/lantern", "run/lantern-*", "run/issue.d/lantern*.issue", "etc/issue.d/lantern*.issue")
+_OWN_USERS: Final = Path(__file__).parents[3] / "systemd" / "lantern.sysusers"
+"""In the unpacked Lantern; for a machine from which an earlier removal has taken the installed one."""
 _STOPPED = N_("The box is stopped.")
 _KEPT = N_("Kept: /{path} ({what}).")
 _KEPT_USERS = N_("Kept: the box's users and groups, whose files these are.")
@@ -33,6 +35,7 @@ _REMOVED = N_("Removed: /{path}")
 _REMOVED_USERS = N_("Removed: the users and groups {names}.")
 _REMOVED_PACKAGES = N_("Removed: the Debian packages {packages}, which came with Lantern.")
 _LEFT_PACKAGES = N_("These Debian packages came with Lantern and could not be removed: {packages} ({detail}).")
+_NEEDED_PACKAGES = N_("These Debian packages came with Lantern and stay, for others need them: {packages} ({others}).")
 _WILL_GO = N_("This removes for good: /{path} ({what}).")
 _MOUNTED = N_("/{path} is a disk of its own: it is empty now, and still mounted.")
 _HOW_TO_RETURN = N_("“make install” finds what was kept and goes on with it.")
@@ -51,8 +54,7 @@ def kept(words: str) -> set[str]:
 def announce(machine: Machine, keep: set[str]) -> list[Path]:
     """Say what will be lost for good, before it is; returns those folders."""
     need_root("uninstall")
-    if machine.record is None:
-        raise NotInstalled()
+    _record(machine)
     lost = [path for word, path in KEEPABLE.items() if word not in keep and machine.at(path).exists()]
     for path in lost:
         machine.tell(_WILL_GO, path=path, what=_content(machine, path))
@@ -62,9 +64,7 @@ def announce(machine: Machine, keep: set[str]) -> list[Path]:
 def uninstall(machine: Machine, keep: set[str]) -> None:
     """Take the box from *machine*, without asking.  Raises an `InstallError` that says what to do."""
     need_root("uninstall")
-    record = machine.record
-    if record is None:
-        raise NotInstalled()
+    record = _record(machine)
     users, groups = _users(machine)
     _stop(machine)
     there = [machine.at(name) for name in (*map(Path, record.files), COMMAND) if os.path.lexists(machine.at(name))]
@@ -85,6 +85,14 @@ def uninstall(machine: Machine, keep: set[str]) -> None:
         machine.tell(_HOW_TO_RETURN)
 
 
+def _record(machine: Machine) -> Record:
+    """What is installed; empty where an earlier removal has left no more than what it was asked to keep."""
+    record = machine.record
+    if record is None and not any(machine.at(path).exists() for path in KEEPABLE.values()):
+        raise NotInstalled()
+    return record or Record()
+
+
 def _content(machine: Machine, path: Path) -> str:
     found = [one for one in machine.at(path).rglob("*") if one.is_file() and not one.is_symlink()]
     size = sum(one.stat().st_size for one in found) // 1_000_000
@@ -95,7 +103,7 @@ def _stop(machine: Machine) -> None:
     where = [] if machine.alive else [f"--root={machine.root}"]
     if units := list(installable(machine)):
         run("systemctl", *where, "disable", *units)
-    if machine.has_systemd:
+    if units and machine.has_systemd:
         run("systemctl", "stop", TARGET, "lantern-*")
         machine.did(_STOPPED)
 
@@ -137,7 +145,7 @@ def _remove(machine: Machine, path: Path) -> None:
 
 def _users(machine: Machine) -> tuple[list[str], list[str]]:
     """Users and groups of sysusers.d(5); a user has a group of its own name."""
-    told = machine.at(SYSUSERS).read_text("utf-8") if machine.at(SYSUSERS).exists() else ""
+    told = next((path.read_text("utf-8") for path in (machine.at(SYSUSERS), _OWN_USERS) if path.exists()), "")
     words = [line.split() for line in told.splitlines()]
     users = [word[1] for word in words if word[:1] == ["u"]]
     return users, [*users, *(word[1] for word in words if word[:1] == ["g"])]
@@ -166,8 +174,17 @@ def _listed(table: Path, name: str) -> bool:
 def _remove_packages(machine: Machine, record: Record) -> None:
     if record.packages and machine.alive:
         try:
+            if others := _needing(record.packages):
+                machine.tell(_NEEDED_PACKAGES, packages=", ".join(record.packages), others=", ".join(others))
+                return
             run("apt-get", "purge", "-q", "-y", *record.packages, environment={"DEBIAN_FRONTEND": "noninteractive"})
         except InstallStepFailed as error:
             machine.tell(_LEFT_PACKAGES, packages=", ".join(record.packages), detail=error.detail)
         else:
             machine.did(_REMOVED_PACKAGES, packages=", ".join(record.packages))
+
+
+def _needing(packages: list[str]) -> list[str]:
+    """What apt would take along, because it has come since and needs one of *packages*."""
+    told = run("apt-get", "--simulate", "purge", *packages)
+    return sorted(set(re.findall(r"^(?:Purg|Remv) (\S+)", told, re.MULTILINE)) - set(packages))

@@ -27,6 +27,7 @@ SYSUSERS: Final = Path("etc/sysusers.d/lantern.conf")
 TMPFILES: Final = Path("etc/tmpfiles.d/lantern.conf")
 AVAHI: Final = Path("etc/avahi/services/lantern.service")  # without avahi nobody reads it
 RULES: Final = Path("etc/udev/rules.d")
+MANAGER: Final = Path("etc/systemd/system.conf.d/lantern.conf")
 UDEV: Final = Path("run/udev/control")
 """There while systemd-udevd runs; a container has none."""
 TARGET: Final = "lantern.target"
@@ -46,7 +47,7 @@ def install(machine: Machine, source: programs.Source) -> None:
     files = dict(_files(tree))
     ground.check(machine)
     record = machine.record or Record()
-    ground.packages(machine, record, source.wheels)
+    ground.packages(machine, record, source)
     programs.install(machine, source)
     _place(machine, record, files)
     if not machine.at(CONFIG / "lantern.toml").exists():
@@ -73,6 +74,7 @@ def _files(tree: Path) -> Iterator[tuple[Path, bytes]]:
     for name, place in (
         ("lantern.sysusers", SYSUSERS),
         ("lantern.tmpfiles", TMPFILES),
+        ("lantern.system.conf", MANAGER),
         ("avahi/lantern.service", AVAHI),
         ("nginx.conf.in", PREFIX / "share" / "nginx.conf.in"),
         ("starting.html", PREFIX / "share" / "starting.html"),

@@ -125,8 +125,8 @@ def _frame(film: DicomFilm, index: int) -> NDArray[np.generic]:
             words = film.samples(index)[0]
         else:
             words = film.reader.frame(index)
-    except BROKEN as error:
-        raise Undecodable(detail=f"{found.transfer_syntax.name}, {type(error).__name__}") from None
+    except BROKEN:
+        raise Undecodable(detail=f"its pixels, {found.transfer_syntax.name}, are broken") from None
     if found.keyword in _FLOATS:
         return np.array(words, dtype=f"<f{found.allocated // 8}")
     kind = np.dtype(f"<{'i' if found.signed else 'u'}{max(1, found.allocated // 8)}")
@@ -138,7 +138,7 @@ def _frame(film: DicomFilm, index: int) -> NDArray[np.generic]:
 def _values_only(words: NDArray[Any], film: DicomFilm) -> NDArray[Any]:
     """*words* without the bits around the value, whose sign is continued; a decoder's values are as they are."""
     found = film.source
-    if found.samples == 3 or not film.has_own_layout or found.allocated == found.stored or found.allocated > 16:
+    if found.samples == 3 or not film.has_own_layout or found.allocated == found.stored:
         return words
     low = found.high_bit + 1 - found.stored
     unsigned = words.view(f"u{words.dtype.itemsize}")

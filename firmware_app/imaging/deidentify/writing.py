@@ -158,8 +158,8 @@ def _head(data: Dataset) -> bytes:
     buffer = BytesIO()
     try:
         dcmwrite(buffer, data, enforce_file_format=True)
-    except BROKEN as error:
-        raise Undecodable(detail=f"its header cannot be written again, {type(error).__name__}") from None
+    except BROKEN:
+        raise Undecodable(detail="its header cannot be written again") from None
     return buffer.getvalue()
 
 

@@ -8,7 +8,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from firmware_app.errors import ImageOfColour, ImagePhotographed, ImageTurned, ImageUnfit, ImageUnlike
+from firmware_app.errors import ImageOfColour, ImageOfPages, ImagePhotographed, ImageTurned, ImageUnfit, ImageUnlike
 from firmware_app.imaging.dicom_film import DicomFilm
 from firmware_app.imaging.film import Film
 from firmware_app.imaging.input_spec import QualityKind
@@ -53,6 +53,15 @@ def check(found: Numbers, kind: QualityKind) -> None:
     refused = limits.refused(found, kind)
     if refused is not None:
         raise _REFUSALS[refused[0]]
+
+
+def check_pages(film: Film, *, clip: bool) -> None:
+    """Raise `ImageOfPages` for a picture of several pages: they may be films of several views, days or patients.
+
+    Only where a *clip* is expected they are frames, if all are alike.
+    """
+    if isinstance(film, Picture) and film.frames > 1 and not (clip and film.alike):
+        raise ImageOfPages(pages=film.frames)
 
 
 def check_colours(film: Film, index: int, kind: QualityKind, *, photographs: bool) -> None:

@@ -51,6 +51,10 @@ TINTED: Final = 0.1
 """Share of a frame in tints from which it is no film of a machine but a photograph or a colour scan of one."""
 COLOURED: Final = {"none": 0.2, "chest_film": 0.2, "ultrasound": 0.5}
 """Share in full colour from which it is no medical image of its kind; colour Doppler has at most a third."""
+BESIDE: Final = 0.3
+"""Share of a finding's evidence beside the anatomy from which a person is told (docs/decisions/clips.md)."""
+BESIDE_CELLS: Final = 64
+"""Along each side of what a model sees, in which that is reckoned (`imaging.beside`)."""
 
 
 def fired(measured: Mapping[str, float], kind: QualityKind) -> tuple[tuple[str, float], ...]:

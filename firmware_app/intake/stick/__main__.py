@@ -18,7 +18,7 @@ from pathlib import Path
 from firmware_app.config import Config, load
 from firmware_app.device import notify
 from firmware_app.errors import LanternError, StickError, StickInUse
-from firmware_app.intake.stick import handover, importer, mounter
+from firmware_app.intake.stick import folders, handover, importer, mounter
 from firmware_app.records import Reason
 from firmware_app.store.stick_status import Stage
 
@@ -82,7 +82,8 @@ def mount(config: Config, name: str, stop: threading.Event) -> None:
 
 def _attached(device: Path, place: Path) -> handover.Word:
     try:
-        return handover.Word(mounter.attach(device, place).value, mounter.number(device))
+        kind = mounter.attach(device, place)
+        return handover.Word(kind.value, mounter.number(device), folders=folders.look(device, kind))
     except StickInUse as error:
         log.info("%s", error)
         return handover.Word()

@@ -23,6 +23,7 @@ from firmware_app.errors import (
     NotKept,
     PixelLengthMismatch,
     SpaceShort,
+    StickDamaged,
     StickListsMore,
     StickOverfull,
     StickPulled,
@@ -36,6 +37,7 @@ from firmware_app.intake.accept import Door, Outcome
 from firmware_app.intake.given_file import is_archive, let_go, open_regular, read_at, readable
 from firmware_app.intake.header import MAGIC, PREAMBLE_BYTES, looks_like_data_set
 from firmware_app.intake.stick import dicomdir, memory, search
+from firmware_app.intake.stick.handover import Word
 from firmware_app.intake.stick.search import Found
 from firmware_app.records import Reason
 from firmware_app.store import media, rescue
@@ -61,9 +63,11 @@ class Copying:
     """The copying of the stick at *root*.  `run` is called once."""
 
     def __init__(
-        self, root: Path, device: str, door: Door, marks: memory.Memory, tell: Tell, stop: threading.Event
+        self, root: Path, word: Word, door: Door, marks: memory.Memory, tell: Tell, stop: threading.Event
     ) -> None:
-        self._root, self._device, self._door, self._marks = root, device, door, marks
+        """*word* is what the mounter has said of the stick."""
+        self._root, self._device, self._door, self._marks = root, word.device, door, marks
+        self._folders = word.folders
         self._tell, self._stop = tell, stop
         self._told = 0.0
         self._association: int | None = None
@@ -113,6 +117,8 @@ class Copying:
             return Reason.of(StickOverfull(limit=search.MOST_FILES, depth=search.MOST_DEPTH))
         if self._unread:
             return Reason.of(StickUnread(count=self._unread))
+        if self._folders.damaged or (self._folders.files or 0) > len(found.files) + found.others:
+            return Reason.of(StickDamaged())
         media.Media(self._door.clinical.database).met_to_the_end(self.met, files.listed_more)
         if files.listed_more:
             return Reason.of(StickListsMore(count=sum(files.listed_more.values())))
@@ -210,7 +216,7 @@ def _kind(head: bytes) -> _Kind:
         return _Kind.OTHER
     if is_dicom:
         return _Kind.DICOM
-    if picture.kind(head) is not None:
+    if picture.kind(head) is not None or picture.is_of_a_phone(head):
         return _Kind.PICTURE
     if looks_like_data_set(head):
         return _Kind.DICOM

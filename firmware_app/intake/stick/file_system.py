@@ -54,8 +54,10 @@ def _blkid(device: Path, *options: str) -> str:
             command, capture_output=True, check=False, timeout=_LIMIT_S, stdin=subprocess.DEVNULL,
             env={**os.environ, **PATHS},
         )  # fmt: skip
-    except (OSError, subprocess.TimeoutExpired) as error:
-        raise StickNotMounted(detail=type(error).__name__) from None
+    except OSError as error:
+        raise StickNotMounted(detail=f"{_BLKID}: {error.strerror}") from None
+    except subprocess.TimeoutExpired:
+        raise StickNotMounted(detail=f"{_BLKID}: no answer in {_LIMIT_S:g} s") from None
     if done.returncode in (_NOTHING, _AMBIVALENT):
         raise StickBlank()
     if done.returncode:

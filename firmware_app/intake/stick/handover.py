@@ -21,6 +21,7 @@ from typing import Final
 
 from firmware_app.errors import StickNotMounted, StickUnsafe
 from firmware_app.intake.stick import mount_table
+from firmware_app.intake.stick.medium import NOTHING_KNOWN, Folders
 from firmware_app.records import Reason
 
 SOCKET: Final = "hand"
@@ -34,11 +35,13 @@ _LIMIT_S: Final = 30.0
 
 @dataclass(frozen=True, slots=True)
 class Word:
-    """What the mounter says: the file system, or the refusal; with neither, there is nothing to do."""
+    """What the mounter says: the file system and what it read of its folders, or the refusal; with neither, there is
+    nothing to do."""
 
     kind: str = ""
     device: str = ""  # major:minor
     refusal: Reason | None = None
+    folders: Folders = NOTHING_KNOWN
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +80,8 @@ def offer(
     """Hand *word* and the folder *place* to the importer, which asks at the socket in *folder*, until *stop*."""
     allowed = {os.geteuid(), _importer()}
     refusal = [word.refusal.code, word.refusal.details] if word.refusal else None
-    told = json.dumps({"kind": word.kind, "device": word.device, "refusal": refusal}).encode()
+    folders = [word.folders.files, word.folders.damaged]
+    told = json.dumps({"kind": word.kind, "device": word.device, "refusal": refusal, "folders": folders}).encode()
     root = os.open(place, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC) if place is not None else None
     path = folder / SOCKET
     path.unlink(missing_ok=True)
@@ -110,8 +114,10 @@ def taken(folder: Path) -> Iterator[Handed]:
             asking.settimeout(_LIMIT_S)
             asking.connect(str(folder / SOCKET))
             told, descriptors, _, _ = socket.recv_fds(asking, _MOST, 1)
+    except TimeoutError:
+        raise StickNotMounted(detail=f"no answer in {_LIMIT_S:g} s") from None
     except OSError as error:
-        raise StickNotMounted(detail=error.strerror or type(error).__name__) from None
+        raise StickNotMounted(detail=str(error.strerror)) from None
     try:
         yield Handed(_word(told), descriptors[0] if descriptors else None)
     finally:
@@ -143,6 +149,8 @@ def _word(told: bytes) -> Word:
     try:
         found = json.loads(told)
         refusal = Reason(str(found["refusal"][0]), dict(found["refusal"][1])) if found["refusal"] else None
-        return Word(str(found["kind"]), str(found["device"]), refusal)
+        files, damaged = found["folders"]
+        folders = Folders(None if files is None else int(files), bool(damaged))
+        return Word(str(found["kind"]), str(found["device"]), refusal, folders)
     except (ValueError, TypeError, KeyError, IndexError):
         raise StickNotMounted(detail=SOCKET) from None

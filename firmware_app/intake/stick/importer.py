@@ -17,7 +17,7 @@ from firmware_app.errors import AlreadyRunning, LanternError, NotKept, StickErro
 from firmware_app.intake.accept import Door
 from firmware_app.intake.stick import receipt
 from firmware_app.intake.stick.copying import Copying
-from firmware_app.intake.stick.handover import Handed
+from firmware_app.intake.stick.handover import Handed, Word
 from firmware_app.intake.stick.memory import Memory
 from firmware_app.intake.stick.signals import Signal, Signals
 from firmware_app.records import Reason
@@ -63,7 +63,7 @@ def run(config: Config, handed: Handed, stop: threading.Event, signals: Signals 
         else:
             _put_forward(config, handed.place)
             signals.give(Signal.COPYING)
-            ended, cases = _copy(config, state, handed.place, word.device, begun, stop)
+            ended, cases = _copy(config, state, handed.place, word, begun, stop)
         return _conclude(config, state, ended, cases, signals)
 
 
@@ -95,14 +95,14 @@ def _put_forward(config: Config, root: Path) -> None:
 
 
 def _copy(
-    config: Config, state: StateDir, root: Path, device: str, begun: StickStatus, stop: threading.Event
+    config: Config, state: StateDir, root: Path, word: Word, begun: StickStatus, stop: threading.Event
 ) -> tuple[StickStatus, dict[str, bool]]:
     clinical = Clinical(state.clinical_db)
     try:
         clinical.require()
         door = Door(state, clinical, config.retention.high_water_free_mb, config.dicom.max_object_mb)
         marks = Memory(state.usb / MARKS, clinical.knows)
-        copying = Copying(root, device, door, marks, lambda status: _tell(state, status), stop)
+        copying = Copying(root, word, door, marks, lambda status: _tell(state, status), stop)
         ended = copying.run(begun)
         return ended, media.Media(clinical.database).cases_of(copying.met)
     except LanternError as error:

@@ -152,7 +152,9 @@ def _run(command: list[str]) -> None:
         )  # fmt: skip
     except FileNotFoundError:
         raise StickNotMounted(detail=f"{command[0]}: not installed") from None
-    except (OSError, subprocess.TimeoutExpired) as error:
-        raise StickNotMounted(detail=f"{command[0]}: {type(error).__name__}") from None
+    except OSError as error:
+        raise StickNotMounted(detail=f"{command[0]}: {error.strerror}") from None
+    except subprocess.TimeoutExpired:
+        raise StickNotMounted(detail=f"{command[0]}: no answer in {_LIMIT_S:g} s") from None
     if done.returncode:
         raise StickNotMounted(detail=f"{command[0]} {done.returncode}")

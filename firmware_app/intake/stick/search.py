@@ -50,6 +50,11 @@ def search(root: Path, most: int = MOST_FILES) -> Search:
     return found
 
 
+def is_passed_by(name: str) -> bool:
+    """Whether a file or folder of this name is what systems hide for themselves."""
+    return name.startswith(".") or name.casefold() in _NO_IMAGES
+
+
 def is_there(root: Path, device: str) -> bool:
     """Whether the stick still answers.  A driver may go on answering from memory, so the *device* is asked for too."""
     try:
@@ -71,7 +76,7 @@ def _below(folder: Path, parts: tuple[str, ...], told: Search) -> Iterator[Found
         return
     for entry in listed:
         try:
-            if entry.name.startswith(".") or entry.name.casefold() in _NO_IMAGES:
+            if is_passed_by(entry.name):
                 told.others += 1
             elif entry.is_dir(follow_symlinks=False):
                 if len(parts) >= MOST_DEPTH:

@@ -1,0 +1,156 @@
+"""The folders of a FAT volume (Microsoft: FAT32 File System Specification, 2000; FAT12 and FAT16 in the same words)."""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Iterator
+from dataclasses import dataclass
+from struct import unpack_from
+from typing import Final
+
+from firmware_app.intake.stick.medium import MOST_ENTRIES, MOST_FOLDER, Damage, Medium, Unknown
+from firmware_app.intake.stick.search import MOST_DEPTH, is_passed_by
+
+_MOST_TABLE: Final = 64 << 20
+_ENTRY: Final = 32
+_LONGEST_NAME: Final = 20 * 13  # of twenty entries, each with thirteen letters
+_LOOK_AT_CLOCK: Final = 1 << 16
+_ROOT: Final = 0  # no cluster has this number
+
+
+class _Volume:
+    """The numbers of a volume, and its table of clusters."""
+
+    def __init__(self, medium: Medium) -> None:
+        boot = medium.read(0, 512)
+        sector, per_cluster, reserved, copies, slots, small, _, table_16 = unpack_from("<HBHBHHBH", boot, 11)
+        large, table_32, flags, _, self.root = unpack_from("<LLHHL", boot, 32)
+        table = (table_16 or table_32) * sector
+        if not sector or sector % _ENTRY or not per_cluster or not 0 < table <= _MOST_TABLE:
+            raise Unknown
+        self.medium, self.cluster = medium, per_cluster * sector
+        self.slots_at, self.slots = reserved * sector + copies * table, slots * _ENTRY
+        self.data = self.slots_at + -(-self.slots // sector) * sector
+        count = ((small or large) * sector - self.data) // self.cluster
+        self.bits = 32 if not table_16 else 16 if count > 4084 else 12
+        self.end = min(count + 2, table * 8 // self.bits)
+        """The number behind the last cluster's."""
+        active = flags & 15 if self.bits == 32 and flags & 0x80 else 0
+        raw = medium.read(reserved * sector + active * table, table)
+        if self.bits == 12:
+            pairs = (int.from_bytes(raw[at : at + 3], "little") for at in range(0, len(raw), 3))
+            self.table = array("I", (value for pair in pairs for value in (pair & 0xFFF, pair >> 12)))
+        else:
+            self.table = array("H" if self.bits == 16 else "I", raw)
+
+    def chain(self, first: int) -> Iterator[int]:
+        """The clusters of a chain in order; raises `Damage` where it leads to none."""
+        number, last = first, (0x0FFFFFF8 if self.bits == 32 else (1 << self.bits) - 8)
+        for step in range(self.end):
+            if step % _LOOK_AT_CLOCK == 0:
+                self.medium.require_time()
+            if not 2 <= number < self.end:  # free, bad, or beyond the medium
+                raise Damage
+            yield number
+            number = self.table[number] & 0x0FFFFFFF
+            if number >= last:
+                return
+        raise Damage  # in a ring
+
+    def folder(self, first: int) -> bytes:
+        """All of the folder that begins with cluster *first*."""
+        pieces: list[bytes] = []
+        for number in self.chain(first):
+            if len(pieces) * self.cluster > MOST_FOLDER:
+                raise Damage
+            pieces.append(self.medium.read(self.data + (number - 2) * self.cluster, self.cluster))
+        return b"".join(pieces)
+
+
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    name: str
+    is_folder: bool
+    first: int
+    size: int
+    is_late: bool
+    """Whether it stands behind the mark of the folder's end, where nothing may stand."""
+
+
+def files(medium: Medium) -> int:
+    """How many files the search would find; raises `Damage` or `Unknown`."""
+    volume, count, entries = _Volume(medium), 0, 0
+    owned, late = {volume.root} if volume.bits == 32 else set[int](), list[_Entry]()
+    waiting = [(_ROOT, 0, True)]  # where they begin and not what they hold: that could be 8 MiB each
+    while waiting:
+        first, depth, counts = waiting.pop()
+        for entry in _entries(_folder(first, volume), volume):
+            entries += 1
+            if entries > MOST_ENTRIES:
+                raise Unknown
+            if entry.is_late:
+                late.append(entry)
+                continue
+            seen = counts and not is_passed_by(entry.name)
+            if not entry.is_folder:
+                count += seen
+            elif entry.first and entry.first not in owned:
+                waiting.append((entry.first, depth + 1, seen and depth < MOST_DEPTH))
+            owned.add(entry.first)
+    if any(entry.first not in owned and _is_file(entry, volume) for entry in late):
+        raise Damage
+    return count
+
+
+def _folder(first: int, volume: _Volume) -> bytes:
+    if first == _ROOT:
+        return volume.folder(volume.root) if volume.bits == 32 else volume.medium.read(volume.slots_at, volume.slots)
+    inside = volume.folder(first)
+    if inside[:11] != b".          ":  # each begins with itself
+        raise Damage
+    return inside
+
+
+def _entries(data: bytes, volume: _Volume) -> Iterator[_Entry]:
+    long, is_late = "", False
+    for at in range(0, len(data), _ENTRY):
+        mark, attributes = data[at], data[at + 11]
+        if mark in (0, 0xE5):
+            is_late, long = is_late or mark == 0, ""
+            continue
+        if attributes & 0x3F == 0x0F:  # a part of a long name, the last part first
+            part = data[at + 1 : at + 11] + data[at + 14 : at + 26] + data[at + 28 : at + 32]
+            letters = part.decode("utf-16-le", "replace").partition("\0")[0]
+            long = (letters + ("" if mark & 0x40 else long))[:_LONGEST_NAME]
+            continue
+        name, long = long or _short_name(data[at : at + 11]), ""
+        if data[at : at + 11].rstrip() in (b".", b".."):
+            continue
+        high, low, size = unpack_from("<H4xHL", data, at + 20)
+        first = low | (high << 16 if volume.bits == 32 else 0)
+        is_sound = (not first or 2 <= first < volume.end) and min(data[at + 1 : at + 11]) >= 0x20
+        if not is_sound and not is_late:
+            raise Damage
+        if is_sound and not attributes & 0x08:  # the volume's own name
+            yield _Entry(name, bool(attributes & 0x10), first, size, is_late)
+
+
+def _short_name(raw: bytes) -> str:
+    """As a driver shows it: Windows gives $RECYCLE.BIN no long one."""
+    stem, extension = (part.decode("latin-1").rstrip(" ") for part in (raw[:8], raw[8:]))
+    return f"{stem}.{extension}" if extension else stem
+
+
+def _is_file(entry: _Entry, volume: _Volume) -> bool:
+    """Whether its chain is as long as its size says: so it was written, and what stood before it has been wiped out.
+
+    What another cluster leads to is the inside of a later file, and the entry an old one that nobody has cleared.
+    """
+    if entry.is_folder or not entry.size:
+        return False
+    try:
+        length = sum(1 for _ in volume.chain(entry.first))
+    except Damage:
+        return False
+    fits = entry.size <= length * volume.cluster < entry.size + volume.cluster
+    return fits and entry.first not in volume.table

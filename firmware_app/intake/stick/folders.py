@@ -1,0 +1,40 @@
+"""What the folders of a FAT stick or an ISO 9660 disc hold, read from the medium itself, whatever a driver shows.
+
+Drivers pass over a folder block that they cannot read, or that holds nonsense, without a word (Linux: fat__get_entry,
+do_isofs_readdir), and the listing is shorter and looks whole.  So the mounter reads these few blocks itself, and says
+how many files they name and whether one of them is unreadable or cannot be what the standard makes it.  Only what no
+sound medium has counts as damage: a false alarm would make people deaf.  Of exFAT and NTFS nothing is known this way.
+"""
+
+from __future__ import annotations
+
+import os
+import struct
+import time
+from pathlib import Path
+from typing import Final
+
+from firmware_app.intake.stick import disc_folders, fat_folders
+from firmware_app.intake.stick.file_system import FileSystem
+from firmware_app.intake.stick.medium import NOTHING_KNOWN, Damage, Folders, Medium, Unknown
+
+_LIMIT_S: Final = 30.0
+_READERS: Final = {FileSystem.FAT: fat_folders.files, FileSystem.ISO9660: disc_folders.files}
+
+
+def look(device: Path, kind: FileSystem) -> Folders:
+    """Read the folders of *device*.  Never raises for what stands on it."""
+    if kind not in _READERS:
+        return NOTHING_KNOWN
+    try:
+        descriptor = os.open(device, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return NOTHING_KNOWN
+    try:
+        return Folders(_READERS[kind](Medium(descriptor, time.monotonic() + _LIMIT_S)))
+    except Damage:
+        return Folders(damaged=True)
+    except (Unknown, struct.error):
+        return NOTHING_KNOWN
+    finally:
+        os.close(descriptor)

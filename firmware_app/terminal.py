@@ -1,0 +1,40 @@
+"""What a command says to a person at a terminal, and to a program on the other end of its pipe."""
+
+from __future__ import annotations
+
+import argparse
+import io
+import json
+import os
+import sys
+
+from firmware_app.errors import LanternError
+from firmware_app.language import LANGUAGES, visible
+
+
+def let_streams_take_all(*, as_json: bool) -> None:
+    """JSON is UTF-8 (RFC 8259 8.1) whatever the terminal speaks; a sign that it lacks is shown as ``\\u…`` in text."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+    if as_json and isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(encoding="utf-8", errors="backslashreplace")  # \udcff is how JSON says it too
+
+
+def refuse(error: LanternError, options: argparse.Namespace) -> None:
+    """Say *error* on stderr; to a program also on stdout, where it looks for its answer."""
+    text = error.text(language(options))
+    if options.json:
+        print(json.dumps({"error": {"code": error.code, "text": text}}, ensure_ascii=False), flush=True)
+    print(visible(f"{error.code}: {text}"), file=sys.stderr)
+
+
+def language(options: argparse.Namespace) -> str:
+    """That of the box; where its configuration cannot be used, what the environment says, or the default."""
+    from firmware_app.config import Box, load
+
+    try:
+        return load(options.config).box.language
+    except LanternError:
+        named = os.environ.get("LANTERN_BOX__LANGUAGE", "")
+        return named if named in LANGUAGES else Box().language

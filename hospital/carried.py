@@ -1,0 +1,117 @@
+"""A case that a clinic sent on a stick, sealed: opened, proved, and only then given its name in a folder.
+
+Nothing is written before the box's signature holds, and nothing gets a name unless all of it was what the box signed.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import secrets
+import shutil
+import tarfile
+from collections.abc import Iterator
+from contextlib import ExitStack, closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from firmware_app.errors import BundleInvalid, CarriedThere, CarriedUnkept, CarriedUnknown
+from firmware_app.uplink.sealed_export import PIECE, Opened
+from hospital import keyring
+from hospital.house import House
+from hospital.inbox import Inbox
+
+_NAME: Final = re.compile(r"(c-[0-9a-f]{20})/([0-9]{5}\.dcm|manifest\.json)", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """What was opened: the box that sealed it, the folder it is in now, and how many images that holds."""
+
+    box: str
+    folder: Path
+    images: int
+
+
+def open_case(house: House, file: Path, out: Path) -> Case:
+    """Open the sealed *file* into a new folder in *out*, called after the box and the case.
+
+    Raises what `Opened` raises, `BundleInvalid`, `CarriedThere`, `CarriedUnkept` or `KeysMissing`; then *out* is as it
+    was.
+    """
+    keys = keyring.load(house.keys)
+    inbox = Inbox(house.inbox_db)
+    inbox.create()
+    with closing(inbox):
+        boxes = inbox.verify_keys()
+    try:
+        handle = file.open("rb")
+    except OSError as error:
+        raise BundleInvalid(path=str(file), detail=error.strerror or str(error)) from None
+    with ExitStack() as closing_all:
+        closing_all.enter_context(handle)
+        content = Opened(handle, boxes, keys.private, keys.retired)
+        fresh = closing_all.enter_context(_fresh(out))
+        names = list(_unpacked(content, fresh))
+        content.finish()
+        cases = {case for case, _ in names}
+        if len(cases) != 1:
+            raise CarriedUnknown
+        final = out / f"{content.box}-{cases.pop()}"
+        if os.path.lexists(final):
+            raise CarriedThere(path=str(final))
+        keyring.sync(fresh)
+        fresh.rename(final)
+        keyring.sync(out)
+    return Case(content.box, final, sum(name.endswith(".dcm") for _, name in names))
+
+
+def _unpacked(content: Opened, fresh: Path) -> Iterator[tuple[str, str]]:
+    """Each file of the archive *content*, written into *fresh*: the case and the name it stands under.
+
+    A box writes plain heads only.  The other ones of tar, which give names and sizes of any length and may stand in
+    each other without end, are not followed: what a box that was taken over has sealed holds its signature too.
+    """
+    written: set[str] = set()
+    while any(head := b"".join(_exactly(content, tarfile.BLOCKSIZE))):
+        try:
+            entry = tarfile.TarInfo.frombuf(head, "ascii", "strict")
+        except (tarfile.TarError, UnicodeError):
+            raise CarriedUnknown from None
+        named = _NAME.fullmatch(entry.name)
+        if named is None or named[2] in written or entry.type != tarfile.REGTYPE or entry.size < 0:
+            raise CarriedUnknown
+        written.add(named[2])
+        with (fresh / named[2]).open("xb") as target:
+            for piece in _exactly(content, entry.size):
+                target.write(piece)
+            target.flush()
+            os.fsync(target.fileno())
+        for _ in _exactly(content, -entry.size % tarfile.BLOCKSIZE):
+            pass
+        yield named[1], named[2]
+
+
+def _exactly(content: Opened, size: int) -> Iterator[bytes]:
+    """The next *size* bytes, a piece at a time."""
+    while size:
+        piece = content.read(min(size, PIECE))
+        if not piece:
+            raise CarriedUnknown
+        size -= len(piece)
+        yield piece
+
+
+@contextmanager
+def _fresh(out: Path) -> Iterator[Path]:
+    """A new folder in *out* that is gone at the end, unless it has another name by then."""
+    path = out / f".lantern-open-{secrets.token_hex(4)}"
+    try:
+        path.mkdir(mode=0o700)
+        try:
+            yield path
+        finally:
+            shutil.rmtree(path, ignore_errors=True)
+    except OSError as error:
+        raise CarriedUnkept(path=str(out), detail=error.strerror or str(error)) from None

@@ -1,0 +1,177 @@
+"""A line on a film is as long as the machine says, and in pixels where it does not; a clip plays as it was taken."""
+
+from __future__ import annotations
+
+import math
+import re
+import shutil
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydicom.dataset import Dataset
+from selenium.webdriver.common.action_chains import ActionChains
+
+from tests.browser.clinic import Clinic, Person, synthetic_clip, synthetic_film
+
+
+def region(**changes: Any) -> Dataset:
+    """An ultrasound region of the whole film of 600 × 700, a quarter of a millimetre a pixel across and half down."""
+    made = Dataset()
+    told = {
+        "RegionSpatialFormat": 1, "RegionDataType": 1, "RegionFlags": 0,
+        "RegionLocationMinX0": 0, "RegionLocationMinY0": 0, "RegionLocationMaxX1": 599, "RegionLocationMaxY1": 699,
+        "PhysicalUnitsXDirection": 3, "PhysicalUnitsYDirection": 3, "PhysicalDeltaX": 0.025, "PhysicalDeltaY": 0.05,
+    }  # fmt: skip
+    for keyword, value in {**told, **changes}.items():
+        setattr(made, keyword, value)
+    return made
+
+
+def drawn(doctor: Person, dx: int, dy: int) -> float:
+    """Draw a line of so many screen pixels over the middle of the film; how many pixels of the film one of them is."""
+    if doctor.find("#measure").get_attribute("aria-pressed") != "true":
+        doctor.find("#measure").click()
+    canvas = doctor.find("#film")
+    hands = ActionChains(doctor.driver, duration=50)
+    hands.move_to_element_with_offset(canvas, -dx // 2, -dy // 2).click_and_hold()
+    hands.move_by_offset(dx, dy).release().perform()
+    size = canvas.size
+    return 1 / min(float(size["height"]) / 700, float(size["width"]) / 600)
+
+
+def number(text: str) -> float:
+    found = re.search(r"[\d.]+", text)
+    assert found is not None, text
+    return float(found[0])
+
+
+@pytest.mark.parametrize(
+    ("name", "said", "dx", "dy", "unit", "scale"),
+    [
+        ("Line Detector", {"ImagerPixelSpacing": [0.15, 0.15]}, 90, 0, "像素", 1.0),
+        ("Line Nothing", {}, 90, 120, "像素", 1.0),
+        (
+            "Line Calibrated",
+            {"PixelSpacing": [0.4, 0.4], "PixelSpacingCalibrationType": "FIDUCIAL", "ImagerPixelSpacing": [0.5, 0.5]},
+            90, 120, "毫米", 0.4,
+        ),
+        ("Line Across", {"SequenceOfUltrasoundRegions": [region()]}, 100, 0, "毫米", 0.25),
+        ("Line Down", {"SequenceOfUltrasoundRegions": [region()]}, 0, 100, "毫米", 0.5),
+        (
+            "Line Spectrum",  # seconds across: no length
+            {"SequenceOfUltrasoundRegions": [region(PhysicalUnitsXDirection=4)]}, 100, 0, "像素", 1.0,
+        ),
+        (
+            "Line Two",  # from one region into another: no length either
+            {"SequenceOfUltrasoundRegions": [region(RegionLocationMaxX1=299), region(RegionLocationMinX0=300)]},
+            100, 0, "像素", 1.0,
+        ),
+    ],
+)  # fmt: skip
+def test_a_line_is_as_long_as_the_machine_says(
+    box: Clinic,
+    doctor: Person,
+    folder: Path,
+    name: str,
+    said: dict[str, Any],
+    dx: int,
+    dy: int,
+    unit: str,
+    scale: float,
+) -> None:
+    box.push(synthetic_film(folder, f"{name[5:]}.dcm", PatientName=name, PatientAge="050Y", **said))
+    doctor.driver.get(f"{box.url}/")
+    doctor.open_row(name)
+    by = drawn(doctor, dx, dy)
+    text = doctor.until(lambda: doctor.find("#length").text)
+    assert unit in text
+    assert number(text) == pytest.approx(math.hypot(dx, dy) * by * scale, rel=0.03)
+    if name == "Line Detector":
+        assert "探测器处" in text
+    doctor.find("#reset").click()
+    doctor.until(lambda: not doctor.driver.find_element("id", "length").text)
+
+
+def test_a_pinch_is_no_line_and_leaves_the_one_that_is_there(box: Clinic, doctor: Person, folder: Path) -> None:
+    box.push(synthetic_film(folder, "pinched.dcm", PatientName="Pin Ched", PatientAge="050Y"))
+    doctor.screen(360, 740, 2)
+    doctor.driver.get(f"{box.url}/")
+    doctor.open_row("Pin Ched")
+    doctor.press("#measure")
+    doctor.touch("Start", (0, 0))
+    doctor.touch("Move", (40, 30))
+    doctor.touch("End")
+    told, width = doctor.until(lambda: doctor.find("#length").text), doctor.film("width")
+    size = doctor.find("#film").size
+    by = 1 / min(float(size["height"]) / 700, float(size["width"]) / 600)
+    assert number(told) == pytest.approx(50 * by, rel=0.03)
+    doctor.touch("Start", (-20, 0))  # one finger is always first
+    doctor.touch("Move", (-22, 0))
+    doctor.touch("Start", (-22, 0), (20, 0))
+    doctor.touch("Move", (-60, 0), (60, 0))
+    doctor.until(lambda: float(doctor.film("zoom")) > 1.5)
+    doctor.touch("End", (-60, 0))  # and one always last
+    doctor.touch("Move", (-60, 70))
+    doctor.touch("End")
+    assert (doctor.find("#length").text, doctor.film("width")) == (told, width)
+    doctor.touch("Start", (0, 0))  # of a closer film the same way is a shorter line
+    doctor.touch("Move", (40, 30))
+    doctor.touch("End")
+    doctor.until(
+        lambda: number(doctor.find("#length").text) == pytest.approx(50 * by / float(doctor.film("zoom")), 0.05)
+    )
+
+
+def test_where_an_image_has_no_picture_none_is_shown_and_measured(box: Clinic, doctor: Person, folder: Path) -> None:
+    study: dict[str, Any] = {"StudyInstanceUID": "2.25.77", "PatientName": "Without One", "PatientAge": "050Y"}
+    for view in ("PA", "AP"):
+        box.push(synthetic_film(folder, f"{view}.dcm", ViewPosition=view, **study))
+    doctor.driver.get(f"{box.url}/")
+    doctor.open_row("Without One")
+    doctor.until(lambda: len(doctor.all("a.back, .picture")) >= 2)
+    second = str(doctor.driver.find_elements("css selector", ".image")[1].get_attribute("data-frame"))
+    (reference,) = {part for part in second.split("/") if (box.state / "display" / part).is_dir() and part}
+    shutil.rmtree(box.state / "display" / reference)
+    doctor.driver.refresh()
+    doctor.wait_for_film()
+    drawn(doctor, 60, 0)
+    doctor.until(lambda: doctor.find("#length").text)
+    doctor.all(".picture")[1].click()
+    doctor.until(lambda: "没有" in doctor.find("#message").text)
+    assert doctor.ink() == (0, 0, 0, 0)
+    drawn(doctor, 40, 0)
+    assert [doctor.driver.find_element("id", place).text for place in ("length", "window")] == ["", ""]
+    doctor.all(".picture")[0].click()
+    doctor.wait_for_film()
+    drawn(doctor, 60, 0)
+    doctor.until(lambda: doctor.find("#length").text)
+
+
+def test_a_clip_is_played_as_quickly_as_it_was_taken(box: Clinic, doctor: Person, folder: Path) -> None:
+    box.push(synthetic_clip(folder, "played.dcm", 5, PatientName="A Film", PatientAge="050Y", FrameTime="40"))
+    doctor.driver.get(f"{box.url}/")
+    doctor.open_row("A Film")
+    assert doctor.find("#rate").text == "每秒 25 帧"
+    doctor.driver.execute_script(
+        "const text = document.querySelector('#frame-text');"
+        "window.stood = [];"
+        "new MutationObserver(() => stood.push([performance.now(), text.textContent])).observe(text, {childList: true})"
+    )
+    doctor.find("#play").click()
+    doctor.until(lambda: doctor.driver.execute_script("return stood.length") >= 16)
+    doctor.find("#play").click()
+    assert doctor.find("#play").get_attribute("aria-pressed") == "false"
+    stood = doctor.driver.execute_script("return stood")
+    order = [number(text) for _, text in stood]
+    assert all(after == before % 5 + 1 for before, after in pairwise(order))
+    times = [at for at, _ in stood[6:]]  # the first round waits for the frames to come
+    assert (times[-1] - times[0]) / (len(times) - 1) > 0.8 * 40  # never quicker than it was taken
+
+
+def test_a_clip_that_does_not_say_how_quickly_it_was_taken_says_so(box: Clinic, doctor: Person, folder: Path) -> None:
+    box.push(synthetic_clip(folder, "untold.dcm", 3, PatientName="Un Told", PatientAge="050Y"))
+    doctor.driver.get(f"{box.url}/")
+    doctor.open_row("Un Told")
+    assert doctor.find("#rate").text == "未记录速度"

@@ -1,0 +1,120 @@
+"""Backups put back under a real systemd, by the very lines of the handbook's chapters on it."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from firmware_app.store.layout import StateDir
+from tests.faults.systemd_house import House
+from tests.films import film, save
+from tests.peers import REPOSITORY, peer
+
+pytestmark = pytest.mark.appliance
+
+STATE = StateDir(Path("/var/lib/lantern"))
+CONFIG = '[viewer]\nhost = "127.0.0.1"\n[retention]\nhigh_water_free_mb = 16\nballast_mb = 4\n'
+THREE = tuple(f"lantern-{name}.service" for name in ("gateway", "reader", "viewer"))
+CASES = "lantern case list --json"
+
+
+def lines_of(chapter: str, handbook: str = "operations.md") -> list[str]:
+    """The blocks of commands and settings in one chapter of the handbook."""
+    text = (REPOSITORY / "docs" / handbook).read_text("utf-8")
+    found = re.search(rf"^## {chapter}\n(.*?)(?=^## )", text, re.MULTILINE | re.DOTALL)
+    assert found is not None
+    return re.findall(r"^```\n(.*?)^```$", found[1], re.MULTILINE | re.DOTALL)
+
+
+OTHER_DISK, SETTING, SAVE = lines_of("Backup")
+EVERYTHING, DATABASES = lines_of("Put a backup back")
+
+
+@pytest.fixture
+def box(tmp_path: Path) -> Iterator[House]:
+    """A box with a case that is read, an account, and another disk for its backups."""
+    with House() as house:
+        house.run("mkdir -p /mnt/backup && mount -t tmpfs -o mode=755 tmpfs /mnt/backup")
+        house.install(CONFIG)
+        house.run(OTHER_DISK)
+        house.write("/etc/lantern/lantern.toml", f"{CONFIG}[backup]\n{SETTING}")
+        start(house)
+        house.copy(save(tmp_path, "film.dcm", film()), Path("/var/house/film.dcm"))
+        send(house)
+        house.wait("the film to be read", lambda: '"readings": [{' in house.run(CASES), 60)
+        house.run("lantern user add li")
+        yield house
+
+
+def start(house: House) -> None:
+    house.run("systemctl start lantern.target", timeout=120)
+    for unit in THREE:
+        house.wait_active(unit, 120)
+
+
+def send(house: House) -> None:
+    house.run(f"{peer('storescu')} -aec LANTERN 127.0.0.1 11112 /var/house/film.dcm")
+
+
+def database(house: House) -> str:
+    """What the doctor says of the database."""
+    told = [json.loads(line) for line in house.run("lantern doctor --json", check=False).splitlines()]
+    return next(str(line["code"]) for line in told if line["check"] == "database")
+
+
+def another_machine(house: House) -> None:
+    """The same house, empty, and with the box's users counted otherwise."""
+    names = house.run("getent passwd | grep -o '^lantern-[a-z]*'").split()
+    groups = house.run("getent group | grep -o '^lantern-[a-z]*'").split()
+    number = house.run("id -u lantern-gateway")
+    house.run("systemctl stop lantern.target 'lantern-*' && rm -rf /var/lib/lantern /etc/lantern/lantern.toml")
+    house.run(" && ".join(f"userdel {name}" for name in names))
+    house.run("; ".join(f"groupdel {name} 2> /dev/null" for name in groups), check=False)
+    house.run(f"useradd --uid {number} --user-group taken-since")
+    house.install(CONFIG)
+    start(house)
+    assert json.loads(house.run("lantern status --json", check=False))["queue"]["cases"] == 0
+
+
+def test_both_handbooks_have_the_same_lines() -> None:
+    assert lines_of("备份", "operations.zh.md") == [OTHER_DISK, SETTING, SAVE]
+    assert lines_of("恢复备份", "operations.zh.md") == [EVERYTHING, DATABASES]
+
+
+def test_everything_comes_back_on_a_machine_that_counts_its_users_otherwise(box: House) -> None:
+    before, user = box.run(CASES), box.run("id -u lantern-gateway")
+    box.run(SAVE, timeout=120)
+    another_machine(box)
+    assert box.run("id -u lantern-gateway") != user
+    box.run(EVERYTHING, timeout=120)
+    for unit in THREE:
+        box.wait_active(unit, 120)
+    assert box.run(CASES) == before
+    assert "li" in box.run("lantern user list").split()
+    assert box.run(f"stat -c %U {STATE.images}/*/*.dcm") == "lantern-gateway"
+    assert box.run(f"stat -c '%U %G %a' {STATE.root}") == "root lantern-clinical 751"
+    assert database(box) == "doctor.database_ok"
+    send(box)  # and it goes on with its work
+
+
+def test_the_databases_alone_come_back_from_another_disk(box: House) -> None:
+    before = json.loads(box.run(CASES).splitlines()[0])
+    box.run("systemctl start lantern-backup.service")
+    assert box.run("stat -c '%U %a' /mnt/backup/lantern/000001/accounts.db") == "lantern-care 600"
+    another_machine(box)
+    box.run(f"cd /mnt/backup/lantern/000001\n{DATABASES}", timeout=120)
+    for unit in THREE:
+        box.wait_active(unit, 120)
+    after = json.loads(box.run(CASES).splitlines()[0])
+    assert after["readings"] == before["readings"]
+    assert "li" in box.run("lantern user list").split()
+    assert box.run(f"stat -c '%U %G' {STATE.accounts_db}") == "lantern-viewer lantern-viewer"
+    assert database(box) == "doctor.database_ok"
+    assert box.run(f"find {STATE.images} -name '*.dcm'") == ""
+    send(box)
+    assert box.run(f"find {STATE.images} -name '*.dcm' | wc -l") == "1", "it has its file again"
+    box.wait("it to be read again", lambda: '"readings": [{' in box.run(CASES), 60)

@@ -1,0 +1,47 @@
+"""A box as it comes from the shelf, and the file that a hospital has prepared for it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from firmware_app.config import Config, load
+from firmware_app.device import provisioning_file
+from firmware_app.device.first_start import Places
+from firmware_app.device.provisioning_file import Proof
+from firmware_app.store.layout import StateDir
+from hospital import prepare
+from hospital.house import House
+from hospital.prepare import Prepared
+
+CLINIC = {"box": "clinic-7", "clinic": "清河卫生院", "calling": "DX1;US1", "pacs_host": "192.168.1.9"}
+
+
+def prepared(house: House, out: Path, days: int = 30, **told: str) -> Prepared:
+    (made,) = prepare.prepare(house, "list.csv", [(2, {**CLINIC, **told})], out, days)
+    return made
+
+
+class Box:
+    """A box as it comes from the shelf: software, and nothing that makes it this or that box."""
+
+    def __init__(self, root: Path) -> None:
+        self.root, self.file = root, root / "etc" / "lantern.toml"
+        self.file.parent.mkdir(parents=True)
+        self.file.write_text(f'[state]\ndir = "{root / "state"}"\n[dicom]\nport = 0\n')
+        self.state = StateDir(root / "state")
+        self.state.prepare()
+
+    @property
+    def config(self) -> Config:
+        return load(self.file, {})
+
+    @property
+    def places(self) -> Places:
+        return Places.of(self.config, self.file)
+
+    def take(self, file: Path, proof: Proof | None = None) -> str:
+        offer = provisioning_file.read(file)
+        return provisioning_file.take(offer, self.config, self.places, proof).made.encode().decode()
+
+    def everything(self) -> dict[str, bytes]:
+        return {str(path): path.read_bytes() for path in sorted(self.root.rglob("*")) if path.is_file()}

@@ -1,0 +1,220 @@
+"""The `lantern` command as a person or a program meets it: its help, its refusals, its language, a Ctrl-C."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import re
+import shlex
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from firmware_app import cli
+from firmware_app.errors import VideoReaderMissing, base
+from firmware_app.language import codes, say, visible
+from firmware_app.store.clinical import Clinical
+from firmware_app.store.layout import StateDir
+
+# Said by `lantern read` in other words, because they speak of a box's disk (`tests/wire/test_offline.py`).
+OF_THE_BOX = {"intake.space_short", "intake.not_kept", "reading.waiting"}
+
+
+@pytest.fixture
+def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> StateDir:
+    monkeypatch.setenv("LANTERN_STATE__DIR", str(tmp_path / "state"))
+    monkeypatch.delenv("LANTERN_BOX__LANGUAGE", raising=False)
+    return StateDir(tmp_path / "state")
+
+
+@pytest.fixture
+def damaged(state: StateDir) -> StateDir:
+    """A box whose database is no database any more."""
+    state.prepare()
+    clinical = Clinical(state.clinical_db)
+    clinical.create()
+    clinical.database.close()
+    state.clinical_db.write_bytes(b"no database" * 1000)
+    return state
+
+
+def is_chinese(text: str) -> bool:
+    return re.search("[\u4e00-\u9fff]", text) is not None
+
+
+def parsers(parser: argparse.ArgumentParser) -> Iterator[argparse.ArgumentParser]:
+    yield parser
+    for action in parser._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            for below in action.choices.values():
+                yield from parsers(below)
+
+
+@pytest.mark.parametrize("parser", list(parsers(cli._parser())), ids=lambda parser: parser.prog)
+def test_every_help_has_an_example_that_is_understood(parser: argparse.ArgumentParser) -> None:
+    first = (parser.epilog or "").splitlines()[0]
+    assert first.startswith(f"Example: {parser.prog}")
+    words = shlex.split(first.removeprefix("Example: lantern "))
+    assert cli._parser().parse_args(words).run
+
+
+def test_the_help_of_read_says_how_it_ends_and_where_it_works(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        cli.main(["read", "--help"])
+    said = capsys.readouterr().out
+    for word in ("Exit status: 0", "3 something", "130", "TMPDIR=", "LANTERN_BOX__LANGUAGE=", "--pack NAME"):
+        assert word in said
+
+
+@pytest.mark.parametrize("command", ["status", "case list", "case show c-1", "audit verify"])
+def test_a_program_is_told_of_a_damaged_box_in_the_form_that_it_asked_for(
+    damaged: StateDir, command: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main([*command.split(), "--json"]) == 1
+    said = capsys.readouterr()
+    (line,) = said.out.splitlines()
+    error = json.loads(line)["error"]
+    assert error["code"].startswith("store.")
+    assert said.err == f"{error['code']}: {error['text']}\n"
+
+
+def test_every_line_of_the_doctor_of_a_damaged_box_is_an_object(
+    damaged: StateDir, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main(["doctor", "--json"]) == 1
+    found = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert {"check", "result", "code", "text"} <= set.intersection(*(set(one) for one in found))
+    assert [one["result"] for one in found if one["check"] == "database"] == ["fail"]
+
+
+@pytest.mark.parametrize("language", ["zh_CN", "en"])
+def test_a_refusal_is_in_the_language_of_the_box(
+    state: StateDir, tmp_path: Path, language: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "box.toml").write_text(f'[box]\nlanguage = "{language}"\n')
+    assert cli.main(["case", "show", "c-1", "--config", str(tmp_path / "box.toml")]) == 1
+    said = capsys.readouterr().err
+    code, _, sentence = said.strip().partition(": ")
+    assert code.startswith("store.")
+    assert is_chinese(sentence) == (language == "zh_CN")
+
+
+def test_a_configuration_that_cannot_be_used_is_told_in_the_language_that_is_left(
+    state: StateDir, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    missing = ["config", "check", "--config", str(tmp_path / "none.toml")]
+    assert cli.main(missing) == 1
+    assert is_chinese(capsys.readouterr().err)  # what a box speaks unless told otherwise
+    monkeypatch.setenv("LANTERN_BOX__LANGUAGE", "en")
+    assert cli.main(missing) == 1
+    assert not is_chinese(capsys.readouterr().err)
+
+
+def test_no_sentence_that_read_can_say_promises_what_only_a_box_keeps() -> None:
+    said = {code: text for code, text in codes().items() if code.partition(".")[0] in ("intake", "imaging", "reading")}
+    assert len(said) > 30
+    for code, text in said.items():
+        if code not in OF_THE_BOX:
+            assert "set aside" not in text, code
+            assert "stored safely" not in text, code
+
+
+def test_the_part_that_is_missing_is_added_to_this_very_installation(monkeypatch: pytest.MonkeyPatch) -> None:
+    text = VideoReaderMissing().text("en")
+    assert f"{sys.prefix}/bin/python -m pip install av" in text
+    monkeypatch.setattr(base, "_INSTALLED", sys.prefix + "/../" + Path(sys.prefix).name)
+    assert f"“{sys.prefix}/../{Path(sys.prefix).name}/bin/python -m" in VideoReaderMissing().text("en")
+
+
+def test_a_record_of_another_version_that_lacks_a_detail_is_shown_all_the_same() -> None:
+    assert "“… -m pip install av”" in say("imaging.no_video", {}, "en")
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "gb18030"])
+def test_whatever_the_terminal_speaks_json_is_utf_8_and_text_is_no_traceback(encoding: str, tmp_path: Path) -> None:
+    environment = {**os.environ, "PYTHONIOENCODING": encoding, "LANTERN_BOX__LANGUAGE": "zh_CN",
+                   "LANTERN_STATE__DIR": str(tmp_path)}  # fmt: skip
+    called = [sys.executable, "-m", "firmware_app.cli", "config", "check", "--config", str(tmp_path / "none.toml")]
+    done = subprocess.run([*called, "--json"], env=environment, capture_output=True, check=False, timeout=60)
+    assert is_chinese(json.loads(done.stdout.decode("utf-8"))["error"]["text"])
+    said = done.stderr.decode(encoding)
+    assert said.startswith("config.missing: ")
+    assert is_chinese(said) or "\\u" in said
+
+
+def test_a_refusal_that_names_a_path_of_another_time_is_an_object_too(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A name in GBK is no UTF-8; Python holds its bytes as surrogates, which no UTF-8 can say."""
+    missing = os.fsdecode(os.fsencode(tmp_path) + b"/\xd0\xd8.toml")
+    assert cli.main(["config", "check", "--json", "--config", missing]) == 1
+    said = capsys.readouterr()
+    assert missing in json.loads(said.out)["error"]["text"]
+    assert "\\udcd0\\udcd8" in said.err
+
+
+def test_a_path_that_is_empty_is_not_the_folder_one_stands_in(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["read", ""])
+    assert ended.value.code == 2
+    assert "a path is empty" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("raw", "shown"),
+    [
+        ("胸片 1.dcm", "胸片 1.dcm"),
+        ("胸　片", "胸　片"),
+        ("\x1b[31m\r\n\t\x7f", "\\x1b[31m\\r\\n\\t\\x7f"),
+        ("\x9b31m", "\\x9b31m"),
+        ("a\u202egpj.exe", "a\\u202egpj.exe"),
+        ("\udcff", "\\udcff"),
+    ],
+)
+def test_a_terminal_is_given_nothing_to_obey(raw: str, shown: str) -> None:
+    assert visible(raw) == shown
+
+
+def test_ctrl_c_while_the_options_are_read_is_one_word(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupted() -> argparse.ArgumentParser:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(cli, "_parser", interrupted)
+    monkeypatch.setenv("LANTERN_BOX__LANGUAGE", "en")
+    assert cli.main(["status"]) == 130
+    assert capsys.readouterr().err == "Stopped.\n"
+
+
+def test_ctrl_c_while_the_command_is_still_loaded_ends_it_without_a_word() -> None:
+    pressed = (
+        "import os, signal, sys\n"
+        "from firmware_app import __main__\n"
+        "class Pressed:\n"
+        "    def find_spec(self, name, path=None, target=None):\n"
+        "        if name == 'firmware_app.cli': os.kill(os.getpid(), signal.SIGINT)\n"
+        "sys.meta_path.insert(0, Pressed())\n"
+        "sys.exit(__main__.main())\n"
+    )
+    done = subprocess.run([sys.executable, "-c", pressed], capture_output=True, text=True, check=False, timeout=60)
+    assert (done.returncode, done.stdout, done.stderr) == (-signal.SIGINT, "", "")
+
+
+def test_a_command_in_the_background_of_a_script_goes_on_through_its_ctrl_c(tmp_path: Path) -> None:
+    """A shell has it ignore the signal; `__main__` must not give it back its meaning."""
+    asked = (
+        "import signal, sys\n"
+        "from firmware_app import __main__\n"
+        "signal.signal(signal.SIGINT, signal.SIG_IGN)\n"
+        "sys.argv = ['lantern', 'config', 'check']\n"
+        "__main__.main()\n"
+        "sys.exit(signal.getsignal(signal.SIGINT) is not signal.SIG_IGN)\n"
+    )
+    environment = {**os.environ, "LANTERN_STATE__DIR": str(tmp_path)}
+    assert subprocess.run([sys.executable, "-c", asked], env=environment, check=False, timeout=60).returncode == 0

@@ -1,0 +1,93 @@
+"""An even frame around a film is no part of it: a pack that says so is given what lies within, and only then."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from firmware_app.imaging import beside, film, for_model
+from firmware_app.imaging.input_spec import InputSpec
+from firmware_app.imaging.model_input import to_model_input
+from firmware_app.reading import heat_map
+from tests import films
+
+Pixels = np.ndarray[Any, Any]
+FRAME = InputSpec("film", 224, 224, crop="frame")
+WHOLE = InputSpec("film", 224, 224)
+
+
+def body(rows: int = 500, columns: int = 400) -> Pixels:
+    return films.shapes(3, rows, columns, 3000) + np.uint16(500)
+
+
+def framed(width: int, ground: int = 0, written: bool = False) -> Pixels:
+    made = np.pad(body(), width, constant_values=ground)
+    if written:
+        made[2 : width - 2 : 2, 40:80] = 4000
+    return made
+
+
+@pytest.mark.parametrize("width", [4, 12, 50])
+@pytest.mark.parametrize("ground", [0, 4095])
+def test_a_model_sees_what_lies_within_the_frame(width: int, ground: int) -> None:
+    given = to_model_input(framed(width, ground).astype(np.float32), FRAME)
+    assert np.array_equal(given, to_model_input(body().astype(np.float32), WHOLE))
+    assert not np.array_equal(to_model_input(framed(width, ground).astype(np.float32), WHOLE), given)
+
+
+def test_letters_in_the_frame_go_with_it() -> None:
+    given = to_model_input(framed(30, written=True).astype(np.float32), FRAME)
+    assert np.array_equal(given, to_model_input(body().astype(np.float32), WHOLE))
+
+
+@pytest.mark.parametrize("sides", [1, 2, 3])
+def test_strips_that_do_not_run_around_are_left(sides: int) -> None:
+    made = body().astype(np.float32)
+    for side in (np.s_[:, :30], np.s_[:, -30:], np.s_[:30])[:sides]:
+        made[side] = 0.0
+    assert beside.exposed(made) != (0, 0, 400, 500)
+    assert beside.framed(made) is None
+    assert np.array_equal(to_model_input(made, FRAME), to_model_input(made, WHOLE))
+
+
+def test_padding_within_the_frame_is_still_not_counted() -> None:
+    """The percentiles of the greys are those of pixels that are not hidden, also of a film that was cut."""
+    made, hidden = framed(20).astype(np.float32), np.zeros((540, 440), bool)
+    hidden[40:90, 40:120] = True
+    made[hidden] = 60000.0
+    given = to_model_input(made, FRAME, None, hidden)
+    within = np.s_[20:520, 20:420]
+    assert np.array_equal(given, to_model_input(made[within], WHOLE, None, hidden[within]))
+
+
+def test_the_box_is_told_and_the_heat_map_lies_within_it(tmp_path: Path) -> None:
+    path = films.save(tmp_path, "framed.dcm", films.film(framed(40), BitsStored=12, HighBit=11))
+    with film.opened(path, is_picture=False) as opened:
+        taken = for_model.taken(opened, FRAME)
+        assert taken.box == (40, 40, 440, 540)
+        assert taken.beside is None  # what is left out cannot be gone by
+        whole = for_model.taken(opened, WHOLE)
+        assert whole.box is None
+        assert whole.beside is not None
+    drawn = heat_map.picture(np.ones((7, 7), np.float32), 580, 480, taken.box)
+    rows, columns = np.nonzero(drawn)
+    scale = 256 / 580
+    found = (columns.min(), rows.min(), columns.max() + 1, rows.max() + 1)
+    assert found == pytest.approx([side * scale for side in (40, 40, 440, 540)], abs=1.0)
+
+
+def test_frames_of_a_clip_are_not_cut_one_by_one(tmp_path: Path) -> None:
+    stack = np.concatenate([framed(20), framed(40)[20:-20, 20:-20]])
+    made = films.film(stack, BitsStored=12, HighBit=11, NumberOfFrames=2, Rows=540)
+    with film.opened(films.save(tmp_path, "clip.dcm", made), is_picture=False) as opened:
+        taken = for_model.taken(opened, FRAME, "interval", 2)
+    assert len(taken.read) == 2
+    assert taken.box is None
+
+
+def test_a_volume_has_no_frame() -> None:
+    with pytest.raises(ValueError, match="volume"):
+        InputSpec("film", 64, 64, depth=8, crop="frame")

@@ -1,0 +1,171 @@
+"""The codes of a JPEG are gone along to find lost data that its pixels do not show, and no whole stream is refused."""
+
+from __future__ import annotations
+
+import io
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from imagecodecs import jpeg8_encode
+from PIL import Image
+
+from firmware_app.errors import Undecodable
+from firmware_app.imaging import codestream, film, jpeg8, jpeg_deep
+from tests.baseline_jpeg import BLOCKS_A_ROW, FLAT, REST, START, encoded, step
+
+Pixels = np.ndarray[Any, Any]
+START_OF_SCAN = 0xDA
+SMALL, LARGE = 2 * BLOCKS_A_ROW, 160 * BLOCKS_A_ROW
+"""Blocks: of a frame whose codes are counted, and of one whose codes would take too long."""
+BEHIND_THE_LAST = START[0] + 4 * (REST[0xF1] + "1") + REST[0]
+
+
+def read(stream: bytes) -> Pixels:
+    size, depth = codestream.size(stream), codestream.depth(stream)
+    assert size is not None
+    assert depth is not None
+    codestream.check(stream, *size, rle=False, frame_bytes=size[0] * size[1])
+    return jpeg8.decode(stream, depth.samples) if depth.bits == 8 else jpeg_deep.decode(stream, depth.samples, 16)
+
+
+def frame(count: int, *, middle: tuple[str, ...] = (), last: tuple[str, ...] = ()) -> list[str]:
+    first = (count - len(middle)) // 2
+    return [*[FLAT] * first, *middle, *[FLAT] * (count - first - len(middle) - len(last)), *last]
+
+
+@pytest.mark.parametrize("count", [SMALL, LARGE])
+def test_levels_from_black_to_white_are_read(count: int) -> None:
+    steps = (step(-128), step(255), step(-255), step(128))
+    pixels = read(encoded(frame(count, middle=steps)))
+    assert (pixels.min(), pixels.max()) == (0, 255)
+
+
+@pytest.mark.parametrize("count", [SMALL, LARGE])
+@pytest.mark.parametrize("towards", [1, -1])
+@pytest.mark.parametrize("quantizer", [2, 8, 99])
+def test_a_block_lighter_or_darker_than_any_is_refused(count: int, towards: int, quantizer: int) -> None:
+    steps = -(-1024 * 3 // (2 * 200 * quantizer))
+    with pytest.raises(Undecodable):
+        read(encoded(frame(count, middle=(step(200 * towards),) * steps), quantizer))
+
+
+@pytest.mark.parametrize("count", [SMALL, LARGE])
+def test_a_code_that_there_is_not_is_refused(count: int) -> None:
+    """libjpeg takes 17 bits for it, and goes on as if the block were as light as the one before."""
+    with pytest.raises(Undecodable):
+        read(encoded(frame(count, middle=("1110" + "0" * 13 + REST[0],))))
+
+
+def test_a_coefficient_behind_the_last_is_refused() -> None:
+    whole = START[0] + 3 * (REST[0xF1] + "1") + 15 * (REST[0x01] + "0")
+    assert read(encoded(frame(SMALL, middle=(whole,)))).std() > 0
+    with pytest.raises(Undecodable):
+        read(encoded(frame(SMALL, middle=(BEHIND_THE_LAST,))))
+
+
+def test_zeros_up_to_and_beyond_the_last_coefficient_are_read() -> None:
+    zeros = START[0] + 4 * REST[0xF0]
+    assert read(encoded(frame(SMALL, middle=(zeros, step(10))))).max() == 138
+
+
+def test_what_is_left_of_coded_data_is_refused_but_not_padding() -> None:
+    whole = read(encoded(frame(SMALL)))
+    for padding in (b"", b"\0\0", b"\xff\0", b"\xff\0\xff\0\xff\0", b"\xff\xff"):
+        np.testing.assert_array_equal(read(encoded(frame(SMALL), behind=padding)), whole)
+    for left in (b"\x3a", b"\x12\x34\x56", b"\0" * 8):
+        with pytest.raises(Undecodable):
+            read(encoded(frame(SMALL), behind=left))
+
+
+def test_blocks_beyond_the_frame_are_refused() -> None:
+    """The 64 blocks of a flat frame are ended by one code with six bits behind it; with ones there it ends 127."""
+    stream = pillow(np.full((64, 64), 90, np.uint8), progressive=True)
+    assert (read(stream) == 90).all()
+    scan = [at for marker, at in codestream._segments(stream) if marker == START_OF_SCAN][1]
+    coded = scan + 2 + int.from_bytes(stream[scan + 2 : scan + 4])
+    assert stream[coded : coded + 2] == b"\x01\xff"
+    with pytest.raises(Undecodable):
+        read(stream[:coded] + b"\x7f" + stream[coded + 1 :])
+
+
+def test_a_scan_lost_between_others_is_refused() -> None:
+    """Of the six scans of a grey frame the fourth makes its coefficients finer, and so does the last."""
+    stream = pillow(noisy((64, 64)), progressive=True)
+    read(stream)
+    segments = list(codestream._segments(stream))
+    scan = [number for number, (marker, _) in enumerate(segments) if marker == START_OF_SCAN][3]
+    tables, behind = segments[scan - 1][1], segments[scan + 1][1]
+    with pytest.raises(Undecodable):
+        read(stream[:tables] + stream[behind:])
+
+
+# --- whole streams ------------------------------------------------------------------------------------------------
+
+
+def noisy(shape: tuple[int, ...]) -> Pixels:
+    chance, steps = np.random.default_rng(9), np.add.outer(np.arange(shape[0]), np.arange(shape[1]))
+    steps = steps.reshape(*steps.shape, *[1] * (len(shape) - 2))
+    return np.asarray((steps * 2 + chance.integers(0, 24, shape)) % 256, np.uint8)
+
+
+def pillow(pixels: Pixels, **how: Any) -> bytes:
+    out = io.BytesIO()
+    Image.fromarray(pixels, "CMYK" if pixels.shape[2:] == (4,) else None).save(out, "JPEG", **how)
+    return out.getvalue()
+
+
+SIZES = [(1, 1), (7, 9), (8, 8), (17, 33), (90, 120)]
+KINDS: list[dict[str, Any]] = [
+    {},
+    {"optimize": True},
+    {"progressive": True},
+    {"restart_marker_blocks": 3},
+    {"progressive": True, "restart_marker_rows": 1},
+]
+
+
+def contents(size: tuple[int, int], samples: int) -> list[Pixels]:
+    shape = size if samples == 1 else (*size, samples)
+    chance = np.random.default_rng(3)
+    black_and_white = chance.integers(0, 2, shape).astype(np.uint8) * 255
+    return [noisy(shape), black_and_white, np.full(shape, 255, np.uint8)]
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("kind", KINDS, ids=str)
+def test_whole_streams_of_every_kind_are_read(size: tuple[int, int], kind: dict[str, Any]) -> None:
+    for samples, quality in product((1, 3, 4), (1, 75, 100)):
+        for pixels, subsampling in product(contents(size, samples), (0, 2) if samples > 1 else (0,)):
+            stream = pillow(pixels, quality=quality, subsampling=subsampling, **kind)
+            assert read(stream).shape == pixels.shape
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_whole_streams_of_12_bits_are_read(size: tuple[int, int]) -> None:
+    for quality, pixels in product((1, 30, 75, 95, 100), contents(size, 1)):
+        deep = pixels.astype(np.uint16) << 4 | pixels >> 4
+        assert read(bytes(jpeg8_encode(deep, level=quality, bitspersample=12))).shape == size
+
+
+# --- pictures -----------------------------------------------------------------------------------------------------
+
+
+def saved(path: Path, stream: bytes) -> Path:
+    path.write_bytes(stream)
+    return path
+
+
+@pytest.mark.parametrize("samples", [1, 3, 4])
+@pytest.mark.parametrize("kind", KINDS, ids=str)
+def test_a_picture_that_lost_coded_data_is_refused(tmp_path: Path, samples: int, kind: dict[str, Any]) -> None:
+    pixels = noisy((120, 140, samples) if samples > 1 else (120, 140))
+    stream = pillow(pixels, quality=90, **kind)
+    with film.opened(saved(tmp_path / "whole.jpg", stream), is_picture=True) as opened:
+        assert opened.grey(0).shape == (120, 140)
+    third = (len(stream) - 700) // 3
+    without = stream[: 700 + third] + stream[700 + 2 * third :]
+    with pytest.raises(Undecodable), film.opened(saved(tmp_path / "lost.jpg", without), is_picture=True) as opened:
+        opened.grey(0)

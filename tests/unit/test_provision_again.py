@@ -1,0 +1,144 @@
+"""A box that has an identity keeps it, and its hospital: only a person at its own console gives it another hospital."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from firmware_app.device import first_page, first_start, provision
+from firmware_app.device.answers import Answers
+from firmware_app.device.first_page import DONE, Request
+from firmware_app.device.line import examine
+from firmware_app.errors import ProvisionedAlready
+from firmware_app.uplink.envelope import HospitalBundle
+from hospital.house import House
+from tests.shelf import Box, prepared
+
+ANSWERS = Answers("clinic-7", "清河卫生院", "zh_CN", "Asia/Shanghai", "LANTERN")
+
+
+@pytest.fixture
+def other(tmp_path: Path) -> House:
+    made = House(tmp_path / "other")
+    made.found("other.example", 8883)
+    return made
+
+
+@pytest.fixture
+def box(tmp_path: Path) -> Box:
+    made = Box(tmp_path / "box")
+    made.state.provision.mkdir()
+    return made
+
+
+def given(box: Box, hospital: HospitalBundle | None, *, another: bool = False) -> None:
+    first_start.apply(ANSWERS, hospital, box.config, box.places, another=another)
+
+
+def enrolled(box: Box, house: House) -> None:
+    """As `lantern provision --enrolment` leaves it."""
+    _, answer = house.enrol(box.places.keys / "box.json", replace=True)
+    provision.complete(box.places.keys, answer)
+    given(box, None)
+    assert box.config.uplink.enabled
+
+
+def kept(box: Box) -> dict[str, bytes]:
+    """Everything on the box but what the first page asked and was told."""
+    return {path: data for path, data in box.everything().items() if "/provision/" not in path}
+
+
+def answered(box: Box, request: Request) -> str:
+    first_page.ask(box.state, request)
+    result = first_page.answer(box.config, box.places)
+    assert result is not None
+    return result.reason.code
+
+
+def test_the_first_page_cannot_give_another_hospital(house: House, other: House, box: Box) -> None:
+    """Not even with the box's own id and its own answers, as a viewer that was taken over would ask."""
+    given(box, house.bundle())
+    before = kept(box)
+    for hospital in (other.bundle(), replace(house.bundle(), host="evil.example")):  # a bundle is not signed
+        request = Request(answers=ANSWERS.as_text(), hospital=hospital.encode().decode())
+        assert answered(box, request) == ProvisionedAlready.code
+        assert kept(box) == before
+
+
+def test_the_first_page_cannot_give_a_hospital_to_a_box_that_has_an_identity_without_one(
+    other: House, box: Box
+) -> None:
+    given(box, None)
+    before = kept(box)
+    made = prepared(other, box.state.provision / "offered")
+    assert answered(box, Request(file="clinic-7", code=made.code)) == ProvisionedAlready.code
+    request = Request(answers=ANSWERS.as_text(), hospital=other.bundle_file.read_text())
+    assert answered(box, request) == ProvisionedAlready.code
+    assert kept(box) == before
+
+
+def test_the_first_page_cannot_change_an_answer_that_the_box_has(box: Box) -> None:
+    given(box, None)
+    before = kept(box)
+    changed = replace(ANSWERS, calling=("EVIL",))
+    assert answered(box, Request(answers=changed.as_text())) == ProvisionedAlready.code
+    assert kept(box) == before
+
+
+def test_a_request_that_a_power_cut_left_unanswered_is_answered(house: House, box: Box) -> None:
+    """The configuration was written, its answer was not: asked again the same comes out."""
+    request = Request(answers=ANSWERS.as_text(), hospital=house.bundle_file.read_text())
+    assert answered(box, request) == DONE
+    before = kept(box)
+    assert answered(box, request) == DONE
+    assert kept(box) == before
+
+
+def test_a_file_that_a_power_cut_left_unanswered_is_answered(house: House, box: Box) -> None:
+    made = prepared(house, box.state.provision / "offered")
+    request = Request(file="clinic-7", code=made.code)
+    assert answered(box, request) == DONE
+    before = kept(box)
+    assert answered(box, request) == DONE
+    assert kept(box) == before
+
+
+def test_step_by_step_gives_no_other_hospital(house: House, other: House, box: Box) -> None:
+    given(box, house.bundle())
+    before = kept(box)
+    with pytest.raises(ProvisionedAlready):
+        provision.begin(box.places.keys, "clinic-7", other.bundle_file)
+    command = [sys.executable, "-m", "firmware_app.cli", "provision", "--config", str(box.file)]
+    asked = [*command, "--id", "clinic-7", "--hospital", str(other.bundle_file)]
+    english = {**os.environ, "LANTERN_BOX__LANGUAGE": "en"}
+    done = subprocess.run(asked, capture_output=True, text=True, check=False, env=english)
+    assert done.returncode == 1
+    assert done.stderr.startswith("provision.already: ")
+    assert "console" in done.stderr
+    assert kept(box) == before
+
+
+def test_nothing_gives_another_hospital_unless_a_person_said_so(house: House, other: House, box: Box) -> None:
+    given(box, house.bundle())
+    enrolled(box, house)
+    before = kept(box)
+    with pytest.raises(ProvisionedAlready):
+        given(box, other.bundle())
+    assert kept(box) == before
+
+
+def test_a_box_of_another_hospital_waits_for_that_ones_certificate(house: House, other: House, box: Box) -> None:
+    """With the certificate of the hospital before, its line would be refused for ever."""
+    given(box, house.bundle())
+    enrolled(box, house)
+    given(box, other.bundle(), another=True)
+    told = box.config.uplink
+    assert (told.host, told.enabled, told.tls_cert) == ("other.example", False, None)
+    assert [reason.code for _, reason in examine(box.config, box.state)] == ["line.awaited"]
+    enrolled(box, other)
+    assert provision.hospital_of(provision.Keys(box.places.keys).hospital) == other.bundle()

@@ -1,0 +1,180 @@
+"""Files for many boxes in one place: each box takes its own, and none takes the first that lies there."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import tracemalloc
+from pathlib import Path
+
+import pytest
+
+from firmware_app.device import first_page, naming, provisioning_file
+from firmware_app.device.first_page import ASKED, DONE, OFFERED, Request
+from firmware_app.device.sealing import Chip
+from firmware_app.errors import CodeWrong, ProvisioningNone, ProvisioningUndecided, ProvisioningUnreadable
+from hospital.house import House
+from hospital.prepare import Prepared
+from tests.shelf import Box, prepared
+
+
+@pytest.fixture
+def box(tmp_path: Path) -> Box:
+    made = Box(tmp_path / "box")
+    made.state.provision.mkdir()
+    return made
+
+
+@pytest.fixture
+def stick(house: House, tmp_path: Path) -> list[Prepared]:
+    """Of three boxes, in the order of their names."""
+    return [prepared(house, tmp_path / "stick", box=f"clinic-{number}") for number in (7, 8, 9)]
+
+
+def trusting(box: Box, house: House) -> None:
+    """The hospital's bundle came with the software."""
+    (box.file.parent / "hospital.json").write_bytes(house.bundle_file.read_bytes())
+
+
+def from_stick(box: Box, root: Path) -> list[str]:
+    return [reason.code for reason in first_page.from_stick(root, box.config, box.places)]
+
+
+def test_a_stick_for_many_boxes_makes_no_box_the_first_of_the_list(
+    house: House, box: Box, stick: list[Prepared]
+) -> None:
+    """Also where the hospital is known already: that says who wrote the files, not which one is this box's."""
+    trusting(box, house)
+    assert from_stick(box, stick[0].file.parent) == [OFFERED] * 3
+    assert not first_page.waits(box.state)
+    assert first_page.answer(box.config, box.places) is None
+    assert box.config.box.id == "unprovisioned"
+    first_page.ask(box.state, Request(file="clinic-9", code=stick[2].code))  # as the page does with the label's code
+    result = first_page.answer(box.config, box.places)
+    assert result is not None
+    assert (result.reason.code, box.config.box.id) == (DONE, "clinic-9")
+
+
+def test_on_a_stick_for_many_boxes_the_file_that_names_this_machine_is_taken(
+    house: House, box: Box, stick: list[Prepared]
+) -> None:
+    trusting(box, house)
+    folder = stick[0].file.parent
+    prepared(house, folder, box="clinic-8", device=naming.machine())
+    prepared(house, folder, box="clinic-9", device="0" * 6)
+    assert from_stick(box, folder) == [OFFERED, ASKED, "provision.wrong_box"]
+    result = first_page.answer(box.config, box.places)
+    assert result is not None
+    assert box.config.box.id == "clinic-8"
+
+
+def test_what_is_left_beside_a_file_that_cannot_be_used_is_not_taken_for_this_box_s(
+    house: House, box: Box, stick: list[Prepared]
+) -> None:
+    """Of two boxes' files the stick has spoilt one, and it is not known whose."""
+    trusting(box, house)
+    stick[0].file.write_bytes(stick[0].file.read_bytes()[:-9])
+    stick[1].file.unlink()
+    assert from_stick(box, stick[0].file.parent) == ["provision.file", OFFERED]
+    assert not first_page.waits(box.state)
+    prepared(house, stick[0].file.parent, box="clinic-9", device=naming.machine())  # unless it says so itself
+    assert from_stick(box, stick[0].file.parent) == ["provision.file", ASKED]
+
+
+def test_a_file_that_is_followed_by_nothing_for_megabytes_is_not_read_whole(
+    house: House, box: Box, tmp_path: Path
+) -> None:
+    made = prepared(house, tmp_path / "stick")
+    with made.file.open("ab") as handle:
+        handle.write(b"\n" * (24 << 20))
+    tracemalloc.start()
+    try:
+        assert from_stick(box, tmp_path / "stick") == [OFFERED]
+        assert tracemalloc.get_traced_memory()[1] < 8 << 20
+    finally:
+        tracemalloc.stop()
+
+
+def test_who_clicks_twice_is_answered_twice(house: House, box: Box, stick: list[Prepared]) -> None:
+    """The second request comes while root is at work on the first; the page waits for the answer to the second."""
+    first, second = (Request(file="clinic-8", code=stick[1].code) for _ in range(2))
+
+    class Clicked(Chip):
+        def seal(self, name: str, secret: bytes) -> bytes:
+            first_page.ask(box.state, second)
+            return secret
+
+    assert from_stick(box, stick[0].file.parent) == [OFFERED] * 3
+    first_page.ask(box.state, first)
+    answered = [first_page.answer(box.config, box.places, Clicked()) for _ in range(2)]
+    assert [(one.request, one.reason.code) for one in answered if one] == [
+        (first.request, DONE),
+        (second.request, DONE),
+    ]
+    assert not first_page.waits(box.state)
+
+
+def test_files_in_the_folder_that_was_copied_whole_are_found(house: House, box: Box, tmp_path: Path) -> None:
+    prepared(house, tmp_path / "stick/boxes-to-be")
+    (tmp_path / "stick/boxes-to-be/._clinic-7.lantern.json").write_bytes(b"left by another system")
+    assert from_stick(box, tmp_path / "stick") == [OFFERED]
+    assert provisioning_file.find(tmp_path / "stick").content.box == "clinic-7"
+
+
+def test_of_a_folder_the_only_file_is_taken(house: House, tmp_path: Path) -> None:
+    made = prepared(house, tmp_path / "out")
+    assert provisioning_file.find(tmp_path / "out").content.box == "clinic-7"
+    (tmp_path / "out/cut.lantern.json").write_bytes(b"{")
+    with pytest.raises(ProvisioningUndecided, match="2 boxes"):  # the other one may have been this box's
+        provisioning_file.find(tmp_path / "out")
+    for told in ({"box": "clinic-7"}, {"code": made.code}):
+        assert provisioning_file.find(tmp_path / "out", **told).content.box == "clinic-7"
+    made.file.unlink()
+    with pytest.raises(ProvisioningUnreadable, match="cut"):
+        provisioning_file.find(tmp_path / "out")
+    (tmp_path / "out/cut.lantern.json").unlink()
+    with pytest.raises(ProvisioningNone, match="out"):
+        provisioning_file.find(tmp_path / "out")
+
+
+def test_of_many_files_the_label_or_the_id_decides(stick: list[Prepared]) -> None:
+    folder = stick[0].file.parent
+    with pytest.raises(ProvisioningUndecided, match="3 boxes"):
+        provisioning_file.find(folder)
+    for one in stick:
+        assert provisioning_file.find(folder, code=one.code).content.box == one.box
+        assert provisioning_file.find(folder, one.box).content.box == one.box
+    with pytest.raises(CodeWrong):
+        provisioning_file.find(folder, code="2222-2222-2222")
+    with pytest.raises(ProvisioningNone, match=r"clinic-1\.lantern\.json"):
+        provisioning_file.find(folder, "clinic-1")
+
+
+def test_of_two_files_for_one_box_the_later_counts(
+    house: House, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = prepared(house, tmp_path / "out")
+    first.file.rename(tmp_path / "out/z-before.lantern.json")
+    monkeypatch.setattr("time.time", lambda: 4e9)
+    prepared(house, tmp_path / "out", clinic="东山卫生院")
+    assert provisioning_file.find(tmp_path / "out").content.clinic == "东山卫生院"
+
+
+def test_at_the_console_a_folder_is_given_as_a_person_would(stick: list[Prepared], box: Box) -> None:
+    def say(*options: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "firmware_app.cli", "provision", "--config", str(box.file), "--json"]
+        return subprocess.run(
+            [*command, *options], stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
+        )
+
+    folder = str(stick[0].file.parent)
+    refused = say("--file", folder)
+    assert refused.returncode == 1
+    assert refused.stderr.startswith("provision.which: ")
+    assert "--code" in refused.stderr
+    assert box.config.box.id == "unprovisioned"
+    done = say("--file", folder, "--code", stick[1].code)
+    assert json.loads(done.stdout)["box"] == "clinic-8", done.stderr
+    again = say("--file", folder)  # from now on its own id decides
+    assert json.loads(again.stdout) == {**json.loads(done.stdout), "code": None, "changed": False}

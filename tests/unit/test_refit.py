@@ -1,0 +1,204 @@
+"""What a finished pack takes for a film of its kind is set anew: no weight changes, and other films are noticed."""
+
+import json
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+from shutil import copyfile, copytree
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from PIL import Image
+
+from converters import card, cli, clinics, familiarity, refit, sums
+from converters.failures import DataUnreadable
+from converters.refit import Refit
+from converters.report import weak
+from converters.report.words import say
+from firmware_app.imaging.model_input import to_model_input
+from firmware_app.packs.manifest import FILE_NAME, Limit, Manifest, sha256_of
+from firmware_app.packs.shelf import Pack
+from firmware_app.runtimes import choice
+from firmware_app.tasks.typicality import Familiar
+from tests import films, toy_pack
+
+COUNT = 120
+WIDER = 1.25
+RECIPE = """
+pack = "toy-adult"
+version = "0.0.2"
+seed = 3
+describe = "toy.words.toml"
+data = { reader = "folder", positive = "bright", folds = 2, test = 0.25 }
+input = { name = "image", size = 64 }
+net = { student = "plain-small" }
+train = {}
+typicality = { other_clinics = true }
+"""
+
+
+def picture(number: int) -> NDArray[np.uint8]:
+    return (films.shapes(number, 96, 80) // 16).astype(np.uint8)
+
+
+@dataclass(frozen=True)
+class Place:
+    """Films, their recipe, a pack as it left the chain, and the same pack with its limits set anew."""
+
+    data: Path
+    recipe: Path
+    old: Path
+    made: Path
+
+    def ask(self, pack: Path, recipe: Path, out: Path, data: Path | None = None) -> int:
+        words = ["--recipe", str(recipe), "--data", str(data or self.data), "--out", str(out)]
+        return cli.main(["familiar", str(pack), *words])
+
+    def changed(self, folder: Path, was: str, now: str) -> Path:
+        """The recipe with one change, and beside it the list of its test films."""
+        path = folder / self.recipe.name
+        path.write_text(RECIPE.replace(was, now), encoding="utf-8")
+        copyfile(self.recipe.with_name("toy-adult.test.txt"), folder / "toy-adult.test.txt")
+        return path
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Place:
+    home = tmp_path_factory.mktemp("refit")
+    for number in range(COUNT):
+        folder = home / "data" / ("bright" if number % 2 else "plain")
+        folder.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(picture(number)).save(folder / f"film{number}.png")
+    (home / "toy-adult.toml").write_text(RECIPE, encoding="utf-8")
+    made = Place(home / "data", home / "toy-adult.toml", as_it_was(home), home / "out" / "toy-adult")
+    assert made.ask(made.old, made.recipe, home / "out") == 0
+    return made
+
+
+def as_it_was(home: Path) -> Path:
+    """A pack as it left the chain: its limit is that of its films as they are, :data:`WIDER` for unseen ones."""
+    folder = toy_pack.write(home / "old", "toy-adult", "adult", 18, None)
+    toy_pack.learns(folder, [picture(number) for number in range(COUNT)], 1.0)
+    told = json.loads((folder / FILE_NAME).read_text())
+    opened = Refit.of(folder, home / "toy-adult.toml", home / "data")
+    names = opened.material.division.shipped.train
+    told["typicality"]["films"] = len(names)
+    told["made_by"] = {"train": "a" * 64, "typicality": "a" * 64}
+    row = {"runtime": "onnxruntime", "precision": "fp32", "split": "test", "n": 30, "positives": 15, "auc": 0.5,
+           "auc_ci": [0.4, 0.6], "threshold": 0.5, "sensitivity": 0.5, "sensitivity_ci": [0.4, 0.6],
+           "specificity": 0.5, "specificity_ci": [0.4, 0.6], "command": "none", "passed": 0.0,
+           "passed_ci": [0.0, 0.1]}  # fmt: skip
+    told["measured"] = [row, {**row, "split": "out-of-fold", "passed": None, "passed_ci": None}]
+    (folder / FILE_NAME).write_text(json.dumps(told))
+    opened = Refit.of(folder, home / "toy-adult.toml", home / "data")
+    groups = [opened.material.group_of[film.name] for film in opened.films.films]
+    model, limits = familiarity.judged(opened.plain, groups, 3, WIDER)
+    path = model.save(folder / told["typicality"]["path"])
+    told["typicality"] |= {"limits": [one.model_dump(mode="json") for one in limits], "sha256": sha256_of(path)}
+    told["typicality"]["bytes"] = path.stat().st_size
+    (folder / FILE_NAME).write_text(json.dumps(told))
+    page = f"<title>a</title><h1>a</h1>{say('written', version='0.0.1', day='2026-01-02')}{weak.section(())}"
+    (folder / weak.NAME).write_text(page, encoding="utf-8")
+    sums.write(folder)
+    return folder
+
+
+def test_the_limits_are_new_and_every_model_file_is_as_it_was(place: Place) -> None:
+    was, made = Manifest.load(place.old), Pack.load(place.made)
+    made.verify()
+    new, old = made.manifest.typicality, was.typicality
+    assert new is not None
+    assert old is not None
+    assert (made.manifest.version, new.varied, new.films, new.passes) == ("0.0.2", True, old.films, 0.95)
+    assert new.unseen == pytest.approx(WIDER, abs=1e-3)
+    assert new.limits != old.limits
+    assert (made.folder / "fp32.onnx").read_bytes() == (place.old / "fp32.onnx").read_bytes()
+    counted, other = made.manifest.measured
+    assert counted.passed is not None
+    assert counted.passed > 0.8
+    assert counted.model_copy(update={"passed": 0.0, "passed_ci": (0.0, 0.1)}).auc == was.measured[0].auc
+    assert other == was.measured[1]
+    assert made.manifest.made_by["train"] == "a" * 64 != made.manifest.made_by["typicality"]
+    said = (made.folder / card.NAME).read_text(encoding="utf-8")
+    assert said == card.text(made.manifest)
+    assert "each of which counts twice" in said
+    report = (made.folder / weak.NAME).read_text(encoding="utf-8")
+    assert "Version 0.0.2" in report
+    assert "0.0.1" not in report
+    done = subprocess.run(["sha256sum", "--check", "--quiet", sums.NAME], cwd=made.folder, check=False)
+    assert done.returncode == 0
+
+
+def test_films_framed_by_another_clinics_machine_get_a_number_then_and_films_of_another_kind_none(place: Place) -> None:
+    def refused(folder: Path, greys: list[clinics.Grey]) -> float:
+        known = Familiar.of(held := Pack.load(folder), "onnxruntime", "fp32")
+        assert known is not None
+        session = choice.get("onnxruntime").load(held.artefact("onnxruntime", "fp32"))
+        spec = held.manifest.input
+        found = [session.infer({"image": to_model_input(one, spec)})["features"].reshape(-1) for one in greys]
+        return float(np.mean([known.model.distance(one) > known.limit for one in found]))
+
+    fresh = [clinics.unit(picture(number).astype(np.float32)) for number in range(1000, 1060)]
+    framed = [clinics.framed(film, [0.02] * 4, clinics.BLACK) for film in fresh]
+    strange = [1.0 - film for film in fresh]
+    assert refused(place.old, framed) > 0.5
+    assert refused(place.made, framed) < 0.2
+    assert refused(place.made, fresh) < 0.2
+    assert refused(place.made, strange) == 1.0
+
+
+def test_a_pack_with_its_factor_noted_is_made_again_the_same_where_it_stands(place: Place, tmp_path: Path) -> None:
+    folder = tmp_path / "out" / "toy-adult"
+    copytree(place.made, folder)
+    first = Manifest.load(folder)
+    assert place.ask(folder, place.changed(tmp_path, "0.0.2", "0.0.3"), tmp_path / "out") == 0
+    again = Manifest.load(folder)
+    assert again.version == "0.0.3"
+    assert first.typicality is not None
+    assert again.typicality is not None
+    assert again.typicality.limits == first.typicality.limits
+    assert again.typicality.unseen == first.typicality.unseen
+    assert sorted(path.name for path in folder.parent.iterdir()) == ["toy-adult"]
+
+
+@pytest.mark.parametrize(
+    ("was", "now", "why"),
+    [
+        ("0.0.2", "0.0.1", "with other limits it is another"),
+        ("toy-adult", "toy-child", "it is the recipe of toy-child"),
+        ("size = 64", "size = 32", "input: the pack was made with another"),
+    ],
+)
+def test_another_recipe_is_refused(
+    place: Place, tmp_path: Path, capsys: pytest.CaptureFixture[str], was: str, now: str, why: str
+) -> None:
+    assert place.ask(place.old, place.changed(tmp_path, was, now), tmp_path / "out") == 1
+    assert why in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def test_other_films_than_those_it_was_made_of_are_refused(
+    place: Place, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = copytree(place.data, tmp_path / "data")
+    test = place.recipe.with_name("toy-adult.test.txt").read_text()
+    next(path for path in sorted(data.rglob("*.png")) if path.name not in test).unlink()
+    assert place.ask(place.old, place.recipe, tmp_path / "out", data) == 1
+    assert "the pack's limits were set on" in capsys.readouterr().err
+    assert not (tmp_path / "out" / "toy-adult").exists()
+
+
+def test_a_factor_is_one_for_all_files_and_never_narrows() -> None:
+    def limits(*values: float) -> list[Limit]:
+        kinds = (("onnxruntime", "fp32"), ("openvino", "int8"))
+        return [
+            Limit.model_validate({"runtime": kind[0], "precision": kind[1], "limit": value})
+            for kind, value in zip(kinds, values, strict=True)
+        ]
+
+    assert refit.factor(limits(2.0, 3.0), limits(1.6, 2.4), "a pack") == pytest.approx(1.25)
+    assert refit.factor(limits(1.9999, 3.0), limits(2.0, 3.0), "a pack") == 1.0
+    for old in (limits(2.0, 2.4), limits(1.0, 1.5)):
+        with pytest.raises(DataUnreadable, match="not set on these films"):
+            refit.factor(old, limits(1.6, 2.4), "a pack")

@@ -1,0 +1,512 @@
+"""`lantern case export --stick`: one file that only the hospital opens, and only when a box it knows made all of it."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import resource
+import signal
+import tarfile
+import tracemalloc
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
+from PIL import Image
+from pydicom import dcmread
+
+from firmware_app import export, sealed_case
+from firmware_app.cli import main
+from firmware_app.config import Config, load
+from firmware_app.device import provision, sealing
+from firmware_app.errors import (
+    BoxUnknown,
+    CarriedAltered,
+    CarriedCut,
+    CarriedElsewhere,
+    CarriedKeyRetired,
+    CarriedUnknown,
+    ExportCaseTooLarge,
+    ExportNoHospital,
+    ExportNoSigner,
+    ExportThere,
+    LanternError,
+    SealingFailed,
+    SignatureForged,
+)
+from firmware_app.store.exchange import Exchange
+from firmware_app.store.exports import Exports
+from firmware_app.uplink import sealed_export
+from firmware_app.uplink.credentials import signing_key
+from firmware_app.uplink.envelope import key_id, sign
+from firmware_app.uplink.sealed_export import HEAD, PIECE, Opened, Sealer
+from firmware_app.uplink.summary import Keys, Kind
+from hospital import cli as hospital_cli
+from hospital import keyring
+from hospital.house import House
+from tests import films
+from tests.unit import test_export
+from tests.unit.test_export import STUDY, Box
+
+box = test_export.box
+BOX = "clinic-7"
+
+
+@pytest.fixture
+def house(box: Box, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> House:
+    """The hospital at which the box is enrolled."""
+    made = House(tmp_path / "hospital")
+    made.found("localhost", 8883)
+    provision.begin(box.state.line_keys, BOX, made.bundle_file)
+    made.enrol(box.state.line_keys / "box.json")
+    for section, values in provision.settings(box.state.line_keys).items():
+        for key, value in values.items():
+            if value is not None:
+                monkeypatch.setenv(f"LANTERN_{section}__{key}".upper(), str(value))
+    monkeypatch.setenv("LANTERN_UPLINK__ENABLED", "false")
+    return made
+
+
+def sealed(box: Box, *more: str) -> Path:
+    """The file that the command leaves."""
+    words = ["--stick", str(box.stick), "--person", "li", "--looked", *more]
+    assert main(["case", "export", box.case, *words]) == 0
+    (left,) = box.stick.iterdir()
+    return left
+
+
+def carried(box: Box, house: House, *names: str) -> Path:
+    """A file that the box sealed, with empty ones of these names in it: the same without the work of an export."""
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w") as archive:
+        for name in names or (f"{box.case}/00001.dcm", f"{box.case}/{export.MANIFEST}"):
+            archive.addfile(tarfile.TarInfo(name), io.BytesIO(b""))
+    return carried_as(box, house, packed.getvalue())
+
+
+def carried_as(box: Box, house: House, content: bytes) -> Path:
+    """A file that the box sealed over *content*, whatever that is."""
+    keys, identity = keyring.load(house.keys), provision.Keys(box.state.line_keys).identity
+    file = box.folder / f"{box.case}{sealed_case.SUFFIX}"
+    with file.open("xb") as handle:
+        sealer = Sealer(handle, BOX, signing_key(identity.read_bytes()), keys.private[keys.current].public_key())
+        sealer.write(content)
+        sealer.finish()
+    return file
+
+
+def opened(house: House, file: Path, out: Path) -> int:
+    out.mkdir(exist_ok=True)
+    return hospital_cli.main(["open", str(file), "--out", str(out), "--dir", str(house.root)])
+
+
+def test_a_case_leaves_as_one_file_that_only_the_hospital_opens(
+    box: Box, house: House, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = sealed(box)
+    assert file.name == f"{box.case}.lantern-sealed"
+    for clear in (b"DICM", b"manifest", box.case.encode(), STUDY.encode(), b"Zhang", b"4711"):
+        assert clear not in file.read_bytes()
+    assert opened(house, file, tmp_path / "out") == 0
+    folder = tmp_path / "out" / f"{BOX}-{box.case}"
+    assert f"2 images, sealed by box {BOX}, are in {folder}." in capsys.readouterr().out
+    assert sorted(path.name for path in folder.iterdir()) == ["00001.dcm", "00002.dcm", export.MANIFEST]
+    manifest = json.loads((folder / export.MANIFEST).read_text("utf-8"))
+    for one in manifest["files"]:
+        data = (folder / one["file"]).read_bytes()
+        assert one["sha256"] == hashlib.sha256(data).hexdigest()
+        assert not any(name in data for name in (b"Zhang", b"4711", STUDY.encode()))
+        assert dcmread(folder / one["file"]).SOPInstanceUID == one["sop_instance_uid"]
+    assert "Not encrypted" not in manifest["note"]
+    assert list(box.state.incoming.iterdir()) == []
+    assert [(one.action, one.case, dict(one.details)) for one in box.audited()] == [
+        ("export.begun", box.case, {"account": "li", "images": 2, "looked": 1, "sealed": 1}),
+        ("export.done", box.case, {"account": "li", "exported": 2, "refused": 0, "sealed": 1}),
+    ]
+
+
+def test_a_sealed_export_is_off_until_somebody_switches_it_on(
+    box: Box, house: House, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delenv("LANTERN_EXPORT__ENABLED")
+    assert main(["case", "export", box.case, "--stick", str(box.stick), "--person", "li"]) == 1
+    assert "export.off" in capsys.readouterr().err
+    assert list(box.stick.iterdir()) == []
+
+
+def test_a_box_without_a_hospital_is_told_to_be_provisioned(box: Box, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["case", "export", box.case, "--stick", str(box.stick), "--person", "li"]) == 1
+    told = capsys.readouterr().err
+    assert ExportNoHospital.code in told
+    assert "Provision it first" in told
+    assert box.audited() == []
+
+
+def test_nothing_is_written_over_by_either_side(
+    box: Box, house: House, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = b"another export"
+    (box.stick / f"{box.case}{sealed_case.SUFFIX}").write_bytes(before)
+    assert main(["case", "export", box.case, "--stick", str(box.stick), "--person", "li", "--looked"]) == 1
+    assert ExportThere.code in capsys.readouterr().err
+    assert [path.read_bytes() for path in box.stick.iterdir()] == [before]
+    file = carried(box, house)
+    assert opened(house, file, tmp_path / "out") == 0
+    (tmp_path / "out" / f"{BOX}-{box.case}" / "00001.dcm").write_text("mine")
+    assert opened(house, file, tmp_path / "out") == 1
+    assert "hospital.carried_there" in capsys.readouterr().err
+    assert (tmp_path / "out" / f"{BOX}-{box.case}" / "00001.dcm").read_text() == "mine"
+    assert [path.name for path in (tmp_path / "out").iterdir()] == [f"{BOX}-{box.case}"]
+
+
+def test_what_came_while_it_was_sealed_is_not_written_over(box: Box, house: House) -> None:
+    def come(done: int, total: int) -> None:
+        (box.stick / f"{box.case}{sealed_case.SUFFIX}").write_text("mine")
+
+    with pytest.raises(ExportThere):
+        sealed_case.seal_case(
+            load(), Exports(box.clinical.database), box.case, box.stick, person="li", looked=True, on_progress=come
+        )
+    assert [path.read_text() for path in box.stick.iterdir()] == ["mine"]
+    assert box.audited()[-1].action == "export.stopped"
+
+
+def test_ctrl_c_leaves_nothing_behind_and_the_audit_knows_of_a_sealed_one_too(box: Box, house: House) -> None:
+    def interrupt(done: int, total: int) -> None:
+        (begun,) = box.stick.iterdir()
+        assert begun.read_bytes()[:HEAD] in (b"", bytes(HEAD))
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        sealed_case.seal_case(
+            load(), Exports(box.clinical.database), box.case, box.stick, person="li", looked=True, on_progress=interrupt
+        )
+    assert list(box.stick.iterdir()) == list(box.state.incoming.iterdir()) == []
+    assert [entry.action for entry in box.audited()] == ["export.begun", "export.stopped"]
+
+
+@pytest.mark.parametrize("kind", ["link", "missing", "file", "state"])
+def test_a_link_a_file_or_the_box_s_own_folder_takes_no_sealed_case(
+    box: Box, house: House, kind: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    target = box.folder / "target"
+    if kind == "link":
+        target.symlink_to(box.stick)
+    elif kind == "file":
+        target.write_text("mine")
+    where = box.state.images if kind == "state" else target
+    assert main(["case", "export", box.case, "--stick", str(where), "--person", "li", "--looked"]) == 1
+    assert "export.folder" in capsys.readouterr().err
+    assert list(box.stick.iterdir()) == []
+
+
+@pytest.mark.parametrize("at", ["head", "first piece", "last byte"])
+def test_one_changed_bit_anywhere_is_refused_and_leaves_nothing(
+    box: Box, house: House, tmp_path: Path, at: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = carried(box, house)
+    data = bytearray(file.read_bytes())
+    data[{"head": HEAD - 20, "first piece": HEAD + 3, "last byte": -1}[at]] ^= 1
+    file.write_bytes(data)
+    assert opened(house, file, tmp_path / "out") == 1
+    assert CarriedAltered.code in capsys.readouterr().err
+    assert list((tmp_path / "out").iterdir()) == []
+
+
+def test_a_shortened_file_and_one_without_its_head_are_no_cases(
+    box: Box, house: House, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = carried(box, house)
+    whole = file.read_bytes()
+    for data, code in (
+        (whole[:-1], CarriedCut.code),
+        (whole[: HEAD + 100], CarriedCut.code),
+        (whole + b"x", CarriedAltered.code),
+        (bytes(HEAD) + whole[HEAD:], CarriedUnknown.code),
+        (whole[: HEAD - 1], CarriedUnknown.code),
+        (b"", CarriedUnknown.code),
+        (b"DICM" * 100, CarriedUnknown.code),
+    ):
+        file.write_bytes(data)
+        assert opened(house, file, tmp_path / "out") == 1
+        assert code in capsys.readouterr().err
+        assert list((tmp_path / "out").iterdir()) == []
+
+
+def test_a_file_or_a_folder_that_is_not_there_is_named(
+    box: Box, house: House, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert opened(house, tmp_path / "none", tmp_path / "out") == 1
+    assert f"{tmp_path / 'none'} cannot be used: No such file" in capsys.readouterr().err
+    words = ["open", str(carried(box, house)), "--out", str(tmp_path / "no out"), "--dir", str(house.root)]
+    assert hospital_cli.main(words) == 1
+    assert f"cannot be kept in {tmp_path / 'no out'}: No such file" in capsys.readouterr().err
+
+
+def test_another_hospital_cannot_open_it_and_says_so(
+    box: Box, house: House, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = carried(box, house)
+    other = House(tmp_path / "other")
+    other.found("localhost", 8883)
+    assert opened(other, file, tmp_path / "out") == 1
+    assert CarriedElsewhere.code in capsys.readouterr().err
+
+
+def test_a_box_that_is_not_enrolled_is_not_believed(
+    box: Box, house: House, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = carried(box, house)
+    house.inbox_db.unlink()
+    assert opened(house, file, tmp_path / "out") == 1
+    assert BoxUnknown.code in capsys.readouterr().err
+
+
+def test_who_seals_in_the_name_of_a_box_without_its_key_is_refused_before_anything_is_written(
+    box: Box, house: House, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    forged = tmp_path / "forged"
+    seal_key = keyring.load(house.keys).private[keyring.load(house.keys).current].public_key()
+    with forged.open("xb") as handle:
+        sealer = Sealer(handle, BOX, Ed25519PrivateKey.generate(), seal_key)
+        sealer.write(b"x" * 1000)
+        sealer.finish()
+    assert opened(house, forged, tmp_path / "out") == 1
+    assert SignatureForged.code in capsys.readouterr().err
+    assert list((tmp_path / "out").iterdir()) == []
+
+
+def test_a_key_that_was_replaced_is_named_and_the_new_one_is_used_once_the_box_has_heard_of_it(
+    box: Box, house: House, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = carried(box, house)
+    house.rotate()
+    assert opened(house, file, tmp_path / "out") == 1
+    assert CarriedKeyRetired.code in capsys.readouterr().err
+    file.unlink()
+
+    keys = keyring.load(house.keys)
+    told = Keys(BOX, keys.serial, keys.seal_public)
+    exchange = Exchange(box.state.exchange_db)
+    exchange.create()
+    exchange.keep_keys(house.bundle().verify, keys.serial, sign(told.encode(), Kind.KEYS, BOX, keys.signer))
+    exchange.database.close()
+    assert opened(house, sealed(box), tmp_path / "out") == 0
+
+
+def test_a_word_on_keys_that_is_forged_or_older_changes_nothing(house: House) -> None:
+    bundle, keys = house.bundle(), keyring.load(house.keys)
+    fresh = X25519PrivateKey.generate().public_key().public_bytes_raw().hex()
+    forged = sign(Keys(BOX, 9, fresh).encode(), Kind.KEYS, BOX, Ed25519PrivateKey.generate())
+    older = sign(Keys(BOX, bundle.serial, fresh).encode(), Kind.KEYS, BOX, keys.signer)
+    newer = sign(Keys(BOX, bundle.serial + 1, fresh).encode(), Kind.KEYS, BOX, keys.signer)
+    taken = [sealed_export.newest(bundle, BOX, word).public_bytes_raw().hex() for word in (None, forged, older, newer)]
+    assert taken == [bundle.seal, bundle.seal, bundle.seal, fresh]
+
+
+def test_a_signing_key_that_cannot_be_read_is_said_and_nothing_is_written(
+    box: Box, house: House, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (box.state.line_keys / "identity.pem").unlink()
+    assert main(["case", "export", box.case, "--stick", str(box.stick), "--person", "li", "--looked"]) == 1
+    assert ExportNoSigner.code in capsys.readouterr().err
+    assert list(box.stick.iterdir()) == []
+    assert box.audited() == []
+
+
+def test_a_signing_key_under_the_security_chip_is_opened_by_it(
+    box: Box, house: House, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    @dataclass(frozen=True, slots=True)
+    class Chip(sealing.Chip):
+        """Turns bytes round; what a real one does is tested with a TPM in software."""
+
+        works: bool = True
+
+        def unseal(self, name: str, sealed: bytes) -> bytes:
+            if not self.works:
+                raise SealingFailed(detail="the chip is another one")
+            assert name == "identity.pem"
+            return sealed[::-1]
+
+    keys = provision.Keys(box.state.line_keys)
+    keys.sealed[0].write_bytes(keys.identity.read_bytes()[::-1])
+    keys.identity.unlink()
+    monkeypatch.setattr(sealing, "chip", Chip)
+    assert opened(house, sealed(box), tmp_path / "out") == 0
+    (box.stick / f"{box.case}{sealed_case.SUFFIX}").unlink()
+    monkeypatch.setattr(sealing, "chip", lambda: Chip(works=False))
+    assert main(["case", "export", box.case, "--stick", str(box.stick), "--person", "li", "--looked"]) == 1
+    assert "the chip is another one" in capsys.readouterr().err
+
+
+def test_a_case_of_which_nothing_may_leave_makes_no_sealed_file(
+    box: Box, house: House, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Image.fromarray(films.shapes(3)).convert("L").save(box.folder / "film.png")
+    case = box.take(box.folder / "film.png")
+    assert main(["case", "export", case, "--stick", str(box.stick), "--person", "li", "--looked"]) == 3
+    assert "export.not_dicom" in capsys.readouterr().out
+    assert list(box.stick.iterdir()) == []
+
+
+def test_a_folder_where_no_stick_was_mounted_is_told_on_a_box_with_two_disks_too() -> None:
+    """As `/mnt` is, when the state is a disk of its own: here each is what the other one is not."""
+
+    def told(path: str, state: str) -> str:
+        said = {"state": {"dir": state}, "box": {"language": "en"}}
+        return sealed_case.told(Path(path), Config.model_validate(said))
+
+    assert "mount it there" in told("/etc/passwd", "/proc")
+    assert "mount it there" in told("/proc/version", "/proc")
+    assert "Unmount the stick" in told("/proc/version", "/etc")
+
+
+def test_a_stick_that_takes_no_file_so_large_says_what_would(tmp_path: Path) -> None:
+    """A limit of the process on the size of its files ends a write as FAT32 does at 4 GB, with EFBIG."""
+    limits, ignored = resource.getrlimit(resource.RLIMIT_FSIZE), signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    try:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, limits[1]))
+        with pytest.raises(ExportCaseTooLarge), sealed_case._unfinished(tmp_path / "case") as handle:
+            handle.write(bytes(2 << 20))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        signal.signal(signal.SIGXFSZ, ignored)
+    assert list(tmp_path.iterdir()) == []
+
+
+# --- the file itself ------------------------------------------------------------------------------------------------
+
+
+class Pair:
+    """A box and a hospital that know each other."""
+
+    def __init__(self) -> None:
+        self.signer, self.private = Ed25519PrivateKey.generate(), X25519PrivateKey.generate()
+
+    def seal(self, path: Path, *content: bytes) -> Path:
+        with path.open("xb") as handle:
+            sealer = Sealer(handle, BOX, self.signer, self.private.public_key())
+            for piece in content:
+                sealer.write(piece)
+            sealer.finish()
+        return path
+
+    def open(self, path: Path, box: str = BOX) -> bytes:
+        with path.open("rb") as handle:
+            keys = {key_id(self.private.public_key()): self.private}
+            content, found = Opened(handle, {box: self.signer.public_key()}, keys), io.BytesIO()
+            while piece := content.read(1000):
+                found.write(piece)
+            return found.getvalue()
+
+
+@pytest.mark.parametrize("size", [0, 1, PIECE - 1, PIECE, PIECE + 1, 3 * PIECE])
+def test_what_was_sealed_comes_out_whatever_its_length(tmp_path: Path, size: int) -> None:
+    pair, content = Pair(), bytes(number % 251 for number in range(size))
+    assert pair.open(pair.seal(tmp_path / "file", content[:7], content[7:])) == content
+
+
+def test_pieces_that_change_places_or_come_from_another_file_are_refused(tmp_path: Path) -> None:
+    pair, step = Pair(), PIECE + 16
+    one = bytearray(pair.seal(tmp_path / "one", bytes(3 * PIECE)).read_bytes())
+    two = pair.seal(tmp_path / "two", bytes(3 * PIECE)).read_bytes()
+    first, second = slice(HEAD, HEAD + step), slice(HEAD + step, HEAD + 2 * step)
+    mixed = one.copy()
+    mixed[first] = two[first]
+    one[first], one[second] = one[second], one[first]
+    for data in (one, mixed):
+        (tmp_path / "bad").write_bytes(data)
+        with pytest.raises(CarriedAltered):
+            pair.open(tmp_path / "bad")
+
+
+def test_a_head_speaks_for_one_box_only(tmp_path: Path) -> None:
+    pair = Pair()
+    data = pair.seal(tmp_path / "file", b"content").read_bytes()
+    (tmp_path / "renamed").write_bytes(data.replace(BOX.encode(), b"clinic-8", 1))
+    with pytest.raises(LanternError) as refused:
+        pair.open(tmp_path / "renamed", "clinic-8")
+    assert isinstance(refused.value, CarriedAltered)
+
+
+def test_a_large_case_needs_no_large_memory(tmp_path: Path) -> None:
+    pair, piece, count = Pair(), bytes(1 << 20), 48
+    tracemalloc.start()
+    try:
+        pair.seal(tmp_path / "file", *(piece for _ in range(count)))
+        with (tmp_path / "file").open("rb") as handle:
+            keys = {key_id(pair.private.public_key()): pair.private}
+            content = Opened(handle, {BOX: pair.signer.public_key()}, keys)
+            content.finish()
+        assert tracemalloc.get_traced_memory()[1] < 6 << 20
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.parametrize("name", ["../evil", "c-00000000000000000000/../../evil", "/etc/evil", "manifest.json"])
+def test_what_a_box_may_not_name_is_not_unpacked(box: Box, house: House, tmp_path: Path, name: str) -> None:
+    file = carried(box, house, name)
+    assert opened(house, file, tmp_path / "out") == 1
+    assert list((tmp_path / "out").iterdir()) == []
+    assert not list(tmp_path.rglob("evil"))
+
+
+def head(name: str, kind: bytes = tarfile.REGTYPE, size: int = 0) -> bytes:
+    entry = tarfile.TarInfo(name)
+    entry.type, entry.size = kind, size
+    return entry.tobuf(tarfile.GNU_FORMAT)
+
+
+def told(words: bytes, kind: bytes = tarfile.XHDTYPE) -> bytes:
+    """A head whose words stand for the name or the size of the next file."""
+    return head("word", kind, len(words)) + words.ljust(512, b"\0")
+
+
+GOOD = head(f"{'c-' + '0' * 20}/00001.dcm")
+HARMFUL = {
+    "heads in each other": told(b"x" * 10, tarfile.GNUTYPE_LONGNAME) * 2000 + GOOD,
+    "a length that is no number": told(b"99999999999999999999999999999999 a=b\n") + GOOD,
+    "a map of holes that is none": told(b"20 GNU.sparse.map=x\n") + GOOD,
+    "another name than its own": told(b"48 path=c-00000000000000000000/00001.dcm\n") + head("../../evil"),
+    "a size below nothing": head(f"{'c-' + '0' * 20}/00001.dcm", size=-512),
+    "one name twice": GOOD + GOOD,
+    "two cases": GOOD + head(f"{'c-' + '1' * 20}/00002.dcm"),
+    "a link": head(f"{'c-' + '0' * 20}/00001.dcm", tarfile.SYMTYPE),
+    "a name in no letters of ours": head(f"{'c-' + '0' * 20}/片.dcm"),
+    "more than is there": head(f"{'c-' + '0' * 20}/00001.dcm", size=5000) + b"x" * 100,
+    "no end": GOOD,
+    "nothing": b"",
+}
+
+
+@pytest.mark.parametrize("what", HARMFUL)
+def test_what_a_box_that_was_taken_over_seals_is_refused_in_words(
+    box: Box, house: House, tmp_path: Path, what: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    end = b"" if what in ("no end", "more than is there", "nothing") else bytes(1024)
+    assert opened(house, carried_as(box, house, HARMFUL[what] + end), tmp_path / "out") == 1
+    assert CarriedUnknown.code in capsys.readouterr().err
+    assert list((tmp_path / "out").iterdir()) == []
+
+
+def test_a_name_of_many_megabytes_is_not_read(box: Box, house: House, tmp_path: Path) -> None:
+    file = carried_as(box, house, head("word", tarfile.GNUTYPE_LONGNAME, 48 << 20) + bytes(48 << 20) + GOOD)
+    tracemalloc.start()
+    try:
+        assert opened(house, file, tmp_path / "out") == 1
+        assert tracemalloc.get_traced_memory()[1] < 8 << 20
+    finally:
+        tracemalloc.stop()
+
+
+def test_a_stick_that_fails_at_the_head_is_named(tmp_path: Path) -> None:
+    class Ill(io.BytesIO):
+        def read(self, size: int | None = -1, /) -> bytes:
+            raise OSError(5, "Input/output error")
+
+    with pytest.raises(CarriedAltered, match="piece 0"):
+        Opened(Ill(), {}, {})
