@@ -15,6 +15,7 @@ from converters.failures import GateFailed, OutputUnwritable
 from converters.recipe import Gate
 from firmware_app.packs.shelf import Pack
 from tests.converters.conftest import PLAIN, measured_by_the_box, write_recipe
+from tests.small_disk import unmount
 
 
 @pytest.fixture
@@ -26,7 +27,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     if made.returncode:
         pytest.skip("a small disk needs the right to mount one")
     yield disk
-    subprocess.run(["umount", str(disk)], check=True)
+    unmount(disk)
 
 
 @pytest.fixture(scope="module")

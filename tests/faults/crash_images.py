@@ -14,8 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Generic, TypeVar
 
-from tests.faults.loopfs import LoopFileSystem, run, unmount
+from tests.faults.loopfs import LoopFileSystem, run
 from tests.peers import need_root, peer
+from tests.small_disk import unmount
 
 Known = TypeVar("Known")
 _MEGABYTE = 1 << 20

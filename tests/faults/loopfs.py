@@ -10,15 +10,14 @@ from __future__ import annotations
 import errno
 import os
 import subprocess
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from tests.peers import need_root, peer
+from tests.small_disk import unmount
 
 _MEGABYTE = 1 << 20
-_BUSY_S = 5.0
 
 
 class LoopFileSystem:
@@ -117,15 +116,6 @@ def loop_file_system(folder: Path, megabytes: int = 256, inodes: int | None = No
         made.detach()
     finally:
         made.abandon()
-
-
-def unmount(mount: Path) -> None:
-    """Waits a moment for the threads of a killed process, which let go of their files one after the other."""
-    deadline = time.monotonic() + _BUSY_S
-    while subprocess.run(["umount", str(mount)], capture_output=True, check=False).returncode:
-        assert time.monotonic() < deadline, "something still uses the file system"
-        time.sleep(0.02)
-    assert not mount.is_mount()
 
 
 def run(*command: str) -> None:

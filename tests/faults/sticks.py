@@ -28,6 +28,7 @@ from firmware_app.store.stick_status import StickStatus
 from tests.faults.loopfs import run
 from tests.peers import missing as not_here
 from tests.peers import need_root, peer
+from tests.small_disk import unmount
 
 _FUSE = {
     FileSystem.FAT: ("mkfs.vfat", "fusefat"),
@@ -146,7 +147,7 @@ def written(image: Path, content: Path, kind: FileSystem, megabytes: int = 64) -
         try:
             run("cp", "-rT", "--preserve=timestamps", str(content), str(place))
         finally:
-            run("umount", str(place))
+            unmount(place)
             _gone(device)
     finally:
         run("losetup", "--detach", device)

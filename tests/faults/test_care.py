@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import random
 import signal
@@ -29,10 +28,10 @@ from firmware_app.store.worklist import Worklist
 from tests import toy_pack
 from tests.box import environment, lantern, served
 from tests.faults.bare_box import Modality, settings, waiting
-from tests.faults.loopfs import loop_file_system, run, unmount
+from tests.faults.loopfs import loop_file_system, run
 from tests.finished import finished, on_the_disk, tell_time
-from tests.peers import need_root
 from tests.reading_rig import until
+from tests.small_disk import small_disk
 from tests.unit.test_clearing import files_with_a_row
 
 pytestmark = pytest.mark.appliance
@@ -224,17 +223,6 @@ def test_a_backup_that_was_told_of_survives_a_power_cut(tmp_path: Path) -> None:
                 assert found[0].number == number
 
 
-@contextlib.contextmanager
-def small_disk(folder: Path, megabytes: int) -> Iterator[Path]:
-    need_root()
-    folder.mkdir()
-    run("mount", "-t", "tmpfs", "-o", f"size={megabytes}m", "tmpfs", str(folder))
-    try:
-        yield folder
-    finally:
-        unmount(folder)
-
-
 def test_a_ring_on_another_disk_is_used_is_never_made_beside_it_and_keeps_what_it_has_when_full(tmp_path: Path) -> None:
     state, _ = box(tmp_path / "state", tmp_path / "films", old=2, new=0)
     accounts = Accounts(state.accounts_db)
@@ -242,7 +230,7 @@ def test_a_ring_on_another_disk_is_used_is_never_made_beside_it_and_keeps_what_i
     accounts.database.close()
     mount = tmp_path / "backups"
     other = {"LANTERN_BACKUP__DIR": str(mount), "LANTERN_BACKUP__KEEP": "3"}
-    with small_disk(mount, 40):
+    with small_disk(mount, "size=40m"):
         assert care("backup", state, "--now", **other).returncode == 0
         assert ring.newest_whole(state, "clinical.db") is not None
         assert stat.S_IMODE((mount / "000001" / "accounts.db").stat().st_mode) == 0o600, "no group of the accounts here"

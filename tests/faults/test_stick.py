@@ -17,10 +17,11 @@ from firmware_app.intake.stick.file_system import FileSystem, probe
 from firmware_app.store import stick_status
 from firmware_app.store.stick_status import Stage
 from tests.faults import sticks
-from tests.faults.loopfs import run, unmount
+from tests.faults.loopfs import run
 from tests.faults.sticks import box, importing, stick
 from tests.objects import file_of, film, new_uid
-from tests.peers import need_root, peer
+from tests.peers import peer
+from tests.small_disk import small_disk, unmount
 from tests.unit.test_dicomdir import dicomdir, record
 
 REAL = ("693_UNCR.dcm", "MR2_UNCR.dcm", "RG1_UNCR.dcm", "RG3_J2KR.dcm", "US1_J2KR.dcm", "emri_small.dcm")
@@ -151,7 +152,7 @@ def test_a_disk_of_the_box_itself_is_left_alone(tmp_path: Path) -> None:
             with pytest.raises(StickInUse):
                 plugged.plug(FileSystem.FAT)
         finally:
-            run("umount", str(mine))
+            unmount(mine)
 
 
 def test_what_is_no_block_device_is_not_mounted(tmp_path: Path) -> None:
@@ -190,12 +191,8 @@ def test_real_images_with_their_dicomdir_are_all_taken_once_and_only_once(tmp_pa
 @pytest.fixture
 def memory(tmp_path: Path) -> Iterator[Path]:
     """A disk that needs no waiting for, where what counts is not durability."""
-    need_root()
-    place = tmp_path / "memory"
-    place.mkdir()
-    run("mount", "-t", "tmpfs", "-o", "size=256m", "tmpfs", str(place))
-    yield place
-    unmount(place)
+    with small_disk(tmp_path / "memory", "size=256m") as place:
+        yield place
 
 
 def test_two_thousand_files_with_a_broken_dicomdir_are_all_found(tmp_path: Path, memory: Path) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -24,7 +23,7 @@ from firmware_app.uplink.summary import (
     Verdict,
     decode,
 )
-from tests.peers import need_root
+from tests.small_disk import small_disk
 from tests.wire.line_rig import Box, Place, place, wait_for
 
 _MEGABYTES = 12
@@ -32,14 +31,10 @@ _MESSAGES = 40
 
 
 @pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
+def hospital_disk(tmp_path: Path) -> Iterator[Path]:
     """The folder of a hospital, on a file system of a few megabytes of its own."""
-    need_root()
-    mount = tmp_path / "hospital"
-    mount.mkdir()
-    subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={_MEGABYTES}m", "tmpfs", str(mount)], check=True)
-    yield mount
-    subprocess.run(["umount", str(mount)], check=True)
+    with small_disk(tmp_path / "hospital", f"size={_MEGABYTES}m") as mount:
+        yield mount
 
 
 def fill(file: Path) -> None:
@@ -93,7 +88,7 @@ class Publisher:
 
 
 def test_a_summary_that_could_not_be_committed_is_acknowledged_to_nobody_and_counted_when_there_is_space(
-    small_disk: Path, tmp_path: Path
+    hospital_disk: Path, tmp_path: Path
 ) -> None:
     with place(tmp_path) as site:
         box = site.box("clinic-7")
@@ -102,7 +97,7 @@ def test_a_summary_that_could_not_be_committed_is_acknowledged_to_nobody_and_cou
             publisher.say(1)
             wait_for(lambda: publisher.taken == [1], because="the receipt of an ordinary day")
 
-            filler = small_disk / "filler"
+            filler = hospital_disk / "filler"
             fill(filler)
             cases = [publisher.say(seq) for seq in range(2, 2 + _MESSAGES)]
             wait_for(lambda: site.receiver.log.read_text().count("could not be written") >= 2, because="a full disk")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import os
 import sqlite3
-import subprocess
 from collections.abc import Iterator
 from hashlib import sha256
 from pathlib import Path
@@ -36,6 +35,7 @@ from firmware_app.store.clinical import Clinical
 from firmware_app.store.layout import StateDir, free_bytes
 from tests.objects import BIG, EXPLICIT, IMPLICIT, element, file_of, film, item, new_uid, sequence
 from tests.peers import dicom_files, need_root, pydicom_file, pydicom_files, shared
+from tests.small_disk import small_disk
 
 
 @pytest.fixture
@@ -427,10 +427,7 @@ def test_the_ballast_is_spent_to_write_down_a_refusal(door: Door, at: Path, monk
 @pytest.mark.parametrize("options", ["size=24m", "size=64m,nr_inodes=30"])
 def test_a_really_full_disk_is_space_short_and_loses_nothing(tmp_path: Path, options: str) -> None:
     need_root()
-    mount = tmp_path / "small"
-    mount.mkdir()
-    subprocess.run(["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(mount)], check=True)
-    try:
+    with small_disk(tmp_path / "small", options) as mount:
         state = StateDir(mount / "state")
         state.prepare()
         clinical = Clinical(state.clinical_db)
@@ -448,8 +445,6 @@ def test_a_really_full_disk_is_space_short_and_loses_nothing(tmp_path: Path, opt
         assert len([path for path in state.images.rglob("*") if path.is_file()]) == accepted
         assert list(state.incoming.iterdir()) == []
         clinical.database.close()
-    finally:
-        subprocess.run(["umount", str(mount)], check=True)
 
 
 # --- everything we have --------------------------------------------------------------------------------------------

@@ -31,6 +31,7 @@ from firmware_app.reports.case_line import case_object
 from firmware_app.store.clinical import Clinical
 from tests import films, reading_rig
 from tests.peers import need_root
+from tests.small_disk import small_disk
 
 SCHEMA = json.loads((Path(__file__).parents[2] / "docs" / "case.schema.json").read_text("utf-8"))
 
@@ -387,12 +388,9 @@ def test_of_a_full_folder_for_temporary_files_its_name_is_told_and_how_to_take_a
 def test_a_folder_for_temporary_files_that_holds_no_database_is_a_sentence(stick: Path, tmp_path: Path) -> None:
     need_root()
     called, environment = command(tmp_path, stick)
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=200k", "tmpfs", str(tmp_path / "tmp")], check=True)
-    try:
+    with small_disk(tmp_path / "tmp", "size=200k") as temporary:
         done = subprocess.run(called, env=environment, capture_output=True, text=True, check=False, timeout=60)
-        left = list((tmp_path / "tmp").iterdir())
-    finally:
-        subprocess.run(["umount", str(tmp_path / "tmp")], check=True)
+        left = list(temporary.iterdir())
     assert (done.returncode, done.stdout, left) == (1, "", [])
     assert done.stderr.startswith(f"{TemporaryFull.code}: The folder for temporary files, {tmp_path / 'tmp'}, ")
     assert done.stderr.count("\n") == 1

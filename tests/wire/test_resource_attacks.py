@@ -25,6 +25,7 @@ import pytest
 
 from tests.objects import EXPLICIT, IMPLICIT, file_of, film, new_uid
 from tests.peers import need_root, peer
+from tests.small_disk import small_disk
 from tests.wire.gateways import Running, process
 from tests.wire.raw import APPLICATION, VERIFICATION, Closed, RawClient, association_request
 from tests.wire.test_store import eventually, open_associations
@@ -275,10 +276,6 @@ def test_lengths_of_four_gigabytes_cost_no_memory(tmp_path: Path) -> None:
 
 
 def test_endless_objects_leave_room_for_a_modality(tmp_path: Path) -> None:
-    need_root()
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=300m", "tmpfs", str(disk)], check=True)
     peers, each_bytes = 8, 37_700_000  # together they leave less than the reserve of 16 MB
     pushed: list[int] = []
 
@@ -288,14 +285,11 @@ def test_endless_objects_leave_room_for_a_modality(tmp_path: Path) -> None:
             pushed.append(each_bytes)
             over.wait()  # and never an end
 
-    try:
-        with under_attack(disk) as attacked, ExitStack() as stack:
-            for _ in range(peers):
-                stack.enter_context(meanwhile(attack))
-            eventually(lambda: len(pushed) >= peers)
-            attacked.store()
-    finally:
-        subprocess.run(["umount", str(disk)], check=True)
+    with small_disk(tmp_path / "disk", "size=300m") as disk, under_attack(disk) as attacked, ExitStack() as stack:
+        for _ in range(peers):
+            stack.enter_context(meanwhile(attack))
+        eventually(lambda: len(pushed) >= peers)
+        attacked.store()
 
 
 def test_endless_empty_fragments_are_ended(tmp_path: Path) -> None:

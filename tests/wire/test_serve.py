@@ -16,6 +16,7 @@ import pytest
 from tests import toy_pack
 from tests.box import LANTERN, Served, environment, lantern, served
 from tests.peers import need_root
+from tests.small_disk import small_disk
 
 
 def test_status_tells_the_real_port_and_doctor_answers_in_sentences(tmp_path: Path) -> None:
@@ -125,10 +126,7 @@ def test_ctrl_c_at_the_terminal_stops_the_box_at_once(tmp_path: Path) -> None:
 
 def test_a_disk_that_became_read_only_is_a_sentence_and_no_alarm(tmp_path: Path) -> None:
     need_root()
-    state = tmp_path / "state"
-    state.mkdir()
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=600m", "tmpfs", str(state)], check=True)
-    try:
+    with small_disk(tmp_path / "state", "size=600m") as state:
         with served(state) as box:
             box.wait_ready()
         subprocess.run(["mount", "-o", "remount,ro", str(state)], check=True)
@@ -140,5 +138,3 @@ def test_a_disk_that_became_read_only_is_a_sentence_and_no_alarm(tmp_path: Path)
                 assert done.stdout.startswith("There is no case yet.")
             assert "Traceback" not in done.stderr
             assert "damaged" not in done.stdout
-    finally:
-        subprocess.run(["umount", str(state)], check=True)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import os
 import socket
-import subprocess
 import threading
 from collections.abc import Iterator
 from contextlib import suppress
@@ -20,7 +19,8 @@ from firmware_app.intake.negotiation import STORAGE
 from firmware_app.intake.transfer_syntax import ACCEPTED
 from firmware_app.intake.transport import Transport, listen
 from tests.objects import EXPLICIT, IMPLICIT, JPEG, element, film, fragments, new_uid
-from tests.peers import dicom_files, need_root, pydicom_file, pydicom_files, shared
+from tests.peers import dicom_files, pydicom_file, pydicom_files, shared
+from tests.small_disk import small_disk
 from tests.wire.gateways import Running, process, running
 from tests.wire.raw import Closed, RawClient
 
@@ -239,20 +239,14 @@ def open_associations(gateway: Running) -> int:
 
 
 @pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    need_root()
-    folder = tmp_path / "small"
-    folder.mkdir()
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=48m", "tmpfs", str(folder)], check=True)
-    try:
+def disk(tmp_path: Path) -> Iterator[Path]:
+    with small_disk(tmp_path / "small", "size=48m") as folder:
         yield folder
-    finally:
-        subprocess.run(["umount", str(folder)], check=True)
 
 
-def test_a_full_disk_is_answered_and_loses_nothing(small_disk: Path) -> None:
+def test_a_full_disk_is_answered_and_loses_nothing(disk: Path) -> None:
     accepted = 0
-    with running(small_disk / "state", dicom={"max_object_mb": 20}) as gateway:
+    with running(disk / "state", dicom={"max_object_mb": 20}) as gateway:
         with RawClient(gateway.port, STORE) as client:
             for _ in range(60):
                 instance = new_uid()
@@ -262,18 +256,18 @@ def test_a_full_disk_is_answered_and_loses_nothing(small_disk: Path) -> None:
                 accepted += 1
             assert answer.status == 0xA700
             assert "disk" in answer.comment
-            (small_disk / "filler").write_bytes(bytes(20_000_000)[: os.statvfs(small_disk).f_bavail * 4096 - 300_000])
+            (disk / "filler").write_bytes(bytes(20_000_000)[: os.statvfs(disk).f_bavail * 4096 - 300_000])
             instance = new_uid()
             assert client.store(CT, instance, ct(instance)).status == 0xA700  # really full
             client.release()
         assert 5 < accepted < 40
         assert len(gateway.files()) == accepted
         assert gateway.incoming() == []
-        (small_disk / "filler").unlink()
+        (disk / "filler").unlink()
 
 
-def test_a_disk_that_fills_while_an_object_arrives_is_answered(small_disk: Path) -> None:
-    with running(small_disk / "state", dicom={"max_object_mb": 200}) as gateway:
+def test_a_disk_that_fills_while_an_object_arrives_is_answered(disk: Path) -> None:
+    with running(disk / "state", dicom={"max_object_mb": 200}) as gateway:
         with RawClient(gateway.port, STORE) as client:
             instance = new_uid()
             answer = client.store(CT, instance, ct(instance, extra=element(0x00090010, b"OB", bytes(60_000_000))))
