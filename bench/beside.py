@@ -1,11 +1,11 @@
 """How often the alarm sounds that a model went by what lies beside the body: on good images, and on spoiled ones.
 
-    python -m bench.beside [--data FOLDER] [--most N] [--quick]
+    python -m bench.beside [--packs DIR] [--data FOLDER] [--most N] [--quick]
 
-FOLDER is ../shared/data; of each shipped pack its own held-out images are taken, as they are and with marks drawn
-around them: films in a border of their own, ultrasound on a whole screen.  The packs are asked as the box asks them.
-Two made-up models stand beside each pack: one that goes by the drawn marks alone, and one that takes half of its
-evidence from them and half from where the pack takes it.
+FOLDER is ../shared/data; of each pack (in DIR, else those that ship) its own held-out images are taken, as they are and
+with marks drawn around them: films in a border of their own, ultrasound on a whole screen.  Packs are asked as the box
+asks them.  Two made-up models stand beside each pack: one that goes by the drawn marks alone, and one that takes half
+of its evidence from them and half from where the pack takes it.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ def main() -> int:
     options = _options()
     if not (options.data / "chest-xray-nih").is_dir():
         harness.leave_out(f"There are no images in {options.data.name}; nothing was measured.")
-    for pack in shelf.list_packs(shelf.shipped_packs_dir()):
+    for pack in shelf.list_packs(options.packs):
         frames = _held_out(pack.name, options.data, options.most)
         ways = OF_ULTRASOUND if pack.name == BREAST else OF_A_FILM
         _report(Asked(pack), frames, ways)
@@ -77,6 +77,7 @@ def main() -> int:
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m bench.beside", description=(__doc__ or "").split("\n\n")[0])
+    parser.add_argument("--packs", type=Path, default=shelf.shipped_packs_dir(), help="folder of packs")
     parser.add_argument("--data", type=Path, default=harness.REPOSITORY.parent / "shared" / "data")
     parser.add_argument("--most", type=int, default=None, help=f"images of each pack ({MOST}; with --quick 20)")
     parser.add_argument("--quick", action="store_true", help="only see whether it works; the figures mean little")
@@ -195,6 +196,10 @@ def by_the_marks(marks: Marks, shape: tuple[int, ...]) -> Strengths:
 
 def _report(asked: Asked, frames: Sequence[Frame], ways: Ways) -> None:
     print(f"\n## {asked.name}, {len(frames)} held-out images\n")
+    if asked.name != BREAST:
+        strips = sum(beside.of_film(one.grey) is not None for one in frames)
+        around = sum(beside.framed(one.grey) is not None for one in frames)
+        print(_line("with an even strip at a side, of these all around", f"{strips}, {around}"))
     plain = [asked(one.grey) for one in frames]
     told = [one for one in plain if one.positive and one.share is not None]
     print(_line("positive, of which beside the body can be told", f"{sum(one.positive for one in plain)}, {len(told)}"))

@@ -1,7 +1,7 @@
 """Decoders that are not ours, to hold ours against: dcmtk's programs, FFmpeg's own decoders (through PyAV).
 
-Ours are Pillow (PackBits), libjpeg-turbo (JPEG through Pillow; JPEG lossless and 12 bits through imagecodecs), CharLS
-(JPEG-LS) and OpenJPEG (JPEG 2000).  dcmtk's JPEG and ours are different branches of the Independent JPEG Group's.
+Ours are Pillow (PackBits), libjpeg-turbo (JPEG through imagecodecs), CharLS (JPEG-LS) and OpenJPEG (JPEG 2000, through
+imagecodecs or pylibjpeg).  dcmtk's JPEG and ours are different branches of the Independent JPEG Group's.
 dcmtk's JPEG-LS is CharLS again and gdcm's JPEG 2000 is OpenJPEG again; for these the peer is FFmpeg, which has written
 its own.  FFmpeg gives a blank frame for JPEG-LS interleaved by sample, so there an older CharLS, dcmtk's, is all there
 is.

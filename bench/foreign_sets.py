@@ -7,6 +7,7 @@ repository.
 
 from __future__ import annotations
 
+import csv
 import io
 import zlib
 from collections.abc import Callable, Iterator, Sequence
@@ -166,6 +167,12 @@ def lungs(data: Path) -> list[Frame]:
     """The stills and clips of POCUS; frames of one clip are one group."""
     paths = sorted(path for path in (data / "lung-ultrasound").glob("*") if path.suffix != ".csv")
     return list(_pictures(paths))
+
+
+def probes(data: Path) -> dict[str, str]:
+    """The probe that each of `lungs` was taken with, by the file's name, as its collectors say."""
+    with (data / "lung-ultrasound" / "labels.csv").open(encoding="utf-8", newline="") as file:
+        return {row["file"]: row["probe"] for row in csv.DictReader(file)}
 
 
 def computed(data: Path) -> Iterator[Frame]:

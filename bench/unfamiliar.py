@@ -5,7 +5,9 @@ never learnt from and of foreign images; all are brought to one size and one JPE
 many images of how many groups (patients, clips, photographs), the AUROC of own against foreign with its 95 % interval
 (bootstrap over groups), and the share that the pack's limit refuses, with its interval. The own films as they are come
 first: there the share is what the limit costs, about 5 % by its making. Then the own films as another clinic's machine
-might give them, a mild variation at a time: no more than 10 % of them should be refused.
+might give them, a mild variation at a time: no more than 10 % of them should be refused. Lung ultrasound is told for
+curved and linear probes apart too, and for the breast pack, which knows linear probes only, as it would be were every
+curved probe known for one: what a look at the probe could bring at most.
 
     python -m bench.unfamiliar [--packs DIR] [--data DIR] [--photographs DIR] [--most N] [--file RUNTIME:PRECISION]
                                [--json] [--quick]
@@ -49,6 +51,9 @@ ADULT: Final = "chest-xray-adult"
 BREAST: Final = "breast-ultrasound"
 AS_THEY_ARE: Final = "own held-out films, as they are"
 MATCHED: Final = "own held-out films, matched"
+LUNGS: Final = "lung ultrasound"
+CURVED: Final = "convex"
+"""As the collectors of the clips call a curved probe."""
 
 Distances = NDArray[np.float64]
 
@@ -109,7 +114,7 @@ def _foreign(options: argparse.Namespace, scratch: Path) -> Iterator[tuple[str, 
     yield "adults' films", foreign_sets.of_films(foreign_sets.adults(data, foreign_sets.held_out(ADULT)), most)
     yield "children's films", foreign_sets.of_films(foreign_sets.children(data, foreign_sets.held_out(CHILD)), most)
     yield "breast ultrasound", foreign_sets.breasts(data, most)
-    yield "lung ultrasound", foreign_sets.lungs(data)[:most]
+    yield LUNGS, foreign_sets.lungs(data)[:most]
     archive = data / "ct" / "lidc-idri-0001.tar.zst"
     unpacked = harness.find_tool("zstd") and subprocess.run(
         ("tar", "--zstd", "-xf", archive, "-C", scratch), check=False, capture_output=True
@@ -166,7 +171,27 @@ def _judged(
     sets = {name: frames for name, frames in foreign.items() if name != own}
     sets |= {name: foreign_sets.turned(how, films) for name, how in foreign_sets.TURNS.items()}
     for name, frames in sets.items():
-        yield line(name, frames, asked(foreign_sets.turned(foreign_sets.matched, frames)), home)
+        away = asked(foreign_sets.turned(foreign_sets.matched, frames))
+        yield line(name, frames, away, home)
+        if name == LUNGS:
+            told = foreign_sets.probes(options.data)
+            for part, some, far in _by_probe(frames, away, told, bound=pack.name == BREAST):
+                yield line(part, some, far, home)
+
+
+def _by_probe(
+    frames: Sequence[Frame], away: Distances, told: Mapping[str, str], *, bound: bool
+) -> Iterator[tuple[str, Sequence[Frame], Distances]]:
+    """(name, frames, distances) of the clips of each kind of probe.
+
+    With *bound* also of all clips, those of curved probes farther than anything: as if each had been known for one.
+    """
+    curved = np.array([told[one.group] == CURVED for one in frames], np.bool_)
+    for kind, which in (("curved", curved), ("linear", ~curved)):
+        if which.any():
+            yield f"{LUNGS}, {kind} probe", [frames[int(at)] for at in np.flatnonzero(which)], away[which]
+    if bound:
+        yield f"{LUNGS}, were every curved probe known", frames, np.where(curved, np.inf, away)
 
 
 def _own_films(

@@ -56,20 +56,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def parser() -> argparse.ArgumentParser:
     """The command line."""
-    top = argparse.ArgumentParser(prog="lantern-convert", description=(__doc__ or "").split("\n")[0].replace("``", ""))
+    recipe = "converters/recipes/chest-xray-child.toml --data ~/chest-xray --out ~/packs"
+    top = argparse.ArgumentParser(
+        prog="lantern-convert", description=(__doc__ or "").split("\n")[0].replace("``", ""),
+        epilog=f"Example: lantern-convert run {recipe}",
+    )  # fmt: skip
     steps = top.add_subparsers(metavar="COMMAND", required=True)
 
     def step(
         name: str, text: str, example: str, command: Callable[[argparse.Namespace], int]
     ) -> argparse.ArgumentParser:  # fmt: skip
         added = steps.add_parser(
-            name, help=text, description=text, epilog=f"example:\n  lantern-convert {example}",
+            name, help=text, description=text, epilog=f"Example: lantern-convert {example}",
             formatter_class=argparse.RawDescriptionHelpFormatter,
         )  # fmt: skip
         added.set_defaults(command=command)
         return added
 
-    recipe = "converters/recipes/chest-xray-child.toml --data ~/chest-xray --out ~/packs"
     for name, text in {"run": "Follow a whole recipe, all steps below in their order.", **STEPS}.items():
         added = step(name, text, f"{name} {recipe}", _follow)
         added.set_defaults(steps=tuple(STEPS) if name == "run" else (name,))

@@ -12,14 +12,15 @@ HEAD = "# each look at the test part: day, version of the pack, digest of its mo
 
 
 def files_word(told: Manifest) -> str:
-    """One word for the model files of a pack."""
-    return hashlib.sha256("".join(sorted(one.sha256 for one in told.artefacts)).encode()).hexdigest()[:16]
+    """One word for the model files of a pack, and for the crop of their input where it was changed since."""
+    recut = f"crop {told.input.crop}" if told.recut is not None else ""
+    return hashlib.sha256("".join((*sorted(one.sha256 for one in told.artefacts), recut)).encode()).hexdigest()[:16]
 
 
 def note(told: Manifest, day: str, folder: Path = splits.LISTS) -> int:
     """Note that the files of a pack were measured on its test part on ``day``; returns how many looks there were.
 
-    Who looks again with the same files learns nothing new: that is no other look.  Raises
+    Who looks again with the same files, given the same, learns nothing new: that is no other look.  Raises
     :class:`~converters.failures.OutputUnwritable`.
     """
     path, word = folder / f"{told.name}.looks.txt", files_word(told)

@@ -36,6 +36,7 @@ from converters.artefacts import Key
 from converters.evaluation import Prevalence
 from converters.failures import GateFailed, OutputUnwritable
 from converters.gates import Verdict
+from converters.outputs import put
 from converters.predictions import Predictions
 from converters.report import weak
 from converters.steps import Workshop
@@ -80,8 +81,7 @@ def pack_step(shop: Workshop, out: Path) -> dict[str, Any]:
         maker = Maker(shop, parts / name)
         maker.folder.mkdir(parents=True)
         results = assemble(maker)
-        shutil.rmtree(out / name, ignore_errors=True)
-        maker.folder.rename(out / name)
+        put(maker.folder, out / name)
     except OSError as error:
         raise OutputUnwritable(str(out / name), error.strerror or str(error)) from error
     finally:

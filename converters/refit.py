@@ -5,6 +5,10 @@ no weight changes, and no PyTorch and no checkpoint is asked for.  Written anew 
 manifest with the limits, the shares and rates of the films that get a number, the version, the card, the report's
 version and the sums; every other file stays as it is, bit for bit.
 
+The recipe may ask for another crop of the input too.  Then the test part is measured anew as a whole, which is another
+look at it, the golden images are asked again, and the manifest keeps how many of the other films are read otherwise now
+(:class:`~firmware_app.packs.proof.Recut`): what was measured on those with the networks of the folds cannot be again.
+
 How much farther films lie that the network has not learnt from was measured on the networks of the folds when the pack
 was made; these may be gone.  The factor is the manifest's, or, where that does not tell it, the limits that the pack
 came with by the same films' distances now: it must be one and the same for every file, which also shows that films and
@@ -16,7 +20,7 @@ import shutil
 import sys
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -24,17 +28,19 @@ from tempfile import TemporaryDirectory
 import numpy as np
 from numpy.typing import NDArray
 
-from converters import card, evaluate, familiarity, golden, ledger, splits, sums
+from converters import card, evaluate, familiarity, golden, ledger, looks, splits, sums
 from converters.datasets import FilmSet
-from converters.failures import DataUnreadable, OutputUnwritable, RecipeInvalid
+from converters.failures import DataUnreadable, GateFailed, OutputUnwritable, RecipeInvalid
 from converters.familiarity import PASSES, Features, Key
 from converters.films import prepared
 from converters.material import Material, input_spec, open_material
+from converters.outputs import put
 from converters.progress import Progress
 from converters.recipe import Recipe, load_recipe
 from converters.report import weak
-from firmware_app.packs.manifest import Limit, TypicalityFile, sha256_of
-from firmware_app.packs.proof import Measured
+from firmware_app.imaging.input_spec import InputSpec
+from firmware_app.packs.manifest import Limit, Manifest, TypicalityFile, sha256_of
+from firmware_app.packs.proof import Measured, Recut
 from firmware_app.packs.shelf import Pack
 from firmware_app.runtimes import choice
 from firmware_app.tasks.typicality import Typicality
@@ -45,11 +51,12 @@ SAME = 0.005
 
 @dataclass(frozen=True)
 class Refit:
-    """A finished pack, the recipe it was made by, and the recipe's films."""
+    """A finished pack, its recipe, the recipe's films, and where the looks at the test part are noted."""
 
     pack: Pack
     recipe: Recipe
     material: Material
+    lists: Path
 
     @classmethod
     def of(cls, folder: Path, recipe: Path, data: Path) -> "Refit":
@@ -58,19 +65,30 @@ class Refit:
         pack.verify()
         if told.pack != pack.name:
             raise RecipeInvalid(str(recipe), f"it is the recipe of {told.pack}, not of {pack.name}")
-        if input_spec(told) != pack.manifest.input:
-            raise RecipeInvalid(str(recipe), "input: the pack was made with another")
+        if replace(input_spec(told), crop=pack.manifest.input.crop) != pack.manifest.input:
+            raise RecipeInvalid(str(recipe), "input: the pack was made with another, and only its crop may change")
         if told.version == pack.manifest.version:
             raise RecipeInvalid(str(recipe), f"version: {told.version} is this pack; with other limits it is another")
         if pack.manifest.typicality is None:
             raise DataUnreadable(str(folder), "the pack has no model of its films that could be fitted anew")
-        return cls(pack, told, open_material(told, data, lists=splits.lists_of(recipe.resolve().parent)))
+        lists = splits.lists_of(recipe.resolve().parent)
+        return cls(pack, told, open_material(told, data, lists=lists), lists)
 
     @property
     def old(self) -> TypicalityFile:
         """What the pack says now."""
         assert self.pack.manifest.typicality is not None  # looked at in :meth:`of`
         return self.pack.manifest.typicality
+
+    @property
+    def spec(self) -> InputSpec:
+        """The input that the pack will have."""
+        return input_spec(self.recipe)
+
+    @property
+    def recropped(self) -> bool:
+        """Whether the pack came with another crop."""
+        return self.spec != self.pack.manifest.input
 
     @cached_property
     def films(self) -> FilmSet:
@@ -86,13 +104,18 @@ class Refit:
         """What every model file with a limit says of the films as they are."""
         return self._said(self._pixels)
 
+    @cached_property
+    def before(self) -> dict[Key, Features]:
+        """The same of the films as the pack read them before."""
+        return self._said(prepared(self.films, self.pack.manifest.input)) if self.recropped else self.plain
+
     def fitted(self) -> tuple[Typicality, TypicalityFile]:
         """The model, and its entry in the manifest but for the file's size and digest."""
         found, groups, wider = self.plain, self._groups, self.unseen()
         varied = self.recipe.typicality.other_clinics
         if varied:
-            names, spec = [film.name for film in self.films.films], self.pack.manifest.input
-            more = self._said(familiarity.varied(self._pixels, names, spec, self.recipe.seed))
+            names = [film.name for film in self.films.films]
+            more = self._said(familiarity.varied(self._pixels, names, self.spec, self.recipe.seed))
             found = {key: np.concatenate([found[key], more[key]]) for key in found}
             groups = groups + groups
         model, limits = familiarity.judged(found, groups, self.recipe.seed, wider)
@@ -103,27 +126,45 @@ class Refit:
         """How much wider the pack's limits are for films that its network has not learnt from."""
         if self.old.unseen is not None:
             return self.old.unseen
-        _, bare = familiarity.judged(self.plain, self._groups, self.recipe.seed, 1.0)
+        _, bare = familiarity.judged(self.before, self._groups, self.recipe.seed, 1.0)
         return factor(self.old.limits, bare, str(self.pack.folder))
 
+    def recut(self) -> Recut | None:
+        """What the manifest keeps of another crop; ``None`` where it is the one that the networks were trained with."""
+        told = self.pack.manifest
+        if not self.recropped:
+            return told.recut
+        was = replace(told.input, crop=told.recut.was) if told.recut is not None else told.input
+        test = set(self.material.division.test)
+        rest = [film for film in self.material.films.films if film.name not in test]
+        progress, other = Progress(f"reading {self.material.films.name} both ways", len(rest)), 0
+        for done, film in enumerate(rest, 1):
+            other += not np.array_equal(film.tensor(was), film.tensor(self.spec))
+            progress.at(done)
+        return Recut(was=was.crop, films=len(rest), other=other) if was != self.spec else None
+
     def measured(self, made: Pack, data: Sequence[Measured]) -> tuple[Measured, ...]:
-        """The rows of the manifest, with the films that get a number from ``made`` counted anew."""
+        """The rows of the manifest, with the films that get a number from ``made`` counted anew.
+
+        With another crop the rows of the test part are new as a whole.
+        """
         test, rows = self.material.part("test"), []
         for row in data:
-            if row.passed is None:
+            whole = self.recropped and row.split.partition("[")[0] == "test"
+            if row.passed is None and not whole:
                 rows.append(row)
                 continue
             condition = row.split.partition("[")[2].removesuffix("]")
             films = evaluate.where(test, condition) if condition else test
             progress = Progress(f"{made.name} {row.precision} {row.runtime}", len(films.films))
             result, _ = evaluate.evaluate(made, films, row.split, row.runtime, row.precision, progress.at)
-            fresh = {name: value for name, value in result.row().items() if "passed" in name}
+            fresh = {name: value for name, value in result.row().items() if whole or "passed" in name}
             rows.append(Measured.model_validate({**row.model_dump(), **fresh}))
         return tuple(rows)
 
     @cached_property
     def _pixels(self) -> NDArray[np.uint8]:
-        return prepared(self.films, self.pack.manifest.input)
+        return prepared(self.films, self.spec)
 
     @property
     def _groups(self) -> list[str]:
@@ -159,8 +200,7 @@ def refitted(refit: Refit, out: Path) -> Path:
         with TemporaryDirectory(prefix=".making-", dir=out) as parts:  # two packs may be made at once
             folder = Path(shutil.copytree(refit.pack.folder, Path(parts, name)))
             _write(refit, folder)
-            shutil.rmtree(out / name, ignore_errors=True)
-            folder.rename(out / name)
+            put(folder, out / name)
     except OSError as error:
         raise OutputUnwritable(str(out / name), error.strerror or str(error)) from error
     return out / name
@@ -172,14 +212,32 @@ def _write(refit: Refit, folder: Path) -> None:
     entry = entry.model_copy(update={"sha256": sha256_of(path), "bytes": path.stat().st_size})
     was = refit.pack.manifest
     made_by = {**was.made_by, "typicality": ledger.code()}
-    fresh = {"version": refit.recipe.version, "typicality": entry, "made_by": made_by}
-    golden.write_manifest(folder, was.model_copy(update=fresh))
+    told = was.model_copy(update={"version": refit.recipe.version, "typicality": entry, "made_by": made_by})
+    day = time.strftime("%Y-%m-%d", time.gmtime())
+    if refit.recropped:
+        told = _recropped(refit, folder, told, day)
+    golden.write_manifest(folder, told)
     rows = refit.measured(Pack.load(folder), was.measured)
-    golden.write_manifest(folder, was.model_copy(update={**fresh, "measured": rows}))
-    weak.renumber(folder, refit.recipe.version, time.strftime("%Y-%m-%d", time.gmtime()))
+    golden.write_manifest(folder, told.model_copy(update={"measured": rows}))
+    weak.renumber(folder, refit.recipe.version, day)
     card.tell_anew(folder)
     Pack.load(folder).verify()
     sums.write(folder)
+
+
+def _recropped(refit: Refit, folder: Path, told: Manifest, day: str) -> Manifest:
+    """The manifest with the new crop and the look at the test part that it costs.
+
+    Raises :class:`GateFailed` where a golden image would be read otherwise: its answer was pinned with the old crop.
+    """
+    told = told.model_copy(update={"input": refit.spec, "recut": refit.recut()})
+    golden.write_manifest(folder, told)
+    if wrong := golden.check(Pack.load(folder)):
+        raise GateFailed("golden", f"with the new crop the pack answers otherwise: {wrong[0]}")
+    if told.test_part is None:
+        return told
+    times = looks.note(told, day, refit.lists)  # first: a look that is broken off is one all the same
+    return told.model_copy(update={"test_part": told.test_part.model_copy(update={"looks": times})})
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

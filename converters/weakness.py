@@ -25,7 +25,7 @@ def points(manifest: Manifest) -> list[Words]:
     rows = manifest.measured
     found = (
         *_rates(rows), *_few(rows), *_group(rows), *_strange(rows), *_off(rows),
-        *_unproven(told.get("gates") or ()), *_without_int8(manifest, told.get("refused") or ()),
+        *_recut(manifest), *_unproven(told.get("gates") or ()), *_without_int8(manifest, told.get("refused") or ()),
         *_doubtful(told.get("maps") or (), told.get("pointing")),
     )  # fmt: skip
     return [*manifest.weak_points, *(Words(en=english, zh=chinese) for english, chinese in found)]
@@ -101,6 +101,11 @@ def _off(rows: Iterable[Measured]) -> Iterable[tuple[str, str]]:
     found = _worst(_whole(rows), lambda row: None if row.ece is None else -row.ece)
     if found and -found[0] > MISCALIBRATED:
         yield pair("weak_ece", ece=f"{rate(found[1].ece, found[1].ece_ci)} [{found[1].split}]")
+
+
+def _recut(manifest: Manifest) -> Iterable[tuple[str, str]]:
+    if (told := manifest.recut) is not None:
+        yield pair("weak_recut", was=told.was, now=manifest.input.crop, films=told.films, other=told.other)
 
 
 def _unproven(gates: Sequence[Mapping[str, Any]]) -> Iterable[tuple[str, str]]:

@@ -1,6 +1,7 @@
 """The `lantern` command: parses, calls, prints.  Results go to stdout, logs and progress to stderr.
 
-Exit status: 0 done, 1 failed with a sentence, 2 wrong usage, 3 something could not be judged or was refused.
+Exit status: 0 done, 1 failed with a sentence, 2 wrong usage, 3 something could not be judged or was refused,
+130 Ctrl-C, 141 whoever was to read what is printed has gone.
 Imports happen inside each command, so that `lantern --help` and a C-ECHO after start are quick.
 """
 
@@ -28,7 +29,7 @@ from firmware_app import (
     terminal,
     user_commands,
 )
-from firmware_app.errors import LanternError, StoreUnreadable
+from firmware_app.errors import LanternError
 from firmware_app.language import N_, translate
 from firmware_app.read_command import NOT_DIAGNOSTIC as NOT_DIAGNOSTIC
 
@@ -38,10 +39,21 @@ if TYPE_CHECKING:
     from firmware_app.store.clinical import Clinical
 
 _DONE, _FAILED, _INTERRUPTED = 0, 1, 130
+_UNREAD = 128 + signal.SIGPIPE  # what a shell shows of any program that `| head` cut off
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Entry point.  Every `LanternError` ends as one sentence on stderr and exit status 1."""
+    try:
+        status = _run(arguments)
+        print(end="", flush=True)
+    except BrokenPipeError:  # `lantern case list | head`: half an answer is no success, and nobody is left to tell
+        terminal.leave_quietly()
+        return _UNREAD
+    return status
+
+
+def _run(arguments: Sequence[str] | None) -> int:
     options = argparse.Namespace(config=None, json=False)
     try:
         if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:  # so far, as `__main__` has it
@@ -58,14 +70,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         terminal.refuse(error, options)
         return _FAILED
     except sqlite3.Error as error:
-        terminal.refuse(StoreUnreadable(detail=str(error)), options)
+        terminal.refuse(terminal.of_the_store(error, options), options)
         return _FAILED
     except KeyboardInterrupt:
         print(translate(N_("Stopped."), terminal.language(options)), file=sys.stderr)
         return _INTERRUPTED
-    except BrokenPipeError:  # `lantern case list | head`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return _DONE
     return status
 
 

@@ -13,8 +13,9 @@ import logging
 import os
 import secrets
 import shutil
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+import sqlite3
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
@@ -25,15 +26,20 @@ from firmware_app.errors import (
     ExportError,
     ExportFolderUnusable,
     ExportGaveUp,
+    ExportNoRoom,
     ExportNotDicom,
     ExportOff,
     ExportThere,
+    ExportUnrecorded,
+    ExportUnsure,
 )
 from firmware_app.reading.child import Child, ChildLost
 from firmware_app.reading.starting import started
 from firmware_app.records import Reason
-from firmware_app.store.exports import BEGUN, DONE, STOPPED, Exports, Kept
-from firmware_app.store.layout import sync_directory
+from firmware_app.store.ballast import with_ballast
+from firmware_app.store.exports import DONE, STOPPED, UNKNOWN, Exports, Kept, sweep_stages
+from firmware_app.store.layout import StateDir, free_bytes, sync_directory
+from firmware_app.store.staging import Room
 
 log = logging.getLogger("lantern.export")
 
@@ -67,26 +73,78 @@ def export_case(
 ) -> tuple[Path | None, tuple[Outcome, ...]]:
     """Write *case* as a new folder of its reference's name in *folder*, and say what became of each image.
 
-    No folder is left (None) when no image could be exported.  Raises `ExportOff`, `CaseUnknown`, `ExportThere`,
-    `ExportFolderUnusable` or `ReferencesLost`.
+    No folder is left (None) when no image could be exported.  Raises what `leaving` and `each` raise.
+    """
+    with (
+        leaving(config, exports, case, folder, case, person=person, looked=looked) as export,
+        _fresh(folder) as fresh,
+    ):
+        into = (folder,)
+        export.outcomes = tuple(each(config, exports, export.images, fresh.joinpath, looked, on_progress, into=into))
+        if export.left:
+            _write_manifest(fresh, case, export.outcomes, looked=looked)
+            export.is_named = True
+            _named(fresh, export.final)
+    return export.written, export.outcomes
+
+
+@dataclass(slots=True)
+class Leaving:
+    """An export while it is made."""
+
+    images: tuple[Kept, ...]
+    final: Path
+    outcomes: tuple[Outcome, ...] = ()
+    is_named: bool = False
+    """Whether it was about to get its name: from then on nobody can say that nothing left."""
+
+    @property
+    def left(self) -> int:
+        """How many images."""
+        return sum(one.file is not None for one in self.outcomes)
+
+    @property
+    def written(self) -> Path | None:
+        return self.final if self.left else None
+
+
+@contextmanager
+def leaving(
+    config: Config, exports: Exports, case: str, folder: Path, name: str, *, person: str, looked: bool, **marks: int
+) -> Iterator[Leaving]:
+    """Around every export: it is allowed, its place is free, and the audit is told of its beginning and its end.
+
+    Raises `ExportOff`, `CaseUnknown`, `ExportThere`, `ExportFolderUnusable` or `StateUnusable` before,
+    `ExportUnrecorded` after it, and `ExportUnsure` in between.
     """
     if not config.export.enabled:
         raise ExportOff
     images = exports.images(case)
-    final = place(folder, case, config.state.dir)
-    exports.record(BEGUN, case, person, images=len(images), looked=int(looked))
-    with ExitStack() as unless_whole:  # also on Ctrl-C: the audit must not stay silent about it
-        unless_whole.callback(exports.record, STOPPED, case, person)
-        with _fresh(folder) as fresh:
-            tell = on_progress or (lambda _done, _all: None)
-            outcomes = tuple(each(config, exports, images, fresh.joinpath, looked, tell))
-            count = sum(one.file is not None for one in outcomes)
-            if count:
-                _write_manifest(fresh, case, outcomes, looked=looked)
-                _named(fresh, final)
-        unless_whole.pop_all()
-    exports.record(DONE, case, person, exported=count, refused=len(outcomes) - count)
-    return (final if count else None), outcomes
+    export = Leaving(images, place(folder, name, config.state.dir))
+    exports.close_left()
+    sweep_stages(StateDir(config.state.dir))
+    with exports.under_way():
+        begun = exports.begin(case, person, images=len(images), looked=int(looked), **marks)
+        try:
+            yield export
+        except BaseException as error:  # also KeyboardInterrupt: the audit must not stay silent about it
+            is_unsure = export.is_named and not isinstance(error, ExportThere)
+            try:
+                exports.end(begun, UNKNOWN if is_unsure else STOPPED, case, person, **marks)
+            except sqlite3.Error as unkept:  # what went wrong before is what is told; the beginning stays open
+                log.error("the audit could not be told how an export ended: %s", str(unkept))
+            if is_unsure and isinstance(error, ExportFolderUnusable):
+                raise ExportUnsure(path=str(export.final), detail=error.detail) from None
+            raise
+        counts = {"exported": export.left, "refused": len(export.outcomes) - export.left}
+        try:
+            with_ballast(StateDir(config.state.dir), lambda: exports.end(begun, DONE, case, person, **counts, **marks))
+        except sqlite3.Error as error:
+            if not export.left:
+                raise
+            raise ExportUnrecorded(
+                left=export.left, total=len(export.outcomes), path=str(export.final), detail=str(error)
+            ) from None
 
 
 def place(folder: Path, name: str, state: Path) -> Path:
@@ -108,8 +166,8 @@ def _fresh(folder: Path) -> Iterator[Path]:
     """A new folder in *folder*, taken away with all that is still in it at the end."""
     path = folder / f".lantern-export-{secrets.token_hex(4)}"
     try:
-        path.mkdir(mode=0o700)
-        try:
+        try:  # before it is there, so that no signal comes in between
+            path.mkdir(mode=0o700)
             yield path
         finally:
             shutil.rmtree(path, ignore_errors=True)
@@ -124,28 +182,35 @@ def each(
     images: tuple[Kept, ...],
     where: Callable[[str], Path],
     looked: bool,
-    tell: Progress,
+    tell: Progress | None = None,
+    *,
+    into: Sequence[Path],
 ) -> Iterator[Outcome]:
     """One image after the other, each opened by a child that may die of it, and written to *where* says for its name.
 
-    Before the next one is asked for, its file may be taken away.
+    Before the next one is asked for, its file may be taken away.  *into* are the folders in which each takes room.
+    Raises `ReferencesLost`, `ExportNoRoom`, and `OSError` where the disk that *where* names takes no more.
     """
     worker = _Worker(config.reader.memory_mb + _MORE_MB, exports.key(), looked=looked)
+    room = Room.of(StateDir(config.state.dir), config.retention.high_water_free_mb, into)
     try:
         for number, image in enumerate(images, start=1):
             name = f"{number:05d}.dcm"
             try:
                 if not image.is_dicom:
                     raise ExportNotDicom
-                answer = worker.write(config.state.dir / image.file, where(name))
+                answer = worker.write(config.state.dir / image.file, where(name), room.bytes_now())
                 facts = answer if isinstance(answer, dict) else {}
                 reason = None if isinstance(answer, dict) else answer
             except ExportError as error:
                 facts, reason = {}, Reason.of(error)
             if reason is not None:
                 where(name).unlink(missing_ok=True)
+                if reason.code == ExportNoRoom.code:  # half a case because of a full disk is not what anybody wants
+                    raise ExportNoRoom(free_mb=free_bytes(config.state.dir) // 1_000_000)
             yield Outcome(image.reference, None if reason else name, facts, reason)
-            tell(number, len(images))
+            if tell is not None:
+                tell(number, len(images))
     finally:
         worker.close()
 
@@ -158,12 +223,13 @@ class _Worker:
         self._common = {"key": key.hex(), "looked": looked}
         self._child: Child | None = None
 
-    def write(self, file: Path, out: Path) -> dict[str, Any] | Reason:
-        """What the child wrote, or why it did not; raises `ExportGaveUp`, `ChildWillNotStart`."""
+    def write(self, file: Path, out: Path, room_bytes: int | None = None) -> dict[str, Any] | Reason:
+        """What the child wrote, or why it did not; raises `ExportGaveUp`, `ChildWillNotStart`, and `OSError` where the
+        disk takes no more."""
         if self._child is None:
             self._child = started(self._spawn(), self._spawn)
         try:
-            self._child.send({"file": str(file), "out": str(out), **self._common})
+            self._child.send({"file": str(file), "out": str(out), "room_bytes": room_bytes, **self._common})
             told = self._child.receive(_SECONDS).header
         except ChildLost as lost:
             self._child = None
@@ -175,7 +241,9 @@ class _Worker:
             if not told.get("again"):
                 return Reason(str(told["refusal"]["code"]), dict(told["refusal"]["details"]))
             out.unlink(missing_ok=True)
-            return self.write(file, out)
+            return self.write(file, out, room_bytes)
+        if isinstance(told.get("unwritten"), int):
+            raise OSError(told["unwritten"], os.strerror(told["unwritten"]))
         if isinstance(told.get("written"), dict):
             return dict(told["written"])
         return Reason(str(told["refusal"]["code"]), dict(told["refusal"]["details"]))

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Callable
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -60,7 +63,7 @@ def _export(options: argparse.Namespace) -> int:
     clinical.require()
     person = _account(config, options.person)
     write, where = (export_case, options.to) if options.stick is None else (seal_case, options.stick)
-    with progress.counter("exported", enabled=not options.json) as advance:
+    with _signals_stop_tidily(), progress.counter("exported", enabled=not options.json) as advance:
         written, outcomes = write(
             config, Exports(clinical.database), options.case, where,
             person=person, looked=options.looked, on_progress=advance,
@@ -80,6 +83,31 @@ def _export(options: argparse.Namespace) -> int:
         if options.stick is not None and written is not None:
             print(told(written, config))
     return _DONE if left == len(outcomes) else _REFUSED
+
+
+@contextmanager
+def _signals_stop_tidily() -> Iterator[None]:
+    """A closed terminal (SIGHUP, as of a lost SSH line) and SIGTERM stop an export as Ctrl-C does, and none of them
+    disturbs its tidying.  In the main thread only."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def stop(_number: int, _frame: object) -> None:
+        for one in handlers:
+            signal.signal(one, signal.SIG_IGN)
+        raise KeyboardInterrupt
+
+    present = {one: signal.getsignal(one) for one in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+    # One that is ignored was not meant for us: SIGHUP under nohup.
+    handlers = {one: before for one, before in present.items() if before is not signal.SIG_IGN}
+    for one in handlers:
+        signal.signal(one, stop)
+    try:
+        yield
+    finally:
+        for one, before in handlers.items():
+            signal.signal(one, before or signal.SIG_DFL)
 
 
 def _account(config: Config, name: str) -> str:

@@ -20,6 +20,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
+import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
 from firmware_app.config import Config
@@ -39,7 +41,7 @@ from firmware_app.reading.reader import Reader
 from firmware_app.records import Case, FileRecord, FileStatus, Reason
 from firmware_app.reports import case_line, overlay
 from firmware_app.store.clinical import Clinical
-from firmware_app.store.layout import StateDir, free_bytes
+from firmware_app.store.layout import StateDir, free_bytes, sync_directory
 
 Progress = Callable[[int, int], None]
 _SOURCE: Final = "read"
@@ -224,7 +226,7 @@ def _output_errors(out: Path) -> Iterator[None]:
 def _write_case(case: Case, state: StateDir, out: Path, language: str) -> None:
     """A folder of *out* for the case: its frames as the viewer opens them, the one that each heat map is of under it.
 
-    The JSON object comes last: where it is, the folder is whole.
+    The JSON object comes last: where it is, the folder is whole and on the disk.
     """
     folder = out / str(case.reference)
     folder.mkdir(parents=True, exist_ok=True)
@@ -232,19 +234,42 @@ def _write_case(case: Case, state: StateDir, out: Path, language: str) -> None:
         for instance in reading.instances:
             shown = state.display / instance
             for frame in sorted(int(path.stem.removeprefix("frame-")) for path in shown.glob("frame-*.json")):
-                Image.fromarray(overlay.marked_film_of(shown, frame)).save(folder / f"{instance}-frame-{frame:03d}.png")
+                _save(overlay.marked_film_of(shown, frame), folder / f"{instance}-frame-{frame:03d}.png")
             strongest = reading.frames.strongest if reading.frames else {}
             for finding in reading.findings:
                 code = finding.code
                 _write_overlay(shown, code, strongest.get(code, 0), folder / f"{instance}-{code}.png")
     told = json.dumps(case_line.case_object(case, language), ensure_ascii=False, indent=2)
-    (folder / "case.json").write_text(told + "\n", "utf-8")
+    _write_last(folder / "case.json", told + "\n")
+
+
+def _write_last(path: Path, text: str) -> None:
+    """Whole under its name or not at all, also where the disk is full or the power fails; whatever was saved before is
+    on the disk by then.  With the rights that the person's umask gives, as the pictures have."""
+    part = path.with_name(f".{path.name}.part")
+    try:
+        with part.open("w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)  # nothing is there once it has taken its name
+    for folder in (path.parent, path.parent.parent):
+        sync_directory(folder)
+
+
+def _save(pixels: NDArray[np.uint8], path: Path) -> None:
+    with path.open("wb") as file:
+        Image.fromarray(pixels).save(file, "PNG")
+        file.flush()
+        os.fsync(file.fileno())
 
 
 def _write_overlay(shown: Path, code: str, frame: int, target: Path) -> None:
     heat = shown / f"{code}.png"
     if heat.exists() and (shown / f"frame-{frame:03d}.json").exists():
-        Image.fromarray(overlay.blend(overlay.film_of(shown, frame), overlay.heat_of(heat))).save(target)
+        _save(overlay.blend(overlay.film_of(shown, frame), overlay.heat_of(heat)), target)
 
 
 def _forget_pictures(case: Case, state: StateDir) -> None:

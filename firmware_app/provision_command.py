@@ -52,6 +52,7 @@ _THEIRS: Final = N_("Fingerprint of the hospital: {fingerprint}")
 _FIRST: Final = N_("Open {address} and make the first account with the code {code}")
 _SEALED: Final = N_("The box's keys are sealed by this machine's security chip (TPM).")
 _LABEL_CODE: Final = N_("Code on the label")
+_LEFT: Final = N_("Nothing was written.")
 
 
 def add_to(commands: argparse._SubParsersAction[_Parser], command: Command) -> None:
@@ -85,15 +86,23 @@ def _provision(options: argparse.Namespace) -> int:
     config = load(options.config or written)  # what is written keeps what it says so far
     timekeeping.begin(StateDir(config.state.dir), "console")
     places = Places.of(config, options.write or options.config, options.keys)
+    try:
+        return _step(options)(options, config, places)
+    except EOFError:  # Ctrl-D at a question; all of them are asked before anything is written
+        print(f"\n{translate(_LEFT, config.box.language)}", file=sys.stderr)
+        return _FAILED
+
+
+def _step(options: argparse.Namespace) -> Callable[[argparse.Namespace, Config, Places], int]:
     if options.file is not None:
-        return _by_file(options, config, places)
+        return _by_file
     if options.hospital is not None:
-        return _keys(options, config, places)
+        return _keys
     if options.enrolment is not None:
-        return _complete(options, config, places)
+        return _complete
     if options.label is not None:
-        return _label(options, config, places)
-    return _by_talk(options, config, places)
+        return _label
+    return _by_talk
 
 
 # --- a talk, a file ---------------------------------------------------------------------------------------------------
@@ -112,11 +121,7 @@ def _by_talk(options: argparse.Namespace, config: Config, places: Places) -> int
     default = Answers.present(config, naming.machine(), own or options.id)
     trusted = Keys(places.keys).hospital
     known = provision.hospital_of(trusted) if trusted.exists() else None
-    talk = Dialogue(input, print, default, known, fixed=own is not None)
-    try:
-        agreed = talk.run()
-    except EOFError:
-        agreed = None
+    agreed = Dialogue(input, print, default, known, fixed=own is not None).run()
     if agreed is None:
         return _FAILED
     # Whether another hospital is meant was asked.
@@ -126,21 +131,21 @@ def _by_talk(options: argparse.Namespace, config: Config, places: Places) -> int
 
 
 def _by_file(options: argparse.Namespace, config: Config, places: Places) -> int:
-    from firmware_app.device import first_start, provisioning_file
+    from firmware_app.device import first_start, provisioning_file, provisioning_folder
     from firmware_app.device.provisioning_file import Proof
 
     _require_writable(places.config, places.keys)
     proof = Proof(options.code, options.fingerprint)
     box = options.id or first_start.own_id(config, places)
     try:
-        offer = provisioning_file.find(options.file, box)
+        offer = provisioning_folder.find(options.file, box)
     except ProvisioningUndecided as many:
         if proof.code is None:
             if not sys.stdin.isatty():
                 raise
             proof = Proof(_label_code(config.box.language))
         print(translate(_TRYING, config.box.language).format(count=many.count), file=sys.stderr)
-        offer = provisioning_file.find(options.file, box, proof.code)
+        offer = provisioning_folder.find(options.file, box, proof.code)
     try:
         provisioning_file.examine(offer, config, places, proof)
     except TrustNeeded:
@@ -199,6 +204,8 @@ def _tell(options: argparse.Namespace, given: Given, places: Places, code: str |
         say(_SEALED)
     if code is not None:
         say(_FIRST, address=naming.address(given.config), code=code)
+    for reason in given.undone:
+        print(reason.text(language), file=sys.stderr)
 
 
 def _show_bundle(made: BoxBundle, bundle: str, language: str) -> None:
@@ -225,6 +232,7 @@ def _print_given(given: Given, places: Places, code: str | None) -> None:
     _print_json({
         **_bundle_facts(given.made, places), "hospital": given.hospital.fingerprint if given.hospital else None,
         "config": str(places.config), "code": code, "changed": given.changed, "sealed": given.sealed,
+        "undone": [{"code": one.code, "text": one.text(given.config.box.language)} for one in given.undone],
     })  # fmt: skip
 
 

@@ -23,7 +23,7 @@ _DONE, _UNJUDGED, _INTERRUPTED = 0, 3, 130
 _MORE: Final = """
 Exit status: 0 every file was read; 3 something could not be judged or was
 refused, or there was nothing to read; 1 failed with a sentence; 130 stopped by
-Ctrl-C, and what was printed is final.
+Ctrl-C, and what was printed is final; 141 cut off, as by “| head”.
 
 Copies of the images lie in $TMPDIR (else in /tmp) until all is read; a larger
 place: TMPDIR=/path/to/folder lantern read …

@@ -28,16 +28,18 @@ from firmware_app.errors import (
     ExportCaseTooLarge,
     ExportFolderUnusable,
     ExportNoHospital,
+    ExportNoRoom,
     ExportNoSigner,
-    ExportOff,
     ExportThere,
     SealingFailed,
+    StateUnusable,
 )
-from firmware_app.export import Outcome, Progress
+from firmware_app.export import Leaving, Outcome, Progress
 from firmware_app.language import N_, translate
+from firmware_app.store import staging
 from firmware_app.store.exchange import Exchange
-from firmware_app.store.exports import BEGUN, DONE, STOPPED, Exports, Kept
-from firmware_app.store.layout import StateDir, sync_directory
+from firmware_app.store.exports import Exports
+from firmware_app.store.layout import StateDir, free_bytes, sync_directory
 from firmware_app.uplink import credentials
 from firmware_app.uplink.sealed_export import Sealer, newest
 
@@ -66,32 +68,27 @@ def seal_case(
     No file is left (None) when no image could be exported.  Raises as `export.export_case`, and `ExportNoHospital`,
     `ExportNoSigner` or `BundleInvalid`.
     """
-    if not config.export.enabled:
-        raise ExportOff
     if config.uplink.hospital is None:
         raise ExportNoHospital
     state = StateDir(config.state.dir)
     hospital, signer = credentials.hospital(config.uplink), _signer(config, state)
     to = newest(hospital, config.box.id, _last_word(state, hospital.verify))
-    images = exports.images(case)
-    final = export.place(folder, case + SUFFIX, state.root)
-    exports.record(BEGUN, case, person, images=len(images), looked=int(looked), sealed=1)
-    with ExitStack() as unless_whole:  # also on Ctrl-C: the audit must not stay silent about it
-        unless_whole.callback(exports.record, STOPPED, case, person, sealed=1)
-        with _unfinished(final) as handle:
-            sealer = Sealer(handle, config.box.id, signer, to)
-            tell = on_progress or (lambda _done, _all: None)
-            outcomes = tuple(_each(config, exports, images, sealer, case, looked, tell))
-            count = sum(one.file is not None for one in outcomes)
-            if count:
-                told = export.manifest(case, outcomes, looked=looked, encrypted=True)
-                _add(sealer, f"{case}/{export.MANIFEST}", json.dumps(told, ensure_ascii=False, indent=1).encode())
-                sealer.write(bytes(2 * _BLOCK))
-                sealer.finish()
-                _named(handle, final)
-        unless_whole.pop_all()
-    exports.record(DONE, case, person, exported=count, refused=len(outcomes) - count, sealed=1)
-    return (final if count else None), outcomes
+    name = case + SUFFIX
+    with (
+        export.leaving(config, exports, case, folder, name, person=person, looked=looked, sealed=1) as made,
+        _unfinished(made.final) as handle,
+    ):
+        with _stick(folder):
+            archive = _Archive(Sealer(handle, config.box.id, signer, to), folder)
+        made.outcomes = tuple(_each(config, exports, made, archive, case, looked, on_progress))
+        if made.left:
+            told = export.manifest(case, made.outcomes, looked=looked, encrypted=True)
+            archive.add(f"{case}/{export.MANIFEST}", json.dumps(told, ensure_ascii=False, indent=1).encode())
+            archive.finish()
+            made.is_named = True
+            with _stick(folder):
+                _named(handle, made.final)
+    return made.written, made.outcomes
 
 
 def _signer(config: Config, state: StateDir) -> Ed25519PrivateKey:
@@ -126,38 +123,54 @@ def _last_word(state: StateDir, hospital: str) -> bytes | None:
 def _each(
     config: Config,
     exports: Exports,
-    images: tuple[Kept, ...],
-    sealer: Sealer,
+    made: Leaving,
+    archive: _Archive,
     case: str,
     looked: bool,
-    tell: Progress,
+    tell: Progress | None,
 ) -> Iterator[Outcome]:
-    with _staging(config.state.dir) as stage:
-        for one in export.each(config, exports, images, lambda _name: stage, looked, tell):
+    with _own_disk(StateDir(config.state.dir)) as stage:
+        into = (stage, made.final.parent)
+        for one in export.each(config, exports, made.images, stage.joinpath, looked, tell, into=into):
             if one.file is None:
                 yield one
                 continue
-            sha256 = _add_file(sealer, f"{case}/{one.file}", stage)
-            stage.unlink()
+            path = stage / one.file
+            sha256 = archive.add_file(f"{case}/{one.file}", path)
+            path.unlink()
             yield Outcome(one.instance, one.file, {"sha256": sha256, **one.facts})
 
 
-def _add(sealer: Sealer, name: str, data: bytes) -> None:
-    sealer.write(_entry(name, len(data)))
-    sealer.write(data + bytes(-len(data) % _BLOCK))
+class _Archive:
+    """The tar archive within the sealed file on the stick in *folder*."""
 
+    def __init__(self, sealer: Sealer, folder: Path) -> None:
+        self._sealer, self._folder = sealer, folder
 
-def _add_file(sealer: Sealer, name: str, path: Path) -> str:
-    """Add the file at *path*, and return its sha256."""
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        size = os.fstat(file.fileno()).st_size
-        sealer.write(_entry(name, size))
-        while chunk := file.read(_CHUNK):
-            digest.update(chunk)
-            sealer.write(chunk)
-    sealer.write(bytes(-size % _BLOCK))
-    return digest.hexdigest()
+    def add(self, name: str, data: bytes) -> None:
+        self._write(_entry(name, len(data)) + data + bytes(-len(data) % _BLOCK))
+
+    def add_file(self, name: str, path: Path) -> str:
+        """Add the file at *path*, and return its sha256."""
+        digest = hashlib.sha256()
+        with open(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC), "rb") as file:  # noqa: PTH123
+            size = os.fstat(file.fileno()).st_size
+            self._write(_entry(name, size))
+            while chunk := file.read(_CHUNK):
+                digest.update(chunk)
+                self._write(chunk)
+        self._write(bytes(-size % _BLOCK))
+        return digest.hexdigest()
+
+    def finish(self) -> None:
+        """All of it is durable on return."""
+        self._write(bytes(2 * _BLOCK))
+        with _stick(self._folder):
+            self._sealer.finish()
+
+    def _write(self, data: bytes) -> None:
+        with _stick(self._folder):
+            self._sealer.write(data)
 
 
 def _entry(name: str, size: int) -> bytes:
@@ -168,30 +181,41 @@ def _entry(name: str, size: int) -> bytes:
 
 
 @contextmanager
-def _staging(state: Path) -> Iterator[Path]:
-    """Where one object at a time is de-identified: among what a start of the box sweeps away (layout.py)."""
-    path = StateDir(state).incoming / f"export-{secrets.token_hex(4)}"
+def _own_disk(state: StateDir) -> Iterator[Path]:
+    """A folder for one object at a time; what goes wrong with files in the block is told of the box's own disk."""
     try:
-        yield path
-    finally:
-        path.unlink(missing_ok=True)
+        with staging.stage(state) as folder:
+            yield folder
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise ExportNoRoom(free_mb=free_bytes(state.root) // 1_000_000) from None
+        raise StateUnusable(path=str(state.root), detail=error.strerror or str(error)) from None
+
+
+@contextmanager
+def _stick(folder: Path) -> Iterator[None]:
+    """What goes wrong with files in the block is told of the stick in *folder*."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno == errno.EFBIG:
+            raise ExportCaseTooLarge(path=str(folder)) from None
+        raise ExportFolderUnusable(path=str(folder), detail=error.strerror or str(error)) from None
 
 
 @contextmanager
 def _unfinished(final: Path) -> Iterator[BinaryIO]:
     """A new file beside *final*, taken away at the end unless it is called so by then, as far as the stick allows."""
-    path = final.with_name(f".{final.name}-{secrets.token_hex(4)}")
-    try:
+    path = final.with_name(f".{final.name}-{secrets.token_hex(8)}")
+    with _stick(final.parent), ExitStack() as at_the_end:
+        at_the_end.callback(_take_away, path)  # before it is there, so that no signal comes in between
         with path.open("xb") as handle:
-            try:
-                yield handle
-            finally:
-                with suppress(OSError):  # pulled out; what is left on it has no head
-                    path.unlink(missing_ok=True)
-    except OSError as error:
-        if error.errno == errno.EFBIG:
-            raise ExportCaseTooLarge(path=str(final.parent)) from None
-        raise ExportFolderUnusable(path=str(final.parent), detail=error.strerror or str(error)) from None
+            yield handle
+
+
+def _take_away(path: Path) -> None:
+    with suppress(OSError):  # pulled out; what is left on it has no head
+        path.unlink(missing_ok=True)
 
 
 def _named(handle: BinaryIO, final: Path) -> None:
@@ -204,7 +228,10 @@ def _named(handle: BinaryIO, final: Path) -> None:
 
 def told(path: Path, config: Config) -> str:
     """What the console says of a finished file."""
-    own = {place.stat().st_dev for place in (Path("/"), config.state.dir)}  # the state may be a disk of its own
-    where = _STILL_HERE if path.stat().st_dev in own else _UNMOUNT
     opening = translate(_OPENED_BY, config.box.language).format(command=f"lantern-hospital open {path.name} --out DIR")
+    own = {place.stat().st_dev for place in (Path("/"), config.state.dir)}  # the state may be a disk of its own
+    try:
+        where = _STILL_HERE if path.stat().st_dev in own else _UNMOUNT
+    except OSError:  # the stick is out already
+        return opening
     return f"{opening}\n{translate(where, config.box.language)}"

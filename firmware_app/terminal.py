@@ -6,9 +6,10 @@ import argparse
 import io
 import json
 import os
+import sqlite3
 import sys
 
-from firmware_app.errors import LanternError
+from firmware_app.errors import LanternError, StoreDamaged, StoreUnreadable
 from firmware_app.language import LANGUAGES, visible
 
 
@@ -21,12 +22,34 @@ def let_streams_take_all(*, as_json: bool) -> None:
         sys.stdout.reconfigure(encoding="utf-8", errors="backslashreplace")  # \udcff is how JSON says it too
 
 
+def leave_quietly() -> None:
+    """Nobody reads any more: what is still to be written goes nowhere, and Python says nothing of it at its end."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except BrokenPipeError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC), stream.fileno())
+
+
 def refuse(error: LanternError, options: argparse.Namespace) -> None:
     """Say *error* on stderr; to a program also on stdout, where it looks for its answer."""
     text = error.text(language(options))
     if options.json:
         print(json.dumps({"error": {"code": error.code, "text": text}}, ensure_ascii=False), flush=True)
     print(visible(f"{error.code}: {text}"), file=sys.stderr)
+
+
+def of_the_store(error: sqlite3.Error, options: argparse.Namespace) -> LanternError:
+    """What SQLite met, in a sentence; who stumbles over damage says what those will say who find its note."""
+    from firmware_app.config import load
+    from firmware_app.store import damage
+    from firmware_app.store.layout import StateDir
+
+    if damage.is_damage(error):
+        for database in StateDir(load(options.config).state.dir).databases:
+            if damage.noted(database):
+                return StoreDamaged(database=database.name)
+    return StoreUnreadable(detail=str(error))
 
 
 def language(options: argparse.Namespace) -> str:

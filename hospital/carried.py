@@ -38,7 +38,7 @@ def open_case(house: House, file: Path, out: Path) -> Case:
     """Open the sealed *file* into a new folder in *out*, called after the box and the case.
 
     Raises what `Opened` raises, `BundleInvalid`, `CarriedThere`, `CarriedUnkept` or `KeysMissing`; then *out* is as it
-    was.
+    was, as far as its disk still obeys.
     """
     keys = keyring.load(house.keys)
     inbox = Inbox(house.inbox_db)
@@ -62,9 +62,18 @@ def open_case(house: House, file: Path, out: Path) -> Case:
         if os.path.lexists(final):
             raise CarriedThere(path=str(final))
         keyring.sync(fresh)
-        fresh.rename(final)
-        keyring.sync(out)
+        _name(fresh, final)
     return Case(content.box, final, sum(name.endswith(".dcm") for _, name in names))
+
+
+def _name(fresh: Path, final: Path) -> None:
+    """Give the folder its name, durably, or not at all: the sealed file is still there to be opened again."""
+    fresh.rename(final)
+    try:
+        keyring.sync(final.parent)
+    except OSError:
+        final.rename(fresh)
+        raise
 
 
 def _unpacked(content: Opened, fresh: Path) -> Iterator[tuple[str, str]]:

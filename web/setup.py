@@ -13,9 +13,10 @@ import segno
 from flask import Blueprint, Response, abort, g, redirect, render_template, request, session, url_for
 from flask.typing import ResponseReturnValue
 
-from firmware_app.device import first_page, naming, provisioning_file
+from firmware_app.device import first_page, first_request, first_start, naming, offered_files, provisioning_file
 from firmware_app.device.answers import QUESTIONS, Answers
-from firmware_app.device.first_page import DONE, Request, Result
+from firmware_app.device.first_page import DONE
+from firmware_app.device.first_request import Request, Result
 from firmware_app.device.provisioning_file import Proof
 from firmware_app.errors import LanternError
 from firmware_app.language import N_, translate
@@ -43,10 +44,10 @@ def lead_here() -> ResponseReturnValue | None:
 @blueprint.get("/setup")
 def page() -> ResponseReturnValue:
     box = here()
-    if session.get(_ASKED) and first_page.waits(box.state):
+    if session.get(_ASKED) and first_request.waits(box.state):
         return redirect(url_for("setup.outcome"))
     _require_open()
-    return render_template("setup_code.html", error="", offers=first_page.offers(box.state), box_id="")
+    return render_template("setup_code.html", error="", offers=offered_files.offers(box.state), box_id="")
 
 
 @blueprint.post("/setup")
@@ -60,7 +61,7 @@ def code() -> ResponseReturnValue:
         box.accounts.forget_failures(_TRY, request.remote_addr or "")
         session[_CODE] = given
         return redirect(url_for("setup.questions"))
-    offers = first_page.offers(box.state)
+    offers = offered_files.offers(box.state)
     if len(offers) > 1 and not meant:
         return _code_again(_BOX_NEEDED, meant)
     return _file(given, meant or offers[0]) if offers else _code_again(_CODE_WRONG, meant)
@@ -107,7 +108,7 @@ def outcome() -> ResponseReturnValue:
     box, asked = here(), session.get(_ASKED)
     if not asked:
         abort(404)
-    found = first_page.result(box.state)
+    found = first_request.result(box.state)
     if found is None or found.request != asked:
         waiting = Response(render_template("setup_wait.html"))
         waiting.headers["Refresh"] = "2"
@@ -115,7 +116,7 @@ def outcome() -> ResponseReturnValue:
     if found.reason.code != DONE:
         return render_template("setup_refused.html", text=found.reason.text(g.language)), 409
     return render_template(
-        "setup_done.html", found=found, text=found.reason.text(g.language), qr=_drawn(found),
+        "setup_done.html", found=found, text=found.text(g.language), qr=_drawn(found),
         address=f"https://{naming.host(found.box)}.local/",
     )  # fmt: skip
 
@@ -123,7 +124,7 @@ def outcome() -> ResponseReturnValue:
 @blueprint.get("/setup/box.json")
 def bundle() -> ResponseReturnValue:
     """What the hospital needs, as a file."""
-    found = first_page.result(here().state)
+    found = first_request.result(here().state)
     if found is None or found.request != session.get(_ASKED) or not found.bundle:
         abort(404)
     name = f"{found.box}.box.json"
@@ -137,7 +138,7 @@ def bundle() -> ResponseReturnValue:
 def _is_open() -> bool:
     """Only while the box has no identity and nobody has an account: then there is nothing here yet to protect."""
     box = here()
-    return first_page.open_to_all(box.config, box.state) and not any(u.has_password for u in box.accounts.users())
+    return first_start.is_new(box.config, box.state) and not any(u.has_password for u in box.accounts.users())
 
 
 def _require_open() -> None:
@@ -155,7 +156,7 @@ def _file(given: str, meant: str) -> ResponseReturnValue:
     """The code may be that of the label that belongs to a file which was found."""
     box = here()
     try:
-        offer = first_page.offer(box.state, meant)
+        offer = offered_files.offer(box.state, meant)
         provisioning_file.believe(offer, Proof(code=given))
     except LanternError as error:
         return _code_again(error.text(g.language), meant)
@@ -165,7 +166,7 @@ def _file(given: str, meant: str) -> ResponseReturnValue:
 
 
 def _ask(asked: Request) -> ResponseReturnValue:
-    first_page.ask(here().state, asked)
+    first_request.ask(here().state, asked)
     session[_ASKED] = asked.request
     return redirect(url_for("setup.outcome"))
 
@@ -173,7 +174,7 @@ def _ask(asked: Request) -> ResponseReturnValue:
 def _bundle() -> str:
     """The hospital's bundle: the file that was chosen, or the text that was put there."""
     chosen = request.files.get("hospital_file")
-    data = chosen.read(first_page.MOST_REQUEST) if chosen and chosen.filename else b""
+    data = chosen.read(first_request.MOST_BYTES) if chosen and chosen.filename else b""
     return data.decode("ascii", "replace") if data.strip() else request.form.get("hospital", "")
 
 
@@ -194,7 +195,7 @@ def _zones() -> list[str]:
 
 def _code_again(error: str, meant: str) -> ResponseReturnValue:
     told = translate(error, g.language)
-    offers = first_page.offers(here().state)
+    offers = offered_files.offers(here().state)
     return render_template("setup_code.html", error=told, offers=offers, box_id=meant), 400
 
 

@@ -46,6 +46,7 @@ CHECKS: Final = {
     "selftest": N_("Self-test"),
     "backup": N_("Backup"),
     "retention": N_("Clearing of old images"),
+    "export": N_("Export of cases"),
     "line": N_("Line to the hospital"),
     "page": N_("Certificate of the page"),
     "uplink": N_("Sending to the hospital"),
@@ -75,17 +76,22 @@ ACTIONS: Final = {
     "export.begun": N_("export begun"),
     "export.done": N_("export finished"),
     "export.stopped": N_("export stopped"),
+    "export.unknown": N_("export cut off, its end is not known"),
 }
 SIZES: Final = {  # by the label of `imaging.spacing`, which this process does not import
     "spacing.patient": N_("Sizes are in millimetres of the patient."),
     "spacing.calibrated": N_("Sizes are in millimetres, calibrated at the machine."),
     "spacing.at_detector": N_("Pixel size known at the detector only, where all is larger; sizes are in pixels."),
     "spacing.estimated": N_("The machine only estimates how much it magnifies; sizes are in pixels."),
+    "spacing.uncalibrated": N_(
+        "The header gives a pixel size, but nothing says that it was calibrated; sizes are in pixels."
+    ),
     "spacing.scanned": N_("A scanned film, whose own scale is unknown; sizes are in pixels."),
 }
 LENGTHS: Final = {  # of a line, where the header's millimetres are not the patient's
     "spacing.at_detector": N_("{px} pixels, {mm} mm at the detector"),
     "spacing.estimated": N_("{px} pixels, about {mm} mm"),
+    "spacing.uncalibrated": N_("{px} pixels, {mm} mm by the header (not calibrated)"),
 }
 AGE_REASONS: Final = frozenset({AgeOutside.code, AgeUnclear.code, AgeUnknown.code})
 AGE_HINTS: Final = frozenset({hints.AGE_ASSUMED_ADULT, hints.AGE_ASSUMED_CHILD})

@@ -222,6 +222,17 @@ CATALOGUE: Final[dict[str, tuple[str, str]]] = {
         "{count} of {all} files passed without proof: the interval of their loss reaches beyond the margin.",
         "{all} 个文件中有 {count} 个虽通过但证据不足：其损失的区间超出了允许界限。",
     ),
+    "weak_recut": (
+        (
+            "The crop of its input was changed from `{was}` to `{now}` when the network had been trained. The rows "
+            "`test` were measured anew with it, by their commands; held-back films, gates and maps were not: {other} "
+            "of the {films} films outside the test part are read otherwise now."
+        ),
+        (
+            "网络训练完成后，输入的裁剪方式由 `{was}` 改为 `{now}`。`test` 各行已按新方式用所列命令重新测量；"
+            "留出影像、准入检验与热力图各项未重新测量：测试部分以外的 {films} 张影像中有 {other} 张的读取结果因此改变。"
+        ),
+    ),
     "weak_int8": ("No INT8 file of {runtime} was good enough.", "{runtime} 没有合格的 INT8 文件。"),
     "aware": ("after fine-tuning", "微调后"),
     "unseen": ("Sources that were never seen", "从未见过的来源"),

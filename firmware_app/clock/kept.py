@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import json
 import logging
 import os
 import select
+import stat
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -41,7 +43,7 @@ class Kept:
     def read(self) -> Memory:
         """What is kept; an empty memory where there is none, or it cannot be read, or is damaged."""
         try:
-            with self.path.open("rb") as file:
+            with open(self.path, "rb", opener=_plain) as file:
                 return Memory.from_object(json.loads(file.read(_MOST_BYTES)))
         except FileNotFoundError:
             return Memory()
@@ -65,13 +67,23 @@ class Kept:
 
     @contextlib.contextmanager
     def _alone(self, tries: int) -> Iterator[bool]:
-        descriptor = os.open(self.path.with_suffix(".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, _MODE)
+        wanted = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+        descriptor = os.open(self.path.with_suffix(".lock"), wanted, _MODE)
         try:
             with contextlib.suppress(PermissionError):  # another user's, who has done it
                 os.fchmod(descriptor, _MODE)
             yield any(_locked(descriptor, wait=number > 0) for number in range(tries))
         finally:
             os.close(descriptor)
+
+
+def _plain(path: str, flags: int) -> int:
+    """Open a file in a folder that other users of the box write, root among the readers: nobody waits for a pipe."""
+    descriptor = os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK)
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise OSError(errno.EINVAL, "it is no plain file", path)
+    return descriptor
 
 
 def _locked(descriptor: int, *, wait: bool) -> bool:
@@ -88,7 +100,8 @@ def _replace(path: Path, data: bytes) -> None:
     """Whole and durable under its name; on a full disk what was there stays."""
     fresh = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, _MODE)
+        fresh.unlink(missing_ok=True)  # of a process that was killed; a link that was planted is not followed
+        descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, _MODE)
         try:
             os.fchmod(descriptor, _MODE)
             os.write(descriptor, data)

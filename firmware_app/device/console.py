@@ -10,15 +10,16 @@ from __future__ import annotations
 
 import argparse
 import os
+import sqlite3
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
 from firmware_app.config import Config, load
-from firmware_app.device import first_page, naming
+from firmware_app.device import first_start, naming
 from firmware_app.device.files import write_whole
-from firmware_app.errors import LanternError
+from firmware_app.errors import LanternError, StoreUnreadable
 from firmware_app.language import N_, translate
 from firmware_app.store.accounts import Accounts
 from firmware_app.store.layout import StateDir
@@ -30,7 +31,7 @@ _OPEN: Final = N_("This box is new. Open {address} in a browser of the clinic an
 def shown(config: Config) -> str:
     """What the screen says in both languages; nothing once the box has an identity or an account."""
     state = StateDir(config.state.dir)
-    if not first_page.open_to_all(config, state):
+    if not first_start.is_new(config, state):
         return ""
     accounts = Accounts(state.accounts_db)
     accounts.create()
@@ -53,6 +54,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         write_whole(options.out, shown(load(options.config)).encode("utf-8"), 0o600)
     except LanternError as error:
         print(error, file=sys.stderr)
+        return 1
+    except sqlite3.Error as error:
+        print(StoreUnreadable(detail=str(error)), file=sys.stderr)
         return 1
     except OSError as error:
         print(f"{options.out}: {os.strerror(error.errno or 0)}", file=sys.stderr)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import stat
 from pathlib import Path
 
 from firmware_app.store.layout import sync_directory
@@ -22,6 +24,23 @@ def write_whole(path: Path, data: bytes, mode: int) -> None:
         handle.flush()
         os.fsync(handle.fileno())
     fresh.replace(path)
+
+
+def read_plain(path: Path, most: int, *, follow: bool = False) -> tuple[bytes, os.stat_result]:
+    """The first *most* bytes of a file, and what the system says of it.
+
+    What is no plain file (a folder, a pipe, a device; a link, unless *follow*) is neither waited for nor read.  Raises
+    `OSError`.
+    """
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | (0 if follow else os.O_NOFOLLOW))
+    try:
+        found = os.fstat(descriptor)
+        if not stat.S_ISREG(found.st_mode):
+            raise OSError(errno.EINVAL, "it is no plain file", str(path))
+        with open(descriptor, "rb", closefd=False) as handle:
+            return handle.read(most), found
+    finally:
+        os.close(descriptor)
 
 
 def link_whole(path: Path, target: str) -> None:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,12 +16,14 @@ from pathlib import Path
 from typing import Final
 
 from firmware_app.config import DEFAULT_PATH, Config, describe
-from firmware_app.device import provision
+from firmware_app.device import program, provision
 from firmware_app.device.answers import UNPROVISIONED, Answers, present_zone
 from firmware_app.device.files import link_whole, write_whole
+from firmware_app.device.program import ProgramFailed
 from firmware_app.device.provision import Keys
 from firmware_app.device.sealing import Chip
-from firmware_app.errors import AnswersUnwritable, ProvisionedAlready
+from firmware_app.errors import AnswersUnwritable, ProvisionedAlready, ZoneNotSet
+from firmware_app.records import Reason
 from firmware_app.store.accounts import Accounts
 from firmware_app.store.layout import StateDir, sync_directory
 from firmware_app.uplink.credentials import bundle
@@ -30,7 +31,7 @@ from firmware_app.uplink.envelope import BoxBundle, HospitalBundle
 
 _ZONES: Final = "/usr/share/zoneinfo/"
 _SYSTEMD: Final = Path("/run/systemd/system")  # sd_booted(3)
-_ZONE_S: Final = 30
+_ZONE_S: Final = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +70,13 @@ class Given:
     config: Config
     sealed: bool
     changed: bool
+    undone: tuple[Reason, ...] = ()
+    """What could not be done; all the rest was."""
+
+
+def is_new(config: Config, state: StateDir) -> bool:
+    """Whether this is an installed box without an identity, whose first page may be shown."""
+    return config.box.id == UNPROVISIONED and state.provision.is_dir()
 
 
 def own_id(config: Config, places: Places) -> str | None:
@@ -112,14 +120,14 @@ def apply(
             places.config.parent.mkdir(parents=True, exist_ok=True, mode=0o755)
             made = provision.own_keys(places.keys, answers.box, chip)
             told = provision.take_hospital(places.keys, hospital) if hospital else provision.known_hospital(places.keys)
-            _set_zone(places, answers.zone)
+            undone = tuple(_set_zone(places, answers.zone))
             written = _written(answers, config, places)
             changed = _write(places.config, describe(written))
             sealed = all(path.exists() for path in Keys(places.keys).sealed)
         except OSError as error:
             path = str(error.filename or places.config)
             raise AnswersUnwritable(path=path, detail=error.strerror or str(error)) from None
-    return Given(made, told, written, sealed, changed)
+    return Given(made, told, written, sealed, changed, undone)
 
 
 def offer_code(places: Places, code: str | None) -> str | None:
@@ -157,8 +165,8 @@ def _write(path: Path, text: str) -> bool:
     return True
 
 
-def _set_zone(places: Places, zone: str) -> None:
-    """Where the machine is the box, its clock shows the clinic's time (localtime(5)).
+def _set_zone(places: Places, zone: str) -> Iterator[Reason]:
+    """Where the machine is the box, its clock shows the clinic's time (localtime(5)); yields why it does not.
 
     systemd is asked to do it, so that who runs this needs no right to write below `/etc`.
     """
@@ -167,21 +175,22 @@ def _set_zone(places: Places, zone: str) -> None:
     link = places.machine / "localtime"
     if link.is_symlink() and str(link.readlink()).endswith(f"zoneinfo/{zone}"):
         return
-    if _SYSTEMD.is_dir() and places.machine == DEFAULT_PATH.parent.parent:
-        command = ["timedatectl", "set-timezone", zone]
-        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=_ZONE_S)
-        if done.returncode:
-            raise AnswersUnwritable(path=str(link), detail=(done.stderr.strip() or str(done.returncode))[:120])
-        return
-    link_whole(link, _ZONES + zone)
-    named = places.machine / "timezone"
-    if named.exists():  # Debian's own note of the same
-        write_whole(named, f"{zone}\n".encode(), 0o644)
+    try:
+        if _SYSTEMD.is_dir() and places.machine == DEFAULT_PATH.parent.parent:
+            program.run("timedatectl", "set-timezone", zone, seconds=_ZONE_S)
+            return
+        link_whole(link, _ZONES + zone)
+        named = places.machine / "timezone"
+        if named.exists():  # Debian's own note of the same
+            write_whole(named, f"{zone}\n".encode(), 0o644)
+    except (OSError, ProgramFailed) as error:
+        detail = (error.strerror if isinstance(error, OSError) else None) or str(error)
+        yield Reason.of(ZoneNotSet(zone=zone, detail=detail))
 
 
 @contextmanager
 def _without_interruption() -> Iterator[None]:
-    """Ctrl-C waits until all is done, which takes less than a second."""
+    """Ctrl-C waits until all is done, which takes less than a second where the machine's own programs answer."""
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM, signal.SIGHUP})
     try:
         yield

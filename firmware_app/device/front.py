@@ -13,7 +13,6 @@ import io
 import json
 import os
 import socket
-import subprocess
 import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -24,8 +23,9 @@ from typing import Final
 import segno
 
 from firmware_app.config import Config, load
-from firmware_app.device import authority, naming
+from firmware_app.device import authority, naming, program
 from firmware_app.device.authority import Address, Files, Names
+from firmware_app.device.program import ProgramFailed
 from firmware_app.errors import FrontNeedsPort, LanternError
 from firmware_app.store.layout import StateDir
 
@@ -58,14 +58,12 @@ def names(config: Config) -> Names:
 def addresses() -> tuple[Address, ...]:
     """The machine's addresses that another one may ask for, without those that IPv6 changes every day (RFC 8981)."""
     try:
-        told = subprocess.run(
-            ["ip", "-json", "address", "show"], capture_output=True, timeout=_LOOK_S, check=True
-        ).stdout  # fmt: skip
-    except (OSError, subprocess.SubprocessError):
+        told = json.loads(program.run("ip", "-json", "address", "show", seconds=_LOOK_S))
+    except (ProgramFailed, ValueError):
         return ()
     return tuple(
         ip_address(one["local"])
-        for link in json.loads(told)
+        for link in told
         for one in link.get("addr_info", ())
         if not one.get("temporary")
         and (one.get("scope") == "global" or (one["family"] == "inet" and one.get("scope") == "link"))

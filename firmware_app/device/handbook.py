@@ -54,7 +54,7 @@ GROUPS: Final = (
     _group(
         "Databases", "数据库",
         "doctor.database_*", "doctor.key_once", "doctor.*rebuilt", "doctor.images_lost", "doctor.from_backup",
-        "store.*", "selftest.database_ok",
+        "doctor.export_*", "store.*", "selftest.database_ok",
     ),
     _group("Backup", "备份", "doctor.backup_*", "backup.*", "care.backup_*"),
     _group(
@@ -65,7 +65,7 @@ GROUPS: Final = (
     _group(
         "Images that wait or were refused", "等待或被拒收的图像",
         "doctor.queue_*", "doctor.refused*", "intake.*", "imaging.undecodable", "imaging.unsupported",
-        "imaging.too_large", "reading.*gave_up",
+        "imaging.too_large", "imaging.memory", "imaging.empty_clip", "reading.*gave_up",
     ),
     _group("USB sticks", "U盘", "stick.*"),
     _group("The line to the hospital", "到医院的线路", "line.*", "uplink.*"),

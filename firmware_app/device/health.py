@@ -10,9 +10,9 @@ from typing import Any, Final
 
 from firmware_app import __version__
 from firmware_app.config import Config
-from firmware_app.device import care, front_check, line, presence, speed, stored, timepiece
+from firmware_app.device import care, front_check, line, presence, setup, speed, stored, timepiece
 from firmware_app.device.check import Check
-from firmware_app.errors import LanternError, PackError
+from firmware_app.errors import LanternError, PackError, UnitsNotReread
 from firmware_app.language import N_, register
 from firmware_app.packs.installed import PackStore
 from firmware_app.reading import precedence
@@ -187,6 +187,16 @@ def processes(config: Config, state: StateDir) -> Iterator[Check]:
             )
 
 
+def _units(config: Config, state: StateDir) -> Iterator[Check]:
+    """Whether systemd starts the processes with what the configuration grants them."""
+    try:
+        detail = (setup.RUN / setup.NOT_REREAD).read_text("utf-8")
+    except (OSError, UnicodeDecodeError):
+        return
+    if detail:
+        yield Check("settings", "warn", Reason.of(UnitsNotReread(detail=detail)))
+
+
 def _answers(host: str, port: int) -> bool:
     """Whether something accepts a connection there; the association itself is the allow-list's business."""
     with (
@@ -236,6 +246,7 @@ _PARTS: tuple[Callable[[Config, StateDir], Iterator[Check]], ...] = (
     _precedence,
     speed.runtimes,
     speed.chosen,
+    _units,
     processes,
     front_check.examine,
     _line,

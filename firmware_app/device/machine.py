@@ -102,7 +102,8 @@ def inodes(folder: Path) -> Iterator[Check]:
 def _written_and_read(probe: Path) -> bool:
     """Whether random bytes come back from the disk itself, past the page cache as far as the kernel lets go of it."""
     data = os.urandom(_PROBE_BYTES)
-    descriptor = os.open(probe, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+    probe.unlink(missing_ok=True)  # others write this folder, and no link is followed
+    descriptor = os.open(probe, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     try:
         left = memoryview(data)
         while left:

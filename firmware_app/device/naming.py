@@ -7,15 +7,16 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-import subprocess
 import sys
 import time
 from pathlib import Path
 from typing import Final
 
 from firmware_app.config import Config, load
+from firmware_app.device import program
 from firmware_app.device.answers import UNPROVISIONED
-from firmware_app.errors import LanternError
+from firmware_app.device.program import ProgramFailed, ProgramMissing
+from firmware_app.errors import LanternError, NameNotTaken
 
 _AVAHI: Final = ("org.freedesktop.Avahi", "/", "org.freedesktop.Avahi.Server")
 _ASK_S: Final = 10
@@ -46,25 +47,35 @@ def main() -> int:
     """Tell avahi the name; it keeps up to date what addresses are behind it."""
     try:
         wanted = host(load().box.id)
+        _announce(wanted)
     except LanternError as error:
         print(error, file=sys.stderr)
         return 1
-    deadline = time.monotonic() + _PATIENCE_S
-    while _avahi("GetHostName") != f's "{wanted}"':
-        _avahi("SetHostName", "s", wanted)
-        if time.monotonic() > deadline:
-            print(f"avahi does not take the name {wanted}", file=sys.stderr)
-            return 1
-        time.sleep(0.5)  # avahi takes a name only when it has made sure that nobody else answers to the one before
     print(f"{wanted}.local")
     return 0
 
 
+def _announce(wanted: str) -> None:
+    """Return when avahi goes by the name *wanted*; raises `NameNotTaken`."""
+    deadline = time.monotonic() + _PATIENCE_S
+    while True:
+        detail = "avahi"
+        try:
+            if _avahi("GetHostName") == f's "{wanted}"':
+                return
+            _avahi("SetHostName", "s", wanted)
+        except ProgramFailed as error:
+            if isinstance(error, ProgramMissing):
+                deadline = 0.0
+            detail = str(error)
+        if time.monotonic() > deadline:
+            raise NameNotTaken(name=wanted, detail=detail)
+        time.sleep(0.5)  # avahi takes a name only when it has made sure that nobody else answers to the one before
+
+
 def _avahi(method: str, *arguments: str) -> str:
-    """What avahi answers over D-Bus (avahi-daemon's org.freedesktop.Avahi.Server.xml); empty when it refuses."""
-    command = ["busctl", "call", *_AVAHI, method, *arguments]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=_ASK_S)
-    return done.stdout.strip()
+    """What avahi answers over D-Bus (avahi-daemon's org.freedesktop.Avahi.Server.xml); raises `ProgramFailed`."""
+    return program.run("busctl", "call", *_AVAHI, method, *arguments, seconds=_ASK_S).decode("utf-8", "replace").strip()
 
 
 if __name__ == "__main__":

@@ -7,9 +7,11 @@ which the kernel frees on any death, never a file left behind.
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import json
 import os
+import stat
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -35,7 +37,7 @@ def held(state: StateDir, name: str) -> Iterator[None]:
     """Be the one living process *name*; raises `AlreadyRunning` when another is."""
     path = state.run_of(name) / f"{name}.lock"
     try:
-        handle = path.open("a")
+        handle = open(path, "a", opener=_plain)  # noqa: SIM115 - entered below
     except OSError as error:  # a disk that became read-only, say
         raise StateUnusable(path=str(state.root), detail=error.strerror or str(error)) from None
     with handle:
@@ -53,7 +55,8 @@ def held(state: StateDir, name: str) -> Iterator[None]:
 def is_running(state: StateDir, name: str) -> bool:
     """Whether a living process holds the lock of *name*."""
     try:
-        with (state.run_of(name) / f"{name}.lock").open("r") as handle:
+        path = state.run_of(name) / f"{name}.lock"
+        with open(path, opener=_plain) as handle:
             fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except FileNotFoundError:
         return False
@@ -62,12 +65,31 @@ def is_running(state: StateDir, name: str) -> bool:
     return False
 
 
+def _plain(path: str, flags: int) -> int:
+    """Others write this folder, root reads it: no link is followed, and nobody waits at a pipe for its other end.
+
+    What is no plain file is nobody's lock and nobody's word: `FileNotFoundError`.
+    """
+    try:
+        descriptor = os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK, 0o666)
+    except OSError as error:
+        if error.errno in (errno.ELOOP, errno.ENXIO):  # a link; a pipe that nobody reads (fifo(7))
+            raise FileNotFoundError(errno.ENOENT, "it is no plain file", path) from None
+        raise
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise FileNotFoundError(errno.ENOENT, "it is no plain file", path)
+    return descriptor
+
+
 def announce(state: StateDir, name: str, facts: Facts) -> None:
     """Say that this process is ready, with its pid and *facts* such as its port."""
     told = {"process": name, "pid": os.getpid(), "since": clock.text("seconds"), **facts}
     described = state.run_of(name) / f"{name}.json"
     fresh = described.with_suffix(".new")
-    fresh.write_text(json.dumps(told), "utf-8")
+    fresh.unlink(missing_ok=True)
+    with fresh.open("x", encoding="utf-8") as handle:
+        handle.write(json.dumps(told))
     fresh.replace(described)
 
 
@@ -82,7 +104,8 @@ def announcement(state: StateDir, name: str) -> dict[str, str | int | None] | No
     if not is_running(state, name):
         return None
     try:
-        told: dict[str, str | int | None] = json.loads((state.run_of(name) / f"{name}.json").read_text("utf-8"))
+        with open(state.run_of(name) / f"{name}.json", encoding="utf-8", opener=_plain) as handle:
+            told: dict[str, str | int | None] = json.load(handle)
     except (FileNotFoundError, json.JSONDecodeError):
         return None
     return told

@@ -15,7 +15,7 @@ from typing import Final
 
 import segno
 from cryptography import x509
-from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import (
@@ -25,10 +25,18 @@ from cryptography.hazmat.primitives.serialization import (
     PublicFormat,
 )
 
+from firmware_app.clock import certificates
 from firmware_app.device import sealing
 from firmware_app.device.files import write_whole
 from firmware_app.device.sealing import Chip
-from firmware_app.errors import BoxIdInvalid, BundleInvalid, NotProvisioned, ProvisionedAlready
+from firmware_app.errors import (
+    BoxIdInvalid,
+    BundleInvalid,
+    EnrolmentStranger,
+    HospitalNeeded,
+    NotProvisioned,
+    ProvisionedAlready,
+)
 from firmware_app.store.layout import sync_directory
 from firmware_app.uplink.credentials import bundle
 from firmware_app.uplink.envelope import BoxBundle, Enrolment, HospitalBundle, seal_key
@@ -156,7 +164,11 @@ def _made(keys: Keys, box: str, chip: Chip | None) -> BoxBundle:
 
 
 def complete(folder: Path, enrolment_file: Path) -> str:
-    """Take the hospital's answer; returns the box's id.  Raises `NotProvisioned` or `BundleInvalid`."""
+    """Take the hospital's answer; returns the box's id.
+
+    Raises `NotProvisioned`, `HospitalNeeded`, `BundleInvalid`, `EnrolmentStranger`, `CertificateEnded` and
+    `CertificateNotYet`, and then has changed nothing.
+    """
     keys = Keys(folder)
     if not keys.box.exists():
         raise NotProvisioned(folder=str(folder))
@@ -164,14 +176,39 @@ def complete(folder: Path, enrolment_file: Path) -> str:
     answer = bundle(enrolment_file, Enrolment)
     own = ec.EllipticCurvePublicKey.from_encoded_point(ec.SECP256R1(), bytes.fromhex(made.tls))
     try:
-        certified = x509.load_pem_x509_certificate(answer.certificate.encode()).public_key()
+        certificate = x509.load_pem_x509_certificate(answer.certificate.encode())
+        certified = certificate.public_key()
     except (ValueError, UnsupportedAlgorithm):
         raise BundleInvalid(path=str(enrolment_file), detail="its certificate is broken") from None
     if answer.box != made.box or certified != own:
         raise BundleInvalid(path=str(enrolment_file), detail="it was made for another box")
+    _require_ours(certificate, enrolment_file, folder)
     write_whole(keys.tls_cert, answer.certificate.encode(), 0o644)
     sync_directory(folder)
     return made.box
+
+
+def _require_ours(certificate: x509.Certificate, file: Path, folder: Path) -> None:
+    """Raise unless the hospital's own authority has issued *certificate*, and it holds now.
+
+    A box may have been shown to two hospitals; with the certificate of the wrong one its line looks enrolled and is
+    refused for ever.  A clock that nobody vouches for refuses nothing: the line tells when it is tried.
+    """
+    hospital = known_hospital(folder)
+    if hospital is None:
+        raise HospitalNeeded(file=file.name)
+    try:
+        authority = x509.load_pem_x509_certificate(hospital.authority.encode())
+    except ValueError:
+        raise BundleInvalid(path=str(Keys(folder).hospital), detail="its certificate is broken") from None
+    try:
+        certificate.verify_directly_issued_by(authority)
+    except (ValueError, TypeError, InvalidSignature, UnsupportedAlgorithm):
+        issuer = certificate.issuer.rfc4514_string()[:80]
+        raise EnrolmentStranger(file=file.name, issuer=issuer, hospital=hospital.fingerprint) from None
+    fault = certificates.judge(certificate)
+    if fault is not None and not fault.by_clock:
+        raise certificates.sentence(fault, file.name)
 
 
 def settings(folder: Path) -> dict[str, dict[str, str | int | bool | None]]:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import hmac
 import json
 import os
-from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -21,7 +20,7 @@ from firmware_app import clock
 from firmware_app.config import Config
 from firmware_app.device import first_start, naming, provision
 from firmware_app.device.answers import Answers
-from firmware_app.device.files import write_whole
+from firmware_app.device.files import read_plain, write_whole
 from firmware_app.device.first_start import Given, Places
 from firmware_app.device.sealing import Chip
 from firmware_app.errors import (
@@ -31,10 +30,8 @@ from firmware_app.errors import (
     ProvisioningElsewhere,
     ProvisioningExpired,
     ProvisioningForged,
-    ProvisioningNone,
     ProvisioningReplayed,
     ProvisioningStranger,
-    ProvisioningUndecided,
     ProvisioningUnreadable,
     SignatureForged,
     TrustNeeded,
@@ -45,15 +42,19 @@ from firmware_app.uplink.form import MOST_BYTES
 from firmware_app.uplink.summary import decode
 
 SUFFIX: Final = ".lantern.json"
-_MOST_FILES: Final = 1000
 
 
 @dataclass(frozen=True, slots=True)
 class Offer:
     """A file whose signature is that of the hospital it names; whether it is for this box was not asked yet."""
 
-    file: str
+    path: Path
     content: Provisioning
+
+    @property
+    def file(self) -> str:
+        """What a person knows it by."""
+        return self.path.name
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,61 +65,13 @@ class Proof:
     fingerprint: str | None = None
 
 
-def files(folder: Path) -> list[Path]:
-    """The provisioning files of a stick or a folder: at its top, or in the folder that somebody copied there whole."""
-    found = [*folder.glob(f"*{SUFFIX}"), *folder.glob(f"*/*{SUFFIX}")]
-    return sorted(path for path in found if not path.name.startswith("."))[:_MOST_FILES]
+def read(file: Path, *, follow: bool = True) -> Offer:
+    """The file *file*, also behind a link unless *follow* is False.
 
-
-def find(path: Path, box: str | None = None, code: str | None = None) -> Offer:
-    """The file at *path*, or the one for this box in the folder *path*: never just any of them.
-
-    It is the one for *box*, where the id is known; else the one made for this very machine; else the only one, if none
-    beside it is spoilt; else the one that *code*, from the box's label, opens.  Raises `ProvisioningUnreadable`,
-    `ProvisioningForged`, `ProvisioningNone`, `CodeWrong` and `ProvisioningUndecided`.
+    Raises `ProvisioningUnreadable` and `ProvisioningForged`.
     """
-    if not path.is_dir():
-        return read(path)
-    boxes, spoilt = _of_folder(path)
-    if box is not None and box not in boxes:
-        raise ProvisioningNone(wanted=f"{box}{SUFFIX}", folder=str(path))
-    ours = fitting([boxes[box]] if box is not None else boxes.values()) or list(boxes.values())
-    if len(ours) == 1 and (box is not None or ours[0].content.device or not spoilt):
-        return ours[0]
-    if code is None:
-        raise ProvisioningUndecided(folder=str(path), count=len(ours) + spoilt)
-    for one in ours:
-        with suppress(CodeWrong):
-            believe(one, Proof(code=code))
-            return one
-    raise CodeWrong
-
-
-def fitting(offers: Iterable[Offer]) -> list[Offer]:
-    """Those that may be for this machine: where one was made for it by name, no other."""
-    may = [one for one in offers if one.content.device in ("", naming.machine())]
-    return [one for one in may if one.content.device] or may
-
-
-def _of_folder(folder: Path) -> tuple[dict[str, Offer], int]:
-    """The last file of each box, and how many cannot be used; that is raised only where nothing else is there."""
-    found: list[Offer] = []
-    refused: list[LanternError] = []
-    for path in files(folder):
-        try:
-            found.append(read(path))
-        except LanternError as error:
-            refused.append(error)
-    if not found:
-        raise refused[-1] if refused else ProvisioningNone(wanted=f"*{SUFFIX}", folder=str(folder))
-    return {one.content.box: one for one in sorted(found, key=lambda one: one.content.made)}, len(refused)
-
-
-def read(file: Path) -> Offer:
-    """The file *file*.  Raises `ProvisioningUnreadable` and `ProvisioningForged`."""
     try:
-        with file.open("rb") as handle:
-            data = handle.read(2 * MOST_BYTES)
+        data, _ = read_plain(file, 2 * MOST_BYTES, follow=follow)
         signed = decode(b"".join(data.splitlines()).strip(), SignedProvisioning)
         seal_key(signed.content.hospital.seal)
     except OSError as error:
@@ -129,7 +82,7 @@ def read(file: Path) -> Offer:
         signed.prove()
     except SignatureForged:
         raise ProvisioningForged(file=file.name) from None
-    return Offer(file.name, signed.content)
+    return Offer(file, signed.content)
 
 
 def examine(offer: Offer, config: Config, places: Places, proof: Proof | None = None) -> None:

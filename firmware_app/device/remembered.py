@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
+from firmware_app.device.files import read_plain
 from firmware_app.language import LANGUAGES, codes
 from firmware_app.records import Reason
 from firmware_app.store.layout import StateDir
@@ -20,7 +21,8 @@ def keep(state: StateDir, name: str, told: Mapping[str, Any]) -> None:
     """Remember *told* under *name*, whole or not at all.  Raises `OSError`."""
     path = _path(state, name)
     fresh = path.with_name(f".{path.name}.{os.getpid()}")
-    descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, _MODE)
+    fresh.unlink(missing_ok=True)  # of a process that was killed; others write this folder, and no link is followed
+    descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, _MODE)
     try:
         with os.fdopen(descriptor, "w", encoding="utf-8") as file:
             os.fchmod(file.fileno(), _MODE)
@@ -35,8 +37,8 @@ def keep(state: StateDir, name: str, told: Mapping[str, Any]) -> None:
 def known(state: StateDir, name: str) -> dict[str, Any]:
     """What was remembered under *name*; empty where that is nothing, or cannot be read."""
     try:
-        with _path(state, name).open("rb") as file:
-            told = json.loads(file.read(_MOST_BYTES))
+        data, _ = read_plain(_path(state, name), _MOST_BYTES)
+        told = json.loads(data)
     except (OSError, ValueError):
         return {}
     return told if isinstance(told, dict) else {}

@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import Final
 
 from firmware_app import clock, progress
 from firmware_app.config import Config, load
@@ -23,6 +23,7 @@ from firmware_app.errors import LanternError, StateUnusable, StoreUnreadable
 from firmware_app.language import N_, register
 from firmware_app.records import Reason
 from firmware_app.store import timekeeping
+from firmware_app.store.ballast import with_ballast
 from firmware_app.store.clearing import DAYS_OF_WORK, Candidate, Clearing, Kept, Limits
 from firmware_app.store.clinical import Clinical
 from firmware_app.store.layout import StateDir, free_bytes
@@ -60,9 +61,7 @@ OFF: Final = register(
     N_("Cases are never deleted here: [retention] room_mb and days are 0. On a full disk no more images are taken."),
 )
 Advance = Callable[[int, int], None]
-Done = TypeVar("Done")
 # What a full disk shows as: even to open a database, SQLite makes a file beside it.
-_FULL: Final = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +77,7 @@ def run(config: Config, *, dry_run: bool = False, advance: Advance = lambda done
     """Delete what is due; kept for the doctor unless *dry_run*.  Raises a `StoreError`, which is kept too."""
     state = StateDir(config.state.dir)
     try:
-        outcome = _with_ballast(state, lambda: _opened(config, state, dry_run, advance))
+        outcome = with_ballast(state, lambda: _opened(config, state, dry_run, advance))
     except (LanternError, OSError, sqlite3.Error) as error:
         failure = _named(state, error)
         if not dry_run:
@@ -98,7 +97,7 @@ def _opened(config: Config, state: StateDir, dry_run: bool, advance: Advance) ->
         clinical.require()
         clearing = Clearing(state, clinical)
         if not dry_run:
-            _with_ballast(state, clearing.finish)
+            with_ballast(state, clearing.finish)
         outcome = _run(config, state, clearing, dry_run, advance)
         if outcome.cases and not dry_run:
             # What was deleted leaves the log too, as far as nobody reads there.
@@ -138,7 +137,7 @@ def _run(config: Config, state: StateDir, clearing: Clearing, dry_run: bool, adv
             gone.append(one)
             free += one.bytes
         else:
-            if _with_ballast(state, lambda one=one: clearing.delete(one)):  # type: ignore[misc]
+            if with_ballast(state, lambda one=one: clearing.delete(one)):  # type: ignore[misc]
                 gone.append(one)
             free = free_bytes(state.root)
     return _outcome(gone, kept, free, free < wanted, settings.keep_days, dry_run)
@@ -156,16 +155,6 @@ def _outcome(gone: list[Candidate], kept: Kept, free: int, is_short: bool, days:
     if not gone:
         return Outcome("ok", Reason(NOTHING, {"free_mb": free // 1_000_000}))
     return Outcome("ok", Reason(WOULD if dry_run else DELETED, told), cases)
-
-
-def _with_ballast(state: StateDir, work: Callable[[], Done]) -> Done:
-    """What *work* returns; on a disk too full to delete anything, the ballast is given up and it is tried again."""
-    try:
-        return work()
-    except sqlite3.OperationalError as error:
-        if error.sqlite_errorcode & 0xFF not in _FULL or not state.release_ballast():
-            raise
-        return work()
 
 
 def _named(state: StateDir, error: Exception) -> LanternError:

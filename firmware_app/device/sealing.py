@@ -7,15 +7,16 @@ then worth nothing to whoever wants to speak as this box.
 
 from __future__ import annotations
 
-import shutil
-import subprocess
 from dataclasses import dataclass
 from typing import Final
 
+from firmware_app.device import program
+from firmware_app.device.program import ProgramFailed, ProgramMissing, ProgramRefused
 from firmware_app.errors import SealingFailed
 
 _PROGRAM: Final = "systemd-creds"
 _SECONDS: Final = 60
+_ASK_S: Final = 10  # it looks at firmware, kernel and libraries only
 SUFFIX: Final = ".sealed"
 # The chip and a secret on the disk, and no measurement of the boot: a box that is left alone for years must survive an
 # update of its firmware.  systemd 252 seals to no register at all but does not open that again ("PCR bank invalid"), so
@@ -40,18 +41,20 @@ class Chip:
     def _run(self, verb: str, name: str, data: bytes, *options: str) -> bytes:
         command = [_PROGRAM, verb, f"--name={name}", f"--tpm2-device={self.device}", *options, "-", "-"]
         try:
-            done = subprocess.run(command, input=data, capture_output=True, check=False, timeout=_SECONDS)
-        except (OSError, subprocess.TimeoutExpired) as error:
-            raise SealingFailed(detail=str(error)[:120]) from None
-        if done.returncode:
-            told = done.stderr.decode("utf-8", "replace").strip().splitlines() or [f"status {done.returncode}"]
-            raise SealingFailed(detail=told[-1][:160])
-        return done.stdout
+            return program.run(*command, seconds=_SECONDS, data=data)
+        except ProgramFailed as error:
+            raise SealingFailed(detail=str(error)) from None
 
 
 def chip() -> Chip | None:
-    """The machine's TPM when firmware, kernel and systemd can all use it; None otherwise."""
-    if shutil.which(_PROGRAM) is None:
+    """The machine's TPM when firmware, kernel and systemd can all use it; None otherwise.
+
+    Raises `SealingFailed` where systemd does not say: keys that were once written openly are never sealed again.
+    """
+    try:
+        program.run(_PROGRAM, "has-tpm2", "--quiet", seconds=_ASK_S)
+    except (ProgramMissing, ProgramRefused):
         return None
-    asked = subprocess.run([_PROGRAM, "has-tpm2", "--quiet"], capture_output=True, check=False, timeout=_SECONDS)
-    return Chip() if asked.returncode == 0 else None
+    except ProgramFailed as error:
+        raise SealingFailed(detail=str(error)) from None
+    return Chip()

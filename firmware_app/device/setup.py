@@ -13,7 +13,7 @@ import grp
 import logging
 import os
 import pwd
-import subprocess
+import stat
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -21,9 +21,18 @@ from pathlib import Path
 from typing import Final
 
 from firmware_app.config import Config, load
-from firmware_app.device import drop_ins
-from firmware_app.errors import FolderStrange, LanternError, StateElsewhere, StateUnusable, StoreTooNew, UserMissing
-from firmware_app.store import mending, timekeeping
+from firmware_app.device import drop_ins, program
+from firmware_app.device.program import ProgramFailed
+from firmware_app.errors import (
+    FolderStrange,
+    LanternError,
+    StateElsewhere,
+    StateUnusable,
+    StoreTooNew,
+    UnitsNotReread,
+    UserMissing,
+)
+from firmware_app.store import exports, mending, timekeeping
 from firmware_app.store.layout import StateDir
 
 log = logging.getLogger("lantern.setup")
@@ -32,6 +41,9 @@ STATE: Final = Path("/var/lib/lantern")
 """Where the units expect it: their sandboxes name its folders."""
 RUN: Final = Path("/run/lantern")
 UNITS: Final = Path("/run/systemd/system")
+NOT_REREAD: Final = "units-not-reread"
+"""In `RUN` while systemd does not know the drop-ins as they are."""
+_RELOAD_S: Final = 90.0
 CLINICAL, EXCHANGE, VIEWER, CARE = "lantern-clinical", "lantern-exchange", "lantern-viewer", "lantern-care"
 _SHARED: Final = 0o2770  # rwxrws---, as in store/layout.py
 _PASSED: Final = 0o751  # the root of it all: the uplink passes through to exchange/; only root makes anything in it
@@ -52,7 +64,7 @@ def folders(state: StateDir) -> Iterator[tuple[Path, str, int]]:
 
 
 def prepare(config: Config, state: StateDir, run: Path = RUN, units: Path = UNITS) -> bool:
-    """Root's part; True when a drop-in was written or removed, so that systemd must look again.
+    """Root's part; True when systemd must look again, since a drop-in was written or removed.
 
     Raises `UserMissing`, `FolderStrange` or `StateUnusable`.
     """
@@ -63,7 +75,9 @@ def prepare(config: Config, state: StateDir, run: Path = RUN, units: Path = UNIT
         _clear_away(state)
         state.prepare_ballast(config.retention.ballast_mb)
         _flag(run / "uplink", config.uplink.enabled)
-        return drop_ins.write(units, drop_ins.wanted(config, state))
+        if changed := drop_ins.write(units, drop_ins.wanted(config, state)):
+            _flag(run / NOT_REREAD, True)  # also for the next start, should systemd not look now
+        return changed or (run / NOT_REREAD).exists()
     except OSError as error:
         path = str(error.filename or state.root)
         raise StateUnusable(path=path, detail=error.strerror or str(error)) from None
@@ -102,14 +116,24 @@ def _make(folder: Path, group: int, mode: int) -> None:
 
 def _hand_over(folder: Path, group: int) -> None:
     """What was copied here by root, or made by a box that ran as one user: the group may change it now."""
-    for parent, names, files, descriptor in os.fwalk(folder, follow_symlinks=False):
+    for _, names, files, descriptor in os.fwalk(folder, follow_symlinks=False):
         for name in (*names, *files):
             os.chown(name, -1, group, dir_fd=descriptor, follow_symlinks=False)
-        for name in files:
-            if not (Path(parent) / name).is_symlink():
-                os.chmod(name, 0o660, dir_fd=descriptor)
-        for name in names:
-            os.chmod(name, _SHARED, dir_fd=descriptor)
+            _open_to_group(name, descriptor)
+
+
+def _open_to_group(name: str, folder: int) -> None:
+    """Let the group change *name*, a file or folder in *folder*; what is neither, and a link above all, is passed by.
+
+    By a descriptor that opens nothing and follows nothing (O_PATH of open(2)): chmod(2) itself follows every link.
+    """
+    descriptor = os.open(name, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=folder)
+    try:
+        kind = stat.S_IFMT(os.fstat(descriptor).st_mode)
+        if kind in (stat.S_IFDIR, stat.S_IFREG):
+            os.chmod(f"/proc/self/fd/{descriptor}", _SHARED if kind == stat.S_IFDIR else 0o660)  # noqa: PTH101
+    finally:
+        os.close(descriptor)
 
 
 def _give_accounts(state: StateDir) -> None:
@@ -134,9 +158,23 @@ def _folder(path: Path) -> Iterator[int]:
 
 
 def _clear_away(state: StateDir) -> None:
-    """What an earlier version kept in the root of the state; each is made again in run/ when it is needed."""
+    """What an earlier version kept in the root of the state; each is made again in run/ when it is needed.  And what
+    an export left that the power cut off."""
     for name in ("folder_taken.json", "folder_taken.new"):
         (state.root / name).unlink(missing_ok=True)
+    exports.sweep_stages(state)
+
+
+def _have_reread(run: Path = RUN) -> None:
+    """Have systemd take up the drop-ins; raises `UnitsNotReread`, and then the doctor says so."""
+    try:
+        program.run("systemctl", "daemon-reload", seconds=_RELOAD_S)
+    except ProgramFailed as error:
+        with suppress(OSError):
+            (run / NOT_REREAD).write_text(str(error), "utf-8")
+            (run / NOT_REREAD).chmod(0o644)  # for the doctor, whoever calls it
+        raise UnitsNotReread(detail=str(error)) from None
+    (run / NOT_REREAD).unlink(missing_ok=True)
 
 
 def _flag(path: Path, wanted: bool) -> None:
@@ -178,7 +216,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             timekeeping.begin(state, "setup")
             return 0 if migrate(state) else 1
         if prepare(config, state):
-            subprocess.run(["systemctl", "daemon-reload"], check=False)
+            _have_reread()
+    except UnitsNotReread as error:  # a box without what is new in its drop-ins is better than none
+        print(error, file=sys.stderr)
     except LanternError as error:
         print(error, file=sys.stderr)
         return 1

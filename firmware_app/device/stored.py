@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator
+from datetime import timedelta
 from typing import Final
 
 from firmware_app import clock
@@ -15,6 +16,7 @@ from firmware_app.language import N_, register
 from firmware_app.records import Detail, Reason
 from firmware_app.store import damage, mending, references, rescue
 from firmware_app.store.clinical import Clinical
+from firmware_app.store.exports import Exports
 from firmware_app.store.layout import StateDir
 from firmware_app.store.quarantine import Quarantine
 
@@ -73,6 +75,15 @@ _REFUSED: Final = register(
     "doctor.refused", N_("{refused} objects were refused or set aside; the newest, and how often each reason came:")
 )
 _REFUSED_OF: Final = register("doctor.refused_of", N_("{count} times the reason {reason}, the last time on {date}."))
+_EXPORT_UNKNOWN: Final = register(
+    "doctor.export_unknown",
+    N_(
+        "An export that {person} began was cut off, and nobody knows whether it came to its end. Look in the folder or "
+        "on the stick that was named: what is there under the name of the case is whole; if it is not there, export "
+        "it again."
+    ),
+)
+_EXPORT_DAYS: Final = 30
 _NEWEST: Final = 10
 _REFUSED_NONE: Final = register("doctor.refused_none", N_("Nothing was refused or set aside."))
 
@@ -140,6 +151,16 @@ def _contents(clinical: Clinical) -> Iterator[Check]:
     else:
         yield Check("queue", "ok", Reason(_QUEUE_OK))
     yield from _refused(Quarantine(clinical.database))
+    yield from _cut_off(Exports(clinical.database))
+
+
+def _cut_off(exports: Exports) -> Iterator[Check]:
+    """For a month, whose stick somebody should look at."""
+    for begun in exports.of_unknown_end():
+        at = clock.parse(begun.at)
+        if clock.now() - at.at < timedelta(days=_EXPORT_DAYS):
+            told: dict[str, Detail] = {"person": str(begun.details.get("account", ""))}
+            yield Check("export", "warn", Reason(_EXPORT_UNKNOWN, told), at.text("seconds"), begun.case)
 
 
 def _refused(quarantine: Quarantine) -> Iterator[Check]:

@@ -30,6 +30,17 @@ class BackupDiskAbsent(CareError):
 
 
 @dataclass(eq=False)
+class BackupDiskOpen(CareError):
+    code = "care.backup_open"
+    sentence = N_(
+        "The disk for backups at {path} keeps no file modes (FAT, exFAT and NTFS do not), so everybody could read the "
+        "names and the password hashes in a backup there. None is made. Format that disk as ext4; that also erases "
+        "what lies on it."
+    )
+    path: str
+
+
+@dataclass(eq=False)
 class BackupNoRoom(CareError):
     code = "care.backup_room"
     sentence = N_(

@@ -58,6 +58,46 @@ class ExportThere(ExportError):
 
 
 @dataclass(eq=False)
+class ExportNoRoom(ExportError):
+    code = "export.no_room"
+    sentence = N_(
+        "The box's own disk has {free_mb} MB left, too little to de-identify this case and still take new images. "
+        "Nothing was exported. Free some space on it, then export again."
+    )
+    free_mb: int
+
+
+@dataclass(eq=False)
+class ExportUnsure(ExportError):
+    """The disk failed when the finished case had got its name, or was about to."""
+
+    code = "export.unsure"
+    sentence = N_(
+        "The case may be at {path}, or not: the disk there failed when it got its name ({detail}). What is there has "
+        "left the box; have it opened at the hospital before anybody relies on it. If it is not there, or does not "
+        "open, export it again, onto another stick."
+    )
+    path: str
+    detail: str
+
+
+@dataclass(eq=False)
+class ExportUnrecorded(ExportError):
+    """It took place: only the last line of the audit is missing."""
+
+    code = "export.unrecorded"
+    sentence = N_(
+        "{left} of {total} images were exported to {path}, and that is whole. But the audit could not be told so "
+        "({detail}): it says who began, and will say that the end is unknown. Free space on the box's own disk, then "
+        "run “lantern doctor”."
+    )
+    left: int
+    total: int
+    path: str
+    detail: str
+
+
+@dataclass(eq=False)
 class ExportNotDicom(ExportError):
     code = "export.not_dicom"
     sentence = N_("This is a picture or a clip without a DICOM header; only DICOM images are exported.")

@@ -78,6 +78,17 @@ class InstallWheelStale(InstallError):
 
 
 @dataclass(eq=False)
+class InstallWheelDamaged(InstallError):
+    code = "install.wheel_damaged"
+    sentence = N_(
+        "{wheel} is damaged, or was copied in part ({detail}). Copy the folder again, or run “make wheels” again where "
+        "there is internet."
+    )
+    wheel: str
+    detail: str
+
+
+@dataclass(eq=False)
 class InstallProgramsFailed(InstallError):
     code = "install.programs"
     sentence = N_(

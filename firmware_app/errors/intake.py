@@ -22,6 +22,24 @@ class NotAnImage(IntakeError):
 
 
 @dataclass(eq=False)
+class FileEmpty(IntakeError):
+    code = "intake.empty"
+    sentence = N_(
+        "This file is empty: a name without a single byte. That is what is left when a stick is taken out too early. "
+        "Copy the image again from the machine, and have the computer eject the stick before it is taken out."
+    )
+
+
+@dataclass(eq=False)
+class FileOfZeros(IntakeError):
+    code = "intake.zeros"
+    sentence = N_(
+        "This file holds nothing but zeros: its contents were lost, as when a stick is taken out too early or wears "
+        "out. Copy the image again from the machine, onto another stick if it happens again."
+    )
+
+
+@dataclass(eq=False)
 class PackedArchive(IntakeError):
     code = "intake.archive"
     sentence = N_(

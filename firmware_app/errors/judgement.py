@@ -37,6 +37,15 @@ class Undecodable(ImagingError):
 
 
 @dataclass(eq=False)
+class ClipWithoutPictures(ImagingError):
+    code = "imaging.empty_clip"
+    sentence = N_(
+        "This clip has a beginning and an end and not one picture in between: the recording was stopped too early, or "
+        "holds sound alone. Record it again, or copy it again from the machine."
+    )
+
+
+@dataclass(eq=False)
 class PixelsUnsupported(ImagingError):
     code = "imaging.unsupported"
     sentence = N_("The image stores its pixels in a way this version cannot show: {detail}.")
@@ -64,10 +73,26 @@ class VideoReaderMissing(ImagingError):
 
 @dataclass(eq=False)
 class FrameTooLarge(ImagingError):
+    """`megapixels`: how many there may be of such a picture, in millions."""
+
     code = "imaging.too_large"
-    sentence = N_("The header claims a frame of {columns} × {rows} pixels, more than this box opens.")
+    sentence = N_(
+        "The image has {columns} × {rows} pixels by its header, and this box opens up to {megapixels} million of such "
+        "a one and {side} along a side. Save or export it with fewer pixels and give it again."
+    )
     columns: int
     rows: int
+    megapixels: int = 33
+    side: int = 32_768
+
+
+@dataclass(eq=False)
+class MemoryShort(ImagingError):
+    code = "imaging.memory"
+    sentence = N_(
+        "Opening this image takes more memory than the box gives to one image ([reader] memory_mb), so it was not "
+        "opened. It need not be damaged. Save or export it with fewer pixels and give it again."
+    )
 
 
 # --- no honest number -----------------------------------------------------------------------------------------
@@ -278,6 +303,20 @@ class DecodeGaveUp(CannotJudge):
         "hostile."
     )
     detail: str
+
+
+@dataclass(eq=False)
+class DecodeRanOut(CannotJudge):
+    """As `DecodeGaveUp`, of a decoder that had taken much of its memory; `held_mb` is how much at the most."""
+
+    code = "reading.memory_gave_up"
+    sentence = N_(
+        "Opening this image stopped the decoder twice ({detail}), with {held_mb} MB of memory in use, so it is not "
+        "opened again. It is probably too large for this box and need not be damaged. Save or export it with fewer "
+        "pixels and give it again."
+    )
+    detail: str
+    held_mb: int
 
 
 @dataclass(eq=False)

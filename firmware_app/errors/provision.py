@@ -113,6 +113,16 @@ class ProvisioningUndecided(ProvisionError):
 
 
 @dataclass(eq=False)
+class ProvisioningMany(ProvisionError):
+    code = "provision.many"
+    sentence = N_(
+        "More than {limit} provisioning files lie there, and the box looks at no more. Give its id (--id) or its own "
+        "file (--file), or put that file alone on a stick."
+    )
+    limit: int
+
+
+@dataclass(eq=False)
 class ProvisioningForged(ProvisionError):
     code = "provision.signature"
     sentence = N_(
@@ -167,6 +177,29 @@ class TrustNeeded(ProvisionError):
     fingerprint: str
 
 
+@dataclass(eq=False)
+class EnrolmentStranger(ProvisionError):
+    code = "provision.enrolment"
+    sentence = N_(
+        "{file} is the answer of another hospital ({issuer}) than the one that this box reports to ({hospital}). "
+        "Nothing was changed. Ask that one to enrol the box; or first give the box the other hospital: “sudo lantern "
+        "provision”."
+    )
+    file: str
+    issuer: str
+    hospital: str
+
+
+@dataclass(eq=False)
+class HospitalNeeded(ProvisionError):
+    code = "provision.no_hospital"
+    sentence = N_(
+        "This box reports to no hospital yet, so nothing says whose answer {file} is. Nothing was changed. First give "
+        "the box its hospital: “sudo lantern provision”."
+    )
+    file: str
+
+
 # --- doing it -----------------------------------------------------------------------------------------------------
 
 
@@ -193,6 +226,29 @@ class SealingFailed(ProvisionError):
     sentence = N_(
         "The security chip (TPM) of this machine did not seal the box's keys: {detail}. They are not on the disk yet; "
         "try again, or give --no-tpm to keep them in files that only root reads."
+    )
+    detail: str
+
+
+@dataclass(eq=False)
+class ZoneNotSet(ProvisionError):
+    """All the rest was done: a clock that shows another hour is no reason to leave a box without an identity."""
+
+    code = "provision.zone_not_set"
+    sentence = N_(
+        "The time zone of this machine could not be set to {zone}: {detail}. All the rest is done. Set it with “sudo "
+        "timedatectl set-timezone {zone}”."
+    )
+    zone: str
+    detail: str
+
+
+@dataclass(eq=False)
+class StartNeeded(ProvisionError):
+    code = "provision.start_needed"
+    sentence = N_(
+        "But it did not start again by itself: {detail}. Switch the box off and on, or run “sudo systemctl restart "
+        "lantern.target”."
     )
     detail: str
 

@@ -31,6 +31,27 @@ class UserMissing(SetupError):
 
 
 @dataclass(eq=False)
+class UnitsNotReread(SetupError):
+    code = "setup.units_not_reread"
+    sentence = N_(
+        "systemd has not read anew what was written for the box's services: {detail}. They run as they were set "
+        "before. Run “sudo systemctl daemon-reload”, then “sudo systemctl restart lantern.target”."
+    )
+    detail: str
+
+
+@dataclass(eq=False)
+class NameNotTaken(SetupError):
+    code = "setup.name_not_taken"
+    sentence = N_(
+        "The name {name}.local is not known in the clinic's network: {detail}. Open the page by the box's address; see "
+        "that avahi-daemon runs, then “sudo systemctl restart lantern-mdns”."
+    )
+    name: str
+    detail: str
+
+
+@dataclass(eq=False)
 class FolderStrange(SetupError):
     code = "setup.folder_strange"
     sentence = N_("{path} is a link or a file where a folder belongs. Move it away; the box then makes the folder.")

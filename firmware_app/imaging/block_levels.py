@@ -22,19 +22,20 @@ _ROUNDING: Final = 3
 """Grey levels: of the quantizers, of the decoder, and one more."""
 
 
-def are_possible(stream: bytes, segments: Segments, frame: int, eighth: Callable[[bytes], NDArray[Any]]) -> bool:
-    """Of the 8-bit *stream* whose frame header lies at *frame*; *eighth* decodes to (H/8, W/8) or (H/8, W/8, samples).
+def are_possible(stream: bytes, segments: Segments, frame: int, eighth: Callable[[bytes], NDArray[Any] | None]) -> bool:
+    """Of the 8-bit *stream* whose frame header lies at *frame*; *eighth* decodes its greys to (H/8, W/8), or gives None
+    where it has none.
 
-    False may be wrong where chroma of fewer samples is coded very coarsely; True says little of what is whole.
+    Of colours only the lightness is looked at: chroma is coded so coarsely that it goes beyond its range in whole ones.
+    False may be wrong where it has fewer samples than chroma; True says little of what is whole.
     """
     dimmed, quantizers = _dimmed(stream, segments)
-    levels = np.atleast_3d(eighth(dimmed)).astype(np.int16) - _MIDDLE
-    for number in range(levels.shape[2]):
-        before, after = quantizers.get(stream[frame + 12 + 3 * number], (1, 1))
-        reach = _MIDDLE * jpeg_scans.TOLERANCE * after / max(1, before) + _ROUNDING
-        if np.abs(levels[:, :, number]).max() > reach:
-            return False
-    return True
+    greys = eighth(dimmed)
+    if greys is None:
+        return True
+    before, after = quantizers.get(stream[frame + 12], (1, 1))
+    reach = _MIDDLE * jpeg_scans.TOLERANCE * after / max(1, before) + _ROUNDING
+    return bool(np.abs(greys.astype(np.int16) - _MIDDLE).max() <= reach)
 
 
 def _dimmed(stream: bytes, segments: Segments) -> tuple[bytes, dict[int, tuple[int, int]]]:

@@ -19,7 +19,14 @@ from typing import Any, BinaryIO, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from firmware_app.errors import FrameTooLarge, PixelsUnsupported, Undecodable, VideoReaderMissing
+from firmware_app.errors import (
+    ClipWithoutPictures,
+    FrameTooLarge,
+    ImagingError,
+    PixelsUnsupported,
+    Undecodable,
+    VideoReaderMissing,
+)
 from firmware_app.imaging import regions
 from firmware_app.imaging.display import Shown, greys
 from firmware_app.imaging.grey import luminance
@@ -62,7 +69,7 @@ class Track:
         self._open()
         try:
             self._index()
-        except Undecodable:
+        except ImagingError:
             self.close()
             raise
         except (*BROKEN, _error()):
@@ -124,7 +131,7 @@ class Track:
             )
             self._format = str(self._container.format.name)
             if not self._container.streams.video:
-                raise Undecodable(detail="the clip has no video in it")
+                raise ClipWithoutPictures
             context = self._stream.codec_context
             if context is None or not context.codec.name:
                 raise PixelsUnsupported(detail="the clip is compressed in a way this box does not know")
@@ -135,7 +142,7 @@ class Track:
         except (*BROKEN, _error()):
             raise Undecodable(detail="the clip is broken") from None
         if self.rows * self.columns > LARGEST_FRAME_PX:
-            raise FrameTooLarge(columns=self.columns, rows=self.rows)
+            raise FrameTooLarge(columns=self.columns, rows=self.rows, megapixels=LARGEST_FRAME_PX // 1_000_000)
         if self.rows <= 0 or self.columns <= 0:
             raise Undecodable(detail="the clip does not say how large its frames are")
 
@@ -153,8 +160,10 @@ class Track:
             shown.append(_LONE_PTS if packet.pts is None else packet.pts)
             if packet.is_keyframe and packet.pts is not None and packet.dts is not None:
                 keys.append((packet.pts, packet.dts))
+        if not self.frames:
+            raise ClipWithoutPictures
         promised = int(self._stream.frames)
-        if self.frames < max(promised, 1):
+        if self.frames < promised:
             raise Undecodable(detail=f"the clip promises {promised} frames, {self.frames} are there")
         ordered = sorted(shown)
         if ordered[0] != _LONE_PTS and all(one < other for one, other in pairwise(ordered)):

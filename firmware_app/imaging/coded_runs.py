@@ -1,9 +1,9 @@
 """Whether the coded data of a JPEG are whole, for which libjpeg is no judge.
 
 It fills what is missing of a run with zeros and says so only in a warning that no Python library passes on, and it
-guesses its way past restart markers that are missing.  So the markers are counted before a decoder sees them.  Then the
-codes are counted where that does not take too long.  Where it does, the stream is decoded once more with other bits
-behind each run, which a whole one never reads, and an eighth of its size for the levels of its blocks.
+guesses its way past restart markers that are missing.  So the markers are counted before a decoder sees them, and then
+the codes, where that does not take too long.  Where it does, the stream is decoded once more with other bits behind
+each run, which a whole one never reads, and an eighth of its size for the levels of its blocks.
 """
 
 from __future__ import annotations
@@ -17,21 +17,25 @@ from numpy.typing import NDArray
 
 from firmware_app.errors import Undecodable
 from firmware_app.imaging import block_levels, code_count, jpeg_scans
-from firmware_app.imaging.jpeg_scans import HUFFMAN_TABLES, RESTART, START_OF_SCAN, Segments, Table
+from firmware_app.imaging.jpeg_scans import HUFFMAN_TABLES, NO_MARKER, RESTART, START_OF_SCAN, Segments, Table
 
 _PROGRESSIVE: Final = 0xC2
 _BASELINE_EXTENDED: Final = (0xC0, 0xC1)
-# The work of counting is in bytes of coded data, about eight million a second.  For each scan a block is as much as
-# four of them, and of a progressive scan, which ends many at once, as much as one; and a restart as much as 128.
+# The work of counting is in bytes of coded data of a baseline frame, ten million a second or more.  A byte of a
+# progressive scan, whose codes are gone along one by one, is as much as eight of them; a block of each scan as much as
+# four, a restart as 256, and a table as 32 K.
+_PROGRESSIVE_WORK: Final = 8
 _BLOCK_WORK: Final = 4
-_RESTART_WORK: Final = 128
+_RESTART_WORK: Final = 256
+_TABLE_WORK: Final = 32 << 10
 _BLOCK_PX: Final = 8
-_LITTLE_WORK: Final = 16 << 10
-"""Of 8 bits, whose decoder is quick: what nobody notices."""
-_MUCH_WORK: Final = 5 << 20
-"""Of 12 bits, whose decoder is slow, and where there is a doubt."""
-_PROGRESSIVE_WORK: Final = 2 << 20
-"""Its codes take longer to count, and its pixels hardly show what is lost."""
+MOST_WORK: Final = 8 << 20
+"""Up to which a frame's codes are counted, about a second; what is more are films of 16 megapixels and of the finest
+quality."""
+_MOST_WORK_OF_ALL: Final = 256 << 20
+"""Of all frames of an object, about half a minute where somebody made them for that."""
+_MOST_FRAMES_READ: Final = 320
+"""Of a clip, however long it is, by a model and for people (`keyframes.MOST_LOOKED`, `display`)."""
 # By chance, so that what is missing becomes neither flat nor all black or white, where other bits would not show; no
 # byte is FF, which would begin a marker, and the first bit is not the zero that libjpeg puts there.
 _FILLER: Final = b"\xb5" + bytes(random.Random(10918).choices(range(255), k=63))
@@ -44,9 +48,13 @@ _UNUSED: Final = 8
 def check_restarts(stream: bytes, segments: Segments, frame: int, *, lossless: bool) -> None:
     """Raise `Undecodable` unless each scan has its restart markers, all of them and in order (ISO/IEC 10918-1 E.1.4).
 
-    *frame* is where the frame header lies.
+    *frame* is where the frame header lies.  Nor may a scan hold what ends it for libjpeg, or the stream no scan.
     """
+    has_scan = False
     for scan in jpeg_scans.scans(stream, segments, frame, lossless=lossless):
+        has_scan = True
+        if NO_MARKER.search(stream, scan.begin, scan.end):
+            raise Undecodable(detail="the coded data of the compressed frame are broken")
         count, wanted = 0, scan.runs - 1
         for found in RESTART.finditer(stream, scan.begin, scan.end):
             if count == wanted or found[1][0] != 0xD0 + count % 8:
@@ -54,6 +62,8 @@ def check_restarts(stream: bytes, segments: Segments, frame: int, *, lossless: b
             count += 1
         if count != wanted:
             raise Undecodable(detail=f"{count} restart markers in the compressed frame, {wanted} promised")
+    if not has_scan:
+        raise Undecodable(detail="the compressed frame has no coded data")
 
 
 def check(
@@ -62,42 +72,37 @@ def check(
     stream: bytes,
     segments: Segments,
     header: tuple[int, int],
-    eighth: Callable[[bytes], NDArray[Any]] | None,
+    eighth: Callable[[bytes], NDArray[Any] | None] | None,
+    frames: int,
 ) -> None:
     """Raise `Undecodable` where *pixels*, which *decode* made of *stream*, are more than it has data for.
 
-    *header* is the frame header's marker and where it lies; *eighth*, of a stream of 8 bits, decodes to an eighth of
-    the height and the width.
+    *header* is the frame header's marker and where it lies; *eighth*, of a stream of 8 bits, decodes its greys to an
+    eighth of the height and the width; *frames* are those of the object, which share the time that there is.
     """
     kind, frame = header
-    work = _work(stream, segments, pixels.size, progressive=kind == _PROGRESSIVE)
-    counted = work <= _most_work(kind, stream[frame + 4])
-    if counted and code_count.comes_out(stream, segments, frame, progressive=kind == _PROGRESSIVE):
+    progressive = kind == _PROGRESSIVE
+    is_counted = progressive or kind in _BASELINE_EXTENDED
+    work = _work(stream, segments, pixels.size, progressive=progressive)
+    most = min(MOST_WORK, _MOST_WORK_OF_ALL // min(max(frames, 1), _MOST_FRAMES_READ))
+    counted = is_counted and work <= most
+    if counted and code_count.comes_out(stream, segments, frame, progressive=progressive):
         return
     if not np.array_equal(pixels, decode(_filled(stream, segments))):
         raise Undecodable(detail="coded data are missing in the compressed frame")
-    if pixels.ndim == 3 or min(pixels.shape[:2]) < _BLOCK_PX:  # colour goes wrong with the first lost code of chroma
+    if counted or eighth is None or kind not in _BASELINE_EXTENDED or min(pixels.shape[:2]) < _BLOCK_PX:
         return
-    if eighth is None or counted or kind not in _BASELINE_EXTENDED:
-        return
-    if not block_levels.are_possible(stream, segments, frame, eighth) and work <= _MUCH_WORK:
+    if not block_levels.are_possible(stream, segments, frame, eighth) and work <= MOST_WORK:
         code_count.comes_out(stream, segments, frame, progressive=False)
 
 
 def _work(stream: bytes, segments: Segments, samples: int, *, progressive: bool) -> int:
     scans = sum(marker == START_OF_SCAN for marker, _ in segments)
-    blocks = samples // _BLOCK_PX**2 * (1 if progressive else _BLOCK_WORK)
+    tables = sum(len(list(jpeg_scans.tables_of(stream, at))) for marker, at in segments if marker == HUFFMAN_TABLES)
+    blocks = scans * samples // _BLOCK_PX**2
     restarts = 8 * stream.count(b"\xff\xd0")
-    return len(stream) + scans * blocks + restarts * _RESTART_WORK
-
-
-def _most_work(kind: int, bits: int) -> int:
-    """Up to which the codes of a frame of this *kind* are counted."""
-    if kind == _PROGRESSIVE:
-        return _PROGRESSIVE_WORK
-    if kind not in _BASELINE_EXTENDED:
-        return -1
-    return _MUCH_WORK if bits > 8 else _LITTLE_WORK
+    coded = len(stream) * (_PROGRESSIVE_WORK if progressive else 1)
+    return coded + blocks * _BLOCK_WORK + restarts * _RESTART_WORK + tables * _TABLE_WORK
 
 
 def _filled(stream: bytes, segments: Segments) -> bytes:
@@ -110,8 +115,10 @@ def _filled(stream: bytes, segments: Segments) -> bytes:
             at = first + 2 + int.from_bytes(stream[first + 2 : first + 4], "big")
         elif marker == START_OF_SCAN:
             begin = first + 2 + int.from_bytes(stream[first + 2 : first + 4], "big")
-            runs = stream[begin:end].rstrip(b"\xff")  # fill bytes belong to the marker behind them (B.1.1.2)
-            pieces += [stream[at:begin], RESTART.sub(lambda found: _FILLER + found[0], runs), _FILLER]
+            pieces.append(stream[at:begin])
+            for number, piece in enumerate(RESTART.split(stream[begin:end])):
+                # Fill bytes belong to the marker behind them (B.1.1.2).
+                pieces.append(b"\xff" + piece if number % 2 else piece.rstrip(b"\xff") + _FILLER)
             at = end
     return b"".join([*pieces, stream[at:]])
 

@@ -14,7 +14,8 @@ from typing import Any, Final, NamedTuple
 from numpy.typing import NDArray
 
 from firmware_app.errors import Undecodable
-from firmware_app.imaging import coded_runs, packets
+from firmware_app.imaging import code_count, coded_runs, packets
+from firmware_app.imaging.jpeg_scans import Segments
 
 _SOI: Final = b"\xff\xd8"
 _SOC_SIZ: Final = b"\xff\x4f\xff\x51"
@@ -28,7 +29,14 @@ _EOI: Final = 0xD9
 _SOT: Final = b"\xff\x90"
 _EOC: Final = b"\xff\xd9"
 _STANDALONE: Final = frozenset({0x01, *range(0xD0, 0xD9)})
+# Bytes between segments are passed by, as libjpeg does it; but behind a scan they are what is left of a lost segment.
+_MARKER: Final = re.compile(rb"\xff[^\x00\xff]")
+_MOST_SEGMENTS: Final = 10_000
+"""More than any encoder writes: scans with their tables, a profile of colours, what a camera tells."""
+_MOST_BETWEEN: Final = 1 << 16
+"""Bytes between two segments."""
 _ARITHMETIC: Final = frozenset(range(0xC9, 0xD0))
+_SEQUENTIAL: Final = frozenset((0xC0, 0xC1))
 _PROGRESSIVE: Final = frozenset((0xC2, 0xC6))
 _LOSSLESS: Final = frozenset((0xC3, 0xC7))
 _JPEG_LS: Final = 0xF7
@@ -75,57 +83,87 @@ def check(stream: bytes, rows: int, columns: int, *, rle: bool, frame_bytes: int
         raise Undecodable(detail="the compressed frame has no header")
     if found != (rows, columns):
         raise Undecodable(detail=f"the compressed frame is {found[1]} × {found[0]}, its header says {columns} × {rows}")
-    if not whole(stream):
-        raise Undecodable(detail="the compressed frame is cut short")
-    check_work(stream, rows, columns)
-    if stream.startswith(_SOI):
-        check_restarts(stream)
+    if not stream.startswith(_SOI):
+        if not _jpeg2000_ends(stream, stream.find(_SOC_SIZ, 0, 4096)):
+            raise Undecodable(detail="the compressed frame is cut short")
+        _check_jpeg2000_work(stream, rows, columns)
+        return
+    segments = list(_segments(stream))  # gone over once: a clip has thousands of streams
+    _check_jpeg_work(stream, segments, rows, columns)
+    _check_restarts(stream, segments)
 
 
 def check_restarts(stream: bytes) -> None:
     """Raise `Undecodable` unless each scan of the JPEG or JPEG-LS *stream* has its restart markers."""
-    segments = list(_segments(stream))
-    kind, at = next((segment for segment in segments if segment[0] in _FRAME_HEADERS), (0, 0))
-    if not kind:
-        raise Undecodable(detail="the compressed frame has no header")
-    if kind != _JPEG_LS:
-        coded_runs.check_restarts(stream, segments, at, lossless=kind in _LOSSLESS)
+    _check_restarts(stream, list(_segments(stream)))
 
 
 def check_work(stream: bytes, rows: int, columns: int) -> None:
     """Raise `Undecodable` where *stream* is too short for *rows* × *columns*, or has them decoded far too often."""
-    if not stream.startswith(_SOI):
-        components = _jpeg2000_components(stream)
-        if not 1 <= components <= _MOST_COMPONENTS:
-            raise Undecodable(detail=f"{components} samples in a pixel")
-        start = max(0, stream.find(_SOC_SIZ, 0, 4096))
-        if len(stream) - start < packets.fewest_bytes(stream, start, _tiles(stream, start)):
-            raise Undecodable(detail=f"{len(stream)} bytes of JPEG 2000 cannot hold {columns} × {rows} pixels")
-        return
-    scans = sum(1 for marker, _ in _segments(stream) if marker == _START_OF_SCAN)
+    if stream.startswith(_SOI):
+        _check_jpeg_work(stream, list(_segments(stream)), rows, columns)
+    else:
+        _check_jpeg2000_work(stream, rows, columns)
+
+
+def _check_restarts(stream: bytes, segments: Segments) -> None:
+    kind, at = _frame_header(segments)
+    if not kind:
+        raise Undecodable(detail="the compressed frame has no header")
+    if segments[-1][0] != _EOI:
+        raise Undecodable(detail="the compressed frame is cut short")
+    if kind != _JPEG_LS:
+        coded_runs.check_restarts(stream, segments, at, lossless=kind in _LOSSLESS)
+
+
+def _check_jpeg_work(stream: bytes, segments: Segments, rows: int, columns: int) -> None:
+    scans = sum(marker == _START_OF_SCAN for marker, _ in segments)
     if scans > MOST_SCANS:
         raise Undecodable(detail=f"the compressed frame goes over the image {scans} times")
-    kind = next((marker for marker, _ in _segments(stream) if marker in _FRAME_HEADERS), 0)
-    if len(stream) * 8 < _fewest_bits(kind, rows, columns):
+    if len(stream) * 8 < _fewest_bits(_frame_header(segments)[0], rows, columns):
         raise Undecodable(detail=f"{len(stream)} bytes of JPEG cannot hold {columns} × {rows} pixels")
+
+
+def _check_jpeg2000_work(stream: bytes, rows: int, columns: int) -> None:
+    components = _jpeg2000_components(stream)
+    if not 1 <= components <= _MOST_COMPONENTS:
+        raise Undecodable(detail=f"{components} samples in a pixel")
+    start = max(0, stream.find(_SOC_SIZ, 0, 4096))
+    if len(stream) - start < packets.fewest_bytes(stream, start, _tiles(stream, start)):
+        raise Undecodable(detail=f"{len(stream)} bytes of JPEG 2000 cannot hold {columns} × {rows} pixels")
 
 
 def check_runs(
     pixels: NDArray[Any],
     decode: Callable[[bytes], NDArray[Any]],
     stream: bytes,
-    eighth: Callable[[bytes], NDArray[Any]] | None = None,
+    eighth: Callable[[bytes], NDArray[Any] | None] | None = None,
+    frames: int = 1,
 ) -> None:
     """Raise `Undecodable` where *pixels*, which *decode* made of the JPEG *stream*, are more than it has data for.
 
-    *eighth*, of a stream of 8 bits, decodes to an eighth of the height and the width.  Arithmetic codes are left out:
-    their encoder may drop zeros at the end (ISO/IEC 10918-1 D.1.8).
+    *eighth*, of a stream of 8 bits, decodes its greys to an eighth of the height and the width; *frames* are those of
+    the object.  Arithmetic codes are left out: their encoder may drop zeros at the end (ISO/IEC 10918-1 D.1.8).
     """
     segments = list(_segments(stream))
     if any(marker in _ARITHMETIC for marker, _ in segments):
         return
-    kind, at = next((segment for segment in segments if segment[0] in _FRAME_HEADERS), (0, 0))
-    coded_runs.check(pixels, decode, stream, segments, (kind, at), eighth)
+    coded_runs.check(pixels, decode, stream, segments, _frame_header(segments), eighth, frames)
+
+
+def codes_come_out(stream: bytes) -> bool:
+    """Whether a baseline JPEG *stream* has just the codes of its blocks; raises `Undecodable` where it has others.
+
+    False is no verdict.  It is for streams that are too large for `check_runs` to be given whole pictures.
+    """
+    segments = list(_segments(stream))
+    kind, at = _frame_header(segments)
+    return kind in _SEQUENTIAL and code_count.comes_out(stream, segments, at, progressive=False)
+
+
+def _frame_header(segments: Segments) -> tuple[int, int]:
+    """The marker of the first frame header and where it lies; 0 where there is none."""
+    return next((segment for segment in segments if segment[0] in _FRAME_HEADERS), (0, 0))
 
 
 def _fewest_bits(kind: int, rows: int, columns: int) -> int:
@@ -142,60 +180,65 @@ def _fewest_bits(kind: int, rows: int, columns: int) -> int:
     return rows * columns if kind in _LOSSLESS else blocks if kind in _PROGRESSIVE else 2 * blocks
 
 
-def whole(stream: bytes) -> bool:
-    """Whether a JPEG, JPEG-LS or JPEG 2000 *stream* reaches its end, by its markers."""
-    if stream.startswith(_SOI):
-        return _jpeg_ends(stream)
-    start = stream.find(_SOC_SIZ, 0, 4096)
-    return start >= 0 and _jpeg2000_ends(stream, start)
-
-
-def _jpeg_ends(stream: bytes) -> bool:
-    """Whether an end-of-image marker comes last."""
-    return any(marker == _EOI for marker, _ in _segments(stream))
-
-
 def _segments(stream: bytes) -> Iterator[tuple[int, int]]:
     """(marker, where) over segments and scans to the end-of-image marker; what lies inside a segment is passed by."""
-    at = 2
-    while at + 2 <= len(stream):
-        if stream[at] != 0xFF:
+    at, count, scanned = 2, 0, False
+    while (found := _MARKER.search(stream, at)) is not None:
+        if scanned and stream[at] != 0xFF:
             return
-        marker = stream[at + 1]
-        if marker == 0xFF or marker in _STANDALONE:
-            at += 1 if marker == 0xFF else 2
+        if found.start() > at + _MOST_BETWEEN:
+            raise Undecodable(detail=f"{found.start() - at} bytes between two segments of the compressed frame")
+        at, marker = found.start(), found[0][1]
+        if marker in _STANDALONE:
+            at += 2
             continue
+        count += 1
+        if count > _MOST_SEGMENTS:
+            raise Undecodable(detail=f"the compressed frame has more than {_MOST_SEGMENTS} segments")
         yield marker, at
         if marker == _EOI:
             return
         at += 2 + int.from_bytes(stream[at + 2 : at + 4], "big")
         if marker == _START_OF_SCAN:
-            following = _MARKER_IN_SCAN.search(stream, at)
+            following, scanned = _MARKER_IN_SCAN.search(stream, at), True
             if following is None:
                 return
             at = following.start()
 
 
+def end_is_marked(stream: bytes) -> bool:
+    """Whether the end marker of a bare JPEG 2000 *stream* lies where its last tile-part ends."""
+    end = _end_of_tiles(stream, 0)
+    return end is not None and stream[end : end + 2] == _EOC
+
+
 def _jpeg2000_ends(stream: bytes, start: int) -> bool:
-    """Along the lengths of the tile-parts (ISO/IEC 15444-1 A.4.2) to the end, whose marker some encoders leave out.
+    """Whether all tile-parts lie within *stream*; the end marker behind them some encoders leave out."""
+    end = _end_of_tiles(stream, start)
+    return end is not None and end <= len(stream)
+
+
+def _end_of_tiles(stream: bytes, start: int) -> int | None:
+    """Where the last tile-part ends, by their lengths (ISO/IEC 15444-1 A.4.2); None where one is missing.
 
     Every tile must have one: decoders fill what has none with black, and set it up as if it were there.
     """
     at = start + 2
     while stream[at : at + 2] != _SOT:
         if at + 4 > len(stream) or stream[at] != 0xFF:
-            return False
+            return None
         at += 2 + int.from_bytes(stream[at + 2 : at + 4], "big")
     wanted, seen = _tiles(stream, start), set()
     while stream[at : at + 2] == _SOT:
         if at + 12 > len(stream):
-            return False
+            return None
         seen.add(int.from_bytes(stream[at + 4 : at + 6], "big"))
         length = int.from_bytes(stream[at + 6 : at + 10], "big")
         if length == 0:  # the last one may leave its length open, and then only the marker tells its end
-            return len(seen) == wanted and stream.rfind(_EOC, at) > 0
+            at = stream.rfind(_EOC, at)
+            break
         at += max(length, 12)
-    return at <= len(stream) and len(seen) == wanted
+    return at if at > 0 and len(seen) == wanted else None
 
 
 def _jpeg2000_components(stream: bytes) -> int:
@@ -221,17 +264,7 @@ def _tiles(stream: bytes, start: int) -> int:
 
 
 def _jpeg_size(stream: bytes) -> tuple[int, int] | None:
-    at = 2
-    while at + 9 <= len(stream):
-        if stream[at] != 0xFF:
-            return None
-        marker = stream[at + 1]
-        if marker == 0xFF:  # fill byte
-            at += 1
-        elif marker in _STANDALONE:
-            at += 2
-        elif marker in _FRAME_HEADERS:
-            return int.from_bytes(stream[at + 5 : at + 7], "big"), int.from_bytes(stream[at + 7 : at + 9], "big")
-        else:
-            at += 2 + int.from_bytes(stream[at + 2 : at + 4], "big")
-    return None
+    at = next((at for marker, at in _segments(stream) if marker in _FRAME_HEADERS), len(stream))
+    if at + 9 > len(stream):
+        return None
+    return int.from_bytes(stream[at + 5 : at + 7], "big"), int.from_bytes(stream[at + 7 : at + 9], "big")

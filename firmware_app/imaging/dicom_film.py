@@ -155,7 +155,8 @@ class DicomFilm:
         stream = self.reader.compressed(index)
         if stream is None and not found.native:  # a video's decoder knows its colours
             return self.reader.frame(index), "RGB"
-        samples = _native_samples(found, index) if _is_flat(found) else self.reader.frame(index, raw=True)
+        flat = _is_flat(found)
+        samples = _native_samples(found, index) if flat else self.reader.frame(index, raw=True, stream=stream)
         if samples.ndim != 3:
             return samples, "RGB"
         if self.has_own_layout and found.stored < found.allocated:

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float64]
 Function = Literal["LINEAR", "LINEAR_EXACT", "SIGMOID"]
 _ROWS_AT_A_TIME: Final = 32
+_WEIGHTS: Final = np.array([0.299, 0.587, 0.114], dtype=np.float32)
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,5 +158,9 @@ def look_up(values: Floats, words: NDArray[np.uint8] | NDArray[np.uint16]) -> ND
 
 
 def luminance(colour: NDArray[np.generic]) -> NDArray[np.float32]:
-    """(H, W, 3) RGB → (H, W) float32 (ITU-R BT.601, the weights of JPEG's own Y)."""
-    return np.asarray(colour.astype(np.float32) @ np.array([0.299, 0.587, 0.114], dtype=np.float32))
+    """(H, W, 3) RGB → (H, W) float32 (ITU-R BT.601, the weights of JPEG's own Y), a few rows at a time as above."""
+    found = np.empty(colour.shape[:2], np.float32)
+    for first in range(0, len(colour), _ROWS_AT_A_TIME):
+        rows = slice(first, first + _ROWS_AT_A_TIME)
+        np.matmul(colour[rows].astype(np.float32), _WEIGHTS, out=found[rows])
+    return found

@@ -1,28 +1,38 @@
-"""JPEG of 8 bits, baseline and progressive, through Pillow: its samples as they are stored, no colour conversion.
+"""JPEG of 8 bits, baseline and progressive, through libjpeg-turbo: its samples as they are stored, unconverted.
 
-Not through pydicom, which asks gdcm first where that is installed: it aborts its process on a broken stream.
+imagecodecs has it write straight into an array; Pillow, which asks the same library, copies the pixels twice, and that
+takes as long again (docs/decisions/pixels.md).  Not through pydicom, which asks gdcm first where that is installed: it
+aborts its process on a broken stream.
 """
 
 from __future__ import annotations
 
 import io
 from functools import partial
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
+from imagecodecs import jpeg8_decode
 from numpy.typing import NDArray
 from PIL import Image
 
 from firmware_app.imaging import codestream, photometric
 
+_EIGHTH: Final = 8
+_BITS: Final = 8
+_UNCONVERTED: Final = {1: "GRAYSCALE", 3: "YCBCR", 4: "CMYK"}
+"""By samples: what libjpeg gives as it is stored, but for what of four it takes for YCCK."""
 
-def decode(stream: bytes, samples: int) -> NDArray[Any]:
-    """(H, W) or (H, W, *samples*) uint8; raises `ValueError` or `OSError` for a broken *stream* or one of other
-    *samples*, and `Undecodable` for one that lost coded data."""
-    pixels = _decoded(stream, samples)
-    codestream.check_runs(
-        pixels, partial(_decoded, samples=samples), stream, partial(_decoded, samples=samples, divisor=8)
-    )
+
+def decode(stream: bytes, samples: int, frames: int = 1) -> NDArray[Any]:
+    """(H, W) or (H, W, *samples*) uint8; raises `ValueError`, `RuntimeError` or `OSError` for a broken *stream* or one
+    of other *samples*, and `Undecodable` for one that lost coded data.  *frames* are those of its object."""
+    if codestream.depth(stream) != (_BITS, samples) or samples not in _UNCONVERTED:
+        raise ValueError("other samples than the header says")
+    # libjpeg turns YCbCr into RGB unless it is asked for YCbCr; and it cannot be asked where RGB is stored.
+    space = "RGB" if samples == 3 and photometric.of_stream(stream) == "RGB" else _UNCONVERTED[samples]
+    pixels = _decoded(stream, space)
+    codestream.check_runs(pixels, partial(_decoded, space=space), stream, levels, frames)
     return pixels
 
 
@@ -34,13 +44,13 @@ def check(stream: bytes) -> None:
         decode(stream, found.samples)
 
 
-def _decoded(stream: bytes, samples: int, divisor: int = 1) -> NDArray[Any]:
-    with Image.open(io.BytesIO(stream), formats=("JPEG",)) as image:
-        # libjpeg turns YCbCr into RGB unless it is asked for YCbCr; and it cannot be asked where RGB is stored.
-        as_stored = samples == 3 and photometric.of_stream(stream) != "RGB"
-        size = image.width // divisor, image.height // divisor
-        image.draft("YCbCr" if as_stored else None, size)
-        pixels = np.asarray(image)
-    if pixels.ndim != (2 if samples == 1 else 3) or (pixels.ndim == 3 and pixels.shape[2] != samples):
-        raise ValueError("other samples than the header says")
+def _decoded(stream: bytes, space: str) -> NDArray[Any]:
+    pixels: NDArray[Any] = jpeg8_decode(stream, outcolorspace=space)
     return pixels
+
+
+def levels(stream: bytes) -> NDArray[Any] | None:
+    """The greys of *stream* at an eighth of its height and width, which imagecodecs does not offer; None of CMYK."""
+    with Image.open(io.BytesIO(stream), formats=("JPEG",)) as image:
+        image.draft("L", (image.width // _EIGHTH, image.height // _EIGHTH))
+        return np.asarray(image) if image.mode == "L" else None

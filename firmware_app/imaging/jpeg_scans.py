@@ -12,8 +12,11 @@ from typing import Final, NamedTuple
 
 from firmware_app.errors import Undecodable
 
-# Written so that it begins with one fixed byte, for which the search is several times faster.
-RESTART: Final = re.compile(rb"\xff\xff*([\xd0-\xd7])")
+# Each begins with one fixed byte, for which the search is several times faster, and takes one more and no run of them,
+# so that a megabyte of FF is gone over once.
+RESTART: Final = re.compile(rb"\xff([\xd0-\xd7])")
+NO_MARKER: Final = re.compile(rb"\xff[\x01-\x7f]")
+"""What libjpeg takes for the end of coded data, and no encoder writes (ISO/IEC 10918-1 B.1.1.2)."""
 HUFFMAN_TABLES: Final = 0xC4
 QUANTIZATION_TABLES: Final = 0xDB
 START_OF_SCAN: Final = 0xDA
@@ -21,6 +24,15 @@ RESTART_INTERVAL: Final = 0xDD
 _LENGTHS: Final = 16
 _BLOCK_PX: Final = 8
 _COEFFICIENTS: Final = 64
+# At most four components, and ten blocks in an MCU (B.2.3): libjpeg has no room for more.
+_MOST_COMPONENTS: Final = 4
+_MOST_FACTOR: Final = 4
+_MOST_BLOCKS: Final = 10
+# The most tables that a segment can name, of the most symbols or of two bytes each; and of all scans that a stream may
+# have (`codestream.MOST_SCANS`) with all of their tables anew.
+_LONGEST_HUFFMAN: Final = 2 + 8 * (1 + _LENGTHS + 256)
+_LONGEST_QUANTIZATION: Final = 2 + 4 * (1 + 2 * _COEFFICIENTS)
+_MOST_TABLE_BYTES: Final = 128 * (_LONGEST_HUFFMAN + _LONGEST_QUANTIZATION)
 _HIGHEST_DC: Final = 1024
 """Of 8 bits, times its quantizer: what the lightest block has, and the darkest below zero (A.3.3)."""
 TOLERANCE: Final = 1.25
@@ -65,9 +77,13 @@ class Scan:
 
 def scans(stream: bytes, segments: Segments, frame: int, *, lossless: bool = False) -> Iterator[Scan]:
     """Those of the frame whose header lies at *frame*; raises `Undecodable` where a header is broken."""
-    interval, tables, quantizers = 0, dict[int, Table](), dict[int, int]()
+    interval, tables, quantizers, table_bytes = 0, dict[int, Table](), dict[int, int](), 0
     try:
         for marker, first, end in with_ends(stream, segments):
+            if marker in (HUFFMAN_TABLES, QUANTIZATION_TABLES):
+                table_bytes += end - first
+                if table_bytes > _MOST_TABLE_BYTES:
+                    raise Undecodable(detail=f"{table_bytes} bytes of tables in the compressed frame")
             if marker == RESTART_INTERVAL:
                 interval = int.from_bytes(stream[first + 4 : first + 6], "big")
             elif marker == HUFFMAN_TABLES:
@@ -82,8 +98,8 @@ def scans(stream: bytes, segments: Segments, frame: int, *, lossless: bool = Fal
 
 
 def tables_of(stream: bytes, first: int) -> Iterator[tuple[int, Table]]:
-    """(class and number, table) of the DHT segment at *first*."""
-    at, end = first + 4, first + 2 + int.from_bytes(stream[first + 2 : first + 4], "big")
+    """(class and number, table) of the DHT segment at *first*; raises `Undecodable` where it is longer than any."""
+    at, end = _inside(stream, first, _LONGEST_HUFFMAN)
     while at + _LENGTHS < end:
         following = at + 1 + _LENGTHS + sum(stream[at + 1 : at + 1 + _LENGTHS])
         yield stream[at], stream[at + 1 : following]
@@ -91,17 +107,22 @@ def tables_of(stream: bytes, first: int) -> Iterator[tuple[int, Table]]:
 
 
 def quantizers_of(stream: bytes, first: int) -> Iterator[tuple[int, int, list[int]]]:
-    """(number, bytes of each, all 64) of the DQT segment at *first* (B.2.4.1)."""
-    at, end = first + 4, first + 2 + int.from_bytes(stream[first + 2 : first + 4], "big")
+    """(number, bytes of each, all 64) of the DQT segment at *first* (B.2.4.1); as `tables_of`."""
+    at, end = _inside(stream, first, _LONGEST_QUANTIZATION)
     while at < end:
         each = 1 + (stream[at] >> 4)
         following = at + 1 + each * _COEFFICIENTS
-        yield (
-            stream[at] & 15,
-            each,
-            [int.from_bytes(stream[n : n + each], "big") for n in range(at + 1, following, each)],
-        )
+        values = [int.from_bytes(stream[n : n + each], "big") for n in range(at + 1, following, each)]
+        yield stream[at] & 15, each, values
         at = following
+
+
+def _inside(stream: bytes, first: int, longest: int) -> tuple[int, int]:
+    """Where the tables of the segment at *first* begin and end."""
+    length = int.from_bytes(stream[first + 2 : first + 4], "big")
+    if length > longest:
+        raise Undecodable(detail=f"a segment of tables has {length} bytes, which is more than any can have")
+    return first + 4, first + 2 + length
 
 
 def with_ends(stream: bytes, segments: Segments) -> Iterator[tuple[int, int, int]]:
@@ -117,8 +138,9 @@ def with_ends(stream: bytes, segments: Segments) -> Iterator[tuple[int, int, int
 
 def runs(stream: bytes, scan: Scan) -> list[bytes]:
     """The coded data of *scan* run by run, with the bytes stuffed into them taken out (F.1.2.3)."""
-    coded = stream[scan.begin : scan.end].rstrip(b"\xff")  # fill bytes belong to the marker behind them (B.1.1.2)
-    return [run.replace(b"\xff\0", b"\xff") for run in RESTART.split(coded)[::2]]
+    coded = RESTART.split(stream[scan.begin : scan.end])[::2]
+    # Fill bytes belong to the marker behind them (B.1.1.2).
+    return [run.rstrip(b"\xff").replace(b"\xff\0", b"\xff") for run in coded]
 
 
 class _Component(NamedTuple):
@@ -131,10 +153,14 @@ class _Component(NamedTuple):
 def _components(stream: bytes, frame: int, quantizers: dict[int, int]) -> dict[int, _Component]:
     """Those of the frame header at *frame* (B.2.2), by their identifiers."""
     found, highest = dict[int, _Component](), _HIGHEST_DC * TOLERANCE * (1 << max(0, stream[frame + 4] - 8))
+    if stream[frame + 9] > _MOST_COMPONENTS:
+        raise ValueError("more components than there can be")
     for number in range(stream[frame + 9]):
         name, factors, table = stream[frame + 10 + 3 * number : frame + 13 + 3 * number]
-        quantizer = quantizers.get(table, 0) or 1
-        found[name] = _Component(number, factors & 15, factors >> 4, int(highest / quantizer) + 1)
+        tall, wide, quantizer = factors & 15, factors >> 4, quantizers.get(table, 0) or 1
+        if not (1 <= tall <= _MOST_FACTOR and 1 <= wide <= _MOST_FACTOR):
+            raise ValueError("a sampling factor that there is not")
+        found[name] = _Component(number, tall, wide, int(highest / quantizer) + 1)
     return found
 
 
@@ -151,7 +177,11 @@ def _scan(
     rows, columns = (int.from_bytes(stream[frame + at : frame + at + 2], "big") for at in (5, 7))
     tallest, widest = max(each.tall for each in components.values()), max(each.wide for each in components.values())
     chosen = [(components[stream[at + 5 + 2 * n]], stream[at + 6 + 2 * n]) for n in range(stream[at + 4])]
+    if not 1 <= len(chosen) <= _MOST_COMPONENTS:
+        raise ValueError("more components than there can be")
     if len(chosen) > 1:  # interleaved (A.2.3)
+        if sum(each.tall * each.wide for each, _ in chosen) > _MOST_BLOCKS:
+            raise ValueError("more blocks in an MCU than there can be")
         units = -(-rows // (side * tallest)) * -(-columns // (side * widest))
     else:
         alone = chosen[0][0]

@@ -66,24 +66,28 @@ def declared(photometric: str) -> Model:
 def of_pixels(samples: NDArray[Any], bits: int = 8) -> Model | None:
     """The model that raw *samples* (H, W, 3) can only have, or None."""
     step = max(1, int((samples.shape[0] * samples.shape[1] / _SAMPLED_PX) ** 0.5))
-    sampled = samples[::step, ::step].reshape(-1, 3).astype(np.float32) * (255.0 / (2**bits - 1))
-    if beyond(sampled) >= OUT_OF_RANGE_IS_RGB:
+    by_sample = np.array(samples[::step, ::step].reshape(-1, 3).T, np.float32, order="C")  # each of the three in a row
+    sampled = by_sample.T * np.float32(255.0 / (2**bits - 1))
+    out_of_range = beyond(sampled)
+    if out_of_range >= OUT_OF_RANGE_IS_RGB:
         return "RGB"
-    neutral = sampled[(np.abs(sampled[:, 1:] - 128.0) <= _NEAR).all(axis=1), 0]
-    if (
-        len(neutral) >= NEUTRAL_IS_YBR * len(sampled)
-        and float(np.percentile(neutral, 95) - np.percentile(neutral, 5)) >= _LEAST_SPREAD
-        and beyond(sampled) <= IN_RANGE
-    ):
-        return "YBR_FULL"
-    return None
+    if out_of_range > IN_RANGE:
+        return None
+    near = (np.abs(sampled[:, 1] - 128.0) <= _NEAR) & (np.abs(sampled[:, 2] - 128.0) <= _NEAR)
+    neutral = sampled[near, 0]
+    if len(neutral) < NEUTRAL_IS_YBR * len(sampled):
+        return None
+    darkest, lightest = np.percentile(neutral, (5, 95))
+    return "YBR_FULL" if float(lightest - darkest) >= _LEAST_SPREAD else None
 
 
 def beyond(sampled: NDArray[np.float32]) -> float:
     """The share of the pixels (N, 3) that, taken for YBR_FULL, would be no colour of RGB."""
     y, blue, red = sampled[:, 0], sampled[:, 1] - 128.0, sampled[:, 2] - 128.0
-    rgb = np.stack([y + 1.402 * red, y - 0.344136 * blue - 0.714136 * red, y + 1.772 * blue])
-    return float(((rgb < -_BEYOND) | (rgb > 255.0 + _BEYOND)).any(axis=0).mean())
+    found = np.zeros(len(sampled), np.bool_)
+    for level in (y + 1.402 * red, y - 0.344136 * blue - 0.714136 * red, y + 1.772 * blue):
+        found |= (level < -_BEYOND) | (level > 255.0 + _BEYOND)
+    return float(found.mean())
 
 
 def of_stream(stream: bytes) -> Model | None:

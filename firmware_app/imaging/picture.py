@@ -1,49 +1,64 @@
 """Pictures without a DICOM header (PNG, JPEG, TIFF, BMP, WebP), through Pillow, their size checked before decoding.
 
 A JPEG is its first picture: what phones put behind it (MPO, CIPA DC-007: a smaller copy, a map of depth) is no frame.
-Of a TIFF the pages count, but for those that it calls smaller copies or masks of others.
+Of a TIFF the pages count, but for those that it calls smaller copies or masks of others.  A picture of more than
+`WHOLE_PX` pixels, as phones take them, is made smaller while it is decoded: no model and no screen has use for more,
+and a child has not the memory.
 """
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO, Final, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps
+from PIL import Image
 from PIL.JpegImagePlugin import JpegImageFile
 
 from firmware_app.errors import FrameTooLarge, PixelsUnsupported, Undecodable
-from firmware_app.imaging import codestream, jpeg8
+from firmware_app.imaging import codestream, jpeg8, raster
 from firmware_app.imaging.display import Shown, greys
 from firmware_app.imaging.grey import luminance
-from firmware_app.imaging.source import BROKEN, LARGEST_FRAME_PX, LONGEST_SIDE_PX, MOST_FRAMES
+from firmware_app.imaging.source import BROKEN, LONGEST_SIDE_PX, MOST_FRAMES
 
 FORMATS: Final = ("PNG", "JPEG", "TIFF", "BMP", "WEBP")
+WHOLE_PX: Final = 16 * 1024 * 1024
+"""What is decoded whole: a 43 × 35 cm film at 0.1 mm has 15 million pixels."""
+REDUCED: Final = "hint.reduced"  # its sentence stands in `reading.hints`
 MOST_PAGES: Final = 1_000
 """Of a TIFF, whose directories Pillow reads one after the other."""
+_MOST_COUNTED_BYTES: Final = 8 << 20
+"""Of a large JPEG, whose codes take a second for each 5 MB."""
 _TIFF_NEW_SUBFILE_TYPE, _TIFF_SUBFILE_TYPE, _TIFF_PHOTOMETRIC = 254, 255, 262
 _SMALLER_COPY_OR_MASK: Final = 0b101  # bits of the first (TIFF 6.0, section 8)
 _SMALLER_COPY: Final = 2  # of the second, which is older
 _JPEG_HEAD: Final = b"\xff\xd8\xff"
 _WHITE_IS_ZERO: Final = 0
-# Pillow only warns, and at another size; `opened` refuses above LARGEST_FRAME_PX before a pixel is decoded.
+_ORIENTATION: Final = 0x0112
+# Pillow only warns, and at another size; `opened` refuses above `raster.most_px` before a pixel is decoded.
 Image.MAX_IMAGE_PIXELS = None
 
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """An opened picture, whose frames are its `pages`, by their numbers in the file."""
+    """An opened picture, whose frames are its `pages`, by their numbers in the file; `mode` is Pillow's of the first.
 
-    image: Image.Image
+    The frame decoded last is kept, and the file opened anew for each: Pillow's own copy would stay beside it.
+    """
+
+    path: Path
+    mode: str
     pages: tuple[int, ...] = (0,)
     alike: bool = True
     """Whether all pages are of one size and kind, as the frames of a clip are."""
+    _last: dict[int, NDArray[np.generic]] = field(default_factory=dict)
+    _factors: dict[int, int] = field(default_factory=dict)
+    """By how much the frames decoded so far were made smaller."""
 
     @property
     def frames(self) -> int:
@@ -51,11 +66,13 @@ class Picture:
 
     @property
     def rows(self) -> int:
-        return self._turned()[1]
+        """Of the picture as it is given, which may have been made smaller."""
+        return int(self._pixels(next(iter(self._last), 0)).shape[0])
 
     @property
     def columns(self) -> int:
-        return self._turned()[0]
+        """As `rows`."""
+        return int(self._pixels(next(iter(self._last), 0)).shape[1])
 
     @property
     def identity(self) -> dict[str, str]:
@@ -64,8 +81,8 @@ class Picture:
 
     @property
     def hints(self) -> tuple[str, ...]:
-        """Nothing."""
-        return ()
+        """As `film.Film.hints`."""
+        return (REDUCED,) if any(factor > 1 for factor in self._factors.values()) else ()
 
     def hidden(self, index: int) -> None:
         """No pixel: only a DICOM header names some."""
@@ -75,64 +92,44 @@ class Picture:
         pixels = self._pixels(index)
         if pixels.ndim == 3:
             return luminance(pixels)
-        return np.nan_to_num(pixels.astype(np.float32), posinf=0.0, neginf=0.0)
+        return np.nan_to_num(pixels.astype(np.float32), copy=False, posinf=0.0, neginf=0.0)
 
     def shown(self, index: int) -> Shown:
         """As `film.Film.shown`; pictures carry no window."""
         pixels = self._pixels(index)
         if pixels.ndim == 3:
-            return Shown(pixels.astype(np.uint8))
-        values = np.nan_to_num(pixels.astype(np.float32), posinf=0.0, neginf=0.0)
+            return Shown(pixels.astype(np.uint8, copy=False))
         limits = (0.0, 255.0) if pixels.dtype == np.uint8 else None
-        shown, slope, intercept = greys(values, 0.0 if pixels.dtype == np.float32 else 1.0, False, limits)
+        shown, slope, intercept = greys(self.grey(index), 0.0 if pixels.dtype == np.float32 else 1.0, False, limits)
         return Shown(shown, slope, intercept)
-
-    def _turned(self) -> tuple[int, int]:
-        """Width and height after the EXIF orientation; values 5 to 8 lay the picture on its side."""
-        width, height = self.image.size
-        if self.image.format == "TIFF":  # whose size Pillow has turned already
-            return width, height
-        try:  # the EXIF block of a PNG may stand behind its pixels, which this then decodes
-            on_its_side = self.image.getexif().get(0x0112, 1) in (5, 6, 7, 8)
-        except BROKEN:
-            raise Undecodable(detail="the picture is broken") from None
-        return (height, width) if on_its_side else (width, height)
 
     def _pixels(self, index: int) -> NDArray[np.generic]:
         """(H, W) or (H, W, 3), upright, with WhiteIsZero TIFFs of more than 8 bits turned (Pillow turns the rest)."""
-        try:
-            self.image.seek(self.pages[index])
-            _check_size(self.image)
-            image = ImageOps.exif_transpose(self.image)
-            if image.mode in ("1", "L", "LA"):
-                return np.asarray(image.convert("L"))
-            if image.mode not in ("I", "F") and not image.mode.startswith("I;16"):
-                return np.asarray(image.convert("RGB"))
-            pixels = np.asarray(image)
-        except BROKEN:
-            raise Undecodable(detail="the picture is broken") from None
-        tags = getattr(self.image, "tag_v2", {})
-        if tags.get(_TIFF_PHOTOMETRIC) == _WHITE_IS_ZERO and image.mode.startswith("I"):
-            return np.asarray(pixels.max() - pixels)
-        return pixels
+        if index not in self._last:
+            self._last.clear()
+            try:
+                pixels, self._factors[index] = _decoded(self.path, self.pages[index])
+            except BROKEN:
+                raise Undecodable(detail="the picture is broken") from None
+            self._last[index] = pixels
+        return self._last[index]
 
 
 @contextmanager
 def opened(path: Path) -> Iterator[Picture]:
-    """Open the picture at *path*; raises `FrameTooLarge` or `Undecodable`."""
-    with ExitStack() as open_files:
-        try:  # as a file: a path lets Pillow map an uncompressed TIFF, and one laid on its side by its turned size
-            file = open_files.enter_context(path.open("rb"))
-            image = open_files.enter_context(_begun(file))
-        except BROKEN:
-            raise Undecodable(detail="the picture is broken") from None
-        _check_size(image)
-        _check_work(path, image)
-        try:
-            found = _of_pages(image)
-        except BROKEN:
-            raise Undecodable(detail="the picture is broken") from None
-        yield found
+    """Open the picture at *path*; raises `FrameTooLarge`, `PixelsUnsupported` or `Undecodable`."""
+    yield _looked_at(path)
+
+
+def _looked_at(path: Path) -> Picture:
+    """What the header of the picture tells; nothing of Pillow's outlives it, for its WebP holds whole canvases."""
+    try:  # as a file: a path lets Pillow map an uncompressed TIFF, and one laid on its side by its turned size
+        with path.open("rb") as file, _begun(file) as image:
+            _check_size(image)
+            _check_work(path, image)
+            return _of_pages(path, image)
+    except BROKEN:
+        raise Undecodable(detail="the picture is broken") from None
 
 
 def _begun(file: BinaryIO) -> Image.Image:
@@ -142,22 +139,47 @@ def _begun(file: BinaryIO) -> Image.Image:
     return JpegImageFile(file) if is_jpeg else Image.open(file, formats=FORMATS)
 
 
-def _of_pages(image: Image.Image) -> Picture:
-    """*image* with the pages that are films of their own, at the first of them."""
+def _of_pages(path: Path, image: Image.Image) -> Picture:
+    """The picture with the pages that are films of their own."""
     count = min(max(int(getattr(image, "n_frames", 1)), 1), MOST_FRAMES)
     if image.format != "TIFF" or count == 1:
-        return Picture(image, tuple(range(count)))
-    kept, kinds = [], set()
+        return Picture(path, image.mode, tuple(range(count)))
+    kept, kinds, modes = [], set(), {}
     for page in range(count):
         image.seek(page)
+        modes[page] = image.mode
         tags = getattr(image, "tag_v2", {})
         if tags.get(_TIFF_NEW_SUBFILE_TYPE, 0) & _SMALLER_COPY_OR_MASK or tags.get(_TIFF_SUBFILE_TYPE) == _SMALLER_COPY:
             continue
         kept.append(page)
         kinds.add((image.size, image.mode))
     pages = tuple(kept or range(count))
-    image.seek(pages[0])
-    return Picture(image, pages, alike=len(kinds) == 1)
+    return Picture(path, modes[pages[0]], pages, alike=len(kinds) == 1)
+
+
+def _decoded(path: Path, page: int) -> tuple[NDArray[np.generic], int]:
+    """The pixels of a *page*, and by how much they were made smaller."""
+    with path.open("rb") as file, _begun(file) as image:
+        image.seek(page)
+        _check_size(image)
+        factor = _factor(image)
+        if image.format == "JPEG" and factor > 1:
+            raster.draft(image, factor)
+            pixels = raster.of(image)
+        else:
+            pixels = raster.of(image, factor)
+        whole_numbers = image.mode.startswith("I")
+        turned = image.getexif().get(_ORIENTATION, 1)  # of a TIFF, which Pillow has turned already, 1
+        tags = getattr(image, "tag_v2", {})
+    if tags.get(_TIFF_PHOTOMETRIC) == _WHITE_IS_ZERO and whole_numbers:
+        pixels = np.asarray(pixels.max() - pixels)
+    return raster.upright(pixels, turned), factor
+
+
+def _factor(image: Image.Image) -> int:
+    """By how much the sides are made smaller; a JPEG's decoder knows halves, quarters and eighths only."""
+    factors = (1, 2, 4, 8) if image.format == "JPEG" else range(1, 9)
+    return next(factor for factor in factors if image.width * image.height <= WHOLE_PX * factor**2)
 
 
 def _check_work(path: Path, image: Image.Image) -> None:
@@ -165,12 +187,21 @@ def _check_work(path: Path, image: Image.Image) -> None:
     if image.format == "JPEG":
         stream = path.read_bytes()
         codestream.check_work(stream, image.height, image.width)
-        try:
+        factor = _factor(image)
+        if factor == 1:
             jpeg8.check(stream)
-        except BROKEN:
-            raise Undecodable(detail="the picture is broken") from None
+        elif codestream.depth(stream) is not None:
+            _check_reduced(stream, factor)
     elif image.format == "TIFF" and _pages(path) > MOST_PAGES:
         raise PixelsUnsupported(detail=f"more than {MOST_PAGES} pages")
+
+
+def _check_reduced(stream: bytes, factor: int) -> None:
+    """As `jpeg8.check`, of a JPEG for whose pixels there is no room."""
+    codestream.check_restarts(stream)
+    if len(stream) > _MOST_COUNTED_BYTES or not codestream.codes_come_out(stream):
+        smaller = raster.of_jpeg(stream, factor)
+        codestream.check_runs(smaller, lambda coded: raster.of_jpeg(coded, factor), stream, jpeg8.levels)
 
 
 def _pages(path: Path) -> int:
@@ -188,5 +219,6 @@ def _pages(path: Path) -> int:
 
 
 def _check_size(image: Image.Image) -> None:
-    if max(image.size) > LONGEST_SIDE_PX or image.width * image.height > LARGEST_FRAME_PX or 0 in image.size:
-        raise FrameTooLarge(columns=image.width, rows=image.height)
+    most = raster.most_px(image)
+    if max(image.size) > LONGEST_SIDE_PX or image.width * image.height > most or 0 in image.size:
+        raise FrameTooLarge(columns=image.width, rows=image.height, megapixels=most // 1_000_000)

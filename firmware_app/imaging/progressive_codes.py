@@ -12,10 +12,22 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from firmware_app.imaging.code_tables import ABOVE, LENGTH, WINDOW, Lost, Run, Short, differences, given, symbols
+from firmware_app.imaging.code_tables import (
+    BLOCK,
+    LENGTH,
+    WINDOW,
+    Lost,
+    Run,
+    Short,
+    check_levels,
+    given,
+    long_start,
+    starts,
+    symbols,
+    words,
+)
 from firmware_app.imaging.jpeg_scans import Scan, Table
 
-_BLOCK: Final = 64
 _ZERO_RUN: Final = 15
 
 
@@ -29,7 +41,7 @@ class Codes:
 
     def begin(self, scan: Scan) -> None:
         """Check that *scan* takes up where the one before it left off (G.1.1.1.1)."""
-        if not 0 <= scan.first <= scan.last < _BLOCK or (scan.first and len(scan.parts) != 1):
+        if not 0 <= scan.first <= scan.last < BLOCK or (scan.first and len(scan.parts) != 1):
             raise ValueError("a scan of coefficients that there are not")
         for component in {part.component for part in scan.parts}:
             for number in range(scan.first, scan.last + 1):
@@ -38,7 +50,7 @@ class Codes:
                     raise Lost("a scan that refines what was not there before it")
                 self._lowest[component, number] = scan.approximation
             if scan.first and component not in self._nonzero:
-                self._nonzero[component] = np.zeros((scan.units, _BLOCK), np.bool_)
+                self._nonzero[component] = np.zeros((scan.units, BLOCK), np.bool_)
 
     def end_of(self, scan: Scan, run: Run) -> int:
         """The bit behind the last code of *run*."""
@@ -52,45 +64,39 @@ class Codes:
 
 def _starts(scan: Scan, run: Run) -> int:
     """The end of a scan that has the first coefficient of each block for the first time (G.1.2.1)."""
-    parts = [(part.component, differences(given(part.dc)), part.highest >> scan.approximation) for part in scan.parts]
-    word, at = run.words, 0
-    levels = [0] * (1 + max(part.component for part in scan.parts))
+    started: dict[int, list[int]] = {part.component: [] for part in scan.parts}
+    parts = [(started[part.component].append, starts(given(part.dc)), given(part.dc)) for part in scan.parts]
+    word, at = words(run.coded), 0
     for _ in range(run.units):
-        for component, lookup, highest in parts:
-            taken = lookup[word[at >> 4] >> 16 - (at & 15) & WINDOW]
-            if not taken:
-                raise run.wrong(at, "no code of a block's start")
-            at += taken & LENGTH
-            if size := taken >> ABOVE:
-                begin = at - size
-                value = (word[begin >> 4] >> 16 - (begin & 15) & WINDOW) >> 16 - size
-                level = levels[component] + (value if value >> size - 1 else value + 1 - (1 << size))
-                if not -highest <= level + 1 <= highest + 2:
-                    raise run.wrong(at, "a block lighter or darker than any")
-                levels[component] = level
+        for begin, first, table in parts:
+            start = first[word[at >> 4] >> 16 - (at & 15) & WINDOW] or long_start(run, at, table)
+            at += start & LENGTH
+            begin(start)
         if at > run.bits:
             raise Short
+    for component, highest in {part.component: part.highest for part in scan.parts}.items():
+        # Shifted, a negative one comes to lie one further from 0 (G.1.2.1).
+        check_levels(started[component], (highest >> scan.approximation) + 1)
     return at
 
 
 def _first(scan: Scan, run: Run, table: Table) -> tuple[int, array[int]]:
     """(end, the coefficients that are not zero) of a scan that has them for the first time (G.1.2.2)."""
-    codes, word, first, last = symbols(table), run.words, scan.first, scan.last
+    codes, word, first, last = symbols(table), words(run.coded), scan.first, scan.last
     block, behind, at, found = run.first, run.first + run.units, 0, array("I")
     while block < behind:
         number = first
         while number <= last:
-            code = codes[word[at >> 4] >> 16 - (at & 15) & WINDOW]
-            if not code:
+            length, zeros, size = codes[word[at >> 4] >> 16 - (at & 15) & WINDOW]
+            if not length:
                 raise run.wrong(at, "no code of a coefficient")
-            at += code & LENGTH
-            zeros, size = code >> 9, code >> ABOVE & 15
+            at += length
             if size:
                 at += size
                 number += zeros
                 if number > last:
                     raise run.wrong(at, "a coefficient behind the last one of its scan")
-                found.append(block * _BLOCK + number)
+                found.append(block * BLOCK + number)
                 number += 1
             elif zeros == _ZERO_RUN:
                 number += 16
@@ -109,7 +115,13 @@ def _first(scan: Scan, run: Run, table: Table) -> tuple[int, array[int]]:
 
 def _refined(scan: Scan, run: Run, table: Table, nonzero: NDArray[np.bool_]) -> tuple[int, array[int]]:
     """(end, the coefficients that are no longer zero) of a scan that has one bit more of each (G.1.2.3)."""
-    codes, word, first, last, width = symbols(table), run.words, scan.first, scan.last, scan.last + 1 - scan.first
+    codes, word, first, last, width = (
+        symbols(table),
+        words(run.coded),
+        scan.first,
+        scan.last,
+        scan.last + 1 - scan.first,
+    )
     block, behind, at, found = run.first, run.first + run.units, 0, array("I")
     zero = ~nonzero[block:behind, first : last + 1]
     # The coefficients that are zero one after the other, and how many there are of them before each block of the run.
@@ -118,11 +130,10 @@ def _refined(scan: Scan, run: Run, table: Table, nonzero: NDArray[np.bool_]) -> 
     while block < behind:
         number, here, stop = first, before[block - run.first], before[block - run.first + 1]
         while number <= last:
-            code = codes[word[at >> 4] >> 16 - (at & 15) & WINDOW]
-            if not code:
+            length, zeros, size = codes[word[at >> 4] >> 16 - (at & 15) & WINDOW]
+            if not length:
                 raise run.wrong(at, "no code of a coefficient")
-            at += code & LENGTH
-            zeros, size = code >> 9, code >> ABOVE & 15
+            at += length
             if size > 1:
                 raise run.wrong(at, "a coefficient of more than one bit")
             if not size and zeros < _ZERO_RUN:  # the end of this block and of some behind it
@@ -139,7 +150,7 @@ def _refined(scan: Scan, run: Run, table: Table, nonzero: NDArray[np.bool_]) -> 
                 place = places[here + zeros]
                 at += place - number - zeros
                 if size:
-                    found.append(block * _BLOCK + place)
+                    found.append(block * BLOCK + place)
                 number, here = place + 1, here + zeros + 1
             elif size:
                 raise run.wrong(at, "a coefficient behind the last one of its scan")

@@ -41,14 +41,6 @@ class Region:
     mm_x: float | None = None
     mm_y: float | None = None
 
-    def holds(self, x: float, y: float) -> bool:
-        """Whether the point lies in it."""
-        return self.x0 <= x < self.x1 and self.y0 <= y < self.y1
-
-    @property
-    def area_px(self) -> int:
-        return (self.x1 - self.x0) * (self.y1 - self.y0)
-
 
 def of(header: Dataset, rows: int, columns: int) -> tuple[Region, ...]:
     """The regions of a *rows* × *columns* image; none where there are none or where they cannot be of this image."""
@@ -60,20 +52,6 @@ def of(header: Dataset, rows: int, columns: int) -> tuple[Region, ...]:
     if any(one is None or not _inside(one, rows, columns) for one in found):
         return ()
     return tuple(_cut(one, rows, columns) for one in found if one is not None)
-
-
-def at(found: Sequence[Region], x: float, y: float) -> Region | None:
-    """The region that a point lies in; of several the one of high priority, then the smallest."""
-    holding = [region for region in found if region.holds(x, y)]
-    return min(holding, key=lambda region: (not region.first, region.area_px), default=None)
-
-
-def millimetres(found: Sequence[Region], x: float, y: float) -> tuple[float, float] | None:
-    """(mm per column, mm per row) at a point; None where no region says, or where its axes are no lengths."""
-    region = at(found, x, y)
-    if region is None or region.mm_x is None or region.mm_y is None:
-        return None
-    return region.mm_x, region.mm_y
 
 
 def frames_per_second(header: Dataset) -> float | None:

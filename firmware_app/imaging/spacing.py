@@ -1,7 +1,9 @@
 """How many millimetres a pixel is, and of what: only what was calibrated may be called the patient's size.
 
-A projection's Imager Pixel Spacing is measured at the detector, where everything is larger than it is (PS3.3 10.7.1.3);
-so its sizes stay in pixels, and the millimetres are kept beside under the name of what they are.
+A projection's Imager Pixel Spacing is measured at the detector, where all is larger than it is (PS3.3 10.7.1.1); so its
+sizes stay in pixels, and the millimetres are kept beside under the name of what they are.  Ultrasound and cameras have
+no such detector, and the scale of an ultrasound picture is its regions' (A.6.4, C.8.5.5): there a Pixel Spacing that is
+not said to be calibrated is a number of unknown origin.
 """
 
 from __future__ import annotations
@@ -21,9 +23,16 @@ CALIBRATED: Final = "spacing.calibrated"
 AT_DETECTOR: Final = "spacing.at_detector"
 ESTIMATED: Final = "spacing.estimated"
 SCANNED: Final = "spacing.scanned"
+UNCALIBRATED: Final = "spacing.uncalibrated"
 UNKNOWN: Final = "spacing.unknown"
 
-_SLICES: Final = frozenset({"CT", "MR", "PT", "NM"})  # any other word may stand over a projection: DR, XR, none at all
+_SLICES: Final = frozenset({"CT", "MR", "PT", "NM"})
+_NO_X_RAYS: Final = frozenset(
+    {"US", "IVUS", "MR", "PT", "NM", "ES", "GM", "SM", "OP", "OPT", "OCT", "IVOCT", "XC", "DMS", "ECG"}
+)
+"""Modalities without a detector of shadows: where Imager Pixel Spacing is written all the same, it means nothing."""
+_PROJECTIONS: Final = frozenset({"CR", "DX", "MG", "IO", "PX", "RF", "XA", "RG", "DR", "XR", "XRAY"})
+"""Of which Pixel Spacing alone is the detector's; the last three are no defined terms, and machines write them."""
 _SAME: Final = 1e-3  # of the value: makers round one of the two
 
 
@@ -37,9 +46,11 @@ class Spacing:
 
 
 def of(header: Dataset, frame: int = 0) -> Spacing:
-    """The pixel spacing of one *frame*, by PS3.3 10.7.1.3 for projections and C.7.6.2 for slices."""
+    """The pixel spacing of one *frame*, by PS3.3 10.7.1.1 for projections and C.7.6.2 for slices."""
     measures = next(_groups(header, frame, "PixelMeasuresSequence"), header)
-    stated, detector = _pair(measures, "PixelSpacing"), _pair(header, "ImagerPixelSpacing")
+    modality = _text(header, "Modality")
+    stated = _pair(measures, "PixelSpacing")
+    detector = None if modality in _NO_X_RAYS else _pair(header, "ImagerPixelSpacing")
     scanned = _pair(header, "NominalScannedPixelSpacing")
     if detector is None and _is_slice(header, frame):
         return Spacing(PATIENT, stated, stated) if stated else Spacing(UNKNOWN)
@@ -56,8 +67,10 @@ def of(header: Dataset, frame: int = 0) -> Spacing:
         return Spacing(AT_DETECTOR, None, detector)
     if scanned:
         return Spacing(SCANNED, None, scanned)
-    # Pixel Spacing alone in a projection: as often the detector's as anything else (PS3.3 10.7.1.3, note).
-    return Spacing(AT_DETECTOR, None, stated) if stated else Spacing(UNKNOWN)
+    if stated is None:
+        return Spacing(UNKNOWN)
+    # Pixel Spacing alone: whether it was calibrated cannot be determined (10.7.1.1); in a projection it mostly was not.
+    return Spacing(AT_DETECTOR if modality in _PROJECTIONS else UNCALIBRATED, None, stated)
 
 
 def _is_slice(header: Dataset, frame: int) -> bool:

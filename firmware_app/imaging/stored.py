@@ -14,10 +14,13 @@ from numpy.typing import NDArray
 from pydicom.encaps import encapsulate
 from pydicom.pixels import get_decoder
 from pydicom.uid import (
+    HTJ2K,
     JPEG2000,
     UID,
     ExplicitVRBigEndian,
     ExplicitVRLittleEndian,
+    HTJ2KLossless,
+    HTJ2KLosslessRPCL,
     JPEG2000Lossless,
     JPEGBaseline8Bit,
     JPEGExtended12Bit,
@@ -34,6 +37,7 @@ from firmware_app.imaging.source import Source
 
 FRAMES_LEFT: Final = "hint.frames_left"  # its sentence stands in `reading.hints`
 JPEG_LOSSLESS: Final = (JPEGLossless, JPEGLosslessSV1)
+_JPEG_2000: Final = (JPEG2000Lossless, JPEG2000, HTJ2KLossless, HTJ2KLosslessRPCL, HTJ2K)
 _JPEG_LS: Final = (JPEGLSLossless, JPEGLSNearLossless)
 # Where gdcm is installed as well, pydicom would ask it first: slower, and a broken stream aborts its process.
 _PREFERRED: Final = {
@@ -86,10 +90,11 @@ class Reader:
             codestream.check(stream, found.rows, found.columns, rle=is_rle, frame_bytes=found.decoded_bytes)
         return stream
 
-    def frame(self, index: int, *, raw: bool = False) -> NDArray[np.generic]:
+    def frame(self, index: int, *, raw: bool = False, stream: bytes | None = None) -> NDArray[np.generic]:
         """Frame *index*: (H, W) words, or (H, W, 3) in RGB; with *raw* its samples as they come from the decoder.
 
-        Raises `ImagingError`, or one of `source.BROKEN` where a decoder fails.
+        *stream* is what `compressed` gave for it, where that was asked before.  Raises `ImagingError`, or one of
+        `source.BROKEN` where a decoder fails.
         """
         found = self._source
         if _is_plain(found):
@@ -100,7 +105,7 @@ class Reader:
             raise PixelsUnsupported(detail=f"{found.decoded_bytes >> 20} MB in one frame")
         if self._is_video:
             return self._video().frame(index)
-        stream = self.compressed(index)
+        stream = self.compressed(index) if stream is None else stream
         if stream is None:
             found.stream.seek(found.offset)
             return _by_pydicom(found, found.transfer_syntax, found.stream, index, raw)
@@ -204,25 +209,37 @@ def _as_native(found: Source, data: bytes, raw: bool, planar: int | None = None)
 
 def _decompressed(found: Source, stream: bytes, raw: bool) -> NDArray[np.generic]:
     syntax = found.transfer_syntax
-    if syntax in JPEG_LOSSLESS or (syntax == JPEGExtended12Bit and _is_12_bit(stream)):
+    if syntax in JPEG_LOSSLESS or (syntax in _JPEG_8 and _is_12_bit(stream)):
         from firmware_app.imaging import jpeg_deep  # loads a library, which a child that never meets one need not have
 
-        samples = jpeg_deep.decode(stream, found.samples, found.allocated)
+        samples = jpeg_deep.decode(stream, found.samples, found.allocated, found.frames)
         if syntax in JPEG_LOSSLESS:
             samples = _laid(samples, stream, found)
         elif found.signed:
             samples = _continued(samples)
     elif syntax in _JPEG_8:
-        samples = jpeg8.decode(stream, found.samples)
+        samples = jpeg8.decode(stream, found.samples, found.frames)
     else:
-        alone = encapsulate([stream], has_bot=False)
-        words: NDArray[Any] = _array(found, syntax, alone, 0, raw, found.options | {"number_of_frames": 1})
+        words = _transformed(found, stream, raw)
         bits = 0 if found.signed else codestream.signed_bits(stream)
         if bits and (words >> (bits - 1)).any():  # in unsigned words, what is below zero is the brightest of all
             raise SignContradicted
         return words
     is_rgb = raw or found.samples == 1 or photometric.of_stream(stream) == "RGB" or found.photometric == "RGB"
     return samples if is_rgb else colour.from_ybr_full(samples, found.stored)
+
+
+def _transformed(found: Source, stream: bytes, raw: bool) -> NDArray[Any]:
+    """Words of JPEG 2000, and of all that only pydicom knows how to decode."""
+    options = found.options | {"number_of_frames": 1}
+    if found.transfer_syntax in _JPEG_2000:
+        from firmware_app.imaging import jpeg2000  # a library that most children have no use for
+
+        if jpeg2000.is_plain(found, stream) and (raw or found.samples == 1):
+            return jpeg2000.words(found, stream)
+        options["planar_configuration"] = 0  # such streams know no planes, whatever the header says (PS3.5 8.2.4)
+    alone = encapsulate([stream], has_bot=False)
+    return _array(found, found.transfer_syntax, alone, 0, raw, options)
 
 
 def _laid(samples: NDArray[Any], stream: bytes, found: Source) -> NDArray[np.generic]:

@@ -18,6 +18,8 @@ from enum import StrEnum
 from pathlib import Path
 
 from firmware_app.errors import (
+    FileEmpty,
+    FileOfZeros,
     HeaderConflict,
     IdentityMismatch,
     InstanceConflict,
@@ -30,7 +32,7 @@ from firmware_app.errors import (
     StoreError,
 )
 from firmware_app.intake import file_meta, picture
-from firmware_app.intake.given_file import is_archive, let_go, open_regular, read_at, readable
+from firmware_app.intake.given_file import is_archive, is_zeros, let_go, open_regular, read_at, readable
 from firmware_app.intake.header import MAGIC, PREAMBLE_BYTES, examine_open, looks_like_data_set
 from firmware_app.intake.recording import database_errors, surely_unrecorded
 from firmware_app.intake.sameness import conflict
@@ -120,7 +122,7 @@ class Door:
     def accept_file(self, path: Path, arrival_path: str | None = None, association: int | None = None) -> Admission:
         """Take a copy of the file at *path*, DICOM or a picture; the file itself is never changed.
 
-        Raises as `accept_spooled`, and `NotARegularFile`, `FileUnreadable` or `NotAnImage`.
+        Raises as `accept_spooled`, and `NotARegularFile`, `FileUnreadable` or what `_stranger` finds.
         """
         arrival_path = readable(arrival_path or str(path))
         with self._refusals_recorded(arrival_path):
@@ -132,8 +134,7 @@ class Door:
                 is_dicom = head[PREAMBLE_BYTES : PREAMBLE_BYTES + len(MAGIC)] == MAGIC  # whatever its preamble pretends
                 suffix = None if is_dicom else picture.kind(head)
                 if suffix is None and not is_dicom and not looks_like_data_set(head):
-                    phone = picture.is_of_a_phone(head)
-                    raise PhonePicture() if phone else PackedArchive() if is_archive(head) else NotAnImage()
+                    raise _stranger(descriptor, size, head)
                 check_space(self.state.incoming, self._reserve_bytes, size)
                 if suffix is not None:
                     return self._take_picture(self._copy(descriptor, b"", 0), suffix, arrival_path, association)
@@ -314,3 +315,14 @@ class Door:
             )
         finally:
             bare.discard()
+
+
+def _stranger(descriptor: int, size: int, head: bytes) -> IntakeError:
+    """Why a file of *size* bytes that begins with *head*, as no image does, is refused."""
+    if size == 0:
+        return FileEmpty()
+    if picture.is_of_a_phone(head):
+        return PhonePicture()
+    if is_archive(head):
+        return PackedArchive()
+    return FileOfZeros() if is_zeros(descriptor, size) else NotAnImage()

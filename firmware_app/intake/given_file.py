@@ -17,6 +17,10 @@ _ARCHIVES: Final = (
     b"\x28\xb5\x2f\xfd", b"MSCF\0\0\0\0",
 )  # fmt: skip
 
+_OBJECT_SUFFIXES: Final = frozenset({"dcm", "dicom", "dic", "ima", "img"})
+_PICTURE_SUFFIXES: Final = frozenset({"png", "jpg", "jpeg", "tif", "tiff", "bmp", "webp", "mp4", "mov", "avi"})
+_PIECE_BYTES: Final = 1 << 20
+
 
 def readable(path: str) -> str:
     """A path as text that can be stored: sticks from older computers carry names in GBK, which is not UTF-8."""
@@ -81,3 +85,26 @@ def read_at(descriptor: int, count: int, start: int) -> bytes:
         return os.pread(descriptor, count, start)
     except OSError as error:
         raise FileUnreadable(detail=error.strerror or type(error).__name__) from None
+
+
+def is_object_name(name: str) -> bool:
+    """Whether a file's name alone says that it is a DICOM object; most have no such name."""
+    return name.rpartition(".")[2].lower() in _OBJECT_SUFFIXES
+
+
+def is_picture_name(name: str) -> bool:
+    """Whether a file is named as pictures and clips are."""
+    return name.rpartition(".")[2].lower() in _PICTURE_SUFFIXES
+
+
+def is_zeros(descriptor: int, size: int) -> bool:
+    """Whether all *size* bytes are zero, as where a stick lost the blocks of a file; raises `FileUnreadable`."""
+    at = 0
+    while at < size:
+        piece = read_at(descriptor, _PIECE_BYTES, at)
+        if piece.strip(b"\0"):
+            return False
+        if not piece:  # shorter than it was a moment ago
+            break
+        at += len(piece)
+    return True

@@ -20,6 +20,7 @@ from firmware_app.packs.proof import (
     MapAgreement,
     Measured,
     Pointing,
+    Recut,
     Refused,
     Speed,
     TestPart,
@@ -158,6 +159,7 @@ class Manifest(Part):
     pointing: Pointing | None = None
     typicality: TypicalityFile | None = None
     test_part: TestPart | None = None
+    recut: Recut | None = None
     made_by: dict[str, str] = Field(default_factory=dict)
     """Step of the converter → digest of the code that did it, "" where it was not noted."""
 

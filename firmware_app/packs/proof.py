@@ -4,6 +4,7 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
+from firmware_app.imaging.input_spec import Crop
 from firmware_app.packs.part import Correlation, Interval, PackPath, Part, Precision, Probability, RuntimeName, Sha256
 
 
@@ -70,6 +71,18 @@ class TestPart(Part):
     films: int = Field(ge=1)
     sha256: Sha256
     looks: int = Field(ge=1)
+
+
+class Recut(Part):
+    """That the crop of the input was changed when the networks had been trained, and what it was before.
+
+    The rows of the test part were measured with the new one.  Held-back films, gates and maps were not: ``other`` of
+    the ``films`` outside the test part are read otherwise now.
+    """
+
+    was: Crop
+    films: int = Field(ge=1)
+    other: int = Field(ge=0)
 
 
 class Verdict(Part):

@@ -6,8 +6,9 @@ import time
 from dataclasses import replace
 from typing import Final
 
-from firmware_app.errors import DecodeGaveUp, ImageUnfit, InferenceGaveUp, LanternError
+from firmware_app.errors import DecodeGaveUp, DecodeRanOut, ImageUnfit, InferenceGaveUp, LanternError
 from firmware_app.reading import hints
+from firmware_app.reading.child import ChildLost
 from firmware_app.records import (
     Finding,
     FramesRead,
@@ -39,6 +40,15 @@ class Attempt:
     def cannot(self, why: LanternError | Reason) -> Reading:
         reason = why if isinstance(why, Reason) else Reason.of(why)
         return Reading(Scope.INSTANCE, self._of, ReadingStatus.CANNOT_JUDGE, reason, None, _NO_TIME)
+
+    def gave_up(self, lost: ChildLost, memory_mb: int) -> Reading:
+        """`cannot`, after a child was *lost* for the last time; a decoder's may take *memory_mb*.
+
+        One that died with half of it in use died of a large image more likely than of a damaged one.
+        """
+        if self.phase is DecodeGaveUp and 2 * lost.held_mb > memory_mb:
+            return self.cannot(DecodeRanOut(detail=lost.detail, held_mb=lost.held_mb))
+        return self.cannot(self.phase(detail=lost.detail))
 
     def cannot_for(self, pack: str, reason: Reason) -> Reading:
         """`cannot`, naming the pack where it is by the pack's own measure that the image is not fit."""

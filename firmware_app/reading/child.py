@@ -16,15 +16,20 @@ import firmware_app
 from firmware_app.reading import wire
 
 START_SECONDS: Final = 60.0
+_ENDING_SECONDS: Final = 2.0
+_LOOK_SECONDS: Final = 0.005
 _ROOT: Final = Path(firmware_app.__file__).resolve().parent.parent
 
 
 class ChildLost(Exception):
-    """A child died, overran its deadline or spoke nonsense; it has been reaped.  `detail` fits into a sentence."""
+    """A child died, overran its deadline or spoke nonsense; it has been reaped.  `detail` fits into a sentence.
 
-    def __init__(self, detail: str) -> None:
+    `held_mb` is the most memory that a child which died had in use, 0 where that cannot be told.
+    """
+
+    def __init__(self, detail: str, held_mb: int = 0) -> None:
         super().__init__(detail)
-        self.detail = detail
+        self.detail, self.held_mb = detail, held_mb
 
 
 class Child:
@@ -96,12 +101,27 @@ class Child:
         if isinstance(error, wire.Garbled):
             self.kill()
             return ChildLost("it spoke nonsense")
-        try:  # its socket is closed, so it is ending: let it, to learn why
-            status = self._process.wait(timeout=2.0)
-        except subprocess.TimeoutExpired:
-            status = 0
+        status, held_mb = self._end()
         self.kill()
-        return ChildLost(f"signal {-status}" if status < 0 else f"exit {status}")
+        return ChildLost(f"signal {-status}" if status < 0 else f"exit {status}", held_mb)
+
+    def _end(self) -> tuple[int, int]:
+        """Exit status and greatest memory in use, in MB, of a child whose socket is closed: it is ending."""
+        until = time.monotonic() + _ENDING_SECONDS
+        while self._process.returncode is None and time.monotonic() < until:
+            pid, status, usage = os.wait4(self._process.pid, os.WNOHANG)
+            if pid:
+                self._process.returncode = os.waitstatus_to_exitcode(status)  # so that it is not waited for again
+                # Until it was a program of its own it had our memory, which counts: only what is more was its own.
+                return self._process.returncode, usage.ru_maxrss >> 10 if usage.ru_maxrss > _most_held_kb() else 0
+            time.sleep(_LOOK_SECONDS)
+        return self._process.returncode or 0, 0
+
+
+def _most_held_kb() -> int:
+    """The most memory that this process has had in use (proc(5), VmHWM)."""
+    lines = Path("/proc/self/status").read_text("ascii", "replace").splitlines()
+    return next((int(line.split()[1]) for line in lines if line.startswith("VmHWM:")), 0)
 
 
 def _environment() -> dict[str, str]:

@@ -3,32 +3,38 @@
 from __future__ import annotations
 
 import json
+import re
 import socket
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from typing import Any, Final
 
-from firmware_app.errors import LanternError, Undecodable
+from firmware_app.errors import LanternError, MemoryShort
 from firmware_app.reading import confinement, wire
 from firmware_app.records import Reason
 
 Answers = Iterator[wire.Message]
 _BROKEN_EXIT = 70
+_OUT_OF_MEMORY: Final = re.compile(
+    r"out of memory|(not enough|insufficient) memory|(cannot|failed to|could not) allocate", re.IGNORECASE
+)
 LOST_BYTES: Final = 64 * 1024 * 1024
 """Of the memory of a child before a job; with less than that gone, a fresh one would fail at the job just so."""
-_TOO_MUCH: Final = "it needs more memory than one image may take"
 
 
 def out_of_memory() -> wire.Message:
     """The answer to a job that the child's memory did not suffice for.  It may be the job's fault, or of those before:
     the child ends with it, so that a fresh one can be asked."""
-    return refusal(Undecodable(detail=_TOO_MUCH), spent=True)
+    return refusal(MemoryShort(), spent=True)
 
 
 def is_memory_error(error: BaseException | None) -> bool:
-    """Whether *error*, or what it was raised over, is a `MemoryError`: decoders' errors are told as broken pixels."""
-    while error is not None and not isinstance(error, MemoryError):
+    """Whether *error*, or what it was raised over, is a `MemoryError`: decoders' errors are told as broken pixels.
+
+    Libraries have words of their own for it, such as Pillow's "out of memory when reading image file".
+    """
+    while error is not None and not (isinstance(error, MemoryError) or _OUT_OF_MEMORY.search(str(error))):
         error = error.__cause__ or error.__context__
     return error is not None
 

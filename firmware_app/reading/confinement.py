@@ -16,6 +16,8 @@ from typing import Final
 _PR_SET_PDEATHSIG: Final = 1
 _PR_SET_NO_NEW_PRIVS: Final = 38
 LARGEST_FILE_BYTES: Final = 256 * 1024 * 1024
+NEAR_BYTES: Final = 96 * 1024 * 1024
+"""About what is asked for at once for a large film."""
 NICENESS: Final = 5
 
 
@@ -47,6 +49,19 @@ def room() -> int:
     pages = int(Path("/proc/self/statm").read_text("ascii").split()[0])
     most, _ = resource.getrlimit(resource.RLIMIT_AS)
     return (sys.maxsize if most == resource.RLIM_INFINITY else most) - pages * os.sysconf("SC_PAGE_SIZE")
+
+
+def peak() -> int:
+    """The most bytes of address space that this process has had mapped (proc(5), VmPeak)."""
+    lines = Path("/proc/self/status").read_text("ascii", "replace").splitlines()
+    return next((int(line.split()[1]) << 10 for line in lines if line.startswith("VmPeak:")), 0)
+
+
+def came_near_the_limit(before: int) -> bool:
+    """Whether the peak, *before* now, has since come so near the limit that an allocation may well have failed."""
+    most, _ = resource.getrlimit(resource.RLIMIT_AS)
+    reached = peak()
+    return reached > before and most != resource.RLIM_INFINITY and most - reached < NEAR_BYTES
 
 
 def allow_cpu(seconds: float) -> None:

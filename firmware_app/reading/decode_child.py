@@ -15,18 +15,23 @@ import warnings
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
-from firmware_app.errors import ImageFileMissing, ImageUnfit, ImagingError
+import numpy as np
+
+from firmware_app.errors import ImageFileMissing, ImageUnfit, ImagingError, Undecodable
 from firmware_app.imaging import display, film, for_model, identity, ultrasound
 from firmware_app.imaging.input_spec import InputSpec
 from firmware_app.reading import child_loop, confinement
 from firmware_app.reading.wire import Message
 
+_BLAS: Final = np.ones((256, 256), np.float32)
+
 
 def work(job: Message) -> child_loop.Answers:
     """The answers to one job."""
     path, folder = Path(str(job.header["file"])), Path(str(job.header["display"]))
+    peak = confinement.peak()
     try:
         if not path.exists():  # a disk that was repaired may have lost it; trying again does not bring it back
             raise ImageFileMissing
@@ -43,7 +48,9 @@ def work(job: Message) -> child_loop.Answers:
             yield answer
             yield _for_people(opened, folder, answer.header["read"])
     except ImagingError as error:
-        yield child_loop.out_of_memory() if child_loop.is_memory_error(error) else child_loop.refusal(error)
+        # Some decoders, OpenJPEG's among them, call it broken data when they are given no memory.
+        short = isinstance(error, Undecodable) and confinement.came_near_the_limit(peak)
+        yield child_loop.out_of_memory() if short or child_loop.is_memory_error(error) else child_loop.refusal(error)
     except MemoryError:
         yield child_loop.out_of_memory()
 
@@ -89,6 +96,7 @@ def main() -> int:
     # Libraries quote the values that they stumble over, and values may be a patient's.
     warnings.simplefilter("ignore")
     logging.disable(logging.CRITICAL)
+    _BLAS @ _BLAS[0]  # its buffer, for want of which OpenBLAS would end the process
     confinement.confine(int(memory_mb))
     with socket.socket(fileno=int(descriptor)) as channel:
         return child_loop.serve(channel, work, float(cpu_seconds))

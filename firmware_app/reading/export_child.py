@@ -1,11 +1,14 @@
 """The export child: opens one file after the other and writes it de-identified.
 
 ``python -m firmware_app.reading.export_child FD PARENT MEMORY_MB CPU_SECONDS``.  A job is ``{file, out, key, looked}``;
-the answer is `deidentify.writing.Written` as an object, or a refusal, and then *out* may have been begun.
+the answer is `deidentify.writing.Written` as an object, or a refusal, and then *out* may have been begun.  With
+``room_bytes`` the job says how large *out* may become.  Where the disk under *out* takes no more, the answer is
+``{unwritten: ERRNO}``.
 """
 
 from __future__ import annotations
 
+import errno
 import logging
 import socket
 import sys
@@ -13,6 +16,7 @@ import warnings
 from dataclasses import asdict
 from functools import cache
 from pathlib import Path
+from typing import Final
 
 from firmware_app.errors import ExportError, ImageFileMissing, ImagingError, RuntimeFault
 from firmware_app.imaging.deidentify import writing
@@ -20,6 +24,8 @@ from firmware_app.imaging.deidentify.text import Detector
 from firmware_app.imaging.deidentify.uids import Identities
 from firmware_app.reading import child_loop, confinement
 from firmware_app.reading.wire import Message
+
+_UNWRITTEN: Final = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG)  # never of what is read
 
 
 def work(job: Message) -> child_loop.Answers:
@@ -31,12 +37,17 @@ def work(job: Message) -> child_loop.Answers:
             raise ImageFileMissing
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # they quote values
-            done = writing.write(path, Path(str(job.header["out"])), identities, _detector(looked), looked=looked)
+            out, room = Path(str(job.header["out"])), job.header.get("room_bytes")
+            done = writing.write(path, out, identities, _detector(looked), looked=looked, room_bytes=room)
         yield Message({"written": asdict(done)})
     except (ExportError, ImagingError, RuntimeFault) as error:
         yield child_loop.out_of_memory() if child_loop.is_memory_error(error) else child_loop.refusal(error)
     except MemoryError:
         yield child_loop.out_of_memory()
+    except OSError as error:
+        if error.errno not in _UNWRITTEN:
+            raise
+        yield Message({"unwritten": error.errno})
 
 
 @cache

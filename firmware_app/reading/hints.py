@@ -64,8 +64,15 @@ FRAMES_LEFT: Final = register(
         "original on the machine."
     ),
 )
-OF_PIXELS: Final = (COLOURS_CORRECTED, COLOURS_UNSURE, FRAMES_LEFT)
-"""What the decode child may say of how it understood the pixels (`imaging.photometric`)."""
+REDUCED: Final = register(
+    "hint.reduced",
+    N_(
+        "This picture has more pixels than the box opens in full, so it was made smaller to be read and shown. Lines "
+        "are counted in the pixels of the smaller picture."
+    ),
+)
+OF_PIXELS: Final = (COLOURS_CORRECTED, COLOURS_UNSURE, FRAMES_LEFT, REDUCED)
+"""What the decode child may say of how it understood the pixels (`imaging.photometric`, `imaging.picture`)."""
 BESIDE: Final = register(
     "hint.beside",
     N_(

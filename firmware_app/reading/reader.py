@@ -236,7 +236,7 @@ class Reader:
         failures = self.patience.carry_out(lambda: self._clinical.record_failure(attempt.instance.reference))
         log.warning("a child was lost over an image, try %d (%s)", failures, lost.detail)
         if failures >= MOST_FAILURES:
-            self._finish(attempt, attempt.cannot(attempt.phase(detail=lost.detail)))
+            self._finish(attempt, attempt.gave_up(lost, self._config.reader.memory_mb))
 
     def _finish(self, attempt: Attempt, reading: Reading) -> None:
         complete, priority = attempt.complete(reading), self._priority(reading)

@@ -39,7 +39,7 @@ def note(database: Path) -> None:
     if not noted(database):
         log.error("the database %s is damaged; it is closed, set aside and rebuilt", database.name)
         with suppress(OSError):  # a disk that takes no note takes no rebuilt database either
-            _note(database).touch(0o660)
+            os.close(os.open(_note(database), os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o660))
 
 
 def forget(database: Path) -> None:

@@ -101,8 +101,11 @@ class Database:
         """
         make_directory(self.path.parent)
         if not self.path.exists():
-            os.close(os.open(self.path, os.O_RDWR | os.O_CREAT, 0o660))
-            self.path.chmod(0o660)
+            descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o660)
+            try:
+                os.fchmod(descriptor, 0o660)
+            finally:
+                os.close(descriptor)
             sync_directory(self.path.parent)
         self.connection.execute("PRAGMA journal_mode=WAL").fetchone()
         with self.transaction() as connection:

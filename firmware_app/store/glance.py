@@ -46,7 +46,9 @@ def in_order(database: Path) -> None:
     """The box ends, and nobody has *database* open: say so durably, if everything is in the file itself."""
     try:
         told = _looks(database)
-        descriptor = os.open(_mark(database), os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o660)
+        descriptor = os.open(
+            _mark(database), os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o660
+        )
         try:
             os.write(descriptor, told.encode("ascii"))
             os.fsync(descriptor)

@@ -96,7 +96,7 @@ def alone(database: Path, seconds: float, stop: threading.Event | None = None) -
 def _open(database: Path) -> int | None:
     path = database.with_name(database.name + "-lock")
     try:
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o660)
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o660)
     except OSError as error:
         if error.errno == errno.EROFS:
             return None

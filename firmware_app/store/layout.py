@@ -10,10 +10,11 @@ run/         what the running processes say of themselves; trials.json: how the 
              ballast: preallocated, released when the disk is full, so that the databases can still be written
 exchange/    exchange.db, and what the uplink says of itself: all that the uplink's user may open
 line/        the box's keys and the hospital's public bundle, made by provisioning
-provision/   on an installed box: what its first page asks for, and what became of it (device/first_page.py)
+provision/   on an installed box: what its first page asks for, and what became of it (device/first_request.py)
 packs/       model packs that were installed, and the publisher they are trusted from (packs/installed.py)
 usb/         receipts of what was copied from sticks, and by what marks files are known again (intake/stick)
 backup/      the ring of copies of the databases (store/ring.py), or where it lies on another disk
+export-…/    while a case is sealed: one de-identified object at a time, for whoever exports alone (store/staging.py)
 
 On an installed box the folder that holds all these is root's alone to write (device/setup.py): who may rename one of
 them, or put another in its place, is who may open everything.
@@ -22,6 +23,7 @@ them, or put another in its place, is who may open everything.
 from __future__ import annotations
 
 import os
+import secrets
 import stat
 from contextlib import suppress
 from dataclasses import dataclass
@@ -32,6 +34,7 @@ from firmware_app.errors import StateUnusable
 # rwxrws---: files made inside belong to the clinical group, whichever of the box's users makes them.
 _DIRECTORY_MODE = 0o2770
 _FILE_MODE = 0o660
+_NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC  # with O_EXCL no link is followed: open(2)
 # The uplink's user is not of the clinical group: it may pass through to exchange/, and list nothing.  The group lists,
 # and makes nothing here.
 _ROOT_MODE = 0o751
@@ -151,14 +154,28 @@ class StateDir:
         wanted = megabytes * 1_000_000
         if wanted == 0 or free_bytes(self.root) < 4 * wanted:
             return
-        if self.ballast.exists() and self.ballast.stat().st_size >= wanted:
+        if self.ballast_bytes >= wanted:
             return
         make_directory(self.run)
-        descriptor = os.open(self.ballast, os.O_WRONLY | os.O_CREAT, _FILE_MODE)
+        # Root does this too, in a folder that others write: what lies there under this name is never opened.
+        clear_away(self.ballast)
+        try:
+            descriptor = os.open(self.ballast, _NEW, _FILE_MODE)
+        except FileExistsError:
+            return  # another process makes it at this very moment
         try:
             os.posix_fallocate(descriptor, 0, wanted)
         finally:
             os.close(descriptor)
+
+    @property
+    def ballast_bytes(self) -> int:
+        """What `release_ballast` would give back: nothing for a link, a pipe, or a second name of another file."""
+        try:
+            found = self.ballast.lstat()
+        except FileNotFoundError:
+            return 0
+        return found.st_size if stat.S_ISREG(found.st_mode) and found.st_nlink == 1 else 0
 
     def release_ballast(self) -> bool:
         """Give the reserved space back to the file system; False when there was none, or the disk gives nothing."""
@@ -178,6 +195,18 @@ def make_directory(folder: Path, mode: int = _DIRECTORY_MODE) -> None:
     if stat.S_IMODE(folder.stat().st_mode) != mode:
         # Not where the kernel has handed the setgid bit down: a sandboxed unit may not set it (RestrictSUIDSGID=).
         folder.chmod(mode)
+
+
+def clear_away(path: Path) -> None:
+    """Free this name, whatever it stands for.  A folder with something in it is put aside as it is: whoever made it
+    decides how long it would take to delete."""
+    try:
+        path.unlink(missing_ok=True)
+    except IsADirectoryError:
+        try:
+            path.rmdir()
+        except OSError:
+            path.rename(path.with_name(f".{path.name}.{secrets.token_hex(4)}"))
 
 
 def free_bytes(folder: Path) -> int:

@@ -25,6 +25,7 @@ from firmware_app.store import damage, glance, guard, rescue
 from firmware_app.store.accounts import Accounts
 from firmware_app.store.clinical import Clinical
 from firmware_app.store.exchange import Exchange
+from firmware_app.store.exports import Exports
 from firmware_app.store.layout import StateDir
 
 log = logging.getLogger("lantern.service")
@@ -68,6 +69,8 @@ def make_ready(state: StateDir, database: Path, stop: threading.Event | None = N
         one = Exchange(database) if database == state.exchange_db else Accounts(database)
     try:
         one.create()
+        if isinstance(one, Clinical):
+            Exports(one.database).close_left()
     except sqlite3.Error as error:
         raise StoreUnreadable(detail=str(error)) from None
     finally:

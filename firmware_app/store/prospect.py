@@ -30,7 +30,6 @@ def check_room(state: StateDir, database: Path) -> None:
     """A copy to read from and a new file beside what stays; the ballast is given up for them."""
     parts = [path for path in (database, database.with_name(database.name + "-wal")) if path.exists()]
     needed = 3 * sum(path.stat().st_size for path in parts) + _SPARE_BYTES
-    ballast = state.ballast.stat().st_size if state.ballast.exists() else 0
-    missing = needed - ballast - free_bytes(database.parent)
+    missing = needed - state.ballast_bytes - free_bytes(database.parent)
     if missing > 0:
         raise RescueNeedsRoom(database=database.name, missing_mb=missing // 1_000_000 + 1)

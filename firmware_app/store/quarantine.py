@@ -13,9 +13,12 @@ from typing import Final
 
 from firmware_app import clock
 from firmware_app.errors import (
+    ClipWithoutPictures,
     DecodeGaveUp,
+    DecodeRanOut,
     FrameTooLarge,
     InferenceGaveUp,
+    MemoryShort,
     PixelsUnsupported,
     ReaderGaveUp,
     Undecodable,
@@ -28,7 +31,10 @@ MOST_LINES: Final = 2_000
 _AT_ONCE: Final = 100  # lines forgotten in one transaction, so that most transactions forget none
 _SET_ASIDE: Final = tuple(
     kind.code
-    for kind in (DecodeGaveUp, InferenceGaveUp, ReaderGaveUp, Undecodable, PixelsUnsupported, FrameTooLarge)
+    for kind in (
+        DecodeGaveUp, DecodeRanOut, InferenceGaveUp, ReaderGaveUp, Undecodable, PixelsUnsupported, FrameTooLarge,
+        MemoryShort, ClipWithoutPictures,
+    )
 )  # fmt: skip
 _MARKS: Final = ", ".join("?" * len(_SET_ASIDE))
 

@@ -7,7 +7,7 @@ from its first page to its last, and gets its number by one rename: killed befor
 after, it is whole.  The oldest leaves only then, by a rename too.  A later look believes a copy by its SHA-256.
 
 A copy of accounts.db lies open to the group that may open accounts.db, and to no other; on another disk, which has no
-folder of that group, to its maker alone.
+folder of that group, to its maker alone.  A disk that keeps no modes (FAT) gets no copy of anything.
 
 Where the ring lies on another disk, ``backup/elsewhere`` says where, so that a rescue, which knows no configuration,
 finds it.
@@ -23,6 +23,7 @@ import logging
 import os
 import shutil
 import sqlite3
+import stat
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
 from dataclasses import asdict, dataclass
@@ -30,7 +31,7 @@ from pathlib import Path
 from typing import Final
 
 from firmware_app import clock
-from firmware_app.errors import BackupFailed, BackupNoRoom, BackupNotWhole, BackupUnderWay
+from firmware_app.errors import BackupDiskOpen, BackupFailed, BackupNoRoom, BackupNotWhole, BackupUnderWay
 from firmware_app.store import damage
 from firmware_app.store.database import Database
 from firmware_app.store.layout import StateDir, free_bytes, make_directory, sync_directory
@@ -40,6 +41,7 @@ log = logging.getLogger("lantern.store")
 _REPORT: Final = "report.json"
 _ELSEWHERE: Final = "elsewhere"
 _ACCOUNTS: Final = "accounts.db"
+_PROBE: Final = "modes"
 _SPARE_BYTES: Final = 4_000_000
 _PIECE: Final = 1 << 20
 
@@ -70,13 +72,15 @@ class Ring:
         """Add a backup of *databases*, numbered higher than *above*, and let go of all but the newest *keep*.
 
         Leaves *reserve_bytes* of the disk free, by letting go of older backups first, though never of the last one.
-        Raises `BackupUnderWay`, `BackupNoRoom`, `BackupFailed`, `BackupNotWhole` and what opening a database raises.
+        Raises `BackupUnderWay`, `BackupDiskOpen`, `BackupNoRoom`, `BackupFailed`, `BackupNotWhole` and what opening a
+        database raises.
         """
         try:
             present = [path for path in databases if path.exists() and path.stat().st_size]
             make_directory(self.folder)
             with _alone(self.folder):
                 self._tidy()
+                self._require_modes(present)
                 self._make_room(sum(map(_bytes, present)) + _SPARE_BYTES, reserve_bytes)
                 number = max([above, *_numbers(self.folder)]) + 1
                 made = self._make(present, number)
@@ -102,6 +106,23 @@ class Ring:
         new.rename(copy.folder)
         sync_directory(self.folder)
         return copy
+
+    def _require_modes(self, databases: Sequence[Path]) -> None:
+        """Raise `BackupDiskOpen` where another disk would let everybody read what the box's own keeps from them."""
+        if all(path.stat().st_dev == self.folder.stat().st_dev for path in databases):
+            return
+        probe = self.folder / _PROBE
+        probe.unlink(missing_ok=True)  # a killed run's
+        descriptor = os.open(probe, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        try:
+            for mode in (0o640, 0o600):  # both: a disk that is mounted for one user alone keeps no modes either
+                with suppress(OSError):
+                    os.fchmod(descriptor, mode)
+                if stat.S_IMODE(os.fstat(descriptor).st_mode) != mode:
+                    raise BackupDiskOpen(path=str(self.folder))
+        finally:
+            os.close(descriptor)
+            probe.unlink()
 
     def _make_room(self, needed: int, reserve_bytes: int) -> None:
         while (missing := needed + reserve_bytes - free_bytes(self.folder)) > 0:

@@ -76,7 +76,8 @@ class Stick:
         root = os.open(self.files, os.O_RDONLY | os.O_DIRECTORY)
         try:
             told = folders.look(self.device, self.kind) if self.kind else Folders()
-            yield Handed(Word("stick", mounter.number(self.device), folders=told), root)
+            kind = self.kind.value if self.kind else ""
+            yield Handed(Word(kind, mounter.number(self.device), folders=told), root)
         finally:
             os.close(root)
 
@@ -131,27 +132,39 @@ def fat(image: Path, content: Path, megabytes: int = 64) -> Path:
     return image
 
 
-def written(image: Path, content: Path, kind: FileSystem, megabytes: int = 64) -> Path:
-    """A stick of *kind* with everything in *content*, written through its own FUSE driver."""
+def made(image: Path, kind: FileSystem, *options: str, megabytes: int = 64) -> Path:
+    """An empty stick of *kind*."""
     need_sticks(kind)
     _blank(image, megabytes)
-    maker, driver = _FUSE[kind]
-    run(peer(maker), *(["-F", "-Q", "-q"] if kind is FileSystem.NTFS else []), str(image))
+    quick = ["-F", "-Q", "-q"] if kind is FileSystem.NTFS else []
+    run(peer(_FUSE[kind][0]), *quick, *options, str(image))
+    return image
+
+
+@contextmanager
+def opened(image: Path, kind: FileSystem) -> Iterator[Path]:
+    """What is on *image*, through its own FUSE driver, and to be written to."""
     place = image.with_suffix(".mnt")
     place.mkdir()
     device = subprocess.run(
         ["losetup", "--find", "--show", str(image)], capture_output=True, text=True, check=True
     ).stdout.strip()
     try:
-        run(peer(driver), device, str(place))
+        run(peer(_FUSE[kind][1]), device, str(place))
         try:
-            run("cp", "-rT", "--preserve=timestamps", str(content), str(place))
+            yield place
         finally:
             unmount(place)
             _gone(device)
     finally:
         run("losetup", "--detach", device)
         place.rmdir()
+
+
+def written(image: Path, content: Path, kind: FileSystem, megabytes: int = 64) -> Path:
+    """A stick of *kind* with everything in *content*, written through its own FUSE driver."""
+    with opened(made(image, kind, megabytes=megabytes), kind) as place:
+        run("cp", "-rT", "--preserve=timestamps", str(content), str(place))
     return image
 
 

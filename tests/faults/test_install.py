@@ -286,6 +286,7 @@ def test_a_debian_package_that_another_one_needs_by_now_stays(monkeypatch: pytes
         return "Purg dbus [1.14]\nRemv network-manager [1.42]\n" if "--simulate" in command else ""
 
     monkeypatch.setattr(removal, "run", apt)
+    monkeypatch.setattr(removal, "present", lambda: {"dbus", "network-manager"})
     removal._remove_packages(Machine(), Record(packages=["dbus"]))
     assert [command[1] for command in asked] == ["--simulate"]
     removal._remove_packages(Machine(), Record(packages=["dbus", "network-manager"]))

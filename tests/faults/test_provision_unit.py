@@ -19,10 +19,10 @@ pytestmark = pytest.mark.appliance
 STATE = StateDir(Path("/var/lib/lantern"))
 ASK = """
 from pathlib import Path
-from firmware_app.device import first_page
+from firmware_app.device import first_request
 from firmware_app.store.layout import StateDir
 answers = dict(box="{box}", clinic="清河卫生院", language="zh_CN", zone="{zone}", ae_title="LANTERN", calling="")
-first_page.ask(StateDir(Path("/var/lib/lantern")), first_page.Request(answers=answers, request="{number}"))
+first_request.ask(StateDir(Path("/var/lib/lantern")), first_request.Request(answers=answers, request="{number}"))
 """
 
 
@@ -70,6 +70,20 @@ def test_what_another_users_process_asks_is_not_done(box: House) -> None:
     box.run(f"chown lantern-reader {STATE.provision}/other && mv {STATE.provision}/other {request}")
     box.wait("root's answer", lambda: "3" * 16 in box.run(f"cat {result}", check=False), 60)
     assert json.loads(box.read(result))["reason"]["details"] == {"detail": "it was written by another user"}
+    assert "clinic-6" not in box.read("/etc/lantern/lantern.toml")
+
+
+def test_what_the_importer_writes_into_a_file_of_the_viewer_is_not_done(box: House) -> None:
+    """Both are of the clinic's group, which may write to what the viewer leaves in `run`."""
+    lock, result = STATE.run / "viewer.lock", STATE.provision / "result.json"
+    assert box.attempt("lantern-viewer.service", f"open('{lock}', 'a').close()").returncode == 0
+    assert box.run(f"stat -c '%U %a' {lock}") == "lantern-viewer 660"
+    box.write("/var/house/forged", json.dumps({"answers": {"box": "clinic-6"}, "request": "4" * 16}))
+    box.run("chmod 644 /var/house/forged")
+    forging = f"cat < /var/house/forged > {lock} && mv {lock} {STATE.provision}/request.json"
+    box.run(f"runuser -u lantern-usb -g lantern-clinical -- sh -c '{forging}'")
+    box.wait("root's answer", lambda: "4" * 16 in box.run(f"cat {result}", check=False), 60)
+    assert json.loads(box.read(result))["reason"]["details"] == {"detail": "another user can have written it"}
     assert "clinic-6" not in box.read("/etc/lantern/lantern.toml")
 
 

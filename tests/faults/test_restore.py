@@ -87,7 +87,9 @@ def test_both_handbooks_have_the_same_lines() -> None:
 
 def test_everything_comes_back_on_a_machine_that_counts_its_users_otherwise(box: House) -> None:
     before, user = box.run(CASES), box.run("id -u lantern-gateway")
-    box.run(SAVE, timeout=120)
+    box.run("touch /mnt/backup/lantern-all.tar.gz && chmod 644 /mnt/backup/lantern-all.tar.gz")  # of an earlier day
+    box.run(f"umask 022\n{SAVE}", timeout=120)
+    assert box.run("stat -c '%U %a' /mnt/backup/lantern-all.tar.gz") == "root 600"
     another_machine(box)
     assert box.run("id -u lantern-gateway") != user
     box.run(EVERYTHING, timeout=120)

@@ -12,9 +12,10 @@ import pytest
 
 from firmware_app import sealed_case
 from firmware_app.config import load
-from firmware_app.errors import ExportFolderUnusable
+from firmware_app.errors import ExportFolderUnusable, ExportUnsure
 from firmware_app.intake.stick.file_system import FileSystem
 from firmware_app.store.exports import Exports
+from firmware_app.store.layout import sync_directory
 from firmware_app.uplink.sealed_export import HEAD
 from hospital import cli as hospital_cli
 from hospital.house import House
@@ -105,7 +106,29 @@ def test_a_full_stick_is_said_to_be_full_and_keeps_nothing_of_the_case(box: Box,
     assert full.value.detail == "No space left on device"
     assert [(path.name, path.stat().st_size) for path in stick.place.iterdir()] == [("mine", size)]
     assert [entry.action for entry in box.audited()] == ["export.begun", "export.stopped"]
-    assert list(box.state.incoming.iterdir()) == []
+    assert list(box.state.root.glob("export-*")) == []
+
+
+def test_a_stick_that_is_pulled_out_as_the_case_gets_its_name_leaves_nobody_sure(
+    box: Box, house: House, stick: Mounted, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def pulled(folder: Path) -> None:
+        stick.pull()
+        sync_directory(folder)
+
+    monkeypatch.setattr(sealed_case, "sync_directory", pulled)
+    with pytest.raises(ExportUnsure) as unsure:
+        sealed_case.seal_case(
+            load(), Exports(box.clinical.database), box.case, stick.place, person="li", looked=True
+        )  # fmt: skip
+    assert [entry.action for entry in box.audited()] == ["export.begun", "export.unknown"]
+    stick.unmount()
+    stick.mount()
+    for file in stick.place.iterdir():  # there or not: that is what was said
+        assert str(file) == unsure.value.path
+        (tmp_path / "out").mkdir()
+        words = ["open", str(file), "--out", str(tmp_path / "out"), "--dir", str(house.root)]
+        assert hospital_cli.main(words) == 0
 
 
 def test_a_stick_that_is_pulled_out_holds_no_file_that_looks_like_a_case(
@@ -124,6 +147,7 @@ def test_a_stick_that_is_pulled_out_holds_no_file_that_looks_like_a_case(
     stick.unmount()
     stick.mount()
     left = list(stick.place.iterdir())
+    assert left  # or nothing is shown here
     assert not [path for path in left if path.name == f"{box.case}{sealed_case.SUFFIX}"]
     (tmp_path / "out").mkdir()
     for path in left:

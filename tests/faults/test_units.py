@@ -36,6 +36,10 @@ EXCEPTIONS: dict[str, set[str]] = {
 }
 # With one capability, and with none but a group; lantern-setup and others run single commands so ("!").
 ROOTS = {"lantern-mount@.service", "lantern-provision.service"}
+# Those that need no disk but the box's own.  The others mend from a backup on one, make it, or take films from there.
+ALOOF = tuple(
+    f"lantern-{name}.service" for name in ("uplink", "web", "console", "certificate", "provision", "retention")
+)
 # The tests cannot wait as long as a clinic can; nothing else of the units is altered.
 HASTE = "[Service]\nWatchdogSec=2\nRestartSec=200ms\n"
 
@@ -334,6 +338,16 @@ def test_the_uplink_opens_no_image_and_no_database_of_the_clinic(box: House) -> 
     by_user = "setpriv --reuid {0} --regid {0} --init-groups python3 /var/house/user.py"
     assert box.run(by_user.format("lantern-uplink")).split() == ["PermissionError"] * 4
     assert box.run(by_user.format("lantern-viewer")).split() == ["opened"] * 4
+
+
+@pytest.mark.parametrize("unit", ALOOF)
+def test_a_unit_that_needs_no_other_disk_sees_none(box: House, unit: str) -> None:
+    """A copy of everything may lie there, and whoever made it may have forgotten to close it."""
+    box.run("mkdir -p /mnt/backup /media/disk; echo x | tee /mnt/backup/all.tar.gz > /media/disk/all.tar.gz")
+    box.run("chmod 644 /mnt/backup/all.tar.gz /media/disk/all.tar.gz")
+    code = READ + "print(opened('/mnt/backup/all.tar.gz'), opened('/media/disk/all.tar.gz'))"
+    assert attempted(box, unit, code) == "PermissionError PermissionError"
+    assert attempted(box, "lantern-backup.service", code) == "opened opened", "it may be told to write there"
 
 
 def test_the_viewer_opens_no_image_and_the_gateway_no_account(box: House) -> None:

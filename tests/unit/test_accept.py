@@ -14,6 +14,8 @@ from PIL import Image
 from pydicom import dcmread
 
 from firmware_app.errors import (
+    FileEmpty,
+    FileOfZeros,
     FileUnreadable,
     HeaderConflict,
     InstanceConflict,
@@ -347,9 +349,8 @@ def test_whatever_is_not_a_regular_file_is_neither_followed_nor_opened(door: Doo
 @pytest.mark.parametrize(
     "content",
     [
-        b"",
         b"hello, this is a text\n" * 40,
-        b"\0" * 4000,
+        b"\0" * 4000 + b"x",
         b"%PDF-1.4" + b" " * 300,
         b"0" * 128 + b"DIC",
     ],
@@ -551,3 +552,13 @@ def test_a_folder_that_goes_away_and_comes_back_is_not_taken_twice(door: Door, t
     for _ in range(3):
         watched.look()
     assert journal(door.clinical) == [("accepted", None)]
+
+
+def test_a_file_that_was_lost_on_its_way_says_that_it_is_empty(door: Door, at: Path) -> None:
+    for content, kind in ((b"", FileEmpty), (b"\0", FileOfZeros), (bytes(3_000_000), FileOfZeros)):
+        at.write_bytes(content)
+        with pytest.raises(kind) as refused:
+            door.accept_file(at)
+        assert "Copy the image again" in refused.value.text()
+    assert journal(door.clinical) == [("refused", code) for code in ("intake.empty", "intake.zeros", "intake.zeros")]
+    assert nothing_left(door)

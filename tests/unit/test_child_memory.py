@@ -72,7 +72,7 @@ def test_an_image_that_no_childs_memory_suffices_for_is_refused_and_costs_only_t
         with caplog.at_level(logging.WARNING, "lantern.reader"):
             refused = decoder.begin(film(tmp_path, "large.dcm"), False, SPEC, tmp_path / "shown")
         assert isinstance(refused, Reason)
-        assert refused.code == "imaging.undecodable"
+        assert refused.code == "imaging.memory"
         assert not caplog.records  # no fresh child is asked: it would have no more room than this one had
         assert decoder.pid != first
         assert isinstance(decoder.begin(small, False, SPEC, tmp_path / "shown"), Decoded)

@@ -15,7 +15,7 @@ from PIL import Image
 from pydicom.encaps import encapsulate
 from pydicom.uid import JPEG2000, ExplicitVRBigEndian, JPEG2000Lossless, JPEGBaseline8Bit, JPEGLossless, RLELossless
 
-from firmware_app.imaging import colour, film, photometric, stored
+from firmware_app.imaging import colour, film, photometric, picture, stored
 from firmware_app.reading import hints
 from tests import films, lossless_jpeg
 
@@ -316,4 +316,4 @@ def test_no_bytes_can_break_the_look_at_a_stream(noise: bytes) -> None:
 
 
 def test_each_hint_of_the_pixels_has_its_sentence() -> None:
-    assert {photometric.CORRECTED, photometric.UNSURE, stored.FRAMES_LEFT} == set(hints.OF_PIXELS)
+    assert {photometric.CORRECTED, photometric.UNSURE, stored.FRAMES_LEFT, picture.REDUCED} == set(hints.OF_PIXELS)

@@ -15,11 +15,13 @@ from pathlib import Path
 
 import pytest
 
+from converters import cli as converters_cli
 from firmware_app import cli
 from firmware_app.errors import VideoReaderMissing, base
 from firmware_app.language import codes, say, visible
 from firmware_app.store.clinical import Clinical
 from firmware_app.store.layout import StateDir
+from hospital import cli as hospital_cli
 
 # Said by `lantern read` in other words, because they speak of a box's disk (`tests/wire/test_offline.py`).
 OF_THE_BOX = {"intake.space_short", "intake.not_kept", "reading.waiting"}
@@ -55,12 +57,23 @@ def parsers(parser: argparse.ArgumentParser) -> Iterator[argparse.ArgumentParser
                 yield from parsers(below)
 
 
-@pytest.mark.parametrize("parser", list(parsers(cli._parser())), ids=lambda parser: parser.prog)
-def test_every_help_has_an_example_that_is_understood(parser: argparse.ArgumentParser) -> None:
-    first = (parser.epilog or "").splitlines()[0]
+COMMANDS = {"lantern": cli._parser, "lantern-hospital": hospital_cli._parser, "lantern-convert": converters_cli.parser}
+
+
+@pytest.mark.parametrize(
+    "parser", [one for parser in COMMANDS.values() for one in parsers(parser())], ids=lambda parser: parser.prog
+)
+def test_every_help_has_an_example_that_is_understood(
+    parser: argparse.ArgumentParser, capsys: pytest.CaptureFixture[str]
+) -> None:
+    first = (parser.epilog or "").strip().splitlines()[0]
     assert first.startswith(f"Example: {parser.prog}")
-    words = shlex.split(first.removeprefix("Example: lantern "))
-    assert cli._parser().parse_args(words).run
+    command, *words = shlex.split(first.removeprefix("Example: "))
+    assert vars(COMMANDS[command]().parse_args(words)).keys() & {"run", "command"}
+    with pytest.raises(SystemExit) as ended:
+        parser.parse_args(["--help"])
+    assert ended.value.code == 0
+    assert f"Example: {parser.prog}" in capsys.readouterr().out
 
 
 def test_the_help_of_read_says_how_it_ends_and_where_it_works(capsys: pytest.CaptureFixture[str]) -> None:
@@ -81,6 +94,35 @@ def test_a_program_is_told_of_a_damaged_box_in_the_form_that_it_asked_for(
     error = json.loads(line)["error"]
     assert error["code"].startswith("store.")
     assert said.err == f"{error['code']}: {error['text']}\n"
+
+
+@pytest.mark.parametrize("command", ["status", "case list", "case show c-1", "audit verify"])
+def test_a_damaged_box_is_told_in_the_same_words_the_second_time(
+    damaged: StateDir, command: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The first to stumble leaves a note, by which the next one knows."""
+    said = []
+    for _ in range(3):
+        assert cli.main([*command.split(), "--json"]) == 1
+        said.append(capsys.readouterr())
+    assert json.loads(said[0].out)["error"]["code"] == "store.damaged"
+    assert said[0] == said[1] == said[2]
+
+
+@pytest.mark.parametrize("streams", ["stdout", "both"])
+@pytest.mark.parametrize("command", ["config show", "config check --json", "status --json", "case list --json"])
+def test_whoever_stops_reading_is_no_success_and_no_traceback(state: StateDir, command: str, streams: str) -> None:
+    """As `lantern … | head` does, with or without `2>&1`; here nobody reads from the beginning."""
+    ours, theirs = os.pipe()
+    os.close(ours)
+    with open(theirs, "wb") as nobody:  # noqa: PTH123 - it is a descriptor
+        done = subprocess.run(
+            [sys.executable, "-m", "firmware_app", *command.split()], stdout=nobody, check=False, timeout=60,
+            stderr=nobody if streams == "both" else subprocess.PIPE,
+        )  # fmt: skip
+    assert done.returncode == 141
+    assert b"Traceback" not in (done.stderr or b"")
+    assert b"BrokenPipe" not in (done.stderr or b"")
 
 
 def test_every_line_of_the_doctor_of_a_damaged_box_is_an_object(

@@ -21,6 +21,7 @@ from firmware_app.store.clinical import Clinical
 from firmware_app.store.layout import StateDir
 from firmware_app.store.stick_status import Stage, StickStatus
 from tests.objects import file_of, film, new_uid
+from tests.unit.test_dicomdir import dicomdir, record
 
 
 @dataclass
@@ -162,10 +163,15 @@ def test_a_stick_that_shows_less_than_its_folders_name_leaves_its_cases_incomple
 
 
 def test_what_is_passed_by_is_not_missed(bench: Bench) -> None:
+    """A link counts as a file in a folder; what systems hide counts on neither side, and hides no loss."""
     bench.put("a")
+    (bench.root / "link").symlink_to("a")
     (bench.root / ".b").write_bytes(b"x")
     bench.told = Folders(2)
-    assert bench.copy().stage is Stage.DONE
+    ended = bench.copy()
+    assert (ended.stage, ended.passed_by) == (Stage.DONE, 2)
+    bench.told = Folders(3)
+    assert bench.copy().stage is Stage.UNFINISHED
 
 
 def test_half_a_picture_marks_those_beside_it_like_half_a_dicom_object(bench: Bench) -> None:
@@ -207,6 +213,51 @@ def test_a_picture_that_is_too_large_or_gone_or_stopped_at_is_treated_as_any_oth
     stop.set()
     assert (ended := bench.copy(stop=stop)).reason is not None
     assert ended.reason.code == "stick.stopped"
+
+
+def test_an_image_of_which_only_the_name_is_left_is_missed_and_said_to_be_empty(bench: Bench) -> None:
+    """By its suffix, or because it is named as those beside it."""
+    bench.put("IM0001")
+    bench.put("1.2.840.3")
+    for name, content in {"im0002": b"", "c.dcm": bytes(40_000), "1.2.840.4": b"", "f.png": b""}.items():
+        (bench.root / name).write_bytes(content)
+    ended = bench.copy()
+    assert (ended.new, ended.passed_by, dict(ended.refused)) == (2, 1, {"intake.empty": 2, "intake.zeros": 1})
+    assert (ended.stage, ended.reason and ended.reason.details) == (Stage.UNFINISHED, {"count": 3})
+    assert bench.marked() == [True]
+    for name in ("im0002", "c.dcm", "1.2.840.4"):
+        bench.put(name)
+    ended = bench.copy()
+    assert (ended.stage, ended.new, ended.known, dict(ended.refused)) == (Stage.DONE, 3, 2, {})
+    assert bench.marked() == [False]
+
+
+def test_empty_files_that_are_marks_of_cameras_and_of_systems_are_no_images(bench: Bench) -> None:
+    """And the label of a stick, which fusefat shows as one."""
+    bench.put("IM0001")
+    marks = ("STICK", "notes.txt", "IndexerVolumeGuid", "TEST.MRK", "log.1", "VERSION")
+    for name in marks:
+        (bench.root / name).write_bytes(b"")
+    (bench.root / "BALLAST").write_bytes(bytes(100_000))
+    ended = bench.copy()
+    assert (ended.stage, ended.new, ended.passed_by, dict(ended.refused)) == (Stage.DONE, 1, len(marks) + 1, {})
+    assert bench.marked() == [False]
+
+
+def test_an_empty_file_that_the_dicomdir_names_is_missed_whatever_its_name(bench: Bench) -> None:
+    bench.put("0A7F")
+    (bench.root / "FE91").write_bytes(b"")
+    (bench.root / "OTHER").write_bytes(b"")
+    (bench.root / "DICOMDIR").write_bytes(dicomdir(*(record("IMAGE", file=name) for name in ("0A7F", "FE91"))))
+    ended = bench.copy()
+    assert (ended.stage, ended.new, dict(ended.refused)) == (Stage.UNFINISHED, 1, {"intake.empty": 1})
+
+
+def test_an_empty_picture_is_missed_where_pictures_are_taken(bench: Bench) -> None:
+    Image.new("L", (64, 64), 7).save(bench.root / "film.png")
+    (bench.root / "lost.jpg").write_bytes(b"")
+    ended = bench.copy()
+    assert (ended.stage, ended.new, dict(ended.refused)) == (Stage.UNFINISHED, 1, {"intake.empty": 1})
 
 
 def test_what_is_no_image_is_refused_and_takes_no_case_with_it(bench: Bench) -> None:

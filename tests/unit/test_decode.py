@@ -26,7 +26,14 @@ from pydicom.uid import (
     RLELossless,
 )
 
-from firmware_app.errors import ImagingError, PixelsUnsupported, SignContradicted, Undecodable, VideoReaderMissing
+from firmware_app.errors import (
+    ClipWithoutPictures,
+    ImagingError,
+    PixelsUnsupported,
+    SignContradicted,
+    Undecodable,
+    VideoReaderMissing,
+)
 from firmware_app.imaging import film
 from tests import clips, films, htj2k
 
@@ -338,6 +345,22 @@ def test_a_video_with_fewer_frames_than_its_header_says_is_refused(tmp_path: Pat
     path = films.save(tmp_path, "video.dcm", _of_video(stream, "1.2.840.10008.1.2.4.102", 41, len(stream)))
     with pytest.raises(Undecodable), film.opened(path, is_picture=False) as opened:
         opened.grey(0)
+
+
+@pytest.mark.parametrize("container", ["mp4", "avi"])
+def test_a_clip_of_sound_alone_says_that_it_holds_no_picture(tmp_path: Path, container: str) -> None:
+    av = pytest.importorskip("av", reason="needs PyAV (extra video)")
+    path = tmp_path / f"clip.{container}"
+    with av.open(path, "w") as clip:
+        stream = clip.add_stream("pcm_s16le" if container == "avi" else "aac", rate=16000, layout="mono")
+        for _ in range(4):
+            sound = av.AudioFrame.from_ndarray(np.zeros((1, 1024), np.int16), format="s16", layout="mono")
+            sound.sample_rate = 16000
+            clip.mux(stream.encode(sound))
+        clip.mux(stream.encode(None))
+    with pytest.raises(ClipWithoutPictures) as refused, film.opened(path, is_picture=True):
+        pass
+    assert "not one picture" in refused.value.text("en")
 
 
 def test_without_the_part_for_video_a_clip_is_refused_with_a_sentence(

@@ -39,7 +39,7 @@ class Box:
         self.clinical.create()
         self.case = ""
         for number in range(2):
-            film = films.film(films.shapes(number), StudyInstanceUID=STUDY, PatientName="Zhang^San", PatientID="4711")
+            film = films.film(films.shapes(number), StudyInstanceUID=STUDY, PatientName="Zhang^San", PatientID="P-4711")
             self.case = self.take(films.save(folder, f"{number}.dcm", film))
         accounts = user_commands.accounts(load())
         code = accounts.first_claim()
@@ -93,14 +93,14 @@ def test_a_case_leaves_without_names_and_the_audit_says_who_took_it(
     assert left.name == box.case
     assert sorted(path.name for path in left.iterdir()) == ["00001.dcm", "00002.dcm", export.MANIFEST]
     for path in left.iterdir():
-        for name in (b"Zhang", b"4711", STUDY.encode(), b"20260101", str(box.folder).encode()):
+        for name in (b"Zhang", b"P-4711", STUDY.encode(), b"20260101", str(box.folder).encode()):
             assert name not in path.read_bytes(), path.name
     first, second = (dcmread(left / name) for name in ("00001.dcm", "00002.dcm"))
     assert first.StudyInstanceUID == second.StudyInstanceUID != STUDY
     assert first.PatientID == second.PatientID
     assert [(one.actor, one.action, one.case, dict(one.details)) for one in box.audited()] == [
         ("console", "export.begun", box.case, {"account": "li", "images": 2, "looked": 1}),
-        ("console", "export.done", box.case, {"account": "li", "exported": 2, "refused": 0}),
+        ("console", "export.done", box.case, {"account": "li", "begun": 1, "exported": 2, "refused": 0}),
     ]
 
 
@@ -185,7 +185,7 @@ def test_ctrl_c_leaves_nothing_behind_and_the_audit_knows(box: Box, capsys: pyte
 def test_a_picture_and_a_broken_film_stay_and_their_neighbours_leave(
     box: Box, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    film = films.film(films.shapes(9), StudyInstanceUID=STUDY, SOPInstanceUID="2.25.9", PatientID="4711")
+    film = films.film(films.shapes(9), StudyInstanceUID=STUDY, SOPInstanceUID="2.25.9", PatientID="P-4711")
     film.file_meta.MediaStorageSOPInstanceUID = film.SOPInstanceUID
     broken = films.save(box.folder, "broken.dcm", film)
     box.take(broken)

@@ -14,7 +14,7 @@ from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
 from firmware_app.config import Config, load
-from firmware_app.device import console, first_page
+from firmware_app.device import console, first_page, first_request, offered_files
 from firmware_app.device.first_start import Places
 from firmware_app.store.accounts import Accounts, Role
 from firmware_app.store.clinical import Clinical
@@ -104,7 +104,7 @@ def test_nobody_passes_without_the_code_and_nobody_guesses_for_long(new: New) ->
         assert post(client, "/setup", code="2222-2222-2222").status_code == 400
     assert post(client, "/setup", code=code).status_code == 429
     assert client.get("/setup/questions", headers=HTML).location == "/setup"
-    assert not first_page.waits(new.state)
+    assert not first_request.waits(new.state)
 
 
 def test_a_code_for_somebodys_password_opens_no_questions(new: New) -> None:
@@ -121,7 +121,7 @@ def test_wrong_answers_are_told_beside_their_questions_and_nothing_is_asked_of_r
     assert "no time zone" in answer.text
     assert "hospital" in answer.text
     assert 'value="Clear River"' in answer.text
-    assert not first_page.waits(new.state)
+    assert not first_request.waits(new.state)
 
 
 def test_a_hospital_counts_only_after_its_fingerprint_was_compared(new: New, house: House) -> None:
@@ -131,11 +131,11 @@ def test_a_hospital_counts_only_after_its_fingerprint_was_compared(new: New, hou
         client, "/setup/questions", "/setup/questions", **ANSWERS, hospital_file=(io.BytesIO(file), "hospital.json")
     )
     assert house.bundle().fingerprint in asked.text
-    assert not first_page.waits(new.state)
+    assert not first_request.waits(new.state)
     text = file.decode()
     for same in ("", "0000 0000 0000 0000"):
         post(client, "/setup/questions", "/setup/questions", **ANSWERS, hospital=text, same=same)
-        assert not first_page.waits(new.state)
+        assert not first_request.waits(new.state)
     lines = "\r\n".join(text[at : at + 64] for at in range(0, len(text), 64))  # as a chat sent it
     told = post(
         client, "/setup/questions", "/setup/questions", **ANSWERS, hospital=lines, same=house.bundle().fingerprint
@@ -165,7 +165,7 @@ def _written(new: New, data: bytes) -> Path:
 
 def test_the_label_of_a_file_from_a_stick_is_enough(new: New, house: House, tmp_path: Path) -> None:
     (made,) = prepare.prepare(house, "l", [(2, {"box": "clinic-9", "clinic": "西河卫生院"})], tmp_path / "o", 30)
-    first_page.put_forward(made.file, new.config, new.places)
+    assert list(offered_files.from_stick(made.file.parent, new.config, new.places, whole=True))
     client = new.app().test_client()
     assert post(client, "/setup", code="2222-2222-2222").status_code == 400
     assert post(client, "/setup", code=made.code).location == "/setup/outcome"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import time
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -13,13 +14,14 @@ from imagecodecs import jpeg8_encode
 from PIL import Image
 
 from firmware_app.errors import Undecodable
-from firmware_app.imaging import codestream, film, jpeg8, jpeg_deep
+from firmware_app.imaging import code_count, codestream, film, jpeg8, jpeg_deep
 from tests.baseline_jpeg import BLOCKS_A_ROW, FLAT, REST, START, encoded, step
+from tests.wire import bombs
 
 Pixels = np.ndarray[Any, Any]
 START_OF_SCAN = 0xDA
 SMALL, LARGE = 2 * BLOCKS_A_ROW, 160 * BLOCKS_A_ROW
-"""Blocks: of a frame whose codes are counted, and of one whose codes would take too long."""
+"""Blocks of a frame."""
 BEHIND_THE_LAST = START[0] + 4 * (REST[0xF1] + "1") + REST[0]
 
 
@@ -71,13 +73,118 @@ def test_zeros_up_to_and_beyond_the_last_coefficient_are_read() -> None:
     assert read(encoded(frame(SMALL, middle=(zeros, step(10))))).max() == 138
 
 
-def test_what_is_left_of_coded_data_is_refused_but_not_padding() -> None:
-    whole = read(encoded(frame(SMALL)))
-    for padding in (b"", b"\0\0", b"\xff\0", b"\xff\0\xff\0\xff\0", b"\xff\xff"):
-        np.testing.assert_array_equal(read(encoded(frame(SMALL), behind=padding)), whole)
+@pytest.mark.parametrize("zeros", range(8))  # codes of a bit that move the end of the last one within its byte
+def test_what_is_left_of_coded_data_is_refused_but_not_padding(zeros: int) -> None:
+    blocks = frame(SMALL, middle=(*[START[4] + "1000" + REST[0x01] + "0" + REST[0]] * zeros,))
+    whole = read(encoded(blocks))
+    for padding in (b"", b"\0", b"\0\0", b"\xff", b"\xff\0", b"\xff\0\xff\0\xff\0", b"\xff\xff"):
+        np.testing.assert_array_equal(read(encoded(blocks, behind=padding)), whole)
     for left in (b"\x3a", b"\x12\x34\x56", b"\0" * 8):
         with pytest.raises(Undecodable):
-            read(encoded(frame(SMALL), behind=left))
+            read(encoded(blocks, behind=left))
+
+
+@pytest.mark.parametrize("kind", [{}, {"progressive": True}, {"restart_marker_rows": 1}], ids=str)
+@pytest.mark.parametrize("padding", [b"\0", b"\0\0", b"\xff\0"])
+def test_an_even_length_made_by_a_zero_before_the_end_is_no_loss(kind: dict[str, Any], padding: bytes) -> None:
+    for side in range(8, 160, 8):
+        stream = pillow(noisy((64, side)), quality=90, **kind)
+        np.testing.assert_array_equal(read(stream[:-2] + padding + stream[-2:]), read(stream))
+
+
+def markers(stream: bytes, wanted: int) -> int:
+    return next(at for marker, at in codestream._segments(stream) if marker == wanted)
+
+
+@pytest.mark.parametrize("junk", [b"\0", b"\x12\xff\0\x34", b"\xff\xff\xff"])
+@pytest.mark.parametrize("marker", [0xDB, 0xC0, 0xC4, START_OF_SCAN])
+def test_bytes_between_segments_hide_no_loss(tmp_path: Path, junk: bytes, marker: int) -> None:
+    """libjpeg and Pillow pass them by."""
+    stream = pillow(noisy((128, 128)), quality=90)
+    at = markers(stream, marker)
+    with_junk = stream[:at] + junk + stream[at:]
+    np.testing.assert_array_equal(read(with_junk), read(stream))
+    cut = with_junk[: (markers(with_junk, START_OF_SCAN) + len(with_junk)) // 2].rstrip(b"\xff") + b"\xff\xd9"
+    with pytest.raises(Undecodable):
+        read(cut)
+    with pytest.raises(Undecodable), film.opened(saved(tmp_path / "cut.jpg", cut), is_picture=True) as opened:
+        opened.grey(0)
+
+
+def test_what_is_left_of_a_lost_segment_between_scans_is_refused() -> None:
+    stream = pillow(noisy((64, 64)), quality=90, progressive=True)
+    segments = list(codestream._segments(stream))
+    scan = [number for number, (marker, _) in enumerate(segments) if marker == START_OF_SCAN][1]
+    tables, behind = segments[scan + 1][1], segments[scan + 2][1]
+    with pytest.raises(Undecodable):
+        read(stream[: tables - 5] + stream[behind - 9 :])
+    with pytest.raises(Undecodable):
+        read(stream[:behind] + b"\0" + stream[behind:])
+
+
+def test_a_picture_without_scan_or_end_is_refused(tmp_path: Path) -> None:
+    stream = pillow(noisy((128, 128)), quality=90)
+    for broken in (stream[: markers(stream, START_OF_SCAN)] + b"\xff\xd9", stream[:-2]):
+        with pytest.raises(Undecodable):
+            jpeg8.check(broken)
+
+
+def test_what_ends_a_scan_for_libjpeg_within_its_data_is_refused() -> None:
+    """As where the zero stuffed behind FF was lost, and no encoder writes it (ISO/IEC 10918-1 B.1.1.2)."""
+    stream = pillow(noisy((128, 128)), quality=90)
+    at = stream.index(b"\xff\0", markers(stream, START_OF_SCAN))
+    for instead in (b"\x01", b"\x34"):
+        with pytest.raises(Undecodable):
+            read(stream[: at + 1] + instead + stream[at + 2 :])
+
+
+# --- what would take long -----------------------------------------------------------------------------------------
+
+
+def refused(stream: bytes, saying: str) -> None:
+    begun = time.process_time()
+    with pytest.raises(Undecodable, match=saying):
+        read(stream)
+    assert time.process_time() - begun < 0.5
+
+
+def test_more_components_and_factors_than_there_can_be_are_refused_at_once() -> None:
+    refused(bombs.jpeg_of_components(64, 64, 255, 128), "headers of the compressed frame are broken")
+
+
+@pytest.mark.parametrize("marker", [0xDB, 0xC4])
+def test_tables_beyond_all_that_a_stream_can_name_are_refused_at_once(marker: int) -> None:
+    refused(bombs.jpeg_of_tables(64, 64, marker, 20_000_000), "more than any can have")
+    refused(bombs.jpeg_of_tables(64, 64, marker, 2_000_000, at_once=4), "bytes of tables")
+
+
+def test_segments_without_end_and_fill_bytes_are_refused_at_once() -> None:
+    whole = pillow(noisy((64, 64)))
+    refused(whole[:2] + b"\xff\xfe\0\2" * 100_000 + whole[2:], "more than 10000 segments")
+    refused(whole[:2] + b"\xff" * 5_000_000 + whole[2:], "between two segments")
+
+
+def test_a_progressive_frame_is_counted_for_a_bounded_time() -> None:
+    side = 2712
+    stream = bombs.progressive_ones(side)
+    begun = time.process_time()
+    assert read(stream).shape == (side, side)
+    assert time.process_time() - begun < 1.0
+
+
+def test_frames_of_one_object_share_the_time_for_counting(monkeypatch: pytest.MonkeyPatch) -> None:
+    counted: list[int] = []
+
+    def count(stream: bytes, *_: object, **__: object) -> bool:
+        counted.append(len(stream))
+        return True
+
+    monkeypatch.setattr(code_count, "comes_out", count)
+    small, large = (pillow(noisy((side, side)), quality=90) for side in (512, 2400))
+    for frames in (1, 120, 100_000):
+        jpeg8.decode(small, 1, frames)
+        jpeg8.decode(large, 1, frames)
+    assert counted == [len(small), len(large), len(small), len(small)]
 
 
 def test_blocks_beyond_the_frame_are_refused() -> None:

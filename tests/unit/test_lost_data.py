@@ -6,6 +6,7 @@ import io
 import os
 import random
 import re
+import subprocess
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -22,10 +23,11 @@ from pydicom.encaps import encapsulate, get_frame
 from pydicom.uid import UID, JPEGBaseline8Bit, JPEGExtended12Bit, JPEGLosslessSV1, RLELossless
 
 from firmware_app.errors import Undecodable
-from firmware_app.imaging import codestream, film, jpeg8, jpeg_deep
+from firmware_app.imaging import coded_runs, codestream, film, jpeg8, jpeg_deep
 from firmware_app.imaging.source import BROKEN
 from firmware_app.reading.hints import FRAMES_LEFT
 from tests import films, lossless_jpeg
+from tests.peers import peer, shared
 
 Pixels = np.ndarray[Any, Any]
 SIDE = 64
@@ -229,6 +231,19 @@ def test_a_real_file_is_taken_as_whole_and_refused_once_cut(tmp_path: Path, name
                     opened.grey(0)
 
 
+@pytest.mark.parametrize(
+    ("process", "bits"), [("+eb", 8), *((process, bits) for process in ("+ee", "+es", "+ep") for bits in (8, 12))]
+)
+def test_every_process_of_dcmtk_is_read(tmp_path: Path, process: str, bits: int) -> None:
+    """Baseline and extended, and those that were retired in 2004: spectral selection and full progression."""
+    pixels = slope(bits) - slope(bits).min()  # dcmtk would take it away and write it into the rescale
+    plain = films.save(tmp_path, "plain.dcm", films.film(pixels, BitsStored=bits, HighBit=bits - 1))
+    coded = [peer("dcmcjpeg"), process, "+q", "100", str(plain), str(tmp_path / "coded.dcm")]
+    subprocess.run(coded, check=True, capture_output=True, timeout=60)
+    with film.opened(tmp_path / "coded.dcm", is_picture=False) as opened:
+        np.testing.assert_allclose(opened.grey(0), pixels, atol=4 << (bits - 8))
+
+
 # --- a part lost anywhere -----------------------------------------------------------------------------------------
 
 TRIALS = int(os.environ.get("LANTERN_TRIALS", "60"))
@@ -236,8 +251,25 @@ TRIALS = int(os.environ.get("LANTERN_TRIALS", "60"))
 LARGER = 512
 
 
+def ultrasound(rows: int = 240, columns: int = 320) -> Pixels:
+    """A grey screen as a machine sends it: a black one with speckle in a sector."""
+    chance = np.random.default_rng(7)
+    down, across = np.mgrid[0:rows, 0:columns] / rows
+    inside = (np.hypot(down + 0.1, across - 0.67) < 1.0) & (abs(across - 0.67) < 0.7 * down + 0.05)
+    grains = Image.fromarray(chance.rayleigh(55, (rows // 2, columns // 2)).astype(np.float32))
+    speckle = np.asarray(grains.resize((columns, rows), Image.Resampling.BICUBIC)) * (0.7 + 0.3 * np.sin(9 * down))
+    return np.where(inside, np.clip(speckle, 0, 255), 0).astype(np.uint8)
+
+
+def screen(samples: int, pixels: Pixels | None = None, **how: Any) -> bytes:
+    """It as a JPEG; with three *samples* R, G and B are the same, as most machines write greys."""
+    grey, out = ultrasound() if pixels is None else pixels, io.BytesIO()
+    Image.fromarray(np.stack([grey] * samples, axis=-1).squeeze()).save(out, "JPEG", quality=90, **how)
+    return out.getvalue()
+
+
 def larger(samples: int, **how: Any) -> bytes:
-    """A film of 8 bits with more blocks than are gone along code by code."""
+    """A film of 8 bits."""
     shapes = [films.shapes(number, LARGER, LARGER, top=255).astype(np.uint8) for number in range(samples)]
     out = io.BytesIO()
     Image.fromarray(np.stack(shapes, axis=-1).squeeze()).save(out, "JPEG", **how)
@@ -253,6 +285,9 @@ ANYWHERE: dict[str, tuple[float, float, Callable[[], bytes]]] = {
     "a larger film": (0.12, 0.1, lambda: larger(1, quality=95)),
     "a larger film with its own tables": (0.12, 0.1, lambda: larger(1, quality=95, optimize=True)),
     "a larger film in colour": (0.12, 0.1, lambda: larger(3, quality=85)),
+    "ultrasound": (0.14, 0.1, lambda: screen(1)),
+    "ultrasound as RGB": (0.28, 0.2, lambda: screen(3)),
+    "ultrasound as RGB, chroma of each pixel": (0.14, 0.08, lambda: screen(3, subsampling=0)),
     # Of its last scan, which makes it finer by one bit, a part may be lost unseen, and is seen by nobody.
     "a larger film, progressive": (0.6, 0.02, lambda: larger(1, quality=95, progressive=True)),
 }  # fmt: skip
@@ -273,8 +308,14 @@ def decoded(stream: bytes) -> Pixels:
 def test_a_part_lost_anywhere_is_found_but_for_few(kind: str) -> None:
     """Up to 200 bytes of the coded data are taken out, and the stream is ended as it should be."""
     most_taken, most_off, encode = ANYWHERE[kind]
-    stream, chance, taken, off = encode(), random.Random(20), 0, 0
-    whole = decoded(stream)
+    taken, off = lost_from(kind, encode())
+    assert taken <= most_taken * TRIALS
+    assert off <= most_off * TRIALS
+
+
+def lost_from(kind: str, stream: bytes) -> tuple[int, int]:
+    """Of `TRIALS` losses how many are taken for whole, and how many of those are off; they are printed."""
+    chance, taken, off, whole = random.Random(20), 0, 0, decoded(stream)
     for _ in range(TRIALS):
         lost = chance.randint(1, 200)
         at = chance.randint(begin(stream), len(stream) - 2 - lost)
@@ -283,8 +324,77 @@ def test_a_part_lost_anywhere_is_found_but_for_few(kind: str) -> None:
             taken += 1
             off += np.abs(pixels - whole).mean() > 1
     print(f"{kind}: {taken} of {TRIALS} streams taken for whole, {off} of them with pixels that are off")
-    assert taken <= most_taken * TRIALS
-    assert off <= most_off * TRIALS
+    return taken, off
+
+
+@pytest.mark.parametrize("samples", [1, 3])
+def test_a_part_lost_from_real_ultrasound_is_found_but_for_few(samples: int) -> None:
+    files = [path for path in sorted(shared("data", "breast-ultrasound").rglob("*.png")) if "mask" not in path.name]
+    with Image.open(files[0]) as image:
+        stream = screen(samples, np.asarray(image.convert("L")))
+    taken, off = lost_from(f"real ultrasound of {samples} samples", stream)
+    assert off <= taken <= 0.25 * TRIALS
+
+
+def test_the_frames_of_a_clip_are_counted_too(tmp_path: Path) -> None:
+    """A loss that decodes to as many blocks as there were is found only where codes do not come out."""
+    stream = screen(3, ultrasound(600, 800))
+    found = 0
+    for number in range(20):
+        at = begin(stream) + number * 1000
+        lost = (stream[:at] + stream[at + 150 :]).replace(b"\xff\xff", b"\xff\0")
+        made = films.film(np.zeros((600, 800, 3), np.uint8), syntax=JPEGBaseline8Bit,
+                          pixel_data=encapsulate([stream] * 99 + [lost]), NumberOfFrames=100)  # fmt: skip
+        with film.opened(films.save(tmp_path, "clip.dcm", made), is_picture=False) as opened:
+            assert opened.grey(98).shape == (600, 800)
+            with suppress(Undecodable):
+                opened.grey(99)
+                continue
+            found += 1
+    assert found >= 18
+
+
+def test_blocks_lighter_than_any_are_found_in_colour_where_codes_are_not_counted(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Of a film so large that counting would take too long, its levels are looked at, and then its codes."""
+    stream, counted = screen(3), 0
+    whole = coded_runs.MOST_WORK
+    for number in range(40):
+        at = begin(stream) + number * 300
+        lost = (stream[:at] + stream[at + 60 : -2]).rstrip(b"\xff") + EOI
+        monkeypatch.setattr(coded_runs, "_MOST_WORK_OF_ALL", 0)
+        by_levels = is_refused(lost)
+        monkeypatch.setattr(coded_runs, "MOST_WORK", 0)
+        by_filler = is_refused(lost)
+        monkeypatch.setattr(coded_runs, "MOST_WORK", whole)
+        assert by_levels or not by_filler
+        counted += by_levels and not by_filler
+    assert counted >= 2
+
+
+@pytest.mark.parametrize("samples", [1, 3])
+def test_a_sector_of_zeros_is_found_wherever_it_lies(samples: int) -> None:
+    stream = screen(samples)
+    for at in range(begin(stream), len(stream) - 514, 150):
+        assert is_refused(stream[:at] + bytes(512) + stream[at + 512 :])
+
+
+@pytest.mark.parametrize("optimize", [False, True])
+def test_flat_blocks_whose_codes_are_zeros_are_read(optimize: bool) -> None:
+    dots = np.zeros((800, 800), np.uint8)
+    dots[::100, ::100] = 255
+    stream = screen(1, dots, optimize=optimize)
+    assert not is_refused(stream)
+    assert (bytes(128) in stream) == optimize
+
+
+def is_refused(stream: bytes) -> bool:
+    try:
+        decoded(stream)
+    except (Undecodable, *BROKEN):
+        return True
+    return False
 
 
 # --- more frames than the header names ----------------------------------------------------------------------------

@@ -3,19 +3,31 @@
 from __future__ import annotations
 
 import stat
+import time
 from pathlib import Path
 
 import pytest
 
+from firmware_app import clock
 from firmware_app.config import Config
 from firmware_app.device import provision
 from firmware_app.device.line import examine, status
 from firmware_app.device.sealing import Chip
-from firmware_app.errors import BoxIdInvalid, BundleInvalid, NotProvisioned, ProvisionedAlready
+from firmware_app.errors import (
+    BoxIdInvalid,
+    BundleInvalid,
+    CertificateEnded,
+    EnrolmentStranger,
+    HospitalNeeded,
+    NotProvisioned,
+    ProvisionedAlready,
+)
 from firmware_app.store.layout import StateDir
 from firmware_app.uplink.credentials import bundle, signing_key
 from firmware_app.uplink.envelope import BoxBundle, Enrolment
+from hospital import authority
 from hospital.house import House
+from tests.machine import Machine
 
 
 def test_a_box_makes_its_identity_once(house: House, tmp_path: Path) -> None:
@@ -95,6 +107,57 @@ def test_the_hospitals_answer_completes_this_box_and_no_other(house: House, tmp_
     assert config.uplink.enabled
     assert (config.box.id, config.uplink.host) == ("clinic-a", "mqtt.hospital.example")
     assert "[uplink]\nenabled = true" in provision.as_toml(found)
+
+
+def test_the_answer_of_another_hospital_is_refused_by_name_and_changes_nothing(house: House, tmp_path: Path) -> None:
+    """The box was shown to both, and both have enrolled it under the same id."""
+    other = House(tmp_path / "other")
+    other.found("mqtt.other.example", 8883)
+    line = tmp_path / "line"
+    provision.begin(line, "clinic-7", house.bundle_file)
+    _, theirs = other.enrol(line / "box.json")
+    _, ours = house.enrol(line / "box.json", replace=True)
+    with pytest.raises(EnrolmentStranger, match=house.bundle().fingerprint) as caught:
+        provision.complete(line, theirs)
+    assert theirs.name in str(caught.value)
+    assert provision.settings(line)["uplink"]["enabled"] is False
+    provision.complete(line, ours)
+    before = provision.Keys(line).tls_cert.read_bytes()
+    with pytest.raises(EnrolmentStranger):
+        provision.complete(line, theirs)
+    assert provision.Keys(line).tls_cert.read_bytes() == before
+
+
+def test_without_a_hospital_no_answer_is_taken(house: House, tmp_path: Path) -> None:
+    line = tmp_path / "line"
+    provision.own_keys(line, "clinic-7")
+    _, answer = house.enrol(line / "box.json", replace=True)
+    with pytest.raises(HospitalNeeded, match=answer.name):
+        provision.complete(line, answer)
+    assert not provision.Keys(line).tls_cert.exists()
+
+
+@pytest.mark.parametrize("vouched", [True, False])
+def test_an_answer_that_has_ended_is_refused_unless_the_clock_may_be_what_is_wrong(
+    house: House, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, vouched: bool
+) -> None:
+    line = tmp_path / "line"
+    provision.begin(line, "clinic-7", house.bundle_file)
+    with monkeypatch.context() as past:
+        past.setattr(authority, "_LEAF_DAYS", -1)
+        _, answer = house.enrol(line / "box.json", replace=True)
+    before, machine = clock.here(), Machine(time.time())
+    machine.network = vouched
+    clock.use(clock.Clock(kernel=machine))
+    try:
+        if vouched:
+            with pytest.raises(CertificateEnded, match=answer.name):
+                provision.complete(line, answer)
+        else:
+            assert provision.complete(line, answer) == "clinic-7"
+        assert provision.Keys(line).tls_cert.exists() is not vouched
+    finally:
+        clock.use(before)
 
 
 @pytest.mark.parametrize("name", ["", "Clinic", "../x", "a b", "x" * 41, "HOSPITAL"])

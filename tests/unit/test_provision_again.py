@@ -10,9 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from firmware_app.device import first_page, first_start, provision
+from firmware_app.device import first_page, first_request, first_start, provision
 from firmware_app.device.answers import Answers
-from firmware_app.device.first_page import DONE, Request
+from firmware_app.device.first_page import DONE
+from firmware_app.device.first_request import Request
 from firmware_app.device.line import examine
 from firmware_app.errors import ProvisionedAlready
 from firmware_app.uplink.envelope import HospitalBundle
@@ -54,7 +55,7 @@ def kept(box: Box) -> dict[str, bytes]:
 
 
 def answered(box: Box, request: Request) -> str:
-    first_page.ask(box.state, request)
+    first_request.ask(box.state, request)
     result = first_page.answer(box.config, box.places)
     assert result is not None
     return result.reason.code

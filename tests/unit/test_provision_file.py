@@ -10,15 +10,16 @@ from pathlib import Path
 
 import pytest
 
-from firmware_app.device import first_page, naming, provision, provisioning_file
-from firmware_app.device.first_page import ASKED, DONE, OFFERED, Request
+from firmware_app.device import first_page, first_request, naming, offered_files, provision, provisioning_file
+from firmware_app.device.first_page import DONE
+from firmware_app.device.first_request import Request
+from firmware_app.device.offered_files import ASKED, OFFERED
 from firmware_app.device.provisioning_file import Proof
 from firmware_app.errors import (
     BoxIdInvalid,
     CodeWrong,
     FingerprintDiffers,
     LanternError,
-    ProvisionedAlready,
     ProvisioningElsewhere,
     ProvisioningExpired,
     ProvisioningForged,
@@ -29,6 +30,7 @@ from firmware_app.errors import (
     TrustNeeded,
     ZoneUnknown,
 )
+from firmware_app.records import Reason
 from firmware_app.uplink.envelope import SignedProvisioning
 from hospital import keyring, prepare
 from hospital.house import House
@@ -180,18 +182,22 @@ def test_what_a_file_says_is_checked_as_what_a_person_types(house: House, box: B
 # --- from a stick -----------------------------------------------------------------------------------------------------
 
 
+def from_stick(box: Box, root: Path) -> list[Reason]:
+    return list(offered_files.from_stick(root, box.config, box.places, whole=True))
+
+
 def test_a_stick_offers_and_the_label_decides(house: House, box: Box, tmp_path: Path) -> None:
     made = prepared(house, tmp_path / "out")
     box.state.provision.mkdir()
-    reason = first_page.put_forward(made.file, box.config, box.places)
-    assert (reason.code, first_page.offers(box.state)) == (OFFERED, ["clinic-7"])
-    assert not first_page.waits(box.state)
+    (reason,) = from_stick(box, made.file.parent)
+    assert (reason.code, offered_files.offers(box.state)) == (OFFERED, ["clinic-7"])
+    assert not first_request.waits(box.state)
     for code, told in (("2222-2222-2222", CodeWrong.code), (made.code, DONE)):
-        first_page.ask(box.state, Request(file="clinic-7", code=code))
+        first_request.ask(box.state, Request(file="clinic-7", code=code))
         result = first_page.answer(box.config, box.places)
         assert result is not None
         assert result.reason.code == told
-        assert not first_page.waits(box.state)
+        assert not first_request.waits(box.state)
     assert box.config.box.id == "clinic-7"
 
 
@@ -199,7 +205,7 @@ def test_where_the_hospital_is_known_already_a_stick_is_enough(house: House, box
     made = prepared(house, tmp_path / "out")
     box.state.provision.mkdir()
     (box.file.parent / "hospital.json").write_bytes(house.bundle_file.read_bytes())
-    reason = first_page.put_forward(made.file, box.config, box.places)
+    (reason,) = from_stick(box, made.file.parent)
     assert (reason.code, reason.details) == (ASKED, {"box": "clinic-7"})
     result = first_page.answer(box.config, box.places)
     assert result is not None
@@ -213,11 +219,11 @@ def test_a_stick_for_many_boxes_is_looked_through_once(house: House, box: Box, t
     (stick / "cut.lantern.json").write_bytes(b"{")
     (stick / "link.lantern.json").symlink_to("/etc/passwd")
     (stick / "film.dcm").write_bytes(b"x")
-    assert list(first_page.from_stick(stick, box.config, box.places)) == []  # a laptop has no first page
+    assert from_stick(box, stick) == []  # a laptop has no first page
     box.state.provision.mkdir()
-    told = [reason.code for reason in first_page.from_stick(stick, box.config, box.places)]
+    told = [reason.code for reason in from_stick(box, stick)]
     assert told == [OFFERED, OFFERED, "provision.file"]
-    assert first_page.offers(box.state) == ["clinic-7", "clinic-8"]
+    assert offered_files.offers(box.state) == ["clinic-7", "clinic-8"]
 
 
 def test_a_stick_changes_nothing_on_a_box_that_has_an_identity(house: House, box: Box, tmp_path: Path) -> None:
@@ -225,11 +231,11 @@ def test_a_stick_changes_nothing_on_a_box_that_has_an_identity(house: House, box
     box.state.provision.mkdir()
     box.take(made.file, Proof(code=made.code))
     before = box.everything()
-    for other in (made, prepared(house, tmp_path / "out", box="clinic-8")):
-        with pytest.raises(ProvisionedAlready):
-            first_page.put_forward(other.file, box.config, box.places)
+    for number in (7, 8):
+        other = prepared(house, tmp_path / f"other-{number}", box=f"clinic-{number}")
+        assert from_stick(box, other.file.parent) == []
     assert box.everything() == before
-    first_page.ask(box.state, Request(answers={"box": "clinic-8"}))
+    first_request.ask(box.state, Request(answers={"box": "clinic-8"}))
     refused = first_page.answer(box.config, box.places)
     assert refused is not None
     assert refused.reason.code != DONE
@@ -260,7 +266,7 @@ def test_what_another_user_wrote_is_no_request(box: Box) -> None:
     if os.geteuid() != 0:
         missing("needs root, to write as another user")
     box.state.provision.mkdir()
-    first_page.ask(box.state, Request(answers={"box": "clinic-7"}))
+    first_request.ask(box.state, Request(answers={"box": "clinic-7"}))
     os.chown(box.state.provision / "request.json", 65534, 65534)
     told = first_page.answer(box.config, box.places)
     assert told is not None
@@ -270,7 +276,7 @@ def test_what_another_user_wrote_is_no_request(box: Box) -> None:
 
 def test_an_offered_name_leads_nowhere_else(box: Box) -> None:
     box.state.provision.mkdir()
-    first_page.ask(box.state, Request(file="../../etc/passwd", code="x"))
+    first_request.ask(box.state, Request(file="../../etc/passwd", code="x"))
     told = first_page.answer(box.config, box.places)
     assert told is not None
     assert told.reason.code == ProvisioningUnreadable.code
@@ -281,6 +287,6 @@ def test_offers_of_a_stick_are_looked_at_before_they_are_kept(house: House, box:
     box.state.provision.mkdir()
     bad = tmp_path / "bad.lantern.json"
     bad.write_bytes(made.file.read_bytes().replace(b"DX1", b"DX2"))
-    with pytest.raises(ProvisioningForged):
-        first_page.put_forward(bad, box.config, box.places)
-    assert first_page.offers(box.state) == []
+    made.file.unlink()
+    assert [reason.code for reason in from_stick(box, tmp_path)] == [ProvisioningForged.code]
+    assert offered_files.offers(box.state) == []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 import tracemalloc
@@ -10,10 +11,18 @@ from pathlib import Path
 
 import pytest
 
-from firmware_app.device import first_page, naming, provisioning_file
-from firmware_app.device.first_page import ASKED, DONE, OFFERED, Request
+from firmware_app.device import first_page, first_request, naming, offered_files, provisioning_folder
+from firmware_app.device.first_page import DONE
+from firmware_app.device.first_request import Request
+from firmware_app.device.offered_files import ASKED, OFFERED
 from firmware_app.device.sealing import Chip
-from firmware_app.errors import CodeWrong, ProvisioningNone, ProvisioningUndecided, ProvisioningUnreadable
+from firmware_app.errors import (
+    CodeWrong,
+    ProvisioningMany,
+    ProvisioningNone,
+    ProvisioningUndecided,
+    ProvisioningUnreadable,
+)
 from hospital.house import House
 from hospital.prepare import Prepared
 from tests.shelf import Box, prepared
@@ -37,8 +46,8 @@ def trusting(box: Box, house: House) -> None:
     (box.file.parent / "hospital.json").write_bytes(house.bundle_file.read_bytes())
 
 
-def from_stick(box: Box, root: Path) -> list[str]:
-    return [reason.code for reason in first_page.from_stick(root, box.config, box.places)]
+def from_stick(box: Box, root: Path, *, whole: bool = True) -> list[str]:
+    return [reason.code for reason in offered_files.from_stick(root, box.config, box.places, whole=whole)]
 
 
 def test_a_stick_for_many_boxes_makes_no_box_the_first_of_the_list(
@@ -47,10 +56,10 @@ def test_a_stick_for_many_boxes_makes_no_box_the_first_of_the_list(
     """Also where the hospital is known already: that says who wrote the files, not which one is this box's."""
     trusting(box, house)
     assert from_stick(box, stick[0].file.parent) == [OFFERED] * 3
-    assert not first_page.waits(box.state)
+    assert not first_request.waits(box.state)
     assert first_page.answer(box.config, box.places) is None
     assert box.config.box.id == "unprovisioned"
-    first_page.ask(box.state, Request(file="clinic-9", code=stick[2].code))  # as the page does with the label's code
+    first_request.ask(box.state, Request(file="clinic-9", code=stick[2].code))  # as the page does with the label's code
     result = first_page.answer(box.config, box.places)
     assert result is not None
     assert (result.reason.code, box.config.box.id) == (DONE, "clinic-9")
@@ -77,7 +86,7 @@ def test_what_is_left_beside_a_file_that_cannot_be_used_is_not_taken_for_this_bo
     stick[0].file.write_bytes(stick[0].file.read_bytes()[:-9])
     stick[1].file.unlink()
     assert from_stick(box, stick[0].file.parent) == ["provision.file", OFFERED]
-    assert not first_page.waits(box.state)
+    assert not first_request.waits(box.state)
     prepared(house, stick[0].file.parent, box="clinic-9", device=naming.machine())  # unless it says so itself
     assert from_stick(box, stick[0].file.parent) == ["provision.file", ASKED]
 
@@ -102,53 +111,53 @@ def test_who_clicks_twice_is_answered_twice(house: House, box: Box, stick: list[
 
     class Clicked(Chip):
         def seal(self, name: str, secret: bytes) -> bytes:
-            first_page.ask(box.state, second)
+            first_request.ask(box.state, second)
             return secret
 
     assert from_stick(box, stick[0].file.parent) == [OFFERED] * 3
-    first_page.ask(box.state, first)
-    answered = [first_page.answer(box.config, box.places, Clicked()) for _ in range(2)]
+    first_request.ask(box.state, first)
+    answered = [first_page.answer(box.config, box.places, Clicked) for _ in range(2)]
     assert [(one.request, one.reason.code) for one in answered if one] == [
         (first.request, DONE),
         (second.request, DONE),
     ]
-    assert not first_page.waits(box.state)
+    assert not first_request.waits(box.state)
 
 
 def test_files_in_the_folder_that_was_copied_whole_are_found(house: House, box: Box, tmp_path: Path) -> None:
     prepared(house, tmp_path / "stick/boxes-to-be")
     (tmp_path / "stick/boxes-to-be/._clinic-7.lantern.json").write_bytes(b"left by another system")
     assert from_stick(box, tmp_path / "stick") == [OFFERED]
-    assert provisioning_file.find(tmp_path / "stick").content.box == "clinic-7"
+    assert provisioning_folder.find(tmp_path / "stick").content.box == "clinic-7"
 
 
 def test_of_a_folder_the_only_file_is_taken(house: House, tmp_path: Path) -> None:
     made = prepared(house, tmp_path / "out")
-    assert provisioning_file.find(tmp_path / "out").content.box == "clinic-7"
+    assert provisioning_folder.find(tmp_path / "out").content.box == "clinic-7"
     (tmp_path / "out/cut.lantern.json").write_bytes(b"{")
     with pytest.raises(ProvisioningUndecided, match="2 boxes"):  # the other one may have been this box's
-        provisioning_file.find(tmp_path / "out")
+        provisioning_folder.find(tmp_path / "out")
     for told in ({"box": "clinic-7"}, {"code": made.code}):
-        assert provisioning_file.find(tmp_path / "out", **told).content.box == "clinic-7"
+        assert provisioning_folder.find(tmp_path / "out", **told).content.box == "clinic-7"
     made.file.unlink()
     with pytest.raises(ProvisioningUnreadable, match="cut"):
-        provisioning_file.find(tmp_path / "out")
+        provisioning_folder.find(tmp_path / "out")
     (tmp_path / "out/cut.lantern.json").unlink()
     with pytest.raises(ProvisioningNone, match="out"):
-        provisioning_file.find(tmp_path / "out")
+        provisioning_folder.find(tmp_path / "out")
 
 
 def test_of_many_files_the_label_or_the_id_decides(stick: list[Prepared]) -> None:
     folder = stick[0].file.parent
     with pytest.raises(ProvisioningUndecided, match="3 boxes"):
-        provisioning_file.find(folder)
+        provisioning_folder.find(folder)
     for one in stick:
-        assert provisioning_file.find(folder, code=one.code).content.box == one.box
-        assert provisioning_file.find(folder, one.box).content.box == one.box
+        assert provisioning_folder.find(folder, code=one.code).content.box == one.box
+        assert provisioning_folder.find(folder, one.box).content.box == one.box
     with pytest.raises(CodeWrong):
-        provisioning_file.find(folder, code="2222-2222-2222")
+        provisioning_folder.find(folder, code="2222-2222-2222")
     with pytest.raises(ProvisioningNone, match=r"clinic-1\.lantern\.json"):
-        provisioning_file.find(folder, "clinic-1")
+        provisioning_folder.find(folder, "clinic-1")
 
 
 def test_of_two_files_for_one_box_the_later_counts(
@@ -158,7 +167,7 @@ def test_of_two_files_for_one_box_the_later_counts(
     first.file.rename(tmp_path / "out/z-before.lantern.json")
     monkeypatch.setattr("time.time", lambda: 4e9)
     prepared(house, tmp_path / "out", clinic="东山卫生院")
-    assert provisioning_file.find(tmp_path / "out").content.clinic == "东山卫生院"
+    assert provisioning_folder.find(tmp_path / "out").content.clinic == "东山卫生院"
 
 
 def test_at_the_console_a_folder_is_given_as_a_person_would(stick: list[Prepared], box: Box) -> None:
@@ -178,3 +187,68 @@ def test_at_the_console_a_folder_is_given_as_a_person_would(stick: list[Prepared
     assert json.loads(done.stdout)["box"] == "clinic-8", done.stderr
     again = say("--file", folder)  # from now on its own id decides
     assert json.loads(again.stdout) == {**json.loads(done.stdout), "code": None, "changed": False}
+
+
+def test_the_same_file_beside_the_folder_that_was_copied_whole_is_one_file(
+    house: House, box: Box, tmp_path: Path
+) -> None:
+    """At the console and from a stick: there is one rule."""
+    trusting(box, house)
+    made = prepared(house, tmp_path / "stick")
+    (tmp_path / "stick/boxes").mkdir()
+    shutil.copy(made.file, tmp_path / "stick/boxes")
+    assert provisioning_folder.find(tmp_path / "stick").content.box == "clinic-7"
+    assert from_stick(box, tmp_path / "stick") == [ASKED]
+
+
+def test_the_only_file_of_a_stick_that_may_have_lost_some_waits_for_its_label(
+    house: House, box: Box, tmp_path: Path
+) -> None:
+    trusting(box, house)
+    prepared(house, tmp_path / "stick")
+    assert from_stick(box, tmp_path / "stick", whole=False) == [OFFERED]
+    assert not first_request.waits(box.state)
+    prepared(house, tmp_path / "stick", device=naming.machine())  # unless it says whose it is
+    assert from_stick(box, tmp_path / "stick", whole=False) == [ASKED]
+
+
+def test_beyond_what_is_looked_at_a_file_is_found_by_its_name_and_else_the_limit_is_said(
+    stick: list[Prepared], box: Box, house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A hospital's list may have 10,000 lines."""
+    trusting(box, house)
+    monkeypatch.setattr(provisioning_folder, "MOST_FILES", 2)
+    folder = stick[0].file.parent
+    assert provisioning_folder.find(folder, "clinic-9").content.box == "clinic-9"
+    assert provisioning_folder.find(folder, code=stick[1].code).content.box == "clinic-8"
+    for told in ({}, {"code": stick[2].code}, {"box": "clinic-1"}):
+        with pytest.raises(ProvisioningMany, match=r"More than 2 .*--id"):
+            provisioning_folder.find(folder, **told)
+    assert from_stick(box, folder) == ["provision.many", OFFERED, OFFERED]
+    stick[0].file.unlink()
+    assert from_stick(box, folder) == [OFFERED, "provision.many"]  # kept for the page are no more than two either
+    assert not first_request.waits(box.state)
+
+
+def test_the_limit_leaves_no_file_the_only_one(
+    stick: list[Prepared], box: Box, house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trusting(box, house)
+    monkeypatch.setattr(provisioning_folder, "MOST_FILES", 1)
+    assert from_stick(box, stick[0].file.parent) == ["provision.many", OFFERED]
+    assert not first_request.waits(box.state)
+
+
+def test_a_box_is_told_that_its_own_file_is_spoilt_and_not_that_there_is_none(stick: list[Prepared]) -> None:
+    stick[1].file.write_bytes(stick[1].file.read_bytes()[:-9])
+    with pytest.raises(ProvisioningUnreadable, match=stick[1].file.name):
+        provisioning_folder.find(stick[1].file.parent, "clinic-8")
+
+
+def test_a_link_on_a_stick_is_passed_over(house: House, box: Box, tmp_path: Path) -> None:
+    trusting(box, house)
+    made = prepared(house, tmp_path / "elsewhere")
+    (tmp_path / "stick").mkdir()
+    (tmp_path / "stick/clinic-7.lantern.json").symlink_to(made.file)
+    (tmp_path / "stick/boxes").symlink_to(made.file.parent)
+    assert from_stick(box, tmp_path / "stick") == []

@@ -237,6 +237,22 @@ def test_of_a_stick_for_many_boxes_the_code_that_is_asked_for_decides(house: Hou
     assert load(tmp_path / "etc/lantern.toml", {}).box.id == "clinic-8"
 
 
+@pytest.mark.parametrize("boxes", [(7,), (7, 8)], ids=["of a hospital that it does not know", "for many boxes"])
+@pytest.mark.parametrize("end", ["ctrl-c", "ctrl-d"])
+def test_whoever_leaves_when_the_label_is_asked_for_leaves_nothing_behind(
+    house: House, tmp_path: Path, boxes: tuple[int, ...], end: str
+) -> None:
+    for number in boxes:
+        prepared(house, tmp_path / "stick", box=f"clinic-{number}")
+    before = files(tmp_path)
+    with console(tmp_path, "--file", str(tmp_path / "stick")) as person:
+        person.until("Code on the label|标签上的")
+        assert person.leaves(end) in {1, 130}
+        person.until("Nothing was written|没有写入|Stopped|停止" if end == "ctrl-d" else "")
+        assert "Traceback" not in person.seen
+    assert files(tmp_path) == before
+
+
 def test_without_a_terminal_nobody_is_asked(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "firmware_app.cli", "provision", "--write", str(tmp_path / "lantern.toml")]
     done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)

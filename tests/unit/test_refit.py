@@ -1,27 +1,33 @@
 """What a finished pack takes for a film of its kind is set anew: no weight changes, and other films are noticed."""
 
 import json
+import re
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 from shutil import copyfile, copytree
+from typing import Any
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from converters import card, cli, clinics, familiarity, refit, sums
+from converters import card, cli, clinics, familiarity, looks, refit, sums
+from converters.datasets import read_grey
 from converters.failures import DataUnreadable
+from converters.golden_judge import Judge
 from converters.refit import Refit
 from converters.report import weak
 from converters.report.words import say
 from firmware_app.imaging.model_input import to_model_input
 from firmware_app.packs.manifest import FILE_NAME, Limit, Manifest, sha256_of
+from firmware_app.packs.proof import Measured, Recut
 from firmware_app.packs.shelf import Pack
 from firmware_app.runtimes import choice
 from firmware_app.tasks.typicality import Familiar
 from tests import films, toy_pack
+from tests.small_disk import small_disk
 
 COUNT = 120
 WIDER = 1.25
@@ -160,6 +166,82 @@ def test_a_pack_with_its_factor_noted_is_made_again_the_same_where_it_stands(pla
     assert again.typicality.limits == first.typicality.limits
     assert again.typicality.unseen == first.typicality.unseen
     assert sorted(path.name for path in folder.parent.iterdir()) == ["toy-adult"]
+
+
+def test_where_the_old_pack_cannot_be_moved_it_stays_as_it_is(
+    place: Place, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It stands in a mounted folder, as packs on a stick or a share do: that can be emptied, but not renamed."""
+    out, recipe = tmp_path / "out", place.changed(tmp_path, "0.0.2", "0.0.3")
+    out.mkdir()
+    with small_disk(out / "toy-adult", "size=24m") as folder:
+        copytree(place.made, folder, dirs_exist_ok=True)
+        assert place.ask(folder, recipe, out) == 1
+        assert str(folder) in capsys.readouterr().err
+        Pack.load(folder).verify()
+        done = subprocess.run(["sha256sum", "--check", "--quiet", sums.NAME], cwd=folder, check=False)
+        assert (done.returncode, [path.name for path in out.iterdir()]) == (0, ["toy-adult"])
+
+
+def test_another_crop_is_taken_measured_anew_and_confessed(
+    place: Place, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data, framed = copytree(place.data, tmp_path / "data"), 0
+    test = set(place.recipe.with_name("toy-adult.test.txt").read_text().splitlines())
+    held = [path for path in sorted(data.rglob("*.png")) if path.relative_to(data).as_posix() in test]
+    for path in held[:10]:
+        Image.fromarray(np.pad(picture(int(path.stem[4:])), 3)).save(path)
+    for path in [path for path in sorted(data.rglob("*.png")) if path not in held][:3]:
+        Image.fromarray(np.pad(picture(int(path.stem[4:])), 3)).save(path)
+        framed += 1
+    recipe = place.changed(tmp_path, "size = 64", 'size = 64, crop = "frame"')
+    old = copytree(place.made, tmp_path / "old" / "toy-adult")
+    told = json.loads((old / FILE_NAME).read_text()) | {"test_part": {"films": 30, "sha256": "0" * 64, "looks": 1}}
+    told["version"] = "0.0.1"
+    (old / FILE_NAME).write_text(json.dumps(told))
+    looks.note(Manifest.load(old), "2026-01-02", tmp_path)
+    assert place.ask(old, recipe, tmp_path / "out", data) == 0
+    folder = tmp_path / "out" / "toy-adult"
+    made = Manifest.load(folder)
+    assert (made.input.crop, made.recut) == ("frame", Recut(was="whole", films=COUNT - len(held), other=framed))
+    counted, other = made.measured
+    assert (counted.n, other) == (len(held), told_row(told, 1))
+    assert counted.auc != told_row(told, 0).auc
+    command = ["evaluate", str(folder), "--data", str(data), "--split", "test", "--recipe", str(recipe)]
+    capsys.readouterr()
+    assert cli.main([*command, "--runtime", "onnxruntime", "--precision", "fp32", "--json"]) == 0
+    row = json.loads(capsys.readouterr().out)
+    assert [row[name] for name in ("auc", "sensitivity", "specificity", "ece", "brier", "passed")] == [
+        counted.auc, counted.sensitivity, counted.specificity, counted.ece, counted.brier, counted.passed
+    ]  # fmt: skip
+    assert made.test_part is not None
+    assert made.test_part.looks == 2 == len((tmp_path / "toy-adult.looks.txt").read_text().splitlines()) - 1
+    said = f"from `whole` to `frame` when the network had been trained.*{framed} of the {COUNT - len(held)} films"
+    assert all(re.search(said, (folder / name).read_text().replace("<code>", "`")) for name in (card.NAME, weak.NAME))
+    back = place.changed(tmp_path, "0.0.2", "0.0.3")
+    assert place.ask(folder, back, tmp_path / "out", data) == 0
+    assert (Manifest.load(folder).input.crop, Manifest.load(folder).recut) == ("whole", None)
+
+
+def test_a_crop_with_which_the_golden_images_are_read_otherwise_is_refused(
+    place: Place, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    old = copytree(place.made, tmp_path / "old" / "toy-adult")
+    grey = np.pad(picture(1), 12)
+    Image.fromarray(grey).save(old / "golden.png")
+    answer = Judge(Pack.load(old)).expected(read_grey(old / "golden.png"))
+    told = json.loads((old / FILE_NAME).read_text()) | {"version": "0.0.1"}
+    told["golden"] = [{"kind": "phantom", "path": "golden.png", "sha256": sha256_of(old / "golden.png"),
+                       "expected": answer, "tolerance": {"fp32": 0.002}}]  # fmt: skip
+    (old / FILE_NAME).write_text(json.dumps(told))
+    recipe = place.changed(tmp_path, "size = 64", 'size = 64, crop = "frame"')
+    assert place.ask(old, recipe, tmp_path / "out") == 1
+    assert "golden.png" in capsys.readouterr().err
+    assert list((tmp_path / "out").iterdir()) == []
+
+
+def told_row(told: dict[str, Any], at: int) -> Measured:
+    return Measured.model_validate(told["measured"][at])
 
 
 @pytest.mark.parametrize(

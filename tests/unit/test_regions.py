@@ -51,12 +51,16 @@ def header(*items: dict[str, Any], **attributes: Any) -> Dataset:
     return made
 
 
-def test_a_point_has_the_millimetres_of_the_region_it_lies_in() -> None:
-    found = regions.of(header(TISSUE, SPECTRUM), 480, 640)
-    assert regions.millimetres(found, 300, 200) == pytest.approx((0.2, 0.25))
-    assert regions.millimetres(found, 300, 440) is None  # seconds and centimetres a second are no lengths
-    assert regions.millimetres(found, 20, 20) is None
-    assert regions.millimetres((), 300, 200) is None
+def scales(*items: dict[str, Any]) -> list[tuple[float | None, float | None]]:
+    """What the page is told of each region; which of them a point lies in is the page's to find (`ruler.js`)."""
+    return [(region.mm_x, region.mm_y) for region in regions.of(header(*items), 480, 640)]
+
+
+def test_a_region_has_millimetres_where_its_axes_are_lengths() -> None:
+    tissue, spectrum = scales(TISSUE, SPECTRUM)
+    assert tissue == pytest.approx((0.2, 0.25))
+    assert spectrum == (None, None)  # seconds and centimetres a second
+    assert scales() == []
 
 
 def test_the_sector_is_made_of_planes_only() -> None:
@@ -66,18 +70,17 @@ def test_the_sector_is_made_of_planes_only() -> None:
     assert sector.told(regions.of(header(SPECTRUM), 480, 640), 480, 640) is None
 
 
-def test_of_two_regions_the_one_of_high_priority_gives_the_scale_then_the_smaller() -> None:
-    inner = {**TISSUE, "RegionLocationMinX0": 200, "RegionLocationMaxX1": 300, "PhysicalDeltaX": 0.04}
-    for items, width in (((TISSUE, inner), 0.4), (({**TISSUE, "RegionFlags": 3}, inner), 0.2)):
-        scale = regions.millimetres(regions.of(header(*items), 480, 640), 250, 200)
-        assert scale == pytest.approx((width, 0.25))
+@pytest.mark.parametrize(("flags", "first"), [(2, False), (3, True), (0, False), (1, True)])
+def test_a_region_of_high_priority_is_told_so(flags: int, first: bool) -> None:
+    (found,) = regions.of(header({**TISSUE, "RegionFlags": flags}), 480, 640)
+    assert found.first is first
 
 
 def test_a_negative_delta_is_a_length_all_the_same_and_none_is_none() -> None:
-    for delta, scale in ((-0.02, (0.2, 0.25)), (0.0, None), (float("nan"), None), (1e308, None)):
-        found = regions.of(header({**TISSUE, "PhysicalDeltaX": delta}), 480, 640)
-        said = regions.millimetres(found, 300, 200)
-        assert said == (None if scale is None else pytest.approx(scale))
+    for delta, scale in ((-0.02, 0.2), (0.0, None), (float("nan"), None), (1e308, None)):
+        ((across, down),) = scales({**TISSUE, "PhysicalDeltaX": delta})
+        assert across == (None if scale is None else pytest.approx(scale))
+        assert down == pytest.approx(0.25)
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,16 @@ from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
 
 from firmware_app.imaging import spacing
-from firmware_app.imaging.spacing import AT_DETECTOR, CALIBRATED, ESTIMATED, PATIENT, SCANNED, UNKNOWN, Spacing
+from firmware_app.imaging.spacing import (
+    AT_DETECTOR,
+    CALIBRATED,
+    ESTIMATED,
+    PATIENT,
+    SCANNED,
+    UNCALIBRATED,
+    UNKNOWN,
+    Spacing,
+)
 
 A, B = [0.2, 0.1], [0.15, 0.15]
 AXIAL = [1, 0, 0, 0, 1, 0]
@@ -54,7 +63,26 @@ CASES: list[tuple[str, dict[str, Any], Spacing]] = [
         {"ImagerPixelSpacing": A, "PixelSpacing": A, "ImageOrientationPatient": AXIAL},
         Spacing(AT_DETECTOR, None, (0.2, 0.1)),
     ),
-    ("OT", {"PixelSpacing": A, "ImageOrientationPatient": [1, 0, 0]}, Spacing(AT_DETECTOR, None, (0.2, 0.1))),
+    ("OT", {"PixelSpacing": A, "ImageOrientationPatient": [1, 0, 0]}, Spacing(UNCALIBRATED, None, (0.2, 0.1))),
+    *((word, {"PixelSpacing": A}, Spacing(AT_DETECTOR, None, (0.2, 0.1)))
+      for word in ("DX", "MG", "IO", "PX", "RF", "XA", "RG")),
+    *((word, {"PixelSpacing": A}, Spacing(UNCALIBRATED, None, (0.2, 0.1)))
+      for word in ("US", "IVUS", "ES", "XC", "OP", "OT", "SC", "")),
+    *((word, {"PixelSpacing": A, "ImagerPixelSpacing": A}, Spacing(UNCALIBRATED, None, (0.2, 0.1)))
+      for word in ("US", "IVUS", "ES", "XC")),
+    ("US", {"PixelSpacing": A, "ImagerPixelSpacing": B}, Spacing(UNCALIBRATED, None, (0.2, 0.1))),
+    ("US", {"ImagerPixelSpacing": A}, Spacing(UNKNOWN)),
+    ("US", {"ImagerPixelSpacing": A, "EstimatedRadiographicMagnificationFactor": 2}, Spacing(UNKNOWN)),
+    ("US", {}, Spacing(UNKNOWN)),
+    (
+        "US",
+        {"PixelSpacing": A, "PixelSpacingCalibrationType": "FIDUCIAL"},
+        Spacing(CALIBRATED, (0.2, 0.1), (0.2, 0.1)),
+    ),
+    ("US", {"PixelSpacing": A, "ImageOrientationPatient": AXIAL}, Spacing(PATIENT, (0.2, 0.1), (0.2, 0.1))),
+    ("OT", {"ImagerPixelSpacing": A}, Spacing(AT_DETECTOR, None, (0.2, 0.1))),
+    *((word, {"PixelSpacing": A, "ImagerPixelSpacing": A}, Spacing(PATIENT, (0.2, 0.1), (0.2, 0.1)))
+      for word in ("MR", "PT", "NM")),
     ("CT", {"PixelSpacing": [0, 0.1]}, Spacing(UNKNOWN)),
     ("CT", {"PixelSpacing": [-0.2, 0.1]}, Spacing(UNKNOWN)),
     ("CT", {"PixelSpacing": 0.2}, Spacing(UNKNOWN)),
@@ -94,7 +122,7 @@ def test_the_directions_of_an_enhanced_object_stand_in_its_groups() -> None:
     shared.PixelMeasuresSequence = Sequence([header("", {"PixelSpacing": [1, 2]})])
     made = header("SEG", {})
     made.SharedFunctionalGroupsSequence = Sequence([shared])
-    assert spacing.of(made) == Spacing(AT_DETECTOR, None, (1, 2))
+    assert spacing.of(made) == Spacing(UNCALIBRATED, None, (1, 2))
     shared.PlaneOrientationSequence = Sequence([header("", {"ImageOrientationPatient": AXIAL})])
     assert spacing.of(made) == Spacing(PATIENT, (1, 2), (1, 2))
 

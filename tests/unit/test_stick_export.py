@@ -108,7 +108,7 @@ def test_a_case_leaves_as_one_file_that_only_the_hospital_opens(
 ) -> None:
     file = sealed(box)
     assert file.name == f"{box.case}.lantern-sealed"
-    for clear in (b"DICM", b"manifest", box.case.encode(), STUDY.encode(), b"Zhang", b"4711"):
+    for clear in (b"DICM", b"manifest", box.case.encode(), STUDY.encode(), b"Zhang", b"P-4711"):
         assert clear not in file.read_bytes()
     assert opened(house, file, tmp_path / "out") == 0
     folder = tmp_path / "out" / f"{BOX}-{box.case}"
@@ -118,13 +118,13 @@ def test_a_case_leaves_as_one_file_that_only_the_hospital_opens(
     for one in manifest["files"]:
         data = (folder / one["file"]).read_bytes()
         assert one["sha256"] == hashlib.sha256(data).hexdigest()
-        assert not any(name in data for name in (b"Zhang", b"4711", STUDY.encode()))
+        assert not any(name in data for name in (b"Zhang", b"P-4711", STUDY.encode()))
         assert dcmread(folder / one["file"]).SOPInstanceUID == one["sop_instance_uid"]
     assert "Not encrypted" not in manifest["note"]
-    assert list(box.state.incoming.iterdir()) == []
+    assert list(box.state.root.glob("export-*")) == []
     assert [(one.action, one.case, dict(one.details)) for one in box.audited()] == [
         ("export.begun", box.case, {"account": "li", "images": 2, "looked": 1, "sealed": 1}),
-        ("export.done", box.case, {"account": "li", "exported": 2, "refused": 0, "sealed": 1}),
+        ("export.done", box.case, {"account": "li", "begun": 1, "exported": 2, "refused": 0, "sealed": 1}),
     ]
 
 
@@ -184,7 +184,7 @@ def test_ctrl_c_leaves_nothing_behind_and_the_audit_knows_of_a_sealed_one_too(bo
         sealed_case.seal_case(
             load(), Exports(box.clinical.database), box.case, box.stick, person="li", looked=True, on_progress=interrupt
         )
-    assert list(box.stick.iterdir()) == list(box.state.incoming.iterdir()) == []
+    assert list(box.stick.iterdir()) == list(box.state.root.glob("export-*")) == []
     assert [entry.action for entry in box.audited()] == ["export.begun", "export.stopped"]
 
 
@@ -244,6 +244,25 @@ def test_a_file_or_a_folder_that_is_not_there_is_named(
     words = ["open", str(carried(box, house)), "--out", str(tmp_path / "no out"), "--dir", str(house.root)]
     assert hospital_cli.main(words) == 1
     assert f"cannot be kept in {tmp_path / 'no out'}: No such file" in capsys.readouterr().err
+
+
+def test_a_folder_that_fails_when_the_case_has_got_its_name_is_as_it_was(
+    box: Box, house: House, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sync, out = keyring.sync, tmp_path / "out"
+
+    def failing(folder: Path) -> None:
+        if folder == out:
+            raise OSError(5, "Input/output error")
+        sync(folder)
+
+    file = carried(box, house)
+    monkeypatch.setattr(keyring, "sync", failing)
+    assert opened(house, file, out) == 1
+    assert f"cannot be kept in {out}: Input/output error" in capsys.readouterr().err
+    assert list(out.iterdir()) == []
+    monkeypatch.undo()
+    assert opened(house, file, out) == 0
 
 
 def test_another_hospital_cannot_open_it_and_says_so(

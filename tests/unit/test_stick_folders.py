@@ -149,13 +149,30 @@ def test_a_stick_that_takes_too_long_is_left_unjudged(
 # --- damaged --------------------------------------------------------------------------------------------------------
 
 CLUSTER = 512
+
+
+def last_block(data: bytes) -> int:
+    """Where the last sector with names of EXAM1 begins; there are eight in it."""
+    return max(data.index(f"IM{number:06d}".encode()) for number in range(PER_FOLDER)) // 512 * 512
+
+
+def first_of(data: bytes, name: bytes) -> bytes:
+    at = data.index(name) + 26
+    return data[at : at + 2]
+
+
 # In a cluster of 512 bytes there are 16 entries; the first of a folder has its own two and 14 files.
 WAYS: dict[str, Callable[[bytes], bytes]] = {
     "wiped out at its beginning": lambda data: changed(data, data.index(b"IM000000") - 64, bytes(CLUSTER)),
     "wiped out in its middle": lambda data: changed(data, data.index(b"IM000014"), bytes(CLUSTER)),
     "erased in its middle": lambda data: changed(data, data.index(b"IM000014"), b"\xff" * CLUSTER),
     "noise in its middle": lambda data: changed(data, data.index(b"IM000014"), bytes(range(256)) * 2),
+    "wiped out at its end": lambda data: changed(data, last_block(data), bytes(CLUSTER)),
     "led to nothing": lambda data: changed(data, data.index(b"EXAM1   ") + 26, b"\xf0\xff"),
+    "led to no cluster": lambda data: changed(data, data.index(b"EXAM1   ") + 26, bytes(2)),
+    "led to another": lambda data: changed(data, data.index(b"EXAM1   ") + 26, first_of(data, b"EXAM2   ")),
+    "a file without a cluster": lambda data: changed(data, data.index(b"IM000030") + 26, bytes(2)),
+    "a root wiped out": lambda data: changed(data, data.index(b"EXAM1   ") // CLUSTER * CLUSTER, bytes(CLUSTER)),
 }
 
 
@@ -182,6 +199,78 @@ def test_a_folder_that_runs_in_a_ring_is_seen(tmp_path: Path, fats: dict[int, by
     first = int.from_bytes(data[at : at + 2], "little")
     table = int.from_bytes(data[14:16], "little") * 512
     assert look(tmp_path / "image", changed(data, table + 2 * first, data[at : at + 2]), FAT) == DAMAGED
+
+
+@pytest.mark.parametrize("bits", [12, 16, 32])
+def test_the_lost_end_of_a_folder_is_told_from_what_sound_sticks_have(
+    tmp_path: Path, fats: dict[int, bytes], bits: int
+) -> None:
+    image, data = tmp_path / "image", fats[bits]
+    wiped = changed(data, last_block(data), bytes(CLUSTER))
+    assert look(image, wiped, FAT) == DAMAGED
+    seen = Folders((WHOLE.files or 0) - 8)
+    assert look(image, wiped.replace(b"DICM", b"TEXT"), FAT) == seen
+    mark = 65 if bits == 32 else 37
+    assert look(image, changed(wiped, mark, b"\1"), FAT) == seen  # Linux had not finished writing
+    if bits != 12:
+        table = int.from_bytes(data[14:16], "little") * 512
+        at = table + (7 if bits == 32 else 3)
+        assert look(image, changed(wiped, at, bytes([data[at] & (0xF7 if bits == 32 else 0x7F)])), FAT) == seen
+
+
+@pytest.mark.parametrize(("bits", "megabytes"), [(12, 2), (16, 8), (32, 40)])
+@pytest.mark.parametrize("label", [(), ("-n", "STICK")])
+def test_an_empty_stick_is_whole(tmp_path: Path, bits: int, megabytes: int, label: tuple[str, ...]) -> None:
+    image = tmp_path / "image"
+    with image.open("wb") as handle:
+        handle.truncate(megabytes << 20)
+    subprocess.run(
+        [peer("mkfs.vfat"), "-F", str(bits), "-s", "1", *label, str(image)] if bits != 12
+        else [peer("mkfs.vfat"), *label, str(image)], stdout=subprocess.DEVNULL, check=True,
+    )  # fmt: skip
+    assert folders.look(image, FAT) == Folders(0)
+    (tmp_path / "empty").write_bytes(b"")
+    subprocess.run([peer("mcopy"), "-i", str(image), str(tmp_path / "empty"), "::/"], check=True)
+    assert folders.look(image, FAT) == Folders(1)
+
+
+def test_a_root_without_a_name_while_clusters_are_in_use_is_damage(tmp_path: Path) -> None:
+    _write_fat(tmp_path / "image", [0, 0, _LAST, _LAST, 0x0FFFFFF7], {})
+    assert folders.look(tmp_path / "image", FAT) == DAMAGED
+    _write_fat(tmp_path / "image", [0, 0, 3, _LAST, 0x0FFFFFF7], {})  # the root's own, and a bad one
+    assert folders.look(tmp_path / "image", FAT) == Folders(0)
+
+
+@pytest.mark.parametrize("options", [(), ("-J",), ("-R",)])
+def test_the_last_sector_of_any_folder_of_a_disc_is_missed(
+    tmp_path: Path, content: Path, options: tuple[str, ...]
+) -> None:
+    disc = made_disc(content, tmp_path, *options)
+    last = disc.rindex("IM000149".encode("utf-16-be") if options == ("-J",) else b"IM000149")
+    assert look(tmp_path / "image", changed(disc, last // 2048 * 2048, bytes(2048)), ISO) == DAMAGED
+
+
+@pytest.mark.parametrize("count", [40, 41, 42, 43, 44, 45, 84, 85, 86])
+def test_folders_of_discs_are_as_long_as_their_records_need(tmp_path: Path, count: int) -> None:
+    """Around the end of a sector, where a folder that is longer than that would have an empty one."""
+    (tmp_path / "content" / "EXAM").mkdir(parents=True)
+    for number in range(count):
+        (tmp_path / "content" / "EXAM" / f"IM{number:06d}").write_bytes(b"x")
+    for options in ((), ("-J",), ("-R",), ("-J", "-R"), ("-no-pad",), ("-udf",), ("-T", "-R")):
+        found = look(tmp_path / "image", made_disc(tmp_path / "content", tmp_path, *options), ISO)
+        assert not found.damaged, options
+        assert (found.files or 0) >= count
+
+
+def test_what_rock_ridge_hides_is_not_missed_where_a_driver_knows_of_it(tmp_path: Path) -> None:
+    content = tmp_path / "content"
+    (content / ".Trashes").mkdir(parents=True)
+    for number in range(9):
+        (content / f"IM{number:06d}").write_bytes(b"x")
+        (content / ".Trashes" / f"one{number}").write_bytes(b"x")
+        (content / f"._IM{number:06d}").write_bytes(b"x")
+    assert look(tmp_path / "image", made_disc(content, tmp_path, "-R"), ISO) == Folders(9)
+    assert look(tmp_path / "image", made_disc(content, tmp_path), ISO) == Folders(27)  # there they have no dot
 
 
 @pytest.mark.parametrize("what", ["itself", "length", "sector", "way"])
@@ -307,20 +396,43 @@ def test_a_long_name_of_a_hundred_thousand_parts_takes_no_minutes(tmp_path: Path
     assert time.process_time() - begun < 8
 
 
-def test_a_disc_s_folder_that_is_longer_than_it_needs_is_sound_and_takes_no_minutes(
-    tmp_path: Path, disc: bytes
-) -> None:
-    """Some recorders make such; here it is 4 MiB."""
+def test_a_disc_s_folder_that_is_longer_than_its_records_takes_no_minutes(tmp_path: Path, disc: bytes) -> None:
+    """No maker of discs makes such."""
     volume, size, told = disc.index(b"CD001") - 1, 4 << 20, bytearray(disc)
     (table,), (root,) = struct.unpack_from("<L", disc, volume + 140), struct.unpack_from("<L", disc, volume + 158)
     place = struct.pack("<L", len(disc) // 2048)
     told[table * 2048 + 2 : table * 2048 + 6] = place  # the root comes first in the table of paths
     told[volume + 158 : volume + 162], told[volume + 166 : volume + 170] = place, struct.pack("<L", size)
     longer = disc[root * 2048 : (root + 1) * 2048].ljust(size, b"\0")
-    whole = look(tmp_path / "whole", disc, ISO)
     begun = time.process_time()
-    assert look(tmp_path / "image", bytes(told) + longer, ISO) == whole
+    assert look(tmp_path / "image", bytes(told) + longer, ISO) == DAMAGED
     assert time.process_time() - begun < 8
+
+
+@pytest.mark.parametrize("bits", [12, 16])
+def test_a_table_that_is_longer_than_its_type_allows_is_not_read_to_its_end(
+    tmp_path: Path, fats: dict[int, bytes], bits: int
+) -> None:
+    """One of 60 MB, by a number of 16 bits and sectors of 4 kB."""
+    sectors, sector, clusters = 15_000, 4096, 4000 if bits == 12 else 60_000
+    boot = bytearray(512)
+    struct.pack_into("<HBHBHHBH", boot, 11, sector, 1, 1, 1, 128, 0, 0xF8, sectors)
+    struct.pack_into("<L", boot, 32, 1 + sectors + 1 + clusters)
+    with (tmp_path / "image").open("wb") as image:
+        image.truncate((2 + sectors + clusters) * sector)
+        image.write(boot)
+    begun = time.process_time()
+    tracemalloc.start()
+    try:
+        assert folders.look(tmp_path / "image", FAT) == Folders(0)
+        assert tracemalloc.get_traced_memory()[1] < 4 << 20
+    finally:
+        tracemalloc.stop()
+    assert time.process_time() - begun < 2
+    with (tmp_path / "image").open("r+b") as image:  # so many clusters no table of 12 or 16 bits can name
+        image.seek(32)
+        image.write(struct.pack("<L", 1 + sectors + 1 + 70_000))
+    assert folders.look(tmp_path / "image", FAT) == Folders()
 
 
 @pytest.mark.parametrize("sector", [1, 16, 33])

@@ -98,6 +98,35 @@ def endless_scans(side: int, scans: int) -> bytes:
     return whole[:-2] + whole[last:-2] * scans + b"\xff\xd9"
 
 
+def segment(marker: int, body: bytes) -> bytes:
+    return pack(">BBH", 0xFF, marker, len(body) + 2) + body
+
+
+def jpeg_of_components(rows: int, columns: int, components: int, scans: int) -> bytes:
+    """Each of its components has 15 × 15 blocks in an MCU, and each of its scans has them all."""
+    frame = pack(">BHHB", 8, rows, columns, components) + b"".join(bytes([n, 0xFF, 0]) for n in range(components))
+    scan = bytes([components]) + b"".join(bytes([n, 0]) for n in range(components)) + bytes([0, 63, 0])
+    return b"\xff\xd8" + segment(0xC0, frame) + (segment(0xDA, scan) + b"\0\0") * scans + b"\xff\xd9"
+
+
+def jpeg_of_tables(rows: int, columns: int, marker: int, size: int, at_once: int = 400) -> bytes:
+    """*size* bytes of quantizers (DB) or of codes (C4), each one given again and again."""
+    whole = encoded(np.zeros((rows, columns), np.uint8), "JPEG")
+    table = b"\x11" + b"\1" * 128 if marker == 0xDB else b"\3\1" + bytes(15) + b"\0"
+    one = segment(marker, table * at_once)
+    return whole[:2] + one * min(size // len(one), 9_000) + whole[2:]
+
+
+def progressive_ones(side: int) -> bytes:
+    """Each coefficient of a black frame by a code of its own, one bit and its value."""
+    blocks, one = (side // 8) ** 2, b"\1" + bytes(15)
+    head = segment(0xDB, b"\0" + b"\1" * 64) + segment(0xC2, pack(">BHHBBBB", 8, side, side, 1, 1, 0x11, 0))
+    head += segment(0xC4, b"\0" + one + b"\0" + b"\x10" + one + b"\1")
+    starts = segment(0xDA, bytes([1, 1, 0, 0, 0, 0])) + bytes((blocks + 7) // 8)
+    rest = segment(0xDA, bytes([1, 1, 0, 1, 63, 0])) + bytes((blocks * 126 + 7) // 8)
+    return b"\xff\xd8" + head + starts + rest + b"\xff\xd9"
+
+
 def jpeg_lossless(rows: int, columns: int) -> bytes:
     """A stream without loss, whose real size is written, then the claimed one over it."""
     small = lossless_jpeg.encoded(np.zeros((16, 16), np.uint16), 16)
@@ -234,6 +263,7 @@ def avi_of_size(columns: int, rows: int) -> bytes:
 
 UNDECODABLE, TOO_LARGE, UNSUPPORTED = "imaging.undecodable", "imaging.too_large", "imaging.unsupported"
 BLANK = "quality.blank"
+SHOWN = "reading.modality_unknown"  # opened, made smaller and shown; no picture says what machine made it
 
 _STREAMS: Sequence[tuple[str, UID, Callable[[int, int], bytes]]] = (
     ("RLE", RLELossless, lambda _rows, _columns: rle()),
@@ -273,6 +303,30 @@ STORED: Sequence[Bomb] = (
         "JPEG, 2,000 scans",
         lambda: compressed(UID("1.2.840.10008.1.2.4.55"), 3000, 3000, endless_scans(3000, 2000)),
         (UNDECODABLE, UNSUPPORTED),
+        syntax="1.2.840.10008.1.2.4.55",
+    ),
+    Bomb(
+        "JPEG, 255 components of 225 blocks",
+        lambda: compressed(JPEGBaseline8Bit, 64, 64, jpeg_of_components(64, 64, 255, 128)),
+        (UNDECODABLE,),
+        syntax=str(JPEGBaseline8Bit),
+    ),
+    Bomb(
+        "JPEG, 12 MB of quantizers",
+        lambda: compressed(JPEGBaseline8Bit, 64, 64, jpeg_of_tables(64, 64, 0xDB, 12_000_000)),
+        (UNDECODABLE,),
+        syntax=str(JPEGBaseline8Bit),
+    ),
+    Bomb(
+        "JPEG, 12 MB of Huffman tables",
+        lambda: compressed(JPEGBaseline8Bit, 64, 64, jpeg_of_tables(64, 64, 0xC4, 12_000_000)),
+        (UNDECODABLE,),
+        syntax=str(JPEGBaseline8Bit),
+    ),
+    Bomb(
+        "JPEG, progressive, a code for each zero",
+        lambda: compressed(UID("1.2.840.10008.1.2.4.55"), 2712, 2712, progressive_ones(2712)),
+        (UNDECODABLE, BLANK),
         syntax="1.2.840.10008.1.2.4.55",
     ),
     Bomb(
@@ -322,11 +376,11 @@ DROPPED: Sequence[Bomb] = tuple(
         ("deflated DICOM, 200 MB inside", deflated, ("intake.transfer_syntax",), ".dcm"),
         ("zip called an image", zipped, ("intake.archive",), ".dcm"),
         ("PNG, claims 65535²", lambda: png(LARGEST, LARGEST), (TOO_LARGE,), ".png"),
-        (f"PNG, {LARGE}² black", lambda: png(LARGE, LARGE, filled=True), (UNDECODABLE, BLANK), ".png"),
+        (f"PNG, {LARGE}² black", lambda: png(LARGE, LARGE, filled=True), (UNDECODABLE, SHOWN), ".png"),
         (
             f"PNG, {LARGE}² of 64 bits",
             lambda: png(LARGE, LARGE, bits=16, colour=6, filled=True),
-            (UNDECODABLE, UNSUPPORTED, BLANK),
+            (UNDECODABLE, UNSUPPORTED, SHOWN),
             ".png",
         ),
         ("PNG, 100 MB of text", png_text, (UNDECODABLE,), ".png"),

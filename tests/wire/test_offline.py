@@ -243,6 +243,27 @@ def test_ctrl_c_or_sigterm_leaves_no_process_and_no_file(
     assert list((tmp_path / "tmp").iterdir()) == []
 
 
+@pytest.mark.parametrize("form", [(), ("--json",)])
+def test_what_nobody_reads_any_more_is_not_read_on_and_is_no_success(
+    stick: Path, tmp_path: Path, form: tuple[str, ...]
+) -> None:
+    """`lantern read stick | head -1`, with a head that has gone before the first line."""
+    (tmp_path / "tmp").mkdir()
+    packs = reading_rig.config(tmp_path).packs.dir
+    environment = {**os.environ, "TMPDIR": str(tmp_path / "tmp"), "LANTERN_PACKS__DIR": str(packs)}
+    ours, theirs = os.pipe()
+    os.close(ours)
+    with open(theirs, "wb") as nobody:  # noqa: PTH123 - it is a descriptor
+        command = [sys.executable, "-m", "firmware_app.cli", "read", str(stick), *form]
+        done = subprocess.run(
+            command, env=environment, stdout=nobody, stderr=subprocess.PIPE, text=True, check=False, timeout=120
+        )
+    assert done.returncode == 141
+    assert "Traceback" not in done.stderr
+    assert "BrokenPipe" not in done.stderr
+    assert list((tmp_path / "tmp").iterdir()) == [], "no copy of an image is left"
+
+
 def test_a_ctrl_c_that_comes_while_all_is_tidied_disturbs_nothing(
     stick: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -280,6 +301,27 @@ def test_results_that_cannot_be_written_are_a_sentence_before_the_work(stick: Pa
             )
         )
     assert told == []
+
+
+def test_a_disk_that_fills_up_under_the_results_leaves_no_half_object_that_says_the_folder_is_whole(
+    tmp_path: Path,
+) -> None:
+    film = films.save(tmp_path, "film.dcm", reading_rig.tiny_film(1)).read_bytes()
+    folder = tmp_path / "stick"
+    folder.mkdir()
+    for number in range(60):  # so that the object takes several blocks
+        (folder / f"{number}.dcm").write_bytes(film)
+    roomy, config = tmp_path / "roomy", reading_rig.config(tmp_path)
+    (case,) = read_paths([folder], config, out=roomy)
+    block = 4096
+    taken = {path.name: -(-path.stat().st_size // block) for path in (roomy / str(case.reference)).iterdir()}
+    assert taken.pop("case.json") > 2
+    with small_disk(tmp_path / "out", f"size={(sum(taken.values()) + 1) * block}") as full:  # room for its first one
+        with pytest.raises(OutputUnusable, match="out"):
+            list(read_paths([folder], config, out=full))
+        (left,) = full.iterdir()
+        assert {path.suffix for path in left.iterdir()} == {".png"}
+        assert len(list(left.iterdir())) == len(taken)
 
 
 def command(tmp_path: Path, *arguments: str | Path) -> tuple[list[str | Path], dict[str, str]]:

@@ -10,6 +10,7 @@ const images = [...document.querySelectorAll(".image")].map(({ dataset }) => ({ 
 const FRAMES_KEPT = 8, MOST_KEPT_BYTES = 200e6; // the second is a whole clip of 64 frames, so that it plays smoothly
 const UNTOLD_HZ = 10;
 let image = null, heat = null, frames = new Map(), asked = 0, hands = "window";
+let opened = false, rate = UNTOLD_HZ; // of the image: whether any of its frames has been shown, and how quickly it plays
 
 const film = new Film(canvas, shown => {
   const { centre, width } = shown.values;
@@ -65,7 +66,8 @@ async function showFrame(place, afresh) {
     film.heat = heatFits(number) ? heat : null;
     heatTool.hidden = !film.heat;
     film.layers = [];
-    film.show(frame, afresh || !film.frame);
+    film.show(frame, !opened); // behind a missing frame the doctor's own window and zoom go on
+    opened = true;
     ruler.clear(); // a line belongs to the frame on which it was drawn
     offer(frame.facts);
     overlay(image.frame.replace("/0.png", `/${number}/`), frame.facts.layers || [], () => mine === asked);
@@ -75,24 +77,28 @@ async function showFrame(place, afresh) {
   if (image.shown.length > 1) $("frame-text").textContent = $("frame-text").dataset.text.replace("{frame}", number + 1).replace("{frames}", image.of);
 }
 
-/** There is no picture: the one before is of another image, and nothing may be measured on it. */
+/** There is no picture: the one before is of another frame or image, and nothing may be measured on it or played on. */
 function showNothing() {
+  player.stop();
   film.clear();
   ruler.clear();
   delete canvas.dataset.shown;
   windowText.textContent = "";
   heatTool.hidden = $("layers").hidden = true;
   offer({});
-  say(message.dataset.missing);
+  say(image.shown.length > 1 ? message.dataset.frame : message.dataset.missing);
 }
 
 /** The windows that the machine offers beside the first, and what it says of sizes. */
-function offer({ windows = [], spacing, rate_hz: rate }) {
+function offer({ windows = [], spacing, rate_hz: told }) {
   const list = $("windows"), names = windows.map(({ name, centre, width }) => name || `${Math.round(width)} / ${Math.round(centre)}`);
   if (names.join() !== [...list.options].map(option => option.text).join()) list.replaceChildren(...names.map((name, index) => new Option(name, index)));
   list.parentElement.hidden = windows.length < 2;
   $("size").textContent = JSON.parse($("size").dataset.says)[spacing?.label] || "";
-  $("rate").textContent = rate ? $("rate").dataset.told.replace("{rate}", Math.round(10 * rate) / 10) : $("rate").dataset.untold;
+  if (!film.frame) return; // a missing frame says nothing of how quickly the others play
+  rate = told || UNTOLD_HZ;
+  const { untold, slowed, told: words } = $("rate").dataset;
+  $("rate").textContent = told ? (Player.slows(image.shown, told) ? slowed : words).replace("{rate}", Math.round(10 * told) / 10) : untold;
 }
 
 /** What the machine draws over the film: there at first, and put aside with one button. */
@@ -108,6 +114,9 @@ async function overlay(folder, layers, wanted) {
 async function showImage(number) {
   image = images[number];
   frames = new Map();
+  opened = false;
+  rate = UNTOLD_HZ;
+  $("rate").textContent = "";
   asked++; // whatever is still coming is of another image
   player.stop();
   film.heat = heat = null;
@@ -225,7 +234,7 @@ $("frame").addEventListener("input", event => {
 });
 $("play").addEventListener("click", () => {
   if (player.playing) player.stop();
-  else if (film.frame) player.start(image.shown, film.frame.facts.rate_hz || UNTOLD_HZ, Number($("frame").value));
+  else player.start(image.shown, rate, Number($("frame").value)); // from behind a missing frame too
 });
 document.addEventListener("visibilitychange", () => document.hidden && player.stop());
 document.querySelectorAll(".picture").forEach((button, index) => button.addEventListener("click", () => showImage(index)));

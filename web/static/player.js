@@ -1,11 +1,17 @@
 // A clip is played as quickly as it was taken: a frame stands until it is time for the next that there is to show.
 
 const LATE_MS = 500; // an old PC that is this late plays on from here and does not rush after the time
+const MOST_HZ = 60; // a screen draws no more; a header may tell thousands
 
 export class Player {
   /** @param step shows the frame at a place, and ends when it is there @param changed is told whether the clip plays */
   constructor(step, changed) {
     Object.assign(this, { step, changed, turn: 0, playing: false });
+  }
+
+  /** Whether the frames *numbers* of a clip of *rate* frames a second follow each other more quickly than is played. */
+  static slows(numbers, rate) {
+    return numbers.slice(1).some((number, at) => rate / (number - numbers[at]) > MOST_HZ);
   }
 
   /** Play the frames *numbers* of a clip of *rate* frames a second, round and round, from behind *place* on. */
@@ -14,7 +20,7 @@ export class Player {
     this.set(true);
     for (let due = performance.now(), at = place; ; ) {
       const next = (at + 1) % numbers.length;
-      due += 1000 * Math.max(1, numbers[next] - numbers[at]) / rate;
+      due += Math.max(1000 / MOST_HZ, 1000 * Math.max(1, numbers[next] - numbers[at]) / rate);
       const early = due - performance.now();
       if (early < -LATE_MS) due = performance.now();
       await new Promise(done => setTimeout(done, Math.max(0, early)));

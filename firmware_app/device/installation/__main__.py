@@ -46,11 +46,20 @@ def _uninstall(machine: Machine, keep: set[str], *, sure: bool) -> int:
     if lost and not sure:
         if not sys.stdin.isatty():
             raise RemovalUnsure()
-        if input(f"{translate(_SURE, spoken())} ").strip() != "remove":
+        if _answer() != "remove":
             machine.tell(_NOTHING_REMOVED)
             return 1
     removal.uninstall(machine, keep)
     return 0
+
+
+def _answer() -> str:
+    """What was typed; a terminal that is closed, or says no word at all, has not agreed."""
+    try:
+        return input(f"{translate(_SURE, spoken())} ").strip()
+    except (EOFError, KeyboardInterrupt, UnicodeDecodeError):
+        print()
+        return ""
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import re
 import shutil
 import socket
 import sys
@@ -28,6 +29,8 @@ PROGRAMS: Final = {"usr/sbin/nginx": "nginx", "usr/bin/ip": "iproute2", "usr/sbi
 """What the box runs that is not its own -> the Debian package that brings it."""
 PORTS: Final = (80, 443, 11112)
 _NEEDED_MB: Final = 2000
+_QUIET: Final = {"DEBIAN_FRONTEND": "noninteractive"}
+_ABSENT: Final = ("not-installed", "config-files")  # dpkg(1); every other state has files of the package
 _FROM_FOLDER: Final = Path("systemd/packages.sh")
 _NGINX: Final = Path("etc/systemd/system/nginx.service")
 _FETCHING = N_("Installing the Debian packages {packages} …")
@@ -39,7 +42,7 @@ def check(machine: Machine) -> None:
     need_root("install")
     if Path(sys.base_prefix).parts[1:2] in (("root",), ("home",)):  # ProtectHome= hides them from every unit
         raise InstallPythonHidden(path=sys.base_prefix)
-    if machine.record is None:
+    if not (machine.record or Record()).files:  # one that was cut off early has not started anything yet
         _room(machine)
         if machine.alive:
             for port in PORTS:
@@ -69,45 +72,71 @@ def need_port(port: int) -> None:
 
 
 def packages(machine: Machine, record: Record, source: Source) -> None:
-    """Have the Debian packages; those that come new are noted in *record*.  Raises `InstallPackagesMissing`."""
+    """Have the Debian packages; those that come new are on *record* before they come, for the power may go meanwhile.
+
+    Raises `InstallPackagesMissing`.
+    """
     wanted = [package for program, package in PROGRAMS.items() if not machine.at(program).exists()]
     if machine.alive and source.pip() is None and importlib.util.find_spec("ensurepip") is None:
         wanted.append("python3-venv")
     if not wanted:
+        unmask(machine, record)
         return
     if not machine.alive:
         machine.tell(_SKIPPED, root=machine.root, packages=", ".join(wanted))
         return
     machine.did(_FETCHING, packages=", ".join(wanted))
-    quiet = {"DEBIAN_FRONTEND": "noninteractive"}
-    before = _present()
+    had, before = set(record.packages), present()
     try:
-        with _nginx_not_started(machine):
-            if source.wheels is not None and (source.wheels / "Packages").exists():
-                run("sh", source.tree / _FROM_FOLDER, source.wheels, *wanted)
-            else:
-                run("apt-get", "update", "-q", environment=quiet)
-                run("apt-get", "install", "-q", "-y", "--no-install-recommends", *wanted, environment=quiet)
+        if not _offline(source):
+            run("apt-get", "update", "-q", environment=_QUIET)
+        coming = re.findall(r"^Inst (\S+)", _apt(source, "--simulate", *wanted), re.MULTILINE)
+        record.packages = sorted({*had, *(set(coming) - before)})
+        machine.remember(record)
+        with _nginx_not_started(machine, record):
+            _apt(source, *wanted)
     except InstallStepFailed as error:
         raise InstallPackagesMissing(packages=", ".join(wanted), detail=last_words(error.detail)) from None
-    record.packages = sorted({*record.packages, *(_present() - before)})
+    finally:
+        record.packages = sorted({*had, *(present() - before)})
+        if record == Record():
+            machine.forget()
+        else:
+            machine.remember(record)
 
 
-def _present() -> set[str]:
+def _offline(source: Source) -> bool:
+    return source.wheels is not None and (source.wheels / "Packages").exists()
+
+
+def _apt(source: Source, *words: str) -> str:
+    """What apt says when it installs these, out of the given folder where that has Debian's packages, too."""
+    if source.wheels is not None and _offline(source):
+        return run("sh", source.tree / _FROM_FOLDER, source.wheels, *words)
+    return run("apt-get", "install", "-q", "-y", "--no-install-recommends", *words, environment=_QUIET)
+
+
+def present() -> set[str]:
+    """Debian packages that are on this machine, also those whose installation was cut off."""
     told = run("dpkg-query", "--show", "--showformat", "${db:Status-Status} ${Package}\\n")
-    return {line.partition(" ")[2] for line in told.splitlines() if line.startswith("installed ")}
+    lines = (line.partition(" ") for line in told.splitlines())
+    return {package for state, _, package in lines if package and state not in _ABSENT}
 
 
 @contextmanager
-def _nginx_not_started(machine: Machine) -> Iterator[None]:
+def _nginx_not_started(machine: Machine, record: Record) -> Iterator[None]:
     """Debian starts what it installs: its own nginx, on the port that the box's is to have."""
-    mask = machine.at(_NGINX)
-    ours = not mask.exists() and not machine.at("usr/sbin/nginx").exists()
-    if ours:
+    if "nginx" in record.packages and not os.path.lexists(machine.at(_NGINX)):
         machine.link(_NGINX, "/dev/null")
     try:
         yield
     finally:
-        if ours:
-            mask.unlink()
-            run("systemctl", f"--root={machine.root}", "disable", "nginx.service")
+        unmask(machine, record)
+
+
+def unmask(machine: Machine, record: Record) -> None:
+    """Take away what `_nginx_not_started` laid down, also in a run that was cut off; a mask of somebody else stays."""
+    mask = machine.at(_NGINX)
+    if "nginx" in record.packages and mask.is_symlink() and str(mask.readlink()) == "/dev/null":
+        mask.unlink()
+        run("systemctl", f"--root={machine.root}", "disable", "nginx.service")

@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Final
@@ -29,7 +30,7 @@ class Record:
     files: dict[str, str] = field(default_factory=dict)
     """Path below the root -> SHA-256 of what was written."""
     packages: list[str] = field(default_factory=list)
-    """Debian packages that were not there before."""
+    """Debian packages that were not there before; while they are being fetched, those that will come."""
     running: str = ""
     """A digest of what systemd was last told to start; another one when a run was cut off before that."""
 
@@ -118,6 +119,12 @@ class Machine:
         told = {**asdict(record), "files": dict(sorted(record.files.items())), "packages": sorted(record.packages)}
         self.put(_RECORD, f"{json.dumps(told, indent=1)}\n".encode())
 
+    def forget(self) -> None:
+        """Nothing is installed."""
+        self.at(_RECORD).unlink(missing_ok=True)
+        with suppress(OSError):  # programs of an installation that was cut off may be there already
+            self.at(PREFIX).rmdir()
+
 
 def spoken() -> str:
     """The language of this terminal (POSIX locale variables, the strongest first)."""
@@ -139,6 +146,8 @@ def run(*command: str | Path, environment: Mapping[str, str] | None = None) -> s
         )  # fmt: skip
     except FileNotFoundError:
         raise InstallStepFailed(command=words[0], detail="there is no such program here") from None
+    except OSError as error:
+        raise InstallStepFailed(command=words[0], detail=error.strerror or str(error)) from None
     if done.returncode:
         raise InstallStepFailed(command=" ".join(words[:4]), detail=last_words(done.stderr or done.stdout))
     return done.stdout

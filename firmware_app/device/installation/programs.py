@@ -8,22 +8,34 @@ from __future__ import annotations
 
 import hashlib
 import shutil
+import struct
 import sys
 import tempfile
 import zipfile
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from firmware_app.device.installation.machine import PREFIX, VENV, Machine, run
-from firmware_app.errors import InstallProgramsFailed, InstallSourceMissing, InstallStepFailed, InstallWheelStale
+from firmware_app.errors import (
+    InstallError,
+    InstallProgramsFailed,
+    InstallSourceMissing,
+    InstallStepFailed,
+    InstallWheelDamaged,
+    InstallWheelStale,
+)
 from firmware_app.language import N_
 
 PACKAGES: Final = ("firmware_app", "web", "converters", "hospital", "models")
 _MODELS, _MODELS_PACKED = "models/", "firmware_app/_models/"
 _PROGRAMS: Final = PREFIX / "programs"
 _WHOLE: Final = "lantern-whole"
+# zipfile says of flipped bits also that the archive is encrypted or of a later version (RuntimeError), has no such
+# letters (ValueError), or would be larger than memory.
+_DAMAGED: Final = (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, ValueError, struct.error, MemoryError)
 _MAKING = N_("Installing the programs into {path}. This takes some minutes …")
 _DONE = N_("The programs of version {version} are installed.")
 
@@ -56,31 +68,41 @@ class Source:
             yield self.tree / "pyproject.toml"
         yield self.tree / "constraints.txt"
 
+    def check(self) -> None:
+        """Raises what is wrong with the files that were brought."""
+        if not (self.tree / "constraints.txt").exists():
+            raise InstallSourceMissing(path="constraints.txt")
+        self.wheel()
+
     def wheel(self) -> Path | None:
         """Our own wheel among the given ones, made of this very tree: versions alone do not tell one from an older.
 
-        Raises `InstallWheelStale` when there are some, and none is.
+        Raises `InstallWheelStale` or `InstallWheelDamaged` when there are some, and none is.
         """
         found = sorted(self.wheels.glob("lantern_box-*.whl")) if self.wheels else []
-        differences = {path: self._difference(path) for path in found}
-        for path, different in differences.items():
-            if different is None:
-                return path
-        for path, different in differences.items():
-            raise InstallWheelStale(wheel=path.name, path=str(different))
+        refused: list[InstallError] = []
+        for path in found:
+            try:
+                different = self._difference(path)
+            except InstallWheelDamaged as error:
+                refused.append(error)
+            else:
+                if different is None:
+                    return path
+                refused.append(InstallWheelStale(wheel=path.name, path=different))
+        if refused:
+            raise refused[0]
         return None
 
     def _difference(self, wheel: Path) -> str | None:
         """The first of our files that is another in *wheel* than in the tree, as far as the tree has its package."""
         there = [folder for folder in PACKAGES if (self.tree / folder).is_dir()]
-        with zipfile.ZipFile(wheel) as packed:
-            # The models travel inside the package that looks for them (pyproject.toml).
-            held = {name.replace(_MODELS_PACKED, _MODELS, 1): name for name in packed.namelist()}
-            code = {str(path.relative_to(self.tree)) for folder in there for path in (self.tree / folder).rglob("*.py")}
-            for name in sorted(code | {one for one in held if one.partition("/")[0] in there}):
-                place = self.tree / name
-                if name not in held or not place.is_file() or place.read_bytes() != packed.read(held[name]):
-                    return name
+        code = {str(path.relative_to(self.tree)) for folder in there for path in (self.tree / folder).rglob("*.py")}
+        held = _contents(wheel)
+        for name in sorted(code | {one for one in held if one.partition("/")[0] in there}):
+            place = self.tree / name
+            if name not in held or not place.is_file() or place.read_bytes() != held[name]:
+                return name
         return None
 
     def pip(self) -> Path | None:
@@ -89,10 +111,23 @@ class Source:
         return found[-1] if found else None
 
 
+def _contents(wheel: Path) -> dict[str, bytes]:
+    """What *wheel* holds, by its place in the tree.  Raises `InstallWheelDamaged`."""
+    try:
+        with zipfile.ZipFile(wheel) as packed:
+            # The models travel inside the package that looks for them (pyproject.toml).
+            return {name.replace(_MODELS_PACKED, _MODELS, 1): packed.read(name) for name in packed.namelist()}
+    except OSError as error:
+        raise InstallWheelDamaged(wheel=wheel.name, detail=error.strerror or str(error)) from None
+    except _DAMAGED as error:
+        raise InstallWheelDamaged(wheel=wheel.name, detail=str(error) or "it ends too early") from None
+
+
 def install(machine: Machine, source: Source) -> bool:
-    """Have the programs of *source* in use; False when they were.  Raises `InstallProgramsFailed`."""
-    if not (source.tree / "constraints.txt").exists():
-        raise InstallSourceMissing(path="constraints.txt")
+    """Have the programs of *source*, which was checked, in use; False when they were.
+
+    Raises `InstallProgramsFailed`.
+    """
     place = _PROGRAMS / source.stamp()
     changed = not machine.at(place / _WHOLE).exists()
     if changed:

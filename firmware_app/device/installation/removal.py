@@ -8,7 +8,7 @@ import shutil
 from pathlib import Path
 from typing import Final
 
-from firmware_app.device.installation.ground import need_root
+from firmware_app.device.installation.ground import need_root, present, unmask
 from firmware_app.device.installation.machine import (
     COMMAND,
     CONFIG,
@@ -69,7 +69,8 @@ def uninstall(machine: Machine, keep: set[str]) -> None:
     _stop(machine)
     there = [machine.at(name) for name in (*map(Path, record.files), COMMAND) if os.path.lexists(machine.at(name))]
     for place in there:
-        place.unlink()
+        if place != machine.at(SYSUSERS):  # who the users are has to be known until they are gone
+            place.unlink()
     if there:
         machine.did(_FILES, count=len(there))
     _forget_units(machine)
@@ -79,6 +80,7 @@ def uninstall(machine: Machine, keep: set[str]) -> None:
         else:
             _remove(machine, path)
     _remove_users(machine, users, groups)
+    machine.at(SYSUSERS).unlink(missing_ok=True)
     _remove_packages(machine, record)
     _remove(machine, PREFIX)  # last: it holds the record, so that a removal that was cut off can be started again
     if keep:
@@ -86,9 +88,9 @@ def uninstall(machine: Machine, keep: set[str]) -> None:
 
 
 def _record(machine: Machine) -> Record:
-    """What is installed; empty where an earlier removal has left no more than what it was asked to keep."""
+    """What is installed; empty where an earlier removal has left what it was asked to keep, or was cut off late."""
     record = machine.record
-    if record is None and not any(machine.at(path).exists() for path in KEEPABLE.values()):
+    if record is None and not any(machine.at(path).exists() for path in (*KEEPABLE.values(), PREFIX)):
         raise NotInstalled()
     return record or Record()
 
@@ -172,16 +174,22 @@ def _listed(table: Path, name: str) -> bool:
 
 
 def _remove_packages(machine: Machine, record: Record) -> None:
-    if record.packages and machine.alive:
-        try:
-            if others := _needing(record.packages):
-                machine.tell(_NEEDED_PACKAGES, packages=", ".join(record.packages), others=", ".join(others))
-                return
-            run("apt-get", "purge", "-q", "-y", *record.packages, environment={"DEBIAN_FRONTEND": "noninteractive"})
-        except InstallStepFailed as error:
-            machine.tell(_LEFT_PACKAGES, packages=", ".join(record.packages), detail=error.detail)
-        else:
-            machine.did(_REMOVED_PACKAGES, packages=", ".join(record.packages))
+    if not (record.packages and machine.alive):
+        return
+    unmask(machine, record)
+    # Not all have come where the installation was cut off, and apt refuses them all for one that it does not know.
+    packages = sorted(set(record.packages) & present())
+    if not packages:
+        return
+    try:
+        if others := _needing(packages):
+            machine.tell(_NEEDED_PACKAGES, packages=", ".join(packages), others=", ".join(others))
+            return
+        run("apt-get", "purge", "-q", "-y", *packages, environment={"DEBIAN_FRONTEND": "noninteractive"})
+    except InstallStepFailed as error:
+        machine.tell(_LEFT_PACKAGES, packages=", ".join(packages), detail=error.detail)
+    else:
+        machine.did(_REMOVED_PACKAGES, packages=", ".join(packages))
 
 
 def _needing(packages: list[str]) -> list[str]:

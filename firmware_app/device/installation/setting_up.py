@@ -46,6 +46,7 @@ def install(machine: Machine, source: programs.Source) -> None:
     tree = source.tree / "systemd"
     files = dict(_files(tree))
     ground.check(machine)
+    source.check()
     record = machine.record or Record()
     ground.packages(machine, record, source)
     programs.install(machine, source)
@@ -83,7 +84,9 @@ def _files(tree: Path) -> Iterator[tuple[Path, bytes]]:
 
 
 def _place(machine: Machine, record: Record, files: dict[Path, bytes]) -> None:
-    """Write what is new, remove what an older version had."""
+    """Write what is new, remove what an older version had; what is half done when the power goes is on record."""
+    record.files |= {str(path): digest(content) for path, content in files.items()}
+    machine.remember(record)
     written = [path for path, content in files.items() if machine.put(path, content)]
     if machine.link(COMMAND, f"/{VENV}/bin/lantern"):
         written.append(COMMAND)

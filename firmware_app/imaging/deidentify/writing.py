@@ -16,7 +16,7 @@ from pydicom.filewriter import dcmwrite
 from pydicom.uid import UID, ExplicitVRLittleEndian
 
 from firmware_app import __version__
-from firmware_app.errors import ExportTextFound, ExportTextUnchecked, ExportTooLarge, Undecodable
+from firmware_app.errors import ExportNoRoom, ExportTextFound, ExportTextUnchecked, ExportTooLarge, Undecodable
 from firmware_app.imaging import dicom_film, keyframes
 from firmware_app.imaging.deidentify import header, pixels, profile
 from firmware_app.imaging.deidentify.pixels import Plan
@@ -27,6 +27,8 @@ from firmware_app.imaging.source import BROKEN
 
 LARGEST_FILE_BYTES: Final = 2 * 1024**3
 """A stick's FAT ends at 4 GB, and few viewers open half of that."""
+_HEADER_BYTES: Final = 1 << 20
+"""More than a header takes once it is cleaned."""
 MOST_LOOKED: Final = 16
 """Frames of a clip in which letters are looked for, evenly spread: what a machine writes stays for seconds."""
 _PIXELS: Final = {"PixelData": 0x0010, "FloatPixelData": 0x0008, "DoubleFloatPixelData": 0x0009}
@@ -52,17 +54,29 @@ class Written:
     bytes: int
 
 
-def write(path: Path, out: Path, identities: Identities, detector: Detector | None, *, looked: bool) -> Written:
+def write(
+    path: Path,
+    out: Path,
+    identities: Identities,
+    detector: Detector | None,
+    *,
+    looked: bool,
+    room_bytes: int | None = None,
+) -> Written:
     """De-identify the object at *path* into the new file *out*, durable on return.
 
     *looked*: a person has looked at every frame, so letters in it are allowed, and nobody needs to look for them.
+    *room_bytes*: how large *out* may become, where that is less than any object may be.
     Raises `ExportError` or `ImagingError`; a file that was begun is for the caller to take away.
     """
     if detector is None and not looked:
         raise ExportTextUnchecked
     with dicom_film.opened(path) as film:
-        if pixels.pixel_bytes(film.source) > LARGEST_FILE_BYTES - (64 << 20):
-            raise ExportTooLarge(megabytes=pixels.pixel_bytes(film.source) >> 20, most=LARGEST_FILE_BYTES >> 20)
+        coming = pixels.pixel_bytes(film.source)
+        if coming > LARGEST_FILE_BYTES - (64 << 20):
+            raise ExportTooLarge(megabytes=coming >> 20, most=LARGEST_FILE_BYTES >> 20)
+        if room_bytes is not None and coming + _HEADER_BYTES > room_bytes:
+            raise ExportNoRoom(free_mb=room_bytes // 1_000_000)  # who asked knows what is free in all
         plan = pixels.planned(film)
         checked = 0 if looked or detector is None else _without_letters(film, plan, detector)
         data = header.cleaned(film.source.header, identities)

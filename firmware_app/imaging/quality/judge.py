@@ -85,4 +85,4 @@ def _is_grey(film: Film) -> bool:
     """Whether it needs no look at its colours; most films need none."""
     if isinstance(film, DicomFilm):
         return film.source.samples == 1 and film.source.photometric != "PALETTE COLOR"
-    return isinstance(film, Picture) and (film.image.mode in _GREY_MODES or film.image.mode.startswith("I;16"))
+    return isinstance(film, Picture) and (film.mode in _GREY_MODES or film.mode.startswith("I;16"))

@@ -12,7 +12,8 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 from firmware_app.config import Config, load
@@ -69,27 +70,35 @@ def mount(config: Config, name: str, stop: threading.Event) -> None:
     folder = handover.folder_of(config.usb.mount_root, name)
     folder.mkdir(parents=True, exist_ok=True)
     device, place = Path("/dev", name), folder / FILES
-    word = handover.Word()
-    try:
-        if config.usb.enabled:
-            word = _attached(device, place)
+    with _attached(device, place) if config.usb.enabled else nullcontext(handover.Word()) as word:
         handover.offer(folder, word, place if word.kind else None, stop, lambda: notify.ready(word.kind or "-"))
-    finally:
-        mounter.detach(place)
-        if word.kind:
-            mounter.release(device)
 
 
-def _attached(device: Path, place: Path) -> handover.Word:
+@contextmanager
+def _attached(device: Path, place: Path) -> Iterator[handover.Word]:
+    """The word on *device*, which is mounted at *place* unless it is refused.
+
+    Afterwards nothing is mounted and the device is not sealed any more, whatever went wrong and wherever; the seal of
+    a disk that the box runs from is not ours to break.
+    """
+    is_ours = True
     try:
-        kind = mounter.attach(device, place)
-        return handover.Word(kind.value, mounter.number(device), folders=folders.look(device, kind))
-    except StickInUse as error:
-        log.info("%s", error)
-        return handover.Word()
-    except StickError as error:
-        log.warning("%s", error)
-        return handover.Word(refusal=Reason.of(error))
+        try:
+            kind = mounter.attach(device, place)
+            word = handover.Word(kind.value, mounter.number(device), folders=folders.look(device, kind))
+        except StickInUse as error:
+            log.info("%s", error)
+            is_ours, word = False, handover.Word()
+        except StickError as error:
+            log.warning("%s", error)
+            word = handover.Word(refusal=Reason.of(error))
+        yield word
+    finally:
+        try:
+            mounter.detach(place)
+        finally:
+            if is_ours:
+                mounter.release(device)
 
 
 def copy(config: Config, folder: Path, stop: threading.Event) -> int:

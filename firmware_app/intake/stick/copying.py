@@ -7,6 +7,7 @@ takes the mark of incompleteness from the cases.  So a pulled stick, a power cut
 from __future__ import annotations
 
 import logging
+import re
 import sqlite3
 import threading
 import time
@@ -17,6 +18,8 @@ from pathlib import Path
 from typing import Final
 
 from firmware_app.errors import (
+    FileEmpty,
+    FileOfZeros,
     FileUnreadable,
     IntakeError,
     LanternError,
@@ -34,7 +37,15 @@ from firmware_app.errors import (
 )
 from firmware_app.intake import picture
 from firmware_app.intake.accept import Door, Outcome
-from firmware_app.intake.given_file import is_archive, let_go, open_regular, read_at, readable
+from firmware_app.intake.given_file import (
+    is_archive,
+    is_object_name,
+    is_picture_name,
+    let_go,
+    open_regular,
+    read_at,
+    readable,
+)
 from firmware_app.intake.header import MAGIC, PREAMBLE_BYTES, looks_like_data_set
 from firmware_app.intake.stick import dicomdir, memory, search
 from firmware_app.intake.stick.handover import Word
@@ -49,6 +60,7 @@ Tell = Callable[[StickStatus], None]
 _TELL_S: Final = 0.5
 _TRIES: Final = 3
 _TRY_S: Final = 1.0
+_NUMBER: Final = re.compile(r"\d+")
 _DIRECTORY: Final = b"1.2.840.10008.1.3.10"  # Media Storage Directory Storage, PS3.4 B.5
 
 
@@ -57,6 +69,8 @@ class _Kind(Enum):
     PICTURE = 2
     ARCHIVE = 3
     OTHER = 4
+    EMPTY = 5
+    """Without contents, or of nothing but zeros as far as was looked."""
 
 
 class Copying:
@@ -67,12 +81,14 @@ class Copying:
     ) -> None:
         """*word* is what the mounter has said of the stick."""
         self._root, self._device, self._door, self._marks = root, word.device, door, marks
-        self._folders = word.folders
+        self._word = word
         self._tell, self._stop = tell, stop
         self._told = 0.0
         self._association: int | None = None
         self._unread = 0
         self._images = 0
+        self._forms = set[str]()
+        """How the DICOM objects of this stick are named."""
         self.met: set[str] = set()  # instances of which the stick holds a file
 
     def run(self, status: StickStatus) -> StickStatus:
@@ -95,14 +111,19 @@ class Copying:
         self._tell(self.status)
         found = search.search(self._root)
         files = dicomdir.ordered(found.files)
-        self.status = replace(self.status, stage=Stage.COPYING, found=len(files.files), passed_by=found.others)
+        passed_by = found.others + found.hidden
+        self.status = replace(self.status, stage=Stage.COPYING, found=len(files.files), passed_by=passed_by)
         self._tell(self.status)
         self._unread = found.unread
         pictures: list[Found] = []
-        for one in files.files:
+        empty: list[tuple[Found, bool]] = []
+        for number, one in enumerate(files.files):
             self._go_on()
-            if self._look(one, pictures_too=False) is _Kind.PICTURE:
+            kind = self._look(one, (_Kind.DICOM, _Kind.ARCHIVE))
+            if kind is _Kind.PICTURE:
                 pictures.append(one)
+            elif kind is _Kind.EMPTY:
+                empty.append((one, number < files.named))
             else:
                 self._advance()
         for one in pictures:
@@ -111,21 +132,28 @@ class Copying:
                 self._count(passed_by=self.status.passed_by + 1)
             else:
                 self._go_on()
-                self._look(one, pictures_too=True)
+                self._look(one, (_Kind.PICTURE,))
+            self._advance()
+        for one, is_listed in empty:
+            self._go_on()
+            if is_listed or self._was_image(one.parts[-1]):
+                self._look(one, (_Kind.EMPTY,))
+            else:
+                self._count(passed_by=self.status.passed_by + 1)
             self._advance()
         if found.overfull:
             return Reason.of(StickOverfull(limit=search.MOST_FILES, depth=search.MOST_DEPTH))
         if self._unread:
             return Reason.of(StickUnread(count=self._unread))
-        if self._folders.damaged or (self._folders.files or 0) > len(found.files) + found.others:
+        if self._word.has_lost(found):
             return Reason.of(StickDamaged())
         media.Media(self._door.clinical.database).met_to_the_end(self.met, files.listed_more)
         if files.listed_more:
             return Reason.of(StickListsMore(count=sum(files.listed_more.values())))
         return None
 
-    def _look(self, found: Found, pictures_too: bool) -> _Kind | None:
-        """Take the file if it is an image; what it is, as far as it could be read."""
+    def _look(self, found: Found, wanted: tuple[_Kind, ...]) -> _Kind | None:
+        """Take the file if it is of a *wanted* kind; what it is, as far as it could be read."""
         try:
             descriptor, size = open_regular(found.path)
             try:
@@ -133,12 +161,14 @@ class Copying:
                 kind = _kind(head)
                 if kind is _Kind.OTHER:
                     self._count(passed_by=self.status.passed_by + 1)
-                if kind is _Kind.OTHER or (kind is _Kind.PICTURE and not pictures_too):
+                if kind not in wanted:
                     return kind
                 mark = memory.mark(found, descriptor, size, head)
             finally:
                 let_go(descriptor)
-            self._images += kind is _Kind.DICOM
+            if kind is _Kind.DICOM:
+                self._images += 1
+                self._forms.add(_form(found.parts[-1]))
             self._take(found, mark)
         except FileUnreadable:
             self._missed()
@@ -149,10 +179,16 @@ class Copying:
             refused = dict(self.status.refused)
             refused[error.code] = refused.get(error.code, 0) + 1
             self._count(refused=refused)
-            # Of an image that is only half on the stick nobody can say which case lacks it.
-            self._unread += isinstance(error, Truncated | PixelLengthMismatch)
+            # Of an image that is only half on the stick, or not at all, nobody can say which case lacks it.
+            self._unread += isinstance(error, Truncated | PixelLengthMismatch | FileEmpty | FileOfZeros)
             return None
         return kind
+
+    def _was_image(self, name: str) -> bool:
+        """Whether an empty file of this name is what was left of an image; others are marks, and a label (fusefat)."""
+        if is_picture_name(name):  # as with sound ones
+            return not self._images
+        return is_object_name(name) or _form(name) in self._forms
 
     def _take(self, found: Found, mark: str) -> None:
         known = self._marks.known(mark)
@@ -209,8 +245,15 @@ class Copying:
         self.status = replace(self.status, **changes)  # type: ignore[arg-type]
 
 
+def _form(name: str) -> str:
+    """A name but for its numbers: machines name the objects of an examination alike."""
+    return _NUMBER.sub("0", name.casefold())
+
+
 def _kind(head: bytes) -> _Kind:
     """As the door sees it (`accept.Door.accept_file`); lists and what is no image never get that far."""
+    if not head.strip(b"\0"):
+        return _Kind.EMPTY
     is_dicom = head[PREAMBLE_BYTES : PREAMBLE_BYTES + len(MAGIC)] == MAGIC
     if is_dicom and _DIRECTORY in head[:1024]:
         return _Kind.OTHER

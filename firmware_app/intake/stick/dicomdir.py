@@ -46,6 +46,8 @@ class Ordered:
     """The files of a stick in the order in which they are copied, and what its lists name and it does not hold."""
 
     files: list[Found]
+    named: int
+    """How many of them, the first, a list names."""
     listed_more: dict[str, int]  # by Study Instance UID
     lists: int
 
@@ -68,7 +70,7 @@ def ordered(files: Sequence[Found]) -> Ordered:
             elif listed.study:
                 missing[listed.study] = missing.get(listed.study, 0) + 1
     rest = [one for one in files if one.parts not in first]
-    return Ordered([*first.values(), *rest], missing, len(lists))
+    return Ordered([*first.values(), *rest], len(first), missing, len(lists))
 
 
 def listed(data: bytes) -> Iterator[Listed]:

@@ -31,7 +31,7 @@ def files(medium: Medium) -> int:
             raise Damage
         for record, name in _records(data):
             flags = record[25]
-            seen = counts and not is_passed_by(name)
+            seen = counts and not is_passed_by(name) and not _is_hidden_to_others(record)
             if flags & 2:
                 waiting.append(
                     (_place(record), unpack_from("<L", record, 10)[0], depth + 1, seen and depth < MOST_DEPTH)
@@ -84,8 +84,7 @@ def _was_there(medium: Medium, place: int) -> bool:
 
 def _records(data: bytes) -> Iterator[tuple[bytes, str]]:
     """The records of a folder but for itself and the one above, and their names as far as they count here."""
-    end = len(data.rstrip(b"\0"))
-    for start in range(0, end, _SECTOR):
+    for start in range(0, len(data), _SECTOR):
         sector, at = data[start : start + _SECTOR], 0
         while at < _SECTOR and sector[at]:
             length = sector[at]
@@ -100,7 +99,19 @@ def _records(data: bytes) -> Iterator[tuple[bytes, str]]:
         if at + 34 <= _SECTOR and sector[at + 2 : at + 6] == sector[at + 6 : at + 10][::-1] != bytes(4):
             raise Damage  # a record whose length alone has gone: drivers go on with the next sector
         if at == 0:
-            raise Damage  # an empty sector before the last (6.8.1.1)
+            raise Damage  # an empty sector: a folder is as long as its records need (6.8.1.1), for it is mastered once
+
+
+def _is_hidden_to_others(record: bytes) -> bool:
+    """Whether drivers with Rock Ridge (fuseiso) pass by what has a plain name here: `.Trashes` is `_TRASHES`.
+
+    A long name (NM) may stand elsewhere (CE): then nobody knows here, and it is not counted.
+    """
+    behind = record[33 + record[32] :]
+    at = behind.find(b"NM")
+    if not 0 <= at < len(behind) - 5:
+        return b"CE" in behind
+    return is_passed_by(behind[at + 5 : at + behind[at + 2]].decode("utf-8", "replace"))
 
 
 def _last_session(descriptor: int) -> int:

@@ -22,6 +22,7 @@ from typing import Final
 from firmware_app.errors import StickNotMounted, StickUnsafe
 from firmware_app.intake.stick import mount_table
 from firmware_app.intake.stick.medium import NOTHING_KNOWN, Folders
+from firmware_app.intake.stick.search import Search
 from firmware_app.records import Reason
 
 SOCKET: Final = "hand"
@@ -42,6 +43,14 @@ class Word:
     device: str = ""  # major:minor
     refusal: Reason | None = None
     folders: Folders = NOTHING_KNOWN
+
+    def has_lost(self, shown: Search) -> bool:
+        """Whether the folders are damaged, or name more files than are *shown*, by a driver that passes over damage."""
+        return self.folders.damaged or (self.folders.files or 0) > len(shown.files) + shown.others
+
+    def is_whole(self, shown: Search) -> bool:
+        """Whether *shown* is known to be all that was ever there; where nothing is known of the folders it is not."""
+        return not (self.folders.files is None or self.has_lost(shown) or shown.unread or shown.overfull)
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,6 +19,7 @@ from firmware_app.intake.stick import receipt
 from firmware_app.intake.stick.copying import Copying
 from firmware_app.intake.stick.handover import Handed, Word
 from firmware_app.intake.stick.memory import Memory
+from firmware_app.intake.stick.search import search
 from firmware_app.intake.stick.signals import Signal, Signals
 from firmware_app.records import Reason
 from firmware_app.store import media, stick_status, timekeeping
@@ -61,7 +62,7 @@ def run(config: Config, handed: Handed, stop: threading.Event, signals: Signals 
         if refusal is not None:
             ended = replace(begun, stage=Stage.REFUSED, reason=refusal)
         else:
-            _put_forward(config, handed.place)
+            _put_forward(config, state, handed.place, word)
             signals.give(Signal.COPYING)
             ended, cases = _copy(config, state, handed.place, word, begun, stop)
         return _conclude(config, state, ended, cases, signals)
@@ -85,12 +86,16 @@ def farewell(config: Config, signals: Signals | None = None) -> None:
             (signals or Signals()).give(Signal.DARK)
 
 
-def _put_forward(config: Config, root: Path) -> None:
+def _put_forward(config: Config, state: StateDir, root: Path, word: Word) -> None:
     """A new box may find on a stick who it is (docs/decisions/provisioning.md); any other does not look."""
-    if config.box.id == UNPROVISIONED:
-        from firmware_app.device import first_page, first_start  # with all of cryptography
+    if config.box.id == UNPROVISIONED and state.provision.is_dir():
+        from firmware_app.device import first_start, offered_files  # with all of cryptography
 
-        for reason in first_page.from_stick(root, config, first_start.Places.of(config)):
+        try:
+            whole = word.is_whole(search(root))
+        except StickError:  # it is out; the copying says so
+            return
+        for reason in offered_files.from_stick(root, config, first_start.Places.of(config), whole=whole):
             log.info("%s", reason.text("en"))
 
 

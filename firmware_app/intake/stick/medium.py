@@ -50,7 +50,7 @@ class Medium:
         self.require_time()
         try:
             data = os.pread(self.descriptor, size, position)
-        except OSError:
+        except (OSError, OverflowError):  # the second for a place that no medium has
             raise Damage from None
         if len(data) < size:  # the medium ends before what its own numbers say
             raise Damage

@@ -34,7 +34,8 @@ class Search:
     """What there is, in a stable order, and what was not looked at."""
 
     files: list[Found]
-    others: int = 0  # links, pipes, devices, and what systems hide for themselves
+    others: int = 0  # links, pipes, devices
+    hidden: int = 0  # what systems hide for themselves
     unread: int = 0
     overfull: bool = False
 
@@ -77,7 +78,7 @@ def _below(folder: Path, parts: tuple[str, ...], told: Search) -> Iterator[Found
     for entry in listed:
         try:
             if is_passed_by(entry.name):
-                told.others += 1
+                told.hidden += 1
             elif entry.is_dir(follow_symlinks=False):
                 if len(parts) >= MOST_DEPTH:
                     told.overfull = True

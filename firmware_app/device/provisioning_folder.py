@@ -1,0 +1,150 @@
+"""Many provisioning files in one place, a stick or a folder, and which of them is this box's.
+
+There is one rule for the console and for a stick (`Contents.chosen`), because a box keeps the identity that it takes.
+Files are looked for at the top and one folder down, since people copy the folder whole; links are passed over.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from os import DirEntry, scandir
+from pathlib import Path
+from typing import Final
+
+from firmware_app.device import naming, provisioning_file
+from firmware_app.device.provisioning_file import SUFFIX, Offer, Proof
+from firmware_app.errors import (
+    CodeWrong,
+    LanternError,
+    ProvisioningForged,
+    ProvisioningMany,
+    ProvisioningNone,
+    ProvisioningUndecided,
+    ProvisioningUnreadable,
+)
+
+MOST_FILES: Final = 1000
+"""A hospital's list may be longer; beyond this a file is found by its name alone."""
+
+
+@dataclass(frozen=True, slots=True)
+class Contents:
+    """What there is: in the order of their names the last file of each box, and why one cannot be used."""
+
+    found: tuple[Offer | LanternError, ...]
+    whole: bool
+    """Whether all was seen that there ever was: nothing is damaged, unreadable or spoilt, or was not looked at."""
+    more: bool = False
+
+    @property
+    def offers(self) -> list[Offer]:
+        return [one for one in self.found if isinstance(one, Offer)]
+
+    @property
+    def refused(self) -> list[LanternError]:
+        return [one for one in self.found if isinstance(one, LanternError)]
+
+    @property
+    def ours(self) -> list[Offer]:
+        """Those that may be for this machine: where one was made for it by name, no other."""
+        may = [one for one in self.offers if one.content.device in ("", naming.machine())]
+        return [one for one in may if one.content.device] or may or self.offers
+
+    def chosen(self, box: str | None) -> Offer | None:
+        """This box's file, where nobody needs to say which it is.
+
+        It is the one for *box*, where the id is known; else the one made for this very machine; else the only one, if
+        the place is `whole`: what was spoilt or lost may have been this box's, and what is left another's.
+        """
+        if box is not None:
+            return next((one for one in self.offers if one.content.box == box), None)
+        ours = self.ours
+        decided = len(ours) == 1 and (self.whole or ours[0].content.device == naming.machine())
+        return ours[0] if decided else None
+
+
+def look(folder: Path, box: str | None = None, *, whole: bool = True) -> Contents:
+    """Read the files in *folder*, those that are called after *box* before any other.
+
+    *whole* is False where the folder is known to have lost something.  Raises `OSError` where it cannot be read.
+    """
+    unread: list[str] = []
+    named = f"{box}{SUFFIX}"
+    paths = heapq.nsmallest(MOST_FILES + 1, _files(folder, unread), key=lambda path: (path.name != named, path))
+    read: list[Offer | LanternError] = []
+    for path in paths[:MOST_FILES]:
+        try:
+            read.append(provisioning_file.read(path, follow=False))
+        except LanternError as error:
+            read.append(error)
+    offers = sorted((one for one in read if isinstance(one, Offer)), key=lambda one: one.content.made)
+    last = {one.content.box: one for one in offers}
+    found = tuple(one for one in read if not isinstance(one, Offer) or last[one.content.box] is one)
+    more = len(paths) > MOST_FILES
+    spoilt = any(isinstance(one, LanternError) for one in found)
+    return Contents(found, whole and not more and not unread and not spoilt, more)
+
+
+def find(path: Path, box: str | None = None, code: str | None = None) -> Offer:
+    """The file at *path*, or the one for this box in the folder *path*: never just any of them.
+
+    Where `Contents.chosen` knows none, it is the one that *code*, from the box's label, opens.  Raises
+    `ProvisioningUnreadable`, `ProvisioningForged`, `ProvisioningNone`, `ProvisioningMany`, `CodeWrong` and
+    `ProvisioningUndecided`.
+    """
+    if not path.is_dir():
+        return provisioning_file.read(path)
+    try:
+        contents = look(path, box)
+    except OSError as error:
+        raise ProvisioningUnreadable(file=path.name, detail=error.strerror or str(error)) from None
+    if (chosen := contents.chosen(box)) is not None:
+        return chosen
+    if box is not None or not contents.offers:
+        raise _missing(contents, path, box)
+    if code is None and not contents.more:
+        raise ProvisioningUndecided(folder=str(path), count=len(contents.ours) + len(contents.refused))
+    for one in contents.ours if code is not None else ():
+        with suppress(CodeWrong):
+            provisioning_file.believe(one, Proof(code=code))
+            return one
+    raise ProvisioningMany(limit=MOST_FILES) if contents.more else CodeWrong
+
+
+def _missing(contents: Contents, folder: Path, box: str | None) -> LanternError:
+    """Why there is no file for *box*, or none at all: the one that is called so may be spoilt."""
+    wanted = f"{box or '*'}{SUFFIX}"
+    for error in reversed(contents.refused):
+        if isinstance(error, ProvisioningUnreadable | ProvisioningForged) and (box is None or error.file == wanted):
+            return error
+    return ProvisioningMany(limit=MOST_FILES) if contents.more else ProvisioningNone(wanted=wanted, folder=str(folder))
+
+
+def _files(folder: Path, unread: list[str]) -> Iterator[Path]:
+    """Every provisioning file by its name; what cannot be looked at goes to *unread*.  Raises `OSError`."""
+    below: list[str] = []
+    with scandir(folder) as entries:
+        for entry in entries:
+            if _is(entry, unread, folders=True):
+                below.append(entry.path)
+            elif _is(entry, unread, folders=False):
+                yield Path(entry.path)
+    for name in below:
+        try:
+            with scandir(name) as entries:
+                yield from (Path(entry.path) for entry in entries if _is(entry, unread, folders=False))
+        except OSError:
+            unread.append(name)
+
+
+def _is(entry: DirEntry[str], unread: list[str], *, folders: bool) -> bool:
+    if entry.name.startswith(".") or not (folders or entry.name.endswith(SUFFIX)):
+        return False
+    try:
+        return entry.is_dir(follow_symlinks=False) if folders else entry.is_file(follow_symlinks=False)
+    except OSError:
+        unread.append(entry.path)
+        return False

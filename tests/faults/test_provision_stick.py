@@ -1,0 +1,102 @@
+"""Provisioning files on real sticks: what damage hides may be this box's file, and what it leaves another's."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from firmware_app.config import Config
+from firmware_app.device import first_request, offered_files, provision
+from firmware_app.intake.stick import importer
+from firmware_app.intake.stick.handover import Handed, Word
+from firmware_app.intake.stick.medium import Folders
+from firmware_app.intake.stick.search import Found, Search
+from firmware_app.intake.stick.signals import Signals
+from firmware_app.store.layout import StateDir
+from hospital.house import House
+from tests.faults import sticks
+from tests.faults.sticks import Stick
+from tests.shelf import prepared
+
+
+@pytest.fixture
+def box(tmp_path: Path) -> tuple[Config, StateDir]:
+    """A new box that trusts the hospital already, so that one file of it would be taken by itself."""
+    house = House(tmp_path / "hospital")
+    house.found("mqtt.hospital.example", 8883)
+    config, state, clinical = sticks.box(tmp_path / "state")
+    clinical.database.close()
+    state.provision.mkdir()
+    state.line_keys.mkdir()
+    provision.Keys(state.line_keys).hospital.write_bytes(house.bundle_file.read_bytes())
+    content = tmp_path / "content"
+    for folder, number in ((content, 7), (content / "MORE", 8), (content / "MORE", 9)):
+        prepared(house, folder, box=f"clinic-{number}")
+        (folder / "labels.html").unlink()
+    return config, state
+
+
+def imported(config: Config, made: Stick, word: Word | None = None) -> None:
+    silent = Signals(Path("/nonexistent"), Path("/nonexistent"))
+    with made.handed() as handed:
+        importer.run(config, Handed(word or handed.word, handed.root), threading.Event(), silent)
+
+
+def without(image: Path, folder: bytes) -> None:
+    """Let the first block of a FAT folder be nothing but zeros, as worn flash gives it: the driver shows no file."""
+    data = bytearray(image.read_bytes())
+    entry = data.index(folder.ljust(11))
+    data_at = data.index(b".          ", entry)
+    data[data_at : data_at + 2048] = bytes(2048)
+    image.write_bytes(data)
+
+
+def test_the_one_file_that_damage_has_left_is_not_taken_for_this_box_s(
+    box: tuple[Config, StateDir], tmp_path: Path
+) -> None:
+    config, state = box
+    image = sticks.fat(tmp_path / "image", tmp_path / "content")
+    without(image, b"MORE")
+    with sticks.stick(image, tmp_path / "usb") as made:
+        made.plug()
+        with made.handed() as handed:
+            assert handed.word.folders.damaged
+        imported(config, made)
+    assert offered_files.offers(state) == ["clinic-7"]  # the code of its label decides
+    assert not first_request.waits(state)
+
+
+def test_the_only_file_of_a_whole_stick_is_taken_and_of_one_that_cannot_be_judged_it_is_not(
+    box: tuple[Config, StateDir], tmp_path: Path
+) -> None:
+    config, state = box
+    for file in (tmp_path / "content/MORE").iterdir():
+        file.unlink()
+    image = sticks.fat(tmp_path / "image", tmp_path / "content")
+    with sticks.stick(image, tmp_path / "usb") as made:
+        made.plug()
+        with made.handed() as handed:
+            word = handed.word
+        assert word.folders == Folders(1)  # fusefat shows the name of the volume as a file too
+        for unsure in (Folders(None), Folders(3), Folders(1, damaged=True)):
+            imported(config, made, replace(word, folders=unsure))
+            assert not first_request.waits(state), unsure
+        imported(config, made)
+    assert first_request.waits(state)
+
+
+def test_a_stick_is_whole_only_if_all_that_its_folders_name_is_shown() -> None:
+    one = Found(Path("a"), ("a",), 1, 1)
+    known = Word("vfat", folders=Folders(2))
+    assert known.is_whole(Search([one, one]))
+    assert known.is_whole(Search([one], others=1))
+    for shown in (
+        Search([one]),
+        Search([one], hidden=1),
+        Search([one, one], unread=1),
+        Search([one, one], overfull=True),
+    ):
+        assert not known.is_whole(shown)

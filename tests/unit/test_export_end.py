@@ -1,0 +1,263 @@
+"""An export ends as one definite thing, and the audit never says of it what is not so."""
+
+from __future__ import annotations
+
+import errno
+import gc
+import os
+import pty
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from firmware_app import export, progress, sealed_case
+from firmware_app.cli import main
+from firmware_app.config import Config, load
+from firmware_app.device import stored
+from firmware_app.errors import ExportUnrecorded
+from firmware_app.store import audit, mending
+from firmware_app.store.audit import Audit
+from firmware_app.store.exports import DONE, Exports
+from firmware_app.store.layout import free_bytes, sync_directory
+from hospital.house import House
+from tests.small_disk import small_disk
+from tests.unit import test_stick_export
+from tests.unit.test_export import Box
+
+house = test_stick_export.house
+BEGUN = ["export.begun"]
+
+
+@pytest.fixture
+def box(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Box]:
+    """Its state is a small disk of its own; the stick lies elsewhere."""
+    monkeypatch.setenv("LANTERN_STATE__DIR", str(tmp_path / "state"))
+    monkeypatch.setenv("LANTERN_BOX__LANGUAGE", "en")
+    monkeypatch.setenv("LANTERN_EXPORT__ENABLED", "true")
+    monkeypatch.setenv("LANTERN_RETENTION__HIGH_WATER_FREE_MB", "16")
+    with small_disk(tmp_path / "state", "size=24m"):
+        made = Box(tmp_path)
+        yield made
+        made.clinical.database.close()
+        gc.collect()  # a statement that failed lives in its traceback, and keeps the file open
+
+
+def fill(box: Box) -> None:
+    """Take every free byte."""
+    with (box.state.root / "filler").open("ab", buffering=0) as filler:
+        for size in (1 << 20, 4096, 1):
+            with suppress(OSError):
+                while True:
+                    os.write(filler.fileno(), bytes(size))
+    assert free_bytes(box.state.root) == 0
+
+
+def free(box: Box) -> None:
+    (box.state.root / "filler").unlink()
+
+
+def exported(box: Box, at_last: object = None) -> None:
+    """Export the case; *at_last* is done when the last image is written, before the case has its name."""
+
+    def tell(done: int, total: int) -> None:
+        if done == total and callable(at_last):
+            at_last()
+
+    export.export_case(
+        load(), Exports(box.clinical.database), box.case, box.stick, person="li", looked=True, on_progress=tell
+    )
+
+
+def actions(box: Box) -> list[str]:
+    return [entry.action for entry in box.audited()]
+
+
+def start(box: Box) -> None:
+    """As the box does at each start."""
+    box.clinical.database.close()
+    mending.make_ready(box.state, box.state.clinical_db)
+
+
+def doctor(box: Box) -> list[str | None]:
+    """The cases of which the doctor says that nobody knows how their export ended."""
+    checks = stored.database(load(), box.state)
+    return [check.case for check in checks if check.reason.code == "doctor.export_unknown"]
+
+
+def test_a_disk_that_fills_before_the_last_line_of_the_audit_costs_the_ballast(box: Box) -> None:
+    box.state.prepare_ballast(1)
+    exported(box, lambda: fill(box))
+    assert not box.state.ballast.exists()
+    assert actions(box) == ["export.begun", "export.done"]
+
+
+def test_an_export_whose_end_finds_no_room_is_said_to_be_whole_and_unrecorded(
+    box: Box, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(progress.Counter, "__call__", lambda _self, done, total: fill(box) if done == total else None)
+    assert box.run() == 1
+    said = capsys.readouterr().err
+    assert f"export.unrecorded: 2 of 2 images were exported to {box.stick / box.case}" in said
+    assert len(list((box.stick / box.case).iterdir())) == 3
+    assert actions(box) == BEGUN
+    assert doctor(box) == [box.case], "shown before the next start too"
+
+
+def test_an_export_without_an_end_is_closed_as_one_of_unknown_end_at_the_next_start(box: Box) -> None:
+    with pytest.raises(ExportUnrecorded):
+        exported(box, lambda: fill(box))
+    Exports(box.clinical.database).close_left()
+    assert actions(box) == BEGUN, "the disk is still full, and that is no reason to fail"
+    free(box)
+    for _ in range(2):
+        start(box)
+        begun, ended = box.audited()
+        assert (ended.actor, ended.action, ended.case) == ("box", "export.unknown", box.case)
+        assert dict(ended.details) == {"account": "li", "begun": begun.sequence}
+    assert Audit(box.clinical.database).verify()[0]
+    assert doctor(box) == [box.case]
+
+
+def test_the_next_export_closes_what_the_one_before_left_open(box: Box) -> None:
+    exports = Exports(box.clinical.database)
+    exports.begin(box.case, "li", images=2, looked=1)  # and the power was cut
+    exported(box)
+    assert actions(box) == ["export.begun", "export.unknown", "export.begun", "export.done"]
+
+
+def test_an_export_that_is_under_way_is_left_alone(box: Box) -> None:
+    exported(box, lambda: mending.make_ready(box.state, box.state.clinical_db))
+    assert actions(box) == ["export.begun", "export.done"]
+    seen: list[list[str | None]] = []
+    (box.stick / box.case).rename(box.folder / "before")
+    exported(box, lambda: seen.append(doctor(box)))
+    assert seen == [[]]
+
+
+def test_what_stopped_an_export_is_told_also_when_the_audit_takes_no_line(box: Box) -> None:
+    def full_and_interrupted() -> None:
+        fill(box)
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        exported(box, full_and_interrupted)
+    assert list(box.stick.iterdir()) == []
+    free(box)
+    start(box)
+    assert actions(box) == ["export.begun", "export.unknown"]
+
+
+def test_ctrl_c_when_the_case_has_its_name_is_not_called_stopped(box: Box, monkeypatch: pytest.MonkeyPatch) -> None:
+    name = export._named
+
+    def interrupted(fresh: Path, final: Path) -> None:
+        name(fresh, final)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(export, "_named", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        exported(box)
+    assert (box.stick / box.case).is_dir()
+    assert actions(box) == ["export.begun", "export.unknown"]
+    assert doctor(box) == [box.case]
+
+
+@pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGTERM])
+@pytest.mark.parametrize("way", ["--stick", "--to"])
+def test_a_signal_stops_an_export_as_ctrl_c_does(box: Box, house: House, number: signal.Signals, way: str) -> None:
+    words = [sys.executable, "-m", "firmware_app.cli", "case", "export", box.case, way, str(box.stick)]
+    stopped = subprocess.Popen(
+        [*words, "--person", "li", "--looked"], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
+    )
+    await_begun(box, stopped)
+    stopped.send_signal(number)
+    _, said = stopped.communicate()
+    assert (stopped.returncode, said) == (130, b"Stopped.\n")
+    nothing_is_left(box)
+
+
+def test_an_ssh_line_that_is_lost_stops_an_export_as_ctrl_c_does(box: Box, house: House) -> None:
+    words = ["case", "export", box.case, "--stick", str(box.stick), "--person", "li", "--looked"]
+    pid, terminal = pty.fork()
+    if not pid:
+        os.execv(sys.executable, [sys.executable, "-m", "firmware_app.cli", *words])
+    await_begun(box)
+    os.close(terminal)
+    os.waitpid(pid, 0)
+    nothing_is_left(box)
+
+
+def await_begun(box: Box, exporting: subprocess.Popen[bytes] | None = None) -> None:
+    """Return when something is on the stick: the child that writes the first object is only starting by then."""
+    until = time.monotonic() + 60
+    while not list(box.stick.iterdir()):
+        assert exporting is None or exporting.poll() is None
+        assert time.monotonic() < until
+
+
+def nothing_is_left(box: Box) -> None:
+    assert list(box.stick.iterdir()) == list(box.state.root.glob("export-*")) == []
+    assert actions(box) == ["export.begun", "export.stopped"]
+
+
+@pytest.mark.parametrize("way", ["--stick", "--to"])
+def test_a_disk_that_fails_when_the_case_has_got_its_name_leaves_nobody_sure(
+    box: Box, house: House, way: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def failing(folder: Path) -> None:
+        if folder == box.stick:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        sync_directory(folder)
+
+    for module in (export, sealed_case):
+        monkeypatch.setattr(module, "sync_directory", failing)
+    assert main(["case", "export", box.case, way, str(box.stick), "--person", "li", "--looked"]) == 1
+    (there,) = box.stick.iterdir()
+    assert f"export.unsure: The case may be at {there}, or not: " in capsys.readouterr().err
+    assert actions(box) == ["export.begun", "export.unknown"]
+
+
+def test_a_stick_that_is_out_before_the_last_word_costs_that_word(
+    box: Box, house: House, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    told = sealed_case.told
+
+    def out(path: Path, config: Config) -> str:
+        path.unlink()
+        return told(path, config)
+
+    monkeypatch.setattr(sealed_case, "told", out)
+    assert main(["case", "export", box.case, "--stick", str(box.stick), "--person", "li", "--looked"]) == 0
+    assert capsys.readouterr().out.splitlines()[-1].startswith("It is sealed; only the hospital opens it: ")
+    assert actions(box) == ["export.begun", "export.done"]
+
+
+def test_what_an_earlier_version_wrote_has_ended(box: Box) -> None:
+    """Its last lines name no beginning."""
+    log = Audit(box.clinical.database)
+    log.record(audit.CONSOLE, "export.begun", box.case, account="li", images=2, looked=1)
+    log.record(audit.CONSOLE, DONE, box.case, account="li", exported=2, refused=0)
+    start(box)
+    assert actions(box) == ["export.begun", "export.done"]
+    assert doctor(box) == []
+
+
+def test_where_the_lock_cannot_be_had_nothing_leaves_and_that_is_said(
+    box: Box, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (box.state.clinical_db.parent / "clinical.db-export").mkdir()
+    assert box.run() == 1
+    assert "store.unusable: " in capsys.readouterr().err
+    assert list(box.stick.iterdir()) == []
+    assert actions(box) == []
+
+
+def test_the_console_lists_what_was_exported_as_before(box: Box) -> None:
+    assert main(["case", "export", box.case, "--to", str(box.stick), "--person", "li", "--looked"]) == 0
+    assert doctor(box) == []

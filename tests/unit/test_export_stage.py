@@ -1,0 +1,197 @@
+"""While a case is sealed its objects lie on the box's own disk: out of everybody's reach, with room left for images."""
+
+from __future__ import annotations
+
+import fcntl
+import gc
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from firmware_app import export, sealed_case
+from firmware_app.cli import main
+from firmware_app.config import load
+from firmware_app.device import setup
+from firmware_app.errors import ExportNoRoom, StateUnusable
+from firmware_app.export import Outcome
+from firmware_app.intake.spool import empty_incoming
+from firmware_app.store import exports as store_exports
+from firmware_app.store.exports import Exports
+from firmware_app.store.layout import StateDir, free_bytes
+from hospital.house import House
+from tests.peers import need_root
+from tests.small_disk import small_disk
+from tests.unit import test_stick_export
+from tests.unit.test_export import Box
+from tests.unit.test_stick_export import opened, sealed
+
+house = test_stick_export.house
+_CLINICAL, _NOBODY = 54321, 65534
+_KEPT_MB = 16
+
+
+@pytest.fixture
+def box(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Box]:
+    """With the mark `small`, its state and its stick lie on one disk of 24 MB, of which 16 are kept for images."""
+    monkeypatch.setenv("LANTERN_BOX__LANGUAGE", "en")
+    monkeypatch.setenv("LANTERN_EXPORT__ENABLED", "true")
+    if getattr(request, "param", "") != "small":
+        monkeypatch.setenv("LANTERN_STATE__DIR", str(tmp_path / "state"))
+        yield Box(tmp_path)
+        return
+    monkeypatch.setenv("LANTERN_STATE__DIR", str(tmp_path / "disk" / "state"))
+    monkeypatch.setenv("LANTERN_RETENTION__HIGH_WATER_FREE_MB", str(_KEPT_MB))
+    with small_disk(tmp_path / "disk", "size=24m"):
+        made = Box(tmp_path / "disk")
+        yield made
+        made.clinical.database.close()
+        gc.collect()
+
+
+small = pytest.mark.parametrize("box", ["small"], indirect=True)
+
+
+@pytest.fixture
+def before_sealing(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[], None]], None]:
+    """Have something done when an object is written and not yet sealed."""
+    each = export.each
+
+    def do(work: Callable[[], None]) -> None:
+        def worked(*arguments: object, **named: object) -> Iterator[Outcome]:
+            for one in each(*arguments, **named):  # type: ignore[arg-type]
+                work()
+                yield one
+
+        monkeypatch.setattr(export, "each", worked)
+
+    return do
+
+
+def stages(state: StateDir) -> list[Path]:
+    return sorted(state.root.glob("export-*"))
+
+
+def test_who_runs_as_the_clinical_group_puts_nothing_in_the_place_of_what_is_sealed(
+    box: Box, house: House, tmp_path: Path, before_sealing: Callable[[Callable[[], None]], None]
+) -> None:
+    need_root()
+    secret = tmp_path / "secret"
+    secret.write_bytes(b"PatientName=Zhang^San" * 200)
+    box.state.root.chmod(0o751)
+    os.chown(box.state.root, 0, _CLINICAL)
+    os.chown(box.state.incoming, 0, _CLINICAL)
+    tried: list[int] = []
+
+    def swap() -> None:
+        """As the gateway, the importer or the reader would: a link in the place of every file that can be reached."""
+        script = 'find incoming export-* -type f -exec ln -sf "$0" {} ";"'
+        done = subprocess.run(
+            ["/bin/sh", "-c", script, str(secret)], cwd=box.state.root, user=_NOBODY, group=_CLINICAL, extra_groups=[],
+            stderr=subprocess.DEVNULL, check=False,
+        )  # fmt: skip
+        tried.append(done.returncode)
+
+    before_sealing(swap)
+    assert opened(house, sealed(box), tmp_path / "out") == 0
+    assert len(tried) == 2
+    for file in (tmp_path / "out").rglob("*.dcm"):
+        assert file.read_bytes()[128:132] == b"DICM"
+        assert b"Zhang" not in file.read_bytes()
+    assert stages(box.state) == []
+
+
+def test_a_gateway_that_starts_again_takes_nothing_from_an_export(
+    box: Box, house: House, before_sealing: Callable[[Callable[[], None]], None]
+) -> None:
+    before_sealing(lambda: empty_incoming(box.state.incoming))
+    assert sealed(box).stat().st_size > 0
+
+
+def test_what_goes_wrong_on_the_box_s_own_disk_is_not_said_of_the_stick(
+    box: Box, house: House, before_sealing: Callable[[Callable[[], None]], None]
+) -> None:
+    def lose() -> None:
+        for path in (*box.state.incoming.iterdir(), *(file for stage in stages(box.state) for file in stage.iterdir())):
+            path.unlink()
+
+    before_sealing(lose)
+    with pytest.raises(StateUnusable, match="No such file"):
+        sealed_case.seal_case(load(), Exports(box.clinical.database), box.case, box.stick, person="li", looked=True)
+    assert list(box.stick.iterdir()) == []
+
+
+def test_what_a_killed_export_left_goes_at_the_next_export_and_at_the_next_start(box: Box, house: House) -> None:
+    words = [sys.executable, "-m", "firmware_app.cli", "case", "export", box.case, "--stick", str(box.stick)]
+    for then in (lambda: sealed(box), lambda: setup._clear_away(box.state)):
+        killed = subprocess.Popen([*words, "--person", "li", "--looked"], stdout=subprocess.DEVNULL)
+        until = time.monotonic() + 60
+        while not stages(box.state):  # the child that writes into it is only starting by then
+            assert killed.poll() is None
+            assert time.monotonic() < until
+        killed.kill()
+        killed.wait()
+        with Exports(box.clinical.database)._locked(fcntl.LOCK_EX):
+            pass  # a child that had not become its own program by then held it a moment longer
+        (left,) = stages(box.state)
+        assert left.stat().st_mode & 0o777 == 0o700
+        (left / "00001.dcm").write_bytes(b"DICM")
+        for path in box.stick.iterdir():
+            path.unlink()
+        with Exports(box.clinical.database).under_way():
+            store_exports.sweep_stages(box.state)
+            assert stages(box.state) == [left], "one is under way, and this may be its folder"
+        then()
+        assert stages(box.state) == []
+        for path in box.stick.iterdir():
+            path.unlink()
+
+
+# --- room -----------------------------------------------------------------------------------------------------------
+
+
+def fill(box: Box, left: int) -> None:
+    """Leave *left* bytes beside what is kept for images."""
+    taken = free_bytes(box.state.root) - _KEPT_MB * 1_000_000 - left
+    with (box.state.root / "filler").open("wb") as filler:
+        os.posix_fallocate(filler.fileno(), 0, taken)
+
+
+@small
+@pytest.mark.parametrize("way", ["--stick", "--to"])
+def test_an_export_leaves_the_room_that_images_need(
+    box: Box, house: House, way: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fill(box, 400_000)
+    assert main(["case", "export", box.case, way, str(box.stick), "--person", "li", "--looked"]) == 1
+    assert f"{ExportNoRoom.code}: The box's own disk has {_KEPT_MB} MB left" in capsys.readouterr().err
+    assert free_bytes(box.state.root) > _KEPT_MB * 1_000_000
+    assert list(box.stick.iterdir()) == stages(box.state) == []
+    assert [entry.action for entry in box.audited()] == ["export.begun", "export.stopped"]
+
+
+@small
+def test_an_object_that_is_sealed_on_the_box_s_own_disk_is_counted_twice(box: Box, house: House) -> None:
+    fill(box, 1_500_000)
+    with pytest.raises(ExportNoRoom):
+        sealed_case.seal_case(load(), Exports(box.clinical.database), box.case, box.stick, person="li", looked=True)
+    assert box.run() == 0, "one copy has room"
+
+
+def test_an_export_to_another_disk_asks_for_no_room_on_the_box_s_own(box: Box, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LANTERN_RETENTION__HIGH_WATER_FREE_MB", str(1 << 40))
+    assert box.run() == 1
+    with small_disk(box.stick, "size=24m"):
+        assert box.run() == 0
+
+
+def test_a_full_stick_is_named_by_an_open_export_too(box: Box, capsys: pytest.CaptureFixture[str]) -> None:
+    with small_disk(box.stick, "size=16k"):
+        assert box.run() == 1
+        assert f"export.folder: The folder {box.stick} cannot take the export: No space left" in capsys.readouterr().err
+        assert list(box.stick.iterdir()) == []
+    assert [entry.action for entry in box.audited()] == ["export.begun", "export.stopped"]

@@ -1,0 +1,318 @@
+"""What the machine's own programs do not do: it is said in a sentence, and all the rest is done."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from firmware_app.device import (
+    console,
+    first_page,
+    first_request,
+    first_start,
+    front,
+    health,
+    naming,
+    offered_files,
+    program,
+    sealing,
+    setup,
+)
+from firmware_app.device.first_page import DONE
+from firmware_app.device.first_request import Request
+from firmware_app.device.first_start import Places
+from firmware_app.device.program import ProgramFailed
+from firmware_app.errors import SealingFailed, UnitsNotReread
+from hospital.house import House
+from tests.shelf import Box, prepared
+
+ANSWERS = {"box": "clinic-7", "clinic": "清河卫生院", "language": "zh_CN", "zone": "Asia/Urumqi", "ae_title": "LANTERN"}
+HANGS, REFUSES, DIES = "exec sleep 60", "echo 'Failed: read-only' >&2; exit 1", "kill -9 $$"
+WORDS = {HANGS: "no answer in 0.3 s", REFUSES: "Failed: read-only", DIES: "status -9", "": "not installed"}
+Installed = Callable[[str, str], None]
+
+
+@pytest.fixture
+def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Installed:
+    """A machine on which there is no program but those that a test puts there."""
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    (folder / "sleep").symlink_to("/bin/sleep")
+    monkeypatch.setenv("PATH", str(folder))
+
+    def put(name: str, script: str) -> None:
+        if script:
+            (folder / name).write_text(f"#!/bin/sh\n{script}\n")
+            (folder / name).chmod(0o755)
+
+    return put
+
+
+@pytest.fixture
+def box(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Box:
+    """One that is the machine, with systemd in it."""
+    made = Box(tmp_path / "box")
+    made.state.provision.mkdir()
+    (tmp_path / "systemd").mkdir()
+    monkeypatch.setattr(first_start, "_SYSTEMD", tmp_path / "systemd")
+    monkeypatch.setattr(first_start, "DEFAULT_PATH", tmp_path / "box" / "etc" / "lantern.toml")
+    monkeypatch.setattr(first_start, "_ZONE_S", 0.3)
+    return made
+
+
+def places(box: Box) -> Places:
+    found = Places.of(box.config, box.file)
+    assert found.machine == box.root
+    return found
+
+
+@pytest.mark.parametrize("script", WORDS)
+def test_a_machine_that_takes_no_time_zone_is_a_box_all_the_same_and_says_so(
+    box: Box, installed: Installed, script: str
+) -> None:
+    installed("timedatectl", script)
+    first_request.ask(box.state, Request(answers=ANSWERS))
+    made = first_page.answer(box.config, places(box))
+    assert made is not None
+    assert (made.reason.code, box.config.box.id) == (DONE, "clinic-7")
+    (undone,) = made.undone
+    assert undone.code == "provision.zone_not_set"
+    assert undone.details["zone"] == "Asia/Urumqi"
+    assert WORDS[script] in str(undone.details["detail"])
+    assert "timedatectl set-timezone Asia/Urumqi" in made.text("en")
+    assert first_request.result(box.state) == made  # the page shows it too
+    assert not first_request.waits(box.state)
+
+
+def test_a_time_zone_that_was_taken_is_not_spoken_of(box: Box, installed: Installed) -> None:
+    installed("timedatectl", "exit 0")
+    first_request.ask(box.state, Request(answers=ANSWERS))
+    made = first_page.answer(box.config, places(box))
+    assert made is not None
+    assert (made.reason.code, made.undone) == (DONE, ())
+
+
+@pytest.mark.parametrize("script", [HANGS, DIES])
+def test_where_nobody_says_whether_there_is_a_chip_no_key_is_made(
+    box: Box, installed: Installed, script: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Keys that were once written openly stay so."""
+    installed("systemd-creds", script)
+    monkeypatch.setattr(sealing, "_ASK_S", 0.3)
+    first_request.ask(box.state, Request(answers=ANSWERS))
+    refused = first_page.answer(box.config, places(box), sealing.chip)
+    assert refused is not None
+    assert refused.reason.code == SealingFailed.code
+    assert WORDS[script] in str(refused.reason.details["detail"])
+    assert not first_request.waits(box.state)
+    assert box.config.box.id == "unprovisioned"
+    assert not (box.state.line_keys / "identity.pem").exists()
+
+
+@pytest.mark.parametrize("script", ["", "exit 11"])
+def test_a_machine_without_a_chip_has_none(installed: Installed, script: str) -> None:
+    installed("systemd-creds", script)
+    assert sealing.chip() is None
+
+
+@pytest.mark.parametrize("script", [HANGS, ""])
+def test_a_box_that_does_not_start_again_says_so_on_its_page(
+    box: Box, house: House, installed: Installed, script: str, monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    installed("systemctl", script)
+    installed("timedatectl", "exit 0")
+    monkeypatch.setattr(first_page, "_RESTART_S", 0.3)
+    first_request.ask(box.state, Request(answers=ANSWERS))
+    assert first_page.main(["--config", str(box.file), "--restart"]) == 1
+    assert "provision.start_needed: " in capsys.readouterr().err
+    told = first_request.result(box.state)
+    assert told is not None
+    assert (told.reason.code, [one.code for one in told.undone]) == (DONE, ["provision.start_needed"])
+    assert box.config.box.id == "clinic-7"
+
+
+def test_the_console_is_told_what_was_not_done(
+    box: Box, house: House, installed: Installed, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from firmware_app.cli import main
+
+    made = prepared(house, tmp_path / "out", zone="Asia/Urumqi")
+    options = ["--code", made.code, "--no-tpm", "--config", str(box.file)]
+    assert main(["provision", "--file", str(made.file), *options]) == 0
+    said = capsys.readouterr()
+    assert "timedatectl: not installed" in said.err
+    assert "clinic-7" in said.out
+
+
+@pytest.mark.parametrize("script", [HANGS, REFUSES, ""])
+def test_a_network_that_is_not_told_the_name_is_a_sentence(
+    box: Box, installed: Installed, script: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    installed("busctl", script)
+    monkeypatch.setattr(naming, "_ASK_S", 0.3)
+    monkeypatch.setattr(naming, "_PATIENCE_S", 0.0)
+    monkeypatch.setenv("LANTERN_STATE__DIR", str(box.state.root))
+    assert naming.main() == 1
+    said = capsys.readouterr().err
+    assert said.startswith("setup.name_not_taken: ")
+    assert WORDS[script] in said
+
+
+@pytest.mark.parametrize("script", [HANGS, REFUSES, ""])
+def test_units_that_systemd_did_not_read_anew_are_told_and_read_at_the_next_start(
+    box: Box, installed: Installed, script: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(setup, "_RELOAD_S", 0.3)
+    monkeypatch.setattr(setup, "RUN", tmp_path)
+    (tmp_path / setup.NOT_REREAD).touch()
+    installed("systemctl", script)
+    with pytest.raises(UnitsNotReread):
+        setup._have_reread(tmp_path)
+    (told,) = health._units(box.config, box.state)
+    assert WORDS[script] in told.reason.text("en")
+    installed("systemctl", "exit 0")
+    setup._have_reread(tmp_path)
+    assert list(health._units(box.config, box.state)) == []
+    assert not (tmp_path / setup.NOT_REREAD).exists()
+
+
+@pytest.mark.parametrize("script", [HANGS, REFUSES, "", "echo no json"])
+def test_a_machine_that_does_not_tell_its_addresses_has_none(
+    installed: Installed, script: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    installed("ip", script)
+    monkeypatch.setattr(front, "_LOOK_S", 0.3)
+    assert front.addresses() == ()
+
+
+def test_a_program_is_asked_without_a_terminal_and_what_it_leaves_behind_is_not_waited_for(
+    installed: Installed,
+) -> None:
+    installed("asks", "read answer || echo nobody")
+    assert program.run("asks", seconds=5.0) == b"nobody\n"
+    installed("leaves", "sleep 60 & exit 3")
+    with pytest.raises(ProgramFailed):
+        program.run("leaves", seconds=0.3)
+
+
+def test_accounts_that_cannot_be_opened_are_a_sentence_on_the_console(
+    box: Box, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    box.state.accounts_db.write_bytes(b"no database" * 1000)
+    assert console.main(["--config", str(box.file), "--out", str(tmp_path / "code.issue")]) == 1
+    assert capsys.readouterr().err.startswith("store.")
+
+
+# --- the request ----------------------------------------------------------------------------------------------------
+
+
+def a_folder(path: Path) -> None:
+    path.mkdir()
+
+
+def a_full_folder(path: Path) -> None:
+    path.mkdir()
+    (path / "something").write_text("of somebody")
+
+
+def a_pipe(path: Path) -> None:
+    os.mkfifo(path)
+
+
+def a_link(path: Path) -> None:
+    path.symlink_to("/etc/hostname")
+
+
+def a_link_to_nothing(path: Path) -> None:
+    path.symlink_to("nowhere")
+
+
+def a_socket(path: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as made:
+        made.bind(str(path))
+
+
+def a_giant(path: Path) -> None:
+    with path.open("wb") as handle:
+        handle.truncate(1 << 40)
+
+
+def no_json(path: Path) -> None:
+    path.write_bytes(b"\xff\xfe\x00")
+
+
+KINDS = (a_folder, a_full_folder, a_pipe, a_link, a_link_to_nothing, a_socket, a_giant, no_json)
+
+
+@pytest.fixture
+def _no_longer_than_ten_seconds() -> object:
+    """Whoever waits for a pipe waits for ever."""
+
+    def late(_number: int, _frame: object) -> None:
+        raise AssertionError("it waits")
+
+    before = signal.signal(signal.SIGALRM, late)
+    signal.alarm(10)
+    yield None
+    signal.alarm(0)
+    signal.signal(signal.SIGALRM, before)
+
+
+@pytest.mark.usefixtures("_no_longer_than_ten_seconds")
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_is_no_request_is_refused_in_words_and_out_of_the_way(box: Box, kind: Callable[[Path], None]) -> None:
+    kind(box.state.provision / "request.json")
+    told = first_page.answer(box.config, places(box))
+    assert told is not None
+    assert told.reason.code == "provision.request"
+    assert "Open the page and answer again" in told.text("en")
+    assert not first_request.waits(box.state)  # else systemd would wake root for it again and again
+    assert first_page.answer(box.config, places(box)) is None
+    first_request.ask(box.state, Request(answers=ANSWERS))
+    done = first_page.answer(box.config, places(box))
+    assert done is not None
+    assert done.reason.code == DONE
+
+
+@pytest.mark.usefixtures("_no_longer_than_ten_seconds")
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_is_no_offered_file_is_refused_in_words(box: Box, kind: Callable[[Path], None]) -> None:
+    (box.state.provision / "offered").mkdir()
+    kind(box.state.provision / "offered" / "clinic-7.lantern.json")
+    first_request.ask(box.state, Request(file="clinic-7"))
+    told = first_page.answer(box.config, places(box))
+    assert told is not None
+    assert told.reason.code == "provision.file"
+    assert not first_request.waits(box.state)
+
+
+def test_a_folder_where_the_answer_goes_is_put_aside_with_what_is_in_it(box: Box) -> None:
+    a_full_folder(box.state.provision / "result.json")
+    first_request.ask(box.state, Request(answers={"box": "-"}))
+    made = first_page.answer(box.config, places(box))
+    assert first_request.result(box.state) == made
+    (aside,) = box.state.provision.glob(".result.json.*/something")
+    assert aside.read_text() == "of somebody"
+
+
+def test_an_answer_that_cannot_be_written_is_a_sentence(box: Box, capsys: pytest.CaptureFixture[str]) -> None:
+    (box.state.provision / ".result.json.new").mkdir()
+    first_request.ask(box.state, Request(answers={"box": "-"}))
+    assert first_page.main(["--config", str(box.file)]) == 1
+    assert capsys.readouterr().err.startswith("provision.request: ")
+
+
+def test_a_request_that_cannot_be_laid_down_does_not_end_the_import_of_a_stick(
+    box: Box, house: House, tmp_path: Path
+) -> None:
+    made = prepared(house, tmp_path / "stick")
+    (box.file.parent / "hospital.json").write_bytes(house.bundle_file.read_bytes())
+    (box.state.provision / ".request.json.new").mkdir()
+    (told,) = offered_files.from_stick(made.file.parent, box.config, box.places, whole=True)
+    assert told.code == "provision.request"

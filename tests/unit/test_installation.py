@@ -1,0 +1,345 @@
+"""The ground of an installation: refused before anything is changed, and on record before anything comes.
+
+apt and dpkg are the real ones, on packages and lists of their own (apt.conf(5), DPKG_ROOT of dpkg(1)).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import select
+import shutil
+import signal
+import subprocess
+import sys
+import zipfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from firmware_app.device.installation import ground, removal, setting_up
+from firmware_app.device.installation.machine import Machine, Record
+from firmware_app.device.installation.programs import Source
+from firmware_app.errors import InstallPackagesMissing, InstallWheelDamaged, InstallWheelStale, NotInstalled
+from tests.peers import REPOSITORY, need_root, peer
+
+_DEBS = {"nginx": "nginx-common", "nginx-common": "", "avahi-daemon": ""}
+_PROGRAM = {"nginx": "usr/sbin/nginx", "nginx-common": "etc/nginx/nginx.conf", "avahi-daemon": "usr/sbin/avahi-daemon"}
+_MASK = "etc/systemd/system/nginx.service"
+_APT = """
+Dir::State::status "{root}/var/lib/dpkg/status";
+Dir::State "{root}/var/lib/apt";
+Dir::Cache "{root}/var/cache/apt";
+Dir::Log "{root}/var/log/apt";
+Dir::Etc "{root}/etc/apt";
+DPkg::Options {{ "--root={root}"; "--log=/dev/null"; }};
+DPkg::Pre-Invoke {{ "{meanwhile}"; }};
+DPkg::Post-Invoke {{ "{after}"; }};
+APT::Architecture "all";
+"""
+
+
+class PowerCutError(Exception):
+    """Here and now."""
+
+
+class Running(Machine):
+    """A folder in the place of the running machine, whose apt and dpkg work in it."""
+
+    @property
+    def alive(self) -> bool:
+        return True
+
+    @property
+    def has_systemd(self) -> bool:
+        return False
+
+
+@dataclass(frozen=True)
+class Place:
+    machine: Running
+    source: Source
+    apt: Callable[..., None]
+    """Says what apt does just before the packages come, and just after."""
+
+    @property
+    def root(self) -> Path:
+        return self.machine.root
+
+    @property
+    def wheel(self) -> Path:
+        assert self.source.wheels is not None
+        return self.source.wheels / "lantern_box-1.0-py3-none-any.whl"
+
+
+def deb(folder: Path, name: str, needs: str) -> str:
+    """A Debian package of one file, and its entry in the folder's list."""
+    tree = folder / f"{name}.tree"
+    control = f"Package: {name}\nVersion: 1\nArchitecture: all\nMaintainer: nobody\nDescription: a stand-in\n"
+    control += f"Depends: {needs}\n" if needs else ""
+    (tree / _PROGRAM[name]).parent.mkdir(parents=True)
+    (tree / _PROGRAM[name]).touch()
+    (tree / "DEBIAN").mkdir()
+    (tree / "DEBIAN" / "control").write_text(control, "utf-8")
+    made = folder / f"{name}_1_all.deb"
+    subprocess.run([peer("dpkg-deb"), "--build", str(tree), str(made)], check=True, stdout=subprocess.DEVNULL)
+    shutil.rmtree(tree)
+    data = made.read_bytes()
+    return f"{control}Filename: ./{made.name}\nSize: {len(data)}\nSHA256: {hashlib.sha256(data).hexdigest()}\n"
+
+
+@pytest.fixture
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Place:
+    """A machine with nothing but `ip`, an unpacked Lantern of one file, and its folder of wheels."""
+    need_root()
+    root, tree, wheels = tmp_path / "root", tmp_path / "lantern", tmp_path / "wheels"
+    for folder in ("usr/bin", "var/lib/dpkg/updates", "var/lib/dpkg/info", "var/lib/apt/lists", "var/cache/apt",
+                   "var/log/apt", "etc/apt"):  # fmt: skip
+        (root / folder).mkdir(parents=True)
+    (root / "usr/bin/ip").touch()
+    for file in ("var/lib/dpkg/status", "etc/passwd", "etc/group", "etc/shadow", "etc/gshadow"):
+        (root / file).touch()
+    shutil.copytree(REPOSITORY / "systemd", tree / "systemd")
+    (tree / "firmware_app").mkdir()
+    (tree / "firmware_app" / "records.py").write_bytes(b"NUMBER = 1\n" * 50)
+    (tree / "constraints.txt").touch()
+    wheels.mkdir()
+    (wheels / "Packages").write_text("\n".join(deb(wheels, name, needs) for name, needs in _DEBS.items()), "utf-8")
+
+    def apt(meanwhile: str = "true", after: str = "true") -> None:
+        (tmp_path / "apt.conf").write_text(_APT.format(root=root, meanwhile=meanwhile, after=after), "utf-8")
+
+    apt()
+    monkeypatch.setenv("APT_CONFIG", str(tmp_path / "apt.conf"))
+    monkeypatch.setenv("DPKG_ROOT", str(root))
+    monkeypatch.setenv("DPKG_ADMINDIR", str(root / "var/lib/dpkg"))
+    monkeypatch.setenv("LC_ALL", "C.UTF-8")
+    monkeypatch.setattr(ground, "PORTS", ())
+    monkeypatch.setattr(sys, "base_prefix", "/usr")
+    made = Place(Running(root), Source(tree, wheels, ""), apt)
+    pack(made)
+    return made
+
+
+def pack(place: Place, content: bytes | None = None) -> None:
+    with zipfile.ZipFile(place.wheel, "w", zipfile.ZIP_DEFLATED) as made:
+        name = "firmware_app/records.py"
+        made.writestr(name, (place.source.tree / name).read_bytes() if content is None else content)
+
+
+def everything(root: Path) -> set[Path]:
+    return set(root.rglob("*"))
+
+
+def install(place: Place) -> Record:
+    record = place.machine.record or Record()
+    ground.packages(place.machine, record, place.source)
+    return record
+
+
+def on_record(place: Place) -> list[str]:
+    record = place.machine.record
+    return record.packages if record else []
+
+
+# --- refused before anything is changed ------------------------------------------------------------------------------
+
+
+def stale(place: Place) -> None:
+    pack(place, b"NUMBER = 2\n")
+
+
+def cut(place: Place) -> None:
+    place.wheel.write_bytes(place.wheel.read_bytes()[:-30])
+
+
+def empty(place: Place) -> None:
+    place.wheel.write_bytes(b"")
+
+
+def flipped(place: Place) -> None:
+    data = bytearray(place.wheel.read_bytes())
+    data[60] ^= 0xFF  # in what is compressed
+    place.wheel.write_bytes(data)
+
+
+@pytest.mark.parametrize("spoil", [stale, cut, empty, flipped])
+def test_a_wheel_that_cannot_be_used_is_refused_before_any_package_comes(
+    place: Place, spoil: Callable[[Place], None]
+) -> None:
+    spoil(place)
+    before = everything(place.root)
+    with pytest.raises(InstallWheelStale if spoil is stale else InstallWheelDamaged) as refused:
+        setting_up.install(place.machine, place.source)
+    assert place.wheel.name in refused.value.text("en")
+    assert everything(place.root) == before
+
+
+def test_each_flipped_bit_of_a_wheel_is_a_sentence_or_does_no_harm(place: Place) -> None:
+    whole = place.wheel.read_bytes()
+    refused = 0
+    for position in range(len(whole)):
+        for bit in range(8):
+            data = bytearray(whole)
+            data[position] ^= 1 << bit
+            place.wheel.write_bytes(data)
+            try:
+                place.source.check()
+            except (InstallWheelDamaged, InstallWheelStale):
+                refused += 1
+    assert refused > 4 * len(whole)
+
+
+def test_a_damaged_wheel_beside_a_good_one_is_passed_by(place: Place) -> None:
+    good = place.wheel.rename(place.wheel.with_name("lantern_box-1.0-1-py3-none-any.whl"))
+    place.wheel.write_bytes(good.read_bytes()[:100])
+    assert place.source.wheel() == good
+
+
+# --- on record before it comes ---------------------------------------------------------------------------------------
+
+
+def test_what_came_with_lantern_is_on_record_before_it_comes_and_goes_with_it(place: Place) -> None:
+    seen = place.root / "seen.json"
+    place.apt(meanwhile=f"test -e {seen} || cp {place.root}/opt/lantern/installed.json {seen}")
+    install(place)
+    assert all(f'"{name}"' in seen.read_text("utf-8") for name in _DEBS), "also what they need themselves"
+    assert on_record(place) == sorted(_DEBS)
+    assert (place.root / "usr/sbin/nginx").exists()
+    place.apt()
+    removal._remove_packages(place.machine, Record(packages=[*_DEBS, "never-came"]))
+    assert not (place.root / "usr/sbin/nginx").exists()
+    assert not ground.present()
+
+
+def test_an_installation_that_was_killed_in_the_middle_of_it_is_finished_and_leaves_nothing_unrecorded(
+    place: Place,
+) -> None:
+    place.apt(meanwhile="kill -9 $LANTERN_INSTALLER; exit 1")
+    child = os.fork()
+    if child == 0:
+        os.environ["LANTERN_INSTALLER"] = str(os.getpid())
+        install(place)
+        os._exit(0)
+    assert os.waitpid(child, 0)[1] == 9
+    assert on_record(place) == sorted(_DEBS)
+    assert (place.root / _MASK).is_symlink()
+    place.apt()
+    install(place)
+    assert on_record(place) == sorted(_DEBS)
+    assert not os.path.lexists(place.root / _MASK)
+
+
+def test_a_removal_after_such_a_kill_finds_what_came_and_the_mask(place: Place) -> None:
+    install(place)
+    (place.root / _MASK).parent.mkdir(parents=True, exist_ok=True)
+    (place.root / _MASK).symlink_to("/dev/null")
+    removal._remove_packages(place.machine, place.machine.record or Record())
+    assert not ground.present()
+    assert not os.path.lexists(place.root / _MASK)
+
+
+def test_packages_that_could_not_be_fetched_leave_no_record(place: Place) -> None:
+    place.apt(meanwhile="exit 1")
+    with pytest.raises(InstallPackagesMissing):
+        install(place)
+    assert place.machine.record is None
+    assert not (place.root / "opt/lantern").exists()
+
+
+def test_packages_that_came_though_apt_failed_are_on_record(place: Place) -> None:
+    place.apt(after="exit 1")
+    with pytest.raises(InstallPackagesMissing):
+        install(place)
+    assert on_record(place) == sorted(_DEBS)
+
+
+def test_a_mask_of_somebody_else_stays(place: Place) -> None:
+    (place.root / "usr/sbin").mkdir()
+    (place.root / "usr/sbin/nginx").touch()
+    (place.root / _MASK).parent.mkdir(parents=True)
+    (place.root / _MASK).symlink_to("/dev/null")
+    install(place)
+    assert on_record(place) == ["avahi-daemon"]
+    assert (place.root / _MASK).is_symlink()
+
+
+def test_files_are_on_record_before_they_are_written(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    def power_cut(*_: object) -> None:
+        raise PowerCutError
+
+    files = dict(setting_up._files(place.source.tree / "systemd"))
+    monkeypatch.setattr(Machine, "link", power_cut)
+    with pytest.raises(PowerCutError):
+        setting_up._place(place.machine, Record(), files)
+    record = place.machine.record
+    assert record is not None
+    assert set(record.files) == {str(path) for path in files}
+
+
+# --- the removal -----------------------------------------------------------------------------------------------------
+
+
+def test_a_removal_that_was_cut_off_knows_the_users_still(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As root of a box whose source is gone: only what is installed tells who they are."""
+    root, machine = place.root, Machine(place.root)
+    monkeypatch.setattr(removal, "_OWN_USERS", root / "nowhere")
+    files = dict(setting_up._files(place.source.tree / "systemd"))
+    setting_up._place(machine, Record(), files)
+    (root / "etc/passwd").write_text("lantern-reader:x:990:990::/:/bin/false\n", "utf-8")
+    (root / "etc/group").write_text("lantern-reader:x:990:\n", "utf-8")
+    (root / "var/lib/lantern/images").mkdir(parents=True)
+
+    def power_cut(*_: object) -> None:
+        raise PowerCutError
+
+    with monkeypatch.context() as cut_off:
+        cut_off.setattr(removal, "_remove_users", power_cut)
+        with pytest.raises(PowerCutError):
+            removal.uninstall(machine, set())
+    assert not (root / "var/lib/lantern").exists()
+    removal.uninstall(machine, set())
+    assert "lantern-reader" not in (root / "etc/passwd").read_text("utf-8")
+    assert not (root / setting_up.SYSUSERS).exists()
+    assert not (root / "opt/lantern").exists()
+    with pytest.raises(NotInstalled):
+        removal.uninstall(machine, set())
+
+
+def test_programs_that_a_cut_removal_has_left_without_a_record_go_with_the_next(place: Place) -> None:
+    (place.root / "opt/lantern/programs").mkdir(parents=True)
+    removal.uninstall(Machine(place.root), set())
+    assert not (place.root / "opt/lantern").exists()
+
+
+@pytest.mark.parametrize("typed", [b"\x04", b"\x03", b"\xff\n", b"no\n"])
+def test_whoever_closes_the_terminal_has_not_agreed(place: Place, typed: bytes) -> None:
+    """Ctrl-D, Ctrl-C, and letters that are none, on a real terminal."""
+    (place.root / "var/lib/lantern/images").mkdir(parents=True)
+    before = everything(place.root)
+    child, terminal = os.forkpty()
+    if child == 0:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)  # as on a terminal, whatever this run of the tests was started by
+        words = ["-m", "firmware_app.device.installation", "--destdir", str(place.root), "uninstall", "--purge"]
+        os.execv(sys.executable, [sys.executable, *words])
+    said = b""
+    while b"to go on:" not in said:
+        said += os.read(terminal, 4096)
+    os.write(terminal, typed)
+    try:
+        while True:
+            if not select.select([terminal], [], [], 1)[0]:
+                os.write(terminal, typed)  # Ctrl-C between the question and the waiting for its answer is lost
+            elif more := os.read(terminal, 4096):
+                said += more
+            else:
+                break
+    except OSError:  # how Linux says that the other end is closed
+        pass
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 1
+    os.close(terminal)
+    assert b"Nothing was removed." in said
+    assert b"Traceback" not in said
+    assert everything(place.root) == before

@@ -1,0 +1,341 @@
+"""A phone's photograph of a film is read; what is too large is refused by its header, and never called damaged."""
+
+from __future__ import annotations
+
+import io
+import os
+import subprocess
+import sys
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from struct import pack
+from typing import Any
+
+import numpy as np
+import pytest
+from imagecodecs import jpeg2k_encode
+from PIL import Image
+from pydicom.encaps import encapsulate
+from pydicom.uid import JPEG2000Lossless
+
+from firmware_app.errors import DecodeGaveUp, FrameTooLarge, InferenceGaveUp, Undecodable
+from firmware_app.imaging import film, picture, raster
+from firmware_app.imaging.input_spec import InputSpec
+from firmware_app.reading import child_loop
+from firmware_app.reading.attempt import Attempt
+from firmware_app.reading.child import ChildLost
+from firmware_app.reading.decoder import Decoded, Decoder, Taking
+from firmware_app.reading.hints import OF_PIXELS
+from firmware_app.records import Reason
+from tests import films
+from tests.peers import REPOSITORY
+
+MEMORY_MB = 384
+SPEC = InputSpec("image", 224, 224, crop="frame")
+CARE = Taking("middle", 1, "DX", "chest_film")
+Pixels = np.ndarray[Any, Any]
+
+
+def photograph(rows: int, columns: int) -> Image.Image:
+    """A film in soft shapes, taken by a camera that has noise and a yellow lamp beside it."""
+    shapes = films.shapes(1, rows // 8, columns // 8)
+    greys = Image.fromarray((shapes.astype(np.float32) * (240 / shapes.max())).astype(np.uint8))
+    soft = np.asarray(greys.resize((columns, rows), Image.Resampling.BILINEAR))
+    noisy = Image.fromarray(soft + np.random.default_rng(1).integers(0, 10, soft.shape, np.uint8))
+    return Image.merge("RGB", (noisy.point(lambda grey: min(grey + 4, 255)), noisy, noisy))
+
+
+@pytest.fixture(scope="module")
+def square() -> Image.Image:
+    return photograph(4096, 4096)
+
+
+@pytest.fixture
+def decoder() -> Iterator[Decoder]:
+    made = Decoder(MEMORY_MB, 60.0)
+    made.warm()
+    yield made
+    made.close()
+
+
+def read(decoder: Decoder, path: Path, shown: Path) -> Decoded:
+    """*path*, read for a model and shown to people by one child."""
+    first = decoder.pid
+    found = decoder.begin(path, path.suffix != ".dcm", SPEC, shown, CARE)
+    assert isinstance(found, Decoded), found
+    assert decoder.end()
+    assert decoder.pid == first
+    return found
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("film.png", {"compress_level": 1}),
+        ("film.jpg", {"quality": 90}),
+        ("film.jpg", {"quality": 90, "progressive": True, "subsampling": 0}),
+        ("film.tif", {}),
+        ("film.tif", {"compression": "tiff_lzw"}),
+        ("film.bmp", {}),
+        ("film.webp", {"method": 0}),
+    ],
+)
+def test_a_picture_of_16_megapixels_in_colour_is_read_whole(
+    tmp_path: Path, decoder: Decoder, square: Image.Image, name: str, options: dict[str, Any]
+) -> None:
+    square.save(tmp_path / name, **options)
+    found = read(decoder, tmp_path / name, tmp_path / "shown")
+    assert (found.rows, found.columns, found.hints) == (4096, 4096, ())
+
+
+def test_an_object_of_16_megapixels_in_colour_is_read(tmp_path: Path, decoder: Decoder, square: Image.Image) -> None:
+    path = films.save(tmp_path, "film.dcm", films.film(np.asarray(square)))
+    assert read(decoder, path, tmp_path / "shown").rows == 4096
+
+
+@pytest.mark.parametrize(
+    ("name", "rows", "columns", "shown"),
+    [
+        ("film.jpg", 6144, 8160, (3072, 4080)),  # 50 megapixels
+        ("film.jpg", 9000, 12000, (2250, 3000)),  # 108
+        ("film.png", 6000, 8000, (3000, 4000)),  # 48
+        ("film.tif", 6000, 8000, (3000, 4000)),
+    ],
+)
+def test_a_phones_photograph_is_read_smaller_than_it_was_taken_and_says_so(
+    tmp_path: Path, decoder: Decoder, name: str, rows: int, columns: int, shown: tuple[int, int]
+) -> None:
+    options: dict[str, Any] = {"compress_level": 1} if name == "film.png" else {}
+    photograph(rows, columns).save(tmp_path / name, **options)
+    found = read(decoder, tmp_path / name, tmp_path / "shown")
+    assert (found.rows, found.columns) == shown
+    assert found.hints == (picture.REDUCED,)
+    assert picture.REDUCED in OF_PIXELS
+
+
+def made(mode: str, rows: int = 90, columns: int = 70) -> Image.Image:
+    soft = np.asarray(photograph(8 * 12, 8 * 10).convert("L").resize((columns, rows)))
+    if mode == "I;16":
+        return Image.fromarray(soft.astype(np.uint16) * 200)
+    if mode == "F":
+        return Image.fromarray(soft.astype(np.float32) / 7)
+    return Image.fromarray(soft).convert(mode)
+
+
+@pytest.mark.parametrize("orientation", [1, 6])
+@pytest.mark.parametrize(
+    ("mode", "suffix"),
+    [
+        *((mode, ".png") for mode in ("L", "LA", "RGB", "RGBA", "P", "I;16")),
+        *((mode, ".tif") for mode in ("L", "RGB", "I;16", "I", "F")),
+        *((mode, ".jpg") for mode in ("L", "RGB", "CMYK")),
+    ],
+)
+def test_made_smaller_it_is_the_same_picture(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mode: str, suffix: str, orientation: int
+) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    path = tmp_path / f"film{suffix}"
+    made(mode).save(path, exif=exif)
+    with film.opened(path, is_picture=True) as opened:
+        whole, seen = opened.grey(0), opened.shown(0)
+        assert opened.hints == ()
+    monkeypatch.setattr(picture, "WHOLE_PX", 90 * 70 // 4)
+    monkeypatch.setattr(raster, "_STRIP_PX", 1000)
+    with film.opened(path, is_picture=True) as opened:
+        smaller, shown = opened.grey(0), opened.shown(0)
+        assert (opened.rows, opened.columns) == smaller.shape == (whole.shape[0] // 2, whole.shape[1] // 2)
+        assert opened.hints == (picture.REDUCED,)
+    means = whole.reshape(smaller.shape[0], 2, smaller.shape[1], 2).mean((1, 3))
+    span = float(np.ptp(whole))
+    assert np.abs(smaller - means).max() < (0.05 if suffix == ".jpg" else 0.01) * span
+    assert (shown.pixels.dtype, shown.pixels.ndim) == (seen.pixels.dtype, seen.pixels.ndim)
+
+
+def test_strips_make_no_difference(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for number, mode in enumerate(("L", "RGB", "RGBA", "P", "I;16", "1")):
+        made(mode).save(tmp_path / f"{number}.png")
+        with film.opened(tmp_path / f"{number}.png", is_picture=True) as opened:
+            whole = opened.grey(0)
+        monkeypatch.setattr(raster, "_STRIP_PX", 7 * 70)
+        with film.opened(tmp_path / f"{number}.png", is_picture=True) as opened:
+            np.testing.assert_array_equal(opened.grey(0), whole)
+        monkeypatch.undo()
+
+
+def png_head(columns: int, rows: int, *, bits: int = 8, colour: int = 2) -> bytes:
+    head = b"IHDR" + pack(">LLBBBBB", columns, rows, bits, colour, 0, 0, 0)
+    body = b"".join(
+        pack(">L", len(chunk) - 4) + chunk + pack(">L", zlib.crc32(chunk))
+        for chunk in (head, b"IDAT" + zlib.compress(b""), b"IEND")
+    )
+    return b"\x89PNG\r\n\x1a\n" + body
+
+
+def jpeg_head(columns: int, rows: int, **options: Any) -> bytes:
+    told = io.BytesIO()
+    Image.new("RGB", (64, 64)).save(told, "JPEG", **options)
+    return told.getvalue().replace(pack(">HH", 64, 64), pack(">HH", rows, columns))
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "limit"),
+    [
+        ("film.png", png_head(8000, 7000), 54),
+        ("film.png", png_head(16_000, 9_000, colour=0), 134),
+        ("film.jpg", jpeg_head(16_000, 9_000), 134),
+        ("film.jpg", jpeg_head(9_000, 9_000, progressive=True), 72),
+        ("film.jpg", jpeg_head(9_000, 9_000, progressive=True, subsampling=0), 36),
+    ],
+)
+def test_what_is_too_large_is_refused_by_its_header_with_its_size_and_the_limit(
+    tmp_path: Path, name: str, data: bytes, limit: int
+) -> None:
+    (tmp_path / name).write_bytes(data)
+    with pytest.raises(FrameTooLarge) as refused, film.opened(tmp_path / name, is_picture=True):
+        pass
+    told = refused.value
+    assert told.megapixels == limit
+    assert told.columns * told.rows > 1e6 * limit
+    for number in (told.columns, told.rows, limit):
+        assert str(number) in told.text()
+    assert "fewer pixels" in told.text()
+
+
+def test_a_strip_that_libtiff_has_no_room_for_counts(tmp_path: Path) -> None:
+    blank = Image.new("RGB", (7000, 6500))
+    blank.save(tmp_path / "t.tif", compression="tiff_lzw", tiffinfo={278: 6500})
+    with pytest.raises(FrameTooLarge), film.opened(tmp_path / "t.tif", is_picture=True):
+        pass
+    blank.save(tmp_path / "t.tif", compression="tiff_lzw")
+    with film.opened(tmp_path / "t.tif", is_picture=True) as opened:
+        assert opened.rows == 3250
+
+
+@pytest.mark.parametrize("options", [{}, {"progressive": True}], ids=["baseline", "progressive"])
+@pytest.mark.parametrize("mode", ["RGB", "L"])
+def test_a_large_jpeg_that_lost_data_is_damaged_and_not_too_large(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mode: str, options: dict[str, Any]
+) -> None:
+    """As of one that is decoded whole, not all can be told: of some the codes come out right by chance, and the last
+    scans of a progressive one make it finer by bits that a smaller picture has not."""
+    monkeypatch.setattr(picture, "WHOLE_PX", 1 << 16)
+    told = io.BytesIO()
+    photograph(640, 480).convert(mode).save(told, "JPEG", quality=90, **options)
+    whole, path = told.getvalue(), tmp_path / "film.jpg"
+    path.write_bytes(whole)
+    with film.opened(path, is_picture=True) as opened:
+        assert (opened.rows, opened.hints) == (160, (picture.REDUCED,))
+    begin, refused = whole.index(b"\xff\xda"), 0
+    for part in range(1, 20):
+        at = begin + 20 + part * (len(whole) - begin - 100) // 20
+        path.write_bytes(whole[:at] + whole[at + 60 :])
+        try:
+            with film.opened(path, is_picture=True):
+                pass
+        except Undecodable:
+            refused += 1
+    assert refused >= (12 if options else 17)
+
+
+def test_a_library_that_says_in_words_that_memory_ran_out_is_understood() -> None:
+    def told(cause: Exception) -> BaseException:
+        try:
+            try:
+                raise cause
+            except OSError:
+                raise Undecodable(detail="the picture is broken") from None
+        except Undecodable as error:
+            return error
+
+    assert child_loop.is_memory_error(told(OSError("out of memory when reading image file")))
+    assert not child_loop.is_memory_error(told(OSError("broken data stream when reading image file")))
+
+
+@pytest.mark.parametrize("memory_mb", [96, 128, 192])
+def test_memory_that_is_too_little_is_called_so_and_loses_no_child(
+    tmp_path: Path, square: Image.Image, memory_mb: int
+) -> None:
+    square.save(tmp_path / "film.png", compress_level=1)
+    decoder = Decoder(memory_mb, 60.0)
+    try:
+        decoder.warm()
+        found = decoder.begin(tmp_path / "film.png", True, SPEC, tmp_path / "shown", CARE)
+        assert isinstance(found, Decoded | Reason)
+        assert isinstance(found, Decoded) == (memory_mb == 192)
+        if isinstance(found, Reason):
+            assert found.code == "imaging.memory"
+            assert "need not be damaged" in found.text("en")
+    finally:
+        decoder.close()
+
+
+_DYING = """
+import ctypes, os, socket, sys
+from firmware_app.reading import wire
+with socket.socket(fileno=int(sys.argv[1])) as channel:
+    wire.send(channel, wire.Message({"ready": True}))
+    wire.receive(channel)
+    held = b"x" * (int(sys.argv[3]) << 20)
+    os.abort()
+"""
+_WATCHING = """
+import sys
+from firmware_app.reading.child import Child, ChildLost
+child = Child("dying", (sys.argv[1],), silent=True)
+child.await_ready()
+try:
+    child.send({})
+    child.receive(30)
+except ChildLost as lost:
+    print(lost.detail, lost.held_mb)
+"""
+
+
+@pytest.mark.parametrize(("held", "least", "most"), [(300, 300, 400), (1, 0, 100)])
+def test_of_a_child_that_dies_it_is_known_how_much_memory_it_had(
+    tmp_path: Path, held: int, least: int, most: int
+) -> None:
+    (tmp_path / "dying.py").write_text(_DYING)
+    told = subprocess.run(  # in a process of its own, which is smaller than that of the tests
+        [sys.executable, "-c", _WATCHING, str(held)],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join((str(tmp_path), str(REPOSITORY)))},
+        capture_output=True, text=True, check=True, timeout=60,
+    ).stdout.split()  # fmt: skip
+    assert told[:2] == ["signal", "6"]
+    assert least <= int(told[2]) <= most
+
+
+def test_a_decoder_that_died_with_much_memory_in_use_is_no_sign_of_a_damaged_file(tmp_path: Path) -> None:
+    attempt = Attempt.__new__(Attempt)
+    attempt._of = ("i-1",)
+    attempt.phase = DecodeGaveUp
+    codes = [
+        getattr(attempt.gave_up(ChildLost("signal 6", held), MEMORY_MB).reason, "code", None) for held in (0, 192, 193)
+    ]
+    assert codes == ["reading.decode_gave_up", "reading.decode_gave_up", "reading.memory_gave_up"]
+    attempt.phase = InferenceGaveUp
+    told = attempt.gave_up(ChildLost("signal 6", 5000), MEMORY_MB).reason
+    assert told is not None
+    assert told.code == "reading.inference_gave_up"
+
+
+def test_a_decoder_that_calls_a_want_of_memory_broken_data_is_not_believed(tmp_path: Path) -> None:
+    """OpenJPEG does so.  What is broken in less memory stays broken, also after a large one."""
+    decoder = Decoder(256, 60.0)
+    try:
+        for side, broken, code in ((5000, False, "imaging.memory"), (256, True, "imaging.undecodable")):
+            decoder.warm()
+            stream = bytes(jpeg2k_encode(films.shapes(3, side, side), reversible=True, level=0))
+            middle = len(stream) // 2
+            made = films.film(
+                np.zeros((8, 8), np.uint16), syntax=JPEG2000Lossless, Rows=side, Columns=side,
+                pixel_data=encapsulate([stream[:middle] if broken else stream]),
+            )  # fmt: skip
+            found = decoder.begin(films.save(tmp_path, "film.dcm", made), False, SPEC, tmp_path / "shown", CARE)
+            assert isinstance(found, Reason)
+            assert found.code == code
+    finally:
+        decoder.close()

@@ -1,0 +1,151 @@
+"""What one process of the box may plant where another, or root, will open a file: it is not followed nor waited for."""
+
+from __future__ import annotations
+
+import os
+import stat
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from firmware_app import clock
+from firmware_app.clock.memory import Memory
+from firmware_app.device import machine, presence, remembered, setup
+from firmware_app.errors import StateUnusable
+from firmware_app.store import damage, guard, timekeeping
+from firmware_app.store.clinical import Clinical
+from firmware_app.store.exports import Exports
+from firmware_app.store.layout import StateDir
+
+_SECRET = b"root's own file"
+
+
+@pytest.fixture
+def state(tmp_path: Path) -> StateDir:
+    state = StateDir(tmp_path / "state")
+    state.prepare()
+    return state
+
+
+@pytest.fixture
+def secret(tmp_path: Path) -> Path:
+    """What the links lead to."""
+    path = tmp_path / "secret"
+    path.write_bytes(_SECRET)
+    path.chmod(0o600)
+    return path
+
+
+def tried(work: Callable[[], object]) -> None:
+    """*work*, which may refuse, but must end."""
+
+    def run() -> None:
+        with suppress(OSError, StateUnusable):
+            work()
+
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+    thread.join(10)
+    assert not thread.is_alive(), "it waits at a pipe"
+
+
+def exporting(state: StateDir) -> None:
+    clinical = Clinical(state.clinical_db)
+    try:
+        with Exports(clinical.database)._locked(0):
+            pass
+    finally:
+        clinical.database.close()
+
+
+def holding(state: StateDir) -> None:
+    with presence.held(state, "reader"):
+        pass
+
+
+def opening(state: StateDir) -> None:
+    with guard.alone(state.clinical_db, 0.0):
+        pass
+
+
+# Where something may be planted, by whoever writes that folder, and what then opens it.
+OPENED: dict[str, tuple[str, Callable[[StateDir], object]]] = {
+    "the memory of time": (f"run/{timekeeping.FILE}", lambda state: clock.Kept(state.run / timekeeping.FILE).read()),
+    "its lock": ("run/clock.lock", lambda state: clock.Kept(state.run / "clock.json").change(_same, patient=False)),
+    "its next version": (
+        f"run/.clock.json.{os.getpid()}",
+        lambda state: clock.Kept(state.run / "clock.json").change(_same, patient=False),
+    ),
+    "what care remembers": ("run/selftest.json", lambda state: remembered.known(state, "selftest")),
+    "what care will remember": (
+        f"run/.selftest.json.{os.getpid()}",
+        lambda state: remembered.keep(state, "selftest", {}),
+    ),
+    "the probe of the disk": ("run/probe", lambda state: machine._written_and_read(state.run / "probe")),
+    "the lock of a process": ("run/reader.lock", holding),
+    "the same, asked after": ("run/reader.lock", lambda state: presence.is_running(state, "reader")),
+    "what a process says of itself": ("run/reader.new", lambda state: presence.announce(state, "reader", {})),
+    "a database's lock": ("clinical/clinical.db-lock", opening),
+    "the lock of an export": ("clinical/clinical.db-export", exporting),
+}
+
+
+def _same(memory: Memory) -> Memory:
+    return memory
+
+
+@pytest.mark.parametrize("where", OPENED)
+def test_a_link_that_was_planted_is_not_followed(state: StateDir, secret: Path, where: str) -> None:
+    place, work = OPENED[where]
+    (state.root / place).unlink(missing_ok=True)
+    (state.root / place).symlink_to(secret)
+    tried(lambda: work(state))
+    assert secret.read_bytes() == _SECRET
+    assert stat.S_IMODE(secret.stat().st_mode) == 0o600
+
+
+@pytest.mark.parametrize("where", OPENED)
+def test_a_link_to_nowhere_makes_nothing_there(state: StateDir, tmp_path: Path, where: str) -> None:
+    place, work = OPENED[where]
+    (state.root / place).symlink_to(tmp_path / "nologin")
+    tried(lambda: work(state))
+    assert not (tmp_path / "nologin").exists()
+
+
+@pytest.mark.parametrize("where", OPENED)
+def test_nobody_waits_at_a_pipe_that_was_planted(state: StateDir, where: str) -> None:
+    place, work = OPENED[where]
+    os.mkfifo(state.root / place)
+    tried(lambda: work(state))
+
+
+def test_a_note_of_damage_and_a_new_database_are_made_in_their_own_place(state: StateDir, tmp_path: Path) -> None:
+    damage._note(state.clinical_db).symlink_to(tmp_path / "nologin")
+    damage.note(state.clinical_db)
+    state.clinical_db.symlink_to(tmp_path / "nologin")
+    clinical = Clinical(state.clinical_db)
+    with pytest.raises(OSError, match="symbolic links"):
+        clinical.create()
+    clinical.database.close()
+    assert not (tmp_path / "nologin").exists()
+
+
+def test_what_is_handed_to_a_group_is_what_lies_in_the_folder_and_nothing_that_is_linked_to(
+    state: StateDir, secret: Path, tmp_path: Path
+) -> None:
+    """A copy of a whole state that root puts back holds what was planted in it."""
+    outside, inside = tmp_path / "etc", state.packs / "one"
+    outside.mkdir(mode=0o755)
+    inside.mkdir(mode=0o700)
+    (inside / "file").touch(0o600)
+    (inside / "folder").symlink_to(outside)
+    (inside / "link").symlink_to(secret)
+    os.mkfifo(inside / "pipe", 0o600)
+    setup._hand_over(state.packs, os.getgid())
+    assert stat.S_IMODE(outside.stat().st_mode) == 0o755
+    assert stat.S_IMODE(secret.stat().st_mode) == 0o600
+    assert stat.S_IMODE((inside / "file").stat().st_mode) == 0o660
+    assert stat.S_IMODE(inside.stat().st_mode) == 0o2770
