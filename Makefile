@@ -33,8 +33,9 @@ demo: $(VENV)/demo.stamp
 TOGETHER := tests/unit tests/browser tests/hospital $(patsubst %,tests/wire/test_%.py,clip_reading decode_table \
 	deidentified_files familiar_films peer_pixels quality_hints reader real_films store unfamiliar uplink_adversary)
 test: $(VENV)/dev.stamp lint
-	$(BIN)/python -m pytest -n 2 --dist loadfile $(TOGETHER)
-	$(BIN)/python -m pytest $(addprefix --ignore=,$(TOGETHER))
+	@failed=0; set -x; \
+	$(BIN)/python -m pytest -n 2 --dist loadfile $(TOGETHER) || failed=1; \
+	$(BIN)/python -m pytest $(addprefix --ignore=,$(TOGETHER)) || failed=1; exit $$failed
 
 lint: $(VENV)/dev.stamp
 	$(BIN)/ruff check .
