@@ -37,7 +37,7 @@ from firmware_app.reading.child import Child, ChildLost
 from firmware_app.reading.starting import started
 from firmware_app.records import Reason
 from firmware_app.store.ballast import with_ballast
-from firmware_app.store.exports import DONE, STOPPED, UNKNOWN, Exports, Kept, sweep_stages
+from firmware_app.store.exports import DONE, STOPPED, UNKNOWN, Exports, Kept, Telling, sweep_stages
 from firmware_app.store.layout import StateDir, free_bytes, sync_directory
 from firmware_app.store.staging import Room
 
@@ -49,6 +49,7 @@ SCHEMA: Final = "lantern.export/1"
 _MORE_MB: Final = 1536  # the text detector's network over the largest picture it is given
 _SECONDS: Final = 300.0  # of one object: a clip is written whole
 _CHUNK: Final = 1 << 20
+_BY_HAND: Final = "Ctrl-C"  # or a closed terminal
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +98,8 @@ class Leaving:
     outcomes: tuple[Outcome, ...] = ()
     is_named: bool = False
     """Whether it was about to get its name: from then on nobody can say that nothing left."""
+    is_whole: bool = False
+    """Whether all is done but the last line of the audit."""
 
     @property
     def left(self) -> int:
@@ -114,7 +117,7 @@ def leaving(
 ) -> Iterator[Leaving]:
     """Around every export: it is allowed, its place is free, and the audit is told of its beginning and its end.
 
-    Raises `ExportOff`, `CaseUnknown`, `ExportThere`, `ExportFolderUnusable` or `StateUnusable` before,
+    Raises `ExportOff`, `CaseUnknown`, `ExportThere`, `ExportFolderUnusable`, `ExportHeld` or `StateUnusable` before,
     `ExportUnrecorded` after it, and `ExportUnsure` in between.
     """
     if not config.export.enabled:
@@ -124,27 +127,39 @@ def leaving(
     exports.close_left()
     sweep_stages(StateDir(config.state.dir))
     with exports.under_way():
-        begun = exports.begin(case, person, images=len(images), looked=int(looked), **marks)
+        telling = exports.telling(case, person, **marks)
         try:
+            telling.begin(images=len(images), looked=int(looked))
             yield export
+            export.is_whole = True
+            _tell_done(config, telling, export)
+        except ExportUnrecorded:
+            raise
         except BaseException as error:  # also KeyboardInterrupt: the audit must not stay silent about it
+            if export.is_whole and isinstance(error, KeyboardInterrupt):  # too late: there is nothing left to stop
+                _tell_done(config, telling, export)
+                return
             is_unsure = export.is_named and not isinstance(error, ExportThere)
             try:
-                exports.end(begun, UNKNOWN if is_unsure else STOPPED, case, person, **marks)
+                telling.end(UNKNOWN if is_unsure else STOPPED)
             except sqlite3.Error as unkept:  # what went wrong before is what is told; the beginning stays open
                 log.error("the audit could not be told how an export ended: %s", str(unkept))
-            if is_unsure and isinstance(error, ExportFolderUnusable):
-                raise ExportUnsure(path=str(export.final), detail=error.detail) from None
+            if is_unsure and isinstance(error, ExportFolderUnusable | KeyboardInterrupt):
+                detail = error.detail if isinstance(error, ExportFolderUnusable) else _BY_HAND
+                raise ExportUnsure(path=str(export.final), detail=detail) from None
             raise
-        counts = {"exported": export.left, "refused": len(export.outcomes) - export.left}
-        try:
-            with_ballast(StateDir(config.state.dir), lambda: exports.end(begun, DONE, case, person, **counts, **marks))
-        except sqlite3.Error as error:
-            if not export.left:
-                raise
-            raise ExportUnrecorded(
-                left=export.left, total=len(export.outcomes), path=str(export.final), detail=str(error)
-            ) from None
+
+
+def _tell_done(config: Config, telling: Telling, export: Leaving) -> None:
+    counts = {"exported": export.left, "refused": len(export.outcomes) - export.left}
+    try:
+        with_ballast(StateDir(config.state.dir), lambda: telling.end(DONE, **counts))
+    except sqlite3.Error as error:
+        if not export.left:
+            raise
+        raise ExportUnrecorded(
+            left=export.left, total=len(export.outcomes), path=str(export.final), detail=str(error)
+        ) from None
 
 
 def place(folder: Path, name: str, state: Path) -> Path:
@@ -188,11 +203,12 @@ def each(
 ) -> Iterator[Outcome]:
     """One image after the other, each opened by a child that may die of it, and written to *where* says for its name.
 
-    Before the next one is asked for, its file may be taken away.  *into* are the folders in which each takes room.
+    Before the next one is asked for, its file may be taken away.  *into* are the folders in which each takes room,
+    the last for good.
     Raises `ReferencesLost`, `ExportNoRoom`, and `OSError` where the disk that *where* names takes no more.
     """
     worker = _Worker(config.reader.memory_mb + _MORE_MB, exports.key(), looked=looked)
-    room = Room.of(StateDir(config.state.dir), config.retention.high_water_free_mb, into)
+    room = Room.of(StateDir(config.state.dir), config.retention, into)
     try:
         for number, image in enumerate(images, start=1):
             name = f"{number:05d}.dcm"

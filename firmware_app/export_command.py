@@ -28,7 +28,7 @@ def add_to(below: argparse._SubParsersAction[_Parser], command: Command) -> None
     """Add `export` to the commands of `case`; *command* makes one as the rest of `lantern` does."""
     export = command(
         below, "export", _export, "write a case's images, de-identified, for a person to carry away (off by default)",
-        "lantern case export c-1f2e3d4c5b6a79880716 --stick /mnt --person li",
+        "lantern case export c-1f2e3d4c5b6a79880716 --stick /media/stick --person li",
     )  # fmt: skip
     export.add_argument("case", metavar="CASE", help="its reference, as `lantern case list` prints it")
     where = export.add_mutually_exclusive_group(required=True)

@@ -137,15 +137,16 @@ def _by_file(options: argparse.Namespace, config: Config, places: Places) -> int
     _require_writable(places.config, places.keys)
     proof = Proof(options.code, options.fingerprint)
     box = options.id or first_start.own_id(config, places)
+    counts = provisioning_file.counting(places, proof.fingerprint)
     try:
-        offer = provisioning_folder.find(options.file, box)
+        offer = provisioning_folder.find(options.file, box, counts=counts)
     except ProvisioningUndecided as many:
         if proof.code is None:
             if not sys.stdin.isatty():
                 raise
             proof = Proof(_label_code(config.box.language))
         print(translate(_TRYING, config.box.language).format(count=many.count), file=sys.stderr)
-        offer = provisioning_folder.find(options.file, box, proof.code)
+        offer = provisioning_folder.find(options.file, box, proof.code, counts)
     try:
         provisioning_file.examine(offer, config, places, proof)
     except TrustNeeded:

@@ -35,7 +35,7 @@ class Case:
 
 
 def open_case(house: House, file: Path, out: Path) -> Case:
-    """Open the sealed *file* into a new folder in *out*, called after the box and the case.
+    """Open the sealed *file* into a new folder in *out*, called after the box and the case; *out* itself is made too.
 
     Raises what `Opened` raises, `BundleInvalid`, `CarriedThere`, `CarriedUnkept` or `KeysMissing`; then *out* is as it
     was, as far as its disk still obeys.
@@ -117,6 +117,7 @@ def _fresh(out: Path) -> Iterator[Path]:
     """A new folder in *out* that is gone at the end, unless it has another name by then."""
     path = out / f".lantern-open-{secrets.token_hex(4)}"
     try:
+        out.mkdir(mode=0o700, exist_ok=True)
         path.mkdir(mode=0o700)
         try:
             yield path

@@ -156,7 +156,7 @@ def _file(given: str, meant: str) -> ResponseReturnValue:
     """The code may be that of the label that belongs to a file which was found."""
     box = here()
     try:
-        offer = offered_files.offer(box.state, meant)
+        offer = offered_files.offer(box.state, meant, given)
         provisioning_file.believe(offer, Proof(code=given))
     except LanternError as error:
         return _code_again(error.text(g.language), meant)

@@ -8,6 +8,7 @@ import fcntl
 import json
 import logging
 import os
+import secrets
 import select
 import stat
 from collections.abc import Callable, Iterator
@@ -96,11 +97,19 @@ def _locked(descriptor: int, *, wait: bool) -> bool:
     return True
 
 
+def _clear_away(path: Path) -> None:
+    """As `store.layout` does it, which stands above: a folder that was planted is put aside."""
+    try:
+        path.unlink(missing_ok=True)
+    except IsADirectoryError:
+        path.rename(path.with_name(f"{path.name}.{secrets.token_hex(4)}"))
+
+
 def _replace(path: Path, data: bytes) -> None:
     """Whole and durable under its name; on a full disk what was there stays."""
     fresh = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        fresh.unlink(missing_ok=True)  # of a process that was killed; a link that was planted is not followed
+        _clear_away(fresh)  # of a process that was killed; a link that was planted is not followed
         descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, _MODE)
         try:
             os.fchmod(descriptor, _MODE)

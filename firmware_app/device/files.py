@@ -7,7 +7,7 @@ import os
 import stat
 from pathlib import Path
 
-from firmware_app.store.layout import sync_directory
+from firmware_app.store.layout import clear_away, sync_directory
 
 
 def write_whole(path: Path, data: bytes, mode: int) -> None:
@@ -16,7 +16,7 @@ def write_whole(path: Path, data: bytes, mode: int) -> None:
     The name it is written under first is never one that someone else may have put there.
     """
     fresh = path.with_name(f".{path.name}.new")
-    fresh.unlink(missing_ok=True)
+    clear_away(fresh)
     descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, mode)
     with open(descriptor, "wb") as handle:  # noqa: PTH123 - the descriptor carries the mode
         os.fchmod(descriptor, mode)  # whatever the umask of a terminal says
@@ -46,7 +46,7 @@ def read_plain(path: Path, most: int, *, follow: bool = False) -> tuple[bytes, o
 def link_whole(path: Path, target: str) -> None:
     """A symbolic link that points there at any instant, or where it did before."""
     fresh = path.with_name(f".{path.name}.new")
-    fresh.unlink(missing_ok=True)
+    clear_away(fresh)
     fresh.symlink_to(target)
     fresh.replace(path)
     sync_directory(path.parent)

@@ -58,14 +58,17 @@ def answer(config: Config, places: Places, chip: Callable[[], Chip | None] = lam
         made = _result(number, _done(request, config, places, chip()))
     except LanternError as error:
         made = Result(number, Reason.of(error))
-    first_request.tell(places.state, made)
-    first_request.forget(places.state, heard)
+    try:
+        first_request.tell(places.state, made)
+    finally:  # a request that stays wakes root again and again
+        first_request.forget(places.state, heard)
     return made
 
 
 def _done(request: Request, config: Config, places: Places, chip: Chip | None) -> Given:
     if request.file:
-        found = offered_files.offer(places.state, request.file)
+        counts = provisioning_file.counting(places)
+        found = offered_files.offer(places.state, request.file, request.code, counts)
         _refuse_provisioned(Answers.of_file(found.content), found.content.hospital, config, places)
         proof = Proof(code=request.code) if request.code else None
         return provisioning_file.take(found, config, places, proof, chip)

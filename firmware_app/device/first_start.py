@@ -60,6 +60,11 @@ class Places:
         """Of each hospital, which provisioning file was the last (`provisioning_file`)."""
         return self.config.parent / "provisioned.json"
 
+    @property
+    def zone(self) -> Path:
+        """The time zone that the box was told and could not set: the same answers may be given once more."""
+        return self.config.parent / "zone.awaited"
+
 
 @dataclass(frozen=True, slots=True)
 class Given:
@@ -88,12 +93,12 @@ def own_id(config: Config, places: Places) -> str | None:
 
 
 def is_told(answers: Answers, hospital: HospitalBundle | None, config: Config, places: Places) -> bool:
-    """Whether the box was told just this before, so that `apply` would change nothing."""
+    """Whether the box was told just this before, so that `apply` would change nothing, but set the zone at last."""
     return (
         config.box.id == answers.box
         and hospital in (None, provision.known_hospital(places.keys))
         and _written(answers, config, places) == config
-        and (places.machine is None or present_zone(places.machine / "localtime") == answers.zone)
+        and (places.machine is None or answers.zone in (present_zone(places.machine / "localtime"), _awaited(places)))
     )
 
 
@@ -121,6 +126,7 @@ def apply(
             made = provision.own_keys(places.keys, answers.box, chip)
             told = provision.take_hospital(places.keys, hospital) if hospital else provision.known_hospital(places.keys)
             undone = tuple(_set_zone(places, answers.zone))
+            _await(places, answers.zone if undone else None)
             written = _written(answers, config, places)
             changed = _write(places.config, describe(written))
             sealed = all(path.exists() for path in Keys(places.keys).sealed)
@@ -186,6 +192,22 @@ def _set_zone(places: Places, zone: str) -> Iterator[Reason]:
     except (OSError, ProgramFailed) as error:
         detail = (error.strerror if isinstance(error, OSError) else None) or str(error)
         yield Reason.of(ZoneNotSet(zone=zone, detail=detail))
+
+
+def _await(places: Places, zone: str | None) -> None:
+    """Note the zone that could not be set, or that there is none."""
+    if zone is not None:
+        write_whole(places.zone, f"{zone}\n".encode(), 0o644)
+        sync_directory(places.zone.parent)
+    else:
+        places.zone.unlink(missing_ok=True)
+
+
+def _awaited(places: Places) -> str:
+    try:
+        return places.zone.read_text("utf-8").strip()
+    except OSError:
+        return ""
 
 
 @contextmanager

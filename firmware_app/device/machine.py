@@ -10,7 +10,7 @@ from typing import Final
 from firmware_app.device.check import Check
 from firmware_app.language import N_, register
 from firmware_app.records import Reason
-from firmware_app.store.layout import free_bytes
+from firmware_app.store.layout import clear_away, free_bytes
 
 DISK_OK: Final = register(
     "machine.disk_ok", N_("The disk takes what is written and gives it back; {free_mb} MB are free.")
@@ -102,7 +102,7 @@ def inodes(folder: Path) -> Iterator[Check]:
 def _written_and_read(probe: Path) -> bool:
     """Whether random bytes come back from the disk itself, past the page cache as far as the kernel lets go of it."""
     data = os.urandom(_PROBE_BYTES)
-    probe.unlink(missing_ok=True)  # others write this folder, and no link is followed
+    clear_away(probe)  # others write this folder, and no link is followed
     descriptor = os.open(probe, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     try:
         left = memoryview(data)

@@ -19,7 +19,7 @@ from typing import Final
 
 from firmware_app import clock
 from firmware_app.errors import AlreadyRunning, StateUnusable
-from firmware_app.store.layout import StateDir
+from firmware_app.store.layout import StateDir, clear_away
 
 PROCESSES: Final = ("gateway", "reader", "viewer")
 """Those that always run; the uplink joins them when it is switched on."""
@@ -87,7 +87,7 @@ def announce(state: StateDir, name: str, facts: Facts) -> None:
     told = {"process": name, "pid": os.getpid(), "since": clock.text("seconds"), **facts}
     described = state.run_of(name) / f"{name}.json"
     fresh = described.with_suffix(".new")
-    fresh.unlink(missing_ok=True)
+    clear_away(fresh)
     with fresh.open("x", encoding="utf-8") as handle:
         handle.write(json.dumps(told))
     fresh.replace(described)

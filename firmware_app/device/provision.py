@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 import json
 import re
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -131,10 +132,14 @@ def refuse_another(folder: Path, box: str, hospital: HospitalBundle | None) -> N
 
 
 def take_hospital(folder: Path, hospital: HospitalBundle) -> HospitalBundle:
-    """Make *hospital* the one that the box reports to; another one has to enrol the box first."""
+    """Make *hospital* the one that the box reports to.
+
+    Another one has to enrol the box first, and so has the same one where a new authority of it did not issue the box's
+    certificate.
+    """
     keys = Keys(folder)
     known = known_hospital(folder)
-    if known is not None and known.verify != hospital.verify:
+    if known is not None and not _may_keep(keys.tls_cert, known, hospital):
         keys.tls_cert.unlink(missing_ok=True)  # first: no crash leaves the new one beside the old one's certificate
         sync_directory(folder)
     write_whole(keys.tls_ca, hospital.authority.encode(), 0o644)
@@ -201,14 +206,53 @@ def _require_ours(certificate: x509.Certificate, file: Path, folder: Path) -> No
         authority = x509.load_pem_x509_certificate(hospital.authority.encode())
     except ValueError:
         raise BundleInvalid(path=str(Keys(folder).hospital), detail="its certificate is broken") from None
-    try:
-        certificate.verify_directly_issued_by(authority)
-    except (ValueError, TypeError, InvalidSignature, UnsupportedAlgorithm):
-        issuer = certificate.issuer.rfc4514_string()[:80]
-        raise EnrolmentStranger(file=file.name, issuer=issuer, hospital=hospital.fingerprint) from None
+    if not _issued(certificate, authority):
+        raise EnrolmentStranger(
+            file=file.name, issuer=_issuer(certificate), authority=_mark(authority), hospital=hospital.fingerprint
+        )
     fault = certificates.judge(certificate)
     if fault is not None and not fault.by_clock:
         raise certificates.sentence(fault, file.name)
+
+
+def _may_keep(file: Path, known: HospitalBundle, hospital: HospitalBundle) -> bool:
+    """Whether the box's certificate, which *known* gave it, is as good when it reports to *hospital*."""
+    if known.verify != hospital.verify or known.authority == hospital.authority:
+        return known.verify == hospital.verify
+    try:
+        authority = x509.load_pem_x509_certificate(hospital.authority.encode())
+        return _issued(x509.load_pem_x509_certificate(file.read_bytes()), authority)
+    except (OSError, ValueError):
+        return False
+
+
+def _issued(certificate: x509.Certificate, authority: x509.Certificate) -> bool:
+    try:
+        certificate.verify_directly_issued_by(authority)
+    except (ValueError, TypeError, InvalidSignature, UnsupportedAlgorithm):
+        return False
+    return True
+
+
+def _issuer(certificate: x509.Certificate) -> str:
+    """The fingerprint of the key that issued it, where it tells (RFC 5280 4.2.1.1): every hospital's authority has the
+    same name.  Else the name."""
+    with suppress(x509.ExtensionNotFound, ValueError):
+        told = certificate.extensions.get_extension_for_class(x509.AuthorityKeyIdentifier).value.key_identifier
+        if told is not None:
+            return _grouped(told)
+    return certificate.issuer.rfc4514_string()[:80]
+
+
+def _mark(authority: x509.Certificate) -> str:
+    """The fingerprint of the authority's own key, as those that it issues tell it."""
+    public = authority.public_key()
+    return _grouped(x509.SubjectKeyIdentifier.from_public_key(public).digest)
+
+
+def _grouped(mark: bytes) -> str:
+    """As `envelope.fingerprint` writes one."""
+    return mark[:8].hex(" ", 2)
 
 
 def settings(folder: Path) -> dict[str, dict[str, str | int | bool | None]]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hmac
 import json
 import os
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -118,6 +119,19 @@ def trusted(offer: Offer, places: Places) -> bool:
     return _trusted(offer, places) is not None
 
 
+def counting(places: Places, fingerprint: str | None = None) -> Callable[[Offer], bool] | None:
+    """Whether a file is of the hospital that the box knows, or, where it knows none, of that with this *fingerprint*.
+
+    None where neither is known.
+    """
+    known = _known(places)
+    if known is not None:
+        return lambda offer: offer.content.hospital.verify == known.verify
+    if fingerprint is not None:
+        return lambda offer: _plain(offer.content.hospital.fingerprint) == _plain(fingerprint)
+    return None
+
+
 def take(offer: Offer, config: Config, places: Places, proof: Proof | None = None, chip: Chip | None = None) -> Given:
     """Give the box what the file says.  Raises what `examine` and `first_start.apply` raise."""
     examine(offer, config, places, proof)
@@ -132,14 +146,16 @@ def take(offer: Offer, config: Config, places: Places, proof: Proof | None = Non
 
 
 def _trusted(offer: Offer, places: Places) -> HospitalBundle | None:
+    known, told = _known(places), offer.content.hospital
+    if known is not None and known.verify != told.verify:
+        raise ProvisioningStranger(file=offer.file, found=told.fingerprint, trusted=known.fingerprint)
+    return known
+
+
+def _known(places: Places) -> HospitalBundle | None:
     for file in places.trusted:
         if os.access(file, os.R_OK):  # the importer may not look into all of them
-            known = provision.hospital_of(file)
-            if known.verify != offer.content.hospital.verify:
-                raise ProvisioningStranger(
-                    file=offer.file, found=offer.content.hospital.fingerprint, trusted=known.fingerprint
-                )
-            return known
+            return provision.hospital_of(file)
     return None
 
 

@@ -11,7 +11,7 @@ from typing import Any, Final
 from firmware_app.device.files import read_plain
 from firmware_app.language import LANGUAGES, codes
 from firmware_app.records import Reason
-from firmware_app.store.layout import StateDir
+from firmware_app.store.layout import StateDir, clear_away
 
 _MODE: Final = 0o660
 _MOST_BYTES: Final = 1_000_000
@@ -21,7 +21,7 @@ def keep(state: StateDir, name: str, told: Mapping[str, Any]) -> None:
     """Remember *told* under *name*, whole or not at all.  Raises `OSError`."""
     path = _path(state, name)
     fresh = path.with_name(f".{path.name}.{os.getpid()}")
-    fresh.unlink(missing_ok=True)  # of a process that was killed; others write this folder, and no link is followed
+    clear_away(fresh)  # of a process that was killed; others write this folder, and no link is followed
     descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, _MODE)
     try:
         with os.fdopen(descriptor, "w", encoding="utf-8") as file:

@@ -61,19 +61,32 @@ class ExportThere(ExportError):
 class ExportNoRoom(ExportError):
     code = "export.no_room"
     sentence = N_(
-        "The box's own disk has {free_mb} MB left, too little to de-identify this case and still take new images. "
-        "Nothing was exported. Free some space on it, then export again."
+        "The box's own disk has {free_mb} MB left, too little for this export, so nothing was exported. Delete nothing "
+        "on it by hand. Export onto a stick that is mounted; if that is so already, set a larger room_mb or a smaller "
+        "keep_days under [retention] in the configuration, so that the box deletes more old finished cases, or give "
+        "it a larger disk."
     )
     free_mb: int
 
 
 @dataclass(eq=False)
+class ExportHeld(ExportError):
+    code = "export.held"
+    sentence = N_(
+        "Another process of the box has held the file {file} for {seconds} s, so nothing was exported. Export again in "
+        "a minute; if it is still so, restart the box."
+    )
+    file: str
+    seconds: int
+
+
+@dataclass(eq=False)
 class ExportUnsure(ExportError):
-    """The disk failed when the finished case had got its name, or was about to."""
+    """The disk failed, or a person stopped it, when the finished case had got its name or was about to."""
 
     code = "export.unsure"
     sentence = N_(
-        "The case may be at {path}, or not: the disk there failed when it got its name ({detail}). What is there has "
+        "The case may be at {path}, or not: the export was cut off when it got its name ({detail}). What is there has "
         "left the box; have it opened at the hospital before anybody relies on it. If it is not there, or does not "
         "open, export it again, onto another stick."
     )

@@ -181,12 +181,14 @@ class TrustNeeded(ProvisionError):
 class EnrolmentStranger(ProvisionError):
     code = "provision.enrolment"
     sentence = N_(
-        "{file} is the answer of another hospital ({issuer}) than the one that this box reports to ({hospital}). "
-        "Nothing was changed. Ask that one to enrol the box; or first give the box the other hospital: “sudo lantern "
-        "provision”."
+        "{file} was issued by the authority {issuer}; that of the hospital that this box reports to ({hospital}) is "
+        "{authority}. Nothing was changed. If this hospital has a new authority, or the box is to report to another "
+        "hospital, first give the box the new hospital.json: “sudo lantern provision”. Else ask this hospital to enrol "
+        "the box."
     )
     file: str
     issuer: str
+    authority: str
     hospital: str
 
 

@@ -27,8 +27,10 @@ BLOCK: Final = 64
 BLOCK_END: Final = 128
 """Added to the coefficients by the code that ends a block; more than a block has."""
 NO_CODE: Final = 1024
-_TABLES_KEPT: Final = 16
-"""All pairs of the four tables of each kind that a stream can have at once."""
+_TABLES_KEPT: Final = 8
+"""Both tables of each of the four components that a scan can have (ISO/IEC 10918-1 B.2.3)."""
+_PAIRS_KEPT: Final = 4
+"""Of what takes up to 8 MB each, which in a decode child is missing for the next film: one for each component."""
 # A block has 64 codes at most, each of 31 bits at most with what follows it.
 _BEHIND: Final = bytes(256)
 _AT_A_TIME: Final = 1 << 16
@@ -116,7 +118,7 @@ def starts(table: Table) -> Starts:
     )
 
 
-@lru_cache(_TABLES_KEPT)
+@lru_cache(_PAIRS_KEPT)
 def coefficients(table: Table, at_once: int) -> Pairs:
     """By the next 16 bits: the length of up to *at_once* AC codes with what follows them, and how many coefficients
     they stand for, with `BLOCK_END` or `NO_CODE` added."""
@@ -124,7 +126,7 @@ def coefficients(table: Table, at_once: int) -> Pairs:
     return _shared(count << _ABOVE | bits, lambda packed: (packed & LENGTH, packed >> _ABOVE))
 
 
-@lru_cache(_TABLES_KEPT)
+@lru_cache(_PAIRS_KEPT)
 def beginnings(dc: Table, ac: Table, at_once: int) -> Triples:
     """By the next 16 bits: the length of a DC code with its difference and of AC codes behind them, the entry of
     `starts`, and how many coefficients they all stand for, as `coefficients` has it; length 0 as in `starts`."""

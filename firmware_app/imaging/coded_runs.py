@@ -83,26 +83,30 @@ def check(
     kind, frame = header
     progressive = kind == _PROGRESSIVE
     is_counted = progressive or kind in _BASELINE_EXTENDED
-    work = _work(stream, segments, pixels.size, progressive=progressive)
+    cost = work(stream, segments, frame, progressive=progressive) if is_counted else 0
     most = min(MOST_WORK, _MOST_WORK_OF_ALL // min(max(frames, 1), _MOST_FRAMES_READ))
-    counted = is_counted and work <= most
+    counted = is_counted and cost <= most
     if counted and code_count.comes_out(stream, segments, frame, progressive=progressive):
         return
     if not np.array_equal(pixels, decode(_filled(stream, segments))):
         raise Undecodable(detail="coded data are missing in the compressed frame")
     if counted or eighth is None or kind not in _BASELINE_EXTENDED or min(pixels.shape[:2]) < _BLOCK_PX:
         return
-    if not block_levels.are_possible(stream, segments, frame, eighth) and work <= MOST_WORK:
+    if not block_levels.are_possible(stream, segments, frame, eighth) and cost <= MOST_WORK:
         code_count.comes_out(stream, segments, frame, progressive=False)
 
 
-def _work(stream: bytes, segments: Segments, samples: int, *, progressive: bool) -> int:
-    scans = sum(marker == START_OF_SCAN for marker, _ in segments)
+def work(stream: bytes, segments: Segments, frame: int, *, progressive: bool) -> int:
+    """What counting the codes of the frame whose header lies at *frame* costs, by its headers and the length of its
+    scans; what lies before and behind them counts for nothing, for phones put a film of a second there."""
     tables = sum(len(list(jpeg_scans.tables_of(stream, at))) for marker, at in segments if marker == HUFFMAN_TABLES)
-    blocks = scans * samples // _BLOCK_PX**2
-    restarts = 8 * stream.count(b"\xff\xd0")
-    coded = len(stream) * (_PROGRESSIVE_WORK if progressive else 1)
-    return coded + blocks * _BLOCK_WORK + restarts * _RESTART_WORK + tables * _TABLE_WORK
+    coded = blocks = runs = 0
+    for scan in jpeg_scans.scans(stream, segments, frame):
+        coded += max(0, scan.end - scan.begin)
+        blocks += scan.units * len(scan.parts)
+        runs += scan.runs
+    coded *= _PROGRESSIVE_WORK if progressive else 1
+    return coded + blocks * _BLOCK_WORK + runs * _RESTART_WORK + tables * _TABLE_WORK
 
 
 def _filled(stream: bytes, segments: Segments) -> bytes:

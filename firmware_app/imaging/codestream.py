@@ -56,7 +56,7 @@ class Depth(NamedTuple):
 
 def depth(stream: bytes) -> Depth | None:
     """Of the first frame header in a JPEG or JPEG-LS *stream*; None where there is none."""
-    at = next((at for marker, at in _segments(stream) if marker in _FRAME_HEADERS), len(stream))
+    at = next((at for marker, at in segments_of(stream) if marker in _FRAME_HEADERS), len(stream))
     return Depth(stream[at + 4], stream[at + 9]) if at + 10 <= len(stream) else None
 
 
@@ -88,20 +88,20 @@ def check(stream: bytes, rows: int, columns: int, *, rle: bool, frame_bytes: int
             raise Undecodable(detail="the compressed frame is cut short")
         _check_jpeg2000_work(stream, rows, columns)
         return
-    segments = list(_segments(stream))  # gone over once: a clip has thousands of streams
+    segments = list(segments_of(stream))  # gone over once: a clip has thousands of streams
     _check_jpeg_work(stream, segments, rows, columns)
     _check_restarts(stream, segments)
 
 
 def check_restarts(stream: bytes) -> None:
     """Raise `Undecodable` unless each scan of the JPEG or JPEG-LS *stream* has its restart markers."""
-    _check_restarts(stream, list(_segments(stream)))
+    _check_restarts(stream, list(segments_of(stream)))
 
 
 def check_work(stream: bytes, rows: int, columns: int) -> None:
     """Raise `Undecodable` where *stream* is too short for *rows* × *columns*, or has them decoded far too often."""
     if stream.startswith(_SOI):
-        _check_jpeg_work(stream, list(_segments(stream)), rows, columns)
+        _check_jpeg_work(stream, list(segments_of(stream)), rows, columns)
     else:
         _check_jpeg2000_work(stream, rows, columns)
 
@@ -145,7 +145,7 @@ def check_runs(
     *eighth*, of a stream of 8 bits, decodes its greys to an eighth of the height and the width; *frames* are those of
     the object.  Arithmetic codes are left out: their encoder may drop zeros at the end (ISO/IEC 10918-1 D.1.8).
     """
-    segments = list(_segments(stream))
+    segments = list(segments_of(stream))
     if any(marker in _ARITHMETIC for marker, _ in segments):
         return
     coded_runs.check(pixels, decode, stream, segments, _frame_header(segments), eighth, frames)
@@ -154,11 +154,14 @@ def check_runs(
 def codes_come_out(stream: bytes) -> bool:
     """Whether a baseline JPEG *stream* has just the codes of its blocks; raises `Undecodable` where it has others.
 
-    False is no verdict.  It is for streams that are too large for `check_runs` to be given whole pictures.
+    False is no verdict, as of one for which that would take too long.  It is for streams that are too large for
+    `check_runs` to be given whole pictures.
     """
-    segments = list(_segments(stream))
+    segments = list(segments_of(stream))
     kind, at = _frame_header(segments)
-    return kind in _SEQUENTIAL and code_count.comes_out(stream, segments, at, progressive=False)
+    if kind not in _SEQUENTIAL or coded_runs.work(stream, segments, at, progressive=False) > coded_runs.MOST_WORK:
+        return False
+    return code_count.comes_out(stream, segments, at, progressive=False)
 
 
 def _frame_header(segments: Segments) -> tuple[int, int]:
@@ -180,7 +183,7 @@ def _fewest_bits(kind: int, rows: int, columns: int) -> int:
     return rows * columns if kind in _LOSSLESS else blocks if kind in _PROGRESSIVE else 2 * blocks
 
 
-def _segments(stream: bytes) -> Iterator[tuple[int, int]]:
+def segments_of(stream: bytes) -> Iterator[tuple[int, int]]:
     """(marker, where) over segments and scans to the end-of-image marker; what lies inside a segment is passed by."""
     at, count, scanned = 2, 0, False
     while (found := _MARKER.search(stream, at)) is not None:
@@ -264,7 +267,7 @@ def _tiles(stream: bytes, start: int) -> int:
 
 
 def _jpeg_size(stream: bytes) -> tuple[int, int] | None:
-    at = next((at for marker, at in _segments(stream) if marker in _FRAME_HEADERS), len(stream))
+    at = next((at for marker, at in segments_of(stream) if marker in _FRAME_HEADERS), len(stream))
     if at + 9 > len(stream):
         return None
     return int.from_bytes(stream[at + 5 : at + 7], "big"), int.from_bytes(stream[at + 7 : at + 9], "big")

@@ -14,6 +14,8 @@ import numpy as np
 from imagecodecs import jpeg2k_decode
 from numpy.typing import NDArray
 
+from firmware_app import address_space
+from firmware_app.errors import PixelsUnsupported
 from firmware_app.imaging import codestream
 from firmware_app.imaging.source import Source
 
@@ -43,6 +45,17 @@ def is_plain(found: Source, stream: bytes) -> bool:
     )
 
 
+def check_depth(found: Source, stream: bytes) -> None:
+    """Raise `PixelsUnsupported` where a sample of *stream*, plain or in a JP2 file, has more bits than a word of
+    *found*: what is above would be cut off, and the rest be other greys."""
+    start = stream.find(_SOC_SIZ)
+    count = int.from_bytes(stream[start + _CSIZ : start + _COMPONENTS], "big") if start >= 0 else 0
+    depths = stream[start + _COMPONENTS : start + _COMPONENTS + 3 * count : 3]
+    bits = max(((depth & 0x7F) + 1 for depth in depths), default=0)
+    if bits > found.allocated:
+        raise PixelsUnsupported(detail=f"a stream of {bits} bits, and {found.allocated} bits in a word")
+
+
 def words(found: Source, stream: bytes) -> NDArray[Any]:
     """(H, W) or (H, W, 3) of the plain *stream*, in words as the header of *found* has them.
 
@@ -60,8 +73,11 @@ def words(found: Source, stream: bytes) -> NDArray[Any]:
 
 
 def _decoded(stream: bytes) -> NDArray[Any]:
-    cores = min(len(os.sched_getaffinity(0)), _MOST_CORES)
+    cores, peak = min(len(os.sched_getaffinity(0)), _MOST_CORES), address_space.peak()
     try:
         return np.asarray(jpeg2k_decode(stream, numthreads=cores))
     except RuntimeError:  # broken, or no room for a stack: a child that is short of memory still has one thread
-        return np.asarray(jpeg2k_decode(stream, numthreads=1))
+        near = address_space.room() < address_space.NEAR_BYTES or address_space.came_near_the_limit(peak)
+        if cores == 1 or not near:
+            raise
+    return np.asarray(jpeg2k_decode(stream, numthreads=1))

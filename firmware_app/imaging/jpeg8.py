@@ -8,7 +8,6 @@ aborts its process on a broken stream.
 from __future__ import annotations
 
 import io
-from functools import partial
 from typing import Any, Final
 
 import numpy as np
@@ -16,12 +15,13 @@ from imagecodecs import jpeg8_decode
 from numpy.typing import NDArray
 from PIL import Image
 
-from firmware_app.imaging import codestream, photometric
+from firmware_app.imaging import codestream
 
 _EIGHTH: Final = 8
 _BITS: Final = 8
 _UNCONVERTED: Final = {1: "GRAYSCALE", 3: "YCBCR", 4: "CMYK"}
-"""By samples: what libjpeg gives as it is stored, but for what of four it takes for YCCK."""
+"""By samples: what libjpeg is told that they are and is asked for, so that it converts nothing.  Left to itself it goes
+by JFIF first and then by Adobe's segment; which colours they are is judged elsewhere (`photometric`)."""
 
 
 def decode(stream: bytes, samples: int, frames: int = 1) -> NDArray[Any]:
@@ -29,10 +29,8 @@ def decode(stream: bytes, samples: int, frames: int = 1) -> NDArray[Any]:
     of other *samples*, and `Undecodable` for one that lost coded data.  *frames* are those of its object."""
     if codestream.depth(stream) != (_BITS, samples) or samples not in _UNCONVERTED:
         raise ValueError("other samples than the header says")
-    # libjpeg turns YCbCr into RGB unless it is asked for YCbCr; and it cannot be asked where RGB is stored.
-    space = "RGB" if samples == 3 and photometric.of_stream(stream) == "RGB" else _UNCONVERTED[samples]
-    pixels = _decoded(stream, space)
-    codestream.check_runs(pixels, partial(_decoded, space=space), stream, levels, frames)
+    pixels = _decoded(stream, samples)
+    codestream.check_runs(pixels, lambda filled: _decoded(filled, samples), stream, levels, frames)
     return pixels
 
 
@@ -44,8 +42,9 @@ def check(stream: bytes) -> None:
         decode(stream, found.samples)
 
 
-def _decoded(stream: bytes, space: str) -> NDArray[Any]:
-    pixels: NDArray[Any] = jpeg8_decode(stream, outcolorspace=space)
+def _decoded(stream: bytes, samples: int) -> NDArray[Any]:
+    space = _UNCONVERTED[samples]
+    pixels: NDArray[Any] = jpeg8_decode(stream, colorspace=space, outcolorspace=space)
     return pixels
 
 

@@ -1,4 +1,4 @@
-"""JPEG that Pillow does not read, lossless or of 12 bits, through libjpeg-turbo: its samples as they are stored.
+"""JPEG without loss, or of 12 bits, through libjpeg-turbo: its samples as they are stored, unconverted.
 
 It knows every predictor, point transform, restart interval and precision of ISO/IEC 10918-1 H, gives an error and no
 abort for a broken stream, and takes a quarter of the time of what was here before (docs/decisions/pixels.md).

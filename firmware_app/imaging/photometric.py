@@ -15,6 +15,8 @@ from typing import Any, Final, Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from firmware_app.imaging import codestream
+
 Model = Literal["RGB", "YBR_FULL"]
 
 CORRECTED: Final = "hint.colours_corrected"  # their sentences stand in `reading.hints`
@@ -31,6 +33,7 @@ _LEAST_SPREAD: Final = 16.0  # of the first sample among the neutral ones; a fla
 _SAMPLED_PX: Final = 65536
 
 _SOF: Final = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC} | {0xF7}
+_START_OF_SCAN: Final = 0xDA
 _LOSSLESS: Final = frozenset({0xC3, 0xC7, 0xCB, 0xCF, 0xF7})
 _RGB_IDS: Final = (b"RGB", b"rgb")
 _J2K_SIGNATURE: Final = b"\xff\x4f\xff\x51"
@@ -116,28 +119,27 @@ class _Marks(NamedTuple):
 
 
 def _marks(stream: bytes) -> _Marks | None:
-    adobe, jfif, at = None, False, 2
-    while at + 4 <= len(stream) and stream[at] == 0xFF:
-        marker, length = stream[at + 1], int.from_bytes(stream[at + 2 : at + 4], "big")
-        body = stream[at + 4 : at + 2 + length]
-        if marker == 0xFF:  # fill byte
-            at += 1
-            continue
+    """Of the segments up to the first scan: a decoder takes in Adobe's behind the frame header as well."""
+    adobe, jfif, kind, frame = None, False, 0, b""
+    for marker, at in codestream.segments_of(stream):
+        body = stream[at + 4 : at + 2 + int.from_bytes(stream[at + 2 : at + 4], "big")]
+        if marker == _START_OF_SCAN:
+            break
         if marker == 0xEE and body.startswith(b"Adobe") and len(body) >= 12:
             adobe = body[11]
         elif marker == 0xE0 and body.startswith(b"JFIF\0"):
             jfif = True
-        elif marker in _SOF:
-            shared = len(set(body[7::3][:3])) > 1  # sampling factors that differ
-            return _Marks(adobe, jfif, body[6::3][:3], shared, marker in _LOSSLESS)
-        elif marker == 0xDA or length < 2:
-            return None
-        at += 2 + length
-    return None
+        elif marker in _SOF and not kind:
+            kind, frame = marker, body
+    if not kind:
+        return None
+    shared = len(set(frame[7::3][:3])) > 1  # sampling factors that differ
+    return _Marks(adobe, jfif, frame[6::3][:3], shared, kind in _LOSSLESS)
 
 
 def _by_markers(marks: _Marks) -> Model | None:
-    """As libjpeg guesses, but that JFIF in a lossless stream proves nothing: such streams are not transformed.
+    """As libjpeg guesses, but that JFIF proves less than Adobe's segment and ids: libraries write it before any stream.
+    In a lossless one it proves nothing, for such streams are not transformed.
 
     Samples that pixels share are chroma: nobody gives green or blue fewer of them than red.
     """

@@ -32,8 +32,6 @@ WHOLE_PX: Final = 16 * 1024 * 1024
 REDUCED: Final = "hint.reduced"  # its sentence stands in `reading.hints`
 MOST_PAGES: Final = 1_000
 """Of a TIFF, whose directories Pillow reads one after the other."""
-_MOST_COUNTED_BYTES: Final = 8 << 20
-"""Of a large JPEG, whose codes take a second for each 5 MB."""
 _TIFF_NEW_SUBFILE_TYPE, _TIFF_SUBFILE_TYPE, _TIFF_PHOTOMETRIC = 254, 255, 262
 _SMALLER_COPY_OR_MASK: Final = 0b101  # bits of the first (TIFF 6.0, section 8)
 _SMALLER_COPY: Final = 2  # of the second, which is older
@@ -56,9 +54,9 @@ class Picture:
     pages: tuple[int, ...] = (0,)
     alike: bool = True
     """Whether all pages are of one size and kind, as the frames of a clip are."""
+    reduced: bool = False
+    """Whether any of the pages is made smaller."""
     _last: dict[int, NDArray[np.generic]] = field(default_factory=dict)
-    _factors: dict[int, int] = field(default_factory=dict)
-    """By how much the frames decoded so far were made smaller."""
 
     @property
     def frames(self) -> int:
@@ -81,8 +79,8 @@ class Picture:
 
     @property
     def hints(self) -> tuple[str, ...]:
-        """As `film.Film.hints`."""
-        return (REDUCED,) if any(factor > 1 for factor in self._factors.values()) else ()
+        """As `film.Film.hints`, known before any frame is decoded."""
+        return (REDUCED,) if self.reduced else ()
 
     def hidden(self, index: int) -> None:
         """No pixel: only a DICOM header names some."""
@@ -108,10 +106,9 @@ class Picture:
         if index not in self._last:
             self._last.clear()
             try:
-                pixels, self._factors[index] = _decoded(self.path, self.pages[index])
+                self._last[index] = _decoded(self.path, self.pages[index])
             except BROKEN:
                 raise Undecodable(detail="the picture is broken") from None
-            self._last[index] = pixels
         return self._last[index]
 
 
@@ -143,7 +140,7 @@ def _of_pages(path: Path, image: Image.Image) -> Picture:
     """The picture with the pages that are films of their own."""
     count = min(max(int(getattr(image, "n_frames", 1)), 1), MOST_FRAMES)
     if image.format != "TIFF" or count == 1:
-        return Picture(path, image.mode, tuple(range(count)))
+        return Picture(path, image.mode, tuple(range(count)), reduced=_is_reduced(image.size))
     kept, kinds, modes = [], set(), {}
     for page in range(count):
         image.seek(page)
@@ -154,11 +151,12 @@ def _of_pages(path: Path, image: Image.Image) -> Picture:
         kept.append(page)
         kinds.add((image.size, image.mode))
     pages = tuple(kept or range(count))
-    return Picture(path, modes[pages[0]], pages, alike=len(kinds) == 1)
+    reduced = any(_is_reduced(size) for size, _ in kinds)
+    return Picture(path, modes[pages[0]], pages, alike=len(kinds) == 1, reduced=reduced)
 
 
-def _decoded(path: Path, page: int) -> tuple[NDArray[np.generic], int]:
-    """The pixels of a *page*, and by how much they were made smaller."""
+def _decoded(path: Path, page: int) -> NDArray[np.generic]:
+    """The pixels of a *page*."""
     with path.open("rb") as file, _begun(file) as image:
         image.seek(page)
         _check_size(image)
@@ -173,7 +171,12 @@ def _decoded(path: Path, page: int) -> tuple[NDArray[np.generic], int]:
         tags = getattr(image, "tag_v2", {})
     if tags.get(_TIFF_PHOTOMETRIC) == _WHITE_IS_ZERO and whole_numbers:
         pixels = np.asarray(pixels.max() - pixels)
-    return raster.upright(pixels, turned), factor
+    return raster.upright(pixels, turned)
+
+
+def _is_reduced(size: tuple[int, int]) -> bool:
+    """Whether `_factor` makes a page of this *size* smaller; a page beyond all limits has no factor."""
+    return size[0] * size[1] > WHOLE_PX
 
 
 def _factor(image: Image.Image) -> int:
@@ -199,7 +202,7 @@ def _check_work(path: Path, image: Image.Image) -> None:
 def _check_reduced(stream: bytes, factor: int) -> None:
     """As `jpeg8.check`, of a JPEG for whose pixels there is no room."""
     codestream.check_restarts(stream)
-    if len(stream) > _MOST_COUNTED_BYTES or not codestream.codes_come_out(stream):
+    if not codestream.codes_come_out(stream):
         smaller = raster.of_jpeg(stream, factor)
         codestream.check_runs(smaller, lambda coded: raster.of_jpeg(coded, factor), stream, jpeg8.levels)
 

@@ -11,7 +11,10 @@ from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageFile
+
+from firmware_app.imaging import codestream
+from firmware_app.imaging.jpeg_scans import START_OF_SCAN
 
 LARGEST_PX: Final = 128 * 1024 * 1024
 """Of any picture: above it even a JPEG at a quarter of its size takes longer than a doctor waits."""
@@ -98,14 +101,28 @@ def _smaller(strip: Image.Image, factor: int) -> NDArray[np.generic]:
 
 
 def _coefficient_bytes(image: Image.Image) -> float:
-    """Bytes that libjpeg keeps for each pixel of a progressive JPEG until the last scan; of another one a few lines."""
-    if not image.info.get("progressive"):
+    """Bytes that libjpeg keeps for each pixel of a JPEG of several scans until the last one; of another a few lines."""
+    if not image.info.get("progressive") and not _is_in_several_scans(image):
         return 0.0
     layers = [(across, down) for _, across, down, _ in getattr(image, "layer", ())]
     if not layers:
         return 0.0
     most = max(across for across, _ in layers) * max(down for _, down in layers)
     return float(2 * sum(across * down for across, down in layers) / max(most, 1))
+
+
+def _is_in_several_scans(image: Image.Image) -> bool:
+    """As libjpeg tells it of a baseline JPEG: its first scan has fewer components than its frame.
+
+    Pillow has read up to the end of that scan's header.
+    """
+    if not isinstance(image, ImageFile.ImageFile) or image.fp is None:
+        return False
+    read = image.fp.tell()
+    image.fp.seek(0)
+    head = image.fp.read(read)
+    at = next((at for marker, at in codestream.segments_of(head) if marker == START_OF_SCAN), len(head))
+    return int.from_bytes(head[at + 4 : at + 5]) < len(getattr(image, "layer", ()))
 
 
 def _tiff_bytes(image: Image.Image) -> float:

@@ -235,6 +235,7 @@ def _transformed(found: Source, stream: bytes, raw: bool) -> NDArray[Any]:
     if found.transfer_syntax in _JPEG_2000:
         from firmware_app.imaging import jpeg2000  # a library that most children have no use for
 
+        jpeg2000.check_depth(found, stream)
         if jpeg2000.is_plain(found, stream) and (raw or found.samples == 1):
             return jpeg2000.words(found, stream)
         options["planar_configuration"] = 0  # such streams know no planes, whatever the header says (PS3.5 8.2.4)

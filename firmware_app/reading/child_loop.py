@@ -10,7 +10,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from typing import Any, Final
 
-from firmware_app.errors import LanternError, MemoryShort
+from firmware_app import address_space
+from firmware_app.errors import LanternError, MemoryShort, Undecodable
 from firmware_app.reading import confinement, wire
 from firmware_app.records import Reason
 
@@ -44,6 +45,15 @@ def refusal(error: LanternError, **more: Any) -> wire.Message:
     return wire.Message({"refusal": asdict(Reason.of(error)), **more})
 
 
+def failure(error: LanternError, peak: int) -> wire.Message:
+    """The answer to a job that ended with *error*; *peak* was the most address space in use before it.
+
+    Some decoders, OpenJPEG's among them, call it broken data when they are given no memory.
+    """
+    short = isinstance(error, Undecodable) and address_space.came_near_the_limit(peak)
+    return out_of_memory() if short or is_memory_error(error) else refusal(error)
+
+
 def serve(channel: socket.socket, work: Callable[[wire.Message], Answers], cpu_seconds: float) -> int:
     """Answer jobs until the parent is gone; returns the exit status.
 
@@ -51,11 +61,11 @@ def serve(channel: socket.socket, work: Callable[[wire.Message], Answers], cpu_s
     """
     try:
         wire.send(channel, wire.Message({"ready": True}))
-        whole = confinement.room()
+        whole = address_space.room()
         while True:
             job = wire.receive(channel)
             confinement.allow_cpu(cpu_seconds)
-            again = whole - confinement.room() > LOST_BYTES
+            again = whole - address_space.room() > LOST_BYTES
             for answer in work(job):
                 spent = {"again": again} if answer.header.get("spent") else {}
                 wire.send(channel, wire.Message({**answer.header, **spent}, answer.arrays))

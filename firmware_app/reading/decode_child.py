@@ -3,7 +3,7 @@
 ``python -m firmware_app.reading.decode_child FD PARENT MEMORY_MB CPU_SECONDS``.  A job is ``{file, picture, input,
 display, rule, budget, modality, quality, photographs}``; the answers are the tensors of the frames to be read with
 their facts (or a refusal, then nothing follows), and then how many frames were written for people.  An image that is
-not fit for a model is written for people before it is refused.
+not fit for a model is written for people before it is refused.  All of them say how the pixels were understood so far.
 """
 
 from __future__ import annotations
@@ -15,23 +15,20 @@ import warnings
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
-import numpy as np
-
-from firmware_app.errors import ImageFileMissing, ImageUnfit, ImagingError, Undecodable
+from firmware_app import address_space
+from firmware_app.errors import ImageFileMissing, ImageUnfit, ImagingError
 from firmware_app.imaging import display, film, for_model, identity, ultrasound
 from firmware_app.imaging.input_spec import InputSpec
 from firmware_app.reading import child_loop, confinement
 from firmware_app.reading.wire import Message
 
-_BLAS: Final = np.ones((256, 256), np.float32)
-
 
 def work(job: Message) -> child_loop.Answers:
     """The answers to one job."""
     path, folder = Path(str(job.header["file"])), Path(str(job.header["display"]))
-    peak = confinement.peak()
+    peak = address_space.peak()
     try:
         if not path.exists():  # a disk that was repaired may have lost it; trying again does not bring it back
             raise ImageFileMissing
@@ -43,26 +40,24 @@ def work(job: Message) -> child_loop.Answers:
                 answer = child_loop.refusal(error)
             if "refusal" in answer.header:
                 _for_people(opened, folder)
-                yield answer
+                yield Message({**answer.header, "hints": opened.hints})  # people see what was refused
                 return
             yield answer
             yield _for_people(opened, folder, answer.header["read"])
     except ImagingError as error:
-        # Some decoders, OpenJPEG's among them, call it broken data when they are given no memory.
-        short = isinstance(error, Undecodable) and confinement.came_near_the_limit(peak)
-        yield child_loop.out_of_memory() if short or child_loop.is_memory_error(error) else child_loop.refusal(error)
+        yield child_loop.failure(error, peak)
     except MemoryError:
         yield child_loop.out_of_memory()
 
 
 def _for_model(opened: film.Film, job: Mapping[str, Any]) -> Message:
     """The tensors of the frames that are to be read; without a description of the input, only the facts."""
-    facts = {"frames": opened.frames, "rows": opened.rows, "columns": opened.columns}
+    facts = {"frames": opened.frames, "rows": opened.rows, "columns": opened.columns, "hints": opened.hints}
     if job["input"] is None:
         return Message({**facts, "read": [opened.frames // 2]})
     care = {"quality": job.get("quality", "none"), "photographs": job.get("photographs", False)}
     taken = for_model.taken(opened, InputSpec(**job["input"]), job["rule"], job["budget"], job["modality"], **care)
-    told = {"read": taken.read, "box": taken.box, "hints": opened.hints}
+    told = {"read": taken.read, "box": taken.box, "hints": opened.hints}  # by now more may be known of the pixels
     colours = {"coloured": taken.coloured, "flow": taken.flow}
     split = {"decode_ms": taken.decode_ms, "prepare_ms": taken.prepare_ms}
     arrays = {"input": taken.tensors.data}
@@ -86,7 +81,7 @@ def _for_people(opened: film.Film, folder: Path, read: Sequence[int] = ()) -> Me
             display.write(ultrasound.shown(opened, index), folder, index, opened.frames, among)
     except OSError:
         return Message({"displayed": 0})
-    return Message({"displayed": len(among)})
+    return Message({"displayed": len(among), "hints": opened.hints})
 
 
 def main() -> int:
@@ -96,7 +91,6 @@ def main() -> int:
     # Libraries quote the values that they stumble over, and values may be a patient's.
     warnings.simplefilter("ignore")
     logging.disable(logging.CRITICAL)
-    _BLAS @ _BLAS[0]  # its buffer, for want of which OpenBLAS would end the process
     confinement.confine(int(memory_mb))
     with socket.socket(fileno=int(descriptor)) as channel:
         return child_loop.serve(channel, work, float(cpu_seconds))

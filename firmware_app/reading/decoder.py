@@ -72,6 +72,8 @@ class Decoder:
         self._child = self._spawn()
         self.refusal: Reason | None = None
         """Why the latest file gave people no frame, as far as the child said."""
+        self.hints: tuple[str, ...] = ()
+        """Of how the pixels of the latest file were understood, as far as the child said, of a refused one too."""
 
     @property
     def pid(self) -> int:
@@ -106,6 +108,7 @@ class Decoder:
             message = self._asked_again()
         elif message.header.get("spent"):
             self._replace()
+        self.hints = _hints(message.header.get("hints"))
         return _refused(message) or self._checked(message, spec, taking, 1e3 * (time.perf_counter() - begun))
 
     def end(self) -> bool:
@@ -117,6 +120,7 @@ class Decoder:
                 message = self._asked_again()
                 message = message if "refusal" in message.header else self._child.receive(self._seconds)
             self.refusal = _refused(message)
+            self.hints = _hints(message.header.get("hints")) or self.hints
             if message.header.get("spent"):
                 self._replace()
             return bool(message.header.get("displayed"))
@@ -160,10 +164,9 @@ class Decoder:
             raise ChildLost("it spoke nonsense") from None
         split = {name: float(head[name]) for name in ("decode_ms", "prepare_ms") if isinstance(head.get(name), float)}
         share = coloured if isinstance(coloured, float) and 0.0 <= coloured <= 1.0 else 0.0
-        told, quality = _hints(head.get("hints")), _quality(head.get("quality"), taking.quality)
-        flow = head.get("flow") is True
+        quality, flow = _quality(head.get("quality"), taking.quality), head.get("flow") is True
         return Decoded(
-            read, frames, rows, columns, milliseconds, split, message.arrays, box, share, flow, told, quality
+            read, frames, rows, columns, milliseconds, split, message.arrays, box, share, flow, self.hints, quality
         )
 
     def _replace(self) -> None:

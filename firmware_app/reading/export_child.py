@@ -18,6 +18,7 @@ from functools import cache
 from pathlib import Path
 from typing import Final
 
+from firmware_app import address_space
 from firmware_app.errors import ExportError, ImageFileMissing, ImagingError, RuntimeFault
 from firmware_app.imaging.deidentify import writing
 from firmware_app.imaging.deidentify.text import Detector
@@ -31,7 +32,7 @@ _UNWRITTEN: Final = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG)  # ne
 def work(job: Message) -> child_loop.Answers:
     """The answer to one job."""
     path, looked = Path(str(job.header["file"])), bool(job.header["looked"])
-    identities = Identities(bytes.fromhex(str(job.header["key"])))
+    identities, peak = Identities(bytes.fromhex(str(job.header["key"]))), address_space.peak()
     try:
         if not path.exists():
             raise ImageFileMissing
@@ -41,7 +42,7 @@ def work(job: Message) -> child_loop.Answers:
             done = writing.write(path, out, identities, _detector(looked), looked=looked, room_bytes=room)
         yield Message({"written": asdict(done)})
     except (ExportError, ImagingError, RuntimeFault) as error:
-        yield child_loop.out_of_memory() if child_loop.is_memory_error(error) else child_loop.refusal(error)
+        yield child_loop.failure(error, peak)
     except MemoryError:
         yield child_loop.out_of_memory()
     except OSError as error:

@@ -94,6 +94,11 @@ def hint(code: str, **details: str | int | float) -> Reason:
     return Reason(code, details)
 
 
+def of_pixels(codes: Sequence[str]) -> tuple[Reason, ...]:
+    """What is to be known of how the pixels were understood, *codes* of `OF_PIXELS`."""
+    return tuple(hint(code) for code in codes)
+
+
 def of_unfamiliar(read: Sequence[int], counted: Sequence[int]) -> tuple[Reason, ...]:
     """What is to be known where not all frames *read* (of the clip, from 0) were *counted* (among those read)."""
     left = ", ".join(str(frame + 1) for at, frame in enumerate(read) if at not in counted)

@@ -185,9 +185,10 @@ class Reader:
         attempt.hints += chosen.hints
         decoded = self._decode(attempt, chosen.pack)
         if isinstance(decoded, Reason):
+            attempt.hints += hints.of_pixels(self.decoder.hints)
             return attempt.cannot_for(chosen.pack, decoded)
         attempt.hints += hints.of_frames(decoded.read, decoded.frames, decoded.coloured, flow=decoded.flow)
-        attempt.hints += tuple(hints.hint(code) for code in decoded.hints)
+        attempt.hints += hints.of_pixels(decoded.hints)
         attempt.hints += quality_hints.of(decoded.quality, self._manifests[chosen.pack].quality, instance.header)
         try:
             return self._infer(attempt, chosen.pack, decoded)
@@ -212,6 +213,8 @@ class Reader:
         if isinstance(decoded, Reason):
             return decoded
         attempt.display_missing = not self.decoder.end()
+        if not attempt.display_missing:
+            attempt.hints += hints.of_pixels(self.decoder.hints)
         return self.decoder.refusal
 
     def _infer(self, attempt: Attempt, pack: str, decoded: Decoded) -> Reading:

@@ -6,22 +6,25 @@ power cut) leaves the beginning open; whoever makes the box ready next closes it
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import logging
 import os
 import sqlite3
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from firmware_app.errors import StateUnusable
-from firmware_app.store import audit, staging
+from firmware_app.errors import ExportHeld, StateUnusable
+from firmware_app.records import Detail
+from firmware_app.store import audit, lockfile, staging
 from firmware_app.store.audit import Entry
 from firmware_app.store.casebook import Casebook
 from firmware_app.store.database import Database
-from firmware_app.store.layout import StateDir
+from firmware_app.store.layout import StateDir, clear_away
+from firmware_app.store.lockfile import NoLocks
 from firmware_app.store.references import References
 
 log = logging.getLogger("lantern.export")
@@ -33,6 +36,8 @@ STOPPED: Final = "export.stopped"
 UNKNOWN: Final = "export.unknown"
 _BOX: Final = "box"  # nobody's hand
 _LOCK: Final = "-export"  # beside the database: held by every export that is under way
+_PATIENCE_S: Final = 5.0  # who looks for exports that were cut off holds it for as long as the audit takes to read
+_NO_FILE: Final = frozenset({errno.EISDIR, errno.ELOOP, errno.ENXIO})  # a folder, a link, a socket
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,36 +75,37 @@ class Exports:
 
     @contextmanager
     def under_way(self) -> Iterator[None]:
-        """Until the block ends, what was begun and has no end yet may still get one.  Raises `StateUnusable`."""
+        """Until the block ends, what was begun and has no end yet may still get one.
+
+        Raises `ExportHeld` while another process keeps that from being said, and `StateUnusable`.
+        """
         with ExitStack() as held:
             try:
-                held.enter_context(self._locked(fcntl.LOCK_SH))
+                taken = held.enter_context(self._locked(fcntl.LOCK_SH, _PATIENCE_S))
+            except NoLocks:
+                taken = True  # nobody there closes what others began
             except OSError as error:
                 path = str(self._database.path.parent)
                 raise StateUnusable(path=path, detail=error.strerror or str(error)) from None
+            if not taken:
+                raise ExportHeld(file=self._database.path.name + _LOCK, seconds=round(_PATIENCE_S))
             yield
 
-    def begin(self, case: str, person: str, **counts: int) -> int:
-        """An entry of the audit, durable on return: who stands at the console as *person*; returns its number."""
-        with self._database.transaction() as connection:
-            audit.append(connection, audit.CONSOLE, BEGUN, case, {"account": person, **counts})
-            return int(connection.execute("SELECT MAX(sequence) FROM audit").fetchone()[0])
-
-    def end(self, begun: int, action: str, case: str, person: str, **counts: int) -> None:
-        """The entry that ends the one with the number *begun*, durable on return."""
-        audit.Audit(self._database).record(audit.CONSOLE, action, case, account=person, begun=begun, **counts)
+    def telling(self, case: str, person: str, **marks: int) -> Telling:
+        """For an export of *case* by who stands at the console as *person*."""
+        return Telling(self, self._database, case, person, marks)
 
     def close_left(self) -> None:
         """Say of each export that died without a word that its end is unknown; not while one is under way.
 
-        A disk too full for that leaves them as they are, for the next time.
+        A disk too full for that leaves them as they are, for the next time; so does one that knows no locks.
         """
         try:
-            with self._locked(fcntl.LOCK_EX | fcntl.LOCK_NB):
-                for entry in self._open():
+            with self._locked(fcntl.LOCK_EX) as alone:
+                for entry in self.without_end() if alone else ():
                     account = str(entry.details.get("account", ""))
                     audit.Audit(self._database).record(_BOX, UNKNOWN, entry.case, account=account, begun=entry.sequence)
-        except BlockingIOError:
+        except NoLocks:
             return
         except (OSError, sqlite3.Error) as error:
             log.warning("an export that was cut off cannot be closed in the audit: %s", str(error))
@@ -108,11 +114,11 @@ class Exports:
         """The beginnings, oldest first, of which nobody knows the end, closed or not."""
         told = self._entries()
         unknown = {one.details.get("begun") for one in told if one.action == UNKNOWN}
-        with suppress(OSError), self._locked(fcntl.LOCK_EX | fcntl.LOCK_NB):  # else one is under way
-            unknown |= {one.sequence for one in self._open()}
+        with suppress(OSError, NoLocks), self._locked(fcntl.LOCK_EX) as alone:
+            unknown |= {one.sequence for one in self.without_end()} if alone else set()
         return [one for one in told if one.action == BEGUN and one.sequence in unknown]
 
-    def _open(self) -> list[Entry]:
+    def without_end(self) -> list[Entry]:
         """Beginnings without an end.  An end that names no beginning, of an earlier version, ends its case's last."""
         found: dict[int, Entry] = {}
         for entry in self._entries():
@@ -137,26 +143,67 @@ class Exports:
                 continue
         return found
 
-    def _locked(self, how: int) -> AbstractContextManager[None]:
-        return _locked(self._database.path, how)
+    def _locked(self, how: int, seconds: float = 0.0) -> AbstractContextManager[bool]:
+        return _locked(self._database.path, how, seconds)
+
+
+@dataclass(slots=True)
+class Telling:
+    """What the audit is told of one export: its beginning and, once, its end.  Both are durable on return."""
+
+    exports: Exports
+    database: Database
+    case: str
+    person: str
+    marks: dict[str, int]
+    _begun: int | None = field(default=None, init=False)
+
+    def begin(self, **counts: int) -> None:
+        with self.database.transaction() as connection:
+            details: dict[str, Detail] = {"account": self.person, **counts, **self.marks}
+            audit.append(connection, audit.CONSOLE, BEGUN, self.case, details)
+            # Known before it is durable, so that it gets an end if a signal comes right after.
+            self._begun = int(connection.execute("SELECT MAX(sequence) FROM audit").fetchone()[0])
+
+    def end(self, action: str, **counts: int) -> None:
+        """Tells nothing where it has not begun, or was ended just before a signal came."""
+        if any(one.sequence == self._begun and one.case == self.case for one in self.exports.without_end()):
+            details: dict[str, Detail] = {"account": self.person, "begun": self._begun or 0, **counts, **self.marks}
+            audit.Audit(self.database).record(audit.CONSOLE, action, self.case, **details)
 
 
 def sweep_stages(state: StateDir) -> None:
-    """Take away what killed exports left on the box's own disk, unless one is under way."""
-    with suppress(OSError), _locked(state.clinical_db, fcntl.LOCK_EX | fcntl.LOCK_NB):
-        staging.sweep(state)
+    """Take away what killed exports left on the box's own disk, unless one is under way or nobody can tell."""
+    with suppress(OSError, NoLocks), _locked(state.clinical_db, fcntl.LOCK_EX) as alone:
+        if alone:
+            staging.sweep(state)
 
 
 @contextmanager
-def _locked(database: Path, how: int) -> Iterator[None]:
-    """Raises `OSError`, with `LOCK_NB` also where another process holds it otherwise."""
+def _locked(database: Path, how: int, seconds: float = 0.0) -> Iterator[bool]:
+    """Whether the lock was had within *seconds*; on a read-only disk, where nothing can begin, whether it may be
+    shared.  Raises `NoLocks` and `OSError`."""
     path = database.with_name(database.name + _LOCK)
-    # An export is root's at the console, in a folder that others write: no link is followed.
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o660)
+    descriptor = _opened(path)
+    if descriptor is None:
+        yield how == fcntl.LOCK_SH
+        return
     try:
-        if os.fstat(descriptor).st_uid == os.geteuid():
-            os.fchmod(descriptor, 0o660)  # whatever the umask: the box's other users close what it leaves
-        fcntl.flock(descriptor, how)
-        yield
+        taken = lockfile.lock(descriptor, how, seconds)
+        if not taken and seconds:
+            log.warning("%s is held by %s", path.name, lockfile.holders(descriptor) or "another process")
+        yield taken
     finally:
         os.close(descriptor)
+
+
+def _opened(path: Path) -> int | None:
+    """What anybody of the clinical group put in its place ends no export."""
+    try:
+        return lockfile.opened(path)
+    except OSError as error:
+        if error.errno not in _NO_FILE:
+            raise
+    clear_away(path)
+    log.warning("%s was no file, and was put out of the way", path.name)
+    return lockfile.opened(path)

@@ -14,7 +14,7 @@ provision/   on an installed box: what its first page asks for, and what became 
 packs/       model packs that were installed, and the publisher they are trusted from (packs/installed.py)
 usb/         receipts of what was copied from sticks, and by what marks files are known again (intake/stick)
 backup/      the ring of copies of the databases (store/ring.py), or where it lies on another disk
-export-…/    while a case is sealed: one de-identified object at a time, for whoever exports alone (store/staging.py)
+.exporting-…/  while a case is sealed: one de-identified object at a time, for whoever exports alone (staging.py)
 
 On an installed box the folder that holds all these is root's alone to write (device/setup.py): who may rename one of
 them, or put another in its place, is who may open everything.

@@ -6,17 +6,26 @@ group another file could take the object's place before it is sealed, and a star
 
 from __future__ import annotations
 
+import logging
+import os
+import re
 import secrets
 import shutil
+import stat
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Self
 
+from firmware_app.config import Retention
 from firmware_app.store.layout import StateDir, free_bytes
 
-_PREFIX: Final = "export-"
+log = logging.getLogger("lantern.export")
+
+# No name that a person gives a folder: what is called so is swept away.
+_PREFIX: Final = ".exporting-"
+_NAME: Final = re.compile(re.escape(_PREFIX) + "[0-9a-f]{16}")
 
 
 @contextmanager
@@ -32,13 +41,30 @@ def stage(state: StateDir) -> Iterator[Path]:
 
 def sweep(state: StateDir) -> None:
     """Take away what an export left that was killed; for whoever knows that none is under way (`Exports`)."""
-    for left in state.root.glob(f"{_PREFIX}*"):
+    for left in state.root.iterdir():
+        if not _NAME.fullmatch(left.name) or not _is_a_stage(left):
+            continue
         shutil.rmtree(left, ignore_errors=True)  # another user's stays: the next start of the box is root's
+        if not os.path.lexists(left):
+            log.info("%s, which an export that was cut off had left, was taken away", left.name)
+
+
+def _is_a_stage(path: Path) -> bool:
+    """Whether it is such a folder as `stage` makes, and not something that only has the name."""
+    with suppress(OSError):
+        found = path.lstat()
+        is_private = stat.S_IMODE(found.st_mode) & 0o777 == 0o700  # setgid comes from the folder above
+        return stat.S_ISDIR(found.st_mode) and is_private and found.st_uid in (0, os.geteuid())
+    return False
 
 
 @dataclass(frozen=True, slots=True)
 class Room:
-    """What an export may write on the box's own disk, where images must still find room."""
+    """What an export may write on the box's own disk.
+
+    What stays there leaves the room that images need.  An object that is gone when it is sealed, in seconds, leaves as
+    much as the ballast, for the databases: a disk on which the box takes no more images need not keep a case in, too.
+    """
 
     state: StateDir
     kept_mb: int
@@ -46,13 +72,15 @@ class Room:
     """In how many places there each object is written."""
 
     @classmethod
-    def of(cls, state: StateDir, kept_mb: int, into: Iterable[Path]) -> Self:
-        """With *into* the folders that are written to: one of them may be a folder where no stick is mounted."""
-        own, shares = state.root.stat().st_dev, 0
+    def of(cls, state: StateDir, retention: Retention, into: Iterable[Path]) -> Self:
+        """With *into* the folders that are written to, the last for good: it may be one where no stick is mounted."""
+        own, is_own = state.root.stat().st_dev, [False]
         for folder in into:
-            with suppress(OSError):  # pulled out meanwhile
-                shares += folder.stat().st_dev == own
-        return cls(state, kept_mb, shares)
+            try:
+                is_own.append(folder.stat().st_dev == own)
+            except OSError:  # pulled out meanwhile
+                is_own.append(False)
+        return cls(state, retention.high_water_free_mb if is_own[-1] else retention.ballast_mb, sum(is_own))
 
     def bytes_now(self) -> int | None:
         """How large the next object may be; None where it is written elsewhere."""

@@ -88,6 +88,22 @@ def name(draw: random.Random) -> str:
     )
 
 
+@pytest.mark.parametrize("empty", [(), ("README", "MARK.DCM")])
+def test_no_label_stands_for_a_file_that_is_not_shown(
+    tmp_path: Path, memory: Path, content: Path, empty: tuple[str, ...]
+) -> None:
+    """fusefat shows the name of a FAT stick as an empty file."""
+    for name in empty:
+        (content / name).write_bytes(b"")
+    with stick(sticks.fat(memory / "image", content), tmp_path / "usb") as plugged:
+        plugged.plug()
+        with plugged.handed() as handed:
+            shown = search(handed.place)
+            assert not handed.word.has_lost(shown)
+            shown.files.remove(next(one for one in shown.files if one.size))
+            assert handed.word.has_lost(shown)
+
+
 # --- damaged --------------------------------------------------------------------------------------------------------
 
 

@@ -81,7 +81,6 @@ def test_a_case_is_sealed_onto_a_stick_and_opened_at_the_hospital(
     assert written is not None
     stick.unmount()
     stick.mount()  # nothing of it is in a memory any more
-    (tmp_path / "out").mkdir()
     words = ["open", str(written), "--out", str(tmp_path / "out"), "--dir", str(house.root)]
     assert hospital_cli.main(words) == 0
     assert len(list((tmp_path / "out" / f"clinic-7-{case}").glob("*.dcm"))) == 2
@@ -106,7 +105,7 @@ def test_a_full_stick_is_said_to_be_full_and_keeps_nothing_of_the_case(box: Box,
     assert full.value.detail == "No space left on device"
     assert [(path.name, path.stat().st_size) for path in stick.place.iterdir()] == [("mine", size)]
     assert [entry.action for entry in box.audited()] == ["export.begun", "export.stopped"]
-    assert list(box.state.root.glob("export-*")) == []
+    assert list(box.state.root.glob(".exporting-*")) == []
 
 
 def test_a_stick_that_is_pulled_out_as_the_case_gets_its_name_leaves_nobody_sure(

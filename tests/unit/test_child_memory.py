@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 import os
 import resource
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,9 +15,11 @@ import pytest
 
 from firmware_app.imaging.input_spec import InputSpec
 from firmware_app.imaging.overlays import MOST_LAYERS
+from firmware_app.reading.child import Child
 from firmware_app.reading.decoder import Decoded, Decoder
 from firmware_app.records import Reason
 from tests import films
+from tests.peers import REPOSITORY
 
 MEMORY_MB = 384
 SPEC = InputSpec("image", 224, 224)
@@ -114,3 +118,44 @@ def test_a_good_film_with_all_overlays_that_there_can_be_is_shown_with_the_first
     assert decoder.end()
     assert decoder.pid == first
     assert len(list((tmp_path / "shown").glob("*-layer-*.png"))) == MOST_LAYERS
+
+
+TUNABLES = "glibc.malloc.check=0"
+
+
+def test_what_the_box_tells_its_c_library_is_told_to_a_child_beside_what_a_child_needs(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("GLIBC_TUNABLES", TUNABLES)
+    child = Child("firmware_app.reading.decode_child", (str(MEMORY_MB), "60"), silent=True)
+    try:
+        child.await_ready()
+        told = Path(f"/proc/{child.pid}/environ").read_text("utf-8", "replace")
+    finally:
+        child.kill()
+    found = told.partition("GLIBC_TUNABLES=")[2].replace("\0", ":").split(":")  # the C library cuts it up in its place
+    assert found[:3] == [TUNABLES, "glibc.malloc.hugetlb=1", "glibc.pthread.stack_cache_size=0"]
+
+
+_TABLES = """
+import os
+from pathlib import Path
+from firmware_app.imaging import code_tables
+def mapped():
+    return int(Path("/proc/self/statm").read_text("ascii").split()[0]) * os.sysconf("SC_PAGE_SIZE")
+before, lengths, long = mapped(), bytes([1] * 15 + [0]), bytes(range(15, 1, -1))
+for last in range(4):
+    for first in range(4):
+        ac = lengths + bytes([0x11 + first, *b"!1\\x12\\2\\0AQaq\\x81\\x91\\xa1\\xb1\\xc1"])
+        code_tables.beginnings(lengths + long + bytes([last]), ac, 4)
+        code_tables.coefficients(ac, 4)
+print(mapped() - before >> 20)
+"""
+
+
+def test_what_is_kept_of_the_largest_tables_of_codes_leaves_room_for_a_film() -> None:
+    """All sixteen pairs that a stream can name."""
+    told = subprocess.run(
+        [sys.executable, "-c", _TABLES], cwd=REPOSITORY, capture_output=True, text=True, check=True, timeout=60
+    ).stdout
+    assert int(told) < 64

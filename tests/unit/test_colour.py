@@ -156,7 +156,14 @@ def test_native_pixels_under_the_wrong_model_are_shown_right_and_it_is_said(
     assert said == (() if stored == declared else (photometric.CORRECTED,))
 
 
-IDS = {"jfif": (1, 2, 3), "adobe": (1, 2, 3), "123": (1, 2, 3), "012": (0, 1, 2), "RGB": (82, 71, 66)}
+IDS = {
+    "jfif": (1, 2, 3),
+    "adobe": (1, 2, 3),
+    "123": (1, 2, 3),
+    "012": (0, 1, 2),
+    "RGB": (82, 71, 66),
+    "rgb": (114, 103, 98),
+}
 
 
 def jpeg(rgb: Pixels, stored: str, marks: str) -> bytes:
@@ -226,6 +233,47 @@ def test_where_only_the_stream_contradicts_the_header_it_is_believed_and_doubt_i
         rgb, syntax=JPEGBaseline8Bit, pixel_data=encapsulate([stream]), PhotometricInterpretation="YBR_FULL_422"
     )
     found, said = seen(tmp_path, made)
+    assert np.abs(found.astype(int) - rgb.astype(int)).mean() < 2
+    assert said == (photometric.UNSURE,)
+
+
+def before(stream: bytes, marker: bytes, inserted: bytes) -> bytes:
+    at = stream.index(marker)
+    return stream[:at] + inserted + stream[at:]
+
+
+JFIF = b"\xff\xe0\x00\x10JFIF\0\x01\x01\0\0\x01\0\x01\0\0"
+ADOBE_RGB = b"\xff\xee\x00\x0eAdobe\0\x64\0\0\0\0\0"
+_RGB = jpeg(undecidable(), "RGB", "adobe")
+MARKED_RGB = {
+    "JFIF beside Adobe": _RGB[:2] + JFIF + _RGB[2:],
+    "JFIF beside ids": (lambda stream: stream[:2] + JFIF + stream[2:])(jpeg(undecidable(), "RGB", "RGB")),
+    "small ids": jpeg(undecidable(), "RGB", "rgb"),
+    "a byte between segments": before(_RGB, b"\xff\xdb", b"\0"),
+    "a byte before Adobe": before(_RGB, b"\xff\xee", b"\0"),
+    "Adobe behind the frame header": before(_RGB.replace(ADOBE_RGB, b""), b"\xff\xda", ADOBE_RGB),
+}
+
+
+@pytest.mark.parametrize("declared", ["RGB", "YBR_FULL"])
+@pytest.mark.parametrize("how", MARKED_RGB)
+def test_stored_rgb_is_never_converted_by_libjpeg_whose_guess_is_another(
+    tmp_path: Path, how: str, declared: str
+) -> None:
+    """It takes JFIF before Adobe and ids, and knows no ids in small letters."""
+    rgb, stream = undecidable(), encapsulate([MARKED_RGB[how]])
+    made = films.film(rgb, syntax=JPEGBaseline8Bit, pixel_data=stream, PhotometricInterpretation=declared)
+    found, said = seen(tmp_path, made)
+    assert np.abs(found.astype(int) - rgb.astype(int)).mean() < 2
+    assert said == (() if declared == "RGB" else (photometric.UNSURE,))
+
+
+@pytest.mark.parametrize("junk", [b"\0", b"\x12\xff\0\x34"])
+@pytest.mark.parametrize("marker", [b"\xff\xe0", b"\xff\xdb", b"\xff\xc0"])
+def test_bytes_between_segments_hide_no_marker_of_colours(tmp_path: Path, marker: bytes, junk: bytes) -> None:
+    rgb = undecidable()
+    stream = encapsulate([before(jpeg(rgb, "YBR_FULL", "jfif"), marker, junk)])
+    found, said = seen(tmp_path, films.film(rgb, syntax=JPEGBaseline8Bit, pixel_data=stream))
     assert np.abs(found.astype(int) - rgb.astype(int)).mean() < 2
     assert said == (photometric.UNSURE,)
 

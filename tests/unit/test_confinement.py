@@ -96,3 +96,18 @@ def lives(pid: int) -> bool:
         return Path(f"/proc/{pid}/stat").read_text("ascii").rpartition(")")[2].split()[0] != "Z"
     except (FileNotFoundError, ProcessLookupError):
         return False
+
+
+PRODUCT = """
+import numpy as np
+from firmware_app.reading import confinement
+square, column = np.ones((256, 256), np.float32), np.ones(256, np.float32)
+confinement.confine(4)
+print(int((square @ column).sum()))
+"""
+
+
+def test_every_child_has_the_buffer_for_a_matrix_before_its_memory_is_counted() -> None:
+    """OpenBLAS ends the process that has no room for it."""
+    done = subprocess.run([sys.executable, "-c", PRODUCT], cwd=REPOSITORY, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout.strip()) == (0, str(256 * 256))

@@ -134,6 +134,56 @@ def test_clusters_in_use_that_nobody_owns_are_no_damage_of_a_folder(tmp_path: Pa
     assert no_image.look(tmp_path / "image") == Folders(13)
 
 
+def deleted(part: bytes) -> bytes:
+    return b"".join(bytes([part[at] & 0x7F]) + part[at + 1 : at + 32] for at in range(0, len(part), 32))
+
+
+def with_one_lost(more: bytes) -> Made:
+    """A stick with a folder that ends exactly where a sector begins, and an image of two clusters that nobody owns."""
+    made = whole().but(4 * 32, entries("x" * 150), NEXT).but(6 * 32, more, 2)
+    return replace(made, used=(*made.used, 50, 51), inside={**made.inside, 50: IMAGE})
+
+
+SIZE = CLUSTER + 1
+
+
+def test_a_file_whose_deletion_was_broken_off_is_no_damage(tmp_path: Path) -> None:
+    """Machines that make images write no mark of having begun, and their power goes as it likes."""
+    for name in ("OLD", "an old long name of two parts"):
+        straight = with_one_lost(deleted(entries(name, 50, SIZE)) + entries("NEW"))
+        assert straight.look(tmp_path / "image") == Folders(14)
+        chained = with_one_lost(deleted(entries(name, 50, SIZE, chained=True)))
+        chained = replace(chained, table={**chained.table, 50: 51, 51: LAST})
+        assert chained.look(tmp_path / "image") == Folders(13)
+        longer = replace(chained, table={**chained.table, 51: 52, 52: LAST})
+        assert longer.look(tmp_path / "image") == DAMAGED
+
+
+def test_what_is_named_by_old_deleted_entries_alone_is_lost_all_the_same(tmp_path: Path) -> None:
+    """Their clusters have become another file's, and its name is what has gone."""
+    old = deleted(entries("OLD", 50, SIZE))
+    others = {
+        "no image's": deleted(entries("OLD", 51, 10)),
+        "shorter": deleted(entries("OLD", 50, CLUSTER)),
+        "longer": deleted(entries("OLD", 50, 2 * CLUSTER + 1)),
+        "empty": deleted(entries("OLD", 50)),
+        "beyond the end": deleted(entries("OLD", 50, 1 << 40)),
+        "a folder's": deleted(entries("OLD", 50, SIZE, folder=True)),
+        "with another sum": old[:40] + b"?" + old[41:],
+        "half a set": old[:64],
+        "of one entry": b"\x05".ljust(32, b"\0"),
+        "out of order": old[:32] + old[64:] + old[32:64],
+        "parted by another": old[:32] + entries("NEW") + old[32:],
+        "behind the end": bytes(32) + old,
+    }
+    for what, one in others.items():
+        assert with_one_lost(one).look(tmp_path / "image") == DAMAGED, what
+    made = with_one_lost(old + deleted(entries("OLD2", 53, 10)))
+    assert made.look(tmp_path / "image") == Folders(13)
+    two = replace(made, used=(*made.used, 53), inside={**made.inside, 53: IMAGE})
+    assert two.look(tmp_path / "image") == DAMAGED  # no power goes in the middle of two deletions
+
+
 def test_a_folder_that_is_longer_than_it_needs_and_an_empty_one_are_no_damage(tmp_path: Path) -> None:
     made = whole().but(6 * 32, entries("EMPTY", 40, CLUSTER, folder=True) + entries("NONE", folder=True), 2)
     made = replace(made, table={**made.table, NEXT: 41, 41: LAST}, used=(*made.used, 40, 41))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import gc
 import os
 import pty
@@ -20,10 +21,10 @@ from firmware_app import export, progress, sealed_case
 from firmware_app.cli import main
 from firmware_app.config import Config, load
 from firmware_app.device import stored
-from firmware_app.errors import ExportUnrecorded
-from firmware_app.store import audit, mending
+from firmware_app.errors import ExportHeld, ExportUnrecorded
+from firmware_app.store import audit, exports, lockfile, mending
 from firmware_app.store.audit import Audit
-from firmware_app.store.exports import DONE, Exports
+from firmware_app.store.exports import DONE, Exports, Telling
 from firmware_app.store.layout import free_bytes, sync_directory
 from hospital.house import House
 from tests.small_disk import small_disk
@@ -41,6 +42,7 @@ def box(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Box]:
     monkeypatch.setenv("LANTERN_BOX__LANGUAGE", "en")
     monkeypatch.setenv("LANTERN_EXPORT__ENABLED", "true")
     monkeypatch.setenv("LANTERN_RETENTION__HIGH_WATER_FREE_MB", "16")
+    monkeypatch.setenv("LANTERN_RETENTION__BALLAST_MB", "1")
     with small_disk(tmp_path / "state", "size=24m"):
         made = Box(tmp_path)
         yield made
@@ -125,8 +127,7 @@ def test_an_export_without_an_end_is_closed_as_one_of_unknown_end_at_the_next_st
 
 
 def test_the_next_export_closes_what_the_one_before_left_open(box: Box) -> None:
-    exports = Exports(box.clinical.database)
-    exports.begin(box.case, "li", images=2, looked=1)  # and the power was cut
+    Exports(box.clinical.database).telling(box.case, "li").begin(images=2, looked=1)  # and the power was cut
     exported(box)
     assert actions(box) == ["export.begun", "export.unknown", "export.begun", "export.done"]
 
@@ -153,19 +154,59 @@ def test_what_stopped_an_export_is_told_also_when_the_audit_takes_no_line(box: B
     assert actions(box) == ["export.begun", "export.unknown"]
 
 
-def test_ctrl_c_when_the_case_has_its_name_is_not_called_stopped(box: Box, monkeypatch: pytest.MonkeyPatch) -> None:
-    name = export._named
+@pytest.mark.parametrize("way", ["--stick", "--to"])
+def test_ctrl_c_when_the_case_has_its_name_is_not_called_stopped(
+    box: Box, house: House, way: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupted(folder: Path) -> None:
+        sync_directory(folder)
+        if list(folder.glob("c-*")):
+            os.kill(os.getpid(), signal.SIGINT)
 
-    def interrupted(fresh: Path, final: Path) -> None:
-        name(fresh, final)
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(export, "_named", interrupted)
-    with pytest.raises(KeyboardInterrupt):
-        exported(box)
-    assert (box.stick / box.case).is_dir()
+    for module in (export, sealed_case):
+        monkeypatch.setattr(module, "sync_directory", interrupted)
+    assert main(["case", "export", box.case, way, str(box.stick), "--person", "li", "--looked"]) == 1
+    (there,) = box.stick.iterdir()
+    assert f"export.unsure: The case may be at {there}, or not: " in capsys.readouterr().err
     assert actions(box) == ["export.begun", "export.unknown"]
     assert doctor(box) == [box.case]
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_ctrl_c_at_the_last_line_of_the_audit_comes_too_late(
+    box: Box, when: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    end = Telling.end
+
+    def interrupted(telling: Telling, action: str, **counts: int) -> None:
+        if when == "before":
+            os.kill(os.getpid(), signal.SIGINT)
+        end(telling, action, **counts)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    monkeypatch.setattr(Telling, "end", interrupted)
+    assert box.run() == 0
+    assert "2 of 2 images exported to" in capsys.readouterr().out
+    assert actions(box) == ["export.begun", "export.done"]
+    assert doctor(box) == []
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_ctrl_c_right_after_the_first_line_of_the_audit_leaves_no_open_beginning(
+    box: Box, when: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begin = Telling.begin
+
+    def interrupted(telling: Telling, **counts: int) -> None:
+        if when == "after":
+            begin(telling, **counts)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    monkeypatch.setattr(Telling, "begin", interrupted)
+    assert box.run() == 130
+    assert actions(box) == ([] if when == "before" else ["export.begun", "export.stopped"])
+    assert doctor(box) == []
+    assert list(box.stick.iterdir()) == []
 
 
 @pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGTERM])
@@ -202,7 +243,7 @@ def await_begun(box: Box, exporting: subprocess.Popen[bytes] | None = None) -> N
 
 
 def nothing_is_left(box: Box) -> None:
-    assert list(box.stick.iterdir()) == list(box.state.root.glob("export-*")) == []
+    assert list(box.stick.iterdir()) == list(box.state.root.glob(".exporting-*")) == []
     assert actions(box) == ["export.begun", "export.stopped"]
 
 
@@ -251,11 +292,78 @@ def test_what_an_earlier_version_wrote_has_ended(box: Box) -> None:
 def test_where_the_lock_cannot_be_had_nothing_leaves_and_that_is_said(
     box: Box, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    (box.state.clinical_db.parent / "clinical.db-export").mkdir()
-    assert box.run() == 1
+    with small_disk(lock_of(box), "size=1m"):  # nobody moves that out of the way
+        assert box.run() == 1
     assert "store.unusable: " in capsys.readouterr().err
     assert list(box.stick.iterdir()) == []
     assert actions(box) == []
+
+
+def lock_of(box: Box) -> Path:
+    return box.state.clinical_db.with_name("clinical.db-export")
+
+
+@pytest.mark.parametrize("kind", ["folder", "full folder", "link"])
+def test_what_was_planted_in_the_place_of_the_lock_ends_no_export(box: Box, kind: str) -> None:
+    if kind == "link":
+        lock_of(box).symlink_to(box.folder / "nowhere")
+    else:
+        lock_of(box).mkdir()
+        if kind == "full folder":
+            (lock_of(box) / "file").touch()
+    assert box.run() == 0
+    assert lock_of(box).is_file()
+    assert not (box.folder / "nowhere").exists()
+
+
+def test_who_keeps_the_lock_keeps_no_export_waiting_for_ever(
+    box: Box, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(exports, "_PATIENCE_S", 0.5, raising=False)
+    script = "import fcntl, sys, time; file = open(sys.argv[1], 'a'); fcntl.flock(file, 2); print(flush=True); "
+    holder = subprocess.Popen(
+        [sys.executable, "-c", script + "time.sleep(20)", str(lock_of(box))], stdout=subprocess.PIPE
+    )
+    try:
+        assert holder.stdout is not None
+        holder.stdout.readline()
+        began = time.monotonic()
+        assert box.run() == 1
+        assert time.monotonic() - began < 10
+    finally:
+        holder.kill()
+        holder.communicate()
+    assert f"{ExportHeld.code}: Another process of the box has held the file clinical.db-export" in (
+        capsys.readouterr().err
+    )
+    assert list(box.stick.iterdir()) == []
+    assert actions(box) == []
+    assert box.run() == 0
+
+
+def test_a_disk_that_knows_no_locks_keeps_no_case_in(box: Box, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As some network disks do; the kernel's answer is made up, since no such disk is to be had in a test."""
+
+    def unsupported(_descriptor: int, _kind: int) -> None:
+        raise OSError(errno.EOPNOTSUPP, os.strerror(errno.EOPNOTSUPP))
+
+    monkeypatch.setattr(fcntl, "flock", unsupported)
+    with Exports(box.clinical.database).under_way():
+        assert doctor(box) == []
+    exported(box)
+    assert actions(box) == ["export.begun", "export.done"]
+
+
+def test_an_old_lock_on_a_disk_that_became_read_only_is_no_obstacle(tmp_path: Path) -> None:
+    with small_disk(tmp_path / "disk", "size=1m") as disk:
+        lock = disk / "clinical.db-export"
+        lock.touch()
+        subprocess.run(["mount", "-o", "remount,ro", str(disk)], check=True)
+        assert lockfile.opened(lock) is None
+        with exports._locked(disk / "clinical.db", fcntl.LOCK_SH) as taken:
+            assert taken
+        with exports._locked(disk / "clinical.db", fcntl.LOCK_EX) as alone:
+            assert not alone
 
 
 def test_the_console_lists_what_was_exported_as_before(box: Box) -> None:

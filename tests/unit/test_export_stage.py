@@ -32,7 +32,7 @@ from tests.unit.test_stick_export import opened, sealed
 
 house = test_stick_export.house
 _CLINICAL, _NOBODY = 54321, 65534
-_KEPT_MB = 16
+_KEPT_MB, _BALLAST_MB = 16, 2
 
 
 @pytest.fixture
@@ -46,6 +46,7 @@ def box(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.Monk
         return
     monkeypatch.setenv("LANTERN_STATE__DIR", str(tmp_path / "disk" / "state"))
     monkeypatch.setenv("LANTERN_RETENTION__HIGH_WATER_FREE_MB", str(_KEPT_MB))
+    monkeypatch.setenv("LANTERN_RETENTION__BALLAST_MB", str(_BALLAST_MB))
     with small_disk(tmp_path / "disk", "size=24m"):
         made = Box(tmp_path / "disk")
         yield made
@@ -73,7 +74,7 @@ def before_sealing(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[], No
 
 
 def stages(state: StateDir) -> list[Path]:
-    return sorted(state.root.glob("export-*"))
+    return sorted(state.root.glob(".exporting-*"))
 
 
 def test_who_runs_as_the_clinical_group_puts_nothing_in_the_place_of_what_is_sealed(
@@ -89,7 +90,7 @@ def test_who_runs_as_the_clinical_group_puts_nothing_in_the_place_of_what_is_sea
 
     def swap() -> None:
         """As the gateway, the importer or the reader would: a link in the place of every file that can be reached."""
-        script = 'find incoming export-* -type f -exec ln -sf "$0" {} ";"'
+        script = 'find incoming .exporting-* -type f -exec ln -sf "$0" {} ";"'
         done = subprocess.run(
             ["/bin/sh", "-c", script, str(secret)], cwd=box.state.root, user=_NOBODY, group=_CLINICAL, extra_groups=[],
             stderr=subprocess.DEVNULL, check=False,
@@ -135,8 +136,8 @@ def test_what_a_killed_export_left_goes_at_the_next_export_and_at_the_next_start
             assert time.monotonic() < until
         killed.kill()
         killed.wait()
-        with Exports(box.clinical.database)._locked(fcntl.LOCK_EX):
-            pass  # a child that had not become its own program by then held it a moment longer
+        with Exports(box.clinical.database)._locked(fcntl.LOCK_EX, 10.0) as alone:
+            assert alone  # a child that had not become its own program by then held it a moment longer
         (left,) = stages(box.state)
         assert left.stat().st_mode & 0o777 == 0o700
         (left / "00001.dcm").write_bytes(b"DICM")
@@ -151,12 +152,33 @@ def test_what_a_killed_export_left_goes_at_the_next_export_and_at_the_next_start
             path.unlink()
 
 
+def test_a_folder_that_a_person_made_is_not_swept_away(
+    box: Box, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", "lantern.export")
+    name = "0123456789abcdef"
+    mine = [box.state.root / one for one in ("export-for-dr-li", f"export-{name}", ".exporting-for-dr-li")]
+    shared, other, link = (box.state.root / f".exporting-{digit}{name[1:]}" for digit in "def")
+    left = box.state.root / f".exporting-{name}"
+    for folder in (*mine, shared, other, left, tmp_path / "far"):
+        folder.mkdir(mode=0o700)
+        (folder / "00001.dcm").write_text("x")
+    shared.chmod(0o755)
+    os.chown(other, _NOBODY, _NOBODY)
+    link.symlink_to(tmp_path / "far")
+    store_exports.sweep_stages(box.state)
+    assert not left.exists()
+    assert [folder.name for folder in (*mine, shared, other, link) if not (folder / "00001.dcm").exists()] == []
+    told = [record.getMessage() for record in caplog.records]
+    assert told == [f".exporting-{name}, which an export that was cut off had left, was taken away"]
+
+
 # --- room -----------------------------------------------------------------------------------------------------------
 
 
-def fill(box: Box, left: int) -> None:
-    """Leave *left* bytes beside what is kept for images."""
-    taken = free_bytes(box.state.root) - _KEPT_MB * 1_000_000 - left
+def fill(box: Box, left: int, beside_mb: int = _KEPT_MB) -> None:
+    """Leave *left* bytes beside what is kept, for images if nothing else is said."""
+    taken = free_bytes(box.state.root) - beside_mb * 1_000_000 - left
     with (box.state.root / "filler").open("wb") as filler:
         os.posix_fallocate(filler.fileno(), 0, taken)
 
@@ -180,6 +202,29 @@ def test_an_object_that_is_sealed_on_the_box_s_own_disk_is_counted_twice(box: Bo
     with pytest.raises(ExportNoRoom):
         sealed_case.seal_case(load(), Exports(box.clinical.database), box.case, box.stick, person="li", looked=True)
     assert box.run() == 0, "one copy has room"
+
+
+@small
+def test_a_disk_that_takes_no_more_images_still_seals_a_case_onto_a_stick(box: Box, house: House) -> None:
+    with small_disk(box.stick, "size=24m"):
+        fill(box, 1_500_000, _BALLAST_MB)
+        assert sealed(box).stat().st_size > 0
+        assert free_bytes(box.state.root) > _BALLAST_MB * 1_000_000
+
+
+@small
+def test_what_lies_on_the_box_s_own_disk_until_it_is_sealed_leaves_room_for_the_databases(
+    box: Box, house: House, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with small_disk(box.stick, "size=24m"):
+        fill(box, 400_000, _BALLAST_MB)
+        words = ["--stick", str(box.stick), "--person", "li", "--looked"]
+        assert main(["case", "export", box.case, *words]) == 1
+        said = capsys.readouterr().err
+        assert "Delete nothing on it by hand." in said
+        assert "room_mb" in said
+        assert list(box.stick.iterdir()) == stages(box.state) == []
+    assert [entry.action for entry in box.audited()] == ["export.begun", "export.stopped"]
 
 
 def test_an_export_to_another_disk_asks_for_no_room_on_the_box_s_own(box: Box, monkeypatch: pytest.MonkeyPatch) -> None:

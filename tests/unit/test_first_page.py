@@ -178,6 +178,23 @@ def test_the_label_of_a_file_from_a_stick_is_enough(new: New, house: House, tmp_
     assert claim.user is None
 
 
+def test_the_label_finds_its_hospital_s_file_beside_a_stranger_s_for_the_same_box(
+    new: New, house: House, tmp_path: Path
+) -> None:
+    stranger = House(tmp_path / "stranger")
+    stranger.found("evil.example", 8883)
+    row = (2, {"box": "clinic-9", "clinic": "西河卫生院"})
+    (made,) = prepare.prepare(house, "l", [row], tmp_path / "stick/a", 30)
+    prepare.prepare(stranger, "l", [row], tmp_path / "stick/b", 30)
+    assert len(list(offered_files.from_stick(tmp_path / "stick", new.config, new.places, whole=True))) == 2
+    client = new.app().test_client()
+    assert post(client, "/setup", code="2222-2222-2222").status_code == 400
+    assert post(client, "/setup", code=made.code).location == "/setup/outcome"
+    result = first_page.answer(new.config, new.places)
+    assert result is not None
+    assert (result.box, result.hospital) == ("clinic-9", house.bundle().fingerprint)
+
+
 def test_a_refusal_of_root_is_told_and_one_may_begin_again(new: New) -> None:
     client = at_the_questions(new)
     assert post(client, "/setup/questions", "/setup/questions", **ANSWERS).location == "/setup/outcome"

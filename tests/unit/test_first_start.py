@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
+import resource
 import signal
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -29,6 +32,7 @@ from firmware_app.device.first_request import Request
 from firmware_app.device.first_start import Places
 from firmware_app.device.program import ProgramFailed
 from firmware_app.errors import SealingFailed, UnitsNotReread
+from firmware_app.store.layout import StateDir
 from hospital.house import House
 from tests.shelf import Box, prepared
 
@@ -72,6 +76,17 @@ def places(box: Box) -> Places:
     return found
 
 
+@contextlib.contextmanager
+def no_room() -> Iterator[None]:
+    """No file takes a byte; Python ignores the signal and gets EFBIG (setrlimit(2))."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
 @pytest.mark.parametrize("script", WORDS)
 def test_a_machine_that_takes_no_time_zone_is_a_box_all_the_same_and_says_so(
     box: Box, installed: Installed, script: str
@@ -88,6 +103,28 @@ def test_a_machine_that_takes_no_time_zone_is_a_box_all_the_same_and_says_so(
     assert "timedatectl set-timezone Asia/Urumqi" in made.text("en")
     assert first_request.result(box.state) == made  # the page shows it too
     assert not first_request.waits(box.state)
+
+
+def test_what_was_told_once_more_is_answered_as_before_and_sets_the_time_zone_at_last(
+    box: Box, installed: Installed
+) -> None:
+    """The page shows its QR code and has its file to take, whatever became of the clock."""
+    installed("timedatectl", REFUSES)
+
+    def told(**changed: str) -> first_request.Result:
+        first_request.ask(box.state, Request(answers={**ANSWERS, **changed}))
+        made = first_page.answer(box.config, places(box))
+        assert made is not None
+        return made
+
+    first, again = told(), told()
+    assert again == replace(first, request=again.request)
+    assert again.bundle
+    assert told(zone="Asia/Tokyo").reason.code == "provision.already", "no other zone by this way"
+    installed("timedatectl", "exit 0")
+    at_last = told()
+    assert (at_last.reason.code, at_last.undone) == (DONE, ())
+    assert not places(box).zone.exists()
 
 
 def test_a_time_zone_that_was_taken_is_not_spoken_of(box: Box, installed: Installed) -> None:
@@ -302,18 +339,38 @@ def test_a_folder_where_the_answer_goes_is_put_aside_with_what_is_in_it(box: Box
     assert aside.read_text() == "of somebody"
 
 
-def test_an_answer_that_cannot_be_written_is_a_sentence(box: Box, capsys: pytest.CaptureFixture[str]) -> None:
-    (box.state.provision / ".result.json.new").mkdir()
+def test_an_answer_that_cannot_be_written_is_a_sentence_and_wakes_root_once(
+    box: Box, capsys: pytest.CaptureFixture[str]
+) -> None:
     first_request.ask(box.state, Request(answers={"box": "-"}))
-    assert first_page.main(["--config", str(box.file)]) == 1
+    with no_room():
+        assert first_page.main(["--config", str(box.file)]) == 1
     assert capsys.readouterr().err.startswith("provision.request: ")
+    assert not first_request.waits(box.state)
+
+
+@pytest.mark.parametrize("plant", [Path.mkdir, a_full_folder])
+def test_a_folder_where_an_answer_or_a_request_is_written_first_is_put_out_of_the_way(
+    box: Box, plant: Callable[[Path], None]
+) -> None:
+    for name in (".request.json.new", ".result.json.new"):
+        plant(box.state.provision / name)
+    first_request.ask(box.state, Request(answers={"box": "-"}))
+    made = first_page.answer(box.config, places(box))
+    assert made is not None
+    assert first_request.result(box.state) == made
+    assert not first_request.waits(box.state)
 
 
 def test_a_request_that_cannot_be_laid_down_does_not_end_the_import_of_a_stick(
-    box: Box, house: House, tmp_path: Path
+    box: Box, house: House, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made = prepared(house, tmp_path / "stick")
     (box.file.parent / "hospital.json").write_bytes(house.bundle_file.read_bytes())
-    (box.state.provision / ".request.json.new").mkdir()
+
+    def full(state: StateDir, request: Request) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(first_request, "ask", full)
     (told,) = offered_files.from_stick(made.file.parent, box.config, box.places, whole=True)
     assert told.code == "provision.request"

@@ -86,6 +86,16 @@ def test_every_command_in_the_handbook_is_one_that_the_box_has(language: str, pa
         assert not below or not known[name] or below in known[name], f"{name} {below}"
 
 
+@pytest.mark.parametrize(("language", "path"), LANGUAGE_AND_FILE)
+def test_no_stick_is_mounted_over_another_disk_of_the_handbook(language: str, path: Path) -> None:
+    text = path.read_text("utf-8")
+    mounted = re.findall(r"^mount \S+ (\S+)$", text, re.MULTILINE)
+    assert mounted
+    for place in mounted:
+        assert set(re.findall(rf"(?<!\S){place}/\S+", text)) == set(), f"{place} hides these"
+        assert f"mkdir -p {place}\n" in text
+
+
 def _commands(parser: argparse.ArgumentParser) -> dict[str, set[str]]:
     """Each command with the commands below it."""
     return {name: set(_choices(below)) for name, below in _choices(parser).items()}

@@ -10,15 +10,18 @@ from typing import Any
 
 import numpy as np
 import pytest
-from imagecodecs import jpeg2k_encode
+from imagecodecs import jpeg2k_decode, jpeg2k_encode
 from pydicom import dcmread
 from pydicom.data import get_testdata_file
 from pydicom.encaps import encapsulate
 from pydicom.pixels import get_decoder
 from pydicom.uid import JPEG2000, UID, JPEG2000Lossless
 
+from firmware_app.errors import PixelsUnsupported, Undecodable
 from firmware_app.imaging import film, jpeg2000, source
+from firmware_app.imaging.input_spec import InputSpec
 from firmware_app.imaging.stored import Reader
+from firmware_app.reading.decoder import Decoded, Decoder
 from tests import films
 
 Pixels = np.ndarray[Any, Any]
@@ -171,3 +174,48 @@ def test_a_child_without_room_for_another_stack_decodes_on_one_core(tmp_path: Pa
     command = [sys.executable, "-c", SHORT_OF_MEMORY, str(path)]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
     assert (done.stdout.strip(), done.stderr) == (str(pixels.astype(np.int64).sum()), "")
+
+
+@pytest.mark.parametrize("wrapped", [False, True], ids=["code stream", "JP2"])
+@pytest.mark.parametrize("bits", [12, 16])
+def test_a_stream_of_more_bits_than_a_word_has_is_refused(tmp_path: Path, bits: int, wrapped: bool) -> None:
+    """Its values modulo 256 would be other greys, and no decoder says so."""
+    pixels = noise(ROWS, COLUMNS, top=1 << bits, kind=np.uint16)
+    stream = bytes(jpeg2k_encode(pixels, codecformat="jp2" if wrapped else "j2k", level=0, bitspersample=bits))
+    path = saved(tmp_path, stream, noise(ROWS, COLUMNS))
+    with pytest.raises(PixelsUnsupported, match=f"{bits} bits"):
+        shown(path)
+
+
+def test_a_broken_stream_is_decoded_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pixels = noise(ROWS, COLUMNS)
+    stream, levels = bytearray(coded(pixels)), coded(pixels).index(b"\xff\x52") + 9  # of the transform (A.6.1)
+    stream[levels] = 60
+    asked = []
+
+    def counted(*given: Any, **options: Any) -> Any:
+        asked.append(options)
+        return jpeg2k_decode(*given, **options)
+
+    monkeypatch.setattr(jpeg2000, "jpeg2k_decode", counted)
+    monkeypatch.setattr("os.sched_getaffinity", lambda _: {0, 1})
+    path = saved(tmp_path, bytes(stream), pixels)
+    with pytest.raises(Undecodable):
+        shown(path)
+    assert [options["numthreads"] for options in asked] == [2]
+
+
+def test_a_film_of_27_megapixels_is_read_whatever_its_threads_took(tmp_path: Path) -> None:
+    """Their stacks are free again when its greys ask for room."""
+    side = 5250
+    stream = bytes(jpeg2k_encode(films.shapes(3, side, side), codecformat="j2k", reversible=True, level=0))
+    path = saved(tmp_path, stream, noise(8, 8, kind=np.uint16), Rows=side, Columns=side)
+    decoder = Decoder(384, 60.0)
+    try:
+        decoder.warm()
+        first = decoder.pid
+        assert isinstance(decoder.begin(path, False, InputSpec("image", 224, 224), tmp_path / "shown"), Decoded)
+        assert decoder.end()
+        assert decoder.pid == first
+    finally:
+        decoder.close()

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
+import random
 import time
+from collections.abc import Callable
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -93,7 +95,7 @@ def test_an_even_length_made_by_a_zero_before_the_end_is_no_loss(kind: dict[str,
 
 
 def markers(stream: bytes, wanted: int) -> int:
-    return next(at for marker, at in codestream._segments(stream) if marker == wanted)
+    return next(at for marker, at in codestream.segments_of(stream) if marker == wanted)
 
 
 @pytest.mark.parametrize("junk", [b"\0", b"\x12\xff\0\x34", b"\xff\xff\xff"])
@@ -113,7 +115,7 @@ def test_bytes_between_segments_hide_no_loss(tmp_path: Path, junk: bytes, marker
 
 def test_what_is_left_of_a_lost_segment_between_scans_is_refused() -> None:
     stream = pillow(noisy((64, 64)), quality=90, progressive=True)
-    segments = list(codestream._segments(stream))
+    segments = list(codestream.segments_of(stream))
     scan = [number for number, (marker, _) in enumerate(segments) if marker == START_OF_SCAN][1]
     tables, behind = segments[scan + 1][1], segments[scan + 2][1]
     with pytest.raises(Undecodable):
@@ -172,6 +174,45 @@ def test_a_progressive_frame_is_counted_for_a_bounded_time() -> None:
     assert time.process_time() - begun < 1.0
 
 
+@pytest.mark.parametrize(
+    ("make", "arguments"),
+    [(bombs.jpeg_of_restarts, (6_000,)), (bombs.jpeg_of_scans, (6_000, 1, 24)), (bombs.jpeg_of_scans, (6_000, 3, 24))],
+)
+def test_a_large_picture_is_counted_for_a_bounded_time(make: Callable[..., bytes], arguments: tuple[int, ...]) -> None:
+    """By its restarts and its blocks, which may take few bytes."""
+    stream = make(*arguments)
+    assert len(stream) < 8 << 20
+    begun = time.process_time()
+    assert not codestream.codes_come_out(stream)
+    assert time.process_time() - begun < 1.0
+    assert codestream.codes_come_out(make(400, *arguments[1:]))
+
+
+def test_what_lies_behind_the_end_of_a_picture_is_not_weighed() -> None:
+    """As the film of a second that phones put there."""
+    down, across = np.mgrid[:480, :640]
+    soft = 120 + 60 * np.sin(across / 40) + 50 * np.cos(down / 31) + np.random.default_rng(3).normal(0, 6, (480, 640))
+    stream = pillow(np.repeat(np.clip(soft, 0, 255).astype(np.uint8)[..., None], 3, 2), quality=90)
+    begin, chance, refused = markers(stream, START_OF_SCAN) + 14, random.Random(1), 0
+    tails = (b"", bytes(9 << 20), b"\xff\xd0" * 40_000)
+    for _ in range(12):
+        lost = chance.randint(1, 200)
+        at = chance.randint(begin, len(stream) - 2 - lost)
+        broken = (stream[:at] + stream[at + lost : -2]).rstrip(b"\xff") + b"\xff\xd9"
+        answers = [is_refused(broken + tail) for tail in tails]
+        assert len(set(answers)) == 1, answers
+        refused += answers[0]
+    assert refused >= 8
+
+
+def is_refused(stream: bytes) -> bool:
+    try:
+        jpeg8.check(stream)
+    except Undecodable:
+        return True
+    return False
+
+
 def test_frames_of_one_object_share_the_time_for_counting(monkeypatch: pytest.MonkeyPatch) -> None:
     counted: list[int] = []
 
@@ -191,7 +232,7 @@ def test_blocks_beyond_the_frame_are_refused() -> None:
     """The 64 blocks of a flat frame are ended by one code with six bits behind it; with ones there it ends 127."""
     stream = pillow(np.full((64, 64), 90, np.uint8), progressive=True)
     assert (read(stream) == 90).all()
-    scan = [at for marker, at in codestream._segments(stream) if marker == START_OF_SCAN][1]
+    scan = [at for marker, at in codestream.segments_of(stream) if marker == START_OF_SCAN][1]
     coded = scan + 2 + int.from_bytes(stream[scan + 2 : scan + 4])
     assert stream[coded : coded + 2] == b"\x01\xff"
     with pytest.raises(Undecodable):
@@ -202,7 +243,7 @@ def test_a_scan_lost_between_others_is_refused() -> None:
     """Of the six scans of a grey frame the fourth makes its coefficients finer, and so does the last."""
     stream = pillow(noisy((64, 64)), progressive=True)
     read(stream)
-    segments = list(codestream._segments(stream))
+    segments = list(codestream.segments_of(stream))
     scan = [number for number, (marker, _) in enumerate(segments) if marker == START_OF_SCAN][3]
     tables, behind = segments[scan - 1][1], segments[scan + 1][1]
     with pytest.raises(Undecodable):

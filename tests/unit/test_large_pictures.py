@@ -30,6 +30,7 @@ from firmware_app.reading.hints import OF_PIXELS
 from firmware_app.records import Reason
 from tests import films
 from tests.peers import REPOSITORY
+from tests.wire import bombs
 
 MEMORY_MB = 384
 SPEC = InputSpec("image", 224, 224, crop="frame")
@@ -188,6 +189,7 @@ def jpeg_head(columns: int, rows: int, **options: Any) -> bytes:
         ("film.jpg", jpeg_head(16_000, 9_000), 134),
         ("film.jpg", jpeg_head(9_000, 9_000, progressive=True), 72),
         ("film.jpg", jpeg_head(9_000, 9_000, progressive=True, subsampling=0), 36),
+        ("film.jpg", bombs.jpeg_of_scans(6_400, 3, 3), 36),  # libjpeg keeps all coefficients until the last scan
     ],
 )
 def test_what_is_too_large_is_refused_by_its_header_with_its_size_and_the_limit(
@@ -202,6 +204,13 @@ def test_what_is_too_large_is_refused_by_its_header_with_its_size_and_the_limit(
     for number in (told.columns, told.rows, limit):
         assert str(number) in told.text()
     assert "fewer pixels" in told.text()
+
+
+def test_a_jpeg_of_one_scan_is_not_kept_as_a_whole(tmp_path: Path) -> None:
+    for name, stream in (("grey.jpg", bombs.jpeg_of_scans(11_000, 1, 1)), ("colour.jpg", jpeg_head(11_000, 11_000))):
+        (tmp_path / name).write_bytes(stream)
+        with (tmp_path / name).open("rb") as file, Image.open(file) as image:
+            assert raster.most_px(image) == raster.LARGEST_PX
 
 
 def test_a_strip_that_libtiff_has_no_room_for_counts(tmp_path: Path) -> None:

@@ -55,7 +55,7 @@ def tried(work: Callable[[], object]) -> None:
 def exporting(state: StateDir) -> None:
     clinical = Clinical(state.clinical_db)
     try:
-        with Exports(clinical.database)._locked(0):
+        with Exports(clinical.database).under_way():
             pass
     finally:
         clinical.database.close()
@@ -120,6 +120,22 @@ def test_nobody_waits_at_a_pipe_that_was_planted(state: StateDir, where: str) ->
     place, work = OPENED[where]
     os.mkfifo(state.root / place)
     tried(lambda: work(state))
+
+
+# What is written under a name of its own first, and the name.
+WRITTEN = ("its next version", "what care will remember", "the probe of the disk", "what a process says of itself")
+
+
+@pytest.mark.parametrize("with_something", [False, True])
+@pytest.mark.parametrize("where", WRITTEN)
+def test_a_folder_that_was_planted_is_put_out_of_the_way(state: StateDir, where: str, with_something: bool) -> None:
+    place, work = OPENED[where]
+    (state.root / place).mkdir()
+    if with_something:
+        (state.root / place / "something").touch()
+    work(state)
+    assert not (state.root / place).is_dir()
+    assert len(list(state.root.glob("run/**/something"))) == with_something, "whoever made it keeps it"
 
 
 def test_a_note_of_damage_and_a_new_database_are_made_in_their_own_place(state: StateDir, tmp_path: Path) -> None:

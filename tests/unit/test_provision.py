@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 
 import pytest
+from cryptography import x509
 
 from firmware_app import clock
 from firmware_app.config import Config
@@ -120,12 +121,63 @@ def test_the_answer_of_another_hospital_is_refused_by_name_and_changes_nothing(h
     with pytest.raises(EnrolmentStranger, match=house.bundle().fingerprint) as caught:
         provision.complete(line, theirs)
     assert theirs.name in str(caught.value)
+    assert (caught.value.issuer, caught.value.authority) == (mark(other), mark(house))
     assert provision.settings(line)["uplink"]["enabled"] is False
     provision.complete(line, ours)
     before = provision.Keys(line).tls_cert.read_bytes()
     with pytest.raises(EnrolmentStranger):
         provision.complete(line, theirs)
     assert provision.Keys(line).tls_cert.read_bytes() == before
+
+
+def mark(house: House) -> str:
+    """As `openssl x509 -in tls/ca.crt -noout -ext subjectKeyIdentifier` begins."""
+    found = x509.load_pem_x509_certificate((house.tls / "ca.crt").read_bytes())
+    return found.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value.digest[:8].hex(" ", 2)
+
+
+def with_a_new_authority(house: House) -> None:
+    """The same signing key, another authority: its key was lost, say."""
+    authority.make(house.tls, house.bundle().host)
+    house.rotate()
+
+
+def test_an_answer_of_the_hospital_s_new_authority_is_taken_once_the_box_knows_that_one(
+    house: House, tmp_path: Path
+) -> None:
+    line = tmp_path / "line"
+    provision.begin(line, "clinic-7", house.bundle_file)
+    with_a_new_authority(house)
+    _, answer = house.enrol(line / "box.json", replace=True)
+    with pytest.raises(EnrolmentStranger, match=r"new authority.*new hospital\.json") as caught:
+        provision.complete(line, answer)
+    assert caught.value.issuer == mark(house)
+    provision.begin(line, "clinic-7", house.bundle_file)
+    assert provision.complete(line, answer) == "clinic-7"
+
+
+def test_a_certificate_that_a_new_authority_did_not_issue_goes_and_one_that_it_did_stays(
+    house: House, tmp_path: Path
+) -> None:
+    line = tmp_path / "line"
+    keys = provision.Keys(line)
+    provision.begin(line, "clinic-7", house.bundle_file)
+    _, answer = house.enrol(line / "box.json", replace=True)
+    provision.complete(line, answer)
+    house.rotate()
+    provision.begin(line, "clinic-7", house.bundle_file)
+    assert keys.tls_cert.exists(), "its authority is the same"
+    before = house.bundle()
+    with_a_new_authority(house)
+    provision.begin(line, "clinic-7", house.bundle_file)
+    assert not keys.tls_cert.exists()
+    assert provision.settings(line)["uplink"]["enabled"] is False
+    _, answer = house.enrol(line / "box.json", replace=True)
+    provision.complete(line, answer)
+    provision.take_hospital(line, house.bundle())
+    keys.hospital.write_bytes(before.encode())  # as a power cut between the two may leave it
+    provision.take_hospital(line, house.bundle())
+    assert keys.tls_cert.exists()
 
 
 def test_without_a_hospital_no_answer_is_taken(house: House, tmp_path: Path) -> None:

@@ -8,10 +8,11 @@ import subprocess
 import sys
 import tracemalloc
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from firmware_app.device import first_page, first_request, naming, offered_files, provisioning_folder
+from firmware_app.device import first_page, first_request, naming, offered_files, provisioning_file, provisioning_folder
 from firmware_app.device.first_page import DONE
 from firmware_app.device.first_request import Request
 from firmware_app.device.offered_files import ASKED, OFFERED
@@ -137,7 +138,8 @@ def test_of_a_folder_the_only_file_is_taken(house: House, tmp_path: Path) -> Non
     (tmp_path / "out/cut.lantern.json").write_bytes(b"{")
     with pytest.raises(ProvisioningUndecided, match="2 boxes"):  # the other one may have been this box's
         provisioning_folder.find(tmp_path / "out")
-    for told in ({"box": "clinic-7"}, {"code": made.code}):
+    either: list[dict[str, Any]] = [{"box": "clinic-7"}, {"code": made.code}]
+    for told in either:
         assert provisioning_folder.find(tmp_path / "out", **told).content.box == "clinic-7"
     made.file.unlink()
     with pytest.raises(ProvisioningUnreadable, match="cut"):
@@ -168,6 +170,82 @@ def test_of_two_files_for_one_box_the_later_counts(
     monkeypatch.setattr("time.time", lambda: 4e9)
     prepared(house, tmp_path / "out", clinic="东山卫生院")
     assert provisioning_folder.find(tmp_path / "out").content.clinic == "东山卫生院"
+
+
+@pytest.fixture
+def stranger(tmp_path: Path) -> House:
+    """Anybody: `lantern-hospital found` makes one."""
+    made = House(tmp_path / "stranger")
+    made.found("evil.example", 8883)
+    return made
+
+
+@pytest.fixture
+def hidden(house: House, stranger: House, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Prepared:
+    """The genuine file on a stick where a stranger's lies, for the same box and made later."""
+    made = prepared(house, tmp_path / "stick")
+    with monkeypatch.context() as later:
+        later.setattr("time.time", lambda: 4e9)
+        prepared(stranger, tmp_path / "stick/other")
+    return made
+
+
+def test_a_stranger_s_later_file_does_not_hide_that_of_the_hospital_which_the_box_knows(
+    house: House, hidden: Prepared, box: Box
+) -> None:
+    trusting(box, house)
+    assert from_stick(box, hidden.file.parent) == [ASKED, "provision.stranger"]
+    done = first_page.answer(box.config, box.places)
+    assert done is not None
+    assert (done.reason.code, done.hospital) == (DONE, house.bundle().fingerprint)
+
+
+def test_a_stranger_s_later_file_does_not_hide_the_one_that_the_label_opens(
+    house: House, stranger: House, hidden: Prepared, box: Box
+) -> None:
+    """The box knows no hospital yet: nobody but the label says which."""
+    folder = hidden.file.parent
+    for known in (None, "clinic-7"):
+        with pytest.raises(ProvisioningUndecided):
+            provisioning_folder.find(folder, known)
+        assert provisioning_folder.find(folder, known, hidden.code).content.hospital == house.bundle()
+        with pytest.raises(CodeWrong):
+            provisioning_folder.find(folder, known, "2222-2222-2222")
+        for one in (house, stranger):  # or a person says it, who has compared
+            counts = provisioning_file.counting(box.places, one.bundle().fingerprint.upper())
+            assert provisioning_folder.find(folder, known, counts=counts).content.hospital == one.bundle()
+    assert from_stick(box, folder) == [OFFERED, OFFERED]
+    assert offered_files.offers(box.state) == ["clinic-7"]
+    assert not first_request.waits(box.state)
+    first_request.ask(box.state, Request(file="clinic-7", code=hidden.code))
+    done = first_page.answer(box.config, box.places)
+    assert done is not None
+    assert (done.reason.code, done.hospital) == (DONE, house.bundle().fingerprint)
+
+
+def test_a_stranger_s_file_that_names_this_machine_does_not_hide_the_one_that_the_label_opens(
+    house: House, stranger: House, tmp_path: Path
+) -> None:
+    made = prepared(house, tmp_path / "stick")
+    prepared(stranger, tmp_path / "stick", box="clinic-8", device=naming.machine())
+    with pytest.raises(ProvisioningUndecided):
+        provisioning_folder.find(tmp_path / "stick")
+    assert provisioning_folder.find(tmp_path / "stick", code=made.code).content.hospital == house.bundle()
+
+
+def test_strangers_cannot_make_one_code_cost_any_number_of_tries(
+    house: House, hidden: Prepared, box: Box, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(offered_files, "MOST_HOSPITALS", 1)
+    assert from_stick(box, hidden.file.parent) == [OFFERED, "provision.many"]
+    assert from_stick(box, hidden.file.parent) == [OFFERED, "provision.many"], "what is kept is kept up to date"
+    assert offered_files.offer(box.state, "clinic-7").content.hospital == house.bundle()
+
+
+def test_a_file_that_a_version_before_kept_without_its_hospital_is_found(house: House, box: Box) -> None:
+    made = prepared(house, box.state.provision / "offered")
+    assert offered_files.offers(box.state) == ["clinic-7"]
+    assert offered_files.offer(box.state, "clinic-7", made.code).content.hospital == house.bundle()
 
 
 def test_at_the_console_a_folder_is_given_as_a_person_would(stick: list[Prepared], box: Box) -> None:
@@ -221,7 +299,8 @@ def test_beyond_what_is_looked_at_a_file_is_found_by_its_name_and_else_the_limit
     folder = stick[0].file.parent
     assert provisioning_folder.find(folder, "clinic-9").content.box == "clinic-9"
     assert provisioning_folder.find(folder, code=stick[1].code).content.box == "clinic-8"
-    for told in ({}, {"code": stick[2].code}, {"box": "clinic-1"}):
+    none: list[dict[str, Any]] = [{}, {"code": stick[2].code}, {"box": "clinic-1"}]
+    for told in none:
         with pytest.raises(ProvisioningMany, match=r"More than 2 .*--id"):
             provisioning_folder.find(folder, **told)
     assert from_stick(box, folder) == ["provision.many", OFFERED, OFFERED]

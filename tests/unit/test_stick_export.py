@@ -121,7 +121,7 @@ def test_a_case_leaves_as_one_file_that_only_the_hospital_opens(
         assert not any(name in data for name in (b"Zhang", b"P-4711", STUDY.encode()))
         assert dcmread(folder / one["file"]).SOPInstanceUID == one["sop_instance_uid"]
     assert "Not encrypted" not in manifest["note"]
-    assert list(box.state.root.glob("export-*")) == []
+    assert list(box.state.root.glob(".exporting-*")) == []
     assert [(one.action, one.case, dict(one.details)) for one in box.audited()] == [
         ("export.begun", box.case, {"account": "li", "images": 2, "looked": 1, "sealed": 1}),
         ("export.done", box.case, {"account": "li", "begun": 1, "exported": 2, "refused": 0, "sealed": 1}),
@@ -184,7 +184,7 @@ def test_ctrl_c_leaves_nothing_behind_and_the_audit_knows_of_a_sealed_one_too(bo
         sealed_case.seal_case(
             load(), Exports(box.clinical.database), box.case, box.stick, person="li", looked=True, on_progress=interrupt
         )
-    assert list(box.stick.iterdir()) == list(box.state.root.glob("export-*")) == []
+    assert list(box.stick.iterdir()) == list(box.state.root.glob(".exporting-*")) == []
     assert [entry.action for entry in box.audited()] == ["export.begun", "export.stopped"]
 
 
@@ -241,9 +241,9 @@ def test_a_file_or_a_folder_that_is_not_there_is_named(
 ) -> None:
     assert opened(house, tmp_path / "none", tmp_path / "out") == 1
     assert f"{tmp_path / 'none'} cannot be used: No such file" in capsys.readouterr().err
-    words = ["open", str(carried(box, house)), "--out", str(tmp_path / "no out"), "--dir", str(house.root)]
+    words = ["open", str(carried(box, house)), "--out", str(tmp_path / "no" / "out"), "--dir", str(house.root)]
     assert hospital_cli.main(words) == 1
-    assert f"cannot be kept in {tmp_path / 'no out'}: No such file" in capsys.readouterr().err
+    assert f"cannot be kept in {tmp_path / 'no' / 'out'}: No such file" in capsys.readouterr().err
 
 
 def test_a_folder_that_fails_when_the_case_has_got_its_name_is_as_it_was(
@@ -373,7 +373,7 @@ def test_a_case_of_which_nothing_may_leave_makes_no_sealed_file(
 
 
 def test_a_folder_where_no_stick_was_mounted_is_told_on_a_box_with_two_disks_too() -> None:
-    """As `/mnt` is, when the state is a disk of its own: here each is what the other one is not."""
+    """As `/media/stick` is, when the state is a disk of its own: here each is what the other one is not."""
 
     def told(path: str, state: str) -> str:
         said = {"state": {"dir": state}, "box": {"language": "en"}}

@@ -110,6 +110,74 @@ def test_files_that_were_deleted_and_chains_that_nobody_owns_are_no_damage(
     assert look(image, changed(data, last, b"\xe5"), FAT) == Folders((WHOLE.files or 0) - 2)
 
 
+IMAGE = bytes(128) + b"DICM" + bytes(5000)
+
+
+@pytest.fixture(params=[12, 16])
+def full(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
+    """A stick with a folder that ends exactly where a sector begins, and two images and a text beside it."""
+    image, one, text = tmp_path / "full.img", tmp_path / "one", tmp_path / "text"
+    with image.open("wb") as handle:
+        handle.truncate((4 if request.param == 12 else 16) << 20)
+    one.write_bytes(IMAGE)
+    text.write_bytes(b"a text")
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "check": True}
+    subprocess.run([peer("mkfs.vfat"), "-F", str(request.param), "-s", "4", str(image)], **quiet)  # type: ignore[call-overload]
+    subprocess.run([peer("mmd"), "-i", str(image), "::/EXAM"], check=True)
+    within = [f"EXAM/IM{number:06d}" for number in range(14)]  # with its own two names, 16
+    for name in (*within, "OLD1.DCM", "old long name.dcm", "TEXT"):
+        source = text if name == "TEXT" else one
+        subprocess.run([peer("mcopy"), "-i", str(image), str(source), f"::/{name}"], check=True)
+    assert folders.look(image, FAT) == Folders(17)
+    return image
+
+
+def deleted(data: bytes, name: bytes) -> bytes:
+    return changed(data, data.index(name), b"\xe5")
+
+
+def test_a_file_whose_deletion_was_broken_off_is_no_damage(full: Path) -> None:
+    """Machines that make images write no mark of having begun, and their power goes as it likes."""
+    data = full.read_bytes()
+    assert look(full, deleted(data, b"OLD1    DCM"), FAT) == Folders(16)
+    long = deleted(data, b"OLDLON~1DCM")
+    for letters in ("old long name"[:5], ".dcm"):  # of the parts of its name, too
+        long = changed(long, long.index(letters.encode("utf-16-le")) - 1, b"\xe5")
+    assert look(full, long, FAT) == Folders(16)
+    within = deleted(data, b"IM000013   ")  # in the folder itself, the last
+    assert look(full, within, FAT) == Folders(16)
+
+
+def test_a_cluster_beyond_sixteen_bits_is_known_again_where_its_file_was_being_deleted(tmp_path: Path) -> None:
+    head, cluster = 70_000, 1024
+    table = [0, 1 << 27, *_chain(2, 1), *[0] * (head + 1 - 3)]
+    table[head:] = [head + 1, _LAST]
+    root = b"".join(_entry(f"EMPTY{number:03d}", 0x20, 0) for number in range(15))  # which are not counted
+    old = b"\xe5" + _entry("OLD", 0x20, head, cluster + 1)[1:]
+    inside = {2: root + old, head: IMAGE[:cluster]}
+    _write_fat(tmp_path / "image", table, inside, cluster)
+    assert folders.look(tmp_path / "image", FAT) == Folders(0)
+    inside[2] = root + b"\xe5" + _entry("OLD", 0x20, head & 0xFFFF, cluster + 1)[1:]
+    _write_fat(tmp_path / "image", table, inside, cluster)
+    assert folders.look(tmp_path / "image", FAT) == DAMAGED
+
+
+def test_what_is_named_by_old_deleted_entries_alone_is_lost_all_the_same(full: Path) -> None:
+    """Their clusters have become another file's, and its name is what has gone."""
+    data = full.read_bytes()
+    old = data.index(b"OLD1    DCM")
+    gone = deleted(data, b"OLD1    DCM")
+    assert look(full, deleted(gone, b"OLDLON~1DCM"), FAT) == DAMAGED  # no power goes in the middle of two deletions
+    for size in (0, len(IMAGE) - 2048, len(IMAGE) + 2048):  # its chain is of another length
+        assert look(full, changed(gone, old + 28, struct.pack("<L", size)), FAT) == DAMAGED
+    text = first_of(data, b"TEXT       ")
+    assert look(full, changed(gone, old + 26, text), FAT) == DAMAGED  # it names what somebody owns
+    assert look(full, changed(gone, old + 11, b"\x10"), FAT) == DAMAGED  # a folder
+    late = changed(gone, old, bytes(32))
+    late = changed(late, late.index(b"IM000013   ") + 32 + 512, b"\xe5" + gone[old + 1 : old + 32])
+    assert look(full, late, FAT) == DAMAGED  # behind the mark of the folder's end
+
+
 def test_the_bin_of_windows_is_passed_by_as_the_search_does_it(tmp_path: Path, fats: dict[int, bytes]) -> None:
     """Its name is short enough to stand without a long one, and it may hold any number of files."""
     image = tmp_path / "image"
@@ -231,6 +299,10 @@ def test_an_empty_stick_is_whole(tmp_path: Path, bits: int, megabytes: int, labe
     assert folders.look(image, FAT) == Folders(0)
     (tmp_path / "empty").write_bytes(b"")
     subprocess.run([peer("mcopy"), "-i", str(image), str(tmp_path / "empty"), "::/"], check=True)
+    assert folders.look(image, FAT) == Folders(0)  # as fusefat shows the label, which is none
+    (tmp_path / "EXAM").mkdir()
+    (tmp_path / "EXAM" / "empty").write_bytes(b"")
+    subprocess.run([peer("mcopy"), "-s", "-i", str(image), str(tmp_path / "EXAM"), "::/"], check=True)
     assert folders.look(image, FAT) == Folders(1)
 
 
@@ -271,6 +343,19 @@ def test_what_rock_ridge_hides_is_not_missed_where_a_driver_knows_of_it(tmp_path
         (content / f"._IM{number:06d}").write_bytes(b"x")
     assert look(tmp_path / "image", made_disc(content, tmp_path, "-R"), ISO) == Folders(9)
     assert look(tmp_path / "image", made_disc(content, tmp_path), ISO) == Folders(27)  # there they have no dot
+
+
+@pytest.mark.parametrize("letters", [1, 150])  # with a long name, the word is not in the record itself
+def test_the_place_from_which_rock_ridge_has_moved_a_folder_is_no_file(tmp_path: Path, letters: int) -> None:
+    """Folders of ISO 9660 lie eight deep at most; a file without contents leads to the deeper ones."""
+    content = tmp_path / "content"
+    deep = content.joinpath(*(f"P{number}" + "x" * (letters - 1) * (number == 7) for number in range(10)))
+    deep.mkdir(parents=True)
+    (content / "IM2").write_bytes(b"x")
+    assert look(tmp_path / "image", made_disc(content, tmp_path, "-R"), ISO) == Folders(1)
+    (deep / "IM3").write_bytes(b"x")
+    (content / "empty").write_bytes(b"")
+    assert look(tmp_path / "image", made_disc(content, tmp_path, "-R"), ISO) == Folders(3)
 
 
 @pytest.mark.parametrize("what", ["itself", "length", "sector", "way"])

@@ -127,6 +127,26 @@ def progressive_ones(side: int) -> bytes:
     return b"\xff\xd8" + head + starts + rest + b"\xff\xd9"
 
 
+def jpeg_of_restarts(side: int) -> bytes:
+    """A grey JPEG with a restart behind each of its blocks, which are flat: six bits of code, two of padding."""
+    whole = encoded(np.full((64, 64), 128, np.uint8), "JPEG")
+    frame, scan = whole.index(b"\xff\xc0"), whole.index(b"\xff\xda")
+    head = whole[: frame + 5] + pack(">HH", side, side) + whole[frame + 9 : scan] + segment(0xDD, b"\0\1")
+    eight = b"".join(bytes([0x2B, 0xFF, 0xD0 + number]) for number in range(8))
+    blocks = (-(-side // 8)) ** 2
+    return head + whole[scan : scan + 10] + (eight * (blocks // 8 + 1))[: 3 * blocks - 2] + b"\xff\xd9"
+
+
+def jpeg_of_scans(side: int, components: int, scans: int) -> bytes:
+    """A flat baseline JPEG whose *scans* have one component each, and each block of them two bits."""
+    one, named = b"\1" + bytes(15) + b"\0", b"".join(bytes([number, 0x11, 0]) for number in range(components))
+    head = segment(0xDB, b"\0" + b"\1" * 64) + segment(0xC0, pack(">BHHB", 8, side, side, components) + named)
+    head += segment(0xC4, b"\0" + one + b"\x10" + one)
+    coded = bytes(((-(-side // 8)) ** 2 * 2 + 7) // 8)
+    all_of_them = (segment(0xDA, bytes([1, number % components, 0, 0, 63, 0])) + coded for number in range(scans))
+    return b"\xff\xd8" + head + b"".join(all_of_them) + b"\xff\xd9"
+
+
 def jpeg_lossless(rows: int, columns: int) -> bytes:
     """A stream without loss, whose real size is written, then the claimed one over it."""
     small = lossless_jpeg.encoded(np.zeros((16, 16), np.uint16), 16)
@@ -262,6 +282,7 @@ def avi_of_size(columns: int, rows: int) -> bytes:
 # --- the set ------------------------------------------------------------------------------------------------------
 
 UNDECODABLE, TOO_LARGE, UNSUPPORTED = "imaging.undecodable", "imaging.too_large", "imaging.unsupported"
+MEMORY = "imaging.memory"
 BLANK = "quality.blank"
 SHOWN = "reading.modality_unknown"  # opened, made smaller and shown; no picture says what machine made it
 
@@ -386,6 +407,7 @@ DROPPED: Sequence[Bomb] = tuple(
         ("PNG, 100 MB of text", png_text, (UNDECODABLE,), ".png"),
         ("JPEG picture, claims 65535²", lambda: jpeg(LARGEST - 1, LARGEST - 1), (TOO_LARGE,), ".jpg"),
         ("JPEG picture, 2,000 scans", lambda: endless_scans(3000, 2000), (UNDECODABLE, UNSUPPORTED), ".jpg"),
+        ("JPEG picture, a restart at each block", lambda: jpeg_of_restarts(11_500), (MEMORY, BLANK, SHOWN), ".jpg"),
         ("TIFF, claims 4294967295²", lambda: tiff(0xFFFFFFFF, 0xFFFFFFFF), (UNDECODABLE, TOO_LARGE), ".tif"),
         (f"TIFF, claims {LARGE}²", lambda: tiff(LARGE, LARGE), (UNDECODABLE, BLANK), ".tif"),
         ("TIFF, 90,000 pages", lambda: tiff(96, 80, 90_000), (UNDECODABLE, UNSUPPORTED), ".tif"),

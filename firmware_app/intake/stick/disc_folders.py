@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import struct
 from collections.abc import Iterator
+from contextlib import suppress
 from struct import unpack_from
 from typing import Final
 
@@ -36,7 +37,8 @@ def files(medium: Medium) -> int:
                 waiting.append(
                     (_place(record), unpack_from("<L", record, 10)[0], depth + 1, seen and depth < MOST_DEPTH)
                 )
-            elif not flags & 0x85:  # hidden, associated, or not the last part of a file
+            # Hidden, associated, not the last part of a file, or none.
+            elif not flags & 0x85 and not _is_relocated(record, medium):
                 count += seen
     for place in path_table - walked:  # a folder that nothing leads to
         if _was_there(medium, place):
@@ -112,6 +114,18 @@ def _is_hidden_to_others(record: bytes) -> bool:
     if not 0 <= at < len(behind) - 5:
         return b"CE" in behind
     return is_passed_by(behind[at + 5 : at + behind[at + 2]].decode("utf-8", "replace"))
+
+
+def _is_relocated(record: bytes, medium: Medium) -> bool:
+    """Whether it stands where a folder would be too deep, and leads to that (RRIP 4.1.5.1, CL): it is no file."""
+    behind = record[33 + record[32] :]
+    at = behind.find(b"CE\x1c\1")  # behind a long name the rest stands elsewhere
+    if 0 <= at <= len(behind) - 28:
+        place, start, size = (unpack_from("<L", behind, at + field)[0] for field in (4, 12, 20))
+        with suppress(Damage):  # where it cannot be read nobody knows, and it is counted
+            behind += medium.read(place * _SECTOR + start, min(size, _SECTOR))
+    at = behind.find(b"CL\x0c\1")
+    return 0 <= at <= len(behind) - 12 and behind[at + 4 : at + 8] == behind[at + 8 : at + 12][::-1]
 
 
 def _last_session(descriptor: int) -> int:

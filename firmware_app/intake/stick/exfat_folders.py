@@ -7,7 +7,7 @@ What tells is the map of used clusters: an image lies in some of them, and no fo
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from struct import unpack_from
 from typing import Final
@@ -27,6 +27,7 @@ _LETTERS: Final = 15  # in an entry of a name
 _FOLDER: Final = 0x10
 _IN_ONE_PIECE: Final = 2
 _MOST_LOST: Final = 1024
+_MOST_DELETED: Final = 1 << 14  # a stranger may have marked any number
 _DICM: Final = b"DICM"
 
 
@@ -40,6 +41,7 @@ class _Set:
     is_folder: bool = False
     is_late: bool = False
     """Whether it stands behind the mark of the folder's end, where nothing may stand."""
+    is_deleted: bool = False
 
 
 @dataclass(slots=True)
@@ -59,11 +61,15 @@ def files(medium: Medium) -> int:
     lost = Lost(volume, _map(volume))
     read = bytearray(-(-volume.end // 8))
     count = entries = 0
-    late, may_hold_more = list[int](), False
+    late, deleted, may_hold_more = list[int](), set[Extent](), False
     waiting, walked = [_Folder()], {volume.root}
     while waiting:
         folder = waiting.pop()
         for one in _sets(folder, volume, _once(folder, volume, read, lost)):
+            if one.is_deleted:
+                if one.extent.first in lost and len(deleted) < _MOST_DELETED:
+                    deleted.add(one.extent)
+                continue
             entries += 1
             if entries > MOST_ENTRIES:
                 raise Unknown
@@ -79,8 +85,17 @@ def files(medium: Medium) -> int:
             elif one.kind == _FILE and not one.is_folder:
                 count += seen
         may_hold_more |= folder.ends_with_a_sector
-    if any(first in lost for first in late) or (may_hold_more and volume.is_clean and _has_image(lost, volume)):
+    if any(first in lost for first in late):
         raise Damage
+    if may_hold_more and volume.is_clean and (head := _image(lost, volume)) is not None:
+        # The power may have gone between the mark on a file's entries and the freeing of its clusters.  That leaves
+        # one file.  Of several, whose clusters old deleted entries may name by chance, it is not believed.
+        extent = next((one for one in deleted if one.first == head and lost.is_just(one)), None)
+        if extent is None:
+            raise Damage
+        lost.take(extent)
+        if _image(lost, volume) is not None:
+            raise Damage
     return count
 
 
@@ -118,7 +133,7 @@ def _entries(volume: Volume, clusters: Iterator[int]) -> Iterator[tuple[int, byt
 
 def _sets(folder: _Folder, volume: Volume, clusters: Iterator[int]) -> Iterator[_Set]:
     """What a folder names; raises `Damage` for what no driver writes before the mark of its end."""
-    part, missing, deleted_to, is_late = bytearray(), 0, 0, False
+    part, deleted, missing, deleted_to, is_late = bytearray(), bytearray(), 0, 0, False
     for at, entry in _entries(volume, clusters):
         kind = entry[0]
         is_secondary = kind & (_IN_USE | _SECONDARY) == _IN_USE | _SECONDARY
@@ -130,6 +145,11 @@ def _sets(folder: _Folder, volume: Volume, clusters: Iterator[int]) -> Iterator[
         if missing and not is_late:  # the set is cut off
             raise Damage
         missing = 0
+        deleted = _deleted(deleted, entry)
+        if deleted and not is_late and len(deleted) == (1 + deleted[1]) * _ENTRY:
+            old = _set(bytes(deleted), True, volume)
+            if old is not None and not old.is_folder and old.extent.size:
+                yield replace(old, is_late=False, is_deleted=True)
         if kind == _END:
             if not is_late:
                 folder.ends_with_a_sector = at % _SECTOR == 0
@@ -157,6 +177,16 @@ def _sets(folder: _Folder, volume: Volume, clusters: Iterator[int]) -> Iterator[
         raise Damage
 
 
+def _deleted(before: bytearray, entry: bytes) -> bytearray:
+    """The entries of a deleted set as they were, as far as it goes: all that happened to them is one bit in each."""
+    kind = entry[0]
+    if kind == _FILE & ~_IN_USE and entry[1]:
+        before = bytearray()
+    elif not before or kind & (_IN_USE | _SECONDARY) != _SECONDARY:
+        return bytearray()
+    return before + bytes([kind | _IN_USE]) + entry[1:]
+
+
 def _set(part: bytes, is_late: bool, volume: Volume) -> _Set | None:
     """The file or folder of a whole set of entries; None for old ones that are not sound any more."""
     flags, letters = part[_ENTRY + 1], part[_ENTRY + 3]
@@ -182,6 +212,7 @@ def _checksum(part: bytes) -> bytes:
     return total.to_bytes(2, "little")
 
 
-def _has_image(lost: Lost, volume: Volume) -> bool:
-    """Whether a DICOM object (PS3.10 section 7.1) begins in a cluster that nothing leads to."""
-    return any(volume.medium.read(volume.place(number) + 128, 4) == _DICM for number in islice(lost, _MOST_LOST))
+def _image(lost: Lost, volume: Volume) -> int | None:
+    """The first cluster that nothing leads to and in which a DICOM object (PS3.10 section 7.1) begins."""
+    looked_at = islice(lost, _MOST_LOST)
+    return next((at for at in looked_at if volume.medium.read(volume.place(at) + 128, 4) == _DICM), None)

@@ -84,6 +84,10 @@ class Volume:
                 raise Damage
             yield following
 
+    def ends(self, number: int) -> bool:
+        """Whether a chain ends with this cluster."""
+        return self._after(number) == _LAST
+
     def pieces(self, number: int) -> Iterator[bytes]:
         """What stands in a cluster, which may have 32 MiB."""
         at, size = self.place(number), min(self.cluster, _PIECE)
@@ -113,6 +117,20 @@ class Lost:
 
     def __contains__(self, number: int) -> bool:
         return self._volume.is_cluster(number) and bool(self._bits[(number - 2) >> 3] >> ((number - 2) & 7) & 1)
+
+    def is_just(self, extent: Extent) -> bool:
+        """Whether all clusters of *extent* are lost, and the one behind them is not a part of the same."""
+        try:
+            last = 0
+            for step, number in enumerate(self._volume.clusters(extent)):
+                if step % _LOOK_AT_CLOCK == 0:
+                    self._volume.medium.require_time()
+                if number not in self:
+                    return False
+                last = number
+            return last + 1 not in self if extent.is_straight else self._volume.ends(last)
+        except Damage:
+            return False
 
     def take(self, extent: Extent) -> None:
         """Something has these clusters.  A file's broken chain is the file's matter, and whoever reads it hears."""

@@ -24,6 +24,7 @@ _LONGEST_NAME: Final = 20 * 13  # of twenty entries, each with thirteen letters
 _LOOK_AT_CLOCK: Final = 1 << 16
 _ROOT: Final = 0  # no cluster has this number
 _MOST_HEADS: Final = 1024
+_MOST_DELETED: Final = 1 << 15  # a stranger may have marked any number
 _DICM: Final = b"DICM"
 
 
@@ -113,13 +114,14 @@ class _Entry:
     size: int
     is_late: bool
     """Whether it stands behind the mark of the folder's end, where nothing may stand."""
+    is_deleted: bool = False
 
 
 def files(medium: Medium) -> int:
-    """How many files the search would find; raises `Damage` or `Unknown`."""
+    """How many files the search would find, but for empty ones in the root; raises `Damage` or `Unknown`."""
     volume, count, entries = _Volume(medium), 0, 0
     walked = {volume.root} if volume.bits == 32 else set[int]()
-    owned, late = set(walked), list[_Entry]()
+    owned, late, deleted = set(walked), list[_Entry](), set[_Entry]()
     root_is_empty = may_hold_more = False
     waiting = [(_ROOT, 0, True)]  # where they begin and not what they hold: that could be 8 MiB each
     while waiting:
@@ -128,6 +130,10 @@ def files(medium: Medium) -> int:
         root_is_empty |= first == _ROOT and not inside.strip(b"\0")
         may_hold_more |= _ends_with_a_sector(inside)
         for entry in _entries(inside, volume):
+            if entry.is_deleted:
+                if len(deleted) < _MOST_DELETED:
+                    deleted.add(entry)
+                continue
             entries += 1
             if entries > MOST_ENTRIES:
                 raise Unknown
@@ -136,7 +142,7 @@ def files(medium: Medium) -> int:
                 continue
             seen = counts and not is_passed_by(entry.name)
             if not entry.is_folder:
-                count += seen
+                count += seen and bool(entry.size or depth)  # one driver shows the label as an empty file of the root
             elif entry.first in walked:  # of two folders in one cluster, one has lost its own
                 raise Damage
             else:
@@ -147,9 +153,19 @@ def files(medium: Medium) -> int:
         raise Damage
     if root_is_empty or (may_hold_more and volume.is_clean):
         lost = (number for number in volume.heads() if number not in owned)
-        if any(root_is_empty or _is_image(number, volume) for number in islice(lost, _MOST_HEADS)):
+        found = (number for number in islice(lost, _MOST_HEADS) if root_is_empty or _is_image(number, volume))
+        head = next(found, None)
+        if head is not None and (next(found, None) is not None or not _was_being_deleted(head, deleted, volume)):
             raise Damage
     return count
+
+
+def _was_being_deleted(head: int, deleted: set[_Entry], volume: _Volume) -> bool:
+    """Whether the power went between the mark on a file's entry and the freeing of its chain.
+
+    That leaves one file.  Of several, whose clusters old deleted entries may name by chance, it is not believed.
+    """
+    return any(entry.first == head and _is_file(entry, volume) for entry in deleted)
 
 
 def _ends_with_a_sector(folder: bytes) -> bool:
@@ -178,6 +194,11 @@ def _entries(data: bytes, volume: _Volume) -> Iterator[_Entry]:
         mark, attributes = data[at], data[at + 11]
         if mark in (0, 0xE5):
             is_late, long = is_late or mark == 0, ""
+            if not is_late and not attributes & 0x18:  # nor a part of a long name, which has all the bits
+                first, size = _place(data, at, volume)
+                # Of most that were deleted, the clusters are free by now.
+                if size and 2 <= first < volume.end and volume.table[first] & 0x0FFFFFFF:
+                    yield _Entry("", is_folder=False, first=first, size=size, is_late=False, is_deleted=True)
             continue
         if attributes & 0x3F == 0x0F:  # a part of a long name, the last part first
             part = data[at + 1 : at + 11] + data[at + 14 : at + 26] + data[at + 28 : at + 32]
@@ -187,8 +208,7 @@ def _entries(data: bytes, volume: _Volume) -> Iterator[_Entry]:
         name, long = long or _short_name(data[at : at + 11]), ""
         if data[at : at + 11].rstrip() in (b".", b".."):
             continue
-        high, low, size = unpack_from("<H4xHL", data, at + 20)
-        first = low | (high << 16 if volume.bits == 32 else 0)
+        first, size = _place(data, at, volume)
         is_folder = bool(attributes & 0x10)
         # Only what is empty has no cluster; a folder never is, as it has an entry for itself.
         leads = 2 <= first < volume.end or (not first and not is_folder and not size)
@@ -197,6 +217,12 @@ def _entries(data: bytes, volume: _Volume) -> Iterator[_Entry]:
             raise Damage
         if is_sound and not attributes & 0x08:  # the volume's own name
             yield _Entry(name, is_folder, first, size, is_late)
+
+
+def _place(data: bytes, at: int, volume: _Volume) -> tuple[int, int]:
+    """The first cluster and the size that an entry names."""
+    high, low, size = unpack_from("<H4xHL", data, at + 20)
+    return low | (high << 16 if volume.bits == 32 else 0), size
 
 
 def _short_name(raw: bytes) -> str:

@@ -21,6 +21,7 @@ from typing import Final
 
 from firmware_app.errors import StickNotMounted, StickUnsafe
 from firmware_app.intake.stick import mount_table
+from firmware_app.intake.stick.file_system import FileSystem
 from firmware_app.intake.stick.medium import NOTHING_KNOWN, Folders
 from firmware_app.intake.stick.search import Search
 from firmware_app.records import Reason
@@ -46,7 +47,10 @@ class Word:
 
     def has_lost(self, shown: Search) -> bool:
         """Whether the folders are damaged, or name more files than are *shown*, by a driver that passes over damage."""
-        return self.folders.damaged or (self.folders.files or 0) > len(shown.files) + shown.others
+        files = shown.files
+        if self.kind == FileSystem.FAT.value:  # fusefat shows the label so; `fat_folders` counts none of these either
+            files = [one for one in files if one.size or len(one.parts) > 1]
+        return self.folders.damaged or (self.folders.files or 0) > len(files) + shown.others
 
     def is_whole(self, shown: Search) -> bool:
         """Whether *shown* is known to be all that was ever there; where nothing is known of the folders it is not."""
