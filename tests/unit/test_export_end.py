@@ -161,7 +161,7 @@ def test_ctrl_c_when_the_case_has_its_name_is_not_called_stopped(
     def interrupted(folder: Path) -> None:
         sync_directory(folder)
         if list(folder.glob("c-*")):
-            os.kill(os.getpid(), signal.SIGINT)
+            signal.raise_signal(signal.SIGINT)
 
     for module in (export, sealed_case):
         monkeypatch.setattr(module, "sync_directory", interrupted)
@@ -180,9 +180,9 @@ def test_ctrl_c_at_the_last_line_of_the_audit_comes_too_late(
 
     def interrupted(telling: Telling, action: str, **counts: int) -> None:
         if when == "before":
-            os.kill(os.getpid(), signal.SIGINT)
+            signal.raise_signal(signal.SIGINT)
         end(telling, action, **counts)
-        os.kill(os.getpid(), signal.SIGINT)
+        signal.raise_signal(signal.SIGINT)
 
     monkeypatch.setattr(Telling, "end", interrupted)
     assert box.run() == 0
@@ -200,7 +200,7 @@ def test_ctrl_c_right_after_the_first_line_of_the_audit_leaves_no_open_beginning
     def interrupted(telling: Telling, **counts: int) -> None:
         if when == "after":
             begin(telling, **counts)
-        os.kill(os.getpid(), signal.SIGINT)
+        signal.raise_signal(signal.SIGINT)
 
     monkeypatch.setattr(Telling, "begin", interrupted)
     assert box.run() == 130
