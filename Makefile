@@ -30,11 +30,12 @@ demo: $(VENV)/demo.stamp
 	@$(BIN)/python -m firmware_app.demo $(if $(ONCE),--once)
 
 # What waits for no clock runs two files at a time; what kills, mounts, besieges or measures has the machine to itself.
+# A worker that dies ends its half with a word: one that replaces it leaves pytest-xdist's loadfile waiting for ever.
 TOGETHER := tests/unit tests/browser tests/hospital $(patsubst %,tests/wire/test_%.py,clip_reading decode_table \
 	deidentified_files familiar_films peer_pixels quality_hints reader real_films store unfamiliar uplink_adversary)
 test: $(VENV)/dev.stamp lint
 	@failed=0; set -x; \
-	$(BIN)/python -m pytest -n 2 --dist loadfile $(TOGETHER) || failed=1; \
+	$(BIN)/python -m pytest -n 2 --dist loadfile --max-worker-restart 0 $(TOGETHER) || failed=1; \
 	$(BIN)/python -m pytest $(addprefix --ignore=,$(TOGETHER)) || failed=1; exit $$failed
 
 lint: $(VENV)/dev.stamp

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import time
+from typing import Any
 
 import pytest
 from hypothesis import settings
@@ -24,3 +25,10 @@ def _vouched_for() -> None:
     """Before each test anew: one may have begun to keep time in a state directory, which nobody vouches for."""
     if not clock.stamp().trusted:
         clock.here().learn(time.time(), clock.Source.PERSON)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any, error: object) -> None:
+    """Say how a worker of the parallel half ended, which pytest-xdist does not: below zero is the signal's number."""
+    if error:
+        print(f"\nworker {node.gateway.id} ended with {node.gateway._io.popen.wait(10)} ({error})", flush=True)
