@@ -7,6 +7,7 @@ that tests start go by what they find (tests/faults/test_clock.py).
 from __future__ import annotations
 
 import os
+import signal
 import time
 from typing import Any
 
@@ -18,6 +19,12 @@ from firmware_app import clock
 settings.register_profile("same", derandomize=True)
 settings.register_profile("explore", derandomize=False)
 settings.load_profile("explore" if os.environ.get("LANTERN_EXPLORE") == "1" else "same")
+
+
+def pytest_configure() -> None:
+    """A run that a script put into the background ignores Ctrl-C, and so would every command under test."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True)
