@@ -40,7 +40,7 @@ NO_PHOTOGRAPHS: Final = frozenset({
     "text.png", "microaneurysms.png", "cell.png", "motorcycle_right.png",
 })  # fmt: skip
 """Of scikit-image's pictures: drawings, print, one grain of a microscope, and the second of a stereo pair."""
-NO_VIDEO: Final = (".csv", ".mpeg")  # the second is a program stream, which the box refuses
+NO_VIDEO: Final = (".csv", ".mpeg")  # the second the box refused when the limits were set
 MOST: Final = 600
 SPOILED: Final = 100
 """Of each set, for every way of spoiling."""

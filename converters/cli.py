@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 from converters import evaluate, feedback, publisher, refit, repository
 from converters.failures import ConverterError, OutputUnwritable
 from converters.recipe import load_recipe
+from firmware_app import pipe
 from firmware_app.errors import LanternError
 
 if TYPE_CHECKING:
@@ -40,11 +41,17 @@ STEPS = {
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Entry point; returns the exit status: 0, or 1 with one sentence on stderr."""
+    """Entry point; returns the exit status: 0, 1 with one sentence on stderr, or 141 when its reader has gone."""
+    return pipe.run_to_its_reader(lambda: _run(arguments))
+
+
+def _run(arguments: Sequence[str] | None) -> int:
     options = parser().parse_args(arguments)
     command: Callable[[argparse.Namespace], int] = options.command
     try:
         return command(options)
+    except BrokenPipeError:  # `lantern-convert … | head`; `pipe` knows what to do
+        raise
     except (ConverterError, LanternError, OSError) as error:
         print(f"lantern-convert: {error}", file=sys.stderr)
     except ModuleNotFoundError as error:

@@ -8,8 +8,8 @@ import sys
 from pathlib import Path
 from typing import Final
 
-NEAR_BYTES: Final = 96 * 1024 * 1024
-"""About what is asked for at once for a large film."""
+NEAR_BYTES: Final = 136 * 1024 * 1024
+"""A little more than OpenJPEG asks for at once: four bytes for each pixel of the largest frame, 32 megapixels."""
 
 
 def mapped() -> int:

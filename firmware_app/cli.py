@@ -23,7 +23,9 @@ from firmware_app import (
     __version__,
     clock_commands,
     export_command,
+    health_commands,
     pack_commands,
+    pipe,
     provision_command,
     read_command,
     terminal,
@@ -39,18 +41,11 @@ if TYPE_CHECKING:
     from firmware_app.store.clinical import Clinical
 
 _DONE, _FAILED, _INTERRUPTED = 0, 1, 130
-_UNREAD = 128 + signal.SIGPIPE  # what a shell shows of any program that `| head` cut off
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Entry point.  Every `LanternError` ends as one sentence on stderr and exit status 1."""
-    try:
-        status = _run(arguments)
-        print(end="", flush=True)
-    except BrokenPipeError:  # `lantern case list | head`: half an answer is no success, and nobody is left to tell
-        terminal.leave_quietly()
-        return _UNREAD
-    return status
+    return pipe.run_to_its_reader(lambda: _run(arguments))
 
 
 def _run(arguments: Sequence[str] | None) -> int:
@@ -71,6 +66,9 @@ def _run(arguments: Sequence[str] | None) -> int:
         return _FAILED
     except sqlite3.Error as error:
         terminal.refuse(terminal.of_the_store(error, options), options)
+        return _FAILED
+    except OSError as error:
+        terminal.refuse(terminal.of_the_state(error, options), options)
         return _FAILED
     except KeyboardInterrupt:
         print(translate(N_("Stopped."), terminal.language(options)), file=sys.stderr)
@@ -115,81 +113,6 @@ def _tell_first_code(config: Config) -> None:
     if code:
         where = f"http://<this box>:{config.viewer.port}/claim"
         print(f"Open {where} and make the first account with the code {code}", flush=True)
-
-
-def _status(options: argparse.Namespace) -> int:
-    from firmware_app.device import health
-    from firmware_app.store import timekeeping
-    from firmware_app.store.layout import StateDir
-
-    config = _config(options)
-    timekeeping.begin(StateDir(config.state.dir), "console", writes=False)
-    found = health.status(config)
-    if options.json:
-        _print_json(found)
-    else:
-        print(health.describe(found))
-    if options.qr:
-        _print_card(options)
-    return _DONE if found["running"] else _FAILED
-
-
-def _print_card(options: argparse.Namespace) -> None:
-    from firmware_app.device import front
-    from firmware_app.store.layout import StateDir
-
-    config = _config(options)
-    without = translate(N_("The page has no certificate here."), config.box.language)
-    print(front.card(config, StateDir(config.state.dir)) or without, file=sys.stderr)
-
-
-def _doctor(options: argparse.Namespace) -> int:
-    from firmware_app.device import health
-    from firmware_app.language import LANGUAGES
-    from firmware_app.store import timekeeping
-    from firmware_app.store.layout import StateDir
-
-    config = _config(options)
-    timekeeping.begin(StateDir(config.state.dir), "console", writes=False)
-    checks = health.examine(config)
-    for check in checks:
-        if options.json:
-            _print_json(
-                {
-                    "check": check.name,
-                    "result": check.result,
-                    "code": check.reason.code,
-                    "text": check.reason.text(config.box.language),
-                    "texts": {language: check.reason.text(language) for language in LANGUAGES},
-                    "at": check.at,
-                    "case": check.case,
-                }
-            )
-        else:
-            about = "".join(f"{fact}  " for fact in (check.at, check.case) if fact)
-            print(f"{check.result:<5}{check.name:<12}{about}{check.reason.text(config.box.language)}")
-    return _FAILED if any(check.result == "fail" for check in checks) else _DONE
-
-
-def _selftest(options: argparse.Namespace) -> int:
-    from firmware_app import progress
-    from firmware_app.device import selftest
-    from firmware_app.language import LANGUAGES
-    from firmware_app.store import timekeeping
-    from firmware_app.store.layout import StateDir
-
-    config = _config(options)
-    timekeeping.begin(StateDir(config.state.dir), "care")
-    with progress.counter("tested") as advance:
-        checks = selftest.run(config, advance)
-    for check in checks:
-        if options.json:
-            texts = {language: check.reason.text(language) for language in LANGUAGES}
-            _print_json({"check": check.name, "result": check.result, "code": check.reason.code,
-                         "text": texts[config.box.language], "texts": texts})  # fmt: skip
-        else:
-            print(f"{check.result:<5}{check.name:<12}{check.reason.text(config.box.language)}")
-    return _FAILED if any(check.result == "fail" for check in checks) else _DONE
 
 
 def _config_check(options: argparse.Namespace) -> int:
@@ -314,16 +237,7 @@ def _parser() -> argparse.ArgumentParser:
 
     read_command.add_to(commands, _command)
 
-    status = _command(
-        commands, "status", _status, "which processes run, their ports, and the queue", "lantern status --json"
-    )
-    status.add_argument("--qr", action="store_true", help="also how a phone comes to trust the page, as a QR code")
-    _command(commands, "doctor", _doctor, "examine the box and say what to do", "lantern doctor")
-    _command(
-        commands, "selftest", _selftest, "have every part of the box do its work once, and keep the result",
-        "lantern selftest",
-    )  # fmt: skip
-
+    health_commands.add_to(commands, _command)
     provision_command.add_to(commands, _command)
 
     config = commands.add_parser(

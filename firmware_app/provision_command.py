@@ -82,8 +82,7 @@ def _provision(options: argparse.Namespace) -> int:
     from firmware_app.store import timekeeping
     from firmware_app.store.layout import StateDir
 
-    written = options.write if options.write and options.write.exists() else None
-    config = load(options.config or written)  # what is written keeps what it says so far
+    config = load(_source(options))
     timekeeping.begin(StateDir(config.state.dir), "console")
     places = Places.of(config, options.write or options.config, options.keys)
     try:
@@ -91,6 +90,19 @@ def _provision(options: argparse.Namespace) -> int:
     except EOFError:  # Ctrl-D at a question; all of them are asked before anything is written
         print(f"\n{translate(_LEFT, config.box.language)}", file=sys.stderr)
         return _FAILED
+
+
+def _source(options: argparse.Namespace) -> Path | None:
+    """The configuration so far: what is written keeps what it says."""
+    written: Path | None = options.write if options.write and options.write.exists() else None
+    return options.config or written
+
+
+def _kept(options: argparse.Namespace) -> Config:
+    """What that file alone says.  What stands in the environment ends with it, and is not for a file that stays."""
+    from firmware_app.config import load
+
+    return load(_source(options), {})
 
 
 def _step(options: argparse.Namespace) -> Callable[[argparse.Namespace, Config, Places], int]:
@@ -109,6 +121,8 @@ def _step(options: argparse.Namespace) -> Callable[[argparse.Namespace, Config, 
 
 
 def _by_talk(options: argparse.Namespace, config: Config, places: Places) -> int:
+    from dataclasses import replace
+
     from firmware_app.device import first_start, naming, provision
     from firmware_app.device.answers import Answers
     from firmware_app.device.dialogue import Dialogue
@@ -117,15 +131,16 @@ def _by_talk(options: argparse.Namespace, config: Config, places: Places) -> int
     if options.json or not sys.stdin.isatty():
         raise ConsoleNeeded
     _require_writable(places.config, places.keys)
-    own = first_start.own_id(config, places)
-    default = Answers.present(config, naming.machine(), own or options.id)
+    kept = _kept(options)
+    own = first_start.own_id(kept, places)
+    default = replace(Answers.present(kept, naming.machine(), own or options.id), language=config.box.language)
     trusted = Keys(places.keys).hospital
     known = provision.hospital_of(trusted) if trusted.exists() else None
     agreed = Dialogue(input, print, default, known, fixed=own is not None).run()
     if agreed is None:
         return _FAILED
     # Whether another hospital is meant was asked.
-    given = first_start.apply(agreed.answers, agreed.hospital, config, places, _chip(options), another=True)
+    given = first_start.apply(agreed.answers, agreed.hospital, kept, places, _chip(options), another=True)
     _tell(options, given, places, first_start.offer_code(places, agreed.code), agreed.answers.language)
     return _DONE
 
@@ -135,8 +150,8 @@ def _by_file(options: argparse.Namespace, config: Config, places: Places) -> int
     from firmware_app.device.provisioning_file import Proof
 
     _require_writable(places.config, places.keys)
-    proof = Proof(options.code, options.fingerprint)
-    box = options.id or first_start.own_id(config, places)
+    proof, kept = Proof(options.code, options.fingerprint), _kept(options)
+    box = options.id or first_start.own_id(kept, places)
     counts = provisioning_file.counting(places, proof.fingerprint)
     try:
         offer = provisioning_folder.find(options.file, box, counts=counts)
@@ -148,12 +163,12 @@ def _by_file(options: argparse.Namespace, config: Config, places: Places) -> int
         print(translate(_TRYING, config.box.language).format(count=many.count), file=sys.stderr)
         offer = provisioning_folder.find(options.file, box, proof.code, counts)
     try:
-        provisioning_file.examine(offer, config, places, proof)
+        provisioning_file.examine(offer, kept, places, proof)
     except TrustNeeded:
         if not sys.stdin.isatty():
             raise
         proof = Proof(_label_code(offer.content.language))
-    given = provisioning_file.take(offer, config, places, proof, _chip(options))
+    given = provisioning_file.take(offer, kept, places, proof, _chip(options))
     code = first_start.offer_code(places, proof.code) if given.changed or proof.code else None
     if options.json:
         _print_given(given, places, code)
@@ -271,10 +286,11 @@ def _complete(options: argparse.Namespace, config: Config, places: Places) -> in
     from firmware_app.store.layout import sync_directory
 
     _require_writable(places.keys, *([options.write] if options.write else []))
+    kept = _kept(options)
     box = provision.complete(places.keys, options.enrolment)
     found = provision.settings(places.keys)
     if options.write:
-        tree = config.model_dump()
+        tree = kept.model_dump()
         for section, values in found.items():
             tree[section].update(values)
         write_whole(options.write, describe(Checked.model_validate(tree)).encode("utf-8"), 0o644)

@@ -80,6 +80,7 @@ class Header:
     patient_age: str | None = None  # DICOM AS: nnnD, nnnW, nnnM or nnnY (PS3.5 6.2)
     birth_date: str | None = None  # DICOM DA: YYYYMMDD
     study_date: str | None = None
+    study_time: str | None = None  # DICOM TM: HHMMSS.FFFFFF, cut where it was not known further
     study_description: str | None = None
     series_description: str | None = None
     rows: int | None = None

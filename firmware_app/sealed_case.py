@@ -21,6 +21,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from firmware_app import export
 from firmware_app.config import Config
+from firmware_app.departure import Leaving, Outcome, leaving
 from firmware_app.device import sealing
 from firmware_app.device.provision import Keys
 from firmware_app.errors import (
@@ -34,7 +35,7 @@ from firmware_app.errors import (
     SealingFailed,
     StateUnusable,
 )
-from firmware_app.export import Leaving, Outcome, Progress
+from firmware_app.export import Progress
 from firmware_app.language import N_, translate
 from firmware_app.store import staging
 from firmware_app.store.exchange import Exchange
@@ -75,7 +76,7 @@ def seal_case(
     to = newest(hospital, config.box.id, _last_word(state, hospital.verify))
     name = case + SUFFIX
     with (
-        export.leaving(config, exports, case, folder, name, person=person, looked=looked, sealed=1) as made,
+        leaving(config, exports, case, folder, name, person=person, looked=looked, sealed=1) as made,
         _unfinished(made.final) as handle,
     ):
         with _stick(folder):

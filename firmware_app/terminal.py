@@ -8,8 +8,9 @@ import json
 import os
 import sqlite3
 import sys
+from pathlib import Path
 
-from firmware_app.errors import LanternError, StoreDamaged, StoreUnreadable
+from firmware_app.errors import LanternError, StateForbidden, StateUnusable, StoreDamaged, StoreUnreadable
 from firmware_app.language import LANGUAGES, visible
 
 
@@ -20,15 +21,6 @@ def let_streams_take_all(*, as_json: bool) -> None:
             stream.reconfigure(errors="backslashreplace")
     if as_json and isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(encoding="utf-8", errors="backslashreplace")  # \udcff is how JSON says it too
-
-
-def leave_quietly() -> None:
-    """Nobody reads any more: what is still to be written goes nowhere, and Python says nothing of it at its end."""
-    for stream in (sys.stdout, sys.stderr):
-        try:
-            stream.flush()
-        except BrokenPipeError:
-            os.dup2(os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC), stream.fileno())
 
 
 def refuse(error: LanternError, options: argparse.Namespace) -> None:
@@ -50,6 +42,18 @@ def of_the_store(error: sqlite3.Error, options: argparse.Namespace) -> LanternEr
             if damage.noted(database):
                 return StoreDamaged(database=database.name)
     return StoreUnreadable(detail=str(error))
+
+
+def of_the_state(error: OSError, options: argparse.Namespace) -> LanternError:
+    """What keeps the command from the box's state, in a sentence; what is not of the state is raised as it is."""
+    from firmware_app.config import load
+
+    root = load(options.config).state.dir
+    if error.filename is None or not Path(str(error.filename)).is_relative_to(root):
+        raise error
+    if isinstance(error, PermissionError):
+        return StateForbidden(path=str(root))
+    return StateUnusable(path=str(root), detail=error.strerror or str(error))
 
 
 def language(options: argparse.Namespace) -> str:

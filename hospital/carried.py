@@ -118,8 +118,8 @@ def _fresh(out: Path) -> Iterator[Path]:
     path = out / f".lantern-open-{secrets.token_hex(4)}"
     try:
         out.mkdir(mode=0o700, exist_ok=True)
-        path.mkdir(mode=0o700)
-        try:
+        try:  # before it is there, so that no signal comes in between
+            path.mkdir(mode=0o700)
             yield path
         finally:
             shutil.rmtree(path, ignore_errors=True)

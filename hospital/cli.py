@@ -1,6 +1,7 @@
 """The `lantern-hospital` command: parses, calls, prints.  Results go to stdout, logs to stderr.
 
-Exit status: 0 done, 1 failed with a sentence, 2 wrong usage.
+Exit status: 0 done, 1 failed with a sentence, 2 wrong usage, 130 Ctrl-C, 141 whoever was to read what is printed has
+gone.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Final
 
+from firmware_app import pipe
 from firmware_app.errors import LanternError, PortTaken
 from hospital.house import House, acl_lines
 
@@ -29,6 +31,10 @@ _BOX_CONFIG: Final = "/etc/lantern/lantern.toml"  # of an installed box
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Entry point.  Every `LanternError` ends as one sentence on stderr and exit status 1."""
+    return pipe.run_to_its_reader(lambda: _run(arguments))
+
+
+def _run(arguments: Sequence[str] | None) -> int:
     options = _parser().parse_args(arguments)
     logging.basicConfig(
         stream=sys.stderr,

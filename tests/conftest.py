@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 import time
 from typing import Any
 
@@ -38,4 +39,8 @@ def _vouched_for() -> None:
 def pytest_testnodedown(node: Any, error: object) -> None:
     """Say how a worker of the parallel half ended, which pytest-xdist does not: below zero is the signal's number."""
     if error:
-        print(f"\nworker {node.gateway.id} ended with {node.gateway._io.popen.wait(10)} ({error})", flush=True)
+        try:
+            status = str(node.gateway._io.popen.wait(20))
+        except subprocess.TimeoutExpired:
+            status = "nothing: it still runs, and only the line to it is lost"
+        print(f"\nworker {node.gateway.id} ended with {status} ({error})", flush=True)

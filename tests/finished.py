@@ -104,16 +104,16 @@ def tell_time(state: StateDir) -> None:
 
 def killed_at(call: int, work: Callable[[], object]) -> bool:
     """Whether a process that does *work* came to its file operation number *call*, where it was killed with SIGKILL."""
+    left = iter(range(call, -1, -1))
+
+    def count(event: str, _arguments: object) -> None:
+        if event in _CALLS and not next(left):
+            os.kill(os.getpid(), signal.SIGKILL)
+
     child = os.fork()
     if child == 0:
-        left = iter(range(call, -1, -1))
-
-        def count(event: str, _arguments: object) -> None:
-            if event in _CALLS and not next(left):
-                os.kill(os.getpid(), signal.SIGKILL)
-
-        sys.addaudithook(count)
         try:
+            sys.addaudithook(count)
             work()
         finally:
             os._exit(0)

@@ -22,7 +22,9 @@ _FOLDERS = [folder for folder in os.environ.get("PATH", "").split(os.pathsep) if
 _PATH = os.pathsep.join((*_FOLDERS, "/usr/sbin", "/sbin"))
 _PACKAGES = {
     **dict.fromkeys(("echoscu", "storescu", "storescp", "findscu", "movescu"), "dcmtk"),
-    **dict.fromkeys(("dcmconv", "dcmcjpeg", "dcmdjpeg", "dcmdjpls", "dcmdrle", "dcm2pnm", "dcmdump"), "dcmtk"),
+    **dict.fromkeys(
+        ("dcmconv", "dcmcjpeg", "dcmdjpeg", "dcmdjpls", "dcmdrle", "dcm2pnm", "dcml2pnm", "dcmdump"), "dcmtk"
+    ),
     "Orthanc": "orthanc",
     **dict.fromkeys(("xfs_io", "mkfs.xfs"), "xfsprogs"),
     "mkfs.ext4": "e2fsprogs",

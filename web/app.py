@@ -122,7 +122,7 @@ def _equip_templates(app: Flask, config: Config) -> None:
         _=_translated, version=__version__, box_name=config.box.name, words=words, user=guard.user
     )
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
-    app.jinja_env.filters.update(moment=_moment, written=_written, percent=_percent)
+    app.jinja_env.filters.update(moment=_moment, dated=_dated, written=_written, percent=_percent)
     app.context_processor(lambda: {"language": g.get("language", config.box.language)})
     app.context_processor(_banner)
     app.context_processor(lambda: {"clock_unsure": guard.user() is not None and not clock.stamp().trusted})
@@ -146,6 +146,11 @@ def _moment(stamp: clock.Stamp) -> str:
     local = stamp.at.astimezone()
     today = stamp.trusted and local.date() == clock.now().astimezone().date()
     return local.strftime("%H:%M" if today else "%Y-%m-%d %H:%M") + _mark(stamp)
+
+
+def _dated(stamp: clock.Stamp) -> str:
+    """As `_moment`, always with the date: paper is read on other days too."""
+    return f"{stamp.at.astimezone():%Y-%m-%d %H:%M}" + _mark(stamp)
 
 
 def _written(text: str) -> str:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 
 from flask import Blueprint, abort, g, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
@@ -37,6 +39,13 @@ class Image:
         return len(self.shown)
 
     @property
+    def apart(self) -> int:
+        """How far the frames that there are to show lie apart at most, so that nobody takes the clip for whole; 1 where
+        none is left out."""
+        ends = (-1, *self.shown, self.of) if self.shown else ()
+        return max((later - earlier for earlier, later in pairwise(ends)), default=1)
+
+    @property
     def frame(self) -> int:
         """The frame to open with: the one that the heat map is of, else the middle one."""
         strongest = self.reading.frames.strongest if self.reading and self.reading.frames else {}
@@ -66,6 +75,7 @@ class Sheet:
     case: Case
     known: Known
     examination: str
+    examined: str
     images: tuple[Image, ...]
     findings: tuple[Finding, ...]
     hints: tuple[Reason, ...]
@@ -187,7 +197,7 @@ def _sheet(box: Box, reference: str) -> Sheet:
     missing = [case.incomplete] if case.incomplete else []
     hints = _unique([*missing, *(hint for reading in case.readings for hint in reading.quality.hints)])
     return Sheet(
-        case, box.patients.known(reference), _examination(box, reference), images,
+        case, box.patients.known(reference), _examination(box, reference), _examined(box, reference), images,
         tuple(sorted(case.findings, key=lambda finding: (not finding.positive, -finding.probability))), hints, reasons,
         box.worklist.verdicts(reference), tuple(told.values()), worth,
         bool({said.code for said in (*reasons, *hints)} & (words.AGE_REASONS | words.AGE_HINTS)),
@@ -199,6 +209,18 @@ def _examination(box: Box, reference: str) -> str:
     """What the machine calls the study and its series, each name once."""
     names = [clean(name) for name in box.clinical.examinations(reference)]
     return " · ".join(dict.fromkeys(name for name in names if name))
+
+
+def _examined(box: Box, reference: str) -> str:
+    """When the study was made, by the machine's clock and not by the box's; what is no date is shown as it stands."""
+    return ", ".join(dict.fromkeys(_day(*told) for told in box.clinical.examined(reference)))
+
+
+def _day(date: str, time: str) -> str:
+    """``2026-01-31 14:05`` of a DA (with points between, as before DICOM) and a TM; without a time the date alone."""
+    day, hour = re.fullmatch(r"(\d{4})\.?(\d\d)\.?(\d\d)", date), re.match(r"([01]\d|2[0-3]):?([0-5]\d)", time)
+    written = "-".join(day.groups()) if day else clean(date)
+    return f"{written} {hour[1]}:{hour[2]}" if hour else written
 
 
 def _says(case: Case, like: Reading, finding: Finding) -> bool:

@@ -8,7 +8,6 @@ import fcntl
 import json
 import logging
 import os
-import secrets
 import select
 import stat
 from collections.abc import Callable, Iterator
@@ -17,6 +16,7 @@ from pathlib import Path
 from typing import Final
 
 from firmware_app.clock.memory import Memory
+from firmware_app.planted import clear_away, put_in_place
 
 log = logging.getLogger("lantern.clock")
 
@@ -97,19 +97,11 @@ def _locked(descriptor: int, *, wait: bool) -> bool:
     return True
 
 
-def _clear_away(path: Path) -> None:
-    """As `store.layout` does it, which stands above: a folder that was planted is put aside."""
-    try:
-        path.unlink(missing_ok=True)
-    except IsADirectoryError:
-        path.rename(path.with_name(f"{path.name}.{secrets.token_hex(4)}"))
-
-
 def _replace(path: Path, data: bytes) -> None:
     """Whole and durable under its name; on a full disk what was there stays."""
     fresh = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        _clear_away(fresh)  # of a process that was killed; a link that was planted is not followed
+        clear_away(fresh)  # of a process that was killed; a link that was planted is not followed
         descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, _MODE)
         try:
             os.fchmod(descriptor, _MODE)
@@ -117,7 +109,7 @@ def _replace(path: Path, data: bytes) -> None:
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
-        fresh.replace(path)
+        put_in_place(fresh, path)
     except OSError:
         with contextlib.suppress(OSError):
             fresh.unlink()

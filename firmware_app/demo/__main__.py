@@ -57,14 +57,18 @@ def _play(made: Stage, wanted_broker: str | None, *, stays: bool) -> None:
 
     made.say("A doctor's account, and the one-time code with which she chooses her password:")
     code = site.one_time_code(made)
-    address = f"http://127.0.0.1:{place.viewer_port}/claim"
-    made.say(f"\nThe viewer      {address}   user: {site.DOCTOR}   one-time code: {code}")
     if stays:
-        _stay(made, place)
+        _stay(made, place, code)
+    else:  # an address would be dead before it is read
+        made.say(
+            "\nBoth are removed now. Without ONCE=1 they stay, with the viewer to open and the code to type there."
+        )
 
 
-def _stay(made: Stage, place: site.Site) -> None:
+def _stay(made: Stage, place: site.Site, code: str) -> None:
     port = place.viewer_port
+    address = f"http://127.0.0.1:{port}/claim"
+    made.say(f"\nThe viewer      {address}   user: {site.DOCTOR}   one-time code: {code}")
     made.say("                Open it in a browser here, type the code and choose a password.")
     made.say(f"                From another machine, first:  ssh -L {port}:127.0.0.1:{port} THIS-MACHINE")
     made.say(f"The hospital    {place.hospital_page}")

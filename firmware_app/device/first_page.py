@@ -115,7 +115,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         config = load(options.config)
         timekeeping.begin(StateDir(config.state.dir), "console")
         places = Places.of(config, options.config)
-        found = answer(config, places, sealing.chip)
+        # What stands in the environment ends with it, and is not for the file that is written.
+        found = answer(load(options.config, {}), places, sealing.chip)
     except LanternError as error:
         print(error, file=sys.stderr)
         return 1

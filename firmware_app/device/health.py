@@ -6,6 +6,7 @@ import contextlib
 import os
 import socket
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any, Final
 
 from firmware_app import __version__
@@ -22,6 +23,13 @@ from firmware_app.store.clinical import Clinical
 from firmware_app.store.layout import StateDir, free_bytes
 
 _STATE_OK: Final = register("doctor.state_ok", N_("The state directory {path} can be used; {free_mb} MB are free."))
+_STATE_NONE: Final = register(
+    "doctor.state_none",
+    N_(
+        "There is no state directory {path}. It is made when the box first runs; if this box has run before, look "
+        "whether its disk is mounted and [state] dir is right."
+    ),
+)
 _SPACE_LOW: Final = register(
     "doctor.space_low",
     N_("Only {free_mb} MB of disk are free and the box stops taking images at {limit_mb} MB. Free some space."),
@@ -42,7 +50,11 @@ _GATEWAY_SILENT: Final = register(
 )
 _PROCESS_OK: Final = register("doctor.process_ok", N_("The process {process} runs."))
 _PROCESS_MISSING: Final = register(
-    "doctor.process_missing", N_("The process {process} does not run. Start “lantern serve”.")
+    "doctor.process_missing",
+    N_(
+        "The process {process} does not run. Start the box: “systemctl start lantern.target”, or “lantern serve” where "
+        "it is not installed."
+    ),
 )
 _POPULATION_ASK: Final = register(
     "doctor.population_ask",
@@ -125,6 +137,9 @@ def examine(config: Config) -> list[Check]:
 
 
 def _state(config: Config, state: StateDir) -> Iterator[Check]:
+    if not state.root.exists() and _may_be_made(state.root):
+        yield Check("state", "warn", Reason(_STATE_NONE, {"path": str(state.root)}))
+        return
     try:
         state.prepare()
         if not os.access(state.images, os.W_OK):
@@ -145,6 +160,11 @@ def _state(config: Config, state: StateDir) -> Iterator[Check]:
         )
     else:
         yield Check("state", "ok", Reason(_STATE_OK, {"path": str(state.root), "free_mb": free_mb}))
+
+
+def _may_be_made(folder: Path) -> bool:
+    """Whether whoever asks could make it; the doctor itself only looks."""
+    return os.access(next(above for above in folder.parents if above.exists()), os.W_OK | os.X_OK)
 
 
 def _models(config: Config, state: StateDir) -> Iterator[Check]:

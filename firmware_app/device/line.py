@@ -25,7 +25,9 @@ AWAITED: Final = register(
         "the box."
     ),
 )
-NOT_TRIED: Final = register("line.not_tried", N_("The line to the hospital was not opened yet. Start “lantern serve”."))
+NOT_TRIED: Final = register(
+    "line.not_tried", N_("The line to the hospital was not opened yet. It is opened while the box runs.")
+)
 ALL_SENT: Final = register("line.all_sent", N_("The hospital has every summary of this box."))
 WAITING: Final = register(
     "line.waiting", N_("{outgoing} summaries, {urgent} of them urgent, wait for the hospital's receipt. None is lost.")

@@ -19,7 +19,7 @@ from typing import Final
 
 from firmware_app import clock
 from firmware_app.errors import AlreadyRunning, StateUnusable
-from firmware_app.store.layout import StateDir, clear_away
+from firmware_app.store.layout import StateDir, clear_away, put_in_place
 
 PROCESSES: Final = ("gateway", "reader", "viewer")
 """Those that always run; the uplink joins them when it is switched on."""
@@ -90,7 +90,7 @@ def announce(state: StateDir, name: str, facts: Facts) -> None:
     clear_away(fresh)
     with fresh.open("x", encoding="utf-8") as handle:
         handle.write(json.dumps(told))
-    fresh.replace(described)
+    put_in_place(fresh, described)
 
 
 def withdraw(state: StateDir, name: str) -> None:

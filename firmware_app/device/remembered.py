@@ -11,7 +11,7 @@ from typing import Any, Final
 from firmware_app.device.files import read_plain
 from firmware_app.language import LANGUAGES, codes
 from firmware_app.records import Reason
-from firmware_app.store.layout import StateDir, clear_away
+from firmware_app.store.layout import StateDir, clear_away, put_in_place
 
 _MODE: Final = 0o660
 _MOST_BYTES: Final = 1_000_000
@@ -29,7 +29,7 @@ def keep(state: StateDir, name: str, told: Mapping[str, Any]) -> None:
             json.dump(told, file, ensure_ascii=False)
             file.flush()
             os.fsync(file.fileno())
-        fresh.replace(path)
+        put_in_place(fresh, path)
     finally:
         fresh.unlink(missing_ok=True)
 

@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from firmware_app import clock
 from firmware_app.config import Config
-from firmware_app.device import care, health, machine, remembered, speed, timepiece
+from firmware_app.device import care, health, machine, remembered, speed, stored, timepiece
 from firmware_app.device.check import Check
 from firmware_app.errors import LanternError, PackError, StateUnusable, StoreDamaged, StoreUnreadable
 from firmware_app.language import N_, register
@@ -26,6 +26,7 @@ from firmware_app.packs.shelf import Pack
 from firmware_app.reading import trial
 from firmware_app.records import Reason
 from firmware_app.store import damage
+from firmware_app.store.clinical import Clinical
 from firmware_app.store.database import Database
 from firmware_app.store.layout import StateDir
 
@@ -121,6 +122,19 @@ def _database(database: Database) -> Check:
     return Check("databases", "fail", reason)
 
 
+def _images(config: Config, state: StateDir) -> Iterator[Check]:
+    if not state.clinical_db.exists():
+        return
+    clinical = Clinical(state.clinical_db)
+    try:
+        clinical.require()
+        yield from stored.files(clinical, state)
+    except (LanternError, sqlite3.DatabaseError):
+        return  # which `_databases` tells
+    finally:
+        clinical.database.close()
+
+
 def _packs(config: Config, state: StateDir) -> Iterator[Check]:
     shelf = PackStore.of(config).survey()
     for broken in shelf.broken:
@@ -166,6 +180,7 @@ def _processes(config: Config, state: StateDir) -> Iterator[Check]:
 _PARTS: Final[tuple[Callable[[Config, StateDir], Iterator[Check]], ...]] = (
     _disk,
     _databases,
+    _images,
     timepiece.examine,
     _machine,
     _packs,

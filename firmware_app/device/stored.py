@@ -14,7 +14,7 @@ from firmware_app.device.check import Check
 from firmware_app.errors import LanternError, StoreUnreadable
 from firmware_app.language import N_, register
 from firmware_app.records import Detail, Reason
-from firmware_app.store import damage, mending, references, rescue
+from firmware_app.store import damage, kept_files, mending, references, rescue
 from firmware_app.store.clinical import Clinical
 from firmware_app.store.exports import Exports
 from firmware_app.store.layout import StateDir
@@ -22,7 +22,7 @@ from firmware_app.store.quarantine import Quarantine
 
 _DATABASE_OK: Final = register("doctor.database_ok", N_("The database is whole: {cases} cases, {instances} images."))
 _DATABASE_NONE: Final = register(
-    "doctor.database_none", N_("There is no database yet. It is made when the box first runs: “lantern serve”.")
+    "doctor.database_none", N_("There is no database yet. It is made when the box first runs.")
 )
 _DATABASE_BAD: Final = register(
     "doctor.database_bad",
@@ -51,6 +51,13 @@ _IMAGES_LOST: Final = register(
     N_(
         "When the database was rebuilt, the files of {images} images were missing or damaged. Send these images again "
         "from the machine."
+    ),
+)
+_FILES_LOST: Final = register(
+    "doctor.files_lost",
+    N_(
+        "The files of {lost} of {instances} images are no longer on this disk: they cannot be shown, and the names of "
+        "their patients may be missing. Results are kept. Send these images again from the machine."
     ),
 )
 _EXCHANGE_REBUILT: Final = register(
@@ -114,9 +121,17 @@ def database(config: Config, state: StateDir) -> Iterator[Check]:
         yield Check("database", "fail", known or Reason(_DATABASE_BAD, {"detail": str(error)[:120]}))
     else:
         yield Check("database", "ok", Reason(_DATABASE_OK, {"cases": counts.cases, "instances": counts.instances}))
+        yield from files(clinical, state)
         yield from _contents(clinical)
     finally:
         clinical.database.close()
+
+
+def files(clinical: Clinical, state: StateDir) -> Iterator[Check]:
+    """Nothing where the file of every image is there."""
+    if lost := kept_files.lost(clinical, state):
+        told: dict[str, Detail] = {"lost": lost, "instances": clinical.counts().instances}
+        yield Check("images", "warn", Reason(_FILES_LOST, told))
 
 
 def rescues(config: Config, state: StateDir) -> Iterator[Check]:

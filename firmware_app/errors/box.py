@@ -66,9 +66,19 @@ class StoreTooNew(StoreError):
 
 
 @dataclass(eq=False)
+class StateForbidden(StoreError):
+    code = "store.forbidden"
+    sentence = N_("Only root and the box's own services may look into {path}. Run the command with “sudo”.")
+    path: str
+
+
+@dataclass(eq=False)
 class StoreNotReady(StoreError):
     code = "store.not_ready"
-    sentence = N_("The database {database} has not been prepared yet. Start the box with “lantern serve” first.")
+    sentence = N_(
+        "The database {database} has not been prepared yet. Start the box first: “systemctl start lantern.target”, or "
+        "“lantern serve” where it is not installed."
+    )
     database: str
 
 

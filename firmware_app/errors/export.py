@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from firmware_app.errors.base import LanternError
+from firmware_app.errors.base import LanternError, own_python
 from firmware_app.errors.line import HospitalError
 from firmware_app.language import N_
 
@@ -139,9 +139,10 @@ class ExportTextUnchecked(ExportError):
     code = "export.text_unchecked"
     sentence = N_(
         "This box was installed without the part that looks for letters in pictures, so the image was not exported. "
-        "The technician adds it with “pip install lantern-box[ocr]”; or look at every image of the case and, if no "
-        "letters name anybody, export it again with --looked."
+        "Look at every image of the case and, if no letters name anybody, export it again with --looked; or the "
+        "technician adds the part with “{python} -m pip install --no-deps rapidocr”."
     )
+    python: str = field(default_factory=own_python)
 
 
 @dataclass(eq=False)

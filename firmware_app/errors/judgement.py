@@ -141,8 +141,9 @@ class ModalityNotCovered(CannotJudge):
 class ModalityUnknown(CannotJudge):
     code = "reading.modality_unknown"
     sentence = N_(
-        "The image does not say what machine made it, so no model may be chosen. “lantern read --pack NAME” takes the "
-        "one that a person names; “lantern pack list” has their names."
+        "The image does not say what machine made it, so no model may be chosen. A doctor must read this image. At "
+        "the console “lantern read --pack NAME” takes the model that a person names; “lantern pack list” has their "
+        "names."
     )
 
 

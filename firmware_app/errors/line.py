@@ -273,7 +273,10 @@ class Contradicted(HospitalError):
 @dataclass(eq=False)
 class KeysMissing(HospitalError):
     code = "hospital.keys_missing"
-    sentence = N_("There are no hospital keys in {path}. Make them with “lantern-hospital keys new”.")
+    sentence = N_(
+        "There are no hospital keys in {path}. Name their folder with --dir, or make them with “lantern-hospital keys "
+        "new”."
+    )
     path: str
 
 

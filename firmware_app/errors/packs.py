@@ -15,7 +15,7 @@ class PackError(LanternError):
 @dataclass(eq=False)
 class PackUnknown(PackError):
     code = "pack.unknown"
-    sentence = N_("There is no model pack named “{pack}” on this box. “lantern status” lists the installed ones.")
+    sentence = N_("There is no model pack named “{pack}” on this box. “lantern pack list” names those that there are.")
     pack: str
 
 

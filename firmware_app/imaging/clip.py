@@ -1,4 +1,4 @@
-"""Video: clips of ultrasound machines as MP4 and AVI files, and the bit streams inside DICOM objects, through PyAV.
+"""Video: clips of ultrasound machines as MP4, AVI and MPEG files, and bit streams in DICOM objects, through PyAV.
 
 PyAV is the extra `video`; without it a clip is refused with a sentence.  The packets are counted first, which decodes
 nothing and tells whether the clip reaches its end; then one frame is decoded at a time, on one thread, so memory does
@@ -34,7 +34,8 @@ from firmware_app.imaging.source import BROKEN, MOST_FRAMES
 
 LARGEST_FRAME_PX: Final = 16 * 1024 * 1024
 """Twice a 4K frame: an ultrasound machine records what its screen shows."""
-FILES: Final = ("mov", "avi")
+_PROGRAM_STREAM: Final = "mpeg"
+FILES: Final = ("mov", "avi", _PROGRAM_STREAM)
 BIT_STREAMS: Final = ("mpegts", "mpeg", "mpegvideo", "h264", "hevc", "mov")
 """How PS3.5 8.2.5 to 8.2.11 let a video be wrapped, or not at all."""
 _SEEKABLE: Final = ("mov", "avi")
@@ -44,12 +45,13 @@ _CODECS: Final = (
     "cinepak,huffyuv,ffvhuff,ffv1,png,vp8,vp9"
 )
 _GREYS: Final = ("gray", "gray9le", "gray10le", "gray12le", "gray14le", "gray16le")
+_PACK: Final = b"\0\0\1\xba"
 _LONE_PTS: Final = -(1 << 62)
 
 
 def is_clip(head: bytes) -> bool:
-    """Whether *head*, 12 bytes, begins an MP4 (ISO/IEC 14496-12 4.3) or an AVI file."""
-    return head[4:8] == b"ftyp" or (head.startswith(b"RIFF") and head[8:12] == b"AVI ")
+    """Whether *head*, 12 bytes, begins an MP4 (ISO/IEC 14496-12 4.3), AVI or MPEG file (ISO/IEC 13818-1 2.5.3)."""
+    return head[4:8] == b"ftyp" or (head.startswith(b"RIFF") and head[8:12] == b"AVI ") or head.startswith(_PACK)
 
 
 class Track:
@@ -171,7 +173,19 @@ class Track:
             for pts, dts in sorted(keys):
                 self._keys.append(bisect_left(self._stamps, pts))
                 self._key_stamps.append(dts)
+        self._check_times()
         self._restart()
+
+    def _check_times(self) -> None:
+        """A program stream promises no number of frames, but where one was lost there is a gap in the times of others;
+        up to half a frame more is how films are fitted to television."""
+        if self._format != _PROGRAM_STREAM or self.frames == 1:
+            return
+        if not self._stamps and self._formats == FILES:  # of a DICOM object the header says how many frames
+            raise Undecodable(detail="the clip does not say when each of its frames is shown")
+        times = [other - one for one, other in pairwise(self._stamps)]
+        if times and max(times) >= 2 * min(times):
+            raise Undecodable(detail="frames of the clip are missing")
 
     def _restart(self) -> None:
         self.close()

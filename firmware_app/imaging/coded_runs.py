@@ -9,13 +9,14 @@ each run, which a whole one never reads, and an eighth of its size for the level
 from __future__ import annotations
 
 import random
+import re
 from collections.abc import Callable
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from firmware_app.errors import Undecodable
+from firmware_app.errors import PixelsUnsupported, Undecodable
 from firmware_app.imaging import block_levels, code_count, jpeg_scans
 from firmware_app.imaging.jpeg_scans import HUFFMAN_TABLES, NO_MARKER, RESTART, START_OF_SCAN, Segments, Table
 
@@ -34,11 +35,16 @@ MOST_WORK: Final = 8 << 20
 quality."""
 _MOST_WORK_OF_ALL: Final = 256 << 20
 """Of all frames of an object, about half a minute where somebody made them for that."""
+MOST_RUNS: Final = 1 << 18
+"""Of all scans: 16 megapixels of grey with a restart behind each block have as many, and no encoder writes more."""
 _MOST_FRAMES_READ: Final = 320
 """Of a clip, however long it is, by a model and for people (`keyframes.MOST_LOOKED`, `display`)."""
 # By chance, so that what is missing becomes neither flat nor all black or white, where other bits would not show; no
 # byte is FF, which would begin a marker, and the first bit is not the zero that libjpeg puts there.
 _FILLER: Final = b"\xb5" + bytes(random.Random(10918).choices(range(255), k=63))
+# Fill bytes belong to the marker behind them (B.1.1.2), and are taken from the first one on, so that each is seen once.
+_MARKED_RESTART: Final = re.compile(rb"\xff(?<!\xff\xff)\xff*+([\xd0-\xd7])")
+_FILLED_RESTART: Final = _FILLER.replace(b"\\", b"\\\\") + b"\xff\\1"
 _LENGTHS: Final = 16
 _MOST_SYMBOLS: Final = 256
 _UNUSED: Final = 8
@@ -50,9 +56,11 @@ def check_restarts(stream: bytes, segments: Segments, frame: int, *, lossless: b
 
     *frame* is where the frame header lies.  Nor may a scan hold what ends it for libjpeg, or the stream no scan.
     """
-    has_scan = False
+    runs = 0
     for scan in jpeg_scans.scans(stream, segments, frame, lossless=lossless):
-        has_scan = True
+        runs += scan.runs
+        if runs > MOST_RUNS:
+            raise PixelsUnsupported(detail=f"a JPEG with more than {MOST_RUNS} restarts")
         if NO_MARKER.search(stream, scan.begin, scan.end):
             raise Undecodable(detail="the coded data of the compressed frame are broken")
         count, wanted = 0, scan.runs - 1
@@ -62,7 +70,7 @@ def check_restarts(stream: bytes, segments: Segments, frame: int, *, lossless: b
             count += 1
         if count != wanted:
             raise Undecodable(detail=f"{count} restart markers in the compressed frame, {wanted} promised")
-    if not has_scan:
+    if not runs:
         raise Undecodable(detail="the compressed frame has no coded data")
 
 
@@ -120,9 +128,8 @@ def _filled(stream: bytes, segments: Segments) -> bytes:
         elif marker == START_OF_SCAN:
             begin = first + 2 + int.from_bytes(stream[first + 2 : first + 4], "big")
             pieces.append(stream[at:begin])
-            for number, piece in enumerate(RESTART.split(stream[begin:end])):
-                # Fill bytes belong to the marker behind them (B.1.1.2).
-                pieces.append(b"\xff" + piece if number % 2 else piece.rstrip(b"\xff") + _FILLER)
+            runs = _MARKED_RESTART.sub(_FILLED_RESTART, stream[begin:end])
+            pieces += [runs.rstrip(b"\xff"), _FILLER]
             at = end
     return b"".join([*pieces, stream[at:]])
 

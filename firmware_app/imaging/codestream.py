@@ -14,7 +14,7 @@ from typing import Any, Final, NamedTuple
 from numpy.typing import NDArray
 
 from firmware_app.errors import Undecodable
-from firmware_app.imaging import code_count, coded_runs, packets
+from firmware_app.imaging import code_count, coded_runs, jpeg_scans, packets
 from firmware_app.imaging.jpeg_scans import Segments
 
 _SOI: Final = b"\xff\xd8"
@@ -35,6 +35,9 @@ _MOST_SEGMENTS: Final = 10_000
 """More than any encoder writes: scans with their tables, a profile of colours, what a camera tells."""
 _MOST_BETWEEN: Final = 1 << 16
 """Bytes between two segments."""
+_FILL: Final = b"\xff\xff"
+_MOST_FILL: Final = 1 << 15
+"""Pairs of fill bytes (B.1.1.2) in the coded data of a scan; over millions of them Pillow goes again and again."""
 _ARITHMETIC: Final = frozenset(range(0xC9, 0xD0))
 _SEQUENTIAL: Final = frozenset((0xC0, 0xC1))
 _PROGRESSIVE: Final = frozenset((0xC2, 0xC6))
@@ -120,8 +123,11 @@ def _check_jpeg_work(stream: bytes, segments: Segments, rows: int, columns: int)
     scans = sum(marker == _START_OF_SCAN for marker, _ in segments)
     if scans > MOST_SCANS:
         raise Undecodable(detail=f"the compressed frame goes over the image {scans} times")
-    if len(stream) * 8 < _fewest_bits(_frame_header(segments)[0], rows, columns):
-        raise Undecodable(detail=f"{len(stream)} bytes of JPEG cannot hold {columns} × {rows} pixels")
+    # Of the scans alone: a phone puts a film of a second behind the end of its picture.
+    ends = jpeg_scans.with_ends(stream, segments)
+    coded = sum(max(0, end - at) for marker, at, end in ends if marker == _START_OF_SCAN)
+    if coded * 8 < _fewest_bits(_frame_header(segments)[0], rows, columns):
+        raise Undecodable(detail=f"{coded} bytes of JPEG cannot hold {columns} × {rows} pixels")
 
 
 def _check_jpeg2000_work(stream: bytes, rows: int, columns: int) -> None:
@@ -206,6 +212,8 @@ def segments_of(stream: bytes) -> Iterator[tuple[int, int]]:
             following, scanned = _MARKER_IN_SCAN.search(stream, at), True
             if following is None:
                 return
+            if stream.count(_FILL, at, following.start()) > _MOST_FILL:
+                raise Undecodable(detail="the coded data of the compressed frame are mostly fill bytes")
             at = following.start()
 
 

@@ -28,7 +28,7 @@ from firmware_app.imaging import (
     transforms,
 )
 from firmware_app.imaging.display import Choice, Shown, greys
-from firmware_app.imaging.grey import Floats, GreyScale, Table, Window, Words, look_up, luminance
+from firmware_app.imaging.grey import Floats, GreyScale, Table, Window, Words, look_up, luminance, taken
 from firmware_app.imaging.source import BROKEN, Source
 
 _LARGEST_VALUE: Final = 1e30  # float32 ends at 3e38
@@ -75,7 +75,7 @@ class DicomFilm:
             return None
         words, values = self._values(pixels)
         covered = padding.covers(values)
-        mask = covered if words is None else np.take(covered, words)
+        mask = covered if words is None else taken(covered, words)
         return mask if mask.any() and not mask.all() else None
 
     def grey(self, index: int) -> NDArray[np.float32]:
@@ -118,8 +118,7 @@ class DicomFilm:
         if scale.voi is None:
             return scale, ()
         seen, hidden = self.measured(index), self.hidden(index)
-        seen = seen if hidden is None else seen[~hidden]
-        low, high = float(seen.min()), float(seen.max())
+        low, high = _ends(seen, hidden)
         offered = () if isinstance(scale.voi, Table) else transforms.offered(self.source.header, index)
         if low == high:
             return scale.without_voi(), offered
@@ -263,9 +262,17 @@ def _darkened(
 ) -> NDArray[np.float32]:
     """*frame* with its *hidden* pixels as dark as the darkest of the others (the greatest value, when *inverted*)."""
     if hidden is not None:
-        rest = frame[~hidden]
-        frame[hidden] = rest.max() if inverted else rest.min()
+        low, high = _ends(frame, hidden)
+        frame[hidden] = high if inverted else low
     return frame
+
+
+def _ends(frame: NDArray[np.float32], hidden: NDArray[np.bool_] | None) -> tuple[float, float]:
+    """The least and the greatest of *frame* where it is not *hidden*, without a copy of that, as large as the film."""
+    if hidden is None:
+        return float(frame.min()), float(frame.max())
+    seen = ~hidden
+    return float(frame.min(where=seen, initial=np.inf)), float(frame.max(where=seen, initial=-np.inf))
 
 
 def _is_flat(found: Source) -> bool:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import json
+import math
 import os
 import zlib
 from collections.abc import Sequence
@@ -27,6 +28,7 @@ from firmware_app.imaging.spacing import UNKNOWN, Spacing
 LONGEST_SIDE_PX: Final = 2048
 MOST_FRAMES: Final = 64
 _TOP: Final = 65535
+_ROWS_AT_A_TIME: Final = 32  # as floats a whole film of 32 megapixels would not fit into the decode child
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +82,10 @@ def greys(
     factor = _TOP // steps / step if steps <= _TOP else _TOP / span
     origin = high if inverted else low
     signed = -factor if inverted else factor
-    shown = np.clip(np.rint((values - np.float32(origin)) * np.float32(signed)), 0, _TOP).astype(np.uint16)
+    shown = np.empty(values.shape, np.uint16)
+    for first in range(0, len(values), _ROWS_AT_A_TIME):
+        rows = slice(first, first + _ROWS_AT_A_TIME)
+        shown[rows] = np.clip(np.rint((values[rows] - np.float32(origin)) * np.float32(signed)), 0, _TOP)
     return shown, 1.0 / signed, origin
 
 
@@ -102,7 +107,7 @@ def write(shown: Shown, folder: Path, index: int, frames: int, among: Sequence[i
     *among* are the frames that people are shown, where these are not all.
     """
     rows, columns = shown.pixels.shape[:2]
-    image = reduced(Image.fromarray(shown.pixels))
+    image = reduced(shown.pixels)
     name = f"frame-{index:03d}"
     if image.mode == "I;16":
         _place(png.grey16(np.asarray(image)), folder / f"{name}.png")
@@ -139,16 +144,23 @@ def write(shown: Shown, folder: Path, index: int, frames: int, among: Sequence[i
     _place(json.dumps(facts).encode(), folder / f"{name}.json")
 
 
-def reduced(image: Image.Image, longest: int = LONGEST_SIDE_PX) -> Image.Image:
-    """*image* with its longer side at most *longest* pixels, its aspect kept."""
-    scale = longest / max(image.size)
+def reduced(pixels: NDArray[np.uint16] | NDArray[np.uint8], longest: int = LONGEST_SIDE_PX) -> Image.Image:
+    """*pixels*, (H, W) or (H, W, 3), as an image with its longer side at most *longest* pixels, its aspect kept."""
+    rows, columns = pixels.shape[:2]
+    scale = longest / max(rows, columns)
     if scale >= 1:
-        return image
-    size = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))
-    if image.mode != "I;16":
-        return image.resize(size, Image.Resampling.BOX)
-    floats = Image.fromarray(np.asarray(image, dtype=np.float32)).resize(size, Image.Resampling.BOX)
-    return Image.fromarray(np.rint(np.asarray(floats)).astype(np.uint16))
+        return Image.fromarray(pixels)
+    width, height = max(1, round(columns * scale)), max(1, round(rows * scale))
+    if pixels.dtype == np.uint8:
+        return Image.fromarray(pixels).resize((width, height), Image.Resampling.BOX)
+    smaller = np.empty((height, width), np.uint16)
+    for first in range(0, height, _ROWS_AT_A_TIME):
+        last = min(first + _ROWS_AT_A_TIME, height)
+        top, bottom = first * rows / height, last * rows / height
+        strip = Image.fromarray(pixels[int(top) : math.ceil(bottom)].astype(np.float32))
+        within = (0.0, top - int(top), float(columns), bottom - int(top))
+        smaller[first:last] = np.rint(np.asarray(strip.resize((width, last - first), Image.Resampling.BOX, within)))
+    return Image.fromarray(smaller)
 
 
 def save(image: Image.Image, path: Path) -> None:

@@ -145,12 +145,16 @@ class GreyScale:
 
 
 def look_up(values: Floats, words: NDArray[np.uint8] | NDArray[np.uint16]) -> NDArray[np.float32]:
-    """*values* of every possible word, looked up for each of *words* (H, W) → float32 of the same shape.
+    """*values* of every possible word, looked up for each of *words* (H, W) → float32 of the same shape."""
+    return taken(values.astype(np.float32), words)
+
+
+def taken(table: NDArray[Any], words: NDArray[Any]) -> NDArray[Any]:
+    """The entry of *table* for each of *words* (H, W), of the same shape.
 
     A few rows at a time: numpy widens the words to 64 bits first, which for a whole film falls out of every cache.
     """
-    table = values.astype(np.float32)
-    found = np.empty(words.shape, np.float32)
+    found = np.empty(words.shape, table.dtype)
     for first in range(0, len(words), _ROWS_AT_A_TIME):
         rows = slice(first, first + _ROWS_AT_A_TIME)
         np.take(table, words[rows], mode="clip", out=found[rows])

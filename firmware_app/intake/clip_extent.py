@@ -1,4 +1,5 @@
-"""Whether a clip is whole, by the lengths of its boxes: MP4 and QuickTime (ISO/IEC 14496-12), AVI (RIFF, OpenDML)."""
+"""Whether a clip is whole, by the lengths of its boxes: MP4 and QuickTime (ISO/IEC 14496-12), AVI (RIFF, OpenDML), and
+of its packets: MPEG program streams (ISO/IEC 11172-1, 13818-1 2.5.3)."""
 
 from __future__ import annotations
 
@@ -9,6 +10,12 @@ from firmware_app.intake.element_stream import Buffer
 
 _MOST_BOXES: Final = 200_000
 _INDEX, _MEDIA = b"moov", (b"mdat", b"moof")
+_MOST_PACKETS: Final = 500_000
+"""With their headers; FFmpeg's are of 2 KB."""
+_PREFIX: Final = b"\0\0\1"
+_END, _PACK, _SYSTEM_HEADER, _PADDING, _FIRST_VIDEO = 0xB9, 0xBA, 0xBB, 0xBE, 0xE0
+_PACKETS: Final = range(0xBB, 0x100)
+_VIDEO: Final = range(0xE0, 0xF0)
 
 
 def mp4_reaches_its_end(data: Buffer) -> bool:
@@ -59,6 +66,34 @@ def _holds_frames(data: Buffer, position: int, end: int) -> bool:
             return False
         seen = seen or (name == b"LIST" and data[position + 8 : position + 12] == b"movi")
         position += 8 + length + length % 2
+    return False
+
+
+def program_stream_reaches_its_end(data: Buffer) -> bool:
+    """Follow packs and packets to the last byte; there must be the end code, or what FFmpeg puts there instead: of a
+    film without sound it fills the last pack up, and no other.
+
+    A stream without either cannot be told from a cut one.
+    """
+    position, paddings, code, found = 0, 0, 0, set[int]()
+    for _ in range(_MOST_PACKETS):
+        if position == len(data) or code == _END:
+            is_silent = found <= {_PACK, _SYSTEM_HEADER, _PADDING, _FIRST_VIDEO}
+            whole = code == _END or (code == _PADDING and paddings == 1 and is_silent)
+            return whole and not found.isdisjoint(_VIDEO) and _is_padding(data, position)
+        head = data[position : position + 14].ljust(14, b"\0")
+        code, length = head[3], 6 + int.from_bytes(head[4:6], "big")
+        if code == _PACK:
+            length = 14 + (head[13] & 7) if head[4] >> 6 == 1 else 12
+        elif code == _END:
+            length = 4
+        elif code not in _PACKETS or length == 6:  # as long as it happens to be is a packet in other streams only
+            return False
+        if not head.startswith(_PREFIX) or position + length > len(data):
+            return False
+        paddings += code == _PADDING
+        found.add(code)
+        position += length
     return False
 
 

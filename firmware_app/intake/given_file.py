@@ -18,7 +18,9 @@ _ARCHIVES: Final = (
 )  # fmt: skip
 
 _OBJECT_SUFFIXES: Final = frozenset({"dcm", "dicom", "dic", "ima", "img"})
-_PICTURE_SUFFIXES: Final = frozenset({"png", "jpg", "jpeg", "tif", "tiff", "bmp", "webp", "mp4", "mov", "avi"})
+_PICTURE_SUFFIXES: Final = frozenset(
+    {"png", "jpg", "jpeg", "tif", "tiff", "bmp", "webp", "mp4", "mov", "avi", "mpg", "mpeg"}
+)
 _PIECE_BYTES: Final = 1 << 20
 
 

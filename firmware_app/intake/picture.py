@@ -1,4 +1,4 @@
-"""Images that are not DICOM: films as PNG, JPEG, BMP, TIFF or WebP, clips as MP4 or AVI, known by their first bytes.
+"""Images that are not DICOM: films as PNG, JPEG, BMP, TIFF or WebP, clips as MP4, AVI or MPEG, by their first bytes.
 
 Each of these formats says where it ends, and one that ends earlier is refused like a cut DICOM object.
 """
@@ -21,6 +21,7 @@ _MARKER_IN_SCAN: Final = re.compile(rb"\xff[\x01-\xcf\xd8-\xfe]")
 _START_OF_SCAN, _END_OF_IMAGE = 0xDA, 0xD9
 _ALONE: Final = frozenset((0x01, *range(0xD0, 0xD9)))
 _BMP_HEADERS = 14 + 40
+_PROGRAM_STREAM: Final = b"\0\0\1\xba"
 _UNCOMPRESSED: Final = (0, 3)
 # Major brands of HEIF and AVIF (ISO/IEC 23008-12 10.2 and annex B, AV1 Image File Format 6), stills and sequences: the
 # same boxes as a clip's, with pictures in them.
@@ -41,6 +42,8 @@ def kind(head: bytes) -> str | None:
         return ".webp"
     if head.startswith(b"RIFF") and head[8:12] == b"AVI ":
         return ".avi"
+    if head.startswith(_PROGRAM_STREAM):
+        return ".mpg"
     if head[4:8] == b"ftyp" and not is_of_a_phone(head):
         return ".mp4"  # also QuickTime's, which is the same family (ISO/IEC 14496-12 4.3)
     return None
@@ -72,6 +75,8 @@ def check_complete(descriptor: int, suffix: str) -> None:
             whole = clip_extent.avi_reaches_its_end(data)
         elif suffix == ".mp4":
             whole = clip_extent.mp4_reaches_its_end(data)
+        elif suffix == ".mpg":
+            whole = clip_extent.program_stream_reaches_its_end(data)
         else:
             whole = tiff_extent.reaches_its_end(data)
     if not whole:

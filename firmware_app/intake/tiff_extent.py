@@ -7,7 +7,8 @@ from typing import Final
 
 from firmware_app.intake.element_stream import Buffer
 
-_MOST_PAGES: Final = 100_000
+_MOST_PAGES: Final = 2_000
+"""Twice as many as are opened (`imaging.picture`): a file of more is refused whether or not the rest of it is there."""
 _MOST_PIECES: Final = 4_000_000
 _SIZES: Final = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4}
 _SHORT: Final = 3

@@ -23,6 +23,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from firmware_app.packs.shelf import Pack
 from firmware_app.packs.ways import Way
+from firmware_app.planted import put_in_place
 from firmware_app.records import Reason
 from firmware_app.runtimes import register
 
@@ -142,7 +143,7 @@ def _write(path: Path, text: str) -> None:
             file.write(text)
             file.flush()
             os.fsync(file.fileno())
-        Path(part).replace(path)
+        put_in_place(Path(part), path)
     finally:
         Path(part).unlink(missing_ok=True)  # nothing is there once it has taken its name
 

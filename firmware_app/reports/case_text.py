@@ -32,12 +32,17 @@ def finding_text(finding: Finding, language: str) -> str:
 def heading() -> str:
     """The columns of `row`; like every command's own words it is English."""
     return (
-        f"{'case':<24}{'rev':>3}  {'kind':<6}{'priority':<14}{'files':>5}  what was found, or why nothing could be said"
+        f"{'case':<24}{'rev':>3}  {'kind':<6}{'priority':<14}{'images':>6}"
+        "  what was found, or why nothing could be said"
     )
 
 
 def row(case: Case, language: str) -> str:
-    """One line: reference, revision, modality, priority, findings or the first reason."""
+    """One line: reference, revision, modality, priority, how many images, findings or the first reason.
+
+    An image that was sent twice was kept once and counts once; what belongs to no case is counted by its files.
+    """
+    count = len({file.instance for file in case.files if file.instance}) if case.reference else len(case.files)
     said = "; ".join(finding_text(finding, language) for finding in case.findings)
     if not said:
         said = next((file.reason.text(language) for file in case.files if file.reason), "")
@@ -45,7 +50,7 @@ def row(case: Case, language: str) -> str:
         said = f"{translate(INCOMPLETE, language)}; {said}"
     return visible(
         f"{case.reference or '-':<24}{case.revision:>3}  {case.modality or '-':<6}"
-        f"{priority_name(case.priority, language) if case.reference else '-':<14}{len(case.files):>5}  {said}"
+        f"{priority_name(case.priority, language) if case.reference else '-':<14}{count:>6}  {said}"
     )
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 
 from firmware_app import clock
 from firmware_app.errors import CaseUnknown, NotReadYet
-from firmware_app.records import Case, FileRecord, FileStatus, Finding, Priority, Reading, ReadingStatus, Reason
+from firmware_app.records import Case, FileRecord, FileStatus, Finding, Header, Priority, Reading, ReadingStatus, Reason
 from firmware_app.store import forms, media, quarantine
 from firmware_app.store.database import Database
 
@@ -73,13 +73,22 @@ class Casebook:
 
     def examinations(self, reference: str) -> tuple[str, ...]:
         """What the machine calls a case's study and series, each name once, in the order of arrival."""
+        headers = self._headers(reference)
+        named = [*(header.study_description for header in headers), *(header.series_description for header in headers)]
+        return tuple(dict.fromkeys(name for name in named if name))
+
+    def examined(self, reference: str) -> tuple[tuple[str, str], ...]:
+        """Study date and time (PS3.5 6.2: DA, TM) as the images of a case say them, each once, in order of arrival."""
+        told = [(header.study_date or "", header.study_time or "") for header in self._headers(reference)]
+        return tuple(dict.fromkeys(one for one in told if one[0]))
+
+    def _headers(self, reference: str) -> list[Header]:
+        """Of the first images of a case, in the order of arrival."""
         rows = self.database.connection.execute(
             "SELECT header FROM instances WHERE case_reference = ? AND header IS NOT NULL ORDER BY sequence LIMIT 32",
             (reference,),
         )
-        headers = [forms.header().validate_json(row["header"]) for row in rows]
-        named = [*(header.study_description for header in headers), *(header.series_description for header in headers)]
-        return tuple(dict.fromkeys(name for name in named if name))
+        return [forms.header().validate_json(row["header"]) for row in rows]
 
     def knows(self, instance: str) -> bool:
         """Whether an instance of this reference is there."""

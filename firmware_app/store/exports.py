@@ -173,10 +173,14 @@ class Telling:
 
 
 def sweep_stages(state: StateDir) -> None:
-    """Take away what killed exports left on the box's own disk, unless one is under way or nobody can tell."""
-    with suppress(OSError, NoLocks), _locked(state.clinical_db, fcntl.LOCK_EX) as alone:
-        if alone:
-            staging.sweep(state)
+    """Take away what killed exports left on the box's own disk.  While one is under way, or on a disk where nobody can
+    tell, only what an earlier boot left: nothing of that is under way."""
+    with suppress(OSError):
+        try:
+            with _locked(state.clinical_db, fcntl.LOCK_EX) as alone:
+                staging.sweep(state, of_this_boot=alone)
+        except NoLocks:
+            staging.sweep(state, of_this_boot=False)
 
 
 @contextmanager

@@ -23,13 +23,14 @@ them, or put another in its place, is who may open everything.
 from __future__ import annotations
 
 import os
-import secrets
 import stat
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from firmware_app.errors import StateUnusable
+from firmware_app.planted import clear_away as clear_away
+from firmware_app.planted import put_in_place as put_in_place
 
 # rwxrws---: files made inside belong to the clinical group, whichever of the box's users makes them.
 _DIRECTORY_MODE = 0o2770
@@ -195,18 +196,6 @@ def make_directory(folder: Path, mode: int = _DIRECTORY_MODE) -> None:
     if stat.S_IMODE(folder.stat().st_mode) != mode:
         # Not where the kernel has handed the setgid bit down: a sandboxed unit may not set it (RestrictSUIDSGID=).
         folder.chmod(mode)
-
-
-def clear_away(path: Path) -> None:
-    """Free this name, whatever it stands for.  A folder with something in it is put aside as it is: whoever made it
-    decides how long it would take to delete."""
-    try:
-        path.unlink(missing_ok=True)
-    except IsADirectoryError:
-        try:
-            path.rmdir()
-        except OSError:
-            path.rename(path.with_name(f".{path.name}.{secrets.token_hex(4)}"))
 
 
 def free_bytes(folder: Path) -> int:

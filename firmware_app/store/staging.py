@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Self
 
+from firmware_app import clock
 from firmware_app.config import Retention
 from firmware_app.store.layout import StateDir, free_bytes
 
@@ -25,13 +26,13 @@ log = logging.getLogger("lantern.export")
 
 # No name that a person gives a folder: what is called so is swept away.
 _PREFIX: Final = ".exporting-"
-_NAME: Final = re.compile(re.escape(_PREFIX) + "[0-9a-f]{16}")
+_NAME: Final = re.compile(re.escape(_PREFIX) + "[0-9a-f]{16}(-[0-9a-f]{16})?")  # then the boot it was made in
 
 
 @contextmanager
 def stage(state: StateDir) -> Iterator[Path]:
     """A fresh folder, gone at the end with all that is in it.  Raises `OSError`."""
-    folder = state.root / f"{_PREFIX}{secrets.token_hex(8)}"
+    folder = state.root / f"{_PREFIX}{secrets.token_hex(8)}-{clock.boot_id()}"
     try:
         folder.mkdir(mode=0o700)
         yield folder
@@ -39,10 +40,16 @@ def stage(state: StateDir) -> Iterator[Path]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def sweep(state: StateDir) -> None:
-    """Take away what an export left that was killed; for whoever knows that none is under way (`Exports`)."""
+def sweep(state: StateDir, *, of_this_boot: bool) -> None:
+    """Take away what an export left that was killed: what an earlier boot of the machine left, and, for whoever knows
+    that none is under way (`Exports`), the rest.  A stage of an earlier version does not tell its boot: it is of
+    this one."""
+    now = clock.boot_id()
     for left in state.root.iterdir():
-        if not _NAME.fullmatch(left.name) or not _is_a_stage(left):
+        named = _NAME.fullmatch(left.name)
+        if not named or not _is_a_stage(left):
+            continue
+        if not of_this_boot and named[1] in (None, f"-{now}"):
             continue
         shutil.rmtree(left, ignore_errors=True)  # another user's stays: the next start of the box is root's
         if not os.path.lexists(left):

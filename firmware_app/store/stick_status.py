@@ -10,7 +10,7 @@ from enum import StrEnum
 from typing import Final
 
 from firmware_app.records import Reason
-from firmware_app.store.layout import StateDir
+from firmware_app.store.layout import StateDir, clear_away, put_in_place
 
 NAME: Final = "import"
 """Of the file, and of the lock that the importer holds while it copies (`device.presence`)."""
@@ -58,11 +58,11 @@ def write(state: StateDir, status: StickStatus) -> None:
     """Say how it stands, at once and whole.  Raises `OSError`."""
     path = state.run / f"{NAME}.json"
     fresh = path.with_suffix(f".{os.getpid()}.new")  # the viewer writes too, when a person has read it
-    fresh.unlink(missing_ok=True)
+    clear_away(fresh)
     descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o660)
     with os.fdopen(descriptor, "w", encoding="utf-8") as handle:
         handle.write(json.dumps(asdict(status)))
-    fresh.replace(path)
+    put_in_place(fresh, path)
 
 
 def read(state: StateDir) -> StickStatus | None:

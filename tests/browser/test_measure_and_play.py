@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import re
 import shutil
@@ -173,6 +174,13 @@ def test_where_an_image_has_no_picture_none_is_shown_and_measured(box: Clinic, d
     doctor.until(lambda: doctor.find("#length").text)
 
 
+def plays(doctor: Person) -> bool:
+    """Whether the clip plays, by the word on the button, which is what a press of it does."""
+    button = doctor.find("#play")
+    assert button.text in (button.get_attribute("data-play"), button.get_attribute("data-stop"))
+    return button.text == button.get_attribute("data-stop")
+
+
 def mean_ms_of_a_frame(doctor: Person, shown: int) -> float:
     """Play the clip that is open for *shown* frames of its five, which come in their order."""
     doctor.driver.execute_script(
@@ -183,7 +191,7 @@ def mean_ms_of_a_frame(doctor: Person, shown: int) -> float:
     doctor.find("#play").click()
     doctor.until(lambda: doctor.driver.execute_script("return stood.length") >= shown)
     doctor.find("#play").click()
-    assert doctor.find("#play").get_attribute("aria-pressed") == "false"
+    assert not plays(doctor)
     stood = doctor.driver.execute_script("return stood")
     order = [number(text) for _, text in stood]
     assert all(after == before % 5 + 1 for before, after in pairwise(order))
@@ -232,7 +240,7 @@ def test_a_missing_frame_stops_the_clip_says_so_and_changes_nothing_else(
     seen = [doctor.film(fact) for fact in ("zoom", "width", "centre")]
 
     def stopped() -> bool:
-        return doctor.find("#play").get_attribute("aria-pressed") == "false"
+        return not plays(doctor)
 
     doctor.press("#play")
     message = doctor.find("#message")
@@ -267,3 +275,50 @@ def test_a_clip_that_does_not_say_how_quickly_it_was_taken_says_so(box: Clinic, 
     doctor.driver.get(f"{box.url}/")
     doctor.open_row("Un Told")
     assert doctor.find("#rate").text == "未记录速度"
+
+
+def test_the_button_of_a_clip_says_what_a_press_of_it_does(box: Clinic, doctor: Person, folder: Path) -> None:
+    box.push(synthetic_clip(folder, "worded.dcm", 5, PatientName="Word Ed", PatientAge="050Y", FrameTime="40"))
+    doctor.driver.get(f"{box.url}/")
+    doctor.open_row("Word Ed")
+    for language in ("zh_CN", "en"):
+        doctor.speak(language)
+        doctor.wait_for_film()
+        button = doctor.find("#play")
+        play, stop = button.get_attribute("data-play"), button.get_attribute("data-stop")
+        said = [button.accessible_name]
+        for _ in range(2):
+            button.click()
+            said.append(button.accessible_name)
+        assert said == [play, stop, play]
+        assert button.get_attribute("aria-pressed") is None  # the word changes, and "Pause, pressed" would say both
+    assert (play, stop) == ("Play", "Pause")
+    assert doctor.driver.find_element("id", "left").text == ""
+
+
+def test_a_long_clip_says_which_of_its_frames_can_be_shown(box: Clinic, doctor: Person, folder: Path) -> None:
+    box.push(synthetic_clip(folder, "long.dcm", 200, PatientName="Long One", PatientAge="050Y", FrameTime="40"))
+    doctor.driver.get(f"{box.url}/")
+    doctor.open_row("Long One")
+    doctor.speak("en")
+    doctor.wait_for_film()
+    shown = json.loads(str(doctor.driver.find_element("css selector", ".image").get_attribute("data-shown")))
+    apart = max(later - earlier for earlier, later in pairwise([*shown, 200]))
+    assert (len(shown), shown[0]) == (64, 0)
+    told = f"64 of 200 frames can be shown here, at most {apart} apart; see the others on the machine."
+    assert doctor.find("#left").text == told
+    assert doctor.find("#frame").get_attribute("aria-describedby") == "left"
+    for width in (1366, 390):
+        doctor.screen(width, 844)
+        frame, words = doctor.find(".stage").rect, doctor.find("#left").rect
+        assert words["x"] + words["width"] <= frame["x"] + frame["width"]  # all of them are on the screen
+
+
+def test_a_name_on_a_narrow_screen_is_not_broken_into_letters(box: Clinic, doctor: Person, folder: Path) -> None:
+    box.push(synthetic_film(folder, "narrow.dcm", PatientName="Made^By Code", PatientAge="050Y", StudyDate=None))
+    doctor.driver.get(f"{box.url}/")
+    doctor.open_row("Made By Code")
+    doctor.screen(390, 844)
+    script = "return parseFloat(getComputedStyle(arguments[0]).lineHeight)"
+    name = doctor.find(".title h1")
+    assert name.size["height"] <= 2.1 * float(doctor.driver.execute_script(script, name))

@@ -14,6 +14,7 @@ OURS = ("firmware_app", "web", "converters", "hospital")
 # A part may import parts of its own layer and below; what is not listed is a top-level module of the box (layer 4).
 LAYER = {
     "errors": 0, "language": 0, "records": 0, "config": 0, "charset": 0, "clock": 0, "progress": 0, "address_space": 0,
+    "pipe": 0, "planted": 0,
     "runtimes": 1,
     "tasks": 2, "imaging": 2, "packs": 2,
     "store": 3, "reading": 3, "reports": 3, "intake": 3, "uplink": 3, "device": 3,
@@ -73,11 +74,12 @@ def _forbidden(package: str, here: str, name: str) -> str:
     elif target == "firmware_app" and package == "web" and there in {"runtimes", "intake"}:
         return "the viewer opens no DICOM and runs no model"
     elif target == "firmware_app" and package == "converters" and there not in {
-        "imaging", "packs", "tasks", "runtimes", "records", "errors"
+        "imaging", "packs", "tasks", "runtimes", "records", "errors", "pipe"
     }:  # fmt: skip
         return "the converters share only the model side of the box"
     elif target == "firmware_app" and package == "hospital" and name not in {
         "firmware_app.uplink.summary", "firmware_app.uplink.envelope", "firmware_app.records", "firmware_app.errors",
+        "firmware_app.pipe",  # how a command ends whose reader has gone
         "firmware_app.uplink.sealed_export",  # a case that is carried there by hand is sealed like a message
     }:  # fmt: skip
         return "the hospital knows only what is sealed for it"

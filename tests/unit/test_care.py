@@ -393,3 +393,24 @@ def test_metrics_are_for_this_machine_only_and_never_keep_the_viewer_down(tmp_pa
     assert Measures(config(state, viewer={"metrics_port": served.port}), state, clinical).port is None
     served.close()
     clinical.database.close()
+
+
+# --- the images ------------------------------------------------------------------------------------------------------
+
+
+def test_images_whose_files_are_gone_are_told_by_doctor_and_selftest(tmp_path: Path, packs: Path) -> None:
+    """As after databases were put back alone; a database that is whole says nothing of its images."""
+    state, clinical, _, _ = finished(tmp_path / "state", [1, 2, 3])
+    clinical.database.close()
+    settings = config(state, packs)
+
+    def told() -> list[dict[str, object]]:
+        both = (health.examine(settings), selftest.run(settings))
+        return [dict(check.reason.details) for checks in both for check in checks if check.name == "images"]
+
+    assert told() == []
+    first, second = sorted(path for path in state.images.rglob("*") if path.is_file())[:2]
+    first.unlink()
+    assert told() == [{"lost": 1, "instances": 3}] * 2
+    second.write_bytes(second.read_bytes()[:-1])
+    assert told() == [{"lost": 2, "instances": 3}] * 2

@@ -125,6 +125,30 @@ def test_whoever_stops_reading_is_no_success_and_no_traceback(state: StateDir, c
     assert b"BrokenPipe" not in (done.stderr or b"")
 
 
+@pytest.mark.parametrize("streams", ["stdout", "both"])
+@pytest.mark.parametrize(
+    "command",
+    [
+        "hospital.cli keys new --host mqtt.example --dir {folder}",
+        "hospital.cli keys new --host mqtt.example --dir {folder} --json",
+        "converters.cli feedback-keys --out {folder}",
+    ],
+)
+def test_a_command_elsewhere_whose_reader_has_gone_ends_as_one_of_the_box_does(
+    tmp_path: Path, command: str, streams: str
+) -> None:
+    ours, theirs = os.pipe()
+    os.close(ours)
+    with open(theirs, "wb") as nobody:  # noqa: PTH123 - it is a descriptor
+        done = subprocess.run(
+            [sys.executable, "-m", *command.format(folder=tmp_path / "made").split()],
+            stdout=nobody, check=False, timeout=60, stderr=nobody if streams == "both" else subprocess.PIPE,
+        )  # fmt: skip
+    assert done.returncode == 141
+    assert b"Traceback" not in (done.stderr or b"")
+    assert b"roken" not in (done.stderr or b"")
+
+
 def test_every_line_of_the_doctor_of_a_damaged_box_is_an_object(
     damaged: StateDir, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import itertools
 import os
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -13,10 +14,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from firmware_app.errors import ImagingError, IntakeError, Truncated
+from firmware_app.errors import ImagingError, IntakeError, Truncated, Undecodable
 from firmware_app.imaging import film
 from firmware_app.imaging.input_spec import InputSpec
-from firmware_app.intake import picture, tiff_extent
+from firmware_app.intake import clip_extent, picture, tiff_extent
 from firmware_app.intake.accept import Door
 from firmware_app.intake.header import examine
 from firmware_app.reading.decoder import Decoded, Decoder
@@ -26,6 +27,7 @@ from tests import clips
 from tests.peers import pydicom_file
 
 STEP = 997
+END_CODE = b"\0\0\1\xb9"
 # 20 files that pydicom brings: every transfer syntax it has, one and many frames, grey and colour.
 NAMES = [
     "693_J2KI.dcm",
@@ -147,6 +149,9 @@ PICTURES: dict[str, Callable[[], bytes]] = {
     "mp4": lambda: clips.made("libx264", "mp4", 30),
     "mp4, index first": lambda: clips.made("libx264", "mp4", 30, movflags="faststart"),
     "avi": lambda: clips.made("mjpeg", "avi", 30),
+    "mpg": lambda: clips.made("mpeg1video", "mpeg", 30),
+    "mpg of MPEG-2": lambda: clips.made("mpeg2video", "vob", 30),
+    "mpg with its end code": lambda: clips.made("mpeg1video", "vcd", 30) + END_CODE,
 }
 
 
@@ -169,7 +174,7 @@ def test_a_cut_picture_or_clip_is_refused_at_the_door(tmp_path: Path, kind: str)
         os.close(descriptor)
 
 
-@pytest.mark.parametrize("kind", ["mp4", "avi"])
+@pytest.mark.parametrize("kind", ["mp4", "avi", "mpg"])
 def test_a_clip_is_taken_by_the_door_and_read_by_the_child(
     tmp_path: Path, door: Door, child: Decoder, kind: str
 ) -> None:
@@ -181,6 +186,40 @@ def test_a_clip_is_taken_by_the_door_and_read_by_the_child(
     assert isinstance(answer, Decoded)
     assert (answer.frames, answer.rows, answer.columns) == (30, clips.ROWS, clips.COLUMNS)
     assert child.end()
+
+
+def test_a_program_stream_that_does_not_say_where_it_ends_is_taken_for_a_cut_one() -> None:
+    """Discs have packs in the middle, too, that are filled up."""
+    disc, plain = clips.made("mpeg2video", "dvd", 40), clips.made("mpeg2video", "mpeg", 600, g="12")
+    for stream in (disc, plain[:-2048]):
+        assert not any(clip_extent.program_stream_reaches_its_end(stream[:end]) for end in range(len(stream) + 1))
+    for stream in (disc + END_CODE, plain, plain + END_CODE, plain + END_CODE + bytes(100)):
+        assert clip_extent.program_stream_reaches_its_end(stream)
+    for stream in (plain + b"\0", plain + plain[:2048], END_CODE, plain[:12] + END_CODE, plain + END_CODE + plain):
+        assert not clip_extent.program_stream_reaches_its_end(stream)
+
+
+def test_a_program_stream_of_tiny_packets_is_followed_for_a_bounded_time() -> None:
+    stream = b"\0\0\1\xba" + b"\x21" * 8 + b"\0\0\1\xe0\0\1\0" * 3_000_000 + END_CODE
+    begun = time.process_time()
+    assert not clip_extent.program_stream_reaches_its_end(stream)
+    assert time.process_time() - begun < 2.0
+
+
+def test_packs_lost_in_the_middle_of_a_program_stream_are_never_passed_over(tmp_path: Path) -> None:
+    """Unlike the other clips it promises no number of frames."""
+    stream, path = clips.made("mpeg2video", "mpeg", 600, g="12"), tmp_path / "clip.mpg"
+    assert len(stream) // 2048 > 8
+    for lost in range(1, len(stream) // 2048 - 1):
+        path.write_bytes(stream[: lost * 2048] + stream[(lost + 1) * 2048 :])
+        with pytest.raises(Undecodable):
+            read_whole(path)
+
+
+def read_whole(path: Path) -> None:
+    with film.opened(path, is_picture=True) as opened:
+        for index in range(opened.frames):
+            opened.grey(index)
 
 
 def test_a_tiff_whose_directories_go_in_circles_ends() -> None:

@@ -288,6 +288,8 @@ FILES = [
     ("mjpeg", "avi"),
     ("mpeg4", "avi"),
     ("rawvideo", "avi"),
+    ("mpeg1video", "mpeg"),
+    ("mpeg2video", "mpeg"),
 ]
 STREAMS = [
     ("mpeg2video", "mpegts", "1.2.840.10008.1.2.4.100"),

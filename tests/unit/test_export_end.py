@@ -227,10 +227,15 @@ def test_an_ssh_line_that_is_lost_stops_an_export_as_ctrl_c_does(box: Box, house
     words = ["case", "export", box.case, "--stick", str(box.stick), "--person", "li", "--looked"]
     pid, terminal = pty.fork()
     if not pid:
-        os.execv(sys.executable, [sys.executable, "-m", "firmware_app.cli", *words])
-    await_begun(box)
-    os.close(terminal)
-    os.waitpid(pid, 0)
+        try:
+            os.execv(sys.executable, [sys.executable, "-m", "firmware_app.cli", *words])
+        finally:
+            os._exit(127)
+    try:
+        await_begun(box)
+    finally:
+        os.close(terminal)
+        os.waitpid(pid, 0)
     nothing_is_left(box)
 
 

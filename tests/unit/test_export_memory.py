@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pytest
 from imagecodecs import jpeg2k_encode
 from pydicom.encaps import encapsulate
 from pydicom.uid import JPEG2000Lossless
@@ -13,15 +14,15 @@ from firmware_app.reading.child import Child
 from tests import films
 
 
-def test_a_want_of_memory_is_not_called_broken_pixels(tmp_path: Path) -> None:
-    """OpenJPEG does so."""
-    side = 4000
+@pytest.mark.parametrize(("side", "memory_mb"), [(4000, 80), (5600, 175)])
+def test_a_want_of_memory_is_not_called_broken_pixels(tmp_path: Path, side: int, memory_mb: int) -> None:
+    """OpenJPEG does so, and asks for four bytes a pixel at once: of the larger one 125 MB, where 110 are left."""
     stream = bytes(jpeg2k_encode(films.shapes(3, side, side), codecformat="j2k", reversible=True, level=0))
     dataset = films.film(
         np.zeros((8, 8), np.uint16), syntax=JPEG2000Lossless, Rows=side, Columns=side, pixel_data=encapsulate([stream])
     )
     path = films.save(tmp_path, "film.dcm", dataset)
-    child = Child("firmware_app.reading.export_child", ("80", "60"), silent=True)
+    child = Child("firmware_app.reading.export_child", (str(memory_mb), "60"), silent=True)
     try:
         child.await_ready()
         child.send({"file": str(path), "out": str(tmp_path / "out.dcm"), "looked": True, "key": "00" * 32})

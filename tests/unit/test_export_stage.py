@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import gc
 import os
@@ -16,11 +17,12 @@ import pytest
 from firmware_app import export, sealed_case
 from firmware_app.cli import main
 from firmware_app.config import load
+from firmware_app.departure import Outcome
 from firmware_app.device import setup
 from firmware_app.errors import ExportNoRoom, StateUnusable
-from firmware_app.export import Outcome
 from firmware_app.intake.spool import empty_incoming
 from firmware_app.store import exports as store_exports
+from firmware_app.store import staging
 from firmware_app.store.exports import Exports
 from firmware_app.store.layout import StateDir, free_bytes
 from hospital.house import House
@@ -171,6 +173,27 @@ def test_a_folder_that_a_person_made_is_not_swept_away(
     assert [folder.name for folder in (*mine, shared, other, link) if not (folder / "00001.dcm").exists()] == []
     told = [record.getMessage() for record in caplog.records]
     assert told == [f".exporting-{name}, which an export that was cut off had left, was taken away"]
+
+
+@pytest.mark.parametrize("why", ["no locks", "one is under way"])
+def test_where_an_export_may_be_under_way_only_what_an_earlier_boot_left_goes(
+    box: Box, why: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_locks(*_: object) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    name = "0123456789abcdef"
+    earlier, nameless = box.state.root / f".exporting-{name}-{name}", box.state.root / f".exporting-{name}"
+    with staging.stage(box.state) as mine, Exports(box.clinical.database).under_way(), monkeypatch.context() as patched:
+        for folder in (earlier, nameless):
+            folder.mkdir(mode=0o700)
+            (folder / "00001.dcm").write_bytes(b"DICM")
+        if why == "no locks":
+            patched.setattr(fcntl, "flock", no_locks)
+        store_exports.sweep_stages(box.state)
+        assert stages(box.state) == sorted([mine, nameless])
+    store_exports.sweep_stages(box.state)
+    assert stages(box.state) == []
 
 
 # --- room -----------------------------------------------------------------------------------------------------------

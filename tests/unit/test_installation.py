@@ -220,9 +220,11 @@ def test_an_installation_that_was_killed_in_the_middle_of_it_is_finished_and_lea
     place.apt(meanwhile="kill -9 $LANTERN_INSTALLER; exit 1")
     child = os.fork()
     if child == 0:
-        os.environ["LANTERN_INSTALLER"] = str(os.getpid())
-        install(place)
-        os._exit(0)
+        try:
+            os.environ["LANTERN_INSTALLER"] = str(os.getpid())
+            install(place)
+        finally:
+            os._exit(0)
     assert os.waitpid(child, 0)[1] == 9
     assert on_record(place) == sorted(_DEBS)
     assert (place.root / _MASK).is_symlink()
@@ -321,9 +323,12 @@ def test_whoever_closes_the_terminal_has_not_agreed(place: Place, typed: bytes) 
     before = everything(place.root)
     child, terminal = os.forkpty()
     if child == 0:
-        signal.signal(signal.SIGINT, signal.SIG_DFL)  # as on a terminal, whatever this run of the tests was started by
-        words = ["-m", "firmware_app.device.installation", "--destdir", str(place.root), "uninstall", "--purge"]
-        os.execv(sys.executable, [sys.executable, *words])
+        try:
+            signal.signal(signal.SIGINT, signal.SIG_DFL)  # as on a terminal, whatever started this run of the tests
+            words = ["-m", "firmware_app.device.installation", "--destdir", str(place.root), "uninstall", "--purge"]
+            os.execv(sys.executable, [sys.executable, *words])
+        finally:
+            os._exit(127)
     said = b""
     while b"to go on:" not in said:
         said += os.read(terminal, 4096)

@@ -15,7 +15,7 @@ import pytest
 from imagecodecs import jpeg8_encode
 from PIL import Image
 
-from firmware_app.errors import Undecodable
+from firmware_app.errors import PixelsUnsupported, Undecodable
 from firmware_app.imaging import code_count, codestream, film, jpeg8, jpeg_deep
 from tests.baseline_jpeg import BLOCKS_A_ROW, FLAT, REST, START, encoded, step
 from tests.wire import bombs
@@ -164,6 +164,40 @@ def test_segments_without_end_and_fill_bytes_are_refused_at_once() -> None:
     whole = pillow(noisy((64, 64)))
     refused(whole[:2] + b"\xff\xfe\0\2" * 100_000 + whole[2:], "more than 10000 segments")
     refused(whole[:2] + b"\xff" * 5_000_000 + whole[2:], "between two segments")
+
+
+@pytest.mark.parametrize("kind", [{}, {"progressive": True}], ids=str)
+def test_a_scan_of_fill_bytes_is_refused_at_once_and_a_few_are_passed_by(tmp_path: Path, kind: dict[str, Any]) -> None:
+    """Pillow, given them piece by piece, goes over all of them again with each."""
+    whole = pillow(noisy((64, 64)), **kind)
+    filled = whole[:-2] + b"\xff" * 20_000_000 + whole[-2:]
+    begun = time.process_time()
+    with (
+        pytest.raises(Undecodable, match="fill bytes"),
+        film.opened(saved(tmp_path / "f.jpg", filled), is_picture=True),
+    ):
+        pass
+    assert time.process_time() - begun < 1.0
+    few = whole[:-2] + b"\xff" * 10_000 + whole[-2:]
+    np.testing.assert_array_equal(read(few), read(whole))
+
+
+def test_more_restarts_than_any_encoder_writes_are_refused_at_once(tmp_path: Path) -> None:
+    path = saved(tmp_path / "restarts.jpg", bombs.jpeg_of_restarts(11_500))
+    begun = time.process_time()
+    with pytest.raises(PixelsUnsupported, match="restarts"), film.opened(path, is_picture=True):
+        pass
+    assert time.process_time() - begun < 0.5
+    with film.opened(saved(tmp_path / "fewer.jpg", bombs.jpeg_of_restarts(2_000)), is_picture=True) as opened:
+        assert (opened.rows, opened.columns) == (2_000, 2_000)
+
+
+def test_what_lies_behind_the_end_of_a_picture_does_not_make_up_for_its_blocks() -> None:
+    """The header claims more blocks than the scan has bits; behind the end there are enough of them."""
+    claimed, side = bombs.jpeg(4_000, 4_000), 4_000
+    for tail in (b"", bytes(200_000)):
+        with pytest.raises(Undecodable, match="cannot hold"):
+            codestream.check_work(claimed + tail, side, side)
 
 
 def test_a_progressive_frame_is_counted_for_a_bounded_time() -> None:

@@ -167,7 +167,9 @@ def test_every_answer_is_also_for_people(tmp_path: Path, state: StateDir, capsys
     assert lantern(["pack", "rollback", NAME]) == 1
     assert capsys.readouterr().err.startswith("pack.no_previous: ")
     assert lantern(["pack", "show", "nothing"]) == 1
-    assert capsys.readouterr().err.startswith("pack.unknown: ")
+    told_of_it = capsys.readouterr().err
+    assert told_of_it.startswith("pack.unknown: ")
+    assert "“lantern pack list”" in told_of_it
 
 
 def test_publishing_needs_no_pytorch(tmp_path: Path) -> None:

@@ -15,10 +15,12 @@ from firmware_app import clock
 from firmware_app.clock.memory import Memory
 from firmware_app.device import machine, presence, remembered, setup
 from firmware_app.errors import StateUnusable
-from firmware_app.store import damage, guard, timekeeping
+from firmware_app.packs import results
+from firmware_app.store import damage, guard, stick_status, timekeeping
 from firmware_app.store.clinical import Clinical
 from firmware_app.store.exports import Exports
 from firmware_app.store.layout import StateDir
+from firmware_app.store.stick_status import Stage, StickStatus
 
 _SECRET = b"root's own file"
 
@@ -136,6 +138,37 @@ def test_a_folder_that_was_planted_is_put_out_of_the_way(state: StateDir, where:
     work(state)
     assert not (state.root / place).is_dir()
     assert len(list(state.root.glob("run/**/something"))) == with_something, "whoever made it keeps it"
+
+
+# The names under which they are read in the end.
+READ: dict[str, Callable[[StateDir], object]] = {
+    "run/clock.json": lambda state: clock.Kept(state.run / "clock.json").change(_same, patient=False),
+    "run/selftest.json": lambda state: remembered.keep(state, "selftest", {}),
+    "run/reader.json": lambda state: presence.announce(state, "reader", {}),
+    "run/import.json": lambda state: stick_status.write(state, StickStatus(Stage.SEARCHING, "")),
+    "run/trials.json": lambda state: results._write(state.trials, "{}"),
+}
+
+
+@pytest.mark.parametrize("kind", ["empty", "full", "link"])
+@pytest.mark.parametrize("place", READ)
+def test_a_folder_that_was_planted_where_a_file_is_read_is_put_out_of_the_way_and_told(
+    state: StateDir, place: str, kind: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    planted, outside = state.root / place, tmp_path / "outside"
+    outside.mkdir()
+    (outside / "something").touch()
+    if kind == "link":
+        planted.symlink_to(outside)
+    else:
+        planted.mkdir()
+    if kind == "full":
+        (planted / "something").touch()
+    READ[place](state)
+    assert stat.S_ISREG(planted.lstat().st_mode)
+    assert len(list(state.run.glob("*/something"))) == (kind == "full"), "whoever made it keeps it"
+    assert [path.name for path in outside.iterdir()] == ["something"]
+    assert ("put out of the way" in caplog.text) == (kind != "link"), "a link is replaced as a file is"
 
 
 def test_a_note_of_damage_and_a_new_database_are_made_in_their_own_place(state: StateDir, tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ import random
 import shutil
 import signal
 import sqlite3
+import subprocess
 import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -278,10 +279,7 @@ def stale(tmp_path: Path) -> StateDir:
     index = running.clinical_db.with_name("clinical.db-shm")
     for finding in ("pneumonia", "fracture"):
         before = index.read_bytes()
-        child = os.fork()
-        if child == 0:
-            killed_in_its_commit(running, finding)
-        os.waitpid(child, 0)
+        killed_in_its_commit(running, finding)
         with index.open("r+b") as file:  # it died in the fsync: the index never learnt of its frames
             file.write(before)
     Audit(clinical.database).record("doctor", "later")
@@ -305,7 +303,8 @@ def killed_in_its_commit(state: StateDir, finding: str) -> None:
         "    connection.execute('COMMIT')\n"
         "os.kill(os.getpid(), 9)\n"
     )
-    os.execv(sys.executable, [sys.executable, "-c", program, str(state.clinical_db), finding])
+    done = subprocess.run([sys.executable, "-c", program, str(state.clinical_db), finding], check=False)
+    assert done.returncode == -signal.SIGKILL
 
 
 def test_commits_behind_the_end_of_the_log_are_told_and_no_damage(
@@ -495,16 +494,16 @@ def test_a_rescue_that_is_killed_at_a_file_operation_is_finished_by_the_next(clo
 
 def mended_until(state: StateDir, call: int) -> bool:
     """A process that begins the rescue and is killed before its file operation number *call*; False when it ended."""
+    left = iter(range(call, -1, -1))
+
+    def count(event: str, _arguments: object) -> None:
+        if event in ("open", "os.rename", "os.remove", "os.link", "os.mkdir", "sqlite3.connect") and not next(left):
+            os.kill(os.getpid(), signal.SIGKILL)
+
     child = os.fork()
     if child == 0:
-        left = iter(range(call, -1, -1))
-
-        def count(event: str, _arguments: object) -> None:
-            if event in ("open", "os.rename", "os.remove", "os.link", "os.mkdir", "sqlite3.connect") and not next(left):
-                os.kill(os.getpid(), signal.SIGKILL)
-
-        sys.addaudithook(count)
         try:
+            sys.addaudithook(count)
             rescue.mend(state, state.clinical_db)
         finally:
             os._exit(0)

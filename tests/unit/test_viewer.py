@@ -15,6 +15,7 @@ from flask import Flask
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
+from firmware_app import clock
 from firmware_app.config import Config
 from firmware_app.errors import ImageUnfamiliar
 from firmware_app.imaging import identity
@@ -382,6 +383,50 @@ def test_the_doctor_is_told_what_a_mark_is_worth_on_page_and_report(
         assert told[0] in shown
         assert told[1] in shown
         assert "Positive predictive value" in shown
+
+
+@pytest.mark.parametrize(
+    ("date", "time", "told"),
+    [
+        ("20260131", "140533.250", "2026-01-31 14:05"),
+        ("2026.01.31", "14:05:33", "2026-01-31 14:05"),
+        ("20260131", None, "2026-01-31"),
+        ("20260131", "2567", "2026-01-31"),
+        ("31 Jan", "0905", "31 Jan 09:05"),
+    ],
+)
+def test_page_and_report_say_when_the_study_was_made(desk: Desk, date: str, time: str | None, told: str) -> None:
+    header = Header("1.2", "1.2.3.2", "1.2.4", None, "1.2.840.10008.1.2", study_date=date, study_time=time)
+    dated = desk.clinical.admit(path="b", file="images/b", sha256="b" * 64, size=1, header=header, association=None)
+    assert isinstance(dated, Instance)
+    doctor = desk.person("wang")
+    assert f" · examined {told}<" in doctor.get(f"/case/{dated.case}", headers=HTML).text
+    report = doctor.get(f"/case/{dated.case}/report", headers=HTML).text
+    assert re.search(f"<dt>Date of examination</dt><dd>{re.escape(told)} <span[^>]*>as the image says<", report)
+
+
+def test_where_no_image_says_when_the_study_was_made_the_report_says_that(desk: Desk) -> None:
+    doctor = desk.person("wang")
+    report = doctor.get(f"/case/{desk.case}/report", headers=HTML).text
+    assert "<dt>Date of examination</dt><dd>not given by the image<" in report
+    assert "examined" not in doctor.get(f"/case/{desk.case}", headers=HTML).text
+
+
+def test_the_report_of_a_clip_shows_the_frame_that_its_page_opens_with_and_says_which(desk: Desk) -> None:
+    told = desk.state.display / desk.instance.reference / "frame-000.json"
+    told.write_text(json.dumps({"frames": 9, "frames_shown": 9}))
+    report = desk.person("wang").get(f"/case/{desk.case}/report", headers=HTML).text
+    assert f"/film/{desk.instance.reference}/4.png" in report
+    assert "Frame 5 of 9" in report
+    told.write_text(json.dumps({"frames": 1, "frames_shown": 1}))
+    assert "Frame" not in desk.person("li").get(f"/case/{desk.case}/report", headers=HTML).text
+
+
+def test_a_judgement_of_today_stands_on_paper_with_its_date(desk: Desk) -> None:
+    doctor = desk.person("wang")
+    post(doctor, f"/case/{desk.case}/verdict", finding="pneumonia", verdict="agree")
+    report = doctor.get(f"/case/{desk.case}/report", headers=HTML).text
+    assert re.search(rf"wang, {clock.now().astimezone():%Y-%m-%d} \d\d:\d\d", report)
 
 
 def test_the_viewer_loads_no_runtime_and_no_dicom() -> None:

@@ -137,6 +137,12 @@ def jpeg_of_restarts(side: int) -> bytes:
     return head + whole[scan : scan + 10] + (eight * (blocks // 8 + 1))[: 3 * blocks - 2] + b"\xff\xd9"
 
 
+def jpeg_of_fill_bytes(size: int) -> bytes:
+    """*size* FF bytes before the marker behind the coded data, of which there may be any number (B.1.1.2)."""
+    whole = encoded(np.full((64, 64), 128, np.uint8), "JPEG")
+    return whole[:-2] + b"\xff" * size + whole[-2:]
+
+
 def jpeg_of_scans(side: int, components: int, scans: int) -> bytes:
     """A flat baseline JPEG whose *scans* have one component each, and each block of them two bits."""
     one, named = b"\1" + bytes(15) + b"\0", b"".join(bytes([number, 0x11, 0]) for number in range(components))
@@ -279,6 +285,19 @@ def avi_of_size(columns: int, rows: int) -> bytes:
     return bytes(whole)
 
 
+def mpeg_of_size(columns: int, rows: int) -> bytes:
+    """An MPEG program stream each of whose sequence headers claims *columns* × *rows* (ISO/IEC 11172-2 2.4.2.3)."""
+    whole, at = bytearray(clips.made("mpeg1video", "mpeg", 40)), 0
+    while (at := whole.find(b"\0\0\1\xb3", at + 1)) > 0:
+        whole[at + 4 : at + 7] = (columns << 12 | rows).to_bytes(3)
+    return bytes(whole)
+
+
+def mpeg_of_packets(count: int) -> bytes:
+    """An MPEG program stream of *count* packets of one byte."""
+    return b"\0\0\1\xba" + b"\x21" * 8 + b"\0\0\1\xe0\0\1\0" * count + b"\0\0\1\xb9"
+
+
 # --- the set ------------------------------------------------------------------------------------------------------
 
 UNDECODABLE, TOO_LARGE, UNSUPPORTED = "imaging.undecodable", "imaging.too_large", "imaging.unsupported"
@@ -345,6 +364,12 @@ STORED: Sequence[Bomb] = (
         syntax=str(JPEGBaseline8Bit),
     ),
     Bomb(
+        "JPEG, 15 MB of fill bytes",
+        lambda: compressed(JPEGBaseline8Bit, 64, 64, jpeg_of_fill_bytes(15_000_000)),
+        (UNDECODABLE,),
+        syntax=str(JPEGBaseline8Bit),
+    ),
+    Bomb(
         "JPEG, progressive, a code for each zero",
         lambda: compressed(UID("1.2.840.10008.1.2.4.55"), 2712, 2712, progressive_ones(2712)),
         (UNDECODABLE, BLANK),
@@ -407,7 +432,8 @@ DROPPED: Sequence[Bomb] = tuple(
         ("PNG, 100 MB of text", png_text, (UNDECODABLE,), ".png"),
         ("JPEG picture, claims 65535²", lambda: jpeg(LARGEST - 1, LARGEST - 1), (TOO_LARGE,), ".jpg"),
         ("JPEG picture, 2,000 scans", lambda: endless_scans(3000, 2000), (UNDECODABLE, UNSUPPORTED), ".jpg"),
-        ("JPEG picture, a restart at each block", lambda: jpeg_of_restarts(11_500), (MEMORY, BLANK, SHOWN), ".jpg"),
+        ("JPEG picture, 15 MB of fill bytes", lambda: jpeg_of_fill_bytes(15_000_000), (UNDECODABLE,), ".jpg"),
+        ("JPEG picture, a restart at each block", lambda: jpeg_of_restarts(11_500), (UNSUPPORTED,), ".jpg"),
         ("TIFF, claims 4294967295²", lambda: tiff(0xFFFFFFFF, 0xFFFFFFFF), (UNDECODABLE, TOO_LARGE), ".tif"),
         (f"TIFF, claims {LARGE}²", lambda: tiff(LARGE, LARGE), (UNDECODABLE, BLANK), ".tif"),
         ("TIFF, 90,000 pages", lambda: tiff(96, 80, 90_000), (UNDECODABLE, UNSUPPORTED), ".tif"),
@@ -421,6 +447,8 @@ CLIPS: Sequence[Bomb] = tuple(
     for name, make, codes, suffix in (
         ("MP4, promises 2,147,483,647 frames", lambda: mp4_that_claims(0x7FFFFFFF), (UNDECODABLE, UNSUPPORTED), ".mp4"),
         ("AVI, claims 65535²", lambda: avi_of_size(LARGEST, LARGEST), (TOO_LARGE, UNDECODABLE), ".avi"),
+        ("MPEG, claims 4095²", lambda: mpeg_of_size(4095, 4095), (UNDECODABLE,), ".mpg"),
+        ("MPEG, 2,000,000 packets", lambda: mpeg_of_packets(2_000_000), ("intake.truncated",), ".mpg"),
     )
 )
 """Only where PyAV is there."""

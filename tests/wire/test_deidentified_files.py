@@ -53,9 +53,9 @@ def naming(header: Dataset) -> set[bytes]:
 
 
 def seen_by_dcmtk(path: Path, folder: Path) -> NDArray[np.uint8]:
-    """The first frame as dcm2pnm shows it."""
+    """The first frame as dcml2pnm shows it, which is dcm2pnm with JPEG-LS."""
     out = folder / "seen.ppm"
-    subprocess.run([peers.peer("dcm2pnm"), str(path), str(out)], check=True, capture_output=True)
+    subprocess.run([peers.peer("dcml2pnm"), str(path), str(out)], check=True, capture_output=True)
     with Image.open(out) as image:
         return np.array(image.convert("RGB"))
 

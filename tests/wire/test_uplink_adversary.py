@@ -139,7 +139,7 @@ def test_the_bytes_of_a_again(stage: Stage) -> None:
 def test_the_bytes_of_a_under_the_name_of_b(stage: Stage) -> None:
     payload, wire = stage.good(), Wire(stage.b)
     wire.send(ALERT.format("clinic-b"), payload)
-    wait_for(lambda: "uplink.undecryptable" in stage.site.reasons(), 5)
+    wait_for(lambda: "uplink.undecryptable" in stage.site.reasons(), 20)
     stage.good()
     assert {row.box for row in stage.site.inbox.cases()} == {"clinic-a"}
     wire.close()
@@ -202,7 +202,7 @@ def test_a_packet_longer_than_the_broker_takes(stage: Stage) -> None:
     wire = Wire(stage.b)
     wire.send(ALERT.format("clinic-b"), bytes(40_000))
     stage.good()
-    wait_for(lambda: "oversize" in stage.site.broker.log.read_text(), 5)
+    wait_for(lambda: "oversize" in stage.site.broker.log.read_text(), 20)
     wire.close()
 
 
@@ -210,7 +210,7 @@ def test_a_topic_that_the_acl_denies(stage: Stage) -> None:
     wire = Wire(stage.b)
     before = len(stage.site.reasons())
     wire.send(ALERT.format("clinic-a"), stage.sealed(10, signer=stage.b.identity))
-    wait_for(lambda: wire.refused == ["Not authorized"], 5, "the broker's reason")
+    wait_for(lambda: wire.refused == ["Not authorized"], 20, "the broker's reason")
     stage.good()
     assert len(stage.site.reasons()) == before
     wire.close()
@@ -232,7 +232,7 @@ def test_an_old_word_of_the_box_on_itself(stage: Stage) -> None:
 def test_the_old_key_of_the_hospital(stage: Stage) -> None:
     payload = stage.sealed(12)
     stage.site.house.rotate()
-    wait_for(lambda: "number 2" in stage.site.receiver.log.read_text(), 5, "the receiver takes the new key")
+    wait_for(lambda: "number 2" in stage.site.receiver.log.read_text(), 20, "the receiver takes the new key")
     stage.expect("uplink.key_retired", payload)
 
 

@@ -27,7 +27,7 @@ const player = new Player(place => {
   $("frame").value = place;
   return showFrame(place, false);
 }, playing => {
-  $("play").setAttribute("aria-pressed", String(playing));
+  $("play").textContent = $("play").dataset[playing ? "stop" : "play"]; // the word alone: a pressed "Pause" would say both
 });
 
 function say(text, low = false) {
@@ -117,6 +117,7 @@ async function showImage(number) {
   opened = false;
   rate = UNTOLD_HZ;
   $("rate").textContent = "";
+  $("left").textContent = image.left || "";
   asked++; // whatever is still coming is of another image
   player.stop();
   film.heat = heat = null;

@@ -1,4 +1,4 @@
-"""The frames of an object as they leave: the decoded samples, uncompressed, black around an ultrasound's sector.
+"""The frames of an object as they leave: the decoded samples, black around an ultrasound's sector.
 
 What a reader sees inside the sector is bit for bit what the decoder gave.  Bits of a word that hold no value (old
 machines keep overlays there), bytes behind the last frame and comments within code streams stay behind.

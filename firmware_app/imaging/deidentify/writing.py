@@ -1,24 +1,21 @@
-"""One object, de-identified and written: explicit little endian, uncompressed, a frame at a time."""
+"""One object, de-identified and written: explicit little endian, its pixels as `pixel_element` has them."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
 from typing import BinaryIO, Final
 
-import numpy as np
-from numpy.typing import NDArray
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.filewriter import dcmwrite
-from pydicom.uid import UID, ExplicitVRLittleEndian
+from pydicom.uid import UID
 
 from firmware_app import __version__
 from firmware_app.errors import ExportNoRoom, ExportTextFound, ExportTextUnchecked, ExportTooLarge, Undecodable
 from firmware_app.imaging import dicom_film, keyframes
-from firmware_app.imaging.deidentify import header, pixels, profile
+from firmware_app.imaging.deidentify import header, pixel_element, pixels, profile
 from firmware_app.imaging.deidentify.pixels import Plan
 from firmware_app.imaging.deidentify.text import Detector
 from firmware_app.imaging.deidentify.uids import Identities
@@ -31,7 +28,6 @@ _HEADER_BYTES: Final = 1 << 20
 """More than a header takes once it is cleaned."""
 MOST_LOOKED: Final = 16
 """Frames of a clip in which letters are looked for, evenly spread: what a machine writes stays for seconds."""
-_PIXELS: Final = {"PixelData": 0x0010, "FloatPixelData": 0x0008, "DoubleFloatPixelData": 0x0009}
 _IMPLEMENTATION: Final = UID("2.25.181007716306648637370933937661982833095")  # as intake.file_meta
 _BASIC, _CLEAN_PIXELS = "113100", "113101"  # PS3.16 CID 7050
 _MEANINGS: Final = {
@@ -142,31 +138,22 @@ def _created(out: Path) -> BinaryIO:
 
 
 def _write(file: BinaryIO, data: Dataset, film: DicomFilm, plan: Plan) -> None:
-    found = film.source
-    file.seek(0)
-    file.truncate()
-    file.write(_head(data))
-    size = pixels.pixel_bytes(found)
-    element = _PIXELS[found.keyword]
-    file.write(b"\xe0\x7f" + element.to_bytes(2, "little") + pixels.element_vr(found).encode("ascii") + b"\0\0")
-    file.write((size + size % 2).to_bytes(4, "little"))
-    written = 0
-    frames = pixels.frames(film, plan)
-    for part in _bits(frames) if found.allocated == 1 else (frame.tobytes() for frame in frames):
-        written += file.write(part)
-    if written != size:
-        raise Undecodable(detail=f"{size} bytes of pixels promised, {written} present")
-    file.write(bytes(size % 2))
+    for syntax in pixel_element.syntaxes(film.source):
+        file.seek(0)
+        file.truncate()
+        file.write(_head(data, syntax))
+        if pixel_element.write(file, film, plan, syntax):
+            break
     file.flush()
     os.fsync(file.fileno())
 
 
-def _head(data: Dataset) -> bytes:
+def _head(data: Dataset, syntax: UID) -> bytes:
     """Everything before the pixels: a preamble of zeros, our own file meta information, the header."""
     data.file_meta = FileMetaDataset()
     data.file_meta.MediaStorageSOPClassUID = data.SOPClassUID
     data.file_meta.MediaStorageSOPInstanceUID = data.SOPInstanceUID
-    data.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    data.file_meta.TransferSyntaxUID = syntax
     data.file_meta.ImplementationClassUID = _IMPLEMENTATION
     data.file_meta.ImplementationVersionName = "LANTERN_1"
     buffer = BytesIO()
@@ -175,15 +162,3 @@ def _head(data: Dataset) -> bytes:
     except BROKEN:
         raise Undecodable(detail="its header cannot be written again") from None
     return buffer.getvalue()
-
-
-def _bits(frames: Iterator[NDArray[np.generic]]) -> Iterator[bytes]:
-    """Frames of one bit a pixel, one after the other within the bytes (PS3.5 8.1.1)."""
-    rest = np.zeros(0, np.uint8)
-    for frame in frames:
-        bits = np.concatenate([rest, frame.reshape(-1).astype(np.uint8)])
-        whole = len(bits) // 8 * 8
-        rest = bits[whole:]
-        yield np.packbits(bits[:whole], bitorder="little").tobytes()
-    if len(rest):
-        yield np.packbits(rest, bitorder="little").tobytes()

@@ -1,0 +1,100 @@
+"""The pixel element of an object as it is written: words as they are, or of a clip one JPEG-LS stream for each frame.
+
+Both give back the same words.  A clip as words is many times what its machine sent, which was JPEG, and fills a stick;
+a film or a still is small beside it, and even the plainest viewer shows it uncompressed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import BinaryIO, Final
+
+import numpy as np
+from numpy.typing import NDArray
+from pydicom.uid import UID, ExplicitVRLittleEndian, JPEGLSLossless
+
+from firmware_app.errors import Undecodable
+from firmware_app.imaging.deidentify import pixels
+from firmware_app.imaging.deidentify.pixels import Plan
+from firmware_app.imaging.dicom_film import DicomFilm
+from firmware_app.imaging.source import Source
+
+_PIXELS: Final = {"PixelData": 0x0010, "FloatPixelData": 0x0008, "DoubleFloatPixelData": 0x0009}
+_BY_PIXEL: Final = 2  # ILV of ISO 14495-1: what Planar Configuration 0 says (PS3.5 8.2.3)
+_UNDEFINED: Final = b"\xff\xff\xff\xff"
+_ITEM, _END = b"\xfe\xff\x00\xe0", b"\xfe\xff\xdd\xe0" + bytes(4)
+_ITEM_BYTES: Final = 8
+_MOST_STREAMED: Final = 512 << 20  # bytes of words: on a slow box, more would take too much of the child's time
+
+
+def syntaxes(found: Source) -> tuple[UID, ...]:
+    """How the pixels of *found* may be written, the best one first; the last one always can be."""
+    is_of_bytes = (found.keyword, found.allocated, found.stored, found.signed) == ("PixelData", 8, 8, False)
+    if found.frames > 1 and is_of_bytes and pixels.pixel_bytes(found) <= _MOST_STREAMED:
+        return (JPEGLSLossless, ExplicitVRLittleEndian)
+    return (ExplicitVRLittleEndian,)
+
+
+def write(file: BinaryIO, film: DicomFilm, plan: Plan, syntax: UID) -> bool:
+    """Write the element in *syntax*, a frame at a time; False where that would take more than the words themselves.
+
+    So an object is never larger than who asked for its room was told.  Raises `Undecodable` where pixels are missing.
+    """
+    if syntax == JPEGLSLossless:
+        return _write_streams(file, film, plan)
+    _write_words(file, film, plan)
+    return True
+
+
+def _write_streams(file: BinaryIO, film: DicomFilm, plan: Plan) -> bool:
+    """Encapsulated (PS3.5 A.4): an offset table without entries, then each frame as one fragment."""
+    file.write(b"\xe0\x7f\x10\x00OB\0\0" + _UNDEFINED + _ITEM + bytes(4))
+    room = pixels.pixel_bytes(film.source)
+    for frame in pixels.frames(film, plan):
+        stream = _stream(frame)
+        room -= _ITEM_BYTES + len(stream)
+        if not stream or room < 0:
+            return False
+        file.write(_ITEM + len(stream).to_bytes(4, "little") + stream)
+    file.write(_END)
+    return True
+
+
+def _stream(frame: NDArray[np.generic]) -> bytes:
+    """One code stream of an even length; empty of a frame that the encoder cannot make one of."""
+    from jpeg_ls import encode_buffer  # a library that an export without a clip has no use for
+
+    rows, columns = frame.shape[:2]
+    samples = 3 if frame.ndim == 3 else 1
+    try:
+        stream = bytes(encode_buffer(frame.tobytes(), rows, columns, samples, 8, interleave_mode=_BY_PIXEL))
+    except (RuntimeError, MemoryError):  # a stream may be twice the words at most; four times them is what that takes
+        return b""
+    return stream + bytes(len(stream) % 2)
+
+
+def _write_words(file: BinaryIO, film: DicomFilm, plan: Plan) -> None:
+    found = film.source
+    size = pixels.pixel_bytes(found)
+    element = _PIXELS[found.keyword]
+    file.write(b"\xe0\x7f" + element.to_bytes(2, "little") + pixels.element_vr(found).encode("ascii") + b"\0\0")
+    file.write((size + size % 2).to_bytes(4, "little"))
+    written = 0
+    frames = pixels.frames(film, plan)
+    for part in _bits(frames) if found.allocated == 1 else (frame.tobytes() for frame in frames):
+        written += file.write(part)
+    if written != size:
+        raise Undecodable(detail=f"{size} bytes of pixels promised, {written} present")
+    file.write(bytes(size % 2))
+
+
+def _bits(frames: Iterator[NDArray[np.generic]]) -> Iterator[bytes]:
+    """Frames of one bit a pixel, one after the other within the bytes (PS3.5 8.1.1)."""
+    rest = np.zeros(0, np.uint8)
+    for frame in frames:
+        bits = np.concatenate([rest, frame.reshape(-1).astype(np.uint8)])
+        whole = len(bits) // 8 * 8
+        rest = bits[whole:]
+        yield np.packbits(bits[:whole], bitorder="little").tobytes()
+    if len(rest):
+        yield np.packbits(rest, bitorder="little").tobytes()

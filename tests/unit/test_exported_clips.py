@@ -1,0 +1,163 @@
+"""A clip leaves as JPEG-LS, and dcmtk, pydicom and the box read the very words from it that the decoder gave."""
+
+from __future__ import annotations
+
+import io
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from PIL import Image
+from pydicom import dcmread
+from pydicom.dataset import FileDataset
+from pydicom.encaps import encapsulate, generate_frames
+from pydicom.pixels import convert_color_space
+from pydicom.uid import UID, ExplicitVRLittleEndian, JPEGBaseline8Bit, JPEGLSLossless
+
+from firmware_app.imaging import dicom_film
+from firmware_app.imaging.deidentify import pixel_element, writing
+from firmware_app.reading.child import Child
+from tests import films, peers
+from tests.unit.test_deidentified_pixels import COLUMNS, IDENTITIES, ROWS, inside, palette, screen, ultrasound
+
+FRAMES = 5
+
+
+def moving() -> NDArray[np.uint8]:
+    """(5, 128, 160, 3) RGB: the screen, with a soft sector that moves."""
+    clip = np.stack([screen(number) for number in range(FRAMES)])
+    for number, frame in enumerate(clip):
+        frame[30:110, 40:140] = (films.shapes(number, 80, 100, top=255))[..., np.newaxis] // np.array([1, 2, 3])
+    return clip
+
+
+def coloured(photometric: str) -> tuple[FileDataset, NDArray[np.uint8]]:
+    """A clip in this colour model, and its samples, (5, 128, 160) or (5, 128, 160, 3)."""
+    clip = moving()
+    if photometric == "YBR_FULL":
+        clip = np.stack([convert_color_space(frame, "RGB", "YBR_FULL") for frame in clip])
+    elif photometric != "RGB":
+        clip = np.ascontiguousarray(clip[..., 0])
+    tables = palette((np.arange(256, dtype=np.uint16) * 257).tobytes()) if photometric == "PALETTE COLOR" else {}
+    more: dict[str, Any] = {**tables, "PhotometricInterpretation": photometric}
+    return ultrasound(clip[0], frames=FRAMES, pixel_data=clip.tobytes(), **more), clip
+
+
+def left(folder: Path, dataset: FileDataset) -> Path:
+    out = folder / "out.dcm"
+    writing.write(films.save(folder, "clip.dcm", dataset), out, IDENTITIES, None, looked=True)
+    return out
+
+
+def by_dcmtk(path: Path) -> NDArray[np.uint8]:
+    """Its words, decompressed by dcmdjpls."""
+    plain = path.with_name("plain.dcm")
+    subprocess.run([peers.peer("dcmdjpls"), str(path), str(plain)], check=True, capture_output=True)
+    told = dcmread(plain)
+    assert (told.file_meta.TransferSyntaxUID, told.get("PlanarConfiguration", 0)) == (ExplicitVRLittleEndian, 0)
+    shape = (told.NumberOfFrames, told.Rows, told.Columns, told.SamplesPerPixel)
+    return np.frombuffer(told.PixelData, np.uint8)[: int(np.prod(shape))].reshape(shape)
+
+
+@pytest.mark.parametrize("photometric", ["RGB", "YBR_FULL", "MONOCHROME1", "MONOCHROME2", "PALETTE COLOR"])
+def test_a_clip_leaves_smaller_and_everybody_reads_its_words(tmp_path: Path, photometric: str) -> None:
+    dataset, samples = coloured(photometric)
+    out = left(tmp_path, dataset)
+    told, mask = dcmread(out), inside()
+    assert (told.file_meta.TransferSyntaxUID, told.PhotometricInterpretation) == (JPEGLSLossless, photometric)
+    assert out.stat().st_size < samples.nbytes / 2
+    assert "LossyImageCompression" not in told
+    words = by_dcmtk(out).reshape(samples.shape)
+    assert np.array_equal(words[:, mask], samples[:, mask])
+    assert (words[:, ~mask] == words[0][~mask][0]).all()
+    with dicom_film.opened(out) as after, dicom_film.opened(tmp_path / "clip.dcm") as before:
+        assert after.frames == FRAMES
+        for index in range(FRAMES):
+            assert np.array_equal(after.shown(index).pixels[mask], before.shown(index).pixels[mask])
+    if photometric != "YBR_FULL":  # which pydicom turns into RGB
+        assert np.array_equal(told.pixel_array, words)
+
+
+def test_a_clip_of_colour_jpeg_leaves_as_it_is_decoded(tmp_path: Path) -> None:
+    streams, samples = [], []
+    for frame in moving():
+        stream = io.BytesIO()
+        Image.fromarray(frame).save(stream, "JPEG", quality=90)
+        with Image.open(stream) as image:
+            image.draft("YCbCr", None)
+            samples.append(np.array(image))
+        streams.append(stream.getvalue())
+    dataset = ultrasound(
+        screen(), frames=FRAMES, syntax=JPEGBaseline8Bit,
+        PhotometricInterpretation="YBR_FULL_422", pixel_data=encapsulate(streams),
+    )  # fmt: skip
+    out = left(tmp_path, dataset)
+    told, mask = dcmread(out), inside()
+    assert (told.file_meta.TransferSyntaxUID, told.PhotometricInterpretation) == (JPEGLSLossless, "YBR_FULL")
+    assert (told.LossyImageCompression, told.LossyImageCompressionMethod) == ("01", "ISO_10918_1")
+    assert np.array_equal(by_dcmtk(out)[:, mask], np.stack(samples)[:, mask])
+
+
+@pytest.mark.parametrize(
+    ("size", "syntax"),
+    [
+        ((1, 1), ExplicitVRLittleEndian),  # smaller than any stream, and than the room that the encoder takes for one
+        ((1, 7), ExplicitVRLittleEndian),
+        ((9, 1), ExplicitVRLittleEndian),
+        ((11, 13), JPEGLSLossless),
+        ((1, 401), JPEGLSLossless),
+        ((401, 1), JPEGLSLossless),
+    ],
+)
+def test_frames_of_any_shape_leave_with_their_words(tmp_path: Path, size: tuple[int, int], syntax: UID) -> None:
+    clip = np.full((3, *size), 7, np.uint8) + np.arange(3, dtype=np.uint8)[:, np.newaxis, np.newaxis]
+    data = clip.tobytes() + bytes(clip.size % 2)
+    out = left(tmp_path, films.film(clip[0], NumberOfFrames=3, pixel_data=data))
+    told = dcmread(out)
+    assert told.file_meta.TransferSyntaxUID == syntax
+    if syntax == JPEGLSLossless:
+        streams = list(generate_frames(told.PixelData, number_of_frames=3))
+        assert [len(stream) % 2 for stream in streams] == [0, 0, 0]
+    with dicom_film.opened(out) as after:
+        assert np.array_equal(np.stack([after.reader.frame(index) for index in range(3)]), clip)
+
+
+def test_a_clip_of_mere_noise_leaves_as_its_words_which_are_smaller(tmp_path: Path) -> None:
+    clip = np.random.default_rng(1).integers(0, 256, (3, ROWS, COLUMNS), dtype=np.uint8)
+    told = dcmread(left(tmp_path, films.film(clip[0], NumberOfFrames=3, pixel_data=clip.tobytes())))
+    assert told.file_meta.TransferSyntaxUID == ExplicitVRLittleEndian
+    assert told.PixelData == clip.tobytes()
+
+
+def test_a_still_and_a_deep_clip_leave_as_their_words(tmp_path: Path) -> None:
+    (tmp_path / "still").mkdir()
+    assert dcmread(left(tmp_path / "still", ultrasound(screen()))).PixelData[-3:] == bytes(3)
+    clip = np.stack([films.shapes(number) for number in range(3)])
+    told = dcmread(left(tmp_path, films.film(clip[0], NumberOfFrames=3, pixel_data=clip.tobytes())))
+    assert told.file_meta.TransferSyntaxUID == ExplicitVRLittleEndian
+    assert told.PixelData == clip.tobytes()
+
+
+def test_a_clip_too_long_for_the_child_s_time_leaves_as_its_words(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dataset, clip = coloured("RGB")
+    monkeypatch.setattr(pixel_element, "_MOST_STREAMED", clip.nbytes - 1)
+    assert dcmread(left(tmp_path, dataset)).file_meta.TransferSyntaxUID == ExplicitVRLittleEndian
+
+
+def test_a_clip_without_the_memory_to_compress_it_leaves_as_its_words(tmp_path: Path) -> None:
+    frame = np.zeros((3000, 4000, 3), np.uint8)
+    path = films.save(tmp_path, "clip.dcm", films.film(frame, NumberOfFrames=2, pixel_data=frame.tobytes() * 2))
+    child = Child("firmware_app.reading.export_child", ("170", "60"), silent=True)
+    try:
+        child.await_ready()
+        child.send({"file": str(path), "out": str(tmp_path / "out.dcm"), "looked": True, "key": "00" * 32})
+        assert child.receive(60).header["written"]["frames"] == 2
+    finally:
+        child.kill()
+    told = dcmread(tmp_path / "out.dcm", stop_before_pixels=True)
+    assert told.file_meta.TransferSyntaxUID == ExplicitVRLittleEndian

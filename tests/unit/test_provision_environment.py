@@ -1,0 +1,65 @@
+"""What a box was told in the environment ends with it: the configuration that provisioning writes does not keep it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from firmware_app import cli
+from firmware_app.config import Config
+from firmware_app.device import first_page, first_request
+from firmware_app.device.first_request import Request
+from hospital.house import House
+from tests.shelf import CLINIC, Box, prepared
+
+ANSWERS = {"box": "clinic-7", "clinic": "X", "language": "en", "zone": "Asia/Shanghai", "ae_title": "LANTERN"}
+
+
+@pytest.fixture
+def house(tmp_path: Path) -> House:
+    made = House(tmp_path / "hospital")
+    made.found("mqtt.hospital.example", 8883)
+    return made
+
+
+@pytest.fixture
+def box(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Box:
+    """Its file says one thing, and the environment of whoever provisions it three others."""
+    made = Box(tmp_path / "box")
+    made.state.provision.mkdir()
+    made.file.write_text(f"{made.file.read_text()}[viewer]\nport = 8443\n")
+    monkeypatch.setenv("LANTERN_VIEWER__PORT", "9999")
+    monkeypatch.setenv("LANTERN_RETENTION__DAYS", "700")
+    monkeypatch.setenv("LANTERN_READER__PREVALENCE", "pneumonia=0.02")
+    return made
+
+
+def by_file(box: Box, house: House) -> None:
+    made = prepared(house, box.root / "out")
+    asked = ["--file", str(made.file), "--code", made.code, "--no-tpm", "--config", str(box.file)]
+    assert cli.main(["provision", *asked]) == 0
+
+
+def step_by_step(box: Box, house: House) -> None:
+    common = ["--no-tpm", "--write", str(box.file)]
+    assert cli.main(["provision", "--id", CLINIC["box"], "--hospital", str(house.bundle_file), *common]) == 0
+    _, answer = house.enrol(box.places.keys / "box.json")
+    assert cli.main(["provision", "--enrolment", str(answer), *common]) == 0
+
+
+def by_the_first_page(box: Box, house: House) -> None:
+    first_request.ask(box.state, Request(answers=ANSWERS))
+    assert first_page.main(["--config", str(box.file)]) == 0
+
+
+@pytest.mark.parametrize("way", [by_file, step_by_step, by_the_first_page])
+def test_what_stands_in_the_environment_alone_is_not_written(
+    box: Box, house: House, way: Callable[[Box, House], None]
+) -> None:
+    way(box, house)
+    assert box.config.box.id == "clinic-7"
+    assert box.config.viewer.port == 8443, "what the file said stays"
+    assert box.config.retention == Config().retention
+    assert box.config.reader.prevalence == {}
