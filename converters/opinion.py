@@ -13,6 +13,7 @@ from torch import Tensor
 from converters.device import device, in_sixteen_bits
 from converters.formats import openvino_ir, quiet
 from converters.nets import CamNet
+from firmware_app.runtimes.openvino import core
 
 Opinion = Callable[[Tensor], tuple[Tensor, Tensor]]
 """(B, 1, …) films in [0, 1] → maps (B, K, …) and features (B, F), float32, without gradients."""
@@ -42,9 +43,8 @@ class _InOpenVino:
     """Compiled once for each size of film: early epochs see smaller ones."""
 
     def __init__(self, net: CamNet, example: Tensor) -> None:
-        self._library = openvino_ir.library()
         with quiet():
-            self._model = self._library.convert_model(net, example_input=example.contiguous())
+            self._model = openvino_ir.library().convert_model(net, example_input=example.contiguous())
         self._compiled: dict[tuple[int, ...], Callable[..., Any]] = {}
 
     def __call__(self, films: Tensor) -> tuple[Tensor, Tensor]:
@@ -53,6 +53,6 @@ class _InOpenVino:
             model = self._model.clone()
             model.reshape([-1, *size])
             hints = {"INFERENCE_PRECISION_HINT": "bf16", "INFERENCE_NUM_THREADS": torch.get_num_threads()}
-            self._compiled[size] = self._library.Core().compile_model(model, "CPU", hints)
+            self._compiled[size] = core().compile_model(model, "CPU", hints)
         answer = self._compiled[size](films.contiguous().numpy())
         return torch.from_numpy(answer[0]), torch.from_numpy(answer[1])

@@ -98,13 +98,6 @@ def _source(options: argparse.Namespace) -> Path | None:
     return options.config or written
 
 
-def _kept(options: argparse.Namespace) -> Config:
-    """What that file alone says.  What stands in the environment ends with it, and is not for a file that stays."""
-    from firmware_app.config import load
-
-    return load(_source(options), {})
-
-
 def _step(options: argparse.Namespace) -> Callable[[argparse.Namespace, Config, Places], int]:
     if options.file is not None:
         return _by_file
@@ -131,7 +124,7 @@ def _by_talk(options: argparse.Namespace, config: Config, places: Places) -> int
     if options.json or not sys.stdin.isatty():
         raise ConsoleNeeded
     _require_writable(places.config, places.keys)
-    kept = _kept(options)
+    kept = first_start.on_file(_source(options), config)
     own = first_start.own_id(kept, places)
     default = replace(Answers.present(kept, naming.machine(), own or options.id), language=config.box.language)
     trusted = Keys(places.keys).hospital
@@ -150,7 +143,7 @@ def _by_file(options: argparse.Namespace, config: Config, places: Places) -> int
     from firmware_app.device.provisioning_file import Proof
 
     _require_writable(places.config, places.keys)
-    proof, kept = Proof(options.code, options.fingerprint), _kept(options)
+    proof, kept = Proof(options.code, options.fingerprint), first_start.on_file(_source(options), config)
     box = options.id or first_start.own_id(kept, places)
     counts = provisioning_file.counting(places, proof.fingerprint)
     try:
@@ -281,12 +274,12 @@ def _keys(options: argparse.Namespace, config: Config, places: Places) -> int:
 def _complete(options: argparse.Namespace, config: Config, places: Places) -> int:
     from firmware_app.config import Config as Checked
     from firmware_app.config import describe
-    from firmware_app.device import provision
+    from firmware_app.device import first_start, provision
     from firmware_app.device.files import write_whole
     from firmware_app.store.layout import sync_directory
 
     _require_writable(places.keys, *([options.write] if options.write else []))
-    kept = _kept(options)
+    kept = first_start.on_file(_source(options), config)
     box = provision.complete(places.keys, options.enrolment)
     found = provision.settings(places.keys)
     if options.write:

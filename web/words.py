@@ -29,6 +29,7 @@ CHECKS: Final = {
     "state": N_("Disk"),
     "database": N_("Database"),
     "queue": N_("Reading"),
+    "images": N_("Images"),
     "refused": N_("Refused images"),
     "packs": N_("Models"),
     "runtimes": N_("Runtimes"),

@@ -15,13 +15,13 @@ from numpy.typing import NDArray
 from converters.failures import ToolFailed
 from converters.formats import first_line, quiet
 from converters.outputs import writing
+from firmware_app.runtimes.openvino import core
 
 
 def export(source: Path, path: Path, *, half: bool) -> Path:
     """Convert the ONNX file ``source`` to ``path`` (``.xml``); ``half`` stores weights in 16 bits."""
-    openvino = library()
     try:
-        model = openvino.Core().read_model(source)
+        model = core().read_model(source)
     except RuntimeError as error:
         raise ToolFailed("OpenVINO", f"read {source.name}", first_line(error)) from error
     return _save(model, path, half=half)
@@ -34,13 +34,13 @@ def quantize(
 
     ``method`` ``percentile`` clips each activation's range at its 99.99th percentile.
     """
-    openvino = library()
+    library()  # first: without its telemetry
     import nncf
 
     nncf.set_log_level(logging.ERROR)
     with quiet():
         try:
-            model = openvino.Core().read_model(source)
+            model = core().read_model(source)
             known = {node.get_friendly_name() for node in model.get_ops()}
             found = nncf.quantize(
                 model, nncf.Dataset([film[np.newaxis] for film in films]), subset_size=len(films),
@@ -55,7 +55,7 @@ def quantize(
 
 def weighted_nodes(path: Path) -> list[str]:
     """The names of the convolutions and matrix products of an IR or ONNX file, in the order of its graph."""
-    model = library().Core().read_model(path)
+    model = core().read_model(path)
     kinds = {"Convolution", "GroupConvolution", "MatMul"}
     return [node.get_friendly_name() for node in model.get_ordered_ops() if node.get_type_name() in kinds]
 

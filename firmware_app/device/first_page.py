@@ -115,8 +115,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         config = load(options.config)
         timekeeping.begin(StateDir(config.state.dir), "console")
         places = Places.of(config, options.config)
-        # What stands in the environment ends with it, and is not for the file that is written.
-        found = answer(load(options.config, {}), places, sealing.chip)
+        found = answer(first_start.on_file(options.config, config), places, sealing.chip)
     except LanternError as error:
         print(error, file=sys.stderr)
         return 1

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from firmware_app.config import DEFAULT_PATH, Config, describe
+from firmware_app.config import DEFAULT_PATH, Config, describe, load
 from firmware_app.device import program, provision
 from firmware_app.device.answers import UNPROVISIONED, Answers, present_zone
 from firmware_app.device.files import link_whole, write_whole
@@ -64,6 +64,15 @@ class Places:
     def zone(self) -> Path:
         """The time zone that the box was told and could not set: the same answers may be given once more."""
         return self.config.parent / "zone.awaited"
+
+
+def on_file(path: Path | None, config: Config) -> Config:
+    """What the file at *path* says, to be written anew.
+
+    What stands in the environment alone ends with it; but not where the state is, as *config* has it: what is made now
+    lies there, and the file has to name the same place.
+    """
+    return load(path, {}).model_copy(update={"state": config.state})
 
 
 @dataclass(frozen=True, slots=True)

@@ -56,8 +56,9 @@ _IMAGES_LOST: Final = register(
 _FILES_LOST: Final = register(
     "doctor.files_lost",
     N_(
-        "The files of {lost} of {instances} images are no longer on this disk: they cannot be shown, and the names of "
-        "their patients may be missing. Results are kept. Send these images again from the machine."
+        "The files of {lost} of {instances} images are gone from this disk or cut: they cannot be shown, and the names "
+        "of their patients may be missing. Results are kept. Send these images again from where they came, the same "
+        "machine or stick."
     ),
 )
 _EXCHANGE_REBUILT: Final = register(

@@ -140,7 +140,7 @@ class ExportTextUnchecked(ExportError):
     sentence = N_(
         "This box was installed without the part that looks for letters in pictures, so the image was not exported. "
         "Look at every image of the case and, if no letters name anybody, export it again with --looked; or the "
-        "technician adds the part with “{python} -m pip install --no-deps rapidocr”."
+        "technician adds the part with “{python} -m pip install --no-deps 'rapidocr<3.9'”."
     )
     python: str = field(default_factory=own_python)
 

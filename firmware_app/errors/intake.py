@@ -74,6 +74,17 @@ class Truncated(IntakeError):
 
 
 @dataclass(eq=False)
+class EndNotMarked(Truncated):
+    """Of a format that need not say where it ends; *where* is its name."""
+
+    code = "intake.end_not_marked"
+    sentence = N_(
+        "The box found no marked end in this {where} clip, so nobody can say whether it is whole. Copy it again from "
+        "the machine; if it stays so, have the machine save it as MP4, AVI or DICOM."
+    )
+
+
+@dataclass(eq=False)
 class Malformed(IntakeError):
     code = "intake.malformed"
     sentence = N_("The object breaks the DICOM encoding rules at {where}. Export it again from the machine.")

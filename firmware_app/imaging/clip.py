@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from array import array
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -173,19 +173,9 @@ class Track:
             for pts, dts in sorted(keys):
                 self._keys.append(bisect_left(self._stamps, pts))
                 self._key_stamps.append(dts)
-        self._check_times()
+        if self._format == _PROGRAM_STREAM and self._formats == FILES:  # in DICOM the header says how many frames
+            _check_times(ordered)
         self._restart()
-
-    def _check_times(self) -> None:
-        """A program stream promises no number of frames, but where one was lost there is a gap in the times of others;
-        up to half a frame more is how films are fitted to television."""
-        if self._format != _PROGRAM_STREAM or self.frames == 1:
-            return
-        if not self._stamps and self._formats == FILES:  # of a DICOM object the header says how many frames
-            raise Undecodable(detail="the clip does not say when each of its frames is shown")
-        times = [other - one for one, other in pairwise(self._stamps)]
-        if times and max(times) >= 2 * min(times):
-            raise Undecodable(detail="frames of the clip are missing")
 
     def _restart(self) -> None:
         self.close()
@@ -286,6 +276,23 @@ def opened(path: Path) -> Iterator[Clip]:
             yield Clip(track)
         finally:
             track.close()
+
+
+def _check_times(shown: Sequence[int]) -> None:
+    """A program stream promises no number of frames, but one that was lost leaves its time; *shown* is ascending.
+
+    A gap alone is no loss: where several frames share a pack, FFmpeg guesses the times of all but one, and one that it
+    puts too late is followed by two at once.  Up to half a frame more is how films are fitted to television.
+    """
+    if shown[0] == _LONE_PTS and len(shown) > 1:
+        raise Undecodable(detail="the clip does not say when each of its frames is shown")
+    gaps = [other - one for one, other in pairwise(shown)]
+    if not gaps or max(gaps) < 2 * min(gaps):
+        return
+    middle = sorted(gaps)[len(gaps) // 2]
+    even = [gap for gap in gaps if 0.6 * middle < gap < 1.6 * middle]
+    if not even or round(sum(gaps) * len(even) / sum(even)) > len(gaps):
+        raise Undecodable(detail="frames of the clip are missing")
 
 
 def _av() -> Any:

@@ -35,8 +35,9 @@ MOST_WORK: Final = 8 << 20
 quality."""
 _MOST_WORK_OF_ALL: Final = 256 << 20
 """Of all frames of an object, about half a minute where somebody made them for that."""
-MOST_RUNS: Final = 1 << 18
-"""Of all scans: 16 megapixels of grey with a restart behind each block have as many, and no encoder writes more."""
+MOST_RUNS: Final = 1 << 19
+"""Of all scans together: 32 megapixels of grey, the largest film, have as many blocks in a baseline scan.  An encoder
+may be told to write more, in several scans with a restart behind each block, and such a film is not read."""
 _MOST_FRAMES_READ: Final = 320
 """Of a clip, however long it is, by a model and for people (`keyframes.MOST_LOOKED`, `display`)."""
 # By chance, so that what is missing becomes neither flat nor all black or white, where other bits would not show; no

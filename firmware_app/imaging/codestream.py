@@ -35,9 +35,8 @@ _MOST_SEGMENTS: Final = 10_000
 """More than any encoder writes: scans with their tables, a profile of colours, what a camera tells."""
 _MOST_BETWEEN: Final = 1 << 16
 """Bytes between two segments."""
-_FILL: Final = b"\xff\xff"
-_MOST_FILL: Final = 1 << 15
-"""Pairs of fill bytes (B.1.1.2) in the coded data of a scan; over millions of them Pillow goes again and again."""
+_MOST_FILL: Final = b"\xff" * (1 << 16)
+"""Fill bytes before one marker (B.1.1.2); over millions of them Pillow goes again and again."""
 _ARITHMETIC: Final = frozenset(range(0xC9, 0xD0))
 _SEQUENTIAL: Final = frozenset((0xC0, 0xC1))
 _PROGRESSIVE: Final = frozenset((0xC2, 0xC6))
@@ -212,7 +211,7 @@ def segments_of(stream: bytes) -> Iterator[tuple[int, int]]:
             following, scanned = _MARKER_IN_SCAN.search(stream, at), True
             if following is None:
                 return
-            if stream.count(_FILL, at, following.start()) > _MOST_FILL:
+            if stream.find(_MOST_FILL, at, following.start()) >= 0:
                 raise Undecodable(detail="the coded data of the compressed frame are mostly fill bytes")
             at = following.start()
 

@@ -38,6 +38,7 @@ from firmware_app.intake.recording import database_errors, surely_unrecorded
 from firmware_app.intake.sameness import conflict
 from firmware_app.intake.spool import Spool, check_space, disk_errors
 from firmware_app.records import Header
+from firmware_app.store import kept_files
 from firmware_app.store.clinical import Clinical, Held
 from firmware_app.store.layout import StateDir, make_directory, sync_directory
 
@@ -227,7 +228,7 @@ class Door:
     def _again(self, spool: Spool, held: Held, sha256: str, arrival_path: str) -> Admission:
         """The identity is here already: the same image is a success; a correction or another image is set aside."""
         if held.sha256 == sha256:
-            if not (self.state.root / held.file).exists():
+            if not kept_files.is_there(self.state.root / held.file, spool.size):
                 self._heal(spool, held)
         elif (error := conflict(spool.path, self.state.root / held.file)) is not None:
             kept = f"set_aside/{sha256}.dcm"
@@ -239,14 +240,19 @@ class Door:
         return Admission(Outcome.DUPLICATE, held.reference, held.case)
 
     def _heal(self, spool: Spool, held: Held) -> None:
-        """The file was lost and comes back; what was read without it is read again.
+        """The file was lost or cut and comes back; what was read without it is read again.
 
         Asked for before and after: the first survives a power cut behind the link, and the second undoes what a reader
         found in between.
         """
         with self._database_errors():
             self.clinical.reread(held)
-        self._link(spool, held.file)
+        target = self.state.root / held.file
+        spool.sync()
+        with disk_errors(self.state.root):
+            self._make_durable_folder(target.parent)
+            spool.path.rename(target)  # over what is left of it, so that there is no moment without
+            sync_directory(target.parent)
         with self._database_errors():
             self.clinical.reread(held)
 

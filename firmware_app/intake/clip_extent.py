@@ -11,7 +11,8 @@ from firmware_app.intake.element_stream import Buffer
 _MOST_BOXES: Final = 200_000
 _INDEX, _MEDIA = b"moov", (b"mdat", b"moof")
 _MOST_PACKETS: Final = 500_000
-"""With their headers; FFmpeg's are of 2 KB."""
+_BYTES_OF_A_PACKET: Final = 512
+"""Beyond that many packets and pack headers: FFmpeg has the two for each 2 KB, so a clip may be as long as it likes."""
 _PREFIX: Final = b"\0\0\1"
 _END, _PACK, _SYSTEM_HEADER, _PADDING, _FIRST_VIDEO = 0xB9, 0xBA, 0xBB, 0xBE, 0xE0
 _PACKETS: Final = range(0xBB, 0x100)
@@ -73,10 +74,10 @@ def program_stream_reaches_its_end(data: Buffer) -> bool:
     """Follow packs and packets to the last byte; there must be the end code, or what FFmpeg puts there instead: of a
     film without sound it fills the last pack up, and no other.
 
-    A stream without either cannot be told from a cut one.
+    A stream without either cannot be told from a cut one: FFmpeg leaves both out where the last pack came out full.
     """
     position, paddings, code, found = 0, 0, 0, set[int]()
-    for _ in range(_MOST_PACKETS):
+    for _ in range(_MOST_PACKETS + len(data) // _BYTES_OF_A_PACKET):
         if position == len(data) or code == _END:
             is_silent = found <= {_PACK, _SYSTEM_HEADER, _PADDING, _FIRST_VIDEO}
             whole = code == _END or (code == _PADDING and paddings == 1 and is_silent)

@@ -11,7 +11,7 @@ import re
 from struct import unpack
 from typing import Final
 
-from firmware_app.errors import Truncated
+from firmware_app.errors import EndNotMarked, Truncated
 from firmware_app.intake import clip_extent, tiff_extent
 
 HEAD_BYTES: Final = 16
@@ -55,7 +55,7 @@ def is_of_a_phone(head: bytes) -> bool:
 
 
 def check_complete(descriptor: int, suffix: str) -> None:
-    """Raise `Truncated` when the picture or clip in *descriptor* ends before its format says it does.
+    """Raise `Truncated` when the picture or clip in *descriptor* ends before its format says it does, or `EndNotMarked`.
 
     It is mapped into memory, so it must be a file that nobody shortens meanwhile: the box's own copy.
     """
@@ -79,6 +79,8 @@ def check_complete(descriptor: int, suffix: str) -> None:
             whole = clip_extent.program_stream_reaches_its_end(data)
         else:
             whole = tiff_extent.reaches_its_end(data)
+    if not whole and suffix == ".mpg":
+        raise EndNotMarked(where="MPEG")
     if not whole:
         raise Truncated(where=suffix.removeprefix(".").upper())
 

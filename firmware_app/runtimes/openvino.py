@@ -5,6 +5,7 @@ the other runtimes and is the default here.
 """
 
 import sys
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +35,6 @@ class OpenVinoSession:
     """A model in OpenVINO."""
 
     def __init__(self, path: Path, config: Config) -> None:
-        openvino = _library()
         settings: dict[str, str | int] = {"PERFORMANCE_HINT": "LATENCY"}
         if config.exact:
             settings["INFERENCE_PRECISION_HINT"] = "f32"
@@ -44,7 +44,7 @@ class OpenVinoSession:
             settings["CACHE_DIR"] = str(config.cache_dir)
         self._pack = path.parent.name
         try:
-            self._model = openvino.Core().compile_model(str(path), DEVICE, settings)
+            self._model = core().compile_model(str(path), DEVICE, settings)
             self._request = self._model.create_infer_request()
         except RuntimeError as error:
             raise InferenceFailed(pack=self._pack, runtime=key, detail=one_line(error)) from error
@@ -70,11 +70,22 @@ def _library() -> Any:
     return openvino
 
 
+@cache
+def core() -> Any:
+    """The one `openvino.Core` of this process, which stays.
+
+    The CPU plug-in of each core gives its thread a signal stack large enough for AMX and unmaps it when the core goes.
+    Of two cores that do not go in reverse order the later one puts back the earlier one's stack, which is gone by then:
+    the next signal that the process handles ends it, without a word (`SigAltStackSetup` in OpenVINO's intel_cpu).
+    """
+    return _library().Core()
+
+
 def probe() -> Probe:
     """Whether OpenVINO imports and finds its CPU plug-in."""
     try:
         openvino = _library()
-        devices = openvino.Core().available_devices
+        devices = core().available_devices
     except RuntimeUnavailable as error:
         return Probe(False, None, error.detail)
     except RuntimeError as error:

@@ -293,6 +293,17 @@ def test_a_lost_file_is_healed_by_a_resend(door: Door, at: Path) -> None:
     assert kept_file(door).read_bytes() == at.read_bytes()
 
 
+def test_a_cut_file_is_healed_by_a_resend(door: Door, at: Path) -> None:
+    at.write_bytes(file_of(film()))
+    door.accept_file(at)
+    kept_file(door).chmod(0o600)
+    with kept_file(door).open("r+b") as file:
+        file.truncate(300)
+    assert door.accept_file(at).outcome is Outcome.DUPLICATE
+    assert kept_file(door).read_bytes() == at.read_bytes()
+    assert list(door.state.incoming.iterdir()) == []
+
+
 def test_a_name_left_by_a_killed_process_is_taken_over_and_made_durable(
     door: Door, at: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

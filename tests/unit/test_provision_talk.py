@@ -138,7 +138,7 @@ def test_ten_answers_make_a_box(house: House, tmp_path: Path) -> None:
     assert (config.dicom.ae_title, config.dicom.allowed_calling) == ("LANTERN", ("DX1", "US1"))
     assert (config.pacs.host, config.pacs.port, config.pacs.ae_title) == ("192.168.1.9", 11112, "ARCHIVE")
     assert config.uplink.host == "mqtt.hospital.example"
-    assert config.state.dir != tmp_path / "state", "what stood in the environment alone is not written"
+    assert config.state.dir == tmp_path / "state", "where the keys and accounts were put"
     accounts = Accounts(tmp_path / "state/accounts/accounts.db")
     claim = accounts.claim("2345 6789 abcd")
     assert claim is not None

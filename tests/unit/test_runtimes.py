@@ -12,6 +12,7 @@ import pytest
 from firmware_app.errors import InferenceFailed, RuntimeUnavailable
 from firmware_app.runtimes import choice
 from firmware_app.runtimes.interface import Session, finite
+from firmware_app.runtimes.openvino import core
 from tests import toy_pack
 
 
@@ -107,13 +108,32 @@ def test_openvino_reads_its_own_two_files(tmp_path: Path) -> None:
     choice.get("openvino").probe()  # imports it without its telemetry
     openvino = pytest.importorskip("openvino")
     folder = toy_pack.write(tmp_path, "toy", "adult", 18, None)
-    openvino.save_model(openvino.Core().read_model(folder / "fp32.onnx"), folder / "fp32.xml")
+    openvino.save_model(core().read_model(folder / "fp32.onnx"), folder / "fp32.xml")
     film = np.full((1, 1, toy_pack.SIDE, toy_pack.SIDE), 0.25, np.float32)
     assert choice.get("openvino").load(folder / "fp32.xml").infer({"image": film})["map"].mean() == pytest.approx(0.25)
     (folder / "fp32.bin").unlink()
     (folder / "fp32.xml").write_text("<net")
     with pytest.raises(InferenceFailed):
         choice.get("openvino").load(folder / "fp32.xml")
+
+
+def test_a_signal_is_still_handled_when_models_have_gone_in_any_order(
+    tmp_path: Path, model: Path, runtime: str
+) -> None:
+    """What a library left of its own signal stack would end the process here, without a word."""
+    lines = (
+        "import gc, signal, sys\n"
+        "from pathlib import Path\n"
+        "from firmware_app.runtimes import choice\n"
+        "signal.signal(signal.SIGUSR1, lambda *_: print('handled'))\n"
+        "first, second = (choice.get(sys.argv[1]).load(Path(sys.argv[2])) for _ in range(2))\n"
+        "del first\ngc.collect()\ndel second\ngc.collect()\n"
+        "signal.raise_signal(signal.SIGUSR1)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", lines, runtime, str(model)], capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stdout) == (0, "handled\n"), done.stderr
 
 
 def test_an_output_that_is_not_finite_never_leaves_a_runtime() -> None:

@@ -448,7 +448,7 @@ CLIPS: Sequence[Bomb] = tuple(
         ("MP4, promises 2,147,483,647 frames", lambda: mp4_that_claims(0x7FFFFFFF), (UNDECODABLE, UNSUPPORTED), ".mp4"),
         ("AVI, claims 65535²", lambda: avi_of_size(LARGEST, LARGEST), (TOO_LARGE, UNDECODABLE), ".avi"),
         ("MPEG, claims 4095²", lambda: mpeg_of_size(4095, 4095), (UNDECODABLE,), ".mpg"),
-        ("MPEG, 2,000,000 packets", lambda: mpeg_of_packets(2_000_000), ("intake.truncated",), ".mpg"),
+        ("MPEG, 2,000,000 packets", lambda: mpeg_of_packets(2_000_000), ("intake.end_not_marked",), ".mpg"),
     )
 )
 """Only where PyAV is there."""
