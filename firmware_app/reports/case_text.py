@@ -32,7 +32,7 @@ def finding_text(finding: Finding, language: str) -> str:
 def heading() -> str:
     """The columns of `row`; like every command's own words it is English."""
     return (
-        f"{'case':<24}{'rev':>3}  {'kind':<6}{'priority':<14}{'images':>6}"
+        f"{'case':<24}{'rev':>3}  {'kind':<10}{'priority':<14}{'images':>6}"
         "  what was found, or why nothing could be said"
     )
 
@@ -49,7 +49,7 @@ def row(case: Case, language: str) -> str:
     if case.incomplete:
         said = f"{translate(INCOMPLETE, language)}; {said}"
     return visible(
-        f"{case.reference or '-':<24}{case.revision:>3}  {case.modality or '-':<6}"
+        f"{case.reference or '-':<24}{case.revision:>3}  {case.modality or '-':<10}"
         f"{priority_name(case.priority, language) if case.reference else '-':<14}{count:>6}  {said}"
     )
 
