@@ -55,9 +55,10 @@ def is_of_a_phone(head: bytes) -> bool:
 
 
 def check_complete(descriptor: int, suffix: str) -> None:
-    """Raise `Truncated` when the picture or clip in *descriptor* ends before its format says it does, or `EndNotMarked`.
+    """Raise `Truncated` when the picture or clip in *descriptor* ends before its format says it does.
 
-    It is mapped into memory, so it must be a file that nobody shortens meanwhile: the box's own copy.
+    `EndNotMarked` is one of these.  It is mapped into memory, so it must be a file that nobody shortens meanwhile: the
+    box's own copy.
     """
     size = os.fstat(descriptor).st_size
     if size <= HEAD_BYTES:

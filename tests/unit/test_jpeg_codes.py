@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import random
+import re
 import time
 from collections.abc import Callable
 from itertools import product
@@ -182,7 +183,38 @@ def test_a_scan_of_fill_bytes_is_refused_at_once_and_a_few_are_passed_by(tmp_pat
     np.testing.assert_array_equal(read(few), read(whole))
 
 
-def test_more_restarts_than_any_encoder_writes_are_refused_at_once(tmp_path: Path) -> None:
+@pytest.mark.parametrize("fill", [1, 3])
+def test_fill_bytes_before_each_restart_are_passed_by(fill: int) -> None:
+    """Of flat blocks with a restart behind each: most of the coded data are markers and fill bytes (B.1.1.2)."""
+    whole = bombs.jpeg_of_restarts(2_048)
+    filled = re.sub(rb"\xff([\xd0-\xd7])", lambda found: b"\xff" * fill + found[0], whole)
+    assert filled.count(b"\xff\xff") > 1 << 15
+    np.testing.assert_array_equal(read(filled), read(whole))
+
+
+def test_many_runs_of_fill_bytes_are_refused_at_once(tmp_path: Path) -> None:
+    whole = pillow(noisy((1024, 1024)), restart_marker_blocks=30)
+    filled = re.sub(rb"\xff([\xd0-\xd7])", lambda found: b"\xff" * 60_000 + found[0], whole)
+    assert len(filled) > 30_000_000
+    begun = time.process_time()
+    with pytest.raises(Undecodable, match="fill bytes"):
+        read(filled)
+    assert time.process_time() - begun < 1.0
+
+
+@pytest.mark.parametrize(
+    ("size", "kind"), [((4240, 4280), {}), ((2048, 2048), {"progressive": True})], ids=["baseline", "progressive"]
+)
+def test_a_film_with_a_restart_behind_each_block_is_read(
+    tmp_path: Path, size: tuple[int, int], kind: dict[str, Any]
+) -> None:
+    stream = pillow(np.full(size, 90, np.uint8), restart_marker_blocks=1, **kind)
+    with film.opened(saved(tmp_path / "restarts.jpg", stream), is_picture=True) as opened:
+        assert opened.frames == 1
+        assert opened.grey(0).mean() == pytest.approx(90, abs=1)
+
+
+def test_restarts_beyond_all_bounds_are_refused_at_once(tmp_path: Path) -> None:
     path = saved(tmp_path / "restarts.jpg", bombs.jpeg_of_restarts(11_500))
     begun = time.process_time()
     with pytest.raises(PixelsUnsupported, match="restarts"), film.opened(path, is_picture=True):
