@@ -50,7 +50,7 @@ class Child:
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL if silent else None,
-                env=_environment(),
+                env=environment(),
                 process_group=0,  # a Ctrl-C is the parent's to understand, also before the child can say that it is
             )
         ours.setblocking(False)
@@ -125,7 +125,7 @@ def _most_held_kb() -> int:
     return next((int(line.split()[1]) for line in lines if line.startswith("VmHWM:")), 0)
 
 
-def _environment() -> dict[str, str]:
+def environment() -> dict[str, str]:
     """Ours, this very program importable, and memory as suits a child that takes and gives back whole films.
 
     No address space is reserved per thread, by numpy's BLAS or by malloc, and the heap comes in huge pages where the

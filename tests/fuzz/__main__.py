@@ -23,6 +23,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+from firmware_app.reading import child
 from tests.fuzz import corpus, coverage, seeds, targets
 
 ROOT: Final = Path(__file__).resolve().parents[2]
@@ -59,7 +60,12 @@ class Campaign:
         folders = (str(WORK / self.target), str(WORK / "seeds"))
         with self.log.open("w") as log:
             self.process = subprocess.Popen(
-                [*_command(self.target, *flags), *folders], cwd=ROOT, stdout=log, stderr=subprocess.STDOUT, text=True
+                [*_command(self.target, *flags), *folders],
+                cwd=ROOT,
+                env=child.environment(),
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                text=True,
             )
 
     def poll(self) -> bool:

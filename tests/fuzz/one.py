@@ -1,7 +1,8 @@
 """One process of libFuzzer over one target, until it finds something: ``python -m tests.fuzz.one TARGET [FLAG …]``.
 
 What atheris counts as coverage are branches of Python code, ours and pydicom's; the native decoders are reached but not
-looked into.  The process takes the limits of the decode child, so a bomb is a refusal here as it is there.
+looked into.  The process takes the limits of the decode child, and from whoever starts it the child's environment
+(`tests.fuzz`), so a bomb is a refusal here as it is there.
 """
 
 from __future__ import annotations
