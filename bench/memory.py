@@ -46,7 +46,7 @@ def main() -> None:
     whole: dict[str, list[float]] = {}
     parts: dict[str, list[float]] = {}
     with tempfile.TemporaryDirectory(prefix="lantern-bench-") as name:
-        folder, numbers, film = Path(name), count(1), sent_films.real()
+        folder, numbers, film = Path(name), count(1), sent_films.large()
         send = partial(_send, storescu, film, numbers.__next__, folder / "film.dcm")
         for number in range(options.rounds):
             harness.progress(f"round {number + 1} of {options.rounds}")

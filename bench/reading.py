@@ -39,7 +39,7 @@ _BLOCKS: Final = 4
 
 def main() -> None:
     options = _options()
-    film = sent_films.real()
+    film = sent_films.large()
     waits: list[float] = []
     steps: dict[str, list[float]] = {}
     with tempfile.TemporaryDirectory(prefix="lantern-bench-") as name:

@@ -62,7 +62,7 @@ def main() -> None:
     lives: dict[str, Life] = {}
     floors: dict[str, list[float]] = {"python": [], "first inference": []}
     with tempfile.TemporaryDirectory(prefix="lantern-bench-") as name:
-        folder, numbers, film = Path(name), count(1), sent_films.real()
+        folder, numbers, film = Path(name), count(1), sent_films.large()
         _start(folder, film, numbers, {})
         for number in range(options.rounds):
             harness.progress(f"round {number + 1} of {options.rounds}")

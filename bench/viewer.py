@@ -1,8 +1,9 @@
 """How soon a doctor sees a film: from `storescu` to the row on the screen, and from a click to every grey.
 
-A whole box with its shipped packs, Debian's chromium as the screen. The film of the second table is pydicom-data's RG1
-(1841 × 1955, 15 bits). The alternative to sending the reader's own PNG would be to decode it on the box and to send
-raw greys deflated by HTTP, which spares the page a hundred lines and costs the box the time shown.
+A whole box with its shipped packs, Debian's chromium as the screen. The film of the second table is as large as a
+detector's (1841 × 1955, 15 bits) and made by code (`bench/sent_films.py`). The alternative to sending the reader's
+own PNG would be to decode it on the box and to send raw greys deflated by HTTP, which spares the page a hundred lines
+and costs the box the time shown.
 
     python -m bench.viewer [--rounds N] [--json] [--quick]
 """
@@ -18,9 +19,8 @@ from typing import Final
 
 import numpy as np
 from PIL import Image
-from pydicom.data import get_testdata_file
 
-from bench import harness
+from bench import harness, sent_films
 from bench.outcome import Row, Table
 from firmware_app import __version__
 from tests.browser.clinic import Clinic, Person, absent, clinic, synthetic_film
@@ -75,11 +75,8 @@ def _measured(box: Clinic, person: Person, folder: Path, rounds: int) -> list[Ta
     person.claim(box.url, box.first_code(), "doctor")
     person.find("#lists")
     seconds = [_seen(box, person, folder, number) for number in range(rounds + 1)][1:]
-    film = get_testdata_file("RG1_UNCR.dcm", download=False)
-    if film is None:
-        harness.leave_out("the film comes from pydicom-data: install the extra “demo”")
-    box.push(Path(str(film)))
-    person.open_row("RG1")
+    box.push(sent_films.large().write(1, folder / "large.dcm"))
+    person.open_row("Nobody")
     weights = {"page of a case, without its film": person.driver.execute_script(_WEIGHT)}
     steps = zip(*(person.driver.execute_async_script(_DECODE) for _ in range(rounds)), strict=True)
     names = ("fetch the film", "decode it", "window it once, full size")
@@ -120,7 +117,8 @@ def _measured(box: Clinic, person: Person, folder: Path, rounds: int) -> list[Ta
 
 def _seen(box: Clinic, person: Person, folder: Path, number: int) -> float:
     """Seconds from the start of storescu until the worklist, untouched, shows the patient with a result."""
-    path = synthetic_film(folder, f"{number}.dcm", PatientName=f"Round {number:03d}.", PatientAge="045Y")
+    told = {"PatientName": f"Round {number:03d}.", "PatientAge": "045Y"}
+    path = synthetic_film(folder, f"{number}.dcm", sent_films.GREYS, **told)
     begun = time.perf_counter()
     box.push(path)
     person.row(f"Round {number:03d}.")
