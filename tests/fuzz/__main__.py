@@ -31,6 +31,8 @@ WORK: Final = ROOT / "build" / "fuzz"
 LONGEST_BYTES: Final = 16384
 """Of an input: coverage comes from short objects, and short ones are quick."""
 SLOWEST_S: Final = 10
+_MOST_RUNS: Final = {"door": -1, "child": 6000}
+"""Of one process: what libFuzzer learns takes the address space that the limits of the child leave it."""
 _INTERRUPTED: Final = 72
 _PYTHON_ERROR: Final = re.compile(r"=== Uncaught Python exception: ===\n(.*)\n")
 _FRAME: Final = re.compile(r'File "([^"]*(?:firmware_app|tests|site-packages)/[^"]*)", line (\d+)')
@@ -56,7 +58,8 @@ class Campaign:
 
     def start(self) -> None:
         left = max(1, round(self.until - time.monotonic()))
-        flags = (f"-max_total_time={left}", f"-artifact_prefix={WORK / 'found' / self.target}-", "-reload=0")
+        most = f"-runs={_MOST_RUNS[self.target]}"
+        flags = (f"-max_total_time={left}", most, f"-artifact_prefix={WORK / 'found' / self.target}-", "-reload=0")
         folders = (str(WORK / self.target), str(WORK / "seeds"))
         with self.log.open("w") as log:
             self.process = subprocess.Popen(
