@@ -251,7 +251,7 @@ class Door:
         spool.sync()
         with disk_errors(self.state.root):
             self._make_durable_folder(target.parent)
-            spool.path.rename(target)  # over what is left of it, so that there is no moment without
+            spool.path.replace(target)  # over what is left of it, so that there is no moment without
             sync_directory(target.parent)
         with self._database_errors():
             self.clinical.reread(held)

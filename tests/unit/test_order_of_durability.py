@@ -238,13 +238,13 @@ def test_a_power_cut_right_behind_the_returning_file_has_it_read_again(
     door: Door, at: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     instance = judged_without_its_file(door, at)
-    link = os.link
+    replace = os.replace
 
-    def linked_and_killed(source: Path, target: Path) -> None:
-        link(source, target)
+    def replaced_and_killed(source: Path, target: Path) -> None:
+        replace(source, target)
         raise Killed
 
-    monkeypatch.setattr(os, "link", linked_and_killed)
+    monkeypatch.setattr(os, "replace", replaced_and_killed)
     with pytest.raises(Killed):
         door.accept_file(at)
     claim = door.clinical.claim()
@@ -256,13 +256,13 @@ def test_a_reader_that_was_quicker_than_the_returning_file_does_not_have_the_las
     door: Door, at: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     instance = judged_without_its_file(door, at)
-    link = os.link
+    replace = os.replace
 
     def read_before(source: Path, target: Path) -> None:
         give_up(door.clinical)
-        link(source, target)
+        replace(source, target)
 
-    monkeypatch.setattr(os, "link", read_before)
+    monkeypatch.setattr(os, "replace", read_before)
     assert door.accept_file(at).outcome is Outcome.DUPLICATE
     claim = door.clinical.claim()
     assert claim is not None
