@@ -184,8 +184,9 @@ def test_a_bomb_is_refused_quickly_and_the_next_image_is_read_by_the_same_child(
 
 def test_a_file_that_needs_more_memory_than_one_image_may_take_hurts_only_itself(tmp_path: Path) -> None:
     """5600 × 5600 real pixels under a limit that has no room for them."""
+    noise = np.random.default_rng(1).integers(0, 4000, (5600, 5600), np.uint16)
     with reading_rig.rig(reading_rig.config(tmp_path, memory_mb=256)) as box, reading_rig.reader(box) as reader:
-        large = box.admit(films.film(np.zeros((5600, 5600), np.uint16)))
+        large = box.admit(films.film(noise))
         small = box.admit(reading_rig.tiny_film(3))
         reading_rig.read_all(reader)
         refused, read = box.reading(large), box.reading(small)
