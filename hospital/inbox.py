@@ -15,7 +15,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import Enum
-from importlib import resources
 from pathlib import Path
 from typing import Any, Final
 
@@ -23,8 +22,8 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from firmware_app.errors import Contradicted, LanternError, Outdated, Replayed
 from firmware_app.uplink.summary import Brief, Digest, Mark, Presence, Summary
+from hospital.schema import bring_up_to_date
 
-SCHEMA_VERSION: Final = 1
 MOST_ASIDE: Final = 10_000
 _ASIDE_BYTES: Final = 4096
 _BUSY_S: Final = 15.0
@@ -88,15 +87,11 @@ class Inbox:
         return connection
 
     def create(self) -> None:
-        """Make the file and its tables."""
+        """Make the file and its tables, or bring those of an earlier version up to date; raises `InboxNewer`."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
         self.path.touch(mode=0o600)
         with self.transaction() as connection:
-            if connection.execute("PRAGMA user_version").fetchone()[0] == 0:
-                script = resources.files(__package__).joinpath("schema.sql").read_text("utf-8")
-                for statement in _statements(script):
-                    connection.execute(statement)
-                connection.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
+            bring_up_to_date(connection)
 
     def close(self) -> None:
         """Close this thread's connection."""
@@ -242,15 +237,6 @@ class Inbox:
             (limit,),
         )
         return [{**dict(row), "details": json.loads(row["details"])} for row in rows]
-
-
-def _statements(script: str) -> Iterator[str]:
-    pending = ""
-    for line in script.splitlines(keepends=True):
-        pending += line
-        if sqlite3.complete_statement(pending):
-            yield pending
-            pending = ""
 
 
 def _now() -> str:

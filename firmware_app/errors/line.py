@@ -292,3 +292,14 @@ class BoxEnrolled(HospitalError):
     code = "hospital.box_enrolled"
     sentence = N_("Another box named {box} is enrolled already. Give this one another id, or use --replace.")
     box: str
+
+
+@dataclass(eq=False)
+class InboxNewer(HospitalError):
+    code = "hospital.inbox_newer"
+    sentence = N_(
+        "The inbox was written by a newer Lantern (version {version}, this one knows {known}). Install that version "
+        "again; nothing was changed."
+    )
+    version: int
+    known: int

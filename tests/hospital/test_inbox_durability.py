@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from firmware_app.errors import TopicUnknown
+from firmware_app.errors import InboxNewer, TopicUnknown
 from firmware_app.records import Priority
 from firmware_app.uplink.summary import Brief, Modality, Origin, SizeBand, Summary, Verdict
 from hospital.inbox import Inbox
+from hospital.schema import STEPS
 
 
 @pytest.fixture
@@ -53,3 +54,9 @@ def test_the_first_word_on_a_case_revision_stays(inbox: Inbox) -> None:
     [row] = inbox.cases()
     assert row.brief is not None
     assert (row.priority, row.brief["priority"]) == ("urgent", "urgent")
+
+
+def test_an_inbox_of_a_newer_version_is_left_alone(inbox: Inbox) -> None:
+    inbox.connection.execute(f"PRAGMA user_version={len(STEPS) + 1}")
+    with pytest.raises(InboxNewer):
+        inbox.create()

@@ -1,0 +1,39 @@
+"""The shape of inbox.db, as the ordered list of steps that lead to it.
+
+`PRAGMA user_version` is the number of steps that a file has seen.  A released step is never changed: a new shape is a
+new step at the end.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from importlib import resources
+from typing import Final
+
+from firmware_app.errors import InboxNewer
+
+STEPS: Final[tuple[str, ...]] = (
+    resources.files(__package__).joinpath("schema.sql").read_text("utf-8"),
+)  # fmt: skip
+
+
+def bring_up_to_date(connection: sqlite3.Connection) -> None:
+    """Run the steps that this file has not seen, inside the caller's transaction; raises `InboxNewer`."""
+    seen: int = connection.execute("PRAGMA user_version").fetchone()[0]
+    if seen > len(STEPS):
+        raise InboxNewer(version=seen, known=len(STEPS))
+    for step in STEPS[seen:]:
+        for statement in _statements(step):
+            connection.execute(statement)
+    if seen < len(STEPS):
+        connection.execute(f"PRAGMA user_version={len(STEPS)}")
+
+
+def _statements(script: str) -> Iterator[str]:
+    pending = ""
+    for line in script.splitlines(keepends=True):
+        pending += line
+        if sqlite3.complete_statement(pending):
+            yield pending
+            pending = ""
