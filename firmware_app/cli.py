@@ -20,7 +20,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from firmware_app import (
-    __version__,
     clock_commands,
     export_command,
     health_commands,
@@ -34,6 +33,7 @@ from firmware_app import (
 from firmware_app.errors import LanternError
 from firmware_app.language import N_, translate
 from firmware_app.read_command import NOT_DIAGNOSTIC as NOT_DIAGNOSTIC
+from firmware_app.version import version
 
 if TYPE_CHECKING:
     from firmware_app.config import Config
@@ -103,7 +103,7 @@ def _serve(options: argparse.Namespace) -> int:
     if not options.json and sys.stdout.isatty():
         _tell_first_code(config)
     if not options.json:
-        print(f"Lantern {__version__}, state in {config.state.dir}. {NOT_DIAGNOSTIC} Ctrl-C stops it.", flush=True)
+        print(f"Lantern {version()}, state in {config.state.dir}. {NOT_DIAGNOSTIC} Ctrl-C stops it.", flush=True)
     return service.supervise(config, options.config, tell)
 
 
@@ -222,13 +222,21 @@ def _clinical(config: Config) -> Clinical:
     return clinical
 
 
+class _TellVersion(argparse.Action):
+    """Asks for the version only when it is wanted: in a checkout that costs a call of git."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
+        print(f"lantern {version()}")
+        parser.exit()
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="lantern",
         description=f"A box that reads images where there is no radiologist. {NOT_DIAGNOSTIC}",
         epilog="Example: lantern read film.dcm --json",
     )
-    parser.add_argument("--version", action="version", version=f"lantern {__version__}")
+    parser.add_argument("--version", action=_TellVersion, nargs=0, help="print the version and the commit, and end")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
     serve = _command(commands, "serve", _serve, "run the box until Ctrl-C", "lantern serve --config clinic.toml")

@@ -19,7 +19,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
-from firmware_app import __version__
 from firmware_app.config import Config
 from firmware_app.departure import Outcome, leaving
 from firmware_app.errors import (
@@ -36,6 +35,7 @@ from firmware_app.records import Reason
 from firmware_app.store.exports import Exports, Kept
 from firmware_app.store.layout import StateDir, free_bytes, sync_directory
 from firmware_app.store.staging import Room
+from firmware_app.version import version
 
 log = logging.getLogger("lantern.export")
 
@@ -176,7 +176,7 @@ def manifest(case: str, outcomes: Iterable[Outcome], *, looked: bool, encrypted:
     return {
         "schema": SCHEMA,
         "case": case,
-        "lantern": __version__,
+        "lantern": version(),
         "profile": "PS3.15 Annex E Basic Application Level Confidentiality Profile",
         "looked_at_by_a_person": looked,
         "files": [{"file": one.file, **one.facts} for one in everything if one.file is not None],

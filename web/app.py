@@ -11,13 +11,14 @@ from flask_wtf.csrf import CSRFProtect
 from werkzeug.exceptions import HTTPException
 from werkzeug.routing import BaseConverter
 
-from firmware_app import __version__, clock
+from firmware_app import clock
 from firmware_app.config import Config
 from firmware_app.language import N_, translate
 from firmware_app.store.accounts import Accounts
 from firmware_app.store.clinical import Clinical
 from firmware_app.store.layout import StateDir
 from firmware_app.store.stick_status import StickStatus
+from firmware_app.version import version
 from web import box as boxes
 from web import guard, standing, sticks, words
 from web.checkup import Checkup
@@ -119,7 +120,7 @@ def _register_first_page(app: Flask, state: StateDir, accounts: Accounts) -> Non
 
 def _equip_templates(app: Flask, config: Config) -> None:
     app.jinja_env.globals.update(
-        _=_translated, version=__version__, box_name=config.box.name, words=words, user=guard.user
+        _=_translated, version=version(), box_name=config.box.name, words=words, user=guard.user
     )
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
     app.jinja_env.filters.update(moment=_moment, dated=_dated, written=_written, percent=_percent)

@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Final
 
-from firmware_app import __version__
 from firmware_app.config import Config
 from firmware_app.device import care, front_check, line, presence, setup, speed, stored, timepiece
 from firmware_app.device.check import Check
@@ -21,6 +20,7 @@ from firmware_app.records import Reason
 from firmware_app.store import rescue
 from firmware_app.store.clinical import Clinical
 from firmware_app.store.layout import StateDir, free_bytes
+from firmware_app.version import version
 
 _STATE_OK: Final = register("doctor.state_ok", N_("The state directory {path} can be used; {free_mb} MB are free."))
 _STATE_NONE: Final = register(
@@ -94,7 +94,7 @@ def status(config: Config) -> dict[str, Any]:
         queue = {"cases": found.cases, "instances": found.instances, "waiting": found.waiting, "refused": found.refused}
         clinical.database.close()
     return {
-        "version": __version__,
+        "version": version(),
         "state": str(config.state.dir),
         "running": all(processes.values()),
         "processes": processes,

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from firmware_app import __version__, clock
+from firmware_app import clock
 from firmware_app.config import Config
 from firmware_app.device import care, line, machine, presence, remembered
 from firmware_app.device.backup import NAME as BACKUP
@@ -23,6 +23,7 @@ from firmware_app.store import rescue, ring
 from firmware_app.store.clinical import Clinical
 from firmware_app.store.exchange import OPEN
 from firmware_app.store.layout import StateDir, free_bytes
+from firmware_app.version import version
 
 CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 _ESCAPES: Final = str.maketrans({"\\": "\\\\", '"': '\\"', "\n": "\\n"})
@@ -54,7 +55,7 @@ def text(config: Config, state: StateDir, clinical: Clinical) -> str:
 
 def samples(config: Config, state: StateDir, clinical: Clinical) -> Iterator[Sample]:
     """Every value, those of one metric together."""
-    yield Sample("lantern_info", "The version of the software.", 1, {"version": __version__})
+    yield Sample("lantern_info", "The version of the software.", 1, {"version": version()})
     yield Sample("lantern_clock_trusted", "Whether somebody vouches for the box's time.", clock.stamp().trusted)
     for name in presence.expected(config.uplink.enabled):
         running = presence.is_running(state, name)

@@ -15,7 +15,7 @@ from typing import Final
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PublicKey
 
-from firmware_app import __version__, clock
+from firmware_app import clock
 from firmware_app.errors import BrokerRefused, LanternError, MessageTooLarge
 from firmware_app.records import Reason
 from firmware_app.store.exchange import Exchange, Outgoing
@@ -24,6 +24,7 @@ from firmware_app.uplink.envelope import HospitalBundle, open_signed, seal, seal
 from firmware_app.uplink.line import Line, Post
 from firmware_app.uplink.summary import Brief, Digest, Kind, Origin, Presence, State, Summary, decode
 from firmware_app.uplink.summary import Keys as KeysMessage
+from firmware_app.version import version
 
 log = logging.getLogger("lantern.uplink")
 
@@ -165,7 +166,7 @@ class Publisher:
             origin=Origin(self._box, self._stream, self._session, clock.boot_id()),
             state=state,
             beat=beat,
-            version=__version__,
+            version=version(),
             outgoing=line.outgoing,
             quarantined=line.quarantined,
             unread=line.unread,

@@ -24,7 +24,7 @@ from typing import Final
 import psutil
 import pynetdicom
 
-from firmware_app import __version__
+from firmware_app.version import version as lantern_version
 from tests.peers import REPOSITORY, peer
 
 _START_SECONDS: Final = 60
@@ -73,7 +73,7 @@ class Lantern(Receiver):
     """This box's gateway, with nothing set but where to listen and where to keep."""
 
     name = "Lantern"
-    version = __version__
+    version = lantern_version()
     store = "state/images"
 
     def prepare(self, folder: Path) -> None:

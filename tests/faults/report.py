@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from importlib import metadata
 from typing import Any, Final
 
-from firmware_app import __version__
+from firmware_app.version import version
 from tests.faults.scene import Outcome
 
 KEPT, BROKEN = "kept  ", "BROKEN"
@@ -144,7 +144,7 @@ def line(outcome: Outcome) -> str:
 def versions() -> dict[str, str]:
     """Of what was attacked, and of what attacked it."""
     return {
-        "lantern": __version__,
+        "lantern": version(),
         "python": platform.python_version(),
         "linux": platform.release().split("-")[0],
         "onnxruntime": metadata.version("onnxruntime"),

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 import zipfile
 from pathlib import Path
+from typing import get_type_hints
 
 import pytest
 
+from firmware_app import __version__
 from firmware_app.demo import samples
+from firmware_app.uplink.summary import Presence
+from firmware_app.version import version
 
 ROOT = Path(__file__).parents[2]
 
@@ -58,3 +63,15 @@ def test_the_wheel_carries_no_tests_and_no_images_of_patients(unpacked: Path) ->
     assert "tests" not in top
     pictures = [path for path in unpacked.rglob("*") if path.suffix.lower() in {".jpg", ".jpeg", ".dcm", ".png"}]
     assert all("golden" in path.parts for path in pictures)
+
+
+@pytest.mark.skipif(not (ROOT / ".git").exists(), reason="this tree is no checkout, so it has no commit")
+def test_checkout_and_wheel_name_the_commit_and_the_wheel_asks_no_git(unpacked: Path, tmp_path: Path) -> None:
+    commit = subprocess.run(
+        ["git", "rev-parse", "--short=9", "HEAD"], cwd=ROOT, text=True, capture_output=True, check=True
+    ).stdout.strip()
+    named = re.compile(rf"lantern {re.escape(__version__)}\+g{commit}(\.dirty)?\n")
+    ask = "import os; os.environ['PATH'] = '/none'; from firmware_app.cli import main; main(['--version'])"
+    assert named.fullmatch(run_outside(unpacked, tmp_path, "-c", ask).stdout)
+    assert named.fullmatch(run_outside(ROOT, tmp_path, "-m", "firmware_app.cli", "--version").stdout)
+    assert get_type_hints(Presence, include_extras=True)["version"].__metadata__[0].accepts(version())
