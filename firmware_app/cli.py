@@ -31,7 +31,7 @@ from firmware_app import (
     user_commands,
 )
 from firmware_app.errors import LanternError
-from firmware_app.language import N_, translate
+from firmware_app.language import N_, for_screen, translate
 from firmware_app.read_command import NOT_DIAGNOSTIC as NOT_DIAGNOSTIC
 from firmware_app.version import version
 
@@ -71,7 +71,7 @@ def _run(arguments: Sequence[str] | None) -> int:
         terminal.refuse(terminal.of_the_state(error, options), options)
         return _FAILED
     except KeyboardInterrupt:
-        print(translate(N_("Stopped."), terminal.language(options)), file=sys.stderr)
+        print(translate(N_("Stopped."), for_screen(terminal.language(options), sys.stderr)), file=sys.stderr)
         return _INTERRUPTED
     return status
 
@@ -120,8 +120,8 @@ def _config_check(options: argparse.Namespace) -> int:
     if options.json:
         _print_json({"valid": True})
     else:
-        sentence = translate(N_("The configuration is valid; the box's state is in {folder}."), config.box.language)
-        print(sentence.format(folder=config.state.dir))
+        sentence = N_("The configuration is valid; the box's state is in {folder}.")
+        print(translate(sentence, for_screen(config.box.language)).format(folder=config.state.dir))
     return _DONE
 
 
@@ -149,10 +149,10 @@ def _case_list(options: argparse.Namespace) -> int:
         if options.json:
             _print_case(case, config, as_json=True)
         else:
-            print(case_text.row(case, config.box.language))
+            print(case_text.row(case, for_screen(config.box.language)))
     if not options.json and not cases and not homeless:
         print(translate(N_("There is no case yet. Send an image to the box, or try “lantern read FILE”."),
-                        config.box.language))  # fmt: skip
+                        for_screen(config.box.language)))  # fmt: skip
     return _DONE
 
 
@@ -173,7 +173,7 @@ def _audit_verify(options: argparse.Namespace) -> int:
         _print_json({"whole": whole, "code": sentence.code, "text": sentence.text(config.box.language),
                      "head": str(head), **sentence.details})  # fmt: skip
     else:
-        print(sentence.text(config.box.language))
+        print(sentence.text(for_screen(config.box.language)))
     return _DONE if whole else _FAILED
 
 
@@ -190,7 +190,7 @@ def _print_case(case: Case, config: Config, *, as_json: bool) -> None:
     if as_json:
         _print_json(case_line.case_object(case, config.box.language))
     else:
-        print(case_text.page(case, config.box.language), flush=True)
+        print(case_text.page(case, for_screen(config.box.language)), flush=True)
 
 
 # --- parsing ------------------------------------------------------------------------------------------------------

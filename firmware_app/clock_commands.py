@@ -8,6 +8,8 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from firmware_app.language import for_screen
+
 if TYPE_CHECKING:
     from firmware_app.config import Config
 
@@ -120,7 +122,7 @@ def _tell(options: argparse.Namespace, config: Config) -> None:
     if options.json:
         print(json.dumps(timepiece.status()))
     else:
-        print(timepiece.told(clock.here().standing()).text(config.box.language))
+        print(timepiece.told(clock.here().standing()).text(for_screen(config.box.language)))
 
 
 def _config(options: argparse.Namespace) -> Config:

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from firmware_app.language import N_, translate
+from firmware_app.language import N_, for_screen, translate
 
 if TYPE_CHECKING:
     from firmware_app.config import Config
@@ -69,7 +69,7 @@ def _export(options: argparse.Namespace) -> int:
             person=person, looked=options.looked, on_progress=advance,
         )  # fmt: skip
     clinical.database.close()
-    language = config.box.language
+    language = config.box.language if options.json else for_screen(config.box.language)
     for one in outcomes:
         if options.json:
             reason = {"code": one.reason.code, "text": one.reason.text(language)} if one.reason else None

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
-from firmware_app.language import N_, translate
+from firmware_app.language import N_, for_screen, translate
 
 if TYPE_CHECKING:
     from firmware_app.config import Config
@@ -54,7 +54,7 @@ def _print_card(options: argparse.Namespace) -> None:
     from firmware_app.store.layout import StateDir
 
     config = _config(options)
-    without = translate(N_("The page has no certificate here."), config.box.language)
+    without = translate(N_("The page has no certificate here."), for_screen(config.box.language, sys.stderr))
     print(front.card(config, StateDir(config.state.dir)) or without, file=sys.stderr)
 
 
@@ -82,7 +82,7 @@ def _doctor(options: argparse.Namespace) -> int:
             )
         else:
             about = "".join(f"{fact}  " for fact in (check.at, check.case) if fact)
-            print(f"{check.result:<5}{check.name:<12}{about}{check.reason.text(config.box.language)}")
+            print(f"{check.result:<5}{check.name:<12}{about}{check.reason.text(for_screen(config.box.language))}")
     return _FAILED if any(check.result == "fail" for check in checks) else _DONE
 
 
@@ -103,7 +103,7 @@ def _selftest(options: argparse.Namespace) -> int:
             _print_json({"check": check.name, "result": check.result, "code": check.reason.code,
                          "text": texts[config.box.language], "texts": texts})  # fmt: skip
         else:
-            print(f"{check.result:<5}{check.name:<12}{check.reason.text(config.box.language)}")
+            print(f"{check.result:<5}{check.name:<12}{check.reason.text(for_screen(config.box.language))}")
     return _FAILED if any(check.result == "fail" for check in checks) else _DONE
 
 

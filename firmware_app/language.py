@@ -7,10 +7,13 @@ shown in Chinese and in English.  The English text is the gettext message id.
 from __future__ import annotations
 
 import gettext
+import os
+import stat
+import sys
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
-from typing import Final
+from typing import Final, TextIO
 from unicodedata import category
 
 LANGUAGES: Final = ("zh_CN", "en")
@@ -59,6 +62,27 @@ class _Details(dict[str, object]):
 
     def __missing__(self, name: str) -> str:
         return "…"
+
+
+def for_screen(language: str, stream: TextIO | None = None) -> str:
+    """The language for what is printed on *stream* (default: stdout): *language*, or English on the kernel's console.
+
+    That console (``TERM=linux``) has 512 glyphs and no Chinese one.  One that was given them says so with
+    ``LANTERN_BOX__LANGUAGE``, which therefore wins.
+    """
+    if os.environ.get("LANTERN_BOX__LANGUAGE") in LANGUAGES or os.environ.get("TERM") != "linux":
+        return language
+    return "en" if _is_on_screen(stream or sys.stdout) else language
+
+
+def _is_on_screen(stream: TextIO) -> bool:
+    """Whether *stream* ends on the terminal; a pipe is taken for one into a pager there."""
+    if stream.isatty():
+        return True
+    try:
+        return stat.S_ISFIFO(os.fstat(stream.fileno()).st_mode) and sys.stderr.isatty()
+    except OSError:  # no descriptor of its own: a program holds what is printed
+        return False
 
 
 def visible(text: str) -> str:

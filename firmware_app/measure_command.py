@@ -10,7 +10,7 @@ import json
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
-from firmware_app.language import N_, translate
+from firmware_app.language import N_, for_screen, translate
 
 if TYPE_CHECKING:
     from firmware_app.config import Reader as ReaderConfig
@@ -51,7 +51,8 @@ def _measure(options: argparse.Namespace) -> int:
     all_chosen = True
     for pack in packs:
         pack.verify()
-        chosen = _table(pack, config.reader, results, options, config.box.language)
+        language = config.box.language if options.json else for_screen(config.box.language)
+        chosen = _table(pack, config.reader, results, options, language)
         all_chosen = all_chosen and chosen is not None
     return _DONE if all_chosen else _NONE_RIGHT
 

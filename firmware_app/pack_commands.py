@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from firmware_app import measure_command
+from firmware_app.language import for_screen
 
 if TYPE_CHECKING:
     from firmware_app.config import Config
@@ -59,8 +60,9 @@ def _list(options: argparse.Namespace) -> int:
     config, store = _open(options)
     shelf = store.survey()
     shared = precedence.overlaps(shelf.packs, config, store)
+    language = config.box.language if options.json else for_screen(config.box.language)
     for pack in shelf.packs:
-        told = {**_identity(pack), "title": _said(pack, config), "from": _origin(pack, store)}
+        told = {**_identity(pack), "title": pack.manifest.title.by_language()[language], "from": _origin(pack, store)}
         told |= _order(pack.name, shared)
         if options.json:
             _print_json(told)
@@ -69,7 +71,7 @@ def _list(options: argparse.Namespace) -> int:
     if not options.json:
         _tell_order(shared, config)
     for error in shelf.broken:
-        print(f"{error.code}: {error.text(config.box.language)}", file=sys.stderr)
+        print(f"{error.code}: {error.text(for_screen(config.box.language, sys.stderr))}", file=sys.stderr)
     if not shelf.packs and not options.json:
         print("There is no model pack on this box. “lantern pack install NAME --repository PLACE” brings one.")
     return _DONE
@@ -78,12 +80,13 @@ def _list(options: argparse.Namespace) -> int:
 def _show(options: argparse.Namespace) -> int:
     config, store = _open(options)
     pack = store.find(options.pack)
-    manifest, language = pack.manifest, config.box.language
+    manifest, language = pack.manifest, for_screen(config.box.language)
     if options.json:
         told = manifest.model_dump(mode="json", by_alias=True)
         _print_json({**told, "from": _origin(pack, store), "folder": str(pack.folder)})
         return _DONE
-    print(f"{pack.name} {manifest.version}   {_said(pack, config)}   ({_origin(pack, store)}, {pack.folder})")
+    title = manifest.title.by_language()[language]
+    print(f"{pack.name} {manifest.version}   {title}   ({_origin(pack, store)}, {pack.folder})")
     for text in (manifest.intended_use, manifest.not_for, *manifest.weak_points):
         print(f"  {text.by_language()[language]}")
     for finding in manifest.findings:
@@ -116,7 +119,7 @@ def _verify(options: argparse.Namespace) -> int:
             told = {"name": found.details.get("pack"), "version": None, "whole": False}
             _print_json({**told, "code": found.code, "text": found.text(config.box.language)})
         else:
-            print(f"{found.code}: {found.text(config.box.language)}")
+            print(f"{found.code}: {found.text(for_screen(config.box.language))}")
     return _FAILED if wrong else _DONE
 
 
@@ -238,15 +241,11 @@ def _order(name: str, shared: Sequence[Overlap]) -> dict[str, object]:
 
 def _tell_order(shared: Sequence[Overlap], config: Config) -> None:
     for one in shared:
-        print(one.reason.text(config.box.language))
+        print(one.reason.text(for_screen(config.box.language)))
 
 
 def _identity(pack: Pack) -> dict[str, object]:
     return {"name": pack.name, "version": pack.manifest.version}
-
-
-def _said(pack: Pack, config: Config) -> str:
-    return pack.manifest.title.by_language()[config.box.language]
 
 
 def _origin(pack: Pack, store: PackStore) -> str:

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from firmware_app.errors import AnswersUnwritable, ConsoleNeeded, NotProvisioned, ProvisioningUndecided, TrustNeeded
-from firmware_app.language import N_, translate
+from firmware_app.language import N_, for_screen, translate
 
 if TYPE_CHECKING:
     from firmware_app.config import Config
@@ -88,7 +88,7 @@ def _provision(options: argparse.Namespace) -> int:
     try:
         return _step(options)(options, config, places)
     except EOFError:  # Ctrl-D at a question; all of them are asked before anything is written
-        print(f"\n{translate(_LEFT, config.box.language)}", file=sys.stderr)
+        print(f"\n{translate(_LEFT, for_screen(config.box.language, sys.stderr))}", file=sys.stderr)
         return _FAILED
 
 
@@ -153,7 +153,8 @@ def _by_file(options: argparse.Namespace, config: Config, places: Places) -> int
             if not sys.stdin.isatty():
                 raise
             proof = Proof(_label_code(config.box.language))
-        print(translate(_TRYING, config.box.language).format(count=many.count), file=sys.stderr)
+        trying = translate(_TRYING, for_screen(config.box.language, sys.stderr))
+        print(trying.format(count=many.count), file=sys.stderr)
         offer = provisioning_folder.find(options.file, box, proof.code, counts)
     try:
         provisioning_file.examine(offer, kept, places, proof)
@@ -171,7 +172,7 @@ def _by_file(options: argparse.Namespace, config: Config, places: Places) -> int
 
 
 def _label_code(language: str) -> str:
-    return getpass.getpass(f"{translate(_LABEL_CODE, language)}: ")
+    return getpass.getpass(f"{translate(_LABEL_CODE, for_screen(language))}: ")
 
 
 def _chip(options: argparse.Namespace) -> Chip | None:
@@ -189,8 +190,10 @@ def _require_writable(*wanted_places: Path) -> None:
 
 
 def _sayer(language: str) -> Callable[..., None]:
+    spoken = for_screen(language)
+
     def say(message: str, **values: str) -> None:
-        print(translate(message, language).format(**values))
+        print(translate(message, spoken).format(**values))
 
     return say
 
@@ -214,7 +217,7 @@ def _tell(options: argparse.Namespace, given: Given, places: Places, code: str |
     if code is not None:
         say(_FIRST, address=naming.address(given.config), code=code)
     for reason in given.undone:
-        print(reason.text(language), file=sys.stderr)
+        print(reason.text(for_screen(language, sys.stderr)), file=sys.stderr)
 
 
 def _show_bundle(made: BoxBundle, bundle: str, language: str) -> None:
@@ -227,7 +230,7 @@ def _show_bundle(made: BoxBundle, bundle: str, language: str) -> None:
     if not sys.stdout.isatty() or (len(lines) < room.lines and max(map(len, lines)) <= room.columns):
         print(drawn)
     else:
-        print(f"{translate(_NO_ROOM, language).format(bundle=bundle)}\n")
+        print(f"{translate(_NO_ROOM, for_screen(language)).format(bundle=bundle)}\n")
     print(f"{provision.printed(made)}\n")
 
 
@@ -319,7 +322,7 @@ def _label(options: argparse.Namespace, config: Config, places: Places) -> int:
         return _DONE
     print(options.label)
     if fingerprint is None:
-        print(translate(_NO_CERTIFICATE, config.box.language), file=sys.stderr)
+        print(translate(_NO_CERTIFICATE, for_screen(config.box.language, sys.stderr)), file=sys.stderr)
     return _DONE
 
 

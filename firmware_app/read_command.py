@@ -10,7 +10,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from firmware_app.language import N_, translate
+from firmware_app.language import N_, for_screen, translate
 
 if TYPE_CHECKING:
     from firmware_app.config import Config
@@ -65,7 +65,7 @@ def _read(options: argparse.Namespace) -> int:
     from firmware_app.intake.given_paths import not_followed
 
     config = load(options.config)
-    language = config.box.language
+    aside = for_screen(config.box.language, sys.stderr)
     clean, told, total = True, 0, 0
 
     def tell(done: int, of: int) -> None:
@@ -84,14 +84,14 @@ def _read(options: argparse.Namespace) -> int:
                     clean = clean and all(file.status.value in ("read", "duplicate") for file in case.files)
         except KeyboardInterrupt:
             line.clear()
-            print(_stopped(told, total, language), file=sys.stderr)
+            print(_stopped(told, total, aside), file=sys.stderr)
             return _INTERRUPTED
     if left := not_followed(options.paths):
-        print(f"{left} × {NotARegularFile().text(language)}", file=sys.stderr)
+        print(f"{left} × {NotARegularFile().text(aside)}", file=sys.stderr)
     if not total:
-        print(NothingToRead().text(language), file=sys.stderr)
+        print(NothingToRead().text(aside), file=sys.stderr)
     elif not options.json:
-        print(translate(NOT_DIAGNOSTIC, language))
+        print(translate(NOT_DIAGNOSTIC, for_screen(config.box.language)))
     return _DONE if clean and total else _UNJUDGED
 
 
@@ -108,4 +108,4 @@ def _print(case: Case, config: Config, *, as_json: bool) -> None:
     if as_json:
         print(json.dumps(case_line.case_object(case, config.box.language), ensure_ascii=False), flush=True)
     else:
-        print(case_text.page(case, config.box.language), flush=True)
+        print(case_text.page(case, for_screen(config.box.language)), flush=True)

@@ -36,7 +36,7 @@ from firmware_app.errors import (
     StateUnusable,
 )
 from firmware_app.export import Progress
-from firmware_app.language import N_, translate
+from firmware_app.language import N_, for_screen, translate
 from firmware_app.store import staging
 from firmware_app.store.exchange import Exchange
 from firmware_app.store.exports import Exports
@@ -229,10 +229,11 @@ def _named(handle: BinaryIO, final: Path) -> None:
 
 def told(path: Path, config: Config) -> str:
     """What the console says of a finished file."""
-    opening = translate(_OPENED_BY, config.box.language).format(command=f"lantern-hospital open {path.name} --out DIR")
+    language = for_screen(config.box.language)
+    opening = translate(_OPENED_BY, language).format(command=f"lantern-hospital open {path.name} --out DIR")
     own = {place.stat().st_dev for place in (Path("/"), config.state.dir)}  # the state may be a disk of its own
     try:
         where = _STILL_HERE if path.stat().st_dev in own else _UNMOUNT
     except OSError:  # the stick is out already
         return opening
-    return f"{opening}\n{translate(where, config.box.language)}"
+    return f"{opening}\n{translate(where, language)}"

@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 
 from firmware_app.errors import LanternError, StateForbidden, StateUnusable, StoreDamaged, StoreUnreadable
-from firmware_app.language import LANGUAGES, visible
+from firmware_app.language import LANGUAGES, for_screen, visible
 
 
 def let_streams_take_all(*, as_json: bool) -> None:
@@ -25,10 +25,10 @@ def let_streams_take_all(*, as_json: bool) -> None:
 
 def refuse(error: LanternError, options: argparse.Namespace) -> None:
     """Say *error* on stderr; to a program also on stdout, where it looks for its answer."""
-    text = error.text(language(options))
+    told = language(options)
     if options.json:
-        print(json.dumps({"error": {"code": error.code, "text": text}}, ensure_ascii=False), flush=True)
-    print(visible(f"{error.code}: {text}"), file=sys.stderr)
+        print(json.dumps({"error": {"code": error.code, "text": error.text(told)}}, ensure_ascii=False), flush=True)
+    print(visible(f"{error.code}: {error.text(for_screen(told, sys.stderr))}"), file=sys.stderr)
 
 
 def of_the_store(error: sqlite3.Error, options: argparse.Namespace) -> LanternError:

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from firmware_app.language import N_, translate
+from firmware_app.language import N_, for_screen, translate
 
 if TYPE_CHECKING:
     from firmware_app.config import Config
@@ -115,7 +115,7 @@ def _tell(options: argparse.Namespace, config: Config, code: str) -> None:
 
 
 def _say(config: Config, sentence: str, **details: str) -> None:
-    print(translate(sentence, config.box.language).format(**details))
+    print(translate(sentence, for_screen(config.box.language)).format(**details))
 
 
 def _audited(config: Config, action: str, **details: str) -> None:

@@ -18,7 +18,7 @@ from firmware_app import clock
 from firmware_app.config import Config, load
 from firmware_app.device import remembered
 from firmware_app.errors import BackupDiskAbsent, LanternError, StoreUnreadable
-from firmware_app.language import N_, register
+from firmware_app.language import N_, for_screen, register
 from firmware_app.records import Reason
 from firmware_app.store import ring, timekeeping
 from firmware_app.store.layout import StateDir
@@ -126,7 +126,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         text = reason.text(config.box.language)
         print(json.dumps({"code": reason.code, "text": text, **reason.details}, ensure_ascii=False))
     else:
-        print(reason.text(config.box.language))
+        print(reason.text(for_screen(config.box.language)))
     return 0
 
 

@@ -20,16 +20,16 @@ from firmware_app.config import Config, load
 from firmware_app.device import first_start, naming
 from firmware_app.device.files import write_whole
 from firmware_app.errors import LanternError, StoreUnreadable
-from firmware_app.language import N_, translate
 from firmware_app.store.accounts import Accounts
 from firmware_app.store.layout import StateDir
 
 OUT: Final = Path("/run/lantern-console/code.issue")
-_OPEN: Final = N_("This box is new. Open {address} in a browser of the clinic and give this code: {code}")
+_OPEN: Final = "This box is new. Open {address} in a browser of the clinic and give this code: {code}"
 
 
 def shown(config: Config) -> str:
-    """What the screen says in both languages; nothing once the box has an identity or an account."""
+    """What the screen says, in English, for the kernel's console has no Chinese glyphs; nothing once the box has an
+    identity or an account."""
     state = StateDir(config.state.dir)
     if not first_start.is_new(config, state):
         return ""
@@ -41,8 +41,7 @@ def shown(config: Config) -> str:
         accounts.database.close()
     if code is None:
         return ""
-    told = {"address": naming.address(config), "code": code}
-    return "".join(f"{translate(_OPEN, language).format(**told)}\n" for language in ("zh_CN", "en")) + "\n"
+    return f"{_OPEN.format(address=naming.address(config), code=code)}\n\n"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

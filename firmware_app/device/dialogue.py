@@ -15,7 +15,7 @@ from typing import Any, Final
 from firmware_app.device import provision
 from firmware_app.device.answers import QUESTIONS, Answers, Question
 from firmware_app.errors import LanternError
-from firmware_app.language import N_, translate
+from firmware_app.language import N_, for_screen, translate
 from firmware_app.store.accounts import checked_code
 from firmware_app.uplink.envelope import HospitalBundle
 
@@ -55,13 +55,14 @@ class Dialogue:
     def __init__(self, ask: Ask, tell: Tell, default: Answers, known: HospitalBundle | None, *, fixed: bool) -> None:
         """*default*: what the box is told now; *known*: the hospital it trusts; *fixed*: its id stays as it is."""
         self._ask, self._tell, self._default, self._known, self._fixed = ask, tell, default, known, fixed
-        self.language = default.language
+        self.language = for_screen(default.language)
 
     def run(self) -> Agreed | None:
         """The agreement; None when the person said no to the summary."""
-        self.language = self._language()
+        chosen = self._language()
+        self.language = for_screen(chosen)
         self._tell(self._say(_FOR_NONE))
-        given = {"language": self.language}
+        given = {"language": chosen}
         for question in QUESTIONS[1:]:
             if question.key == "box" and self._fixed:
                 given["box"] = self._default.box
@@ -79,8 +80,10 @@ class Dialogue:
 
     def _language(self) -> str:
         now = "1" if self._default.language == "zh_CN" else "2"
+        has_chinese = for_screen("zh_CN") == "zh_CN"
+        question = "语言 / Language   1 中文   2 English" if has_chinese else "Language   1 Chinese   2 English"
         while True:
-            said = self._ask(f"语言 / Language   1 中文   2 English   [{now}]: ").strip().lower() or now
+            said = self._ask(f"{question}   [{now}]: ").strip().lower() or now
             if said in _LANGUAGES:
                 return _LANGUAGES[said]
 

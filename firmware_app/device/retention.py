@@ -20,7 +20,7 @@ from firmware_app import clock, progress
 from firmware_app.config import Config, load
 from firmware_app.device import remembered
 from firmware_app.errors import LanternError, StateUnusable, StoreUnreadable
-from firmware_app.language import N_, register
+from firmware_app.language import N_, for_screen, register
 from firmware_app.records import Reason
 from firmware_app.store import timekeeping
 from firmware_app.store.ballast import with_ballast
@@ -191,7 +191,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except LanternError as error:
         print(error, file=sys.stderr)
         return 1
-    text = outcome.reason.text(config.box.language)
+    text = outcome.reason.text(config.box.language if options.json else for_screen(config.box.language))
     if options.json:
         told = {"code": outcome.reason.code, "text": text, **outcome.reason.details}
         print(json.dumps({**told, "deleted": outcome.cases}, ensure_ascii=False))

@@ -81,11 +81,11 @@ class Terminal:
 
 
 @contextmanager
-def console(folder: Path, *options: str, rows: int = 90) -> Iterator[Terminal]:
+def console(folder: Path, *options: str, rows: int = 90, term: str = "dumb") -> Iterator[Terminal]:
     ours, theirs = pty.openpty()
     termios.tcsetwinsize(theirs, (rows, 80))
     inherited = {name: value for name, value in os.environ.items() if name not in ("COLUMNS", "LINES")}  # the tester's
-    environment = {**inherited, "LANTERN_STATE__DIR": str(folder / "state"), "TERM": "dumb", "LANTERN_LOG": "ERROR"}
+    environment = {**inherited, "LANTERN_STATE__DIR": str(folder / "state"), "TERM": term, "LANTERN_LOG": "ERROR"}
     command = [sys.executable, "-c", _MAIN, "provision", "--write", str(folder / "etc/lantern.toml")]
     process = subprocess.Popen(
         [*command, *options], stdin=theirs, stdout=theirs, stderr=theirs, env=environment, start_new_session=True

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from firmware_app.errors import InstallStepFailed
-from firmware_app.language import translate
+from firmware_app.language import for_screen, translate
 
 PREFIX: Final = Path("opt/lantern")
 VENV: Final = PREFIX / "venv"
@@ -129,7 +129,7 @@ class Machine:
 def spoken() -> str:
     """The language of this terminal (POSIX locale variables, the strongest first)."""
     chosen = next((value for name in ("LC_ALL", "LC_MESSAGES", "LANG") if (value := os.environ.get(name))), "")
-    return "zh_CN" if chosen.startswith("zh") else "en"
+    return for_screen("zh_CN" if chosen.startswith("zh") else "en")
 
 
 def digest(content: bytes) -> str:
