@@ -16,7 +16,10 @@ from firmware_app.tasks import prior
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """The manifest's words for one reading's pack, in one language."""
+    """The manifest's words for one reading's pack, in one language.
+
+    `here`: the clinic has set how common every finding of the pack is, so that its specificity may be read as it is.
+    """
 
     title: str
     intended_use: str
@@ -24,6 +27,7 @@ class Told:
     weak_points: tuple[str, ...]
     measured: Measured | None
     worth: prior.Predictive | None
+    here: bool
 
 
 def told(config: Config, pack: PackIdentity, language: str) -> Told | None:
@@ -43,6 +47,7 @@ def told(config: Config, pack: PackIdentity, language: str) -> Told | None:
         said(manifest.title), said(manifest.intended_use), said(manifest.not_for),
         tuple(said(point) for point in manifest.weak_points), measured,
         prior.predictive(manifest, measured, manifest.findings[0].code, config.reader.prevalence),
+        all(finding.code in config.reader.prevalence for finding in manifest.findings),
     )  # fmt: skip
 
 

@@ -49,6 +49,12 @@ class Decoded:
     hints: tuple[str, ...] = ()  # of how the pixels were understood
     quality: tuple[tuple[str, float], ...] = ()  # measures that a person is told of, each with its number
 
+    @property
+    def seen(self) -> tuple[int, int]:
+        """(columns, rows) of what the model sees of a frame."""
+        x0, y0, x1, y1 = self.box or (0, 0, self.columns, self.rows)
+        return x1 - x0, y1 - y0
+
 
 @dataclass(frozen=True, slots=True)
 class Taking:

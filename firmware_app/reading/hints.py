@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Final
 
+from firmware_app.imaging.input_spec import InputSpec
 from firmware_app.imaging.quality import limits
 from firmware_app.language import N_, register
 from firmware_app.records import Finding, Reason
@@ -71,6 +72,13 @@ REDUCED: Final = register(
         "are counted in the pixels of the smaller picture."
     ),
 )
+COARSE: Final = register(
+    "hint.coarse",
+    N_(
+        "Only {columns} × {rows} pixels of this image reach the model, which learnt from pictures of {width} × "
+        "{height}. Fine shadows are lost. Send the original image."
+    ),
+)
 OF_PIXELS: Final = (COLOURS_CORRECTED, COLOURS_UNSURE, FRAMES_LEFT, REDUCED)
 """What the decode child may say of how it understood the pixels (`imaging.photometric`, `imaging.picture`)."""
 BESIDE: Final = register(
@@ -97,6 +105,15 @@ def hint(code: str, **details: str | int | float) -> Reason:
 def of_pixels(codes: Sequence[str]) -> tuple[Reason, ...]:
     """What is to be known of how the pixels were understood, *codes* of `OF_PIXELS`."""
     return tuple(hint(code) for code in codes)
+
+
+def of_resolution(columns: int, rows: int, spec: InputSpec) -> tuple[Reason, ...]:
+    """What is to be known where the model is given fewer pixels than it learnt from, and so a picture drawn larger than
+    it was taken.  Every training image was made *spec*'s size (`imaging.model_input`), so that is the resolution it
+    learnt at; what has less of either side was never seen in training."""
+    if columns >= spec.width and rows >= spec.height:
+        return ()
+    return (hint(COARSE, columns=columns, rows=rows, width=spec.width, height=spec.height),)
 
 
 def of_unfamiliar(read: Sequence[int], counted: Sequence[int]) -> tuple[Reason, ...]:

@@ -189,6 +189,7 @@ class Reader:
             return attempt.cannot_for(chosen.pack, decoded)
         attempt.hints += hints.of_frames(decoded.read, decoded.frames, decoded.coloured, flow=decoded.flow)
         attempt.hints += hints.of_pixels(decoded.hints)
+        attempt.hints += hints.of_resolution(*decoded.seen, self._manifests[chosen.pack].input)
         attempt.hints += quality_hints.of(decoded.quality, self._manifests[chosen.pack].quality, instance.header)
         try:
             return self._infer(attempt, chosen.pack, decoded)

@@ -32,7 +32,6 @@ class Predictive:
     """
 
     prevalence: float
-    of_the_clinic: bool
     ppv: float
     npv: float
     ppv_range: tuple[float, float] | None
@@ -86,14 +85,15 @@ def _moved(finding: Finding, given: float, wanted: float) -> Finding:
 def predictive(
     manifest: Manifest, measured: Measured | None, code: str, prevalence: Mapping[str, float]
 ) -> Predictive | None:
-    """What marks of finding *code* are worth; ``None`` where the pack does not say enough.
+    """What marks of finding *code* are worth; ``None`` where the clinic has not said how common it is, or the pack does
+    not say enough.  At the pack's own prevalence it would be a promise that holds for its home hospital alone.
 
     *measured* is the row of the runtime and precision that read the film.  It speaks of a pack's only finding.
     """
-    if measured is None or [one.code for one in manifest.findings] != [code]:
+    share = prevalence.get(code)
+    if share is None or measured is None or [one.code for one in manifest.findings] != [code]:
         return None
     sensitivity, specificity = measured.sensitivity, measured.specificity
-    share = prevalence.get(code, of_the_pack(manifest))
     if sensitivity is None or specificity is None or not 0.0 < share < 1.0:
         return None
     ppv, npv = values(sensitivity, specificity, share)
@@ -102,7 +102,7 @@ def predictive(
         low = values(measured.sensitivity_ci[0], measured.specificity_ci[0], share)
         high = values(measured.sensitivity_ci[1], measured.specificity_ci[1], share)
         ppv_range, npv_range = (low[0], high[0]), (low[1], high[1])
-    return Predictive(share, code in prevalence, ppv, npv, ppv_range, npv_range)
+    return Predictive(share, ppv, npv, ppv_range, npv_range)
 
 
 def values(sensitivity: float, specificity: float, prevalence: float) -> tuple[float, float]:

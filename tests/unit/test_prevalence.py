@@ -102,10 +102,15 @@ def test_a_share_is_told_in_films_and_never_as_none_or_all(share: float, told: t
 
 def test_a_pack_that_does_not_say_enough_gets_no_predictive_value() -> None:
     row = _measured()
-    assert prior.predictive(_manifest(), None, "bright", {}) is None
-    assert prior.predictive(_manifest(), row.model_copy(update={"specificity": None}), "bright", {}) is None
-    assert prior.predictive(_manifest(), row, "dark", {}) is None
-    assert prior.predictive(_manifest(calibration_prevalence=1.0), row, "bright", {}) is None
+    rare = {"bright": 0.02, "dark": 0.02}
+    assert prior.predictive(_manifest(), row, "bright", rare) is not None
+    assert prior.predictive(_manifest(), None, "bright", rare) is None
+    assert prior.predictive(_manifest(), row.model_copy(update={"specificity": None}), "bright", rare) is None
+    assert prior.predictive(_manifest(), row, "dark", rare) is None
+
+
+def test_the_packs_own_prevalence_promises_no_clinic_anything() -> None:
+    assert prior.predictive(_manifest(calibration_prevalence=0.3), _measured(), "bright", {"dark": 0.02}) is None
 
 
 def test_the_viewer_is_told_of_the_very_form_that_read_the_film(tmp_path: Path) -> None:
@@ -120,7 +125,7 @@ def test_the_viewer_is_told_of_the_very_form_that_read_the_film(tmp_path: Path) 
     found = packs.told(config, PackIdentity("toy", "0.0.1", "onnxruntime", "fp32"), "en")
     assert found is not None
     assert found.worth is not None
-    assert (found.worth.prevalence, found.worth.of_the_clinic) == (0.02, True)
+    assert found.worth.prevalence == 0.02
     assert found.worth.ppv == pytest.approx(0.96 * 0.02 / (0.96 * 0.02 + 0.03 * 0.98))
     assert found.worth.ppv_range is not None
     assert found.worth.ppv_range[0] < found.worth.ppv < found.worth.ppv_range[1]

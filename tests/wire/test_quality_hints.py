@@ -119,3 +119,15 @@ def test_a_confounder_is_told_only_of_a_film_that_shows_it_to_a_pack_that_declar
         told[reading.pack.name, view] = {hint.code for hint in reading.quality.hints}
     assert "hint.confounder_view_ap" in told["toy-adult", "AP"]
     assert "hint.confounder_view_ap" not in told["toy-adult", "PA"] | told["toy-child", "AP"]
+
+
+@pytest.mark.parametrize(("rows", "columns", "coarse"), [(64, 64, False), (90, 60, True)])
+def test_a_film_below_the_resolution_that_the_model_learnt_at_is_marked(
+    tmp_path: Path, rows: int, columns: int, coarse: bool
+) -> None:
+    with reading_rig.rig(reading_rig.config(tmp_path)) as box:
+        reading, line, _ = read(box, films.film(films.shapes(7, rows, columns)))
+    assert reading.status is ReadingStatus.READ
+    told = [hint["text"] for hint in line["quality"]["hints"] if hint["code"] == "hint.coarse"]
+    sentence = "Only 60 × 90 pixels of this image reach the model, which learnt from pictures of 64 × 64. "
+    assert [one.startswith(sentence) for one in told] == [True] * coarse

@@ -125,7 +125,7 @@ def test_a_lost_file_is_said_at_once_and_the_next_image_is_read(box: Rig, kind: 
 
 
 def test_a_picture_is_read_by_the_pack_that_a_person_named_and_says_so(box: Rig, tmp_path: Path) -> None:
-    Image.fromarray(films.shapes(1, 60, 70, 255).astype(np.uint8)).save(tmp_path / "photo.png")
+    Image.fromarray(films.shapes(1, 64, 70, 255).astype(np.uint8)).save(tmp_path / "photo.png")
     picture = box.admit_bytes((tmp_path / "photo.png").read_bytes(), None)
     with reading_rig.reader(box, "toy-child") as reader:
         reading_rig.read_all(reader)
@@ -142,7 +142,7 @@ def test_an_unknown_pack_is_refused_before_anything_is_read(box: Rig) -> None:
 
 
 def test_a_film_of_many_frames_says_which_one_was_read(box: Rig) -> None:
-    pixels = np.stack([films.shapes(number, 64, 60) for number in range(3)])
+    pixels = np.stack([films.shapes(number, 64, 66) for number in range(3)])
     clip = box.admit(films.film(pixels[0], pixel_data=pixels.tobytes(), NumberOfFrames=3))
     with reading_rig.reader(box) as reader:
         reading_rig.read_all(reader)
