@@ -10,12 +10,10 @@ import ctypes
 import logging
 import os
 import signal
-import subprocess
 import sys
 import threading
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
 
@@ -23,12 +21,10 @@ from firmware_app.config import Config
 from firmware_app.device import notify, presence
 from firmware_app.store import mending, rescue, timekeeping
 from firmware_app.store.layout import StateDir
+from firmware_app.supervised import Supervised
 
 log = logging.getLogger("lantern.service")
 
-_RESTART_FIRST_S = 0.2
-_RESTART_MOST_S = 10.0
-_STEADY_S = 30.0
 _FIRST = ("gateway", "reader")
 _HEAD_START_S = 1.0
 _LOOK_S = 0.02
@@ -149,40 +145,6 @@ def _die_with_parent() -> None:
 # --- the supervisor -----------------------------------------------------------------------------------------------
 
 
-@dataclass
-class _Kept:
-    """One process that is started again whenever it ends."""
-
-    name: str
-    command: list[str]
-    process: subprocess.Popen[bytes] | None = None
-    started: float = 0.0
-    delay: float = _RESTART_FIRST_S
-    announced: int | None = None
-    due: float = 0.0
-    followers: tuple[_Kept, ...] = ()
-
-    def start(self) -> None:
-        environment = {**os.environ, "LANTERN_SUPERVISOR": str(os.getpid())}
-        # Standard output belongs to the supervisor's own events; a process speaks on stderr.
-        # A group of its own: Ctrl-C at the terminal is the supervisor's to hand on, once.
-        self.process = subprocess.Popen(
-            self.command, env=environment, stdin=subprocess.DEVNULL, stdout=sys.stderr, process_group=0
-        )
-        self.started = time.monotonic()
-
-    def ended(self) -> int | None:
-        """The exit status when the process has ended; schedules its restart."""
-        if self.process is None or (status := self.process.poll()) is None:
-            return None
-        now = time.monotonic()
-        self.delay = _RESTART_FIRST_S if now - self.started > _STEADY_S else min(self.delay * 2, _RESTART_MOST_S)
-        self.due = now + self.delay
-        self.process = None
-        self.announced = None
-        return status
-
-
 def supervise(config: Config, config_path: Path | None, tell: Callable[[Event], None]) -> int:
     """Run every process of the box until SIGTERM or SIGINT.  *tell* hears started, ready, ended and stopped events."""
     stop = _stop_signal()
@@ -192,7 +154,7 @@ def supervise(config: Config, config_path: Path | None, tell: Callable[[Event], 
     with presence.held(state, "supervisor"):
         care = mending.Mending(state, stop)
         care.at_start()
-        kept = [_Kept(name, _command(name, config_path)) for name in presence.expected(config.uplink.enabled)]
+        kept = [Supervised(name, _command(name, config_path)) for name in presence.expected(config.uplink.enabled)]
         _give_head_start(kept)
         try:
             ballast_due = 0.0
@@ -221,8 +183,8 @@ def _command(name: str, config_path: Path | None) -> list[str]:
     return [sys.executable, "-m", "firmware_app.cli", "serve", "--only", name, *chosen]
 
 
-def _tend(one: _Kept, state: StateDir, tell: Callable[[Event], None]) -> None:
-    """Look after one process: start it when it is due, say when it became ready, notice when it ended."""
+def _tend(one: Supervised, state: StateDir, tell: Callable[[Event], None]) -> None:
+    """Look after one process: start it when it is due, say when it became ready, notice when it hangs or ended."""
     if one.process is None:
         if time.monotonic() >= one.due:
             one.start()
@@ -231,6 +193,10 @@ def _tend(one: _Kept, state: StateDir, tell: Callable[[Event], None]) -> None:
     if status is not None:
         log.warning("%s ended with status %d; it is started again in %.1f s", one.name, status, one.delay)
         tell({"event": "ended", "process": one.name, "status": status})
+        return
+    if one.hangs():
+        log.error("%s hangs: it gave no sign of life for %.0f s and is killed", one.name, one.patience_s)
+        one.process.kill()
         return
     if (
         one.announced is None
@@ -244,26 +210,19 @@ def _tend(one: _Kept, state: StateDir, tell: Callable[[Event], None]) -> None:
         tell({"event": "ready", **told})
 
 
-def _give_head_start(kept: list[_Kept]) -> None:
+def _give_head_start(kept: list[Supervised]) -> None:
     """Let gateway and reader have the two cores until the port is open: a modality waits less patiently than people."""
     kept[0].followers = tuple(one for one in kept if one.name not in _FIRST)
     for other in kept[0].followers:
         other.due = time.monotonic() + _HEAD_START_S
 
 
-def _stop_all(kept: list[_Kept]) -> None:
+def _stop_all(kept: list[Supervised]) -> None:
     """SIGTERM to all, then SIGKILL to whoever has not gone in time."""
     for one in kept:
         if one.process is not None:
             one.process.terminate()
     deadline = time.monotonic() + _STOP_S
     for one in kept:
-        if one.process is None:
-            continue
-        try:
-            one.process.wait(max(0.0, deadline - time.monotonic()))
-        except subprocess.TimeoutExpired:
+        if not one.has_gone(deadline):
             log.warning("%s did not stop in %.0f s and was killed", one.name, _STOP_S)
-            one.process.kill()
-            one.process.wait()
-        one.process, one.announced = None, None

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from firmware_app import clock
+from firmware_app.device import notify
 from firmware_app.records import Instance, Priority, Reading
 from firmware_app.store import forms
 from firmware_app.store.casebook import Casebook
@@ -122,6 +123,7 @@ class ReadingQueue(Casebook):
             ).fetchall()
             if report:
                 for row in rows:
+                    notify.alive()  # behind a rescue these are all the cases of the box
                     self.outbox.put(self.case(row[0]))
         return [row[0] for row in rows]
 

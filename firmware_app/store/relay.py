@@ -12,6 +12,7 @@ from typing import Final
 
 from firmware_app import clock
 from firmware_app.config import Config
+from firmware_app.device import notify
 from firmware_app.errors import Contradicted, KeysOutdated, LanternError, MessageInvalid
 from firmware_app.records import Reason
 from firmware_app.store.audit import Audit
@@ -80,12 +81,14 @@ class Relay:
         # Over budget, digests wait in clinical.db; an urgent summary always goes on.
         roomy = self._exchange.make_room(self._budget)
         while briefs := self._clinical.outbox.waiting(_BATCH, urgent_only=not roomy):
+            notify.alive()
             self._time.handed_on(self._exchange.take_in(briefs))
             self._clinical.outbox.mark_relayed(briefs)
             roomy = self._exchange.make_room(self._budget)
 
     def _act(self) -> None:
         while received := self._exchange.incoming():
+            notify.alive()
             for one in received:
                 try:
                     self._obey(one)

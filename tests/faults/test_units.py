@@ -71,6 +71,14 @@ def test_a_unit_is_not_roots_and_no_try_is_its_last(unit: Path) -> None:
         assert "StartLimitIntervalSec=0" in lines
 
 
+@pytest.mark.parametrize("name", ["gateway", "reader", "viewer"])
+def test_a_unit_replaces_a_process_that_hangs_within_half_a_minute(name: str) -> None:
+    text = (REPOSITORY / "systemd" / "units" / f"lantern-{name}.service").read_text("utf-8")
+    told = {key: int(re.findall(rf"^{key}=(\d+)$", text, re.MULTILINE)[0]) for key in ("WatchdogSec", "RestartSec")}
+    assert sum(told.values()) <= 25  # and it starts in less than five seconds
+    assert "WatchdogSignal=SIGKILL" in text
+
+
 def test_the_uplink_is_in_no_group_that_opens_an_image() -> None:
     users = (REPOSITORY / "systemd" / "lantern.sysusers").read_text("utf-8")
     assert re.findall(r"^m lantern-uplink +(\S+)", users, re.MULTILINE) == ["lantern-exchange"]

@@ -40,6 +40,19 @@ def test_a_killed_process_comes_back(tmp_path: Path) -> None:
         assert box.event("ready", "gateway")["pid"] != first
 
 
+def test_processes_that_hang_are_replaced_within_half_a_minute(tmp_path: Path) -> None:
+    with served(tmp_path) as box:
+        box.wait_ready()
+        stopped = {name: int(box.ready[name]["pid"]) for name in ("gateway", "reader", "viewer")}
+        for pid in stopped.values():
+            os.kill(pid, signal.SIGSTOP)
+        begun = time.monotonic()
+        box.ready.clear()
+        box.wait_ready()
+        assert time.monotonic() - begun < 30
+        assert all(box.ready[name]["pid"] != pid for name, pid in stopped.items())
+
+
 def test_people_see_the_box_though_its_dicom_port_is_taken(tmp_path: Path) -> None:
     """The viewer starts after the gateway, but does not depend on it."""
     with socket.create_server(("127.0.0.1", 0)) as other:
