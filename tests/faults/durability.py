@@ -128,10 +128,9 @@ def _one_round(
         sender.await_successes(after)
         if delay_s:
             time.sleep(delay_s)  # the random instant itself
-        acknowledged = sender.successes
-        if cut != _NONE:
-            disk.cut_power()
+        instant = time.monotonic() if cut == _NONE else disk.cut_power()
         sender.stop()
+        acknowledged = sender.promised_before(instant)
     if cut == _NONE:
         subprocess.run(["sync", "-f", str(disk.mount)], check=True)
     disk.restore_power()

@@ -26,9 +26,11 @@ Result = TypeVar("Result")
 
 @dataclass
 class Ledger:
-    """Shared by senders and auditors; `acknowledged` is written the moment the answer is read."""
+    """Shared by senders and auditors; `acknowledged` is written, and stamped, the moment the answer is read."""
 
     acknowledged: dict[str, str] = field(default_factory=dict)
+    answered_at: dict[str, float] = field(default_factory=dict)
+    """SOP Instance UID → when its answer was read, by CLOCK_MONOTONIC in seconds."""
     attempts: int = 0
     refused: Counter[str] = field(default_factory=Counter)
     longest_outage_s: float = 0.0
@@ -37,18 +39,24 @@ class Ledger:
     def acknowledge(self, uid: str, digest: str, waited_s: float) -> None:
         with self._lock:
             self.acknowledged[uid] = digest
+            self.answered_at[uid] = time.monotonic()
             self.longest_outage_s = max(self.longest_outage_s, waited_s)
 
     def withdraw(self, uids: Iterable[str]) -> None:
         """These answers were not given after all."""
         with self._lock:
             for uid in uids:
-                del self.acknowledged[uid]
+                del self.acknowledged[uid], self.answered_at[uid]
 
     def snapshot(self) -> Digests:
         """What is acknowledged at this moment."""
         with self._lock:
             return dict(self.acknowledged)
+
+    def promised_before(self, instant: float) -> Digests:
+        """What was answered before *instant*, a power cut's: a machine without power answers nothing."""
+        with self._lock:
+            return {uid: digest for uid, digest in self.acknowledged.items() if self.answered_at[uid] < instant}
 
 
 @dataclass

@@ -10,6 +10,7 @@ from __future__ import annotations
 import errno
 import os
 import subprocess
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -43,9 +44,13 @@ class LoopFileSystem:
             unmount(self.mount)
             self._mounted = False
 
-    def cut_power(self) -> None:
-        """From this instant nothing reaches the disk any more."""
+    def cut_power(self) -> float:
+        """Nothing reaches the disk any more.  Returns when that was asked for, by CLOCK_MONOTONIC in seconds: what is
+        answered later is no promise, though ext4 may call an fsync done for some milliseconds more, whose journal was
+        given up before the commit record (jbd2_complete_transaction asks for no abort)."""
+        instant = time.monotonic()
         run(peer("xfs_io"), "-x", "-c", "shutdown", str(self.mount))
+        return instant
 
     def restore_power(self) -> None:
         """Unmount what died (or turned read-only by itself) and mount the image again; the journal is replayed."""

@@ -24,7 +24,7 @@ def cut_power(scene: Scene, cuts: int) -> Outcome:
         play.outcome.longest_outage_s = play.ledger.longest_outage_s = 0.0  # the machine was off
         play.rest()
         play.conclude()
-        play.outcome.strikes = f"{cuts} power cuts ({play.withdrawn} answers in the instant of a cut withdrawn)"
+        play.outcome.strikes = f"{cuts} power cuts ({play.withdrawn} answers after the cut withdrawn)"
         play.outcome.attack = CUTS
     return play.outcome
 
@@ -37,24 +37,14 @@ def _one_cut(play: Play, dark: Darkroom) -> None:
         else:
             play.clinic.ready("gateway")
             time.sleep(play.chance.uniform(0.0, _LATE_S))
-        promised = play.ledger.snapshot()
-        dark.disk.cut_power()
+        cut = dark.disk.cut_power()
         play.clinic.kill()
     dark.disk.restore_power()
+    promised = play.ledger.promised_before(cut)
     play.compare(play.clinic.state.root, promised)
-    _forget_the_race(play, promised)
-
-
-def _forget_the_race(play: Play, promised: Digests) -> None:
-    """Withdraw what was answered after the cut had begun and is not there.
-
-    A machine without power answers nothing.  Here it lives on for milliseconds, in which ext4 may report an fsync as
-    done whose journal was given up before the commit record (jbd2_complete_transaction asks for no abort).
-    """
-    after = play.ledger.snapshot()
-    raced = set(audit(play.clinic.state.root).lost(after)) - set(promised)
-    play.ledger.withdraw(raced)
-    play.withdrawn += len(raced)
+    late = set(audit(play.clinic.state.root).lost(play.ledger.snapshot())) - set(promised)
+    play.ledger.withdraw(late)
+    play.withdrawn += len(late)
 
 
 def photograph(scene: Scene, seconds: float) -> Outcome:

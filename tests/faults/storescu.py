@@ -6,6 +6,7 @@ import hashlib
 import random
 import subprocess
 import threading
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -39,9 +40,18 @@ class Sender:
         self._heard = threading.Condition()
         self._ended = self._stopped = False
         self._child: subprocess.Popen[str] | None = None
-        self.successes = 0
+        self._answered_at: list[float] = []  # CLOCK_MONOTONIC, seconds
         self._thread = threading.Thread(target=self._send, daemon=True)
         self._thread.start()
+
+    @property
+    def successes(self) -> int:
+        return len(self._answered_at)
+
+    def promised_before(self, instant: float) -> int:
+        """How many successes were heard before *instant*, a power cut's."""
+        with self._heard:
+            return sum(answered < instant for answered in self._answered_at)
 
     def await_successes(self, count: int) -> None:
         with self._heard:
@@ -78,7 +88,7 @@ class Sender:
         with self._heard:
             self._said.append(line.strip())
             if "Received Store Response (Success)" in line:
-                self.successes += 1
+                self._answered_at.append(time.monotonic())
                 self._heard.notify_all()
 
 

@@ -10,6 +10,7 @@ import sqlite3
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -20,9 +21,11 @@ import pytest
 from tests import reading_rig
 from tests.faults import shifted_clock
 from tests.faults.killer import Killer
-from tests.faults.ledger import audit, digest_of_file
+from tests.faults.ledger import Ledger, audit, digest_of_file
 from tests.faults.loopfs import loop_file_system
 from tests.faults.proxy import Fault, FaultProxy
+from tests.faults.receivers import Storescp
+from tests.faults.storescu import Sender, make_series
 from tests.faults.watcher import look
 
 LINE = b"one line of many bytes\n" * 400
@@ -182,3 +185,28 @@ def test_the_auditor_misses_what_is_gone_and_sees_what_was_done_twice(tmp_path: 
     assert found.read_twice == [uids[2]]
     assert found.twice_revised == [uids[2]]
     assert found.unread({"2.25.1": ""}) == ["2.25.1"]
+
+
+def test_an_answer_after_the_cut_is_no_promise(tmp_path: Path) -> None:
+    ledger = Ledger()
+    with loop_file_system(tmp_path) as disk:
+        ledger.acknowledge("2.25.1", "before", 0.0)
+        cut = disk.cut_power()
+        ledger.acknowledge("2.25.2", "the machine lives on", 0.0)
+        disk.restore_power()
+    assert ledger.promised_before(cut) == {"2.25.1": "before"}
+    assert set(ledger.snapshot()) == {"2.25.1", "2.25.2"}
+
+
+def test_the_sender_of_the_durability_experiment_stamps_what_it_hears(tmp_path: Path) -> None:
+    (tmp_path / Storescp.store).mkdir()
+    series = make_series(tmp_path / "series", 4, seed=1)
+    with Storescp().running(tmp_path) as port:
+        sender = Sender(port, series, one_association=False)
+        begun = time.monotonic()
+        sender.await_successes(1)
+        cut = time.monotonic()
+        sender.await_successes(len(series))
+        sender.stop()
+    assert sender.promised_before(begun) == 0
+    assert 1 <= sender.promised_before(cut) < len(series) == sender.successes
