@@ -63,7 +63,7 @@ FROM_NOTHING = apt-get -q -y -o Debug::NoLocking=1 -o Dir::State::status="$$PWD/
 wheels: | $(VENV)/bin/python
 	@rm -rf build/wheels && mkdir -p build/wheels/partial
 	@! command -v apt-get > /dev/null || { cd build/wheels && touch status && \
-		$(FROM_NOTHING) install make python3 nginx avahi-daemon iproute2 > /dev/null && \
+		$(FROM_NOTHING) install make python3 nginx avahi-daemon iproute2 ntfs-3g > /dev/null && \
 		for deb in *.deb; do dpkg-deb --field "$$deb" && printf 'Filename: ./%s\nSize: %s\nSHA256: %s\n\n' \
 			"$$deb" "$$(stat -c %s "$$deb")" "$$(sha256sum < "$$deb" | cut -d ' ' -f 1)"; done > Packages; }
 	@rm -rf build/wheels/partial build/wheels/status build/wheels/lock

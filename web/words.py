@@ -48,6 +48,7 @@ CHECKS: Final = {
     "backup": N_("Backup"),
     "retention": N_("Clearing of old images"),
     "export": N_("Export of cases"),
+    "stick": N_("Stick"),
     "line": N_("Line to the hospital"),
     "page": N_("Certificate of the page"),
     "uplink": N_("Sending to the hospital"),

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from firmware_app.config import Config
-from firmware_app.device import care, front_check, line, presence, setup, speed, stored, timepiece
+from firmware_app.device import care, front_check, line, presence, setup, speed, sticks, stored, timepiece
 from firmware_app.device.check import Check
 from firmware_app.errors import LanternError, PackError, UnitsNotReread
 from firmware_app.language import N_, register
@@ -269,6 +269,7 @@ _PARTS: tuple[Callable[[Config, StateDir], Iterator[Check]], ...] = (
     _units,
     processes,
     front_check.examine,
+    sticks.examine,
     _line,
     care.selftest,
     _settings,

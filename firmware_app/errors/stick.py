@@ -42,6 +42,17 @@ class StickNotMounted(StickError):
 
 
 @dataclass(eq=False)
+class StickWithoutDriver(StickError):
+    code = "stick.driver"
+    sentence = N_(
+        "This box has no driver for {kind} sticks, so the stick was not opened. Copy the images to a stick formatted "
+        "as FAT32; the technician adds the driver with “apt install {package}”."
+    )
+    kind: str
+    package: str
+
+
+@dataclass(eq=False)
 class StickUnsafe(StickError):
     """Fail closed: what the kernel shows is not what was asked for."""
 

@@ -5,14 +5,17 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
+import struct
+import subprocess
 import zipfile
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from firmware_app.errors import StickBlank, StickForeign, StickInUse, StickNotMounted, StickUnsafe
-from firmware_app.intake.stick import mount_table, mounter
+from firmware_app.intake.stick import drivers, mount_table, mounter
 from firmware_app.intake.stick.file_system import FileSystem, probe
 from firmware_app.store import stick_status
 from firmware_app.store.stick_status import Stage
@@ -153,6 +156,61 @@ def test_a_disk_of_the_box_itself_is_left_alone(tmp_path: Path) -> None:
                 plugged.plug(FileSystem.FAT)
         finally:
             unmount(mine)
+
+
+@pytest.mark.parametrize("kind", list(FileSystem))
+def test_chinese_names_are_shown_whole_where_the_locale_is_c(
+    tmp_path: Path, kind: FileSystem, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a CD by its Joliet names, as Windows writes it."""
+    monkeypatch.setenv("LC_ALL", "C")
+    name = "清河卫生院/胸片 张三 第一次检查.dcm"
+    content = tmp_path / "content"
+    (content / name).parent.mkdir(parents=True)
+    (content / name).write_bytes(small_film(new_uid()))
+    if kind is FileSystem.ISO9660:
+        image = sticks.disc(tmp_path / "disc.iso", content, "-J", "-input-charset", "utf-8")
+    elif kind is FileSystem.FAT:  # mtools writes by the locale
+        image = sticks.made(tmp_path / "fat.img", kind)
+        environment = {**os.environ, "LC_ALL": "C.UTF-8"}
+        folder = str(content / "清河卫生院")
+        subprocess.run([peer("mcopy"), "-s", "-i", str(image), folder, "::/"], env=environment, check=True)
+    else:
+        image = sticks.written(tmp_path / "image", content, kind)
+    with stick(image, tmp_path / "usb") as plugged:
+        plugged.plug()
+        assert (plugged.files / name).read_bytes() == (content / name).read_bytes()
+
+
+def test_an_ntfs_stick_of_a_windows_that_hibernates_is_opened_and_left_as_it_is(tmp_path: Path) -> None:
+    """It was not let go of: so says a mark in $Volume, and the journal of what Windows has in memory is open."""
+    content = tmp_path / "content"
+    content.mkdir()
+    (content / "IMAGE.DCM").write_bytes(small_film(new_uid()))
+    (content / "hiberfil.sys").write_bytes(b"hibr" + bytes(8188))
+    data = bytearray(sticks.written(tmp_path / "ntfs.img", content, FileSystem.NTFS).read_bytes())
+    sector, clusters = struct.unpack_from("<HB", data, 11)
+    for table in struct.unpack_from("<QQ", data, 48):  # $MFT and $MFTMirr
+        mark_as_dirty(data, table * sector * clusters + 3 * 1024)
+    image = tmp_path / "dirty.img"
+    image.write_bytes(data)
+    place = tmp_path / "place"
+    place.mkdir()
+    refused = subprocess.run([peer("ntfs-3g"), "-o", "rw", image, place], capture_output=True, text=True, check=False)
+    unmount(place)
+    assert "hibernated" in refused.stderr
+    with stick(image, tmp_path / "usb") as plugged:
+        plugged.plug()
+        assert (plugged.files / "IMAGE.DCM").read_bytes() == (content / "IMAGE.DCM").read_bytes()
+    assert image.read_bytes() == data
+
+
+def mark_as_dirty(data: bytearray, record: int) -> None:
+    """Set the flag in the $VOLUME_INFORMATION of the $Volume that begins at *record*."""
+    at = record + struct.unpack_from("<H", data, record + 20)[0]
+    while data[at] != 0x70:
+        at += struct.unpack_from("<L", data, at + 4)[0]
+    data[at + struct.unpack_from("<H", data, at + 20)[0] + 10] |= 1
 
 
 def test_what_is_no_block_device_is_not_mounted(tmp_path: Path) -> None:
@@ -308,7 +366,8 @@ def test_links_pipes_devices_lists_giants_and_bombs_lead_nowhere(
         with stick(image, tmp_path / "usb") as plugged, pytest.raises(StickForeign):
             plugged.plug()
         # What follows is what would happen if blkid could be deceived.
-        monkeypatch.setitem(mounter._KERNEL, FileSystem.FAT, ("ext4", "noload"))
+        fat = replace(drivers.DRIVERS[FileSystem.FAT], kernel="ext4", options="noload")
+        monkeypatch.setitem(drivers.DRIVERS, FileSystem.FAT, fat)
         kind = FileSystem.FAT
     else:
         image = sticks.disc(tmp_path / "disc.iso", content, "-R")

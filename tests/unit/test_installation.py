@@ -25,8 +25,13 @@ from firmware_app.device.installation.programs import Source
 from firmware_app.errors import InstallPackagesMissing, InstallWheelDamaged, InstallWheelStale, NotInstalled
 from tests.peers import REPOSITORY, need_root, peer
 
-_DEBS = {"nginx": "nginx-common", "nginx-common": "", "avahi-daemon": ""}
-_PROGRAM = {"nginx": "usr/sbin/nginx", "nginx-common": "etc/nginx/nginx.conf", "avahi-daemon": "usr/sbin/avahi-daemon"}
+_DEBS = {"nginx": "nginx-common", "nginx-common": "", "avahi-daemon": "", "ntfs-3g": ""}
+_PROGRAM = {
+    "nginx": "usr/sbin/nginx",
+    "nginx-common": "etc/nginx/nginx.conf",
+    "avahi-daemon": "usr/sbin/avahi-daemon",
+    "ntfs-3g": "usr/bin/ntfs-3g",
+}
 _MASK = "etc/systemd/system/nginx.service"
 _APT = """
 Dir::State::status "{root}/var/lib/dpkg/status";
@@ -258,13 +263,18 @@ def test_packages_that_came_though_apt_failed_are_on_record(place: Place) -> Non
     assert on_record(place) == sorted(_DEBS)
 
 
+def test_make_wheels_collects_every_package_that_make_install_asks_for() -> None:
+    collected = (REPOSITORY / "Makefile").read_text("utf-8").partition("$(FROM_NOTHING) install ")[2].split(" > ")[0]
+    assert set(ground.PROGRAMS.values()) <= set(collected.split())
+
+
 def test_a_mask_of_somebody_else_stays(place: Place) -> None:
     (place.root / "usr/sbin").mkdir()
     (place.root / "usr/sbin/nginx").touch()
     (place.root / _MASK).parent.mkdir(parents=True)
     (place.root / _MASK).symlink_to("/dev/null")
     install(place)
-    assert on_record(place) == ["avahi-daemon"]
+    assert on_record(place) == ["avahi-daemon", "ntfs-3g"]
     assert (place.root / _MASK).is_symlink()
 
 

@@ -11,8 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from firmware_app.errors import StickNotMounted, StickPulled, StickUnread, StickUnsafe
-from firmware_app.intake.stick import file_system, handover, mount_table, mounter, receipt, search
+from firmware_app.config import Config, Usb
+from firmware_app.device import sticks
+from firmware_app.errors import StickNotMounted, StickPulled, StickUnread, StickUnsafe, StickWithoutDriver
+from firmware_app.intake.stick import drivers, file_system, handover, mount_table, mounter, receipt, search
 from firmware_app.intake.stick.medium import Folders
 from firmware_app.intake.stick.memory import END_BYTES, Memory, mark
 from firmware_app.intake.stick.search import Found
@@ -53,6 +55,43 @@ def test_a_mount_on_top_hides_the_safe_one_below() -> None:
 
 def test_a_place_with_a_blank_is_found() -> None:
     assert mount_table.at(Path("/mnt/a stick"), table(SAFE, r"/mnt/a\040stick")) is not None
+
+
+@pytest.fixture
+def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A machine as Debian 12 has it: FAT is in use, modules for exFAT and CDs, nothing for NTFS; no FUSE daemon yet."""
+    (tmp_path / "filesystems").write_text("nodev\tsysfs\n\tvfat\n", "ascii")
+    modules = tmp_path / "modules" / os.uname().release
+    modules.mkdir(parents=True)
+    (modules / "modules.alias").write_text("alias fs-exfat exfat\nalias fs-iso9660 isofs\n", "ascii")
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "fuse").touch()
+    for name, path in {"_FILE_SYSTEMS": "filesystems", "_MODULES": "modules", "_FUSE": "fuse"}.items():
+        monkeypatch.setattr(drivers, name, tmp_path / path)
+    monkeypatch.setitem(file_system.PATHS, "PATH", str(tmp_path / "bin"))
+    return tmp_path
+
+
+def test_the_doctor_names_the_kinds_of_stick_this_machine_opens_and_the_package_for_the_others(machine: Path) -> None:
+    config, state = Config(usb=Usb(enabled=True)), StateDir(machine / "state")
+    there, absent = sticks.examine(config, state)
+    assert (there.result, absent.result) == ("ok", "warn")
+    assert there.reason.text("en").endswith("kinds: FAT32, exFAT, CD.")
+    assert "kinds: NTFS." in absent.reason.text("en")
+    assert "apt install ntfs-3g”" in absent.reason.text("en")
+    (machine / "bin" / "ntfs-3g").touch(0o755)
+    assert [check.result for check in sticks.examine(config, state)] == ["ok"]
+    (machine / "fuse").unlink()  # a daemon without FUSE in the kernel is of no use
+    assert [check.result for check in sticks.examine(config, state)] == ["ok", "warn"]
+    assert list(sticks.examine(Config(), state)) == []
+
+
+@pytest.mark.usefixtures("machine")
+def test_a_stick_without_a_driver_is_refused_with_the_package_that_brings_one(tmp_path: Path) -> None:
+    (tmp_path / "bin" / "mount").symlink_to("/bin/false")
+    with pytest.raises(StickWithoutDriver) as refused:
+        mounter._mount(Path("/dev/null"), tmp_path, file_system.FileSystem.NTFS)
+    assert "apt install ntfs-3g" in refused.value.text("en")
 
 
 def test_the_search_ends_in_a_folder_without_bottom_and_among_files_without_number(tmp_path: Path) -> None:

@@ -25,7 +25,12 @@ from firmware_app.errors import (
 )
 from firmware_app.language import N_
 
-PROGRAMS: Final = {"usr/sbin/nginx": "nginx", "usr/bin/ip": "iproute2", "usr/sbin/avahi-daemon": "avahi-daemon"}
+PROGRAMS: Final = {
+    "usr/sbin/nginx": "nginx",
+    "usr/bin/ip": "iproute2",
+    "usr/sbin/avahi-daemon": "avahi-daemon",
+    "usr/bin/ntfs-3g": "ntfs-3g",  # Debian's kernel has a driver for every stick that is opened, but for NTFS
+}
 """What the box runs that is not its own -> the Debian package that brings it."""
 PORTS: Final = (80, 443, 11112)
 _NEEDED_MB: Final = 2000

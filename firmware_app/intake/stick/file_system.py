@@ -18,7 +18,8 @@ from firmware_app.errors import StickBlank, StickForeign, StickNotMounted
 _BLKID: Final = "blkid"
 _LIMIT_S: Final = 60.0
 _NOTHING, _AMBIVALENT = 2, 8  # blkid(8), exit status
-PATHS: Final = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C"}
+PATHS: Final = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C.UTF-8"}
+"""For every program that is run: fuseiso and ntfs-3g show Chinese names only where the locale has them."""
 
 
 class FileSystem(StrEnum):

@@ -1,9 +1,9 @@
 """Root's part: look at the stick, seal the device, mount it, hold the kernel's table against what was asked for.
 
-A driver of the kernel is tried first, then the FUSE daemon for that kind, where it is installed.  Either way the last
-word on the options is `mount -o remount,bind`, which the kernel itself carries out for this mount, and the proof is
-`mount_table.require_safe`.  Whatever is not as it should be is unmounted again: nobody ever sees it half safe, because
-the mount lies below a folder that only root may enter (the importer is handed it by systemd).
+A driver of the kernel is tried first, then the FUSE daemon for that kind where it is installed (`drivers`).  Either way
+the last word on the options is `mount -o remount,bind`, which the kernel itself carries out for this mount, and the
+proof is `mount_table.require_safe`.  Whatever is not as it should be is unmounted again: nobody ever sees it half safe,
+because the mount lies below a folder that only root may enter (the importer is handed it by systemd).
 """
 
 from __future__ import annotations
@@ -18,28 +18,13 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
-from firmware_app.errors import StickError, StickInUse, StickNotMounted
-from firmware_app.intake.stick import mount_table
+from firmware_app.errors import StickError, StickInUse, StickNotMounted, StickWithoutDriver
+from firmware_app.intake.stick import drivers, mount_table
 from firmware_app.intake.stick.file_system import PATHS, FileSystem, probe
 
 _LIMIT_S: Final = 60.0
 _BLKROSET: Final = 0x125D  # linux/fs.h
 _OPTIONS: Final = ",".join(mount_table.NEEDED)
-
-# Everybody may read: who gets to the mount at all is decided by the folder above it.  Names as UTF-8, or Chinese ones
-# are lost; no Rock Ridge, which would bring links, pipes and devices onto a CD.
-_KERNEL: Final = {
-    FileSystem.FAT: ("vfat", "umask=0222,utf8"),
-    FileSystem.EXFAT: ("exfat", "umask=0222,iocharset=utf8"),
-    FileSystem.NTFS: ("ntfs3", "umask=0222,iocharset=utf8"),
-    FileSystem.ISO9660: ("iso9660", "mode=0444,dmode=0555,norock,iocharset=utf8"),
-}
-_FUSE: Final[dict[FileSystem, tuple[str, ...]]] = {
-    FileSystem.FAT: ("fusefat", "-o", "ro,nosuid,nodev,noexec,allow_other,umask=0222"),
-    FileSystem.EXFAT: ("mount.exfat-fuse", "-o", "ro,nosuid,nodev,noexec,umask=0222"),
-    FileSystem.NTFS: ("ntfs-3g", "-o", "ro,nosuid,nodev,noexec,allow_other,umask=0222"),
-    FileSystem.ISO9660: ("fuseiso", "-n", "-o", "ro,nosuid,nodev,noexec,allow_other"),
-}
 
 
 def attach(device: Path, place: Path, kind: FileSystem | None = None) -> FileSystem:
@@ -120,26 +105,24 @@ def _set_read_only(device: Path, read_only: bool) -> None:
 
 
 def _mount(device: Path, place: Path, kind: FileSystem) -> None:
-    driver, options = _KERNEL[kind]
+    driver = drivers.DRIVERS[kind]
+    options = f"{_OPTIONS},{driver.options}"
     try:
-        _run(["mount", "--internal-only", "-t", driver, "-o", f"{_OPTIONS},{options}", str(device), str(place)])
+        _run(["mount", "--internal-only", "-t", driver.kernel, "-o", options, str(device), str(place)])
         return
     except StickNotMounted:
-        if _kernel_has(driver):
-            raise
-    daemon, *arguments = _FUSE[kind]
-    _run([daemon, *_ordered(arguments, kind, device, place)])
+        if not drivers.has_daemon(driver):
+            if drivers.is_loaded(driver.kernel):
+                raise
+            raise StickWithoutDriver(kind=driver.name, package=driver.package) from None
+    daemon, *arguments = driver.daemon
+    _run([daemon, *_ordered(arguments, device, place)])
 
 
-def _ordered(arguments: Sequence[str], kind: FileSystem, device: Path, place: Path) -> list[str]:
+def _ordered(arguments: Sequence[str], device: Path, place: Path) -> list[str]:
     """fuseiso wants its own option first and FUSE's last; the others take them anywhere."""
     own = [one for one in arguments if one == "-n"]
     return [*own, str(device), str(place), *(one for one in arguments if one not in own)]
-
-
-def _kernel_has(driver: str) -> bool:
-    lines = Path("/proc/filesystems").read_text("ascii").splitlines()
-    return driver in {line.split("\t")[-1] for line in lines}
 
 
 def _run(command: list[str]) -> None:
