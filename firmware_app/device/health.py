@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from firmware_app.config import Config
-from firmware_app.device import care, front_check, line, presence, setup, speed, sticks, stored, timepiece
+from firmware_app.device import callers, care, front_check, line, presence, setup, speed, sticks, stored, timepiece
 from firmware_app.device.check import Check
 from firmware_app.errors import LanternError, PackError, UnitsNotReread
 from firmware_app.language import N_, register
@@ -273,4 +273,5 @@ _PARTS: tuple[Callable[[Config, StateDir], Iterator[Check]], ...] = (
     _line,
     care.selftest,
     _settings,
+    callers.turned_away,
 )

@@ -22,6 +22,7 @@ from firmware_app.errors import IdentityMismatch, IntakeError, NotKept, Protocol
 from firmware_app.intake import command as dimse
 from firmware_app.intake import file_meta, negotiation, pdu
 from firmware_app.intake.accept import Announced, Door
+from firmware_app.intake.callers import Book
 from firmware_app.intake.command import Command
 from firmware_app.intake.places import Holder, Pace
 from firmware_app.intake.spool import Spool
@@ -64,6 +65,7 @@ class Association:
     config: Dicom
     door: Door
     lobby: Lobby
+    turned_away: Book
     request_deadline: float
     counts: Counter[str] = field(default_factory=Counter)
     pace: Pace = field(default_factory=Pace)
@@ -128,8 +130,12 @@ class Association:
             rejection = negotiation.NO_PLACE
         if rejection is not None:
             log.warning("association rejected: %s", rejection.why)
+            self.turned_away.note(request.calling_ae, request.called_ae, self.address, rejection.why)
             self._say_last(rejection.encode())
             return False
+        self.turned_away.admitted(request.calling_ae, self.address)
+        if (lacking := agreement.lacking(request)) is not None:
+            self.turned_away.note(request.calling_ae, request.called_ae, self.address, *lacking)
         self._contexts = agreement.contexts
         self._peer_max_pdu = request.max_pdu
         self._source = f"dicom:{request.calling_ae}"

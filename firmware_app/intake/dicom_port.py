@@ -15,6 +15,7 @@ from firmware_app.errors import NotKept, SpaceShort
 from firmware_app.intake import transport
 from firmware_app.intake.accept import Door
 from firmware_app.intake.association import Association, Lobby
+from firmware_app.intake.callers import Book
 from firmware_app.intake.places import Holder, Places
 from firmware_app.intake.spool import empty_incoming
 
@@ -33,6 +34,7 @@ class DicomPort:
         self._door = door
         self._places = Places(config.dicom.max_associations)
         self._transport: transport.Transport | None = None
+        self._turned_away = Book(door.state)
 
     def start(self, on_end: Callable[[], None] = lambda: None) -> int:
         """Begin to listen; returns the port.  *on_end* is called when the port is closed, by `stop` or by a fault.
@@ -57,6 +59,7 @@ class DicomPort:
         if self._transport is not None:
             self._transport.stop()
             self._transport = None
+        self._turned_away.close()
 
     def _make_folders(self) -> None:
         """Behind the open port: an image that comes sooner makes its own folder durable."""
@@ -65,7 +68,7 @@ class DicomPort:
 
     def _serve(self, connection: socket.socket, address: str, deadline: float) -> None:
         lobby = Lobby(take=self._take_place, give=self._give_place)
-        Association(connection, address, self._config, self._door, lobby, deadline).serve()
+        Association(connection, address, self._config, self._door, lobby, self._turned_away, deadline).serve()
 
     def _tell_dates(self, error: ssl.SSLCertVerificationError, address: str) -> None:
         """A machine whose certificate does not hold now: it is told nothing but "no", so the box's own people are."""

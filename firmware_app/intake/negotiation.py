@@ -6,12 +6,12 @@ protects nothing.  Whom to admit is decided by `allowed_calling` and `allowed_ad
 
 from __future__ import annotations
 
-import ipaddress
 import struct
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Final
 
+from pydicom.config import IGNORE
 from pydicom.uid import UID
 from pynetdicom.pdu import A_ASSOCIATE_AC, A_ASSOCIATE_RJ
 from pynetdicom.pdu_primitives import (
@@ -24,7 +24,7 @@ from pynetdicom.presentation import PresentationContext
 from pynetdicom.sop_class import _STORAGE_CLASSES
 
 from firmware_app.config import Dicom
-from firmware_app.intake import file_meta, sop_classes, transfer_syntax
+from firmware_app.intake import callers, file_meta, sop_classes, transfer_syntax
 
 APPLICATION_CONTEXT: Final = "1.2.840.10008.3.1.1.1"
 STORAGE: Final = frozenset((*_STORAGE_CLASSES.values(), *sop_classes.RETIRED.values()))
@@ -75,10 +75,10 @@ class Rejection:
         return bytes(pdu.encode())
 
 
-NO_PLACE: Final = Rejection(2, 3, 2, "association.limit")
-_BAD_APPLICATION: Final = Rejection(1, 1, 2, "association.application_context")
-_UNKNOWN_CALLER: Final = Rejection(1, 1, 3, "association.calling_ae")
-_UNKNOWN_ADDRESS: Final = Rejection(1, 1, 1, "association.address")
+NO_PLACE: Final = Rejection(2, 3, 2, callers.LIMIT)
+_BAD_APPLICATION: Final = Rejection(1, 1, 2, callers.APPLICATION)
+_UNKNOWN_CALLER: Final = Rejection(1, 1, 3, callers.TITLE)
+_UNKNOWN_ADDRESS: Final = Rejection(1, 1, 1, callers.ADDRESS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +106,19 @@ class Agreement:
 
     contexts: dict[int, Context] = field(default_factory=dict)
     encoded: bytes = b""
+
+    def lacking(self, request: Request) -> tuple[str, tuple[str, ...]] | None:
+        """Why nothing, or not every kind of image, of *request* can come, and the names of what cannot.
+
+        A service that is refused beside images that are taken (a worklist, a storage commitment) hinders none of them.
+        """
+        agreed = {context.abstract_syntax for context in self.contexts.values()}
+        refused = dict.fromkeys(abstract for _, abstract, _ in request.proposed if abstract not in agreed)
+        kinds = tuple(_name(abstract) for abstract in refused if abstract in STORAGE)
+        if kinds:
+            return callers.SYNTAXES, kinds
+        services = tuple(_name(abstract) for abstract in refused)
+        return (callers.SERVICES, services) if services and not agreed else None
 
 
 def decode(content: bytes) -> Request:
@@ -173,24 +186,13 @@ def _title(value: bytes) -> str:
         raise NotARequest from None
 
 
-def parse_networks(networks: Iterable[str]) -> tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...]:
-    """`[dicom] allowed_addresses` as networks; a lone address is a network of one."""
-    return tuple(ipaddress.ip_network(text, strict=False) for text in networks)
-
-
 def judge(request: Request, address: str, config: Dicom) -> Rejection | None:
     """The reason to reject *request* from *address*, or None."""
     if request.application_context != APPLICATION_CONTEXT:
         return _BAD_APPLICATION
-    if config.allowed_calling and request.calling_ae not in config.allowed_calling:
+    if not callers.admits_title(request.calling_ae, config):
         return _UNKNOWN_CALLER
-    networks = parse_networks(config.allowed_addresses)
-    peer = ipaddress.ip_address(address.partition("%")[0])
-    if isinstance(peer, ipaddress.IPv6Address) and peer.ipv4_mapped is not None:
-        peer = peer.ipv4_mapped
-    if networks and not any(peer.version == network.version and peer in network for network in networks):
-        return _UNKNOWN_ADDRESS
-    return None
+    return None if callers.admits_address(address, config) else _UNKNOWN_ADDRESS
 
 
 def agree(request: Request, max_pdu: int) -> Agreement:
@@ -223,6 +225,11 @@ def _agree(request: Request, max_pdu: int) -> Agreement:
         results.append(result)
     agreement.encoded = _encode_acceptance(request, results, max_pdu)
     return agreement
+
+
+def _name(uid: str) -> str:
+    """The standard's name for *uid*; of an unknown one, which may be any text, itself."""
+    return UID(uid, validation_mode=IGNORE).name
 
 
 def _takes(abstract: str, syntax: str) -> bool:
