@@ -16,9 +16,9 @@ from firmware_app.language import translate
 from firmware_app.records import Case, Finding, Reading, ReadingStatus, Reason
 from firmware_app.store.accounts import Role
 from firmware_app.store.patients import AGE_UNITS, SEXES, Known, Patient, clean, clean_age
-from firmware_app.store.worklist import Verdict
+from firmware_app.store.worklist import Done, Verdict
 from firmware_app.tasks.prior import Predictive
-from web import guard, packs, words
+from web import guard, judgements, packs, words
 from web.box import Box, here
 
 blueprint = Blueprint("cases", __name__)
@@ -80,12 +80,20 @@ class Sheet:
     findings: tuple[Finding, ...]
     hints: tuple[Reason, ...]
     reasons: tuple[Reason, ...]
-    verdicts: dict[str, Verdict]
+    verdicts: tuple[Verdict, ...]
     told: tuple[tuple[Reading, packs.Told | None], ...]
     worth: dict[str, Predictive]
     age_matters: bool
     waiting: int
-    done: bool
+    done: Done | None
+
+    def said(self, finding: str) -> list[Verdict]:
+        """What each doctor says of a finding."""
+        return [word for word in self.verdicts if word.finding == finding]
+
+    def mine(self, finding: str, actor: str) -> str:
+        """What one doctor says of it; "" for nothing."""
+        return next((word.verdict for word in self.said(finding) if word.actor == actor), "")
 
 
 @blueprint.get("/case/<case:reference>")
@@ -94,9 +102,13 @@ def page(reference: str) -> ResponseReturnValue:
     box = here()
     sheet = _sheet(box, reference)
     box.audit.record(guard.actor(), "case.viewed", reference)
+    asked = [finding for finding in sheet.findings if not sheet.said(finding.code)] if "ask" in request.args else []
     return render_template(
         "case.html",
         sheet=sheet,
+        actor=guard.actor(),
+        asked=asked,
+        just_done=judgements.just_done(box),
         units=AGE_UNITS,
         sexes=SEXES,
         said_of_sizes=_said(words.SIZES),
@@ -141,33 +153,6 @@ def patient(reference: str) -> ResponseReturnValue:
     return redirect(url_for("cases.page", reference=reference))
 
 
-@blueprint.post("/case/<case:reference>/verdict")
-@guard.only(Role.DOCTOR)
-def verdict(reference: str) -> ResponseReturnValue:
-    box, form = here(), request.form
-    try:
-        box.worklist.judge(reference, form.get("finding", ""), form.get("verdict", ""), guard.actor())
-    except CaseUnknown:
-        abort(404)
-    except ValueError:
-        abort(400)
-    if request.accept_mimetypes.best_match(["text/html", "application/json"]) == "application/json":
-        return {"verdict": form["verdict"]}
-    return redirect(url_for("cases.page", reference=reference))
-
-
-@blueprint.post("/case/<case:reference>/done")
-@guard.only(Role.DOCTOR)
-def done(reference: str) -> ResponseReturnValue:
-    box = here()
-    try:
-        following = box.worklist.next_after(reference)
-        box.worklist.finish(reference, guard.actor())
-    except CaseUnknown:
-        abort(404)
-    return redirect(url_for("cases.page", reference=following) if following else url_for("lists.page"))
-
-
 def _case(box: Box, reference: str) -> Case:
     try:
         return box.clinical.case(reference)
@@ -201,7 +186,7 @@ def _sheet(box: Box, reference: str) -> Sheet:
         tuple(sorted(case.findings, key=lambda finding: (not finding.positive, -finding.probability))), hints, reasons,
         box.worklist.verdicts(reference), tuple(told.values()), worth,
         bool({said.code for said in (*reasons, *hints)} & (words.AGE_REASONS | words.AGE_HINTS)),
-        sum(1 for instance in instances if instance not in by_instance), box.worklist.is_done(reference),
+        sum(1 for instance in instances if instance not in by_instance), box.worklist.done(reference),
     )  # fmt: skip
 
 

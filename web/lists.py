@@ -11,7 +11,7 @@ from flask.typing import ResponseReturnValue
 from firmware_app.language import N_
 from firmware_app.store.accounts import Role
 from firmware_app.store.quarantine import Quarantine
-from web import guard
+from web import guard, judgements
 from web.box import Box, here
 from web.pulse import Places
 
@@ -36,7 +36,7 @@ TABS: Final = {
 def page() -> ResponseReturnValue:
     box = here()
     beats = box.pulse.beats  # before the lists are read: a change in between is then told once more
-    return render_template("worklist.html", beats=beats, **_lists(box))
+    return render_template("worklist.html", beats=beats, just_done=judgements.just_done(box), **_lists(box))
 
 
 @blueprint.get("/lists")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Final
 
 from firmware_app.errors import AgeOutside, AgeUnclear, AgeUnknown
@@ -19,6 +19,8 @@ PRIORITIES: Final[Mapping[Priority | None, str]] = {
     None: N_("not read"),
 }
 VERDICTS: Final = {"agree": N_("Agree"), "disagree": N_("Disagree"), "unsure": N_("Unsure")}
+NO_OPINION: Final = N_("No opinion")
+SAID: Final = {**VERDICTS, "none": NO_OPINION}
 ROLES: Final = {"doctor": N_("doctor"), "technician": N_("technician"), "auditor": N_("auditor")}
 SEXES: Final = {"F": N_("female"), "M": N_("male"), "O": N_("other")}
 AGES: Final = {"Y": N_("{n} years"), "M": N_("{n} months"), "W": N_("{n} weeks"), "D": N_("{n} days")}
@@ -69,8 +71,10 @@ ACTIONS: Final = {
     "case.viewed": N_("case viewed"),
     "case.report": N_("report opened"),
     "case.done": N_("case done"),
+    "case.reopened": N_("“Done” taken back"),
     "database.rescued": N_("database rebuilt"),
     "finding.judged": N_("finding judged"),
+    "finding.withdrawn": N_("judgement taken back"),
     "patient.corrected": N_("patient corrected"),
     "pack.installed": N_("model installed"),
     "pack.rolled_back": N_("earlier model taken back into use"),
@@ -102,6 +106,11 @@ AGE_HINTS: Final = frozenset({hints.AGE_ASSUMED_ADULT, hints.AGE_ASSUMED_CHILD})
 def label(finding: Finding, language: str) -> str:
     """The finding's name in *language*, in English where it has none."""
     return finding.label.get(language) or finding.label.get("en") or finding.code
+
+
+def labelled(findings: Iterable[Finding], code: str, language: str) -> str:
+    """The name of the one of *findings* that has this code, or the code."""
+    return next((label(finding, language) for finding in findings if finding.code == code), code)
 
 
 def age(patient: Patient) -> tuple[str, int] | None:

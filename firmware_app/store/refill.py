@@ -16,11 +16,12 @@ from firmware_app.store import audit, ring
 from firmware_app.store.layout import StateDir
 from firmware_app.store.rescue import Report
 
-# Table -> the audit's action that goes with a newer row, and the column that the action's detail names.
-_PEOPLE: Final = {
-    "identities": ("patient.corrected", None),
-    "verdicts": ("finding.judged", "finding"),
-    "reviews": ("case.done", None),
+# Table -> the audit's actions that go with a newer row or its end, and what they name it by beside the case: the actor,
+# or a value of the action's details.
+_PEOPLE: Final[dict[str, tuple[tuple[str, ...], tuple[str, ...]]]] = {
+    "identities": (("patient.corrected",), ()),
+    "verdicts": (("finding.judged", "finding.withdrawn"), ("finding", "actor")),
+    "reviews": (("case.done", "case.reopened"), ()),
 }
 _SUPERSEDED: Final = "superseded"
 
@@ -81,13 +82,16 @@ def _rows(connection: sqlite3.Connection, backup: sqlite3.Connection, name: str)
 
 
 def _followed(connection: sqlite3.Connection, backup: sqlite3.Connection, name: str) -> set[Sequence[object]]:
-    """Of which cases (and findings) the audit has an entry that is newer than the backup."""
-    action, column = _PEOPLE[name]
+    """Of which cases (and findings, and doctors) the audit has an entry that is newer than the backup."""
+    actions, columns = _PEOPLE[name]
     (head,) = backup.execute("SELECT COALESCE(MAX(sequence), 0) FROM audit").fetchone()
     rows = connection.execute(
-        "SELECT case_reference, details FROM audit WHERE action = ? AND sequence > ?", (action, head)
+        "SELECT case_reference, actor, details FROM audit WHERE sequence > ?"
+        f" AND action IN ({', '.join('?' * len(actions))})",
+        (head, *actions),
     )
-    return {(row[0], json.loads(row[1]).get(column)) if column else (row[0],) for row in rows}
+    told = [(row["case_reference"], {**json.loads(row["details"]), "actor": row["actor"]}) for row in rows]
+    return {(case, *(values.get(column) for column in columns)) for case, values in told}
 
 
 def _insert(
@@ -99,7 +103,7 @@ def _insert(
     told = ", ".join(columns)
     statement = f"INSERT OR IGNORE INTO {name} ({told}) VALUES ({', '.join('?' * len(columns))})"
     of_case = "case_reference" in columns and name != "retired"
-    key = ["case_reference", *([_PEOPLE[name][1]] if name in _PEOPLE and _PEOPLE[name][1] else [])]
+    key = ["case_reference", *(_PEOPLE[name][1] if name in _PEOPLE else ())]
     count = 0
     for row in backup.execute(f"SELECT {told} FROM {name}"):
         if of_case and not _is_here(connection, row["case_reference"]):

@@ -1,7 +1,8 @@
 """The doctor's lists: what is to be looked at, what could not be judged, what is done.
 
 A case is done while the revision and the number of images are those a doctor was done with and nothing of it waits to
-be read; a late image or a second reading brings it back.
+be read; a late image or a second reading brings it back, and so does whoever takes "Done" back.  What several doctors
+say of a finding stands side by side; none of them changes another's word.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from firmware_app.store.clinical import Clinical
 from firmware_app.store.reading_queue import NEXT_REVISION
 
 Tab = Literal["open", "cannot-judge", "done"]
-VERDICTS: Final = ("agree", "disagree", "unsure")
+VERDICTS: Final = ("agree", "disagree", "unsure", "none")
 
 _WAITING = "EXISTS (SELECT 1 FROM instances i WHERE i.case_reference = c.reference AND i.state = 'waiting')"
 DONE: Final = f"""(r.revision >= c.revision AND NOT {_WAITING}
@@ -41,6 +42,24 @@ _ORDERS: Final = {
 
 
 @dataclass(frozen=True, slots=True)
+class Verdict:
+    """What one doctor said of one finding."""
+
+    finding: str
+    verdict: str
+    actor: str
+    at: clock.Stamp
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """Who was done with a case, and when."""
+
+    actor: str
+    at: clock.Stamp
+
+
+@dataclass(frozen=True, slots=True)
 class Row:
     """One case in a list."""
 
@@ -53,15 +72,8 @@ class Row:
     findings: tuple[Finding, ...]
     reason: Reason | None
     incomplete: Reason | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Verdict:
-    """What a doctor said of one finding."""
-
-    verdict: str
-    actor: str
-    at: clock.Stamp
+    verdicts: tuple[Verdict, ...] = ()
+    done: Done | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +98,8 @@ class Worklist:
     def rows(self, tab: Tab, limit: int, offset: int = 0) -> list[Row]:
         """At most *limit* cases of *tab* in its order."""
         found = self._connection.execute(
-            "SELECT c.*, (SELECT COUNT(*) FROM instances i WHERE i.case_reference = c.reference) AS images, (SELECT"
+            f"SELECT c.*, r.actor, r.at, COALESCE({DONE}, 0) AS done,"
+            " (SELECT COUNT(*) FROM instances i WHERE i.case_reference = c.reference) AS images, (SELECT"
             " COUNT(*) FROM instances i WHERE i.case_reference = c.reference AND i.state = 'waiting') AS waiting"
             f" FROM cases c LEFT JOIN reviews r ON r.case_reference = c.reference WHERE {_TABS[tab]}"
             f" ORDER BY {_ORDERS[tab]} LIMIT ? OFFSET ?",
@@ -119,27 +132,37 @@ class Worklist:
             " (SELECT MAX(rowid) FROM readings), (SELECT COUNT(*) FROM readings), (SELECT SUM(revision) FROM cases),"
             " (SELECT COUNT(*) FROM identities), (SELECT at FROM reviews ORDER BY rowid DESC LIMIT 1),"
             " (SELECT at FROM verdicts ORDER BY rowid DESC LIMIT 1),"
+            " (SELECT COUNT(*) FROM reviews), (SELECT COUNT(*) FROM verdicts),"
             " (SELECT COUNT(*) FROM whole), (SELECT SUM(count) FROM listed_more)"
         ).fetchone()
         return tuple(row)
 
     # --- what a doctor says --------------------------------------------------------------------------------------
 
-    def verdicts(self, case: str) -> dict[str, Verdict]:
-        """The last word on each finding of *case*, by the finding's code."""
-        rows = self._connection.execute("SELECT * FROM verdicts WHERE case_reference = ?", (case,))
-        return {row["finding"]: Verdict(row["verdict"], row["actor"], moment(row["at"])) for row in rows}
+    def verdicts(self, case: str) -> tuple[Verdict, ...]:
+        """The last word of every doctor on each finding of *case*, in the order in which they spoke."""
+        rows = self._connection.execute("SELECT * FROM verdicts WHERE case_reference = ? ORDER BY rowid", (case,))
+        return tuple(Verdict(row["finding"], row["verdict"], row["actor"], moment(row["at"])) for row in rows)
 
-    def is_done(self, case: str) -> bool:
+    def unjudged(self, case: str) -> tuple[Finding, ...]:
+        """The findings of *case* on which no doctor has said anything; raises `CaseUnknown`."""
+        said = {word.finding for word in self.verdicts(case)}
+        return tuple(finding for finding in self._clinical.case(case).findings if finding.code not in said)
+
+    def done(self, case: str) -> Done | None:
+        """Who was done with *case* as it is now."""
         row = self._connection.execute(
-            f"SELECT COALESCE({DONE}, 0) FROM cases c LEFT JOIN reviews r ON r.case_reference = c.reference"
-            " WHERE c.reference = ?",
+            "SELECT r.actor, r.at FROM cases c JOIN reviews r ON r.case_reference = c.reference"
+            f" WHERE c.reference = ? AND {DONE}",
             (case,),
         ).fetchone()
-        return bool(row and row[0])
+        return Done(row["actor"], moment(row["at"])) if row else None
+
+    def is_done(self, case: str) -> bool:
+        return self.done(case) is not None
 
     def judge(self, case: str, finding: str, verdict: str, actor: str) -> None:
-        """A doctor agrees, disagrees or is unsure; raises `CaseUnknown` and `ValueError`."""
+        """A doctor agrees, disagrees, is unsure or has no opinion; raises `CaseUnknown` and `ValueError`."""
         if verdict not in VERDICTS or finding not in {found.code for found in self._clinical.case(case).findings}:
             raise ValueError(verdict)
         with self._clinical.database.transaction() as connection:
@@ -149,6 +172,15 @@ class Worklist:
                 (finding, verdict, actor, _now(), case),
             )
             audit.append(connection, actor, "finding.judged", case, {"finding": finding, "verdict": verdict})
+
+    def withdraw(self, case: str, finding: str, actor: str) -> None:
+        """A doctor takes back what they said of *finding*; nothing happens where they said nothing."""
+        with self._clinical.database.transaction() as connection:
+            gone = connection.execute(
+                "DELETE FROM verdicts WHERE case_reference = ? AND finding = ? AND actor = ?", (case, finding, actor)
+            )
+            if gone.rowcount:
+                audit.append(connection, actor, "finding.withdrawn", case, {"finding": finding})
 
     def finish(self, case: str, actor: str) -> None:
         """A doctor is done with *case* as it is now; raises `CaseUnknown`."""
@@ -164,6 +196,12 @@ class Worklist:
             if row is None:
                 raise CaseUnknown(case=case[:40])
             audit.append(connection, actor, "case.done", case, {"revision": row[0]})
+
+    def reopen(self, case: str, actor: str) -> None:
+        """A doctor is not done with *case* after all, whoever said so; nothing happens where nobody did."""
+        with self._clinical.database.transaction() as connection:
+            if connection.execute("DELETE FROM reviews WHERE case_reference = ?", (case,)).rowcount:
+                audit.append(connection, actor, "case.reopened", case)
 
     def _row(self, row: sqlite3.Row) -> Row:
         readings = [
@@ -181,7 +219,8 @@ class Worklist:
             row["reference"], Priority(row["priority"]) if row["priority"] else None, row["modality"],
             moment(row["opened_at"]), row["images"], row["waiting"],
             tuple(sorted(best.values(), key=lambda finding: not finding.positive)), reasons[0] if reasons else None,
-            media.incomplete(self._connection, row["reference"]),
+            media.incomplete(self._connection, row["reference"]), self.verdicts(row["reference"]),
+            Done(row["actor"], moment(row["at"])) if row["done"] else None,
         )  # fmt: skip
 
 

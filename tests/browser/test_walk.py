@@ -216,16 +216,46 @@ def test_a_script_in_a_name_does_nothing(box: Clinic, doctor: Person, folder: Pa
     quiet(doctor)
 
 
-def test_done_leads_to_the_next_patient(box: Clinic, doctor: Person, folder: Path) -> None:
-    for number in (1, 2):
-        box.push(synthetic_film(folder, f"next{number}.dcm", PatientName=f"Next {number}", PatientAge="050Y"))
+@pytest.mark.parametrize(("language", "word"), [("zh_CN", "没有意见"), ("en", "No opinion")])
+def test_done_asks_for_a_word_leads_to_the_next_patient_and_is_taken_back_there(
+    box: Clinic, doctor: Person, folder: Path, language: str, word: str
+) -> None:
+    names = [f"Next {language} {number}" for number in (1, 2)]
+    for name in names:
+        box.push(synthetic_film(folder, f"{name[-1]}.dcm", PatientName=name, PatientAge="050Y"))
     doctor.driver.get(f"{box.url}/")
-    doctor.open_row("Next 2")
-    doctor.press(".finish button")
-    doctor.until(lambda: doctor.find("h1").text != "Next 2")
+    doctor.speak(language)
+    doctor.open_row(names[1])
+    doctor.send(".finish button")
+    assert doctor.find("h1").text == names[1]
+    doctor.picture(f"asked-{language}")
+    doctor.press(".asked input[value=none]")
+    doctor.send(".finish button")
     assert "/case/" in doctor.driver.current_url
+    assert doctor.find("h1").text != names[1]
+    assert names[1] in doctor.find(".just-done").text
+    doctor.picture(f"just-done-{language}")
     doctor.driver.get(f"{box.url}/?tab=done")
-    doctor.row("Next 2")
+    assert f"{DOCTOR}: {word}" in doctor.row(names[1])
+    doctor.picture(f"done-{language}")
+    doctor.driver.back()
+    doctor.send(".just-done button")
+    assert doctor.find("h1").text == names[1]
+    doctor.driver.get(f"{box.url}/")
+    doctor.row(names[1])
+    quiet(doctor)
+
+
+def test_a_word_is_taken_back_without_leaving_the_page(doctor: Person, case_page: str) -> None:
+    doctor.driver.get(case_page)
+    doctor.wait_for_film()
+    doctor.press(".choices button[value=agree]")
+    doctor.until(lambda: f"{DOCTOR}: 同意" in doctor.find(".told").text)
+    doctor.press(".back-step")
+    doctor.until(lambda: not doctor.all(".told span"))
+    assert doctor.find(".choices button[value=agree]").get_attribute("aria-pressed") == "false"
+    assert not doctor.find(".saved").text.startswith("未")
+    quiet(doctor)
 
 
 def test_the_report_shows_film_findings_and_who_must_decide(box: Clinic, doctor: Person, case_page: str) -> None:

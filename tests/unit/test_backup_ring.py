@@ -251,11 +251,16 @@ def test_the_secret_behind_the_names_comes_back_from_the_ring(state: StateDir) -
     assert {row[0] for row in rows(state.clinical_db, "cases")} == {row[0] for row in names}
 
 
-def test_a_word_that_was_taken_back_after_the_backup_does_not_come_back(state: StateDir) -> None:
+@pytest.mark.parametrize("how", ["changed", "withdrawn"])
+def test_a_word_that_was_taken_back_after_the_backup_does_not_come_back(state: StateDir, how: str) -> None:
     made(state)
     clinical = Clinical(state.clinical_db)
     case, other = [row.case for row in Worklist(clinical).rows("done", 9)]
-    Worklist(clinical).judge(case, "pneumonia", "disagree", DOCTOR)
+    if how == "changed":
+        Worklist(clinical).judge(case, "pneumonia", "disagree", DOCTOR)
+    else:
+        Worklist(clinical).withdraw(case, "pneumonia", DOCTOR)
+    Worklist(clinical).judge(other, "pneumonia", "unsure", "another doctor")
     clinical.database.close()
     overwrite(state.clinical_db, root_of(state.clinical_db, "verdicts"))
     rescue.mend(state, state.clinical_db)

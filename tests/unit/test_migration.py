@@ -31,6 +31,23 @@ def test_a_first_version_database_is_brought_up_to_date_once(tmp_path: Path) -> 
         clinical.database.close()
 
 
+def test_what_a_doctor_said_before_verdicts_stood_side_by_side_is_kept(tmp_path: Path) -> None:
+    path = tmp_path / "clinical" / "clinical.db"
+    old = Database(path)
+    names = ("schema.sql", *(f"schema_{number}.sql" for number in range(2, 8)))
+    old.create([resources.files(store).joinpath(name).read_text("utf-8") for name in names])
+    at = "2026-01-01T00:00:00+00:00"
+    old.connection.execute("INSERT INTO cases (reference, opened_at, touched) VALUES ('c-1', ?, 0)", (at,))
+    old.connection.execute("INSERT INTO verdicts VALUES ('c-1', 'pneumonia', 'disagree', 1, 'li', ?)", (at,))
+    old.close()
+    clinical = Clinical(path)
+    clinical.create()
+    clinical.require()
+    (kept,) = Worklist(clinical).verdicts("c-1")
+    assert (kept.finding, kept.verdict, kept.actor, kept.at.at.year) == ("pneumonia", "disagree", "li", 2026)
+    clinical.database.close()
+
+
 def test_a_new_database_is_the_same_as_an_updated_one(tmp_path: Path) -> None:
     def tables(clinical: Clinical) -> list[tuple[str, str]]:
         rows = clinical.database.connection.execute("SELECT name, sql FROM sqlite_master ORDER BY name").fetchall()

@@ -178,7 +178,15 @@ def test_cookies_are_http_only_and_strict(desk: Desk) -> None:
 
 
 @pytest.mark.parametrize(
-    "path", ["/case/{case}/verdict", "/case/{case}/patient", "/case/{case}/done", "/logout", "/language"]
+    "path",
+    [
+        "/case/{case}/verdict",
+        "/case/{case}/patient",
+        "/case/{case}/done",
+        "/case/{case}/reopen",
+        "/logout",
+        "/language",
+    ],
 )
 def test_a_post_without_its_token_changes_nothing(desk: Desk, path: str) -> None:
     client = desk.person("li")

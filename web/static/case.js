@@ -249,7 +249,10 @@ document.querySelectorAll(".judge").forEach(form => form.addEventListener("submi
   try {
     const answer = await fetch(form.action, { method: "POST", body, headers: { Accept: "application/json" } });
     if (!answer.ok) throw new Error(String(answer.status));
-    form.querySelectorAll("[name=verdict]").forEach(button => button.setAttribute("aria-pressed", String(button === event.submitter)));
+    const told = await answer.json();
+    form.querySelectorAll(".choices button").forEach(button => button.setAttribute("aria-pressed", String(button.value === told.verdict)));
+    form.querySelector(".told").replaceChildren(...new DOMParser().parseFromString(told.said, "text/html").body.childNodes);
+    form.querySelector(".back-step").hidden = !told.verdict;
     said.textContent = said.dataset.saved;
   } catch {
     said.textContent = said.dataset.failed;

@@ -1,0 +1,62 @@
+"""What doctors say to a case: several words side by side, "Done" after one, and both taken back."""
+
+from __future__ import annotations
+
+import pytest
+
+from firmware_app.store.audit import Audit
+from firmware_app.store.worklist import Worklist
+from tests.unit.test_viewer import HTML, Desk, desk, post  # noqa: F401 - the fixture
+
+
+def words(desk: Desk) -> list[tuple[str, str]]:  # noqa: F811
+    return [(one.actor, one.verdict) for one in Worklist(desk.clinical).verdicts(desk.case)]
+
+
+def test_two_doctors_words_stand_side_by_side(desk: Desk) -> None:  # noqa: F811
+    li, wang = desk.person("li"), desk.person("wang")
+    post(li, f"/case/{desk.case}/verdict", finding="pneumonia", verdict="agree")
+    post(wang, f"/case/{desk.case}/verdict", finding="pneumonia", verdict="disagree")
+    assert words(desk) == [("li", "agree"), ("wang", "disagree")]
+    post(wang, f"/case/{desk.case}/done")
+    for page in (f"/case/{desk.case}", f"/case/{desk.case}/report", "/?tab=done"):
+        shown = li.get(page, headers=HTML).text
+        for doctor, word in (("li", "Agree"), ("wang", "Disagree")):
+            assert doctor in shown
+            assert word in shown, page
+    assert "li: Agree" in li.get("/?tab=done", headers=HTML).text
+
+
+def test_a_word_is_taken_back_by_whoever_said_it(desk: Desk) -> None:  # noqa: F811
+    li, wang = desk.person("li"), desk.person("wang")
+    for doctor in (li, wang):
+        post(doctor, f"/case/{desk.case}/verdict", finding="pneumonia", verdict="agree")
+    post(li, f"/case/{desk.case}/verdict", finding="pneumonia", verdict="")
+    assert words(desk) == [("wang", "agree")]
+    assert Audit(desk.clinical.database).latest(1)[0].action == "finding.withdrawn"
+
+
+@pytest.mark.parametrize("word", ["disagree", "none"])
+def test_done_without_a_word_asks_for_one_and_takes_no_opinion_too(desk: Desk, word: str) -> None:  # noqa: F811
+    doctor, worklist = desk.person("li"), Worklist(desk.clinical)
+    asked = post(doctor, f"/case/{desk.case}/done")
+    assert not worklist.is_done(desk.case)
+    shown = doctor.get(asked.headers["Location"], headers=HTML).text
+    assert 'name="said-pneumonia" value="none"' in shown
+    post(doctor, f"/case/{desk.case}/done", **{"said-pneumonia": word})
+    assert worklist.is_done(desk.case)
+    assert words(desk) == [("li", word)]
+
+
+def test_done_is_taken_back_where_it_leads_to(desk: Desk) -> None:  # noqa: F811
+    doctor, worklist = desk.person("li"), Worklist(desk.clinical)
+    post(doctor, f"/case/{desk.case}/verdict", finding="pneumonia", verdict="agree")
+    after = post(doctor, f"/case/{desk.case}/done").headers["Location"]
+    undo = f"/case/{desk.case}/reopen"
+    assert undo in doctor.get(after, headers=HTML).text
+    assert undo in doctor.get(f"/case/{desk.case}", headers=HTML).text
+    post(doctor, undo)
+    assert not worklist.is_done(desk.case)
+    assert undo not in doctor.get(after, headers=HTML).text
+    assert Audit(desk.clinical.database).latest(1)[0].action == "case.reopened"
+    assert [row.case for row in worklist.rows("open", 9)] == [desk.case]

@@ -1,0 +1,72 @@
+"""What a doctor says to a case: a word on each finding, "Done" for the case, and both taken back."""
+
+from __future__ import annotations
+
+from flask import Blueprint, abort, redirect, render_template, request, url_for
+from flask.typing import ResponseReturnValue
+
+from firmware_app.errors import CaseUnknown
+from firmware_app.store.accounts import Role
+from firmware_app.store.worklist import VERDICTS
+from web import guard
+from web.box import Box, here
+
+blueprint = Blueprint("judgements", __name__)
+
+
+@blueprint.post("/case/<case:reference>/verdict")
+@guard.only(Role.DOCTOR)
+def verdict(reference: str) -> ResponseReturnValue:
+    """What the doctor says of one finding; without a word, what they said of it is taken back."""
+    box, finding, word = here(), request.form.get("finding", ""), request.form.get("verdict", "")
+    try:
+        if word:
+            box.worklist.judge(reference, finding, word, guard.actor())
+        else:
+            box.worklist.withdraw(reference, finding, guard.actor())
+    except CaseUnknown:
+        abort(404)
+    except ValueError:
+        abort(400)
+    if request.accept_mimetypes.best_match(["text/html", "application/json"]) == "application/json":
+        said = [one for one in box.worklist.verdicts(reference) if one.finding == finding]
+        return {"verdict": word, "said": render_template("said.html", said=said)}
+    return redirect(url_for("cases.page", reference=reference))
+
+
+@blueprint.post("/case/<case:reference>/done")
+@guard.only(Role.DOCTOR)
+def done(reference: str) -> ResponseReturnValue:
+    """The case leaves the list, once every finding has a word of a doctor, be it that there is no opinion."""
+    box = here()
+    try:
+        missing = [finding.code for finding in box.worklist.unjudged(reference)]
+        said = {finding: request.form.get(f"said-{finding}", "") for finding in missing}
+        if not set(said.values()) <= set(VERDICTS):
+            return redirect(url_for("cases.page", reference=reference, ask="") + "#finish")
+        for finding, word in said.items():
+            box.worklist.judge(reference, finding, word, guard.actor())
+        following = box.worklist.next_after(reference)
+        box.worklist.finish(reference, guard.actor())
+    except CaseUnknown:
+        abort(404)
+    if following is None:
+        return redirect(url_for("lists.page", done=reference))
+    return redirect(url_for("cases.page", reference=following, done=reference))
+
+
+@blueprint.post("/case/<case:reference>/reopen")
+@guard.only(Role.DOCTOR)
+def reopen(reference: str) -> ResponseReturnValue:
+    """“Done” was a slip: the case is open again, and the doctor is back at it."""
+    here().worklist.reopen(reference, guard.actor())
+    return redirect(url_for("cases.page", reference=reference))
+
+
+def just_done(box: Box) -> tuple[str, str] | None:
+    """(reference, name) of the case that this doctor has just been done with, so that a slip can be taken back."""
+    reference = request.args.get("done", "")
+    done = box.worklist.done(reference)
+    if done is None or done.actor != guard.actor():
+        return None
+    return reference, box.patients.known(reference).patient.name
