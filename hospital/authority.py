@@ -1,6 +1,7 @@
 """The hospital's own certificate authority for its broker: one certificate each for broker, receiver and box.
 
-Certificates name a box by its id in the common name, which mosquitto takes as user name (`use_identity_as_username`).
+Certificates name a box by its id in the common name, which mosquitto takes as user name and as client id
+(hospital/broker.py).
 """
 
 from __future__ import annotations
@@ -22,20 +23,20 @@ from cryptography.hazmat.primitives.serialization import (
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from firmware_app.errors import KeysMissing
-from hospital.keyring import write_private
+from hospital.keyring import make_folder, write_file, write_private
 
 RECEIVER: Final = "HOSPITAL"
 """The receiver's user name at the broker; capitals, so that no box id can ever be it."""
 
 _AUTHORITY_DAYS: Final = 3652
 _LEAF_DAYS: Final = 1826
-# A box whose clock runs behind must not find its fresh certificate "not yet valid".
-_BACKDATED: Final = timedelta(days=2)
+BACKDATED: Final = timedelta(days=2)
+"""A machine whose clock runs behind must not find a fresh certificate or list "not yet valid"."""
 
 
 def make(folder: Path, host: str) -> None:
     """The authority, the broker's certificate for *host* (a name or an address) and the receiver's."""
-    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    make_folder(folder, 0o700)
     key = ec.generate_private_key(ec.SECP256R1())
     name = _name("Lantern hospital authority")
     certificate = (
@@ -45,20 +46,22 @@ def make(folder: Path, host: str) -> None:
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
         .sign(key, hashes.SHA256())
     )
-    write_private(folder / "ca.key", _pem(key))
-    (folder / "ca.crt").write_bytes(certificate.public_bytes(Encoding.PEM))
+    write_private(folder / "ca.key", pem(key))
+    write_file(folder / "ca.crt", certificate.public_bytes(Encoding.PEM))
     for file, subject, server in (("broker", host, True), (RECEIVER.lower(), RECEIVER, False)):
         leaf = ec.generate_private_key(ec.SECP256R1())
-        write_private(folder / f"{file}.key", _pem(leaf))
-        (folder / f"{file}.crt").write_text(issue(folder, subject, leaf.public_key(), server=server), "ascii")
+        write_private(folder / f"{file}.key", pem(leaf))
+        write_file(folder / f"{file}.crt", issue(folder, subject, leaf.public_key(), server=server).encode())
 
 
-def issue(folder: Path, subject: str, public: ec.EllipticCurvePublicKey, *, server: bool = False) -> str:
+def issue(
+    folder: Path, subject: str, public: ec.EllipticCurvePublicKey, *, server: bool = False, days: int = _LEAF_DAYS
+) -> str:
     """A certificate (PEM) for *subject*: of a server under that host name, or of a client of that user name."""
-    authority, key = _load(folder)
+    authority, key = load(folder)
     use = ExtendedKeyUsageOID.SERVER_AUTH if server else ExtendedKeyUsageOID.CLIENT_AUTH
     builder = (
-        _builder(_name(subject), authority.subject, public, _LEAF_DAYS)
+        _builder(_name(subject), authority.subject, public, days)
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         .add_extension(_usage(sign_certificates=False), critical=True)
         .add_extension(x509.ExtendedKeyUsage([use]), critical=False)
@@ -74,7 +77,8 @@ def box_key(point: str) -> ec.EllipticCurvePublicKey:
     return ec.EllipticCurvePublicKey.from_encoded_point(ec.SECP256R1(), bytes.fromhex(point))
 
 
-def _load(folder: Path) -> tuple[x509.Certificate, ec.EllipticCurvePrivateKey]:
+def load(folder: Path) -> tuple[x509.Certificate, ec.EllipticCurvePrivateKey]:
+    """The authority's certificate and key; raises `KeysMissing`."""
     try:
         certificate = x509.load_pem_x509_certificate((folder / "ca.crt").read_bytes())
         key = load_pem_private_key((folder / "ca.key").read_bytes(), None)
@@ -95,7 +99,7 @@ def _builder(
         .issuer_name(issuer)
         .public_key(public)
         .serial_number(x509.random_serial_number())
-        .not_valid_before(now - _BACKDATED)
+        .not_valid_before(now - BACKDATED)
         .not_valid_after(now + timedelta(days=days))
     )
 
@@ -119,5 +123,5 @@ def _alternative(host: str) -> x509.GeneralName:
         return x509.DNSName(host)
 
 
-def _pem(key: ec.EllipticCurvePrivateKey) -> bytes:
+def pem(key: ec.EllipticCurvePrivateKey) -> bytes:
     return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())

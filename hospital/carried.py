@@ -44,7 +44,7 @@ def open_case(house: House, file: Path, out: Path) -> Case:
     inbox = Inbox(house.inbox_db)
     inbox.create()
     with closing(inbox):
-        boxes = inbox.verify_keys()
+        boxes = {box: verify for box, verify in inbox.verify_keys().items() if verify is not None}
     try:
         handle = file.open("rb")
     except OSError as error:

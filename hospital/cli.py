@@ -23,7 +23,10 @@ from typing import Final
 
 from firmware_app import pipe
 from firmware_app.errors import LanternError, PortTaken
-from hospital.house import House, acl_lines
+from firmware_app.uplink.envelope import HospitalBundle
+from hospital import operating
+from hospital.broker import acl_lines
+from hospital.house import House
 
 _DONE, _FAILED = 0, 1
 _BOX_CONFIG: Final = "/etc/lantern/lantern.toml"  # of an installed box
@@ -158,14 +161,20 @@ def _pair(text: str) -> tuple[str, str]:
 
 
 def _serve(options: argparse.Namespace) -> int:
-    from hospital.receiver import Receiver
-
     house = _house(options)
     bundle = house.bundle()
+    with house.serving():
+        return _serve_alone(options, house, bundle)
+
+
+def _serve_alone(options: argparse.Namespace, house: House, bundle: HospitalBundle) -> int:
+    from hospital.receiver import Receiver
+
+    stop = threading.Event()
+    operating.begin(house, stop)
     receiver = Receiver(
         house, host=options.broker or bundle.host, port=options.broker_port or bundle.port, tls=not options.plain
     )
-    stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda _number, _frame: stop.set())
     page = None if options.no_page else _serve_page(house, options)
@@ -331,6 +340,7 @@ def _parser() -> argparse.ArgumentParser:
     opening.add_argument("file", type=Path, metavar="FILE", help="what “lantern case export --stick” wrote")
     opening.add_argument("--out", required=True, type=Path, metavar="DIR", help="a new folder is made in it")
 
+    operating.add(commands, _command, _house)
     _command(commands, "summaries", _summaries, "every case revision received", "lantern-hospital summaries --json")
     _command(commands, "aside", _aside, "messages that were not counted, and why", "lantern-hospital aside --json")
     return parser

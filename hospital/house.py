@@ -1,7 +1,7 @@
 """The hospital's folder: where its keys, certificates, broker files, inbox and enrolled boxes lie.
 
 keys/           the signing key, today's sealing key              (0700)
-tls/            the authority, the broker's and the receiver's certificates (0700)
+tls/            the authority, the broker's and the receiver's certificates, those of the boxes, the revoked (0700)
 broker/         mosquitto.conf and acl, ready for mosquitto
 boxes/          one enrolment file for each box, to be carried back to it
 hospital.json   the public bundle that every box is provisioned with
@@ -10,46 +10,28 @@ inbox.db        all that was received
 
 from __future__ import annotations
 
+import fcntl
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from firmware_app.errors import BoxEnrolled, BundleInvalid, KeysExist, KeysMissing, LanternError
+from cryptography import x509
+
+from firmware_app.errors import (
+    BoxEnrolled,
+    BoxRevoked,
+    BundleInvalid,
+    HospitalServing,
+    KeysExist,
+    KeysMissing,
+    LanternError,
+)
 from firmware_app.uplink.envelope import BoxBundle, Enrolment, HospitalBundle
 from firmware_app.uplink.summary import decode
-from hospital import authority, keyring
+from hospital import authority, broker, keyring, revocation
 from hospital.inbox import Inbox
 from hospital.keyring import Keyring
-
-_ACL = f"""\
-# A box writes and reads under its own name only; the name is that of its certificate.
-pattern write lantern/v1/up/%u/+
-pattern read lantern/v1/down/%u/+
-
-user {authority.RECEIVER}
-topic read lantern/v1/up/#
-topic write lantern/v1/down/#
-"""
-
-_MOSQUITTO = """\
-# For mosquitto 2.0 or later.  The files named here must be readable by mosquitto's user.
-per_listener_settings false
-listener {port}
-cafile {tls}/ca.crt
-certfile {tls}/broker.crt
-keyfile {tls}/broker.key
-tls_version tlsv1.2
-require_certificate true
-use_identity_as_username true
-allow_anonymous false
-acl_file {broker}/acl
-max_packet_size 32768
-max_inflight_messages 1000
-max_queued_messages 100000
-persistence true
-persistence_location {broker}/
-autosave_interval 60
-persistent_client_expiration 14d
-"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,12 +73,24 @@ class House:
             raise KeysExist(path=str(self.root))
         keys = keyring.make(self.keys)
         authority.make(self.tls, host)
-        self.broker.mkdir(exist_ok=True)
-        (self.broker / "acl").write_text(_ACL, "ascii")
-        config = _MOSQUITTO.format(port=port, tls=self.tls.resolve(), broker=self.broker.resolve())
-        (self.broker / "mosquitto.conf").write_text(config, "utf-8")
+        revocation.renew(self.tls)
+        broker.write(self.broker, self.tls, port)
         Inbox(self.inbox_db).create()
         return self._publish(keys, host, port)
+
+    def enrolment(self, box: str) -> Path:
+        """The file that is carried back to *box*."""
+        return self.root / "boxes" / f"{box}.enrolment.json"
+
+    @contextmanager
+    def serving(self) -> Iterator[None]:
+        """Nobody else serves or restores this folder meanwhile; raises `HospitalServing`."""
+        with (self.root / "serve.lock").open("wb") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # the kernel lets go of it when we die
+            except BlockingIOError:
+                raise HospitalServing(path=str(self.root)) from None
+            yield
 
     def rotate(self) -> HospitalBundle:
         """A fresh sealing key; `serve` tells every box.  Raises `KeysMissing`."""
@@ -107,7 +101,7 @@ class House:
         vouched = (self.tls / "ca.crt").read_text("ascii")
         made = HospitalBundle(keys.verify_public, keys.seal_public, keys.serial, host, port, vouched)
         fresh = self.bundle_file.with_suffix(".new")
-        fresh.write_bytes(made.encode() + b"\n")
+        keyring.write_file(fresh, made.encode() + b"\n")
         fresh.replace(self.bundle_file)
         return made
 
@@ -128,17 +122,18 @@ class House:
         inbox = Inbox(self.inbox_db)
         inbox.create()
         try:
+            if not replace and inbox.verify_keys().get(box.box, box.box) is None:
+                raise BoxRevoked(box=box.box)
             if not inbox.enrol(box.box, box.verify, replace=replace):
                 raise BoxEnrolled(box=box.box)
         finally:
             inbox.close()
+        written = self.enrolment(box.box)
+        before = revocation.issued(self.tls, box.box, written)
         answer = Enrolment(box.box, authority.issue(self.tls, box.box, public))
-        written = self.root / "boxes" / f"{box.box}.enrolment.json"
-        written.parent.mkdir(exist_ok=True)
-        written.write_bytes(answer.encode() + b"\n")
+        revocation.keep(self.tls, box.box, x509.load_pem_x509_certificate(answer.certificate.encode()))
+        if revocation.revoke(self.tls, revocation.with_another_key(before, public)):
+            broker.reread(self.broker)
+        keyring.make_folder(written.parent)
+        keyring.write_file(written, answer.encode() + b"\n")
         return box, written
-
-
-def acl_lines(box: str) -> str:
-    """What one box needs in mosquitto's ACL where the patterns of `broker/acl` are not used."""
-    return f"user {box}\ntopic write lantern/v1/up/{box}/+\ntopic read lantern/v1/down/{box}/+\n"

@@ -25,6 +25,8 @@ from firmware_app.uplink.summary import Brief, Digest, Mark, Presence, Summary
 from hospital.schema import bring_up_to_date
 
 MOST_ASIDE: Final = 10_000
+MOST_ASIDE_OF_A_BOX: Final = 100
+"""One box's rubbish pushes out its own, not that of another."""
 _ASIDE_BYTES: Final = 4096
 _BUSY_S: Final = 15.0
 
@@ -64,7 +66,7 @@ class _Known:
     """The boxes' keys as they were at one `data_version` of a connection."""
 
     mark: int
-    keys: Mapping[str, Ed25519PublicKey]
+    keys: Mapping[str, Ed25519PublicKey | None]
 
 
 class Inbox:
@@ -125,20 +127,31 @@ class Inbox:
                 return False
             connection.execute(
                 "INSERT INTO boxes (box, verify, enrolled_at) VALUES (?, ?, ?)"
-                " ON CONFLICT (box) DO UPDATE SET verify = excluded.verify",
+                " ON CONFLICT (box) DO UPDATE SET verify = excluded.verify, revoked_at = NULL",
                 (box, verify, _now()),
             )
         self._local.known = None  # `data_version` tells of the commits of others only
         return True
 
-    def verify_keys(self) -> Mapping[str, Ed25519PublicKey]:
-        """Every enrolled box with the key that proves its word; made anew only when someone wrote to the file."""
+    def revoke(self, box: str) -> None:
+        """Close the box's row: its word is not believed any more."""
+        with self.transaction() as connection:
+            connection.execute("UPDATE boxes SET revoked_at = ? WHERE box = ?", (_now(), box))
+        self._local.known = None
+
+    def verify_keys(self) -> Mapping[str, Ed25519PublicKey | None]:
+        """Every box with the key that proves its word, None for one that was revoked; made anew only when someone
+        wrote to the file."""
         connection = self.connection
         mark: int = connection.execute("PRAGMA data_version").fetchone()[0]
         known: _Known | None = getattr(self._local, "known", None)
         if known is None or known.mark != mark:
-            rows = connection.execute("SELECT box, verify FROM boxes")
-            keys = {row["box"]: Ed25519PublicKey.from_public_bytes(bytes.fromhex(row["verify"])) for row in rows}
+            rows = connection.execute("SELECT box, verify, revoked_at FROM boxes")
+            keys = {
+                row["box"]: Ed25519PublicKey.from_public_bytes(bytes.fromhex(row["verify"]))
+                if row["revoked_at"] is None else None
+                for row in rows
+            }  # fmt: skip
             self._local.known = known = _Known(mark, keys)
         return known.keys
 
@@ -197,6 +210,11 @@ class Inbox:
             (error.code, json.dumps(error.details), box, kind, hashlib.sha256(payload).digest(),
              payload[:_ASIDE_BYTES], now, now),
         )  # fmt: skip
+        self.connection.execute(
+            "DELETE FROM aside WHERE box IS ?1 AND id <="
+            " (SELECT id FROM aside WHERE box IS ?1 ORDER BY id DESC LIMIT 1 OFFSET ?2)",
+            (box, MOST_ASIDE_OF_A_BOX),
+        )
         self.connection.execute("DELETE FROM aside WHERE id <= (SELECT MAX(id) FROM aside) - ?", (MOST_ASIDE,))
 
     # --- questions -----------------------------------------------------------------------------------------------
@@ -215,13 +233,13 @@ class Inbox:
         ]  # fmt: skip
 
     def boxes(self) -> list[BoxRow]:
-        """Every enrolled box, by name."""
+        """Every enrolled box that was not revoked, by name."""
         rows = self.connection.execute(
             "SELECT b.box, p.body, (SELECT MAX(at) FROM (SELECT p.received_at AS at UNION ALL"
             "  SELECT MAX(m.received_at) FROM messages m WHERE m.box = b.box)) AS last_at FROM boxes b"
             " LEFT JOIN presence p ON p.box = b.box AND p.received_at ="
             "  (SELECT MAX(received_at) FROM presence WHERE box = b.box)"
-            " GROUP BY b.box ORDER BY b.box"
+            " WHERE b.revoked_at IS NULL GROUP BY b.box ORDER BY b.box"
         )
         found = []
         for row in rows:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
-from firmware_app.errors import BoxUnknown, Misaddressed, TopicUnknown
+from firmware_app.errors import BoxRevoked, BoxUnknown, Misaddressed, TopicUnknown
 from firmware_app.uplink.envelope import open_sealed
 from firmware_app.uplink.summary import BOX_ID, Digest, Kind, Presence, Summary, decode_up
 from hospital.keyring import Keyring
@@ -32,11 +32,14 @@ def address(topic: str) -> tuple[str, Kind]:
     return found[1], Kind(found[2])
 
 
-def opened(payload: bytes, box: str, kind: Kind, keys: Keyring, boxes: Mapping[str, Ed25519PublicKey]) -> Opened:
+def opened(payload: bytes, box: str, kind: Kind, keys: Keyring, boxes: Mapping[str, Ed25519PublicKey | None]) -> Opened:
     """The verified message in *payload*; raises the `LanternError` that says why there is none."""
     if box not in boxes:
         raise BoxUnknown(box=box)
-    body = open_sealed(payload, kind, box, boxes[box], keys.private, keys.retired)
+    verify = boxes[box]
+    if verify is None:
+        raise BoxRevoked(box=box)
+    body = open_sealed(payload, kind, box, verify, keys.private, keys.retired)
     message = decode_up(body)
     if message.origin.box != box or message.kind is not kind:
         raise Misaddressed

@@ -54,7 +54,7 @@ class Keyring:
 
 def make(folder: Path) -> Keyring:
     """The first keys; raises `KeysExist`."""
-    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    make_folder(folder, 0o700)
     with _alone(folder):
         if _index(folder).exists():
             raise KeysExist(path=str(folder))
@@ -111,12 +111,30 @@ def pem(key: PrivateKey) -> bytes:
 
 
 def write_private(path: Path, data: bytes) -> None:
-    """A file only its owner may read, durable on return."""
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    """A file only its owner may read, durable on return; root writes it for the owner of the folder."""
+    write_file(path, data, 0o600)
+
+
+def write_file(path: Path, data: bytes, mode: int = 0o644) -> None:
+    """As `write_private`, of another *mode*."""
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
     with open(descriptor, "wb") as handle:  # noqa: PTH123 - the descriptor carries the mode
+        if os.geteuid() == 0:
+            folder = path.parent.stat()
+            os.fchown(descriptor, folder.st_uid, folder.st_gid)
         handle.write(data)
         handle.flush()
         os.fsync(handle.fileno())
+
+
+def make_folder(path: Path, mode: int = 0o755) -> None:
+    """A folder, where there is none; root makes it for the owner of the one that it lies in."""
+    if path.is_dir():
+        return
+    path.mkdir(parents=True, mode=mode)
+    if os.geteuid() == 0:
+        around = path.parent.stat()
+        os.chown(path, around.st_uid, around.st_gid)
 
 
 def _new_seal(folder: Path) -> str:

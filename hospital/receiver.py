@@ -65,7 +65,7 @@ class Receiver:
         self._keys_mark, self._looked = keyring.changed(house.keys), 0.0
         self._pending: list[mqtt.MQTTMessage] = []
         self._protocol = MQTTProtocolVersion.MQTTv5
-        self._answer = ""
+        self._answer = self._farewell = ""
         self._told: dict[str, int] = {}  # box -> serial of the keys it was told on this connection
 
     def serve(self, stop: threading.Event, listening: Callable[[], None]) -> None:
@@ -79,6 +79,8 @@ class Receiver:
                 listening()
                 delay = _DELAY_FIRST_S
                 self._listen(client, stop)
+                if not stop.is_set():
+                    log.warning("the broker %s:%d ended the connection: %s", self._host, self._port, self._why())
                 self._protocol = MQTTProtocolVersion.MQTTv5  # it may only have been restarting
             except (OSError, ValueError) as error:
                 log.warning("the broker %s:%d cannot be reached: %s", self._host, self._port, error)
@@ -113,11 +115,12 @@ class Receiver:
             client.tls_set_context(context)
         client.on_connect = self._connected
         client.on_subscribe = self._subscribed
+        client.on_disconnect = self._disconnected
         client.on_message = lambda _client, _data, message: self._pending.append(message)
         return client
 
     def _open(self, client: mqtt.Client) -> None:
-        self._answer = ""
+        self._answer = self._farewell = ""
         if self._protocol is MQTTProtocolVersion.MQTTv5:
             properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
             properties.SessionExpiryInterval = _SESSION_S
@@ -132,7 +135,7 @@ class Receiver:
         if self._answer != "subscribed":
             is_5 = self._protocol is MQTTProtocolVersion.MQTTv5
             self._protocol = MQTTProtocolVersion.MQTTv311 if is_5 else MQTTProtocolVersion.MQTTv5
-            raise ConnectionError(self._answer or "it closed the line before it answered")
+            raise ConnectionError(self._answer if self._answer not in ("", "Success") else self._why())
 
     def _connected(
         self, client: mqtt.Client, _data: object, _flags: mqtt.ConnectFlags, reason: ReasonCode, _said: object
@@ -145,6 +148,21 @@ class Receiver:
         self, _client: mqtt.Client, _data: object, _mid: int, reasons: list[ReasonCode], _said: object
     ) -> None:
         self._answer = "subscription refused" if any(reason.is_failure for reason in reasons) else "subscribed"
+
+    def _disconnected(
+        self, _client: mqtt.Client, _data: object, flags: mqtt.DisconnectFlags, reason: ReasonCode, _said: object
+    ) -> None:
+        if flags.is_disconnect_packet_from_server:
+            self._farewell = str(reason)
+
+    def _why(self) -> str:
+        """Why the line is closed, in the broker's words where it gave a reason (MQTT 5, 3.14.2.1)."""
+        if self._farewell == "Session taken over":
+            return "another client came with this hospital's certificate"
+        return (
+            self._farewell
+            or "it gave no reason; it was stopped, or another client came with this hospital's certificate"
+        )
 
     def _listen(self, client: mqtt.Client, stop: threading.Event) -> None:
         while not stop.is_set():
@@ -176,7 +194,7 @@ class Receiver:
             self._send(client, box, Kind.ACK, receipt.encode())
 
     def _one(
-        self, topic: str, payload: bytes, again: bool, boxes: Mapping[str, Ed25519PublicKey],
+        self, topic: str, payload: bytes, again: bool, boxes: Mapping[str, Ed25519PublicKey | None],
         receipts: dict[tuple[str, str], _Receipts],
     ) -> None:  # fmt: skip
         box: str | None = None
@@ -216,8 +234,8 @@ class Receiver:
         if mark != self._keys_mark:
             self._keys, self._keys_mark = keyring.load(self._house.keys), mark
             log.info("sealing key number %d is in use", self._keys.serial)
-        for box in self._inbox.verify_keys():
-            if self._told.get(box) != self._keys.serial:
+        for box, verify in self._inbox.verify_keys().items():
+            if verify is not None and self._told.get(box) != self._keys.serial:
                 keys = Keys(box, self._keys.serial, self._keys.seal_public)
                 self._send(client, box, Kind.KEYS, keys.encode(), retain=True)
                 self._told[box] = self._keys.serial

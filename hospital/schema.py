@@ -15,6 +15,11 @@ from firmware_app.errors import InboxNewer
 
 STEPS: Final[tuple[str, ...]] = (
     resources.files(__package__).joinpath("schema.sql").read_text("utf-8"),
+    # A box that was revoked; and what was kept aside, by box, because each has a share of it.
+    """
+    ALTER TABLE boxes ADD COLUMN revoked_at TEXT;
+    CREATE INDEX aside_of_box ON aside (box, id);
+    """,
 )  # fmt: skip
 
 

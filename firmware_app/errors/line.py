@@ -303,3 +303,29 @@ class InboxNewer(HospitalError):
     )
     version: int
     known: int
+
+
+@dataclass(eq=False)
+class BoxRevoked(HospitalError):
+    code = "hospital.box_revoked"
+    sentence = N_(
+        "The box {box} was revoked. What it sends is not counted. “lantern-hospital enrol … --replace” takes it back."
+    )
+    box: str
+
+
+@dataclass(eq=False)
+class HospitalServing(HospitalError):
+    code = "hospital.serving"
+    sentence = N_("“lantern-hospital serve” works in {path} already. Stop that one first; nothing was changed.")
+    path: str
+
+
+@dataclass(eq=False)
+class BrokerFilesOld(HospitalError):
+    code = "hospital.broker_old"
+    sentence = N_(
+        "The broker's configuration {path} is that of an earlier version: one box can silence others, and none can be "
+        "cut off. Run “lantern-hospital broker --update”, then restart the broker."
+    )
+    path: str

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 import stat
+from collections import Counter
 from collections.abc import Iterator
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -40,9 +43,10 @@ from firmware_app.uplink.summary import (
     Summary,
     Verdict,
 )
-from hospital import cli, ingest, keyring
+from hospital import cli, ingest, keyring, schema
 from hospital import inbox as inbox_module
-from hospital.house import House, acl_lines
+from hospital.broker import acl_lines
+from hospital.house import House
 from hospital.inbox import BoxRow, Inbox, Outcome
 from hospital.page import create_app, silent
 
@@ -115,7 +119,7 @@ def test_a_box_is_enrolled_under_its_own_name_only(house: House, tmp_path: Path)
     with pytest.raises(BoxEnrolled):
         house.enrol(tmp_path / "b" / "box.json")
     house.enrol(tmp_path / "b" / "box.json", replace=True)
-    assert acl_lines("clinic-7").count("clinic-7") == 3
+    assert acl_lines("clinic-7").count("lantern/v1/up/clinic-7/") == 6
 
 
 def test_a_bundle_that_someone_changed_is_refused(house: House, tmp_path: Path) -> None:
@@ -182,14 +186,14 @@ def test_one_bad_message_hinders_none_of_its_batch(inbox: Inbox) -> None:
 
 
 def test_a_box_is_known_from_the_moment_it_is_enrolled_and_by_its_newest_key(house: House, inbox: Inbox) -> None:
-    first, second = (Ed25519PrivateKey.generate().public_key().public_bytes_raw() for _ in range(2))
+    first, second = (Ed25519PrivateKey.generate().public_key() for _ in range(2))
     other = Inbox(house.inbox_db)
     assert inbox.verify_keys() == {}
-    other.enrol("clinic-7", first.hex(), replace=False)
-    assert inbox.verify_keys()["clinic-7"].public_bytes_raw() == first
-    other.enrol("clinic-7", second.hex(), replace=True)
-    assert inbox.verify_keys()["clinic-7"].public_bytes_raw() == second
-    inbox.enrol("clinic-8", first.hex(), replace=False)
+    other.enrol("clinic-7", first.public_bytes_raw().hex(), replace=False)
+    assert inbox.verify_keys()["clinic-7"] == first
+    other.enrol("clinic-7", second.public_bytes_raw().hex(), replace=True)
+    assert inbox.verify_keys()["clinic-7"] == second
+    inbox.enrol("clinic-8", first.public_bytes_raw().hex(), replace=False)
     assert inbox.verify_keys().keys() == {"clinic-7", "clinic-8"}, "its own enrolment too"
     other.close()
 
@@ -267,3 +271,25 @@ def test_a_box_is_silent_when_it_was_not_heard_or_said_goodbye() -> None:
     boxes = [heard("a", 3), heard("b", 20), heard("c", 2, "death"), heard("d", None, None), heard("e", 90)]
     found = silent(boxes, now, timedelta(minutes=15))
     assert [(one.box, one.said_goodbye) for one in found] == [("d", False), ("e", False), ("b", False), ("c", True)]
+
+
+def test_the_rubbish_of_one_box_pushes_out_only_its_own(inbox: Inbox) -> None:
+    with inbox.transaction():
+        inbox.set_aside(TopicUnknown(), "clinic-a", "alert", b"the one of a")
+        for number in range(2 * inbox_module.MOST_ASIDE_OF_A_BOX):
+            inbox.set_aside(TopicUnknown(), "clinic-b", "alert", b"%d" % number)
+    kept = Counter(row["box"] for row in inbox.aside(10_000))
+    assert kept == {"clinic-a": 1, "clinic-b": inbox_module.MOST_ASIDE_OF_A_BOX}
+
+
+def test_an_inbox_of_the_last_version_goes_on(tmp_path: Path) -> None:
+    path = tmp_path / "inbox.db"
+    with closing(sqlite3.connect(path)) as old:
+        old.executescript(
+            schema.STEPS[0] + "PRAGMA user_version=1; INSERT INTO boxes VALUES ('clinic-7', '00', 'then');"
+        )
+    inbox = Inbox(path)
+    inbox.create()
+    assert [row.box for row in inbox.boxes()] == ["clinic-7"]
+    assert inbox.connection.execute("PRAGMA user_version").fetchone()[0] == len(schema.STEPS)
+    inbox.close()

@@ -215,9 +215,9 @@ def place(folder: Path, *, tls: bool = True, extra: str = "", with_receiver: boo
     house.found("127.0.0.1", port)
     config = (house.broker / "mosquitto.conf").read_text("utf-8")
     if not tls:
-        config = f"listener {port} 127.0.0.1\nallow_anonymous true\nmax_inflight_messages 200\n"
+        config = f"listener {port} 127.0.0.1\nallow_anonymous true\nuser root\nmax_inflight_messages 200\n"
     local = folder / "mosquitto.conf"
-    local.write_text(config.replace(f"listener {port}\n", f"listener {port} 127.0.0.1\n") + f"user root\n{extra}")
+    local.write_text(config.replace(f"listener {port}\n", f"listener {port} 127.0.0.1\n") + extra)
     broker = Kept([mosquitto, "-c", str(local)], folder / "broker.log")
     command = [sys.executable, "-m", "hospital.cli", "serve", "--dir", str(house.root), "--page-port", "0", "--json"]
     receiver = Kept(command + ([] if tls else ["--plain"]), folder / "receiver.log")

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import ssl
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import paho.mqtt.client as mqtt
+import psutil
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
@@ -28,7 +30,7 @@ from firmware_app.uplink.summary import (
     Summary,
     Verdict,
 )
-from tests.wire.line_rig import Box, Place, place, wait_for
+from tests.wire.line_rig import Box, Kept, Place, place, wait_for
 
 STREAM, BOOT = "5" * 32, "b" * 16
 ALERT = "lantern/v1/up/{}/alert"
@@ -39,6 +41,7 @@ class Wire:
     """A client of the broker with a box's certificate, that sends whatever bytes it likes."""
 
     box: Box
+    client_id: str = "adversary"
     refused: list[str] = field(default_factory=list)
     accepted: int = 0
 
@@ -47,9 +50,7 @@ class Wire:
         context = ssl.create_default_context(cafile=uplink.tls_ca)
         assert uplink.tls_cert is not None
         context.load_cert_chain(uplink.tls_cert, uplink.tls_key)
-        self.client = mqtt.Client(
-            CallbackAPIVersion.VERSION2, f"adversary-{self.box.name}", protocol=MQTTProtocolVersion.MQTTv5
-        )
+        self.client = mqtt.Client(CallbackAPIVersion.VERSION2, self.client_id, protocol=MQTTProtocolVersion.MQTTv5)
         self.client.tls_set_context(context)
         self.client.on_publish = self._answered
         self.client.connect("127.0.0.1", uplink.port)
@@ -61,8 +62,8 @@ class Wire:
         else:
             self.accepted += 1
 
-    def send(self, topic: str, payload: bytes) -> None:
-        self.client.publish(topic, payload, qos=1)
+    def send(self, topic: str, payload: bytes, *, retain: bool = False) -> None:
+        self.client.publish(topic, payload, qos=1, retain=retain)
 
     def close(self) -> None:
         self.client.disconnect()
@@ -111,6 +112,11 @@ class Stage:
         self.good()
         assert self.site.reasons().count(code) == before + 1, (code, self.site.reasons())
         assert len(self.site.counted()) == counted + 1
+
+
+def resident_mb(process: Kept) -> float:
+    assert process.process is not None
+    return psutil.Process(process.process.pid).memory_info().rss / 1e6
 
 
 @pytest.fixture(scope="module")
@@ -216,17 +222,62 @@ def test_a_topic_that_the_acl_denies(stage: Stage) -> None:
     wire.close()
 
 
-def test_a_topic_of_no_known_kind(stage: Stage) -> None:
-    stage.expect("hospital.topic", stage.sealed(11), "lantern/v1/up/clinic-a/wish")
+def test_what_is_kept_under_topics_that_nobody_reads_is_refused(stage: Stage) -> None:
+    before, wire = resident_mb(stage.site.broker), Wire(stage.b)
+    for number in range(20_000):
+        wire.send(f"lantern/v1/up/clinic-b/wish-{number}", bytes(2000), retain=True)
+    wait_for(lambda: len(wire.refused) == 20_000, 60, "the broker's answer to each")
+    assert set(wire.refused) == {"Not authorized"}
+    assert resident_mb(stage.site.broker) - before < 8, "40 MB were sent"
+    wire.close()
+
+
+@pytest.mark.parametrize("client_id", ["HOSPITAL", "lantern-hospital", "clinic-a"])
+def test_a_box_that_takes_the_name_of_another_silences_nobody(stage: Stage, client_id: str) -> None:
+    lost, ended = stage.site.receiver.log.read_text().count("ended the connection"), threading.Event()
+
+    def in_a_loop() -> None:
+        while not ended.is_set():
+            wire = Wire(stage.b, client_id)
+            wait_for(wire.client.is_connected)
+            wire.close()
+
+    adversary = threading.Thread(target=in_a_loop)
+    adversary.start()
+    try:
+        for _ in range(20):
+            stage.good()
+    finally:
+        ended.set()
+        adversary.join()
+    assert stage.site.receiver.log.read_text().count("ended the connection") == lost
+
+
+def test_a_second_receiver_is_named_as_what_it_is(stage: Stage) -> None:
+    context = ssl.create_default_context(cafile=stage.site.house.tls / "ca.crt")
+    context.load_cert_chain(stage.site.house.tls / "hospital.crt", stage.site.house.tls / "hospital.key")
+    second = mqtt.Client(
+        CallbackAPIVersion.VERSION2, protocol=MQTTProtocolVersion.MQTTv5, reconnect_on_failure=False
+    )  # fmt: skip
+    second.tls_set_context(context)
+    log = stage.site.receiver.log
+    listening = log.read_text().count('"listening"')
+    second.connect("127.0.0.1", stage.site.port)
+    second.loop_start()
+    wait_for(lambda: "another client came with this hospital's certificate" in log.read_text(), because="the reason")
+    assert "cannot be reached: Success" not in log.read_text()
+    wait_for(lambda: log.read_text().count('"listening"') > listening, because="the receiver is there again")
+    second.loop_stop()
+    stage.good()
 
 
 def test_an_old_word_of_the_box_on_itself(stage: Stage) -> None:
-    uplink = stage.site.uplink(stage.a)
+    uplink = stage.site.uplink(stage.b)
     for _ in range(2):
         uplink.start()
-        wait_for(lambda: stage.site.inbox.boxes()[0].state == "birth", 10)
+        wait_for(lambda: stage.site.inbox.boxes()[1].state == "birth", 10)
         uplink.stop()
-        wait_for(lambda: stage.site.inbox.boxes()[0].state == "death", 10)
+        wait_for(lambda: stage.site.inbox.boxes()[1].state == "death", 10)
 
 
 def test_the_old_key_of_the_hospital(stage: Stage) -> None:

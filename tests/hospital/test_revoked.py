@@ -1,0 +1,72 @@
+"""What stands on the list of revoked certificates, without a broker."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from cryptography import x509
+
+from firmware_app.device import provision
+from firmware_app.errors import BoxRevoked
+from firmware_app.uplink.summary import Kind
+from hospital import ingest, keyring, revocation
+from hospital.house import House
+from hospital.inbox import Inbox
+
+
+@pytest.fixture
+def house(tmp_path: Path) -> House:
+    made = House(tmp_path / "hospital")
+    made.found("127.0.0.1", 8883)
+    return made
+
+
+def enrol(house: House, folder: Path, *, replace: bool = False) -> None:
+    if not folder.exists():
+        provision.begin(folder, "clinic-7", house.bundle_file)
+    house.enrol(folder / "box.json", replace=replace)
+
+
+def on_the_list(house: House) -> set[int]:
+    listed = x509.load_pem_x509_crl((house.tls / revocation.LIST).read_bytes())
+    assert listed.is_signature_valid(x509.load_pem_x509_certificate((house.tls / "ca.crt").read_bytes()).public_key())  # type: ignore[arg-type]
+    return {entry.serial_number for entry in listed}
+
+
+def given(house: House) -> set[int]:
+    return {one.serial_number for one in revocation.issued(house.tls, "clinic-7", house.enrolment("clinic-7"))}
+
+
+def test_a_box_that_comes_with_new_keys_has_its_former_certificates_revoked(house: House, tmp_path: Path) -> None:
+    enrol(house, tmp_path / "first")
+    enrol(house, tmp_path / "first")  # the certificate again, for the same key: nobody lost anything
+    former = given(house)
+    assert (len(former), on_the_list(house)) == (2, set())
+    enrol(house, tmp_path / "second", replace=True)
+    assert on_the_list(house) == former
+    assert len(given(house)) == 3
+
+
+def test_the_list_is_renewed_long_before_it_ends(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    certificate = x509.load_pem_x509_certificate((house.tls / "broker.crt").read_bytes())
+    revocation.revoke(house.tls, [certificate])
+    assert not revocation.renew(house.tls)
+    monkeypatch.setattr(revocation, "_DAYS", timedelta(days=170))
+    revocation._write(house.tls, revocation._entries(house.tls))
+    monkeypatch.undo()
+    assert revocation.renew(house.tls)
+    listed = x509.load_pem_x509_crl((house.tls / revocation.LIST).read_bytes())
+    assert listed.next_update_utc is not None
+    assert listed.next_update_utc > datetime.now(UTC) + timedelta(days=360)
+    assert on_the_list(house) == {certificate.serial_number}
+
+
+def test_the_word_of_a_revoked_box_is_refused_with_its_own_code(house: House, tmp_path: Path) -> None:
+    enrol(house, tmp_path / "first")
+    inbox = Inbox(house.inbox_db)
+    inbox.revoke("clinic-7")
+    with pytest.raises(BoxRevoked):
+        ingest.opened(b"", "clinic-7", Kind.ALERT, keyring.load(house.keys), inbox.verify_keys())
+    inbox.close()

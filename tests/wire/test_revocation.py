@@ -1,0 +1,103 @@
+"""A box that was lost or stolen is cut off at a running mosquitto, and one that comes back is taken in again."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from firmware_app.errors import BoxRevoked
+from firmware_app.records import Priority
+from tests.wire.line_rig import Kept, Place, place, wait_for
+
+
+def hospital(site: Place, *words: str) -> tuple[int, dict[str, Any]]:
+    """A command of the hospital in its own process: its status, and what it printed."""
+    command = [sys.executable, "-m", "hospital.cli", *words, "--dir", str(site.house.root), "--json"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    return done.returncode, json.loads(done.stdout or "{}")
+
+
+def is_open(uplink: Kept) -> bool:
+    return uplink.log.read_text().count("the line is open") > uplink.log.read_text().count("was interrupted")
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Iterator[Place]:
+    with place(tmp_path) as made:
+        yield made
+
+
+def test_a_stolen_box_is_cut_off_and_the_others_go_on(site: Place) -> None:
+    stolen, other = site.box("clinic-s"), site.box("clinic-o")
+    uplinks = [site.uplink(box).start() for box in (stolen, other)]
+    wait_for(lambda: all(map(is_open, uplinks)), because="both boxes are connected")
+
+    assert hospital(site, "revoke", "clinic-s") == (
+        0, {"box": "clinic-s", "certificates": 1, "broker": "in force"}
+    )  # fmt: skip
+
+    wait_for(lambda: "uplink" in uplinks[0].log.read_text() and not is_open(uplinks[0]), because="its line is ended")
+    wait_for(lambda: "closed the line before it answered" in uplinks[0].log.read_text(), because="it is refused")
+    other.show(1, Priority.URGENT)
+    other.relay().step()
+    wait_for(lambda: len(site.counted()) == 1, because="the other box is counted")
+    assert is_open(uplinks[1])
+    assert [row.box for row in site.inbox.boxes()] == ["clinic-o"]
+
+    with pytest.raises(BoxRevoked):
+        site.house.enrol(stolen.folder / "state/line/box.json")
+    _, enrolment = site.house.enrol(stolen.folder / "state/line/box.json", replace=True)
+    assert stolen.config.uplink.tls_cert is not None
+    stolen.config.uplink.tls_cert.write_text(json.loads(enrolment.read_text())["certificate"])
+    wait_for(lambda: is_open(uplinks[0]), 40, "it is taken back")
+
+
+def test_a_box_revoked_while_the_broker_is_down_is_refused_when_it_starts(site: Place) -> None:
+    box = site.box("clinic-s")
+    shutil.rmtree(site.house.tls / "issued")  # as the last version left it: the enrolment file alone tells
+    site.broker.stop()
+    assert hospital(site, "revoke", "clinic-s")[1] == {"box": "clinic-s", "certificates": 1, "broker": "no broker"}
+    site.start_broker()
+    uplink = site.uplink(box).start()
+    wait_for(lambda: "closed the line before it answered" in uplink.log.read_text(), because="it is refused")
+
+
+def test_a_broker_that_has_not_read_the_list_is_told_of(site: Place) -> None:
+    box = site.box("clinic-s")
+    uplink = site.uplink(box).start()
+    wait_for(lambda: is_open(uplink), because="the box is connected")
+    (site.house.broker / "mosquitto.pid").unlink()
+    assert hospital(site, "revoke", "clinic-s") == (
+        1, {"box": "clinic-s", "certificates": 1, "broker": "not read"}
+    )  # fmt: skip
+
+
+def test_a_second_receiver_on_one_folder_says_so_and_ends(site: Place) -> None:
+    second = [*site.receiver.command, "--no-page"]
+    done = subprocess.run(second, capture_output=True, text=True, check=False, timeout=60)
+    assert (done.returncode, "works in" in done.stderr) == (1, True), done.stderr
+
+
+def test_a_configuration_of_the_last_version_is_brought_up_to_date(tmp_path: Path) -> None:
+    with place(tmp_path, with_receiver=False) as site:
+        config, acl = site.house.broker / "mosquitto.conf", site.house.broker / "acl"
+        config.write_text(f"# For mosquitto 2.0 or later.\nlistener {site.port} 127.0.0.1\nlog_type all\n")
+        acl.write_text("pattern write lantern/v1/up/%u/+\n")
+        (site.house.tls / "revoked.pem").unlink()
+        site.receiver.start()
+        wait_for(lambda: "lantern-hospital broker --update" in site.receiver.log.read_text(), because="it is told of")
+        assert hospital(site, "broker")[0] == 1
+        assert hospital(site, "broker", "--update")[1]["updated"] is True
+        site.broker.stop()
+        site.broker.command[2] = str(config)
+        site.start_broker()
+        assert f"listener {site.port} 127.0.0.1\n" in config.read_text()
+        assert "log_type all" in (site.house.broker / "mosquitto.conf.before").read_text()
+        assert hospital(site, "broker")[0] == 0
