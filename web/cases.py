@@ -133,10 +133,13 @@ def report(reference: str) -> ResponseReturnValue:
 @blueprint.get("/case/<case:reference>/state")
 @guard.only(Role.DOCTOR)
 def state(reference: str) -> ResponseReturnValue:
-    """How far the case is, for a page that waits for a second reading."""
-    case = _case(here(), reference)
+    """How far the case is, for a page that waits for a film or a reading."""
+    box = here()
+    case = _case(box, reference)
     waiting = sum(1 for file in case.files if file.reason and file.reason.code == "reading.waiting")
-    return {"revision": case.revision, "waiting": waiting}
+    instances = {file.instance for file in case.files if file.instance}
+    film = any((box.state.display / instance / "frame-000.json").exists() for instance in instances)
+    return {"revision": case.revision, "waiting": waiting, "film": film}
 
 
 @blueprint.post("/case/<case:reference>/patient")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from flask import Blueprint, abort, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 
-from firmware_app.errors import CaseUnknown
+from firmware_app.errors import CaseUnknown, NotReadYet
 from firmware_app.store.accounts import Role
 from firmware_app.store.worklist import VERDICTS
 from web import guard
@@ -50,6 +50,8 @@ def done(reference: str) -> ResponseReturnValue:
         box.worklist.finish(reference, guard.actor())
     except CaseUnknown:
         abort(404)
+    except NotReadYet:  # an image came while the page was open
+        return redirect(url_for("cases.page", reference=reference))
     if following is None:
         return redirect(url_for("lists.page", done=reference))
     return redirect(url_for("cases.page", reference=following, done=reference))

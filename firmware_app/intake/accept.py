@@ -11,12 +11,13 @@ import logging
 import os
 import sqlite3
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
+from firmware_app import identity
 from firmware_app.errors import (
     FileEmpty,
     FileOfZeros,
@@ -175,12 +176,23 @@ class Door:
         self, spool: Spool, arrival_path: str, association: int | None, announced: Announced | None
     ) -> Admission:
         try:
-            header = examine_open(spool.descriptor).header
+            examined = examine_open(spool.descriptor)
             if announced is not None:
-                announced.check(header)
-            return self._keep(spool, ".dcm", header, arrival_path, association)
+                announced.check(examined.header)
+            admitted = self._keep(spool, ".dcm", examined.header, arrival_path, association)
+            if admitted.outcome is Outcome.ACCEPTED:
+                self._name(admitted.instance, examined.identity)
+            return admitted
         finally:
             spool.discard()
+
+    def _name(self, instance: str, told: Mapping[str, str]) -> None:
+        """Who it is, for the people at the viewer: whether or not a reader is there to open the image.
+
+        Neither durable nor owed to the sender, because the decode child writes it again.
+        """
+        with suppress(OSError):
+            identity.write(told, self.state.display / instance)
 
     def _take_picture(self, spool: Spool, suffix: str, arrival_path: str, association: int | None) -> Admission:
         try:

@@ -9,11 +9,13 @@ import hashlib
 import mmap
 import os
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from struct import unpack
 from typing import Final
 
+from firmware_app import identity
 from firmware_app.charset import decoded
 from firmware_app.errors import DirectoryRecord, IdentityMissing, Malformed, PixelLengthMismatch, Truncated
 from firmware_app.intake import sop_classes, transfer_syntax
@@ -39,6 +41,8 @@ _CHARSET, _SOP_CLASS, _SOP_INSTANCE = 0x00080005, 0x00080016, 0x00080018
 _STUDY_DATE, _STUDY_TIME, _MODALITY = 0x00080020, 0x00080030, 0x00080060
 _STUDY_DESCRIPTION, _SERIES_DESCRIPTION = 0x00081030, 0x0008103E
 _BIRTH_DATE, _AGE, _BODY_PART, _VIEW = 0x00100030, 0x00101010, 0x00180015, 0x00185101
+# For the people at the viewer (`identity`); `Header`, which is kept and travels on, has none of them but the age.
+_PATIENT: Final = {"name": 0x00100010, "patient_id": 0x00100020, "age": _AGE, "sex": 0x00100040}
 _STUDY, _SERIES, _INTENT, _ORIENTATION = 0x0020000D, 0x0020000E, 0x00080068, 0x00200020
 _SAMPLES, _PHOTOMETRIC, _FRAMES, _ROWS, _COLUMNS, _ALLOCATED = (
     0x00280002,
@@ -75,6 +79,7 @@ _WANTED: Final = frozenset(
         _ROWS,
         _COLUMNS,
         _ALLOCATED,
+        *_PATIENT.values(),
         *_PIXEL_TAGS,
         *sop_classes.ESSENTIAL_TAGS,
     )
@@ -87,12 +92,13 @@ _UID = re.compile(r"[0-9]+(?:\.[0-9]+)+")
 
 @dataclass(frozen=True, slots=True)
 class Examined:
-    """A whole object: its header, and where its data set and its pixels lie in the file."""
+    """A whole object: its header, where data set and pixels lie in the file, and who the patient is (`identity`)."""
 
     header: Header
     has_meta: bool
     data_set: int
     pixels: tuple[tuple[int, int], ...]
+    identity: Mapping[str, str]
 
 
 def examine(path: Path) -> Examined:
@@ -139,7 +145,7 @@ def _examine(data: Buffer) -> Examined:
     if essential and not any(tag in found.elements for tag in essential):
         raise Truncated(where=tag_name(essential[0]))
     pixels = _check_pixels(found, header, syntax)
-    return Examined(header, data_set > start, data_set, pixels)
+    return Examined(header, data_set > start, data_set, pixels, _identity_of(data, found))
 
 
 def looks_like_data_set(head: bytes) -> bool:
@@ -228,6 +234,11 @@ def _header(data: Buffer, found: Walk, syntax: TransferSyntax) -> Header:
         presentation_intent=text(_INTENT),
         patient_orientation=text(_ORIENTATION),
     )
+
+
+def _identity_of(data: Buffer, found: Walk) -> dict[str, str]:
+    values = {key: _bytes(data, found.elements.get(tag)) for key, tag in _PATIENT.items()}
+    return identity.of(values, _bytes(data, found.elements.get(_CHARSET)))
 
 
 def _identity(value: str | None, keyword: str) -> str:

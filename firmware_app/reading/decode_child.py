@@ -17,9 +17,9 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from firmware_app import address_space
+from firmware_app import address_space, identity
 from firmware_app.errors import ImageFileMissing, ImageUnfit, ImagingError
-from firmware_app.imaging import display, film, for_model, identity, ultrasound
+from firmware_app.imaging import display, film, for_model, ultrasound
 from firmware_app.imaging.input_spec import InputSpec
 from firmware_app.reading import child_loop, confinement
 from firmware_app.reading.wire import Message

@@ -1,8 +1,9 @@
 """Who the patient of a case is, for the people who see it: as the image says, or as a person corrected it.
 
-What the image says lies in ``display/<instance>/identity.json``, written by the decode child, which alone opens the
-file.  A correction is a row of its own in clinical.db, never a change of the image; with it goes an audit entry that
-names the fields and not their values, and, when the age changed, the case is read again.
+What the image says lies in ``display/<instance>/identity.json`` (`firmware_app.identity`), written by the door when the
+image came and again by the decode child.  A correction is a row of its own in clinical.db, never a change of the image;
+with it goes an audit entry that names the fields and not their values, and, when the age changed, the case is read
+again.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Final
 
-from firmware_app import clock
+from firmware_app import clock, identity
 from firmware_app.reading.age import completed_years
 from firmware_app.store import audit, forms
 from firmware_app.store.clinical import Clinical
@@ -75,7 +76,7 @@ class Patients:
         )
         found = Patient()
         for row in rows:
-            found = _completed(found, _read(self._display / row["reference"] / "identity.json"))
+            found = _completed(found, _read(self._display / row["reference"] / identity.FILE_NAME))
             if not found.age and row["header"]:  # by birth date and study date, as routing takes it
                 years = completed_years(forms.header().validate_json(row["header"]))
                 found = replace(found, age="" if years is None else f"{years:03d}Y")

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 from firmware_app import clock
-from firmware_app.errors import CaseUnknown
+from firmware_app.errors import CaseUnknown, NotReadYet
 from firmware_app.records import Finding, Priority, ReadingStatus, Reason
 from firmware_app.store import audit, forms, media
 from firmware_app.store.clinical import Clinical
@@ -183,8 +183,10 @@ class Worklist:
                 audit.append(connection, actor, "finding.withdrawn", case, {"finding": finding})
 
     def finish(self, case: str, actor: str) -> None:
-        """A doctor is done with *case* as it is now; raises `CaseUnknown`."""
+        """A doctor is done with *case* as it is now; raises `CaseUnknown`, and `NotReadYet` while any of it waits."""
         with self._clinical.database.transaction() as connection:
+            if connection.execute(f"SELECT 1 FROM cases c WHERE c.reference = ? AND {_WAITING}", (case,)).fetchone():
+                raise NotReadYet
             row = connection.execute(
                 # Replaced, not updated: the rows stay in the order of what doctors did, whatever the clock said.
                 "INSERT OR REPLACE INTO reviews (case_reference, revision, images, actor, at) SELECT c.reference,"

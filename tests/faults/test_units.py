@@ -426,7 +426,7 @@ for folder in ("/", "/etc", "/usr/local", "/opt", "/opt/lantern/venv", "/root", 
 print(json.dumps(wrote))
 """
 MAY_WRITE = {
-    "lantern-gateway.service": ["clinical", "images", "incoming", "run", "set_aside"],
+    "lantern-gateway.service": ["clinical", "display", "images", "incoming", "run", "set_aside"],
     "lantern-reader.service": ["clinical", "display", "exchange", "run"],
     "lantern-viewer.service": ["accounts", "clinical", "exchange", "provision", "run"],
     "lantern-uplink.service": ["exchange"],

@@ -436,7 +436,7 @@ def test_the_ballast_is_spent_to_write_down_a_refusal(door: Door, at: Path, monk
     assert journal(door.clinical) == [("refused", "intake.not_an_image")]
 
 
-@pytest.mark.parametrize("options", ["size=24m", "size=64m,nr_inodes=30"])
+@pytest.mark.parametrize("options", ["size=24m", "size=64m,nr_inodes=40"])
 def test_a_really_full_disk_is_space_short_and_loses_nothing(tmp_path: Path, options: str) -> None:
     need_root()
     with small_disk(tmp_path / "small", options) as mount:

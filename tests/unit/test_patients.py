@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 from pydicom import dcmread
 
-from firmware_app import errors
-from firmware_app.imaging import identity
+from firmware_app import errors, identity
+from firmware_app.imaging import identity as opened
+from firmware_app.intake.header import examine
 from firmware_app.records import (
     Finding,
     Header,
@@ -161,4 +162,5 @@ def test_a_name_comes_out_as_it_was_written(tmp_path: Path, charset: str | None,
     held = "X" * (len(written) + len(written) % 2)
     path = save(tmp_path, "a.dcm", film(PatientName=held, PatientID="77", SpecificCharacterSet=charset))
     path.write_bytes(path.read_bytes().replace(held.encode(), written.ljust(len(held))) if held else path.read_bytes())
-    assert identity.of(dcmread(path, stop_before_pixels=True)).get("name", "") == shown
+    assert opened.of(dcmread(path, stop_before_pixels=True)).get("name", "") == shown
+    assert examine(path).identity.get("name", "") == shown  # at the door, before a reader opens it

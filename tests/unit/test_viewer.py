@@ -15,10 +15,9 @@ from flask import Flask
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
-from firmware_app import clock
+from firmware_app import clock, identity
 from firmware_app.config import Config
 from firmware_app.errors import ImageUnfamiliar
-from firmware_app.imaging import identity
 from firmware_app.records import (
     Finding,
     Header,
@@ -315,12 +314,12 @@ def test_what_a_doctor_does_is_kept_and_audited(desk: Desk) -> None:
     assert post(client, f"/case/{desk.case}/verdict", finding="pneumonia", verdict="disagree").status_code == 302
     assert post(client, f"/case/{desk.case}/verdict", finding="pneumonia", verdict="maybe").status_code == 400
     assert post(client, f"/case/{desk.case}/verdict", finding="gout", verdict="agree").status_code == 400
+    assert post(client, f"/case/{desk.case}/done").status_code == 302
     assert post(client, f"/case/{desk.case}/patient", name="张三", age="3", unit="Y", sex="M").status_code == 302
     assert post(client, f"/case/{desk.case}/patient", age="x", unit="Y").status_code == 400
-    assert post(client, f"/case/{desk.case}/done").status_code == 302
     entries = Audit(desk.clinical.database).latest(20)
     assert [entry.action for entry in reversed(entries)] == [
-        "claim.used", "case.viewed", "finding.judged", "patient.corrected", "case.done"]  # fmt: skip
+        "claim.used", "case.viewed", "finding.judged", "case.done", "patient.corrected"]  # fmt: skip
     assert "张三" not in str(entries)
     assert Audit(desk.clinical.database).verify()[0]
 
@@ -333,6 +332,19 @@ def test_choosing_a_language_leads_nowhere_else(desk: Desk, referrer: str | None
     answer = client.post("/language", data=data, headers=headers)
     assert answer.headers["Location"] == "/login"
     assert "工作列表" in client.get("/", headers=HTML).text
+
+
+def test_nobody_is_done_with_a_case_of_which_an_image_waits_to_be_read(desk: Desk) -> None:
+    doctor = desk.person("li")
+    offered = f'action="/case/{desk.case}/done"'
+    assert offered in doctor.get(f"/case/{desk.case}", headers=HTML).text
+    header = Header("1.2", "1.2.3.2", "1.2.3", "1.2.3.9", "1.2.840.10008.1.2", modality="CR")
+    desk.clinical.admit(path="b", file="images/b", sha256="b" * 64, size=1, header=header, association=None)
+    assert offered not in doctor.get(f"/case/{desk.case}", headers=HTML).text
+    post(doctor, f"/case/{desk.case}/verdict", finding="pneumonia", verdict="agree")
+    pressed = post(doctor, f"/case/{desk.case}/done")  # on a page from before
+    assert pressed.headers["Location"] == f"/case/{desk.case}"
+    assert desk.clinical.database.connection.execute("SELECT * FROM reviews").fetchall() == []
 
 
 def test_health_is_told_without_a_log_in_and_without_names(desk: Desk) -> None:

@@ -86,7 +86,7 @@ function showNothing() {
   windowText.textContent = "";
   heatTool.hidden = $("layers").hidden = true;
   offer({});
-  say(image.shown.length > 1 ? message.dataset.frame : message.dataset.missing);
+  say(image.unread ? message.dataset.unread : image.shown.length > 1 ? message.dataset.frame : message.dataset.missing);
 }
 
 /** The windows that the machine offers beside the first, and what it says of sizes. */
@@ -260,14 +260,18 @@ document.querySelectorAll(".judge").forEach(form => form.addEventListener("submi
 }));
 
 const page = $("case").dataset;
-if (Number(page.waiting)) {
-  const look = setInterval(async () => {
-    try {
-      const now = await (await fetch(page.state)).json();
-      if (now.waiting !== Number(page.waiting)) location.reload();
-    } catch { clearInterval(look); }
-  }, 1500);
+let typed = false;
+document.addEventListener("input", event => typed ||= Boolean(event.target.closest("form")));
+
+/** A page that waits for a film or a reading comes anew when there is one, but not over what is typed and not kept. */
+async function look() {
+  try {
+    const now = await (await fetch(page.state)).json();
+    if (!typed && (now.waiting !== Number(page.waiting) || now.film !== Boolean(Number(page.film)))) return location.reload();
+  } catch { /* it is asked again */ }
+  setTimeout(look, 1500);
 }
+if (Number(page.waiting)) look();
 
 if (images.length) showImage(0);
 else say(message.dataset.missing);
