@@ -22,7 +22,10 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from firmware_app.errors import Contradicted, LanternError, Outdated, Replayed
 from firmware_app.uplink.summary import Brief, Digest, Mark, Presence, Summary
+from hospital import heard, summaries
+from hospital.heard import BoxRow
 from hospital.schema import bring_up_to_date
+from hospital.summaries import CaseRow
 
 MOST_ASIDE: Final = 10_000
 MOST_ASIDE_OF_A_BOX: Final = 100
@@ -39,29 +42,6 @@ class Outcome(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class CaseRow:
-    """One case revision as the hospital knows it."""
-
-    box: str
-    case: str
-    revision: int
-    priority: str
-    hour: str | None
-    brief: dict[str, Any] | None
-    received_at: str
-
-
-@dataclass(frozen=True, slots=True)
-class BoxRow:
-    """One enrolled box and its last word on itself; `last_at` is when it last said anything at all."""
-
-    box: str
-    state: str | None
-    last_at: str | None
-    presence: dict[str, Any] | None
-
-
-@dataclass(frozen=True, slots=True)
 class _Known:
     """The boxes' keys as they were at one `data_version` of a connection."""
 
@@ -72,8 +52,9 @@ class _Known:
 class Inbox:
     """One connection per thread to the inbox; WAL, synchronous=FULL."""
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    def __init__(self, path: Path, *, read_only: bool = False) -> None:
+        """*read_only*: to ask and never to write; a file that is not there is not made then."""
+        self.path, self._read_only = path, read_only
         self._local = threading.local()
 
     @property
@@ -81,10 +62,12 @@ class Inbox:
         """This thread's connection, in autocommit."""
         connection: sqlite3.Connection | None = getattr(self._local, "connection", None)
         if connection is None:
-            connection = sqlite3.connect(self.path, timeout=_BUSY_S, isolation_level=None)
+            address = f"{self.path.absolute().as_uri()}?mode={'ro' if self._read_only else 'rwc'}"
+            connection = sqlite3.connect(address, uri=True, timeout=_BUSY_S, isolation_level=None)
             connection.row_factory = sqlite3.Row
-            connection.execute("PRAGMA journal_mode=WAL").fetchone()
-            connection.execute("PRAGMA synchronous=FULL")
+            if not self._read_only:
+                connection.execute("PRAGMA journal_mode=WAL").fetchone()
+                connection.execute("PRAGMA synchronous=FULL")
             self._local.connection, self._local.known = connection, None
         return connection
 
@@ -176,9 +159,11 @@ class Inbox:
                 raise Contradicted
             if row["envelope"] == digests[1]:
                 raise Replayed
+            heard.spoke(self.connection, origin.box, now)
             return Outcome.KNOWN
         for content in [message.brief] if isinstance(message, Summary) else message.marks:
             self._case(origin.box, content, now)
+        heard.spoke(self.connection, origin.box, now)
         return Outcome.COUNTED
 
     def _case(self, box: str, content: Brief | Mark, now: str) -> None:
@@ -188,16 +173,22 @@ class Inbox:
             (box, content.case, content.revision, content.priority.value, content.hour, brief, now),
         )
 
-    def hear(self, presence: Presence) -> None:
-        """Remember a box's word on itself; raises `Outdated` when a later one is here."""
+    def hear(self, presence: Presence, *, again: bool = False) -> None:
+        """Remember a box's word on itself; raises `Outdated` when a later one is here.  *again*: the broker itself says
+        that it delivers this once more."""
         origin = presence.origin
+        now = _now()
         changed = self.connection.execute(
             "INSERT INTO presence VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (box, stream) DO UPDATE SET"
             " session = excluded.session, beat = excluded.beat, body = excluded.body,"
             " received_at = excluded.received_at WHERE (excluded.session, excluded.beat) > (session, beat)",
-            (origin.box, origin.stream, origin.seq, presence.beat, json.dumps(presence.to_object()), _now()),
+            (origin.box, origin.stream, origin.seq, presence.beat, json.dumps(presence.to_object()), now),
         ).rowcount
-        if not changed:
+        if changed:
+            heard.said(self.connection, presence, now)
+        else:
+            if not again:
+                heard.said_older(self.connection, origin.box, now)
             raise Outdated
 
     def set_aside(self, error: LanternError, box: str | None, kind: str | None, payload: bytes) -> None:
@@ -219,33 +210,13 @@ class Inbox:
 
     # --- questions -----------------------------------------------------------------------------------------------
 
-    def cases(self, *, priority: str | None = None, since: str = "", limit: int = -1) -> list[CaseRow]:
-        """Case revisions as they came, the newest last; those received at or after *since* (ISO 8601, UTC)."""
-        rows = self.connection.execute(
-            "SELECT * FROM (SELECT rowid AS n, * FROM cases WHERE received_at >= ? AND (? IS NULL OR priority = ?)"
-            " ORDER BY n DESC LIMIT ?) ORDER BY n",
-            (since, priority, priority, limit),
-        )
-        return [
-            CaseRow(row["box"], row["case_reference"], row["revision"], row["priority"], row["hour"],
-                    json.loads(row["brief"]) if row["brief"] else None, row["received_at"])
-            for row in rows
-        ]  # fmt: skip
+    def cases(self) -> list[CaseRow]:
+        """Every case revision, the newest last, all in memory; `hospital.summaries` hands them on one by one."""
+        return list(summaries.stream(self.connection))
 
     def boxes(self) -> list[BoxRow]:
         """Every enrolled box that was not revoked, by name."""
-        rows = self.connection.execute(
-            "SELECT b.box, p.body, (SELECT MAX(at) FROM (SELECT p.received_at AS at UNION ALL"
-            "  SELECT MAX(m.received_at) FROM messages m WHERE m.box = b.box)) AS last_at FROM boxes b"
-            " LEFT JOIN presence p ON p.box = b.box AND p.received_at ="
-            "  (SELECT MAX(received_at) FROM presence WHERE box = b.box)"
-            " WHERE b.revoked_at IS NULL GROUP BY b.box ORDER BY b.box"
-        )
-        found = []
-        for row in rows:
-            body = json.loads(row["body"]) if row["body"] else None
-            found.append(BoxRow(row["box"], body["state"] if body else None, row["last_at"], body))
-        return found
+        return heard.boxes(self.connection)
 
     def aside(self, limit: int = 100) -> list[dict[str, Any]]:
         """What was not counted, the newest first."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import random
+import select
 import sqlite3
 import ssl
 import threading
@@ -31,6 +32,7 @@ from hospital import authority, ingest, keyring
 from hospital.house import House
 from hospital.inbox import Inbox
 from hospital.keyring import Keyring
+from hospital.standing import KEEP_ALIVE_S, Word
 
 log = logging.getLogger("lantern.hospital")
 
@@ -61,6 +63,8 @@ class Receiver:
         """*host* and *port* are where this process reaches the broker, which need not be the address of the boxes."""
         self._house, self._host, self._port, self._tls = house, host, port, tls
         self._inbox = Inbox(house.inbox_db)
+        self._inbox.create()  # as this version wants it
+        self._word = Word(self._inbox)
         self._keys: Keyring = keyring.load(house.keys)
         self._keys_mark, self._looked = keyring.changed(house.keys), 0.0
         self._pending: list[mqtt.MQTTMessage] = []
@@ -76,15 +80,19 @@ class Receiver:
             try:
                 self._open(client)
                 self._told.clear()  # the broker may have forgotten what it retained
+                self._word.connected()
                 listening()
                 delay = _DELAY_FIRST_S
                 self._listen(client, stop)
+                self._word.lost("stopped" if stop.is_set() else self._why())
                 if not stop.is_set():
                     log.warning("the broker %s:%d ended the connection: %s", self._host, self._port, self._why())
                 self._protocol = MQTTProtocolVersion.MQTTv5  # it may only have been restarting
             except (OSError, ValueError) as error:
+                self._word.lost(str(error))
                 log.warning("the broker %s:%d cannot be reached: %s", self._host, self._port, error)
             except sqlite3.OperationalError as error:  # a full disk, most likely; nothing of it was acknowledged
+                self._word.lost(f"the inbox could not be written: {error}")
                 log.error("the inbox could not be written (%s); the broker keeps what came and brings it again", error)
                 delay = _DELAY_UNWRITTEN_S
             finally:
@@ -125,9 +133,9 @@ class Receiver:
             properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
             properties.SessionExpiryInterval = _SESSION_S
             properties.ReceiveMaximum = _IN_FLIGHT
-            client.connect(self._host, self._port, clean_start=False, properties=properties)
+            client.connect(self._host, self._port, KEEP_ALIVE_S, clean_start=False, properties=properties)
         else:
-            client.connect(self._host, self._port)
+            client.connect(self._host, self._port, KEEP_ALIVE_S)
         deadline = time.monotonic() + _ANSWER_S
         while self._answer != "subscribed" and time.monotonic() < deadline:
             if client.loop(0.1) != mqtt.MQTT_ERR_SUCCESS or self._answer not in ("", "Success", "subscribed"):
@@ -166,7 +174,10 @@ class Receiver:
 
     def _listen(self, client: mqtt.Client, stop: threading.Event) -> None:
         while not stop.is_set():
-            alive = client.loop(0.05) == mqtt.MQTT_ERR_SUCCESS
+            told = self._awaited(client, 0.05)
+            alive = client.loop(0) == mqtt.MQTT_ERR_SUCCESS
+            if alive and told:
+                self._word.heard()
             while alive and self._pending and len(self._pending) < BATCH:
                 before = len(self._pending)
                 alive = client.loop_read() == mqtt.MQTT_ERR_SUCCESS
@@ -176,7 +187,15 @@ class Receiver:
                 self._take(client)
             if not alive:
                 return
+            self._word.keep()
             self._tell_keys(client)
+
+    def _awaited(self, client: mqtt.Client, seconds: float) -> bool:
+        """Whether the broker sends anything within *seconds*; shorter where it takes what is to be sent to it."""
+        line = client.socket()
+        if line is None or (isinstance(line, ssl.SSLSocket) and line.pending()):
+            return line is not None
+        return bool(select.select([line], [line] if client.want_write() else [], [], seconds)[0])
 
     # --- counting ------------------------------------------------------------------------------------------------
 
@@ -204,7 +223,7 @@ class Receiver:
             found = ingest.opened(payload, box, kind, self._keys, boxes)
             message = found.message
             if isinstance(message, Presence):
-                self._inbox.hear(message)
+                self._inbox.hear(message, again=again)
                 return
             told = receipts[box, message.origin.stream]
             try:

@@ -20,6 +20,7 @@ STEPS: Final[tuple[str, ...]] = (
     ALTER TABLE boxes ADD COLUMN revoked_at TEXT;
     CREATE INDEX aside_of_box ON aside (box, id);
     """,
+    resources.files(__package__).joinpath("schema_heard.sql").read_text("utf-8"),
 )  # fmt: skip
 
 

@@ -1,4 +1,4 @@
-"""The receiving end by itself: keys, enrolment, the inbox and the page."""
+"""The receiving end by itself: keys, enrolment and the inbox."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import json
 import sqlite3
 import stat
 from collections import Counter
-from collections.abc import Iterator
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -47,22 +46,7 @@ from hospital import cli, ingest, keyring, schema
 from hospital import inbox as inbox_module
 from hospital.broker import acl_lines
 from hospital.house import House
-from hospital.inbox import BoxRow, Inbox, Outcome
-from hospital.page import create_app, silent
-
-
-@pytest.fixture
-def house(tmp_path: Path) -> House:
-    made = House(tmp_path / "hospital")
-    made.found("127.0.0.1", 8883)
-    return made
-
-
-@pytest.fixture
-def inbox(house: House) -> Iterator[Inbox]:
-    made = Inbox(house.inbox_db)
-    yield made
-    made.close()
+from hospital.inbox import Inbox, Outcome
 
 
 def origin(seq: int = 1, stream: str = "5") -> Origin:
@@ -82,8 +66,8 @@ def count(inbox: Inbox, message: Summary | Digest, envelope: bytes = b"e") -> Ou
         return inbox.count(message, message.encode(), envelope)
 
 
-def presence(session: int, beat: int, state: State = State.HEALTH) -> Presence:
-    return Presence(origin(session), state, beat, "0.1.0", 0, 0, None, 900, None, "2026-11-21T03")
+def presence(session: int, beat: int, state: State = State.HEALTH, stream: str = "5") -> Presence:
+    return Presence(origin(session, stream), state, beat, "0.1.0", 0, 0, None, 900, None, "2026-11-21T03")
 
 
 # --- keys and boxes -------------------------------------------------------------------------------------------------
@@ -215,7 +199,7 @@ def test_a_topic_is_ours_or_none(topic: str) -> None:
         ingest.address(topic)
 
 
-# --- commands and page ----------------------------------------------------------------------------------------------
+# --- commands -------------------------------------------------------------------------------------------------------
 
 
 def test_summaries_are_printed_one_json_object_a_line(
@@ -230,47 +214,6 @@ def test_summaries_are_printed_one_json_object_a_line(
     assert "in use" in capsys.readouterr().out
     assert cli.main(["keys", "rotate", "--dir", str(house.root / "none")]) == 1
     assert "keys new" in capsys.readouterr().err
-
-
-def test_the_page_shows_tonights_urgent_cases_and_silent_boxes(house: House, inbox: Inbox) -> None:
-    inbox.enrol("clinic-7", "0" * 64, replace=False)
-    inbox.enrol("clinic-8", "1" * 64, replace=False)
-    count(inbox, summary())
-    count(inbox, summary(2, case=2, priority=Priority.ROUTINE))
-    client = create_app(house.inbox_db, timedelta(minutes=15)).test_client()
-    page = client.get("/", base_url="http://localhost")
-    assert page.status_code == 200
-    assert f"c-{1:020x}" in page.text
-    assert f"c-{2:020x}" not in page.text
-    assert "tuberculosis 0.93" in page.text
-    assert "clinic-8" in page.text
-    assert "Not for diagnostic use" in page.text
-    assert "default-src 'none'" in page.headers["Content-Security-Policy"]
-    assert client.get("/", base_url="http://evil.example").status_code == 400
-    assert client.get("/healthz", base_url="http://127.0.0.1").json == {"status": "ok"}
-
-
-def test_script_in_what_a_box_says_stays_text(house: House, inbox: Inbox) -> None:
-    inbox.connection.execute(
-        "INSERT INTO cases VALUES ('<script>alert(1)</script>', 'c', 1, 'urgent', NULL, NULL, ?)",
-        (datetime.now(UTC).isoformat(timespec="milliseconds"),),
-    )
-    page = create_app(house.inbox_db, timedelta(minutes=15)).test_client().get("/", base_url="http://localhost")
-    assert "<script>" not in page.text
-    assert "&lt;script&gt;" in page.text
-
-
-def test_a_box_is_silent_when_it_was_not_heard_or_said_goodbye() -> None:
-    now = datetime(2026, 11, 21, 12, tzinfo=UTC)
-
-    def heard(name: str, minutes: int | None, state: str | None = "health") -> BoxRow:
-        return BoxRow(
-            name, state, (now - timedelta(minutes=minutes)).isoformat() if minutes is not None else None, None
-        )
-
-    boxes = [heard("a", 3), heard("b", 20), heard("c", 2, "death"), heard("d", None, None), heard("e", 90)]
-    found = silent(boxes, now, timedelta(minutes=15))
-    assert [(one.box, one.said_goodbye) for one in found] == [("d", False), ("e", False), ("b", False), ("c", True)]
 
 
 def test_the_rubbish_of_one_box_pushes_out_only_its_own(inbox: Inbox) -> None:

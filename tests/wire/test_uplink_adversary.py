@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import signal
 import ssl
 import threading
+import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import paho.mqtt.client as mqtt
@@ -30,7 +33,10 @@ from firmware_app.uplink.summary import (
     Summary,
     Verdict,
 )
-from tests.wire.line_rig import Box, Kept, Place, place, wait_for
+from hospital import receiver
+from hospital.standing import Standing
+from hospital.standing import read as read_standing
+from tests.wire.line_rig import Box, Kept, Place, events, place, wait_for
 
 STREAM, BOOT = "5" * 32, "b" * 16
 ALERT = "lantern/v1/up/{}/alert"
@@ -318,3 +324,58 @@ def test_forged_words_of_the_hospital_change_nothing_in_the_box(stage: Stage, tm
     relay.step()
     assert box.exchange.line().outgoing == 0
     assert case in {row[0] for row in box.expected()}
+
+
+# --- the broker is gone ---------------------------------------------------------------------------------------------
+
+
+def test_a_dead_broker_is_seen_on_the_hospitals_page_and_by_whoever_watches_it(tmp_path: Path) -> None:
+    def ask(path: str) -> str:
+        with urllib.request.urlopen(address + path, timeout=10) as answer:
+            told: str = answer.read().decode()
+        return told
+
+    def codes() -> list[str]:
+        found: list[str] = json.loads(ask("healthz"))["codes"]
+        return found
+
+    with place(tmp_path) as site:
+        address = events(site.receiver.log)[0]["page"]
+        wait_for(lambda: codes() == [], because="a hospital that hears its broker")
+        assert "The receiver does not hear the broker" not in ask("")
+        site.broker.kill()
+        wait_for(lambda: codes() == ["hospital.broker_silent"], because="a dead broker")
+        wait_for(lambda: "The receiver does not hear the broker" in ask(""), 5)
+        assert "Every box has been heard of" not in ask("")
+        site.start_broker()
+        wait_for(lambda: codes() == [], because="the broker is back")
+
+
+def test_a_broker_that_says_nothing_but_that_it_is_there_is_heard_and_one_that_hangs_is_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(receiver, "KEEP_ALIVE_S", 1)
+    with place(tmp_path, with_receiver=False) as site:
+        broker, stop = site.broker.process, threading.Event()
+        assert broker is not None
+        hospital = receiver.Receiver(site.house, host="127.0.0.1", port=site.port)
+        serving = threading.Thread(target=hospital.serve, args=(stop, lambda: None))
+        serving.start()
+
+        def standing() -> Standing:
+            return read_standing(site.inbox.connection)
+
+        def heard_for(seconds: float) -> bool:
+            now = standing()
+            return now.since is not None and (now.heard_at or now.since) - now.since > timedelta(seconds=seconds)
+
+        try:
+            wait_for(lambda: heard_for(2), because="answers to keep-alives")
+            broker.send_signal(signal.SIGSTOP)
+            wait_for(lambda: standing().codes(datetime.now(UTC)) == ["hospital.broker_silent"], because="it hangs")
+            broker.send_signal(signal.SIGCONT)
+            wait_for(lambda: heard_for(0), because="it goes on")
+        finally:
+            broker.send_signal(signal.SIGCONT)
+            stop.set()
+            serving.join(20)

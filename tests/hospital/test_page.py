@@ -1,0 +1,344 @@
+"""The page of the one who is on duty: what it must never leave out, and what it must never ask too dearly."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from flask.testing import FlaskClient
+
+from firmware_app.errors import Outdated
+from firmware_app.records import Priority
+from firmware_app.uplink.summary import State
+from hospital import schema, standing, tonight
+from hospital.heard import BoxRow
+from hospital.house import House
+from hospital.inbox import Inbox
+from hospital.page import create_app, silent
+from hospital.standing import Standing
+from tests.hospital.test_receiving import count, presence, summary
+
+NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
+
+
+@dataclass
+class Desk:
+    """The page as the one on duty asks it."""
+
+    client: FlaskClient
+
+    def text(self, address: str = "/") -> str:
+        page = self.client.get(address, base_url="http://localhost")
+        assert page.status_code == 200, address
+        return page.text
+
+
+def desk(house: House) -> Desk:
+    """A fresh page, which has answered nothing yet."""
+    return Desk(create_app(house.inbox_db, timedelta(minutes=15)).test_client())
+
+
+def hear_the_broker(inbox: Inbox) -> None:
+    standing.Word(inbox).connected()
+
+
+def add_cases(inbox: Inbox, box: str, number: int, priority: str = "urgent") -> None:
+    """Case revisions of *box*, one a millisecond, the last one now."""
+    now = datetime.now(UTC)
+    moments = [(now - timedelta(milliseconds=number - at)).isoformat(timespec="milliseconds") for at in range(number)]
+    with inbox.transaction() as connection:
+        connection.executemany(
+            "INSERT INTO cases VALUES (?, ?, 1, ?, NULL, NULL, ?)",
+            [(box, f"c-{box}-{at}-", priority, moment) for at, moment in enumerate(moments)],
+        )
+
+
+# --- the broker -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("written", "since", "heard", "codes"),
+    [
+        (2, 600, 2, []),
+        (2, 600, 14, []),  # nothing but keep-alives
+        (2, None, 2, ["hospital.broker_silent"]),
+        (2, 600, 60, ["hospital.broker_silent"]),  # it is there and says nothing
+        (120, 600, 120, ["hospital.receiver_silent"]),
+        (-3600, 600, -3600, ["hospital.receiver_silent"]),  # the clock was set back since
+        (None, None, None, ["hospital.receiver_silent"]),
+    ],
+)
+def test_a_broker_that_is_not_heard_has_a_code(
+    written: int | None, since: int | None, heard: int | None, codes: list[str]
+) -> None:
+    def ago(seconds: int | None) -> datetime | None:
+        return NOW - timedelta(seconds=seconds) if seconds is not None else None
+
+    assert Standing(ago(written), ago(since), ago(heard)).codes(NOW) == codes
+
+
+def test_no_box_is_called_online_while_the_broker_is_not_heard(house: House, inbox: Inbox) -> None:
+    inbox.enrol("clinic-7", "0" * 64, replace=False)
+    count(inbox, summary())
+    word = standing.Word(inbox)
+    word.connected()
+    heard = desk(house)
+    assert "Every box has been heard of" in heard.text()
+    assert "broker last heard" in heard.text()
+    assert heard.client.get("/healthz", base_url="http://127.0.0.1").json == {"status": "ok", "codes": []}
+    word.lost("Connection refused")
+    unheard = desk(house)
+    assert "Every box has been heard of" not in unheard.text()
+    assert "The receiver does not hear the broker" in unheard.text()
+    assert "Connection refused" in unheard.text()
+    told = unheard.client.get("/healthz", base_url="http://127.0.0.1").json
+    assert told == {"status": "degraded", "codes": ["hospital.broker_silent"]}
+
+
+def test_an_inbox_that_is_not_there_is_no_quiet_night(house: House) -> None:
+    for file in house.root.glob("inbox.db*"):
+        file.unlink()
+    page = desk(house).client
+    assert page.get("/", base_url="http://localhost").status_code == 503
+    assert page.get("/healthz", base_url="http://localhost").json == {"status": "degraded", "codes": ["hospital.inbox"]}
+    assert not house.inbox_db.exists(), "whoever asks makes none"
+
+
+# --- urgent cases ---------------------------------------------------------------------------------------------------
+
+
+def test_the_page_shows_tonights_urgent_cases_and_silent_boxes(house: House, inbox: Inbox) -> None:
+    inbox.enrol("clinic-7", "0" * 64, replace=False)
+    inbox.enrol("clinic-8", "1" * 64, replace=False)
+    hear_the_broker(inbox)
+    count(inbox, summary())
+    count(inbox, summary(2, case=2, priority=Priority.ROUTINE))
+    asked = desk(house)
+    text = asked.text()
+    assert f"c-{1:020x}" in text
+    assert f"c-{2:020x}" not in text
+    assert "tuberculosis 0.93" in text
+    assert "clinic-8" in text
+    assert "Not for diagnostic use" in text
+    page = asked.client.get("/", base_url="http://localhost")
+    assert "default-src 'none'" in page.headers["Content-Security-Policy"]
+    assert asked.client.get("/", base_url="http://evil.example").status_code == 400
+
+
+def test_a_flood_of_one_box_hides_no_urgent_case_of_another_and_says_how_many_it_leaves_out(
+    house: House, inbox: Inbox
+) -> None:
+    add_cases(inbox, "quiet", 3)
+    add_cases(inbox, "flooding", 450)
+    asked = desk(house)
+    text = asked.text()
+    assert [text.count(f"c-quiet-{at}-") for at in range(3)] == [1, 1, 1]
+    assert text.count("c-flooding-") == tonight.ROOM - 3
+    assert "253 more" in text
+
+    address, seen = "/box/flooding", ""
+    while address:
+        page = asked.text(address)
+        seen += page
+        address = page.partition('href="/box/flooding?before=')[2].partition('"')[0]
+        address = address and f"/box/flooding?before={address}"
+    assert all(seen.count(f"c-flooding-{at}-") == 1 for at in range(450))
+
+
+def test_more_cases_than_are_counted_are_at_least_so_many(
+    house: House, inbox: Inbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tonight, "MOST_COUNTED", 300)
+    add_cases(inbox, "flooding", 301)
+    text = desk(house).text()
+    assert "≥ 300" in text
+    assert "100 more" in text
+
+
+@pytest.mark.parametrize(
+    ("counts", "shares"),
+    [
+        ({"a": 150, "b": 50}, {"a": 150, "b": 50}),
+        ({"a": 1000, "b": 2, "c": 500}, {"a": 99, "b": 2, "c": 99}),
+        ({str(box): 9 for box in range(300)}, {str(box): 1 for box in range(300)}),  # more boxes than room
+        ({}, {}),
+    ],
+)
+def test_boxes_share_the_page(counts: dict[str, int], shares: dict[str, int]) -> None:
+    assert tonight.share(counts, 200) == shares
+
+
+def test_script_in_what_a_box_says_stays_text(house: House, inbox: Inbox) -> None:
+    add_cases(inbox, "<script>alert(1)</script>", 1)
+    text = desk(house).text()
+    assert "<script>" not in text
+    assert "&lt;script&gt;" in text
+
+
+# --- boxes ----------------------------------------------------------------------------------------------------------
+
+
+def test_a_box_is_silent_when_it_was_not_heard_or_said_goodbye() -> None:
+    def heard(name: str, minutes: int | None, *, gone: bool = False, older: bool = False) -> BoxRow:
+        last = (NOW - timedelta(minutes=minutes)).isoformat() if minutes is not None else None
+        return BoxRow(name, last, gone, older, None)
+
+    boxes = [heard("a", 3), heard("b", 20), heard("c", 2, gone=True), heard("d", None), heard("e", 90)]
+    found = silent(boxes, NOW, timedelta(minutes=15))
+    assert [(one.box, one.said_goodbye) for one in found] == [("d", False), ("e", False), ("b", False), ("c", True)]
+
+
+@pytest.mark.parametrize(("before", "after"), [("5", "6"), ("6", "5")])
+def test_the_last_will_of_a_stream_that_is_gone_disconnects_no_box(
+    house: House, inbox: Inbox, before: str, after: str
+) -> None:
+    """`exchange.db` was lost; the broker tells of the old line's end in the same batch as the new one's birth."""
+    inbox.enrol("clinic-7", "0" * 64, replace=False)
+    with inbox.transaction():
+        inbox.hear(presence(9, 0, State.BIRTH, before))
+        inbox.hear(presence(9, 10**9, State.DEATH, before))
+        inbox.hear(presence(1, 0, State.BIRTH, after))
+    assert "disconnected" not in desk(house).text()
+    with inbox.transaction():
+        inbox.hear(presence(10, 10**9, State.DEATH, before))
+    assert "disconnected" not in desk(house).text()
+    with inbox.transaction():
+        inbox.hear(presence(1, 10**9, State.DEATH, after))
+    assert "disconnected" in desk(house).text()
+
+
+def test_a_box_whose_numbers_went_back_is_not_called_disconnected(house: House, inbox: Inbox) -> None:
+    """`exchange.db` was put back: what the box says of itself has numbers that were used before."""
+    inbox.enrol("clinic-7", "0" * 64, replace=False)
+    inbox.hear(presence(9, 10**9, State.DEATH))
+    assert "disconnected" in desk(house).text()
+    with pytest.raises(Outdated):
+        inbox.hear(presence(4, 0, State.BIRTH))
+    text = desk(house).text()
+    assert "disconnected" not in text
+    assert "It sends old numbers only" in text
+    count(inbox, summary(seq=100))
+    inbox.hear(presence(10, 0, State.BIRTH))
+    text = desk(house).text()
+    assert "disconnected" not in text
+    assert "It sends old numbers only" not in text
+
+
+def test_a_summary_after_the_goodbye_shows_that_the_box_is_there(house: House, inbox: Inbox) -> None:
+    inbox.enrol("clinic-7", "0" * 64, replace=False)
+    inbox.hear(presence(9, 10**9, State.DEATH))
+    count(inbox, summary())
+    assert "disconnected" not in desk(house).text()
+
+
+def test_what_the_broker_delivers_twice_is_no_old_number(house: House, inbox: Inbox) -> None:
+    inbox.enrol("clinic-7", "0" * 64, replace=False)
+    inbox.hear(presence(1, 0, State.BIRTH))
+    with pytest.raises(Outdated):
+        inbox.hear(presence(1, 0, State.BIRTH), again=True)
+    assert "It sends old numbers only" not in desk(house).text()
+
+
+def test_the_page_shows_version_packs_and_faults_of_the_boxes_that_say_them(house: House, inbox: Inbox) -> None:
+    for box in ("clinic-7", "clinic-8"):
+        inbox.enrol(box, "0" * 64, replace=False)
+    inbox.hear(presence(1, 0))
+    said = '{"state": "health", "version": "0.9.1", "outgoing": 0, "quarantined": 0, "unread": null, "free_mb": 900'
+    packs = '[{"pack": "chest-xray-adult", "version": "1.2.3"}]'
+    with inbox.transaction() as connection:
+        connection.execute(
+            "INSERT INTO presence VALUES ('clinic-8', 's', 1, 0, ?, ?)",
+            (f'{said}, "faults": ["disk.full"], "packs": {packs}}}', datetime.now(UTC).isoformat()),
+        )
+        connection.execute(
+            "INSERT INTO heard SELECT box, received_at, received_at, 's', 0, NULL FROM presence WHERE stream = 's'"
+        )
+    text = desk(house).text()
+    assert "0.1.0" in text
+    assert "0.9.1" in text
+    assert "chest-xray-adult 1.2.3" in text
+    assert "disk.full" in text
+
+
+# --- what it costs --------------------------------------------------------------------------------------------------
+
+
+def test_however_many_look_the_inbox_is_asked_once_a_second(
+    house: House, inbox: Inbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[datetime] = []
+    ask = tonight.urgent
+
+    def counting(connection: sqlite3.Connection, now: datetime) -> tonight.Urgent:
+        asked.append(now)
+        return ask(connection, now)
+
+    monkeypatch.setattr(tonight, "urgent", counting)
+    looked = desk(house)
+    for _ in range(10):
+        looked.text()
+    assert all(late - early > timedelta(seconds=0.9) for early, late in itertools.pairwise(asked))
+    assert len(asked) < 10
+
+
+@contextmanager
+def traced(connection: sqlite3.Connection) -> Iterator[list[str]]:
+    """Every statement that is run meanwhile."""
+    found: list[str] = []
+    connection.set_trace_callback(found.append)
+    yield found
+    connection.set_trace_callback(None)
+
+
+def test_no_question_of_the_page_walks_through_what_was_received(inbox: Inbox) -> None:
+    add_cases(inbox, "a", 3)
+    with traced(inbox.connection) as statements:
+        found = tonight.urgent(inbox.connection, datetime.now(UTC))
+        tonight.of_box(inbox.connection, "a", datetime.now(UTC), None)
+        tonight.of_box(inbox.connection, "a", datetime.now(UTC), 2)
+        inbox.boxes()
+        inbox.aside()
+        standing.read(inbox.connection)
+    assert len(found.cases) == 3
+    steps = [row["detail"] for text in statements for row in inbox.connection.execute(f"EXPLAIN QUERY PLAN {text}")]
+    assert any("USING INDEX cases_urgent (box=? AND received_at>?" in step for step in steps), steps
+    walks = [step for step in steps if step.split()[:2] in (["SCAN", "cases"], ["SCAN", "c"], ["SCAN", "messages"])]
+    assert walks == [], steps
+    assert "SCAN aside" not in steps, "by its index, the newest first"
+    assert not any("TEMP B-TREE" in step for step in steps), steps
+
+
+def test_an_inbox_of_the_last_version_knows_when_its_boxes_were_heard(tmp_path: Path) -> None:
+    old = sqlite3.connect(tmp_path / "inbox.db")
+    old.executescript(schema.STEPS[0])
+    old.execute("PRAGMA user_version=1")
+    old.executemany(
+        "INSERT INTO boxes (box, verify, enrolled_at) VALUES (?, '', '')", [("gone",), ("never",), ("there",)]
+    )
+    death, health = json.dumps({"state": "death"}), json.dumps({"state": "health"})
+    old.executemany(
+        "INSERT INTO presence VALUES (?, ?, 1, 1, ?, ?)",
+        [
+            ("gone", "s", death, "2"),
+            ("gone", "r", health, "1"),
+            ("there", "s", death, "2"),
+            ("there", "r", health, "1"),
+        ],
+    )
+    old.executemany("INSERT INTO messages VALUES (?, 's', 1, x'', x'', ?)", [("gone", "1"), ("there", "3")])
+    old.commit()
+    old.close()
+    inbox = Inbox(tmp_path / "inbox.db")
+    inbox.create()
+    assert [(row.box, row.last_at, row.gone) for row in inbox.boxes()] == [
+        ("gone", "2", True), ("never", None, False), ("there", "3", False)
+    ]  # fmt: skip
+    assert inbox.boxes()[2].presence is not None
+    inbox.close()
