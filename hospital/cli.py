@@ -7,7 +7,6 @@ gone.
 from __future__ import annotations
 
 import argparse
-import dataclasses
 import json
 import logging
 import os
@@ -24,7 +23,7 @@ from typing import Final
 from firmware_app import pipe
 from firmware_app.errors import LanternError, PortTaken
 from firmware_app.uplink.envelope import HospitalBundle
-from hospital import operating
+from hospital import lists, operating
 from hospital.broker import acl_lines
 from hospital.house import House
 
@@ -204,31 +203,6 @@ def _serve_page(house: House, options: argparse.Namespace) -> str:
     return f"http://{options.page_host}:{listener.getsockname()[1]}/"
 
 
-def _summaries(options: argparse.Namespace) -> int:
-    from hospital.inbox import Inbox
-
-    inbox = Inbox(_house(options).inbox_db)
-    inbox.create()
-    for row in inbox.cases():
-        if options.json:
-            _print_json(dataclasses.asdict(row))
-        else:
-            print(f"{row.received_at[:16]}  {row.box:<20}  {row.case}  {row.revision:>3}  {row.priority}")
-    inbox.close()
-    return _DONE
-
-
-def _aside(options: argparse.Namespace) -> int:
-    from hospital.inbox import Inbox
-
-    inbox = Inbox(_house(options).inbox_db)
-    inbox.create()
-    for row in inbox.aside(1000):
-        _print_json(row) if options.json else print(f"{row['last_at'][:16]}  {row['box'] or '-':<20}  {row['code']}")
-    inbox.close()
-    return _DONE
-
-
 def _open(options: argparse.Namespace) -> int:
     from hospital import carried
 
@@ -341,8 +315,7 @@ def _parser() -> argparse.ArgumentParser:
     opening.add_argument("--out", required=True, type=Path, metavar="DIR", help="a new folder is made in it")
 
     operating.add(commands, _command, _house)
-    _command(commands, "summaries", _summaries, "every case revision received", "lantern-hospital summaries --json")
-    _command(commands, "aside", _aside, "messages that were not counted, and why", "lantern-hospital aside --json")
+    lists.add(commands, _command, _house)
     return parser
 
 

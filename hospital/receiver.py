@@ -63,7 +63,6 @@ class Receiver:
         """*host* and *port* are where this process reaches the broker, which need not be the address of the boxes."""
         self._house, self._host, self._port, self._tls = house, host, port, tls
         self._inbox = Inbox(house.inbox_db)
-        self._inbox.create()  # as this version wants it
         self._word = Word(self._inbox)
         self._keys: Keyring = keyring.load(house.keys)
         self._keys_mark, self._looked = keyring.changed(house.keys), 0.0

@@ -1,0 +1,71 @@
+"""`lantern-hospital summaries` and `aside`: what was received, and what was not counted, row by row."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+from collections.abc import Callable
+from contextlib import closing
+from datetime import UTC, datetime
+
+from hospital.house import House
+from hospital.inbox import Inbox
+from hospital.summaries import stream
+
+Command = Callable[..., argparse.ArgumentParser]
+Open = Callable[[argparse.Namespace], House]
+
+
+def add(commands: object, command: Command, opened: Open) -> None:
+    """Add both to the parser.  *command* makes one, *opened* gives the folder that it is about."""
+    summaries = command(
+        commands, "summaries", lambda options: _summaries(options, opened(options)),
+        "every case revision received, as they came",
+        "lantern-hospital summaries --since 2026-11-22 --box clinic-7 --json",
+    )  # fmt: skip
+    summaries.add_argument(
+        "--since", type=_moment, default="0001-01-01", metavar="TIME",
+        help="received at that time or later, as in 2026-11-22 or 2026-11-22T08:00+08:00; UTC where no zone is named",
+    )  # fmt: skip
+    summaries.add_argument("--box", metavar="BOX", help="of this box alone")
+    command(
+        commands, "aside", lambda options: _aside(options, opened(options)),
+        "messages that were not counted, and why", "lantern-hospital aside --json",
+    )  # fmt: skip
+
+
+def _moment(text: str) -> str:
+    """``2026-11-22T08:00+08:00``, as the inbox writes times."""
+    try:
+        given = datetime.fromisoformat(text)
+        moment = given.astimezone(UTC) if given.tzinfo else given.replace(tzinfo=UTC)
+    except (ValueError, OverflowError):
+        raise argparse.ArgumentTypeError("give a date, or a date and time, as in 2026-11-22T08:00") from None
+    return moment.isoformat(timespec="milliseconds")
+
+
+def _summaries(options: argparse.Namespace, house: House) -> int:
+    with closing(_inbox(house)) as inbox:
+        for row in stream(inbox.connection, since=options.since, box=options.box):
+            if options.json:
+                print(json.dumps(dataclasses.asdict(row), ensure_ascii=False), flush=True)
+            else:
+                print(f"{row.received_at[:16]}  {row.box:<20}  {row.case}  {row.revision:>3}  {row.priority}")
+    return 0
+
+
+def _aside(options: argparse.Namespace, house: House) -> int:
+    with closing(_inbox(house)) as inbox:
+        for row in inbox.aside(1000):
+            if options.json:
+                print(json.dumps(row, ensure_ascii=False), flush=True)
+            else:
+                print(f"{row['last_at'][:16]}  {row['box'] or '-':<20}  {row['code']}")
+    return 0
+
+
+def _inbox(house: House) -> Inbox:
+    inbox = Inbox(house.inbox_db)
+    inbox.create()
+    return inbox

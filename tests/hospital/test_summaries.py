@@ -1,0 +1,88 @@
+"""`lantern-hospital summaries`: a list of any length takes no memory, and ends when its reader does."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import tracemalloc
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from hospital import cli, summaries
+from hospital.house import House
+from hospital.inbox import Inbox
+
+BEGUN = datetime(2026, 11, 22, tzinfo=UTC)
+
+
+def add_cases(inbox: Inbox, number: int) -> None:
+    """Case revisions of two boxes in turn, ten at the same moment."""
+    rows = (
+        (f"clinic-{at % 2}", f"c-{at:020x}", 1, "routine", None, '{"findings": []}',
+         (BEGUN + timedelta(seconds=at // 10)).isoformat(timespec="milliseconds"))
+        for at in range(number)
+    )  # fmt: skip
+    with inbox.transaction() as connection:
+        connection.executemany("INSERT INTO cases VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
+
+
+def listed(house: House, capsys: pytest.CaptureFixture[str], *options: str) -> list[int]:
+    """The numbers of the cases that the command prints."""
+    assert cli.main(["summaries", "--json", "--dir", str(house.root), *options]) == 0
+    return [int(json.loads(line)["case"][2:], 16) for line in capsys.readouterr().out.splitlines()]
+
+
+def test_a_long_list_is_never_in_memory_as_a_whole(inbox: Inbox) -> None:
+    add_cases(inbox, 30_000)
+    rows = summaries.stream(inbox.connection)
+    first = next(rows)
+    with inbox.transaction() as connection:  # what comes while the list is read is on it: nothing was read ahead
+        connection.execute("INSERT INTO cases SELECT 'late', 'c', 1, 'routine', NULL, NULL, '2099' WHERE true")
+    tracemalloc.start()
+    try:
+        last, number = first, 1
+        for number, last in enumerate(rows, start=2):  # noqa: B007
+            pass
+        most = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert (number, last.box) == (30_001, "late")
+    assert most < 4_000_000, "the rows alone are 15 MB"
+
+
+def test_the_list_is_of_one_box_and_from_a_time_on_where_it_is_asked_so(
+    house: House, inbox: Inbox, capsys: pytest.CaptureFixture[str]
+) -> None:
+    add_cases(inbox, 2500)
+    assert listed(house, capsys) == list(range(2500))
+    assert listed(house, capsys, "--box", "clinic-1") == list(range(1, 2500, 2))
+    assert listed(house, capsys, "--since", "2026-11-22T08:03:20+08:00") == list(range(2000, 2500))
+    assert listed(house, capsys, "--since", "2026-11-22T00:03:20", "--box", "clinic-0") == list(range(2000, 2500, 2))
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["summaries", "--since", "yesterday"])
+    assert ended.value.code == 2
+
+
+@pytest.mark.parametrize("box", [None, "clinic-0"])
+def test_the_list_is_read_by_an_index_and_sorted_by_nobody(inbox: Inbox, box: str | None) -> None:
+    found: list[str] = []
+    inbox.connection.set_trace_callback(found.append)
+    list(summaries.stream(inbox.connection, since="2026", box=box))
+    inbox.connection.set_trace_callback(None)
+    steps = [row["detail"] for text in found for row in inbox.connection.execute(f"EXPLAIN QUERY PLAN {text}")]
+    used = "cases_received (" if box is None else "cases_of_box (box=? AND "
+    assert steps == [f"SEARCH cases USING INDEX {used}received_at>?)"]
+
+
+def test_a_list_whose_reader_has_gone_ends_without_a_word(house: House, inbox: Inbox) -> None:
+    add_cases(inbox, 5000)
+    command = [sys.executable, "-m", "hospital.cli", "summaries", "--json", "--dir", str(house.root)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as listing:
+        assert listing.stdout is not None
+        assert listing.stderr is not None
+        assert json.loads(listing.stdout.readline())["box"] == "clinic-0"
+        listing.stdout.close()
+        said = listing.stderr.read()
+    assert (listing.returncode, said) == (141, b"")
