@@ -5,9 +5,11 @@ Lengths are pixels of the original frame unless the name says otherwise; times a
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Final
 
 from firmware_app.errors import LanternError
 from firmware_app.language import say
@@ -62,6 +64,16 @@ class Reason:
         return say(self.code, self.details, language)
 
 
+# PS3.5 9.1: components of digits, with dots between them, at most 64 characters.
+UID_MOST: Final = 64
+_UID: Final = re.compile(r"[0-9]+(?:\.[0-9]+)+")
+
+
+def is_uid(text: str) -> bool:
+    """Whether *text* is a UID; leading zeros in a component are wrong but common, and hinder nobody."""
+    return len(text) <= UID_MOST and _UID.fullmatch(text) is not None
+
+
 @dataclass(frozen=True, slots=True)
 class Header:
     """What the door reads of a DICOM object's header: identity, routing facts and the shape of the pixels.
@@ -92,6 +104,16 @@ class Header:
     has_pixels: bool = False
     presentation_intent: str | None = None  # FOR PRESENTATION or FOR PROCESSING (PS3.3 C.8.11.1)
     patient_orientation: str | None = None  # of the rows and of the columns, as in L\F (PS3.3 C.7.6.1.1.1)
+
+    @property
+    def faulty_uids(self) -> tuple[str, ...]:
+        """The keywords of those identities that the door has taken although they are no valid UIDs."""
+        told = (
+            ("StudyInstanceUID", self.study_instance_uid),
+            ("SeriesInstanceUID", self.series_instance_uid),
+            ("SOPInstanceUID", self.sop_instance_uid),
+        )
+        return tuple(keyword for keyword, uid in told if uid is not None and not is_uid(uid))
 
 
 @dataclass(frozen=True, slots=True)

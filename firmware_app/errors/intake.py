@@ -122,9 +122,33 @@ class PixelLengthMismatch(IntakeError):
 @dataclass(eq=False)
 class IdentityMissing(IntakeError):
     code = "intake.identity_missing"
-    sentence = N_("The object has no valid {keyword}, so it cannot be told apart from others. Export it again.")
+    sentence = N_("The object has no {keyword}, so it cannot be told apart from others. Export it again.")
     dimse_status = 0xC005
     keyword: str
+
+
+@dataclass(eq=False)
+class IdentityMalformed(IntakeError):
+    code = "intake.identity_malformed"
+    sentence = N_(
+        "The {keyword} of the object is no UID: a UID is made of digits with dots between them. Have the service of "
+        "the machine or program that wrote it correct this."
+    )
+    dimse_status = 0xC00A
+    keyword: str
+
+
+@dataclass(eq=False)
+class IdentityTooLong(IntakeError):
+    code = "intake.identity_too_long"
+    sentence = N_(
+        "The {keyword} of the object has {length} characters. DICOM allows 64, and the box takes {limit} at most. Have "
+        "the service of the machine or program that wrote it correct this."
+    )
+    dimse_status = 0xC00B
+    keyword: str
+    length: int
+    limit: int
 
 
 @dataclass(eq=False)

@@ -38,7 +38,7 @@ from firmware_app.intake.header import MAGIC, PREAMBLE_BYTES, examine_open, look
 from firmware_app.intake.recording import database_errors, surely_unrecorded
 from firmware_app.intake.sameness import conflict
 from firmware_app.intake.spool import Spool, check_space, disk_errors
-from firmware_app.records import Header
+from firmware_app.records import UID_MOST, Header
 from firmware_app.store import kept_files
 from firmware_app.store.clinical import Clinical, Held
 from firmware_app.store.layout import StateDir, make_directory, sync_directory
@@ -75,7 +75,8 @@ class Announced:
     def check(self, header: Header) -> None:
         if header.sop_class_uid != self.sop_class_uid:
             raise IdentityMismatch(keyword="SOPClassUID")
-        if header.sop_instance_uid != self.sop_instance_uid:
+        # Of a UID that is too long dcmtk, and what is built on it, announces what has room in its command.
+        if self.sop_instance_uid not in (header.sop_instance_uid, header.sop_instance_uid[:UID_MOST]):
             raise IdentityMismatch(keyword="SOPInstanceUID")
 
 

@@ -13,6 +13,9 @@ IMPLEMENTATION_VERSION_NAME: Final = "LANTERN_1"
 PREAMBLE: Final = bytes(128) + b"DICM"
 
 
+_UID_MOST: Final = 128  # as the door takes them (`header.UID_MOST_TAKEN`), though PS3.5 9.1 allows 64
+
+
 def prefix(sop_class_uid: str, sop_instance_uid: str, transfer_syntax_uid: str) -> bytes:
     """The bytes that come before a data set in a DICOM file: preamble, prefix and the meta group.
 
@@ -32,7 +35,7 @@ def prefix(sop_class_uid: str, sop_instance_uid: str, transfer_syntax_uid: str) 
 
 
 def _uid(number: int, value: str) -> bytes:
-    return _element(number, b"UI", value.encode("ascii", "replace")[:64], b"\0")
+    return _element(number, b"UI", value.encode("ascii", "replace")[:_UID_MOST], b"\0")
 
 
 def _element(number: int, vr: bytes, value: bytes, padding: bytes) -> bytes:

@@ -17,7 +17,15 @@ from typing import Final
 
 from firmware_app import identity
 from firmware_app.charset import decoded
-from firmware_app.errors import DirectoryRecord, IdentityMissing, Malformed, PixelLengthMismatch, Truncated
+from firmware_app.errors import (
+    DirectoryRecord,
+    IdentityMalformed,
+    IdentityMissing,
+    IdentityTooLong,
+    Malformed,
+    PixelLengthMismatch,
+    Truncated,
+)
 from firmware_app.intake import sop_classes, transfer_syntax
 from firmware_app.intake.data_set_start import guess_encoding, meta_elements
 from firmware_app.intake.element_stream import (
@@ -31,7 +39,7 @@ from firmware_app.intake.element_stream import (
     walk,
 )
 from firmware_app.intake.transfer_syntax import TransferSyntax
-from firmware_app.records import Header
+from firmware_app.records import UID_MOST, Header, is_uid
 
 PREAMBLE_BYTES: Final = 128
 MAGIC: Final = b"DICM"
@@ -86,8 +94,9 @@ _WANTED: Final = frozenset(
 )
 _VALUE_LIMIT: Final = 1024  # bytes read of any one value; every attribute wanted here is shorter (PS3.5 6.2)
 
-# PS3.5 9.1: digits and dots, at most 64.  A component with leading zeros is wrong but common, and still an identity.
-_UID = re.compile(r"[0-9]+(?:\.[0-9]+)+")
+UID_MOST_TAKEN: Final = 128
+"""Characters of an identity that the box still takes, though PS3.5 9.1 allows 64: some machines write longer ones."""
+_IDENTITY: Final = re.compile(r"\.*[0-9][0-9.]*")  # no UID yet, but it tells one object from another
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,7 +219,7 @@ def _header(data: Buffer, found: Walk, syntax: TransferSyntax) -> Header:
         return int.from_bytes(data[element.start : element.start + 2], "big" if found.encoding.big_endian else "little")
 
     return Header(
-        sop_class_uid=_identity(text(_SOP_CLASS), "SOPClassUID"),
+        sop_class_uid=_class(text(_SOP_CLASS)),
         sop_instance_uid=_identity(text(_SOP_INSTANCE), "SOPInstanceUID"),
         study_instance_uid=_optional_identity(text(_STUDY), "StudyInstanceUID"),
         series_instance_uid=_optional_identity(text(_SERIES), "SeriesInstanceUID"),
@@ -241,9 +250,21 @@ def _identity_of(data: Buffer, found: Walk) -> dict[str, str]:
     return identity.of(values, _bytes(data, found.elements.get(_CHARSET)))
 
 
-def _identity(value: str | None, keyword: str) -> str:
-    if value is None or len(value) > 64 or _UID.fullmatch(value) is None:
+def _class(value: str | None) -> str:
+    uid = _identity(value, "SOPClassUID", most=UID_MOST)
+    if not is_uid(uid):
+        raise IdentityMalformed(keyword="SOPClassUID")
+    return uid
+
+
+def _identity(value: str | None, keyword: str, most: int = UID_MOST_TAKEN) -> str:
+    """*value*, also where it is no valid UID (`Header.faulty_uids`) but still tells one object from another."""
+    if value is None:
         raise IdentityMissing(keyword=keyword)
+    if _IDENTITY.fullmatch(value) is None:
+        raise IdentityMalformed(keyword=keyword)
+    if len(value) > most:
+        raise IdentityTooLong(keyword=keyword, length=len(value), limit=most)
     return value
 
 

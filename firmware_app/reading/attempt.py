@@ -32,7 +32,7 @@ class Attempt:
     def __init__(self, instance: Instance, begun: float) -> None:
         self.instance, self._begun = instance, begun
         self._of = (instance.reference,)
-        self.hints: tuple[Reason, ...] = ()
+        self.hints = hints.of_identity(instance.header)
         self.display_missing = False
         self.decode_ms = self.infer_ms = 0.0
         self.phase: type[DecodeGaveUp] | type[InferenceGaveUp] = DecodeGaveUp

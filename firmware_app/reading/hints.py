@@ -8,7 +8,7 @@ from typing import Final
 from firmware_app.imaging.input_spec import InputSpec
 from firmware_app.imaging.quality import limits
 from firmware_app.language import N_, register
-from firmware_app.records import Finding, Reason
+from firmware_app.records import Finding, Header, Reason
 
 VIEW_ASSUMED: Final = register(
     "hint.view_assumed", N_("The film does not say from which side it was taken; it was read as a frontal film.")
@@ -88,6 +88,13 @@ BESIDE: Final = register(
         "Do not rely on its number; look at the picture yourself."
     ),
 )
+UID_FAULTY: Final = register(
+    "hint.uid_faulty",
+    N_(
+        "The machine gave this image an identity that breaks the rules of DICOM ({keywords}). The box took it all the "
+        "same, but another system may refuse it. Have the service of the machine correct this."
+    ),
+)
 DISPLAY_MISSING: Final = register(
     "hint.display_missing", N_("The picture for the screen could not be made; look at the original on the machine.")
 )
@@ -100,6 +107,12 @@ COLOURED: Final = 0.02
 def hint(code: str, **details: str | int | float) -> Reason:
     """A registered hint with the values of its sentence."""
     return Reason(code, details)
+
+
+def of_identity(header: Header | None) -> tuple[Reason, ...]:
+    """What is to be known of an object whose identity the door took although it is no valid UID."""
+    faulty = () if header is None else header.faulty_uids
+    return (hint(UID_FAULTY, keywords=", ".join(faulty)),) if faulty else ()
 
 
 def of_pixels(codes: Sequence[str]) -> tuple[Reason, ...]:

@@ -15,7 +15,9 @@ from PIL import Image
 
 from firmware_app.errors import (
     FileUnreadable,
+    IdentityMalformed,
     IdentityMissing,
+    IdentityTooLong,
     InstanceConflict,
     IntakeError,
     NestedTooDeep,
@@ -125,12 +127,34 @@ def test_a_sequence_that_the_end_of_the_file_cuts_off_is_not_whole(at: Path) -> 
         examine(at)
 
 
-def test_an_identity_has_at_most_64_characters(at: Path) -> None:
-    longest = "2.25." + "1" * 59
-    at.write_bytes(file_of(film(sop_instance=longest)))
-    assert examine(at).header.sop_instance_uid == longest
-    at.write_bytes(file_of(film(sop_instance=longest + "1")))
-    with pytest.raises(IdentityMissing):
+@pytest.mark.parametrize(
+    ("uid", "faulty"),
+    [("2.25." + "1" * 59, ()), ("2.25." + "1" * 60, ("SOPInstanceUID",)), ("2.25." + "1" * 123, ("SOPInstanceUID",)),
+     ("1.02.3", ()), ("12", ("SOPInstanceUID",)), ("1..2", ("SOPInstanceUID",))],
+)  # fmt: skip
+def test_an_identity_that_breaks_the_rules_is_taken_up_to_128_characters_and_noted_beyond_64(
+    at: Path, uid: str, faulty: tuple[str, ...]
+) -> None:
+    at.write_bytes(file_of(film(sop_instance=uid)))
+    header = examine(at).header
+    assert (header.sop_instance_uid, header.faulty_uids) == (uid, faulty)
+
+
+@pytest.mark.parametrize(
+    ("uid", "refusal", "said"),
+    [
+        ("2.25." + "1" * 124, IdentityTooLong, "has 129 characters"),
+        ("1.2.x", IdentityMalformed, "no UID"),
+        ("...", IdentityMalformed, "no UID"),
+        ("1.2\\1.3", IdentityMalformed, "no UID"),
+        (" ", IdentityMissing, "has no SOPInstanceUID"),
+    ],
+)
+def test_an_identity_is_refused_for_what_is_wrong_with_it(
+    at: Path, uid: str, refusal: type[IntakeError], said: str
+) -> None:
+    at.write_bytes(file_of(film(sop_instance=uid)))
+    with pytest.raises(refusal, match=said):
         examine(at)
 
 

@@ -15,7 +15,9 @@ from pydicom.data import get_testdata_file
 
 from firmware_app.errors import (
     DirectoryRecord,
+    IdentityMalformed,
     IdentityMissing,
+    IdentityTooLong,
     IntakeError,
     Malformed,
     NestedTooDeep,
@@ -230,10 +232,14 @@ def test_an_image_cut_between_two_elements_is_truncated(at: Path) -> None:
 # --- identity -----------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("bad", ["", "1.2.x", "1." + "2" * 64, "12", "1..2", "1.2 3"])
-def test_an_object_without_a_valid_identity_is_refused(at: Path, bad: str) -> None:
+@pytest.mark.parametrize(
+    ("bad", "refusal"),
+    [("", IdentityMissing), ("1." + "2" * 64, IdentityTooLong)]
+    + [(bad, IdentityMalformed) for bad in ("1.2.x", "12", "1..2", "1.2 3")],
+)
+def test_an_object_without_a_valid_class_is_refused(at: Path, bad: str, refusal: type[IntakeError]) -> None:
     broken = film().replace(element(0x00080016, b"UI", objects.DX.encode()), element(0x00080016, b"UI", bad.encode()))
-    with pytest.raises(IdentityMissing):
+    with pytest.raises(refusal):
         read(at, file_of(broken))
 
 
