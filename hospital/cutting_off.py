@@ -58,6 +58,7 @@ def revoke(house: House, box: str, host: str, port: int) -> CutOff:
         if box not in inbox.verify_keys():
             raise BoxUnknown(box=box)
         inbox.revoke(box)
+        house.box_bundle(box).unlink(missing_ok=True)
     finally:
         inbox.close()
     with tempfile.TemporaryDirectory() as folder:

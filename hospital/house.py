@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import fcntl
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -75,12 +75,17 @@ class House:
         authority.make(self.tls, host)
         revocation.renew(self.tls)
         broker.write(self.broker, self.tls, port)
-        Inbox(self.inbox_db).create()
+        with closing(Inbox(self.inbox_db)) as inbox:
+            inbox.create()
         return self._publish(keys, host, port)
 
     def enrolment(self, box: str) -> Path:
         """The file that is carried back to *box*."""
         return self.root / "boxes" / f"{box}.enrolment.json"
+
+    def box_bundle(self, box: str) -> Path:
+        """What *box* was enrolled by; its key stands in it if the inbox is ever lost."""
+        return self.root / "boxes" / f"{box}.box.json"
 
     @contextmanager
     def serving(self) -> Iterator[None]:
@@ -96,6 +101,10 @@ class House:
         """A fresh sealing key; `serve` tells every box.  Raises `KeysMissing`."""
         before = self.bundle()
         return self._publish(keyring.rotate(self.keys), before.host, before.port)
+
+    def publish(self, host: str, port: int) -> HospitalBundle:
+        """Write the public bundle of the keys that are here, for a broker at *host*:*port*."""
+        return self._publish(keyring.load(self.keys), host, port)
 
     def _publish(self, keys: Keyring, host: str, port: int) -> HospitalBundle:
         vouched = (self.tls / "ca.crt").read_text("ascii")
@@ -136,4 +145,5 @@ class House:
             broker.reread(self.broker)
         keyring.make_folder(written.parent)
         keyring.write_file(written, answer.encode() + b"\n")
+        keyring.write_file(self.box_bundle(box.box), box.encode() + b"\n")
         return box, written

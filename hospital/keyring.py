@@ -72,6 +72,18 @@ def rotate(folder: Path) -> Keyring:
         return _load(folder)
 
 
+def begin_again(folder: Path, least: int) -> Keyring:
+    """A fresh sealing key whose number is at least *least*, also where today's is missing.  Raises `KeysMissing`."""
+    with _alone(folder):
+        try:
+            index = json.loads(_index(folder).read_text("utf-8"))
+        except FileNotFoundError:
+            raise KeysMissing(path=str(folder)) from None
+        fresh = _new_seal(folder)
+        _publish(folder, max(index["serial"] + 1, least), fresh, [*index["retired"], index["current"]])
+        return _load(folder)
+
+
 def load(folder: Path) -> Keyring:
     """The keys in *folder*, and in it no sealing key beside today's; raises `KeysMissing`."""
     with _alone(folder):

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import json
 import logging
 import threading
 from collections.abc import Callable
+from pathlib import Path
 from typing import Final
 
-from firmware_app.errors import BrokerFilesOld
-from hospital import broker, revocation
+from firmware_app.errors import BrokerFilesOld, InboxRebuilt
+from hospital import broker, rescue, revocation
 from hospital.house import House
 from hospital.inbox import Inbox
 
@@ -32,6 +34,10 @@ Open = Callable[[argparse.Namespace], House]
 
 def begin(house: House, stop: threading.Event) -> None:
     """What `serve` does before it listens, and by itself until *stop*.  Raises `InboxNewer`."""
+    done = rescue.rescue(house)
+    if done is not None:
+        rows = done.rows
+        log.error("%s", InboxRebuilt(done.damage, rows["cases"], rows["boxes"], str(done.kept)))
     inbox = Inbox(house.inbox_db)
     inbox.create()
     inbox.close()
@@ -71,6 +77,55 @@ def add(commands: object, command: Command, opened: Open) -> None:
     revoke.add_argument("box", metavar="BOX")
     revoke.add_argument("--broker", metavar="HOST", help="where this machine reaches the broker; default: as the boxes")
     revoke.add_argument("--broker-port", type=int, metavar="PORT")
+
+    copy = command(
+        commands, "backup", lambda options: _backup(options, opened(options)),
+        "one file with keys, certificates, boxes and the inbox; “serve” may run",
+        "lantern-hospital backup /mnt/backup",
+    )  # fmt: skip
+    copy.add_argument("file", type=Path, metavar="FILE|DIR", help="a folder gets a file named after the time")
+
+    restore = command(
+        commands, "restore", lambda options: _restore(options, opened(options)),
+        "put a backup back, with a sealing key that boxes take",
+        "lantern-hospital restore lantern-hospital-20261121-031500.tar",
+    )  # fmt: skip
+    which = restore.add_mutually_exclusive_group(required=True)
+    which.add_argument("file", type=Path, nargs="?", metavar="FILE")
+    which.add_argument("--in-place", action="store_true", help="the folder itself was put back from a copy of it")
+
+
+def _backup(options: argparse.Namespace, house: House) -> int:
+    from hospital import backup
+
+    file = backup.backup(house, options.file)
+    if options.json:
+        print(json.dumps({"backup": str(file), "bytes": file.stat().st_size}))
+    else:
+        print(f"{file} holds the hospital, {file.stat().st_size / 1e6:.1f} MB. Keep it as secret as its keys.")
+    return 0
+
+
+def _restore(options: argparse.Namespace, house: House) -> int:
+    from hospital import backup
+
+    if options.in_place:
+        with house.serving():
+            done = backup.begin_again(house)
+    else:
+        done = backup.restore(house, options.file)
+    if options.json:
+        print(json.dumps(dataclasses.asdict(done)))
+        return 0
+    said = f" of {done.made}" if done.made else ""
+    print(f"The hospital{said} is in {house.root}: {done.boxes} boxes, {done.cases} case revisions.")
+    print(f"Sealing key number {done.serial} is in use; the boxes take it when they next connect. And note:")
+    print("- what was received and confirmed after the copy was made is not here, and boxes do not send it again;")
+    print("- a box that was enrolled since then is enrolled again: lantern-hospital enrol box.json;")
+    print("- a box that was revoked since then is revoked again: lantern-hospital revoke BOX;")
+    print("- cases on sticks that were sealed to the key before cannot be opened; have them exported again.")
+    print("Start the broker anew, then lantern-hospital serve.")
+    return 0
 
 
 def _broker(options: argparse.Namespace, house: House) -> int:

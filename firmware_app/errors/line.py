@@ -329,3 +329,47 @@ class BrokerFilesOld(HospitalError):
         "cut off. Run “lantern-hospital broker --update”, then restart the broker."
     )
     path: str
+
+
+@dataclass(eq=False)
+class InboxRebuilt(HospitalError):
+    code = "hospital.inbox_rebuilt"
+    sentence = N_(
+        "The inbox was damaged ({detail}) and was made again from what could be read: {cases} case revisions, {boxes} "
+        "boxes. What boxes still wait to have confirmed comes again by itself; what was confirmed and could not be "
+        "read is lost here. The damaged file is kept as {path}. A backup may hold more."
+    )
+    detail: str
+    cases: int
+    boxes: int
+    path: str
+
+
+@dataclass(eq=False)
+class CopyNotMade(HospitalError):
+    code = "hospital.backup_failed"
+    sentence = N_("The backup {path} was not made: {detail}. Nothing of it is left.")
+    path: str
+    detail: str
+
+
+@dataclass(eq=False)
+class CopyUnusable(HospitalError):
+    code = "hospital.backup_unusable"
+    sentence = N_("The file {path} is no whole backup of a hospital ({detail}). Take another one.")
+    path: str
+    detail: str
+
+
+@dataclass(eq=False)
+class RestoreOccupied(HospitalError):
+    code = "hospital.restore_occupied"
+    sentence = N_("The folder {path} holds a hospital already. Move it away first; nothing was changed.")
+    path: str
+
+
+@dataclass(eq=False)
+class ClockBehindBackup(HospitalError):
+    code = "hospital.clock_behind"
+    sentence = N_("The backup was made on {made}, which is later than this computer's clock. Set the clock first.")
+    made: str

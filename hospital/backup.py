@@ -1,0 +1,183 @@
+"""One file with everything a hospital needs to go on, made while it serves: keys, certificates, boxes, the inbox.
+
+The sealing key is not in it: an old one is destroyed by design and must not live on in a copy.  A restored hospital
+makes a fresh one with a number above any that it can have told before, because a box takes only a higher number.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import os
+import shutil
+import sqlite3
+import tarfile
+from contextlib import closing
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path, PurePosixPath
+from typing import IO, Final, cast
+
+from firmware_app.errors import ClockBehindBackup, CopyNotMade, CopyUnusable, RestoreOccupied
+from hospital import broker, keyring, rescue, revocation
+from hospital.house import House
+from hospital.inbox import Inbox
+
+_LIST: Final = "backup.json"
+_INBOX: Final = "inbox.db"
+_FILES: Final = (
+    "hospital.json", "keys/sign.pem", "keys/keys.json", "keys/codes.key", "tls/*.*", "tls/issued/*/*", "boxes/*",
+    "broker/mosquitto.conf",
+)  # fmt: skip
+_NEEDED: Final = {"hospital.json", "keys/sign.pem", "keys/keys.json", "tls/ca.key", "tls/ca.crt", _INBOX}
+_FIRST_DAY: Final = datetime(2026, 1, 1, tzinfo=UTC)
+_SERIAL_EVERY_S: Final = 1800
+
+
+@dataclass(frozen=True, slots=True)
+class Restored:
+    """The day of the backup, what it holds, and the number of the fresh sealing key."""
+
+    made: str
+    boxes: int
+    cases: int
+    serial: int
+
+
+def backup(house: House, target: Path) -> Path:
+    """Write the backup to *target*, or into it when it is a folder; returns the file, which only its owner may read.
+
+    Raises `CopyNotMade` or `KeysMissing`.
+    """
+    house.bundle()
+    now = datetime.now(UTC)
+    file = target / f"lantern-hospital-{now:%Y%m%d-%H%M%S}.tar" if target.is_dir() else target
+    part, snapshot = (file.with_name(f".{file.name}.{ending}") for ending in ("part", "inbox"))
+    try:
+        keyring.write_private(snapshot, b"")
+        _snapshot(house, snapshot)
+        keyring.write_private(part, b"")
+        with part.open("r+b") as handle:
+            _write(house, snapshot, handle, now)
+            handle.flush()
+            os.fsync(handle.fileno())
+        part.rename(file)
+        keyring.sync(file.parent)
+    except (OSError, sqlite3.Error) as error:
+        raise CopyNotMade(path=str(file), detail=str(error)[:200]) from None
+    finally:
+        part.unlink(missing_ok=True)
+        snapshot.unlink(missing_ok=True)
+    return file
+
+
+def _snapshot(house: House, snapshot: Path) -> None:
+    """The inbox as it is between two of its transactions."""
+    with closing(sqlite3.connect(house.inbox_db)) as inbox, closing(sqlite3.connect(snapshot)) as copy:
+        inbox.backup(copy)
+        copy.execute("PRAGMA journal_mode=DELETE").fetchone()
+    if found := rescue.damage(snapshot):
+        raise sqlite3.DatabaseError(found)
+
+
+def _write(house: House, snapshot: Path, handle: IO[bytes], now: datetime) -> None:
+    digests = {}
+    with tarfile.open(fileobj=handle, mode="w") as archive:
+        found = [path for pattern in _FILES for path in sorted(house.root.glob(pattern)) if path.is_file()]
+        for path in [*found, snapshot]:
+            name = _INBOX if path is snapshot else path.relative_to(house.root).as_posix()
+            with path.open("rb") as content:
+                digests[name] = hashlib.file_digest(content, "sha256").hexdigest()
+                content.seek(0)
+                archive.addfile(_member(name, path.stat().st_size), content)
+        told = json.dumps({"made": now.isoformat(timespec="seconds"), "sha256": digests}).encode()
+        archive.addfile(_member(_LIST, len(told)), io.BytesIO(told))
+
+
+def _member(name: str, size: int) -> tarfile.TarInfo:
+    member = tarfile.TarInfo(name)
+    member.size, member.mode = size, 0o600
+    return member
+
+
+def restore(house: House, file: Path) -> Restored:
+    """Put the backup *file* into the folder of *house*, which holds no hospital; then `begin_again`.
+
+    Raises `CopyUnusable`, `RestoreOccupied`, `ClockBehindBackup` or `HospitalServing`.
+    """
+    if house.bundle_file.exists():
+        raise RestoreOccupied(path=str(house.root))
+    keyring.make_folder(house.root, 0o700)
+    try:
+        with house.serving(), tarfile.open(file, "r:") as archive:
+            made = _checked(archive)
+            if datetime.now(UTC) < made:
+                raise ClockBehindBackup(made=f"{made:%Y-%m-%d %H:%M}")
+            for member in sorted(archive.getmembers(), key=lambda one: one.name == "hospital.json"):
+                if member.name != _LIST:
+                    _unpack(archive, member, house.root)
+    except (OSError, tarfile.TarError) as error:
+        raise CopyUnusable(path=str(file), detail=str(error)[:200]) from None
+    except _Unusable as error:
+        raise CopyUnusable(path=str(file), detail=str(error)) from None
+    return begin_again(house, made)
+
+
+def begin_again(house: House, made: datetime | None = None) -> Restored:
+    """What a folder needs that was put back from a copy: a sealing key that boxes take, and the broker's files."""
+    before = house.bundle()
+    keyring.begin_again(house.keys, int((datetime.now(UTC) - _FIRST_DAY).total_seconds()) // _SERIAL_EVERY_S)
+    fresh = house.publish(before.host, before.port)
+    revocation.renew(house.tls)
+    broker.write(house.broker, house.tls, before.port)
+    inbox = Inbox(house.inbox_db)
+    inbox.create()
+    boxes = len(inbox.verify_keys())
+    cases: int = inbox.connection.execute("SELECT COUNT(*) FROM cases").fetchone()[0]
+    inbox.close()
+    return Restored(f"{made:%Y-%m-%d %H:%M} UTC" if made else "", boxes, cases, fresh.serial)
+
+
+class _Unusable(Exception):
+    """Says what is wrong with an archive."""
+
+
+def _checked(archive: tarfile.TarFile) -> datetime:
+    """When the archive was made, and that it is whole and holds nothing but what `backup` writes."""
+    try:
+        listed = archive.extractfile(_LIST)
+        told = json.loads(listed.read()) if listed else {}
+        made, digests = datetime.fromisoformat(told["made"]), dict(told["sha256"])
+    except (KeyError, TypeError, ValueError):
+        raise _Unusable("its list is missing") from None
+    names = [member.name for member in archive.getmembers()]
+    if sorted(names) != sorted({*digests, _LIST}) or not digests.keys() >= _NEEDED:
+        raise _Unusable("files are missing")
+    for member in archive.getmembers():
+        path = PurePosixPath(member.name)
+        is_ours = member.name in (_LIST, _INBOX) or any(
+            PurePosixPath("/", path).match(f"/{pattern}") for pattern in _FILES
+        )
+        content = archive.extractfile(member) if member.isreg() else None
+        if content is None or path.is_absolute() or ".." in path.parts or not is_ours:
+            raise _Unusable("it holds files that no backup has")
+        digest = hashlib.file_digest(cast("io.BytesIO", content), "sha256").hexdigest()
+        if member.name != _LIST and digest != digests[member.name]:
+            raise _Unusable(f"{member.name} was changed")
+    return made
+
+
+def _unpack(archive: tarfile.TarFile, member: tarfile.TarInfo, root: Path) -> None:
+    folder = root
+    for part in PurePosixPath(member.name).parts[:-1]:
+        folder /= part
+        keyring.make_folder(folder, 0o700)
+    place = root / member.name
+    content = archive.extractfile(member)
+    assert content is not None  # it is a regular file
+    keyring.write_private(place, b"")
+    with place.open("r+b") as handle:
+        shutil.copyfileobj(content, handle)
+        handle.flush()
+        os.fsync(handle.fileno())

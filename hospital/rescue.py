@@ -1,0 +1,131 @@
+"""A damaged inbox.db is set aside whole, and made again from the rows that can still be read.
+
+What boxes still wait to have confirmed comes again by itself.  A case revision that was confirmed and can be read
+here no more is lost to the hospital; the boxes keep their cases, but do not send them again.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from firmware_app.errors import LanternError
+from firmware_app.uplink.envelope import BoxBundle
+from firmware_app.uplink.summary import decode
+from hospital import keyring
+from hospital.house import House
+from hospital.inbox import Inbox
+
+_TABLES: Final = ("boxes", "messages", "cases", "presence", "aside")
+_MOST_UNREADABLE: Final = 100_000
+
+
+@dataclass(frozen=True, slots=True)
+class Rescued:
+    """What became of a damaged inbox: the rows of each table that were read, and where the damaged file is kept."""
+
+    damage: str
+    rows: dict[str, int]
+    kept: Path
+
+
+def damage(inbox_db: Path) -> str | None:
+    """What `PRAGMA quick_check` finds wrong; None when the file is sound or not there yet."""
+    if not inbox_db.exists():
+        return None
+    try:
+        with closing(sqlite3.connect(inbox_db, isolation_level=None)) as connection:
+            found: str = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
+    except sqlite3.OperationalError:
+        raise
+    except sqlite3.DatabaseError as error:
+        return str(error)
+    return None if found == "ok" else found.splitlines()[-1]
+
+
+def rescue(house: House) -> Rescued | None:
+    """Make a damaged inbox again; None when it is sound.  Nobody else may have it open."""
+    found = damage(house.inbox_db)
+    if found is None:
+        return None
+    kept = _set_aside(house)
+    inbox = Inbox(house.inbox_db)
+    inbox.create()
+    with closing(sqlite3.connect(kept)) as old, inbox.transaction() as new:
+        rows = {table: _copy(old, new, table) for table in _TABLES}
+        for file in (house.root / "boxes").glob("*.box.json"):
+            with suppress(LanternError, ValueError):
+                box = decode(file.read_bytes().strip(), BoxBundle)
+                question = "INSERT OR IGNORE INTO boxes (box, verify, enrolled_at) VALUES (?, ?, datetime())"
+                rows["boxes"] += new.execute(question, (box.box, box.verify)).rowcount
+    inbox.close()
+    return Rescued(found, rows, kept)
+
+
+def _set_aside(house: House) -> Path:
+    folder = house.root / "damaged"
+    keyring.make_folder(folder, 0o700)
+    number = sum(1 for _ in folder.glob("inbox-*.db")) + 1
+    kept = folder / f"inbox-{number}.db"
+    for ending in ("-wal", "-shm", ""):  # the log first: without it the file is older than what it was
+        with suppress(FileNotFoundError):
+            house.inbox_db.with_name(house.inbox_db.name + ending).rename(kept.with_name(kept.name + ending))
+    keyring.sync(folder)
+    keyring.sync(house.root)
+    return kept
+
+
+def _copy(old: sqlite3.Connection, new: sqlite3.Connection, table: str) -> int:
+    """Copy the readable rows of *table*; returns how many they are."""
+    try:
+        there = {row[1] for row in old.execute(f"PRAGMA table_info({table})")}
+    except sqlite3.DatabaseError:
+        return 0  # its first page, which names the tables
+    columns = [row[1] for row in new.execute(f"PRAGMA table_info({table})") if row[1] in there]
+    if not columns:
+        return 0
+    insert = f"INSERT OR IGNORE INTO {table} ({', '.join(columns)}) VALUES ({', '.join('?' * len(columns))})"
+    return sum(new.execute(insert, row).rowcount for row in _rows(old, table, ", ".join(columns)))
+
+
+def _rows(old: sqlite3.Connection, table: str, columns: str) -> Iterator[tuple[Any, ...]]:
+    """From the front to the first damage and from the back to the last; what lies between, where rows have numbers."""
+    info = old.execute(f"PRAGMA table_info({table})").fetchall()
+    made = old.execute("SELECT sql FROM sqlite_master WHERE name = ?", (table,)).fetchone()[0]
+    numbered = "WITHOUT ROWID" not in made
+    key = ["rowid"] if numbered else [row[1] for row in sorted(info, key=lambda row: row[5]) if row[5]]
+    reached: list[int | None] = []
+    for order in ("ASC", "DESC"):
+        by = ", ".join(f"{one} {order}" for one in key)
+        last = None
+        with suppress(sqlite3.DatabaseError):
+            for row in old.execute(f"SELECT {key[0]}, {columns} FROM {table} NOT INDEXED ORDER BY {by}"):
+                last = row[0]
+                yield row[1:]
+            return
+        reached.append(last)
+    if numbered:
+        first = reached[0] or 0
+        question = f"SELECT {columns} FROM {table} NOT INDEXED WHERE rowid BETWEEN ? AND ?"
+        yield from _between(old, question, first + 1, (reached[1] or first + _MOST_UNREADABLE) - 1)
+
+
+def _between(old: sqlite3.Connection, question: str, first: int, last: int) -> Iterator[tuple[Any, ...]]:
+    """The readable rows of a range with damage in it, found by halving it."""
+    ranges, unreadable = [(first, last)], 0
+    while ranges and unreadable < _MOST_UNREADABLE:
+        low, high = ranges.pop()
+        if low > high:
+            continue
+        try:
+            yield from old.execute(question, (low, high)).fetchall()
+        except sqlite3.DatabaseError:
+            if low == high:
+                unreadable += 1
+            else:
+                middle = (low + high) // 2
+                ranges += [(middle + 1, high), (low, middle)]

@@ -1,0 +1,127 @@
+"""A hospital's backup: one file, made while it serves, out of which the line goes on; and an inbox that was damaged."""
+
+from __future__ import annotations
+
+import stat
+from pathlib import Path
+
+import pytest
+
+from firmware_app.device import provision
+from firmware_app.errors import CopyUnusable, RestoreOccupied
+from firmware_app.records import Priority
+from firmware_app.uplink.summary import Brief, Modality, Origin, SizeBand, Summary, Verdict
+from hospital import backup, keyring, rescue
+from hospital.house import House
+from hospital.inbox import Inbox
+
+BOXES, CASES = 5, 4000
+
+
+@pytest.fixture
+def house(tmp_path: Path) -> House:
+    made = House(tmp_path / "hospital")
+    made.found("127.0.0.1", 8883)
+    for number in range(BOXES):
+        provision.begin(tmp_path / f"box-{number}", f"clinic-{number}", made.bundle_file)
+        made.enrol(tmp_path / f"box-{number}" / "box.json")
+    return made
+
+
+def fill(house: House) -> None:
+    inbox = Inbox(house.inbox_db)
+    with inbox.transaction():
+        for seq in range(1, CASES + 1):
+            brief = Brief(
+                f"c-{seq:020x}", 1, Modality.CR, None, None, None, Priority.URGENT, (), 0, SizeBand.NONE, "ok", 9,
+                Verdict.NONE, None,
+            )  # fmt: skip
+            message = Summary(Origin("clinic-1", "5" * 32, seq, "b" * 16), brief)
+            inbox.count(message, message.encode(), b"envelope %d" % seq)
+    inbox.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+    inbox.close()
+
+
+def counted(house: House) -> set[str]:
+    inbox = Inbox(house.inbox_db)
+    found = {row.case for row in inbox.cases()}
+    inbox.close()
+    return found
+
+
+def test_a_backup_restored_elsewhere_is_the_hospital_with_a_key_that_boxes_take(house: House, tmp_path: Path) -> None:
+    fill(house)
+    file = backup.backup(house, tmp_path)
+    for _ in range(3):  # the boxes learn of keys number 2 to 4 after the backup
+        highest = house.rotate().serial
+    other = House(tmp_path / "new" / "hospital")
+    done = backup.restore(other, file)
+
+    assert (done.boxes, done.cases) == (BOXES, CASES)
+    assert done.serial == other.bundle().serial == keyring.load(other.keys).serial > highest
+    assert other.bundle().verify == house.bundle().verify
+    assert counted(other) == counted(house)
+    assert other.enrolment("clinic-1").read_bytes() == house.enrolment("clinic-1").read_bytes()
+    assert str(other.tls) in (other.broker / "mosquitto.conf").read_text()
+
+
+def test_a_backup_is_for_its_owner_alone_and_holds_no_sealing_key(house: House, tmp_path: Path) -> None:
+    file = backup.backup(house, tmp_path / "copy.tar")
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    (seal,) = house.keys.glob("seal-*.pem")
+    assert seal.read_bytes() not in file.read_bytes()
+    assert [path.name for path in tmp_path.iterdir() if "copy.tar" in path.name] == ["copy.tar"]
+
+
+@pytest.mark.parametrize("damage", ["cut off", "changed"])
+def test_a_backup_that_is_not_whole_is_refused(house: House, tmp_path: Path, damage: str) -> None:
+    file = backup.backup(house, tmp_path / "copy.tar")
+    content = bytearray(file.read_bytes())
+    content[len(content) // 2] ^= 1
+    file.write_bytes(content if damage == "changed" else content[: len(content) // 2])
+    other = House(tmp_path / "other")
+    with pytest.raises(CopyUnusable):
+        backup.restore(other, file)
+    assert not other.bundle_file.exists()
+
+
+def test_a_hospital_that_is_there_is_not_overwritten(house: House, tmp_path: Path) -> None:
+    file = backup.backup(house, tmp_path)
+    with pytest.raises(RestoreOccupied):
+        backup.restore(house, file)
+
+
+def test_a_folder_put_back_from_a_plain_copy_gets_a_key_that_boxes_take(house: House) -> None:
+    assert backup.begin_again(house).serial > 10_000 - 1
+    assert keyring.load(house.keys).serial == house.bundle().serial
+
+
+def test_a_sound_inbox_is_left_alone(house: House) -> None:
+    assert rescue.rescue(house) is None
+    assert not (house.root / "damaged").exists()
+
+
+def test_a_damaged_inbox_is_made_again_from_the_rows_that_can_be_read(house: House) -> None:
+    fill(house)
+    whole = house.inbox_db.read_bytes()
+    torn = bytearray(whole)
+    for page in (40, len(whole) // 4096 // 2, len(whole) // 4096 - 3):
+        torn[page * 4096 : (page + 1) * 4096] = b"\xa5" * 4096
+    house.inbox_db.write_bytes(torn)
+
+    done = rescue.rescue(house)
+
+    assert done is not None
+    assert done.kept.read_bytes() == torn
+    assert len(counted(house)) == done.rows["cases"] > CASES * 0.95
+    assert rescue.rescue(house) is None, "it is sound now"
+
+
+def test_an_inbox_of_which_nothing_can_be_read_knows_its_boxes_still(house: House) -> None:
+    house.inbox_db.write_bytes(b"\xa5" * 40_000)
+    done = rescue.rescue(house)
+    assert done is not None
+    assert (done.rows["boxes"], done.rows["cases"]) == (BOXES, 0)
+    inbox = Inbox(house.inbox_db)
+    assert len(inbox.verify_keys()) == BOXES
+    inbox.close()
