@@ -14,6 +14,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import NoReturn
 
@@ -29,7 +30,7 @@ _FIRST = ("gateway", "reader")
 _HEAD_START_S = 1.0
 _LOOK_S = 0.02
 _STOP_S = 10.0
-_BALLAST_S = 30.0
+_BALLAST_S = 10.0
 _PR_SET_PDEATHSIG = 1
 
 Event = Mapping[str, str | int | None]
@@ -89,6 +90,7 @@ def run_process(name: str, config: Config, body: Body | None = None) -> int:
     mine = mending.needed_by(state, name)
     stop = _stop_signal(lambda: rescue.wanted(state, mine))
     if name != "uplink":  # whose user may not make these folders, and does not need them
+        _make_room(state)
         state.prepare()
     timekeeping.begin(state, name)
     with presence.held(state, name):
@@ -102,6 +104,11 @@ def run_process(name: str, config: Config, body: Body | None = None) -> int:
     if not _is_supervised():
         mending.left_in_order(mine)
     return 0
+
+
+def _make_room(state: StateDir) -> None:
+    if state.make_room():
+        log.warning("the disk is full: the reserved space was given up, so that the databases can be opened")
 
 
 def _tell_ready(state: StateDir, name: str, facts: presence.Facts) -> None:
@@ -149,6 +156,7 @@ def supervise(config: Config, config_path: Path | None, tell: Callable[[Event], 
     """Run every process of the box until SIGTERM or SIGINT.  *tell* hears started, ready, ended and stopped events."""
     stop = _stop_signal()
     state = StateDir(config.state.dir)
+    _make_room(state)
     state.prepare()
     timekeeping.begin(state, "supervisor")
     with presence.held(state, "supervisor"):
@@ -166,7 +174,8 @@ def supervise(config: Config, config_path: Path | None, tell: Callable[[Event], 
                     if one.process is not None or care.may_run(one.name):
                         _tend(one, state, tell)
                 if time.monotonic() >= ballast_due:  # also again, after a full disk had cost it
-                    state.prepare_ballast(config.retention.ballast_mb)
+                    with suppress(OSError):  # of a disk that fails, which the viewer says, and so has to live
+                        state.prepare_ballast(config.retention.ballast_mb)
                     ballast_due = time.monotonic() + _BALLAST_S
                 stop.wait(_LOOK_S)
         finally:

@@ -10,7 +10,7 @@ import sqlite3
 import sys
 from pathlib import Path
 
-from firmware_app.errors import LanternError, StateForbidden, StateUnusable, StoreDamaged, StoreUnreadable
+from firmware_app.errors import LanternError, StateForbidden, StoreDamaged
 from firmware_app.language import LANGUAGES, for_screen, visible
 
 
@@ -34,26 +34,28 @@ def refuse(error: LanternError, options: argparse.Namespace) -> None:
 def of_the_store(error: sqlite3.Error, options: argparse.Namespace) -> LanternError:
     """What SQLite met, in a sentence; who stumbles over damage says what those will say who find its note."""
     from firmware_app.config import load
-    from firmware_app.store import damage
+    from firmware_app.store import damage, disk
     from firmware_app.store.layout import StateDir
 
+    root = load(options.config).state.dir
     if damage.is_damage(error):
-        for database in StateDir(load(options.config).state.dir).databases:
+        for database in StateDir(root).databases:
             if damage.noted(database):
                 return StoreDamaged(database=database.name)
-    return StoreUnreadable(detail=str(error))
+    return disk.named(root, error)
 
 
 def of_the_state(error: OSError, options: argparse.Namespace) -> LanternError:
     """What keeps the command from the box's state, in a sentence; what is not of the state is raised as it is."""
     from firmware_app.config import load
+    from firmware_app.store import disk
 
     root = load(options.config).state.dir
     if error.filename is None or not Path(str(error.filename)).is_relative_to(root):
         raise error
     if isinstance(error, PermissionError):
         return StateForbidden(path=str(root))
-    return StateUnusable(path=str(root), detail=error.strerror or str(error))
+    return disk.named(root, error)
 
 
 def language(options: argparse.Namespace) -> str:

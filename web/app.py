@@ -13,6 +13,7 @@ from werkzeug.routing import BaseConverter
 
 from firmware_app import clock
 from firmware_app.config import Config
+from firmware_app.errors import DiskTrouble
 from firmware_app.language import N_, translate
 from firmware_app.store.accounts import Accounts
 from firmware_app.store.clinical import Clinical
@@ -89,8 +90,11 @@ def create_app(
     )
     app.config.from_mapping(test_config or {})
     app.session_interface = _OverTls()
-    pulse = Pulse(clinical, lambda: (standing.reading(clinical, state), sticks.strip(state)))
-    boxes.install(app.extensions, boxes.Box(config, state, clinical, accounts, pulse, checkup or Checkup(None)))
+    disk = standing.Disk(config, state)
+    pulse = Pulse(
+        clinical, lambda: (standing.reading(clinical, state), sticks.strip(state), _code(disk.look(writes=False)))
+    )
+    boxes.install(app.extensions, boxes.Box(config, state, clinical, accounts, pulse, checkup or Checkup(None), disk))
     for name, converter in (("case", CaseReference), ("instance", InstanceReference), ("finding", FindingCode)):
         app.url_map.converters[name] = converter
     guard.install(app)  # before the CSRF check, which must know whose token it sees
@@ -129,12 +133,19 @@ def _equip_templates(app: Flask, config: Config) -> None:
     app.context_processor(lambda: {"clock_unsure": guard.user() is not None and not clock.stamp().trusted})
 
 
-def _banner() -> dict[str, standing.Reading | StickStatus | None]:
-    """How reading stands and what a stick does, for people who work with the results."""
+def _banner() -> dict[str, standing.Reading | StickStatus | DiskTrouble | None]:
+    """How reading stands, what a stick does and what is wrong with the disk, for people who work with the results."""
     box = boxes.here()
     if not guard.user():
-        return {"reading": None, "stick": None}
-    return {"reading": standing.reading(box.clinical, box.state), "stick": sticks.strip(box.state)}
+        return {"reading": None, "stick": None, "disk": None}
+    return {
+        "reading": standing.reading(box.clinical, box.state), "stick": sticks.strip(box.state),
+        "disk": box.disk.look(),
+    }  # fmt: skip
+
+
+def _code(found: DiskTrouble | None) -> str | None:
+    return found.code if found is not None else None
 
 
 def _translated(message: str, **values: object) -> str:

@@ -17,6 +17,7 @@ from firmware_app.store.worklist import Worklist
 from web.checkup import Checkup
 from web.passwords import Passwords
 from web.pulse import Pulse
+from web.standing import Disk
 
 _KEY: Final = "lantern"
 
@@ -31,6 +32,7 @@ class Box:
     accounts: Accounts
     pulse: Pulse
     checkup: Checkup
+    disk: Disk
     passwords: Passwords = field(default_factory=Passwords)
 
     def __post_init__(self) -> None:

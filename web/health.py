@@ -31,7 +31,7 @@ def healthz() -> ResponseReturnValue:
     """``ok`` or ``degraded`` with codes; no log-in, and nothing that names anything."""
     box = here()
     try:
-        codes = trouble(box.config, box.clinical, box.state)
+        codes = trouble(box.disk, box.clinical, box.state)
     except sqlite3.Error:
         codes = ["database"]
     return jsonify(status="degraded" if codes else "ok", codes=codes)

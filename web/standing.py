@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from dataclasses import dataclass
 from typing import Final
 
 from firmware_app import clock
 from firmware_app.config import Config
 from firmware_app.device import care, presence
+from firmware_app.errors import DiskTrouble
+from firmware_app.store import disk as of_the_state
 from firmware_app.store.clinical import Clinical
-from firmware_app.store.layout import StateDir, free_bytes
+from firmware_app.store.layout import StateDir
 from firmware_app.store.worklist import Worklist
 
 LATE_S: Final = 60.0
+_WRITE_S: Final = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,11 +38,34 @@ def reading(clinical: Clinical, state: StateDir) -> Reading:
     return Reading(stopped, found.oldest, found.waiting)
 
 
-def trouble(config: Config, clinical: Clinical, state: StateDir) -> list[str]:
+class Disk:
+    """What keeps the disk from taking images, by what the file system says and by a write now and then."""
+
+    def __init__(self, config: Config, state: StateDir) -> None:
+        self._folder, self._limit_mb = state.run, config.retention.high_water_free_mb
+        self._asking = threading.Lock()  # a disk that fails may keep one request waiting, and not all
+        self._at = float("-inf")
+        self._written: DiskTrouble | None = None
+
+    def look(self, *, writes: bool = True) -> DiskTrouble | None:
+        """None where all is well.  Without *writes*, which wear a disk out, the last one counts."""
+        if (found := of_the_state.trouble(self._folder, self._limit_mb, writes=False)) is not None:
+            return found
+        if writes and self._asking.acquire(blocking=False):
+            try:
+                if time.monotonic() - self._at > _WRITE_S:
+                    self._written = of_the_state.trouble(self._folder, self._limit_mb)
+                    self._at = time.monotonic()
+            finally:
+                self._asking.release()
+        return self._written
+
+
+def trouble(disk: Disk, clinical: Clinical, state: StateDir) -> list[str]:
     """Codes of what is wrong, without names or numbers; empty when all is well."""
     found = [f"{name}.stopped" for name in ("gateway", "reader") if not presence.is_running(state, name)]
     if "reader.stopped" not in found and reading(clinical, state).stopped:
         found.append("reader.late")
-    if free_bytes(state.root) // 1_000_000 < config.retention.high_water_free_mb:
-        found.append("disk.low")
+    if (full := disk.look()) is not None:
+        found.append(full.code)
     return [*found, *care.trouble(state)]

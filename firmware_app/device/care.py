@@ -14,6 +14,7 @@ from firmware_app.device.backup import NAME as BACKUP
 from firmware_app.device.check import Check, Result
 from firmware_app.device.retention import NAME as RETENTION
 from firmware_app.device.retention import OFF, STUCK
+from firmware_app.errors import DiskFull, DiskReadOnly
 from firmware_app.language import N_, register
 from firmware_app.records import Detail, Reason
 from firmware_app.store import ring
@@ -68,7 +69,9 @@ FROM_BACKUP: Final = register(
 )
 _TEST_DAYS, _BACKUP_DAYS = 3, 4
 _ASKED_ANEW: Final = frozenset({"clock", "temperature", "memory", *presence.expected(True)})
-_ASKED_ANEW_OF_THE_DISK: Final = frozenset({machine.DISK_LOW, machine.INODES_LOW})
+_ASKED_ANEW_OF_THE_DISK: Final = frozenset({
+    machine.DISK_LOW, machine.INODES_LOW, DiskFull.code, DiskReadOnly.code,
+})  # fmt: skip
 
 
 def the_machine(config: Config, state: StateDir) -> Iterator[Check]:

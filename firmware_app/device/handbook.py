@@ -47,7 +47,8 @@ GROUPS: Final = (
     _group("Processes and the page", "程序与网页", "doctor.process_*", "doctor.gateway_*", "front.*", "setup.*"),
     _group(
         "Disk and old images", "磁盘与旧图像",
-        "doctor.state_*", "doctor.space_low", "store.unusable", "machine.disk_*", "machine.inodes_*", "retention.*",
+        "doctor.state_*", "doctor.space_low", "disk.*", "store.unusable", "machine.disk_*", "machine.inodes_*",
+        "retention.*",
     ),
     _group("The machine", "机器", "machine.*"),
     _group("The clock", "时钟", "clock.*"),

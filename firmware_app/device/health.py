@@ -17,7 +17,7 @@ from firmware_app.language import N_, register
 from firmware_app.packs.installed import PackStore
 from firmware_app.reading import precedence
 from firmware_app.records import Reason
-from firmware_app.store import rescue
+from firmware_app.store import disk, rescue
 from firmware_app.store.clinical import Clinical
 from firmware_app.store.layout import StateDir, free_bytes
 from firmware_app.version import version
@@ -142,6 +142,8 @@ def _state(config: Config, state: StateDir) -> Iterator[Check]:
         return
     try:
         state.prepare()
+        if (trouble := disk.trouble(state.run, config.retention.high_water_free_mb)) is not None:
+            raise trouble
         if not os.access(state.images, os.W_OK):
             raise PermissionError(13, "it may not be written by this user")
         free_mb = free_bytes(state.root) // 1_000_000
@@ -155,9 +157,7 @@ def _state(config: Config, state: StateDir) -> Iterator[Check]:
         return
     limit = config.retention.high_water_free_mb
     if free_mb < 2 * limit:
-        yield Check(
-            "state", "fail" if free_mb < limit else "warn", Reason(_SPACE_LOW, {"free_mb": free_mb, "limit_mb": limit})
-        )
+        yield Check("state", "warn", Reason(_SPACE_LOW, {"free_mb": free_mb, "limit_mb": limit}))
     else:
         yield Check("state", "ok", Reason(_STATE_OK, {"path": str(state.root), "free_mb": free_mb}))
 

@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import Final
 
 from firmware_app.device.check import Check
+from firmware_app.errors import DiskTrouble
 from firmware_app.language import N_, register
 from firmware_app.records import Reason
+from firmware_app.store import disk as of_the_state
 from firmware_app.store.layout import clear_away, free_bytes
 
 DISK_OK: Final = register(
@@ -21,7 +23,7 @@ DISK_LOW: Final = register(
 )
 DISK_WRITE: Final = register(
     "machine.disk_write",
-    N_("The disk does not take a test file: {detail}. Restart the box; if it stays so, replace the disk."),
+    N_("The disk does not take a test file: {detail}. Restart the box; if it stays so, call the technician."),
 )
 DISK_READ: Final = register(
     "machine.disk_read",
@@ -82,7 +84,9 @@ def disk(folder: Path, limit_mb: int) -> Iterator[Check]:
     try:
         is_same = _written_and_read(folder / f".selftest.{os.getpid()}")
     except OSError as error:
-        yield Check("disk", "fail", Reason(DISK_WRITE, {"detail": error.strerror or type(error).__name__}))
+        known = of_the_state.named(folder, error)
+        other = Reason(DISK_WRITE, {"detail": error.strerror or type(error).__name__})
+        yield Check("disk", "fail", Reason.of(known) if isinstance(known, DiskTrouble) else other)
         return
     if is_same:
         yield Check("disk", "ok", Reason(DISK_OK, {"free_mb": free_mb}))

@@ -18,7 +18,8 @@ from contextlib import contextmanager, suppress
 from typing import Final
 
 from firmware_app import clock
-from firmware_app.errors import AlreadyRunning, StateUnusable
+from firmware_app.errors import AlreadyRunning
+from firmware_app.store import disk
 from firmware_app.store.layout import StateDir, clear_away, put_in_place
 
 PROCESSES: Final = ("gateway", "reader", "viewer")
@@ -39,7 +40,7 @@ def held(state: StateDir, name: str) -> Iterator[None]:
     try:
         handle = open(path, "a", opener=_plain)  # noqa: SIM115 - entered below
     except OSError as error:  # a disk that became read-only, say
-        raise StateUnusable(path=str(state.root), detail=error.strerror or str(error)) from None
+        raise disk.named(state.root, error) from None
     with handle:
         for attempt in range(_LOCK_ATTEMPTS):  # `is_running` holds it for microseconds when it looks
             try:

@@ -19,10 +19,10 @@ from typing import Final
 from firmware_app import clock, progress
 from firmware_app.config import Config, load
 from firmware_app.device import remembered
-from firmware_app.errors import LanternError, StateUnusable, StoreUnreadable
+from firmware_app.errors import LanternError
 from firmware_app.language import N_, for_screen, register
 from firmware_app.records import Reason
-from firmware_app.store import timekeeping
+from firmware_app.store import disk, timekeeping
 from firmware_app.store.ballast import with_ballast
 from firmware_app.store.clearing import DAYS_OF_WORK, Candidate, Clearing, Kept, Limits
 from firmware_app.store.clinical import Clinical
@@ -157,12 +157,10 @@ def _outcome(gone: list[Candidate], kept: Kept, free: int, is_short: bool, days:
     return Outcome("ok", Reason(WOULD if dry_run else DELETED, told), cases)
 
 
-def _named(state: StateDir, error: Exception) -> LanternError:
+def _named(state: StateDir, error: LanternError | OSError | sqlite3.Error) -> LanternError:
     if isinstance(error, LanternError):
         return error
-    if isinstance(error, OSError):
-        return StateUnusable(path=str(state.root), detail=error.strerror or str(error))
-    return StoreUnreadable(detail=str(error))
+    return disk.named(state.root, error)
 
 
 def _keep(state: StateDir, outcome: Outcome) -> None:

@@ -17,7 +17,7 @@ from firmware_app import clock
 from firmware_app.config import Config
 from firmware_app.device import care, health, machine, remembered, speed, stored, timepiece
 from firmware_app.device.check import Check
-from firmware_app.errors import LanternError, PackError, StateUnusable, StoreDamaged, StoreUnreadable
+from firmware_app.errors import LanternError, PackError, StoreDamaged, StoreError
 from firmware_app.language import N_, register
 from firmware_app.packs import ways
 from firmware_app.packs.installed import PackStore
@@ -25,7 +25,7 @@ from firmware_app.packs.results import Results
 from firmware_app.packs.shelf import Pack
 from firmware_app.reading import trial
 from firmware_app.records import Reason
-from firmware_app.store import damage
+from firmware_app.store import damage, disk
 from firmware_app.store.clinical import Clinical
 from firmware_app.store.database import Database
 from firmware_app.store.layout import StateDir
@@ -54,7 +54,7 @@ def run(config: Config, advance: Advance = lambda done, total: None) -> list[Che
     state = StateDir(config.state.dir)
     try:
         state.prepare()
-    except StateUnusable as error:
+    except StoreError as error:
         return [Check("disk", "fail", Reason.of(error))]
     found: list[Check] = []
     for done, part in enumerate(_PARTS):
@@ -115,8 +115,8 @@ def _database(database: Database) -> Check:
     except LanternError as error:
         reason = Reason.of(error)
     except sqlite3.DatabaseError as error:
-        known = StoreDamaged(database=name) if damage.is_damage(error) else StoreUnreadable(detail=str(error))
-        reason = Reason.of(known)
+        unread = disk.named(database.path.parent, error)
+        reason = Reason.of(StoreDamaged(database=name) if damage.is_damage(error) else unread)
     finally:
         database.close()
     return Check("databases", "fail", reason)

@@ -11,10 +11,10 @@ from firmware_app import clock
 from firmware_app.config import Config
 from firmware_app.device.care import FROM_BACKUP
 from firmware_app.device.check import Check
-from firmware_app.errors import LanternError, StoreUnreadable
+from firmware_app.errors import LanternError
 from firmware_app.language import N_, register
 from firmware_app.records import Detail, Reason
-from firmware_app.store import damage, kept_files, mending, references, rescue
+from firmware_app.store import damage, disk, kept_files, mending, references, rescue
 from firmware_app.store.clinical import Clinical
 from firmware_app.store.exports import Exports
 from firmware_app.store.layout import StateDir
@@ -118,7 +118,7 @@ def database(config: Config, state: StateDir) -> Iterator[Check]:
         yield Check("database", "fail", Reason.of(error))
     except sqlite3.DatabaseError as error:
         # An OperationalError is of the disk (read-only, full, locked): nothing says that the data are damaged.
-        known = Reason.of(StoreUnreadable(detail=str(error))) if isinstance(error, sqlite3.OperationalError) else None
+        known = Reason.of(disk.named(state.root, error)) if isinstance(error, sqlite3.OperationalError) else None
         yield Check("database", "fail", known or Reason(_DATABASE_BAD, {"detail": str(error)[:120]}))
     else:
         yield Check("database", "ok", Reason(_DATABASE_OK, {"cases": counts.cases, "instances": counts.instances}))

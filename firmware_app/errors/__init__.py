@@ -2,7 +2,8 @@
 
     LanternError                base
     ├── ConfigError             box         config.*     the technician's file
-    ├── StoreError              box         store.*      the databases and the disk
+    ├── StoreError              box         store.*      the databases and the state directory
+    │   └── DiskTrouble         disk        disk.*       the disk is full, can only be read, or reports errors
     ├── ServiceError            box         service.*    a process of the box cannot do its work
     ├── AccountError            box         account.*    a person's account in the viewer
     ├── ProvisionError          box, provision  provision.*  the box cannot be given its identity
@@ -31,6 +32,7 @@ from firmware_app.errors.base import LanternError as LanternError
 from firmware_app.errors.box import *
 from firmware_app.errors.care import *
 from firmware_app.errors.clock import *
+from firmware_app.errors.disk import *
 from firmware_app.errors.export import *
 from firmware_app.errors.front import *
 from firmware_app.errors.installation import *

@@ -18,14 +18,14 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 
 from firmware_app.config import Dicom
-from firmware_app.errors import IdentityMismatch, IntakeError, NotKept, ProtocolBroken, StoreError, Truncated
+from firmware_app.errors import IdentityMismatch, IntakeError, ProtocolBroken, StoreError, Truncated
 from firmware_app.intake import command as dimse
 from firmware_app.intake import file_meta, negotiation, pdu
 from firmware_app.intake.accept import Announced, Door
 from firmware_app.intake.callers import Book
 from firmware_app.intake.command import Command
 from firmware_app.intake.places import Holder, Pace
-from firmware_app.intake.spool import Spool
+from firmware_app.intake.spool import Spool, not_kept
 
 log = logging.getLogger("lantern.gateway")
 
@@ -286,7 +286,7 @@ class Association:
         try:
             return self.door.clinical.open_association(self._source)
         except (sqlite3.Error, StoreError) as error:
-            raise NotKept(detail=getattr(error, "sqlite_errorname", "error")) from None
+            raise not_kept(self.door.state.root, error) from None
 
     def _fail(self, incoming: _Incoming, error: IntakeError) -> None:
         incoming.error = error

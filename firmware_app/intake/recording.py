@@ -7,23 +7,24 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from firmware_app.errors import NotKept, SpaceShort, StoreError
+from firmware_app.errors import SpaceShort, StoreError
+from firmware_app.intake.spool import not_kept
 from firmware_app.store.clinical import Clinical
 from firmware_app.store.layout import free_bytes
 
 
 @contextmanager
 def database_errors(root: Path, reserve_bytes: int) -> Iterator[None]:
-    """A database that cannot be written means the object is not ours: raises `SpaceShort` or `NotKept`."""
+    """A database that cannot be written means the object is not ours: raises what `not_kept` tells."""
     try:
         yield
     except sqlite3.Error as error:
-        free, code = free_bytes(root), _primary(error)
-        if code == sqlite3.SQLITE_FULL or (code == sqlite3.SQLITE_IOERR and free < reserve_bytes):
+        free = free_bytes(root)
+        if _primary(error) == sqlite3.SQLITE_IOERR and free < reserve_bytes:
             raise SpaceShort(free_mb=free // 1_000_000) from None
-        raise NotKept(detail=getattr(error, "sqlite_errorname", type(error).__name__)) from None
-    except StoreError as error:  # the database may not be opened, or the secret behind the references is lost
-        raise NotKept(detail=error.code) from None
+        raise not_kept(root, error) from None
+    except StoreError as error:
+        raise not_kept(root, error) from None
 
 
 def surely_unrecorded(clinical: Clinical, error: sqlite3.Error | StoreError, sop_uid: str | None, sha256: str) -> bool:

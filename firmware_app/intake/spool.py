@@ -2,19 +2,29 @@
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import os
 import secrets
+import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
-from firmware_app.errors import NotKept, ObjectTooLarge, SpaceShort
+from firmware_app.errors import (
+    DiskFailing,
+    DiskFull,
+    DiskReadOnly,
+    NotKept,
+    NotKeptFailing,
+    NotKeptReadOnly,
+    ObjectTooLarge,
+    SpaceShort,
+    StoreError,
+)
+from firmware_app.store import disk
 from firmware_app.store.layout import free_bytes
 
-_FULL: Final = (errno.ENOSPC, errno.EDQUOT)
 _RECHECK_BYTES: Final = 4_000_000  # large objects must not eat the reserve between two looks at the free space
 
 
@@ -28,13 +38,25 @@ def check_space(folder: Path, reserve_bytes: int, coming_bytes: int = 0) -> None
 
 @contextmanager
 def disk_errors(folder: Path) -> Iterator[None]:
-    """Turn the system's errors inside the block into `SpaceShort` (disk or quota full) or `NotKept`."""
+    """Turn the system's errors inside the block into what `not_kept` tells."""
     try:
         yield
     except OSError as error:
-        if error.errno in _FULL:
-            raise SpaceShort(free_mb=free_bytes(folder) // 1_000_000) from None
-        raise NotKept(detail=error.strerror or type(error).__name__) from None
+        raise not_kept(folder, error) from None
+
+
+def not_kept(folder: Path, error: OSError | sqlite3.Error | StoreError) -> SpaceShort | NotKept:
+    """What the sender is told of *error*, which the disk or a database below *folder* gave."""
+    if isinstance(error, StoreError):  # the database may not be opened, or the secret behind the references is lost
+        known, detail = error, error.code
+    elif isinstance(error, sqlite3.Error):
+        known, detail = disk.named(folder, error), getattr(error, "sqlite_errorname", type(error).__name__)
+    else:
+        known, detail = disk.named(folder, error), error.strerror or type(error).__name__
+    if isinstance(known, DiskFull):
+        return SpaceShort(free_mb=known.free_mb)
+    kind = {DiskReadOnly: NotKeptReadOnly, DiskFailing: NotKeptFailing}.get(type(known), NotKept)
+    return kind(detail=detail)
 
 
 class Spool:

@@ -16,8 +16,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-from firmware_app.errors import StateUnusable, StoreDamaged, StoreLookedAt
-from firmware_app.store import damage, glance, lockfile
+from firmware_app.errors import StoreDamaged, StoreError, StoreLookedAt
+from firmware_app.store import damage, disk, glance, lockfile
 from firmware_app.store.lockfile import NoLocks as NoLocks  # also for those who ask who is `alone`
 
 log = logging.getLogger("lantern.store")
@@ -29,7 +29,7 @@ class Seat:
     """Among those that have *database* open, until it is closed or forgotten.
 
     Raises `StoreDamaged` while the database is noted as damaged, `StoreLookedAt` while somebody looks whether it is,
-    and `StateUnusable` with the system's own reason.  On a read-only disk, and where a file system knows no locks,
+    and what `disk.named` tells.  On a read-only disk, and where a file system knows no locks,
     there is nothing to hold: nobody rebuilds there either.
     """
 
@@ -67,7 +67,7 @@ def alone(database: Path, seconds: float, stop: threading.Event | None = None) -
     """Whether nobody else has *database* open, waiting *seconds* for it or until *stop*; if so nobody can, until the
     block ends.
 
-    Raises `NoLocks` where that cannot be known, and `StateUnusable`.
+    Raises `NoLocks` where that cannot be known, and what `disk.named` tells.
     """
     descriptor = _open(database)
     if descriptor is None:
@@ -93,5 +93,5 @@ def _open(database: Path) -> int | None:
         raise _unusable(database, error) from None
 
 
-def _unusable(database: Path, error: OSError) -> StateUnusable:
-    return StateUnusable(path=str(database.parent), detail=error.strerror or str(error))
+def _unusable(database: Path, error: OSError) -> StoreError:
+    return disk.named(database.parent, error)

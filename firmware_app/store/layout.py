@@ -28,9 +28,10 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from firmware_app.errors import StateUnusable
 from firmware_app.planted import clear_away as clear_away
 from firmware_app.planted import put_in_place as put_in_place
+from firmware_app.store import disk
+from firmware_app.store.disk import free_bytes as free_bytes
 
 # rwxrws---: files made inside belong to the clinical group, whichever of the box's users makes them.
 _DIRECTORY_MODE = 0o2770
@@ -39,6 +40,8 @@ _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC  # with O_EXCL no lin
 # The uplink's user is not of the clinical group: it may pass through to exchange/, and list nothing.  The group lists,
 # and makes nothing here.
 _ROOT_MODE = 0o751
+# Six processes begin with locks, logs and shared memory of three databases, and their word that they are ready.
+_TIGHT_BYTES = 16_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +122,7 @@ class StateDir:
         return self.run / "ballast"
 
     def prepare(self) -> None:
-        """Make what is missing, durably.  Raises `StateUnusable` with the system's own reason."""
+        """Make what is missing, durably.  Raises what `disk.named` tells."""
         try:
             changed = [folder.parent for folder in (self.root, *self.root.parents) if not folder.exists()]
             make_directory(self.root, _ROOT_MODE)
@@ -143,7 +146,7 @@ class StateDir:
             for folder in dict.fromkeys(changed):
                 sync_directory(folder)
         except OSError as error:
-            raise StateUnusable(path=str(self.root), detail=error.strerror or str(error)) from None
+            raise disk.named(self.root, error) from None
 
     def prepare_ballast(self, megabytes: int) -> None:
         """Reserve *megabytes* of disk, for `release_ballast` on the day the disk is full.
@@ -178,6 +181,13 @@ class StateDir:
             return 0
         return found.st_size if stat.S_ISREG(found.st_mode) and found.st_nlink == 1 else 0
 
+    def make_room(self) -> bool:
+        """At a start: whether the ballast was given up, because the disk is too full to open a database."""
+        try:
+            return free_bytes(self.root) < _TIGHT_BYTES and self.release_ballast()
+        except OSError:  # there is no state yet, or no disk: whoever writes there will say so
+            return False
+
     def release_ballast(self) -> bool:
         """Give the reserved space back to the file system; False when there was none, or the disk gives nothing."""
         try:
@@ -196,12 +206,6 @@ def make_directory(folder: Path, mode: int = _DIRECTORY_MODE) -> None:
     if stat.S_IMODE(folder.stat().st_mode) != mode:
         # Not where the kernel has handed the setgid bit down: a sandboxed unit may not set it (RestrictSUIDSGID=).
         folder.chmod(mode)
-
-
-def free_bytes(folder: Path) -> int:
-    """Bytes that an unprivileged writer may still use on the file system of *folder*."""
-    found = os.statvfs(folder)
-    return found.f_bavail * found.f_frsize
 
 
 def sync_directory(folder: Path) -> None:

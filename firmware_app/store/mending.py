@@ -19,9 +19,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from firmware_app.errors import LanternError, StoreTooNew, StoreUnreadable
+from firmware_app.errors import DiskFull, LanternError, StoreTooNew
 from firmware_app.records import Reason
-from firmware_app.store import damage, glance, guard, rescue
+from firmware_app.store import damage, disk, glance, guard, rescue
 from firmware_app.store.accounts import Accounts
 from firmware_app.store.clinical import Clinical
 from firmware_app.store.exchange import Exchange
@@ -72,7 +72,7 @@ def make_ready(state: StateDir, database: Path, stop: threading.Event | None = N
         if isinstance(one, Clinical):
             Exports(one.database).close_left()
     except sqlite3.Error as error:
-        raise StoreUnreadable(detail=str(error)) from None
+        raise disk.named(database.parent, error) from None
     finally:
         one.database.close()
 
@@ -146,6 +146,8 @@ class Mending:
         except StoreTooNew:
             raise
         except LanternError as error:
+            if isinstance(error, DiskFull):
+                self.state.release_ballast()  # for the next time
             pause = min(before.pause * 2, _PAUSE_MOST_S) if before else _PAUSE_FIRST_S
             self._troubles[database] = _Trouble(Reason.of(error), pause, time.monotonic() + pause)
             if not self.stop.is_set():

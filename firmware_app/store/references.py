@@ -24,6 +24,7 @@ from typing import Final
 
 from firmware_app.errors import ReferencesLost, StateUnusable
 from firmware_app.records import Header
+from firmware_app.store import disk
 from firmware_app.store.layout import sync_directory
 
 KEY_FILE: Final = "references.key"
@@ -125,7 +126,7 @@ class References:
             sync_directory(self._path.parent)
         except OSError as error:
             fresh.unlink(missing_ok=True)
-            raise StateUnusable(path=str(self._path), detail=error.strerror or str(error)) from None
+            raise disk.named(self._path.parent, error) from None
 
 
 def whole(folder: Path) -> bool:

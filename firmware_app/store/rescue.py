@@ -20,13 +20,8 @@ from pathlib import Path
 from typing import Final
 
 from firmware_app import clock
-from firmware_app.errors import (
-    RescueImpossible,
-    StateUnusable,
-    StoreDamaged,
-    StoreUnreadable,
-)
-from firmware_app.store import damage, glance, guard, prospect, ring, salvage
+from firmware_app.errors import RescueImpossible, StoreDamaged
+from firmware_app.store import damage, disk, glance, guard, prospect, ring, salvage
 from firmware_app.store.layout import StateDir, make_directory, sync_directory
 from firmware_app.store.references import References
 
@@ -108,7 +103,7 @@ def mend(state: StateDir, database: Path, stop: threading.Event | None = None) -
     """Look at *database*, and rebuild it where it is damaged.  Does nothing while others have it open undamaged.
 
     Raises `StoreDamaged` when others will not let go of a damaged one (or *stop* came), `StoreTooNew`,
-    `StoreUnreadable` and `StateUnusable` when it cannot be looked at, and `RescueNeedsRoom`, `ReferencesLost` and
+    what `disk.named` tells when it cannot be looked at, and `RescueNeedsRoom`, `ReferencesLost` and
     `RescueImpossible` when it cannot be rebuilt.
     """
     try:
@@ -123,9 +118,9 @@ def mend(state: StateDir, database: Path, stop: threading.Event | None = None) -
         if damage.noted(database):
             raise RescueImpossible(database=database.name, detail="the file system of the state has no locks") from None
     except sqlite3.Error as error:
-        raise StoreUnreadable(detail=str(error)) from None
+        raise disk.named(database.parent, error) from None
     except OSError as error:
-        raise StateUnusable(path=str(database.parent), detail=error.strerror or str(error)) from None
+        raise disk.named(database.parent, error) from None
 
 
 def _mend_alone(state: StateDir, database: Path) -> None:

@@ -50,6 +50,7 @@ ATTACKS: Final[Mapping[str, Attack]] = {
     "kills": Attack(kill_attacks.kill_all, 1000, 40, "studies"),
     "lines": Attack(kill_attacks.fail_lines, 120, 16, "seconds"),
     "store": Attack(disk_attacks.fill_in_store, 30, 1, "times"),
+    "restart": Attack(disk_attacks.restart_on_full, 10, 1, "times"),
     "result": Attack(disk_attacks.fill_in_result, 20, 1, "times"),
     "checkpoint": Attack(disk_attacks.fill_in_checkpoint, 20, 1, "times"),
     "inodes": Attack(disk_attacks.exhaust_inodes, 20, 1, "times"),

@@ -5,7 +5,9 @@ from __future__ import annotations
 import hashlib
 import signal
 import sqlite3
+import subprocess
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
@@ -14,6 +16,7 @@ from tests.faults.clinic import wait_until
 from tests.faults.loopfs import LoopFileSystem, loop_file_system
 from tests.faults.scene import Outcome, Play, Scene, playing
 from tests.objects import DX, EXPLICIT, film, new_uid
+from tests.peers import peer
 from tests.wire.raw import Closed, RawClient, Refused
 
 _SIDE = 1024
@@ -87,9 +90,56 @@ def _interrupted_store(play: Play, interrupt: Callable[[], None]) -> None:
         play.ledger.refused[f"0x{status:04X}"] += 1
 
 
-def _refused_store(play: Play) -> None:
-    """A whole image on a disk that takes nothing."""
+def _refused_store(play: Play, status: int | None = None) -> None:
+    """A whole image on a disk that takes nothing; the answer is to be *status*, where one is given."""
+    before = Counter(play.ledger.refused)
     _interrupted_store(play, lambda: None)
+    if status is not None and set(play.ledger.refused - before) != {f"0x{status:04X}"}:
+        play.outcome.unexpected.append(f"it was not refused with 0x{status:04X}")
+
+
+def restart_on_full(scene: Scene, times: int) -> Outcome:
+    """Power comes back on a disk without a byte: the box is up on its ballast, says what is wrong, refuses, and takes
+    images again when there is room."""
+    with _small(scene, "start on a full disk") as (play, disk):
+        for number in range(times):
+            scene.say(f"{play.outcome.attack}: {number + 1} of {times}")
+            play.send(_SOME)
+            _has_ballast(play)
+            if number % 2:
+                play.clinic.kill()
+            else:
+                play.clinic.stop()  # which leaves no log and no shared memory: they have to be made anew
+            disk.fill()
+            play.clinic.start()
+            play.clinic.ready("gateway", "reader", "viewer")
+            _expect_trouble(play, "disk.full")
+            echo = subprocess.run([peer("echoscu"), "127.0.0.1", str(play.clinic.port)], check=False)
+            if echo.returncode != 0:
+                play.outcome.unexpected.append("a C-ECHO failed")
+            _refused_store(play, 0xA700)
+            disk.free()
+            play.send(1)
+            _has_ballast(play)
+        play.outcome.restarts = 0  # those here are the technician's
+        play.outcome.strikes = f"{times} starts without a byte"
+    return play.outcome
+
+
+def _has_ballast(play: Play) -> None:
+    try:
+        wait_until(lambda: play.clinic.state.ballast_bytes, _ANSWER_S, "there is ballast")
+    except TimeoutError as late:
+        play.outcome.unexpected.append(str(late))
+
+
+def _expect_trouble(play: Play, code: str) -> None:
+    """The viewer is up and names *code*."""
+    port = int((play.clinic.told("viewer") or {}).get("port") or 0)
+    try:
+        wait_until(lambda: code in doctor.troubles(port), _ANSWER_S, f"/healthz says {code}")
+    except TimeoutError as late:
+        play.outcome.unexpected.append(str(late))
 
 
 def fill_in_result(scene: Scene, times: int) -> Outcome:
@@ -184,9 +234,7 @@ def turn_read_only(scene: Scene, times: int) -> Outcome:
             play.send(_SOME)
             _interrupted_store(play, disk.fail_read_only)
             _refused_store(play)
-            viewer = play.clinic.told("viewer")
-            if viewer is None or not doctor.is_up(int(viewer["port"] or 0)):
-                play.outcome.unexpected.append("the viewer did not answer")
+            _expect_trouble(play, "disk.read_only")
             play.clinic.stop()
             disk.restore_power()
             play.present()
@@ -208,4 +256,6 @@ def _refuses_to_start(play: Play) -> None:
         play.outcome.unexpected.append(str(late))
     if play.clinic.ended() == 0:
         play.outcome.unexpected.append("a box that cannot write said that all was well")
+    if not play.clinic.log.read_text("utf-8", "replace").splitlines()[-1].startswith("disk.read_only: "):
+        play.outcome.unexpected.append("it did not say that the disk is read-only")
     play.clinic.kill()

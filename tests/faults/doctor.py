@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import http.cookiejar
+import json
 import re
 import urllib.error
 import urllib.parse
@@ -35,6 +36,12 @@ class Doctor:
 def is_up(port: int) -> bool:
     """Whether the viewer answers at all; what it says of the box is not asked."""
     return _get(urllib.request.build_opener(), port, "/healthz")[0] in (200, 503)
+
+
+def troubles(port: int) -> list[str]:
+    """The codes that the viewer gives whoever watches from outside."""
+    said = json.loads(_get(urllib.request.build_opener(), port, "/healthz")[1] or "{}")
+    return [str(code) for code in said.get("codes", [])]
 
 
 def _posted(port: int, page: str, words: dict[str, str]) -> urllib.request.OpenerDirector | None:

@@ -31,7 +31,7 @@ from tests import toy_pack
 from tests.finished import NOW, days_ago, film, finished, opened, read_all, taken
 from tests.unit.test_backup_ring import overwrite, root_of
 from web.measures import Measures
-from web.standing import trouble
+from web.standing import Disk, trouble
 
 
 @pytest.fixture
@@ -261,7 +261,7 @@ def test_healthz_says_codes_only(tmp_path: Path) -> None:
     remembered.keep(
         state, retention.NAME, {"at": clock.text(), "result": "warn", "code": retention.STUCK, "details": {}}
     )
-    assert {"backup.failed", "retention.stuck"} <= set(trouble(config(state), clinical, state))
+    assert {"backup.failed", "retention.stuck"} <= set(trouble(Disk(config(state), state), clinical, state))
     clinical.database.close()
 
 

@@ -1,0 +1,75 @@
+"""A full disk, one that can only be read and one that reports errors: three codes and three sentences, everywhere."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from firmware_app.config import Config
+from firmware_app.device import health, machine
+from firmware_app.errors import DiskTrouble
+from firmware_app.intake.spool import not_kept
+from firmware_app.store import disk
+from firmware_app.store.layout import StateDir
+from tests.faults.loopfs import LoopFileSystem, loop_file_system
+from web.standing import Disk
+
+Attack = Callable[[LoopFileSystem], object]
+STATES: tuple[tuple[str, str, int, Attack], ...] = (
+    ("disk.full", "intake.space_short", 0xA700, LoopFileSystem.fill),
+    ("disk.read_only", "intake.read_only", 0xA701, LoopFileSystem.fail_read_only),
+    ("disk.failing", "intake.disk_failing", 0xA701, LoopFileSystem.cut_power),  # ext4 then gives EIO
+)
+
+
+def met(folder: Path) -> OSError | sqlite3.Error:
+    """What a writer meets there."""
+    try:
+        (folder / "probe").write_bytes(bytes(4096))
+    except OSError as error:
+        return error
+    raise AssertionError("it was written")
+
+
+def met_by_sqlite(connection: sqlite3.Connection) -> sqlite3.Error:
+    try:
+        connection.execute("INSERT INTO t VALUES (randomblob(2000000))")
+        connection.commit()
+    except sqlite3.Error as error:
+        return error
+    raise AssertionError("it was committed")
+
+
+@pytest.mark.parametrize(("code", "refusal", "status", "attack"), STATES, ids=[state[0] for state in STATES])
+def test_each_has_its_own_code_for_doctor_page_and_sender(
+    tmp_path: Path, code: str, refusal: str, status: int, attack: Attack
+) -> None:
+    with loop_file_system(tmp_path, megabytes=64) as loop:
+        state = StateDir(loop.mount / "state")
+        config = Config.model_validate({"state": {"dir": str(state.root)}, "retention": {"high_water_free_mb": 16}})
+        state.prepare()
+        database = sqlite3.connect(state.root / "any.db")
+        database.execute("PRAGMA journal_mode=WAL")
+        database.execute("CREATE TABLE t (b)")
+        database.commit()
+        page = Disk(config, state)
+        assert page.look() is None
+        attack(loop)
+        for error in (met(state.run), met_by_sqlite(database)):
+            found = disk.named(state.run, error)
+            assert isinstance(found, DiskTrouble)
+            told = not_kept(state.run, error)
+            assert (found.code, told.code, told.dimse_status) == (code, refusal, status)
+            for sentence in (found, told):
+                assert ("replace" in sentence.text("en")) == (code == "disk.failing")
+                assert ("更换" in sentence.text("zh_CN")) == (code == "disk.failing")
+        database.close()
+        assert code in {check.reason.code for check in machine.disk(state.run, 16)}
+        assert [check.reason.code for check in health._state(config, state)] == [code]
+        fresh = Disk(config, state).look()
+        assert fresh is not None
+        assert fresh.code == code
+        loop.restore_power()
