@@ -14,6 +14,7 @@ from web.box import here
 blueprint = Blueprint("audits", __name__)
 
 _PAGE: Final = 100
+_LAST: Final = 1 << 62
 
 
 @blueprint.get("/audit")
@@ -21,5 +22,6 @@ _PAGE: Final = 100
 def page() -> ResponseReturnValue:
     audit = here().audit
     whole, sentence = audit.verify()
-    entries = audit.latest(_PAGE, request.args.get("before", type=int))
+    before = request.args.get("before", type=int, default=_LAST)
+    entries = audit.latest(_PAGE, min(_LAST, max(2, before)))  # past the end is the first entry
     return render_template("audit.html", whole=whole, sentence=sentence.text(g.language), entries=entries)

@@ -92,16 +92,16 @@ class _Stream:
 def _lists(box: Box) -> dict[str, object]:
     tab = request.args.get("tab", "open")
     tab = tab if tab in TABS else "open"
-    number = max(1, request.args.get("page", type=int, default=1))
-    offset = (number - 1) * PAGE_ROWS
     counts = {
         "open": box.worklist.count("open"),
         "cannot-judge": box.worklist.count("cannot-judge"),
         "done": box.worklist.count("done"),
     }
+    pages = max(1, -(-counts[tab] // PAGE_ROWS))
+    number = min(pages, max(1, request.args.get("page", type=int, default=1)))  # past the end is the last page
     set_aside = len(Quarantine(box.clinical.database))
     found: dict[str, object] = {"tab": tab, "tabs": TABS, "counts": counts, "page": number, "set_aside": set_aside}
     chosen: Final = "done" if tab == "done" else "cannot-judge" if tab == "cannot-judge" else "open"
-    rows = box.worklist.rows(chosen, PAGE_ROWS + 1, offset)
-    shown = [(row, box.patients.known(row.case).patient) for row in rows[:PAGE_ROWS]]
-    return {**found, "rows": shown, "more": len(rows) > PAGE_ROWS}
+    rows = box.worklist.rows(chosen, PAGE_ROWS, (number - 1) * PAGE_ROWS)
+    shown = [(row, box.patients.known(row.case).patient) for row in rows]
+    return {**found, "rows": shown, "more": number < pages}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import shutil
@@ -124,10 +125,10 @@ class Clinic:
     def first_code(self) -> str:
         return str(json.loads(self.lantern("user", "claim", "--json"))["code"])
 
-    def push(self, *files: Path) -> None:
-        """Send *files* as a modality would, with dcmtk's storescu."""
+    def push(self, *files: Path, taken: bool = True) -> None:
+        """Send *files* as a modality would, with dcmtk's storescu; unless *taken*, the box may refuse them."""
         subprocess.run(
-            ["storescu", "-aec", "LANTERN", "127.0.0.1", str(self.ports["gateway"]), *map(str, files)], check=True
+            ["storescu", "-aec", "LANTERN", "127.0.0.1", str(self.ports["gateway"]), *map(str, files)], check=taken
         )
 
     def health(self) -> dict[str, Any]:
@@ -271,9 +272,44 @@ class Person:
         )
         return tuple(self.driver.execute_script(script, x, y))
 
-    def picture(self, name: str) -> Path:
+    def wider(self) -> list[str]:
+        """What makes somebody scroll sideways, on the whole page or within a part of it; a field may be shorter
+        than what stands in it."""
+        script = """
+            const width = document.documentElement.clientWidth, scrolls = element =>
+                element.scrollWidth > element.clientWidth && /auto|scroll/.test(getComputedStyle(element).overflowX);
+            return [...document.querySelectorAll('body *')].filter(element => {
+                if (element.matches('input, textarea')) return false;
+                const style = getComputedStyle(element), { right, height } = element.getBoundingClientRect();
+                return height && style.position != 'absolute' && (right > width + 1 || scrolls(element));
+            }).map(element => element.outerHTML.slice(0, 120)).concat(
+                document.documentElement.scrollWidth > width ? ['the page'] : []);
+        """
+        found: list[str] = self.driver.execute_script(script)
+        return found
+
+    def covered(self) -> list[str]:
+        """Buttons, links and fields within the screen that something else lies over, even in part."""
+        script = """
+            const inside = ({ left, top, right, bottom }) => left >= 0 && top >= 0
+                && right <= document.documentElement.clientWidth && bottom <= innerHeight;
+            return [...document.querySelectorAll('button, a, input, select, summary')].filter(element => {
+                const box = element.getBoundingClientRect();
+                if (!element.checkVisibility() || !box.height || !inside(box)) return false;
+                return [[.5, .5], [.5, .1], [.5, .9]].some(([across, down]) => {
+                    const top = document.elementFromPoint(box.left + across * box.width, box.top + down * box.height);
+                    return !element.contains(top) && !top?.contains(element);
+                });
+            }).map(element => element.outerHTML.slice(0, 120));
+        """
+        found: list[str] = self.driver.execute_script(script)
+        return found
+
+    def picture(self, name: str, *, whole: bool = False) -> Path:
+        """Of the screen, or of the *whole* page."""
         path = self._folder / f"{name}.png"
-        self.driver.save_screenshot(str(path))
+        taken = self.driver.execute_cdp_cmd("Page.captureScreenshot", {"captureBeyondViewport": whole})
+        path.write_bytes(base64.b64decode(taken["data"]))
         return path
 
     def close(self) -> None:

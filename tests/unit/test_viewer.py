@@ -35,7 +35,7 @@ from firmware_app.store.audit import Audit
 from firmware_app.store.clinical import Clinical
 from firmware_app.store.layout import StateDir
 from tests import toy_pack
-from web import guard
+from web import guard, lists
 from web.app import create_app
 from web.checkup import Checkup
 
@@ -462,3 +462,15 @@ def test_the_viewer_loads_no_runtime_and_no_dicom() -> None:
         f"import sys, web.server, web.app, web.cases, web.health; print([m for m in {forbidden!r} if m in sys.modules])"
     )
     assert subprocess.run([sys.executable, "-c", script], text=True, capture_output=True, check=True).stdout == "[]\n"
+
+
+@pytest.mark.parametrize("page", ["2", "3", "9" * 30])
+def test_a_page_past_the_end_is_the_last_one(desk: Desk, monkeypatch: pytest.MonkeyPatch, page: str) -> None:
+    monkeypatch.setattr(lists, "PAGE_ROWS", 1)
+    newer = desk.clinical.admit(path="b", file="images/b", sha256="b" * 64, size=1, header=None, association=None)
+    assert isinstance(newer, Instance)
+    shown = desk.person("li").get(f"/?page={page}", headers=HTML).text
+    assert f"/case/{newer.case}" in shown  # not read yet: below the urgent one, and so the last
+    assert f"/case/{desk.case}" not in shown
+    assert "page=1" in shown
+    assert "Older" not in shown

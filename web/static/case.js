@@ -13,8 +13,8 @@ let image = null, heat = null, frames = new Map(), asked = 0, hands = "window";
 let opened = false, rate = UNTOLD_HZ; // of the image: whether any of its frames has been shown, and how quickly it plays
 
 const film = new Film(canvas, shown => {
-  const { centre, width } = shown.values;
-  windowText.textContent = windowText.dataset.text.replace("{centre}", centre).replace("{width}", width);
+  const [centre, width] = shown.inValues(shown.centre, shown.width);
+  windowText.textContent = inWords(centre, width);
   canvas.dataset.centre = centre;
   canvas.dataset.width = width;
   canvas.dataset.zoom = shown.view.zoom.toFixed(2);
@@ -33,6 +33,10 @@ const player = new Player(place => {
 function say(text, low = false) {
   message.textContent = text;
   message.classList.toggle("low", low);
+}
+
+function inWords(centre, width) {
+  return windowText.dataset.text.replace("{centre}", centre).replace("{width}", width);
 }
 
 // --- frames ---
@@ -91,7 +95,7 @@ function showNothing() {
 
 /** The windows that the machine offers beside the first, and what it says of sizes. */
 function offer({ windows = [], spacing, rate_hz: told }) {
-  const list = $("windows"), names = windows.map(({ name, centre, width }) => name || `${Math.round(width)} / ${Math.round(centre)}`);
+  const list = $("windows"), names = windows.map(({ name, centre, width }) => name || inWords(...film.inValues(centre, width)));
   if (names.join() !== [...list.options].map(option => option.text).join()) list.replaceChildren(...names.map((name, index) => new Option(name, index)));
   list.parentElement.hidden = windows.length < 2;
   $("size").textContent = JSON.parse($("size").dataset.says)[spacing?.label] || "";

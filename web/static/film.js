@@ -170,10 +170,10 @@ export class Film {
     this.draw();
   }
 
-  /** The window in the film's own values. */
-  get values() {
+  /** A window, which is in greys of the frame, in the film's own values: [centre, width]. */
+  inValues(centre, width) {
     const { slope, intercept } = this.frame.facts;
-    return { centre: Math.round(this.centre * slope + intercept), width: Math.round(this.width * Math.abs(slope)) };
+    return [Math.round(centre * slope + intercept), Math.round(width * Math.abs(slope))];
   }
 
   /** Draw before the next screen, once however often it is asked for. */

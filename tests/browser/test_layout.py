@@ -1,0 +1,182 @@
+"""Where things stand on the pages: nothing over the film, no button under something else, no scrolling sideways."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydicom import dcmread
+from selenium.webdriver.support.ui import Select
+
+from firmware_app.store.accounts import Accounts, Role
+from tests.browser.clinic import PASSWORD, Clinic, Person, synthetic_film
+from tests.browser.conftest import DOCTOR
+from tests.films import save
+
+LONG = "Nebuchadnezzar" * 4
+PAGES = (
+    "/", "/?tab=cannot-judge", "/?tab=done", "/quarantine", "/stick", "/box", "/nothing", "/claim",
+    "case", "case?ask=", "case/report",
+)  # fmt: skip
+LANGUAGES = pytest.mark.parametrize("language", ["zh_CN", "en"])
+
+
+@pytest.fixture(scope="module")
+def long_page(box: Clinic, person: Person, folder: Path) -> str:
+    """A case whose words are as long as DICOM lets them be, without a place to break them."""
+    said: dict[str, Any] = {
+        "PatientID": LONG,
+        "PatientSex": "F",
+        "StudyDescription": LONG,
+        "SeriesDescription": LONG[1:],
+    }
+    box.push(synthetic_film(folder, "long.dcm", PatientName=LONG, PatientAge="050Y", PixelSpacing=[0.2, 0.2], **said))
+    cut = dcmread(synthetic_film(folder, "cut.dcm"))
+    del cut.PixelData
+    box.push(save(folder, "cut.dcm", cut), taken=False)  # for the list of refusals
+    person.driver.get(f"{box.url}/")
+    person.open_row(LONG)
+    return person.driver.current_url
+
+
+@pytest.fixture(scope="module")
+def case_page(box: Clinic, person: Person, folder: Path) -> str:
+    """An everyday case, with two windows of the machine that have no name."""
+    windows: dict[str, Any] = {
+        "WindowCenter": [2048, 1000],
+        "WindowWidth": [4096, 800],
+        "ImagerPixelSpacing": [0.15, 0.15],
+    }
+    said: dict[str, Any] = {"PatientID": "QH-2041", "PatientSex": "F", "StudyDescription": "Chest PA"}
+    box.push(synthetic_film(folder, "windows.dcm", PatientName="Sun^Qi", PatientAge="050Y", **said, **windows))
+    person.driver.get(f"{box.url}/")
+    person.open_row("Sun Qi")
+    return person.driver.current_url
+
+
+def opened(box: Clinic, person: Person, case_page: str, page: str) -> None:
+    path = page.removeprefix("case")
+    person.driver.get(f"{box.url}{page}" if path == page else f"{case_page}{path}")
+    if path in ("", "?ask="):
+        person.wait_for_film()
+    if page == "/box":
+        person.find(".checks")
+
+
+@pytest.mark.parametrize("page", PAGES)
+@LANGUAGES
+def test_no_page_is_scrolled_sideways_on_a_small_phone(
+    box: Clinic, doctor: Person, long_page: str, page: str, language: str
+) -> None:
+    doctor.speak(language)
+    doctor.screen(360, 740, 2)
+    opened(box, doctor, long_page, page)
+    assert doctor.wider() == []
+    doctor.picture(f"360-{language}-{PAGES.index(page)}", whole=True)
+
+
+@pytest.mark.parametrize("page", PAGES)
+@LANGUAGES
+def test_nothing_lies_over_a_button_at_a_doctors_desk(
+    box: Clinic, doctor: Person, long_page: str, page: str, language: str
+) -> None:
+    doctor.speak(language)
+    opened(box, doctor, long_page, page)
+    assert doctor.wider() == []
+    for share in (0, 0.5, 1):
+        script = "scrollTo(0, arguments[0] * (document.documentElement.scrollHeight - innerHeight))"
+        doctor.driver.execute_script(script, share)
+        assert doctor.covered() == []
+    doctor.driver.execute_script("scrollTo(0, 0)")
+    doctor.picture(f"1366-{language}-{PAGES.index(page)}")
+
+
+@pytest.mark.parametrize(("page", "selector"), [("/claim", "button.main"), ("case", "#reset"), ("case", "#windows")])
+@LANGUAGES
+def test_what_a_page_is_for_is_in_sight_without_scrolling(
+    box: Clinic, doctor: Person, case_page: str, page: str, selector: str, language: str
+) -> None:
+    doctor.speak(language)
+    opened(box, doctor, case_page, page)
+    doctor.picture(f"sight-{language}-{page.removeprefix('/')}")
+    script = "return arguments[0].getBoundingClientRect().bottom"
+    assert doctor.driver.execute_script(script, doctor.find(selector)) <= 768
+
+
+@pytest.mark.parametrize("width", [1366, 360])
+def test_nothing_is_drawn_over_the_film(doctor: Person, case_page: str, width: int) -> None:
+    doctor.screen(width, 768)
+    doctor.driver.get(case_page)
+    doctor.wait_for_film()
+    doctor.press("#measure")
+    size = doctor.find("#film").size
+    doctor.touch("Start", (0, 0))
+    doctor.touch("Move", (60, 40))
+    doctor.touch("End")
+    doctor.until(lambda: doctor.find("#length").text)
+    assert doctor.find("#film").size == size  # the film kept its size under the hand that drew
+    script = """
+        const film = document.getElementById('film'), box = film.getBoundingClientRect();
+        return [...document.querySelectorAll('body *')].filter(element => {
+            const { left, top, right, bottom, width } = element.getBoundingClientRect();
+            return width > 1 && !element.contains(film) && element != film
+                && left < box.right - 1 && right > box.left + 1 && top < box.bottom - 1 && bottom > box.top + 1;
+        }).map(element => element.outerHTML.slice(0, 120));
+    """
+    assert doctor.driver.execute_script(script) == []
+
+
+@pytest.mark.parametrize(
+    ("language", "first"), [("zh_CN", "窗宽 4096 · 窗位 2048"), ("en", "window 4096 · centre 2048")]
+)
+def test_the_machines_windows_can_be_read(doctor: Person, case_page: str, language: str, first: str) -> None:
+    doctor.speak(language)
+    doctor.driver.get(case_page)
+    doctor.wait_for_film()
+    windows = doctor.find("#windows")
+    assert Select(windows).options[0].text == first
+    shades = [windows.value_of_css_property(name) for name in ("color", "background-color")]
+    assert contrast(*map(luminance, shades)) >= 7  # WCAG 2.1, 1.4.6: enhanced
+    assert float(windows.value_of_css_property("font-size").removesuffix("px")) >= 16
+
+
+def luminance(colour: str) -> float:
+    """Relative luminance of ``rgb(a)(r, g, b…)`` (WCAG 2.1)."""
+    parts = [int(part) / 255 for part in colour[colour.index("(") + 1 : -1].split(",")[:3]]
+    linear = [part / 12.92 if part <= 0.03928 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+def contrast(one: float, other: float) -> float:
+    return (max(one, other) + 0.05) / (min(one, other) + 0.05)
+
+
+@pytest.fixture
+def auditor(box: Clinic, doctor: Person) -> Iterator[Person]:
+    """Whoever looks after the audit, at the doctor's screen."""
+    accounts = Accounts(box.state / "accounts" / "accounts.db")
+    code = accounts.add("审计员", Role.AUDITOR)
+    accounts.database.close()
+    doctor.find("#logout").click()
+    doctor.claim(box.url, code, "")
+    doctor.find("main table")
+    yield doctor
+    doctor.find("#logout").click()
+    doctor.find("main [name=password]")
+    doctor.log_in(box.url, DOCTOR, PASSWORD)
+    doctor.find("#lists")
+
+
+def test_the_audit_is_not_scrolled_sideways_either(box: Clinic, auditor: Person) -> None:
+    for language in ("zh_CN", "en"):
+        auditor.screen(1366, 768)
+        auditor.speak(language)
+        for width in (360, 1366):
+            auditor.screen(width, 768)
+            auditor.driver.get(f"{box.url}/audit")
+            auditor.find("main table")
+            assert auditor.wider() == []
+            assert auditor.covered() == []
+            auditor.picture(f"{width}-{language}-audit")
