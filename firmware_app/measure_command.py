@@ -68,7 +68,8 @@ def _table(
     possible = ways.possible(pack, settings)
     with progress.counter(f"{pack.name}: tried") as tried:
         found = _found(pack, possible, settings, results, options.again, tried)
-    best = next(iter(ways.ranked(possible, found, settings)), None)
+    kept_to = results.in_use(pack, settings.threads)
+    best = next(iter(ways.ranked(possible, found, settings, kept_to)), None)
     for way, result in sorted(found.items(), key=lambda pair: pair[1].milliseconds or float("inf")):
         if options.json:
             told = {"pack": pack.name, "pack_version": pack.manifest.version}

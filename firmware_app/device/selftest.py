@@ -159,7 +159,7 @@ def _golden(config: Config, state: StateDir, pack: Pack) -> Check:
     settings, results = config.reader, Results(state.trials)
     possible = ways.possible(pack, settings)
     known = results.known(pack, possible, settings.threads)
-    best = next(iter(ways.ranked(possible, known, settings)), None)
+    best = next(iter(ways.ranked(possible, known, settings, results.in_use(pack, settings.threads))), None)
     if best is None:
         return Check("packs", "fail", Reason(speed.NO_WAY, {"pack": pack.name}))
     result = trial.tried(pack, best, settings.threads)

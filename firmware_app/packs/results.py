@@ -1,4 +1,4 @@
-"""What trying the ways to run a pack has shown on this box, remembered so that it is done once.
+"""What trying the ways to run a pack has shown on this box, and which one it keeps to, remembered over restarts.
 
 One JSON file in the state.  A result holds for one model file with its golden cases, one version of the runtime and one
 kind of processor; a change of any makes it another trial.  The file is written whole or not at all, and a file that
@@ -61,7 +61,18 @@ class _Kept:
     result: Result
 
 
+@dataclass(frozen=True, slots=True)
+class _InUse:
+    """The way that a version of a pack is run in, and on what it was chosen."""
+
+    runtime: str
+    precision: str
+    processor: tuple[str, str, int]
+    threads: int
+
+
 _FILE: Final = TypeAdapter(dict[str, _Kept])
+_CHOICES: Final = TypeAdapter(dict[str, _InUse])
 
 
 class Results:
@@ -82,8 +93,28 @@ class Results:
         name = key(pack, way, threads)
         kept = {other: one for other, one in self._read().items() if other != name}
         kept[name] = _Kept(pack.name, pack.described(way.runtime, way.precision).sha256, processor()[0], result)
-        newest = dict(list(kept.items())[-MOST:])
-        text = json.dumps({"form": _FORM, "results": {one: asdict(value) for one, value in newest.items()}}, indent=1)
+        self._put(kept, self._choices())
+
+    def in_use(self, pack: Pack, threads: int) -> Way | None:
+        """The way that this version of *pack* was last run in on this processor with *threads*."""
+        one = self._choices().get(_version(pack))
+        if one is None or (one.processor, one.threads) != (processor(), threads):
+            return None
+        return Way(one.runtime, one.precision)
+
+    def use(self, pack: Pack, way: Way, threads: int) -> None:
+        """Keep to *way* from now on; as with `keep`, a disk that does not take it costs little."""
+        chosen = {name: one for name, one in self._choices().items() if name != _version(pack)}
+        chosen[_version(pack)] = _InUse(way.runtime, way.precision, processor(), threads)
+        self._put(self._read(), chosen)
+
+    def _put(self, kept: Mapping[str, _Kept], chosen: Mapping[str, _InUse]) -> None:
+        told = {
+            "form": _FORM,
+            "results": {name: asdict(one) for name, one in list(kept.items())[-MOST:]},
+            "in_use": {name: asdict(one) for name, one in list(chosen.items())[-MOST:]},
+        }
+        text = json.dumps(told, indent=1)
         try:
             _write(self._path, text)
         except OSError as error:
@@ -102,6 +133,17 @@ class Results:
             return _FILE.validate_python(told["results"]) if told["form"] == _FORM else {}
         except (OSError, ValueError, TypeError, KeyError, ValidationError):
             return {}
+
+
+    def _choices(self) -> dict[str, _InUse]:
+        try:
+            return _CHOICES.validate_python(json.loads(self._path.read_bytes())["in_use"])
+        except (OSError, ValueError, TypeError, KeyError, ValidationError):
+            return {}
+
+
+def _version(pack: Pack) -> str:
+    return f"{pack.name} {pack.manifest.version}"
 
 
 def key(pack: Pack, way: Way, threads: int) -> str:

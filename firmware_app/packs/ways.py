@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 _PRECISIONS: Final = ("int8", "fp32", "fp16")
 """In the order in which they are started with before anything was measured: small first, then the original."""
 ANY: Final = "any"
+CLEARLY: Final = 0.8
+"""What another way's inference may take at most of the time of the one in use before it takes its place."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,20 +52,43 @@ def possible(pack: Pack, settings: ReaderConfig) -> list[Way]:
     ]
 
 
-def ranked(ways: Sequence[Way], results: Mapping[Way, Result], settings: ReaderConfig) -> list[Way]:
+def ranked(
+    ways: Sequence[Way], results: Mapping[Way, Result], settings: ReaderConfig, in_use: Way | None = None
+) -> list[Way]:
     """*ways* without those that were tried and are not right, the best first.
 
-    The wanted precision first; then the runtimes that `[reader] runtimes` pins, in its order; then the fastest.  What
-    was not measured keeps its place behind what was.
+    The wanted precision first; then the runtimes that `[reader] runtimes` pins, in its order; then the one that the box
+    keeps to (`Results.in_use`); then the fastest.  What was not measured keeps its place behind what was.
     """
 
-    def merit(way: Way) -> tuple[bool, int, float]:
-        result = results.get(way)
-        speed = math.inf if result is None or result.milliseconds is None else result.milliseconds
+    def merit(way: Way) -> tuple[bool, int, bool, float]:
         pinned = settings.runtimes.index(way.runtime) if settings.runtimes else 0
-        return settings.precision not in (ANY, way.precision), pinned, speed
+        return settings.precision not in (ANY, way.precision), pinned, way != in_use, _milliseconds(results.get(way))
 
     return sorted((way for way in ways if way not in results or results[way].right), key=merit)
+
+
+def contender(order: Sequence[Way], results: Mapping[Way, Result], settings: ReaderConfig) -> Way | None:
+    """Which of *order* is clearly faster than its first, by what was measured; None when that one may stay.
+
+    Two measurements of the same way differ by a tenth from one afternoon to the next, so a small lead is none.
+    """
+    times = {way: _milliseconds(results.get(way)) for way in order}
+    alike = [
+        way for way in order[1:]
+        if ranked([order[0], way], {}, settings, in_use=way)[0] == way  # what the settings want goes before any speed
+    ]  # fmt: skip
+    best = min(alike, key=lambda way: times[way], default=None)
+    return best if best is not None and times[best] <= CLEARLY * times[order[0]] < math.inf else None
+
+
+def is_free(settings: ReaderConfig) -> bool:
+    """Whether the box itself chooses among all ways, so that its choice is worth keeping."""
+    return settings.precision == ANY and not settings.runtimes
+
+
+def _milliseconds(result: Result | None) -> float:
+    return math.inf if result is None or result.milliseconds is None else result.milliseconds
 
 
 def _has(pack: Pack, runtime: str, precision: str) -> bool:

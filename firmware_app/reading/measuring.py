@@ -2,7 +2,8 @@
 
 One way at a time is tried in a child of its own, which is thrown away the moment an image comes.  What is not right is
 passed over with a sentence; when all is known, a second inference child is loaded with the best ways beside the first,
-and takes over.  What was found is remembered (`packs.results`).
+and takes over.  What was found is remembered (`packs.results`), and the way in use with it: it stays until it fails, or
+until another has beaten it clearly in turns with it (`reading.duel`).
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from firmware_app.packs.ways import Way
 from firmware_app.reading import trial
 from firmware_app.reading.child import ChildLost
 from firmware_app.reading.complaints import Complaints
+from firmware_app.reading.duel import Duel
 from firmware_app.reading.errand import Errand
 from firmware_app.reading.inference import Inference
 from firmware_app.reading.trial import Trial
@@ -43,13 +45,16 @@ class Measuring:
         self._mark = -1
         self._due = time.monotonic() + IDLE_SECONDS
         self._trial: Trial | None = None
+        self._duel: Duel | None = None
+        self._fought: set[tuple[str, Way, Way]] = set()
         self._heir: tuple[Errand, dict[str, list[Way]]] | None = None
         self._may_swap = True
         self.recall()
 
     def recall(self) -> None:
         """Pass over what is remembered not to be right; needed again when packs have come."""
-        self._mark, self._may_swap = self.results.mark(), True
+        self._mark, self._may_swap, self._duel = self.results.mark(), True, None
+        self._fought.clear()
         for name, pack in self._inference.packs.items():
             known = self.results.known(pack, self._inference.ways(name), self._settings.threads)
             self._found[name] = {way: one for way, one in known.items() if trial.is_final(one)}
@@ -68,6 +73,11 @@ class Measuring:
         if self._heir is not None:
             self._heir[0].stop()
         self._trial = self._heir = None
+
+    @property
+    def is_at_rest(self) -> bool:
+        """Whether nothing is being tried, and nothing is about to be."""
+        return self._trial is None and self._heir is None and self._due > time.monotonic()
 
     def tend(self) -> bool:
         """Go on as far as is possible without waiting; True when other ways speak for a pack now."""
@@ -97,10 +107,16 @@ class Measuring:
                     tries = 1 if before is None else before.tries + 1
                     self._trial = Trial(pack, way, self._settings.threads, tries=tries)
                     return
+        if self._duel is None:
+            self._duel = self._challenged()
+        if self._duel is not None:
+            self._trial = Trial(self._inference.packs[self._duel.pack], self._duel.next(), self._settings.threads)
+            return
         orders = {name: self._order(name) for name in self._inference.packs}
         if self._may_swap and any(order[:1] != self._inference.ways(name)[:1] for name, order in orders.items()):
             self._heir = self._inference.succession(orders, _SWAP_SECONDS), orders
         else:
+            self._keep_to_what_is_used()
             self._due = time.monotonic() + _LOOK_AGAIN_SECONDS
 
     def _follow(self, running: Trial) -> None:
@@ -109,6 +125,12 @@ class Measuring:
             return
         self._trial = None
         name, way = running.pack.name, running.way
+        if self._duel is not None and result.right:
+            self._duel.add(result)
+            if self._duel.is_over:
+                self._settle(self._duel)
+            return
+        self._duel = None
         if not trial.is_kept(result):
             self._absent.add(way.runtime)
         else:
@@ -126,8 +148,44 @@ class Measuring:
                 log.info("%s", sentence)
             self._inference.pass_over(name, way, result.reason.code)
 
+    def _challenged(self) -> Duel | None:
+        """The next pair that is to be measured in turns, because one is clearly faster by what is remembered."""
+        for name in self._inference.packs:
+            order = self._order(name)
+            rival = ways.contender(order, self._found[name], self._settings)
+            if rival is not None and (name, order[0], rival) not in self._fought:
+                return Duel(name, order[0], rival)
+        return None
+
+    def _settle(self, duel: Duel) -> None:
+        """What was measured in turns is better known than before; the rival takes over only where that says so too."""
+        self._duel = None
+        self._fought.add((duel.pack, duel.in_use, duel.rival))
+        pack, threads = self._inference.packs[duel.pack], self._settings.threads
+        for result in duel.results:
+            self.results.keep(pack, result, threads)
+            self._found[duel.pack][Way(result.runtime, result.precision)] = result
+        if ways.contender([duel.in_use, duel.rival], self._found[duel.pack], self._settings) == duel.rival:
+            log.info("%s is clearly faster on %s than on %s", duel.pack, duel.rival, duel.in_use)
+            self.results.use(pack, duel.rival, threads)
+        self._mark = self.results.mark()
+
+    def _keep_to_what_is_used(self) -> None:
+        """Remember which way speaks for each pack, so that the next start, and the next measurement, keep to it."""
+        if not ways.is_free(self._settings):
+            return
+        for name, pack in self._inference.packs.items():
+            now = self._inference.ways(name)[:1]
+            if now and now == self._order(name)[:1] and now[0] in self._found[name] and now[0] != self._in_use(name):
+                self.results.use(pack, now[0], self._settings.threads)
+                self._mark = self.results.mark()
+
+    def _in_use(self, name: str) -> Way | None:
+        return self.results.in_use(self._inference.packs[name], self._settings.threads)
+
     def _order(self, name: str) -> list[Way]:
-        return ways.ranked(self._inference.ways(name), self._found.get(name, {}), self._settings)
+        known, kept_to = self._found.get(name, {}), self._in_use(name)
+        return ways.ranked(self._inference.ways(name), known, self._settings, kept_to)
 
     def _swap(self, errand: Errand, orders: dict[str, list[Way]]) -> bool:
         trouble = ""

@@ -8,6 +8,8 @@ from contextlib import closing
 from functools import partial
 from pathlib import Path
 from threading import Event
+from types import SimpleNamespace
+from typing import ClassVar
 
 import psutil
 import pytest
@@ -20,7 +22,8 @@ from firmware_app.packs import ways
 from firmware_app.packs.results import Result, Results, key, processor
 from firmware_app.packs.shelf import Pack
 from firmware_app.packs.ways import Way
-from firmware_app.reading import measuring, trial
+from firmware_app.reading import duel, measuring, trial
+from firmware_app.reading.complaints import Complaints
 from firmware_app.reading.reader import Reader
 from firmware_app.records import ReadingStatus, Reason
 from firmware_app.runtimes import register
@@ -317,6 +320,96 @@ def test_a_film_that_comes_while_a_runtime_hangs_in_its_trial_does_not_wait_for_
         settle(reader, lambda: bool(set(psutil.Process().children()) - mine))
         assert read_one(rig, reader, 1) == "agood"
         assert set(psutil.Process().children()) - mine == set()
+
+
+# --- from one afternoon to the next -----------------------------------------------------------------------------------
+
+# The children's pack in INT8 on LiteRT and on ONNX Runtime, ms: `lantern pack measure --again` on a machine that others
+# used too (2026-11-22).  When it was quiet, both took 1.3 ms.
+AFTERNOONS = ((1.406, 1.413), (2.842, 0.806), (2.33, 1.861), (1.272, 4.174), (1.252, 1.301))
+LITE, ONNX = Way("litert", "fp32"), Way("onnxruntime", "fp32")  # of the toy pack, which stands for it
+
+
+class Taken:
+    """A trial of which the outcome is in a table: what each way takes now."""
+
+    now: ClassVar[dict[Way, float | None]] = {}
+    turns: ClassVar[int] = 0
+
+    def __init__(self, pack: Pack, way: Way, threads: int, tries: int = 1) -> None:
+        self.pack, self.way = pack, way
+
+    def outcome(self) -> Result:
+        type(self).turns += 1
+        return tried(self.way.runtime, self.way.precision, self.now[self.way])[1]
+
+    def stop(self) -> None: ...
+
+
+class Speaker:
+    """What `Measuring` asks of the reader's inference, of one pack, without a child."""
+
+    def __init__(self, pack: Pack) -> None:
+        self.packs, self.order = {pack.name: pack}, [LITE, ONNX]
+
+    def ways(self, name: str) -> list[Way]:
+        return self.order
+
+    def take_wrong(self) -> list[object]:
+        return []
+
+    def pass_over(self, name: str, way: Way, why: str) -> None:
+        self.order = [one for one in self.order if one != way]
+
+    def succession(self, orders: dict[str, list[Way]], seconds: float) -> SimpleNamespace:
+        loaded = [SimpleNamespace(header={"loaded": True})]
+        return SimpleNamespace(is_done=lambda: True, stop=lambda: None, answers=loaded, child=None)
+
+    def succeed(self, child: object, orders: dict[str, list[Way]]) -> None:
+        (self.order,) = orders.values()
+
+
+@pytest.fixture
+def afternoon(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Way]:
+    """A start of the box with what was measured that day, if anything was; what the pack is run on in the end."""
+    monkeypatch.setattr(measuring, "IDLE_SECONDS", 0.0)
+    monkeypatch.setattr(measuring, "Trial", Taken)
+    pack = Pack.load(made_runtime.pack(tmp_path / "packs", ("litert", "onnxruntime")))
+    config = reading_rig.config(tmp_path, tmp_path / "packs", precision="any")
+    state = StateDir(tmp_path / "state")
+    state.prepare()
+
+    def one(measured: tuple[float, float] | None, now: tuple[float, float | None]) -> Way:
+        Taken.now, Taken.turns = dict(zip((LITE, ONNX), now, strict=True)), 0
+        for way, milliseconds in zip((LITE, ONNX), measured or (), strict=False):
+            Results(state.trials).keep(pack, tried(way.runtime, way.precision, milliseconds)[1], config.reader.threads)
+        speaker = Speaker(pack)
+        tending = measuring.Measuring(speaker, config, state, Complaints())  # type: ignore[arg-type]
+        while not tending.is_at_rest:
+            tending.tend()
+        return speaker.order[0]
+
+    return one
+
+
+def test_a_noisy_afternoon_changes_no_runtime(afternoon: Callable[..., Way]) -> None:
+    assert {lite < onnx for lite, onnx in AFTERNOONS} == {True, False}  # the fastest was now one, now the other
+    assert {afternoon(pair, (1.3, 1.3)) for pair in AFTERNOONS} == {LITE}
+
+
+def test_a_way_that_is_faster_by_a_fifth_in_turns_takes_over_and_stays(afternoon: Callable[..., Way]) -> None:
+    assert afternoon((1.4, 1.5), (1.4, 1.5)) == LITE
+    assert afternoon((1.4, 1.1), (1.4, 1.13)) == LITE  # 19 %
+    assert afternoon((1.4, 1.1), (1.4, 1.1)) == ONNX
+    assert Taken.turns == 2 * duel.TURNS
+    assert afternoon((1.2, 1.4), (1.2, 1.4)) == ONNX  # 14 % the other way round
+    assert Taken.turns == 0
+
+
+def test_a_way_that_fails_gives_way_at_once_and_the_next_one_stays(afternoon: Callable[..., Way]) -> None:
+    assert afternoon((1.4, 0.7), (1.4, 0.7)) == ONNX
+    assert afternoon((0.7, 1.4), (0.7, None)) == LITE  # it fails while it is measured in turns
+    assert afternoon(None, (0.7, 0.1)) == LITE
 
 
 # --- the command --------------------------------------------------------------------------------------------------
