@@ -7,12 +7,13 @@ CONVERT := .venv-convert
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: help demo test lint fuzz install uninstall wheels test-install test-appliance test-convert torture bench bench-models durability train catalogue clean
+.PHONY: help demo test lint fuzz install install-hospital uninstall wheels test-install test-appliance test-convert torture bench bench-models durability train catalogue clean
 
 help:
 	@echo "make demo          install into $(VENV), set up a box and a hospital, send images, show both sides (ONCE=1: then end)"
 	@echo "make test          everything that CI runs: ruff, mypy, pytest"
 	@echo "make install       make this machine a box: programs, users, units, TLS front (root; WHEELS=DIR: without the internet)"
+	@echo "make install-hospital  the same for the hospital's computer: receiver, page and broker as a user of their own (root)"
 	@echo "make uninstall     take the box away, but not its images and settings (root; KEEP=state, KEEP=config; PURGE=1: all; SURE=yes: do not ask)"
 	@echo "make wheels        fetch all that an installation without the internet needs, into build/wheels"
 	@echo "make test-appliance  the appliance's longer tests: care, front and provisioning under a real systemd, 200 boxes (root)"
@@ -45,13 +46,13 @@ lint: $(VENV)/dev.stamp
 # On the system's own Python, which every user of the box may read; nothing has to be installed before.
 SYSTEM_PYTHON ?= $(firstword $(wildcard /usr/bin/python3) python3)
 INSTALLATION = $(SYSTEM_PYTHON) -m firmware_app.device.installation $(if $(DESTDIR),--destdir '$(DESTDIR)')
-install uninstall: export PYTHONDONTWRITEBYTECODE = 1
+install install-hospital uninstall: export PYTHONDONTWRITEBYTECODE = 1
 
-install:
+install install-hospital:
 	@command -v $(firstword $(SYSTEM_PYTHON)) > /dev/null || test ! -e '$(WHEELS)/Packages' || sh systemd/packages.sh '$(WHEELS)' python3
 	@$(SYSTEM_PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 		{ echo "Lantern needs Python 3.11 or later, as Debian 12 and Ubuntu 24.04 bring it: apt install python3 python3-venv"; exit 1; }
-	@$(INSTALLATION) install $(if $(WHEELS),--wheels '$(WHEELS)')
+	@$(INSTALLATION) $@ $(if $(WHEELS),--wheels '$(WHEELS)')
 
 uninstall:
 	@$(INSTALLATION) uninstall $(if $(PURGE),--purge,$(if $(filter undefined,$(origin KEEP)),,--keep '$(KEEP)')) $(if $(filter yes,$(SURE)),--sure)

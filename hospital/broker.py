@@ -82,7 +82,9 @@ def reread(broker: Path) -> bool:
     """Have the mosquitto of this folder read its revocation list and ACL again; False when none of ours runs here."""
     try:
         process = int((broker / "mosquitto.pid").read_text("ascii"))
-        if "mosquitto" not in Path(f"/proc/{process}/comm").read_text("utf-8"):
+        # Where systemd hides other units' processes (ProtectProc=), it is not seen and may be told all the same.
+        name = Path(f"/proc/{process}/comm")
+        if name.exists() and "mosquitto" not in name.read_text("utf-8"):
             return False
         os.kill(process, signal.SIGHUP)
     except (OSError, ValueError):

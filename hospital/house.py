@@ -90,7 +90,10 @@ class House:
     @contextmanager
     def serving(self) -> Iterator[None]:
         """Nobody else serves or restores this folder meanwhile; raises `HospitalServing`."""
-        with (self.root / "serve.lock").open("wb") as lock:
+        file = self.root / "serve.lock"
+        if not file.exists():
+            keyring.write_private(file, b"")
+        with file.open("rb") as lock:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # the kernel lets go of it when we die
             except BlockingIOError:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import sqlite3
 import threading
 from collections.abc import Iterator, Mapping
@@ -75,6 +76,9 @@ class Inbox:
         """Make the file and its tables, or bring those of an earlier version up to date; raises `InboxNewer`."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
         self.path.touch(mode=0o600)
+        if os.geteuid() == 0:  # the inbox is its folder's owner's, whoever makes it
+            folder = self.path.parent.stat()
+            os.chown(self.path, folder.st_uid, folder.st_gid)
         with self.transaction() as connection:
             bring_up_to_date(connection)
 

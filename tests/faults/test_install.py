@@ -107,6 +107,23 @@ def test_every_unit_and_rule_of_the_repository_is_installed_and_starts_with_the_
         assert (units / "lantern.target.wants" / path.name).is_symlink(), path.name
 
 
+def test_a_hospitals_computer_has_its_user_and_units_and_a_second_run_changes_nothing(
+    wheels: Path, tmp_path: Path
+) -> None:
+    root = tmp_path / "root"
+    status, said = make("install-hospital", root, WHEELS=wheels)
+    assert status == 0, said
+    assert "lantern-hospital" in names(root, "passwd")
+    for unit in (REPOSITORY / "systemd/hospital").glob("*.service"):
+        assert (root / "etc/systemd/system" / unit.name).read_bytes() == unit.read_bytes()
+        assert (root / "etc/systemd/system/multi-user.target.wants" / unit.name).is_symlink()
+    assert str((root / "usr/local/bin/lantern-hospital").readlink()) == "/opt/lantern/venv/bin/lantern-hospital"
+    assert stat.S_IMODE((root / "var/lib/lantern-hospital").stat().st_mode) == 0o700
+    before = everything(root)
+    assert make("install-hospital", root, WHEELS=wheels)[0] == 0
+    assert everything(root) == before
+
+
 def test_the_machines_own_watchdog_is_wound_up(pristine: Path) -> None:
     """A kernel that hangs is started again too: systemd-system.conf(5) is read from this folder."""
     told = (pristine / "etc/systemd/system.conf.d/lantern.conf").read_text("utf-8").splitlines()

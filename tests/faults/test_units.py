@@ -23,7 +23,8 @@ from tests.films import film, save
 from tests.peers import REPOSITORY, need_root, peer
 
 UNITS = sorted((REPOSITORY / "systemd" / "units").iterdir())
-SERVICES = [unit for unit in UNITS if unit.suffix == ".service"]
+OF_HOSPITAL = sorted((REPOSITORY / "systemd" / "hospital").glob("*.service"))
+SERVICES = [unit for unit in UNITS if unit.suffix == ".service"] + OF_HOSPITAL
 FOUR = tuple(f"lantern-{name}.service" for name in ("gateway", "reader", "viewer", "uplink"))
 STATE = StateDir(Path("/var/lib/lantern"))
 # Addresses of nobody (RFC 5737) and of a private network, both made to lead to the house itself.

@@ -1,4 +1,4 @@
-"""`python3 -m firmware_app.device.installation install|uninstall`, as the Makefile calls it.
+"""`python3 -m firmware_app.device.installation install|install-hospital|uninstall`, as the Makefile calls it.
 
 It runs on the system's own Python with nothing installed.  A box whose source is gone is removed with
 `/opt/lantern/venv/bin/python -m firmware_app.device.installation uninstall`.
@@ -13,7 +13,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from firmware_app.device.installation import removal, setting_up
+from firmware_app.device.installation import hospital, removal, setting_up
 from firmware_app.device.installation.machine import Machine, spoken
 from firmware_app.device.installation.programs import Source
 from firmware_app.errors import LanternError, RemovalUnsure
@@ -31,9 +31,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     os.umask(0o022)
     machine = Machine(Path(os.path.abspath(options.destdir or "/")))  # noqa: PTH100 - a link in it is meant
     try:
-        if options.what == "install":
+        if options.what != "uninstall":
             wheels = options.wheels.resolve() if options.wheels else None
-            setting_up.install(machine, Source(options.source.resolve(), wheels, options.extras))
+            put = setting_up.install if options.what == "install" else hospital.install
+            put(machine, Source(options.source.resolve(), wheels, options.extras))
             return 0
         return _uninstall(machine, removal.kept("" if options.purge else options.keep), sure=options.sure)
     except LanternError as error:
@@ -67,14 +68,15 @@ def _parser() -> argparse.ArgumentParser:
         prog="python3 -m firmware_app.device.installation", description="Put Lantern on this machine, or take it away."
     )
     parser.add_argument("--destdir", metavar="DIR", help="install into DIR, which is to become a machine's /")
-    what = parser.add_subparsers(dest="what", required=True, metavar="install|uninstall")
-    install = what.add_parser("install", help="make this machine a box; done twice it changes nothing")
-    install.add_argument("--source", type=Path, metavar="DIR", default=Path(), help="the unpacked Lantern")
-    install.add_argument(
-        "--wheels", type=Path, metavar="DIR", help="take everything from DIR, nothing from the internet"
-    )
+    what = parser.add_subparsers(dest="what", required=True, metavar="install|install-hospital|uninstall")
     extras = EXTRAS.get(platform.machine(), "")
-    install.add_argument("--extras", default=extras, help=f"of the programs; here: {extras or 'none'}")
+    for name, becomes in (("install", "a box"), ("install-hospital", "a hospital's computer")):
+        install = what.add_parser(name, help=f"make this machine {becomes}; done twice it changes nothing")
+        install.add_argument("--source", type=Path, metavar="DIR", default=Path(), help="the unpacked Lantern")
+        install.add_argument(
+            "--wheels", type=Path, metavar="DIR", help="take everything from DIR, nothing from the internet"
+        )
+        install.add_argument("--extras", default=extras, help=f"of the programs; here: {extras or 'none'}")
     uninstall = what.add_parser("uninstall", help="take the box away")
     uninstall.add_argument("--keep", default="state,config", metavar="WORDS", help="default: state,config")
     uninstall.add_argument("--purge", action="store_true", help="keep nothing")
