@@ -15,6 +15,7 @@ from firmware_app import clock
 from firmware_app.config import Config
 from firmware_app.errors import DiskTrouble
 from firmware_app.language import N_, translate
+from firmware_app.reports import stick_files
 from firmware_app.store.accounts import Accounts
 from firmware_app.store.clinical import Clinical
 from firmware_app.store.layout import StateDir
@@ -124,7 +125,12 @@ def _register_first_page(app: Flask, state: StateDir, accounts: Accounts) -> Non
 
 def _equip_templates(app: Flask, config: Config) -> None:
     app.jinja_env.globals.update(
-        _=_translated, version=version(), box_name=config.box.name, words=words, user=guard.user
+        _=_translated,
+        version=version(),
+        box_name=config.box.name,
+        words=words,
+        user=guard.user,
+        stick_files=stick_files,
     )
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
     app.jinja_env.filters.update(moment=_moment, dated=_dated, written=_written, percent=_percent)

@@ -1,4 +1,4 @@
-"""What `lantern doctor` says of sticks: which kinds this machine can open."""
+"""What `lantern doctor` says of sticks: which kinds this machine can open, and what the last one left to be done."""
 
 from __future__ import annotations
 
@@ -10,7 +10,9 @@ from firmware_app.device.check import Check
 from firmware_app.intake.stick import drivers
 from firmware_app.language import N_, register
 from firmware_app.records import Reason
+from firmware_app.store import stick_status
 from firmware_app.store.layout import StateDir
+from firmware_app.store.stick_status import Stage
 
 _DRIVERS: Final = register("stick.drivers", N_("This box opens sticks and discs of these kinds: {kinds}."))
 _ABSENT: Final = register(
@@ -23,9 +25,21 @@ _ABSENT: Final = register(
 
 
 def examine(config: Config, state: StateDir) -> Iterator[Check]:
-    """Nothing is said where no stick is copied, nor within a sandbox that hides the kernel's modules."""
-    if not config.usb.enabled:
-        return
+    """Nothing is said where no stick is copied."""
+    if config.usb.enabled:
+        yield from _drivers()
+        yield from _last(state)
+
+
+def _last(state: StateDir) -> Iterator[Check]:
+    """Until a person has said in the viewer that it is read."""
+    status = stick_status.read(state)
+    if status is not None and status.stage in (Stage.UNFINISHED, Stage.REFUSED) and status.reason and not status.seen:
+        yield Check("stick", "warn", status.reason)
+
+
+def _drivers() -> Iterator[Check]:
+    """Nothing within a sandbox that hides the kernel's modules."""
     try:
         absent = drivers.absent()
     except PermissionError:

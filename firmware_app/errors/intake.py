@@ -40,6 +40,15 @@ class FileOfZeros(IntakeError):
 
 
 @dataclass(eq=False)
+class FileGarbled(IntakeError):
+    code = "intake.garbled"
+    sentence = N_(
+        "This file is named or listed as a DICOM image, but what is in it is none: the image was lost or overwritten. "
+        "Copy it again from the machine, onto another stick if it happens again."
+    )
+
+
+@dataclass(eq=False)
 class PackedArchive(IntakeError):
     code = "intake.archive"
     sentence = N_(

@@ -88,11 +88,13 @@ class StickStopped(StickError):
 
 
 @dataclass(eq=False)
-class StickUnread(StickError):
-    code = "stick.unread"
+class StickNotAll(StickError):
+    """Files were refused or could not be read; `StickStatus.refused` says how many for which reason."""
+
+    code = "stick.not_all"
     sentence = N_(
-        "{count} files or folders of the stick could not be read; everything else was copied. Put the stick in again; "
-        "if it stays so, copy the images to another stick."
+        "The stick can be taken out, but not everything came in: {count} files are damaged or were refused, so images "
+        "may be missing. What came in is safe."
     )
     count: int
 
@@ -121,12 +123,13 @@ class StickOverfull(StickError):
 
 @dataclass(eq=False)
 class CaseIncomplete(StickError):
-    """Beside every result of a case whose stick was not copied to its end."""
+    """Beside every result of a case from whose stick not everything came in."""
 
     code = "stick.incomplete"
     sentence = N_(
-        "Incomplete: the stick with this case has not been copied to its end, so images may be missing. Put the stick "
-        "in again and leave it in until the box says that it is done."
+        "Incomplete: not everything on the stick with this case came in, so images may be missing. Put the stick in "
+        "again and leave it in until the box says that it is done. The page “Stick” says what is damaged or was "
+        "refused; fetch that from the machine."
     )
 
 

@@ -1,8 +1,8 @@
-"""Which cases came on a stick that was not copied to its end: they are incomplete, and everybody is told.
+"""Which cases came on a stick from which not everything came in: they are incomplete, and everybody is told.
 
 The mark is not set when something goes wrong, for whatever goes wrong may not leave time for it.  It is there with the
 first image of an import (its association has the source `SOURCE`), and goes when a later word says that the whole stick
-was met: every image that the import had brought was seen again, and nothing on the stick stayed unread.
+was met: every image that the import had brought was seen again, and nothing on the stick was unreadable or refused.
 """
 
 from __future__ import annotations

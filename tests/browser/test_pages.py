@@ -2,12 +2,44 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
 
+from firmware_app.errors import StickNotAll
+from firmware_app.records import Reason
+from firmware_app.store import stick_status
+from firmware_app.store.layout import StateDir
+from firmware_app.store.stick_status import Stage, StickStatus
 from tests.browser.clinic import Clinic, Person
 
-PAGES = ("/", "/?tab=cannot-judge", "/quarantine", "/?tab=done", "/box", "case", "report")
+PAGES = ("/", "/?tab=cannot-judge", "/quarantine", "/?tab=done", "/box", "/stick", "case", "report")
 MOST_BYTES = 200_000
+REFUSED = {"intake.transfer_syntax": 33, "intake.truncated": 1167}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def stick(box: Clinic) -> Iterator[None]:
+    """A stick of which not all came in: every page says so."""
+    state = StateDir(box.state)
+    reason = Reason.of(StickNotAll(count=1200))
+    stick_status.write(
+        state, StickStatus(Stage.UNFINISHED, "2026-11-21T10:00:00+00:00", new=29, refused=REFUSED, reason=reason)
+    )
+    yield
+    (state.run / f"{stick_status.NAME}.json").unlink()
+
+
+def test_a_stick_of_which_not_all_came_in_is_told_in_both_languages(box: Clinic, doctor: Person) -> None:
+    for language, words in (
+        ("zh_CN", ("可以拔出，但没有全部拷进来", "1167 个", "33 个")),
+        ("en", ("can be taken out, but not everything came in", "end too early: 1167.", "does not take: 33.")),
+    ):
+        doctor.speak(language)
+        for page in ("/", "/stick"):
+            doctor.driver.get(f"{box.url}{page}")
+            shown = doctor.find(".stick.unfinished").text
+            assert [one for one in words if one not in shown] == []
 
 
 def opened(box: Clinic, doctor: Person, case_page: str, page: str) -> str:

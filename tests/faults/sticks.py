@@ -193,11 +193,13 @@ def with_dicomdir(folder: Path, images: list[Path]) -> None:
     assert (folder / "DICOMDIR").exists(), done.stderr
 
 
-def importing(config: Config, made: Stick, stop: threading.Event | None = None) -> StickStatus:
+SILENT = Signals(Path("/nonexistent"), Path("/nonexistent"))
+
+
+def importing(config: Config, made: Stick, signals: Signals = SILENT) -> StickStatus:
     """Copy the plugged stick to the end."""
-    silent = Signals(Path("/nonexistent"), Path("/nonexistent"))
     with made.handed() as handed:
-        ended = importer.run(config, handed, stop or threading.Event(), silent)
+        ended = importer.run(config, handed, threading.Event(), signals)
     assert ended is not None
     return ended
 

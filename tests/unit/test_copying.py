@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ from firmware_app.store.clinical import Clinical
 from firmware_app.store.layout import StateDir
 from firmware_app.store.stick_status import Stage, StickStatus
 from tests.objects import file_of, film, new_uid
+from tests.peers import pydicom_file
 from tests.unit.test_dicomdir import dicomdir, record
 
 
@@ -94,7 +96,7 @@ def test_a_file_that_cannot_be_read_leaves_its_cases_incomplete_until_it_can(ben
 
     ended = bench.copy(lose)
     assert ended.reason is not None
-    assert (ended.stage, ended.reason.code, ended.reason.details) == (Stage.UNFINISHED, "stick.unread", {"count": 1})
+    assert (ended.stage, ended.reason.code, ended.reason.details) == (Stage.UNFINISHED, "stick.not_all", {"count": 1})
     assert bench.marked() == [True]
     gone.write_bytes(data)
     ended = bench.copy()
@@ -144,7 +146,7 @@ def test_half_an_image_is_refused_and_nothing_beside_it_passes_for_whole(bench: 
     ended = bench.copy()
     assert (ended.stage, ended.new, dict(ended.refused)) == (Stage.UNFINISHED, 1, {"intake.truncated": 1})
     assert ended.reason is not None
-    assert ended.reason.code == "stick.unread"
+    assert ended.reason.code == "stick.not_all"
     assert bench.marked() == [True]
 
 
@@ -184,7 +186,7 @@ def test_half_a_picture_marks_those_beside_it_like_half_a_dicom_object(bench: Be
     ended = bench.copy()
     assert (ended.stage, ended.new, dict(ended.refused)) == (Stage.UNFINISHED, 1, {"intake.truncated": 3})
     assert ended.reason is not None
-    assert (ended.reason.code, ended.reason.details) == ("stick.unread", {"count": 3})
+    assert (ended.reason.code, ended.reason.details) == ("stick.not_all", {"count": 3})
     assert bench.marked() == [True]
     for half, data in zip(halves, whole, strict=True):
         half.write_bytes(data)
@@ -206,7 +208,11 @@ def test_a_picture_that_is_too_large_or_gone_or_stopped_at_is_treated_as_any_oth
             gone.unlink(missing_ok=True)
 
     ended = bench.copy(lose)
-    assert (ended.stage, ended.new, dict(ended.refused)) == (Stage.UNFINISHED, 1, {"intake.too_large": 1})
+    assert (ended.stage, ended.new, dict(ended.refused)) == (
+        Stage.UNFINISHED,
+        1,
+        {"intake.too_large": 1, "intake.unreadable": 1},
+    )
     assert bench.marked() == [True]
     Image.new("L", (64, 64), 2).save(bench.root / "d.png")
     stop = threading.Event()
@@ -260,21 +266,101 @@ def test_an_empty_picture_is_missed_where_pictures_are_taken(bench: Bench) -> No
     assert (ended.stage, ended.new, dict(ended.refused)) == (Stage.UNFINISHED, 1, {"intake.empty": 1})
 
 
-def test_what_is_no_image_is_refused_and_takes_no_case_with_it(bench: Bench) -> None:
+def test_a_packed_archive_may_hold_the_missing_images(bench: Bench) -> None:
     bench.put("a")
     (bench.root / "b.zip").write_bytes(b"PK\3\4" + bytes(100))
     ended = bench.copy()
-    assert (ended.stage, ended.new, dict(ended.refused)) == (Stage.DONE, 1, {"intake.archive": 1})
+    assert (ended.stage, ended.new, dict(ended.refused)) == (Stage.UNFINISHED, 1, {"intake.archive": 1})
+    assert bench.marked() == [True]
+    (bench.root / "b.zip").rename(bench.root / "viewer.jar")
+    ended = bench.copy()
+    assert (ended.stage, ended.known, dict(ended.refused)) == (Stage.DONE, 1, {})
     assert bench.marked() == [False]
 
 
 def test_pictures_as_phones_store_them_are_refused_by_name_where_there_is_no_dicom(bench: Bench) -> None:
     (bench.root / "IMG_0001.HEIC").write_bytes(b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(400))
     ended = bench.copy()
-    assert (ended.stage, ended.new, dict(ended.refused)) == (Stage.DONE, 0, {"intake.phone_picture": 1})
+    assert (ended.stage, ended.new, dict(ended.refused)) == (Stage.UNFINISHED, 0, {"intake.phone_picture": 1})
     bench.put("a")
     ended = bench.copy()
-    assert (ended.new, ended.passed_by, dict(ended.refused)) == (1, 1, {})
+    assert (ended.stage, ended.new, ended.passed_by, dict(ended.refused)) == (Stage.DONE, 1, 1, {})
+
+
+def without_its_end(data: bytes) -> bytes:
+    """As long as it was, and its last tenth erased."""
+    return data[: -(len(data) // 10)] + bytes(len(data) // 10)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "code"),
+    [
+        (lambda _: without_its_end(pydicom_file("JPEG-lossy.dcm").read_bytes()), "intake.malformed"),
+        (lambda data: data.replace(b"1.2.840.10008.1.2.1\0", b"1.2.840.10008.1.2.9\0"), "intake.transfer_syntax"),
+        (lambda data: data[:-20], "intake.truncated"),
+        (lambda data: random.Random(1).randbytes(len(data)), "intake.garbled"),
+    ],
+)
+def test_a_stick_of_which_every_image_is_damaged_or_refused_is_not_done(
+    bench: Bench, spoil: Callable[[bytes], bytes], code: str
+) -> None:
+    for number in range(3):
+        path = bench.put(f"{number}.dcm")
+        path.write_bytes(spoil(path.read_bytes()))
+    ended = bench.copy()
+    assert (ended.stage, ended.new, dict(ended.refused)) == (Stage.UNFINISHED, 0, {code: 3})
+    assert ended.reason is not None
+    assert (ended.reason.code, ended.reason.details) == ("stick.not_all", {"count": 3})
+
+
+def test_a_mark_of_an_earlier_pass_is_not_lifted_by_one_that_had_refusals(bench: Bench) -> None:
+    bench.put("a")
+    bench.told = Folders(None, damaged=True)
+    assert bench.copy().stage is Stage.UNFINISHED
+    bench.told = NOTHING_KNOWN
+    refused = bench.root / "b"
+    whole = pydicom_file("JPEG-lossy.dcm").read_bytes()
+    refused.write_bytes(without_its_end(whole))
+    assert dict(bench.copy().refused) == {"intake.malformed": 1}
+    assert bench.marked() == [True]
+    refused.write_bytes(whole)
+    ended = bench.copy()
+    assert (ended.stage, ended.new, ended.known) == (Stage.DONE, 1, 1)
+    assert bench.marked() == [False, False]
+
+
+def test_what_is_named_listed_or_placed_as_an_image_and_is_none_is_missed(bench: Bench) -> None:
+    garbage = random.Random(2).randbytes(5000)
+    bench.put("EXAM/IM000001")
+    bench.put("EXAM/3F7A")
+    missed = ("A.DCM", "b.Dicom", "LISTED.BIN", "OTHER/IM000007", "EXAM/77E0")
+    for name in missed:
+        (bench.root / name).parent.mkdir(exist_ok=True)
+        (bench.root / name).write_bytes(garbage)
+    (bench.root / "DICOMDIR").write_bytes(dicomdir(record("IMAGE", file="LISTED.BIN")))
+    ended = bench.copy()
+    assert (ended.stage, ended.new, ended.passed_by) == (Stage.UNFINISHED, 2, 1)
+    assert dict(ended.refused) == {"intake.garbled": len(missed)}
+    journalled = bench.clinical.database.connection.execute("SELECT path FROM arrivals WHERE outcome = 'refused'")
+    assert {row[0] for row in journalled} == {f"usb/{name}" for name in missed}
+
+
+def test_what_usually_lies_beside_images_is_no_damage(bench: Bench) -> None:
+    """In the images' own folder, too."""
+    binary = random.Random(3).randbytes(3000)
+    bench.put("IM0001")
+    beside = {
+        "autorun.inf": b"[autorun]\r\nopen=viewer.exe\r\n", "VIEWER.EXE": b"MZ" + binary, "Thumbs.db": binary,
+        "README": "请先阅读".encode("gb18030"), "VERSION": b"1.0\n", "report.pdf": b"%PDF-1.4\n" + binary,
+        "lib/help.jar": b"PK\3\4" + binary, "lib/libviewer": binary, "NOTES": "说明".encode("utf-16"),
+        "DICOMDIR": random.Random(4).randbytes(800), "IM0001.xml": b"<a/>", "logo.jpg": b"\xff\xd8\xff\xe0" + binary,
+    }  # fmt: skip
+    (bench.root / "lib").mkdir()
+    for name, content in beside.items():
+        (bench.root / name).write_bytes(content)
+    ended = bench.copy()
+    assert (ended.stage, ended.new, ended.passed_by, dict(ended.refused)) == (Stage.DONE, 1, len(beside), {})
+    assert bench.marked() == [False]
 
 
 def test_pictures_are_taken_where_there_is_no_dicom_and_left_where_there_is(bench: Bench) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from firmware_app.device import presence
-from firmware_app.errors import StickForeign, StickPulled
+from firmware_app.errors import StickForeign, StickNotAll, StickPulled
 from firmware_app.records import Reason
 from firmware_app.store import stick_status
 from firmware_app.store.accounts import Role
@@ -31,8 +31,26 @@ def test_the_worklist_follows_the_copying(desk: Desk) -> None:
             stick_status.write(desk.state, status)
             for page in ("/", "/lists"):  # the second is what the page asks for when something has changed
                 assert words in doctor.get(page, headers=HTML).text
-    stick_status.write(desk.state, StickStatus(Stage.DONE, AT, new=3, known=2, refused={"a": 1}))
-    assert "3 new images, 2 that were here already, 1 refused." in doctor.get("/", headers=HTML).text
+    stick_status.write(desk.state, StickStatus(Stage.DONE, AT, new=3, known=2))
+    shown = doctor.get("/", headers=HTML).text
+    assert "All is copied from the stick. It can be taken out." in shown
+    assert "3 new images, 2 that were here already." in shown
+
+
+def test_a_stick_of_which_not_all_came_in_may_be_taken_out_and_every_reason_is_counted(desk: Desk) -> None:
+    refused = {"intake.transfer_syntax": 33, "intake.truncated": 1000, "intake.pixel_length": 167, "intake.later": 1}
+    reason = Reason.of(StickNotAll(count=1201))
+    stick_status.write(desk.state, StickStatus(Stage.UNFINISHED, AT, new=29, refused=refused, reason=reason))
+    for page in ("/", "/stick"):
+        shown = desk.person(f"li{len(page)}").get(page, headers=HTML).text
+        assert "All is copied" not in shown
+        assert "The stick can be taken out, but not everything came in: 1201 files" in shown
+        for sentence in (
+            "Damaged images, which end too early: 1167.",
+            "Images in a compression that the box does not take: 33.",
+            "Files refused for another reason (intake.later): 1.",
+        ):
+            assert sentence in shown
 
 
 def test_the_pages_that_watch_are_woken_when_the_copying_goes_on(desk: Desk) -> None:

@@ -7,13 +7,14 @@ import socket
 import struct
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from firmware_app.config import Config, Usb
 from firmware_app.device import sticks
-from firmware_app.errors import StickNotMounted, StickPulled, StickUnread, StickUnsafe, StickWithoutDriver
+from firmware_app.errors import StickNotAll, StickNotMounted, StickPulled, StickUnsafe, StickWithoutDriver
 from firmware_app.intake.stick import drivers, file_system, handover, mount_table, mounter, receipt, search
 from firmware_app.intake.stick.medium import Folders
 from firmware_app.intake.stick.memory import END_BYTES, Memory, mark
@@ -84,6 +85,19 @@ def test_the_doctor_names_the_kinds_of_stick_this_machine_opens_and_the_package_
     (machine / "fuse").unlink()  # a daemon without FUSE in the kernel is of no use
     assert [check.result for check in sticks.examine(config, state)] == ["ok", "warn"]
     assert list(sticks.examine(Config(), state)) == []
+
+
+@pytest.mark.usefixtures("machine")
+def test_the_doctor_tells_of_a_stick_of_which_not_all_came_in_until_a_person_has_read_it(tmp_path: Path) -> None:
+    config, state = Config(usb=Usb(enabled=True)), StateDir(tmp_path / "state")
+    state.prepare()
+    reason = Reason.of(StickNotAll(count=3))
+    status = StickStatus(Stage.UNFINISHED, "now", reason=reason)
+    before = list(sticks.examine(config, state))
+    stick_status.write(state, status)
+    assert [check.reason for check in sticks.examine(config, state) if check not in before] == [reason]
+    stick_status.write(state, replace(status, seen=True))
+    assert list(sticks.examine(config, state)) == before
 
 
 @pytest.mark.usefixtures("machine")
@@ -203,14 +217,16 @@ def test_a_machine_without_light_and_speaker_is_silent_and_well(tmp_path: Path) 
 
 def test_a_receipt_counts_and_names_nobody(tmp_path: Path) -> None:
     status = StickStatus(
-        Stage.UNFINISHED, "2026-11-21T10:00:00+00:00?", "vfat", 10, 9, 4, 3, {"intake.archive": 2}, 1,
-        Reason.of(StickUnread(count=1)), "2026-11-21T10:01:00+00:00?",
+        Stage.UNFINISHED, "2026-11-21T10:00:00+00:00?", "vfat", 17, 17, 6, 3,
+        {"intake.archive": 1, "intake.truncated": 5, "intake.pixel_length": 2}, 0,
+        Reason.of(StickNotAll(count=8)), "2026-11-21T10:01:00+00:00?",
     )  # fmt: skip
     text = receipt.text(status, "Clinic", {"c-1": True, "c-2": False}, "en")
     for wanted in (
-        "Images copied and safe: 4",
-        "2 × intake.archive",
-        "1 files or folders",
+        "Images copied and safe: 6",
+        "Files damaged or refused: 8",
+        "  Damaged images, which end too early: 7. Copy them again from the machine.\n  Packed archives, which the box",
+        "can be taken out, but not everything came in: 8 files",
         "c-1  (incomplete)",
         "  c-2\n",
     ):

@@ -7,48 +7,35 @@ takes the mark of incompleteness from the cases.  So a pulled stick, a power cut
 from __future__ import annotations
 
 import logging
-import re
 import sqlite3
 import threading
 import time
 from collections.abc import Callable
 from dataclasses import replace
-from enum import Enum
 from pathlib import Path
 from typing import Final
 
 from firmware_app.errors import (
-    FileEmpty,
-    FileOfZeros,
+    DirectoryRecord,
+    FileGarbled,
     FileUnreadable,
     IntakeError,
     LanternError,
     NotKept,
-    PixelLengthMismatch,
     SpaceShort,
     StickDamaged,
     StickListsMore,
+    StickNotAll,
     StickOverfull,
     StickPulled,
     StickStopped,
-    StickUnread,
     StoreError,
-    Truncated,
 )
-from firmware_app.intake import picture
 from firmware_app.intake.accept import Door, Outcome
-from firmware_app.intake.given_file import (
-    is_archive,
-    is_object_name,
-    is_picture_name,
-    let_go,
-    open_regular,
-    read_at,
-    readable,
-)
-from firmware_app.intake.header import MAGIC, PREAMBLE_BYTES, looks_like_data_set
-from firmware_app.intake.stick import dicomdir, memory, search
+from firmware_app.intake.given_file import let_go, open_regular, read_at, readable
+from firmware_app.intake.stick import dicomdir, kinds, memory, search
 from firmware_app.intake.stick.handover import Word
+from firmware_app.intake.stick.kinds import Images, Kind
 from firmware_app.intake.stick.search import Found
 from firmware_app.records import Reason
 from firmware_app.store import media, rescue
@@ -60,17 +47,6 @@ Tell = Callable[[StickStatus], None]
 _TELL_S: Final = 0.5
 _TRIES: Final = 3
 _TRY_S: Final = 1.0
-_NUMBER: Final = re.compile(r"\d+")
-_DIRECTORY: Final = b"1.2.840.10008.1.3.10"  # Media Storage Directory Storage, PS3.4 B.5
-
-
-class _Kind(Enum):
-    DICOM = 1
-    PICTURE = 2
-    ARCHIVE = 3
-    OTHER = 4
-    EMPTY = 5
-    """Without contents, or of nothing but zeros as far as was looked."""
 
 
 class Copying:
@@ -85,10 +61,7 @@ class Copying:
         self._tell, self._stop = tell, stop
         self._told = 0.0
         self._association: int | None = None
-        self._unread = 0
-        self._images = 0
-        self._forms = set[str]()
-        """How the DICOM objects of this stick are named."""
+        self._images = Images()
         self.met: set[str] = set()  # instances of which the stick holds a file
 
     def run(self, status: StickStatus) -> StickStatus:
@@ -113,82 +86,73 @@ class Copying:
         files = dicomdir.ordered(found.files)
         passed_by = found.others + found.hidden
         self.status = replace(self.status, stage=Stage.COPYING, found=len(files.files), passed_by=passed_by)
+        if found.unread:
+            self._refused(FileUnreadable.code, found.unread)
         self._tell(self.status)
-        self._unread = found.unread
-        pictures: list[Found] = []
-        empty: list[tuple[Found, bool]] = []
+        rest: list[tuple[Found, Kind, bool]] = []
         for number, one in enumerate(files.files):
             self._go_on()
-            kind = self._look(one, (_Kind.DICOM, _Kind.ARCHIVE))
-            if kind is _Kind.PICTURE:
-                pictures.append(one)
-            elif kind is _Kind.EMPTY:
-                empty.append((one, number < files.named))
-            else:
+            kind = self._look(one, (Kind.DICOM, Kind.ARCHIVE))
+            if kind is None:
                 self._advance()
-        for one in pictures:
-            # Beside DICOM objects, pictures are the buttons and logos of the viewing programme on the disc.
-            if self._images:
-                self._count(passed_by=self.status.passed_by + 1)
             else:
-                self._go_on()
-                self._look(one, (_Kind.PICTURE,))
-            self._advance()
-        for one, is_listed in empty:
+                rest.append((one, kind, number < files.named))
+        for one, kind, is_listed in rest:  # when all images are known
             self._go_on()
-            if is_listed or self._was_image(one.parts[-1]):
-                self._look(one, (_Kind.EMPTY,))
-            else:
-                self._count(passed_by=self.status.passed_by + 1)
+            self._conclude(one, kind, is_listed)
             self._advance()
         if found.overfull:
             return Reason.of(StickOverfull(limit=search.MOST_FILES, depth=search.MOST_DEPTH))
-        if self._unread:
-            return Reason.of(StickUnread(count=self._unread))
         if self._word.has_lost(found):
             return Reason.of(StickDamaged())
+        if self.status.refused:  # of an image that did not come in, nobody can say which case lacks it
+            return Reason.of(StickNotAll(count=self.status.refusals))
         media.Media(self._door.clinical.database).met_to_the_end(self.met, files.listed_more)
         if files.listed_more:
             return Reason.of(StickListsMore(count=sum(files.listed_more.values())))
         return None
 
-    def _look(self, found: Found, wanted: tuple[_Kind, ...]) -> _Kind | None:
-        """Take the file if it is of a *wanted* kind; what it is, as far as it could be read."""
+    def _conclude(self, found: Found, kind: Kind, is_listed: bool) -> None:
+        """Of a file that is no DICOM object: take it, miss it or pass it by.
+
+        Beside DICOM objects, pictures are the buttons and logos of the viewing program on the disc.
+        """
+        if kind is Kind.PICTURE and not self._images.count:
+            self._look(found, (Kind.PICTURE,))
+        elif kind is Kind.LIST or not (is_listed or self._images.misses(found.parts, kind)):
+            self._pass_by()
+        elif kind is Kind.EMPTY:
+            self._look(found, (Kind.EMPTY,))
+        else:
+            self._door.refuse(_arrival(found), error := FileGarbled())
+            self._refused(error.code)
+
+    def _look(self, found: Found, wanted: tuple[Kind, ...]) -> Kind | None:
+        """Take the file if it is of a *wanted* kind; what else it is, None when there is nothing more to do with it."""
         try:
             descriptor, size = open_regular(found.path)
             try:
                 head = read_at(descriptor, memory.END_BYTES, 0)
-                kind = _kind(head)
-                if kind is _Kind.OTHER:
-                    self._count(passed_by=self.status.passed_by + 1)
+                kind = kinds.kind(found.parts[-1], head)
                 if kind not in wanted:
                     return kind
                 mark = memory.mark(found, descriptor, size, head)
             finally:
                 let_go(descriptor)
-            if kind is _Kind.DICOM:
-                self._images += 1
-                self._forms.add(_form(found.parts[-1]))
+            if kind is Kind.DICOM:
+                self._images.add(found.parts)
             self._take(found, mark)
-        except FileUnreadable:
-            self._missed()
-            return None
+        except FileUnreadable as error:
+            if not search.is_there(self._root, self._device):
+                raise StickPulled from None
+            self._refused(error.code)
         except (SpaceShort, NotKept):
             raise
+        except DirectoryRecord:
+            self._pass_by()
         except IntakeError as error:
-            refused = dict(self.status.refused)
-            refused[error.code] = refused.get(error.code, 0) + 1
-            self._count(refused=refused)
-            # Of an image that is only half on the stick, or not at all, nobody can say which case lacks it.
-            self._unread += isinstance(error, Truncated | PixelLengthMismatch | FileEmpty | FileOfZeros)
-            return None
-        return kind
-
-    def _was_image(self, name: str) -> bool:
-        """Whether an empty file of this name is what was left of an image; others are marks, and a label (fusefat)."""
-        if is_picture_name(name):  # as with sound ones
-            return not self._images
-        return is_object_name(name) or _form(name) in self._forms
+            self._refused(error.code)
+        return None
 
     def _take(self, found: Found, mark: str) -> None:
         known = self._marks.known(mark)
@@ -196,10 +160,9 @@ class Copying:
             self.met.add(known)
             self._count(known=self.status.known + 1)
             return
-        name = "usb/" + readable("/".join(found.parts))
         for tries_left in reversed(range(_TRIES)):
             try:
-                admission = self._door.accept_file(found.path, name, self._opened())
+                admission = self._door.accept_file(found.path, _arrival(found), self._opened())
                 break
             except NotKept:  # the gateway, at its start, sweeps up what is half received; ours too
                 if not tries_left or self._stop.wait(_TRY_S):
@@ -217,11 +180,6 @@ class Copying:
             raise StickStopped if search.is_there(self._root, self._device) else StickPulled
         if rescue.wanted(self._door.state, (self._door.clinical.database.path,)):
             raise StickStopped
-
-    def _missed(self) -> None:
-        if not search.is_there(self._root, self._device):
-            raise StickPulled
-        self._unread += 1
 
     def _opened(self) -> int:
         if self._association is None:
@@ -241,26 +199,15 @@ class Copying:
             self._tell(self.status)
             self._told = time.monotonic()
 
+    def _pass_by(self) -> None:
+        self._count(passed_by=self.status.passed_by + 1)
+
+    def _refused(self, code: str, count: int = 1) -> None:
+        self._count(refused={**self.status.refused, code: self.status.refused.get(code, 0) + count})
+
     def _count(self, **changes: object) -> None:
         self.status = replace(self.status, **changes)  # type: ignore[arg-type]
 
 
-def _form(name: str) -> str:
-    """A name but for its numbers: machines name the objects of an examination alike."""
-    return _NUMBER.sub("0", name.casefold())
-
-
-def _kind(head: bytes) -> _Kind:
-    """As the door sees it (`accept.Door.accept_file`); lists and what is no image never get that far."""
-    if not head.strip(b"\0"):
-        return _Kind.EMPTY
-    is_dicom = head[PREAMBLE_BYTES : PREAMBLE_BYTES + len(MAGIC)] == MAGIC
-    if is_dicom and _DIRECTORY in head[:1024]:
-        return _Kind.OTHER
-    if is_dicom:
-        return _Kind.DICOM
-    if picture.kind(head) is not None or picture.is_of_a_phone(head):
-        return _Kind.PICTURE
-    if looks_like_data_set(head):
-        return _Kind.DICOM
-    return _Kind.ARCHIVE if is_archive(head) else _Kind.OTHER
+def _arrival(found: Found) -> str:
+    return "usb/" + readable("/".join(found.parts))

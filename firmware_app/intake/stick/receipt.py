@@ -10,7 +10,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
-from firmware_app.language import N_, codes, translate
+from firmware_app.language import N_, translate
+from firmware_app.reports import stick_files
 from firmware_app.store.stick_status import Stage, StickStatus
 
 MOST_RECEIPTS: Final = 500
@@ -23,7 +24,7 @@ _LINES: Final = {
     "found": N_("Files found: {value}"),
     "new": N_("Images copied and safe: {value}"),
     "known": N_("Images that the box had already: {value}"),
-    "refused": N_("Files refused: {value}"),
+    "refused": N_("Files damaged or refused: {value}"),
     "passed_by": N_("No images, left on the stick: {value}"),
 }
 _WHOLE: Final = N_("Everything on the stick was looked at. It can be taken out.")
@@ -43,10 +44,7 @@ def text(status: StickStatus, box: str, cases: Mapping[str, bool], language: str
     lines.append("")
     if status.stage is not Stage.REFUSED:
         lines += [translate(_LINES[name], language).format(value=count) for name, count in counts.items()]
-    known = codes()
-    for code, count in sorted(status.refused.items()):
-        sentence = translate(known[code], language) if code in known and "{" not in known[code] else ""
-        lines.append(f"  {count} × {code} {sentence}".rstrip())
+    lines += [f"  {sentence}" for sentence in stick_files.sentences(status.refused, language)]
     lines += ["", status.reason.text(language) if status.reason else translate(_WHOLE, language)]
     if cases:
         lines += ["", translate(_CASES, language)]

@@ -3,8 +3,8 @@
 | what happens | light | sound |
 | --- | --- | --- |
 | copying | blinks slowly, once a second | one short beep at the start |
-| all is copied, the stick can be taken out | steady | one long beep |
-| not all was copied, or the stick was refused | blinks fast, five times a second | three short beeps |
+| everything came in, the stick can be taken out | steady | one long beep |
+| not everything came in, or the stick was refused | blinks fast, five times a second | three short beeps |
 | the finished stick was taken out | off | |
 
 The light is a LED of the kernel (sysfs, ``timer`` trigger), the sound the PC speaker as an input device (EV_SND,

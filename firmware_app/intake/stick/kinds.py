@@ -1,0 +1,110 @@
+"""What a file on a stick is by its contents, and whether by its name and place it ought to be an image.
+
+A file that ought to be an image and is none was lost, and is missed.  What lies on sticks and discs beside the images
+(viewers with their libraries, letters, lists, the files that systems make for themselves) is passed by.
+"""
+
+from __future__ import annotations
+
+import codecs
+import re
+from enum import Enum
+from typing import Final
+
+from firmware_app.intake import picture
+from firmware_app.intake.given_file import is_archive, is_object_name, is_picture_name
+from firmware_app.intake.header import MAGIC, PREAMBLE_BYTES, looks_like_data_set
+from firmware_app.intake.stick import dicomdir
+
+_DIRECTORY: Final = b"1.2.840.10008.1.3.10"  # Media Storage Directory Storage, PS3.4 B.5
+_NUMBER: Final = re.compile(r"\d+")
+_DICOM_SUFFIXES: Final = frozenset({"dcm", "dicom"})
+_PACKED_SUFFIXES: Final = frozenset({"zip", "rar", "7z", "gz", "tgz", "xz", "bz2", "zst"})
+"""What people pack images into; other archives (jar, cab, docx) belong to programs."""
+_MOST_SUFFIX: Final = 5
+_UTF16: Final = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+
+
+class Kind(Enum):
+    """Of a file, by its first 64 kB."""
+
+    DICOM = 1
+    PICTURE = 2
+    ARCHIVE = 3
+    LIST = 4
+    """A DICOMDIR."""
+    TEXT = 5
+    OTHER = 6
+    EMPTY = 7
+    """Without contents, or of nothing but zeros as far as was looked."""
+
+
+def kind(name: str, head: bytes) -> Kind:
+    """As the door sees it (`accept.Door.accept_file`), to which lists and what is no image never get."""
+    if not head.strip(b"\0"):
+        return Kind.EMPTY
+    is_dicom = head[PREAMBLE_BYTES : PREAMBLE_BYTES + len(MAGIC)] == MAGIC
+    if is_dicom and _DIRECTORY in head[:1024]:
+        return Kind.LIST
+    if is_dicom:
+        return Kind.DICOM
+    if picture.kind(head) is not None or picture.is_of_a_phone(head):
+        return Kind.PICTURE
+    if looks_like_data_set(head):
+        return Kind.DICOM
+    if is_archive(head):
+        return Kind.ARCHIVE if _suffix(name) in {"", *_DICOM_SUFFIXES, *_PACKED_SUFFIXES} else Kind.OTHER
+    if name.casefold().split(".")[0] == dicomdir.NAME:  # a broken one
+        return Kind.LIST
+    return Kind.TEXT if _is_text(head) else Kind.OTHER
+
+
+class Images:
+    """How the DICOM objects of one stick are named, and in which folders they lie."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self._forms = set[str]()
+        self._folders = set[tuple[str, ...]]()
+
+    def add(self, parts: tuple[str, ...]) -> None:
+        self.count += 1
+        self._forms.add(_form(parts[-1]))
+        self._folders.add(parts[:-1])
+
+    def misses(self, parts: tuple[str, ...], what: Kind) -> bool:
+        """Whether a file that is no DICOM object and no list, but *what*, ought to be an image."""
+        name = parts[-1]
+        if what is Kind.EMPTY:  # often a mark, or the label of the stick (fusefat)
+            if is_picture_name(name):  # as with sound ones
+                return not self.count
+            return is_object_name(name) or _form(name) in self._forms
+        if _suffix(name) in _DICOM_SUFFIXES or _form(name) in self._forms:
+            return True
+        is_plain = not _suffix(name) or is_object_name(name)
+        return what is Kind.OTHER and is_plain and parts[:-1] in self._folders
+
+
+def _form(name: str) -> str:
+    """A name but for its numbers: machines name the objects of an examination alike."""
+    return _NUMBER.sub("0", name.casefold())
+
+
+def _suffix(name: str) -> str:
+    """By which systems know the kind of a file, in small letters; none where a UID or a plain word is the name."""
+    suffix = name.rpartition(".")[2].casefold() if "." in name else ""
+    return suffix if len(suffix) <= _MOST_SUFFIX and any(letter.isalpha() for letter in suffix) else ""
+
+
+def _is_text(head: bytes) -> bool:
+    if head.startswith(_UTF16):
+        return True
+    if b"\0" in head:
+        return False
+    for codec in ("utf-8", "gb18030"):
+        try:
+            codecs.getincrementaldecoder(codec)().decode(head)  # the last letter may be cut
+        except UnicodeDecodeError:
+            continue
+        return True
+    return False
