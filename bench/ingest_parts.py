@@ -115,7 +115,7 @@ def _clear(number: int, seq: int) -> bytes:
     """As long as the sealed one, its parts in the same places, but in the clear."""
     body = _body(number, seq)
     inside = bytes(64) + len(body).to_bytes(2) + body
-    return bytes(44) + inside + bytes(-len(inside) % 256) + bytes(16)
+    return b"LNU2".ljust(44, b"\0") + inside.ljust(2_048, b"\0") + bytes(16)
 
 
 def _write(file: Path, envelopes: Iterator[bytes]) -> None:

@@ -16,7 +16,6 @@ from firmware_app import __version__
 
 _TREE: Final = Path(__file__).parents[1]
 _GIT: Final = ("git", "--no-optional-locks", "describe", "--always", "--exclude=*", "--abbrev=9", "--dirty=.dirty")
-_GIT_S: Final = 10.0
 
 
 @functools.cache
@@ -32,7 +31,7 @@ def of_the_source() -> str:
     if not (_TREE / ".git").exists():
         return __version__
     try:
-        told = subprocess.run(_GIT, cwd=_TREE, capture_output=True, text=True, timeout=_GIT_S, check=True)
+        told = subprocess.run(_GIT, cwd=_TREE, capture_output=True, text=True, check=True)
     except (OSError, subprocess.SubprocessError):  # no git here, or a tree of somebody else
         return __version__
     return f"{__version__}+g{told.stdout.strip()}"

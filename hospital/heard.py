@@ -11,7 +11,7 @@ import sqlite3
 from dataclasses import dataclass
 from typing import Any
 
-from firmware_app.uplink.summary import Presence, State
+from firmware_app.uplink.summary import FirstPresence, State
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +45,7 @@ def spoke(connection: sqlite3.Connection, box: str, now: str) -> None:
     )
 
 
-def said(connection: sqlite3.Connection, presence: Presence, now: str) -> None:
+def said(connection: sqlite3.Connection, presence: FirstPresence, now: str) -> None:
     """A box said how it is, and this is the newest word of its stream."""
     connection.execute(
         "INSERT INTO heard (box, at, said_at, stream, gone) VALUES (?, ?, ?, ?, ?) ON CONFLICT (box) DO UPDATE SET"

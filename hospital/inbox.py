@@ -22,7 +22,7 @@ from typing import Any, Final
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from firmware_app.errors import Contradicted, LanternError, Outdated, Replayed
-from firmware_app.uplink.summary import Brief, Digest, Mark, Presence, Summary
+from firmware_app.uplink.summary import Brief, Digest, FirstPresence, Mark, Summary
 from hospital import heard, summaries
 from hospital.heard import BoxRow
 from hospital.schema import bring_up_to_date
@@ -177,7 +177,7 @@ class Inbox:
             (box, content.case, content.revision, content.priority.value, content.hour, brief, now),
         )
 
-    def hear(self, presence: Presence, *, again: bool = False) -> None:
+    def hear(self, presence: FirstPresence, *, again: bool = False) -> None:
         """Remember a box's word on itself; raises `Outdated` when a later one is here.  *again*: the broker itself says
         that it delivers this once more."""
         origin = presence.origin

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from firmware_app.errors import BoxRevoked, BoxUnknown, Misaddressed, TopicUnknown
-from firmware_app.uplink.envelope import open_sealed
-from firmware_app.uplink.summary import BOX_ID, Digest, Kind, Presence, Summary, decode_up
+from firmware_app.uplink.envelope import Version, open_sealed, version_of
+from firmware_app.uplink.summary import BOX_ID, Digest, FirstPresence, Kind, Summary, decode_up
 from hospital.keyring import Keyring
 
 _TOPIC = re.compile(rf"lantern/v1/up/({BOX_ID})/(birth|death|alert|digest|health)", re.ASCII)
@@ -20,8 +20,9 @@ _TOPIC = re.compile(rf"lantern/v1/up/({BOX_ID})/(birth|death|alert|digest|health
 class Opened:
     """A message that is what it says, from the box whose topic it came under."""
 
-    message: Summary | Digest | Presence
+    message: Summary | Digest | FirstPresence
     body: bytes
+    version: Version
 
 
 def address(topic: str) -> tuple[str, Kind]:
@@ -40,7 +41,8 @@ def opened(payload: bytes, box: str, kind: Kind, keys: Keyring, boxes: Mapping[s
     if verify is None:
         raise BoxRevoked(box=box)
     body = open_sealed(payload, kind, box, verify, keys.private, keys.retired)
-    message = decode_up(body)
+    version = version_of(payload)
+    message = decode_up(body, first=version is Version.FIRST)
     if message.origin.box != box or message.kind is not kind:
         raise Misaddressed
-    return Opened(message, body)
+    return Opened(message, body, version)

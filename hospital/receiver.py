@@ -26,8 +26,18 @@ from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
 from firmware_app.errors import Contradicted, LanternError, Replayed
-from firmware_app.uplink.envelope import sign
-from firmware_app.uplink.summary import Keys, Kind, Presence, Receipt, Refusal
+from firmware_app.uplink.envelope import Version, sign
+from firmware_app.uplink.summary import (
+    FirstPresence,
+    FirstReceipt,
+    Keys,
+    Kind,
+    Receipt,
+    Refusal,
+    Refused,
+    Taken,
+    body_hash,
+)
 from hospital import authority, ingest, keyring
 from hospital.house import House
 from hospital.inbox import Inbox
@@ -38,6 +48,8 @@ log = logging.getLogger("lantern.hospital")
 
 BATCH: Final = 200
 """Messages of one transaction, at most; a receipt has room for all of them."""
+
+_MOST_REFUSED: Final = 50  # in one receipt, so that it stays short enough; the box asks again for the others
 
 # Several batches on their way, so that the broker delivers the next while one is being opened and committed.
 _IN_FLIGHT: Final = 5 * BATCH
@@ -50,10 +62,18 @@ _KEYS_S: Final = 1.0
 
 @dataclass(slots=True)
 class _Receipts:
-    """What is to be told to one stream of one box."""
+    """What is to be told to one stream of one box, in the form in which it spoke."""
 
-    taken: list[int] = field(default_factory=list)
-    refused: list[Refusal] = field(default_factory=list)
+    taken: list[Taken] = field(default_factory=list)
+    refused: list[Refused] = field(default_factory=list)
+
+    def encoded(self, box: str, stream: str, version: Version, at: int | None) -> bytes:
+        """The receipt; *at* is None where the hospital does not vouch for its clock."""
+        refused = self.refused[:_MOST_REFUSED]
+        if version is not Version.FIRST:
+            return Receipt(box, stream, tuple(self.taken), tuple(refused), at).encode()
+        unnamed = tuple(Refusal(one.seq, one.code) for one in refused)
+        return FirstReceipt(box, stream, tuple(one.seq for one in self.taken), unnamed, at or 0).encode()
 
 
 class Receiver:
@@ -200,20 +220,19 @@ class Receiver:
 
     def _take(self, client: mqtt.Client) -> None:
         batch, self._pending = self._pending[:BATCH], self._pending[BATCH:]  # one turn of paho's may have read more
-        receipts: dict[tuple[str, str], _Receipts] = defaultdict(_Receipts)
+        receipts: dict[tuple[str, str, Version], _Receipts] = defaultdict(_Receipts)
         boxes = self._inbox.verify_keys()
         with self._inbox.transaction():
             for message in batch:
                 self._one(message.topic, bytes(message.payload), message.dup, boxes, receipts)
         for message in batch:
             client.ack(message.mid, message.qos)
-        for (box, stream), told in receipts.items():
-            receipt = Receipt(box, stream, tuple(told.taken), tuple(told.refused[:100]), int(time.time()))
-            self._send(client, box, Kind.ACK, receipt.encode())
+        for (box, stream, version), told in receipts.items():
+            self._send(client, box, Kind.ACK, told.encoded(box, stream, version, int(time.time())), version)
 
     def _one(
         self, topic: str, payload: bytes, again: bool, boxes: Mapping[str, Ed25519PublicKey | None],
-        receipts: dict[tuple[str, str], _Receipts],
+        receipts: dict[tuple[str, str, Version], _Receipts],
     ) -> None:  # fmt: skip
         box: str | None = None
         kind: Kind | None = None
@@ -221,21 +240,25 @@ class Receiver:
             box, kind = ingest.address(topic)
             found = ingest.opened(payload, box, kind, self._keys, boxes)
             message = found.message
-            if isinstance(message, Presence):
+            if isinstance(message, FirstPresence):
                 self._inbox.hear(message, again=again)
                 return
-            told = receipts[box, message.origin.stream]
+            told, seq, hashed = (
+                receipts[box, message.origin.stream, found.version],
+                message.origin.seq,
+                body_hash(found.body),
+            )
             try:
                 self._inbox.count(message, found.body, payload)
             except Contradicted as error:
-                told.refused.append(Refusal(message.origin.seq, error.code))
+                told.refused.append(Refused(seq, hashed, error.code))
                 raise
             except Replayed:
-                told.taken.append(message.origin.seq)  # perhaps it was our receipt that was lost
+                told.taken.append(Taken(seq, hashed))  # perhaps it was our receipt that was lost
                 if again:  # the broker itself says that it delivers once more
                     return
                 raise
-            told.taken.append(message.origin.seq)
+            told.taken.append(Taken(seq, hashed))
         except LanternError as error:
             log.warning("a message from box %s was kept aside (%s)", box, error.code)
             self._inbox.set_aside(error, box, kind.value if kind else None, payload)
@@ -243,7 +266,7 @@ class Receiver:
     # --- the way down --------------------------------------------------------------------------------------------
 
     def _tell_keys(self, client: mqtt.Client) -> None:
-        """The signed keys message, retained by the broker: at each connection, after a rotation, for a new box."""
+        """The signed keys messages, retained by the broker: at each connection, after a rotation, for a new box."""
         now = time.monotonic()
         if now - self._looked < _KEYS_S:
             return
@@ -255,9 +278,13 @@ class Receiver:
         for box, verify in self._inbox.verify_keys().items():
             if verify is not None and self._told.get(box) != self._keys.serial:
                 keys = Keys(box, self._keys.serial, self._keys.seal_public)
-                self._send(client, box, Kind.KEYS, keys.encode(), retain=True)
+                for version in Version:
+                    self._send(client, box, Kind.KEYS, keys.encode(), version, retain=True)
                 self._told[box] = self._keys.serial
 
-    def _send(self, client: mqtt.Client, box: str, kind: Kind, body: bytes, *, retain: bool = False) -> None:
-        signed = sign(body, kind, box, self._keys.signer)
-        client.publish(f"lantern/v1/down/{box}/{kind.value}", signed, qos=1, retain=retain)
+    def _send(
+        self, client: mqtt.Client, box: str, kind: Kind, body: bytes, version: Version, *, retain: bool = False
+    ) -> None:
+        signed = sign(body, kind, box, self._keys.signer, version)
+        topic = Kind.KEYS_2 if kind is Kind.KEYS and version is not Version.FIRST else kind
+        client.publish(f"lantern/v1/down/{box}/{topic.value}", signed, qos=1, retain=retain)

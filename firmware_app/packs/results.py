@@ -134,7 +134,6 @@ class Results:
         except (OSError, ValueError, TypeError, KeyError, ValidationError):
             return {}
 
-
     def _choices(self) -> dict[str, _InUse]:
         try:
             return _CHOICES.validate_python(json.loads(self._path.read_bytes())["in_use"])

@@ -20,10 +20,9 @@ from firmware_app.errors import LanternError
 from firmware_app.language import N_, register
 from firmware_app.records import Priority, Reason
 from firmware_app.store.database import Database
-from firmware_app.store.outbox import CaseRevision
-from firmware_app.uplink.summary import MOST_MARKS, Brief, Kind, Mark
+from firmware_app.uplink.summary import Brief, Digest, Kind, Mark, Origin, PackBrief, Summary
 
-_STEPS = ("exchange_schema.sql",)
+_STEPS = ("exchange_schema.sql", "exchange_schema_2.sql")
 SCHEMA_VERSION: Final = len(_STEPS)
 OPEN: Final = register("uplink.open", N_("The line to the hospital is open."))
 INTERRUPTED: Final = register(
@@ -37,9 +36,32 @@ MOST_INCOMING: Final = 1_000
 class Outgoing:
     """One row on its way: a brief, or the marks of many."""
 
+    stream: str
     seq: int
     boot: str
     content: Brief | tuple[Mark, ...]
+
+    def message(self, box: str) -> Summary | Digest:
+        """What *box* sends of it: the same bytes each time, in either form of the line."""
+        origin = Origin(box, self.stream, self.seq, self.boot)
+        return Summary(origin, self.content) if isinstance(self.content, Brief) else Digest(origin, self.content)
+
+
+@dataclass(frozen=True, slots=True)
+class Counters:
+    """How far the numbers of a stream have come; they never go back while the file is the same."""
+
+    stream: str
+    highest: int
+    session: int
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """What the hospital may know of the box beside its counters."""
+
+    faults: tuple[str, ...] = ()
+    packs: tuple[PackBrief, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +85,7 @@ class Line:
     quarantined: int
     unread: int | None
     audit_head: str | None
+    health: Health
 
 
 class Exchange:
@@ -85,52 +108,52 @@ class Exchange:
 
     # --- the reader's side ---------------------------------------------------------------------------------------
 
-    def take_in(self, briefs: Iterable[Brief]) -> list[int]:
-        """Put these on their way, durably, each case revision once; returns the numbers of the new rows."""
-        boot, taken = clock.boot_id(), []
-        with self.database.transaction() as connection:
-            for brief in briefs:
-                known = connection.execute(
-                    "SELECT 1 FROM carries WHERE case_reference = ? AND revision = ?", (brief.case, brief.revision)
-                ).fetchone()
-                if known is None:
-                    urgent = brief.priority is Priority.URGENT
-                    carried = [(brief.case, brief.revision)]
-                    taken.append(self._insert(urgent, boot, "brief", brief.to_object(), carried))
-        return taken
-
-    def _insert(self, urgent: bool, boot: str, form: str, content: object, carried: Collection[CaseRevision]) -> int:
-        connection = self.database.connection
-        (seq,) = connection.execute(
-            "INSERT INTO outgoing (urgent, boot, form, body) VALUES (?, ?, ?, ?) RETURNING seq",
-            (urgent, boot, form, json.dumps(content)),
+    def counters(self) -> Counters:
+        """The stream, the highest number given out in it and the number of its last connection."""
+        row = self.database.connection.execute(
+            "SELECT stream, session, COALESCE((SELECT seq FROM sqlite_sequence WHERE name = 'outgoing'), 0) AS highest"
+            " FROM line"
         ).fetchone()
-        connection.executemany(
-            "INSERT INTO carries (case_reference, revision, seq) VALUES (?, ?, ?)", [(*one, seq) for one in carried]
-        )
-        return int(seq)
+        return Counters(row["stream"], row["highest"], row["session"])
 
-    def carried(self, seqs: Collection[int] | None = None) -> set[CaseRevision]:
-        """The case revisions in these rows of outgoing, or in all of them."""
-        query, values = "SELECT case_reference, revision FROM carries", []
-        if seqs is not None:
-            query += f" WHERE seq IN ({', '.join('?' * len(seqs))})"
-            values = list(seqs)
-        return {(row[0], row[1]) for row in self.database.connection.execute(query, values)}
+    def begin_stream(self) -> None:
+        """Everything anew, under numbers that mean nothing yet: what lies here was not, or not only, put here by us."""
+        with self.database.transaction() as connection:
+            connection.execute("DELETE FROM outgoing")
+            connection.execute("UPDATE line SET stream = ?", (secrets.token_hex(16),))
+
+    def numbers(self) -> set[int]:
+        """The numbers of all rows of outgoing."""
+        return {row[0] for row in self.database.connection.execute("SELECT seq FROM outgoing")}
+
+    def take_in(self, briefs: Iterable[Brief]) -> list[Outgoing]:
+        """Put these on their way, durably, each under a new number; returns the rows."""
+        with self.database.transaction():
+            return [self._insert(brief.priority is Priority.URGENT, brief) for brief in briefs]
+
+    def merge(self, seqs: Collection[int], marks: tuple[Mark, ...]) -> Outgoing:
+        """One row of *marks* in the place of these."""
+        with self.database.transaction():
+            self._delete(seqs)
+            return self._insert(False, marks)
+
+    def _insert(self, urgent: bool, content: Brief | tuple[Mark, ...]) -> Outgoing:
+        boot, whole = clock.boot_id(), isinstance(content, Brief)
+        raw = content.to_object() if isinstance(content, Brief) else [mark.to_object() for mark in content]
+        seq, stream = self.database.connection.execute(
+            "INSERT INTO outgoing (urgent, boot, form, body) VALUES (?, ?, ?, ?)"
+            " RETURNING seq, (SELECT stream FROM line)",
+            (urgent, boot, "brief" if whole else "marks", json.dumps(raw)),
+        ).fetchone()
+        return Outgoing(stream, seq, boot, content)
 
     def settle(self, seqs: Collection[int]) -> None:
-        """The hospital has these for good."""
-        with self.database.transaction() as connection:
-            connection.executemany("DELETE FROM outgoing WHERE seq = ?", [(seq,) for seq in seqs])
+        """These rows have nothing to do here any more."""
+        with self.database.transaction():
+            self._delete(seqs)
 
-    def renumber(self, seq: int) -> None:
-        """Send this row under a number that was never used."""
-        with self.database.transaction() as connection:
-            row = connection.execute("SELECT * FROM outgoing WHERE seq = ?", (seq,)).fetchone()
-            if row is not None:
-                carried = self.carried([seq])
-                connection.execute("DELETE FROM outgoing WHERE seq = ?", (seq,))
-                self._insert(bool(row["urgent"]), row["boot"], row["form"], json.loads(row["body"]), carried)
+    def _delete(self, seqs: Collection[int]) -> None:
+        self.database.connection.executemany("DELETE FROM outgoing WHERE seq = ?", [(seq,) for seq in seqs])
 
     def used_bytes(self) -> int:
         """What the rows take on the disk."""
@@ -139,32 +162,6 @@ class Exchange:
             " FROM pragma_page_count, pragma_freelist_count, pragma_page_size"
         ).fetchone()
         return int(row[0])
-
-    def make_room(self, budget_bytes: int) -> bool:
-        """Merge the oldest digests until the rows fit *budget_bytes*; False when they do not.  Urgent rows stay."""
-        while self.used_bytes() > budget_bytes:
-            if not self._merge():
-                return False
-        return True
-
-    def _merge(self) -> bool:
-        """One row of marks in the place of up to `MOST_MARKS` whole briefs.  A brief that is under way just now may
-        arrive twice; the hospital counts it by case and revision."""
-        with self.database.transaction() as connection:
-            rows = connection.execute(
-                "SELECT seq, boot, body FROM outgoing WHERE urgent = 0 AND form = 'brief' ORDER BY seq LIMIT ?",
-                (MOST_MARKS,),
-            ).fetchall()
-            if len(rows) < 2:
-                return False
-            briefs = [Brief.from_object(json.loads(row["body"])) for row in rows]
-            connection.executemany("DELETE FROM outgoing WHERE seq = ?", [(row["seq"],) for row in rows])
-            marks = [Mark(brief.case, brief.revision, brief.priority, brief.hour) for brief in briefs]
-            self._insert(
-                False, rows[-1]["boot"], "marks", [mark.to_object() for mark in marks],
-                [(mark.case, mark.revision) for mark in marks],
-            )  # fmt: skip
-        return True
 
     def incoming(self, limit: int = 100) -> list[Incoming]:
         """What the hospital said, oldest first."""
@@ -177,23 +174,30 @@ class Exchange:
             connection.executemany("DELETE FROM incoming WHERE id = ?", [(one.id,) for one in received])
 
     def keep_keys(self, hospital: str, serial: int, signed: bytes) -> bool:
-        """Remember the newest keys of *hospital*; False when *serial* is not newer than what is here of it."""
+        """Remember the newest keys of *hospital*; False when this is not newer than what is here of it: a form once
+        spoken is never given up again."""
         with self.database.transaction() as connection:
             return bool(
                 connection.execute(
                     "INSERT INTO hospital_keys VALUES (1, ?, ?, ?) ON CONFLICT (id) DO UPDATE"
                     " SET hospital = excluded.hospital, serial = excluded.serial, signed = excluded.signed"
-                    " WHERE excluded.hospital <> hospital OR excluded.serial > serial",
+                    " WHERE excluded.hospital <> hospital OR (excluded.serial >= serial"
+                    "  AND substr(excluded.signed, 1, 4) >= substr(signed, 1, 4)"
+                    "  AND (excluded.serial, substr(excluded.signed, 1, 4)) <> (serial, substr(signed, 1, 4)))",
                     (hospital, serial, signed),
                 ).rowcount
             )
 
-    def note(self, *, unread: int | None, audit_head: str | None = None) -> None:
+    def note(self, *, unread: int | None, audit_head: str | None = None, health: Health | None = None) -> None:
         """What the uplink cannot see for itself and the hospital may know; written only when it changed."""
-        values = (unread, audit_head)
+        values: list[object] = [unread, audit_head]
+        if health is not None:
+            told = {"faults": health.faults, "packs": [pack.to_object() for pack in health.packs]}
+            values.append(json.dumps(told))
+        columns = ("unread", "audit_head", "health")[: len(values)]
         connection = self.database.connection
-        if tuple(connection.execute("SELECT unread, audit_head FROM line").fetchone()) != values:
-            connection.execute("UPDATE line SET unread = ?, audit_head = ?", values)
+        if list(connection.execute(f"SELECT {', '.join(columns)} FROM line").fetchone()) != values:
+            connection.execute(f"UPDATE line SET {', '.join(f'{one} = ?' for one in columns)}", values)
 
     # --- the uplink ----------------------------------------------------------------------------------------------
 
@@ -206,12 +210,12 @@ class Exchange:
     def due(self, limit: int, under_way: Collection[int] = (), *, urgent_only: bool = False) -> list[Outgoing]:
         """The next rows to send that are not *under_way*: urgent first, then as they came."""
         rows = self.database.connection.execute(
-            "SELECT seq, boot, form, body FROM outgoing WHERE state = 'waiting' AND urgent >= ?"
-            " ORDER BY urgent DESC, seq LIMIT ?",
+            "SELECT (SELECT stream FROM line) AS stream, seq, boot, form, body FROM outgoing"
+            " WHERE state = 'waiting' AND urgent >= ? ORDER BY urgent DESC, seq LIMIT ?",
             (urgent_only, limit + len(under_way)),
         )
         chosen = [row for row in rows if row["seq"] not in under_way][:limit]
-        return [Outgoing(row["seq"], row["boot"], _content(row["form"], row["body"])) for row in chosen]
+        return [Outgoing(row["stream"], row["seq"], row["boot"], _content(row["form"], row["body"])) for row in chosen]
 
     def still_waiting(self, seqs: Collection[int]) -> set[int]:
         """Which of these rows neither left nor were quarantined."""
@@ -268,10 +272,16 @@ class Exchange:
         ).fetchone()
         reason = Reason(row["code"], json.loads(row["details"])) if row["code"] else None
         return Line(
-            row["stream"], reason, row["since"], outgoing, urgent, quarantined, row["unread"], row["audit_head"]
-        )
+            row["stream"], reason, row["since"], outgoing, urgent, quarantined, row["unread"], row["audit_head"],
+            _health(row["health"]),
+        )  # fmt: skip
 
 
 def _content(form: str, body: str) -> Brief | tuple[Mark, ...]:
     raw = json.loads(body)
     return Brief.from_object(raw) if form == "brief" else tuple(Mark.from_object(one) for one in raw)
+
+
+def _health(body: str) -> Health:
+    raw = json.loads(body)
+    return Health(tuple(raw["faults"]), tuple(PackBrief.from_object(one) for one in raw["packs"]))

@@ -15,7 +15,6 @@ from typing import Final
 
 from firmware_app import clock
 from firmware_app.clock import Implausible, Source
-from firmware_app.uplink.summary import Receipt
 
 log = logging.getLogger("lantern.clock")
 
@@ -46,9 +45,10 @@ class HospitalTime:
         """The hospital has signed this moment: it has passed."""
         clock.here().passed(float(at), signed=True)
 
-    def answered(self, receipt: Receipt) -> None:
-        """The receipt of this box's own stream has come: the clock goes by it, if it cannot be old."""
-        given = [self._given.pop(seq) for seq in receipt.taken if seq in self._given]
+    def answered(self, at: int, taken: Iterable[int]) -> None:
+        """A receipt for these numbers of this box's own stream, signed at *at*: the clock goes by it, if it cannot be
+        old."""
+        given = [self._given.pop(seq) for seq in taken if seq in self._given]
         if not given:
             return
         age = clock.elapsed() - max(given) + 1.0  # `at` has whole seconds
@@ -57,10 +57,10 @@ class HospitalTime:
         before = clock.here().standing()
         if before.source is Source.HOSPITAL and before.learned is not None:
             told, since = before.stamp.at.timestamp(), before.stamp.at - before.learned
-            if receipt.at <= told <= receipt.at + age and since < _AGAIN:  # it goes right, and was told so lately
+            if at <= told <= at + age and since < _AGAIN:  # it goes right, and was told so lately
                 return
         try:
-            after = clock.here().learn(receipt.at + age / 2, Source.HOSPITAL)
+            after = clock.here().learn(at + age / 2, Source.HOSPITAL)
         except Implausible:
             log.warning("a receipt tells a time that cannot be; the clock does not go by it")
             return

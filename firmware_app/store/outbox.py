@@ -1,22 +1,25 @@
 """The outbox in clinical.db: what the hospital must still hear of, written in the same breath as the case's revision.
 
-A row stays until the hospital's own signed receipt has come, whatever happens to exchange.db on the way.
+A row stays until the hospital's own signed receipt has come, whatever happens to exchange.db on the way.  Under which
+number it went there, and as which bytes, is kept with it; exchange.db, which the uplink's user may write, is not asked.
 """
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Collection, Iterable
-from dataclasses import dataclass
+from collections.abc import Collection
+from dataclasses import dataclass, replace
 from typing import Final
 
 from firmware_app import clock
 from firmware_app.records import Case, Priority, ReadingStatus
 from firmware_app.store.database import Database
+from firmware_app.uplink.envelope import Version
 from firmware_app.uplink.summary import (
     Brief,
     FindingBrief,
+    Mark,
     Modality,
     Runtime,
     Verdict,
@@ -24,9 +27,9 @@ from firmware_app.uplink.summary import (
     size_band,
 )
 
-CaseRevision = tuple[str, int]
 _VERSION: Final = re.compile(r"\d{1,4}\.\d{1,4}\.\d{1,4}", re.ASCII)
 _MOST_FINDINGS: Final = 32
+_BRIEF_BYTES: Final = Version.SECOND.most_bytes - 220  # what `Origin` takes at most
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,33 +53,64 @@ class Outbox:
             "SELECT body FROM outbox WHERE relayed = 0 AND urgent >= ? ORDER BY urgent DESC, rowid LIMIT ?",
             (urgent_only, limit),
         )
-        return [Brief.from_object(json.loads(row[0])) for row in rows]
+        return [fitted(Brief.from_object(json.loads(row[0]))) for row in rows]
 
-    def mark_relayed(self, briefs: Iterable[Brief]) -> None:
-        """These are in exchange.db, durably."""
+    def handed_on(self, rows: Collection[tuple[Brief | Mark, int, str]]) -> None:
+        """Inside the caller's transaction: exchange.db has each of these in the message of this number and hash."""
+        self.database.connection.executemany(
+            "UPDATE outbox SET relayed = 1, seq = ?, hash = ? WHERE case_reference = ? AND revision = ?",
+            [(seq, hashed, one.case, one.revision) for one, seq, hashed in rows],
+        )
+
+    def settle(self, taken: Collection[tuple[int, str]]) -> set[int]:
+        """The hospital has what went out under these numbers with these hashes.  Returns the numbers under which
+        something else had gone out, which the hospital does not have."""
         with self.database.transaction() as connection:
-            connection.executemany(
-                "UPDATE outbox SET relayed = 1 WHERE case_reference = ? AND revision = ?",
-                [(brief.case, brief.revision) for brief in briefs],
-            )
+            connection.executemany("DELETE FROM outbox WHERE seq = ? AND hash = ?", taken)
+        return self.numbers() & {seq for seq, _ in taken}
 
-    def settle(self, known: Collection[CaseRevision]) -> None:
-        """The hospital has these for good."""
+    def settle_unnamed(self, seqs: Collection[int]) -> None:
+        """A hospital that speaks form 1 has something under these numbers; more it cannot say."""
         with self.database.transaction() as connection:
-            connection.executemany("DELETE FROM outbox WHERE case_reference = ? AND revision = ?", known)
+            connection.executemany("DELETE FROM outbox WHERE seq = ?", [(seq,) for seq in seqs])
 
-    def relay_again(self, carried: Collection[CaseRevision]) -> int:
-        """Hand on once more what was relayed but is not *carried*: exchange.db was lost.  Returns how many."""
-        rows = self.database.connection.execute("SELECT case_reference, revision FROM outbox WHERE relayed = 1")
-        lost = [tuple(row) for row in rows if tuple(row) not in carried]
-        if lost:
-            with self.database.transaction() as connection:
-                connection.executemany("UPDATE outbox SET relayed = 0 WHERE case_reference = ? AND revision = ?", lost)
-        return len(lost)
+    def holds(self, seq: int, hashed: str) -> bool:
+        """Whether the message of this number and hash is waiting for its receipt."""
+        found = self.database.connection.execute("SELECT 1 FROM outbox WHERE seq = ? AND hash = ?", (seq, hashed))
+        return found.fetchone() is not None
+
+    def hand_on_again(self, seqs: Collection[int] | None = None) -> int:
+        """Hand on once more what went out under these numbers, or all that ever did.  Returns how many."""
+        change, connection = "UPDATE outbox SET relayed = 0, seq = NULL, hash = NULL", self.database.connection
+        if seqs is None:
+            return connection.execute(f"{change} WHERE relayed = 1").rowcount
+        with self.database.transaction():
+            return connection.executemany(f"{change} WHERE seq = ?", [(seq,) for seq in seqs]).rowcount
+
+    def numbers(self) -> set[int]:
+        """The numbers of the messages that wait for a receipt."""
+        rows = self.database.connection.execute("SELECT DISTINCT seq FROM outbox WHERE seq IS NOT NULL")
+        return {row[0] for row in rows}
+
+    def mergeable(self, limit: int) -> list[tuple[int, Mark]]:
+        """The oldest messages that hold one case each and are not urgent: their numbers, and what would be left."""
+        rows = self.database.connection.execute(
+            "SELECT seq, body FROM outbox WHERE seq IS NOT NULL AND urgent = 0 GROUP BY seq HAVING COUNT(*) = 1"
+            " ORDER BY seq LIMIT ?", (limit,),
+        )  # fmt: skip
+        briefs = [(row["seq"], Brief.from_object(json.loads(row["body"]))) for row in rows]
+        return [(seq, Mark(brief.case, brief.revision, brief.priority, brief.hour)) for seq, brief in briefs]
 
     def count(self) -> int:
         """How many case revisions the hospital has not acknowledged."""
         return int(self.database.connection.execute("SELECT COUNT(*) FROM outbox").fetchone()[0])
+
+
+def fitted(brief: Brief) -> Brief:
+    """*brief* with as many of its findings, the likeliest first, as an envelope of form 2 always holds."""
+    while brief.findings and len(brief.encode()) > _BRIEF_BYTES:
+        brief = replace(brief, findings=brief.findings[:-1])
+    return brief
 
 
 def brief_of(case: Case, taken: clock.Stamp) -> Brief:

@@ -1,7 +1,8 @@
 """The reader's side of the line: hands the outbox on to exchange.db, and acts on what the hospital has signed.
 
-Killed between any two statements it carries on: exchange.db takes each case revision once, and a receipt is forgotten
-only after everything it settles is gone.
+Killed between any two statements it carries on: what is in exchange.db and not remembered in clinical.db is thrown away
+and handed on again, and a receipt is forgotten only after everything it settles is gone.  What exchange.db says of a
+row is never believed: the uplink's user may write it.
 """
 
 from __future__ import annotations
@@ -17,12 +18,13 @@ from firmware_app.errors import Contradicted, KeysOutdated, LanternError, Messag
 from firmware_app.records import Reason
 from firmware_app.store.audit import Audit
 from firmware_app.store.clinical import Clinical
-from firmware_app.store.exchange import Exchange, Incoming
+from firmware_app.store.exchange import Exchange, Incoming, Outgoing
 from firmware_app.store.hospital_time import HospitalTime
 from firmware_app.store.layout import StateDir
+from firmware_app.store.line_memory import LineMemory
 from firmware_app.uplink import credentials
-from firmware_app.uplink.envelope import HospitalBundle, open_signed, seal_key
-from firmware_app.uplink.summary import Keys, Kind, Receipt, decode
+from firmware_app.uplink.envelope import HospitalBundle, Version, open_signed, version_of
+from firmware_app.uplink.summary import MERGED_MARKS, Brief, FirstReceipt, Kind, Receipt, body_hash, decode
 
 log = logging.getLogger("lantern.relay")
 
@@ -38,9 +40,8 @@ class Relay:
         self._clinical, self._exchange, self._box = clinical, exchange, box
         self._hospital, self._budget = hospital, budget_bytes
         self._mark, self._time = -1, HospitalTime()
-        again = clinical.outbox.relay_again(exchange.carried())
-        if again:
-            log.warning("%d summaries are handed on again: the exchange database is a new one", again)
+        self._memory = LineMemory(clinical.database)
+        self._resume()
 
     @classmethod
     def of(cls, config: Config, state: StateDir, clinical: Clinical) -> Relay | None:
@@ -73,18 +74,64 @@ class Relay:
 
     def _step(self) -> None:
         clock.stamp()  # which also hands the uplink, who cannot ask for it, what the box knows of the time
+        counters = self._exchange.counters()
+        if self._memory.agrees(counters):
+            self._memory.connected(counters.session)
+        else:
+            self._resume()
         self._act()
         self._hand_on()
         self._exchange.note(unread=self._clinical.unread(), audit_head=Audit(self._clinical.database).head().hash)
 
+    def _resume(self) -> None:
+        """Go on in the stream that is known, or begin a new one."""
+        outbox = self._clinical.outbox
+        if self._memory.agrees(self._exchange.counters()):
+            known, there = outbox.numbers(), self._exchange.numbers()
+            self._exchange.settle(there - known)  # killed before we had written them down
+            again = outbox.hand_on_again(known - there) if known - there else 0
+        else:
+            self._exchange.begin_stream()
+            with self._clinical.database.transaction():
+                self._memory.begin(self._exchange.counters())
+                again = outbox.hand_on_again()
+        if again:
+            log.warning("%d summaries are handed on again: the exchange database did not have them any more", again)
+        keys = self._memory.keys(self._hospital.verify)
+        if keys is not None:
+            self._keep_keys(keys)  # a new file does not have them
+
     def _hand_on(self) -> None:
         # Over budget, digests wait in clinical.db; an urgent summary always goes on.
-        roomy = self._exchange.make_room(self._budget)
+        roomy = self._make_room()
         while briefs := self._clinical.outbox.waiting(_BATCH, urgent_only=not roomy):
             notify.alive()
-            self._time.handed_on(self._exchange.take_in(briefs))
-            self._clinical.outbox.mark_relayed(briefs)
-            roomy = self._exchange.make_room(self._budget)
+            self._remember(self._exchange.take_in(briefs))
+            roomy = self._make_room()
+
+    def _make_room(self) -> bool:
+        """Merge the oldest digests until the rows fit the budget; False when they do not.  Urgent rows stay.
+
+        A brief that is under way just now may arrive twice; the hospital counts it by case and revision.
+        """
+        while self._exchange.used_bytes() > self._budget:
+            oldest = self._clinical.outbox.mergeable(MERGED_MARKS)
+            if len(oldest) < 2:
+                return False
+            merged = self._exchange.merge([seq for seq, _ in oldest], tuple(mark for _, mark in oldest))
+            self._remember([merged])
+        return True
+
+    def _remember(self, rows: list[Outgoing]) -> None:
+        told = []
+        for row in rows:
+            hashed = body_hash(row.message(self._box).encode())
+            parts = [row.content] if isinstance(row.content, Brief) else row.content
+            told += [(part, row.seq, hashed) for part in parts]
+        with self._clinical.database.transaction():
+            self._clinical.outbox.handed_on(told)
+            self._memory.gave(rows)
+        self._time.handed_on(row.seq for row in rows)
 
     def _act(self) -> None:
         while received := self._exchange.incoming():
@@ -97,35 +144,77 @@ class Relay:
             self._exchange.finish(received)
 
     def _obey(self, one: Incoming) -> None:
+        if one.kind is Kind.KEYS:
+            self._keep_keys(one.body)
+            return
         body = open_signed(one.body, one.kind, self._box, self._hospital.verify_key)
-        if one.kind is Kind.ACK:
-            self._settle(decode(body, Receipt))
-        elif one.kind is Kind.KEYS:
-            self._replace_key(decode(body, Keys), one.body)
-        else:
+        if one.kind is not Kind.ACK:
             raise MessageInvalid(field="kind")  # commands come with a later version
+        if version_of(one.body) is Version.SECOND:
+            self._settle(decode(body, Receipt))
+        elif self._speaks() is Version.FIRST:
+            self._settle_unnamed(decode(body, FirstReceipt))
 
-    def _settle(self, receipt: Receipt) -> None:
+    def _speaks(self) -> Version:
+        """The latest form in which the hospital has signed its key."""
+        keys = self._memory.keys(self._hospital.verify)
+        return Version.FIRST if keys is None else version_of(keys)
+
+    def _ours(self, receipt: Receipt | FirstReceipt) -> bool:
+        """Whether a receipt is for this stream; one of an exchange.db that is no more settles nothing."""
         if receipt.box != self._box:
             raise MessageInvalid(field="box")
-        self._time.signed(receipt.at)
-        if receipt.stream != self._exchange.line().stream:
-            return  # of an exchange.db that is no more; what it carried was handed on again
-        self._time.answered(receipt)
-        self._clinical.outbox.settle(self._exchange.carried(receipt.taken))
-        self._exchange.settle(receipt.taken)
-        for refusal in receipt.refused:
-            log.error("the hospital will not count summary %d (%s)", refusal.seq, refusal.code)
-            if refusal.code == Contradicted.code:  # this exchange.db was put back from a copy: its numbers were used
-                self._exchange.renumber(refusal.seq)
-            else:
-                self._exchange.quarantine(refusal.seq, Reason(refusal.code))
+        if receipt.at:
+            self._time.signed(receipt.at)
+        return receipt.stream == self._memory.stream()
 
-    def _replace_key(self, keys: Keys, signed: bytes) -> None:
-        if keys.box != self._box:
-            raise MessageInvalid(field="box")
-        seal_key(keys.seal)
-        if keys.serial > self._hospital.serial and self._exchange.keep_keys(self._hospital.verify, keys.serial, signed):
-            log.info("the hospital's sealing key is now number %d", keys.serial)
-        elif keys.serial < self._hospital.serial:
+    def _settle(self, receipt: Receipt) -> None:
+        if not self._ours(receipt):
+            return
+        outbox, taken = self._clinical.outbox, [(one.seq, one.body) for one in receipt.taken]
+        right = [seq for seq, hashed in taken if outbox.holds(seq, hashed)]
+        if receipt.at is not None:
+            self._time.answered(receipt.at, right)
+        others = outbox.settle(taken)
+        if others:
+            log.error("under %d numbers the hospital has something that this box did not send", len(others))
+            outbox.hand_on_again(others)
+        self._exchange.settle([seq for seq, _ in taken])
+        for one in receipt.refused:
+            if outbox.holds(one.seq, one.body):
+                self._refused(one.seq, one.code)
+
+    def _settle_unnamed(self, receipt: FirstReceipt) -> None:
+        """A hospital of the version before: its receipt proves a number and no more."""
+        if not self._ours(receipt):
+            return
+        if receipt.at:
+            self._time.answered(receipt.at, receipt.taken)
+        self._clinical.outbox.settle_unnamed(receipt.taken)
+        self._exchange.settle(receipt.taken)
+        for one in receipt.refused:
+            self._refused(one.seq, one.code)
+
+    def _refused(self, seq: int, code: str) -> None:
+        log.error("the hospital will not count summary %d (%s)", seq, code)
+        if code == Contradicted.code:  # its number was used before for something else: it goes again under another
+            self._clinical.outbox.hand_on_again([seq])
+            self._exchange.settle([seq])
+        else:
+            self._exchange.quarantine(seq, Reason(code))
+
+    def _keep_keys(self, signed: bytes) -> None:
+        keys, version = credentials.open_keys(signed, self._box, self._hospital)
+        kept = self._memory.keys(self._hospital.verify)
+        known, spoken = self._hospital.serial, Version.FIRST
+        if kept is not None:
+            told, spoken = credentials.open_keys(kept, self._box, self._hospital)
+            known = max(known, told.serial)
+        if version < spoken:
+            return  # meant for boxes of the version before
+        if keys.serial < known:
             raise KeysOutdated(serial=keys.serial)
+        if (keys.serial, version) != (known, spoken):
+            self._memory.keep_keys(self._hospital.verify, signed)
+            log.info("the hospital's sealing key is number %d; it speaks form %d of the line", keys.serial, version)
+        self._exchange.keep_keys(self._hospital.verify, keys.serial, signed)

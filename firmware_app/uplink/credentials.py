@@ -9,10 +9,10 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from firmware_app.config import Uplink
-from firmware_app.errors import BundleInvalid, LanternError, LineNotSetUp
-from firmware_app.uplink.envelope import HospitalBundle, seal_key
+from firmware_app.errors import BundleInvalid, LanternError, LineNotSetUp, MessageInvalid
+from firmware_app.uplink.envelope import HospitalBundle, Version, open_signed, seal_key, version_of
 from firmware_app.uplink.form import AnyMessage
-from firmware_app.uplink.summary import decode
+from firmware_app.uplink.summary import Keys, Kind, decode
 
 
 def handed_over(settings: Uplink, folder: str | None = None) -> Uplink:
@@ -51,6 +51,18 @@ def hospital(settings: Uplink) -> HospitalBundle:
     found = bundle(settings.hospital, HospitalBundle)
     seal_key(found.seal)
     return found
+
+
+def open_keys(signed: bytes, box: str, hospital: HospitalBundle) -> tuple[Keys, Version]:
+    """The keys message that *hospital* signed for *box*, and the form that it speaks: it is told in no other.
+
+    Raises `EnvelopeMalformed`, `SignatureForged` or `MessageInvalid`.
+    """
+    keys = decode(open_signed(signed, Kind.KEYS, box, hospital.verify_key), Keys)
+    if keys.box != box:
+        raise MessageInvalid(field="box")
+    seal_key(keys.seal)
+    return keys, version_of(signed)
 
 
 def bundle(path: Path, kind: type[AnyMessage]) -> AnyMessage:

@@ -4,11 +4,13 @@ Up, from box to hospital: HPKE (RFC 9180: X25519, HKDF-SHA256, AES-256-GCM) to t
 box's Ed25519 signature inside.  HPKE's `info` and the signature both bind the version, the hospital's key, the box and
 the kind, so a message opens only where, from whom and as what it was meant.
 
-    LNU1 | key id, 8 | HPKE: enc, 32 + ( signature, 64 | length, 2 | body | zeros to a multiple of 256 ) + tag, 16
+    LNU2 | key id, 8 | HPKE: enc, 32 + ( signature, 64 | length, 2 | body | zeros to 2,048 bytes ) + tag, 16
 
 Down, from hospital to box: nothing secret, signed with the hospital's Ed25519 key over the same context.
 
-    LND1 | key id, 8 | signature, 64 | body
+    LND2 | key id, 8 | signature, 64 | body
+
+Form 1 (LNU1, LND1) is what the version before speaks; in it the padding ends at the next multiple of 256.
 """
 
 from __future__ import annotations
@@ -17,6 +19,7 @@ import hashlib
 import re
 from collections.abc import Container, Mapping
 from dataclasses import dataclass
+from enum import IntEnum
 from typing import Annotated, ClassVar, Final
 
 from cryptography.exceptions import InvalidSignature, InvalidTag
@@ -37,13 +40,40 @@ from firmware_app.uplink.form import MOST_BYTES, Many, Message, Part, Text, Whol
 from firmware_app.uplink.summary import BOX_ID, Kind
 
 SUITE: Final = Suite(KEM.X25519, KDF.HKDF_SHA256, AEAD.AES_256_GCM)
-_UP, _DOWN = b"LNU1", b"LND1"
-_ID, _SIGNATURE, _LENGTH, _ENC, _TAG = 8, 64, 2, 32, 16
-_PAD: Final = 256
-_HEAD: Final = len(_UP) + _ID
+_UP, _DOWN = b"LNU", b"LND"
+_MAGIC, _ID, _SIGNATURE, _LENGTH, _ENC, _TAG = 4, 8, 64, 2, 32, 16
+_PAD: Final = 256  # of form 1
+_PLAIN: Final = 2_048  # of form 2
+_HEAD: Final = _MAGIC + _ID
 _LEAST_UP: Final = _HEAD + _ENC + _PAD + _TAG
-MOST_ENVELOPE: Final = _HEAD + _ENC + -(-(_SIGNATURE + _LENGTH + MOST_BYTES) // _PAD) * _PAD + _TAG
+
+
+class Version(IntEnum):
+    """The form of an envelope and of what may be in it; both sides of one exchange use the same."""
+
+    FIRST = 1
+    SECOND = 2
+
+    @property
+    def most_bytes(self) -> int:
+        """The longest body that goes up, in bytes."""
+        return MOST_BYTES if self is Version.FIRST else _PLAIN - _SIGNATURE - _LENGTH
+
+    def plain_bytes(self, body: int) -> int:
+        """How long the sealed plaintext is for a *body* of so many bytes."""
+        return -(-(_SIGNATURE + _LENGTH + body) // _PAD) * _PAD if self is Version.FIRST else _PLAIN
+
+
+MOST_ENVELOPE: Final = _HEAD + _ENC + Version.FIRST.plain_bytes(MOST_BYTES) + _TAG
 """The longest envelope, in bytes; a longer one is not looked at."""
+
+
+def version_of(envelope: bytes) -> Version:
+    """The form of an envelope by its first bytes; raises `EnvelopeMalformed` for one of neither."""
+    for version in Version:
+        if envelope[:_MAGIC] in (_UP + b"%d" % version, _DOWN + b"%d" % version):
+            return version
+    raise EnvelopeMalformed(where=f"{len(envelope)} B")
 
 
 def key_id(public: X25519PublicKey | Ed25519PublicKey) -> bytes:
@@ -51,23 +81,30 @@ def key_id(public: X25519PublicKey | Ed25519PublicKey) -> bytes:
     return hashlib.sha256(public.public_bytes_raw()).digest()[:_ID]
 
 
-def context(direction: bytes, kind: Kind, key: bytes, box: str) -> bytes:
+def context(direction: bytes, kind: Kind, key: bytes, box: str, version: Version = Version.SECOND) -> bytes:
     """What seal and signature bind: version, direction, kind, the hospital's key id (hexadecimal), the box."""
-    return b"\x00".join((b"lantern/1", direction, kind.encode(), key.hex().encode(), box.encode()))
+    return b"\x00".join((b"lantern/%d" % version, direction, kind.encode(), key.hex().encode(), box.encode()))
 
 
 # --- up -----------------------------------------------------------------------------------------------------------
 
 
-def seal(body: bytes, kind: Kind, box: str, signer: Ed25519PrivateKey, hospital: X25519PublicKey) -> bytes:
-    """The envelope of *body*; its length tells no more than a multiple of 256.  Raises `MessageTooLarge`."""
-    if len(body) > MOST_BYTES:
-        raise MessageTooLarge(size=len(body), limit=MOST_BYTES)
+def seal(
+    body: bytes, kind: Kind, box: str, signer: Ed25519PrivateKey, hospital: X25519PublicKey,
+    version: Version = Version.SECOND,
+) -> bytes:  # fmt: skip
+    """The envelope of *body*, in form 2 of one length whatever is inside.  Raises `MessageTooLarge`."""
+    if len(body) > version.most_bytes:
+        raise MessageTooLarge(size=len(body), limit=version.most_bytes)
     key = key_id(hospital)
-    bound = context(b"up", kind, key, box)
+    bound = context(b"up", kind, key, box, version)
     plain = signer.sign(bound + b"\x00" + body) + len(body).to_bytes(_LENGTH) + body
-    plain += bytes(-len(plain) % _PAD)
-    return _UP + key + SUITE.encrypt(plain, hospital, bound)
+    return (
+        _UP
+        + b"%d" % version
+        + key
+        + SUITE.encrypt(plain.ljust(version.plain_bytes(len(body)), b"\x00"), hospital, bound)
+    )
 
 
 def open_sealed(
@@ -83,26 +120,27 @@ def open_sealed(
     *private* are the hospital's keys by id, *retired* the ids of those it no longer has.  Raises `EnvelopeMalformed`,
     `SealKeyUnknown`, `SealKeyRetired`, `EnvelopeUndecryptable`, `SignatureForged`.
     """
+    version = version_of(envelope)
     if not _LEAST_UP <= len(envelope) <= MOST_ENVELOPE or envelope[: len(_UP)] != _UP:
         raise EnvelopeMalformed(where=f"{len(envelope)} B")
-    key = envelope[len(_UP) : _HEAD]
+    key = envelope[_MAGIC:_HEAD]
     if key not in private:
         raise (SealKeyRetired if key in retired else SealKeyUnknown)(key=key.hex())
-    bound = context(b"up", kind, key, box)
+    bound = context(b"up", kind, key, box, version)
     try:
         plain = SUITE.decrypt(envelope[_HEAD:], private[key], bound)
     except (InvalidTag, ValueError):  # ValueError: an `enc` of small order
         raise EnvelopeUndecryptable from None
-    body = _unpadded(plain)
+    body = _unpadded(plain, version)
     _verify(signer, plain[:_SIGNATURE], bound + b"\x00" + body)
     return body
 
 
-def _unpadded(plain: bytes) -> bytes:
+def _unpadded(plain: bytes, version: Version) -> bytes:
     start = _SIGNATURE + _LENGTH
-    end = start + int.from_bytes(plain[_SIGNATURE:start])
-    padded = len(plain) % _PAD == 0 and end <= len(plain) < end + _PAD
-    if len(plain) < start or not padded or any(plain[end:]):
+    body = int.from_bytes(plain[_SIGNATURE:start])
+    end = start + body
+    if len(plain) != version.plain_bytes(body) or end > len(plain) or any(plain[end:]):
         raise EnvelopeMalformed(where="padding")
     return plain[start:end]
 
@@ -110,23 +148,25 @@ def _unpadded(plain: bytes) -> bytes:
 # --- down ---------------------------------------------------------------------------------------------------------
 
 
-def sign(body: bytes, kind: Kind, box: str, signer: Ed25519PrivateKey) -> bytes:
+def sign(body: bytes, kind: Kind, box: str, signer: Ed25519PrivateKey, version: Version = Version.SECOND) -> bytes:
     """*body* with the hospital's signature, for *box* and *kind* only."""
     if len(body) > MOST_BYTES:
         raise MessageTooLarge(size=len(body), limit=MOST_BYTES)
     key = key_id(signer.public_key())
-    return _DOWN + key + signer.sign(context(b"down", kind, key, box) + b"\x00" + body) + body
+    return (
+        _DOWN + b"%d" % version + key + signer.sign(context(b"down", kind, key, box, version) + b"\x00" + body) + body
+    )
 
 
 def open_signed(envelope: bytes, kind: Kind, box: str, hospital: Ed25519PublicKey) -> bytes:
     """The body of what *hospital* signed for *box*; raises `EnvelopeMalformed` or `SignatureForged`."""
-    start = _HEAD + _SIGNATURE
+    version, start = version_of(envelope), _HEAD + _SIGNATURE
     if not start < len(envelope) <= start + MOST_BYTES or envelope[: len(_DOWN)] != _DOWN:
         raise EnvelopeMalformed(where=f"{len(envelope)} B")
-    key, body = envelope[len(_DOWN) : _HEAD], envelope[start:]
+    key, body = envelope[_MAGIC:_HEAD], envelope[start:]
     if key != key_id(hospital):
         raise SignatureForged
-    _verify(hospital, envelope[_HEAD:start], context(b"down", kind, key, box) + b"\x00" + body)
+    _verify(hospital, envelope[_HEAD:start], context(b"down", kind, key, box, version) + b"\x00" + body)
     return body
 
 

@@ -26,7 +26,7 @@ _POLL_S: Final = 0.025
 _DELAY_FIRST_S, _DELAY_MOST_S = 0.5, 60.0
 _STEADY_S: Final = 30.0
 _RELEASE_S: Final = 3600.0
-_DOWN: Final = {kind.value: kind for kind in (Kind.ACK, Kind.KEYS, Kind.COMMAND)}
+_DOWN: Final = {kind.value: kind for kind in (Kind.ACK, Kind.KEYS, Kind.COMMAND)} | {Kind.KEYS_2.value: Kind.KEYS}
 _SIGNED_BYTES: Final = 128
 
 
@@ -95,6 +95,7 @@ def _carry(exchange: Exchange, publisher: Publisher, line: Line, health_seconds:
         mark = exchange.database.change_mark()
         if mark != seen or now - looked > 1.0:
             publisher.take_keys()
+            publisher.introduce(line)
             while line.is_open and publisher.pump(line):
                 line.turn(0.0)
             seen, looked = mark, now

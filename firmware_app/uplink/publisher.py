@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Final
 
@@ -20,10 +20,10 @@ from firmware_app.errors import BrokerRefused, LanternError, MessageTooLarge
 from firmware_app.records import Reason
 from firmware_app.store.exchange import Exchange, Outgoing
 from firmware_app.store.layout import free_bytes
-from firmware_app.uplink.envelope import HospitalBundle, open_signed, seal, seal_key
+from firmware_app.uplink.credentials import open_keys
+from firmware_app.uplink.envelope import HospitalBundle, Version, seal, seal_key
 from firmware_app.uplink.line import Line, Post
-from firmware_app.uplink.summary import Brief, Digest, Kind, Origin, Presence, State, Summary, decode
-from firmware_app.uplink.summary import Keys as KeysMessage
+from firmware_app.uplink.summary import FirstPresence, Kind, Origin, Presence, State
 from firmware_app.version import version
 
 log = logging.getLogger("lantern.uplink")
@@ -58,11 +58,12 @@ class Publisher:
     ) -> None:
         """*folder* is where free disk space is looked at."""
         self._exchange, self._box, self._identity, self._hospital = exchange, box, identity, hospital
-        self._folder, self._stream = folder, exchange.line().stream
+        self._folder, self._introduced = folder, ("", Version.FIRST)
         self._sent: dict[int, _Sent] = {}
         self._posted: dict[int, int] = {}  # number of the post -> row
         self._session, self._beat = 0, 0
         self._signed_keys: bytes | None = None
+        self._version = Version.FIRST  # until the hospital has signed that it speaks another
         self._seal_to: X25519PublicKey = seal_key(hospital.seal)
 
     # --- the connection's life -----------------------------------------------------------------------------------
@@ -93,6 +94,12 @@ class Publisher:
         if fits(post, line.most_bytes):
             line.post(post)
 
+    def introduce(self, line: Line) -> None:
+        """Since the hospital last heard of the box a new stream or form has begun: it hears of that now."""
+        if (self._exchange.counters().stream, self._version) != self._introduced:
+            self._beat += 1
+            self._say(line, State.BIRTH, self._beat)
+
     # --- rows ----------------------------------------------------------------------------------------------------
 
     def take_keys(self) -> None:
@@ -101,13 +108,15 @@ class Publisher:
         if signed is None or signed == self._signed_keys:
             return
         try:
-            keys = decode(open_signed(signed, Kind.KEYS, self._box, self._hospital.verify_key), KeysMessage)
-            fresh = seal_key(keys.seal)
+            keys, version = open_keys(signed, self._box, self._hospital)
         except LanternError as error:
             log.error("the hospital's new key in the exchange database was not used: %s", error)
         else:
+            if version > self._version:
+                self._version = version
+                self._sent.clear()
             if keys.serial > self._hospital.serial:
-                self._seal_to = fresh
+                self._seal_to = seal_key(keys.seal)
                 self._sent.clear()
         self._signed_keys = signed
 
@@ -138,8 +147,7 @@ class Publisher:
             self._exchange.quarantine(seq, Reason.of(BrokerRefused(reason=refusal)))
 
     def _send(self, line: Line, row: Outgoing, now: float) -> None:
-        origin = Origin(self._box, self._stream, row.seq, row.boot)
-        message = Summary(origin, row.content) if isinstance(row.content, Brief) else Digest(origin, row.content)
+        message = row.message(self._box)
         try:
             post = self._sealed(message.encode(), message.kind)
             if not fits(post, line.most_bytes):
@@ -157,13 +165,15 @@ class Publisher:
 
     def _sealed(self, body: bytes, kind: Kind) -> Post:
         return Post(
-            f"lantern/v1/up/{self._box}/{kind.value}", seal(body, kind, self._box, self._identity, self._seal_to)
+            f"lantern/v1/up/{self._box}/{kind.value}",
+            seal(body, kind, self._box, self._identity, self._seal_to, self._version),
         )
 
     def _presence(self, state: State, beat: int) -> Post:
         line = self._exchange.line()
-        said = Presence(
-            origin=Origin(self._box, self._stream, self._session, clock.boot_id()),
+        self._introduced = (line.stream, self._version)
+        said = FirstPresence(
+            origin=Origin(self._box, line.stream, self._session, clock.boot_id()),
             state=state,
             beat=beat,
             version=version(),
@@ -174,4 +184,7 @@ class Publisher:
             audit_head=line.audit_head,
             hour=clock.hour(clock.stamp()),
         )
+        if self._version is not Version.FIRST:
+            values = {one.name: getattr(said, one.name) for one in fields(said)}
+            said = Presence(**values, faults=line.health.faults, packs=line.health.packs)
         return self._sealed(said.encode(), said.kind)

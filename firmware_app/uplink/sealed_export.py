@@ -37,9 +37,9 @@ from firmware_app.errors import (
     LanternError,
     SignatureForged,
 )
-from firmware_app.uplink.envelope import SUITE, HospitalBundle, key_id, open_signed, seal_key
-from firmware_app.uplink.form import decode
-from firmware_app.uplink.summary import BOX_ID, Keys, Kind
+from firmware_app.uplink.credentials import open_keys
+from firmware_app.uplink.envelope import SUITE, HospitalBundle, key_id, seal_key
+from firmware_app.uplink.summary import BOX_ID
 
 PIECE: Final = 1 << 18
 _MAGIC: Final = b"LNX1"
@@ -56,7 +56,7 @@ def newest(hospital: HospitalBundle, box: str, signed: bytes | None) -> X25519Pu
     """
     if signed is not None:
         try:
-            keys = decode(open_signed(signed, Kind.KEYS, box, hospital.verify_key), Keys)
+            keys, _ = open_keys(signed, box, hospital)
             if keys.serial > hospital.serial:
                 return seal_key(keys.seal)
         except LanternError:  # the uplink has logged it

@@ -2,11 +2,13 @@
 
 Up go `Summary` (one case revision), `Digest` (many, each reduced to its mark, when the disk budget is short) and
 `Presence` (birth, health, death).  Down come `Receipt` and `Keys`.  Nothing else can be built, and no field takes free
-text: no name, id, UID, age, sex or study date has a place to stand.
+text: no name, id, UID, age, sex or study date has a place to stand.  Peers of form 1 say `FirstPresence` and
+`FirstReceipt` instead (docs/uplink.md).
 """
 
 from __future__ import annotations
 
+import hashlib
 import re
 from dataclasses import dataclass
 from enum import StrEnum
@@ -16,12 +18,17 @@ from firmware_app.records import Priority
 from firmware_app.uplink.form import Many, Maybe, Message, OneOf, Part, Text, Whole, decode
 
 __all__ = [
-    "BOX_ID", "MOST_MARKS", "MOST_SEQ", "Brief", "Digest", "FindingBrief", "Keys", "Kind", "Mark", "Modality",
-    "Origin", "Presence", "Receipt", "Refusal", "Runtime", "SizeBand", "State", "Summary", "Verdict", "decode",
-    "decode_up", "quality_code", "size_band",
+    "BOX_ID", "MERGED_MARKS", "MOST_FAULTS", "MOST_MARKS", "MOST_PACKS", "MOST_SEQ", "Brief", "Digest",
+    "FindingBrief", "FirstPresence", "FirstReceipt", "Keys", "Kind", "Mark", "Modality", "Origin", "PackBrief",
+    "Presence", "Receipt", "Refusal", "Refused", "Runtime", "SizeBand", "State", "Summary", "Taken", "Verdict",
+    "body_hash", "decode", "decode_up", "quality_code", "size_band",
 ]  # fmt: skip
 
 MOST_MARKS: Final = 100
+MERGED_MARKS: Final = 16
+"""Marks that this version puts into one digest: as many as always fit an envelope of form 2."""
+MOST_FAULTS: Final = 12
+MOST_PACKS: Final = 8
 MOST_SEQ: Final = 2**53 - 1
 BOX_ID: Final = r"[a-z0-9][a-z0-9-]{0,39}"
 _QUALITY: Final = re.compile(r"[a-z][a-z0-9_-]{0,23}(\.[a-z][a-z0-9_-]{0,23}){0,2}", re.ASCII)
@@ -30,6 +37,10 @@ _REFERENCE: Final = Text(r"c-[0-9a-f]{20}")
 _HOUR: Final = Maybe(Text(r"20(2[4-9]|[3-9][0-9])-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])T([01][0-9]|2[0-3])"))
 _COUNT: Final = Whole(0, 10**9)
 _KEY: Final = Text(r"[0-9a-f]{64}")
+_HASH: Final = Text(r"[0-9a-f]{32}")
+_FAULT: Final = Text(r"[a-z][a-z0-9_-]{0,15}\.[a-z][a-z0-9_-]{0,31}")
+_PACK: Final = Text(r"[a-z0-9][a-z0-9-]{0,39}")
+_PACK_VERSION: Final = Text(r"\d{1,4}\.\d{1,4}\.\d{1,4}")
 
 
 class Kind(StrEnum):
@@ -43,6 +54,7 @@ class Kind(StrEnum):
     DRIFT = "drift"
     ACK = "ack"
     KEYS = "keys"
+    KEYS_2 = "keys2"  # the topic of `keys` in form 2, so that the broker retains both
     COMMAND = "command"
 
 
@@ -151,8 +163,8 @@ class Brief(Message):
     case: Annotated[str, _REFERENCE]
     revision: Annotated[int, Whole(1, 10**6)]
     modality: Annotated[Modality, OneOf(Modality)]
-    pack: Annotated[str | None, Maybe(Text(r"[a-z0-9][a-z0-9-]{0,39}"))]
-    pack_version: Annotated[str | None, Maybe(Text(r"\d{1,4}\.\d{1,4}\.\d{1,4}"))]
+    pack: Annotated[str | None, Maybe(_PACK)]
+    pack_version: Annotated[str | None, Maybe(_PACK_VERSION)]
     runtime: Annotated[Runtime | None, Maybe(OneOf(Runtime))]
     priority: Annotated[Priority, OneOf(Priority)]
     findings: Annotated[tuple[FindingBrief, ...], Many(Part(FindingBrief), 32)]
@@ -210,8 +222,9 @@ class State(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Presence(Message):
-    """How the box is.  `origin.seq` numbers the connection, `beat` orders what is said during it (0 is the birth)."""
+class FirstPresence(Message):
+    """How the box is, in form 1.  `origin.seq` numbers the connection, `beat` orders what is said during it (0 is the
+    birth)."""
 
     name: ClassVar = "presence"
     origin: Annotated[Origin, Part(Origin)]
@@ -230,19 +243,73 @@ class Presence(Message):
         return Kind(self.state.value)
 
 
-def decode_up(body: bytes) -> Summary | Digest | Presence:
-    """The message a box wrote; raises `MessageInvalid`."""
-    message = decode(body, Summary, Digest, Presence)
-    assert isinstance(message, Summary | Digest | Presence)
+@dataclass(frozen=True, slots=True)
+class PackBrief(Message):
+    """A model pack that the box works with."""
+
+    name: ClassVar = "pack"
+    pack: Annotated[str, _PACK]
+    version: Annotated[str, _PACK_VERSION]
+
+
+@dataclass(frozen=True, slots=True)
+class Presence(FirstPresence):
+    """How the box is, and what the technician's page says of it: what needs a hand, and the packs it works with."""
+
+    faults: Annotated[tuple[str, ...], Many(_FAULT, MOST_FAULTS)]  # codes of the box's own checks, the worst first
+    packs: Annotated[tuple[PackBrief, ...], Many(Part(PackBrief), MOST_PACKS)]
+
+
+def decode_up(body: bytes, *, first: bool = False) -> Summary | Digest | FirstPresence:
+    """The message a box wrote, of form 1 when *first*; raises `MessageInvalid`."""
+    message = decode(body, Summary, Digest, FirstPresence if first else Presence)
+    assert isinstance(message, Summary | Digest | FirstPresence)
     return message
+
+
+def body_hash(body: bytes) -> str:
+    """What a receipt names of a message: the first 16 bytes of the SHA-256 of its body, hexadecimal."""
+    return hashlib.sha256(body).hexdigest()[:32]
 
 
 # --- down ---------------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
-class Refusal(Message):
+class Taken(Message):
+    """A message that the hospital has committed: its number and the `body_hash` of what came under it."""
+
+    name: ClassVar = "taken"
+    seq: Annotated[int, Whole(1, MOST_SEQ)]
+    body: Annotated[str, _HASH]
+
+
+@dataclass(frozen=True, slots=True)
+class Refused(Message):
     """A message of the box that the hospital will never count, and why."""
+
+    name: ClassVar = "refused"
+    seq: Annotated[int, Whole(1, MOST_SEQ)]
+    body: Annotated[str, _HASH]
+    code: Annotated[str, Text(_QUALITY.pattern)]
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt(Message):
+    """The hospital has committed these messages of a stream; `at` is its clock in Unix seconds, null while it has
+    reason to doubt that."""
+
+    name: ClassVar = "receipt"
+    box: Annotated[str, Text(BOX_ID)]
+    stream: Annotated[str, Text(r"[0-9a-f]{32}")]
+    taken: Annotated[tuple[Taken, ...], Many(Part(Taken), 200)]
+    refused: Annotated[tuple[Refused, ...], Many(Part(Refused), 50)]
+    at: Annotated[int | None, Maybe(Whole(0, MOST_SEQ))]
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal(Message):
+    """`Refused` in form 1, which does not say what came under the number."""
 
     name: ClassVar = "refusal"
     seq: Annotated[int, Whole(1, MOST_SEQ)]
@@ -250,8 +317,8 @@ class Refusal(Message):
 
 
 @dataclass(frozen=True, slots=True)
-class Receipt(Message):
-    """The hospital has committed these numbers of a stream; `at` is its clock in Unix seconds."""
+class FirstReceipt(Message):
+    """`Receipt` in form 1: numbers alone; `at` is 0 where the hospital doubts its clock."""
 
     name: ClassVar = "receipt"
     box: Annotated[str, Text(BOX_ID)]

@@ -69,7 +69,7 @@ class Publisher:
 
     def _answered(self, _client: mqtt.Client, _data: object, message: mqtt.MQTTMessage) -> None:
         signed = open_signed(bytes(message.payload), Kind.ACK, self._box.name, self._bundle.verify_key)
-        self.taken += decode(signed, Receipt).taken
+        self.taken += (one.seq for one in decode(signed, Receipt).taken)
 
     def say(self, seq: int) -> str:
         """Summary *seq*, taken over by the broker; returns its case."""

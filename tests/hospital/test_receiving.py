@@ -67,7 +67,7 @@ def count(inbox: Inbox, message: Summary | Digest, envelope: bytes = b"e") -> Ou
 
 
 def presence(session: int, beat: int, state: State = State.HEALTH, stream: str = "5") -> Presence:
-    return Presence(origin(session, stream), state, beat, "0.1.0", 0, 0, None, 900, None, "2026-11-21T03")
+    return Presence(origin(session, stream), state, beat, "0.1.0", 0, 0, None, 900, None, "2026-11-21T03", (), ())
 
 
 # --- keys and boxes -------------------------------------------------------------------------------------------------

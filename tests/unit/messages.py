@@ -8,7 +8,9 @@ from hypothesis import strategies as st
 
 from firmware_app.records import Priority
 from firmware_app.uplink.summary import (
+    MOST_FAULTS,
     MOST_MARKS,
+    MOST_PACKS,
     MOST_SEQ,
     Brief,
     Digest,
@@ -16,6 +18,7 @@ from firmware_app.uplink.summary import (
     Mark,
     Modality,
     Origin,
+    PackBrief,
     Presence,
     Runtime,
     SizeBand,
@@ -57,9 +60,11 @@ BRIEFS = st.builds(
 MARKS = st.builds(Mark, CASES, REVISIONS, st.sampled_from(Priority), HOURS)
 SUMMARIES = st.builds(Summary, ORIGINS, BRIEFS)
 DIGESTS = st.builds(Digest, ORIGINS, st.lists(MARKS, max_size=MOST_MARKS).map(tuple))
+FAULTS = st.from_regex(r"[a-z][a-z0-9_-]{0,15}\.[a-z][a-z0-9_-]{0,31}", fullmatch=True)
 COUNTS = st.integers(0, 10**9)
 PRESENCES = st.builds(
     Presence, ORIGINS, st.sampled_from(State), COUNTS, st.just("0.1.0"), COUNTS, COUNTS, st.none() | COUNTS, COUNTS,
-    st.none() | _digits(64), HOURS,
+    st.none() | _digits(64), HOURS, st.lists(FAULTS, max_size=MOST_FAULTS).map(tuple),
+    st.lists(st.builds(PackBrief, BOXES, st.just("1.20.3")), max_size=MOST_PACKS).map(tuple),
 )  # fmt: skip
 MESSAGES = SUMMARIES | DIGESTS | PRESENCES

@@ -27,6 +27,7 @@ from firmware_app.uplink.envelope import (
     MOST_ENVELOPE,
     SUITE,
     BoxBundle,
+    Version,
     context,
     key_id,
     open_sealed,
@@ -34,9 +35,10 @@ from firmware_app.uplink.envelope import (
     seal,
     seal_key,
     sign,
+    version_of,
 )
 from firmware_app.uplink.form import MOST_BYTES
-from firmware_app.uplink.summary import Kind, Receipt, decode, decode_up
+from firmware_app.uplink.summary import FirstReceipt, Kind, Receipt, body_hash, decode, decode_up
 
 BOX, HOSPITAL = Ed25519PrivateKey.from_private_bytes(b"b" * 32), X25519PrivateKey.from_private_bytes(b"h" * 32)
 KEY = key_id(HOSPITAL.public_key())
@@ -55,9 +57,9 @@ def sealed(body: bytes = b"{}") -> bytes:
 
 
 @settings(deadline=None, max_examples=50)
-@given(st.binary(max_size=2000))
-def test_what_is_sealed_opens(body: bytes) -> None:
-    envelope = sealed(body)
+@given(st.binary(max_size=1900), st.sampled_from(Version))
+def test_what_is_sealed_opens(body: bytes, version: Version) -> None:
+    envelope = seal(body, Kind.ALERT, "a", BOX, HOSPITAL.public_key(), version)
     assert opened(envelope) == body
     assert body not in envelope or len(body) < 4
     assert len(envelope) <= MOST_ENVELOPE
@@ -83,7 +85,7 @@ def test_a_cut_off_message_is_refused(length: int) -> None:
 @settings(deadline=None)
 @given(st.binary(max_size=3000))
 def test_no_bytes_crash_the_parser(data: bytes) -> None:
-    for envelope in (data, b"LNU1" + KEY + data):
+    for envelope in (data, b"LNU1" + KEY + data, b"LNU2" + KEY + data):
         with pytest.raises(LanternError):
             opened(envelope)
     with pytest.raises(LanternError):
@@ -110,27 +112,27 @@ def test_a_signature_for_one_hospital_is_none_for_another() -> None:
     theirs = key_id(other.public_key())
     passed_on = SUITE.encrypt(plain, other.public_key(), context(b"up", Kind.ALERT, theirs, "a"))
     with pytest.raises(SignatureForged):
-        opened(b"LNU1" + theirs + passed_on, private={theirs: other})
+        opened(b"LNU2" + theirs + passed_on, private={theirs: other})
 
 
-@pytest.mark.parametrize("damage", [b"\x00" * 255 + b"\x01", b"\x00" * 256, b""])
-def test_what_is_inside_is_parsed_as_strictly(damage: bytes) -> None:
-    bound = context(b"up", Kind.ALERT, KEY, "a")
-    plain = BOX.sign(bound + b"\x00{}") + (2).to_bytes(2) + b"{}"
-    plain += (damage or bytes(1)) if len(damage) < 2 else bytes(-len(plain) % 256)[: -len(damage) or None] + damage
-    with pytest.raises(EnvelopeMalformed):
-        opened(b"LNU1" + KEY + SUITE.encrypt(plain, HOSPITAL.public_key(), bound))
+def test_the_length_tells_nothing() -> None:
+    lengths = {len(sealed(b"x" * size)) for size in (0, 1, 190, 191, 1_000, Version.SECOND.most_bytes)}
+    assert lengths == {12 + 32 + 2_048 + 16}
 
 
-def test_the_length_tells_no_more_than_a_multiple_of_256() -> None:
-    assert {len(sealed(b"x" * size)) for size in range(190)} == {316}
-    assert len(sealed(b"x" * 191)) == 572
+def test_in_form_1_the_length_tells_no_more_than_a_multiple_of_256() -> None:
+    hospital = HOSPITAL.public_key()
+    lengths = [len(seal(b"x" * size, Kind.ALERT, "a", BOX, hospital, Version.FIRST)) for size in range(192)]
+    assert set(lengths[:191]) == {316}
+    assert lengths[191] == 572
 
 
-def test_too_long_a_body_is_not_sealed() -> None:
-    assert opened(sealed(b"x" * MOST_BYTES)) == b"x" * MOST_BYTES
+@pytest.mark.parametrize("version", Version)
+def test_too_long_a_body_is_not_sealed(version: Version) -> None:
+    longest = b"x" * version.most_bytes
+    assert opened(seal(longest, Kind.ALERT, "a", BOX, HOSPITAL.public_key(), version)) == longest
     with pytest.raises(MessageTooLarge):
-        sealed(b"x" * (MOST_BYTES + 1))
+        seal(longest + b"x", Kind.ALERT, "a", BOX, HOSPITAL.public_key(), version)
     with pytest.raises(MessageTooLarge):
         sign(b"x" * (MOST_BYTES + 1), Kind.ACK, "a", BOX)
 
@@ -148,7 +150,7 @@ def test_the_hospitals_word_is_for_one_box_and_one_purpose() -> None:
 @pytest.mark.parametrize("point", ["00" * 32, "01" + "00" * 31, "ec" + "ff" * 30 + "7f", "ff" * 32])
 def test_a_point_of_small_order_on_the_wire_is_refused(point: str) -> None:
     with pytest.raises(EnvelopeUndecryptable):
-        opened(b"LNU1" + KEY + bytes.fromhex(point) + bytes(272))
+        opened(b"LNU2" + KEY + bytes.fromhex(point) + bytes(272))
 
 
 def test_a_key_of_small_order_is_no_key() -> None:
@@ -173,25 +175,33 @@ def vectors() -> dict[str, Any]:
     return found
 
 
-def test_the_documents_summary_opens_as_it_says() -> None:
+@pytest.mark.parametrize("version", Version)
+def test_the_documents_summary_opens_as_it_says(version: Version) -> None:
     told = vectors()
     hospital = X25519PrivateKey.from_private_bytes(bytes.fromhex(told["hospital_seal_private"]))
     box = Ed25519PrivateKey.from_private_bytes(bytes.fromhex(told["box_sign_private"]))
-    up = told["up"]
+    up = told[f"form {version}"]["up"]
     key = key_id(hospital.public_key())
     assert key.hex() == told["hospital_seal_key_id"]
-    bound = context(b"up", Kind(up["kind"]), key, up["box"])
+    bound = context(b"up", Kind(up["kind"]), key, up["box"], version)
     assert bound == up["info"].replace("\\0", "\0").encode("ascii")
-    body = open_sealed(bytes.fromhex(up["envelope"]), Kind(up["kind"]), up["box"], box.public_key(), {key: hospital})
-    assert body.decode() == up["body"]
-    assert decode_up(body).encode() == body
+    envelope = bytes.fromhex(up["envelope"])
+    body = open_sealed(envelope, Kind(up["kind"]), up["box"], box.public_key(), {key: hospital})
+    assert (body.decode(), version_of(envelope)) == (up["body"], version)
+    assert decode_up(body, first=version is Version.FIRST).encode() == body
     assert box.sign(bound + b"\x00" + body).hex() == up["signature"]
 
 
-def test_the_documents_receipt_is_signed_as_it_says() -> None:
+@pytest.mark.parametrize("version", Version)
+def test_the_documents_receipt_is_signed_as_it_says(version: Version) -> None:
     told = vectors()
-    down = told["down"]
+    down = told[f"form {version}"]["down"]
     hospital = Ed25519PrivateKey.from_private_bytes(bytes.fromhex(told["hospital_sign_private"]))
-    signed = sign(down["body"].encode(), Kind(down["kind"]), down["box"], hospital)
+    signed = sign(down["body"].encode(), Kind(down["kind"]), down["box"], hospital, version)
     assert signed.hex() == down["envelope"]
-    assert decode(open_signed(signed, Kind.ACK, down["box"], hospital.public_key()), Receipt).taken == (7,)
+    body = open_signed(signed, Kind.ACK, down["box"], hospital.public_key())
+    if version is Version.FIRST:
+        assert decode(body, FirstReceipt).taken == (7,)
+    else:
+        (taken,) = decode(body, Receipt).taken
+        assert (taken.seq, taken.body) == (7, body_hash(told["form 2"]["up"]["body"].encode()))

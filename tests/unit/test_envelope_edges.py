@@ -6,10 +6,11 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
-from firmware_app.errors import EnvelopeMalformed, SignatureForged
+from firmware_app.errors import EnvelopeMalformed, EnvelopeUndecryptable, SignatureForged
 from firmware_app.uplink.envelope import (
     MOST_ENVELOPE,
     SUITE,
+    Version,
     context,
     key_id,
     open_sealed,
@@ -22,48 +23,66 @@ from firmware_app.uplink.summary import Kind
 
 BOX, HOSPITAL = Ed25519PrivateKey.generate(), X25519PrivateKey.generate()
 KEY = key_id(HOSPITAL.public_key())
-BOUND = context(b"up", Kind.ALERT, KEY, "clinic-7")
-PAD = 256
-ROOM = PAD - 66  # what of the first block is left behind signature and length
+PAD = 256  # of form 1
+ROOM = {Version.FIRST: PAD - 66, Version.SECOND: 2_048 - 66}  # what is left behind signature and length
 
 
-def envelope(body: bytes, padding: bytes, *, length: int | None = None, signed: bytes | None = None) -> bytes:
+def envelope(
+    version: Version, body: bytes, padding: bytes, *, length: int | None = None, signed: bytes | None = None
+) -> bytes:
     """What a box could make that holds its keys and breaks the form."""
-    signature = BOX.sign(BOUND + b"\x00" + (body if signed is None else signed))
+    bound = context(b"up", Kind.ALERT, KEY, "clinic-7", version)
+    signature = BOX.sign(bound + b"\x00" + (body if signed is None else signed))
     plain = signature + (len(body) if length is None else length).to_bytes(2) + body + padding
-    return b"LNU1" + KEY + SUITE.encrypt(plain, HOSPITAL.public_key(), BOUND)
+    return b"LNU%d" % version + KEY + SUITE.encrypt(plain, HOSPITAL.public_key(), bound)
 
 
 def opened(sealed: bytes) -> bytes:
     return open_sealed(sealed, Kind.ALERT, "clinic-7", BOX.public_key(), {KEY: HOSPITAL})
 
 
-def test_the_form_itself_opens() -> None:
-    assert opened(envelope(b"{}", bytes(ROOM - 2))) == b"{}"
-    assert opened(envelope(b"x" * ROOM, b"")) == b"x" * ROOM
+@pytest.mark.parametrize("version", Version)
+def test_the_form_itself_opens(version: Version) -> None:
+    room = ROOM[version]
+    assert opened(envelope(version, b"{}", bytes(room - 2))) == b"{}"
+    assert opened(envelope(version, b"x" * room, b"")) == b"x" * room
 
 
+@pytest.mark.parametrize("version", Version)
 @pytest.mark.parametrize(
-    "sealed",
+    ("longer", "last"),
     [
-        pytest.param(envelope(b"{}", bytes(ROOM - 3) + b"\x01"), id="padding that says something"),
-        pytest.param(envelope(b"{}", bytes(ROOM - 2 + PAD)), id="a block of padding more than needed"),
-        pytest.param(envelope(b"{}", bytes(PAD + ROOM - 3)), id="no multiple of 256"),
-        pytest.param(envelope(b"x" * ROOM, b"", length=ROOM + 1), id="a length beyond the end"),
+        pytest.param(-1, b"\x01", id="padding that says something"),
+        pytest.param(PAD, b"", id="a block of padding more than needed"),
+        pytest.param(PAD - 1, b"", id="no multiple of 256"),
+        pytest.param(-1, b"", id="padding less than needed"),
     ],
 )
-def test_another_padding_is_no_envelope(sealed: bytes) -> None:
+def test_another_padding_is_no_envelope(version: Version, longer: int, last: bytes) -> None:
     with pytest.raises(EnvelopeMalformed):
-        opened(sealed)
+        opened(envelope(version, b"{}", bytes(ROOM[version] - 2 + longer) + last))
 
 
-def test_the_signature_is_of_this_body() -> None:
+@pytest.mark.parametrize("version", Version)
+def test_a_length_beyond_the_end_is_no_envelope(version: Version) -> None:
+    with pytest.raises(EnvelopeMalformed):
+        opened(envelope(version, b"x" * ROOM[version], b"", length=ROOM[version] + 1))
+
+
+@pytest.mark.parametrize("version", Version)
+def test_the_signature_is_of_this_body(version: Version) -> None:
     with pytest.raises(SignatureForged):
-        opened(envelope(b"{}", bytes(ROOM - 2), signed=b"[]"))
+        opened(envelope(version, b"{}", bytes(ROOM[version] - 2), signed=b"[]"))
+
+
+def test_the_envelope_of_one_form_is_none_of_the_other() -> None:
+    sealed = seal(b"{}", Kind.ALERT, "clinic-7", BOX, HOSPITAL.public_key(), Version.FIRST)
+    with pytest.raises(EnvelopeUndecryptable):
+        opened(b"LNU2" + sealed[4:])
 
 
 def test_the_longest_message_opens_and_a_longer_envelope_is_not_looked_at() -> None:
-    longest = seal(b"x" * MOST_BYTES, Kind.ALERT, "clinic-7", BOX, HOSPITAL.public_key())
+    longest = seal(b"x" * MOST_BYTES, Kind.ALERT, "clinic-7", BOX, HOSPITAL.public_key(), Version.FIRST)
     assert len(longest) == MOST_ENVELOPE
     assert len(opened(longest)) == MOST_BYTES
     with pytest.raises(EnvelopeMalformed):

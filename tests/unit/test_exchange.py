@@ -4,8 +4,9 @@ signature takes anything away."""
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+import shutil
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -21,18 +22,21 @@ from firmware_app.store.database import Database
 from firmware_app.store.exchange import Exchange
 from firmware_app.store.layout import StateDir
 from firmware_app.store.relay import Relay
-from firmware_app.uplink.envelope import HospitalBundle, sign
+from firmware_app.uplink.envelope import HospitalBundle, Version, sign
 from firmware_app.uplink.summary import (
     Brief,
     FindingBrief,
+    FirstReceipt,
     Keys,
     Kind,
     Modality,
     Receipt,
-    Refusal,
+    Refused,
     Runtime,
     SizeBand,
+    Taken,
     Verdict,
+    body_hash,
 )
 from tests.wire.line_rig import make_case
 
@@ -65,9 +69,40 @@ class Sides:
     def relay(self, budget_bytes: int = 10**9) -> Relay:
         return Relay(self.clinical, self.exchange, "clinic-7", BUNDLE, budget_bytes)
 
-    def say(self, *taken: int, refused: tuple[Refusal, ...] = (), stream: str = "", box: str = "clinic-7") -> None:
-        receipt = Receipt(box, stream or self.exchange.line().stream, taken, refused, 0)
-        self.exchange.receive(Kind.ACK, sign(receipt.encode(), Kind.ACK, "clinic-7", SIGNER))
+    def wait(self, briefs: list[Brief]) -> None:
+        """These wait in the outbox, as the reader left them."""
+        with self.clinical.database.transaction() as connection:
+            connection.executemany(
+                "INSERT INTO outbox (case_reference, revision, urgent, body) VALUES (?, ?, ?, ?)",
+                [
+                    (one.case, one.revision, one.priority is Priority.URGENT, json.dumps(one.to_object()))
+                    for one in briefs
+                ],
+            )
+
+    def hashes(self) -> dict[int, str]:
+        """What the hospital gets under each number that waits."""
+        return {row.seq: body_hash(row.message("clinic-7").encode()) for row in self.exchange.due(10_000)}
+
+    def say(self, *taken: int, refused: Mapping[int, str] = {}, stream: str = "", box: str = "clinic-7") -> None:
+        """The hospital has these, or will not have those, for the reason beside each."""
+        hashes, stream = self.hashes(), stream or self.exchange.line().stream
+        told = tuple(Taken(seq, hashes.get(seq, "0" * 32)) for seq in taken)
+        no = tuple(Refused(seq, hashes[seq], code) for seq, code in refused.items())
+        self.bring(Receipt(box, stream, told, no, 0).encode())
+
+    def bring(self, receipt: bytes, version: Version = Version.SECOND) -> None:
+        self.exchange.receive(Kind.ACK, sign(receipt, Kind.ACK, "clinic-7", SIGNER, version))
+
+    def lose_exchange(self, *, put_back: Path | None = None) -> None:
+        """exchange.db is gone, or *put_back* from a copy."""
+        self.exchange.database.close()
+        for path in self.state.exchange_db.parent.glob("exchange.db*"):
+            path.unlink()
+        if put_back is not None:
+            shutil.copy(put_back, self.state.exchange_db)
+        self.exchange = Exchange(self.state.exchange_db)
+        self.exchange.create()
 
     def seqs(self) -> list[int]:
         return [row.seq for row in self.exchange.due(10_000)]
@@ -98,13 +133,6 @@ def test_a_number_is_never_used_twice_even_when_everything_has_left(sides: Sides
     again.database.close()
 
 
-def test_a_case_revision_is_taken_in_once(sides: Sides) -> None:
-    sides.exchange.take_in([brief(1), brief(1)])
-    sides.exchange.take_in([brief(1), replace(brief(1), revision=2)])
-    sent = [row.content for row in sides.exchange.due(9)]
-    assert sent == [brief(1), replace(brief(1), revision=2)]
-
-
 def test_the_urgent_go_first_and_then_in_order(sides: Sides) -> None:
     sides.exchange.take_in([brief(1), brief(2), brief(3, Priority.URGENT), brief(4), brief(5, Priority.URGENT)])
     assert sides.seqs() == [3, 5, 1, 2, 4]
@@ -114,21 +142,29 @@ def test_the_urgent_go_first_and_then_in_order(sides: Sides) -> None:
 
 def test_over_budget_digests_are_merged_and_the_urgent_are_left_alone(sides: Sides) -> None:
     urgent = [brief(number, Priority.URGENT) for number in range(50)]
-    sides.exchange.take_in([*urgent, *(brief(number) for number in range(50, 1250))])
+    sides.wait([*urgent, *(brief(number) for number in range(50, 1250))])
+    sides.relay().step()
     before = sides.exchange.used_bytes()
-    assert sides.exchange.make_room(before // 2)
+    sides.relay(before // 2).step()
     assert sides.exchange.used_bytes() <= before // 2
     rows = sides.exchange.due(10_000)
     assert [row.content for row in rows[:50]] == urgent
     carried = [row.content if isinstance(row.content, tuple) else (row.content,) for row in rows]
     assert sorted(one.case for part in carried for one in part) == sorted(brief(number).case for number in range(1250))
-    assert len(sides.exchange.carried()) == 1250
+    merged = [row for row in rows if isinstance(row.content, tuple)]
+    assert max(len(row.message("clinic-7").encode()) for row in merged) <= Version.SECOND.most_bytes
+    for seq in range(1, 1_400, 200):
+        sides.say(*(one for one in sides.seqs() if seq <= one < seq + 200))
+    sides.relay().step()
+    assert sides.clinical.outbox.count() == 0
 
 
 def test_thirty_days_of_a_busy_clinic_fit_the_default_budget(sides: Sides) -> None:
-    sides.exchange.take_in([brief(number, Priority.SOON) for number in range(30 * 300)])
+    sides.wait([brief(number, Priority.SOON) for number in range(30 * 300)])
+    sides.relay().step()
     assert sides.exchange.used_bytes() < 32_000_000
-    assert sides.exchange.make_room(2_000_000), "and a tenth of it, once merged"
+    sides.relay(2_000_000).step()
+    assert sides.exchange.used_bytes() <= 2_000_000, "and a tenth of it, once merged"
 
 
 def test_when_merging_is_not_enough_digests_wait_in_the_outbox_and_alerts_go_on(sides: Sides) -> None:
@@ -165,7 +201,8 @@ def test_only_this_hospitals_word_for_this_box_and_stream_counts(sides: Sides) -
     relay = sides.relay()
     make_case(sides.clinical, 1, Priority.URGENT)
     relay.step()
-    receipt = Receipt("clinic-7", sides.exchange.line().stream, (1,), (), 0).encode()
+    taken = (Taken(1, sides.hashes()[1]),)
+    receipt = Receipt("clinic-7", sides.exchange.line().stream, taken, (), 0).encode()
     stranger = Ed25519PrivateKey.generate()
     for body in (
         sign(receipt, Kind.ACK, "clinic-7", stranger), sign(receipt, Kind.ACK, "clinic-8", SIGNER),
@@ -181,22 +218,18 @@ def test_only_this_hospitals_word_for_this_box_and_stream_counts(sides: Sides) -
     assert sides.exchange.incoming() == [], "what is worth nothing does not pile up"
 
 
-def test_a_new_key_is_taken_only_when_it_is_newer(sides: Sides) -> None:
+@pytest.mark.parametrize("version", Version)
+def test_a_new_key_is_taken_only_when_it_is_newer(sides: Sides, version: Version) -> None:
     relay = sides.relay()
 
     def offer(serial: int, key: str, box: str = "clinic-7") -> None:
-        sides.exchange.receive(Kind.KEYS, sign(Keys(box, serial, key).encode(), Kind.KEYS, "clinic-7", SIGNER))
+        told = sign(Keys(box, serial, key).encode(), Kind.KEYS, "clinic-7", SIGNER, version)
+        sides.exchange.receive(Kind.KEYS, told)
         relay.step()
 
-    for serial, key, box in (
-        (3, public(b"2"), "clinic-7"),
-        (2, public(b"2"), "clinic-7"),
-        (9, public(b"2"), "clinic-8"),
-    ):
+    for serial, key, box in ((2, public(b"2"), "clinic-7"), (9, public(b"2"), "clinic-8"), (9, "00" * 32, "clinic-7")):
         offer(serial, key, box)
         assert sides.exchange.keys(BUNDLE.verify) is None
-    offer(9, "00" * 32)
-    assert sides.exchange.keys(BUNDLE.verify) is None, "a key of small order is no key"
     offer(5, public(b"5"))
     offer(4, public(b"4"))
     assert public(b"5").encode() in (sides.exchange.keys(BUNDLE.verify) or b"")
@@ -204,16 +237,30 @@ def test_a_new_key_is_taken_only_when_it_is_newer(sides: Sides) -> None:
     assert sides.exchange.keys(BUNDLE.verify) is None
 
 
+def test_a_form_once_spoken_is_never_given_up_again(sides: Sides) -> None:
+    def offer(serial: int, version: Version) -> None:
+        told = sign(Keys("clinic-7", serial, public(b"4")).encode(), Kind.KEYS, "clinic-7", SIGNER, version)
+        sides.exchange.receive(Kind.KEYS, told)
+        sides.relay().step()
+
+    offer(3, Version.SECOND)
+    offer(4, Version.FIRST)
+    assert (sides.exchange.keys(BUNDLE.verify) or b"")[:4] == b"LND2"
+    sides.lose_exchange()
+    sides.relay().step()
+    assert (sides.exchange.keys(BUNDLE.verify) or b"")[:4] == b"LND2", "a new file has it from clinical.db"
+
+
 def test_what_the_hospital_refuses_is_set_aside_and_what_it_knew_under_that_number_gets_another(sides: Sides) -> None:
     relay = sides.relay()
     for number in (1, 2):
         make_case(sides.clinical, number, Priority.URGENT)
     relay.step()
-    sides.say(refused=(Refusal(1, Contradicted.code), Refusal(2, "hospital.other")))
+    sides.say(refused={1: Contradicted.code, 2: "hospital.other"})
     relay.step()
     assert sides.seqs() == [3], "1 goes again as 3, 2 waits for a person"
     assert sides.exchange.line().quarantined == 1
-    assert len(sides.exchange.carried()) == 2
+    assert sides.clinical.outbox.count() == 2
 
 
 def test_a_lost_exchange_is_a_new_stream_and_nothing_is_forgotten(sides: Sides) -> None:
@@ -225,13 +272,106 @@ def test_a_lost_exchange_is_a_new_stream_and_nothing_is_forgotten(sides: Sides) 
     relay.step()
     stream = sides.exchange.line().stream
     relay.close()
-    for path in sides.state.exchange_db.parent.glob("exchange.db*"):
-        path.unlink()
-    sides.exchange = Exchange(sides.state.exchange_db)
-    sides.exchange.create()
+    sides.lose_exchange()
     sides.relay().step()
     assert sides.exchange.line().stream != stream
     assert len(sides.seqs()) == 2
+
+
+def test_after_an_exchange_put_back_from_a_copy_old_receipts_settle_nothing(sides: Sides, tmp_path: Path) -> None:
+    relay, copy = sides.relay(), tmp_path / "copy.db"
+    sides.exchange.database.connection.execute("VACUUM INTO ?", (str(copy),))
+    before = sides.exchange.line().stream
+    sides.wait([brief(number) for number in range(4)])
+    relay.step()
+    sides.say(1, 2, 3, 4)
+    (receipt,) = sides.exchange.incoming()
+    relay.step()
+    assert sides.clinical.outbox.count() == 0
+    sides.lose_exchange(put_back=copy)
+    relay = sides.relay()
+    sides.wait([brief(number) for number in range(4, 8)])
+    relay.step()
+    assert sides.exchange.line().stream != before, "numbers that went back begin a new stream"
+    assert len(sides.seqs()) == 4
+    sides.exchange.receive(Kind.ACK, receipt.body)
+    relay.step()
+    assert sides.clinical.outbox.count() == 4
+
+
+def test_a_connection_counted_before_begins_a_new_stream(sides: Sides) -> None:
+    relay, before = sides.relay(), sides.exchange.line().stream
+    sides.exchange.begin_session()
+    relay.step()
+    sides.exchange.database.connection.execute("UPDATE line SET session = 0")  # as an older copy has it
+    relay.step()
+    assert sides.exchange.line().stream != before
+
+
+def test_whoever_took_over_the_uplink_cannot_pass_another_summary_off_for_one(sides: Sides) -> None:
+    relay, victim = sides.relay(), brief(1, Priority.URGENT)
+    sides.wait([victim])
+    relay.step()
+    other = json.dumps(brief(2, Priority.URGENT).to_object())
+    sides.exchange.database.connection.execute("UPDATE outgoing SET body = ?", (other,))
+    sides.say(1)  # the hospital has what came: the other one
+    relay.step()
+    assert sides.clinical.outbox.count() == 1
+    assert [row.content for row in sides.exchange.due(9)] == [victim], "it goes again, under another number"
+    assert sides.seqs() == [2]
+
+
+def test_a_hospital_of_the_version_before_settles_by_number_until_it_speaks_form_2(sides: Sides) -> None:
+    relay = sides.relay()
+    sides.wait([brief(1), brief(2)])
+    relay.step()
+    stream = sides.exchange.line().stream
+    sides.bring(FirstReceipt("clinic-7", stream, (1,), (), 0).encode(), Version.FIRST)
+    relay.step()
+    assert (sides.clinical.outbox.count(), sides.seqs()) == (1, [2])
+    keys = Keys("clinic-7", BUNDLE.serial, BUNDLE.seal).encode()
+    sides.exchange.receive(Kind.KEYS, sign(keys, Kind.KEYS, "clinic-7", SIGNER))
+    sides.bring(FirstReceipt("clinic-7", stream, (2,), (), 0).encode(), Version.FIRST)
+    relay.step()
+    assert sides.clinical.outbox.count() == 1
+    sides.say(2)
+    relay.step()
+    assert sides.clinical.outbox.count() == 0
+
+
+def test_what_waited_in_a_box_of_the_version_before_goes_on(tmp_path: Path) -> None:
+    state = StateDir(tmp_path)
+    state.prepare()
+    schemas = Path(exchange_module.__file__).parent
+    steps = ["schema.sql", *(f"schema_{number}.sql" for number in range(2, 8))]
+    old = Database(state.clinical_db)
+    old.create([(schemas / name).read_text("utf-8") for name in steps])
+    for number, relayed in ((1, 1), (2, 1), (3, 0)):
+        row = (brief(number).case, 1, 0, json.dumps(brief(number).to_object()), relayed)
+        old.connection.execute("INSERT INTO outbox VALUES (?, ?, ?, ?, ?)", row)
+    old.close()
+    line = Database(state.exchange_db)
+    line.create([(schemas / "exchange_schema.sql").read_text("utf-8")])
+    line.connection.execute("INSERT INTO line (id, stream) VALUES (1, ?)", ("e" * 32,))
+    marks = [{"case": brief(n).case, "revision": 1, "priority": "routine", "hour": None} for n in (1, 2)]
+    line.connection.execute("INSERT INTO outgoing VALUES (9, 0, ?, 'marks', ?, 'waiting', NULL, NULL)",
+                            ("b" * 16, json.dumps(marks)))  # fmt: skip
+    line.connection.executemany("INSERT INTO carries VALUES (?, 1, 9)", [(brief(n).case,) for n in (1, 2)])
+    line.close()
+    sides = Sides(state, Clinical(state.clinical_db), Exchange(state.exchange_db))
+    sides.clinical.create()
+    sides.exchange.create()
+    relay = sides.relay()
+    relay.step()
+    assert {row.content for row in sides.exchange.due(9)} == {brief(1), brief(2), brief(3)}
+    sides.say(9, stream="e" * 32)  # of the stream before
+    relay.step()
+    assert sides.clinical.outbox.count() == 3
+    sides.say(*sides.seqs())
+    relay.step()
+    assert sides.clinical.outbox.count() == 0
+    sides.clinical.database.close()
+    sides.exchange.database.close()
 
 
 def test_a_refused_row_lets_the_next_one_pass_until_it_is_released(sides: Sides) -> None:

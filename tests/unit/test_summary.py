@@ -26,19 +26,25 @@ from firmware_app.records import (
     Scope,
     Timing,
 )
-from firmware_app.store.outbox import brief_of
+from firmware_app.store.outbox import brief_of, fitted
+from firmware_app.uplink.envelope import Version
 from firmware_app.uplink.form import MOST_BYTES, Message
 from firmware_app.uplink.summary import (
+    MERGED_MARKS,
+    MOST_FAULTS,
     MOST_MARKS,
+    MOST_PACKS,
     Brief,
     Digest,
     FindingBrief,
     Mark,
     Modality,
     Origin,
+    PackBrief,
     Presence,
     Runtime,
     SizeBand,
+    State,
     Summary,
     Verdict,
     decode_up,
@@ -176,6 +182,24 @@ def test_the_longest_message_fits() -> None:
     assert len(Digest(origin, (mark,) * MOST_MARKS).encode()) <= MOST_BYTES
     findings = (FindingBrief("f" * 64, 100),) * 32
     assert len(Summary(origin, replace(brief_of(case(), NOON), findings=findings)).encode()) <= MOST_BYTES
+
+
+def test_whatever_a_box_says_fits_the_one_length_of_form_2() -> None:
+    origin, most = Origin("b" * 40, "f" * 32, 2**53 - 1, "f" * 16), Version.SECOND.most_bytes
+    mark = Mark("c-" + "f" * 20, 10**6, Priority.CANNOT_JUDGE, "2026-11-21T12")
+    assert len(Digest(origin, (mark,) * MERGED_MARKS).encode()) <= most
+    quality = ".".join(["q" * 24] * 3)
+    longest = Brief(
+        "c-" + "f" * 20, 10**6, Modality.OTHER, "p" * 40, "9999.9999.9999", Runtime.ONNXRUNTIME, Priority.CANNOT_JUDGE,
+        (FindingBrief("f" * 64, 100),) * 32, 9999, SizeBand.UNKNOWN, quality, 10**9, Verdict.DISAGREE, "2026-11-21T12",
+    )  # fmt: skip
+    assert len(Summary(origin, fitted(longest)).encode()) <= most
+    assert len(fitted(longest).findings) == 14, "the likeliest are kept"
+    said = Presence(
+        origin, State.HEALTH, 10**9, "9999.9999.9999" + "a" * 20, 10**9, 10**9, 10**9, 10**9, "f" * 64, "2026-11-21T12",
+        ("f" * 16 + "." + "f" * 32,) * MOST_FAULTS, (PackBrief("p" * 40, "9999.9999.9999"),) * MOST_PACKS,
+    )  # fmt: skip
+    assert len(said.encode()) <= most
 
 
 @pytest.mark.parametrize(

@@ -16,12 +16,9 @@ from firmware_app.clock import Clock, Kept, Source
 from firmware_app.clock.memory import EARLIEST
 from firmware_app.store import timekeeping
 from firmware_app.store.hospital_time import MOST_AGE_S, HospitalTime
-from firmware_app.uplink.summary import Receipt
 from tests.faults.shifted_clock import EPOCH, ShiftedClock
 from tests.machine import IN_1970, TODAY, Machine
 from tests.wire.line_rig import Box, place, wait_for
-
-STREAM = "0" * 32
 
 
 def kept(box: Box, folder: str) -> dict[str, Any]:
@@ -78,15 +75,11 @@ def machine(tmp_path: Path) -> Iterator[Machine]:
     clock.use(before)
 
 
-def receipt(*taken: int, at: float = TODAY) -> Receipt:
-    return Receipt("clinic-7", STREAM, taken, (), int(at))
-
-
 def test_a_receipt_for_what_was_just_handed_on_tells_the_time(machine: Machine) -> None:
     learning = HospitalTime()
     learning.handed_on([7])
     machine.wait(3.0)
-    learning.answered(receipt(7))
+    learning.answered(int(TODAY), [7])
     standing = clock.here().standing()
     assert standing.source is Source.HOSPITAL
     assert abs(standing.stamp.at.timestamp() - TODAY) <= 4.0
@@ -98,7 +91,7 @@ def test_a_receipt_for_what_this_process_did_not_hand_on_may_be_of_last_month(
 ) -> None:
     learning = HospitalTime()
     learning.handed_on([7])
-    learning.answered(receipt(*taken))
+    learning.answered(int(TODAY), taken)
     assert clock.here().standing().source is Source.NOBODY
 
 
@@ -106,8 +99,8 @@ def test_a_receipt_that_came_late_tells_only_that_its_moment_has_passed(machine:
     learning = HospitalTime()
     learning.handed_on([7])
     machine.wait(MOST_AGE_S)
-    learning.signed(receipt(7).at)
-    learning.answered(receipt(7))
+    learning.signed(int(TODAY))
+    learning.answered(int(TODAY), [7])
     stamp = clock.stamp()
     assert not stamp.trusted
     assert stamp.at.timestamp() >= TODAY
@@ -117,10 +110,10 @@ def test_a_receipt_brought_again_for_a_number_given_out_again_sets_nothing(machi
     """Whoever owns exchange.db can turn its numbers back and bring an old receipt."""
     learning = HospitalTime()
     learning.handed_on([7])
-    learning.answered(receipt(7))
+    learning.answered(int(TODAY), [7])
     machine.wait(7200.0)
     learning.handed_on([7])
-    learning.answered(receipt(7))
+    learning.answered(int(TODAY), [7])
     assert clock.stamp().at.timestamp() >= TODAY + 7200
 
 
@@ -128,18 +121,18 @@ def test_a_receipt_older_than_an_earlier_one_sets_nothing(machine: Machine) -> N
     learning = HospitalTime()
     learning.signed(int(TODAY))
     learning.handed_on([7])
-    learning.answered(receipt(7, at=TODAY - 86_400))
+    learning.answered(int(TODAY) - 86_400, [7])
     assert clock.here().standing().source is Source.NOBODY
 
 
 def test_receipts_that_find_the_clock_right_write_nothing(machine: Machine, tmp_path: Path) -> None:
     learning, file = HospitalTime(), Kept(tmp_path / "clock.json")
     learning.handed_on(range(1, 102))
-    learning.answered(receipt(1))
+    learning.answered(int(TODAY), [1])
     mark = file.mark()
     for number in range(2, 102):
         machine.wait(0.1)
         at = TODAY + 0.1 * number
         learning.signed(int(at))
-        learning.answered(receipt(number, at=at))
+        learning.answered(int(at), [number])
     assert file.mark() == mark

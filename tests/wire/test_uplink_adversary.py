@@ -207,7 +207,7 @@ def test_a_field_that_is_not_on_the_list(stage: Stage) -> None:
 
 
 def test_a_message_longer_than_any_box_writes(stage: Stage) -> None:
-    stage.expect("uplink.malformed", b"LNU1" + bytes(20_000))
+    stage.expect("uplink.malformed", b"LNU2" + bytes(20_000))
 
 
 def test_a_packet_longer_than_the_broker_takes(stage: Stage) -> None:
@@ -295,14 +295,16 @@ def test_the_old_key_of_the_hospital(stage: Stage) -> None:
 
 def test_forged_words_of_the_hospital_change_nothing_in_the_box(stage: Stage, tmp_path: Path) -> None:
     from firmware_app.uplink.envelope import sign
-    from firmware_app.uplink.summary import Receipt
+    from firmware_app.uplink.summary import Receipt, Taken, body_hash
 
     box = stage.b
     case = box.show(1, Priority.URGENT)
     relay = box.relay()
     relay.step()
-    receipt = Receipt("clinic-b", box.exchange.line().stream, (1,), (), 0).encode()
-    other = Receipt("clinic-a", box.exchange.line().stream, (1,), (), 0).encode()
+    (row,) = box.exchange.due(9)
+    named = (Taken(row.seq, body_hash(row.message("clinic-b").encode())),)
+    receipt = Receipt("clinic-b", row.stream, named, (), 0).encode()
+    other = Receipt("clinic-a", row.stream, named, (), 0).encode()
     own = stage.site.house.keys / "sign.pem"
     from cryptography.hazmat.primitives.serialization import load_pem_private_key
 

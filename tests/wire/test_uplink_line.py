@@ -144,7 +144,11 @@ def test_a_message_too_large_for_the_broker_is_not_sent_and_the_next_one_flows(s
     case = box.show(1)
     (brief,) = box.clinical.outbox.waiting(1)
     many = tuple(FindingBrief(f"finding_{number}", 50) for number in range(32))
-    box.exchange.take_in([replace(brief, case=f"c-{0:020x}", priority=Priority.URGENT, findings=many)])
+    long = replace(brief, case=f"c-{0:020x}", priority=Priority.URGENT, findings=many)
+    box.clinical.database.connection.execute(
+        "INSERT INTO outbox (case_reference, revision, urgent, body) VALUES (?, 1, 1, ?)",
+        (long.case, json.dumps(long.to_object())),
+    )
     box.relay().step()
     uplink = site.uplink(box).start()
     wait_for(lambda: site.counted() == [(case, 1)], because="the small one flows")

@@ -14,12 +14,32 @@ import pytest
 
 from firmware_app.errors import Contradicted
 from firmware_app.records import Priority
-from firmware_app.uplink.envelope import open_signed, seal, seal_key
-from firmware_app.uplink.summary import Kind, Origin, Receipt, Refusal, Summary, decode
+from firmware_app.uplink.envelope import Version, open_signed, seal, seal_key, version_of
+from firmware_app.uplink.summary import (
+    FirstReceipt,
+    Kind,
+    Origin,
+    Receipt,
+    Refusal,
+    Refused,
+    Summary,
+    Taken,
+    body_hash,
+    decode,
+)
 from hospital.receiver import BATCH, Receiver
 from tests.unit.test_exchange import brief
 from tests.wire.line_rig import Box, Place, place, wait_for
 from tests.wire.test_order_of_receipts import DOWN, UP, peer_client
+
+
+def body(seq: int, case: int) -> bytes:
+    """A summary as the box writes it."""
+    return Summary(Origin("clinic-7", "5" * 32, seq, "b" * 16), brief(case, Priority.URGENT)).encode()
+
+
+def taken(seq: int, case: int) -> Taken:
+    return Taken(seq, body_hash(body(seq, case)))
 
 
 @dataclass
@@ -29,12 +49,12 @@ class Speaker:
     site: Place
     box: Box
     client: mqtt.Client
-    receipts: list[Receipt] = field(default_factory=list)
+    version: Version = Version.SECOND
+    receipts: list[Receipt | FirstReceipt] = field(default_factory=list)
 
     def sealed(self, seq: int, case: int) -> bytes:
-        summary = Summary(Origin("clinic-7", "5" * 32, seq, "b" * 16), brief(case, Priority.URGENT))
         hospital = seal_key(self.site.house.bundle().seal)
-        return seal(summary.encode(), Kind.ALERT, "clinic-7", self.box.identity, hospital)
+        return seal(body(seq, case), Kind.ALERT, "clinic-7", self.box.identity, hospital, self.version)
 
     def send(self, *payloads: bytes) -> None:
         for sent in [self.client.publish(UP, payload, qos=1) for payload in payloads]:
@@ -42,10 +62,12 @@ class Speaker:
 
     def heard(self, _client: mqtt.Client, _data: object, message: mqtt.MQTTMessage) -> None:
         verify = self.site.house.bundle().verify_key
-        body = open_signed(bytes(message.payload), Kind.ACK, "clinic-7", verify)
-        self.receipts.append(decode(body, Receipt))
+        told = open_signed(bytes(message.payload), Kind.ACK, "clinic-7", verify)
+        assert version_of(bytes(message.payload)) is self.version
+        first = self.version is Version.FIRST
+        self.receipts.append(decode(told, FirstReceipt) if first else decode(told, Receipt))
 
-    def await_receipts(self, count: int) -> list[Receipt]:
+    def await_receipts(self, count: int) -> list[Receipt | FirstReceipt]:
         wait_for(lambda: len(self.receipts) >= count, because=f"{count} receipts")
         return self.receipts
 
@@ -89,7 +111,7 @@ def test_what_was_counted_before_is_receipted_again(speaker: Speaker, again: str
         speaker.await_receipts(1)
         speaker.send(first if again == "the same bytes" else speaker.sealed(1, case=1))
         told = speaker.await_receipts(2)
-    assert [(receipt.taken, receipt.refused) for receipt in told] == [((1,), ())] * 2
+    assert [(receipt.taken, receipt.refused) for receipt in told] == [((taken(1, case=1),), ())] * 2
     assert speaker.site.counted() == [(brief(1).case, 1)]
 
 
@@ -99,8 +121,17 @@ def test_a_number_that_means_something_else_already_is_refused_and_never_taken(s
         speaker.await_receipts(1)
         speaker.send(speaker.sealed(1, case=2))
         told = speaker.await_receipts(2)[1]
-    assert (told.taken, told.refused) == ((), (Refusal(1, Contradicted.code),))
+    assert (told.taken, told.refused) == ((), (Refused(1, body_hash(body(1, case=2)), Contradicted.code),))
     assert speaker.site.counted() == [(brief(1).case, 1)]
+
+
+def test_a_box_of_the_version_before_is_answered_as_it_spoke(speaker: Speaker) -> None:
+    speaker.version = Version.FIRST
+    with counting(speaker.site):
+        speaker.send(speaker.sealed(1, case=1), speaker.sealed(1, case=2))
+        told = [(receipt.taken, receipt.refused) for receipt in speaker.await_receipts(1)]
+    assert (1,) in {taken for taken, _ in told}
+    assert Refusal(1, Contradicted.code) in {one for _, refused in told for one in refused}
 
 
 def test_however_much_has_come_no_receipt_speaks_of_more_than_one_batch(speaker: Speaker) -> None:
@@ -121,4 +152,5 @@ def test_however_much_has_come_no_receipt_speaks_of_more_than_one_batch(speaker:
         told = speaker.await_receipts(4)
         client.disconnect()
     assert [len(receipt.taken) for receipt in told] == [BATCH, BATCH, BATCH, 50]
-    assert [seq for receipt in told for seq in receipt.taken] == list(range(1, many + 1))
+    named = [one for receipt in told for one in receipt.taken]
+    assert named == [taken(seq, seq) for seq in range(1, many + 1)]
