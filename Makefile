@@ -72,6 +72,7 @@ wheels: | $(VENV)/bin/python
 	@$(BIN)/python -m build --wheel --no-isolation --outdir build/wheels . > /dev/null
 	@$(BIN)/python -m pip download --quiet --disable-pip-version-check --constraint constraints.txt --dest build/wheels \
 		pip "$$(ls build/wheels/lantern_box-*.whl)[intel,tflite]"
+	@$(BIN)/python -m firmware_app.device.installation.kind build/wheels
 	@echo "build/wheels holds everything; there: make install WHEELS=build/wheels"
 
 test-install: $(VENV)/dev.stamp wheels

@@ -89,6 +89,18 @@ class InstallWheelDamaged(InstallError):
 
 
 @dataclass(eq=False)
+class InstallWheelsForeign(InstallError):
+    code = "install.wheels_foreign"
+    sentence = N_(
+        "The files in {folder} were made for {made_for}, and this machine is {here}. Nothing was changed. Run “make "
+        "wheels” on a computer with internet and the same system as this machine, and bring that folder."
+    )
+    folder: str
+    made_for: str
+    here: str
+
+
+@dataclass(eq=False)
 class InstallProgramsFailed(InstallError):
     code = "install.programs"
     sentence = N_(

@@ -6,6 +6,7 @@ apt and dpkg are the real ones, on packages and lists of their own (apt.conf(5),
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import select
 import shutil
@@ -14,15 +15,22 @@ import subprocess
 import sys
 import zipfile
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import pytest
 
 from firmware_app.device.installation import ground, removal, setting_up
+from firmware_app.device.installation.kind import MADE_FOR, Kind
 from firmware_app.device.installation.machine import Machine, Record
 from firmware_app.device.installation.programs import Source
-from firmware_app.errors import InstallPackagesMissing, InstallWheelDamaged, InstallWheelStale, NotInstalled
+from firmware_app.errors import (
+    InstallPackagesMissing,
+    InstallWheelDamaged,
+    InstallWheelsForeign,
+    InstallWheelStale,
+    NotInstalled,
+)
 from tests.peers import REPOSITORY, need_root, peer
 
 _DEBS = {"nginx": "nginx-common", "nginx-common": "", "avahi-daemon": "", "ntfs-3g": ""}
@@ -182,6 +190,40 @@ def test_a_wheel_that_cannot_be_used_is_refused_before_any_package_comes(
     assert everything(place.root) == before
 
 
+@pytest.mark.parametrize("mistake", [{"system": "ubuntu 24.04 x86_64"}, {"python": "3.99"}], ids=["system", "python"])
+def test_wheels_of_another_machine_are_refused_with_both_names_before_any_package_comes(
+    place: Place, mistake: dict[str, str]
+) -> None:
+    (place.root / "etc/os-release").write_text('ID=debian\nVERSION_ID="12"\nPRETTY_NAME="Debian 12 (bookworm)"\n')
+    here = Kind.here(place.root)
+    assert place.source.wheels is not None
+    made_for = place.source.wheels / MADE_FOR
+    made_for.write_text(json.dumps({**asdict(here), "name": "the other one", **mistake}), "utf-8")
+    before = everything(place.root)
+    with pytest.raises(InstallWheelsForeign) as refused:
+        setting_up.install(place.machine, place.source)
+    told = refused.value.text("en")
+    assert "Debian 12 (bookworm)" in told
+    assert "the other one" in told
+    assert everything(place.root) == before
+    made_for.write_text(json.dumps(asdict(here)), "utf-8")
+    ground.suits(place.machine, place.source)
+
+
+def test_where_there_is_no_python_yet_the_shell_refuses_them(place: Place) -> None:
+    """And takes those of this machine, whose own words for itself are the same in both."""
+    assert place.source.wheels is not None
+    made_for = place.source.wheels / MADE_FOR
+    script = ["sh", str(place.source.tree / "systemd/packages.sh"), str(place.source.wheels), "ntfs-3g"]
+    foreign = replace(Kind.here(), system="ubuntu 24.04 x86_64")
+    for kind, status in ((foreign, 1), (Kind.here(), 0)):
+        made_for.write_text(json.dumps(asdict(kind), indent=1), "utf-8")
+        done = subprocess.run(script, capture_output=True, text=True, check=False)
+        assert done.returncode == status, done.stderr
+        assert ("ubuntu 24.04 x86_64" in done.stderr) is (status == 1)
+        assert (place.root / "usr/bin/ntfs-3g").exists() is (status == 0)
+
+
 def test_each_flipped_bit_of_a_wheel_is_a_sentence_or_does_no_harm(place: Place) -> None:
     whole = place.wheel.read_bytes()
     refused = 0
@@ -237,6 +279,27 @@ def test_an_installation_that_was_killed_in_the_middle_of_it_is_finished_and_lea
     install(place)
     assert on_record(place) == sorted(_DEBS)
     assert not os.path.lexists(place.root / _MASK)
+
+
+@pytest.mark.parametrize("where", ["unpacked", "in the journal"])
+def test_what_dpkg_was_killed_over_is_finished_first(place: Place, where: str) -> None:
+    """Between unpacking and configuring, and while it wrote down what it did: apt refuses to begin in both."""
+    assert place.source.wheels is not None
+    status = place.root / "var/lib/dpkg/status"
+    if where == "unpacked":
+        packages = [str(path) for path in place.source.wheels.glob("*.deb")]
+        subprocess.run([peer("dpkg"), "--unpack", *packages], check=True, stdout=subprocess.DEVNULL)
+    else:
+        install(place)
+        (status.parent / "updates/0000").write_text(status.read_text("utf-8").partition("\n\n")[0] + "\n", "utf-8")
+    install(place)
+    assert {line for line in status.read_text("utf-8").splitlines() if line.startswith("Status:")} == {
+        "Status: install ok installed"
+    }
+    assert list((status.parent / "updates").iterdir()) == []
+    place.machine.changed = False
+    install(place)
+    assert not place.machine.changed
 
 
 def test_a_removal_after_such_a_kill_finds_what_came_and_the_mask(place: Place) -> None:

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
+from firmware_app.device.installation.kind import Kind
 from firmware_app.device.installation.machine import PREFIX, Machine, Record, last_words, run
 from firmware_app.device.installation.programs import Source
 from firmware_app.errors import (
@@ -22,6 +23,7 @@ from firmware_app.errors import (
     InstallPythonHidden,
     InstallRoomShort,
     InstallStepFailed,
+    InstallWheelsForeign,
 )
 from firmware_app.language import N_
 
@@ -38,6 +40,8 @@ _QUIET: Final = {"DEBIAN_FRONTEND": "noninteractive"}
 _ABSENT: Final = ("not-installed", "config-files")  # dpkg(1); every other state has files of the package
 _FROM_FOLDER: Final = Path("systemd/packages.sh")
 _NGINX: Final = Path("etc/systemd/system/nginx.service")
+_JOURNAL: Final = Path("var/lib/dpkg/updates")
+_FINISHING = N_("Debian packages were left half installed; finishing them first …")
 _FETCHING = N_("Installing the Debian packages {packages} …")
 _SKIPPED = N_("No Debian package is installed into {root}; the box needs there: {packages}.")
 
@@ -52,6 +56,19 @@ def check(machine: Machine) -> None:
         if machine.alive:
             for port in PORTS:
                 need_port(port)
+
+
+def suits(machine: Machine, source: Source) -> None:
+    """Raises `InstallWheelsForeign` unless the given files were made for a machine of this kind.
+
+    Of an image (DESTDIR) the machine that makes it counts: its Python installs the programs there.
+    """
+    made_for = Kind.of(source.wheels) if source.wheels is not None else None
+    if made_for is None:
+        return
+    here = Kind.here(machine.root if machine.alive else Path("/"))
+    if (made_for.system, made_for.python) != (here.system, here.python):
+        raise InstallWheelsForeign(folder=str(source.wheels), made_for=str(made_for), here=str(here))
 
 
 def need_root(what: str) -> None:
@@ -81,6 +98,8 @@ def packages(machine: Machine, record: Record, source: Source) -> None:
 
     Raises `InstallPackagesMissing`.
     """
+    if machine.alive:
+        _finish_dpkg(machine, record)
     wanted = [package for program, package in PROGRAMS.items() if not machine.at(program).exists()]
     if machine.alive and source.pip() is None and importlib.util.find_spec("ensurepip") is None:
         wanted.append("python3-venv")
@@ -108,6 +127,15 @@ def packages(machine: Machine, record: Record, source: Source) -> None:
             machine.forget()
         else:
             machine.remember(record)
+
+
+def _finish_dpkg(machine: Machine, record: Record) -> None:
+    """What dpkg was killed over, in this installation or another, comes to its end first: apt does nothing before."""
+    if not any(machine.at(_JOURNAL).glob("*")) and not run("dpkg", "--audit").strip():
+        return
+    machine.did(_FINISHING)
+    with _nginx_not_started(machine, record):
+        run("dpkg", "--configure", "-a", "--force-confold", environment=_QUIET)
 
 
 def _offline(source: Source) -> bool:

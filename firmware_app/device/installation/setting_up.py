@@ -46,6 +46,7 @@ def install(machine: Machine, source: programs.Source) -> None:
     tree = source.tree / "systemd"
     files = dict(_files(tree))
     ground.check(machine)
+    ground.suits(machine, source)
     source.check()
     record = machine.record or Record()
     ground.packages(machine, record, source)
