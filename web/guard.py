@@ -26,7 +26,9 @@ from web.box import here
 COOKIE: Final = "lantern_login"
 _BOUND: Final = "login"
 # What pages ask for by themselves: it does not count as someone being there.
-_BY_THEMSELVES: Final = frozenset({"lists.lists", "lists.events", "cases.state", "health.page", "static"})
+_BY_THEMSELVES: Final = frozenset(
+    {"lists.lists", "lists.events", "cases.state", "health.page", "health.alive", "static"}
+)
 _P = ParamSpec("_P")
 _CLINIC_NETWORK_HEADERS: Final = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self';"

@@ -26,6 +26,12 @@ def page() -> ResponseReturnValue:
     return render_template("box.html", report=report, checks=checks, set_aside=set_aside)
 
 
+@blueprint.get("/alive")
+def alive() -> ResponseReturnValue:
+    """Nothing, but soon: what every open page asks every few seconds (static/answers.js)."""
+    return "", 204
+
+
 @blueprint.get("/healthz")
 def healthz() -> ResponseReturnValue:
     """``ok`` or ``degraded`` with codes; no log-in, and nothing that names anything."""

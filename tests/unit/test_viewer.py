@@ -116,7 +116,7 @@ def post(client: FlaskClient, page: str, **fields: str) -> TestResponse:
 def test_nothing_is_seen_without_a_log_in(desk: Desk) -> None:
     client = desk.app.test_client()
     paths = [rule.rule for rule in desk.app.url_map.iter_rules() if "GET" in (rule.methods or ())]
-    open_to_all = {"/healthz", "/login", "/claim", "/static/<path:filename>"}
+    open_to_all = {"/alive", "/healthz", "/login", "/claim", "/static/<path:filename>"}
     for path in sorted(set(paths) - open_to_all):
         filled = re.sub(r"<case:\w+>", desk.case, re.sub(r"<instance:\w+>", desk.instance.reference, path))
         filled = re.sub(r"<finding:\w+>", "pneumonia", re.sub(r"<int[^>]*>", "0", filled))
@@ -162,6 +162,7 @@ def test_every_page_forbids_inline_script_and_says_what_it_is_not_for(desk: Desk
         bare = re.sub(r'="[^"]*"', '=""', answer.text)  # what a patient is called may say anything
         assert not re.search(r"<script(?![^>]*\ssrc=)|<[^>]+\s(on\w+|style)=", bare), page
         assert "Not for diagnostic use" in answer.text
+        assert "/static/answers.js" in answer.text  # which says when the box does not answer
         assert answer.headers["Cache-Control"] == "no-store"
         assert answer.headers["X-Content-Type-Options"] == "nosniff"
 

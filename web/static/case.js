@@ -1,5 +1,6 @@
 // The case page: hands on the film, judgements kept without leaving, and a look whether a second reading is there.
 
+import { ask } from "./answers.js";
 import { Film, loadFrame, loadHeat, loadLayer } from "./film.js";
 import { Player } from "./player.js";
 import { Ruler } from "./ruler.js";
@@ -250,8 +251,10 @@ new ResizeObserver(() => film.draw()).observe(canvas);
 document.querySelectorAll(".judge").forEach(form => form.addEventListener("submit", async event => {
   event.preventDefault();
   const said = form.querySelector(".saved"), body = new URLSearchParams(new FormData(form, event.submitter));
+  let answer = null;
+  said.textContent = "";
   try {
-    const answer = await fetch(form.action, { method: "POST", body, headers: { Accept: "application/json" } });
+    answer = await ask(form.action, { method: "POST", body, headers: { Accept: "application/json" } });
     if (!answer.ok) throw new Error(String(answer.status));
     const told = await answer.json();
     form.querySelectorAll(".choices button").forEach(button => button.setAttribute("aria-pressed", String(button.value === told.verdict)));
@@ -259,7 +262,7 @@ document.querySelectorAll(".judge").forEach(form => form.addEventListener("submi
     form.querySelector(".back-step").hidden = !told.verdict;
     said.textContent = said.dataset.saved;
   } catch {
-    said.textContent = said.dataset.failed;
+    said.textContent = answer ? said.dataset.failed : said.dataset.unanswered;
   }
 }));
 
@@ -270,12 +273,13 @@ document.addEventListener("input", event => typed ||= Boolean(event.target.close
 /** A page that waits for a film or a reading comes anew when there is one, but not over what is typed and not kept. */
 async function look() {
   try {
-    const now = await (await fetch(page.state)).json();
+    const now = await (await ask(page.state)).json();
     if (!typed && (now.waiting !== Number(page.waiting) || now.film !== Boolean(Number(page.film)))) return location.reload();
   } catch { /* it is asked again */ }
   setTimeout(look, 1500);
 }
 if (Number(page.waiting)) look();
 
+document.addEventListener("answers", () => image && !film.frame && showImage(images.indexOf(image)));
 if (images.length) showImage(0);
 else say(message.dataset.missing);

@@ -1,5 +1,7 @@
 // The worklist that updates itself: told by the box when something changed, asking now and then where it cannot be told.
 
+import { answers, ask } from "./answers.js";
+
 const lists = document.getElementById("lists"), banner = document.getElementById("banner");
 const ASK_MS = 10_000;
 let source = null, beats = lists.dataset.beats, asking = false;
@@ -8,15 +10,12 @@ async function update() {
   if (asking) return;
   asking = true;
   try {
-    const answer = await fetch(lists.dataset.lists + location.search, { headers: { Accept: "text/html" } });
+    const answer = await ask(lists.dataset.lists + location.search, { headers: { Accept: "text/html" } });
     if (answer.redirected || answer.status === 401) return location.reload();
     if (!answer.ok) throw new Error(String(answer.status));
     show(await answer.text());
   } catch {
-    const lost = document.createElement("p");
-    lost.className = "banner";
-    lost.textContent = lists.dataset.lost;
-    banner.replaceChildren(lost);
+    answers(); // which the page says, when it does not
   } finally {
     asking = false;
   }
@@ -53,6 +52,7 @@ document.addEventListener("visibilitychange", () => {
     listen();
   }
 });
+document.addEventListener("answers", update);
 setInterval(() => {
   if (document.hidden) return;
   if (source?.readyState === EventSource.OPEN) return;
