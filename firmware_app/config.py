@@ -190,12 +190,12 @@ class Packs(Section):
 
 
 class Pacs(Section):
-    """The clinic's own archive, if it has one."""
+    """The clinic's own archive; nothing is sent to it yet."""
 
     host: str = Field("", title="PACS", description="empty: none")
     port: Port = Field(104, title="Port", description="of the PACS")
     ae_title: AeTitle = Field("PACS", title="AE title", description="of the PACS")
-    send: bool = Field(False, title="Send results", description="result objects go to the PACS")
+    send: bool = Field(False, title="Send results", description="not done yet: this version sends nothing to a PACS")
 
 
 class Export(Section):

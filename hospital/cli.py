@@ -235,9 +235,9 @@ Example: lantern-hospital enrol --csv boxes.csv --out boxes-to-be
 
 The list names its columns in its first line. It may be a spreadsheet's CSV, in UTF-8 or GB18030:
 
-  box,clinic,ae_title,calling,pacs_host
-  clinic-7,清河卫生院,LANTERN,DX1;US1,192.168.1.9
-  clinic-8,东山卫生院,LANTERN,,
+  box,clinic,ae_title,calling
+  clinic-7,清河卫生院,LANTERN,DX1;US1
+  clinic-8,东山卫生院,LANTERN,
 
 box            small letters, digits and hyphens; it stays for good
 clinic         the clinic's name, as it stands on reports
@@ -245,13 +245,11 @@ language       zh_CN or en; default: zh_CN
 zone           the time zone; default: Asia/Shanghai
 ae_title       what the X-ray machine calls the box; default: LANTERN
 calling        AE titles that may send, with ; between them; default: any
-pacs_host      address of the PACS; default: there is none
-pacs_port      default: 104
-pacs_ae_title  default: PACS
 device         six digits of the one machine that it is for, as its own screen shows
                them (lantern-DIGITS.local); default: whichever the label's code opens
 
-box and clinic must be there, the others may be left out.
+box and clinic must be there, the others may be left out. The columns pacs_host, pacs_port and
+pacs_ae_title of an earlier list are accepted and not used: a box sends nothing to a PACS.
 """
 
 

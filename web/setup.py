@@ -85,11 +85,10 @@ def answers() -> ResponseReturnValue:
     told = {question.key: request.form.get(question.key, "")[:400] for question in QUESTIONS}
     errors: dict[str, str] = {}
     for question in QUESTIONS:
-        if not question.needs or told[question.needs].strip():
-            try:
-                question.check(told[question.key])
-            except LanternError as error:
-                errors[question.key] = error.text(g.language)
+        try:
+            question.check(told[question.key])
+        except LanternError as error:
+            errors[question.key] = error.text(g.language)
     bundle_text, hospital = _bundle(), None
     try:
         hospital = first_page.hospital_in(bundle_text)

@@ -20,9 +20,7 @@ from firmware_app.errors import (
     AeTitleUnusable,
     BoxIdInvalid,
     ClinicNameUnusable,
-    HostUnusable,
     LanguageUnknown,
-    PortUnknown,
     ZoneUnknown,
 )
 from firmware_app.language import LANGUAGES, N_
@@ -41,7 +39,7 @@ _AE: Final[TypeAdapter[str]] = TypeAdapter(AeTitle)
 
 @dataclass(frozen=True, slots=True)
 class Answers:
-    """Checked answers.  An empty `pacs_host` is a clinic without a PACS, an empty `calling` admits any sender."""
+    """Checked answers.  An empty `calling` admits any sender."""
 
     box: str
     clinic: str
@@ -49,24 +47,20 @@ class Answers:
     zone: str
     ae_title: str
     calling: tuple[str, ...] = ()
-    pacs_host: str = ""
-    pacs_port: int = 104
-    pacs_ae_title: str = "PACS"
 
     @classmethod
     def checked(cls, given: Mapping[str, str]) -> Answers:
         """The answers that a form or a file gave as text; raises what the first wrong one raises."""
         values: dict[str, Any] = {}
         for question in QUESTIONS:
-            if not question.needs or values[question.needs]:
-                values[question.key] = question.check(given.get(question.key, ""))
+            values[question.key] = question.check(given.get(question.key, ""))
         return cls(**values)
 
     @classmethod
     def of_file(cls, content: Provisioning) -> Answers:
-        """What a signed file says, checked as if a person had typed it."""
+        """What a signed file says, checked as if a person had typed it; the PACS in it is left, as none is sent to."""
         told = {field.name: getattr(content, field.name) for field in fields(cls)}
-        return cls.checked({**told, "calling": ",".join(content.calling), "pacs_port": str(content.pacs_port)})
+        return cls.checked({**told, "calling": ",".join(content.calling)})
 
     @classmethod
     def present(cls, config: Config, machine: str, box: str | None = None) -> Answers:
@@ -76,8 +70,7 @@ class Answers:
             box=box or (f"clinic-{machine}" if fresh else now.id),
             clinic="" if fresh and now.name == "Lantern" else now.name, language=now.language,
             zone=_CHINA if fresh and zone in _UTC else zone, ae_title=config.dicom.ae_title,
-            calling=config.dicom.allowed_calling, pacs_host=config.pacs.host, pacs_port=config.pacs.port or 104,
-            pacs_ae_title=config.pacs.ae_title,
+            calling=config.dicom.allowed_calling,
         )  # fmt: skip
 
     def as_text(self) -> dict[str, str]:
@@ -92,12 +85,6 @@ class Answers:
         told: dict[str, dict[str, Any]] = {
             "box": {"id": self.box, "name": self.clinic, "language": self.language},
             "dicom": {"ae_title": self.ae_title, "allowed_calling": list(self.calling)},
-            "pacs": {
-                "host": self.pacs_host,
-                "port": self.pacs_port,
-                "ae_title": self.pacs_ae_title,
-                "send": bool(self.pacs_host),
-            },
         }
         return {section: {**tree.get(section, {}), **told.get(section, {})} for section in {**tree, **told}}
 
@@ -141,18 +128,6 @@ def _calling(text: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(_ae_title(part.strip()) for part in parts if part.strip()))[:64]
 
 
-def _host(text: str) -> str:
-    if re.fullmatch(r"([A-Za-z0-9][A-Za-z0-9.:-]{0,252})?", text, re.ASCII) is None:
-        raise HostUnusable(host=text[:60])
-    return text
-
-
-def _port(text: str) -> int:
-    if re.fullmatch(r"[0-9]{1,5}", text, re.ASCII) is None or not 1 <= int(text) <= 65535:
-        raise PortUnknown(port=text[:20])
-    return int(text)
-
-
 # --- the questions --------------------------------------------------------------------------------------------------
 
 
@@ -164,8 +139,6 @@ class Question:
     title: str
     help: str
     _check: Callable[[str], Any]
-    needs: str = ""
-    """The key of another answer, without which this one is not asked."""
 
     def check(self, text: str) -> Any:
         return self._check(text.strip())
@@ -178,9 +151,6 @@ QUESTIONS: Final = (
     Question("zone", N_("Time zone"), N_("as in Asia/Shanghai"), _zone),
     Question("ae_title", N_("AE title of this box"), N_("what the X-ray machine calls it"), _ae_title),
     Question("calling", N_("AE titles that may send"), N_("with commas between them; empty: any"), _calling),
-    Question("pacs_host", N_("Address of the PACS"), N_("results are sent there; empty: there is none"), _host),
-    Question("pacs_port", N_("Port of the PACS"), N_("usually 104 or 11112"), _port, "pacs_host"),
-    Question("pacs_ae_title", N_("AE title of the PACS"), N_("what the PACS is called"), _ae_title, "pacs_host"),
 )
 
 

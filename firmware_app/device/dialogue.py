@@ -66,7 +66,7 @@ class Dialogue:
         for question in QUESTIONS[1:]:
             if question.key == "box" and self._fixed:
                 given["box"] = self._default.box
-            elif not question.needs or given[question.needs]:
+            else:
                 given[question.key] = self._answer(question)
         answers = Answers.checked(given)
         hospital, code = self._hospital(), self._code()
@@ -141,8 +141,7 @@ class Dialogue:
         self._tell(f"\n{self._say(_SUMMARY)}")
         text = answers.as_text()
         for question in QUESTIONS:
-            if not question.needs or text[question.needs]:
-                self._tell(f"  {self._say(question.title)}: {text[question.key] or self._say(_NOTHING)}")
+            self._tell(f"  {self._say(question.title)}: {text[question.key] or self._say(_NOTHING)}")
         told = f"{hospital.host}:{hospital.port}, {hospital.fingerprint}" if hospital else self._say(_NOTHING)
         self._tell(f"  {self._say(_HOSPITAL)}: {told}\n")
 

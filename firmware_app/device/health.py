@@ -73,9 +73,7 @@ _PREVALENCE_IDLE: Final = register(
     "doctor.prevalence_idle",
     N_("[reader] prevalence names the finding “{finding}”, which no model on this box gives. Correct its code."),
 )
-_LATER: Final = register(
-    "doctor.later", N_("The {part} is switched on in the configuration, but this version does not have it yet.")
-)
+_LATER: Final = register("doctor.later", N_("[pacs] send is true, but this version sends nothing to a PACS yet."))
 
 _ANSWER_S: Final = 2.0
 
@@ -125,8 +123,11 @@ def describe(found: dict[str, Any]) -> str:
     lines.append(f"  clock     {found['clock']['time']}, {vouched}")
     if page := found["page"]:
         lines.append(f"  page      {page['address']}, SHA-256 {page['fingerprint'] or 'not made yet'}")
-    packs = ", ".join(f"{pack['name']} {pack['version']}" for pack in found["packs"])
-    lines.append(f"  packs     {packs or 'none'}")
+    loaded = (found["processes"]["reader"] or {}).get("packs")
+    lines.append(f"  packs     {'loaded: ' + loaded if loaded else 'none is loaded'}")
+    idle = [name for pack in found["packs"] if (name := f"{pack['name']} {pack['version']}") not in (loaded or "")]
+    if idle:
+        lines.append(f"            on the disk, not loaded: {', '.join(idle)}")
     return "\n".join(lines)
 
 
@@ -246,12 +247,8 @@ def _settings(config: Config, state: StateDir) -> Iterator[Check]:
     known = {finding.code for pack in PackStore.of(config).survey().packs for finding in pack.manifest.findings}
     for code in sorted(set(config.reader.prevalence) - known):
         yield Check("settings", "warn", Reason(_PREVALENCE_IDLE, {"finding": code}))
-    for part, wanted in (
-        ("USB import", config.usb.enabled),
-        ("PACS", config.pacs.send),
-    ):
-        if wanted:
-            yield Check("settings", "warn", Reason(_LATER, {"part": part}))
+    if config.pacs.send:
+        yield Check("settings", "warn", Reason(_LATER))
 
 
 _PARTS: tuple[Callable[[Config, StateDir], Iterator[Check]], ...] = (

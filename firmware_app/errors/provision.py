@@ -42,20 +42,6 @@ class AeTitleUnusable(ProvisionError):
 
 
 @dataclass(eq=False)
-class HostUnusable(ProvisionError):
-    code = "provision.host"
-    sentence = N_("“{host}” is neither a host name nor an address. Give one as in 192.168.1.20, or nothing for none.")
-    host: str
-
-
-@dataclass(eq=False)
-class PortUnknown(ProvisionError):
-    code = "provision.port"
-    sentence = N_("“{port}” is no port. Give a whole number from 1 to 65535, as in 104.")
-    port: str
-
-
-@dataclass(eq=False)
 class CodeMalformed(ProvisionError):
     code = "provision.code_form"
     sentence = N_("A one-time code has 12 letters and digits, as in 2345-6789-ABCD. Type it again as it is printed.")

@@ -253,6 +253,26 @@ def test_what_another_version_kept_is_shown_by_its_code_and_never_breaks_the_doc
     assert care.trouble(state) == ["selftest.lamp"]
 
 
+def test_the_doctor_says_what_this_version_lacks_and_not_that_it_lacks_what_it_has(tmp_path: Path) -> None:
+    told = Config.model_validate({
+        "state": {"dir": str(tmp_path)}, "usb": {"enabled": True}, "pacs": {"host": "192.168.1.9", "send": True},
+    })  # fmt: skip
+    said = [check.reason.text("en") for check in health._settings(told, StateDir(tmp_path))]
+    assert [text for text in said if "PACS" in text or "USB" in text] == [
+        "[pacs] send is true, but this version sends nothing to a PACS yet."
+    ]
+
+
+def test_status_tells_what_the_reader_has_loaded_from_what_only_lies_on_the_disk(tmp_path: Path) -> None:
+    found = health.status(config(StateDir(tmp_path)))
+    found["packs"] = [{"name": "chest", "version": "1.0.0"}, {"name": "breast", "version": "2.0.0"}]
+    assert "none is loaded" in health.describe(found)
+    found["processes"]["reader"] = {"pid": 1, "packs": "chest 1.0.0 (openvino int8)"}
+    shown = health.describe(found)
+    assert "loaded: chest 1.0.0 (openvino int8)" in shown
+    assert "on the disk, not loaded: breast 2.0.0" in shown
+
+
 def test_healthz_says_codes_only(tmp_path: Path) -> None:
     state, clinical, _, _ = finished(tmp_path / "state", [1])
     remembered.keep(

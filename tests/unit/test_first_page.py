@@ -27,7 +27,7 @@ from web.checkup import Checkup
 HTML = {"Accept": "text/html"}
 ANSWERS = {
     "language": "en", "clinic": "Clear River", "box": "clinic-7", "zone": "Asia/Shanghai", "ae_title": "LANTERN",
-    "calling": "", "pacs_host": "", "pacs_port": "104", "pacs_ae_title": "PACS",
+    "calling": "",
 }  # fmt: skip
 
 

@@ -103,7 +103,7 @@ def files(folder: Path) -> list[str]:
     return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
 
 
-def test_ten_answers_make_a_box(house: House, tmp_path: Path) -> None:
+def test_the_answers_make_a_box(house: House, tmp_path: Path) -> None:
     with console(tmp_path) as person:
         person.answer(
             ("Language", "2"),
@@ -114,10 +114,6 @@ def test_ten_answers_make_a_box(house: House, tmp_path: Path) -> None:
             (r"no time zone[\s\S]*Time zone", "Asia/Urumqi"),
             ("AE title of this box", ""),
             ("may send", "DX1, US1"),
-            ("Address of the PACS", "192.168.1.9"),
-            ("Port of the PACS", "99999"),
-            (r"is no port[\s\S]*Port of the PACS", "11112"),
-            ("AE title of the PACS", "ARCHIVE"),
             ("hospital.json", str(tmp_path / "none.json")),
             (r"cannot be used[\s\S]*hospital.json", "~nobody-whom-it-knows/hospital.json"),
             (r"cannot be used[\s\S]*hospital.json", str(house.bundle_file)),
@@ -126,8 +122,9 @@ def test_ten_answers_make_a_box(house: House, tmp_path: Path) -> None:
             (r"12 letters[\s\S]*Code for the first account", "2345-6789-abcd"),
         )
         shown = person.until("Nothing was written")
+        assert "PACS" not in shown, "nothing is sent there, so nobody is asked for one"
         assert files(tmp_path) == []
-        for told in ("Clear River Clinic", "Asia/Urumqi", "DX1, US1", "192.168.1.9", "mqtt.hospital.example:8883"):
+        for told in ("Clear River Clinic", "Asia/Urumqi", "DX1, US1", "mqtt.hospital.example:8883"):
             assert told in shown
         person.say("y")
         shown = person.until("2345-6789-ABCD")
@@ -136,7 +133,6 @@ def test_ten_answers_make_a_box(house: House, tmp_path: Path) -> None:
     config = load(tmp_path / "etc/lantern.toml", {})
     assert (config.box.id, config.box.name, config.box.language) == ("clinic-7", "Clear River Clinic", "en")
     assert (config.dicom.ae_title, config.dicom.allowed_calling) == ("LANTERN", ("DX1", "US1"))
-    assert (config.pacs.host, config.pacs.port, config.pacs.ae_title) == ("192.168.1.9", 11112, "ARCHIVE")
     assert config.uplink.host == "mqtt.hospital.example"
     assert config.state.dir == tmp_path / "state", "where the keys and accounts were put"
     accounts = Accounts(tmp_path / "state/accounts/accounts.db")
@@ -152,7 +148,7 @@ def test_asked_again_enter_keeps_everything(house: House, tmp_path: Path) -> Non
     first_start.apply(answers, house.bundle(), load(places.config, {}), places)
     before = {name: (tmp_path / name).read_bytes() for name in files(tmp_path)}
     with console(tmp_path, "--config", str(places.config)) as person:
-        for _ in range(8):  # language, name, zone, own title, senders, PACS, hospital, code; the id is not asked again
+        for _ in range(7):  # language, name, zone, own title, senders, hospital, code; the id is not asked again
             person.until(r"\]: ")
             person.say("")
         person.until(r"clinic-7[\s\S]*y / N")
@@ -170,7 +166,7 @@ def test_another_hospital_is_taken_only_when_a_person_says_that_it_is_meant(hous
     first_start.apply(answers, house.bundle(), load(places.config, {}), places)
     with console(tmp_path, "--config", str(places.config)) as person:
         person.answer(
-            *[(r"\]: ", "")] * 6,
+            *[(r"\]: ", "")] * 5,
             ("hospital.json", str(other.bundle_file)),
             (rf"reports to the hospital {house.bundle().fingerprint}\. .*y / N", "n"),
             ("hospital.json", str(other.bundle_file)),
@@ -195,7 +191,7 @@ def test_on_a_small_screen_a_sentence_stands_for_the_code_that_would_run_off_it(
     places = places_of(near)
     first_start.apply(answers, house.bundle(), load(places.config, {}), places)
     with console(near, "--config", str(places.config), rows=25) as person:
-        person.answer(*[(r"\]: ", "")] * 8, ("y / N", "y"))
+        person.answer(*[(r"\]: ", "")] * 7, ("y / N", "y"))
         shown = person.until("make the first account")
         assert person.ends() == 0
     assert "█" not in shown
@@ -210,7 +206,7 @@ def places_of(folder: Path) -> Places:
     return Places.of(load(file, {}), file)
 
 
-ENTERED = [("Language", "2"), ("Name", "X"), ("Box id", ""), *[(r"\]: ", "")] * 6]
+ENTERED = [("Language", "2"), ("Name", "X"), ("Box id", ""), *[(r"\]: ", "")] * 5]
 
 
 @pytest.mark.parametrize("questions", [0, 3, len(ENTERED)])
@@ -330,7 +326,7 @@ def test_the_clock_shows_the_clinics_time_and_nobody_elses_is_touched(tmp_path: 
 def test_answers_survive_being_typed_again() -> None:
     for answers in (
         Answers("clinic-7", "清河卫生院", "zh_CN", "Asia/Shanghai", "LANTERN"),
-        Answers("a", "x" * 60, "en", "Europe/Berlin", "BOX 1", ("DX1", "US 1"), "pacs.clinic", 11112, "ARCHIVE"),
+        Answers("a", "x" * 60, "en", "Europe/Berlin", "BOX 1", ("DX1", "US 1")),
     ):
         assert Answers.checked(answers.as_text()) == answers
 
@@ -350,9 +346,6 @@ def test_answers_survive_being_typed_again() -> None:
         ("ae_title", "", "provision.ae_title"),
         ("ae_title", "A" * 17, "provision.ae_title"),
         ("calling", "DX1,B\\C", "provision.ae_title"),
-        ("pacs_host", "http://x", "provision.host"),
-        ("pacs_port", "0", "provision.port"),
-        ("pacs_port", "१०४", "provision.port"),
     ],
 )
 def test_a_wrong_answer_is_told_with_a_code_and_what_was_typed(key: str, text: str, code: str) -> None:

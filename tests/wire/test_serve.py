@@ -25,6 +25,7 @@ def test_status_tells_the_real_port_and_doctor_answers_in_sentences(tmp_path: Pa
         status = json.loads(lantern(tmp_path, "status", "--json").stdout)
         assert status["running"] is True
         assert status["ports"]["dicom"] == box.ready["gateway"]["port"] != 0
+        assert f"loaded: {status['processes']['reader']['packs']}" in lantern(tmp_path, "status").stdout
         checks = [json.loads(line) for line in lantern(tmp_path, "doctor", "--json").stdout.splitlines()]
         assert {"state", "database", "queue", "packs", "runtimes", "gateway", "reader"} <= {c["check"] for c in checks}
         assert [check for check in checks if check["result"] == "fail"] == []
