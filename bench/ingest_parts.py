@@ -30,7 +30,8 @@ from paho.mqtt.properties import Properties
 from bench import harness
 from firmware_app.device import provision
 from firmware_app.records import Priority
-from firmware_app.uplink.envelope import open_signed, seal, seal_key
+from firmware_app.uplink.envelope import open_signed, seal
+from firmware_app.uplink.keys import seal_key
 from firmware_app.uplink.summary import (
     Brief,
     FindingBrief,

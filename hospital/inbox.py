@@ -22,6 +22,7 @@ from typing import Any, Final
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from firmware_app.errors import Contradicted, LanternError, Outdated, Replayed
+from firmware_app.uplink.keys import VerifyKey, verify_key
 from firmware_app.uplink.summary import Brief, Digest, FirstPresence, Mark, Summary
 from hospital import heard, summaries
 from hospital.heard import BoxRow
@@ -127,16 +128,16 @@ class Inbox:
         self._local.known = None
 
     def verify_keys(self) -> Mapping[str, Ed25519PublicKey | None]:
-        """Every box with the key that proves its word, None for one that was revoked; made anew only when someone
-        wrote to the file."""
+        """Every box with the key that proves its word, None for one that was revoked or is weak; made anew only when
+        someone wrote to the file."""
         connection = self.connection
         mark: int = connection.execute("PRAGMA data_version").fetchone()[0]
         known: _Known | None = getattr(self._local, "known", None)
         if known is None or known.mark != mark:
             rows = connection.execute("SELECT box, verify, revoked_at FROM boxes")
             keys = {
-                row["box"]: Ed25519PublicKey.from_public_bytes(bytes.fromhex(row["verify"]))
-                if row["revoked_at"] is None else None
+                row["box"]: verify_key(row["verify"])
+                if row["revoked_at"] is None and VerifyKey().accepts(row["verify"]) else None
                 for row in rows
             }  # fmt: skip
             self._local.known = known = _Known(mark, keys)

@@ -37,7 +37,8 @@ from firmware_app.language import N_, register
 from firmware_app.records import Reason
 from firmware_app.store import timekeeping
 from firmware_app.store.layout import StateDir
-from firmware_app.uplink.envelope import HospitalBundle, seal_key
+from firmware_app.uplink.envelope import HospitalBundle
+from firmware_app.uplink.keys import seal_key
 from firmware_app.uplink.summary import decode
 
 DONE: Final = register("provision.done", N_("This box is now {box}. It starts again by itself; that takes a minute."))

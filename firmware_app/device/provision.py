@@ -40,7 +40,8 @@ from firmware_app.errors import (
 )
 from firmware_app.store.layout import sync_directory
 from firmware_app.uplink.credentials import bundle
-from firmware_app.uplink.envelope import BoxBundle, Enrolment, HospitalBundle, seal_key
+from firmware_app.uplink.envelope import BoxBundle, Enrolment, HospitalBundle
+from firmware_app.uplink.keys import seal_key
 from firmware_app.uplink.summary import BOX_ID
 
 # systemd.exec(5): where it puts what it unsealed, for that one unit.

@@ -38,8 +38,9 @@ from firmware_app.errors import (
     TrustNeeded,
 )
 from firmware_app.store.layout import sync_directory
-from firmware_app.uplink.envelope import HospitalBundle, Provisioning, SignedProvisioning, claim_mark, seal_key
+from firmware_app.uplink.envelope import HospitalBundle, Provisioning, SignedProvisioning, claim_mark
 from firmware_app.uplink.form import MOST_BYTES
+from firmware_app.uplink.keys import seal_key
 from firmware_app.uplink.summary import decode
 
 SUFFIX: Final = ".lantern.json"

@@ -10,8 +10,9 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from firmware_app.config import Uplink
 from firmware_app.errors import BundleInvalid, LanternError, LineNotSetUp, MessageInvalid
-from firmware_app.uplink.envelope import HospitalBundle, Version, open_signed, seal_key, version_of
+from firmware_app.uplink.envelope import HospitalBundle, Version, open_signed, version_of
 from firmware_app.uplink.form import AnyMessage
+from firmware_app.uplink.keys import seal_key
 from firmware_app.uplink.summary import Keys, Kind, decode
 
 
@@ -48,9 +49,7 @@ def hospital(settings: Uplink) -> HospitalBundle:
     """The hospital this box reports to; raises `LineNotSetUp` or `BundleInvalid`."""
     if settings.hospital is None:
         raise LineNotSetUp(key="hospital")
-    found = bundle(settings.hospital, HospitalBundle)
-    seal_key(found.seal)
-    return found
+    return bundle(settings.hospital, HospitalBundle)
 
 
 def open_keys(signed: bytes, box: str, hospital: HospitalBundle) -> tuple[Keys, Version]:

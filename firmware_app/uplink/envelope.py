@@ -30,13 +30,13 @@ from cryptography.hazmat.primitives.hpke import AEAD, KDF, KEM, Suite
 from firmware_app.errors import (
     EnvelopeMalformed,
     EnvelopeUndecryptable,
-    MessageInvalid,
     MessageTooLarge,
     SealKeyRetired,
     SealKeyUnknown,
     SignatureForged,
 )
 from firmware_app.uplink.form import MOST_BYTES, Many, Message, Part, Text, Whole
+from firmware_app.uplink.keys import SealKey, VerifyKey, verify_key
 from firmware_app.uplink.summary import BOX_ID, Kind
 
 SUITE: Final = Suite(KEM.X25519, KDF.HKDF_SHA256, AEAD.AES_256_GCM)
@@ -189,8 +189,8 @@ class HospitalBundle(Message):
     """The hospital's public face: its keys, its broker, and the authority that vouches for the broker."""
 
     name: ClassVar = "lantern-hospital"
-    verify: Annotated[str, _RAW]  # Ed25519
-    seal: Annotated[str, _RAW]  # X25519
+    verify: Annotated[str, VerifyKey()]
+    seal: Annotated[str, SealKey()]
     serial: Annotated[int, Whole(1, 10**6)]
     host: Annotated[str, _HOST]
     port: Annotated[int, Whole(1, 65535)]
@@ -198,7 +198,7 @@ class HospitalBundle(Message):
 
     @property
     def verify_key(self) -> Ed25519PublicKey:
-        return Ed25519PublicKey.from_public_bytes(bytes.fromhex(self.verify))
+        return verify_key(self.verify)
 
     @property
     def fingerprint(self) -> str:
@@ -211,7 +211,7 @@ class BoxBundle(Message):
 
     name: ClassVar = "lantern-box"
     box: Annotated[str, Text(BOX_ID)]
-    verify: Annotated[str, _RAW]
+    verify: Annotated[str, VerifyKey()]
     tls: Annotated[str, Text(r"04[0-9a-f]{128}")]  # SEC 1, uncompressed point
     proof: Annotated[str, Text(r"[0-9a-f]{128}")]
 
@@ -223,7 +223,7 @@ class BoxBundle(Message):
 
     @property
     def verify_key(self) -> Ed25519PublicKey:
-        return Ed25519PublicKey.from_public_bytes(bytes.fromhex(self.verify))
+        return verify_key(self.verify)
 
     def prove(self) -> None:
         """Raise `SignatureForged` unless whoever made it holds the box's key."""
@@ -308,13 +308,3 @@ def fingerprint(bundle: Message) -> str:
 
 def _claim(box: str, tls: str) -> bytes:
     return b"\x00".join((b"lantern/1", b"box", box.encode(), tls.encode()))
-
-
-def seal_key(raw: str) -> X25519PublicKey:
-    """The public key of 64 hexadecimal digits; raises `MessageInvalid` for one of small order."""
-    public = X25519PublicKey.from_public_bytes(bytes.fromhex(raw))
-    try:
-        X25519PrivateKey.generate().exchange(public)
-    except ValueError:
-        raise MessageInvalid(field="seal") from None
-    return public

@@ -12,6 +12,7 @@ import re
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import fields
+from datetime import date
 from enum import StrEnum
 from typing import Any, ClassVar, Final, Self, TypeVar, get_type_hints
 
@@ -49,6 +50,22 @@ class Text(Form):
 
     def accepts(self, value: object) -> bool:
         return isinstance(value, str) and self._pattern.fullmatch(value) is not None
+
+
+class Hour(Text):
+    """The hour of a day that the calendar has, as 2026-11-21T03."""
+
+    def __init__(self) -> None:
+        super().__init__(r"20(2[4-9]|[3-9][0-9])-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])T([01][0-9]|2[0-3])")
+
+    def accepts(self, value: object) -> bool:
+        if not super().accepts(value) or not isinstance(value, str):
+            return False
+        try:
+            date.fromisoformat(value[:10])
+        except ValueError:
+            return False
+        return True
 
 
 class Whole(Form):

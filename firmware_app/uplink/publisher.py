@@ -21,7 +21,8 @@ from firmware_app.records import Reason
 from firmware_app.store.exchange import Exchange, Outgoing
 from firmware_app.store.layout import free_bytes
 from firmware_app.uplink.credentials import open_keys
-from firmware_app.uplink.envelope import HospitalBundle, Version, seal, seal_key
+from firmware_app.uplink.envelope import HospitalBundle, Version, seal
+from firmware_app.uplink.keys import seal_key
 from firmware_app.uplink.line import Line, Post
 from firmware_app.uplink.summary import FirstPresence, Kind, Origin, Presence, State
 from firmware_app.version import version

@@ -38,7 +38,8 @@ from firmware_app.errors import (
     SignatureForged,
 )
 from firmware_app.uplink.credentials import open_keys
-from firmware_app.uplink.envelope import SUITE, HospitalBundle, key_id, seal_key
+from firmware_app.uplink.envelope import SUITE, HospitalBundle, key_id
+from firmware_app.uplink.keys import seal_key
 from firmware_app.uplink.summary import BOX_ID
 
 PIECE: Final = 1 << 18

@@ -15,7 +15,7 @@ from enum import StrEnum
 from typing import Annotated, ClassVar, Final
 
 from firmware_app.records import Priority
-from firmware_app.uplink.form import Many, Maybe, Message, OneOf, Part, Text, Whole, decode
+from firmware_app.uplink.form import Hour, Many, Maybe, Message, OneOf, Part, Text, Whole, decode
 
 __all__ = [
     "BOX_ID", "MERGED_MARKS", "MOST_FAULTS", "MOST_MARKS", "MOST_PACKS", "MOST_SEQ", "Brief", "Digest",
@@ -34,7 +34,7 @@ BOX_ID: Final = r"[a-z0-9][a-z0-9-]{0,39}"
 _QUALITY: Final = re.compile(r"[a-z][a-z0-9_-]{0,23}(\.[a-z][a-z0-9_-]{0,23}){0,2}", re.ASCII)
 # Reasons that name what the image said of itself are still only codes; their details stay at home.
 _REFERENCE: Final = Text(r"c-[0-9a-f]{20}")
-_HOUR: Final = Maybe(Text(r"20(2[4-9]|[3-9][0-9])-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])T([01][0-9]|2[0-3])"))
+_HOUR: Final = Maybe(Hour())
 _COUNT: Final = Whole(0, 10**9)
 _KEY: Final = Text(r"[0-9a-f]{64}")
 _HASH: Final = Text(r"[0-9a-f]{32}")

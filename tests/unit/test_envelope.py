@@ -33,11 +33,11 @@ from firmware_app.uplink.envelope import (
     open_sealed,
     open_signed,
     seal,
-    seal_key,
     sign,
     version_of,
 )
 from firmware_app.uplink.form import MOST_BYTES
+from firmware_app.uplink.keys import seal_key
 from firmware_app.uplink.summary import FirstReceipt, Kind, Receipt, body_hash, decode, decode_up
 
 BOX, HOSPITAL = Ed25519PrivateKey.from_private_bytes(b"b" * 32), X25519PrivateKey.from_private_bytes(b"h" * 32)

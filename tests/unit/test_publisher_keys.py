@@ -9,7 +9,8 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from firmware_app.store.exchange import Exchange
-from firmware_app.uplink.envelope import key_id, seal_key, sign
+from firmware_app.uplink.envelope import key_id, sign
+from firmware_app.uplink.keys import seal_key
 from firmware_app.uplink.publisher import Publisher
 from firmware_app.uplink.summary import Keys, Kind
 from tests.unit.test_exchange import BUNDLE, SIGNER, public

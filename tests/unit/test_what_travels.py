@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from contextlib import nullcontext
 from dataclasses import replace
@@ -114,7 +115,9 @@ def test_every_kind_of_message_has_these_fields_and_no_other() -> None:
     assert {kind: " ".join(forms(kind)) for kind in built} == FIELDS
 
 
-@pytest.mark.parametrize("hour", ["2026-11-21", "2026-11-21T03:15", "2026-11-21T03:15:09", "2026-11-21T24"])
+@pytest.mark.parametrize(
+    "hour", ["2026-11-21", "2026-11-21T03:15", "2026-11-21T03:15:09", "2026-11-21T24", "2026-02-31T03"]
+)
 def test_an_hour_is_an_hour(hour: str) -> None:
     with pytest.raises(MessageInvalid):
         Mark("c-" + "0" * 20, 1, Priority.ROUTINE, hour)
@@ -198,14 +201,44 @@ def test_an_identity_is_a_signing_key(tmp_path: Path) -> None:
                 credentials.identity(settings)
 
 
-def test_a_hospital_whose_key_opens_to_anyone_is_refused_when_it_is_loaded(tmp_path: Path) -> None:
+# The points of small order of edwards25519, and other ways to write them (RFC 8032 5.1.3 refuses those).
+SMALL_ORDER = [
+    "00" * 32, "00" * 31 + "80", "01" + "00" * 31, "01" + "00" * 30 + "80", "ec" + "ff" * 30 + "7f", "ec" + "ff" * 31,
+    "26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc05",
+    "26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc85",
+    "c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac037a",
+    "c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac03fa",
+    "ed" + "ff" * 30 + "7f", "ee" + "ff" * 30 + "7f", "ed" + "ff" * 31, "ee" + "ff" * 31,
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("point", SMALL_ORDER)
+def test_a_box_with_a_signing_key_of_small_order_is_not_enrolled(tmp_path: Path, point: str) -> None:
     house = House(tmp_path / "hospital")
-    made = house.found("127.0.0.1", 8883)
-    file = tmp_path / "hospital.json"
-    weak = HospitalBundle(made.verify, "00" * 32, made.serial, made.host, made.port, made.authority)
-    file.write_bytes(weak.encode())
-    with pytest.raises(LanternError):
+    house.found("127.0.0.1", 8883)
+    provision.begin(tmp_path / "box", "clinic-7", house.bundle_file)
+    raw = json.loads((tmp_path / "box" / "box.json").read_bytes())
+    weak = {**raw, "verify": point, "proof": "01" + "00" * 63}  # which anybody's word passes under such a key
+    (tmp_path / "weak.json").write_text(json.dumps(weak, sort_keys=True, separators=(",", ":")))
+    with pytest.raises(BundleInvalid):
+        house.enrol(tmp_path / "weak.json")
+
+
+@pytest.mark.parametrize("weak", [{"verify": SMALL_ORDER[2]}, {"seal": "00" * 32}, {"verify": "00" * 32}, None])
+def test_a_hospital_whose_keys_hold_for_anyone_is_refused_wherever_it_comes_in(
+    tmp_path: Path, weak: dict[str, str] | None
+) -> None:
+    house = House(tmp_path / "hospital")
+    house.found("127.0.0.1", 8883)
+    file, raw = tmp_path / "hospital.json", json.loads(house.bundle_file.read_bytes())
+    told = b"\0" * 900  # as a file is after a power cut
+    if weak is not None:
+        told = json.dumps({**raw, **weak}, sort_keys=True, separators=(",", ":")).encode()
+    file.write_bytes(told)
+    with pytest.raises(BundleInvalid):
         credentials.hospital(Uplink.model_validate({"hospital": str(file)}))
+    with pytest.raises(BundleInvalid):
+        provision.begin(tmp_path / "box", "clinic-7", file)
 
 
 def test_a_certificate_for_another_key_does_not_complete_a_box_of_the_same_name(tmp_path: Path) -> None:

@@ -15,7 +15,8 @@ from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 
 from firmware_app.config import Uplink
 from firmware_app.records import Priority
-from firmware_app.uplink.envelope import seal, seal_key
+from firmware_app.uplink.envelope import seal
+from firmware_app.uplink.keys import seal_key
 from firmware_app.uplink.line import Line, Post
 from firmware_app.uplink.summary import (
     Brief,

@@ -21,7 +21,8 @@ from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 from paho.mqtt.reasoncodes import ReasonCode
 
 from firmware_app.records import Priority
-from firmware_app.uplink.envelope import seal, seal_key
+from firmware_app.uplink.envelope import seal
+from firmware_app.uplink.keys import seal_key
 from firmware_app.uplink.summary import (
     Brief,
     FindingBrief,
@@ -191,7 +192,7 @@ def test_a_message_for_another_hospital(stage: Stage) -> None:
     stage.expect("uplink.key_unknown", seal(body, Kind.ALERT, "clinic-a", stage.a.identity, other))
 
 
-@pytest.mark.parametrize("hour", ["1970-01-01T00", "2138-01-19T03", "2026-11-21", "a name"])
+@pytest.mark.parametrize("hour", ["1970-01-01T00", "2138-01-19T03", "2027-02-31T03", "2026-11-21", "a name"])
 def test_an_hour_that_no_clock_of_this_version_says(stage: Stage, hour: str) -> None:
     raw = {"message": "summary", **stage.summary(8).to_object()}
     assert isinstance(raw["brief"], dict)

@@ -14,7 +14,8 @@ import pytest
 
 from firmware_app.errors import Contradicted
 from firmware_app.records import Priority
-from firmware_app.uplink.envelope import Version, open_signed, seal, seal_key, version_of
+from firmware_app.uplink.envelope import Version, open_signed, seal, version_of
+from firmware_app.uplink.keys import seal_key
 from firmware_app.uplink.summary import (
     FirstReceipt,
     Kind,

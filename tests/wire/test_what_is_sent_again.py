@@ -18,7 +18,8 @@ from firmware_app.config import Uplink
 from firmware_app.records import Priority
 from firmware_app.store.exchange import Exchange
 from firmware_app.uplink import credentials
-from firmware_app.uplink.envelope import key_id, seal_key, sign
+from firmware_app.uplink.envelope import key_id, sign
+from firmware_app.uplink.keys import seal_key
 from firmware_app.uplink.line import Line
 from firmware_app.uplink.publisher import WINDOW, Publisher
 from firmware_app.uplink.summary import Keys, Kind
