@@ -9,7 +9,10 @@ neither sealed nor signed; only this bench can make such a receiver, the product
 Beside them, what each part could do if it were alone: opening on one core, SQLite, and mosquitto with a client that
 only acknowledges.
 
-    python -m bench.hospital [--messages N] [--rounds N] [--json]
+Then the same by `lantern-hospital serve` as it is installed, while nobody or four people look at its page; and what the
+page and the list ask of an inbox of a million case revisions (`bench/county.py`).
+
+    python -m bench.hospital [--messages N] [--rounds N] [--rows N] [--json]
 """
 
 from __future__ import annotations
@@ -22,16 +25,19 @@ import sqlite3
 import subprocess
 import sys
 import tempfile
+import threading
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import cryptography
 
-from bench import harness, ingest_parts
+from bench import county, harness, ingest_parts
 from bench.outcome import Fact, Goal, Table
 from firmware_app import __version__
+from hospital.house import House
 from hospital.inbox import Inbox
 from tests.wire.line_rig import Place, place
 
@@ -61,6 +67,22 @@ def main() -> None:
                 ),
             ]  # fmt: skip
             results = harness.alternate(variants, options.rounds, warm_ups=0 if options.quick else 1)
+            looks = [
+                harness.Variant("nobody looks", f"lantern {__version__}", lambda: bench.looked_at(None)),
+                harness.Variant(
+                    "four open pages, reloaded each second", f"lantern {__version__}", lambda: bench.looked_at(1.0)
+                ),
+                harness.Variant(
+                    "four pages, asked for without pause", f"lantern {__version__}", lambda: bench.looked_at(0.0)
+                ),
+            ]
+            looked = harness.alternate(looks, options.rounds, warm_ups=0)
+            begun = time.monotonic()
+            large = House(folder / "large")
+            large.found("127.0.0.1", 8883)
+            county.fill(large.inbox_db, options.rows)
+            filled_s = time.monotonic() - begun
+            asked, listed_mb = county.ask(large.inbox_db, 50), county.list_all(large, options.rows)
     facts: dict[str, Fact] = {
         "messages": options.messages,
         "boxes": ingest_parts.BOXES,
@@ -70,19 +92,38 @@ def main() -> None:
     table = Table(
         "Sealed summaries counted and answered", "summaries/s", tuple(result.row for result in results), facts
     )
+    pages = Table(
+        "The same by `lantern-hospital serve`, while people look at its page", "summaries/s",
+        tuple(result.row for result in looked), {"messages": options.messages, "rows before": options.messages},
+    )  # fmt: skip
+    questions = Table(
+        "What the page asks of a large inbox", "ms", asked,
+        {
+            "case revisions": options.rows,
+            "boxes": county.BOXES,
+            "MB of memory of `lantern-hospital summaries --json` that lists all": round(listed_mb),
+            "seconds to fill it": round(filled_s),
+        },
+        compared=False, plotted=False,
+    )  # fmt: skip
     sealed, clear = results[0].median, results[1].median
     goals = [
         Goal("sealed summaries a second on one worker", sealed, 2000, "1/s", at_least=True),
         Goal("of the rate without crypto", sealed / clear, 0.7, "×", at_least=True),
+        Goal("of the rate while four pages are open", looked[1].median / looked[0].median, 0.9, "×", at_least=True),
+        Goal("the page's questions of so many rows", asked[0].median, 20, "ms"),
+        Goal("memory of the whole list", listed_mb, 100, "MB"),
     ]
-    harness.publish("Hospital", [table], goals, as_json=options.json, quick=options.quick)
+    harness.publish("Hospital", [table, pages, questions], goals, as_json=options.json, quick=options.quick)
 
 
 def _options() -> argparse.Namespace:
     parser = harness.parser("hospital", __doc__)
     parser.add_argument("--messages", type=int, default=None, help="of all boxes (default 20000; with --quick 2000)")
     parser.add_argument("--rounds", type=int, default=None, help="rounds that count (default 5; with --quick 1)")
+    parser.add_argument("--rows", type=int, default=None, help="of the large inbox (default 1000000; --quick 20000)")
     options = parser.parse_args()
+    options.rows = options.rows or (20_000 if options.quick else 1_000_000)
     options.messages = options.messages or (2000 if options.quick else 20_000)
     options.rounds = options.rounds or (1 if options.quick else 5)
     return options
@@ -109,18 +150,29 @@ class _Bench:
         """Enrol the boxes and write what they will send, sealed and unsealed, once for all rounds."""
         self.site.inbox.close()
         self.envelope_bytes = ingest_parts.provision_boxes(self.site.house, self.folder, self.messages)
-        shutil.copy(self.site.house.inbox_db, self.folder / "empty.db")
+        self._copy("empty.db")
+        county.fill(self.site.house.inbox_db, self.messages)
+        self._copy("county.db")
+
+    def _copy(self, name: str) -> None:
+        """Keep the inbox as it is; of its file alone, what is in its WAL would be missing."""
+        with closing(sqlite3.connect(self.site.house.inbox_db)) as connection:
+            connection.execute("VACUUM INTO ?", (str(self.folder / name),))
+
+    def _put_back(self, name: str) -> None:
+        for path in self.site.house.root.glob("inbox.db*"):
+            path.unlink()
+        shutil.copy(self.folder / name, self.site.house.inbox_db)
 
     def drain(self, part: str) -> float:
         """Messages a second, from the receiver's start until the last box has its last receipt."""
-        for path in self.site.house.root.glob("inbox.db*"):
-            path.unlink()
-        shutil.copy(self.folder / "empty.db", self.site.house.inbox_db)
+        self._put_back("empty.db")
         ingest_parts.subscribe(self.site.house, self.site.port)
         what = "clear" if part == "clear" else "sealed"
         with self._process(f"boxes-{what}") as boxes:
             _said(boxes, "sent")
             with self._process(part) as worker:
+                _end_with(worker, boxes)
                 begun = _said(worker, "begun")
                 ended = _said(worker, "acknowledged") if part == "acknowledge" else _said(boxes, "answered")
         if part != "acknowledge":
@@ -131,25 +183,50 @@ class _Bench:
                 harness.give_up(f"{counted} of {self.messages} counted, {aside} aside: the time means nothing.")
         return self.messages / (ended - begun)
 
+    def looked_at(self, between_s: float | None) -> float:
+        """Messages a second of `lantern-hospital serve` over a county's inbox, while people look at its page."""
+        self._put_back("county.db")
+        house, page = self.site.house, harness.free_port()
+        ingest_parts.subscribe(house, self.site.port)
+        command = [sys.executable, "-m", "hospital.cli", "serve", "--dir", str(house.root), "--page-port", str(page)]
+        with self._process("boxes-sealed") as boxes:
+            _said(boxes, "sent")
+            with county.looked_at(page, between_s), self._running("serve", [*command, "--json"]) as receiver:
+                _end_with(receiver, boxes)
+                assert receiver.stdout is not None
+                receiver.stdout.readline()  # it listens
+                begun = time.monotonic()
+                return self.messages / (_said(boxes, "answered") - begun)
+
     def alone(self, part: str) -> float:
         """Messages a second of one part without the others."""
         with self._process(part) as worker:
             begun = _said(worker, "begun")
             return self.messages / (_said(worker, "done") - begun)
 
-    @contextmanager
-    def _process(self, part: str) -> Iterator[subprocess.Popen[str]]:
+    def _process(self, part: str) -> AbstractContextManager[subprocess.Popen[str]]:
         where = [str(self.folder), str(self.site.port), str(self.messages)]
+        return self._running(part, [sys.executable, "-m", "bench.ingest_parts", part, *where])
+
+    @contextmanager
+    def _running(self, part: str, command: list[str]) -> Iterator[subprocess.Popen[str]]:
         with (self.folder / f"{part}.log").open("a") as log:
-            process = subprocess.Popen(
-                [sys.executable, "-m", "bench.ingest_parts", part, *where],
-                stdout=subprocess.PIPE, stderr=log, text=True,
-            )  # fmt: skip
+            process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True)
         try:
             yield process
         finally:
             process.terminate()
             process.communicate(timeout=30)
+
+
+def _end_with(worker: subprocess.Popen[str], boxes: subprocess.Popen[str]) -> None:
+    """Whoever waits for receipts of a receiver that failed would wait for minutes."""
+
+    def watch() -> None:
+        if worker.wait() > 0:
+            boxes.terminate()
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 def _said(process: subprocess.Popen[str], word: str) -> float:
