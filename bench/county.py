@@ -81,7 +81,7 @@ def fill(inbox_db: Path, rows: int) -> None:
             )
             for name in names:
                 origin = Origin(name, "5" * 32, 1, "0" * 16)
-                inbox.hear(Presence(origin, State.HEALTH, 1, "1.0.0", 0, 0, 0, 9, None, None))
+                inbox.hear(Presence(origin, State.HEALTH, 1, "1.0.0", 0, 0, 0, 9, None, None, (), ()))
 
 
 # --- what is asked of it ----------------------------------------------------------------------------------------------

@@ -20,7 +20,7 @@ from hospital import keyring
 from hospital.house import House
 from hospital.inbox import Inbox
 
-_TABLES: Final = ("boxes", "messages", "cases", "presence", "aside")
+_TABLES: Final = ("boxes", "messages", "cases", "presence", "heard", "aside")
 _MOST_UNREADABLE: Final = 100_000
 
 

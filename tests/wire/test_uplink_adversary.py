@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import signal
 import ssl
 import threading
@@ -21,6 +22,7 @@ from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 from paho.mqtt.reasoncodes import ReasonCode
 
 from firmware_app.records import Priority
+from firmware_app.store.layout import StateDir
 from firmware_app.uplink.envelope import seal
 from firmware_app.uplink.keys import seal_key
 from firmware_app.uplink.summary import (
@@ -382,3 +384,31 @@ def test_a_broker_that_says_nothing_but_that_it_is_there_is_heard_and_one_that_h
             broker.send_signal(signal.SIGCONT)
             stop.set()
             serving.join(20)
+
+
+def test_a_live_box_is_not_called_disconnected_after_its_exchange_was_put_back(tmp_path: Path) -> None:
+    with place(tmp_path) as site:
+        address = events(site.receiver.log)[0]["page"]
+        box = site.box("clinic-a")
+        uplink, saved = site.uplink(box), tmp_path / "saved.db"
+        exchange_db = StateDir(box.folder / "state").exchange_db
+
+        def ask() -> str:
+            with urllib.request.urlopen(address, timeout=10) as answer:
+                told: str = answer.read().decode()
+            return told
+
+        for day in range(3):
+            uplink.start()
+            wait_for(lambda: site.inbox.boxes()[0].state == "birth" and not site.inbox.boxes()[0].gone)
+            uplink.stop()
+            wait_for(lambda: site.inbox.boxes()[0].gone)
+            if day == 0:
+                box.exchange.database.connection.execute("VACUUM INTO ?", (str(saved),))
+        wait_for(lambda: "disconnected" in ask(), 5)
+        box.close()
+        for file in exchange_db.parent.glob("exchange.db*"):
+            file.unlink()
+        shutil.copy(saved, exchange_db)
+        uplink.start()
+        wait_for(lambda: "disconnected" not in ask(), because="a box that speaks")
