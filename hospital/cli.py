@@ -13,6 +13,7 @@ import os
 import shlex
 import signal
 import socket
+import sqlite3
 import sys
 import threading
 from collections.abc import Mapping, Sequence
@@ -21,7 +22,7 @@ from pathlib import Path
 from typing import Final
 
 from firmware_app import pipe
-from firmware_app.errors import LanternError, PortTaken
+from firmware_app.errors import InboxDamaged, LanternError, PortTaken
 from firmware_app.uplink.envelope import HospitalBundle
 from hospital import lists, operating
 from hospital.broker import acl_lines
@@ -184,7 +185,10 @@ def _serve_alone(options: argparse.Namespace, house: House, bundle: HospitalBund
         else:
             print(f"Listening to the broker.{f' The page is at {page}' if page else ''}", flush=True)
 
-    receiver.serve(stop, listening)
+    try:
+        receiver.serve(stop, listening)
+    except sqlite3.DatabaseError as error:  # a locked or full one is the receiver's to wait for
+        raise InboxDamaged(detail=str(error)) from None
     return _DONE
 
 

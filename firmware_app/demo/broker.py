@@ -30,8 +30,6 @@ def start(stage: Stage, port: int, wanted: str | None = None) -> Running:
         return stage.start("broker", sys.executable, "-m", "firmware_app.demo.embedded", str(port), "hospital/tls")
     config = (stage.folder / _CONFIG).read_text("utf-8")
     config = config.replace(f"listener {port}\n", f"listener {port} 127.0.0.1\n")
-    if os.geteuid() == 0:
-        config += "user root\n"  # otherwise mosquitto becomes a user who may not read this folder
     (stage.folder / _CONFIG).write_text(config, "utf-8")
     return stage.start("broker", program, "-c", _CONFIG)
 

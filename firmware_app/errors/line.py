@@ -332,6 +332,16 @@ class BrokerFilesOld(HospitalError):
 
 
 @dataclass(eq=False)
+class InboxDamaged(HospitalError):
+    code = "hospital.inbox_damaged"
+    sentence = N_(
+        "The inbox is damaged ({detail}). Start “lantern-hospital serve” again: it sets the file aside and goes on "
+        "with what can be read."
+    )
+    detail: str
+
+
+@dataclass(eq=False)
 class InboxRebuilt(HospitalError):
     code = "hospital.inbox_rebuilt"
     sentence = N_(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+import sqlite3
 import stat
 from pathlib import Path
 
@@ -11,9 +13,10 @@ from firmware_app.device import provision
 from firmware_app.errors import CopyUnusable, RestoreOccupied
 from firmware_app.records import Priority
 from firmware_app.uplink.summary import Brief, Modality, Origin, SizeBand, Summary, Verdict
-from hospital import backup, keyring, rescue
+from hospital import backup, cli, keyring, rescue
 from hospital.house import House
 from hospital.inbox import Inbox
+from hospital.receiver import Receiver
 
 BOXES, CASES = 5, 4000
 
@@ -125,3 +128,19 @@ def test_an_inbox_of_which_nothing_can_be_read_knows_its_boxes_still(house: Hous
     inbox = Inbox(house.inbox_db)
     assert len(inbox.verify_keys()) == BOXES
     inbox.close()
+
+
+def test_an_inbox_that_turns_out_damaged_ends_serve_with_a_sentence(
+    house: House, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def met(*_: object) -> None:
+        raise sqlite3.DatabaseError("database disk image is malformed")
+
+    monkeypatch.setattr(Receiver, "serve", met)  # the instant at which SQLite reads a torn page is not ours to choose
+    before = [signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)]
+    try:
+        assert cli.main(["serve", "--no-page", "--dir", str(house.root)]) == 1
+    finally:
+        for number, handler in zip((signal.SIGTERM, signal.SIGINT), before, strict=True):
+            signal.signal(number, handler)
+    assert "goes on with what can be read" in capsys.readouterr().err

@@ -59,7 +59,7 @@ def told(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
     def traced(database: Any, *arguments: Any, **named: Any) -> sqlite3.Connection:
         made: sqlite3.Connection = connect(database, *arguments, **named)
-        if Path(database).name == "inbox.db":
+        if Path(database).name.startswith("inbox.db"):  # a path or a URI
             made.set_trace_callback(lambda statement: events.append("commit") if statement == "COMMIT" else None)
         return made
 
