@@ -102,7 +102,8 @@ def _opened(config: Config, state: StateDir, dry_run: bool, advance: Advance) ->
         if outcome.cases and not dry_run:
             # What was deleted leaves the log too, as far as nobody reads there.
             clinical.database.connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
-            state.prepare_ballast(config.retention.ballast_mb)
+        if not dry_run:
+            state.prepare_ballast(config.retention.ballast_mb)  # also where somebody else has made room since
         return outcome
     finally:
         clinical.database.close()

@@ -68,6 +68,7 @@ def prepare(config: Config, state: StateDir, run: Path = RUN, units: Path = UNIT
 
     Raises `UserMissing`, `FolderStrange` or `StateUnusable`.
     """
+    state.make_room()  # a full disk must not keep the databases from being opened below
     try:
         for folder, group, mode in folders(state):
             _make(folder, _group(group), mode)

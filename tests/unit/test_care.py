@@ -273,6 +273,16 @@ def test_status_tells_what_the_reader_has_loaded_from_what_only_lies_on_the_disk
     assert "on the disk, not loaded: breast 2.0.0" in shown
 
 
+def test_the_hourly_clearing_restores_the_ballast_though_it_deletes_nothing(tmp_path: Path) -> None:
+    state, clinical, _, _ = finished(tmp_path / "state", [1])
+    clinical.database.close()
+    told = Config.model_validate({"state": {"dir": str(state.root)}, "retention": {"room_mb": 1, "ballast_mb": 1}})
+    retention.run(told, dry_run=True)
+    assert state.ballast_bytes == 0
+    assert retention.run(told).cases == ()
+    assert state.ballast_bytes == 1_000_000
+
+
 def test_healthz_says_codes_only(tmp_path: Path) -> None:
     state, clinical, _, _ = finished(tmp_path / "state", [1])
     remembered.keep(
