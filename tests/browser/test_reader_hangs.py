@@ -33,9 +33,14 @@ def stopped(pid: int) -> Iterator[None]:
 def open_unread(box: Clinic, doctor: Person, name: str) -> None:
     """From the worklist, where the patient stands as not read, to the case."""
     doctor.driver.get(f"{box.url}/")
-    row = doctor.until(lambda: next((row for row in doctor.all("a.row.unread") if name in row.text), None))
-    assert "未阅读" in row.text
-    doctor.driver.get(row.get_attribute("href"))
+
+    def told() -> tuple[str, str] | None:
+        rows = [(str(row.get_attribute("href")), row.text) for row in doctor.all("a.row.unread")]
+        return next((row for row in rows if name in row[1]), None)
+
+    address, text = doctor.until(told)
+    assert "未阅读" in text
+    doctor.driver.get(address)
     assert doctor.find("h1").text == name
 
 
