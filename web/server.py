@@ -37,6 +37,7 @@ log = logging.getLogger("lantern.viewer")
 
 THREADS: Final = lists.STREAMS + 8
 _CONNECTIONS: Final = 200
+_BETWEEN: Final = 50  # as many more may be at work at once before nobody is let in: whoever waits for nothing has gone
 # Whose word on a browser's address and scheme is taken, where the configuration says that there is a front.
 _FRONT: Final[dict[str, Any]] = {
     "trusted_proxy": "127.0.0.1",
@@ -59,11 +60,13 @@ def run(config: Config, ready: service.Ready, stop: threading.Event, config_path
     box: Box = app.extensions["lantern"]
     listener = _listen(config.viewer.host, config.viewer.port)
     server = create_server(
-        app, sockets=[listener], threads=THREADS, ident="Lantern", connection_limit=_CONNECTIONS, channel_timeout=60,
+        app, sockets=[listener], threads=THREADS, ident="Lantern",
+        connection_limit=_CONNECTIONS + _BETWEEN, channel_timeout=60,
         max_request_body_size=64 * 1024, clear_untrusted_proxy_headers=True,
         channel_request_lookahead=1,  # so that a stream learns at once that its page was closed
         **(_FRONT if config.viewer.behind_front else {}),
     )  # fmt: skip
+    _let_in_whoever_comes(server)
     box.pulse.start()
     measures = Measures(config, state, clinical)
 
@@ -86,6 +89,25 @@ def run(config: Config, ready: service.Ready, stop: threading.Event, config_path
     server.close()
     clinical.database.close()
     accounts.database.close()
+
+
+def _let_in_whoever_comes(server: Any) -> None:
+    """Have *server* (waitress's) close the connections that have been quiet for longest when a new one finds it full.
+
+    A crowd of slow sockets then keeps nobody out, and a browser whose idle connection goes opens another.  One that has
+    asked for something is never closed for it.
+    """
+    accept = server.handle_accept
+
+    def accept_and_make_room() -> None:
+        accept()  # first, so that it is not given the descriptor of one that has just gone
+        too_many = len(server.active_channels) - _CONNECTIONS
+        if too_many > 0:
+            idle = [channel for channel in server.active_channels.values() if not channel.requests]
+            for channel in sorted(idle, key=lambda one: one.last_activity)[:too_many]:
+                channel.handle_close()
+
+    server.handle_accept = accept_and_make_room
 
 
 def _listen(host: str, port: int) -> socket.socket:

@@ -1,0 +1,86 @@
+"""A crowd of slow sockets before the viewer of a bare `lantern serve`: whoever comes to log in is served."""
+
+from __future__ import annotations
+
+import json
+import re
+import socket
+import time
+import urllib.parse
+import urllib.request
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from http.cookiejar import CookieJar
+from pathlib import Path
+
+import pytest
+
+from tests.box import lantern, served
+
+CROWD = 250
+PASSWORD = "a lamp in the village"
+SLOW = {
+    "nothing": b"",
+    "a byte": b"G",
+    "half a form": b"POST /login HTTP/1.1\r\nHost: localhost\r\nContent-Length: 99\r\n\r\n",
+}
+
+
+@pytest.fixture(scope="module")
+def state(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("crowd")
+
+
+@pytest.fixture(scope="module")
+def port(state: Path) -> Iterator[int]:
+    """Of the viewer of a running box."""
+    with served(state) as box:
+        box.wait_ready()
+        yield int(box.ready["viewer"]["port"])
+
+
+@contextmanager
+def crowd(port: int, count: int, sent: bytes) -> Iterator[list[socket.socket]]:
+    """Sockets that have sent so much and nothing more."""
+    with ExitStack() as open_ones:
+        slow = [open_ones.enter_context(socket.create_connection(("127.0.0.1", port), 10)) for _ in range(count)]
+        for one in slow:
+            one.sendall(sent)
+        yield slow
+
+
+def come_in(port: int, code: str) -> str:
+    """The page that a browser shows whose person has just claimed an account with *code*."""
+    browser = urllib.request.build_opener(urllib.request.HTTPCookieProcessor(CookieJar()))
+    page = browser.open(f"http://127.0.0.1:{port}/claim", timeout=10).read().decode()
+    (token,) = set(re.findall(r'name="csrf_token" value="([^"]+)"', page))
+    form = {"csrf_token": token, "code": code, "password": PASSWORD, "again": PASSWORD}
+    data = urllib.parse.urlencode(form).encode()
+    answer: str = browser.open(f"http://127.0.0.1:{port}/claim", data, timeout=10).read().decode()
+    return answer
+
+
+def is_open(one: socket.socket) -> bool:
+    one.setblocking(False)
+    try:
+        return one.recv(1) != b""
+    except BlockingIOError:
+        return True
+    except ConnectionError:
+        return False
+
+
+@pytest.mark.parametrize("sent", SLOW)
+def test_two_hundred_and_fifty_slow_sockets_keep_nobody_from_coming_in(state: Path, port: int, sent: str) -> None:
+    name = f"li-{sent.replace(' ', '-')}"
+    code = json.loads(lantern(state, "user", "add", name, "--role", "doctor", "--json").stdout)["code"]
+    with crowd(port, CROWD, SLOW[sent]):
+        begun = time.monotonic()
+        assert 'id="lists"' in come_in(port, code)
+        assert time.monotonic() - begun < 10
+
+
+def test_no_connection_is_closed_while_there_is_room(port: int) -> None:
+    with crowd(port, 100, b"G") as slow:
+        urllib.request.urlopen(f"http://127.0.0.1:{port}/login", timeout=10).read()
+        assert all(is_open(one) for one in slow)
