@@ -79,19 +79,24 @@ def read_paths(
         door = Door(state, clinical, config.retention.high_water_free_mb, config.dicom.max_object_mb)
         refused = _take_in(files, door, config)
         reader.warm()
+        loose: dict[int, FileRecord] = {}  # what is no image, of studies without one
         for reference in clinical.references():
             while reader.step(reference):
                 tell(len(files) - clinical.counts().waiting, len(files))
             clinical.close_revisions(0.0)
-            case = _named(clinical.case(reference), files, refused)
+            found = clinical.case(reference)
+            if found.priority is None:
+                loose |= {int(record.path): record for record in found.files}
+                continue
+            case = _named(found, files, refused)
             if out is not None:
                 with _output_errors(out):
                     _write_case(case, state, out, config.box.language)
             yield case
             _forget_pictures(case, state)
         tell(len(files), len(files))
-        if refused:
-            yield _homeless(files, refused)
+        if refused or loose:
+            yield _homeless(files, refused, loose)
 
 
 # --- the private state ----------------------------------------------------------------------------------------------
@@ -202,13 +207,14 @@ def _named(case: Case, files: Sequence[Given], refused: dict[int, Reason]) -> Ca
     return replace(case, files=tuple(records))
 
 
-def _homeless(files: Sequence[Given], refused: Mapping[int, Reason]) -> Case:
-    """What was refused and belongs to no case; a disk too full for the door's journal loses none of it."""
-    records = (
-        _record(files[number].path, FileRecord("", None, FileStatus.REFUSED, reason))
-        for number, reason in sorted(refused.items())
+def _homeless(files: Sequence[Given], refused: Mapping[int, Reason], loose: Mapping[int, FileRecord]) -> Case:
+    """What was refused and belongs to no case, and *loose* what is no image; a disk too full for the door's journal
+    loses none of it."""
+    told = {number: FileRecord("", None, FileStatus.REFUSED, reason) for number, reason in refused.items()} | dict(
+        loose
     )
-    return Case(None, None, None, 0, None, tuple(records), (), (), ())
+    records = tuple(_record(files[number].path, record) for number, record in sorted(told.items()))
+    return Case(None, None, None, 0, None, records, (), (), ())
 
 
 def _record(path: Path, record: FileRecord) -> FileRecord:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import pairwise
@@ -13,6 +14,7 @@ from flask.typing import ResponseReturnValue
 
 from firmware_app.errors import CaseUnknown
 from firmware_app.language import translate
+from firmware_app.other_objects import KINDS
 from firmware_app.records import Case, Finding, Reading, ReadingStatus, Reason
 from firmware_app.store.accounts import Role
 from firmware_app.store.patients import AGE_UNITS, SEXES, Known, Patient, clean, clean_age
@@ -86,6 +88,7 @@ class Sheet:
     age_matters: bool
     waiting: int
     done: Done | None
+    others: tuple[tuple[str, int], ...]
 
     def said(self, finding: str) -> list[Verdict]:
         """What each doctor says of a finding."""
@@ -166,7 +169,10 @@ def _case(box: Box, reference: str) -> Case:
 def _sheet(box: Box, reference: str) -> Sheet:
     case = _case(box, reference)
     by_instance = {instance: reading for reading in case.readings for instance in reading.instances}
-    instances = list(dict.fromkeys(file.instance for file in case.files if file.instance))
+    others = box.clinical.others(reference)
+    instances = list(
+        dict.fromkeys(file.instance for file in case.files if file.instance and file.instance not in others)
+    )
     images = tuple(
         Image(instance, *_frames(box, instance), by_instance.get(instance))
         for instance in _most_telling(instances, by_instance)
@@ -190,6 +196,7 @@ def _sheet(box: Box, reference: str) -> Sheet:
         box.worklist.verdicts(reference), tuple(told.values()), worth,
         bool({said.code for said in (*reasons, *hints)} & (words.AGE_REASONS | words.AGE_HINTS)),
         sum(1 for instance in instances if instance not in by_instance), box.worklist.done(reference),
+        tuple(Counter(Reason(KINDS.get(kind, KINDS["other"])).text(g.language) for kind in others.values()).items()),
     )  # fmt: skip
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from firmware_app.language import N_, translate, visible
-from firmware_app.records import Case, Finding, Priority, Reading
+from firmware_app.records import Case, FileStatus, Finding, Priority, Reading
 
 _PRIORITY_NAMES = {
     Priority.URGENT: N_("urgent"),
@@ -42,10 +42,11 @@ def row(case: Case, language: str) -> str:
 
     An image that was sent twice was kept once and counts once; what belongs to no case is counted by its files.
     """
-    count = len({file.instance for file in case.files if file.instance}) if case.reference else len(case.files)
+    files = [file for file in case.files if not (file.status is FileStatus.READ and file.reason)]  # beside the images
+    count = len({file.instance for file in files if file.instance}) if case.reference else len(case.files)
     said = "; ".join(finding_text(finding, language) for finding in case.findings)
     if not said:
-        said = next((file.reason.text(language) for file in case.files if file.reason), "")
+        said = next((file.reason.text(language) for file in files if file.reason), "")
     if case.incomplete:
         said = f"{translate(INCOMPLETE, language)}; {said}"
     return visible(

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from firmware_app import clock
 from firmware_app.errors import LanternError
+from firmware_app.other_objects import kind_of
 from firmware_app.records import Header, Instance
 from firmware_app.store import forms, quarantine
 from firmware_app.store.database import Database
@@ -76,11 +77,12 @@ class Admission:
             if held is not None:
                 return held
             self._references.load(connection)
-            case = self._case_for(header, sha256)
+            kind = kind_of(header.sop_class_uid) if header else None
+            case = self._case_for(header, sha256) if kind is None else self._case_beside(header, sha256)
             instance = Instance(self._references.instance(header, sha256), case, file, header)
             connection.execute(
                 "INSERT INTO instances (reference, case_reference, sop_uid, series_uid, file, sha256, bytes, header,"
-                " association, received_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                " association, received_at, kind, state) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 (
                     instance.reference,
                     case,
@@ -92,6 +94,8 @@ class Admission:
                     forms.header().dump_json(header).decode() if header else None,
                     association,
                     _now(),
+                    kind,
+                    "waiting" if kind is None else "done",
                 ),
             )
             _arrived(self.database, path, "accepted", instance.reference, case, None, None)
@@ -105,8 +109,9 @@ class Admission:
         study = header.study_instance_uid if header else None
         if study is not None:
             row = connection.execute(
-                "UPDATE cases SET fresh = 1, touched = ? WHERE study_uid = ? RETURNING reference",
-                (time.monotonic(), study),
+                "UPDATE cases SET fresh = 1, touched = ?, modality = COALESCE(modality, ?) WHERE study_uid = ?"
+                " RETURNING reference",
+                (time.monotonic(), header.modality if header else None, study),
             ).fetchone()
             if row is not None:
                 return str(row[0])
@@ -116,6 +121,21 @@ class Admission:
             " COALESCE((SELECT revision FROM retired WHERE case_reference = ?), 0))"  # the hospital knows these
             " ON CONFLICT (reference) DO UPDATE SET fresh = 1, touched = excluded.touched",
             (reference, study, header.modality if header else None, _now(), time.monotonic(), reference),
+        )
+        return reference
+
+    def _case_beside(self, header: Header | None, sha256: str) -> str:
+        """The case of an object that is no image: opened for the images that may come, and not freshened by it."""
+        study = header.study_instance_uid if header else None
+        reference = self._references.case(header, sha256)
+        connection = self.database.connection
+        row = connection.execute("SELECT reference FROM cases WHERE study_uid = ?", (study,)).fetchone()
+        if row is not None:
+            return str(row[0])
+        connection.execute(
+            "INSERT INTO cases (reference, study_uid, opened_at, touched, fresh, revision) VALUES (?, ?, ?, ?, 0,"
+            " COALESCE((SELECT revision FROM retired WHERE case_reference = ?), 0)) ON CONFLICT (reference) DO NOTHING",
+            (reference, study, _now(), time.monotonic(), reference),
         )
         return reference
 
@@ -145,6 +165,9 @@ class Admission:
         priority: it may be too urgent for a moment, never too calm.
         """
         with self.database.transaction() as connection:
+            is_image = "SELECT 1 FROM instances WHERE reference = ? AND kind IS NULL"
+            if connection.execute(is_image, (held.reference,)).fetchone() is None:
+                return
             connection.execute(
                 "INSERT INTO superseded (key, case_reference, body, read_at, replaced_at)"
                 " SELECT key, case_reference, body, at, ? FROM readings WHERE key = ?",

@@ -3,15 +3,25 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from typing import Final
 
 from firmware_app import clock
 from firmware_app.errors import CaseUnknown, NotReadYet
+from firmware_app.other_objects import KINDS
 from firmware_app.records import Case, FileRecord, FileStatus, Finding, Header, Priority, Reading, ReadingStatus, Reason
 from firmware_app.store import forms, media, quarantine
 from firmware_app.store.database import Database
+
+WITHOUT_IMAGE: Final = (
+    "(c.priority IS NULL AND c.fresh = 0"
+    " AND EXISTS (SELECT 1 FROM instances o WHERE o.case_reference = c.reference AND o.kind IS NOT NULL)"
+    " AND NOT EXISTS (SELECT 1 FROM instances o WHERE o.case_reference = c.reference AND o.kind IS NULL))"
+)
+"""True in SQL for a case *c* of which only objects came that are no images: it is kept, and stands in no list."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,9 +69,10 @@ class Casebook:
         return self._assemble(row["reference"], row["study_uid"], row["modality"], row["revision"], row["priority"])
 
     def cases(self) -> Iterator[Case]:
-        """Every case, most urgent first, then newest first."""
+        """Every case that has an image, most urgent first, then newest first."""
         rows = self.database.connection.execute(
-            "SELECT * FROM cases ORDER BY CASE priority WHEN 'urgent' THEN 0 WHEN 'soon' THEN 1"
+            f"SELECT * FROM cases c WHERE NOT {WITHOUT_IMAGE}"
+            " ORDER BY CASE priority WHEN 'urgent' THEN 0 WHEN 'soon' THEN 1"
             " WHEN 'cannot-judge' THEN 2 WHEN 'routine' THEN 3 ELSE 4 END, rowid DESC"
         ).fetchall()
         for row in rows:
@@ -82,10 +93,19 @@ class Casebook:
         told = [(header.study_date or "", header.study_time or "") for header in self._headers(reference)]
         return tuple(dict.fromkeys(one for one in told if one[0]))
 
+    def others(self, reference: str) -> dict[str, str]:
+        """What came with a case and is no image: instance -> kind (`other_objects.KINDS`), in the order of arrival."""
+        rows = self.database.connection.execute(
+            "SELECT reference, kind FROM instances WHERE case_reference = ? AND kind IS NOT NULL ORDER BY sequence",
+            (reference,),
+        )
+        return {row["reference"]: row["kind"] for row in rows}
+
     def _headers(self, reference: str) -> list[Header]:
         """Of the first images of a case, in the order of arrival."""
         rows = self.database.connection.execute(
-            "SELECT header FROM instances WHERE case_reference = ? AND header IS NOT NULL ORDER BY sequence LIMIT 32",
+            "SELECT header FROM instances WHERE case_reference = ? AND header IS NOT NULL AND kind IS NULL"
+            " ORDER BY sequence LIMIT 32",
             (reference,),
         )
         return [forms.header().validate_json(row["header"]) for row in rows]
@@ -134,14 +154,12 @@ class Casebook:
 
     def _files(self, case: str | None) -> tuple[FileRecord, ...]:
         rows = self.database.connection.execute(
-            "SELECT a.path, a.outcome, a.instance, a.code, a.details, r.body FROM arrivals a"
-            " LEFT JOIN readings r ON r.key = a.instance WHERE a.case_reference IS ? ORDER BY a.sequence",
+            "SELECT a.path, a.outcome, a.instance, a.code, a.details, r.body, i.kind FROM arrivals a"
+            " LEFT JOIN readings r ON r.key = a.instance LEFT JOIN instances i ON i.reference = a.instance"
+            " WHERE a.case_reference IS ? ORDER BY a.sequence",
             (case,),
         )
-        return tuple(
-            _file_record(row["path"], row["outcome"], row["instance"], row["code"], row["details"], row["body"])
-            for row in rows
-        )
+        return tuple(_file_record(row) for row in rows)
 
 
 def _warned(reading: Reading, incomplete: Reason | None) -> Reading:
@@ -151,15 +169,16 @@ def _warned(reading: Reading, incomplete: Reason | None) -> Reading:
     return replace(reading, quality=replace(reading.quality, hints=(incomplete, *reading.quality.hints)))
 
 
-def _file_record(
-    path: str, outcome: str, instance: str | None, code: str | None, details: str | None, body: str | None
-) -> FileRecord:
-    if outcome == "refused":
-        return FileRecord(path, None, FileStatus.REFUSED, Reason(code or "", json.loads(details or "{}")))
-    if outcome == "duplicate":
+def _file_record(row: sqlite3.Row) -> FileRecord:
+    path, instance = row["path"], row["instance"]
+    if row["outcome"] == "refused":
+        return FileRecord(path, None, FileStatus.REFUSED, Reason(row["code"] or "", json.loads(row["details"] or "{}")))
+    if row["outcome"] == "duplicate":
         return FileRecord(path, instance, FileStatus.DUPLICATE, None)
-    if body is None:
+    if row["kind"] is not None:  # all that the box does with it is done
+        return FileRecord(path, instance, FileStatus.READ, Reason(KINDS.get(row["kind"], KINDS["other"])))
+    if row["body"] is None:
         return FileRecord(path, instance, FileStatus.CANNOT_JUDGE, Reason.of(NotReadYet()))
-    reading = forms.reading().validate_json(body)
+    reading = forms.reading().validate_json(row["body"])
     status = FileStatus.READ if reading.status is ReadingStatus.READ else FileStatus.CANNOT_JUDGE
     return FileRecord(path, instance, status, reading.reason)

@@ -22,7 +22,7 @@ from firmware_app.store.reading_queue import Claim as Claim
 from firmware_app.store.reading_queue import ReadingQueue
 
 # Step n brings schema n - 1 to schema n.
-_STEPS: Final = ("schema.sql", *(f"schema_{number}.sql" for number in range(2, 10)))
+_STEPS: Final = ("schema.sql", *(f"schema_{number}.sql" for number in range(2, 11)))
 SCHEMA_VERSION: Final = len(_STEPS)
 _KEYED_VERSION: Final = 4  # the first whose references follow from a secret; before, they were drawn at random
 

@@ -133,7 +133,10 @@ class ReadingQueue(Casebook):
         The readings so far are kept under `superseded`.  The case comes to rest again with its next revision.
         """
         connection = self.database.connection
-        again = "SELECT reference FROM instances WHERE case_reference = ? AND header IS NOT NULL AND state = 'done'"
+        again = (
+            "SELECT reference FROM instances"
+            " WHERE case_reference = ? AND header IS NOT NULL AND kind IS NULL AND state = 'done'"
+        )
         connection.execute(
             "INSERT INTO superseded (key, case_reference, body, read_at, replaced_at)"
             f" SELECT key, case_reference, body, at, ? FROM readings WHERE key IN ({again})",

@@ -94,8 +94,9 @@ def _reopen_cases(connection: sqlite3.Connection) -> None:
     """A case whose row is lost lives on in its images."""
     connection.execute(
         "INSERT OR IGNORE INTO cases (reference, study_uid, modality, opened_at, touched)"
-        " SELECT case_reference, json_extract(header, '$.study_instance_uid'), json_extract(header, '$.modality'),"
-        " MIN(received_at), ? FROM instances WHERE case_reference NOT IN (SELECT reference FROM cases)"
+        " SELECT case_reference, json_extract(header, '$.study_instance_uid'),"
+        " MAX(CASE WHEN kind IS NULL THEN json_extract(header, '$.modality') END), MIN(received_at), ?"
+        " FROM instances WHERE case_reference NOT IN (SELECT reference FROM cases)"
         " GROUP BY case_reference",
         (time.monotonic(),),
     )
@@ -152,7 +153,7 @@ def _settle_readings(connection: sqlite3.Connection) -> None:
     )
     connection.execute(
         "UPDATE instances SET state = 'waiting', claims = 0, failures = 0, read_at = NULL"
-        " WHERE state = 'done' AND reference NOT IN (SELECT key FROM readings)"
+        " WHERE state = 'done' AND kind IS NULL AND reference NOT IN (SELECT key FROM readings)"
     )
 
 
@@ -165,7 +166,7 @@ def _settle_cases(connection: sqlite3.Connection) -> None:
     )
     connection.execute(
         "UPDATE cases SET fresh = 0 WHERE revision = 0"
-        " AND NOT EXISTS (SELECT 1 FROM instances i WHERE i.case_reference = cases.reference)"
+        " AND NOT EXISTS (SELECT 1 FROM instances i WHERE i.case_reference = cases.reference AND i.kind IS NULL)"
     )
 
 

@@ -15,6 +15,7 @@ from firmware_app import clock
 from firmware_app.errors import IntakeError, PixelLengthMismatch, Truncated
 from firmware_app.intake import header as dicom
 from firmware_app.intake import picture
+from firmware_app.other_objects import kind_of
 from firmware_app.records import Header
 from firmware_app.store import forms
 from firmware_app.store.damage import BROKEN
@@ -116,10 +117,11 @@ def _admit(
     received = clock.Stamp(datetime.fromtimestamp(path.stat().st_mtime, UTC), trusted=False).text()
     study = header.study_instance_uid if header else None
     row = connection.execute("SELECT reference FROM cases WHERE study_uid = ?", (study,)).fetchone()
+    kind = kind_of(header.sop_class_uid) if header else None
     case = str(row[0]) if row else str(known.get("case_reference") or references.case(header, sha256))
     added = connection.execute(
         "INSERT OR IGNORE INTO instances (reference, case_reference, sop_uid, series_uid, file, sha256, bytes, header,"
-        " received_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        " received_at, kind, state) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         (
             known.get("reference") or references.instance(header, sha256),
             case,
@@ -130,12 +132,14 @@ def _admit(
             size,
             forms.header().dump_json(header).decode() if header else None,
             received,
+            kind,
+            "waiting" if kind is None else "done",
         ),
     ).rowcount
     if added:
         connection.execute(
             "INSERT INTO cases (reference, study_uid, modality, opened_at, touched) VALUES (?, ?, ?, ?, ?)"
             " ON CONFLICT (reference) DO UPDATE SET modality = COALESCE(modality, excluded.modality)",
-            (case, study, header.modality if header else None, received, time.monotonic()),
+            (case, study, header.modality if header and kind is None else None, received, time.monotonic()),
         )
     return bool(added)

@@ -15,18 +15,20 @@ from firmware_app import clock
 from firmware_app.errors import CaseUnknown, NotReadYet
 from firmware_app.records import Finding, Priority, ReadingStatus, Reason
 from firmware_app.store import audit, forms, media
+from firmware_app.store.casebook import WITHOUT_IMAGE
 from firmware_app.store.clinical import Clinical
 from firmware_app.store.reading_queue import NEXT_REVISION
 
 Tab = Literal["open", "cannot-judge", "done"]
 VERDICTS: Final = ("agree", "disagree", "unsure", "none")
 
+IMAGES: Final = "(SELECT COUNT(*) FROM instances i WHERE i.case_reference = c.reference AND i.kind IS NULL)"
 _WAITING = "EXISTS (SELECT 1 FROM instances i WHERE i.case_reference = c.reference AND i.state = 'waiting')"
 DONE: Final = f"""(r.revision >= c.revision AND NOT {_WAITING}
-    AND r.images = (SELECT COUNT(*) FROM instances i WHERE i.case_reference = c.reference))"""
+    AND r.images = {IMAGES})"""
 _UNJUDGED = f"(c.priority IS 'cannot-judge' AND NOT {_WAITING})"
 _TABS: Final = {
-    "open": f"NOT COALESCE({DONE}, 0) AND NOT {_UNJUDGED}",
+    "open": f"NOT COALESCE({DONE}, 0) AND NOT {_UNJUDGED} AND NOT {WITHOUT_IMAGE}",
     "cannot-judge": f"NOT COALESCE({DONE}, 0) AND {_UNJUDGED}",
     "done": f"COALESCE({DONE}, 0)",
 }
@@ -99,7 +101,7 @@ class Worklist:
         """At most *limit* cases of *tab* in its order."""
         found = self._connection.execute(
             f"SELECT c.*, r.actor, r.at, COALESCE({DONE}, 0) AS done,"
-            " (SELECT COUNT(*) FROM instances i WHERE i.case_reference = c.reference) AS images, (SELECT"
+            f" {IMAGES} AS images, (SELECT"
             " COUNT(*) FROM instances i WHERE i.case_reference = c.reference AND i.state = 'waiting') AS waiting"
             f" FROM cases c LEFT JOIN reviews r ON r.case_reference = c.reference WHERE {_TABS[tab]}"
             f" ORDER BY {_ORDERS[tab]} LIMIT ? OFFSET ?",
@@ -191,7 +193,7 @@ class Worklist:
                 # Replaced, not updated: the rows stay in the order of what doctors did, whatever the clock said.
                 "INSERT OR REPLACE INTO reviews (case_reference, revision, images, actor, at) SELECT c.reference,"
                 f" CASE c.fresh WHEN 1 THEN {NEXT_REVISION.format(revision='c.revision')} ELSE c.revision END,"
-                " (SELECT COUNT(*) FROM instances i WHERE i.case_reference = c.reference), ?, ?"
+                f" {IMAGES}, ?, ?"
                 " FROM cases c WHERE c.reference = ? RETURNING revision",
                 (actor, _now(), case),
             ).fetchone()

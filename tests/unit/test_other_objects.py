@@ -1,0 +1,166 @@
+"""What is no image is kept, makes no reading and no row in a list, and is told of beside the images it came with."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import jsonschema
+import pytest
+from pydicom.dataset import Dataset, FileDataset
+from pydicom.uid import UID
+
+from firmware_app.cli import main
+from firmware_app.intake import sop_classes
+from firmware_app.other_objects import KINDS, kind_of
+from firmware_app.store import damage, rescue
+from firmware_app.store.accounts import Accounts, Role
+from firmware_app.store.clinical import Clinical
+from firmware_app.store.worklist import Worklist
+from tests import films, reading_rig
+from tests.reading_rig import Rig
+from tests.unit import test_viewer as viewer
+from web.app import create_app
+
+STORAGE = "1.2.840.10008.5.1.4.1.1."
+SR, KO, PR, SEG, RTSTRUCT, REG, PDF, ECG = "88.33", "88.59", "11.1", "66.4", "481.3", "66.1", "104.1", "9.1.1"
+SCHEMA = json.loads((Path(__file__).parents[2] / "docs" / "case.schema.json").read_text("utf-8"))
+
+
+def beside(of: FileDataset, suffix: str) -> FileDataset:
+    """An object of the class in the study of the film *of*, with what its class must hold."""
+    made = films.film(SOPClassUID=STORAGE + suffix, StudyInstanceUID=of.StudyInstanceUID, Modality="OT")
+    made.file_meta.MediaStorageSOPClassUID = UID(STORAGE + suffix)
+    if suffix != SEG:
+        del made.PixelData
+    made.ContentSequence = made.WaveformSequence = [Dataset()]
+    made.EncapsulatedDocument = b"%PDF"
+    return made
+
+
+@pytest.mark.parametrize(
+    ("suffix", "kind"),
+    [(SR, "report"), (KO, "key_objects"), (PR, "presentation"), (SEG, "segmentation"), (RTSTRUCT, "radiotherapy"),
+     (REG, "registration"), (PDF, "document"), (ECG, "waveform"), ("481.5", "radiotherapy"), ("66", "other")],
+)  # fmt: skip
+def test_the_sop_class_says_what_is_no_image(suffix: str, kind: str) -> None:
+    assert kind_of(STORAGE + suffix) == kind
+
+
+def test_no_class_of_images_is_taken_for_another_object() -> None:
+    newer = {STORAGE + suffix for suffix in ("6.3", "14.1", "30", "77.1.7", "481.23")}
+    images = (sop_classes._IMAGES | newer) - {STORAGE + SEG}
+    assert [uid for uid in sorted(images) if kind_of(uid)] == []
+    assert kind_of("1.3.12.2.1107.5.9.1") is None  # a maker's own: nobody knows
+
+
+@pytest.fixture
+def box(tmp_path: Path) -> Iterator[Rig]:
+    with reading_rig.rig(reading_rig.config(tmp_path)) as made:
+        yield made
+
+
+def in_lists(box: Rig) -> list[str]:
+    worklist = Worklist(box.clinical)
+    return [row.case for tab in ("open", "cannot-judge", "done") for row in worklist.rows(tab, 99)]
+
+
+def read(box: Rig) -> None:
+    with reading_rig.reader(box) as reader:
+        reading_rig.read_all(reader)
+    box.clinical.close_revisions(0)
+
+
+def test_a_report_alone_is_no_case_until_its_film_comes(box: Rig) -> None:
+    film = reading_rig.tiny_film(1)
+    report = box.admit(beside(film, SR))
+    read(box)
+    assert (box.state.root / report.file).exists()
+    assert in_lists(box) == []
+    assert list(box.clinical.cases()) == []
+    assert box.clinical.counts().waiting == 0
+    instance = box.admit(film)
+    read(box)
+    case = box.case(instance)
+    assert in_lists(box) == [case.reference] == [report.case]
+    assert (case.modality, case.priority, len(case.readings), case.revision) == ("CR", case.priority, 1, 1)
+    assert case.priority not in (None, "cannot-judge")
+    assert Worklist(box.clinical).rows("open", 9)[0].images == 1
+
+
+def test_a_late_report_brings_no_case_back_and_closes_no_revision(box: Rig) -> None:
+    film = reading_rig.tiny_film(1)
+    instance = box.admit(film)
+    read(box)
+    Worklist(box.clinical).finish(instance.case, "li")
+    before = box.case(instance)
+    for suffix in (SR, PR, SEG, RTSTRUCT):
+        box.admit(beside(film, suffix))
+    read(box)
+    assert Worklist(box.clinical).is_done(instance.case)
+    after = box.case(instance)
+    assert (after.revision, after.priority, after.readings) == (before.revision, before.priority, before.readings)
+
+
+def test_a_rebuilt_database_still_knows_it(box: Rig) -> None:
+    film = reading_rig.tiny_film(1)
+    instance, report = box.admit(film), box.admit(beside(film, SR))
+    alone = box.admit(beside(reading_rig.tiny_film(2), KO))
+    read(box)
+    box.clinical.database.close()
+    damage.note(box.state.clinical_db)
+    rescue.mend(box.state, box.state.clinical_db)
+    clinical = Clinical(box.state.clinical_db)
+    clinical.require()
+    clinical.close_revisions(0)
+    assert clinical.counts().waiting == 0
+    assert clinical.others(instance.case) == {report.reference: "report"}
+    assert [case.reference for case in clinical.cases()] == [instance.case]
+    assert clinical.case(alone.case).revision == 0
+    clinical.database.close()
+
+
+def test_the_case_page_tells_what_came_along(box: Rig) -> None:
+    film = reading_rig.tiny_film(1)
+    instance = box.admit(film)
+    for suffix in (SR, SR, PDF):
+        box.admit(beside(film, suffix))
+    read(box)
+    accounts = Accounts(box.state.accounts_db)
+    accounts.create()
+    app = create_app(box.config, box.state, box.clinical, accounts, viewer.Silent(None))
+    client = app.test_client()
+    viewer.post(client, "/claim", code=accounts.add("he", Role.DOCTOR), password=viewer.PASSWORD, again=viewer.PASSWORD)
+    page = client.get(f"/case/{instance.case}", headers=viewer.HTML).text
+    accounts.database.close()
+    assert "2 × structured report" in page
+    assert "1 × document such as a PDF" in page
+    assert 'data-waiting="0"' in page
+    assert page.count('class="image"') == 1
+
+
+def test_lantern_read_has_one_entry_for_each_file_and_no_fault(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    given = tmp_path / "given"
+    given.mkdir()
+    film = reading_rig.tiny_film(1)
+    films.save(given, "film.dcm", film)
+    for number, suffix in enumerate((SR, KO, PR, SEG, RTSTRUCT, REG, PDF, ECG)):
+        films.save(given, f"{number}.dcm", beside(film, suffix))
+    films.save(given, "alone.dcm", beside(reading_rig.tiny_film(2), SR))
+    config = reading_rig.config(tmp_path)
+    monkeypatch.setenv("LANTERN_PACKS__DIR", str(config.packs.dir))
+    monkeypatch.setenv("LANTERN_BOX__LANGUAGE", "en")
+    monkeypatch.setenv("LANTERN_READER__PRECISION", "fp32")
+    assert main(["read", "--json", str(given)]) == 0
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    for line in lines:
+        jsonschema.validate(line, SCHEMA)
+    told = {Path(file["path"]).name: file for line in lines for file in line["files"]}
+    assert sum(len(line["files"]) for line in lines) == len(told) == 10
+    assert {file["status"] for file in told.values()} == {"read"}
+    assert told["film.dcm"]["reason"] is None
+    assert told["3.dcm"]["reason"]["code"] == KINDS["segmentation"]
+    assert [[line["case"] is None, len(line["readings"])] for line in lines] == [[False, 1], [True, 0]]
