@@ -11,7 +11,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Final
@@ -100,23 +100,27 @@ class Clock:
 
     # --- what is learned -----------------------------------------------------------------------------------------
 
-    def learn(self, moment: float, source: Source) -> Standing:
-        """*source* says that it is *moment* (Unix seconds) now.  Raises `Implausible`, which changes nothing."""
+    def learn(self, moment: float, source: Source, *, dated: float = 0.0) -> Standing:
+        """*source* says that it is *moment* (Unix seconds) now; the box's certificate is *dated*.
+
+        Raises `Implausible`, which changes nothing.
+        """
+
+        def how(memory: Memory) -> Memory:
+            return memory.learned(self.kernel.elapsed(), moment, source, wall=self.kernel.wall(), dated=dated)
+
         with self._lock:
             self._stamp()
-            self._change(lambda memory: memory.learned(self.kernel.elapsed(), moment, source), patient=True)
+            self._change(how, patient=True)
         return self.standing()
 
-    def passed(self, moment: float, *, signed: bool = False) -> None:
-        """*moment* is known to have passed, as the date of something the box has seen; *signed* by the hospital."""
+    def passed(self, moment: float, *, dated: float = 0.0) -> None:
+        """*moment* is known to have passed, as the date of something the box has seen; its certificate is *dated*."""
         with self._lock:
             self._stamp()
             elapsed = self.kernel.elapsed()
-            after = self._memory.passed(elapsed, moment, signed=signed)
-            if replace(after, signed=self._memory.signed) == self._memory:  # the time stays; kept with the next minute
-                self._memory = after
-            else:
-                self._change(lambda memory: memory.passed(elapsed, moment, signed=signed), patient=True)
+            if self._memory.passed(elapsed, moment, dated=dated) != self._memory:
+                self._change(lambda memory: memory.passed(elapsed, moment, dated=dated), patient=True)
 
     def newest_was(self, moment: float) -> None:
         """The newest row of the box is of *moment*; it may be a little newer than what the memory had kept."""
@@ -143,7 +147,7 @@ class Clock:
         self._memory, told = self._memory.observed(elapsed)
         if self._writes and told - self._saved >= _KEEP_S:
             self._change(lambda memory: memory, patient=False)
-        return Stamp(_moment(told), self._memory.source(elapsed) is not Source.NOBODY)
+        return Stamp(_moment(told), self._memory.trusted(elapsed))
 
     def _enter(self, elapsed: float) -> None:
         self._entered = True
@@ -172,7 +176,7 @@ class Clock:
             if self._memory.learned(elapsed, wall, Source.NETWORK) != self._memory:
                 self._change(lambda memory: memory.learned(elapsed, wall, Source.NETWORK), patient=True)
         except Implausible:
-            return  # the hospital has signed something later: `standing` tells that they disagree
+            return  # no time that can be
 
     def _arrived(self, memory: Memory, elapsed: float) -> Memory:
         return memory.entered(self.kernel.boot(), elapsed, self.kernel.wall(), self.kernel.battery())

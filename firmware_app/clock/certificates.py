@@ -48,7 +48,8 @@ def judge(certificate: x509.Certificate, going_by: clock.Clock | None = None) ->
     timepiece = going_by or clock.here()
     standing, ceiling = timepiece.standing(), timepiece.memory().ceiling()
     now, starts, ends = standing.stamp.at, certificate.not_valid_before_utc, certificate.not_valid_after_utc
-    fault = Fault(now > ends, standing.source not in _CONFIRMED, starts, ends, now)
+    ended = now > ends and standing.source is not Source.HOSPITAL_ALONE  # or the hospital could never take it back
+    fault = Fault(ended, standing.source not in _CONFIRMED, starts, ends, now)
     early = now < starts and (standing.stamp.trusted or starts.timestamp() > ceiling)
     return fault if fault.ended or early else None
 

@@ -22,6 +22,9 @@ SLACK_S: Final = 120.0
 AHEAD_S: Final = 400 * 86_400.0
 """How far beyond the newest moment that is certain the machine's own clock is followed: a year in a drawer, no more."""
 _AHEAD_NEW_S: Final = 10 * 365 * 86_400.0  # the same for a box that nobody has told the time yet
+APART_S: Final = 86_400.0
+"""Two that are further apart than this contradict each other."""
+_SINCE_S: Final = 30 * 86_400.0  # so long after what the box is sure of, its own memory bears the hospital out
 _TRUST_S: Final = 90 * 86_400.0  # a quartz is off by 100 ppm at worst: 13 minutes
 _HELD_S: Final = 86_400.0
 _BATTERY_S: Final = 60 * 86_400.0  # an off time that a battery clock is believed over
@@ -32,6 +35,7 @@ class Source(StrEnum):
     """Who told the time."""
 
     NOBODY = "nobody"
+    HOSPITAL_ALONE = "hospital_alone"  # nothing that the box knows by itself bears it out: used, and marked
     BATTERY = "battery"
     PERSON = "person"
     NETWORK = "network"
@@ -62,7 +66,7 @@ class Anchor:
 
 
 class Implausible(ValueError):
-    """A time that is not taken: too early or too late for anybody, or before what the hospital has signed."""
+    """A time that is not taken: too early or too late for anybody, or against what the box knows otherwise."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +76,7 @@ class Memory:
     turn: int = 0
     newest: float = 0.0  # the newest moment that was told to anyone
     sure: float = 0.0  # the same while the clock was trusted
-    signed: float = 0.0  # the newest moment that the hospital's signature proves to have passed
+    signed: float = 0.0  # the newest moment of a receipt that was borne out
     boots: int = 0
     boot: str = ""
     base: float = 0.0  # when this boot began, if nobody knows better: a lower bound that only grows
@@ -88,6 +92,10 @@ class Memory:
         """Who vouches for the time now."""
         return self.anchor.source if elapsed - self.anchor.elapsed < _TRUST_S else Source.NOBODY
 
+    def trusted(self, elapsed: float) -> bool:
+        """Whether the time is confirmed: more than the hospital's word alone."""
+        return self.source(elapsed) not in (Source.NOBODY, Source.HOSPITAL_ALONE)
+
     def told(self, elapsed: float) -> float:
         """The time, never earlier than any told before."""
         known = self.source(elapsed) is not Source.NOBODY
@@ -101,10 +109,11 @@ class Memory:
         """A moment that has passed, whatever the clocks say."""
         return max(EARLIEST, self.sure, self.signed)
 
-    def ceiling(self) -> float:
-        """The latest that the machine's own clock is followed to."""
-        told = max(self.sure, self.signed)
-        return told + AHEAD_S if told else EARLIEST + _AHEAD_NEW_S
+    def ceiling(self, dated: float = 0.0) -> float:
+        """The latest that the machine's own clock or one receipt is followed to; *dated* is the day on which the box's
+        certificate begins, where it has one."""
+        known = max(self.sure, dated)
+        return known + AHEAD_S if known else EARLIEST + _AHEAD_NEW_S
 
     # --- joining -------------------------------------------------------------------------------------------------
 
@@ -139,7 +148,7 @@ class Memory:
         if boot == self.boot:
             return self
         off = battery - self.battery if battery is not None and self.battery else -1.0
-        kept = self.source(self.last) is not Source.NOBODY and 0 <= off <= _BATTERY_S
+        kept = self.trusted(self.last) and 0 <= off <= _BATTERY_S
         began = Anchor(self.anchor.order + 1, Source.NOBODY, elapsed, 0.0)
         if kept:
             began = Anchor(began.order, Source.BATTERY, elapsed, self.battery_told + off)
@@ -164,7 +173,7 @@ class Memory:
 
     def observed(self, elapsed: float, battery: float | None = None) -> tuple[Memory, float]:
         """The time is told: it, and the memory that it was."""
-        told, known = self.told(elapsed), self.source(elapsed) is not Source.NOBODY
+        told, known = self.told(elapsed), self.trusted(elapsed)
         after = replace(
             self, newest=told, sure=max(self.sure, told) if known else self.sure, last=max(self.last, elapsed)
         )
@@ -172,42 +181,56 @@ class Memory:
             after = replace(after, battery=battery, battery_told=told)
         return after, told
 
-    def learned(self, elapsed: float, moment: float, source: Source) -> Memory:
-        """*source* says that it is *moment*.  Raises `Implausible`.
+    def learned(
+        self, elapsed: float, moment: float, source: Source, *, wall: float = 0.0, dated: float = 0.0
+    ) -> Memory:
+        """*source* says that it is *moment*; the machine's own clock shows *wall*.  Raises `Implausible`.
 
-        Whoever ranks higher is not contradicted for a day; a person is always heard, being there on purpose.
+        Whoever ranks higher is not corrected for a day; a person is always heard, being there on purpose.
         """
         if not EARLIEST <= moment <= LATEST:
             raise Implausible("range")
-        if source is not Source.PERSON:
-            if moment < self.signed - SLACK_S:
-                raise Implausible("signed")
-            held = self.source(elapsed)
-            if held.rank > source.rank and elapsed - self.anchor.elapsed < _HELD_S:
+        if source is Source.HOSPITAL:
+            source = self._weighed(elapsed, moment, wall, dated)
+        elif source is not Source.PERSON:
+            held, apart = self.source(elapsed), abs(moment - self.told(elapsed)) > APART_S
+            if held.rank > source.rank and elapsed - self.anchor.elapsed < _HELD_S and not apart:
                 return self
         anchor = Anchor(self.anchor.order + 1, source, elapsed, moment)
-        signed = max(self.signed, moment) if source is Source.HOSPITAL else min(self.signed, moment)
+        signed = max(self.signed, moment) if source is Source.HOSPITAL else self.signed
         if moment >= self.told(elapsed) - SLACK_S:
-            return replace(self, anchor=anchor, signed=signed if source is Source.HOSPITAL else self.signed)
+            return replace(self, anchor=anchor, signed=signed)
         return replace(
-            self, turn=self.turn + 1, newest=moment, sure=moment, signed=signed, base=moment - elapsed, anchor=anchor
-        )  # fmt: skip
+            self,
+            turn=self.turn + 1,
+            newest=moment,
+            sure=0.0 if source is Source.HOSPITAL_ALONE else moment,
+            signed=min(signed, moment),
+            base=moment - elapsed,
+            anchor=anchor,
+        )
 
-    def passed(self, elapsed: float, moment: float, *, signed: bool = False) -> Memory:
-        """*moment* is known to have passed; *signed* by the hospital, else believed no further than `ceiling`.
+    def _weighed(self, elapsed: float, moment: float, wall: float, dated: float) -> Source:
+        """What the hospital's word is worth beside all else that the box knows; raises `Implausible`."""
+        told, held = self.told(elapsed), self.source(elapsed)
+        machine = abs(wall - moment) <= APART_S
+        if self.trusted(elapsed):
+            if abs(moment - told) <= APART_S:
+                return Source.HOSPITAL
+            outvoted = machine and held is not Source.NETWORK
+            taken_back = held is Source.HOSPITAL and moment < told and abs(wall - told) > APART_S
+            if not outvoted and not taken_back:
+                raise Implausible("contradicted")
+        known = max(self.sure, dated)
+        if not dated - APART_S <= moment <= self.ceiling(dated):
+            raise Implausible("bound")
+        return Source.HOSPITAL if machine or (known and 0 <= moment - known <= _SINCE_S) else Source.HOSPITAL_ALONE
 
-        A trusted clock that is behind it is trusted no more.
-        """
-        if moment > (LATEST if signed else self.ceiling()):
+    def passed(self, elapsed: float, moment: float, *, dated: float = 0.0) -> Memory:
+        """*moment* is known to have passed; believed no further than `ceiling`, and only while nobody vouches."""
+        if moment > self.ceiling(dated) or self.source(elapsed) is not Source.NOBODY or self.told(elapsed) >= moment:
             return self
-        after = replace(self, signed=max(self.signed, moment)) if signed else self
-        if self.told(elapsed) >= moment - (SLACK_S if signed else 0.0):
-            return after
-        if self.source(elapsed) is not Source.NOBODY:
-            if not signed:
-                return self
-            after = replace(after, anchor=Anchor(self.anchor.order + 1, Source.NOBODY, elapsed, 0.0))
-        return replace(after, base=max(after.base, moment - elapsed))
+        return replace(self, base=max(self.base, moment - elapsed))
 
     # --- as a file -----------------------------------------------------------------------------------------------
 

@@ -139,7 +139,7 @@ def take(offer: Offer, config: Config, places: Places, proof: Proof | None = Non
     hospital = _later(offer.content.hospital, _trusted(offer, places))
     given = first_start.apply(Answers.of_file(offer.content), hospital, config, places, chip)
     _remember(offer, places)
-    clock.here().passed(offer.content.made, signed=True)
+    clock.here().passed(offer.content.made)
     return given
 
 

@@ -20,6 +20,13 @@ from firmware_app.store.layout import StateDir
 
 _BY_SOURCE: Final[Mapping[Source, str]] = {
     Source.HOSPITAL: register("clock.hospital", N_("It is {time}; the hospital's receipt has told it.")),
+    Source.HOSPITAL_ALONE: register(
+        "clock.hospital_alone",
+        N_(
+            "The hospital says that it is {time}. Nothing else on this box bears that out, so its times are marked. "
+            "If it is right, confirm it: “lantern clock set”."
+        ),
+    ),
     Source.NETWORK: register("clock.network", N_("It is {time}; network time (NTP) tells it.")),
     Source.PERSON: register("clock.person", N_("It is {time}; a person has set it.")),
     Source.BATTERY: register(
@@ -67,6 +74,8 @@ def told(standing: Standing) -> Reason:
     """The sentence for how the clock is."""
     time, machine = standing.stamp.minute, clock.Stamp(standing.machine, trusted=True).minute
     if standing.condition is Condition.TRUSTED:
+        return Reason(_BY_SOURCE[standing.source], {"time": time})
+    if standing.source is Source.HOSPITAL_ALONE:
         return Reason(_BY_SOURCE[standing.source], {"time": time})
     if standing.condition is Condition.UNCONFIRMED:
         return Reason(_UNCONFIRMED, {"time": time})

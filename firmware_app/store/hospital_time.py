@@ -1,6 +1,6 @@
 """The time that a hospital's signed receipt tells.
 
-A receipt says when it was signed, not how long it lay with the broker: that moment has passed, and no more.  But it
+A receipt says when it was signed by the hospital's clock, not how long it lay with the broker.  But it
 cannot have been signed before the numbers in it were given out, and that is counted here, in seconds that nobody can
 set.  So a receipt for what was handed on s seconds ago is at most s seconds old; when that is little, it is the time
 (Cristian 1989, "Probabilistic clock synchronization").
@@ -28,7 +28,9 @@ class HospitalTime:
     """What one relay learns.  The numbers it has given out are kept here and nowhere else: whoever carries the messages
     can hold a receipt back or bring it twice, and must not be able to set the clock by it."""
 
-    def __init__(self) -> None:
+    def __init__(self, dated: float = 0.0) -> None:
+        """*dated*: when the box's certificate begins, in Unix seconds; 0 where it has none."""
+        self._dated, self._apart = dated, False
         self._given: dict[int, float] = {}
         self._highest = 0
 
@@ -42,8 +44,8 @@ class HospitalTime:
             del self._given[next(iter(self._given))]
 
     def signed(self, at: int) -> None:
-        """The hospital has signed this moment: it has passed."""
-        clock.here().passed(float(at), signed=True)
+        """The hospital has signed this moment: by its clock it has passed."""
+        clock.here().passed(float(at), dated=self._dated)
 
     def answered(self, at: int, taken: Iterable[int]) -> None:
         """A receipt for these numbers of this box's own stream, signed at *at*: the clock goes by it, if it cannot be
@@ -55,14 +57,17 @@ class HospitalTime:
         if age > MOST_AGE_S:
             return
         before = clock.here().standing()
-        if before.source is Source.HOSPITAL and before.learned is not None:
+        if before.source in (Source.HOSPITAL, Source.HOSPITAL_ALONE) and before.learned is not None:
             told, since = before.stamp.at.timestamp(), before.stamp.at - before.learned
             if at <= told <= at + age and since < _AGAIN:  # it goes right, and was told so lately
                 return
         try:
-            after = clock.here().learn(at + age / 2, Source.HOSPITAL)
+            after = clock.here().learn(at + age / 2, Source.HOSPITAL, dated=self._dated)
         except Implausible:
-            log.warning("a receipt tells a time that cannot be; the clock does not go by it")
+            if not self._apart:
+                log.error("the hospital's clock and this box contradict each other; the box keeps its own time")
+            self._apart = True
             return
+        self._apart = False
         if before.source is not after.source:
             log.info("the box's time comes from the hospital's receipt now")

@@ -11,6 +11,8 @@ import logging
 import sqlite3
 from typing import Final
 
+from cryptography import x509
+
 from firmware_app import clock
 from firmware_app.config import Config
 from firmware_app.device import notify
@@ -31,15 +33,29 @@ log = logging.getLogger("lantern.relay")
 _BATCH: Final = 200
 
 
+def _dated(config: Config) -> float:
+    """When the certificate begins with which the hospital's authority let this box in."""
+    if config.uplink.tls_cert is None:
+        return 0.0
+    try:
+        begins = x509.load_pem_x509_certificate(config.uplink.tls_cert.read_bytes()).not_valid_before_utc
+    except (OSError, ValueError) as error:  # the uplink says so
+        log.warning("the certificate of this box does not help to judge the hospital's clock (%s)", error)
+        return 0.0
+    return begins.timestamp()
+
+
 class Relay:
     """One step moves all that can be moved; it is called whenever either database has changed."""
 
     def __init__(
-        self, clinical: Clinical, exchange: Exchange, box: str, hospital: HospitalBundle, budget_bytes: int
-    ) -> None:
+        self, clinical: Clinical, exchange: Exchange, box: str, hospital: HospitalBundle, budget_bytes: int,
+        dated: float = 0.0,
+    ) -> None:  # fmt: skip
+        """*dated*: when the box's certificate begins, in Unix seconds; 0 where it has none."""
         self._clinical, self._exchange, self._box = clinical, exchange, box
         self._hospital, self._budget = hospital, budget_bytes
-        self._mark, self._time = -1, HospitalTime()
+        self._mark, self._time = -1, HospitalTime(dated)
         self._memory = LineMemory(clinical.database)
         self._resume()
 
@@ -55,7 +71,7 @@ class Relay:
         except LanternError as error:
             log.error("nothing is handed to the line: %s", error)
             return None
-        return cls(clinical, exchange, config.box.id, hospital, config.uplink.budget_mb * 1_000_000)
+        return cls(clinical, exchange, config.box.id, hospital, config.uplink.budget_mb * 1_000_000, _dated(config))
 
     def called(self) -> bool:
         """Whether the uplink has written since the last time this was asked; about 4 µs."""

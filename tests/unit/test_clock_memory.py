@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 
@@ -60,7 +61,6 @@ happenings = st.one_of(
     st.tuples(st.just("wall"), st.floats(-1e10, 1e10, allow_nan=False)),
     st.tuples(st.sampled_from([Source.HOSPITAL, Source.NETWORK]), st.floats(EARLIEST, LATEST)),
     st.tuples(st.just("passed"), st.floats(0, 2 * LATEST)),
-    st.tuples(st.just("signed"), st.floats(0, 2 * LATEST)),
     st.tuples(st.just("boot"), st.floats(-1e10, 1e10, allow_nan=False)),
 )
 
@@ -77,13 +77,11 @@ def test_within_a_turn_the_time_never_goes_back_and_never_leaves_the_bounds(
         elif what == "boot":
             elapsed = pause
             memory = memory.entered(f"boot-{number}", elapsed, value, None)
-        elif what in ("passed", "signed"):
-            memory = memory.passed(elapsed, value, signed=what == "signed")
+        elif what == "passed":
+            memory = memory.passed(elapsed, value)
         else:
-            try:
+            with suppress(Implausible):
                 memory = memory.learned(elapsed, value, Source(what))
-            except Implausible:
-                assert value < memory.signed - SLACK_S
         memory, told = memory.observed(elapsed)
         assert (memory.turn, told) >= before
         assert told >= EARLIEST
@@ -141,19 +139,85 @@ def test_a_process_that_has_not_heard_of_the_way_back_does_not_undo_it() -> None
     assert stale.observed(61.0)[0].join(put_right).told(62.0) == TODAY + 2
 
 
-def test_a_person_who_was_wrong_by_years_is_put_right_by_the_hospital() -> None:
+def test_a_person_who_was_wrong_by_years_is_outvoted_by_the_hospital_and_the_machine() -> None:
     memory = seen(TODAY).learned(20.0, IN_2040, Source.PERSON).observed(20.0)[0]
-    memory, told = memory.learned(30.0, TODAY + 30, Source.HOSPITAL).observed(30.0)
-    assert told == TODAY + 30
-
-
-def test_a_hospital_that_was_wrong_by_years_is_put_right_by_a_person_and_by_nobody_else() -> None:
-    memory = seen(TODAY).learned(20.0, IN_2040, Source.HOSPITAL).observed(20.0)[0]
     with pytest.raises(Implausible):
-        memory.learned(30.0, TODAY, Source.NETWORK)
-    memory = memory.learned(30.0, TODAY, Source.PERSON)
-    assert memory.told(30.0) == TODAY
-    assert memory.learned(40.0, TODAY + 9, Source.HOSPITAL).source(40.0) is Source.HOSPITAL
+        memory.learned(30.0, TODAY + 30, Source.HOSPITAL, wall=IN_1970)
+    memory, told = memory.learned(30.0, TODAY + 30, Source.HOSPITAL, wall=TODAY).observed(30.0)
+    assert (told, memory.source(30.0)) == (TODAY + 30, Source.HOSPITAL)
+
+
+# --- the hospital's clock -----------------------------------------------------------------------------------------
+
+IN_2031 = TODAY + 5 * 365 * DAY
+
+
+@pytest.mark.parametrize("source", [Source.PERSON, Source.NETWORK, Source.HOSPITAL])
+@pytest.mark.parametrize("off", [2 * DAY, 5 * 365 * DAY, -300 * DAY])
+def test_a_hospital_whose_clock_is_wrong_moves_no_confirmed_time(source: Source, off: float) -> None:
+    began = Memory().entered("today", 10.0, TODAY, None).learned(10.0, TODAY, source, wall=TODAY)
+    memory = began.observed(10.0)[0]
+    with pytest.raises(Implausible):
+        memory.learned(20.0, TODAY + off, Source.HOSPITAL, wall=TODAY)
+    assert memory.passed(20.0, TODAY + off) == memory
+
+
+def test_one_receipt_moves_an_unconfirmed_time_a_year_and_no_more() -> None:
+    memory = seen(TODAY).entered("today", 30.0, IN_1970, None)
+    with pytest.raises(Implausible):
+        memory.learned(30.0, IN_2031, Source.HOSPITAL)
+    assert memory.passed(30.0, IN_2031) == memory
+    young = Memory().entered("today", 30.0, IN_1970, None)
+    with pytest.raises(Implausible):
+        young.learned(30.0, IN_2031, Source.HOSPITAL, dated=TODAY)
+    assert young.passed(30.0, IN_2031, dated=TODAY) == young
+
+
+@pytest.mark.parametrize(
+    ("known", "wall", "dated", "confirmed"),
+    [
+        pytest.param(0.0, IN_1970, 0.0, False, id="nothing else is known"),
+        pytest.param(0.0, TODAY, 0.0, True, id="the machine's clock"),
+        pytest.param(0.0, IN_1970, TODAY - 2 * DAY, True, id="a certificate of this month"),
+        pytest.param(0.0, IN_1970, TODAY - 200 * DAY, False, id="a certificate of last spring"),
+        pytest.param(TODAY - 20 * DAY, IN_1970, 0.0, True, id="what the box was sure of this month"),
+        pytest.param(TODAY - 90 * DAY, IN_1970, 0.0, False, id="what it was sure of in summer"),
+    ],
+)
+def test_the_hospitals_word_alone_sets_the_time_and_does_not_confirm_it(
+    known: float, wall: float, dated: float, confirmed: bool
+) -> None:
+    memory = (seen(known) if known else Memory()).entered("today", 30.0, wall, None)
+    memory = memory.learned(30.0, TODAY, Source.HOSPITAL, wall=wall, dated=dated)
+    memory, told = memory.observed(30.0)
+    assert told == TODAY
+    assert memory.trusted(30.0) is confirmed
+    later = memory.learned(90.0, TODAY + 60, Source.HOSPITAL, wall=IN_1970, dated=dated)
+    assert later.trusted(90.0) is confirmed, "saying it twice proves no more"
+    assert later.learned(91.0, TODAY + 61, Source.PERSON).trusted(91.0)
+
+
+def test_later_receipts_bring_a_wrong_time_back() -> None:
+    memory = Memory().entered("today", 30.0, IN_1970, None)
+    memory = memory.learned(30.0, IN_2031, Source.HOSPITAL).observed(30.0)[0]
+    memory, told = memory.learned(40.0, TODAY, Source.HOSPITAL).observed(40.0)
+    assert (told, memory.trusted(40.0)) == (TODAY, False)
+    assert memory.entered("tomorrow", 20.0, IN_1970, None).told(20.0) == TODAY + 20
+
+
+def test_what_the_hospital_had_told_wrongly_and_was_borne_out_it_takes_back_and_it_is_marked() -> None:
+    memory = seen(TODAY).entered("today", 30.0, IN_1970, None)
+    memory = memory.learned(30.0, TODAY + 20 * DAY, Source.HOSPITAL).observed(30.0)[0]
+    assert memory.trusted(30.0)
+    memory, told = memory.learned(40.0, TODAY + 10, Source.HOSPITAL).observed(40.0)
+    assert (told, memory.source(40.0)) == (TODAY + 10, Source.HOSPITAL_ALONE)
+
+
+def test_network_time_that_is_days_from_the_hospitals_is_taken() -> None:
+    memory = seen(TODAY).entered("today", 30.0, IN_1970, None)
+    memory = memory.learned(30.0, TODAY + 20 * DAY, Source.HOSPITAL).observed(30.0)[0]
+    memory, told = memory.learned(40.0, TODAY + 10, Source.NETWORK).observed(40.0)
+    assert (told, memory.source(40.0)) == (TODAY + 10, Source.NETWORK)
 
 
 @pytest.mark.parametrize("moment", [0.0, EARLIEST - 1, LATEST + 1])
@@ -167,9 +231,9 @@ def test_nobody_is_believed_outside_the_bounds(moment: float) -> None:
 
 
 def test_network_time_does_not_contradict_the_hospital_for_a_day() -> None:
-    memory = seen(TODAY, Source.HOSPITAL)
+    memory = seen(TODAY).learned(10.0, TODAY, Source.HOSPITAL)
     assert memory.learned(20.0, TODAY + 3600, Source.NETWORK) == memory
-    assert memory.learned(20.0 + DAY, TODAY + 2 * DAY, Source.NETWORK).source(20.0 + DAY) is Source.NETWORK
+    assert memory.learned(20.0 + DAY, TODAY + DAY, Source.NETWORK).source(20.0 + DAY) is Source.NETWORK
 
 
 def test_a_small_correction_backwards_makes_the_clock_wait_and_not_go_back() -> None:
@@ -189,17 +253,9 @@ def test_trust_does_not_outlast_what_a_quartz_can_keep() -> None:
 
 
 def test_what_the_hospital_has_signed_has_passed_even_when_it_cannot_set_the_clock() -> None:
-    memory = seen(TODAY).entered("today", 30.0, IN_1970, None).passed(30.0, TODAY + DAY, signed=True)
+    memory = seen(TODAY).entered("today", 30.0, IN_1970, None).passed(30.0, TODAY + DAY)
     assert memory.told(30.0) == TODAY + DAY
     assert memory.source(30.0) is Source.NOBODY
-    with pytest.raises(Implausible):
-        memory.learned(40.0, TODAY, Source.NETWORK)
-
-
-def test_a_confirmed_clock_behind_what_the_hospital_has_signed_is_confirmed_no_more() -> None:
-    memory = seen(TODAY).passed(20.0, TODAY + 3600, signed=True)
-    assert memory.source(20.0) is Source.NOBODY
-    assert memory.told(20.0) == TODAY + 3600
 
 
 # --- the battery clock --------------------------------------------------------------------------------------------

@@ -121,7 +121,7 @@ def port(folder: Path, days: tuple[int, int]) -> tuple[ssl.SSLContext, ssl.SSLCo
 
 @pytest.mark.parametrize("source", [Source.PERSON, Source.HOSPITAL])
 def test_a_machine_in_1970_takes_what_is_valid_by_the_boxs_time(tmp_path: Path, box: Clock, source: Source) -> None:
-    box.learn(time.time(), source)
+    box.learn(time.time(), source, dated=time.time() - 60)
     assert shaken(*port(tmp_path, VALID)) == (None, None)
 
 
@@ -144,7 +144,7 @@ def test_a_box_that_does_not_know_the_time_believes_the_authority_that_the_day_h
 def test_a_modality_whose_certificate_is_out_of_date_is_refused_with_the_likely_cause(
     tmp_path: Path, box: Clock, days: tuple[int, int], source: Source, expected: str
 ) -> None:
-    box.learn(time.time(), source)
+    box.learn(time.time(), source, dated=time.time() - 60)
     refused, _ = shaken(*port(tmp_path, days))
     assert isinstance(refused, PeerNotInDate)
     told = tls_dates.told(refused, "10.0.0.5")
@@ -154,7 +154,7 @@ def test_a_modality_whose_certificate_is_out_of_date_is_refused_with_the_likely_
 
 
 def test_a_modality_that_was_refused_for_its_dates_stands_among_what_was_refused(tmp_path: Path, box: Clock) -> None:
-    box.learn(time.time(), Source.HOSPITAL)
+    box.learn(time.time(), Source.HOSPITAL, dated=time.time() - 60)
     _, client = port(tmp_path, OVER)
     files = {"tls_cert": tmp_path / "box.crt", "tls_key": tmp_path / "box.key", "tls_ca": tmp_path / "authority.crt"}
     config = Config.model_validate({"dicom": {"host": "127.0.0.1", "port": 0, **files}})
@@ -176,7 +176,7 @@ def test_a_modality_that_was_refused_for_its_dates_stands_among_what_was_refused
 
 
 def test_a_strange_authority_is_refused_as_ever_and_not_for_its_dates(tmp_path: Path, box: Clock) -> None:
-    box.learn(time.time(), Source.HOSPITAL)
+    box.learn(time.time(), Source.HOSPITAL, dated=time.time() - 60)
     server, client = port(tmp_path, VALID)
     certificate(tmp_path, "stranger", VALID)
     client.load_cert_chain(tmp_path / "stranger.crt", tmp_path / "stranger.key")
@@ -188,7 +188,7 @@ def test_a_strange_authority_is_refused_as_ever_and_not_for_its_dates(tmp_path: 
 def test_the_ports_own_certificate_out_of_date_is_said_when_it_opens(
     tmp_path: Path, box: Clock, caplog: pytest.LogCaptureFixture
 ) -> None:
-    box.learn(time.time(), Source.HOSPITAL)
+    box.learn(time.time(), Source.HOSPITAL, dated=time.time() - 60)
     path = certificate(tmp_path, "box", OVER)
     with caplog.at_level(logging.WARNING):
         settings = Dicom(tls_cert=path, tls_key=tmp_path / "box.key")
@@ -203,7 +203,7 @@ def test_the_ports_own_certificate_out_of_date_is_said_when_it_opens(
 def test_a_broker_whose_certificate_is_out_of_date_hears_nothing(
     tmp_path: Path, box: Clock, days: tuple[int, int], source: Source
 ) -> None:
-    box.learn(time.time(), source)
+    box.learn(time.time(), source, dated=time.time() - 60)
     certificate(tmp_path, "authority", (-100, 100))
     certificate(tmp_path, "broker", days, "authority")
     server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)

@@ -81,7 +81,7 @@ def test_a_receipt_for_what_was_just_handed_on_tells_the_time(machine: Machine) 
     machine.wait(3.0)
     learning.answered(int(TODAY), [7])
     standing = clock.here().standing()
-    assert standing.source is Source.HOSPITAL
+    assert standing.source is Source.HOSPITAL_ALONE
     assert abs(standing.stamp.at.timestamp() - TODAY) <= 4.0
 
 
@@ -117,12 +117,25 @@ def test_a_receipt_brought_again_for_a_number_given_out_again_sets_nothing(machi
     assert clock.stamp().at.timestamp() >= TODAY + 7200
 
 
-def test_a_receipt_older_than_an_earlier_one_sets_nothing(machine: Machine) -> None:
-    learning = HospitalTime()
-    learning.signed(int(TODAY))
-    learning.handed_on([7])
-    learning.answered(int(TODAY) - 86_400, [7])
+def test_receipts_of_2031_move_no_clock_and_the_mended_hospital_is_believed(machine: Machine) -> None:
+    learning, ahead = HospitalTime(dated=TODAY - 86_400), int(TODAY) + 5 * 365 * 86_400
+    learning.handed_on([7, 8])
+    before = clock.stamp()
+    learning.signed(ahead)
+    learning.answered(ahead, [7])
     assert clock.here().standing().source is Source.NOBODY
+    assert clock.stamp().at.timestamp() - before.at.timestamp() < 1
+    learning.signed(int(TODAY))
+    learning.answered(int(TODAY), [8])
+    assert clock.stamp().trusted
+    assert abs(clock.stamp().at.timestamp() - TODAY) < 2
+
+
+def test_a_receipt_within_a_month_of_the_boxs_certificate_confirms_the_time(machine: Machine) -> None:
+    learning = HospitalTime(dated=TODAY - 86_400)
+    learning.handed_on([7])
+    learning.answered(int(TODAY), [7])
+    assert clock.here().standing().source is Source.HOSPITAL
 
 
 def test_receipts_that_find_the_clock_right_write_nothing(machine: Machine, tmp_path: Path) -> None:
