@@ -16,7 +16,7 @@ from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
 from firmware_app import clock, identity
-from firmware_app.config import Config
+from firmware_app.config import Config, Retention
 from firmware_app.errors import ImageUnfamiliar
 from firmware_app.records import (
     Finding,
@@ -111,6 +111,15 @@ def token(client: FlaskClient, page: str = "/login") -> str:
 
 def post(client: FlaskClient, page: str, **fields: str) -> TestResponse:
     return client.post(page, data={"csrf_token": token(client, "/claim"), **fields}, headers=HTML)
+
+
+def test_every_page_says_that_no_image_is_taken_for_want_of_room(desk: Desk) -> None:
+    desk.config = desk.config.model_copy(update={"retention": Retention(high_water_free_mb=10**9)})
+    desk.app = desk.restarted()
+    doctor = desk.person("li")
+    for path in ("/", "/box", f"/case/{desk.case}"):
+        assert "so no new image is taken. Nothing is broken" in doctor.get(path, headers=HTML).text, path
+    assert "disk.full" in doctor.get("/healthz").json["codes"]  # type: ignore[index]
 
 
 def test_nothing_is_seen_without_a_log_in(desk: Desk) -> None:

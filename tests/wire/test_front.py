@@ -206,6 +206,8 @@ def test_a_doctor_who_comes_before_the_viewer_is_asked_to_wait_in_both_languages
     assert status == 503
     assert "系统正在启动" in page
     assert "The box is starting" in page
+    assert "照常" not in page, "nobody here knows whether the gateway takes images just now"
+    assert "all the while" not in page
 
 
 def test_the_doctor_says_whether_the_page_answers_and_is_this_boxs_own(front: Front, tmp_path: Path) -> None:
