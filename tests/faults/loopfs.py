@@ -19,6 +19,7 @@ from tests.peers import need_root, peer
 from tests.small_disk import unmount
 
 _MEGABYTE = 1 << 20
+_GONE_S = 20.0
 
 
 class LoopFileSystem:
@@ -53,9 +54,23 @@ class LoopFileSystem:
         return instant
 
     def restore_power(self) -> None:
-        """Unmount what died (or turned read-only by itself) and mount the image again; the journal is replayed."""
+        """Unmount what died (or turned read-only by itself) and mount the image again; the journal is replayed.
+
+        While anybody in another mount namespace still looks at the dead file system, a mount gives that one back.
+        """
+        deadline = time.monotonic() + _GONE_S
         self.detach()
         self.attach()
+        while self._is_dead():
+            assert time.monotonic() < deadline, "something keeps the dead file system"
+            self.detach()
+            time.sleep(0.1)  # nobody says when they let go
+            self.attach()
+
+    def _is_dead(self) -> bool:
+        mounts = (line.split() for line in Path("/proc/self/mounts").read_text("utf-8").splitlines())
+        options = {option for mount in mounts if mount[1] == str(self.mount) for option in mount[3].split(",")}
+        return not options.isdisjoint({"emergency_ro", "shutdown"})
 
     def fail_read_only(self) -> None:
         """What ext4 does by itself when the disk fails under it: read-only at once, until it is mounted again."""
