@@ -18,7 +18,7 @@ from firmware_app.uplink.summary import Kind
 from hospital import authority, keyring
 
 UP: Final = (Kind.BIRTH, Kind.DEATH, Kind.ALERT, Kind.DIGEST, Kind.HEALTH, Kind.DRIFT)
-DOWN: Final = (Kind.ACK, Kind.KEYS, Kind.KEYS_2, Kind.COMMAND)
+DOWN: Final = tuple(kind for kind in Kind if kind not in UP)
 
 LAYOUT: Final = "# Lantern's broker, layout 2."
 """First line of a configuration as this version writes it; another first line is that of an earlier version."""

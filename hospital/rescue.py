@@ -55,8 +55,12 @@ def rescue(house: House) -> Rescued | None:
     kept = _set_aside(house)
     inbox = Inbox(house.inbox_db)
     inbox.create()
+    inbox.connection.execute("PRAGMA cache_size=-200000")  # 200 MB: the indexes of a million rows grow all over
     with closing(sqlite3.connect(kept)) as old, inbox.transaction() as new:
-        rows = {table: _copy(old, new, table) for table in _TABLES}
+        tables = new.execute(
+            "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite%'"
+        ).fetchall()
+        rows = {table: _copy(old, new, table) for (table,) in tables}
         for file in (house.root / "boxes").glob("*.box.json"):
             with suppress(LanternError, ValueError):
                 box = decode(file.read_bytes().strip(), BoxBundle)
