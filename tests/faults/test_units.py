@@ -206,6 +206,10 @@ def test_a_film_is_read_by_processes_that_may_do_so_little(box: House, tmp_path:
     box.wait("the film to be read", lambda: '"readings": [{' in box.run(cases), 60)
     modes = box.run(f"stat -c '%U %G %a' {STATE.images}/*/*.dcm")
     assert modes.split()[:2] == ["lantern-gateway", "lantern-clinical"]
+    # The gateway has begun the folder with the patient's name, and the reader writes what people see beside it.
+    folder = f"{STATE.display}/*"
+    owners = box.run(f"stat -c '%U %G' {folder}/ {folder}/identity.json {folder}/frame-*.png").splitlines()
+    assert owners == ["lantern-gateway lantern-clinical", *["lantern-reader lantern-clinical"] * 2]
 
 
 def test_a_line_that_is_switched_off_has_no_process(box: House) -> None:
