@@ -108,6 +108,13 @@ def outcome(box: NewBox, person: Person) -> str:
     return person.driver.find_element(By.CSS_SELECTOR, "h1").text
 
 
+def fits_a_phone(person: Person, name: str) -> None:
+    person.screen(360, 740)
+    assert person.wider() == []
+    person.picture(f"phone-{name}", whole=True)
+    person.screen(1024, 900)
+
+
 def test_a_new_box_is_set_up_from_a_browser(house: House, person: Person, tmp_path: Path) -> None:
     with new_box(tmp_path / "box") as box:
         request = box.running.state / "provision" / "request.json"
@@ -117,6 +124,7 @@ def test_a_new_box_is_set_up_from_a_browser(house: House, person: Person, tmp_pa
         person.type("main [name=code]", "2222-2222-2222")
         person.send()
         assert "wrong" in person.find(".error").text
+        fits_a_phone(person, "code")
 
         person.type("main [name=code]", code.lower())
         person.send()
@@ -129,6 +137,7 @@ def test_a_new_box_is_set_up_from_a_browser(house: House, person: Person, tmp_pa
         assert "Clinic 7" in person.find("#wrong-box").text
         assert person.find("[name=clinic]").get_attribute("value") == "清河卫生院"
         assert not request.exists()
+        fits_a_phone(person, "questions")
         person.speak("zh_CN")  # also here, and one may go on
         person.driver.back()
         person.driver.get(f"{box.running.url}/setup/questions")
@@ -138,6 +147,7 @@ def test_a_new_box_is_set_up_from_a_browser(house: House, person: Person, tmp_pa
         person.find("main [name=hospital_file]").send_keys(str(house.bundle_file))
         person.send()
         assert house.bundle().fingerprint in person.find(".hint").text
+        fits_a_phone(person, "fingerprint")
         person.press("main [name=same]")
         working = meanwhile(box.answer, request)
         person.send()
@@ -146,6 +156,7 @@ def test_a_new_box_is_set_up_from_a_browser(house: House, person: Person, tmp_pa
         person.until(lambda: "clinic-7" in outcome(box, person))
         person.find("svg.qr")
         person.picture("first-start")
+        fits_a_phone(person, "done")
         config = load(box.file, {})
         assert (config.box.id, config.box.name, config.dicom.allowed_calling) == (
             "clinic-7",
