@@ -173,8 +173,9 @@ def _serve_alone(options: argparse.Namespace, house: House, bundle: HospitalBund
     stop = threading.Event()
     operating.begin(house, stop)
     receiver = Receiver(
-        house, host=options.broker or bundle.host, port=options.broker_port or bundle.port, tls=not options.plain
-    )
+        house, host=options.broker or bundle.host, port=options.broker_port or bundle.port, tls=not options.plain,
+        clock_is_right=options.clock_is_right,
+    )  # fmt: skip
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda _number, _frame: stop.set())
     page = None if options.no_page else _serve_page(house, options)
@@ -303,6 +304,7 @@ def _parser() -> argparse.ArgumentParser:
     serve.add_argument("--broker", metavar="HOST", help="where this machine reaches the broker; default: as the boxes")
     serve.add_argument("--broker-port", type=int, metavar="PORT")
     serve.add_argument("--plain", action="store_true", help="no TLS; only for a broker on this very machine")
+    serve.add_argument("--clock-is-right", action="store_true", help="sign the time though the inbox has later rows")
     serve.add_argument("--page-host", default="127.0.0.1", metavar="HOST", help="default: this machine only")
     serve.add_argument("--page-port", type=int, default=8090, metavar="PORT", help="0 takes any free port")
     serve.add_argument("--page-name", action="append", metavar="NAME", help="a host name the page answers to")

@@ -143,6 +143,11 @@ class Inbox:
             self._local.known = known = _Known(mark, keys)
         return known.keys
 
+    def newest(self) -> str | None:
+        """When the newest case came (ISO 8601, UTC)."""
+        newest: str | None = self.connection.execute("SELECT MAX(received_at) FROM cases").fetchone()[0]
+        return newest
+
     # --- messages, inside the caller's transaction -----------------------------------------------------------------
 
     def count(self, message: Summary | Digest, body: bytes, envelope: bytes) -> Outcome:

@@ -42,6 +42,7 @@ from hospital import authority, ingest, keyring
 from hospital.house import House
 from hospital.inbox import Inbox
 from hospital.keyring import Keyring
+from hospital.own_clock import OwnClock
 from hospital.standing import KEEP_ALIVE_S, Word
 
 log = logging.getLogger("lantern.hospital")
@@ -79,10 +80,12 @@ class _Receipts:
 class Receiver:
     """Counts what a broker delivers.  `serve` runs until told to stop."""
 
-    def __init__(self, house: House, *, host: str, port: int, tls: bool = True) -> None:
+    def __init__(self, house: House, *, host: str, port: int, tls: bool = True, clock_is_right: bool = False) -> None:
         """*host* and *port* are where this process reaches the broker, which need not be the address of the boxes."""
         self._house, self._host, self._port, self._tls = house, host, port, tls
         self._inbox = Inbox(house.inbox_db)
+        self._clock_is_right = clock_is_right
+        self._own_clock: OwnClock | None = None
         self._word = Word(self._inbox)
         self._keys: Keyring = keyring.load(house.keys)
         self._keys_mark, self._looked = keyring.changed(house.keys), 0.0
@@ -222,13 +225,20 @@ class Receiver:
         batch, self._pending = self._pending[:BATCH], self._pending[BATCH:]  # one turn of paho's may have read more
         receipts: dict[tuple[str, str, Version], _Receipts] = defaultdict(_Receipts)
         boxes = self._inbox.verify_keys()
+        own = self._clock()
         with self._inbox.transaction():
             for message in batch:
                 self._one(message.topic, bytes(message.payload), message.dup, boxes, receipts)
         for message in batch:
             client.ack(message.mid, message.qos)
         for (box, stream, version), told in receipts.items():
-            self._send(client, box, Kind.ACK, told.encoded(box, stream, version, int(time.time())), version)
+            self._send(client, box, Kind.ACK, told.encoded(box, stream, version, own.now()), version)
+
+    def _clock(self) -> OwnClock:
+        """Made in the thread that serves, with what the inbox held when it began."""
+        if self._own_clock is None:
+            self._own_clock = OwnClock(self._inbox.newest(), trusted=self._clock_is_right)
+        return self._own_clock
 
     def _one(
         self, topic: str, payload: bytes, again: bool, boxes: Mapping[str, Ed25519PublicKey | None],
@@ -242,6 +252,7 @@ class Receiver:
             message = found.message
             if isinstance(message, FirstPresence):
                 self._inbox.hear(message, again=again)
+                self._clock().heard(message)
                 return
             told, seq, hashed = (
                 receipts[box, message.origin.stream, found.version],

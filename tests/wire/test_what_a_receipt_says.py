@@ -135,6 +135,23 @@ def test_a_box_of_the_version_before_is_answered_as_it_spoke(speaker: Speaker) -
     assert Refusal(1, Contradicted.code) in {one for _, refused in told for one in refused}
 
 
+@pytest.mark.parametrize("version", Version)
+def test_under_a_clock_that_its_inbox_contradicts_it_counts_and_signs_no_time(
+    speaker: Speaker, version: Version
+) -> None:
+    speaker.version = version
+    with counting(speaker.site):
+        speaker.send(speaker.sealed(1, case=1))
+        speaker.await_receipts(1)
+    speaker.site.inbox.connection.execute("UPDATE cases SET received_at = '2031-11-21T08:00:00.000+00:00'")
+    with counting(speaker.site):
+        speaker.send(speaker.sealed(2, case=2))
+        first, second = speaker.await_receipts(2)
+    assert first.at
+    assert not second.at
+    assert len(speaker.site.counted()) == 2
+
+
 def test_however_much_has_come_no_receipt_speaks_of_more_than_one_batch(speaker: Speaker) -> None:
     many = 3 * BATCH + 50  # more numbers than a receipt may hold
     receiver = Receiver(speaker.site.house, host="127.0.0.1", port=speaker.site.port, tls=False)

@@ -1,0 +1,59 @@
+"""Whether this machine's clock may be signed: the receiver holds it against what the boxes say and what it kept itself.
+
+A receipt's time reaches every box of the county.  While several boxes whose own time is confirmed are days away from
+this clock, or the inbox has rows from later than now and no box bears the clock out, receipts carry no time.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from datetime import UTC, datetime
+from typing import Final
+
+from firmware_app.uplink.summary import FirstPresence, State
+
+log = logging.getLogger("lantern.hospital")
+
+_APART_S: Final = 2 * 86_400.0
+_BACK_S: Final = 3_600.0
+_SEVERAL: Final = 2
+_AGAIN_S: Final = 600.0
+
+
+class OwnClock:
+    """The clock of one receiver; the boxes heard since it started are its witnesses."""
+
+    def __init__(self, newest: str | None, *, trusted: bool = False) -> None:
+        """*newest*: when the inbox's newest row came (ISO 8601); *trusted*: a person says that the clock is right."""
+        self._newest = 0.0 if newest is None or trusted else datetime.fromisoformat(newest).timestamp()
+        self._boxes: dict[str, tuple[float, float]] = {}
+        self._complained = float("-inf")
+
+    def heard(self, presence: FirstPresence) -> None:
+        """A box says what time it is; its last will may have been sealed long before."""
+        if presence.hour is None or presence.state is State.DEATH:
+            return
+        said = datetime.strptime(presence.hour, "%Y-%m-%dT%H").replace(minute=30, tzinfo=UTC).timestamp()
+        self._boxes[presence.origin.box] = said, time.monotonic()
+
+    def now(self) -> int | None:
+        """Unix seconds; None while there is reason to doubt them, which is said in the log."""
+        now, elapsed = time.time(), time.monotonic()
+        against = sum(abs(now - said - (elapsed - since)) > _APART_S for said, since in self._boxes.values())
+        agree = len(self._boxes) - against
+        reason = ""
+        if against >= _SEVERAL and against > agree:
+            reason = f"{against} boxes are more than two days away from it"
+        elif now < self._newest - _BACK_S and not agree:
+            reason = "the inbox has rows from later than now"
+        if not reason:
+            self._newest = now
+            return int(now)
+        if elapsed - self._complained > _AGAIN_S:
+            self._complained = elapsed
+            log.error(
+                "this machine's clock is doubtful: %s. Everything is counted, but receipts carry no time. "
+                "Set the clock; if it is right, start again with --clock-is-right", reason,
+            )  # fmt: skip
+        return None
