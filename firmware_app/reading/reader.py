@@ -15,6 +15,7 @@ from collections.abc import Callable, Mapping
 from typing import Final
 
 from firmware_app.config import Config
+from firmware_app.device.care import trouble
 from firmware_app.errors import (
     CannotJudge,
     DecodeGaveUp,
@@ -46,6 +47,7 @@ from firmware_app.records import (
     Reason,
 )
 from firmware_app.store.clinical import Claim, Clinical
+from firmware_app.store.exchange import Health
 from firmware_app.store.layout import StateDir
 from firmware_app.store.relay import Relay
 from firmware_app.store.time_changes import TimeChanges
@@ -134,6 +136,10 @@ class Reader:
         else:
             self._finish(attempt, reading)
         return True
+
+    def packs(self) -> list[tuple[str, str]]:
+        """Name and version of each pack that works."""
+        return [(name, manifest.version) for name, manifest in self._manifests.items()]
 
     def look_again(self) -> bool:
         """Now and then, try again what cannot be used, packs that were put there since included; True on a change."""
@@ -298,7 +304,7 @@ def _watch(
     reader: Reader, clinical: Clinical, relay: Relay | None, config: Config, ready: Ready, stop: threading.Event
 ) -> None:
     """Read whatever comes; a look at `PRAGMA data_version` is all that an idle box costs."""
-    times = TimeChanges(clinical)
+    times, state = TimeChanges(clinical), StateDir(config.state.dir)
 
     def conclude() -> None:
         reader.patience.carry_out(times.look)
@@ -306,7 +312,7 @@ def _watch(
             lambda: clinical.close_revisions(config.reader.quiet_seconds, report=config.uplink.enabled)
         )
         if relay is not None:
-            relay.step()
+            relay.step(Health.of(trouble(state), reader.packs()))
 
     seen, looked = None, 0.0
     while not stop.is_set():

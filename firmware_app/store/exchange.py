@@ -20,7 +20,18 @@ from firmware_app.errors import LanternError
 from firmware_app.language import N_, register
 from firmware_app.records import Priority, Reason
 from firmware_app.store.database import Database
-from firmware_app.uplink.summary import Brief, Digest, Kind, Mark, Origin, PackBrief, Summary
+from firmware_app.uplink.summary import (
+    MOST_FAULTS,
+    MOST_PACKS,
+    Brief,
+    Digest,
+    Kind,
+    Mark,
+    Origin,
+    PackBrief,
+    Presence,
+    Summary,
+)
 
 _STEPS = ("exchange_schema.sql", "exchange_schema_2.sql")
 SCHEMA_VERSION: Final = len(_STEPS)
@@ -62,6 +73,13 @@ class Health:
 
     faults: tuple[str, ...] = ()
     packs: tuple[PackBrief, ...] = ()
+
+    @classmethod
+    def of(cls, faults: Iterable[str], packs: Iterable[tuple[str, str]]) -> Health:
+        """What of these codes and of these names and versions has the closed form, and as many as there is room for."""
+        briefs = [PackBrief(name, version) for name, version in packs if PackBrief.takes(pack=name, version=version)]
+        codes = [code for code in faults if Presence.takes(faults=(code,))]
+        return cls(tuple(codes[:MOST_FAULTS]), tuple(briefs[:MOST_PACKS]))
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,7 @@ from firmware_app.errors import Contradicted, KeysOutdated, LanternError, Messag
 from firmware_app.records import Reason
 from firmware_app.store.audit import Audit
 from firmware_app.store.clinical import Clinical
-from firmware_app.store.exchange import Exchange, Incoming, Outgoing
+from firmware_app.store.exchange import Exchange, Health, Incoming, Outgoing
 from firmware_app.store.hospital_time import HospitalTime
 from firmware_app.store.layout import StateDir
 from firmware_app.store.line_memory import LineMemory
@@ -81,14 +81,17 @@ class Relay:
     def close(self) -> None:
         self._exchange.database.close()
 
-    def step(self) -> None:
-        """Relay what waits, act on what came.  A database that cannot be written now is tried again next time."""
+    def step(self, health: Health | None = None) -> None:
+        """Relay what waits, act on what came; *health* is what the hospital may know of the box now, None: as before.
+
+        A database that cannot be written now is tried again next time.
+        """
         try:
-            self._step()
+            self._step(health)
         except sqlite3.OperationalError as error:
             log.warning("the summaries wait in the outbox: %s", error)
 
-    def _step(self) -> None:
+    def _step(self, health: Health | None) -> None:
         clock.stamp()  # which also hands the uplink, who cannot ask for it, what the box knows of the time
         counters = self._exchange.counters()
         if self._memory.agrees(counters):
@@ -97,7 +100,9 @@ class Relay:
             self._resume()
         self._act()
         self._hand_on()
-        self._exchange.note(unread=self._clinical.unread(), audit_head=Audit(self._clinical.database).head().hash)
+        self._exchange.note(
+            unread=self._clinical.unread(), audit_head=Audit(self._clinical.database).head().hash, health=health
+        )
 
     def _resume(self) -> None:
         """Go on in the stream that is known, or begin a new one."""

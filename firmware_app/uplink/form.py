@@ -158,6 +158,11 @@ class Message:
             if not form.accepts(getattr(self, name)):
                 raise MessageInvalid(field=name)
 
+    @classmethod
+    def takes(cls, **values: object) -> bool:
+        """Whether each of these fields may hold its value."""
+        return all(forms(cls)[name].accepts(value) for name, value in values.items())
+
     def to_object(self) -> dict[str, object]:
         """The fields as JSON values."""
         return {name: form.write(getattr(self, name)) for name, form in forms(type(self)).items()}

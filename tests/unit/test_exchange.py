@@ -19,7 +19,7 @@ from firmware_app.store import exchange as exchange_module
 from firmware_app.store.audit import Audit
 from firmware_app.store.clinical import Clinical
 from firmware_app.store.database import Database
-from firmware_app.store.exchange import Exchange
+from firmware_app.store.exchange import Exchange, Health
 from firmware_app.store.layout import StateDir
 from firmware_app.store.relay import Relay
 from firmware_app.uplink.envelope import HospitalBundle, Version, sign
@@ -30,6 +30,7 @@ from firmware_app.uplink.summary import (
     Keys,
     Kind,
     Modality,
+    PackBrief,
     Receipt,
     Refused,
     Runtime,
@@ -441,6 +442,15 @@ def test_how_the_line_is_can_be_asked(sides: Sides) -> None:
     assert line.reason is not None
     assert "Not authorized" in line.reason.text("en")
     assert json.dumps(dict(line.reason.details)) == '{"reason": "Not authorized"}'
+
+
+def test_faults_and_packs_travel_with_the_health_in_their_closed_form_only(sides: Sides) -> None:
+    packs = [("chest-xray-child", "1.2.0"), ("Wang's pack", "1.0.0"), ("chest-xray-adult", "beta")]
+    sides.relay().step(Health.of(["backup.failed", "Wang Xiaoming", "selftest.disk"], packs))
+    told = Health(("backup.failed", "selftest.disk"), (PackBrief("chest-xray-child", "1.2.0"),))
+    assert sides.exchange.line().health == told
+    sides.relay().step()
+    assert sides.exchange.line().health == told
 
 
 def test_the_head_of_the_audit_travels_with_the_health(sides: Sides) -> None:

@@ -16,7 +16,8 @@ import pytest
 from firmware_app.clock import Clock, Kept, Source
 from firmware_app.records import Priority
 from firmware_app.store import timekeeping
-from firmware_app.uplink.summary import FindingBrief
+from firmware_app.store.exchange import Health
+from firmware_app.uplink.summary import FindingBrief, PackBrief
 from tests.faults.shifted_clock import END_OF_32_BIT, EPOCH, TEN_YEARS_AHEAD, TEN_YEARS_BEHIND, ShiftedClock
 from tests.wire.line_rig import Box, Place, events, free_port, place, wait_for
 
@@ -317,5 +318,23 @@ def test_a_month_of_summaries_drains_in_seconds(site: Place) -> None:
     settle(box)
     assert len(site.counted()) == 500
     print(f"500 summaries settled in {time.monotonic() - begun:.1f} s, start of the process included")
+    uplink.stop()
+    box.close()
+
+
+def test_the_hospital_hears_of_what_needs_a_hand_and_of_the_packs(site: Place) -> None:
+    box = site.box("clinic-7", health_seconds=1)
+    relay, health = box.relay(), Health(("backup.failed",), (PackBrief("chest-xray-child", "1.2.0"),))
+    relay.step(health)
+    uplink = site.uplink(box).start()
+
+    def heard() -> bool:
+        relay.step(health)
+        (told,) = site.inbox.boxes()
+        packs = [{"pack": "chest-xray-child", "version": "1.2.0"}]
+        said = told.presence or {}
+        return (said.get("faults"), said.get("packs")) == (["backup.failed"], packs)
+
+    wait_for(heard, because="presence in form 2")
     uplink.stop()
     box.close()
