@@ -15,6 +15,7 @@ import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
 from datetime import UTC, datetime, timedelta
+from http.client import HTTPException
 from pathlib import Path
 from typing import Final
 
@@ -47,8 +48,9 @@ def main() -> None:
 
 
 def _look(port: int, between_s: float) -> None:
+    address = f"http://127.0.0.1:{port}/"
     while True:
-        with suppress(OSError), urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=60) as answer:
+        with suppress(OSError, HTTPException), urllib.request.urlopen(address, timeout=60) as answer:
             answer.read()
         time.sleep(between_s)
 
