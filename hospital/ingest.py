@@ -8,12 +8,13 @@ from dataclasses import dataclass
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
-from firmware_app.errors import BoxRevoked, BoxUnknown, Misaddressed, TopicUnknown
+from firmware_app.errors import BoxRevoked, BoxUnknown, EnvelopeMalformed, Misaddressed, TopicUnknown
 from firmware_app.uplink.envelope import Version, open_sealed, version_of
 from firmware_app.uplink.summary import BOX_ID, Digest, FirstPresence, Kind, Summary, decode_up
 from hospital.keyring import Keyring
 
 _TOPIC = re.compile(rf"lantern/v1/up/({BOX_ID})/(birth|death|alert|digest|health)", re.ASCII)
+_SECOND_SINCE = (0, 2)
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +32,20 @@ def address(topic: str) -> tuple[str, Kind]:
     if found is None:
         raise TopicUnknown
     return found[1], Kind(found[2])
+
+
+def is_second(payload: bytes) -> bool:
+    """Whether an envelope is of form 2, which can be told without a key."""
+    try:
+        return version_of(payload) is Version.SECOND
+    except EnvelopeMalformed:
+        return False
+
+
+def form_of(version: str) -> Version:
+    """The latest form that a box with this version of the program reads (`Presence.version`)."""
+    major, minor = version.split(".")[:2]
+    return Version.SECOND if (int(major), int(minor)) >= _SECOND_SINCE else Version.FIRST
 
 
 def opened(payload: bytes, box: str, kind: Kind, keys: Keyring, boxes: Mapping[str, Ed25519PublicKey | None]) -> Opened:

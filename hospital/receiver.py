@@ -92,7 +92,8 @@ class Receiver:
         self._pending: list[mqtt.MQTTMessage] = []
         self._protocol = MQTTProtocolVersion.MQTTv5
         self._answer = self._farewell = ""
-        self._told: dict[str, int] = {}  # box -> serial of the keys it was told on this connection
+        self._told: dict[str, tuple[int, Version]] = {}  # box -> the keys it was told on this connection
+        self._forms: dict[str, Version] = {}  # box -> the form in which it reads them, once it has been heard
 
     def serve(self, stop: threading.Event, listening: Callable[[], None]) -> None:
         """Stay connected until *stop*; *listening* is called whenever the subscription stands."""
@@ -248,9 +249,12 @@ class Receiver:
         kind: Kind | None = None
         try:
             box, kind = ingest.address(topic)
+            if box in boxes and ingest.is_second(payload):  # also where it is sealed to a key that is gone
+                self._forms[box] = Version.SECOND
             found = ingest.opened(payload, box, kind, self._keys, boxes)
             message = found.message
             if isinstance(message, FirstPresence):
+                self._forms[box] = ingest.form_of(message.version)
                 self._inbox.hear(message, again=again)
                 self._clock().heard(message)
                 return
@@ -277,7 +281,8 @@ class Receiver:
     # --- the way down --------------------------------------------------------------------------------------------
 
     def _tell_keys(self, client: mqtt.Client) -> None:
-        """The signed keys messages, retained by the broker: at each connection, after a rotation, for a new box."""
+        """The signed keys message, retained by the broker: at each connection, after a rotation, for a new box, and in
+        another form when a box turns out to read that."""
         now = time.monotonic()
         if now - self._looked < _KEYS_S:
             return
@@ -286,16 +291,18 @@ class Receiver:
         if mark != self._keys_mark:
             self._keys, self._keys_mark = keyring.load(self._house.keys), mark
             log.info("sealing key number %d is in use", self._keys.serial)
+        if not self._told:
+            heard = ((row.box, row.presence) for row in self._inbox.boxes() if row.presence)
+            self._forms = {box: ingest.form_of(said["version"]) for box, said in heard} | self._forms
         for box, verify in self._inbox.verify_keys().items():
-            if verify is not None and self._told.get(box) != self._keys.serial:
+            told = self._keys.serial, self._forms.get(box, Version.FIRST)
+            if verify is not None and self._told.get(box) != told:
                 keys = Keys(box, self._keys.serial, self._keys.seal_public)
-                for version in Version:
-                    self._send(client, box, Kind.KEYS, keys.encode(), version, retain=True)
-                self._told[box] = self._keys.serial
+                self._send(client, box, Kind.KEYS, keys.encode(), told[1], retain=True)
+                self._told[box] = told
 
     def _send(
         self, client: mqtt.Client, box: str, kind: Kind, body: bytes, version: Version, *, retain: bool = False
     ) -> None:
         signed = sign(body, kind, box, self._keys.signer, version)
-        topic = Kind.KEYS_2 if kind is Kind.KEYS and version is not Version.FIRST else kind
-        client.publish(f"lantern/v1/down/{box}/{topic.value}", signed, qos=1, retain=retain)
+        client.publish(f"lantern/v1/down/{box}/{kind.value}", signed, qos=1, retain=retain)

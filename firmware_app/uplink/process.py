@@ -26,7 +26,7 @@ _POLL_S: Final = 0.025
 _DELAY_FIRST_S, _DELAY_MOST_S = 0.5, 60.0
 _STEADY_S: Final = 30.0
 _RELEASE_S: Final = 3600.0
-_DOWN: Final = {kind.value: kind for kind in (Kind.ACK, Kind.KEYS, Kind.COMMAND)} | {Kind.KEYS_2.value: Kind.KEYS}
+_DOWN: Final = {kind.value: kind for kind in (Kind.ACK, Kind.KEYS, Kind.COMMAND)}
 _SIGNED_BYTES: Final = 128
 
 

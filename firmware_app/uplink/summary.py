@@ -54,7 +54,6 @@ class Kind(StrEnum):
     DRIFT = "drift"
     ACK = "ack"
     KEYS = "keys"
-    KEYS_2 = "keys2"  # the topic of `keys` in form 2, so that the broker retains both
     COMMAND = "command"
 
 

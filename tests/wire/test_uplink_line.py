@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 import subprocess
 import sys
 import time
 import urllib.request
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,6 +19,7 @@ from firmware_app.clock import Clock, Kept, Source
 from firmware_app.records import Priority
 from firmware_app.store import timekeeping
 from firmware_app.store.exchange import Health
+from firmware_app.uplink.envelope import Version, version_of
 from firmware_app.uplink.summary import FindingBrief, PackBrief
 from tests.faults.shifted_clock import END_OF_32_BIT, EPOCH, TEN_YEARS_AHEAD, TEN_YEARS_BEHIND, ShiftedClock
 from tests.wire.line_rig import Box, Place, events, free_port, place, wait_for
@@ -183,6 +186,32 @@ def test_a_rotated_key_reaches_the_box_and_the_old_one_is_never_used_again(site:
     box.close()
 
 
+def test_a_hospital_that_has_forgotten_which_form_a_box_reads_still_gets_its_new_key_there(site: Place) -> None:
+    box = site.box("clinic-7")
+    uplink = site.uplink(box).start()
+    relay = box.relay()
+
+    def form() -> Version:
+        relay.step()
+        signed = box.exchange.keys(site.house.bundle().verify)
+        return version_of(signed) if signed else Version.FIRST
+
+    wait_for(lambda: form() is Version.SECOND, because="the keys in form 2, once the box has said its version")
+    uplink.stop()
+    site.receiver.stop()
+    site.house.rotate()
+    with closing(sqlite3.connect(site.house.inbox_db)) as inbox:  # as after a restore from before the box was heard
+        inbox.executescript("DELETE FROM presence; DELETE FROM heard;")
+    site.receiver.start()
+    box.show(1)
+    relay.step()
+    uplink.start()
+    settle(box)
+    assert len(site.counted()) == 1
+    uplink.stop()
+    box.close()
+
+
 def test_a_box_that_slept_through_a_rotation_sends_again_with_the_new_key(site: Place) -> None:
     box = site.box("clinic-7")
     site.house.rotate()
@@ -211,9 +240,9 @@ def test_a_wrong_clock_of_the_machine_keeps_no_summary_back(site: Place, tmp_pat
     ("days", "source", "expected"),
     [
         (-5, Source.PERSON, "uplink.certificate_not_yet"),
-        (-5, Source.HOSPITAL, "uplink.certificate_early"),
+        (-5, Source.NETWORK, "uplink.certificate_early"),
         (3000, Source.PERSON, "uplink.certificate_expired"),
-        (3000, Source.HOSPITAL, "uplink.certificate_ended"),
+        (3000, Source.NETWORK, "uplink.certificate_ended"),
     ],
 )
 def test_a_certificate_out_of_date_is_named_with_whether_the_clock_is_the_likely_cause(
