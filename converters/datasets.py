@@ -289,7 +289,7 @@ def _number(path: Path, positive: str) -> int:
 
 
 def nih(folder: Path, adults: bool = True) -> FilmSet:
-    """NIH ChestX-ray14 in the form ``labels.csv`` + ``images256/``: any finding is positive.
+    """NIH ChestX-ray14 in the form ``labels.csv`` + ``images512/``: any finding is positive.
 
     ``adults``: only films at age 18 or more; otherwise only those below. A film with the teacher's 14 probabilities
     (``densenet121_predictions.csv``) carries them.
@@ -307,7 +307,7 @@ def nih(folder: Path, adults: bool = True) -> FilmSet:
     films = [
         Film(
             row["file"],
-            folder / "images256" / row["file"],
+            folder / "images512" / row["file"],
             int(row["Finding Labels"] != "No Finding"),
             row["Patient ID"],
             findings=tuple(int(name in row["Finding Labels"].split("|")) for name in NIH_FINDINGS),

@@ -44,7 +44,7 @@ def opened(path: Path, finding: str, positive: str | None = None, split: str | N
     if (path / "volumes").is_dir():
         return volumes.opened(path, word)
     if (path / "labels.csv").is_file():
-        if (path / "images256").is_dir():
+        if (path / "images512").is_dir():
             return datasets.nih(path, adults=split != "under-18")
         return labelled(path, word, split)
     if split and (path / split).is_dir():
@@ -61,7 +61,7 @@ def has_split(path: Path, split: str) -> bool:
     if path.is_file():
         return path.suffix == ".npz"
     if (path / "labels.csv").is_file():
-        if (path / "images256").is_dir():
+        if (path / "images512").is_dir():
             return split == "under-18"
         rows = _rows(path / "labels.csv")
         column = _split_column(rows)

@@ -86,7 +86,7 @@ def test_a_small_film_is_fit_for_a_small_model() -> None:
     fitness.check(films.shapes(3, 96, 80).astype(np.float32), InputSpec("image", 64, 64))
 
 
-@pytest.mark.parametrize(("folder", "every"), [("chest-xray/kermany224_train", 12), ("chest-xray-nih/images256", 3)])
+@pytest.mark.parametrize(("folder", "every"), [("chest-xray/kermany224_train", 12), ("chest-xray-nih/images512", 3)])
 def test_no_film_of_the_shared_collections_is_refused(folder: str, every: int) -> None:
     found = sorted(path for path in shared("data", folder).rglob("*") if path.suffix in (".jpg", ".jpeg"))
     assert len(found) > 1000
