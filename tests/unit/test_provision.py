@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import stat
 import time
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -196,7 +197,7 @@ def test_an_answer_that_has_ended_is_refused_unless_the_clock_may_be_what_is_wro
     line = tmp_path / "line"
     provision.begin(line, "clinic-7", house.bundle_file)
     with monkeypatch.context() as past:
-        past.setitem(authority.issue.__kwdefaults__, "days", -1)
+        past.setattr(authority, "issue", partial(authority.issue, days=-1))
         _, answer = house.enrol(line / "box.json", replace=True)
     before, machine = clock.here(), Machine(time.time())
     machine.network = vouched
