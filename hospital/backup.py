@@ -22,7 +22,6 @@ from typing import IO, Final, cast
 from firmware_app.errors import ClockBehindBackup, CopyNotMade, CopyUnusable, RestoreOccupied
 from hospital import broker, keyring, rescue, revocation
 from hospital.house import House
-from hospital.inbox import Inbox
 
 _LIST: Final = "backup.json"
 _INBOX: Final = "inbox.db"
@@ -131,8 +130,7 @@ def begin_again(house: House, made: datetime | None = None) -> Restored:
     fresh = house.publish(before.host, before.port)
     revocation.renew(house.tls)
     broker.write(house.broker, house.tls, before.port)
-    inbox = Inbox(house.inbox_db)
-    inbox.create()
+    inbox = house.open_inbox()
     boxes = len(inbox.verify_keys())
     cases: int = inbox.connection.execute("SELECT COUNT(*) FROM cases").fetchone()[0]
     inbox.close()

@@ -20,7 +20,6 @@ from firmware_app.errors import BundleInvalid, CarriedThere, CarriedUnkept, Carr
 from firmware_app.uplink.sealed_export import PIECE, Opened
 from hospital import keyring
 from hospital.house import House
-from hospital.inbox import Inbox
 
 _NAME: Final = re.compile(r"(c-[0-9a-f]{20})/([0-9]{5}\.dcm|manifest\.json)", re.ASCII)
 
@@ -41,8 +40,7 @@ def open_case(house: House, file: Path, out: Path) -> Case:
     was, as far as its disk still obeys.
     """
     keys = keyring.load(house.keys)
-    inbox = Inbox(house.inbox_db)
-    inbox.create()
+    inbox = house.open_inbox()
     with closing(inbox):
         boxes = {box: verify for box, verify in inbox.verify_keys().items() if verify is not None}
     try:

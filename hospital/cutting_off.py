@@ -24,7 +24,6 @@ from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 from firmware_app.errors import BoxUnknown
 from hospital import authority, broker, keyring, revocation
 from hospital.house import House
-from hospital.inbox import Inbox
 
 _ANSWER_S: Final = 10.0
 _LIST_READ_S: Final = 5.0
@@ -52,8 +51,7 @@ def revoke(house: House, box: str, host: str, port: int) -> CutOff:
     Raises `BoxUnknown` or `KeysMissing`.
     """
     house.bundle()
-    inbox = Inbox(house.inbox_db)
-    inbox.create()
+    inbox = house.open_inbox()
     try:
         if box not in inbox.verify_keys():
             raise BoxUnknown(box=box)

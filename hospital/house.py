@@ -11,8 +11,9 @@ inbox.db        all that was received
 from __future__ import annotations
 
 import fcntl
+import sqlite3
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -87,6 +88,34 @@ class House:
         """What *box* was enrolled by; its key stands in it if the inbox is ever lost."""
         return self.root / "boxes" / f"{box}.box.json"
 
+    def open_inbox(self) -> Inbox:
+        """The inbox, made or brought up to date; one that knows no box learns them from `boxes/`.
+
+        Raises `InboxNewer`.
+        """
+        inbox = Inbox(self.inbox_db)
+        inbox.create()
+        if inbox.connection.execute("SELECT 1 FROM boxes").fetchone() is None:
+            with inbox.transaction() as connection:
+                self.enrol_known(connection)
+        return inbox
+
+    def enrol_known(self, inbox: sqlite3.Connection) -> None:
+        """Add the boxes of `boxes/` that are not in *inbox*, inside the caller's transaction.
+
+        One whose certificates are all revoked is added as a revoked box.
+        """
+        for file in (self.root / "boxes").glob("*.box.json"):
+            with suppress(LanternError, ValueError):
+                box = decode(file.read_bytes().strip(), BoxBundle)
+                issued = revocation.issued(self.tls, box.box, self.enrolment(box.box))
+                revoked = bool(issued) and not revocation.still_good(self.tls, issued)
+                inbox.execute(
+                    "INSERT OR IGNORE INTO boxes (box, verify, enrolled_at, revoked_at)"
+                    " VALUES (?, ?, datetime(), iif(?, datetime(), NULL))",
+                    (box.box, box.verify, revoked),
+                )
+
     @contextmanager
     def serving(self) -> Iterator[None]:
         """Nobody else serves or restores this folder meanwhile; raises `HospitalServing`."""
@@ -131,8 +160,7 @@ class House:
             raise BundleInvalid(path=str(file), detail=str(error)[:200]) from None
         box.prove()
         self.bundle()
-        inbox = Inbox(self.inbox_db)
-        inbox.create()
+        inbox = self.open_inbox()
         try:
             if not replace and inbox.verify_keys().get(box.box, box.box) is None:
                 raise BoxRevoked(box=box.box)

@@ -14,7 +14,6 @@ from typing import Final
 from firmware_app.errors import BrokerFilesOld, InboxRebuilt
 from hospital import broker, rescue, revocation
 from hospital.house import House
-from hospital.inbox import Inbox
 
 log = logging.getLogger("lantern.hospital")
 
@@ -38,8 +37,7 @@ def begin(house: House, stop: threading.Event) -> None:
     if done is not None:
         rows = done.rows
         log.error("%s", InboxRebuilt(done.damage, rows["cases"], rows["boxes"], str(done.kept)))
-    inbox = Inbox(house.inbox_db)
-    inbox.create()
+    inbox = house.open_inbox()
     inbox.close()
     if not broker.is_current(house.broker):
         log.warning("%s", BrokerFilesOld(path=str(house.broker / "mosquitto.conf")))

@@ -13,20 +13,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from firmware_app.errors import LanternError
-from firmware_app.uplink.envelope import BoxBundle
-from firmware_app.uplink.summary import decode
 from hospital import keyring
 from hospital.house import House
 from hospital.inbox import Inbox
 
-_TABLES: Final = ("boxes", "messages", "cases", "presence", "heard", "aside")
 _MOST_UNREADABLE: Final = 100_000
 
 
 @dataclass(frozen=True, slots=True)
 class Rescued:
-    """What became of a damaged inbox: the rows of each table that were read, and where the damaged file is kept."""
+    """What became of a damaged inbox: the rows of each table now, and where the damaged file is kept."""
 
     damage: str
     rows: dict[str, int]
@@ -48,52 +44,80 @@ def damage(inbox_db: Path) -> str | None:
 
 
 def rescue(house: House) -> Rescued | None:
-    """Make a damaged inbox again; None when it is sound.  Nobody else may have it open."""
+    """Make a damaged inbox again; None when it is sound.  Nobody else may have it open.
+
+    May be killed at any time: the next call goes on.  The damaged file stays where it is until the new one is whole.
+    """
+    fresh = house.inbox_db.with_name(f"{house.inbox_db.name}.new")
     found = damage(house.inbox_db)
-    if found is None:
+    if found is None and (house.inbox_db.exists() or not fresh.exists() or damage(fresh)):
+        _remove(fresh)
         return None
-    kept = _set_aside(house)
-    inbox = Inbox(house.inbox_db)
-    inbox.create()
-    inbox.connection.execute("PRAGMA cache_size=-200000")  # 200 MB: the indexes of a million rows grow all over
-    with closing(sqlite3.connect(kept)) as old, inbox.transaction() as new:
-        tables = new.execute(
-            "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite%'"
-        ).fetchall()
-        rows = {table: _copy(old, new, table) for (table,) in tables}
-        for file in (house.root / "boxes").glob("*.box.json"):
-            with suppress(LanternError, ValueError):
-                box = decode(file.read_bytes().strip(), BoxBundle)
-                question = "INSERT OR IGNORE INTO boxes (box, verify, enrolled_at) VALUES (?, ?, datetime())"
-                rows["boxes"] += new.execute(question, (box.box, box.verify)).rowcount
-    inbox.close()
-    return Rescued(found, rows, kept)
+    if found is not None:
+        _remove(fresh)
+        _rebuild(house, fresh)
+    kept = _put_in_place(house, fresh)
+    with closing(sqlite3.connect(house.inbox_db)) as made:
+        rows: dict[str, int] = {
+            table: made.execute(f"SELECT COUNT(*) FROM {table}").fetchone()[0] for table in _tables(made)
+        }
+    return Rescued(found or "an earlier start was cut short while it made the file again", rows, kept)
 
 
-def _set_aside(house: House) -> Path:
+def _rebuild(house: House, fresh: Path) -> None:
+    """Write *fresh* from the readable rows of the inbox and from `boxes/`; all of it is on the disk on return."""
+    inbox = Inbox(fresh)
+    with closing(inbox), closing(sqlite3.connect(house.inbox_db)) as old:
+        inbox.create()
+        inbox.connection.execute("PRAGMA journal_mode=DELETE").fetchone()  # one file, whole after each commit
+        inbox.connection.execute("PRAGMA cache_size=-200000")  # 200 MB: the indexes of a million rows grow all over
+        with inbox.transaction() as new:
+            for table in _tables(new):
+                _copy(old, new, table)
+            house.enrol_known(new)
+    keyring.sync(house.root)
+
+
+def _tables(connection: sqlite3.Connection) -> list[str]:
+    question = "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite%'"
+    return [name for (name,) in connection.execute(question).fetchall()]
+
+
+def _put_in_place(house: House, fresh: Path) -> Path:
+    """Move the damaged file aside and *fresh* to its place; returns where the damaged one is now.
+
+    The file goes before its log, so that a kill between them leaves either both in place or no `inbox.db`.
+    """
     folder = house.root / "damaged"
     keyring.make_folder(folder, 0o700)
-    number = sum(1 for _ in folder.glob("inbox-*.db")) + 1
+    number = sum(1 for _ in folder.glob("inbox-*.db")) + house.inbox_db.exists()
     kept = folder / f"inbox-{number}.db"
-    for ending in ("-wal", "-shm", ""):  # the log first: without it the file is older than what it was
+    for ending in ("", "-wal", "-shm"):  # the new file must not find the log of the damaged one
         with suppress(FileNotFoundError):
             house.inbox_db.with_name(house.inbox_db.name + ending).rename(kept.with_name(kept.name + ending))
-    keyring.sync(folder)
+        keyring.sync(folder)
+        keyring.sync(house.root)
+    fresh.rename(house.inbox_db)
     keyring.sync(house.root)
     return kept
 
 
-def _copy(old: sqlite3.Connection, new: sqlite3.Connection, table: str) -> int:
-    """Copy the readable rows of *table*; returns how many they are."""
+def _remove(file: Path) -> None:
+    for ending in ("", "-journal", "-wal", "-shm"):
+        file.with_name(file.name + ending).unlink(missing_ok=True)
+
+
+def _copy(old: sqlite3.Connection, new: sqlite3.Connection, table: str) -> None:
+    """Copy the readable rows of *table*."""
     try:
         there = {row[1] for row in old.execute(f"PRAGMA table_info({table})")}
     except sqlite3.DatabaseError:
-        return 0  # its first page, which names the tables
+        return  # its first page, which names the tables
     columns = [row[1] for row in new.execute(f"PRAGMA table_info({table})") if row[1] in there]
     if not columns:
-        return 0
+        return
     insert = f"INSERT OR IGNORE INTO {table} ({', '.join(columns)}) VALUES ({', '.join('?' * len(columns))})"
-    return sum(new.execute(insert, row).rowcount for row in _rows(old, table, ", ".join(columns)))
+    new.executemany(insert, _rows(old, table, ", ".join(columns)))
 
 
 def _rows(old: sqlite3.Connection, table: str, columns: str) -> Iterator[tuple[Any, ...]]:

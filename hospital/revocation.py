@@ -55,6 +55,12 @@ def with_another_key(
     return [certificate for certificate in certificates if certificate.public_key() != public]
 
 
+def still_good(tls: Path, certificates: Iterable[x509.Certificate]) -> list[x509.Certificate]:
+    """Those that are not on the list."""
+    entries = _entries(tls)
+    return [certificate for certificate in certificates if certificate.serial_number not in entries]
+
+
 def revoke(tls: Path, certificates: Iterable[x509.Certificate]) -> int:
     """Put *certificates* on the list; returns how many were not on it."""
     entries = _entries(tls)

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
+import os
 import signal
 import sqlite3
 import stat
+from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -13,7 +17,7 @@ from firmware_app.device import provision
 from firmware_app.errors import CopyUnusable, RestoreOccupied
 from firmware_app.records import Priority
 from firmware_app.uplink.summary import Brief, Modality, Origin, SizeBand, Summary, Verdict
-from hospital import backup, cli, keyring, rescue
+from hospital import backup, cli, keyring, rescue, revocation
 from hospital.house import House
 from hospital.inbox import Inbox
 from hospital.receiver import Receiver
@@ -118,6 +122,59 @@ def test_a_damaged_inbox_is_made_again_from_the_rows_that_can_be_read(house: Hou
     assert done.kept.read_bytes() == torn
     assert len(counted(house)) == done.rows["cases"] > CASES * 0.95
     assert rescue.rescue(house) is None, "it is sound now"
+
+
+def killed_before(call: int, work: Callable[[], object]) -> bool:
+    """Run *work* in a process that dies before its *call*-th rename, sync or copied table; whether it died."""
+    process = os.fork()
+    if process:
+        return os.waitpid(process, 0)[1] != 0
+    calls = itertools.count()
+
+    def dying(inner: Callable[..., object]) -> Callable[..., object]:
+        def outer(*arguments: object) -> object:
+            if next(calls) == call:
+                os._exit(9)
+            return inner(*arguments)
+
+        return outer
+
+    for owner, name in ((rescue, "_copy"), (keyring, "sync"), (Path, "rename")):
+        setattr(owner, name, dying(getattr(owner, name)))
+    try:
+        work()
+    finally:
+        os._exit(0)
+
+
+def test_a_rescue_that_is_killed_anywhere_loses_no_row(house: House) -> None:
+    fill(house)
+    torn = bytearray(house.inbox_db.read_bytes())
+    torn[-4096 * 3 : -4096 * 2] = b"\xa5" * 4096
+    house.inbox_db.write_bytes(torn)
+    rescue.rescue(house)
+    wanted = counted(house)
+    for call in itertools.count():
+        house.inbox_db.write_bytes(torn)
+        died = killed_before(call, lambda: rescue.rescue(house))
+        rescue.rescue(house)
+        assert (call, counted(house)) == (call, wanted)
+        with closing(house.open_inbox()) as inbox:
+            assert len(inbox.verify_keys()) == BOXES
+        assert not list(house.root.glob("inbox.db.new*"))
+        if not died:
+            break
+    assert call > 10, "it died at every step"
+
+
+def test_an_inbox_that_is_lost_knows_the_boxes_again_but_takes_no_revoked_one_back(house: House) -> None:
+    revocation.revoke(house.tls, revocation.issued(house.tls, "clinic-1", house.enrolment("clinic-1")))
+    for file in house.root.glob("inbox.db*"):
+        file.unlink()
+    with closing(house.open_inbox()) as inbox:
+        keys = inbox.verify_keys()
+    assert len(keys) == BOXES
+    assert [box for box, key in keys.items() if key is None] == ["clinic-1"]
 
 
 def test_an_inbox_of_which_nothing_can_be_read_knows_its_boxes_still(house: House) -> None:
