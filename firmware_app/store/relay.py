@@ -1,8 +1,8 @@
 """The reader's side of the line: hands the outbox on to exchange.db, and acts on what the hospital has signed.
 
-Killed between any two statements it carries on: what is in exchange.db and not remembered in clinical.db is thrown away
-and handed on again, and a receipt is forgotten only after everything it settles is gone.  What exchange.db says of a
-row is never believed: the uplink's user may write it.
+Killed or out of disk between any two statements it carries on: what is in exchange.db and not remembered in
+clinical.db is thrown away and handed on again, and a receipt is forgotten only after everything it settles is gone.
+What exchange.db says of a row is never believed: the uplink's user may write it.
 """
 
 from __future__ import annotations
@@ -56,6 +56,7 @@ class Relay:
         self._clinical, self._exchange, self._box = clinical, exchange, box
         self._hospital, self._budget = hospital, budget_bytes
         self._mark, self._time = -1, HospitalTime(dated)
+        self._broken_off = False  # a step ended between two writes
         self._memory = LineMemory(clinical.database)
         self._resume()
 
@@ -89,15 +90,17 @@ class Relay:
         try:
             self._step(health)
         except sqlite3.OperationalError as error:
+            self._broken_off = True
             log.warning("the summaries wait in the outbox: %s", error)
 
     def _step(self, health: Health | None) -> None:
         clock.stamp()  # which also hands the uplink, who cannot ask for it, what the box knows of the time
         counters = self._exchange.counters()
-        if self._memory.agrees(counters):
-            self._memory.connected(counters.session)
-        else:
+        if self._broken_off or not self._memory.agrees(counters):
             self._resume()
+            self._broken_off = False
+        else:
+            self._memory.connected(counters.session)
         self._act()
         self._hand_on()
         self._exchange.note(
@@ -109,7 +112,7 @@ class Relay:
         outbox = self._clinical.outbox
         if self._memory.agrees(self._exchange.counters()):
             known, there = outbox.numbers(), self._exchange.numbers()
-            self._exchange.settle(there - known)  # killed before we had written them down
+            self._exchange.settle(there - known)  # killed, or out of disk, before we had written them down
             again = outbox.hand_on_again(known - there) if known - there else 0
         else:
             self._exchange.begin_stream()

@@ -87,6 +87,18 @@ def test_a_row_that_was_not_written_down_before_the_kill_goes_out_once(
     assert len(box.clinical.outbox.numbers()) == 1
 
 
+def test_rows_that_cannot_be_written_down_do_not_pile_up_in_the_exchange(
+    box: Sides, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    relay = box.relay()
+    make_case(box.clinical, 1, Priority.URGENT)
+    for _ in range(3):
+        failing_once(monkeypatch, (Outbox, "handed_on"), relay.step)
+    assert len(box.seqs()) == 1
+    relay.step()
+    assert set(box.seqs()) == box.clinical.outbox.numbers()
+
+
 def test_a_receipt_for_one_revision_settles_no_other_of_the_case(box: Sides) -> None:
     relay = box.relay()
     case = make_case(box.clinical, 1, Priority.ROUTINE)
