@@ -60,7 +60,7 @@ class Outgoing:
 
 @dataclass(frozen=True, slots=True)
 class Counters:
-    """How far the numbers of a stream have come; they never go back while the file is the same."""
+    """How far the numbers of a stream have come; they never go back while the stream is the same."""
 
     stream: str
     highest: int
@@ -129,15 +129,16 @@ class Exchange:
     def counters(self) -> Counters:
         """The stream, the highest number given out in it and the number of its last connection."""
         row = self.database.connection.execute(
-            "SELECT stream, session, COALESCE((SELECT seq FROM sqlite_sequence WHERE name = 'outgoing'), 0) AS highest"
-            " FROM line"
+            "SELECT stream, session, COALESCE("
+            " (SELECT CAST(seq AS INTEGER) FROM sqlite_sequence WHERE name = 'outgoing'), 0) AS highest FROM line"
         ).fetchone()
         return Counters(row["stream"], row["highest"], row["session"])
 
     def begin_stream(self) -> None:
-        """Everything anew, under numbers that mean nothing yet: what lies here was not, or not only, put here by us."""
+        """Everything anew, all numbers from 1: what lies here was not, or not only, put here by us."""
         with self.database.transaction() as connection:
             connection.execute("DELETE FROM outgoing")
+            connection.execute("DELETE FROM sqlite_sequence WHERE name = 'outgoing'")
             connection.execute("UPDATE line SET stream = ?", (secrets.token_hex(16),))
 
     def numbers(self) -> set[int]:

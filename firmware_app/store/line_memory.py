@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from firmware_app.store.database import Database
 from firmware_app.store.exchange import Counters, Outgoing
+from firmware_app.uplink.summary import MOST_SEQ
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,12 +21,12 @@ class LineMemory:
     database: Database
 
     def agrees(self, found: Counters) -> bool:
-        """Whether *found* in exchange.db is the stream that is known here, and has not gone back."""
+        """Whether *found* in exchange.db is the stream that is known here, has not gone back and has numbers left."""
         row = self.database.connection.execute("SELECT stream, highest, session FROM line_memory").fetchone()
         return (
             row is not None
             and row["stream"] == found.stream
-            and row["highest"] <= found.highest
+            and row["highest"] <= found.highest < MOST_SEQ
             and row["session"] <= found.session
         )
 

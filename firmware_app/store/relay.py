@@ -55,7 +55,7 @@ class Relay:
         """*dated*: when the box's certificate begins, in Unix seconds; 0 where it has none."""
         self._clinical, self._exchange, self._box = clinical, exchange, box
         self._hospital, self._budget = hospital, budget_bytes
-        self._mark, self._time = -1, HospitalTime(dated)
+        self._mark, self._dated, self._time = -1, dated, HospitalTime(dated)
         self._broken_off = False  # a step ended between two writes
         self._memory = LineMemory(clinical.database)
         self._resume()
@@ -85,13 +85,16 @@ class Relay:
     def step(self, health: Health | None = None) -> None:
         """Relay what waits, act on what came; *health* is what the hospital may know of the box now, None: as before.
 
-        A database that cannot be written now is tried again next time.
+        A database that cannot be written now, or does not make sense, is tried again next time.
         """
         try:
             self._step(health)
         except sqlite3.OperationalError as error:
             self._broken_off = True
             log.warning("the summaries wait in the outbox: %s", error)
+        except LanternError as error:
+            self._broken_off = True
+            log.error("the summaries wait in the outbox (%s)", error.code)
 
     def _step(self, health: Health | None) -> None:
         clock.stamp()  # which also hands the uplink, who cannot ask for it, what the box knows of the time
@@ -116,6 +119,7 @@ class Relay:
             again = outbox.hand_on_again(known - there) if known - there else 0
         else:
             self._exchange.begin_stream()
+            self._time = HospitalTime(self._dated)  # the numbers begin at 1 again
             with self._clinical.database.transaction():
                 self._memory.begin(self._exchange.counters())
                 again = outbox.hand_on_again()

@@ -24,6 +24,7 @@ from firmware_app.store.layout import StateDir
 from firmware_app.store.relay import Relay
 from firmware_app.uplink.envelope import HospitalBundle, Version, sign
 from firmware_app.uplink.summary import (
+    MOST_SEQ,
     Brief,
     FindingBrief,
     FirstReceipt,
@@ -307,6 +308,21 @@ def test_a_connection_counted_before_begins_a_new_stream(sides: Sides) -> None:
     sides.exchange.database.connection.execute("UPDATE line SET session = 0")  # as an older copy has it
     relay.step()
     assert sides.exchange.line().stream != before
+
+
+@pytest.mark.parametrize("highest", [MOST_SEQ, MOST_SEQ - 1, "a text"], ids=["none left", "one left", "a text"])
+def test_numbers_that_the_uplinks_user_has_used_up_or_broken_begin_a_new_stream(
+    sides: Sides, highest: int | str
+) -> None:
+    relay, before = sides.relay(), sides.exchange.line().stream
+    sides.wait([brief(1), brief(2)])
+    relay.step()
+    sides.exchange.database.connection.execute("UPDATE sqlite_sequence SET seq = ? WHERE name = 'outgoing'", (highest,))
+    sides.wait([brief(3), brief(4)])
+    for _ in range(2):
+        relay.step()
+    assert sides.exchange.line().stream != before
+    assert sides.seqs() == [1, 2, 3, 4]
 
 
 def test_whoever_took_over_the_uplink_cannot_pass_another_summary_off_for_one(sides: Sides) -> None:
