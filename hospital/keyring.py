@@ -55,7 +55,7 @@ class Keyring:
 def make(folder: Path) -> Keyring:
     """The first keys; raises `KeysExist`."""
     make_folder(folder, 0o700)
-    with _alone(folder):
+    with alone(folder):
         if _index(folder).exists():
             raise KeysExist(path=str(folder))
         write_private(folder / "sign.pem", pem(Ed25519PrivateKey.generate()))
@@ -65,7 +65,7 @@ def make(folder: Path) -> Keyring:
 
 def rotate(folder: Path) -> Keyring:
     """A fresh sealing key; the old one is destroyed.  Raises `KeysMissing`."""
-    with _alone(folder):
+    with alone(folder):
         before = _load(folder)
         fresh = _new_seal(folder)
         _publish(folder, before.serial + 1, fresh, [key.hex() for key in (*before.retired, before.current)])
@@ -74,7 +74,7 @@ def rotate(folder: Path) -> Keyring:
 
 def begin_again(folder: Path, least: int) -> Keyring:
     """A fresh sealing key whose number is at least *least*, also where today's is missing.  Raises `KeysMissing`."""
-    with _alone(folder):
+    with alone(folder):
         try:
             index = json.loads(_index(folder).read_text("utf-8"))
         except FileNotFoundError:
@@ -86,7 +86,7 @@ def begin_again(folder: Path, least: int) -> Keyring:
 
 def load(folder: Path) -> Keyring:
     """The keys in *folder*, and in it no sealing key beside today's; raises `KeysMissing`."""
-    with _alone(folder):
+    with alone(folder):
         return _load(folder)
 
 
@@ -174,8 +174,11 @@ def sync(folder: Path) -> None:
 
 
 @contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    """Nobody else looks or changes meanwhile: a key that is not in the index yet must not pass for an old one."""
+def alone(folder: Path) -> Iterator[None]:
+    """Nobody else looks at *folder* or changes it meanwhile; raises `KeysMissing` where there is none.
+
+    A key that is not in the index yet must not pass for an old one, and no revoked certificate may leave the list.
+    """
     try:
         descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     except FileNotFoundError:

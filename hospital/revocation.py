@@ -63,19 +63,21 @@ def still_good(tls: Path, certificates: Iterable[x509.Certificate]) -> list[x509
 
 def revoke(tls: Path, certificates: Iterable[x509.Certificate]) -> int:
     """Put *certificates* on the list; returns how many were not on it."""
-    entries = _entries(tls)
-    fresh = {one.serial_number for one in certificates} - entries.keys()
-    if fresh or not (tls / LIST).exists():
-        _write(tls, entries | dict.fromkeys(fresh, datetime.now(UTC)))
+    with keyring.alone(tls):
+        entries = _entries(tls)
+        fresh = {one.serial_number for one in certificates} - entries.keys()
+        if fresh or not (tls / LIST).exists():
+            _write(tls, entries | dict.fromkeys(fresh, datetime.now(UTC)))
     return len(fresh)
 
 
 def renew(tls: Path) -> bool:
     """Write the list anew when there is none or half of its time is over; returns whether that was done."""
     file = tls / LIST
-    if file.exists() and _read(file).next_update_utc - datetime.now(UTC) > _RENEWED_BEFORE:  # type: ignore[operator]
-        return False
-    _write(tls, _entries(tls))
+    with keyring.alone(tls):
+        if file.exists() and _read(file).next_update_utc - datetime.now(UTC) > _RENEWED_BEFORE:  # type: ignore[operator]
+            return False
+        _write(tls, _entries(tls))
     return True
 
 
@@ -92,6 +94,7 @@ def _read(file: Path) -> x509.CertificateRevocationList:
 
 
 def _write(tls: Path, entries: dict[int, datetime]) -> None:
+    """Write the list.  The caller is `alone`: what another process adds after *entries* were read would be lost."""
     certificate, key = authority.load(tls)
     now = datetime.now(UTC)
     builder = (

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import os
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec
 
 from firmware_app.device import provision
 from firmware_app.errors import BoxRevoked
 from firmware_app.uplink.summary import Kind
-from hospital import ingest, keyring, revocation
+from hospital import authority, ingest, keyring, revocation
 from hospital.house import House
 from hospital.inbox import Inbox
 
@@ -47,6 +49,25 @@ def test_a_box_that_comes_with_new_keys_has_its_former_certificates_revoked(hous
     enrol(house, tmp_path / "second", replace=True)
     assert on_the_list(house) == former
     assert len(given(house)) == 3
+
+
+def test_processes_that_revoke_at_once_all_reach_the_list(house: House) -> None:
+    key = ec.generate_private_key(ec.SECP256R1()).public_key()
+    certificates = [
+        x509.load_pem_x509_certificate(authority.issue(house.tls, f"clinic-{number}", key).encode())
+        for number in range(12)
+    ]
+    processes = []
+    for certificate in certificates:
+        processes.append(os.fork())
+        if not processes[-1]:
+            try:
+                revocation.revoke(house.tls, [certificate])
+            finally:
+                os._exit(0)
+    for process in processes:
+        os.waitpid(process, 0)
+    assert on_the_list(house) == {certificate.serial_number for certificate in certificates}
 
 
 def test_the_list_is_renewed_long_before_it_ends(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
