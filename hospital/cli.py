@@ -17,6 +17,7 @@ import sqlite3
 import sys
 import threading
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
 from typing import Final
@@ -27,6 +28,7 @@ from firmware_app.uplink.envelope import HospitalBundle
 from hospital import lists, operating
 from hospital.broker import acl_lines
 from hospital.house import House
+from hospital.inbox import Inbox
 
 _DONE, _FAILED = 0, 1
 _BOX_CONFIG: Final = "/etc/lantern/lantern.toml"  # of an installed box
@@ -172,10 +174,11 @@ def _serve_alone(options: argparse.Namespace, house: House, bundle: HospitalBund
 
     stop = threading.Event()
     operating.begin(house, stop)
+    if options.clock_is_right:
+        _say_clock_is_right(house)
     receiver = Receiver(
-        house, host=options.broker or bundle.host, port=options.broker_port or bundle.port, tls=not options.plain,
-        clock_is_right=options.clock_is_right,
-    )  # fmt: skip
+        house, host=options.broker or bundle.host, port=options.broker_port or bundle.port, tls=not options.plain
+    )
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda _number, _frame: stop.set())
     page = None if options.no_page else _serve_page(house, options)
@@ -206,6 +209,23 @@ def _serve_page(house: House, options: argparse.Namespace) -> str:
     server = create_server(app, sockets=[listener], threads=4)
     threading.Thread(target=server.run, name="page", daemon=True).start()
     return f"http://{options.page_host}:{listener.getsockname()[1]}/"
+
+
+def _clock_is_right(options: argparse.Namespace) -> int:
+    house = _house(options)
+    house.bundle()  # a folder without a hospital gets no inbox
+    _say_clock_is_right(house)
+    if options.json:
+        _print_json({"clock_is_right": True})
+    else:
+        print("Noted. Receipts carry the time again, also those of a “serve” that runs. Nothing needs a restart.")
+    return _DONE
+
+
+def _say_clock_is_right(house: House) -> None:
+    with closing(Inbox(house.inbox_db)) as inbox:
+        inbox.create()
+        inbox.say_clock_is_right()
 
 
 def _open(options: argparse.Namespace) -> int:
@@ -304,12 +324,18 @@ def _parser() -> argparse.ArgumentParser:
     serve.add_argument("--broker", metavar="HOST", help="where this machine reaches the broker; default: as the boxes")
     serve.add_argument("--broker-port", type=int, metavar="PORT")
     serve.add_argument("--plain", action="store_true", help="no TLS; only for a broker on this very machine")
-    serve.add_argument("--clock-is-right", action="store_true", help="sign the time though the inbox has later rows")
+    serve.add_argument("--clock-is-right", action="store_true", help="the same as the command of that name")
     serve.add_argument("--page-host", default="127.0.0.1", metavar="HOST", help="default: this machine only")
     serve.add_argument("--page-port", type=int, default=8090, metavar="PORT", help="0 takes any free port")
     serve.add_argument("--page-name", action="append", metavar="NAME", help="a host name the page answers to")
     serve.add_argument("--no-page", action="store_true")
     serve.add_argument("--silent-minutes", type=float, default=15, metavar="N", help="then a box counts as silent")
+
+    _command(
+        commands, "clock-is-right", _clock_is_right,
+        "this machine's clock is right, though the boxes or later rows of the inbox speak against it",
+        "lantern-hospital clock-is-right",
+    )  # fmt: skip
 
     opening = _command(
         commands, "open", _open, "open a case that a box sealed onto a stick",

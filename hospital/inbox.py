@@ -144,9 +144,24 @@ class Inbox:
         return known.keys
 
     def newest(self) -> str | None:
-        """When the newest case came (ISO 8601, UTC)."""
-        newest: str | None = self.connection.execute("SELECT MAX(received_at) FROM cases").fetchone()[0]
-        return newest
+        """When the newest case came (ISO 8601, UTC); those from before a person set the clock right are left out."""
+        row = self.connection.execute(
+            "SELECT received_at FROM cases WHERE +rowid > (SELECT COALESCE(MAX(cases), 0) FROM clock_word)"
+            " ORDER BY received_at DESC LIMIT 1"
+        ).fetchone()
+        return row["received_at"] if row else None
+
+    def say_clock_is_right(self) -> None:
+        """A person says that this machine's clock is right; what is here may have come under a wrong one."""
+        with self.transaction() as connection:
+            connection.execute(
+                "INSERT OR REPLACE INTO clock_word SELECT 1, ?, COALESCE(MAX(rowid), 0) FROM cases", (_now(),)
+            )
+
+    def clock_said_right_at(self) -> str | None:
+        """When a person last said that (ISO 8601, UTC, by this machine's clock)."""
+        row = self.connection.execute("SELECT said_at FROM clock_word").fetchone()
+        return row["said_at"] if row else None
 
     # --- messages, inside the caller's transaction -----------------------------------------------------------------
 

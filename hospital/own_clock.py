@@ -1,7 +1,8 @@
 """Whether this machine's clock may be signed: the receiver holds it against what the boxes say and what it kept itself.
 
 A receipt's time reaches every box of the county.  While several boxes whose own time is confirmed are days away from
-this clock, or the inbox has rows from later than now and no box bears the clock out, receipts carry no time.
+this clock, or the inbox has rows from later than now and no box bears the clock out, receipts carry no time.  A
+person's word that the clock is right overrides both for 30 days; it is kept in the inbox.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from datetime import UTC, datetime
 from typing import Final
 
 from firmware_app.uplink.summary import FirstPresence, State
+from hospital.inbox import Inbox
 
 log = logging.getLogger("lantern.hospital")
 
@@ -19,14 +21,15 @@ _APART_S: Final = 2 * 86_400.0
 _BACK_S: Final = 3_600.0
 _SEVERAL: Final = 2
 _AGAIN_S: Final = 600.0
+_WORD_S: Final = 30 * 86_400.0
 
 
 class OwnClock:
     """The clock of one receiver; the boxes heard since it started are its witnesses."""
 
-    def __init__(self, newest: str | None, *, trusted: bool = False) -> None:
-        """*newest*: when the inbox's newest row came (ISO 8601); *trusted*: a person says that the clock is right."""
-        self._newest = 0.0 if newest is None or trusted else datetime.fromisoformat(newest).timestamp()
+    def __init__(self, inbox: Inbox) -> None:
+        self._inbox = inbox
+        self._newest = _seconds(inbox.newest())
         self._boxes: dict[str, tuple[float, float]] = {}
         self._complained = float("-inf")
 
@@ -47,13 +50,17 @@ class OwnClock:
             reason = f"{against} boxes are more than two days away from it"
         elif now < self._newest - _BACK_S and not agree:
             reason = "the inbox has rows from later than now"
-        if not reason:
+        if not reason or -_BACK_S < now - _seconds(self._inbox.clock_said_right_at()) < _WORD_S:
             self._newest = now
             return int(now)
         if elapsed - self._complained > _AGAIN_S:
             self._complained = elapsed
             log.error(
                 "this machine's clock is doubtful: %s. Everything is counted, but receipts carry no time. "
-                "Set the clock; if it is right, start again with --clock-is-right", reason,
+                "Set the clock; if it is right, run “lantern-hospital clock-is-right”", reason,
             )  # fmt: skip
         return None
+
+
+def _seconds(moment: str | None) -> float:
+    return 0.0 if moment is None else datetime.fromisoformat(moment).timestamp()

@@ -80,11 +80,10 @@ class _Receipts:
 class Receiver:
     """Counts what a broker delivers.  `serve` runs until told to stop."""
 
-    def __init__(self, house: House, *, host: str, port: int, tls: bool = True, clock_is_right: bool = False) -> None:
+    def __init__(self, house: House, *, host: str, port: int, tls: bool = True) -> None:
         """*host* and *port* are where this process reaches the broker, which need not be the address of the boxes."""
         self._house, self._host, self._port, self._tls = house, host, port, tls
         self._inbox = Inbox(house.inbox_db)
-        self._clock_is_right = clock_is_right
         self._own_clock: OwnClock | None = None
         self._word = Word(self._inbox)
         self._keys: Keyring = keyring.load(house.keys)
@@ -238,7 +237,7 @@ class Receiver:
     def _clock(self) -> OwnClock:
         """Made in the thread that serves, with what the inbox held when it began."""
         if self._own_clock is None:
-            self._own_clock = OwnClock(self._inbox.newest(), trusted=self._clock_is_right)
+            self._own_clock = OwnClock(self._inbox)
         return self._own_clock
 
     def _one(

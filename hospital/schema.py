@@ -21,6 +21,12 @@ STEPS: Final[tuple[str, ...]] = (
     CREATE INDEX aside_of_box ON aside (box, id);
     """,
     resources.files(__package__).joinpath("schema_heard.sql").read_text("utf-8"),
+    # A person's word that the clock is right, at that moment: the cases before it may have come under a wrong one.
+    """
+    CREATE TABLE clock_word (
+        id INTEGER PRIMARY KEY CHECK (id = 1), said_at TEXT NOT NULL, cases INTEGER NOT NULL  -- their last rowid
+    ) STRICT;
+    """,
 )  # fmt: skip
 
 

@@ -8,6 +8,9 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from firmware_app.uplink.summary import Origin, Presence, State
+from hospital import cli
+from hospital.house import House
+from hospital.inbox import Inbox
 from hospital.own_clock import OwnClock
 
 
@@ -23,8 +26,8 @@ def signs(clock: OwnClock) -> bool:
 
 
 @pytest.mark.parametrize("off", [timedelta(days=-300), timedelta(days=3)])
-def test_a_clock_that_several_boxes_contradict_by_days_is_not_signed(off: timedelta) -> None:
-    clock = OwnClock(None)
+def test_a_clock_that_several_boxes_contradict_by_days_is_not_signed(off: timedelta, inbox: Inbox) -> None:
+    clock = OwnClock(inbox)
     clock.heard(says("a", off))
     assert signs(clock), "one box may be wrong itself"
     clock.heard(says("b", off))
@@ -33,20 +36,52 @@ def test_a_clock_that_several_boxes_contradict_by_days_is_not_signed(off: timede
     assert signs(clock), "they do not agree with each other"
 
 
-def test_an_old_last_will_is_no_witness() -> None:
-    clock = OwnClock(None)
+def test_an_old_last_will_is_no_witness(inbox: Inbox) -> None:
+    clock = OwnClock(inbox)
     for box in ("a", "b"):
         clock.heard(says(box, timedelta(days=-9), State.DEATH))
     assert signs(clock)
 
 
-def test_a_clock_that_is_behind_the_inbox_is_not_signed_until_a_box_or_a_person_bears_it_out(
-    caplog: pytest.LogCaptureFixture,
+def add_case(inbox: Inbox, off: timedelta) -> None:
+    came = (datetime.now(UTC) + off).isoformat(timespec="milliseconds")
+    with inbox.transaction() as connection:
+        rows = connection.execute("SELECT COUNT(*) FROM cases").fetchone()[0]
+        connection.execute("INSERT INTO cases VALUES ('a', ?, 1, 'urgent', NULL, NULL, ?)", (f"c-{rows}", came))
+
+
+def test_a_clock_that_is_behind_the_inbox_is_not_signed_until_a_box_bears_it_out(
+    inbox: Inbox, caplog: pytest.LogCaptureFixture
 ) -> None:
-    later = (datetime.now(UTC) + timedelta(days=400)).isoformat(timespec="milliseconds")
-    clock = OwnClock(later)
+    add_case(inbox, timedelta(days=400))
+    clock = OwnClock(inbox)
     assert not signs(clock)
     assert "doubtful" in caplog.text
     clock.heard(says("a", timedelta()))
     assert signs(clock)
-    assert signs(OwnClock(later, trusted=True))
+
+
+def test_a_person_says_once_that_the_clock_is_right_and_every_later_start_knows_it(house: House, inbox: Inbox) -> None:
+    add_case(inbox, timedelta(days=400))
+    contradicted, behind = OwnClock(inbox), OwnClock(inbox)
+    for box in ("a", "b"):
+        contradicted.heard(says(box, timedelta(days=-3)))
+    assert not signs(contradicted)
+    assert not signs(behind)
+    assert cli.main(["clock-is-right", "--dir", str(house.root)]) == 0
+    assert signs(contradicted)
+    assert signs(behind)
+    assert signs(OwnClock(inbox))
+    assert inbox.newest() is None
+    add_case(inbox, timedelta(days=1))
+    assert inbox.newest() is not None, "what comes later counts"
+
+
+def test_a_persons_word_ends_when_the_clock_leaps(inbox: Inbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    inbox.say_clock_is_right()
+    clock, now = OwnClock(inbox), time.time()
+    for box in ("a", "b"):
+        clock.heard(says(box, timedelta()))
+    for off in (31 * 86_400, -3 * 86_400):
+        monkeypatch.setattr(time, "time", lambda off=off: now + off)
+        assert clock.now() is None
