@@ -22,6 +22,8 @@ _BACK_S: Final = 3_600.0
 _SEVERAL: Final = 2
 _AGAIN_S: Final = 600.0
 _WORD_S: Final = 30 * 86_400.0
+_WITNESS_S: Final = 600.0  # two heartbeats of a box
+_QUEUED_S: Final = 300.0  # one heartbeat
 
 
 class OwnClock:
@@ -32,10 +34,16 @@ class OwnClock:
         self._newest = _seconds(inbox.newest())
         self._boxes: dict[str, tuple[float, float]] = {}
         self._complained = float("-inf")
+        self._ask_from = float("-inf")
+
+    def connected(self) -> None:
+        """The broker now delivers what it kept meanwhile; that is as old as the connection was broken."""
+        self._ask_from = time.monotonic() + _QUEUED_S
 
     def heard(self, presence: FirstPresence) -> None:
-        """A box says what time it is; its last will may have been sealed long before."""
-        if presence.hour is None or presence.state is State.DEATH:
+        """A box says what time it is, and is a witness until it says goodbye or nothing for ten minutes."""
+        self._boxes.pop(presence.origin.box, None)
+        if presence.hour is None or presence.state is State.DEATH or time.monotonic() < self._ask_from:
             return
         said = datetime.strptime(presence.hour, "%Y-%m-%dT%H").replace(minute=30, tzinfo=UTC).timestamp()
         self._boxes[presence.origin.box] = said, time.monotonic()
@@ -43,6 +51,7 @@ class OwnClock:
     def now(self) -> int | None:
         """Unix seconds; None while there is reason to doubt them, which is said in the log."""
         now, elapsed = time.time(), time.monotonic()
+        self._boxes = {box: word for box, word in self._boxes.items() if elapsed - word[1] < _WITNESS_S}
         against = sum(abs(now - said - (elapsed - since)) > _APART_S for said, since in self._boxes.values())
         agree = len(self._boxes) - against
         reason = ""

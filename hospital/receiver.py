@@ -103,6 +103,7 @@ class Receiver:
                 self._open(client)
                 self._told.clear()  # the broker may have forgotten what it retained
                 self._word.connected()
+                self._clock().connected()
                 listening()
                 delay = _DELAY_FIRST_S
                 self._listen(client, stop)

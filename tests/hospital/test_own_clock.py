@@ -36,11 +36,33 @@ def test_a_clock_that_several_boxes_contradict_by_days_is_not_signed(off: timede
     assert signs(clock), "they do not agree with each other"
 
 
-def test_an_old_last_will_is_no_witness(inbox: Inbox) -> None:
-    clock = OwnClock(inbox)
-    for box in ("a", "b"):
-        clock.heard(says(box, timedelta(days=-9), State.DEATH))
-    assert signs(clock)
+def test_a_box_that_is_gone_and_what_waited_at_the_broker_are_no_witnesses(
+    inbox: Inbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock, off, since = OwnClock(inbox), timedelta(days=-9), time.monotonic()
+
+    def contradict(state: State = State.HEALTH) -> None:
+        for box in ("a", "b"):
+            clock.heard(says(box, off, state))
+
+    def later(seconds: int) -> None:
+        monkeypatch.setattr(time, "monotonic", lambda: since + seconds)
+
+    contradict(State.DEATH)
+    assert signs(clock), "a last will was sealed long before"
+    contradict()
+    assert not signs(clock)
+    contradict(State.DEATH)
+    assert signs(clock), "both said goodbye"
+    contradict()
+    later(601)
+    assert signs(clock), "both said nothing for ten minutes"
+    clock.connected()
+    contradict()
+    assert signs(clock), "that waited at the broker"
+    later(601 + 301)
+    contradict()
+    assert not signs(clock)
 
 
 def add_case(inbox: Inbox, off: timedelta) -> None:
