@@ -139,7 +139,7 @@ class Exchange:
         with self.database.transaction() as connection:
             connection.execute("DELETE FROM outgoing")
             connection.execute("DELETE FROM sqlite_sequence WHERE name = 'outgoing'")
-            connection.execute("UPDATE line SET stream = ?", (secrets.token_hex(16),))
+            connection.execute("UPDATE line SET stream = ?, session = 0", (secrets.token_hex(16),))
 
     def numbers(self) -> set[int]:
         """The numbers of all rows of outgoing."""

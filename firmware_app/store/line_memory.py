@@ -27,7 +27,7 @@ class LineMemory:
             row is not None
             and row["stream"] == found.stream
             and row["highest"] <= found.highest < MOST_SEQ
-            and row["session"] <= found.session
+            and row["session"] <= found.session < MOST_SEQ
         )
 
     def stream(self) -> str | None:

@@ -77,14 +77,19 @@ def _keep_open(
             if stop.is_set():
                 publisher.farewell(line)
                 return
-            log.warning("the line was interrupted")
-            exchange.tell(Reason(INTERRUPTED))
+            if line.is_open:
+                log.info("the line is opened again: another stream, form or key has begun")
+                line.close(politely=True)
+            else:
+                log.warning("the line was interrupted")
+                exchange.tell(Reason(INTERRUPTED))
         delay = _DELAY_FIRST_S if time.monotonic() - opened > _STEADY_S else min(2 * delay, _DELAY_MOST_S)
         stop.wait(delay * random.uniform(0.5, 1.0))  # not all boxes of a county at the same instant
 
 
 def _carry(exchange: Exchange, publisher: Publisher, line: Line, health_seconds: float, stop: threading.Event) -> None:
-    """Send and receive while the line holds; an idle box looks at `PRAGMA data_version`, once a second at its rows."""
+    """Send and receive while the line and its last will hold; an idle box looks at `PRAGMA data_version`, once a second
+    at its rows."""
     seen, looked, released = -1, 0.0, 0.0
     beat_at = time.monotonic() + health_seconds
     while line.is_open and not stop.is_set():
@@ -95,7 +100,8 @@ def _carry(exchange: Exchange, publisher: Publisher, line: Line, health_seconds:
         mark = exchange.database.change_mark()
         if mark != seen or now - looked > 1.0:
             publisher.take_keys()
-            publisher.introduce(line)
+            if not publisher.will_holds():
+                return
             while line.is_open and publisher.pump(line):
                 line.turn(0.0)
             seen, looked = mark, now

@@ -59,23 +59,34 @@ class Publisher:
     ) -> None:
         """*folder* is where free disk space is looked at."""
         self._exchange, self._box, self._identity, self._hospital = exchange, box, identity, hospital
-        self._folder, self._introduced = folder, ("", Version.FIRST)
+        self._folder, self._stream = folder, ""
         self._sent: dict[int, _Sent] = {}
         self._posted: dict[int, int] = {}  # number of the post -> row
         self._session, self._beat = 0, 0
         self._signed_keys: bytes | None = None
         self._version = Version.FIRST  # until the hospital has signed that it speaks another
         self._seal_to: X25519PublicKey = seal_key(hospital.seal)
+        self._will = self._sealing()
 
     # --- the connection's life -----------------------------------------------------------------------------------
 
     def begin(self) -> Post:
         """A new connection is tried; returns the last will, sealed for it."""
+        self._stream = self._exchange.counters().stream
         self._session, self._beat = self._exchange.begin_session(), 0
         self._sent.clear()
         self._posted.clear()
         self.take_keys()
+        self._will = self._sealing()
         return self._presence(State.DEATH, _LAST_BEAT)
+
+    def _sealing(self) -> tuple[Version, X25519PublicKey]:
+        return self._version, self._seal_to
+
+    def will_holds(self) -> bool:
+        """Whether the last will would still be understood: it is of the present stream, in the form and to the key that
+        the hospital goes by now."""
+        return self._exchange.counters().stream == self._stream and self._sealing() == self._will
 
     def born(self, line: Line) -> None:
         """The connection stands."""
@@ -94,12 +105,6 @@ class Publisher:
         post = self._presence(state, beat)
         if fits(post, line.most_bytes):
             line.post(post)
-
-    def introduce(self, line: Line) -> None:
-        """Since the hospital last heard of the box a new stream or form has begun: it hears of that now."""
-        if (self._exchange.counters().stream, self._version) != self._introduced:
-            self._beat += 1
-            self._say(line, State.BIRTH, self._beat)
 
     # --- rows ----------------------------------------------------------------------------------------------------
 
@@ -172,9 +177,8 @@ class Publisher:
 
     def _presence(self, state: State, beat: int) -> Post:
         line = self._exchange.line()
-        self._introduced = (line.stream, self._version)
         said = FirstPresence(
-            origin=Origin(self._box, line.stream, self._session, clock.boot_id()),
+            origin=Origin(self._box, self._stream, self._session, clock.boot_id()),
             state=state,
             beat=beat,
             version=version(),

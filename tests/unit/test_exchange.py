@@ -301,13 +301,15 @@ def test_after_an_exchange_put_back_from_a_copy_old_receipts_settle_nothing(side
     assert sides.clinical.outbox.count() == 4
 
 
-def test_a_connection_counted_before_begins_a_new_stream(sides: Sides) -> None:
+@pytest.mark.parametrize("session", [0, MOST_SEQ], ids=["as an older copy has it", "none left"])
+def test_a_connection_that_cannot_be_counted_on_begins_a_new_stream(sides: Sides, session: int) -> None:
     relay, before = sides.relay(), sides.exchange.line().stream
     sides.exchange.begin_session()
     relay.step()
-    sides.exchange.database.connection.execute("UPDATE line SET session = 0")  # as an older copy has it
+    sides.exchange.database.connection.execute("UPDATE line SET session = ?", (session,))
     relay.step()
     assert sides.exchange.line().stream != before
+    assert sides.exchange.begin_session() == 1
 
 
 @pytest.mark.parametrize("highest", [MOST_SEQ, MOST_SEQ - 1, "a text"], ids=["none left", "one left", "a text"])

@@ -92,6 +92,26 @@ def test_a_box_that_is_cut_off_is_declared_dead_by_its_last_will(site: Place) ->
     box.close()
 
 
+def test_a_box_is_declared_dead_also_in_a_stream_that_began_after_it_had_connected(site: Place) -> None:
+    box = site.box("clinic-7")
+    uplink = site.uplink(box).start()
+    wait_for(lambda: [one.state for one in site.inbox.boxes()] == ["birth"])
+    box.exchange.begin_stream()
+    stream = box.exchange.line().stream
+
+    def said(state: str) -> bool:
+        (row,) = site.inbox.boxes()
+        told = row.presence or {"origin": {}}
+        return (row.state, told["origin"].get("stream")) == (state, stream)
+
+    wait_for(lambda: said("birth"), because="the new stream")
+    uplink.kill()
+    wait_for(lambda: said("death"), because="the last will")
+    assert site.inbox.boxes()[0].gone
+    assert uplink.log.read_text().count("the line is open,") <= 3, "once, for the hospital's form, for the stream"
+    box.close()
+
+
 def test_without_a_broker_the_clinic_works_on_and_then_the_urgent_go_first(site: Place) -> None:
     box = site.box("clinic-7")
     site.receiver.stop()
