@@ -35,13 +35,14 @@ _HEADERS: Final = {
 
 @dataclass(frozen=True, slots=True)
 class Silence:
-    """A box that needs a look: `minutes` since it last spoke (None when it never did), whether it said goodbye, and
-    whether it repeats old words."""
+    """A box that needs a look: `minutes` since it last spoke (None when it never did or nobody knows), whether it said
+    goodbye, whether it repeats old words, and whether it last spoke while this machine's clock was ahead."""
 
     box: str
     minutes: int | None
     said_goodbye: bool
     repeats: bool
+    ahead: bool
 
 
 def silent(boxes: list[BoxRow], now: datetime, after: timedelta) -> list[Silence]:
@@ -51,9 +52,10 @@ def silent(boxes: list[BoxRow], now: datetime, after: timedelta) -> list[Silence
     for box in boxes:
         last = datetime.fromisoformat(box.last_at) if box.last_at else None
         gone = box.gone and not box.older  # it speaks, with numbers that went back
-        if last is None or gone or box.older or now - last > after:
-            minutes = int((now - last) / timedelta(minutes=1)) if last else None
-            found.append(Silence(box.box, minutes, gone, box.older))
+        ahead = last is not None and last - now > tonight.AHEAD
+        if last is None or gone or box.older or ahead or now - last > after:
+            minutes = int((now - last) / timedelta(minutes=1)) if last and not ahead else None
+            found.append(Silence(box.box, minutes, gone, box.older, ahead))
     return sorted(found, key=lambda one: -(one.minutes if one.minutes is not None else 10**9))
 
 
