@@ -78,18 +78,44 @@ def is_current(broker: Path) -> bool:
     return not file.exists() or file.read_text("utf-8").startswith(LAYOUT)
 
 
+def process(broker: Path) -> int | None:
+    """The process number of the running mosquitto of this folder; None when none of ours runs here."""
+    try:
+        number = int((broker / "mosquitto.pid").read_text("ascii"))
+        # Where systemd hides other units' processes (ProtectProc=), it is not seen and may be told all the same.
+        name = Path(f"/proc/{number}/comm")
+        if name.exists() and "mosquitto" not in name.read_text("utf-8"):
+            return None
+    except (OSError, ValueError):
+        return None
+    try:
+        os.kill(number, 0)
+    except PermissionError:  # it runs as another user
+        return number
+    except OSError:
+        return None
+    return number
+
+
 def reread(broker: Path) -> bool:
     """Have the mosquitto of this folder read its revocation list and ACL again; False when none of ours runs here."""
+    number = process(broker)
+    if number is None:
+        return False
     try:
-        process = int((broker / "mosquitto.pid").read_text("ascii"))
-        # Where systemd hides other units' processes (ProtectProc=), it is not seen and may be told all the same.
-        name = Path(f"/proc/{process}/comm")
-        if name.exists() and "mosquitto" not in name.read_text("utf-8"):
-            return False
-        os.kill(process, signal.SIGHUP)
-    except (OSError, ValueError):
+        os.kill(number, signal.SIGHUP)
+    except OSError:
         return False
     return True
+
+
+def local_address(broker: Path) -> tuple[str, int] | None:
+    """Where the running mosquitto of this folder listens; None when none of ours runs here."""
+    file = broker / "mosquitto.conf"
+    if process(broker) is None or not file.exists():
+        return None
+    found = re.search(r"^listener +(\d+)(?: +([\w.:-]+))?", file.read_text("utf-8"), re.MULTILINE)
+    return (found[2] or "127.0.0.1", int(found[1])) if found else None
 
 
 def acl_lines(box: str) -> str:

@@ -24,7 +24,9 @@ _SAID: Final = {
     "not read": "But the broker still lets it in: it has not read the new list. Have it read it again with\n"
     "“systemctl reload lantern-hospital-broker” or kill -HUP, and repeat this command. Is its configuration that\n"
     "of an earlier version? “lantern-hospital broker” tells.",
-    "no broker": "No broker could be tried. It goes by the list as soon as it is started.",
+    "no broker": "No broker is running. It goes by the list as soon as it is started.",
+    "not reached": "But the broker could not be reached as {address} ({reason}), so an open connection of the box may\n"
+    "still stand. Restart the broker, or name its address with --broker and repeat this command.",
 }
 
 Command = Callable[..., argparse.ArgumentParser]
@@ -69,11 +71,14 @@ def add(commands: object, command: Command, opened: Open) -> None:
 
     revoke = command(
         commands, "revoke", lambda options: _revoke(options, opened(options)),
-        "cut a lost or stolen box off: its certificates, its open connection, its word",
+        "cut off a lost or stolen box: revoke its certificates, end its connection, stop counting what it sends",
         "lantern-hospital revoke clinic-7",
     )  # fmt: skip
     revoke.add_argument("box", metavar="BOX")
-    revoke.add_argument("--broker", metavar="HOST", help="where this machine reaches the broker; default: as the boxes")
+    revoke.add_argument(
+        "--broker", metavar="HOST",
+        help="where this machine reaches the broker; default: this machine where it runs here, else as the boxes",
+    )  # fmt: skip
     revoke.add_argument("--broker-port", type=int, metavar="PORT")
 
     copy = command(
@@ -147,12 +152,14 @@ def _revoke(options: argparse.Namespace, house: House) -> int:
     from hospital import cutting_off
 
     bundle = house.bundle()
-    done = cutting_off.revoke(house, options.box, options.broker or bundle.host, options.broker_port or bundle.port)
+    given = options.broker is not None or options.broker_port is not None
+    address = (options.broker or bundle.host, options.broker_port or bundle.port) if given else None
+    done = cutting_off.revoke(house, options.box, address)
     if options.json:
-        print(json.dumps({"box": options.box, "certificates": done.certificates, "broker": done.standing.value}))
+        print(json.dumps({"box": options.box, "certificates": done.certificates, "broker": done.broker.value}))
     else:
         print(f"Box {options.box} is revoked: {done.certificates} certificates. What it sends is not counted any more.")
-        print(_SAID[done.standing.value])
+        print(_SAID[done.broker.value].format(address=done.address, reason=done.reason))
         print("To take it back:  lantern-hospital enrol box.json --replace")
-        print("Was it in strangers' hands, install it anew first: its keys may have been copied.")
-    return 1 if done.standing is cutting_off.Standing.NOT_READ else 0
+        print("If strangers may have had it, reinstall it first: its keys may have been copied.")
+    return 0 if done.broker in (cutting_off.BrokerAnswer.IN_FORCE, cutting_off.BrokerAnswer.NO_BROKER) else 1

@@ -79,6 +79,18 @@ def test_a_broker_that_has_not_read_the_list_is_told_of(site: Place) -> None:
     )  # fmt: skip
 
 
+def test_a_broker_that_its_public_name_does_not_reach_is_tried_on_this_machine_or_told_of(site: Place) -> None:
+    uplink = site.uplink(site.box("clinic-s")).start()
+    wait_for(lambda: is_open(uplink), because="the box is connected")
+    site.house.publish("broker.invalid", site.port)
+    assert hospital(site, "revoke", "clinic-s", "--broker", "broker.invalid") == (
+        1, {"box": "clinic-s", "certificates": 1, "broker": "not reached"}
+    )  # fmt: skip
+    assert is_open(uplink), "as the command says"
+    assert hospital(site, "revoke", "clinic-s")[1]["broker"] == "in force"
+    wait_for(lambda: not is_open(uplink), because="its line is ended")
+
+
 def test_a_second_receiver_on_one_folder_says_so_and_ends(site: Place) -> None:
     second = [*site.receiver.command, "--no-page"]
     done = subprocess.run(second, capture_output=True, text=True, check=False, timeout=60)
