@@ -118,16 +118,20 @@ class Relay:
             self._exchange.settle(there - known)  # killed, or out of disk, before we had written them down
             again = outbox.hand_on_again(known - there) if known - there else 0
         else:
-            self._exchange.begin_stream()
-            self._time = HospitalTime(self._dated)  # the numbers begin at 1 again
-            with self._clinical.database.transaction():
-                self._memory.begin(self._exchange.counters())
-                again = outbox.hand_on_again()
+            again = self._begin_stream()
         if again:
             log.warning("%d summaries are handed on again: the exchange database did not have them any more", again)
         keys = self._memory.keys(self._hospital.verify)
         if keys is not None:
             self._keep_keys(keys)  # a new file does not have them
+
+    def _begin_stream(self) -> int:
+        """Hand on all that has no receipt in a new stream; returns how many summaries that are."""
+        self._exchange.begin_stream()
+        self._time = HospitalTime(self._dated)  # the numbers begin at 1 again
+        with self._clinical.database.transaction():
+            self._memory.begin(self._exchange.counters())
+            return self._clinical.outbox.hand_on_again()
 
     def _hand_on(self) -> None:
         # Over budget, digests wait in clinical.db; an urgent summary always goes on.
@@ -225,11 +229,10 @@ class Relay:
 
     def _refused(self, seq: int, code: str) -> None:
         log.error("the hospital will not count summary %d (%s)", seq, code)
-        if code == Contradicted.code:  # its number was used before for something else: it goes again under another
-            self._clinical.outbox.hand_on_again([seq])
-            self._exchange.settle([seq])
-        else:
+        if code != Contradicted.code:
             self._exchange.quarantine(seq, Reason(code))
+        elif seq in self._clinical.outbox.numbers():  # used before: both databases were put back from one copy
+            log.warning("%d summaries are handed on again in a new stream", self._begin_stream())
 
     def _keep_keys(self, signed: bytes) -> None:
         keys, version = credentials.open_keys(signed, self._box, self._hospital)

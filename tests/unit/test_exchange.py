@@ -253,16 +253,31 @@ def test_a_form_once_spoken_is_never_given_up_again(sides: Sides) -> None:
     assert (sides.exchange.keys(BUNDLE.verify) or b"")[:4] == b"LND2", "a new file has it from clinical.db"
 
 
-def test_what_the_hospital_refuses_is_set_aside_and_what_it_knew_under_that_number_gets_another(sides: Sides) -> None:
+def test_what_the_hospital_refuses_is_set_aside(sides: Sides) -> None:
     relay = sides.relay()
     for number in (1, 2):
         make_case(sides.clinical, number, Priority.URGENT)
     relay.step()
-    sides.say(refused={1: Contradicted.code, 2: "hospital.other"})
+    sides.say(refused={2: "hospital.other"})
     relay.step()
-    assert sides.seqs() == [3], "1 goes again as 3, 2 waits for a person"
-    assert sides.exchange.line().quarantined == 1
+    assert sides.seqs() == [1]
+    assert sides.exchange.line().quarantined == 1, "2 waits for a person"
     assert sides.clinical.outbox.count() == 2
+
+
+def test_numbers_that_the_hospital_knows_from_before_a_restore_begin_one_new_stream(sides: Sides) -> None:
+    relay, before = sides.relay(), sides.exchange.line().stream
+    sides.wait([brief(number, Priority.URGENT) for number in range(3)])
+    relay.step()
+    sides.say(refused=dict.fromkeys((1, 2), Contradicted.code))
+    sides.say(refused={3: Contradicted.code})
+    relay.step()
+    stream = sides.exchange.line().stream
+    assert stream != before
+    assert [row.content for row in sides.exchange.due(9)] == [brief(number, Priority.URGENT) for number in range(3)]
+    sides.say(refused={1: Contradicted.code}, stream=before)
+    relay.step()
+    assert sides.exchange.line().stream == stream, "an old receipt begins no other"
 
 
 def test_a_lost_exchange_is_a_new_stream_and_nothing_is_forgotten(sides: Sides) -> None:
