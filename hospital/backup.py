@@ -20,7 +20,7 @@ from pathlib import Path, PurePosixPath
 from typing import IO, Final, cast
 
 from firmware_app.errors import ClockBehindBackup, CopyNotMade, CopyUnusable, RestoreOccupied
-from hospital import broker, keyring, rescue, revocation
+from hospital import keyring, rescue, revocation
 from hospital.house import House
 
 _LIST: Final = "backup.json"
@@ -129,7 +129,7 @@ def begin_again(house: House, made: datetime | None = None) -> Restored:
     keyring.begin_again(house.keys, int((datetime.now(UTC) - _FIRST_DAY).total_seconds()) // _SERIAL_EVERY_S)
     fresh = house.publish(before.host, before.port)
     revocation.renew(house.tls)
-    broker.write(house.broker, house.tls, before.port)
+    house.write_broker(before.port)
     inbox = house.open_inbox()
     boxes = len(inbox.verify_keys())
     cases: int = inbox.connection.execute("SELECT COUNT(*) FROM cases").fetchone()[0]

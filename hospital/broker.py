@@ -11,6 +11,7 @@ import os
 import pwd
 import re
 import signal
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
@@ -55,8 +56,11 @@ persistent_client_expiration 14d
 """
 
 
-def write(broker: Path, tls: Path, port: int) -> None:
-    """Make `mosquitto.conf` and `acl`; a configuration that is there keeps its listener, and a copy of it is kept."""
+def write(broker: Path, tls: Path, port: int, revoked: Iterable[str] = ()) -> None:
+    """Make `mosquitto.conf` and the `acl`, which gives the boxes *revoked* no rights.
+
+    A configuration that is there keeps its listener, and a copy of it is kept.
+    """
     keyring.make_folder(broker)
     file, listener = broker / "mosquitto.conf", str(port)
     if file.exists():
@@ -69,7 +73,13 @@ def write(broker: Path, tls: Path, port: int) -> None:
         broker=broker.resolve(),
     )  # fmt: skip
     keyring.write_file(file, config.encode())
-    keyring.write_private(broker / "acl", _acl().encode())
+    write_acl(broker, revoked)
+
+
+def write_acl(broker: Path, revoked: Iterable[str]) -> None:
+    """Make the `acl` anew.  A revoked box may write and read nothing, also with a certificate that is not on the list:
+    one that was issued after the copy was made from which this hospital was put back."""
+    keyring.write_private(broker / "acl", _acl(revoked).encode())
 
 
 def is_current(broker: Path) -> bool:
@@ -123,7 +133,7 @@ def acl_lines(box: str) -> str:
     return "\n".join([f"user {box}", *_rights("topic", box)]) + "\n"
 
 
-def _acl() -> str:
+def _acl(revoked: Iterable[str]) -> str:
     return "\n".join([
         "# A box writes and reads under its own name only; the name is that of its certificate.",
         *_rights("pattern", "%u"),
@@ -131,6 +141,8 @@ def _acl() -> str:
         f"user {authority.RECEIVER}",
         *(f"topic read lantern/v1/up/+/{kind.value}" for kind in UP),
         *(f"topic write lantern/v1/down/+/{kind.value}" for kind in DOWN),
+        "",
+        *(line for box in sorted(revoked) for line in (f"user {box}", "topic deny #")),
         "",
     ])  # fmt: skip
 

@@ -70,6 +70,7 @@ def revoke(house: House, box: str, address: tuple[str, int] | None = None) -> Cu
         house.box_bundle(box).unlink(missing_ok=True)
     finally:
         inbox.close()
+    house.limit_rights()
     with tempfile.TemporaryDirectory() as folder:
         refused, good = (_client(house, box, Path(folder) / name) for name in ("refused", "good"))
         certificates = revocation.issued(house.tls, box, house.enrolment(box))

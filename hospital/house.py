@@ -146,6 +146,22 @@ class House:
         fresh.replace(self.bundle_file)
         return made
 
+    def limit_rights(self) -> None:
+        """Have the broker's ACL name the boxes that are revoked now; nothing where the broker is another's."""
+        if (self.broker / "acl").exists():
+            broker.write_acl(self.broker, self._revoked())
+
+    def write_broker(self, port: int) -> None:
+        """Write the broker's files as this version has them."""
+        broker.write(self.broker, self.tls, port, self._revoked())
+
+    def _revoked(self) -> list[str]:
+        inbox = self.open_inbox()
+        try:
+            return [box for box, verify in inbox.verify_keys().items() if verify is None]
+        finally:
+            inbox.close()
+
     def enrol(self, file: Path, *, replace: bool = False) -> tuple[BoxBundle, Path]:
         """Admit the box of a bundle file; returns it and the enrolment file to carry back.
 
@@ -172,8 +188,9 @@ class House:
         before = revocation.issued(self.tls, box.box, written)
         answer = Enrolment(box.box, authority.issue(self.tls, box.box, public))
         revocation.keep(self.tls, box.box, x509.load_pem_x509_certificate(answer.certificate.encode()))
-        if revocation.revoke(self.tls, revocation.with_another_key(before, public)):
-            broker.reread(self.broker)
+        revocation.revoke(self.tls, revocation.with_another_key(before, public))
+        self.limit_rights()
+        broker.reread(self.broker)
         keyring.make_folder(written.parent)
         keyring.write_file(written, answer.encode() + b"\n")
         keyring.write_file(self.box_bundle(box.box), box.encode() + b"\n")

@@ -135,7 +135,7 @@ def _broker(options: argparse.Namespace, house: House) -> int:
     file = house.broker / "mosquitto.conf"
     if options.update:
         revocation.renew(house.tls)
-        broker.write(house.broker, house.tls, house.bundle().port)
+        house.write_broker(house.bundle().port)
     elif not broker.is_current(house.broker):
         raise BrokerFilesOld(path=str(file))
     if options.json:

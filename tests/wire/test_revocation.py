@@ -69,6 +69,21 @@ def test_a_box_revoked_while_the_broker_is_down_is_refused_when_it_starts(site: 
     wait_for(lambda: "closed the line before it answered" in uplink.log.read_text(), because="it is refused")
 
 
+def test_a_revoked_box_whose_certificate_this_hospital_does_not_know_may_say_nothing(site: Place) -> None:
+    box = site.box("clinic-s")
+    shutil.rmtree(site.house.tls / "issued")  # as after a restore from before the box was enrolled again
+    site.house.enrolment("clinic-s").unlink()
+    assert hospital(site, "revoke", "clinic-s") == (
+        0, {"box": "clinic-s", "certificates": 0, "broker": "in force"}
+    )  # fmt: skip
+    box.show(1, Priority.URGENT)
+    box.relay().step()
+    uplink = site.uplink(box).start()
+    wait_for(lambda: box.exchange.line().quarantined == 1, because="the broker refuses what it sends")
+    assert site.reasons() == []
+    uplink.stop()
+
+
 def test_a_broker_that_has_not_read_the_list_is_told_of(site: Place) -> None:
     box = site.box("clinic-s")
     uplink = site.uplink(box).start()
