@@ -88,6 +88,7 @@ class Sheet:
     age_matters: bool
     waiting: int
     done: Done | None
+    seen: str
     others: tuple[tuple[str, int], ...]
 
     def said(self, finding: str) -> list[Verdict]:
@@ -95,8 +96,8 @@ class Sheet:
         return [word for word in self.verdicts if word.finding == finding]
 
     def mine(self, finding: str, actor: str) -> str:
-        """What one doctor says of it; "" for nothing."""
-        return next((word.verdict for word in self.said(finding) if word.actor == actor), "")
+        """What one doctor says of it as it is read now; "" for nothing."""
+        return next((word.verdict for word in self.said(finding) if word.actor == actor and not word.earlier), "")
 
 
 @blueprint.get("/case/<case:reference>")
@@ -105,12 +106,13 @@ def page(reference: str) -> ResponseReturnValue:
     box = here()
     sheet = _sheet(box, reference)
     box.audit.record(guard.actor(), "case.viewed", reference)
-    asked = [finding for finding in sheet.findings if not sheet.said(finding.code)] if "ask" in request.args else []
+    unjudged = {finding.code for finding in box.worklist.unjudged(reference)} if "ask" in request.args else set()
     return render_template(
         "case.html",
         sheet=sheet,
         actor=guard.actor(),
-        asked=asked,
+        asked=[finding for finding in sheet.findings if finding.code in unjudged],
+        changed="changed" in request.args,
         just_done=judgements.just_done(box),
         units=AGE_UNITS,
         sexes=SEXES,
@@ -136,13 +138,12 @@ def report(reference: str) -> ResponseReturnValue:
 @blueprint.get("/case/<case:reference>/state")
 @guard.only(Role.DOCTOR)
 def state(reference: str) -> ResponseReturnValue:
-    """How far the case is, for a page that waits for a film or a reading."""
+    """How far the case is, for a page that comes anew when a film or a reading is there."""
     box = here()
     case = _case(box, reference)
-    waiting = sum(1 for file in case.files if file.reason and file.reason.code == "reading.waiting")
     instances = {file.instance for file in case.files if file.instance}
     film = any((box.state.display / instance / "frame-000.json").exists() for instance in instances)
-    return {"revision": case.revision, "waiting": waiting, "film": film}
+    return {"seen": box.worklist.seen(reference), "film": film}
 
 
 @blueprint.post("/case/<case:reference>/patient")
@@ -167,6 +168,10 @@ def _case(box: Box, reference: str) -> Case:
 
 
 def _sheet(box: Box, reference: str) -> Sheet:
+    try:
+        seen = box.worklist.seen(reference)  # before the rest: what comes in between is then looked at once more
+    except CaseUnknown:
+        abort(404)
     case = _case(box, reference)
     by_instance = {instance: reading for reading in case.readings for instance in reading.instances}
     others = box.clinical.others(reference)
@@ -195,7 +200,7 @@ def _sheet(box: Box, reference: str) -> Sheet:
         tuple(sorted(case.findings, key=lambda finding: (not finding.positive, -finding.probability))), hints, reasons,
         box.worklist.verdicts(reference), tuple(told.values()), worth,
         bool({said.code for said in (*reasons, *hints)} & (words.AGE_REASONS | words.AGE_HINTS)),
-        sum(1 for instance in instances if instance not in by_instance), box.worklist.done(reference),
+        sum(1 for instance in instances if instance not in by_instance), box.worklist.done(reference), seen,
         tuple(Counter(Reason(KINDS.get(kind, KINDS["other"])).text(g.language) for kind in others.values()).items()),
     )  # fmt: skip
 

@@ -7,7 +7,7 @@ from flask.typing import ResponseReturnValue
 
 from firmware_app.errors import CaseUnknown, NotReadYet
 from firmware_app.store.accounts import Role
-from firmware_app.store.worklist import VERDICTS
+from firmware_app.store.worklist import CaseChanged, WordMissing
 from web import guard
 from web.box import Box, here
 
@@ -19,16 +19,20 @@ blueprint = Blueprint("judgements", __name__)
 def verdict(reference: str) -> ResponseReturnValue:
     """What the doctor says of one finding; without a word, what they said of it is taken back."""
     box, finding, word = here(), request.form.get("finding", ""), request.form.get("verdict", "")
+    wants_json = request.accept_mimetypes.best_match(["text/html", "application/json"]) == "application/json"
+    again = url_for("cases.page", reference=reference, changed="")
     try:
         if word:
-            box.worklist.judge(reference, finding, word, guard.actor())
+            box.worklist.judge(reference, finding, word, guard.actor(), request.form.get("seen", ""))
         else:
             box.worklist.withdraw(reference, finding, guard.actor())
     except CaseUnknown:
         abort(404)
     except ValueError:
         abort(400)
-    if request.accept_mimetypes.best_match(["text/html", "application/json"]) == "application/json":
+    except CaseChanged:
+        return ({"again": again}, 409) if wants_json else redirect(again)
+    if wants_json:
         said = [one for one in box.worklist.verdicts(reference) if one.finding == finding]
         return {"verdict": word, "said": render_template("said.html", said=said)}
     return redirect(url_for("cases.page", reference=reference))
@@ -38,20 +42,19 @@ def verdict(reference: str) -> ResponseReturnValue:
 @guard.only(Role.DOCTOR)
 def done(reference: str) -> ResponseReturnValue:
     """The case leaves the list, once every finding has a word of a doctor, be it that there is no opinion."""
-    box = here()
+    box, seen = here(), request.form.get("seen", "")
+    said = {name.removeprefix("said-"): word for name, word in request.form.items() if name.startswith("said-")}
     try:
-        missing = [finding.code for finding in box.worklist.unjudged(reference)]
-        said = {finding: request.form.get(f"said-{finding}", "") for finding in missing}
-        if not set(said.values()) <= set(VERDICTS):
-            return redirect(url_for("cases.page", reference=reference, ask="") + "#finish")
-        for finding, word in said.items():
-            box.worklist.judge(reference, finding, word, guard.actor())
         following = box.worklist.next_after(reference)
-        box.worklist.finish(reference, guard.actor())
+        box.worklist.finish(reference, guard.actor(), said, seen=seen)
+    except WordMissing:
+        return redirect(url_for("cases.page", reference=reference, ask="") + "#finish")
+    except ValueError:
+        abort(400)
     except CaseUnknown:
         abort(404)
-    except NotReadYet:  # an image came while the page was open
-        return redirect(url_for("cases.page", reference=reference))
+    except (NotReadYet, CaseChanged):  # an image came while the page was open
+        return redirect(url_for("cases.page", reference=reference, changed=""))
     if following is None:
         return redirect(url_for("lists.page", done=reference))
     return redirect(url_for("cases.page", reference=following, done=reference))

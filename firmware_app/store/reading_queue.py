@@ -88,6 +88,12 @@ class ReadingQueue(Casebook):
             connection.execute(
                 "UPDATE instances SET state = 'done', read_at = ? WHERE reference = ?", (_now(), instance.reference)
             )
+            # A word that was given in the open revision was given before this reading, and does not hold for it.
+            connection.execute(
+                "UPDATE verdicts SET revision = c.revision FROM cases c WHERE c.reference = case_reference"
+                " AND case_reference = ? AND verdicts.revision > c.revision",
+                (instance.case,),
+            )
             row = connection.execute("SELECT priority FROM cases WHERE reference = ?", (instance.case,)).fetchone()
             before = Priority(row[0]) if row[0] else Priority.CANNOT_JUDGE
             connection.execute(

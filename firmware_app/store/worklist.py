@@ -2,13 +2,16 @@
 
 A case is done while the revision and the number of images are those a doctor was done with and nothing of it waits to
 be read; a late image or a second reading brings it back, and so does whoever takes "Done" back.  What several doctors
-say of a finding stands side by side; none of them changes another's word.
+say of a finding stands side by side; none of them changes another's word.  A word holds for the reading that its doctor
+saw: after a late image or a second reading it is still shown, and no longer counts.
 """
 
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Final, Literal
 
 from firmware_app import clock
@@ -23,6 +26,9 @@ Tab = Literal["open", "cannot-judge", "done"]
 VERDICTS: Final = ("agree", "disagree", "unsure", "none")
 
 IMAGES: Final = "(SELECT COUNT(*) FROM instances i WHERE i.case_reference = c.reference AND i.kind IS NULL)"
+SHOWN: Final = f"CASE c.fresh WHEN 1 THEN {NEXT_REVISION.format(revision='c.revision')} ELSE c.revision END"
+"""In SQL the revision of case *c* that a page shows: an open one already has the number that it will be closed with."""
+_WAITS: Final = "(SELECT COUNT(*) FROM instances i WHERE i.case_reference = c.reference AND i.state = 'waiting')"
 _WAITING = "EXISTS (SELECT 1 FROM instances i WHERE i.case_reference = c.reference AND i.state = 'waiting')"
 DONE: Final = f"""(r.revision >= c.revision AND NOT {_WAITING}
     AND r.images = {IMAGES})"""
@@ -43,14 +49,23 @@ _ORDERS: Final = {
 }
 
 
+class CaseChanged(Exception):
+    """An image or a reading has come since the page was opened; nothing was written."""
+
+
+class WordMissing(Exception):
+    """No doctor has said anything of a finding of the case as it is now; nothing was written."""
+
+
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What one doctor said of one finding."""
+    """What one doctor said of one finding; *earlier*: of a reading that another has followed since."""
 
     finding: str
     verdict: str
     actor: str
     at: clock.Stamp
+    earlier: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,8 +116,7 @@ class Worklist:
         """At most *limit* cases of *tab* in its order."""
         found = self._connection.execute(
             f"SELECT c.*, r.actor, r.at, COALESCE({DONE}, 0) AS done,"
-            f" {IMAGES} AS images, (SELECT"
-            " COUNT(*) FROM instances i WHERE i.case_reference = c.reference AND i.state = 'waiting') AS waiting"
+            f" {IMAGES} AS images, {_WAITS} AS waiting"
             f" FROM cases c LEFT JOIN reviews r ON r.case_reference = c.reference WHERE {_TABS[tab]}"
             f" ORDER BY {_ORDERS[tab]} LIMIT ? OFFSET ?",
             (limit, offset),
@@ -143,12 +157,19 @@ class Worklist:
 
     def verdicts(self, case: str) -> tuple[Verdict, ...]:
         """The last word of every doctor on each finding of *case*, in the order in which they spoke."""
-        rows = self._connection.execute("SELECT * FROM verdicts WHERE case_reference = ? ORDER BY rowid", (case,))
-        return tuple(Verdict(row["finding"], row["verdict"], row["actor"], moment(row["at"])) for row in rows)
+        rows = self._connection.execute(
+            f"SELECT v.*, v.revision < {SHOWN} AS earlier"
+            " FROM verdicts v JOIN cases c ON c.reference = v.case_reference WHERE c.reference = ? ORDER BY v.rowid",
+            (case,),
+        )
+        return tuple(
+            Verdict(row["finding"], row["verdict"], row["actor"], moment(row["at"]), bool(row["earlier"]))
+            for row in rows
+        )
 
     def unjudged(self, case: str) -> tuple[Finding, ...]:
-        """The findings of *case* on which no doctor has said anything; raises `CaseUnknown`."""
-        said = {word.finding for word in self.verdicts(case)}
+        """The findings of *case*, as it is now, on which no doctor has said anything; raises `CaseUnknown`."""
+        said = {word.finding for word in self.verdicts(case) if not word.earlier}
         return tuple(finding for finding in self._clinical.case(case).findings if finding.code not in said)
 
     def done(self, case: str) -> Done | None:
@@ -163,17 +184,41 @@ class Worklist:
     def is_done(self, case: str) -> bool:
         return self.done(case) is not None
 
-    def judge(self, case: str, finding: str, verdict: str, actor: str) -> None:
-        """A doctor agrees, disagrees, is unsure or has no opinion; raises `CaseUnknown` and `ValueError`."""
+    def seen(self, case: str) -> str:
+        """What a page that is opened now shows of *case*: revision, images, and how many of them wait.
+
+        Raises `CaseUnknown`.
+        """
+        row = self._connection.execute(
+            f"SELECT {SHOWN}, {IMAGES}, {_WAITS} FROM cases c WHERE c.reference = ?", (case,)
+        ).fetchone()
+        if row is None:
+            raise CaseUnknown(case=case[:40])
+        return ".".join(map(str, row))
+
+    def _hold(self, case: str, seen: str | None) -> None:
+        """Raise `CaseChanged` where *case* is not as it was *seen*; None: whoever asks has just looked."""
+        if seen is not None and seen != self.seen(case):
+            raise CaseChanged
+
+    def judge(self, case: str, finding: str, verdict: str, actor: str, seen: str | None = None) -> None:
+        """A doctor agrees, disagrees, is unsure or has no opinion.
+
+        Raises `CaseUnknown`, `CaseChanged` where it is not as it was *seen*, and `ValueError`.
+        """
+        with self._clinical.database.transaction() as connection:
+            self._hold(case, seen)
+            self._say(connection, case, finding, verdict, actor)
+
+    def _say(self, connection: sqlite3.Connection, case: str, finding: str, verdict: str, actor: str) -> None:
         if verdict not in VERDICTS or finding not in {found.code for found in self._clinical.case(case).findings}:
             raise ValueError(verdict)
-        with self._clinical.database.transaction() as connection:
-            connection.execute(
-                "INSERT OR REPLACE INTO verdicts (case_reference, finding, verdict, revision, actor, at)"
-                " SELECT reference, ?, ?, revision, ?, ? FROM cases WHERE reference = ?",
-                (finding, verdict, actor, _now(), case),
-            )
-            audit.append(connection, actor, "finding.judged", case, {"finding": finding, "verdict": verdict})
+        connection.execute(
+            "INSERT OR REPLACE INTO verdicts (case_reference, finding, verdict, revision, actor, at)"
+            f" SELECT c.reference, ?, ?, {SHOWN}, ?, ? FROM cases c WHERE c.reference = ?",
+            (finding, verdict, actor, _now(), case),
+        )
+        audit.append(connection, actor, "finding.judged", case, {"finding": finding, "verdict": verdict})
 
     def withdraw(self, case: str, finding: str, actor: str) -> None:
         """A doctor takes back what they said of *finding*; nothing happens where they said nothing."""
@@ -184,21 +229,29 @@ class Worklist:
             if gone.rowcount:
                 audit.append(connection, actor, "finding.withdrawn", case, {"finding": finding})
 
-    def finish(self, case: str, actor: str) -> None:
-        """A doctor is done with *case* as it is now; raises `CaseUnknown`, and `NotReadYet` while any of it waits."""
+    def finish(
+        self, case: str, actor: str, words: Mapping[str, str] = MappingProxyType({}), *, seen: str | None = None
+    ) -> None:
+        """A doctor says *words* (finding -> verdict) and is done with *case*, which is still as it was *seen*.
+
+        Nothing is written where it raises `CaseUnknown`, `NotReadYet` while any of it waits, `CaseChanged`,
+        `WordMissing`, or `ValueError` of a word that is none.
+        """
         with self._clinical.database.transaction() as connection:
             if connection.execute(f"SELECT 1 FROM cases c WHERE c.reference = ? AND {_WAITING}", (case,)).fetchone():
                 raise NotReadYet
+            self._hold(case, seen)
+            for finding, word in words.items():
+                self._say(connection, case, finding, word, actor)
+            if self.unjudged(case):
+                raise WordMissing
             row = connection.execute(
                 # Replaced, not updated: the rows stay in the order of what doctors did, whatever the clock said.
                 "INSERT OR REPLACE INTO reviews (case_reference, revision, images, actor, at) SELECT c.reference,"
-                f" CASE c.fresh WHEN 1 THEN {NEXT_REVISION.format(revision='c.revision')} ELSE c.revision END,"
-                f" {IMAGES}, ?, ?"
+                f" {SHOWN}, {IMAGES}, ?, ?"
                 " FROM cases c WHERE c.reference = ? RETURNING revision",
                 (actor, _now(), case),
             ).fetchone()
-            if row is None:
-                raise CaseUnknown(case=case[:40])
             audit.append(connection, actor, "case.done", case, {"revision": row[0]})
 
     def reopen(self, case: str, actor: str) -> None:

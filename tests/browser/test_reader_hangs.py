@@ -14,7 +14,7 @@ from tests.browser.clinic import Clinic, Person, synthetic_film
 
 WAITING = """
 const done = arguments[0], { state } = document.getElementById("case").dataset;
-fetch(state).then(answer => answer.json()).then(told => done(told.waiting));
+fetch(state).then(answer => answer.json()).then(told => done(!told.seen.endsWith(".0")));
 """
 
 

@@ -177,7 +177,7 @@ def test_a_negative_finding_asks_for_no_word_of_a_doctor_but_the_case_for_a_look
     clearing = Clearing(state, clinical)
     assert may_go(clearing) == []
     for case in cases:
-        Worklist(clinical).finish(case, DOCTOR)
+        sign(clinical, case)
     assert may_go(clearing) == cases[:2]
     clinical.database.close()
 

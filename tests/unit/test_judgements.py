@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import re
+from dataclasses import replace
+
 import pytest
 
+from firmware_app.records import Header, Priority
 from firmware_app.store.audit import Audit
 from firmware_app.store.worklist import Worklist
 from tests.unit.test_viewer import HTML, Desk, desk, post  # noqa: F401 - the fixture
@@ -36,6 +40,17 @@ def test_a_word_is_taken_back_by_whoever_said_it(desk: Desk) -> None:  # noqa: F
     assert Audit(desk.clinical.database).latest(1)[0].action == "finding.withdrawn"
 
 
+def come_late(desk: Desk) -> None:  # noqa: F811
+    """Another image of the same study comes and is read."""
+    (before,) = desk.clinical.case(desk.case).readings
+    header = Header("1.2", "1.2.3.2", "1.2.3", "1.2.3.9", "1.2.840.10008.1.2", modality="CR")
+    desk.clinical.admit(path="b", file="images/b", sha256="b" * 64, size=1, header=header, association=None)
+    claim = desk.clinical.claim()
+    assert claim is not None
+    desk.clinical.finish(claim.instance, replace(before, instances=(claim.instance.reference,)), Priority.URGENT)
+    desk.clinical.close_revisions(0)
+
+
 @pytest.mark.parametrize("word", ["disagree", "none"])
 def test_done_without_a_word_asks_for_one_and_takes_no_opinion_too(desk: Desk, word: str) -> None:  # noqa: F811
     doctor, worklist = desk.person("li"), Worklist(desk.clinical)
@@ -60,3 +75,20 @@ def test_done_is_taken_back_where_it_leads_to(desk: Desk) -> None:  # noqa: F811
     assert undo not in doctor.get(after, headers=HTML).text
     assert Audit(desk.clinical.database).latest(1)[0].action == "case.reopened"
     assert [row.case for row in worklist.rows("open", 9)] == [desk.case]
+
+
+def test_a_late_film_asks_for_another_look_and_another_word(desk: Desk) -> None:  # noqa: F811
+    li, worklist = desk.person("li"), Worklist(desk.clinical)
+    page = f"/case/{desk.case}"
+    post(li, f"{page}/verdict", finding="pneumonia", verdict="agree")
+    found = re.search(r'name="seen" value="([^"]+)"', li.get(page, headers=HTML).text)
+    assert found
+    come_late(desk)
+    for form, fields in (("verdict", {"finding": "pneumonia", "verdict": "disagree"}), ("done", {})):
+        answer = post(li, f"{page}/{form}", seen=found[1], **fields)
+        assert "please look again" in li.get(answer.headers["Location"], headers=HTML).text, form
+    assert words(desk) == [("li", "agree")]
+    assert not worklist.is_done(desk.case)
+    assert "Agree (on an earlier reading)" in li.get(page, headers=HTML).text
+    assert [finding.code for finding in worklist.unjudged(desk.case)] == ["pneumonia"]
+    assert "ask" in post(li, f"{page}/done").headers["Location"]

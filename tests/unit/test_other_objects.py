@@ -93,7 +93,9 @@ def test_a_late_report_brings_no_case_back_and_closes_no_revision(box: Rig) -> N
     film = reading_rig.tiny_film(1)
     instance = box.admit(film)
     read(box)
-    Worklist(box.clinical).finish(instance.case, "li")
+    worklist = Worklist(box.clinical)
+    words = {finding.code: "none" for finding in worklist.unjudged(instance.case)}
+    worklist.finish(instance.case, "li", words)
     before = box.case(instance)
     for suffix in (SR, PR, SEG, RTSTRUCT):
         box.admit(beside(film, suffix))

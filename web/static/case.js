@@ -1,4 +1,4 @@
-// The case page: hands on the film, judgements kept without leaving, and a look whether a second reading is there.
+// The case page: hands on the film, judgements kept without leaving, and a look whether another image or reading is there.
 
 import { ask } from "./answers.js";
 import { Film, loadFrame, loadHeat, loadLayer } from "./film.js";
@@ -255,8 +255,9 @@ document.querySelectorAll(".judge").forEach(form => form.addEventListener("submi
   said.textContent = "";
   try {
     answer = await ask(form.action, { method: "POST", body, headers: { Accept: "application/json" } });
-    if (!answer.ok) throw new Error(String(answer.status));
-    const told = await answer.json();
+    const told = answer.ok || answer.status === 409 ? await answer.json() : null;
+    if (!told) throw new Error(String(answer.status));
+    if (told.again) return location.assign(told.again);
     form.querySelectorAll(".choices button").forEach(button => button.setAttribute("aria-pressed", String(button.value === told.verdict)));
     form.querySelector(".told").replaceChildren(...new DOMParser().parseFromString(told.said, "text/html").body.childNodes);
     form.querySelector(".back-step").hidden = !told.verdict;
@@ -270,15 +271,15 @@ const page = $("case").dataset;
 let typed = false;
 document.addEventListener("input", event => typed ||= Boolean(event.target.closest("form")));
 
-/** A page that waits for a film or a reading comes anew when there is one, but not over what is typed and not kept. */
+/** The page comes anew when there is another image or reading, but not over what is typed and not kept. */
 async function look() {
   try {
     const now = await (await ask(page.state)).json();
-    if (!typed && (now.waiting !== Number(page.waiting) || now.film !== Boolean(Number(page.film)))) return location.reload();
+    if (!typed && (now.seen !== page.seen || now.film !== Boolean(Number(page.film)))) return location.reload();
   } catch { /* it is asked again */ }
-  setTimeout(look, 1500);
+  setTimeout(look, Number(page.waiting) ? 1500 : 5000);
 }
-if (Number(page.waiting)) look();
+look();
 
 document.addEventListener("answers", () => image && !film.frame && showImage(images.indexOf(image)));
 if (images.length) showImage(0);
