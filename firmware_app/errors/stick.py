@@ -100,6 +100,13 @@ class StickNotAll(StickError):
 
 
 @dataclass(eq=False)
+class StickNothingKnown(StickError):
+    code = "stick.nothing_known"
+    sentence = N_("No image was found on the stick; {count} files are of an unknown kind.")
+    count: int
+
+
+@dataclass(eq=False)
 class StickDamaged(StickError):
     """A driver shows less than the folders name, and says nothing of it."""
 

@@ -313,6 +313,31 @@ def test_a_stick_of_which_every_image_is_damaged_or_refused_is_not_done(
     assert (ended.reason.code, ended.reason.details) == ("stick.not_all", {"count": 3})
 
 
+@pytest.mark.parametrize("form", ["DICOM/IM{:06d}", "B/I{:07d}", "B/i{:07d}", "B/1.2.840.{}", "DICOM/A long name {}"])
+@pytest.mark.parametrize("beside", ["nothing", "a good film in another folder"])
+def test_a_folder_of_images_that_are_all_garbage_is_not_done_though_nothing_but_their_names_tells(
+    bench: Bench, form: str, beside: str
+) -> None:
+    if beside != "nothing":
+        bench.put("A/film")
+    random_bytes = random.Random(5).randbytes
+    for number in range(3):
+        bench.put(form.format(number)).write_bytes(random_bytes(4000))
+    ended = bench.copy()
+    assert (ended.stage, dict(ended.refused)) == (Stage.UNFINISHED, {"intake.garbled": 3})
+
+
+def test_a_stick_without_any_image_but_with_files_of_an_unknown_kind_is_not_done(bench: Bench) -> None:
+    (bench.root / "letter.txt").write_text("hello")
+    assert bench.copy().stage is Stage.DONE
+    for number in range(3):
+        (bench.root / f"scan-of-monday-{number}").write_bytes(random.Random(6).randbytes(4000))
+    ended = bench.copy()
+    assert (ended.stage, ended.passed_by, dict(ended.refused)) == (Stage.UNFINISHED, 4, {})
+    assert ended.reason is not None
+    assert (ended.reason.code, ended.reason.details) == ("stick.nothing_known", {"count": 3})
+
+
 def test_a_mark_of_an_earlier_pass_is_not_lifted_by_one_that_had_refusals(bench: Bench) -> None:
     bench.put("a")
     bench.told = Folders(None, damaged=True)

@@ -26,6 +26,7 @@ from firmware_app.errors import (
     StickDamaged,
     StickListsMore,
     StickNotAll,
+    StickNothingKnown,
     StickOverfull,
     StickPulled,
     StickStopped,
@@ -96,6 +97,7 @@ class Copying:
             if kind is None:
                 self._advance()
             else:
+                self._images.add_other(one.parts, kind)
                 rest.append((one, kind, number < files.named))
         for one, kind, is_listed in rest:  # when all images are known
             self._go_on()
@@ -110,6 +112,8 @@ class Copying:
         media.Media(self._door.clinical.database).met_to_the_end(self.met, files.listed_more)
         if files.listed_more:
             return Reason.of(StickListsMore(count=sum(files.listed_more.values())))
+        if self._images.unknown and not self.status.new + self.status.known:
+            return Reason.of(StickNothingKnown(count=self._images.unknown))
         return None
 
     def _conclude(self, found: Found, kind: Kind, is_listed: bool) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import codecs
 import re
+from collections import Counter
 from enum import Enum
 from typing import Final
 
@@ -15,6 +16,7 @@ from firmware_app.intake import picture
 from firmware_app.intake.given_file import is_archive, is_object_name, is_picture_name
 from firmware_app.intake.header import MAGIC, PREAMBLE_BYTES, looks_like_data_set
 from firmware_app.intake.stick import dicomdir
+from firmware_app.records import is_uid
 
 _DIRECTORY: Final = b"1.2.840.10008.1.3.10"  # Media Storage Directory Storage, PS3.4 B.5
 _NUMBER: Final = re.compile(r"\d+")
@@ -22,6 +24,9 @@ _DICOM_SUFFIXES: Final = frozenset({"dcm", "dicom"})
 _PACKED_SUFFIXES: Final = frozenset({"zip", "rar", "7z", "gz", "tgz", "xz", "bz2", "zst"})
 """What people pack images into; other archives (jar, cab, docx) belong to programs."""
 _MOST_SUFFIX: Final = 5
+_DICOM_FOLDER: Final = "dicom"
+# PS3.10 8.2 and 8.5; discs without Joliet are shown in small letters, in which programs are named too.
+_FILE_ID: Final = re.compile(r"[A-Z0-9_]{1,8}|(?=.*[0-9])[a-z0-9_]{1,8}")
 _UTF16: Final = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
 
@@ -60,29 +65,53 @@ def kind(name: str, head: bytes) -> Kind:
 
 
 class Images:
-    """How the DICOM objects of one stick are named, and in which folders they lie."""
+    """How the DICOM objects of one stick are named, and in which folders they lie, or ought to."""
 
     def __init__(self) -> None:
         self.count = 0
+        self.unknown = 0
+        """Files of `Kind.OTHER`."""
         self._forms = set[str]()
         self._folders = set[tuple[str, ...]]()
+        self._list_folders = set[tuple[str, ...]]()
+        self._file_ids = Counter[tuple[str, ...]]()
 
     def add(self, parts: tuple[str, ...]) -> None:
         self.count += 1
         self._forms.add(_form(parts[-1]))
         self._folders.add(parts[:-1])
 
+    def add_other(self, parts: tuple[str, ...], what: Kind) -> None:
+        """A file that is no DICOM object, but *what*; asked of `misses` when all of these are known, too."""
+        if what is Kind.LIST:
+            self._list_folders.add(parts[:-1])
+        elif what is Kind.OTHER:
+            self.unknown += 1
+            self._file_ids[parts[:-1]] += _is_file_id(parts[-1])
+
     def misses(self, parts: tuple[str, ...], what: Kind) -> bool:
         """Whether a file that is no DICOM object and no list, but *what*, ought to be an image."""
-        name = parts[-1]
+        name, folders = parts[-1], parts[:-1]
+        is_plain = not _suffix(name) or is_object_name(name)
+        if is_plain and what in (Kind.EMPTY, Kind.OTHER) and _DICOM_FOLDER in map(str.casefold, folders):
+            return True
         if what is Kind.EMPTY:  # often a mark, or the label of the stick (fusefat)
             if is_picture_name(name):  # as with sound ones
                 return not self.count
             return is_object_name(name) or _form(name) in self._forms
         if _suffix(name) in _DICOM_SUFFIXES or _form(name) in self._forms:
             return True
-        is_plain = not _suffix(name) or is_object_name(name)
-        return what is Kind.OTHER and is_plain and parts[:-1] in self._folders
+        return what is Kind.OTHER and ((is_plain and folders in self._folders) or self._is_of_file_set(name, folders))
+
+    def _is_of_file_set(self, name: str, folders: tuple[str, ...]) -> bool:
+        """Whether a file is named as in a DICOM file set, and lies below a DICOMDIR or beside another such file."""
+        is_listed_tree = any(folders[:depth] in self._list_folders for depth in range(len(folders) + 1))
+        return _is_file_id(name) and (is_listed_tree or self._file_ids[folders] > 1)
+
+
+def _is_file_id(name: str) -> bool:
+    """As in a DICOM file set, or as machines without one name their objects, by UID."""
+    return _FILE_ID.fullmatch(name) is not None or is_uid(name)
 
 
 def _form(name: str) -> str:
