@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import time
 from datetime import UTC, datetime
+from enum import StrEnum
 from typing import Final
 
 from firmware_app.uplink.summary import FirstPresence, State
@@ -24,6 +25,19 @@ _AGAIN_S: Final = 600.0
 _WORD_S: Final = 30 * 86_400.0
 _WITNESS_S: Final = 600.0  # two heartbeats of a box
 _QUEUED_S: Final = 300.0  # one heartbeat
+
+
+class Doubt(StrEnum):
+    """Why the clock is doubtful."""
+
+    BOXES = "boxes"
+    ROWS = "rows"
+
+
+_SENTENCES: Final = {
+    Doubt.BOXES: "most boxes are more than two days away from it",
+    Doubt.ROWS: "the inbox has rows from later than now",
+}
 
 
 class OwnClock:
@@ -50,25 +64,29 @@ class OwnClock:
 
     def now(self) -> int | None:
         """Unix seconds; None while there is reason to doubt them, which is said in the log."""
+        return int(time.time()) if self.doubt() is None else None
+
+    def doubt(self) -> Doubt | None:
+        """Why the clock may not be signed now; None where it may."""
         now, elapsed = time.time(), time.monotonic()
         self._boxes = {box: word for box, word in self._boxes.items() if elapsed - word[1] < _WITNESS_S}
         against = sum(abs(now - said - (elapsed - since)) > _APART_S for said, since in self._boxes.values())
         agree = len(self._boxes) - against
-        reason = ""
+        reason = None
         if against >= _SEVERAL and against > agree:
-            reason = f"{against} boxes are more than two days away from it"
+            reason = Doubt.BOXES
         elif now < self._newest - _BACK_S and not agree:
-            reason = "the inbox has rows from later than now"
-        if not reason or -_BACK_S < now - _seconds(self._inbox.clock_said_right_at()) < _WORD_S:
+            reason = Doubt.ROWS
+        if reason is None or -_BACK_S < now - _seconds(self._inbox.clock_said_right_at()) < _WORD_S:
             self._newest = now
-            return int(now)
+            return None
         if elapsed - self._complained > _AGAIN_S:
             self._complained = elapsed
             log.error(
                 "this machine's clock is doubtful: %s. Everything is counted, but receipts carry no time. "
-                "Set the clock; if it is right, run “lantern-hospital clock-is-right”", reason,
+                "Set the clock; if it is right, run “lantern-hospital clock-is-right”", _SENTENCES[reason],
             )  # fmt: skip
-        return None
+        return reason
 
 
 def _seconds(moment: str | None) -> float:

@@ -121,11 +121,13 @@ def create_app(inbox_db: Path, silent_after: timedelta, hosts: list[str] | None 
 
 def _tonight(inbox: Inbox, silent_after: timedelta) -> str:
     now, receiver, boxes = datetime.now(UTC), standing.read(inbox.connection), inbox.boxes()
+    codes = receiver.codes(now)
     return render_template(
         "tonight.html",
         now=now,
         receiver=receiver,
-        codes=receiver.codes(now),
+        codes=codes,
+        unheard=any(code != standing.CLOCK_DOUBTFUL for code in codes),
         urgent=tonight.urgent(inbox.connection, now),
         silent=silent(boxes, now, silent_after),
         boxes=boxes,

@@ -210,7 +210,7 @@ class Receiver:
                 self._take(client)
             if not alive:
                 return
-            self._word.keep()
+            self._word.keep(self._clock().doubt())
             self._tell_keys(client)
 
     def _awaited(self, client: mqtt.Client, seconds: float) -> bool:

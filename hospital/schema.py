@@ -27,6 +27,8 @@ STEPS: Final[tuple[str, ...]] = (
         id INTEGER PRIMARY KEY CHECK (id = 1), said_at TEXT NOT NULL, cases INTEGER NOT NULL  -- their last rowid
     ) STRICT;
     """,
+    # Why the receiver doubts this machine's clock, a value of `own_clock.Doubt`; NULL: it does not.
+    "ALTER TABLE receiver ADD COLUMN doubt TEXT;",
 )  # fmt: skip
 
 

@@ -17,6 +17,7 @@ from hospital.inbox import Inbox
 
 KEEP_ALIVE_S: Final = 15
 """So often the broker answers at least, while there is nothing else to say."""
+CLOCK_DOUBTFUL: Final = "hospital.clock_doubtful"
 _WRITE_S: Final = 2.0
 _SILENCE: Final = timedelta(seconds=3 * KEEP_ALIVE_S)
 # An attempt to connect that ends in nothing, and the wait before the next, are shorter than this.
@@ -35,14 +36,16 @@ class Standing:
     """When the broker last sent anything, answers to keep-alives included."""
     error: str | None = None
     """Why the line last ended or was not opened; None while it stands."""
+    doubt: str | None = None
+    """Why it signs no time, an `own_clock.Doubt`; None while it does."""
 
     def codes(self, now: datetime) -> list[str]:
-        """What is wrong, for `/healthz`; empty when the broker is heard."""
+        """What is wrong, for `/healthz`; empty when the broker is heard and the boxes are told the time."""
         if not _recent(self.written_at, now, _OLD):
             return ["hospital.receiver_silent"]
         if self.since is None or not _recent(self.heard_at, now, _SILENCE):
             return ["hospital.broker_silent"]
-        return []
+        return [CLOCK_DOUBTFUL] if self.doubt else []
 
 
 def _recent(at: datetime | None, now: datetime, within: timedelta) -> bool:
@@ -51,11 +54,11 @@ def _recent(at: datetime | None, now: datetime, within: timedelta) -> bool:
 
 def read(connection: sqlite3.Connection) -> Standing:
     """The receiver's last word."""
-    row = connection.execute("SELECT written_at, since, heard_at, error FROM receiver").fetchone()
+    row = connection.execute("SELECT written_at, since, heard_at, error, doubt FROM receiver").fetchone()
     if row is None:
         return Standing()
     written_at, since, heard_at = (datetime.fromisoformat(text) if text else None for text in tuple(row)[:3])
-    return Standing(written_at, since, heard_at, row["error"])
+    return Standing(written_at, since, heard_at, row["error"], row["doubt"])
 
 
 class Word:
@@ -65,7 +68,7 @@ class Word:
         self._inbox = inbox
         before = read(inbox.connection)
         self._since: datetime | None = None
-        self._heard_at, self._error = before.heard_at, before.error
+        self._heard_at, self._error, self._doubt = before.heard_at, before.error, before.doubt
         self._written = 0.0
 
     def connected(self) -> None:
@@ -78,8 +81,9 @@ class Word:
         """The broker sent something."""
         self._heard_at = datetime.now(UTC)
 
-    def keep(self) -> None:
-        """The line stands; write that down from time to time."""
+    def keep(self, doubt: str | None) -> None:
+        """The line stands, and the clock has this doubt; write that down from time to time."""
+        self._doubt = doubt
         if time.monotonic() - self._written > _WRITE_S:
             self._write()
 
@@ -93,7 +97,7 @@ class Word:
         said = (datetime.now(UTC), self._since, self._heard_at)
         with self._inbox.transaction() as connection:
             connection.execute(
-                "INSERT OR REPLACE INTO receiver VALUES (1, ?, ?, ?, ?)",
-                (*(at.isoformat(timespec="milliseconds") if at else None for at in said), self._error),
+                "INSERT OR REPLACE INTO receiver VALUES (1, ?, ?, ?, ?, ?)",
+                (*(at.isoformat(timespec="milliseconds") if at else None for at in said), self._error, self._doubt),
             )
         self._written = time.monotonic()

@@ -101,6 +101,22 @@ def test_no_box_is_called_online_while_the_broker_is_not_heard(house: House, inb
     assert told == {"status": "degraded", "codes": ["hospital.broker_silent"]}
 
 
+def test_a_doubtful_clock_is_on_the_page_and_has_a_code(house: House, inbox: Inbox) -> None:
+    inbox.enrol("clinic-7", "0" * 64, replace=False)
+    count(inbox, summary())
+    word = standing.Word(inbox)
+    word.keep("rows")
+    word.connected()
+    doubtful = desk(house)
+    assert "This machine's clock is doubtful: the inbox has rows from later than now" in doubtful.text()
+    assert "The receiver does not hear the broker" not in doubtful.text()
+    told = doubtful.client.get("/healthz", base_url="http://127.0.0.1").json
+    assert told == {"status": "degraded", "codes": ["hospital.clock_doubtful"]}
+    word.keep(None)
+    word.connected()
+    assert "clock is doubtful" not in desk(house).text()
+
+
 def test_an_inbox_that_is_not_there_is_no_quiet_night(house: House) -> None:
     for file in house.root.glob("inbox.db*"):
         file.unlink()
