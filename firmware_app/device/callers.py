@@ -19,48 +19,46 @@ _SENTENCES: Final = {
     callers.TITLE: register(
         "doctor.caller_title",
         N_(
-            "A machine that calls itself “{calling}” ({address}) was turned away, {count} times, the last time on "
-            "{date}: [dicom] allowed_calling does not name it. If it is the clinic's, add “{calling}” there, or set "
-            "the machine's own AE title to one of these: {allowed}. It calls this box “{called}”, and any name will do "
-            "for that."
+            "A machine that calls itself “{calling}” ({address}) was turned away (count: {count}, last on {date}): "
+            "[dicom] allowed_calling does not name it. If it is the clinic's, add “{calling}” there, or set the "
+            "machine's own AE title to one of these: {allowed}. It calls this box “{called}”, and any name will do for "
+            "that."
         ),
     ),
     callers.ADDRESS: register(
         "doctor.caller_address",
         N_(
-            "The machine “{calling}” was turned away, {count} times, the last time on {date}: its address {address} is "
-            "not in [dicom] allowed_addresses. If it is the clinic's, add the address there. It calls this box "
-            "“{called}”."
+            "The machine “{calling}” was turned away (count: {count}, last on {date}): its address {address} is not in "
+            "[dicom] allowed_addresses. If it is the clinic's, add the address there. It calls this box “{called}”."
         ),
     ),
     callers.APPLICATION: register(
         "doctor.caller_application",
         N_(
-            "The machine “{calling}” ({address}) was turned away, {count} times, the last time on {date}: it does not "
-            "ask for DICOM as the standard has it (application context). If it is the clinic's, call its service."
+            "The machine “{calling}” ({address}) was turned away (count: {count}, last on {date}): it does not ask for "
+            "DICOM as the standard has it (application context). If it is the clinic's, call its service."
         ),
     ),
     callers.LIMIT: register(
         "doctor.caller_limit",
         N_(
-            "The machine “{calling}” ({address}) found no free place, {count} times, the last time on {date}: as many "
-            "as [dicom] max_associations were sending already. Send again there; raise it if this comes often."
+            "The machine “{calling}” ({address}) found no free place (count: {count}, last on {date}): as many as "
+            "[dicom] max_associations were sending already. Send again there; raise it if this comes often."
         ),
     ),
     callers.SERVICES: register(
         "doctor.caller_services",
         N_(
-            "The machine “{calling}” ({address}) asked only for what this box does not offer, {count} times, the last "
-            "time on {date}: {what}. The box takes images (Storage) and answers C-ECHO. Switch the other service off "
-            "on the machine, or name for it whoever offers it."
+            "The machine “{calling}” ({address}) asked only for what this box does not offer (count: {count}, last on "
+            "{date}): {what}. The box takes images (Storage) and answers C-ECHO. Switch the other service off on the "
+            "machine, or point it at the system that offers it."
         ),
     ),
     callers.SYNTAXES: register(
         "doctor.caller_syntaxes",
         N_(
-            "The machine “{calling}” ({address}) cannot send all its images, {count} times, the last time on {date}: "
-            "it offers these only in a form (transfer syntax) that the box does not take: {what}. Set the machine to "
-            "send them uncompressed or as JPEG."
+            "The machine “{calling}” ({address}) offers these kinds only in a form (transfer syntax) that the box does "
+            "not take (count: {count}, last on {date}): {what}. Set the machine to send them uncompressed or as JPEG."
         ),
     ),
 }

@@ -133,8 +133,9 @@ class Association:
             self.turned_away.note(request.calling_ae, request.called_ae, self.address, rejection.why)
             self._say_last(rejection.encode())
             return False
-        self.turned_away.admitted(request.calling_ae, self.address)
-        if (lacking := agreement.lacking(request)) is not None:
+        lacking = agreement.lacking(request)
+        self.turned_away.admitted(request.calling_ae, self.address, lacking is None)
+        if lacking is not None:
             self.turned_away.note(request.calling_ae, request.called_ae, self.address, *lacking)
         self._contexts = agreement.contexts
         self._peer_max_pdu = request.max_pdu

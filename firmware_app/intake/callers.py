@@ -87,12 +87,13 @@ class Book:
             self._entries[new.key] = new if before is None else replace(new, count=before.count + 1)
             self._write_soon()
 
-    def admitted(self, calling: str, address: str) -> None:
-        """It is let in now: what the door said before is settled."""
+    def admitted(self, calling: str, address: str, lacks_nothing: bool) -> None:
+        """It is let in now: what the door said before is settled, and the rest where all that it asks for is agreed."""
         with self._lock:
             settled = [
                 key for key, entry in self._entries.items()
-                if (entry.calling, entry.address) == (visible(calling), plain(address)) and entry.why in _AT_THE_DOOR
+                if (entry.calling, entry.address) == (visible(calling), plain(address))
+                and (lacks_nothing or entry.why in _AT_THE_DOOR)
             ]  # fmt: skip
             for key in settled:
                 del self._entries[key]

@@ -47,7 +47,7 @@ def test_a_machine_with_the_wrong_title_is_told_of_with_what_to_set(tmp_path: Pa
     with running(tmp_path, dicom=CLOSED) as gateway:  # the next start counts on
         assert not echo(gateway.port, "XRAY2")
     (sentence,) = told(tmp_path, **CLOSED)
-    for part in ("“XRAY2” (127.0.0.1)", "2 times", "add “XRAY2” there", "one of these: XRAY1", "this box “STORE”"):
+    for part in ("“XRAY2” (127.0.0.1)", "count: 2,", "add “XRAY2” there", "one of these: XRAY1", "this box “STORE”"):
         assert part in sentence
     assert told(tmp_path, allowed_calling=["XRAY1", "XRAY2"]) == []
 
@@ -64,7 +64,7 @@ def test_a_machine_that_is_let_in_at_last_is_told_of_no_more(tmp_path: Path) -> 
 @pytest.mark.parametrize(
     ("contexts", "said"),
     [
-        ({CT: [str(DeflatedExplicitVRLittleEndian)]}, "does not take: CT Image Storage."),
+        ({CT: [str(DeflatedExplicitVRLittleEndian)]}, "CT Image Storage."),
         ({"1.2.840.10008.5.1.4.31": ["1.2.840.10008.1.2"]}, "Modality Worklist Information Model - FIND."),
     ],
     ids=["a transfer syntax", "a service"],
@@ -81,6 +81,22 @@ def test_what_is_refused_at_negotiation_is_told_of_by_its_name(
     until(lambda: bool(known(gateway.state)))
     assert said in told(gateway.state.root)[0]
     assert the_one(gateway.state.root).calling == "US1"
+
+
+def test_a_machine_that_was_set_right_is_told_of_no_more(gateway: Running) -> None:
+    wrong = {CT: str(DeflatedExplicitVRLittleEndian)}, {"1.2.840.10008.5.1.4.31": "1.2.840.10008.1.2"}
+    for number, contexts in enumerate((*wrong, {CT: "1.2.840.10008.1.2"})):
+        if number == len(wrong):
+            until(lambda: len(known(gateway.state)) == len(wrong))
+        machine = AE("US1")
+        for abstract, syntax in contexts.items():
+            machine.add_requested_context(abstract, syntax)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            association = machine.associate("127.0.0.1", gateway.port)
+        if association.is_established:
+            association.release()
+    until(lambda: known(gateway.state) == [])
 
 
 def test_a_worklist_refused_beside_images_that_are_taken_is_no_trouble(tmp_path: Path) -> None:
