@@ -192,20 +192,11 @@ class Exchange:
         with self.database.transaction() as connection:
             connection.executemany("DELETE FROM incoming WHERE id = ?", [(one.id,) for one in received])
 
-    def keep_keys(self, hospital: str, serial: int, signed: bytes) -> bool:
-        """Remember the newest keys of *hospital*; False when this is not newer than what is here of it: a form once
-        spoken is never given up again."""
-        with self.database.transaction() as connection:
-            return bool(
-                connection.execute(
-                    "INSERT INTO hospital_keys VALUES (1, ?, ?, ?) ON CONFLICT (id) DO UPDATE"
-                    " SET hospital = excluded.hospital, serial = excluded.serial, signed = excluded.signed"
-                    " WHERE excluded.hospital <> hospital OR (excluded.serial >= serial"
-                    "  AND substr(excluded.signed, 1, 4) >= substr(signed, 1, 4)"
-                    "  AND (excluded.serial, substr(excluded.signed, 1, 4)) <> (serial, substr(signed, 1, 4)))",
-                    (hospital, serial, signed),
-                ).rowcount
-            )
+    def keep_keys(self, hospital: str, serial: int, signed: bytes) -> None:
+        """Put the newest keys message of *hospital* here, in the place of what there was: the relay decides."""
+        self.database.connection.execute(
+            "INSERT OR REPLACE INTO hospital_keys VALUES (1, ?, ?, ?)", (hospital, serial, signed)
+        )
 
     def note(self, *, unread: int | None, audit_head: str | None = None, health: Health | None = None) -> None:
         """What the uplink cannot see for itself and the hospital may know; written only when it changed."""

@@ -121,9 +121,10 @@ class Relay:
             again = self._begin_stream()
         if again:
             log.warning("%d summaries are handed on again: the exchange database did not have them any more", again)
-        keys = self._memory.keys(self._hospital.verify)
-        if keys is not None:
-            self._keep_keys(keys)  # a new file does not have them
+        kept = self._memory.keys(self._hospital.verify)
+        if kept is not None:  # a new file does not have them
+            told, _ = credentials.open_keys(kept, self._box, self._hospital)
+            self._exchange.keep_keys(self._hospital.verify, told.serial, kept)
 
     def _begin_stream(self) -> int:
         """Hand on all that has no receipt in a new stream; returns how many summaries that are."""
@@ -205,7 +206,7 @@ class Relay:
             return
         outbox, taken = self._clinical.outbox, [(one.seq, one.body) for one in receipt.taken]
         right = [seq for seq, hashed in taken if outbox.holds(seq, hashed)]
-        if receipt.at is not None:
+        if receipt.at:
             self._time.answered(receipt.at, right)
         others = outbox.settle(taken)
         if others:
@@ -235,6 +236,7 @@ class Relay:
             log.warning("%d summaries are handed on again in a new stream", self._begin_stream())
 
     def _keep_keys(self, signed: bytes) -> None:
+        """The hospital's newest key, in the latest form it has spoken, is kept here and copied to the exchange."""
         keys, version = credentials.open_keys(signed, self._box, self._hospital)
         kept = self._memory.keys(self._hospital.verify)
         known, spoken = self._hospital.serial, Version.FIRST
@@ -242,7 +244,7 @@ class Relay:
             told, spoken = credentials.open_keys(kept, self._box, self._hospital)
             known = max(known, told.serial)
         if version < spoken:
-            return  # meant for boxes of the version before
+            return  # a form once spoken is never given up: the hospital has not heard yet which one this box reads
         if keys.serial < known:
             raise KeysOutdated(serial=keys.serial)
         if (keys.serial, version) != (known, spoken):

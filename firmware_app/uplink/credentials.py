@@ -53,7 +53,8 @@ def hospital(settings: Uplink) -> HospitalBundle:
 
 
 def open_keys(signed: bytes, box: str, hospital: HospitalBundle) -> tuple[Keys, Version]:
-    """The keys message that *hospital* signed for *box*, and the form that it speaks: it is told in no other.
+    """The keys message that *hospital* signed for *box*, and the form it came in, which the hospital therefore speaks.
+    The hospital retains one such message for each box, in the form that the box reads.
 
     Raises `EnvelopeMalformed`, `SignatureForged` or `MessageInvalid`.
     """

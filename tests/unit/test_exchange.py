@@ -6,7 +6,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -235,7 +235,7 @@ def test_a_new_key_is_taken_only_when_it_is_newer(sides: Sides, version: Version
     offer(5, public(b"5"))
     offer(4, public(b"4"))
     assert public(b"5").encode() in (sides.exchange.keys(BUNDLE.verify) or b"")
-    assert sides.exchange.keep_keys("another hospital", 1, b"its own"), "which counts from 1 again"
+    sides.exchange.keep_keys("another hospital", 1, b"its own")  # which counts from 1 again
     assert sides.exchange.keys(BUNDLE.verify) is None
 
 
@@ -251,6 +251,36 @@ def test_a_form_once_spoken_is_never_given_up_again(sides: Sides) -> None:
     sides.lose_exchange()
     sides.relay().step()
     assert (sides.exchange.keys(BUNDLE.verify) or b"")[:4] == b"LND2", "a new file has it from clinical.db"
+
+
+def test_what_the_uplinks_user_wrote_in_the_place_of_the_keys_keeps_no_key_out(sides: Sides) -> None:
+    sides.exchange.keep_keys(BUNDLE.verify, 10**6, b"ZZZZ")
+    told = sign(Keys("clinic-7", 4, public(b"4")).encode(), Kind.KEYS, "clinic-7", SIGNER)
+    sides.exchange.receive(Kind.KEYS, told)
+    sides.relay().step()
+    assert sides.exchange.keys(BUNDLE.verify) == told
+
+
+def test_a_bundle_newer_than_the_last_keys_message_stops_no_relay(sides: Sides) -> None:
+    sides.exchange.receive(Kind.KEYS, sign(Keys("clinic-7", 4, public(b"4")).encode(), Kind.KEYS, "clinic-7", SIGNER))
+    sides.relay().step()
+    sides.wait([brief(1)])
+    Relay(sides.clinical, sides.exchange, "clinic-7", replace(BUNDLE, serial=6), 10**9).step()
+    assert sides.seqs() == [1]
+
+
+@pytest.mark.parametrize("at", [0, None])
+def test_a_receipt_of_a_hospital_that_withholds_its_time_contradicts_no_clock(
+    sides: Sides, caplog: pytest.LogCaptureFixture, at: int | None
+) -> None:
+    relay = sides.relay()
+    sides.wait([brief(1)])
+    relay.step()
+    taken = (Taken(1, sides.hashes()[1]),)
+    sides.bring(Receipt("clinic-7", sides.exchange.line().stream, taken, (), at).encode())
+    relay.step()
+    assert sides.clinical.outbox.count() == 0
+    assert "contradict" not in caplog.text
 
 
 def test_what_the_hospital_refuses_is_set_aside(sides: Sides) -> None:
