@@ -198,9 +198,9 @@ class Inbox:
             (box, content.case, content.revision, content.priority.value, content.hour, brief, now),
         )
 
-    def hear(self, presence: FirstPresence, *, again: bool = False) -> None:
-        """Remember a box's word on itself; raises `Outdated` when a later one is here.  *again*: the broker itself says
-        that it delivers this once more."""
+    def hear(self, presence: FirstPresence, *, again: bool = False) -> bool:
+        """Remember a box's word on itself; False when it is here already, as a goodbye is when its last will follows.
+        Raises `Outdated` when a later one is here.  *again*: the broker itself says that it delivers this once more."""
         origin = presence.origin
         now = _now()
         changed = self.connection.execute(
@@ -211,10 +211,16 @@ class Inbox:
         ).rowcount
         if changed:
             heard.said(self.connection, presence, now)
-        else:
-            if not again:
-                heard.said_older(self.connection, origin.box, now)
-            raise Outdated
+            return True
+        row = self.connection.execute(
+            "SELECT session, beat, json_extract(body, '$.state') FROM presence WHERE box = ? AND stream = ?",
+            (origin.box, origin.stream),
+        ).fetchone()
+        if tuple(row) == (origin.seq, presence.beat, presence.state.value):
+            return False
+        if not again:
+            heard.said_older(self.connection, origin.box, now)
+        raise Outdated
 
     def set_aside(self, error: LanternError, box: str | None, kind: str | None, payload: bytes) -> None:
         """Keep what was not counted, with the reason; the same bytes for the same reason once, with a count."""

@@ -255,8 +255,8 @@ class Receiver:
             message = found.message
             if isinstance(message, FirstPresence):
                 self._forms[box] = ingest.form_of(message.version)
-                self._inbox.hear(message, again=again)
-                self._clock().heard(message)
+                if self._inbox.hear(message, again=again):
+                    self._clock().heard(message)
                 return
             told, seq, hashed = (
                 receipts[box, message.origin.stream, found.version],

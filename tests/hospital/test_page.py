@@ -282,9 +282,20 @@ def test_a_summary_after_the_goodbye_shows_that_the_box_is_there(house: House, i
 def test_what_the_broker_delivers_twice_is_no_old_number(house: House, inbox: Inbox) -> None:
     inbox.enrol("clinic-7", "0" * 64, replace=False)
     inbox.hear(presence(1, 0, State.BIRTH))
+    inbox.hear(presence(1, 1))
     with pytest.raises(Outdated):
         inbox.hear(presence(1, 0, State.BIRTH), again=True)
     assert "It sends old numbers only" not in desk(house).text()
+
+
+def test_a_last_will_after_the_goodbye_of_the_same_session_is_no_old_number(house: House, inbox: Inbox) -> None:
+    inbox.enrol("clinic-7", "0" * 64, replace=False)
+    inbox.hear(presence(1, 0, State.BIRTH))
+    inbox.hear(presence(1, 10**9, State.DEATH))
+    assert not inbox.hear(presence(1, 10**9, State.DEATH))
+    text = desk(house).text()
+    assert "disconnected" in text
+    assert "It sends old numbers only" not in text
 
 
 def test_the_page_shows_version_packs_and_faults_of_the_boxes_that_say_them(house: House, inbox: Inbox) -> None:

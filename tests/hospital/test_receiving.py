@@ -142,7 +142,7 @@ def test_an_older_word_of_a_box_on_itself_changes_nothing(inbox: Inbox) -> None:
     inbox.enrol("clinic-7", "0" * 64, replace=False)
     for session, beat in ((1, 0), (1, 1), (1, 10**9), (2, 0)):
         inbox.hear(presence(session, beat))
-    for session, beat in ((1, 5), (2, 0), (1, 10**9)):
+    for session, beat in ((1, 5), (1, 10**9)):
         with pytest.raises(Outdated):
             inbox.hear(presence(session, beat))
     assert inbox.boxes()[0].presence is not None
