@@ -96,6 +96,8 @@ def create_app(inbox_db: Path, silent_after: timedelta, hosts: list[str] | None 
     @app.get("/box/<box>")
     def one_box(box: str) -> str:
         before = request.args.get("before", type=int)
+        if before is not None and not 0 <= before < 2**63:  # what a row number may be
+            before = None
         text = answers.get(f"{box} {before}", lambda inbox: _of_box(inbox, box, before))
         return text or abort(404)
 

@@ -209,6 +209,12 @@ def test_boxes_share_the_page(counts: dict[str, int], shares: dict[str, int]) ->
     assert tonight.share(counts, 200) == shares
 
 
+@pytest.mark.parametrize("before", [-1, 2**63, 10**23])
+def test_a_number_that_no_row_has_shows_the_newest(house: House, inbox: Inbox, before: int) -> None:
+    add_cases(inbox, "a", 1)
+    assert "c-a-0-" in desk(house).text(f"/box/a?before={before}")
+
+
 def test_script_in_what_a_box_says_stays_text(house: House, inbox: Inbox) -> None:
     add_cases(inbox, "<script>alert(1)</script>", 1)
     text = desk(house).text()
