@@ -33,7 +33,9 @@ demo: $(VENV)/demo.stamp
 # What waits for no clock runs two files at a time; what kills, mounts, besieges or measures has the machine to itself.
 # A worker that dies ends its half with a word: one that replaces it leaves pytest-xdist's loadfile waiting for ever.
 TOGETHER := tests/unit tests/browser tests/hospital $(patsubst %,tests/wire/test_%.py,clip_reading decode_table \
-	deidentified_files familiar_films peer_pixels quality_hints reader real_films store unfamiliar uplink_adversary)
+	deidentified_files familiar_films faulty_identity hospital_restored hospital_time order_of_receipts peer_pixels \
+	quality_hints reader real_films revocation store unfamiliar uplink_adversary uplink_line what_a_receipt_says \
+	what_is_sent_again)
 test: $(VENV)/dev.stamp lint
 	@failed=0; set -x; \
 	$(BIN)/python -m pytest -n 2 --dist loadfile --max-worker-restart 0 $(TOGETHER) || failed=1; \

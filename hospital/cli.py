@@ -22,7 +22,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Final
 
-from firmware_app import pipe
+from firmware_app import __version__, pipe
 from firmware_app.errors import InboxDamaged, LanternError, PortTaken
 from firmware_app.uplink.envelope import HospitalBundle
 from hospital import lists, operating
@@ -284,6 +284,7 @@ def _parser() -> argparse.ArgumentParser:
         description="Receives the sealed summaries of the boxes. Not for diagnostic use without a doctor.",
         epilog="Example: lantern-hospital keys new --host mqtt.hospital.example",
     )
+    parser.add_argument("--version", action="version", version=f"lantern-hospital {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     keys = commands.add_parser(
         "keys", help="make, rotate or list the keys", epilog="Example: lantern-hospital keys list"

@@ -20,7 +20,7 @@ log = logging.getLogger("lantern.hospital")
 _HOUR_S: Final = 3600.0
 
 _SAID: Final = {
-    "in force": "The broker refuses it, and its open connection is ended; both were tried.",
+    "in force": "The broker refuses its certificates, and its open connection is ended; both were tried.",
     "not read": "But the broker still lets it in: it has not read the new list. Have it read it again with\n"
     "“systemctl reload lantern-hospital-broker” or kill -HUP, and repeat this command. Is its configuration that\n"
     "of an earlier version? “lantern-hospital broker” tells.",
@@ -158,7 +158,7 @@ def _revoke(options: argparse.Namespace, house: House) -> int:
     if options.json:
         print(json.dumps({"box": options.box, "certificates": done.certificates, "broker": done.broker.value}))
     else:
-        print(f"Box {options.box} is revoked: {done.certificates} certificates. What it sends is not counted any more.")
+        print(f"Box {options.box} is revoked: what it sends is not counted any more.")
         print(_SAID[done.broker.value].format(address=done.address, reason=done.reason))
         print("To take it back:  lantern-hospital enrol box.json --replace")
         print("If strangers may have had it, reinstall it first: its keys may have been copied.")
