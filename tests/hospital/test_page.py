@@ -89,12 +89,12 @@ def test_no_box_is_called_online_while_the_broker_is_not_heard(house: House, inb
     word = standing.Word(inbox)
     word.connected()
     heard = desk(house)
-    assert "Every box has been heard of" in heard.text()
+    assert "Every box has been heard lately" in heard.text()
     assert "broker last heard" in heard.text()
     assert heard.client.get("/healthz", base_url="http://127.0.0.1").json == {"status": "ok", "codes": []}
     word.lost("Connection refused")
     unheard = desk(house)
-    assert "Every box has been heard of" not in unheard.text()
+    assert "Every box has been heard lately" not in unheard.text()
     assert "The receiver does not hear the broker" in unheard.text()
     assert "Connection refused" in unheard.text()
     told = unheard.client.get("/healthz", base_url="http://127.0.0.1").json
