@@ -7,8 +7,19 @@ from pathlib import Path
 import pytest
 
 from firmware_app.device import presence
-from firmware_app.errors import StickForeign, StickNotAll, StickPulled
+from firmware_app.errors import (
+    DirectoryRecord,
+    IdentityMismatch,
+    IntakeError,
+    NotKept,
+    ProtocolBroken,
+    SpaceShort,
+    StickForeign,
+    StickNotAll,
+    StickPulled,
+)
 from firmware_app.records import Reason
+from firmware_app.reports import stick_files
 from firmware_app.store import stick_status
 from firmware_app.store.accounts import Role
 from firmware_app.store.stick_status import Stage, StickStatus
@@ -101,3 +112,17 @@ def test_a_file_that_is_no_status_is_no_status(desk: Desk, tmp_path: Path) -> No
     for text in ("", "{}", "[]", '{"stage": "copying"}'):
         (desk.state.run / "import.json").write_text(text)
         assert sticks.strip(desk.state) is None
+
+
+def test_every_refusal_that_a_file_can_cause_has_a_sentence_of_its_own_on_the_page() -> None:
+    of_no_file = (DirectoryRecord, IdentityMismatch, NotKept, ProtocolBroken, SpaceShort)  # passed by, network, disk
+    errors: list[type[IntakeError]] = [IntakeError]
+    found = set[type[IntakeError]]()
+    while errors:
+        below = errors.pop().__subclasses__()
+        found.update(below)
+        errors += below
+    assert len(found) > 15
+    codes = [error.code for error in found if not issubclass(error, of_no_file)]
+    told = {code: stick_files.sentences({code: 1}, "en") for code in codes}
+    assert [code for code, sentences in told.items() if code in sentences[0]] == []
