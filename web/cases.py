@@ -112,7 +112,7 @@ def page(reference: str) -> ResponseReturnValue:
         sheet=sheet,
         actor=guard.actor(),
         asked=[finding for finding in sheet.findings if finding.code in unjudged],
-        changed="changed" in request.args,
+        changed=request.args.get("changed"),
         just_done=judgements.just_done(box),
         units=AGE_UNITS,
         sexes=SEXES,

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+from typing import Final
+
 from flask import Blueprint, abort, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 
+from firmware_app import clock
 from firmware_app.errors import CaseUnknown, NotReadYet
 from firmware_app.store.accounts import Role
-from firmware_app.store.worklist import CaseChanged, WordMissing
+from firmware_app.store.worklist import CaseChanged, Done, WordMissing
 from web import guard
 from web.box import Box, here
 
 blueprint = Blueprint("judgements", __name__)
+UNDO_FOR: Final = timedelta(minutes=10)
+"""How long the next page offers to take "Done" back; the case's own page always does."""
 
 
 @blueprint.post("/case/<case:reference>/verdict")
@@ -34,7 +40,11 @@ def verdict(reference: str) -> ResponseReturnValue:
         return ({"again": again}, 409) if wants_json else redirect(again)
     if wants_json:
         said = [one for one in box.worklist.verdicts(reference) if one.finding == finding]
-        return {"verdict": word, "said": render_template("said.html", said=said)}
+        return {
+            "verdict": word,
+            "done": box.worklist.is_done(reference),
+            "said": render_template("said.html", said=said),
+        }
     return redirect(url_for("cases.page", reference=reference))
 
 
@@ -64,14 +74,16 @@ def done(reference: str) -> ResponseReturnValue:
 @guard.only(Role.DOCTOR)
 def reopen(reference: str) -> ResponseReturnValue:
     """“Done” was a slip: the case is open again, and the doctor is back at it."""
-    here().worklist.reopen(reference, guard.actor())
-    return redirect(url_for("cases.page", reference=reference))
+    whose, at = request.form.get("whose", ""), request.form.get("at", "")
+    if here().worklist.reopen(reference, guard.actor(), whose, at):
+        return redirect(url_for("cases.page", reference=reference))
+    return redirect(url_for("cases.page", reference=reference, changed="done"))
 
 
-def just_done(box: Box) -> tuple[str, str] | None:
-    """(reference, name) of the case that this doctor has just been done with, so that a slip can be taken back."""
+def just_done(box: Box) -> tuple[str, str, Done] | None:
+    """(reference, name, Done) of the case that this doctor was done with a moment ago, to take a slip back."""
     reference = request.args.get("done", "")
     done = box.worklist.done(reference)
-    if done is None or done.actor != guard.actor():
+    if done is None or done.actor != guard.actor() or not timedelta() <= clock.now() - done.at.at <= UNDO_FOR:
         return None
-    return reference, box.patients.known(reference).patient.name
+    return reference, box.patients.known(reference).patient.name, done

@@ -221,13 +221,18 @@ class Worklist:
         audit.append(connection, actor, "finding.judged", case, {"finding": finding, "verdict": verdict})
 
     def withdraw(self, case: str, finding: str, actor: str) -> None:
-        """A doctor takes back what they said of *finding*; nothing happens where they said nothing."""
+        """A doctor takes back what they said of *finding*; nothing happens where they said nothing.
+
+        A case that thereby lacks a word is not done any more.
+        """
         with self._clinical.database.transaction() as connection:
             gone = connection.execute(
                 "DELETE FROM verdicts WHERE case_reference = ? AND finding = ? AND actor = ?", (case, finding, actor)
             )
             if gone.rowcount:
                 audit.append(connection, actor, "finding.withdrawn", case, {"finding": finding})
+                if self.unjudged(case):
+                    _reopen(connection, case, actor)
 
     def finish(
         self, case: str, actor: str, words: Mapping[str, str] = MappingProxyType({}), *, seen: str | None = None
@@ -254,11 +259,14 @@ class Worklist:
             ).fetchone()
             audit.append(connection, actor, "case.done", case, {"revision": row[0]})
 
-    def reopen(self, case: str, actor: str) -> None:
-        """A doctor is not done with *case* after all, whoever said so; nothing happens where nobody did."""
+    def reopen(self, case: str, actor: str, whose: str, at: str) -> bool:
+        """A doctor takes back that *whose* was done with *case* at the time *at*; False where that no longer stands."""
         with self._clinical.database.transaction() as connection:
-            if connection.execute("DELETE FROM reviews WHERE case_reference = ?", (case,)).rowcount:
-                audit.append(connection, actor, "case.reopened", case)
+            done = self.done(case)
+            if done is None or (done.actor, done.at.text()) != (whose, at):
+                return False
+            _reopen(connection, case, actor)
+            return True
 
     def _row(self, row: sqlite3.Row) -> Row:
         readings = [
@@ -279,6 +287,12 @@ class Worklist:
             media.incomplete(self._connection, row["reference"]), self.verdicts(row["reference"]),
             Done(row["actor"], moment(row["at"])) if row["done"] else None,
         )  # fmt: skip
+
+
+def _reopen(connection: sqlite3.Connection, case: str, actor: str) -> None:
+    """Nobody is done with *case* any more; nothing happens where nobody was."""
+    if connection.execute("DELETE FROM reviews WHERE case_reference = ?", (case,)).rowcount:
+        audit.append(connection, actor, "case.reopened", case)
 
 
 def moment(text: str) -> clock.Stamp:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 
+from firmware_app import clock
 from firmware_app.records import Header, Priority
 from firmware_app.store.audit import Audit
-from firmware_app.store.worklist import Worklist
+from firmware_app.store.worklist import WordMissing, Worklist
 from tests.unit.test_viewer import HTML, Desk, desk, post  # noqa: F401 - the fixture
 
 
@@ -38,6 +40,13 @@ def test_a_word_is_taken_back_by_whoever_said_it(desk: Desk) -> None:  # noqa: F
     post(li, f"/case/{desk.case}/verdict", finding="pneumonia", verdict="")
     assert words(desk) == [("wang", "agree")]
     assert Audit(desk.clinical.database).latest(1)[0].action == "finding.withdrawn"
+
+
+def form_of(worklist: Worklist, case: str) -> dict[str, str]:
+    """What a form that takes “Done” back carries."""
+    done = worklist.done(case)
+    assert done is not None
+    return {"whose": done.actor, "at": done.at.text()}
 
 
 def come_late(desk: Desk) -> None:  # noqa: F811
@@ -70,7 +79,8 @@ def test_done_is_taken_back_where_it_leads_to(desk: Desk) -> None:  # noqa: F811
     undo = f"/case/{desk.case}/reopen"
     assert undo in doctor.get(after, headers=HTML).text
     assert undo in doctor.get(f"/case/{desk.case}", headers=HTML).text
-    post(doctor, undo)
+    assert undo not in doctor.get("/", headers=HTML).text
+    post(doctor, undo, **form_of(worklist, desk.case))
     assert not worklist.is_done(desk.case)
     assert undo not in doctor.get(after, headers=HTML).text
     assert Audit(desk.clinical.database).latest(1)[0].action == "case.reopened"
@@ -92,3 +102,34 @@ def test_a_late_film_asks_for_another_look_and_another_word(desk: Desk) -> None:
     assert "Agree (on an earlier reading)" in li.get(page, headers=HTML).text
     assert [finding.code for finding in worklist.unjudged(desk.case)] == ["pneumonia"]
     assert "ask" in post(li, f"{page}/done").headers["Location"]
+
+
+def test_a_case_whose_last_word_is_taken_back_is_not_done(desk: Desk) -> None:  # noqa: F811
+    worklist = Worklist(desk.clinical)
+    with pytest.raises(WordMissing):
+        worklist.finish(desk.case, "li")
+    worklist.finish(desk.case, "li", {"pneumonia": "agree"})
+    assert worklist.is_done(desk.case)
+    worklist.withdraw(desk.case, "pneumonia", "li")
+    assert not worklist.is_done(desk.case)
+
+
+def test_a_late_undo_takes_back_nobody_elses_done(desk: Desk) -> None:  # noqa: F811
+    li, worklist = desk.person("li"), Worklist(desk.clinical)
+    worklist.finish(desk.case, "li", {"pneumonia": "agree"})
+    old = form_of(worklist, desk.case)
+    worklist.reopen(desk.case, "wang", **old)
+    worklist.finish(desk.case, "wang")
+    answer = post(li, f"/case/{desk.case}/reopen", **old)
+    assert "nothing was changed" in li.get(answer.headers["Location"], headers=HTML).text
+    assert worklist.is_done(desk.case)
+
+
+def test_undo_is_not_offered_the_next_morning(desk: Desk) -> None:  # noqa: F811
+    li, worklist = desk.person("li"), Worklist(desk.clinical)
+    worklist.finish(desk.case, "li", {"pneumonia": "agree"})
+    undo = f"/case/{desk.case}/reopen"
+    assert undo in li.get(f"/?done={desk.case}", headers=HTML).text
+    evening = clock.Stamp(clock.now() - timedelta(hours=12), True).text()
+    desk.clinical.database.connection.execute("UPDATE reviews SET at = ?", (evening,))
+    assert undo not in li.get(f"/?done={desk.case}", headers=HTML).text

@@ -258,6 +258,7 @@ document.querySelectorAll(".judge").forEach(form => form.addEventListener("submi
     const told = answer.ok || answer.status === 409 ? await answer.json() : null;
     if (!told) throw new Error(String(answer.status));
     if (told.again) return location.assign(told.again);
+    if (page.done && !told.done) return location.reload();
     form.querySelectorAll(".choices button").forEach(button => button.setAttribute("aria-pressed", String(button.value === told.verdict)));
     form.querySelector(".told").replaceChildren(...new DOMParser().parseFromString(told.said, "text/html").body.childNodes);
     form.querySelector(".back-step").hidden = !told.verdict;
