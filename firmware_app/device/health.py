@@ -123,9 +123,10 @@ def describe(found: dict[str, Any]) -> str:
     lines.append(f"  clock     {found['clock']['time']}, {vouched}")
     if page := found["page"]:
         lines.append(f"  page      {page['address']}, SHA-256 {page['fingerprint'] or 'not made yet'}")
-    loaded = (found["processes"]["reader"] or {}).get("packs")
+    loaded = (found["processes"]["reader"] or {}).get("packs") or ""
     lines.append(f"  packs     {'loaded: ' + loaded if loaded else 'none is loaded'}")
-    idle = [name for pack in found["packs"] if (name := f"{pack['name']} {pack['version']}") not in (loaded or "")]
+    names = [f"{pack['name']} {pack['version']}" for pack in found["packs"]]
+    idle = [name for name in names if name not in loaded.split(", ")]
     if idle:
         lines.append(f"            on the disk, not loaded: {', '.join(idle)}")
     return "\n".join(lines)

@@ -156,3 +156,12 @@ def test_an_image_that_one_pack_finds_unfit_names_the_pack_in_its_line(tmp_path:
     reasons = [reading["reason"] for line in lines for reading in line["readings"]]
     told = {reason["code"]: reason.get("pack") for reason in json.loads(json.dumps(reasons))}
     assert told == {"quality.too_small": "toy-adult", "reading.for_processing": None}
+
+
+def test_a_pack_whose_name_ends_another_ones_is_not_called_loaded_with_it() -> None:
+    found = {
+        "version": "1", "state": "/s", "processes": {"reader": {"pid": 1, "packs": "adult-chest 1.0.0"}}, "queue": None,
+        "clock": {"time": "now", "source": "nobody", "trusted": False}, "page": None,
+        "packs": [{"name": name, "version": "1.0.0"} for name in ("chest", "adult-chest")],
+    }  # fmt: skip
+    assert health.describe(found).endswith("on the disk, not loaded: chest 1.0.0")
