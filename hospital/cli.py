@@ -191,7 +191,7 @@ def _serve_alone(options: argparse.Namespace, house: House, bundle: HospitalBund
 
     try:
         receiver.serve(stop, listening)
-    except sqlite3.DatabaseError as error:  # a locked or full one is the receiver's to wait for
+    except sqlite3.DatabaseError as error:  # the receiver itself waits for a locked or full one
         raise InboxDamaged(detail=str(error)) from None
     return _DONE
 

@@ -38,7 +38,7 @@ class BoxRow:
 
 
 def spoke(connection: sqlite3.Connection, box: str, now: str) -> None:
-    """A summary of *box* came, one that nobody had brought before: it is there, whatever was said of it."""
+    """A summary of *box* came, one that nobody had brought before: the box is online, even if a goodbye came before."""
     connection.execute(
         "INSERT INTO heard (box, at, gone) VALUES (?, ?, 0) ON CONFLICT (box) DO UPDATE SET at = excluded.at, gone = 0",
         (box, now),

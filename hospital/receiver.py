@@ -43,7 +43,7 @@ from hospital.house import House
 from hospital.inbox import Inbox
 from hospital.keyring import Keyring
 from hospital.own_clock import OwnClock
-from hospital.standing import KEEP_ALIVE_S, Word
+from hospital.standing import KEEP_ALIVE_S, StandingRecorder
 
 log = logging.getLogger("lantern.hospital")
 
@@ -85,7 +85,7 @@ class Receiver:
         self._house, self._host, self._port, self._tls = house, host, port, tls
         self._inbox = Inbox(house.inbox_db)
         self._own_clock: OwnClock | None = None
-        self._word = Word(self._inbox)
+        self._standing = StandingRecorder(self._inbox)
         self._keys: Keyring = keyring.load(house.keys)
         self._keys_mark, self._looked = keyring.changed(house.keys), 0.0
         self._pending: list[mqtt.MQTTMessage] = []
@@ -102,20 +102,20 @@ class Receiver:
             try:
                 self._open(client)
                 self._told.clear()  # the broker may have forgotten what it retained
-                self._word.connected()
+                self._standing.connected()
                 self._clock().connected()
                 listening()
                 delay = _DELAY_FIRST_S
                 self._listen(client, stop)
-                self._word.lost("stopped" if stop.is_set() else self._why())
+                self._standing.lost("stopped" if stop.is_set() else self._why())
                 if not stop.is_set():
                     log.warning("the broker %s:%d ended the connection: %s", self._host, self._port, self._why())
                 self._protocol = MQTTProtocolVersion.MQTTv5  # it may only have been restarting
             except (OSError, ValueError) as error:
-                self._word.lost(str(error))
+                self._standing.lost(str(error))
                 log.warning("the broker %s:%d cannot be reached: %s", self._host, self._port, error)
             except sqlite3.OperationalError as error:  # a full disk, most likely; nothing of it was acknowledged
-                self._word.lost(f"the inbox could not be written: {error}")
+                self._standing.lost(f"the inbox could not be written: {error}")
                 log.error("the inbox could not be written (%s); the broker keeps what came and brings it again", error)
                 delay = _DELAY_UNWRITTEN_S
             finally:
@@ -200,7 +200,7 @@ class Receiver:
             told = self._awaited(client, 0.05)
             alive = client.loop(0) == mqtt.MQTT_ERR_SUCCESS
             if alive and told:
-                self._word.heard()
+                self._standing.heard()
             while alive and self._pending and len(self._pending) < BATCH:
                 before = len(self._pending)
                 alive = client.loop_read() == mqtt.MQTT_ERR_SUCCESS
@@ -210,7 +210,7 @@ class Receiver:
                 self._take(client)
             if not alive:
                 return
-            self._word.keep(self._clock().doubt())
+            self._standing.keep(self._clock().doubt())
             self._tell_keys(client)
 
     def _awaited(self, client: mqtt.Client, seconds: float) -> bool:

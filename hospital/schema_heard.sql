@@ -1,4 +1,4 @@
--- An index for each question of the page and of the list, when each box was heard, and the receiver's word on itself.
+-- An index for each question of the page and of the list, when each box was heard, and the receiver's own status.
 
 CREATE INDEX cases_urgent ON cases (box, received_at) WHERE priority = 'urgent';
 CREATE INDEX cases_of_box ON cases (box, received_at);

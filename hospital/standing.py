@@ -22,7 +22,7 @@ _WRITE_S: Final = 2.0
 _SILENCE: Final = timedelta(seconds=3 * KEEP_ALIVE_S)
 # An attempt to connect that ends in nothing, and the wait before the next, are shorter than this.
 _OLD: Final = timedelta(seconds=75)
-_AHEAD: Final = timedelta(seconds=5)  # a clock that was set back makes every word one of the future
+_AHEAD: Final = timedelta(seconds=5)  # after the clock was set back, stored times lie in the future
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +61,7 @@ def read(connection: sqlite3.Connection) -> Standing:
     return Standing(written_at, since, heard_at, row["error"], row["doubt"])
 
 
-class Word:
+class StandingRecorder:
     """The receiver's side: says what happens on the line, and writes it down every few seconds."""
 
     def __init__(self, inbox: Inbox) -> None:
@@ -88,7 +88,8 @@ class Word:
             self._write()
 
     def lost(self, error: str) -> None:
-        """The line ended or could not be opened.  Raises nothing: where the disk is full, the old word grows old."""
+        """The line ended or could not be opened.  Raises nothing: on a full disk nothing is written, and the last entry
+        becomes stale."""
         self._since, self._error = None, error
         with suppress(sqlite3.OperationalError):
             self._write()

@@ -45,7 +45,7 @@ def desk(house: House) -> Desk:
 
 
 def hear_the_broker(inbox: Inbox) -> None:
-    standing.Word(inbox).connected()
+    standing.StandingRecorder(inbox).connected()
 
 
 def add_cases(inbox: Inbox, box: str, number: int, priority: str = "urgent") -> None:
@@ -86,7 +86,7 @@ def test_a_broker_that_is_not_heard_has_a_code(
 def test_no_box_is_called_online_while_the_broker_is_not_heard(house: House, inbox: Inbox) -> None:
     inbox.enrol("clinic-7", "0" * 64, replace=False)
     count(inbox, summary())
-    word = standing.Word(inbox)
+    word = standing.StandingRecorder(inbox)
     word.connected()
     heard = desk(house)
     assert "Every box has been heard lately" in heard.text()
@@ -104,7 +104,7 @@ def test_no_box_is_called_online_while_the_broker_is_not_heard(house: House, inb
 def test_a_doubtful_clock_is_on_the_page_and_has_a_code(house: House, inbox: Inbox) -> None:
     inbox.enrol("clinic-7", "0" * 64, replace=False)
     count(inbox, summary())
-    word = standing.Word(inbox)
+    word = standing.StandingRecorder(inbox)
     word.keep("rows")
     word.connected()
     doubtful = desk(house)
