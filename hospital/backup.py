@@ -1,7 +1,7 @@
 """One file with everything a hospital needs to go on, made while it serves: keys, certificates, boxes, the inbox.
 
 The sealing key is not in it: an old one is destroyed by design and must not live on in a copy.  A restored hospital
-makes a fresh one with a number above any that it can have told before, because a box takes only a higher number.
+makes a fresh one with a higher number, because a box takes only that: it counts the ten minutes since 2026.
 """
 
 from __future__ import annotations
@@ -20,18 +20,22 @@ from pathlib import Path, PurePosixPath
 from typing import IO, Final, cast
 
 from firmware_app.errors import ClockBehindBackup, CopyNotMade, CopyUnusable, RestoreOccupied
+from firmware_app.uplink.envelope import HospitalBundle
+from firmware_app.uplink.summary import decode
 from hospital import keyring, rescue, revocation
 from hospital.house import House
 
 _LIST: Final = "backup.json"
 _INBOX: Final = "inbox.db"
+_BUNDLE: Final = "hospital.json"
 _FILES: Final = (
-    "hospital.json", "keys/sign.pem", "keys/keys.json", "keys/codes.key", "tls/*.*", "tls/issued/*/*", "boxes/*",
+    _BUNDLE, "keys/sign.pem", "keys/keys.json", "keys/codes.key", "tls/*.*", "tls/issued/*/*", "boxes/*",
     "broker/mosquitto.conf",
 )  # fmt: skip
-_NEEDED: Final = {"hospital.json", "keys/sign.pem", "keys/keys.json", "tls/ca.key", "tls/ca.crt", _INBOX}
+_NEEDED: Final = {_BUNDLE, "keys/sign.pem", "keys/keys.json", "tls/ca.key", "tls/ca.crt", _INBOX}
 _FIRST_DAY: Final = datetime(2026, 1, 1, tzinfo=UTC)
-_SERIAL_EVERY_S: Final = 1800
+_SERIAL_EVERY_S: Final = 600
+"""A box takes only a higher number, and none above 10^6, which this reaches in 2045."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,8 +105,9 @@ def _member(name: str, size: int) -> tarfile.TarInfo:
 
 
 def restore(house: House, file: Path) -> Restored:
-    """Put the backup *file* into the folder of *house*, which holds no hospital; then `begin_again`.
+    """Put the backup *file* into the folder of *house*, which holds no hospital, and make it usable.
 
+    `hospital.json` comes last: a restore that was killed can be repeated.
     Raises `CopyUnusable`, `RestoreOccupied`, `ClockBehindBackup` or `HospitalServing`.
     """
     if house.bundle_file.exists():
@@ -113,27 +118,35 @@ def restore(house: House, file: Path) -> Restored:
             made = _checked(archive)
             if datetime.now(UTC) < made:
                 raise ClockBehindBackup(made=f"{made:%Y-%m-%d %H:%M}")
-            for member in sorted(archive.getmembers(), key=lambda one: one.name == "hospital.json"):
-                if member.name != _LIST:
+            for ending in ("-wal", "-shm"):  # of a restore that was killed: the log of another file
+                house.inbox_db.with_name(house.inbox_db.name + ending).unlink(missing_ok=True)
+            for member in archive.getmembers():
+                if member.name not in (_LIST, _BUNDLE):
                     _unpack(archive, member, house.root)
+            bundle = archive.extractfile(_BUNDLE)
+            assert bundle is not None  # `_checked` read it
+            return _make_usable(house, decode(bundle.read().strip(), HospitalBundle), made)
     except (OSError, tarfile.TarError) as error:
         raise CopyUnusable(path=str(file), detail=str(error)[:200]) from None
     except _Unusable as error:
         raise CopyUnusable(path=str(file), detail=str(error)) from None
-    return begin_again(house, made)
 
 
-def begin_again(house: House, made: datetime | None = None) -> Restored:
-    """What a folder needs that was put back from a copy: a sealing key that boxes take, and the broker's files."""
-    before = house.bundle()
+def restored_in_place(house: House) -> Restored:
+    """Make a folder usable that was itself put back from a copy of it.  Raises `KeysMissing` or `HospitalServing`."""
+    with house.serving():
+        return _make_usable(house, house.bundle(), None)
+
+
+def _make_usable(house: House, before: HospitalBundle, made: datetime | None) -> Restored:
+    """Give the folder a sealing key that boxes take, and the broker's files; last its public bundle."""
     keyring.begin_again(house.keys, int((datetime.now(UTC) - _FIRST_DAY).total_seconds()) // _SERIAL_EVERY_S)
-    fresh = house.publish(before.host, before.port)
     revocation.renew(house.tls)
     house.write_broker(before.port)
-    inbox = house.open_inbox()
-    boxes = len(inbox.verify_keys())
-    cases: int = inbox.connection.execute("SELECT COUNT(*) FROM cases").fetchone()[0]
-    inbox.close()
+    with closing(house.open_inbox()) as inbox:
+        boxes = len(inbox.verify_keys())
+        cases: int = inbox.connection.execute("SELECT COUNT(*) FROM cases").fetchone()[0]
+    fresh = house.publish(before.host, before.port)
     return Restored(f"{made:%Y-%m-%d %H:%M} UTC" if made else "", boxes, cases, fresh.serial)
 
 

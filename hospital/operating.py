@@ -112,17 +112,14 @@ def _backup(options: argparse.Namespace, house: House) -> int:
 def _restore(options: argparse.Namespace, house: House) -> int:
     from hospital import backup
 
-    if options.in_place:
-        with house.serving():
-            done = backup.begin_again(house)
-    else:
-        done = backup.restore(house, options.file)
+    done = backup.restored_in_place(house) if options.in_place else backup.restore(house, options.file)
     if options.json:
         print(json.dumps(dataclasses.asdict(done)))
         return 0
     said = f" of {done.made}" if done.made else ""
     print(f"The hospital{said} is in {house.root}: {done.boxes} boxes, {done.cases} case revisions.")
     print(f"Sealing key number {done.serial} is in use; the boxes take it when they next connect. And note:")
+    print("- if another copy was restored within the last ten minutes, run now: lantern-hospital keys rotate;")
     print("- what was received and confirmed after the copy was made is not here, and boxes do not send it again;")
     print("- a box that was enrolled since then is enrolled again: lantern-hospital enrol box.json;")
     print("- a box that was revoked since then is revoked again: lantern-hospital revoke BOX;")

@@ -8,7 +8,8 @@ import signal
 import sqlite3
 import stat
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import closing, suppress
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -99,8 +100,23 @@ def test_a_hospital_that_is_there_is_not_overwritten(house: House, tmp_path: Pat
 
 
 def test_a_folder_put_back_from_a_plain_copy_gets_a_key_that_boxes_take(house: House) -> None:
-    assert backup.begin_again(house).serial > 10_000 - 1
+    assert backup.restored_in_place(house).serial > 10_000 - 1
     assert keyring.load(house.keys).serial == house.bundle().serial
+
+
+def test_a_restore_that_is_killed_anywhere_can_be_repeated(house: House, tmp_path: Path) -> None:
+    file = backup.backup(house, tmp_path)
+    for call in itertools.count():
+        other = House(tmp_path / f"other-{call}")
+        died = killed_before(call, partial(backup.restore, other, file))
+        with suppress(RestoreOccupied):
+            backup.restore(other, file)
+        assert keyring.load(other.keys).serial == other.bundle().serial > 40_000
+        with closing(other.open_inbox()) as inbox:
+            assert len(inbox.verify_keys()) == BOXES
+        if not died:
+            break
+    assert call > 10, "it died at every step"
 
 
 def test_a_sound_inbox_is_left_alone(house: House) -> None:
@@ -125,7 +141,7 @@ def test_a_damaged_inbox_is_made_again_from_the_rows_that_can_be_read(house: Hou
 
 
 def killed_before(call: int, work: Callable[[], object]) -> bool:
-    """Run *work* in a process that dies before its *call*-th rename, sync or copied table; whether it died."""
+    """Run *work* in a process that dies before its *call*-th rename, write, sync or copied table; whether it died."""
     process = os.fork()
     if process:
         return os.waitpid(process, 0)[1] != 0
@@ -139,7 +155,13 @@ def killed_before(call: int, work: Callable[[], object]) -> bool:
 
         return outer
 
-    for owner, name in ((rescue, "_copy"), (keyring, "sync"), (Path, "rename")):
+    for owner, name in (
+        (rescue, "_copy"),
+        (keyring, "sync"),
+        (keyring, "write_file"),
+        (Path, "rename"),
+        (Path, "replace"),
+    ):
         setattr(owner, name, dying(getattr(owner, name)))
     try:
         work()
