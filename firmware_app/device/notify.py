@@ -83,7 +83,7 @@ def ready(text: str = "") -> None:
 
 
 def alive() -> None:
-    """The main loop goes round.  Costs a look at the clock, but for three times in WatchdogSec."""
+    """The main loop goes round.  Cheap: it writes at most three times in WatchdogSec."""
     listener = _listener()
     if listener is None or listener.pause_s is None or threading.current_thread() is not threading.main_thread():
         return

@@ -29,7 +29,7 @@ class Seat:
     """Among those that have *database* open, until it is closed or forgotten.
 
     Raises `StoreDamaged` while the database is noted as damaged, `StoreLookedAt` while somebody looks whether it is,
-    and what `disk.named` tells.  On a read-only disk, and where a file system knows no locks,
+    and a `StoreError` (see `disk.named`).  On a read-only disk, and where a file system knows no locks,
     there is nothing to hold: nobody rebuilds there either.
     """
 
@@ -67,7 +67,7 @@ def alone(database: Path, seconds: float, stop: threading.Event | None = None) -
     """Whether nobody else has *database* open, waiting *seconds* for it or until *stop*; if so nobody can, until the
     block ends.
 
-    Raises `NoLocks` where that cannot be known, and what `disk.named` tells.
+    Raises `NoLocks` where that cannot be known, and a `StoreError` (see `disk.named`).
     """
     descriptor = _open(database)
     if descriptor is None:

@@ -122,7 +122,7 @@ class StateDir:
         return self.run / "ballast"
 
     def prepare(self) -> None:
-        """Make what is missing, durably.  Raises what `disk.named` tells."""
+        """Make what is missing, durably.  Raises a `StoreError` (see `disk.named`)."""
         try:
             changed = [folder.parent for folder in (self.root, *self.root.parents) if not folder.exists()]
             make_directory(self.root, _ROOT_MODE)

@@ -103,7 +103,7 @@ def mend(state: StateDir, database: Path, stop: threading.Event | None = None) -
     """Look at *database*, and rebuild it where it is damaged.  Does nothing while others have it open undamaged.
 
     Raises `StoreDamaged` when others will not let go of a damaged one (or *stop* came), `StoreTooNew`,
-    what `disk.named` tells when it cannot be looked at, and `RescueNeedsRoom`, `ReferencesLost` and
+    a `StoreError` (see `disk.named`) when it cannot be looked at, and `RescueNeedsRoom`, `ReferencesLost` and
     `RescueImpossible` when it cannot be rebuilt.
     """
     try:
