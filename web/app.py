@@ -92,9 +92,12 @@ def create_app(
     app.config.from_mapping(test_config or {})
     app.session_interface = _OverTls()
     disk = standing.Disk(config, state)
-    pulse = Pulse(
-        clinical, lambda: (standing.reading(clinical, state), sticks.strip(state), _code(disk.look(writes=False)))
-    )
+
+    def stands() -> object:
+        found = disk.look(standing.PULSE_WRITE_S)
+        return standing.reading(clinical, state), sticks.strip(state), found.code if found is not None else None
+
+    pulse = Pulse(clinical, stands)
     boxes.install(app.extensions, boxes.Box(config, state, clinical, accounts, pulse, checkup or Checkup(None), disk))
     for name, converter in (("case", CaseReference), ("instance", InstanceReference), ("finding", FindingCode)):
         app.url_map.converters[name] = converter
@@ -148,10 +151,6 @@ def _banner() -> dict[str, standing.Reading | StickStatus | DiskTrouble | None]:
         "reading": standing.reading(box.clinical, box.state), "stick": sticks.strip(box.state),
         "disk": box.disk.look(),
     }  # fmt: skip
-
-
-def _code(found: DiskTrouble | None) -> str | None:
-    return found.code if found is not None else None
 
 
 def _translated(message: str, **values: object) -> str:

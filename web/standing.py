@@ -18,6 +18,7 @@ from firmware_app.store.worklist import Worklist
 
 LATE_S: Final = 60.0
 _WRITE_S: Final = 10.0
+PULSE_WRITE_S: Final = 60.0  # writing wears a disk out, and a page may be open day and night
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,13 +48,13 @@ class Disk:
         self._at = float("-inf")
         self._written: DiskTrouble | None = None
 
-    def look(self, *, writes: bool = True) -> DiskTrouble | None:
-        """None where all is well.  Without *writes*, which wear a disk out, the last one counts."""
+    def look(self, write_s: float = _WRITE_S) -> DiskTrouble | None:
+        """None where all is well.  What the last write met counts for *write_s* seconds; then it writes again."""
         if (found := of_the_state.trouble(self._folder, self._limit_mb, writes=False)) is not None:
             return found
-        if writes and self._asking.acquire(blocking=False):
+        if self._asking.acquire(blocking=False):
             try:
-                if time.monotonic() - self._at > _WRITE_S:
+                if time.monotonic() - self._at > write_s:
                     self._written = of_the_state.trouble(self._folder, self._limit_mb)
                     self._at = time.monotonic()
             finally:

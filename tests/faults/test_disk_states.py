@@ -13,8 +13,13 @@ from firmware_app.device import health, machine
 from firmware_app.errors import DiskTrouble
 from firmware_app.intake.spool import not_kept
 from firmware_app.store import disk
+from firmware_app.store.accounts import Accounts
+from firmware_app.store.clinical import Clinical
 from firmware_app.store.layout import StateDir
 from tests.faults.loopfs import LoopFileSystem, loop_file_system
+from web import standing
+from web.app import create_app
+from web.box import Box
 from web.standing import Disk
 
 Attack = Callable[[LoopFileSystem], object]
@@ -73,3 +78,32 @@ def test_each_has_its_own_code_for_doctor_page_and_sender(
         assert fresh is not None
         assert fresh.code == code
         loop.restore_power()
+
+
+def test_a_page_that_is_left_open_hears_that_the_disk_fails_and_that_it_works_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(standing, "PULSE_WRITE_S", 0.5)
+    with loop_file_system(tmp_path, megabytes=64) as loop:
+        state = StateDir(tmp_path / "state")
+        state.prepare()
+        state.run.rmdir()
+        state.run.symlink_to(loop.mount)  # the databases stay readable, as they do where only some writes fail
+        config = Config.model_validate({"state": {"dir": str(state.root)}, "retention": {"high_water_free_mb": 16}})
+        clinical, accounts = Clinical(state.clinical_db), Accounts(state.accounts_db)
+        clinical.create()
+        accounts.create()
+        box: Box = create_app(config, state, clinical, accounts).extensions["lantern"]
+        box.pulse.start()
+        try:
+            seen = box.pulse.wait(0, 10)
+            loop.cut_power()
+            failing = box.pulse.wait(seen, 10)
+            assert failing != seen
+            loop.restore_power()
+            assert box.pulse.wait(failing, 10) != failing
+            assert box.disk.look() is None
+        finally:
+            box.pulse.stop()
+            clinical.database.close()
+            accounts.database.close()
