@@ -8,8 +8,8 @@ again at this moment, either has its row already and keeps the file, or its door
 A case may go when nothing of it is asked for any more:
 - read: none of its images waits, and its last revision is closed;
 - sent: the hospital's signed receipt for each of its summaries is there (`outbox` has no row of it);
-- signed: a doctor is done with it as it is now, and has said something of every finding that the box called positive,
-  as it is read now;
+- signed: a doctor is done with it as it is now, and for every finding that the box called positive, as it is read now,
+  a doctor has said that they agree, disagree or are unsure.  "No opinion" is enough for "Done" and not for deletion;
 - old: nothing of it came after the cut-off.
 """
 
@@ -45,7 +45,7 @@ _UNSIGNED: Final = (
     " AND json_extract(f.value, '$.probability') >= json_extract(f.value, '$.threshold')"
     " AND NOT EXISTS (SELECT 1 FROM verdicts v"
     " WHERE v.case_reference = c.reference AND v.finding = json_extract(f.value, '$.code')"
-    " AND v.revision >= c.revision)))"
+    " AND v.revision >= c.revision AND v.verdict <> 'none')))"
 )
 _ASKED: Final = f"{_UNREAD} AS unread, {_UNSENT} AS unsent, {_UNSIGNED} AS unsigned"
 # When an image came at the latest; no clock is believed alone.  It came no earlier than those before it, so one that

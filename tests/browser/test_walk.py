@@ -216,7 +216,7 @@ def test_a_script_in_a_name_does_nothing(box: Clinic, doctor: Person, folder: Pa
     quiet(doctor)
 
 
-@pytest.mark.parametrize(("language", "word"), [("zh_CN", "没有意见"), ("en", "No opinion")])
+@pytest.mark.parametrize(("language", "word"), [("zh_CN", "不作评价"), ("en", "No opinion")])
 def test_done_asks_for_a_word_leads_to_the_next_patient_and_is_taken_back_there(
     box: Clinic, doctor: Person, folder: Path, language: str, word: str
 ) -> None:

@@ -135,6 +135,10 @@ def _doctor_said_nothing_of_the_finding(state: StateDir, clinical: Clinical, cas
     clinical.database.connection.execute("DELETE FROM verdicts WHERE case_reference = ?", (case,))
 
 
+def _doctor_had_no_opinion(state: StateDir, clinical: Clinical, case: str) -> None:
+    Worklist(clinical).judge(case, "pneumonia", "none", DOCTOR)
+
+
 HOLDS: dict[Callable[[StateDir, Clinical, str], None], str] = {
     _image_waits: "unread",
     _revision_is_open: "unread",
@@ -143,6 +147,7 @@ HOLDS: dict[Callable[[StateDir, Clinical, str], None], str] = {
     _doctor_is_not_done: "unsigned",
     _doctor_was_done_with_an_earlier_revision: "unsigned",
     _doctor_said_nothing_of_the_finding: "unsigned",
+    _doctor_had_no_opinion: "unsigned",
 }
 
 
