@@ -128,7 +128,7 @@ def write_private(path: Path, data: bytes) -> None:
 
 
 def write_file(path: Path, data: bytes, mode: int = 0o644) -> None:
-    """As `write_private`, of another *mode*."""
+    """Like `write_private`, with the given *mode*."""
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
     with open(descriptor, "wb") as handle:  # noqa: PTH123 - the descriptor carries the mode
         if os.geteuid() == 0:
