@@ -79,7 +79,7 @@ def main() -> None:
             looked = harness.alternate(looks, options.rounds, warm_ups=0)
             begun = time.monotonic()
             large = House(folder / "large")
-            large.found("127.0.0.1", 8883)
+            large.establish("127.0.0.1", 8883)
             county.fill(large.inbox_db, options.rows)
             filled_s = time.monotonic() - begun
             asked, listed_mb = county.ask(large.inbox_db, 50), county.list_all(large, options.rows)

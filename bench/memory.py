@@ -94,7 +94,7 @@ def _box(work: Path, send: Callable[[int], None], *, uplink: bool) -> Mapping[st
 def _provisioned(work: Path) -> dict[str, str]:
     """Settings of a box with keys, a certificate and a hospital, whose broker's port is closed."""
     house = House(work / "hospital")
-    house.found("127.0.0.1", harness.free_port())
+    house.establish("127.0.0.1", harness.free_port())
     state = StateDir(work / "state")
     state.prepare()
     provision.begin(state.line_keys, "clinic-7", house.bundle_file)

@@ -140,7 +140,7 @@ def restored_in_place(house: House) -> Restored:
 
 def _make_usable(house: House, before: HospitalBundle, made: datetime | None) -> Restored:
     """Give the folder a sealing key that boxes take, and the broker's files; last its public bundle."""
-    keyring.begin_again(house.keys, int((datetime.now(UTC) - _FIRST_DAY).total_seconds()) // _SERIAL_EVERY_S)
+    keyring.replace_seal(house.keys, int((datetime.now(UTC) - _FIRST_DAY).total_seconds()) // _SERIAL_EVERY_S)
     revocation.renew(house.tls)
     house.write_broker(before.port)
     with closing(house.open_inbox()) as inbox:

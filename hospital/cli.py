@@ -62,7 +62,7 @@ def _run(arguments: Sequence[str] | None) -> int:
 
 def _keys_new(options: argparse.Namespace) -> int:
     house = _house(options)
-    bundle = house.found(options.host, options.port)
+    bundle = house.establish(options.host, options.port)
     if options.json:
         _print_json({"bundle": str(house.bundle_file), "fingerprint": bundle.fingerprint, "serial": bundle.serial})
         return _DONE

@@ -68,7 +68,7 @@ class House:
         except FileNotFoundError:
             raise KeysMissing(path=str(self.root)) from None
 
-    def found(self, host: str, port: int) -> HospitalBundle:
+    def establish(self, host: str, port: int) -> HospitalBundle:
         """Make everything for a broker that boxes reach at *host*:*port*; raises `KeysExist`."""
         if self.bundle_file.exists():
             raise KeysExist(path=str(self.root))

@@ -72,7 +72,7 @@ def rotate(folder: Path) -> Keyring:
         return _load(folder)
 
 
-def begin_again(folder: Path, least: int) -> Keyring:
+def replace_seal(folder: Path, least: int) -> Keyring:
     """A fresh sealing key whose number is at least *least*, also where today's is missing.  Raises `KeysMissing`."""
     with alone(folder):
         try:
@@ -113,7 +113,7 @@ def _destroy_others(folder: Path, current: str) -> None:
         sync(folder)
 
 
-def changed(folder: Path) -> int:
+def change_mark(folder: Path) -> int:
     """A number that differs after a rotation; cheap to ask."""
     return _index(folder).stat().st_mtime_ns
 

@@ -87,7 +87,7 @@ class Receiver:
         self._own_clock: OwnClock | None = None
         self._standing = StandingRecorder(self._inbox)
         self._keys: Keyring = keyring.load(house.keys)
-        self._keys_mark, self._looked = keyring.changed(house.keys), 0.0
+        self._keys_mark, self._looked = keyring.change_mark(house.keys), 0.0
         self._pending: list[mqtt.MQTTMessage] = []
         self._protocol = MQTTProtocolVersion.MQTTv5
         self._answer = self._farewell = ""
@@ -287,7 +287,7 @@ class Receiver:
         if now - self._looked < _KEYS_S:
             return
         self._looked = now
-        mark = keyring.changed(self._house.keys)
+        mark = keyring.change_mark(self._house.keys)
         if mark != self._keys_mark:
             self._keys, self._keys_mark = keyring.load(self._house.keys), mark
             log.info("sealing key number %d is in use", self._keys.serial)

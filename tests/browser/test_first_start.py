@@ -29,7 +29,7 @@ pytestmark = pytest.mark.timeout(600)  # three boxes are started, and two of the
 @pytest.fixture(scope="module")
 def house(tmp_path_factory: pytest.TempPathFactory) -> House:
     made = House(tmp_path_factory.mktemp("hospital"))
-    made.found("mqtt.hospital.example", 8883)
+    made.establish("mqtt.hospital.example", 8883)
     return made
 
 

@@ -26,7 +26,7 @@ from tests.shelf import prepared
 def box(tmp_path: Path) -> tuple[Config, StateDir]:
     """A new box that trusts the hospital already, so that one file of it would be taken by itself."""
     house = House(tmp_path / "hospital")
-    house.found("mqtt.hospital.example", 8883)
+    house.establish("mqtt.hospital.example", 8883)
     config, state, clinical = sticks.box(tmp_path / "state")
     clinical.database.close()
     state.provision.mkdir()

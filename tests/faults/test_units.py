@@ -124,7 +124,7 @@ def box(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
     peer("storescu")
     folder = tmp_path_factory.mktemp("units")
     hospital = Hospital(folder / "hospital")
-    hospital.found("127.0.0.1", 8883)
+    hospital.establish("127.0.0.1", 8883)
     keys = folder / "line"
     provision.begin(keys, "clinic-7", hospital.bundle_file)
     provision.complete(keys, hospital.enrol(keys / "box.json")[1])

@@ -14,7 +14,7 @@ from hospital.inbox import Inbox
 @pytest.fixture
 def house(tmp_path: Path) -> House:
     made = House(tmp_path / "hospital")
-    made.found("127.0.0.1", 8883)
+    made.establish("127.0.0.1", 8883)
     return made
 
 

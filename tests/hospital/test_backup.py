@@ -29,7 +29,7 @@ BOXES, CASES = 5, 4000
 @pytest.fixture
 def house(tmp_path: Path) -> House:
     made = House(tmp_path / "hospital")
-    made.found("127.0.0.1", 8883)
+    made.establish("127.0.0.1", 8883)
     for number in range(BOXES):
         provision.begin(tmp_path / f"box-{number}", f"clinic-{number}", made.bundle_file)
         made.enrol(tmp_path / f"box-{number}" / "box.json")

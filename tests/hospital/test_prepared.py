@@ -32,7 +32,7 @@ BOXES = 200
 @pytest.fixture
 def house(tmp_path: Path) -> House:
     made = House(tmp_path / "hospital")
-    made.found("mqtt.hospital.example", 8883)
+    made.establish("mqtt.hospital.example", 8883)
     return made
 
 

@@ -87,7 +87,7 @@ def test_rotation_destroys_the_old_key_and_keeps_the_signature(house: House) -> 
 
 def test_keys_are_made_once_and_missed_with_a_sentence(house: House, tmp_path: Path) -> None:
     with pytest.raises(KeysExist):
-        house.found("127.0.0.1", 8883)
+        house.establish("127.0.0.1", 8883)
     with pytest.raises(KeysMissing, match="keys new"):
         House(tmp_path / "none").rotate()
 

@@ -11,5 +11,5 @@ from hospital.house import House
 def house(tmp_path_factory: pytest.TempPathFactory) -> House:
     """A hospital with its keys."""
     made = House(tmp_path_factory.mktemp("hospital"))
-    made.found("mqtt.hospital.example", 8883)
+    made.establish("mqtt.hospital.example", 8883)
     return made

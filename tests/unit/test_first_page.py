@@ -182,7 +182,7 @@ def test_the_label_finds_its_hospital_s_file_beside_a_stranger_s_for_the_same_bo
     new: New, house: House, tmp_path: Path
 ) -> None:
     stranger = House(tmp_path / "stranger")
-    stranger.found("evil.example", 8883)
+    stranger.establish("evil.example", 8883)
     row = (2, {"box": "clinic-9", "clinic": "西河卫生院"})
     (made,) = prepare.prepare(house, "l", [row], tmp_path / "stick/a", 30)
     prepare.prepare(stranger, "l", [row], tmp_path / "stick/b", 30)

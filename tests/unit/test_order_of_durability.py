@@ -276,7 +276,7 @@ def test_a_boxs_keys_are_on_the_disk_before_they_have_names_and_before_anyone_is
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     house, folder = House(tmp_path / "hospital"), tmp_path / "line"
-    house.found("127.0.0.1", 8883)
+    house.establish("127.0.0.1", 8883)
     diary = Diary(tmp_path, monkeypatch)
     provision.begin(folder, "clinic-7", house.bundle_file)
     for name in ("identity.pem", "tls.key", "box.json", "authority.crt", "hospital.json"):

@@ -114,7 +114,7 @@ def test_the_hospitals_answer_completes_this_box_and_no_other(house: House, tmp_
 def test_the_answer_of_another_hospital_is_refused_by_name_and_changes_nothing(house: House, tmp_path: Path) -> None:
     """The box was shown to both, and both have enrolled it under the same id."""
     other = House(tmp_path / "other")
-    other.found("mqtt.other.example", 8883)
+    other.establish("mqtt.other.example", 8883)
     line = tmp_path / "line"
     provision.begin(line, "clinic-7", house.bundle_file)
     _, theirs = other.enrol(line / "box.json")

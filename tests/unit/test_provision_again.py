@@ -26,7 +26,7 @@ ANSWERS = Answers("clinic-7", "清河卫生院", "zh_CN", "Asia/Shanghai", "LANT
 @pytest.fixture
 def other(tmp_path: Path) -> House:
     made = House(tmp_path / "other")
-    made.found("other.example", 8883)
+    made.establish("other.example", 8883)
     return made
 
 

@@ -20,7 +20,7 @@ ANSWERS = {"box": "clinic-7", "clinic": "X", "language": "en", "zone": "Asia/Sha
 @pytest.fixture
 def house(tmp_path: Path) -> House:
     made = House(tmp_path / "hospital")
-    made.found("mqtt.hospital.example", 8883)
+    made.establish("mqtt.hospital.example", 8883)
     return made
 
 

@@ -86,7 +86,7 @@ def test_a_changed_file_is_refused_wherever_it_was_changed(house: House, box: Bo
 
 def test_a_stranger_who_signs_well_is_not_trusted(house: House, box: Box, tmp_path: Path) -> None:
     other = House(tmp_path / "other")
-    other.found("evil.example", 8883)
+    other.establish("evil.example", 8883)
     ours, theirs = prepared(house, tmp_path / "ours"), prepared(other, tmp_path / "theirs")
     before = box.everything()
     with pytest.raises(TrustNeeded, match=other.bundle().fingerprint):
@@ -144,7 +144,7 @@ def test_an_old_file_does_not_bring_back_what_a_later_one_replaced(house: House,
 
 def test_a_retired_sealing_key_does_not_come_back_with_an_old_file(tmp_path: Path) -> None:
     house, box = House(tmp_path / "hospital"), Box(tmp_path / "box")
-    house.found("mqtt.hospital.example", 8883)
+    house.establish("mqtt.hospital.example", 8883)
     made = prepared(house, tmp_path / "out")
     (box.file.parent / "hospital.json").write_bytes(house.rotate().encode())  # came with the software
     box.take(made.file)

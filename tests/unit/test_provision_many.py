@@ -176,7 +176,7 @@ def test_of_two_files_for_one_box_the_later_counts(
 def stranger(tmp_path: Path) -> House:
     """Anybody: `lantern-hospital found` makes one."""
     made = House(tmp_path / "stranger")
-    made.found("evil.example", 8883)
+    made.establish("evil.example", 8883)
     return made
 
 

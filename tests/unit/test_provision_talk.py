@@ -160,7 +160,7 @@ def test_asked_again_enter_keeps_everything(house: House, tmp_path: Path) -> Non
 
 def test_another_hospital_is_taken_only_when_a_person_says_that_it_is_meant(house: House, tmp_path: Path) -> None:
     other = House(tmp_path / "other")
-    other.found("other.example", 8883)
+    other.establish("other.example", 8883)
     answers = Answers("clinic-7", "Clear River", "en", present_zone(), "LANTERN", ("DX1",))
     places = places_of(tmp_path)
     first_start.apply(answers, house.bundle(), load(places.config, {}), places)

@@ -59,7 +59,7 @@ BOX = "clinic-7"
 def house(box: Box, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> House:
     """The hospital at which the box is enrolled."""
     made = House(tmp_path / "hospital")
-    made.found("localhost", 8883)
+    made.establish("localhost", 8883)
     provision.begin(box.state.line_keys, BOX, made.bundle_file)
     made.enrol(box.state.line_keys / "box.json")
     for section, values in provision.settings(box.state.line_keys).items():
@@ -270,7 +270,7 @@ def test_another_hospital_cannot_open_it_and_says_so(
 ) -> None:
     file = carried(box, house)
     other = House(tmp_path / "other")
-    other.found("localhost", 8883)
+    other.establish("localhost", 8883)
     assert opened(other, file, tmp_path / "out") == 1
     assert CarriedElsewhere.code in capsys.readouterr().err
 

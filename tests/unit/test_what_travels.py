@@ -215,7 +215,7 @@ SMALL_ORDER = [
 @pytest.mark.parametrize("point", SMALL_ORDER)
 def test_a_box_with_a_signing_key_of_small_order_is_not_enrolled(tmp_path: Path, point: str) -> None:
     house = House(tmp_path / "hospital")
-    house.found("127.0.0.1", 8883)
+    house.establish("127.0.0.1", 8883)
     provision.begin(tmp_path / "box", "clinic-7", house.bundle_file)
     raw = json.loads((tmp_path / "box" / "box.json").read_bytes())
     weak = {**raw, "verify": point, "proof": "01" + "00" * 63}  # which anybody's word passes under such a key
@@ -229,7 +229,7 @@ def test_a_hospital_whose_keys_hold_for_anyone_is_refused_wherever_it_comes_in(
     tmp_path: Path, weak: dict[str, str] | None
 ) -> None:
     house = House(tmp_path / "hospital")
-    house.found("127.0.0.1", 8883)
+    house.establish("127.0.0.1", 8883)
     file, raw = tmp_path / "hospital.json", json.loads(house.bundle_file.read_bytes())
     told = b"\0" * 900  # as a file is after a power cut
     if weak is not None:
@@ -243,7 +243,7 @@ def test_a_hospital_whose_keys_hold_for_anyone_is_refused_wherever_it_comes_in(
 
 def test_a_certificate_for_another_key_does_not_complete_a_box_of_the_same_name(tmp_path: Path) -> None:
     house = House(tmp_path / "hospital")
-    house.found("127.0.0.1", 8883)
+    house.establish("127.0.0.1", 8883)
     provision.begin(tmp_path / "a", "clinic-7", house.bundle_file)
     provision.begin(tmp_path / "b", "clinic-7", house.bundle_file)
     other = credentials.bundle(tmp_path / "b" / "box.json", BoxBundle)

@@ -212,7 +212,7 @@ def place(folder: Path, *, tls: bool = True, extra: str = "", with_receiver: boo
     mosquitto = peer("mosquitto")
     port = free_port()
     house = House(folder / "hospital")
-    house.found("127.0.0.1", port)
+    house.establish("127.0.0.1", port)
     config = (house.broker / "mosquitto.conf").read_text("utf-8")
     if not tls:
         config = f"listener {port} 127.0.0.1\nallow_anonymous true\nuser root\nmax_inflight_messages 200\n"

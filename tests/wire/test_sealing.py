@@ -57,7 +57,7 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> House:
     if not all(any(libraries.glob(f"*/libtss2-{name}.so*")) for name in ("esys", "rc", "mu", "tcti-swtpm")):
         missing("needs Debian packages libtss2-esys-3.0.2-0 libtss2-rc0 libtss2-mu0 libtss2-tcti-swtpm0")
     made = House(tmp_path_factory.mktemp("hospital"))
-    made.found("mqtt.hospital.example", 8883)
+    made.establish("mqtt.hospital.example", 8883)
     return made
 
 
