@@ -39,7 +39,7 @@ def open_unread(box: Clinic, doctor: Person, name: str) -> None:
         return next((row for row in rows if name in row[1]), None)
 
     address, text = doctor.until(told)
-    assert "未阅读" in text
+    assert "未判读" in text
     doctor.driver.get(address)
     assert doctor.find("h1").text == name
 
@@ -52,8 +52,8 @@ def test_name_and_no_done_are_there_at_once_and_within_half_a_minute_the_film(
         begun = time.monotonic()
         open_unread(box, doctor, "Reader Hangs")
         assert "QH-10" in doctor.find(".title").text
-        assert doctor.find("#message").text == "尚未阅读，图像稍后会自动显示在这里。"
-        assert doctor.find("p.finish").text.startswith("尚未阅读完")
+        assert doctor.find("#message").text == "尚未判读，图像稍后会自动显示在这里。"
+        assert doctor.find("p.finish").text.startswith("尚未判读完")
         doctor.picture("reader-hangs")
         before = box.pids["reader"]
         box.expect("reader")
@@ -79,6 +79,7 @@ def test_what_is_typed_is_not_lost_when_the_reading_comes(box: Clinic, doctor: P
     asked = told()
     doctor.until(lambda: told() > asked + 1)
     assert doctor.find("#patient [name=name]").get_attribute("value") == "Typed meanwhile"
+    doctor.until(lambda: doctor.find("#came").text.startswith("判读结果已出"))
 
 
 def test_film_and_name_are_there_while_the_model_hangs(box: Clinic, doctor: Person, folder: Path) -> None:

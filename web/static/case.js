@@ -276,7 +276,9 @@ document.addEventListener("input", event => typed ||= Boolean(event.target.close
 async function look() {
   try {
     const now = await (await ask(page.state)).json();
-    if (!typed && (now.seen !== page.seen || now.film !== Boolean(Number(page.film)))) return location.reload();
+    const came = now.seen !== page.seen || now.film !== Boolean(Number(page.film));
+    if (came && !typed) return location.reload();
+    $("came").hidden = now.seen === page.seen || (Number(page.waiting) && !now.seen.endsWith(".0"));
   } catch { /* it is asked again */ }
   setTimeout(look, Number(page.waiting) ? 1500 : 5000);
 }
