@@ -203,7 +203,7 @@ def _tend(one: Supervised, state: StateDir, tell: Callable[[Event], None]) -> No
         log.warning("%s ended with status %d; it is started again in %.1f s", one.name, status, one.delay)
         tell({"event": "ended", "process": one.name, "status": status})
         return
-    if one.hangs():
+    if one.hangs(time.monotonic()):
         log.error("%s hangs: it gave no sign of life for %.0f s and is killed", one.name, one.patience_s)
         one.process.kill()
         return

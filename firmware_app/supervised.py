@@ -1,8 +1,8 @@
 """One process that the supervisor keeps alive: started again whenever it ends, and killed when it hangs.
 
 It hangs when nothing has come through the pipe of its signs of life (`device.notify`) for longer than its patience.
-Of the time between two looks only a second counts as silence: when the supervisor was away itself (a machine that was
-suspended, everything stopped at once, a database rebuilt), nobody is late for that.
+Of the time between two looks only a second counts as silence: time in which the supervisor itself did not run (a
+machine that was suspended, everything stopped at once, a database rebuilt) is not counted.
 """
 
 from __future__ import annotations
@@ -72,9 +72,11 @@ class Supervised:
         self._forget()
         return status
 
-    def hangs(self) -> bool:
-        """Whether a running process has been silent for longer than its patience; True once for each such time."""
-        now = time.monotonic()
+    def hangs(self, now: float) -> bool:
+        """Whether a running process has been silent for longer than its patience; True once for each such time.
+
+        *now* is the monotonic time in seconds.
+        """
         since, self._looked = min(now - self._looked, _LOOK_MOST_S), now
         self._silent_s = 0.0 if self._has_spoken() else self._silent_s + since
         if self._silent_s <= self.patience_s:
