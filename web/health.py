@@ -28,7 +28,7 @@ def page() -> ResponseReturnValue:
 
 @blueprint.get("/alive")
 def alive() -> ResponseReturnValue:
-    """Nothing, but soon: what every open page asks every few seconds (static/answers.js)."""
+    """An empty answer at once: what every open page asks every few seconds (static/answers.js)."""
     return "", 204
 
 

@@ -37,7 +37,7 @@ log = logging.getLogger("lantern.viewer")
 
 THREADS: Final = lists.STREAMS + 8
 _CONNECTIONS: Final = 200
-_BETWEEN: Final = 50  # as many more may be at work at once before nobody is let in: whoever waits for nothing has gone
+_BETWEEN: Final = 50  # connections beyond the limit that may be busy at once; idle ones are closed first
 # Whose word on a browser's address and scheme is taken, where the configuration says that there is a front.
 _FRONT: Final[dict[str, Any]] = {
     "trusted_proxy": "127.0.0.1",
@@ -66,7 +66,7 @@ def run(config: Config, ready: service.Ready, stop: threading.Event, config_path
         channel_request_lookahead=1,  # so that a stream learns at once that its page was closed
         **(_FRONT if config.viewer.behind_front else {}),
     )  # fmt: skip
-    _let_in_whoever_comes(server)
+    _close_idle_when_full(server)
     box.pulse.start()
     measures = Measures(config, state, clinical)
 
@@ -91,11 +91,11 @@ def run(config: Config, ready: service.Ready, stop: threading.Event, config_path
     accounts.database.close()
 
 
-def _let_in_whoever_comes(server: Any) -> None:
+def _close_idle_when_full(server: Any) -> None:
     """Have *server* (waitress's) close the connections that have been quiet for longest when a new one finds it full.
 
-    A crowd of slow sockets then keeps nobody out, and a browser whose idle connection goes opens another.  One that has
-    asked for something is never closed for it.
+    A crowd of slow sockets then keeps nobody out, and a browser whose idle connection goes opens another.  One whose
+    answer is being made or sent is not idle.
     """
     accept = server.handle_accept
 
@@ -103,7 +103,9 @@ def _let_in_whoever_comes(server: Any) -> None:
         accept()  # first, so that it is not given the descriptor of one that has just gone
         too_many = len(server.active_channels) - _CONNECTIONS
         if too_many > 0:
-            idle = [channel for channel in server.active_channels.values() if not channel.requests]
+            # In this order: waitress forgets the request once the answer is in its buffer, which may be long before the
+            # end of it is sent.
+            idle = [one for one in server.active_channels.values() if not (one.requests or one.total_outbufs_len)]
             for channel in sorted(idle, key=lambda one: one.last_activity)[:too_many]:
                 channel.handle_close()
 

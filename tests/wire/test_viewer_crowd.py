@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import socket
+import threading
 import time
 import urllib.parse
 import urllib.request
@@ -12,10 +13,13 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from http.cookiejar import CookieJar
 from pathlib import Path
+from typing import Any
 
 import pytest
+from waitress.server import create_server
 
 from tests.box import lantern, served
+from web.server import _close_idle_when_full
 
 CROWD = 250
 PASSWORD = "a lamp in the village"
@@ -84,3 +88,30 @@ def test_no_connection_is_closed_while_there_is_room(port: int) -> None:
     with crowd(port, 100, b"G") as slow:
         urllib.request.urlopen(f"http://127.0.0.1:{port}/login", timeout=10).read()
         assert all(is_open(one) for one in slow)
+
+
+def test_an_answer_that_is_read_slowly_is_read_to_its_end_whoever_comes() -> None:
+    """waitress itself, with the rule of the viewer's: the box's own big answers are films, behind a log-in."""
+    whole = 8 << 20
+    server: Any = create_server(
+        lambda _, start: (start("200 OK", [("Content-Length", str(whole))]), [bytes(whole)])[1],
+        host="127.0.0.1", port=0, connection_limit=250, asyncore_loop_timeout=1,
+    )  # fmt: skip
+    _close_idle_when_full(server)
+    threading.Thread(target=server.run, daemon=True).start()
+    port = server.effective_port
+    with socket.create_connection(("127.0.0.1", port), 10) as slow:
+        slow.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+        got = len(slow.recv(1000))
+        (channel,) = server.active_channels.values()
+        deadline = time.monotonic() + 10
+        while channel.requests:  # the answer is in waitress's buffer then, and most of it not sent
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        with crowd(port, 210, b""):
+            while len(server.active_channels) < 200:
+                assert time.monotonic() < deadline
+                time.sleep(0.01)
+            while part := slow.recv(1 << 16):
+                got += len(part)
+    assert got > whole
