@@ -13,7 +13,7 @@ help:
 	@echo "make demo          install into $(VENV), set up a box and a hospital, send images, show both sides (ONCE=1: then end)"
 	@echo "make test          everything that CI runs: ruff, mypy, pytest"
 	@echo "make install       make this machine a box: programs, users, units, TLS front (root; WHEELS=DIR: without the internet)"
-	@echo "make install-hospital  the same for the hospital's computer: receiver, page and broker as a user of their own (root)"
+	@echo "make install-hospital  the same for the hospital's computer: receiver, page and broker as a user of their own (root; WHEELS=DIR: without the internet)"
 	@echo "make uninstall     take the box away, but not its images and settings (root; KEEP=state, KEEP=config; PURGE=1: all; SURE=yes: do not ask)"
 	@echo "make wheels        fetch all that an installation without the internet needs, into build/wheels"
 	@echo "make test-appliance  the appliance's longer tests: care, front and provisioning under a real systemd, 200 boxes (root)"
@@ -66,7 +66,7 @@ FROM_NOTHING = apt-get -q -y -o Debug::NoLocking=1 -o Dir::State::status="$$PWD/
 wheels: | $(VENV)/bin/python
 	@rm -rf build/wheels && mkdir -p build/wheels/partial
 	@! command -v apt-get > /dev/null || { cd build/wheels && touch status && \
-		$(FROM_NOTHING) install make python3 nginx avahi-daemon iproute2 ntfs-3g > /dev/null && \
+		$(FROM_NOTHING) install make python3 nginx avahi-daemon iproute2 ntfs-3g mosquitto > /dev/null && \
 		for deb in *.deb; do dpkg-deb --field "$$deb" && printf 'Filename: ./%s\nSize: %s\nSHA256: %s\n\n' \
 			"$$deb" "$$(stat -c %s "$$deb")" "$$(sha256sum < "$$deb" | cut -d ' ' -f 1)"; done > Packages; }
 	@rm -rf build/wheels/partial build/wheels/status build/wheels/lock

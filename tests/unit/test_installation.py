@@ -20,7 +20,7 @@ from pathlib import Path
 
 import pytest
 
-from firmware_app.device.installation import ground, removal, setting_up
+from firmware_app.device.installation import ground, hospital, removal, setting_up
 from firmware_app.device.installation.kind import MADE_FOR, Kind
 from firmware_app.device.installation.machine import Machine, Record
 from firmware_app.device.installation.programs import Source
@@ -34,11 +34,13 @@ from firmware_app.errors import (
 from tests.peers import REPOSITORY, need_root, peer
 
 _DEBS = {"nginx": "nginx-common", "nginx-common": "", "avahi-daemon": "", "ntfs-3g": ""}
+_OF_THE_HOSPITAL = {"mosquitto": ""}
 _PROGRAM = {
     "nginx": "usr/sbin/nginx",
     "nginx-common": "etc/nginx/nginx.conf",
     "avahi-daemon": "usr/sbin/avahi-daemon",
     "ntfs-3g": "usr/bin/ntfs-3g",
+    "mosquitto": "usr/sbin/mosquitto",
 }
 _MASK = "etc/systemd/system/nginx.service"
 _APT = """
@@ -119,7 +121,8 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Place:
     (tree / "firmware_app" / "records.py").write_bytes(b"NUMBER = 1\n" * 50)
     (tree / "constraints.txt").touch()
     wheels.mkdir()
-    (wheels / "Packages").write_text("\n".join(deb(wheels, name, needs) for name, needs in _DEBS.items()), "utf-8")
+    debs = _DEBS | _OF_THE_HOSPITAL
+    (wheels / "Packages").write_text("\n".join(deb(wheels, name, needs) for name, needs in debs.items()), "utf-8")
 
     def apt(meanwhile: str = "true", after: str = "true") -> None:
         (tmp_path / "apt.conf").write_text(_APT.format(root=root, meanwhile=meanwhile, after=after), "utf-8")
@@ -208,6 +211,22 @@ def test_wheels_of_another_machine_are_refused_with_both_names_before_any_packag
     assert everything(place.root) == before
     made_for.write_text(json.dumps(asdict(here)), "utf-8")
     ground.suits(place.machine, place.source)
+
+
+def test_the_hospitals_computer_refuses_wheels_of_another_machine(place: Place) -> None:
+    assert place.source.wheels is not None
+    foreign = replace(Kind.here(), system="ubuntu 24.04 x86_64")
+    (place.source.wheels / MADE_FOR).write_text(json.dumps(asdict(foreign)), "utf-8")
+    before = everything(place.root)
+    with pytest.raises(InstallWheelsForeign):
+        hospital.install(place.machine, place.source)
+    assert everything(place.root) == before
+
+
+def test_the_hospitals_computer_has_its_broker_from_the_given_folder(place: Place) -> None:
+    """The apt of this test knows of no other place."""
+    hospital.packages(place.machine, place.source)
+    assert (place.root / "usr/sbin/mosquitto").exists()
 
 
 def test_where_there_is_no_python_yet_the_shell_refuses_them(place: Place) -> None:

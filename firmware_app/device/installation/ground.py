@@ -99,7 +99,7 @@ def packages(machine: Machine, record: Record, source: Source) -> None:
     Raises `InstallPackagesMissing`.
     """
     if machine.alive:
-        _finish_dpkg(machine, record)
+        finish_dpkg(machine, record)
     wanted = [package for program, package in PROGRAMS.items() if not machine.at(program).exists()]
     if machine.alive and source.pip() is None and importlib.util.find_spec("ensurepip") is None:
         wanted.append("python3-venv")
@@ -112,13 +112,12 @@ def packages(machine: Machine, record: Record, source: Source) -> None:
     machine.did(_FETCHING, packages=", ".join(wanted))
     had, before = set(record.packages), present()
     try:
-        if not _offline(source):
-            run("apt-get", "update", "-q", environment=_QUIET)
-        coming = re.findall(r"^Inst (\S+)", _apt(source, "--simulate", *wanted), re.MULTILINE)
+        refresh(source)
+        coming = re.findall(r"^Inst (\S+)", apt(source, "--simulate", *wanted), re.MULTILINE)
         record.packages = sorted({*had, *(set(coming) - before)})
         machine.remember(record)
         with _nginx_not_started(machine, record):
-            _apt(source, *wanted)
+            apt(source, *wanted)
     except InstallStepFailed as error:
         raise InstallPackagesMissing(packages=", ".join(wanted), detail=last_words(error.detail)) from None
     finally:
@@ -129,7 +128,7 @@ def packages(machine: Machine, record: Record, source: Source) -> None:
             machine.remember(record)
 
 
-def _finish_dpkg(machine: Machine, record: Record) -> None:
+def finish_dpkg(machine: Machine, record: Record) -> None:
     """What dpkg was killed over, in this installation or another, comes to its end first: apt does nothing before."""
     if not any(machine.at(_JOURNAL).glob("*")) and not run("dpkg", "--audit").strip():
         return
@@ -142,7 +141,13 @@ def _offline(source: Source) -> bool:
     return source.wheels is not None and (source.wheels / "Packages").exists()
 
 
-def _apt(source: Source, *words: str) -> str:
+def refresh(source: Source) -> None:
+    """Ask Debian what there is, unless the given folder has Debian's packages, too."""
+    if not _offline(source):
+        run("apt-get", "update", "-q", environment=_QUIET)
+
+
+def apt(source: Source, *words: str) -> str:
     """What apt says when it installs these, out of the given folder where that has Debian's packages, too."""
     if source.wheels is not None and _offline(source):
         return run("sh", source.tree / _FROM_FOLDER, source.wheels, *words)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from firmware_app.device.installation import ground, programs
-from firmware_app.device.installation.machine import VENV, Machine, run
+from firmware_app.device.installation.machine import VENV, Machine, Record, run
 from firmware_app.errors import InstallSourceMissing
 from firmware_app.language import N_
 
@@ -22,7 +22,6 @@ _PLACES: Final = {
     "lantern-hospital.tmpfiles": Path("etc/tmpfiles.d/lantern-hospital.conf"),
 }
 _FOLDER: Final = Path("var/lib/lantern-hospital")
-_QUIET: Final = {"DEBIAN_FRONTEND": "noninteractive"}
 _FETCHING = N_("Installing the Debian packages {packages} …")
 _NEXT = N_(
     "The hospital's programs and units are installed. Next: “lantern-hospital keys new --host NAME”, then “systemctl "
@@ -37,8 +36,9 @@ def install(machine: Machine, source: programs.Source) -> None:
     tree = source.tree / "systemd" / "hospital"
     if not tree.is_dir():
         raise InstallSourceMissing(path="systemd/hospital")
+    ground.suits(machine, source)
     source.check()
-    _packages(machine, source)
+    packages(machine, source)
     changed = programs.install(machine, source)
     for name, place in _PLACES.items():
         changed |= machine.put(place, (tree / name).read_bytes())
@@ -55,16 +55,18 @@ def install(machine: Machine, source: programs.Source) -> None:
         machine.tell(_STARTED, units=" ".join(SERVICES))
 
 
-def _packages(machine: Machine, source: programs.Source) -> None:
+def packages(machine: Machine, source: programs.Source) -> None:
+    """Have the Debian packages, out of the given folder where that has them.  Raises an `InstallError`."""
     if not machine.alive:
         return
+    ground.finish_dpkg(machine, Record())
     wanted = [] if machine.at("usr/sbin/mosquitto").exists() else ["mosquitto"]
     if source.pip() is None and importlib.util.find_spec("ensurepip") is None:
         wanted.append("python3-venv")
     if not wanted:
         return
     machine.did(_FETCHING, packages=", ".join(wanted))
-    run("apt-get", "update", "-q", environment=_QUIET)
-    run("apt-get", "install", "-q", "-y", "--no-install-recommends", *wanted, environment=_QUIET)
+    ground.refresh(source)
+    ground.apt(source, *wanted)
     if "mosquitto" in wanted and machine.has_systemd:  # Debian starts what it installs, with settings that are not ours
         run("systemctl", "disable", "--now", "mosquitto.service")
