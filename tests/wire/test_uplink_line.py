@@ -137,13 +137,13 @@ def test_without_a_broker_the_clinic_works_on_and_then_the_urgent_go_first(site:
 
 
 def test_what_the_broker_refuses_is_set_aside_and_the_next_one_flows(site: Place) -> None:
+    box = site.box("clinic-7")  # enrolling it writes the acl anew
     (site.house.broker / "acl").write_text(
         "pattern write lantern/v1/up/%u/alert\npattern read lantern/v1/down/%u/+\n"
         "user HOSPITAL\ntopic read lantern/v1/up/#\ntopic write lantern/v1/down/#\n"
     )
     site.broker.kill()
     site.start_broker()
-    box = site.box("clinic-7")
     box.show(1)
     relay = box.relay()
     relay.step()
