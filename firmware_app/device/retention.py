@@ -35,11 +35,16 @@ DELETED: Final = register(
     "retention.deleted",
     N_(
         "{cases} finished cases with {images} images, {megabytes} MB, were deleted: each was read, confirmed by the "
-        "hospital where there is a line, and signed by a doctor. {free_mb} MB of disk are free."
+        "hospital where there is a line, and signed by a doctor. Beside them {others} studies "
+        "without any image. {free_mb} MB of disk are free."
     ),
 )
 WOULD: Final = register(
-    "retention.would", N_("{cases} finished cases with {images} images, {megabytes} MB, would be deleted.")
+    "retention.would",
+    N_(
+        "{cases} finished cases with {images} images, {megabytes} MB, would be deleted, "
+        "and {others} studies without any image."
+    ),
 )
 STUCK: Final = register(
     "retention.stuck",
@@ -145,9 +150,9 @@ def _run(config: Config, state: StateDir, clearing: Clearing, dry_run: bool, adv
 
 
 def _outcome(gone: list[Candidate], kept: Kept, free: int, is_short: bool, days: int, dry_run: bool) -> Outcome:
-    cases = tuple(one.case for one in gone)
+    cases, finished = tuple(one.case for one in gone), [one for one in gone if not one.without_image]
     told = {
-        "cases": len(gone), "images": sum(one.images for one in gone),
+        "cases": len(finished), "images": sum(one.images for one in finished), "others": len(gone) - len(finished),
         "megabytes": round(sum(one.bytes for one in gone) / 1e6, 1), "free_mb": free // 1_000_000,
     }  # fmt: skip
     if is_short and not dry_run:

@@ -11,6 +11,8 @@ A case may go when nothing of it is asked for any more:
 - signed: a doctor is done with it as it is now, and for every finding that the box called positive, as it is read now,
   a doctor has said that they agree, disagree or are unsure.  "No opinion" is enough for "Done" and not for deletion;
 - old: nothing of it came after the cut-off.
+
+A case of which only objects came that are no images is never read and asks for no doctor: its age alone decides.
 """
 
 from __future__ import annotations
@@ -25,6 +27,7 @@ from typing import Final
 from firmware_app import clock
 from firmware_app.clock import Stamp
 from firmware_app.store import audit
+from firmware_app.store.casebook import WITHOUT_IMAGE
 from firmware_app.store.clinical import Clinical
 from firmware_app.store.layout import StateDir, sync_directory
 from firmware_app.store.worklist import DONE
@@ -35,19 +38,20 @@ DAYS_OF_WORK: Final = 30
 """The newest days on which anything came stay, by the order of arrival: a clock that jumped ahead deletes no years."""
 
 _UNREAD: Final = (
-    "(c.fresh = 1 OR c.revision = 0 OR EXISTS"
+    f"NOT {WITHOUT_IMAGE} AND (c.fresh = 1 OR c.revision = 0 OR EXISTS"
     " (SELECT 1 FROM instances w WHERE w.case_reference = c.reference AND w.state = 'waiting'))"
 )
 _UNSENT: Final = "EXISTS (SELECT 1 FROM outbox o WHERE o.case_reference = c.reference)"
 _UNSIGNED: Final = (
-    f"(NOT COALESCE({DONE}, 0) OR EXISTS (SELECT 1 FROM readings p, json_each(p.body, '$.findings') f"
+    f"NOT {WITHOUT_IMAGE} AND (NOT COALESCE({DONE}, 0) OR EXISTS (SELECT 1"
+    " FROM readings p, json_each(p.body, '$.findings') f"
     " WHERE p.case_reference = c.reference"
     " AND json_extract(f.value, '$.probability') >= json_extract(f.value, '$.threshold')"
     " AND NOT EXISTS (SELECT 1 FROM verdicts v"
     " WHERE v.case_reference = c.reference AND v.finding = json_extract(f.value, '$.code')"
     " AND v.revision >= c.revision AND v.verdict <> 'none')))"
 )
-_ASKED: Final = f"{_UNREAD} AS unread, {_UNSENT} AS unsent, {_UNSIGNED} AS unsigned"
+_ASKED: Final = f"{_UNREAD} AS unread, {_UNSENT} AS unsent, {_UNSIGNED} AS unsigned, {WITHOUT_IMAGE} AS without_image"
 # When an image came at the latest; no clock is believed alone.  It came no earlier than those before it, so one that
 # stood too early counts for nothing; and where nobody vouched for the time (a `?`, or the future), it came before the
 # next one whose time somebody did vouch for.  Without such a one it may have come this minute.
@@ -90,6 +94,7 @@ class Candidate:
     images: int
     bytes: int
     last: int
+    without_image: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +124,8 @@ class Clearing:
         for row in self._clinical.database.connection.execute(_CASES, values):
             holding = next((name for name in kept if row[name]), None)
             if holding is None:
-                found.append(Candidate(row["reference"], row["at"], row["images"], row["bytes"], row["last"]))
+                sizes = row["images"], row["bytes"], row["last"], bool(row["without_image"])
+                found.append(Candidate(row["reference"], row["at"], *sizes))
             else:
                 kept[holding] += 1
         return found, Kept(**kept)

@@ -365,3 +365,16 @@ def test_a_kill_at_any_file_operation_leaves_each_case_whole_or_gone(tmp_path: P
 
 def _cleared_anew(state: StateDir) -> None:
     clear(Clearing(state, Clinical(state.clinical_db)))
+
+
+def test_a_study_of_which_only_a_report_came_goes_by_its_age(tmp_path: Path) -> None:
+    state, clinical, door = opened(tmp_path / "state")
+    cases = [taken(door, film(tmp_path / "films", number), days_ago(200 - 199 * number)) for number in range(2)]
+    connection = clinical.database.connection  # as the door takes what is no image
+    connection.execute("UPDATE instances SET kind = 'report', state = 'done' WHERE case_reference = ?", (cases[0],))
+    connection.execute("UPDATE cases SET fresh = 0 WHERE reference = ?", (cases[0],))
+    (one,), kept = Clearing(state, clinical).candidates(LIMITS)
+    assert (one.case, one.without_image) == (cases[0], True)
+    assert kept == Kept(unread=1)
+    assert Clearing(state, clinical).delete(one)
+    clinical.database.close()
