@@ -126,7 +126,8 @@ def describe(found: dict[str, Any]) -> str:
     loaded = (found["processes"]["reader"] or {}).get("packs") or ""
     lines.append(f"  packs     {'loaded: ' + loaded if loaded else 'none is loaded'}")
     names = [f"{pack['name']} {pack['version']}" for pack in found["packs"]]
-    idle = [name for name in names if name not in loaded.split(", ")]
+    in_use = {one.partition(" (")[0] for one in loaded.split(", ")}  # behind each, how it runs
+    idle = [name for name in names if name not in in_use]
     if idle:
         lines.append(f"            on the disk, not loaded: {', '.join(idle)}")
     return "\n".join(lines)

@@ -40,7 +40,7 @@ _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC  # with O_EXCL no lin
 # The uplink's user is not of the clinical group: it may pass through to exchange/, and list nothing.  The group lists,
 # and makes nothing here.
 _ROOT_MODE = 0o751
-# Six processes begin with locks, logs and shared memory of three databases, and their word that they are ready.
+# Ample: what the processes write before they are ready was 0.4 MB.
 _TIGHT_BYTES = 16_000_000
 
 

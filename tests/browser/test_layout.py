@@ -160,6 +160,7 @@ def auditor(box: Clinic, doctor: Person) -> Iterator[Person]:
     code = accounts.add("审计员", Role.AUDITOR)
     accounts.database.close()
     doctor.find("#logout").click()
+    doctor.find("main [name=password]")
     doctor.claim(box.url, code, "")
     doctor.find("main table")
     yield doctor

@@ -246,6 +246,18 @@ def test_done_asks_for_a_word_leads_to_the_next_patient_and_is_taken_back_there(
     quiet(doctor)
 
 
+def test_a_verdict_answers_the_question_that_done_has_asked(doctor: Person, case_page: str) -> None:
+    doctor.driver.get(case_page)
+    doctor.send(".finish button")
+    assert doctor.all("#ask:not([hidden])")
+    doctor.press(".choices button[value=agree]")
+    doctor.until(lambda: not doctor.all("#ask:not([hidden])"))
+    assert not doctor.all("fieldset.asked:enabled")
+    doctor.press(".back-step")
+    doctor.until(lambda: doctor.all("#ask:not([hidden])"))
+    quiet(doctor)
+
+
 def test_a_word_is_taken_back_without_leaving_the_page(doctor: Person, case_page: str) -> None:
     doctor.driver.get(case_page)
     doctor.wait_for_film()

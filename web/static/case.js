@@ -263,10 +263,19 @@ document.querySelectorAll(".judge").forEach(form => form.addEventListener("submi
     form.querySelector(".told").replaceChildren(...new DOMParser().parseFromString(told.said, "text/html").body.childNodes);
     form.querySelector(".back-step").hidden = !told.verdict;
     said.textContent = said.dataset.saved;
+    askNoMore(form.elements.finding.value, Boolean(told.verdict));
   } catch {
     said.textContent = answer ? said.dataset.failed : said.dataset.unanswered;
   }
 }));
+
+/** "Done" asks for no word on a finding that has one by now, and asks again when that is taken back. */
+function askNoMore(finding, judged) {
+  const question = document.querySelector(`.asked [name="said-${finding}"]`)?.closest("fieldset");
+  if (!question) return;
+  question.disabled = question.hidden = judged;
+  $("ask").hidden = !document.querySelector(".asked:not([hidden])");
+}
 
 const page = $("case").dataset;
 let typed = false;
