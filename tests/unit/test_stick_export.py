@@ -280,6 +280,7 @@ def test_a_box_that_is_not_enrolled_is_not_believed(
 ) -> None:
     file = carried(box, house)
     house.inbox_db.unlink()
+    house.box_bundle(BOX).unlink()  # or the box would be known again by it
     assert opened(house, file, tmp_path / "out") == 1
     assert BoxUnknown.code in capsys.readouterr().err
 
