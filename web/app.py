@@ -15,7 +15,7 @@ from firmware_app import clock
 from firmware_app.config import Config
 from firmware_app.errors import DiskTrouble
 from firmware_app.language import N_, translate
-from firmware_app.reports import stick_files
+from firmware_app.store import stick_files
 from firmware_app.store.accounts import Accounts
 from firmware_app.store.clinical import Clinical
 from firmware_app.store.layout import StateDir

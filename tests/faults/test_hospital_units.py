@@ -73,8 +73,8 @@ def test_a_box_revoked_by_root_is_cut_off_at_the_running_broker(house: House, tm
     bundle.write_text(house.read(f"{FOLDER}/hospital.json"))
     assert decode(bundle.read_bytes().strip(), HospitalBundle).host == "127.0.0.1"
     provision.begin(tmp_path / "line", "clinic-7", bundle)
-    house.copy(tmp_path / "line" / "box.json", Path("/root/box.json"))
-    house.run(f"{TYPED} enrol /root/box.json")
+    house.copy(tmp_path / "line" / "box.json", Path("/mnt/box.json"))
+    house.run(f"{TYPED} enrol /mnt/box.json")
     told = json.loads(house.run(f"{TYPED} revoke clinic-7 --json"))
     assert told == {"box": "clinic-7", "certificates": 1, "broker": "in force"}
 

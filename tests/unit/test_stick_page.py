@@ -19,8 +19,7 @@ from firmware_app.errors import (
     StickPulled,
 )
 from firmware_app.records import Reason
-from firmware_app.reports import stick_files
-from firmware_app.store import stick_status
+from firmware_app.store import stick_files, stick_status
 from firmware_app.store.accounts import Role
 from firmware_app.store.stick_status import Stage, StickStatus
 from tests.unit import test_viewer

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from firmware_app.language import N_, translate
-from firmware_app.reports import stick_files
+from firmware_app.store import stick_files
 from firmware_app.store.stick_status import Stage, StickStatus
 
 MOST_RECEIPTS: Final = 500
