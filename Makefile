@@ -47,7 +47,7 @@ lint: $(VENV)/dev.stamp
 
 # On the system's own Python, which every user of the box may read; nothing has to be installed before.
 SYSTEM_PYTHON ?= $(firstword $(wildcard /usr/bin/python3) python3)
-INSTALLATION = $(SYSTEM_PYTHON) -m firmware_app.device.installation $(if $(DESTDIR),--destdir '$(DESTDIR)')
+INSTALLATION = $(SYSTEM_PYTHON) -m firmware_app.installation $(if $(DESTDIR),--destdir '$(DESTDIR)')
 install install-hospital uninstall: export PYTHONDONTWRITEBYTECODE = 1
 
 install install-hospital:
@@ -74,7 +74,7 @@ wheels: | $(VENV)/bin/python
 	@$(BIN)/python -m build --wheel --no-isolation --outdir build/wheels . > /dev/null
 	@$(BIN)/python -m pip download --quiet --disable-pip-version-check --constraint constraints.txt --dest build/wheels \
 		pip "$$(ls build/wheels/lantern_box-*.whl)[intel,tflite]"
-	@$(BIN)/python -m firmware_app.device.installation.kind build/wheels
+	@$(BIN)/python -m firmware_app.installation.kind build/wheels
 	@echo "build/wheels holds everything; there: make install WHEELS=build/wheels"
 
 test-install: $(VENV)/dev.stamp wheels

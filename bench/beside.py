@@ -24,10 +24,10 @@ from PIL import Image, ImageDraw, ImageFont
 
 from bench import foreign_sets, harness
 from bench.foreign_sets import Frame, Grey
-from converters.statistics import Rate
-from firmware_app.imaging import beside, sector
+from converters.statistics.intervals import Rate
 from firmware_app.imaging.model_input import to_model_input
-from firmware_app.imaging.quality import limits
+from firmware_app.imaging.quality import beside, limits
+from firmware_app.imaging.ultrasound import sector
 from firmware_app.packs import shelf
 from firmware_app.packs.shelf import Pack
 from firmware_app.runtimes import choice

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from bench import harness
-from firmware_app.imaging import colour, photometric
+from firmware_app.imaging.grey import colour, photometric
 
 FOLDERS: Final = ("breast-ultrasound", "lung-ultrasound")
 QUALITY: Final = 25

@@ -21,10 +21,11 @@ from typing import Final
 
 from bench import harness
 from bench.outcome import Row
-from firmware_app.uplink.summary import Origin, Presence, State
-from hospital import standing, tonight
+from firmware_app.sealed.summary import Origin, Presence, State
 from hospital.house import House
-from hospital.inbox import Inbox
+from hospital.inbox import standing
+from hospital.inbox.inbox_db import Inbox
+from hospital.page import tonight
 
 BOXES: Final = 100
 PAGES: Final = 4

@@ -39,9 +39,9 @@ from bench.harness import REPOSITORY, Variant
 from bench.outcome import Goal, Kind, Row, Table
 from firmware_app import __version__
 from firmware_app.imaging import film, source
+from firmware_app.imaging.codec.stored import Reader
 from firmware_app.imaging.input_spec import InputSpec
 from firmware_app.imaging.model_input import to_model_input
-from firmware_app.imaging.stored import Reader
 
 SPEC: Final = InputSpec("input", 224, 224)
 """As the shipped packs have it."""

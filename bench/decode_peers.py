@@ -24,8 +24,8 @@ import numpy as np
 import pydicom
 from numpy.typing import NDArray
 
+from firmware_app.imaging.codec.stored import Reader
 from firmware_app.imaging.source import Source
-from firmware_app.imaging.stored import Reader
 
 Words = NDArray[Any]
 

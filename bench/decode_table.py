@@ -29,10 +29,10 @@ from bench.decode_peers import PeerFailed, PeerMissing, Words, peer
 from bench.harness import REPOSITORY
 from firmware_app import config
 from firmware_app.errors import ImagingError, IntakeError
+from firmware_app.headers.header import examine
 from firmware_app.imaging import source
-from firmware_app.imaging.stored import Reader
-from firmware_app.intake.header import examine
-from firmware_app.reading import confinement
+from firmware_app.imaging.codec.stored import Reader
+from firmware_app.reading.children import confinement
 
 LEVELS: Final = 2
 _BESIDE: Final = {".py", ".pyc", ".txt", ".json", ".icc", ".gz", ".dump", ".md"}

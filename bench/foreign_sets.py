@@ -20,10 +20,11 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from converters import clinics, datasets, splits
-from converters.datasets import FilmSet
+from converters.data import clinics, datasets, splits
+from converters.data.datasets import FilmSet
 from firmware_app.errors import ImagingError
-from firmware_app.imaging import film, keyframes
+from firmware_app.imaging import film
+from firmware_app.imaging.ultrasound import keyframes
 
 Grey = NDArray[np.float32]
 

@@ -38,7 +38,7 @@ from bench import county, harness, ingest_parts
 from bench.outcome import Fact, Goal, Table
 from firmware_app import __version__
 from hospital.house import House
-from hospital.inbox import Inbox
+from hospital.inbox.inbox_db import Inbox
 from tests.wire.line_rig import Place, place
 
 

@@ -28,11 +28,11 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
 from bench import harness
-from firmware_app.device import provision
+from firmware_app.provisioning import provision
 from firmware_app.records import Priority
-from firmware_app.uplink.envelope import open_signed, seal
-from firmware_app.uplink.keys import seal_key
-from firmware_app.uplink.summary import (
+from firmware_app.sealed.envelope import open_signed, seal
+from firmware_app.sealed.keys import seal_key
+from firmware_app.sealed.summary import (
     Brief,
     FindingBrief,
     Kind,
@@ -46,9 +46,10 @@ from firmware_app.uplink.summary import (
     decode,
     decode_up,
 )
-from hospital import authority, ingest, keyring, receiver
 from hospital.house import House
-from hospital.inbox import Inbox
+from hospital.inbox.inbox_db import Inbox
+from hospital.keys import authority, keyring
+from hospital.line import ingest, receiver
 
 BOXES: Final = 4
 _PATIENCE_S: Final = 300.0

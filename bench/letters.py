@@ -17,8 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from firmware_app.imaging import sector
 from firmware_app.imaging.deidentify.text import Detector
+from firmware_app.imaging.ultrasound import sector
 
 _NAME, _PX = "ZHANG SAN 1965", 14
 _KINDS = {"ultrasound": "breast-ultrasound/images", "chest film": "chest-xray/kermany224_train"}

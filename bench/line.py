@@ -22,8 +22,8 @@ from bench import harness
 from bench.outcome import Fact, Table
 from firmware_app import __version__
 from firmware_app.records import Priority
-from firmware_app.uplink.envelope import key_id, open_sealed, seal
-from firmware_app.uplink.summary import (
+from firmware_app.sealed.envelope import key_id, open_sealed, seal
+from firmware_app.sealed.summary import (
     Brief,
     FindingBrief,
     Kind,

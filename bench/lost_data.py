@@ -25,7 +25,7 @@ from PIL import Image
 
 from bench import harness
 from firmware_app.errors import Undecodable
-from firmware_app.imaging import codestream, jpeg8
+from firmware_app.imaging.jpeg import codestream, jpeg8
 from firmware_app.imaging.source import BROKEN
 
 FOLDER: Final = "breast-ultrasound"

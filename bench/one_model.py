@@ -3,7 +3,7 @@
     python -m bench.one_model RUNTIME MODEL HEIGHT WIDTH THREADS TIMES
 
 *MODEL* is a model file, or, for the runtime `pytorch`, the name of a network: lite0, resnet50. Prints a JSON list. The
-converters' own step `speed` measures in the same way (`converters.stopwatch`).
+converters' own step `speed` measures in the same way (`converters.quantizing.stopwatch`).
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Final
 
 from bench import harness
-from converters import stopwatch
-from converters.stopwatch import PYTORCH, Ask, Film
+from converters.quantizing import stopwatch
+from converters.quantizing.stopwatch import PYTORCH, Ask, Film
 
 RESNET: Final = "resnet50"
 

@@ -27,8 +27,8 @@ from firmware_app.config import Config
 from firmware_app.intake.accept import Door
 from firmware_app.packs.shelf import shipped_packs_dir
 from firmware_app.records import PackIdentity
-from firmware_app.store.clinical import Clinical
-from firmware_app.store.layout import StateDir
+from firmware_app.store.clinical.clinical_db import Clinical
+from firmware_app.store.disk.layout import StateDir
 
 _BARE_TIMES: Final = 200
 _MOST_S: Final = 300.0

@@ -29,8 +29,8 @@ from firmware_app.config import Config
 from firmware_app.intake.accept import Door
 from firmware_app.packs.shelf import shipped_packs_dir
 from firmware_app.records import PackIdentity, Reading
-from firmware_app.store.clinical import Clinical
-from firmware_app.store.layout import StateDir
+from firmware_app.store.clinical.clinical_db import Clinical
+from firmware_app.store.disk.layout import StateDir
 
 _WARM_UPS: Final = 3
 _BLOCKS: Final = 4

@@ -63,7 +63,7 @@ def lantern() -> Receiver:
     def command(folder: Path, port: int) -> list[str]:
         config = folder / "lantern.toml"
         config.write_text(f'[state]\ndir = "{folder / "state"}"\n[dicom]\nhost = "127.0.0.1"\nport = {port}\n', "utf-8")
-        return [sys.executable, "-m", "firmware_app.cli", "serve", "--only", "gateway", "--config", str(config)]
+        return [sys.executable, "-m", "firmware_app", "serve", "--only", "gateway", "--config", str(config)]
 
     def held(folder: Path) -> int:
         return len(list((folder / "state" / "images").rglob("*.dcm")))

@@ -18,11 +18,12 @@ from collections.abc import Callable
 from pathlib import Path
 from statistics import median
 
-from firmware_app.intake.header import examine
+from firmware_app.headers.header import examine
 from firmware_app.records import Finding, Instance, PackIdentity, Priority, Reading, ReadingStatus, Scope, Timing
-from firmware_app.store import damage, rescue
-from firmware_app.store.clinical import Clinical
-from firmware_app.store.layout import StateDir
+from firmware_app.store.clinical.clinical_db import Clinical
+from firmware_app.store.disk.layout import StateDir
+from firmware_app.store.rescue import rescue
+from firmware_app.store.sqlite import damage
 from tests import objects
 
 

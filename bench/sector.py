@@ -23,7 +23,10 @@ from PIL import Image
 
 from bench import harness
 from firmware_app.errors import ImagingError
-from firmware_app.imaging import film, fitness, keyframes, sector, ultrasound
+from firmware_app.imaging import film
+from firmware_app.imaging.quality import fitness
+from firmware_app.imaging.ultrasound import keyframes, sector
+from firmware_app.imaging.ultrasound import opened as ultrasound
 from tests import screens
 
 SEEDS: Final = range(12)

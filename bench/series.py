@@ -9,7 +9,7 @@ from typing import Final
 
 from bench import harness
 from firmware_app.errors import IntakeError
-from firmware_app.intake.header import MAGIC, PREAMBLE_BYTES, examine
+from firmware_app.headers.header import MAGIC, PREAMBLE_BYTES, examine
 
 REAL: Final = harness.REPOSITORY.parent / "shared" / "data" / "ct"
 _COPIES: Final = 133

@@ -34,7 +34,7 @@ from numpy.typing import NDArray
 
 from bench import foreign_sets, harness
 from bench.foreign_sets import Frame
-from converters import statistics
+from converters.statistics import intervals
 from firmware_app.imaging.model_input import to_model_input
 from firmware_app.packs import shelf
 from firmware_app.packs.shelf import Pack
@@ -147,7 +147,7 @@ def _judged(
         harness.progress(f"{pack.name}, {runtime} {precision}: {name}")
         groups = [one.group for one in frames]
         beyond = away > familiar.limit
-        between = statistics.rate_interval(beyond, groups)
+        between = intervals.rate_interval(beyond, groups)
         told = (pack.name, f"{runtime} {precision}", name, len(frames), len(set(groups)), float(beyond.mean()), between)
         if home is None:
             return Line(*told)
@@ -156,7 +156,7 @@ def _judged(
         # An own film and one made of it are of one patient, but of two kinds: they are drawn apart.
         named = [f"own {one.group}" for one in films] + [f"foreign {group}" for group in groups]
         return Line(
-            *told, statistics.auc(labels, scores), statistics.auc_interval(labels, scores, named)
+            *told, intervals.auc(labels, scores), intervals.auc_interval(labels, scores, named)
         )  # fmt: skip
 
     def asked(frames: Sequence[Frame]) -> Distances:

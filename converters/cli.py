@@ -13,9 +13,11 @@ from contextlib import contextmanager, redirect_stderr, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
-from converters import evaluate, feedback, publisher, refit, repository
+from converters.evaluation import evaluate
 from converters.failures import ConverterError, OutputUnwritable
+from converters.packing import publisher, refit, repository
 from converters.recipe import load_recipe
+from converters.training import feedback
 from firmware_app import pipe
 from firmware_app.errors import LanternError
 
@@ -156,18 +158,11 @@ def _follow(options: argparse.Namespace) -> int:
 
 
 def _step(shop: "Workshop", name: str, out: Path) -> None:
-    from converters import (
-        leave_out,
-        maps,
-        model_files,
-        operating_point,
-        pack,
-        rounding,
-        speed,
-        steps,
-        typicality,
-        verdicts,
-    )
+    from converters import steps
+    from converters.evaluation import operating_point
+    from converters.packing import pack, typicality
+    from converters.quantizing import maps, model_files, rounding, speed, verdicts
+    from converters.training import leave_out
 
     plain: dict[str, Callable[[Workshop], Any]] = {
         "train": steps.train_step, "leave-out": leave_out.leave_out_step,
@@ -245,21 +240,23 @@ def _feedback_keys(options: argparse.Namespace) -> int:
 
 
 def _golden(options: argparse.Namespace) -> int:
-    from converters import card, golden
+    from converters.golden_cases import cases
+    from converters.packing import card
     from firmware_app.packs.shelf import Pack
 
     folder = options.pack.resolve()
     if options.update_references:
-        print(f"{golden.update_references(folder)} references filled", file=sys.stderr)
+        print(f"{cases.update_references(folder)} references filled", file=sys.stderr)
         card.tell_anew(folder)
-    wrong = golden.check(Pack.load(folder))
+    wrong = cases.check(Pack.load(folder))
     for line in wrong:
         print(line)
     return EXIT_REFUSED if wrong else 0
 
 
 def _card(options: argparse.Namespace) -> int:
-    from converters import card, golden
+    from converters.golden_cases import cases
+    from converters.packing import card
     from converters.words import load_words
     from firmware_app.packs.manifest import Manifest
 
@@ -267,7 +264,7 @@ def _card(options: argparse.Namespace) -> int:
     if options.words:
         words = load_words(options.words)
         fresh = {name: getattr(words, name) for name in ("title", "intended_use", "not_for", "weak_points", "quality")}
-        golden.write_manifest(folder, Manifest.load(folder).model_copy(update=fresh))
+        cases.write_manifest(folder, Manifest.load(folder).model_copy(update=fresh))
     print(card.tell_anew(folder))
     return 0
 

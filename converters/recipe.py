@@ -111,7 +111,7 @@ class Net(Table):
 
 
 class Changes(Table):
-    """How far training films are changed; see :class:`converters.augment.Strength`."""
+    """How far training films are changed; see :class:`converters.training.augment.Strength`."""
 
     rotation: float = 10.0
     shift: float = 0.08
@@ -206,11 +206,11 @@ class Quantize(Table):
 
 
 class Typicality(Table):
-    """What the box takes for a film like those that the network learnt from (:mod:`converters.familiarity`)."""
+    """What the box takes for a film like those that the network learnt from (:mod:`converters.packing.familiarity`)."""
 
     other_clinics: bool = False
     """Each film counts twice, as it is and mildly varied as another clinic's machine might give it
-    (:mod:`converters.clinics`). For chest films; not for ultrasound, where it lets strange images through."""
+    (:mod:`converters.data.clinics`). For chest films; not for ultrasound, where it lets strange images through."""
 
 
 class Cost(Table):
@@ -244,7 +244,8 @@ class Gate(Table):
     dice_loss: float = Field(0.02, ge=0.0)
     auc_at_least: float = Field(0.5, ge=0.0, le=1.0)
     map_correlation: float = Field(0.9, ge=-1.0, le=1.0)
-    """The least mean rank correlation of an artefact's activation map with Grad-CAM (:mod:`converters.maps`)."""
+    """The least mean rank correlation of an artefact's activation map with Grad-CAM
+    (:mod:`converters.quantizing.maps`)."""
 
 
 class Recipe(Table):

@@ -14,25 +14,17 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from converters import (
-    checkpoint,
-    datasets,
-    distill,
-    fitting,
-    outlines,
-    prune,
-    segment,
-    statistics,
-    targets,
-    train,
-)
-from converters.alignment import Alignment
-from converters.checkpoint import Checkpoint
+from converters.data import datasets
+from converters.data.material import labels_of
+from converters.data.splits import Fold
+from converters.evaluation import outlines
 from converters.ledger import digest_of
-from converters.material import labels_of
 from converters.nets import CamNet, foreign, multiplications
 from converters.recipe import Distill, Recipe, Train
-from converters.splits import Fold
+from converters.statistics import intervals
+from converters.training import checkpoint, distill, fitting, prune, segment, targets, train
+from converters.training.alignment import Alignment
+from converters.training.checkpoint import Checkpoint
 from converters.workshop import Workshop as Workshop
 from converters.workshop import begun, noted
 from converters.workshop import tables as tables
@@ -189,7 +181,7 @@ def teacher(shop: Workshop, fold: Fold) -> CamNet:
 
 def latency_ms(shop: Workshop, net: CamNet, runtime: str) -> float:
     """Median milliseconds of one film in ``runtime``'s float file of ``net``, two threads, on this machine."""
-    from converters import artefacts
+    from converters.formats import artefacts
 
     source = ("litert", "fp32") if runtime == "litert" else artefacts.SOURCE
     with TemporaryDirectory() as folder:
@@ -234,7 +226,7 @@ def _account(net: CamNet, shop: Workshop, fold: Fold) -> dict[str, Any]:
     """What is noted of a trained network: size, work, and its AUC on the films held back from it."""
     held = shop.films(fold.held)
     judged = not set(fold.held) & set(fold.train)
-    area = statistics.auc(labels_of(held), fitting.predicted(net, shop.array(held))) if judged else None
+    area = intervals.auc(labels_of(held), fitting.predicted(net, shop.array(held))) if judged else None
     return {
         "parameters": net.parameters_count, "multiplications": multiplications(net, shop_example(shop)),
         "auc": None if area is None else round(area, 4), "films": len(fold.train), "held": len(fold.held),

@@ -12,14 +12,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from converters import contents, datasets, fitting, splits, train, unlabelled
-from converters.films import prepared
+from converters.data import contents, datasets, splits, unlabelled
+from converters.data.films import prepared
+from converters.data.material import Material, input_spec, labels_of, open_material
+from converters.data.splits import Fold
 from converters.ledger import Ledger, digest_of
-from converters.material import Material, input_spec, labels_of, open_material
 from converters.nets import foreign
-from converters.paste import outlined
 from converters.recipe import Fit, Recipe
-from converters.splits import Fold
+from converters.training import fitting, train
+from converters.training.paste import outlined
 from firmware_app.imaging.model_input import InputSpec
 
 
@@ -32,7 +33,7 @@ class Workshop:
     data: Path
     work: Path
     feedback: tuple[datasets.FilmSet, ...] = ()
-    """Films that came back from clinics, opened; see :mod:`converters.feedback`."""
+    """Films that came back from clinics, opened; see :mod:`converters.training.feedback`."""
 
     file: str = ""
     """What the recipe's file is called in ``near``, where that is not the pack's name."""

@@ -10,7 +10,7 @@ def main() -> int:
     """Load the commands and run one; SIGINT has its plain meaning until `cli.main` gives it a better one."""
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, signal.SIG_DFL)
-    from firmware_app import cli
+    from firmware_app.commands import cli
 
     return cli.main()
 

@@ -20,10 +20,11 @@ from pathlib import Path, PurePosixPath
 from typing import IO, Final, cast
 
 from firmware_app.errors import ClockBehindBackup, CopyNotMade, CopyUnusable, RestoreOccupied
-from firmware_app.uplink.envelope import HospitalBundle
-from firmware_app.uplink.summary import decode
-from hospital import keyring, rescue, revocation
+from firmware_app.sealed.envelope import HospitalBundle
+from firmware_app.sealed.summary import decode
 from hospital.house import House
+from hospital.inbox import rescue
+from hospital.keys import keyring, revocation
 
 _LIST: Final = "backup.json"
 _INBOX: Final = "inbox.db"

@@ -17,9 +17,9 @@ from pathlib import Path
 from typing import Final
 
 from firmware_app.errors import BundleInvalid, CarriedThere, CarriedUnkept, CarriedUnknown
-from firmware_app.uplink.sealed_export import PIECE, Opened
-from hospital import keyring
+from firmware_app.sealed.sealed_export import PIECE, Opened
 from hospital.house import House
+from hospital.keys import keyring
 
 _NAME: Final = re.compile(r"(c-[0-9a-f]{20})/([0-9]{5}\.dcm|manifest\.json)", re.ASCII)
 

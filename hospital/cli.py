@@ -24,11 +24,11 @@ from typing import Final
 
 from firmware_app import __version__, pipe
 from firmware_app.errors import InboxDamaged, LanternError, PortTaken
-from firmware_app.uplink.envelope import HospitalBundle
+from firmware_app.sealed.envelope import HospitalBundle
 from hospital import lists, operating
-from hospital.broker import acl_lines
 from hospital.house import House
-from hospital.inbox import Inbox
+from hospital.inbox.inbox_db import Inbox
+from hospital.line.broker import acl_lines
 
 _DONE, _FAILED = 0, 1
 _BOX_CONFIG: Final = "/etc/lantern/lantern.toml"  # of an installed box
@@ -83,7 +83,7 @@ def _keys_rotate(options: argparse.Namespace) -> int:
 
 
 def _keys_list(options: argparse.Namespace) -> int:
-    from hospital import keyring
+    from hospital.keys import keyring
 
     house = _house(options)
     keys, bundle = keyring.load(house.keys), house.bundle()
@@ -170,7 +170,7 @@ def _serve(options: argparse.Namespace) -> int:
 
 
 def _serve_alone(options: argparse.Namespace, house: House, bundle: HospitalBundle) -> int:
-    from hospital.receiver import Receiver
+    from hospital.line.receiver import Receiver
 
     stop = threading.Event()
     operating.begin(house, stop)
@@ -199,7 +199,7 @@ def _serve_alone(options: argparse.Namespace, house: House, bundle: HospitalBund
 def _serve_page(house: House, options: argparse.Namespace) -> str:
     from waitress.server import create_server
 
-    from hospital.page import create_app
+    from hospital.page.app import create_app
 
     app = create_app(house.inbox_db, timedelta(minutes=options.silent_minutes), options.page_name or None)
     try:

@@ -28,11 +28,12 @@ from firmware_app.errors import (
     KeysMissing,
     LanternError,
 )
-from firmware_app.uplink.envelope import BoxBundle, Enrolment, HospitalBundle
-from firmware_app.uplink.summary import decode
-from hospital import authority, broker, keyring, revocation
-from hospital.inbox import Inbox
-from hospital.keyring import Keyring
+from firmware_app.sealed.envelope import BoxBundle, Enrolment, HospitalBundle
+from firmware_app.sealed.summary import decode
+from hospital.inbox.inbox_db import Inbox
+from hospital.keys import authority, keyring, revocation
+from hospital.keys.keyring import Keyring
+from hospital.line import broker
 
 
 @dataclass(frozen=True, slots=True)

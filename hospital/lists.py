@@ -10,8 +10,8 @@ from contextlib import closing
 from datetime import UTC, datetime
 
 from hospital.house import House
-from hospital.inbox import Inbox
-from hospital.summaries import stream
+from hospital.inbox.inbox_db import Inbox
+from hospital.inbox.summaries import stream
 
 Command = Callable[..., argparse.ArgumentParser]
 Open = Callable[[argparse.Namespace], House]

@@ -12,8 +12,10 @@ from pathlib import Path
 from typing import Final
 
 from firmware_app.errors import BrokerFilesOld, InboxRebuilt
-from hospital import broker, rescue, revocation
 from hospital.house import House
+from hospital.inbox import rescue
+from hospital.keys import revocation
+from hospital.line import broker
 
 log = logging.getLogger("lantern.hospital")
 
@@ -146,7 +148,7 @@ def _broker(options: argparse.Namespace, house: House) -> int:
 
 
 def _revoke(options: argparse.Namespace, house: House) -> int:
-    from hospital import cutting_off
+    from hospital.line import cutting_off
 
     bundle = house.bundle()
     given = options.broker is not None or options.broker_port is not None

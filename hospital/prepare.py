@@ -22,10 +22,10 @@ from typing import Any, Final
 import segno
 
 from firmware_app.errors import KeysMissing, LanternError, MessageInvalid, RowUnusable
-from firmware_app.uplink.envelope import HospitalBundle, Provisioning, SignedProvisioning, claim_mark
-from firmware_app.uplink.summary import decode
-from hospital import keyring
+from firmware_app.sealed.envelope import HospitalBundle, Provisioning, SignedProvisioning, claim_mark
+from firmware_app.sealed.summary import decode
 from hospital.house import House
+from hospital.keys import keyring
 
 SUFFIX: Final = ".lantern.json"
 SHEET: Final = "labels.html"

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-LANTERN = [sys.executable, "-m", "firmware_app.cli"]
+LANTERN = [sys.executable, "-m", "firmware_app"]
 
 
 def environment(state: Path, **more: str) -> dict[str, str]:

@@ -13,9 +13,9 @@ from pathlib import Path
 from firmware_app import clock
 from firmware_app.intake.accept import Door
 from firmware_app.records import Finding, Instance, PackIdentity, Priority, Reading, ReadingStatus, Scope, Timing
-from firmware_app.store.clinical import Clinical
-from firmware_app.store.layout import StateDir
-from firmware_app.store.worklist import Worklist
+from firmware_app.store.clinical.clinical_db import Clinical
+from firmware_app.store.clinical.worklist import Worklist
+from firmware_app.store.disk.layout import StateDir
 from tests import objects
 
 NOW = datetime(2026, 11, 1, 12, tzinfo=UTC)

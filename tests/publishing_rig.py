@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from converters import publisher, repository
+from converters.packing import publisher, repository
 from firmware_app.errors import PackError
 from firmware_app.packs import installing
 from firmware_app.packs.installed import PackStore

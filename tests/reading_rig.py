@@ -15,8 +15,8 @@ from pydicom.dataset import FileDataset
 from firmware_app.config import Config
 from firmware_app.reading.reader import Reader
 from firmware_app.records import Case, Header, Instance, Reading
-from firmware_app.store.clinical import Clinical
-from firmware_app.store.layout import StateDir
+from firmware_app.store.clinical.clinical_db import Clinical
+from firmware_app.store.disk.layout import StateDir
 from tests import films, toy_pack
 
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from firmware_app.config import Config, load
-from firmware_app.device import provisioning_file
-from firmware_app.device.first_start import Places
-from firmware_app.device.provisioning_file import Proof
-from firmware_app.store.layout import StateDir
+from firmware_app.provisioning import file as provisioning_file
+from firmware_app.provisioning.file import Proof
+from firmware_app.provisioning.first_start import Places
+from firmware_app.store.disk.layout import StateDir
 from hospital import prepare
 from hospital.house import House
 from hospital.prepare import Prepared

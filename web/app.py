@@ -15,14 +15,15 @@ from firmware_app import clock
 from firmware_app.config import Config
 from firmware_app.errors import DiskTrouble
 from firmware_app.language import N_, translate
-from firmware_app.store import stick_files
-from firmware_app.store.accounts import Accounts
-from firmware_app.store.clinical import Clinical
-from firmware_app.store.layout import StateDir
-from firmware_app.store.stick_status import StickStatus
+from firmware_app.store.accounts.accounts_db import Accounts
+from firmware_app.store.clinical.clinical_db import Clinical
+from firmware_app.store.disk import stick_files
+from firmware_app.store.disk.layout import StateDir
+from firmware_app.store.disk.stick_status import StickStatus
 from firmware_app.version import version
 from web import box as boxes
-from web import guard, standing, sticks, words
+from web import guard, standing, words
+from web.blueprints import sticks
 from web.checkup import Checkup
 from web.pulse import Pulse
 
@@ -112,7 +113,7 @@ def create_app(
 
 
 def _register_pages(app: Flask) -> None:
-    from web import audits, cases, clocks, films, health, judgements, lists, login, quarantine
+    from web.blueprints import audits, cases, clocks, films, health, judgements, lists, login, quarantine
 
     for pages in (login, lists, cases, judgements, films, health, clocks, audits, quarantine, sticks):
         app.register_blueprint(pages.blueprint)
@@ -121,9 +122,9 @@ def _register_pages(app: Flask) -> None:
 def _register_first_page(app: Flask, state: StateDir, accounts: Accounts) -> None:
     """On an installed box until somebody has an account; later nobody needs it, nor the 12 MB that it loads."""
     if state.provision.is_dir() and not any(user.has_password for user in accounts.users()):
-        from web import setup
+        from web.blueprints import provisioning
 
-        app.register_blueprint(setup.blueprint)
+        app.register_blueprint(provisioning.blueprint)
 
 
 def _equip_templates(app: Flask, config: Config) -> None:

@@ -8,12 +8,12 @@ from typing import Final, cast
 from flask import current_app
 
 from firmware_app.config import Config
-from firmware_app.store.accounts import Accounts
-from firmware_app.store.audit import Audit
-from firmware_app.store.clinical import Clinical
-from firmware_app.store.layout import StateDir
-from firmware_app.store.patients import Patients
-from firmware_app.store.worklist import Worklist
+from firmware_app.store.accounts.accounts_db import Accounts
+from firmware_app.store.accounts.audit import Audit
+from firmware_app.store.clinical.clinical_db import Clinical
+from firmware_app.store.clinical.patients import Patients
+from firmware_app.store.clinical.worklist import Worklist
+from firmware_app.store.disk.layout import StateDir
 from web.checkup import Checkup
 from web.passwords import Passwords
 from web.pulse import Pulse

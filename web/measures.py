@@ -16,9 +16,9 @@ from typing import Any, Final
 from waitress.server import create_server
 
 from firmware_app.config import Config
-from firmware_app.device import metrics
-from firmware_app.store.clinical import Clinical
-from firmware_app.store.layout import StateDir
+from firmware_app.health import metrics
+from firmware_app.store.clinical.clinical_db import Clinical
+from firmware_app.store.disk.layout import StateDir
 
 log = logging.getLogger("lantern.viewer")
 

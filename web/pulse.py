@@ -13,8 +13,8 @@ import time
 from collections.abc import Callable
 from typing import Final
 
-from firmware_app.store.clinical import Clinical
-from firmware_app.store.worklist import Worklist
+from firmware_app.store.clinical.clinical_db import Clinical
+from firmware_app.store.clinical.worklist import Worklist
 
 log = logging.getLogger("lantern.viewer")
 

@@ -19,15 +19,15 @@ from typing import Any, Final
 
 from waitress.server import create_server
 
-from firmware_app import service
+from firmware_app import notify
 from firmware_app.config import Config, load
-from firmware_app.device import notify
 from firmware_app.errors import LanternError, PortTaken, PortUnusable
-from firmware_app.store.accounts import Accounts
-from firmware_app.store.clinical import Clinical
-from firmware_app.store.layout import StateDir
-from web import lists
+from firmware_app.processes import supervisor
+from firmware_app.store.accounts.accounts_db import Accounts
+from firmware_app.store.clinical.clinical_db import Clinical
+from firmware_app.store.disk.layout import StateDir
 from web.app import create_app
+from web.blueprints import lists
 from web.box import Box
 from web.checkup import Checkup
 from web.lap import Lap
@@ -46,7 +46,7 @@ _FRONT: Final[dict[str, Any]] = {
 }
 
 
-def run(config: Config, ready: service.Ready, stop: threading.Event, config_path: Path | None = None) -> None:
+def run(config: Config, ready: supervisor.Ready, stop: threading.Event, config_path: Path | None = None) -> None:
     """Body of the viewer process: calls *ready* with the port when it listens, serves until *stop*.
 
     Raises `PortTaken` and `PortUnusable`.
@@ -141,7 +141,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     logging.getLogger("waitress").setLevel(logging.ERROR)  # it tells of every page that was left before its end
     try:
-        return service.run_process("viewer", load(options.config), partial(run, config_path=options.config))
+        return supervisor.run_process("viewer", load(options.config), partial(run, config_path=options.config))
     except LanternError as error:
         print(error, file=sys.stderr)
         return 1

@@ -8,13 +8,14 @@ from dataclasses import dataclass
 from typing import Final
 
 from firmware_app import clock
+from firmware_app.care import presence
 from firmware_app.config import Config
-from firmware_app.device import care, presence
 from firmware_app.errors import DiskTrouble
-from firmware_app.store import disk as of_the_state
-from firmware_app.store.clinical import Clinical
-from firmware_app.store.layout import StateDir
-from firmware_app.store.worklist import Worklist
+from firmware_app.health import own_care
+from firmware_app.store.clinical.clinical_db import Clinical
+from firmware_app.store.clinical.worklist import Worklist
+from firmware_app.store.disk import fault as of_the_state
+from firmware_app.store.disk.layout import StateDir
 
 LATE_S: Final = 60.0
 _WRITE_S: Final = 10.0
@@ -69,4 +70,4 @@ def trouble(disk: Disk, clinical: Clinical, state: StateDir) -> list[str]:
         found.append("reader.late")
     if (full := disk.look()) is not None:
         found.append(full.code)
-    return [*found, *care.trouble(state)]
+    return [*found, *own_care.trouble(state)]

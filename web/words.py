@@ -9,7 +9,7 @@ from firmware_app.errors import AgeOutside, AgeUnclear, AgeUnknown
 from firmware_app.language import N_
 from firmware_app.reading import hints, quality_hints  # noqa: F401 - they register the sentences of the readings' hints
 from firmware_app.records import Finding, Priority
-from firmware_app.store.patients import Patient
+from firmware_app.store.clinical.patients import Patient
 
 PRIORITIES: Final[Mapping[Priority | None, str]] = {
     Priority.URGENT: N_("urgent"),

@@ -21,11 +21,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from converters import checkpoint
 from converters.failures import RecipeInvalid
 from converters.formats import brought
 from converters.nets import CamNet
 from converters.recipe import Net, Recipe
+from converters.training import checkpoint
 from firmware_app.imaging.model_input import InputSpec
 from firmware_app.runtimes import choice
 

@@ -2,7 +2,7 @@
 
 Depthwise convolutions save multiplications and waste them: on a CPU with 8-bit dot products their kernels wait for
 memory.  This plain net has half the multiplications of the cut Lite0, and in INT8 it is several times as quick.  It
-has no published weights, so it is only ever a student (:mod:`converters.distill`).
+has no published weights, so it is only ever a student (:mod:`converters.training.distill`).
 """
 
 from collections.abc import Mapping

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Self
 
-from converters.gates import Outcome, Verdict
+from converters.evaluation.gates import Outcome, Verdict
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,12 +4,12 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from converters import statistics
-from converters.evaluation import Evaluation
-from converters.predictions import Predictions
+from converters.data.predictions import Predictions
+from converters.evaluation.measures import Evaluation
 from converters.report.accounts import Accounts, Quantized
 from converters.report.plot import COLOURS, INK, OURS, PALE, PEER, Plot, bars, heat
 from converters.report.words import pair
+from converters.statistics import intervals
 
 Key = tuple[str, str]
 """Runtime and precision."""
@@ -56,12 +56,12 @@ def roc(main: Predictions, row: Evaluation, original: Predictions | None) -> str
     plot.line([(0.0, 0.0), (1.0, 1.0)], PALE, dash="3 4", thick=1.0)
     entries = [(_with(row.precision.upper(), row.runtime, row.auc), OURS)]
     if original is not None:
-        across, up = statistics.roc(original.labels, original.logits)
+        across, up = intervals.roc(original.labels, original.logits)
         plot.line(zip(across.tolist(), up.tolist(), strict=True), PEER, thick=1.6)
-        area = statistics.auc(original.labels, original.logits) or 0.0
+        area = intervals.auc(original.labels, original.logits) or 0.0
         english, chinese = pair("original")
         entries.append(((f"{english}, {area:.3f}", f"{chinese}，{area:.3f}"), PEER))
-    across, up = statistics.roc(main.labels, main.logits)
+    across, up = intervals.roc(main.labels, main.logits)
     plot.line(zip(across.tolist(), up.tolist(), strict=True), OURS)
     if row.sensitivity is not None and row.specificity is not None and row.sensitivity_ci and row.specificity_ci:
         at = (1.0 - row.specificity, row.sensitivity)

@@ -6,10 +6,10 @@ from datetime import UTC, datetime
 from html import escape
 from pathlib import Path
 
-from converters.evaluation import Evaluation, Interval, Prevalence, evaluation, in_order
-from converters.gates import Outcome
+from converters.data.predictions import Predictions
+from converters.evaluation.gates import Outcome
+from converters.evaluation.measures import Evaluation, Interval, Prevalence, evaluation, in_order
 from converters.outputs import write_text
-from converters.predictions import Predictions
 from converters.report import figures, weak
 from converters.report.accounts import Accounts, Attempt, Judged, Said
 from converters.report.figures import MEGABYTE, Key

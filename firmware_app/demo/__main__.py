@@ -9,7 +9,7 @@ import time
 from collections.abc import Sequence
 from typing import Any, Final
 
-from firmware_app.cli import NOT_DIAGNOSTIC
+from firmware_app.commands.cli import NOT_DIAGNOSTIC
 from firmware_app.demo import broker, samples, site, tables
 from firmware_app.demo.stage import DemoFailed, Stage, stage
 

@@ -6,9 +6,9 @@ import os
 from dataclasses import dataclass
 from typing import Any, Final
 
+from firmware_app.care import presence
 from firmware_app.demo import broker
 from firmware_app.demo.stage import DemoFailed, Running, Stage, free_port
-from firmware_app.device import presence
 
 BOX: Final = "demo-clinic"
 CONFIG: Final = "lantern.toml"

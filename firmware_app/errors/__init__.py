@@ -26,6 +26,8 @@
 
 An error is a value: its fields fill the sentence, `code` and `details` are what is stored.  No field ever holds a
 patient's name, id or a UID, so any error may be logged.
+
+Many modules: one a part of the box, so that a part's refusals are read together; each only lists leaves.
 """
 
 from firmware_app.errors.base import LanternError as LanternError

@@ -27,10 +27,10 @@ from firmware_app.errors import (
     Undecodable,
     VideoReaderMissing,
 )
-from firmware_app.imaging import regions
 from firmware_app.imaging.display import Shown, greys
-from firmware_app.imaging.grey import luminance
+from firmware_app.imaging.grey.pipeline import luminance
 from firmware_app.imaging.source import BROKEN, MOST_FRAMES
+from firmware_app.imaging.ultrasound import regions
 
 LARGEST_FRAME_PX: Final = 16 * 1024 * 1024
 """Twice a 4K frame: an ultrasound machine records what its screen shows."""

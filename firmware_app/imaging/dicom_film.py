@@ -16,19 +16,11 @@ from numpy.typing import NDArray
 from pydicom.uid import ExplicitVRBigEndian
 
 from firmware_app.errors import Undecodable
-from firmware_app.imaging import (
-    colour,
-    identity,
-    overlays,
-    palette,
-    photometric,
-    source,
-    spacing,
-    stored,
-    transforms,
-)
+from firmware_app.imaging import header_words, source, spacing
+from firmware_app.imaging.codec import stored
 from firmware_app.imaging.display import Choice, Shown, greys
-from firmware_app.imaging.grey import Floats, GreyScale, Table, Window, Words, look_up, luminance, taken
+from firmware_app.imaging.grey import colour, overlays, palette, photometric, transforms
+from firmware_app.imaging.grey.pipeline import Floats, GreyScale, Table, Window, Words, look_up, luminance, taken
 from firmware_app.imaging.source import BROKEN, Source
 
 _LARGEST_VALUE: Final = 1e30  # float32 ends at 3e38
@@ -59,7 +51,7 @@ class DicomFilm:
     @property
     def identity(self) -> Mapping[str, str]:
         """As `film.Film.identity`."""
-        return identity.of(self.source.header)
+        return header_words.of(self.source.header)
 
     @property
     def hints(self) -> tuple[str, ...]:

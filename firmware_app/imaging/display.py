@@ -20,10 +20,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from firmware_app.imaging import png
-from firmware_app.imaging.overlays import Layer
-from firmware_app.imaging.regions import Region
+from firmware_app.imaging.codec import png
+from firmware_app.imaging.grey.overlays import Layer
 from firmware_app.imaging.spacing import UNKNOWN, Spacing
+from firmware_app.imaging.ultrasound.regions import Region
 
 LONGEST_SIDE_PX: Final = 2048
 MOST_FRAMES: Final = 64

@@ -34,7 +34,7 @@ class Film(Protocol):
 
     @property
     def identity(self) -> Mapping[str, str]:
-        """What the file says of the patient (`firmware_app.identity`); a picture says nothing."""
+        """What the file says of the patient (`firmware_app.headers.identity`); a picture says nothing."""
 
     @property
     def hints(self) -> tuple[str, ...]:

@@ -10,14 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from firmware_app.errors import ImageUnfit
-from firmware_app.imaging import beside, fitness, keyframes, sector, ultrasound
-from firmware_app.imaging.beside import Cells
 from firmware_app.imaging.film import Film
 from firmware_app.imaging.input_spec import FrameRule, InputSpec, QualityKind
-from firmware_app.imaging.keyframes import Keyframes
 from firmware_app.imaging.model_input import cut, to_model_input
-from firmware_app.imaging.quality import judge, limits
-from firmware_app.imaging.sector import Box
+from firmware_app.imaging.quality import beside, fitness, judge, limits
+from firmware_app.imaging.quality.beside import Cells
+from firmware_app.imaging.ultrasound import keyframes, opened, sector
+from firmware_app.imaging.ultrasound.keyframes import Keyframes
+from firmware_app.imaging.ultrasound.sector import Box
 
 ULTRASOUND: Final = "US"
 
@@ -108,8 +108,8 @@ def taken(
         1e3 * decoding,
         1e3 * preparing,
         box,
-        ultrasound.colour_share(film, read[-1], chosen.sector) if is_ultrasound else None,
-        is_ultrasound and ultrasound.shows_flow(film),
+        opened.colour_share(film, read[-1], chosen.sector) if is_ultrasound else None,
+        is_ultrasound and opened.shows_flow(film),
         limits.fired(judge.of_frames(measured), quality),
         beside.stacked(cells),
     )
@@ -119,7 +119,7 @@ def _chosen(film: Film, rule: FrameRule, budget: int, *, has_sector: bool) -> Ke
     """Which frames are to be read, and the sector of an ultrasound picture."""
     if not has_sector:
         return keyframes.chosen(film.grey, film.frames, rule, budget)
-    told = ultrasound.told_sector(film)
+    told = opened.told_sector(film)
     if film.frames == 1:
         return Keyframes((0,), told or sector.of_still(film.grey(0)))
     return keyframes.chosen(film.grey, film.frames, rule, budget, told, find=True)

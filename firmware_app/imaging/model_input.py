@@ -11,8 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from firmware_app.imaging import beside, lee1980, sector
 from firmware_app.imaging.input_spec import InputSpec as InputSpec
+from firmware_app.imaging.quality import beside
+from firmware_app.imaging.ultrasound import lee1980, sector
 
 REDUCE_ABOVE = 4
 """A film more than this many times larger than the model input is first averaged in whole blocks (quicker)."""

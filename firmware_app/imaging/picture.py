@@ -21,9 +21,10 @@ from PIL import Image
 from PIL.JpegImagePlugin import JpegImageFile
 
 from firmware_app.errors import FrameTooLarge, PixelsUnsupported, Undecodable
-from firmware_app.imaging import codestream, jpeg8, raster
+from firmware_app.imaging.codec import raster
 from firmware_app.imaging.display import Shown, greys
-from firmware_app.imaging.grey import luminance
+from firmware_app.imaging.grey.pipeline import luminance
+from firmware_app.imaging.jpeg import codestream, jpeg8
 from firmware_app.imaging.source import BROKEN, LONGEST_SIDE_PX, MOST_FRAMES
 
 FORMATS: Final = ("PNG", "JPEG", "TIFF", "BMP", "WEBP")

@@ -17,7 +17,6 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
-from firmware_app import identity
 from firmware_app.errors import (
     FileEmpty,
     FileOfZeros,
@@ -32,16 +31,17 @@ from firmware_app.errors import (
     PhonePicture,
     StoreError,
 )
-from firmware_app.intake import file_meta, picture
+from firmware_app.headers import file_kind, identity
+from firmware_app.headers.header import MAGIC, PREAMBLE_BYTES, examine_open, looks_like_data_set
+from firmware_app.intake.dicom import file_meta
 from firmware_app.intake.given_file import is_archive, is_zeros, let_go, open_regular, read_at, readable
-from firmware_app.intake.header import MAGIC, PREAMBLE_BYTES, examine_open, looks_like_data_set
 from firmware_app.intake.recording import database_errors, surely_unrecorded
 from firmware_app.intake.sameness import conflict
 from firmware_app.intake.spool import Spool, check_space, disk_errors
 from firmware_app.records import UID_MOST, Header
-from firmware_app.store import kept_files
-from firmware_app.store.clinical import Clinical, Held
-from firmware_app.store.layout import StateDir, make_directory, sync_directory
+from firmware_app.store.clinical import kept_files
+from firmware_app.store.clinical.clinical_db import Clinical, Held
+from firmware_app.store.disk.layout import StateDir, make_directory, sync_directory
 
 log = logging.getLogger("lantern.door")
 
@@ -135,7 +135,7 @@ class Door:
                     raise ObjectTooLarge(limit_mb=self._limit_bytes // 1_000_000)
                 head = read_at(descriptor, _HEAD_BYTES, 0)
                 is_dicom = head[PREAMBLE_BYTES : PREAMBLE_BYTES + len(MAGIC)] == MAGIC  # whatever its preamble pretends
-                suffix = None if is_dicom else picture.kind(head)
+                suffix = None if is_dicom else file_kind.kind(head)
                 if suffix is None and not is_dicom and not looks_like_data_set(head):
                     raise _stranger(descriptor, size, head)
                 check_space(self.state.incoming, self._reserve_bytes, size)
@@ -197,7 +197,7 @@ class Door:
 
     def _take_picture(self, spool: Spool, suffix: str, arrival_path: str, association: int | None) -> Admission:
         try:
-            picture.check_complete(spool.descriptor, suffix)
+            file_kind.check_complete(spool.descriptor, suffix)
             return self._keep(spool, suffix, None, arrival_path, association)
         finally:
             spool.discard()
@@ -340,7 +340,7 @@ def _stranger(descriptor: int, size: int, head: bytes) -> IntakeError:
     """Why a file of *size* bytes that begins with *head*, as no image does, is refused."""
     if size == 0:
         return FileEmpty()
-    if picture.is_of_a_phone(head):
+    if file_kind.is_of_a_phone(head):
         return PhonePicture()
     if is_archive(head):
         return PackedArchive()

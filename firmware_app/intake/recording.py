@@ -9,8 +9,8 @@ from pathlib import Path
 
 from firmware_app.errors import SpaceShort, StoreError
 from firmware_app.intake.spool import not_kept
-from firmware_app.store.clinical import Clinical
-from firmware_app.store.layout import free_bytes
+from firmware_app.store.clinical.clinical_db import Clinical
+from firmware_app.store.disk.layout import free_bytes
 
 
 @contextmanager

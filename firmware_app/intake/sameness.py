@@ -15,10 +15,10 @@ from struct import pack
 from typing import Final
 
 from firmware_app.errors import HeaderConflict, InstanceConflict
-from firmware_app.intake import transfer_syntax
-from firmware_app.intake.data_set_start import guess_encoding
-from firmware_app.intake.element_stream import BIG, LITTLE, LONG_VRS, PIXEL_DATA, SHORT_VRS, Buffer, Encoding
-from firmware_app.intake.header import examine, pixel_digest
+from firmware_app.headers import transfer_syntax
+from firmware_app.headers.data_set_start import guess_encoding
+from firmware_app.headers.element_stream import BIG, LITTLE, LONG_VRS, PIXEL_DATA, SHORT_VRS, Buffer, Encoding
+from firmware_app.headers.header import examine, pixel_digest
 from firmware_app.records import Header
 
 _ITEM, _ITEM_END, _SEQUENCE_END, _TRAILING_PADDING = 0xFFFEE000, 0xFFFEE00D, 0xFFFEE0DD, 0xFFFCFFFC

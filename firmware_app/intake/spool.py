@@ -22,8 +22,8 @@ from firmware_app.errors import (
     SpaceShort,
     StoreError,
 )
-from firmware_app.store import disk
-from firmware_app.store.layout import free_bytes
+from firmware_app.store.disk import fault
+from firmware_app.store.disk.layout import free_bytes
 
 _RECHECK_BYTES: Final = 4_000_000  # large objects must not eat the reserve between two looks at the free space
 
@@ -50,9 +50,9 @@ def not_kept(folder: Path, error: OSError | sqlite3.Error | StoreError) -> Space
     if isinstance(error, StoreError):  # the database may not be opened, or the secret behind the references is lost
         known, detail = error, error.code
     elif isinstance(error, sqlite3.Error):
-        known, detail = disk.named(folder, error), getattr(error, "sqlite_errorname", type(error).__name__)
+        known, detail = fault.named(folder, error), getattr(error, "sqlite_errorname", type(error).__name__)
     else:
-        known, detail = disk.named(folder, error), error.strerror or type(error).__name__
+        known, detail = fault.named(folder, error), error.strerror or type(error).__name__
     if isinstance(known, DiskFull):
         return SpaceShort(free_mb=known.free_mb)
     kind = {DiskReadOnly: NotKeptReadOnly, DiskFailing: NotKeptFailing}.get(type(known), NotKept)

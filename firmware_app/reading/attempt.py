@@ -8,7 +8,7 @@ from typing import Final
 
 from firmware_app.errors import DecodeGaveUp, DecodeRanOut, ImageUnfit, InferenceGaveUp, LanternError
 from firmware_app.reading import hints
-from firmware_app.reading.child import ChildLost
+from firmware_app.reading.children.child import ChildLost
 from firmware_app.records import (
     Finding,
     FramesRead,

@@ -16,14 +16,14 @@ from firmware_app.config import Config
 from firmware_app.packs import ways
 from firmware_app.packs.results import Result, Results
 from firmware_app.packs.ways import Way
-from firmware_app.reading import trial
-from firmware_app.reading.child import ChildLost
+from firmware_app.reading.children import trial
+from firmware_app.reading.children.child import ChildLost
+from firmware_app.reading.children.errand import Errand
+from firmware_app.reading.children.inference import Inference
+from firmware_app.reading.children.trial import Trial
 from firmware_app.reading.complaints import Complaints
 from firmware_app.reading.duel import Duel
-from firmware_app.reading.errand import Errand
-from firmware_app.reading.inference import Inference
-from firmware_app.reading.trial import Trial
-from firmware_app.store.layout import StateDir
+from firmware_app.store.disk.layout import StateDir
 
 log = logging.getLogger("lantern.reader")
 

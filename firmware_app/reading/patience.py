@@ -9,8 +9,8 @@ from contextlib import suppress
 from typing import Final, TypeVar
 
 from firmware_app.reading.complaints import Complaints
-from firmware_app.store.database import Database
-from firmware_app.store.layout import StateDir
+from firmware_app.store.disk.layout import StateDir
+from firmware_app.store.sqlite.database import Database
 
 Result = TypeVar("Result")
 

@@ -7,11 +7,11 @@ import re
 from collections.abc import Sequence
 from typing import Final
 
+from firmware_app.headers import view
+from firmware_app.headers.mojibake import readings
 from firmware_app.language import N_, register
 from firmware_app.packs.scope import Care
-from firmware_app.reading import view
 from firmware_app.reading.hints import hint
-from firmware_app.reading.mojibake import readings
 from firmware_app.records import Header, Reason
 
 _PALE: Final = register(

@@ -11,11 +11,10 @@ import logging
 import math
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Final
 
 from firmware_app.config import Config
-from firmware_app.device.care import trouble
 from firmware_app.errors import (
     CannotJudge,
     DecodeGaveUp,
@@ -32,12 +31,12 @@ from firmware_app.packs.manifest import Manifest
 from firmware_app.packs.shelf import Pack
 from firmware_app.reading import hints, precedence, quality_hints, routing
 from firmware_app.reading.attempt import Attempt
-from firmware_app.reading.child import ChildLost
+from firmware_app.reading.children.child import ChildLost
+from firmware_app.reading.children.decoder import Decoded, Decoder, Taking
+from firmware_app.reading.children.inference import ImageAtFault, Inference, Inferred, PackUnusable, Unfamiliar
 from firmware_app.reading.complaints import Complaints
-from firmware_app.reading.decoder import Decoded, Decoder, Taking
-from firmware_app.reading.inference import ImageAtFault, Inference, Inferred, PackUnusable, Unfamiliar
 from firmware_app.reading.measuring import Measuring
-from firmware_app.reading.patience import Patience, Stopped
+from firmware_app.reading.patience import Patience
 from firmware_app.records import (
     FramesRead,
     Instance,
@@ -46,15 +45,11 @@ from firmware_app.records import (
     ReadingStatus,
     Reason,
 )
-from firmware_app.store.clinical import Claim, Clinical
-from firmware_app.store.exchange import Health
-from firmware_app.store.layout import StateDir
-from firmware_app.store.relay import Relay
-from firmware_app.store.time_changes import TimeChanges
+from firmware_app.store.clinical.clinical_db import Claim, Clinical
+from firmware_app.store.disk.layout import StateDir
 
 log = logging.getLogger("lantern.reader")
 
-POLL_SECONDS: Final = 0.025
 MOST_CLAIMS: Final = 5
 """Of an image that has lost a child before: hostile files are caught by `MOST_FAILURES`, since children die of them."""
 MOST_CLAIMS_ALONE: Final = 100
@@ -62,8 +57,6 @@ MOST_CLAIMS_ALONE: Final = 100
 MOST_FAILURES: Final = 2
 RETRY_SECONDS: Final = 30.0  # between looks at the packs while none works
 RETRY_WHILE_OTHERS_WORK_SECONDS: Final = 600.0  # each look may cost the working ones up to two load times
-_LOOK_SECONDS: Final = 0.25  # at what no commit announces: a quiet time that has passed, a child that died idle
-Ready = Callable[[Mapping[str, str | int | None]], None]
 
 
 class Reader:
@@ -276,59 +269,6 @@ def _frames_read(decoded: Decoded, found: Inferred) -> FramesRead | None:
         return None
     strongest = {code: decoded.read[at] for code, at in found.strongest.items()}
     return FramesRead(decoded.frames, tuple(decoded.read[at] for at in found.counted), strongest)
-
-
-def run(config: Config, ready: Ready, stop: threading.Event) -> None:
-    """Body of the reader process: calls *ready* when both children are warm, reads until *stop*.
-
-    The caller holds the lock that makes it the only reader of this state.
-    """
-    state = StateDir(config.state.dir)
-    clinical = Clinical(state.clinical_db)
-    clinical.require()
-    relay = Relay.of(config, state, clinical)
-    reader = Reader(config, state, clinical, stop=stop)
-    try:
-        ready(reader.warm())
-        _watch(reader, clinical, relay, config, ready, stop)
-    except Stopped:
-        log.warning("stopped while the database could not be written; what was not written is read again")
-    finally:
-        reader.close()
-        if relay is not None:
-            relay.close()
-        clinical.database.close()
-
-
-def _watch(
-    reader: Reader, clinical: Clinical, relay: Relay | None, config: Config, ready: Ready, stop: threading.Event
-) -> None:
-    """Read whatever comes; a look at `PRAGMA data_version` is all that an idle box costs."""
-    times, state = TimeChanges(clinical), StateDir(config.state.dir)
-
-    def conclude() -> None:
-        reader.patience.carry_out(times.look)
-        reader.patience.carry_out(
-            lambda: clinical.close_revisions(config.reader.quiet_seconds, report=config.uplink.enabled)
-        )
-        if relay is not None:
-            relay.step(Health.of(trouble(state), reader.packs()))
-
-    seen, looked = None, 0.0
-    while not stop.is_set():
-        mark = clinical.database.change_mark()
-        if mark != seen:
-            while not stop.is_set() and reader.step():
-                conclude()
-            seen = mark
-        if (relay is not None and relay.called()) or time.monotonic() - looked > _LOOK_SECONDS:
-            reader.warm()
-            conclude()
-            if reader.look_again() or reader.measure():
-                ready(reader.warm())
-                seen = None
-            looked = time.monotonic()
-        stop.wait(POLL_SECONDS)
 
 
 def _packs(config: Config, complaints: Complaints) -> list[Pack]:

@@ -26,7 +26,8 @@ from firmware_app.errors import (
     ViewNotCovered,
     ViewUnclear,
 )
-from firmware_app.reading import age, body_part, hints, view
+from firmware_app.headers import age, body_part, view
+from firmware_app.reading import hints
 from firmware_app.records import Header, Reason
 
 Population = Literal["adult", "children", "ask"]

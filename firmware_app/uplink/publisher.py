@@ -18,13 +18,13 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PublicKey
 from firmware_app import clock
 from firmware_app.errors import BrokerRefused, LanternError, MessageTooLarge
 from firmware_app.records import Reason
-from firmware_app.store.exchange import Exchange, Outgoing
-from firmware_app.store.layout import free_bytes
-from firmware_app.uplink.credentials import open_keys
-from firmware_app.uplink.envelope import HospitalBundle, Version, seal
-from firmware_app.uplink.keys import seal_key
-from firmware_app.uplink.line import Line, Post
-from firmware_app.uplink.summary import FirstPresence, Kind, Origin, Presence, State
+from firmware_app.sealed.credentials import open_keys
+from firmware_app.sealed.envelope import HospitalBundle, Version, seal
+from firmware_app.sealed.keys import seal_key
+from firmware_app.sealed.summary import FirstPresence, Kind, Origin, Presence, State
+from firmware_app.store.disk.layout import free_bytes
+from firmware_app.store.exchange.exchange_db import Exchange, Outgoing
+from firmware_app.uplink.connection import Line, Post
 from firmware_app.version import version
 
 log = logging.getLogger("lantern.uplink")

@@ -73,7 +73,7 @@ class Clinic:
         """Start the box and return when all its processes are ready."""
         with self.log.open("a") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "firmware_app.cli", "serve", "--json", *self._options], env=self._environment,
+                [sys.executable, "-m", "firmware_app", "serve", "--json", *self._options], env=self._environment,
                 text=True, stdout=subprocess.PIPE, stderr=log,
             )  # fmt: skip
         self.expect("gateway", "reader", "viewer")
@@ -119,7 +119,7 @@ class Clinic:
 
     def lantern(self, *arguments: str) -> str:
         """The output of a `lantern` command on this box."""
-        command = [sys.executable, "-m", "firmware_app.cli", *arguments, *self._options]
+        command = [sys.executable, "-m", "firmware_app", *arguments, *self._options]
         return subprocess.run(command, env=self._environment, text=True, capture_output=True, check=True).stdout
 
     def first_code(self) -> str:

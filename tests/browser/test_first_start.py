@@ -16,8 +16,8 @@ from selenium.common.exceptions import WebDriverException
 from selenium.webdriver.common.by import By
 
 from firmware_app.config import load
-from firmware_app.uplink.credentials import bundle
-from firmware_app.uplink.envelope import BoxBundle
+from firmware_app.sealed.credentials import bundle
+from firmware_app.sealed.envelope import BoxBundle
 from hospital import prepare
 from hospital.house import House
 from tests import toy_pack
@@ -41,7 +41,7 @@ class NewBox:
 
     def answer(self) -> None:
         """What `lantern-provision.path` and its service do: root answers, and the box starts again."""
-        command = [sys.executable, "-m", "firmware_app.device.first_page", "--config", str(self.file)]
+        command = [sys.executable, "-m", "firmware_app.provisioning.first_page", "--config", str(self.file)]
         done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
         assert done.stderr == ""
         if done.returncode == 0:
@@ -50,7 +50,8 @@ class NewBox:
     def screen(self) -> str:
         """What the box's own screen shows."""
         out = self.file.parent / "code.issue"
-        command = [sys.executable, "-m", "firmware_app.device.console", "--config", str(self.file), "--out", str(out)]
+        screen = "firmware_app.provisioning.console"
+        command = [sys.executable, "-m", screen, "--config", str(self.file), "--out", str(out)]
         subprocess.run(command, check=True, timeout=60)
         return out.read_text("utf-8")
 

@@ -8,9 +8,9 @@ import pytest
 
 from firmware_app.errors import StickNotAll
 from firmware_app.records import Reason
-from firmware_app.store import stick_status
-from firmware_app.store.layout import StateDir
-from firmware_app.store.stick_status import Stage, StickStatus
+from firmware_app.store.disk import stick_status
+from firmware_app.store.disk.layout import StateDir
+from firmware_app.store.disk.stick_status import Stage, StickStatus
 from tests.browser.clinic import Clinic, Person
 
 PAGES = ("/", "/?tab=cannot-judge", "/quarantine", "/?tab=done", "/box", "/stick", "case", "report")

@@ -84,7 +84,7 @@ def test_what_is_typed_is_not_lost_when_the_reading_comes(box: Clinic, doctor: P
 
 def test_film_and_name_are_there_while_the_model_hangs(box: Clinic, doctor: Person, folder: Path) -> None:
     children = psutil.Process(box.pids["reader"]).children()
-    (model,) = (child.pid for child in children if "firmware_app.reading.inference_child" in child.cmdline())
+    (model,) = (child.pid for child in children if "firmware_app.reading.children.inference_child" in child.cmdline())
     with stopped(model):
         box.push(synthetic_film(folder, "stuck.dcm", PatientName="Model^Hangs", PatientAge="050Y"))
         open_unread(box, doctor, "Model Hangs")

@@ -17,7 +17,7 @@ from selenium.webdriver.common.keys import Keys
 
 from tests.browser.clinic import PASSWORD, Clinic, Person, synthetic_clip, synthetic_film
 from tests.browser.conftest import DOCTOR
-from web.lists import STREAMS
+from web.blueprints.lists import STREAMS
 
 GBK = "李^雨".encode("gb18030")
 

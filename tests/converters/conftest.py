@@ -120,7 +120,7 @@ def measured_by_the_box(packs: Path, folder: Path) -> "subprocess.CompletedProce
     """``lantern pack measure --json`` on the toy pack in ``packs``, on a box that keeps its state in ``folder``."""
     config = folder / "lantern.toml"
     config.write_text(f'[state]\ndir = "{folder / "state"}"\n[packs]\ndir = "{packs}"\n', encoding="utf-8")
-    command = [sys.executable, "-m", "firmware_app.cli", "pack", "measure", "toy-disc", "--json"]
+    command = [sys.executable, "-m", "firmware_app", "pack", "measure", "toy-disc", "--json"]
     return subprocess.run([*command, "--config", str(config)], capture_output=True, text=True, check=False)
 
 
@@ -133,7 +133,7 @@ def films(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session", autouse=True)
 def few_timings() -> None:
     """Files are timed once and shortly: no test here asks how long they take."""
-    from converters import speed
+    from converters.quantizing import speed
 
     speed.ROUNDS, speed.TIMES = 1, 3
 

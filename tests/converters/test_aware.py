@@ -13,7 +13,7 @@ from tests.converters.conftest import PLAIN, write_recipe
 
 def watching(net: Any, films: Any) -> None:
     """Let the rounded convolutions see their ranges, and leave the network ready to be asked."""
-    from converters.aware import RoundedConvolution
+    from converters.quantizing.aware import RoundedConvolution
 
     net.eval()
     for module in net.modules():
@@ -26,8 +26,8 @@ def watching(net: Any, films: Any) -> None:
 def test_a_rounded_network_says_nearly_the_same_and_its_weights_have_255_levels() -> None:
     import torch
 
-    from converters.aware import plain, rounded, rounded_weight
     from converters.nets import build
+    from converters.quantizing.aware import plain, rounded, rounded_weight
 
     torch.manual_seed(0)
     net, films = build("plain-small"), torch.rand(8, 1, 64, 64)
@@ -47,8 +47,8 @@ def test_a_rounded_network_says_nearly_the_same_and_its_weights_have_255_levels(
 def test_what_is_taken_off_leaves_the_plain_network_with_the_learnt_weights() -> None:
     import torch
 
-    from converters.aware import plain, rounded
     from converters.nets import build
+    from converters.quantizing.aware import plain, rounded
 
     net = build("lite0-cut").eval()
     copy = rounded(net)
@@ -66,7 +66,7 @@ def test_learning_with_rounding_brings_badly_rounded_layers_nearer_to_what_they_
     import torch
     from torch import nn
 
-    from converters.aware import RoundedConvolution
+    from converters.quantizing.aware import RoundedConvolution
 
     torch.manual_seed(seed)
     first, second, films = nn.Conv2d(1, 8, 3, bias=False), nn.Conv2d(8, 1, 3, bias=False), torch.rand(8, 1, 16, 16)
@@ -92,7 +92,7 @@ def test_learning_with_rounding_brings_badly_rounded_layers_nearer_to_what_they_
 def test_when_every_file_is_refused_the_network_is_fine_tuned_and_the_search_done_again(
     films: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from converters import quantize
+    from converters.quantizing import quantize
 
     changes = {
         **PLAIN, "data": {"folds": 1}, "quantize": {"films": 16, "most_spared": 0, "aware_epochs": 1},

@@ -25,7 +25,7 @@ class Bomb:
 def test_code_in_a_checkpoint_is_never_run(tmp_path: Path) -> None:
     import torch
 
-    from converters import checkpoint
+    from converters.training import checkpoint
 
     torch.save({"form": checkpoint.FORM, "state": Bomb(tmp_path / "witness")}, tmp_path / "bomb.pt")
     (tmp_path / "old.pth").write_bytes(pickle.dumps({"state_dict": Bomb(tmp_path / "witness")}))
@@ -42,8 +42,8 @@ def test_a_truncated_file_is_refused_wherever_it_was_cut(tmp_path: Path, suffix:
     import torch
     from safetensors.torch import save_file
 
-    from converters import checkpoint
     from converters.nets import build
+    from converters.training import checkpoint
 
     net, whole = build("plain-small"), tmp_path / f"whole{suffix}"
     if suffix == ".pt":
@@ -64,8 +64,8 @@ def test_a_truncated_file_is_refused_wherever_it_was_cut(tmp_path: Path, suffix:
 def test_a_checkpoint_of_another_network_is_refused_by_its_first_tensor(tmp_path: Path) -> None:
     import torch
 
-    from converters import checkpoint
     from converters.nets import build
+    from converters.training import checkpoint
 
     small, large = build("plain-small"), build("plain")
     path = tmp_path / "other.pt"

@@ -5,8 +5,9 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from converters import cli, feedback
-from converters.feedback import Judged
+from converters import cli
+from converters.training import feedback
+from converters.training.feedback import Judged
 from tests.converters.conftest import PLAIN, draw, write_recipe
 
 
@@ -26,7 +27,7 @@ def export(folder: Path, films: Path, own: Path) -> Path:
 def test_feedback_is_learnt_from_until_training_is_asked_for_without_it(
     films: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    from converters import checkpoint
+    from converters.training import checkpoint
 
     feedback.make_keys(tmp_path / "keys")
     sealed = export(tmp_path, draw(tmp_path / "more", 3, seed=99), tmp_path / "keys")

@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from converters import cli, phantom
+from converters import cli
+from converters.golden_cases import phantom
 from firmware_app.errors import PackTaskUnread
 from firmware_app.packs.shelf import Pack, survey
 from firmware_app.runtimes import choice
@@ -29,8 +30,8 @@ def learnt(network: Any, films: Path, mean: tuple[float, ...], std: tuple[float,
     """``network`` after a few steps outside the project, as its author would have made them."""
     import torch
 
-    from converters.datasets import image_folder
-    from converters.films import prepared
+    from converters.data.datasets import image_folder
+    from converters.data.films import prepared
     from firmware_app.imaging.model_input import InputSpec
 
     torch.manual_seed(0)
@@ -94,8 +95,8 @@ def test_the_page_shows_the_examples_as_they_are() -> None:
 def test_a_module_with_its_weights_becomes_a_pack_whose_map_means_its_own_answer(own: Path, films: Path) -> None:
     import torch
 
-    from converters import checkpoint
     from converters.examples import own_model
+    from converters.training import checkpoint
 
     assert run(own / "own-model.toml", films, own / "out") == 0
     pack = Pack.load(own / "out" / "own-model")

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from converters import cli, phantom
+from converters import cli
+from converters.golden_cases import phantom
 from converters.recipe import load_recipe
 from firmware_app.imaging.model_input import InputSpec, to_model_input
 from firmware_app.packs.shelf import Pack
@@ -28,8 +29,9 @@ def results(work: Path, step: str) -> dict[str, Any]:
 def test_grad_cam_before_its_relu_is_the_activation_map_divided_by_its_cells(name: str) -> None:
     import torch
 
-    from converters import answers, maps
+    from converters.evaluation import answers
     from converters.nets import build
+    from converters.quantizing import maps
 
     torch.manual_seed(0)
     net = build(name, findings=3)
@@ -41,7 +43,7 @@ def test_grad_cam_before_its_relu_is_the_activation_map_divided_by_its_cells(nam
 
 
 def test_agreement_counts_flat_maps_and_never_flatters() -> None:
-    from converters import maps
+    from converters.quantizing import maps
 
     rng = np.random.default_rng(0)
     wanted = rng.standard_normal((4, 5, 5))
@@ -64,7 +66,7 @@ def test_agreement_counts_flat_maps_and_never_flatters() -> None:
 
 
 def test_the_strongest_cell_is_looked_for_at_its_middle() -> None:
-    from converters import maps
+    from converters.quantizing import maps
 
     cells = np.zeros((4, 4), dtype=np.float32)
     cells[1, 2] = 3.0  # its middle is three and five eighths of the way
@@ -96,7 +98,7 @@ def test_every_int8_map_agrees_with_grad_cam_in_all_three_runtimes(chain: Path) 
 
 
 def test_the_compared_films_are_no_test_films_and_the_drawn_one_is_nobody(chain: Path, films: Path) -> None:
-    from converters import maps
+    from converters.quantizing import maps
     from converters.steps import Workshop
 
     work = chain / "out" / "work" / "toy-disc"
@@ -118,7 +120,7 @@ def test_the_compared_films_are_no_test_films_and_the_drawn_one_is_nobody(chain:
 def test_a_file_whose_map_shows_other_places_is_refused_though_its_folds_passed(films: Path, tmp_path: Path) -> None:
     import torch
 
-    from converters import artefacts
+    from converters.formats import artefacts
     from converters.nets import build
 
     changes = {**PLAIN, "data": {"folds": 1},
@@ -156,7 +158,7 @@ def test_the_gate_is_not_passed_by_leaving_the_maps_out(
 def test_where_there_are_outlines_the_strongest_cells_are_counted(
     films: Path, tmp_path: Path, fresh_lists: Path
 ) -> None:
-    from converters import maps
+    from converters.quantizing import maps
     from converters.steps import Workshop
 
     data = tmp_path / "films"

@@ -12,7 +12,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from converters import cli, golden
+from converters import cli
+from converters.golden_cases import cases
 from converters.report.accounts import Accounts
 from firmware_app.packs.shelf import Pack
 from firmware_app.runtimes import choice
@@ -76,9 +77,12 @@ def test_every_command_on_the_card_prints_its_row(
 
 
 def test_three_runtimes_answer_as_pytorch_does(chain: Path, films: Path) -> None:
-    from converters import datasets, evaluate, fitting, quantize
-    from converters.films import prepared
-    from converters.train import restored
+    from converters.data import datasets
+    from converters.data.films import prepared
+    from converters.evaluation import evaluate
+    from converters.quantizing import quantize
+    from converters.training import fitting
+    from converters.training.train import restored
 
     assert set(choice.available()) == set(RUNTIMES)
     pack, held = Pack.load(chain / "out" / "toy-disc"), datasets.image_folder(films, "disc")
@@ -95,7 +99,7 @@ def test_no_golden_tolerance_lets_any_answer_pass(chain: Path) -> None:
     pack = Pack.load(chain / "out" / "toy-disc")
     room = {one.path: one.golden_tolerance for one in pack.manifest.artefacts}
     assert all(room[one.path] is not None for one in pack.manifest.artefacts)
-    assert all((one.golden_tolerance or 1.0) <= golden.CEILING[one.precision] for one in pack.manifest.artefacts)
+    assert all((one.golden_tolerance or 1.0) <= cases.CEILING[one.precision] for one in pack.manifest.artefacts)
     assert all("golden cases" in one.said and "as shipped" in one.said for one in pack.manifest.gates)
 
 
@@ -103,14 +107,14 @@ def test_a_golden_answer_that_moves_is_told(chain: Path) -> None:
     pack = Pack.load(chain / "out" / "toy-disc")
     first = pack.manifest.golden[0]
     moved = first.model_copy(update={"expected": {"fp32": {"disc": 1.0 - round(first.expected["fp32"]["disc"])}}})
-    wrong = golden.check(Pack(pack.folder, pack.manifest.model_copy(update={"golden": (moved,)})))
+    wrong = cases.check(Pack(pack.folder, pack.manifest.model_copy(update={"golden": (moved,)})))
     assert {line.split(" in ")[1].split()[0] for line in wrong} == set(RUNTIMES)
 
 
 def test_a_float_file_answers_as_the_network_it_was_made_from(chain: Path) -> None:
     import torch
 
-    from converters.train import restored
+    from converters.training.train import restored
 
     work = chain / "out" / "work" / "toy-disc"
     net = restored(work / "pruned.fold0.pt")

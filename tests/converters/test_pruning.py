@@ -19,9 +19,9 @@ def kept(net: CamNet, _step: int) -> CamNet:
 def test_pruning_reaches_its_target_and_the_plan_rebuilds_the_net(name: str, keep: float, tmp_path: Path) -> None:
     import torch
 
-    from converters import checkpoint, prune
     from converters.nets import build, multiplications
-    from converters.train import restored
+    from converters.training import checkpoint, prune
+    from converters.training.train import restored
 
     torch.manual_seed(0)
     net, example = build(name), torch.rand(2, 1, 64, 64)
@@ -37,8 +37,8 @@ def test_pruning_reaches_its_target_and_the_plan_rebuilds_the_net(name: str, kee
 def test_pruning_to_a_latency_stops_when_it_is_reached() -> None:
     import torch
 
-    from converters import prune
     from converters.nets import build, multiplications
+    from converters.training import prune
 
     net, example = build("plain-small"), torch.rand(2, 1, 64, 64)
     work = multiplications(net, example)
@@ -79,8 +79,8 @@ def test_a_latency_is_measured_in_the_runtime_of_the_recipe(films: Path, tmp_pat
 def test_what_a_pruned_network_takes_is_noted_even_above_its_target() -> None:
     import torch
 
-    from converters import prune
     from converters.nets import build
+    from converters.training import prune
 
     net, example = build("plain-small"), torch.rand(2, 1, 64, 64)
     made = prune.prune(net, Prune(latency_ms=7.0, steps=2), example, kept, lambda _net: 10.0)
@@ -92,8 +92,8 @@ def test_what_a_pruned_network_takes_is_noted_even_above_its_target() -> None:
 def test_a_target_that_cannot_be_reached_is_one_sentence() -> None:
     import torch
 
-    from converters import prune
     from converters.nets import build
+    from converters.training import prune
 
     with pytest.raises(ToolFailed, match="torch-pruning could not narrow plain-small"):
         prune.prune(build("plain-small"), Prune(keep=0.001, steps=1), torch.rand(2, 1, 64, 64), kept, lambda _net: 0.0)

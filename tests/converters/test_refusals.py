@@ -54,7 +54,7 @@ def go_on(exported: Path, films: Path, folder: Path, *steps: str) -> None:
 def test_an_int8_file_that_loses_too_much_on_the_folds_is_refused_and_listed(
     exported: Path, films: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from converters import rounding
+    from converters.quantizing import rounding
 
     # Ranges that were set on black films cut off whatever a film shows.
     monkeypatch.setattr(rounding, "calibration_films", lambda *_: np.zeros((4, 1, 64, 64), dtype=np.float32))
@@ -109,24 +109,26 @@ def shift(path: Path, by: float) -> None:
 def test_a_file_whose_golden_answers_lie_too_far_leaves_the_pack_and_the_report_says_why(
     exported: Path, films: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from converters import golden, golden_gate, pack, steps
+    from converters import steps
+    from converters.golden_cases import cases, gate
+    from converters.packing import pack
     from converters.recipe import load_recipe
 
     folder = tmp_path / "golden"
     go_on(exported, films, folder, "quantize", "maps", "typicality", "speed", "gate", "report")
-    work, genuine, seen = folder / "out" / "work" / "toy-disc", golden_gate.judged, []
+    work, genuine, seen = folder / "out" / "work" / "toy-disc", gate.judged, []
 
-    def judged(made: Pack, original: golden_gate.Original) -> golden_gate.Judged:
+    def judged(made: Pack, original: gate.Original) -> gate.Judged:
         """The INT8 file is damaged between the drawing of the golden cases and their judgement."""
         shift(made.folder / "model.int8.onnx", 4.0)
         seen.append(genuine(made, original))
         return seen[-1]
 
-    monkeypatch.setattr(golden_gate, "judged", judged)
+    monkeypatch.setattr(gate, "judged", judged)
     assert "expected probability" not in (work / "report.html").read_text(encoding="utf-8")
     go_on(exported, films, folder, "pack")
     made = Pack.load(folder / "out" / "toy-disc")
-    assert seen[0].seen["model.int8.onnx"].probability > golden.CEILING["int8"]
+    assert seen[0].seen["model.int8.onnx"].probability > cases.CEILING["int8"]
     assert not (made.folder / "model.int8.onnx").exists()
     assert "expected probability" in next(one.why for one in made.manifest.refused if one.runtime == "onnxruntime")
     kept = {(one.runtime, one.precision) for one in made.manifest.artefacts}
@@ -148,7 +150,7 @@ def test_a_file_whose_golden_answers_lie_too_far_leaves_the_pack_and_the_report_
     shop = steps.Workshop(load_recipe(folder / "toy-disc.toml"), folder, films, work)
     shift(made.folder / "model.fp32.onnx", 4.0)
     with pytest.raises(GateFailed, match="the float ONNX file itself"):
-        golden_gate.without_refused(made, genuine(made, pack.eager(shop)))
+        gate.without_refused(made, genuine(made, pack.eager(shop)))
 
 
 def test_a_model_below_the_recipes_floor_ends_the_run_before_any_file_is_made(
@@ -160,7 +162,7 @@ def test_a_model_below_the_recipes_floor_ends_the_run_before_any_file_is_made(
 
     import torch
 
-    from converters import checkpoint
+    from converters.training import checkpoint
 
     path = tmp_path / "out" / "work" / "toy-disc" / "student.fold0.pt"
     saved = checkpoint.load(path)
@@ -188,7 +190,7 @@ def test_a_full_disk_is_one_sentence_and_leaves_no_half_written_checkpoint(
 
 
 def test_every_kind_of_model_file_is_whole_or_absent_on_a_full_disk(small_disk: Path, tmp_path: Path) -> None:
-    from converters import artefacts
+    from converters.formats import artefacts
     from converters.nets import build
     from firmware_app.imaging.model_input import InputSpec
 
@@ -214,7 +216,7 @@ def test_every_kind_of_model_file_is_whole_or_absent_on_a_full_disk(small_disk: 
 
 
 def test_a_pack_is_whole_or_absent_on_a_full_disk(chain: Path, films: Path, small_disk: Path) -> None:
-    from converters.pack import pack_step
+    from converters.packing.pack import pack_step
     from converters.recipe import load_recipe
     from converters.steps import Workshop
 
@@ -234,8 +236,8 @@ def test_a_pack_is_whole_or_absent_on_a_full_disk(chain: Path, films: Path, smal
 def test_a_quantized_file_that_fails_plainly_is_mended_layer_by_layer_or_refused(tmp_path: Path) -> None:
     import numpy as np
 
-    from converters import quantize
-    from converters.gates import Outcome, Verdict
+    from converters.evaluation.gates import Outcome, Verdict
+    from converters.quantizing import quantize
 
     class Format:
         """Files are notes of what was spared; only with ``b`` in float is one right."""

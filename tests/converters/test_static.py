@@ -5,7 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from converters import cli, occlusion
+from converters import cli
+from converters.evaluation import occlusion
 from firmware_app.errors import InferenceFailed
 from firmware_app.packs.shelf import Pack
 from firmware_app.runtimes import choice

@@ -77,7 +77,7 @@ def test_features_can_be_aligned_between_sources(
 def test_alignment_brings_the_features_of_two_sources_together() -> None:
     import torch
 
-    from converters.alignment import Alignment
+    from converters.training.alignment import Alignment
 
     torch.manual_seed(0)
     features = torch.cat([torch.randn(16, 4), torch.randn(16, 4) + 2.0]).requires_grad_()
@@ -96,7 +96,7 @@ def test_alignment_brings_the_features_of_two_sources_together() -> None:
 def test_hard_films_are_drawn_again_in_place_of_the_easy_ones() -> None:
     import torch
 
-    from converters.fitting import drawn
+    from converters.training.fitting import drawn
 
     losses = np.arange(20, dtype=np.float64)
     order = drawn(20, losses, 0.25, torch.Generator().manual_seed(0))
@@ -169,10 +169,10 @@ def test_a_fit_starts_anew_when_its_films_changed_under_their_names(
 def test_films_without_a_label_weigh_by_their_teacher_alone() -> None:
     import torch
 
-    from converters.distill import taught
     from converters.nets import build
     from converters.recipe import Distill, Train
-    from converters.targets import Targets
+    from converters.training.distill import taught
+    from converters.training.targets import Targets
 
     torch.manual_seed(0)
     teacher, student = build("plain-small"), build("plain-small")
@@ -191,7 +191,7 @@ def test_films_without_a_label_weigh_by_their_teacher_alone() -> None:
 def test_augmented_films_keep_their_shape_and_range() -> None:
     import torch
 
-    from converters.augment import Strength, augmented
+    from converters.training.augment import Strength, augmented
 
     films = torch.rand(6, 1, 64, 64)
     rng = torch.Generator().manual_seed(0)

@@ -1,0 +1,1 @@
+"""Many modules: one a kind of fault, and the rigs that make it."""

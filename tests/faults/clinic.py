@@ -13,21 +13,22 @@ from typing import Any
 
 import psutil
 
+from firmware_app.care import presence
 from firmware_app.config import Config, describe
-from firmware_app.device import presence, provision
-from firmware_app.store.layout import StateDir
+from firmware_app.provisioning import provision
+from firmware_app.store.disk.layout import StateDir
 from tests.box import LANTERN, environment
 from tests.wire.line_rig import Place, free_port
 
 ROLES = ("supervisor", "gateway", "reader", "decode_child", "inference_child", "viewer", "uplink")
 _WORDS = {
-    "decode_child": "firmware_app.reading.decode_child",
-    "inference_child": "firmware_app.reading.inference_child",
+    "decode_child": "firmware_app.reading.children.decode_child",
+    "inference_child": "firmware_app.reading.children.inference_child",
     "viewer": "web.server",
     "gateway": "--only gateway",
     "reader": "--only reader",
     "uplink": "--only uplink",
-    "supervisor": "firmware_app.cli serve",
+    "supervisor": "firmware_app.commands.cli serve",
 }
 
 

@@ -83,7 +83,7 @@ class Lantern(Receiver):
         port = _free_port()
         config = folder / "lantern.toml"
         config.write_text(f'[state]\ndir = "{folder / "state"}"\n[dicom]\nhost = "127.0.0.1"\nport = {port}\n', "utf-8")
-        command = [sys.executable, "-m", "firmware_app.cli", "serve", "--only", "gateway", "--config", str(config)]
+        command = [sys.executable, "-m", "firmware_app", "serve", "--only", "gateway", "--config", str(config)]
         return [(command, port)]
 
     def indexed(self, folder: Path) -> set[str] | None:

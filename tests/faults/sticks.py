@@ -17,14 +17,15 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from firmware_app.config import Config, State, Usb
-from firmware_app.intake.stick import folders, importer, mount_table, mounter
+from firmware_app.intake.stick import folders, mount_table, mounting
 from firmware_app.intake.stick.file_system import FileSystem
 from firmware_app.intake.stick.handover import Handed, Word
 from firmware_app.intake.stick.medium import Folders
 from firmware_app.intake.stick.signals import Signals
-from firmware_app.store.clinical import Clinical
-from firmware_app.store.layout import StateDir
-from firmware_app.store.stick_status import StickStatus
+from firmware_app.processes import importer
+from firmware_app.store.clinical.clinical_db import Clinical
+from firmware_app.store.disk.layout import StateDir
+from firmware_app.store.disk.stick_status import StickStatus
 from tests.faults.loopfs import run
 from tests.peers import missing as not_here
 from tests.peers import need_root, peer
@@ -67,7 +68,7 @@ class Stick:
 
     def plug(self, kind: FileSystem | None = None) -> FileSystem:
         self.folder.mkdir(parents=True, exist_ok=True)
-        self.kind = mounter.attach(self.device, self.files, kind)
+        self.kind = mounting.attach(self.device, self.files, kind)
         return self.kind
 
     @contextmanager
@@ -77,7 +78,7 @@ class Stick:
         try:
             told = folders.look(self.device, self.kind) if self.kind else Folders()
             kind = self.kind.value if self.kind else ""
-            yield Handed(Word(kind, mounter.number(self.device), folders=told), root)
+            yield Handed(Word(kind, mounting.number(self.device), folders=told), root)
         finally:
             os.close(root)
 
@@ -104,11 +105,11 @@ class Stick:
 
     def unplug(self) -> None:
         """In order: unmounted, as the mounter does when the device has gone."""
-        mounter.detach(self.files)
+        mounting.detach(self.files)
 
     def close(self) -> None:
         self.unplug()
-        mounter.release(self.device)
+        mounting.release(self.device)
         run("losetup", "--detach", str(self.device))
 
 

@@ -10,13 +10,14 @@ from pathlib import Path
 
 import pytest
 
+from firmware_app.care import backup
 from firmware_app.config import Config
-from firmware_app.device import backup, care
 from firmware_app.errors import BackupDiskOpen
+from firmware_app.health import own_care
 from firmware_app.intake.stick.file_system import FileSystem
-from firmware_app.store.accounts import Accounts, Role
-from firmware_app.store.clinical import Clinical
-from firmware_app.store.layout import StateDir
+from firmware_app.store.accounts.accounts_db import Accounts, Role
+from firmware_app.store.clinical.clinical_db import Clinical
+from firmware_app.store.disk.layout import StateDir
 from tests.faults.loopfs import run
 from tests.faults.sticks import await_true, need_sticks, users_of
 from tests.peers import peer
@@ -82,7 +83,7 @@ def test_a_disk_that_keeps_no_modes_gets_no_copy_and_the_doctor_says_why(
         with pytest.raises(BackupDiskOpen, match="ext4"):
             backup.run(told)
         assert [path for path in place.rglob("*") if path.is_file()] == []
-        assert next(care.backup(told, state)).reason.code == BackupDiskOpen.code
+        assert next(own_care.backup(told, state)).reason.code == BackupDiskOpen.code
 
 
 def test_on_a_disk_that_keeps_modes_the_accounts_are_their_makers_alone(state: StateDir, tmp_path: Path) -> None:

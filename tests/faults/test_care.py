@@ -16,15 +16,15 @@ from pathlib import Path
 import pytest
 
 from firmware_app.config import Config
-from firmware_app.device import care as doctor
-from firmware_app.device import stored
-from firmware_app.device.check import Check
-from firmware_app.store import ring
-from firmware_app.store.accounts import Accounts
-from firmware_app.store.audit import Audit
-from firmware_app.store.clinical import Clinical
-from firmware_app.store.layout import StateDir, free_bytes
-from firmware_app.store.worklist import Worklist
+from firmware_app.health import databases
+from firmware_app.health import own_care as doctor
+from firmware_app.health.check import Check
+from firmware_app.store.accounts.accounts_db import Accounts
+from firmware_app.store.accounts.audit import Audit
+from firmware_app.store.clinical.clinical_db import Clinical
+from firmware_app.store.clinical.worklist import Worklist
+from firmware_app.store.disk.layout import StateDir, free_bytes
+from firmware_app.store.rescue import ring
 from tests import toy_pack
 from tests.box import environment, lantern, served
 from tests.faults.bare_box import Modality, settings, waiting
@@ -37,6 +37,7 @@ from tests.unit.test_clearing import files_with_a_row
 pytestmark = pytest.mark.appliance
 
 ROUNDS = 3
+PLACE = {"retention": "care", "backup": "care"}
 KEEP = {"LANTERN_RETENTION__KEEP_DAYS": "3", "LANTERN_RETENTION__BALLAST_MB": "4"}
 BY_AGE = {**KEEP, "LANTERN_RETENTION__DAYS": "60", "LANTERN_RETENTION__ROOM_MB": "0"}
 _MEGABYTE = 1 << 20
@@ -49,7 +50,7 @@ def seeded() -> random.Random:
 
 
 def command(part: str) -> list[str]:
-    return [sys.executable, "-m", f"firmware_app.device.{part}"]
+    return [sys.executable, "-m", f"firmware_app.{PLACE[part]}.{part}"]
 
 
 def care(part: str, state: StateDir, *arguments: str, **more: str) -> subprocess.CompletedProcess[str]:
@@ -280,5 +281,5 @@ def test_a_box_whose_database_is_gone_has_its_images_its_people_and_its_audit_ag
     audit = Audit(clinical.database)
     assert audit.verify(head.hash)[1].code == "audit.cut_off", "the hospital's head is in it, and the chain fits"
     clinical.database.close()
-    assert said(state, stored.rescues).count("came from the backup of") == 2, "for the images and for the accounts"
+    assert said(state, databases.rescues).count("came from the backup of") == 2, "for the images and for the accounts"
     assert "li" in lantern(state.root, "user", "list", **settings(packs)).stdout.split()

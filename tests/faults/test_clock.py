@@ -15,8 +15,8 @@ import pytest
 from firmware_app import clock
 from firmware_app.clock import Stamp
 from firmware_app.clock.memory import EARLIEST
-from firmware_app.store.layout import StateDir
-from firmware_app.store.timekeeping import FILE
+from firmware_app.store.disk.layout import StateDir
+from firmware_app.store.disk.timekeeping import FILE
 from tests.box import LANTERN, environment
 from tests.faults.shifted_clock import EPOCH, RIGHT, TEN_YEARS_AHEAD, TEN_YEARS_BEHIND, ShiftedClock
 

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from firmware_app.store.layout import StateDir
-from firmware_app.store.timekeeping import FILE
+from firmware_app.store.disk.layout import StateDir
+from firmware_app.store.disk.timekeeping import FILE
 from tests.peers import REPOSITORY, need_root
 
 GATEWAY, READER, UPLINK = 61_001, 61_002, 61_003
@@ -22,7 +22,7 @@ from pathlib import Path
 from firmware_app import clock
 from firmware_app.clock import Source
 from firmware_app.store import timekeeping
-from firmware_app.store.layout import StateDir
+from firmware_app.store.disk.layout import StateDir
 os.setgroups({groups})
 os.setresgid(*[{groups}[0]] * 3)
 os.setresuid(*[{user}] * 3)

@@ -9,13 +9,13 @@ from pathlib import Path
 import pytest
 
 from firmware_app.config import Config
-from firmware_app.device import health, machine
 from firmware_app.errors import DiskTrouble
+from firmware_app.health import doctor, machine
 from firmware_app.intake.spool import not_kept
-from firmware_app.store import disk
-from firmware_app.store.accounts import Accounts
-from firmware_app.store.clinical import Clinical
-from firmware_app.store.layout import StateDir
+from firmware_app.store.accounts.accounts_db import Accounts
+from firmware_app.store.clinical.clinical_db import Clinical
+from firmware_app.store.disk import fault
+from firmware_app.store.disk.layout import StateDir
 from tests.faults.loopfs import LoopFileSystem, loop_file_system
 from web import standing
 from web.app import create_app
@@ -64,7 +64,7 @@ def test_each_has_its_own_code_for_doctor_page_and_sender(
         assert page.look() is None
         attack(loop)
         for error in (met(state.run), met_by_sqlite(database)):
-            found = disk.named(state.run, error)
+            found = fault.named(state.run, error)
             assert isinstance(found, DiskTrouble)
             told = not_kept(state.run, error)
             assert (found.code, told.code, told.dimse_status) == (code, refusal, status)
@@ -73,7 +73,7 @@ def test_each_has_its_own_code_for_doctor_page_and_sender(
                 assert ("更换" in sentence.text("zh_CN")) == (code == "disk.failing")
         database.close()
         assert code in {check.reason.code for check in machine.disk(state.run, 16)}
-        assert [check.reason.code for check in health._state(config, state)] == [code]
+        assert [check.reason.code for check in doctor._state(config, state)] == [code]
         fresh = Disk(config, state).look()
         assert fresh is not None
         assert fresh.code == code

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from firmware_app.device import provision
-from firmware_app.uplink.envelope import HospitalBundle
-from firmware_app.uplink.summary import decode
+from firmware_app.provisioning import provision
+from firmware_app.sealed.envelope import HospitalBundle
+from firmware_app.sealed.summary import decode
 from tests.faults.systemd_house import House
 from tests.peers import need_root, peer
 
@@ -80,6 +80,6 @@ def test_a_box_revoked_by_root_is_cut_off_at_the_running_broker(house: House, tm
 
 
 def test_the_receiver_may_have_the_broker_read_the_list_again(house: House) -> None:
-    code = f"from pathlib import Path; from hospital import broker; print(broker.reread(Path('{FOLDER}/broker')))"
+    code = f"from pathlib import Path; from hospital.line import broker; print(broker.reread(Path('{FOLDER}/broker')))"
     done = house.attempt(SERVICES[1], f"import sys; sys.path.insert(0, '/opt/lantern/source'); {code}")
     assert done.stdout.strip() == "True", done.stderr

@@ -20,9 +20,9 @@ from pathlib import Path
 import pytest
 
 from firmware_app.config import load
-from firmware_app.device.installation import ground, removal
-from firmware_app.device.installation.machine import Machine, Record
 from firmware_app.errors import InstallPortTaken
+from firmware_app.installation import ground, removal
+from firmware_app.installation.machine import Machine, Record
 from tests.faults.systemd_house import House
 from tests.peers import REPOSITORY, missing, need_root, peer
 
@@ -144,7 +144,7 @@ def test_the_command_is_there_and_knows_nothing_of_the_folder_it_was_made_in(pri
     assert str((pristine / "usr/local/bin/lantern").readlink()) == "/opt/lantern/venv/bin/lantern"
     venv = pristine / "opt/lantern" / (pristine / "opt/lantern/venv").readlink()
     assert (venv / "bin/lantern").read_text("utf-8").startswith("#!/opt/lantern/programs/")
-    done = subprocess.run([venv / "bin/python", "-m", "firmware_app.cli", "--version"], text=True, capture_output=True)
+    done = subprocess.run([venv / "bin/python", "-m", "firmware_app", "--version"], text=True, capture_output=True)
     assert done.stdout.startswith("lantern "), done.stderr
 
 
@@ -332,7 +332,7 @@ def test_it_speaks_chinese_where_the_terminal_does(box: Path, wheels: Path) -> N
 def test_the_installer_needs_nothing_but_pythons_own_library() -> None:
     code = "import sys, runpy; sys.path.insert(0, '.'); sys.argv[1:] = ['--help'];"
     done = subprocess.run(
-        [PYTHON, "-I", "-S", "-c", code + "runpy.run_module('firmware_app.device.installation', run_name='__main__')"],
+        [PYTHON, "-I", "-S", "-c", code + "runpy.run_module('firmware_app.installation', run_name='__main__')"],
         cwd=REPOSITORY, text=True, capture_output=True, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
@@ -396,7 +396,7 @@ def test_a_debian_that_has_nothing_yet_becomes_a_box_as_the_handbook_says_it(bar
     before, home = run("dpkg-query --show"), run("ls -A /root")
     run("cd /srv/lantern && dpkg -i build/wheels/make_*.deb && make install WHEELS=build/wheels")
     assert "nothing was changed" in run("make --silent -C /srv/lantern install WHEELS=build/wheels")
-    run("/opt/lantern/venv/bin/python -m firmware_app.device.setup")
+    run("/opt/lantern/venv/bin/python -m firmware_app.care.preparation")
     tested = run("lantern selftest --json || true")
     assert tested.count('"selftest.golden_ok"') == 3, tested
     assert run("ls -A /root") == home, "no library has left an id there"
@@ -431,7 +431,7 @@ def test_a_plain_debian_becomes_a_box_without_the_internet_and_a_plain_debian_ag
         doctor = house.run("lantern doctor --json", check=False)
         assert '"check": "gateway", "result": "ok"' in doctor, doctor
 
-        said = house.run("/opt/lantern/venv/bin/python -m firmware_app.device.installation uninstall", timeout=120)
+        said = house.run("/opt/lantern/venv/bin/python -m firmware_app.installation uninstall", timeout=120)
         assert "The box is stopped" in said
         assert house.run("systemctl list-units --all --plain --no-legend 'lantern*'", check=False) == ""
         assert house.run(

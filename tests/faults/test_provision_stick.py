@@ -9,13 +9,13 @@ from pathlib import Path
 import pytest
 
 from firmware_app.config import Config
-from firmware_app.device import first_request, offered_files, provision
-from firmware_app.intake.stick import importer
 from firmware_app.intake.stick.handover import Handed, Word
 from firmware_app.intake.stick.medium import Folders
 from firmware_app.intake.stick.search import Found, Search
 from firmware_app.intake.stick.signals import Signals
-from firmware_app.store.layout import StateDir
+from firmware_app.processes import importer
+from firmware_app.provisioning import first_request, offered_files, provision
+from firmware_app.store.disk.layout import StateDir
 from hospital.house import House
 from tests.faults import sticks
 from tests.faults.sticks import Stick

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from firmware_app.device import first_page, first_request
-from firmware_app.device.first_page import DONE
+from firmware_app.provisioning import first_page, first_request
+from firmware_app.provisioning.first_page import DONE
 from tests.peers import REPOSITORY, need_root
 from tests.shelf import Box
 
@@ -22,8 +22,8 @@ _DOES = """
 import json, os
 from pathlib import Path
 from firmware_app.device import first_request, presence, provisioning_folder
-from firmware_app.device.first_request import Request
-from firmware_app.store.layout import StateDir
+from firmware_app.provisioning.first_request import Request
+from firmware_app.store.disk.layout import StateDir
 os.setgroups([{group}])
 os.setresgid(*[{group}] * 3)
 os.setresuid(*[{user}] * 3)

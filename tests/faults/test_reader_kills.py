@@ -38,14 +38,14 @@ class ReaderProcess:
             "LANTERN_READER__PRECISION": "fp32",
             "LANTERN_BOX__USUAL_POPULATION": "adult",
         }
-        command = [sys.executable, "-m", "firmware_app.cli", "serve", "--only", "reader"]
+        command = [sys.executable, "-m", "firmware_app", "serve", "--only", "reader"]
         self._process = subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL)
         self._box = box
         reading_rig.until(lambda: self._announced() or self._process.poll() is not None)
         assert self._process.poll() is None
 
     def _announced(self) -> bool:
-        from firmware_app.device import presence
+        from firmware_app.care import presence
 
         told = presence.announcement(self._box.state, "reader")
         return told is not None and told["pid"] == self._process.pid

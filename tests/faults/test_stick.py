@@ -15,11 +15,11 @@ from pathlib import Path
 import pytest
 
 from firmware_app.errors import StickBlank, StickForeign, StickInUse, StickNotMounted, StickUnsafe
-from firmware_app.intake.stick import drivers, mount_table, mounter
+from firmware_app.intake.stick import drivers, mount_table, mounting
 from firmware_app.intake.stick.file_system import FileSystem, probe
 from firmware_app.intake.stick.signals import Signals
-from firmware_app.store import stick_status
-from firmware_app.store.stick_status import Stage
+from firmware_app.store.disk import stick_status
+from firmware_app.store.disk.stick_status import Stage
 from tests.faults import sticks
 from tests.faults.loopfs import run
 from tests.faults.sticks import box, importing, stick
@@ -218,7 +218,7 @@ def test_what_is_no_block_device_is_not_mounted(tmp_path: Path) -> None:
     file = tmp_path / "file"
     file.write_bytes(bytes(1 << 20))
     with pytest.raises(StickNotMounted):
-        mounter.attach(file, tmp_path / "usb" / "x" / "files")
+        mounting.attach(file, tmp_path / "usb" / "x" / "files")
 
 
 # --- what is taken --------------------------------------------------------------------------------------------------

@@ -10,13 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from firmware_app import sealed_case
 from firmware_app.config import load
 from firmware_app.errors import ExportFolderUnusable, ExportUnsure
+from firmware_app.exporting import sealed_case
 from firmware_app.intake.stick.file_system import FileSystem
-from firmware_app.store.exports import Exports
-from firmware_app.store.layout import sync_directory
-from firmware_app.uplink.sealed_export import HEAD
+from firmware_app.sealed.sealed_export import HEAD
+from firmware_app.store.clinical.exports import Exports
+from firmware_app.store.disk.layout import sync_directory
 from hospital import cli as hospital_cli
 from hospital.house import House
 from tests.faults import sticks

@@ -12,12 +12,12 @@ from pathlib import Path
 
 import pytest
 
+from firmware_app import notify
 from firmware_app.config import Config, Usb
-from firmware_app.device import notify
-from firmware_app.intake.stick import __main__ as mounting
-from firmware_app.intake.stick import folders, mounter
+from firmware_app.intake.stick import folders, mounting
 from firmware_app.intake.stick.file_system import FileSystem
 from firmware_app.intake.stick.medium import Folders
+from firmware_app.processes import mounter
 from tests.faults import sticks
 from tests.faults.loopfs import run
 from tests.faults.sticks import stick
@@ -50,7 +50,7 @@ def held(config: Config, device: Path, monkeypatch: pytest.MonkeyPatch) -> list[
     monkeypatch.setattr(notify, "ready", lambda kind: seen.append((kind, is_sealed(device))))
     stop = threading.Event()
     stop.set()
-    mounting.mount(config, device.name, stop)
+    mounter.mount(config, device.name, stop)
     return seen
 
 
@@ -65,7 +65,7 @@ def test_a_stick_that_no_driver_mounts_is_not_left_sealed(
     os.truncate(image, size)  # its first sectors are whole, and the folder that they point to is empty
     with stick(image, tmp_path / "unused") as made:
         assert held(usb, made.device, monkeypatch) == [("-", True)], "it is refused, and nobody writes meanwhile"
-        place = usb.usb.mount_root / made.device.name / mounting.FILES
+        place = usb.usb.mount_root / made.device.name / mounter.FILES
         assert not sticks.is_mounted(place)
         assert not is_sealed(made.device)
         with made.device.open("r+b", buffering=0) as raw:  # a person may make it anew
@@ -86,7 +86,7 @@ def test_a_failure_behind_the_mount_is_not_left_mounted_nor_sealed(
     with stick(sticks.fat(tmp_path / "fat.img", content), tmp_path / "unused") as made:
         with pytest.raises(MemoryError):
             held(usb, made.device, monkeypatch)
-        place = usb.usb.mount_root / made.device.name / mounting.FILES
+        place = usb.usb.mount_root / made.device.name / mounter.FILES
         assert not sticks.is_mounted(place)
         assert not is_sealed(made.device)
 
@@ -110,7 +110,7 @@ def test_a_disk_that_the_box_runs_from_is_left_as_it_is(
     with stick(sticks.linux(tmp_path / "ext4.img", content), tmp_path / "unused") as made:
         run("mount", "-o", "ro,noload", str(made.device), str(place))
         try:
-            mounter._set_read_only(made.device, True)
+            mounting._set_read_only(made.device, True)
             assert held(usb, made.device, monkeypatch) == [("-", True)]
             assert is_sealed(made.device)
             assert sticks.is_mounted(place)

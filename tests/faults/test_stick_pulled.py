@@ -14,24 +14,25 @@ from pathlib import Path
 import pytest
 
 from firmware_app.config import Config
-from firmware_app.intake.stick import handover, importer
+from firmware_app.intake.stick import handover
 from firmware_app.intake.stick.file_system import FileSystem
 from firmware_app.intake.stick.signals import Signals
+from firmware_app.processes import importer
 from firmware_app.records import Instance, PackIdentity, Priority, Reading, ReadingStatus, Scope, Timing
 from firmware_app.reports.case_line import case_object
 from firmware_app.reports.case_text import page, row
-from firmware_app.store import stick_status
-from firmware_app.store.accounts import Accounts, Role
-from firmware_app.store.clinical import Clinical
-from firmware_app.store.layout import StateDir
-from firmware_app.store.stick_status import Stage
-from firmware_app.store.worklist import Worklist
+from firmware_app.store.accounts.accounts_db import Accounts, Role
+from firmware_app.store.clinical.clinical_db import Clinical
+from firmware_app.store.clinical.worklist import Worklist
+from firmware_app.store.disk import stick_status
+from firmware_app.store.disk.layout import StateDir
+from firmware_app.store.disk.stick_status import Stage
 from tests.faults import sticks
 from tests.faults.sticks import Stick, await_true, box, importing, stick
 from tests.objects import file_of, film, new_uid
 from tests.unit.test_viewer import Silent, post
-from web import sticks as stick_pages
 from web.app import create_app
+from web.blueprints import sticks as stick_pages
 
 FILES = 120
 SEEN = 20
@@ -162,7 +163,7 @@ def test_an_importer_that_is_killed_leaves_an_incomplete_case_and_a_true_last_wo
             offering = threads.submit(handover.offer, plugged.folder, word, plugged.files, stop)
             try:
                 await_true((plugged.folder / handover.SOCKET).exists)
-                command = [sys.executable, "-m", "firmware_app.intake.stick", "copy", str(plugged.folder)]
+                command = [sys.executable, "-m", "firmware_app.processes.importer", "copy", str(plugged.folder)]
                 with subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL) as process:
                     await_true(lambda: clinical.counts().instances >= SEEN)
                     process.send_signal(signal.SIGKILL)

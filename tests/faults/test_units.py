@@ -14,9 +14,10 @@ from pathlib import Path
 
 import pytest
 
+from firmware_app.care import drop_ins
 from firmware_app.config import Config, describe
-from firmware_app.device import drop_ins, provision
-from firmware_app.store.layout import StateDir
+from firmware_app.provisioning import provision
+from firmware_app.store.disk.layout import StateDir
 from hospital.house import House as Hospital
 from tests.faults.systemd_house import House
 from tests.films import film, save

@@ -17,7 +17,7 @@ import atheris
 _LITERALS = ["pydicom._dicom_dict", "pydicom._private_dict", "pydicom._uid_dict", "pydicom.sr"]
 with atheris.instrument_imports(include=["firmware_app", "pydicom"], exclude=_LITERALS):
     from firmware_app.config import Reader
-    from firmware_app.reading import confinement
+    from firmware_app.reading.children import confinement
     from tests.fuzz import mutator, targets
 
 

@@ -18,12 +18,13 @@ from typing import Any, Final
 import numpy as np
 
 from firmware_app.errors import IntakeError
+from firmware_app.headers import file_kind
+from firmware_app.headers.header import MAGIC, PREAMBLE_BYTES, examine_open, looks_like_data_set
 from firmware_app.imaging.input_spec import InputSpec
-from firmware_app.intake import file_meta, picture
-from firmware_app.intake.header import MAGIC, PREAMBLE_BYTES, examine_open, looks_like_data_set
+from firmware_app.intake.dicom import file_meta
 from firmware_app.language import LANGUAGES
-from firmware_app.reading import decode_child, decoder
-from firmware_app.reading.wire import Message
+from firmware_app.reading.children import decode_child, decoder
+from firmware_app.reading.children.wire import Message
 from firmware_app.records import Header
 
 SPEC: Final = InputSpec("input", 24, 20)
@@ -45,8 +46,8 @@ def door(data: bytes) -> Header | None:
     head = data[:_HEAD_BYTES]
     is_dicom = head[_PREFIXED] == MAGIC
     try:
-        if not is_dicom and (suffix := picture.kind(head)) is not None:
-            _on_disk(data, lambda descriptor: picture.check_complete(descriptor, suffix))
+        if not is_dicom and (suffix := file_kind.kind(head)) is not None:
+            _on_disk(data, lambda descriptor: file_kind.check_complete(descriptor, suffix))
             return None
         if not is_dicom and not looks_like_data_set(head):
             return None
@@ -79,7 +80,7 @@ def child(data: bytes) -> str:
     try:
         file = folder / "file"
         file.write_bytes(data)
-        is_picture = data[_PREFIXED] != MAGIC and picture.kind(data[:_HEAD_BYTES]) is not None
+        is_picture = data[_PREFIXED] != MAGIC and file_kind.kind(data[:_HEAD_BYTES]) is not None
         is_ultrasound = is_picture or b"CS\x02\0US" in data[:4096]
         answers = decode_child.work(
             Message(

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from hospital.house import House
-from hospital.inbox import Inbox
+from hospital.inbox.inbox_db import Inbox
 
 
 @pytest.fixture

@@ -14,14 +14,16 @@ from pathlib import Path
 
 import pytest
 
-from firmware_app.device import provision
 from firmware_app.errors import CopyUnusable, RestoreOccupied
+from firmware_app.provisioning import provision
 from firmware_app.records import Priority
-from firmware_app.uplink.summary import Brief, Modality, Origin, SizeBand, Summary, Verdict
-from hospital import backup, cli, keyring, rescue, revocation
+from firmware_app.sealed.summary import Brief, Modality, Origin, SizeBand, Summary, Verdict
+from hospital import backup, cli
 from hospital.house import House
-from hospital.inbox import Inbox
-from hospital.receiver import Receiver
+from hospital.inbox import rescue
+from hospital.inbox.inbox_db import Inbox
+from hospital.keys import keyring, revocation
+from hospital.line.receiver import Receiver
 
 BOXES, CASES = 5, 4000
 

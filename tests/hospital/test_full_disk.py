@@ -11,9 +11,9 @@ import pytest
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 
 from firmware_app.records import Priority
-from firmware_app.uplink.envelope import open_signed, seal
-from firmware_app.uplink.keys import seal_key
-from firmware_app.uplink.summary import (
+from firmware_app.sealed.envelope import open_signed, seal
+from firmware_app.sealed.keys import seal_key
+from firmware_app.sealed.summary import (
     Brief,
     Kind,
     Modality,

@@ -9,9 +9,9 @@ import pytest
 
 from firmware_app.errors import InboxNewer, TopicUnknown
 from firmware_app.records import Priority
-from firmware_app.uplink.summary import Brief, Modality, Origin, SizeBand, Summary, Verdict
-from hospital.inbox import Inbox
-from hospital.schema import STEPS
+from firmware_app.sealed.summary import Brief, Modality, Origin, SizeBand, Summary, Verdict
+from hospital.inbox.inbox_db import Inbox
+from hospital.inbox.schema import STEPS
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from firmware_app.errors import KeysMissing
-from hospital import keyring
+from hospital.keys import keyring
 from tests.unit.test_order_of_durability import Diary
 
 # Dies by SIGKILL at the argv[3]th event argv[2] (of `sys.addaudithook`) in the folder, before what it announces.

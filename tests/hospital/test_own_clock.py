@@ -7,11 +7,11 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from firmware_app.uplink.summary import Origin, Presence, State
+from firmware_app.sealed.summary import Origin, Presence, State
 from hospital import cli
 from hospital.house import House
-from hospital.inbox import Inbox
-from hospital.own_clock import OwnClock
+from hospital.inbox.inbox_db import Inbox
+from hospital.line.own_clock import OwnClock
 
 
 def says(box: str, off: timedelta, state: State = State.HEALTH) -> Presence:

@@ -15,13 +15,15 @@ from flask.testing import FlaskClient
 
 from firmware_app.errors import Outdated
 from firmware_app.records import Priority
-from firmware_app.uplink.summary import FirstPresence, Origin, PackBrief, Presence, State
-from hospital import page, schema, standing, tonight
-from hospital.heard import BoxRow
+from firmware_app.sealed.summary import FirstPresence, Origin, PackBrief, Presence, State
 from hospital.house import House
-from hospital.inbox import Inbox
-from hospital.page import create_app, silent
-from hospital.standing import Standing
+from hospital.inbox import schema, standing
+from hospital.inbox.heard import BoxRow
+from hospital.inbox.inbox_db import Inbox
+from hospital.inbox.standing import Standing
+from hospital.page import app as page
+from hospital.page import tonight
+from hospital.page.app import create_app, silent
 from tests.hospital.test_receiving import count, presence, summary
 
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)

@@ -17,13 +17,14 @@ from cryptography import x509
 from cryptography.x509.oid import NameOID
 
 from firmware_app.config import load
-from firmware_app.device import provision, provisioning_file
-from firmware_app.device.first_start import Places
-from firmware_app.device.provisioning_file import Proof
 from firmware_app.errors import KeysMissing
+from firmware_app.provisioning import file as provisioning_file
+from firmware_app.provisioning import provision
+from firmware_app.provisioning.file import Proof
+from firmware_app.provisioning.first_start import Places
 from hospital import prepare
 from hospital.house import House
-from hospital.inbox import Inbox
+from hospital.inbox.inbox_db import Inbox
 from tests.peers import REPOSITORY
 
 BOXES = 200
@@ -150,7 +151,7 @@ def test_what_the_hospital_says_is_typed_as_it_stands_there(house: House, tmp_pa
     def on_the_box(words: list[str], folder: Path, *more: str) -> str:
         typed = [real.get(word, word) for word in words[1:]]
         done = subprocess.run(
-            [sys.executable, "-m", "firmware_app.cli", *typed, *more],
+            [sys.executable, "-m", "firmware_app", *typed, *more],
             capture_output=True, text=True, check=False, cwd=folder,
         )  # fmt: skip
         assert done.returncode == 0, done.stderr

@@ -14,7 +14,6 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from firmware_app.device import provision
 from firmware_app.errors import (
     BoxEnrolled,
     BundleInvalid,
@@ -26,9 +25,10 @@ from firmware_app.errors import (
     SignatureForged,
     TopicUnknown,
 )
+from firmware_app.provisioning import provision
 from firmware_app.records import Priority
-from firmware_app.uplink.envelope import BoxBundle
-from firmware_app.uplink.summary import (
+from firmware_app.sealed.envelope import BoxBundle
+from firmware_app.sealed.summary import (
     Brief,
     Digest,
     FindingBrief,
@@ -42,11 +42,14 @@ from firmware_app.uplink.summary import (
     Summary,
     Verdict,
 )
-from hospital import cli, ingest, keyring, schema
-from hospital import inbox as inbox_module
-from hospital.broker import acl_lines
+from hospital import cli
 from hospital.house import House
-from hospital.inbox import Inbox, Outcome
+from hospital.inbox import inbox_db as inbox_module
+from hospital.inbox import schema
+from hospital.inbox.inbox_db import Inbox, Outcome
+from hospital.keys import keyring
+from hospital.line import ingest
+from hospital.line.broker import acl_lines
 
 
 def origin(seq: int = 1, stream: str = "5") -> Origin:

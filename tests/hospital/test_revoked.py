@@ -10,12 +10,13 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from firmware_app.device import provision
 from firmware_app.errors import BoxRevoked
-from firmware_app.uplink.summary import Kind
-from hospital import authority, ingest, keyring, revocation
+from firmware_app.provisioning import provision
+from firmware_app.sealed.summary import Kind
 from hospital.house import House
-from hospital.inbox import Inbox
+from hospital.inbox.inbox_db import Inbox
+from hospital.keys import authority, keyring, revocation
+from hospital.line import ingest
 
 
 @pytest.fixture

@@ -10,9 +10,10 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from hospital import cli, summaries
+from hospital import cli
 from hospital.house import House
-from hospital.inbox import Inbox
+from hospital.inbox import summaries
+from hospital.inbox.inbox_db import Inbox
 
 BEGUN = datetime(2026, 11, 22, tzinfo=UTC)
 

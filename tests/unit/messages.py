@@ -7,7 +7,7 @@ from datetime import datetime
 from hypothesis import strategies as st
 
 from firmware_app.records import Priority
-from firmware_app.uplink.summary import (
+from firmware_app.sealed.summary import (
     MOST_FAULTS,
     MOST_MARKS,
     MOST_PACKS,

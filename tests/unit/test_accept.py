@@ -28,13 +28,13 @@ from firmware_app.errors import (
     SpaceShort,
     Truncated,
 )
+from firmware_app.headers.header import examine
 from firmware_app.intake.accept import Door, Outcome
 from firmware_app.intake.folder import WatchedFolder
-from firmware_app.intake.header import examine
 from firmware_app.intake.sameness import Sameness, compare
 from firmware_app.records import Instance, Priority, Reading, ReadingStatus, Reason, Scope, Timing
-from firmware_app.store.clinical import Clinical
-from firmware_app.store.layout import StateDir, free_bytes
+from firmware_app.store.clinical.clinical_db import Clinical
+from firmware_app.store.disk.layout import StateDir, free_bytes
 from tests.objects import BIG, EXPLICIT, IMPLICIT, element, file_of, film, item, new_uid, sequence
 from tests.peers import dicom_files, need_root, pydicom_file, pydicom_files, shared
 from tests.small_disk import small_disk
@@ -276,7 +276,7 @@ def test_a_commit_that_a_recovery_may_find_keeps_its_file(
 
 def test_the_folders_that_prepare_makes_are_durable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     synced: list[Path] = []
-    monkeypatch.setattr("firmware_app.store.layout.sync_directory", synced.append)
+    monkeypatch.setattr("firmware_app.store.disk.layout.sync_directory", synced.append)
     fresh = StateDir(tmp_path / "deep" / "state")
     fresh.prepare()
     assert set(synced) == {fresh.root, fresh.root.parent, tmp_path}

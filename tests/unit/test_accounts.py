@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from firmware_app import errors
-from firmware_app.store import accounts as store
-from firmware_app.store.accounts import Accounts, Role
-from firmware_app.store.layout import StateDir
+from firmware_app.store.accounts import accounts_db as store
+from firmware_app.store.accounts.accounts_db import Accounts, Role
+from firmware_app.store.disk.layout import StateDir
 
 
 class Clock:

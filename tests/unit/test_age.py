@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from firmware_app.reading.age import NotKnown, completed_years, stated
+from firmware_app.headers.age import NotKnown, completed_years, stated
 from firmware_app.records import Header
 
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from firmware_app.reading import age
+from firmware_app.headers import age
 from firmware_app.records import Header
 
 HEADER = Header("1.2.840.10008.5.1.4.1.1.1", "1.2.3.1", "1.2.3", "1.2.3.9", "1.2.840.10008.1.2", modality="CR")

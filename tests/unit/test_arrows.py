@@ -1,9 +1,9 @@
-"""The arrows of the house point down: who may import whom (docs/architecture.md)."""
+"""Which package may import which (docs/architecture.md): arrows point down, and there is no cycle."""
 
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -11,17 +11,24 @@ import pytest
 ROOT = Path(__file__).parents[2]
 OURS = ("firmware_app", "web", "converters", "hospital")
 
-# A part may import parts of its own layer and below; what is not listed is a top-level module of the box (layer 4).
-LAYER = {
-    "errors": 0, "language": 0, "records": 0, "config": 0, "charset": 0, "clock": 0, "progress": 0, "address_space": 0,
-    "identity": 0, "pipe": 0, "planted": 0, "version": 0, "other_objects": 0,
-    "runtimes": 1,
-    "tasks": 2, "imaging": 2, "packs": 2,
-    "store": 3, "reading": 3, "reports": 3, "intake": 3, "uplink": 3, "device": 3,
-}  # fmt: skip
-TOP = 4
+# Strict ranks: a package or module of the box imports only what stands before it here.
+ORDER = (
+    "language", "errors", "planted", "version", "pipe", "progress", "address_space", "notify", "system_program",
+    "records", "clock", "config",
+    "runtimes", "headers", "imaging", "packs", "tasks", "sealed",
+    "store",
+    "uplink", "reading", "intake",
+    "provisioning", "care", "health", "reports", "exporting",
+    "processes", "commands", "__main__",
+    "demo", "installation",
+)  # fmt: skip
+RANK = {name: rank for rank, name in enumerate(ORDER)}
 
 PIXEL_SIDE = {"imaging", "runtimes", "tasks", "reading"}
+SHARED_WITH_CONVERTERS = {"imaging", "packs", "tasks", "runtimes", "records", "errors", "pipe"}
+SHARED_WITH_HOSPITAL = {"sealed", "records", "errors", "pipe"}  # pipe: how a command ends whose reader has gone
+MOST_MODULES = 15
+REASON = "Many modules: "
 
 
 def imports(path: Path) -> Iterator[str]:
@@ -60,31 +67,51 @@ def violations(package: str) -> Iterator[str]:
 
 def _forbidden(package: str, here: str, name: str) -> str:
     target, there = name.split(".")[0], part(name)
-    if there == "__version__":
+    if there in {"", "__version__"} and target == package:
         return ""
     if package == "firmware_app":
         if target != "firmware_app":
             return "the box imports nothing beside itself"
         if here in {"intake", "uplink"} and there in PIXEL_SIDE:
             return "what is on the network never touches pixels"
-        if LAYER.get(there, TOP if there else 0) > LAYER.get(here, TOP):
+        if here != there and here and RANK[there] >= RANK[here]:
             return "arrows point down"
     elif target not in {package, "firmware_app"}:
         return "the four packages do not know each other"
     elif target == "firmware_app" and package == "web" and there in {"runtimes", "intake"}:
         return "the viewer opens no DICOM and runs no model"
-    elif target == "firmware_app" and package == "converters" and there not in {
-        "imaging", "packs", "tasks", "runtimes", "records", "errors", "pipe"
-    }:  # fmt: skip
+    elif target == "firmware_app" and package == "converters" and there not in SHARED_WITH_CONVERTERS:
         return "the converters share only the model side of the box"
-    elif target == "firmware_app" and package == "hospital" and name not in {
-        "firmware_app.uplink.summary", "firmware_app.uplink.envelope", "firmware_app.records", "firmware_app.errors",
-        "firmware_app.pipe",  # how a command ends whose reader has gone
-        "firmware_app.uplink.keys",
-        "firmware_app.uplink.sealed_export",  # a case that is carried there by hand is sealed like a message
-    }:  # fmt: skip
+    elif target == "firmware_app" and package == "hospital" and there not in SHARED_WITH_HOSPITAL | {"__version__"}:
         return "the hospital knows only what is sealed for it"
     return ""
+
+
+def packages_imported(root: Path, top: str) -> dict[str, set[str]]:
+    """For each package directly in *top*: which of its sisters it imports, at any depth of either."""
+    arrows: dict[str, set[str]] = {}
+    for path in sorted((root / top).rglob("*.py")):
+        here = path.relative_to(root / top).with_suffix("").parts[0]
+        for name in imports(path):
+            if name.startswith(f"{top}."):
+                arrows.setdefault(here, set()).add(part(name))
+    return {here: {there for there in them if there != here} for here, them in arrows.items()}
+
+
+def in_a_cycle(arrows: Mapping[str, Iterable[str]]) -> set[str]:
+    """Those from which the arrows lead back to themselves."""
+
+    def reached(start: str) -> set[str]:
+        seen: set[str] = set()
+        todo = [start]
+        while todo:
+            for there in arrows.get(todo.pop(), ()):
+                if there not in seen:
+                    seen.add(there)
+                    todo.append(there)
+        return seen
+
+    return {one for one in arrows if one in reached(one)}
 
 
 @pytest.mark.parametrize("package", OURS)
@@ -95,19 +122,43 @@ def test_arrows_point_down(package: str) -> None:
 @pytest.mark.parametrize(
     ("package", "here", "name"),
     [
-        ("firmware_app", "intake", "firmware_app.imaging.frames"),
+        ("firmware_app", "intake", "firmware_app.imaging.film"),
         ("firmware_app", "uplink", "firmware_app.reading"),
-        ("firmware_app", "store", "firmware_app.cli"),
+        ("firmware_app", "store", "firmware_app.commands.cli"),
         ("firmware_app", "runtimes", "firmware_app.packs.manifest"),
         ("firmware_app", "reading", "web"),
         ("web", "", "firmware_app.runtimes.choice"),
-        ("converters", "", "firmware_app.store.clinical"),
+        ("converters", "", "firmware_app.store.clinical.clinical_db"),
         ("hospital", "", "firmware_app.config"),
         ("hospital", "", "converters.train"),
     ],
 )
 def test_a_forbidden_arrow_is_seen(package: str, here: str, name: str) -> None:
     assert _forbidden(package, here, name)
+
+
+def test_no_packages_of_the_box_import_each_other_in_a_cycle() -> None:
+    assert in_a_cycle(packages_imported(ROOT, "firmware_app")) == set()
+
+
+def test_a_cycle_is_seen(tmp_path: Path) -> None:
+    for file, text in {
+        "firmware_app/store/relay.py": "from firmware_app.uplink import line\n",
+        "firmware_app/uplink/line.py": "def send():\n    from firmware_app.sealed.keys import Key\n",
+        "firmware_app/sealed/keys.py": "import firmware_app.store.relay\n",
+        "firmware_app/reading/reader.py": "from firmware_app.store import relay\n",
+    }.items():
+        (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / file).write_text(text)
+    assert in_a_cycle(packages_imported(tmp_path, "firmware_app")) == {"store", "uplink", "sealed"}
+
+
+@pytest.mark.parametrize("package", [*OURS, "bench", "tests"])
+def test_a_folder_of_many_modules_says_why(package: str) -> None:
+    for folder in {path.parent for path in modules(package)}:
+        if len(list(folder.glob("*.py"))) > MOST_MODULES:
+            text = ast.get_docstring(ast.parse((folder / "__init__.py").read_text("utf-8"))) or ""
+            assert REASON in text, f"{folder.relative_to(ROOT)} has more than {MOST_MODULES} modules and no reason"
 
 
 def test_what_the_box_installs_holds_no_training_stack() -> None:

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from firmware_app.store import audit as chain
-from firmware_app.store.audit import Audit
-from firmware_app.store.clinical import Clinical
-from firmware_app.store.layout import StateDir
+from firmware_app.store.accounts import audit as chain
+from firmware_app.store.accounts.audit import Audit
+from firmware_app.store.clinical.clinical_db import Clinical
+from firmware_app.store.disk.layout import StateDir
 
 
 @pytest.fixture

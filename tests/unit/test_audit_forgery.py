@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from firmware_app.store.audit import Audit, Entry
-from firmware_app.store.clinical import Clinical
-from firmware_app.store.layout import StateDir
+from firmware_app.store.accounts.audit import Audit, Entry
+from firmware_app.store.clinical.clinical_db import Clinical
+from firmware_app.store.disk.layout import StateDir
 
 
 @pytest.fixture

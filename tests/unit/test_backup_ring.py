@@ -12,18 +12,20 @@ from pathlib import Path
 
 import pytest
 
+from firmware_app.care import backup
 from firmware_app.config import Config
-from firmware_app.device import backup, care
 from firmware_app.errors import BackupDiskAbsent, BackupNoRoom, BackupNotWhole, BackupUnderWay, StoreDamaged
-from firmware_app.store import damage, rescue, ring
-from firmware_app.store.accounts import Accounts, Role
-from firmware_app.store.audit import Audit
-from firmware_app.store.clearing import Clearing
-from firmware_app.store.clinical import Clinical
-from firmware_app.store.exchange import Exchange
-from firmware_app.store.layout import StateDir
-from firmware_app.store.patients import Patients
-from firmware_app.store.worklist import Worklist
+from firmware_app.health import own_care
+from firmware_app.store.accounts.accounts_db import Accounts, Role
+from firmware_app.store.accounts.audit import Audit
+from firmware_app.store.clinical.clearing import Clearing
+from firmware_app.store.clinical.clinical_db import Clinical
+from firmware_app.store.clinical.patients import Patients
+from firmware_app.store.clinical.worklist import Worklist
+from firmware_app.store.disk.layout import StateDir
+from firmware_app.store.exchange.exchange_db import Exchange
+from firmware_app.store.rescue import rescue, ring
+from firmware_app.store.sqlite import damage
 from tests.finished import DOCTOR, film, finished, killed_at, opened, read_all, sign, taken
 from tests.peers import need_root
 from tests.unit.test_clearing import LIMITS
@@ -118,8 +120,8 @@ def test_a_damaged_database_makes_no_backup_and_is_noted(state: StateDir) -> Non
     assert [copy.number for copy in ring.copies(state)] == [1]
     with pytest.raises(StoreDamaged):
         backup.run(config(state), now=True)
-    assert next(check.reason.code for check in care.backup(config(state), state)) == "store.damaged"
-    assert "backup.failed" in care.trouble(state)
+    assert next(check.reason.code for check in own_care.backup(config(state), state)) == "store.damaged"
+    assert "backup.failed" in own_care.trouble(state)
 
 
 def test_a_backup_that_went_bad_is_passed_over(state: StateDir) -> None:
@@ -172,7 +174,7 @@ def test_a_backup_is_made_when_one_is_due(state: StateDir) -> None:
     assert backup.run(config(state)).code == "backup.not_due"
     assert backup.run(config(state), now=True).code == "backup.done"
     assert backup.run(config(state, every_hours=0)).details["number"] == 3
-    assert [check.reason.code for check in care.backup(config(state), state)] == ["doctor.backup_ok"]
+    assert [check.reason.code for check in own_care.backup(config(state), state)] == ["doctor.backup_ok"]
 
 
 def test_an_empty_mount_point_is_no_disk_for_backups(state: StateDir, tmp_path: Path) -> None:
@@ -182,7 +184,7 @@ def test_an_empty_mount_point_is_no_disk_for_backups(state: StateDir, tmp_path: 
         with pytest.raises(BackupDiskAbsent):
             backup.run(config(state, dir=folder))
         assert not any(folder.glob("*"))
-    assert [check.reason.code for check in care.backup(config(state, dir=mount), state)] == [
+    assert [check.reason.code for check in own_care.backup(config(state, dir=mount), state)] == [
         "care.backup_disk",
         "doctor.backup_none",
     ]

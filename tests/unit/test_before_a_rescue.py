@@ -21,9 +21,10 @@ from firmware_app.errors import (
     StoreTooNew,
     StoreUnreadable,
 )
-from firmware_app.store import damage, glance, guard, mending, prospect, rescue
-from firmware_app.store.clinical import SCHEMA_VERSION, Clinical
-from firmware_app.store.layout import StateDir
+from firmware_app.store.clinical.clinical_db import SCHEMA_VERSION, Clinical
+from firmware_app.store.disk.layout import StateDir
+from firmware_app.store.rescue import mending, prospect, rescue
+from firmware_app.store.sqlite import damage, glance, guard
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from converters import calibration, decision, statistics
+from converters.statistics import calibration, decision, intervals
 
 Labels = NDArray[np.int64]
 Scores = NDArray[np.float64]
@@ -106,28 +106,28 @@ def test_sensitivity_at_a_fixed_specificity_is_the_best_of_all_thresholds() -> N
     scores: Scores = np.round(rng.standard_normal(300) + 1.2 * labels, 1).astype(np.float64)
     best = 0.0
     for threshold in [*scores, 99.0]:
-        sensitivity, specificity = statistics.at_threshold(labels, scores, float(threshold))
+        sensitivity, specificity = intervals.at_threshold(labels, scores, float(threshold))
         assert sensitivity.value is not None
         assert specificity.value is not None
         if specificity.value >= 0.9:
             best = max(best, sensitivity.value)
-    assert statistics.sensitivity_at_specificity(labels, scores, 0.9) == pytest.approx(best)
-    assert statistics.sensitivity_at_specificity(np.ones(3, np.int64), np.arange(3.0), 0.9) is None
+    assert intervals.sensitivity_at_specificity(labels, scores, 0.9) == pytest.approx(best)
+    assert intervals.sensitivity_at_specificity(np.ones(3, np.int64), np.arange(3.0), 0.9) is None
 
 
 def test_the_roc_curve_encloses_the_auc() -> None:
     rng = np.random.default_rng(3)
     labels = rng.integers(0, 2, 200)
     scores: Scores = np.round(rng.standard_normal(200) + labels, 1).astype(np.float64)
-    across, up = statistics.roc(labels, scores)
+    across, up = intervals.roc(labels, scores)
     assert (across[0], up[0], across[-1], up[-1]) == (0.0, 0.0, 1.0, 1.0)
-    assert float(np.trapezoid(up, across)) == pytest.approx(statistics.auc(labels, scores))
+    assert float(np.trapezoid(up, across)) == pytest.approx(intervals.auc(labels, scores))
 
 
 def test_a_resample_counts_each_film_as_often_as_its_patient_was_drawn() -> None:
     labels = np.array([0, 0, 1, 1, 0, 1])
     groups = ["a", "a", "b", "b", "c", "d"]
-    for weights in statistics.resamples(labels, groups, count=50):
+    for weights in intervals.resamples(labels, groups, count=50):
         assert weights[0] == weights[1]
         assert weights[2] == weights[3]
         assert weights[0] + weights[4] == 2

@@ -8,8 +8,9 @@ from typing import Any, cast
 import numpy as np
 import pytest
 
-from converters import card, card_notes, cli, report, sums, weakness
-from converters.predictions import Predictions
+from converters import cli, report
+from converters.data.predictions import Predictions
+from converters.packing import card, card_notes, sums, weakness
 from converters.report import weak
 from converters.words import load_words
 from firmware_app.packs.manifest import Manifest

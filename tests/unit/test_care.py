@@ -18,15 +18,18 @@ import pytest
 from PIL import Image
 
 from firmware_app import clock
+from firmware_app.care import backup, retention
 from firmware_app.config import Config
-from firmware_app.device import backup, care, health, machine, metrics, remembered, retention, selftest
-from firmware_app.device.check import Check
 from firmware_app.errors import ConfigInvalid
+from firmware_app.health import doctor as health
+from firmware_app.health import machine, metrics, own_care, selftest
+from firmware_app.health.check import Check
 from firmware_app.packs.results import Results
 from firmware_app.records import Reason
-from firmware_app.store import damage
-from firmware_app.store.clinical import Clinical
-from firmware_app.store.layout import StateDir
+from firmware_app.store.clinical.clinical_db import Clinical
+from firmware_app.store.disk import remembered
+from firmware_app.store.disk.layout import StateDir
+from firmware_app.store.sqlite import damage
 from tests import toy_pack
 from tests.finished import NOW, days_ago, film, finished, opened, read_all, taken
 from tests.unit.test_backup_ring import overwrite, root_of
@@ -79,7 +82,7 @@ def test_a_box_that_works_passes_but_for_the_processes_that_nobody_started(tmp_p
     kept = remembered.known(state, selftest.NAME)
     assert len(kept["checks"]) == len(found)
     assert not list(state.run.glob(".selftest*")), "the test file is gone"
-    assert care.trouble(state) == [], "that a process does not run is asked anew each time"
+    assert own_care.trouble(state) == [], "that a process does not run is asked anew each time"
 
 
 def test_a_model_that_answers_wrongly_fails_and_the_reader_passes_it_over(tmp_path: Path, packs: Path) -> None:
@@ -90,8 +93,8 @@ def test_a_model_that_answers_wrongly_fails_and_the_reader_passes_it_over(tmp_pa
     manifest.write_text(json.dumps(told), "utf-8")
     (found,) = [check for check in selftest.run(config(state, packs)) if check.name == "packs"]
     assert (found.result, found.reason.code) == ("fail", "runtime.wrong")
-    assert "selftest.packs" in care.trouble(state)
-    doctor = {check.reason.code: check.result for check in care.selftest(config(state), state)}
+    assert "selftest.packs" in own_care.trouble(state)
+    doctor = {check.reason.code: check.result for check in own_care.selftest(config(state), state)}
     assert doctor["doctor.selftest_bad"] == "fail"
     assert doctor["runtime.wrong"] == "fail"
     assert Results(state.trials).mark() != 0, "what it found is where the reader looks"
@@ -113,7 +116,7 @@ def test_a_damaged_database_fails_and_is_noted_so_that_the_box_mends_it(tmp_path
     found = [check for check in selftest.run(config(state, packs)) if check.name == "databases"]
     assert [(check.result, check.reason.code) for check in found] == [("fail", "store.damaged")]
     assert damage.noted(state.clinical_db)
-    assert "selftest.databases" in care.trouble(state)
+    assert "selftest.databases" in own_care.trouble(state)
 
 
 def test_on_a_full_disk_the_ballast_makes_room_for_what_the_selftest_found(
@@ -142,13 +145,13 @@ def test_the_doctor_tells_no_old_news_of_what_it_looks_at_itself(tmp_path: Path)
     full = Check("disk", "fail", Reason(machine.DISK_LOW, {"free_mb": 1, "limit_mb": 16}))
     wrong = Check("packs", "fail", Reason(selftest.NO_PACK))
     remembered.keep(state, selftest.NAME, selftest.as_object([stopped, full, wrong]))
-    summary, fault = care.selftest(config(state), state)
+    summary, fault = own_care.selftest(config(state), state)
     assert summary.reason.details["faults"] == 1
     assert fault.reason.code == selftest.NO_PACK
     assert fault.at is not None, "it says when it was so"
     remembered.keep(state, selftest.NAME, selftest.as_object([stopped, full]))
-    (only,) = care.selftest(config(state), state)
-    assert (only.result, only.reason.code) == ("ok", care.TESTED_SINCE)
+    (only,) = own_care.selftest(config(state), state)
+    assert (only.result, only.reason.code) == ("ok", own_care.TESTED_SINCE)
 
 
 def test_the_sentences_are_kept_as_codes_and_name_nobody(tmp_path: Path, packs: Path) -> None:
@@ -230,8 +233,8 @@ def test_the_doctor_tells_when_the_timers_have_stopped(tmp_path: Path, monkeypat
     remembered.keep(state, selftest.NAME, selftest.as_object([]))
     now = clock.now()
     monkeypatch.setattr(clock, "now", lambda: now + timedelta(days=10))
-    assert [check.reason.code for check in care.selftest(config(state), state)] == ["doctor.selftest_old"]
-    assert [check.reason.code for check in care.backup(config(state), state)] == ["doctor.backup_old"]
+    assert [check.reason.code for check in own_care.selftest(config(state), state)] == ["doctor.selftest_old"]
+    assert [check.reason.code for check in own_care.backup(config(state), state)] == ["doctor.backup_old"]
 
 
 def test_what_another_version_kept_is_shown_by_its_code_and_never_breaks_the_doctor(tmp_path: Path) -> None:
@@ -240,17 +243,17 @@ def test_what_another_version_kept_is_shown_by_its_code_and_never_breaks_the_doc
     for told in ("", "[]", "{}", '{"at": 3, "checks": 7, "failed": 0}', "\0"):
         for name in (selftest.NAME, backup.NAME, retention.NAME):
             (state.run / f"{name}.json").write_text(told, "utf-8")
-        assert care.trouble(state) == []
-        assert [check.result for check in care.selftest(config(state), state)] == ["warn"]
-        list(care.backup(config(state), state))
-        list(care.retention(config(state), state))
+        assert own_care.trouble(state) == []
+        assert [check.result for check in own_care.selftest(config(state), state)] == ["warn"]
+        list(own_care.backup(config(state), state))
+        list(own_care.retention(config(state), state))
     newer = {"check": "lamp", "result": "fail", "code": "lamp.dark", "details": {"watts": 3}}
     known = {"check": "disk", "result": "fail", "code": machine.DISK_LOW, "details": {}}
     remembered.keep(state, selftest.NAME, {"at": clock.text(), "checks": [newer, known], "failed": ["lamp", "../x"]})
-    found = list(care.selftest(config(state), state))
+    found = list(own_care.selftest(config(state), state))
     assert [check.reason.code for check in found] == ["doctor.selftest_bad", "lamp.dark"]
     assert all(check.reason.text("en") and check.reason.text("zh_CN") for check in found)
-    assert care.trouble(state) == ["selftest.lamp"]
+    assert own_care.trouble(state) == ["selftest.lamp"]
 
 
 def test_the_doctor_says_what_this_version_lacks_and_not_that_it_lacks_what_it_has(tmp_path: Path) -> None:
@@ -319,7 +322,7 @@ def test_by_age_what_is_older_goes_and_the_newest_days_of_work_stay(tmp_path: Pa
     done = retention.run(settings)
     assert (done.reason.code, list(done.cases)) == (retention.DELETED, cases[:2])
     assert retention.run(settings).reason.code == retention.NOTHING
-    assert {check.result for check in care.retention(settings, state)} == {"ok"}
+    assert {check.result for check in own_care.retention(settings, state)} == {"ok"}
 
 
 @pytest.mark.usefixtures("trusted")
@@ -348,8 +351,8 @@ def test_a_full_disk_on_which_nothing_may_go_is_told_with_the_reasons(
     assert {name: stuck.reason.details[name] for name in ("unread", "unsent", "unsigned", "recent")} == {
         "unread": 0, "unsent": 3, "unsigned": 0, "recent": 0,
     }  # fmt: skip
-    assert "retention.stuck" in care.trouble(state)
-    assert [check.reason.text("en") for check in care.retention(settings, state)] == [stuck.reason.text("en")]
+    assert "retention.stuck" in own_care.trouble(state)
+    assert [check.reason.text("en") for check in own_care.retention(settings, state)] == [stuck.reason.text("en")]
 
 
 def test_where_nobody_told_the_time_nothing_is_deleted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -364,7 +367,7 @@ def test_retention_that_is_off_says_so(tmp_path: Path) -> None:
     clinical.database.close()
     settings = config(state, retention=keeps())
     assert retention.run(settings).reason.code == retention.OFF
-    assert [check.reason.code for check in care.retention(settings, state)] == [retention.OFF]
+    assert [check.reason.code for check in own_care.retention(settings, state)] == [retention.OFF]
 
 
 def test_the_longest_time_may_not_be_shorter_than_the_shortest(tmp_path: Path) -> None:

@@ -13,10 +13,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from firmware_app.imaging.grey.overlays import MOST_LAYERS
 from firmware_app.imaging.input_spec import InputSpec
-from firmware_app.imaging.overlays import MOST_LAYERS
-from firmware_app.reading.child import Child
-from firmware_app.reading.decoder import Decoded, Decoder
+from firmware_app.reading.children.child import Child
+from firmware_app.reading.children.decoder import Decoded, Decoder
 from firmware_app.records import Reason
 from tests import films
 from tests.peers import REPOSITORY
@@ -127,7 +127,7 @@ def test_what_the_box_tells_its_c_library_is_told_to_a_child_beside_what_a_child
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("GLIBC_TUNABLES", TUNABLES)
-    child = Child("firmware_app.reading.decode_child", (str(MEMORY_MB), "60"), silent=True)
+    child = Child("firmware_app.reading.children.decode_child", (str(MEMORY_MB), "60"), silent=True)
     try:
         child.await_ready()
         told = Path(f"/proc/{child.pid}/environ").read_text("utf-8", "replace")

@@ -13,14 +13,15 @@ from pathlib import Path
 import pytest
 
 from firmware_app.intake.accept import Outcome
-from firmware_app.store import damage, rescue
-from firmware_app.store.audit import Audit
-from firmware_app.store.clearing import Clearing, Kept, Limits
-from firmware_app.store.clinical import Clinical
-from firmware_app.store.layout import StateDir
-from firmware_app.store.patients import Patients
-from firmware_app.store.quarantine import refused
-from firmware_app.store.worklist import Worklist
+from firmware_app.store.accounts.audit import Audit
+from firmware_app.store.clinical.clearing import Clearing, Kept, Limits
+from firmware_app.store.clinical.clinical_db import Clinical
+from firmware_app.store.clinical.patients import Patients
+from firmware_app.store.clinical.quarantine import refused
+from firmware_app.store.clinical.worklist import Worklist
+from firmware_app.store.disk.layout import StateDir
+from firmware_app.store.rescue import rescue
+from firmware_app.store.sqlite import damage
 from tests.finished import (
     DOCTOR,
     NOW,

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from converters import clinics
+from converters.data import clinics
 from tests import films
 
 FILM = clinics.unit(films.shapes(3, 200, 150).astype(np.float32))

@@ -16,9 +16,9 @@ from firmware_app import clock
 from firmware_app.clock import Clock, Source
 from firmware_app.language import translate
 from firmware_app.records import Header
-from firmware_app.store.accounts import Role
-from firmware_app.store.audit import Audit, Entry
-from firmware_app.store.time_changes import CHANGED, TimeChanges
+from firmware_app.store.accounts.accounts_db import Role
+from firmware_app.store.accounts.audit import Audit, Entry
+from firmware_app.store.clinical.time_changes import CHANGED, TimeChanges
 from tests.machine import IN_1970, TODAY, Machine
 from tests.unit.test_viewer import HTML, Desk, desk, post  # noqa: F401 - the fixture
 

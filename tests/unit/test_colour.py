@@ -15,7 +15,9 @@ from PIL import Image
 from pydicom.encaps import encapsulate
 from pydicom.uid import JPEG2000, ExplicitVRBigEndian, JPEG2000Lossless, JPEGBaseline8Bit, JPEGLossless, RLELossless
 
-from firmware_app.imaging import colour, film, photometric, picture, stored
+from firmware_app.imaging import film, picture
+from firmware_app.imaging.codec import stored
+from firmware_app.imaging.grey import colour, photometric
 from firmware_app.reading import hints
 from tests import films, lossless_jpeg
 

@@ -16,11 +16,11 @@ from pathlib import Path
 import pytest
 
 from converters import cli as converters_cli
-from firmware_app import cli
+from firmware_app.commands import cli
 from firmware_app.errors import VideoReaderMissing, base
 from firmware_app.language import codes, say, visible
-from firmware_app.store.clinical import Clinical
-from firmware_app.store.layout import StateDir
+from firmware_app.store.clinical.clinical_db import Clinical
+from firmware_app.store.disk.layout import StateDir
 from hospital import cli as hospital_cli
 
 # Said by `lantern read` in other words, because they speak of a box's disk (`tests/wire/test_offline.py`).
@@ -205,7 +205,7 @@ def test_a_record_of_another_version_that_lacks_a_detail_is_shown_all_the_same()
 def test_whatever_the_terminal_speaks_json_is_utf_8_and_text_is_no_traceback(encoding: str, tmp_path: Path) -> None:
     environment = {**os.environ, "PYTHONIOENCODING": encoding, "LANTERN_BOX__LANGUAGE": "zh_CN",
                    "LANTERN_STATE__DIR": str(tmp_path)}  # fmt: skip
-    called = [sys.executable, "-m", "firmware_app.cli", "config", "check", "--config", str(tmp_path / "none.toml")]
+    called = [sys.executable, "-m", "firmware_app", "config", "check", "--config", str(tmp_path / "none.toml")]
     done = subprocess.run([*called, "--json"], env=environment, capture_output=True, check=False, timeout=60)
     assert is_chinese(json.loads(done.stdout.decode("utf-8"))["error"]["text"])
     said = done.stderr.decode(encoding)
@@ -264,7 +264,7 @@ def test_ctrl_c_while_the_command_is_still_loaded_ends_it_without_a_word() -> No
         "from firmware_app import __main__\n"
         "class Pressed:\n"
         "    def find_spec(self, name, path=None, target=None):\n"
-        "        if name == 'firmware_app.cli': os.kill(os.getpid(), signal.SIGINT)\n"
+        "        if name == 'firmware_app.commands.cli': os.kill(os.getpid(), signal.SIGINT)\n"
         "sys.meta_path.insert(0, Pressed())\n"
         "sys.exit(__main__.main())\n"
     )

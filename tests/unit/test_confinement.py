@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from firmware_app.reading.confinement import LARGEST_FILE_BYTES, NICENESS
-from firmware_app.reading.decoder import Decoder
+from firmware_app.reading.children.confinement import LARGEST_FILE_BYTES, NICENESS
+from firmware_app.reading.children.decoder import Decoder
 from firmware_app.records import Reason
 from tests.peers import REPOSITORY
 from tests.wire.line_rig import wait_for
@@ -71,7 +71,7 @@ def test_it_has_only_so_much_time_of_the_processor_for_a_job(tmp_path: Path) -> 
 
 def test_it_dies_with_its_reader_also_while_it_can_listen_to_nobody() -> None:
     lines = f"""
-from firmware_app.reading.decoder import Decoder
+from firmware_app.reading.children.decoder import Decoder
 decoder = Decoder({MEMORY_MB}, 10.0)
 decoder.warm()
 print(decoder.pid, flush=True)

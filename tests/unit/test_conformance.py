@@ -9,7 +9,7 @@ import pytest
 
 from firmware_app import errors
 from firmware_app.errors import LanternError
-from firmware_app.intake import transfer_syntax
+from firmware_app.headers import transfer_syntax
 from tests.peers import REPOSITORY
 
 STATEMENT: Final = (REPOSITORY / "docs" / "conformance.md").read_text("utf-8")

@@ -7,11 +7,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from converters import contents, ledger, material, splits, unlabelled
-from converters.datasets import image_folder
+from converters import ledger
+from converters.data import contents, material, splits, unlabelled
+from converters.data.datasets import image_folder
+from converters.data.material import Material
 from converters.failures import SplitLeaks
 from converters.ledger import Ledger
-from converters.material import Material
 from converters.recipe import Data, Distill, Net, Recipe, Train
 from firmware_app.imaging.model_input import InputSpec
 

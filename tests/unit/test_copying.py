@@ -17,10 +17,10 @@ from firmware_app.intake.stick.copying import Copying
 from firmware_app.intake.stick.handover import Word
 from firmware_app.intake.stick.medium import NOTHING_KNOWN, Folders
 from firmware_app.intake.stick.memory import Memory
-from firmware_app.store import damage
-from firmware_app.store.clinical import Clinical
-from firmware_app.store.layout import StateDir
-from firmware_app.store.stick_status import Stage, StickStatus
+from firmware_app.store.clinical.clinical_db import Clinical
+from firmware_app.store.disk.layout import StateDir
+from firmware_app.store.disk.stick_status import Stage, StickStatus
+from firmware_app.store.sqlite import damage
 from tests.objects import file_of, film, new_uid
 from tests.peers import pydicom_file
 from tests.unit.test_dicomdir import dicomdir, record

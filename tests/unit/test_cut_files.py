@@ -15,14 +15,14 @@ import pytest
 from PIL import Image
 
 from firmware_app.errors import EndNotMarked, ImagingError, IntakeError, Truncated, Undecodable
+from firmware_app.headers import clip_extent, file_kind, tiff_extent
+from firmware_app.headers.header import examine
 from firmware_app.imaging import film
 from firmware_app.imaging.input_spec import InputSpec
-from firmware_app.intake import clip_extent, picture, tiff_extent
 from firmware_app.intake.accept import Door
-from firmware_app.intake.header import examine
-from firmware_app.reading.decoder import Decoded, Decoder
-from firmware_app.store.clinical import Clinical
-from firmware_app.store.layout import StateDir
+from firmware_app.reading.children.decoder import Decoded, Decoder
+from firmware_app.store.clinical.clinical_db import Clinical
+from firmware_app.store.disk.layout import StateDir
 from tests import clips
 from tests.peers import pydicom_file
 
@@ -160,15 +160,15 @@ def test_a_cut_picture_or_clip_is_refused_at_the_door(tmp_path: Path, kind: str)
     data = PICTURES[kind]()
     path = tmp_path / "picture"
     path.write_bytes(data)
-    suffix = picture.kind(data[:64])
+    suffix = file_kind.kind(data[:64])
     assert suffix is not None
     descriptor = os.open(path, os.O_RDONLY)
     try:
-        picture.check_complete(descriptor, suffix)
+        file_kind.check_complete(descriptor, suffix)
         for length in {len(data) - 3, *range(17, len(data) - 3, 211)}:
             os.truncate(path, length)
             with pytest.raises(EndNotMarked if suffix == ".mpg" else Truncated):
-                picture.check_complete(descriptor, suffix)
+                file_kind.check_complete(descriptor, suffix)
             path.write_bytes(data)
     finally:
         os.close(descriptor)

@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 
 from firmware_app.imaging.input_spec import InputSpec
-from firmware_app.reading.child import Child, ChildLost
+from firmware_app.reading.children.child import Child, ChildLost
+from firmware_app.reading.children.decoder import Decoded, Decoder
 from firmware_app.reading.complaints import Complaints
-from firmware_app.reading.decoder import Decoded, Decoder
 from firmware_app.records import Reason
 
 SPEC = InputSpec("image", 8, 8)

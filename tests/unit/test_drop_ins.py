@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
+from firmware_app.care import drop_ins, preparation
 from firmware_app.config import Config, Uplink
-from firmware_app.device import drop_ins, setup
-from firmware_app.store.layout import StateDir
-from firmware_app.uplink import credentials
+from firmware_app.sealed import credentials
+from firmware_app.store.disk.layout import StateDir
 from tests.peers import REPOSITORY
 
 NOTHING = Path("/nonexistent")
@@ -90,7 +90,7 @@ def test_nobody_but_root_makes_or_renames_anything_in_the_root_of_the_state(tmp_
     state.prepare()
     told = (REPOSITORY / "systemd/lantern.tmpfiles").read_text("utf-8").splitlines()
     (line,) = (words for text in told if (words := text.split())[1:2] == ["/var/lib/lantern"])
-    (_, group, mode), *folders = setup.folders(state)
+    (_, group, mode), *folders = preparation.folders(state)
     assert line == ["d", "/var/lib/lantern", f"{mode:04o}", "root", group, "-"]
     assert stat.S_IMODE(state.root.stat().st_mode) == mode
     assert not mode & (stat.S_IWGRP | stat.S_IWOTH)
@@ -102,7 +102,7 @@ def test_what_an_earlier_version_kept_in_the_root_of_the_state_goes(tmp_path: Pa
     state.prepare()
     for name in ("ballast", "folder_taken.json", "folder_taken.new"):
         (state.root / name).write_bytes(b"of an earlier version")
-    setup._clear_away(state)
+    preparation._clear_away(state)
     state.prepare_ballast(1)
     assert not [path.name for path in state.root.iterdir() if path.is_file()]
     assert state.ballast.stat().st_size == 1_000_000
@@ -111,6 +111,6 @@ def test_what_an_earlier_version_kept_in_the_root_of_the_state_goes(tmp_path: Pa
 def test_a_box_whose_state_lies_elsewhere_is_told_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     config = tmp_path / "lantern.toml"
     config.write_text(f'[state]\ndir = "{tmp_path}/state"\n', "utf-8")
-    assert setup.main(["--config", str(config)]) == 1
+    assert preparation.main(["--config", str(config)]) == 1
     assert "setup.state_elsewhere" in capsys.readouterr().err
     assert not (tmp_path / "state").exists()

@@ -27,14 +27,14 @@ from firmware_app.errors import (
     SpaceShort,
     Truncated,
 )
-from firmware_app.intake import command
+from firmware_app.headers.element_stream import DEPTH_LIMIT
+from firmware_app.headers.header import examine
 from firmware_app.intake.accept import Door, Outcome
-from firmware_app.intake.element_stream import DEPTH_LIMIT
-from firmware_app.intake.header import examine
-from firmware_app.intake.pdu import ProtocolViolation, presentation_data_values
+from firmware_app.intake.dicom import command
+from firmware_app.intake.dicom.pdu import ProtocolViolation, presentation_data_values
 from firmware_app.intake.spool import Spool
-from firmware_app.store.clinical import Clinical
-from firmware_app.store.layout import StateDir
+from firmware_app.store.clinical.clinical_db import Clinical
+from firmware_app.store.disk.layout import StateDir
 from tests.objects import (
     DX,
     EXPLICIT,
@@ -221,7 +221,7 @@ def test_a_disk_that_is_nearly_full_is_not_filled_with_ballast(tmp_path: Path, m
     state = StateDir(tmp_path / "state")
     state.prepare()
     for free, made in ((3_999_999, False), (4_000_000, True)):
-        monkeypatch.setattr("firmware_app.store.layout.free_bytes", lambda _folder, free=free: free)
+        monkeypatch.setattr("firmware_app.store.disk.layout.free_bytes", lambda _folder, free=free: free)
         state.prepare_ballast(1)
         assert state.ballast.exists() is made
 

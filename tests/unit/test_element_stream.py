@@ -25,8 +25,8 @@ from firmware_app.errors import (
     TransferSyntaxRefused,
     Truncated,
 )
-from firmware_app.intake.element_stream import DEPTH_LIMIT, ELEMENT_LIMIT, EXPLICIT_LITTLE, IMPLICIT_LITTLE, walk
-from firmware_app.intake.header import examine, looks_like_data_set, pixel_digest
+from firmware_app.headers.element_stream import DEPTH_LIMIT, ELEMENT_LIMIT, EXPLICIT_LITTLE, IMPLICIT_LITTLE, walk
+from firmware_app.headers.header import examine, looks_like_data_set, pixel_digest
 from firmware_app.records import Header
 from tests import objects
 from tests.fuzz import regressions

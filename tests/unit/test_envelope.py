@@ -23,7 +23,7 @@ from firmware_app.errors import (
     SealKeyUnknown,
     SignatureForged,
 )
-from firmware_app.uplink.envelope import (
+from firmware_app.sealed.envelope import (
     MOST_ENVELOPE,
     SUITE,
     BoxBundle,
@@ -36,9 +36,9 @@ from firmware_app.uplink.envelope import (
     sign,
     version_of,
 )
-from firmware_app.uplink.form import MOST_BYTES
-from firmware_app.uplink.keys import seal_key
-from firmware_app.uplink.summary import FirstReceipt, Kind, Receipt, body_hash, decode, decode_up
+from firmware_app.sealed.form import MOST_BYTES
+from firmware_app.sealed.keys import seal_key
+from firmware_app.sealed.summary import FirstReceipt, Kind, Receipt, body_hash, decode, decode_up
 
 BOX, HOSPITAL = Ed25519PrivateKey.from_private_bytes(b"b" * 32), X25519PrivateKey.from_private_bytes(b"h" * 32)
 KEY = key_id(HOSPITAL.public_key())

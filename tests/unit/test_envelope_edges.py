@@ -7,7 +7,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 from firmware_app.errors import EnvelopeMalformed, EnvelopeUndecryptable, SignatureForged
-from firmware_app.uplink.envelope import (
+from firmware_app.sealed.envelope import (
     MOST_ENVELOPE,
     SUITE,
     Version,
@@ -18,8 +18,8 @@ from firmware_app.uplink.envelope import (
     seal,
     sign,
 )
-from firmware_app.uplink.form import MOST_BYTES
-from firmware_app.uplink.summary import Kind
+from firmware_app.sealed.form import MOST_BYTES
+from firmware_app.sealed.summary import Kind
 
 BOX, HOSPITAL = Ed25519PrivateKey.generate(), X25519PrivateKey.generate()
 KEY = key_id(HOSPITAL.public_key())

@@ -10,9 +10,11 @@ import pydicom
 import pytest
 from PIL import Image
 
-from converters import box_way, cli, datasets, evaluate, evaluation, looks, material, sources, splits
+from converters import cli
+from converters.data import datasets, looks, material, sources, splits
+from converters.data.predictions import Predictions
+from converters.evaluation import box_way, evaluate, measures
 from converters.failures import DataUnreadable
-from converters.predictions import Predictions
 from converters.recipe import Data, Net, Recipe, Train
 from firmware_app.imaging import film, for_model
 from firmware_app.packs.manifest import Calibration, FindingSpec
@@ -280,7 +282,7 @@ def test_films_that_the_box_gives_no_number_for_are_counted_apart() -> None:
     names = tuple(f"f{index}" for index in range(40))
     familiar = np.ones(40, bool)
     familiar[:4] = familiar[-1] = False
-    said = evaluation.evaluation(
+    said = measures.evaluation(
         Predictions(names, labels, names, logits), FINDING, "toy", "onnxruntime", "fp32", "test", familiar=familiar
     )
     assert (said.sensitivity, said.sensitivity_passed, said.passed) == (0.8, 1.0, 35 / 40)
@@ -288,7 +290,7 @@ def test_films_that_the_box_gives_no_number_for_are_counted_apart() -> None:
     assert row["passed"] == 0.875
     assert row["sensitivity_passed_ci"][0] < 1.0
     told = Predictions(names, labels, names, logits)
-    assert evaluation.evaluation(told, FINDING, "toy", "onnxruntime", "fp32", "test").passed is None
+    assert measures.evaluation(told, FINDING, "toy", "onnxruntime", "fp32", "test").passed is None
 
 
 def test_dicom_files_beside_a_labels_file_are_read(pack: Path, tmp_path: Path) -> None:
@@ -470,7 +472,7 @@ def test_the_weakest_group_comes_first_and_a_small_one_is_not_weak_for_being_sma
     logits[(sites == "wrong") & (labels == 0)] = 2.0
     names = tuple(str(index) for index in range(404))
     predictions = Predictions(names, labels, names, logits, tuple({"site": str(one)} for one in sites))
-    groups = evaluation.subgroups(predictions, 1.0 / (1.0 + np.exp(-logits)), 0.5)
+    groups = measures.subgroups(predictions, 1.0 / (1.0 + np.exp(-logits)), 0.5)
     assert [one.value for one in groups] == ["wrong", "large", "small"]
     assert (groups[0].specificity, groups[2].auc) == (0.0, None)
 
@@ -484,5 +486,5 @@ def test_a_manifest_row_holds_the_numbers_of_the_evaluation(pack: Path, folder: 
     assert Measured.model_validate({**known, "command": "x"}).auc == 1.0
     assert {"ece", "brier", "sensitivity_at_90", "sensitivity_at_95_ci"} <= set(row)
     spec = Pack.load(pack).manifest.findings[0]
-    called = predictions.logits >= evaluation.threshold_logit(spec)
-    assert np.array_equal(called, evaluation.probabilities(predictions, spec) >= spec.threshold)
+    called = predictions.logits >= measures.threshold_logit(spec)
+    assert np.array_equal(called, measures.probabilities(predictions, spec) >= spec.threshold)

@@ -15,15 +15,8 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 from firmware_app.errors import BrokerRefused, Contradicted, StoreTooNew
 from firmware_app.records import Priority, Reason
-from firmware_app.store import exchange as exchange_module
-from firmware_app.store.audit import Audit
-from firmware_app.store.clinical import Clinical
-from firmware_app.store.database import Database
-from firmware_app.store.exchange import Exchange, Health
-from firmware_app.store.layout import StateDir
-from firmware_app.store.relay import Relay
-from firmware_app.uplink.envelope import HospitalBundle, Version, sign
-from firmware_app.uplink.summary import (
+from firmware_app.sealed.envelope import HospitalBundle, Version, sign
+from firmware_app.sealed.summary import (
     MOST_SEQ,
     Brief,
     FindingBrief,
@@ -40,6 +33,13 @@ from firmware_app.uplink.summary import (
     Verdict,
     body_hash,
 )
+from firmware_app.store.accounts.audit import Audit
+from firmware_app.store.clinical.clinical_db import Clinical
+from firmware_app.store.disk.layout import StateDir
+from firmware_app.store.exchange import exchange_db as exchange_module
+from firmware_app.store.exchange.exchange_db import Exchange, Health
+from firmware_app.store.sqlite.database import Database
+from firmware_app.uplink.relay import Relay
 from tests.wire.line_rig import make_case
 
 SIGNER = Ed25519PrivateKey.generate()

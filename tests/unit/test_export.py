@@ -10,17 +10,18 @@ import pytest
 from PIL import Image
 from pydicom import dcmread
 
-from firmware_app import export, user_commands
-from firmware_app.cli import main
+from firmware_app.commands import user
+from firmware_app.commands.cli import main
 from firmware_app.config import Config, load
 from firmware_app.errors import ExportGaveUp, ExportThere, ReferencesLost
+from firmware_app.exporting import folder as export
 from firmware_app.intake.accept import Door
-from firmware_app.store.accounts import Role
-from firmware_app.store.audit import Audit, Entry
-from firmware_app.store.clinical import Clinical
-from firmware_app.store.exports import Exports
-from firmware_app.store.layout import StateDir
-from firmware_app.store.references import KEY_FILE, References
+from firmware_app.store.accounts.accounts_db import Role
+from firmware_app.store.accounts.audit import Audit, Entry
+from firmware_app.store.clinical.clinical_db import Clinical
+from firmware_app.store.clinical.exports import Exports
+from firmware_app.store.disk.layout import StateDir
+from firmware_app.store.disk.references import KEY_FILE, References
 from tests import films
 
 STUDY = "1.2.826.0.1.3680043.9.77"
@@ -41,7 +42,7 @@ class Box:
         for number in range(2):
             film = films.film(films.shapes(number), StudyInstanceUID=STUDY, PatientName="Zhang^San", PatientID="P-4711")
             self.case = self.take(films.save(folder, f"{number}.dcm", film))
-        accounts = user_commands.accounts(load())
+        accounts = user.accounts(load())
         code = accounts.first_claim()
         assert code
         assert accounts.redeem(code, "li", "hash")
@@ -126,7 +127,7 @@ def test_the_same_image_has_the_same_new_uid_in_every_export(box: Box) -> None:
 
 @pytest.mark.parametrize("person", ["nobody", "wang"])
 def test_only_an_account_in_use_may_be_named(box: Box, person: str, capsys: pytest.CaptureFixture[str]) -> None:
-    accounts = user_commands.accounts(load())
+    accounts = user.accounts(load())
     accounts.add("wang", Role.DOCTOR)
     accounts.disable("wang")
     accounts.database.close()

@@ -17,15 +17,20 @@ from pathlib import Path
 
 import pytest
 
-from firmware_app import export, progress, sealed_case
-from firmware_app.cli import main
+from firmware_app import progress
+from firmware_app.commands.cli import main
 from firmware_app.config import Config, load
-from firmware_app.device import stored
 from firmware_app.errors import ExportHeld, ExportUnrecorded
-from firmware_app.store import audit, exports, lockfile, mending
-from firmware_app.store.audit import Audit
-from firmware_app.store.exports import DONE, Exports, Telling
-from firmware_app.store.layout import free_bytes, sync_directory
+from firmware_app.exporting import folder as export
+from firmware_app.exporting import sealed_case
+from firmware_app.health import databases
+from firmware_app.store.accounts import audit
+from firmware_app.store.accounts.audit import Audit
+from firmware_app.store.clinical import exports
+from firmware_app.store.clinical.exports import DONE, Exports, Telling
+from firmware_app.store.disk import lockfile
+from firmware_app.store.disk.layout import free_bytes, sync_directory
+from firmware_app.store.rescue import mending
 from hospital.house import House
 from tests.small_disk import small_disk
 from tests.unit import test_stick_export
@@ -88,7 +93,7 @@ def start(box: Box) -> None:
 
 def doctor(box: Box) -> list[str | None]:
     """The cases of which the doctor says that nobody knows how their export ended."""
-    checks = stored.database(load(), box.state)
+    checks = databases.database(load(), box.state)
     return [check.case for check in checks if check.reason.code == "doctor.export_unknown"]
 
 
@@ -212,7 +217,7 @@ def test_ctrl_c_right_after_the_first_line_of_the_audit_leaves_no_open_beginning
 @pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGTERM])
 @pytest.mark.parametrize("way", ["--stick", "--to"])
 def test_a_signal_stops_an_export_as_ctrl_c_does(box: Box, house: House, number: signal.Signals, way: str) -> None:
-    words = [sys.executable, "-m", "firmware_app.cli", "case", "export", box.case, way, str(box.stick)]
+    words = [sys.executable, "-m", "firmware_app", "case", "export", box.case, way, str(box.stick)]
     stopped = subprocess.Popen(
         [*words, "--person", "li", "--looked"], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
     )
@@ -228,7 +233,7 @@ def test_an_ssh_line_that_is_lost_stops_an_export_as_ctrl_c_does(box: Box, house
     pid, terminal = pty.fork()
     if not pid:
         try:
-            os.execv(sys.executable, [sys.executable, "-m", "firmware_app.cli", *words])
+            os.execv(sys.executable, [sys.executable, "-m", "firmware_app", *words])
         finally:
             os._exit(127)
     try:

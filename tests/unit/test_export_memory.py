@@ -10,7 +10,7 @@ from imagecodecs import jpeg2k_encode
 from pydicom.encaps import encapsulate
 from pydicom.uid import JPEG2000Lossless
 
-from firmware_app.reading.child import Child
+from firmware_app.reading.children.child import Child
 from tests import films
 
 
@@ -22,7 +22,7 @@ def test_a_want_of_memory_is_not_called_broken_pixels(tmp_path: Path, side: int,
         np.zeros((8, 8), np.uint16), syntax=JPEG2000Lossless, Rows=side, Columns=side, pixel_data=encapsulate([stream])
     )
     path = films.save(tmp_path, "film.dcm", dataset)
-    child = Child("firmware_app.reading.export_child", (str(memory_mb), "60"), silent=True)
+    child = Child("firmware_app.reading.children.export_child", (str(memory_mb), "60"), silent=True)
     try:
         child.await_ready()
         child.send({"file": str(path), "out": str(tmp_path / "out.dcm"), "looked": True, "key": "00" * 32})

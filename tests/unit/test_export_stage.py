@@ -14,17 +14,18 @@ from pathlib import Path
 
 import pytest
 
-from firmware_app import export, sealed_case
-from firmware_app.cli import main
+from firmware_app.care import preparation
+from firmware_app.commands.cli import main
 from firmware_app.config import load
-from firmware_app.departure import Outcome
-from firmware_app.device import setup
 from firmware_app.errors import ExportNoRoom, StateUnusable
+from firmware_app.exporting import folder as export
+from firmware_app.exporting import sealed_case
+from firmware_app.exporting.departure import Outcome
 from firmware_app.intake.spool import empty_incoming
-from firmware_app.store import exports as store_exports
-from firmware_app.store import staging
-from firmware_app.store.exports import Exports
-from firmware_app.store.layout import StateDir, free_bytes
+from firmware_app.store.clinical import exports as store_exports
+from firmware_app.store.clinical.exports import Exports
+from firmware_app.store.disk import staging
+from firmware_app.store.disk.layout import StateDir, free_bytes
 from hospital.house import House
 from tests.peers import need_root
 from tests.small_disk import small_disk
@@ -129,8 +130,8 @@ def test_what_goes_wrong_on_the_box_s_own_disk_is_not_said_of_the_stick(
 
 
 def test_what_a_killed_export_left_goes_at_the_next_export_and_at_the_next_start(box: Box, house: House) -> None:
-    words = [sys.executable, "-m", "firmware_app.cli", "case", "export", box.case, "--stick", str(box.stick)]
-    for then in (lambda: sealed(box), lambda: setup._clear_away(box.state)):
+    words = [sys.executable, "-m", "firmware_app", "case", "export", box.case, "--stick", str(box.stick)]
+    for then in (lambda: sealed(box), lambda: preparation._clear_away(box.state)):
         killed = subprocess.Popen([*words, "--person", "li", "--looked"], stdout=subprocess.DEVNULL)
         until = time.monotonic() + 60
         while not stages(box.state):  # the child that writes into it is only starting by then

@@ -19,7 +19,7 @@ from pydicom.uid import UID, ExplicitVRLittleEndian, JPEGBaseline8Bit, JPEGLSLos
 
 from firmware_app.imaging import dicom_film
 from firmware_app.imaging.deidentify import pixel_element, writing
-from firmware_app.reading.child import Child
+from firmware_app.reading.children.child import Child
 from tests import films, peers
 from tests.unit.test_deidentified_pixels import COLUMNS, IDENTITIES, ROWS, inside, palette, screen, ultrasound
 
@@ -152,7 +152,7 @@ def test_a_clip_too_long_for_the_child_s_time_leaves_as_its_words(
 def test_a_clip_without_the_memory_to_compress_it_leaves_as_its_words(tmp_path: Path) -> None:
     frame = np.zeros((3000, 4000, 3), np.uint8)
     path = films.save(tmp_path, "clip.dcm", films.film(frame, NumberOfFrames=2, pixel_data=frame.tobytes() * 2))
-    child = Child("firmware_app.reading.export_child", ("170", "60"), silent=True)
+    child = Child("firmware_app.reading.children.export_child", ("170", "60"), silent=True)
     try:
         child.await_ready()
         child.send({"file": str(path), "out": str(tmp_path / "out.dcm"), "looked": True, "key": "00" * 32})

@@ -5,9 +5,10 @@ import pytest
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
-from converters import clinics, familiarity
+from converters.data import clinics
+from converters.data.splits import RECIPES
+from converters.packing import familiarity
 from converters.recipe import Recipe, load_recipe
-from converters.splits import RECIPES
 from firmware_app.imaging.model_input import InputSpec
 from tests import films
 

@@ -13,8 +13,9 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from PIL import Image
 
-from converters import cli, feedback, material, splits
-from converters.datasets import Film, FilmSet
+from converters import cli
+from converters.data import material, splits
+from converters.data.datasets import Film, FilmSet
 from converters.failures import (
     FeedbackCutOff,
     FeedbackForAnother,
@@ -26,8 +27,9 @@ from converters.failures import (
     OutputUnwritable,
     SplitLeaks,
 )
-from converters.feedback import Judged
 from converters.recipe import Data, Net, Recipe, Train
+from converters.training import feedback
+from converters.training.feedback import Judged
 
 PACK = "toy-disc"
 KEY = X25519PrivateKey.generate()
@@ -315,7 +317,7 @@ def test_a_film_in_two_exports_counts_once_as_the_later_says(folder: Path, tmp_p
 
 
 def test_a_film_without_single_findings_takes_the_mean_of_its_label() -> None:
-    from converters.targets import findings_of
+    from converters.training.targets import findings_of
 
     known = [((1, 0), 1), ((1, 1), 1), ((0, 0), 0)]
     films = [Film(str(number), Path(), label, str(number), findings=told) for number, (told, label) in enumerate(known)]

@@ -14,11 +14,11 @@ from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
 from firmware_app.config import Config, load
-from firmware_app.device import console, first_page, first_request, offered_files
-from firmware_app.device.first_start import Places
-from firmware_app.store.accounts import Accounts, Role
-from firmware_app.store.clinical import Clinical
-from firmware_app.store.layout import StateDir
+from firmware_app.provisioning import console, first_page, first_request, offered_files
+from firmware_app.provisioning.first_start import Places
+from firmware_app.store.accounts.accounts_db import Accounts, Role
+from firmware_app.store.clinical.clinical_db import Clinical
+from firmware_app.store.disk.layout import StateDir
 from hospital import prepare
 from hospital.house import House
 from web.app import create_app

@@ -13,25 +13,16 @@ from pathlib import Path
 
 import pytest
 
-from firmware_app.device import (
-    console,
-    first_page,
-    first_request,
-    first_start,
-    front,
-    health,
-    naming,
-    offered_files,
-    program,
-    sealing,
-    setup,
-)
-from firmware_app.device.first_page import DONE
-from firmware_app.device.first_request import Request
-from firmware_app.device.first_start import Places
-from firmware_app.device.program import ProgramFailed
+from firmware_app import system_program
+from firmware_app.care import front, preparation
 from firmware_app.errors import SealingFailed, UnitsNotReread
-from firmware_app.store.layout import StateDir
+from firmware_app.health import doctor
+from firmware_app.provisioning import console, first_page, first_request, first_start, naming, offered_files, tpm
+from firmware_app.provisioning.first_page import DONE
+from firmware_app.provisioning.first_request import Request
+from firmware_app.provisioning.first_start import Places
+from firmware_app.store.disk.layout import StateDir
+from firmware_app.system_program import ProgramFailed
 from hospital.house import House
 from tests.shelf import Box, prepared
 
@@ -141,9 +132,9 @@ def test_where_nobody_says_whether_there_is_a_chip_no_key_is_made(
 ) -> None:
     """Keys that were once written openly stay so."""
     installed("systemd-creds", script)
-    monkeypatch.setattr(sealing, "_ASK_S", SOON_S)
+    monkeypatch.setattr(tpm, "_ASK_S", SOON_S)
     first_request.ask(box.state, Request(answers=ANSWERS))
-    refused = first_page.answer(box.config, places(box), sealing.chip)
+    refused = first_page.answer(box.config, places(box), tpm.chip)
     assert refused is not None
     assert refused.reason.code == SealingFailed.code
     assert WORDS[script] in str(refused.reason.details["detail"])
@@ -155,7 +146,7 @@ def test_where_nobody_says_whether_there_is_a_chip_no_key_is_made(
 @pytest.mark.parametrize("script", ["", "exit 11"])
 def test_a_machine_without_a_chip_has_none(installed: Installed, script: str) -> None:
     installed("systemd-creds", script)
-    assert sealing.chip() is None
+    assert tpm.chip() is None
 
 
 @pytest.mark.parametrize("script", [HANGS, ""])
@@ -178,7 +169,7 @@ def test_a_box_that_does_not_start_again_says_so_on_its_page(
 def test_the_console_is_told_what_was_not_done(
     box: Box, house: House, installed: Installed, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from firmware_app.cli import main
+    from firmware_app.commands.cli import main
 
     made = prepared(house, tmp_path / "out", zone="Asia/Urumqi")
     options = ["--code", made.code, "--no-tpm", "--config", str(box.file)]
@@ -206,18 +197,18 @@ def test_a_network_that_is_not_told_the_name_is_a_sentence(
 def test_units_that_systemd_did_not_read_anew_are_told_and_read_at_the_next_start(
     box: Box, installed: Installed, script: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(setup, "_RELOAD_S", SOON_S)
-    monkeypatch.setattr(setup, "RUN", tmp_path)
-    (tmp_path / setup.NOT_REREAD).touch()
+    monkeypatch.setattr(preparation, "_RELOAD_S", SOON_S)
+    monkeypatch.setattr(preparation, "RUN", tmp_path)
+    (tmp_path / preparation.NOT_REREAD).touch()
     installed("systemctl", script)
     with pytest.raises(UnitsNotReread):
-        setup._have_reread(tmp_path)
-    (told,) = health._units(box.config, box.state)
+        preparation._have_reread(tmp_path)
+    (told,) = doctor._units(box.config, box.state)
     assert WORDS[script] in told.reason.text("en")
     installed("systemctl", "exit 0")
-    setup._have_reread(tmp_path)
-    assert list(health._units(box.config, box.state)) == []
-    assert not (tmp_path / setup.NOT_REREAD).exists()
+    preparation._have_reread(tmp_path)
+    assert list(doctor._units(box.config, box.state)) == []
+    assert not (tmp_path / preparation.NOT_REREAD).exists()
 
 
 @pytest.mark.parametrize("script", [HANGS, REFUSES, "", "echo no json"])
@@ -233,10 +224,10 @@ def test_a_program_is_asked_without_a_terminal_and_what_it_leaves_behind_is_not_
     installed: Installed,
 ) -> None:
     installed("asks", "read answer || echo nobody")
-    assert program.run("asks", seconds=5.0) == b"nobody\n"
+    assert system_program.run("asks", seconds=5.0) == b"nobody\n"
     installed("leaves", "sleep 60 & exit 3")
     with pytest.raises(ProgramFailed):
-        program.run("leaves", seconds=0.3)
+        system_program.run("leaves", seconds=0.3)
 
 
 def test_accounts_that_cannot_be_opened_are_a_sentence_on_the_console(

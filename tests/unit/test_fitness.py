@@ -10,8 +10,9 @@ import pytest
 from PIL import Image, ImageDraw
 
 from firmware_app.errors import ImageBlank, ImageNotAFilm, ImageOddShape, ImageTooSmall, ImageUnfit
-from firmware_app.imaging import film, fitness
+from firmware_app.imaging import film
 from firmware_app.imaging.model_input import InputSpec
+from firmware_app.imaging.quality import fitness
 from firmware_app.packs.shelf import shipped_packs_dir
 from tests import films
 from tests.peers import shared

@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from firmware_app.imaging import beside, film, for_model
+from firmware_app.imaging import film, for_model
 from firmware_app.imaging.input_spec import InputSpec
 from firmware_app.imaging.model_input import to_model_input
+from firmware_app.imaging.quality import beside
 from firmware_app.reading import heat_map
 from tests import films
 

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from converters import gates
-from converters.gates import Outcome, Verdict
-from converters.predictions import Predictions
+from converters.data.predictions import Predictions
+from converters.evaluation import gates
+from converters.evaluation.gates import Outcome, Verdict
 from converters.recipe import Gate
 
 THRESHOLD = 0.0

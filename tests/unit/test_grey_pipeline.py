@@ -19,7 +19,7 @@ from pydicom.uid import UID, ExplicitVRBigEndian, ImplicitVRLittleEndian, RLELos
 
 from firmware_app.imaging import display, film, for_model
 from firmware_app.imaging.display import Shown
-from firmware_app.imaging.grey import Padding, Words
+from firmware_app.imaging.grey.pipeline import Padding, Words
 from firmware_app.imaging.input_spec import InputSpec
 from firmware_app.imaging.model_input import to_model_input
 from tests import films

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from firmware_app import cli
-from firmware_app.device import handbook
+from firmware_app.commands import cli
+from firmware_app.health import handbook
 from firmware_app.language import LANGUAGES
 
 DOCS = Path(__file__).parents[2] / "docs"

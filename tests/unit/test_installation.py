@@ -20,10 +20,6 @@ from pathlib import Path
 
 import pytest
 
-from firmware_app.device.installation import ground, hospital, removal, setting_up
-from firmware_app.device.installation.kind import MADE_FOR, Kind
-from firmware_app.device.installation.machine import Machine, Record
-from firmware_app.device.installation.programs import Source
 from firmware_app.errors import (
     InstallPackagesMissing,
     InstallWheelDamaged,
@@ -31,6 +27,10 @@ from firmware_app.errors import (
     InstallWheelStale,
     NotInstalled,
 )
+from firmware_app.installation import ground, hospital, removal, setting_up
+from firmware_app.installation.kind import MADE_FOR, Kind
+from firmware_app.installation.machine import Machine, Record
+from firmware_app.installation.programs import Source
 from tests.peers import REPOSITORY, need_root, peer
 
 _DEBS = {"nginx": "nginx-common", "nginx-common": "", "avahi-daemon": "", "ntfs-3g": ""}
@@ -417,7 +417,7 @@ def test_whoever_closes_the_terminal_has_not_agreed(place: Place, typed: bytes) 
     if child == 0:
         try:
             signal.signal(signal.SIGINT, signal.SIG_DFL)  # as on a terminal, whatever started this run of the tests
-            words = ["-m", "firmware_app.device.installation", "--destdir", str(place.root), "uninstall", "--purge"]
+            words = ["-m", "firmware_app.installation", "--destdir", str(place.root), "uninstall", "--purge"]
             os.execv(sys.executable, [sys.executable, *words])
         finally:
             os._exit(127)

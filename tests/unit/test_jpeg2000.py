@@ -18,10 +18,11 @@ from pydicom.pixels import get_decoder
 from pydicom.uid import JPEG2000, UID, JPEG2000Lossless
 
 from firmware_app.errors import PixelsUnsupported, Undecodable
-from firmware_app.imaging import film, jpeg2000, source
+from firmware_app.imaging import film, source
+from firmware_app.imaging.codec.stored import Reader
 from firmware_app.imaging.input_spec import InputSpec
-from firmware_app.imaging.stored import Reader
-from firmware_app.reading.decoder import Decoded, Decoder
+from firmware_app.imaging.jpeg import jpeg2000
+from firmware_app.reading.children.decoder import Decoded, Decoder
 from tests import films
 
 Pixels = np.ndarray[Any, Any]
@@ -156,7 +157,7 @@ import resource, sys
 from pathlib import Path
 import numpy as np
 from firmware_app.imaging import jpeg2000, source
-from firmware_app.imaging.stored import Reader
+from firmware_app.imaging.codec.stored import Reader
 from firmware_app.reading import confinement
 with source.opened(Path(sys.argv[1])) as found:
     stream = Reader(found).compressed(0)

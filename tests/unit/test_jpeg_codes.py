@@ -17,7 +17,8 @@ from imagecodecs import jpeg8_encode
 from PIL import Image
 
 from firmware_app.errors import PixelsUnsupported, Undecodable
-from firmware_app.imaging import code_count, codestream, film, jpeg8, jpeg_deep
+from firmware_app.imaging import film
+from firmware_app.imaging.jpeg import code_count, codestream, jpeg8, jpeg_deep
 from tests.baseline_jpeg import BLOCKS_A_ROW, FLAT, REST, START, encoded, step
 from tests.wire import bombs
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from firmware_app.config import load
-from firmware_app.device import console
+from firmware_app.provisioning import console
 from tests.unit.test_provision_talk import console as provisioning
 
 Screen = Callable[..., str]

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image, ImageFilter
 
-from firmware_app.imaging import display, film, keyframes
+from firmware_app.imaging import display, film
+from firmware_app.imaging.ultrasound import keyframes
 from firmware_app.packs.scope import Frames
 from firmware_app.records import Finding
 from firmware_app.tasks import clips

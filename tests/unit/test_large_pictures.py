@@ -20,12 +20,13 @@ from pydicom.encaps import encapsulate
 from pydicom.uid import JPEG2000Lossless
 
 from firmware_app.errors import DecodeGaveUp, FrameTooLarge, InferenceGaveUp, Undecodable
-from firmware_app.imaging import film, picture, raster
+from firmware_app.imaging import film, picture
+from firmware_app.imaging.codec import raster
 from firmware_app.imaging.input_spec import InputSpec
-from firmware_app.reading import child_loop
 from firmware_app.reading.attempt import Attempt
-from firmware_app.reading.child import ChildLost
-from firmware_app.reading.decoder import Decoded, Decoder, Taking
+from firmware_app.reading.children import child_loop
+from firmware_app.reading.children.child import ChildLost
+from firmware_app.reading.children.decoder import Decoded, Decoder, Taking
 from firmware_app.reading.hints import OF_PIXELS
 from firmware_app.records import Reason
 from tests import films
@@ -292,7 +293,7 @@ with socket.socket(fileno=int(sys.argv[1])) as channel:
 """
 _WATCHING = """
 import sys
-from firmware_app.reading.child import Child, ChildLost
+from firmware_app.reading.children.child import Child, ChildLost
 child = Child("dying", (sys.argv[1],), silent=True)
 child.await_ready()
 try:

@@ -15,7 +15,7 @@ from PIL import Image
 
 from firmware_app.imaging import display
 from firmware_app.imaging.input_spec import InputSpec
-from firmware_app.reading.decoder import Decoded, Decoder
+from firmware_app.reading.children.decoder import Decoded, Decoder
 from tests import films
 
 MEMORY_MB = 384

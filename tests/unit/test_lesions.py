@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from converters import lesions
-from converters.lesions import Marks
+from converters.statistics import lesions
+from converters.statistics.lesions import Marks
 
 
 def disc(side: int, *middles: tuple[int, int], radius: int = 3) -> NDArray[np.bool_]:

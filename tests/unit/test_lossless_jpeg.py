@@ -15,7 +15,7 @@ from pydicom.uid import JPEGExtended12Bit, JPEGLossless, JPEGLosslessSV1
 
 from firmware_app.errors import PixelsUnsupported, Undecodable
 from firmware_app.imaging import dicom_film, film
-from firmware_app.imaging.stored import Reader
+from firmware_app.imaging.codec.stored import Reader
 from tests import films, lossless_jpeg
 from tests.peers import peer
 

@@ -23,7 +23,8 @@ from pydicom.encaps import encapsulate, get_frame
 from pydicom.uid import UID, JPEGBaseline8Bit, JPEGExtended12Bit, JPEGLosslessSV1, RLELossless
 
 from firmware_app.errors import Undecodable
-from firmware_app.imaging import coded_runs, codestream, film, jpeg8, jpeg_deep
+from firmware_app.imaging import film
+from firmware_app.imaging.jpeg import coded_runs, codestream, jpeg8, jpeg_deep
 from firmware_app.imaging.source import BROKEN
 from firmware_app.reading.hints import FRAMES_LEFT
 from tests import films, lossless_jpeg

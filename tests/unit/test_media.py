@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from firmware_app.records import Header, Instance, PackIdentity, Priority, Reading, ReadingStatus, Scope, Timing
-from firmware_app.store.clinical import Clinical
-from firmware_app.store.media import SOURCE, Media
+from firmware_app.store.clinical.clinical_db import Clinical
+from firmware_app.store.clinical.media import SOURCE, Media
 from tests.objects import DX, EXPLICIT
 
 

@@ -7,9 +7,9 @@ from pathlib import Path
 
 from firmware_app import store
 from firmware_app.records import Instance
-from firmware_app.store.clinical import SCHEMA_VERSION, Clinical
-from firmware_app.store.database import Database
-from firmware_app.store.worklist import Worklist
+from firmware_app.store.clinical.clinical_db import SCHEMA_VERSION, Clinical
+from firmware_app.store.clinical.worklist import Worklist
+from firmware_app.store.sqlite.database import Database
 
 
 def test_a_first_version_database_is_brought_up_to_date_once(tmp_path: Path) -> None:

@@ -19,9 +19,9 @@ from firmware_app.errors import DirectoryRecord, IntakeError, NotARegularFile, P
 from firmware_app.intake.accept import Door
 from firmware_app.intake.folder import WatchedFolder
 from firmware_app.intake.given_paths import not_followed
-from firmware_app.store.clinical import Clinical
-from firmware_app.store.layout import StateDir
-from firmware_app.store.quarantine import Quarantine
+from firmware_app.store.clinical.clinical_db import Clinical
+from firmware_app.store.clinical.quarantine import Quarantine
+from firmware_app.store.disk.layout import StateDir
 from tests import films
 
 

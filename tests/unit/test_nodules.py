@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from pydicom import dcmread
 
-from converters import nodules, sources
+from converters.data import nodules, sources
 from converters.failures import DataUnreadable
 from tests import scans
 

@@ -8,7 +8,8 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from converters import datasets, occlusion
+from converters.data import datasets
+from converters.evaluation import occlusion
 from firmware_app.packs.shelf import Pack
 from firmware_app.runtimes import choice
 from tests import toy_pack

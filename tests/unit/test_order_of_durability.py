@@ -17,14 +17,14 @@ from typing import Any
 
 import pytest
 
-from firmware_app.device import provision
 from firmware_app.errors import InstanceConflict, NotKept, SpaceShort
 from firmware_app.intake.accept import Door, Outcome
+from firmware_app.provisioning import provision
 from firmware_app.records import Priority, Reading, ReadingStatus, Reason, Scope, Timing
-from firmware_app.store.clinical import Clinical
-from firmware_app.store.layout import StateDir
-from hospital import keyring
+from firmware_app.store.clinical.clinical_db import Clinical
+from firmware_app.store.disk.layout import StateDir
 from hospital.house import House
+from hospital.keys import keyring
 from tests.objects import DX, EXPLICIT, file_of, film
 from tests.reading_rig import until
 from tests.wire.gateways import running

@@ -10,12 +10,12 @@ from pathlib import Path
 import pytest
 
 from firmware_app.records import Priority
-from firmware_app.store.clinical import Clinical
-from firmware_app.store.exchange import Exchange
-from firmware_app.store.layout import StateDir
-from firmware_app.store.line_memory import LineMemory
-from firmware_app.store.outbox import Outbox
-from firmware_app.uplink.summary import Brief, Kind
+from firmware_app.sealed.summary import Brief, Kind
+from firmware_app.store.clinical.clinical_db import Clinical
+from firmware_app.store.disk.layout import StateDir
+from firmware_app.store.exchange.exchange_db import Exchange
+from firmware_app.store.exchange.line_memory import LineMemory
+from firmware_app.store.exchange.outbox import Outbox
 from tests.unit.test_exchange import Sides
 from tests.wire.line_rig import make_case
 

@@ -6,11 +6,12 @@ from shutil import copytree
 import numpy as np
 import pytest
 
-from converters import outlines, volumes
+from converters.data import volumes
+from converters.data.predictions import Predictions
+from converters.evaluation import outlines
+from converters.evaluation.gates import Outcome
+from converters.evaluation.judging import Judging
 from converters.failures import DataUnreadable
-from converters.gates import Outcome
-from converters.judging import Judging
-from converters.predictions import Predictions
 from converters.recipe import Gate
 from firmware_app.errors import PackTaskUnread
 from firmware_app.imaging.model_input import InputSpec, to_model_input

@@ -13,7 +13,7 @@ from pydicom import dcmread, examples
 from pydicom.dataset import FileDataset
 
 from firmware_app.imaging import display, film
-from firmware_app.imaging.overlays import Layer
+from firmware_app.imaging.grey.overlays import Layer
 from tests import films
 
 Pixels = np.ndarray[Any, Any]

@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 
 from converters.cli import main as convert
-from firmware_app.cli import main as lantern
-from firmware_app.store.audit import Audit
-from firmware_app.store.clinical import Clinical
-from firmware_app.store.layout import StateDir
+from firmware_app.commands.cli import main as lantern
+from firmware_app.store.accounts.audit import Audit
+from firmware_app.store.clinical.clinical_db import Clinical
+from firmware_app.store.disk.layout import StateDir
 from tests import made_runtime, toy_pack
 from tests.publishing_rig import NAME, pack, sums
 
@@ -173,7 +173,7 @@ def test_every_answer_is_also_for_people(tmp_path: Path, state: StateDir, capsys
 
 
 def test_publishing_needs_no_pytorch(tmp_path: Path) -> None:
-    code = "import sys, converters.cli, converters.repository; print('torch' in sys.modules)"
+    code = "import sys, converters.cli, converters.packing.repository; print('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True,
                           cwd=ROOT)  # fmt: skip
     assert done.stdout.strip() == "False"

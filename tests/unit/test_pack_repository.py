@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from securesystemslib.signer import CryptoSigner
 from tuf.api.metadata import Metadata, Root
 
-from converters import publisher, repository
+from converters.packing import publisher, repository
 from firmware_app.errors import PackError
 from firmware_app.packs import installing, tree
 from firmware_app.packs.installed import PackStore
@@ -317,7 +317,7 @@ def test_a_box_without_a_clock_does_not_judge_age_but_still_refuses_what_is_olde
             "LANTERN_PACKS__DIR": str(tmp_path / "shipped"),
         }
         return subprocess.run(
-            [sys.executable, "-m", "firmware_app.cli", "pack", "install", NAME, "--repository", str(place)],
+            [sys.executable, "-m", "firmware_app", "pack", "install", NAME, "--repository", str(place)],
             env=environment, cwd=ROOT, capture_output=True, text=True, check=False,
         )  # fmt: skip
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from converters import paired, statistics
+from converters.statistics import intervals, paired
 
 Labels = NDArray[np.int64]
 Scores = NDArray[np.float64]
@@ -43,7 +43,7 @@ def test_delong_is_the_brute_force_of_its_paper(seed: int) -> None:
     found = paired.delong(labels, one, other)
     value, error = brute_force(labels, one, other)
     assert found.value == pytest.approx(value, abs=1e-12)
-    assert (found.low, found.high) == pytest.approx((value - statistics.Z95 * error, value + statistics.Z95 * error))
+    assert (found.low, found.high) == pytest.approx((value - intervals.Z95 * error, value + intervals.Z95 * error))
 
 
 def test_delongs_interval_covers_the_truth_nineteen_times_in_twenty() -> None:

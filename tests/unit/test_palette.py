@@ -15,7 +15,8 @@ from pydicom.dataset import FileDataset
 from pydicom.pixels.processing import _expand_segmented_lut
 
 from firmware_app.errors import Undecodable
-from firmware_app.imaging import film, palette
+from firmware_app.imaging import film
+from firmware_app.imaging.grey import palette
 from tests import films
 
 Pixels = np.ndarray[Any, Any]

@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 from pydicom import dcmread
 
-from firmware_app import errors, identity
-from firmware_app.imaging import identity as opened
-from firmware_app.intake.header import examine
+from firmware_app import errors
+from firmware_app.headers import identity
+from firmware_app.headers.header import examine
+from firmware_app.imaging import header_words as opened
 from firmware_app.records import (
     Finding,
     Header,
@@ -24,11 +25,11 @@ from firmware_app.records import (
     Scope,
     Timing,
 )
-from firmware_app.store.audit import Audit
-from firmware_app.store.clinical import Clinical
-from firmware_app.store.layout import StateDir
-from firmware_app.store.patients import Patient, Patients, clean, clean_age
-from firmware_app.store.worklist import Worklist
+from firmware_app.store.accounts.audit import Audit
+from firmware_app.store.clinical.clinical_db import Clinical
+from firmware_app.store.clinical.patients import Patient, Patients, clean, clean_age
+from firmware_app.store.clinical.worklist import Worklist
+from firmware_app.store.disk.layout import StateDir
 from tests.films import film, save
 
 

@@ -20,7 +20,8 @@ from pydicom.sequence import Sequence
 from pydicom.uid import ExplicitVRBigEndian, JPEG2000Lossless, JPEGLSLossless, RLELossless
 
 from firmware_app.errors import FrameTooLarge, ImagingError, Undecodable
-from firmware_app.imaging import display, film, png
+from firmware_app.imaging import display, film
+from firmware_app.imaging.codec import png
 from tests import films
 
 Pixels = np.ndarray[Any, Any]

@@ -12,15 +12,17 @@ from pathlib import Path
 import pytest
 
 from firmware_app import clock
+from firmware_app.care import preparation, presence
 from firmware_app.clock.memory import Memory
-from firmware_app.device import machine, presence, remembered, setup
 from firmware_app.errors import StateUnusable
+from firmware_app.health import machine
 from firmware_app.packs import results
-from firmware_app.store import damage, guard, stick_status, timekeeping
-from firmware_app.store.clinical import Clinical
-from firmware_app.store.exports import Exports
-from firmware_app.store.layout import StateDir
-from firmware_app.store.stick_status import Stage, StickStatus
+from firmware_app.store.clinical.clinical_db import Clinical
+from firmware_app.store.clinical.exports import Exports
+from firmware_app.store.disk import remembered, stick_status, timekeeping
+from firmware_app.store.disk.layout import StateDir
+from firmware_app.store.disk.stick_status import Stage, StickStatus
+from firmware_app.store.sqlite import damage, guard
 
 _SECRET = b"root's own file"
 
@@ -193,7 +195,7 @@ def test_what_is_handed_to_a_group_is_what_lies_in_the_folder_and_nothing_that_i
     (inside / "folder").symlink_to(outside)
     (inside / "link").symlink_to(secret)
     os.mkfifo(inside / "pipe", 0o600)
-    setup._hand_over(state.packs, os.getgid())
+    preparation._hand_over(state.packs, os.getgid())
     assert stat.S_IMODE(outside.stat().st_mode) == 0o755
     assert stat.S_IMODE(secret.stat().st_mode) == 0o600
     assert stat.S_IMODE((inside / "file").stat().st_mode) == 0o660

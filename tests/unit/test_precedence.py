@@ -11,13 +11,13 @@ from typing import Any
 import pytest
 
 from firmware_app.config import Config
-from firmware_app.device import health
 from firmware_app.errors import CannotJudge
+from firmware_app.health import doctor
 from firmware_app.packs.installed import KEPT, PackStore
 from firmware_app.packs.scope import Route
 from firmware_app.reading import precedence
 from firmware_app.reading.routing import Candidate, Population, may_share, route
-from firmware_app.store.layout import StateDir
+from firmware_app.store.disk.layout import StateDir
 from tests import reading_rig, toy_pack
 from tests.unit.test_routing import FILM
 
@@ -42,7 +42,7 @@ def order(config: Config) -> list[str]:
 
 def told(config: Config) -> list[tuple[str, str, dict[str, Any]]]:
     state = StateDir(config.state.dir)
-    checks = list(health._precedence(config, state))
+    checks = list(doctor._precedence(config, state))
     return [(check.result, check.reason.code, dict(check.reason.details)) for check in checks]
 
 
@@ -80,7 +80,7 @@ def test_the_doctor_warns_of_an_order_that_nobody_chose_and_of_a_name_that_is_no
     assert told(box(tmp_path)) == [("warn", "doctor.packs_overlap", pair)]
     assert told(box(tmp_path, "toy-adult")) == [("ok", "doctor.packs_chosen", pair)]
     assert told(box(tmp_path, "toy-adult", "gone"))[1:] == [("warn", "doctor.prefer_idle", {"pack": "gone"})]
-    checks = [check for check in health.examine(box(tmp_path)) if check.reason.code == "doctor.packs_overlap"]
+    checks = [check for check in doctor.examine(box(tmp_path)) if check.reason.code == "doctor.packs_overlap"]
     assert [(check.name, check.result) for check in checks] == [("packs", "warn")]
 
 
@@ -164,4 +164,4 @@ def test_a_pack_whose_name_ends_another_ones_is_not_called_loaded_with_it() -> N
         "clock": {"time": "now", "source": "nobody", "trusted": False}, "page": None,
         "packs": [{"name": name, "version": "1.0.0"} for name in ("chest", "adult-chest")],
     }  # fmt: skip
-    assert health.describe(found).endswith("on the disk, not loaded: chest 1.0.0")
+    assert doctor.describe(found).endswith("on the disk, not loaded: chest 1.0.0")

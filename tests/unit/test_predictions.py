@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from converters.data.predictions import Predictions
 from converters.failures import DataUnreadable, OutputUnwritable
-from converters.predictions import Predictions
 
 
 def some(names: str = "ab") -> Predictions:

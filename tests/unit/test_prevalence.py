@@ -18,7 +18,7 @@ from firmware_app.packs.proof import Measured
 from firmware_app.records import Finding, PackIdentity
 from firmware_app.tasks import prior
 from tests import toy_pack
-from web import packs
+from web.blueprints import packs
 
 SHARES = st.floats(0.0005, 0.9995)
 

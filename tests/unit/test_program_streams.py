@@ -13,11 +13,11 @@ import numpy as np
 import pytest
 
 from firmware_app.errors import EndNotMarked, Undecodable
+from firmware_app.headers import clip_extent
 from firmware_app.imaging.clip import BIT_STREAMS, FILES, Track
-from firmware_app.intake import clip_extent
 from firmware_app.intake.accept import Door
-from firmware_app.store.clinical import Clinical
-from firmware_app.store.layout import StateDir
+from firmware_app.store.clinical.clinical_db import Clinical
+from firmware_app.store.disk.layout import StateDir
 from tests import peers
 from tests.wire import bombs
 

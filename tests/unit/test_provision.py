@@ -12,9 +12,6 @@ from cryptography import x509
 
 from firmware_app import clock
 from firmware_app.config import Config
-from firmware_app.device import provision
-from firmware_app.device.line import examine, status
-from firmware_app.device.sealing import Chip
 from firmware_app.errors import (
     BoxIdInvalid,
     BundleInvalid,
@@ -24,11 +21,14 @@ from firmware_app.errors import (
     NotProvisioned,
     ProvisionedAlready,
 )
-from firmware_app.store.layout import StateDir
-from firmware_app.uplink.credentials import bundle, signing_key
-from firmware_app.uplink.envelope import BoxBundle, Enrolment
-from hospital import authority
+from firmware_app.health.hospital_line import examine, status
+from firmware_app.provisioning import provision
+from firmware_app.provisioning.tpm import Chip
+from firmware_app.sealed.credentials import bundle, signing_key
+from firmware_app.sealed.envelope import BoxBundle, Enrolment
+from firmware_app.store.disk.layout import StateDir
 from hospital.house import House
+from hospital.keys import authority
 from tests.machine import Machine
 
 

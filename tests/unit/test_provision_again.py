@@ -10,13 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from firmware_app.device import first_page, first_request, first_start, provision
-from firmware_app.device.answers import Answers
-from firmware_app.device.first_page import DONE
-from firmware_app.device.first_request import Request
-from firmware_app.device.line import examine
 from firmware_app.errors import ProvisionedAlready
-from firmware_app.uplink.envelope import HospitalBundle
+from firmware_app.health.hospital_line import examine
+from firmware_app.provisioning import first_page, first_request, first_start, provision
+from firmware_app.provisioning.answers import Answers
+from firmware_app.provisioning.first_page import DONE
+from firmware_app.provisioning.first_request import Request
+from firmware_app.sealed.envelope import HospitalBundle
 from hospital.house import House
 from tests.shelf import Box, prepared
 
@@ -114,7 +114,7 @@ def test_step_by_step_gives_no_other_hospital(house: House, other: House, box: B
     before = kept(box)
     with pytest.raises(ProvisionedAlready):
         provision.begin(box.places.keys, "clinic-7", other.bundle_file)
-    command = [sys.executable, "-m", "firmware_app.cli", "provision", "--config", str(box.file)]
+    command = [sys.executable, "-m", "firmware_app", "provision", "--config", str(box.file)]
     asked = [*command, "--id", "clinic-7", "--hospital", str(other.bundle_file)]
     english = {**os.environ, "LANTERN_BOX__LANGUAGE": "en"}
     done = subprocess.run(asked, capture_output=True, text=True, check=False, env=english)

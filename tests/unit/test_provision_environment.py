@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from firmware_app import cli
+from firmware_app.commands import cli
 from firmware_app.config import Config
-from firmware_app.device import first_page, first_request
-from firmware_app.device.first_request import Request
+from firmware_app.provisioning import first_page, first_request
+from firmware_app.provisioning.first_request import Request
 from hospital.house import House
 from tests.shelf import CLINIC, Box, prepared
 

@@ -10,11 +10,6 @@ from pathlib import Path
 
 import pytest
 
-from firmware_app.device import first_page, first_request, naming, offered_files, provision, provisioning_file
-from firmware_app.device.first_page import DONE
-from firmware_app.device.first_request import Request
-from firmware_app.device.offered_files import ASKED, OFFERED
-from firmware_app.device.provisioning_file import Proof
 from firmware_app.errors import (
     BoxIdInvalid,
     CodeWrong,
@@ -30,10 +25,17 @@ from firmware_app.errors import (
     TrustNeeded,
     ZoneUnknown,
 )
+from firmware_app.provisioning import file as provisioning_file
+from firmware_app.provisioning import first_page, first_request, naming, offered_files, provision
+from firmware_app.provisioning.file import Proof
+from firmware_app.provisioning.first_page import DONE
+from firmware_app.provisioning.first_request import Request
+from firmware_app.provisioning.offered_files import ASKED, OFFERED
 from firmware_app.records import Reason
-from firmware_app.uplink.envelope import SignedProvisioning
-from hospital import keyring, prepare
+from firmware_app.sealed.envelope import SignedProvisioning
+from hospital import prepare
 from hospital.house import House
+from hospital.keys import keyring
 from tests.peers import missing
 from tests.shelf import Box, prepared
 

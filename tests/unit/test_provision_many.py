@@ -12,11 +12,6 @@ from typing import Any
 
 import pytest
 
-from firmware_app.device import first_page, first_request, naming, offered_files, provisioning_file, provisioning_folder
-from firmware_app.device.first_page import DONE
-from firmware_app.device.first_request import Request
-from firmware_app.device.offered_files import ASKED, OFFERED
-from firmware_app.device.sealing import Chip
 from firmware_app.errors import (
     CodeWrong,
     ProvisioningMany,
@@ -24,6 +19,12 @@ from firmware_app.errors import (
     ProvisioningUndecided,
     ProvisioningUnreadable,
 )
+from firmware_app.provisioning import file, first_page, first_request, naming, offered_files
+from firmware_app.provisioning import folder as provisioning_folder
+from firmware_app.provisioning.first_page import DONE
+from firmware_app.provisioning.first_request import Request
+from firmware_app.provisioning.offered_files import ASKED, OFFERED
+from firmware_app.provisioning.tpm import Chip
 from hospital.house import House
 from hospital.prepare import Prepared
 from tests.shelf import Box, prepared
@@ -212,7 +213,7 @@ def test_a_stranger_s_later_file_does_not_hide_the_one_that_the_label_opens(
         with pytest.raises(CodeWrong):
             provisioning_folder.find(folder, known, "2222-2222-2222")
         for one in (house, stranger):  # or a person says it, who has compared
-            counts = provisioning_file.counting(box.places, one.bundle().fingerprint.upper())
+            counts = file.counting(box.places, one.bundle().fingerprint.upper())
             assert provisioning_folder.find(folder, known, counts=counts).content.hospital == one.bundle()
     assert from_stick(box, folder) == [OFFERED, OFFERED]
     assert offered_files.offers(box.state) == ["clinic-7"]
@@ -250,7 +251,7 @@ def test_a_file_that_a_version_before_kept_without_its_hospital_is_found(house: 
 
 def test_at_the_console_a_folder_is_given_as_a_person_would(stick: list[Prepared], box: Box) -> None:
     def say(*options: str) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-m", "firmware_app.cli", "provision", "--config", str(box.file), "--json"]
+        command = [sys.executable, "-m", "firmware_app", "provision", "--config", str(box.file), "--json"]
         return subprocess.run(
             [*command, *options], stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
         )

@@ -21,12 +21,12 @@ from tempfile import TemporaryDirectory
 import pytest
 
 from firmware_app.config import load
-from firmware_app.device import authority, first_start
-from firmware_app.device.answers import QUESTIONS, Answers, present_zone
-from firmware_app.device.authority import Names
-from firmware_app.device.first_start import Places
 from firmware_app.errors import LanternError, ProvisionedAlready
-from firmware_app.store.accounts import Accounts
+from firmware_app.provisioning import authority, first_start
+from firmware_app.provisioning.answers import QUESTIONS, Answers, present_zone
+from firmware_app.provisioning.authority import Names
+from firmware_app.provisioning.first_start import Places
+from firmware_app.store.accounts.accounts_db import Accounts
 from hospital.house import House
 from tests.shelf import prepared
 
@@ -34,7 +34,7 @@ WAIT_S = 60.0
 # As from a shell that somebody sits at: a test that runs in the background inherits a SIGINT that is ignored.
 _MAIN = (
     "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler);"
-    "from firmware_app.cli import main; sys.exit(main())"
+    "from firmware_app.commands.cli import main; sys.exit(main())"
 )
 
 
@@ -251,7 +251,7 @@ def test_whoever_leaves_when_the_label_is_asked_for_leaves_nothing_behind(
 
 
 def test_without_a_terminal_nobody_is_asked(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "firmware_app.cli", "provision", "--write", str(tmp_path / "lantern.toml")]
+    command = [sys.executable, "-m", "firmware_app", "provision", "--write", str(tmp_path / "lantern.toml")]
     done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
     assert done.returncode == 1
     assert done.stderr.startswith("provision.console: ")
@@ -263,8 +263,10 @@ def test_a_kill_at_any_instant_leaves_a_box_that_is_or_is_not(house: House, tmp_
     """Whatever is on the disk then, the configuration is whole, names no missing file, and asking again ends it."""
     script = (
         "import sys, json\nfrom pathlib import Path\nfrom firmware_app.config import load\n"
-        "from firmware_app.device import first_start, provision\nfrom firmware_app.device.answers import Answers\n"
-        "from firmware_app.device.first_start import Places\nfrom firmware_app.device import files\nimport os\n"
+        "from firmware_app.provisioning import first_start, provision\n"
+        "from firmware_app.provisioning.answers import Answers\n"
+        "from firmware_app.provisioning.first_start import Places\nimport os\n"
+        "from firmware_app.store.disk import whole_files as files\n"
         "count, stop = [0], int(sys.argv[3])\n"
         "def audited(event, args):\n"
         "    if event in ('os.rename', 'open') and '.new' in str(args[0]):\n"
@@ -366,7 +368,7 @@ def test_the_label_says_where_and_who(house: House, tmp_path: Path) -> None:
     first_start.apply(
         Answers("clinic-7", "清河 <b>卫生院", "en", "Asia/Shanghai", "LANTERN"), None, load(places.config, {}), places
     )
-    command = [sys.executable, "-m", "firmware_app.cli", "provision", "--label", str(tmp_path / "label.html")]
+    command = [sys.executable, "-m", "firmware_app", "provision", "--label", str(tmp_path / "label.html")]
     done = subprocess.run(
         [*command, "--config", str(places.config), "--json"], capture_output=True, text=True, check=True
     )
@@ -383,7 +385,7 @@ def test_a_label_without_a_fingerprint_says_why(tmp_path: Path) -> None:
     places = places_of(tmp_path)
     first_start.apply(Answers("clinic-7", "X", "en", "Asia/Shanghai", "LANTERN"), None, load(places.config, {}), places)
     label = tmp_path / "label.html"
-    command = [sys.executable, "-m", "firmware_app.cli", "provision", "--label", str(label)]
+    command = [sys.executable, "-m", "firmware_app", "provision", "--label", str(label)]
 
     def printed() -> str:
         done = subprocess.run([*command, "--config", str(places.config)], capture_output=True, text=True, check=True)

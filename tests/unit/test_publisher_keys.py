@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from firmware_app.store.exchange import Exchange
-from firmware_app.uplink.envelope import key_id, sign
-from firmware_app.uplink.keys import seal_key
+from firmware_app.sealed.envelope import key_id, sign
+from firmware_app.sealed.keys import seal_key
+from firmware_app.sealed.summary import Keys, Kind
+from firmware_app.store.exchange.exchange_db import Exchange
 from firmware_app.uplink.publisher import Publisher
-from firmware_app.uplink.summary import Keys, Kind
 from tests.unit.test_exchange import BUNDLE, SIGNER, public
 
 

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from converters import publisher, repository
 from converters.failures import AlreadyPublished, OutputUnwritable, PublisherKeysUnusable, RepositoryUnusable
+from converters.packing import publisher, repository
 from tests.faults.loopfs import loop_file_system
 from tests.publishing_rig import NAME, World, fill, pack
 

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from converters import quantize
-from converters.gates import Outcome, Verdict
+from converters.evaluation.gates import Outcome, Verdict
+from converters.quantizing import quantize
 
 WANTED = np.array([-1.0, 0.0, 1.0])
 

@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 
 from firmware_app.config import Config
-from firmware_app.device import health
 from firmware_app.errors import (
     DecodeGaveUp,
     InstanceConflict,
@@ -18,11 +17,12 @@ from firmware_app.errors import (
     Truncated,
     Undecodable,
 )
+from firmware_app.health import doctor as health
 from firmware_app.records import Instance, Priority, Reading, ReadingStatus, Reason, Scope, Timing
-from firmware_app.store import quarantine
-from firmware_app.store.clinical import Clinical, Held
-from firmware_app.store.layout import StateDir
-from firmware_app.store.quarantine import MOST_LINES, Quarantine
+from firmware_app.store.clinical import quarantine
+from firmware_app.store.clinical.clinical_db import Clinical, Held
+from firmware_app.store.clinical.quarantine import MOST_LINES, Quarantine
+from firmware_app.store.disk.layout import StateDir
 from tests.unit.test_viewer import HTML, Desk, desk
 
 __all__ = ["desk"]
@@ -167,7 +167,7 @@ def test_the_doctor_lists_the_newest_and_counts_every_reason(clinical: Clinical)
 
 
 def test_the_page_shows_sentences_to_doctor_and_technician_and_the_case_to_the_doctor(desk: Desk) -> None:
-    from firmware_app.store.accounts import Role
+    from firmware_app.store.accounts.accounts_db import Role
 
     doctor, technician = desk.person("li"), desk.person("wang", Role.TECHNICIAN)
     assert "Nothing was refused or set aside." in doctor.get("/quarantine", headers=HTML).text

@@ -10,9 +10,10 @@ import pytest
 
 from firmware_app.errors import NotKept, ReferencesLost
 from firmware_app.intake.accept import Door
-from firmware_app.store import references, rescue
-from firmware_app.store.clinical import Clinical
-from firmware_app.store.layout import StateDir
+from firmware_app.store.clinical.clinical_db import Clinical
+from firmware_app.store.disk import references
+from firmware_app.store.disk.layout import StateDir
+from firmware_app.store.rescue import rescue
 from tests.objects import file_of, film
 
 

@@ -13,11 +13,13 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from converters import card, cli, clinics, familiarity, looks, refit, sums
-from converters.datasets import read_grey
+from converters import cli
+from converters.data import clinics, looks
+from converters.data.datasets import read_grey
 from converters.failures import DataUnreadable
-from converters.golden_judge import Judge
-from converters.refit import Refit
+from converters.golden_cases.judge import Judge
+from converters.packing import card, familiarity, refit, sums
+from converters.packing.refit import Refit
 from converters.report import weak
 from converters.report.words import say
 from firmware_app.imaging.model_input import to_model_input

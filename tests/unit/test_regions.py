@@ -10,7 +10,9 @@ import pytest
 from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset
 
-from firmware_app.imaging import film, regions, sector, ultrasound
+from firmware_app.imaging import film
+from firmware_app.imaging.ultrasound import opened as ultrasound
+from firmware_app.imaging.ultrasound import regions, sector
 from tests import films
 
 TISSUE: dict[str, Any] = {

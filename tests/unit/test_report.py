@@ -15,8 +15,8 @@ import pytest
 from PIL import Image
 
 from converters import report
-from converters.gates import Outcome, Verdict
-from converters.predictions import Predictions
+from converters.data.predictions import Predictions
+from converters.evaluation.gates import Outcome, Verdict
 from converters.report import words
 from converters.report.accounts import Accounts
 from firmware_app.packs.manifest import Calibration, FindingSpec

@@ -27,14 +27,15 @@ from firmware_app.records import (
     Scope,
     Timing,
 )
-from firmware_app.store import damage, rescue
-from firmware_app.store.accounts import Accounts, Role
-from firmware_app.store.audit import Audit
-from firmware_app.store.clinical import Clinical
-from firmware_app.store.exchange import Exchange
-from firmware_app.store.layout import StateDir
-from firmware_app.store.patients import Patient, Patients
-from firmware_app.store.worklist import Worklist
+from firmware_app.store.accounts.accounts_db import Accounts, Role
+from firmware_app.store.accounts.audit import Audit
+from firmware_app.store.clinical.clinical_db import Clinical
+from firmware_app.store.clinical.patients import Patient, Patients
+from firmware_app.store.clinical.worklist import Worklist
+from firmware_app.store.disk.layout import StateDir
+from firmware_app.store.exchange.exchange_db import Exchange
+from firmware_app.store.rescue import rescue
+from firmware_app.store.sqlite import damage
 from tests import objects
 
 IMAGES = 60

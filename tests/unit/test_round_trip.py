@@ -12,7 +12,7 @@ from hypothesis.extra import numpy as hnp
 from pydicom.uid import ExplicitVRBigEndian, ExplicitVRLittleEndian
 
 from firmware_app.imaging import film
-from firmware_app.imaging.grey import Words
+from firmware_app.imaging.grey.pipeline import Words
 from tests import films
 from tests.unit.test_grey_pipeline import layouts, written
 

@@ -25,9 +25,9 @@ from firmware_app.errors import (
     ViewNotCovered,
     ViewUnclear,
 )
-from firmware_app.intake.header import examine
+from firmware_app.headers import body_part
+from firmware_app.headers.header import examine
 from firmware_app.packs.scope import AgeRange, Route
-from firmware_app.reading import body_part
 from firmware_app.reading.routing import Candidate, Chosen, Population, route
 from firmware_app.records import Header
 from tests import films

@@ -10,8 +10,10 @@ import pydicom.data
 import pytest
 from PIL import Image
 
-from firmware_app.imaging import film, morphology, sector, ultrasound
-from firmware_app.imaging.sector import Sector
+from firmware_app.imaging import film, morphology
+from firmware_app.imaging.ultrasound import opened as ultrasound
+from firmware_app.imaging.ultrasound import sector
+from firmware_app.imaging.ultrasound.sector import Sector
 from tests import screens
 from tests.peers import shared
 

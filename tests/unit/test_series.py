@@ -17,8 +17,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from firmware_app.errors import NotHounsfield, VolumeTooLarge
-from firmware_app.imaging import series, slices, volume
-from firmware_app.imaging.series import Arranged, Stack
+from firmware_app.imaging.volume import series, slices
+from firmware_app.imaging.volume import voxels as volume
+from firmware_app.imaging.volume.series import Arranged, Stack
 from tests import films, peers, scans
 from tests.scans import Cut
 

@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from converters import card, golden, sbom, weakness
-from converters.golden_judge import Judge
+from converters.golden_cases import cases
+from converters.golden_cases.judge import Judge
+from converters.packing import card, sbom, weakness
 from converters.report import weak
 from firmware_app.packs import tree
 from firmware_app.packs.proof import Golden
@@ -82,11 +83,11 @@ def test_the_report_names_the_weak_points_of_the_card(pack: Pack) -> None:
 def test_a_golden_image_gets_the_expected_probability_everywhere(
     pack: Pack, case: Golden, judges: dict[str, Judge]
 ) -> None:
-    if case.reference is not None and golden.located(case.reference) is None:
+    if case.reference is not None and cases.located(case.reference) is None:
         pytest.skip(f"the package {case.reference.package} (extra demo) is not installed")
     judge = judges[pack.name]
     assert choice.DEFAULT in judge.runtimes
-    frame = golden.frame_of(pack.folder, case)
+    frame = cases.frame_of(pack.folder, case)
     assert "fp32" in case.expected, "fill it: lantern-convert golden PACK --update-references"
     for runtime, precision in judge.sessions:
         promise = pack.manifest.promise(case, pack.described(runtime, precision))
@@ -111,7 +112,7 @@ def test_golden_images_show_nobody(pack: Pack) -> None:
 
 def test_golden_films_of_both_answers_exist(pack: Pack, judges: dict[str, Judge]) -> None:
     finding, judge = pack.manifest.findings[0], judges[pack.name]
-    samples = [golden.frame_of(pack.folder, case) for case in pack.manifest.golden if case.kind == "sample"]
+    samples = [cases.frame_of(pack.folder, case) for case in pack.manifest.golden if case.kind == "sample"]
     answers = {
         way: [judge.ask(frame, *way)[finding.code] >= finding.threshold for frame in samples] for way in judge.sessions
     }
@@ -122,7 +123,7 @@ def test_golden_films_of_both_answers_exist(pack: Pack, judges: dict[str, Judge]
 def test_numbers_are_of_films_kept_apart_and_int8_costs_little(pack: Pack) -> None:
     tests = {(row.runtime, row.precision): row for row in pack.manifest.measured if row.split == "test"}
     assert {precision for _, precision in tests} >= {"fp32", "int8"}
-    lists = Path(golden.__file__).parent / "splits" / f"{pack.name}.test.txt"
+    lists = Path(cases.__file__).parent / "splits" / f"{pack.name}.test.txt"
     frozen = [line for line in lists.read_text(encoding="utf-8").splitlines() if not line.startswith("#")]
     for (runtime, _), row in tests.items():
         assert row.n == len(set(frozen))

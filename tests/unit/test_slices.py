@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from converters import sources
-from converters.evaluation import in_order, subgroups
+from converters.data import sources
+from converters.data.predictions import Predictions
+from converters.evaluation.measures import in_order, subgroups
 from converters.failures import DataUnreadable
-from converters.predictions import Predictions
 
 
 def folder_of(path: Path, dates: list[str], column: str = "date") -> Path:

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from converters import duplicates, splits
-from converters.datasets import patient_of
+from converters.data import duplicates, splits
+from converters.data.datasets import patient_of
+from converters.data.splits import Division
 from converters.failures import ClassEmpty, DataUnreadable, SplitLeaks
-from converters.splits import Division
 
 
 def many(count: int = 400) -> tuple[dict[str, int], dict[str, str]]:

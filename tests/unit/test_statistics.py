@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from converters import statistics
-from converters.statistics import Rate
+from converters.statistics import intervals
+from converters.statistics.intervals import Rate
 
 
 def labelled(count: int, seed: int = 0) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
@@ -20,20 +20,20 @@ def test_the_auc_is_the_share_of_pairs_in_the_right_order() -> None:
     labels = np.array([0, 0, 1, 1, 1])
     scores = np.array([0.1, 0.4, 0.4, 0.3, 0.9])
     pairs = [(0.5 if p == n else float(p > n)) for p in scores[labels == 1] for n in scores[labels == 0]]
-    assert statistics.auc(labels, scores) == pytest.approx(sum(pairs) / len(pairs))
+    assert intervals.auc(labels, scores) == pytest.approx(sum(pairs) / len(pairs))
 
 
 def test_without_both_classes_there_is_no_auc_and_no_interval() -> None:
     ones = np.ones(4, np.int64)
-    assert statistics.auc(ones, np.arange(4.0)) is None
-    assert statistics.auc_interval(ones, np.arange(4.0), list("abcd")) is None
+    assert intervals.auc(ones, np.arange(4.0)) is None
+    assert intervals.auc_interval(ones, np.arange(4.0), list("abcd")) is None
 
 
 def test_the_auc_interval_covers_the_truth_nineteen_times_in_twenty_or_nearly() -> None:
     truth = 0.5 * (1.0 + math.erf(0.5))  # P(N(1,1) > N(0,1)) = Phi(1 / sqrt 2)
     covered = 0
     for seed in range(20):
-        interval = statistics.auc_interval(*labelled(120, seed), [str(index) for index in range(120)])
+        interval = intervals.auc_interval(*labelled(120, seed), [str(index) for index in range(120)])
         assert interval is not None
         covered += interval[0] < truth < interval[1]
     assert 17 <= covered <= 20
@@ -42,8 +42,8 @@ def test_the_auc_interval_covers_the_truth_nineteen_times_in_twenty_or_nearly() 
 def test_the_auc_interval_widens_when_films_share_patients() -> None:
     labels, scores = labelled(300)
     twice = np.repeat(labels, 4), np.repeat(scores, 4)
-    shared = statistics.auc_interval(*twice, [str(index // 4) for index in range(1200)])
-    naive = statistics.auc_interval(*twice, [str(index) for index in range(1200)])
+    shared = intervals.auc_interval(*twice, [str(index // 4) for index in range(1200)])
+    naive = intervals.auc_interval(*twice, [str(index) for index in range(1200)])
     assert shared is not None
     assert naive is not None
     assert shared[1] - shared[0] > 1.5 * (naive[1] - naive[0])
@@ -52,7 +52,7 @@ def test_the_auc_interval_widens_when_films_share_patients() -> None:
 def test_the_same_films_give_the_same_interval() -> None:
     labels, scores = labelled(80)
     groups = [str(index // 2) for index in range(80)]
-    assert statistics.auc_interval(labels, scores, groups) == statistics.auc_interval(labels, scores, groups)
+    assert intervals.auc_interval(labels, scores, groups) == intervals.auc_interval(labels, scores, groups)
 
 
 def test_wilsons_interval_is_the_published_one() -> None:
@@ -64,19 +64,19 @@ def test_wilsons_interval_is_the_published_one() -> None:
 
 
 def test_a_score_at_the_threshold_is_called_positive() -> None:
-    sensitivity, specificity = statistics.at_threshold(np.array([1, 1, 0, 0]), np.array([0.5, 0.4, 0.5, 0.1]), 0.5)
+    sensitivity, specificity = intervals.at_threshold(np.array([1, 1, 0, 0]), np.array([0.5, 0.4, 0.5, 0.1]), 0.5)
     assert (sensitivity.hits, sensitivity.n, specificity.hits, specificity.n) == (1, 2, 1, 2)
 
 
 @pytest.mark.parametrize("at_least", [0.5, 0.9, 0.95, 1.0])
 def test_the_threshold_for_a_sensitivity_is_the_highest_that_reaches_it(at_least: float) -> None:
     labels, scores = labelled(200, seed=3)
-    threshold = statistics.threshold_for_sensitivity(labels, scores, at_least)
-    reached = statistics.at_threshold(labels, scores, threshold)[0].value
+    threshold = intervals.threshold_for_sensitivity(labels, scores, at_least)
+    reached = intervals.at_threshold(labels, scores, threshold)[0].value
     assert reached is not None
     assert reached >= at_least
     above = float(scores[(scores > threshold) & (labels == 1)].min())
-    less = statistics.at_threshold(labels, scores, np.nextafter(above, 9.0))[0].value
+    less = intervals.at_threshold(labels, scores, np.nextafter(above, 9.0))[0].value
     assert less is not None
     assert less < at_least
 
@@ -86,7 +86,7 @@ def test_a_rates_interval_covers_the_truth_where_films_share_patients() -> None:
     for seed in range(60):
         rng = np.random.default_rng(seed)
         hits = np.repeat(rng.random(60) < truth, 4)  # four films a patient, read alike
-        found = statistics.rate_interval(hits, [str(index // 4) for index in range(240)])
+        found = intervals.rate_interval(hits, [str(index // 4) for index in range(240)])
         plain = Rate(int(hits.sum()), 240).interval
         assert found is not None
         assert plain is not None
@@ -96,15 +96,15 @@ def test_a_rates_interval_covers_the_truth_where_films_share_patients() -> None:
 
 
 def test_a_rate_of_all_or_none_is_as_sure_as_its_patients_are_many() -> None:
-    all_hit = statistics.rate_interval(np.ones(80, bool), [str(index // 4) for index in range(80)])
+    all_hit = intervals.rate_interval(np.ones(80, bool), [str(index // 4) for index in range(80)])
     assert all_hit == pytest.approx((1.0 - 0.1611, 1.0), abs=5e-5)
-    assert statistics.rate_interval(np.zeros(20, bool), [str(index) for index in range(20)]) == Rate(0, 20).interval
-    assert statistics.rate_interval(np.zeros(0, bool), []) is None
+    assert intervals.rate_interval(np.zeros(20, bool), [str(index) for index in range(20)]) == Rate(0, 20).interval
+    assert intervals.rate_interval(np.zeros(0, bool), []) is None
 
 
 def test_few_patients_never_make_an_interval_narrower_than_wilsons() -> None:
     hits = np.array([True, True, False])
-    found, plain = statistics.rate_interval(hits, list("abc")), Rate(2, 3).interval
+    found, plain = intervals.rate_interval(hits, list("abc")), Rate(2, 3).interval
     assert found is not None
     assert plain is not None
     assert found[0] <= plain[0]
@@ -115,15 +115,15 @@ def test_a_platt_calibration_finds_the_curve_that_made_the_labels() -> None:
     rng = np.random.default_rng(1)
     logits = rng.uniform(-6.0, 6.0, 20_000)
     labels = (rng.random(20_000) < 1.0 / (1.0 + np.exp(-(0.7 * logits - 0.4)))).astype(np.int64)
-    slope, intercept = statistics.platt(labels, np.asarray(logits, dtype=np.float64))
+    slope, intercept = intervals.platt(labels, np.asarray(logits, dtype=np.float64))
     assert slope == pytest.approx(0.7, abs=0.05)
     assert intercept == pytest.approx(-0.4, abs=0.08)
 
 
 def test_a_calibration_of_perfectly_parted_films_stays_finite() -> None:
-    slope, intercept = statistics.platt(np.array([0, 0, 1, 1]), np.array([-9.0, -8.0, 8.0, 9.0]))
+    slope, intercept = intervals.platt(np.array([0, 0, 1, 1]), np.array([-9.0, -8.0, 8.0, 9.0]))
     assert math.isfinite(slope)
     assert math.isfinite(intercept)
     assert slope > 0.0
     with pytest.raises(ValueError, match="both classes"):
-        statistics.platt(np.ones(3, np.int64), np.arange(3.0))
+        intervals.platt(np.ones(3, np.int64), np.arange(3.0))

@@ -18,10 +18,8 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from PIL import Image
 from pydicom import dcmread
 
-from firmware_app import export, sealed_case
-from firmware_app.cli import main
+from firmware_app.commands.cli import main
 from firmware_app.config import Config, load
-from firmware_app.device import provision, sealing
 from firmware_app.errors import (
     BoxUnknown,
     CarriedAltered,
@@ -37,16 +35,19 @@ from firmware_app.errors import (
     SealingFailed,
     SignatureForged,
 )
-from firmware_app.store.exchange import Exchange
-from firmware_app.store.exports import Exports
-from firmware_app.uplink import sealed_export
-from firmware_app.uplink.credentials import signing_key
-from firmware_app.uplink.envelope import key_id, sign
-from firmware_app.uplink.sealed_export import HEAD, PIECE, Opened, Sealer
-from firmware_app.uplink.summary import Keys, Kind
+from firmware_app.exporting import folder as export
+from firmware_app.exporting import sealed_case
+from firmware_app.provisioning import provision, tpm
+from firmware_app.sealed import sealed_export
+from firmware_app.sealed.credentials import signing_key
+from firmware_app.sealed.envelope import key_id, sign
+from firmware_app.sealed.sealed_export import HEAD, PIECE, Opened, Sealer
+from firmware_app.sealed.summary import Keys, Kind
+from firmware_app.store.clinical.exports import Exports
+from firmware_app.store.exchange.exchange_db import Exchange
 from hospital import cli as hospital_cli
-from hospital import keyring
 from hospital.house import House
+from hospital.keys import keyring
 from tests import films
 from tests.unit import test_export
 from tests.unit.test_export import STUDY, Box
@@ -341,7 +342,7 @@ def test_a_signing_key_under_the_security_chip_is_opened_by_it(
     box: Box, house: House, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     @dataclass(frozen=True, slots=True)
-    class Chip(sealing.Chip):
+    class Chip(tpm.Chip):
         """Turns bytes round; what a real one does is tested with a TPM in software."""
 
         works: bool = True
@@ -355,10 +356,10 @@ def test_a_signing_key_under_the_security_chip_is_opened_by_it(
     keys = provision.Keys(box.state.line_keys)
     keys.sealed[0].write_bytes(keys.identity.read_bytes()[::-1])
     keys.identity.unlink()
-    monkeypatch.setattr(sealing, "chip", Chip)
+    monkeypatch.setattr(tpm, "chip", Chip)
     assert opened(house, sealed(box), tmp_path / "out") == 0
     (box.stick / f"{box.case}{sealed_case.SUFFIX}").unlink()
-    monkeypatch.setattr(sealing, "chip", lambda: Chip(works=False))
+    monkeypatch.setattr(tpm, "chip", lambda: Chip(works=False))
     assert main(["case", "export", box.case, "--stick", str(box.stick), "--person", "li", "--looked"]) == 1
     assert "the chip is another one" in capsys.readouterr().err
 

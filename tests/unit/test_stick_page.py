@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from firmware_app.device import presence
+from firmware_app.care import presence
 from firmware_app.errors import (
     DirectoryRecord,
     IdentityMismatch,
@@ -19,12 +19,12 @@ from firmware_app.errors import (
     StickPulled,
 )
 from firmware_app.records import Reason
-from firmware_app.store import stick_files, stick_status
-from firmware_app.store.accounts import Role
-from firmware_app.store.stick_status import Stage, StickStatus
+from firmware_app.store.accounts.accounts_db import Role
+from firmware_app.store.disk import stick_files, stick_status
+from firmware_app.store.disk.stick_status import Stage, StickStatus
 from tests.unit import test_viewer
 from tests.unit.test_viewer import HTML, Desk, post
-from web import sticks
+from web.blueprints import sticks
 
 desk = test_viewer.desk
 AT = "2026-11-21T10:00:00+00:00"

@@ -13,17 +13,17 @@ from pathlib import Path
 import pytest
 
 from firmware_app.config import Config, Usb
-from firmware_app.device import sticks
 from firmware_app.errors import StickNotAll, StickNotMounted, StickPulled, StickUnsafe, StickWithoutDriver
-from firmware_app.intake.stick import drivers, file_system, handover, mount_table, mounter, receipt, search
+from firmware_app.health import sticks
+from firmware_app.intake.stick import drivers, file_system, handover, mount_table, mounting, receipt, search
 from firmware_app.intake.stick.medium import Folders
 from firmware_app.intake.stick.memory import END_BYTES, Memory, mark
 from firmware_app.intake.stick.search import Found
 from firmware_app.intake.stick.signals import Signal, Signals
 from firmware_app.records import Reason
-from firmware_app.store import stick_status
-from firmware_app.store.layout import StateDir
-from firmware_app.store.stick_status import Stage, StickStatus
+from firmware_app.store.disk import stick_status
+from firmware_app.store.disk.layout import StateDir
+from firmware_app.store.disk.stick_status import Stage, StickStatus
 
 SAFE = "ro,nosuid,nodev,noexec,relatime,nosymfollow"
 ENTRY = struct.Struct("@llHHi")
@@ -104,7 +104,7 @@ def test_the_doctor_tells_of_a_stick_of_which_not_all_came_in_until_a_person_has
 def test_a_stick_without_a_driver_is_refused_with_the_package_that_brings_one(tmp_path: Path) -> None:
     (tmp_path / "bin" / "mount").symlink_to("/bin/false")
     with pytest.raises(StickWithoutDriver) as refused:
-        mounter._mount(Path("/dev/null"), tmp_path, file_system.FileSystem.NTFS)
+        mounting._mount(Path("/dev/null"), tmp_path, file_system.FileSystem.NTFS)
     assert "apt install ntfs-3g" in refused.value.text("en")
 
 
@@ -278,7 +278,7 @@ def test_the_folder_is_handed_over_with_its_word_and_unsafe_it_is_refused(tmp_pa
 def test_what_gives_no_answer_is_told_in_words_and_not_by_the_name_of_a_class(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for module in (handover, mounter, file_system):
+    for module in (handover, mounting, file_system):
         monkeypatch.setattr(module, "_LIMIT_S", 0.05)
     silent = tmp_path / "silent"
     silent.write_text("#!/bin/sh\nexec sleep 9\n")
@@ -290,7 +290,7 @@ def test_what_gives_no_answer_is_told_in_words_and_not_by_the_name_of_a_class(
         with pytest.raises(StickNotMounted) as of_the_mounter, handover.taken(tmp_path):
             pass
     with pytest.raises(StickNotMounted) as of_mount:
-        mounter._run(["sleep", "9"])
+        mounting._run(["sleep", "9"])
     with pytest.raises(StickNotMounted) as of_blkid:
         file_system.probe(Path("/dev/null"))
     told = [one.value.detail for one in (of_the_mounter, of_mount, of_blkid)]

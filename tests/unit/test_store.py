@@ -24,8 +24,8 @@ from firmware_app.records import (
     Scope,
     Timing,
 )
-from firmware_app.store.clinical import Clinical, Held
-from firmware_app.store.layout import StateDir
+from firmware_app.store.clinical.clinical_db import Clinical, Held
+from firmware_app.store.disk.layout import StateDir
 
 HEADER = Header("1.2.840.10008.5.1.4.1.1.1", "1.2.3.1", "1.2.3", "1.2.3.9", "1.2.840.10008.1.2", modality="CR")
 

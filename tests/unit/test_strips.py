@@ -14,7 +14,9 @@ from imagecodecs import jpeg8_decode, jpeg8_encode
 from PIL import Image
 
 from firmware_app.errors import Undecodable
-from firmware_app.imaging import codestream, colour, grey, jpeg8, photometric, source
+from firmware_app.imaging import source
+from firmware_app.imaging.grey import colour, photometric, pipeline
+from firmware_app.imaging.jpeg import codestream, jpeg8
 
 Pixels = np.ndarray[Any, Any]
 # The last is a frame of more pixels in a row than are converted at once.
@@ -51,7 +53,7 @@ def test_ycbcr_becomes_rgb_as_in_one_piece(shape: tuple[int, int], flipped: bool
 def test_luminance_is_as_in_one_piece(shape: tuple[int, int], kind: type) -> None:
     rgb: Pixels = noise(*shape, 3).astype(kind) * (257 if kind is np.uint16 else 1)
     weights = np.array([0.299, 0.587, 0.114], np.float32)
-    assert np.array_equal(grey.luminance(rgb), rgb.astype(np.float32) @ weights)
+    assert np.array_equal(pipeline.luminance(rgb), rgb.astype(np.float32) @ weights)
 
 
 @pytest.mark.parametrize("quality", [20, 75, 100])

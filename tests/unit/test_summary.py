@@ -26,10 +26,9 @@ from firmware_app.records import (
     Scope,
     Timing,
 )
-from firmware_app.store.outbox import brief_of, fitted
-from firmware_app.uplink.envelope import Version
-from firmware_app.uplink.form import MOST_BYTES, Message
-from firmware_app.uplink.summary import (
+from firmware_app.sealed.envelope import Version
+from firmware_app.sealed.form import MOST_BYTES, Message
+from firmware_app.sealed.summary import (
     MERGED_MARKS,
     MOST_FAULTS,
     MOST_MARKS,
@@ -50,6 +49,7 @@ from firmware_app.uplink.summary import (
     decode_up,
     size_band,
 )
+from firmware_app.store.exchange.outbox import brief_of, fitted
 from tests.unit.messages import BRIEFS, MESSAGES
 
 NOON = Stamp(datetime(2026, 11, 21, 12, 34, tzinfo=UTC), trusted=True)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from firmware_app.store.accounts import ATTEMPT_WINDOW_S, MOST_PAIR, Accounts
+from firmware_app.store.accounts.accounts_db import ATTEMPT_WINDOW_S, MOST_PAIR, Accounts
 
 HERE = "192.0.2.1"
 

@@ -14,20 +14,21 @@ from typing import ClassVar
 import psutil
 import pytest
 
-from firmware_app.cli import main
+from firmware_app.commands.cli import main
 from firmware_app.config import Config
 from firmware_app.config import Reader as ReaderConfig
-from firmware_app.device import speed
+from firmware_app.health import speed
 from firmware_app.packs import ways
 from firmware_app.packs.results import Result, Results, key, processor
 from firmware_app.packs.shelf import Pack
 from firmware_app.packs.ways import Way
-from firmware_app.reading import duel, measuring, trial
+from firmware_app.reading import duel, measuring
+from firmware_app.reading.children import trial
 from firmware_app.reading.complaints import Complaints
 from firmware_app.reading.reader import Reader
 from firmware_app.records import ReadingStatus, Reason
 from firmware_app.runtimes import register
-from firmware_app.store.layout import StateDir
+from firmware_app.store.disk.layout import StateDir
 from tests import made_runtime, reading_rig, toy_pack
 
 LIMIT_S = 3.0

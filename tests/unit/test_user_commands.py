@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from firmware_app import user_commands
-from firmware_app.cli import main
+from firmware_app.commands import user
+from firmware_app.commands.cli import main
 from firmware_app.config import load
-from firmware_app.store.audit import Audit
-from firmware_app.store.clinical import Clinical
-from firmware_app.store.layout import StateDir
+from firmware_app.store.accounts.audit import Audit
+from firmware_app.store.clinical.clinical_db import Clinical
+from firmware_app.store.disk.layout import StateDir
 
 
 @pytest.fixture
@@ -31,7 +31,7 @@ def test_accounts_are_made_with_codes_and_never_with_passwords(
     state: StateDir, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (first,) = told(capsys, "user", "claim")
-    accounts = user_commands.accounts(load())
+    accounts = user.accounts(load())
     assert accounts.redeem(first["code"], "li", "hash")
     assert main(["user", "claim"]) == 1
     capsys.readouterr()

@@ -15,9 +15,10 @@ from flask import Flask
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
-from firmware_app import clock, identity
+from firmware_app import clock
 from firmware_app.config import Config, Retention
 from firmware_app.errors import ImageUnfamiliar
+from firmware_app.headers import identity
 from firmware_app.records import (
     Finding,
     Header,
@@ -30,13 +31,14 @@ from firmware_app.records import (
     Scope,
     Timing,
 )
-from firmware_app.store.accounts import Accounts, Role
-from firmware_app.store.audit import Audit
-from firmware_app.store.clinical import Clinical
-from firmware_app.store.layout import StateDir
+from firmware_app.store.accounts.accounts_db import Accounts, Role
+from firmware_app.store.accounts.audit import Audit
+from firmware_app.store.clinical.clinical_db import Clinical
+from firmware_app.store.disk.layout import StateDir
 from tests import toy_pack
-from web import guard, lists
+from web import guard
 from web.app import create_app
+from web.blueprints import lists
 from web.checkup import Checkup
 
 PASSWORD = "a lamp in the village"
@@ -472,7 +474,8 @@ def test_the_viewer_loads_no_runtime_and_no_dicom() -> None:
         "gdcm",
     )
     script = (
-        f"import sys, web.server, web.app, web.cases, web.health; print([m for m in {forbidden!r} if m in sys.modules])"
+        "import sys, web.server, web.app, web.blueprints.cases, web.blueprints.health\n"
+        f"print([m for m in {forbidden!r} if m in sys.modules])"
     )
     assert subprocess.run([sys.executable, "-c", script], text=True, capture_output=True, check=True).stdout == "[]\n"
 

@@ -16,8 +16,8 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 
 from firmware_app import clock
 from firmware_app.config import Uplink
-from firmware_app.device import provision
 from firmware_app.errors import BundleInvalid, LanternError, MessageInvalid, Misaddressed, SignatureForged
+from firmware_app.provisioning import provision
 from firmware_app.records import (
     Case,
     Finding,
@@ -29,9 +29,8 @@ from firmware_app.records import (
     Scope,
     Timing,
 )
-from firmware_app.store.outbox import brief_of
-from firmware_app.uplink import credentials
-from firmware_app.uplink.envelope import (
+from firmware_app.sealed import credentials
+from firmware_app.sealed.envelope import (
     BoxBundle,
     Enrolment,
     HospitalBundle,
@@ -40,9 +39,8 @@ from firmware_app.uplink.envelope import (
     key_id,
     seal,
 )
-from firmware_app.uplink.form import Message, forms
-from firmware_app.uplink.line import tls_context
-from firmware_app.uplink.summary import (
+from firmware_app.sealed.form import Message, forms
+from firmware_app.sealed.summary import (
     Brief,
     Digest,
     FindingBrief,
@@ -64,8 +62,11 @@ from firmware_app.uplink.summary import (
     Verdict,
     decode_up,
 )
-from hospital import authority, ingest, keyring
+from firmware_app.store.exchange.outbox import brief_of
+from firmware_app.uplink.connection import tls_context
 from hospital.house import House
+from hospital.keys import authority, keyring
+from hospital.line import ingest
 
 FIELDS: dict[type[Message], str] = {
     Origin: "box stream seq boot",

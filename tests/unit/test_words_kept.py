@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 from pydicom import dcmread
 
-from firmware_app.imaging import identity
+from firmware_app.headers.header import examine
+from firmware_app.imaging import header_words
 from firmware_app.intake.accept import Door
-from firmware_app.intake.header import examine
-from firmware_app.store.clinical import Clinical
-from firmware_app.store.layout import StateDir
+from firmware_app.store.clinical.clinical_db import Clinical
+from firmware_app.store.disk.layout import StateDir
 from tests.objects import element, file_of, film
 
 NAME, STUDY, SERIES = "欧阳^建国", "胸部正位 DR", "两肺纹理增多，肺窗"
@@ -72,7 +72,7 @@ def test_names_and_descriptions_are_read_under_any_name_of_their_set(
     path = given(tmp_path, charset, codec)
     header = examine(path).header
     assert (header.study_description, header.series_description) == (STUDY, SERIES)
-    assert identity.of(dcmread(path, stop_before_pixels=True))["name"] == "欧阳建国"
+    assert header_words.of(dcmread(path, stop_before_pixels=True))["name"] == "欧阳建国"
 
 
 @pytest.mark.parametrize(("charset", "codec"), WRITTEN)
@@ -83,7 +83,7 @@ def test_the_file_that_is_kept_has_the_very_bytes_that_came(
     door.accept_file(path)
     [row] = door.clinical.database.connection.execute("SELECT file FROM instances").fetchall()
     kept = door.state.root / str(row[0])
-    identity.of(dcmread(kept, stop_before_pixels=True))
+    header_words.of(dcmread(kept, stop_before_pixels=True))
     assert kept.read_bytes() == path.read_bytes()
     for text in (NAME, STUDY, SERIES):
         assert encoded(text, codec) in kept.read_bytes()
@@ -97,5 +97,5 @@ def test_a_name_cut_after_sixty_four_bytes_is_read_up_to_the_cut(tmp_path: Path,
     value = whole.encode(codec)[:64]
     path = tmp_path / "cut.dcm"
     path.write_bytes(file_of(declared + film(extra=element(0x00100010, b"PN", value))))
-    name = identity.of(dcmread(path, stop_before_pixels=True))["name"]
+    name = header_words.of(dcmread(path, stop_before_pixels=True))["name"]
     assert name.rstrip("\ufffd") == value.decode(codec, "ignore").replace("^", "")

@@ -1,0 +1,1 @@
+"""Many modules: one a conversation with a real peer."""

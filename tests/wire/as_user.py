@@ -9,12 +9,12 @@ import importlib
 import os
 import sys
 
-from firmware_app import cli
+from firmware_app.commands import cli
 from tests.wire import line_reader
 
 _LATER = (
-    "encodings.idna", "importlib.readers", "importlib.resources", "sqlite3", "firmware_app.service",
-    "firmware_app.uplink.process",
+    "encodings.idna", "importlib.readers", "importlib.resources", "sqlite3", "firmware_app.processes.supervisor",
+    "firmware_app.processes.uplink",
 )  # fmt: skip
 
 

@@ -18,13 +18,14 @@ from ipaddress import ip_address
 from pathlib import Path
 from urllib.parse import urlencode
 
+from firmware_app.care import front
 from firmware_app.config import Config
-from firmware_app.device import authority, front
-from firmware_app.device.authority import Names
-from firmware_app.store.accounts import Accounts
-from firmware_app.store.audit import Audit
-from firmware_app.store.clinical import Clinical
-from firmware_app.store.layout import StateDir
+from firmware_app.provisioning import authority
+from firmware_app.provisioning.authority import Names
+from firmware_app.store.accounts.accounts_db import Accounts
+from firmware_app.store.accounts.audit import Audit
+from firmware_app.store.clinical.clinical_db import Clinical
+from firmware_app.store.disk.layout import StateDir
 from tests.peers import REPOSITORY, peer
 from web import server
 

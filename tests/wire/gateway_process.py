@@ -9,9 +9,9 @@ import sys
 import threading
 
 from firmware_app.config import Config
-from firmware_app.intake import gateway
-from firmware_app.store.clinical import Clinical
-from firmware_app.store.layout import StateDir
+from firmware_app.processes import gateway
+from firmware_app.store.clinical.clinical_db import Clinical
+from firmware_app.store.disk.layout import StateDir
 
 
 def main() -> None:

@@ -14,9 +14,9 @@ from typing import Any
 
 from firmware_app.config import Config
 from firmware_app.intake.accept import Door
-from firmware_app.intake.dicom_port import DicomPort
-from firmware_app.store.clinical import Clinical
-from firmware_app.store.layout import StateDir
+from firmware_app.intake.dicom.port import DicomPort
+from firmware_app.store.clinical.clinical_db import Clinical
+from firmware_app.store.disk.layout import StateDir
 from tests.peers import REPOSITORY
 
 

@@ -9,10 +9,10 @@ from pathlib import Path
 
 from firmware_app.config import load
 from firmware_app.records import Priority
-from firmware_app.store import timekeeping
-from firmware_app.store.clinical import Clinical
-from firmware_app.store.layout import StateDir
-from firmware_app.store.relay import Relay
+from firmware_app.store.clinical.clinical_db import Clinical
+from firmware_app.store.disk import timekeeping
+from firmware_app.store.disk.layout import StateDir
+from firmware_app.uplink.relay import Relay
 from tests.wire.line_rig import make_case
 
 

@@ -18,7 +18,7 @@ from typing import Any
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from firmware_app.config import Config, describe
-from firmware_app.device import provision
+from firmware_app.provisioning import provision
 from firmware_app.records import (
     Finding,
     Header,
@@ -29,13 +29,13 @@ from firmware_app.records import (
     Scope,
     Timing,
 )
-from firmware_app.store.clinical import Clinical
-from firmware_app.store.exchange import Exchange
-from firmware_app.store.layout import StateDir
-from firmware_app.store.relay import Relay
-from firmware_app.uplink import credentials
+from firmware_app.sealed import credentials
+from firmware_app.store.clinical.clinical_db import Clinical
+from firmware_app.store.disk.layout import StateDir
+from firmware_app.store.exchange.exchange_db import Exchange
+from firmware_app.uplink.relay import Relay
 from hospital.house import House
-from hospital.inbox import Inbox
+from hospital.inbox.inbox_db import Inbox
 from tests.peers import peer
 
 HEADER = Header("1.2.840.10008.5.1.4.1.1.1", "1.2.3.1", "1.2.3", "1.2.3.9", "1.2.840.10008.1.2", modality="CR")
@@ -197,7 +197,7 @@ class Place:
         return Box(folder, name, config_file, clinical, exchange)
 
     def uplink(self, box: Box, **environment: str) -> Kept:
-        command = [sys.executable, "-m", "firmware_app.cli", "serve", "--only", "uplink", "--config"]
+        command = [sys.executable, "-m", "firmware_app", "serve", "--only", "uplink", "--config"]
         return self.keep([*command, str(box.config_file)], box.folder / "uplink.log", **environment)
 
     def reader(self, box: Box, cases: int, seed: int, **environment: str) -> Kept:

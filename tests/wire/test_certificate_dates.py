@@ -23,12 +23,12 @@ from firmware_app import clock
 from firmware_app.clock import Clock, Source
 from firmware_app.clock.certificates import PeerNotInDate, go_by_box_time
 from firmware_app.config import Config, Dicom
-from firmware_app.intake import tls_dates, transport
 from firmware_app.intake.accept import Door
-from firmware_app.intake.dicom_port import DicomPort
-from firmware_app.store.clinical import Clinical
-from firmware_app.store.layout import StateDir
-from firmware_app.store.quarantine import Quarantine
+from firmware_app.intake.dicom import tls_dates, transport
+from firmware_app.intake.dicom.port import DicomPort
+from firmware_app.store.clinical.clinical_db import Clinical
+from firmware_app.store.clinical.quarantine import Quarantine
+from firmware_app.store.disk.layout import StateDir
 from tests.machine import IN_1970, Machine
 from tests.wire.line_rig import wait_for
 

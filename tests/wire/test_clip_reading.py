@@ -14,7 +14,7 @@ from PIL import Image
 from pydicom.dataset import Dataset, FileDataset
 from pydicom.uid import UltrasoundImageStorage, UltrasoundMultiFrameImageStorage
 
-from firmware_app.offline import read_paths
+from firmware_app.commands.offline import read_paths
 from firmware_app.records import Reading, ReadingStatus
 from firmware_app.reports import case_line
 from tests import films, reading_rig, screens, toy_pack

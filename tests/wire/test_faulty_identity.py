@@ -11,7 +11,7 @@ import pytest
 from pydicom import config as pydicom_config
 from pydicom import dcmread
 
-from firmware_app.offline import read_paths
+from firmware_app.commands.offline import read_paths
 from firmware_app.reports.case_line import case_object
 from tests import films, reading_rig
 from tests.objects import EXPLICIT, film

@@ -14,10 +14,11 @@ from pathlib import Path
 
 import pytest
 
-from firmware_app.device import authority, front_check
-from firmware_app.device.authority import Names
-from firmware_app.store.accounts import Accounts, Role
-from firmware_app.store.layout import StateDir
+from firmware_app.health import front_check
+from firmware_app.provisioning import authority
+from firmware_app.provisioning.authority import Names
+from firmware_app.store.accounts.accounts_db import Accounts, Role
+from firmware_app.store.disk.layout import StateDir
 from tests.wire.front_rig import NAME, Front, free_port, running
 
 STALLED = 40

@@ -14,8 +14,8 @@ import pytest
 from firmware_app import clock
 from firmware_app.clock import Clock, Kept, Source
 from firmware_app.clock.memory import EARLIEST
-from firmware_app.store import timekeeping
-from firmware_app.store.hospital_time import MOST_AGE_S, HospitalTime
+from firmware_app.store.disk import timekeeping
+from firmware_app.store.exchange.hospital_time import MOST_AGE_S, HospitalTime
 from tests.faults.shifted_clock import EPOCH, ShiftedClock
 from tests.machine import IN_1970, TODAY, Machine
 from tests.wire.line_rig import Box, place, wait_for

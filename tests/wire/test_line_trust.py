@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from firmware_app.errors import BrokerUntrusted
-from firmware_app.uplink.line import Line, Post
+from firmware_app.uplink.connection import Line, Post
 from tests.wire.line_rig import place
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 from pathlib import Path
 
-from firmware_app.store.layout import StateDir
+from firmware_app.store.disk.layout import StateDir
 from tests.box import lantern, served
 
 

@@ -23,12 +23,12 @@ import psutil
 import pytest
 from PIL import Image
 
-from firmware_app.cli import main
+from firmware_app.commands.cli import main
+from firmware_app.commands.offline import read_paths
 from firmware_app.errors import OutputUnusable, PackUnknown, TemporaryFull, TemporaryUnusable
-from firmware_app.offline import read_paths
 from firmware_app.records import Case
 from firmware_app.reports.case_line import case_object
-from firmware_app.store.clinical import Clinical
+from firmware_app.store.clinical.clinical_db import Clinical
 from tests import films, reading_rig
 from tests.peers import need_root
 from tests.small_disk import small_disk
@@ -233,7 +233,7 @@ def test_ctrl_c_or_sigterm_leaves_no_process_and_no_file(
     (tmp_path / "tmp").mkdir()
     packs = reading_rig.config(tmp_path).packs.dir
     environment = {**os.environ, "TMPDIR": str(tmp_path / "tmp"), "LANTERN_PACKS__DIR": str(packs)}
-    command = [sys.executable, "-m", "firmware_app.cli", "read", str(stick)]
+    command = [sys.executable, "-m", "firmware_app", "read", str(stick)]
     process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     reading_rig.until(lambda: len(psutil.Process(process.pid).children()) == 2)
     family = psutil.Process(process.pid).children()
@@ -254,7 +254,7 @@ def test_what_nobody_reads_any_more_is_not_read_on_and_is_no_success(
     ours, theirs = os.pipe()
     os.close(ours)
     with open(theirs, "wb") as nobody:  # noqa: PTH123 - it is a descriptor
-        command = [sys.executable, "-m", "firmware_app.cli", "read", str(stick), *form]
+        command = [sys.executable, "-m", "firmware_app", "read", str(stick), *form]
         done = subprocess.run(
             command, env=environment, stdout=nobody, stderr=subprocess.PIPE, text=True, check=False, timeout=120
         )
@@ -332,7 +332,7 @@ def command(tmp_path: Path, *arguments: str | Path) -> tuple[list[str | Path], d
         **os.environ, "TMPDIR": str(tmp_path / "tmp"), "LANTERN_PACKS__DIR": str(config.packs.dir),
         "LANTERN_BOX__LANGUAGE": "en", "LANTERN_READER__PRECISION": "fp32",
     }  # fmt: skip
-    return [sys.executable, "-m", "firmware_app.cli", "read", *arguments], environment
+    return [sys.executable, "-m", "firmware_app", "read", *arguments], environment
 
 
 @pytest.mark.parametrize("form", [("--json",), ()])

@@ -15,10 +15,9 @@ from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 
 from firmware_app.config import Uplink
 from firmware_app.records import Priority
-from firmware_app.uplink.envelope import seal
-from firmware_app.uplink.keys import seal_key
-from firmware_app.uplink.line import Line, Post
-from firmware_app.uplink.summary import (
+from firmware_app.sealed.envelope import seal
+from firmware_app.sealed.keys import seal_key
+from firmware_app.sealed.summary import (
     Brief,
     Kind,
     Modality,
@@ -27,7 +26,8 @@ from firmware_app.uplink.summary import (
     Summary,
     Verdict,
 )
-from hospital.receiver import Receiver
+from firmware_app.uplink.connection import Line, Post
+from hospital.line.receiver import Receiver
 from tests.wire.line_rig import Place, place, wait_for
 
 UP, DOWN = "lantern/v1/up/clinic-7/alert", "lantern/v1/down/clinic-7/ack"

@@ -12,7 +12,8 @@ from PIL import Image
 from pydicom.dataset import Dataset, FileDataset
 from pydicom.sequence import Sequence
 
-from firmware_app.imaging import colour, film
+from firmware_app.imaging import film
+from firmware_app.imaging.grey import colour
 from tests import films, peers
 
 Pixels = np.ndarray[Any, Any]

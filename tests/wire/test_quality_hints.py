@@ -16,7 +16,7 @@ from firmware_app.packs.manifest import FILE_NAME
 from firmware_app.packs.shelf import shipped_packs_dir
 from firmware_app.records import Reading, ReadingStatus
 from firmware_app.reports import case_line, case_text
-from firmware_app.store.accounts import Accounts, Role
+from firmware_app.store.accounts.accounts_db import Accounts, Role
 from tests import films, reading_rig, toy_pack
 from tests.reading_rig import Rig
 from tests.unit import test_viewer as viewer

@@ -19,11 +19,11 @@ import pytest
 from PIL import Image
 
 from firmware_app.errors import ChildWillNotStart, PackUnknown
-from firmware_app.reading import reader as reader_module
-from firmware_app.reading.child import Child
+from firmware_app.processes import reader as reader_process
+from firmware_app.reading.children.child import Child
+from firmware_app.reading.children.wire import Arrays, Message
 from firmware_app.reading.patience import Stopped
 from firmware_app.reading.reader import Reader
-from firmware_app.reading.wire import Arrays, Message
 from firmware_app.records import PackIdentity, Priority, ReadingStatus
 from tests import films, reading_rig, toy_pack
 from tests.reading_rig import Rig
@@ -224,7 +224,7 @@ def test_an_image_that_the_model_fails_on_costs_the_model_nothing(box: Rig, monk
 
 
 def test_a_child_that_will_not_start_costs_no_image_a_claim(box: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("firmware_app.reading.starting._PAUSE_S", 0.0)
+    monkeypatch.setattr("firmware_app.reading.children.starting._PAUSE_S", 0.0)
     film = box.admit(reading_rig.tiny_film(1))
     with reading_rig.reader(box) as reader:
         reader.warm()
@@ -444,7 +444,7 @@ def test_the_process_itself_looks_again_reads_and_says_anew_who_speaks(
 
     with reading_rig.rig(found) as box:
         film = box.admit(reading_rig.tiny_film(1))
-        reader_module.run(found, ready, stop)
+        reader_process.run(found, ready, stop)
     with reading_rig.rig(found) as box:
         reading = box.reading(film)
     assert [facts["packs"] for facts in told] == ["", "toy-adult 0.0.1 (onnxruntime fp32)"]

@@ -13,10 +13,10 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
-from firmware_app.device import provision
-from firmware_app.device.provision import Keys
-from firmware_app.device.sealing import Chip
 from firmware_app.errors import SealingFailed
+from firmware_app.provisioning import provision
+from firmware_app.provisioning.provision import Keys
+from firmware_app.provisioning.tpm import Chip
 from hospital.house import House
 from tests.peers import missing, need_root, peer
 from tests.wire.line_rig import free_port

@@ -14,10 +14,10 @@ import pytest
 from pydicom import dcmread
 from pydicom.errors import InvalidDicomError
 
-from firmware_app.intake.header import MAGIC, PREAMBLE_BYTES
-from firmware_app.intake.negotiation import STORAGE
-from firmware_app.intake.transfer_syntax import ACCEPTED
-from firmware_app.intake.transport import Transport, listen
+from firmware_app.headers.header import MAGIC, PREAMBLE_BYTES
+from firmware_app.headers.transfer_syntax import ACCEPTED
+from firmware_app.intake.dicom.negotiation import STORAGE
+from firmware_app.intake.dicom.transport import Transport, listen
 from tests.objects import EXPLICIT, IMPLICIT, JPEG, element, film, fragments, new_uid
 from tests.peers import dicom_files, pydicom_file, pydicom_files, shared
 from tests.small_disk import small_disk

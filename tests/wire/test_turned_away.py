@@ -12,9 +12,9 @@ import pytest
 from pydicom.uid import DeflatedExplicitVRLittleEndian
 from pynetdicom import AE
 
-from firmware_app.device import callers as doctor
-from firmware_app.intake.callers import MOST, Book, TurnedAway, known
-from firmware_app.store.layout import StateDir
+from firmware_app.health import callers as doctor
+from firmware_app.intake.dicom.callers import MOST, Book, TurnedAway, known
+from firmware_app.store.disk.layout import StateDir
 from tests.peers import peer
 from tests.reading_rig import until
 from tests.wire.gateways import Running, configuration, running

@@ -13,12 +13,12 @@ from pydicom.dataset import FileDataset
 from pydicom.uid import UltrasoundMultiFrameImageStorage
 
 from firmware_app.errors import PackManifestInvalid, RuntimeFault
-from firmware_app.packs import trial
 from firmware_app.packs.manifest import FILE_NAME, Manifest
 from firmware_app.packs.shelf import Pack
 from firmware_app.packs.ways import Way
 from firmware_app.records import Priority, Reading, ReadingStatus
 from firmware_app.reports import case_line
+from firmware_app.tasks import golden_cases
 from tests import films, reading_rig, toy_pack
 from tests.reading_rig import Rig
 
@@ -121,7 +121,7 @@ def test_a_model_that_gives_no_features_is_the_runtimes_fault_and_not_the_images
     toy_pack.learns(folder, [known(number) for number in range(3)], LIMIT)
     (folder / "fp32.onnx").write_bytes(toy_pack.onnx())
     with pytest.raises(RuntimeFault, match="no feature vector"):
-        trial.attempt(Pack.load(folder), Way("onnxruntime", "fp32"), 1)
+        golden_cases.attempt(Pack.load(folder), Way("onnxruntime", "fp32"), 1)
 
 
 def test_a_manifest_that_judges_features_names_the_output_that_gives_them(tmp_path: Path) -> None:

@@ -22,10 +22,9 @@ from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 from paho.mqtt.reasoncodes import ReasonCode
 
 from firmware_app.records import Priority
-from firmware_app.store.layout import StateDir
-from firmware_app.uplink.envelope import seal
-from firmware_app.uplink.keys import seal_key
-from firmware_app.uplink.summary import (
+from firmware_app.sealed.envelope import seal
+from firmware_app.sealed.keys import seal_key
+from firmware_app.sealed.summary import (
     Brief,
     FindingBrief,
     Kind,
@@ -36,9 +35,10 @@ from firmware_app.uplink.summary import (
     Summary,
     Verdict,
 )
-from hospital import receiver
-from hospital.standing import Standing
-from hospital.standing import read as read_standing
+from firmware_app.store.disk.layout import StateDir
+from hospital.inbox.standing import Standing
+from hospital.inbox.standing import read as read_standing
+from hospital.line import receiver
 from tests.wire.line_rig import Box, Kept, Place, events, place, wait_for
 
 STREAM, BOOT = "5" * 32, "b" * 16
@@ -297,8 +297,8 @@ def test_the_old_key_of_the_hospital(stage: Stage) -> None:
 
 
 def test_forged_words_of_the_hospital_change_nothing_in_the_box(stage: Stage, tmp_path: Path) -> None:
-    from firmware_app.uplink.envelope import sign
-    from firmware_app.uplink.summary import Receipt, Taken, body_hash
+    from firmware_app.sealed.envelope import sign
+    from firmware_app.sealed.summary import Receipt, Taken, body_hash
 
     box = stage.b
     case = box.show(1, Priority.URGENT)

@@ -17,10 +17,10 @@ import pytest
 
 from firmware_app.clock import Clock, Kept, Source
 from firmware_app.records import Priority
-from firmware_app.store import timekeeping
-from firmware_app.store.exchange import Health
-from firmware_app.uplink.envelope import Version, version_of
-from firmware_app.uplink.summary import FindingBrief, PackBrief
+from firmware_app.sealed.envelope import Version, version_of
+from firmware_app.sealed.summary import FindingBrief, PackBrief
+from firmware_app.store.disk import timekeeping
+from firmware_app.store.exchange.exchange_db import Health
 from tests.faults.shifted_clock import END_OF_32_BIT, EPOCH, TEN_YEARS_AHEAD, TEN_YEARS_BEHIND, ShiftedClock
 from tests.wire.line_rig import Box, Place, events, free_port, place, wait_for
 
@@ -343,7 +343,7 @@ def test_the_commands_a_person_would_use_make_the_same_line(tmp_path: Path) -> N
     hospital = ("hospital.cli", "--dir", str(tmp_path / "h"))
     made = say("hospital.cli", "keys", "new", "--host", "127.0.0.1", "--dir", str(tmp_path / "h"))
     asked = say(
-        "firmware_app.cli", "provision", "--id", "clinic-7", "--hospital", str(made["bundle"]), "--keys",
+        "firmware_app.commands.cli", "provision", "--id", "clinic-7", "--hospital", str(made["bundle"]), "--keys",
         str(tmp_path / "keys"),
     )  # fmt: skip
     assert asked["hospital"] == made["fingerprint"]
@@ -351,7 +351,7 @@ def test_the_commands_a_person_would_use_make_the_same_line(tmp_path: Path) -> N
     assert enrolled["fingerprint"] == asked["fingerprint"]
     written = tmp_path / "lantern.toml"
     say(
-        "firmware_app.cli", "provision", "--enrolment", str(enrolled["enrolment"]), "--keys", str(tmp_path / "keys"),
+        "firmware_app", "provision", "--enrolment", str(enrolled["enrolment"]), "--keys", str(tmp_path / "keys"),
         "--write", str(written),
     )  # fmt: skip
     assert "enabled = true" in written.read_text()

@@ -14,9 +14,9 @@ import pytest
 
 from firmware_app.errors import Contradicted
 from firmware_app.records import Priority
-from firmware_app.uplink.envelope import Version, open_signed, seal, version_of
-from firmware_app.uplink.keys import seal_key
-from firmware_app.uplink.summary import (
+from firmware_app.sealed.envelope import Version, open_signed, seal, version_of
+from firmware_app.sealed.keys import seal_key
+from firmware_app.sealed.summary import (
     FirstReceipt,
     Kind,
     Origin,
@@ -28,7 +28,7 @@ from firmware_app.uplink.summary import (
     body_hash,
     decode,
 )
-from hospital.receiver import BATCH, Receiver
+from hospital.line.receiver import BATCH, Receiver
 from tests.unit.test_exchange import brief
 from tests.wire.line_rig import Box, Place, place, wait_for
 from tests.wire.test_order_of_receipts import DOWN, UP, peer_client

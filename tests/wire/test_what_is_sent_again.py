@@ -16,14 +16,14 @@ import pytest
 
 from firmware_app.config import Uplink
 from firmware_app.records import Priority
-from firmware_app.store.exchange import Exchange
-from firmware_app.uplink import credentials
-from firmware_app.uplink.envelope import key_id, sign
-from firmware_app.uplink.keys import seal_key
-from firmware_app.uplink.line import Line
+from firmware_app.sealed import credentials
+from firmware_app.sealed.envelope import key_id, sign
+from firmware_app.sealed.keys import seal_key
+from firmware_app.sealed.summary import Keys, Kind
+from firmware_app.store.exchange.exchange_db import Exchange
+from firmware_app.uplink.connection import Line
 from firmware_app.uplink.publisher import WINDOW, Publisher
-from firmware_app.uplink.summary import Keys, Kind
-from hospital import keyring
+from hospital.keys import keyring
 from tests.unit.test_exchange import brief
 from tests.wire.line_rig import Place, place, wait_for
 from tests.wire.test_order_of_receipts import peer_client

@@ -15,7 +15,7 @@ import pytest
 
 from firmware_app import __version__
 from firmware_app.demo import samples
-from firmware_app.uplink.summary import Presence
+from firmware_app.sealed.summary import Presence
 from firmware_app.version import version
 
 ROOT = Path(__file__).parents[2]
@@ -46,7 +46,7 @@ def test_the_wheel_reads_a_film_outside_the_checkout(unpacked: Path, tmp_path: P
     drawn = samples.drawn()[0]
     film = tmp_path / "film.dcm"
     drawn.dataset.save_as(film, enforce_file_format=True)
-    done = run_outside(unpacked, tmp_path, "-m", "firmware_app.cli", "read", str(film), "--json")
+    done = run_outside(unpacked, tmp_path, "-m", "firmware_app", "read", str(film), "--json")
     assert done.returncode == 0, done.stderr
     (line,) = done.stdout.splitlines()
     assert json.loads(line)["readings"][0]["pack"]["name"] == "chest-xray-child"
@@ -71,7 +71,7 @@ def test_checkout_and_wheel_name_the_commit_and_the_wheel_asks_no_git(unpacked: 
         ["git", "rev-parse", "--short=9", "HEAD"], cwd=ROOT, text=True, capture_output=True, check=True
     ).stdout.strip()
     named = re.compile(rf"lantern {re.escape(__version__)}\+g{commit}(\.dirty)?\n")
-    ask = "import os; os.environ['PATH'] = '/none'; from firmware_app.cli import main; main(['--version'])"
+    ask = "import os; os.environ['PATH'] = '/none'; from firmware_app.commands.cli import main; main(['--version'])"
     assert named.fullmatch(run_outside(unpacked, tmp_path, "-c", ask).stdout)
-    assert named.fullmatch(run_outside(ROOT, tmp_path, "-m", "firmware_app.cli", "--version").stdout)
+    assert named.fullmatch(run_outside(ROOT, tmp_path, "-m", "firmware_app", "--version").stdout)
     assert get_type_hints(Presence, include_extras=True)["version"].__metadata__[0].accepts(version())

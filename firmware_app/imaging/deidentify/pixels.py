@@ -15,11 +15,12 @@ from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 
 from firmware_app.errors import ExportNoSector, Undecodable
-from firmware_app.imaging import keyframes, palette, sector, ultrasound
 from firmware_app.imaging.dicom_film import DicomFilm
-from firmware_app.imaging.grey import luminance
-from firmware_app.imaging.sector import Sector
+from firmware_app.imaging.grey import palette
+from firmware_app.imaging.grey.pipeline import luminance
 from firmware_app.imaging.source import BROKEN, Source
+from firmware_app.imaging.ultrasound import keyframes, opened, sector
+from firmware_app.imaging.ultrasound.sector import Sector
 
 _ULTRASOUND: Final = "US"
 _ULTRASOUND_CLASSES: Final = tuple(f"1.2.840.10008.5.1.4.1.1.{last}" for last in ("3", "3.1", "6", "6.1", "6.2"))
@@ -76,7 +77,7 @@ def _is_partial(found: Source) -> bool:
 
 def _sector(film: DicomFilm) -> Sector:
     """The sector as the header tells it, else as the pixels do; of a clip, what moves tells it."""
-    found = ultrasound.told_sector(film)
+    found = opened.told_sector(film)
     if found is None and film.frames == 1:
         found = sector.of_still(film.grey(0))
     elif found is None:

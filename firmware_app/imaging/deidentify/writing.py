@@ -14,13 +14,14 @@ from pydicom.uid import UID
 
 from firmware_app import __version__
 from firmware_app.errors import ExportNoRoom, ExportTextFound, ExportTextUnchecked, ExportTooLarge, Undecodable
-from firmware_app.imaging import dicom_film, keyframes
+from firmware_app.imaging import dicom_film
 from firmware_app.imaging.deidentify import header, pixel_element, pixels, profile
 from firmware_app.imaging.deidentify.pixels import Plan
 from firmware_app.imaging.deidentify.text import Detector
 from firmware_app.imaging.deidentify.uids import Identities
 from firmware_app.imaging.dicom_film import DicomFilm
 from firmware_app.imaging.source import BROKEN
+from firmware_app.imaging.ultrasound import keyframes
 
 LARGEST_FILE_BYTES: Final = 2 * 1024**3
 """A stick's FAT ends at 4 GB, and few viewers open half of that."""

@@ -1,7 +1,7 @@
 """What is learnt of frontal chest films: how one lies, whether a side is cut off, whether it is one at all.
 
-All of it is products with thumbnails of 16 × 16.  ``python -m converters.chest_templates`` learns them from public
-films and writes `FILE_NAME` (docs/decisions/quality.md says from which, and how well they do).
+All of it is products with thumbnails of 16 × 16.  ``python -m converters.packing.chest_templates`` learns them from
+public films and writes `FILE_NAME` (docs/decisions/quality.md says from which, and how well they do).
 """
 
 from __future__ import annotations

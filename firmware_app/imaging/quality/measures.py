@@ -12,8 +12,8 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from firmware_app.imaging.lee1980 import box_mean
 from firmware_app.imaging.quality.look import SIDE_PX, Look, Small, middle
+from firmware_app.imaging.ultrasound.lee1980 import box_mean
 
 _WINDOW: Final = np.outer(np.hanning(SIDE_PX), np.hanning(SIDE_PX))
 _DOWN: Final = np.fft.fftfreq(SIDE_PX)[:, np.newaxis]

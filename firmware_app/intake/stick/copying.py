@@ -39,8 +39,9 @@ from firmware_app.intake.stick.handover import Word
 from firmware_app.intake.stick.kinds import Images, Kind
 from firmware_app.intake.stick.search import Found
 from firmware_app.records import Reason
-from firmware_app.store import media, rescue
-from firmware_app.store.stick_status import Stage, StickStatus
+from firmware_app.store.clinical import media
+from firmware_app.store.disk.stick_status import Stage, StickStatus
+from firmware_app.store.rescue import rescue
 
 log = logging.getLogger("lantern.stick")
 

@@ -15,7 +15,7 @@ from struct import unpack_from
 from typing import Final
 
 from firmware_app.errors import IntakeError
-from firmware_app.intake.element_stream import LONG_VRS, SHORT_VRS
+from firmware_app.headers.element_stream import LONG_VRS, SHORT_VRS
 from firmware_app.intake.given_file import let_go, open_regular, read_at, readable
 from firmware_app.intake.stick.search import Found
 

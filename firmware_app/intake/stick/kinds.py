@@ -12,9 +12,9 @@ from collections import Counter
 from enum import Enum
 from typing import Final
 
-from firmware_app.intake import picture
+from firmware_app.headers import file_kind
+from firmware_app.headers.header import MAGIC, PREAMBLE_BYTES, looks_like_data_set
 from firmware_app.intake.given_file import is_archive, is_object_name, is_picture_name
-from firmware_app.intake.header import MAGIC, PREAMBLE_BYTES, looks_like_data_set
 from firmware_app.intake.stick import dicomdir
 from firmware_app.records import is_uid
 
@@ -53,7 +53,7 @@ def kind(name: str, head: bytes) -> Kind:
         return Kind.LIST
     if is_dicom:
         return Kind.DICOM
-    if picture.kind(head) is not None or picture.is_of_a_phone(head):
+    if file_kind.kind(head) is not None or file_kind.is_of_a_phone(head):
         return Kind.PICTURE
     if looks_like_data_set(head):
         return Kind.DICOM

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Final
 
 from firmware_app.language import N_, translate
-from firmware_app.store import stick_files
-from firmware_app.store.stick_status import Stage, StickStatus
+from firmware_app.store.disk import stick_files
+from firmware_app.store.disk.stick_status import Stage, StickStatus
 
 MOST_RECEIPTS: Final = 500
 _TITLE: Final = N_("Receipt of a stick")

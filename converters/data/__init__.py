@@ -1,0 +1,1 @@
+"""Labelled films: read, split by patient, made ready."""

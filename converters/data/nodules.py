@@ -1,0 +1,134 @@
+"""Chest CT with lung nodules that several readers outlined, in the form of LIDC-IDRI (Armato et al. 2011).
+
+A series is a folder of DICOM objects with one XML file of the readers beside them, at any depth below the data folder.
+What the readers call a nodule of 3 mm or more has outlines; smaller ones have a single point and are no lesion here.
+A voxel is one of a lesion where at least half of the readers, and no fewer than two where there are two, outlined it.
+The points of an outline lie just outside the nodule, as its authors say, so they do not belong to it.
+"""
+
+import xml.etree.ElementTree as ElementTree
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw
+from pydicom import dcmread
+
+from converters.data.datasets import Film, FilmSet
+from converters.failures import DataUnreadable
+from firmware_app.errors import ImagingError
+from firmware_app.imaging.volume import series, slices, voxels
+
+SPACE = "{http://www.nih.gov}"
+ROOT = f"{SPACE}LidcReadMessage"
+FEWEST_POINTS = 3
+
+Outline = list[tuple[int, int]]
+
+
+def folders(path: Path) -> list[Path]:
+    """The series below ``path`` (or ``path`` itself): every folder with one XML of readers and DICOM objects."""
+    return sorted({file.parent for file in path.rglob("*.xml") if any(file.parent.glob("*.dcm"))})
+
+
+def opened(path: Path, finding: str) -> FilmSet:
+    """The series of ``path`` as volumes with masks; positive is one with a nodule. Raises :class:`DataUnreadable`."""
+    films = []
+    for folder in folders(path):
+        table = readers_of(folder)
+        name = folder.relative_to(path).as_posix() if folder != path else folder.name
+        label = int(bool(mask(table).any()))
+        films.append(Film(name, folder, label, _patient(folder), mask=table))
+    if not films:
+        raise DataUnreadable(str(path), "there is no CT series with its readers' XML in it")
+    people = dict.fromkeys(one.patient for one in films)  # an ID is only compared, never kept
+    number = {patient: f"patient{index}" for index, patient in enumerate(people, 1)}
+    kept = tuple(Film(one.name, one.path, one.label, number[one.patient], mask=one.mask) for one in films)
+    return FilmSet(path.name, finding, kept)
+
+
+def readers_of(folder: Path) -> Path:
+    """The one XML file of a series. Raises :class:`DataUnreadable` when there are several, or none."""
+    found = sorted(folder.glob("*.xml"))
+    if len(found) != 1:
+        raise DataUnreadable(str(folder), f"it has {len(found)} XML files, one of the readers is wanted")
+    return found[0]
+
+
+def read(folder: Path) -> NDArray[np.float32]:
+    """(D, H, W) Hounsfield units, as the box stacks a series. Raises :class:`DataUnreadable`."""
+    try:
+        return np.asarray(voxels.hounsfield(_stack(folder)).voxels, dtype=np.float32)
+    except ImagingError as error:
+        raise DataUnreadable(str(folder), str(error)) from error
+
+
+def mask(table: Path) -> NDArray[np.bool_]:
+    """(D, H, W): the lesions of a series by its readers' XML, in the order of :func:`read`."""
+    stack = _stack(table.parent)
+    first = stack.slices[0]
+    place = {str(dcmread(one.path, stop_before_pixels=True, specific_tags=["SOPInstanceUID"]).SOPInstanceUID): index
+             for index, one in enumerate(stack.slices)}  # fmt: skip
+    readers = list(sessions(table))
+    votes = np.zeros((len(stack.slices), first.rows, first.columns), dtype=np.uint8)
+    for outlines in readers:
+        own = np.zeros(votes.shape, dtype=np.bool_)
+        for uid, inside, outline in outlines:
+            if uid not in place:
+                raise DataUnreadable(str(table), "it outlines a slice that is not in the series")
+            drawn = filled(outline, own.shape[1:])
+            own[place[uid]] = own[place[uid]] | drawn if inside else own[place[uid]] & ~drawn
+        votes += own
+    return votes >= max(1, min(2, len(readers)), (len(readers) + 1) // 2)
+
+
+def sessions(table: Path) -> Iterator[list[tuple[str, bool, Outline]]]:
+    """Of each reader: (SOP Instance UID, whether it adds or cuts out, points). Raises :class:`DataUnreadable`."""
+    try:
+        root = ElementTree.parse(table).getroot()
+    except (ElementTree.ParseError, OSError) as error:
+        raise DataUnreadable(str(table), f"it is cut off or no XML ({error})") from error
+    if root.tag != ROOT:
+        raise DataUnreadable(str(table), "it is not the readers' XML of a CT series")
+    for session in root.iter(f"{SPACE}readingSession"):
+        found = []
+        for one in session.iter(f"{SPACE}roi"):
+            points = [(_number(table, edge, "xCoord"), _number(table, edge, "yCoord"))
+                      for edge in one.iter(f"{SPACE}edgeMap")]  # fmt: skip
+            if len(points) >= FEWEST_POINTS:
+                adds = _text(one, "inclusion").upper() != "FALSE"
+                found.append((_text(one, "imageSOP_UID"), adds, points))
+        # What cuts out comes last, whatever the order of the file.
+        yield sorted(found, key=lambda told: not told[1])
+
+
+def filled(outline: Outline, shape: tuple[int, ...]) -> NDArray[np.bool_]:
+    """(H, W): the inside of an outline without its own points."""
+    picture = Image.new("1", (shape[1], shape[0]))
+    ImageDraw.Draw(picture).polygon(outline, fill=1, outline=0)
+    return np.asarray(picture, dtype=np.bool_)
+
+
+def _stack(folder: Path) -> series.Stack:
+    found = [one for path in sorted(folder.glob("*.dcm")) for one in slices.of(path)]
+    stacks = series.arranged(found, voxels.same_pixels).stacks
+    if not stacks:
+        raise DataUnreadable(str(folder), "its slices make no volume")
+    return stacks[0]
+
+
+def _patient(folder: Path) -> str:
+    header = dcmread(next(folder.glob("*.dcm")), stop_before_pixels=True, specific_tags=["PatientID"])
+    return str(header.get("PatientID", "")) or folder.name
+
+
+def _text(one: ElementTree.Element, name: str) -> str:
+    return (one.findtext(f"{SPACE}{name}") or "").strip()
+
+
+def _number(table: Path, edge: ElementTree.Element, name: str) -> int:
+    try:
+        return int(_text(edge, name))
+    except ValueError as error:
+        raise DataUnreadable(str(table), f"a point has no whole number as {name}") from error

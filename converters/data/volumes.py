@@ -1,0 +1,82 @@
+"""Volumes with outlines: ``DIR/volumes/NAME.npy`` and ``DIR/masks/NAME.npy``, or ``.npz`` with one array each.
+
+A volume is (D, H, W) numbers, bright is dense; its mask has the same shape and is not 0 inside a lesion.  Every volume
+has a mask: one without any lesion says so by zeros.  ``labels.csv`` (columns ``file``, ``patient``, and traits such as
+``machine``) may stand beside them; without it every volume is a patient's only one.
+"""
+
+import hashlib
+import zipfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from converters.data.datasets import Film, FilmSet
+from converters.failures import DataUnreadable
+
+SUFFIXES = (".npy", ".npz")
+
+
+def is_volume(path: Path) -> bool:
+    """Whether it is a volume, or the mask of one: by its name, or a CT series (:mod:`converters.data.nodules`)."""
+    return path.suffix in (*SUFFIXES, ".xml") or path.is_dir()
+
+
+def opened(folder: Path, finding: str) -> FilmSet:
+    """The volumes of ``folder``; positive is one whose mask is not empty. Raises :class:`DataUnreadable`."""
+    from converters.data import sources
+
+    paths = sorted(path for path in (folder / "volumes").glob("*") if path.suffix in SUFFIXES)
+    if not paths:
+        raise DataUnreadable(str(folder), "there is no volume (.npy or .npz) in its folder volumes")
+    rows = sources.rows_by_file(folder / "labels.csv") if (folder / "labels.csv").is_file() else {}
+    films = []
+    for path in paths:
+        mask, row = folder / "masks" / path.name, rows.get(path.name, {})
+        if not mask.is_file():
+            raise DataUnreadable(str(path), "it has no mask; one of zeros says that there is no lesion")
+        shape, outline = read(path).shape, read(mask)
+        if outline.shape != shape:
+            raise DataUnreadable(str(mask), f"its shape {outline.shape} is not the volume's {shape}")
+        traits = tuple((name, row[name]) for name in sources.TRAIT_COLUMNS if row.get(name))
+        films.append(Film(path.name, path, int(outline.any()), row.get("patient", path.stem), mask=mask, traits=traits))
+    return FilmSet(folder.name, finding, tuple(films))
+
+
+def read(path: Path) -> NDArray[np.float32]:
+    """(D, H, W) float32; of the readers of a CT series, 1 in a lesion. Raises :class:`DataUnreadable`."""
+    from converters.data import nodules
+
+    if path.suffix == ".xml":
+        return nodules.mask(path).astype(np.float32)
+    if path.is_dir():
+        return nodules.read(path)
+    try:
+        found = np.load(path, allow_pickle=False)
+        if not isinstance(found, np.ndarray):
+            with found:
+                if len(found.files) != 1:
+                    raise DataUnreadable(str(path), f"it holds {len(found.files)} arrays, one is wanted")
+                found = found[found.files[0]]
+        volume = np.asarray(found, dtype=np.float32)
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        raise DataUnreadable(str(path), f"no volume can be read from it ({error})") from error
+    if volume.ndim != 3 or not volume.size or not bool(np.isfinite(volume).all()):
+        raise DataUnreadable(str(path), f"shape {volume.shape}: it is no (D, H, W) array of finite numbers")
+    return volume
+
+
+def copies(films: Sequence[Film]) -> list[tuple[int, int]]:
+    """Index pairs of volumes with the same contents.
+
+    Heads in one pose look much alike at a coarse grid, so likeness would join different people: only copies count.
+    """
+    first: dict[str, int] = {}
+    pairs = []
+    for index, film in enumerate(films):
+        word = hashlib.sha256(film.read().tobytes()).hexdigest()
+        if first.setdefault(word, index) != index:
+            pairs.append((first[word], index))
+    return pairs

@@ -1,0 +1,242 @@
+"""How good a pack is on labelled films, in one runtime and precision. Needs no PyTorch.
+
+The films go the way they go on the box (:mod:`converters.evaluation.box_way`): the same preprocessing, runtime module,
+pooling and
+calibration, the pack's own frozen threshold; what the box would refuse is counted. What they gave is kept as
+predictions; the numbers are those of :mod:`converters.evaluation.measures`.
+"""
+
+import argparse
+import json
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from converters.data import looks, material, sources, splits
+from converters.data.datasets import FilmSet
+from converters.data.predictions import Predictions
+from converters.evaluation.box_way import Said, Tick, said, silent
+from converters.evaluation.measures import Evaluation, Prevalence, against, evaluation, in_order, plain
+from converters.failures import DataUnreadable, OutputUnwritable, RecipeInvalid
+from converters.progress import Progress
+from converters.recipe import load_recipe
+from converters.statistics import lesions
+from firmware_app.packs.shelf import Pack
+from firmware_app.runtimes import choice
+from firmware_app.tasks.typicality import Familiar
+
+RUNTIMES = ("onnxruntime", "openvino", "litert")
+PRECISIONS = ("fp32", "fp16", "int8")
+
+
+def predict(pack: Pack, films: FilmSet, runtime: str, precision: str, tick: Tick = silent) -> Predictions:
+    """The logits of the pack's first finding; ``tick`` is told how many films are done.
+
+    Raises :class:`DataUnreadable` without any film.
+    """
+    return _asked(pack, films, runtime, precision, tick).predictions
+
+
+def evaluate(
+    pack: Pack, films: FilmSet, split: str, runtime: str, precision: str, tick: Tick = silent,
+    prevalence: float | None = None,
+) -> tuple[Evaluation, Predictions]:  # fmt: skip
+    """The numbers of the pack's first finding on ``films``, and the predictions they are computed from.
+
+    ``prevalence`` is the clinic's, for the decision curve. Raises :class:`DataUnreadable` without any film.
+    """
+    told = _asked(pack, films, runtime, precision, tick)
+    found = lesions.found(told.marks, told.predictions.patients) if told.marks else None
+    spec, at = pack.manifest.findings[0], Prevalence(pack.manifest.calibration_prevalence, prevalence)
+    result = evaluation(told.predictions, spec, pack.name, runtime, precision, split, found, told.familiar, at)
+    return replace(result, unfit=told.unfit), told.predictions
+
+
+def _asked(pack: Pack, films: FilmSet, runtime: str, precision: str, tick: Tick) -> Said:
+    session = choice.get(runtime).load(pack.artefact(runtime, precision))
+    try:
+        familiar = Familiar.of(pack, runtime, precision)
+    except ValueError as error:
+        raise DataUnreadable(str(pack.folder), str(error)) from error
+    return said(session, films, pack.manifest, familiar, tick)
+
+
+def chosen_films(
+    pack: Pack, data: Path, positive: str | None, split: str | None, recipe: Path | None = None
+) -> tuple[FilmSet, str]:
+    """The films to score and the name of what was chosen.
+
+    With ``recipe``, which is the pack's, ``data`` is read as it says, and ``split`` is one of its parts (:func:`_of`).
+    Without it ``split`` is ``train``, ``val`` or ``test`` of our own recipe of the pack's name where ``data`` holds its
+    films; else a part that the data set itself has (see :func:`sources.opened`). Without ``split`` all films count, of
+    an ``.npz`` those of ``test``. ``positive`` names the positive class, else the recipe or the finding's code does.
+    """
+    code = pack.manifest.findings[0].code
+    if recipe is not None:
+        return _of(pack, recipe, data, positive, split)
+    if data.suffix == ".npz" and data.is_file():
+        return sources.opened(data, code, positive, split), split or "test"
+    if split is None:
+        return sources.opened(data, code, positive), "all"
+    if not (data / split).is_dir():
+        recipe, lists = splits.RECIPES / f"{pack.name}.toml", splits.LISTS
+        films, frozen = sources.opened(data, code, positive), splits.frozen_test(pack.name, lists)
+        ours = bool(frozen) and {film.name for film in films.films}.issuperset(frozen)
+        if split == "test" and ours:
+            _noted(pack, lists)
+            return films.only(frozen), split
+        if split in ("train", "val") and ours and recipe.is_file():
+            return material.open_material(load_recipe(recipe), data, lists=lists).part(split), split
+    if not sources.has_split(data, split):
+        raise DataUnreadable(str(data), f"it has no split {split}, nor the films of the test part of {pack.name}")
+    return sources.opened(data, code, positive, split), split
+
+
+def _of(pack: Pack, path: Path, data: Path, positive: str | None, split: str | None) -> tuple[FilmSet, str]:
+    """``train``, ``val`` or ``test`` of the pack's own recipe, whose list of test films stands beside it; else all.
+
+    Raises :class:`~converters.failures.RecipeInvalid` for another pack's recipe.
+    """
+    recipe, lists = load_recipe(path), splits.lists_of(path.resolve().parent)
+    if recipe.pack != pack.name:
+        raise RecipeInvalid(str(path), f"it is the recipe of {recipe.pack}, not of {pack.name}")
+    if positive is not None:
+        recipe = recipe.model_copy(update={"data": recipe.data.model_copy(update={"positive": positive})})
+    if split is None:
+        return material.open_reader(recipe, data), "all"
+    frozen = splits.frozen_test(pack.name, lists)
+    if not frozen:
+        raise DataUnreadable(str(lists), f"there is no {pack.name}.test.txt, the list of the films that judge it")
+    if split != "test":
+        return material.open_material(recipe, data, lists=lists).part(split), split
+    films = material.open_reader(recipe, data).only(frozen)
+    _noted(pack, lists)
+    return films, split
+
+
+def _noted(pack: Pack, lists: Path) -> None:
+    """Note the look at the test part; who may not write there is told."""
+    try:
+        looks.note(pack.manifest, time.strftime("%Y-%m-%d", time.gmtime()), lists)
+    except OutputUnwritable as error:
+        print(f"this look at the test part is not noted: {error}", file=sys.stderr, flush=True)
+
+
+def where(films: FilmSet, condition: str) -> FilmSet:
+    """Only the films with a trait, ``view=AP``. Raises :class:`DataUnreadable` when none has it."""
+    name, _, value = condition.partition("=")
+    kept = tuple(film for film in films.films if dict(film.traits).get(name) == value)
+    if not kept:
+        raise DataUnreadable(films.name, f"no film has {condition}")
+    return FilmSet(films.name, films.positive, kept)
+
+
+def table(result: Evaluation) -> str:
+    """The result for a person."""
+
+    def rate(value: float | None, interval: tuple[float, float] | None) -> str:
+        return "not defined" if value is None or interval is None else (
+            f"{value:.3f}  (95 % interval {interval[0]:.3f} to {interval[1]:.3f})"
+        )  # fmt: skip
+
+    heading = f"{result.pack}, {result.precision} in {result.runtime}, {result.split}"
+    lines = [
+        f"{heading}: {result.n} films, {result.positives} positive",
+        f"  AUC          {rate(result.auc, result.auc_ci)}",
+        f"  sensitivity  {rate(result.sensitivity, result.sensitivity_ci)}  at threshold {result.threshold:.3f}",
+        f"  specificity  {rate(result.specificity, result.specificity_ci)}",
+        *(f"  sensitivity  {rate(one.sensitivity, one.sensitivity_ci)}  at specificity {one.specificity:g}"
+          for one in result.at_specificity),
+        f"  ECE          {rate(result.ece, result.ece_ci)}",
+        f"  Brier score  {rate(result.brier, result.brier_ci)}",
+    ]  # fmt: skip
+    if result.decision_curve is not None:
+        useful = result.decision_curve.useful
+        span = f"from {useful[0]:g} to {useful[1]:g}" if useful else "at no threshold"
+        lines.append(
+            f"  better than treating all or none {span}, at a prevalence of {result.decision_curve.prevalence:.3g}"
+        )
+    if result.unfit:
+        lines.append(f"  not fit for a model, and not counted: {result.unfit} films")
+    if result.passed is not None:
+        lines.append(
+            f"  familiar     {rate(result.passed, result.passed_ci)}  of the films get a number on the box; of these:"
+        )
+        lines.append(f"  AUC          {rate(result.auc_passed, result.auc_passed_ci)}")
+        lines.append(f"  sensitivity  {rate(result.sensitivity_passed, result.sensitivity_passed_ci)}")
+        lines.append(f"  specificity  {rate(result.specificity_passed, result.specificity_passed_ci)}")
+    if result.lesions is not None:
+        found = result.lesions
+        lines.append(f"  Dice         {rate(found.dice, found.dice_ci)}")
+        lines.append(f"  lesions      {rate(found.lesions.value, found.lesions_ci)}  found of {found.lesions.n}, with "
+                     f"{found.false_per_film:.2f} false marks a film")  # fmt: skip
+    lines += [
+        f"  {one.trait} {one.value} ({one.n}): sensitivity {rate(one.sensitivity, one.sensitivity_ci)}, "
+        f"specificity {rate(one.specificity, one.specificity_ci)}"
+        for one in in_order(result.subgroups)
+    ]
+    return "\n".join(lines)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of ``lantern-convert evaluate``."""
+    parser.add_argument("pack", type=Path, help="the pack's folder")
+    parser.add_argument("--data", type=Path, required=True, help=f"the films: {sources.FORMS}")
+    parser.add_argument("--positive", help="the positive class (or label number); else the finding's code")
+    parser.add_argument("--split", help="train, val, test (the committed list), or a part that the data has; else all")
+    parser.add_argument("--recipe", type=Path, help="the pack's own, whose parts are meant (default: ours of its name)")
+    parser.add_argument("--prevalence", type=float, metavar="SHARE",
+                        help="of the finding at the clinic, for the decision curve (default: the films')")  # fmt: skip
+    parser.add_argument("--where", metavar="TRAIT=VALUE", help="only films with this trait, such as view=AP")
+    parser.add_argument("--runtime", default=RUNTIMES[0], choices=RUNTIMES)
+    parser.add_argument(
+        "--precision",
+        choices=PRECISIONS,
+        help="default: int8 where the runtime has one, else fp32, else fp16 (a box takes "
+        "whichever file is the fastest right one on its own processor)",
+    )
+    parser.add_argument("--out", type=Path, metavar="FILE.npz", help="keep the predictions there")
+    parser.add_argument(
+        "--against", metavar="FILE.npz|PRECISION", help="compare, film by film, with kept predictions or a precision"
+    )
+    parser.add_argument("--json", action="store_true", help="one JSON object on stdout instead of a table")
+
+
+def command(options: argparse.Namespace) -> int:
+    """``lantern-convert evaluate`` with :func:`add_arguments`'s options; prints and returns the exit status."""
+    pack = Pack.load(options.pack.resolve())
+    films, split = chosen_films(pack, options.data, options.positive, options.split, options.recipe)
+    if options.where:
+        films, split = where(films, options.where), f"{split}[{options.where}]"
+    precision = options.precision or usual_precision(pack, options.runtime)
+    progress = Progress(f"{pack.name} {precision} {options.runtime}", len(films.films))
+    result, predictions = evaluate(pack, films, split, options.runtime, precision, progress.at, options.prevalence)
+    if options.out:
+        predictions.save(options.out)
+    compared = _compared(pack, films, options, predictions) if options.against else None
+    if options.json:
+        told = result.as_dict()
+        print(json.dumps(told if compared is None else {**told, "against": plain(compared)}))
+    else:
+        gates = () if compared is None else compared["gates"]
+        print("\n".join((table(result), *(f"  {one['said']}: {one['outcome']}" for one in gates))))
+    return 0
+
+
+def usual_precision(pack: Pack, runtime: str) -> str:
+    """The precision that is measured unless told: INT8 where the runtime has a file of it, else the first there is."""
+    from firmware_app.packs.shelf import READS_FILES_OF
+
+    names = (runtime, READS_FILES_OF.get(runtime, runtime))
+    has = [str(one.precision) for one in pack.manifest.artefacts if one.runtime in names]
+    return next((one for one in ("int8", "fp32", "fp16") if one in has), "fp32")
+
+
+def _compared(pack: Pack, films: FilmSet, options: argparse.Namespace, mine: Predictions) -> dict[str, Any]:
+    if options.against in PRECISIONS:
+        original = predict(pack, films, options.runtime, options.against)
+    else:
+        original = Predictions.load(Path(options.against))
+    return {"original": options.against, **against(original, mine, pack.manifest.findings[0])}

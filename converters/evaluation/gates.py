@@ -1,0 +1,162 @@
+"""The gates: what a smaller file may lose against the FP32 original before it is refused.
+
+Judged on pooled out-of-fold predictions, film by film beside the original's (:mod:`converters.statistics.paired`):
+
+* AUC may fall by at most ``auc_loss``, its interval from resamples of whole patients;
+* sensitivity at the frozen threshold by at most ``sensitivity_loss``; with fewer than ``few_positives`` positive films
+  that is finer than a film or two, so then at most ``most_lost`` of them may be lost, whatever is won elsewhere;
+* FP32 and FP16 also match PyTorch: cell by cell on those films, in units of the map's largest cell, and in the logit
+  itself on the golden cases; INT8 does not, and its golden tolerance is measured, up to a ceiling
+  (:mod:`converters.golden_cases.cases`);
+* the files that ship are made from another network than the folds' files, and are compared with that one
+  (:mod:`converters.quantizing.shipped`);
+* the map agrees with Grad-CAM of the original by a mean rank correlation of ``map_correlation`` or more.
+
+Where the interval of a difference crosses the margin the verdict stands but is called inconclusive; with few positive
+films it always is, since even none lost among n leaves 3 / n possible (the rule of three, Hanley 1983).  Speed is
+measured and recorded; it refuses nothing, because the box chooses on its own device.
+"""
+
+import math
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from enum import StrEnum
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from converters.data.predictions import Predictions
+from converters.recipe import Gate
+from converters.statistics import paired
+
+PARITY: Mapping[str, float] = {"fp32": 1e-4, "fp16": 5e-2}
+"""Largest difference from PyTorch; see :func:`parity` and :func:`golden_parity`."""
+
+
+class Outcome(StrEnum):
+    """What a gate says of an artefact."""
+
+    PASSED = "passed"
+    INCONCLUSIVE = "inconclusive"  # passed, but the interval reaches beyond the margin
+    REFUSED = "refused"
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """One artefact before one gate: the measured difference, its margin, and a sentence."""
+
+    gate: str
+    outcome: Outcome
+    measured: float
+    margin: float
+    said: str
+
+    def as_dict(self) -> dict[str, Any]:
+        """As JSON."""
+        return {**asdict(self), "measured": round(self.measured, 5), "outcome": self.outcome.value}
+
+
+def judged(original: Predictions, other: Predictions, threshold_logit: float, gate: Gate) -> list[Verdict]:
+    """The task gates of one artefact. ``threshold_logit``: the frozen threshold before calibration.
+
+    Raises :class:`ValueError` when the two did not judge the same films.
+    """
+    if original.names != other.names or not np.array_equal(original.labels, other.labels):
+        raise ValueError("the two models have not judged the same films")
+    return [_auc(original, other, gate), sensitivity(original, other, threshold_logit, gate)]
+
+
+def parity(precision: str, largest: float, absolute: float | None = None) -> Verdict | None:
+    """The cell-by-cell gate of FP32 and FP16 files; ``None`` for INT8, which has none.
+
+    ``largest`` is in units of the map's largest cell and is judged; ``absolute``, in logits, is told beside it.
+    """
+    margin = PARITY.get(precision)
+    if margin is None:
+        return None
+    passed = largest <= margin
+    beside = "" if absolute is None else f" ({absolute:.2g} in logits)"
+    said = f"largest difference from the original {largest:.2g} of the map's largest cell{beside}, allowed {margin:g}"
+    return Verdict("parity", Outcome.PASSED if passed else Outcome.REFUSED, largest, margin, said)
+
+
+def golden_parity(precision: str, logits: float, cells: float) -> Verdict | None:
+    """The gate of FP32 and FP16 files on the golden cases, as it is: ``logits``, the largest difference of the answers.
+
+    ``cells``, that of the maps' cells, is told beside it.
+    """
+    margin = PARITY.get(precision)
+    if margin is None:
+        return None
+    said = f"on the golden cases, largest difference from the original's logit {logits:.2g} (of a cell {cells:.2g}), "
+    outcome = Outcome.PASSED if logits <= margin else Outcome.REFUSED
+    return Verdict("golden parity", outcome, logits, margin, f"{said}allowed {margin:g}")
+
+
+def apart(wanted: NDArray[Any], found: NDArray[Any]) -> tuple[float, float]:
+    """The largest difference of two files' maps: in units of the wanted ones' largest cell or 1, and as it is."""
+    if not bool(np.isfinite(found).all()):
+        return math.inf, math.inf
+    largest = float(np.abs(found - wanted).max())
+    return largest / max(1.0, float(np.abs(wanted).max())), largest
+
+
+def verdict_of(gate: str, value: float, low: float, margin: float, said: str) -> Verdict:
+    """A paired difference with the lower end of its interval, before its margin."""
+    return Verdict(gate, _outcome(value, low, margin), value, margin, said)
+
+
+def explanation(agreed: float | None, gate: Gate) -> Verdict:
+    """The gate of the activation map; ``agreed``: its mean rank correlation with Grad-CAM, ``None`` when all are flat.
+
+    See :mod:`converters.quantizing.maps`.
+    """
+    margin = gate.map_correlation
+    if agreed is None:
+        said = f"no film's map varies, so none can be compared with Grad-CAM; at least {margin:g} wanted"
+        return Verdict("explanation", Outcome.REFUSED, 0.0, margin, said)
+    said = f"mean rank correlation of its map with Grad-CAM {agreed:.3f}, at least {margin:g} wanted"
+    return Verdict("explanation", Outcome.PASSED if agreed >= margin else Outcome.REFUSED, agreed, margin, said)
+
+
+def worst(verdicts: Sequence[Verdict]) -> Outcome:
+    """The outcome of an artefact: refused when any gate refuses it."""
+    return gravest({verdict.outcome for verdict in verdicts})
+
+
+def gravest(found: Collection[Outcome]) -> Outcome:
+    """The worst of some outcomes; of none it is refused, since nothing was shown."""
+    return next(one for one in (Outcome.REFUSED, Outcome.INCONCLUSIVE, Outcome.PASSED) if one in found or not found)
+
+
+def _auc(original: Predictions, other: Predictions, gate: Gate) -> Verdict:
+    told = (original.labels, original.logits, other.logits)
+    found, delong = paired.auc(*told, original.patients), paired.delong(*told)
+    said = (
+        f"AUC changes by {found.value:+.4f} ({found.low:+.4f} to {found.high:+.4f}; DeLong, films taken for "
+        f"independent: {delong.low:+.4f} to {delong.high:+.4f}), allowed {-gate.auc_loss:+g}"
+    )
+    return Verdict("auc", _outcome(found.value, found.low, -gate.auc_loss), found.value, -gate.auc_loss, said)
+
+
+def sensitivity(original: Predictions, other: Predictions, threshold: float, gate: Gate) -> Verdict:
+    """Whom the other calls positive of the positive films at the frozen ``threshold``, a logit."""
+    before, after = original.logits >= threshold, other.logits >= threshold
+    found = paired.sensitivity(original.labels, before, after, original.patients)
+    lost, won = paired.lost_and_won(original.labels, before, after)
+    interval = f"({found.low:+.4f} to {found.high:+.4f})"
+    change = f"sensitivity changes by {found.value:+.4f} {interval}; {lost} lost, {won} won"
+    if int(original.labels.sum()) < gate.few_positives:
+        outcome = Outcome.INCONCLUSIVE if lost <= gate.most_lost else Outcome.REFUSED
+        said = f"{change}, allowed {gate.most_lost} lost of so few"
+        return Verdict("sensitivity", outcome, float(-lost), float(-gate.most_lost), said)
+    margin = -gate.sensitivity_loss
+    said = f"{change}, allowed {margin:+g}"
+    return Verdict("sensitivity", _outcome(found.value, found.low, margin), found.value, margin, said)
+
+
+def _outcome(value: float, low: float, margin: float) -> Outcome:
+    if not value >= margin:  # no number is no proof
+        return Outcome.REFUSED
+    return Outcome.PASSED if low >= margin else Outcome.INCONCLUSIVE

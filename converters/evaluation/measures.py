@@ -1,0 +1,290 @@
+"""The numbers of one set of predictions: everything a card, a gate or a report says is computed here, from values only.
+
+Sensitivity and specificity are at the pack's own frozen threshold; nothing is fitted.  Intervals are 95 %, whole
+patients resampled (rates: :func:`converters.statistics.intervals.rate_interval`).
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from converters.data.datasets import SLICE
+from converters.data.predictions import Predictions
+from converters.evaluation.gates import judged
+from converters.failures import DataUnreadable
+from converters.recipe import Gate
+from converters.statistics import calibration, decision, intervals, paired
+from converters.statistics.lesions import Found
+from firmware_app.packs.manifest import FindingSpec
+from firmware_app.tasks import classify
+
+DIGITS = 4
+FIXED_SPECIFICITIES = (0.90, 0.95)
+FEWEST_OF_A_CLASS = 10
+"""A subgroup with fewer films of either class has no AUC worth a line; its rates are shown with their intervals."""
+
+Interval = tuple[float, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Subgroup:
+    """The films of one trait (``view`` = ``AP``)."""
+
+    trait: str
+    value: str
+    n: int
+    positives: int
+    auc: float | None
+    auc_ci: Interval | None
+    sensitivity: float | None
+    sensitivity_ci: Interval | None
+    specificity: float | None
+    specificity_ci: Interval | None
+
+
+@dataclass(frozen=True, slots=True)
+class FixedSpecificity:
+    """The largest sensitivity at a specificity of at least ``specificity``, whatever the threshold."""
+
+    specificity: float
+    sensitivity: float | None
+    sensitivity_ci: Interval | None
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """One row of a card and what belongs to it. Fractions; ``None`` where a number does not apply."""
+
+    pack: str
+    runtime: str
+    precision: str
+    split: str
+    n: int
+    positives: int
+    auc: float | None
+    auc_ci: Interval | None
+    threshold: float
+    sensitivity: float | None
+    sensitivity_ci: Interval | None
+    specificity: float | None
+    specificity_ci: Interval | None
+    dice: float | None = None
+    lesion_sensitivity: float | None = None
+    false_positives_per_image: float | None = None
+    dice_ci: Interval | None = None
+    lesion_sensitivity_ci: Interval | None = None
+    ece: float | None = None
+    ece_ci: Interval | None = None
+    brier: float | None = None
+    brier_ci: Interval | None = None
+    unfit: int = 0
+    """Films that no model may see; they are not among ``n``."""
+    passed: float | None = None
+    """The share of films that are familiar to the pack: only these get a number on the box, and ``…_passed`` is of
+    them alone. ``None`` where the pack does not say what its films look like."""
+    passed_ci: Interval | None = None
+    auc_passed: float | None = None
+    auc_passed_ci: Interval | None = None
+    sensitivity_passed: float | None = None
+    sensitivity_passed_ci: Interval | None = None
+    specificity_passed: float | None = None
+    specificity_passed_ci: Interval | None = None
+    at_specificity: tuple[FixedSpecificity, ...] = ()
+    reliability: tuple[calibration.Bin, ...] = ()
+    decision_curve: decision.Curve | None = None
+    subgroups: tuple[Subgroup, ...] = ()
+    lesions: Found | None = None
+
+    def as_dict(self) -> dict[str, Any]:
+        """The contract's object first, then further keys; numbers to four places."""
+        return {one.name: plain(getattr(self, one.name)) for one in fields(self)}
+
+    def row(self) -> dict[str, Any]:
+        """One row of a manifest: the contract's numbers without the pack's name, calibration, fixed specificities."""
+        names = [one.name for one in fields(self)]
+        made = {name: getattr(self, name) for name in names[1 : names.index("at_specificity")]}
+        for one in self.at_specificity:
+            key = f"sensitivity_at_{one.specificity:.0%}".rstrip("%")
+            made |= {key: one.sensitivity, f"{key}_ci": one.sensitivity_ci}
+        return {name: plain(value) for name, value in made.items()}
+
+
+def plain(value: Any) -> Any:
+    """Values of an evaluation as JSON has them, numbers to four places."""
+    if isinstance(value, float):
+        return round(value, DIGITS)
+    if isinstance(value, (list, tuple)):
+        return [plain(item) for item in value]
+    if isinstance(value, dict):
+        return {name: plain(item) for name, item in value.items()}
+    if hasattr(value, "as_dict"):
+        return plain(value.as_dict())
+    if isinstance(value, (Subgroup, FixedSpecificity)):
+        return {one.name: plain(getattr(value, one.name)) for one in fields(value)}
+    return value
+
+
+def probabilities(predictions: Predictions, spec: FindingSpec) -> NDArray[np.float64]:
+    """(N,) calibrated probabilities, by the box's own arithmetic."""
+    return np.array([classify.probability(float(one), spec.calibration) for one in predictions.logits])
+
+
+def threshold_logit(spec: FindingSpec) -> float:
+    """The frozen threshold before calibration, as the gates take it."""
+    return (odds(spec.threshold) - spec.calibration.intercept) / spec.calibration.slope
+
+
+def odds(share: float) -> float:
+    """Log odds of a probability, kept away from 0 and 1."""
+    kept = min(max(share, 1e-9), 1.0 - 1e-9)
+    return math.log(kept / (1.0 - kept))
+
+
+@dataclass(frozen=True, slots=True)
+class Prevalence:
+    """How common the finding is where the pack's probabilities were calibrated, and at the clinic, where told."""
+
+    calibrated: float | None = None
+    clinic: float | None = None
+
+    def shift(self, labels: NDArray[np.int64]) -> float:
+        """What a calibrated log odds moves by at the clinic; the films' own prevalence where none is told before."""
+        return 0.0 if self.clinic is None else odds(self.clinic) - odds(self.calibrated or float(labels.mean()))
+
+
+def evaluation(
+    predictions: Predictions, spec: FindingSpec, pack: str, runtime: str, precision: str, split: str,
+    lesions: Found | None = None, familiar: NDArray[np.bool_] | None = None, prevalence: Prevalence = Prevalence(),
+) -> Evaluation:  # fmt: skip
+    """All numbers of one finding on one set of films. Raises :class:`DataUnreadable` without any film.
+
+    ``familiar`` (N,): which films the pack would not refuse, where it can tell.
+    """
+    if not len(predictions):
+        raise DataUnreadable(split, "there are no films")
+    labels, scores, patients = predictions.labels, probabilities(predictions, spec), predictions.patients
+    rates = rates_at(labels, scores, spec.threshold, patients)
+    meant = calibration.reliability(labels, scores, patients)
+    made = Evaluation(
+        pack=pack, runtime=runtime, precision=precision, split=split, n=len(labels), positives=int(labels.sum()),
+        auc=intervals.auc(labels, scores), auc_ci=intervals.auc_interval(labels, scores, patients),
+        threshold=spec.threshold, **rates,
+        ece=meant.ece, ece_ci=meant.ece_ci, brier=meant.brier, brier_ci=meant.brier_ci, reliability=meant.bins,
+        at_specificity=tuple(at_specificity(labels, scores, patients, one) for one in FIXED_SPECIFICITIES),
+        decision_curve=decision.curve(labels, at_clinic(scores, prevalence.shift(labels)), patients,
+                                      prevalence=prevalence.clinic),
+        subgroups=subgroups(predictions, scores, spec.threshold), lesions=lesions,
+    )  # fmt: skip
+    if familiar is not None:
+        made = replace(made, **of_familiar(predictions, scores, spec.threshold, familiar))
+    if lesions is None:
+        return made
+    return replace(
+        made, dice=lesions.dice, lesion_sensitivity=lesions.lesions.value,
+        false_positives_per_image=lesions.false_per_film, dice_ci=lesions.dice_ci,
+        lesion_sensitivity_ci=lesions.lesions_ci,
+    )  # fmt: skip
+
+
+def rates_at(
+    labels: NDArray[np.int64], scores: NDArray[np.float64], threshold: float, patients: Sequence[str]
+) -> dict[str, Any]:
+    """Sensitivity and specificity with their intervals, as an evaluation and a subgroup name them."""
+    found: dict[str, Any] = {}
+    for name, label, hits in (("sensitivity", 1, scores >= threshold), ("specificity", 0, scores < threshold)):
+        inside = labels == label
+        people = [patient for patient, chosen in zip(patients, inside, strict=True) if chosen]
+        found[name] = float(hits[inside].mean()) if people else None
+        found[f"{name}_ci"] = intervals.rate_interval(hits[inside], people)
+    return found
+
+
+def of_familiar(
+    predictions: Predictions, scores: NDArray[np.float64], threshold: float, familiar: NDArray[np.bool_]
+) -> dict[str, Any]:
+    """The share of films that get a number on the box, and what it is worth on them."""
+    labels, own = predictions.labels[familiar], scores[familiar]
+    patients = [patient for patient, inside in zip(predictions.patients, familiar, strict=True) if inside]
+    told = {
+        "auc": intervals.auc(labels, own), "auc_ci": intervals.auc_interval(labels, own, patients),
+        **rates_at(labels, own, threshold, patients),
+    }  # fmt: skip
+    names = {name: f"{name.removesuffix('_ci')}_passed{'_ci' if name.endswith('_ci') else ''}" for name in told}
+    share, interval = float(familiar.mean()), intervals.rate_interval(familiar, predictions.patients)
+    return {"passed": share, "passed_ci": interval} | {names[name]: value for name, value in told.items()}
+
+
+def at_clinic(scores: NDArray[np.float64], shift: float) -> NDArray[np.float64]:
+    """Probabilities (N,) whose log odds are moved by ``shift``."""
+    kept = np.clip(scores, 1e-12, 1.0 - 1e-12)
+    return scores if not shift else np.asarray(1.0 / (1.0 + (1.0 - kept) / kept * np.exp(-shift)), dtype=np.float64)
+
+
+def at_specificity(
+    labels: NDArray[np.int64], scores: NDArray[np.float64], patients: Sequence[str], specificity: float
+) -> FixedSpecificity:
+    """Sensitivity at a fixed specificity; its interval re-chooses the threshold in every resample."""
+    value = intervals.sensitivity_at_specificity(labels, scores, specificity)
+    if value is None:
+        return FixedSpecificity(specificity, None, None)
+    drawn = (
+        intervals.sensitivity_at_specificity(labels, scores, specificity, weights)
+        for weights in intervals.resamples(labels, patients)
+    )
+    return FixedSpecificity(specificity, value, intervals.limits(drawn))
+
+
+def subgroups(predictions: Predictions, scores: NDArray[np.float64], threshold: float) -> tuple[Subgroup, ...]:
+    """A row for every value of every trait, the weakest first.
+
+    Weakest is where even the upper ends of both rates' intervals leave least to hope for; a lower end would only name
+    the smallest group.
+    """
+    found: list[Subgroup] = []
+    for trait, value in sorted({pair for traits in predictions.traits for pair in traits.items()}):
+        chosen = np.array([traits.get(trait) == value for traits in predictions.traits])
+        labels, own = predictions.labels[chosen], scores[chosen]
+        patients = [name for name, inside in zip(predictions.patients, chosen, strict=True) if inside]
+        positives = int(labels.sum())
+        enough = min(positives, len(labels) - positives) >= FEWEST_OF_A_CLASS
+        found.append(Subgroup(
+            trait, value, len(labels), positives, intervals.auc(labels, own) if enough else None,
+            intervals.auc_interval(labels, own, patients) if enough else None,
+            **rates_at(labels, own, threshold, patients),
+        ))  # fmt: skip
+    return tuple(sorted(found, key=_hope))
+
+
+def in_order(found: Sequence[Subgroup]) -> tuple[Subgroup, ...]:
+    """As a table shows them: the weakest first, then time slices from the oldest to the newest."""
+    return tuple(sorted(found, key=lambda one: (one.trait == SLICE, one.value if one.trait == SLICE else "")))
+
+
+def _hope(one: Subgroup) -> float:
+    return sum(interval[1] if interval else 1.0 for interval in (one.sensitivity_ci, one.specificity_ci))
+
+
+def against(original: Predictions, other: Predictions, spec: FindingSpec, gate: Gate | None = None) -> dict[str, Any]:
+    """``other`` beside the original on the same films: paired differences with intervals, and the gates' words.
+
+    Raises :class:`DataUnreadable` when the films differ, or when a class has fewer than two films.
+    """
+    cut = threshold_logit(spec)
+    before, after = original.logits >= cut, other.logits >= cut
+    try:
+        verdicts = judged(original, other, cut, gate or Gate())
+        area = paired.auc(original.labels, original.logits, other.logits, original.patients)
+        delong = paired.delong(original.labels, original.logits, other.logits)
+        sensitivity = paired.sensitivity(original.labels, before, after, original.patients)
+    except ValueError as error:
+        raise DataUnreadable("--against", str(error)) from error
+    lost, won = paired.lost_and_won(original.labels, before, after)
+    return {
+        "auc_difference": area.as_list(), "auc_difference_delong": delong.as_list(),
+        "sensitivity_difference": sensitivity.as_list(), "lost": lost, "won": won,
+        "gates": [verdict.as_dict() for verdict in verdicts],
+    }  # fmt: skip

@@ -1,0 +1,1 @@
+"""Golden cases: images of nobody with the answers that a pack must give."""

@@ -1,0 +1,132 @@
+"""Golden cases: images of nobody with the answers a pack must give, and real public files by reference.
+
+Any runtime on any machine must come within the stated tolerance of the expected probability: of the float file's own
+answer in the default runtime. The images are drawn (:mod:`converters.golden_cases.images`); how far each model file
+lies from
+the expected answers is then measured, and becomes its tolerance with room for another machine; there is a ceiling.
+"""
+
+from collections.abc import Sequence
+from importlib.metadata import PackageNotFoundError, distribution
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from converters.data.datasets import read_grey
+from converters.failures import DataUnreadable
+from converters.golden_cases.judge import Judge
+from firmware_app.packs.manifest import Manifest, sha256_of
+from firmware_app.packs.part import Precision
+from firmware_app.packs.proof import Golden, Reference
+from firmware_app.packs.shelf import Pack
+
+FOLDER = "golden"
+TOLERANCE: dict[Precision, float] = {"fp32": 0.002, "int8": 0.05}
+"""Of packs whose files have no measured tolerance."""
+
+ROOM = 1.5
+SMALLEST: dict[Precision, float] = {"fp32": 0.002, "fp16": 0.01, "int8": 0.02}
+"""A measured tolerance is :data:`ROOM` times the largest difference seen here, and at least this."""
+
+CEILING: dict[Precision, float] = {"fp32": 0.01, "fp16": 0.03, "int8": 0.15}
+"""No tolerance is larger: a file whose answers lie further away is refused (:mod:`converters.golden_cases.gate`)."""
+
+
+def tolerance(precision: Precision, apart: float) -> float:
+    """The tolerance of a file whose answers lie ``apart`` from the expected ones at most: that with room."""
+    return min(CEILING[precision], round(max(ROOM * apart, SMALLEST[precision]) + 5e-4, 3))
+
+
+def frames(pack: Pack) -> list[NDArray[np.float32]]:
+    """The frame (H, W) of every golden case that can be asked here."""
+    known = (case for case in pack.manifest.golden if case.reference is None or located(case.reference) is not None)
+    return [frame_of(pack.folder, case) for case in known]
+
+
+def refer(references: Sequence[Reference]) -> list[Golden]:
+    """Entries for public files, not yet filled (see :func:`update_references`)."""
+    return [Golden(kind="reference", reference=one, expected={}, tolerance=TOLERANCE) for one in references]
+
+
+def filled(pack: Pack) -> tuple[Golden, ...]:
+    """The golden cases of a pack, with an answer to every reference whose package is installed.
+
+    Needs the box's decoder for them. Raises :class:`DataUnreadable` when a referred file is not the one that was meant.
+    """
+    judge = Judge(pack)
+    return tuple(
+        case if case.reference is None or located(case.reference) is None
+        else case.model_copy(update={"expected": judge.expected(frame_of(pack.folder, case))})
+        for case in pack.manifest.golden
+    )  # fmt: skip
+
+
+def update_references(folder: Path) -> int:
+    """Fill the expected probabilities of every reference of a pack and rewrite its manifest; returns how many.
+
+    Raises :class:`DataUnreadable` without the referred package or when its file is not the one that was meant.
+    """
+    pack = Pack.load(folder)
+    asked = [case.reference for case in pack.manifest.golden if case.reference is not None]
+    for reference in asked:
+        if located(reference) is None:
+            raise DataUnreadable(reference.package, "the package is not installed (pip install it)")
+    write_manifest(folder, pack.manifest.model_copy(update={"golden": filled(pack)}))
+    return len(asked)
+
+
+def check(pack: Pack) -> list[str]:
+    """Ask every runtime here, in each precision, about every golden case; returns a sentence per wrong answer.
+
+    A reference whose package is not installed, or that was never filled, is passed over.
+    """
+    judge = Judge(pack)
+    wrong: list[str] = []
+    for golden in pack.manifest.golden:
+        if golden.reference is not None and (not golden.expected or located(golden.reference) is None):
+            continue
+        frame = frame_of(pack.folder, golden)
+        name = golden.path or (golden.reference.file if golden.reference else "")
+        for runtime, precision in judge.sessions:
+            promise = pack.manifest.promise(golden, judge.files[runtime, precision])
+            if promise is None:
+                continue
+            answers = judge.ask(frame, runtime, precision)
+            for code, expected in promise[0].items():
+                if abs(answers[code] - expected) > promise[1]:
+                    wrong.append(f"{name}: {code} is {answers[code]:.4f} in {runtime} {precision}, not {expected:.4f}")
+    return wrong
+
+
+def frame_of(folder: Path, golden: Golden) -> NDArray[np.float32]:
+    """The frame (H, W) of a golden case, as the box would see it. Raises :class:`DataUnreadable`."""
+    if golden.reference is None:
+        return read_grey(folder / str(golden.path))
+    path = located(golden.reference)
+    if path is None:
+        raise DataUnreadable(golden.reference.package, "the package is not installed (pip install it)")
+    if sha256_of(path) != golden.reference.sha256:
+        raise DataUnreadable(str(path), "it is another file than the golden case means")
+    from firmware_app.imaging import film
+
+    with film.opened(path, is_picture=False) as opened:
+        return opened.grey(0)
+
+
+def located(reference: Reference) -> Path | None:
+    """Where the referred file is installed; ``None`` without its package."""
+    try:
+        path = Path(str(distribution(reference.package).locate_file(reference.file)))
+    except PackageNotFoundError:
+        return None
+    return path if path.is_file() else None
+
+
+def write_manifest(folder: Path, manifest: Manifest) -> None:
+    """Write ``manifest.json`` in one step, after reading it back as the box will."""
+    text = manifest.to_json()
+    Manifest.model_validate_json(text)
+    part = folder / "manifest.json.part"
+    part.write_text(text, encoding="utf-8")
+    part.replace(folder / "manifest.json")

@@ -1,0 +1,117 @@
+"""The golden gate: which model files of a pack answer its golden cases as they must; the others leave the pack.
+
+Every file: no probability further from the expected one than :data:`converters.golden_cases.cases.CEILING` allows, in
+any runtime that reads it.  FP32 and FP16 files also give the logit of the PyTorch network that ships.
+"""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from converters.evaluation import gates
+from converters.evaluation.gates import Outcome, Verdict
+from converters.failures import GateFailed
+from converters.formats import artefacts
+from converters.formats.artefacts import Key
+from converters.golden_cases import cases
+from converters.golden_cases.judge import Judge
+from firmware_app.packs.manifest import Artefact, Manifest
+from firmware_app.packs.proof import Refused
+from firmware_app.packs.shelf import Pack
+
+Original = Callable[[NDArray[np.float32]], NDArray[Any]]
+"""A film (1, 1, H, W) → the maps (1, C, h, w) of the network that ships, in PyTorch."""
+
+
+@dataclass(slots=True)
+class Seen:
+    """How far a file was from the right answers, at most: its probability, its logit, and a cell of its map."""
+
+    probability: float = 0.0
+    logit: float = 0.0
+    cells: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """What the golden cases say of each model file, by its path."""
+
+    seen: dict[str, Seen]
+    verdicts: dict[str, list[Verdict]] = field(default_factory=dict)
+
+    def refusals(self, files: Iterable[Artefact]) -> dict[Key, list[Verdict]]:
+        """Of every file that is refused, by its runtime and precision: the verdicts that refuse it."""
+        found: dict[Key, list[Verdict]] = {}
+        for file in files:  # a file for another machine, of the same kind, is asked in none and has no verdict
+            against = [one for one in self.verdicts.get(file.path, ()) if one.outcome is Outcome.REFUSED]
+            if against:
+                found[file.runtime, file.precision] = against
+        return found
+
+
+def judged(pack: Pack, original: Original) -> Judged:
+    """Ask every file about every golden case that can be asked here."""
+    judge = Judge(pack)
+    seen: dict[str, Seen] = {}
+    for frame in cases.frames(pack):
+        wanted = original(judge.film(frame))[0]
+        for key, away in judge.apart(frame).items():
+            file = judge.files[key]
+            told = seen.setdefault(file.path, Seen())
+            told.probability = max(told.probability, away if np.isfinite(away) else np.inf)
+            if file.runtime == key[0]:
+                found = judge.map(frame, *key)
+                told.cells = max(told.cells, gates.apart(wanted, found)[1])
+                told.logit = max(told.logit, gates.apart(judge.logit(wanted), judge.logit(found))[1])
+    files = {file.path: file for file in judge.files.values()}
+    return Judged(seen, {path: _verdicts(files[path], told) for path, told in seen.items()})
+
+
+def _verdicts(file: Artefact, seen: Seen) -> list[Verdict]:
+    margin = cases.CEILING[file.precision]
+    said = f"on the golden cases, largest difference from the expected probability {seen.probability:.3f}, "
+    outcome = Outcome.PASSED if seen.probability <= margin else Outcome.REFUSED
+    found = Verdict("golden", outcome, seen.probability, margin, f"{said}allowed {margin:g}")
+    parity = gates.golden_parity(file.precision, seen.logit, seen.cells)
+    return [found, *([parity] if parity else [])]
+
+
+def without_refused(pack: Pack, found: Judged) -> Manifest:
+    """The manifest with measured tolerances; refused files, and what stands beside them, are taken out of the folder.
+
+    Raises :class:`GateFailed` when the float ONNX file itself is refused.
+    """
+    manifest = pack.manifest
+    against = found.refusals(manifest.artefacts)
+    lost = {key: "; ".join(one.said for one in told) for key, told in against.items()}
+    if artefacts.SOURCE in lost:
+        raise GateFailed("golden", f"the float ONNX file itself was refused: {lost[artefacts.SOURCE]}")
+    kept = []
+    for one in manifest.artefacts:
+        if (one.runtime, one.precision) not in lost:
+            told = found.seen.get(one.path)
+            room = None if told is None else cases.tolerance(one.precision, told.probability)
+            kept.append(one.model_copy(update={"golden_tolerance": room}))
+            continue
+        for name, _ in one.promised:
+            (pack.folder / name).unlink()
+    said = {(one.runtime, one.precision): [each.said for each in found.verdicts.get(one.path, ())] for one in kept}
+    passed = tuple(
+        one.model_copy(update={"said": "; ".join((one.said, *said.get((one.runtime, one.precision), ())))})
+        for one in manifest.gates if (one.runtime, one.precision) not in lost
+    )  # fmt: skip
+    refused = (
+        Refused(runtime=one.runtime, precision=one.precision, why=lost[one.runtime, one.precision])
+        for one in manifest.artefacts if (one.runtime, one.precision) in lost
+    )  # fmt: skip
+    typical = manifest.typicality
+    if typical is not None:
+        limits = tuple(one for one in typical.limits if (one.runtime, one.precision) not in lost)
+        typical = typical.model_copy(update={"limits": limits})
+    return manifest.model_copy(update={
+        "artefacts": tuple(kept), "gates": passed, "refused": (*manifest.refused, *refused), "typicality": typical,
+        "maps": tuple(one for one in manifest.maps if (one.runtime, one.precision) not in lost),
+    })  # fmt: skip

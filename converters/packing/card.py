@@ -1,0 +1,258 @@
+"""The card of a pack, for people: weak points first, then the numbers, then how it was made. From the manifest only.
+
+Gates, refusals and calibration are told where the manifest holds them: ``gates`` [{runtime, precision, outcome, said}],
+``refused`` [{runtime, precision, why}], and in ``measured`` the keys of :data:`CALIBRATION`.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from converters.packing import card_notes, sums, weakness
+from converters.packing.weakness import UNSEEN, rate
+from converters.report import weak
+from firmware_app.packs.manifest import FindingSpec, Manifest, TypicalityFile
+from firmware_app.packs.proof import Golden, Measured
+from firmware_app.packs.scope import Route
+
+NAME = "CARD.md"
+_PLATT = "Platt, fitted on validation films"
+CALIBRATION = ("ece", "brier", "sensitivity_at_90", "sensitivity_at_95")
+"""Keys of a measured row beside the contract's, each with its interval under ``…_ci``."""
+
+
+def write(folder: Path) -> Path:
+    """Write ``CARD.md`` beside the manifest of ``folder``."""
+    path = folder / NAME
+    path.write_text(text(Manifest.load(folder)), encoding="utf-8")
+    return path
+
+
+def tell_anew(folder: Path) -> Path:
+    """Write the card, and the same weak points into the report that stands beside it, with the sums of both."""
+    manifest, path = Manifest.load(folder), write(folder)
+    weak.retell(folder, manifest.title, weakness.points(manifest))
+    sums.renew(folder)
+    return path
+
+
+def text(manifest: Manifest) -> str:
+    """The card as Markdown."""
+    finding = manifest.findings[0]
+    told = manifest.model_dump(mode="json")
+    elsewhere = any(" OUT/" in row.command for row in manifest.measured)
+    parts = [
+        f"# {manifest.title.en} · {manifest.title.zh}",
+        f"`{manifest.name}` {manifest.version}. {card_notes.NOT_DIAGNOSTIC}",
+        "## Weak points",
+        *(f"- {point.en}\n  {point.zh}" for point in weakness.points(manifest)),
+        "## Not for",
+        f"{manifest.not_for.en}\n\n{manifest.not_for.zh}",
+        "## Intended use",
+        f"{manifest.intended_use.en}\n\n{manifest.intended_use.zh}",
+        _route(manifest.route),
+        "## Numbers",
+        card_notes.HOW_MEASURED,
+        *_looks(manifest),
+        *([card_notes.HOW_UNSEEN] if any(row.split.startswith(f"{UNSEEN}[") for row in manifest.measured) else []),
+        _table(
+            ("runtime", "precision", "films", "n (positive)", "AUC", "sensitivity", "specificity"),
+            (_measured(row) for row in manifest.measured),
+        ),
+        card_notes.HOW_PRINTED_ELSEWHERE if elsewhere else card_notes.HOW_PRINTED,
+        "```\n" + "\n".join(dict.fromkeys(row.command for row in manifest.measured)) + "\n```",
+        *_passed(told["measured"], manifest.typicality),
+        *_gates(told.get("gates") or (), told.get("refused") or ()),
+        *_outlines(told["measured"]),
+        *_calibration(told["measured"]),
+        *_maps(told.get("maps") or (), told.get("pointing")),
+        "## The decision",
+        _decision(manifest, finding),
+        "## Data",
+        _table(
+            ("data set", "use", "films", "patients", "licence", "citation"),
+            ((one.name, one.use, _or_dash(one.n_images), _or_dash(one.n_patients), one.licence, one.citation)
+             for one in manifest.data),
+        ),
+        "## Files",
+        _table(
+            ("file", "runtime", "precision", "opset", "bytes", "sha256"),
+            ((f"`{one.path}`", one.runtime, one.precision, str(one.opset or "–"), f"{one.bytes:,}",
+              f"`{one.sha256[:16]}…`") for one in manifest.artefacts),
+        ),
+        *_shared(one.runtime for one in manifest.artefacts),
+        *_made(manifest.made_by),
+        "## Golden cases",
+        card_notes.WHAT_GOLDEN,
+        _table(
+            ("image", "kind", "fp32", "int8", "tolerance fp32 / int8", "distance"),
+            (_golden(one, finding.code) for one in manifest.golden),
+        ),
+        *_undrawn(manifest, finding),
+    ]  # fmt: skip
+    return "\n\n".join(parts).replace("\n\n- ", "\n- ").replace("points\n- ", "points\n\n- ") + "\n"
+
+
+def _shared(runtimes: Iterable[str]) -> Iterable[str]:
+    if set(runtimes) == {"onnxruntime"}:
+        yield "OpenVINO reads the same files."
+
+
+def _looks(manifest: Manifest) -> Iterable[str]:
+    part = manifest.test_part
+    if part is not None:
+        times = "once" if part.looks == 1 else f"{part.looks} times"
+        yield card_notes.HOW_OFTEN.format(films=part.films, digest=part.sha256[:16], times=times)
+
+
+def _passed(rows: Sequence[Mapping[str, Any]], typical: TypicalityFile | None) -> Iterable[str]:
+    shown = [row for row in rows if row.get("passed") is not None or row.get("unfit")]
+    if shown:
+        yield "## Films that get a number"
+        yield card_notes.HOW_PASSED
+        if typical is not None and typical.varied:
+            yield card_notes.HOW_VARIED.format(films=typical.films, passes=typical.passes)
+        keys = ("passed", "auc_passed", "sensitivity_passed", "specificity_passed")
+        yield _table(
+            ("runtime", "precision", "films", "unfit", "familiar", "AUC", "sensitivity", "specificity"),
+            (
+                (row["runtime"], row["precision"], row["split"], str(row.get("unfit", 0)),
+                 *(rate(row.get(key), row.get(f"{key}_ci")) for key in keys))
+                for row in shown
+            ),
+        )  # fmt: skip
+
+
+def _made(steps: Mapping[str, str]) -> Iterable[str]:
+    if len(set(steps.values())) > 1:
+        yield card_notes.HOW_MADE
+        yield _table(
+            ("step", "code"), ((step, f"`{word[:12]}`" if word else "not noted") for step, word in steps.items())
+        )
+
+
+def _maps(maps: Sequence[Mapping[str, Any]], pointing: Mapping[str, Any] | None) -> Iterable[str]:
+    if not maps:
+        return
+    yield "## The map"
+    yield card_notes.HOW_MAPPED
+    yield _table(
+        ("runtime", "precision", "films", "every cell: mean", "median", "5th percentile", "least", "evidence: mean"),
+        (
+            (one["runtime"], one["precision"], str(one["n"]),
+             *(f"{one[key]:.3f}" for key in ("mean", "median", "low", "least")),
+             "–" if one["evidence"] is None else f"{one['evidence']:.3f} ({one['evidence_n']} films)")
+            for one in maps
+        ),
+    )  # fmt: skip
+    if pointing is not None:
+        yield (
+            f"Pointing game (Zhang et al. 2018): on {pointing['hits']} of {pointing['n']} positive films with an "
+            f"outline, {rate(pointing['share'], pointing['share_ci'])}, the middle of the map's strongest cell lies "
+            f"in the outline; a cell taken blindly would on {pointing['chance']:.3f}. Asked of FP32 networks that had "
+            "not seen the film."
+        )
+
+
+def _gates(gates: Sequence[Mapping[str, Any]], refused: Sequence[Mapping[str, Any]]) -> Iterable[str]:
+    if gates:
+        yield "## Gates"
+        yield card_notes.HOW_GATED
+        yield _table(
+            ("runtime", "precision", "verdict", "measured"),
+            ((one["runtime"], one["precision"], one["outcome"], one["said"]) for one in gates),
+        )
+    if refused:
+        yield "## Refused"
+        yield "Files that were asked for and are not in this pack:"
+        yield "\n".join(f"* {one['runtime']} {one['precision']}: {one['why']}" for one in refused)
+
+
+def _outlines(rows: Sequence[Mapping[str, Any]]) -> Iterable[str]:
+    shown = [row for row in rows if row.get("dice") is not None]
+    if shown:
+        yield "## Outlines"
+        yield card_notes.HOW_OUTLINED
+        yield _table(
+            ("runtime", "precision", "films", "Dice", "lesions found", "false marks a film"),
+            (
+                (row["runtime"], row["precision"], row["split"], rate(row["dice"], row.get("dice_ci")),
+                 rate(row["lesion_sensitivity"], row.get("lesion_sensitivity_ci")),
+                 f"{row['false_positives_per_image']:.2f}")
+                for row in shown
+            ),
+        )  # fmt: skip
+
+
+def _calibration(rows: Sequence[Mapping[str, Any]]) -> Iterable[str]:
+    shown = [row for row in rows if any(row.get(key) is not None for key in CALIBRATION)]
+    if shown:
+        yield "## Calibration and fixed specificity"
+        yield card_notes.HOW_CALIBRATED
+        yield _table(
+            ("runtime", "precision", "films", "ECE", "Brier", "sensitivity at 0.90", "sensitivity at 0.95"),
+            (
+                (row["runtime"], row["precision"], row["split"], *(rate(row.get(key), row.get(f"{key}_ci"))
+                 for key in CALIBRATION))
+                for row in shown
+            ),
+        )  # fmt: skip
+
+
+def _route(route: Route) -> str:
+    ages = route.age_years
+    ends = [f"from {ages.min}" if ages.min is not None else "", f"to {ages.max}" if ages.max is not None else ""]
+    said = " ".join(end for end in ends if end) or "of any number of"
+    views = f"view {', '.join(route.views)}, " if route.views else ""
+    return (
+        f"It is asked only for {' or '.join(route.modalities)} images of the {', '.join(route.body_parts)}, "
+        f"{views}age {said} completed years ({route.population} by default)."
+    )
+
+
+def _decision(manifest: Manifest, finding: FindingSpec) -> str:
+    outlines = manifest.task == "segment"
+    pooled, fitted = ("max", "the network's own, of its strongest cell") if outlines else ("mean", _PLATT)
+    return (
+        f"`{finding.code}` ({finding.label.en}, {finding.label.zh}), priority {finding.priority}. "
+        f"logit = {pooled}(map) + {finding.bias:.6f}; probability = sigmoid({finding.calibration.slope:g} · logit "
+        f"{finding.calibration.intercept:+g}) ({fitted}); positive from "
+        f"**{finding.threshold:g}**: {finding.threshold_rule}. Prevalence in training: "
+        f"{manifest.training_prevalence:.0%}; where the disease is rarer, a given probability overstates it. "
+        f"The heat map is drawn at full strength from {manifest.output.full_scale:g} logits a cell."
+    )
+
+
+def _measured(row: Measured) -> tuple[str, ...]:
+    return (
+        row.runtime, row.precision, row.split, f"{row.n} ({row.positives})", rate(row.auc, row.auc_ci),
+        rate(row.sensitivity, row.sensitivity_ci), rate(row.specificity, row.specificity_ci),
+    )  # fmt: skip
+
+
+def _undrawn(manifest: Manifest, finding: FindingSpec) -> Iterable[str]:
+    """Of which answer no film could be drawn, where films are drawn at all."""
+    if manifest.task != "classify" or manifest.input.depth is not None:
+        return
+    samples = [one.expected.get("fp32", {}).get(finding.code) for one in manifest.golden if one.kind == "sample"]
+    answers = {answer >= finding.threshold for answer in samples if answer is not None}
+    for answer, word in ((True, "positive"), (False, "negative")):
+        if answer not in answers:
+            yield card_notes.NONE_DRAWN.format(answer=word)
+
+
+def _golden(golden: Golden, code: str) -> tuple[str, ...]:
+    name = golden.path or (f"{golden.reference.package}: {golden.reference.file}" if golden.reference else "")
+    answers = [answer.get(code) for answer in (golden.expected.get("fp32", {}), golden.expected.get("int8", {}))]
+    tolerance = " / ".join(f"{golden.tolerance[precision]:g}" for precision in golden.tolerance)
+    shown = [f"{answer:.3f}" if answer is not None else "–" for answer in answers]
+    return (f"`{name}`", golden.kind, *shown, tolerance, f"{golden.distance.nearest:.2f}" if golden.distance else "–")
+
+
+def _or_dash(value: int | None) -> str:
+    return str(value) if value else "–"
+
+
+def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    lines = [" | ".join(head), " | ".join("---" for _ in head), *(" | ".join(row) for row in rows)]
+    return "\n".join(f"| {line} |" for line in lines)

@@ -1,0 +1,145 @@
+"""What a pack's manifest says, from what the steps noted: everything but golden cases and measurements."""
+
+from collections.abc import Iterable
+from pathlib import Path
+from shutil import copyfile
+from typing import Any
+
+from converters import steps
+from converters.data.material import Material, labels_of
+from converters.evaluation import operating_point
+from converters.formats import artefacts, onnx_file
+from converters.formats.artefacts import NAMES, Key
+from converters.quantizing import model_files, verdicts
+from converters.steps import Workshop
+from converters.words import Source
+from firmware_app.packs.manifest import Artefact, Companion, Manifest, Output, TypicalityFile, sha256_of
+from firmware_app.packs.part import Words
+from firmware_app.packs.proof import DataSource, MapAgreement, Pointing, Refused, Speed, Verdict
+from firmware_app.tasks.typicality import FILE_NAME
+
+UNMEASURED = 1.0
+NO_MAP = Words(
+    en="It does not show where: the network gives a number without a map, so no heat map is drawn.",
+    zh="不显示位置：该网络只给出数值而没有热力图，因此不绘制热力图。",
+)
+
+
+def described(shop: Workshop, folder: Path) -> Manifest:
+    """Copy the model files that the gates let through into ``folder``; returns the manifest of what ships."""
+    words, told, material = operating_point.words_of(shop), shop.ledger.read("calibrate"), shop.material
+    keys, judged, mapped = verdicts.passed(shop), shop.ledger.read("gates")["artefacts"], shop.ledger.read("maps")
+    made = model_files.floats(shop, material.division.shipped)
+    files = (*(described_file(made / NAMES[key], key, folder) for key in keys), *extra_files(shop, made, folder))
+    outputs = steps.final(shop, material.division.shipped).outputs
+    features = artefacts.OUTPUTS[1] if artefacts.OUTPUTS[1] in outputs else None
+    weak = (*words.weak_points, *([NO_MAP] if told.get("one_cell") else []))
+    return Manifest(
+        schema="lantern.pack/1", name=shop.recipe.pack, version=shop.recipe.version, title=words.title,
+        task=shop.recipe.task, route=words.route, input=shop.spec,
+        output=Output(map=artefacts.OUTPUTS[0], features=features, full_scale=told["full_scale"]),
+        findings=(operating_point.finding_of(shop),),
+        training_prevalence=round(float(labels_of(material.part("train")).mean()), 4),
+        calibration_prevalence=told["prevalence"], artefacts=files,
+        data=(*(counted(source, material) for source in words.data), *fed_back(material)), measured=(),
+        intended_use=words.intended_use, not_for=words.not_for, weak_points=weak, quality=words.quality,
+        gates=tuple(_verdict(one) for one in judged if one["outcome"] != "refused"),
+        refused=tuple(_refusal(one) for one in judged if one["outcome"] == "refused"), speed=tuple(_speeds(shop)),
+        maps=tuple(_agreed(one) for one in mapped["artefacts"] if (one["runtime"], one["precision"]) in keys),
+        pointing=Pointing.model_validate(mapped["pointing"]) if mapped.get("pointing") else None,
+        typicality=typical_file(shop, folder),
+    )  # fmt: skip
+
+
+def described_file(source: Path, key: Key, folder: Path) -> Artefact:
+    """Copy a model file, and what stands beside it, into ``folder``; returns its entry."""
+    for path in artefacts.files_of(source):
+        copyfile(path, folder / path.name)
+    path = folder / source.name
+    return Artefact.model_validate({
+        "path": path.name, "runtime": key[0], "precision": key[1], "sha256": sha256_of(path),
+        "bytes": path.stat().st_size, "opset": onnx_file.opset(path) if path.suffix == ".onnx" else None,
+        "batch": 1 if key[0] == "litert" or one_at_a_time(source.parent) else "dynamic",
+        "golden_tolerance": UNMEASURED,
+        "files": [
+            Companion(path=one.name, sha256=sha256_of(one), bytes=one.stat().st_size)
+            for one in artefacts.files_of(path)[1:]
+        ],
+    })  # fmt: skip
+
+
+def one_at_a_time(made: Path) -> bool:
+    """Whether the network takes one film only: an ONNX file that was brought may have a batch of its own."""
+    return onnx_file.batch(made / NAMES[artefacts.SOURCE]) == 1
+
+
+def typical_file(shop: Workshop, folder: Path) -> TypicalityFile | None:
+    """Copy the model of the training films, if there is one; returns its entry, with the limits of what ships."""
+    told, keys = shop.ledger.read("typicality"), verdicts.passed(shop)
+    limits = [one for one in told["limits"] if (one["runtime"], one["precision"]) in keys]
+    if not limits:
+        return None
+    path = Path(copyfile(shop.work / FILE_NAME, folder / FILE_NAME))
+    return TypicalityFile.model_validate({
+        "path": path.name, "sha256": sha256_of(path), "bytes": path.stat().st_size, "passes": told["passes"],
+        "films": told["films"], "varied": told.get("varied", False), "unseen": told.get("unseen"), "limits": limits,
+    })  # fmt: skip
+
+
+def extra_files(shop: Workshop, made: Path, folder: Path) -> Iterable[Artefact]:
+    """The static float file for an NPU, and the signed one for TensorRT, where the recipe asks and the gates allow."""
+    for key in verdicts.passed_extras(shop):
+        runtime = key[0] if key[1] == "int8" else artefacts.asked_in(key[0])
+        file = described_file(made / artefacts.EXTRAS[key], (runtime, key[1]), folder)
+        yield file.model_copy(update={"batch": 1, "golden_tolerance": None})
+
+
+def counted(source: Source, material: Material) -> DataSource:
+    """A data source with its numbers; those of the recipe's own data are counted here."""
+    films = [film for film in material.films.films if film.name not in material.feedback]
+    numbers = (len(films), len({film.patient for film in films}))
+    n_images, n_patients = numbers if source.counted else (source.n_images, source.n_patients)
+    return DataSource(
+        name=source.name, licence=source.licence, citation=source.citation, use=source.use,
+        n_images=n_images, n_patients=n_patients,
+    )  # fmt: skip
+
+
+def fed_back(material: Material) -> Iterable[DataSource]:
+    """What came back from clinics, as a data source, where something did."""
+    films = [film for film in material.films.films if film.name in material.feedback]
+    if films:
+        yield DataSource(
+            name="feedback of clinics", licence="not published", citation="docs/feedback-export.md",
+            use="learnt from; judges nothing", n_images=len(films), n_patients=len({film.patient for film in films}),
+        )  # fmt: skip
+
+
+def _verdict(told: dict[str, Any]) -> Verdict:
+    said = "; ".join(str(one["said"]) for one in told["gates"])
+    return Verdict(runtime=told["runtime"], precision=told["precision"], outcome=told["outcome"], said=said)
+
+
+def _refusal(told: dict[str, Any]) -> Refused:
+    return Refused(runtime=told["runtime"], precision=told["precision"], why=told["why"])
+
+
+def _agreed(told: dict[str, Any]) -> MapAgreement:
+    every, evidence = told["every_cell"], told["evidence"]
+    return MapAgreement(
+        runtime=told["runtime"], precision=told["precision"], n=every["n"], mean=every["mean"],
+        median=every["median"], low=every["low"], least=every["least"], evidence=evidence["mean"],
+        evidence_n=evidence["n"],
+    )  # fmt: skip
+
+
+def _speeds(shop: Workshop) -> list[Speed]:
+    told = shop.ledger.read("speed")
+    return [
+        Speed(
+            runtime=one["runtime"] if one["name"] in NAMES.values() else one["name"], precision=one["precision"],
+            milliseconds=one["milliseconds"], low=one["low"], high=one["high"], threads=told["threads"],
+            machine=told["machine"],
+        )
+        for one in told["rows"]
+    ]  # fmt: skip

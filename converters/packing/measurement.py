@@ -1,0 +1,112 @@
+"""The rows of a card: the pack on its frozen test part, and the held-back films beside it."""
+
+import hashlib
+import shlex
+import sys
+import time
+from collections.abc import Iterable
+
+from converters.data import looks, splits
+from converters.data.datasets import FilmSet
+from converters.data.predictions import Predictions
+from converters.evaluation import answers
+from converters.evaluation.evaluate import evaluate, where
+from converters.evaluation.measures import Evaluation, evaluation
+from converters.formats import artefacts
+from converters.formats.artefacts import Key
+from converters.packing import weakness
+from converters.progress import Progress
+from converters.steps import Workshop
+from converters.training import leave_out
+from firmware_app.packs.proof import Measured, TestPart
+from firmware_app.packs.shelf import Pack
+from firmware_app.runtimes import choice
+
+EVALUATE = "lantern-convert evaluate {pack} --data DATA --split {split} --runtime {runtime} --precision {precision}"
+BY_RUN = "lantern-convert run {recipe} --data DATA --out OUT"
+SHIPPED = "models"
+"""Where this repository keeps the packs of its own recipes."""
+
+
+def evaluate_command(shop: Workshop, split: str, key: Key) -> str:
+    """What prints a row of the test part: of our own packs from the repository's root, else from the recipe's folder.
+
+    ``DATA`` and ``OUT`` are what ``run`` was given.
+    """
+    ours, name = splits.is_ours(shop.near), shop.recipe.pack
+    pack = f"{SHIPPED if ours else 'OUT'}/{name}"
+    told = EVALUATE.format(pack=pack, split=split, runtime=key[0], precision=key[1])
+    return told if ours else f"{told} --recipe {_file(shop)}"
+
+
+def run_command(shop: Workshop) -> str:
+    """What makes the pack anew, and with it the rows that no other command prints."""
+    return BY_RUN.format(recipe=f"converters/recipes/{_file(shop)}" if splits.is_ours(shop.near) else _file(shop))
+
+
+def measure(shop: Workshop, pack: Pack) -> list[Measured]:
+    """The test part, once per file, and the float file once per value of each trait that films have.
+
+    That it is looked at is for the caller to note (:func:`looked_at`).
+
+    The held-back films come last, for comparison: they chose the threshold, so it flatters there.
+    """
+    test = shop.material.part("test")
+    held = {(one.runtime, one.precision) for one in pack.manifest.artefacts}
+    keys = [key for key in artefacts.NAMES if key in held]
+    here = choice.available()
+    rows = [_row(shop, pack, test, "test", key) for key in keys if key[0] in here]
+    if "openvino" in here and ("openvino", "fp32") not in keys:
+        rows.append(_row(shop, pack, test, "test", ("openvino", "fp32")))
+    for name, value in sorted({trait for film in test.films for trait in film.traits}):
+        condition = f"{name}={value}"
+        part = where(test, condition)
+        rows.append(_row(shop, pack, part, f"test[{condition}]", artefacts.SOURCE, condition))
+    pooled = Predictions.load(answers.predictions_path(shop, answers.ORIGINAL))
+    split = "val" if len(shop.material.division.folds) == 1 else "out-of-fold"
+    original = answers.BROUGHT if shop.recipe.net.onnx else answers.ORIGINAL
+    result = evaluation(pooled, pack.manifest.findings[0], pack.name, *original, split)
+    return [*rows, as_row(result, run_command(shop)), *unseen(shop, pack)]
+
+
+def unseen(shop: Workshop, pack: Pack) -> Iterable[Measured]:
+    """What the step ``train``'s networks, teachers where there are some, scored on a source they had never seen."""
+    teacher = ", teacher" if shop.recipe.net.teacher is not None else ""
+    told = shop.ledger.read(leave_out.STEP) if shop.recipe.data.leave_out and shop.recipe.train else {}
+    for one in told.get("sources", ()):
+        if one["auc"] is not None:
+            yield Measured.model_validate({
+                "runtime": answers.ORIGINAL[0] + teacher, "precision": answers.ORIGINAL[1],
+                "command": run_command(shop), "split": f"{weakness.UNSEEN}[{told['trait']}={one['value']}]",
+                "n": one["n"], "positives": one["positives"], "auc": one["auc"], "auc_ci": one["auc_ci"],
+                "threshold": pack.manifest.findings[0].threshold, "sensitivity": None, "sensitivity_ci": None,
+                "specificity": None, "specificity_ci": None,
+            })  # fmt: skip
+
+
+def looked_at(shop: Workshop, pack: Pack) -> TestPart:
+    """Note the look at the test part, and say how many there were."""
+    lists = splits.lists_of(shop.near)
+    times = looks.note(pack.manifest, time.strftime("%Y-%m-%d", time.gmtime()), lists)
+    names = "".join(f"{name}\n" for name in shop.material.division.test)
+    return TestPart(
+        films=len(shop.material.division.test), sha256=hashlib.sha256(names.encode()).hexdigest(), looks=times
+    )
+
+
+def as_row(result: Evaluation, command: str) -> Measured:
+    """A result as a row of the manifest, numbers to four places."""
+    return Measured.model_validate({**result.row(), "command": command})
+
+
+def _row(shop: Workshop, pack: Pack, films: FilmSet, split: str, key: Key, condition: str = "") -> Measured:
+    progress = Progress(f"{pack.name} {key[1]} {key[0]}", len(films.films))
+    result, _ = evaluate(pack, films, split, *key, progress.at)
+    shown = "–" if result.auc is None else f"{result.auc:.4f}"
+    print(f"{pack.name}: {split} AUC {shown} in {key[0]} {key[1]}", file=sys.stderr, flush=True)
+    command = evaluate_command(shop, split.partition("[")[0], key)
+    return as_row(result, f"{command} --where {shlex.quote(condition)} --json" if condition else f"{command} --json")
+
+
+def _file(shop: Workshop) -> str:
+    return shlex.quote(shop.file or f"{shop.recipe.pack}.toml")

@@ -1,0 +1,176 @@
+"""From model files to a pack: describe, draw golden cases, measure once on the test part, and bring the proof along.
+
+Nothing here looks at a test film before the manifest's threshold and calibration are written. The pack takes its name
+when it is whole.
+"""
+
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from converters import report, steps
+from converters.data.predictions import Predictions
+from converters.evaluation import answers, operating_point
+from converters.evaluation.gates import Verdict
+from converters.evaluation.measures import Prevalence
+from converters.failures import GateFailed, OutputUnwritable
+from converters.formats import artefacts
+from converters.formats.artefacts import Key
+from converters.golden_cases import cases as golden
+from converters.golden_cases import gate, images
+from converters.outputs import put
+from converters.packing import card, description, measurement, sbom, sums, weakness
+from converters.quantizing import verdicts
+from converters.report import weak
+from converters.steps import Workshop
+from converters.training import leave_out
+from firmware_app.errors import PackError
+from firmware_app.packs.manifest import Manifest, sha256_of
+from firmware_app.packs.part import Words
+from firmware_app.packs.proof import Golden
+from firmware_app.packs.shelf import Pack
+
+Refusals = Mapping[Key, Sequence[Verdict]]
+"""(runtime, precision) of a file → the verdicts that refuse it."""
+
+REPORT = weak.NAME
+AFTER = ("calibrate", "export", "quantize", "maps", "typicality", "speed", "gates")
+"""The steps behind training whose accounts a pack is made of."""
+
+
+@dataclass(frozen=True, slots=True)
+class Maker:
+    """One pack in the making, in ``folder``."""
+
+    shop: Workshop
+    folder: Path
+
+    def keep(self, manifest: Manifest) -> Pack:
+        """Write the manifest and read the pack back, as the box will."""
+        golden.write_manifest(self.folder, manifest)
+        return Pack.load(self.folder)
+
+
+def pack_step(shop: Workshop, out: Path) -> dict[str, Any]:
+    """Make ``out/<pack>``, measured and with its card, report and bill of materials."""
+    name = shop.recipe.pack
+    before = ("gates", "speed", "typicality", "report")
+    mark = shop.ledger.fingerprint({"describe": _words_digest(shop)}, before, shop.digest)
+    known = shop.ledger.results("pack", mark)
+    if known is not None and _whole(out / name):
+        return known
+    parts = out / ".making"
+    try:
+        shutil.rmtree(parts, ignore_errors=True)
+        maker = Maker(shop, parts / name)
+        maker.folder.mkdir(parents=True)
+        results = assemble(maker)
+        put(maker.folder, out / name)
+    except OSError as error:
+        raise OutputUnwritable(str(out / name), error.strerror or str(error)) from error
+    finally:
+        shutil.rmtree(parts, ignore_errors=True)
+    shop.ledger.done("pack", mark, results, [])
+    return results
+
+
+def assemble(maker: Maker) -> dict[str, Any]:
+    """Fill the folder: files, manifest, golden cases, measurements, card, report, bill, sums."""
+    shop, folder = maker.shop, maker.folder
+    report_step(shop)
+    keys = verdicts.passed(shop)
+    if artefacts.SOURCE not in keys:
+        why = next(one["why"] for one in shop.ledger.read("gates")["artefacts"]
+                   if (one["runtime"], one["precision"]) == artefacts.SOURCE)  # fmt: skip
+        raise GateFailed("pack", f"the float ONNX file itself was refused: {why}")
+    pack = maker.keep(description.described(shop, folder))
+    cases = (*drawn(maker, pack), *golden.refer(operating_point.words_of(shop).references))
+    pack = maker.keep(pack.manifest.model_copy(update={"golden": cases}))
+    pack = maker.keep(pack.manifest.model_copy(update={"golden": golden.filled(pack)}))
+    judged = gate.judged(pack, eager(shop))
+    refused = judged.refusals(pack.manifest.artefacts)
+    pack = maker.keep(gate.without_refused(pack, judged))
+    if refused:  # the report in the work folder was written before
+        report_step(shop, refused)
+    part = measurement.looked_at(shop, pack)  # first: a look that is broken off is one all the same
+    rows = tuple(measurement.measure(shop, pack))
+    more = {"measured": rows, "test_part": part, "made_by": shop.ledger.made_by((*shop.learnt, *AFTER))}
+    pack = maker.keep(pack.manifest.model_copy(update=more))
+    card.write(folder)
+    written_report(shop, folder / REPORT, refused, with_films=False, points=weakness.points(pack.manifest))
+    sbom.write(folder / sbom.NAME)
+    pack.verify()
+    sums.write(folder)
+    files = pack.manifest.artefacts
+    return {"files": [one.path for one in files], "tolerance": {one.path: one.golden_tolerance for one in files}}
+
+
+def drawn(maker: Maker, pack: Pack) -> list[Golden]:
+    """The golden images, drawn in the likeness of the training films; of a clinic's films nothing is published."""
+    shop, fed = maker.shop, set(maker.shop.material.feedback)
+    every = maker.shop.material.part("train")
+    train = every.only([film.name for film in every.films if film.name not in fed])
+    groups = [shop.material.group_of[film.name] for film in train.films]
+    return images.make(pack, train, groups, operating_point.words_of(shop).drawn_as, shop.recipe.seed)
+
+
+def eager(shop: Workshop) -> gate.Original:
+    """The network that ships, in PyTorch."""
+    net = steps.final(shop, shop.material.division.shipped).eval()
+
+    def ask(film: NDArray[np.float32]) -> NDArray[np.float32]:
+        with torch.inference_mode():
+            return np.asarray(net(torch.from_numpy(film))[0].float().numpy(), dtype=np.float32)
+
+    return ask
+
+
+def report_step(shop: Workshop, refused: Refusals | None = None) -> dict[str, Any]:
+    """The report of everything the steps noted, and of what was ``refused`` since, in the work folder."""
+    left_out = (leave_out.STEP,) if shop.recipe.data.leave_out else ()
+    before = (*shop.learnt, "gates", "speed", *left_out)
+    mark = shop.ledger.fingerprint({"describe": _words_digest(shop)}, before, shop.digest)
+    if not refused and (known := shop.ledger.results("report", mark)) is not None:
+        return known
+    path = written_report(shop, shop.work / REPORT, refused or {}, with_films=True)
+    results = {"bytes": path.stat().st_size}
+    shop.ledger.done("report", mark, results, [path])
+    return results
+
+
+def written_report(
+    shop: Workshop, path: Path, refused: Refusals, *, with_films: bool, points: Sequence[Words] = ()
+) -> Path:  # fmt: skip
+    """Write the report to ``path``. ``refused``: by the golden gate, after the others. ``with_films``: show example
+    films under their maps; a pack, which is handed on, holds no film of the data set. ``points``: the weak points of
+    the finished pack, as its card has them."""
+    words, division = operating_point.words_of(shop), shop.material.division
+    keys = [answers.ORIGINAL, *(key for key in verdicts.passed(shop) if key not in refused)]
+    told = {key: Predictions.load(answers.predictions_path(shop, key)) for key in keys}
+    main = next((key for key in reversed(keys) if key[1] == "int8"), keys[0])
+    subject = report.Subject(
+        shop.recipe.pack, shop.recipe.version, words.title, operating_point.finding_of(shop), words.weak_points,
+        "val" if len(division.folds) == 1 else "out-of-fold", main, answers.ORIGINAL,
+        Prevalence(shop.ledger.read("calibrate")["prevalence"], shop.recipe.cost.prevalence),
+        shop.recipe.net.teacher is not None, tuple(points),
+    )  # fmt: skip
+    accounts = report.Accounts.read(shop.work).refusing(refused)
+    return report.write(path, subject, told, accounts if with_films else replace(accounts, examples=()))
+
+
+def _whole(folder: Path) -> bool:
+    try:
+        Pack.load(folder).verify()
+    except PackError:
+        return False
+    return True
+
+
+def _words_digest(shop: Workshop) -> str:
+    return sha256_of(shop.near / shop.recipe.describe)

@@ -1,0 +1,78 @@
+"""The model files of a recipe: the float files of every fold's network, and where the files that ship stand."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from converters import steps
+from converters.data.splits import Fold
+from converters.evaluation import judging
+from converters.evaluation.judging import Answers
+from converters.formats import artefacts, onnx_file
+from converters.formats.artefacts import NAMES, Key
+from converters.steps import Workshop
+
+
+def export_step(shop: Workshop) -> dict[str, Any]:
+    """The float files of every fold's network and of the one that ships."""
+    recipe = shop.recipe
+    mark = shop.ledger.fingerprint(steps.tables(recipe, "export", "input"), shop.learnt, shop.digest)
+    if (known := shop.ledger.results("export", mark)) is not None:
+        return known
+    made: list[Path] = []
+    lost: dict[Key, str] = {}
+    for fold in shop.trained_folds:
+        net, ships = steps.final(shop, fold), fold == shop.material.division.shipped
+        static, keys = recipe.export.static and ships, artefacts.wanted(recipe)
+        made += artefacts.export(net, shop.spec, floats(shop, fold), keys, static=static, refused=lost)
+    if not recipe.export.static:  # those of an earlier recipe
+        for name in artefacts.EXTRAS.values():
+            (floats(shop, shop.material.division.shipped) / name).unlink(missing_ok=True)
+    results: dict[str, Any] = {
+        "opset": onnx_file.opset(floats(shop, shop.material.division.shipped) / NAMES[artefacts.SOURCE]),
+        "files": {path.name: path.stat().st_size for path in made},
+    }
+    if lost:
+        results["refused"] = [{"runtime": key[0], "precision": key[1], "why": why} for key, why in lost.items()]
+    shop.ledger.done("export", mark, results, made)
+    return results
+
+
+def not_made(shop: Workshop) -> dict[Key, str]:
+    """The files that a library could not make, and why."""
+    told = shop.ledger.read("export").get("refused", ())
+    return {(one["runtime"], one["precision"]): str(one["why"]) for one in told}
+
+
+def floats(shop: Workshop, fold: Fold) -> Path:
+    """The folder of a fold's float files; the shipped network's INT8 files stand there too."""
+    return shop.work / "artefacts" / fold.name
+
+
+def present(shop: Workshop) -> list[Key]:
+    """The files of the shipped network that could be made; an INT8 one of an earlier search is not."""
+    folder, searched = floats(shop, shop.material.division.shipped), shop.ledger.read("quantize")
+    lost = {("int8", runtime) for runtime, told in searched.items() if told["chosen"] is None}
+    made = [key for key in artefacts.wanted(shop.recipe) if (folder / NAMES[key]).is_file()]
+    return [(runtime, precision) for runtime, precision in made if (precision, runtime) not in lost]
+
+
+def fold_answers(shop: Workshop, fold: Fold, folder: Path, key: Key, most: int | None = None) -> Answers:
+    """A file's answers on the films held back from its fold, or on the first ``most`` of them."""
+    films, net = shop.array(shop.films(fold.held))[:most], steps.final(shop, fold)
+    found = artefacts.maps(folder / artefacts.name_of(key), artefacts.asked_in(key[0]), shop.spec, films)
+    return judging.answers(found, net.first_bias, net.outlines)
+
+
+def calibration_films(shop: Workshop, fold: Fold) -> NDArray[np.float32]:
+    """(N, 1, H, W): films that the fold's network learnt from, for the ranges of INT8 files."""
+    films = shop.array(shop.films(calibration_names(shop, fold)))
+    return films[:, np.newaxis].astype(np.float32) / np.float32(255.0)
+
+
+def calibration_names(shop: Workshop, fold: Fold) -> list[str]:
+    """The names of :func:`calibration_films`."""
+    order = np.random.default_rng(shop.recipe.seed).permutation(len(fold.train))[: shop.recipe.quantize.films]
+    return [fold.train[int(index)] for index in order]

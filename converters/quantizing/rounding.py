@@ -1,0 +1,94 @@
+"""The step ``quantize``: the INT8 file of each runtime, searched over all folds, then made as the one that ships."""
+
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from converters import steps
+from converters.data.predictions import Predictions
+from converters.evaluation import judging
+from converters.evaluation.answers import ORIGINAL, eager_maps, predictions_path, truth_of
+from converters.evaluation.judging import Answers, Judging
+from converters.evaluation.measures import threshold_logit
+from converters.evaluation.operating_point import finding_of
+from converters.failures import ToolFailed
+from converters.formats import artefacts
+from converters.quantizing import aware, quantize
+from converters.quantizing.model_files import calibration_films, floats, fold_answers, not_made
+from converters.steps import Workshop
+from firmware_app.errors import InferenceFailed
+
+SAMPLE_FILMS = 24
+"""Films on which the layers' sensitivity is measured."""
+
+
+def quantize_step(shop: Workshop) -> dict[str, Any]:
+    """Search the INT8 file of each runtime over all folds, and make the one that ships in the way that was found."""
+    recipe, division = shop.recipe, shop.material.division
+    tables = steps.tables(recipe, "quantize", "gate", "export")
+    mark = shop.ledger.fingerprint(tables, ("calibrate", "export"), shop.digest)
+    if (known := shop.ledger.results("quantize", mark)) is not None:
+        return known
+    lost, court = not_made(shop), court_of(shop)
+    plain = {fold.name: floats(shop, fold) for fold in shop.trained_folds}
+    tuned: dict[str, Path] = {}
+    found: dict[str, Any] = {}
+    made: list[Path] = []
+    for key in (*artefacts.wanted(recipe), *artefacts.extras(recipe)):
+        runtime = key[0]
+        if key[1] != "int8" or key in lost:
+            continue
+        try:
+            search, sources = searched(shop, runtime, court, plain), plain
+            found[runtime] = search.as_dict()
+            if search.chosen is None and recipe.quantize.aware_epochs and not recipe.net.is_foreign:
+                tuned = sources = tuned or aware.float_files(shop)
+                search = searched(shop, runtime, court, tuned)
+                found[runtime] = quantize.joined(found[runtime], search)
+            if search.chosen is not None:
+                made.append(court.predictions(search.chosen.logits).save(predictions_path(shop, key)))
+                made += shipped_int8(shop, runtime, search.chosen, sources[division.shipped.name])
+        except (ToolFailed, InferenceFailed) as error:
+            found[runtime] = {"chosen": None, "tried": [], "sensitivity": {}, "refused": str(error)}
+    for used in ("tries", aware.STAGE):
+        shutil.rmtree(shop.work / used, ignore_errors=True)
+    shop.ledger.done("quantize", mark, found, made)
+    return found
+
+
+def searched(shop: Workshop, runtime: str, court: Judging, sources: Mapping[str, Path]) -> quantize.Search:
+    """Search the INT8 file of one runtime; ``sources`` are the folders of the float files of each fold."""
+    folds, key = shop.material.division.folds, (runtime, "int8")
+    calibration = [calibration_films(shop, fold) for fold in folds]
+    rounded = artefacts.Rounded(runtime, [sources[fold.name] for fold in folds], calibration)
+    tries = shop.work / "tries" / runtime
+    shutil.rmtree(tries, ignore_errors=True)
+
+    def pooled(folder: Path) -> Answers:
+        return np.concatenate([fold_answers(shop, fold, folder / fold.name, key) for fold in folds])
+
+    def sample(folder: Path) -> Answers:
+        return fold_answers(shop, folds[0], folder / folds[0].name, key, SAMPLE_FILMS)
+
+    most = shop.recipe.quantize.most_spared
+    return quantize.search(rounded, tries, court.answers, pooled, court.verdicts, most, sample)
+
+
+def shipped_int8(shop: Workshop, runtime: str, chosen: quantize.Candidate, source: Path) -> list[Path]:
+    """The INT8 files of the network that ships, made as the chosen one was, from the float files in ``source``."""
+    shipped = shop.material.division.shipped
+    films = calibration_films(shop, shipped)
+    return artefacts.rounded(runtime, source, floats(shop, shipped), films, chosen.method, chosen.spared)
+
+
+def court_of(shop: Workshop) -> Judging:
+    """The original's answers on the held-back films, and how other files are judged beside them."""
+    original, gate = Predictions.load(predictions_path(shop, ORIGINAL)), shop.recipe.gate
+    if shop.recipe.task != "segment":
+        return Judging(original, original.logits, threshold_logit(finding_of(shop)), gate)
+    nets = [(steps.final(shop, fold), shop.array(shop.films(fold.held))) for fold in shop.material.division.folds]
+    cells = np.concatenate([judging.answers(eager_maps(net, films), net.first_bias, True) for net, films in nets])
+    return Judging(original, cells, threshold_logit(finding_of(shop)), gate, truth_of(shop, cells.shape[1:]))

@@ -1,0 +1,87 @@
+"""The step ``speed``: how long one film takes in each file that ships, and in PyTorch; measured, never gated."""
+
+import platform
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from converters import steps
+from converters.evaluation.answers import ORIGINAL
+from converters.formats import artefacts
+from converters.formats.artefacts import NAMES, Key
+from converters.progress import Progress
+from converters.quantizing import stopwatch
+from converters.quantizing.model_files import floats, present
+from converters.steps import Workshop
+
+ROUNDS = 3
+TIMES = 12
+"""Each file is timed in a process of its own, new in every round; all files of a round see the same weather."""
+
+THREADS = 2
+
+Asked = tuple[Key, str, int, dict[str, Any]]
+"""Its key, its name, its bytes and the request that times it."""
+
+
+def speed_step(shop: Workshop) -> dict[str, Any]:
+    """Median milliseconds of one film in each file that ships and in PyTorch, in turns, on two threads here."""
+    mark = shop.ledger.fingerprint(steps.tables(shop.recipe), ("quantize",), shop.digest)
+    if (known := shop.ledger.results("speed", mark)) is not None:
+        return known
+    asked = [*files(shop), *networks(shop)]
+    times: list[list[float]] = [[] for _ in asked]
+    progress = Progress(f"{shop.recipe.pack} speed", ROUNDS * len(asked))
+    for _ in range(ROUNDS):
+        for (*_, request), own in zip(asked, times, strict=True):
+            own += stopwatch.timed_apart(request, TIMES)
+            progress.at(sum(map(len, times)) // TIMES)
+    rows = []
+    for ((runtime, precision), name, size, _), own in zip(asked, times, strict=True):
+        low, middle, high = np.percentile(own, (5, 50, 95))
+        rows.append({
+            "runtime": runtime, "precision": precision, "name": name, "milliseconds": round(float(middle), 3),
+            "low": round(float(low), 3), "high": round(float(high), 3), "bytes": size,
+        })  # fmt: skip
+    results = {"machine": machine(), "threads": THREADS, "rows": rows}
+    shop.ledger.done("speed", mark, results, [])
+    return results
+
+
+def files(shop: Workshop) -> Iterator[Asked]:
+    """The files of the network that ships."""
+    folder = floats(shop, shop.material.division.shipped)
+    for key in present(shop):
+        path = folder / NAMES[key]
+        size = sum(one.stat().st_size for one in artefacts.files_of(path))
+        yield key, path.name, size, stopwatch.of_file(key[0], path, shop.spec.name, shop.spec.shape, THREADS)
+
+
+def networks(shop: Workshop) -> Iterator[Asked]:
+    """The networks whose speed in PyTorch is told beside the files': the shipped one, and a teacher."""
+    recipe, division = shop.recipe, shop.material.division
+    if recipe.net.onnx is not None:
+        return
+
+    def request(checkpoint: Path | None) -> dict[str, Any]:
+        return stopwatch.of_network(recipe.model_dump_json(), shop.near, shop.work, checkpoint, THREADS)
+
+    net = steps.final(shop, division.shipped)
+    kept = steps.path_of_final(shop, division.shipped) if shop.learnt else None
+    yield ORIGINAL, "PyTorch", 4 * net.parameters_count, request(kept)
+    if recipe.net.teacher is not None:
+        first = division.folds[0]
+        size = 4 * steps.teacher(shop, first).parameters_count
+        yield ORIGINAL, "PyTorch, teacher", size, request(shop.path("teacher", first))
+
+
+def machine() -> str:
+    """The processor in words, as Linux tells it."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        lines = []
+    named = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return next(named, platform.machine())

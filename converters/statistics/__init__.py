@@ -1,0 +1,1 @@
+"""AUC, sensitivity and their 95 % intervals; calibration, decision curves, lesions."""

@@ -1,0 +1,151 @@
+"""Masks and lesions: Dice of two masks, and how many lesions are found at how many false marks a film (FROC).
+
+A *lesion* is a connected component of the outline mask (8 neighbours in a plane, 26 in a volume).  A *mark* is one of
+the predicted mask; its score is its largest probability.  A lesion is hit by a mark that covers it with an
+intersection over union of at least 0.1: the threshold at which Jaeger et al. 2020 (Retina U-Net, PMLR 116:171, section
+4.3) match boxes in volumes, since a clinic needs to know roughly where; that masks are matched at it too is our own
+choice.  FROC: Bunch et al. 1978; a mark on a lesion that another mark has hit already is neither a hit nor a false one.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import product
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from converters.statistics.intervals import Rate, limits, resamples
+
+LEAST_OVERLAP = 0.1
+FROC_RATES = (0.125, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0)
+"""False marks a film at which the FROC is read, as LUNA16 does (Setio et al. 2017)."""
+
+Mask = NDArray[np.bool_]
+
+
+def dice(one: Mask, other: Mask) -> float:
+    """2 |A ∩ B| / (|A| + |B|) (Dice 1945); 1 for two empty masks."""
+    size = int(one.sum()) + int(other.sum())
+    return 2.0 * int((one & other).sum()) / size if size else 1.0
+
+
+def components(mask: Mask) -> tuple[NDArray[np.int64], int]:
+    """A number from 1 for every cell of each connected component, 0 elsewhere; and how many there are.
+
+    Each cell takes the smallest number around it until nothing changes, halving the distance to its root each time.
+    """
+    flat = np.flatnonzero(mask)
+    if not len(flat):
+        return np.zeros(mask.shape, dtype=np.int64), 0
+    place = np.full(mask.size, -1, dtype=np.int64)
+    place[flat] = np.arange(len(flat))
+    where = np.stack(np.unravel_index(flat, mask.shape))
+    pairs = [_neighbours(where, place, mask.shape, step) for step in _half_of_neighbours(mask.ndim)]
+    first, second = (np.concatenate(side) for side in zip(*pairs, strict=True))
+    root = np.arange(len(flat))
+    while True:
+        lower = np.minimum(root[first], root[second])
+        new = root.copy()
+        np.minimum.at(new, root[first], lower)
+        np.minimum.at(new, root[second], lower)
+        new = new[new]
+        if np.array_equal(new, root):
+            break
+        root = new
+    _, number = np.unique(root, return_inverse=True)
+    out = np.zeros(mask.size, dtype=np.int64)
+    out[flat] = number + 1
+    return out.reshape(mask.shape), int(number.max()) + 1
+
+
+def _half_of_neighbours(dimensions: int) -> list[tuple[int, ...]]:
+    return [step for step in product((-1, 0, 1), repeat=dimensions) if step > (0,) * dimensions]
+
+
+def _neighbours(
+    where: NDArray[np.int64], place: NDArray[np.int64], shape: tuple[int, ...], step: tuple[int, ...]
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    beside = where + np.array(step)[:, np.newaxis]
+    inside = np.all((beside >= 0) & (beside < np.array(shape)[:, np.newaxis]), axis=0)
+    other = place[np.ravel_multi_index(tuple(beside[:, inside]), shape)]
+    return np.flatnonzero(inside)[other >= 0], other[other >= 0]
+
+
+@dataclass(frozen=True, slots=True)
+class Marks:
+    """One film: the score of each lesion's best mark (0: not hit), and of each mark that hits no lesion."""
+
+    hits: tuple[float, ...]
+    false: tuple[float, ...]
+    dice: float
+
+
+def marked(probability: NDArray[np.float32], truth: Mask, threshold: float) -> Marks:
+    """The marks of one film or volume: components of ``probability`` ≥ ``threshold`` against those of ``truth``."""
+    found, true = probability >= threshold, truth.astype(bool)
+    marks, n_marks = components(found)
+    lesions, n_lesions = components(true)
+    together = np.zeros((n_lesions + 1, n_marks + 1), dtype=np.int64)
+    np.add.at(together, (lesions.ravel(), marks.ravel()), 1)
+    size_lesion, size_mark = together.sum(axis=1), together.sum(axis=0)
+    overlap = together[1:, 1:] / (size_lesion[1:, np.newaxis] + size_mark[np.newaxis, 1:] - together[1:, 1:])
+    hit = overlap >= LEAST_OVERLAP
+    peaks = np.zeros(n_marks + 1)
+    np.maximum.at(peaks, marks.ravel(), probability.ravel().astype(np.float64))
+    scores = peaks[1:]
+    best = tuple(float(scores[row].max()) if row.any() else 0.0 for row in hit)
+    stray = tuple(float(score) for score, on_lesion in zip(scores, hit.any(axis=0), strict=True) if not on_lesion)
+    return Marks(best, stray, dice(found, true))
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """Lesions over many films at the operating threshold, with 95 % intervals (patients resampled)."""
+
+    dice: float | None
+    dice_ci: tuple[float, float] | None
+    lesions: Rate
+    lesions_ci: tuple[float, float] | None
+    false_per_film: float
+    froc: tuple[tuple[float, float | None], ...]
+
+    def as_dict(self) -> dict[str, Any]:
+        """As JSON."""
+        return {
+            "dice": self.dice, "dice_ci": self.dice_ci, "lesions": self.lesions.n,
+            "lesion_sensitivity": self.lesions.value, "lesion_sensitivity_ci": self.lesions_ci,
+            "false_positives_per_image": self.false_per_film, "froc": [list(point) for point in self.froc],
+        }  # fmt: skip
+
+
+def found(films: Sequence[Marks], patients: Sequence[str], seed: int = 0) -> Found:
+    """Pool films.  Dice is the mean over films that hold a lesion.  Raises :class:`ValueError` without any film."""
+    if not films:
+        raise ValueError("there are no films")
+    with_lesion = np.array([bool(one.hits) for one in films])
+    score = np.array([one.dice for one in films])
+    hits = np.array([sum(value > 0.0 for value in one.hits) for one in films])
+    lesions = np.array([len(one.hits) for one in films])
+    dices, rates = [], []
+    for weights in resamples(with_lesion.astype(np.int64), patients, seed):
+        counted = weights * with_lesion
+        dices.append(float(counted @ score / counted.sum()) if counted.sum() else None)
+        rates.append(float(weights @ hits / (weights @ lesions)) if weights @ lesions else None)
+    return Found(
+        float(score[with_lesion].mean()) if with_lesion.any() else None, limits(dices),
+        Rate(int(hits.sum()), int(lesions.sum())), limits(rates), sum(len(one.false) for one in films) / len(films),
+        froc(films),
+    )  # fmt: skip
+
+
+def froc(films: Sequence[Marks], rates: Sequence[float] = FROC_RATES) -> tuple[tuple[float, float | None], ...]:
+    """(false marks a film, share of lesions hit) at each of ``rates``: the best score cut that keeps within it."""
+    best = np.array([value for one in films for value in one.hits])
+    stray = np.sort(np.array([value for one in films for value in one.false]))[::-1]
+    points: list[tuple[float, float | None]] = []
+    for rate in rates:
+        allowed = int(rate * len(films) + 1e-9)
+        cut = stray[allowed] if allowed < len(stray) else 0.0  # only scores above it: the next stray stays out
+        points.append((rate, float((best > cut).mean()) if len(best) else None))
+    return tuple(points)

@@ -1,0 +1,1 @@
+"""Train, distil, prune: every step that needs PyTorch's gradients."""

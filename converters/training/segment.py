@@ -1,0 +1,47 @@
+"""Train a network to outline: cross-entropy of every voxel, and the Dice of the whole (Milletari et al. 2016).
+
+A missed voxel weighs what a missed lesion costs.  A volume and its mask are changed together, here and not before: they
+are mirrored along each axis and their contrast is bent, as far as the recipe's ``[train.change]`` says.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional
+
+from converters.nets import CamNet
+from converters.recipe import Changes
+
+
+@dataclass(frozen=True, slots=True)
+class Outlined:
+    """The objective. ``masks`` (N, D, H, W) 0 or 1, at the model's input grid, in the order of the seen films."""
+
+    masks: NDArray[np.uint8]
+    miss: float
+    change: Changes
+    beside: None = None
+
+    def __call__(self, net: CamNet, films: Tensor, index: NDArray[np.int64]) -> Tensor:
+        """See :class:`converters.training.fitting.Objective`."""
+        films, truth = self.changed(films, torch.from_numpy(self.masks[index]).float().to(films.device))
+        cells = net(films)[0][:, 0].float() + net.bias[0]
+        if cells.shape != truth.shape:
+            truth = functional.adaptive_max_pool3d(truth, cells.shape[1:])
+        cost = torch.tensor(self.miss, device=films.device)
+        each = functional.binary_cross_entropy_with_logits(cells, truth, pos_weight=cost, reduction="none")
+        chance, truth = torch.sigmoid(cells).flatten(1), truth.flatten(1)
+        overlap = (2.0 * (chance * truth).sum(dim=1) + 1.0) / (chance.sum(dim=1) + truth.sum(dim=1) + 1.0)
+        return each.flatten(1).mean(dim=1) + 1.0 - overlap
+
+    def changed(self, films: Tensor, truth: Tensor) -> tuple[Tensor, Tensor]:
+        """(B, 1, D, H, W) volumes and their (B, D, H, W) masks, mirrored and bent together."""
+        for axis in (1, 2, 3):
+            if float(torch.rand(())) < self.change.flip:
+                films, truth = films.flip(axis + 1), truth.flip(axis)
+        bend = torch.empty(len(films), 1, 1, 1, 1).uniform_(-self.change.gamma, self.change.gamma).exp()
+        noise = self.change.noise * float(torch.rand(())) * torch.randn_like(films)
+        return (films.clamp_min(1e-6) ** bend.to(films.device) + noise).clamp(0.0, 1.0), truth

@@ -1,0 +1,141 @@
+"""Train a network on films with labels: the teacher, or a pack's only network.
+
+Cross-entropy weighed by what a mistake costs: with a missed lesion worth ``miss`` false alarms, a positive film weighs
+``miss`` times a negative one, at the clinic's prevalence (Elkan 2001); the calibrated threshold is ``1 / (1 + miss)``.
+Channel 0 is the finding; further channels, when a recipe weighs them, are auxiliary targets that shape the features.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional
+
+from converters.device import in_sixteen_bits
+from converters.failures import RecipeInvalid
+from converters.nets import CamNet, build
+from converters.nets.lite import Lite, imagenet_weights, load_imagenet
+from converters.recipe import Distill, Recipe, Train
+from converters.training import checkpoint
+from converters.training.alignment import Alignment
+from converters.training.targets import Targets
+
+CLASSIFIER = ("cam.", "bias")
+OTHER_PACK = "pack:"
+SHIPPED = ("pruned.whole.pt", "student.whole.pt", "pruned.fold0.pt", "student.fold0.pt")
+"""Where the network that ships lies in a pack's work folder: narrowed or not, with several folds or one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Labels:
+    """The objective of plain training: cross-entropy with the films' targets and weights."""
+
+    targets: Targets
+    plan: Train
+    beside: Alignment | None = None
+
+    def __call__(self, net: CamNet, films: Tensor, index: NDArray[np.int64]) -> Tensor:
+        """See :class:`converters.training.fitting.Objective`."""
+        with in_sixteen_bits():
+            maps, features = net(films)
+        logits = maps.float().flatten(2).mean(dim=2) + net.bias
+        losses = cross_entropy(logits, self.targets, index, self.plan)
+        if self.beside is not None:
+            losses = losses + self.plan.alignment_weight * self.beside(features.float(), index)
+        return losses
+
+
+def cross_entropy(logits: Tensor, targets: Targets, index: NDArray[np.int64], plan: Train) -> Tensor:
+    """(B,) weighted cross-entropy of channel 0, plus the recipe's share of the auxiliary channels'."""
+    smooth = plan.label_smoothing
+    here = logits.device
+    target = torch.from_numpy(targets.main[index]).to(here) * (1.0 - 2.0 * smooth) + smooth
+    weight = torch.from_numpy(targets.weights[index]).to(here)
+    losses = weight * functional.binary_cross_entropy_with_logits(logits[:, 0], target, reduction="none")
+    if logits.shape[1] > 1:
+        beside = torch.from_numpy(targets.auxiliary[index]).to(here)
+        each = functional.binary_cross_entropy_with_logits(logits[:, 1:], beside, reduction="none")
+        losses = losses + plan.auxiliary_weight * each.mean(dim=1)
+    return losses
+
+
+def cost_weights(
+    labels: NDArray[np.int64], weights: NDArray[np.float32], miss: float, prevalence: float | None
+) -> NDArray[np.float32]:
+    """(N,) weights with mean 1: ``weights`` moved to what a film's mistake costs at the clinic's prevalence.
+
+    In all, positive films come to weigh ``miss * prevalence`` beside the negative ones' ``1 - prevalence``; without a
+    prevalence the films' own is taken.
+    """
+    at_clinic = float(labels.mean()) if prevalence is None else prevalence
+    share = float(weights[labels == 1].sum() / weights.sum())
+    positive, negative = miss * at_clinic / max(share, 1e-9), (1.0 - at_clinic) / max(1.0 - share, 1e-9)
+    moved = weights * np.where(labels == 1, positive, negative)
+    return np.asarray(moved / moved.mean(), dtype=np.float32)
+
+
+def beginning(recipe: Recipe, name: str, channels: int, near: Path) -> CamNet:
+    """The network before the first step: ImageNet's weights, a checkpoint's trunk, or random ones.
+
+    ``near`` is the folder that a checkpoint's relative path starts from. Raises
+    :class:`~converters.failures.RecipeInvalid` for a network that has no published weights.
+    """
+    plan = recipe.train
+    assert plan is not None
+    net = made(recipe, name, channels, plan.dropout)
+    if plan.start == "imagenet":
+        load_published(recipe, net)
+    elif plan.start != "random":
+        saved = checkpoint.load(near / plan.start)
+        trunk = {key: value for key, value in saved.state.items() if not key.startswith(CLASSIFIER)}
+        own = {key: value for key, value in net.state_dict().items() if key.startswith(CLASSIFIER)}
+        checkpoint.fill(net, {**trunk, **own}, near / plan.start)
+    return net
+
+
+def beginning_of_student(recipe: Recipe, plan: Distill, packs: Path) -> CamNet:
+    """A student before the first step, as ``[distill] start`` says. ``packs`` holds the work folders of all packs.
+
+    Raises :class:`~converters.failures.CheckpointUnreadable` when the pack it begins from was not made yet.
+    """
+    assert recipe.net.student is not None
+    net = made(recipe, recipe.net.student, 1, plan.dropout)
+    if (path := start_of_student(plan, packs)) is not None:
+        checkpoint.fill(net, checkpoint.load(path).state, path)
+    elif plan.start == "imagenet":
+        load_published(recipe, net)
+    return net
+
+
+def start_of_student(plan: Distill, packs: Path) -> Path | None:
+    """The checkpoint of another pack that ``[distill] start`` names; ``None`` where it names none."""
+    if not plan.start.startswith(OTHER_PACK):
+        return None
+    folder = packs / plan.start.removeprefix(OTHER_PACK)
+    return next((one for one in map(folder.joinpath, SHIPPED) if one.is_file()), folder / SHIPPED[-1])
+
+
+def load_published(recipe: Recipe, net: CamNet) -> None:
+    """ImageNet's weights; raises :class:`~converters.failures.RecipeInvalid` for a kind that has none."""
+    if not isinstance(net, Lite):
+        raise RecipeInvalid(recipe.pack, f'start: {net.name} has no published weights; write start = "random"')
+    load_imagenet(net, imagenet_weights())
+
+
+def made(recipe: Recipe, name: str, channels: int, dropout: float) -> CamNet:
+    """:func:`converters.nets.build`; raises :class:`~converters.failures.RecipeInvalid` for an unknown name."""
+    try:
+        return build(name, findings=channels, dropout=dropout)
+    except KeyError as error:
+        raise RecipeInvalid(recipe.pack, f"net: {error.args[0]}") from error
+
+
+def restored(path: Path) -> CamNet:
+    """The network of one of our checkpoints, in evaluation mode, without auxiliary channels."""
+    saved = checkpoint.load(path)
+    net = build(saved.net, saved.plan, findings=len(saved.state["bias"]))
+    checkpoint.fill(net, saved.state, path)
+    return net.first_finding().eval()

@@ -1,0 +1,109 @@
+"""What the units must know of this one box, as drop-ins (systemd.unit(5)) that are written anew at each boot.
+
+A unit as it is installed grants nothing that only some boxes have.  What this one has, its accelerator, the keys of its
+line, a port below 1024, another disk for backups, is granted by ``UNIT.d/50-this-box.conf`` below ``/run``, and gone
+with it.
+"""
+
+from __future__ import annotations
+
+import grp
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Final
+
+from firmware_app.config import Config
+from firmware_app.provisioning import tpm
+from firmware_app.store.disk.layout import StateDir
+
+NAME: Final = "50-this-box.conf"
+SYSFS: Final = Path("/sys/class")
+_CLASSES: Final = {"drm": ("renderD*", "/dev/dri"), "accel": ("accel*", "/dev/accel")}
+_MODEL_UNITS: Final = ("lantern-reader.service", "lantern-selftest.service")
+_RENDER: Final = "render"
+_UNPRIVILEGED_PORT: Final = 1024
+DropIns = Mapping[str, tuple[str, ...]]
+
+
+def wanted(config: Config, state: StateDir, sysfs: Path = SYSFS) -> DropIns:
+    """The lines of each unit's drop-in; a unit that needs none is not there."""
+    found = {
+        "lantern-gateway.service": (*_low_port(config), *_addresses(config), *_watched(config)),
+        "lantern-uplink.service": tuple(_credentials(config)),
+        "lantern-backup.service": tuple(_backups(config, state)),
+        **dict.fromkeys(_MODEL_UNITS, tuple(_accelerators(sysfs))),
+    }
+    return {unit: lines for unit, lines in found.items() if lines}
+
+
+def write(units: Path, drop_ins: DropIns) -> bool:
+    """Make exactly *drop_ins* be there; whether anything was otherwise before."""
+    changed = False
+    for old in units.glob(f"*.d/{NAME}"):
+        if old.parent.name.removesuffix(".d") not in drop_ins:
+            old.unlink()
+            changed = True
+    for unit, lines in drop_ins.items():
+        path = units / f"{unit}.d" / NAME
+        text = "\n".join(["# Written by lantern-setup at each boot.", "[Service]", *lines, ""])
+        if not path.exists() or path.read_text("utf-8") != text:
+            path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+            path.write_text(text, "utf-8")
+            for made, mode in ((path.parent, 0o755), (path, 0o644)):
+                made.chmod(mode)  # whatever the umask: anybody may read what a unit is granted
+            changed = True
+    return changed
+
+
+def _accelerators(sysfs: Path) -> Iterator[str]:
+    """The NPU or GPU that the kernel shows, by name; a box without one grants none."""
+    nodes = [
+        (folder, f"{folder}/{node.name}")
+        for kind, (pattern, folder) in _CLASSES.items()
+        for node in sorted((sysfs / kind).glob(pattern))
+    ]
+    for folder in dict.fromkeys(folder for folder, _ in nodes):
+        yield f"BindPaths=-{folder}"  # into the private /dev
+    for _, node in nodes:
+        yield f"DeviceAllow={node} rw"
+    if nodes and any(group.gr_name == _RENDER for group in grp.getgrall()):
+        yield f"SupplementaryGroups={_RENDER}"
+
+
+def _credentials(config: Config) -> Iterator[str]:
+    """The line's private keys are root's; the uplink gets a copy of them in memory, and its unit alone."""
+    for path in (config.uplink.identity, config.uplink.tls_key):
+        if path is None:
+            continue
+        # A sealed key lies where provisioning makes keys; the configuration names the credential then.
+        sealed = config.state.dir / "line" / (path.name + tpm.SUFFIX)
+        if sealed.exists():
+            yield f"LoadCredentialEncrypted={path.name}:{sealed}"
+        elif path.exists():
+            yield f"LoadCredential={path.name}:{path}"
+
+
+def _low_port(config: Config) -> Iterator[str]:
+    """DICOM's own port is 104 (PS3.8 9.1.1), which the kernel keeps for those who have this capability."""
+    if 0 < config.dicom.port < _UNPRIVILEGED_PORT:
+        yield "CapabilityBoundingSet=CAP_NET_BIND_SERVICE"
+        yield "AmbientCapabilities=CAP_NET_BIND_SERVICE"
+        yield "PrivateUsers=no"  # where the capability would be worth nothing
+
+
+def _addresses(config: Config) -> Iterator[str]:
+    if config.dicom.allowed_addresses:
+        yield f"IPAddressAllow={' '.join(config.dicom.allowed_addresses)}"
+
+
+def _watched(config: Config) -> Iterator[str]:
+    """A watched folder in somebody's home is hidden from the unit unless it is shown."""
+    folder = config.folder.path
+    if folder is not None and folder.is_relative_to("/home"):
+        yield "ProtectHome=tmpfs"
+        yield f"BindReadOnlyPaths=-{folder}"
+
+
+def _backups(config: Config, state: StateDir) -> Iterator[str]:
+    if config.backup.dir is not None and not config.backup.dir.is_relative_to(state.root):
+        yield f"ReadWritePaths=-{config.backup.dir}"

@@ -1,0 +1,112 @@
+"""Which of the box's processes live, and what they said of themselves.
+
+A process holds a lock on ``run/NAME.lock`` while it lives and writes what it is (pid, port) to ``run/NAME.json`` when
+it is ready (the uplink, which may not enter ``run/``, does so in ``exchange/``).  Whoever asks believes the lock,
+which the kernel frees on any death, never a file left behind.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import json
+import os
+import stat
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from typing import Final
+
+from firmware_app import clock
+from firmware_app.errors import AlreadyRunning
+from firmware_app.store.disk import fault
+from firmware_app.store.disk.layout import StateDir, clear_away, put_in_place
+
+PROCESSES: Final = ("gateway", "reader", "viewer")
+"""Those that always run; the uplink joins them when it is switched on."""
+Facts = Mapping[str, str | int | None]
+_LOCK_ATTEMPTS: Final = 10
+
+
+def expected(uplink_enabled: bool) -> tuple[str, ...]:
+    """The processes that ought to run."""
+    return (*PROCESSES, "uplink") if uplink_enabled else PROCESSES
+
+
+@contextmanager
+def held(state: StateDir, name: str) -> Iterator[None]:
+    """Be the one living process *name*; raises `AlreadyRunning` when another is."""
+    path = state.run_of(name) / f"{name}.lock"
+    try:
+        handle = open(path, "a", opener=_plain)  # noqa: SIM115 - entered below
+    except OSError as error:  # a disk that became read-only, say
+        raise fault.named(state.root, error) from None
+    with handle:
+        for attempt in range(_LOCK_ATTEMPTS):  # `is_running` holds it for microseconds when it looks
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if attempt == _LOCK_ATTEMPTS - 1:
+                    raise AlreadyRunning(state=str(state.root)) from None
+                time.sleep(0.02)
+        yield
+
+
+def is_running(state: StateDir, name: str) -> bool:
+    """Whether a living process holds the lock of *name*."""
+    try:
+        path = state.run_of(name) / f"{name}.lock"
+        with open(path, opener=_plain) as handle:
+            fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except FileNotFoundError:
+        return False
+    except BlockingIOError:
+        return True
+    return False
+
+
+def _plain(path: str, flags: int) -> int:
+    """Others write this folder, root reads it: no link is followed, and nobody waits at a pipe for its other end.
+
+    What is no plain file is nobody's lock and nobody's word: `FileNotFoundError`.
+    """
+    try:
+        descriptor = os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK, 0o666)
+    except OSError as error:
+        if error.errno in (errno.ELOOP, errno.ENXIO):  # a link; a pipe that nobody reads (fifo(7))
+            raise FileNotFoundError(errno.ENOENT, "it is no plain file", path) from None
+        raise
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise FileNotFoundError(errno.ENOENT, "it is no plain file", path)
+    return descriptor
+
+
+def announce(state: StateDir, name: str, facts: Facts) -> None:
+    """Say that this process is ready, with its pid and *facts* such as its port."""
+    told = {"process": name, "pid": os.getpid(), "since": clock.text("seconds"), **facts}
+    described = state.run_of(name) / f"{name}.json"
+    fresh = described.with_suffix(".new")
+    clear_away(fresh)
+    with fresh.open("x", encoding="utf-8") as handle:
+        handle.write(json.dumps(told))
+    put_in_place(fresh, described)
+
+
+def withdraw(state: StateDir, name: str) -> None:
+    """Take the announcement back at an orderly end; on a disk turned read-only it stays, and nobody believes it."""
+    with suppress(OSError):
+        (state.run_of(name) / f"{name}.json").unlink(missing_ok=True)
+
+
+def announcement(state: StateDir, name: str) -> dict[str, str | int | None] | None:
+    """What the living process *name* said of itself; None when it does not run or is not ready yet."""
+    if not is_running(state, name):
+        return None
+    try:
+        with open(state.run_of(name) / f"{name}.json", encoding="utf-8", opener=_plain) as handle:
+            told: dict[str, str | int | None] = json.load(handle)
+    except (FileNotFoundError, json.JSONDecodeError):
+        return None
+    return told

@@ -1,0 +1,131 @@
+"""`lantern clock`: what time the box takes it to be and why, and a person's word on it."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from firmware_app.language import for_screen
+
+if TYPE_CHECKING:
+    from firmware_app.config import Config
+
+_DONE = 0
+_Run = Callable[[argparse.Namespace], int]
+_Parser = argparse.ArgumentParser
+Command = Callable[["argparse._SubParsersAction[_Parser]", str, _Run, str, str], _Parser]
+
+
+def add_to(commands: argparse._SubParsersAction[_Parser], command: Command) -> None:
+    """Add `clock` with its commands to the parser; *command* makes one as the rest of `lantern` does."""
+    parser = commands.add_parser("clock", help="the box's time", epilog="Example: lantern clock show")
+    below = parser.add_subparsers(required=True, metavar="COMMAND")
+    command(below, "show", _show, "what time it is, and who says so", "lantern clock show --json")
+    set_ = command(
+        below,
+        "set",
+        _set,
+        "confirm the machine's clock, or say what time it is",
+        'lantern clock set "2026-11-21 11:15"',
+    )
+    set_.add_argument(
+        "time",
+        nargs="?",
+        metavar="TIME",
+        help="in the box's time zone unless it names one; left out: what the machine shows",
+    )
+    set_.add_argument("--back", action="store_true", help="also before what was seen under a confirmed clock")
+
+
+def _show(options: argparse.Namespace) -> int:
+    from firmware_app.store.disk import timekeeping
+    from firmware_app.store.disk.layout import StateDir
+
+    config = _config(options)
+    timekeeping.begin(StateDir(config.state.dir), "console", writes=False)
+    _tell(options, config)
+    return _DONE
+
+
+def _set(options: argparse.Namespace) -> int:
+    from firmware_app import clock
+    from firmware_app.store.disk import timekeeping
+    from firmware_app.store.disk.layout import StateDir
+
+    config = _config(options)
+    state = StateDir(config.state.dir)
+    state.prepare()
+    timekeeping.begin(state, "console")
+    moment = datetime.now(UTC) if options.time is None else read(options.time)
+    before = clock.stamp()
+    confirm(moment, back=options.back)
+    _audited(config, before)
+    _tell(options, config)
+    return _DONE
+
+
+def read(text: str) -> datetime:
+    """The moment that a person wrote, in the machine's zone unless it names one; raises `TimeUnclear`."""
+    from firmware_app.errors import TimeUnclear
+
+    try:
+        if ":" not in text:  # a day alone would be taken for its midnight
+            raise ValueError(text)
+        return datetime.fromisoformat(text.strip()).astimezone(UTC)
+    except (ValueError, OverflowError):
+        raise TimeUnclear(given=text[:40]) from None
+
+
+def confirm(moment: datetime, *, back: bool = False) -> None:
+    """A person says that it is *moment* now.  Raises `TimeOutOfRange` and, unless *back*, `TimeGoesBack`."""
+    from firmware_app import clock
+    from firmware_app.clock import SLACK_S, Implausible, Source
+    from firmware_app.clock.memory import EARLIEST, LATEST
+    from firmware_app.errors import TimeGoesBack, TimeOutOfRange
+
+    certain = clock.here().memory().certain()
+    if EARLIEST <= moment.timestamp() < certain - SLACK_S and not back:
+        raise TimeGoesBack(given=_minute(moment), certain=_minute(datetime.fromtimestamp(certain, UTC)))
+    try:
+        clock.here().learn(moment.timestamp(), Source.PERSON)
+    except Implausible:
+        bounds = [f"{datetime.fromtimestamp(one, UTC):%Y-%m-%d}" for one in (EARLIEST, LATEST)]
+        raise TimeOutOfRange(given=_minute(moment), earliest=bounds[0], latest=bounds[1]) from None
+
+
+def _minute(moment: datetime) -> str:
+    from firmware_app.clock import Stamp
+
+    return Stamp(moment, trusted=True).minute
+
+
+def _audited(config: Config, before: object) -> None:
+    from firmware_app.clock import Stamp
+    from firmware_app.store.accounts.audit import CONSOLE, Audit
+    from firmware_app.store.clinical.clinical_db import Clinical
+    from firmware_app.store.disk.layout import StateDir
+
+    assert isinstance(before, Stamp)
+    clinical = Clinical(StateDir(config.state.dir).clinical_db)
+    clinical.create()
+    Audit(clinical.database).record(CONSOLE, "clock.set", before=before.text("seconds"))
+    clinical.database.close()
+
+
+def _tell(options: argparse.Namespace, config: Config) -> None:
+    from firmware_app import clock
+    from firmware_app.health import timepiece
+
+    if options.json:
+        print(json.dumps(timepiece.status()))
+    else:
+        print(timepiece.told(clock.here().standing()).text(for_screen(config.box.language)))
+
+
+def _config(options: argparse.Namespace) -> Config:
+    from firmware_app.config import load
+
+    return load(options.config)

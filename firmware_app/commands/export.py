@@ -1,0 +1,121 @@
+"""`lantern case export`: parses, checks who asks, prints what left and what stayed."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from firmware_app.language import N_, for_screen, translate
+
+if TYPE_CHECKING:
+    from firmware_app.config import Config
+
+_DONE, _REFUSED = 0, 3
+_EXPORTED: Final = N_("{left} of {total} images exported to {path}.")
+_NOTHING: Final = N_("None of {total} images was exported; nothing was written.")
+_Run = Callable[[argparse.Namespace], int]
+_Parser = argparse.ArgumentParser
+Command = Callable[["argparse._SubParsersAction[_Parser]", str, _Run, str, str], _Parser]
+
+
+def add_to(below: argparse._SubParsersAction[_Parser], command: Command) -> None:
+    """Add `export` to the commands of `case`; *command* makes one as the rest of `lantern` does."""
+    export = command(
+        below, "export", _export, "write a case's images, de-identified, for a person to carry away (off by default)",
+        "lantern case export c-1f2e3d4c5b6a79880716 --stick /media/stick --person li",
+    )  # fmt: skip
+    export.add_argument("case", metavar="CASE", help="its reference, as `lantern case list` prints it")
+    where = export.add_mutually_exclusive_group(required=True)
+    where.add_argument(
+        "--stick", type=Path, metavar="DIR",
+        help="one file, sealed for the box's hospital, in the folder where you mounted the stick",
+    )  # fmt: skip
+    where.add_argument("--to", type=Path, metavar="DIR", help="an open folder in DIR: whoever has it can read it")
+    export.add_argument("--person", required=True, metavar="NAME", help="who exports: an account of the viewer")
+    export.add_argument(
+        "--looked", action="store_true",
+        help="the person has looked at every image, and no letters in the pictures name anybody",
+    )  # fmt: skip
+
+
+def _export(options: argparse.Namespace) -> int:
+    from firmware_app import progress
+    from firmware_app.config import load
+    from firmware_app.errors import ExportOff
+    from firmware_app.exporting.folder import export_case
+    from firmware_app.exporting.sealed_case import seal_case, told
+    from firmware_app.store.clinical.clinical_db import Clinical
+    from firmware_app.store.clinical.exports import Exports
+    from firmware_app.store.disk import timekeeping
+    from firmware_app.store.disk.layout import StateDir
+
+    config = load(options.config)
+    if not config.export.enabled:
+        raise ExportOff
+    timekeeping.begin(StateDir(config.state.dir), "console")
+    clinical = Clinical(StateDir(config.state.dir).clinical_db)
+    clinical.require()
+    person = _account(config, options.person)
+    write, where = (export_case, options.to) if options.stick is None else (seal_case, options.stick)
+    with _signals_stop_tidily(), progress.counter("exported", enabled=not options.json) as advance:
+        written, outcomes = write(
+            config, Exports(clinical.database), options.case, where,
+            person=person, looked=options.looked, on_progress=advance,
+        )  # fmt: skip
+    clinical.database.close()
+    language = config.box.language if options.json else for_screen(config.box.language)
+    for one in outcomes:
+        if options.json:
+            reason = {"code": one.reason.code, "text": one.reason.text(language)} if one.reason else None
+            print(json.dumps({"instance": one.instance, "file": one.file, "reason": reason}, ensure_ascii=False))
+        elif one.reason is not None:
+            print(f"{one.instance}  {one.reason.code}: {one.reason.text(language)}")
+    left = sum(one.file is not None for one in outcomes)
+    if not options.json:
+        said = translate(_EXPORTED if written else _NOTHING, language)
+        print(said.format(left=left, total=len(outcomes), path=written))
+        if options.stick is not None and written is not None:
+            print(told(written, config))
+    return _DONE if left == len(outcomes) else _REFUSED
+
+
+@contextmanager
+def _signals_stop_tidily() -> Iterator[None]:
+    """A closed terminal (SIGHUP, as of a lost SSH line) and SIGTERM stop an export as Ctrl-C does, and none of them
+    disturbs its tidying.  In the main thread only."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def stop(_number: int, _frame: object) -> None:
+        for one in handlers:
+            signal.signal(one, signal.SIG_IGN)
+        raise KeyboardInterrupt
+
+    present = {one: signal.getsignal(one) for one in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+    # One that is ignored was not meant for us: SIGHUP under nohup.
+    handlers = {one: before for one, before in present.items() if before is not signal.SIG_IGN}
+    for one in handlers:
+        signal.signal(one, stop)
+    try:
+        yield
+    finally:
+        for one, before in handlers.items():
+            signal.signal(one, before or signal.SIG_DFL)
+
+
+def _account(config: Config, name: str) -> str:
+    """The account's name as it is written; raises `ExportPersonUnknown` unless it is in use."""
+    from firmware_app.commands import user as user_commands
+    from firmware_app.errors import ExportPersonUnknown
+
+    user = user_commands.accounts(config).find(name)
+    if user is None or user.disabled or not user.has_password:
+        raise ExportPersonUnknown(name=name[:40])
+    return user.shown

@@ -1,0 +1,117 @@
+"""`lantern status`, `lantern doctor` and `lantern selftest`: how the box is, in sentences that say what to do."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
+
+from firmware_app.language import N_, for_screen, translate
+
+if TYPE_CHECKING:
+    from firmware_app.config import Config
+
+_DONE, _FAILED = 0, 1
+_Run = Callable[[argparse.Namespace], int]
+_Parser = argparse.ArgumentParser
+Command = Callable[["argparse._SubParsersAction[_Parser]", str, _Run, str, str], _Parser]
+
+
+def add_to(commands: argparse._SubParsersAction[_Parser], command: Command) -> None:
+    """Add the three to the parser; *command* makes one as the rest of `lantern` does."""
+    status = command(
+        commands, "status", _status, "which processes run, their ports, and the queue", "lantern status --json"
+    )
+    status.add_argument("--qr", action="store_true", help="also how a phone comes to trust the page, as a QR code")
+    command(commands, "doctor", _doctor, "examine the box and say what to do", "lantern doctor")
+    command(
+        commands, "selftest", _selftest, "have every part of the box do its work once, and keep the result",
+        "lantern selftest",
+    )  # fmt: skip
+
+
+def _status(options: argparse.Namespace) -> int:
+    from firmware_app.health import doctor
+    from firmware_app.store.disk import timekeeping
+    from firmware_app.store.disk.layout import StateDir
+
+    config = _config(options)
+    timekeeping.begin(StateDir(config.state.dir), "console", writes=False)
+    found = doctor.status(config)
+    if options.json:
+        _print_json(found)
+    else:
+        print(doctor.describe(found))
+    if options.qr:
+        _print_card(options)
+    return _DONE if found["running"] else _FAILED
+
+
+def _print_card(options: argparse.Namespace) -> None:
+    from firmware_app.care import front
+    from firmware_app.store.disk.layout import StateDir
+
+    config = _config(options)
+    without = translate(N_("The page has no certificate here."), for_screen(config.box.language, sys.stderr))
+    print(front.card(config, StateDir(config.state.dir)) or without, file=sys.stderr)
+
+
+def _doctor(options: argparse.Namespace) -> int:
+    from firmware_app.health import doctor
+    from firmware_app.language import LANGUAGES
+    from firmware_app.store.disk import timekeeping
+    from firmware_app.store.disk.layout import StateDir
+
+    config = _config(options)
+    timekeeping.begin(StateDir(config.state.dir), "console", writes=False)
+    checks = doctor.examine(config)
+    for check in checks:
+        if options.json:
+            _print_json(
+                {
+                    "check": check.name,
+                    "result": check.result,
+                    "code": check.reason.code,
+                    "text": check.reason.text(config.box.language),
+                    "texts": {language: check.reason.text(language) for language in LANGUAGES},
+                    "at": check.at,
+                    "case": check.case,
+                }
+            )
+        else:
+            about = "".join(f"{fact}  " for fact in (check.at, check.case) if fact)
+            print(f"{check.result:<5}{check.name:<12}{about}{check.reason.text(for_screen(config.box.language))}")
+    return _FAILED if any(check.result == "fail" for check in checks) else _DONE
+
+
+def _selftest(options: argparse.Namespace) -> int:
+    from firmware_app import progress
+    from firmware_app.health import selftest
+    from firmware_app.language import LANGUAGES
+    from firmware_app.store.disk import timekeeping
+    from firmware_app.store.disk.layout import StateDir
+
+    config = _config(options)
+    timekeeping.begin(StateDir(config.state.dir), "care")
+    with progress.counter("tested") as advance:
+        checks = selftest.run(config, advance)
+    for check in checks:
+        if options.json:
+            texts = {language: check.reason.text(language) for language in LANGUAGES}
+            _print_json({"check": check.name, "result": check.result, "code": check.reason.code,
+                         "text": texts[config.box.language], "texts": texts})  # fmt: skip
+        else:
+            print(f"{check.result:<5}{check.name:<12}{check.reason.text(for_screen(config.box.language))}")
+    return _FAILED if any(check.result == "fail" for check in checks) else _DONE
+
+
+def _print_json(value: Mapping[str, object]) -> None:
+    print(json.dumps(value, ensure_ascii=False), flush=True)
+
+
+def _config(options: argparse.Namespace) -> Config:
+    from firmware_app.config import load
+
+    return load(options.config)

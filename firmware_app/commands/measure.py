@@ -1,0 +1,104 @@
+"""`lantern pack measure`: every way to run each pack on this box, how long it takes, whether it is right, what is used.
+
+Each way is tried in a process of its own, which may die of it; what was found is remembered for the reader too.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Final
+
+from firmware_app.language import N_, for_screen, translate
+
+if TYPE_CHECKING:
+    from firmware_app.config import Reader as ReaderConfig
+    from firmware_app.packs.results import Result, Results
+    from firmware_app.packs.shelf import Pack
+    from firmware_app.packs.ways import Way
+    from firmware_app.progress import Counter
+
+_Parser = argparse.ArgumentParser
+Command = Callable[["argparse._SubParsersAction[_Parser]", str, Callable[[argparse.Namespace], int], str, str], _Parser]
+_DONE, _NONE_RIGHT = 0, 3
+_HEADING: Final = f"{'pack':<24}{'runtime':<14}{'precision':<11}{'ms':>8}  {'tests':>5}  answers"
+
+
+def add_to(below: argparse._SubParsersAction[_Parser], command: Command) -> None:
+    """Add `measure` to the commands of `lantern pack`."""
+    measure = command(
+        below, "measure", _measure, "try every runtime with each pack, and say which one is used and why",
+        "lantern pack measure chest-xray-child",
+    )  # fmt: skip
+    measure.add_argument("pack", metavar="NAME", nargs="?", help="default: every pack")
+    measure.add_argument("--again", action="store_true", help="also what was measured on this box before")
+
+
+def _measure(options: argparse.Namespace) -> int:
+    from firmware_app.config import load
+    from firmware_app.packs.installed import PackStore
+    from firmware_app.packs.results import Results
+    from firmware_app.store.disk.layout import StateDir
+
+    config = load(options.config)
+    state = StateDir(config.state.dir)
+    state.prepare()
+    store, results = PackStore.of(config), Results(state.trials)
+    packs = [store.find(options.pack)] if options.pack else list(store.survey().packs)
+    if not options.json:
+        print(_HEADING)
+    all_chosen = True
+    for pack in packs:
+        pack.verify()
+        language = config.box.language if options.json else for_screen(config.box.language)
+        chosen = _table(pack, config.reader, results, options, language)
+        all_chosen = all_chosen and chosen is not None
+    return _DONE if all_chosen else _NONE_RIGHT
+
+
+def _table(
+    pack: Pack, settings: ReaderConfig, results: Results, options: argparse.Namespace, language: str
+) -> Way | None:
+    """Measure what is not known of *pack* and print it; returns the way that is used."""
+    from firmware_app import progress
+    from firmware_app.packs import ways
+    from firmware_app.packs.results import as_json
+
+    possible = ways.possible(pack, settings)
+    with progress.counter(f"{pack.name}: tried") as tried:
+        found = _found(pack, possible, settings, results, options.again, tried)
+    kept_to = results.in_use(pack, settings.threads)
+    best = next(iter(ways.ranked(possible, found, settings, kept_to)), None)
+    for way, result in sorted(found.items(), key=lambda pair: pair[1].milliseconds or float("inf")):
+        if options.json:
+            told = {"pack": pack.name, "pack_version": pack.manifest.version}
+            print(json.dumps({**told, **as_json(result, language, way == best)}, ensure_ascii=False), flush=True)
+        else:
+            print(_row(pack.name, way, result, way == best, language), flush=True)
+    return best
+
+
+def _found(
+    pack: Pack, possible: list[Way], settings: ReaderConfig, results: Results, again: bool, tried: Counter
+) -> dict[Way, Result]:
+    from firmware_app.reading.children import trial
+
+    known = {} if again else results.known(pack, possible, settings.threads)
+    found: dict[Way, Result] = {}
+    for done, way in enumerate(possible):
+        tried(done, len(possible))
+        if way in known:
+            found[way] = known[way]
+            continue
+        found[way] = trial.tried(pack, way, settings.threads)
+        if trial.is_kept(found[way]):
+            results.keep(pack, found[way], settings.threads)
+    return found
+
+
+def _row(pack: str, way: Way, result: Result, chosen: bool, language: str) -> str:
+    taken = "-" if result.milliseconds is None else f"{result.milliseconds:.2f}"
+    right = translate(N_("right, used") if chosen else N_("right"), language)
+    said = right if result.reason is None else result.reason.text(language)
+    return f"{pack:<24}{way.runtime:<14}{way.precision:<11}{taken:>8}  {result.cases:>5}  {said}"

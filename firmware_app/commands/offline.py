@@ -1,0 +1,285 @@
+"""`lantern read`: the box's own door and reader over files, in a private state that is gone afterwards.
+
+Everything that a clinic's box would do to an image is done here in the same order by the same code; only nothing stays.
+All files pass the door first, for only then is it known which belong together; then case after case is read and told.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import sqlite3
+import sys
+import tempfile
+import threading
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from firmware_app.config import Config
+from firmware_app.errors import (
+    IntakeError,
+    NotKept,
+    OutputUnusable,
+    SpaceShort,
+    StateUnusable,
+    TemporaryFull,
+    TemporaryUnusable,
+)
+from firmware_app.intake.accept import Door
+from firmware_app.intake.given_file import percent_encoded, readable
+from firmware_app.intake.given_paths import Given, given
+from firmware_app.reading.reader import Reader
+from firmware_app.records import Case, FileRecord, FileStatus, Reason
+from firmware_app.reports import case_line, overlay
+from firmware_app.store.clinical.clinical_db import Clinical
+from firmware_app.store.disk.layout import StateDir, free_bytes, sync_directory
+
+Progress = Callable[[int, int], None]
+_SOURCE: Final = "read"
+_NO_ROOM: Final = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_WRITE, sqlite3.SQLITE_IOERR_SHMSIZE)
+
+
+def read_paths(
+    paths: Sequence[Path],
+    config: Config,
+    pack: str | None = None,
+    out: Path | None = None,
+    on_progress: Progress | None = None,
+) -> Generator[Case, None, None]:
+    """Read every regular file among and below *paths*; yields each case once, when it is final.
+
+    Last come the files that belong to no case, as one without a reference.  *pack* names the model for images that do
+    not say what they show (`PackUnknown` when there is none of that name); *out* receives per case a folder with
+    pictures and ``case.json`` (`OutputUnusable` when it cannot).  *on_progress* is told (done, total) files, first
+    (0, total).  Raises `TemporaryUnusable` and `TemporaryFull` of the folder that holds the private state.
+    """
+    if out is not None:
+        with _output_errors(out):  # before the work, not after it
+            out.mkdir(parents=True, exist_ok=True)
+            tempfile.TemporaryFile(dir=out).close()
+    files = list(given(paths))
+    tell = on_progress or (lambda _done, _total: None)
+    tell(0, len(files))
+    with _signals_leave_tidily() as deaf, _private_state(config) as state, ExitStack() as tidying:
+        clinical = Clinical(state.clinical_db, keeps_every_line=True)
+        tidying.callback(clinical.database.close)
+        clinical.create()
+        reader = Reader(config, state, clinical, pack)  # its children start while the door is at work
+        tidying.callback(reader.close)
+        tidying.callback(deaf)
+        door = Door(state, clinical, config.retention.high_water_free_mb, config.dicom.max_object_mb)
+        refused = _take_in(files, door, config)
+        reader.warm()
+        loose: dict[int, FileRecord] = {}  # what is no image, of studies without one
+        for reference in clinical.references():
+            while reader.step(reference):
+                tell(len(files) - clinical.counts().waiting, len(files))
+            clinical.close_revisions(0.0)
+            found = clinical.case(reference)
+            if found.priority is None:
+                loose |= {int(record.path): record for record in found.files}
+                continue
+            case = _named(found, files, refused)
+            if out is not None:
+                with _output_errors(out):
+                    _write_case(case, state, out, config.box.language)
+            yield case
+            _forget_pictures(case, state)
+        tell(len(files), len(files))
+        if refused or loose:
+            yield _homeless(files, refused, loose)
+
+
+# --- the private state ----------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def _signals_leave_tidily() -> Iterator[Callable[[], None]]:
+    """Ctrl-C, SIGTERM and a closed terminal end the work and do not disturb the tidying.  In the main thread only.
+
+    Yields what has none of them heard any more, for the end of work that nobody stopped.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield lambda: None
+        return
+
+    def deaf() -> None:
+        for one in handlers:
+            signal.signal(one, signal.SIG_IGN)
+
+    def leave(number: int, _frame: object) -> None:
+        deaf()  # a second one must not interrupt the tidying
+        if number == signal.SIGINT:
+            raise KeyboardInterrupt
+        sys.exit(128 + number)
+
+    # One that is ignored was not meant for us: Ctrl-C in the background of a script, SIGHUP under nohup.
+    present = {one: signal.getsignal(one) for one in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+    handlers = {one: before for one, before in present.items() if before is not signal.SIG_IGN}
+    for one in handlers:
+        signal.signal(one, leave)
+    try:
+        yield deaf
+    finally:
+        for one, before in handlers.items():
+            signal.signal(one, before or signal.SIG_DFL)
+
+
+@contextmanager
+def _private_state(config: Config) -> Iterator[StateDir]:
+    """A state in the folder for temporary files; raises `TemporaryUnusable` and `TemporaryFull`, which name it."""
+    place = _temporary_folder()
+    try:
+        made = tempfile.TemporaryDirectory(prefix="lantern-read-", dir=place, ignore_cleanup_errors=True)
+    except OSError as error:
+        raise TemporaryUnusable(folder=place, detail=error.strerror or str(error)) from None
+    with made as folder:
+        try:
+            state = StateDir(Path(folder) / "state")
+            state.prepare()
+            yield state
+        except StateUnusable as error:
+            raise TemporaryUnusable(folder=place, detail=error.detail) from None
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode not in _NO_ROOM:
+                raise
+            raise _full(place, config.retention.high_water_free_mb) from None
+
+
+def _temporary_folder() -> str:
+    """Where temporary files go.  TMPDIR is taken at its word; Python would quietly take another folder instead."""
+    named = os.environ.get("TMPDIR")
+    if named and tempfile.tempdir is None:
+        return str(Path(named).absolute())
+    try:
+        return tempfile.gettempdir()
+    except OSError as error:  # no folder at all can be written
+        raise TemporaryUnusable(folder="/tmp", detail=error.strerror or str(error)) from None
+
+
+def _full(place: str, kept_mb: int) -> TemporaryFull:
+    return TemporaryFull(folder=place, free_mb=free_bytes(Path(place)) // 1_000_000, kept_mb=kept_mb)
+
+
+def _take_in(files: Sequence[Given], door: Door, config: Config) -> dict[int, Reason]:
+    """Everything through the door, as one sender, each under its number; returns why some were refused.
+
+    What the door says of the box's disk is said of the folder for temporary files, which is the one that is meant.
+    """
+    refused: dict[int, Reason] = {}
+    place, kept_mb = str(door.state.root.parent.parent), config.retention.high_water_free_mb
+    association = door.clinical.open_association(_SOURCE)
+    for number, one in enumerate(files):
+        if one.reason is not None:
+            refused[number] = one.reason
+            continue
+        try:
+            door.accept_file(one.path, str(number), association)
+        except SpaceShort as error:
+            refused[number] = Reason.of(TemporaryFull(folder=place, free_mb=error.free_mb, kept_mb=kept_mb))
+        except NotKept as error:
+            refused[number] = Reason.of(TemporaryUnusable(folder=place, detail=error.detail))
+        except IntakeError as error:
+            refused[number] = Reason.of(error)
+    door.clinical.close_association(association)
+    return refused
+
+
+# --- what became of them --------------------------------------------------------------------------------------------
+
+
+def _named(case: Case, files: Sequence[Given], refused: dict[int, Reason]) -> Case:
+    """*case* with the files' own names for their numbers; what was *refused* and belongs to it is taken from there."""
+    records = []
+    for record in case.files:
+        number = int(record.path)
+        refused.pop(number, None)
+        records.append(_record(files[number].path, record))
+    return replace(case, files=tuple(records))
+
+
+def _homeless(files: Sequence[Given], refused: Mapping[int, Reason], loose: Mapping[int, FileRecord]) -> Case:
+    """What was refused and belongs to no case, and *loose* what is no image; a disk too full for the door's journal
+    loses none of it."""
+    told = {number: FileRecord("", None, FileStatus.REFUSED, reason) for number, reason in refused.items()} | dict(
+        loose
+    )
+    records = tuple(_record(files[number].path, record) for number, record in sorted(told.items()))
+    return Case(None, None, None, 0, None, records, (), (), ())
+
+
+def _record(path: Path, record: FileRecord) -> FileRecord:
+    return replace(record, path=readable(str(path)), path_bytes=percent_encoded(str(path)))
+
+
+@contextmanager
+def _output_errors(out: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise OutputUnusable(path=str(out), detail=error.strerror or str(error)) from None
+
+
+def _write_case(case: Case, state: StateDir, out: Path, language: str) -> None:
+    """A folder of *out* for the case: its frames as the viewer opens them, the one that each heat map is of under it.
+
+    The JSON object comes last: where it is, the folder is whole and on the disk.
+    """
+    folder = out / str(case.reference)
+    folder.mkdir(parents=True, exist_ok=True)
+    for reading in case.readings:
+        for instance in reading.instances:
+            shown = state.display / instance
+            for frame in sorted(int(path.stem.removeprefix("frame-")) for path in shown.glob("frame-*.json")):
+                _save(overlay.marked_film_of(shown, frame), folder / f"{instance}-frame-{frame:03d}.png")
+            strongest = reading.frames.strongest if reading.frames else {}
+            for finding in reading.findings:
+                code = finding.code
+                _write_overlay(shown, code, strongest.get(code, 0), folder / f"{instance}-{code}.png")
+    told = json.dumps(case_line.case_object(case, language), ensure_ascii=False, indent=2)
+    _write_last(folder / "case.json", told + "\n")
+
+
+def _write_last(path: Path, text: str) -> None:
+    """Whole under its name or not at all, also where the disk is full or the power fails; whatever was saved before is
+    on the disk by then.  With the rights that the person's umask gives, as the pictures have."""
+    part = path.with_name(f".{path.name}.part")
+    try:
+        with part.open("w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)  # nothing is there once it has taken its name
+    for folder in (path.parent, path.parent.parent):
+        sync_directory(folder)
+
+
+def _save(pixels: NDArray[np.uint8], path: Path) -> None:
+    with path.open("wb") as file:
+        Image.fromarray(pixels).save(file, "PNG")
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _write_overlay(shown: Path, code: str, frame: int, target: Path) -> None:
+    heat = shown / f"{code}.png"
+    if heat.exists() and (shown / f"frame-{frame:03d}.json").exists():
+        _save(overlay.blend(overlay.film_of(shown, frame), overlay.heat_of(heat)), target)
+
+
+def _forget_pictures(case: Case, state: StateDir) -> None:
+    """They take more room than the images, and nobody asks for them again."""
+    for reading in case.readings:
+        for instance in reading.instances:
+            shutil.rmtree(state.display / instance, ignore_errors=True)

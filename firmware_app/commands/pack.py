@@ -1,0 +1,286 @@
+"""`lantern pack`: which model packs the box has, whether they are whole, and how it gets another.
+
+A change is audited under the name "console", as `lantern user` is.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from firmware_app.commands import measure
+from firmware_app.language import for_screen
+
+if TYPE_CHECKING:
+    from firmware_app.config import Config
+    from firmware_app.packs.installed import PackStore
+    from firmware_app.packs.installing import Change
+    from firmware_app.packs.shelf import Pack
+    from firmware_app.reading.precedence import Overlap
+
+_Run = Callable[[argparse.Namespace], int]
+_Parser = argparse.ArgumentParser
+Command = Callable[["argparse._SubParsersAction[_Parser]", str, _Run, str, str], _Parser]
+_DONE, _FAILED = 0, 1
+
+
+def add_to(commands: argparse._SubParsersAction[_Parser], command: Command) -> None:
+    """Add `pack` with its commands to the parser; *command* makes one as the rest of `lantern` does."""
+    pack = commands.add_parser("pack", help="model packs on this box", epilog="Example: lantern pack list")
+    below = pack.add_subparsers(required=True, metavar="COMMAND")
+    measure.add_to(below, command)
+    command(below, "list", _list, "every pack in use, its version and where it came from", "lantern pack list --json")
+    show = command(below, "show", _show, "what a pack is made for, how well it does and where it is weak",
+                   "lantern pack show chest-xray-child")  # fmt: skip
+    verify = command(below, "verify", _verify, "compare packs, file by file, with what was shipped or signed",
+                     "lantern pack verify --json")  # fmt: skip
+    verify.add_argument("pack", metavar="NAME", nargs="?", help="default: every pack")
+    install = command(
+        below, "install", _install, "fetch a signed pack from a stick or a web server and use it",
+        "lantern pack install chest-xray-child --repository /media/stick/packs",
+    )  # fmt: skip
+    install.add_argument("--repository", required=True, metavar="PLACE", help="a folder, or an http(s) address")
+    install.add_argument("--root", type=Path, metavar="FILE", help="the publisher's root.json; needed the first time")
+    install.add_argument("--version", metavar="X.Y.Z", help="default: the newest that is offered")
+    back = command(
+        below, "rollback", _rollback, "use the version before again", "lantern pack rollback chest-xray-child"
+    )
+    gone = command(below, "remove", _remove, "take an installed pack from the box", "lantern pack remove my-own-model")
+    for parser in (show, install, back, gone):
+        parser.add_argument("pack", metavar="NAME", help="as `lantern pack list` prints it")
+
+
+def _list(options: argparse.Namespace) -> int:
+    from firmware_app.reading import precedence
+
+    config, store = _open(options)
+    shelf = store.survey()
+    shared = precedence.overlaps(shelf.packs, config, store)
+    language = config.box.language if options.json else for_screen(config.box.language)
+    for pack in shelf.packs:
+        told = {**_identity(pack), "title": pack.manifest.title.by_language()[language], "from": _origin(pack, store)}
+        told |= _order(pack.name, shared)
+        if options.json:
+            _print_json(told)
+        else:
+            print("{name:<24}{version:<10}{from:<11}{title}".format(**told))
+    if not options.json:
+        _tell_order(shared, config)
+    for error in shelf.broken:
+        print(f"{error.code}: {error.text(for_screen(config.box.language, sys.stderr))}", file=sys.stderr)
+    if not shelf.packs and not options.json:
+        print("There is no model pack on this box. “lantern pack install NAME --repository PLACE” brings one.")
+    return _DONE
+
+
+def _show(options: argparse.Namespace) -> int:
+    config, store = _open(options)
+    pack = store.find(options.pack)
+    manifest, language = pack.manifest, for_screen(config.box.language)
+    if options.json:
+        told = manifest.model_dump(mode="json", by_alias=True)
+        _print_json({**told, "from": _origin(pack, store), "folder": str(pack.folder)})
+        return _DONE
+    title = manifest.title.by_language()[language]
+    print(f"{pack.name} {manifest.version}   {title}   ({_origin(pack, store)}, {pack.folder})")
+    for text in (manifest.intended_use, manifest.not_for, *manifest.weak_points):
+        print(f"  {text.by_language()[language]}")
+    for finding in manifest.findings:
+        print(f"  {finding.code}: threshold {finding.threshold:.3f}, {finding.priority}")
+    for artefact in manifest.artefacts:
+        print(f"  {artefact.runtime:<13}{artefact.precision:<6}{artefact.bytes / 1e6:>6.2f} MB  {artefact.path}")
+    return _DONE
+
+
+def _verify(options: argparse.Namespace) -> int:
+    from firmware_app.errors import PackError
+    from firmware_app.packs import installing
+
+    config, store = _open(options)
+    shelf = store.survey()
+    packs = [store.find(options.pack)] if options.pack else list(shelf.packs)
+    wrong: list[PackError] = [] if options.pack else list(shelf.broken)
+    for pack in packs:
+        try:
+            installing.verify(pack, store)
+        except PackError as error:
+            wrong.append(error)
+        else:
+            if options.json:
+                _print_json({**_identity(pack), "whole": True, "code": None, "text": None})
+            else:
+                print(f"{pack.name:<24}{pack.manifest.version:<10}whole")
+    for found in wrong:
+        if options.json:
+            told = {"name": found.details.get("pack"), "version": None, "whole": False}
+            _print_json({**told, "code": found.code, "text": found.text(config.box.language)})
+        else:
+            print(f"{found.code}: {found.text(for_screen(config.box.language))}")
+    return _FAILED if wrong else _DONE
+
+
+def _install(options: argparse.Namespace) -> int:
+    from firmware_app import progress
+    from firmware_app.packs import installing
+    from firmware_app.packs.repository import ROOT, fingerprint
+    from firmware_app.reading import precedence
+
+    config, store = _open(options, writing=True)
+    wish = installing.Wish(options.pack, options.repository, options.version, options.root)
+    with progress.counter("fetched bytes", enabled=not options.json) as advance:
+        change = installing.install(store, wish, advance, _judge(config, store))
+    publisher = fingerprint((store.publisher / ROOT).read_bytes())
+    if not change.age_judged:
+        print("The box's clock cannot be believed, so the age of this repository was not judged.", file=sys.stderr)
+    if change.before != change.pack.manifest.version:
+        _audited(config, "pack.installed", change)
+    shared = [one for one in precedence.overlaps(store.survey().packs, config, store) if options.pack in one.names]
+    _tell(options, change, publisher=publisher, age_judged=change.age_judged, **_order(options.pack, shared))
+    if not options.json:
+        _tell_order(shared, config)
+    if options.root and not options.json:
+        print(f"Trusted from now on: the publisher {publisher}. Compare these figures with the publisher by telephone.")
+    return _DONE
+
+
+def _judge(config: Config, store: PackStore) -> Callable[[Pack], None]:
+    """What a pack must pass before it is used: it is known who is asked, and it answers rightly here."""
+    right_here = _right_here(config)
+
+    def judge(pack: Pack) -> None:
+        _refuse_unordered(pack, config, store)
+        right_here(pack)
+
+    return judge
+
+
+def _refuse_unordered(pack: Pack, config: Config, store: PackStore) -> None:
+    """A pack that would share images with another waits for `[packs] prefer`; the next version of one does not."""
+    from firmware_app.errors import PackOverlaps
+    from firmware_app.reading import precedence
+
+    packs = store.survey().packs
+    shared = precedence.overlaps(packs, config, store)
+    known = {frozenset(one.names) for one in shared}
+    others = [other for other in packs if other.name != pack.name]
+    for one in precedence.overlaps([*others, pack], config, store):
+        if pack.name in one.names and not one.is_chosen and frozenset(one.names) not in known:
+            raise PackOverlaps(pack=pack.name, other=next(name for name in one.names if name != pack.name))
+
+
+def _right_here(config: Config) -> Callable[[Pack], None]:
+    """Asks a pack its golden cases, in a child and on this device, before it takes the place of one that works."""
+    from firmware_app.errors import PackNotRightHere
+    from firmware_app.packs import ways
+    from firmware_app.reading.children import trial
+
+    def judge(pack: Pack) -> None:
+        said = ["it has no file for a runtime of this box"]
+        for way in ways.possible(pack, config.reader):
+            result = trial.tried(pack, way, config.reader.threads)
+            if result.right:
+                return
+            if result.reason is not None:
+                said.append(f"{way}: {result.reason.code}")
+        detail = "; ".join(said[1:] or said)
+        raise PackNotRightHere(pack=pack.name, version=pack.manifest.version, detail=detail)
+
+    return judge
+
+
+def _rollback(options: argparse.Namespace) -> int:
+    from firmware_app.packs import installing
+
+    config, store = _open(options, writing=True)
+    change = installing.roll_back(store, options.pack)
+    _audited(config, "pack.rolled_back", change)
+    _tell(options, change)
+    return _DONE
+
+
+def _remove(options: argparse.Namespace) -> int:
+    from firmware_app.packs import installing
+
+    config, store = _open(options, writing=True)
+    gone = installing.remove(store, options.pack)
+    left = gone.left.manifest.version if gone.left else None
+    _record(config, "pack.removed", pack=options.pack, version=left or "", before=gone.version)
+    if options.json:
+        _print_json({"name": options.pack, "removed": gone.version, "version": left})
+        return _DONE
+    print(f"{options.pack} {gone.version} is removed" + (f"; the shipped {left} takes its place." if left else "."))
+    print("The reader goes on with what it has loaded until its next start.")
+    return _DONE
+
+
+# --- printing -----------------------------------------------------------------------------------------------------
+
+
+def _tell(options: argparse.Namespace, change: Change, **more: object) -> None:
+    if options.json:
+        _print_json({**_identity(change.pack), "before": change.before, **more})
+    elif change.before == change.pack.manifest.version:
+        print(f"{change.pack.name} {change.before} is in use already, and whole.")
+    else:
+        was = f" instead of {change.before}" if change.before else ""
+        print(f"{change.pack.name} {change.pack.manifest.version} is in place{was}.")
+        print("The reader uses it from its next start.")
+
+
+def _order(name: str, shared: Sequence[Overlap]) -> dict[str, object]:
+    """Which packs are asked rather than *name* where an image fits both, and which are not because of it."""
+    return {
+        "yields_to": [one.asked for one in shared if one.passed_over == name],
+        "goes_before": [one.passed_over for one in shared if one.asked == name],
+    }
+
+
+def _tell_order(shared: Sequence[Overlap], config: Config) -> None:
+    for one in shared:
+        print(one.reason.text(for_screen(config.box.language)))
+
+
+def _identity(pack: Pack) -> dict[str, object]:
+    return {"name": pack.name, "version": pack.manifest.version}
+
+
+def _origin(pack: Pack, store: PackStore) -> str:
+    return "installed" if store.is_installed(pack) else "shipped"
+
+
+def _print_json(value: dict[str, object]) -> None:
+    print(json.dumps(value, ensure_ascii=False), flush=True)
+
+
+# --- the box ------------------------------------------------------------------------------------------------------
+
+
+def _open(options: argparse.Namespace, *, writing: bool = False) -> tuple[Config, PackStore]:
+    from firmware_app.config import load
+    from firmware_app.packs.installed import PackStore
+    from firmware_app.store.disk.layout import StateDir
+
+    config = load(options.config)
+    if writing:
+        StateDir(config.state.dir).prepare()
+    return config, PackStore.of(config)
+
+
+def _audited(config: Config, action: str, change: Change) -> None:
+    version = change.pack.manifest.version
+    _record(config, action, pack=change.pack.name, version=version, before=change.before or "")
+
+
+def _record(config: Config, action: str, **details: str) -> None:
+    from firmware_app.store.accounts.audit import CONSOLE, Audit
+    from firmware_app.store.clinical.clinical_db import Clinical
+    from firmware_app.store.disk.layout import StateDir
+
+    clinical = Clinical(StateDir(config.state.dir).clinical_db)
+    clinical.create()
+    Audit(clinical.database).record(CONSOLE, action, **details)
+    clinical.database.close()

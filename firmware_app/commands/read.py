@@ -1,0 +1,112 @@
+"""`lantern read`: files, here and now.  Each case is printed when it is final, so that a Ctrl-C loses only the rest."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from firmware_app.language import N_, for_screen, translate
+
+if TYPE_CHECKING:
+    from firmware_app.config import Config
+    from firmware_app.records import Case
+
+_Parser = argparse.ArgumentParser
+Command = Callable[["argparse._SubParsersAction[_Parser]", str, Callable[[argparse.Namespace], int], str, str], _Parser]
+NOT_DIAGNOSTIC: Final = N_("Not for diagnostic use without a doctor.")
+_DONE, _UNJUDGED, _INTERRUPTED = 0, 3, 130
+_MORE: Final = """
+Exit status: 0 every file was read; 3 something could not be judged or was
+refused, or there was nothing to read; 1 failed with a sentence; 130 stopped by
+Ctrl-C, and what was printed is final; 141 cut off, as by “| head”.
+
+Copies of the images lie in $TMPDIR (else in /tmp) until all is read; a larger
+place: TMPDIR=/path/to/folder lantern read …
+
+Sentences are in [box] language, Chinese unless the configuration says
+otherwise: LANTERN_BOX__LANGUAGE=en lantern read …
+
+For images that do not say what they show: --pack NAME. For films that do not
+say whom they show: LANTERN_BOX__USUAL_POPULATION=adult (or children)."""
+
+
+def add_to(commands: argparse._SubParsersAction[_Parser], command: Command) -> None:
+    """Add `read` to the parser; *command* makes it as the rest of `lantern` does."""
+    read = command(
+        commands, "read", _read, "read files here and now, without touching the box's own state",
+        "lantern read /media/stick --out results --json",
+    )  # fmt: skip
+    read.epilog = f"{read.epilog}\n{_MORE}"
+    read.formatter_class = argparse.RawDescriptionHelpFormatter
+    read.add_argument("paths", nargs="+", type=_path, metavar="PATH", help="files or folders")
+    read.add_argument("--out", type=Path, metavar="DIR", help="write each case's pictures and result there")
+    read.add_argument(
+        "--pack", metavar="NAME", help="the model for images that do not say what they show (see: lantern pack list)"
+    )
+    read.add_argument("--quiet", action="store_true", help="no progress on the terminal")
+
+
+def _path(text: str) -> Path:
+    """An empty one is a variable of a script that was never set, and not the folder that the person stands in."""
+    if not text:
+        raise argparse.ArgumentTypeError("a path is empty")
+    return Path(text)
+
+
+def _read(options: argparse.Namespace) -> int:
+    from firmware_app import progress
+    from firmware_app.commands import offline
+    from firmware_app.config import load
+    from firmware_app.errors import NotARegularFile, NothingToRead
+    from firmware_app.intake.given_paths import not_followed
+
+    config = load(options.config)
+    aside = for_screen(config.box.language, sys.stderr)
+    clean, told, total = True, 0, 0
+
+    def tell(done: int, of: int) -> None:
+        nonlocal total
+        total = of
+        line(done, of)
+
+    with progress.counter("read", enabled=not options.quiet) as line:
+        cases = offline.read_paths(options.paths, config, pack=options.pack, out=options.out, on_progress=tell)
+        try:
+            with closing(cases):
+                for case in cases:
+                    line.clear()
+                    told += len(case.files)  # what is cut off while it is printed is printed to its end all the same
+                    _print(case, config, as_json=options.json)
+                    clean = clean and all(file.status.value in ("read", "duplicate") for file in case.files)
+        except KeyboardInterrupt:
+            line.clear()
+            print(_stopped(told, total, aside), file=sys.stderr)
+            return _INTERRUPTED
+    if left := not_followed(options.paths):
+        print(f"{left} × {NotARegularFile().text(aside)}", file=sys.stderr)
+    if not total:
+        print(NothingToRead().text(aside), file=sys.stderr)
+    elif not options.json:
+        print(translate(NOT_DIAGNOSTIC, for_screen(config.box.language)))
+    return _DONE if clean and total else _UNJUDGED
+
+
+def _stopped(told: int, total: int, language: str) -> str:
+    if not total:
+        return translate(N_("Stopped before any file was read."), language)
+    sentence = translate(N_("Stopped: {left} of {total} files were not read. What was printed is final."), language)
+    return sentence.format(left=total - told, total=total)
+
+
+def _print(case: Case, config: Config, *, as_json: bool) -> None:
+    from firmware_app.reports import case_line, case_text
+
+    if as_json:
+        print(json.dumps(case_line.case_object(case, config.box.language), ensure_ascii=False), flush=True)
+    else:
+        print(case_text.page(case, for_screen(config.box.language)), flush=True)

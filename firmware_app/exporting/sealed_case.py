@@ -1,0 +1,239 @@
+"""`lantern case export --stick`: a case, de-identified and sealed for the box's hospital, as one file on a stick.
+
+The stick is one that a person mounted; the box itself writes to none.  An object stands open on the box's own disk only
+for as long as it takes to seal it, and on the stick never.  The file gets its name when all of it is durable.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import os
+import secrets
+import tarfile
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
+from typing import BinaryIO, Final
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from firmware_app.config import Config
+from firmware_app.errors import (
+    BundleInvalid,
+    ExportCaseTooLarge,
+    ExportFolderUnusable,
+    ExportNoHospital,
+    ExportNoRoom,
+    ExportNoSigner,
+    ExportThere,
+    SealingFailed,
+    StateUnusable,
+)
+from firmware_app.exporting import folder as export
+from firmware_app.exporting.departure import Leaving, Outcome, leaving
+from firmware_app.exporting.folder import Progress
+from firmware_app.language import N_, for_screen, translate
+from firmware_app.provisioning import tpm
+from firmware_app.provisioning.provision import Keys
+from firmware_app.sealed import credentials
+from firmware_app.sealed.sealed_export import Sealer, newest
+from firmware_app.store.clinical.exports import Exports
+from firmware_app.store.disk import staging
+from firmware_app.store.disk.layout import StateDir, free_bytes, sync_directory
+from firmware_app.store.exchange.exchange_db import Exchange
+
+SUFFIX: Final = ".lantern-sealed"
+_OPENED_BY: Final = N_("It is sealed; only the hospital opens it: {command}")
+_STILL_HERE: Final = N_(
+    "This folder is on the box's own disk. If it was to be a stick, mount it there and export again."
+)
+_UNMOUNT: Final = N_("Unmount the stick before you take it out.")
+_CHUNK: Final = 1 << 20
+_BLOCK: Final = 512  # of a tar archive (POSIX ustar)
+
+
+def seal_case(
+    config: Config,
+    exports: Exports,
+    case: str,
+    folder: Path,
+    *,
+    person: str,
+    looked: bool = False,
+    on_progress: Progress | None = None,
+) -> tuple[Path | None, tuple[Outcome, ...]]:
+    """Write *case* as one sealed file in *folder*, and say what became of each image.
+
+    No file is left (None) when no image could be exported.  Raises as `export.export_case`, and `ExportNoHospital`,
+    `ExportNoSigner` or `BundleInvalid`.
+    """
+    if config.uplink.hospital is None:
+        raise ExportNoHospital
+    state = StateDir(config.state.dir)
+    hospital, signer = credentials.hospital(config.uplink), _signer(config, state)
+    to = newest(hospital, config.box.id, _last_word(state, hospital.verify))
+    name = case + SUFFIX
+    with (
+        leaving(config, exports, case, folder, name, person=person, looked=looked, sealed=1) as made,
+        _unfinished(made.final) as handle,
+    ):
+        with _stick(folder):
+            archive = _Archive(Sealer(handle, config.box.id, signer, to), folder)
+        made.outcomes = tuple(_each(config, exports, made, archive, case, looked, on_progress))
+        if made.left:
+            told = export.manifest(case, made.outcomes, looked=looked, encrypted=True)
+            archive.add(f"{case}/{export.MANIFEST}", json.dumps(told, ensure_ascii=False, indent=1).encode())
+            archive.finish()
+            made.is_named = True
+            with _stick(folder):
+                _named(handle, made.final)
+    return made.written, made.outcomes
+
+
+def _signer(config: Config, state: StateDir) -> Ed25519PrivateKey:
+    """The box's signing key; one that lies under the security chip is opened by it, for root alone."""
+    settings, sealed = config.uplink, Keys(state.line_keys).sealed[0]
+    if settings.identity is None:
+        raise ExportNoHospital
+    try:
+        if not settings.identity.exists() and sealed.exists() and (chip := tpm.chip()) is not None:
+            return credentials.signing_key(chip.unseal(Keys(state.line_keys).identity.name, sealed.read_bytes()))
+        return credentials.signing_key(settings.identity.read_bytes())
+    except OSError as error:
+        raise ExportNoSigner(detail=error.strerror or str(error)) from None
+    except SealingFailed as error:
+        raise ExportNoSigner(detail=error.detail) from None
+    except ValueError as error:
+        raise BundleInvalid(path=str(settings.identity), detail=str(error)[:120]) from None
+
+
+def _last_word(state: StateDir, hospital: str) -> bytes | None:
+    """The hospital's newest keys message, as it came; None before the first."""
+    if not state.exchange_db.exists():
+        return None
+    exchange = Exchange(state.exchange_db)
+    try:
+        exchange.require()
+        return exchange.keys(hospital)
+    finally:
+        exchange.database.close()
+
+
+def _each(
+    config: Config,
+    exports: Exports,
+    made: Leaving,
+    archive: _Archive,
+    case: str,
+    looked: bool,
+    tell: Progress | None,
+) -> Iterator[Outcome]:
+    with _own_disk(StateDir(config.state.dir)) as stage:
+        into = (stage, made.final.parent)
+        for one in export.each(config, exports, made.images, stage.joinpath, looked, tell, into=into):
+            if one.file is None:
+                yield one
+                continue
+            path = stage / one.file
+            sha256 = archive.add_file(f"{case}/{one.file}", path)
+            path.unlink()
+            yield Outcome(one.instance, one.file, {"sha256": sha256, **one.facts})
+
+
+class _Archive:
+    """The tar archive within the sealed file on the stick in *folder*."""
+
+    def __init__(self, sealer: Sealer, folder: Path) -> None:
+        self._sealer, self._folder = sealer, folder
+
+    def add(self, name: str, data: bytes) -> None:
+        self._write(_entry(name, len(data)) + data + bytes(-len(data) % _BLOCK))
+
+    def add_file(self, name: str, path: Path) -> str:
+        """Add the file at *path*, and return its sha256."""
+        digest = hashlib.sha256()
+        with open(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC), "rb") as file:  # noqa: PTH123
+            size = os.fstat(file.fileno()).st_size
+            self._write(_entry(name, size))
+            while chunk := file.read(_CHUNK):
+                digest.update(chunk)
+                self._write(chunk)
+        self._write(bytes(-size % _BLOCK))
+        return digest.hexdigest()
+
+    def finish(self) -> None:
+        """All of it is durable on return."""
+        self._write(bytes(2 * _BLOCK))
+        with _stick(self._folder):
+            self._sealer.finish()
+
+    def _write(self, data: bytes) -> None:
+        with _stick(self._folder):
+            self._sealer.write(data)
+
+
+def _entry(name: str, size: int) -> bytes:
+    """The head of one file in the archive; it has no time, no owner and no mode of this box."""
+    entry = tarfile.TarInfo(name)
+    entry.size = size
+    return entry.tobuf(tarfile.USTAR_FORMAT)
+
+
+@contextmanager
+def _own_disk(state: StateDir) -> Iterator[Path]:
+    """A folder for one object at a time; what goes wrong with files in the block is told of the box's own disk."""
+    try:
+        with staging.stage(state) as folder:
+            yield folder
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise ExportNoRoom(free_mb=free_bytes(state.root) // 1_000_000) from None
+        raise StateUnusable(path=str(state.root), detail=error.strerror or str(error)) from None
+
+
+@contextmanager
+def _stick(folder: Path) -> Iterator[None]:
+    """What goes wrong with files in the block is told of the stick in *folder*."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno == errno.EFBIG:
+            raise ExportCaseTooLarge(path=str(folder)) from None
+        raise ExportFolderUnusable(path=str(folder), detail=error.strerror or str(error)) from None
+
+
+@contextmanager
+def _unfinished(final: Path) -> Iterator[BinaryIO]:
+    """A new file beside *final*, taken away at the end unless it is called so by then, as far as the stick allows."""
+    path = final.with_name(f".{final.name}-{secrets.token_hex(8)}")
+    with _stick(final.parent), ExitStack() as at_the_end:
+        at_the_end.callback(_take_away, path)  # before it is there, so that no signal comes in between
+        with path.open("xb") as handle:
+            yield handle
+
+
+def _take_away(path: Path) -> None:
+    with suppress(OSError):  # pulled out; what is left on it has no head
+        path.unlink(missing_ok=True)
+
+
+def _named(handle: BinaryIO, final: Path) -> None:
+    """Give the finished file its name; another that came meanwhile stays."""
+    if os.path.lexists(final):
+        raise ExportThere(path=str(final))
+    Path(handle.name).rename(final)
+    sync_directory(final.parent)
+
+
+def told(path: Path, config: Config) -> str:
+    """What the console says of a finished file."""
+    language = for_screen(config.box.language)
+    opening = translate(_OPENED_BY, language).format(command=f"lantern-hospital open {path.name} --out DIR")
+    own = {place.stat().st_dev for place in (Path("/"), config.state.dir)}  # the state may be a disk of its own
+    try:
+        where = _STILL_HERE if path.stat().st_dev in own else _UNMOUNT
+    except OSError:  # the stick is out already
+        return opening
+    return f"{opening}\n{translate(where, language)}"

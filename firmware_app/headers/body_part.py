@@ -1,0 +1,84 @@
+"""Which part of the body an image shows, from its own field or from the words of the examination.
+
+BodyPartExamined is a code of PS3.16 Annex L, but consoles write what they like; descriptions are free text, in China
+often GBK under a header that does not say so, so mojibake is undone before the words are looked for.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from firmware_app.headers.mojibake import readings
+
+CHEST: Final = "CHEST"
+
+# Longer Chinese words come before the characters that they hold: 胸椎 is a spine, 胸骨 a bone.
+_CHINESE: Final = (
+    ("SPINE", ("颈椎", "胸椎", "腰椎", "胸腰椎", "脊柱", "椎")),
+    ("BONE", ("胸骨", "锁骨", "肩胛", "骨盆", "股骨", "肱骨", "髌骨", "跟骨", "鼻骨", "肋骨")),
+    ("BREAST", ("乳腺", "乳房")),
+    ("ABDOMEN", ("腹", "泌尿", "胃", "肠")),
+    ("EXTREMITY", ("手", "腕", "肘", "肩", "膝", "踝", "足", "髋", "小腿", "前臂", "关节")),
+    ("HEAD", ("头", "颅", "鼻窦", "副鼻窦")),
+    (CHEST, ("胸", "肺", "心肺")),
+)
+# Words that hold a part's character and name none: at the bedside, operation, born at term.
+_NO_PARTS: Final = ("床头", "手术", "足月")
+_LATIN: Final = (
+    ("SPINE", r"[CTL][- ]?SPINE|SPINES?|SPINAL|CERVICAL|LUMBAR|SACR\w+|[CTL]SPINE|VERTEBR\w+"),
+    ("BREAST", r"BREASTS?|MAMM\w+"),
+    ("BONE", r"STERNUM|CLAVICLE|RIBS?|SCAPULA|PELVIS|FEMUR|HUMERUS|PATELLA|SKELET\w+"),
+    ("ABDOMEN", r"ABD|ABDO|ABDOM\w*|KUB|STOMACH|KIDNEYS?|LIVER|BOWEL|BLADDER"),
+    (
+        "EXTREMITY",
+        r"HANDS?|WRIST|ELBOW|SHOULDER|KNEES?|ANKLE|FOOT|FEET|HIPS?|LEGS?|ARM|FINGER|TOE|FOREARM|EXTREMIT\w+|TIB\w*|FIB\w*",
+    ),
+    ("HEAD", r"HEAD|SKULL|SINUS\w*|BRAIN|FACE|FACIAL|ORBITS?|NECK|JAW|DENTAL|TEETH"),
+    (CHEST, r"CHEST|THORAX|THORACIC|THORACO\w*|TORAX|LUNGS?|CXR|PULMON\w+"),
+)
+_NOTHING: Final = frozenset({"", "UNKNOWN", "OTHER", "NONE", "UNDEFINED", "UNSPECIFIED", "ANY", "NA", "N/A", "DEFAULT"})
+
+
+def parts_in(text: str | None) -> frozenset[str]:
+    """The parts of the body that *text* names, in our coarse words; empty when it names none."""
+    for reading in readings(text or ""):
+        found = _latin_parts(reading) | _chinese_parts(reading)
+        if found:
+            return frozenset(found)
+    return frozenset()
+
+
+def _latin_parts(text: str) -> set[str]:
+    found: set[str] = set()
+    rest = text.upper().replace("_", " ")
+    for part, words in _LATIN:
+        fewer = re.sub(rf"(?:(?<![A-Z])THORACIC[- ]*)?(?<![A-Z])(?:{words})(?![A-Z])", " ", rest)
+        if fewer != rest:
+            found.add(part)
+            rest = fewer
+    return found
+
+
+def _chinese_parts(text: str) -> set[str]:
+    found: set[str] = set()
+    for word in _NO_PARTS:
+        text = text.replace(word, " ")
+    for part, words in _CHINESE:
+        for word in words:
+            if word in text:
+                found.add(part)
+                text = text.replace(word, " ")
+    return found
+
+
+def examined(field: str | None) -> str | None:
+    """The field's part of the body, as our word or else its own (at most 16 letters); None if not given."""
+    text = (field or "").strip()
+    if text.upper() in _NOTHING:
+        return None
+    parts = parts_in(text)
+    if parts:
+        return "+".join(sorted(parts))
+    code = re.sub(r"[^A-Z]", "", text.upper())[:16]
+    return code or None

@@ -1,0 +1,312 @@
+"""What the door reads of a DICOM object: is it whole, who is it, where does it belong.  No pixel is decoded.
+
+`examine` is the only judge of completeness on the box; what it lets through is acknowledged, so it must be sure.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import mmap
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from struct import unpack
+from typing import Final
+
+from firmware_app.errors import (
+    DirectoryRecord,
+    IdentityMalformed,
+    IdentityMissing,
+    IdentityTooLong,
+    Malformed,
+    PixelLengthMismatch,
+    Truncated,
+)
+from firmware_app.headers import identity, sop_classes, transfer_syntax
+from firmware_app.headers.charset import decoded
+from firmware_app.headers.data_set_start import guess_encoding, meta_elements
+from firmware_app.headers.element_stream import (
+    LONG_VRS,
+    SHORT_VRS,
+    Buffer,
+    Element,
+    Encoding,
+    Walk,
+    tag_name,
+    walk,
+)
+from firmware_app.headers.transfer_syntax import TransferSyntax
+from firmware_app.records import UID_MOST, Header, is_uid
+
+PREAMBLE_BYTES: Final = 128
+MAGIC: Final = b"DICM"
+
+_META_SOP_CLASS, _META_SYNTAX = 0x00020002, 0x00020010
+_CHARSET, _SOP_CLASS, _SOP_INSTANCE = 0x00080005, 0x00080016, 0x00080018
+_STUDY_DATE, _STUDY_TIME, _MODALITY = 0x00080020, 0x00080030, 0x00080060
+_STUDY_DESCRIPTION, _SERIES_DESCRIPTION = 0x00081030, 0x0008103E
+_BIRTH_DATE, _AGE, _BODY_PART, _VIEW = 0x00100030, 0x00101010, 0x00180015, 0x00185101
+# For the people at the viewer (`identity`); `Header`, which is kept and travels on, has none of them but the age.
+_PATIENT: Final = {"name": 0x00100010, "patient_id": 0x00100020, "age": _AGE, "sex": 0x00100040}
+_STUDY, _SERIES, _INTENT, _ORIENTATION = 0x0020000D, 0x0020000E, 0x00080068, 0x00200020
+_SAMPLES, _PHOTOMETRIC, _FRAMES, _ROWS, _COLUMNS, _ALLOCATED = (
+    0x00280002,
+    0x00280004,
+    0x00280008,
+    0x00280010,
+    0x00280011,
+    0x00280100,
+)
+_FLOAT_PIXELS, _DOUBLE_PIXELS, _PIXELS = 0x7FE00008, 0x7FE00009, 0x7FE00010
+
+_PIXEL_TAGS: Final = (_PIXELS, _FLOAT_PIXELS, _DOUBLE_PIXELS)
+_WANTED: Final = frozenset(
+    (
+        _CHARSET,
+        _SOP_CLASS,
+        _SOP_INSTANCE,
+        _STUDY_DATE,
+        _STUDY_TIME,
+        _MODALITY,
+        _STUDY_DESCRIPTION,
+        _SERIES_DESCRIPTION,
+        _BIRTH_DATE,
+        _AGE,
+        _BODY_PART,
+        _VIEW,
+        _STUDY,
+        _SERIES,
+        _INTENT,
+        _ORIENTATION,
+        _SAMPLES,
+        _PHOTOMETRIC,
+        _FRAMES,
+        _ROWS,
+        _COLUMNS,
+        _ALLOCATED,
+        *_PATIENT.values(),
+        *_PIXEL_TAGS,
+        *sop_classes.ESSENTIAL_TAGS,
+    )
+)
+_VALUE_LIMIT: Final = 1024  # bytes read of any one value; every attribute wanted here is shorter (PS3.5 6.2)
+
+UID_MOST_TAKEN: Final = 128
+"""Characters of an identity that the box still takes, though PS3.5 9.1 allows 64: some machines write longer ones."""
+_IDENTITY: Final = re.compile(r"\.*[0-9][0-9.]*")  # no UID yet, but it tells one object from another
+
+
+@dataclass(frozen=True, slots=True)
+class Examined:
+    """A whole object: its header, where data set and pixels lie in the file, and who the patient is (`identity`)."""
+
+    header: Header
+    has_meta: bool
+    data_set: int
+    pixels: tuple[tuple[int, int], ...]
+    identity: Mapping[str, str]
+
+
+def examine(path: Path) -> Examined:
+    """Read the DICOM object at *path* to its end; raises a leaf of `IntakeError` unless it is whole and identified.
+
+    The file may lack preamble and meta information, as some devices write it; `has_meta` then tells so.  It is mapped
+    into memory, so it must be a file that nobody shortens meanwhile: the box's own copy, never one on a stick.
+    """
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        return examine_open(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def examine_open(descriptor: int) -> Examined:
+    """`examine` for a file that is already open."""
+    size = os.fstat(descriptor).st_size
+    if size == 0:
+        raise Truncated(where="(0002,0000)")
+    with mmap.mmap(descriptor, size, prot=mmap.PROT_READ) as data:
+        return _examine(data)
+
+
+def _examine(data: Buffer) -> Examined:
+    start = PREAMBLE_BYTES + len(MAGIC) if data[PREAMBLE_BYTES : PREAMBLE_BYTES + len(MAGIC)] == MAGIC else 0
+    meta_class, syntax_uid, data_set = None, None, start
+    for element in meta_elements(data, start):
+        data_set = element.start + element.length
+        if element.tag == _META_SYNTAX:
+            syntax_uid = _bytes(data, element).decode("ascii", "replace")
+        elif element.tag == _META_SOP_CLASS:
+            meta_class = _bytes(data, element).decode("ascii", "replace")
+    if meta_class == sop_classes.MEDIA_STORAGE_DIRECTORY:
+        raise DirectoryRecord()
+    declared = transfer_syntax.accepted(syntax_uid) if syntax_uid else None
+    encoding = guess_encoding(data, data_set, Encoding(declared.explicit, declared.big_endian) if declared else None)
+    syntax = declared or _undeclared(encoding)
+    found = walk(data, data_set, encoding, _WANTED)
+    header = _header(data, found, syntax)
+    if header.sop_class_uid == sop_classes.MEDIA_STORAGE_DIRECTORY:  # its meta information says otherwise, or nothing
+        raise DirectoryRecord()
+    essential = sop_classes.essential(header.sop_class_uid)
+    if essential and not any(tag in found.elements for tag in essential):
+        raise Truncated(where=tag_name(essential[0]))
+    pixels = _check_pixels(found, header, syntax)
+    return Examined(header, data_set > start, data_set, pixels, _identity_of(data, found))
+
+
+def looks_like_data_set(head: bytes) -> bool:
+    """Whether *head* begins a DICOM file that lacks its preamble, or its meta information too.
+
+    Such a file begins with group 0002 or 0008 (PS3.6), a small element number, and a VR or a short length.
+    """
+    if len(head) < 12:
+        return False
+    for order, group in (("<", 0x0002), ("<", 0x0008), (">", 0x0008)):
+        found, number, length = unpack(order + "HHL", head[:8])
+        if found == group and number <= 0x0100:
+            return head[4:6] in LONG_VRS or head[4:6] in SHORT_VRS or length <= _VALUE_LIMIT
+    return False
+
+
+def pixel_digest(path: Path) -> str:
+    """The sha256 of the bytes of the pixel data at *path*; of the whole data set where there are no pixels.
+
+    Equal pixels alone do not make a resend (`intake.sameness`): the header may have been corrected.
+    """
+    examined = examine(path)
+    digest = hashlib.sha256()
+    with path.open("rb", buffering=0) as file:
+        size = os.fstat(file.fileno()).st_size
+        for start, length in examined.pixels or ((examined.data_set, size - examined.data_set),):
+            file.seek(start)
+            while length > 0 and (piece := file.read(min(length, 1 << 20))):
+                digest.update(piece)
+                length -= len(piece)
+    return digest.hexdigest()
+
+
+def _undeclared(encoding: Encoding) -> TransferSyntax:
+    if encoding.big_endian:
+        if not encoding.explicit:
+            raise Malformed(where="(0002,0010)")
+        return transfer_syntax.accepted(transfer_syntax.EXPLICIT_BIG)
+    return transfer_syntax.accepted(
+        transfer_syntax.EXPLICIT_LITTLE if encoding.explicit else transfer_syntax.IMPLICIT_LITTLE
+    )
+
+
+def _bytes(data: Buffer, element: Element | None) -> bytes:
+    """The value of an element without its padding; empty when the element is absent."""
+    if element is None:
+        return b""
+    return data[element.start : element.start + min(element.length, _VALUE_LIMIT)].strip(b" \0\t\r\n")
+
+
+def _header(data: Buffer, found: Walk, syntax: TransferSyntax) -> Header:
+    elements = found.elements
+    charset = _bytes(data, elements.get(_CHARSET))
+
+    def text(tag: int) -> str | None:
+        return decoded(_bytes(data, elements.get(tag)), charset) or None
+
+    def number(tag: int) -> int | None:
+        element = elements.get(tag)
+        if element is None or element.length < 2:
+            return None
+        return int.from_bytes(data[element.start : element.start + 2], "big" if found.encoding.big_endian else "little")
+
+    return Header(
+        sop_class_uid=_class(text(_SOP_CLASS)),
+        sop_instance_uid=_identity(text(_SOP_INSTANCE), "SOPInstanceUID"),
+        study_instance_uid=_optional_identity(text(_STUDY), "StudyInstanceUID"),
+        series_instance_uid=_optional_identity(text(_SERIES), "SeriesInstanceUID"),
+        transfer_syntax_uid=syntax.uid,
+        modality=text(_MODALITY),
+        body_part=text(_BODY_PART),
+        view_position=text(_VIEW),
+        patient_age=text(_AGE),
+        birth_date=text(_BIRTH_DATE),
+        study_date=text(_STUDY_DATE),
+        study_time=text(_STUDY_TIME),
+        study_description=text(_STUDY_DESCRIPTION),
+        series_description=text(_SERIES_DESCRIPTION),
+        rows=number(_ROWS),
+        columns=number(_COLUMNS),
+        frames=_frames(text(_FRAMES)),
+        samples_per_pixel=number(_SAMPLES),
+        bits_allocated=number(_ALLOCATED),
+        photometric=text(_PHOTOMETRIC),
+        has_pixels=any(tag in elements for tag in _PIXEL_TAGS),
+        presentation_intent=text(_INTENT),
+        patient_orientation=text(_ORIENTATION),
+    )
+
+
+def _identity_of(data: Buffer, found: Walk) -> dict[str, str]:
+    values = {key: _bytes(data, found.elements.get(tag)) for key, tag in _PATIENT.items()}
+    return identity.of(values, _bytes(data, found.elements.get(_CHARSET)))
+
+
+def _class(value: str | None) -> str:
+    uid = _identity(value, "SOPClassUID", most=UID_MOST)
+    if not is_uid(uid):
+        raise IdentityMalformed(keyword="SOPClassUID")
+    return uid
+
+
+def _identity(value: str | None, keyword: str, most: int = UID_MOST_TAKEN) -> str:
+    """*value*, also where it is no valid UID (`Header.faulty_uids`) but still tells one object from another."""
+    if value is None:
+        raise IdentityMissing(keyword=keyword)
+    if _IDENTITY.fullmatch(value) is None:
+        raise IdentityMalformed(keyword=keyword)
+    if len(value) > most:
+        raise IdentityTooLong(keyword=keyword, length=len(value), limit=most)
+    return value
+
+
+def _optional_identity(value: str | None, keyword: str) -> str | None:
+    return None if value is None else _identity(value, keyword)
+
+
+def _frames(value: str | None) -> int:
+    """Number of Frames, an IS (PS3.5 6.2), at most 12 bytes; what is not a number means one."""
+    return max(1, int(value)) if value is not None and re.fullmatch(r"\+?[0-9]{1,12}", value) else 1
+
+
+def _check_pixels(found: Walk, header: Header, syntax: TransferSyntax) -> tuple[tuple[int, int], ...]:
+    """Hold the declared size of the pixels against the bytes present; returns the spans of the pixel data.
+
+    Longer than declared is accepted: devices pad rows and frames, PS3.5 8.1.1 pads odd lengths, and YBR_FULL_422 is
+    often written without its subsampling.  All that was declared is there, and refusing would lose a usable image.
+    """
+    element = next((found.elements[tag] for tag in _PIXEL_TAGS if tag in found.elements), None)
+    if element is None:
+        return ()
+    if element.fragments is not None:
+        frames = element.fragments[1:]  # the first item is the Basic Offset Table, possibly empty (PS3.5 A.4)
+        if not frames or (len(frames) < header.frames and not syntax.video):
+            raise Truncated(where="(7FE0,0010)")
+        return frames
+    declared = _native_bytes(header, element.tag)
+    if element.length < declared:
+        raise PixelLengthMismatch(declared=declared, present=element.length)
+    return ((element.start, element.length),)
+
+
+def _native_bytes(header: Header, tag: int) -> int:
+    """Bytes that Rows × Columns × Samples × Bits Allocated × Frames need (PS3.5 8.1.1); 0 where they are not declared.
+
+    One-bit pixels are packed across frames, and YBR_FULL_422 / YBR_PARTIAL_420 share colour between pixels
+    (PS3.3 C.7.6.3.1.2).
+    """
+    bits = {_FLOAT_PIXELS: 32, _DOUBLE_PIXELS: 64}.get(tag, header.bits_allocated or 0)
+    samples = header.samples_per_pixel or 1
+    pixels = (header.rows or 0) * (header.columns or 0) * header.frames
+    if samples == 3 and header.photometric in ("YBR_FULL_422", "YBR_PARTIAL_422"):
+        return (pixels * 2 * bits + 7) // 8
+    if samples == 3 and header.photometric == "YBR_PARTIAL_420":
+        return (pixels * 3 * bits // 2 + 7) // 8
+    return (pixels * samples * bits + 7) // 8

@@ -1,0 +1,1 @@
+"""How the box is: named checks, each answered with a sentence that says what to do."""

@@ -1,0 +1,195 @@
+"""What `lantern doctor` says of the databases: whether they are whole, what they hold, what a rescue has cost."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from datetime import timedelta
+from typing import Final
+
+from firmware_app import clock
+from firmware_app.config import Config
+from firmware_app.errors import LanternError
+from firmware_app.health.check import Check
+from firmware_app.health.own_care import FROM_BACKUP
+from firmware_app.language import N_, register
+from firmware_app.records import Detail, Reason
+from firmware_app.store.clinical import kept_files
+from firmware_app.store.clinical.clinical_db import Clinical
+from firmware_app.store.clinical.exports import Exports
+from firmware_app.store.clinical.quarantine import Quarantine
+from firmware_app.store.disk import fault, references
+from firmware_app.store.disk.layout import StateDir
+from firmware_app.store.rescue import mending, rescue
+from firmware_app.store.sqlite import damage
+
+_DATABASE_OK: Final = register("doctor.database_ok", N_("The database is whole: {cases} cases, {instances} images."))
+_DATABASE_NONE: Final = register(
+    "doctor.database_none", N_("There is no database yet. It is made when the box first runs.")
+)
+_DATABASE_BAD: Final = register(
+    "doctor.database_bad",
+    N_(
+        "The database is damaged ({detail}). A running box sets it aside and rebuilds it from the image files within "
+        "minutes; if none runs, start “lantern serve”."
+    ),
+)
+_KEY_ONCE: Final = register(
+    "doctor.key_once",
+    N_(
+        "The file {path}, the secret behind the names of the cases, is missing or damaged. The database keeps a copy: "
+        "stop “lantern serve” and start it again, which writes the file anew."
+    ),
+)
+_REBUILT: Final = register(
+    "doctor.rebuilt",
+    N_(
+        "The database was damaged and rebuilt on {date}: {admitted} images were taken in again from their files, "
+        "{again} readings are made again, at least {people} entries of people were lost. The damaged file is kept in "
+        "{folder}."
+    ),
+)
+_IMAGES_LOST: Final = register(
+    "doctor.images_lost",
+    N_(
+        "When the database was rebuilt, the files of {images} images were missing or damaged. Send these images again "
+        "from the machine."
+    ),
+)
+_FILES_LOST: Final = register(
+    "doctor.files_lost",
+    N_(
+        "The files of {lost} of {instances} images are gone from this disk or cut: they cannot be shown, and the names "
+        "of their patients may be missing. Results are kept. Send these images again from where they came, the same "
+        "machine or stick."
+    ),
+)
+_EXCHANGE_REBUILT: Final = register(
+    "doctor.exchange_rebuilt",
+    N_(
+        "The exchange database was damaged and begun anew on {date}; what the hospital had not confirmed is sent "
+        "again. The damaged file is kept in {folder}."
+    ),
+)
+_ACCOUNTS_REBUILT: Final = register(
+    "doctor.accounts_rebuilt",
+    N_(
+        "The accounts were damaged and rebuilt on {date}: {kept} were kept, at least {lost} were lost. Who cannot log "
+        "in needs a new code: “lantern user passwd” or “lantern user add”. The damaged file is kept in {folder}."
+    ),
+)
+_QUEUE_OK: Final = register("doctor.queue_ok", N_("No image waits to be read."))
+_QUEUE_WAITING: Final = register(
+    "doctor.queue_waiting", N_("{waiting} images wait to be read; no result does not mean normal.")
+)
+_REFUSED: Final = register(
+    "doctor.refused", N_("{refused} objects were refused or set aside; the newest, and how often each reason came:")
+)
+_REFUSED_OF: Final = register("doctor.refused_of", N_("{count} times the reason {reason}, the last time on {date}."))
+_EXPORT_UNKNOWN: Final = register(
+    "doctor.export_unknown",
+    N_(
+        "An export that {person} began was cut off, and nobody knows whether it came to its end. Look in the folder or "
+        "on the stick that was named: what is there under the name of the case is whole; if it is not there, export "
+        "it again."
+    ),
+)
+_EXPORT_DAYS: Final = 30
+_NEWEST: Final = 10
+_REFUSED_NONE: Final = register("doctor.refused_none", N_("Nothing was refused or set aside."))
+
+
+def database(config: Config, state: StateDir) -> Iterator[Check]:
+    for reason in mending.troubles(state):
+        yield Check("database", "fail", reason)
+    if not state.clinical_db.exists():
+        yield Check("database", "warn", Reason(_DATABASE_NONE))
+        return
+    if not references.whole(state.clinical_db.parent):
+        yield Check(
+            "database", "warn", Reason(_KEY_ONCE, {"path": str(state.clinical_db.parent / references.KEY_FILE)})
+        )
+    clinical = Clinical(state.clinical_db)
+    try:
+        clinical.require()
+        answer = clinical.database.connection.execute("PRAGMA quick_check(1)").fetchone()[0]
+        if answer != "ok":
+            damage.note(state.clinical_db)  # a running box ends its processes now, and mends it
+            raise sqlite3.DatabaseError(answer)
+        counts = clinical.counts()
+    except LanternError as error:
+        yield Check("database", "fail", Reason.of(error))
+    except sqlite3.DatabaseError as error:
+        # An OperationalError is of the disk (read-only, full, locked): nothing says that the data are damaged.
+        known = Reason.of(fault.named(state.root, error)) if isinstance(error, sqlite3.OperationalError) else None
+        yield Check("database", "fail", known or Reason(_DATABASE_BAD, {"detail": str(error)[:120]}))
+    else:
+        yield Check("database", "ok", Reason(_DATABASE_OK, {"cases": counts.cases, "instances": counts.instances}))
+        yield from files(clinical, state)
+        yield from _contents(clinical)
+    finally:
+        clinical.database.close()
+
+
+def files(clinical: Clinical, state: StateDir) -> Iterator[Check]:
+    """Nothing where the file of every image is there."""
+    if lost := kept_files.lost(clinical, state):
+        told: dict[str, Detail] = {"lost": lost, "instances": clinical.counts().instances}
+        yield Check("images", "warn", Reason(_FILES_LOST, told))
+
+
+def rescues(config: Config, state: StateDir) -> Iterator[Check]:
+    """The latest rescue of each database; the folders keep them all."""
+    for folder, report in {report.database: (folder, report) for folder, report in rescue.reports(state)}.values():
+        told: dict[str, Detail] = {"date": clock.parse(report.at).day, "folder": str(folder)}
+        if report.database == state.exchange_db.name:
+            yield Check("rescue", "warn", Reason(_EXCHANGE_REBUILT, told))
+        elif report.database == state.accounts_db.name:
+            told |= {"kept": report.kept.get("users", 0), "lost": report.lost.get("users", 0)}
+            yield Check("rescue", "warn", Reason(_ACCOUNTS_REBUILT, told))
+            if report.restored:
+                yield Check("rescue", "warn", _from_backup(report))
+        else:
+            told |= {"admitted": report.admitted, "again": report.again, "people": report.people}
+            yield Check("rescue", "warn", Reason(_REBUILT, told))
+            if report.restored:
+                yield Check("rescue", "warn", _from_backup(report))
+            if lost := report.missing + report.unusable:
+                yield Check("rescue", "warn", Reason(_IMAGES_LOST, {"images": lost}))
+
+
+def _from_backup(report: rescue.Report) -> Reason:
+    date = clock.parse(report.backup).day
+    return Reason(FROM_BACKUP, {"database": report.database, "restored": report.restored, "date": date})
+
+
+def _contents(clinical: Clinical) -> Iterator[Check]:
+    counts = clinical.counts()
+    if counts.waiting:
+        yield Check("queue", "warn", Reason(_QUEUE_WAITING, {"waiting": counts.waiting}))
+    else:
+        yield Check("queue", "ok", Reason(_QUEUE_OK))
+    yield from _refused(Quarantine(clinical.database))
+    yield from _cut_off(Exports(clinical.database))
+
+
+def _cut_off(exports: Exports) -> Iterator[Check]:
+    """For a month, whose stick somebody should look at."""
+    for begun in exports.of_unknown_end():
+        at = clock.parse(begun.at)
+        if clock.now() - at.at < timedelta(days=_EXPORT_DAYS):
+            told: dict[str, Detail] = {"person": str(begun.details.get("account", ""))}
+            yield Check("export", "warn", Reason(_EXPORT_UNKNOWN, told), at.text("seconds"), begun.case)
+
+
+def _refused(quarantine: Quarantine) -> Iterator[Check]:
+    counts = quarantine.counts()
+    if not counts:
+        yield Check("refused", "ok", Reason(_REFUSED_NONE))
+        return
+    yield Check("refused", "warn", Reason(_REFUSED, {"refused": sum(count.count for count in counts)}))
+    for entry in quarantine.entries(_NEWEST):
+        yield Check("refused", "warn", entry.reason, entry.at.text("seconds"), entry.case)
+    for count in counts:
+        told: dict[str, Detail] = {"count": count.count, "reason": count.code, "date": count.latest.day}
+        yield Check("refused", "warn", Reason(_REFUSED_OF, told))

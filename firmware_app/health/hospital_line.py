@@ -1,0 +1,93 @@
+"""How the line to the hospital is, in sentences."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Final
+
+from firmware_app.config import Config
+from firmware_app.errors import LanternError
+from firmware_app.language import N_, register
+from firmware_app.records import Reason
+from firmware_app.store.disk.layout import StateDir
+from firmware_app.store.exchange.exchange_db import OPEN, Exchange, Line
+
+OFF: Final = register(
+    "line.off", N_("The line to the hospital is switched off. “lantern provision” prepares this box for one.")
+)
+AWAITED: Final = register(
+    "line.awaited",
+    N_(
+        "The hospital has not enrolled this box yet, so the line is closed. Bring {bundle} to the hospital; with the "
+        "file that it gives back: “lantern provision --enrolment FILE --write /etc/lantern/lantern.toml”, then restart "
+        "the box."
+    ),
+)
+NOT_TRIED: Final = register(
+    "line.not_tried", N_("The line to the hospital was not opened yet. It is opened while the box runs.")
+)
+ALL_SENT: Final = register("line.all_sent", N_("The hospital has every summary of this box."))
+WAITING: Final = register(
+    "line.waiting", N_("{outgoing} summaries, {urgent} of them urgent, wait for the hospital's receipt. None is lost.")
+)
+QUARANTINED: Final = register(
+    "line.quarantined", N_("{quarantined} summaries were refused by the broker or the hospital and are set aside here.")
+)
+
+
+def found(config: Config, state: StateDir) -> Line | None:
+    """The line's own record; None when it is off or was never prepared."""
+    if not config.uplink.enabled or not state.exchange_db.exists():
+        return None
+    exchange = Exchange(state.exchange_db)
+    try:
+        exchange.require()
+        return exchange.line()
+    except (LanternError, sqlite3.DatabaseError):
+        return None
+    finally:
+        exchange.database.close()
+
+
+def status(config: Config, state: StateDir) -> dict[str, Any] | None:
+    """What `lantern status --json` prints under ``line``."""
+    line = found(config, state)
+    if line is None:
+        return None
+    return {
+        "code": line.reason.code if line.reason else None,
+        "since": line.since,
+        "outgoing": line.outgoing,
+        "urgent": line.urgent,
+        "quarantined": line.quarantined,
+    }
+
+
+def _awaited(config: Config) -> Path | None:
+    """What the hospital must see to enrol this box; None when it has, or when there is no hospital.
+
+    By the configuration alone: who shows this sentence in the viewer may not look at the box's keys.
+    """
+    told = config.uplink
+    return told.hospital.with_name("box.json") if told.hospital is not None and told.tls_cert is None else None
+
+
+def examine(config: Config, state: StateDir) -> Iterator[tuple[bool, Reason]]:
+    """Each thing worth saying of the line, and whether it is well."""
+    if not config.uplink.enabled:
+        awaited = _awaited(config)
+        yield (True, Reason(OFF)) if awaited is None else (False, Reason(AWAITED, {"bundle": str(awaited)}))
+        return
+    line = found(config, state)
+    if line is None or line.reason is None:
+        yield False, Reason(NOT_TRIED)
+        return
+    yield line.reason.code == OPEN, line.reason
+    if line.outgoing:
+        yield False, Reason(WAITING, {"outgoing": line.outgoing, "urgent": line.urgent})
+    else:
+        yield True, Reason(ALL_SENT)
+    if line.quarantined:
+        yield False, Reason(QUARANTINED, {"quarantined": line.quarantined})

@@ -1,0 +1,124 @@
+"""How the box's clock is, in sentences, and what it says of the certificates that the box was given."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, Final
+
+from cryptography import x509
+
+from firmware_app import clock
+from firmware_app.clock import Condition, Standing, certificates
+from firmware_app.clock.memory import Source
+from firmware_app.config import Config
+from firmware_app.health.check import Check
+from firmware_app.language import N_, register
+from firmware_app.records import Detail, Reason
+from firmware_app.store.disk.layout import StateDir
+
+_BY_SOURCE: Final[Mapping[Source, str]] = {
+    Source.HOSPITAL: register("clock.hospital", N_("It is {time}; the hospital's receipt has told it.")),
+    Source.HOSPITAL_ALONE: register(
+        "clock.hospital_alone",
+        N_(
+            "The hospital says that it is {time}. Nothing else on this box bears that out, so its times are marked. "
+            "If it is right, confirm it: “lantern clock set”."
+        ),
+    ),
+    Source.NETWORK: register("clock.network", N_("It is {time}; network time (NTP) tells it.")),
+    Source.PERSON: register("clock.person", N_("It is {time}; a person has set it.")),
+    Source.BATTERY: register(
+        "clock.battery", N_("It is {time}; the machine's battery clock has kept it while the box was off.")
+    ),
+}
+_UNCONFIRMED: Final = register(
+    "clock.unconfirmed",
+    N_(
+        "The box takes it to be {time}. Nobody has confirmed that since it was switched on, so its times are marked. "
+        "The hospital's next receipt or network time (NTP) confirms it, or you: “lantern clock set”."
+    ),
+)
+_BEHIND: Final = register(
+    "clock.behind",
+    N_(
+        "The machine's clock shows {machine}, which has long passed: its battery is empty or missing. The box counts "
+        "on from the newest it has seen, {time}, and marks its times. Set it with “lantern clock set”; a new battery "
+        "keeps it set."
+    ),
+)
+_AHEAD: Final = register(
+    "clock.ahead",
+    N_(
+        "The machine's clock shows {machine}, more than a year after all that this box has seen, and is not followed. "
+        "The box goes by {time} and marks its times. Say what is right with “lantern clock set”."
+    ),
+)
+_DISAGREES: Final = register(
+    "clock.disagrees",
+    N_(
+        "It is {time}, but the machine's own clock shows {machine}. The box does not go by it; other programs on this "
+        "machine do. Set it, for example with “timedatectl set-time”."
+    ),
+)
+_CERTIFICATE_OK: Final = register("clock.certificate_ok", N_("The certificate {certificate} is valid until {ends}."))
+_CERTIFICATE_SOON: Final = register(
+    "clock.certificate_soon",
+    N_("The certificate {certificate} ends on {ends}. Have it renewed before: ask whoever gave it to this box."),
+)
+_SOON: Final = timedelta(days=30)
+
+
+def told(standing: Standing) -> Reason:
+    """The sentence for how the clock is."""
+    time, machine = standing.stamp.minute, clock.Stamp(standing.machine, trusted=True).minute
+    if standing.condition is Condition.TRUSTED:
+        return Reason(_BY_SOURCE[standing.source], {"time": time})
+    if standing.source is Source.HOSPITAL_ALONE:
+        return Reason(_BY_SOURCE[standing.source], {"time": time})
+    if standing.condition is Condition.UNCONFIRMED:
+        return Reason(_UNCONFIRMED, {"time": time})
+    code = {Condition.BEHIND: _BEHIND, Condition.AHEAD: _AHEAD, Condition.DISAGREES: _DISAGREES}[standing.condition]
+    return Reason(code, {"time": time, "machine": machine})
+
+
+def examine(config: Config, state: StateDir) -> Iterator[Check]:
+    """What the doctor says."""
+    standing = clock.here().standing()
+    yield Check("clock", "ok" if standing.condition is Condition.TRUSTED else "warn", told(standing))
+    files = [config.dicom.tls_cert, config.dicom.tls_ca]
+    if config.uplink.enabled:
+        files += [config.uplink.tls_ca, config.uplink.tls_cert]
+    for path in files:
+        if path is not None:
+            yield from _certificate(path)
+
+
+def _certificate(path: Path) -> Iterator[Check]:
+    wrong = list(certificates.out_of_date(path))
+    for error in wrong:
+        yield Check("clock", "warn", Reason.of(error))
+    if wrong:
+        return
+    try:
+        ends = min(one.not_valid_after_utc for one in x509.load_pem_x509_certificates(path.read_bytes()))
+    except (OSError, ValueError):
+        return  # whoever uses the file says that it cannot be used
+    about: dict[str, Detail] = {"certificate": path.name, "ends": f"{ends:%Y-%m-%d}"}
+    soon = ends - clock.now() < _SOON
+    yield Check("clock", "warn" if soon else "ok", Reason(_CERTIFICATE_SOON if soon else _CERTIFICATE_OK, about))
+
+
+def status() -> dict[str, Any]:
+    """What `lantern status --json` and `lantern clock show --json` print of the clock."""
+    standing = clock.here().standing()
+    return {
+        "time": standing.stamp.text("seconds"),
+        "trusted": standing.stamp.trusted,
+        "source": standing.source.value,
+        "condition": standing.condition.value,
+        "code": told(standing).code,
+        "since": standing.learned.isoformat(timespec="seconds") if standing.learned else None,
+        "machine": standing.machine.isoformat(timespec="seconds"),
+    }

@@ -1,0 +1,1 @@
+"""The stored values of one frame, whatever its transfer syntax."""

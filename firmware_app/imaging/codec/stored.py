@@ -1,0 +1,301 @@
+"""The stored words of one frame of a DICOM object, whatever its transfer syntax: the only place that calls a decoder.
+
+Native words are read straight from the file; a compressed frame is held against the object's header and against its own
+end first (`codestream`), and goes alone to its decoder.  Nothing is kept between frames but where they lie.
+"""
+
+from __future__ import annotations
+
+import zlib
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+from pydicom.encaps import encapsulate
+from pydicom.pixels import get_decoder
+from pydicom.uid import (
+    HTJ2K,
+    JPEG2000,
+    UID,
+    ExplicitVRBigEndian,
+    ExplicitVRLittleEndian,
+    HTJ2KLossless,
+    HTJ2KLosslessRPCL,
+    JPEG2000Lossless,
+    JPEGBaseline8Bit,
+    JPEGExtended12Bit,
+    JPEGLossless,
+    JPEGLosslessSV1,
+    JPEGLSLossless,
+    JPEGLSNearLossless,
+    RLELossless,
+)
+
+from firmware_app.errors import PixelsUnsupported, SignContradicted, Undecodable
+from firmware_app.imaging import clip, source
+from firmware_app.imaging.codec import fragments, rle
+from firmware_app.imaging.grey import colour, photometric
+from firmware_app.imaging.jpeg import codestream, jpeg8
+from firmware_app.imaging.source import Source
+
+FRAMES_LEFT: Final = "hint.frames_left"  # its sentence stands in `reading.hints`
+JPEG_LOSSLESS: Final = (JPEGLossless, JPEGLosslessSV1)
+_JPEG_2000: Final = (JPEG2000Lossless, JPEG2000, HTJ2KLossless, HTJ2KLosslessRPCL, HTJ2K)
+_JPEG_LS: Final = (JPEGLSLossless, JPEGLSNearLossless)
+# Where gdcm is installed as well, pydicom would ask it first: slower, and a broken stream aborts its process.
+_PREFERRED: Final = {
+    JPEG2000: "pylibjpeg",
+    JPEG2000Lossless: "pylibjpeg",
+    **dict.fromkeys(_JPEG_LS, "pyjpegls"),
+}
+_ENCAPSULATED_UNCOMPRESSED: Final = UID("1.2.840.10008.1.2.1.98")
+_DEFLATED_FRAMES: Final = UID("1.2.840.10008.1.2.8.1")
+AS_THEY_LIE: Final = (RLELossless, _ENCAPSULATED_UNCOMPRESSED, _DEFLATED_FRAMES, *JPEG_LOSSLESS)
+"""Compressed, and the words come out as they lie in a native object, with whatever is around their values."""
+# The last two were retired with the 2004 standard; they are what every JPEG library calls progressive.
+_JPEG_8: Final = (
+    JPEGBaseline8Bit,
+    JPEGExtended12Bit,
+    UID("1.2.840.10008.1.2.4.53"),
+    UID("1.2.840.10008.1.2.4.55"),
+)
+_PRECISION_12: Final = 12
+_VIDEO: Final = tuple(f"1.2.840.10008.1.2.4.10{number}" for number in range(9))
+_MONOCHROME: Final = ("MONOCHROME1", "MONOCHROME2")
+
+
+class Reader:
+    """Decodes the frames of *found*, in any order, one at a time."""
+
+    def __init__(self, found: Source) -> None:
+        self._source = found
+        self._fragments: fragments.Fragments | None = None
+        self._track: clip.Track | None = None
+
+    def close(self) -> None:
+        """Let go of a video's decoder."""
+        if self._track is not None:
+            self._track.close()
+
+    @property
+    def left(self) -> int:
+        """Frames behind those that the header names; of a compressed object once one was read."""
+        return self._source.left if self._source.native else self._fragments.left if self._fragments else 0
+
+    def compressed(self, index: int) -> bytes | None:
+        """The code stream of frame *index*, held against the header; None where the words are native or a video's."""
+        found = self._source
+        if found.native or self._is_video:
+            return None
+        stream = self._located().frame(found.stream, index)
+        if found.transfer_syntax not in (_ENCAPSULATED_UNCOMPRESSED, _DEFLATED_FRAMES):
+            is_rle = found.transfer_syntax == RLELossless
+            codestream.check(stream, found.rows, found.columns, rle=is_rle, frame_bytes=found.decoded_bytes)
+        return stream
+
+    def frame(self, index: int, *, raw: bool = False, stream: bytes | None = None) -> NDArray[np.generic]:
+        """Frame *index*: (H, W) words, or (H, W, 3) in RGB; with *raw* its samples as they come from the decoder.
+
+        *stream* is what `compressed` gave for it, where that was asked before.  Raises `ImagingError`, or one of
+        `source.BROKEN` where a decoder fails.
+        """
+        found = self._source
+        if _is_plain(found):
+            return _native_words(found, index)
+        if _is_bits(found):
+            return _native_bits(found, index)
+        if found.decoded_bytes * (2 if found.samples == 3 else 1) > source.LARGEST_FRAME_PX * 4:
+            raise PixelsUnsupported(detail=f"{found.decoded_bytes >> 20} MB in one frame")
+        if self._is_video:
+            return self._video().frame(index)
+        stream = self.compressed(index) if stream is None else stream
+        if stream is None:
+            found.stream.seek(found.offset)
+            return _by_pydicom(found, found.transfer_syntax, found.stream, index, raw)
+        if found.transfer_syntax == RLELossless:
+            return _run_lengths(found, stream, raw)
+        if found.transfer_syntax == _DEFLATED_FRAMES:
+            return _as_native(found, _inflated(stream, found.decoded_bytes), raw)
+        if found.transfer_syntax == _ENCAPSULATED_UNCOMPRESSED:
+            if len(stream) < found.decoded_bytes:
+                raise Undecodable(detail=f"{found.decoded_bytes} bytes of pixels promised, {len(stream)} present")
+            return _as_native(found, stream, raw)
+        return _decompressed(found, stream, raw)
+
+    @property
+    def _is_video(self) -> bool:
+        return self._source.transfer_syntax.startswith(_VIDEO)
+
+    def _located(self) -> fragments.Fragments:
+        if self._fragments is None:
+            found = self._source
+            self._fragments = fragments.found(
+                found.stream,
+                found.offset,
+                1 if self._is_video else found.frames,
+                bytes(found.header.get("ExtendedOffsetTable") or b""),
+                one_each=found.transfer_syntax == RLELossless,
+            )
+        return self._fragments
+
+    def _video(self) -> clip.Track:
+        if self._track is None:
+            self._track = clip.Track(fragments.Joined(self._source.stream, self._located()), clip.BIT_STREAMS)
+        if self._track.frames < self._source.frames:
+            raise Undecodable(detail=f"{self._source.frames} frames promised, {self._track.frames} present")
+        return self._track
+
+
+def _is_plain(found: Source) -> bool:
+    paired = found.transfer_syntax == ExplicitVRBigEndian and found.allocated == 8  # bytes may lie swapped (PS3.5 7.3)
+    return found.native and _is_grey(found) and not paired
+
+
+def _is_grey(found: Source) -> bool:
+    """Whether its frames are words of one sample, and no floats and no bits."""
+    return found.samples == 1 and found.allocated > 1 and found.keyword == "PixelData"
+
+
+def _native_words(found: Source, index: int) -> NDArray[np.generic]:
+    """Words of one frame exactly as they lie in the file."""
+    found.stream.seek(found.offset + index * found.decoded_bytes)
+    order = ">" if found.transfer_syntax == ExplicitVRBigEndian else "<"
+    return _words(found, found.stream.read(found.decoded_bytes), order)
+
+
+def _words(found: Source, data: bytes, order: str = "<") -> NDArray[np.generic]:
+    return np.frombuffer(data, f"{order}u{found.allocated // 8}").reshape(found.rows, found.columns)
+
+
+def _is_bits(found: Source) -> bool:
+    little = found.transfer_syntax != ExplicitVRBigEndian
+    return found.native and little and found.allocated == 1 and found.samples == 1 and found.keyword == "PixelData"
+
+
+def _native_bits(found: Source, index: int) -> NDArray[np.generic]:
+    """One-bit pixels, the first in the lowest bit; a frame may begin within a byte (PS3.5 8.1.1)."""
+    first, count = index * found.rows * found.columns, found.rows * found.columns
+    found.stream.seek(found.offset + first // 8)
+    data = np.frombuffer(found.stream.read((first + count + 7) // 8 - first // 8), np.uint8)
+    bits = np.unpackbits(data, bitorder="little")[first % 8 : first % 8 + count]
+    return bits.reshape(found.rows, found.columns)
+
+
+def _run_lengths(found: Source, stream: bytes, raw: bool) -> NDArray[np.generic]:
+    if found.allocated % 8:
+        raise PixelsUnsupported(detail=f"RLE with {found.allocated} bits in a word")
+    words = rle.words(stream, found.rows, found.columns, found.samples, found.allocated)
+    if found.samples == 1:
+        return words
+    return words if raw else _as_native(found, words.tobytes(), raw, planar=0)
+
+
+def _inflated(stream: bytes, size: int) -> bytes:
+    engine = zlib.decompressobj(-zlib.MAX_WBITS)
+    data = engine.decompress(stream, size + 1)
+    if len(data) < size:
+        raise Undecodable(detail=f"{size} bytes of pixels promised, {len(data)} present")
+    return data[:size]
+
+
+def _as_native(found: Source, data: bytes, raw: bool, planar: int | None = None) -> NDArray[np.generic]:
+    """One frame of little-endian words, by the layout that the header gives (or *planar*)."""
+    if _is_grey(found):
+        return _words(found, data[: found.decoded_bytes])
+    options = found.options
+    if planar is not None:
+        options["planar_configuration"] = planar
+        if found.photometric == "YBR_FULL_422":  # shares no chroma once it is in planes of its own (PS3.5 8.2.2)
+            options["photometric_interpretation"] = "YBR_FULL"
+    return _array(found, ExplicitVRLittleEndian, data, 0, raw, options | {"number_of_frames": 1})
+
+
+def _decompressed(found: Source, stream: bytes, raw: bool) -> NDArray[np.generic]:
+    syntax = found.transfer_syntax
+    if syntax in JPEG_LOSSLESS or (syntax in _JPEG_8 and _is_12_bit(stream)):
+        from firmware_app.imaging.jpeg import (
+            jpeg_deep,  # loads a library, which a child that never meets one need not have
+        )
+
+        samples = jpeg_deep.decode(stream, found.samples, found.allocated, found.frames)
+        if syntax in JPEG_LOSSLESS:
+            samples = _laid(samples, stream, found)
+        elif found.signed:
+            samples = _continued(samples)
+    elif syntax in _JPEG_8:
+        samples = jpeg8.decode(stream, found.samples, found.frames)
+    else:
+        words = _transformed(found, stream, raw)
+        bits = 0 if found.signed else codestream.signed_bits(stream)
+        if bits and (words >> (bits - 1)).any():  # in unsigned words, what is below zero is the brightest of all
+            raise SignContradicted
+        return words
+    is_rgb = raw or found.samples == 1 or photometric.of_stream(stream) == "RGB" or found.photometric == "RGB"
+    return samples if is_rgb else colour.from_ybr_full(samples, found.stored)
+
+
+def _transformed(found: Source, stream: bytes, raw: bool) -> NDArray[Any]:
+    """Words of JPEG 2000, and of all that only pydicom knows how to decode."""
+    options = found.options | {"number_of_frames": 1}
+    if found.transfer_syntax in _JPEG_2000:
+        from firmware_app.imaging.jpeg import jpeg2000  # a library that most children have no use for
+
+        jpeg2000.check_depth(found, stream)
+        if jpeg2000.is_plain(found, stream) and (raw or found.samples == 1):
+            return jpeg2000.words(found, stream)
+        options["planar_configuration"] = 0  # such streams know no planes, whatever the header says (PS3.5 8.2.4)
+    alone = encapsulate([stream], has_bot=False)
+    return _array(found, found.transfer_syntax, alone, 0, raw, options)
+
+
+def _laid(samples: NDArray[Any], stream: bytes, found: Source) -> NDArray[np.generic]:
+    """*samples* of a lossless stream, lying in their words as the header says.
+
+    A stream of fewer bits than reach the high bit has its values at the bottom.  Bits above the high bit may only be
+    the sign once more, or overlays: values that are cut off would be other greys, and look like an image all the same.
+    """
+    depth = codestream.depth(stream)
+    bits, used = depth.bits if depth is not None else found.allocated, found.high_bit + 1
+    if bits < used:
+        used = found.stored
+    if bits > used:
+        above, sign = samples >> used, (samples >> (used - 1)) & 1
+        extended = sign * np.asarray((1 << (bits - used)) - 1, samples.dtype)
+        overlaid = any(
+            0x6000 <= tag >> 16 <= 0x60FF and tag & 0xFFFF == 0x0102 for tag in map(int, found.header.keys())
+        )
+        if above.any() and not overlaid and not np.array_equal(above, extended):
+            raise PixelsUnsupported(detail=f"a stream of {bits} bits, and {found.stored} bits stored")
+    return np.asarray(samples << (found.high_bit + 1 - used))
+
+
+def _is_12_bit(stream: bytes) -> bool:
+    found = codestream.depth(stream)
+    return found is not None and found.bits == _PRECISION_12
+
+
+def _continued(words: NDArray[np.generic]) -> NDArray[np.generic]:
+    """12-bit *words* as signed values: of the stream's 12 bits, since a lossy value may leave the fewer that are
+    stored and would come back as its opposite."""
+    sign = 1 << (_PRECISION_12 - 1)
+    return ((words.astype(np.int32) ^ sign) - sign).astype(np.int16)
+
+
+def _by_pydicom(found: Source, syntax: UID, data: Any, index: int, raw: bool) -> NDArray[np.generic]:
+    return _array(found, syntax, data, index, raw, found.options)
+
+
+def _array(
+    found: Source, syntax: UID, data: Any, index: int, raw: bool, options: dict[str, Any]
+) -> NDArray[np.generic]:
+    try:
+        decoder = get_decoder(syntax)
+    except NotImplementedError:
+        raise PixelsUnsupported(detail=syntax.name) from None
+    plugin = _PREFERRED.get(syntax, "")
+    plugin = plugin if plugin in decoder.available_plugins else ""
+    pixels, facts = decoder.as_array(data, index=index, decoding_plugin=plugin, raw=raw, **options)
+    seen = str(facts.get("photometric_interpretation", found.photometric))
+    if not raw and pixels.ndim == 3 and seen not in ("RGB", *_MONOCHROME):
+        raise PixelsUnsupported(detail=f"the colour model “{seen}”")
+    return pixels

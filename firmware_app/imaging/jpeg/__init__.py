@@ -1,0 +1,1 @@
+"""JPEG and JPEG 2000: decoded by libraries, checked for lost data."""

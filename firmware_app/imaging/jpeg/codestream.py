@@ -1,0 +1,288 @@
+"""What a compressed frame says of its own size, and whether its end is there, read from its marker segments alone.
+
+A 1 kB JPEG 2000 whose DICOM header claims 64 × 64 while its stream claims 12000 × 12000 costs 400 MB in a decoder.  The
+stream's own word is therefore compared with the DICOM header before any decoder sees it.  Most decoders fill what is
+missing of a cut stream with grey and say nothing; so the end of the stream is looked for as well.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from typing import Any, Final, NamedTuple
+
+from numpy.typing import NDArray
+
+from firmware_app.errors import Undecodable
+from firmware_app.imaging.jpeg import code_count, coded_runs, packets
+from firmware_app.imaging.jpeg import scans as jpeg_scans
+from firmware_app.imaging.jpeg.scans import Segments
+
+_SOI: Final = b"\xff\xd8"
+_SOC_SIZ: Final = b"\xff\x4f\xff\x51"
+_JP2_SIGNATURE: Final = b"\x00\x00\x00\x0cjP"
+# ISO/IEC 10918-1 table B.1: frame headers are FFC0..FFCF without DHT, JPG, DAC; ISO/IEC 14495-1 adds SOF55 (FFF7).
+_FRAME_HEADERS: Final = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC} | {0xF7}
+_START_OF_SCAN: Final = 0xDA
+# Inside coded data FF is followed by 00 (JPEG), by a byte below 80 (JPEG-LS) or by a restart marker (B.1.1.5).
+_MARKER_IN_SCAN: Final = re.compile(rb"\xff[\x80-\xcf\xd8-\xfe]")
+_EOI: Final = 0xD9
+_SOT: Final = b"\xff\x90"
+_EOC: Final = b"\xff\xd9"
+_STANDALONE: Final = frozenset({0x01, *range(0xD0, 0xD9)})
+# Bytes between segments are passed by, as libjpeg does it; but behind a scan they are what is left of a lost segment.
+_MARKER: Final = re.compile(rb"\xff[^\x00\xff]")
+_MOST_SEGMENTS: Final = 10_000
+"""More than any encoder writes: scans with their tables, a profile of colours, what a camera tells."""
+_MOST_BETWEEN: Final = 1 << 16
+"""Bytes between two segments."""
+_FILL: Final = b"\xff\xff"
+_MOST_FILL: Final = 1 << 15
+"""Pairs of fill bytes (B.1.1.2) before one marker: over millions of them Pillow goes again and again.  A scan that has
+more in all may be fill bytes by two thirds, as with three before each restart and a restart behind each flat block."""
+_ARITHMETIC: Final = frozenset(range(0xC9, 0xD0))
+_SEQUENTIAL: Final = frozenset((0xC0, 0xC1))
+_PROGRESSIVE: Final = frozenset((0xC2, 0xC6))
+_LOSSLESS: Final = frozenset((0xC3, 0xC7))
+_JPEG_LS: Final = 0xF7
+MOST_SCANS: Final = 128
+"""A progressive JPEG has about ten; each one has the decoder go over the whole frame again."""
+_MOST_COMPONENTS: Final = 4
+# PS3.5 Annex G: PackBits turns two bytes into at most 128.
+_RLE_GAIN: Final = 64
+
+
+class Depth(NamedTuple):
+    """What a JPEG's frame header says of its samples (ISO/IEC 10918-1 B.2.2): *bits* each, *samples* a pixel."""
+
+    bits: int
+    samples: int
+
+
+def depth(stream: bytes) -> Depth | None:
+    """Of the first frame header in a JPEG or JPEG-LS *stream*; None where there is none."""
+    at = next((at for marker, at in segments_of(stream) if marker in _FRAME_HEADERS), len(stream))
+    return Depth(stream[at + 4], stream[at + 9]) if at + 10 <= len(stream) else None
+
+
+def size(stream: bytes) -> tuple[int, int] | None:
+    """(rows, columns) that a JPEG, JPEG-LS or JPEG 2000 *stream* announces; None when it is none of these."""
+    if stream.startswith(_SOI):
+        return _jpeg_size(stream)
+    start = stream.find(_SOC_SIZ, 0, 4096) if stream.startswith(_JP2_SIGNATURE) else 0
+    if start >= 0 and stream.startswith(_SOC_SIZ, start) and len(stream) >= start + 24:
+        # ISO/IEC 15444-1 A.5.1: Lsiz, Rsiz, then Xsiz, Ysiz, XOsiz, YOsiz
+        x, y, x0, y0 = (int.from_bytes(stream[start + at : start + at + 4], "big") for at in (8, 12, 16, 20))
+        return y - y0, x - x0
+    return None
+
+
+def check(stream: bytes, rows: int, columns: int, *, rle: bool, frame_bytes: int) -> None:
+    """Raise `Undecodable` unless *stream* can be a frame of *rows* × *columns* (*frame_bytes* when decoded)."""
+    if rle:
+        if len(stream) < 64 or len(stream) * _RLE_GAIN < frame_bytes:
+            raise Undecodable(detail=f"{len(stream)} bytes of RLE cannot hold {columns} × {rows} pixels")
+        return
+    found = size(stream)
+    if found is None:
+        raise Undecodable(detail="the compressed frame has no header")
+    if found != (rows, columns):
+        raise Undecodable(detail=f"the compressed frame is {found[1]} × {found[0]}, its header says {columns} × {rows}")
+    if not stream.startswith(_SOI):
+        if not _jpeg2000_ends(stream, stream.find(_SOC_SIZ, 0, 4096)):
+            raise Undecodable(detail="the compressed frame is cut short")
+        _check_jpeg2000_work(stream, rows, columns)
+        return
+    segments = list(segments_of(stream))  # gone over once: a clip has thousands of streams
+    _check_jpeg_work(stream, segments, rows, columns)
+    _check_restarts(stream, segments)
+
+
+def check_restarts(stream: bytes) -> None:
+    """Raise `Undecodable` unless each scan of the JPEG or JPEG-LS *stream* has its restart markers."""
+    _check_restarts(stream, list(segments_of(stream)))
+
+
+def check_work(stream: bytes, rows: int, columns: int) -> None:
+    """Raise `Undecodable` where *stream* is too short for *rows* × *columns*, or has them decoded far too often."""
+    if stream.startswith(_SOI):
+        _check_jpeg_work(stream, list(segments_of(stream)), rows, columns)
+    else:
+        _check_jpeg2000_work(stream, rows, columns)
+
+
+def _check_restarts(stream: bytes, segments: Segments) -> None:
+    kind, at = _frame_header(segments)
+    if not kind:
+        raise Undecodable(detail="the compressed frame has no header")
+    if segments[-1][0] != _EOI:
+        raise Undecodable(detail="the compressed frame is cut short")
+    if kind != _JPEG_LS:
+        coded_runs.check_restarts(stream, segments, at, lossless=kind in _LOSSLESS)
+
+
+def _check_jpeg_work(stream: bytes, segments: Segments, rows: int, columns: int) -> None:
+    scans = sum(marker == _START_OF_SCAN for marker, _ in segments)
+    if scans > MOST_SCANS:
+        raise Undecodable(detail=f"the compressed frame goes over the image {scans} times")
+    # Of the scans alone: a phone puts a film of a second behind the end of its picture.
+    ends = jpeg_scans.with_ends(stream, segments)
+    coded = sum(max(0, end - at) for marker, at, end in ends if marker == _START_OF_SCAN)
+    if coded * 8 < _fewest_bits(_frame_header(segments)[0], rows, columns):
+        raise Undecodable(detail=f"{coded} bytes of JPEG cannot hold {columns} × {rows} pixels")
+
+
+def _check_jpeg2000_work(stream: bytes, rows: int, columns: int) -> None:
+    components = _jpeg2000_components(stream)
+    if not 1 <= components <= _MOST_COMPONENTS:
+        raise Undecodable(detail=f"{components} samples in a pixel")
+    start = max(0, stream.find(_SOC_SIZ, 0, 4096))
+    if len(stream) - start < packets.fewest_bytes(stream, start, _tiles(stream, start)):
+        raise Undecodable(detail=f"{len(stream)} bytes of JPEG 2000 cannot hold {columns} × {rows} pixels")
+
+
+def check_runs(
+    pixels: NDArray[Any],
+    decode: Callable[[bytes], NDArray[Any]],
+    stream: bytes,
+    eighth: Callable[[bytes], NDArray[Any] | None] | None = None,
+    frames: int = 1,
+) -> None:
+    """Raise `Undecodable` where *pixels*, which *decode* made of the JPEG *stream*, are more than it has data for.
+
+    *eighth*, of a stream of 8 bits, decodes its greys to an eighth of the height and the width; *frames* are those of
+    the object.  Arithmetic codes are left out: their encoder may drop zeros at the end (ISO/IEC 10918-1 D.1.8).
+    """
+    segments = list(segments_of(stream))
+    if any(marker in _ARITHMETIC for marker, _ in segments):
+        return
+    coded_runs.check(pixels, decode, stream, segments, _frame_header(segments), eighth, frames)
+
+
+def codes_come_out(stream: bytes) -> bool:
+    """Whether a baseline JPEG *stream* has just the codes of its blocks; raises `Undecodable` where it has others.
+
+    False is no verdict, as of one for which that would take too long.  It is for streams that are too large for
+    `check_runs` to be given whole pictures.
+    """
+    segments = list(segments_of(stream))
+    kind, at = _frame_header(segments)
+    if kind not in _SEQUENTIAL or coded_runs.work(stream, segments, at, progressive=False) > coded_runs.MOST_WORK:
+        return False
+    return code_count.comes_out(stream, segments, at, progressive=False)
+
+
+def _frame_header(segments: Segments) -> tuple[int, int]:
+    """The marker of the first frame header and where it lies; 0 where there is none."""
+    return next((segment for segment in segments if segment[0] in _FRAME_HEADERS), (0, 0))
+
+
+def _fewest_bits(kind: int, rows: int, columns: int) -> int:
+    """Bits that a frame of this *kind* (its frame header) has at least.
+
+    Huffman codes have one bit at least (ISO/IEC 10918-1 C): one for each sample without loss, one for the first
+    coefficient of each block when progressive, and one more for its end otherwise.  JPEG-LS ends a run with each line.
+    """
+    blocks = -(-rows // 8) * -(-columns // 8)
+    if kind in _ARITHMETIC:
+        return 0
+    if kind == _JPEG_LS:
+        return rows
+    return rows * columns if kind in _LOSSLESS else blocks if kind in _PROGRESSIVE else 2 * blocks
+
+
+def segments_of(stream: bytes) -> Iterator[tuple[int, int]]:
+    """(marker, where) over segments and scans to the end-of-image marker; what lies inside a segment is passed by."""
+    at, count, scanned = 2, 0, False
+    while (found := _MARKER.search(stream, at)) is not None:
+        if scanned and stream[at] != 0xFF:
+            return
+        if found.start() > at + _MOST_BETWEEN:
+            raise Undecodable(detail=f"{found.start() - at} bytes between two segments of the compressed frame")
+        at, marker = found.start(), found[0][1]
+        if marker in _STANDALONE:
+            at += 2
+            continue
+        count += 1
+        if count > _MOST_SEGMENTS:
+            raise Undecodable(detail=f"the compressed frame has more than {_MOST_SEGMENTS} segments")
+        yield marker, at
+        if marker == _EOI:
+            return
+        at += 2 + int.from_bytes(stream[at + 2 : at + 4], "big")
+        if marker == _START_OF_SCAN:
+            following, scanned = _MARKER_IN_SCAN.search(stream, at), True
+            if following is None:
+                return
+            if _is_mostly_fill(stream, at, following.start()):
+                raise Undecodable(detail="the coded data of the compressed frame are mostly fill bytes")
+            at = following.start()
+
+
+def _is_mostly_fill(stream: bytes, begin: int, end: int) -> bool:
+    pairs = stream.count(_FILL, begin, end)
+    return pairs > _MOST_FILL and (3 * pairs > end - begin or stream.find(_FILL * _MOST_FILL, begin, end) >= 0)
+
+
+def end_is_marked(stream: bytes) -> bool:
+    """Whether the end marker of a bare JPEG 2000 *stream* lies where its last tile-part ends."""
+    end = _end_of_tiles(stream, 0)
+    return end is not None and stream[end : end + 2] == _EOC
+
+
+def _jpeg2000_ends(stream: bytes, start: int) -> bool:
+    """Whether all tile-parts lie within *stream*; the end marker behind them some encoders leave out."""
+    end = _end_of_tiles(stream, start)
+    return end is not None and end <= len(stream)
+
+
+def _end_of_tiles(stream: bytes, start: int) -> int | None:
+    """Where the last tile-part ends, by their lengths (ISO/IEC 15444-1 A.4.2); None where one is missing.
+
+    Every tile must have one: decoders fill what has none with black, and set it up as if it were there.
+    """
+    at = start + 2
+    while stream[at : at + 2] != _SOT:
+        if at + 4 > len(stream) or stream[at] != 0xFF:
+            return None
+        at += 2 + int.from_bytes(stream[at + 2 : at + 4], "big")
+    wanted, seen = _tiles(stream, start), set()
+    while stream[at : at + 2] == _SOT:
+        if at + 12 > len(stream):
+            return None
+        seen.add(int.from_bytes(stream[at + 4 : at + 6], "big"))
+        length = int.from_bytes(stream[at + 6 : at + 10], "big")
+        if length == 0:  # the last one may leave its length open, and then only the marker tells its end
+            at = stream.rfind(_EOC, at)
+            break
+        at += max(length, 12)
+    return at if at > 0 and len(seen) == wanted else None
+
+
+def _jpeg2000_components(stream: bytes) -> int:
+    """Csiz of the SIZ segment (A.5.1)."""
+    start = max(0, stream.find(_SOC_SIZ, 0, 4096))
+    return int.from_bytes(stream[start + 40 : start + 42], "big")
+
+
+def signed_bits(stream: bytes) -> int:
+    """Bits of a sample of a JPEG 2000 *stream* that are signed, the sign among them; 0 for any other (Ssiz, A.5.1)."""
+    start = stream.find(_SOC_SIZ, 0, 4096)
+    told = stream[start + 42 : start + 43] if start >= 0 and not stream.startswith(_SOI) else b""
+    return (told[0] & 0x7F) + 1 if told and told[0] & 0x80 else 0
+
+
+def _tiles(stream: bytes, start: int) -> int:
+    """How many tiles the image has: Xsiz … YTOsiz of the SIZ segment (A.5.1, B.3)."""
+    numbers = [int.from_bytes(stream[at : at + 4], "big") for at in range(start + 8, start + 40, 4)]
+    x, y, _, _, width, height, left, top = numbers
+    if not width or not height:
+        return -1
+    return -(-(x - left) // width) * -(-(y - top) // height)
+
+
+def _jpeg_size(stream: bytes) -> tuple[int, int] | None:
+    at = next((at for marker, at in segments_of(stream) if marker in _FRAME_HEADERS), len(stream))
+    if at + 9 > len(stream):
+        return None
+    return int.from_bytes(stream[at + 5 : at + 7], "big"), int.from_bytes(stream[at + 7 : at + 9], "big")

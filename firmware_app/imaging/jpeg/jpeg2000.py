@@ -1,0 +1,83 @@
+"""JPEG 2000, its high-throughput form too, through OpenJPEG: the words of a plain code stream, on several cores.
+
+What is not plain is left to pydicom (`stored`), which has an OpenJPEG of its own, on one core: a JP2 file, and
+components of several sizes or depths, which imagecodecs would turn into RGB by itself; and a stream without its end
+marker, of which its version takes more for whole.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import Any, Final
+
+import numpy as np
+from imagecodecs import jpeg2k_decode
+from numpy.typing import NDArray
+
+from firmware_app import address_space
+from firmware_app.errors import PixelsUnsupported
+from firmware_app.imaging.jpeg import codestream
+from firmware_app.imaging.source import Source
+
+_SOC_SIZ: Final = b"\xff\x4f\xff\x51"
+# ISO/IEC 15444-1 A.5.1: Csiz, and then Ssiz, XRsiz and YRsiz of each component.
+_CSIZ: Final = 40
+_COMPONENTS: Final = 42
+_EVERY_PIXEL: Final = b"\x01\x01"
+_GREY: Final = ("MONOCHROME1", "MONOCHROME2")
+_MODELS: Final = {1: (*_GREY, "PALETTE COLOR"), 3: ("RGB", "YBR_FULL", "YBR_FULL_422", "YBR_ICT", "YBR_RCT")}
+_MOST_CORES: Final = 4
+"""Each takes 8 MB of address space for its stack, and a decode child has a few hundred."""
+
+
+def is_plain(found: Source, stream: bytes) -> bool:
+    """Whether *stream* is a bare code stream with its end, of as many components as *found* has samples, all alike."""
+    end = _COMPONENTS + 3 * found.samples
+    components = {stream[at : at + 3] for at in range(_COMPONENTS, end, 3)}
+    return (
+        stream.startswith(_SOC_SIZ)
+        and int.from_bytes(stream[_CSIZ:_COMPONENTS], "big") == found.samples
+        and len(components) == 1
+        and components.pop()[1:] == _EVERY_PIXEL
+        and found.photometric in _MODELS[found.samples]
+        and found.allocated % 8 == 0
+        and codestream.end_is_marked(stream)
+    )
+
+
+def check_depth(found: Source, stream: bytes) -> None:
+    """Raise `PixelsUnsupported` where a sample of *stream*, plain or in a JP2 file, has more bits than a word of
+    *found*: what is above would be cut off, and the rest be other greys."""
+    start = stream.find(_SOC_SIZ)
+    count = int.from_bytes(stream[start + _CSIZ : start + _COMPONENTS], "big") if start >= 0 else 0
+    depths = stream[start + _COMPONENTS : start + _COMPONENTS + 3 * count : 3]
+    bits = max(((depth & 0x7F) + 1 for depth in depths), default=0)
+    if bits > found.allocated:
+        raise PixelsUnsupported(detail=f"a stream of {bits} bits, and {found.allocated} bits in a word")
+
+
+def words(found: Source, stream: bytes) -> NDArray[Any]:
+    """(H, W) or (H, W, 3) of the plain *stream*, in words as the header of *found* has them.
+
+    Raises `RuntimeError` where it is broken.  Where the stream says signed and the header does not, or the reverse,
+    greys are their own bits read as the header says.
+    """
+    decoded = _decoded(stream)
+    is_signed, bits = bool(stream[_COMPONENTS] & 0x80), (stream[_COMPONENTS] & 0x7F) + 1
+    kind = "i" if found.signed else "u"
+    laid = decoded.view(f"{kind}{decoded.itemsize}").astype(f"{kind}{found.allocated // 8}", copy=False)
+    above = found.allocated - bits
+    if is_signed != found.signed and found.photometric in _GREY and above > 0:
+        laid = (laid << above) >> above
+    return laid
+
+
+def _decoded(stream: bytes) -> NDArray[Any]:
+    cores, peak = min(len(os.sched_getaffinity(0)), _MOST_CORES), address_space.peak()
+    try:
+        return np.asarray(jpeg2k_decode(stream, numthreads=cores))
+    except RuntimeError:  # broken, or no room for a stack: a child that is short of memory still has one thread
+        near = address_space.room() < address_space.NEAR_BYTES or address_space.came_near_the_limit(peak)
+        if cores == 1 or not near:
+            raise
+    return np.asarray(jpeg2k_decode(stream, numthreads=1))

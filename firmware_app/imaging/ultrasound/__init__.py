@@ -1,0 +1,1 @@
+"""Ultrasound pictures and clips: sector, calibrated regions, keyframes, speckle."""

@@ -1,0 +1,158 @@
+"""Which frames of a clip a model reads: at fixed intervals, or the best and most different ones, within a budget.
+
+Frames are looked at one at a time and in order; of each only a picture of 96 pixels is kept, and of a long clip at most
+`MOST_LOOKED` are looked at, evenly spread.  So memory and time are bounded however long the clip is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from firmware_app.imaging.input_spec import FrameRule
+from firmware_app.imaging.ultrasound.sector import Box, Sector, Watch
+
+Grey = Callable[[int], NDArray[np.float32]]
+
+MOST_LOOKED: Final = 240
+"""Frames that are scored: every one of eight seconds at 30 a second, each thirteenth of 3,000."""
+MOST_WATCHED: Final = 16
+"""Frames from which a clip's sector is found."""
+LEAST_NOVELTY: Final = 0.001
+"""1 - correlation of thumbnails below which two frames are the same picture: a frozen clip is read once."""
+_SIDE_PX: Final = 96
+_THUMBNAIL_PX: Final = 24
+_BEST_PERCENT: Final = 95  # one frame with a flash or a menu in it sets no scale
+_ECHO: Final = 0.04  # of the clip's range above its darkest grey
+
+
+@dataclass(frozen=True, slots=True)
+class Keyframes:
+    """The frames to be read, in the order of the clip, and the sector that was told or found on the way."""
+
+    frames: tuple[int, ...]
+    sector: Sector | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What is kept of one frame: how sharp, how rich in contrast, how filled with echoes, and what it looks like."""
+
+    frame: int
+    sharpness: float
+    contrast: float
+    fill: float
+    thumbnail: NDArray[np.float32]
+
+
+def evenly(frames: int, most: int) -> tuple[int, ...]:
+    """At most *most* of *frames* frames: the middles of as many equal intervals."""
+    count = min(frames, most)
+    return tuple((2 * at + 1) * frames // (2 * count) for at in range(count))
+
+
+def chosen(
+    grey: Grey, frames: int, rule: FrameRule, budget: int, sector: Sector | None = None, *, find: bool = False
+) -> Keyframes:
+    """At least one frame, at most *budget*; "middle" is one whatever the budget.
+
+    *grey* gives frame *i* as (H, W) float32 and is called in rising order, for each frame at most once.  *find*: the
+    clip is ultrasound, so look for its sector, unless *sector* is known.
+    """
+    watch = Watch() if find and sector is None and frames > 1 else None
+    if rule == "middle" or frames == 1:
+        _watch(watch, grey, evenly(frames, MOST_WATCHED))
+        return Keyframes((frames // 2,), _found(watch, sector))
+    if rule == "interval":
+        _watch(watch, grey, evenly(frames, MOST_WATCHED))
+        return Keyframes(evenly(frames, budget), _found(watch, sector))
+    looked = evenly(frames, MOST_LOOKED)
+    watched = {looked[at] for at in evenly(len(looked), MOST_WATCHED)}
+    pictures: list[NDArray[np.float32]] = []
+    shape = (1, 1)
+    for index in looked:
+        frame = grey(index)
+        if watch is not None and index in watched:
+            watch.see(frame)
+        pictures.append(_small(frame))
+        shape = (frame.shape[0], frame.shape[1])
+    sector = _found(watch, sector)
+    box = sector.box if sector is not None else (0, 0, shape[1], shape[0])
+    looks = [look(_within(picture, box, shape), index) for picture, index in zip(pictures, looked, strict=True)]
+    return Keyframes(best(looks, budget), sector)
+
+
+def look(small: NDArray[np.float32], index: int) -> Look:
+    """Frame *index*, of which *small* is a small picture of at least 3 × 3 pixels."""
+    image = Image.fromarray(np.ascontiguousarray(small))
+    thumbnail = np.asarray(image.resize((_THUMBNAIL_PX, _THUMBNAIL_PX), Image.Resampling.BOX), dtype=np.float32)
+    edges = 4 * small[1:-1, 1:-1] - small[:-2, 1:-1] - small[2:, 1:-1] - small[1:-1, :-2] - small[1:-1, 2:]
+    low, high = (float(limit) for limit in np.percentile(small, (1, 99)))
+    # Of the thumbnail: blur closes the gaps between grains of speckle and must not count as echoes.
+    fill = float((thumbnail > low + _ECHO * (high - low)).mean()) if high > low else 0.0
+    return Look(index, float(edges.std()), float(small.std()), fill, thumbnail)
+
+
+def best(looks: list[Look], budget: int) -> tuple[int, ...]:
+    """The frames whose quality times novelty is largest, one by one; novelty counts against those taken before.
+
+    Quality is the product of sharpness, contrast and fill, each as a share of what the clip's best frames have, so no
+    number depends on the machine.  A frame without contrast is never taken where there are others.
+    """
+    lively = [one for one in looks if one.contrast > 0] or looks[len(looks) // 2 :][:1]
+    told = np.array([(one.sharpness, one.contrast, one.fill) for one in lively])
+    quality = np.prod([_share(column) for column in told.T], axis=0)
+    pictures = np.stack([_even(one.thumbnail) for one in lively])
+    taken = [int(quality.argmax())]
+    novelty = 1.0 - pictures @ pictures[taken[0]]
+    while len(taken) < min(budget, len(lively)):
+        worth = np.where(novelty > LEAST_NOVELTY, quality * novelty, 0.0)
+        following = int(worth.argmax())
+        if worth[following] <= 0:
+            break
+        taken.append(following)
+        novelty = np.minimum(novelty, 1.0 - pictures @ pictures[following])
+    return tuple(sorted(lively[at].frame for at in taken))
+
+
+def _share(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Each value as a share of what the best have, at most 1; all 1 where they are 0."""
+    best_of = float(np.percentile(values, _BEST_PERCENT))
+    return np.minimum(values / best_of, 1.0) if best_of > 0 else np.ones_like(values)
+
+
+def _even(thumbnail: NDArray[np.float32]) -> NDArray[np.float64]:
+    """As a vector without mean and of length 1, so that products are Pearson's correlations."""
+    values = thumbnail.astype(np.float64).reshape(-1)
+    values -= values.mean()
+    return values / max(float(np.linalg.norm(values)), 1e-9)
+
+
+def _watch(watch: Watch | None, grey: Grey, indices: Sequence[int]) -> None:
+    if watch is not None:
+        for index in indices:
+            watch.see(grey(index))
+
+
+def _found(watch: Watch | None, sector: Sector | None) -> Sector | None:
+    return watch.sector() if watch is not None else sector
+
+
+def _small(frame: NDArray[np.float32]) -> NDArray[np.float32]:
+    image = Image.fromarray(np.ascontiguousarray(frame, np.float32))
+    scale = min(1.0, _SIDE_PX / max(image.size))
+    size = (max(3, round(image.width * scale)), max(3, round(image.height * scale)))
+    return np.asarray(image.resize(size, Image.Resampling.BOX), dtype=np.float32)
+
+
+def _within(picture: NDArray[np.float32], box: Box, shape: tuple[int, int]) -> NDArray[np.float32]:
+    """The part of a small *picture* that shows *box* of a frame of *shape*; the whole where that is next to nothing."""
+    down, across = picture.shape[0] / shape[0], picture.shape[1] / shape[1]
+    x0, y0, x1, y1 = (round(side * scale) for side, scale in zip(box, (across, down) * 2, strict=True))
+    part = picture[y0:y1, x0:x1]
+    return part if min(part.shape) >= 3 else picture

@@ -1,0 +1,53 @@
+"""An opened image file as ultrasound: its sector, its scale, how much of it is in colour, how quickly it was taken."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from firmware_app.imaging.clip import Clip
+from firmware_app.imaging.dicom_film import DicomFilm
+from firmware_app.imaging.display import Shown
+from firmware_app.imaging.film import Film
+from firmware_app.imaging.ultrasound import regions, sector
+from firmware_app.imaging.ultrasound.regions import Region
+from firmware_app.imaging.ultrasound.sector import Sector
+
+
+def told_regions(film: Film) -> tuple[Region, ...]:
+    """The regions that a DICOM header names, where they can be believed; a picture or a clip file has none."""
+    if not isinstance(film, DicomFilm):
+        return ()
+    return regions.of(film.source.header, film.rows, film.columns)
+
+
+def told_sector(film: Film) -> Sector | None:
+    """The sector as the header tells it; where this is None the pixels must (`sector.of_still`, `keyframes.chosen`)."""
+    return sector.told(told_regions(film), film.rows, film.columns)
+
+
+def sector_of(film: Film, index: int) -> Sector | None:
+    """The sector of one frame, told by the header or else by its pixels."""
+    return told_sector(film) or sector.of_still(film.grey(index))
+
+
+def colour_share(film: Film, index: int, found: Sector | None) -> float:
+    """The share of the sector of frame *index* that is drawn in colour."""
+    pixels = film.shown(index).pixels
+    return sector.coloured(pixels, found) if pixels.ndim == 3 else 0.0
+
+
+def shows_flow(film: Film) -> bool:
+    """Whether the header says that a part of the picture is colour flow, of which a frame may show little or none."""
+    return any(region.flow for region in told_regions(film))
+
+
+def frames_per_second(film: Film) -> float | None:
+    """How quickly the frames were taken, as the DICOM header or the clip file says it; None for a picture."""
+    if isinstance(film, DicomFilm):
+        return regions.frames_per_second(film.source.header)
+    return film.track.frames_per_second if isinstance(film, Clip) else None
+
+
+def shown(film: Film, index: int) -> Shown:
+    """Frame *index* for a person who measures on it and plays the clip: with its regions and its rate."""
+    return replace(film.shown(index), regions=told_regions(film), rate_hz=frames_per_second(film))

@@ -1,0 +1,214 @@
+"""Where in an ultrasound picture the ultrasound is: the sector, apart from rulers, text and the maker's frame.
+
+The header's regions say it where they can be believed (`imaging.regions`).  Else the pixels do: a still by what differs
+from its flat background, a clip also by what moves, for nothing around the sector does.  In both cases strokes are
+taken away, the largest piece is kept, and its convex hull is the sector (a fan, a trapezoid and a rectangle are
+convex), hollowed where the arc of a curved probe dips into it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from firmware_app.imaging import morphology
+from firmware_app.imaging.morphology import Mask
+from firmware_app.imaging.ultrasound.lee1980 import box_mean
+from firmware_app.imaging.ultrasound.regions import Region
+
+SIDE_PX: Final = 256
+"""The longer side of the picture in which sectors are looked for: a letter is two to four pixels wide there."""
+LEAST_SHARE: Final = 0.06
+"""Of the picture; what is smaller is a logo or a colour bar."""
+WHOLE_SHARE: Final = 0.98
+"""From here on the picture was cut to its sector before it came."""
+
+_Told = Literal["header", "movement", "texture"]
+_FLAT_SHARE: Final = 0.03  # of the pixels have the very same grey: only a background has
+_DARKEST_LEVELS: Final = 64  # of 256, among which the background is
+_BY_HALF_A_LEVEL: Final = 0.5
+_BY_COMPRESSION: Final = 3.5  # levels that JPEG leaves of letters in a black background
+_CLEAN: Final = 0.05
+_FRAME_SPREAD: Final = 1.0  # levels: bars of a maker's frame are one even colour
+_FRAME_BRIGHTER: Final = 20.0
+_MOVES_BY: Final = 1.5  # levels of standard deviation over time
+_STROKE_PX: Final = 4  # reach: strokes up to 2 × 4 pixels wide go
+_STROKE_IN_MOTION_PX: Final = 3
+_DIP_PX: Final = 2.0
+_DIP_FITS_PX: Final = 1.5
+_BESIDE_STILL: Final = 0.2  # of what moves may lie beside the texture that is to be of one piece with it
+_MOST_MORE: Final = 3.0  # times what moves: more texture than that is a screen full of letters
+_COLOURED: Final = 51  # levels between the channels of a pixel
+
+Box = tuple[int, int, int, int]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Sector:
+    """A sector: `mask` is (rows, columns), true inside; `box` is x0, y0, x1, y1 around it, the last ones outside."""
+
+    mask: Mask
+    box: Box
+    told_by: _Told
+
+    @property
+    def outside(self) -> Mask:
+        """Text, rulers, the maker's frame and the empty background: (rows, columns), true where no echo is."""
+        return ~self.mask
+
+    @property
+    def share(self) -> float:
+        """Of the whole picture."""
+        return float(self.mask.mean())
+
+    def cut(self, frame: NDArray[np.float32]) -> NDArray[np.float32]:
+        """*frame* within `box`."""
+        x0, y0, x1, y1 = self.box
+        return frame[y0:y1, x0:x1]
+
+
+def told(found: Sequence[Region], rows: int, columns: int) -> Sector | None:
+    """The sector that a header's regions make up: all planes of it (two stand side by side in a comparison)."""
+    mask = np.zeros((rows, columns), np.bool_)
+    for region in found:
+        if region.plane:
+            mask[region.y0 : region.y1, region.x0 : region.x1] = True
+    return _sector(mask, "header")
+
+
+def of_still(frame: NDArray[np.float32]) -> Sector | None:
+    """The sector of one frame, (H, W) greys of any range; None where there is none to be told."""
+    return _grown(_pieces(_apart_from_background(_levels(frame))), frame.shape, "texture")
+
+
+class Watch:
+    """The sector of a clip, from frames that are shown to it one at a time; it keeps three small pictures."""
+
+    def __init__(self) -> None:
+        self._count = 0
+        self._sum = self._squares = np.zeros((1, 1))
+        self._texture = np.zeros((1, 1), np.int64)
+        self._shape = (0, 0)
+
+    def see(self, frame: NDArray[np.float32]) -> None:
+        """Take one more frame, (H, W) greys, all of one shape."""
+        levels = _levels(frame)
+        small = _small(levels).astype(np.float64)
+        if self._count == 0:
+            self._shape = (frame.shape[0], frame.shape[1])
+            self._sum, self._squares = np.zeros_like(small), np.zeros_like(small)
+            self._texture = np.zeros(small.shape, np.int64)
+        self._count += 1
+        self._sum += small
+        self._squares += small * small
+        self._texture += _apart_from_background(levels)
+
+    def sector(self) -> Sector | None:
+        """What moved, and the texture around it where that is of one piece with it; None before the first frame."""
+        if self._count == 0:
+            return None
+        mean = self._sum / self._count
+        spread = np.sqrt(np.maximum(self._squares / self._count - mean * mean, 0.0))
+        moving = _pieces(spread > _MOVES_BY, _STROKE_IN_MOTION_PX)
+        still = _pieces(2 * self._texture > self._count)
+        if moving.mean() < LEAST_SHARE:  # a frozen picture that was stored as a clip
+            return _grown(still, self._shape, "texture")
+        if (
+            moving & ~_filled(still)
+        ).sum() <= _BESIDE_STILL * moving.sum() and still.sum() <= _MOST_MORE * moving.sum():
+            moving = moving | still
+        return _grown(moving, self._shape, "movement")
+
+
+def coloured(rgb: NDArray[np.unsignedinteger[Any]], sector: Sector | None) -> float:
+    """The share of the sector, or of the whole picture, that is drawn in colour: Doppler, if it is much.
+
+    A pixel is coloured where its channels differ by more than a fifth of the range: tinted greys and JPEG's chroma
+    stay below (measured by `bench.sector`).
+    """
+    inside = rgb[sector.mask] if sector is not None else rgb.reshape(-1, 3)
+    if not inside.size:
+        return 0.0
+    return float((inside.max(axis=1) - inside.min(axis=1) > _COLOURED).mean())
+
+
+def _levels(frame: NDArray[np.float32]) -> NDArray[np.float32]:
+    """*frame* from 0 in steps of one grey; a range that is not that of 8 bits is made it."""
+    low, high = float(frame.min()), float(frame.max())
+    moved = frame - np.float32(low)
+    return moved if _DARKEST_LEVELS <= high - low <= 255 or high <= low else moved * np.float32(255.0 / (high - low))
+
+
+def _apart_from_background(levels: NDArray[np.float32]) -> Mask:
+    """In small: whether a place differs from the background, and is not part of an even bar."""
+    counts = np.bincount(np.rint(levels).astype(np.uint8).reshape(-1), minlength=256)
+    ground = int(counts[:_DARKEST_LEVELS].argmax())
+    if counts[ground] < _FLAT_SHARE * levels.size:
+        return np.ones(_small(levels).shape, np.bool_)
+    beside, next_but_one = counts[ground + 1], counts[ground + 2]
+    clean = beside < _CLEAN * counts[ground] or next_but_one < _CLEAN * beside
+    differs = np.abs(levels - np.float32(ground)) > (_BY_HALF_A_LEVEL if clean else _BY_COMPRESSION)
+    small = _small(levels).astype(np.float64)
+    mean = box_mean(small, 2)
+    even = box_mean(small * small, 2) - mean * mean < _FRAME_SPREAD**2
+    bars = morphology.opened(morphology.dilated(even & (small > ground + _FRAME_BRIGHTER), 2), 2)
+    return np.asarray((_small(differs.astype(np.float32)) > 0.5) & ~bars, dtype=np.bool_)
+
+
+def _pieces(mask: Mask, stroke: int = _STROKE_PX) -> Mask:
+    """The largest piece without strokes."""
+    return morphology.largest(morphology.opened(morphology.closed(mask, 1), stroke))
+
+
+def _filled(mask: Mask) -> Mask:
+    return morphology.filled(morphology.hull(mask), *mask.shape)
+
+
+def _grown(piece: Mask, shape: tuple[int, ...], told_by: _Told) -> Sector | None:
+    """The hull of a *piece* of the small picture as a sector of the whole one."""
+    hull = _hollowed(_filled(piece), piece)
+    if hull.mean() >= WHOLE_SHARE:
+        hull = np.ones_like(hull)
+    size = (shape[1], shape[0])
+    return _sector(np.array(Image.fromarray(hull).resize(size, Image.Resampling.NEAREST), dtype=np.bool_), told_by)
+
+
+def _hollowed(hull: Mask, piece: Mask) -> Mask:
+    """*hull* without what lies above the arc of a curved probe, if its upper edge is one: a parabola fits it."""
+    columns = np.flatnonzero(hull.any(axis=0))
+    if len(columns) < 16:
+        return hull
+    top, edge = hull.argmax(axis=0), np.where(piece.any(axis=0), piece.argmax(axis=0), -1)
+    chord = columns[(top[columns] <= top[columns].min() + 2) & (edge[columns] >= 0)]
+    if len(chord) < 16:
+        return hull
+    x, y = chord.astype(np.float64), edge[chord].astype(np.float64)
+    fit = np.polynomial.Polynomial.fit(x, y, 2)
+    dips = float(fit(x).max() - max(fit(x[0]), fit(x[-1])))
+    if dips < _DIP_PX or np.median(np.abs(fit(x) - y)) > _DIP_FITS_PX or dips > 0.25 * hull.shape[0]:
+        return hull
+    limit = np.zeros(hull.shape[1])
+    limit[chord] = np.floor(np.minimum(fit(x), y))
+    return hull & (np.arange(hull.shape[0])[:, np.newaxis] >= limit)
+
+
+def _small(values: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The mean of blocks, the longer side `SIDE_PX`; a smaller picture as it is."""
+    image = Image.fromarray(np.ascontiguousarray(values, np.float32))
+    scale = SIDE_PX / max(image.size)
+    if scale >= 1:
+        return values
+    size = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))
+    return np.asarray(image.resize(size, Image.Resampling.BOX), dtype=np.float32)
+
+
+def _sector(mask: Mask, told_by: _Told) -> Sector | None:
+    if mask.mean() < LEAST_SHARE:
+        return None
+    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+    return Sector(mask, (int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1), told_by)

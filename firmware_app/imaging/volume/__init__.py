@@ -1,0 +1,1 @@
+"""Slices ordered into volumes."""

@@ -1,0 +1,251 @@
+"""Many slices → the volumes that they make: ordered by where they lie, never by instance number or file name.
+
+Slices that belong together (one series and frame of reference, one orientation, size and pixel) are projected on their
+common normal.  A `Stack` is what passes every check of evenness; what does not is left out with a code, because a
+volume with a hole or a fold in it gives wrong sizes without looking wrong.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from itertools import takewhile
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from firmware_app.errors import (
+    LocalizerLeftOut,
+    SeriesUnfit,
+    SlicesAskew,
+    SlicesMissing,
+    SlicesTooFew,
+    SlicesTwice,
+    SpacingUneven,
+)
+from firmware_app.imaging.volume.slices import LeftOut, Slice, Vector
+from firmware_app.records import Reason
+
+Alike = Callable[[Slice, Slice], bool]
+"""Whether two slices show the same, pixel for pixel (`volume.same_pixels`)."""
+
+LEAST_SLICES: Final = 2
+_SAME_DIRECTION: Final = 2e-3  # radians, about: cosines are often written with three digits
+_SAME_PIXEL: Final = 1e-3  # of the value
+_SAME_PLACE_MM: Final = 0.01
+_UNEVEN: Final = 0.05  # of the step
+_ROUNDED_MM: Final = 0.12  # between two positions that were rounded to a tenth of a millimetre; at most …
+_ROUNDED: Final = 0.3  # … this much of the step
+_WHOLE: Final = 0.1  # how near to a whole number of steps a gap must be to be counted in missing slices
+_ACROSS: Final = 0.1  # cosine of the angle between normals: below it, two planes are taken to cross at a right angle
+_LOCALIZERS: Final = 3
+_STEEPEST: Final = 45.0  # degrees; gantries tilt to 30
+
+
+@dataclass(frozen=True, slots=True)
+class Stack:
+    """Slices in order along their `normal`, evenly `step` apart (LPS, mm): at least `LEAST_SLICES`."""
+
+    slices: tuple[Slice, ...]
+    step: Vector
+
+    @property
+    def affine(self) -> NDArray[np.float64]:
+        """(4, 4): (column, row, slice, 1) → (x, y, z, 1) of the voxel's centre in LPS, mm; a gantry's tilt shears it.
+
+        PS3.3 equation C.7.6.2.1-1 with a third direction.  `ras` is the same for tools that use NIfTI's axes.
+        """
+        first = self.slices[0]
+        down_mm, across_mm = first.pixel_mm
+        found = np.eye(4)
+        found[:3, 0] = np.asarray(first.across) * across_mm
+        found[:3, 1] = np.asarray(first.down) * down_mm
+        found[:3, 2] = self.step
+        found[:3, 3] = first.position
+        return found
+
+    @property
+    def ras(self) -> NDArray[np.float64]:
+        """`affine` with x to the right and y to the front."""
+        return np.diag([-1.0, -1.0, 1.0, 1.0]) @ self.affine
+
+    @property
+    def spacing_mm(self) -> tuple[float, float, float]:
+        """(between planes, down, across); the first at a right angle to the planes, so their product is the voxel's."""
+        return (abs(float(np.dot(self.step, self.slices[0].normal))), *self.slices[0].pixel_mm)
+
+    @property
+    def tilt_degrees(self) -> float:
+        """The angle between the way of the table and the normal of the slices: that of the gantry, 0 without tilt."""
+        return _tilt(np.asarray(self.step), self.slices[0].normal)
+
+    @property
+    def sheared(self) -> bool:
+        """Whether, from the first slice to the last, tilt moves the image by more than half a pixel."""
+        normal = self.slices[0].normal
+        aside = np.asarray(self.step) - np.dot(self.step, normal) * normal
+        moved = float(np.linalg.norm(aside)) * (len(self.slices) - 1)
+        return moved > min(self.slices[0].pixel_mm) / 2
+
+    @property
+    def unit(self) -> str:
+        """ "HU" where the values of every slice are Hounsfield units."""
+        return "HU" if all(one.unit == "HU" for one in self.slices) else ""
+
+
+@dataclass(frozen=True, slots=True)
+class Arranged:
+    """The volumes of a series, the largest first, and every frame that is in none."""
+
+    stacks: tuple[Stack, ...]
+    left_out: tuple[LeftOut, ...]
+
+
+def arranged(found: Iterable[Slice | LeftOut], alike: Alike) -> Arranged:
+    """Bring what `slices.of` found into order; *alike* is asked only about slices that lie in one place."""
+    left_out: list[LeftOut] = []
+    whole: list[Slice] = []
+    for one in found:
+        if isinstance(one, LeftOut):
+            left_out.append(one)
+        else:
+            whole.append(one)
+    groups = _without_crossing(_groups(whole), left_out)
+    stacks: list[Stack] = []
+    for group in groups:
+        try:
+            for single in _passes(_once(group, alike)):
+                _stack(single, stacks, left_out)
+        except SeriesUnfit as error:
+            _leave_out(group, error, left_out)
+    stacks.sort(key=lambda stack: -len(stack.slices))
+    return Arranged(tuple(stacks), tuple(left_out))
+
+
+def _stack(group: list[Slice], stacks: list[Stack], left_out: list[LeftOut]) -> None:
+    try:
+        stacks.append(Stack(tuple(group), _step(group)))
+    except SeriesUnfit as error:
+        _leave_out(group, error, left_out)
+
+
+def _leave_out(group: Iterable[Slice], error: SeriesUnfit, left_out: list[LeftOut]) -> None:
+    left_out += [LeftOut(one.path, one.frame, Reason.of(error)) for one in group]
+
+
+def _groups(whole: Iterable[Slice]) -> list[list[Slice]]:
+    """Slices of one kind together, each group in the order of its places along the normal, the largest group first."""
+    groups: dict[tuple[object, ...], list[list[Slice]]] = defaultdict(list)
+    for one in whole:
+        kin = groups[(one.belongs, one.modality, one.rows, one.columns)]
+        for group in kin:
+            if _same_plane(group[0], one):
+                group.append(one)
+                break
+        else:
+            kin.append([one])
+    found = [group for kin in groups.values() for group in kin]
+    for group in found:
+        normal = group[0].normal
+        group.sort(key=lambda one: (float(one.place @ normal), one.instance, one.frame))
+    return sorted(found, key=lambda group: -len(group))
+
+
+def _same_plane(one: Slice, other: Slice) -> bool:
+    directions = np.subtract(one.across + one.down, other.across + other.down)
+    pixels = np.divide(one.pixel_mm, other.pixel_mm) - 1
+    return bool(np.abs(directions).max() <= _SAME_DIRECTION and np.abs(pixels).max() <= _SAME_PIXEL)
+
+
+def _without_crossing(groups: list[list[Slice]], left_out: list[LeftOut]) -> list[list[Slice]]:
+    """The groups but for the few slices that cross the largest at a right angle: localizers under no such name."""
+    kept = groups[:1]
+    for group in groups[1:]:
+        if len(group) <= _LOCALIZERS < len(groups[0]) and abs(float(group[0].normal @ groups[0][0].normal)) < _ACROSS:
+            _leave_out(group, LocalizerLeftOut(), left_out)
+        else:
+            kept.append(group)
+    return kept
+
+
+def _once(group: Sequence[Slice], alike: Alike) -> list[Slice]:
+    """*group*, in order, without those that show the very same in the very same place as one before them."""
+    kept: list[Slice] = []
+    for one in group:
+        twins = takewhile(lambda other, one=one: _same_place(one, other), reversed(kept))  # type: ignore[misc]
+        if not any(_same_object(one, other) or alike(one, other) for other in twins):
+            kept.append(one)
+    return kept
+
+
+def _same_place(one: Slice, other: Slice) -> bool:
+    return all(abs(a - b) <= _SAME_PLACE_MM for a, b in zip(one.position, other.position, strict=True))
+
+
+def _same_object(one: Slice, other: Slice) -> bool:
+    return one.instance == other.instance and one.frame == other.frame
+
+
+def _passes(group: list[Slice]) -> list[list[Slice]]:
+    """*group* as it is, or split by the first attribute that leaves no place taken twice; raises `SlicesTwice`."""
+    twice = _taken_twice(group)
+    if not twice:
+        return [group]
+    for number in range(len(group[0].passes)):
+        single: dict[str, list[Slice]] = defaultdict(list)
+        for one in group:
+            single[one.passes[number]].append(one)
+        if len(single) > 1 and not any(_taken_twice(members) for members in single.values()):
+            return list(single.values())
+    raise SlicesTwice(slices=twice)
+
+
+def _taken_twice(group: Sequence[Slice]) -> int:
+    """How many slices lie in the plane of the one before them."""
+    along = np.asarray([one.place @ group[0].normal for one in group])
+    return int((np.diff(along) <= _SAME_PLACE_MM).sum())
+
+
+def _step(group: Sequence[Slice]) -> Vector:
+    """The way from each slice to the next; raises a leaf of `SeriesUnfit` where they are not evenly apart."""
+    if len(group) < LEAST_SLICES:
+        raise SlicesTooFew(slices=len(group), least=LEAST_SLICES)
+    places, normal = np.asarray([one.position for one in group]), group[0].normal
+    _check_even(np.diff(places @ normal))
+    step = (places[-1] - places[0]) / (len(group) - 1)
+    if _tilt(step, normal) > _STEEPEST:
+        raise SlicesAskew(off_mm=round(float(np.linalg.norm(step - (step @ normal) * normal)), 2))
+    off = np.abs(places - (places[0] + np.arange(len(group))[:, np.newaxis] * step)).max()
+    if off > _slack(float(step @ normal)):
+        raise SlicesAskew(off_mm=round(float(off), 2))
+    x, y, z = (float(value) for value in step)
+    return x, y, z
+
+
+def _check_even(steps: NDArray[np.float64]) -> None:
+    """Raise `SlicesMissing` or `SpacingUneven` unless all *steps* are the same, as far as positions are written.
+
+    Gaps of whole steps, each alone between even neighbours, are missing slices; longer distances in a row are a series
+    that was scanned so.
+    """
+    step = float(np.median(steps[steps <= (1 + _WHOLE) * steps.min()]))
+    slack = _slack(step)
+    wide = steps > step + slack
+    if not wide.any() and steps.min() >= step - slack:
+        return
+    counts = np.rint(steps / step)
+    is_whole = bool((np.abs(steps - counts * step) <= np.maximum(slack, _WHOLE * step)).all())
+    if is_whole and not (wide[1:] & wide[:-1]).any():
+        raise SlicesMissing(missing=int((counts - 1).sum()), step_mm=round(step, 3))
+    raise SpacingUneven(least_mm=round(float(steps.min()), 3), most_mm=round(float(steps.max()), 3))
+
+
+def _slack(step: float) -> float:
+    return max(_UNEVEN * step, min(_ROUNDED_MM, _ROUNDED * step))
+
+
+def _tilt(step: NDArray[np.float64], normal: NDArray[np.float64]) -> float:
+    along = abs(float(step @ normal))
+    return float(np.degrees(np.arctan2(np.linalg.norm(step - (step @ normal) * normal), along)))

@@ -1,0 +1,221 @@
+"""One slice of a scan: where it lies in the body, and what tells it from others.  No pixel is read here.
+
+Places are in the patient's coordinates of DICOM, LPS: x grows to the patient's left, y to the back, z to the head, in
+millimetres (PS3.3 C.7.6.2.1.1).  A classic object is one slice; an enhanced one has a slice in each frame, described by
+its functional groups (PS3.3 C.7.6.16.2).
+"""
+
+from __future__ import annotations
+
+import math
+import warnings
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+from pydicom.dataset import Dataset
+
+from firmware_app.errors import ImagingError, LocalizerLeftOut, NoSlice, SeriesUnfit
+from firmware_app.imaging import source, spacing
+from firmware_app.imaging.grey import transforms
+from firmware_app.imaging.grey.pipeline import GreyScale, Words
+from firmware_app.imaging.source import BROKEN, Source
+from firmware_app.records import Reason
+
+Vector = tuple[float, float, float]
+
+_LOCALIZERS: Final = frozenset({"LOCALIZER", "SCOUT", "TOPOGRAM"})
+_UNIT: Final = 0.01  # how far a direction may be from length 1, and two from a right angle
+_FRAME_TYPES: Final = ("CTImageFrameTypeSequence", "MRImageFrameTypeSequence", "PETFrameTypeSequence")
+# What tells two images of the same place apart, the plainest first: passes, phases, echoes, reconstructions.
+_PASSES: Final = (
+    ("", "AcquisitionNumber"),
+    ("", "TemporalPositionIdentifier"),
+    ("FrameContentSequence", "TemporalPositionIndex"),
+    ("", "EchoNumbers"),
+    ("MREchoSequence", "EffectiveEchoTime"),
+    ("", "DiffusionBValue"),
+    ("MRDiffusionSequence", "DiffusionBValue"),
+    ("", "TriggerTime"),
+    ("", "ConvolutionKernel"),
+    ("", "ImageType"),
+    ("FrameContentSequence", "StackID"),
+    ("", "AcquisitionTime"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Slice:
+    """A frame that lies in the body.  `across` points along its rows, `down` along its columns, both of length 1.
+
+    `position` is the centre of its first pixel, `pixel_mm` the distance of its pixels (down, across).  `whole` tells
+    that its rescaled values are whole numbers, `unit` is "HU" where they are Hounsfield units.
+    """
+
+    path: Path = field(repr=False)
+    frame: int
+    instance: str = field(repr=False)  # a UID
+    belongs: tuple[str, ...] = field(repr=False)  # series and frame of reference, UIDs too
+    modality: str
+    rows: int
+    columns: int
+    position: Vector
+    across: Vector
+    down: Vector
+    pixel_mm: tuple[float, float]
+    whole: bool
+    unit: str
+    doubt: str = ""  # why `unit` is not Hounsfield
+    passes: tuple[str, ...] = field(default=(), repr=False)
+
+    @property
+    def normal(self) -> NDArray[np.float64]:
+        """The direction that the slice looks to: `across` × `down`, a right-handed system."""
+        return np.cross(self.across, self.down)
+
+    @property
+    def place(self) -> NDArray[np.float64]:
+        """`position` as an array."""
+        return np.asarray(self.position, np.float64)
+
+
+@dataclass(frozen=True, slots=True)
+class LeftOut:
+    """A frame that is in no volume, and why; of a file that cannot be opened, all of it (frame 0)."""
+
+    path: Path = field(repr=False)
+    frame: int
+    reason: Reason
+
+
+def of(path: Path) -> list[Slice | LeftOut]:
+    """Every frame of the DICOM object at *path*; raises nothing.
+
+    The libraries' warnings are silenced meanwhile: they quote values that they stumble over, a patient's among them.
+    """
+    made: list[Slice | LeftOut] = []
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            with source.opened(path) as found:
+                for frame in range(found.frames):
+                    try:
+                        made.append(_slice(found, path, frame))
+                    except SeriesUnfit as error:
+                        made.append(LeftOut(path, frame, Reason.of(error)))
+        except ImagingError as error:
+            made.append(LeftOut(path, 0, Reason.of(error)))
+    return made
+
+
+def _slice(found: Source, path: Path, frame: int) -> Slice:
+    header = found.header
+    if _is_localizer(header, frame):
+        raise LocalizerLeftOut
+    if found.samples != 1 or found.photometric == "PALETTE COLOR":
+        raise NoSlice(detail="PhotometricInterpretation")
+    across, down = _directions(header, frame)
+    size = spacing.of(header, frame).mm
+    if size is None:
+        raise NoSlice(detail="PixelSpacing")
+    reach = Words(found.allocated, found.stored, found.high_bit, found.signed).reach
+    scale = transforms.of(header, frame, found.photometric, reach)
+    doubt = _doubt(header, frame, is_table=scale.modality is not None)
+    return Slice(
+        path=path,
+        frame=frame,
+        instance=_text(_value(header, "SOPInstanceUID")),
+        belongs=(_text(_value(header, "SeriesInstanceUID")), _text(_value(header, "FrameOfReferenceUID"))),
+        modality=_text(_value(header, "Modality")),
+        rows=found.rows,
+        columns=found.columns,
+        position=_position(header, frame),
+        across=across,
+        down=down,
+        pixel_mm=size,
+        whole=scale.modality is not None or _are_whole(scale, found),
+        unit="" if doubt else "HU",
+        doubt=doubt,
+        passes=tuple(_told(header, frame, group, keyword) for group, keyword in _PASSES),
+    )
+
+
+def _is_localizer(header: Dataset, frame: int) -> bool:
+    """By value 3 of Image Type or Frame Type (PS3.3 C.8.2.1.1.1, C.8.15.3.1.1), where some write another word."""
+    types = [_value(header, "ImageType")]
+    types += [_value(transforms.group(header, frame, keyword), "FrameType") for keyword in _FRAME_TYPES]
+    return any(_LOCALIZERS & {_text(word).upper() for word in _many(value)[2:]} for value in types)
+
+
+def _directions(header: Dataset, frame: int) -> tuple[Vector, Vector]:
+    values = _reals(transforms.group(header, frame, "PlaneOrientationSequence"), "ImageOrientationPatient")
+    if len(values) != 6:
+        raise NoSlice(detail="ImageOrientationPatient")
+    across, down = np.asarray(values[:3]), np.asarray(values[3:])
+    lengths = [float(np.linalg.norm(across)), float(np.linalg.norm(down))]
+    if any(abs(length - 1) > _UNIT for length in lengths) or abs(float(across @ down)) > _UNIT:
+        raise NoSlice(detail="ImageOrientationPatient")
+    return _vector(across / lengths[0]), _vector(down / lengths[1])
+
+
+def _position(header: Dataset, frame: int) -> Vector:
+    values = _reals(transforms.group(header, frame, "PlanePositionSequence"), "ImagePositionPatient")
+    if len(values) != 3:
+        raise NoSlice(detail="ImagePositionPatient")
+    return _vector(np.asarray(values))
+
+
+def _doubt(header: Dataset, frame: int, *, is_table: bool) -> str:
+    """The attribute by which a slice's values are not Hounsfield units, or "" (PS3.3 C.8.2.1.1.6, C.8.15.3.10)."""
+    if _text(_value(header, "Modality")) != "CT":
+        return "Modality"
+    if is_table:
+        return "ModalityLUTSequence"
+    rescale = transforms.group(header, frame, "PixelValueTransformationSequence")
+    if any(len(_reals(rescale, keyword)) != 1 for keyword in ("RescaleSlope", "RescaleIntercept")):
+        return "RescaleSlope"
+    return "" if _text(_value(rescale, "RescaleType")).upper() in ("", "HU") else "RescaleType"
+
+
+def _are_whole(scale: GreyScale, found: Source) -> bool:
+    numbers = (scale.slope, scale.intercept)
+    return found.keyword == "PixelData" and all(float(one).is_integer() for one in numbers)
+
+
+def _told(header: Dataset, frame: int, group: str, keyword: str) -> str:
+    item = transforms.group(header, frame, group) if group else header
+    return "\\".join(_text(value) for value in _many(_value(item, keyword)))
+
+
+def _value(item: Dataset, keyword: str) -> Any:
+    """The value of an element, None where it is absent or cannot be read."""
+    try:
+        return item.get(keyword)
+    except BROKEN:
+        return None
+
+
+def _many(value: Any) -> list[Any]:
+    if value is None or isinstance(value, (str, bytes, int, float)):
+        return [] if value in (None, "") else [value]
+    return list(value)
+
+
+def _reals(item: Dataset, keyword: str) -> list[float]:
+    """The finite numbers of an element; none where one of them is no number."""
+    try:
+        found = [float(one) for one in _many(_value(item, keyword))]
+    except BROKEN:
+        return []
+    return found if all(math.isfinite(one) and abs(one) < 1e6 for one in found) else []
+
+
+def _vector(values: NDArray[np.float64]) -> Vector:
+    x, y, z = (float(value) for value in values)
+    return x, y, z
+
+
+def _text(value: Any) -> str:
+    return str(value if value is not None else "").strip()

@@ -1,0 +1,56 @@
+"""What kind of machine this is, and for what kind `make wheels` filled a folder: the two must be the same.
+
+    python3 -m firmware_app.installation.kind FOLDER     writes `made-for.json`, as `make wheels` calls it
+
+Compiled wheels are of one Python and one processor, and Debian packages of one release.  `systemd/packages.sh`, which
+runs where there is no Python yet, compares the line "system".
+"""
+
+from __future__ import annotations
+
+import json
+import platform
+import shlex
+import sys
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Final
+
+MADE_FOR: Final = "made-for.json"
+_OS_RELEASE: Final = Path("etc/os-release")  # os-release(5)
+
+
+@dataclass(frozen=True)
+class Kind:
+    """`system` is compared, `name` is what people call it."""
+
+    system: str
+    name: str
+    python: str
+
+    @classmethod
+    def here(cls, root: Path = Path("/")) -> Kind:
+        """Of the machine at *root*, with the Python and the processor that run this."""
+        told: dict[str, str] = {}
+        with suppress(OSError, ValueError):
+            words = shlex.split((root / _OS_RELEASE).read_text("utf-8"), comments=True)
+            told = dict(word.split("=", 1) for word in words)
+        system = f"{told.get('ID', 'linux')} {told.get('VERSION_ID', '')} {platform.machine()}"
+        return cls(system, told.get("PRETTY_NAME", system), f"{sys.version_info.major}.{sys.version_info.minor}")
+
+    @classmethod
+    def of(cls, folder: Path) -> Kind | None:
+        """For what *folder* was filled; None where nobody has said so."""
+        try:
+            told = json.loads((folder / MADE_FOR).read_text("utf-8"))
+            return cls(str(told["system"]), str(told["name"]), str(told["python"]))
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
+
+    def __str__(self) -> str:
+        return f"{self.name}, {self.system.rpartition(' ')[2]}, Python {self.python}"
+
+
+if __name__ == "__main__":
+    (Path(sys.argv[1]) / MADE_FOR).write_text(json.dumps(asdict(Kind.here()), indent=1) + "\n", "utf-8")

@@ -1,0 +1,184 @@
+"""The box's programs: a virtual environment of its own, made whole beside the one in use before it takes its place.
+
+/opt/lantern/programs/STAMP/    a virtual environment; STAMP is a digest of everything that goes into it
+/opt/lantern/venv               a link to the one in use; the one before stays, for the day a person wants it back
+"""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+import struct
+import sys
+import tempfile
+import zipfile
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from firmware_app.errors import (
+    InstallError,
+    InstallProgramsFailed,
+    InstallSourceMissing,
+    InstallStepFailed,
+    InstallWheelDamaged,
+    InstallWheelStale,
+)
+from firmware_app.installation.machine import PREFIX, VENV, Machine, run
+from firmware_app.language import N_
+
+PACKAGES: Final = ("firmware_app", "web", "converters", "hospital", "models")
+_MODELS, _MODELS_PACKED = "models/", "firmware_app/_models/"
+_PROGRAMS: Final = PREFIX / "programs"
+_WHOLE: Final = "lantern-whole"
+# zipfile says of flipped bits also that the archive is encrypted or of a later version (RuntimeError), has no such
+# letters (ValueError), or would be larger than memory.
+_DAMAGED: Final = (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, ValueError, struct.error, MemoryError)
+_MAKING = N_("Installing the programs into {path}. This takes some minutes …")
+_DONE = N_("The programs of version {version} are installed.")
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where the programs come from."""
+
+    tree: Path
+    """The unpacked Lantern."""
+    wheels: Path | None
+    """A folder with all that is needed (`make wheels`), for a machine without internet."""
+    extras: str
+
+    def stamp(self) -> str:
+        """What stays the same as long as nothing has to be installed anew."""
+        found = hashlib.sha256(f"{sys.version_info[:2]} {self.extras}".encode())
+        for path in self._parts():
+            found.update(f"\0{path.name}\0".encode())
+            found.update(path.read_bytes())
+        return found.hexdigest()[:12]
+
+    def _parts(self) -> Iterator[Path]:
+        if (given := self.wheel()) is not None:
+            yield given
+        else:
+            for folder in PACKAGES:
+                parts = (path for path in (self.tree / folder).rglob("*") if path.is_file())
+                yield from sorted(path for path in parts if "__pycache__" not in path.parts)
+            yield self.tree / "pyproject.toml"
+        yield self.tree / "constraints.txt"
+
+    def check(self) -> None:
+        """Raises what is wrong with the files that were brought."""
+        if not (self.tree / "constraints.txt").exists():
+            raise InstallSourceMissing(path="constraints.txt")
+        self.wheel()
+
+    def wheel(self) -> Path | None:
+        """Our own wheel among the given ones, made of this very tree: versions alone do not tell one from an older.
+
+        Raises `InstallWheelStale` or `InstallWheelDamaged` when there are some, and none is.
+        """
+        found = sorted(self.wheels.glob("lantern_box-*.whl")) if self.wheels else []
+        refused: list[InstallError] = []
+        for path in found:
+            try:
+                different = self._difference(path)
+            except InstallWheelDamaged as error:
+                refused.append(error)
+            else:
+                if different is None:
+                    return path
+                refused.append(InstallWheelStale(wheel=path.name, path=different))
+        if refused:
+            raise refused[0]
+        return None
+
+    def _difference(self, wheel: Path) -> str | None:
+        """The first of our files that is another in *wheel* than in the tree, as far as the tree has its package."""
+        there = [folder for folder in PACKAGES if (self.tree / folder).is_dir()]
+        code = {str(path.relative_to(self.tree)) for folder in there for path in (self.tree / folder).rglob("*.py")}
+        held = _contents(wheel)
+        for name in sorted(code | {one for one in held if one.partition("/")[0] in there}):
+            place = self.tree / name
+            if name not in held or not place.is_file() or place.read_bytes() != held[name]:
+                return name
+        return None
+
+    def pip(self) -> Path | None:
+        """pip among the given wheels: Debian leaves it out of Python until python3-venv is there."""
+        found = sorted(self.wheels.glob("pip-*.whl")) if self.wheels else []
+        return found[-1] if found else None
+
+
+def _contents(wheel: Path) -> dict[str, bytes]:
+    """What *wheel* holds, by its place in the tree.  Raises `InstallWheelDamaged`."""
+    try:
+        with zipfile.ZipFile(wheel) as packed:
+            # The models travel inside the package that looks for them (pyproject.toml).
+            return {name.replace(_MODELS_PACKED, _MODELS, 1): packed.read(name) for name in packed.namelist()}
+    except OSError as error:
+        raise InstallWheelDamaged(wheel=wheel.name, detail=error.strerror or str(error)) from None
+    except _DAMAGED as error:
+        raise InstallWheelDamaged(wheel=wheel.name, detail=str(error) or "it ends too early") from None
+
+
+def install(machine: Machine, source: Source) -> bool:
+    """Have the programs of *source*, which was checked, in use; False when they were.
+
+    Raises `InstallProgramsFailed`.
+    """
+    place = _PROGRAMS / source.stamp()
+    changed = not machine.at(place / _WHOLE).exists()
+    if changed:
+        machine.tell(_MAKING, path=f"/{place}")
+        _make(machine.at(place), source, "" if machine.alive else str(machine.root))
+    before = machine.at(VENV).readlink().name if machine.at(VENV).is_symlink() else ""
+    if machine.link(VENV, f"programs/{place.name}"):
+        changed = True
+    if changed:
+        _forget(machine, {place.name, before})
+        version = run(machine.at(place) / "bin/python", "-m", "firmware_app", "--version").strip()
+        machine.did(_DONE, version=version.removeprefix("lantern "))
+    return changed
+
+
+def _make(place: Path, source: Source, root: str) -> None:
+    shutil.rmtree(place, ignore_errors=True)  # one that was cut off
+    Machine().folder(place.parent)
+    carried = source.pip()  # pip runs out of its own wheel, installed nowhere
+    program: list[str | Path] = ["-m", "pip"] if carried is None else [carried / "pip"]
+    pip: list[str | Path] = [place / "bin/python", *program, "--quiet", "--no-input", "--disable-pip-version-check"]
+    where: list[str | Path] = ["--no-index", "--find-links", source.wheels] if source.wheels else []
+    constraints = source.tree / "constraints.txt"
+    try:
+        with tempfile.TemporaryDirectory(prefix="lantern-wheel-") as built:
+            run(sys.executable, "-m", "venv", *([] if carried is None else ["--without-pip"]), place)
+            wheel = source.wheel()
+            if wheel is None:
+                run(*pip, "wheel", "--no-deps", *where, "--wheel-dir", built, source.tree,
+                    environment={"PIP_CONSTRAINT": str(constraints)})  # fmt: skip
+                [wheel] = Path(built).glob("lantern_box-*.whl")
+            what = f"lantern-box[{source.extras}] @ {wheel.resolve().as_uri()}" if source.extras else str(wheel)
+            run(*pip, "install", "--root-user-action=ignore", "--constraint", constraints, *where, what)
+        run(place / "bin/python", "-m", "firmware_app", "--version")
+    except InstallStepFailed as error:
+        shutil.rmtree(place, ignore_errors=True)
+        raise InstallProgramsFailed(detail=error.detail) from None
+    if root:
+        _relocate(place / "bin", root)
+    run("sync", "--file-system", place)  # before the mark that says so; of the whole machine it could take minutes
+    (place / _WHOLE).touch()
+
+
+def _relocate(folder: Path, root: str) -> None:
+    """Scripts name their interpreter by its whole path; in an image that is without the folder it is made in."""
+    for path in folder.iterdir():
+        if path.is_file() and not path.is_symlink():
+            path.write_bytes(path.read_bytes().replace(root.encode(), b""))
+
+
+def _forget(machine: Machine, kept: set[str]) -> None:
+    for path in machine.at(_PROGRAMS).iterdir():
+        if path.name not in kept:
+            shutil.rmtree(path)

@@ -1,0 +1,149 @@
+"""`make install`: step after step, each of which looks first."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+from firmware_app.errors import InstallSourceMissing
+from firmware_app.installation import ground, programs
+from firmware_app.installation.machine import (
+    COMMAND,
+    CONFIG,
+    PREFIX,
+    VENV,
+    Machine,
+    Record,
+    digest,
+    run,
+)
+from firmware_app.language import N_
+
+UNITS: Final = Path("etc/systemd/system")
+SYSUSERS: Final = Path("etc/sysusers.d/lantern.conf")
+TMPFILES: Final = Path("etc/tmpfiles.d/lantern.conf")
+AVAHI: Final = Path("etc/avahi/services/lantern.service")  # without avahi nobody reads it
+RULES: Final = Path("etc/udev/rules.d")
+MANAGER: Final = Path("etc/systemd/system.conf.d/lantern.conf")
+UDEV: Final = Path("run/udev/control")
+"""There while systemd-udevd runs; a container has none."""
+TARGET: Final = "lantern.target"
+_FILES = N_("Files written: {count} (units, users, rules, the TLS front).")
+_STALE = N_("Removed, for this version has it no more: {path}")
+_USERS = N_("The box's users and groups are made.")
+_CONFIG = N_("The configuration {path} is written. “lantern provision” makes this box the clinic's own.")
+_ENABLED = N_("The box starts with the machine from now on.")
+_STARTED = N_("The box is starting. “lantern doctor” says how it is.")
+_NOT_ALIVE = N_("{root} is not the running machine, so nothing was started there.")
+_NOTHING = N_("Everything is in place already; nothing was changed.")
+
+
+def install(machine: Machine, source: programs.Source) -> None:
+    """Make *machine* a box.  Raises an `InstallError` that says what to do."""
+    tree = source.tree / "systemd"
+    files = dict(_files(tree))
+    ground.check(machine)
+    ground.suits(machine, source)
+    source.check()
+    record = machine.record or Record()
+    ground.packages(machine, record, source)
+    programs.install(machine, source)
+    _place(machine, record, files)
+    if not machine.at(CONFIG / "lantern.toml").exists():
+        machine.put(CONFIG / "lantern.toml", (tree / "lantern.toml").read_bytes())
+        machine.did(_CONFIG, path=f"/{CONFIG}/lantern.toml")
+    machine.remember(record)
+    _users(machine)
+    _enable(machine)
+    _start(machine, record)
+    if not machine.changed:
+        machine.tell(_NOTHING)
+    elif not machine.alive:
+        machine.tell(_NOT_ALIVE, root=machine.root)
+
+
+def _files(tree: Path) -> Iterator[tuple[Path, bytes]]:
+    """Path on the box -> content, of everything in `systemd/` that a box has."""
+    if not (tree / "units").is_dir():
+        raise InstallSourceMissing(path="systemd/units")
+    for path in sorted((tree / "units").iterdir()):
+        yield UNITS / path.name, path.read_bytes()
+    for path in sorted((tree / "udev").glob("*.rules")):
+        yield RULES / path.name, path.read_bytes()
+    for name, place in (
+        ("lantern.sysusers", SYSUSERS),
+        ("lantern.tmpfiles", TMPFILES),
+        ("lantern.system.conf", MANAGER),
+        ("avahi/lantern.service", AVAHI),
+        ("nginx.conf.in", PREFIX / "share" / "nginx.conf.in"),
+        ("starting.html", PREFIX / "share" / "starting.html"),
+    ):
+        yield place, (tree / name).read_bytes()
+
+
+def _place(machine: Machine, record: Record, files: dict[Path, bytes]) -> None:
+    """Write what is new, remove what an older version had; what is half done when the power goes is on record."""
+    record.files |= {str(path): digest(content) for path, content in files.items()}
+    machine.remember(record)
+    written = [path for path, content in files.items() if machine.put(path, content)]
+    if machine.link(COMMAND, f"/{VENV}/bin/lantern"):
+        written.append(COMMAND)
+    if written:
+        machine.did(_FILES, count=len(written))
+    for old in set(record.files) - {str(path) for path in files}:
+        for gone in (machine.at(old), *machine.at(UNITS).glob(f"*.wants/{Path(old).name}")):
+            gone.unlink(missing_ok=True)
+        machine.did(_STALE, path=f"/{old}")
+    record.files = {str(path): digest(content) for path, content in files.items()}
+
+
+def _users(machine: Machine) -> None:
+    """Users, groups and folders, as sysusers.d(5) and tmpfiles.d(5) say them."""
+    before = _accounts(machine)
+    where = [] if machine.alive else [f"--root={machine.root}"]
+    run("systemd-sysusers", *where, SYSUSERS.name)
+    run("systemd-tmpfiles", *where, "--create", TMPFILES.name)
+    if _accounts(machine) != before:
+        machine.did(_USERS)
+
+
+def installable(machine: Machine) -> dict[str, list[Path]]:
+    """Each unit of ours that says by what it wants to be started -> the links that say so to systemd."""
+    found = {}
+    for unit in sorted(machine.at(UNITS).glob("lantern*")):
+        told = re.findall(r"^WantedBy=(.+)$", unit.read_text("utf-8"), re.MULTILINE) if unit.is_file() else []
+        if told:
+            found[unit.name] = [machine.at(UNITS / f"{other}.wants" / unit.name) for other in told[0].split()]
+    return found
+
+
+def _accounts(machine: Machine) -> list[bytes]:
+    places = (machine.at("etc/passwd"), machine.at("etc/group"))
+    return [place.read_bytes() if place.exists() else b"" for place in places]
+
+
+def _enable(machine: Machine) -> None:
+    """Have everything that wants it start with the machine."""
+    if waiting := [
+        unit for unit, links in installable(machine).items() if not all(os.path.lexists(one) for one in links)
+    ]:
+        run("systemctl", *([] if machine.alive else [f"--root={machine.root}"]), "enable", *waiting)
+        machine.did(_ENABLED)
+
+
+def _start(machine: Machine, record: Record) -> None:
+    """Start the box now, or start it again, where it does not run as it is installed."""
+    wanted = digest(f"{machine.at(VENV).readlink()} {sorted(record.files.items())}".encode())
+    if not machine.has_systemd or record.running == wanted:
+        return
+    run("systemctl", "daemon-reload")
+    if machine.at(UDEV).exists():
+        run("udevadm", "control", "--reload")
+    # Not waited for: a database that must be rebuilt takes its time, and the doctor tells of it.
+    run("systemctl", "--no-block", "restart", TARGET)
+    record.running = wanted
+    machine.remember(record)
+    machine.did(_STARTED)

@@ -1,0 +1,144 @@
+"""Which machines `[dicom]` lets in, and the book of those that were turned away.
+
+The book keeps the latest `MOST` distinct ones in one small file under ``run/``, for `lantern doctor` and the box page:
+the machine itself shows its technician no more than "failed".  Titles and addresses stand in it, and no patient.  It is
+written at most once a second, so that a stranger who knocks without end costs nothing else.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import logging
+import threading
+from collections import Counter
+from dataclasses import asdict, dataclass, replace
+from typing import Final
+
+from firmware_app import clock
+from firmware_app.config import Dicom
+from firmware_app.language import visible
+from firmware_app.store.disk import remembered
+from firmware_app.store.disk.layout import StateDir
+
+log = logging.getLogger("lantern.gateway")
+
+MOST: Final = 24
+TITLE, ADDRESS, APPLICATION = "association.calling_ae", "association.address", "association.application_context"
+LIMIT, SERVICES, SYNTAXES = "association.limit", "association.services", "association.syntaxes"
+_AT_THE_DOOR: Final = (TITLE, ADDRESS, APPLICATION, LIMIT)
+_NAME: Final = "turned_away"
+_WRITE_S: Final = 1.0
+_MOST_NAMES, _LONGEST_NAME = 3, 64
+
+
+def admits_title(calling: str, config: Dicom) -> bool:
+    """Whether `allowed_calling` lets this AE title in."""
+    return not config.allowed_calling or calling in config.allowed_calling
+
+
+def admits_address(address: str, config: Dicom) -> bool:
+    """Whether `allowed_addresses` lets this address in; a lone address there is a network of one."""
+    networks = [ipaddress.ip_network(text, strict=False) for text in config.allowed_addresses]
+    peer = ipaddress.ip_address(plain(address))
+    return not networks or any(peer.version == network.version and peer in network for network in networks)
+
+
+def plain(address: str) -> str:
+    """*address* as a person writes it: without its interface, and an IPv4 address in IPv6 clothes as IPv4."""
+    peer = ipaddress.ip_address(address.partition("%")[0])
+    return str(peer.ipv4_mapped if isinstance(peer, ipaddress.IPv6Address) and peer.ipv4_mapped else peer)
+
+
+@dataclass(frozen=True, slots=True)
+class TurnedAway:
+    """A machine that got no image in, and why; `what` names the services or the kinds of image where that is why."""
+
+    calling: str
+    called: str
+    address: str
+    why: str
+    what: str = ""
+    count: int = 1
+    last: str = ""
+
+    @property
+    def key(self) -> tuple[str, ...]:
+        return self.calling, self.called, self.address, self.why, self.what
+
+
+class Book:
+    """The gateway's side of it.  Safe to share between threads; nothing here raises for a disk."""
+
+    def __init__(self, state: StateDir) -> None:
+        self._state = state
+        self._lock = threading.Lock()
+        self._entries = {entry.key: entry for entry in known(state)}
+        self._timer: threading.Timer | None = None
+
+    def note(self, calling: str, called: str, address: str, why: str, names: tuple[str, ...] = ()) -> None:
+        """*calling* at *address*, which calls this box *called*, was turned away."""
+        more = ", …" if len(names) > _MOST_NAMES else ""
+        what = ", ".join(visible(name[:_LONGEST_NAME]) for name in names[:_MOST_NAMES]) + more
+        new = TurnedAway(visible(calling), visible(called), plain(address), why, what, last=clock.text("seconds"))
+        with self._lock:
+            before = self._entries.pop(new.key, None)
+            if before is None and len(self._entries) >= MOST:
+                self._give_up_one()
+            self._entries[new.key] = new if before is None else replace(new, count=before.count + 1)
+            self._write_soon()
+
+    def admitted(self, calling: str, address: str, lacks_nothing: bool) -> None:
+        """It is let in now: what the door said before is settled, and the rest where all that it asks for is agreed."""
+        with self._lock:
+            settled = [
+                key for key, entry in self._entries.items()
+                if (entry.calling, entry.address) == (visible(calling), plain(address))
+                and (lacks_nothing or entry.why in _AT_THE_DOOR)
+            ]  # fmt: skip
+            for key in settled:
+                del self._entries[key]
+            if settled:
+                self._write_soon()
+
+    def close(self) -> None:
+        """Write what is not written yet."""
+        with self._lock:
+            waiting, self._timer = self._timer, None
+        if waiting is not None:
+            waiting.cancel()
+            self._write()
+
+    def _give_up_one(self) -> None:
+        """The oldest of the address that has the most, so that one stranger does not crowd out a clinic's machine."""
+        crowd, _ = Counter(entry.address for entry in self._entries.values()).most_common(1)[0]
+        del self._entries[next(key for key, entry in self._entries.items() if entry.address == crowd)]
+
+    def _write_soon(self) -> None:
+        if self._timer is None:
+            self._timer = threading.Timer(_WRITE_S, self._due)
+            self._timer.daemon = True
+            self._timer.start()
+
+    def _due(self) -> None:
+        with self._lock:
+            self._timer = None
+        self._write()
+
+    def _write(self) -> None:
+        with self._lock:
+            told = [asdict(entry) for entry in self._entries.values()]
+        try:
+            remembered.keep(self._state, _NAME, {"machines": told})
+        except OSError as error:
+            log.warning("who was turned away is not written down: %s", error.strerror)
+
+
+def known(state: StateDir) -> list[TurnedAway]:
+    """What the book says, the oldest first; nothing where it cannot be read."""
+    try:
+        entries = [TurnedAway(**entry) for entry in remembered.known(state, _NAME)["machines"]]
+        for entry in entries:
+            clock.parse(entry.last)
+    except (KeyError, TypeError, ValueError, AttributeError):
+        return []
+    return entries[-MOST:]

@@ -1,0 +1,97 @@
+"""The DICOM port of one box: who may come in, how many at once, and the door they all come to."""
+
+from __future__ import annotations
+
+import logging
+import socket
+import sqlite3
+import ssl
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+
+from firmware_app.config import Config
+from firmware_app.errors import NotKept, SpaceShort
+from firmware_app.intake.accept import Door
+from firmware_app.intake.dicom import transport
+from firmware_app.intake.dicom.association import Association, Lobby
+from firmware_app.intake.dicom.callers import Book
+from firmware_app.intake.dicom.places import Holder, Places
+from firmware_app.intake.spool import empty_incoming
+
+log = logging.getLogger("lantern.gateway")
+
+# pynetdicom and pydicom log what they decode: UIDs, titles, sometimes names.  None of that belongs in our log.
+for _loud in ("pynetdicom", "pydicom"):
+    logging.getLogger(_loud).setLevel(logging.CRITICAL + 1)
+
+
+class DicomPort:
+    """Listens as `[dicom]` says and gives every image to *door*."""
+
+    def __init__(self, config: Config, door: Door) -> None:
+        self._config = config.dicom
+        self._door = door
+        self._places = Places(config.dicom.max_associations)
+        self._transport: transport.Transport | None = None
+        self._turned_away = Book(door.state)
+
+    def start(self, on_end: Callable[[], None] = lambda: None) -> int:
+        """Begin to listen; returns the port.  *on_end* is called when the port is closed, by `stop` or by a fault.
+
+        Raises `PortTaken`, `PortUnusable` or `TlsUnusable`."""
+        tls = transport.tls_context(self._config)
+        listener = transport.listen(self._config.host, self._config.port)
+        # From here on this is the only gateway of this state: what a killed one left is settled first.
+        empty_incoming(self._door.state.incoming)
+        self._door.clinical.close_all_associations()
+        self._transport = transport.Transport(listener, tls, self._serve, on_end, self._tell_dates)
+        self._transport.start()
+        threading.Thread(target=self._make_folders, name="folders", daemon=True).start()
+        return self._transport.port
+
+    def listens(self) -> bool:
+        """Whether the thread that accepts associations goes round."""
+        return self._transport is not None and self._transport.turns()
+
+    def stop(self) -> None:
+        """Take no more; what was acknowledged is kept."""
+        if self._transport is not None:
+            self._transport.stop()
+            self._transport = None
+        self._turned_away.close()
+
+    def _make_folders(self) -> None:
+        """Behind the open port: an image that comes sooner makes its own folder durable."""
+        with suppress(SpaceShort, NotKept):  # on a full disk every sender hears of it by himself
+            self._door.make_folders()
+
+    def _serve(self, connection: socket.socket, address: str, deadline: float) -> None:
+        lobby = Lobby(take=self._take_place, give=self._give_place)
+        Association(connection, address, self._config, self._door, lobby, self._turned_away, deadline).serve()
+
+    def _tell_dates(self, error: ssl.SSLCertVerificationError, address: str) -> None:
+        """A machine whose certificate does not hold now: it is told nothing but "no", so the box's own people are."""
+        from firmware_app.intake.dicom import tls_dates  # a port without TLS does not load it
+
+        told = tls_dates.told(error, address)
+        if told is not None:
+            log.warning("%s", told)
+            try:
+                self._door.clinical.record_refusal(f"dicom:{address}", told)
+            except sqlite3.Error as full:
+                log.warning("the refusal is not written down: %s", full)
+            finally:
+                self._door.clinical.database.close_thread()
+
+    def _take_place(self, association: Holder) -> bool:
+        if not self._places.take(association):
+            return False
+        if self._transport is not None:
+            self._transport.opened()
+        return True
+
+    def _give_place(self, association: Holder) -> None:
+        self._places.give(association)
+        if self._transport is not None:
+            self._transport.closing()

@@ -1,0 +1,1 @@
+"""The seats: one file for each process that the box consists of."""

@@ -1,0 +1,67 @@
+"""The gateway process: the DICOM port and the watched folder.  It reads headers and never renders an image."""
+
+from __future__ import annotations
+
+import resource
+import sys
+import threading
+from collections.abc import Callable, Mapping
+from typing import Final
+
+from firmware_app import notify
+from firmware_app.config import Config
+from firmware_app.intake.accept import Door
+from firmware_app.intake.folder import WatchedFolder
+from firmware_app.store.clinical.clinical_db import Clinical
+from firmware_app.store.disk.layout import StateDir
+
+Facts = Mapping[str, str | int | None]
+_DESCRIPTORS: Final = 4096
+
+# pydicom loads every decoder that is installed as soon as it is imported.  The process that faces the network must
+# not hold them; without them it also starts 0.3 s sooner and is 34 MB smaller.
+_DECODERS: Final = ("numpy", "PIL", "gdcm", "_gdcm", "openjpeg", "jpeg_ls", "pylibjpeg", "pyjpegls")
+
+
+def run(config: Config, ready: Callable[[Facts], None], stop: threading.Event) -> None:
+    """The body of the gateway process: serve until *stop* is set.  *ready* hears the real port.
+
+    Raises what `DicomPort` raises; the whole process is meant to be this function, see `_keep_decoders_out`.
+    """
+    _allow_descriptors()
+    _keep_decoders_out()
+    from firmware_app.intake.dicom.port import DicomPort
+
+    state = StateDir(config.state.dir)
+    state.prepare()
+    clinical = Clinical(state.clinical_db)
+    clinical.require()
+    door = Door(state, clinical, config.retention.high_water_free_mb, config.dicom.max_object_mb)
+    port = DicomPort(config, door)
+    number = port.start(on_end=stop.set)
+    notify.depend_on(port.listens)
+    folder = WatchedFolder(config.folder.path, door) if config.folder.path else None
+    if folder is not None:
+        folder.start()
+    ready({"port": number, "host": config.dicom.host, "ae_title": config.dicom.ae_title})
+    try:
+        stop.wait()
+    finally:
+        port.stop()
+        if folder is not None:
+            folder.stop()
+        clinical.database.close()
+
+
+def _keep_decoders_out() -> None:
+    """Make importing a decoder fail in this process, for pydicom and for anyone else (None in `sys.modules`)."""
+    for name in _DECODERS:
+        sys.modules.setdefault(name, None)  # type: ignore[arg-type]
+
+
+def _allow_descriptors() -> None:
+    """Room for silent connections beside the working ones, as far as the system allows."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = _DESCRIPTORS if hard == resource.RLIM_INFINITY else min(_DESCRIPTORS, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))

@@ -1,0 +1,81 @@
+"""The reader process: reads whatever the door has recorded, closes revisions, and hands summaries to the uplink.
+
+It has no network.  Pixels and models are the children's work (`reading/children/`).
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Mapping
+from typing import Final
+
+from firmware_app.config import Config
+from firmware_app.health.own_care import trouble
+from firmware_app.reading.patience import Stopped
+from firmware_app.reading.reader import Reader
+from firmware_app.store.clinical.clinical_db import Clinical
+from firmware_app.store.clinical.time_changes import TimeChanges
+from firmware_app.store.disk.layout import StateDir
+from firmware_app.store.exchange.exchange_db import Health
+from firmware_app.uplink.relay import Relay
+
+log = logging.getLogger("lantern.reader")
+
+POLL_SECONDS: Final = 0.025
+_LOOK_SECONDS: Final = 0.25  # at what no commit announces: a quiet time that has passed, a child that died idle
+Ready = Callable[[Mapping[str, str | int | None]], None]
+
+
+def run(config: Config, ready: Ready, stop: threading.Event) -> None:
+    """Body of the reader process: calls *ready* when both children are warm, reads until *stop*.
+
+    The caller holds the lock that makes it the only reader of this state.
+    """
+    state = StateDir(config.state.dir)
+    clinical = Clinical(state.clinical_db)
+    clinical.require()
+    relay = Relay.of(config, state, clinical)
+    reader = Reader(config, state, clinical, stop=stop)
+    try:
+        ready(reader.warm())
+        _watch(reader, clinical, relay, config, ready, stop)
+    except Stopped:
+        log.warning("stopped while the database could not be written; what was not written is read again")
+    finally:
+        reader.close()
+        if relay is not None:
+            relay.close()
+        clinical.database.close()
+
+
+def _watch(
+    reader: Reader, clinical: Clinical, relay: Relay | None, config: Config, ready: Ready, stop: threading.Event
+) -> None:
+    """Read whatever comes; a look at `PRAGMA data_version` is all that an idle box costs."""
+    times, state = TimeChanges(clinical), StateDir(config.state.dir)
+
+    def conclude() -> None:
+        reader.patience.carry_out(times.look)
+        reader.patience.carry_out(
+            lambda: clinical.close_revisions(config.reader.quiet_seconds, report=config.uplink.enabled)
+        )
+        if relay is not None:
+            relay.step(Health.of(trouble(state), reader.packs()))
+
+    seen, looked = None, 0.0
+    while not stop.is_set():
+        mark = clinical.database.change_mark()
+        if mark != seen:
+            while not stop.is_set() and reader.step():
+                conclude()
+            seen = mark
+        if (relay is not None and relay.called()) or time.monotonic() - looked > _LOOK_SECONDS:
+            reader.warm()
+            conclude()
+            if reader.look_again() or reader.measure():
+                ready(reader.warm())
+                seen = None
+            looked = time.monotonic()
+        stop.wait(POLL_SECONDS)

@@ -1,0 +1,109 @@
+"""One process that the supervisor keeps alive: started again whenever it ends, and killed when it hangs.
+
+It hangs when nothing has come through the pipe of its signs of life (`device.notify`) for longer than its patience.
+Of the time between two looks only a second counts as silence: time in which the supervisor itself did not run (a
+machine that was suspended, everything stopped at once, a database rebuilt) is not counted.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from typing import Final
+
+from firmware_app import notify
+
+_RESTART_FIRST_S: Final = 0.2
+_RESTART_MOST_S: Final = 10.0
+_STEADY_S: Final = 30.0
+_START_S: Final = 300.0  # before it is ready it loads models from a slow disk, with nothing to say meanwhile
+_PATIENCE_S: Final = {"uplink": 180.0}  # longer than the slowest look-up of a name takes to fail
+_PATIENCE_OF_OTHERS_S: Final = 20.0  # each of them has a main loop that waits for nothing so long without a sign
+_LOOK_MOST_S: Final = 1.0
+
+
+@dataclass
+class Supervised:
+    """One process of the box, whether it runs at the moment or not."""
+
+    name: str
+    command: list[str]
+    process: subprocess.Popen[bytes] | None = None
+    started: float = 0.0
+    delay: float = _RESTART_FIRST_S
+    announced: int | None = None
+    due: float = 0.0
+    followers: tuple[Supervised, ...] = ()
+    _signs: int = -1
+    _silent_s: float = 0.0
+    _looked: float = 0.0
+
+    @property
+    def patience_s(self) -> float:
+        """For how long it may give no sign of life."""
+        return _PATIENCE_S.get(self.name, _PATIENCE_OF_OTHERS_S) if self.announced else _START_S
+
+    def start(self) -> None:
+        self._signs, theirs = os.pipe()
+        os.set_blocking(self._signs, False)
+        environment = {**os.environ, "LANTERN_SUPERVISOR": str(os.getpid()), notify.PIPE: str(theirs)}
+        # Standard output belongs to the supervisor's own events; a process speaks on stderr.
+        # A group of its own: Ctrl-C at the terminal is the supervisor's to hand on, once.
+        try:
+            self.process = subprocess.Popen(
+                self.command, env=environment, stdin=subprocess.DEVNULL, stdout=sys.stderr, process_group=0,
+                pass_fds=(theirs,),
+            )  # fmt: skip
+        finally:
+            os.close(theirs)
+        self.started = self._looked = time.monotonic()
+        self._silent_s = 0.0
+
+    def ended(self) -> int | None:
+        """The exit status when the process has ended; schedules its restart."""
+        if self.process is None or (status := self.process.poll()) is None:
+            return None
+        now = time.monotonic()
+        self.delay = _RESTART_FIRST_S if now - self.started > _STEADY_S else min(self.delay * 2, _RESTART_MOST_S)
+        self.due = now + self.delay
+        self._forget()
+        return status
+
+    def hangs(self, now: float) -> bool:
+        """Whether a running process has been silent for longer than its patience; True once for each such time.
+
+        *now* is the monotonic time in seconds.
+        """
+        since, self._looked = min(now - self._looked, _LOOK_MOST_S), now
+        self._silent_s = 0.0 if self._has_spoken() else self._silent_s + since
+        if self._silent_s <= self.patience_s:
+            return False
+        self._silent_s = 0.0
+        return True
+
+    def _has_spoken(self) -> bool:
+        try:
+            return bool(os.read(self._signs, 65536))
+        except BlockingIOError:
+            return False
+
+    def has_gone(self, deadline: float) -> bool:
+        """Wait for its end until the monotonic *deadline*; False when it had to be killed then."""
+        if self.process is None:
+            return True
+        try:
+            self.process.wait(max(0.0, deadline - time.monotonic()))
+            in_time = True
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+            in_time = False
+        self._forget()
+        return in_time
+
+    def _forget(self) -> None:
+        os.close(self._signs)
+        self.process, self.announced = None, None

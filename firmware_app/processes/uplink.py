@@ -1,0 +1,120 @@
+"""The uplink process: keeps the line open while there is something to keep, and says how it is."""
+
+from __future__ import annotations
+
+import logging
+import random
+import threading
+import time
+from collections.abc import Callable, Mapping
+from typing import Final
+
+from firmware_app.config import Config
+from firmware_app.errors import LineNotSetUp, UplinkError
+from firmware_app.records import Reason
+from firmware_app.sealed import credentials
+from firmware_app.sealed.form import MOST_BYTES
+from firmware_app.sealed.summary import Kind
+from firmware_app.store.disk.layout import StateDir
+from firmware_app.store.exchange.exchange_db import INTERRUPTED, OPEN, Exchange
+from firmware_app.uplink.connection import Line
+from firmware_app.uplink.publisher import Publisher
+
+log = logging.getLogger("lantern.uplink")
+
+_POLL_S: Final = 0.025
+_DELAY_FIRST_S, _DELAY_MOST_S = 0.5, 60.0
+_STEADY_S: Final = 30.0
+_RELEASE_S: Final = 3600.0
+_DOWN: Final = {kind.value: kind for kind in (Kind.ACK, Kind.KEYS, Kind.COMMAND)}
+_SIGNED_BYTES: Final = 128
+
+
+def run(config: Config, ready: Callable[[Mapping[str, str | int | None]], None], stop: threading.Event) -> None:
+    """Body of the uplink process, until *stop*.  It opens nothing of the box but exchange.db and its own keys."""
+    state, settings = StateDir(config.state.dir), credentials.handed_over(config.uplink)
+    exchange = Exchange(state.exchange_db)
+    exchange.require()
+    try:
+        if not settings.host:
+            raise LineNotSetUp(key="host")
+        hospital, identity = credentials.hospital(settings), credentials.identity(settings)
+    except UplinkError as error:
+        exchange.tell(error)
+        raise
+    publisher = Publisher(exchange, config.box.id, identity, hospital, state.exchange_db.parent)
+    line = Line(
+        settings,
+        f"lantern-{config.box.id}",
+        subscribe=f"lantern/v1/down/{config.box.id}/+",
+        on_message=lambda topic, payload: _receive(exchange, topic, payload),
+        on_posted=publisher.posted,
+    )
+    ready({"box": config.box.id, "broker": f"{settings.host}:{settings.port}"})
+    try:
+        _keep_open(exchange, publisher, line, settings.health_seconds, stop)
+    finally:
+        line.close(politely=True)
+        exchange.database.close()
+
+
+def _keep_open(
+    exchange: Exchange, publisher: Publisher, line: Line, health_seconds: float, stop: threading.Event
+) -> None:
+    delay = _DELAY_FIRST_S
+    while not stop.is_set():
+        opened = time.monotonic()
+        try:
+            line.open(publisher.begin())
+        except UplinkError as error:
+            log.warning("%s", error)
+            exchange.tell(error)
+        else:
+            log.info("the line is open, MQTT %s", line.protocol)
+            exchange.tell(Reason(OPEN))
+            publisher.born(line)
+            _carry(exchange, publisher, line, health_seconds, stop)
+            if stop.is_set():
+                publisher.farewell(line)
+                return
+            if line.is_open:
+                log.info("the line is opened again: another stream, form or key has begun")
+                line.close(politely=True)
+            else:
+                log.warning("the line was interrupted")
+                exchange.tell(Reason(INTERRUPTED))
+        delay = _DELAY_FIRST_S if time.monotonic() - opened > _STEADY_S else min(2 * delay, _DELAY_MOST_S)
+        stop.wait(delay * random.uniform(0.5, 1.0))  # not all boxes of a county at the same instant
+
+
+def _carry(exchange: Exchange, publisher: Publisher, line: Line, health_seconds: float, stop: threading.Event) -> None:
+    """Send and receive while the line and its last will hold; an idle box looks at `PRAGMA data_version`, once a second
+    at its rows."""
+    seen, looked, released = -1, 0.0, 0.0
+    beat_at = time.monotonic() + health_seconds
+    while line.is_open and not stop.is_set():
+        now = time.monotonic()
+        if now - released > _RELEASE_S:  # the broker's rights may have been put right
+            exchange.release("uplink.broker_refused")
+            released = now
+        mark = exchange.database.change_mark()
+        if mark != seen or now - looked > 1.0:
+            publisher.take_keys()
+            if not publisher.will_holds():
+                return
+            while line.is_open and publisher.pump(line):
+                line.turn(0.0)
+            seen, looked = mark, now
+        if now >= beat_at:
+            publisher.beat(line)
+            beat_at = now + health_seconds
+        line.turn(_POLL_S)
+
+
+def _receive(exchange: Exchange, topic: str, payload: bytes) -> None:
+    """Keep what the hospital said; the topic was subscribed to, the signature is verified by the reader's side."""
+    kind = _DOWN.get(topic.rpartition("/")[2])
+    if kind is None or len(payload) > MOST_BYTES + _SIGNED_BYTES:
+        log.warning("something that no hospital sends came down the line and was let go")
+        return
+    exchange.receive(kind, payload)

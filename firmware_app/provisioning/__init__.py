@@ -1,0 +1,1 @@
+"""How a box gets its identity: from a person, a page or a signed file."""

@@ -1,0 +1,159 @@
+"""`lantern provision` at the console: questions with what is right for most, one check each, a summary, and then all.
+
+Nothing is written before the summary was agreed to.  Enter takes what stands in brackets; a wrong answer is told why
+and asked again; Ctrl-C or the end of input at any question leaves the box as it was.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from firmware_app.errors import LanternError
+from firmware_app.language import N_, for_screen, translate
+from firmware_app.provisioning import provision
+from firmware_app.provisioning.answers import QUESTIONS, Answers, Question
+from firmware_app.sealed.envelope import HospitalBundle
+from firmware_app.store.accounts.accounts_db import checked_code
+
+_YES: Final = frozenset({"y", "yes", "j", "是", "对", "好"})
+_LANGUAGES: Final = {"1": "zh_CN", "2": "en", "中文": "zh_CN", "english": "en"}
+_NONE: Final = frozenset({"-", "none", "无"})
+_BUNDLE: Final = N_("The hospital's file (hospital.json)")
+_BUNDLE_HELP: Final = N_("where it lies; empty: no hospital for now")
+_CODE: Final = N_("Code for the first account")
+_CODE_HELP: Final = N_("from the label; empty: the box makes one")
+_ANOTHER: Final = N_("This box reports to the hospital {fingerprint}. Is it to report to another one from now on?")
+_COMPARE: Final = N_("The hospital's fingerprint is {fingerprint}. Compare it by telephone. Is it the same?")
+_SUMMARY: Final = N_("This is what the box is told:")
+_RIGHT: Final = N_("Is all of this right? Nothing was written so far.")
+_HOSPITAL: Final = N_("Hospital")
+_NOTHING: Final = N_("nothing")
+_FOR_NONE: Final = N_("Enter takes what stands in brackets; “-” takes nothing.")
+_LEFT: Final = N_("Nothing was written.")
+_HINT: Final = "y / N"
+
+Ask = Callable[[str], str]
+Tell = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Agreed:
+    """What the person at the console agreed to."""
+
+    answers: Answers
+    hospital: HospitalBundle | None
+    code: str | None
+
+
+class Dialogue:
+    """One talk.  *ask* shows a prompt and returns a line; it raises EOFError or KeyboardInterrupt to end the talk."""
+
+    def __init__(self, ask: Ask, tell: Tell, default: Answers, known: HospitalBundle | None, *, fixed: bool) -> None:
+        """*default*: what the box is told now; *known*: the hospital it trusts; *fixed*: its id stays as it is."""
+        self._ask, self._tell, self._default, self._known, self._fixed = ask, tell, default, known, fixed
+        self.language = for_screen(default.language)
+
+    def run(self) -> Agreed | None:
+        """The agreement; None when the person said no to the summary."""
+        chosen = self._language()
+        self.language = for_screen(chosen)
+        self._tell(self._say(_FOR_NONE))
+        given = {"language": chosen}
+        for question in QUESTIONS[1:]:
+            if question.key == "box" and self._fixed:
+                given["box"] = self._default.box
+            else:
+                given[question.key] = self._answer(question)
+        answers = Answers.checked(given)
+        hospital, code = self._hospital(), self._code()
+        self._show(answers, hospital)
+        if self._yes(self._say(_RIGHT)):
+            return Agreed(answers, hospital, code)
+        self._tell(self._say(_LEFT))
+        return None
+
+    # --- the questions -----------------------------------------------------------------------------------------------
+
+    def _language(self) -> str:
+        now = "1" if self._default.language == "zh_CN" else "2"
+        has_chinese = for_screen("zh_CN") == "zh_CN"
+        question = "语言 / Language   1 中文   2 English" if has_chinese else "Language   1 Chinese   2 English"
+        while True:
+            said = self._ask(f"{question}   [{now}]: ").strip().lower() or now
+            if said in _LANGUAGES:
+                return _LANGUAGES[said]
+
+    def _answer(self, question: Question) -> str:
+        """The text of an answer that passed its check."""
+        default = self._default.as_text()[question.key]
+        prompt = f"{self._say(question.title)} ({self._say(question.help)}) [{default}]: "
+        return str(self._until_right(prompt, default, question.check, lambda text, _: text))
+
+    def _hospital(self) -> HospitalBundle | None:
+        default = self._known.fingerprint if self._known else ""
+        prompt = f"{self._say(_BUNDLE)} ({self._say(_BUNDLE_HELP)}) [{default}]: "
+
+        def read(text: str) -> HospitalBundle | None:
+            return provision.hospital_of(_file(text)) if text else None
+
+        while True:
+            said = self._until_right(prompt, "", read, lambda _, found: found)
+            if said is None:
+                return self._known
+            found: HospitalBundle = said
+            if found == self._known or (self._may_replace(found) and self._asked(_COMPARE, found)):
+                return found
+
+    def _may_replace(self, found: HospitalBundle) -> bool:
+        """The same hospital with a new key is no other one."""
+        return self._known is None or self._known.verify == found.verify or self._asked(_ANOTHER, self._known)
+
+    def _asked(self, question: str, about: HospitalBundle) -> bool:
+        return self._yes(self._say(question).format(fingerprint=about.fingerprint))
+
+    def _code(self) -> str | None:
+        def read(text: str) -> str | None:
+            return checked_code(text) if text else None
+
+        code: str | None = self._until_right(
+            f"{self._say(_CODE)} ({self._say(_CODE_HELP)}) []: ", "", read, lambda _, found: found
+        )
+        return code
+
+    def _until_right(
+        self, prompt: str, default: str, check: Callable[[str], Any], result: Callable[[str, Any], Any]
+    ) -> Any:
+        while True:
+            said = self._ask(prompt).strip()
+            text = "" if said in _NONE else said or default
+            try:
+                return result(text, check(text))
+            except LanternError as error:
+                self._tell(f"  {error.text(self.language)}")
+
+    # --- the summary -------------------------------------------------------------------------------------------------
+
+    def _show(self, answers: Answers, hospital: HospitalBundle | None) -> None:
+        self._tell(f"\n{self._say(_SUMMARY)}")
+        text = answers.as_text()
+        for question in QUESTIONS:
+            self._tell(f"  {self._say(question.title)}: {text[question.key] or self._say(_NOTHING)}")
+        told = f"{hospital.host}:{hospital.port}, {hospital.fingerprint}" if hospital else self._say(_NOTHING)
+        self._tell(f"  {self._say(_HOSPITAL)}: {told}\n")
+
+    def _yes(self, question: str) -> bool:
+        return self._ask(f"{question} [{_HINT}]: ").strip().lower() in _YES
+
+    def _say(self, message: str) -> str:
+        return translate(message, self.language)
+
+
+def _file(text: str) -> Path:
+    """The file that was typed; in the home of nobody whom this machine knows there is none."""
+    with suppress(RuntimeError):
+        return Path(text).expanduser()
+    return Path(text)

@@ -1,0 +1,205 @@
+"""A provisioning file: what the hospital wrote for one box, and why a box takes it or not.
+
+The file proves by itself that nobody changed it since its hospital signed it.  That this is the right hospital a box
+knows from one of three: it trusts that hospital already, the code of the printed label fits, or a person compared the
+fingerprint.  A file is for one box, until a day, and once: after a later file of the same hospital it is worth nothing.
+"""
+
+from __future__ import annotations
+
+import hmac
+import json
+import os
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final
+
+from firmware_app import clock
+from firmware_app.config import Config
+from firmware_app.errors import (
+    CodeWrong,
+    FingerprintDiffers,
+    LanternError,
+    ProvisioningElsewhere,
+    ProvisioningExpired,
+    ProvisioningForged,
+    ProvisioningReplayed,
+    ProvisioningStranger,
+    ProvisioningUnreadable,
+    SignatureForged,
+    TrustNeeded,
+)
+from firmware_app.provisioning import first_start, naming, provision
+from firmware_app.provisioning.answers import Answers
+from firmware_app.provisioning.first_start import Given, Places
+from firmware_app.provisioning.tpm import Chip
+from firmware_app.sealed.envelope import HospitalBundle, Provisioning, SignedProvisioning, claim_mark
+from firmware_app.sealed.form import MOST_BYTES
+from firmware_app.sealed.keys import seal_key
+from firmware_app.sealed.summary import decode
+from firmware_app.store.disk.layout import sync_directory
+from firmware_app.store.disk.whole_files import read_plain, write_whole
+
+SUFFIX: Final = ".lantern.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """A file whose signature is that of the hospital it names; whether it is for this box was not asked yet."""
+
+    path: Path
+    content: Provisioning
+
+    @property
+    def file(self) -> str:
+        """What a person knows it by."""
+        return self.path.name
+
+
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """Why this hospital, where the box does not know it: the label's code, or a fingerprint that a person compared."""
+
+    code: str | None = None
+    fingerprint: str | None = None
+
+
+def read(file: Path, *, follow: bool = True) -> Offer:
+    """The file *file*, also behind a link unless *follow* is False.
+
+    Raises `ProvisioningUnreadable` and `ProvisioningForged`.
+    """
+    try:
+        data, _ = read_plain(file, 2 * MOST_BYTES, follow=follow)
+        signed = decode(b"".join(data.splitlines()).strip(), SignedProvisioning)
+        seal_key(signed.content.hospital.seal)
+    except OSError as error:
+        raise ProvisioningUnreadable(file=file.name, detail=error.strerror or str(error)) from None
+    except LanternError as error:
+        raise ProvisioningUnreadable(file=file.name, detail=error.code) from None
+    try:
+        signed.prove()
+    except SignatureForged:
+        raise ProvisioningForged(file=file.name) from None
+    return Offer(file, signed.content)
+
+
+def examine(offer: Offer, config: Config, places: Places, proof: Proof | None = None) -> None:
+    """Return when this box may take *offer*.
+
+    Raises, in this order, `ProvisioningStranger`, `ProvisioningElsewhere`, `ProvisioningExpired`,
+    `ProvisioningReplayed`; then `CodeWrong`, `FingerprintDiffers` or `TrustNeeded`.
+    """
+    trusted = _trusted(offer, places)
+    _refuse_wrong_box(offer, config, places)
+    _refuse_expired(offer)
+    _refuse_replayed(offer, places)
+    if not trusted:
+        believe(offer, proof or Proof())
+
+
+def believe(offer: Offer, proof: Proof) -> None:
+    """Return when *proof* says that the file's hospital is the right one."""
+    content = offer.content
+    if proof.code is not None:
+        mark = claim_mark(proof.code, content.nonce, content.box, content.hospital.verify)
+        if not hmac.compare_digest(mark, content.claim):
+            raise CodeWrong
+    elif proof.fingerprint is not None:
+        if _plain(proof.fingerprint) != _plain(content.hospital.fingerprint):
+            raise FingerprintDiffers(found=content.hospital.fingerprint)
+    else:
+        raise TrustNeeded(fingerprint=content.hospital.fingerprint)
+
+
+def trusted(offer: Offer, places: Places) -> bool:
+    """Whether the box knows the file's hospital; raises `ProvisioningStranger` when it knows another."""
+    return _trusted(offer, places) is not None
+
+
+def counting(places: Places, fingerprint: str | None = None) -> Callable[[Offer], bool] | None:
+    """Whether a file is of the hospital that the box knows, or, where it knows none, of that with this *fingerprint*.
+
+    None where neither is known.
+    """
+    known = _known(places)
+    if known is not None:
+        return lambda offer: offer.content.hospital.verify == known.verify
+    if fingerprint is not None:
+        return lambda offer: _plain(offer.content.hospital.fingerprint) == _plain(fingerprint)
+    return None
+
+
+def take(offer: Offer, config: Config, places: Places, proof: Proof | None = None, chip: Chip | None = None) -> Given:
+    """Give the box what the file says.  Raises what `examine` and `first_start.apply` raise."""
+    examine(offer, config, places, proof)
+    hospital = _later(offer.content.hospital, _trusted(offer, places))
+    given = first_start.apply(Answers.of_file(offer.content), hospital, config, places, chip)
+    _remember(offer, places)
+    clock.here().passed(offer.content.made)
+    return given
+
+
+# --- the reasons against it -------------------------------------------------------------------------------------------
+
+
+def _trusted(offer: Offer, places: Places) -> HospitalBundle | None:
+    known, told = _known(places), offer.content.hospital
+    if known is not None and known.verify != told.verify:
+        raise ProvisioningStranger(file=offer.file, found=told.fingerprint, trusted=known.fingerprint)
+    return known
+
+
+def _known(places: Places) -> HospitalBundle | None:
+    for file in places.trusted:
+        if os.access(file, os.R_OK):  # the importer may not look into all of them
+            return provision.hospital_of(file)
+    return None
+
+
+def _refuse_wrong_box(offer: Offer, config: Config, places: Places) -> None:
+    content, here = offer.content, first_start.own_id(config, places)
+    if here is not None and here != content.box:
+        raise ProvisioningElsewhere(file=offer.file, meant=content.box, here=here)
+    if content.device and content.device != naming.machine():
+        raise ProvisioningElsewhere(file=offer.file, meant=content.device, here=naming.machine())
+
+
+def _refuse_expired(offer: Offer) -> None:
+    """By the box's clock.  One that is behind the file's own date is wrong, and says nothing of its end."""
+    now, ends = clock.now(), datetime.fromtimestamp(offer.content.expires, UTC)
+    if now > ends:
+        raise ProvisioningExpired(file=offer.file, ends=f"{ends:%Y-%m-%d %H:%M} UTC", now=f"{now:%Y-%m-%d %H:%M} UTC")
+
+
+def _refuse_replayed(offer: Offer, places: Places) -> None:
+    last = _record(places).get(offer.content.hospital.verify)
+    if last is not None and last["nonce"] != offer.content.nonce and offer.content.made <= last["made"]:
+        raise ProvisioningReplayed(file=offer.file)
+
+
+def _later(told: HospitalBundle, known: HospitalBundle | None) -> HospitalBundle:
+    """A sealing key that was replaced since the file was made does not come back with it."""
+    return known if known is not None and known.serial > told.serial else told
+
+
+def _record(places: Places) -> dict[str, Any]:
+    """By each hospital's key the last file taken; only root writes there."""
+    with suppress(FileNotFoundError):
+        found: dict[str, Any] = json.loads(places.record.read_text("utf-8"))
+        return found
+    return {}
+
+
+def _remember(offer: Offer, places: Places) -> None:
+    content = offer.content
+    found = {**_record(places), content.hospital.verify: {"nonce": content.nonce, "made": content.made}}
+    write_whole(places.record, json.dumps(found).encode(), 0o644)
+    sync_directory(places.record.parent)
+
+
+def _plain(fingerprint: str) -> str:
+    return "".join(fingerprint.split()).lower()

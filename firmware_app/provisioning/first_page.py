@@ -1,0 +1,140 @@
+"""Root's side of the first page: the viewer's user cannot write `/etc/lantern`, so it asks by a file (`first_request`).
+
+    python -m firmware_app.provisioning.first_page [--config FILE] [--restart]     what `lantern-provision.service` runs
+
+Root believes nothing of a request: it takes only one that nobody but the viewer can have written, checks every answer
+again, and gives a box that has an identity neither another one nor another hospital.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import Final
+
+from firmware_app import system_program
+from firmware_app.config import Config, load
+from firmware_app.errors import LanternError, ProvisionedAlready, RequestUnusable, StartNeeded
+from firmware_app.language import N_, register
+from firmware_app.provisioning import file, first_request, first_start, offered_files, provision, tpm
+from firmware_app.provisioning.answers import UNPROVISIONED, Answers
+from firmware_app.provisioning.file import Proof
+from firmware_app.provisioning.first_request import Request, Result
+from firmware_app.provisioning.first_start import Given, Places
+from firmware_app.provisioning.tpm import Chip
+from firmware_app.records import Reason
+from firmware_app.sealed.envelope import HospitalBundle
+from firmware_app.sealed.keys import seal_key
+from firmware_app.sealed.summary import decode
+from firmware_app.store.disk import timekeeping
+from firmware_app.store.disk.layout import StateDir
+from firmware_app.system_program import ProgramFailed
+
+DONE: Final = register("provision.done", N_("This box is now {box}. It starts again by itself; that takes a minute."))
+_RESTART_S: Final = 10.0
+
+
+def answer(config: Config, places: Places, chip: Callable[[], Chip | None] = lambda: None) -> Result | None:
+    """Do what is asked, write what became of it, and forget the request; None when nothing was asked."""
+    if not first_request.waits(places.state):
+        return None
+    number, heard = "", None
+    try:
+        heard = first_request.heard(places.state)
+        request = heard.request()
+        number = request.request
+        if not request.file:  # a file is signed, and who put it there does not matter
+            heard.require_viewer()
+        made = _result(number, _done(request, config, places, chip()))
+    except LanternError as error:
+        made = Result(number, Reason.of(error))
+    try:
+        first_request.tell(places.state, made)
+    finally:  # a request that stays wakes root again and again
+        first_request.forget(places.state, heard)
+    return made
+
+
+def _done(request: Request, config: Config, places: Places, chip: Chip | None) -> Given:
+    if request.file:
+        counts = file.counting(places)
+        found = offered_files.offer(places.state, request.file, request.code, counts)
+        _refuse_provisioned(Answers.of_file(found.content), found.content.hospital, config, places)
+        proof = Proof(code=request.code) if request.code else None
+        return file.take(found, config, places, proof, chip)
+    answers, hospital = Answers.checked(request.answers), hospital_in(request.hospital)
+    _refuse_provisioned(answers, hospital, config, places)
+    return first_start.apply(answers, hospital, config, places, chip)
+
+
+def _refuse_provisioned(answers: Answers, hospital: HospitalBundle | None, config: Config, places: Places) -> None:
+    """A box with an identity takes nothing from here, but for what it was told just before it lost its power."""
+    here = first_start.own_id(config, places)
+    fresh = config.box.id == UNPROVISIONED and here in (None, answers.box)
+    if not fresh and not first_start.is_told(answers, hospital, config, places):
+        raise ProvisionedAlready(box=str(here), folder=str(places.keys))
+
+
+def hospital_in(text: str) -> HospitalBundle | None:
+    """The hospital's bundle as text that may be broken into lines; None for none.  Raises `RequestUnusable`."""
+    if not text.strip():
+        return None
+    try:
+        found = decode("".join(text.splitlines()).strip().encode("ascii"), HospitalBundle)
+        seal_key(found.seal)
+    except (LanternError, UnicodeEncodeError) as error:
+        detail = error.code if isinstance(error, LanternError) else "hospital.json"
+        raise RequestUnusable(detail=detail) from None
+    return found
+
+
+def _result(number: str, given: Given) -> Result:
+    return Result(
+        number, Reason(DONE, {"box": given.made.box}), given.made.box, provision.printed(given.made),
+        given.made.fingerprint, given.hospital.fingerprint if given.hospital else "", given.undone,
+    )  # fmt: skip
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Entry point of `lantern-provision.service`: 0 done or nothing asked, 1 refused with a sentence."""
+    parser = argparse.ArgumentParser(prog="python -m firmware_app.provisioning.first_page")
+    parser.add_argument("--config", type=Path, metavar="FILE", help="default: /etc/lantern/lantern.toml")
+    parser.add_argument("--restart", action="store_true", help="have systemd start the box again when it is done")
+    options = parser.parse_args(arguments)
+    try:
+        config = load(options.config)
+        timekeeping.begin(StateDir(config.state.dir), "console")
+        places = Places.of(config, options.config)
+        found = answer(first_start.on_file(options.config, config), places, tpm.chip)
+    except LanternError as error:
+        print(error, file=sys.stderr)
+        return 1
+    except OSError as error:  # the answer itself cannot be written
+        print(RequestUnusable(detail=error.strerror or str(error)), file=sys.stderr)
+        return 1
+    if found is None:
+        return 0
+    print(found.text("en"), flush=True)
+    if found.reason.code != DONE:
+        return 1
+    return _start_again(places.state, found) if options.restart else 0
+
+
+def _start_again(state: StateDir, found: Result) -> int:
+    try:
+        system_program.run("systemctl", "--no-block", "restart", "lantern.target", seconds=_RESTART_S)
+    except ProgramFailed as error:
+        needed = StartNeeded(detail=str(error))
+        print(needed, file=sys.stderr)
+        with suppress(OSError):
+            first_request.tell(state, replace(found, undone=(*found.undone, Reason.of(needed))))
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

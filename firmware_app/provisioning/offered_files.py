@@ -1,0 +1,133 @@
+"""Provisioning files that a stick put forward: kept for the first page, where the code of a label decides.
+
+    provision/offered/        for each box one of each hospital; the importer writes them, and root proves each again
+
+Only a file that is this box's beyond doubt, of a hospital that the box knows, is taken without a label
+(`provisioning_folder.Contents.chosen`): a box keeps the identity that it takes.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+from firmware_app.config import Config
+from firmware_app.errors import LanternError, ProvisioningMany, RequestUnusable
+from firmware_app.language import N_, register
+from firmware_app.provisioning import file, first_request, first_start
+from firmware_app.provisioning import folder as provisioning_folder
+from firmware_app.provisioning.file import SUFFIX, Offer, Proof
+from firmware_app.provisioning.first_request import Request
+from firmware_app.provisioning.first_start import Places
+from firmware_app.provisioning.folder import Contents, Counts
+from firmware_app.records import Reason
+from firmware_app.sealed.form import MOST_BYTES
+from firmware_app.sealed.summary import BOX_ID
+from firmware_app.store.disk.layout import StateDir, sync_directory
+from firmware_app.store.disk.whole_files import read_plain, write_whole
+
+OFFERED: Final = register(
+    "provision.offered",
+    N_("A provisioning file for {box} was found. Open the box's page and give the code of its label."),
+)
+ASKED: Final = register("provision.asked", N_("A provisioning file for {box} was found; the box takes it now."))
+
+MOST_HOSPITALS: Final = 16
+"""Whose files for one box are kept: the code of its label is tried on each, and each try costs a scrypt."""
+_WHOSE: Final = 32
+"""So many digits of a hospital's key are part of a kept file's name: nobody makes a key that has the same."""
+
+
+def offers(state: StateDir) -> list[str]:
+    """The ids of the boxes that files were found for."""
+    kept = sorted({path.name.partition(".")[0] for path in _folder(state).glob(f"*{SUFFIX}")})
+    return kept[: provisioning_folder.MOST_FILES]
+
+
+def offer(state: StateDir, box: str, code: str = "", counts: Counts | None = None) -> Offer:
+    """The file that was found for *box*: that of the hospital that *counts*, or which *code* opens.
+
+    Raises what `provisioning_folder.picked` raises.
+    """
+    name = box if re.fullmatch(BOX_ID, box, re.ASCII) else "none"
+    found = provisioning_folder.last(_of_box(state, name) or [_folder(state) / f"{name}{SUFFIX}"])
+    return provisioning_folder.picked(Contents(found, whole=False, counts=counts), _folder(state), name, code or None)
+
+
+def from_stick(root: Path, config: Config, places: Places, *, whole: bool) -> Iterator[Reason]:
+    """Put forward the provisioning files of a stick, and say of each what came of it.
+
+    *whole* is whether all that was ever on the stick is known to be seen.  All files that this box may take are kept
+    for the first page, and at most one is taken.  Nothing where the box has an identity: nobody looks then.
+    """
+    if not first_start.is_new(config, places.state):
+        return
+    try:
+        own = first_start.own_id(config, places)
+        counts = file.counting(places)
+        contents = provisioning_folder.look(root, own, whole=whole, counts=counts)
+    except LanternError as error:
+        yield Reason.of(error)
+        return
+    except OSError as error:
+        yield Reason.of(RequestUnusable(detail=error.strerror or str(error)))
+        return
+    if contents.more:
+        yield Reason.of(ProvisioningMany(limit=provisioning_folder.MOST_FILES))
+    chosen = contents.chosen(own)
+    told = [_kept(one, config, places) for one in contents.found]
+    for one in told:  # all are kept before one is taken, for then the box starts again
+        yield _decided(one, places, alone=one is chosen) if isinstance(one, Offer) else one
+
+
+def _kept(found: Offer | LanternError, config: Config, places: Places) -> Offer | Reason:
+    """*found*, if this box may take it, laid down for the first page; else the reason against it."""
+    try:
+        if isinstance(found, LanternError):
+            raise found
+        file.examine(found, config, places, Proof(fingerprint=found.content.hospital.fingerprint))
+        folder, box = _folder(places.state), found.content.box
+        path = folder / f"{box}.{found.content.hospital.verify[:_WHOSE]}{SUFFIX}"
+        _require_room(path, box, places.state)
+        folder.mkdir(exist_ok=True)
+        data, _ = read_plain(found.path, 2 * MOST_BYTES)  # behind its end it may be as long as the stick
+        write_whole(path, data, 0o640)
+        sync_directory(folder)
+    except LanternError as error:
+        return Reason.of(error)
+    except OSError as error:  # the box's own disk is full, say: that must not cost the images of the stick
+        return Reason.of(RequestUnusable(detail=error.strerror or str(error)))
+    return found
+
+
+def _require_room(path: Path, box: str, state: StateDir) -> None:
+    """Raise `ProvisioningMany` where *path* would be one file more than is looked at."""
+    if path.exists():
+        return
+    if len(_of_box(state, box)) >= MOST_HOSPITALS:
+        raise ProvisioningMany(limit=MOST_HOSPITALS)
+    kept = offers(state)
+    if box not in kept and len(kept) >= provisioning_folder.MOST_FILES:
+        raise ProvisioningMany(limit=provisioning_folder.MOST_FILES)
+
+
+def _decided(found: Offer, places: Places, *, alone: bool) -> Reason:
+    """Have *found* taken where its hospital is known and it is *alone*; else whoever has its label decides."""
+    try:
+        taken = alone and file.trusted(found, places)
+        if taken and not first_request.waits(places.state):
+            first_request.ask(places.state, Request(file=found.content.box))
+    except OSError as error:
+        return Reason.of(RequestUnusable(detail=error.strerror or str(error)))
+    return Reason(ASKED if taken else OFFERED, {"box": found.content.box})
+
+
+def _of_box(state: StateDir, name: str) -> list[Path]:
+    """The files that are kept for the box *name*; one without its hospital was kept by a version before this one."""
+    return [path for path in sorted(_folder(state).glob(f"{name}.*")) if path.name.endswith(SUFFIX)]
+
+
+def _folder(state: StateDir) -> Path:
+    return state.provision / "offered"

@@ -1,0 +1,245 @@
+"""The reader's side of the decode child."""
+
+from __future__ import annotations
+
+import logging
+import math
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields, is_dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from firmware_app.errors import ImageUnfit, ImagingError
+from firmware_app.imaging.input_spec import FrameRule, InputSpec, QualityKind
+from firmware_app.imaging.quality.limits import BESIDE_CELLS, LIMITS
+from firmware_app.reading.children import wire
+from firmware_app.reading.children.child import Child, ChildLost
+from firmware_app.reading.children.starting import started
+from firmware_app.reading.children.wire import Arrays, Message
+from firmware_app.reading.hints import OF_PIXELS
+from firmware_app.records import Reason
+
+log = logging.getLogger("lantern.reader")
+
+_REFUSALS: Final = {kind.code: kind for kind in (*ImagingError.__subclasses__(), *ImageUnfit.__subclasses__())}
+
+Box = tuple[int, int, int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Decoded:
+    """What the child made of a file; `arrays` holds ``input`` when one was asked for, a tensor for each frame *read*,
+    and ``beside`` where something of them lies beside the anatomy (`imaging.beside`).
+
+    `box` is what the tensors show of each frame (None: all of it), `coloured` how much of an ultrasound's sector is in
+    colour, `flow` that its header tells of colour flow.
+    """
+
+    read: tuple[int, ...]
+    frames: int
+    rows: int
+    columns: int
+    milliseconds: float
+    split: Mapping[str, float]  # decode_ms and prepare_ms as the child measured them
+    arrays: Arrays
+    box: Box | None = None
+    coloured: float = 0.0
+    flow: bool = False
+    hints: tuple[str, ...] = ()  # of how the pixels were understood
+    quality: tuple[tuple[str, float], ...] = ()  # measures that a person is told of, each with its number
+
+    @property
+    def seen(self) -> tuple[int, int]:
+        """(columns, rows) of what the model sees of a frame."""
+        x0, y0, x1, y1 = self.box or (0, 0, self.columns, self.rows)
+        return x1 - x0, y1 - y0
+
+
+@dataclass(frozen=True, slots=True)
+class Taking:
+    """How a clip is to be taken (`packs.scope.Frames`), and which limits the image is held against (also `Care`)."""
+
+    rule: FrameRule = "middle"
+    budget: int = 1
+    modality: str = ""
+    quality: QualityKind = "none"
+    photographs: bool = False
+
+
+class Decoder:
+    """One warm decode child, replaced when lost.  `begin` … `end` bracket one file."""
+
+    def __init__(self, memory_mb: int, seconds: float) -> None:
+        self._arguments = (str(memory_mb), str(seconds))
+        self._seconds = seconds
+        self._ready = False
+        self._again: Mapping[str, Any] = {}  # the job that a fresh child may still be given
+        self._child = self._spawn()
+        self.refusal: Reason | None = None
+        """Why the latest file gave people no frame, as far as the child said."""
+        self.hints: tuple[str, ...] = ()
+        """Of how the pixels of the latest file were understood, as far as the child said, of a refused one too."""
+
+    @property
+    def pid(self) -> int:
+        return self._child.pid
+
+    def warm(self) -> None:
+        """Return when the child is ready; raises `ChildWillNotStart`."""
+        if self._ready and not self._child.alive:
+            self._replace()
+        if not self._ready:
+            self._child = started(self._child, self._spawn)
+            self._ready = True
+
+    def begin(
+        self, path: Path, is_picture: bool, spec: InputSpec | None, folder: Path, taking: Taking = Taking()
+    ) -> Decoded | Reason:
+        """Decode the file at *path*; a `Reason` is the child's final refusal.  Raises `ChildLost`.
+
+        After a `Decoded` the child goes on to write frames for people into *folder*; call `end` for it.
+        """
+        self.warm()
+        begun = time.perf_counter()
+        job = {
+            "file": str(path),
+            "picture": is_picture,
+            "display": str(folder),
+            "input": asdict(spec) if spec else None,
+            **asdict(taking),
+        }
+        message, self._again = self._ask(job), job
+        if message.header.get("again"):
+            message = self._asked_again()
+        elif message.header.get("spent"):
+            self._replace()
+        self.hints = _hints(message.header.get("hints"))
+        return _refused(message) or self._checked(message, spec, taking, 1e3 * (time.perf_counter() - begun))
+
+    def end(self) -> bool:
+        """Wait for the frames for people; False when they could not be made, the child being replaced if it died."""
+        self.refusal = None
+        try:
+            message = self._child.receive(self._seconds)
+            if message.header.get("again") and self._again:
+                message = self._asked_again()
+                message = message if "refusal" in message.header else self._child.receive(self._seconds)
+            self.refusal = _refused(message)
+            self.hints = _hints(message.header.get("hints")) or self.hints
+            if message.header.get("spent"):
+                self._replace()
+            return bool(message.header.get("displayed"))
+        except ChildLost as lost:
+            log.warning("the decode child was lost while it wrote frames for the screen (%s)", lost.detail)
+            self._replace()
+            return False
+
+    def close(self) -> None:
+        self._child.kill()
+
+    def _asked_again(self) -> Message:
+        """A fresh child's first answer: of the one before, the memory did not suffice, maybe for the files before."""
+        job, self._again = self._again, {}
+        log.warning("the decode child had too little memory for an image; a fresh one is asked")
+        self._replace()
+        self.warm()
+        message = self._ask(job)
+        if message.header.get("spent"):
+            self._replace()
+        return message
+
+    def _ask(self, job: Mapping[str, Any]) -> Message:
+        try:
+            self._child.send(job)
+            return self._child.receive(self._seconds)
+        except ChildLost:
+            self._replace()
+            raise
+
+    def _checked(self, message: Message, spec: InputSpec | None, taking: Taking, milliseconds: float) -> Decoded:
+        """The answer, believed only as far as it has the form that was asked for."""
+        head, coloured = message.header, message.header.get("coloured")
+        try:
+            frames, rows, columns = (_count(head[name]) for name in ("frames", "rows", "columns"))
+            read, box = _frames(head["read"], frames, taking.budget), _box(head.get("box"), rows, columns)
+            if spec is not None:
+                _expect_tensors(message, (len(read), spec.channels, spec.height, spec.width))
+        except (KeyError, ValueError):
+            self._replace()
+            raise ChildLost("it spoke nonsense") from None
+        split = {name: float(head[name]) for name in ("decode_ms", "prepare_ms") if isinstance(head.get(name), float)}
+        share = coloured if isinstance(coloured, float) and 0.0 <= coloured <= 1.0 else 0.0
+        quality, flow = _quality(head.get("quality"), taking.quality), head.get("flow") is True
+        return Decoded(
+            read, frames, rows, columns, milliseconds, split, message.arrays, box, share, flow, self.hints, quality
+        )
+
+    def _replace(self) -> None:
+        self._child.kill()
+        self._child = self._spawn()
+        self._ready = False
+
+    def _spawn(self) -> Child:
+        return Child("firmware_app.reading.children.decode_child", self._arguments, silent=True)
+
+
+def _count(number: object) -> int:
+    if not isinstance(number, int) or not 0 <= number < 2**31:
+        raise ValueError
+    return number
+
+
+def _frames(read: object, frames: int, most: int) -> tuple[int, ...]:
+    """The frames that were read: at least one, at most *most*, in order and of the clip; raises `ValueError`."""
+    found = tuple(_count(frame) for frame in read) if isinstance(read, list) else ()
+    if not 1 <= len(found) <= most or list(found) != sorted(set(found)) or found[-1] >= frames:
+        raise ValueError
+    return found
+
+
+def _box(box: object, rows: int, columns: int) -> Box | None:
+    """x0, y0, x1, y1 inside the frame, or None; raises `ValueError`."""
+    if box is None:
+        return None
+    if not isinstance(box, list) or len(box) != 4:
+        raise ValueError
+    x0, y0, x1, y1 = (_count(side) for side in box)
+    if not (x0 < x1 <= columns and y0 < y1 <= rows):
+        raise ValueError
+    return x0, y0, x1, y1
+
+
+def _hints(codes: object) -> tuple[str, ...]:
+    """Those hints of the child that there are sentences for."""
+    return tuple(code for code in OF_PIXELS if isinstance(codes, list) and code in codes)
+
+
+def _quality(told: object, kind: QualityKind) -> tuple[tuple[str, float], ...]:
+    """Those measures of the child that its kind of image has limits for, each once and with a number."""
+    pairs = [one for one in told if isinstance(one, list) and len(one) == 2] if isinstance(told, list) else []
+    numbers = {str(name): number for name, number in pairs if isinstance(number, float) and math.isfinite(number)}
+    return tuple((name, round(numbers[name], 4)) for name in LIMITS[kind] if name in numbers)
+
+
+def _expect_tensors(message: Message, shape: tuple[int, ...]) -> None:
+    tensors = message.arrays.get("input")
+    if tensors is None or tensors.shape != shape or tensors.format != wire.FLOAT32:
+        raise ValueError
+    cells = message.arrays.get("beside")
+    if cells is not None and (cells.shape != (shape[0], BESIDE_CELLS, BESIDE_CELLS) or cells.format != wire.UINT8):
+        raise ValueError
+
+
+def _refused(message: Message) -> Reason | None:
+    """The refusal in an answer, if it is one of imaging or of fitness: what the child says is not believed further."""
+    told = message.header.get("refusal")
+    kind = _REFUSALS.get(str(told.get("code"))) if isinstance(told, dict) else None
+    details = told.get("details") if isinstance(told, dict) else None
+    if kind is None or not isinstance(details, dict):
+        return None
+    names: list[str] = [field.name for field in fields(kind)] if is_dataclass(kind) else []
+    kept = {name: details[name] for name in names if isinstance(details.get(name), (str, int, float))}
+    if len(kept) != len(names):
+        return None
+    return Reason(kind.code, {name: value[:200] if isinstance(value, str) else value for name, value in kept.items()})

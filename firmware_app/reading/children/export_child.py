@@ -1,0 +1,70 @@
+"""The export child: opens one file after the other and writes it de-identified.
+
+``python -m firmware_app.reading.children.export_child FD PARENT MEMORY_MB CPU_SECONDS``.  A job is ``{file, out, key,
+looked}``; the answer is `deidentify.writing.Written` as an object, or a refusal, and then *out* may have been begun.
+With ``room_bytes`` the job says how large *out* may become.  Where the disk under *out* takes no more, the answer is
+``{unwritten: ERRNO}``.
+"""
+
+from __future__ import annotations
+
+import errno
+import logging
+import socket
+import sys
+import warnings
+from dataclasses import asdict
+from functools import cache
+from pathlib import Path
+from typing import Final
+
+from firmware_app import address_space
+from firmware_app.errors import ExportError, ImageFileMissing, ImagingError, RuntimeFault
+from firmware_app.imaging.deidentify import writing
+from firmware_app.imaging.deidentify.text import Detector
+from firmware_app.imaging.deidentify.uids import Identities
+from firmware_app.reading.children import child_loop, confinement
+from firmware_app.reading.children.wire import Message
+
+_UNWRITTEN: Final = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG)  # never of what is read
+
+
+def work(job: Message) -> child_loop.Answers:
+    """The answer to one job."""
+    path, looked = Path(str(job.header["file"])), bool(job.header["looked"])
+    identities, peak = Identities(bytes.fromhex(str(job.header["key"]))), address_space.peak()
+    try:
+        if not path.exists():
+            raise ImageFileMissing
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # they quote values
+            out, room = Path(str(job.header["out"])), job.header.get("room_bytes")
+            done = writing.write(path, out, identities, _detector(looked), looked=looked, room_bytes=room)
+        yield Message({"written": asdict(done)})
+    except (ExportError, ImagingError, RuntimeFault) as error:
+        yield child_loop.failure(error, peak)
+    except MemoryError:
+        yield child_loop.out_of_memory()
+    except OSError as error:
+        if error.errno not in _UNWRITTEN:
+            raise
+        yield Message({"unwritten": error.errno})
+
+
+@cache
+def _detector(looked: bool) -> Detector | None:
+    return None if looked else Detector.load()
+
+
+def main() -> int:
+    """Body of the process."""
+    descriptor, parent, memory_mb, cpu_seconds = sys.argv[1:5]
+    confinement.die_with(int(parent))
+    logging.disable(logging.CRITICAL)
+    confinement.confine(int(memory_mb), writing.LARGEST_FILE_BYTES)
+    with socket.socket(fileno=int(descriptor)) as channel:
+        return child_loop.serve(channel, work, float(cpu_seconds))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,312 @@
+"""The reader's side of the inference child: which runtime and precision speaks for each pack, and what if it fails.
+
+Per pack there is a list of candidates, first in the order of the configuration and then in that of their measured speed
+(`reading.measuring`).  A candidate that cannot be loaded, or that fails on an empty film too, is struck off with one
+logged sentence and the next takes its place; the image waits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Final
+
+from pydantic import FiniteFloat, TypeAdapter, ValidationError
+
+from firmware_app.config import Reader as ReaderConfig
+from firmware_app.errors import PackError, RuntimeWrong
+from firmware_app.packs import ways
+from firmware_app.packs.shelf import Pack
+from firmware_app.packs.ways import Way
+from firmware_app.reading.children.child import Child, ChildLost
+from firmware_app.reading.children.errand import Errand
+from firmware_app.reading.children.starting import started
+from firmware_app.reading.children.wire import Arrays, Message
+from firmware_app.reading.complaints import Complaints
+from firmware_app.records import Finding, PackIdentity, Reason
+from firmware_app.tasks import prior
+
+MEMORY_MB: Final = 8192
+"""Address space above the start: runtimes reserve arenas and thread stacks far beyond what they touch."""
+_LOAD_SECONDS: Final = 60.0
+_STRIKES: Final = 2
+_FINDINGS: Final = TypeAdapter(tuple[Finding, ...])
+_REASON: Final = TypeAdapter(Reason)
+_MEASURED: Final = TypeAdapter(dict[str, FiniteFloat])
+
+
+class PackUnusable(Exception):
+    """No candidate of this pack is left."""
+
+
+class ImageAtFault(Exception):
+    """The model fails on this image and on no other."""
+
+
+class Unfamiliar(Exception):
+    """The image, or most of a clip, looks unlike what the pack learnt from."""
+
+    def __init__(self, distance: float, limit: float) -> None:
+        super().__init__(distance, limit)
+        self.distance, self.limit = distance, limit
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """One way to run a pack; `strikes` counts children that died while loading it."""
+
+    runtime: str
+    precision: str
+    strikes: int = 0
+
+    @property
+    def way(self) -> Way:
+        return Way(self.runtime, self.precision)
+
+
+@dataclass(frozen=True, slots=True)
+class Inferred:
+    """What a pack says of an image; `marked`: its heat maps could be written.
+
+    `counted` are the frames that were like what it learnt from, and `strongest` is, by a finding's code, which of them
+    shows it best; both are counted from 0 among the frames given.  `beside` is, by a finding's code, how much of its
+    evidence lies beside the anatomy in that frame, where it is known.
+    """
+
+    findings: tuple[Finding, ...]
+    identity: PackIdentity
+    marked: bool
+    strongest: Mapping[str, int]
+    counted: tuple[int, ...]
+    beside: Mapping[str, float]
+
+
+class Inference:
+    """One warm inference child with every usable pack in it."""
+
+    def __init__(self, packs: Sequence[Pack], config: ReaderConfig, complaints: Complaints) -> None:
+        self._config, self._complaints = config, complaints
+        self._child = self._spawn()  # it imports its libraries while the packs' digests are taken here
+        self._packs = {pack.name: pack for pack in packs}
+        self._candidates = {pack.name: _candidates(pack, config, complaints) for pack in packs}
+        self._loaded: set[str] = set()
+        self._started = self._warm = False
+        self._wrong: list[tuple[str, Way, Reason]] = []
+
+    @property
+    def pid(self) -> int:
+        return self._child.pid
+
+    @property
+    def identities(self) -> dict[str, PackIdentity]:
+        """Who speaks for each pack that works, by the pack's name."""
+        return {name: self._identity(name) for name in self._packs if self._candidates[name]}
+
+    @property
+    def packs(self) -> Mapping[str, Pack]:
+        """Every pack it was given, by name."""
+        return self._packs
+
+    def is_whole(self) -> bool:
+        """Whether there are packs and each of them works."""
+        return bool(self._candidates) and all(self._candidates.values())
+
+    def warm(self) -> None:
+        """Return when every pack that can be loaded is warm; raises `ChildWillNotStart`."""
+        if self._started and not self._child.alive:
+            self._replace()
+        while not self._warm:
+            if not self._started:
+                self._child = started(self._child, self._spawn)
+                self._started = True
+            self._warm = all(self._load(name) for name in self._packs)
+
+    def offer(self, packs: Sequence[Pack]) -> None:
+        """Try *packs* that are new or have no way left; the working ones stay as they are and warm."""
+        for pack in packs:
+            if not self._candidates.get(pack.name):
+                self._packs[pack.name] = pack
+                self._candidates[pack.name] = _candidates(pack, self._config, self._complaints)
+                self._warm = False
+
+    def ways(self, name: str) -> list[Way]:
+        """What is left to run pack *name* with, the one that speaks for it first."""
+        return [candidate.way for candidate in self._candidates[name]]
+
+    def take_wrong(self) -> list[tuple[str, Way, Reason]]:
+        """The ways that did not answer the golden images rightly when they were loaded, each told once."""
+        taken, self._wrong = self._wrong, []
+        return taken
+
+    def pass_over(self, name: str, way: Way, why: str) -> None:
+        """Use *way* no more; when it was the one that speaks, the next one does from the next image on."""
+        left = self.ways(name)
+        if left[:1] == [way]:
+            self._strike_off(name, why)
+            self._loaded.discard(name)
+            self._warm = False
+        else:
+            self._candidates[name] = [one for one in self._candidates[name] if one.way != way]
+
+    def succession(self, orders: Mapping[str, Sequence[Way]], seconds: float) -> Errand:
+        """A second child in which the first way of each pack is loaded while the first child goes on working.
+
+        Once it is done its child may be handed to `succeed`.
+        """
+        jobs = [self._load_job(name, order[0]) for name, order in orders.items() if order]
+        return Errand(self._spawn(), jobs, seconds)
+
+    def succeed(self, child: Child, orders: Mapping[str, Sequence[Way]]) -> None:
+        """Let *child* take over, in which `succession` has loaded the first of each of *orders*."""
+        self._child.kill()
+        self._child, self._started, self._warm = child, True, True
+        for name, order in orders.items():
+            self._candidates[name] = [Candidate(way.runtime, way.precision) for way in order]
+        self._loaded = {name for name, order in orders.items() if order}
+
+    def infer(
+        self, name: str, arrays: Arrays, rows: int, columns: int, folder: Path, box: Sequence[int] | None = None
+    ) -> Inferred:
+        """What pack *name* says of a *rows* × *columns* film; its heat maps are in *folder* on return.
+
+        *box* is the part of the film that the tensors show (None: all of it).
+        Raises `ChildLost`, `PackUnusable`, `ImageAtFault` or `Unfamiliar`.
+        """
+        job = {"job": "infer", "pack": name, "rows": rows, "columns": columns, "display": str(folder), "box": box}
+        while True:
+            self.warm()
+            if name not in self._loaded:
+                raise PackUnusable
+            answer = self._ask(job, arrays, self._config.infer_seconds)
+            if "unfamiliar" in answer.header:
+                raise self._unfamiliar(answer)
+            if "refusal" not in answer.header:
+                findings = self._findings(name, answer)
+                counted = self._counted(answer, len(arrays["input"]))
+                strongest = self._strongest(findings, answer, counted)
+                marked, aside = bool(answer.header.get("marked")), self._beside(findings, answer)
+                return Inferred(findings, self._identity(name), marked, strongest, counted, aside)
+            if answer.header.get("sound"):
+                raise ImageAtFault
+            self._strike_off(name, "it failed on an empty film too")
+            self._loaded.discard(name)
+            self._warm = False
+
+    def close(self) -> None:
+        self._child.kill()
+
+    def _load(self, name: str) -> bool:
+        """Load the first candidate that works; True also when none does, False when the child was lost over it."""
+        while self._candidates[name] and name not in self._loaded:
+            first = self._candidates[name][0]
+            try:
+                answer = self._ask(self._load_job(name, first.way), {}, _LOAD_SECONDS)
+            except ChildLost as lost:
+                self._candidates[name][0] = replace(first, strikes=first.strikes + 1)
+                if first.strikes + 1 >= _STRIKES:
+                    self._strike_off(name, f"loading it twice ended the child ({lost.detail})")
+                return False
+            if "loaded" in answer.header:
+                self._candidates[name][0] = replace(first, strikes=0)
+                self._loaded.add(name)
+            else:
+                why = _REASON.validate_python(answer.header["refusal"])
+                if why.code == RuntimeWrong.code:
+                    self._wrong.append((name, first.way, why))
+                self._strike_off(name, why.code)
+        return True
+
+    def _load_job(self, name: str, way: Way) -> dict[str, Any]:
+        return {
+            "job": "load",
+            "folder": str(self._packs[name].folder),
+            "runtime": way.runtime,
+            "precision": way.precision,
+            "threads": self._config.threads,
+        }
+
+    def _strike_off(self, name: str, why: str) -> None:
+        gone = self._candidates[name].pop(0)
+        left = self._candidates[name]
+        then = f"falling back to {left[0].runtime} {left[0].precision}" if left else "no other way is left"
+        self._complaints.say(f"pack {name} cannot run on {gone.runtime} {gone.precision} ({why}); {then}")
+
+    def _identity(self, name: str) -> PackIdentity:
+        first = self._candidates[name][0]
+        return PackIdentity(name, self._packs[name].manifest.version, first.runtime, first.precision)
+
+    def _findings(self, name: str, answer: Message) -> tuple[Finding, ...]:
+        """The findings as the pack's manifest means them, carried over to the clinic's prevalence."""
+        try:
+            said = _FINDINGS.validate_python(answer.header["findings"])
+            return prior.at_the_clinic(said, self._packs[name].manifest, self._config.prevalence)
+        except (KeyError, ValidationError):
+            raise self._nonsense() from None
+
+    def _unfamiliar(self, answer: Message) -> Unfamiliar:
+        try:
+            told = _MEASURED.validate_python(answer.header["unfamiliar"])
+            return Unfamiliar(told["distance"], told["limit"])
+        except (KeyError, ValidationError):
+            raise self._nonsense() from None
+
+    def _counted(self, answer: Message, frames: int) -> tuple[int, ...]:
+        """Which of as many *frames* as were given had a say; at least one had."""
+        told = answer.header.get("counted")
+        kept = tuple(at for at in told if isinstance(at, int) and 0 <= at < frames) if isinstance(told, list) else ()
+        if not kept or kept != tuple(told or ()):
+            raise self._nonsense()
+        return kept
+
+    def _strongest(self, findings: Sequence[Finding], answer: Message, counted: Sequence[int]) -> dict[str, int]:
+        """Where each finding is strongest, among the frames that were *counted*."""
+        told = answer.header.get("strongest")
+        found = {finding.code: told.get(finding.code) if isinstance(told, dict) else None for finding in findings}
+        kept = {code: at for code, at in found.items() if isinstance(at, int) and at in counted}
+        if len(kept) != len(found):
+            raise self._nonsense()
+        return kept
+
+    def _beside(self, findings: Sequence[Finding], answer: Message) -> dict[str, float]:
+        """Which share of each finding's evidence lies beside the anatomy; nothing where no place does."""
+        try:
+            told = _MEASURED.validate_python(answer.header["beside"])
+        except (KeyError, ValidationError):
+            raise self._nonsense() from None
+        if not all(0.0 <= share <= 1.0 for share in told.values()) or not told.keys() <= {one.code for one in findings}:
+            raise self._nonsense()
+        return told
+
+    def _nonsense(self) -> ChildLost:
+        """A child that answers so is not asked again."""
+        self._replace()
+        return ChildLost("it spoke nonsense")
+
+    def _ask(self, job: Mapping[str, Any], arrays: Arrays, seconds: float) -> Message:
+        try:
+            self._child.send(job, arrays)
+            return self._child.receive(seconds)
+        except ChildLost:
+            self._replace()
+            raise
+
+    def _replace(self) -> None:
+        self._child.kill()
+        self._child = self._spawn()
+        self._started = self._warm = False
+        self._loaded.clear()
+
+    def _spawn(self) -> Child:
+        limits = (str(MEMORY_MB), str(self._config.infer_seconds * 64))
+        return Child("firmware_app.reading.children.inference_child", limits)
+
+
+def _candidates(pack: Pack, config: ReaderConfig, complaints: Complaints) -> list[Candidate]:
+    """Every possible way, in the order for a box that has measured nothing; a damaged pack has none."""
+    try:
+        pack.verify()
+    except PackError as error:
+        complaints.say(str(error))
+        return []
+    return [Candidate(way.runtime, way.precision) for way in ways.possible(pack, config)]

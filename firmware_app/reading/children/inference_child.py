@@ -1,0 +1,180 @@
+"""The inference child: keeps one warm session per pack and turns a tensor into findings and heat maps.
+
+``python -m firmware_app.reading.children.inference_child FD PARENT MEMORY_MB CPU_SECONDS``.  Jobs are ``{job: load,
+folder, runtime, precision, threads}`` and ``{job: infer, pack, rows, columns, box, display}`` with the tensors of one
+or more frames, perhaps with what lies beside the anatomy in them; which runtime and precision to try, and what to try
+next, is the parent's decision.  No model speaks here before it has answered its pack's golden images rightly in this
+very process.  An image that looks unlike what the pack learnt from gets no number (docs/decisions/unfamiliar.md).
+"""
+
+from __future__ import annotations
+
+import math
+import socket
+import statistics
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from firmware_app.errors import ImagingError, InferenceFailed, PackError, RuntimeFault
+from firmware_app.imaging.quality import beside
+from firmware_app.packs.manifest import Manifest
+from firmware_app.packs.shelf import Pack
+from firmware_app.packs.ways import Way
+from firmware_app.reading import heat_map
+from firmware_app.reading.children import child_loop, confinement
+from firmware_app.reading.children.wire import Message
+from firmware_app.runtimes import choice
+from firmware_app.runtimes.interface import Session
+from firmware_app.tasks import classify, clips, explain, golden_cases
+from firmware_app.tasks.typicality import Familiar
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """A warm session; `familiar` is absent where the pack has not said what its training images looked like."""
+
+    manifest: Manifest
+    session: Session
+    familiar: Familiar | None = None
+
+    def seen(self, tensor: NDArray[np.float32]) -> tuple[NDArray[np.float32], float]:
+        """(1, 1, H, W) → the film's activation map (C, h, w), and its distance from the training images.
+
+        The distance is 0 where nothing is known of those.  Raises `InferenceFailed`.
+        """
+        spec = self.manifest.input
+        if tensor.shape != (1, spec.channels, spec.height, spec.width) or tensor.dtype != np.float32:
+            raise InferenceFailed(pack=self.manifest.name, runtime="-", detail=f"a tensor of shape {tensor.shape}")
+        told = self.session.infer({spec.name: tensor})
+        found = told.get(self.manifest.output.map)
+        if found is None or found.ndim != 4 or found.shape[0] != 1:
+            raise InferenceFailed(pack=self.manifest.name, runtime="-", detail="it gives no map")
+        first: NDArray[np.float32] = found[0]
+        if self.familiar is None:
+            return first, 0.0
+        features = told.get(self.manifest.output.features or "")
+        distance = self.familiar.model.distance(features.reshape(-1)) if features is not None else math.inf
+        if not math.isfinite(distance):  # a fault of the runtime, which must not pass for one of the image
+            raise InferenceFailed(pack=self.manifest.name, runtime="-", detail="it gives no feature vector")
+        return first, distance
+
+    def warm_up(self) -> None:
+        """One inference of nothing: the first is slow, and shows whether the model runs at all."""
+        spec = self.manifest.input
+        activation, _ = self.seen(np.zeros((1, spec.channels, spec.height, spec.width), np.float32))
+        classify.findings(activation, self.manifest.findings)
+
+
+class Models:
+    """The sessions by their pack's name."""
+
+    def __init__(self) -> None:
+        self._loaded: dict[str, Loaded] = {}
+
+    def work(self, job: Message) -> child_loop.Answers:
+        """The one answer to a job."""
+        if job.header["job"] == "load":
+            yield self._load(job.header)
+        else:
+            yield self._infer(job)
+
+    def _load(self, job: Any) -> Message:
+        begun = time.perf_counter()
+        try:
+            pack = Pack.load(Path(str(job["folder"])))
+            path = pack.artefact(job["runtime"], job["precision"])
+            runtime = choice.get(job["runtime"])
+            session = runtime.load(path, runtime.Config(threads=int(job["threads"])))
+            loaded = Loaded(pack.manifest, session, Familiar.of(pack, job["runtime"], job["precision"]))
+            loaded.warm_up()
+            golden_cases.answered(pack, Way(job["runtime"], job["precision"]), session)
+        except (PackError, RuntimeFault, ImagingError) as error:
+            return child_loop.refusal(error)
+        except ValueError as error:
+            name = Path(str(job["folder"])).name
+            return child_loop.refusal(InferenceFailed(pack=name, runtime=job["runtime"], detail=str(error)))
+        self._loaded[pack.name] = loaded
+        return Message({"loaded": pack.name, "load_ms": 1e3 * (time.perf_counter() - begun)})
+
+    def _infer(self, job: Message) -> Message:
+        loaded = self._loaded[str(job.header["pack"])]
+        try:
+            frames = [loaded.seen(one[np.newaxis]) for one in np.asarray(job.arrays["input"])]
+            activations, distances = [frame[0] for frame in frames], [frame[1] for frame in frames]
+            limit = loaded.familiar.limit if loaded.familiar is not None else math.inf
+            counted = clips.familiar(distances, limit)
+            if not counted:
+                return Message({"unfamiliar": {"distance": statistics.median(distances), "limit": limit}})
+            each = [classify.findings(activations[at], loaded.manifest.findings) for at in counted]
+            findings, found = clips.together(each, loaded.manifest.frames)
+            strongest = {code: counted[at] for code, at in found.items()}
+        except (RuntimeFault, ValueError) as error:
+            # Under no name here: the error holds this frame, which would hold the error and with it the tensors.
+            return child_loop.refusal(_fault(loaded, error), sound=_still_sound(loaded))
+        maps = {
+            spec.code: explain.activation_map(
+                activations[strongest[spec.code]], spec.channel, loaded.manifest.output.full_scale
+            )
+            for spec in loaded.manifest.findings
+        }
+        told = {"strongest": strongest, "marked": _mark(maps, job), "beside": _beside(maps, strongest, job)}
+        return Message({"findings": [asdict(finding) for finding in findings], "counted": counted, **told})
+
+
+def _mark(maps: Mapping[str, NDArray[np.float32]], job: Message) -> bool:
+    """Write one heat map per finding, of the frame it is strongest in.
+
+    False when the disk does not take them, which costs no number.
+    """
+    box = job.header.get("box")
+    folder, rows, columns = Path(str(job.header["display"])), int(job.header["rows"]), int(job.header["columns"])
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for code, strengths in maps.items():
+            heat_map.write(strengths, rows, columns, folder / f"{code}.png", box)
+    except OSError:
+        return False
+    return True
+
+
+def _beside(maps: Mapping[str, NDArray[np.float32]], strongest: Mapping[str, int], job: Message) -> Mapping[str, float]:
+    """How much of the evidence that each map draws lies beside the anatomy; nothing where that is not known."""
+    if "beside" not in job.arrays:
+        return {}
+    cells = np.asarray(job.arrays["beside"])
+    return {code: beside.share(strengths, cells[strongest[code]]) for code, strengths in maps.items()}
+
+
+def _fault(loaded: Loaded, error: RuntimeFault | ValueError) -> RuntimeFault:
+    if isinstance(error, RuntimeFault):
+        return error
+    return InferenceFailed(pack=loaded.manifest.name, runtime="-", detail=str(error))
+
+
+def _still_sound(loaded: Loaded) -> bool:
+    """Whether the session still answers for an empty film: then the image was at fault, else the runtime is."""
+    try:
+        loaded.warm_up()
+    except (RuntimeFault, ValueError):
+        return False
+    return True
+
+
+def main() -> int:
+    """Body of the process."""
+    descriptor, parent, memory_mb, cpu_seconds = sys.argv[1:5]
+    confinement.die_with(int(parent))
+    confinement.confine(int(memory_mb))
+    with socket.socket(fileno=int(descriptor)) as channel:
+        return child_loop.serve(channel, Models().work, float(cpu_seconds))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,126 @@
+"""The parent's side of the trial child: a way to run a pack, tried with a limit on time and memory, as a `Result`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from pydantic import TypeAdapter, ValidationError
+
+from firmware_app.errors import LanternError, RuntimeHung, RuntimeStopped, RuntimeUnavailable
+from firmware_app.packs.results import Result
+from firmware_app.packs.shelf import Pack
+from firmware_app.packs.ways import Way
+from firmware_app.reading.children.child import Child, ChildLost
+from firmware_app.reading.children.errand import Errand
+from firmware_app.reading.children.inference import MEMORY_MB
+from firmware_app.records import Reason
+
+SECONDS: Final = 60.0
+"""For loading a model, its golden images and the timed inferences together; a slow box needs a few."""
+PROBE_SECONDS: Final = 30.0
+MOST_TRIES: Final = 2
+"""Of a way that crashed or hung, over restarts: the machine may have been short of memory at that moment."""
+ABSENT: Final = RuntimeUnavailable.code
+_LOST: Final = frozenset({RuntimeStopped.code, RuntimeHung.code})
+_LOOK_SECONDS: Final = 0.05
+_REASON: Final = TypeAdapter(Reason)
+
+
+class Trial:
+    """One way being tried.  `outcome` waits only when asked to; `stop` abandons it."""
+
+    def __init__(self, pack: Pack, way: Way, threads: int, seconds: float = SECONDS, tries: int = 1) -> None:
+        """*tries* counts this one.  The thread that makes it must outlive it, as with every child."""
+        self.pack, self.way = pack, way
+        self._seconds, self._tries = seconds, tries
+        job = {"job": "try", "folder": str(pack.folder), "runtime": way.runtime, "precision": way.precision,
+               "threads": threads}  # fmt: skip
+        self._errand = Errand(_child(seconds), [job], seconds)
+
+    def outcome(self, patience: float = 0.0) -> Result | None:
+        """The result, the child being gone then; None while it is at work."""
+        try:
+            if not self._errand.is_done(patience):
+                return None
+        except ChildLost as lost:
+            return self._failed(RuntimeStopped(**self._named(), detail=lost.detail))
+        except TimeoutError:
+            return self._failed(RuntimeHung(**self._named(), seconds=round(self._seconds)))
+        self._errand.stop()
+        answer = self._errand.answers[0].header
+        try:
+            if "refusal" in answer:
+                return self._failed(_REASON.validate_python(answer["refusal"]))
+            told = answer["tried"]
+            version = None if told["version"] is None else str(told["version"])[:80]
+            return Result(self.way.runtime, self.way.precision, version, float(told["milliseconds"]),
+                          int(told["cases"]), None, self._tries)  # fmt: skip
+        except (KeyError, TypeError, ValueError, ValidationError):
+            return self._failed(RuntimeStopped(**self._named(), detail="it spoke nonsense"))
+
+    def stop(self) -> None:
+        self._errand.stop()
+
+    def _named(self) -> dict[str, str]:
+        return {"pack": self.pack.name, "runtime": self.way.runtime, "precision": self.way.precision}
+
+    def _failed(self, why: LanternError | Reason) -> Result:
+        reason = why if isinstance(why, Reason) else Reason.of(why)
+        return Result(self.way.runtime, self.way.precision, None, None, 0, reason, self._tries)
+
+
+def is_final(result: Result) -> bool:
+    """Whether it need not be tried again as long as nothing changes."""
+    return result.right or result.reason is None or result.reason.code not in _LOST or result.tries >= MOST_TRIES
+
+
+def is_kept(result: Result) -> bool:
+    """Whether it is worth remembering: what a library that cannot be loaded lacks may be there at the next start."""
+    return result.reason is None or result.reason.code != ABSENT
+
+
+def tried(pack: Pack, way: Way, threads: int, seconds: float = SECONDS) -> Result:
+    """Try *way* and wait for the result."""
+    trial = Trial(pack, way, threads, seconds)
+    try:
+        while (found := trial.outcome(_LOOK_SECONDS)) is None:
+            pass
+        return found
+    finally:
+        trial.stop()
+
+
+def probed(runtimes: Sequence[str], seconds: float = PROBE_SECONDS) -> dict[str, Mapping[str, Any]]:
+    """What each runtime says of itself (``available``, ``version``, ``detail``), each in a process of its own."""
+    errands = {key: Errand(_child(seconds), [{"job": "probe", "runtime": key}], seconds) for key in runtimes}
+    found: dict[str, Mapping[str, Any]] = {}
+    try:
+        while len(found) < len(errands):
+            for key in (key for key in runtimes if key not in found):
+                answer = _probe(errands[key])
+                if answer is not None:
+                    found[key] = answer
+    finally:
+        for errand in errands.values():
+            errand.stop()
+    return {key: found[key] for key in runtimes}
+
+
+def _probe(errand: Errand) -> Mapping[str, Any] | None:
+    try:
+        if not errand.is_done(_LOOK_SECONDS):
+            return None
+        told = errand.answers[0].header["probe"]
+        return {"available": bool(told["available"]), "version": told["version"], "detail": str(told["detail"])}
+    except ChildLost as lost:
+        return {"available": False, "version": None, "detail": f"asking for it ended with {lost.detail}"}
+    except TimeoutError:
+        return {"available": False, "version": None, "detail": "it does not answer"}
+    except (KeyError, TypeError):
+        return {"available": False, "version": None, "detail": "it spoke nonsense"}
+
+
+def _child(seconds: float) -> Child:
+    """Silent: what a runtime that is tried prints while it fails is no news beside the sentence."""
+    return Child("firmware_app.reading.children.trial_child", (str(MEMORY_MB), str(seconds * 64)), silent=True)

@@ -1,0 +1,310 @@
+"""How a message is sealed, signed and opened: pure functions of bytes and keys (wire format: docs/uplink.md).
+
+Up, from box to hospital: HPKE (RFC 9180: X25519, HKDF-SHA256, AES-256-GCM) to the hospital's sealing key, with the
+box's Ed25519 signature inside.  HPKE's `info` and the signature both bind the version, the hospital's key, the box and
+the kind, so a message opens only where, from whom and as what it was meant.
+
+    LNU2 | key id, 8 | HPKE: enc, 32 + ( signature, 64 | length, 2 | body | zeros to 2,048 bytes ) + tag, 16
+
+Down, from hospital to box: nothing secret, signed with the hospital's Ed25519 key over the same context.
+
+    LND2 | key id, 8 | signature, 64 | body
+
+Form 1 (LNU1, LND1) is what the version before speaks; in it the padding ends at the next multiple of 256.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Container, Mapping
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import Annotated, ClassVar, Final
+
+from cryptography.exceptions import InvalidSignature, InvalidTag
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
+from cryptography.hazmat.primitives.hpke import AEAD, KDF, KEM, Suite
+
+from firmware_app.errors import (
+    EnvelopeMalformed,
+    EnvelopeUndecryptable,
+    MessageTooLarge,
+    SealKeyRetired,
+    SealKeyUnknown,
+    SignatureForged,
+)
+from firmware_app.sealed.form import MOST_BYTES, Many, Message, Part, Text, Whole
+from firmware_app.sealed.keys import SealKey, VerifyKey, verify_key
+from firmware_app.sealed.summary import BOX_ID, Kind
+
+SUITE: Final = Suite(KEM.X25519, KDF.HKDF_SHA256, AEAD.AES_256_GCM)
+_UP, _DOWN = b"LNU", b"LND"
+_MAGIC, _ID, _SIGNATURE, _LENGTH, _ENC, _TAG = 4, 8, 64, 2, 32, 16
+_PAD: Final = 256  # of form 1
+_PLAIN: Final = 2_048  # of form 2
+_HEAD: Final = _MAGIC + _ID
+_LEAST_UP: Final = _HEAD + _ENC + _PAD + _TAG
+
+
+class Version(IntEnum):
+    """The form of an envelope and of what may be in it; both sides of one exchange use the same."""
+
+    FIRST = 1
+    SECOND = 2
+
+    @property
+    def most_bytes(self) -> int:
+        """The longest body that goes up, in bytes."""
+        return MOST_BYTES if self is Version.FIRST else _PLAIN - _SIGNATURE - _LENGTH
+
+    def plain_bytes(self, body: int) -> int:
+        """How long the sealed plaintext is for a *body* of so many bytes."""
+        return -(-(_SIGNATURE + _LENGTH + body) // _PAD) * _PAD if self is Version.FIRST else _PLAIN
+
+
+MOST_ENVELOPE: Final = _HEAD + _ENC + Version.FIRST.plain_bytes(MOST_BYTES) + _TAG
+"""The longest envelope, in bytes; a longer one is not looked at."""
+
+
+def version_of(envelope: bytes) -> Version:
+    """The form of an envelope by its first bytes; raises `EnvelopeMalformed` for one of neither."""
+    for version in Version:
+        if envelope[:_MAGIC] in (_UP + b"%d" % version, _DOWN + b"%d" % version):
+            return version
+    raise EnvelopeMalformed(where=f"{len(envelope)} B")
+
+
+def key_id(public: X25519PublicKey | Ed25519PublicKey) -> bytes:
+    """The first 8 bytes of the SHA-256 of the raw public key."""
+    return hashlib.sha256(public.public_bytes_raw()).digest()[:_ID]
+
+
+def context(direction: bytes, kind: Kind, key: bytes, box: str, version: Version = Version.SECOND) -> bytes:
+    """What seal and signature bind: version, direction, kind, the hospital's key id (hexadecimal), the box."""
+    return b"\x00".join((b"lantern/%d" % version, direction, kind.encode(), key.hex().encode(), box.encode()))
+
+
+# --- up -----------------------------------------------------------------------------------------------------------
+
+
+def seal(
+    body: bytes, kind: Kind, box: str, signer: Ed25519PrivateKey, hospital: X25519PublicKey,
+    version: Version = Version.SECOND,
+) -> bytes:  # fmt: skip
+    """The envelope of *body*, in form 2 of one length whatever is inside.  Raises `MessageTooLarge`."""
+    if len(body) > version.most_bytes:
+        raise MessageTooLarge(size=len(body), limit=version.most_bytes)
+    key = key_id(hospital)
+    bound = context(b"up", kind, key, box, version)
+    plain = signer.sign(bound + b"\x00" + body) + len(body).to_bytes(_LENGTH) + body
+    return (
+        _UP
+        + b"%d" % version
+        + key
+        + SUITE.encrypt(plain.ljust(version.plain_bytes(len(body)), b"\x00"), hospital, bound)
+    )
+
+
+def open_sealed(
+    envelope: bytes,
+    kind: Kind,
+    box: str,
+    signer: Ed25519PublicKey,
+    private: Mapping[bytes, X25519PrivateKey],
+    retired: Container[bytes] = (),
+) -> bytes:
+    """The body of an envelope that came from *box* as *kind*.
+
+    *private* are the hospital's keys by id, *retired* the ids of those it no longer has.  Raises `EnvelopeMalformed`,
+    `SealKeyUnknown`, `SealKeyRetired`, `EnvelopeUndecryptable`, `SignatureForged`.
+    """
+    version = version_of(envelope)
+    if not _LEAST_UP <= len(envelope) <= MOST_ENVELOPE or envelope[: len(_UP)] != _UP:
+        raise EnvelopeMalformed(where=f"{len(envelope)} B")
+    key = envelope[_MAGIC:_HEAD]
+    if key not in private:
+        raise (SealKeyRetired if key in retired else SealKeyUnknown)(key=key.hex())
+    bound = context(b"up", kind, key, box, version)
+    try:
+        plain = SUITE.decrypt(envelope[_HEAD:], private[key], bound)
+    except (InvalidTag, ValueError):  # ValueError: an `enc` of small order
+        raise EnvelopeUndecryptable from None
+    body = _unpadded(plain, version)
+    _verify(signer, plain[:_SIGNATURE], bound + b"\x00" + body)
+    return body
+
+
+def _unpadded(plain: bytes, version: Version) -> bytes:
+    start = _SIGNATURE + _LENGTH
+    body = int.from_bytes(plain[_SIGNATURE:start])
+    end = start + body
+    if len(plain) != version.plain_bytes(body) or end > len(plain) or any(plain[end:]):
+        raise EnvelopeMalformed(where="padding")
+    return plain[start:end]
+
+
+# --- down ---------------------------------------------------------------------------------------------------------
+
+
+def sign(body: bytes, kind: Kind, box: str, signer: Ed25519PrivateKey, version: Version = Version.SECOND) -> bytes:
+    """*body* with the hospital's signature, for *box* and *kind* only."""
+    if len(body) > MOST_BYTES:
+        raise MessageTooLarge(size=len(body), limit=MOST_BYTES)
+    key = key_id(signer.public_key())
+    return (
+        _DOWN + b"%d" % version + key + signer.sign(context(b"down", kind, key, box, version) + b"\x00" + body) + body
+    )
+
+
+def open_signed(envelope: bytes, kind: Kind, box: str, hospital: Ed25519PublicKey) -> bytes:
+    """The body of what *hospital* signed for *box*; raises `EnvelopeMalformed` or `SignatureForged`."""
+    version, start = version_of(envelope), _HEAD + _SIGNATURE
+    if not start < len(envelope) <= start + MOST_BYTES or envelope[: len(_DOWN)] != _DOWN:
+        raise EnvelopeMalformed(where=f"{len(envelope)} B")
+    key, body = envelope[_MAGIC:_HEAD], envelope[start:]
+    if key != key_id(hospital):
+        raise SignatureForged
+    _verify(hospital, envelope[_HEAD:start], context(b"down", kind, key, box, version) + b"\x00" + body)
+    return body
+
+
+def _verify(signer: Ed25519PublicKey, signature: bytes, signed: bytes) -> None:
+    try:
+        signer.verify(signature, signed)
+    except InvalidSignature:
+        raise SignatureForged from None
+
+
+# --- what each side hands the other once, by hand ------------------------------------------------------------------
+
+_RAW: Final = Text(r"[0-9a-f]{64}")
+_PEM: Final = Text(r"-----BEGIN CERTIFICATE-----\n[A-Za-z0-9+/=\n]{1,4000}-----END CERTIFICATE-----\n")
+_HOST: Final = Text(r"[A-Za-z0-9][A-Za-z0-9.:-]{0,252}")
+
+
+@dataclass(frozen=True, slots=True)
+class HospitalBundle(Message):
+    """The hospital's public face: its keys, its broker, and the authority that vouches for the broker."""
+
+    name: ClassVar = "lantern-hospital"
+    verify: Annotated[str, VerifyKey()]
+    seal: Annotated[str, SealKey()]
+    serial: Annotated[int, Whole(1, 10**6)]
+    host: Annotated[str, _HOST]
+    port: Annotated[int, Whole(1, 65535)]
+    authority: Annotated[str, _PEM]
+
+    @property
+    def verify_key(self) -> Ed25519PublicKey:
+        return verify_key(self.verify)
+
+    @property
+    def fingerprint(self) -> str:
+        return fingerprint(self)
+
+
+@dataclass(frozen=True, slots=True)
+class BoxBundle(Message):
+    """What the hospital needs to enrol a box: its id, its Ed25519 key and the key of its TLS certificate (P-256)."""
+
+    name: ClassVar = "lantern-box"
+    box: Annotated[str, Text(BOX_ID)]
+    verify: Annotated[str, VerifyKey()]
+    tls: Annotated[str, Text(r"04[0-9a-f]{128}")]  # SEC 1, uncompressed point
+    proof: Annotated[str, Text(r"[0-9a-f]{128}")]
+
+    @classmethod
+    def made(cls, box: str, signer: Ed25519PrivateKey, tls: str) -> BoxBundle:
+        """The bundle, proved with the box's own key."""
+        proof = signer.sign(_claim(box, tls)).hex()
+        return cls(box, signer.public_key().public_bytes_raw().hex(), tls, proof)
+
+    @property
+    def verify_key(self) -> Ed25519PublicKey:
+        return verify_key(self.verify)
+
+    def prove(self) -> None:
+        """Raise `SignatureForged` unless whoever made it holds the box's key."""
+        _verify(self.verify_key, bytes.fromhex(self.proof), _claim(self.box, self.tls))
+
+    @property
+    def fingerprint(self) -> str:
+        return fingerprint(self)
+
+
+@dataclass(frozen=True, slots=True)
+class Enrolment(Message):
+    """The hospital's answer to a `BoxBundle`: the certificate with which the box may talk to the broker."""
+
+    name: ClassVar = "lantern-enrolment"
+    box: Annotated[str, Text(BOX_ID)]
+    certificate: Annotated[str, _PEM]
+
+
+_WORDS: Final = Text(r"[^\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]{1,60}")
+_AE_TITLE: Final = Text(r"[ -\[\]-~]{1,16}")  # PS3.5 6.2, VR AE
+
+
+@dataclass(frozen=True, slots=True)
+class Provisioning(Message):
+    """All that one box is told at its first start.  It is carried by hand and is never a message of the line."""
+
+    name: ClassVar = "lantern-provisioning"
+    box: Annotated[str, Text(BOX_ID)]
+    clinic: Annotated[str, _WORDS]
+    language: Annotated[str, Text(r"zh_CN|en")]
+    zone: Annotated[str, Text(r"[A-Za-z0-9_+-]{1,30}(/[A-Za-z0-9_+-]{1,30}){0,2}")]
+    ae_title: Annotated[str, _AE_TITLE]
+    calling: Annotated[tuple[str, ...], Many(_AE_TITLE, 64)]
+    pacs_host: Annotated[str, Text(r"([A-Za-z0-9][A-Za-z0-9.:-]{0,252})?")]  # empty: none
+    pacs_port: Annotated[int, Whole(1, 65535)]
+    pacs_ae_title: Annotated[str, _AE_TITLE]
+    device: Annotated[str, Text(r"([0-9a-f]{6})?")]  # the machine it is for; empty: whichever opens it
+    hospital: Annotated[HospitalBundle, Part(HospitalBundle)]
+    claim: Annotated[str, _RAW]  # `claim_mark` of the code on the label
+    nonce: Annotated[str, Text(r"[0-9a-f]{32}")]
+    made: Annotated[int, Whole(0, 2**40)]  # both in Unix seconds of the hospital's clock
+    expires: Annotated[int, Whole(0, 2**40)]
+
+
+@dataclass(frozen=True, slots=True)
+class SignedProvisioning(Message):
+    """A provisioning file: what it says, and the signature of the hospital that it names."""
+
+    name: ClassVar = "lantern-provisioning-signed"
+    content: Annotated[Provisioning, Part(Provisioning)]
+    signature: Annotated[str, Text(r"[0-9a-f]{128}")]
+
+    @classmethod
+    def made(cls, content: Provisioning, signer: Ed25519PrivateKey) -> SignedProvisioning:
+        return cls(content, signer.sign(_said(content)).hex())
+
+    def prove(self) -> None:
+        """Raise `SignatureForged` unless the hospital named inside wrote it.  Whether to trust that one is not said."""
+        _verify(self.content.hospital.verify_key, bytes.fromhex(self.signature), _said(self.content))
+
+
+def _said(content: Provisioning) -> bytes:
+    return b"\x00".join((b"lantern/1", b"provisioning", content.box.encode(), content.encode()))
+
+
+def claim_mark(code: str, nonce: str, box: str, hospital: str) -> str:
+    """By this a box knows the code of its label, and by the code that *hospital* (its verifying key) is the right one.
+
+    The code has 58 bits and the file may lie on a lost stick: scrypt (RFC 7914) with 16 MiB makes each guess dear.
+    """
+    salt = b"\x00".join((b"lantern/1", b"claim", nonce.encode(), box.encode(), hospital.encode()))
+    plain = re.sub(r"[\s\-]", "", code).upper()  # however a person typed it
+    return hashlib.scrypt(plain.encode("utf-8", "replace"), salt=salt, n=2**14, r=8, p=1, dklen=32).hex()
+
+
+def fingerprint(bundle: Message) -> str:
+    """64 bits of a bundle as two people compare them over the telephone."""
+    digest = hashlib.sha256(bundle.encode()).hexdigest()[:16]
+    return " ".join(digest[at : at + 4] for at in range(0, 16, 4))
+
+
+def _claim(box: str, tls: str) -> bytes:
+    return b"\x00".join((b"lantern/1", b"box", box.encode(), tls.encode()))

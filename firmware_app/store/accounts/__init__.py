@@ -1,0 +1,1 @@
+"""accounts.db: who may log in; and the audit chain."""

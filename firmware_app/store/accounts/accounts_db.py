@@ -1,0 +1,302 @@
+"""accounts.db: people, their roles, their one-time codes, their open sessions, and how often a log-in failed.
+
+There is no default password and none is ever typed on a command line: `lantern user` hands out one-time codes, and the
+password is chosen in the browser.  Everything secret is stored as a hash.  Times are powered-on seconds of
+the box (`clock.lived`): no setting of a clock makes a session or a code live longer or shorter.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import secrets
+import unicodedata
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
+from importlib import resources
+from pathlib import Path
+from typing import Final
+
+from firmware_app import clock
+from firmware_app.errors import AccountExists, AccountNameUnusable, AccountUnknown, CodeMalformed
+from firmware_app.store.sqlite.database import Database
+
+SCHEMA_VERSION: Final = 1
+SESSION_IDLE_S: Final = 30 * 60
+SESSION_MOST_S: Final = 12 * 3600
+CLAIM_S: Final = 72 * 3600
+ATTEMPT_WINDOW_S: Final = 15 * 60
+# Within the window: one address against one account, one address against all, all addresses against one account.
+MOST_PAIR, MOST_ADDRESS, MOST_ACCOUNT = 5, 20, 50
+_SEEN_STEP_S: Final = 60  # `seen` is not written more often than this
+_NAME: Final = re.compile(r"\w[\w.\- ]{0,38}\w|\w")
+_ALPHABET: Final = "23456789ABCDEFGHJKMNPQRSTVWXYZ"  # without 0 O, 1 I L, U
+_CODE_CHARACTERS: Final = 12  # 58 bits
+
+
+class Role(StrEnum):
+    """What an account is for."""
+
+    DOCTOR = "doctor"
+    TECHNICIAN = "technician"
+    AUDITOR = "auditor"
+
+
+@dataclass(frozen=True, slots=True)
+class User:
+    """An account."""
+
+    name: str
+    shown: str
+    role: Role
+    language: str | None
+    disabled: bool
+    has_password: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """What a one-time code is good for: the account *user*, or the first account when it is None."""
+
+    user: str | None
+
+
+class Accounts:
+    """The accounts database.  Safe to share between the threads of one process."""
+
+    def __init__(self, path: Path, now: Callable[[], float] = clock.lived) -> None:
+        self.database = Database(path)
+        self._now = now
+
+    def create(self) -> None:
+        """Make or migrate the file."""
+        self.database.create([resources.files(__package__).joinpath("accounts.sql").read_text("utf-8")])
+
+    # --- people --------------------------------------------------------------------------------------------------
+
+    def users(self) -> list[User]:
+        """Every account by name."""
+        return [_user(row) for row in self.database.connection.execute("SELECT * FROM users ORDER BY name")]
+
+    def find(self, name: str) -> User | None:
+        row = self.database.connection.execute("SELECT * FROM users WHERE name = ?", (normal(name),)).fetchone()
+        return _user(row) if row else None
+
+    def add(self, name: str, role: Role) -> str:
+        """A new account without a password; returns the code that sets it.  Raises `AccountExists`."""
+        with self.database.transaction():
+            self._insert(name, role)
+            return self._new_claim(normal(name))
+
+    def renew(self, name: str) -> str:
+        """A code to choose a new password with; ends the account's sessions.  Raises `AccountUnknown`."""
+        with self.database.transaction() as connection:
+            user = self._require(name)
+            connection.execute("UPDATE users SET disabled = 0 WHERE name = ?", (user.name,))
+            connection.execute("DELETE FROM sessions WHERE user_name = ?", (user.name,))
+            return self._new_claim(user.name)
+
+    def disable(self, name: str) -> None:
+        """Keep the account out from now on: its sessions, codes and password.  Raises `AccountUnknown`."""
+        with self.database.transaction() as connection:
+            user = self._require(name)
+            connection.execute("UPDATE users SET disabled = 1, password = NULL WHERE name = ?", (user.name,))
+            connection.execute("DELETE FROM sessions WHERE user_name = ?", (user.name,))
+            connection.execute("DELETE FROM claims WHERE user_name = ?", (user.name,))
+
+    def speak(self, name: str, language: str) -> None:
+        """Remember the account's language."""
+        with self.database.transaction() as connection:
+            connection.execute("UPDATE users SET language = ? WHERE name = ?", (language, name))
+
+    def password_hash(self, name: str) -> str | None:
+        """The stored hash of an account that may log in."""
+        row = self.database.connection.execute(
+            "SELECT password FROM users WHERE name = ? AND disabled = 0", (normal(name),)
+        ).fetchone()
+        return row[0] if row else None
+
+    def set_password(self, name: str, password_hash: str) -> None:
+        with self.database.transaction() as connection:
+            connection.execute("UPDATE users SET password = ? WHERE name = ?", (password_hash, normal(name)))
+
+    # --- one-time codes ------------------------------------------------------------------------------------------
+
+    def first_claim(self, code: str | None = None) -> str | None:
+        """A code for the first account, replacing an unused one; None when there is an account already.
+
+        *code* is one that was agreed on elsewhere, as on a printed label; without it a fresh one is drawn.
+        """
+        with self.database.transaction() as connection:
+            if connection.execute("SELECT 1 FROM users WHERE password IS NOT NULL LIMIT 1").fetchone():
+                return None
+            return self._new_claim(None, code)
+
+    def claim(self, code: str) -> Claim | None:
+        """What *code* is good for; None when it is wrong, used or too old."""
+        row = self.database.connection.execute(
+            "SELECT user_name FROM claims WHERE code_hash = ? AND expires > ?", (_code_hash(code), self._now())
+        ).fetchone()
+        return Claim(row[0]) if row else None
+
+    def redeem(self, code: str, name: str, password_hash: str) -> User | None:
+        """Use *code* up and give its account the password; None when someone else was quicker.
+
+        *name* names the first account, a doctor's; for a code of an existing account it is not looked at.  Raises
+        `AccountNameUnusable` and `AccountExists`; the code then stays good.
+        """
+        with self.database.transaction() as connection:
+            found = self.claim(code)
+            if found is None:
+                return None
+            connection.execute("DELETE FROM claims WHERE code_hash = ?", (_code_hash(code),))
+            if found.user is None:
+                self._insert(name, Role.DOCTOR)
+            target = found.user or normal(name)
+            connection.execute("DELETE FROM sessions WHERE user_name = ?", (target,))
+            connection.execute("UPDATE users SET password = ?, disabled = 0 WHERE name = ?", (password_hash, target))
+            return self.find(target)
+
+    # --- sessions ------------------------------------------------------------------------------------------------
+
+    def open_session(self, name: str, previous: str | None = None) -> str:
+        """A new session's random id; the *previous* one of this browser ends."""
+        fresh, now = secrets.token_urlsafe(32), self._now()
+        with self.database.transaction() as connection:
+            if previous:
+                connection.execute("DELETE FROM sessions WHERE id_hash = ?", (_hash(previous),))
+            connection.execute(
+                "DELETE FROM sessions WHERE created < ? OR seen < ? OR seen > ?",
+                (now - SESSION_MOST_S, now - SESSION_IDLE_S, now + _SEEN_STEP_S),
+            )
+            connection.execute("INSERT INTO sessions VALUES (?, ?, ?, ?)", (_hash(fresh), normal(name), now, now))
+        return fresh
+
+    def session_user(self, identifier: str, *, used: bool = True) -> User | None:
+        """Whose session it is; None when it has ended, was idle too long, or the account was disabled.
+
+        *used* is False for what a page does by itself: a screen that updates on its own is idle all the same.
+        """
+        now, key = self._now(), _hash(identifier)
+        row = self.database.connection.execute(
+            "SELECT u.*, s.seen FROM sessions s JOIN users u ON u.name = s.user_name"
+            " WHERE s.id_hash = ? AND u.disabled = 0 AND s.created > ? AND s.seen > ? AND s.seen <= ?",
+            (key, now - SESSION_MOST_S, now - SESSION_IDLE_S, now + _SEEN_STEP_S),
+        ).fetchone()
+        if row is None:
+            return None
+        if used and now - row["seen"] > _SEEN_STEP_S:
+            with self.database.transaction() as connection:
+                connection.execute("UPDATE sessions SET seen = ? WHERE id_hash = ?", (now, key))
+        return _user(row)
+
+    def close_session(self, identifier: str) -> None:
+        with self.database.transaction() as connection:
+            connection.execute("DELETE FROM sessions WHERE id_hash = ?", (_hash(identifier),))
+
+    # --- failed log-ins ------------------------------------------------------------------------------------------
+
+    def may_try(self, name: str, address: str) -> bool:
+        """Whether another log-in would be heard, by what failed within the window; survives a restart."""
+        key, now = _hash(normal(name)), self._now()
+        row = self.database.connection.execute(
+            "SELECT COUNT(*) FILTER (WHERE name_hash = :name AND address = :address),"
+            " COUNT(*) FILTER (WHERE address = :address), COUNT(*) FILTER (WHERE name_hash = :name)"
+            " FROM attempts WHERE at > :since AND at <= :now",
+            {"name": key, "address": address, "since": now - ATTEMPT_WINDOW_S, "now": now},
+        ).fetchone()
+        return bool(row[0] < MOST_PAIR and row[1] < MOST_ADDRESS and row[2] < MOST_ACCOUNT)
+
+    def take_try(self, name: str, address: str) -> bool:
+        """Count an attempt as failed *before* it is looked at, so that many at once are no way round the limit.
+
+        False when the limit is reached, and then nothing is counted; `forget_failures` after a success.
+        """
+        if not self.may_try(name, address):
+            return False
+        now = self._now()
+        with self.database.transaction() as connection:
+            if not self.may_try(name, address):
+                return False
+            connection.execute("DELETE FROM attempts WHERE at <= ? OR at > ?", (now - ATTEMPT_WINDOW_S, now))
+            connection.execute("INSERT INTO attempts VALUES (?, ?, ?)", (now, _hash(normal(name)), address))
+        return True
+
+    def forget_failures(self, name: str, address: str) -> None:
+        """After an attempt that succeeded."""
+        with self.database.transaction() as connection:
+            connection.execute(
+                "DELETE FROM attempts WHERE name_hash = ? AND address = ?", (_hash(normal(name)), address)
+            )
+
+    # --- the rest ------------------------------------------------------------------------------------------------
+
+    def secret(self, name: str) -> bytes:
+        """32 random bytes, made once and kept."""
+        with self.database.transaction() as connection:
+            connection.execute("INSERT OR IGNORE INTO secrets VALUES (?, ?)", (name, secrets.token_bytes(32)))
+            row = connection.execute("SELECT value FROM secrets WHERE name = ?", (name,)).fetchone()
+        return bytes(row[0])
+
+    def _insert(self, name: str, role: Role) -> None:
+        if not _NAME.fullmatch(name):
+            raise AccountNameUnusable(limit=40)
+        if self.find(name) is not None:
+            raise AccountExists
+        self.database.connection.execute(
+            "INSERT INTO users (name, shown, role, created_at) VALUES (?, ?, ?, ?)",
+            (normal(name), name, role.value, self._now()),
+        )
+
+    def _require(self, name: str) -> User:
+        user = self.find(name)
+        if user is None:
+            raise AccountUnknown
+        return user
+
+    def _new_claim(self, name: str | None, code: str | None = None) -> str:
+        """Inside the caller's transaction; an earlier code for the same account is void."""
+        connection = self.database.connection
+        connection.execute("DELETE FROM claims WHERE user_name IS ? OR expires <= ?", (name, self._now()))
+        drawn = plain_code(code) if code else "".join(secrets.choice(_ALPHABET) for _ in range(_CODE_CHARACTERS))
+        connection.execute("INSERT INTO claims VALUES (?, ?, ?)", (_code_hash(drawn), name, self._now() + CLAIM_S))
+        return _shown(drawn)
+
+
+def normal(name: str) -> str:
+    """The form under which two spellings of a name are one account."""
+    return unicodedata.normalize("NFKC", name.strip()).casefold()
+
+
+def _hash(text: str) -> str:
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def _code_hash(code: str) -> str:
+    return _hash(plain_code(code))
+
+
+def plain_code(code: str) -> str:
+    """A code as it is hashed, however a person typed it."""
+    return re.sub(r"[\s\-]", "", code).upper()
+
+
+def checked_code(text: str) -> str:
+    """A one-time code that a person typed, as it is shown; raises `CodeMalformed` for what never was one."""
+    plain = plain_code(text)
+    if len(plain) != _CODE_CHARACTERS or not set(plain) <= set(_ALPHABET):
+        raise CodeMalformed
+    return _shown(plain)
+
+
+def _shown(plain: str) -> str:
+    return "-".join(plain[start : start + 4] for start in range(0, _CODE_CHARACTERS, 4))
+
+
+def _user(row: object) -> User:
+    found: dict[str, object] = dict(row)  # type: ignore[call-overload]
+    return User(
+        str(found["name"]), str(found["shown"]), Role(str(found["role"])),
+        str(found["language"]) if found["language"] else None, bool(found["disabled"]), found["password"] is not None,
+    )  # fmt: skip

@@ -1,0 +1,1 @@
+"""clinical.db: images, cases, readings, worklist."""

@@ -1,0 +1,224 @@
+"""The door's side of clinical.db: who sends, what came, what it was, and which case it belongs to."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from firmware_app import clock
+from firmware_app.errors import LanternError
+from firmware_app.headers.other_objects import kind_of
+from firmware_app.records import Header, Instance
+from firmware_app.store.clinical import forms, quarantine
+from firmware_app.store.disk.references import References
+from firmware_app.store.sqlite.database import Database
+from firmware_app.store.sqlite.together import Together
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """An instance that is already here under the same identity."""
+
+    reference: str
+    case: str
+    file: str
+    sha256: str
+
+
+class Admission:
+    """What the door writes, each in one durable transaction."""
+
+    def __init__(self, database: Database, folder: Path, *, keeps_every_line: bool = False) -> None:
+        self.database = database
+        self._keeps_every_line = keeps_every_line
+        self._references = References(folder)
+        self._together = Together(database)
+
+    def establish_references(self, unnamed: bool) -> None:
+        """Both copies of the secret behind the references, at start; *unnamed* when nothing was named by one so far."""
+        with self.database.transaction() as connection:
+            (images,) = connection.execute("SELECT EXISTS (SELECT 1 FROM instances)").fetchone()
+            self._references.establish(connection, may_draw=unnamed or not images)
+
+    def open_association(self, source: str) -> int:
+        """A sender began; its studies are complete when it is closed."""
+        with self.database.transaction() as connection:
+            row = connection.execute(
+                "INSERT INTO associations (source, opened_at) VALUES (?, ?) RETURNING id", (source, _now())
+            ).fetchone()
+        return int(row[0])
+
+    def close_association(self, association: int) -> None:
+        with self.database.transaction() as connection:
+            connection.execute("UPDATE associations SET closed_at = ? WHERE id = ?", (_now(), association))
+
+    def close_all_associations(self) -> None:
+        """At the gateway's start: whoever was sending when it died is gone."""
+        with self.database.transaction() as connection:
+            connection.execute("UPDATE associations SET closed_at = ? WHERE closed_at IS NULL", (_now(),))
+
+    def find(self, sop_uid: str | None, sha256: str) -> Held | None:
+        """The instance with this SOP Instance UID (for a picture: with these bytes), if it is here."""
+        return _find(self.database, sop_uid, sha256)
+
+    def admit(
+        self, *, path: str, file: str, sha256: str, size: int, header: Header | None, association: int | None
+    ) -> Instance | Held:
+        """Record an accepted object whose bytes are already durable at *file*; durable on return.
+
+        Returns the new instance, or what is `Held` already under that identity (then nothing was written).
+        """
+
+        def write(connection: sqlite3.Connection) -> Instance | Held:
+            held = _find(self.database, header.sop_instance_uid if header else None, sha256)
+            if held is not None:
+                return held
+            self._references.load(connection)
+            kind = kind_of(header.sop_class_uid) if header else None
+            case = self._case_for(header, sha256) if kind is None else self._case_beside(header, sha256)
+            instance = Instance(self._references.instance(header, sha256), case, file, header)
+            connection.execute(
+                "INSERT INTO instances (reference, case_reference, sop_uid, series_uid, file, sha256, bytes, header,"
+                " association, received_at, kind, state) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                (
+                    instance.reference,
+                    case,
+                    header.sop_instance_uid if header else None,
+                    header.series_instance_uid if header else None,
+                    file,
+                    sha256,
+                    size,
+                    forms.header().dump_json(header).decode() if header else None,
+                    association,
+                    _now(),
+                    kind,
+                    "waiting" if kind is None else "done",
+                ),
+            )
+            _arrived(self.database, path, "accepted", instance.reference, case, None, None)
+            return instance
+
+        return self._together.write(write)
+
+    def _case_for(self, header: Header | None, sha256: str) -> str:
+        """The case of this study, opened or freshened.  Pictures without a study are a case each."""
+        connection = self.database.connection
+        study = header.study_instance_uid if header else None
+        if study is not None:
+            row = connection.execute(
+                "UPDATE cases SET fresh = 1, touched = ?, modality = COALESCE(modality, ?) WHERE study_uid = ?"
+                " RETURNING reference",
+                (time.monotonic(), header.modality if header else None, study),
+            ).fetchone()
+            if row is not None:
+                return str(row[0])
+        reference = self._references.case(header, sha256)
+        connection.execute(  # a picture's case may be here without its image, after a rescue
+            "INSERT INTO cases (reference, study_uid, modality, opened_at, touched, revision) VALUES (?, ?, ?, ?, ?,"
+            " COALESCE((SELECT revision FROM retired WHERE case_reference = ?), 0))"  # the hospital knows these
+            " ON CONFLICT (reference) DO UPDATE SET fresh = 1, touched = excluded.touched",
+            (reference, study, header.modality if header else None, _now(), time.monotonic(), reference),
+        )
+        return reference
+
+    def _case_beside(self, header: Header | None, sha256: str) -> str:
+        """The case of an object that is no image: opened for the images that may come, and not freshened by it."""
+        study = header.study_instance_uid if header else None
+        reference = self._references.case(header, sha256)
+        connection = self.database.connection
+        row = connection.execute("SELECT reference FROM cases WHERE study_uid = ?", (study,)).fetchone()
+        if row is not None:
+            return str(row[0])
+        connection.execute(
+            "INSERT INTO cases (reference, study_uid, opened_at, touched, fresh, revision) VALUES (?, ?, ?, ?, 0,"
+            " COALESCE((SELECT revision FROM retired WHERE case_reference = ?), 0)) ON CONFLICT (reference) DO NOTHING",
+            (reference, study, _now(), time.monotonic(), reference),
+        )
+        return reference
+
+    def record_duplicate(self, path: str, held: Held) -> None:
+        """The same object came again; the sender is told that all is well."""
+        with self.database.transaction():
+            _arrived(self.database, path, "duplicate", held.reference, held.case, None, None)
+            self._bound("duplicate")
+
+    def record_refusal(
+        self, path: str, error: LanternError, *, held: Held | None = None, kept_file: str | None = None
+    ) -> None:
+        """Something was refused; for a conflict, *held* is the instance in use and *kept_file* the one set aside."""
+        with self.database.transaction():
+            _arrived(self.database, path, "refused", None, held.case if held else None, error, kept_file)
+            self._bound("refused")
+
+    def _bound(self, outcome: str) -> None:
+        """A sender that repeats itself for ever must not fill the disk with lines."""
+        if not self._keeps_every_line:
+            quarantine.bound(self.database.connection, outcome)
+
+    def reread(self, held: Held) -> None:
+        """The lost file of *held* comes back: forget what was read without it, and let it be read again.
+
+        The reading so far is kept under `superseded`.  While another reading of the case stands, so does the case's
+        priority: it may be too urgent for a moment, never too calm.
+        """
+        with self.database.transaction() as connection:
+            is_image = "SELECT 1 FROM instances WHERE reference = ? AND kind IS NULL"
+            if connection.execute(is_image, (held.reference,)).fetchone() is None:
+                return
+            connection.execute(
+                "INSERT INTO superseded (key, case_reference, body, read_at, replaced_at)"
+                " SELECT key, case_reference, body, at, ? FROM readings WHERE key = ?",
+                (_now(), held.reference),
+            )
+            connection.execute("DELETE FROM readings WHERE key = ?", (held.reference,))
+            connection.execute(
+                "UPDATE instances SET state = 'waiting', claims = 0, failures = 0, read_at = NULL WHERE reference = ?",
+                (held.reference,),
+            )
+            connection.execute(
+                "UPDATE cases SET fresh = 1, touched = ?, priority = CASE WHEN EXISTS"
+                " (SELECT 1 FROM readings r WHERE r.case_reference = cases.reference) THEN priority END"
+                " WHERE reference = ?",
+                (time.monotonic(), held.case),
+            )
+
+
+def _find(database: Database, sop_uid: str | None, sha256: str) -> Held | None:
+    column, value = ("sop_uid", sop_uid) if sop_uid is not None else ("sop_uid IS NULL AND sha256", sha256)
+    row = database.connection.execute(
+        f"SELECT reference, case_reference, file, sha256 FROM instances WHERE {column} = ?", (value,)
+    ).fetchone()
+    return Held(*row) if row else None
+
+
+def _arrived(
+    database: Database,
+    path: str,
+    outcome: str,
+    instance: str | None,
+    case: str | None,
+    error: LanternError | None,
+    kept_file: str | None,
+) -> None:
+    """One line of the door's journal, inside the caller's transaction."""
+    database.connection.execute(
+        "INSERT INTO arrivals (path, outcome, instance, case_reference, code, details, kept_file, at)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+        (
+            path,
+            outcome,
+            instance,
+            case,
+            error.code if error else None,
+            json.dumps(error.details) if error else None,
+            kept_file,
+            _now(),
+        ),
+    )
+
+
+def _now() -> str:
+    return clock.text()

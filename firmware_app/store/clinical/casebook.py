@@ -1,0 +1,184 @@
+"""The questions that clinical.db answers: what a case is made of, and how the queue stands."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from typing import Final
+
+from firmware_app import clock
+from firmware_app.errors import CaseUnknown, NotReadYet
+from firmware_app.headers.other_objects import KINDS
+from firmware_app.records import Case, FileRecord, FileStatus, Finding, Header, Priority, Reading, ReadingStatus, Reason
+from firmware_app.store.clinical import forms, media, quarantine
+from firmware_app.store.sqlite.database import Database
+
+WITHOUT_IMAGE: Final = (
+    "(c.priority IS NULL AND c.fresh = 0"
+    " AND EXISTS (SELECT 1 FROM instances o WHERE o.case_reference = c.reference AND o.kind IS NOT NULL)"
+    " AND NOT EXISTS (SELECT 1 FROM instances o WHERE o.case_reference = c.reference AND o.kind IS NULL))"
+)
+"""True in SQL for a case *c* of which only objects came that are no images: it is kept, and stands in no list."""
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """The queue at a glance."""
+
+    cases: int
+    instances: int
+    waiting: int
+    refused: int
+
+
+class Casebook:
+    """The cases of one clinical database."""
+
+    def __init__(self, database: Database) -> None:
+        self.database = database
+
+    def counts(self) -> Counts:
+        row = self.database.connection.execute(
+            "SELECT (SELECT COUNT(*) FROM cases), (SELECT COUNT(*) FROM instances),"
+            " (SELECT COUNT(*) FROM instances WHERE state = 'waiting')"
+        ).fetchone()
+        cases, instances, waiting = row
+        return Counts(cases, instances, waiting, quarantine.refused(self.database.connection))
+
+    def newest(self) -> clock.Stamp | None:
+        """When the newest row was written, by the order in which they came; None before the first."""
+        found = self.database.connection.execute(
+            "SELECT at FROM (SELECT at FROM arrivals ORDER BY sequence DESC LIMIT 1)"
+            " UNION ALL SELECT at FROM (SELECT at FROM readings ORDER BY rowid DESC LIMIT 1)"
+            " UNION ALL SELECT at FROM (SELECT at FROM audit ORDER BY sequence DESC LIMIT 1)"
+        ).fetchall()
+        stamps = []
+        for (text,) in found:
+            with suppress(ValueError):  # of a hand that was not ours
+                stamps.append(clock.parse(text))
+        return max(stamps, key=lambda one: one.at, default=None)
+
+    def case(self, reference: str) -> Case:
+        """The case with this reference; raises `CaseUnknown`."""
+        row = self.database.connection.execute("SELECT * FROM cases WHERE reference = ?", (reference,)).fetchone()
+        if row is None:
+            raise CaseUnknown(case=reference[:40])
+        return self._assemble(row["reference"], row["study_uid"], row["modality"], row["revision"], row["priority"])
+
+    def cases(self) -> Iterator[Case]:
+        """Every case that has an image, most urgent first, then newest first."""
+        rows = self.database.connection.execute(
+            f"SELECT * FROM cases c WHERE NOT {WITHOUT_IMAGE}"
+            " ORDER BY CASE priority WHEN 'urgent' THEN 0 WHEN 'soon' THEN 1"
+            " WHEN 'cannot-judge' THEN 2 WHEN 'routine' THEN 3 ELSE 4 END, rowid DESC"
+        ).fetchall()
+        for row in rows:
+            yield self._assemble(row["reference"], row["study_uid"], row["modality"], row["revision"], row["priority"])
+
+    def references(self) -> tuple[str, ...]:
+        """Of every case, in the order in which the first image of each came."""
+        return tuple(row[0] for row in self.database.connection.execute("SELECT reference FROM cases ORDER BY rowid"))
+
+    def examinations(self, reference: str) -> tuple[str, ...]:
+        """What the machine calls a case's study and series, each name once, in the order of arrival."""
+        headers = self._headers(reference)
+        named = [*(header.study_description for header in headers), *(header.series_description for header in headers)]
+        return tuple(dict.fromkeys(name for name in named if name))
+
+    def examined(self, reference: str) -> tuple[tuple[str, str], ...]:
+        """Study date and time (PS3.5 6.2: DA, TM) as the images of a case say them, each once, in order of arrival."""
+        told = [(header.study_date or "", header.study_time or "") for header in self._headers(reference)]
+        return tuple(dict.fromkeys(one for one in told if one[0]))
+
+    def others(self, reference: str) -> dict[str, str]:
+        """What came with a case and is no image: instance -> kind (`other_objects.KINDS`), in the order of arrival."""
+        rows = self.database.connection.execute(
+            "SELECT reference, kind FROM instances WHERE case_reference = ? AND kind IS NOT NULL ORDER BY sequence",
+            (reference,),
+        )
+        return {row["reference"]: row["kind"] for row in rows}
+
+    def _headers(self, reference: str) -> list[Header]:
+        """Of the first images of a case, in the order of arrival."""
+        rows = self.database.connection.execute(
+            "SELECT header FROM instances WHERE case_reference = ? AND header IS NOT NULL AND kind IS NULL"
+            " ORDER BY sequence LIMIT 32",
+            (reference,),
+        )
+        return [forms.header().validate_json(row["header"]) for row in rows]
+
+    def knows(self, instance: str) -> bool:
+        """Whether an instance of this reference is there."""
+        row = self.database.connection.execute("SELECT 1 FROM instances WHERE reference = ?", (instance,)).fetchone()
+        return row is not None
+
+    def homeless(self) -> Case | None:
+        """What arrived and belongs to no case (refused at the door), as a case without a reference; None if nothing."""
+        files = self._files(None)
+        if not files:
+            return None
+        return Case(None, None, None, 0, None, files, (), (), ())
+
+    def _assemble(
+        self, reference: str, study: str | None, modality: str | None, revision: int, priority: str | None
+    ) -> Case:
+        incomplete = media.incomplete(self.database.connection, reference)
+        readings = tuple(
+            _warned(forms.reading().validate_json(row[0]), incomplete)
+            for row in self.database.connection.execute(
+                "SELECT r.body FROM readings r LEFT JOIN instances i ON i.reference = r.key"
+                " WHERE r.case_reference = ? ORDER BY i.sequence",
+                (reference,),
+            )
+        )
+        best: dict[str, Finding] = {}
+        for reading in readings:
+            for finding in reading.findings:
+                if finding.code not in best or finding.probability > best[finding.code].probability:
+                    best[finding.code] = finding
+        return Case(
+            reference,
+            study,
+            modality,
+            revision,
+            Priority(priority) if priority else None,
+            self._files(reference),
+            readings,
+            tuple(best.values()),
+            tuple(lesion for reading in readings for lesion in reading.lesions),
+            incomplete=incomplete,
+        )
+
+    def _files(self, case: str | None) -> tuple[FileRecord, ...]:
+        rows = self.database.connection.execute(
+            "SELECT a.path, a.outcome, a.instance, a.code, a.details, r.body, i.kind FROM arrivals a"
+            " LEFT JOIN readings r ON r.key = a.instance LEFT JOIN instances i ON i.reference = a.instance"
+            " WHERE a.case_reference IS ? ORDER BY a.sequence",
+            (case,),
+        )
+        return tuple(_file_record(row) for row in rows)
+
+
+def _warned(reading: Reading, incomplete: Reason | None) -> Reading:
+    """Whoever reads a number of a case that may lack images reads that first."""
+    if incomplete is None:
+        return reading
+    return replace(reading, quality=replace(reading.quality, hints=(incomplete, *reading.quality.hints)))
+
+
+def _file_record(row: sqlite3.Row) -> FileRecord:
+    path, instance = row["path"], row["instance"]
+    if row["outcome"] == "refused":
+        return FileRecord(path, None, FileStatus.REFUSED, Reason(row["code"] or "", json.loads(row["details"] or "{}")))
+    if row["outcome"] == "duplicate":
+        return FileRecord(path, instance, FileStatus.DUPLICATE, None)
+    if row["kind"] is not None:  # all that the box does with it is done
+        return FileRecord(path, instance, FileStatus.READ, Reason(KINDS.get(row["kind"], KINDS["other"])))
+    if row["body"] is None:
+        return FileRecord(path, instance, FileStatus.CANNOT_JUDGE, Reason.of(NotReadYet()))
+    reading = forms.reading().validate_json(row["body"])
+    status = FileStatus.READ if reading.status is ReadingStatus.READ else FileStatus.CANNOT_JUDGE
+    return FileRecord(path, instance, status, reading.reason)

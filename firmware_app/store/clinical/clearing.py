@@ -1,0 +1,218 @@
+"""Deleting finished cases: which ones may go, and how they go so that a kill at any instant leaves the box consistent.
+
+A case goes in one transaction, which holds it once more against every condition, takes its rows away, and lists its
+files under `leaving`.  From then on they are nobody's: a rescue does not take them in again, and whoever looks next
+removes what is left.  A file only goes inside a write transaction that sees no row of its name: the same image, sent
+again at this moment, either has its row already and keeps the file, or its door finds the file gone and puts its own.
+
+A case may go when nothing of it is asked for any more:
+- read: none of its images waits, and its last revision is closed;
+- sent: the hospital's signed receipt for each of its summaries is there (`outbox` has no row of it);
+- signed: a doctor is done with it as it is now, and for every finding that the box called positive, as it is read now,
+  a doctor has said that they agree, disagree or are unsure.  "No opinion" is enough for "Done" and not for deletion;
+- old: nothing of it came after the cut-off.
+
+A case of which only objects came that are no images is never read and asks for no doctor: its age alone decides.
+"""
+
+from __future__ import annotations
+
+import shutil
+import sqlite3
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Final
+
+from firmware_app import clock
+from firmware_app.clock import Stamp
+from firmware_app.store.accounts import audit
+from firmware_app.store.clinical.casebook import WITHOUT_IMAGE
+from firmware_app.store.clinical.clinical_db import Clinical
+from firmware_app.store.clinical.worklist import DONE
+from firmware_app.store.disk.layout import StateDir, sync_directory
+
+ACTOR: Final = "box"
+DELETED: Final = "case.deleted"
+DAYS_OF_WORK: Final = 30
+"""The newest days on which anything came stay, by the order of arrival: a clock that jumped ahead deletes no years."""
+
+_UNREAD: Final = (
+    f"NOT {WITHOUT_IMAGE} AND (c.fresh = 1 OR c.revision = 0 OR EXISTS"
+    " (SELECT 1 FROM instances w WHERE w.case_reference = c.reference AND w.state = 'waiting'))"
+)
+_UNSENT: Final = "EXISTS (SELECT 1 FROM outbox o WHERE o.case_reference = c.reference)"
+_UNSIGNED: Final = (
+    f"NOT {WITHOUT_IMAGE} AND (NOT COALESCE({DONE}, 0) OR EXISTS (SELECT 1"
+    " FROM readings p, json_each(p.body, '$.findings') f"
+    " WHERE p.case_reference = c.reference"
+    " AND json_extract(f.value, '$.probability') >= json_extract(f.value, '$.threshold')"
+    " AND NOT EXISTS (SELECT 1 FROM verdicts v"
+    " WHERE v.case_reference = c.reference AND v.finding = json_extract(f.value, '$.code')"
+    " AND v.revision >= c.revision AND v.verdict <> 'none')))"
+)
+_ASKED: Final = f"{_UNREAD} AS unread, {_UNSENT} AS unsent, {_UNSIGNED} AS unsigned, {WITHOUT_IMAGE} AS without_image"
+# When an image came at the latest; no clock is believed alone.  It came no earlier than those before it, so one that
+# stood too early counts for nothing; and where nobody vouched for the time (a `?`, or the future), it came before the
+# next one whose time somebody did vouch for.  Without such a one it may have come this minute.
+_CASES: Final = f"""
+    WITH told AS (SELECT *, received_at <= :now AND received_at NOT LIKE '%?' AS sure FROM instances),
+    grown AS (SELECT case_reference, sequence, bytes, sure,
+        MAX(CASE WHEN sure THEN received_at END) OVER (ORDER BY sequence ROWS UNBOUNDED PRECEDING) AS at FROM told),
+    bound AS (SELECT case_reference, sequence, bytes, COALESCE(MIN(CASE WHEN sure THEN at END)
+        OVER (ORDER BY sequence ROWS BETWEEN CURRENT ROW AND UNBOUNDED FOLLOWING), :now) AS at FROM grown),
+    came AS (SELECT case_reference, MAX(at) AS at, MAX(sequence) AS last, SUM(bytes) AS bytes, COUNT(*) AS images
+        FROM bound GROUP BY case_reference),
+    newest AS (SELECT substr(received_at, 1, 10) AS day FROM instances GROUP BY day
+        ORDER BY MAX(sequence) DESC LIMIT :days)
+    SELECT c.reference, came.at, came.bytes, came.images, came.last, {_ASKED},
+        came.at >= :before OR EXISTS (SELECT 1 FROM instances n
+            WHERE n.case_reference = c.reference AND substr(n.received_at, 1, 10) IN (SELECT day FROM newest)) AS recent
+    FROM cases c JOIN came ON came.case_reference = c.reference LEFT JOIN reviews r ON r.case_reference = c.reference
+    ORDER BY came.last"""
+_ONE: Final = f"""
+    SELECT c.revision, (SELECT COUNT(*) FROM instances i WHERE i.case_reference = c.reference) AS images,
+        (SELECT MAX(sequence) FROM instances i WHERE i.case_reference = c.reference) AS last, {_ASKED}
+    FROM cases c LEFT JOIN reviews r ON r.case_reference = c.reference WHERE c.reference = ?"""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What is too new to go: whatever came on or after *before*, and on the newest *days_of_work*."""
+
+    now: datetime
+    before: datetime
+    days_of_work: int = DAYS_OF_WORK
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A case that may go: when its newest image came at the earliest, how many there are, and that one's number."""
+
+    case: str
+    at: str
+    images: int
+    bytes: int
+    last: int
+    without_image: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """How many cases stay, each counted under the first reason that holds it."""
+
+    unread: int = 0
+    unsent: int = 0
+    unsigned: int = 0
+    recent: int = 0
+
+
+class Clearing:
+    """The deletion of one box's finished cases."""
+
+    def __init__(self, state: StateDir, clinical: Clinical) -> None:
+        self._state, self._clinical = state, clinical
+        # What was deleted is overwritten: neither a person nor a rescue finds it in a free page.
+        clinical.database.connection.execute("PRAGMA secure_delete=ON").fetchone()
+
+    def candidates(self, limits: Limits) -> tuple[list[Candidate], Kept]:
+        """The cases that may go, the oldest first, and how many stay for which reason."""
+        found: list[Candidate] = []
+        kept = dict.fromkeys(Kept.__slots__, 0)
+        now, before = (Stamp(moment, True).text() for moment in (limits.now, limits.before))
+        values = {"now": now, "before": before, "days": limits.days_of_work}
+        for row in self._clinical.database.connection.execute(_CASES, values):
+            holding = next((name for name in kept if row[name]), None)
+            if holding is None:
+                sizes = row["images"], row["bytes"], row["last"], bool(row["without_image"])
+                found.append(Candidate(row["reference"], row["at"], *sizes))
+            else:
+                kept[holding] += 1
+        return found, Kept(**kept)
+
+    def delete(self, one: Candidate) -> bool:
+        """Delete the case and its files; False when it may not go any more."""
+        with self._clinical.database.transaction() as connection:
+            row = connection.execute(_ONE, (one.case,)).fetchone()
+            is_same = row is not None and (row["images"], row["last"]) == (one.images, one.last)
+            if not is_same or row["unread"] or row["unsent"] or row["unsigned"]:
+                return False
+            _list_files(connection, one.case)
+            _take_rows(connection, one.case, row["revision"])
+            audit.append(connection, ACTOR, DELETED, one.case, {"images": one.images, "bytes": one.bytes})
+        self._remove(one.case)
+        return True
+
+    def finish(self) -> int:
+        """Remove what a killed run had still listed; returns how many cases that were."""
+        rows = self._clinical.database.connection.execute("SELECT DISTINCT case_reference FROM leaving").fetchall()
+        for row in rows:
+            self._remove(row[0])
+        return len(rows)
+
+    def _remove(self, case: str) -> None:
+        """Take the files that are listed for *case* off the disk, and then off the list."""
+        with self._clinical.database.transaction() as connection:
+            names = [row[0] for row in connection.execute("SELECT name FROM leaving WHERE case_reference = ?", (case,))]
+            gone = [name for name in names if not _is_used(connection, name)]
+            folders = {_remove(self._state.root / name) for name in gone}
+            for folder in folders:
+                if folder.is_dir():
+                    sync_directory(folder)  # a file that came back after a power cut would be nobody's
+            connection.execute("DELETE FROM leaving WHERE case_reference = ?", (case,))
+
+
+def _list_files(connection: sqlite3.Connection, case: str) -> None:
+    connection.execute(
+        "INSERT OR REPLACE INTO leaving (name, case_reference, bytes)"
+        " SELECT file, case_reference, bytes FROM instances WHERE case_reference = :case"
+        " UNION ALL SELECT 'display/' || reference, case_reference, 0 FROM instances WHERE case_reference = :case"
+        " UNION ALL SELECT DISTINCT kept_file, case_reference, 0 FROM arrivals"
+        " WHERE case_reference = :case AND kept_file IS NOT NULL",
+        {"case": case},
+    )
+
+
+def _take_rows(connection: sqlite3.Connection, case: str, revision: int) -> None:
+    """All rows of *case*; what is counted somewhere stays counted."""
+    connection.execute(
+        "INSERT INTO forgotten (outcome, code, count, latest) SELECT outcome, COALESCE(code, ''), COUNT(*), MAX(at)"
+        " FROM arrivals WHERE case_reference = ? AND outcome <> 'accepted' GROUP BY outcome, code"
+        " ON CONFLICT (outcome, code) DO UPDATE SET count = count + excluded.count,"
+        " latest = MAX(latest, excluded.latest)",
+        (case,),
+    )
+    connection.execute(
+        "INSERT INTO retired (case_reference, revision, arrivals, superseded, at) VALUES (:case, :revision,"
+        " (SELECT COUNT(*) FROM arrivals WHERE case_reference = :case AND outcome = 'accepted'),"
+        " (SELECT COUNT(*) FROM superseded WHERE case_reference = :case), :at)"
+        " ON CONFLICT (case_reference) DO UPDATE SET revision = MAX(revision, excluded.revision),"
+        " arrivals = arrivals + excluded.arrivals, superseded = superseded + excluded.superseded, at = excluded.at",
+        {"case": case, "revision": revision, "at": clock.text("seconds")},
+    )
+    for table in (
+        "arrivals", "readings", "superseded", "identities", "verdicts", "reviews", "listed_more", "instances",
+    ):  # fmt: skip
+        connection.execute(f"DELETE FROM {table} WHERE case_reference = ?", (case,))
+    connection.execute("DELETE FROM cases WHERE reference = ?", (case,))
+
+
+def _is_used(connection: sqlite3.Connection, name: str) -> bool:
+    """Whether an image that came since then has this name."""
+    folder, _, rest = name.partition("/")
+    column = {"images": "file", "display": "reference"}.get(folder)
+    if column is None:
+        row = connection.execute("SELECT 1 FROM arrivals WHERE kept_file = ?", (name,)).fetchone()
+    else:
+        value = name if column == "file" else rest
+        row = connection.execute(f"SELECT 1 FROM instances WHERE {column} = ? LIMIT 1", (value,)).fetchone()
+    return row is not None
+
+
+def _remove(path: Path) -> Path:
+    """Remove a file or a folder, if it is there; returns the folder that held it."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+    return path.parent

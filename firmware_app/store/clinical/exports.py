@@ -1,0 +1,214 @@
+"""The export's side of clinical.db: which files a case has, under which secret they are renamed, who took them.
+
+The audit is told of an export before anything leaves, and of its end.  An end that could not be written (a full disk, a
+power cut) leaves the beginning open; whoever makes the box ready next closes it as one of which nobody knows the end.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import logging
+import os
+import sqlite3
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from firmware_app.errors import ExportHeld, StateUnusable
+from firmware_app.records import Detail
+from firmware_app.store.accounts import audit
+from firmware_app.store.accounts.audit import Entry
+from firmware_app.store.clinical.casebook import Casebook
+from firmware_app.store.disk import lockfile, staging
+from firmware_app.store.disk.layout import StateDir, clear_away
+from firmware_app.store.disk.lockfile import NoLocks
+from firmware_app.store.disk.references import References
+from firmware_app.store.sqlite.database import Database
+
+log = logging.getLogger("lantern.export")
+
+_PURPOSE: Final = "de-identification"
+BEGUN: Final = "export.begun"
+DONE: Final = "export.done"
+STOPPED: Final = "export.stopped"
+UNKNOWN: Final = "export.unknown"
+_BOX: Final = "box"  # nobody's hand
+_LOCK: Final = "-export"  # beside the database: held by every export that is under way
+_PATIENCE_S: Final = 5.0  # who looks for exports that were cut off holds it for as long as the audit takes to read
+_NO_FILE: Final = frozenset({errno.EISDIR, errno.ELOOP, errno.ENXIO})  # a folder, a link, a socket
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """One image of a case: its reference, its file below the state directory, and whether that is a DICOM object."""
+
+    reference: str
+    file: str
+    is_dicom: bool
+
+
+class Exports:
+    """What an export needs of one clinical database."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def images(self, case: str) -> tuple[Kept, ...]:
+        """The images of *case* in the order in which they came; raises `CaseUnknown`."""
+        Casebook(self._database).case(case)
+        rows = self._database.connection.execute(
+            "SELECT reference, file, header IS NOT NULL FROM instances WHERE case_reference = ? ORDER BY sequence",
+            (case,),
+        )
+        return tuple(Kept(row[0], row[1], bool(row[2])) for row in rows)
+
+    def key(self) -> bytes:
+        """The secret behind the new identities; raises `ReferencesLost`.
+
+        It follows from the secret of the references, so it is as durable, and a rescue restores it.
+        """
+        references = References(self._database.path.parent)
+        references.load(self._database.connection)
+        return references.subkey(_PURPOSE)
+
+    @contextmanager
+    def under_way(self) -> Iterator[None]:
+        """Until the block ends, what was begun and has no end yet may still get one.
+
+        Raises `ExportHeld` while another process keeps that from being said, and `StateUnusable`.
+        """
+        with ExitStack() as held:
+            try:
+                taken = held.enter_context(self._locked(fcntl.LOCK_SH, _PATIENCE_S))
+            except NoLocks:
+                taken = True  # nobody there closes what others began
+            except OSError as error:
+                path = str(self._database.path.parent)
+                raise StateUnusable(path=path, detail=error.strerror or str(error)) from None
+            if not taken:
+                raise ExportHeld(file=self._database.path.name + _LOCK, seconds=round(_PATIENCE_S))
+            yield
+
+    def telling(self, case: str, person: str, **marks: int) -> Telling:
+        """For an export of *case* by who stands at the console as *person*."""
+        return Telling(self, self._database, case, person, marks)
+
+    def close_left(self) -> None:
+        """Say of each export that died without a word that its end is unknown; not while one is under way.
+
+        A disk too full for that leaves them as they are, for the next time; so does one that knows no locks.
+        """
+        try:
+            with self._locked(fcntl.LOCK_EX) as alone:
+                for entry in self.without_end() if alone else ():
+                    account = str(entry.details.get("account", ""))
+                    audit.Audit(self._database).record(_BOX, UNKNOWN, entry.case, account=account, begun=entry.sequence)
+        except NoLocks:
+            return
+        except (OSError, sqlite3.Error) as error:
+            log.warning("an export that was cut off cannot be closed in the audit: %s", str(error))
+
+    def of_unknown_end(self) -> list[Entry]:
+        """The beginnings, oldest first, of which nobody knows the end, closed or not."""
+        told = self._entries()
+        unknown = {one.details.get("begun") for one in told if one.action == UNKNOWN}
+        with suppress(OSError, NoLocks), self._locked(fcntl.LOCK_EX) as alone:
+            unknown |= {one.sequence for one in self.without_end()} if alone else set()
+        return [one for one in told if one.action == BEGUN and one.sequence in unknown]
+
+    def without_end(self) -> list[Entry]:
+        """Beginnings without an end.  An end that names no beginning, of an earlier version, ends its case's last."""
+        found: dict[int, Entry] = {}
+        for entry in self._entries():
+            if entry.action == BEGUN:
+                found[entry.sequence] = entry
+            elif isinstance(begun := entry.details.get("begun"), int):
+                found.pop(begun, None)
+            else:
+                same = [number for number, one in found.items() if one.case == entry.case]
+                found.pop(max(same, default=0), None)
+        return list(found.values())
+
+    def _entries(self) -> list[Entry]:
+        rows = self._database.connection.execute(
+            "SELECT * FROM audit WHERE action IN (?, ?, ?, ?) ORDER BY sequence", (BEGUN, DONE, STOPPED, UNKNOWN)
+        )
+        found = []
+        for row in rows:
+            try:
+                found.append(audit.entry_of(row))
+            except ValueError:  # it was altered; `lantern audit verify` names it
+                continue
+        return found
+
+    def _locked(self, how: int, seconds: float = 0.0) -> AbstractContextManager[bool]:
+        return _locked(self._database.path, how, seconds)
+
+
+@dataclass(slots=True)
+class Telling:
+    """What the audit is told of one export: its beginning and, once, its end.  Both are durable on return."""
+
+    exports: Exports
+    database: Database
+    case: str
+    person: str
+    marks: dict[str, int]
+    _begun: int | None = field(default=None, init=False)
+
+    def begin(self, **counts: int) -> None:
+        with self.database.transaction() as connection:
+            details: dict[str, Detail] = {"account": self.person, **counts, **self.marks}
+            audit.append(connection, audit.CONSOLE, BEGUN, self.case, details)
+            # Known before it is durable, so that it gets an end if a signal comes right after.
+            self._begun = int(connection.execute("SELECT MAX(sequence) FROM audit").fetchone()[0])
+
+    def end(self, action: str, **counts: int) -> None:
+        """Tells nothing where it has not begun, or was ended just before a signal came."""
+        if any(one.sequence == self._begun and one.case == self.case for one in self.exports.without_end()):
+            details: dict[str, Detail] = {"account": self.person, "begun": self._begun or 0, **counts, **self.marks}
+            audit.Audit(self.database).record(audit.CONSOLE, action, self.case, **details)
+
+
+def sweep_stages(state: StateDir) -> None:
+    """Take away what killed exports left on the box's own disk.  While one is under way, or on a disk where nobody can
+    tell, only what an earlier boot left: nothing of that is under way."""
+    with suppress(OSError):
+        try:
+            with _locked(state.clinical_db, fcntl.LOCK_EX) as alone:
+                staging.sweep(state, of_this_boot=alone)
+        except NoLocks:
+            staging.sweep(state, of_this_boot=False)
+
+
+@contextmanager
+def _locked(database: Path, how: int, seconds: float = 0.0) -> Iterator[bool]:
+    """Whether the lock was had within *seconds*; on a read-only disk, where nothing can begin, whether it may be
+    shared.  Raises `NoLocks` and `OSError`."""
+    path = database.with_name(database.name + _LOCK)
+    descriptor = _opened(path)
+    if descriptor is None:
+        yield how == fcntl.LOCK_SH
+        return
+    try:
+        taken = lockfile.lock(descriptor, how, seconds)
+        if not taken and seconds:
+            log.warning("%s is held by %s", path.name, lockfile.holders(descriptor) or "another process")
+        yield taken
+    finally:
+        os.close(descriptor)
+
+
+def _opened(path: Path) -> int | None:
+    """What anybody of the clinical group put in its place ends no export."""
+    try:
+        return lockfile.opened(path)
+    except OSError as error:
+        if error.errno not in _NO_FILE:
+            raise
+    clear_away(path)
+    log.warning("%s was no file, and was put out of the way", path.name)
+    return lockfile.opened(path)

@@ -1,0 +1,305 @@
+"""The doctor's lists: what is to be looked at, what could not be judged, what is done.
+
+A case is done while the revision and the number of images are those a doctor was done with and nothing of it waits to
+be read; a late image or a second reading brings it back, and so does whoever takes "Done" back.  What several doctors
+say of a finding stands side by side; none of them changes another's word.  A word holds for the reading that its doctor
+saw: after a late image or a second reading it is still shown, and no longer counts.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Final, Literal
+
+from firmware_app import clock
+from firmware_app.errors import CaseUnknown, NotReadYet
+from firmware_app.records import Finding, Priority, ReadingStatus, Reason
+from firmware_app.store.accounts import audit
+from firmware_app.store.clinical import forms, media
+from firmware_app.store.clinical.casebook import WITHOUT_IMAGE
+from firmware_app.store.clinical.clinical_db import Clinical
+from firmware_app.store.clinical.reading_queue import NEXT_REVISION
+
+Tab = Literal["open", "cannot-judge", "done"]
+VERDICTS: Final = ("agree", "disagree", "unsure", "none")
+
+IMAGES: Final = "(SELECT COUNT(*) FROM instances i WHERE i.case_reference = c.reference AND i.kind IS NULL)"
+SHOWN: Final = f"CASE c.fresh WHEN 1 THEN {NEXT_REVISION.format(revision='c.revision')} ELSE c.revision END"
+"""In SQL the revision of case *c* that a page shows: an open one already has the number that it will be closed with."""
+_WAITS: Final = "(SELECT COUNT(*) FROM instances i WHERE i.case_reference = c.reference AND i.state = 'waiting')"
+_WAITING = "EXISTS (SELECT 1 FROM instances i WHERE i.case_reference = c.reference AND i.state = 'waiting')"
+DONE: Final = f"""(r.revision >= c.revision AND NOT {_WAITING}
+    AND r.images = {IMAGES})"""
+_UNJUDGED = f"(c.priority IS 'cannot-judge' AND NOT {_WAITING})"
+_TABS: Final = {
+    "open": f"NOT COALESCE({DONE}, 0) AND NOT {_UNJUDGED} AND NOT {WITHOUT_IMAGE}",
+    "cannot-judge": f"NOT COALESCE({DONE}, 0) AND {_UNJUDGED}",
+    "done": f"COALESCE({DONE}, 0)",
+}
+# Not read yet, or not all there, stands above routine: no result does not mean normal.
+_RANK = f"""CASE WHEN c.priority = 'urgent' THEN 0 WHEN c.priority = 'soon' THEN 1
+    WHEN c.priority = 'routine' AND NOT {media.INCOMPLETE.format(case="c.reference")} THEN 3 ELSE 2 END"""
+# Newest first by the order of arrival, not by the clock: the box's may be in 1970 today and was not yesterday.
+_ORDERS: Final = {
+    "open": f"{_RANK}, c.rowid DESC",
+    "cannot-judge": "c.rowid DESC",
+    "done": "r.rowid DESC",
+}
+
+
+class CaseChanged(Exception):
+    """An image or a reading has come since the page was opened; nothing was written."""
+
+
+class WordMissing(Exception):
+    """No doctor has said anything of a finding of the case as it is now; nothing was written."""
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What one doctor said of one finding; *earlier*: of a reading that another has followed since."""
+
+    finding: str
+    verdict: str
+    actor: str
+    at: clock.Stamp
+    earlier: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """Who was done with a case, and when."""
+
+    actor: str
+    at: clock.Stamp
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One case in a list."""
+
+    case: str
+    priority: Priority | None
+    modality: str | None
+    opened_at: clock.Stamp
+    images: int
+    waiting: int
+    findings: tuple[Finding, ...]
+    reason: Reason | None
+    incomplete: Reason | None = None
+    verdicts: tuple[Verdict, ...] = ()
+    done: Done | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """Whether images wait to be read: how many, since when the oldest, and when one was last read."""
+
+    waiting: int
+    oldest: clock.Stamp | None
+    last_read: clock.Stamp | None
+
+
+class Worklist:
+    """The lists over one clinical database."""
+
+    def __init__(self, clinical: Clinical) -> None:
+        self._clinical = clinical
+
+    @property
+    def _connection(self) -> sqlite3.Connection:
+        return self._clinical.database.connection
+
+    def rows(self, tab: Tab, limit: int, offset: int = 0) -> list[Row]:
+        """At most *limit* cases of *tab* in its order."""
+        found = self._connection.execute(
+            f"SELECT c.*, r.actor, r.at, COALESCE({DONE}, 0) AS done,"
+            f" {IMAGES} AS images, {_WAITS} AS waiting"
+            f" FROM cases c LEFT JOIN reviews r ON r.case_reference = c.reference WHERE {_TABS[tab]}"
+            f" ORDER BY {_ORDERS[tab]} LIMIT ? OFFSET ?",
+            (limit, offset),
+        ).fetchall()
+        return [self._row(row) for row in found]
+
+    def count(self, tab: Tab) -> int:
+        row = self._connection.execute(
+            f"SELECT COUNT(*) FROM cases c LEFT JOIN reviews r ON r.case_reference = c.reference WHERE {_TABS[tab]}"
+        ).fetchone()
+        return int(row[0])
+
+    def next_after(self, case: str) -> str | None:
+        """The case to look at after *case*: the first open one that is another."""
+        return next((row.case for row in self.rows("open", 2) if row.case != case), None)
+
+    def standing(self) -> Standing:
+        """How the reading of images stands."""
+        row = self._connection.execute(
+            "SELECT COUNT(*), MIN(received_at), (SELECT MAX(read_at) FROM instances) FROM instances"
+            " WHERE state = 'waiting'"
+        ).fetchone()
+        return Standing(row[0], moment(row[1]) if row[1] else None, moment(row[2]) if row[2] else None)
+
+    def mark(self) -> tuple[object, ...]:
+        """A value that differs whenever a list may have changed (but not for a view or a log-in)."""
+        row = self._connection.execute(
+            "SELECT (SELECT MAX(sequence) FROM arrivals), (SELECT COUNT(*) FROM instances WHERE state = 'waiting'),"
+            " (SELECT MAX(rowid) FROM readings), (SELECT COUNT(*) FROM readings), (SELECT SUM(revision) FROM cases),"
+            " (SELECT COUNT(*) FROM identities), (SELECT at FROM reviews ORDER BY rowid DESC LIMIT 1),"
+            " (SELECT at FROM verdicts ORDER BY rowid DESC LIMIT 1),"
+            " (SELECT COUNT(*) FROM reviews), (SELECT COUNT(*) FROM verdicts),"
+            " (SELECT COUNT(*) FROM whole), (SELECT SUM(count) FROM listed_more)"
+        ).fetchone()
+        return tuple(row)
+
+    # --- what a doctor says --------------------------------------------------------------------------------------
+
+    def verdicts(self, case: str) -> tuple[Verdict, ...]:
+        """The last word of every doctor on each finding of *case*, in the order in which they spoke."""
+        rows = self._connection.execute(
+            f"SELECT v.*, v.revision < {SHOWN} AS earlier"
+            " FROM verdicts v JOIN cases c ON c.reference = v.case_reference WHERE c.reference = ? ORDER BY v.rowid",
+            (case,),
+        )
+        return tuple(
+            Verdict(row["finding"], row["verdict"], row["actor"], moment(row["at"]), bool(row["earlier"]))
+            for row in rows
+        )
+
+    def unjudged(self, case: str) -> tuple[Finding, ...]:
+        """The findings of *case*, as it is now, on which no doctor has said anything; raises `CaseUnknown`."""
+        said = {word.finding for word in self.verdicts(case) if not word.earlier}
+        return tuple(finding for finding in self._clinical.case(case).findings if finding.code not in said)
+
+    def done(self, case: str) -> Done | None:
+        """Who was done with *case* as it is now."""
+        row = self._connection.execute(
+            "SELECT r.actor, r.at FROM cases c JOIN reviews r ON r.case_reference = c.reference"
+            f" WHERE c.reference = ? AND {DONE}",
+            (case,),
+        ).fetchone()
+        return Done(row["actor"], moment(row["at"])) if row else None
+
+    def is_done(self, case: str) -> bool:
+        return self.done(case) is not None
+
+    def seen(self, case: str) -> str:
+        """What a page that is opened now shows of *case*: revision, images, and how many of them wait.
+
+        Raises `CaseUnknown`.
+        """
+        row = self._connection.execute(
+            f"SELECT {SHOWN}, {IMAGES}, {_WAITS} FROM cases c WHERE c.reference = ?", (case,)
+        ).fetchone()
+        if row is None:
+            raise CaseUnknown(case=case[:40])
+        return ".".join(map(str, row))
+
+    def _hold(self, case: str, seen: str | None) -> None:
+        """Raise `CaseChanged` where *case* is not as it was *seen*; None: whoever asks has just looked."""
+        if seen is not None and seen != self.seen(case):
+            raise CaseChanged
+
+    def judge(self, case: str, finding: str, verdict: str, actor: str, seen: str | None = None) -> None:
+        """A doctor agrees, disagrees, is unsure or has no opinion.
+
+        Raises `CaseUnknown`, `CaseChanged` where it is not as it was *seen*, and `ValueError`.
+        """
+        with self._clinical.database.transaction() as connection:
+            self._hold(case, seen)
+            self._say(connection, case, finding, verdict, actor)
+
+    def _say(self, connection: sqlite3.Connection, case: str, finding: str, verdict: str, actor: str) -> None:
+        if verdict not in VERDICTS or finding not in {found.code for found in self._clinical.case(case).findings}:
+            raise ValueError(verdict)
+        connection.execute(
+            "INSERT OR REPLACE INTO verdicts (case_reference, finding, verdict, revision, actor, at)"
+            f" SELECT c.reference, ?, ?, {SHOWN}, ?, ? FROM cases c WHERE c.reference = ?",
+            (finding, verdict, actor, _now(), case),
+        )
+        audit.append(connection, actor, "finding.judged", case, {"finding": finding, "verdict": verdict})
+
+    def withdraw(self, case: str, finding: str, actor: str) -> None:
+        """A doctor takes back what they said of *finding*; nothing happens where they said nothing.
+
+        A case that thereby lacks a word is not done any more.
+        """
+        with self._clinical.database.transaction() as connection:
+            gone = connection.execute(
+                "DELETE FROM verdicts WHERE case_reference = ? AND finding = ? AND actor = ?", (case, finding, actor)
+            )
+            if gone.rowcount:
+                audit.append(connection, actor, "finding.withdrawn", case, {"finding": finding})
+                if self.unjudged(case):
+                    _reopen(connection, case, actor)
+
+    def finish(
+        self, case: str, actor: str, words: Mapping[str, str] = MappingProxyType({}), *, seen: str | None = None
+    ) -> None:
+        """A doctor says *words* (finding -> verdict) and is done with *case*, which is still as it was *seen*.
+
+        Nothing is written where it raises `CaseUnknown`, `NotReadYet` while any of it waits, `CaseChanged`,
+        `WordMissing`, or `ValueError` of a word that is none.
+        """
+        with self._clinical.database.transaction() as connection:
+            if connection.execute(f"SELECT 1 FROM cases c WHERE c.reference = ? AND {_WAITING}", (case,)).fetchone():
+                raise NotReadYet
+            self._hold(case, seen)
+            for finding, word in words.items():
+                self._say(connection, case, finding, word, actor)
+            if self.unjudged(case):
+                raise WordMissing
+            row = connection.execute(
+                # Replaced, not updated: the rows stay in the order of what doctors did, whatever the clock said.
+                "INSERT OR REPLACE INTO reviews (case_reference, revision, images, actor, at) SELECT c.reference,"
+                f" {SHOWN}, {IMAGES}, ?, ?"
+                " FROM cases c WHERE c.reference = ? RETURNING revision",
+                (actor, _now(), case),
+            ).fetchone()
+            audit.append(connection, actor, "case.done", case, {"revision": row[0]})
+
+    def reopen(self, case: str, actor: str, whose: str, at: str) -> bool:
+        """A doctor takes back that *whose* was done with *case* at the time *at*; False where that no longer stands."""
+        with self._clinical.database.transaction() as connection:
+            done = self.done(case)
+            if done is None or (done.actor, done.at.text()) != (whose, at):
+                return False
+            _reopen(connection, case, actor)
+            return True
+
+    def _row(self, row: sqlite3.Row) -> Row:
+        readings = [
+            forms.reading().validate_json(body)
+            for (body,) in self._connection.execute(
+                "SELECT body FROM readings WHERE case_reference = ?", (row["reference"],)
+            )
+        ]
+        best: dict[str, Finding] = {}
+        for finding in (finding for reading in readings for finding in reading.findings):
+            if finding.code not in best or finding.probability > best[finding.code].probability:
+                best[finding.code] = finding
+        reasons = [reading.reason for reading in readings if reading.status is ReadingStatus.CANNOT_JUDGE]
+        return Row(
+            row["reference"], Priority(row["priority"]) if row["priority"] else None, row["modality"],
+            moment(row["opened_at"]), row["images"], row["waiting"],
+            tuple(sorted(best.values(), key=lambda finding: not finding.positive)), reasons[0] if reasons else None,
+            media.incomplete(self._connection, row["reference"]), self.verdicts(row["reference"]),
+            Done(row["actor"], moment(row["at"])) if row["done"] else None,
+        )  # fmt: skip
+
+
+def _reopen(connection: sqlite3.Connection, case: str, actor: str) -> None:
+    """Nobody is done with *case* any more; nothing happens where nobody was."""
+    if connection.execute("DELETE FROM reviews WHERE case_reference = ?", (case,)).rowcount:
+        audit.append(connection, actor, "case.reopened", case)
+
+
+def moment(text: str) -> clock.Stamp:
+    """A stored time."""
+    return clock.parse(text)
+
+
+def _now() -> str:
+    return clock.text()

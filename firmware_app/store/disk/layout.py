@@ -1,0 +1,217 @@
+"""The state directory: one place that knows every folder in it, its mode, and how bytes become durable.
+
+incoming/    half-received objects; emptied at start, never read
+images/      accepted objects, ab/abcdef….dcm by the sha256 of the file, never changed again
+set_aside/   objects that conflict with an accepted one
+display/     frames and heat maps that the reader rendered for people
+clinical/    clinical.db, the secret behind its references; damaged/ keeps what a rescue set aside, as in the next two
+accounts/    accounts.db: who may use the viewer
+run/         what the running processes say of themselves; trials.json: how the runtimes did on this box;
+             ballast: preallocated, released when the disk is full, so that the databases can still be written
+exchange/    exchange.db, and what the uplink says of itself: all that the uplink's user may open
+line/        the box's keys and the hospital's public bundle, made by provisioning
+provision/   on an installed box: what its first page asks for, and what became of it (provisioning/first_request.py)
+packs/       model packs that were installed, and the publisher they are trusted from (packs/installed.py)
+usb/         receipts of what was copied from sticks, and by what marks files are known again (intake/stick)
+backup/      the ring of copies of the databases (store/rescue/ring.py), or where it lies on another disk
+.exporting-…/  while a case is sealed: one de-identified object at a time, for whoever exports alone (staging.py)
+
+On an installed box the folder that holds all these is root's alone to write (care/preparation.py): who may rename one
+of them, or put another in its place, is who may open everything.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from firmware_app.planted import clear_away as clear_away
+from firmware_app.planted import put_in_place as put_in_place
+from firmware_app.store.disk import fault
+from firmware_app.store.disk.fault import free_bytes as free_bytes
+
+# rwxrws---: files made inside belong to the clinical group, whichever of the box's users makes them.
+_DIRECTORY_MODE = 0o2770
+_FILE_MODE = 0o660
+_NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC  # with O_EXCL no link is followed: open(2)
+# The uplink's user is not of the clinical group: it may pass through to exchange/, and list nothing.  The group lists,
+# and makes nothing here.
+_ROOT_MODE = 0o751
+# Ample: what the processes write before they are ready was 0.4 MB.
+_TIGHT_BYTES = 16_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class StateDir:
+    """Paths of one box's state.  `prepare` makes them; everything else only names them."""
+
+    root: Path
+
+    @property
+    def incoming(self) -> Path:
+        return self.root / "incoming"
+
+    @property
+    def images(self) -> Path:
+        return self.root / "images"
+
+    @property
+    def set_aside(self) -> Path:
+        return self.root / "set_aside"
+
+    @property
+    def display(self) -> Path:
+        return self.root / "display"
+
+    @property
+    def run(self) -> Path:
+        return self.root / "run"
+
+    @property
+    def trials(self) -> Path:
+        """What trying the runtimes has shown (`packs.results`)."""
+        return self.run / "trials.json"
+
+    @property
+    def clinical_db(self) -> Path:
+        return self.root / "clinical" / "clinical.db"
+
+    @property
+    def accounts_db(self) -> Path:
+        return self.root / "accounts" / "accounts.db"
+
+    @property
+    def exchange_db(self) -> Path:
+        return self.root / "exchange" / "exchange.db"
+
+    @property
+    def line_keys(self) -> Path:
+        """Where provisioning puts the box's keys unless told otherwise."""
+        return self.root / "line"
+
+    @property
+    def provision(self) -> Path:
+        """Made by the installed box's setup, never here: where it is missing, nobody would answer."""
+        return self.root / "provision"
+
+    @property
+    def packs(self) -> Path:
+        return self.root / "packs"
+
+    @property
+    def usb(self) -> Path:
+        return self.root / "usb"
+
+    @property
+    def backup(self) -> Path:
+        return self.root / "backup"
+
+    @property
+    def databases(self) -> tuple[Path, ...]:
+        return (self.clinical_db, self.exchange_db, self.accounts_db)
+
+    def run_of(self, process: str) -> Path:
+        """Where *process* says what it is; the uplink may not enter `run`."""
+        return self.exchange_db.parent if process == "uplink" else self.run
+
+    @property
+    def ballast(self) -> Path:
+        return self.run / "ballast"
+
+    def prepare(self) -> None:
+        """Make what is missing, durably.  Raises a `StoreError` (see `fault.named`)."""
+        try:
+            changed = [folder.parent for folder in (self.root, *self.root.parents) if not folder.exists()]
+            make_directory(self.root, _ROOT_MODE)
+            for folder in (
+                self.incoming,
+                self.images,
+                self.set_aside,
+                self.display,
+                self.run,
+                self.packs,
+                self.backup,
+                self.usb,
+                self.clinical_db.parent,
+                self.accounts_db.parent,
+                self.exchange_db.parent,
+            ):
+                if not folder.is_dir():
+                    make_directory(folder)
+                    changed.insert(0, self.root)
+            # A file is only as durable as the name of every folder above it.
+            for folder in dict.fromkeys(changed):
+                sync_directory(folder)
+        except OSError as error:
+            raise fault.named(self.root, error) from None
+
+    def prepare_ballast(self, megabytes: int) -> None:
+        """Reserve *megabytes* of disk, for `release_ballast` on the day the disk is full.
+
+        Does nothing where less than four times that is free: a disk that is full now must not be filled further.
+        """
+        with suppress(PermissionError):
+            (self.root / "ballast").unlink(missing_ok=True)  # where an earlier version had it
+        wanted = megabytes * 1_000_000
+        if wanted == 0 or free_bytes(self.root) < 4 * wanted:
+            return
+        if self.ballast_bytes >= wanted:
+            return
+        make_directory(self.run)
+        # Root does this too, in a folder that others write: what lies there under this name is never opened.
+        clear_away(self.ballast)
+        try:
+            descriptor = os.open(self.ballast, _NEW, _FILE_MODE)
+        except FileExistsError:
+            return  # another process makes it at this very moment
+        try:
+            os.posix_fallocate(descriptor, 0, wanted)
+        finally:
+            os.close(descriptor)
+
+    @property
+    def ballast_bytes(self) -> int:
+        """What `release_ballast` would give back: nothing for a link, a pipe, or a second name of another file."""
+        try:
+            found = self.ballast.lstat()
+        except FileNotFoundError:
+            return 0
+        return found.st_size if stat.S_ISREG(found.st_mode) and found.st_nlink == 1 else 0
+
+    def make_room(self) -> bool:
+        """At a start: whether the ballast was given up, because the disk is too full to open a database."""
+        try:
+            return free_bytes(self.root) < _TIGHT_BYTES and self.release_ballast()
+        except OSError:  # there is no state yet, or no disk: whoever writes there will say so
+            return False
+
+    def release_ballast(self) -> bool:
+        """Give the reserved space back to the file system; False when there was none, or the disk gives nothing."""
+        try:
+            self.ballast.unlink()
+        except OSError:
+            return False
+        return True
+
+
+def make_directory(folder: Path, mode: int = _DIRECTORY_MODE) -> None:
+    """Make *folder* (and its parents) with the box's *mode*; an existing one keeps the mode it has."""
+    if folder.is_dir():
+        return
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    folder.mkdir(exist_ok=True)
+    if stat.S_IMODE(folder.stat().st_mode) != mode:
+        # Not where the kernel has handed the setgid bit down: a sandboxed unit may not set it (RestrictSUIDSGID=).
+        folder.chmod(mode)
+
+
+def sync_directory(folder: Path) -> None:
+    """Return only when the names in *folder* are on the disk."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

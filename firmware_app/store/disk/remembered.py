@@ -1,0 +1,67 @@
+"""What the box's own care found the last time: one small file for each kind under ``run/``, for doctor and metrics."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from firmware_app.language import LANGUAGES, codes
+from firmware_app.records import Reason
+from firmware_app.store.disk.layout import StateDir, clear_away, put_in_place
+from firmware_app.store.disk.whole_files import read_plain
+
+_MODE: Final = 0o660
+_MOST_BYTES: Final = 1_000_000
+
+
+def keep(state: StateDir, name: str, told: Mapping[str, Any]) -> None:
+    """Remember *told* under *name*, whole or not at all.  Raises `OSError`."""
+    path = _path(state, name)
+    fresh = path.with_name(f".{path.name}.{os.getpid()}")
+    clear_away(fresh)  # of a process that was killed; others write this folder, and no link is followed
+    descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, _MODE)
+    try:
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            os.fchmod(file.fileno(), _MODE)
+            json.dump(told, file, ensure_ascii=False)
+            file.flush()
+            os.fsync(file.fileno())
+        put_in_place(fresh, path)
+    finally:
+        fresh.unlink(missing_ok=True)
+
+
+def known(state: StateDir, name: str) -> dict[str, Any]:
+    """What was remembered under *name*; empty where that is nothing, or cannot be read."""
+    try:
+        data, _ = read_plain(_path(state, name), _MOST_BYTES)
+        told = json.loads(data)
+    except (OSError, ValueError):
+        return {}
+    return told if isinstance(told, dict) else {}
+
+
+def as_object(reason: Reason) -> dict[str, Any]:
+    return {"code": reason.code, "details": dict(reason.details)}
+
+
+def as_reason(told: object) -> Reason | None:
+    """The reason that `as_object` told; None for anything that cannot be shown as a sentence."""
+    if not isinstance(told, dict) or not isinstance(told.get("details"), dict):
+        return None
+    reason = Reason(str(told.get("code")), told["details"])
+    if reason.code not in codes():
+        return reason
+    try:
+        for language in LANGUAGES:
+            reason.text(language)
+    except (KeyError, ValueError, IndexError, AttributeError):  # of another version, with other values
+        return None
+    return reason
+
+
+def _path(state: StateDir, name: str) -> Path:
+    return state.run / f"{name}.json"

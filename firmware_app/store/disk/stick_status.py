@@ -1,0 +1,76 @@
+"""How the copying from a stick stands: written by the importer, read by the viewer, one small file in ``run/``."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
+from enum import StrEnum
+from typing import Final
+
+from firmware_app.records import Reason
+from firmware_app.store.disk.layout import StateDir, clear_away, put_in_place
+
+NAME: Final = "import"
+"""Of the file, and of the lock that the importer holds while it copies (`device.presence`)."""
+
+
+class Stage(StrEnum):
+    """Where a stick is on its way."""
+
+    SEARCHING = "searching"
+    COPYING = "copying"
+    DONE = "done"
+    UNFINISHED = "unfinished"  # not everything was copied; `reason` says why
+    REFUSED = "refused"  # nothing was opened; `reason` says why
+
+
+@dataclass(frozen=True, slots=True)
+class StickStatus:
+    """One import, for a person who stands before the box.  Counts are of files; no name, no UID, no path."""
+
+    stage: Stage
+    since: str
+    kind: str = ""  # the file system
+    found: int = 0
+    looked: int = 0
+    new: int = 0
+    known: int = 0  # images that the box had already
+    refused: Mapping[str, int] = field(default_factory=dict)  # by the refusal's code
+    passed_by: int = 0  # no images, or links, pipes and devices
+    reason: Reason | None = None
+    ended: str = ""
+    receipt: int | None = None  # the number of the text receipt
+    taken_out: bool = False
+    seen: bool = False  # a person has read why it was not copied to its end
+
+    @property
+    def is_under_way(self) -> bool:
+        return self.stage in (Stage.SEARCHING, Stage.COPYING)
+
+    @property
+    def refusals(self) -> int:
+        return sum(self.refused.values())
+
+
+def write(state: StateDir, status: StickStatus) -> None:
+    """Say how it stands, at once and whole.  Raises `OSError`."""
+    path = state.run / f"{NAME}.json"
+    fresh = path.with_suffix(f".{os.getpid()}.new")  # the viewer writes too, when a person has read it
+    clear_away(fresh)
+    descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o660)
+    with os.fdopen(descriptor, "w", encoding="utf-8") as handle:
+        handle.write(json.dumps(asdict(status)))
+    put_in_place(fresh, path)
+
+
+def read(state: StateDir) -> StickStatus | None:
+    """How it stands, or stood last; None where no stick was ever copied."""
+    try:
+        told = json.loads((state.run / f"{NAME}.json").read_text("utf-8"))
+        reason = told.pop("reason")
+        status = StickStatus(**{**told, "stage": Stage(told["stage"])})
+        return replace(status, reason=Reason(**reason) if reason else None)
+    except (OSError, ValueError, TypeError, KeyError, AttributeError):
+        return None

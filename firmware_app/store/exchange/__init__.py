@@ -1,0 +1,1 @@
+"""exchange.db: the only way between the clinic and the outside."""

@@ -1,0 +1,66 @@
+"""What clinical.db remembers of the line: the stream, how far its numbers have come, and the hospital's newest key.
+
+exchange.db may be lost, put back from an old copy, or written by whoever took over the uplink.  Whatever in it does not
+agree with what is kept here begins a new stream, in which everything that has no receipt is handed on again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+
+from firmware_app.sealed.summary import MOST_SEQ
+from firmware_app.store.exchange.exchange_db import Counters, Outgoing
+from firmware_app.store.sqlite.database import Database
+
+
+@dataclass(frozen=True, slots=True)
+class LineMemory:
+    """The one row of one clinical database."""
+
+    database: Database
+
+    def agrees(self, found: Counters) -> bool:
+        """Whether *found* in exchange.db is the stream that is known here, has not gone back and has numbers left."""
+        row = self.database.connection.execute("SELECT stream, highest, session FROM line_memory").fetchone()
+        return (
+            row is not None
+            and row["stream"] == found.stream
+            and row["highest"] <= found.highest < MOST_SEQ
+            and row["session"] <= found.session < MOST_SEQ
+        )
+
+    def stream(self) -> str | None:
+        """The stream that is known."""
+        row = self.database.connection.execute("SELECT stream FROM line_memory").fetchone()
+        return row["stream"] if row else None
+
+    def begin(self, found: Counters) -> None:
+        """Inside the caller's transaction: this is the stream from now on."""
+        self.database.connection.execute(
+            "INSERT INTO line_memory (id, stream, highest, session) VALUES (1, ?, ?, ?) ON CONFLICT (id) DO UPDATE"
+            " SET stream = excluded.stream, highest = excluded.highest, session = excluded.session",
+            (found.stream, found.highest, found.session),
+        )
+
+    def gave(self, rows: Collection[Outgoing]) -> None:
+        """Inside the caller's transaction: these numbers were given out."""
+        highest = max(row.seq for row in rows)
+        self.database.connection.execute("UPDATE line_memory SET highest = MAX(highest, ?)", (highest,))
+
+    def connected(self, session: int) -> None:
+        """The uplink has come to this connection; written only when it changed."""
+        connection = self.database.connection
+        if connection.execute("SELECT session FROM line_memory").fetchone()[0] < session:
+            connection.execute("UPDATE line_memory SET session = ?", (session,))
+
+    def keep_keys(self, hospital: str, signed: bytes) -> None:
+        """The newest keys message of *hospital*, as it was signed."""
+        self.database.connection.execute("UPDATE line_memory SET hospital = ?, keys = ?", (hospital, signed))
+
+    def keys(self, hospital: str) -> bytes | None:
+        """The newest keys message of *hospital*; None before the first."""
+        row = self.database.connection.execute(
+            "SELECT keys FROM line_memory WHERE hospital = ?", (hospital,)
+        ).fetchone()
+        return bytes(row[0]) if row and row[0] is not None else None

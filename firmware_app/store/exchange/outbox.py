@@ -1,0 +1,140 @@
+"""The outbox in clinical.db: what the hospital must still hear of, written in the same breath as the case's revision.
+
+A row stays until the hospital's own signed receipt has come, whatever happens to exchange.db on the way.  Under which
+number it went there, and as which bytes, is kept with it; exchange.db, which the uplink's user may write, is not asked.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Collection
+from dataclasses import dataclass, replace
+from typing import Final
+
+from firmware_app import clock
+from firmware_app.records import Case, Priority, ReadingStatus
+from firmware_app.sealed.envelope import Version
+from firmware_app.sealed.summary import (
+    Brief,
+    FindingBrief,
+    Mark,
+    Modality,
+    Runtime,
+    Verdict,
+    quality_code,
+    size_band,
+)
+from firmware_app.store.sqlite.database import Database
+
+_VERSION: Final = re.compile(r"\d{1,4}\.\d{1,4}\.\d{1,4}", re.ASCII)
+_MOST_FINDINGS: Final = 32
+_BRIEF_BYTES: Final = Version.SECOND.most_bytes - 220  # what `Origin` takes at most
+
+
+@dataclass(frozen=True, slots=True)
+class Outbox:
+    """The rows of one clinical database."""
+
+    database: Database
+
+    def put(self, case: Case) -> None:
+        """Inside the caller's transaction: the hospital must hear of this revision of *case*."""
+        brief = brief_of(case, clock.stamp())
+        self.database.connection.execute(
+            "INSERT INTO outbox (case_reference, revision, urgent, body) VALUES (?, ?, ?, ?)"
+            " ON CONFLICT (case_reference, revision) DO NOTHING",
+            (brief.case, brief.revision, brief.priority is Priority.URGENT, json.dumps(brief.to_object())),
+        )
+
+    def waiting(self, limit: int, *, urgent_only: bool = False) -> list[Brief]:
+        """What exchange.db does not have yet, urgent first, then as it came."""
+        rows = self.database.connection.execute(
+            "SELECT body FROM outbox WHERE relayed = 0 AND urgent >= ? ORDER BY urgent DESC, rowid LIMIT ?",
+            (urgent_only, limit),
+        )
+        return [fitted(Brief.from_object(json.loads(row[0]))) for row in rows]
+
+    def handed_on(self, rows: Collection[tuple[Brief | Mark, int, str]]) -> None:
+        """Inside the caller's transaction: exchange.db has each of these in the message of this number and hash."""
+        self.database.connection.executemany(
+            "UPDATE outbox SET relayed = 1, seq = ?, hash = ? WHERE case_reference = ? AND revision = ?",
+            [(seq, hashed, one.case, one.revision) for one, seq, hashed in rows],
+        )
+
+    def settle(self, taken: Collection[tuple[int, str]]) -> set[int]:
+        """The hospital has what went out under these numbers with these hashes.  Returns the numbers under which
+        something else had gone out, which the hospital does not have."""
+        with self.database.transaction() as connection:
+            connection.executemany("DELETE FROM outbox WHERE seq = ? AND hash = ?", taken)
+        return self.numbers() & {seq for seq, _ in taken}
+
+    def settle_unnamed(self, seqs: Collection[int]) -> None:
+        """A hospital that speaks form 1 has something under these numbers; more it cannot say."""
+        with self.database.transaction() as connection:
+            connection.executemany("DELETE FROM outbox WHERE seq = ?", [(seq,) for seq in seqs])
+
+    def holds(self, seq: int, hashed: str) -> bool:
+        """Whether the message of this number and hash is waiting for its receipt."""
+        found = self.database.connection.execute("SELECT 1 FROM outbox WHERE seq = ? AND hash = ?", (seq, hashed))
+        return found.fetchone() is not None
+
+    def hand_on_again(self, seqs: Collection[int] | None = None) -> int:
+        """Hand on once more what went out under these numbers, or all that ever did.  Returns how many."""
+        change, connection = "UPDATE outbox SET relayed = 0, seq = NULL, hash = NULL", self.database.connection
+        if seqs is None:
+            return connection.execute(f"{change} WHERE relayed = 1").rowcount
+        with self.database.transaction():
+            return connection.executemany(f"{change} WHERE seq = ?", [(seq,) for seq in seqs]).rowcount
+
+    def numbers(self) -> set[int]:
+        """The numbers of the messages that wait for a receipt."""
+        rows = self.database.connection.execute("SELECT DISTINCT seq FROM outbox WHERE seq IS NOT NULL")
+        return {row[0] for row in rows}
+
+    def mergeable(self, limit: int) -> list[tuple[int, Mark]]:
+        """The oldest messages that hold one case each and are not urgent: their numbers, and what would be left."""
+        rows = self.database.connection.execute(
+            "SELECT seq, body FROM outbox WHERE seq IS NOT NULL AND urgent = 0 GROUP BY seq HAVING COUNT(*) = 1"
+            " ORDER BY seq LIMIT ?", (limit,),
+        )  # fmt: skip
+        briefs = [(row["seq"], Brief.from_object(json.loads(row["body"]))) for row in rows]
+        return [(seq, Mark(brief.case, brief.revision, brief.priority, brief.hour)) for seq, brief in briefs]
+
+    def count(self) -> int:
+        """How many case revisions the hospital has not acknowledged."""
+        return int(self.database.connection.execute("SELECT COUNT(*) FROM outbox").fetchone()[0])
+
+
+def fitted(brief: Brief) -> Brief:
+    """*brief* with as many of its findings, the likeliest first, as an envelope of form 2 always holds."""
+    while brief.findings and len(brief.encode()) > _BRIEF_BYTES:
+        brief = replace(brief, findings=brief.findings[:-1])
+    return brief
+
+
+def brief_of(case: Case, taken: clock.Stamp) -> Brief:
+    """All that the hospital may know of *case*.  Never raises for a case of this box: whatever does not fit its closed
+    form is shortened or becomes "other"."""
+    read = [reading for reading in case.readings if reading.status is ReadingStatus.READ]
+    pack = read[0].pack if read else None
+    reasons = [reading.reason for reading in case.readings if reading.reason and not read]
+    hints = [hint for reading in read for hint in reading.quality.hints]
+    said = case.incomplete or next(iter(reasons or hints), None)
+    findings = sorted(case.findings, key=lambda finding: -finding.probability)[:_MOST_FINDINGS]
+    return Brief(
+        case=case.reference or "",
+        revision=case.revision,
+        modality=Modality.told_by(case.modality),
+        pack=pack.name[:40] if pack else None,
+        pack_version=pack.version if pack and _VERSION.fullmatch(pack.version) else None,
+        runtime=Runtime.told_by(pack.runtime) if pack else None,
+        priority=case.priority or Priority.CANNOT_JUDGE,
+        findings=tuple(FindingBrief(finding.code[:64], round(100 * finding.probability)) for finding in findings),
+        lesions=min(len(case.lesions), 9999),
+        size_band=size_band([lesion.long_axis_mm for lesion in case.lesions]),
+        quality=quality_code(said.code if said else None),
+        latency_ms=round(max((reading.timing.total for reading in case.readings), default=0)),
+        verdict=Verdict.NONE,
+        hour=clock.hour(taken),
+    )

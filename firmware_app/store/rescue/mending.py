@@ -1,0 +1,167 @@
+"""The supervisor's care for the databases: looks at each, makes it ready, and keeps trying where that fails.
+
+A database that cannot be made ready keeps only those processes from running that need it: without accounts.db nobody
+can log in, and without exchange.db nothing travels, but images are still taken in.  Why is said in the log, and in
+``run/mending.json`` for `lantern doctor`.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import sqlite3
+import threading
+import time
+from collections.abc import Iterable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from firmware_app.errors import DiskFull, LanternError, StoreTooNew
+from firmware_app.records import Reason
+from firmware_app.store.accounts.accounts_db import Accounts
+from firmware_app.store.clinical.clinical_db import Clinical
+from firmware_app.store.clinical.exports import Exports
+from firmware_app.store.disk import fault
+from firmware_app.store.disk.layout import StateDir
+from firmware_app.store.exchange.exchange_db import Exchange
+from firmware_app.store.rescue import rescue
+from firmware_app.store.sqlite import damage, glance, guard
+
+log = logging.getLogger("lantern.service")
+
+_PAUSE_FIRST_S: Final = 1.0
+_PAUSE_MOST_S: Final = 60.0
+_TOLD: Final = "mending.json"
+
+
+def needed_by(state: StateDir, process: str) -> tuple[Path, ...]:
+    """The databases that *process* opens; the uplink may not even see the others."""
+    return {
+        "gateway": (state.clinical_db,),
+        "reader": (state.clinical_db, state.exchange_db),
+        "viewer": (state.clinical_db, state.accounts_db),
+        "uplink": (state.exchange_db,),
+    }[process]
+
+
+def may_mend(state: StateDir, database: Path) -> bool:
+    """Whether this process may open all that rebuilding *database* takes.
+
+    Under systemd the viewer sees no image, the reader alters none, and the uplink sees no backup: clinical.db is the
+    gateway's to rebuild and exchange.db the reader's, and the others are started again until it is done.
+    """
+    if database == state.clinical_db and not os.access(state.images, os.R_OK | os.W_OK | os.X_OK):
+        return False
+    return not state.backup.exists() or os.access(state.backup, os.R_OK | os.X_OK)
+
+
+def make_ready(state: StateDir, database: Path, stop: threading.Event | None = None) -> None:
+    """Mend, make or migrate *database*; closed again at once, because nobody can rebuild what the supervisor has open.
+
+    Raises what `rescue.mend` and `create` raise.
+    """
+    rescue.mend(state, database, stop)
+    one: Clinical | Exchange | Accounts
+    if database == state.clinical_db:
+        one = Clinical(database)
+    else:
+        one = Exchange(database) if database == state.exchange_db else Accounts(database)
+    try:
+        one.create()
+        if isinstance(one, Clinical):
+            Exports(one.database).close_left()
+    except sqlite3.Error as error:
+        raise fault.named(database.parent, error) from None
+    finally:
+        one.database.close()
+
+
+def left_in_order(databases: Iterable[Path]) -> None:
+    """Say of each that nobody has open any more that the box was ended in order."""
+    for database in databases:
+        if database.exists() and not damage.noted(database):
+            with suppress(guard.NoLocks, LanternError), guard.alone(database, 0.0) as alone:
+                if alone:
+                    glance.in_order(database)
+
+
+def troubles(state: StateDir) -> list[Reason]:
+    """Why the running box could not make its databases ready, as it said last."""
+    try:
+        found = json.loads((state.run / _TOLD).read_text("utf-8"))
+        return [Reason(str(code), dict(details)) for code, details in found]
+    except (OSError, ValueError, TypeError):
+        return []
+
+
+@dataclass(slots=True)
+class _Trouble:
+    reason: Reason
+    pause: float
+    due: float
+
+
+@dataclass(slots=True)
+class Mending:
+    """What is not ready yet, and when it is tried again."""
+
+    state: StateDir
+    stop: threading.Event
+    _troubles: dict[Path, _Trouble] = field(default_factory=dict)
+
+    def at_start(self) -> None:
+        """Raises `StoreTooNew` only: that no time and no space mends."""
+        (self.state.run / _TOLD).unlink(missing_ok=True)
+        for database in self.state.databases:
+            self._try(database)
+
+    def may_run(self, process: str) -> bool:
+        """Whether every database that *process* needs is ready."""
+        return not any(database in self._troubles or damage.noted(database) for database in self._needed(process))
+
+    def due(self) -> list[Path]:
+        """What is to be mended now; whoever needs it must have ended before `mend`."""
+        now = time.monotonic()
+        noted = {database for database in self.state.databases if damage.noted(database)}
+        return [
+            database
+            for database in self.state.databases
+            if (database in noted or database in self._troubles)
+            and (database not in self._troubles or now >= self._troubles[database].due)
+        ]
+
+    def mend(self, databases: Iterable[Path]) -> None:
+        for database in databases:
+            if not self.stop.is_set():
+                self._try(database)
+
+    def _needed(self, process: str) -> tuple[Path, ...]:
+        return needed_by(self.state, process)
+
+    def _try(self, database: Path) -> None:
+        before = self._troubles.get(database)
+        try:
+            make_ready(self.state, database, self.stop)
+        except StoreTooNew:
+            raise
+        except LanternError as error:
+            if isinstance(error, DiskFull):
+                self.state.release_ballast()  # for the next time
+            pause = min(before.pause * 2, _PAUSE_MOST_S) if before else _PAUSE_FIRST_S
+            self._troubles[database] = _Trouble(Reason.of(error), pause, time.monotonic() + pause)
+            if not self.stop.is_set():
+                log.error("%s (%s; tried again in %.0f s)", error, database.name, pause)
+        else:
+            if before is not None:
+                log.warning("%s is ready again", database.name)
+            self._troubles.pop(database, None)
+        if before is not None or self._troubles:
+            self._tell()
+
+    def _tell(self) -> None:
+        told = [[trouble.reason.code, trouble.reason.details] for trouble in self._troubles.values()]
+        with suppress(OSError):  # on a full disk the log has to do
+            (self.state.run / _TOLD).write_text(json.dumps(told), "utf-8")

@@ -1,0 +1,37 @@
+"""Whether a rescue may begin: not of a newer version's database, and not without the room for it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final
+
+from firmware_app.errors import RescueNeedsRoom, StoreTooNew
+from firmware_app.store.disk.layout import StateDir, free_bytes
+from firmware_app.store.sqlite import glance
+
+_SPARE_BYTES: Final = 4_000_000
+
+
+def check_version(state: StateDir, database: Path) -> None:
+    """A newer version's database is none of ours to mend: what we do not know we would leave out."""
+    from firmware_app.store.accounts import accounts_db  # they are rebuilt with this module
+    from firmware_app.store.clinical import clinical_db  # they are rebuilt with this module
+    from firmware_app.store.exchange import exchange_db  # they are rebuilt with this module
+
+    known = {
+        state.clinical_db: clinical_db.SCHEMA_VERSION,
+        state.exchange_db: exchange_db.SCHEMA_VERSION,
+        state.accounts_db: accounts_db.SCHEMA_VERSION,
+    }[database]
+    found = glance.version(database)
+    if found > known:
+        raise StoreTooNew(database=database.name, found=found, known=known)
+
+
+def check_room(state: StateDir, database: Path) -> None:
+    """A copy to read from and a new file beside what stays; the ballast is given up for them."""
+    parts = [path for path in (database, database.with_name(database.name + "-wal")) if path.exists()]
+    needed = 3 * sum(path.stat().st_size for path in parts) + _SPARE_BYTES
+    missing = needed - state.ballast_bytes - free_bytes(database.parent)
+    if missing > 0:
+        raise RescueNeedsRoom(database=database.name, missing_mb=missing // 1_000_000 + 1)

@@ -1,0 +1,200 @@
+"""What goes into a rebuilt clinical.db: every row that can still be read, and every image file that has none.
+
+Because a reference follows from the image (`store.references`), an image that lost its row gets its old name back, and
+what was read and said of it is found again by that name.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import time
+from pathlib import Path
+from typing import Final
+
+from firmware_app import clock
+from firmware_app.sealed.summary import Brief
+from firmware_app.store.accounts import audit
+from firmware_app.store.clinical import forms, quarantine
+from firmware_app.store.clinical.clinical_db import Clinical
+from firmware_app.store.disk.layout import StateDir
+from firmware_app.store.rescue import refill
+from firmware_app.store.rescue.rebuild import Carried, Check, carry, insertion
+from firmware_app.store.rescue.rebuild_images import admit_files
+from firmware_app.store.rescue.rescue import Report
+from firmware_app.store.rescue.salvage import Source, Wreck
+
+ACTOR: Final = "box"
+SOURCE: Final = "rescue"
+"""Where an image came from whose arrival nobody remembers."""
+_PEOPLE: Final = ("identities", "verdicts", "reviews")
+
+# What a table's columns must hold beyond what SQLite checks.
+_CHECKS: Final[dict[str, Check]] = {
+    "instances": lambda row: row[8] is None or forms.header().validate_json(str(row[8])),
+    "readings": lambda row: forms.reading().validate_json(str(row[2])),
+    "superseded": lambda row: forms.reading().validate_json(str(row[3])),
+    "arrivals": lambda row: row[6] is None or json.loads(str(row[6])),
+    "outbox": lambda row: Brief.from_object(json.loads(str(row[3]))),
+    "audit": lambda row: json.loads(str(row[5])),
+}
+
+
+def rebuild_clinical(source: Source, path: Path, state: StateDir, report: Report) -> None:
+    """The `Rebuild` of clinical.db."""
+    fresh = Clinical(path, state.clinical_db.parent)
+    fresh.create()
+    connection = fresh.database.connection
+    wreck = Wreck(source, connection)
+    connection.execute("PRAGMA foreign_keys=OFF")  # what points nowhere is settled below
+    try:
+        with fresh.database.transaction():
+            carried = _carry_rows(connection, wreck, report)
+            report.doubtful = source.doubtful
+            waited = fresh.unread()
+            _reopen_cases(connection)
+            admit_files(connection, wreck, state, report, carried["instances"].kept)
+            damaged = {name for name, one in carried.items() if one.damaged or source.doubtful}
+            refill.clinical(connection, state, report, damaged)
+            if carried["outbox"].damaged or source.doubtful:
+                _tell_again(connection, report)
+            _settle(connection, report)
+            report.again = max(0, fresh.unread() - waited)
+            _record(connection, report, cut_off=carried["audit"].damaged or bool(source.doubtful))
+    finally:
+        wreck.close()
+        fresh.database.close()
+
+
+def _carry_rows(connection: sqlite3.Connection, wreck: Wreck, report: Report) -> dict[str, Carried]:
+    """Copy what is left, and learn from it which numbers earlier rescues had."""
+    carried = {
+        name: carry(connection, wreck, name, report, _CHECKS.get(name))
+        for name in (
+            "associations", "cases", "instances", "arrivals", "readings", *_PEOPLE, "superseded", "outbox", "audit",
+            "rescues", "forgotten", "retired", "leaving", "whole", "listed_more",
+        )
+    }  # fmt: skip
+    (known,) = connection.execute("SELECT COALESCE(MAX(number), 0) FROM rescues").fetchone()
+    report.count_on_from(known)
+    for name in ("audit", "superseded", "arrivals"):
+        (missing,) = connection.execute(f"SELECT COALESCE(MAX(sequence), 0) - COUNT(*) FROM {name}").fetchone()
+        if name != "audit":  # from which nothing is ever deleted
+            missing -= connection.execute(f"SELECT COALESCE(SUM({name}), 0) FROM retired").fetchone()[0]
+        if name == "arrivals":
+            missing -= quarantine.forgotten(connection)
+        report.lost[name] = max(report.lost[name], missing)  # nothing else ever leaves these
+    statement = insertion("cases", ("reference", "study_uid", "opened_at", "touched"))
+    for one in wreck.identities("cases", carried["cases"].kept, "reference", "study_uid").values():
+        if isinstance(one.get("reference"), str) and isinstance(one.get("study_uid"), str):
+            connection.execute(statement, (one["reference"], one["study_uid"], _now(), time.monotonic()))
+    connection.execute("DELETE FROM readings WHERE key IN (SELECT reference FROM instances WHERE state = 'waiting')")
+    return carried
+
+
+def _reopen_cases(connection: sqlite3.Connection) -> None:
+    """A case whose row is lost lives on in its images."""
+    connection.execute(
+        "INSERT OR IGNORE INTO cases (reference, study_uid, modality, opened_at, touched)"
+        " SELECT case_reference, json_extract(header, '$.study_instance_uid'),"
+        " MAX(CASE WHEN kind IS NULL THEN json_extract(header, '$.modality') END), MIN(received_at), ?"
+        " FROM instances WHERE case_reference NOT IN (SELECT reference FROM cases)"
+        " GROUP BY case_reference",
+        (time.monotonic(),),
+    )
+
+
+def _tell_again(connection: sqlite3.Connection, report: Report) -> None:
+    """Summaries that the hospital had not confirmed may be lost: every case that ever had one gets another.
+
+    It has a higher revision than any before, so the hospital, which counts cases, takes it as a repeat.
+    """
+    report.repeated = connection.execute("UPDATE cases SET fresh = 1 WHERE revision > 0").rowcount
+
+
+def _settle(connection: sqlite3.Connection, report: Report) -> None:
+    """Make the rows agree with each other; where they do not, an image is read again rather than not at all."""
+    connection.execute("UPDATE instances SET association = NULL WHERE association NOT IN (SELECT id FROM associations)")
+    for table in ("arrivals", "readings", *_PEOPLE, "superseded"):
+        gone = connection.execute(
+            f"DELETE FROM {table} WHERE case_reference IS NOT NULL"
+            " AND case_reference NOT IN (SELECT reference FROM cases)"
+        ).rowcount
+        if table == "arrivals":
+            gone += connection.execute(
+                "DELETE FROM arrivals WHERE instance IS NOT NULL AND instance NOT IN (SELECT reference FROM instances)"
+            ).rowcount
+        report.kept[table] -= gone
+        report.lost[table] += gone
+    connection.execute(
+        "INSERT INTO arrivals (path, outcome, instance, case_reference, at)"
+        " SELECT ?, 'accepted', reference, case_reference, received_at FROM instances WHERE reference NOT IN"
+        " (SELECT instance FROM arrivals WHERE outcome = 'accepted' AND instance IS NOT NULL) ORDER BY sequence",
+        (SOURCE,),
+    )
+    _settle_readings(connection)
+    _settle_cases(connection)
+    _drop_dangling(connection, report)
+
+
+def _settle_readings(connection: sqlite3.Connection) -> None:
+    # A lost priority only comes back with a reading: an urgent case must not pass for one that nobody has ranked.
+    unranked = (
+        "SELECT r.key FROM readings r JOIN cases c ON c.reference = r.case_reference JOIN instances i"
+        " ON i.reference = r.key WHERE c.priority IS NULL"
+    )
+    connection.execute(
+        "INSERT INTO superseded (key, case_reference, body, read_at, replaced_at)"
+        f" SELECT key, case_reference, body, at, ? FROM readings WHERE key IN ({unranked})",
+        (_now(),),
+    )
+    connection.execute(f"DELETE FROM readings WHERE key IN ({unranked})")
+    connection.execute(  # an image that had lost its row, and was found under its old name
+        "UPDATE instances SET state = 'done', read_at = (SELECT at FROM readings WHERE key = reference)"
+        " WHERE state = 'waiting' AND reference IN (SELECT key FROM readings)"
+    )
+    connection.execute(
+        "UPDATE instances SET state = 'waiting', claims = 0, failures = 0, read_at = NULL"
+        " WHERE state = 'done' AND kind IS NULL AND reference NOT IN (SELECT key FROM readings)"
+    )
+
+
+def _settle_cases(connection: sqlite3.Connection) -> None:
+    waiting = "EXISTS (SELECT 1 FROM instances i WHERE i.case_reference = cases.reference AND i.state = 'waiting')"
+    connection.execute(
+        f"UPDATE cases SET fresh = 1, touched = ?, priority = CASE WHEN EXISTS (SELECT 1 FROM readings r"
+        f" WHERE r.case_reference = cases.reference) THEN priority END WHERE {waiting}",
+        (time.monotonic(),),
+    )
+    connection.execute(
+        "UPDATE cases SET fresh = 0 WHERE revision = 0"
+        " AND NOT EXISTS (SELECT 1 FROM instances i WHERE i.case_reference = cases.reference AND i.kind IS NULL)"
+    )
+
+
+def _drop_dangling(connection: sqlite3.Connection, report: Report) -> None:
+    """Whatever still points nowhere, as SQLite itself sees it; a row less may leave another pointing nowhere."""
+    while dangling := connection.execute("PRAGMA foreign_key_check").fetchall():
+        for table, rowid, *_ in dangling:
+            gone = connection.execute(f'DELETE FROM "{table}" WHERE rowid = ?', (rowid,)).rowcount
+            report.kept[table] -= gone
+            report.lost[table] += gone
+
+
+def _record(connection: sqlite3.Connection, report: Report, *, cut_off: bool) -> None:
+    """The rescue is part of what it made: the floor of coming revisions, and an entry in the audit.
+
+    *cut_off*: the newest entries may be among the lost, which no number that is left can show.
+    """
+    connection.execute("UPDATE associations SET closed_at = ? WHERE closed_at IS NULL", (report.at,))
+    connection.execute(
+        "INSERT OR REPLACE INTO rescues (number, at, revision_floor, report) VALUES (?, ?, ?, ?)",
+        (report.number, report.at, report.revision_floor, json.dumps({"cause": report.cause, "lost": report.lost})),
+    )
+    audit.append_rescue(
+        connection, ACTOR, report.number, people=report.people, cut_off=cut_off, restored=report.restored
+    )
+
+
+def _now() -> str:
+    return clock.text()

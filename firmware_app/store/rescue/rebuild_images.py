@@ -1,0 +1,145 @@
+"""What a rebuilt clinical.db learns from the image files: a row for every whole one that has none."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sqlite3
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final
+
+from firmware_app import clock
+from firmware_app.errors import IntakeError, PixelLengthMismatch, Truncated
+from firmware_app.headers import file_kind
+from firmware_app.headers import header as dicom
+from firmware_app.headers.other_objects import kind_of
+from firmware_app.records import Header
+from firmware_app.store.clinical import forms
+from firmware_app.store.disk.layout import StateDir
+from firmware_app.store.disk.references import References
+from firmware_app.store.rescue.pages import Value
+from firmware_app.store.rescue.rescue import Report
+from firmware_app.store.rescue.salvage import Wreck
+from firmware_app.store.sqlite.damage import BROKEN
+
+log = logging.getLogger("lantern.store")
+
+_PIECE: Final = 1 << 20
+
+
+def admit_files(connection: sqlite3.Connection, wreck: Wreck, state: StateDir, report: Report, kept: set[int]) -> None:
+    """Take in what lies in images/ without a row, oldest first, and count the rows that have no file."""
+    rows = {row[0] for row in connection.execute("SELECT file FROM instances")}
+    leaving = {row[0] for row in connection.execute("SELECT name FROM leaving")}  # of cases that were deleted
+    unknown: list[tuple[int, str]] = []
+    present: set[str] = set()
+    for file, at in _files(state.images, report):
+        if file in rows:
+            present.add(file)
+        elif file not in leaving:
+            unknown.append((at, file))
+    report.missing = len(rows - present)
+    known = {
+        str(one["sop_uid"]): one
+        for one in wreck.identities("instances", kept, "reference", "case_reference", "sop_uid").values()
+        if one.get("sop_uid")
+    }
+    references = References(state.clinical_db.parent)
+    for _, file in sorted(unknown):
+        try:
+            header = _examined(state.root / file)
+            uid = header.sop_instance_uid if header else None
+            report.admitted += _admit(connection, references, file, state.root / file, header, known.get(uid or "", {}))
+        except (Truncated, PixelLengthMismatch) as error:
+            log.warning("a file in images/ is no whole image any more: %s", error.code)
+            report.cut.append(file)  # renamed once the new database is decided on
+            report.unusable += 1
+        except (IntakeError, OSError) as error:  # the next version or the next disk may still make something of it
+            log.warning("a file in images/ cannot be taken in: %s", getattr(error, "code", type(error).__name__))
+            report.unusable += 1
+
+
+def _files(images: Path, report: Report) -> Iterator[tuple[str, int]]:
+    """Name below the state directory and age of every image file; what cannot be looked at is counted."""
+    with os.scandir(images) as folders:
+        for folder in folders:
+            if not folder.is_dir(follow_symlinks=False):
+                continue
+            try:
+                with os.scandir(folder) as files:
+                    for file in files:
+                        if file.is_file(follow_symlinks=False) and not file.name.endswith(BROKEN):
+                            yield f"images/{folder.name}/{file.name}", _age(file)
+            except OSError as error:
+                log.warning("a folder of images/ cannot be read: %s", error.strerror)
+                report.unusable += 1
+
+
+def _age(file: os.DirEntry[str]) -> int:
+    try:
+        return file.stat(follow_symlinks=False).st_mtime_ns
+    except OSError:
+        return 0
+
+
+def _examined(path: Path) -> Header | None:
+    """As at the door: the header of a whole DICOM object, None for a whole picture; no pixel is decoded.
+
+    Read once before it is mapped: a sector that cannot be read is an `OSError` here, and would be SIGBUS there.
+    """
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        at = 0
+        while piece := len(os.pread(descriptor, _PIECE, at)):
+            at += piece
+        if path.suffix == ".dcm":
+            return dicom.examine_open(descriptor).header
+        file_kind.check_complete(descriptor, path.suffix)
+    finally:
+        os.close(descriptor)
+    return None
+
+
+def _admit(
+    connection: sqlite3.Connection,
+    references: References,
+    file: str,
+    path: Path,
+    header: Header | None,
+    known: dict[str, Value],
+) -> bool:
+    """A row for *file*; False when another file already stands for the same instance."""
+    sha256, size = path.stem, path.stat().st_size
+    # The machine's own clock wrote it, and nobody knows any more how that one was.
+    received = clock.Stamp(datetime.fromtimestamp(path.stat().st_mtime, UTC), trusted=False).text()
+    study = header.study_instance_uid if header else None
+    row = connection.execute("SELECT reference FROM cases WHERE study_uid = ?", (study,)).fetchone()
+    kind = kind_of(header.sop_class_uid) if header else None
+    case = str(row[0]) if row else str(known.get("case_reference") or references.case(header, sha256))
+    added = connection.execute(
+        "INSERT OR IGNORE INTO instances (reference, case_reference, sop_uid, series_uid, file, sha256, bytes, header,"
+        " received_at, kind, state) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        (
+            known.get("reference") or references.instance(header, sha256),
+            case,
+            header.sop_instance_uid if header else None,
+            header.series_instance_uid if header else None,
+            file,
+            sha256,
+            size,
+            forms.header().dump_json(header).decode() if header else None,
+            received,
+            kind,
+            "waiting" if kind is None else "done",
+        ),
+    ).rowcount
+    if added:
+        connection.execute(
+            "INSERT INTO cases (reference, study_uid, modality, opened_at, touched) VALUES (?, ?, ?, ?, ?)"
+            " ON CONFLICT (reference) DO UPDATE SET modality = COALESCE(modality, excluded.modality)",
+            (case, study, header.modality if header and kind is None else None, received, time.monotonic()),
+        )
+    return bool(added)

@@ -1,0 +1,123 @@
+"""What the newest whole backup gives back to a database that is being rebuilt: only what no image file can.
+
+Nothing of a backup takes the place of what the damaged file still told.  An entry of a person that is known to have
+been followed by another, which is lost, is not brought back either: no word is better than one that was taken back.
+Images, readings and cases never come from a backup, so that nothing that was deleted since comes with them.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Sequence
+from typing import Final
+
+from firmware_app.store.accounts import audit
+from firmware_app.store.disk.layout import StateDir
+from firmware_app.store.rescue import ring
+from firmware_app.store.rescue.rescue import Report
+
+# Table -> the audit's actions that go with a newer row or its end, and what they name it by beside the case: the actor,
+# or a value of the action's details.
+_PEOPLE: Final[dict[str, tuple[tuple[str, ...], tuple[str, ...]]]] = {
+    "identities": (("patient.corrected",), ()),
+    "verdicts": (("finding.judged", "finding.withdrawn"), ("finding", "actor")),
+    "reviews": (("case.done", "case.reopened"), ()),
+}
+_SUPERSEDED: Final = "superseded"
+
+
+def clinical(connection: sqlite3.Connection, state: StateDir, report: Report, damaged: set[str]) -> None:
+    """Fill what misses in the *damaged* tables of clinical.db, inside the caller's transaction."""
+    wanted = [name for name in ("audit", *_PEOPLE, _SUPERSEDED, "retired") if name in damaged]
+    found = ring.newest_whole(state, state.clinical_db.name) if wanted else None
+    if found is None:
+        return
+    copy, path = found
+    with ring.opened(path) as backup:
+        for name in wanted:
+            if not _columns(backup, name):  # of a version that had none
+                continue
+            count = _audit(connection, backup) if name == "audit" else _rows(connection, backup, name)
+            report.kept[name] = report.kept.get(name, 0) + count
+            report.lost[name] = max(0, report.lost.get(name, 0) - count)
+            report.restored += count if name in ("audit", *_PEOPLE) else 0
+    report.backup = copy.at if report.restored else ""
+
+
+def accounts(connection: sqlite3.Connection, state: StateDir, report: Report) -> None:
+    """Accounts that are lost, with their roles; the caller voids every password, which may be an older one."""
+    found = ring.newest_whole(state, state.accounts_db.name)
+    if found is None:
+        return
+    copy, path = found
+    with ring.opened(path) as backup:
+        count = _insert(connection, backup, "users", None)
+    report.kept["users"] = report.kept.get("users", 0) + count
+    report.lost["users"] = max(0, report.lost.get("users", 0) - count)
+    report.restored += count
+    report.backup = copy.at if count else report.backup
+
+
+def exchange(connection: sqlite3.Connection, state: StateDir, report: Report) -> None:
+    """The hospital's key, which is signed; the line itself begins anew."""
+    found = ring.newest_whole(state, state.exchange_db.name)
+    if found is not None:
+        with ring.opened(found[1]) as backup:
+            report.kept["hospital_keys"] += _insert(connection, backup, "hospital_keys", None)
+
+
+def _audit(connection: sqlite3.Connection, backup: sqlite3.Connection) -> int:
+    copied: dict[int, audit.Entry] = {}
+    for row in backup.execute("SELECT * FROM audit ORDER BY sequence"):
+        try:
+            copied[row["sequence"]] = audit.entry_of(row)
+        except ValueError:
+            continue
+    return audit.fill_gaps(connection, copied)
+
+
+def _rows(connection: sqlite3.Connection, backup: sqlite3.Connection, name: str) -> int:
+    followed = _followed(connection, backup, name) if name in _PEOPLE else None
+    return _insert(connection, backup, name, followed)
+
+
+def _followed(connection: sqlite3.Connection, backup: sqlite3.Connection, name: str) -> set[Sequence[object]]:
+    """Of which cases (and findings, and doctors) the audit has an entry that is newer than the backup."""
+    actions, columns = _PEOPLE[name]
+    (head,) = backup.execute("SELECT COALESCE(MAX(sequence), 0) FROM audit").fetchone()
+    rows = connection.execute(
+        "SELECT case_reference, actor, details FROM audit WHERE sequence > ?"
+        f" AND action IN ({', '.join('?' * len(actions))})",
+        (head, *actions),
+    )
+    told = [(row["case_reference"], {**json.loads(row["details"]), "actor": row["actor"]}) for row in rows]
+    return {(case, *(values.get(column) for column in columns)) for case, values in told}
+
+
+def _insert(
+    connection: sqlite3.Connection, backup: sqlite3.Connection, name: str, followed: set[Sequence[object]] | None
+) -> int:
+    """Put the rows of table *name* of *backup* where there is none under the same key; returns how many."""
+    mine = _columns(connection, name)
+    columns = [column for column in _columns(backup, name) if column in mine]
+    told = ", ".join(columns)
+    statement = f"INSERT OR IGNORE INTO {name} ({told}) VALUES ({', '.join('?' * len(columns))})"
+    of_case = "case_reference" in columns and name != "retired"
+    key = ["case_reference", *(_PEOPLE[name][1] if name in _PEOPLE else ())]
+    count = 0
+    for row in backup.execute(f"SELECT {told} FROM {name}"):
+        if of_case and not _is_here(connection, row["case_reference"]):
+            continue
+        if followed and tuple(row[column] for column in key) in followed:
+            continue
+        count += connection.execute(statement, list(row)).rowcount
+    return count
+
+
+def _is_here(connection: sqlite3.Connection, case: str) -> bool:
+    return connection.execute("SELECT 1 FROM cases WHERE reference = ?", (case,)).fetchone() is not None
+
+
+def _columns(connection: sqlite3.Connection, name: str) -> list[str]:
+    return [row[1] for row in connection.execute(f'PRAGMA table_info("{name}")')]

@@ -1,0 +1,1 @@
+"""How the box opens a SQLite file, and how it notices that one is damaged."""

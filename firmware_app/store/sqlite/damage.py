@@ -1,0 +1,99 @@
+"""Whether a database file is damaged: looked for at start, and noticed whenever SQLite stumbles over it.
+
+Whoever notices leaves a note, the empty file ``….db-damaged``, beside the database.  Every process of the box ends when
+it sees the note, nobody opens the database any more, and whoever starts next finds it and rebuilds (`store.rescue`).
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import sqlite3
+from contextlib import suppress
+from pathlib import Path
+from typing import Final
+
+from firmware_app.store.disk.layout import StateDir
+from firmware_app.store.sqlite import wal
+
+log = logging.getLogger("lantern.store")
+
+_CODES: Final = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
+_MOST_TORN: Final = 1  # the last commit may have been torn by a power cut before anybody was told that it is durable
+BROKEN: Final = ".damaged"
+"""The ending of a file in images/ that is no whole image any more, so that the same image can be sent again."""
+
+
+def is_damage(error: sqlite3.Error) -> bool:
+    """Whether *error* says that the file itself is wrong, and not the disk, a lock or a statement."""
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF in _CODES
+
+
+def noted(database: Path) -> bool:
+    """Whether somebody stumbled over damage since the last rescue."""
+    return os.path.exists(_note(database))  # also where this process may not look  # noqa: PTH110
+
+
+def note(database: Path) -> None:
+    """Say to every process, now and after the next start, that *database* is damaged."""
+    if not noted(database):
+        log.error("the database %s is damaged; it is closed, set aside and rebuilt", database.name)
+        with suppress(OSError):  # a disk that takes no note takes no rebuilt database either
+            os.close(os.open(_note(database), os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o660))
+
+
+def forget(database: Path) -> None:
+    """The database is whole again."""
+    _note(database).unlink(missing_ok=True)
+
+
+def find(database: Path) -> str | None:
+    """What is wrong with *database*, a file that nobody has open; None when it is whole.  Changes nothing.
+
+    A note of somebody who stumbled asks for the thorough check, which also holds every index against its table.
+    """
+    check = "integrity_check" if noted(database) else "quick_check"
+    try:
+        # Opened read-only, SQLite does not write the log into the file at the end: what is set aside stays as it was.
+        connection = sqlite3.connect(f"{database.absolute().as_uri()}?mode=ro", uri=True)
+        try:
+            answer: str = connection.execute(f"PRAGMA {check}(1)").fetchone()[0]
+        finally:
+            connection.close()
+    except sqlite3.DatabaseError as error:
+        if not is_damage(error):
+            raise
+        return str(error)
+    return None if answer == "ok" else answer.splitlines()[-1]
+
+
+def find_lost_images(state: StateDir, database: Path) -> str | None:
+    """What SQLite lost without a word at a damaged frame of the log; None where nothing says so.
+
+    Commits behind the log's end alone are no damage: a writer that was killed before its commit was durable leaves
+    them too.  Together with images that have no row they are taken for lost ones.
+    """
+    log_file = database.with_name(f"{database.name}-wal")
+    if not log_file.exists():
+        return None
+    connection = sqlite3.connect(f"{database.absolute().as_uri()}?mode=ro", uri=True)
+    try:
+        connection.execute("SELECT 1 FROM sqlite_schema").fetchone()  # whoever reads makes the index of the log
+        behind = wal.commits_behind(database, log_file)
+        if behind <= _MOST_TORN:
+            return None
+        log.warning("%d transactions behind the end of %s's log are not used", behind, database.name)
+        if database != state.clinical_db:
+            return None
+        known = {row[0] for row in connection.execute("SELECT file FROM instances")}
+        if connection.execute("SELECT 1 FROM sqlite_schema WHERE name = 'leaving'").fetchone():
+            known |= {row[0] for row in connection.execute("SELECT name FROM leaving")}
+    finally:
+        connection.close()
+    found = (path for path in state.images.glob("*/*") if not path.name.endswith(BROKEN))
+    lost = sum(str(path.relative_to(state.root)) not in known for path in found)
+    return f"{behind} transactions in the write-ahead log cannot be read, {lost} images have no row" if lost else None
+
+
+def _note(database: Path) -> Path:
+    return database.with_name(database.name + "-damaged")

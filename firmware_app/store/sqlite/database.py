@@ -1,0 +1,195 @@
+"""One SQLite file, opened the only way the box opens one: WAL, synchronous=FULL, foreign keys, one writer at a time.
+
+A second Unix user can only write a WAL database whose file was made 0660 in a setgid directory *before* SQLite
+first opened it (-wal and -shm copy its mode), so `create` makes the empty file itself.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from firmware_app.errors import StoreNotReady, StoreTooNew
+from firmware_app.store.disk.layout import make_directory, sync_directory
+from firmware_app.store.sqlite import damage, guard
+
+_BUSY_MS = 15_000
+
+
+class _Cursor(sqlite3.Cursor):
+    """Leaves a note where SQLite finds the file damaged, whoever catches the error afterwards and calls it passing."""
+
+    connection: _Connection
+
+    def execute(self, *arguments: Any) -> _Cursor:
+        try:
+            return super().execute(*arguments)
+        except sqlite3.DatabaseError as error:
+            self.connection.noticed(error)
+            raise
+
+    def executemany(self, *arguments: Any) -> _Cursor:
+        try:
+            return super().executemany(*arguments)
+        except sqlite3.DatabaseError as error:
+            self.connection.noticed(error)
+            raise
+
+    def fetchone(self) -> Any:
+        try:
+            return super().fetchone()
+        except sqlite3.DatabaseError as error:
+            self.connection.noticed(error)
+            raise
+
+    def fetchall(self) -> list[Any]:
+        try:
+            return super().fetchall()
+        except sqlite3.DatabaseError as error:
+            self.connection.noticed(error)
+            raise
+
+    def __next__(self) -> Any:
+        try:
+            return super().__next__()
+        except sqlite3.DatabaseError as error:
+            self.connection.noticed(error)
+            raise
+
+
+class _Connection(sqlite3.Connection):
+    """A connection whose cursors tell of damage."""
+
+    path: Path
+
+    def cursor(self, factory: object = None) -> Any:
+        return super().cursor(_Cursor)
+
+    def execute(self, *arguments: Any) -> sqlite3.Cursor:  # sqlite3's own makes a cursor of its own kind
+        return super().cursor(_Cursor).execute(*arguments)
+
+    def executemany(self, *arguments: Any) -> sqlite3.Cursor:
+        return super().cursor(_Cursor).executemany(*arguments)
+
+    def noticed(self, error: sqlite3.DatabaseError) -> None:
+        if damage.is_damage(error):
+            damage.note(self.path)
+
+
+class Database:
+    """Connections to one file, one per thread.  `transaction` is BEGIN IMMEDIATE … COMMIT, durable on return.
+
+    The first connection raises `StoreDamaged` while the file waits to be rebuilt.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._local = threading.local()
+        self._opened: list[sqlite3.Connection] = []
+        self._opened_lock = threading.Lock()
+        self._seat: guard.Seat | None = None  # among those that have the file open
+
+    def create(self, steps: Sequence[str]) -> None:
+        """Make the file and run what it lacks of *steps*; step n, an SQL script, brings schema n - 1 to schema n.
+
+        Raises `StoreTooNew` for a later version's file.
+        """
+        make_directory(self.path.parent)
+        if not self.path.exists():
+            descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o660)
+            try:
+                os.fchmod(descriptor, 0o660)
+            finally:
+                os.close(descriptor)
+            sync_directory(self.path.parent)
+        self.connection.execute("PRAGMA journal_mode=WAL").fetchone()
+        with self.transaction() as connection:
+            found = connection.execute("PRAGMA user_version").fetchone()[0]
+            if found > len(steps):
+                raise StoreTooNew(database=self.path.name, found=found, known=len(steps))
+            for script in steps[found:]:
+                for statement in _statements(script):
+                    connection.execute(statement)
+            connection.execute(f"PRAGMA user_version={len(steps):d}")
+
+    def require(self, version: int) -> None:
+        """Raise `StoreNotReady` or `StoreTooNew` unless the file is there with schema *version*."""
+        if not self.path.exists():
+            raise StoreNotReady(database=self.path.name)
+        found = self.connection.execute("PRAGMA user_version").fetchone()[0]
+        if found > version:
+            raise StoreTooNew(database=self.path.name, found=found, known=version)
+        if found < version:
+            raise StoreNotReady(database=self.path.name)
+
+    @property
+    def connection(self) -> sqlite3.Connection:
+        """This thread's connection; in autocommit, so that only `transaction` opens transactions."""
+        connection: _Connection | None = getattr(self._local, "connection", None)
+        if connection is None:
+            with self._opened_lock:
+                if self._seat is None:
+                    self._seat = guard.Seat(self.path)
+            connection = sqlite3.connect(
+                self.path, timeout=_BUSY_MS / 1000, isolation_level=None, check_same_thread=False, factory=_Connection
+            )
+            connection.path = self.path
+            connection.row_factory = sqlite3.Row
+            connection.execute("PRAGMA synchronous=FULL")
+            connection.execute("PRAGMA foreign_keys=ON")
+            self._local.connection = connection
+            with self._opened_lock:
+                self._opened.append(connection)
+        return connection
+
+    @contextmanager
+    def transaction(self) -> Iterator[sqlite3.Connection]:
+        """A write transaction that is on the disk when the block ends, and undone when it raises."""
+        connection = self.connection
+        connection.execute("BEGIN IMMEDIATE")
+        try:
+            yield connection
+            connection.execute("COMMIT")
+        except BaseException:  # also KeyboardInterrupt, also a COMMIT that failed: no transaction is ever left open
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+            raise
+
+    def change_mark(self) -> int:
+        """A number that differs after any other connection committed (PRAGMA data_version, about 4 µs)."""
+        mark: int = self.connection.execute("PRAGMA data_version").fetchone()[0]
+        return mark
+
+    def close_thread(self) -> None:
+        """Close this thread's connection, when the thread is about to end."""
+        connection: sqlite3.Connection | None = getattr(self._local, "connection", None)
+        if connection is not None:
+            self._local.connection = None
+            with self._opened_lock:
+                self._opened.remove(connection)
+            connection.close()
+
+    def close(self) -> None:
+        """Close every thread's connection."""
+        with self._opened_lock:
+            while self._opened:
+                self._opened.pop().close()
+            if self._seat is not None:
+                self._seat.close()
+                self._seat = None
+        self._local = threading.local()
+
+
+def _statements(script: str) -> Iterator[str]:
+    """The statements of an SQL script, one by one: `executescript` would commit the open transaction."""
+    pending = ""
+    for line in script.splitlines(keepends=True):
+        pending += line
+        if sqlite3.complete_statement(pending):
+            yield pending
+            pending = ""

@@ -1,0 +1,252 @@
+"""The reader's side of the line: hands the outbox on to exchange.db, and acts on what the hospital has signed.
+
+Killed or out of disk between any two statements it carries on: what is in exchange.db and not remembered in
+clinical.db is thrown away and handed on again, and a receipt is forgotten only after everything it settles is gone.
+What exchange.db says of a row is never believed: the uplink's user may write it.
+"""
+
+from __future__ import annotations
+
+import logging
+import sqlite3
+from typing import Final
+
+from cryptography import x509
+
+from firmware_app import clock, notify
+from firmware_app.config import Config
+from firmware_app.errors import Contradicted, KeysOutdated, LanternError, MessageInvalid
+from firmware_app.records import Reason
+from firmware_app.sealed import credentials
+from firmware_app.sealed.envelope import HospitalBundle, Version, open_signed, version_of
+from firmware_app.sealed.summary import MERGED_MARKS, Brief, FirstReceipt, Kind, Receipt, body_hash, decode
+from firmware_app.store.accounts.audit import Audit
+from firmware_app.store.clinical.clinical_db import Clinical
+from firmware_app.store.disk.layout import StateDir
+from firmware_app.store.exchange.exchange_db import Exchange, Health, Incoming, Outgoing
+from firmware_app.store.exchange.hospital_time import HospitalTime
+from firmware_app.store.exchange.line_memory import LineMemory
+
+log = logging.getLogger("lantern.relay")
+
+_BATCH: Final = 200
+
+
+def _dated(config: Config) -> float:
+    """When the certificate begins with which the hospital's authority let this box in."""
+    if config.uplink.tls_cert is None:
+        return 0.0
+    try:
+        begins = x509.load_pem_x509_certificate(config.uplink.tls_cert.read_bytes()).not_valid_before_utc
+    except (OSError, ValueError) as error:  # the uplink says so
+        log.warning("the certificate of this box does not help to judge the hospital's clock (%s)", error)
+        return 0.0
+    return begins.timestamp()
+
+
+class Relay:
+    """One step moves all that can be moved; it is called whenever either database has changed."""
+
+    def __init__(
+        self, clinical: Clinical, exchange: Exchange, box: str, hospital: HospitalBundle, budget_bytes: int,
+        dated: float = 0.0,
+    ) -> None:  # fmt: skip
+        """*dated*: when the box's certificate begins, in Unix seconds; 0 where it has none."""
+        self._clinical, self._exchange, self._box = clinical, exchange, box
+        self._hospital, self._budget = hospital, budget_bytes
+        self._mark, self._dated, self._time = -1, dated, HospitalTime(dated)
+        self._broken_off = False  # a step ended between two writes
+        self._memory = LineMemory(clinical.database)
+        self._resume()
+
+    @classmethod
+    def of(cls, config: Config, state: StateDir, clinical: Clinical) -> Relay | None:
+        """The relay of this box; None when there is no line, or it is not set up (which is said in the log)."""
+        if not config.uplink.enabled:
+            return None
+        exchange = Exchange(state.exchange_db)
+        try:
+            exchange.create()
+            hospital = credentials.hospital(config.uplink)
+        except LanternError as error:
+            log.error("nothing is handed to the line: %s", error)
+            return None
+        return cls(clinical, exchange, config.box.id, hospital, config.uplink.budget_mb * 1_000_000, _dated(config))
+
+    def called(self) -> bool:
+        """Whether the uplink has written since the last time this was asked; about 4 µs."""
+        before, self._mark = self._mark, self._exchange.database.change_mark()
+        return before != self._mark
+
+    def close(self) -> None:
+        self._exchange.database.close()
+
+    def step(self, health: Health | None = None) -> None:
+        """Relay what waits, act on what came; *health* is what the hospital may know of the box now, None: as before.
+
+        A database that cannot be written now, or does not make sense, is tried again next time.
+        """
+        try:
+            self._step(health)
+        except sqlite3.OperationalError as error:
+            self._broken_off = True
+            log.warning("the summaries wait in the outbox: %s", error)
+        except LanternError as error:
+            self._broken_off = True
+            log.error("the summaries wait in the outbox (%s)", error.code)
+
+    def _step(self, health: Health | None) -> None:
+        clock.stamp()  # which also hands the uplink, who cannot ask for it, what the box knows of the time
+        counters = self._exchange.counters()
+        if self._broken_off or not self._memory.agrees(counters):
+            self._resume()
+            self._broken_off = False
+        else:
+            self._memory.connected(counters.session)
+        self._act()
+        self._hand_on()
+        self._exchange.note(
+            unread=self._clinical.unread(), audit_head=Audit(self._clinical.database).head().hash, health=health
+        )
+
+    def _resume(self) -> None:
+        """Go on in the stream that is known, or begin a new one."""
+        outbox = self._clinical.outbox
+        if self._memory.agrees(self._exchange.counters()):
+            known, there = outbox.numbers(), self._exchange.numbers()
+            self._exchange.settle(there - known)  # killed, or out of disk, before we had written them down
+            again = outbox.hand_on_again(known - there) if known - there else 0
+        else:
+            again = self._begin_stream()
+        if again:
+            log.warning("%d summaries are handed on again: the exchange database did not have them any more", again)
+        kept = self._memory.keys(self._hospital.verify)
+        if kept is not None:  # a new file does not have them
+            told, _ = credentials.open_keys(kept, self._box, self._hospital)
+            self._exchange.keep_keys(self._hospital.verify, told.serial, kept)
+
+    def _begin_stream(self) -> int:
+        """Hand on all that has no receipt in a new stream; returns how many summaries that are."""
+        self._exchange.begin_stream()
+        self._time = HospitalTime(self._dated)  # the numbers begin at 1 again
+        with self._clinical.database.transaction():
+            self._memory.begin(self._exchange.counters())
+            return self._clinical.outbox.hand_on_again()
+
+    def _hand_on(self) -> None:
+        # Over budget, digests wait in clinical.db; an urgent summary always goes on.
+        roomy = self._make_room()
+        while briefs := self._clinical.outbox.waiting(_BATCH, urgent_only=not roomy):
+            notify.alive()
+            self._remember(self._exchange.take_in(briefs))
+            roomy = self._make_room()
+
+    def _make_room(self) -> bool:
+        """Merge the oldest digests until the rows fit the budget; False when they do not.  Urgent rows stay.
+
+        A brief that is under way just now may arrive twice; the hospital counts it by case and revision.
+        """
+        while self._exchange.used_bytes() > self._budget:
+            oldest = self._clinical.outbox.mergeable(MERGED_MARKS)
+            if len(oldest) < 2:
+                return False
+            merged = self._exchange.merge([seq for seq, _ in oldest], tuple(mark for _, mark in oldest))
+            self._remember([merged])
+        return True
+
+    def _remember(self, rows: list[Outgoing]) -> None:
+        told = []
+        for row in rows:
+            hashed = body_hash(row.message(self._box).encode())
+            parts = [row.content] if isinstance(row.content, Brief) else row.content
+            told += [(part, row.seq, hashed) for part in parts]
+        with self._clinical.database.transaction():
+            self._clinical.outbox.handed_on(told)
+            self._memory.gave(rows)
+        self._time.handed_on(row.seq for row in rows)
+
+    def _act(self) -> None:
+        while received := self._exchange.incoming():
+            notify.alive()
+            for one in received:
+                try:
+                    self._obey(one)
+                except LanternError as error:
+                    log.warning("a message of the kind %s was not used: %s", one.kind.value, error)
+            self._exchange.finish(received)
+
+    def _obey(self, one: Incoming) -> None:
+        if one.kind is Kind.KEYS:
+            self._keep_keys(one.body)
+            return
+        body = open_signed(one.body, one.kind, self._box, self._hospital.verify_key)
+        if one.kind is not Kind.ACK:
+            raise MessageInvalid(field="kind")  # commands come with a later version
+        if version_of(one.body) is Version.SECOND:
+            self._settle(decode(body, Receipt))
+        elif self._speaks() is Version.FIRST:
+            self._settle_unnamed(decode(body, FirstReceipt))
+
+    def _speaks(self) -> Version:
+        """The latest form in which the hospital has signed its key."""
+        keys = self._memory.keys(self._hospital.verify)
+        return Version.FIRST if keys is None else version_of(keys)
+
+    def _ours(self, receipt: Receipt | FirstReceipt) -> bool:
+        """Whether a receipt is for this stream; one of an exchange.db that is no more settles nothing."""
+        if receipt.box != self._box:
+            raise MessageInvalid(field="box")
+        if receipt.at:
+            self._time.signed(receipt.at)
+        return receipt.stream == self._memory.stream()
+
+    def _settle(self, receipt: Receipt) -> None:
+        if not self._ours(receipt):
+            return
+        outbox, taken = self._clinical.outbox, [(one.seq, one.body) for one in receipt.taken]
+        right = [seq for seq, hashed in taken if outbox.holds(seq, hashed)]
+        if receipt.at:
+            self._time.answered(receipt.at, right)
+        others = outbox.settle(taken)
+        if others:
+            log.error("under %d numbers the hospital has something that this box did not send", len(others))
+            outbox.hand_on_again(others)
+        self._exchange.settle([seq for seq, _ in taken])
+        for one in receipt.refused:
+            if outbox.holds(one.seq, one.body):
+                self._refused(one.seq, one.code)
+
+    def _settle_unnamed(self, receipt: FirstReceipt) -> None:
+        """A hospital of the version before: its receipt proves a number and no more."""
+        if not self._ours(receipt):
+            return
+        if receipt.at:
+            self._time.answered(receipt.at, receipt.taken)
+        self._clinical.outbox.settle_unnamed(receipt.taken)
+        self._exchange.settle(receipt.taken)
+        for one in receipt.refused:
+            self._refused(one.seq, one.code)
+
+    def _refused(self, seq: int, code: str) -> None:
+        log.error("the hospital will not count summary %d (%s)", seq, code)
+        if code != Contradicted.code:
+            self._exchange.quarantine(seq, Reason(code))
+        elif seq in self._clinical.outbox.numbers():  # used before: both databases were put back from one copy
+            log.warning("%d summaries are handed on again in a new stream", self._begin_stream())
+
+    def _keep_keys(self, signed: bytes) -> None:
+        """The hospital's newest key, in the latest form it has spoken, is kept here and copied to the exchange."""
+        keys, version = credentials.open_keys(signed, self._box, self._hospital)
+        kept = self._memory.keys(self._hospital.verify)
+        known, spoken = self._hospital.serial, Version.FIRST
+        if kept is not None:
+            told, spoken = credentials.open_keys(kept, self._box, self._hospital)
+            known = max(known, told.serial)
+        if version < spoken:
+            return  # a form once spoken is never given up: the hospital has not heard yet which one this box reads
+        if keys.serial < known:
+            raise KeysOutdated(serial=keys.serial)
+        if (keys.serial, version) != (known, spoken):
+            self._memory.keep_keys(self._hospital.verify, signed)
+            log.info("the hospital's sealing key is number %d; it speaks form %d of the line", keys.serial, version)
+        self._exchange.keep_keys(self._hospital.verify, keys.serial, signed)

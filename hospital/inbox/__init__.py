@@ -1,0 +1,1 @@
+"""inbox.db: what the boxes told, counted once."""

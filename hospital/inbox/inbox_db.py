@@ -1,0 +1,263 @@
+"""inbox.db: what the boxes told, counted once.
+
+A message counts by (box, stream, seq) and a case revision by (box, case, revision), in one transaction that is on the
+disk before the receipt is signed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import sqlite3
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from enum import Enum
+from pathlib import Path
+from typing import Any, Final
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
+from firmware_app.errors import Contradicted, LanternError, Outdated, Replayed
+from firmware_app.sealed.keys import VerifyKey, verify_key
+from firmware_app.sealed.summary import Brief, Digest, FirstPresence, Mark, Summary
+from hospital.inbox import heard, summaries
+from hospital.inbox.heard import BoxRow
+from hospital.inbox.schema import bring_up_to_date
+from hospital.inbox.summaries import CaseRow
+
+MOST_ASIDE: Final = 10_000
+MOST_ASIDE_OF_A_BOX: Final = 100
+"""One box's rubbish pushes out its own, not that of another."""
+_ASIDE_BYTES: Final = 4096
+_BUSY_S: Final = 15.0
+
+
+class Outcome(Enum):
+    """What counting a message did."""
+
+    COUNTED = "counted"
+    KNOWN = "known"  # the box sent it again, because our receipt had not reached it
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """The boxes' keys as they were at one `data_version` of a connection."""
+
+    mark: int
+    keys: Mapping[str, Ed25519PublicKey | None]
+
+
+class Inbox:
+    """One connection per thread to the inbox; WAL, synchronous=FULL."""
+
+    def __init__(self, path: Path, *, read_only: bool = False) -> None:
+        """*read_only*: to ask and never to write; a file that is not there is not made then."""
+        self.path, self._read_only = path, read_only
+        self._local = threading.local()
+
+    @property
+    def connection(self) -> sqlite3.Connection:
+        """This thread's connection, in autocommit."""
+        connection: sqlite3.Connection | None = getattr(self._local, "connection", None)
+        if connection is None:
+            address = f"{self.path.absolute().as_uri()}?mode={'ro' if self._read_only else 'rwc'}"
+            connection = sqlite3.connect(address, uri=True, timeout=_BUSY_S, isolation_level=None)
+            connection.row_factory = sqlite3.Row
+            if not self._read_only:
+                connection.execute("PRAGMA journal_mode=WAL").fetchone()
+                connection.execute("PRAGMA synchronous=FULL")
+            self._local.connection, self._local.known = connection, None
+        return connection
+
+    def create(self) -> None:
+        """Make the file and its tables, or bring those of an earlier version up to date; raises `InboxNewer`."""
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        self.path.touch(mode=0o600)
+        if os.geteuid() == 0:  # the inbox is its folder's owner's, whoever makes it
+            folder = self.path.parent.stat()
+            os.chown(self.path, folder.st_uid, folder.st_gid)
+        with self.transaction() as connection:
+            bring_up_to_date(connection)
+
+    def close(self) -> None:
+        """Close this thread's connection."""
+        connection: sqlite3.Connection | None = getattr(self._local, "connection", None)
+        if connection is not None:
+            self._local.connection = None
+            connection.close()
+
+    @contextmanager
+    def transaction(self) -> Iterator[sqlite3.Connection]:
+        """A write transaction that is on the disk when the block ends, and undone when it raises."""
+        connection = self.connection
+        connection.execute("BEGIN IMMEDIATE")
+        try:
+            yield connection
+            connection.execute("COMMIT")
+        except BaseException:
+            # Also for a COMMIT that failed: whether SQLite has ended the transaction then depends on the reason, and
+            # an open one would stand before every later one.
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+            raise
+
+    # --- boxes ---------------------------------------------------------------------------------------------------
+
+    def enrol(self, box: str, verify: str, *, replace: bool) -> bool:
+        """Remember the box's key; False when the box is here with another one and may not be replaced."""
+        with self.transaction() as connection:
+            row = connection.execute("SELECT verify FROM boxes WHERE box = ?", (box,)).fetchone()
+            if row is not None and row["verify"] != verify and not replace:
+                return False
+            connection.execute(
+                "INSERT INTO boxes (box, verify, enrolled_at) VALUES (?, ?, ?)"
+                " ON CONFLICT (box) DO UPDATE SET verify = excluded.verify, revoked_at = NULL",
+                (box, verify, _now()),
+            )
+        self._local.known = None  # `data_version` tells of the commits of others only
+        return True
+
+    def revoke(self, box: str) -> None:
+        """Close the box's row: its word is not believed any more."""
+        with self.transaction() as connection:
+            connection.execute("UPDATE boxes SET revoked_at = ? WHERE box = ?", (_now(), box))
+        self._local.known = None
+
+    def verify_keys(self) -> Mapping[str, Ed25519PublicKey | None]:
+        """Every box with the key that proves its word, None for one that was revoked or is weak; made anew only when
+        someone wrote to the file."""
+        connection = self.connection
+        mark: int = connection.execute("PRAGMA data_version").fetchone()[0]
+        known: _Known | None = getattr(self._local, "known", None)
+        if known is None or known.mark != mark:
+            rows = connection.execute("SELECT box, verify, revoked_at FROM boxes")
+            keys = {
+                row["box"]: verify_key(row["verify"])
+                if row["revoked_at"] is None and VerifyKey().accepts(row["verify"]) else None
+                for row in rows
+            }  # fmt: skip
+            self._local.known = known = _Known(mark, keys)
+        return known.keys
+
+    def newest(self) -> str | None:
+        """When the newest case came (ISO 8601, UTC); those from before a person set the clock right are left out."""
+        row = self.connection.execute(
+            "SELECT received_at FROM cases WHERE +rowid > (SELECT COALESCE(MAX(cases), 0) FROM clock_word)"
+            " ORDER BY received_at DESC LIMIT 1"
+        ).fetchone()
+        return row["received_at"] if row else None
+
+    def say_clock_is_right(self) -> None:
+        """A person says that this machine's clock is right; what is here may have come under a wrong one."""
+        with self.transaction() as connection:
+            connection.execute(
+                "INSERT OR REPLACE INTO clock_word SELECT 1, ?, COALESCE(MAX(rowid), 0) FROM cases", (_now(),)
+            )
+
+    def clock_said_right_at(self) -> str | None:
+        """When a person last said that (ISO 8601, UTC, by this machine's clock)."""
+        row = self.connection.execute("SELECT said_at FROM clock_word").fetchone()
+        return row["said_at"] if row else None
+
+    # --- messages, inside the caller's transaction -----------------------------------------------------------------
+
+    def count(self, message: Summary | Digest, body: bytes, envelope: bytes) -> Outcome:
+        """Count a verified message once.  Raises `Replayed` for the same bytes, `Contradicted` for the same number
+        with another body; nothing is written then."""
+        origin = message.origin
+        key = (origin.box, origin.stream, origin.seq)
+        digests = hashlib.sha256(body).digest(), hashlib.sha256(envelope).digest()
+        now = _now()
+        fresh = self.connection.execute(
+            "INSERT INTO messages VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (box, stream, seq) DO NOTHING",
+            (*key, *digests, now),
+        ).rowcount
+        if not fresh:
+            row = self.connection.execute(
+                "SELECT body, envelope FROM messages WHERE box = ? AND stream = ? AND seq = ?", key
+            ).fetchone()
+            if row["body"] != digests[0]:
+                raise Contradicted
+            if row["envelope"] == digests[1]:
+                raise Replayed
+            heard.spoke(self.connection, origin.box, now)
+            return Outcome.KNOWN
+        for content in [message.brief] if isinstance(message, Summary) else message.marks:
+            self._case(origin.box, content, now)
+        heard.spoke(self.connection, origin.box, now)
+        return Outcome.COUNTED
+
+    def _case(self, box: str, content: Brief | Mark, now: str) -> None:
+        brief = json.dumps(content.to_object()) if isinstance(content, Brief) else None
+        self.connection.execute(
+            "INSERT INTO cases VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (box, case_reference, revision) DO NOTHING",
+            (box, content.case, content.revision, content.priority.value, content.hour, brief, now),
+        )
+
+    def hear(self, presence: FirstPresence, *, again: bool = False) -> bool:
+        """Remember a box's word on itself; False when it is here already, as a goodbye is when its last will follows.
+        Raises `Outdated` when a later one is here.  *again*: the broker itself says that it delivers this once more."""
+        origin = presence.origin
+        now = _now()
+        changed = self.connection.execute(
+            "INSERT INTO presence VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (box, stream) DO UPDATE SET"
+            " session = excluded.session, beat = excluded.beat, body = excluded.body,"
+            " received_at = excluded.received_at WHERE (excluded.session, excluded.beat) > (session, beat)",
+            (origin.box, origin.stream, origin.seq, presence.beat, json.dumps(presence.to_object()), now),
+        ).rowcount
+        if changed:
+            heard.said(self.connection, presence, now)
+            return True
+        row = self.connection.execute(
+            "SELECT session, beat, json_extract(body, '$.state') FROM presence WHERE box = ? AND stream = ?",
+            (origin.box, origin.stream),
+        ).fetchone()
+        if tuple(row) == (origin.seq, presence.beat, presence.state.value):
+            return False
+        if not again:
+            heard.said_older(self.connection, origin.box, now)
+        raise Outdated
+
+    def set_aside(self, error: LanternError, box: str | None, kind: str | None, payload: bytes) -> None:
+        """Keep what was not counted, with the reason; the same bytes for the same reason once, with a count."""
+        now = _now()
+        self.connection.execute(
+            "INSERT INTO aside (code, details, box, kind, sha256, payload, first_at, last_at)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
+            " ON CONFLICT (code, sha256) DO UPDATE SET times = times + 1, last_at = excluded.last_at",
+            (error.code, json.dumps(error.details), box, kind, hashlib.sha256(payload).digest(),
+             payload[:_ASIDE_BYTES], now, now),
+        )  # fmt: skip
+        self.connection.execute(
+            "DELETE FROM aside WHERE box IS ?1 AND id <="
+            " (SELECT id FROM aside WHERE box IS ?1 ORDER BY id DESC LIMIT 1 OFFSET ?2)",
+            (box, MOST_ASIDE_OF_A_BOX),
+        )
+        self.connection.execute("DELETE FROM aside WHERE id <= (SELECT MAX(id) FROM aside) - ?", (MOST_ASIDE,))
+
+    # --- questions -----------------------------------------------------------------------------------------------
+
+    def cases(self) -> list[CaseRow]:
+        """Every case revision, the newest last, all in memory; `hospital.summaries` hands them on one by one."""
+        return list(summaries.stream(self.connection))
+
+    def boxes(self) -> list[BoxRow]:
+        """Every enrolled box that was not revoked, by name."""
+        return heard.boxes(self.connection)
+
+    def aside(self, limit: int = 100) -> list[dict[str, Any]]:
+        """What was not counted, the newest first."""
+        rows = self.connection.execute(
+            "SELECT id, code, details, box, kind, times, first_at, last_at FROM aside"
+            " ORDER BY last_at DESC, id DESC LIMIT ?",
+            (limit,),
+        )
+        return [{**dict(row), "details": json.loads(row["details"])} for row in rows]
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="milliseconds")

@@ -1,0 +1,1 @@
+"""The hospital's keys and certificates, and which are revoked."""

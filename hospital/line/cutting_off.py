@@ -1,0 +1,157 @@
+"""A revoked box is cut off at the running broker, and that is tried, not believed.
+
+mosquitto reads its revocation list again on SIGHUP and then refuses a new connection, but lets an open one live on.
+It knows one connection of each name, though: whoever comes with a good certificate of that name ends the one before.
+"""
+
+from __future__ import annotations
+
+import ssl
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import Enum
+from pathlib import Path
+from typing import Final
+
+import paho.mqtt.client as mqtt
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec
+from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
+
+from firmware_app.errors import BoxUnknown
+from hospital.house import House
+from hospital.keys import authority, keyring, revocation
+from hospital.line import broker
+
+_ANSWER_S: Final = 10.0
+_LIST_READ_S: Final = 5.0
+
+
+class BrokerAnswer(Enum):
+    """Whether the running broker keeps to the list."""
+
+    IN_FORCE = "in force"
+    NOT_READ = "not read"
+    NO_BROKER = "no broker"
+    NOT_REACHED = "not reached"
+
+
+@dataclass(frozen=True, slots=True)
+class CutOff:
+    """What revoking a box did: `certificates` were good until now; `broker` was tried as `address` (HOST:PORT).
+
+    `reason` says why a broker was not reached, and is empty otherwise.
+    """
+
+    certificates: int
+    broker: BrokerAnswer
+    address: str
+    reason: str
+
+
+def revoke(house: House, box: str, address: tuple[str, int] | None = None) -> CutOff:
+    """Close the row of *box*, revoke all its certificates and end its connection at the broker.
+
+    The broker is at *address*; by default on this machine, where it runs here, or else where boxes reach it.
+    Raises `BoxUnknown` or `KeysMissing`.
+    """
+    bundle = house.bundle()
+    if address is not None:
+        addresses = [address]
+    else:
+        local = broker.local_address(house.broker)
+        addresses = [*([local] if local else []), (bundle.host, bundle.port)]
+    inbox = house.open_inbox()
+    try:
+        if box not in inbox.verify_keys():
+            raise BoxUnknown(box=box)
+        inbox.revoke(box)
+        house.box_bundle(box).unlink(missing_ok=True)
+    finally:
+        inbox.close()
+    house.limit_rights()
+    with tempfile.TemporaryDirectory() as folder:
+        refused, good = (_client(house, box, Path(folder) / name) for name in ("refused", "good"))
+        certificates = revocation.issued(house.tls, box, house.enrolment(box))
+        fresh = revocation.revoke(house.tls, certificates)
+        revocation.revoke(house.tls, [refused[1]])
+        broker.reread(house.broker)
+        for host, port in addresses:
+            answer, reason = _tried(house, refused[0], good[0], host, port)
+            if answer in (BrokerAnswer.IN_FORCE, BrokerAnswer.NOT_READ):
+                break
+        revocation.revoke(house.tls, [good[1]])
+        broker.reread(house.broker)
+    return CutOff(fresh, answer, f"{host}:{port}", reason)
+
+
+def _tried(
+    house: House, refused: ssl.SSLContext, good: ssl.SSLContext, host: str, port: int
+) -> tuple[BrokerAnswer, str]:
+    """Come with a certificate on the list until the broker, which may be reading it yet, refuses that; then with a good
+    one, which ends the connection of the box.  Returns the answer, and why the broker was not reached."""
+    deadline = time.monotonic() + _LIST_READ_S
+    try:
+        while _is_let_in(refused, host, port):
+            if time.monotonic() > deadline:
+                return BrokerAnswer.NOT_READ, ""
+            time.sleep(0.2)
+        if _is_let_in(good, host, port):
+            return BrokerAnswer.IN_FORCE, ""
+    except ConnectionRefusedError as error:
+        if broker.process(house.broker) is None:
+            return BrokerAnswer.NO_BROKER, ""
+        return BrokerAnswer.NOT_REACHED, _why(error)
+    except OSError as error:
+        return BrokerAnswer.NOT_REACHED, _why(error)
+    return BrokerAnswer.NOT_REACHED, "it lets no client in"
+
+
+def _why(error: OSError) -> str:
+    return getattr(error, "verify_message", None) or error.strerror or str(error)
+
+
+def _is_let_in(context: ssl.SSLContext, host: str, port: int) -> bool:
+    """Connect, end the session of this name, and leave; False where the broker refuses or closes the connection.
+
+    Raises OSError where it is not reached, and where another than our broker answers.
+    """
+    answers: list[bool] = []
+    client = mqtt.Client(
+        CallbackAPIVersion.VERSION2, protocol=MQTTProtocolVersion.MQTTv311, clean_session=True,
+        reconnect_on_failure=False,
+    )  # fmt: skip
+    client.tls_set_context(context)
+    client.on_connect = lambda _client, _data, _flags, reason, _said: answers.append(not reason.is_failure)
+    try:
+        client.connect(host, port)
+        _turn(client, lambda: bool(answers))
+        client.disconnect()
+        _turn(client, lambda: not client.is_connected())
+    except ssl.SSLCertVerificationError:
+        raise
+    except (ssl.SSLError, ConnectionResetError, BrokenPipeError):
+        pass  # a refusal, during the handshake or after it
+    return bool(answers) and answers[0]
+
+
+def _turn(client: mqtt.Client, done: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + _ANSWER_S
+    while not done() and client.loop(0.1) == mqtt.MQTT_ERR_SUCCESS and time.monotonic() < deadline:
+        pass
+
+
+def _client(house: House, box: str, folder: Path) -> tuple[ssl.SSLContext, x509.Certificate]:
+    """A client with a fresh certificate in the name of *box*, good for a day, and its key, which is kept nowhere."""
+    folder.mkdir(mode=0o700)
+    key = ec.generate_private_key(ec.SECP256R1())
+    issued = authority.issue(house.tls, box, key.public_key(), days=1).encode()
+    keyring.write_private(folder / "key", authority.pem(key))
+    keyring.write_private(folder / "crt", issued)
+    context = ssl.create_default_context(cafile=house.tls / "ca.crt")
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.check_hostname = False  # under any address: the authority vouches for one server only, the broker
+    context.load_cert_chain(folder / "crt", folder / "key")
+    return context, x509.load_pem_x509_certificate(issued)

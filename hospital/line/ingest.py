@@ -1,0 +1,63 @@
+"""From a topic and its bytes to a verified message, or to the reason why it is none.  No I/O."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
+from firmware_app.errors import BoxRevoked, BoxUnknown, EnvelopeMalformed, Misaddressed, TopicUnknown
+from firmware_app.sealed.envelope import Version, open_sealed, version_of
+from firmware_app.sealed.summary import BOX_ID, Digest, FirstPresence, Kind, Summary, decode_up
+from hospital.keys.keyring import Keyring
+
+_TOPIC = re.compile(rf"lantern/v1/up/({BOX_ID})/(birth|death|alert|digest|health)", re.ASCII)
+_SECOND_SINCE = (0, 2)
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """A message that is what it says, from the box whose topic it came under."""
+
+    message: Summary | Digest | FirstPresence
+    body: bytes
+    version: Version
+
+
+def address(topic: str) -> tuple[str, Kind]:
+    """The box and the kind a topic names; raises `TopicUnknown`."""
+    found = _TOPIC.fullmatch(topic)
+    if found is None:
+        raise TopicUnknown
+    return found[1], Kind(found[2])
+
+
+def is_second(payload: bytes) -> bool:
+    """Whether an envelope is of form 2, which can be told without a key."""
+    try:
+        return version_of(payload) is Version.SECOND
+    except EnvelopeMalformed:
+        return False
+
+
+def form_of(version: str) -> Version:
+    """The latest form that a box with this version of the program reads (`Presence.version`)."""
+    major, minor = version.split(".")[:2]
+    return Version.SECOND if (int(major), int(minor)) >= _SECOND_SINCE else Version.FIRST
+
+
+def opened(payload: bytes, box: str, kind: Kind, keys: Keyring, boxes: Mapping[str, Ed25519PublicKey | None]) -> Opened:
+    """The verified message in *payload*; raises the `LanternError` that says why there is none."""
+    if box not in boxes:
+        raise BoxUnknown(box=box)
+    verify = boxes[box]
+    if verify is None:
+        raise BoxRevoked(box=box)
+    body = open_sealed(payload, kind, box, verify, keys.private, keys.retired)
+    version = version_of(payload)
+    message = decode_up(body, first=version is Version.FIRST)
+    if message.origin.box != box or message.kind is not kind:
+        raise Misaddressed
+    return Opened(message, body, version)

@@ -1,0 +1,146 @@
+"""A plain page for the one who is on duty: whether the broker is heard, tonight's urgent cases, and how the boxes are.
+
+It shows what is in the inbox and nothing else; it listens on this machine only unless told otherwise.  It asks the same
+question at most once a second, whoever looks and however often, so that open pages take no time from the receiver.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+import time
+from collections.abc import Callable
+from contextlib import closing
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+from flask import Flask, Response, abort, render_template, request
+
+from hospital.inbox import standing
+from hospital.inbox.heard import BoxRow
+from hospital.inbox.inbox_db import Inbox
+from hospital.page import tonight
+
+_T = TypeVar("_T")
+_FRESH_S: Final = 1.0
+_BETWEEN_S: Final = 0.02  # between two answers; the receiver runs in the same process and has the rest
+_HEADERS: Final = {
+    "Content-Security-Policy": "default-src 'none'; style-src 'self'; frame-ancestors 'none'; base-uri 'none'",
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cache-Control": "no-store",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Silence:
+    """A box that needs a look: `minutes` since it last spoke (None when it never did or nobody knows), whether it said
+    goodbye, whether it repeats old words, and whether it last spoke while this machine's clock was ahead."""
+
+    box: str
+    minutes: int | None
+    said_goodbye: bool
+    repeats: bool
+    ahead: bool
+
+
+def silent(boxes: list[BoxRow], now: datetime, after: timedelta) -> list[Silence]:
+    """The boxes not heard of for longer than *after*, those whose last word was a goodbye, and those that only repeat
+    old words; the longest silence first."""
+    found = []
+    for box in boxes:
+        last = datetime.fromisoformat(box.last_at) if box.last_at else None
+        gone = box.gone and not box.older  # it speaks, with numbers that went back
+        ahead = last is not None and last - now > tonight.AHEAD
+        if last is None or gone or box.older or ahead or now - last > after:
+            minutes = int((now - last) / timedelta(minutes=1)) if last and not ahead else None
+            found.append(Silence(box.box, minutes, gone, box.older, ahead))
+    return sorted(found, key=lambda one: -(one.minutes if one.minutes is not None else 10**9))
+
+
+class Answers:
+    """What was answered within the last second, by what was asked; one question at a time."""
+
+    def __init__(self, inbox_db: Path) -> None:
+        self._path = inbox_db
+        self._lock = threading.Lock()
+        self._made: dict[str, tuple[float, Any]] = {}
+        self._free_at = 0.0
+
+    def get(self, asked: str, make: Callable[[Inbox], _T]) -> _T:
+        """What *make* answered to *asked*, now or less than a second ago.  Raises sqlite3.Error."""
+        with self._lock:
+            time.sleep(max(0.0, self._free_at - time.monotonic()))
+            now = time.monotonic()
+            self._free_at = now + _BETWEEN_S
+            self._made = {key: kept for key, kept in self._made.items() if now - kept[0] < _FRESH_S}
+            if asked not in self._made:
+                # Opened anew each time: a backup may have been put in the place of the file.
+                with closing(Inbox(self._path, read_only=True)) as inbox:
+                    self._made[asked] = (now, make(inbox))
+            answer: _T = self._made[asked][1]
+            return answer
+
+
+def create_app(inbox_db: Path, silent_after: timedelta, hosts: list[str] | None = None) -> Flask:
+    """The page over one inbox.  *hosts* are the names it answers to (default: this machine's own)."""
+    app = Flask(__name__)
+    app.config["TRUSTED_HOSTS"] = hosts or ["127.0.0.1", "localhost", "[::1]"]
+    answers = Answers(inbox_db)
+
+    @app.get("/")
+    def all_boxes() -> str:
+        return answers.get("", lambda inbox: _tonight(inbox, silent_after))
+
+    @app.get("/box/<box>")
+    def one_box(box: str) -> str:
+        before = request.args.get("before", type=int)
+        if before is not None and not 0 <= before < 2**63:  # what a row number may be
+            before = None
+        text = answers.get(f"{box} {before}", lambda inbox: _of_box(inbox, box, before))
+        return text or abort(404)
+
+    @app.get("/healthz")
+    def healthz() -> dict[str, object]:
+        try:
+            codes = answers.get("/", lambda inbox: standing.read(inbox.connection).codes(datetime.now(UTC)))
+        except sqlite3.Error:
+            codes = ["hospital.inbox"]
+        return {"status": "degraded" if codes else "ok", "codes": codes}
+
+    @app.errorhandler(sqlite3.Error)
+    def unread(_error: sqlite3.Error) -> tuple[str, int]:
+        return render_template("unread.html", path=inbox_db), 503
+
+    @app.after_request
+    def protect(response: Response) -> Response:
+        response.headers.update(_HEADERS)
+        return response
+
+    return app
+
+
+def _tonight(inbox: Inbox, silent_after: timedelta) -> str:
+    now, receiver, boxes = datetime.now(UTC), standing.read(inbox.connection), inbox.boxes()
+    codes = receiver.codes(now)
+    return render_template(
+        "tonight.html",
+        now=now,
+        receiver=receiver,
+        codes=codes,
+        unheard=any(code != standing.CLOCK_DOUBTFUL for code in codes),
+        urgent=tonight.urgent(inbox.connection, now),
+        silent=silent(boxes, now, silent_after),
+        boxes=boxes,
+        aside=inbox.aside(20),
+    )
+
+
+def _of_box(inbox: Inbox, box: str, before: int | None) -> str | None:
+    """The page of one box; None where nothing is known of it."""
+    page = tonight.of_box(inbox.connection, box, datetime.now(UTC), before)
+    if not page.cases and all(row.box != box for row in inbox.boxes()):
+        return None
+    return render_template("box.html", box=box, page=page, before=before)

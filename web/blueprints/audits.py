@@ -1,0 +1,27 @@
+"""The audit, for the person who looks after it."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from flask import Blueprint, g, render_template, request
+from flask.typing import ResponseReturnValue
+
+from firmware_app.store.accounts.accounts_db import Role
+from web import guard
+from web.box import here
+
+blueprint = Blueprint("audits", __name__)
+
+_PAGE: Final = 100
+_LAST: Final = 1 << 62
+
+
+@blueprint.get("/audit")
+@guard.only(Role.AUDITOR)
+def page() -> ResponseReturnValue:
+    audit = here().audit
+    whole, sentence = audit.verify()
+    before = request.args.get("before", type=int, default=_LAST)
+    entries = audit.latest(_PAGE, min(_LAST, max(2, before)))  # past the end is the first entry
+    return render_template("audit.html", whole=whole, sentence=sentence.text(g.language), entries=entries)

@@ -1,0 +1,256 @@
+"""One case: the film, what the model says and how well it was measured, and what the doctor says to it."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from itertools import pairwise
+
+from flask import Blueprint, abort, g, redirect, render_template, request, url_for
+from flask.typing import ResponseReturnValue
+
+from firmware_app.errors import CaseUnknown
+from firmware_app.headers.other_objects import KINDS
+from firmware_app.language import translate
+from firmware_app.records import Case, Finding, Reading, ReadingStatus, Reason
+from firmware_app.store.accounts.accounts_db import Role
+from firmware_app.store.clinical.patients import AGE_UNITS, SEXES, Known, Patient, clean, clean_age
+from firmware_app.store.clinical.worklist import Done, Verdict
+from firmware_app.tasks.prior import Predictive
+from web import guard, words
+from web.blueprints import judgements, packs
+from web.box import Box, here
+
+blueprint = Blueprint("cases", __name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Image:
+    """One image of the case: which of its frames there are to show, and what was read of it."""
+
+    instance: str
+    shown: tuple[int, ...]
+    of: int
+    reading: Reading | None
+
+    @property
+    def frames(self) -> int:
+        """How many frames there are to show."""
+        return len(self.shown)
+
+    @property
+    def apart(self) -> int:
+        """How far the frames that there are to show lie apart at most, so that nobody takes the clip for whole; 1 where
+        none is left out."""
+        ends = (-1, *self.shown, self.of) if self.shown else ()
+        return max((later - earlier for earlier, later in pairwise(ends)), default=1)
+
+    @property
+    def frame(self) -> int:
+        """The frame to open with: the one that the heat map is of, else the middle one."""
+        strongest = self.reading.frames.strongest if self.reading and self.reading.frames else {}
+        told = strongest.get(self.heat or "")
+        if told is not None and told in self.shown:
+            return told
+        return self.shown[len(self.shown) // 2] if self.shown else 0
+
+    @property
+    def heat_frame(self) -> int | None:
+        """The one frame of a clip that the heat map belongs to; None where it belongs to whatever is shown."""
+        told = self.reading.frames if self.reading else None
+        return told.strongest.get(self.heat or "") if told else None
+
+    @property
+    def heat(self) -> str | None:
+        """The code of the finding whose heat map is worth seeing: the strongest."""
+        findings = self.reading.findings if self.reading else ()
+        strongest = max(findings, key=lambda finding: (finding.positive, finding.probability), default=None)
+        return strongest.code if strongest else None
+
+
+@dataclass(frozen=True, slots=True)
+class Sheet:
+    """A whole case as a page shows it."""
+
+    case: Case
+    known: Known
+    examination: str
+    examined: str
+    images: tuple[Image, ...]
+    findings: tuple[Finding, ...]
+    hints: tuple[Reason, ...]
+    reasons: tuple[Reason, ...]
+    verdicts: tuple[Verdict, ...]
+    told: tuple[tuple[Reading, packs.Told | None], ...]
+    worth: dict[str, Predictive]
+    age_matters: bool
+    waiting: int
+    done: Done | None
+    seen: str
+    others: tuple[tuple[str, int], ...]
+
+    def said(self, finding: str) -> list[Verdict]:
+        """What each doctor says of a finding."""
+        return [word for word in self.verdicts if word.finding == finding]
+
+    def mine(self, finding: str, actor: str) -> str:
+        """What one doctor says of it as it is read now; "" for nothing."""
+        return next((word.verdict for word in self.said(finding) if word.actor == actor and not word.earlier), "")
+
+
+@blueprint.get("/case/<case:reference>")
+@guard.only(Role.DOCTOR)
+def page(reference: str) -> ResponseReturnValue:
+    box = here()
+    sheet = _sheet(box, reference)
+    box.audit.record(guard.actor(), "case.viewed", reference)
+    unjudged = {finding.code for finding in box.worklist.unjudged(reference)} if "ask" in request.args else set()
+    return render_template(
+        "case.html",
+        sheet=sheet,
+        actor=guard.actor(),
+        asked=[finding for finding in sheet.findings if finding.code in unjudged],
+        changed=request.args.get("changed"),
+        just_done=judgements.just_done(box),
+        units=AGE_UNITS,
+        sexes=SEXES,
+        said_of_sizes=_said(words.SIZES),
+        said_of_lengths=_said(words.LENGTHS),
+    )
+
+
+def _said(sentences: Mapping[str, str]) -> dict[str, str]:
+    """Sentences that the page chooses from, in the reader's language."""
+    return {label: translate(sentence, g.language) for label, sentence in sentences.items()}
+
+
+@blueprint.get("/case/<case:reference>/report")
+@guard.only(Role.DOCTOR)
+def report(reference: str) -> ResponseReturnValue:
+    box = here()
+    sheet = _sheet(box, reference)
+    box.audit.record(guard.actor(), "case.report", reference)
+    return render_template("report.html", sheet=sheet)
+
+
+@blueprint.get("/case/<case:reference>/state")
+@guard.only(Role.DOCTOR)
+def state(reference: str) -> ResponseReturnValue:
+    """How far the case is, for a page that comes anew when a film or a reading is there."""
+    box = here()
+    case = _case(box, reference)
+    instances = {file.instance for file in case.files if file.instance}
+    film = any((box.state.display / instance / "frame-000.json").exists() for instance in instances)
+    return {"seen": box.worklist.seen(reference), "film": film}
+
+
+@blueprint.post("/case/<case:reference>/patient")
+@guard.only(Role.DOCTOR)
+def patient(reference: str) -> ResponseReturnValue:
+    box, form = here(), request.form
+    _case(box, reference)
+    number, unit = form.get("age", "").strip(), form.get("unit", "Y")
+    age = clean_age(number + unit) if number else ""
+    if (number and not age) or unit not in AGE_UNITS or form.get("sex", "") not in (*SEXES, ""):
+        abort(400)
+    entered = Patient(clean(form.get("name", "")), clean(form.get("patient_id", "")), age, form.get("sex", ""))
+    box.patients.correct(reference, entered, guard.actor())
+    return redirect(url_for("cases.page", reference=reference))
+
+
+def _case(box: Box, reference: str) -> Case:
+    try:
+        return box.clinical.case(reference)
+    except CaseUnknown:
+        abort(404)
+
+
+def _sheet(box: Box, reference: str) -> Sheet:
+    try:
+        seen = box.worklist.seen(reference)  # before the rest: what comes in between is then looked at once more
+    except CaseUnknown:
+        abort(404)
+    case = _case(box, reference)
+    by_instance = {instance: reading for reading in case.readings for instance in reading.instances}
+    others = box.clinical.others(reference)
+    instances = list(
+        dict.fromkeys(file.instance for file in case.files if file.instance and file.instance not in others)
+    )
+    images = tuple(
+        Image(instance, *_frames(box, instance), by_instance.get(instance))
+        for instance in _most_telling(instances, by_instance)
+    )
+    told = {
+        (reading.pack.name, reading.pack.version, reading.pack.runtime, reading.pack.precision): (
+            reading, packs.told(box.config, reading.pack, g.language))
+        for reading in case.readings if reading.pack is not None
+    }  # fmt: skip
+    worth = {
+        finding.code: said.worth
+        for reading, said in told.values() if said is not None and said.worth is not None
+        for finding in case.findings if _says(case, reading, finding)
+    }  # fmt: skip
+    reasons = _unique([reading.reason for reading in case.readings if reading.reason])
+    missing = [case.incomplete] if case.incomplete else []
+    hints = _unique([*missing, *(hint for reading in case.readings for hint in reading.quality.hints)])
+    return Sheet(
+        case, box.patients.known(reference), _examination(box, reference), _examined(box, reference), images,
+        tuple(sorted(case.findings, key=lambda finding: (not finding.positive, -finding.probability))), hints, reasons,
+        box.worklist.verdicts(reference), tuple(told.values()), worth,
+        bool({said.code for said in (*reasons, *hints)} & (words.AGE_REASONS | words.AGE_HINTS)),
+        sum(1 for instance in instances if instance not in by_instance), box.worklist.done(reference), seen,
+        tuple(Counter(Reason(KINDS.get(kind, KINDS["other"])).text(g.language) for kind in others.values()).items()),
+    )  # fmt: skip
+
+
+def _examination(box: Box, reference: str) -> str:
+    """What the machine calls the study and its series, each name once."""
+    names = [clean(name) for name in box.clinical.examinations(reference)]
+    return " · ".join(dict.fromkeys(name for name in names if name))
+
+
+def _examined(box: Box, reference: str) -> str:
+    """When the study was made, by the machine's clock and not by the box's; what is no date is shown as it stands."""
+    return ", ".join(dict.fromkeys(_day(*told) for told in box.clinical.examined(reference)))
+
+
+def _day(date: str, time: str) -> str:
+    """``2026-01-31 14:05`` of a DA (with points between, as before DICOM) and a TM; without a time the date alone."""
+    day, hour = re.fullmatch(r"(\d{4})\.?(\d\d)\.?(\d\d)", date), re.match(r"([01]\d|2[0-3]):?([0-5]\d)", time)
+    written = "-".join(day.groups()) if day else clean(date)
+    return f"{written} {hour[1]}:{hour[2]}" if hour else written
+
+
+def _says(case: Case, like: Reading, finding: Finding) -> bool:
+    """Whether the case has *finding* from the model, in the form, that made the reading *like*."""
+    return any(reading.pack == like.pack and finding in reading.findings for reading in case.readings)
+
+
+def _unique(reasons: list[Reason]) -> tuple[Reason, ...]:
+    """Each sentence once, in the order in which they came."""
+    return tuple({reason.text("en"): reason for reason in reasons}.values())
+
+
+def _most_telling(instances: list[str], readings: dict[str, Reading]) -> list[str]:
+    """Images with the strongest positive finding first, then those that were read, then the others as they came."""
+
+    def strength(instance: str) -> float:
+        reading = readings.get(instance)
+        if reading is None or reading.status is ReadingStatus.CANNOT_JUDGE:
+            return 1.0
+        return -max((f.probability for f in reading.findings if f.positive), default=0.0)
+
+    return sorted(instances, key=strength)
+
+
+def _frames(box: Box, instance: str) -> tuple[tuple[int, ...], int]:
+    """The frames that were written for people, and how many the image has."""
+    try:
+        told = json.loads((box.state.display / instance / "frame-000.json").read_text("utf-8"))
+        shown = told.get("shown") or range(int(told["frames_shown"]))
+        return tuple(int(frame) for frame in shown), int(told["frames"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return (), 0

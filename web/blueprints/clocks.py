@@ -1,0 +1,28 @@
+"""The form by which a person at the screen says what time it is; it moves the box's time forward only."""
+
+from __future__ import annotations
+
+from flask import Blueprint, g, redirect, render_template, request, url_for
+from flask.typing import ResponseReturnValue
+
+from firmware_app import clock
+from firmware_app.commands import clock as clock_commands
+from firmware_app.errors import ClockError
+from firmware_app.store.accounts.accounts_db import Role
+from web import guard
+from web.box import here
+
+blueprint = Blueprint("clocks", __name__)
+
+
+@blueprint.post("/box/clock")
+@guard.only(Role.DOCTOR, Role.TECHNICIAN)
+def set_() -> ResponseReturnValue:
+    """Take the time that was typed, in the box's zone; a slip that would go back is refused with its sentence."""
+    before = clock.stamp()
+    try:
+        clock_commands.confirm(clock_commands.read(request.form.get("time", "")))
+    except ClockError as error:
+        return render_template("error.html", code=400, text=error.text(g.language)), 400
+    here().audit.record(guard.actor(), "clock.set", before=before.text("seconds"))
+    return redirect(url_for("health.page"))

@@ -1,0 +1,43 @@
+"""The box page, health in sentences, and `/healthz` for whoever watches from outside."""
+
+from __future__ import annotations
+
+import sqlite3
+
+from flask import Blueprint, jsonify, render_template
+from flask.typing import ResponseReturnValue
+
+from firmware_app.store.accounts.accounts_db import Role
+from firmware_app.store.clinical.quarantine import Quarantine
+from web import guard
+from web.box import here
+from web.checkup import ordered
+from web.standing import trouble
+
+blueprint = Blueprint("health", __name__)
+
+
+@blueprint.get("/box")
+@guard.only(Role.DOCTOR, Role.TECHNICIAN)
+def page() -> ResponseReturnValue:
+    report = here().checkup.latest()
+    checks = ordered(report.checks) if report else []
+    set_aside = len(Quarantine(here().clinical.database))
+    return render_template("box.html", report=report, checks=checks, set_aside=set_aside)
+
+
+@blueprint.get("/alive")
+def alive() -> ResponseReturnValue:
+    """An empty answer at once: what every open page asks every few seconds (static/answers.js)."""
+    return "", 204
+
+
+@blueprint.get("/healthz")
+def healthz() -> ResponseReturnValue:
+    """``ok`` or ``degraded`` with codes; no log-in, and nothing that names anything."""
+    box = here()
+    try:
+        codes = trouble(box.disk, box.clinical, box.state)
+    except sqlite3.Error:
+        codes = ["database"]
+    return jsonify(status="degraded" if codes else "ok", codes=codes)

@@ -1,0 +1,108 @@
+"""The worklist: by priority, then time, updating itself, with tabs for what was not judged or is done."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Final
+
+from flask import Blueprint, Response, render_template, request
+from flask.typing import ResponseReturnValue
+
+from firmware_app.language import N_
+from firmware_app.store.accounts.accounts_db import Role
+from firmware_app.store.clinical.quarantine import Quarantine
+from web import guard
+from web.blueprints import judgements
+from web.box import Box, here
+from web.pulse import Places
+
+blueprint = Blueprint("lists", __name__)
+
+PAGE_ROWS: Final = 50
+# Each open stream keeps one of the server's threads (`server.THREADS`); the pages beyond ask again every ten seconds.
+STREAMS: Final = 8
+_COMMENT_S: Final = 15
+_STREAM_S: Final = 300  # then the browser comes again, and shows its log-in again
+_places = Places(STREAMS)
+
+TABS: Final = {
+    "open": N_("To look at"),
+    "cannot-judge": N_("Cannot judge"),
+    "done": N_("Done"),
+}
+
+
+@blueprint.get("/")
+@guard.only(Role.DOCTOR)
+def page() -> ResponseReturnValue:
+    box = here()
+    beats = box.pulse.beats  # before the lists are read: a change in between is then told once more
+    return render_template("worklist.html", beats=beats, just_done=judgements.just_done(box), **_lists(box))
+
+
+@blueprint.get("/lists")
+@guard.only(Role.DOCTOR)
+def lists() -> ResponseReturnValue:
+    """The tabs and the rows alone, for a page that updates itself."""
+    return render_template("lists.html", **_lists(here()))
+
+
+@blueprint.get("/events")
+@guard.only(Role.DOCTOR)
+def events() -> ResponseReturnValue:
+    """Server-sent events (WHATWG HTML 9.2): one ``changed`` whenever a list may have changed.
+
+    204 tells the browser not to come again: there is no place left, and the page asks now and then instead.
+    """
+    seen = request.args.get("seen", type=int, default=-1)
+    if not _places.take():
+        return Response(status=204)
+    gone = request.environ.get("waitress.client_disconnected", lambda: False)
+    stream = _Stream(here(), seen, gone)
+    return Response(stream, mimetype="text/event-stream", headers={"X-Accel-Buffering": "no"})
+
+
+class _Stream:
+    """The beats as they come; gives its place back however it ends."""
+
+    def __init__(self, box: Box, seen: int, gone: Callable[[], bool]) -> None:
+        self._pulse, self._seen, self._gone, self._open = box.pulse, seen, gone, True
+        self._lines = self._told()
+
+    def __iter__(self) -> Iterator[bytes]:
+        return self._lines
+
+    def _told(self) -> Iterator[bytes]:
+        yield b"retry: 2000\n\n"
+        for second in range(_STREAM_S):
+            beats = self._pulse.wait(self._seen, 1.0)
+            if self._pulse.stopped or self._gone():
+                return
+            if beats != self._seen:
+                self._seen = beats
+                yield b"event: changed\nid: %d\ndata: %d\n\n" % (beats, beats)
+            elif second % _COMMENT_S == _COMMENT_S - 1:
+                yield b": still here\n\n"
+
+    def close(self) -> None:
+        if self._open:
+            self._open = False
+            _places.give()
+
+
+def _lists(box: Box) -> dict[str, object]:
+    tab = request.args.get("tab", "open")
+    tab = tab if tab in TABS else "open"
+    counts = {
+        "open": box.worklist.count("open"),
+        "cannot-judge": box.worklist.count("cannot-judge"),
+        "done": box.worklist.count("done"),
+    }
+    pages = max(1, -(-counts[tab] // PAGE_ROWS))
+    number = min(pages, max(1, request.args.get("page", type=int, default=1)))  # past the end is the last page
+    set_aside = len(Quarantine(box.clinical.database))
+    found: dict[str, object] = {"tab": tab, "tabs": TABS, "counts": counts, "page": number, "set_aside": set_aside}
+    chosen: Final = "done" if tab == "done" else "cannot-judge" if tab == "cannot-judge" else "open"
+    rows = box.worklist.rows(chosen, PAGE_ROWS, (number - 1) * PAGE_ROWS)
+    shown = [(row, box.patients.known(row.case).patient) for row in rows]
+    return {**found, "rows": shown, "more": number < pages}

@@ -1,0 +1,128 @@
+"""Coming in and going out: log-in, the one-time code, the language, log-out."""
+
+from __future__ import annotations
+
+from typing import Final
+from urllib.parse import urlsplit
+
+from flask import Blueprint, abort, g, make_response, redirect, render_template, request, session, url_for
+from flask.typing import ResponseReturnValue
+
+from firmware_app.errors import AccountError
+from firmware_app.language import LANGUAGES, N_, translate
+from firmware_app.store.accounts.accounts_db import Role, User
+from web import guard
+from web.box import here
+from web.passwords import LONGEST, SHORTEST, TooBusy
+
+blueprint = Blueprint("login", __name__)
+
+_CLAIM: Final = "\0claim"  # no account can have this name
+_WRONG = N_("The name or the password is wrong.")
+_CODE_WRONG = N_("This code is wrong, used or too old. “lantern user claim” on the box prints a new one.")
+_SHORT = N_("The password needs at least {shortest} characters. A short sentence is easy to remember.")
+_DIFFERENT = N_("The two passwords differ.")
+
+
+def home(role: Role) -> str:
+    """Where a person of this role begins."""
+    pages = {Role.DOCTOR: "lists.page", Role.TECHNICIAN: "health.page", Role.AUDITOR: "audits.page"}
+    return url_for(pages[role])
+
+
+@blueprint.get("/login")
+def page() -> ResponseReturnValue:
+    found = guard.user()
+    if found is not None:
+        return redirect(home(found.role))
+    return render_template("login.html", error="", fresh=not any(u.has_password for u in here().accounts.users()))
+
+
+@blueprint.post("/login")
+def log_in() -> ResponseReturnValue:
+    box = here()
+    name, password = request.form.get("name", "")[:80], request.form.get("password", "")[: LONGEST + 1]
+    address = request.remote_addr or ""
+    if not box.accounts.take_try(name, address):
+        abort(429)
+    try:
+        fits = box.passwords.fits(password, box.accounts.password_hash(name))
+    except TooBusy:
+        abort(503)
+    found = box.accounts.find(name)
+    if not fits or found is None:
+        return _failed(found, name, address)
+    box.accounts.forget_failures(name, address)
+    box.audit.record(found.name, "login", address=address)
+    return guard.begin(make_response(redirect(home(found.role))), found)
+
+
+def _failed(found: User | None, name: str, address: str) -> ResponseReturnValue:
+    """Say no, without saying whether there is such an account."""
+    box = here()
+    action = "login.failed" if box.accounts.may_try(name, address) else "login.blocked"
+    box.audit.record(found.name if found else "", action, address=address)
+    return render_template("login.html", error=translate(_WRONG, g.language), fresh=False), 401
+
+
+@blueprint.get("/claim")
+def claim_page() -> ResponseReturnValue:
+    return render_template("claim.html", error="", shortest=SHORTEST)
+
+
+@blueprint.post("/claim")
+def claim() -> ResponseReturnValue:
+    box, form = here(), request.form
+    code, name, address = form.get("code", "")[:40], form.get("name", "").strip()[:40], request.remote_addr or ""
+    password = form.get("password", "")[: LONGEST + 1]
+    if not box.accounts.take_try(_CLAIM, address):
+        abort(429)
+    if box.accounts.claim(code) is None:
+        box.audit.record("", "login.failed", address=address)
+        return _again(translate(_CODE_WRONG, g.language))
+    box.accounts.forget_failures(_CLAIM, address)
+    if not SHORTEST <= len(password) <= LONGEST:
+        return _again(translate(_SHORT, g.language).format(shortest=SHORTEST))
+    if password != form.get("again", ""):
+        return _again(translate(_DIFFERENT, g.language))
+    try:
+        found = box.accounts.redeem(code, name, box.passwords.hash(password))
+    except TooBusy:
+        abort(503)
+    except AccountError as error:
+        return _again(error.text(g.language))
+    if found is None:
+        return _again(translate(_CODE_WRONG, g.language))
+    box.audit.record(found.name, "claim.used", address=address)
+    return guard.begin(make_response(redirect(home(found.role))), found)
+
+
+def _again(error: str) -> ResponseReturnValue:
+    return render_template("claim.html", error=error, shortest=SHORTEST), 400
+
+
+@blueprint.post("/logout")
+def log_out() -> ResponseReturnValue:
+    found = guard.user()
+    if found is not None:
+        here().audit.record(found.name, "logout")
+    return guard.end(make_response(redirect(url_for("login.page"))))
+
+
+@blueprint.post("/language")
+def language() -> ResponseReturnValue:
+    chosen = request.form.get("language", "")
+    if chosen not in LANGUAGES:
+        abort(400)
+    session["language"] = chosen
+    found = guard.user()
+    if found is not None:
+        here().accounts.speak(found.name, chosen)
+    return redirect(_back())
+
+
+def _back() -> str:
+    """The page the person came from, if it is one of this box's."""
+    came = urlsplit(request.referrer or "")
+    here_again = came.netloc == request.host and came.path.startswith("/") and not came.path.startswith("//")
+    return f"{came.path}?{came.query}".rstrip("?") if here_again else url_for("login.page")

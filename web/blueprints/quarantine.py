@@ -1,0 +1,25 @@
+"""What gave no number because it was refused or set aside: codes and sentences, newest first.  No name stands here."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from flask import Blueprint, render_template
+from flask.typing import ResponseReturnValue
+
+from firmware_app.store.accounts.accounts_db import Role
+from firmware_app.store.clinical.quarantine import Quarantine
+from web import guard
+from web.box import here
+
+blueprint = Blueprint("quarantine", __name__)
+
+PAGE_ROWS: Final = 100
+
+
+@blueprint.get("/quarantine")
+@guard.only(Role.DOCTOR, Role.TECHNICIAN)
+def page() -> ResponseReturnValue:
+    """The newest entries in full, and how often each reason came."""
+    found = Quarantine(here().clinical.database)
+    return render_template("quarantine.html", entries=found.entries(PAGE_ROWS), counts=found.counts())

@@ -1,0 +1,70 @@
+"""The stick: how its copying stands, as a strip on every page, and a page with the receipts.  No image is opened."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from dataclasses import replace
+from typing import Final
+
+from flask import Blueprint, abort, redirect, render_template, url_for
+from flask.typing import ResponseReturnValue
+
+from firmware_app.care import presence
+from firmware_app.errors import StickStopped
+from firmware_app.records import Reason
+from firmware_app.store.accounts.accounts_db import Role
+from firmware_app.store.disk import stick_status
+from firmware_app.store.disk.layout import StateDir
+from firmware_app.store.disk.stick_status import Stage, StickStatus
+from web import guard
+from web.box import here
+
+blueprint = Blueprint("sticks", __name__)
+
+_MOST: Final = 20
+_BYTES: Final = 65536
+
+
+def strip(state: StateDir) -> StickStatus | None:
+    """What a person should know of a stick now; None when there is nothing to do or to wait for."""
+    status = latest(state)
+    if status is None or status.seen or (status.stage is Stage.DONE and status.taken_out):
+        return None
+    return status
+
+
+def latest(state: StateDir) -> StickStatus | None:
+    """The last word of the importer; one that died before its last word is believed to have stopped."""
+    status = stick_status.read(state)
+    if status is not None and status.is_under_way and not presence.is_running(state, stick_status.NAME):
+        return replace(status, stage=Stage.UNFINISHED, reason=Reason.of(StickStopped()))
+    return status
+
+
+@blueprint.get("/stick")
+@guard.only(Role.DOCTOR, Role.TECHNICIAN)
+def page() -> ResponseReturnValue:
+    """The last stick and the newest receipts."""
+    state = here().state
+    return render_template("sticks.html", latest=latest(state), receipts=_receipts(state))
+
+
+@blueprint.post("/stick/seen")
+@guard.only(Role.DOCTOR, Role.TECHNICIAN)
+def seen() -> ResponseReturnValue:
+    """A person has read why a stick was not copied to its end; the cases stay marked."""
+    state = here().state
+    status = latest(state)
+    if status is None or status.is_under_way:
+        abort(404)
+    stick_status.write(state, replace(status, seen=True))
+    return redirect(url_for("sticks.page"))
+
+
+def _receipts(state: StateDir) -> list[tuple[int, str]]:
+    """Number and text of the newest receipts, newest first."""
+    found: list[tuple[int, str]] = []
+    for path in sorted(state.usb.glob("*.txt"), reverse=True)[:_MOST]:
+        with suppress(OSError, ValueError), path.open("rb") as handle:
+            found.append((int(path.stem), handle.read(_BYTES).decode("utf-8", "replace")))
+    return found
