@@ -11,7 +11,7 @@ from datetime import date
 from enum import Enum
 from typing import Final
 
-from firmware_app.headers.mojibake import readings
+from firmware_app.headers.charset import possible_readings
 from firmware_app.records import Header
 
 OLDEST_YEARS: Final = 120
@@ -61,7 +61,7 @@ def _from_age(text: str | None) -> int | NotKnown | None:
     text = (text or "").strip(" \0")
     if not text:
         return NotKnown.ABSENT
-    for reading in readings(text):
+    for reading in possible_readings(text):
         match = _AGE.fullmatch(unicodedata.normalize("NFKC", reading).upper().strip())
         if match is not None:
             break

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from firmware_app.headers.mojibake import readings
+from firmware_app.headers.charset import possible_readings
 
 CHEST: Final = "CHEST"
 
@@ -42,7 +42,7 @@ _NOTHING: Final = frozenset({"", "UNKNOWN", "OTHER", "NONE", "UNDEFINED", "UNSPE
 
 def parts_in(text: str | None) -> frozenset[str]:
     """The parts of the body that *text* names, in our coarse words; empty when it names none."""
-    for reading in readings(text or ""):
+    for reading in possible_readings(text or ""):
         found = _latin_parts(reading) | _chinese_parts(reading)
         if found:
             return frozenset(found)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import codecs
 import re
+from collections.abc import Iterator
 from typing import Final
 
 _LATIN: Final = {
@@ -193,3 +194,24 @@ def _character(code: bytes, codec: str) -> str:
     elif codec == "euc_jp":
         code = bytes(byte | 0x80 for byte in code)
     return code.decode(codec, "replace")
+
+
+# How the bytes may have been decoded, and what they were.
+_MISREADINGS: Final = (
+    ("latin-1", "strict", "gb18030"),
+    ("latin-1", "strict", "utf-8"),
+    ("cp1252", "strict", "gb18030"),
+    ("ascii", "surrogateescape", "gb18030"),
+)
+
+
+def possible_readings(text: str) -> Iterator[str]:
+    """*text* as it stands, and as what it may have been before it was decoded as Latin-1."""
+    yield text
+    if text.isascii():
+        return
+    for wrong, errors, right in _MISREADINGS:
+        try:
+            yield text.encode(wrong, errors).decode(right)
+        except UnicodeError:
+            continue

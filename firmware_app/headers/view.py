@@ -10,7 +10,7 @@ import re
 from enum import Enum
 from typing import Final
 
-from firmware_app.headers.mojibake import readings
+from firmware_app.headers.charset import possible_readings
 from firmware_app.records import Header
 
 LATERAL: Final = "LATERAL"
@@ -69,7 +69,7 @@ def _code(view_position: str | None) -> str | None:
     text = (view_position or "").strip(" \0")
     if not text:
         return None
-    for reading in (found.upper() for found in readings(text)):  # upper case last: it would change mangled bytes
+    for reading in (one.upper() for one in possible_readings(text)):  # upper case last: it would change such bytes
         if reading in _FRONTAL_CODES:
             return _FRONTAL_CODES[reading]
         other = _other_than_frontal(reading)
@@ -83,7 +83,7 @@ def _code(view_position: str | None) -> str | None:
 
 def _named(description: str | None) -> str | Words | None:
     """The view that the words of an examination name."""
-    for reading in readings(description or ""):
+    for reading in possible_readings(description or ""):
         text = reading.upper().replace("_", " ")
         for word in _NO_VIEWS:
             text = text.replace(word, " ")

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from firmware_app.headers import view
-from firmware_app.headers.mojibake import readings
+from firmware_app.headers.charset import possible_readings
 from firmware_app.language import N_, register
 from firmware_app.packs.scope import Care
 from firmware_app.reading.hints import hint
@@ -100,5 +100,5 @@ def of(fired: Fired, care: Care, header: Header | None) -> tuple[Reason, ...]:
 def _told(header: Header) -> set[str]:
     """The signs that a header shows."""
     words = " ".join(filter(None, (header.series_description, header.study_description)))
-    shown = {"bedside"} if any(_BEDSIDE.search(one.upper()) for one in readings(words)) else set()
+    shown = {"bedside"} if any(_BEDSIDE.search(one.upper()) for one in possible_readings(words)) else set()
     return shown | ({"view_ap"} if view.stated(header) == "AP" else set())

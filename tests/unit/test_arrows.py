@@ -161,6 +161,13 @@ def test_a_folder_of_many_modules_says_why(package: str) -> None:
             assert REASON in text, f"{folder.relative_to(ROOT)} has more than {MOST_MODULES} modules and no reason"
 
 
+def test_the_picture_in_the_architecture_page_is_the_tree() -> None:
+    picture = (ROOT / "docs/architecture.md").read_text("utf-8").split("```")[3]
+    drawn = {line.split()[0].rstrip("/") for line in picture.splitlines() if line.startswith("  ") and line[2] != " "}
+    there = {path.name for path in (ROOT / "firmware_app").iterdir() if path.is_dir() and path.name != "__pycache__"}
+    assert drawn == there
+
+
 def test_what_the_box_installs_holds_no_training_stack() -> None:
     import tomllib
 
