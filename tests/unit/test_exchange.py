@@ -7,13 +7,14 @@ import json
 import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from importlib import resources
 from pathlib import Path
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
-from firmware_app.errors import BrokerRefused, Contradicted, StoreTooNew
+from firmware_app.errors import BrokerRefused, Contradicted
 from firmware_app.records import Priority, Reason
 from firmware_app.sealed.envelope import HospitalBundle, Version, sign
 from firmware_app.sealed.summary import (
@@ -34,6 +35,7 @@ from firmware_app.sealed.summary import (
     body_hash,
 )
 from firmware_app.store.accounts.audit import Audit
+from firmware_app.store.clinical import clinical_db
 from firmware_app.store.clinical.clinical_db import Clinical
 from firmware_app.store.disk.layout import StateDir
 from firmware_app.store.exchange import exchange_db as exchange_module
@@ -406,16 +408,15 @@ def test_a_hospital_of_the_version_before_settles_by_number_until_it_speaks_form
 def test_what_waited_in_a_box_of_the_version_before_goes_on(tmp_path: Path) -> None:
     state = StateDir(tmp_path)
     state.prepare()
-    schemas = Path(exchange_module.__file__).parent
     steps = ["schema.sql", *(f"schema_{number}.sql" for number in range(2, 8))]
     old = Database(state.clinical_db)
-    old.create([(schemas / name).read_text("utf-8") for name in steps])
+    old.create([resources.files(clinical_db.__package__).joinpath(name).read_text("utf-8") for name in steps])
     for number, relayed in ((1, 1), (2, 1), (3, 0)):
         row = (brief(number).case, 1, 0, json.dumps(brief(number).to_object()), relayed)
         old.connection.execute("INSERT INTO outbox VALUES (?, ?, ?, ?, ?)", row)
     old.close()
     line = Database(state.exchange_db)
-    line.create([(schemas / "exchange_schema.sql").read_text("utf-8")])
+    line.create([resources.files(exchange_module.__package__).joinpath("exchange_schema.sql").read_text("utf-8")])
     line.connection.execute("INSERT INTO line (id, stream) VALUES (1, ?)", ("e" * 32,))
     marks = [{"case": brief(n).case, "revision": 1, "priority": "routine", "hour": None} for n in (1, 2)]
     line.connection.execute("INSERT INTO outgoing VALUES (9, 0, ?, 'marks', ?, 'waiting', NULL, NULL)",
@@ -477,23 +478,6 @@ def test_a_box_without_a_line_fills_no_outbox(sides: Sides) -> None:
     before = sides.clinical.outbox.count()
     sides.clinical.close_revisions(-1)
     assert sides.clinical.outbox.count() == before == 1
-
-
-def test_a_clinical_database_of_the_first_schema_is_brought_up_to_date(tmp_path: Path) -> None:
-    path = tmp_path / "clinical" / "clinical.db"
-    first = (Path(exchange_module.__file__).parent / "schema.sql").read_text("utf-8")
-    old = Database(path)
-    old.create([first])
-    old.connection.execute("INSERT INTO cases (reference, opened_at, touched) VALUES ('c-1', '', 0)")
-    old.close()
-    clinical = Clinical(path)
-    clinical.create()
-    clinical.require()
-    assert clinical.counts().cases == 1
-    assert clinical.outbox.count() == 0
-    clinical.database.close()
-    with pytest.raises(StoreTooNew):
-        Database(path).create([first])
 
 
 def test_how_the_line_is_can_be_asked(sides: Sides) -> None:

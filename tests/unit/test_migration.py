@@ -5,8 +5,11 @@ from __future__ import annotations
 from importlib import resources
 from pathlib import Path
 
-from firmware_app import store
+import pytest
+
+from firmware_app.errors import StoreTooNew
 from firmware_app.records import Instance
+from firmware_app.store.clinical import clinical_db
 from firmware_app.store.clinical.clinical_db import SCHEMA_VERSION, Clinical
 from firmware_app.store.clinical.worklist import Worklist
 from firmware_app.store.sqlite.database import Database
@@ -15,7 +18,7 @@ from firmware_app.store.sqlite.database import Database
 def test_a_first_version_database_is_brought_up_to_date_once(tmp_path: Path) -> None:
     path = tmp_path / "clinical" / "clinical.db"
     old = Database(path)
-    old.create([resources.files(store).joinpath("schema.sql").read_text("utf-8")])
+    old.create([resources.files(clinical_db.__package__).joinpath("schema.sql").read_text("utf-8")])
     old.connection.execute(
         "INSERT INTO cases (reference, study_uid, opened_at, touched)"
         " VALUES ('c-1', '1.2', '2026-01-01T00:00:00+00:00', 0)"
@@ -35,7 +38,7 @@ def test_what_a_doctor_said_before_verdicts_stood_side_by_side_is_kept(tmp_path:
     path = tmp_path / "clinical" / "clinical.db"
     old = Database(path)
     names = ("schema.sql", *(f"schema_{number}.sql" for number in range(2, 8)))
-    old.create([resources.files(store).joinpath(name).read_text("utf-8") for name in names])
+    old.create([resources.files(clinical_db.__package__).joinpath(name).read_text("utf-8") for name in names])
     at = "2026-01-01T00:00:00+00:00"
     old.connection.execute("INSERT INTO cases (reference, opened_at, touched) VALUES ('c-1', ?, 0)", (at,))
     old.connection.execute("INSERT INTO verdicts VALUES ('c-1', 'pneumonia', 'disagree', 1, 'li', ?)", (at,))
@@ -54,7 +57,7 @@ def test_a_new_database_is_the_same_as_an_updated_one(tmp_path: Path) -> None:
         return [(row["name"], row["sql"]) for row in rows]
 
     old = Database(tmp_path / "old" / "clinical.db")
-    old.create([resources.files(store).joinpath("schema.sql").read_text("utf-8")])
+    old.create([resources.files(clinical_db.__package__).joinpath("schema.sql").read_text("utf-8")])
     old.close()
     updated, fresh = Clinical(tmp_path / "old" / "clinical.db"), Clinical(tmp_path / "new" / "clinical.db")
     updated.create()
@@ -64,3 +67,11 @@ def test_a_new_database_is_the_same_as_an_updated_one(tmp_path: Path) -> None:
     assert isinstance(made, Instance)
     updated.database.close()
     fresh.database.close()
+
+
+def test_a_database_of_a_later_version_is_not_opened(tmp_path: Path) -> None:
+    later = Clinical(tmp_path / "clinical" / "clinical.db")
+    later.create()
+    with pytest.raises(StoreTooNew):
+        later.database.create([""])
+    later.database.close()
