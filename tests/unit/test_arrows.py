@@ -161,11 +161,13 @@ def test_a_folder_of_many_modules_says_why(package: str) -> None:
             assert REASON in text, f"{folder.relative_to(ROOT)} has more than {MOST_MODULES} modules and no reason"
 
 
-def test_the_picture_in_the_architecture_page_is_the_tree() -> None:
+def test_the_pictures_in_readme_and_architecture_page_are_the_tree() -> None:
     picture = (ROOT / "docs/architecture.md").read_text("utf-8").split("```")[3]
     drawn = {line.split()[0].rstrip("/") for line in picture.splitlines() if line.startswith("  ") and line[2] != " "}
     there = {path.name for path in (ROOT / "firmware_app").iterdir() if path.is_dir() and path.name != "__pycache__"}
     assert drawn == there
+    short = (ROOT / "README.md").read_text("utf-8").split("firmware_app/   the box.")[1].split("```")[0]
+    assert [name for name in there - {"translations", "installation", "demo"} if f"{name}/" not in short] == []
 
 
 def test_what_the_box_installs_holds_no_training_stack() -> None:
