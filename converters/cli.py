@@ -208,8 +208,9 @@ class _Both:
         self.line += text
         *whole, self.line = self.line.split("\n")
         for line in whole:
-            if line.strip() and "\r" not in line:
-                self.log.write(line)
+            shown = line.rpartition("\r")[2]  # a line of progress ends in \r, and the next text stands behind it
+            if shown.strip():
+                self.log.write(shown)
         return self.terminal.write(text)
 
     def __getattr__(self, name: str) -> Any:

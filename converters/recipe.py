@@ -111,7 +111,11 @@ class Net(Table):
 
 
 class Changes(Table):
-    """How far training films are changed; see :class:`converters.training.augment.Strength`."""
+    """How far training films are changed (:mod:`converters.training.augment`).
+
+    ``rotation`` is in degrees; ``blur``, ``erase``, ``flip`` and ``paste`` are shares of the films; the rest are
+    fractions of the film's side or of its grey range.
+    """
 
     rotation: float = 10.0
     shift: float = 0.08

@@ -3,21 +3,32 @@
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Final
+
+SHORT_S: Final = 5.0
+"""What is done sooner needs no forecast."""
 
 
 class Counter:
-    """Called as ``advance(done, total)``, it draws e.g. ``read 12 of 133`` on a terminal; elsewhere it is silent."""
+    """Called as ``advance(done, total)``, it draws e.g. ``read 12 of 133`` on a terminal; elsewhere it is silent.
+
+    After :data:`SHORT_S` the seconds that are left stand behind it, as far as the past ones tell.
+    """
 
     def __init__(self, verb: str, enabled: bool) -> None:
         self._verb, self._enabled, self._drawn = verb, enabled, False
+        self._started = time.monotonic()
 
     def __call__(self, done: int, total: int) -> None:
         if self._enabled and sys.stderr.isatty():
             self._drawn = True
             # The cursor goes back to the first column, so that a line of the log does not begin behind this one.
-            self._draw(f"{self._verb} {done} of {total}")
+            passed = time.monotonic() - self._started
+            left = f", {passed / done * (total - done):.0f} s left" if done and passed > SHORT_S else ""
+            self._draw(f"{self._verb} {done} of {total}{left}")
 
     def clear(self) -> None:
         """Take the line away before something else is printed; the next call draws it again."""

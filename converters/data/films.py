@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from converters.data.datasets import FilmSet
-from converters.progress import Progress
+from firmware_app import progress
 from firmware_app.imaging.model_input import InputSpec
 
 
@@ -13,9 +13,9 @@ def prepared(films: FilmSet, spec: InputSpec) -> NDArray[np.uint8]:
 
     It is a training cache; evaluation reads float.
     """
-    progress = Progress(f"reading {films.name}", len(films.films))
     out = np.empty((len(films.films), *spec.shape), dtype=np.uint8)
-    for index, film in enumerate(films.films):
-        out[index] = np.rint(film.tensor(spec)[0, 0] * 255.0).astype(np.uint8)
-        progress.at(index + 1)
+    with progress.counter(f"{films.name}: read") as advance:
+        for index, film in enumerate(films.films):
+            out[index] = np.rint(film.tensor(spec)[0, 0] * 255.0).astype(np.uint8)
+            advance(index + 1, len(films.films))
     return out

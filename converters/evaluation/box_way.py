@@ -27,11 +27,12 @@ from firmware_app.runtimes.interface import Session
 from firmware_app.tasks import classify, clips
 from firmware_app.tasks.typicality import Familiar
 
-Tick = Callable[[int], None]
+Tick = Callable[[int, int], None]
+"""Called with how many films are done, and of how many."""
 
 
-def silent(_: int) -> None:
-    """Nobody is told how far it is."""
+def silent(_done: int, _total: int) -> None:
+    """Shows nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +62,7 @@ def said(
     near: list[bool] = []
     marks: list[lesions.Marks] = []
     for number, film in enumerate(films.films, 1):
-        tick(number)
+        tick(number, len(films.films))
         try:
             frames = tensors(film, told)
         except ImageUnfit:

@@ -20,9 +20,9 @@ from converters.data.predictions import Predictions
 from converters.evaluation.box_way import Said, Tick, said, silent
 from converters.evaluation.measures import Evaluation, Prevalence, against, evaluation, in_order, plain
 from converters.failures import DataUnreadable, OutputUnwritable, RecipeInvalid
-from converters.progress import Progress
 from converters.recipe import load_recipe
 from converters.statistics import lesions
+from firmware_app import progress
 from firmware_app.packs.shelf import Pack
 from firmware_app.runtimes import choice
 from firmware_app.tasks.typicality import Familiar
@@ -32,7 +32,7 @@ PRECISIONS = ("fp32", "fp16", "int8")
 
 
 def predict(pack: Pack, films: FilmSet, runtime: str, precision: str, tick: Tick = silent) -> Predictions:
-    """The logits of the pack's first finding; ``tick`` is told how many films are done.
+    """The logits of the pack's first finding; ``tick`` hears how many films are done.
 
     Raises :class:`DataUnreadable` without any film.
     """
@@ -211,8 +211,8 @@ def command(options: argparse.Namespace) -> int:
     if options.where:
         films, split = where(films, options.where), f"{split}[{options.where}]"
     precision = options.precision or usual_precision(pack, options.runtime)
-    progress = Progress(f"{pack.name} {precision} {options.runtime}", len(films.films))
-    result, predictions = evaluate(pack, films, split, options.runtime, precision, progress.at, options.prevalence)
+    with progress.counter(f"{pack.name} {precision} {options.runtime}: read") as advance:
+        result, predictions = evaluate(pack, films, split, options.runtime, precision, advance, options.prevalence)
     if options.out:
         predictions.save(options.out)
     compared = _compared(pack, films, options, predictions) if options.against else None

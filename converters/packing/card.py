@@ -8,9 +8,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from converters.packing import card_notes, sums, weakness
+from converters.packing import card_notes, weakness
 from converters.packing.weakness import UNSEEN, rate
 from converters.report import weak
+from firmware_app.packs import tree
 from firmware_app.packs.manifest import FindingSpec, Manifest, TypicalityFile
 from firmware_app.packs.proof import Golden, Measured
 from firmware_app.packs.scope import Route
@@ -32,7 +33,8 @@ def tell_anew(folder: Path) -> Path:
     """Write the card, and the same weak points into the report that stands beside it, with the sums of both."""
     manifest, path = Manifest.load(folder), write(folder)
     weak.retell(folder, manifest.title, weakness.points(manifest))
-    sums.renew(folder)
+    if (folder / tree.FILE_NAME).is_file():  # without it the pack was never finished
+        tree.write(folder)
     return path
 
 

@@ -15,9 +15,9 @@ from converters.evaluation.measures import Evaluation, evaluation
 from converters.formats import artefacts
 from converters.formats.artefacts import Key
 from converters.packing import weakness
-from converters.progress import Progress
 from converters.steps import Workshop
 from converters.training import leave_out
+from firmware_app import progress
 from firmware_app.packs.proof import Measured, TestPart
 from firmware_app.packs.shelf import Pack
 from firmware_app.runtimes import choice
@@ -100,8 +100,8 @@ def as_row(result: Evaluation, command: str) -> Measured:
 
 
 def _row(shop: Workshop, pack: Pack, films: FilmSet, split: str, key: Key, condition: str = "") -> Measured:
-    progress = Progress(f"{pack.name} {key[1]} {key[0]}", len(films.films))
-    result, _ = evaluate(pack, films, split, *key, progress.at)
+    with progress.counter(f"{pack.name} {key[1]} {key[0]}: read") as advance:
+        result, _ = evaluate(pack, films, split, *key, advance)
     shown = "–" if result.auc is None else f"{result.auc:.4f}"
     print(f"{pack.name}: {split} AUC {shown} in {key[0]} {key[1]}", file=sys.stderr, flush=True)
     command = evaluate_command(shop, split.partition("[")[0], key)

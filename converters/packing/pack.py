@@ -25,12 +25,13 @@ from converters.formats.artefacts import Key
 from converters.golden_cases import cases as golden
 from converters.golden_cases import gate, images
 from converters.outputs import put
-from converters.packing import card, description, measurement, sbom, sums, weakness
+from converters.packing import card, description, measurement, sbom, weakness
 from converters.quantizing import verdicts
 from converters.report import weak
 from converters.steps import Workshop
 from converters.training import leave_out
 from firmware_app.errors import PackError
+from firmware_app.packs import tree
 from firmware_app.packs.manifest import Manifest, sha256_of
 from firmware_app.packs.part import Words
 from firmware_app.packs.proof import Golden
@@ -106,7 +107,7 @@ def assemble(maker: Maker) -> dict[str, Any]:
     written_report(shop, folder / REPORT, refused, with_films=False, points=weakness.points(pack.manifest))
     sbom.write(folder / sbom.NAME)
     pack.verify()
-    sums.write(folder)
+    tree.write(folder)
     files = pack.manifest.artefacts
     return {"files": [one.path for one in files], "tolerance": {one.path: one.golden_tolerance for one in files}}
 

@@ -37,12 +37,13 @@ from converters.evaluation import evaluate
 from converters.failures import DataUnreadable, GateFailed, OutputUnwritable, RecipeInvalid
 from converters.golden_cases import cases
 from converters.outputs import put
-from converters.packing import card, familiarity, sums
+from converters.packing import card, familiarity
 from converters.packing.familiarity import PASSES, Features, Key
-from converters.progress import Progress
 from converters.recipe import Recipe, load_recipe
 from converters.report import weak
+from firmware_app import progress
 from firmware_app.imaging.input_spec import InputSpec
+from firmware_app.packs import tree
 from firmware_app.packs.manifest import Limit, Manifest, TypicalityFile, sha256_of
 from firmware_app.packs.proof import Measured, Recut
 from firmware_app.packs.shelf import Pack
@@ -141,10 +142,11 @@ class Refit:
         was = replace(told.input, crop=told.recut.was) if told.recut is not None else told.input
         test = set(self.material.division.test)
         rest = [film for film in self.material.films.films if film.name not in test]
-        progress, other = Progress(f"reading {self.material.films.name} both ways", len(rest)), 0
-        for done, film in enumerate(rest, 1):
-            other += not np.array_equal(film.tensor(was), film.tensor(self.spec))
-            progress.at(done)
+        other = 0
+        with progress.counter(f"{self.material.films.name}: read both ways") as advance:
+            for done, film in enumerate(rest, 1):
+                other += not np.array_equal(film.tensor(was), film.tensor(self.spec))
+                advance(done, len(rest))
         return Recut(was=was.crop, films=len(rest), other=other) if was != self.spec else None
 
     def measured(self, made: Pack, data: Sequence[Measured]) -> tuple[Measured, ...]:
@@ -160,8 +162,8 @@ class Refit:
                 continue
             condition = row.split.partition("[")[2].removesuffix("]")
             films = evaluate.where(test, condition) if condition else test
-            progress = Progress(f"{made.name} {row.precision} {row.runtime}", len(films.films))
-            result, _ = evaluate.evaluate(made, films, row.split, row.runtime, row.precision, progress.at)
+            with progress.counter(f"{made.name} {row.precision} {row.runtime}: read") as advance:
+                result, _ = evaluate.evaluate(made, films, row.split, row.runtime, row.precision, advance)
             fresh = {name: value for name, value in result.row().items() if whole or "passed" in name}
             rows.append(Measured.model_validate({**row.model_dump(), **fresh}))
         return tuple(rows)
@@ -226,7 +228,7 @@ def _write(refit: Refit, folder: Path) -> None:
     weak.renumber(folder, refit.recipe.version, day)
     card.tell_anew(folder)
     Pack.load(folder).verify()
-    sums.write(folder)
+    tree.write(folder)
 
 
 def _recropped(refit: Refit, folder: Path, told: Manifest, day: str) -> Manifest:

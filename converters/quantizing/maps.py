@@ -31,7 +31,6 @@ from converters.formats import artefacts
 from converters.formats.artefacts import NAMES, OUTPUTS, Key
 from converters.golden_cases import phantom
 from converters.nets import CamNet
-from converters.progress import Progress
 from converters.quantizing import model_files
 from converters.statistics import intervals
 from converters.steps import Workshop
@@ -185,10 +184,7 @@ def covered(shop: Workshop, films: Sequence[Film], net: CamNet) -> dict[str, Any
     frame = drawn(shop, model)
     seen = np.rint(to_model_input(frame, shop.spec)[0] * 255.0).astype(np.uint8)
     shown = {**occlusion.example(model, frame), "gradcam": np.round(grad_cam(net, seen)[0], 6).tolist()}
-    progress = Progress(f"{shop.recipe.pack} occlusion", len(films))
-    progress.at(0)
     told = occlusion.compared(model, films)
-    progress.at(len(films))
     return {"covered": {"runtime": key[0], "precision": key[1], **told}, "examples": [shown]}
 
 

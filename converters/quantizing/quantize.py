@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from converters.evaluation.gates import Outcome, Verdict, worst
 from converters.failures import ToolFailed
-from converters.progress import Progress
+from firmware_app import progress
 
 MOST_MOVED = 0.13
 """Largest root-mean-square change of the logits, in spreads of the float ones, that is accepted."""
@@ -150,12 +150,12 @@ def ranked(made_by: Format, folder: Path, method: str, sample: Logits) -> dict[s
     aim, found = sample(reference), sample(whole)
     base = moved(aim, found)
     gain: dict[str, float] = {}
-    progress = Progress("layer sensitivity", len(made_by.layers))
-    for number, layer in enumerate(made_by.layers, 1):
-        path = made_by.make(folder / "layer", method, [layer], first=True)
-        gain[layer] = base - moved(aim, sample(path))
-        remove(path)
-        progress.at(number)
+    with progress.counter("sensitivity of layers: measured") as advance:
+        for number, layer in enumerate(made_by.layers, 1):
+            path = made_by.make(folder / "layer", method, [layer], first=True)
+            gain[layer] = base - moved(aim, sample(path))
+            remove(path)
+            advance(number, len(made_by.layers))
     remove(whole)
     remove(reference)
     return dict(sorted(gain.items(), key=lambda item: -item[1]))

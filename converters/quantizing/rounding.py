@@ -16,7 +16,7 @@ from converters.evaluation.measures import threshold_logit
 from converters.evaluation.operating_point import finding_of
 from converters.failures import ToolFailed
 from converters.formats import artefacts
-from converters.quantizing import aware, quantize
+from converters.quantizing import qat, quantize
 from converters.quantizing.model_files import calibration_films, floats, fold_answers, not_made
 from converters.steps import Workshop
 from firmware_app.errors import InferenceFailed
@@ -45,7 +45,7 @@ def quantize_step(shop: Workshop) -> dict[str, Any]:
             search, sources = searched(shop, runtime, court, plain), plain
             found[runtime] = search.as_dict()
             if search.chosen is None and recipe.quantize.aware_epochs and not recipe.net.is_foreign:
-                tuned = sources = tuned or aware.float_files(shop)
+                tuned = sources = tuned or qat.float_files(shop)
                 search = searched(shop, runtime, court, tuned)
                 found[runtime] = quantize.joined(found[runtime], search)
             if search.chosen is not None:
@@ -53,7 +53,7 @@ def quantize_step(shop: Workshop) -> dict[str, Any]:
                 made += shipped_int8(shop, runtime, search.chosen, sources[division.shipped.name])
         except (ToolFailed, InferenceFailed) as error:
             found[runtime] = {"chosen": None, "tried": [], "sensitivity": {}, "refused": str(error)}
-    for used in ("tries", aware.STAGE):
+    for used in ("tries", qat.STAGE):
         shutil.rmtree(shop.work / used, ignore_errors=True)
     shop.ledger.done("quantize", mark, found, made)
     return found

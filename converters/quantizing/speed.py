@@ -11,10 +11,10 @@ from converters import steps
 from converters.evaluation.answers import ORIGINAL
 from converters.formats import artefacts
 from converters.formats.artefacts import NAMES, Key
-from converters.progress import Progress
 from converters.quantizing import stopwatch
 from converters.quantizing.model_files import floats, present
 from converters.steps import Workshop
+from firmware_app import progress
 
 ROUNDS = 3
 TIMES = 12
@@ -33,11 +33,11 @@ def speed_step(shop: Workshop) -> dict[str, Any]:
         return known
     asked = [*files(shop), *networks(shop)]
     times: list[list[float]] = [[] for _ in asked]
-    progress = Progress(f"{shop.recipe.pack} speed", ROUNDS * len(asked))
-    for _ in range(ROUNDS):
-        for (*_, request), own in zip(asked, times, strict=True):
-            own += stopwatch.timed_apart(request, TIMES)
-            progress.at(sum(map(len, times)) // TIMES)
+    with progress.counter(f"{shop.recipe.pack} speed: timed") as advance:
+        for _ in range(ROUNDS):
+            for (*_, request), own in zip(asked, times, strict=True):
+                own += stopwatch.timed_apart(request, TIMES)
+                advance(sum(map(len, times)) // TIMES, ROUNDS * len(asked))
     rows = []
     for ((runtime, precision), name, size, _), own in zip(asked, times, strict=True):
         low, middle, high = np.percentile(own, (5, 50, 95))

@@ -4,40 +4,24 @@ Films are batches (N, 1, H, W) float32 in [0, 1]. Geometry first, then exposure,
 the box applies (its percentiles jittered), then what a detector, a scanner or a lossy file may add.
 """
 
-from dataclasses import dataclass
-
 import torch
 from torch import Tensor
 from torch.nn import functional
 
+from converters.recipe import Changes
+
 JPEG_BLOCK = 8
 
 
-@dataclass(frozen=True, slots=True)
-class Strength:
-    """How far each change may go. Angles in degrees, the rest as fractions of the image or of the grey range."""
-
-    rotation: float = 10.0
-    shift: float = 0.08
-    zoom_in: float = 0.30
-    zoom_out: float = 0.12
-    aspect: float = 0.12
-    gamma: float = 0.35
-    noise: float = 0.04
-    blur: float = 0.4
-    erase: float = 0.4
-    flip: float = 0.0
-
-
-def augmented(films: Tensor, strength: Strength, rng: torch.Generator) -> Tensor:
+def augmented(films: Tensor, change: Changes, rng: torch.Generator) -> Tensor:
     """A changed copy of ``films``, same shape and range."""
-    films = moved(films, strength, rng)
-    films = exposed(films, strength, rng)
+    films = moved(films, change, rng)
+    films = exposed(films, change, rng)
     films = restretched(films, rng)
-    films = blurred(films, strength.blur, rng)
+    films = blurred(films, change.blur, rng)
     films = compressed(films, 0.3, rng)
-    films = films + torch.randn(films.shape, generator=rng) * uniform(len(films), 0.0, strength.noise, rng)
-    return erased(films.clamp(0.0, 1.0), strength.erase, rng)
+    films = films + torch.randn(films.shape, generator=rng) * uniform(len(films), 0.0, change.noise, rng)
+    return erased(films.clamp(0.0, 1.0), change.erase, rng)
 
 
 def uniform(count: int, low: float, high: float, rng: torch.Generator) -> Tensor:
@@ -45,27 +29,27 @@ def uniform(count: int, low: float, high: float, rng: torch.Generator) -> Tensor
     return torch.rand(count, 1, 1, 1, generator=rng) * (high - low) + low
 
 
-def moved(films: Tensor, strength: Strength, rng: torch.Generator) -> Tensor:
+def moved(films: Tensor, change: Changes, rng: torch.Generator) -> Tensor:
     """Rotate, shift, zoom (also unevenly: sites crop differently) and, rarely, mirror; black outside."""
     count = len(films)
-    angle = torch.deg2rad(uniform(count, -strength.rotation, strength.rotation, rng)).flatten()
-    zoom = uniform(count, 1.0 - strength.zoom_in, 1.0 + strength.zoom_out, rng).flatten()
-    uneven = uniform(count, 1.0 - strength.aspect, 1.0 + strength.aspect, rng).flatten()
-    mirror = torch.where(uniform(count, 0.0, 1.0, rng).flatten() < strength.flip, -1.0, 1.0)
+    angle = torch.deg2rad(uniform(count, -change.rotation, change.rotation, rng)).flatten()
+    zoom = uniform(count, 1.0 - change.zoom_in, 1.0 + change.zoom_out, rng).flatten()
+    uneven = uniform(count, 1.0 - change.aspect, 1.0 + change.aspect, rng).flatten()
+    mirror = torch.where(uniform(count, 0.0, 1.0, rng).flatten() < change.flip, -1.0, 1.0)
     matrix = torch.zeros(count, 2, 3)
     matrix[:, 0, 0] = angle.cos() * zoom * uneven * mirror
     matrix[:, 0, 1] = -angle.sin() * zoom
     matrix[:, 1, 0] = angle.sin() * zoom * mirror
     matrix[:, 1, 1] = angle.cos() * zoom / uneven
-    room = strength.shift + (1.0 - zoom).clamp(min=0.0) * 0.7
+    room = change.shift + (1.0 - zoom).clamp(min=0.0) * 0.7
     matrix[:, :, 2] = (torch.rand(count, 2, generator=rng) * 2.0 - 1.0) * room[:, None] * 1.4
     grid = functional.affine_grid(matrix, list(films.shape), align_corners=False)
     return functional.grid_sample(films, grid, align_corners=False)
 
 
-def exposed(films: Tensor, strength: Strength, rng: torch.Generator) -> Tensor:
+def exposed(films: Tensor, change: Changes, rng: torch.Generator) -> Tensor:
     """Another gamma and another contrast, as another tube voltage or look-up table would give."""
-    gamma = torch.exp(torch.randn(len(films), 1, 1, 1, generator=rng) * strength.gamma).clamp(0.45, 2.2)
+    gamma = torch.exp(torch.randn(len(films), 1, 1, 1, generator=rng) * change.gamma).clamp(0.45, 2.2)
     films = films.clamp(0.0, 1.0) ** gamma
     curve = films * films * (3.0 - 2.0 * films)
     return films + (curve - films) * uniform(len(films), -0.5, 1.0, rng)

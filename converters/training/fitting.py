@@ -26,7 +26,7 @@ from converters.nets import CamNet
 from converters.recipe import Fit
 from converters.statistics import intervals
 from converters.training import checkpoint
-from converters.training.augment import Strength, augmented
+from converters.training.augment import augmented
 from converters.training.checkpoint import Checkpoint
 from converters.training.paste import Lesions, pasted
 
@@ -147,11 +147,6 @@ def parameter_groups(net: nn.Module, plan: Fit) -> list[dict[str, object]]:
     return [{"params": decayed, "weight_decay": plan.weight_decay}, {"params": plain, "weight_decay": 0.0}]
 
 
-def strength(plan: Fit) -> Strength:
-    """The recipe's changes as the augmentation takes them."""
-    return Strength(**plan.change.model_dump(exclude={"paste"}))
-
-
 def _epoch(
     net: CamNet, average: CamNet, optimiser: torch.optim.Optimizer, films: Films, objective: Objective, plan: Fit,
     run: Run, epoch: int, losses: NDArray[np.float64],
@@ -172,7 +167,7 @@ def _epoch(
         if epoch < plan.early_epochs:
             seen = functional.interpolate(seen, plan.early_size, mode="bilinear", antialias=True, align_corners=False)
         if seen.ndim == 4:  # a volume is changed together with its mask, by its objective
-            seen = laid_out(augmented(seen, strength(plan), rng))
+            seen = laid_out(augmented(seen, plan.change, rng))
         each = objective(net, seen.to(device()), told_of)
         losses[index] = each.detach().double().cpu().numpy()
         loss = each.mean()

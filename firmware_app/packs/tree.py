@@ -30,6 +30,14 @@ def sums_of(folder: Path) -> dict[str, str]:
     return {match[2]: match[1] for match in found if match is not None}
 
 
+def write(folder: Path) -> Path:
+    """Write the list for the files as they are now; returns its path."""
+    lines = (f"{sha256_of(folder / name)}  {name}\n" for name in files_of(folder) if name != FILE_NAME)
+    path = folder / FILE_NAME
+    path.write_text("".join(lines), encoding="utf-8")
+    return path
+
+
 def check(folder: Path) -> None:
     """Compare the pack in ``folder`` with its own list: nothing missing, nothing different, nothing more.
 

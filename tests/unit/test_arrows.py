@@ -25,7 +25,7 @@ ORDER = (
 RANK = {name: rank for rank, name in enumerate(ORDER)}
 
 PIXEL_SIDE = {"imaging", "runtimes", "tasks", "reading"}
-SHARED_WITH_CONVERTERS = {"imaging", "packs", "tasks", "runtimes", "records", "errors", "pipe"}
+SHARED_WITH_CONVERTERS = {"imaging", "packs", "tasks", "runtimes", "records", "errors", "pipe", "progress"}
 SHARED_WITH_HOSPITAL = {"sealed", "records", "errors", "pipe"}  # pipe: how a command ends whose reader has gone
 MOST_MODULES = 15
 REASON = "Many modules: "

@@ -10,9 +10,10 @@ import pytest
 
 from converters import cli, report
 from converters.data.predictions import Predictions
-from converters.packing import card, card_notes, sums, weakness
+from converters.packing import card, card_notes, weakness
 from converters.report import weak
 from converters.words import load_words
+from firmware_app.packs import tree
 from firmware_app.packs.manifest import Manifest
 from firmware_app.packs.proof import Golden, Measured
 from tests import toy_pack
@@ -132,13 +133,15 @@ def test_a_pack_without_views_names_none(manifest: Manifest) -> None:
 def test_a_pack_whose_words_or_references_change_keeps_sums_that_hold(tmp_path: Path, command: list[str]) -> None:
     folder = toy_pack.write(tmp_path, "toy", "adult", 18, None)
     assert cli.main(["card", str(folder)]) == 0
-    assert not (folder / sums.NAME).exists()  # a pack that was never finished does not look finished
-    sums.write(folder)
-    before = (folder / sums.NAME).read_bytes()
+    assert not (folder / tree.FILE_NAME).exists()  # a pack that was never finished does not look finished
+    tree.write(folder)
+    before = (folder / tree.FILE_NAME).read_bytes()
     (folder / card.NAME).write_text("an older card")
     assert cli.main([command[0], str(folder), *command[1:]]) == 0
-    assert (folder / sums.NAME).read_bytes() != before or command[0] == "golden"
-    done = subprocess.run(["sha256sum", "--check", "--quiet", sums.NAME], cwd=folder, capture_output=True, check=False)
+    assert (folder / tree.FILE_NAME).read_bytes() != before or command[0] == "golden"
+    done = subprocess.run(
+        ["sha256sum", "--check", "--quiet", tree.FILE_NAME], cwd=folder, capture_output=True, check=False
+    )
     assert done.returncode == 0, done.stdout
 
 

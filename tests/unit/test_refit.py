@@ -18,11 +18,12 @@ from converters.data import clinics, looks
 from converters.data.datasets import read_grey
 from converters.failures import DataUnreadable
 from converters.golden_cases.judge import Judge
-from converters.packing import card, familiarity, refit, sums
+from converters.packing import card, familiarity, refit
 from converters.packing.refit import Refit
 from converters.report import weak
 from converters.report.words import say
 from firmware_app.imaging.model_input import to_model_input
+from firmware_app.packs import tree
 from firmware_app.packs.manifest import FILE_NAME, Limit, Manifest, sha256_of
 from firmware_app.packs.proof import Measured, Recut
 from firmware_app.packs.shelf import Pack
@@ -108,7 +109,7 @@ def as_it_was(home: Path) -> Path:
     (folder / FILE_NAME).write_text(json.dumps(told))
     page = f"<title>a</title><h1>a</h1>{say('written', version='0.0.1', day='2026-01-02')}{weak.section(())}"
     (folder / weak.NAME).write_text(page, encoding="utf-8")
-    sums.write(folder)
+    tree.write(folder)
     return folder
 
 
@@ -134,7 +135,7 @@ def test_the_limits_are_new_and_every_model_file_is_as_it_was(place: Place) -> N
     report = (made.folder / weak.NAME).read_text(encoding="utf-8")
     assert "Version 0.0.2" in report
     assert "0.0.1" not in report
-    done = subprocess.run(["sha256sum", "--check", "--quiet", sums.NAME], cwd=made.folder, check=False)
+    done = subprocess.run(["sha256sum", "--check", "--quiet", tree.FILE_NAME], cwd=made.folder, check=False)
     assert done.returncode == 0
 
 
@@ -181,7 +182,7 @@ def test_where_the_old_pack_cannot_be_moved_it_stays_as_it_is(
         assert place.ask(folder, recipe, out) == 1
         assert str(folder) in capsys.readouterr().err
         Pack.load(folder).verify()
-        done = subprocess.run(["sha256sum", "--check", "--quiet", sums.NAME], cwd=folder, check=False)
+        done = subprocess.run(["sha256sum", "--check", "--quiet", tree.FILE_NAME], cwd=folder, check=False)
         assert (done.returncode, [path.name for path in out.iterdir()]) == (0, ["toy-adult"])
 
 

@@ -13,7 +13,7 @@ from tests.converters.conftest import PLAIN, write_recipe
 
 def watching(net: Any, films: Any) -> None:
     """Let the rounded convolutions see their ranges, and leave the network ready to be asked."""
-    from converters.quantizing.aware import RoundedConvolution
+    from converters.quantizing.qat import RoundedConvolution
 
     net.eval()
     for module in net.modules():
@@ -27,7 +27,7 @@ def test_a_rounded_network_says_nearly_the_same_and_its_weights_have_255_levels(
     import torch
 
     from converters.nets import build
-    from converters.quantizing.aware import plain, rounded, rounded_weight
+    from converters.quantizing.qat import plain, rounded, rounded_weight
 
     torch.manual_seed(0)
     net, films = build("plain-small"), torch.rand(8, 1, 64, 64)
@@ -48,7 +48,7 @@ def test_what_is_taken_off_leaves_the_plain_network_with_the_learnt_weights() ->
     import torch
 
     from converters.nets import build
-    from converters.quantizing.aware import plain, rounded
+    from converters.quantizing.qat import plain, rounded
 
     net = build("lite0-cut").eval()
     copy = rounded(net)
@@ -66,7 +66,7 @@ def test_learning_with_rounding_brings_badly_rounded_layers_nearer_to_what_they_
     import torch
     from torch import nn
 
-    from converters.quantizing.aware import RoundedConvolution
+    from converters.quantizing.qat import RoundedConvolution
 
     torch.manual_seed(seed)
     first, second, films = nn.Conv2d(1, 8, 3, bias=False), nn.Conv2d(8, 1, 3, bias=False), torch.rand(8, 1, 16, 16)
