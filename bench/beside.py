@@ -105,9 +105,9 @@ class Asked:
         self._session = runtime.load(pack.artefact("onnxruntime", "fp32"), runtime.Config(threads=2))
 
     def __call__(self, grey: Grey) -> Said:
-        spec, output, finding = self._manifest.input, self._manifest.output, self._manifest.findings[0]
+        spec, output, finding = self._manifest.input, self._manifest.section.output, self._manifest.section.findings[0]
         activation = self._session.infer({spec.name: to_model_input(grey, spec)})[output.map][0]
-        positive = classify.findings(activation, self._manifest.findings)[0].positive
+        positive = classify.findings(activation, self._manifest.section.findings)[0].positive
         strengths = explain.activation_map(activation, finding.channel, output.full_scale)
         found = sector.of_still(grey) if self.name == BREAST else None
         if self.name == BREAST and found is None:

@@ -7,9 +7,9 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from converters.failures import RecipeInvalid
-from firmware_app.packs.part import Words
 from firmware_app.packs.proof import Reference
 from firmware_app.packs.scope import Care, Route
+from firmware_app.tasks.part import Words
 
 
 class Table(BaseModel):

@@ -5,6 +5,7 @@ Lengths are pixels of the original frame unless the name says otherwise; times a
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -149,7 +150,10 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Lesion:
-    """One place in one frame.  `box` is x0, y0, x1, y1 in pixels of the original frame."""
+    """One place in one frame.  `box` is x0, y0, x1, y1 in pixels of the original frame; what is not known is None.
+
+    The tag `finding` names the code of the finding that it belongs to.
+    """
 
     instance: str
     frame: int
@@ -160,6 +164,11 @@ class Lesion:
     short_axis_mm: float | None = None
     volume_mm3: float | None = None
     tags: Mapping[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        x0, y0, x1, y1 = self.box
+        if not (x0 < x1 and y0 < y1 and math.isfinite(sum(self.box)) and 0.0 <= self.score <= 1.0):
+            raise ValueError(f"a lesion in {self.box} with the score {self.score} is none")
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,7 +238,7 @@ class Reading:
             raise ValueError("a reading has a reason exactly when it cannot judge")
         if self.status is ReadingStatus.READ and self.pack is None:
             raise ValueError("a reading with findings names the pack that made them")
-        if self.status is ReadingStatus.CANNOT_JUDGE and self.findings:
+        if self.status is ReadingStatus.CANNOT_JUDGE and (self.findings or self.lesions):
             raise ValueError("a reading that cannot judge gives no number")
 
 

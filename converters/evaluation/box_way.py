@@ -22,10 +22,11 @@ from firmware_app.errors import ImageUnfit, LanternError
 from firmware_app.imaging import film as box_film
 from firmware_app.imaging import for_model
 from firmware_app.imaging.model_input import fitted, to_model_input
-from firmware_app.packs.manifest import FindingSpec, Manifest
+from firmware_app.packs.familiar import Familiar
+from firmware_app.packs.manifest import Manifest
 from firmware_app.runtimes.interface import Session
 from firmware_app.tasks import classify, clips
-from firmware_app.tasks.typicality import Familiar
+from firmware_app.tasks.classify import FindingSpec
 
 Tick = Callable[[int, int], None]
 """Called with how many films are done, and of how many."""
@@ -73,7 +74,7 @@ def said(
         near.append(known)
         truth = film.outlined() if str(told.task) == "segment" else None
         if truth is not None:
-            marks.append(_marked(activation, truth, told.findings[0]))
+            marks.append(_marked(activation, truth, told.section.findings[0]))
     if not kept:
         raise DataUnreadable(films.name, f"there are no films{' that a model may see' if films.films else ''}")
     if marks and len(marks) < len(logits):
@@ -106,14 +107,14 @@ def _asked(
     session: Session, frames: NDArray[np.float32], told: Manifest, familiar: Familiar | None
 ) -> tuple[float, bool, NDArray[np.float32]]:
     """The logit, whether the box would tell it, and the activation map of the first frame."""
-    finding = told.findings[0]
+    finding = told.section.findings[0]
     outlined = str(told.task) == "segment"
     logits: list[float] = []
     away: list[float] = []
     maps: list[NDArray[np.float32]] = []
     for frame in frames:
         given = session.infer({told.input.name: frame[np.newaxis]})
-        maps.append(given[told.output.map][0])
+        maps.append(given[told.section.output.map][0])
         logits.append(strongest(maps[-1], finding) if outlined else classify.logit(maps[-1], finding))
         if familiar is not None:
             away.append(familiar.model.distance(given[told.output.features or ""].reshape(-1)))

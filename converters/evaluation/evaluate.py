@@ -23,9 +23,9 @@ from converters.failures import DataUnreadable, OutputUnwritable, RecipeInvalid
 from converters.recipe import load_recipe
 from converters.statistics import lesions
 from firmware_app import progress
+from firmware_app.packs.familiar import Familiar
 from firmware_app.packs.shelf import Pack
 from firmware_app.runtimes import choice
-from firmware_app.tasks.typicality import Familiar
 
 RUNTIMES = ("onnxruntime", "openvino", "litert")
 PRECISIONS = ("fp32", "fp16", "int8")
@@ -49,7 +49,7 @@ def evaluate(
     """
     told = _asked(pack, films, runtime, precision, tick)
     found = lesions.found(told.marks, told.predictions.patients) if told.marks else None
-    spec, at = pack.manifest.findings[0], Prevalence(pack.manifest.calibration_prevalence, prevalence)
+    spec, at = pack.manifest.section.findings[0], Prevalence(pack.manifest.calibration_prevalence, prevalence)
     result = evaluation(told.predictions, spec, pack.name, runtime, precision, split, found, told.familiar, at)
     return replace(result, unfit=told.unfit), told.predictions
 
@@ -73,7 +73,7 @@ def chosen_films(
     films; else a part that the data set itself has (see :func:`sources.opened`). Without ``split`` all films count, of
     an ``.npz`` those of ``test``. ``positive`` names the positive class, else the recipe or the finding's code does.
     """
-    code = pack.manifest.findings[0].code
+    code = pack.manifest.section.findings[0].code
     if recipe is not None:
         return _of(pack, recipe, data, positive, split)
     if data.suffix == ".npz" and data.is_file():
@@ -239,4 +239,4 @@ def _compared(pack: Pack, films: FilmSet, options: argparse.Namespace, mine: Pre
         original = predict(pack, films, options.runtime, options.against)
     else:
         original = Predictions.load(Path(options.against))
-    return {"original": options.against, **against(original, mine, pack.manifest.findings[0])}
+    return {"original": options.against, **against(original, mine, pack.manifest.section.findings[0])}

@@ -19,8 +19,8 @@ from converters.failures import DataUnreadable
 from converters.recipe import Gate
 from converters.statistics import calibration, decision, intervals, paired
 from converters.statistics.lesions import Found
-from firmware_app.packs.manifest import FindingSpec
 from firmware_app.tasks import classify
+from firmware_app.tasks.classify import FindingSpec
 
 DIGITS = 4
 FIXED_SPECIFICITIES = (0.90, 0.95)

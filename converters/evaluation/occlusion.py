@@ -19,9 +19,9 @@ from PIL import Image
 from converters.data.datasets import Film
 from converters.statistics.intervals import midranks
 from firmware_app.imaging.model_input import InputSpec, squash, to_model_input
-from firmware_app.packs.manifest import FindingSpec
 from firmware_app.runtimes.interface import Session
 from firmware_app.tasks import classify
+from firmware_app.tasks.classify import FindingSpec
 
 GRID = 14
 """Cells on a side: those of the packs' own activation maps."""

@@ -18,7 +18,7 @@ from converters.recipe import Recipe
 from converters.statistics import intervals
 from converters.steps import Workshop
 from converters.words import PackWords, load_words
-from firmware_app.packs.manifest import Calibration, FindingSpec
+from firmware_app.tasks.classify import Calibration, FindingSpec
 
 FULL_SCALE_PERCENTILE = 75.0
 """The map is drawn at full strength from this percentile of the strongest cells of positive held-back films."""

@@ -14,7 +14,7 @@ from converters.failures import DataUnreadable
 from converters.statistics import lesions
 from converters.statistics.intervals import resamples
 from firmware_app.imaging.model_input import fitted
-from firmware_app.packs.manifest import FindingSpec
+from firmware_app.tasks.classify import FindingSpec
 
 CUTS = np.linspace(-4.0, 4.0, 33)
 """Logits that are tried as the threshold: probabilities of 0.02 to 0.98."""

@@ -17,9 +17,9 @@ from converters.data.datasets import read_grey
 from converters.failures import DataUnreadable
 from converters.golden_cases.judge import Judge
 from firmware_app.packs.manifest import Manifest, sha256_of
-from firmware_app.packs.part import Precision
 from firmware_app.packs.proof import Golden, Reference
 from firmware_app.packs.shelf import Pack
+from firmware_app.tasks.part import Precision
 
 FOLDER = "golden"
 TOLERANCE: dict[Precision, float] = {"fp32": 0.002, "int8": 0.05}
@@ -126,7 +126,7 @@ def located(reference: Reference) -> Path | None:
 def write_manifest(folder: Path, manifest: Manifest) -> None:
     """Write ``manifest.json`` in one step, after reading it back as the box will."""
     text = manifest.to_json()
-    Manifest.model_validate_json(text)
+    type(manifest).model_validate_json(text)
     part = folder / "manifest.json.part"
     part.write_text(text, encoding="utf-8")
     part.replace(folder / "manifest.json")

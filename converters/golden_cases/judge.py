@@ -6,13 +6,13 @@ from numpy.typing import NDArray
 from converters.evaluation import outlines
 from firmware_app.errors import PackArtefactMissing
 from firmware_app.imaging.model_input import to_model_input
+from firmware_app.packs.familiar import Familiar
 from firmware_app.packs.manifest import Artefact
-from firmware_app.packs.part import Precision
 from firmware_app.packs.shelf import Pack
 from firmware_app.runtimes import choice
 from firmware_app.runtimes.interface import Session
 from firmware_app.tasks import classify
-from firmware_app.tasks.typicality import Familiar
+from firmware_app.tasks.part import Precision
 
 AGREED: dict[Precision, float] = {"fp32": 0.001, "fp16": 0.01, "int8": 0.025}
 """How near every runtime must come to the expected probability for a film to be taken."""
@@ -46,20 +46,21 @@ class Judge:
         """Finding code → probability for a frame (H, W)."""
         manifest, activation = self.pack.manifest, self.map(frame, runtime, precision)
         if manifest.task == "segment":
-            logit = {spec.code: (outlines.strongest(activation, spec), spec.calibration) for spec in manifest.findings}
+            specs = manifest.section.findings
+            logit = {spec.code: (outlines.strongest(activation, spec), spec.calibration) for spec in specs}
             return {code: classify.probability(*told) for code, told in logit.items()}
-        return {finding.code: finding.probability for finding in classify.findings(activation, manifest.findings)}
+        return {one.code: one.probability for one in classify.findings(activation, manifest.section.findings)}
 
     def map(self, frame: NDArray[np.float32], runtime: str, precision: Precision) -> NDArray[np.float32]:
         """(C, h, w): the map that a file gives for a frame (H, W)."""
         manifest = self.pack.manifest
         given = {manifest.input.name: self.film(frame)}
-        return self.sessions[runtime, precision].infer(given)[manifest.output.map][0]
+        return self.sessions[runtime, precision].infer(given)[manifest.section.output.map][0]
 
     def logit(self, activation: NDArray[np.float32]) -> NDArray[np.float64]:
         """(F,): the logit of each finding, from a map (C, h, w)."""
         asked = outlines.strongest if self.pack.manifest.task == "segment" else classify.logit
-        return np.array([asked(activation, spec) for spec in self.pack.manifest.findings])
+        return np.array([asked(activation, spec) for spec in self.pack.manifest.section.findings])
 
     def strangeness(self, frame: NDArray[np.float32]) -> float:
         """How far beyond the limit of what the pack reads a frame (H, W) lies, as a share of it; 0 within it.

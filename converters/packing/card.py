@@ -12,9 +12,10 @@ from converters.packing import card_notes, weakness
 from converters.packing.weakness import UNSEEN, rate
 from converters.report import weak
 from firmware_app.packs import tree
-from firmware_app.packs.manifest import FindingSpec, Manifest, TypicalityFile
+from firmware_app.packs.manifest import Manifest, TypicalityFile
 from firmware_app.packs.proof import Golden, Measured
 from firmware_app.packs.scope import Route
+from firmware_app.tasks.classify import FindingSpec
 
 NAME = "CARD.md"
 _PLATT = "Platt, fitted on validation films"
@@ -40,7 +41,7 @@ def tell_anew(folder: Path) -> Path:
 
 def text(manifest: Manifest) -> str:
     """The card as Markdown."""
-    finding = manifest.findings[0]
+    finding = manifest.section.findings[0]
     told = manifest.model_dump(mode="json")
     elsewhere = any(" OUT/" in row.command for row in manifest.measured)
     parts = [
@@ -221,7 +222,7 @@ def _decision(manifest: Manifest, finding: FindingSpec) -> str:
         f"{finding.calibration.intercept:+g}) ({fitted}); positive from "
         f"**{finding.threshold:g}**: {finding.threshold_rule}. Prevalence in training: "
         f"{manifest.training_prevalence:.0%}; where the disease is rarer, a given probability overstates it. "
-        f"The heat map is drawn at full strength from {manifest.output.full_scale:g} logits a cell."
+        f"The heat map is drawn at full strength from {manifest.section.output.full_scale:g} logits a cell."
     )
 
 

@@ -13,9 +13,10 @@ from converters.formats.artefacts import NAMES, Key
 from converters.quantizing import model_files, verdicts
 from converters.steps import Workshop
 from converters.words import Source
-from firmware_app.packs.manifest import Artefact, Companion, Manifest, Output, TypicalityFile, sha256_of
-from firmware_app.packs.part import Words
+from firmware_app.packs.manifest import Artefact, Companion, Manifest, TypicalityFile, sha256_of
 from firmware_app.packs.proof import DataSource, MapAgreement, Pointing, Refused, Speed, Verdict
+from firmware_app.tasks import classify
+from firmware_app.tasks.part import Words
 from firmware_app.tasks.typicality import FILE_NAME
 
 UNMEASURED = 1.0
@@ -34,10 +35,10 @@ def described(shop: Workshop, folder: Path) -> Manifest:
     outputs = steps.final(shop, material.division.shipped).outputs
     features = artefacts.OUTPUTS[1] if artefacts.OUTPUTS[1] in outputs else None
     weak = (*words.weak_points, *([NO_MAP] if told.get("one_cell") else []))
-    return Manifest(
+    return Manifest.of_task(shop.recipe.task)(
         schema="lantern.pack/1", name=shop.recipe.pack, version=shop.recipe.version, title=words.title,
         task=shop.recipe.task, route=words.route, input=shop.spec,
-        output=Output(map=artefacts.OUTPUTS[0], features=features, full_scale=told["full_scale"]),
+        output=classify.Output(map=artefacts.OUTPUTS[0], features=features, full_scale=told["full_scale"]),
         findings=(operating_point.finding_of(shop),),
         training_prevalence=round(float(labels_of(material.part("train")).mean()), 4),
         calibration_prevalence=told["prevalence"], artefacts=files,

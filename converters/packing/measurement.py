@@ -65,7 +65,7 @@ def measure(shop: Workshop, pack: Pack) -> list[Measured]:
     pooled = Predictions.load(answers.predictions_path(shop, answers.ORIGINAL))
     split = "val" if len(shop.material.division.folds) == 1 else "out-of-fold"
     original = answers.BROUGHT if shop.recipe.net.onnx else answers.ORIGINAL
-    result = evaluation(pooled, pack.manifest.findings[0], pack.name, *original, split)
+    result = evaluation(pooled, pack.manifest.section.findings[0], pack.name, *original, split)
     return [*rows, as_row(result, run_command(shop)), *unseen(shop, pack)]
 
 
@@ -79,7 +79,7 @@ def unseen(shop: Workshop, pack: Pack) -> Iterable[Measured]:
                 "runtime": answers.ORIGINAL[0] + teacher, "precision": answers.ORIGINAL[1],
                 "command": run_command(shop), "split": f"{weakness.UNSEEN}[{told['trait']}={one['value']}]",
                 "n": one["n"], "positives": one["positives"], "auc": one["auc"], "auc_ci": one["auc_ci"],
-                "threshold": pack.manifest.findings[0].threshold, "sensitivity": None, "sensitivity_ci": None,
+                "threshold": pack.manifest.section.findings[0].threshold, "sensitivity": None, "sensitivity_ci": None,
                 "specificity": None, "specificity_ci": None,
             })  # fmt: skip
 

@@ -33,9 +33,9 @@ from converters.training import leave_out
 from firmware_app.errors import PackError
 from firmware_app.packs import tree
 from firmware_app.packs.manifest import Manifest, sha256_of
-from firmware_app.packs.part import Words
 from firmware_app.packs.proof import Golden
 from firmware_app.packs.shelf import Pack
+from firmware_app.tasks.part import Words
 
 Refusals = Mapping[Key, Sequence[Verdict]]
 """(runtime, precision) of a file → the verdicts that refuse it."""

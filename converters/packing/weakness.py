@@ -9,8 +9,8 @@ from typing import Any
 from converters.report.weak import FEW_POSITIVES, LITTLE_SPECIFICITY, MISCALIBRATED
 from converters.report.words import pair
 from firmware_app.packs.manifest import Manifest
-from firmware_app.packs.part import Words
 from firmware_app.packs.proof import Measured
+from firmware_app.tasks.part import Words
 
 UNSEEN = "unseen"
 """How the row of a network is called that had not seen a source: ``unseen[view=AP]``."""

@@ -16,8 +16,8 @@ from converters.report.figures import MEGABYTE, Key
 from converters.report.style import STYLE
 from converters.report.weak import FEW_POSITIVES, LITTLE_SPECIFICITY, MISCALIBRATED
 from converters.report.words import CATALOGUE, both, say
-from firmware_app.packs.manifest import FindingSpec
-from firmware_app.packs.part import Words
+from firmware_app.tasks.classify import FindingSpec
+from firmware_app.tasks.part import Words
 
 
 @dataclass(frozen=True, slots=True)

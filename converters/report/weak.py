@@ -8,7 +8,7 @@ from pathlib import Path
 from converters.failures import OutputUnwritable
 from converters.outputs import write_text
 from converters.report.words import both, say
-from firmware_app.packs.part import Words
+from firmware_app.tasks.part import Words
 
 NAME = "report.html"
 FEW_POSITIVES = 300

@@ -4,7 +4,7 @@ Net benefit at a threshold probability t, per film: ``TP / n - FP / n * t / (1 -
 who would act from t on holds a miss to be (1 - t) / t times as bad as a false alarm, so 5 : 1 is t = 1/6.
 
 All of it hangs on the prevalence.  Where the clinic's is told, each film is weighed so that the films have it, and the
-probabilities are those that the box gives there (:mod:`firmware_app.tasks.prior`); else it is that of the films.
+probabilities are those that the box gives there (:mod:`firmware_app.packs.prior`); else it is that of the films.
 """
 
 from collections.abc import Sequence

@@ -6,14 +6,14 @@ that went on films the model had never seen, and where it is weak. Unknown keys 
 
 import hashlib
 import math
+from functools import cache
 from pathlib import Path
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import BaseModel, Field, ValidationError, create_model, model_validator
 
-from firmware_app.errors import PackManifestInvalid
+from firmware_app.errors import PackManifestInvalid, PackTaskUnread
 from firmware_app.imaging.input_spec import InputSpec
-from firmware_app.packs.part import PackPath, Part, Precision, Probability, RuntimeName, Sha256, Words
 from firmware_app.packs.proof import (
     DataSource,
     Golden,
@@ -26,44 +26,17 @@ from firmware_app.packs.proof import (
     TestPart,
     Verdict,
 )
-from firmware_app.packs.scope import Care, Frames, Route
+from firmware_app.packs.scope import Care, Route
+from firmware_app.tasks import register
+from firmware_app.tasks.clips import Frames
+from firmware_app.tasks.interface import FindingPart, OutputPart, Section, Task
+from firmware_app.tasks.part import PackPath, Part, Precision, Probability, RuntimeName, Sha256, Words
 
 SCHEMA = "lantern.pack/1"
 FILE_NAME = "manifest.json"
+_TASK = r"^[a-z][a-z0-9_-]{0,31}$"
 MOST_PIXELS = 16 * 1024 * 1024
 """Of all frames of a clip together, at the model's size: half of what one message to the reader may hold."""
-
-
-class Output(Part):
-    """The graph's outputs: the class activation map (1, C, h, w), in logits, and perhaps a feature vector (1, F).
-
-    ``full_scale`` is the cell value, in logits, that is drawn at full strength (see :mod:`firmware_app.tasks.explain`).
-    """
-
-    map: str = Field(min_length=1)
-    features: str | None = None
-    full_scale: float = Field(gt=0.0)
-
-
-class Calibration(Part):
-    """Platt (1999): probability = sigmoid(slope · logit + intercept), fitted on validation films."""
-
-    kind: Literal["platt"]
-    slope: float = Field(gt=0.0)
-    intercept: float
-
-
-class FindingSpec(Part):
-    """One finding: its channel of the map, the classifier's bias, calibration, threshold and how soon to look."""
-
-    code: str = Field(pattern=r"^[a-z][a-z0-9_]*$")
-    label: Words
-    channel: int = Field(ge=0)
-    bias: float
-    calibration: Calibration
-    threshold: Probability
-    threshold_rule: str = Field(min_length=1)
-    priority: Literal["urgent", "soon"]
 
 
 class Companion(Part):
@@ -129,20 +102,29 @@ class TypicalityFile(Part):
         return next((one.limit for one in self.limits if (one.runtime, one.precision) == kind), None)
 
 
+class _Named(BaseModel):
+    """What must be known of a manifest before the rest can be read."""
+
+    task: str = Field(pattern=_TASK)
+
+
 class Manifest(Part):
-    """A whole manifest. :meth:`load` is how one is read."""
+    """A whole manifest; :meth:`load` is how one is read.
+
+    ``output`` and ``findings`` belong to the task: a real manifest is of the class that :meth:`of_task` makes.
+    """
 
     schema_id: Literal["lantern.pack/1"] = Field(alias="schema")
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]*$")
     version: str = Field(pattern=r"^\d+\.\d+\.\d+$")
     title: Words
-    task: Literal["classify", "segment"]
+    task: str = Field(pattern=_TASK)
     route: Route
     input: InputSpec
     frames: Frames = Frames()
     quality: Care = Care()
-    output: Output
-    findings: tuple[FindingSpec, ...] = Field(min_length=1)
+    output: OutputPart
+    findings: tuple[FindingPart, ...] = Field(min_length=1)
     training_prevalence: Probability
     calibration_prevalence: Probability | None = None
     artefacts: tuple[Artefact, ...] = Field(min_length=1)
@@ -177,31 +159,54 @@ class Manifest(Part):
             raise ValueError("two artefacts are for the same runtime and precision")
         for golden in self.golden:
             for expected in golden.expected.values():
-                unknown = set(expected) - set(codes)
-                if unknown:
-                    raise ValueError(f"a golden case expects the unknown finding {min(unknown)}")
+                self.answering.expectation(self.section, expected)
             if set(golden.expected) - set(golden.tolerance):
                 raise ValueError("a golden case expects a precision that has no tolerance")
         return self
 
-    def promise(self, golden: Golden, artefact: Artefact) -> tuple[dict[str, float], float] | None:
-        """(finding code → probability, tolerance) that ``artefact`` must meet for a golden case; ``None`` if unsaid."""
+    @property
+    def answering(self) -> Task:
+        """The module of its task."""
+        return register.get(self.task)
+
+    @property
+    def section(self) -> Section:
+        """What it says to its task."""
+        return Section(self.output, self.findings, self.frames)
+
+    def promise(self, golden: Golden, artefact: Artefact) -> tuple[Any, float] | None:
+        """(expected answer, tolerance) that ``artefact`` must meet for a golden case; ``None`` if unsaid."""
         measured = artefact.golden_tolerance is not None
         expected = golden.expected.get("fp32" if measured else artefact.precision)
         if expected is None:
             return None
         tolerance = artefact.golden_tolerance if measured else golden.tolerance[artefact.precision]
-        return expected, tolerance or 0.0
+        return self.answering.expectation(self.section, expected), tolerance or 0.0
+
+    @staticmethod
+    @cache
+    def of_task(key: str) -> "type[Manifest]":
+        """The manifests of packs for one task; raises :class:`LookupError` for a task that is not installed."""
+        task = register.get(key)
+        return create_model(
+            "Manifest", __base__=Manifest, output=(task.Output, ...),
+            findings=(tuple[task.Finding, ...], Field(min_length=1)),  # type: ignore[name-defined]
+        )  # fmt: skip
 
     @classmethod
     def load(cls, folder: Path) -> "Manifest":
         """Read ``folder/manifest.json``.
 
-        Raises :class:`~firmware_app.errors.PackManifestInvalid` saying what is wrong with it.
+        Raises :class:`~firmware_app.errors.PackManifestInvalid` saying what is wrong with it, and
+        :class:`~firmware_app.errors.PackTaskUnread` where no module of this box has its task.
         """
         path = folder / FILE_NAME
         try:
-            manifest = cls.model_validate_json(path.read_bytes())
+            data = path.read_bytes()
+            task = _task(data)
+            manifest = (Manifest if task is None else cls.of_task(task)).model_validate_json(data)
+        except LookupError as error:
+            raise PackTaskUnread(pack=folder.name, task=str(task)) from error
         except OSError as error:
             raise PackManifestInvalid(path=str(path), detail=error.strerror or "it cannot be read") from error
         except ValidationError as error:
@@ -215,6 +220,14 @@ class Manifest(Part):
     def to_json(self) -> str:
         """The manifest as it is stored: indented JSON in the order of the schema, ending in a new line."""
         return self.model_dump_json(by_alias=True, indent=2) + "\n"
+
+
+def _task(data: bytes) -> str | None:
+    """The task that a manifest names; ``None`` where that cannot be told, which its validation then says."""
+    try:
+        return _Named.model_validate_json(data).task
+    except ValidationError:
+        return None
 
 
 def sha256_of(path: Path) -> str:

@@ -1,11 +1,11 @@
 """The proof in a manifest: what a pack was made from, what its files scored, and the golden cases they must meet."""
 
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
 
 from firmware_app.imaging.input_spec import Crop
-from firmware_app.packs.part import Correlation, Interval, PackPath, Part, Precision, Probability, RuntimeName, Sha256
+from firmware_app.tasks.part import Correlation, Interval, PackPath, Part, Precision, Probability, RuntimeName, Sha256
 
 
 class DataSource(Part):
@@ -170,7 +170,7 @@ class Reference(Part):
 
 
 class Golden(Part):
-    """An image with the probabilities that this pack must give for it, per precision and finding.
+    """An image with the answer that this pack must give for it, per precision, in the form of its task.
 
     Either ``path`` (an image in the pack: a drawn ``phantom`` or a ``sample`` of the training films' principal
     components) or ``reference``. ``expected`` of a reference may be empty until it has been filled.
@@ -180,7 +180,7 @@ class Golden(Part):
     path: PackPath | None = None
     reference: Reference | None = None
     sha256: Sha256 | None = None
-    expected: dict[Precision, dict[str, Probability]]
+    expected: dict[Precision, Any]
     tolerance: dict[Precision, Probability]
     distance: Distance | None = None
 

@@ -1,11 +1,11 @@
-"""What a pack reads, as its manifest says: whom, which frames of a clip, and images taken how well."""
+"""What a pack reads, as its manifest says: whom, and images taken how well."""
 
 from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
-from firmware_app.imaging.input_spec import FrameRule, QualityKind
-from firmware_app.packs.part import Part
+from firmware_app.imaging.input_spec import QualityKind
+from firmware_app.tasks.part import Part
 
 
 class AgeRange(Part):
@@ -37,25 +37,6 @@ class Route(Part):
     views: tuple[str, ...] = ()
     age_years: AgeRange
     population: Literal["children", "adult", "any"]
-
-
-class Frames(Part):
-    """How the pack takes a clip (docs/decisions/clips.md): which frames, how many, and what they say together.
-
-    A pack that says nothing reads the middle frame. ``aggregate`` makes one probability of each frame's: the largest,
-    or the mean of the ``top`` largest.
-    """
-
-    rule: FrameRule = "middle"
-    budget: int = Field(1, ge=1, le=16)
-    aggregate: Literal["max", "mean_of_top"] = "mean_of_top"
-    top: int = Field(2, ge=1)
-
-    @model_validator(mode="after")
-    def _one_is_one(self) -> Self:
-        if self.rule == "middle" and self.budget != 1:
-            raise ValueError(f"the rule “middle” reads one frame, not {self.budget}")
-        return self
 
 
 class Confounder(Part):

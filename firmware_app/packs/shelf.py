@@ -9,9 +9,6 @@ from firmware_app.packs.manifest import FILE_NAME, Artefact, Manifest, sha256_of
 READS_FILES_OF = {"openvino": "onnxruntime"}
 """Whose files a runtime reads at a precision for which a pack has none of its own."""
 
-READ_TASKS = ("classify",)
-"""What this version does with an image; a pack for anything else is passed over, with a sentence."""
-
 _PACKAGE = Path(__file__).resolve().parent.parent
 
 
@@ -97,8 +94,9 @@ def survey(folder: Path) -> Shelf:
         if (path / FILE_NAME).is_file():
             try:
                 pack = Pack.load(path)
-                if pack.manifest.task not in READ_TASKS or pack.manifest.input.depth is not None:
-                    raise PackTaskUnread(pack=pack.name, task=pack.manifest.task)
+                manifest = pack.manifest
+                if manifest.answering.volumes or manifest.input.depth is not None:  # the box decodes frames only
+                    raise PackTaskUnread(pack=pack.name, task=manifest.task)
                 packs.append(pack)
             except PackError as error:
                 broken.append(error)

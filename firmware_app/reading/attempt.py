@@ -13,6 +13,7 @@ from firmware_app.records import (
     Finding,
     FramesRead,
     Instance,
+    Lesion,
     PackIdentity,
     Quality,
     Reading,
@@ -56,8 +57,11 @@ class Attempt:
             reason = replace(reason, details={**reason.details, "pack": pack})
         return self.cannot(reason)
 
-    def read(self, findings: tuple[Finding, ...], pack: PackIdentity, frames: FramesRead | None = None) -> Reading:
-        return Reading(Scope.INSTANCE, self._of, ReadingStatus.READ, None, pack, _NO_TIME, findings, frames=frames)
+    def read(
+        self, findings: tuple[Finding, ...], lesions: tuple[Lesion, ...], pack: PackIdentity, frames: FramesRead | None
+    ) -> Reading:
+        status = ReadingStatus.READ
+        return Reading(Scope.INSTANCE, self._of, status, None, pack, _NO_TIME, findings, lesions, frames=frames)
 
     def complete(self, reading: Reading) -> Reading:
         """*reading* with its times and hints, which are known only now."""

@@ -33,7 +33,7 @@ from firmware_app.reading import hints, precedence, quality_hints, routing
 from firmware_app.reading.attempt import Attempt
 from firmware_app.reading.children.child import ChildLost
 from firmware_app.reading.children.decoder import Decoded, Decoder, Taking
-from firmware_app.reading.children.inference import ImageAtFault, Inference, Inferred, PackUnusable, Unfamiliar
+from firmware_app.reading.children.inference import ImageAtFault, Inference, Inferred, PackUnusable, Shown, Unfamiliar
 from firmware_app.reading.complaints import Complaints
 from firmware_app.reading.measuring import Measuring
 from firmware_app.reading.patience import Patience
@@ -222,7 +222,8 @@ class Reader:
         folder = self._state.display / attempt.instance.reference
         begun = time.perf_counter()
         try:
-            found = self.inference.infer(pack, decoded.arrays, decoded.rows, decoded.columns, folder, decoded.box)
+            shown = Shown(attempt.instance.reference, decoded.read, decoded.rows, decoded.columns, decoded.box)
+            inferred = self.inference.infer(pack, shown, decoded.arrays, folder)
         except ImageAtFault:
             return attempt.cannot(InferenceFailed(pack=pack, runtime="-", detail="it gives no number for this image"))
         except Unfamiliar as far:
@@ -230,10 +231,10 @@ class Reader:
             above, below = math.ceil(100 * far.distance) / 100, math.floor(100 * far.limit) / 100
             return attempt.cannot(ImageUnfamiliar(pack=pack, distance=above, limit=below))
         attempt.infer_ms = 1e3 * (time.perf_counter() - begun)
-        attempt.display_missing = not found.marked
-        attempt.hints += hints.of_unfamiliar(decoded.read, found.counted)
-        attempt.hints = hints.of_beside(found.findings, found.beside) + attempt.hints
-        return attempt.read(found.findings, found.identity, _frames_read(decoded, found))
+        attempt.display_missing = not inferred.marked
+        attempt.hints += hints.of_unfamiliar(decoded.read, inferred.counted)
+        attempt.hints = hints.of_beside(inferred.findings, inferred.beside) + attempt.hints
+        return attempt.read(inferred.findings, inferred.lesions, inferred.identity, _frames_read(decoded, inferred))
 
     def _failed(self, attempt: Attempt, lost: ChildLost) -> None:
         failures = self.patience.carry_out(lambda: self._clinical.record_failure(attempt.instance.reference))
@@ -250,8 +251,8 @@ class Reader:
         if reading.pack is None or reading.status is ReadingStatus.CANNOT_JUDGE:
             return Priority.CANNOT_JUDGE
         urgencies = {spec.code: Priority(spec.priority) for spec in self._manifests[reading.pack.name].findings}
-        found = [urgencies[finding.code] for finding in reading.findings if finding.positive]
-        return min(found, key=list(Priority).index, default=Priority.ROUTINE)
+        positive = [urgencies[finding.code] for finding in reading.findings if finding.positive]
+        return min(positive, key=list(Priority).index, default=Priority.ROUTINE)
 
 
 def _taking(manifest: Manifest, instance: Instance) -> Taking:
@@ -263,12 +264,12 @@ def _taking(manifest: Manifest, instance: Instance) -> Taking:
     return Taking(frames.rule, frames.budget, modality, care.kind, care.photographs)
 
 
-def _frames_read(decoded: Decoded, found: Inferred) -> FramesRead | None:
+def _frames_read(decoded: Decoded, inferred: Inferred) -> FramesRead | None:
     """Which frames of a clip the findings speak of; nothing of a film."""
     if decoded.frames == 1:
         return None
-    strongest = {code: decoded.read[at] for code, at in found.strongest.items()}
-    return FramesRead(decoded.frames, tuple(decoded.read[at] for at in found.counted), strongest)
+    strongest = {code: decoded.read[at] for code, at in inferred.strongest.items()}
+    return FramesRead(decoded.frames, tuple(decoded.read[at] for at in inferred.counted), strongest)
 
 
 def _packs(config: Config, complaints: Complaints) -> list[Pack]:

@@ -4,27 +4,52 @@ Why the mean of the two largest and not the largest is argued in docs/decisions/
 training images does not count in docs/decisions/unfamiliar.md.
 """
 
-from collections.abc import Mapping, Sequence
+from __future__ import annotations
+
+from collections.abc import Sequence
 from dataclasses import replace
+from typing import Literal, Self
 
-from firmware_app.packs.scope import Frames
-from firmware_app.records import Finding
+from pydantic import Field, model_validator
+
+from firmware_app.imaging.input_spec import FrameRule
+from firmware_app.tasks.interface import Answer
+from firmware_app.tasks.part import Part
 
 
-def together(frames: Sequence[Sequence[Finding]], rule: Frames) -> tuple[tuple[Finding, ...], Mapping[str, int]]:
-    """One tuple of findings per frame, in the same order → the clip's, and by code the frame each is strongest in.
+class Frames(Part):
+    """How the pack takes a clip (docs/decisions/clips.md): which frames, how many, and what they say together.
 
-    Frames are counted from 0 in the order given; of equal ones the first is taken. Raises :class:`ValueError` where
-    there is no frame.
+    A pack that says nothing reads the middle frame. ``aggregate`` makes one probability of each frame's: the largest,
+    or the mean of the ``top`` largest.
     """
-    if not frames:
+
+    rule: FrameRule = "middle"
+    budget: int = Field(1, ge=1, le=16)
+    aggregate: Literal["max", "mean_of_top"] = "mean_of_top"
+    top: int = Field(2, ge=1)
+
+    @model_validator(mode="after")
+    def _one_is_one(self) -> Self:
+        if self.rule == "middle" and self.budget != 1:
+            raise ValueError(f"the rule “middle” reads one frame, not {self.budget}")
+        return self
+
+
+def together(answers: Sequence[Answer], rule: Frames) -> Answer:
+    """One answer per frame, in the same order → the clip's, with every frame's lesions.
+
+    Of frames that show a finding equally well the first is taken. Raises :class:`ValueError` where there is no frame.
+    """
+    if not answers:
         raise ValueError("a clip of which no frame was read has no findings")
-    found, strongest = [], {}
-    for one in zip(*frames, strict=True):
+    findings, strongest = [], {}
+    for one in zip(*(answer.findings for answer in answers), strict=True):
         probabilities = [finding.probability for finding in one]
         strongest[one[0].code] = max(range(len(one)), key=probabilities.__getitem__)
-        found.append(replace(one[0], probability=aggregate(probabilities, rule)))
-    return tuple(found), strongest
+        findings.append(replace(one[0], probability=aggregate(probabilities, rule)))
+    lesions = tuple(lesion for answer in answers for lesion in answer.lesions)
+    return Answer(tuple(findings), lesions, strongest=strongest)
 
 
 def familiar(distances: Sequence[float], limit: float) -> tuple[int, ...]:
@@ -32,7 +57,7 @@ def familiar(distances: Sequence[float], limit: float) -> tuple[int, ...]:
 
     None where most are farther: then the clip shows something else, and the others are there by chance.
     """
-    near = tuple(at for at, distance in enumerate(distances) if distance <= limit)
+    near = tuple(place for place, distance in enumerate(distances) if distance <= limit)
     return near if 2 * len(near) >= len(distances) else ()
 
 

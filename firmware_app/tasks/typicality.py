@@ -19,36 +19,10 @@ from typing import Final, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from firmware_app.errors import PackArtefactMissing
-from firmware_app.packs.shelf import Pack
-
 FILE_NAME: Final = "typicality.npz"
 ARRAYS: Final = ("mean", "scale", "components", "variances", "noise")
 
 Floats = NDArray[np.float32]
-
-
-@dataclass(frozen=True, slots=True)
-class Familiar:
-    """The model, and the distance beyond which one model file's features are those of no image like the training's."""
-
-    model: Typicality
-    limit: float
-
-    @classmethod
-    def of(cls, pack: Pack, runtime: str, precision: str) -> Self | None:
-        """What *pack* says of the file that *runtime* reads at this precision; ``None`` where it says nothing.
-
-        Raises :class:`~firmware_app.errors.PackArtefactMissing`, and :class:`ValueError` for a file that holds none.
-        """
-        told = pack.manifest.typicality
-        limit = told.limit_of(pack.described(runtime, precision)) if told is not None else None
-        if told is None or limit is None:
-            return None
-        try:
-            return cls(Typicality.load(pack.folder / told.path), limit)
-        except OSError as error:
-            raise PackArtefactMissing(pack=pack.name, file=told.path) from error
 
 
 @dataclass(frozen=True, slots=True)

@@ -115,7 +115,7 @@ def test_a_module_with_its_weights_becomes_a_pack_whose_map_means_its_own_answer
     with torch.no_grad():
         two = net((torch.from_numpy(film).repeat(1, 3, 1, 1) - mean) / std)[0]
     wanted = float(two[1] - two[0])
-    assert float(answer["map"].mean()) + pack.manifest.findings[0].bias == pytest.approx(wanted, abs=1e-3)
+    assert float(answer["map"].mean()) + pack.manifest.section.findings[0].bias == pytest.approx(wanted, abs=1e-3)
 
 
 def test_an_onnx_file_becomes_a_pack_that_says_what_it_lacks(own: Path, films: Path) -> None:

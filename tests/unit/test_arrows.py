@@ -15,7 +15,7 @@ OURS = ("firmware_app", "web", "converters", "hospital")
 ORDER = (
     "language", "errors", "planted", "version", "pipe", "progress", "address_space", "notify", "system_program",
     "records", "clock", "config",
-    "runtimes", "headers", "imaging", "packs", "tasks", "sealed",
+    "runtimes", "headers", "imaging", "tasks", "packs", "sealed",
     "store",
     "uplink", "reading", "intake",
     "provisioning", "care", "health", "reports", "exporting",

@@ -150,7 +150,8 @@ def test_a_report_and_its_card_name_the_same_weak_points_after_the_words_have_ch
     manifest, words = Manifest.load(folder), Path("converters/recipes/chest-xray-adult.words.toml")
     films = Predictions(("a", "b"), np.array([0, 1]), ("p", "q"), np.array([-1.0, 1.0]), ({}, {}))
     key = ("onnxruntime", "fp32")
-    subject = report.Subject("toy", "0.0.1", manifest.title, manifest.findings[0], manifest.weak_points, "val", key)
+    finding = manifest.section.findings[0]
+    subject = report.Subject("toy", "0.0.1", manifest.title, finding, manifest.weak_points, "val", key)
     page = report.write(folder / weak.NAME, subject, {key: films}, report.Accounts())
     numbers = page.read_text("utf-8").partition("</section>")[2]
     assert cli.main(["card", str(folder), "--words", str(words)]) == 0
@@ -202,11 +203,11 @@ def test_what_the_numbers_confess_is_on_the_card_too(manifest: Manifest) -> None
 def test_an_answer_without_a_drawn_film_is_told(manifest: Manifest) -> None:
     sample = Golden.model_validate({
         "kind": "sample", "path": "golden/sample-negative-1.png", "sha256": "0" * 64, "tolerance": {"fp32": 0.01},
-        "expected": {"fp32": {manifest.findings[0].code: 0.0}},
+        "expected": {"fp32": {manifest.section.findings[0].code: 0.0}},
         "distance": {"pixels": 64, "components": 20, "nearest": 1.1, "films": 400},
     })  # fmt: skip
     text = card.text(manifest.model_copy(update={"golden": (sample,)}))
     assert "There is no positive sample among them" in text
     assert "There is no negative sample among them" not in text
-    positive = sample.model_copy(update={"expected": {"fp32": {manifest.findings[0].code: 1.0}}})
+    positive = sample.model_copy(update={"expected": {"fp32": {manifest.section.findings[0].code: 1.0}}})
     assert "There is no" not in card.text(manifest.model_copy(update={"golden": (sample, positive)}))

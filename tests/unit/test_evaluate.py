@@ -17,10 +17,10 @@ from converters.evaluation import box_way, evaluate, measures
 from converters.failures import DataUnreadable
 from converters.recipe import Data, Net, Recipe, Train
 from firmware_app.imaging import film, for_model
-from firmware_app.packs.manifest import Calibration, FindingSpec
-from firmware_app.packs.part import Words
 from firmware_app.packs.proof import Measured
 from firmware_app.packs.shelf import Pack
+from firmware_app.tasks.classify import Calibration, FindingSpec
+from firmware_app.tasks.part import Words
 from tests import toy_pack
 
 KEYS = [
@@ -485,6 +485,6 @@ def test_a_manifest_row_holds_the_numbers_of_the_evaluation(pack: Path, folder: 
     known = {name: value for name, value in row.items() if name in Measured.model_fields}
     assert Measured.model_validate({**known, "command": "x"}).auc == 1.0
     assert {"ece", "brier", "sensitivity_at_90", "sensitivity_at_95_ci"} <= set(row)
-    spec = Pack.load(pack).manifest.findings[0]
+    spec = Pack.load(pack).manifest.section.findings[0]
     called = predictions.logits >= measures.threshold_logit(spec)
     assert np.array_equal(called, measures.probabilities(predictions, spec) >= spec.threshold)

@@ -11,9 +11,10 @@ from PIL import Image, ImageFilter
 
 from firmware_app.imaging import display, film
 from firmware_app.imaging.ultrasound import keyframes
-from firmware_app.packs.scope import Frames
 from firmware_app.records import Finding
 from firmware_app.tasks import clips
+from firmware_app.tasks.clips import Frames
+from firmware_app.tasks.interface import Answer
 from tests import screens
 from tests.peers import shared
 
@@ -123,24 +124,24 @@ def test_a_real_clip_of_a_lung_gives_a_few_frames_that_differ_and_its_sector(nam
     assert alike.max() < 1.0 - keyframes.LEAST_NOVELTY / 2
 
 
-def finding(code: str, probability: float) -> Finding:
-    return Finding(code, {"en": code}, probability, 0.5)
+def answer(**probabilities: float) -> Answer:
+    return Answer(tuple(Finding(code, {"en": code}, share, 0.5) for code, share in probabilities.items()))
 
 
 def test_a_clip_says_the_mean_of_its_two_strongest_frames() -> None:
-    frames = [(finding("mass", p), finding("cyst", 1 - p)) for p in (0.1, 0.9, 0.5, 0.7)]
-    found, strongest = clips.together(frames, Frames(rule="score", budget=8))
-    assert [one.probability for one in found] == pytest.approx([0.8, 0.7])
-    assert strongest == {"mass": 1, "cyst": 0}
-    found, _ = clips.together(frames, Frames(rule="score", budget=8, aggregate="max"))
-    assert [one.probability for one in found] == pytest.approx([0.9, 0.9])
-    found, _ = clips.together(frames, Frames(rule="score", budget=8, top=9))
-    assert [one.probability for one in found] == pytest.approx([0.55, 0.45])
+    frames = [answer(mass=p, cyst=1 - p) for p in (0.1, 0.9, 0.5, 0.7)]
+    clip = clips.together(frames, Frames(rule="score", budget=8))
+    assert [one.probability for one in clip.findings] == pytest.approx([0.8, 0.7])
+    assert clip.strongest == {"mass": 1, "cyst": 0}
+    clip = clips.together(frames, Frames(rule="score", budget=8, aggregate="max"))
+    assert [one.probability for one in clip.findings] == pytest.approx([0.9, 0.9])
+    clip = clips.together(frames, Frames(rule="score", budget=8, top=9))
+    assert [one.probability for one in clip.findings] == pytest.approx([0.55, 0.45])
 
 
 def test_one_frame_says_exactly_what_it_says_alone() -> None:
-    (one,), strongest = clips.together([(finding("mass", 0.1234567890123),)], Frames())
-    assert one.probability == 0.1234567890123
-    assert strongest == {"mass": 0}
+    clip = clips.together([answer(mass=0.1234567890123)], Frames())
+    assert clip.findings[0].probability == 0.1234567890123
+    assert clip.strongest == {"mass": 0}
     with pytest.raises(ValueError, match="no frame"):
         clips.together([], Frames())

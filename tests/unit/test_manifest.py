@@ -7,7 +7,13 @@ from typing import Any
 
 import pytest
 
-from firmware_app.errors import PackArtefactMissing, PackDigestMismatch, PackManifestInvalid, PackUnknown
+from firmware_app.errors import (
+    PackArtefactMissing,
+    PackDigestMismatch,
+    PackManifestInvalid,
+    PackTaskUnread,
+    PackUnknown,
+)
 from firmware_app.packs.manifest import Manifest, sha256_of
 from firmware_app.packs.proof import Golden
 from firmware_app.packs.scope import AgeRange
@@ -38,7 +44,10 @@ def test_a_manifest_survives_being_written_and_read_again(folder: Path) -> None:
         ("surprise", 1),
         ("schema", "lantern.pack/2"),
         ("version", "one"),
-        ("task", "guess"),
+        ("task", ""),
+        ("output", {"map": "map", "full_scale": 1.0, "colour": "red"}),
+        ("golden", [{"kind": "phantom", "path": "a.png", "sha256": "0" * 64, "tolerance": {"fp32": 0.1},
+                     "expected": {"fp32": {"surprise": 0.5}}}]),
         ("findings", []),
         ("weak_points", []),
         ("training_prevalence", 1.5),
@@ -51,6 +60,11 @@ def test_what_is_unknown_missing_or_impossible_is_refused_by_its_key(folder: Pat
         Manifest.load(changed(folder, **{key: value}))
     assert key in refused.value.detail
     assert refused.value.path == str(folder / "manifest.json")
+
+
+def test_a_task_that_no_module_here_has_is_named(folder: Path) -> None:
+    with pytest.raises(PackTaskUnread, match="guess"):
+        Manifest.load(changed(folder, task="guess"))
 
 
 def test_a_manifest_that_is_absent_or_not_json_is_refused(folder: Path) -> None:

@@ -62,7 +62,7 @@ def test_a_map_that_tells_the_truth_agrees_with_occlusion(tmp_path: Path) -> Non
     films = datasets.image_folder(tmp_path / "films", "b").films
     told = pack.manifest
     session = choice.get("onnxruntime").load(pack.artefact("onnxruntime", "fp32"))
-    model = occlusion.Model(session, told.input, told.findings[0], told.output.map)
+    model = occlusion.Model(session, told.input, told.section.findings[0], told.section.output.map)
     found = occlusion.compared(model, films, samples=400)
     assert found["occlusion"]["films"] == 2
     assert found["occlusion"]["median"] > 0.9

@@ -13,10 +13,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from firmware_app.config import Config
+from firmware_app.packs import prior
 from firmware_app.packs.manifest import Manifest
 from firmware_app.packs.proof import Measured
 from firmware_app.records import Finding, PackIdentity
-from firmware_app.tasks import prior
 from tests import toy_pack
 from web.blueprints import packs
 
@@ -135,13 +135,13 @@ def test_the_viewer_is_told_of_the_very_form_that_read_the_film(tmp_path: Path) 
 
 
 def test_the_arithmetic_needs_no_numpy() -> None:
-    code = "import sys, firmware_app.tasks.prior; raise SystemExit('numpy' in sys.modules)"
+    code = "import sys, firmware_app.packs.prior; raise SystemExit('numpy' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
 def _manifest(**changes: object) -> Manifest:
     told = toy_pack._manifest("toy", "adult", 18, None, 0.5, {"fp32": b"x"})
-    return Manifest.model_validate({**told, **changes})
+    return Manifest.of_task("classify").model_validate({**told, **changes})
 
 
 def _measured() -> Measured:

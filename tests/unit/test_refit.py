@@ -24,11 +24,11 @@ from converters.report import weak
 from converters.report.words import say
 from firmware_app.imaging.model_input import to_model_input
 from firmware_app.packs import tree
+from firmware_app.packs.familiar import Familiar
 from firmware_app.packs.manifest import FILE_NAME, Limit, Manifest, sha256_of
 from firmware_app.packs.proof import Measured, Recut
 from firmware_app.packs.shelf import Pack
 from firmware_app.runtimes import choice
-from firmware_app.tasks.typicality import Familiar
 from tests import films, toy_pack
 from tests.small_disk import small_disk
 

@@ -19,8 +19,8 @@ from converters.data.predictions import Predictions
 from converters.evaluation.gates import Outcome, Verdict
 from converters.report import words
 from converters.report.accounts import Accounts
-from firmware_app.packs.manifest import Calibration, FindingSpec
-from firmware_app.packs.part import Words
+from firmware_app.tasks.classify import Calibration, FindingSpec
+from firmware_app.tasks.part import Words
 
 VOID = {"meta", "input", "br"}
 

@@ -18,8 +18,8 @@ from firmware_app.imaging.input_spec import InputSpec
 from firmware_app.imaging.model_input import to_model_input
 from firmware_app.imaging.quality import fitness
 from firmware_app.imaging.ultrasound import lee1980, sector
-from firmware_app.packs.scope import Frames
 from firmware_app.reading import heat_map
+from firmware_app.tasks.clips import Frames
 from tests import films, screens
 from tests.peers import shared
 

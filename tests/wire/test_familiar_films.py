@@ -6,10 +6,10 @@ import pytest
 from bench import foreign_sets, unfamiliar
 from bench.foreign_sets import Frame, Grey
 from firmware_app.imaging.model_input import to_model_input
+from firmware_app.packs.familiar import Familiar
 from firmware_app.packs.shelf import Pack, shipped_packs_dir
 from firmware_app.runtimes import choice
 from firmware_app.tasks import classify
-from firmware_app.tasks.typicality import Familiar
 from tests import peers
 
 MOST = 40
@@ -49,12 +49,12 @@ def test_a_film_lying_on_its_side_gets_none(name: str) -> None:
 def test_a_black_frame_makes_no_child_ill() -> None:
     """The child's network calls every sixth healthy film in a narrow black frame ill; so it is given none."""
     pack = Pack.load(shipped_packs_dir() / unfamiliar.CHILD)
-    spec, output = pack.manifest.input, pack.manifest.output
+    spec, output = pack.manifest.input, pack.manifest.section.output
     session = choice.get(choice.DEFAULT).load(pack.artefact(choice.DEFAULT, "int8"))
 
     def positive(grey: Grey) -> bool:
         activation = session.infer({spec.name: to_model_input(grey, spec)})[output.map][0]
-        return classify.findings(activation, pack.manifest.findings)[0].positive
+        return classify.findings(activation, pack.manifest.section.findings)[0].positive
 
     told = [
         (positive(one.grey), positive(np.pad(one.grey, width, constant_values=one.grey.min())))

@@ -15,11 +15,11 @@ from flask.typing import ResponseReturnValue
 from firmware_app.errors import CaseUnknown
 from firmware_app.headers.other_objects import KINDS
 from firmware_app.language import translate
+from firmware_app.packs.prior import Predictive
 from firmware_app.records import Case, Finding, Reading, ReadingStatus, Reason
 from firmware_app.store.accounts.accounts_db import Role
 from firmware_app.store.clinical.patients import AGE_UNITS, SEXES, Known, Patient, clean, clean_age
 from firmware_app.store.clinical.worklist import Done, Verdict
-from firmware_app.tasks.prior import Predictive
 from web import guard, words
 from web.blueprints import judgements, packs
 from web.box import Box, here

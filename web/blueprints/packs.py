@@ -6,12 +6,12 @@ from dataclasses import dataclass
 
 from firmware_app.config import Config
 from firmware_app.errors import PackError
+from firmware_app.packs import prior
 from firmware_app.packs.installed import PackStore
 from firmware_app.packs.manifest import Manifest
-from firmware_app.packs.part import Words
 from firmware_app.packs.proof import Measured
 from firmware_app.records import PackIdentity
-from firmware_app.tasks import prior
+from firmware_app.tasks.part import Words
 
 
 @dataclass(frozen=True, slots=True)

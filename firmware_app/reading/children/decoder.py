@@ -58,7 +58,7 @@ class Decoded:
 
 @dataclass(frozen=True, slots=True)
 class Taking:
-    """How a clip is to be taken (`packs.scope.Frames`), and which limits the image is held against (also `Care`)."""
+    """How a clip is to be taken (`tasks.clips.Frames`), and which limits the image is held against (also `Care`)."""
 
     rule: FrameRule = "middle"
     budget: int = 1

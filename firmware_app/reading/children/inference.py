@@ -8,7 +8,7 @@ logged sentence and the next takes its place; the image waits.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -16,7 +16,7 @@ from pydantic import FiniteFloat, TypeAdapter, ValidationError
 
 from firmware_app.config import Reader as ReaderConfig
 from firmware_app.errors import PackError, RuntimeWrong
-from firmware_app.packs import ways
+from firmware_app.packs import prior, ways
 from firmware_app.packs.shelf import Pack
 from firmware_app.packs.ways import Way
 from firmware_app.reading.children.child import Child, ChildLost
@@ -24,14 +24,14 @@ from firmware_app.reading.children.errand import Errand
 from firmware_app.reading.children.starting import started
 from firmware_app.reading.children.wire import Arrays, Message
 from firmware_app.reading.complaints import Complaints
-from firmware_app.records import Finding, PackIdentity, Reason
-from firmware_app.tasks import prior
+from firmware_app.records import Finding, Lesion, PackIdentity, Reason
 
 MEMORY_MB: Final = 8192
 """Address space above the start: runtimes reserve arenas and thread stacks far beyond what they touch."""
 _LOAD_SECONDS: Final = 60.0
 _STRIKES: Final = 2
 _FINDINGS: Final = TypeAdapter(tuple[Finding, ...])
+_LESIONS: Final = TypeAdapter(tuple[Lesion, ...])
 _REASON: Final = TypeAdapter(Reason)
 _MEASURED: Final = TypeAdapter(dict[str, FiniteFloat])
 
@@ -67,7 +67,7 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True)
 class Inferred:
-    """What a pack says of an image; `marked`: its heat maps could be written.
+    """What a pack says of an image; `marked`: what is drawn over it could be written.
 
     `counted` are the frames that were like what it learnt from, and `strongest` is, by a finding's code, which of them
     shows it best; both are counted from 0 among the frames given.  `beside` is, by a finding's code, how much of its
@@ -75,11 +75,26 @@ class Inferred:
     """
 
     findings: tuple[Finding, ...]
+    lesions: tuple[Lesion, ...]
     identity: PackIdentity
     marked: bool
     strongest: Mapping[str, int]
     counted: tuple[int, ...]
     beside: Mapping[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """What the tensors of a job show: frames *frames* (from 0) of *instance*, of *rows* × *columns* pixels each.
+
+    *box* is the part of every frame that they show (None: all of it).
+    """
+
+    instance: str
+    frames: tuple[int, ...]
+    rows: int
+    columns: int
+    box: Sequence[int] | None = None
 
 
 class Inference:
@@ -165,15 +180,12 @@ class Inference:
             self._candidates[name] = [Candidate(way.runtime, way.precision) for way in order]
         self._loaded = {name for name, order in orders.items() if order}
 
-    def infer(
-        self, name: str, arrays: Arrays, rows: int, columns: int, folder: Path, box: Sequence[int] | None = None
-    ) -> Inferred:
-        """What pack *name* says of a *rows* × *columns* film; its heat maps are in *folder* on return.
+    def infer(self, name: str, shown: Shown, arrays: Arrays, folder: Path) -> Inferred:
+        """What pack *name* says of the frames that *arrays* hold; what is drawn over them is in *folder* on return.
 
-        *box* is the part of the film that the tensors show (None: all of it).
         Raises `ChildLost`, `PackUnusable`, `ImageAtFault` or `Unfamiliar`.
         """
-        job = {"job": "infer", "pack": name, "rows": rows, "columns": columns, "display": str(folder), "box": box}
+        job = {"job": "infer", "pack": name, "display": str(folder), **asdict(shown)}
         while True:
             self.warm()
             if name not in self._loaded:
@@ -183,10 +195,11 @@ class Inference:
                 raise self._unfamiliar(answer)
             if "refusal" not in answer.header:
                 findings = self._findings(name, answer)
-                counted = self._counted(answer, len(arrays["input"]))
-                strongest = self._strongest(findings, answer, counted)
-                marked, aside = bool(answer.header.get("marked")), self._beside(findings, answer)
-                return Inferred(findings, self._identity(name), marked, strongest, counted, aside)
+                counted = self._counted(answer, len(shown.frames))
+                return Inferred(
+                    findings, self._lesions(shown, answer), self._identity(name), bool(answer.header.get("marked")),
+                    self._strongest(findings, answer, counted), counted, self._beside(findings, answer),
+                )  # fmt: skip
             if answer.header.get("sound"):
                 raise ImageAtFault
             self._strike_off(name, "it failed on an empty film too")
@@ -243,6 +256,19 @@ class Inference:
             return prior.at_the_clinic(said, self._packs[name].manifest, self._config.prevalence)
         except (KeyError, ValidationError):
             raise self._nonsense() from None
+
+    def _lesions(self, shown: Shown, answer: Message) -> tuple[Lesion, ...]:
+        """The lesions, each within the picture that was given."""
+        try:
+            lesions = _LESIONS.validate_python(answer.header["lesions"])
+        except (KeyError, ValidationError):
+            raise self._nonsense() from None
+        for lesion in lesions:
+            x0, y0, x1, y1 = lesion.box
+            inside = 0.0 <= x0 < x1 <= shown.columns and 0.0 <= y0 < y1 <= shown.rows
+            if not inside or lesion.frame not in shown.frames or lesion.instance != shown.instance:
+                raise self._nonsense()
+        return lesions
 
     def _unfamiliar(self, answer: Message) -> Unfamiliar:
         try:

@@ -1,10 +1,11 @@
-"""The inference child: keeps one warm session per pack and turns a tensor into findings and heat maps.
+"""The inference child: keeps one warm session per pack and turns a tensor into findings, lesions and heat maps.
 
 ``python -m firmware_app.reading.children.inference_child FD PARENT MEMORY_MB CPU_SECONDS``.  Jobs are ``{job: load,
-folder, runtime, precision, threads}`` and ``{job: infer, pack, rows, columns, box, display}`` with the tensors of one
-or more frames, perhaps with what lies beside the anatomy in them; which runtime and precision to try, and what to try
-next, is the parent's decision.  No model speaks here before it has answered its pack's golden images rightly in this
-very process.  An image that looks unlike what the pack learnt from gets no number (docs/decisions/unfamiliar.md).
+folder, runtime, precision, threads}`` and ``{job: infer, pack, instance, frames, rows, columns, box, display}`` with
+the tensors of one or more frames, perhaps with what lies beside the anatomy in them.  Which runtime and precision to
+try, and what to try next, is the parent's decision.  No model answers here before it has answered its pack's golden
+images rightly in this very process.  An image that looks unlike what the pack learnt from gets no number
+(docs/decisions/unfamiliar.md).
 """
 
 from __future__ import annotations
@@ -24,16 +25,17 @@ from numpy.typing import NDArray
 
 from firmware_app.errors import ImagingError, InferenceFailed, PackError, RuntimeFault
 from firmware_app.imaging.quality import beside
+from firmware_app.packs.familiar import Familiar
 from firmware_app.packs.manifest import Manifest
 from firmware_app.packs.shelf import Pack
 from firmware_app.packs.ways import Way
 from firmware_app.reading import heat_map
-from firmware_app.reading.children import child_loop, confinement
+from firmware_app.reading.children import child_loop, confinement, golden_cases
 from firmware_app.reading.children.wire import Message
 from firmware_app.runtimes import choice
 from firmware_app.runtimes.interface import Session
-from firmware_app.tasks import classify, clips, explain, golden_cases
-from firmware_app.tasks.typicality import Familiar
+from firmware_app.tasks import clips
+from firmware_app.tasks.interface import Answer, Frame, sound
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,32 +46,35 @@ class Loaded:
     session: Session
     familiar: Familiar | None = None
 
-    def seen(self, tensor: NDArray[np.float32]) -> tuple[NDArray[np.float32], float]:
-        """(1, 1, H, W) → the film's activation map (C, h, w), and its distance from the training images.
+    def seen(self, tensor: NDArray[np.float32], frame: Frame) -> tuple[Answer, float]:
+        """(1, 1, H, W) that shows *frame* → what the task makes of it, and its distance from the training images.
 
         The distance is 0 where nothing is known of those.  Raises `InferenceFailed`.
         """
         spec = self.manifest.input
         if tensor.shape != (1, spec.channels, spec.height, spec.width) or tensor.dtype != np.float32:
-            raise InferenceFailed(pack=self.manifest.name, runtime="-", detail=f"a tensor of shape {tensor.shape}")
-        told = self.session.infer({spec.name: tensor})
-        found = told.get(self.manifest.output.map)
-        if found is None or found.ndim != 4 or found.shape[0] != 1:
-            raise InferenceFailed(pack=self.manifest.name, runtime="-", detail="it gives no map")
-        first: NDArray[np.float32] = found[0]
+            raise self.failed(f"a tensor of shape {tensor.shape}")
+        outputs = self.session.infer({spec.name: tensor})
+        try:
+            answer = sound(self.manifest.answering.answer(self.manifest.section, outputs, frame))
+        except ValueError as error:
+            raise self.failed(str(error)) from error
         if self.familiar is None:
-            return first, 0.0
-        features = told.get(self.manifest.output.features or "")
+            return answer, 0.0
+        features = outputs.get(self.manifest.output.features or "")
         distance = self.familiar.model.distance(features.reshape(-1)) if features is not None else math.inf
         if not math.isfinite(distance):  # a fault of the runtime, which must not pass for one of the image
-            raise InferenceFailed(pack=self.manifest.name, runtime="-", detail="it gives no feature vector")
-        return first, distance
+            raise self.failed("it gives no feature vector")
+        return answer, distance
 
     def warm_up(self) -> None:
         """One inference of nothing: the first is slow, and shows whether the model runs at all."""
-        spec = self.manifest.input
-        activation, _ = self.seen(np.zeros((1, spec.channels, spec.height, spec.width), np.float32))
-        classify.findings(activation, self.manifest.findings)
+        nothing = golden_cases.blank(self.manifest)
+        self.seen(nothing.tensor, nothing.frame)
+
+    def failed(self, detail: str) -> InferenceFailed:
+        """The error of this model, whatever runs it."""
+        return InferenceFailed(pack=self.manifest.name, runtime="-", detail=detail)
 
 
 class Models:
@@ -106,30 +111,39 @@ class Models:
     def _infer(self, job: Message) -> Message:
         loaded = self._loaded[str(job.header["pack"])]
         try:
-            frames = [loaded.seen(one[np.newaxis]) for one in np.asarray(job.arrays["input"])]
-            activations, distances = [frame[0] for frame in frames], [frame[1] for frame in frames]
+            tensors = np.asarray(job.arrays["input"])
+            seen = [loaded.seen(one[np.newaxis], frame) for one, frame in zip(tensors, _frames(job), strict=True)]
+            distances = [distance for _, distance in seen]
             limit = loaded.familiar.limit if loaded.familiar is not None else math.inf
             counted = clips.familiar(distances, limit)
             if not counted:
                 return Message({"unfamiliar": {"distance": statistics.median(distances), "limit": limit}})
-            each = [classify.findings(activations[at], loaded.manifest.findings) for at in counted]
-            findings, found = clips.together(each, loaded.manifest.frames)
-            strongest = {code: counted[at] for code, at in found.items()}
+            answers = [seen[place][0] for place in counted]
+            whole = loaded.manifest.answering.together(loaded.manifest.section, answers)
         except (RuntimeFault, ValueError) as error:
             # Under no name here: the error holds this frame, which would hold the error and with it the tensors.
             return child_loop.refusal(_fault(loaded, error), sound=_still_sound(loaded))
-        maps = {
-            spec.code: explain.activation_map(
-                activations[strongest[spec.code]], spec.channel, loaded.manifest.output.full_scale
-            )
-            for spec in loaded.manifest.findings
-        }
-        told = {"strongest": strongest, "marked": _mark(maps, job), "beside": _beside(maps, strongest, job)}
-        return Message({"findings": [asdict(finding) for finding in findings], "counted": counted, **told})
+        maps = {code: answers[at].maps[code] for code, at in whole.strongest.items() if code in answers[at].maps}
+        strongest = {code: counted[at] for code, at in whole.strongest.items()}
+        return Message({
+            "findings": [asdict(finding) for finding in whole.findings],
+            "lesions": [asdict(lesion) for lesion in whole.lesions],
+            "counted": counted, "strongest": strongest, "marked": _mark(maps, job),
+            "beside": _beside(maps, strongest, job),
+        })  # fmt: skip
+
+
+def _frames(job: Message) -> list[Frame]:
+    """Which part of the original each tensor of a job shows."""
+    head, box = job.header, job.header.get("box")
+    return [
+        Frame(int(head["rows"]), int(head["columns"]), int(number), tuple(box) if box else None, str(head["instance"]))
+        for number in head["frames"]
+    ]
 
 
 def _mark(maps: Mapping[str, NDArray[np.float32]], job: Message) -> bool:
-    """Write one heat map per finding, of the frame it is strongest in.
+    """Write what is drawn over the picture for each finding, of the frame it is strongest in.
 
     False when the disk does not take them, which costs no number.
     """
@@ -153,9 +167,7 @@ def _beside(maps: Mapping[str, NDArray[np.float32]], strongest: Mapping[str, int
 
 
 def _fault(loaded: Loaded, error: RuntimeFault | ValueError) -> RuntimeFault:
-    if isinstance(error, RuntimeFault):
-        return error
-    return InferenceFailed(pack=loaded.manifest.name, runtime="-", detail=str(error))
+    return error if isinstance(error, RuntimeFault) else loaded.failed(str(error))
 
 
 def _still_sound(loaded: Loaded) -> bool:

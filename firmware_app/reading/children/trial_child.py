@@ -15,10 +15,9 @@ from typing import Any
 from firmware_app.errors import LanternError
 from firmware_app.packs.shelf import Pack
 from firmware_app.packs.ways import Way
-from firmware_app.reading.children import child_loop, confinement
+from firmware_app.reading.children import child_loop, confinement, golden_cases
 from firmware_app.reading.children.wire import Message
 from firmware_app.runtimes import choice
-from firmware_app.tasks import golden_cases
 
 
 def work(job: Message) -> child_loop.Answers:

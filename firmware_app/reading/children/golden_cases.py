@@ -24,7 +24,8 @@ from firmware_app.packs.shelf import Pack
 from firmware_app.packs.ways import Way
 from firmware_app.runtimes import choice
 from firmware_app.runtimes.interface import Session
-from firmware_app.tasks import classify
+from firmware_app.tasks import interface
+from firmware_app.tasks.interface import Answer, Frame
 
 WARM_UPS: Final = 3
 MOST_RUNS: Final = 30
@@ -43,6 +44,14 @@ class Tried:
     milliseconds: float
 
 
+@dataclass(frozen=True, slots=True)
+class Film:
+    """A picture as the model's input (1, C, H, W), and what it shows."""
+
+    tensor: NDArray[np.float32]
+    frame: Frame
+
+
 def attempt(pack: Pack, way: Way, threads: int) -> Tried:
     """Load, ask every golden image, time.
 
@@ -51,10 +60,16 @@ def attempt(pack: Pack, way: Way, threads: int) -> Tried:
     runtime = choice.get(way.runtime)
     version = runtime.probe().version
     session = runtime.load(pack.artefact(way.runtime, way.precision), runtime.Config(threads=threads))
-    cases, spec = answered(pack, way, session), pack.manifest.input
-    film = next((film for _, film in _films(pack)), np.zeros((1, spec.channels, *spec.shape), np.float32))
-    _answers(pack.manifest, session, film, way)  # without golden images it runs at least
-    return Tried(version, cases, _median_ms(session, spec.name, film))
+    cases = answered(pack, way, session)
+    film = next((film for _, film in _films(pack)), blank(pack.manifest))
+    _answer(pack.manifest, session, film, way)  # without golden images it runs at least
+    return Tried(version, cases, _median_ms(session, pack.manifest.input.name, film.tensor))
+
+
+def blank(manifest: Manifest) -> Film:
+    """A picture of nothing at the model's own size."""
+    spec = manifest.input
+    return Film(np.zeros((1, spec.channels, *spec.shape), np.float32), Frame(spec.height, spec.width))
 
 
 def answered(pack: Pack, way: Way, session: Session) -> int:
@@ -69,36 +84,35 @@ def answered(pack: Pack, way: Way, session: Session) -> int:
     return cases
 
 
-def _films(pack: Pack) -> Iterator[tuple[Golden, NDArray[np.float32]]]:
-    """Every golden image that the pack itself holds, as the model's input."""
+def _films(pack: Pack) -> Iterator[tuple[Golden, Film]]:
+    """Every golden image that the pack itself holds."""
     for case in pack.manifest.golden:
         if case.path is not None:
             with picture.opened(pack.folder / case.path) as opened:
-                yield case, to_model_input(opened.grey(0), pack.manifest.input)
+                grey = opened.grey(0)
+            yield case, Film(to_model_input(grey, pack.manifest.input), Frame(*grey.shape[:2]))
 
 
-def _check(pack: Pack, way: Way, session: Session, case: Golden, film: NDArray[np.float32]) -> None:
+def _check(pack: Pack, way: Way, session: Session, case: Golden, film: Film) -> None:
     promise = pack.manifest.promise(case, pack.described(way.runtime, way.precision))
-    answers = _answers(pack.manifest, session, film, way)
-    for code, expected in ({} if promise is None else promise[0]).items():
-        tolerance = 0.0 if promise is None else promise[1]
-        if abs(answers[code] - expected) > tolerance + _ROUNDING:
-            raise RuntimeWrong(
-                pack=pack.name, runtime=way.runtime, precision=way.precision, case=str(case.path), finding=code,
-                given=round(answers[code], 4), expected=expected, tolerance=tolerance,
-            )  # fmt: skip
+    answer = _answer(pack.manifest, session, film, way)
+    if promise is None:
+        return
+    expected, tolerance = promise
+    off = pack.manifest.answering.difference(expected, answer)
+    if off.apart > tolerance + _ROUNDING:
+        raise RuntimeWrong(
+            pack=pack.name, runtime=way.runtime, precision=way.precision, case=str(case.path), finding=off.what,
+            given=round(off.given, 4), expected=off.expected, tolerance=tolerance,
+        )  # fmt: skip
 
 
-def _answers(manifest: Manifest, session: Session, film: NDArray[np.float32], way: Way) -> dict[str, float]:
-    """Finding code → probability."""
-    told = session.infer({manifest.input.name: film})
-    found = told.get(manifest.output.map)
-    if found is None or found.ndim != 4 or found.shape[0] != 1:
-        raise InferenceFailed(pack=manifest.name, runtime=way.runtime, detail="it gives no map")
-    if manifest.typicality is not None and manifest.output.features not in told:
+def _answer(manifest: Manifest, session: Session, film: Film, way: Way) -> Answer:
+    outputs = session.infer({manifest.input.name: film.tensor})
+    if manifest.typicality is not None and manifest.output.features not in outputs:
         raise InferenceFailed(pack=manifest.name, runtime=way.runtime, detail="it gives no feature vector")
     try:
-        return {one.code: one.probability for one in classify.findings(found[0], manifest.findings)}
+        return interface.sound(manifest.answering.answer(manifest.section, outputs, film.frame))
     except ValueError as error:
         raise InferenceFailed(pack=manifest.name, runtime=way.runtime, detail=str(error)) from error
 

@@ -1,0 +1,167 @@
+"""What a task is to the rest of the box: it owns a part of the manifest, and turns a model's tensors into an answer.
+
+A task is one module with ``key``, ``Output``, ``Finding`` and the functions of :class:`Task` (docs/adding-a-task.md).
+It imports numpy inside its functions, never at its top: the reader and the viewer open manifests without numpy.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final, Literal, Protocol
+
+from pydantic import Field
+
+from firmware_app.records import Finding, Lesion
+from firmware_app.tasks.part import Part, Probability, Words
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from firmware_app.tasks.clips import Frames
+
+    Tensor = NDArray[np.float32]
+    Tensors = Mapping[str, Tensor]
+
+MOST_LESIONS: Final = 200
+"""Of one frame: a model that marks more has found nothing that a person could look at."""
+FINDING_TAG: Final = "finding"
+"""The tag of a lesion that names the code of the finding it belongs to."""
+
+
+class OutputPart(Part):
+    """The manifest's ``output``: the names of the model's output tensors, and how to read them.
+
+    ``features`` is a vector (1, F) that any network may give beside its answer (:mod:`firmware_app.tasks.typicality`).
+    """
+
+    features: str | None = None
+
+
+class FindingPart(Part):
+    """One of the manifest's ``findings``: its name, the probability from which it is positive, how soon to look."""
+
+    code: str = Field(pattern=r"^[a-z][a-z0-9_]*$")
+    label: Words
+    threshold: Probability
+    threshold_rule: str = Field(min_length=1)
+    priority: Literal["urgent", "soon"]
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """What a manifest says to its task: ``output`` and ``findings`` are of the task's own types."""
+
+    output: Any
+    findings: tuple[Any, ...]
+    frames: Frames
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """Which picture a tensor shows: frame ``number`` of an original of *rows* × *columns* pixels, or its ``box`` only.
+
+    ``box`` is x0, y0, x1, y1 in pixels of the original, the last ones outside.
+    """
+
+    rows: int
+    columns: int
+    number: int = 0
+    box: tuple[int, int, int, int] | None = None
+    instance: str = ""
+
+    def placed(self, x0: float, y0: float, x1: float, y1: float) -> tuple[float, float, float, float]:
+        """Corners as fractions (0 to 1) of what the model saw → the box in pixels of the original, within it."""
+        left, top, right, bottom = self.box or (0, 0, self.columns, self.rows)
+        across, down = right - left, bottom - top
+
+        def within(share: float, start: int, length: int) -> float:
+            return round(start + min(max(share, 0.0), 1.0) * length, 2)
+
+        return within(x0, left, across), within(y0, top, down), within(x1, left, across), within(y1, top, down)
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a model says of one frame, or of a clip.
+
+    ``maps``: what is drawn over the picture, finding code → (h, w) float32 in [0, 1] over what the model saw: a heat
+    map, or a mask of 0 and 1. Boxes are drawn from ``lesions``. ``strongest``, of a clip only: finding code → the place
+    of the frame, among those given, that shows it best and whose map is drawn.
+    """
+
+    findings: tuple[Finding, ...]
+    lesions: tuple[Lesion, ...] = ()
+    maps: Mapping[str, Tensor] = field(default_factory=dict)
+    strongest: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """How far an answer lies from a golden case's: of ``what``, and ``apart``, which is held against the tolerance."""
+
+    what: str
+    given: float
+    expected: float
+    apart: float
+
+
+class Task(Protocol):
+    """A task module. Every function raises :class:`ValueError` for tensors or JSON that do not fit."""
+
+    @property
+    def key(self) -> str:
+        """Its name in manifests."""
+        ...
+
+    @property
+    def volumes(self) -> bool:
+        """Whether its models read volumes (``input.depth``) and not frames."""
+        ...
+
+    @property
+    def Output(self) -> type[OutputPart]:  # noqa: N802 - a class, held by a module
+        """The manifest's ``output``."""
+        ...
+
+    @property
+    def Finding(self) -> type[FindingPart]:  # noqa: N802
+        """One of the manifest's ``findings``."""
+        ...
+
+    def answer(self, section: Section, outputs: Tensors, frame: Frame) -> Answer:
+        """The model's ``outputs`` for one frame (a batch of one) → what they say of it."""
+        ...
+
+    def together(self, section: Section, answers: Sequence[Answer]) -> Answer:
+        """The answers for the frames of a clip, in order, at least one → that for the clip."""
+        ...
+
+    def golden(self, answer: Answer) -> Any:
+        """What a golden case records of an answer, as JSON: ``expected`` of one precision."""
+        ...
+
+    def expectation(self, section: Section, recorded: Any) -> Any:
+        """The same, read from a manifest and checked against it."""
+        ...
+
+    def difference(self, expected: Any, answer: Answer) -> Difference:
+        """Where an answer is farthest from what ``expectation`` gave; ``apart`` 0 is the same, 1 is another answer."""
+        ...
+
+
+def tensor(outputs: Tensors, name: str, axes: int) -> Tensor:
+    """The output ``name`` of a batch of one, without the batch; raises :class:`ValueError` without such a tensor."""
+    value = outputs.get(name)
+    if value is None or value.ndim != axes or value.shape[0] != 1:
+        raise ValueError(f"it gives no {name}" if value is None else f"its {name} has the shape {value.shape}")
+    first: Tensor = value[0]
+    return first
+
+
+def sound(answer: Answer) -> Answer:
+    """``answer`` itself; raises :class:`ValueError` where it marks more places than a person can look at."""
+    if len(answer.lesions) > MOST_LESIONS:
+        raise ValueError(f"it marks {len(answer.lesions)} places in one frame")
+    return answer
