@@ -16,6 +16,7 @@ import pytest
 from hypothesis import settings
 
 from firmware_app import clock
+from hospital.house import House
 
 settings.register_profile("same", derandomize=True)
 settings.register_profile("explore", derandomize=False)
@@ -33,6 +34,14 @@ def _vouched_for() -> None:
     """Before each test anew: one may have begun to keep time in a state directory, which nobody vouches for."""
     if not clock.stamp().trusted:
         clock.here().learn(time.time(), clock.Source.PERSON)
+
+
+@pytest.fixture(scope="module")
+def house(tmp_path_factory: pytest.TempPathFactory) -> House:
+    """A hospital with its keys."""
+    made = House(tmp_path_factory.mktemp("hospital"))
+    made.establish("mqtt.hospital.example", 8883)
+    return made
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -21,7 +21,7 @@ import json, os, time
 from pathlib import Path
 from firmware_app import clock
 from firmware_app.clock import Source
-from firmware_app.store import timekeeping
+from firmware_app.store.disk import timekeeping
 from firmware_app.store.disk.layout import StateDir
 os.setgroups({groups})
 os.setresgid(*[{groups}[0]] * 3)

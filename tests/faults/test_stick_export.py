@@ -22,8 +22,8 @@ from hospital.house import House
 from tests.faults import sticks
 from tests.faults.loopfs import run
 from tests.peers import peer
+from tests.process.test_export import Box
 from tests.unit import test_stick_export
-from tests.unit.test_export import Box
 
 box, house = test_stick_export.box, test_stick_export.house
 

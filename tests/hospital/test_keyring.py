@@ -18,7 +18,7 @@ from tests.unit.test_order_of_durability import Diary
 _DOOMED = """
 import os, signal, sys
 from pathlib import Path
-from hospital import keyring
+from hospital.keys import keyring
 
 folder, name, times = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])
 

@@ -1,15 +1,30 @@
-"""What several unit tests begin with."""
+"""What keeps the unit tests pure: none of them starts a process, so that all of them take seconds."""
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Iterator
+
 import pytest
 
-from hospital.house import House
+from firmware_app import version
+
+_STARTS = {"subprocess.Popen", "os.fork", "os.forkpty", "os.posix_spawn", "os.system"}
+_pure = False
 
 
-@pytest.fixture(scope="module")
-def house(tmp_path_factory: pytest.TempPathFactory) -> House:
-    """A hospital with its keys."""
-    made = House(tmp_path_factory.mktemp("hospital"))
-    made.establish("mqtt.hospital.example", 8883)
-    return made
+def _refuse(event: str, arguments: object) -> None:
+    if _pure and event in _STARTS:
+        pytest.fail(f"a unit test starts no process ({event}); such tests live in tests/process", pytrace=True)
+
+
+version.version()  # asks git, once in a process
+sys.addaudithook(_refuse)
+
+
+@pytest.fixture(autouse=True)
+def _without_processes() -> Iterator[None]:
+    global _pure
+    _pure = True
+    yield
+    _pure = False

@@ -35,9 +35,8 @@ from firmware_app.intake.sameness import Sameness, compare
 from firmware_app.records import Instance, Priority, Reading, ReadingStatus, Reason, Scope, Timing
 from firmware_app.store.clinical.clinical_db import Clinical
 from firmware_app.store.disk.layout import StateDir, free_bytes
-from tests.objects import BIG, EXPLICIT, IMPLICIT, element, file_of, film, item, new_uid, sequence
-from tests.peers import dicom_files, need_root, pydicom_file, pydicom_files, shared
-from tests.small_disk import small_disk
+from tests.objects import BIG, EXPLICIT, IMPLICIT, element, file_of, film, item, sequence
+from tests.peers import dicom_files, pydicom_file, pydicom_files, shared
 
 
 @pytest.fixture
@@ -434,29 +433,6 @@ def test_the_ballast_is_spent_to_write_down_a_refusal(door: Door, at: Path, monk
         door.accept_file(at)
     assert not door.state.ballast.exists()
     assert journal(door.clinical) == [("refused", "intake.not_an_image")]
-
-
-@pytest.mark.parametrize("options", ["size=24m", "size=64m,nr_inodes=40"])
-def test_a_really_full_disk_is_space_short_and_loses_nothing(tmp_path: Path, options: str) -> None:
-    need_root()
-    with small_disk(tmp_path / "small", options) as mount:
-        state = StateDir(mount / "state")
-        state.prepare()
-        clinical = Clinical(state.clinical_db)
-        clinical.create()
-        door = Door(state, clinical, high_water_free_mb=0, max_object_mb=64)
-        given, accepted = tmp_path / "given", 0
-        with pytest.raises(SpaceShort):  # noqa: PT012 - the number that fitted is part of what is asserted
-            for _ in range(40):
-                given.write_bytes(file_of(film(rows=700, columns=800, sop_instance=new_uid())))
-                door.accept_file(given)
-                accepted += 1
-        rows = clinical.database.connection.execute("SELECT file, sha256 FROM instances").fetchall()
-        assert len(rows) == accepted > 3
-        assert all(sha256((state.root / row[0]).read_bytes()).hexdigest() == row[1] for row in rows)
-        assert len([path for path in state.images.rglob("*") if path.is_file()]) == accepted
-        assert list(state.incoming.iterdir()) == []
-        clinical.database.close()
 
 
 # --- everything we have --------------------------------------------------------------------------------------------

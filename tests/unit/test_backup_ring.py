@@ -26,7 +26,7 @@ from firmware_app.store.disk.layout import StateDir
 from firmware_app.store.exchange.exchange_db import Exchange
 from firmware_app.store.rescue import rescue, ring
 from firmware_app.store.sqlite import damage
-from tests.finished import DOCTOR, film, finished, killed_at, opened, read_all, sign, taken
+from tests.finished import DOCTOR, film, finished, opened, read_all, sign, taken
 from tests.peers import need_root
 from tests.unit.test_clearing import LIMITS
 
@@ -133,25 +133,6 @@ def test_a_backup_that_went_bad_is_passed_over(state: StateDir) -> None:
     assert found[0].number == 1
     shutil.rmtree(state.backup / "000001")
     assert ring.newest_whole(state, "clinical.db") is None
-
-
-def test_a_kill_at_any_file_operation_leaves_no_half_backup_and_no_hole(state: StateDir, tmp_path: Path) -> None:
-    for _ in range(2):
-        made(state, keep=2)
-    killed = 0
-    for call in range(1, 40, 2):
-        copy = StateDir(Path(shutil.copytree(state.root, tmp_path / str(call))))
-        killed += killed_at(call, lambda copy=copy: made(copy, keep=2))  # type: ignore[misc]
-        numbers = [one.number for one in ring.copies(copy)]
-        assert numbers in ([2, 1], [3, 2, 1], [3, 2]), call
-        for one in ring.copies(copy):
-            assert set(one.files) == {"clinical.db", "accounts.db", "exchange.db"}
-            assert all((one.folder / name).exists() for name in one.files), call
-        assert ring.newest_whole(copy, "clinical.db") is not None
-        after = made(copy, keep=2).number
-        assert [one.number for one in ring.copies(copy)] == [after, after - 1]
-        assert sorted(path.name for path in copy.backup.iterdir()) == [f"{after - 1:06d}", f"{after:06d}"]
-    assert killed > 10
 
 
 def test_the_last_backup_is_never_given_up_for_room(state: StateDir, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,6 +1,5 @@
 """The card tells what is weak before what is good, and hides no refusal."""
 
-import subprocess
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -13,7 +12,6 @@ from converters.data.predictions import Predictions
 from converters.packing import card, card_notes, weakness
 from converters.report import weak
 from converters.words import load_words
-from firmware_app.packs import tree
 from firmware_app.packs.manifest import Manifest
 from firmware_app.packs.proof import Golden, Measured
 from tests import toy_pack
@@ -124,25 +122,6 @@ def test_a_pack_without_views_names_none(manifest: Manifest) -> None:
     told = SimpleNamespace(**{name: getattr(manifest, name) for name in Manifest.model_fields})
     told.route, told.model_dump = route, manifest.model_dump
     assert "of the CHEST, age from 18" in card.text(cast(Manifest, told))
-
-
-@pytest.mark.parametrize(
-    "command",
-    [["card", "--words", "converters/recipes/chest-xray-adult.words.toml"], ["golden", "--update-references"]],
-)
-def test_a_pack_whose_words_or_references_change_keeps_sums_that_hold(tmp_path: Path, command: list[str]) -> None:
-    folder = toy_pack.write(tmp_path, "toy", "adult", 18, None)
-    assert cli.main(["card", str(folder)]) == 0
-    assert not (folder / tree.FILE_NAME).exists()  # a pack that was never finished does not look finished
-    tree.write(folder)
-    before = (folder / tree.FILE_NAME).read_bytes()
-    (folder / card.NAME).write_text("an older card")
-    assert cli.main([command[0], str(folder), *command[1:]]) == 0
-    assert (folder / tree.FILE_NAME).read_bytes() != before or command[0] == "golden"
-    done = subprocess.run(
-        ["sha256sum", "--check", "--quiet", tree.FILE_NAME], cwd=folder, capture_output=True, check=False
-    )
-    assert done.returncode == 0, done.stdout
 
 
 def test_a_report_and_its_card_name_the_same_weak_points_after_the_words_have_changed(tmp_path: Path) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shutil
 import sqlite3
 from collections.abc import Callable
 from dataclasses import replace
@@ -28,7 +27,6 @@ from tests.finished import (
     days_ago,
     film,
     finished,
-    killed_at,
     on_the_disk,
     opened,
     read_all,
@@ -340,32 +338,6 @@ def _pages(path: Path, *tables: str) -> list[int]:
     rows = connection.execute(f"SELECT rootpage FROM sqlite_schema WHERE name IN ({marks})", tables).fetchall()
     connection.close()
     return [row[0] - 1 for row in rows]
-
-
-def test_a_kill_at_any_file_operation_leaves_each_case_whole_or_gone(tmp_path: Path) -> None:
-    whole, clinical, _, cases = finished(tmp_path / "whole", [200, 150, 1])
-    clinical.database.close()
-    killed = 0
-    for call in range(0, 45, 3):
-        state = StateDir(Path(shutil.copytree(whole.root, tmp_path / str(call))))
-        killed += killed_at(call, lambda state=state: _cleared_anew(state))  # type: ignore[misc]
-        clinical = Clinical(state.clinical_db)
-        listed = {row[0] for row in clinical.database.connection.execute("SELECT name FROM leaving")}
-        assert files_with_a_row(clinical) <= on_the_disk(state), "a case that is there has its files"
-        unknown = {name for name in on_the_disk(state) if name.startswith("images/")} - files_with_a_row(clinical)
-        assert unknown <= listed, "a file without a row is known to leave"
-        assert Audit(clinical.database).verify()[0]
-        clearing = Clearing(state, clinical)
-        clearing.finish()
-        clear(clearing)
-        assert [case.reference for case in clinical.cases()] == cases[2:]
-        assert len(on_the_disk(state)) == 3
-        clinical.database.close()
-    assert killed > 5
-
-
-def _cleared_anew(state: StateDir) -> None:
-    clear(Clearing(state, Clinical(state.clinical_db)))
 
 
 def test_a_study_of_which_only_a_report_came_goes_by_its_age(tmp_path: Path) -> None:

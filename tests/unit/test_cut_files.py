@@ -88,26 +88,6 @@ def test_a_cut_object_is_refused_at_the_door_and_no_cut_frame_is_decoded(tmp_pat
     assert tried >= 1
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_a_cut_object_gets_past_neither_the_real_door_nor_the_real_child(
-    tmp_path: Path, door: Door, child: Decoder, name: str
-) -> None:
-    path = tmp_path / name
-    path.write_bytes(pydicom_file(name).read_bytes())
-    size = path.stat().st_size
-    for length in (size - 2, size * 3 // 4, size // 2):
-        os.truncate(path, length)
-        with pytest.raises(IntakeError):
-            door.accept_file(path)
-        answer = child.begin(path, False, SPEC, tmp_path / "display")
-        if isinstance(answer, Decoded):  # the cut is behind the pixels
-            assert child.end()
-            assert length == size - 2
-        else:
-            assert answer.code.startswith("imaging.")
-    assert not list(door.state.images.rglob("*.dcm"))
-
-
 # --- pictures and clips -------------------------------------------------------------------------------------------
 
 

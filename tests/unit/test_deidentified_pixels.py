@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -226,17 +225,6 @@ def test_a_compressed_object_leaves_as_it_is_decoded(tmp_path: Path, kind: str) 
     assert done.blacked
     rgb = convert_color_space(words, label, "RGB") if label != "RGB" else words
     assert not rgb[~mask].any()
-
-
-def test_dcmtk_sees_the_sector_and_nothing_around_it(tmp_path: Path) -> None:
-    exported(tmp_path, ultrasound(screen()))
-    subprocess.run(
-        [peers.peer("dcm2pnm"), str(tmp_path / "out.dcm"), str(tmp_path / "seen.ppm")], check=True, capture_output=True
-    )
-    with Image.open(tmp_path / "seen.ppm") as image:
-        seen = np.array(image.convert("RGB"))
-    assert np.array_equal(seen[inside()], screen()[inside()])
-    assert not seen[~inside()].any()
 
 
 def test_history_of_lossy_compression_stays(tmp_path: Path) -> None:

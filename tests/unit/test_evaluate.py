@@ -1,8 +1,6 @@
 """``lantern-convert evaluate`` measures any pack on any labelled films, without PyTorch."""
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -145,16 +143,6 @@ def test_a_wrong_positive_class_is_never_taken_for_another(
 def test_who_names_no_class_is_told_which_one_was_taken(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert sum(film.label for film in sources.opened(folder, "lump").films) == 6
     assert "no class is called lump; Bright is taken for it" in capsys.readouterr().err
-
-
-def test_evaluating_needs_no_pytorch(pack: Path, folder: Path) -> None:
-    code = (
-        "import sys\nsys.modules['torch'] = None\nfrom converters import cli\n"
-        f"raise SystemExit(cli.main(['evaluate', {str(pack)!r}, '--data', {str(folder)!r}, '--json']))"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    assert json.loads(done.stdout)["n"] == 12
 
 
 def labelled_folder(folder: Path, suffix: str = ".png") -> Path:

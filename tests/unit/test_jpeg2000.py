@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import struct
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -15,14 +13,12 @@ from pydicom import dcmread
 from pydicom.data import get_testdata_file
 from pydicom.encaps import encapsulate
 from pydicom.pixels import get_decoder
-from pydicom.uid import JPEG2000, UID, JPEG2000Lossless
+from pydicom.uid import UID, JPEG2000Lossless
 
 from firmware_app.errors import PixelsUnsupported, Undecodable
 from firmware_app.imaging import film, source
 from firmware_app.imaging.codec.stored import Reader
-from firmware_app.imaging.input_spec import InputSpec
 from firmware_app.imaging.jpeg import jpeg2000
-from firmware_app.reading.children.decoder import Decoded, Decoder
 from tests import films
 
 Pixels = np.ndarray[Any, Any]
@@ -152,31 +148,6 @@ def test_components_that_are_not_alike_are_left_to_pydicom(tmp_path: Path, compo
         assert not jpeg2000.is_plain(found, stream[:COMPONENTS] + components + stream[COMPONENTS + 9 :])
 
 
-SHORT_OF_MEMORY = """
-import resource, sys
-from pathlib import Path
-import numpy as np
-from firmware_app.imaging import jpeg2000, source
-from firmware_app.imaging.codec.stored import Reader
-from firmware_app.reading import confinement
-with source.opened(Path(sys.argv[1])) as found:
-    stream = Reader(found).compressed(0)
-    jpeg2000.os.sched_getaffinity = lambda _: {0}
-    jpeg2000.words(found, stream)
-    confinement.confine(4)
-    jpeg2000.os.sched_getaffinity = lambda _: {0, 1}
-    print(np.asarray(jpeg2000.words(found, stream), np.int64).sum())
-"""
-
-
-def test_a_child_without_room_for_another_stack_decodes_on_one_core(tmp_path: Path) -> None:
-    pixels = noise(ROWS, COLUMNS)
-    path = saved(tmp_path, coded(pixels), pixels, JPEG2000)
-    command = [sys.executable, "-c", SHORT_OF_MEMORY, str(path)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
-    assert (done.stdout.strip(), done.stderr) == (str(pixels.astype(np.int64).sum()), "")
-
-
 @pytest.mark.parametrize("wrapped", [False, True], ids=["code stream", "JP2"])
 @pytest.mark.parametrize("bits", [12, 16])
 def test_a_stream_of_more_bits_than_a_word_has_is_refused(tmp_path: Path, bits: int, wrapped: bool) -> None:
@@ -204,19 +175,3 @@ def test_a_broken_stream_is_decoded_once(tmp_path: Path, monkeypatch: pytest.Mon
     with pytest.raises(Undecodable):
         shown(path)
     assert [options["numthreads"] for options in asked] == [2]
-
-
-def test_a_film_of_27_megapixels_is_read_whatever_its_threads_took(tmp_path: Path) -> None:
-    """Their stacks are free again when its greys ask for room."""
-    side = 5250
-    stream = bytes(jpeg2k_encode(films.shapes(3, side, side), codecformat="j2k", reversible=True, level=0))
-    path = saved(tmp_path, stream, noise(8, 8, kind=np.uint16), Rows=side, Columns=side)
-    decoder = Decoder(384, 60.0)
-    try:
-        decoder.warm()
-        first = decoder.pid
-        assert isinstance(decoder.begin(path, False, InputSpec("image", 224, 224), tmp_path / "shown"), Decoded)
-        assert decoder.end()
-        assert decoder.pid == first
-    finally:
-        decoder.close()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,6 @@ from firmware_app.errors import PixelsUnsupported, Undecodable
 from firmware_app.imaging import dicom_film, film
 from firmware_app.imaging.codec.stored import Reader
 from tests import films, lossless_jpeg
-from tests.peers import peer
 
 Pixels = np.ndarray[Any, Any]
 CHANCE = np.random.default_rng(9)
@@ -85,15 +83,6 @@ def test_the_sign_is_that_of_the_bits_that_are_stored(tmp_path: Path) -> None:
         np.testing.assert_array_equal(found.measured(0), values)
 
 
-@pytest.mark.parametrize("bits", [2, 8, 12, 16])
-def test_dcmtk_reads_the_same_words(tmp_path: Path, bits: int) -> None:
-    """The encoder is the tests' own: somebody else's decoder says that its streams are what they claim."""
-    pixels = noise(bits)
-    path = wrapped(tmp_path, lossless_jpeg.encoded(pixels, bits, 6, lines=3), bits)
-    subprocess.run([peer("dcmdjpeg"), path, tmp_path / "native.dcm"], check=True)
-    np.testing.assert_array_equal(pydicom.dcmread(tmp_path / "native.dcm").pixel_array, words(path))
-
-
 @pytest.mark.parametrize(
     "broken",
     [
@@ -124,17 +113,6 @@ def measured(path: Path) -> Pixels:
     with film.opened(path, is_picture=False) as found:
         assert isinstance(found, dicom_film.DicomFilm)
         return found.measured(0)
-
-
-@pytest.mark.parametrize(("bits", "stored", "high_bit"), [(12, 12, 15), (10, 12, 15), (12, 12, 13), (12, 12, 11)])
-def test_values_of_a_stream_of_fewer_bits_lie_at_the_bottom_as_dcmtk_has_them(
-    tmp_path: Path, bits: int, stored: int, high_bit: int
-) -> None:
-    pixels = noise(bits)
-    path = wrapped(tmp_path, lossless_jpeg.encoded(pixels, bits), stored, HighBit=high_bit)
-    np.testing.assert_array_equal(measured(path), pixels)
-    subprocess.run([peer("dcmdjpeg"), path, tmp_path / "native.dcm"], check=True)
-    np.testing.assert_array_equal(np.frombuffer(pydicom.dcmread(tmp_path / "native.dcm").PixelData, "<u2"), pixels.flat)
 
 
 @pytest.mark.parametrize(("bits", "stored", "high_bit"), [(12, 10, 9), (12, 10, 15), (16, 12, 11)])

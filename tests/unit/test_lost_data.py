@@ -6,7 +6,6 @@ import io
 import os
 import random
 import re
-import subprocess
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -28,7 +27,7 @@ from firmware_app.imaging.jpeg import coded_runs, codestream, jpeg8, jpeg_deep
 from firmware_app.imaging.source import BROKEN
 from firmware_app.reading.hints import FRAMES_LEFT
 from tests import films, lossless_jpeg
-from tests.peers import peer, shared
+from tests.peers import shared
 
 Pixels = np.ndarray[Any, Any]
 SIDE = 64
@@ -230,19 +229,6 @@ def test_a_real_file_is_taken_as_whole_and_refused_once_cut(tmp_path: Path, name
             else:
                 with pytest.raises(Undecodable):
                     opened.grey(0)
-
-
-@pytest.mark.parametrize(
-    ("process", "bits"), [("+eb", 8), *((process, bits) for process in ("+ee", "+es", "+ep") for bits in (8, 12))]
-)
-def test_every_process_of_dcmtk_is_read(tmp_path: Path, process: str, bits: int) -> None:
-    """Baseline and extended, and those that were retired in 2004: spectral selection and full progression."""
-    pixels = slope(bits) - slope(bits).min()  # dcmtk would take it away and write it into the rescale
-    plain = films.save(tmp_path, "plain.dcm", films.film(pixels, BitsStored=bits, HighBit=bits - 1))
-    coded = [peer("dcmcjpeg"), process, "+q", "100", str(plain), str(tmp_path / "coded.dcm")]
-    subprocess.run(coded, check=True, capture_output=True, timeout=60)
-    with film.opened(tmp_path / "coded.dcm", is_picture=False) as opened:
-        np.testing.assert_allclose(opened.grey(0), pixels, atol=4 << (bits - 8))
 
 
 # --- a part lost anywhere -----------------------------------------------------------------------------------------

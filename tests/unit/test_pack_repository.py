@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import subprocess
-import sys
 import threading
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -21,12 +19,7 @@ from tuf.api.metadata import Metadata, Root
 from converters.packing import publisher, repository
 from firmware_app.errors import PackError
 from firmware_app.packs import installing, tree
-from firmware_app.packs.installed import PackStore
-from tests.faults.loopfs import loop_file_system
-from tests.faults.shifted_clock import EPOCH, ShiftedClock
-from tests.publishing_rig import NAME, World, fill, pack
-
-ROOT = Path(__file__).parents[2]
+from tests.publishing_rig import NAME, World, pack
 
 
 @pytest.fixture
@@ -302,59 +295,7 @@ def test_signatures_that_have_expired_are_refused(world: World) -> None:
     assert world.install().pack.manifest.version == "1.1.0"
 
 
-def test_a_box_without_a_clock_does_not_judge_age_but_still_refuses_what_is_older(
-    trusting: World, tmp_path: Path
-) -> None:
-    shutil.copytree(trusting.repository, tmp_path / "stick")
-    repository.publish(pack(tmp_path, "1.2.0"), trusting.repository, trusting.keys, days=-1)
-
-    def install(place: Path) -> subprocess.CompletedProcess[str]:
-        environment = {
-            **os.environ,
-            **ShiftedClock(tmp_path, EPOCH).environment,
-            "LANTERN_BOX__LANGUAGE": "en",
-            "LANTERN_STATE__DIR": str(tmp_path / "state"),
-            "LANTERN_PACKS__DIR": str(tmp_path / "shipped"),
-        }
-        return subprocess.run(
-            [sys.executable, "-m", "firmware_app", "pack", "install", NAME, "--repository", str(place)],
-            env=environment, cwd=ROOT, capture_output=True, text=True, check=False,
-        )  # fmt: skip
-
-    done = install(trusting.repository)
-    assert done.returncode == 0, done.stderr
-    assert "clock cannot be believed" in done.stderr
-    assert trusting.versions() == ["1.2.0"]
-    assert "pack.rolled_back" in install(tmp_path / "stick").stderr
-
-
 # --- the box's own disk -------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("leave_kb", [0, 40, 600])
-def test_a_full_disk_leaves_the_old_version_in_use_and_nothing_half_installed(
-    world: World, tmp_path: Path, leave_kb: int
-) -> None:
-    world.install(root=world.root)
-    world.publish("1.1.0", ballast=1 << 20)
-    with loop_file_system(tmp_path, megabytes=32) as disk:
-        shutil.copytree(world.store.installed, disk.mount / "packs", symlinks=True)
-        world.store = PackStore(disk.mount / "packs", world.store.shipped)
-        fill(disk.mount, leave_kb)
-        assert world.refused().code == "pack.disk_full"
-        installing.verify(world.store.find(NAME), world.store)
-        disk.free()
-        assert world.install().pack.manifest.version == "1.1.0"
-
-
-def test_a_disk_that_is_read_only_is_one_sentence(world: World, tmp_path: Path) -> None:
-    world.install(root=world.root)
-    world.publish("1.1.0")
-    with loop_file_system(tmp_path, megabytes=32) as disk:
-        shutil.copytree(world.store.installed, disk.mount / "packs", symlinks=True)
-        world.store = PackStore(disk.mount / "packs", world.store.shipped)
-        disk.make_read_only()
-        assert world.refused().code == "pack.folder"
 
 
 def test_what_a_killed_installation_left_is_cleared_away(trusting: World) -> None:

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -106,21 +103,6 @@ def test_a_file_that_a_power_cut_left_unanswered_is_answered(house: House, box: 
     assert answered(box, request) == DONE
     before = kept(box)
     assert answered(box, request) == DONE
-    assert kept(box) == before
-
-
-def test_step_by_step_gives_no_other_hospital(house: House, other: House, box: Box) -> None:
-    given(box, house.bundle())
-    before = kept(box)
-    with pytest.raises(ProvisionedAlready):
-        provision.begin(box.places.keys, "clinic-7", other.bundle_file)
-    command = [sys.executable, "-m", "firmware_app", "provision", "--config", str(box.file)]
-    asked = [*command, "--id", "clinic-7", "--hospital", str(other.bundle_file)]
-    english = {**os.environ, "LANTERN_BOX__LANGUAGE": "en"}
-    done = subprocess.run(asked, capture_output=True, text=True, check=False, env=english)
-    assert done.returncode == 1
-    assert done.stderr.startswith("provision.already: ")
-    assert "console" in done.stderr
     assert kept(box) == before
 
 

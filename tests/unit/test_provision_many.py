@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import shutil
-import subprocess
-import sys
 import tracemalloc
 from pathlib import Path
 from typing import Any
@@ -247,25 +244,6 @@ def test_a_file_that_a_version_before_kept_without_its_hospital_is_found(house: 
     made = prepared(house, box.state.provision / "offered")
     assert offered_files.offers(box.state) == ["clinic-7"]
     assert offered_files.offer(box.state, "clinic-7", made.code).content.hospital == house.bundle()
-
-
-def test_at_the_console_a_folder_is_given_as_a_person_would(stick: list[Prepared], box: Box) -> None:
-    def say(*options: str) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-m", "firmware_app", "provision", "--config", str(box.file), "--json"]
-        return subprocess.run(
-            [*command, *options], stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
-        )
-
-    folder = str(stick[0].file.parent)
-    refused = say("--file", folder)
-    assert refused.returncode == 1
-    assert refused.stderr.startswith("provision.which: ")
-    assert "--code" in refused.stderr
-    assert box.config.box.id == "unprovisioned"
-    done = say("--file", folder, "--code", stick[1].code)
-    assert json.loads(done.stdout)["box"] == "clinic-8", done.stderr
-    again = say("--file", folder)  # from now on its own id decides
-    assert json.loads(again.stdout) == {**json.loads(done.stdout), "code": None, "changed": False}
 
 
 def test_the_same_file_beside_the_folder_that_was_copied_whole_is_one_file(

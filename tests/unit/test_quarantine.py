@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from firmware_app.config import Config
 from firmware_app.errors import (
     DecodeGaveUp,
     InstanceConflict,
@@ -17,7 +15,6 @@ from firmware_app.errors import (
     Truncated,
     Undecodable,
 )
-from firmware_app.health import doctor as health
 from firmware_app.records import Instance, Priority, Reading, ReadingStatus, Reason, Scope, Timing
 from firmware_app.store.clinical import quarantine
 from firmware_app.store.clinical.clinical_db import Clinical, Held
@@ -148,22 +145,6 @@ def test_the_list_is_found_by_an_index_however_many_images_were_read(clinical: C
         plan = " ".join(row[3] for row in connection.execute(f"EXPLAIN QUERY PLAN {statement}"))
         assert "readings USING INDEX readings_reason" in plan
         assert "SCAN readings" not in plan
-
-
-def test_the_doctor_lists_the_newest_and_counts_every_reason(clinical: Clinical) -> None:
-    for _ in range(14):
-        clinical.record_refusal(NAME, Truncated(where="(7FE0,0010)"))
-    broken = admitted(clinical)
-    cannot(clinical, broken, Undecodable(detail="cut"))
-    config = Config.model_validate({"state": {"dir": clinical.database.path.parent.parent}})
-    checks = [check for check in health.examine(config) if check.name == "refused"]
-    told = [(check.reason.code, check.case) for check in checks]
-    assert told[0] == ("doctor.refused", None)
-    assert told[1] == ("imaging.undecodable", broken.case)
-    assert [code for code, _ in told].count("intake.truncated") == 9
-    assert [code for code, _ in told].count("doctor.refused_of") == 2
-    assert checks[-2].reason.text("en").startswith("14 times the reason intake.truncated")
-    assert NAME not in json.dumps([check.reason.text("en") for check in checks])
 
 
 def test_the_page_shows_sentences_to_doctor_and_technician_and_the_case_to_the_doctor(desk: Desk) -> None:

@@ -173,7 +173,7 @@ def test_no_word_lacks_a_language_and_both_fill_in_the_same_values() -> None:
 def test_no_word_of_the_catalogue_is_idle() -> None:
     report = Path(words.__file__).parent
     pages = [path for path in report.glob("*.py") if path.name != "words.py"]
-    source = "".join(path.read_text("utf-8") for path in [*pages, report.parent / "weakness.py"])
+    source = "".join(path.read_text("utf-8") for path in [*pages, report.parent / "packing" / "weakness.py"])
     made = {"gate_sensitivity", "gate_auc", "gate_shipped_parity", "gate_shipped_logits", "gate_shipped_calls",
             "gate_golden", "gate_golden_parity", "roc_note", "reliability_note", "decision_note", "occlusion", "lime",
             "map", "film", "gradcam", "passed", "inconclusive", "refused", "train", "distill", "prune"}  # fmt: skip

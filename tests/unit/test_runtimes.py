@@ -1,9 +1,5 @@
 """Every runtime is asked in the same words, and says in the same words what is wrong."""
 
-import os
-import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -117,25 +113,6 @@ def test_openvino_reads_its_own_two_files(tmp_path: Path) -> None:
         choice.get("openvino").load(folder / "fp32.xml")
 
 
-def test_a_signal_is_still_handled_when_models_have_gone_in_any_order(
-    tmp_path: Path, model: Path, runtime: str
-) -> None:
-    """What a library left of its own signal stack would end the process here, without a word."""
-    lines = (
-        "import gc, signal, sys\n"
-        "from pathlib import Path\n"
-        "from firmware_app.runtimes import choice\n"
-        "signal.signal(signal.SIGUSR1, lambda *_: print('handled'))\n"
-        "first, second = (choice.get(sys.argv[1]).load(Path(sys.argv[2])) for _ in range(2))\n"
-        "del first\ngc.collect()\ndel second\ngc.collect()\n"
-        "signal.raise_signal(signal.SIGUSR1)\n"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", lines, runtime, str(model)], capture_output=True, text=True, check=False
-    )
-    assert (done.returncode, done.stdout) == (0, "handled\n"), done.stderr
-
-
 def test_an_output_that_is_not_finite_never_leaves_a_runtime() -> None:
     with pytest.raises(InferenceFailed, match="finite"):
         finite({"map": np.array([np.nan], np.float32)}, "toy", "onnxruntime")
@@ -144,28 +121,3 @@ def test_an_output_that_is_not_finite_never_leaves_a_runtime() -> None:
 def test_an_unknown_runtime_is_refused_by_name() -> None:
     with pytest.raises(RuntimeUnavailable, match="abacus"):
         choice.get("abacus")
-
-
-def test_asking_for_a_runtime_imports_no_library() -> None:
-    code = (
-        "import sys\nfrom firmware_app.runtimes import choice\n"
-        "[choice.get(key) for key in choice.KEYS]\n"
-        "libraries = {'onnxruntime', 'openvino', 'ai_edge_litert'}\n"
-        "raise SystemExit(bool(libraries & {name.split('.')[0] for name in sys.modules}))"
-    )
-    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
-
-
-def test_a_runtime_reports_to_nobody(tmp_path: Path, runtime: str) -> None:
-    """The wheels of two carry a telemetry client: ONNX Runtime's leaves its id in the temporary folder once it runs,
-    OpenVINO's in the home folder when it is imported, and asks for its maker's address."""
-    code = f"from firmware_app.runtimes import choice; print(choice.get('{runtime}').probe().available)"
-    environment = {**os.environ, "TMPDIR": str(tmp_path), "HOME": str(tmp_path)}
-    environment.pop("ORT_DISABLE_TELEMETRY", None)
-    trace = tmp_path / "trace"
-    traced = [] if shutil.which("strace") is None else ["strace", "-f", "-e", "trace=network", "-o", str(trace)]
-    command = [*traced, sys.executable, "-c", code]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "True"
-    assert [path.name for path in tmp_path.iterdir() if path != trace] == []
-    assert "AF_INET" not in (trace.read_text() if traced else "")

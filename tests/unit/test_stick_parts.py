@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import socket
 import struct
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -13,9 +12,9 @@ from pathlib import Path
 import pytest
 
 from firmware_app.config import Config, Usb
-from firmware_app.errors import StickNotAll, StickNotMounted, StickPulled, StickUnsafe, StickWithoutDriver
+from firmware_app.errors import StickNotAll, StickNotMounted, StickPulled, StickUnsafe
 from firmware_app.health import sticks
-from firmware_app.intake.stick import drivers, file_system, handover, mount_table, mounting, receipt, search
+from firmware_app.intake.stick import drivers, file_system, handover, mount_table, receipt, search
 from firmware_app.intake.stick.medium import Folders
 from firmware_app.intake.stick.memory import END_BYTES, Memory, mark
 from firmware_app.intake.stick.search import Found
@@ -98,14 +97,6 @@ def test_the_doctor_tells_of_a_stick_of_which_not_all_came_in_until_a_person_has
     assert [check.reason for check in sticks.examine(config, state) if check not in before] == [reason]
     stick_status.write(state, replace(status, seen=True))
     assert list(sticks.examine(config, state)) == before
-
-
-@pytest.mark.usefixtures("machine")
-def test_a_stick_without_a_driver_is_refused_with_the_package_that_brings_one(tmp_path: Path) -> None:
-    (tmp_path / "bin" / "mount").symlink_to("/bin/false")
-    with pytest.raises(StickWithoutDriver) as refused:
-        mounting._mount(Path("/dev/null"), tmp_path, file_system.FileSystem.NTFS)
-    assert "apt install ntfs-3g" in refused.value.text("en")
 
 
 def test_the_search_ends_in_a_folder_without_bottom_and_among_files_without_number(tmp_path: Path) -> None:
@@ -273,28 +264,6 @@ def test_the_folder_is_handed_over_with_its_word_and_unsafe_it_is_refused(tmp_pa
             stop.set()
     with pytest.raises(StickNotMounted), handover.taken(tmp_path):
         pass
-
-
-def test_what_gives_no_answer_is_told_in_words_and_not_by_the_name_of_a_class(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    for module in (handover, mounting, file_system):
-        monkeypatch.setattr(module, "_LIMIT_S", 0.05)
-    silent = tmp_path / "silent"
-    silent.write_text("#!/bin/sh\nexec sleep 9\n")
-    silent.chmod(0o700)
-    monkeypatch.setattr(file_system, "_BLKID", str(silent))
-    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as listening:
-        listening.bind(str(tmp_path / handover.SOCKET))
-        listening.listen()
-        with pytest.raises(StickNotMounted) as of_the_mounter, handover.taken(tmp_path):
-            pass
-    with pytest.raises(StickNotMounted) as of_mount:
-        mounting._run(["sleep", "9"])
-    with pytest.raises(StickNotMounted) as of_blkid:
-        file_system.probe(Path("/dev/null"))
-    told = [one.value.detail for one in (of_the_mounter, of_mount, of_blkid)]
-    assert told == ["no answer in 0.05 s", "sleep: no answer in 0.05 s", f"{silent}: no answer in 0.05 s"]
 
 
 @pytest.mark.parametrize("name", ["../etc", "", "sdb1/..", "-x", "s" * 40, "SDB"])

@@ -16,8 +16,8 @@ from firmware_app.reports.case_line import case_object
 from tests import films, reading_rig
 from tests.objects import EXPLICIT, film
 from tests.peers import peer
-from tests.unit.test_export import Box
-from tests.unit.test_export import box as box
+from tests.process.test_export import Box
+from tests.process.test_export import box as box
 from tests.wire.gateways import Running
 from tests.wire.raw import RawClient
 from tests.wire.test_offline import SCHEMA

@@ -1,4 +1,4 @@
-"""A child that answers whatever it was told to: ``python -m tests.unit.liar FD PARENT ANSWER``, the answer as JSON."""
+"""A child that gives one answer: ``python -m tests.process.liar FD PARENT ANSWER``, the answer as JSON."""
 
 from __future__ import annotations
 

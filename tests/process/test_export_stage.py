@@ -28,9 +28,9 @@ from firmware_app.store.disk import staging
 from firmware_app.store.disk.layout import StateDir, free_bytes
 from hospital.house import House
 from tests.peers import need_root
+from tests.process.test_export import Box
 from tests.small_disk import small_disk
 from tests.unit import test_stick_export
-from tests.unit.test_export import Box
 from tests.unit.test_stick_export import opened, sealed
 
 house = test_stick_export.house

@@ -32,9 +32,9 @@ from firmware_app.store.disk import lockfile
 from firmware_app.store.disk.layout import free_bytes, sync_directory
 from firmware_app.store.rescue import mending
 from hospital.house import House
+from tests.process.test_export import Box
 from tests.small_disk import small_disk
 from tests.unit import test_stick_export
-from tests.unit.test_export import Box
 
 house = test_stick_export.house
 BEGUN = ["export.begun"]

@@ -100,7 +100,7 @@ def lives(pid: int) -> bool:
 
 PRODUCT = """
 import numpy as np
-from firmware_app.reading import confinement
+from firmware_app.reading.children import confinement
 square, column = np.ones((256, 256), np.float32), np.ones(256, np.float32)
 confinement.confine(4)
 print(int((square @ column).sum()))

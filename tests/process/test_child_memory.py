@@ -140,7 +140,7 @@ def test_what_the_box_tells_its_c_library_is_told_to_a_child_beside_what_a_child
 _TABLES = """
 import os
 from pathlib import Path
-from firmware_app.imaging import code_tables
+from firmware_app.imaging.jpeg import code_tables
 def mapped():
     return int(Path("/proc/self/statm").read_text("ascii").split()[0]) * os.sysconf("SC_PAGE_SIZE")
 before, lengths, long = mapped(), bytes([1] * 15 + [0]), bytes(range(15, 1, -1))

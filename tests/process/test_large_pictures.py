@@ -284,7 +284,7 @@ def test_memory_that_is_too_little_is_called_so_and_loses_no_child(
 
 _DYING = """
 import ctypes, os, socket, sys
-from firmware_app.reading import wire
+from firmware_app.reading.children import wire
 with socket.socket(fileno=int(sys.argv[1])) as channel:
     wire.send(channel, wire.Message({"ready": True}))
     wire.receive(channel)

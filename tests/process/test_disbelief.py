@@ -31,7 +31,7 @@ class Deceived(Decoder):
         super().__init__(256, 10.0)
 
     def _spawn(self) -> Child:
-        return Child("tests.unit.liar", (self._said,))
+        return Child("tests.process.liar", (self._said,))
 
 
 @contextmanager

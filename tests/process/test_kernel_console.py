@@ -14,7 +14,7 @@ import pytest
 
 from firmware_app.config import load
 from firmware_app.provisioning import console
-from tests.unit.test_provision_talk import console as provisioning
+from tests.process.test_provision_talk import console as provisioning
 
 Screen = Callable[..., str]
 

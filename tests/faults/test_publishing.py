@@ -1,0 +1,61 @@
+"""The publication of a pack, killed and on a full stick."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from converters.failures import OutputUnwritable
+from converters.packing import repository
+from tests.faults.loopfs import loop_file_system
+from tests.publishing_rig import World, fill, pack
+from tests.unit.test_publishing import world as world
+
+ROOT = Path(__file__).parents[2]
+KILLED = """
+import os, sys
+from pathlib import Path
+from converters.packing import repository
+left, replace = int(sys.argv[1]), Path.replace
+def dying(self, target):
+    global left
+    if left == 0:
+        os._exit(9)
+    left -= 1
+    return replace(self, target)
+Path.replace = dying
+repository.publish(*map(Path, sys.argv[2:5]))
+"""
+
+
+def test_a_publication_that_is_killed_before_any_of_its_files_is_named_leaves_the_old_state(world: World) -> None:
+    made = pack(world.folder / "made", "1.1.0")
+    world.install(root=world.root)
+    for left in range(99):
+        arguments = [str(left), str(made), str(world.repository), str(world.keys)]
+        done = subprocess.run([sys.executable, "-c", KILLED, *arguments], check=False, cwd=ROOT)
+        if done.returncode == 0:
+            break
+        assert done.returncode == 9
+        assert world.install().before == "1.0.0"
+        assert world.versions() == ["1.0.0"]
+    assert left == 9  # four files of the pack, index, targets, snapshot, root, timestamp, the last
+    assert world.install().pack.manifest.version == "1.1.0"
+
+
+def test_a_publication_onto_a_full_stick_leaves_the_old_state(world: World, tmp_path: Path) -> None:
+    world.install(root=world.root)
+    made = pack(world.folder / "made", "1.1.0", ballast=1 << 20)
+    with loop_file_system(tmp_path, megabytes=32) as disk:
+        world.repository = shutil.copytree(world.repository, disk.mount / "repository")
+        fill(disk.mount, 100)
+        with pytest.raises(OutputUnwritable):
+            repository.publish(made, world.repository, world.keys)
+        assert world.install().before == "1.0.0"
+        disk.free()
+        repository.publish(made, world.repository, world.keys)
+        assert world.install().pack.manifest.version == "1.1.0"

@@ -1,0 +1,31 @@
+"""The ring of backups, killed at every step."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+from firmware_app.store.disk.layout import StateDir
+from firmware_app.store.rescue import ring
+from tests.finished import killed_at
+from tests.unit.test_backup_ring import made
+from tests.unit.test_backup_ring import state as state
+
+
+def test_a_kill_at_any_file_operation_leaves_no_half_backup_and_no_hole(state: StateDir, tmp_path: Path) -> None:
+    for _ in range(2):
+        made(state, keep=2)
+    killed = 0
+    for call in range(1, 40, 2):
+        copy = StateDir(Path(shutil.copytree(state.root, tmp_path / str(call))))
+        killed += killed_at(call, lambda copy=copy: made(copy, keep=2))  # type: ignore[misc]
+        numbers = [one.number for one in ring.copies(copy)]
+        assert numbers in ([2, 1], [3, 2, 1], [3, 2]), call
+        for one in ring.copies(copy):
+            assert set(one.files) == {"clinical.db", "accounts.db", "exchange.db"}
+            assert all((one.folder / name).exists() for name in one.files), call
+        assert ring.newest_whole(copy, "clinical.db") is not None
+        after = made(copy, keep=2).number
+        assert [one.number for one in ring.copies(copy)] == [after, after - 1]
+        assert sorted(path.name for path in copy.backup.iterdir()) == [f"{after - 1:06d}", f"{after:06d}"]
+    assert killed > 10

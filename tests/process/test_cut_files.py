@@ -1,0 +1,36 @@
+"""Cut objects before the real child."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from firmware_app.errors import IntakeError
+from firmware_app.intake.accept import Door
+from firmware_app.reading.children.decoder import Decoded, Decoder
+from tests.peers import pydicom_file
+from tests.unit.test_cut_files import NAMES, SPEC
+from tests.unit.test_cut_files import child as child
+from tests.unit.test_cut_files import door as door
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_cut_object_gets_past_neither_the_real_door_nor_the_real_child(
+    tmp_path: Path, door: Door, child: Decoder, name: str
+) -> None:
+    path = tmp_path / name
+    path.write_bytes(pydicom_file(name).read_bytes())
+    size = path.stat().st_size
+    for length in (size - 2, size * 3 // 4, size // 2):
+        os.truncate(path, length)
+        with pytest.raises(IntakeError):
+            door.accept_file(path)
+        answer = child.begin(path, False, SPEC, tmp_path / "display")
+        if isinstance(answer, Decoded):  # the cut is behind the pixels
+            assert child.end()
+            assert length == size - 2
+        else:
+            assert answer.code.startswith("imaging.")
+    assert not list(door.state.images.rglob("*.dcm"))

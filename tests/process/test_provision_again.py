@@ -1,0 +1,32 @@
+"""Provisioning step by step, as a person types it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from firmware_app.errors import ProvisionedAlready
+from firmware_app.provisioning import provision
+from hospital.house import House
+from tests.shelf import Box
+from tests.unit.test_provision_again import box as box
+from tests.unit.test_provision_again import given, kept
+from tests.unit.test_provision_again import other as other
+
+
+def test_step_by_step_gives_no_other_hospital(house: House, other: House, box: Box) -> None:
+    given(box, house.bundle())
+    before = kept(box)
+    with pytest.raises(ProvisionedAlready):
+        provision.begin(box.places.keys, "clinic-7", other.bundle_file)
+    command = [sys.executable, "-m", "firmware_app", "provision", "--config", str(box.file)]
+    asked = [*command, "--id", "clinic-7", "--hospital", str(other.bundle_file)]
+    english = {**os.environ, "LANTERN_BOX__LANGUAGE": "en"}
+    done = subprocess.run(asked, capture_output=True, text=True, check=False, env=english)
+    assert done.returncode == 1
+    assert done.stderr.startswith("provision.already: ")
+    assert "console" in done.stderr
+    assert kept(box) == before

@@ -1,0 +1,31 @@
+"""The quarantine as `lantern doctor` tells of it."""
+
+from __future__ import annotations
+
+import json
+
+from firmware_app.config import Config
+from firmware_app.errors import (
+    Truncated,
+    Undecodable,
+)
+from firmware_app.health import doctor as health
+from firmware_app.store.clinical.clinical_db import Clinical
+from tests.unit.test_quarantine import NAME, admitted, cannot
+from tests.unit.test_quarantine import clinical as clinical
+
+
+def test_the_doctor_lists_the_newest_and_counts_every_reason(clinical: Clinical) -> None:
+    for _ in range(14):
+        clinical.record_refusal(NAME, Truncated(where="(7FE0,0010)"))
+    broken = admitted(clinical)
+    cannot(clinical, broken, Undecodable(detail="cut"))
+    config = Config.model_validate({"state": {"dir": clinical.database.path.parent.parent}})
+    checks = [check for check in health.examine(config) if check.name == "refused"]
+    told = [(check.reason.code, check.case) for check in checks]
+    assert told[0] == ("doctor.refused", None)
+    assert told[1] == ("imaging.undecodable", broken.case)
+    assert [code for code, _ in told].count("intake.truncated") == 9
+    assert [code for code, _ in told].count("doctor.refused_of") == 2
+    assert checks[-2].reason.text("en").startswith("14 times the reason intake.truncated")
+    assert NAME not in json.dumps([check.reason.text("en") for check in checks])

@@ -1,0 +1,57 @@
+"""Refitted packs on a disk of their own, and their sums read by `sha256sum`."""
+
+import subprocess
+from pathlib import Path
+from shutil import copytree
+
+import pytest
+
+from converters.packing import card
+from converters.report import weak
+from firmware_app.packs import tree
+from firmware_app.packs.manifest import Manifest
+from firmware_app.packs.shelf import Pack
+from tests.small_disk import small_disk
+from tests.unit.test_refit import WIDER, Place
+from tests.unit.test_refit import place as place
+
+
+def test_the_limits_are_new_and_every_model_file_is_as_it_was(place: Place) -> None:
+    was, made = Manifest.load(place.old), Pack.load(place.made)
+    made.verify()
+    new, old = made.manifest.typicality, was.typicality
+    assert new is not None
+    assert old is not None
+    assert (made.manifest.version, new.varied, new.films, new.passes) == ("0.0.2", True, old.films, 0.95)
+    assert new.unseen == pytest.approx(WIDER, abs=1e-3)
+    assert new.limits != old.limits
+    assert (made.folder / "fp32.onnx").read_bytes() == (place.old / "fp32.onnx").read_bytes()
+    counted, other = made.manifest.measured
+    assert counted.passed is not None
+    assert counted.passed > 0.8
+    assert counted.model_copy(update={"passed": 0.0, "passed_ci": (0.0, 0.1)}).auc == was.measured[0].auc
+    assert other == was.measured[1]
+    assert made.manifest.made_by["train"] == "a" * 64 != made.manifest.made_by["typicality"]
+    said = (made.folder / card.NAME).read_text(encoding="utf-8")
+    assert said == card.text(made.manifest)
+    assert "each of which counts twice" in said
+    report = (made.folder / weak.NAME).read_text(encoding="utf-8")
+    assert "Version 0.0.2" in report
+    assert "0.0.1" not in report
+    done = subprocess.run(["sha256sum", "--check", "--quiet", tree.FILE_NAME], cwd=made.folder, check=False)
+    assert done.returncode == 0
+
+
+def test_where_the_old_pack_cannot_be_moved_it_stays_as_it_is(
+    place: Place, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It stands in a mounted folder, as packs on a stick or a share do: that can be emptied, but not renamed."""
+    out, recipe = tmp_path / "out", place.changed(tmp_path, "0.0.2", "0.0.3")
+    out.mkdir()
+    with small_disk(out / "toy-adult", "size=24m") as folder:
+        copytree(place.made, folder, dirs_exist_ok=True)
+        assert place.ask(folder, recipe, out) == 1
+        assert str(folder) in capsys.readouterr().err
+        Pack.load(folder).verify()
+        done = subprocess.run(["sha256sum", "--check", "--quiet", tree.FILE_NAME], cwd=folder, check=False)
+        assert (done.returncode, [path.name for path in out.iterdir()]) == (0, ["toy-adult"])
