@@ -150,20 +150,53 @@ def _value_info(name: str, *sides: int) -> bytes:
 
 
 def onnx(features: bool = False) -> bytes:
-    """ModelProto (onnx.proto): AveragePool(image) → map, perhaps Flatten(map) → features; opset 18, IR version 9."""
+    """AveragePool(image) → map, perhaps Flatten(map) → features."""
+    cells = SIDE // POOL
+    nodes, outputs = [_pooled("map")], [_value_info("map", 1, cells, cells)]
+    if features:
+        nodes.append(_node("Flatten", ["map"], "features"))
+        outputs.append(_value_info("features", cells * cells))
+    return _model(nodes, outputs)
+
+
+def boxes_onnx() -> bytes:
+    """For `tests.toy_task`: AveragePool(image) gives the scores and, less a half, the mask; each cell is a box."""
+    cells = SIDE // POOL
+    steps = np.arange(cells, dtype=np.float32) / cells
+    x, y = np.meshgrid(steps, steps)
+    corners = np.stack([x, y, x + 1 / cells, y + 1 / cells], axis=-1).reshape(1, -1, 4)
+    constants = [_constant("cells", corners), _constant("half", np.array(0.5))]
+    nodes = [
+        _pooled("pooled"), _node("Flatten", ["pooled"], "scores"), _node("Sub", ["pooled", "half"], "mask"),
+        _node("Identity", ["cells"], "boxes"),
+    ]  # fmt: skip
+    outputs = [
+        _value_info("boxes", cells * cells, 4), _value_info("scores", cells * cells),
+        _value_info("mask", 1, cells, cells),
+    ]  # fmt: skip
+    return _model(nodes, outputs, constants)
+
+
+def _pooled(output: str) -> bytes:
     pool = b"".join(
         _field(5, _field(1, name) + _field(8, POOL) + _field(8, POOL) + _field(20, 7))
         for name in ("kernel_shape", "strides")
     )
-    node = _field(1, "image") + _field(2, "map") + _field(4, "AveragePool") + pool
-    small = SIDE // POOL
-    flat = _field(1, "map") + _field(2, "features") + _field(4, "Flatten")
-    graph = (
-        _field(1, node)
-        + (_field(1, flat) if features else b"")
-        + _field(2, "toy")
-        + _field(11, _value_info("image", 1, SIDE, SIDE))
-        + _field(12, _value_info("map", 1, small, small))
-        + (_field(12, _value_info("features", small * small)) if features else b"")
-    )
+    return _node("AveragePool", ["image"], output) + pool
+
+
+def _node(kind: str, inputs: Sequence[str], output: str) -> bytes:
+    return b"".join(_field(1, name) for name in inputs) + _field(2, output) + _field(4, kind)
+
+
+def _constant(name: str, values: NDArray[Any]) -> bytes:
+    sides = b"".join(_field(1, side) for side in values.shape)
+    return sides + _field(2, 1) + _field(8, name) + _field(9, values.astype("<f4").tobytes())
+
+
+def _model(nodes: Sequence[bytes], outputs: Sequence[bytes], constants: Sequence[bytes] = ()) -> bytes:
+    """ModelProto (onnx.proto) of a graph that takes a film; opset 18, IR version 9."""
+    graph = b"".join(_field(1, node) for node in nodes) + _field(2, "toy")
+    graph += b"".join(_field(5, constant) for constant in constants)
+    graph += _field(11, _value_info("image", 1, SIDE, SIDE)) + b"".join(_field(12, output) for output in outputs)
     return _field(1, 9) + _field(7, graph) + _field(8, _field(1, "") + _field(2, 18))
