@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import functools
 import subprocess
-from importlib import metadata
 from pathlib import Path
 from typing import Final
 
@@ -21,6 +20,8 @@ _GIT: Final = ("git", "--no-optional-locks", "describe", "--always", "--exclude=
 @functools.cache
 def version() -> str:
     """At most 26 characters: the form that a box's presence carries (`uplink.summary.Presence`)."""
+    from importlib import metadata  # with the email package; only whoever is asked for the version needs it
+
     for installed in metadata.distributions(name="lantern-box", path=[str(_TREE)]):
         return installed.version
     return of_the_source()

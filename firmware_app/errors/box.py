@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from firmware_app.errors.base import LanternError
 from firmware_app.language import N_
 
@@ -14,14 +12,12 @@ class ConfigError(LanternError):
     """The configuration cannot be used as written."""
 
 
-@dataclass(eq=False)
 class ConfigMissing(ConfigError):
     code = "config.missing"
     sentence = N_("There is no configuration file at {path}. Check the path given with --config.")
     path: str
 
 
-@dataclass(eq=False)
 class ConfigUnreadable(ConfigError):
     code = "config.unreadable"
     sentence = N_("The configuration file {path} is not valid TOML: {detail}. Correct that line and try again.")
@@ -29,7 +25,6 @@ class ConfigUnreadable(ConfigError):
     detail: str
 
 
-@dataclass(eq=False)
 class ConfigUnknownKey(ConfigError):
     code = "config.unknown_key"
     sentence = N_("The configuration has no key “{key}”. The keys known there are: {known}.")
@@ -37,7 +32,6 @@ class ConfigUnknownKey(ConfigError):
     known: str
 
 
-@dataclass(eq=False)
 class ConfigInvalid(ConfigError):
     code = "config.invalid"
     sentence = N_("The configuration key “{key}” cannot be “{value}”: {detail}.")
@@ -53,7 +47,6 @@ class StoreError(LanternError):
     """A database or the state directory cannot be used."""
 
 
-@dataclass(eq=False)
 class StoreTooNew(StoreError):
     code = "store.too_new"
     sentence = N_(
@@ -65,14 +58,12 @@ class StoreTooNew(StoreError):
     known: int
 
 
-@dataclass(eq=False)
 class StateForbidden(StoreError):
     code = "store.forbidden"
     sentence = N_("Only root and the box's own services may look into {path}. Run the command with “sudo”.")
     path: str
 
 
-@dataclass(eq=False)
 class StoreNotReady(StoreError):
     code = "store.not_ready"
     sentence = N_(
@@ -82,7 +73,6 @@ class StoreNotReady(StoreError):
     database: str
 
 
-@dataclass(eq=False)
 class StateUnusable(StoreError):
     code = "store.unusable"
     sentence = N_("The state directory {path} cannot be used: {detail}. Check that it exists and who may write it.")
@@ -90,7 +80,6 @@ class StateUnusable(StoreError):
     detail: str
 
 
-@dataclass(eq=False)
 class StoreUnreadable(StoreError):
     code = "store.unreadable"
     sentence = N_(
@@ -100,7 +89,6 @@ class StoreUnreadable(StoreError):
     detail: str
 
 
-@dataclass(eq=False)
 class StoreDamaged(StoreError):
     code = "store.damaged"
     sentence = N_(
@@ -110,7 +98,6 @@ class StoreDamaged(StoreError):
     database: str
 
 
-@dataclass(eq=False)
 class StoreLookedAt(StoreError):
     code = "store.looked_at"
     sentence = N_(
@@ -120,7 +107,6 @@ class StoreLookedAt(StoreError):
     database: str
 
 
-@dataclass(eq=False)
 class ReferencesLost(StoreError):
     code = "store.references"
     sentence = N_(
@@ -130,7 +116,6 @@ class ReferencesLost(StoreError):
     path: str
 
 
-@dataclass(eq=False)
 class RescueNeedsRoom(StoreError):
     code = "store.rescue_room"
     sentence = N_(
@@ -141,7 +126,6 @@ class RescueNeedsRoom(StoreError):
     missing_mb: int
 
 
-@dataclass(eq=False)
 class RescueImpossible(StoreError):
     code = "store.rescue"
     sentence = N_(
@@ -152,7 +136,6 @@ class RescueImpossible(StoreError):
     detail: str
 
 
-@dataclass(eq=False)
 class OutputUnusable(StoreError):
     code = "store.output"
     sentence = N_("The results cannot be written to {path}: {detail}. Name a folder that may be written.")
@@ -160,7 +143,6 @@ class OutputUnusable(StoreError):
     detail: str
 
 
-@dataclass(eq=False)
 class CaseUnknown(StoreError):
     code = "store.case_unknown"
     sentence = N_("There is no case {case} on this box. “lantern case list” shows the cases.")
@@ -174,7 +156,6 @@ class ServiceError(LanternError):
     """A process of the box cannot do its work."""
 
 
-@dataclass(eq=False)
 class PortTaken(ServiceError):
     code = "service.port_taken"
     sentence = N_("Another program already listens on {host}:{port}. Stop it or change the port in the configuration.")
@@ -182,7 +163,6 @@ class PortTaken(ServiceError):
     port: int
 
 
-@dataclass(eq=False)
 class PortUnusable(ServiceError):
     code = "service.port_unusable"
     sentence = N_(
@@ -193,7 +173,6 @@ class PortUnusable(ServiceError):
     detail: str
 
 
-@dataclass(eq=False)
 class TlsUnusable(ServiceError):
     code = "service.tls"
     sentence = N_(
@@ -202,21 +181,18 @@ class TlsUnusable(ServiceError):
     detail: str
 
 
-@dataclass(eq=False)
 class AlreadyRunning(ServiceError):
     code = "service.already_running"
     sentence = N_("A Lantern is already running on {state}. Stop it first, or give the second one its own [state] dir.")
     state: str
 
 
-@dataclass(eq=False)
 class NotRunning(ServiceError):
     code = "service.not_running"
     sentence = N_("No Lantern is running on {state}. Start it with “lantern serve”.")
     state: str
 
 
-@dataclass(eq=False)
 class ChildWillNotStart(ServiceError):
     code = "service.child"
     sentence = N_("A process that reads images cannot be started ({detail}). Install the box's software again.")
@@ -230,19 +206,16 @@ class AccountError(LanternError):
     """An account cannot be made or changed.  Names no account: what was typed may have been a password."""
 
 
-@dataclass(eq=False)
 class AccountExists(AccountError):
     code = "account.exists"
     sentence = N_("There is already an account of this name. Choose another, or “lantern user passwd” for a new code.")
 
 
-@dataclass(eq=False)
 class AccountUnknown(AccountError):
     code = "account.unknown"
     sentence = N_("There is no account of this name. “lantern user list” shows them.")
 
 
-@dataclass(eq=False)
 class AccountNameUnusable(AccountError):
     code = "account.name"
     sentence = N_(
@@ -258,14 +231,12 @@ class ProvisionError(LanternError):
     """The box cannot be given its identity."""
 
 
-@dataclass(eq=False)
 class BoxIdInvalid(ProvisionError):
     code = "provision.box_id"
     sentence = N_("“{box}” cannot be a box's id. Use small letters, digits and hyphens, at most 40, as in clinic-7.")
     box: str
 
 
-@dataclass(eq=False)
 class ProvisionedAlready(ProvisionError):
     code = "provision.already"
     sentence = N_(
@@ -276,7 +247,6 @@ class ProvisionedAlready(ProvisionError):
     folder: str
 
 
-@dataclass(eq=False)
 class NotProvisioned(ProvisionError):
     code = "provision.not_yet"
     sentence = N_("There are no box keys in {folder} yet. Run “lantern provision --id NAME --hospital FILE” first.")

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from firmware_app.errors.base import LanternError
 from firmware_app.language import N_
 
@@ -12,14 +10,12 @@ class CareError(LanternError):
     """What the box does for itself by night cannot be done."""
 
 
-@dataclass(eq=False)
 class BackupUnderWay(CareError):
     code = "care.backup_under_way"
     sentence = N_("Another backup is being made in {path} just now. Try again when it is done.")
     path: str
 
 
-@dataclass(eq=False)
 class BackupDiskAbsent(CareError):
     code = "care.backup_disk"
     sentence = N_(
@@ -29,7 +25,6 @@ class BackupDiskAbsent(CareError):
     path: str
 
 
-@dataclass(eq=False)
 class BackupDiskOpen(CareError):
     code = "care.backup_open"
     sentence = N_(
@@ -40,7 +35,6 @@ class BackupDiskOpen(CareError):
     path: str
 
 
-@dataclass(eq=False)
 class BackupNoRoom(CareError):
     code = "care.backup_room"
     sentence = N_(
@@ -51,7 +45,6 @@ class BackupNoRoom(CareError):
     missing_mb: int
 
 
-@dataclass(eq=False)
 class BackupFailed(CareError):
     code = "care.backup_failed"
     sentence = N_(
@@ -62,7 +55,6 @@ class BackupFailed(CareError):
     detail: str
 
 
-@dataclass(eq=False)
 class BackupNotWhole(CareError):
     code = "care.backup_not_whole"
     sentence = N_(

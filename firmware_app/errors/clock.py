@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from firmware_app.errors.base import LanternError
 from firmware_app.language import N_
 
@@ -12,7 +10,6 @@ class ClockError(LanternError):
     """A time that cannot be, or a certificate whose dates do not fit the time."""
 
 
-@dataclass(eq=False)
 class TimeUnclear(ClockError):
     code = "clock.unclear"
     sentence = N_(
@@ -22,7 +19,6 @@ class TimeUnclear(ClockError):
     given: str
 
 
-@dataclass(eq=False)
 class TimeOutOfRange(ClockError):
     code = "clock.out_of_range"
     sentence = N_("It cannot be {given}: the box takes times from {earliest} to {latest}. Look at the year.")
@@ -31,7 +27,6 @@ class TimeOutOfRange(ClockError):
     latest: str
 
 
-@dataclass(eq=False)
 class TimeGoesBack(ClockError):
     code = "clock.goes_back"
     sentence = N_(
@@ -45,7 +40,6 @@ class TimeGoesBack(ClockError):
 # --- certificates that are not the uplink's -----------------------------------------------------------------------
 
 
-@dataclass(eq=False)
 class CertificateNotYetByClock(ClockError):
     code = "clock.certificate_not_yet"
     sentence = N_(
@@ -57,7 +51,6 @@ class CertificateNotYetByClock(ClockError):
     now: str
 
 
-@dataclass(eq=False)
 class CertificateNotYet(ClockError):
     code = "clock.certificate_early"
     sentence = N_(
@@ -69,7 +62,6 @@ class CertificateNotYet(ClockError):
     now: str
 
 
-@dataclass(eq=False)
 class CertificateEndedByClock(ClockError):
     code = "clock.certificate_expired"
     sentence = N_(
@@ -82,7 +74,6 @@ class CertificateEndedByClock(ClockError):
     now: str
 
 
-@dataclass(eq=False)
 class CertificateEnded(ClockError):
     code = "clock.certificate_ended"
     sentence = N_(

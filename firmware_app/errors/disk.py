@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from firmware_app.errors.box import StoreError
 from firmware_app.errors.intake import NotKept
 from firmware_app.language import N_
@@ -13,7 +11,6 @@ class DiskTrouble(StoreError):
     """The disk of the state takes nothing new."""
 
 
-@dataclass(eq=False)
 class DiskFull(DiskTrouble):
     code = "disk.full"
     sentence = N_(
@@ -24,7 +21,6 @@ class DiskFull(DiskTrouble):
     free_mb: int
 
 
-@dataclass(eq=False)
 class DiskReadOnly(DiskTrouble):
     code = "disk.read_only"
     sentence = N_(
@@ -34,7 +30,6 @@ class DiskReadOnly(DiskTrouble):
     path: str
 
 
-@dataclass(eq=False)
 class DiskFailing(DiskTrouble):
     code = "disk.failing"
     sentence = N_(
@@ -45,7 +40,6 @@ class DiskFailing(DiskTrouble):
     detail: str
 
 
-@dataclass(eq=False)
 class NotKeptReadOnly(NotKept):
     code = "intake.read_only"
     sentence = N_(
@@ -54,7 +48,6 @@ class NotKeptReadOnly(NotKept):
     )
 
 
-@dataclass(eq=False)
 class NotKeptFailing(NotKept):
     code = "intake.disk_failing"
     sentence = N_(

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-
 from firmware_app.errors.base import LanternError, own_python
 from firmware_app.errors.line import HospitalError
 from firmware_app.language import N_
@@ -13,7 +11,6 @@ class ExportError(LanternError):
     """Nothing left the box, or one image stayed behind."""
 
 
-@dataclass(eq=False)
 class ExportOff(ExportError):
     code = "export.off"
     sentence = N_(
@@ -22,7 +19,6 @@ class ExportOff(ExportError):
     )
 
 
-@dataclass(eq=False)
 class ExportPersonUnknown(ExportError):
     code = "export.person"
     sentence = N_(
@@ -32,7 +28,6 @@ class ExportPersonUnknown(ExportError):
     name: str
 
 
-@dataclass(eq=False)
 class ExportFolderUnusable(ExportError):
     code = "export.folder"
     sentence = N_("The folder {path} cannot take the export: {detail}. Name another folder, or repair this one.")
@@ -40,7 +35,6 @@ class ExportFolderUnusable(ExportError):
     detail: str
 
 
-@dataclass(eq=False)
 class ExportCaseTooLarge(ExportError):
     code = "export.case_too_large"
     sentence = N_(
@@ -50,14 +44,12 @@ class ExportCaseTooLarge(ExportError):
     path: str
 
 
-@dataclass(eq=False)
 class ExportThere(ExportError):
     code = "export.there"
     sentence = N_("{path} is there already, and nothing is written over. Name another folder, or take it away first.")
     path: str
 
 
-@dataclass(eq=False)
 class ExportNoRoom(ExportError):
     code = "export.no_room"
     sentence = N_(
@@ -69,7 +61,6 @@ class ExportNoRoom(ExportError):
     free_mb: int
 
 
-@dataclass(eq=False)
 class ExportHeld(ExportError):
     code = "export.held"
     sentence = N_(
@@ -80,7 +71,6 @@ class ExportHeld(ExportError):
     seconds: int
 
 
-@dataclass(eq=False)
 class ExportUnsure(ExportError):
     """The disk failed, or a person stopped it, when the finished case had got its name or was about to."""
 
@@ -94,7 +84,6 @@ class ExportUnsure(ExportError):
     detail: str
 
 
-@dataclass(eq=False)
 class ExportUnrecorded(ExportError):
     """It took place: only the last line of the audit is missing."""
 
@@ -110,13 +99,11 @@ class ExportUnrecorded(ExportError):
     detail: str
 
 
-@dataclass(eq=False)
 class ExportNotDicom(ExportError):
     code = "export.not_dicom"
     sentence = N_("This is a picture or a clip without a DICOM header; only DICOM images are exported.")
 
 
-@dataclass(eq=False)
 class ExportNoSector(ExportError):
     code = "export.no_sector"
     sentence = N_(
@@ -124,7 +111,6 @@ class ExportNoSector(ExportError):
     )
 
 
-@dataclass(eq=False)
 class ExportTextFound(ExportError):
     code = "export.text_found"
     sentence = N_(
@@ -134,7 +120,6 @@ class ExportTextFound(ExportError):
     frame: int
 
 
-@dataclass(eq=False)
 class ExportTextUnchecked(ExportError):
     code = "export.text_unchecked"
     sentence = N_(
@@ -142,10 +127,9 @@ class ExportTextUnchecked(ExportError):
         "Look at every image of the case and, if no letters name anybody, export it again with --looked; or the "
         "technician adds the part with “{python} -m pip install --no-deps 'rapidocr<3.9'”."
     )
-    python: str = field(default_factory=own_python)
+    python: str = own_python()
 
 
-@dataclass(eq=False)
 class ExportTooLarge(ExportError):
     code = "export.too_large"
     sentence = N_("Uncompressed, this image takes {megabytes} MB, more than the {most} MB that one exported file may.")
@@ -153,7 +137,6 @@ class ExportTooLarge(ExportError):
     most: int
 
 
-@dataclass(eq=False)
 class ExportGaveUp(ExportError):
     code = "export.gave_up"
     sentence = N_("De-identifying this image stopped the process that does it ({detail}), so it was not exported.")
@@ -163,7 +146,6 @@ class ExportGaveUp(ExportError):
 # --- the sealed one, which is carried to the hospital -------------------------------------------------------------
 
 
-@dataclass(eq=False)
 class ExportNoHospital(ExportError):
     code = "export.no_hospital"
     sentence = N_(
@@ -172,7 +154,6 @@ class ExportNoHospital(ExportError):
     )
 
 
-@dataclass(eq=False)
 class ExportNoSigner(ExportError):
     code = "export.no_signer"
     sentence = N_(
@@ -185,7 +166,6 @@ class ExportNoSigner(ExportError):
 # --- at the hospital ----------------------------------------------------------------------------------------------
 
 
-@dataclass(eq=False)
 class CarriedUnknown(HospitalError):
     code = "hospital.carried_unknown"
     sentence = N_(
@@ -194,7 +174,6 @@ class CarriedUnknown(HospitalError):
     )
 
 
-@dataclass(eq=False)
 class CarriedCut(HospitalError):
     code = "hospital.carried_cut"
     sentence = N_(
@@ -204,7 +183,6 @@ class CarriedCut(HospitalError):
     missing: int
 
 
-@dataclass(eq=False)
 class CarriedAltered(HospitalError):
     """Piece 0 is the head of the file."""
 
@@ -216,7 +194,6 @@ class CarriedAltered(HospitalError):
     piece: int
 
 
-@dataclass(eq=False)
 class CarriedElsewhere(HospitalError):
     code = "hospital.carried_elsewhere"
     sentence = N_(
@@ -226,7 +203,6 @@ class CarriedElsewhere(HospitalError):
     key: str
 
 
-@dataclass(eq=False)
 class CarriedKeyRetired(HospitalError):
     code = "hospital.carried_retired"
     sentence = N_(
@@ -236,14 +212,12 @@ class CarriedKeyRetired(HospitalError):
     key: str
 
 
-@dataclass(eq=False)
 class CarriedThere(HospitalError):
     code = "hospital.carried_there"
     sentence = N_("{path} is there already, and nothing is written over. Name another folder, or take it away first.")
     path: str
 
 
-@dataclass(eq=False)
 class CarriedUnkept(HospitalError):
     code = "hospital.carried_unkept"
     sentence = N_("What is in the sealed case cannot be kept in {path}: {detail}. Name another folder.")

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from firmware_app.errors.base import LanternError
 from firmware_app.language import N_
 
@@ -12,7 +10,6 @@ class FrontError(LanternError):
     """The front cannot be given what it needs to speak TLS."""
 
 
-@dataclass(eq=False)
 class AuthorityUnusable(FrontError):
     code = "front.authority"
     sentence = N_(
@@ -24,7 +21,6 @@ class AuthorityUnusable(FrontError):
     detail: str
 
 
-@dataclass(eq=False)
 class FrontNotWritable(FrontError):
     code = "front.write"
     sentence = N_("The certificate of the page cannot be written to {path}: {detail}. Run this as root.")
@@ -32,7 +28,6 @@ class FrontNotWritable(FrontError):
     detail: str
 
 
-@dataclass(eq=False)
 class FrontNeedsPort(FrontError):
     code = "front.port"
     sentence = N_(

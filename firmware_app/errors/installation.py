@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from firmware_app.errors.base import LanternError
 from firmware_app.language import N_
 
@@ -12,14 +10,12 @@ class InstallError(LanternError):
     """The box's software cannot be put on this machine, or taken from it."""
 
 
-@dataclass(eq=False)
 class InstallNeedsRoot(InstallError):
     code = "install.root"
     sentence = N_("Only root can do this. Try again with: sudo make {what}")
     what: str
 
 
-@dataclass(eq=False)
 class InstallPythonHidden(InstallError):
     code = "install.python_hidden"
     sentence = N_(
@@ -29,7 +25,6 @@ class InstallPythonHidden(InstallError):
     path: str
 
 
-@dataclass(eq=False)
 class InstallRoomShort(InstallError):
     code = "install.room"
     sentence = N_("{path} has {free_mb} MB free and the installation needs {needed_mb}. Free some space and try again.")
@@ -38,7 +33,6 @@ class InstallRoomShort(InstallError):
     needed_mb: int
 
 
-@dataclass(eq=False)
 class InstallPortTaken(InstallError):
     code = "install.port"
     sentence = N_(
@@ -48,7 +42,6 @@ class InstallPortTaken(InstallError):
     port: int
 
 
-@dataclass(eq=False)
 class InstallPackagesMissing(InstallError):
     code = "install.packages"
     sentence = N_(
@@ -59,14 +52,12 @@ class InstallPackagesMissing(InstallError):
     detail: str
 
 
-@dataclass(eq=False)
 class InstallSourceMissing(InstallError):
     code = "install.source"
     sentence = N_("{path} is missing in this folder. Unpack Lantern again and start from its own folder.")
     path: str
 
 
-@dataclass(eq=False)
 class InstallWheelStale(InstallError):
     code = "install.wheel_stale"
     sentence = N_(
@@ -77,7 +68,6 @@ class InstallWheelStale(InstallError):
     path: str
 
 
-@dataclass(eq=False)
 class InstallWheelDamaged(InstallError):
     code = "install.wheel_damaged"
     sentence = N_(
@@ -88,7 +78,6 @@ class InstallWheelDamaged(InstallError):
     detail: str
 
 
-@dataclass(eq=False)
 class InstallWheelsForeign(InstallError):
     code = "install.wheels_foreign"
     sentence = N_(
@@ -100,7 +89,6 @@ class InstallWheelsForeign(InstallError):
     here: str
 
 
-@dataclass(eq=False)
 class InstallProgramsFailed(InstallError):
     code = "install.programs"
     sentence = N_(
@@ -110,7 +98,6 @@ class InstallProgramsFailed(InstallError):
     detail: str
 
 
-@dataclass(eq=False)
 class InstallStepFailed(InstallError):
     code = "install.step"
     sentence = N_("“{command}” failed: {detail}. Correct that and try again; what is done is not done twice.")
@@ -118,13 +105,11 @@ class InstallStepFailed(InstallError):
     detail: str
 
 
-@dataclass(eq=False)
 class NotInstalled(InstallError):
     code = "install.not_there"
     sentence = N_("Lantern is not installed on this machine, so there is nothing to remove.")
 
 
-@dataclass(eq=False)
 class RemovalUnsure(InstallError):
     code = "install.unsure"
     sentence = N_(
@@ -133,7 +118,6 @@ class RemovalUnsure(InstallError):
     )
 
 
-@dataclass(eq=False)
 class KeepUnknown(InstallError):
     code = "install.keep"
     sentence = N_("KEEP knows only “state” and “config”, not “{word}”. Nothing was removed.")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import ClassVar
 
 from firmware_app.errors.base import LanternError
@@ -15,13 +14,11 @@ class IntakeError(LanternError):
     dimse_status: ClassVar[int] = 0xC000
 
 
-@dataclass(eq=False)
 class NotAnImage(IntakeError):
     code = "intake.not_an_image"
     sentence = N_("This file is neither a DICOM object nor a picture the box knows. It was left where it is.")
 
 
-@dataclass(eq=False)
 class FileEmpty(IntakeError):
     code = "intake.empty"
     sentence = N_(
@@ -30,7 +27,6 @@ class FileEmpty(IntakeError):
     )
 
 
-@dataclass(eq=False)
 class FileOfZeros(IntakeError):
     code = "intake.zeros"
     sentence = N_(
@@ -39,7 +35,6 @@ class FileOfZeros(IntakeError):
     )
 
 
-@dataclass(eq=False)
 class FileGarbled(IntakeError):
     code = "intake.garbled"
     sentence = N_(
@@ -48,7 +43,6 @@ class FileGarbled(IntakeError):
     )
 
 
-@dataclass(eq=False)
 class PackedArchive(IntakeError):
     code = "intake.archive"
     sentence = N_(
@@ -56,7 +50,6 @@ class PackedArchive(IntakeError):
     )
 
 
-@dataclass(eq=False)
 class PhonePicture(IntakeError):
     code = "intake.phone_picture"
     sentence = N_(
@@ -65,7 +58,6 @@ class PhonePicture(IntakeError):
     )
 
 
-@dataclass(eq=False)
 class ProtocolBroken(IntakeError):
     code = "intake.protocol"
     sentence = N_(
@@ -74,7 +66,6 @@ class ProtocolBroken(IntakeError):
     )
 
 
-@dataclass(eq=False)
 class Truncated(IntakeError):
     code = "intake.truncated"
     sentence = N_("The object is incomplete: it ends inside {where}. Send or copy it again.")
@@ -82,7 +73,6 @@ class Truncated(IntakeError):
     where: str
 
 
-@dataclass(eq=False)
 class EndNotMarked(Truncated):
     """Of a format that need not say where it ends; *where* is its name."""
 
@@ -93,7 +83,6 @@ class EndNotMarked(Truncated):
     )
 
 
-@dataclass(eq=False)
 class Malformed(IntakeError):
     code = "intake.malformed"
     sentence = N_("The object breaks the DICOM encoding rules at {where}. Export it again from the machine.")
@@ -101,7 +90,6 @@ class Malformed(IntakeError):
     where: str
 
 
-@dataclass(eq=False)
 class NestedTooDeep(IntakeError):
     code = "intake.nested_too_deep"
     sentence = N_("The object nests sequences deeper than {limit} levels, which no real image does. It was refused.")
@@ -109,7 +97,6 @@ class NestedTooDeep(IntakeError):
     limit: int
 
 
-@dataclass(eq=False)
 class ObjectTooLarge(IntakeError):
     code = "intake.too_large"
     sentence = N_(
@@ -119,7 +106,6 @@ class ObjectTooLarge(IntakeError):
     limit_mb: int
 
 
-@dataclass(eq=False)
 class PixelLengthMismatch(IntakeError):
     code = "intake.pixel_length"
     sentence = N_("The header promises {declared} bytes of pixels but {present} are there. Send or copy it again.")
@@ -128,7 +114,6 @@ class PixelLengthMismatch(IntakeError):
     present: int
 
 
-@dataclass(eq=False)
 class IdentityMissing(IntakeError):
     code = "intake.identity_missing"
     sentence = N_("The object has no {keyword}, so it cannot be told apart from others. Export it again.")
@@ -136,7 +121,6 @@ class IdentityMissing(IntakeError):
     keyword: str
 
 
-@dataclass(eq=False)
 class IdentityMalformed(IntakeError):
     code = "intake.identity_malformed"
     sentence = N_(
@@ -147,7 +131,6 @@ class IdentityMalformed(IntakeError):
     keyword: str
 
 
-@dataclass(eq=False)
 class IdentityTooLong(IntakeError):
     code = "intake.identity_too_long"
     sentence = N_(
@@ -160,7 +143,6 @@ class IdentityTooLong(IntakeError):
     limit: int
 
 
-@dataclass(eq=False)
 class IdentityMismatch(IntakeError):
     code = "intake.identity_mismatch"
     sentence = N_("The object inside is not the one announced: its {keyword} differs. Check the sending machine.")
@@ -168,7 +150,6 @@ class IdentityMismatch(IntakeError):
     keyword: str
 
 
-@dataclass(eq=False)
 class TransferSyntaxRefused(IntakeError):
     code = "intake.transfer_syntax"
     sentence = N_("The box does not take images in the transfer syntax “{name}”. Send it uncompressed or as JPEG.")
@@ -176,14 +157,12 @@ class TransferSyntaxRefused(IntakeError):
     name: str
 
 
-@dataclass(eq=False)
 class DirectoryRecord(IntakeError):
     code = "intake.directory_record"
     sentence = N_("This is a DICOMDIR, the list of a disc's contents, not an image. The images beside it are read.")
     dimse_status = 0xC007
 
 
-@dataclass(eq=False)
 class InstanceConflict(IntakeError):
     code = "intake.conflict"
     sentence = N_(
@@ -193,7 +172,6 @@ class InstanceConflict(IntakeError):
     dimse_status = 0xC008
 
 
-@dataclass(eq=False)
 class HeaderConflict(IntakeError):
     code = "intake.header_conflict"
     sentence = N_(
@@ -203,20 +181,17 @@ class HeaderConflict(IntakeError):
     dimse_status = 0xC009
 
 
-@dataclass(eq=False)
 class NotARegularFile(IntakeError):
     code = "intake.not_regular"
     sentence = N_("This is a link, a pipe or a device, not a regular file. It was not followed.")
 
 
-@dataclass(eq=False)
 class FileUnreadable(IntakeError):
     code = "intake.unreadable"
     sentence = N_("The file cannot be read: {detail}. Check the stick or the permissions and try again.")
     detail: str
 
 
-@dataclass(eq=False)
 class SpaceShort(IntakeError):
     code = "intake.space_short"
     sentence = N_(
@@ -227,7 +202,6 @@ class SpaceShort(IntakeError):
     free_mb: int
 
 
-@dataclass(eq=False)
 class NotKept(IntakeError):
     code = "intake.not_kept"
     sentence = N_(

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-
 from firmware_app.errors.base import LanternError, own_python
 from firmware_app.language import N_
 
@@ -14,13 +12,11 @@ class ImagingError(LanternError):
     """The object was accepted, but no frame a model may see can be made of it."""
 
 
-@dataclass(eq=False)
 class NoPixels(ImagingError):
     code = "imaging.no_pixels"
     sentence = N_("This object holds no image (it may be a report or a plan), so there is nothing to read.")
 
 
-@dataclass(eq=False)
 class ImageFileMissing(ImagingError):
     code = "imaging.missing"
     sentence = N_(
@@ -29,14 +25,12 @@ class ImageFileMissing(ImagingError):
     )
 
 
-@dataclass(eq=False)
 class Undecodable(ImagingError):
     code = "imaging.undecodable"
     sentence = N_("The image cannot be decoded ({detail}). Ask for it to be exported again, uncompressed.")
     detail: str
 
 
-@dataclass(eq=False)
 class ClipWithoutPictures(ImagingError):
     code = "imaging.empty_clip"
     sentence = N_(
@@ -45,14 +39,12 @@ class ClipWithoutPictures(ImagingError):
     )
 
 
-@dataclass(eq=False)
 class PixelsUnsupported(ImagingError):
     code = "imaging.unsupported"
     sentence = N_("The image stores its pixels in a way this version cannot show: {detail}.")
     detail: str
 
 
-@dataclass(eq=False)
 class SignContradicted(ImagingError):
     code = "imaging.sign"
     sentence = N_(
@@ -61,17 +53,15 @@ class SignContradicted(ImagingError):
     )
 
 
-@dataclass(eq=False)
 class VideoReaderMissing(ImagingError):
     code = "imaging.no_video"
     sentence = N_(
         "This is a video clip, and Lantern was installed without the part that reads video. The clip is unharmed. "
         "The technician adds the part with “{python} -m pip install av”; clips that come after that are read."
     )
-    python: str = field(default_factory=own_python)
+    python: str = own_python()
 
 
-@dataclass(eq=False)
 class FrameTooLarge(ImagingError):
     """`megapixels`: how many there may be of such a picture, in millions."""
 
@@ -86,7 +76,6 @@ class FrameTooLarge(ImagingError):
     side: int = 32_768
 
 
-@dataclass(eq=False)
 class MemoryShort(ImagingError):
     code = "imaging.memory"
     sentence = N_(
@@ -102,7 +91,6 @@ class CannotJudge(LanternError):
     """Nothing is broken, but a number would not be honest."""
 
 
-@dataclass(eq=False)
 class AgeOutside(CannotJudge):
     code = "age"
     sentence = N_(
@@ -111,7 +99,6 @@ class AgeOutside(CannotJudge):
     age: int
 
 
-@dataclass(eq=False)
 class AgeUnknown(CannotJudge):
     code = "age.unknown"
     sentence = N_(
@@ -119,7 +106,6 @@ class AgeUnknown(CannotJudge):
     )
 
 
-@dataclass(eq=False)
 class AgeUnclear(CannotJudge):
     """Names no text of the header: what was typed into an age field may be a name."""
 
@@ -130,14 +116,12 @@ class AgeUnclear(CannotJudge):
     )
 
 
-@dataclass(eq=False)
 class ModalityNotCovered(CannotJudge):
     code = "reading.modality"
     sentence = N_("No installed model reads images of the kind “{modality}”. A doctor must read this image.")
     modality: str
 
 
-@dataclass(eq=False)
 class ModalityUnknown(CannotJudge):
     code = "reading.modality_unknown"
     sentence = N_(
@@ -147,27 +131,23 @@ class ModalityUnknown(CannotJudge):
     )
 
 
-@dataclass(eq=False)
 class BodyPartNotCovered(CannotJudge):
     code = "reading.body_part"
     sentence = N_("No installed model reads this part of the body ({body_part}). A doctor must read this image.")
     body_part: str
 
 
-@dataclass(eq=False)
 class BodyPartUnknown(CannotJudge):
     code = "reading.body_part_unknown"
     sentence = N_("The image does not say which part of the body it shows, so no model may be chosen.")
 
 
-@dataclass(eq=False)
 class ViewNotCovered(CannotJudge):
     code = "reading.view"
     sentence = N_("The installed models read frontal films only; this one is marked {view}. A doctor must read it.")
     view: str
 
 
-@dataclass(eq=False)
 class ViewUnclear(CannotJudge):
     code = "reading.view_unclear"
     sentence = N_(
@@ -176,7 +156,6 @@ class ViewUnclear(CannotJudge):
     )
 
 
-@dataclass(eq=False)
 class ForProcessing(CannotJudge):
     code = "reading.for_processing"
     sentence = N_(
@@ -185,7 +164,6 @@ class ForProcessing(CannotJudge):
     )
 
 
-@dataclass(eq=False)
 class NoPackInstalled(CannotJudge):
     code = "reading.no_pack"
     sentence = N_("No working model is installed on this box. “lantern doctor” says what to do.")
@@ -195,7 +173,6 @@ class ImageUnfit(CannotJudge):
     """The pixels can be no film, whatever the header says (`imaging.fitness`)."""
 
 
-@dataclass(eq=False)
 class ImageOfPages(ImageUnfit):
     code = "quality.pages"
     sentence = N_(
@@ -205,7 +182,6 @@ class ImageOfPages(ImageUnfit):
     pages: int
 
 
-@dataclass(eq=False)
 class ImageTooSmall(ImageUnfit):
     code = "quality.too_small"
     sentence = N_(
@@ -216,7 +192,6 @@ class ImageTooSmall(ImageUnfit):
     least: int
 
 
-@dataclass(eq=False)
 class ImageOddShape(ImageUnfit):
     code = "quality.shape"
     sentence = N_("The image has {columns} × {rows} pixels, which is not the shape of a film. Send the whole image.")
@@ -224,20 +199,17 @@ class ImageOddShape(ImageUnfit):
     rows: int
 
 
-@dataclass(eq=False)
 class ImageBlank(ImageUnfit):
     code = "quality.blank"
     sentence = N_("The image is blank or nearly so (greys in use: {greys}). Check the exposure and send it again.")
     greys: int
 
 
-@dataclass(eq=False)
 class ImageNotAFilm(ImageUnfit):
     code = "quality.not_a_film"
     sentence = N_("The image shows no connected shapes, as noise or a test pattern does, so it was not read as a film.")
 
 
-@dataclass(eq=False)
 class ImageTurned(ImageUnfit):
     code = "quality.turned"
     sentence = N_(
@@ -246,13 +218,11 @@ class ImageTurned(ImageUnfit):
     )
 
 
-@dataclass(eq=False)
 class ImageUnlike(ImageUnfit):
     code = "quality.unlike"
     sentence = N_("The image does not look like a frontal chest film, so it was not read as one. Check what was sent.")
 
 
-@dataclass(eq=False)
 class ImageOfColour(ImageUnfit):
     code = "quality.colour"
     sentence = N_(
@@ -260,7 +230,6 @@ class ImageOfColour(ImageUnfit):
     )
 
 
-@dataclass(eq=False)
 class ImagePhotographed(ImageUnfit):
     code = "quality.photographed"
     sentence = N_(
@@ -269,7 +238,6 @@ class ImagePhotographed(ImageUnfit):
     )
 
 
-@dataclass(eq=False)
 class ImageUnfamiliar(CannotJudge):
     """How far the image lies from those that the model learnt from, and how far it may (`tasks.typicality`)."""
 
@@ -284,7 +252,6 @@ class ImageUnfamiliar(CannotJudge):
     limit: float
 
 
-@dataclass(eq=False)
 class UptakeUnknown(CannotJudge):
     """Names the attribute of the header that stands in the way."""
 
@@ -296,7 +263,6 @@ class UptakeUnknown(CannotJudge):
     detail: str
 
 
-@dataclass(eq=False)
 class DecodeGaveUp(CannotJudge):
     code = "reading.decode_gave_up"
     sentence = N_(
@@ -306,7 +272,6 @@ class DecodeGaveUp(CannotJudge):
     detail: str
 
 
-@dataclass(eq=False)
 class DecodeRanOut(CannotJudge):
     """As `DecodeGaveUp`, of a decoder that had taken much of its memory; `held_mb` is how much at the most."""
 
@@ -320,21 +285,18 @@ class DecodeRanOut(CannotJudge):
     held_mb: int
 
 
-@dataclass(eq=False)
 class InferenceGaveUp(CannotJudge):
     code = "reading.inference_gave_up"
     sentence = N_("The model stopped twice on this image ({detail}), so there is no result. A doctor must read it.")
     detail: str
 
 
-@dataclass(eq=False)
 class ReaderGaveUp(CannotJudge):
     code = "reading.gave_up"
     sentence = N_("The reader was interrupted {claims} times while reading this image and has stopped trying.")
     claims: int
 
 
-@dataclass(eq=False)
 class NotReadYet(CannotJudge):
     code = "reading.waiting"
     sentence = N_("This image is stored safely but has not been read yet; no result does not mean normal.")

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from firmware_app.errors.base import LanternError
 from firmware_app.language import N_
 
@@ -14,7 +12,6 @@ class UplinkError(LanternError):
     """Something may not travel, cannot be opened, or the line itself is down."""
 
 
-@dataclass(eq=False)
 class MessageInvalid(UplinkError):
     """Names the field, never the value: what does not belong into a message may be a person's name."""
 
@@ -23,7 +20,6 @@ class MessageInvalid(UplinkError):
     field: str
 
 
-@dataclass(eq=False)
 class MessageTooLarge(UplinkError):
     code = "uplink.too_large"
     sentence = N_("The message is {size} bytes long and the line takes {limit}. It is kept here and the next one goes.")
@@ -31,47 +27,40 @@ class MessageTooLarge(UplinkError):
     limit: int
 
 
-@dataclass(eq=False)
 class EnvelopeMalformed(UplinkError):
     code = "uplink.malformed"
     sentence = N_("The sealed message does not have the form of this version ({where}); it may be cut off.")
     where: str
 
 
-@dataclass(eq=False)
 class EnvelopeUndecryptable(UplinkError):
     code = "uplink.undecryptable"
     sentence = N_("The sealed message cannot be opened: it was changed on the way, or is for another box or purpose.")
 
 
-@dataclass(eq=False)
 class SignatureForged(UplinkError):
     code = "uplink.forged"
     sentence = N_("The signature is not that of the sender the message names. Someone else wrote it; it was not used.")
 
 
-@dataclass(eq=False)
 class SealKeyUnknown(UplinkError):
     code = "uplink.key_unknown"
     sentence = N_("The message is sealed to a key ({key}) that this hospital never had. It went to the wrong place.")
     key: str
 
 
-@dataclass(eq=False)
 class SealKeyRetired(UplinkError):
     code = "uplink.key_retired"
     sentence = N_("The message is sealed to a key ({key}) that was retired. The box sends it again with the new one.")
     key: str
 
 
-@dataclass(eq=False)
 class KeysOutdated(UplinkError):
     code = "uplink.keys_outdated"
     sentence = N_("The hospital's keys number {serial} are older than those in use; they were not taken.")
     serial: int
 
 
-@dataclass(eq=False)
 class BundleInvalid(UplinkError):
     code = "uplink.bundle"
     sentence = N_("The file {path} cannot be used: {detail}. Ask for it again.")
@@ -79,21 +68,18 @@ class BundleInvalid(UplinkError):
     detail: str
 
 
-@dataclass(eq=False)
 class LineNotSetUp(UplinkError):
     code = "uplink.not_set_up"
     sentence = N_("The line to the hospital is switched on but [uplink] {key} is missing. Run “lantern provision”.")
     key: str
 
 
-@dataclass(eq=False)
 class PlainLineRefused(UplinkError):
     code = "uplink.plain"
     sentence = N_("The broker {host} is another machine and [uplink] tls_ca is not set. The box does not talk openly.")
     host: str
 
 
-@dataclass(eq=False)
 class CertificateNotYetValid(UplinkError):
     code = "uplink.certificate_not_yet"
     sentence = N_(
@@ -104,7 +90,6 @@ class CertificateNotYetValid(UplinkError):
     starts: str
 
 
-@dataclass(eq=False)
 class CertificateExpired(UplinkError):
     code = "uplink.certificate_expired"
     sentence = N_(
@@ -116,7 +101,6 @@ class CertificateExpired(UplinkError):
     now: str
 
 
-@dataclass(eq=False)
 class CertificateTooEarly(UplinkError):
     code = "uplink.certificate_early"
     sentence = N_(
@@ -128,7 +112,6 @@ class CertificateTooEarly(UplinkError):
     now: str
 
 
-@dataclass(eq=False)
 class CertificateOver(UplinkError):
     code = "uplink.certificate_ended"
     sentence = N_(
@@ -140,7 +123,6 @@ class CertificateOver(UplinkError):
     now: str
 
 
-@dataclass(eq=False)
 class BrokerNotYetByClock(UplinkError):
     code = "uplink.broker_not_yet"
     sentence = N_(
@@ -152,7 +134,6 @@ class BrokerNotYetByClock(UplinkError):
     now: str
 
 
-@dataclass(eq=False)
 class BrokerNotYet(UplinkError):
     code = "uplink.broker_early"
     sentence = N_(
@@ -164,7 +145,6 @@ class BrokerNotYet(UplinkError):
     now: str
 
 
-@dataclass(eq=False)
 class BrokerExpiredByClock(UplinkError):
     code = "uplink.broker_expired"
     sentence = N_(
@@ -176,7 +156,6 @@ class BrokerExpiredByClock(UplinkError):
     now: str
 
 
-@dataclass(eq=False)
 class BrokerExpired(UplinkError):
     code = "uplink.broker_ended"
     sentence = N_(
@@ -188,7 +167,6 @@ class BrokerExpired(UplinkError):
     now: str
 
 
-@dataclass(eq=False)
 class BrokerUnreachable(UplinkError):
     code = "uplink.no_broker"
     sentence = N_(
@@ -199,7 +177,6 @@ class BrokerUnreachable(UplinkError):
     detail: str
 
 
-@dataclass(eq=False)
 class BrokerUntrusted(UplinkError):
     code = "uplink.broker_untrusted"
     sentence = N_("Whoever answers at {host}:{port} is not the hospital's broker ({detail}). Nothing was sent to it.")
@@ -208,7 +185,6 @@ class BrokerUntrusted(UplinkError):
     detail: str
 
 
-@dataclass(eq=False)
 class BrokerClosed(UplinkError):
     code = "uplink.broker_closed"
     sentence = N_(
@@ -219,7 +195,6 @@ class BrokerClosed(UplinkError):
     port: int
 
 
-@dataclass(eq=False)
 class BrokerRefused(UplinkError):
     code = "uplink.broker_refused"
     sentence = N_("The broker refused ({reason}). Ask the hospital whether this box is enrolled and has its rights.")
@@ -233,44 +208,37 @@ class HospitalError(LanternError):
     """A message was kept aside, or the operator must do something first."""
 
 
-@dataclass(eq=False)
 class TopicUnknown(HospitalError):
     code = "hospital.topic"
     sentence = N_("The message came under a topic that no box of this version uses. It was kept aside.")
 
 
-@dataclass(eq=False)
 class BoxUnknown(HospitalError):
     code = "hospital.box_unknown"
     sentence = N_("No box named {box} is enrolled here. Enrol it with “lantern-hospital enrol”.")
     box: str
 
 
-@dataclass(eq=False)
 class Misaddressed(HospitalError):
     code = "hospital.misaddressed"
     sentence = N_("The message names another box or kind inside than the topic it came under. It was kept aside.")
 
 
-@dataclass(eq=False)
 class Replayed(HospitalError):
     code = "hospital.replayed"
     sentence = N_("The very same bytes came before. They were counted the first time and are not counted again.")
 
 
-@dataclass(eq=False)
 class Outdated(HospitalError):
     code = "hospital.outdated"
     sentence = N_("A later word of this box on its own state came before. This one changes nothing.")
 
 
-@dataclass(eq=False)
 class Contradicted(HospitalError):
     code = "hospital.contradicted"
     sentence = N_("Another message with the same number but different content was counted before. This one was not.")
 
 
-@dataclass(eq=False)
 class KeysMissing(HospitalError):
     code = "hospital.keys_missing"
     sentence = N_(
@@ -280,21 +248,18 @@ class KeysMissing(HospitalError):
     path: str
 
 
-@dataclass(eq=False)
 class KeysExist(HospitalError):
     code = "hospital.keys_exist"
     sentence = N_("There are hospital keys in {path} already. “lantern-hospital keys rotate” makes a fresh one.")
     path: str
 
 
-@dataclass(eq=False)
 class BoxEnrolled(HospitalError):
     code = "hospital.box_enrolled"
     sentence = N_("Another box named {box} is enrolled already. Give this one another id, or use --replace.")
     box: str
 
 
-@dataclass(eq=False)
 class InboxNewer(HospitalError):
     code = "hospital.inbox_newer"
     sentence = N_(
@@ -305,7 +270,6 @@ class InboxNewer(HospitalError):
     known: int
 
 
-@dataclass(eq=False)
 class BoxRevoked(HospitalError):
     code = "hospital.box_revoked"
     sentence = N_(
@@ -314,14 +278,12 @@ class BoxRevoked(HospitalError):
     box: str
 
 
-@dataclass(eq=False)
 class HospitalServing(HospitalError):
     code = "hospital.serving"
     sentence = N_("“lantern-hospital serve” works in {path} already. Stop that one first; nothing was changed.")
     path: str
 
 
-@dataclass(eq=False)
 class BrokerFilesOld(HospitalError):
     code = "hospital.broker_old"
     sentence = N_(
@@ -331,7 +293,6 @@ class BrokerFilesOld(HospitalError):
     path: str
 
 
-@dataclass(eq=False)
 class InboxDamaged(HospitalError):
     code = "hospital.inbox_damaged"
     sentence = N_(
@@ -341,7 +302,6 @@ class InboxDamaged(HospitalError):
     detail: str
 
 
-@dataclass(eq=False)
 class InboxRebuilt(HospitalError):
     code = "hospital.inbox_rebuilt"
     sentence = N_(
@@ -355,7 +315,6 @@ class InboxRebuilt(HospitalError):
     path: str
 
 
-@dataclass(eq=False)
 class CopyNotMade(HospitalError):
     code = "hospital.backup_failed"
     sentence = N_("The backup {path} was not made: {detail}. Nothing of it is left.")
@@ -363,7 +322,6 @@ class CopyNotMade(HospitalError):
     detail: str
 
 
-@dataclass(eq=False)
 class CopyUnusable(HospitalError):
     code = "hospital.backup_unusable"
     sentence = N_("The file {path} is no whole backup of a hospital ({detail}). Take another one.")
@@ -371,14 +329,12 @@ class CopyUnusable(HospitalError):
     detail: str
 
 
-@dataclass(eq=False)
 class RestoreOccupied(HospitalError):
     code = "hospital.restore_occupied"
     sentence = N_("The folder {path} holds a hospital already. Move it away first; nothing was changed.")
     path: str
 
 
-@dataclass(eq=False)
 class ClockBehindBackup(HospitalError):
     code = "hospital.clock_behind"
     sentence = N_("The backup was made on {made}, which is later than this computer's clock. Set the clock first.")

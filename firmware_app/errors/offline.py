@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from firmware_app.errors.base import LanternError
 from firmware_app.language import N_
 
@@ -12,7 +10,6 @@ class OfflineError(LanternError):
     """Files cannot be read here and now."""
 
 
-@dataclass(eq=False)
 class NothingToRead(OfflineError):
     code = "read.nothing"
     sentence = N_(
@@ -20,7 +17,6 @@ class NothingToRead(OfflineError):
     )
 
 
-@dataclass(eq=False)
 class TemporaryUnusable(OfflineError):
     code = "read.temporary"
     sentence = N_(
@@ -31,7 +27,6 @@ class TemporaryUnusable(OfflineError):
     detail: str
 
 
-@dataclass(eq=False)
 class TemporaryFull(OfflineError):
     code = "read.temporary_full"
     sentence = N_(

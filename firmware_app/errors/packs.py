@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from firmware_app.errors.base import LanternError
 from firmware_app.language import N_
 
@@ -12,14 +10,12 @@ class PackError(LanternError):
     """A model pack is missing, damaged or not what it claims."""
 
 
-@dataclass(eq=False)
 class PackUnknown(PackError):
     code = "pack.unknown"
     sentence = N_("There is no model pack named “{pack}” on this box. “lantern pack list” names those that there are.")
     pack: str
 
 
-@dataclass(eq=False)
 class PackManifestInvalid(PackError):
     code = "pack.manifest"
     sentence = N_("The manifest of the model pack in {path} cannot be used: {detail}. Install the pack again.")
@@ -27,7 +23,6 @@ class PackManifestInvalid(PackError):
     detail: str
 
 
-@dataclass(eq=False)
 class PackArtefactMissing(PackError):
     code = "pack.artefact_missing"
     sentence = N_("The model pack “{pack}” lacks its file {file}. Install the pack again.")
@@ -35,7 +30,6 @@ class PackArtefactMissing(PackError):
     file: str
 
 
-@dataclass(eq=False)
 class PackDigestMismatch(PackError):
     code = "pack.digest"
     sentence = N_("The file {file} of the model pack “{pack}” is not the one that was shipped. Install the pack again.")
@@ -43,7 +37,6 @@ class PackDigestMismatch(PackError):
     file: str
 
 
-@dataclass(eq=False)
 class PackTaskUnread(PackError):
     code = "pack.task"
     sentence = N_(
@@ -54,7 +47,6 @@ class PackTaskUnread(PackError):
     task: str
 
 
-@dataclass(eq=False)
 class PackFileUnlisted(PackError):
     code = "pack.unlisted"
     sentence = N_("The model pack “{pack}” holds {file}, which its SHA256SUMS does not name. Install the pack again.")
@@ -62,7 +54,6 @@ class PackFileUnlisted(PackError):
     file: str
 
 
-@dataclass(eq=False)
 class PackSumsInvalid(PackError):
     code = "pack.sums"
     sentence = N_("The SHA256SUMS of the model pack “{pack}” cannot be used: {detail}. Install the pack again.")
@@ -70,7 +61,6 @@ class PackSumsInvalid(PackError):
     detail: str
 
 
-@dataclass(eq=False)
 class PackPublisherUnknown(PackError):
     code = "pack.no_publisher"
     sentence = N_(
@@ -81,7 +71,6 @@ class PackPublisherUnknown(PackError):
     repository: str
 
 
-@dataclass(eq=False)
 class PackRootInvalid(PackError):
     code = "pack.root"
     sentence = N_("{path} is not the root.json of a publisher: {detail}. Ask the publisher for the right file.")
@@ -89,7 +78,6 @@ class PackRootInvalid(PackError):
     detail: str
 
 
-@dataclass(eq=False)
 class PackPublisherOther(PackError):
     code = "pack.other_publisher"
     sentence = N_(
@@ -100,7 +88,6 @@ class PackPublisherOther(PackError):
     trust: str
 
 
-@dataclass(eq=False)
 class PackRepositoryUnreadable(PackError):
     code = "pack.unreachable"
     sentence = N_(
@@ -110,7 +97,6 @@ class PackRepositoryUnreadable(PackError):
     detail: str
 
 
-@dataclass(eq=False)
 class PackRepositoryInvalid(PackError):
     code = "pack.repository"
     sentence = N_("The pack repository {repository} cannot be used: {detail}. Ask the publisher for a fresh copy.")
@@ -118,7 +104,6 @@ class PackRepositoryInvalid(PackError):
     detail: str
 
 
-@dataclass(eq=False)
 class PackSignatureWrong(PackError):
     code = "pack.signature"
     sentence = N_(
@@ -129,7 +114,6 @@ class PackSignatureWrong(PackError):
     detail: str
 
 
-@dataclass(eq=False)
 class PackRepositoryRolledBack(PackError):
     code = "pack.rolled_back"
     sentence = N_(
@@ -140,7 +124,6 @@ class PackRepositoryRolledBack(PackError):
     detail: str
 
 
-@dataclass(eq=False)
 class PackRepositoryExpired(PackError):
     code = "pack.expired"
     sentence = N_(
@@ -150,7 +133,6 @@ class PackRepositoryExpired(PackError):
     repository: str
 
 
-@dataclass(eq=False)
 class PackTruncated(PackError):
     code = "pack.truncated"
     sentence = N_(
@@ -161,7 +143,6 @@ class PackTruncated(PackError):
     file: str
 
 
-@dataclass(eq=False)
 class PackFileAltered(PackError):
     code = "pack.altered"
     sentence = N_(
@@ -172,7 +153,6 @@ class PackFileAltered(PackError):
     file: str
 
 
-@dataclass(eq=False)
 class PackNotOffered(PackError):
     code = "pack.not_offered"
     sentence = N_("The pack repository {repository} does not offer {pack}. It offers: {offered}.")
@@ -181,7 +161,6 @@ class PackNotOffered(PackError):
     offered: str
 
 
-@dataclass(eq=False)
 class PackOlder(PackError):
     code = "pack.older"
     sentence = N_(
@@ -193,7 +172,6 @@ class PackOlder(PackError):
     current: str
 
 
-@dataclass(eq=False)
 class PackNoPrevious(PackError):
     code = "pack.no_previous"
     sentence = N_("There is no earlier version of the model pack “{pack}” on this box; {current} stays in use.")
@@ -201,7 +179,6 @@ class PackNoPrevious(PackError):
     current: str
 
 
-@dataclass(eq=False)
 class PackNotRightHere(PackError):
     code = "pack.not_right_here"
     sentence = N_(
@@ -213,7 +190,6 @@ class PackNotRightHere(PackError):
     detail: str
 
 
-@dataclass(eq=False)
 class PackOverlaps(PackError):
     code = "pack.overlap"
     sentence = N_(
@@ -225,7 +201,6 @@ class PackOverlaps(PackError):
     other: str
 
 
-@dataclass(eq=False)
 class PackShipped(PackError):
     code = "pack.shipped"
     sentence = N_(
@@ -235,7 +210,6 @@ class PackShipped(PackError):
     pack: str
 
 
-@dataclass(eq=False)
 class PackDiskFull(PackError):
     code = "pack.disk_full"
     sentence = N_(
@@ -244,7 +218,6 @@ class PackDiskFull(PackError):
     pack: str
 
 
-@dataclass(eq=False)
 class PackFolderUnusable(PackError):
     code = "pack.folder"
     sentence = N_("The folder of model packs {path} cannot be used: {detail}. Check the disk and who owns the folder.")
@@ -252,7 +225,6 @@ class PackFolderUnusable(PackError):
     detail: str
 
 
-@dataclass(eq=False)
 class PackBusy(PackError):
     code = "pack.busy"
     sentence = N_("Another command is changing the model packs in {path}. Wait until it is done.")
@@ -263,7 +235,6 @@ class RuntimeFault(LanternError):
     """An inference runtime cannot be used, or failed while it was."""
 
 
-@dataclass(eq=False)
 class RuntimeUnavailable(RuntimeFault):
     code = "runtime.unavailable"
     sentence = N_("The inference runtime {runtime} cannot be used here: {detail}.")
@@ -271,7 +242,6 @@ class RuntimeUnavailable(RuntimeFault):
     detail: str
 
 
-@dataclass(eq=False)
 class InferenceFailed(RuntimeFault):
     code = "runtime.inference_failed"
     sentence = N_("The model “{pack}” failed on {runtime}: {detail}.")
@@ -280,7 +250,6 @@ class InferenceFailed(RuntimeFault):
     detail: str
 
 
-@dataclass(eq=False)
 class RuntimeWrong(RuntimeFault):
     code = "runtime.wrong"
     sentence = N_(
@@ -297,7 +266,6 @@ class RuntimeWrong(RuntimeFault):
     tolerance: float
 
 
-@dataclass(eq=False)
 class RuntimeStopped(RuntimeFault):
     code = "runtime.stopped"
     sentence = N_(
@@ -309,7 +277,6 @@ class RuntimeStopped(RuntimeFault):
     detail: str
 
 
-@dataclass(eq=False)
 class RuntimeHung(RuntimeFault):
     code = "runtime.hung"
     sentence = N_(

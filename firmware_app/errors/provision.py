@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from firmware_app.errors.box import ProvisionError
 from firmware_app.errors.line import HospitalError
 from firmware_app.language import N_
@@ -11,28 +9,24 @@ from firmware_app.language import N_
 # --- answers ------------------------------------------------------------------------------------------------------
 
 
-@dataclass(eq=False)
 class ClinicNameUnusable(ProvisionError):
     code = "provision.name"
     sentence = N_("The clinic's name is 1 to {limit} characters on one line. Type it again.")
     limit: int
 
 
-@dataclass(eq=False)
 class LanguageUnknown(ProvisionError):
     code = "provision.language"
     sentence = N_("“{language}” is no language of this box. Choose zh_CN or en.")
     language: str
 
 
-@dataclass(eq=False)
 class ZoneUnknown(ProvisionError):
     code = "provision.zone"
     sentence = N_("“{zone}” is no time zone that this machine knows. Give one as in Asia/Shanghai.")
     zone: str
 
 
-@dataclass(eq=False)
 class AeTitleUnusable(ProvisionError):
     code = "provision.ae_title"
     sentence = N_(
@@ -41,13 +35,11 @@ class AeTitleUnusable(ProvisionError):
     title: str
 
 
-@dataclass(eq=False)
 class CodeMalformed(ProvisionError):
     code = "provision.code_form"
     sentence = N_("A one-time code has 12 letters and digits, as in 2345-6789-ABCD. Type it again as it is printed.")
 
 
-@dataclass(eq=False)
 class CodeWrong(ProvisionError):
     code = "provision.code"
     sentence = N_(
@@ -56,7 +48,6 @@ class CodeWrong(ProvisionError):
     )
 
 
-@dataclass(eq=False)
 class FingerprintDiffers(ProvisionError):
     code = "provision.fingerprint"
     sentence = N_(
@@ -68,7 +59,6 @@ class FingerprintDiffers(ProvisionError):
 # --- the file -----------------------------------------------------------------------------------------------------
 
 
-@dataclass(eq=False)
 class ProvisioningUnreadable(ProvisionError):
     code = "provision.file"
     sentence = N_("{file} is no provisioning file, or was cut off ({detail}). Ask the hospital for it again.")
@@ -76,7 +66,6 @@ class ProvisioningUnreadable(ProvisionError):
     detail: str
 
 
-@dataclass(eq=False)
 class ProvisioningNone(ProvisionError):
     code = "provision.none"
     sentence = N_(
@@ -87,7 +76,6 @@ class ProvisioningNone(ProvisionError):
     folder: str
 
 
-@dataclass(eq=False)
 class ProvisioningUndecided(ProvisionError):
     code = "provision.which"
     sentence = N_(
@@ -98,7 +86,6 @@ class ProvisioningUndecided(ProvisionError):
     count: int
 
 
-@dataclass(eq=False)
 class ProvisioningMany(ProvisionError):
     code = "provision.many"
     sentence = N_(
@@ -108,7 +95,6 @@ class ProvisioningMany(ProvisionError):
     limit: int
 
 
-@dataclass(eq=False)
 class ProvisioningForged(ProvisionError):
     code = "provision.signature"
     sentence = N_(
@@ -117,7 +103,6 @@ class ProvisioningForged(ProvisionError):
     file: str
 
 
-@dataclass(eq=False)
 class ProvisioningStranger(ProvisionError):
     code = "provision.stranger"
     sentence = N_(
@@ -128,7 +113,6 @@ class ProvisioningStranger(ProvisionError):
     trusted: str
 
 
-@dataclass(eq=False)
 class ProvisioningElsewhere(ProvisionError):
     code = "provision.wrong_box"
     sentence = N_("{file} is for {meant}, and this box is {here}. Take the file and the label that belong to this box.")
@@ -137,7 +121,6 @@ class ProvisioningElsewhere(ProvisionError):
     here: str
 
 
-@dataclass(eq=False)
 class ProvisioningExpired(ProvisionError):
     code = "provision.expired"
     sentence = N_("{file} was good until {ends}; the box's clock says {now}. Ask the hospital for a new one.")
@@ -146,14 +129,12 @@ class ProvisioningExpired(ProvisionError):
     now: str
 
 
-@dataclass(eq=False)
 class ProvisioningReplayed(ProvisionError):
     code = "provision.replayed"
     sentence = N_("{file} is old: this box has taken a later file of the same hospital, and keeps what that one says.")
     file: str
 
 
-@dataclass(eq=False)
 class TrustNeeded(ProvisionError):
     code = "provision.trust"
     sentence = N_(
@@ -163,7 +144,6 @@ class TrustNeeded(ProvisionError):
     fingerprint: str
 
 
-@dataclass(eq=False)
 class EnrolmentStranger(ProvisionError):
     code = "provision.enrolment"
     sentence = N_(
@@ -178,7 +158,6 @@ class EnrolmentStranger(ProvisionError):
     hospital: str
 
 
-@dataclass(eq=False)
 class HospitalNeeded(ProvisionError):
     code = "provision.no_hospital"
     sentence = N_(
@@ -191,7 +170,6 @@ class HospitalNeeded(ProvisionError):
 # --- doing it -----------------------------------------------------------------------------------------------------
 
 
-@dataclass(eq=False)
 class ConsoleNeeded(ProvisionError):
     code = "provision.console"
     sentence = N_(
@@ -200,7 +178,6 @@ class ConsoleNeeded(ProvisionError):
     )
 
 
-@dataclass(eq=False)
 class AnswersUnwritable(ProvisionError):
     code = "provision.write"
     sentence = N_("{path} cannot be written: {detail}. Nothing was changed. Run “sudo lantern provision”.")
@@ -208,7 +185,6 @@ class AnswersUnwritable(ProvisionError):
     detail: str
 
 
-@dataclass(eq=False)
 class SealingFailed(ProvisionError):
     code = "provision.seal"
     sentence = N_(
@@ -218,7 +194,6 @@ class SealingFailed(ProvisionError):
     detail: str
 
 
-@dataclass(eq=False)
 class ZoneNotSet(ProvisionError):
     """All the rest was done: a clock that shows another hour is no reason to leave a box without an identity."""
 
@@ -231,7 +206,6 @@ class ZoneNotSet(ProvisionError):
     detail: str
 
 
-@dataclass(eq=False)
 class StartNeeded(ProvisionError):
     code = "provision.start_needed"
     sentence = N_(
@@ -241,14 +215,12 @@ class StartNeeded(ProvisionError):
     detail: str
 
 
-@dataclass(eq=False)
 class RequestUnusable(ProvisionError):
     code = "provision.request"
     sentence = N_("The request of the first page cannot be used ({detail}). Open the page and answer again.")
     detail: str
 
 
-@dataclass(eq=False)
 class RowUnusable(HospitalError):
     """At the hospital: a line of the list of boxes."""
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from firmware_app.errors.judgement import CannotJudge
 from firmware_app.language import N_
 
@@ -12,13 +10,11 @@ class SeriesUnfit(CannotJudge):
     """The slices of a series make no volume of which a number would be honest (`imaging.series`)."""
 
 
-@dataclass(eq=False)
 class LocalizerLeftOut(SeriesUnfit):
     code = "series.localizer"
     sentence = N_("This is a localizer, taken to plan the scan. It is no slice of the volume, and nothing is missing.")
 
 
-@dataclass(eq=False)
 class NoSlice(SeriesUnfit):
     """Names the attribute of the header that is missing or cannot be."""
 
@@ -30,7 +26,6 @@ class NoSlice(SeriesUnfit):
     detail: str
 
 
-@dataclass(eq=False)
 class SlicesTooFew(SeriesUnfit):
     code = "series.too_few"
     sentence = N_("Of slices that belong together there are only {slices}; a volume needs at least {least}.")
@@ -38,7 +33,6 @@ class SlicesTooFew(SeriesUnfit):
     least: int
 
 
-@dataclass(eq=False)
 class SlicesMissing(SeriesUnfit):
     code = "series.missing"
     sentence = N_(
@@ -48,7 +42,6 @@ class SlicesMissing(SeriesUnfit):
     step_mm: float
 
 
-@dataclass(eq=False)
 class SlicesTwice(SeriesUnfit):
     code = "series.twice"
     sentence = N_(
@@ -58,7 +51,6 @@ class SlicesTwice(SeriesUnfit):
     slices: int
 
 
-@dataclass(eq=False)
 class SpacingUneven(SeriesUnfit):
     code = "series.uneven"
     sentence = N_(
@@ -69,7 +61,6 @@ class SpacingUneven(SeriesUnfit):
     most_mm: float
 
 
-@dataclass(eq=False)
 class SlicesAskew(SeriesUnfit):
     code = "series.askew"
     sentence = N_(
@@ -79,7 +70,6 @@ class SlicesAskew(SeriesUnfit):
     off_mm: float
 
 
-@dataclass(eq=False)
 class VolumeTooLarge(SeriesUnfit):
     code = "series.too_large"
     sentence = N_(
@@ -90,7 +80,6 @@ class VolumeTooLarge(SeriesUnfit):
     megabytes: int
 
 
-@dataclass(eq=False)
 class NotHounsfield(SeriesUnfit):
     """Names the attribute of the header that stands in the way."""
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from firmware_app.errors.base import LanternError
 from firmware_app.language import N_
 
@@ -12,7 +10,6 @@ class SetupError(LanternError):
     """The box's folders, users or units are not as its processes need them."""
 
 
-@dataclass(eq=False)
 class StateElsewhere(SetupError):
     code = "setup.state_elsewhere"
     sentence = N_(
@@ -23,14 +20,12 @@ class StateElsewhere(SetupError):
     expected: str
 
 
-@dataclass(eq=False)
 class UserMissing(SetupError):
     code = "setup.user_missing"
     sentence = N_("The system user or group {name} is missing. Install Lantern again: “make install”.")
     name: str
 
 
-@dataclass(eq=False)
 class UnitsNotReread(SetupError):
     code = "setup.units_not_reread"
     sentence = N_(
@@ -40,7 +35,6 @@ class UnitsNotReread(SetupError):
     detail: str
 
 
-@dataclass(eq=False)
 class NameNotTaken(SetupError):
     code = "setup.name_not_taken"
     sentence = N_(
@@ -51,7 +45,6 @@ class NameNotTaken(SetupError):
     detail: str
 
 
-@dataclass(eq=False)
 class FolderStrange(SetupError):
     code = "setup.folder_strange"
     sentence = N_("{path} is a link or a file where a folder belongs. Move it away; the box then makes the folder.")

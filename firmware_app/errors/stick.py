@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from firmware_app.errors.base import LanternError
 from firmware_app.language import N_
 
@@ -12,7 +10,6 @@ class StickError(LanternError):
     """A stick was not opened, or not copied to its end.  What was copied before is safe."""
 
 
-@dataclass(eq=False)
 class StickBlank(StickError):
     code = "stick.blank"
     sentence = N_(
@@ -21,7 +18,6 @@ class StickBlank(StickError):
     )
 
 
-@dataclass(eq=False)
 class StickForeign(StickError):
     code = "stick.file_system"
     sentence = N_(
@@ -31,7 +27,6 @@ class StickForeign(StickError):
     kind: str
 
 
-@dataclass(eq=False)
 class StickNotMounted(StickError):
     code = "stick.mount"
     sentence = N_(
@@ -41,7 +36,6 @@ class StickNotMounted(StickError):
     detail: str
 
 
-@dataclass(eq=False)
 class StickWithoutDriver(StickError):
     code = "stick.driver"
     sentence = N_(
@@ -52,7 +46,6 @@ class StickWithoutDriver(StickError):
     package: str
 
 
-@dataclass(eq=False)
 class StickUnsafe(StickError):
     """Fail closed: what the kernel shows is not what was asked for."""
 
@@ -63,13 +56,11 @@ class StickUnsafe(StickError):
     missing: str
 
 
-@dataclass(eq=False)
 class StickInUse(StickError):
     code = "stick.in_use"
     sentence = N_("This disk is in use by the box itself, so it was left alone.")
 
 
-@dataclass(eq=False)
 class StickPulled(StickError):
     code = "stick.pulled"
     sentence = N_(
@@ -78,7 +69,6 @@ class StickPulled(StickError):
     )
 
 
-@dataclass(eq=False)
 class StickStopped(StickError):
     code = "stick.stopped"
     sentence = N_(
@@ -87,7 +77,6 @@ class StickStopped(StickError):
     )
 
 
-@dataclass(eq=False)
 class StickNotAll(StickError):
     """Files were refused or could not be read; `StickStatus.refused` says how many for which reason."""
 
@@ -99,14 +88,12 @@ class StickNotAll(StickError):
     count: int
 
 
-@dataclass(eq=False)
 class StickNothingKnown(StickError):
     code = "stick.nothing_known"
     sentence = N_("No image was found on the stick; {count} files are of an unknown kind.")
     count: int
 
 
-@dataclass(eq=False)
 class StickDamaged(StickError):
     """A driver shows less than the folders name, and says nothing of it."""
 
@@ -117,7 +104,6 @@ class StickDamaged(StickError):
     )
 
 
-@dataclass(eq=False)
 class StickOverfull(StickError):
     code = "stick.overfull"
     sentence = N_(
@@ -128,7 +114,6 @@ class StickOverfull(StickError):
     depth: int
 
 
-@dataclass(eq=False)
 class CaseIncomplete(StickError):
     """Beside every result of a case from whose stick not everything came in."""
 
@@ -140,7 +125,6 @@ class CaseIncomplete(StickError):
     )
 
 
-@dataclass(eq=False)
 class CaseListedMore(StickError):
     """The medium's own list (DICOMDIR, PS3.10 8.6) names images that are not on it."""
 
@@ -152,7 +136,6 @@ class CaseListedMore(StickError):
     count: int
 
 
-@dataclass(eq=False)
 class StickListsMore(StickError):
     code = "stick.lists_more"
     sentence = N_(

@@ -27,9 +27,9 @@ from firmware_app.errors import (
     Undecodable,
     VideoReaderMissing,
 )
+from firmware_app.imaging.bounds import DECODING_ERRORS, MOST_FRAMES
 from firmware_app.imaging.display import Shown, greys
 from firmware_app.imaging.grey.pipeline import luminance
-from firmware_app.imaging.source import BROKEN, MOST_FRAMES
 from firmware_app.imaging.ultrasound import regions
 
 LARGEST_FRAME_PX: Final = 16 * 1024 * 1024
@@ -74,7 +74,7 @@ class Track:
         except ImagingError:
             self.close()
             raise
-        except (*BROKEN, _error()):
+        except (*DECODING_ERRORS, _error()):
             self.close()
             raise Undecodable(detail="the clip is broken") from None
 
@@ -104,14 +104,14 @@ class Track:
             raise Undecodable(detail=f"there is no frame {index}")
         try:
             return self._found(index, seeking=self._seeks)
-        except (*BROKEN, _error(), Undecodable):
+        except (*DECODING_ERRORS, _error(), Undecodable):
             if not self._seeks:
                 self._at = self.frames  # whatever comes next, it is not what was counted
                 raise Undecodable(detail=f"frame {index} of the clip is broken") from None
         try:  # frames behind a key frame may lean on those before it: once more, from the beginning
             self._restart()
             return self._found(index, seeking=False)
-        except (*BROKEN, _error()):
+        except (*DECODING_ERRORS, _error()):
             self._at = self.frames
             raise Undecodable(detail=f"frame {index} of the clip is broken") from None
 
@@ -141,7 +141,7 @@ class Track:
                 raise PixelsUnsupported(detail=f"a clip compressed as {context.name}")
             context.thread_type, context.thread_count = "NONE", 1
             context.options = {"err_detect": "explode", "ec": "0", "max_pixels": str(LARGEST_FRAME_PX)}
-        except (*BROKEN, _error()):
+        except (*DECODING_ERRORS, _error()):
             raise Undecodable(detail="the clip is broken") from None
         if self.rows * self.columns > LARGEST_FRAME_PX:
             raise FrameTooLarge(columns=self.columns, rows=self.rows, megapixels=LARGEST_FRAME_PX // 1_000_000)

@@ -14,16 +14,18 @@ import zlib
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
 from firmware_app.imaging.codec import png
-from firmware_app.imaging.grey.overlays import Layer
-from firmware_app.imaging.spacing import UNKNOWN, Spacing
-from firmware_app.imaging.ultrasound.regions import Region
+from firmware_app.imaging.pixel_size import UNKNOWN, Spacing
+
+if TYPE_CHECKING:  # the inference child draws heat maps without pydicom
+    from firmware_app.imaging.grey.overlays import Layer
+    from firmware_app.imaging.ultrasound.regions import Region
 
 LONGEST_SIDE_PX: Final = 2048
 MOST_FRAMES: Final = 64

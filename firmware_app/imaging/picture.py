@@ -21,11 +21,11 @@ from PIL import Image
 from PIL.JpegImagePlugin import JpegImageFile
 
 from firmware_app.errors import FrameTooLarge, PixelsUnsupported, Undecodable
+from firmware_app.imaging.bounds import DECODING_ERRORS, LONGEST_SIDE_PX, MOST_FRAMES
 from firmware_app.imaging.codec import raster
 from firmware_app.imaging.display import Shown, greys
 from firmware_app.imaging.grey.pipeline import luminance
 from firmware_app.imaging.jpeg import codestream, jpeg8
-from firmware_app.imaging.source import BROKEN, LONGEST_SIDE_PX, MOST_FRAMES
 
 FORMATS: Final = ("PNG", "JPEG", "TIFF", "BMP", "WEBP")
 WHOLE_PX: Final = 16 * 1024 * 1024
@@ -108,7 +108,7 @@ class Picture:
             self._last.clear()
             try:
                 self._last[index] = _decoded(self.path, self.pages[index])
-            except BROKEN:
+            except DECODING_ERRORS:
                 raise Undecodable(detail="the picture is broken") from None
         return self._last[index]
 
@@ -126,7 +126,7 @@ def _looked_at(path: Path) -> Picture:
             _check_size(image)
             _check_work(path, image)
             return _of_pages(path, image)
-    except BROKEN:
+    except DECODING_ERRORS:
         raise Undecodable(detail="the picture is broken") from None
 
 

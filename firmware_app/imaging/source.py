@@ -7,7 +7,6 @@ against the bytes that are really present.
 from __future__ import annotations
 
 import io
-import struct
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -28,34 +27,14 @@ from pydicom.uid import (
 )
 
 from firmware_app.errors import FrameTooLarge, NoPixels, PixelsUnsupported, Undecodable
+from firmware_app.imaging.bounds import DECODING_ERRORS, LONGEST_SIDE_PX, MOST_FRAMES
 
-LONGEST_SIDE_PX: Final = 32_768
 LARGEST_FRAME_PX: Final = 32 * 1024 * 1024
 """A whole-slide scan aside, no film comes near: a 43 × 35 cm detector at 0.1 mm has 15 million pixels."""
-MOST_FRAMES: Final = 100_000
 LARGEST_INFLATED_BYTES: Final = 256 * 1024 * 1024
 
 # Whatever pydicom and the decoders below it may raise over broken bytes.
-BROKEN: Final = (
-    ValueError,
-    TypeError,
-    KeyError,
-    IndexError,
-    AttributeError,
-    EOFError,
-    RecursionError,
-    ArithmeticError,
-    RuntimeError,
-    NotImplementedError,
-    struct.error,
-    OSError,
-    MemoryError,
-    AssertionError,
-    SyntaxError,  # Pillow's, of a TIFF whose pages it cannot follow
-    zlib.error,
-    InvalidDicomError,
-    BytesLengthException,
-)
+BROKEN: Final = (*DECODING_ERRORS, InvalidDicomError, BytesLengthException)
 _KEYWORDS: Final = {0x0010: "PixelData", 0x0009: "DoubleFloatPixelData", 0x0008: "FloatPixelData"}
 _UNDEFINED: Final = 0xFFFFFFFF
 # All others are encapsulated (PS3.5 A.4), also the newest, which pydicom does not know and raises when asked about.

@@ -10,21 +10,21 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any, Final
 
 from pydicom.dataset import Dataset
 
+from firmware_app.imaging.pixel_size import (
+    AT_DETECTOR,
+    CALIBRATED,
+    ESTIMATED,
+    PATIENT,
+    SCANNED,
+    UNCALIBRATED,
+    UNKNOWN,
+    Spacing,
+)
 from firmware_app.imaging.source import BROKEN
-
-# The viewer has the sentence for each (`web.words`).
-PATIENT: Final = "spacing.patient"
-CALIBRATED: Final = "spacing.calibrated"
-AT_DETECTOR: Final = "spacing.at_detector"
-ESTIMATED: Final = "spacing.estimated"
-SCANNED: Final = "spacing.scanned"
-UNCALIBRATED: Final = "spacing.uncalibrated"
-UNKNOWN: Final = "spacing.unknown"
 
 _SLICES: Final = frozenset({"CT", "MR", "PT", "NM"})
 _NO_X_RAYS: Final = frozenset(
@@ -34,15 +34,6 @@ _NO_X_RAYS: Final = frozenset(
 _PROJECTIONS: Final = frozenset({"CR", "DX", "MG", "IO", "PX", "RF", "XA", "RG", "DR", "XR", "XRAY"})
 """Of which Pixel Spacing alone is the detector's; the last three are no defined terms, and machines write them."""
 _SAME: Final = 1e-3  # of the value: makers round one of the two
-
-
-@dataclass(frozen=True, slots=True)
-class Spacing:
-    """`mm`: (down, across) of the patient, or None.  `nominal_mm`: as the header has it, meaning what `label` says."""
-
-    label: str
-    mm: tuple[float, float] | None = None
-    nominal_mm: tuple[float, float] | None = None
 
 
 def of(header: Dataset, frame: int = 0) -> Spacing:

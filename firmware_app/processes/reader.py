@@ -9,7 +9,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Mapping
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from firmware_app.config import Config
 from firmware_app.health.own_care import trouble
@@ -19,7 +19,9 @@ from firmware_app.store.clinical.clinical_db import Clinical
 from firmware_app.store.clinical.time_changes import TimeChanges
 from firmware_app.store.disk.layout import StateDir
 from firmware_app.store.exchange.exchange_db import Health
-from firmware_app.uplink.relay import Relay
+
+if TYPE_CHECKING:
+    from firmware_app.uplink.relay import Relay
 
 log = logging.getLogger("lantern.reader")
 
@@ -36,7 +38,7 @@ def run(config: Config, ready: Ready, stop: threading.Event) -> None:
     state = StateDir(config.state.dir)
     clinical = Clinical(state.clinical_db)
     clinical.require()
-    relay = Relay.of(config, state, clinical)
+    relay = _relay(config, state, clinical)
     reader = Reader(config, state, clinical, stop=stop)
     try:
         ready(reader.warm())
@@ -48,6 +50,14 @@ def run(config: Config, ready: Ready, stop: threading.Event) -> None:
         if relay is not None:
             relay.close()
         clinical.database.close()
+
+
+def _relay(config: Config, state: StateDir, clinical: Clinical) -> Relay | None:
+    if not config.uplink.enabled:
+        return None
+    from firmware_app.uplink.relay import Relay  # with all of cryptography, 5 MB
+
+    return Relay.of(config, state, clinical)
 
 
 def _watch(

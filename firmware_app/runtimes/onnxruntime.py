@@ -1,6 +1,7 @@
 """ONNX Runtime on the CPU: the box's default. Reads ``.onnx``, float and quantized (QDQ)."""
 
 import os
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,11 @@ class OnnxSession:
         options.inter_op_num_threads = 1
         options.log_severity_level = SEVERITY_ERROR
         options.add_session_config_entry("session.intra_op.allow_spinning", "1" if config.spinning else "0")
+        # One arena for all sessions of the process, which infer one after the other: each would keep one of its own.
+        # A memory pattern is a block that a session takes beside what the arena holds.
+        _share_arena()
+        options.add_session_config_entry("session.use_env_allocators", "1")
+        options.enable_mem_pattern = False
         self._pack = path.parent.name
         self._errors = _errors(ort)
         try:
@@ -60,6 +66,14 @@ def _library() -> Any:
     except (ImportError, OSError) as error:
         raise RuntimeUnavailable(runtime=key, detail=one_line(error)) from error
     return onnxruntime
+
+
+@cache
+def _share_arena() -> None:
+    """Register the arena that sessions with `use_env_allocators` share, once in a process."""
+    ort = _library()
+    place = ort.OrtMemoryInfo("Cpu", ort.OrtAllocatorType.ORT_ARENA_ALLOCATOR, 0, ort.OrtMemType.DEFAULT)
+    ort.create_and_register_allocator(place, ort.OrtArenaCfg({}))
 
 
 def _errors(ort: Any) -> tuple[type[Exception], ...]:

@@ -10,10 +10,11 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from firmware_app.config import Uplink
 from firmware_app.errors import BundleInvalid, LanternError, LineNotSetUp, MessageInvalid
-from firmware_app.sealed.envelope import HospitalBundle, Version, open_signed, version_of
+from firmware_app.sealed.envelope import HospitalBundle, open_signed, version_of
 from firmware_app.sealed.form import AnyMessage
 from firmware_app.sealed.keys import seal_key
 from firmware_app.sealed.summary import Keys, Kind, decode
+from firmware_app.sealed.version import Version
 
 
 def handed_over(settings: Uplink, folder: str | None = None) -> Uplink:

@@ -19,7 +19,6 @@ import hashlib
 import re
 from collections.abc import Container, Mapping
 from dataclasses import dataclass
-from enum import IntEnum
 from typing import Annotated, ClassVar, Final
 
 from cryptography.exceptions import InvalidSignature, InvalidTag
@@ -38,30 +37,13 @@ from firmware_app.errors import (
 from firmware_app.sealed.form import MOST_BYTES, Many, Message, Part, Text, Whole
 from firmware_app.sealed.keys import SealKey, VerifyKey, verify_key
 from firmware_app.sealed.summary import BOX_ID, Kind
+from firmware_app.sealed.version import LENGTH, PAD, SIGNATURE, Version
 
 SUITE: Final = Suite(KEM.X25519, KDF.HKDF_SHA256, AEAD.AES_256_GCM)
 _UP, _DOWN = b"LNU", b"LND"
-_MAGIC, _ID, _SIGNATURE, _LENGTH, _ENC, _TAG = 4, 8, 64, 2, 32, 16
-_PAD: Final = 256  # of form 1
-_PLAIN: Final = 2_048  # of form 2
+_MAGIC, _ID, _ENC, _TAG = 4, 8, 32, 16
 _HEAD: Final = _MAGIC + _ID
-_LEAST_UP: Final = _HEAD + _ENC + _PAD + _TAG
-
-
-class Version(IntEnum):
-    """The form of an envelope and of what may be in it; both sides of one exchange use the same."""
-
-    FIRST = 1
-    SECOND = 2
-
-    @property
-    def most_bytes(self) -> int:
-        """The longest body that goes up, in bytes."""
-        return MOST_BYTES if self is Version.FIRST else _PLAIN - _SIGNATURE - _LENGTH
-
-    def plain_bytes(self, body: int) -> int:
-        """How long the sealed plaintext is for a *body* of so many bytes."""
-        return -(-(_SIGNATURE + _LENGTH + body) // _PAD) * _PAD if self is Version.FIRST else _PLAIN
+_LEAST_UP: Final = _HEAD + _ENC + PAD + _TAG
 
 
 MOST_ENVELOPE: Final = _HEAD + _ENC + Version.FIRST.plain_bytes(MOST_BYTES) + _TAG
@@ -98,7 +80,7 @@ def seal(
         raise MessageTooLarge(size=len(body), limit=version.most_bytes)
     key = key_id(hospital)
     bound = context(b"up", kind, key, box, version)
-    plain = signer.sign(bound + b"\x00" + body) + len(body).to_bytes(_LENGTH) + body
+    plain = signer.sign(bound + b"\x00" + body) + len(body).to_bytes(LENGTH) + body
     return (
         _UP
         + b"%d" % version
@@ -132,13 +114,13 @@ def open_sealed(
     except (InvalidTag, ValueError):  # ValueError: an `enc` of small order
         raise EnvelopeUndecryptable from None
     body = _unpadded(plain, version)
-    _verify(signer, plain[:_SIGNATURE], bound + b"\x00" + body)
+    _verify(signer, plain[:SIGNATURE], bound + b"\x00" + body)
     return body
 
 
 def _unpadded(plain: bytes, version: Version) -> bytes:
-    start = _SIGNATURE + _LENGTH
-    body = int.from_bytes(plain[_SIGNATURE:start])
+    start = SIGNATURE + LENGTH
+    body = int.from_bytes(plain[SIGNATURE:start])
     end = start + body
     if len(plain) != version.plain_bytes(body) or end > len(plain) or any(plain[end:]):
         raise EnvelopeMalformed(where="padding")
@@ -160,7 +142,7 @@ def sign(body: bytes, kind: Kind, box: str, signer: Ed25519PrivateKey, version: 
 
 def open_signed(envelope: bytes, kind: Kind, box: str, hospital: Ed25519PublicKey) -> bytes:
     """The body of what *hospital* signed for *box*; raises `EnvelopeMalformed` or `SignatureForged`."""
-    version, start = version_of(envelope), _HEAD + _SIGNATURE
+    version, start = version_of(envelope), _HEAD + SIGNATURE
     if not start < len(envelope) <= start + MOST_BYTES or envelope[: len(_DOWN)] != _DOWN:
         raise EnvelopeMalformed(where=f"{len(envelope)} B")
     key, body = envelope[_MAGIC:_HEAD], envelope[start:]

@@ -26,7 +26,7 @@ from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
 from firmware_app.errors import Contradicted, LanternError, Replayed
-from firmware_app.sealed.envelope import Version, sign
+from firmware_app.sealed.envelope import sign
 from firmware_app.sealed.summary import (
     FirstPresence,
     FirstReceipt,
@@ -38,6 +38,7 @@ from firmware_app.sealed.summary import (
     Taken,
     body_hash,
 )
+from firmware_app.sealed.version import Version
 from hospital.house import House
 from hospital.inbox.inbox_db import Inbox
 from hospital.inbox.standing import KEEP_ALIVE_S, StandingRecorder

@@ -10,7 +10,6 @@ from firmware_app.errors import EnvelopeMalformed, EnvelopeUndecryptable, Signat
 from firmware_app.sealed.envelope import (
     MOST_ENVELOPE,
     SUITE,
-    Version,
     context,
     key_id,
     open_sealed,
@@ -20,6 +19,7 @@ from firmware_app.sealed.envelope import (
 )
 from firmware_app.sealed.form import MOST_BYTES
 from firmware_app.sealed.summary import Kind
+from firmware_app.sealed.version import Version
 
 BOX, HOSPITAL = Ed25519PrivateKey.generate(), X25519PrivateKey.generate()
 KEY = key_id(HOSPITAL.public_key())

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import fields
 
 import pytest
 
@@ -24,8 +23,7 @@ LEAVES = list(leaves())
 
 def made(kind: type[LanternError]) -> LanternError:
     """An error of *kind* with a plausible value in each field."""
-    values = {field.name: 7 if field.type in ("int", int) else "value" for field in fields(kind)}  # type: ignore[arg-type]
-    return kind(**values)
+    return kind(**dict.fromkeys(kind.placeholders, "value"))
 
 
 @pytest.mark.parametrize("kind", LEAVES, ids=lambda kind: kind.code)
@@ -44,7 +42,7 @@ def test_no_two_errors_share_a_code() -> None:
 def test_the_sentence_uses_every_field_it_was_given() -> None:
     for kind in LEAVES:
         named = set(re.findall(r"{(\w+)", kind.sentence))
-        assert named == {field.name for field in fields(kind)}, kind.code  # type: ignore[arg-type]
+        assert named == set(kind.placeholders), kind.code
 
 
 def test_a_code_never_changes_its_sentence() -> None:

@@ -9,7 +9,7 @@ from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
 
 from firmware_app.imaging import spacing
-from firmware_app.imaging.spacing import (
+from firmware_app.imaging.pixel_size import (
     AT_DETECTOR,
     CALIBRATED,
     ESTIMATED,

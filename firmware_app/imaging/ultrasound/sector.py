@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +19,9 @@ from PIL import Image
 from firmware_app.imaging import morphology
 from firmware_app.imaging.morphology import Mask
 from firmware_app.imaging.ultrasound.lee1980 import box_mean
-from firmware_app.imaging.ultrasound.regions import Region
+
+if TYPE_CHECKING:  # the inference child prepares golden images without pydicom
+    from firmware_app.imaging.ultrasound.regions import Region
 
 SIDE_PX: Final = 256
 """The longer side of the picture in which sectors are looked for: a letter is two to four pixels wide there."""

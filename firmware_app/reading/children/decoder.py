@@ -6,7 +6,7 @@ import logging
 import math
 import time
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields, is_dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -238,7 +238,7 @@ def _refused(message: Message) -> Reason | None:
     details = told.get("details") if isinstance(told, dict) else None
     if kind is None or not isinstance(details, dict):
         return None
-    names: list[str] = [field.name for field in fields(kind)] if is_dataclass(kind) else []
+    names = kind.placeholders
     kept = {name: details[name] for name in names if isinstance(details.get(name), (str, int, float))}
     if len(kept) != len(names):
         return None
