@@ -19,7 +19,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from firmware_app import pipe
+from firmware_app import loading, pipe
 from firmware_app.commands import clock, export, health, pack, provision, read, terminal, user
 from firmware_app.commands.read import NOT_DIAGNOSTIC as NOT_DIAGNOSTIC
 from firmware_app.errors import LanternError
@@ -76,9 +76,10 @@ def _log_level(name: str) -> int:
 
 
 def _serve(options: argparse.Namespace) -> int:
-    from firmware_app.processes import supervisor
+    with loading.without_collection():
+        from firmware_app.processes import supervisor
 
-    config = _config(options)
+        config = _config(options)
     if options.only == "viewer":
         supervisor.become_viewer(options.config)
     if options.only:

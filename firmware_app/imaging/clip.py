@@ -27,7 +27,7 @@ from firmware_app.errors import (
     Undecodable,
     VideoReaderMissing,
 )
-from firmware_app.imaging.bounds import DECODING_ERRORS, MOST_FRAMES
+from firmware_app.imaging.codec.bounds import DECODING_ERRORS, MOST_FRAMES
 from firmware_app.imaging.display import Shown, greys
 from firmware_app.imaging.grey.pipeline import luminance
 from firmware_app.imaging.ultrasound import regions

@@ -21,8 +21,8 @@ from PIL import Image
 from PIL.JpegImagePlugin import JpegImageFile
 
 from firmware_app.errors import FrameTooLarge, PixelsUnsupported, Undecodable
-from firmware_app.imaging.bounds import DECODING_ERRORS, LONGEST_SIDE_PX, MOST_FRAMES
 from firmware_app.imaging.codec import raster
+from firmware_app.imaging.codec.bounds import DECODING_ERRORS, LONGEST_SIDE_PX, MOST_FRAMES
 from firmware_app.imaging.display import Shown, greys
 from firmware_app.imaging.grey.pipeline import luminance
 from firmware_app.imaging.jpeg import codestream, jpeg8

@@ -27,7 +27,7 @@ from pydicom.uid import (
 )
 
 from firmware_app.errors import FrameTooLarge, NoPixels, PixelsUnsupported, Undecodable
-from firmware_app.imaging.bounds import DECODING_ERRORS, LONGEST_SIDE_PX, MOST_FRAMES
+from firmware_app.imaging.codec.bounds import DECODING_ERRORS, LONGEST_SIDE_PX, MOST_FRAMES
 
 LARGEST_FRAME_PX: Final = 32 * 1024 * 1024
 """A whole-slide scan aside, no film comes near: a 43 × 35 cm detector at 0.1 mm has 15 million pixels."""

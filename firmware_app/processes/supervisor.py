@@ -18,7 +18,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import NoReturn
 
-from firmware_app import notify
+from firmware_app import loading, notify
 from firmware_app.care import presence
 from firmware_app.config import Config
 from firmware_app.processes.supervised import Supervised
@@ -120,17 +120,18 @@ def _tell_ready(state: StateDir, name: str, facts: presence.Facts) -> None:
 
 def _body(name: str) -> Body:
     """The process's own code, imported only by the process that runs it."""
-    if name == "gateway":
-        from firmware_app.processes import gateway
+    with loading.without_collection():
+        if name == "gateway":
+            from firmware_app.processes import gateway
 
-        return gateway.run
-    if name == "uplink":
-        from firmware_app.processes import uplink
+            return gateway.run
+        if name == "uplink":
+            from firmware_app.processes import uplink
 
-        return uplink.run
-    from firmware_app.processes import reader
+            return uplink.run
+        from firmware_app.processes import reader
 
-    return reader.run
+        return reader.run
 
 
 def become_viewer(config_path: Path | None) -> NoReturn:

@@ -13,7 +13,7 @@ import pytest
 from pydicom.encaps import encapsulate
 from pydicom.uid import UID, RLELossless
 
-from firmware_app.imaging.bounds import MOST_FRAMES
+from firmware_app.imaging.codec.bounds import MOST_FRAMES
 from tests import clips, films
 from tests.peers import REPOSITORY
 
