@@ -6,14 +6,22 @@ step; a step is done again when its table, or one before it, has changed (:mod:`
 
 import tomllib
 from pathlib import Path
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from converters.failures import RecipeInvalid
 from firmware_app.imaging.input_spec import Crop
+from firmware_app.runtimes import choice
 
-RuntimeName = Literal["onnxruntime", "openvino", "litert"]
+
+def _installed(runtime: str) -> str:
+    if runtime not in choice.installed():
+        raise ValueError(f"the runtimes that are installed are {', '.join(choice.installed())}")
+    return runtime
+
+
+RuntimeName = Annotated[str, AfterValidator(_installed)]
 Share = Field(ge=0.0, le=1.0)
 
 
@@ -194,9 +202,9 @@ class Prune(Fit):
 
 
 class Export(Table):
-    """What is written. ``static`` adds a batch-1 ONNX file for an NPU or TensorRT."""
+    """What is written; no runtimes: all. ``static`` adds a batch-1 ONNX file for an NPU or TensorRT."""
 
-    runtimes: tuple[RuntimeName, ...] = ("onnxruntime", "openvino", "litert")
+    runtimes: tuple[RuntimeName, ...] = ()
     precisions: tuple[Literal["fp32", "fp16", "int8"], ...] = ("fp32", "fp16", "int8")
     static: bool = False
 

@@ -183,7 +183,7 @@ def latency_ms(shop: Workshop, net: CamNet, runtime: str) -> float:
     """Median milliseconds of one film in ``runtime``'s float file of ``net``, two threads, on this machine."""
     from converters.formats import artefacts
 
-    source = ("litert", "fp32") if runtime == "litert" else artefacts.SOURCE
+    source = artefacts.float_file(runtime)
     with TemporaryDirectory() as folder:
         artefacts.export(net, shop.spec, Path(folder), (source,))
         module = choice.get(runtime)

@@ -20,7 +20,7 @@ from PIL import Image
 
 from firmware_app.imaging.input_spec import InputSpec
 from firmware_app.imaging.model_input import to_model_input
-from firmware_app.runtimes import register
+from firmware_app.runtimes import choice
 from tests import films, toy_pack
 
 RIGHT = "return {'map': pooled}"
@@ -35,6 +35,7 @@ import numpy as np
 from firmware_app.runtimes.interface import Probe, RuntimeConfig
 
 key = {key!r}
+suffixes = ()
 
 class Config(RuntimeConfig):
     "None of its own."
@@ -63,14 +64,14 @@ def install(
     about.mkdir(exist_ok=True)
     (about / "METADATA").write_text(f"Metadata-Version: 2.1\nName: made-runtimes\nVersion: {version}\n")
     points = "".join(f"{key} = made_{key}\n" for key in bodies)
-    (about / "entry_points.txt").write_text(f"[{register.GROUP}]\n{points}")
+    (about / "entry_points.txt").write_text(f"[{choice.GROUP}]\n{points}")
     for key, body in bodies.items():
         text = top + _MODULE.format(key=key, pool=toy_pack.POOL, version=version, body=body)
         (folder / f"made_{key}.py").write_text(text)
     monkeypatch.syspath_prepend(str(folder))
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join(filter(None, [str(folder), os.environ.get("PYTHONPATH")])))
     monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", "1")  # a module that is written again within the second is read again
-    register.modules.cache_clear()
+    choice.installed.cache_clear()
 
 
 def pack(folder: Path, runtimes: tuple[str, ...], **changes: Any) -> Path:
@@ -81,7 +82,11 @@ def pack(folder: Path, runtimes: tuple[str, ...], **changes: Any) -> Path:
     tensor = to_model_input(image.astype(np.float32), InputSpec("image", toy_pack.SIDE, toy_pack.SIDE))
     path = made / "manifest.json"
     told = json.loads(path.read_text())
-    told["artefacts"] = [{**told["artefacts"][0], "runtime": key} for key in runtimes]
+    (made / "fp32.made").write_bytes((made / "fp32.onnx").read_bytes())  # under a name that no other runtime reads
+    told["artefacts"] = [
+        {**told["artefacts"][0], "runtime": key, "path": "fp32.onnx" if choice.suffixes(key) else "fp32.made"}
+        for key in runtimes
+    ]
     told["golden"] = [
         {
             "kind": "phantom", "path": "golden.png",

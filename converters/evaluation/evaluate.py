@@ -27,7 +27,6 @@ from firmware_app.packs.familiar import Familiar
 from firmware_app.packs.shelf import Pack
 from firmware_app.runtimes import choice
 
-RUNTIMES = ("onnxruntime", "openvino", "litert")
 PRECISIONS = ("fp32", "fp16", "int8")
 
 
@@ -190,7 +189,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--prevalence", type=float, metavar="SHARE",
                         help="of the finding at the clinic, for the decision curve (default: the films')")  # fmt: skip
     parser.add_argument("--where", metavar="TRAIT=VALUE", help="only films with this trait, such as view=AP")
-    parser.add_argument("--runtime", default=RUNTIMES[0], choices=RUNTIMES)
+    parser.add_argument("--runtime", default=choice.DEFAULT, choices=tuple(choice.installed()))
     parser.add_argument(
         "--precision",
         choices=PRECISIONS,
@@ -227,11 +226,7 @@ def command(options: argparse.Namespace) -> int:
 
 def usual_precision(pack: Pack, runtime: str) -> str:
     """The precision that is measured unless told: INT8 where the runtime has a file of it, else the first there is."""
-    from firmware_app.packs.shelf import READS_FILES_OF
-
-    names = (runtime, READS_FILES_OF.get(runtime, runtime))
-    has = [str(one.precision) for one in pack.manifest.artefacts if one.runtime in names]
-    return next((one for one in ("int8", "fp32", "fp16") if one in has), "fp32")
+    return next((one for one in ("int8", "fp32", "fp16") if pack.has(runtime, one)), "fp32")
 
 
 def _compared(pack: Pack, films: FilmSet, options: argparse.Namespace, mine: Predictions) -> dict[str, Any]:

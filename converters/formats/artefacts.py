@@ -47,8 +47,15 @@ EXTRAS: dict[Key, str] = {("npu", "fp32"): STATIC, ("tensorrt", "int8"): TENSORR
 
 def wanted(recipe: Recipe) -> list[Key]:
     """The files that a recipe asks for, the source first."""
-    asked = [key for key in NAMES if key[0] in recipe.export.runtimes and key[1] in recipe.export.precisions]
+    runtimes = recipe.export.runtimes
+    asked = [key for key in NAMES if (not runtimes or key[0] in runtimes) and key[1] in recipe.export.precisions]
     return [SOURCE, *(key for key in asked if key != SOURCE)]
+
+
+def float_file(runtime: str) -> Key:
+    """The float file that a runtime reads."""
+    own = [key for key in NAMES if key[1] == SOURCE[1] and NAMES[key].endswith(choice.suffixes(runtime))]
+    return own[0] if own else SOURCE
 
 
 def extras(recipe: Recipe) -> list[Key]:
@@ -146,7 +153,7 @@ class Rounded:
 
     def __init__(self, runtime: str, floats: Sequence[Path], films: Sequence[NDArray[np.float32]]) -> None:
         self.runtime, self.floats, self.films = runtime, floats, films
-        source = floats[0] / NAMES[runtime if runtime == "litert" else "onnxruntime", "fp32"]
+        source = floats[0] / NAMES[float_file(runtime)]
         tools: dict[str, Any] = {"openvino": openvino_ir, "litert": tflite_file}
         self.layers: Sequence[str] = tools.get(runtime, onnx_file).weighted_nodes(source)
 

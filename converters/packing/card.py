@@ -83,7 +83,6 @@ def text(manifest: Manifest) -> str:
             ((f"`{one.path}`", one.runtime, one.precision, str(one.opset or "–"), f"{one.bytes:,}",
               f"`{one.sha256[:16]}…`") for one in manifest.artefacts),
         ),
-        *_shared(one.runtime for one in manifest.artefacts),
         *_made(manifest.made_by),
         "## Golden cases",
         card_notes.WHAT_GOLDEN,
@@ -94,11 +93,6 @@ def text(manifest: Manifest) -> str:
         *_undrawn(manifest, finding),
     ]  # fmt: skip
     return "\n\n".join(parts).replace("\n\n- ", "\n- ").replace("points\n- ", "points\n\n- ") + "\n"
-
-
-def _shared(runtimes: Iterable[str]) -> Iterable[str]:
-    if set(runtimes) == {"onnxruntime"}:
-        yield "OpenVINO reads the same files."
 
 
 def _looks(manifest: Manifest) -> Iterable[str]:

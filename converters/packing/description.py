@@ -60,7 +60,7 @@ def described_file(source: Path, key: Key, folder: Path) -> Artefact:
     return Artefact.model_validate({
         "path": path.name, "runtime": key[0], "precision": key[1], "sha256": sha256_of(path),
         "bytes": path.stat().st_size, "opset": onnx_file.opset(path) if path.suffix == ".onnx" else None,
-        "batch": 1 if key[0] == "litert" or one_at_a_time(source.parent) else "dynamic",
+        "batch": 1 if path.suffix == ".tflite" or one_at_a_time(source.parent) else "dynamic",
         "golden_tolerance": UNMEASURED,
         "files": [
             Companion(path=one.name, sha256=sha256_of(one), bytes=one.stat().st_size)

@@ -1,6 +1,7 @@
 """The report's figures, each from numbers that are there; a figure without numbers is an empty string."""
 
 from collections.abc import Mapping, Sequence
+from itertools import cycle
 
 import numpy as np
 
@@ -34,9 +35,10 @@ def trade(rows: Mapping[Key, Evaluation], accounts: Accounts) -> str:
         (quickest * 0.6, slowest * 2.2), (low - room, min(1.0, high + room)), pair("ms_axis"), pair("auc"),
         width=940, height=380, logarithmic=True,
     )  # fmt: skip
+    colours = dict(zip(sorted({one.runtime for one, _, _ in judged} - {"pytorch"}), cycle(COLOURS)))
     largest = max(one.bytes for one, _, _ in judged) or 1
     for number, (one, area, ci) in enumerate(sorted(judged, key=lambda shown: shown[0].milliseconds)):
-        colour = COLOURS.get(one.runtime, PEER)
+        colour = colours.get(one.runtime, PEER)
         radius = max(4.0, LARGEST_DISC * float(np.sqrt(one.bytes / largest)))
         plot.disc((one.milliseconds, area), radius, colour, 0.85)
         size = f" · {one.bytes / MEGABYTE:.1f} MB" if one.bytes else ""
@@ -44,7 +46,7 @@ def trade(rows: Mapping[Key, Evaluation], accounts: Accounts) -> str:
         plot.upright(one.milliseconds, ci[0], ci[1], INK)
         plot.note((one.milliseconds, area), (said, said), radius + 5, LABEL_STEPS[number % len(LABEL_STEPS)])
     runtimes = dict.fromkeys(one.runtime for one, _, _ in judged)
-    plot.legend([((name, name), COLOURS.get(name, PEER)) for name in runtimes])
+    plot.legend([((name, name), colours.get(name, PEER)) for name in runtimes])
     return plot.svg(pair("trade"))
 
 

@@ -11,7 +11,8 @@ PALE: Final = "#66707b"
 GRID: Final = "#e4e8ec"
 OURS: Final = "#c2571a"
 PEER: Final = "#7d8894"
-COLOURS: Final = {"onnxruntime": "#c2571a", "openvino": "#1f6f8b", "litert": "#5b8c2a", "pytorch": "#7d8894"}
+COLOURS: Final = (OURS, "#1f6f8b", "#5b8c2a", "#8a4f9e", "#b08900")
+"""Of the runtimes in a picture, one after the other."""
 
 Text = tuple[str, str]
 """English and Chinese."""

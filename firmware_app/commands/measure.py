@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING, Final
 from firmware_app.language import N_, for_screen, translate
 
 if TYPE_CHECKING:
-    from firmware_app.config import Reader as ReaderConfig
+    from firmware_app.config import Config
     from firmware_app.packs.results import Result, Results
     from firmware_app.packs.shelf import Pack
     from firmware_app.packs.ways import Way
     from firmware_app.progress import Counter
+    from firmware_app.runtimes.choice import Settings
 
 _Parser = argparse.ArgumentParser
 Command = Callable[["argparse._SubParsersAction[_Parser]", str, Callable[[argparse.Namespace], int], str, str], _Parser]
@@ -52,23 +53,23 @@ def _measure(options: argparse.Namespace) -> int:
     for pack in packs:
         pack.verify()
         language = config.box.language if options.json else for_screen(config.box.language)
-        chosen = _table(pack, config.reader, results, options, language)
+        chosen = _table(pack, config, results, options, language)
         all_chosen = all_chosen and chosen is not None
     return _DONE if all_chosen else _NONE_RIGHT
 
 
 def _table(
-    pack: Pack, settings: ReaderConfig, results: Results, options: argparse.Namespace, language: str
+    pack: Pack, config: Config, results: Results, options: argparse.Namespace, language: str
 ) -> Way | None:
     """Measure what is not known of *pack* and print it; returns the way that is used."""
     from firmware_app import progress
     from firmware_app.packs import ways
     from firmware_app.packs.results import as_json
 
-    possible = ways.possible(pack, settings)
+    settings, possible = config.reader, ways.possible(pack, config.reader)
     with progress.counter(f"{pack.name}: tried") as tried:
-        found = _found(pack, possible, settings, results, options.again, tried)
-    kept_to = results.in_use(pack, settings.threads)
+        found = _found(pack, possible, config.runtime_settings, results, options.again, tried)
+    kept_to = results.in_use(pack, config.runtime_settings)
     best = next(iter(ways.ranked(possible, found, settings, kept_to)), None)
     for way, result in sorted(found.items(), key=lambda pair: pair[1].milliseconds or float("inf")):
         if options.json:
@@ -80,20 +81,20 @@ def _table(
 
 
 def _found(
-    pack: Pack, possible: list[Way], settings: ReaderConfig, results: Results, again: bool, tried: Counter
+    pack: Pack, possible: list[Way], settings: Settings, results: Results, again: bool, tried: Counter
 ) -> dict[Way, Result]:
     from firmware_app.reading.children import trial
 
-    known = {} if again else results.known(pack, possible, settings.threads)
+    known = {} if again else results.known(pack, possible, settings)
     found: dict[Way, Result] = {}
     for done, way in enumerate(possible):
         tried(done, len(possible))
         if way in known:
             found[way] = known[way]
             continue
-        found[way] = trial.tried(pack, way, settings.threads)
+        found[way] = trial.tried(pack, way, settings)
         if trial.is_kept(found[way]):
-            results.keep(pack, found[way], settings.threads)
+            results.keep(pack, found[way], settings)
     return found
 
 

@@ -181,7 +181,7 @@ def _right_here(config: Config) -> Callable[[Pack], None]:
     def judge(pack: Pack) -> None:
         said = ["it has no file for a runtime of this box"]
         for way in ways.possible(pack, config.reader):
-            result = trial.tried(pack, way, config.reader.threads)
+            result = trial.tried(pack, way, config.runtime_settings)
             if result.right:
                 return
             if result.reason is not None:

@@ -301,7 +301,9 @@ def _complete(options: argparse.Namespace, config: Config, places: Places) -> in
         say(_WRITTEN, config=str(options.write), command=_RESTART)
     else:
         say(_TO_WRITE)
-        print(f"\n{provision.as_toml(found)}", end="")
+        from firmware_app.config import as_toml
+
+        print(f"\n{as_toml(found)}", end="")
     return _DONE
 
 

@@ -159,15 +159,15 @@ def _golden(config: Config, state: StateDir, pack: Pack) -> Check:
     """
     settings, results = config.reader, Results(state.trials)
     possible = ways.possible(pack, settings)
-    known = results.known(pack, possible, settings.threads)
-    best = next(iter(ways.ranked(possible, known, settings, results.in_use(pack, settings.threads))), None)
+    known = results.known(pack, possible, config.runtime_settings)
+    best = next(iter(ways.ranked(possible, known, settings, results.in_use(pack, config.runtime_settings))), None)
     if best is None:
         return Check("packs", "fail", Reason(speed.NO_WAY, {"pack": pack.name}))
-    result = trial.tried(pack, best, settings.threads)
+    result = trial.tried(pack, best, config.runtime_settings)
     told = {"pack": pack.name, "runtime": best.runtime, "precision": best.precision}
     if result.reason is not None:
         if trial.is_kept(result):
-            results.keep(pack, result, settings.threads)
+            results.keep(pack, result, config.runtime_settings)
         return Check("packs", "fail", result.reason)
     if not result.cases:
         return Check("packs", "ok", Reason(GOLDEN_NONE, told))

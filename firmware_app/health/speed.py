@@ -16,7 +16,7 @@ from firmware_app.packs.installed import PackStore
 from firmware_app.packs.results import Results
 from firmware_app.reading.children import trial
 from firmware_app.records import Reason
-from firmware_app.runtimes import register as known_runtimes
+from firmware_app.runtimes import choice
 from firmware_app.store.disk.layout import StateDir
 
 _RUNTIME_OK: Final = register("doctor.runtime_ok", N_("The inference runtime {runtime} {version} works."))
@@ -41,7 +41,7 @@ NO_WAY: Final = register(
 
 
 def runtimes(config: Config, state: StateDir) -> Iterator[Check]:
-    for key, told in trial.probed(tuple(known_runtimes.modules())).items():
+    for key, told in trial.probed(tuple(choice.installed())).items():
         if told["available"]:
             yield Check("runtimes", "ok", Reason(_RUNTIME_OK, {"runtime": key, "version": told["version"] or ""}))
         elif key in config.reader.runtimes:
@@ -55,11 +55,11 @@ def chosen(config: Config, state: StateDir) -> Iterator[Check]:
     settings, results = config.reader, Results(state.trials)
     for pack in PackStore.of(config).survey().packs:
         possible = ways.possible(pack, settings)
-        found = results.known(pack, possible, settings.threads)
+        found = results.known(pack, possible, config.runtime_settings)
         for result in found.values():
             if result.reason is not None:
                 yield Check("runtimes", "warn", result.reason)
-        kept_to = results.in_use(pack, settings.threads)
+        kept_to = results.in_use(pack, config.runtime_settings)
         best = next(iter(ways.ranked(possible, found, settings, kept_to)), None)
         if best is None:
             yield Check("runtimes", "fail", Reason(NO_WAY, {"pack": pack.name}))

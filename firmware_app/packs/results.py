@@ -25,7 +25,8 @@ from firmware_app.packs.shelf import Pack
 from firmware_app.packs.ways import Way
 from firmware_app.planted import put_in_place
 from firmware_app.records import Reason
-from firmware_app.runtimes import register
+from firmware_app.runtimes import choice
+from firmware_app.runtimes.choice import Settings
 
 log = logging.getLogger("lantern.reader")
 
@@ -81,31 +82,31 @@ class Results:
     def __init__(self, path: Path) -> None:
         self._path = path
 
-    def known(self, pack: Pack, ways: list[Way], threads: int) -> dict[Way, Result]:
-        """What was found of *ways* with *threads*, as far as it still holds."""
+    def known(self, pack: Pack, ways: list[Way], settings: Settings) -> dict[Way, Result]:
+        """What trying *ways* has shown with these *settings*, as far as it still holds."""
         kept = self._read()
-        keys = {way: key(pack, way, threads) for way in ways}
+        keys = {way: key(pack, way, settings) for way in ways}
         return {way: kept[name].result for way, name in keys.items() if name in kept}
 
-    def keep(self, pack: Pack, result: Result, threads: int) -> None:
+    def keep(self, pack: Pack, result: Result, settings: Settings) -> None:
         """Remember *result*; a disk that does not take it costs only a trial at the next start."""
         way = Way(result.runtime, result.precision)
-        name = key(pack, way, threads)
+        name = key(pack, way, settings)
         kept = {other: one for other, one in self._read().items() if other != name}
         kept[name] = _Kept(pack.name, pack.described(way.runtime, way.precision).sha256, processor()[0], result)
         self._put(kept, self._choices())
 
-    def in_use(self, pack: Pack, threads: int) -> Way | None:
-        """The way that this version of *pack* was last run in on this processor with *threads*."""
+    def in_use(self, pack: Pack, settings: Settings) -> Way | None:
+        """The way that this version of *pack* was last run in on this processor with as many threads."""
         one = self._choices().get(_version(pack))
-        if one is None or (one.processor, one.threads) != (processor(), threads):
+        if one is None or (one.processor, one.threads) != (processor(), settings.threads):
             return None
         return Way(one.runtime, one.precision)
 
-    def use(self, pack: Pack, way: Way, threads: int) -> None:
+    def use(self, pack: Pack, way: Way, settings: Settings) -> None:
         """Keep to *way* from now on; as with `keep`, a disk that does not take it costs little."""
         chosen = {name: one for name, one in self._choices().items() if name != _version(pack)}
-        chosen[_version(pack)] = _InUse(way.runtime, way.precision, processor(), threads)
+        chosen[_version(pack)] = _InUse(way.runtime, way.precision, processor(), settings.threads)
         self._put(self._read(), chosen)
 
     def _put(self, kept: Mapping[str, _Kept], chosen: Mapping[str, _InUse]) -> None:
@@ -145,14 +146,18 @@ def _version(pack: Pack) -> str:
     return f"{pack.name} {pack.manifest.version}"
 
 
-def key(pack: Pack, way: Way, threads: int) -> str:
+def key(pack: Pack, way: Way, settings: Settings) -> str:
     """One trial's name: the SHA-256 of all that its outcome can depend on."""
     file = pack.described(way.runtime, way.precision)
     told = pack.manifest.model_dump(mode="json", include={"input", "output", "findings", "golden"})
+    own = settings.of(way.runtime)
     asked: dict[str, Any] = {
-        "files": file.promised, "tolerance": file.golden_tolerance, "told": told, "way": str(way), "threads": threads,
-        "version": register.installed_version(way.runtime), "processor": processor(),
+        "files": file.promised, "tolerance": file.golden_tolerance, "told": told, "way": str(way),
+        "threads": own.pop("threads"), "version": choice.installed_version(way.runtime),
+        "processor": processor(),
     }  # fmt: skip
+    if own:
+        asked["settings"] = own
     return hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()
 
 

@@ -5,9 +5,7 @@ from pathlib import Path
 
 from firmware_app.errors import PackArtefactMissing, PackDigestMismatch, PackError, PackTaskUnread, PackUnknown
 from firmware_app.packs.manifest import FILE_NAME, Artefact, Manifest, sha256_of
-
-READS_FILES_OF = {"openvino": "onnxruntime"}
-"""Whose files a runtime reads at a precision for which a pack has none of its own."""
+from firmware_app.runtimes import choice
 
 _PACKAGE = Path(__file__).resolve().parent.parent
 
@@ -62,19 +60,28 @@ class Pack:
                 raise PackArtefactMissing(pack=self.name, file=path)
         return self.folder / chosen.path
 
+    def has(self, runtime: str, precision: str) -> bool:
+        """Whether there is a file that ``runtime`` reads at this precision."""
+        try:
+            self.described(runtime, precision)
+        except PackArtefactMissing:
+            return False
+        return True
+
     def described(self, runtime: str, precision: str) -> Artefact:
         """The manifest's entry for that file; raises :class:`~firmware_app.errors.PackArtefactMissing`.
 
-        The runtime's own file comes before one that it can also read, and a dynamic batch before a fixed one.
+        The runtime's own file comes before one that was made for another runtime of this box and that it also reads,
+        and a dynamic batch before a fixed one.
         """
-        for files_of in (runtime, READS_FILES_OF.get(runtime)):
-            fitting = [
-                artefact
-                for artefact in self.manifest.artefacts
-                if artefact.runtime == files_of and artefact.precision == precision
-            ]
-            if fitting:
-                return min(fitting, key=lambda artefact: artefact.batch != "dynamic")
+        alike = [artefact for artefact in self.manifest.artefacts if artefact.precision == precision]
+        fitting = [artefact for artefact in alike if artefact.runtime == runtime] or [
+            artefact
+            for artefact in alike
+            if artefact.runtime in choice.installed() and artefact.path.endswith(choice.suffixes(runtime))
+        ]
+        if fitting:
+            return min(fitting, key=lambda artefact: artefact.batch != "dynamic")
         raise PackArtefactMissing(pack=self.name, file=f"{runtime} {precision}")
 
 

@@ -11,9 +11,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from firmware_app.errors import PackArtefactMissing
 from firmware_app.packs.shelf import Pack
-from firmware_app.runtimes import register
+from firmware_app.runtimes import choice
 
 if TYPE_CHECKING:
     from firmware_app.config import Reader as ReaderConfig
@@ -42,7 +41,7 @@ def possible(pack: Pack, settings: ReaderConfig) -> list[Way]:
 
     The wanted precision comes first, then the runtimes in their order (`[reader] runtimes`, else the default first).
     """
-    runtimes = settings.runtimes or tuple(register.modules())
+    runtimes = settings.runtimes or tuple(choice.installed())
     return [
         Way(runtime, precision)
         for wanted in (True, False)
@@ -93,9 +92,7 @@ def _milliseconds(result: Result | None) -> float:
 
 def _has(pack: Pack, runtime: str, precision: str) -> bool:
     """Whether there is a file for it.  One of another runtime's does not stand in for one that the gates refused."""
-    try:
-        file = pack.described(runtime, precision)
-    except PackArtefactMissing:
+    if not pack.has(runtime, precision):
         return False
     refused = {(one.runtime, one.precision) for one in pack.manifest.refused}
-    return file.runtime == runtime or (runtime, precision) not in refused
+    return (runtime, precision) not in refused or pack.described(runtime, precision).runtime == runtime

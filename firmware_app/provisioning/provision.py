@@ -7,7 +7,6 @@ enrol it; the private keys never leave the folder.  Then the hospital's answer c
 from __future__ import annotations
 
 import io
-import json
 import re
 from contextlib import suppress
 from dataclasses import dataclass
@@ -277,15 +276,6 @@ def settings(folder: Path) -> dict[str, dict[str, str | int | bool | None]]:
             "hospital": str(keys.hospital),
         }
     return found
-
-
-def as_toml(found: dict[str, dict[str, str | int | bool | None]]) -> str:
-    """*found* by `settings` as lines for the configuration file."""
-    lines: list[str] = []
-    for section, values in found.items():
-        told = {key: value for key, value in values.items() if value is not None}
-        lines += [f"[{section}]", *(f"{key} = {json.dumps(value)}" for key, value in told.items()), ""]
-    return "\n".join(lines)
 
 
 def qr(made: BoxBundle) -> str:

@@ -39,6 +39,7 @@ class Measuring:
 
     def __init__(self, inference: Inference, config: Config, state: StateDir, complaints: Complaints) -> None:
         self._inference, self._settings, self._complaints = inference, config.reader, complaints
+        self._runtimes = config.runtime_settings
         self.results = Results(state.trials)
         self._found: dict[str, dict[Way, Result]] = {}
         self._absent: set[str] = set()
@@ -56,7 +57,7 @@ class Measuring:
         self._mark, self._may_swap, self._duel = self.results.mark(), True, None
         self._fought.clear()
         for name, pack in self._inference.packs.items():
-            known = self.results.known(pack, self._inference.ways(name), self._settings.threads)
+            known = self.results.known(pack, self._inference.ways(name), self._runtimes)
             self._found[name] = {way: one for way, one in known.items() if trial.is_final(one)}
             for way, result in self._found[name].items():
                 self._judge(name, way, result)
@@ -83,7 +84,7 @@ class Measuring:
         """Go on as far as is possible without waiting; True when other ways speak for a pack now."""
         for name, way, reason in self._inference.take_wrong():
             result = Result(way.runtime, way.precision, None, None, 0, reason)
-            self.results.keep(self._inference.packs[name], result, self._settings.threads)
+            self.results.keep(self._inference.packs[name], result, self._runtimes)
             self._complaints.say(f"{reason.code}: {reason.text('en')}")
         if self._trial is not None:
             self._follow(self._trial)
@@ -103,14 +104,14 @@ class Measuring:
                 if way.runtime in self._absent:
                     self._inference.pass_over(name, way, "it cannot be used here")
                 elif way not in known:
-                    before = self.results.known(pack, [way], self._settings.threads).get(way)
+                    before = self.results.known(pack, [way], self._runtimes).get(way)
                     tries = 1 if before is None else before.tries + 1
-                    self._trial = Trial(pack, way, self._settings.threads, tries=tries)
+                    self._trial = Trial(pack, way, self._runtimes, tries=tries)
                     return
         if self._duel is None:
             self._duel = self._challenged()
         if self._duel is not None:
-            self._trial = Trial(self._inference.packs[self._duel.pack], self._duel.next(), self._settings.threads)
+            self._trial = Trial(self._inference.packs[self._duel.pack], self._duel.next(), self._runtimes)
             return
         orders = {name: self._order(name) for name in self._inference.packs}
         if self._may_swap and any(order[:1] != self._inference.ways(name)[:1] for name, order in orders.items()):
@@ -134,7 +135,7 @@ class Measuring:
         if not trial.is_kept(result):
             self._absent.add(way.runtime)
         else:
-            self.results.keep(running.pack, result, self._settings.threads)
+            self.results.keep(running.pack, result, self._runtimes)
             self._mark = self.results.mark()
         self._found[name][way] = result
         self._judge(name, way, result)
@@ -161,13 +162,13 @@ class Measuring:
         """What was measured in turns is better known than before; the rival takes over only where that says so too."""
         self._duel = None
         self._fought.add((duel.pack, duel.in_use, duel.rival))
-        pack, threads = self._inference.packs[duel.pack], self._settings.threads
+        pack = self._inference.packs[duel.pack]
         for result in duel.results:
-            self.results.keep(pack, result, threads)
+            self.results.keep(pack, result, self._runtimes)
             self._found[duel.pack][Way(result.runtime, result.precision)] = result
         if ways.contender([duel.in_use, duel.rival], self._found[duel.pack], self._settings) == duel.rival:
             log.info("%s is clearly faster on %s than on %s", duel.pack, duel.rival, duel.in_use)
-            self.results.use(pack, duel.rival, threads)
+            self.results.use(pack, duel.rival, self._runtimes)
         self._mark = self.results.mark()
 
     def _keep_to_what_is_used(self) -> None:
@@ -177,11 +178,11 @@ class Measuring:
         for name, pack in self._inference.packs.items():
             now = self._inference.ways(name)[:1]
             if now and now == self._order(name)[:1] and now[0] in self._found[name] and now[0] != self._in_use(name):
-                self.results.use(pack, now[0], self._settings.threads)
+                self.results.use(pack, now[0], self._runtimes)
                 self._mark = self.results.mark()
 
     def _in_use(self, name: str) -> Way | None:
-        return self.results.in_use(self._inference.packs[name], self._settings.threads)
+        return self.results.in_use(self._inference.packs[name], self._runtimes)
 
     def _order(self, name: str) -> list[Way]:
         known, kept_to = self._found.get(name, {}), self._in_use(name)

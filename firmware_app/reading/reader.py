@@ -86,7 +86,7 @@ class Reader:
         if forced is not None and forced not in {pack.name for pack in packs}:
             raise PackUnknown(pack=forced)
         self.decoder = Decoder(config.reader.memory_mb, config.reader.decode_seconds)
-        self.inference = Inference(packs, config.reader, self._complaints)
+        self.inference = Inference(packs, config, self._complaints)
         self._measuring = Measuring(self.inference, config, state, self._complaints) if self._waits else None
         self._looked = time.monotonic()
         self._learn()

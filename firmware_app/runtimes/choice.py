@@ -1,16 +1,49 @@
-"""The runtime modules by name, and which of them work on this box."""
+"""The runtimes that are installed, by the entry points of the group ``lantern.runtimes``, and which work on this box.
 
-from importlib import import_module
-from typing import Final, cast
+A runtime is a module (`runtimes.interface`), so any installed package can bring one.  Where two packages name the same
+runtime, the module of this program is taken.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from importlib.metadata import EntryPoint, PackageNotFoundError, entry_points, version
+from typing import Any, Final, cast
 
 from firmware_app.errors import RuntimeUnavailable
-from firmware_app.runtimes import register
 from firmware_app.runtimes.interface import Probe, Runtime, one_line
 
-KEYS: Final = tuple(register.OWN)
-"""Our own runtimes, the default first."""
+GROUP: Final = "lantern.runtimes"
+DEFAULT: Final = "onnxruntime"
+"""It comes with the box's own dependencies, so it is there wherever the box is."""
+_OURS: Final = "firmware_app.runtimes."
 
-DEFAULT: Final = KEYS[0]
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """How a box sets its runtimes: the threads of an inference (0: all cores), and each runtime's own section."""
+
+    threads: int = 0
+    sections: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+
+    def of(self, key: str) -> dict[str, Any]:
+        """What the runtime's ``Config`` is made of, as JSON holds it."""
+        return {"threads": self.threads, **self.sections.get(key, {})}
+
+
+@cache
+def installed() -> Mapping[str, EntryPoint]:
+    """Key → its entry point: the default first, then the others of this program, then those of other packages."""
+
+    def order(point: EntryPoint) -> tuple[bool, bool, str]:
+        return not point.value.startswith(_OURS), point.name != DEFAULT, point.name
+
+    found: dict[str, EntryPoint] = {}
+    for point in sorted(entry_points(group=GROUP), key=order):
+        found.setdefault(point.name, point)
+    return found
 
 
 def get(key: str) -> Runtime:
@@ -19,13 +52,43 @@ def get(key: str) -> Runtime:
     Raises :class:`~firmware_app.errors.RuntimeUnavailable` for a name that no entry point has, or a module that
     cannot be imported.
     """
-    known = register.modules()
+    known = installed()
     if key not in known:
         raise RuntimeUnavailable(runtime=key, detail=f"the runtimes known here are {', '.join(known)}")
     try:
-        return cast(Runtime, import_module(known[key]))
+        return cast(Runtime, known[key].load())
     except (ImportError, OSError) as error:
         raise RuntimeUnavailable(runtime=key, detail=one_line(error)) from error
+
+
+def suffixes(key: str) -> tuple[str, ...]:
+    """How the files end that the runtime reads; none where it is not installed or cannot be imported."""
+    try:
+        return get(key).suffixes
+    except RuntimeUnavailable:
+        return ()
+
+
+def installed_version(key: str) -> str | None:
+    """The version of the runtime's library, or of the package that brings the runtime; ``None`` without either.
+
+    A library that is there may still fail to import: only `probe()` tells, in a process that may die of it.
+    """
+    point = installed().get(key)
+    if point is None:
+        return None
+    try:
+        libraries = getattr(get(key), "distributions", None)
+    except RuntimeUnavailable:
+        libraries = None
+    if libraries is None:
+        return point.dist.version if point.dist else None
+    for distribution in libraries:
+        try:
+            return version(distribution)
+        except PackageNotFoundError:
+            continue
+    return None
 
 
 def probe(key: str) -> Probe:
@@ -36,11 +99,6 @@ def probe(key: str) -> Probe:
         return Probe(False, None, error.detail)
 
 
-def probe_all() -> dict[str, Probe]:
-    """What each runtime says of itself on this box."""
-    return {key: probe(key) for key in register.modules()}
-
-
 def available() -> tuple[str, ...]:
     """The runtimes that work on this box, the default first."""
-    return tuple(key for key, found in probe_all().items() if found.available)
+    return tuple(key for key in installed() if probe(key).available)

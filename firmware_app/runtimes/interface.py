@@ -1,30 +1,40 @@
 """What a runtime is to the rest of the box: tensors in, tensors out, and an honest answer to "are you there?".
 
-A runtime is one module with ``key``, ``Config``, ``probe()`` and ``load()``. It imports its library inside those two,
-never at its top, so that a box without that library can still ask.
+A runtime is one module with ``key``, ``suffixes``, ``Config``, ``probe()`` and ``load()``. It imports its library (and
+numpy) inside functions, never at its top: the box imports the module itself in processes that run no model, to check
+the settings, and on machines without the library. It may also name the ``distributions`` that bring its library, the
+newest first, whose version is then the runtime's; else that of the package which brings the module is.
 """
+
+from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
-import numpy as np
-from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
 from firmware_app.errors import InferenceFailed
 
-Tensors = Mapping[str, NDArray[np.float32]]
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+Tensors: TypeAlias = "Mapping[str, NDArray[np.float32]]"
 
 
 class RuntimeConfig(BaseModel):
-    """What every runtime can be told."""
+    """The settings that every runtime has: its own section ``[runtimes.<key>]`` of lantern.toml."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
     threads: int = Field(
-        0, ge=0, le=256, title="Threads", description="Threads of one inference; 0 means every physical core."
+        0,
+        ge=0,
+        le=256,
+        title="Threads",
+        description="of one inference, 0: all cores; unset: as in [reader]",
     )
 
 
@@ -54,6 +64,11 @@ class Runtime(Protocol):
         ...
 
     @property
+    def suffixes(self) -> tuple[str, ...]:
+        """The names of the files that it reads end so, for example ``.onnx``."""
+        ...
+
+    @property
     def Config(self) -> type[RuntimeConfig]:  # noqa: N802 - a class, held by a module
         """Its settings."""
         ...
@@ -73,6 +88,8 @@ class Runtime(Protocol):
 
 def finite(outputs: dict[str, NDArray[np.float32]], pack: str, runtime: str) -> dict[str, NDArray[np.float32]]:
     """``outputs`` themselves; raises :class:`~firmware_app.errors.InferenceFailed` when one holds NaN or infinity."""
+    import numpy as np
+
     for name, value in outputs.items():
         if not bool(np.isfinite(value).all()):
             raise InferenceFailed(pack=pack, runtime=runtime, detail=f"the output {name} is not finite")

@@ -4,17 +4,22 @@ A quantized file takes and gives eight-bit numbers with a scale and a zero point
 the rest of the box deals in float32 only.
 """
 
+from __future__ import annotations
+
 import os
 from pathlib import Path
-from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING, Any
 
 from firmware_app.errors import InferenceFailed, RuntimeUnavailable
 from firmware_app.runtimes.interface import Probe, RuntimeConfig, Tensors, finite, one_line
 
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
 key = "litert"
+suffixes = (".tflite",)
+distributions = ("ai-edge-litert", "tflite-runtime")
 ERRORS = (RuntimeError, ValueError, TypeError, KeyError)
 
 
@@ -53,6 +58,8 @@ class LiteRtSession:
 
 def _rounded(value: NDArray[np.float32], tensor: Any) -> NDArray[Any]:
     """``value`` in the type that ``tensor`` wants; raises :class:`ValueError` for another shape (it would resize)."""
+    import numpy as np
+
     if tuple(value.shape) != tuple(int(size) for size in tensor["shape"]):
         raise ValueError(f"the input is {value.shape}, the model takes {tuple(tensor['shape'])}")
     kind, (scale, zero) = tensor["dtype"], tensor["quantization"]
@@ -64,6 +71,8 @@ def _rounded(value: NDArray[np.float32], tensor: Any) -> NDArray[Any]:
 
 
 def _unrounded(value: NDArray[Any], tensor: Any) -> NDArray[np.float32]:
+    import numpy as np
+
     scale, zero = tensor["quantization"]
     if np.issubdtype(value.dtype, np.integer):
         return ((value.astype(np.float32) - np.float32(zero)) * np.float32(scale)).astype(np.float32)
@@ -90,7 +99,7 @@ def probe() -> Probe:
         _library()
     except RuntimeUnavailable as error:
         return Probe(False, None, error.detail)
-    for package in ("ai-edge-litert", "tflite-runtime"):
+    for package in distributions:
         try:
             return Probe(True, version(package), "CPU")
         except PackageNotFoundError:

@@ -1,18 +1,24 @@
 """ONNX Runtime on the CPU: the box's default. Reads ``.onnx``, float and quantized (QDQ)."""
 
+from __future__ import annotations
+
 import os
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
-from numpy.typing import NDArray
 from pydantic import Field
 
 from firmware_app.errors import InferenceFailed, RuntimeUnavailable
 from firmware_app.runtimes.interface import Probe, RuntimeConfig, Tensors, finite, one_line
 
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
 key = "onnxruntime"
+suffixes = (".onnx",)
+distributions = ("onnxruntime",)
 PROVIDER = "CPUExecutionProvider"
 SEVERITY_ERROR = 3
 
@@ -21,7 +27,7 @@ class Config(RuntimeConfig):
     """Settings of ONNX Runtime."""
 
     spinning: bool = Field(
-        True, title="Spinning", description="Threads wait actively between operators: quicker, and busier."
+        True, title="Spinning", description="threads wait actively between operators: quicker, and busier"
     )
 
 
@@ -50,6 +56,8 @@ class OnnxSession:
 
     def infer(self, inputs: Tensors) -> dict[str, NDArray[np.float32]]:
         """See :class:`firmware_app.runtimes.interface.Session`."""
+        import numpy as np
+
         try:
             values = self._session.run(self._outputs, dict(inputs))
         except self._errors as error:

@@ -4,19 +4,25 @@ OpenVINO runs even a float model in bfloat16 on CPUs that have it; ``INFERENCE_P
 the other runtimes and is the default here.
 """
 
+from __future__ import annotations
+
 import sys
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
-from numpy.typing import NDArray
 from pydantic import Field
 
 from firmware_app.errors import InferenceFailed, RuntimeUnavailable
 from firmware_app.runtimes.interface import Probe, RuntimeConfig, Tensors, finite, one_line
 
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
 key = "openvino"
+suffixes = (".xml", ".onnx")
+distributions = ("openvino",)
 DEVICE = "CPU"
 
 
@@ -24,10 +30,12 @@ class Config(RuntimeConfig):
     """Settings of OpenVINO."""
 
     cache_dir: Path | None = Field(
-        None, title="Cache folder", description="Where compiled models are kept so that the next start is quicker."
+        None,
+        title="Cache folder",
+        description="where compiled models are kept, for a quicker start; empty: nowhere",
     )
     exact: bool = Field(
-        True, title="Exact", description="Compute float models in 32 bits even where the CPU prefers bfloat16."
+        True, title="Exact", description="compute float models in 32 bits even where the CPU prefers bfloat16"
     )
 
 
@@ -51,6 +59,8 @@ class OpenVinoSession:
 
     def infer(self, inputs: Tensors) -> dict[str, NDArray[np.float32]]:
         """See :class:`firmware_app.runtimes.interface.Session`."""
+        import numpy as np
+
         try:
             values = self._request.infer(dict(inputs))
         except (RuntimeError, ValueError, TypeError, KeyError) as error:

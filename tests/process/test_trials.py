@@ -27,17 +27,19 @@ from firmware_app.reading.children import trial
 from firmware_app.reading.complaints import Complaints
 from firmware_app.reading.reader import Reader
 from firmware_app.records import ReadingStatus, Reason
-from firmware_app.runtimes import register
+from firmware_app.runtimes import choice
+from firmware_app.runtimes.choice import Settings
 from firmware_app.store.disk.layout import StateDir
 from tests import made_runtime, reading_rig, toy_pack
 
 LIMIT_S = 3.0
+ONE = Settings(1)
 
 
 @pytest.fixture(autouse=True)
 def _runtimes_as_installed() -> Iterator[None]:
     yield
-    register.modules.cache_clear()
+    choice.installed.cache_clear()
 
 
 @pytest.fixture
@@ -65,7 +67,7 @@ def test_a_runtime_that_fails_its_trial_is_told_with_a_sentence(
     made: Callable[..., Pack], body: str, code: str, part: str
 ) -> None:
     before = set(psutil.Process().children())
-    result = trial.tried(made(made=body), Way("made", "fp32"), 1, LIMIT_S)
+    result = trial.tried(made(made=body), Way("made", "fp32"), ONE, LIMIT_S)
     assert result.reason is not None
     assert (result.right, result.reason.code) == (False, code)
     assert part in result.reason.text("en")
@@ -73,7 +75,7 @@ def test_a_runtime_that_fails_its_trial_is_told_with_a_sentence(
 
 
 def test_a_right_runtime_is_timed_over_its_golden_images(made: Callable[..., Pack]) -> None:
-    result = trial.tried(made(made=made_runtime.SLOW), Way("made", "fp32"), 1)
+    result = trial.tried(made(made=made_runtime.SLOW), Way("made", "fp32"), ONE)
     assert (result.right, result.cases, result.version) == (True, 1, "1.0")
     assert result.milliseconds is not None
     assert result.milliseconds >= 30.0
@@ -83,7 +85,7 @@ def test_a_runtime_that_cannot_be_imported_is_absent_and_not_remembered(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made_runtime.install(tmp_path / "site", monkeypatch, {"made": made_runtime.RIGHT}, top="import nonesuch_library\n")
-    result = trial.tried(Pack.load(made_runtime.pack(tmp_path / "packs", ("made",))), Way("made", "fp32"), 1)
+    result = trial.tried(Pack.load(made_runtime.pack(tmp_path / "packs", ("made",))), Way("made", "fp32"), ONE)
     assert result.reason is not None
     assert result.reason.code == "runtime.unavailable"
     assert "nonesuch_library" in result.reason.text("en")
@@ -105,9 +107,9 @@ def test_ours_are_found_by_entry_point_and_nobody_takes_their_names(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made_runtime.install(tmp_path / "site", monkeypatch, {"made": "", "openvino": ""})
-    assert tuple(register.modules()) == ("onnxruntime", "openvino", "litert", "made")
-    assert register.modules()["openvino"] == "firmware_app.runtimes.openvino"
-    assert register.installed_version("made") == "1.0"
+    assert tuple(choice.installed()) == ("onnxruntime", "litert", "openvino", "made")
+    assert choice.installed()["openvino"].value == "firmware_app.runtimes.openvino"
+    assert choice.installed_version("made") == "1.0"
 
 
 # --- the order ----------------------------------------------------------------------------------------------------
@@ -169,19 +171,19 @@ def test_a_result_is_remembered_for_this_file_this_version_and_these_threads(
     pack, way = made(made=made_runtime.RIGHT), Way("made", "fp32")
     results = Results(tmp_path / "trials.json")
     result = Result("made", "fp32", "1.0", 4.2, 1, None)
-    results.keep(pack, result, 2)
-    assert Results(tmp_path / "trials.json").known(pack, [way], 2) == {way: result}
-    assert results.known(pack, [way], 1) == {}
+    results.keep(pack, result, Settings(2))
+    assert Results(tmp_path / "trials.json").known(pack, [way], Settings(2)) == {way: result}
+    assert results.known(pack, [way], ONE) == {}
     made_runtime.install(tmp_path / "site", monkeypatch, {"made": made_runtime.RIGHT}, version="1.1")
-    assert results.known(pack, [way], 2) == {}
+    assert results.known(pack, [way], Settings(2)) == {}
 
 
 def test_a_sentence_survives_being_remembered(made: Callable[..., Pack], tmp_path: Path) -> None:
     pack = made(made=made_runtime.LIES)
-    result = trial.tried(pack, Way("made", "fp32"), 1)
+    result = trial.tried(pack, Way("made", "fp32"), ONE)
     results = Results(tmp_path / "trials.json")
-    results.keep(pack, result, 1)
-    assert results.known(pack, [Way("made", "fp32")], 1) == {Way("made", "fp32"): result}
+    results.keep(pack, result, ONE)
+    assert results.known(pack, [Way("made", "fp32")], ONE) == {Way("made", "fp32"): result}
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"form": 1, "results": {"a": 1}}', '{"form": 99, "results": {}}'])
@@ -189,16 +191,16 @@ def test_a_file_that_cannot_be_read_is_as_good_as_none(made: Callable[..., Pack]
     pack, way = made(made=made_runtime.RIGHT), Way("made", "fp32")
     (tmp_path / "trials.json").write_text(text)
     results = Results(tmp_path / "trials.json")
-    assert results.known(pack, [way], 1) == {}
-    results.keep(pack, Result("made", "fp32", "1.0", 4.2, 1, None), 1)
-    assert way in results.known(pack, [way], 1)
+    assert results.known(pack, [way], ONE) == {}
+    results.keep(pack, Result("made", "fp32", "1.0", 4.2, 1, None), ONE)
+    assert way in results.known(pack, [way], ONE)
     assert [path.name for path in tmp_path.glob("trials*")] == ["trials.json"]
 
 
 def test_a_disk_that_does_not_take_it_costs_nothing_else(made: Callable[..., Pack], tmp_path: Path) -> None:
     (tmp_path / "file").write_text("not a folder")
     Results(tmp_path / "file" / "trials.json").keep(
-        made(made=made_runtime.RIGHT), Result("made", "fp32", "1.0", 4.2, 1, None), 1
+        made(made=made_runtime.RIGHT), Result("made", "fp32", "1.0", 4.2, 1, None), ONE
     )
     assert (tmp_path / "file").read_text() == "not a folder"
 
@@ -272,10 +274,10 @@ def test_what_the_technician_pinned_stays_although_it_is_slower(
     found = box(runtimes=["aslow"])
     with reading_rig.rig(found) as rig, closing(Reader(found, rig.state, rig.clinical, stop=Event())) as reader:
         results = Results(rig.state.trials)
-        settle(reader, lambda: Way("aslow", "fp32") in results.known(pack, [Way("aslow", "fp32")], 0))
+        settle(reader, lambda: Way("aslow", "fp32") in results.known(pack, [Way("aslow", "fp32")], Settings()))
         assert not any(reader.measure() for _ in range(5))
         assert read_one(rig, reader, 1) == "aslow"
-        assert results.known(pack, [Way("bfast", "fp32")], 0) == {}  # nothing outside the pin is tried
+        assert results.known(pack, [Way("bfast", "fp32")], Settings()) == {}  # nothing outside the pin is tried
 
 
 @pytest.mark.parametrize("body", [made_runtime.LIES, made_runtime.CRASHES])
@@ -294,7 +296,7 @@ def test_a_wrong_or_crashing_runtime_is_passed_over_for_good_and_reading_goes_on
             assert bad not in reader.inference.ways(pack.name)  # remembered: before any film is read
         told = [check.reason.text("en") for check in speed.chosen(rig.config, rig.state)]
     assert any("abad" in sentence and "not run in this way" in sentence for sentence in told)
-    results = Results(rig.state.trials).known(pack, [bad], 0)
+    results = Results(rig.state.trials).known(pack, [bad], Settings())
     assert not results[bad].right
 
 
@@ -306,7 +308,7 @@ def test_a_runtime_that_answers_wrongly_reads_not_even_the_first_film(
         assert read_one(rig, reader, 1) == "bgood"
         reader.measure()
         assert "It is not run in this way" in caplog.text
-        assert not Results(rig.state.trials).known(pack, [Way("abad", "fp32")], 0)[Way("abad", "fp32")].right
+        assert not Results(rig.state.trials).known(pack, [Way("abad", "fp32")], Settings())[Way("abad", "fp32")].right
 
 
 def test_a_film_that_comes_while_a_runtime_hangs_in_its_trial_does_not_wait_for_it(
@@ -337,7 +339,7 @@ class Taken:
     now: ClassVar[dict[Way, float | None]] = {}
     turns: ClassVar[int] = 0
 
-    def __init__(self, pack: Pack, way: Way, threads: int, tries: int = 1) -> None:
+    def __init__(self, pack: Pack, way: Way, settings: Settings, tries: int = 1) -> None:
         self.pack, self.way = pack, way
 
     def outcome(self) -> Result:
@@ -383,7 +385,9 @@ def afternoon(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., 
     def one(measured: tuple[float, float] | None, now: tuple[float, float | None]) -> Way:
         Taken.now, Taken.turns = dict(zip((LITE, ONNX), now, strict=True)), 0
         for way, milliseconds in zip((LITE, ONNX), measured or (), strict=False):
-            Results(state.trials).keep(pack, tried(way.runtime, way.precision, milliseconds)[1], config.reader.threads)
+            Results(state.trials).keep(
+                pack, tried(way.runtime, way.precision, milliseconds)[1], config.runtime_settings
+            )
         speaker = Speaker(pack)
         tending = measuring.Measuring(speaker, config, state, Complaints())  # type: ignore[arg-type]
         while not tending.is_at_rest:
@@ -448,4 +452,4 @@ def _config(folder: Path) -> Config:
 
 def test_the_key_of_a_result_holds_for_one_way_only(made: Callable[..., Pack]) -> None:
     pack = made(made=made_runtime.RIGHT, other=made_runtime.RIGHT)
-    assert key(pack, Way("made", "fp32"), 1) != key(pack, Way("other", "fp32"), 1)
+    assert key(pack, Way("made", "fp32"), ONE) != key(pack, Way("other", "fp32"), ONE)

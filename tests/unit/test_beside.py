@@ -176,10 +176,12 @@ def test_only_a_positive_finding_gives_the_hint_and_only_from_the_limit_on() -> 
 def test_of_a_clip_the_strongest_frame_counts(tmp_path: Path) -> None:
     models = Models()
     pack = toy_pack.write(tmp_path, "toy", "any", None, None)
-    load = {"job": "load", "folder": str(pack), "runtime": "onnxruntime", "precision": "fp32", "threads": 1}
+    way = {"runtime": "onnxruntime", "precision": "fp32", "settings": {"threads": 1}}
+    load = {"job": "load", "folder": str(pack), **way}
     assert [one.header.get("loaded") for one in models.work(Message(load))] == ["toy"]
     frames = np.stack([np.full((1, toy_pack.SIDE, toy_pack.SIDE), grey, np.float32) for grey in (0.2, 0.9)])
-    job = {"job": "infer", "pack": "toy", "rows": 64, "columns": 64, "display": str(tmp_path / "shown"), "box": None}
+    shown = {"rows": 64, "columns": 64, "instance": "i", "frames": [0, 1], "display": str(tmp_path / "shown")}
+    job = {"job": "infer", "pack": "toy", "box": None, **shown}
     for first, second in ((0, 255), (255, 0)):
         cells = np.stack([np.full((SIDE, SIDE), level, np.uint8) for level in (first, second)])
         (answer,) = models.work(Message(job, {"input": frames.data, "beside": cells.data}))

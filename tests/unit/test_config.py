@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import tomllib
 from pathlib import Path
 
 import pytest
+from pydantic import BaseModel
 
 from firmware_app import config, errors
+from firmware_app.runtimes import choice
 
 
 def written(folder: Path, text: str) -> Path:
@@ -92,9 +95,10 @@ def test_a_broken_override_is_a_sentence_and_no_traceback(name: str, text: str) 
 
 
 def test_every_key_has_a_title_and_a_help_line() -> None:
-    for section in config.Config.model_fields.values():
-        model = section.annotation
+    sections = [field.annotation for name, field in config.Config.model_fields.items() if name != "runtimes"]
+    for model in (*sections, *(choice.get(key).Config for key in choice.installed())):
         assert isinstance(model, type)
+        assert issubclass(model, BaseModel)
         assert model.__doc__
         for name, field in model.model_fields.items():
             assert field.title, name
@@ -114,8 +118,43 @@ def test_prevalences_come_from_the_environment_and_are_printed_as_toml(tmp_path:
     assert config.load(written(tmp_path, config.describe(loaded)), {}) == loaded
 
 
-def test_every_runtime_of_ours_may_be_pinned() -> None:
-    from firmware_app.runtimes import register
+def test_every_runtime_that_is_installed_may_be_pinned() -> None:
+    pinned = ",".join(choice.installed())
+    assert config.load(None, {"LANTERN_READER__RUNTIMES": pinned}).reader.runtimes == tuple(choice.installed())
 
-    assert tuple(register.OWN) == config.OWN_RUNTIMES
-    assert config.load(None, {"LANTERN_READER__RUNTIMES": "litert,openvino"}).reader.runtimes == ("litert", "openvino")
+
+# --- the runtimes' own sections ------------------------------------------------------------------------------------
+
+
+def test_a_runtimes_own_settings_come_from_file_and_environment_and_are_shown(tmp_path: Path) -> None:
+    path = written(tmp_path, '[reader]\nthreads = 2\n[runtimes.openvino]\ncache_dir = "/var/cache/ov"\n')
+    loaded = config.load(path, {"LANTERN_RUNTIMES__OPENVINO__EXACT": "false", "LANTERN_STATE__DIR": str(tmp_path)})
+    expected = {"threads": 2, "cache_dir": "/var/cache/ov", "exact": False}
+    assert loaded.runtime_settings.of("openvino") == expected
+    assert loaded.runtime_settings.of("onnxruntime") == {"threads": 2}
+    shown = config.describe(loaded)
+    assert "[runtimes.openvino]\n# threads = 0 " in shown
+    assert "# [runtimes.onnxruntime]\n" in shown
+    assert config.load(written(tmp_path, shown), {}) == loaded
+
+
+@pytest.mark.parametrize(
+    ("section", "key", "known"),
+    [("[runtimes.openvino]\ncache_dri = 1", "runtimes.openvino.cache_dri", "threads, cache_dir, exact"),
+     ("[runtimes.abacus]\nthreads = 1", "runtimes.abacus", "onnxruntime, litert, openvino")],
+)  # fmt: skip
+def test_an_unknown_runtime_or_key_of_one_is_refused(tmp_path: Path, section: str, key: str, known: str) -> None:
+    with pytest.raises(errors.ConfigUnknownKey) as caught:
+        config.load(written(tmp_path, section), {})
+    assert (caught.value.key, caught.value.known) == (key, known)
+
+
+@pytest.mark.parametrize("name", ["openvino", "nothing__at_all"])
+def test_a_runtimes_override_that_is_no_key_is_refused(name: str) -> None:
+    with pytest.raises((errors.ConfigUnknownKey, errors.ConfigInvalid)):
+        config.load(None, {f"LANTERN_RUNTIMES__{name}": "x"})
+
+
+def test_every_character_that_a_name_may_hold_is_written_as_toml() -> None:
+    name = "".join(map(chr, (*range(1, 0x180), 0x1F600)))
+    assert tomllib.loads(config.as_toml({"box": {"name": name}})) == {"box": {"name": name}}

@@ -11,7 +11,7 @@ import pytest
 from cryptography import x509
 
 from firmware_app import clock
-from firmware_app.config import Config
+from firmware_app.config import Config, as_toml
 from firmware_app.errors import (
     BoxIdInvalid,
     BundleInvalid,
@@ -108,7 +108,7 @@ def test_the_hospitals_answer_completes_this_box_and_no_other(house: House, tmp_
     config = Config.model_validate(found)
     assert config.uplink.enabled
     assert (config.box.id, config.uplink.host) == ("clinic-a", "mqtt.hospital.example")
-    assert "[uplink]\nenabled = true" in provision.as_toml(found)
+    assert "[uplink]\nenabled = true" in as_toml(found)
 
 
 def test_the_answer_of_another_hospital_is_refused_by_name_and_changes_nothing(house: House, tmp_path: Path) -> None:
@@ -241,7 +241,7 @@ def test_between_its_keys_and_its_certificate_a_box_waits_for_the_hospital(house
     ]
     enrolled["uplink"]["enabled"] = False  # somebody has switched it off
     assert [reason.code for _, reason in examine(Config.model_validate(enrolled), StateDir(tmp_path))] == ["line.off"]
-    assert "tls_cert" not in provision.as_toml({"uplink": {"tls_cert": None}})
+    assert "tls_cert" not in as_toml({"uplink": {"tls_cert": None}})
 
 
 def test_the_doctor_speaks_of_the_line(tmp_path: Path) -> None:

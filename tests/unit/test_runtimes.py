@@ -12,7 +12,7 @@ from firmware_app.runtimes.openvino import core
 from tests import toy_pack
 
 
-@pytest.fixture(params=choice.KEYS)
+@pytest.fixture(params=tuple(choice.installed()))
 def runtime(request: pytest.FixtureRequest) -> str:
     key = str(request.param)
     found = choice.get(key).probe()

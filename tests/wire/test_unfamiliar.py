@@ -121,7 +121,7 @@ def test_a_model_that_gives_no_features_is_the_runtimes_fault_and_not_the_images
     toy_pack.learns(folder, [known(number) for number in range(3)], LIMIT)
     (folder / "fp32.onnx").write_bytes(toy_pack.onnx())
     with pytest.raises(RuntimeFault, match="no feature vector"):
-        golden_cases.attempt(Pack.load(folder), Way("onnxruntime", "fp32"), 1)
+        golden_cases.attempt(Pack.load(folder), Way("onnxruntime", "fp32"), {"threads": 1})
 
 
 def test_a_manifest_that_judges_features_names_the_output_that_gives_them(tmp_path: Path) -> None:

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -52,14 +52,14 @@ class Film:
     frame: Frame
 
 
-def attempt(pack: Pack, way: Way, threads: int) -> Tried:
-    """Load, ask every golden image, time.
+def attempt(pack: Pack, way: Way, settings: Mapping[str, Any]) -> Tried:
+    """Load with the runtime's *settings*, ask every golden image, time.
 
     Raises `RuntimeUnavailable`, `InferenceFailed`, `RuntimeWrong`, an `ImagingError` or a `PackError`.
     """
     runtime = choice.get(way.runtime)
     version = runtime.probe().version
-    session = runtime.load(pack.artefact(way.runtime, way.precision), runtime.Config(threads=threads))
+    session = runtime.load(pack.artefact(way.runtime, way.precision), runtime.Config(**settings))
     cases = answered(pack, way, session)
     film = next((film for _, film in _films(pack)), blank(pack.manifest))
     _answer(pack.manifest, session, film, way)  # without golden images it runs at least

@@ -14,6 +14,7 @@ from typing import Any, Final
 
 from pydantic import FiniteFloat, TypeAdapter, ValidationError
 
+from firmware_app.config import Config
 from firmware_app.config import Reader as ReaderConfig
 from firmware_app.errors import PackError, RuntimeWrong
 from firmware_app.packs import prior, ways
@@ -100,11 +101,11 @@ class Shown:
 class Inference:
     """One warm inference child with every usable pack in it."""
 
-    def __init__(self, packs: Sequence[Pack], config: ReaderConfig, complaints: Complaints) -> None:
-        self._config, self._complaints = config, complaints
+    def __init__(self, packs: Sequence[Pack], config: Config, complaints: Complaints) -> None:
+        self._config, self._runtimes, self._complaints = config.reader, config.runtime_settings, complaints
         self._child = self._spawn()  # it imports its libraries while the packs' digests are taken here
         self._packs = {pack.name: pack for pack in packs}
-        self._candidates = {pack.name: _candidates(pack, config, complaints) for pack in packs}
+        self._candidates = {pack.name: _candidates(pack, config.reader, complaints) for pack in packs}
         self._loaded: set[str] = set()
         self._started = self._warm = False
         self._wrong: list[tuple[str, Way, Reason]] = []
@@ -236,7 +237,7 @@ class Inference:
             "folder": str(self._packs[name].folder),
             "runtime": way.runtime,
             "precision": way.precision,
-            "threads": self._config.threads,
+            "settings": self._runtimes.of(way.runtime),
         }
 
     def _strike_off(self, name: str, why: str) -> None:

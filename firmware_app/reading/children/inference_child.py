@@ -1,7 +1,7 @@
 """The inference child: keeps one warm session per pack and turns a tensor into findings, lesions and heat maps.
 
 ``python -m firmware_app.reading.children.inference_child FD PARENT MEMORY_MB CPU_SECONDS``.  Jobs are ``{job: load,
-folder, runtime, precision, threads}`` and ``{job: infer, pack, instance, frames, rows, columns, box, display}`` with
+folder, runtime, precision, settings}`` and ``{job: infer, pack, instance, frames, rows, columns, box, display}`` with
 the tensors of one or more frames, perhaps with what lies beside the anatomy in them.  Which runtime and precision to
 try, and what to try next, is the parent's decision.  No model answers here before it has answered its pack's golden
 images rightly in this very process.  An image that looks unlike what the pack learnt from gets no number
@@ -96,7 +96,7 @@ class Models:
             pack = Pack.load(Path(str(job["folder"])))
             path = pack.artefact(job["runtime"], job["precision"])
             runtime = choice.get(job["runtime"])
-            session = runtime.load(path, runtime.Config(threads=int(job["threads"])))
+            session = runtime.load(path, runtime.Config(**job["settings"]))
             loaded = Loaded(pack.manifest, session, Familiar.of(pack, job["runtime"], job["precision"]))
             loaded.warm_up()
             golden_cases.answered(pack, Way(job["runtime"], job["precision"]), session)

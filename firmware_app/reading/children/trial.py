@@ -15,6 +15,7 @@ from firmware_app.reading.children.child import Child, ChildLost
 from firmware_app.reading.children.errand import Errand
 from firmware_app.reading.children.inference import MEMORY_MB
 from firmware_app.records import Reason
+from firmware_app.runtimes.choice import Settings
 
 SECONDS: Final = 60.0
 """For loading a model, its golden images and the timed inferences together; a slow box needs a few."""
@@ -30,12 +31,12 @@ _REASON: Final = TypeAdapter(Reason)
 class Trial:
     """One way being tried.  `outcome` waits only when asked to; `stop` abandons it."""
 
-    def __init__(self, pack: Pack, way: Way, threads: int, seconds: float = SECONDS, tries: int = 1) -> None:
+    def __init__(self, pack: Pack, way: Way, settings: Settings, seconds: float = SECONDS, tries: int = 1) -> None:
         """*tries* counts this one.  The thread that makes it must outlive it, as with every child."""
         self.pack, self.way = pack, way
         self._seconds, self._tries = seconds, tries
         job = {"job": "try", "folder": str(pack.folder), "runtime": way.runtime, "precision": way.precision,
-               "threads": threads}  # fmt: skip
+               "settings": settings.of(way.runtime)}  # fmt: skip
         self._errand = Errand(_child(seconds), [job], seconds)
 
     def outcome(self, patience: float = 0.0) -> Result | None:
@@ -80,9 +81,9 @@ def is_kept(result: Result) -> bool:
     return result.reason is None or result.reason.code != ABSENT
 
 
-def tried(pack: Pack, way: Way, threads: int, seconds: float = SECONDS) -> Result:
+def tried(pack: Pack, way: Way, settings: Settings, seconds: float = SECONDS) -> Result:
     """Try *way* and wait for the result."""
-    trial = Trial(pack, way, threads, seconds)
+    trial = Trial(pack, way, settings, seconds)
     try:
         while (found := trial.outcome(_LOOK_SECONDS)) is None:
             pass

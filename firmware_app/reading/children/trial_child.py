@@ -1,7 +1,7 @@
 """The trial child: asks one runtime one thing, in a process that may crash or hang over it, and is then thrown away.
 
 ``python -m firmware_app.reading.children.trial_child FD PARENT MEMORY_MB CPU_SECONDS``.  Jobs are ``{job: probe,
-runtime}`` and ``{job: try, folder, runtime, precision, threads}``.
+runtime}`` and ``{job: try, folder, runtime, precision, settings}``.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def work(job: Message) -> child_loop.Answers:
 def _try(job: Any) -> Message:
     try:
         pack = Pack.load(Path(str(job["folder"])))
-        found = golden_cases.attempt(pack, Way(str(job["runtime"]), str(job["precision"])), int(job["threads"]))
+        found = golden_cases.attempt(pack, Way(str(job["runtime"]), str(job["precision"])), job["settings"])
     except LanternError as error:
         return child_loop.refusal(error)
     return Message({"tried": asdict(found)})

@@ -1,26 +1,28 @@
-"""The technician's file, typed: one model per section, every field with a title and a help line, unknown keys refused.
+"""What the technician's file may say: one model per section, every field with a title and a help line.
 
-TOML, `/etc/lantern/lantern.toml` by default; any key is overridden by ``LANTERN_<SECTION>__<KEY>``.  Secrets are
-never values here, only paths to files.
+Unknown keys are refused.  Secrets are never values here, only paths to files.
 """
 
 from __future__ import annotations
 
-import json
 import os
-import tomllib
-from collections.abc import Mapping
-from importlib.metadata import entry_points
 from ipaddress import ip_network
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Final, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    JsonValue,
+    StringConstraints,
+    model_validator,
+)
 
-from firmware_app.errors import ConfigInvalid, ConfigMissing, ConfigUnknownKey, ConfigUnreadable
+from firmware_app.runtimes import choice
 
 DEFAULT_PATH: Final = Path("/etc/lantern/lantern.toml")
-_ENVIRONMENT_PREFIX: Final = "LANTERN_"
 
 # PS3.5 6.2, VR AE: at most 16 characters of the default repertoire without backslash or control characters.
 AeTitle = Annotated[
@@ -30,7 +32,6 @@ Port = Annotated[int, Field(ge=0, le=65535)]
 Seconds = Annotated[float, Field(gt=0, le=86400)]
 Share = Annotated[float, Field(gt=0, lt=1)]
 FindingCode = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,63}$")]
-OWN_RUNTIMES: Final = ("onnxruntime", "openvino", "litert")
 
 
 def _network(text: str) -> str:
@@ -45,9 +46,8 @@ def _absolute(path: Path) -> Path:
 
 
 def _runtime(name: str) -> str:
-    """Our own, or one that an installed package brings (`runtimes.register`)."""
-    if name not in OWN_RUNTIMES and not entry_points(group="lantern.runtimes", name=name):
-        raise ValueError(f"the runtimes are {', '.join(OWN_RUNTIMES)}, and those that installed packages bring")
+    if name not in choice.installed():
+        raise ValueError(f"the runtimes that are installed are {', '.join(choice.installed())}")
     return name
 
 
@@ -252,106 +252,10 @@ class Config(Section):
     export: Export = Field(default_factory=Export)
     retention: Retention = Field(default_factory=Retention)
     backup: Backup = Field(default_factory=Backup)
+    runtimes: dict[str, dict[str, JsonValue]] = Field(default_factory=dict)
+    """A section for each runtime that has one, with the keys of that runtime's own ``Config``; `load` checks them."""
 
-
-def load(path: Path | None = None, environment: Mapping[str, str] = os.environ) -> Config:
-    """The configuration from *path* (default: `/etc/lantern/lantern.toml` when it exists) and the environment.
-
-    Raises `ConfigMissing`, `ConfigUnreadable`, `ConfigUnknownKey` or `ConfigInvalid`.
-    """
-    tree: dict[str, Any] = {}
-    if path is not None or DEFAULT_PATH.exists():
-        tree = _read(path or DEFAULT_PATH)
-    for section, key, value in _overrides(environment):
-        branch = tree.setdefault(section, {})
-        if isinstance(branch, dict):
-            branch[key] = value
-    try:
-        return Config.model_validate(tree)
-    except ValidationError as error:
-        raise _explain(error) from None
-
-
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        return tomllib.loads(path.read_text("utf-8"))
-    except FileNotFoundError:
-        raise ConfigMissing(path=str(path)) from None
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise ConfigUnreadable(path=str(path), detail=str(error)) from None
-
-
-def _overrides(environment: Mapping[str, str]) -> list[tuple[str, str, Any]]:
-    """``LANTERN_DICOM__PORT=0`` → ``("dicom", "port", 0)``; lists are comma-separated or JSON."""
-    found: list[tuple[str, str, Any]] = []
-    for name, text in environment.items():
-        section, separator, key = name.removeprefix(_ENVIRONMENT_PREFIX).lower().partition("__")
-        if not (name.startswith(_ENVIRONMENT_PREFIX) and separator):
-            continue
-        found.append((section, key, _parsed(section, key, text)))
-    return found
-
-
-def _parsed(section: str, key: str, text: str) -> Any:
-    model = Config.model_fields.get(section)
-    annotation = getattr(model.annotation, "model_fields", {}).get(key) if model else None
-    if annotation is not None and getattr(annotation.annotation, "__origin__", None) is tuple:
-        return _listed(f"{section}.{key}", text)
-    if annotation is not None and getattr(annotation.annotation, "__origin__", None) is dict:
-        return _table(f"{section}.{key}", text)
-    if annotation is not None and text == "" and annotation.default is None:
-        return None
-    return text
-
-
-def _listed(key: str, text: str) -> Any:
-    if not text.startswith("["):
-        return [item.strip() for item in text.split(",") if item.strip()]
-    return _json(key, text)
-
-
-def _json(key: str, text: str) -> Any:
-    try:
-        return json.loads(text)
-    except json.JSONDecodeError as error:
-        raise ConfigInvalid(key=key, value=text[:80], detail=str(error)) from None
-
-
-def _table(key: str, text: str) -> Any:
-    """``pneumonia=0.02,nodule=0.01`` or a JSON object."""
-    if text.startswith("{"):
-        return _json(key, text)
-    pairs = [item.partition("=") for item in text.split(",") if item.strip()]
-    return {name.strip(): value.strip() for name, _, value in pairs}
-
-
-def _explain(error: ValidationError) -> ConfigUnknownKey | ConfigInvalid:
-    first = error.errors()[0]
-    key = ".".join(str(part) for part in first["loc"])
-    if first["type"] == "extra_forbidden":
-        model: Any = Config
-        for part in first["loc"][:-1]:
-            model = model.model_fields[part].annotation
-        return ConfigUnknownKey(key=key, known=", ".join(model.model_fields))
-    return ConfigInvalid(key=key, value=str(first["input"])[:80], detail=first["msg"])
-
-
-def describe(config: Config) -> str:
-    """*config* as TOML that `load` takes again, with every key's title and help as comments."""
-    lines: list[str] = []
-    for section, field in type(config).model_fields.items():
-        branch: Section = getattr(config, section)
-        lines += ["", f"# {(field.annotation.__doc__ or '').strip()}" if field.annotation else "", f"[{section}]"]
-        values = branch.model_dump(mode="json")
-        for key, about in type(branch).model_fields.items():
-            value = values[key]
-            written = f"# {key} =" if value is None else f"{key} = {_toml(value)}"
-            lines.append(f"{written}    # {about.title}: {about.description}")
-    return "\n".join(lines[1:]) + "\n"
-
-
-def _toml(value: Any) -> str:
-    """A value as TOML writes it, which is as JSON does, but for a table."""
-    if isinstance(value, dict):
-        return "{ " + ", ".join(f"{key} = {_toml(one)}" for key, one in value.items()) + " }" if value else "{}"
-    return json.dumps(value, ensure_ascii=False)
+    @property
+    def runtime_settings(self) -> choice.Settings:
+        """What the reader hands to the runtimes."""
+        return choice.Settings(self.reader.threads, self.runtimes)
