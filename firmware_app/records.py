@@ -16,6 +16,8 @@ from firmware_app.errors import LanternError
 from firmware_app.language import say
 
 Detail = str | int | float
+FINDING_TAG: Final = "finding"
+"""The tag of a lesion that names the code of its finding."""
 
 
 class Priority(StrEnum):
@@ -152,7 +154,7 @@ class Finding:
 class Lesion:
     """One place in one frame.  `box` is x0, y0, x1, y1 in pixels of the original frame; what is not known is None.
 
-    The tag `finding` names the code of the finding that it belongs to.
+    The tag `FINDING_TAG` names the code of the finding that it belongs to.
     """
 
     instance: str

@@ -10,11 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import Field, TypeAdapter, ValidationError
 
+from firmware_app.records import FINDING_TAG, Lesion
 from firmware_app.records import Finding as Found
-from firmware_app.records import Lesion
 from firmware_app.tasks import clips
 from firmware_app.tasks.interface import (
-    FINDING_TAG,
     Answer,
     Difference,
     FindingPart,

@@ -6,9 +6,9 @@ from collections.abc import Iterable, Mapping
 from typing import Final
 
 from firmware_app.errors import AgeOutside, AgeUnclear, AgeUnknown
-from firmware_app.language import N_
+from firmware_app.language import N_, translate
 from firmware_app.reading import hints, quality_hints  # noqa: F401 - they register the sentences of the readings' hints
-from firmware_app.records import Finding, Priority
+from firmware_app.records import FINDING_TAG, Finding, Lesion, Priority
 from firmware_app.store.clinical.patients import Patient
 
 PRIORITIES: Final[Mapping[Priority | None, str]] = {
@@ -99,6 +99,7 @@ LENGTHS: Final = {  # of a line, where the header's millimetres are not the pati
     "spacing.estimated": N_("{px} pixels, about {mm} mm"),
     "spacing.uncalibrated": N_("{px} pixels, {mm} mm by the header (not calibrated)"),
 }
+MARKED: Final = N_("{finding}, score {score}")
 AGE_REASONS: Final = frozenset({AgeOutside.code, AgeUnclear.code, AgeUnknown.code})
 AGE_HINTS: Final = frozenset({hints.AGE_ASSUMED_ADULT, hints.AGE_ASSUMED_CHILD})
 
@@ -111,6 +112,12 @@ def label(finding: Finding, language: str) -> str:
 def labelled(findings: Iterable[Finding], code: str, language: str) -> str:
     """The name of the one of *findings* that has this code, or the code."""
     return next((label(finding, language) for finding in findings if finding.code == code), code)
+
+
+def marked(lesion: Lesion, findings: Iterable[Finding], language: str) -> str:
+    """What stands beside a lesion on the film: the finding it belongs to, and its score."""
+    name = labelled(findings, lesion.tags.get(FINDING_TAG, ""), language)
+    return translate(MARKED, language).format(finding=name, score=f"{lesion.score:.2f}").strip(", ，")
 
 
 def age(patient: Patient) -> tuple[str, int] | None:

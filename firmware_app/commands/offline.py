@@ -240,7 +240,8 @@ def _write_case(case: Case, state: StateDir, out: Path, language: str) -> None:
         for instance in reading.instances:
             shown = state.display / instance
             for frame in sorted(int(path.stem.removeprefix("frame-")) for path in shown.glob("frame-*.json")):
-                _save(overlay.marked_film_of(shown, frame), folder / f"{instance}-frame-{frame:03d}.png")
+                lesions = [one for one in reading.lesions if (one.instance, one.frame) == (instance, frame)]
+                _save(overlay.marked_film_of(shown, frame, lesions), folder / f"{instance}-frame-{frame:03d}.png")
             strongest = reading.frames.strongest if reading.frames else {}
             for finding in reading.findings:
                 code = finding.code

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from firmware_app.language import N_, translate, visible
-from firmware_app.records import Case, FileStatus, Finding, Priority, Reading
+from firmware_app.records import Case, FileStatus, Finding, Lesion, Priority, Reading
 
 _PRIORITY_NAMES = {
     Priority.URGENT: N_("urgent"),
@@ -71,9 +71,18 @@ def page(case: Case, language: str) -> str:
     return "\n".join(visible(line) for line in lines)
 
 
+def _lesion_text(lesion: Lesion, language: str) -> str:
+    """E.g. ``frame 1, x 48 to 72, y 12 to 24: score 0.93``."""
+    x0, y0, x1, y1 = lesion.box
+    place = N_("frame {frame}, x {x0:.0f} to {x1:.0f}, y {y0:.0f} to {y1:.0f}: score {score:.2f}")
+    values = {"frame": lesion.frame + 1, "x0": x0, "x1": x1, "y0": y0, "y1": y1, "score": lesion.score}
+    return translate(place, language).format(**values)
+
+
 def _reading_lines(reading: Reading, language: str) -> list[str]:
     lines = [f"    ! {hint.text(language)}" for hint in reading.quality.hints]
     lines += [f"    {finding_text(finding, language)}" for finding in reading.findings]
+    lines += [f"      {_lesion_text(lesion, language)}" for lesion in reading.lesions]
     if reading.pack and reading.findings:
         pack = reading.pack
         lines.append(f"    {pack.name} {pack.version}, {pack.runtime} {pack.precision}, {reading.timing.total:.0f} ms")

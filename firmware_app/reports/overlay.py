@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageDraw
+
+from firmware_app.records import Lesion
 
 _STRONGEST: Final = 0.55
 # Yellow to red over black: weak evidence is faint, strong evidence is red, and the film shows through.
 _COLOURS: Final = np.array([[255, 221, 0], [255, 0, 0]], dtype=np.float32)
 
+_BOX: Final = (255, 216, 77)  # as in `web/static`
 _LAYER: Final = np.array([120, 220, 255], dtype=np.uint8)  # as in `web/static/film.js`
 
 
@@ -27,13 +31,21 @@ def windowed(greys: NDArray[np.uint16], window: dict[str, Any] | None) -> NDArra
     return np.asarray(np.clip(scaled, 0.0, 1.0) * 255.0, dtype=np.uint8)
 
 
-def marked_film_of(folder: Path, frame: int = 0) -> NDArray[np.uint8]:
-    """The rendered *frame* as the viewer opens it: under its window, with what the machine draws over it."""
+def marked_film_of(folder: Path, frame: int = 0, lesions: Sequence[Lesion] = ()) -> NDArray[np.uint8]:
+    """The rendered *frame* as the viewer opens it: under its window, with what the machine and the model mark on it."""
     film = film_of(folder, frame)
     for path in sorted(folder.glob(f"frame-{frame:03d}-layer-*.png")):
         colour = film if film.ndim == 3 else np.repeat(film[:, :, None], 3, axis=2)
         film = np.where(heat_of(path)[:, :, None] > 0, _LAYER, colour)
-    return film
+    if not lesions:
+        return film
+    picture, facts = Image.fromarray(film).convert("RGB"), _facts(folder, frame)
+    across, down = picture.width / facts["columns"], picture.height / facts["rows"]
+    drawing = ImageDraw.Draw(picture)
+    for x0, y0, x1, y1 in (lesion.box for lesion in lesions):
+        place = (x0 * across, y0 * down, x1 * across, y1 * down)
+        drawing.rectangle(place, outline=_BOX, width=max(1, max(picture.size) // 400))
+    return np.asarray(picture)
 
 
 def blend(film: NDArray[np.uint8], heat: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -55,9 +67,14 @@ def heat_of(path: Path) -> NDArray[np.uint8]:
 
 def film_of(folder: Path, frame: int = 0) -> NDArray[np.uint8]:
     """The rendered *frame* in a display folder as 8-bit grey or RGB."""
-    facts = json.loads((folder / f"frame-{frame:03d}.json").read_text("utf-8"))
+    facts = _facts(folder, frame)
     with Image.open(folder / f"frame-{frame:03d}.png", formats=("PNG",)) as image:
         pixels = np.asarray(image)
     if facts["colour"]:
         return pixels.astype(np.uint8)
     return windowed(pixels.astype(np.uint16), facts["window"])
+
+
+def _facts(folder: Path, frame: int) -> dict[str, Any]:
+    facts: dict[str, Any] = json.loads((folder / f"frame-{frame:03d}.json").read_text("utf-8"))
+    return facts

@@ -26,8 +26,6 @@ if TYPE_CHECKING:
 
 MOST_LESIONS: Final = 200
 """Of one frame: a model that marks more has found nothing that a person could look at."""
-FINDING_TAG: Final = "finding"
-"""The tag of a lesion that names the code of the finding it belongs to."""
 
 
 class OutputPart(Part):

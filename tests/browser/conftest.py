@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from tests import toy_pack
+from tests import made_task, toy_pack
 from tests.browser.clinic import Clinic, Person, clinic, needed, synthetic_film
 from tests.peers import REPOSITORY, missing
 
@@ -26,9 +26,11 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def box(folder: Path) -> Iterator[Clinic]:
     needed("chromium", "chromedriver", "storescu")
-    packs = toy_pack.write_both(folder / "packs")
-    with clinic(folder, packs, LANTERN_READER__PRECISION="fp32") as running:
-        yield running
+    packs = made_task.write(toy_pack.write_both(folder / "packs"), body_part="HAND")
+    with pytest.MonkeyPatch.context() as patch:
+        made_task.install(folder / "site", patch)
+        with clinic(folder, packs, LANTERN_READER__PRECISION="fp32") as running:
+            yield running
 
 
 @pytest.fixture(scope="session")

@@ -5,9 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pytest
 from pydicom.tag import Tag
 from selenium.webdriver.support.ui import Select
 
+from tests import made_task
 from tests.browser.clinic import Clinic, Person
 from tests.films import film, save, shapes
 
@@ -64,3 +66,23 @@ def test_marks_windows_sizes_and_words_of_the_machine_are_found(box: Clinic, doc
     doctor.driver.get(doctor.driver.current_url + "/report")
     assert "胸部正位" in doctor.find(".facts").text
     assert "赵标" in doctor.find(".facts").text
+
+
+def test_the_models_boxes_lie_over_the_film_with_name_and_score(box: Clinic, doctor: Person, folder: Path) -> None:
+    spot = film(made_task.picture(), PatientAge="050Y", BodyPartExamined="HAND", PatientName="Qian^Kuang")
+    box.push(save(folder, "spot.dcm", spot))
+    doctor.driver.get(f"{box.url}/")
+    doctor.open_row("Qian Kuang")
+    doctor.until(lambda: doctor.find("#boxes text").get_attribute("textContent") == "斑点，评分 1.00")
+    place = doctor.find("#boxes rect").rect
+    screen = doctor.find("#film").rect
+    shown = min(screen["width"] / made_task.COLUMNS, screen["height"] / made_task.ROWS)
+    left = screen["x"] + (screen["width"] - shown * made_task.COLUMNS) / 2
+    top = screen["y"] + (screen["height"] - shown * made_task.ROWS) / 2
+    x0, y0, x1, y1 = made_task.BRIGHT
+    assert place["x"] == pytest.approx(left + shown * x0, abs=3)
+    assert place["y"] == pytest.approx(top + shown * y0, abs=3)
+    assert place["width"] == pytest.approx(shown * (x1 - x0), abs=4)
+    assert place["height"] == pytest.approx(shown * (y1 - y0), abs=4)
+    doctor.find("#boxes-tool").click()
+    doctor.until(lambda: not doctor.driver.find_element("css selector", "#boxes rect").is_displayed())

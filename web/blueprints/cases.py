@@ -70,6 +70,14 @@ class Image:
         strongest = max(findings, key=lambda finding: (finding.positive, finding.probability), default=None)
         return strongest.code if strongest else None
 
+    def lesions(self, language: str) -> list[dict[str, object]]:
+        """What is drawn over its frames: frame, box (x0, y0, x1, y1 in pixels of the frame) and name of each lesion."""
+        reading = self.reading
+        return [
+            {"frame": lesion.frame, "box": lesion.box, "text": words.marked(lesion, reading.findings, language)}
+            for lesion in (reading.lesions if reading else ()) if reading and lesion.instance == self.instance
+        ]  # fmt: skip
+
 
 @dataclass(frozen=True, slots=True)
 class Sheet:

@@ -1,13 +1,14 @@
 // The case page: hands on the film, judgements kept without leaving, and a look whether another image or reading is there.
 
 import { ask } from "./answers.js";
+import { Boxes } from "./boxes.js";
 import { Film, loadFrame, loadHeat, loadLayer } from "./film.js";
 import { Player } from "./player.js";
 import { Ruler } from "./ruler.js";
 
 const $ = id => document.getElementById(id);
 const canvas = $("film"), message = $("message"), windowText = $("window"), heatTool = $("heat-tool"), frameTool = $("frame-tool");
-const images = [...document.querySelectorAll(".image")].map(({ dataset }) => ({ ...dataset, shown: JSON.parse(dataset.shown) }));
+const images = [...document.querySelectorAll(".image")].map(({ dataset }) => ({ ...dataset, shown: JSON.parse(dataset.shown), lesions: JSON.parse(dataset.lesions) }));
 const FRAMES_KEPT = 8, MOST_KEPT_BYTES = 200e6; // the second is a whole clip of 64 frames, so that it plays smoothly
 const UNTOLD_HZ = 10;
 let image = null, heat = null, frames = new Map(), asked = 0, hands = "window";
@@ -22,8 +23,9 @@ const film = new Film(canvas, shown => {
   canvas.dataset.heat = shown.share.toFixed(2);
   canvas.dataset.shown = "1";
   ruler.draw();
+  boxes.place();
 });
-const ruler = new Ruler(film, $("length"));
+const ruler = new Ruler(film, $("length")), boxes = new Boxes(film, $("boxes"));
 const player = new Player(place => {
   $("frame").value = place;
   return showFrame(place, false);
@@ -73,6 +75,9 @@ async function showFrame(place, afresh) {
     film.layers = [];
     film.show(frame, !opened); // behind a missing frame the doctor's own window and zoom go on
     opened = true;
+    const marked = image.lesions.filter(lesion => lesion.frame === number);
+    boxes.show(marked);
+    $("boxes-tool").hidden = !marked.length;
     ruler.clear(); // a line belongs to the frame on which it was drawn
     offer(frame.facts);
     overlay(image.frame.replace("/0.png", `/${number}/`), frame.facts.layers || [], () => mine === asked);
@@ -87,9 +92,10 @@ function showNothing() {
   player.stop();
   film.clear();
   ruler.clear();
+  boxes.show([]);
   delete canvas.dataset.shown;
   windowText.textContent = "";
-  heatTool.hidden = $("layers").hidden = true;
+  heatTool.hidden = $("layers").hidden = $("boxes-tool").hidden = true;
   offer({});
   say(image.unread ? message.dataset.unread : image.shown.length > 1 ? message.dataset.frame : message.dataset.missing);
 }
@@ -228,6 +234,10 @@ $("layers").addEventListener("click", () => {
   film.layered = !film.layered;
   $("layers").setAttribute("aria-pressed", String(film.layered));
   film.draw();
+});
+$("boxes-tool").addEventListener("click", () => {
+  const shown = $("boxes").toggleAttribute("hidden") === false;
+  $("boxes-tool").setAttribute("aria-pressed", String(shown));
 });
 $("windows").addEventListener("change", event => film.choose(film.frame.facts.windows[event.target.value]));
 $("heat").addEventListener("input", event => {
