@@ -1,23 +1,20 @@
 """A damaged inbox.db is set aside whole, and made again from the rows that can still be read.
 
-What boxes still wait to have confirmed comes again by itself.  A case revision that was confirmed and can be read
-here no more is lost to the hospital; the boxes keep their cases, but do not send them again.
+What was not confirmed yet is sent again by the boxes.  A case revision that was confirmed, and can no longer be read
+here, is lost to the hospital: the boxes keep their cases, but do not send them again.
 """
 
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
 from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
 
+from firmware_app.salvage.wreck import DamagedCopy, Wreck, carry
 from hospital.house import House
 from hospital.inbox.inbox_db import Inbox
 from hospital.keys import keyring
-
-_MOST_UNREADABLE: Final = 100_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,9 +49,11 @@ def rescue(house: House) -> Rescued | None:
     found = damage(house.inbox_db)
     if found is None and (house.inbox_db.exists() or not fresh.exists() or damage(fresh)):
         _remove(fresh)
+        _remove(_copy_beside(fresh))
         return None
     if found is not None:
         _remove(fresh)
+        _remove(_copy_beside(fresh))
         _rebuild(house, fresh)
     kept = _put_in_place(house, fresh)
     with closing(sqlite3.connect(house.inbox_db)) as made:
@@ -67,15 +66,30 @@ def rescue(house: House) -> Rescued | None:
 def _rebuild(house: House, fresh: Path) -> None:
     """Write *fresh* from the readable rows of the inbox and from `boxes/`; all of it is on the disk on return."""
     inbox = Inbox(fresh)
-    with closing(inbox), closing(sqlite3.connect(house.inbox_db)) as old:
+    with closing(inbox):
         inbox.create()
         inbox.connection.execute("PRAGMA journal_mode=DELETE").fetchone()  # one file, whole after each commit
         inbox.connection.execute("PRAGMA cache_size=-200000")  # 200 MB: the indexes of a million rows grow all over
-        with inbox.transaction() as new:
-            for table in _tables(new):
-                _copy(old, new, table)
+        damaged = DamagedCopy(house.inbox_db, _copy_beside(fresh))
+        with closing(Wreck(damaged, inbox.connection)) as wreck, inbox.transaction() as new:
+            tables = {table: carry(wreck, table, new) for table in wreck.tables}
+            if tables["boxes"].is_damaged or damaged.unused_commits:
+                _keep_revoked(wreck, new)
             house.enrol_known(new)
+    _remove(_copy_beside(fresh))
     keyring.sync(house.root)
+
+
+def _keep_revoked(wreck: Wreck, new: sqlite3.Connection) -> None:
+    """A page from before a revocation may be read as well: a box that any row calls revoked is."""
+    box, revoked_at = (wreck.columns("boxes").index(name) for name in ("box", "revoked_at"))
+    for _, row in wreck.scanned("boxes"):
+        if row[revoked_at]:
+            new.execute("UPDATE boxes SET revoked_at = ? WHERE box = ?", (row[revoked_at], row[box]))
+
+
+def _copy_beside(fresh: Path) -> Path:
+    return fresh.with_name(fresh.name + "-damaged")
 
 
 def _tables(connection: sqlite3.Connection) -> list[str]:
@@ -103,57 +117,5 @@ def _put_in_place(house: House, fresh: Path) -> Path:
 
 
 def _remove(file: Path) -> None:
-    for ending in ("", "-journal", "-wal", "-shm"):
+    for ending in ("", "-journal", "-wal", "-shm", "-sorted"):
         file.with_name(file.name + ending).unlink(missing_ok=True)
-
-
-def _copy(old: sqlite3.Connection, new: sqlite3.Connection, table: str) -> None:
-    """Copy the readable rows of *table*."""
-    try:
-        there = {row[1] for row in old.execute(f"PRAGMA table_info({table})")}
-    except sqlite3.DatabaseError:
-        return  # its first page, which names the tables
-    columns = [row[1] for row in new.execute(f"PRAGMA table_info({table})") if row[1] in there]
-    if not columns:
-        return
-    insert = f"INSERT OR IGNORE INTO {table} ({', '.join(columns)}) VALUES ({', '.join('?' * len(columns))})"
-    new.executemany(insert, _rows(old, table, ", ".join(columns)))
-
-
-def _rows(old: sqlite3.Connection, table: str, columns: str) -> Iterator[tuple[Any, ...]]:
-    """From the front to the first damage and from the back to the last; what lies between, where rows have numbers."""
-    info = old.execute(f"PRAGMA table_info({table})").fetchall()
-    made = old.execute("SELECT sql FROM sqlite_master WHERE name = ?", (table,)).fetchone()[0]
-    numbered = "WITHOUT ROWID" not in made
-    key = ["rowid"] if numbered else [row[1] for row in sorted(info, key=lambda row: row[5]) if row[5]]
-    reached: list[int | None] = []
-    for order in ("ASC", "DESC"):
-        by = ", ".join(f"{one} {order}" for one in key)
-        last = None
-        with suppress(sqlite3.DatabaseError):
-            for row in old.execute(f"SELECT {key[0]}, {columns} FROM {table} NOT INDEXED ORDER BY {by}"):
-                last = row[0]
-                yield row[1:]
-            return
-        reached.append(last)
-    if numbered:
-        first = reached[0] or 0
-        question = f"SELECT {columns} FROM {table} NOT INDEXED WHERE rowid BETWEEN ? AND ?"
-        yield from _between(old, question, first + 1, (reached[1] or first + _MOST_UNREADABLE) - 1)
-
-
-def _between(old: sqlite3.Connection, question: str, first: int, last: int) -> Iterator[tuple[Any, ...]]:
-    """The readable rows of a range with damage in it, found by halving it."""
-    ranges, unreadable = [(first, last)], 0
-    while ranges and unreadable < _MOST_UNREADABLE:
-        low, high = ranges.pop()
-        if low > high:
-            continue
-        try:
-            yield from old.execute(question, (low, high)).fetchall()
-        except sqlite3.DatabaseError:
-            if low == high:
-                unreadable += 1
-            else:
-                middle = (low + high) // 2
-                ranges += [(middle + 1, high), (low, middle)]

@@ -142,6 +142,24 @@ def test_a_damaged_inbox_is_made_again_from_the_rows_that_can_be_read(house: Hou
     assert rescue.rescue(house) is None, "it is sound now"
 
 
+@pytest.mark.parametrize("lost", ["the first page", "the header", "the end"])
+def test_an_inbox_that_sqlite_cannot_open_any_more_is_read_from_its_pages(house: House, lost: str) -> None:
+    fill(house)
+    torn = bytearray(house.inbox_db.read_bytes())
+    if lost == "the end":
+        del torn[len(torn) - 4096 * 2 :]
+    else:
+        size = 4096 if lost == "the first page" else 100
+        torn[:size] = b"\xa5" * size
+    before = counted(house)
+    house.inbox_db.write_bytes(torn)
+    done = rescue.rescue(house)
+    assert done is not None
+    after = counted(house)
+    assert set(after) <= set(before)
+    assert min(len(after), done.rows["messages"]) > CASES * 0.9
+
+
 def killed_before(call: int, work: Callable[[], object]) -> bool:
     """Run *work* in a process that dies before its *call*-th rename, write, sync or copied table; whether it died."""
     process = os.fork()
@@ -158,7 +176,7 @@ def killed_before(call: int, work: Callable[[], object]) -> bool:
         return outer
 
     for owner, name in (
-        (rescue, "_copy"),
+        (rescue, "carry"),
         (keyring, "sync"),
         (keyring, "write_file"),
         (Path, "rename"),

@@ -1,18 +1,33 @@
-"""A box that was updated keeps what it has: clinical.db of the first version becomes one of this version."""
+"""A box that was updated keeps what it has: databases, images, packs and settings of earlier versions open."""
 
 from __future__ import annotations
 
+import base64
+import json
+import sqlite3
+from contextlib import closing
 from importlib import resources
 from pathlib import Path
 
 import pytest
 
+from firmware_app import config
 from firmware_app.errors import StoreTooNew
-from firmware_app.records import Instance
+from firmware_app.intake.accept import Door, Outcome
+from firmware_app.packs.shelf import Pack
+from firmware_app.records import Instance, Priority
+from firmware_app.store.accounts.accounts_db import Accounts
+from firmware_app.store.accounts.audit import Audit
 from firmware_app.store.clinical import clinical_db
 from firmware_app.store.clinical.clinical_db import SCHEMA_VERSION, Clinical
+from firmware_app.store.clinical.patients import Patients
 from firmware_app.store.clinical.worklist import Worklist
+from firmware_app.store.disk.layout import StateDir
+from firmware_app.store.exchange.exchange_db import Exchange
+from firmware_app.store.rescue import mending
 from firmware_app.store.sqlite.database import Database
+
+UPGRADES = Path(__file__).parents[1] / "upgrades"
 
 
 def test_a_first_version_database_is_brought_up_to_date_once(tmp_path: Path) -> None:
@@ -75,3 +90,45 @@ def test_a_database_of_a_later_version_is_not_opened(tmp_path: Path) -> None:
     with pytest.raises(StoreTooNew):
         later.database.create([""])
     later.database.close()
+
+
+@pytest.mark.parametrize("kept", sorted(UPGRADES.glob("*.json")), ids=lambda path: path.stem)
+def test_a_state_and_a_pack_of_an_earlier_version_still_open(kept: Path, tmp_path: Path) -> None:
+    """*kept* was written by that version's own code (`tests.upgrades.make`)."""
+    written = json.loads(kept.read_text("utf-8"))
+    state = StateDir(tmp_path / "state")
+    state.prepare()
+    for name, content in written["files"].items():
+        path = tmp_path / name if name.startswith("toy-") else state.root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(base64.b64decode(content))
+    for name, statements in written["databases"].items():
+        with closing(sqlite3.connect(state.root / name, isolation_level=None)) as connection:
+            connection.executescript("\n".join(statements))
+    for database in state.databases:
+        mending.make_ready(state, database)
+    clinical, exchange, accounts = (
+        Clinical(state.clinical_db), Exchange(state.exchange_db), Accounts(state.accounts_db)
+    )  # fmt: skip
+    for one in (clinical, exchange):
+        one.require()
+    film = next(case for case in clinical.cases() if case.modality)
+    assert film.reference is not None
+    assert (film.priority, film.revision) == (Priority.URGENT, 1)
+    assert [finding.code for finding in film.findings] == ["pneumonia"]
+    assert [(one.verdict, one.actor) for one in Worklist(clinical).verdicts(film.reference)] == [("disagree", "doctor")]
+    assert Patients(clinical, state).known(film.reference).patient.age == "003Y"
+    assert Audit(clinical.database).verify()[0]
+    assert len(clinical.outbox.waiting(9)) == clinical.outbox.count() == 2
+    assert (exchange.line().outgoing, exchange.keys("verify")) == (1, b"signed")
+    assert [(user.shown, user.disabled) for user in accounts.users()] == [("Doctor", False), ("left", True)]
+    assert accounts.password_hash("doctor") == "$argon2id$hash"
+    door = Door(state, clinical, 1, 64)  # the names follow from the old key: the same images are known again
+    assert {door.accept_file(path).outcome for path in state.images.glob("*/*")} == {Outcome.DUPLICATE}
+    for opened in (clinical.database, exchange.database, accounts.database):
+        opened.close()
+    pack = Pack.load(tmp_path / "toy-child")
+    pack.verify()
+    assert pack.manifest.findings[0].threshold == 0.5
+    (tmp_path / "lantern.toml").write_text(written["config"], "utf-8")
+    assert config.load(tmp_path / "lantern.toml", {}).dicom.port == 11112

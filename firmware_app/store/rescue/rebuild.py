@@ -3,79 +3,45 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
+from firmware_app.salvage.wreck import Carried, Check, DamagedCopy, Wreck, carry
 from firmware_app.store.accounts.accounts_db import Accounts
 from firmware_app.store.disk.layout import StateDir
 from firmware_app.store.exchange.exchange_db import Exchange
 from firmware_app.store.rescue import refill
-from firmware_app.store.rescue.pages import Value
 from firmware_app.store.rescue.rescue import Report
-from firmware_app.store.rescue.salvage import Source, Wreck
-
-Check = Callable[[Sequence[Value]], object]
-"""Raises `ValueError` for values that SQLite would take and the box could not use."""
 
 
-@dataclass(frozen=True, slots=True)
-class Carried:
-    """The numbers of the rows of one table that were kept, and whether the table may have had others."""
-
-    kept: set[int]
-    damaged: bool
-
-
-def carry(
+def carried(
     connection: sqlite3.Connection, wreck: Wreck, name: str, report: Report, check: Check | None = None
 ) -> Carried:
-    """Copy what is left of table *name*, row by row under the same numbers, and count."""
-    columns = wreck.shared(name)
-    places = [wreck.columns(name).index(column) for column in columns]
-    numbered = [] if wreck.has_rowid_column(name) else ["rowid"]
-    statement = insertion(name, [*numbered, *columns])
-    rows = wreck.rows(name)
-    kept: set[int] = set()
-    for rowid, values in rows:
-        try:
-            if check is not None:
-                check(values)
-            row = [values[place] for place in places]
-            if connection.execute(statement, [rowid, *row] if numbered else row).rowcount:
-                kept.add(rowid)
-        except (ValueError, TypeError, OverflowError, sqlite3.IntegrityError):  # half of it was overwritten
-            continue
-    known = rows.seen | wreck.indexed(name)
-    report.kept[name], report.lost[name] = len(kept), len(known) - len(kept)
-    return Carried(kept, not rows.whole or len(known) > len(kept))
+    """Copy what is left of table *name*, and count it in *report*."""
+    done = carry(wreck, name, connection, check)
+    report.kept[name], report.lost[name] = done.count, done.known - done.count
+    return done
 
 
-def insertion(name: str, columns: Sequence[str]) -> str:
-    """The statement that puts a row into table *name*, unless the table has it or does not take it."""
-    return f'INSERT OR IGNORE INTO "{name}" ({", ".join(columns)}) VALUES ({", ".join("?" * len(columns))})'
-
-
-def rebuild_exchange(source: Source, path: Path, state: StateDir, report: Report) -> None:
+def rebuild_exchange(damaged: DamagedCopy, path: Path, state: StateDir, report: Report) -> None:
     """A new stream: the clinic's side hands on again what the hospital has not signed for.
 
     The hospital's newest key is kept; it is signed, so the uplink sees for itself whether it is whole.
     """
     fresh = Exchange(path)
     fresh.create()
-    wreck = Wreck(source, fresh.database.connection)
+    wreck = Wreck(damaged, fresh.database.connection)
     try:
         with fresh.database.transaction() as connection:
-            keys = carry(connection, wreck, "hospital_keys", report)
-            report.doubtful = source.doubtful
-            if keys.damaged:
+            keys = carried(connection, wreck, "hospital_keys", report)
+            report.doubtful = damaged.unused_commits
+            if keys.is_damaged:
                 refill.exchange(connection, state, report)
     finally:
         wreck.close()
         fresh.database.close()
 
 
-def rebuild_accounts(source: Source, path: Path, state: StateDir, report: Report) -> None:
+def rebuild_accounts(damaged: DamagedCopy, path: Path, state: StateDir, report: Report) -> None:
     """People and their passwords, as far as they can be trusted; whoever was logged in logs in again.
 
     A file without any account lets nobody in: the first account needs the code that `lantern` shows at the box.  Where
@@ -85,15 +51,15 @@ def rebuild_accounts(source: Source, path: Path, state: StateDir, report: Report
     """
     fresh = Accounts(path)
     fresh.create()
-    wreck = Wreck(source, fresh.database.connection)
+    wreck = Wreck(damaged, fresh.database.connection)
     try:
         with fresh.database.transaction() as connection:
-            people = carry(connection, wreck, "users", report)
-            if people.damaged or source.doubtful:
+            people = carried(connection, wreck, "users", report)
+            if people.is_damaged or damaged.unused_commits:
                 refill.accounts(connection, state, report)
-            carry(connection, wreck, "secrets", report)
-            report.doubtful = source.doubtful
-            if people.damaged or source.doubtful:
+            carried(connection, wreck, "secrets", report)
+            report.doubtful = damaged.unused_commits
+            if people.is_damaged or damaged.unused_commits:
                 connection.execute("UPDATE users SET password = NULL")
                 name, disabled = (wreck.columns("users").index(column) for column in ("name", "disabled"))
                 for _, row in wreck.scanned("users"):

@@ -13,16 +13,16 @@ from pathlib import Path
 from typing import Final
 
 from firmware_app import clock
+from firmware_app.salvage.wreck import Carried, Check, DamagedCopy, Wreck, insertion
 from firmware_app.sealed.summary import Brief
 from firmware_app.store.accounts import audit
 from firmware_app.store.clinical import forms, quarantine
 from firmware_app.store.clinical.clinical_db import Clinical
 from firmware_app.store.disk.layout import StateDir
 from firmware_app.store.rescue import refill
-from firmware_app.store.rescue.rebuild import Carried, Check, carry, insertion
+from firmware_app.store.rescue.rebuild import carried
 from firmware_app.store.rescue.rebuild_images import admit_files
 from firmware_app.store.rescue.rescue import Report
-from firmware_app.store.rescue.salvage import Source, Wreck
 
 ACTOR: Final = "box"
 SOURCE: Final = "rescue"
@@ -40,27 +40,27 @@ _CHECKS: Final[dict[str, Check]] = {
 }
 
 
-def rebuild_clinical(source: Source, path: Path, state: StateDir, report: Report) -> None:
+def rebuild_clinical(damaged: DamagedCopy, path: Path, state: StateDir, report: Report) -> None:
     """The `Rebuild` of clinical.db."""
     fresh = Clinical(path, state.clinical_db.parent)
     fresh.create()
     connection = fresh.database.connection
-    wreck = Wreck(source, connection)
+    wreck = Wreck(damaged, connection)
     connection.execute("PRAGMA foreign_keys=OFF")  # what points nowhere is settled below
     try:
         with fresh.database.transaction():
-            carried = _carry_rows(connection, wreck, report)
-            report.doubtful = source.doubtful
+            tables = _carry_rows(connection, wreck, report)
+            report.doubtful = damaged.unused_commits
             waited = fresh.unread()
             _reopen_cases(connection)
-            admit_files(connection, wreck, state, report, carried["instances"].kept)
-            damaged = {name for name, one in carried.items() if one.damaged or source.doubtful}
-            refill.clinical(connection, state, report, damaged)
-            if carried["outbox"].damaged or source.doubtful:
+            admit_files(connection, wreck, state, report, tables["instances"].rowids)
+            suspect = {name for name, one in tables.items() if one.is_damaged or damaged.unused_commits}
+            refill.clinical(connection, state, report, suspect)
+            if tables["outbox"].is_damaged or damaged.unused_commits:
                 _tell_again(connection, report)
             _settle(connection, report)
             report.again = max(0, fresh.unread() - waited)
-            _record(connection, report, cut_off=carried["audit"].damaged or bool(source.doubtful))
+            _record(connection, report, cut_off=tables["audit"].is_damaged or bool(damaged.unused_commits))
     finally:
         wreck.close()
         fresh.database.close()
@@ -68,8 +68,8 @@ def rebuild_clinical(source: Source, path: Path, state: StateDir, report: Report
 
 def _carry_rows(connection: sqlite3.Connection, wreck: Wreck, report: Report) -> dict[str, Carried]:
     """Copy what is left, and learn from it which numbers earlier rescues had."""
-    carried = {
-        name: carry(connection, wreck, name, report, _CHECKS.get(name))
+    tables = {
+        name: carried(connection, wreck, name, report, _CHECKS.get(name))
         for name in (
             "associations", "cases", "instances", "arrivals", "readings", *_PEOPLE, "superseded", "outbox", "audit",
             "rescues", "forgotten", "retired", "leaving", "whole", "listed_more",
@@ -85,11 +85,11 @@ def _carry_rows(connection: sqlite3.Connection, wreck: Wreck, report: Report) ->
             missing -= quarantine.forgotten(connection)
         report.lost[name] = max(report.lost[name], missing)  # nothing else ever leaves these
     statement = insertion("cases", ("reference", "study_uid", "opened_at", "touched"))
-    for one in wreck.identities("cases", carried["cases"].kept, "reference", "study_uid").values():
+    for one in wreck.identities("cases", tables["cases"].rowids, "reference", "study_uid").values():
         if isinstance(one.get("reference"), str) and isinstance(one.get("study_uid"), str):
             connection.execute(statement, (one["reference"], one["study_uid"], _now(), time.monotonic()))
     connection.execute("DELETE FROM readings WHERE key IN (SELECT reference FROM instances WHERE state = 'waiting')")
-    return carried
+    return tables
 
 
 def _reopen_cases(connection: sqlite3.Connection) -> None:

@@ -17,12 +17,12 @@ from firmware_app.headers import file_kind
 from firmware_app.headers import header as dicom
 from firmware_app.headers.other_objects import kind_of
 from firmware_app.records import Header
+from firmware_app.salvage.pages import Value
+from firmware_app.salvage.wreck import Wreck
 from firmware_app.store.clinical import forms
 from firmware_app.store.disk.layout import StateDir
 from firmware_app.store.disk.references import References
-from firmware_app.store.rescue.pages import Value
 from firmware_app.store.rescue.rescue import Report
-from firmware_app.store.rescue.salvage import Wreck
 from firmware_app.store.sqlite.damage import BROKEN
 
 log = logging.getLogger("lantern.store")

@@ -21,10 +21,11 @@ from typing import Final
 
 from firmware_app import clock
 from firmware_app.errors import RescueImpossible, StoreDamaged
+from firmware_app.salvage.wreck import DamagedCopy
 from firmware_app.store.disk import fault
 from firmware_app.store.disk.layout import StateDir, make_directory, sync_directory
 from firmware_app.store.disk.references import References
-from firmware_app.store.rescue import prospect, ring, salvage
+from firmware_app.store.rescue import prospect, ring
 from firmware_app.store.sqlite import damage, glance, guard
 
 log = logging.getLogger("lantern.store")
@@ -77,8 +78,8 @@ class Report:
         return sum(self.lost.get(name, 0) for name in ("identities", "verdicts", "reviews", "audit", "users"))
 
 
-Rebuild = Callable[[salvage.Source, Path, StateDir, Report], None]
-"""Makes the database at the given path of what the source still holds, and fills in the report."""
+Rebuild = Callable[[DamagedCopy, Path, StateDir, Report], None]
+"""Makes the database at the given path from what the damaged one still holds, and fills in the report."""
 
 
 def wanted(state: StateDir, databases: Iterable[Path] | None = None) -> bool:
@@ -194,8 +195,7 @@ def _rescue(state: StateDir, database: Path, cause: str, rebuild: Rebuild) -> Re
             os.link(database.parent / name, new / name)
     report = Report(1, database.name, _now(), cause)
     report.count_on_from(max((_counted(database), *_numbers(database))))
-    source = salvage.Source(database, new / "copy.db")
-    rebuild(source, new / "fresh.db", state, report)
+    rebuild(DamagedCopy(database, new / "copy.db"), new / "fresh.db", state, report)
     for left in (*new.glob("copy.db*"), *new.glob("fresh.db-*")):
         left.unlink()
     _write(new / "report.json", json.dumps(asdict(report)))

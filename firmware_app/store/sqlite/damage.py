@@ -13,8 +13,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
+from firmware_app.salvage import wal
 from firmware_app.store.disk.layout import StateDir
-from firmware_app.store.sqlite import wal
 
 log = logging.getLogger("lantern.store")
 

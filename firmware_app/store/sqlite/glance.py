@@ -9,26 +9,29 @@ from __future__ import annotations
 
 import errno
 import os
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 from typing import Final
 
 from firmware_app.store.disk.layout import sync_directory
+from firmware_app.store.sqlite import damage
 
 _MAGIC: Final = b"SQLite format 3\0"
-_VERSION: Final = slice(60, 64)  # https://www.sqlite.org/fileformat2.html#user_version_number
-_WAL_HEADER: Final = 32
-_FRAME: Final = 24
-_MOST: Final = 9999  # a larger one is damage, and not a version
 
 
 def version(database: Path) -> int:
-    """The newest schema version that the file or its log tells of; 0 where neither can tell."""
-    try:
-        with database.open("rb") as file:
-            found = _version_of(file.read(64))
-    except FileNotFoundError:
+    """The schema version, as SQLite reads it from the file and its log; 0 where there is none or it is damaged."""
+    if not database.exists():
         return 0
-    return max(found, _version_in_log(database.with_name(database.name + "-wal")))
+    try:
+        with closing(sqlite3.connect(f"{database.absolute().as_uri()}?mode=ro", uri=True)) as connection:
+            known: int = connection.execute("PRAGMA user_version").fetchone()[0]
+            return known
+    except sqlite3.DatabaseError as error:
+        if not damage.is_damage(error):
+            raise
+        return 0
 
 
 def left_in_order(database: Path) -> bool:
@@ -79,28 +82,3 @@ def _looks(database: Path) -> str:
     found = database.stat()
     log = database.with_name(database.name + "-wal")
     return f"{found.st_ino} {found.st_size} {found.st_mtime_ns} {log.stat().st_size if log.exists() else 0}\n"
-
-
-def _version_of(page: bytes) -> int:
-    found = int.from_bytes(page[_VERSION], "big") if page.startswith(_MAGIC) and len(page) >= 64 else 0
-    return found if found <= _MOST else 0
-
-
-def _version_in_log(log: Path) -> int:
-    """The newest version on any first page in the log's present generation."""
-    newest = 0
-    try:
-        with log.open("rb") as file:
-            header = file.read(_WAL_HEADER)
-            page_bytes = int.from_bytes(header[8:12], "big")
-            if len(header) < _WAL_HEADER or not 512 <= page_bytes <= 65536:
-                return 0
-            while len(frame := file.read(_FRAME)) == _FRAME:
-                if frame[:4] == b"\0\0\0\1" and frame[8:16] == header[16:24]:
-                    newest = max(newest, _version_of(file.read(64)))
-                    file.seek(page_bytes - 64, os.SEEK_CUR)
-                else:
-                    file.seek(page_bytes, os.SEEK_CUR)
-    except FileNotFoundError:
-        pass
-    return newest

@@ -1,7 +1,8 @@
-"""What is left in the pages of a damaged SQLite file, read without SQLite.
+"""The rows in the pages of a damaged SQLite file, read without SQLite.
 
-https://www.sqlite.org/fileformat2.html, sections 1 and 2 (pages, records).  Every table leaf that is not free is
-looked at by itself, so neither the first page nor any page above a leaf is needed to read it.
+https://www.sqlite.org/fileformat2.html, sections 1 and 2 (pages, records).  Every page that is not free is read by
+itself, so neither the first page nor the pages above are needed.  Why this is not SQLite's own `.recover`:
+docs/decisions/rescue.md.
 """
 
 from __future__ import annotations
@@ -12,39 +13,45 @@ from struct import error as struct_error
 from struct import unpack_from
 from typing import Final
 
-from firmware_app.store.sqlite.wal import PAGE_SIZES
+from firmware_app.salvage.wal import PAGE_SIZES
 
 Buffer = bytes | mmap.mmap
 Value = int | float | str | bytes | None
+Row = tuple[int | None, list[Value]]
+"""The rowid, None in a table WITHOUT ROWID, and the values in the order in which they are stored."""
 
 MAGIC: Final = b"SQLite format 3\0"
 _DEFAULT_PAGE: Final = 4096
 _FIRST_PAGE_HEADER: Final = 100
-_TABLE_LEAF: Final = 0x0D
+_TABLE_LEAF, _INDEX_LEAF, _INDEX_INTERIOR = 0x0D, 0x0A, 0x02
 _MOST_RECORD: Final = 16_000_000
 _INTEGER_BYTES: Final = {1: 1, 2: 2, 3: 3, 4: 4, 5: 6, 6: 8}
 
 
-def leaf_rows(data: Buffer) -> Iterator[tuple[int, list[Value]]]:
-    """(rowid, values) of every row in a table leaf of the file *data*, in the order of its pages.
+def rows(data: Buffer, *, without_rowid: bool = False) -> Iterator[Row]:
+    """Every row in the file *data*, in the order of its pages.
 
-    What does not parse is passed over.  Which table a row is of, its values must say.
+    What does not parse is passed over.  Which table a row belongs to, the caller sees from its values.
+    With *without_rowid* also what index pages hold: the rows of tables WITHOUT ROWID, and the entries of indexes.
     """
     size = int.from_bytes(data[16:18], "big")
     size = 65536 if size == 1 else size
     if data[:16] != MAGIC or size not in PAGE_SIZES:
         size = _DEFAULT_PAGE
+    kinds = (_TABLE_LEAF, _INDEX_LEAF, _INDEX_INTERIOR) if without_rowid else (_TABLE_LEAF,)
     free = _free_pages(data, size)
     for number in range(1, len(data) // size + 1):
         start = (number - 1) * size
         header = start + (_FIRST_PAGE_HEADER if number == 1 else 0)
-        if number in free or data[header] != _TABLE_LEAF:
+        kind = data[header]
+        if number in free or kind not in kinds:
             continue
         cells = int.from_bytes(data[header + 3 : header + 5], "big")
+        pointers = header + (12 if kind == _INDEX_INTERIOR else 8)
         for cell in range(min(cells, (size - 8) // 2)):
-            at = int.from_bytes(data[header + 8 + 2 * cell : header + 10 + 2 * cell], "big")
+            offset = int.from_bytes(data[pointers + 2 * cell : pointers + 2 * cell + 2], "big")
             try:
-                yield _cell(data, size, start + at, start + size)
+                yield _cell(data, size, start + offset, start + size, kind)
             except (IndexError, ValueError, struct_error):  # this cell is damaged; the next one has its own pointer
                 continue
 
@@ -63,21 +70,26 @@ def _free_pages(data: Buffer, size: int) -> set[int]:
     return free
 
 
-def _cell(data: Buffer, size: int, at: int, end: int) -> tuple[int, list[Value]]:
-    length, at = _varint(data, at)
-    rowid, at = _varint(data, at)
+def _cell(data: Buffer, size: int, offset: int, end: int, kind: int) -> Row:
+    if kind == _INDEX_INTERIOR:
+        offset += 4  # the page to the left
+    length, offset = _varint(data, offset)
+    rowid = None
+    if kind == _TABLE_LEAF:
+        rowid, offset = _varint(data, offset)
     if length > _MOST_RECORD:
         raise ValueError(length)
-    most, least = size - 35, (size - 12) * 32 // 255 - 23
+    most, least = size - 35 if kind == _TABLE_LEAF else (size - 12) * 64 // 255 - 23, (size - 12) * 32 // 255 - 23
     local = length
     if length > most:
         local = least + (length - least) % (size - 4)
         local = local if local <= most else least
-    if at + local > end:
+    if offset + local > end:
         raise ValueError(local)
-    payload = data[at : at + local]
+    payload = data[offset : offset + local]
     if local < length:
-        payload += _overflow(data, size, int.from_bytes(data[at + local : at + local + 4], "big"), length - local)
+        page = int.from_bytes(data[offset + local : offset + local + 4], "big")
+        payload += _overflow(data, size, page, length - local)
     return rowid, _record(payload)
 
 
@@ -95,39 +107,39 @@ def _overflow(data: Buffer, size: int, page: int, wanted: int) -> bytes:
 
 
 def _record(payload: bytes) -> list[Value]:
-    header_end, at = _varint(payload, 0)
+    header_end, offset = _varint(payload, 0)
     body, values = header_end, []
-    while at < header_end:
-        kind, at = _varint(payload, at)
+    while offset < header_end:
+        kind, offset = _varint(payload, offset)
         value, body = _value(payload, kind, body)
         values.append(value)
-    if at != header_end or body != len(payload):
+    if offset != header_end or body != len(payload):
         raise ValueError(body)
     return values
 
 
-def _value(payload: bytes, kind: int, at: int) -> tuple[Value, int]:
+def _value(payload: bytes, kind: int, offset: int) -> tuple[Value, int]:
     if kind in (0, 8, 9):
-        return (None if kind == 0 else kind - 8), at
+        return (None if kind == 0 else kind - 8), offset
     length = {7: 8, **_INTEGER_BYTES}.get(kind, (kind - 12) // 2)
-    raw = payload[at : at + length]
+    raw = payload[offset : offset + length]
     if kind in (10, 11) or len(raw) != length:
         raise ValueError(kind)
     if kind == 7:
-        return float(unpack_from(">d", raw)[0]), at + length
+        return float(unpack_from(">d", raw)[0]), offset + length
     if kind in _INTEGER_BYTES:
-        return int.from_bytes(raw, "big", signed=True), at + length
-    return (raw.decode("utf-8") if kind % 2 else raw), at + length
+        return int.from_bytes(raw, "big", signed=True), offset + length
+    return (raw.decode("utf-8") if kind % 2 else raw), offset + length
 
 
-def _varint(data: Buffer, at: int) -> tuple[int, int]:
+def _varint(data: Buffer, offset: int) -> tuple[int, int]:
     value = 0
     for index in range(9):
-        byte = data[at + index]
+        byte = data[offset + index]
         if index == 8:
             value = value << 8 | byte
             break
         value = value << 7 | byte & 0x7F
         if byte < 0x80:
             break
-    return (value - (1 << 64) if value >= 1 << 63 else value), at + index + 1
+    return (value - (1 << 64) if value >= 1 << 63 else value), offset + index + 1

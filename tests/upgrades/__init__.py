@@ -1,0 +1,1 @@
+"""States of earlier versions, as text, that today's code must open."""
