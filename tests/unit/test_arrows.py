@@ -15,7 +15,7 @@ OURS = ("firmware_app", "web", "converters", "hospital")
 ORDER = (
     "language", "errors", "planted", "loading", "version", "pipe", "progress", "address_space", "notify",
     "system_program", "records", "clock", "runtimes", "config",
-    "headers", "imaging", "tasks", "packs", "sealed",
+    "headers", "imaging", "tasks", "packs", "sealed", "salvage",
     "store",
     "uplink", "reading", "intake",
     "provisioning", "care", "health", "reports", "exporting",

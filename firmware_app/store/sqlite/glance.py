@@ -24,6 +24,8 @@ def version(database: Path) -> int:
     """The schema version, as SQLite reads it from the file and its log; 0 where there is none or it is damaged."""
     if not database.exists():
         return 0
+    if not database.is_file():  # SQLite would call that a failing disk
+        raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
     try:
         with closing(sqlite3.connect(f"{database.absolute().as_uri()}?mode=ro", uri=True)) as connection:
             known: int = connection.execute("PRAGMA user_version").fetchone()[0]
