@@ -1,13 +1,12 @@
 """What the units must know of this one box, as drop-ins (systemd.unit(5)) that are written anew at each boot.
 
-A unit as it is installed grants nothing that only some boxes have.  What this one has, its accelerator, the keys of its
-line, a port below 1024, another disk for backups, is granted by ``UNIT.d/50-this-box.conf`` below ``/run``, and gone
-with it.
+A unit as it is installed grants nothing that only some boxes have.  What this one has (the keys of its line,
+a port below 1024, another disk for backups) is granted by ``UNIT.d/50-this-box.conf`` below ``/run``, and gone with it.
+No unit gets an NPU or GPU: every runtime runs on the CPU.
 """
 
 from __future__ import annotations
 
-import grp
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Final
@@ -17,21 +16,16 @@ from firmware_app.provisioning import tpm
 from firmware_app.store.disk.layout import StateDir
 
 NAME: Final = "50-this-box.conf"
-SYSFS: Final = Path("/sys/class")
-_CLASSES: Final = {"drm": ("renderD*", "/dev/dri"), "accel": ("accel*", "/dev/accel")}
-_MODEL_UNITS: Final = ("lantern-reader.service", "lantern-selftest.service")
-_RENDER: Final = "render"
 _UNPRIVILEGED_PORT: Final = 1024
 DropIns = Mapping[str, tuple[str, ...]]
 
 
-def wanted(config: Config, state: StateDir, sysfs: Path = SYSFS) -> DropIns:
+def wanted(config: Config, state: StateDir) -> DropIns:
     """The lines of each unit's drop-in; a unit that needs none is not there."""
     found = {
         "lantern-gateway.service": (*_low_port(config), *_addresses(config), *_watched(config)),
         "lantern-uplink.service": tuple(_credentials(config)),
         "lantern-backup.service": tuple(_backups(config, state)),
-        **dict.fromkeys(_MODEL_UNITS, tuple(_accelerators(sysfs))),
     }
     return {unit: lines for unit, lines in found.items() if lines}
 
@@ -53,21 +47,6 @@ def write(units: Path, drop_ins: DropIns) -> bool:
                 made.chmod(mode)  # whatever the umask: anybody may read what a unit is granted
             changed = True
     return changed
-
-
-def _accelerators(sysfs: Path) -> Iterator[str]:
-    """The NPU or GPU that the kernel shows, by name; a box without one grants none."""
-    nodes = [
-        (folder, f"{folder}/{node.name}")
-        for kind, (pattern, folder) in _CLASSES.items()
-        for node in sorted((sysfs / kind).glob(pattern))
-    ]
-    for folder in dict.fromkeys(folder for folder, _ in nodes):
-        yield f"BindPaths=-{folder}"  # into the private /dev
-    for _, node in nodes:
-        yield f"DeviceAllow={node} rw"
-    if nodes and any(group.gr_name == _RENDER for group in grp.getgrall()):
-        yield f"SupplementaryGroups={_RENDER}"
 
 
 def _credentials(config: Config) -> Iterator[str]:

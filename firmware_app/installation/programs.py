@@ -31,6 +31,8 @@ from firmware_app.language import N_
 
 PACKAGES: Final = ("firmware_app", "web", "converters", "hospital", "models")
 _MODELS, _MODELS_PACKED = "models/", "firmware_app/_models/"
+UNUSED: Final = ("converters", "pynetdicom/apps", "pynetdicom/benchmarks", "pynetdicom/tests")
+"""What the wheels bring and no box runs: the engineer's converters, and pynetdicom's own programs and tests."""
 _PROGRAMS: Final = PREFIX / "programs"
 _WHOLE: Final = "lantern-whole"
 # zipfile says of flipped bits also that the archive is encrypted or of a later version (RuntimeError), has no such
@@ -137,7 +139,9 @@ def install(machine: Machine, source: Source) -> bool:
     if machine.link(VENV, f"programs/{place.name}"):
         changed = True
     if changed:
-        _forget(machine, {place.name, before})
+        for old in machine.at(_PROGRAMS).iterdir():
+            if old.name not in {place.name, before}:
+                shutil.rmtree(old)
         version = run(machine.at(place) / "bin/python", "-m", "firmware_app", "--version").strip()
         machine.did(_DONE, version=version.removeprefix("lantern "))
     return changed
@@ -161,6 +165,9 @@ def _make(place: Path, source: Source, root: str) -> None:
                 [wheel] = Path(built).glob("lantern_box-*.whl")
             what = f"lantern-box[{source.extras}] @ {wheel.resolve().as_uri()}" if source.extras else str(wheel)
             run(*pip, "install", "--root-user-action=ignore", "--constraint", constraints, *where, what)
+        for unused in (path for name in UNUSED for path in place.glob(f"lib/python*/site-packages/{name}")):
+            shutil.rmtree(unused)
+        (place / "bin/lantern-convert").unlink()
         run(place / "bin/python", "-m", "firmware_app", "--version")
     except InstallStepFailed as error:
         shutil.rmtree(place, ignore_errors=True)
@@ -176,9 +183,3 @@ def _relocate(folder: Path, root: str) -> None:
     for path in folder.iterdir():
         if path.is_file() and not path.is_symlink():
             path.write_bytes(path.read_bytes().replace(root.encode(), b""))
-
-
-def _forget(machine: Machine, kept: set[str]) -> None:
-    for path in machine.at(_PROGRAMS).iterdir():
-        if path.name not in kept:
-            shutil.rmtree(path)

@@ -162,15 +162,11 @@ def _remove_users(machine: Machine, users: list[str], groups: list[str]) -> None
     gone = []
     for tool, table, found in (("userdel", "etc/passwd", users), ("groupdel", "etc/group", groups)):
         for name in found:  # groups after users: userdel takes a user's own with it, if nobody else is in it
-            if _listed(machine.at(table), name):
+            if re.search(rf"^{name}:", machine.at(table).read_text("utf-8"), re.MULTILINE):
                 run(tool, *where, name)
                 gone.append(name)
     if gone:
         machine.did(_REMOVED_USERS, names=", ".join(dict.fromkeys(gone)))
-
-
-def _listed(table: Path, name: str) -> bool:
-    return any(line.startswith(f"{name}:") for line in table.read_text("utf-8").splitlines())
 
 
 def _remove_packages(machine: Machine, record: Record) -> None:

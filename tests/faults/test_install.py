@@ -148,6 +148,13 @@ def test_the_command_is_there_and_knows_nothing_of_the_folder_it_was_made_in(pri
     assert done.stdout.startswith("lantern "), done.stderr
 
 
+def test_the_engineers_converters_are_not_on_a_box(pristine: Path) -> None:
+    (packages,) = pristine.glob("opt/lantern/programs/*/lib/python*/site-packages")
+    assert (packages / "firmware_app").is_dir()
+    assert not (packages / "converters").exists()
+    assert not list(pristine.glob("opt/lantern/programs/*/bin/lantern-convert"))
+
+
 def test_the_first_configuration_is_valid_and_leaves_the_viewer_behind_its_front(pristine: Path) -> None:
     config = load(pristine / "etc/lantern/lantern.toml", {})
     assert config.state.dir == Path("/var/lib/lantern")

@@ -86,16 +86,6 @@ def test_the_uplink_is_in_no_group_that_opens_an_image() -> None:
     assert re.findall(r"^m lantern-uplink +(\S+)", users, re.MULTILINE) == ["lantern-exchange"]
 
 
-def test_an_accelerator_is_granted_by_name_and_only_where_there_is_one(tmp_path: Path) -> None:
-    config = Config.model_validate({"state": {"dir": str(tmp_path)}})
-    assert "lantern-reader.service" not in drop_ins.wanted(config, STATE, tmp_path)
-    for node in ("accel/accel0", "drm/renderD128", "drm/card0"):
-        (tmp_path / node).mkdir(parents=True)
-    lines = drop_ins.wanted(config, STATE, tmp_path)["lantern-reader.service"]
-    allowed = [line for line in lines if line.startswith("DeviceAllow=")]
-    assert allowed == ["DeviceAllow=/dev/dri/renderD128 rw", "DeviceAllow=/dev/accel/accel0 rw"]
-
-
 def test_a_drop_in_goes_when_its_reason_has_gone(tmp_path: Path) -> None:
     assert drop_ins.write(tmp_path, {"a.service": ("Nice=1",)})
     assert not drop_ins.write(tmp_path, {"a.service": ("Nice=1",)})
@@ -475,20 +465,3 @@ print(found)
     assert attempted(box, "lantern-gateway.service", code) == str([no] * 5)
     # OpenVINO writes the kernels that it runs; the rest is refused to the reader too.
     assert attempted(box, "lantern-reader.service", code) == str([no, no, no, "done", no])
-
-
-def test_an_accelerator_is_there_for_the_reader_when_it_was_granted_and_not_before(box: House, tmp_path: Path) -> None:
-    """The node is that of another device that exists here, under the name that an NPU has."""
-    node = "/dev/accel/accel0"
-    box.run(f"mkdir /dev/accel && mknod -m 666 {node} c 10 229")
-    code = READ + f"print(opened('{node}'))"
-    assert attempted(box, "lantern-reader.service", code) == "FileNotFoundError"
-    (tmp_path / "accel" / "accel0").mkdir(parents=True)
-    lines = drop_ins.wanted(Config.model_validate({"state": {"dir": str(STATE.root)}}), STATE, tmp_path)
-    granted = "\n".join(("[Service]", *lines["lantern-reader.service"]))
-    folder = "/run/systemd/system/lantern-reader.service.d"
-    box.write(f"{folder}/51-shown-only.conf", "[Service]\nBindPaths=/dev/accel\n")
-    assert attempted(box, "lantern-reader.service", code) == "PermissionError"  # seen, but not on the kernel's list
-    box.write(f"{folder}/51-shown-only.conf", granted)
-    assert attempted(box, "lantern-reader.service", code) == "opened"
-    box.run(f"rm -r {folder} && systemctl daemon-reload")

@@ -14,12 +14,10 @@ from firmware_app.sealed import credentials
 from firmware_app.store.disk.layout import StateDir
 from tests.peers import REPOSITORY
 
-NOTHING = Path("/nonexistent")
-
 
 def wanted(root: Path, **sections: dict[str, Any]) -> drop_ins.DropIns:
     config = Config.model_validate({"state": {"dir": str(root)}, **sections})
-    return drop_ins.wanted(config, StateDir(root), NOTHING)
+    return drop_ins.wanted(config, StateDir(root))
 
 
 def line(folder: Path) -> dict[str, str]:
