@@ -58,7 +58,7 @@ class ReaderProcess:
                 words = child.cmdline()
             except psutil.Error:
                 continue
-            found.update({role: child for role in ROLES if f"firmware_app.reading.{role}" in words})
+            found.update({role: child for role in ROLES if f"firmware_app.reading.children.{role}" in words})
         return found
 
     def kill(self) -> None:
