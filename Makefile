@@ -7,10 +7,11 @@ CONVERT := .venv-convert
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: help demo test lint fuzz install install-hospital uninstall wheels test-install test-appliance test-convert torture bench bench-models durability train catalogue clean
+.PHONY: help demo quick test lint fuzz install install-hospital uninstall wheels test-install test-appliance test-convert torture bench bench-models durability train catalogue clean
 
 help:
 	@echo "make demo          install into $(VENV), set up a box and a hospital, send images, show both sides (ONCE=1: then end)"
+	@echo "make quick         ruff, mypy and the unit tests: a minute, before each commit"
 	@echo "make test          everything that CI runs: ruff, mypy, pytest"
 	@echo "make install       make this machine a box: programs, users, units, TLS front (root; WHEELS=DIR: without the internet)"
 	@echo "make install-hospital  the same for the hospital's computer: receiver, page and broker as a user of their own (root; WHEELS=DIR: without the internet)"
@@ -30,16 +31,18 @@ help:
 demo: $(VENV)/demo.stamp
 	@$(BIN)/python -m firmware_app.demo $(if $(ONCE),--once)
 
-# What waits for no clock runs two files at a time; what kills, mounts, besieges or measures has the machine to itself.
-# A worker that dies ends its half with a word: one that replaces it leaves pytest-xdist's loadfile waiting for ever.
-TOGETHER := tests/unit tests/browser tests/hospital $(patsubst %,tests/wire/test_%.py,clip_reading decode_table \
-	deidentified_files familiar_films faulty_identity hospital_restored hospital_time order_of_receipts peer_pixels \
-	quality_hints reader real_films revocation store unfamiliar uplink_adversary uplink_line what_a_receipt_says \
-	what_is_sent_again)
+# Every day: what finds most mistakes in a minute.
+quick: $(VENV)/dev.stamp lint
+	$(BIN)/python -m pytest $(TOGETHER) tests/unit
+
+# Two files at a time, but for those marked `alone` (pyproject.toml): they have the machine to themselves.
+# A worker that dies ends its half with a message: one that replaces it leaves pytest-xdist's loadfile waiting for ever.
+TOGETHER := -n 2 --dist loadfile --max-worker-restart 0
+ORDINARY := not convert and not install and not appliance
 test: $(VENV)/dev.stamp lint
 	@failed=0; set -x; \
-	$(BIN)/python -m pytest -n 2 --dist loadfile --max-worker-restart 0 $(TOGETHER) || failed=1; \
-	$(BIN)/python -m pytest $(addprefix --ignore=,$(TOGETHER)) || failed=1; exit $$failed
+	$(BIN)/python -m pytest $(TOGETHER) -m '$(ORDINARY) and not alone' || failed=1; \
+	$(BIN)/python -m pytest -m '$(ORDINARY) and alone' || failed=1; exit $$failed
 
 lint: $(VENV)/dev.stamp
 	$(BIN)/ruff check .

@@ -10,11 +10,17 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from firmware_app.errors import StickNotAll
+from firmware_app.records import Reason
+from firmware_app.store.disk import stick_status
+from firmware_app.store.disk.layout import StateDir
+from firmware_app.store.disk.stick_status import Stage, StickStatus
 from tests import made_task, toy_pack
 from tests.browser.clinic import Clinic, Person, clinic, needed, synthetic_film
 from tests.peers import REPOSITORY, missing
 
 DOCTOR = "陈医生"
+REFUSED = {"intake.transfer_syntax": 33, "intake.truncated": 1167}
 
 
 @pytest.fixture(scope="session")
@@ -70,6 +76,18 @@ def case_path(box: Clinic, person: Person, folder: Path) -> str:
 def case_page(box: Clinic, case_path: str) -> str:
     """The address of that case."""
     return box.url + case_path
+
+
+@pytest.fixture
+def stick(box: Clinic) -> Iterator[None]:
+    """A stick of which not all came in: every page says so."""
+    state = StateDir(box.state)
+    reason = Reason.of(StickNotAll(count=1200))
+    stick_status.write(
+        state, StickStatus(Stage.UNFINISHED, "2026-11-21T10:00:00+00:00", new=29, refused=REFUSED, reason=reason)
+    )
+    yield
+    (state.run / f"{stick_status.NAME}.json").unlink()
 
 
 @pytest.fixture(scope="session")

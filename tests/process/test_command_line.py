@@ -60,20 +60,17 @@ def parsers(parser: argparse.ArgumentParser) -> Iterator[argparse.ArgumentParser
 COMMANDS = {"lantern": cli._parser, "lantern-hospital": hospital_cli._parser, "lantern-convert": converters_cli.parser}
 
 
-@pytest.mark.parametrize(
-    "parser", [one for parser in COMMANDS.values() for one in parsers(parser())], ids=lambda parser: parser.prog
-)
-def test_every_help_has_an_example_that_is_understood(
-    parser: argparse.ArgumentParser, capsys: pytest.CaptureFixture[str]
-) -> None:
-    first = (parser.epilog or "").strip().splitlines()[0]
-    assert first.startswith(f"Example: {parser.prog}")
-    command, *words = shlex.split(first.removeprefix("Example: "))
-    assert vars(COMMANDS[command]().parse_args(words)).keys() & {"run", "command"}
-    with pytest.raises(SystemExit) as ended:
-        parser.parse_args(["--help"])
-    assert ended.value.code == 0
-    assert f"Example: {parser.prog}" in capsys.readouterr().out
+@pytest.mark.parametrize("program", COMMANDS)
+def test_every_help_has_an_example_that_is_understood(program: str, capsys: pytest.CaptureFixture[str]) -> None:
+    for parser in parsers(COMMANDS[program]()):
+        first = (parser.epilog or "").strip().splitlines()[0]
+        assert first.startswith(f"Example: {parser.prog}")
+        command, *words = shlex.split(first.removeprefix("Example: "))
+        assert vars(COMMANDS[command]().parse_args(words)).keys() & {"run", "command"}
+        with pytest.raises(SystemExit) as ended:
+            parser.parse_args(["--help"])
+        assert ended.value.code == 0
+        assert f"Example: {parser.prog}" in capsys.readouterr().out
 
 
 def test_the_help_of_read_says_how_it_ends_and_where_it_works(capsys: pytest.CaptureFixture[str]) -> None:

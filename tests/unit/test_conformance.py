@@ -5,8 +5,6 @@ from __future__ import annotations
 import re
 from typing import Final
 
-import pytest
-
 from firmware_app import errors
 from firmware_app.errors import LanternError
 from firmware_app.headers import transfer_syntax
@@ -16,15 +14,13 @@ STATEMENT: Final = (REPOSITORY / "docs" / "conformance.md").read_text("utf-8")
 _ROOT: Final = "1.2.840.10008.1.2"
 
 
-@pytest.mark.parametrize("uid", transfer_syntax.ACCEPTED)
-def test_every_transfer_syntax_that_the_door_takes_is_in_the_statement(uid: str) -> None:
-    suffix = uid.removeprefix(_ROOT)
+def test_every_transfer_syntax_that_the_door_takes_is_in_the_statement() -> None:
     [table] = re.findall(r"\| transfer syntax \| UID.*?\n\n", STATEMENT, flags=re.DOTALL)
     stated = set(re.findall(r"(?<![.\d])\.\d+(?:\.\d+)*", table)) | {""}
     for whole in re.findall(r"(\.4\.\d+)\(\.1\)", table):
         stated.add(whole + ".1")
     stated |= {f".4.{number}{form}" for number in range(102, 107) for form in ("", ".1")}  # a range in the table
-    assert suffix in stated
+    assert {uid.removeprefix(_ROOT) for uid in transfer_syntax.ACCEPTED} <= stated
 
 
 def test_every_code_in_the_statement_exists() -> None:

@@ -26,12 +26,13 @@ def made(kind: type[LanternError]) -> LanternError:
     return kind(**dict.fromkeys(kind.placeholders, "value"))
 
 
-@pytest.mark.parametrize("kind", LEAVES, ids=lambda kind: kind.code)
-def test_a_code_is_well_formed_and_its_sentence_can_be_filled(kind: type[LanternError]) -> None:
-    assert re.fullmatch(r"[a-z][a-z0-9_-]*(\.[a-z][a-z0-9_-]*)*", kind.code)
-    sentence = made(kind).text("en")
-    assert "{" not in sentence
-    assert len(sentence) > 20
+def test_every_code_is_well_formed_and_its_sentence_can_be_filled() -> None:
+    assert len(LEAVES) > 100
+    for kind in LEAVES:
+        assert re.fullmatch(r"[a-z][a-z0-9_-]*(\.[a-z][a-z0-9_-]*)*", kind.code)
+        sentence = made(kind).text("en")
+        assert "{" not in sentence, kind.code
+        assert len(sentence) > 20, kind.code
 
 
 def test_no_two_errors_share_a_code() -> None:

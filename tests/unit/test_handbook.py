@@ -13,7 +13,7 @@ from firmware_app.health import handbook
 from firmware_app.language import LANGUAGES
 
 DOCS = Path(__file__).parents[2] / "docs"
-DEVICE = Path(handbook.__file__).parent
+HEALTH = Path(handbook.__file__).parent
 LANGUAGE_AND_FILE = [(language, DOCS / name) for language, name in handbook.FILES.items()]
 
 
@@ -37,7 +37,7 @@ def test_of_every_sentence_somebody_has_said_whether_the_doctor_can_say_it() -> 
 
 def test_what_the_doctors_own_modules_register_is_in_the_handbook() -> None:
     """Not only those that fit a pattern: the code is asked what it says."""
-    modules = [path for folder in (DEVICE, DEVICE.parent / "care") for path in folder.glob("*.py")]
+    modules = [path for folder in (HEALTH, HEALTH.parent / "care") for path in folder.glob("*.py")]
     spoken = {
         code for path in modules for code in re.findall(r'register\(\s*"([a-z_.]+)"', path.read_text("utf-8"))
     }

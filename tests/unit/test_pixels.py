@@ -299,8 +299,7 @@ def test_a_white_is_zero_tiff_is_not_shown_as_its_negative(tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
-@pytest.mark.parametrize("deep", [np.uint8, np.uint16])
-@pytest.mark.parametrize("pages", [1, 2])
+@pytest.mark.parametrize(("deep", "pages"), [(np.uint8, 2), (np.uint16, 1)])
 def test_a_grey_tiff_laid_on_its_side_stands_upright(
     tmp_path: Path, orientation: int, deep: type[np.unsignedinteger[Any]], pages: int
 ) -> None:

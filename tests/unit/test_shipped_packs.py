@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+import converters
 from converters.golden_cases import cases
 from converters.golden_cases.judge import Judge
 from converters.packing import card, sbom, weakness
@@ -123,7 +124,7 @@ def test_golden_films_of_both_answers_exist(pack: Pack, judges: dict[str, Judge]
 def test_numbers_are_of_films_kept_apart_and_int8_costs_little(pack: Pack) -> None:
     tests = {(row.runtime, row.precision): row for row in pack.manifest.measured if row.split == "test"}
     assert {precision for _, precision in tests} >= {"fp32", "int8"}
-    lists = Path(cases.__file__).parent / "splits" / f"{pack.name}.test.txt"
+    lists = Path(converters.__file__).parent / "splits" / f"{pack.name}.test.txt"
     frozen = [line for line in lists.read_text(encoding="utf-8").splitlines() if not line.startswith("#")]
     for (runtime, _), row in tests.items():
         assert row.n == len(set(frozen))

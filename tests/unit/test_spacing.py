@@ -97,11 +97,9 @@ def header(modality: str, attributes: dict[str, Any]) -> Dataset:
     return made
 
 
-@pytest.mark.parametrize(("modality", "attributes", "expected"), CASES)
-def test_a_pixel_is_as_large_as_the_standard_lets_one_say(
-    modality: str, attributes: dict[str, Any], expected: Spacing
-) -> None:
-    assert spacing.of(header(modality, attributes)) == expected
+def test_a_pixel_is_as_large_as_the_standard_lets_one_say() -> None:
+    for modality, attributes, expected in CASES:
+        assert spacing.of(header(modality, attributes)) == expected, (modality, attributes)
 
 
 def test_each_frame_of_an_enhanced_object_has_its_own_spacing() -> None:

@@ -118,12 +118,12 @@ def test_the_list_is_the_one_of_the_architecture_page() -> None:
 
 
 @pytest.mark.parametrize("text", NAMES)
-@pytest.mark.parametrize("field", [one.name for one in fields(Brief)])
-def test_no_field_of_a_brief_takes_a_name(field: str, text: str) -> None:
+def test_no_field_of_a_brief_takes_a_name(text: str) -> None:
     brief = brief_of(case(), NOON)
-    with pytest.raises(MessageInvalid) as caught:
-        replace(brief, **{field: text})  # type: ignore[arg-type]
-    assert text == "" or text not in str(caught.value), "the error does not quote what it refuses"
+    for field in fields(Brief):
+        with pytest.raises(MessageInvalid) as caught:
+            replace(brief, **{field.name: text})  # type: ignore[arg-type]
+        assert text == "" or text not in str(caught.value), "the error does not quote what it refuses"
 
 
 def case(**changes: Any) -> Case:

@@ -24,6 +24,8 @@ from tests.objects import EXPLICIT, IMPLICIT, film, new_uid
 from tests.wire.gateways import Running, running
 from tests.wire.raw import VERIFICATION, Closed, RawClient, Refused, association_request
 
+pytestmark = pytest.mark.alone
+
 CT = "1.2.840.10008.5.1.4.1.1.2"
 STORE = [(CT, [EXPLICIT])]
 

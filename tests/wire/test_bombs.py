@@ -19,6 +19,8 @@ from tests.wire import siege as under
 from tests.wire.bombs import CLIPS, DROPPED, STORED, Bomb
 from tests.wire.siege import ATTACKS, Refused, Siege
 
+pytestmark = pytest.mark.alone
+
 REFUSED_S = 10.0
 BESIDE_S = 5.0
 CHILD_MB = 512

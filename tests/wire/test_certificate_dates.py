@@ -32,6 +32,8 @@ from firmware_app.store.disk.layout import StateDir
 from tests.machine import IN_1970, Machine
 from tests.wire.line_rig import wait_for
 
+pytestmark = pytest.mark.alone
+
 NOW = datetime.now(UTC)
 VALID = (-10, 10)
 OVER = (-20, -10)

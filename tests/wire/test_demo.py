@@ -17,6 +17,8 @@ import pytest
 
 from tests.peers import peer
 
+pytestmark = pytest.mark.alone
+
 DEMO = [sys.executable, "-m", "firmware_app.demo"]
 _COMMANDS = (
     "lantern-hospital keys new", "lantern provision --id", "lantern-hospital enrol", "lantern provision --enrolment",

@@ -21,6 +21,8 @@ from firmware_app.store.accounts.accounts_db import Accounts, Role
 from firmware_app.store.disk.layout import StateDir
 from tests.wire.front_rig import NAME, Front, free_port, running
 
+pytestmark = pytest.mark.alone
+
 STALLED = 40
 ANSWERS_WITHIN_S = 1.0
 HANGS_UP_WITHIN_S = 20.0

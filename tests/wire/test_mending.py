@@ -5,8 +5,12 @@ from __future__ import annotations
 import socket
 from pathlib import Path
 
+import pytest
+
 from firmware_app.store.disk.layout import StateDir
 from tests.box import lantern, served
+
+pytestmark = pytest.mark.alone
 
 
 def test_accounts_that_cannot_be_rebuilt_keep_nobody_from_sending_images_and_are_mended_later(tmp_path: Path) -> None:

@@ -33,6 +33,8 @@ from tests import films, reading_rig
 from tests.peers import need_root
 from tests.small_disk import small_disk
 
+pytestmark = pytest.mark.alone
+
 SCHEMA = json.loads((Path(__file__).parents[2] / "docs" / "case.schema.json").read_text("utf-8"))
 
 

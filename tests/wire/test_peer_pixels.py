@@ -42,8 +42,10 @@ def twelve_bits(pixels: Pixels, **attributes: Any) -> FileDataset:
     return films.film(pixels, BitsStored=12, HighBit=11, **attributes)
 
 
-@pytest.mark.parametrize("photometric", ["MONOCHROME1", "MONOCHROME2"])
-@pytest.mark.parametrize(("slope", "intercept"), [(1, 0), (1, -1024), (-1, 4095), (0.5, 10)])
+@pytest.mark.parametrize(
+    ("photometric", "slope", "intercept"),
+    [("MONOCHROME2", 1, -1024), ("MONOCHROME1", -1, 4095), ("MONOCHROME2", -1, 4095), ("MONOCHROME1", 0.5, 10)],
+)
 @pytest.mark.parametrize("function", ["LINEAR", "SIGMOID"])
 @pytest.mark.parametrize(("centre", "width"), [(1000, 800), (40, 400), (2048, 4096)])
 def test_a_window_over_a_rescale_gives_their_greys(

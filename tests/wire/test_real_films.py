@@ -71,6 +71,9 @@ def test_twelve_bit_jpeg_is_the_film_that_it_was_made_of() -> None:
         assert np.abs(lossy.grey(0) - expected).max() < 0.1
 
 
+UNREAD_BY_PYDICOM = {"JPEG-lossy.dcm", "JPGExtended.dcm"}  # JPEG of twelve bits, for which it has no decoder here
+
+
 def _reference(path: Path) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]] | None:
     """The first frame by pydicom's own pipeline, turned over for MONOCHROME1; None for what is not grey."""
     dataset = pydicom.dcmread(path, force=True)
@@ -89,13 +92,13 @@ def test_no_film_is_ever_inverted() -> None:
         warnings.simplefilter("ignore")
         for path in [*peers.dicom_files(pydicom_data()), *peers.pydicom_files()]:
             try:
-                expected = _reference(path)
                 with film.opened(path, is_picture=False) as opened:
-                    found = opened.grey(0).astype(np.float64)
-            except (ImagingError, AttributeError, ValueError, RuntimeError, TypeError, KeyError, NotImplementedError):
-                continue
-            if expected is None or expected.std() == 0 or found.std() == 0:
+                    actual = opened.grey(0).astype(np.float64)
+            except ImagingError:
+                continue  # refused, so shown to nobody
+            expected = _reference(path) if path.name not in UNREAD_BY_PYDICOM else None
+            if expected is None or expected.std() == 0 or actual.std() == 0:
                 continue
             compared += 1
-            assert np.corrcoef(expected.ravel(), found.ravel())[0, 1] > 0.98, path.name
-    assert compared >= 60
+            assert np.corrcoef(expected.ravel(), actual.ravel())[0, 1] > 0.98, path.name
+    assert compared >= 90

@@ -30,6 +30,8 @@ from tests.wire.gateways import Running, process
 from tests.wire.raw import APPLICATION, VERIFICATION, Closed, RawClient, association_request
 from tests.wire.test_store import eventually, open_associations
 
+pytestmark = pytest.mark.alone
+
 CT = "1.2.840.10008.5.1.4.1.1.2"
 STORE = [(CT, [EXPLICIT])]
 PLACES = 16  # [dicom] max_associations as it comes

@@ -18,6 +18,8 @@ from tests.box import LANTERN, Served, environment, lantern, served
 from tests.peers import need_root
 from tests.small_disk import small_disk
 
+pytestmark = pytest.mark.alone
+
 
 def test_status_tells_the_real_port_and_doctor_answers_in_sentences(tmp_path: Path) -> None:
     with served(tmp_path) as box:
@@ -97,13 +99,9 @@ def test_doctor_says_what_to_do_when_nothing_runs(tmp_path: Path) -> None:
     assert "lantern serve" in done.stdout
 
 
-@pytest.mark.parametrize(
-    "arguments",
-    [(), ("serve",), ("read",), ("status",), ("doctor",), ("config",), ("config", "check"), ("case", "list"),
-     ("case", "show")],
-)  # fmt: skip
-def test_every_command_explains_itself_with_an_example(tmp_path: Path, arguments: tuple[str, ...]) -> None:
-    done = lantern(tmp_path, *arguments, "--help")
+def test_the_program_explains_itself_with_an_example(tmp_path: Path) -> None:
+    """Each command's own help is asked for in `tests/process/test_command_line.py`."""
+    done = lantern(tmp_path, "--help")
     assert done.returncode == 0
     assert "Example: lantern" in done.stdout
 

@@ -21,6 +21,8 @@ from waitress.server import create_server
 from tests.box import lantern, served
 from web.server import _close_idle_when_full
 
+pytestmark = pytest.mark.alone
+
 CROWD = 250
 PASSWORD = "a lamp in the village"
 SLOW = {

@@ -18,6 +18,8 @@ from firmware_app.demo import samples
 from firmware_app.sealed.summary import Presence
 from firmware_app.version import version
 
+pytestmark = pytest.mark.alone
+
 ROOT = Path(__file__).parents[2]
 
 
