@@ -111,12 +111,12 @@ class Header:
     @property
     def faulty_uids(self) -> tuple[str, ...]:
         """The keywords of those identities that the door has taken although they are no valid UIDs."""
-        told = (
+        named = (
             ("StudyInstanceUID", self.study_instance_uid),
             ("SeriesInstanceUID", self.series_instance_uid),
             ("SOPInstanceUID", self.sop_instance_uid),
         )
-        return tuple(keyword for keyword, uid in told if uid is not None and not is_uid(uid))
+        return tuple(keyword for keyword, uid in named if uid is not None and not is_uid(uid))
 
 
 @dataclass(frozen=True, slots=True)

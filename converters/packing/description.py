@@ -14,7 +14,7 @@ from converters.quantizing import model_files, verdicts
 from converters.steps import Workshop
 from converters.words import Source
 from firmware_app.packs.manifest import Artefact, Companion, Manifest, TypicalityFile, sha256_of
-from firmware_app.packs.proof import DataSource, MapAgreement, Pointing, Refused, Speed, Verdict
+from firmware_app.packs.proof import DataSource, GateVerdict, MapAgreement, Pointing, Refused, Speed
 from firmware_app.tasks import classify
 from firmware_app.tasks.part import Words
 from firmware_app.tasks.typicality import FILE_NAME
@@ -116,9 +116,9 @@ def fed_back(material: Material) -> Iterable[DataSource]:
         )  # fmt: skip
 
 
-def _verdict(told: dict[str, Any]) -> Verdict:
+def _verdict(told: dict[str, Any]) -> GateVerdict:
     said = "; ".join(str(one["said"]) for one in told["gates"])
-    return Verdict(runtime=told["runtime"], precision=told["precision"], outcome=told["outcome"], said=said)
+    return GateVerdict(runtime=told["runtime"], precision=told["precision"], outcome=told["outcome"], said=said)
 
 
 def _refusal(told: dict[str, Any]) -> Refused:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from converters.data import clinics
 from firmware_app.imaging.model_input import InputSpec, to_model_input
-from firmware_app.packs.manifest import Limit
+from firmware_app.packs.manifest import DistanceLimit
 from firmware_app.runtimes.interface import Session
 from firmware_app.tasks.typicality import Typicality
 
@@ -70,13 +70,13 @@ def features(session: Session, spec: InputSpec, output: str, films: NDArray[np.u
 
 def judged(
     found: Mapping[Key, Features], groups: Sequence[str], seed: int, wider: float
-) -> tuple[Typicality, tuple[Limit, ...]]:
+) -> tuple[Typicality, tuple[DistanceLimit, ...]]:
     """The model of what all files say of the films of ``groups``, and each file's limit, ``wider`` by this factor."""
     learnt = list(found.values())
     limits = []
     for key, away in zip(found, held_out(learnt, learnt, groups, seed), strict=True):
         limit = wider * float(np.quantile(away, PASSES))
-        limits.append(Limit.model_validate({"runtime": key[0], "precision": key[1], "limit": round(limit, 4)}))
+        limits.append(DistanceLimit.model_validate({"runtime": key[0], "precision": key[1], "limit": round(limit, 4)}))
     return fitted(learnt), tuple(limits)
 
 

@@ -44,7 +44,7 @@ from converters.report import weak
 from firmware_app import progress
 from firmware_app.imaging.input_spec import InputSpec
 from firmware_app.packs import tree
-from firmware_app.packs.manifest import Limit, Manifest, TypicalityFile, sha256_of
+from firmware_app.packs.manifest import DistanceLimit, Manifest, TypicalityFile, sha256_of
 from firmware_app.packs.proof import Measured, Recut
 from firmware_app.packs.shelf import Pack
 from firmware_app.runtimes import choice
@@ -185,7 +185,7 @@ class Refit:
         return found
 
 
-def factor(old: Sequence[Limit], bare: Sequence[Limit], source: str) -> float:
+def factor(old: Sequence[DistanceLimit], bare: Sequence[DistanceLimit], source: str) -> float:
     """By how much the limits ``old`` are wider than ``bare`` ones, never less than 1.
 
     Raises :class:`DataUnreadable` where that is not the same for every file: then these are other films.

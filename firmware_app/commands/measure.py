@@ -14,7 +14,7 @@ from firmware_app.language import N_, for_screen, translate
 
 if TYPE_CHECKING:
     from firmware_app.config import Config
-    from firmware_app.packs.results import Result, Results
+    from firmware_app.packs.results import Results, TrialResult
     from firmware_app.packs.shelf import Pack
     from firmware_app.packs.ways import Way
     from firmware_app.progress import Counter
@@ -82,11 +82,11 @@ def _table(
 
 def _found(
     pack: Pack, possible: list[Way], settings: Settings, results: Results, again: bool, tried: Counter
-) -> dict[Way, Result]:
+) -> dict[Way, TrialResult]:
     from firmware_app.reading.children import trial
 
     known = {} if again else results.known(pack, possible, settings)
-    found: dict[Way, Result] = {}
+    found: dict[Way, TrialResult] = {}
     for done, way in enumerate(possible):
         tried(done, len(possible))
         if way in known:
@@ -98,7 +98,7 @@ def _found(
     return found
 
 
-def _row(pack: str, way: Way, result: Result, chosen: bool, language: str) -> str:
+def _row(pack: str, way: Way, result: TrialResult, chosen: bool, language: str) -> str:
     taken = "-" if result.milliseconds is None else f"{result.milliseconds:.2f}"
     right = translate(N_("right, used") if chosen else N_("right"), language)
     said = right if result.reason is None else result.reason.text(language)

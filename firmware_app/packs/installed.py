@@ -41,7 +41,7 @@ class PackStore:
     def survey(self) -> Shelf:
         """Every pack in use, by name, and why others cannot be used; a broken pack never hides one that works."""
         shipped = survey(self.shipped)
-        found = {pack.name: pack for pack in shipped.packs}
+        usable = {pack.name: pack for pack in shipped.packs}
         broken = list(shipped.broken)
         try:
             links = self._links()
@@ -55,10 +55,10 @@ class PackStore:
             except PackError as error:
                 broken.append(error)
                 continue
-            other = found.get(pack.name)
+            other = usable.get(pack.name)
             if other is None or _age(pack) >= _age(other):
-                found[pack.name] = pack
-        return Shelf(tuple(found[name] for name in sorted(found)), tuple(broken))
+                usable[pack.name] = pack
+        return Shelf(tuple(usable[name] for name in sorted(usable)), tuple(broken))
 
     def find(self, name: str) -> Pack:
         """The pack in use under ``name``; raises :class:`~firmware_app.errors.PackUnknown` or why it cannot be used."""

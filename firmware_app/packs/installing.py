@@ -63,7 +63,7 @@ class Change:
 def install(store: PackStore, wish: Wish, on_progress: Progress, judge: Judge) -> Change:
     """Put the pack that is wished for in use; nothing is changed where it already is, and whole.
 
-    ``on_progress`` is told (done, total) bytes; ``judge`` has the last word.  Raises the
+    ``on_progress`` is called with (done, total) bytes; ``judge`` has the last word.  Raises the
     :class:`~firmware_app.errors.PackError` that says why not.
     """
     with _alone(store, wish.pack) as staging, _room(store, wish.pack):

@@ -16,6 +16,7 @@ from firmware_app.errors import PackManifestInvalid, PackTaskUnread
 from firmware_app.imaging.input_spec import InputSpec
 from firmware_app.packs.proof import (
     DataSource,
+    GateVerdict,
     Golden,
     MapAgreement,
     Measured,
@@ -24,7 +25,6 @@ from firmware_app.packs.proof import (
     Refused,
     Speed,
     TestPart,
-    Verdict,
 )
 from firmware_app.packs.scope import Care, Route
 from firmware_app.tasks import register
@@ -71,7 +71,7 @@ class Artefact(Part):
         return ((self.path, self.sha256), *((one.path, one.sha256) for one in self.files))
 
 
-class Limit(Part):
+class DistanceLimit(Part):
     """Beyond which distance one artefact's features are those of no image like the training images."""
 
     runtime: RuntimeName
@@ -94,7 +94,7 @@ class TypicalityFile(Part):
     films: int = Field(ge=1)
     varied: bool = False
     unseen: float | None = Field(None, ge=1.0)
-    limits: tuple[Limit, ...] = Field(min_length=1)
+    limits: tuple[DistanceLimit, ...] = Field(min_length=1)
 
     def limit_of(self, artefact: Artefact) -> float | None:
         """The limit for an artefact's features; ``None`` where none was set."""
@@ -134,7 +134,7 @@ class Manifest(Part):
     not_for: Words
     weak_points: tuple[Words, ...] = Field(min_length=1)
     golden: tuple[Golden, ...] = ()
-    gates: tuple[Verdict, ...] = ()
+    gates: tuple[GateVerdict, ...] = ()
     refused: tuple[Refused, ...] = ()
     speed: tuple[Speed, ...] = ()
     maps: tuple[MapAgreement, ...] = ()
@@ -223,7 +223,7 @@ class Manifest(Part):
 
 
 def _task(data: bytes) -> str | None:
-    """The task that a manifest names; ``None`` where that cannot be told, which its validation then says."""
+    """The task that a manifest names; ``None`` where it names none, which its validation then says."""
     try:
         return _Named.model_validate_json(data).task
     except ValidationError:

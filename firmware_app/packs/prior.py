@@ -20,7 +20,7 @@ from firmware_app.packs.proof import Measured
 from firmware_app.records import Finding
 
 _COUNTS: Final = ((10, 0.15), (100, 0.015))
-"""Of how many films a share is told, and down to which share that is not too coarse; below, of 1000."""
+"""Of how many films a share is expressed, and down to which share that is not too coarse; below, of 1000."""
 _LEAST_COUNT: Final = 1000
 
 

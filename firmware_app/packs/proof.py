@@ -85,7 +85,7 @@ class Recut(Part):
     other: int = Field(ge=0)
 
 
-class Verdict(Part):
+class GateVerdict(Part):
     """What the gates said of one artefact beside the FP32 original, on films that neither had learnt from."""
 
     runtime: RuntimeName

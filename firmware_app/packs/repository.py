@@ -64,17 +64,17 @@ class Repository:
 
     def offer(self, name: str, version: str | None = None) -> Offer:
         """The newest version of a pack, or that one; raises :class:`~firmware_app.errors.PackNotOffered`."""
-        found = self.index.find(name, version)
-        if found is None:
+        entry = self.index.find(name, version)
+        if entry is None:
             offered = ", ".join(f"{one.name} {one.version}" for one in self.index.packs) or "–"
             raise PackNotOffered(repository=self.place, pack=f"{name} {version or ''}".rstrip(), offered=offered)
-        return found
+        return entry
 
     def fetch(self, offer: Offer, folder: Path, on_progress: Progress) -> None:
         """Bring every file of ``offer`` into ``folder``, each with the digest and length that were signed.
 
-        ``on_progress`` is told (done, total) bytes.  Raises a :class:`~firmware_app.errors.PackError` that names the
-        file, and ``OSError`` when this box cannot write.
+        ``on_progress`` is called with (done, total) bytes.  Raises a :class:`~firmware_app.errors.PackError` that names
+        the file, and ``OSError`` when this box cannot write.
         """
         done = 0
         for file in offer.files:

@@ -36,7 +36,7 @@ _FILE_MODE: Final = 0o660
 
 
 @dataclass(frozen=True, slots=True)
-class Result:
+class TrialResult:
     """One way tried: the median of its single inferences, over how many golden cases it was right, or why it is not."""
 
     runtime: str
@@ -59,7 +59,7 @@ class _Kept:
     pack: str
     artefact: str
     processor: str
-    result: Result
+    result: TrialResult
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,13 +82,13 @@ class Results:
     def __init__(self, path: Path) -> None:
         self._path = path
 
-    def known(self, pack: Pack, ways: list[Way], settings: Settings) -> dict[Way, Result]:
+    def known(self, pack: Pack, ways: list[Way], settings: Settings) -> dict[Way, TrialResult]:
         """What trying *ways* has shown with these *settings*, as far as it still holds."""
         kept = self._read()
         keys = {way: key(pack, way, settings) for way in ways}
         return {way: kept[name].result for way, name in keys.items() if name in kept}
 
-    def keep(self, pack: Pack, result: Result, settings: Settings) -> None:
+    def keep(self, pack: Pack, result: TrialResult, settings: Settings) -> None:
         """Remember *result*; a disk that does not take it costs only a trial at the next start."""
         way = Way(result.runtime, result.precision)
         name = key(pack, way, settings)
@@ -110,12 +110,12 @@ class Results:
         self._put(self._read(), chosen)
 
     def _put(self, kept: Mapping[str, _Kept], chosen: Mapping[str, _InUse]) -> None:
-        told = {
+        content = {
             "form": _FORM,
             "results": {name: asdict(one) for name, one in list(kept.items())[-MOST:]},
             "in_use": {name: asdict(one) for name, one in list(chosen.items())[-MOST:]},
         }
-        text = json.dumps(told, indent=1)
+        text = json.dumps(content, indent=1)
         try:
             _write(self._path, text)
         except OSError as error:
@@ -130,8 +130,8 @@ class Results:
 
     def _read(self) -> dict[str, _Kept]:
         try:
-            told = json.loads(self._path.read_bytes())
-            return _FILE.validate_python(told["results"]) if told["form"] == _FORM else {}
+            content = json.loads(self._path.read_bytes())
+            return _FILE.validate_python(content["results"]) if content["form"] == _FORM else {}
         except (OSError, ValueError, TypeError, KeyError, ValidationError):
             return {}
 
@@ -149,10 +149,10 @@ def _version(pack: Pack) -> str:
 def key(pack: Pack, way: Way, settings: Settings) -> str:
     """One trial's name: the SHA-256 of all that its outcome can depend on."""
     file = pack.described(way.runtime, way.precision)
-    told = pack.manifest.model_dump(mode="json", include={"input", "output", "findings", "golden"})
+    asked_of = pack.manifest.model_dump(mode="json", include={"input", "output", "findings", "golden"})
     own = settings.of(way.runtime)
     asked: dict[str, Any] = {
-        "files": file.promised, "tolerance": file.golden_tolerance, "told": told, "way": str(way),
+        "files": file.promised, "tolerance": file.golden_tolerance, "told": asked_of, "way": str(way),
         "threads": own.pop("threads"), "version": choice.installed_version(way.runtime),
         "processor": processor(),
     }  # fmt: skip
@@ -168,9 +168,9 @@ def processor(cpuinfo: Path = Path("/proc/cpuinfo")) -> tuple[str, str, int]:
         text = cpuinfo.read_text("utf-8", "replace")
     except OSError:
         text = ""
-    told = dict(_pair(line) for line in reversed(text.splitlines()) if ":" in line)
-    model = told.get("model name") or "-".join(told.get(name, "") for name in ("CPU implementer", "CPU part"))
-    features = told.get("flags") or told.get("Features") or ""
+    facts = dict(_pair(line) for line in reversed(text.splitlines()) if ":" in line)
+    model = facts.get("model name") or "-".join(facts.get(name, "") for name in ("CPU implementer", "CPU part"))
+    features = facts.get("flags") or facts.get("Features") or ""
     digest = hashlib.sha256(" ".join(sorted(features.split())).encode()).hexdigest()[:16]
     return f"{platform.machine()} {model}".strip(" -"), digest, len(os.sched_getaffinity(0))
 
@@ -194,7 +194,7 @@ def _write(path: Path, text: str) -> None:
         Path(part).unlink(missing_ok=True)  # nothing is there once it has taken its name
 
 
-def as_json(result: Result, language: str, chosen: bool) -> Mapping[str, object]:
+def as_json(result: TrialResult, language: str, chosen: bool) -> Mapping[str, object]:
     """One line of `lantern pack measure --json`."""
     reason = result.reason
     return {

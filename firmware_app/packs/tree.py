@@ -23,11 +23,11 @@ def sums_of(folder: Path) -> dict[str, str]:
         raise PackSumsInvalid(pack=folder.name, detail=error.strerror or "it cannot be read") from error
     except UnicodeDecodeError as error:
         raise PackSumsInvalid(pack=folder.name, detail="it is not text") from error
-    found = [_LINE.fullmatch(line) for line in lines]
-    for number, match in enumerate(found, 1):
+    matches = [_LINE.fullmatch(line) for line in lines]
+    for number, match in enumerate(matches, 1):
         if match is None:
             raise PackSumsInvalid(pack=folder.name, detail=f"line {number} is no digest with a file name")
-    return {match[2]: match[1] for match in found if match is not None}
+    return {match[2]: match[1] for match in matches if match is not None}
 
 
 def write(folder: Path) -> Path:

@@ -16,7 +16,7 @@ from firmware_app.runtimes import choice
 
 if TYPE_CHECKING:
     from firmware_app.config import Reader as ReaderConfig
-    from firmware_app.packs.results import Result
+    from firmware_app.packs.results import TrialResult
 
 _PRECISIONS: Final = ("int8", "fp32", "fp16")
 """In the order in which they are started with before anything was measured: small first, then the original."""
@@ -52,7 +52,7 @@ def possible(pack: Pack, settings: ReaderConfig) -> list[Way]:
 
 
 def ranked(
-    ways: Sequence[Way], results: Mapping[Way, Result], settings: ReaderConfig, in_use: Way | None = None
+    ways: Sequence[Way], results: Mapping[Way, TrialResult], settings: ReaderConfig, in_use: Way | None = None
 ) -> list[Way]:
     """*ways* without those that were tried and are not right, the best first.
 
@@ -67,7 +67,7 @@ def ranked(
     return sorted((way for way in ways if way not in results or results[way].right), key=merit)
 
 
-def contender(order: Sequence[Way], results: Mapping[Way, Result], settings: ReaderConfig) -> Way | None:
+def contender(order: Sequence[Way], results: Mapping[Way, TrialResult], settings: ReaderConfig) -> Way | None:
     """Which of *order* is clearly faster than its first, by what was measured; None when that one may stay.
 
     Two measurements of the same way differ by a tenth from one afternoon to the next, so a small lead is none.
@@ -86,7 +86,7 @@ def is_free(settings: ReaderConfig) -> bool:
     return settings.precision == ANY and not settings.runtimes
 
 
-def _milliseconds(result: Result | None) -> float:
+def _milliseconds(result: TrialResult | None) -> float:
     return math.inf if result is None or result.milliseconds is None else result.milliseconds
 
 

@@ -137,22 +137,22 @@ def of_unfamiliar(read: Sequence[int], counted: Sequence[int]) -> tuple[Reason, 
 
 def of_beside(findings: Sequence[Finding], beside: Mapping[str, float]) -> tuple[Reason, ...]:
     """What is to be known where a positive finding rests on what lies *beside* the anatomy (shares, by code)."""
-    told = [(beside.get(finding.code, 0.0), finding.code) for finding in findings if finding.positive]
-    share, code = max(told, default=(0.0, ""))
+    shares = [(beside.get(finding.code, 0.0), finding.code) for finding in findings if finding.positive]
+    share, code = max(shares, default=(0.0, ""))
     return (hint(BESIDE, percent=round(100 * share), finding=code),) if share >= limits.BESIDE else ()
 
 
 def of_frames(read: Sequence[int], frames: int, coloured: float, *, flow: bool = False) -> tuple[Reason, ...]:
     """What is to be known of a clip of which some frames were *read* (from 0), and of a picture with colours in it or
     with *flow* in its header."""
-    found: tuple[Reason, ...] = ()
+    hints: tuple[Reason, ...] = ()
     if frames > 1 and len(read) == 1:
-        found += (hint(ONE_FRAME, frame=read[0] + 1, frames=frames),)
+        hints += (hint(ONE_FRAME, frame=read[0] + 1, frames=frames),)
     elif frames > 1:
-        told = ", ".join(str(frame + 1) for frame in read)
-        found += (hint(FRAMES_READ, frames=frames, count=len(read), read=told),)
+        numbers = ", ".join(str(frame + 1) for frame in read)
+        hints += (hint(FRAMES_READ, frames=frames, count=len(read), read=numbers),)
     if coloured >= COLOURED:
-        found += (hint(COLOUR_DOPPLER, percent=round(100 * coloured)),)
+        hints += (hint(COLOUR_DOPPLER, percent=round(100 * coloured)),)
     elif flow:
-        found += (hint(COLOUR_FLOW),)
-    return found
+        hints += (hint(COLOUR_FLOW),)
+    return hints

@@ -2,8 +2,8 @@
 
 One way at a time is tried in a child of its own, which is thrown away the moment an image comes.  What is not right is
 passed over with a sentence; when all is known, a second inference child is loaded with the best ways beside the first,
-and takes over.  What was found is remembered (`packs.results`), and the way in use with it: it stays until it fails, or
-until another has beaten it clearly in turns with it (`reading.duel`).
+and takes over.  The results are remembered (`packs.results`), and the way in use with it: it stays until it fails, or
+until another has beaten it clearly in turns with it (`reading.comparison`).
 """
 
 from __future__ import annotations
@@ -14,15 +14,15 @@ from typing import Final
 
 from firmware_app.config import Config
 from firmware_app.packs import ways
-from firmware_app.packs.results import Result, Results
+from firmware_app.packs.results import Results, TrialResult
 from firmware_app.packs.ways import Way
 from firmware_app.reading.children import trial
 from firmware_app.reading.children.child import ChildLost
-from firmware_app.reading.children.errand import Errand
+from firmware_app.reading.children.child_jobs import ChildJobs
 from firmware_app.reading.children.inference import Inference
 from firmware_app.reading.children.trial import Trial
-from firmware_app.reading.complaints import Complaints
-from firmware_app.reading.duel import Duel
+from firmware_app.reading.comparison import Comparison
+from firmware_app.reading.faults import Faults
 from firmware_app.store.disk.layout import StateDir
 
 log = logging.getLogger("lantern.reader")
@@ -35,31 +35,31 @@ _LOOK_AGAIN_SECONDS: Final = 10.0
 
 
 class Measuring:
-    """What the box's reader does when it is idle.  `tend` is called now and then, and never waits."""
+    """What the reader does while it is idle.  `tend` is called now and then, and never waits."""
 
-    def __init__(self, inference: Inference, config: Config, state: StateDir, complaints: Complaints) -> None:
-        self._inference, self._settings, self._complaints = inference, config.reader, complaints
+    def __init__(self, inference: Inference, config: Config, state: StateDir, faults: Faults) -> None:
+        self._inference, self._settings, self._faults = inference, config.reader, faults
         self._runtimes = config.runtime_settings
         self.results = Results(state.trials)
-        self._found: dict[str, dict[Way, Result]] = {}
+        self._known: dict[str, dict[Way, TrialResult]] = {}
         self._absent: set[str] = set()
         self._mark = -1
         self._due = time.monotonic() + IDLE_SECONDS
         self._trial: Trial | None = None
-        self._duel: Duel | None = None
-        self._fought: set[tuple[str, Way, Way]] = set()
-        self._heir: tuple[Errand, dict[str, list[Way]]] | None = None
+        self._comparison: Comparison | None = None
+        self._compared: set[tuple[str, Way, Way]] = set()
+        self._successor: tuple[ChildJobs, dict[str, list[Way]]] | None = None
         self._may_swap = True
         self.recall()
 
     def recall(self) -> None:
         """Pass over what is remembered not to be right; needed again when packs have come."""
-        self._mark, self._may_swap, self._duel = self.results.mark(), True, None
-        self._fought.clear()
+        self._mark, self._may_swap, self._comparison = self.results.mark(), True, None
+        self._compared.clear()
         for name, pack in self._inference.packs.items():
             known = self.results.known(pack, self._inference.ways(name), self._runtimes)
-            self._found[name] = {way: one for way, one in known.items() if trial.is_final(one)}
-            for way, result in self._found[name].items():
+            self._known[name] = {way: one for way, one in known.items() if trial.is_final(one)}
+            for way, result in self._known[name].items():
                 self._judge(name, way, result)
 
     def interrupt(self) -> None:
@@ -71,25 +71,25 @@ class Measuring:
         """Abandon what is under way."""
         if self._trial is not None:
             self._trial.stop()
-        if self._heir is not None:
-            self._heir[0].stop()
-        self._trial = self._heir = None
+        if self._successor is not None:
+            self._successor[0].stop()
+        self._trial = self._successor = None
 
     @property
     def is_at_rest(self) -> bool:
         """Whether nothing is being tried, and nothing is about to be."""
-        return self._trial is None and self._heir is None and self._due > time.monotonic()
+        return self._trial is None and self._successor is None and self._due > time.monotonic()
 
     def tend(self) -> bool:
         """Go on as far as is possible without waiting; True when other ways speak for a pack now."""
         for name, way, reason in self._inference.take_wrong():
-            result = Result(way.runtime, way.precision, None, None, 0, reason)
+            result = TrialResult(way.runtime, way.precision, None, None, 0, reason)
             self.results.keep(self._inference.packs[name], result, self._runtimes)
-            self._complaints.say(f"{reason.code}: {reason.text('en')}")
+            self._faults.say(f"{reason.code}: {reason.text('en')}")
         if self._trial is not None:
             self._follow(self._trial)
-        elif self._heir is not None:
-            return self._swap(*self._heir)
+        elif self._successor is not None:
+            return self._swap(*self._successor)
         elif time.monotonic() >= self._due:
             self._begin()
         return False
@@ -99,7 +99,7 @@ class Measuring:
         if self.results.mark() != self._mark:
             self.recall()
         for name, pack in self._inference.packs.items():
-            known = self._found.setdefault(name, {})
+            known = self._known.setdefault(name, {})
             for way in self._inference.ways(name):
                 if way.runtime in self._absent:
                     self._inference.pass_over(name, way, "it cannot be used here")
@@ -108,14 +108,14 @@ class Measuring:
                     tries = 1 if before is None else before.tries + 1
                     self._trial = Trial(pack, way, self._runtimes, tries=tries)
                     return
-        if self._duel is None:
-            self._duel = self._challenged()
-        if self._duel is not None:
-            self._trial = Trial(self._inference.packs[self._duel.pack], self._duel.next(), self._runtimes)
+        if self._comparison is None:
+            self._comparison = self._next_comparison()
+        if self._comparison is not None:
+            self._trial = Trial(self._inference.packs[self._comparison.pack], self._comparison.next(), self._runtimes)
             return
         orders = {name: self._order(name) for name in self._inference.packs}
         if self._may_swap and any(order[:1] != self._inference.ways(name)[:1] for name, order in orders.items()):
-            self._heir = self._inference.succession(orders, _SWAP_SECONDS), orders
+            self._successor = self._inference.succession(orders, _SWAP_SECONDS), orders
         else:
             self._keep_to_what_is_used()
             self._due = time.monotonic() + _LOOK_AGAIN_SECONDS
@@ -126,49 +126,50 @@ class Measuring:
             return
         self._trial = None
         name, way = running.pack.name, running.way
-        if self._duel is not None and result.right:
-            self._duel.add(result)
-            if self._duel.is_over:
-                self._settle(self._duel)
+        if self._comparison is not None and result.right:
+            self._comparison.add(result)
+            if self._comparison.is_over:
+                self._settle(self._comparison)
             return
-        self._duel = None
+        self._comparison = None
         if not trial.is_kept(result):
             self._absent.add(way.runtime)
         else:
             self.results.keep(running.pack, result, self._runtimes)
             self._mark = self.results.mark()
-        self._found[name][way] = result
+        self._known[name][way] = result
         self._judge(name, way, result)
 
-    def _judge(self, name: str, way: Way, result: Result) -> None:
+    def _judge(self, name: str, way: Way, result: TrialResult) -> None:
         if result.reason is not None and way in self._inference.ways(name):
             sentence = f"{result.reason.code}: {result.reason.text('en')}"
             if trial.is_kept(result) or self._settings.runtimes:
-                self._complaints.say(sentence)
+                self._faults.say(sentence)
             else:  # a library that nobody asked for and that nobody installed
                 log.info("%s", sentence)
             self._inference.pass_over(name, way, result.reason.code)
 
-    def _challenged(self) -> Duel | None:
+    def _next_comparison(self) -> Comparison | None:
         """The next pair that is to be measured in turns, because one is clearly faster by what is remembered."""
         for name in self._inference.packs:
             order = self._order(name)
-            rival = ways.contender(order, self._found[name], self._settings)
-            if rival is not None and (name, order[0], rival) not in self._fought:
-                return Duel(name, order[0], rival)
+            contender = ways.contender(order, self._known[name], self._settings)
+            if contender is not None and (name, order[0], contender) not in self._compared:
+                return Comparison(name, order[0], contender)
         return None
 
-    def _settle(self, duel: Duel) -> None:
-        """What was measured in turns is better known than before; the rival takes over only where that says so too."""
-        self._duel = None
-        self._fought.add((duel.pack, duel.in_use, duel.rival))
-        pack = self._inference.packs[duel.pack]
-        for result in duel.results:
+    def _settle(self, comparison: Comparison) -> None:
+        """What was measured in turns is better known now; the contender takes over only where that says so too."""
+        self._comparison = None
+        self._compared.add((comparison.pack, comparison.in_use, comparison.contender))
+        pack = self._inference.packs[comparison.pack]
+        for result in comparison.results:
             self.results.keep(pack, result, self._runtimes)
-            self._found[duel.pack][Way(result.runtime, result.precision)] = result
-        if ways.contender([duel.in_use, duel.rival], self._found[duel.pack], self._settings) == duel.rival:
-            log.info("%s is clearly faster on %s than on %s", duel.pack, duel.rival, duel.in_use)
-            self.results.use(pack, duel.rival, self._runtimes)
+            self._known[comparison.pack][Way(result.runtime, result.precision)] = result
+        first, second = comparison.in_use, comparison.contender
+        if ways.contender([first, second], self._known[comparison.pack], self._settings) == second:
+            log.info("%s is clearly faster on %s than on %s", comparison.pack, comparison.contender, comparison.in_use)
+            self.results.use(pack, comparison.contender, self._runtimes)
         self._mark = self.results.mark()
 
     def _keep_to_what_is_used(self) -> None:
@@ -177,7 +178,7 @@ class Measuring:
             return
         for name, pack in self._inference.packs.items():
             now = self._inference.ways(name)[:1]
-            if now and now == self._order(name)[:1] and now[0] in self._found[name] and now[0] != self._in_use(name):
+            if now and now == self._order(name)[:1] and now[0] in self._known[name] and now[0] != self._in_use(name):
                 self.results.use(pack, now[0], self._runtimes)
                 self._mark = self.results.mark()
 
@@ -185,25 +186,25 @@ class Measuring:
         return self.results.in_use(self._inference.packs[name], self._runtimes)
 
     def _order(self, name: str) -> list[Way]:
-        known, kept_to = self._found.get(name, {}), self._in_use(name)
+        known, kept_to = self._known.get(name, {}), self._in_use(name)
         return ways.ranked(self._inference.ways(name), known, self._settings, kept_to)
 
-    def _swap(self, errand: Errand, orders: dict[str, list[Way]]) -> bool:
+    def _swap(self, jobs: ChildJobs, orders: dict[str, list[Way]]) -> bool:
         trouble = ""
         try:
-            if not errand.is_done():
+            if not jobs.is_done():
                 return False
         except ChildLost as lost:
             trouble = lost.detail
         except TimeoutError:
             trouble = "out of time"
-        self._heir = None
-        if trouble or any("loaded" not in answer.header for answer in errand.answers):
-            errand.stop()
+        self._successor = None
+        if trouble or any("loaded" not in answer.header for answer in jobs.answers):
+            jobs.stop()
             self._may_swap = False  # each passed its own trial, so it is not known which one to blame
-            self._complaints.say(f"the faster models could not be loaded together ({trouble or 'one was refused'})")
+            self._faults.say(f"the faster models could not be loaded together ({trouble or 'one was refused'})")
             return False
-        self._inference.succeed(errand.child, orders)
+        self._inference.succeed(jobs.child, orders)
         chosen = ", ".join(f"{name} on {order[0]}" for name, order in orders.items() if order)
         log.info("measured on this box: %s", chosen)
         return True

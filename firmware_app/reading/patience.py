@@ -8,11 +8,11 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Final, TypeVar
 
-from firmware_app.reading.complaints import Complaints
+from firmware_app.reading.faults import Faults
 from firmware_app.store.disk.layout import StateDir
 from firmware_app.store.sqlite.database import Database
 
-Result = TypeVar("Result")
+Written = TypeVar("Written")
 
 PAUSE_SECONDS: Final = 1.0
 _NO_ROOM: Final = frozenset({sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR})  # a full disk shows as either
@@ -28,9 +28,9 @@ class Patience:
 
     def __init__(self, state: StateDir, database: Database, stop: threading.Event | None) -> None:
         self._state, self._database, self._stop = state, database, stop
-        self._complaints = Complaints()
+        self._faults = Faults()
 
-    def carry_out(self, write: Callable[[], Result]) -> Result:
+    def carry_out(self, write: Callable[[], Written]) -> Written:
         """What *write*, one transaction, returns once it is on the disk; raises `Stopped`.
 
         The ballast is given up for it: a reading that cannot be stored is what it is kept for.
@@ -41,7 +41,7 @@ class Patience:
             except sqlite3.OperationalError as error:
                 self._wait(error)
             else:
-                self._complaints.forget()
+                self._faults.forget()
                 return done
 
     def _wait(self, error: sqlite3.OperationalError) -> None:
@@ -50,7 +50,7 @@ class Patience:
             raise error
         if self._database.connection.in_transaction:  # a COMMIT that failed may leave it open
             self._database.connection.execute("ROLLBACK")
-        self._complaints.say(f"the database cannot be written ({error.sqlite_errorname}); the reader waits")
+        self._faults.say(f"the database cannot be written ({error.sqlite_errorname}); the reader waits")
         if code in _NO_ROOM:
             with suppress(OSError):
                 self._state.release_ballast()

@@ -62,9 +62,9 @@ def ordered(packs: Iterable[Pack], config: Config, store: PackStore) -> list[Pac
     return sorted(packs, key=rank)
 
 
-def candidates(packs: Iterable[Pack], config: Config, store: PackStore) -> list[routing.Candidate]:
+def candidates(packs: Iterable[Pack], config: Config, store: PackStore) -> list[routing.PackCandidate]:
     """*packs* for `routing.route`, in the order in which they are asked."""
-    return [routing.Candidate(pack.name, pack.manifest.route) for pack in ordered(packs, config, store)]
+    return [routing.PackCandidate(pack.name, pack.manifest.route) for pack in ordered(packs, config, store)]
 
 
 def overlaps(packs: Iterable[Pack], config: Config, store: PackStore) -> list[Overlap]:

@@ -87,14 +87,14 @@ def of(fired: Fired, care: Care, header: Header | None) -> tuple[Reason, ...]:
     """The hints for the measures that *fired* and the pack's confounders that show; each sentence once."""
     sentences = OF_KIND[care.kind]
     signs: set[str] = {one.sign for one in care.confounders}
-    found: dict[str, Reason] = {}
+    hints: dict[str, Reason] = {}
     for name, number in fired:
         code = OF_SIGN["metal"] if name == "metal" and "metal" in signs else sentences[name]
-        found.setdefault(code, hint(code, measure=name, number=number))
+        hints.setdefault(code, hint(code, measure=name, number=number))
     if header is not None:
         for sign in sorted(signs & _told(header)):
-            found.setdefault(OF_SIGN[sign], hint(OF_SIGN[sign]))
-    return tuple(found.values())
+            hints.setdefault(OF_SIGN[sign], hint(OF_SIGN[sign]))
+    return tuple(hints.values())
 
 
 def _told(header: Header) -> set[str]:

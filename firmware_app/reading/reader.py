@@ -34,7 +34,7 @@ from firmware_app.reading.attempt import Attempt
 from firmware_app.reading.children.child import ChildLost
 from firmware_app.reading.children.decoder import Decoded, Decoder, Taking
 from firmware_app.reading.children.inference import ImageAtFault, Inference, Inferred, PackUnusable, Shown, Unfamiliar
-from firmware_app.reading.complaints import Complaints
+from firmware_app.reading.faults import Faults
 from firmware_app.reading.measuring import Measuring
 from firmware_app.reading.patience import Patience
 from firmware_app.records import (
@@ -81,13 +81,13 @@ class Reader:
         self._config, self._state, self._clinical, self._forced = config, state, clinical, forced
         self._waits = stop is not None
         self.patience = Patience(state, clinical.database, stop)
-        self._complaints = Complaints()
-        packs = _packs(config, self._complaints)
+        self._faults = Faults()
+        packs = _packs(config, self._faults)
         if forced is not None and forced not in {pack.name for pack in packs}:
             raise PackUnknown(pack=forced)
         self.decoder = Decoder(config.reader.memory_mb, config.reader.decode_seconds)
-        self.inference = Inference(packs, config, self._complaints)
-        self._measuring = Measuring(self.inference, config, state, self._complaints) if self._waits else None
+        self.inference = Inference(packs, config, self._faults)
+        self._measuring = Measuring(self.inference, config, state, self._faults) if self._waits else None
         self._looked = time.monotonic()
         self._learn()
 
@@ -140,14 +140,14 @@ class Reader:
         pause = RETRY_WHILE_OTHERS_WORK_SECONDS if before else RETRY_SECONDS
         if self.inference.is_whole() or time.monotonic() - self._looked < pause:
             return False
-        self.inference.offer(_packs(self._config, self._complaints))
+        self.inference.offer(_packs(self._config, self._faults))
         if self._measuring is not None:
             self._measuring.recall()
         self._learn()
         self.inference.warm()
         self._looked = time.monotonic()
         if self.inference.is_whole():
-            self._complaints.forget()
+            self._faults.forget()
         return self.inference.identities != before
 
     def measure(self) -> bool:
@@ -165,7 +165,7 @@ class Reader:
         """Whether no pack works and images are to wait for that."""
         if not self._waits or self.inference.identities:
             return False
-        self._complaints.say(str(NoPackInstalled()))
+        self._faults.say(str(NoPackInstalled()))
         return True
 
     def _learn(self) -> None:
@@ -272,9 +272,9 @@ def _frames_read(decoded: Decoded, inferred: Inferred) -> FramesRead | None:
     return FramesRead(decoded.frames, tuple(decoded.read[at] for at in inferred.counted), strongest)
 
 
-def _packs(config: Config, complaints: Complaints) -> list[Pack]:
+def _packs(config: Config, faults: Faults) -> list[Pack]:
     """Every usable pack of the box by name; one that cannot be used is named in the log and left out."""
     shelf = PackStore.of(config).survey()
     for error in shelf.broken:
-        complaints.say(str(error))
+        faults.say(str(error))
     return list(shelf.packs)

@@ -64,7 +64,7 @@ class Rule(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Candidate:
+class PackCandidate:
     """A pack's name with its rule."""
 
     pack: str
@@ -80,7 +80,7 @@ class Chosen:
 
 
 def route(
-    header: Header | None, packs: Sequence[Candidate], usual_population: Population, forced: str | None = None
+    header: Header | None, packs: Sequence[PackCandidate], usual_population: Population, forced: str | None = None
 ) -> Chosen:
     """Choose the pack for an image; *header* is None for a picture.  Where several fit it is the first of *packs*.
 
@@ -123,7 +123,7 @@ def may_share(one: Rule, other: Rule, usual_population: Population) -> bool:
     return all(rule.population in (usual_population, "any") for rule in (one, other))  # an image without an age
 
 
-def _of_modality(header: Header, packs: Sequence[Candidate], given: bool) -> Sequence[Candidate]:
+def _of_modality(header: Header, packs: Sequence[PackCandidate], given: bool) -> Sequence[PackCandidate]:
     modality = (header.modality or "").strip().upper()
     if not modality:
         if given:
@@ -143,8 +143,8 @@ def _refuse_raw(header: Header) -> None:
 
 
 def _of_body_part(
-    header: Header, packs: Sequence[Candidate], given: bool, assumed: list[Reason]
-) -> Sequence[Candidate]:
+    header: Header, packs: Sequence[PackCandidate], given: bool, assumed: list[Reason]
+) -> Sequence[PackCandidate]:
     part = body_part.examined(header.body_part)
     if part is None:
         named = body_part.parts_in(header.series_description) or body_part.parts_in(header.study_description)
@@ -164,7 +164,9 @@ def _coarse(names: tuple[str, ...]) -> frozenset[str | None]:
     return frozenset(body_part.examined(name) for name in names)
 
 
-def _of_view(header: Header, packs: Sequence[Candidate], given: bool, assumed: list[Reason]) -> Sequence[Candidate]:
+def _of_view(
+    header: Header, packs: Sequence[PackCandidate], given: bool, assumed: list[Reason]
+) -> Sequence[PackCandidate]:
     if not any(candidate.rule.views for candidate in packs):
         return packs
     seen = view.stated(header)
@@ -186,8 +188,8 @@ def _reads_frontal(rule: Rule) -> bool:
 
 
 def _of_age(
-    header: Header, packs: Sequence[Candidate], usual: Population, given: bool, assumed: list[Reason]
-) -> Sequence[Candidate]:
+    header: Header, packs: Sequence[PackCandidate], usual: Population, given: bool, assumed: list[Reason]
+) -> Sequence[PackCandidate]:
     years = age.stated(header)
     if years is age.NotKnown.UNCLEAR:
         raise AgeUnclear

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     Tensors = Mapping[str, Tensor]
 
 MOST_LESIONS: Final = 200
-"""Of one frame: a model that marks more has found nothing that a person could look at."""
+"""Of one frame: nobody looks at more, and a model that marks more is wrong."""
 
 
 class OutputPart(Part):
@@ -158,8 +158,13 @@ def tensor(outputs: Tensors, name: str, axes: int) -> Tensor:
     return first
 
 
-def sound(answer: Answer) -> Answer:
-    """``answer`` itself; raises :class:`ValueError` where it marks more places than a person can look at."""
+def sound(answer: Answer, frame: Frame) -> Answer:
+    """``answer`` itself; raises :class:`ValueError` for more lesions than a person can look at, or one elsewhere."""
     if len(answer.lesions) > MOST_LESIONS:
         raise ValueError(f"it marks {len(answer.lesions)} places in one frame")
+    for lesion in answer.lesions:
+        x0, y0, x1, y1 = lesion.box
+        inside = x0 >= 0.0 and y0 >= 0.0 and x1 <= frame.columns and y1 <= frame.rows
+        if not inside or (lesion.instance, lesion.frame) != (frame.instance, frame.number):
+            raise ValueError(f"it marks {lesion.box}, which is not in the frame")
     return answer

@@ -59,7 +59,7 @@ class Typicality:
                 mean, scale, components, variances, noise = (np.asarray(kept[name], np.float32) for name in ARRAYS)
         except (ValueError, KeyError, EOFError, AttributeError, TypeError, zipfile.BadZipFile) as error:
             raise ValueError(f"{path.name} is no typicality model") from error
-        found = len(variances)
-        if mean.ndim != 1 or scale.shape != mean.shape or components.shape != (found, len(mean)) or noise.shape != ():
+        rank = len(variances)
+        if mean.ndim != 1 or scale.shape != mean.shape or components.shape != (rank, len(mean)) or noise.shape != ():
             raise ValueError(f"{path.name} is no typicality model")
         return cls(mean, scale, components, variances, float(noise))

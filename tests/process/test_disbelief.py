@@ -14,7 +14,7 @@ import pytest
 from firmware_app.imaging.input_spec import InputSpec
 from firmware_app.reading.children.child import Child, ChildLost
 from firmware_app.reading.children.decoder import Decoded, Decoder
-from firmware_app.reading.complaints import Complaints
+from firmware_app.reading.faults import Faults
 from firmware_app.records import Reason
 
 SPEC = InputSpec("image", 8, 8)
@@ -121,11 +121,11 @@ def test_a_long_detail_is_cut() -> None:
 
 
 def test_a_fault_is_said_once_and_again_when_it_comes_back(caplog: pytest.LogCaptureFixture) -> None:
-    complaints = Complaints()
+    faults = Faults()
     with caplog.at_level(logging.ERROR, "lantern.reader"):
         for sentence in ("full", "full", "broken", "full"):
-            complaints.say(sentence)
+            faults.say(sentence)
         assert [record.getMessage() for record in caplog.records] == ["full", "broken"]
-        complaints.forget()
-        complaints.say("full")
+        faults.forget()
+        faults.say("full")
     assert [record.getMessage() for record in caplog.records] == ["full", "broken", "full"]

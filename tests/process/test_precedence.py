@@ -16,7 +16,7 @@ from firmware_app.health import doctor
 from firmware_app.packs.installed import KEPT, PackStore
 from firmware_app.packs.scope import Route
 from firmware_app.reading import precedence
-from firmware_app.reading.routing import Candidate, Population, may_share, route
+from firmware_app.reading.routing import PackCandidate, Population, may_share, route
 from firmware_app.store.disk.layout import StateDir
 from tests import reading_rig, toy_pack
 from tests.unit.test_routing import FILM
@@ -128,14 +128,14 @@ IMAGES = [
 
 @pytest.mark.parametrize("usual", ["ask", "adult", "children"])
 def test_two_rules_share_an_image_exactly_where_the_order_of_the_packs_decides(usual: Population) -> None:
-    def asked(image: Any, *packs: Candidate) -> str | None:
+    def asked(image: Any, *packs: PackCandidate) -> str | None:
         try:
             return route(image, packs, usual).pack
         except CannotJudge:
             return None
 
     seen = set()
-    for one, other in itertools.combinations([Candidate(str(at), rule) for at, rule in enumerate(rules())], 2):
+    for one, other in itertools.combinations([PackCandidate(str(at), rule) for at, rule in enumerate(rules())], 2):
         decides = any(asked(image, one, other) != asked(image, other, one) for image in IMAGES)
         assert may_share(one.rule, other.rule, usual) == may_share(other.rule, one.rule, usual) == decides, (one, other)
         seen.add(decides)

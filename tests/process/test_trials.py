@@ -19,12 +19,12 @@ from firmware_app.config import Config
 from firmware_app.config import Reader as ReaderConfig
 from firmware_app.health import speed
 from firmware_app.packs import ways
-from firmware_app.packs.results import Result, Results, key, processor
+from firmware_app.packs.results import Results, TrialResult, key, processor
 from firmware_app.packs.shelf import Pack
 from firmware_app.packs.ways import Way
-from firmware_app.reading import duel, measuring
+from firmware_app.reading import comparison, measuring
 from firmware_app.reading.children import trial
-from firmware_app.reading.complaints import Complaints
+from firmware_app.reading.faults import Faults
 from firmware_app.reading.reader import Reader
 from firmware_app.records import ReadingStatus, Reason
 from firmware_app.runtimes import choice
@@ -115,9 +115,9 @@ def test_ours_are_found_by_entry_point_and_nobody_takes_their_names(
 # --- the order ----------------------------------------------------------------------------------------------------
 
 
-def tried(runtime: str, precision: str, milliseconds: float | None) -> tuple[Way, Result]:
+def tried(runtime: str, precision: str, milliseconds: float | None) -> tuple[Way, TrialResult]:
     reason = None if milliseconds is not None else Reason("runtime.wrong", {})
-    return Way(runtime, precision), Result(runtime, precision, "1", milliseconds, 6, reason)
+    return Way(runtime, precision), TrialResult(runtime, precision, "1", milliseconds, 6, reason)
 
 
 @pytest.mark.parametrize(
@@ -170,7 +170,7 @@ def test_a_result_is_remembered_for_this_file_this_version_and_these_threads(
 ) -> None:
     pack, way = made(made=made_runtime.RIGHT), Way("made", "fp32")
     results = Results(tmp_path / "trials.json")
-    result = Result("made", "fp32", "1.0", 4.2, 1, None)
+    result = TrialResult("made", "fp32", "1.0", 4.2, 1, None)
     results.keep(pack, result, Settings(2))
     assert Results(tmp_path / "trials.json").known(pack, [way], Settings(2)) == {way: result}
     assert results.known(pack, [way], ONE) == {}
@@ -192,7 +192,7 @@ def test_a_file_that_cannot_be_read_is_as_good_as_none(made: Callable[..., Pack]
     (tmp_path / "trials.json").write_text(text)
     results = Results(tmp_path / "trials.json")
     assert results.known(pack, [way], ONE) == {}
-    results.keep(pack, Result("made", "fp32", "1.0", 4.2, 1, None), ONE)
+    results.keep(pack, TrialResult("made", "fp32", "1.0", 4.2, 1, None), ONE)
     assert way in results.known(pack, [way], ONE)
     assert [path.name for path in tmp_path.glob("trials*")] == ["trials.json"]
 
@@ -200,7 +200,7 @@ def test_a_file_that_cannot_be_read_is_as_good_as_none(made: Callable[..., Pack]
 def test_a_disk_that_does_not_take_it_costs_nothing_else(made: Callable[..., Pack], tmp_path: Path) -> None:
     (tmp_path / "file").write_text("not a folder")
     Results(tmp_path / "file" / "trials.json").keep(
-        made(made=made_runtime.RIGHT), Result("made", "fp32", "1.0", 4.2, 1, None), ONE
+        made(made=made_runtime.RIGHT), TrialResult("made", "fp32", "1.0", 4.2, 1, None), ONE
     )
     assert (tmp_path / "file").read_text() == "not a folder"
 
@@ -218,9 +218,9 @@ def test_another_processor_is_another_trial(tmp_path: Path) -> None:
 
 def test_a_crash_is_tried_once_more_and_then_believed() -> None:
     crash = Reason("runtime.stopped", {})
-    assert not trial.is_final(Result("made", "fp32", None, None, 0, crash, tries=1))
-    assert trial.is_final(Result("made", "fp32", None, None, 0, crash, tries=trial.MOST_TRIES))
-    assert trial.is_final(Result("made", "fp32", None, None, 0, Reason("runtime.wrong", {})))
+    assert not trial.is_final(TrialResult("made", "fp32", None, None, 0, crash, tries=1))
+    assert trial.is_final(TrialResult("made", "fp32", None, None, 0, crash, tries=trial.MOST_TRIES))
+    assert trial.is_final(TrialResult("made", "fp32", None, None, 0, Reason("runtime.wrong", {})))
 
 
 # --- the reader ---------------------------------------------------------------------------------------------------
@@ -342,7 +342,7 @@ class Taken:
     def __init__(self, pack: Pack, way: Way, settings: Settings, tries: int = 1) -> None:
         self.pack, self.way = pack, way
 
-    def outcome(self) -> Result:
+    def outcome(self) -> TrialResult:
         type(self).turns += 1
         return tried(self.way.runtime, self.way.precision, self.now[self.way])[1]
 
@@ -389,7 +389,7 @@ def afternoon(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., 
                 pack, tried(way.runtime, way.precision, milliseconds)[1], config.runtime_settings
             )
         speaker = Speaker(pack)
-        tending = measuring.Measuring(speaker, config, state, Complaints())  # type: ignore[arg-type]
+        tending = measuring.Measuring(speaker, config, state, Faults())  # type: ignore[arg-type]
         while not tending.is_at_rest:
             tending.tend()
         return speaker.order[0]
@@ -406,7 +406,7 @@ def test_a_way_that_is_faster_by_a_fifth_in_turns_takes_over_and_stays(afternoon
     assert afternoon((1.4, 1.5), (1.4, 1.5)) == LITE
     assert afternoon((1.4, 1.1), (1.4, 1.13)) == LITE  # 19 %
     assert afternoon((1.4, 1.1), (1.4, 1.1)) == ONNX
-    assert Taken.turns == 2 * duel.TURNS
+    assert Taken.turns == 2 * comparison.TURNS
     assert afternoon((1.2, 1.4), (1.2, 1.4)) == ONNX  # 14 % the other way round
     assert Taken.turns == 0
 

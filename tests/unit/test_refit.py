@@ -24,7 +24,7 @@ from converters.report.words import say
 from firmware_app.imaging.model_input import to_model_input
 from firmware_app.packs import tree
 from firmware_app.packs.familiar import Familiar
-from firmware_app.packs.manifest import FILE_NAME, Limit, Manifest, sha256_of
+from firmware_app.packs.manifest import FILE_NAME, DistanceLimit, Manifest, sha256_of
 from firmware_app.packs.proof import Measured, Recut
 from firmware_app.packs.shelf import Pack
 from firmware_app.runtimes import choice
@@ -232,10 +232,10 @@ def test_other_films_than_those_it_was_made_of_are_refused(
 
 
 def test_a_factor_is_one_for_all_files_and_never_narrows() -> None:
-    def limits(*values: float) -> list[Limit]:
+    def limits(*values: float) -> list[DistanceLimit]:
         kinds = (("onnxruntime", "fp32"), ("openvino", "int8"))
         return [
-            Limit.model_validate({"runtime": kind[0], "precision": kind[1], "limit": value})
+            DistanceLimit.model_validate({"runtime": kind[0], "precision": kind[1], "limit": value})
             for kind, value in zip(kinds, values, strict=True)
         ]
 

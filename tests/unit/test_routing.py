@@ -28,7 +28,7 @@ from firmware_app.errors import (
 from firmware_app.headers import body_part
 from firmware_app.headers.header import examine
 from firmware_app.packs.scope import AgeRange, Route
-from firmware_app.reading.routing import Candidate, Chosen, Population, route
+from firmware_app.reading.routing import Chosen, PackCandidate, Population, route
 from firmware_app.records import Header
 from tests import films
 
@@ -45,7 +45,7 @@ def rule(population: str, low: int | None, high: int | None) -> Route:
     )
 
 
-PACKS = (Candidate("adult", rule("adult", 18, None)), Candidate("child", rule("children", 1, 5)))
+PACKS = (PackCandidate("adult", rule("adult", 18, None)), PackCandidate("child", rule("children", 1, 5)))
 FILM = Header(
     "1.2.840.10008.5.1.4.1.1.1",
     "1.2.3",
@@ -67,14 +67,15 @@ def chosen(header: Header | None = FILM, usual: Population = "ask", forced: str 
 def test_a_pack_without_views_and_for_any_age_asks_for_neither() -> None:
     anyone = rule("any", None, None).model_copy(update={"views": ()})
     film = replace(FILM, view_position="LL", patient_age=None)
-    assert route(film, (Candidate("ultrasound", anyone),), "adult") == Chosen("ultrasound", ())
+    assert route(film, (PackCandidate("ultrasound", anyone),), "adult") == Chosen("ultrasound", ())
 
 
 def test_a_film_that_states_no_view_is_a_frontal_one_whichever_pack_stands_first() -> None:
     lateral = PACKS[0].rule.model_copy(update={"views": ("LATERAL",)})  # type: ignore[attr-defined]
-    found = route(replace(FILM, view_position=None), (Candidate("a-lateral", lateral), *PACKS), "ask")
+    found = route(replace(FILM, view_position=None), (PackCandidate("a-lateral", lateral), *PACKS), "ask")
     assert (found.pack, codes(found)) == ("adult", ["hint.view_assumed"])
-    assert route(replace(FILM, view_position="LL"), (*PACKS, Candidate("lateral", lateral)), "ask").pack == "lateral"
+    from_the_side = replace(FILM, view_position="LL")
+    assert route(from_the_side, (*PACKS, PackCandidate("lateral", lateral)), "ask").pack == "lateral"
 
 
 def codes(found: Chosen) -> list[str]:

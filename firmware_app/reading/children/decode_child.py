@@ -60,13 +60,13 @@ def _for_model(opened: film.Film, job: Mapping[str, Any]) -> Message:
         return Message({**facts, "read": [opened.frames // 2]})
     care = {"quality": job.get("quality", "none"), "photographs": job.get("photographs", False)}
     taken = for_model.taken(opened, InputSpec(**job["input"]), job["rule"], job["budget"], job["modality"], **care)
-    told = {"read": taken.read, "box": taken.box, "hints": opened.hints}  # by now more may be known of the pixels
+    more = {"read": taken.read, "box": taken.box, "hints": opened.hints}  # by now more may be known of the pixels
     colours = {"coloured": taken.coloured, "flow": taken.flow}
     split = {"decode_ms": taken.decode_ms, "prepare_ms": taken.prepare_ms}
     arrays = {"input": taken.tensors.data}
     if taken.beside is not None:
         arrays["beside"] = taken.beside.data
-    return Message({**facts, **told, **colours, **split, "quality": taken.quality}, arrays)
+    return Message({**facts, **more, **colours, **split, "quality": taken.quality}, arrays)
 
 
 def _name(opened: film.Film, folder: Path) -> None:

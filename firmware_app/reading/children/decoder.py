@@ -47,7 +47,7 @@ class Decoded:
     coloured: float = 0.0
     flow: bool = False
     hints: tuple[str, ...] = ()  # of how the pixels were understood
-    quality: tuple[tuple[str, float], ...] = ()  # measures that a person is told of, each with its number
+    quality: tuple[tuple[str, float], ...] = ()  # measures that a person is shown, each with its number
 
     @property
     def seen(self) -> tuple[int, int]:
@@ -192,10 +192,10 @@ def _count(number: object) -> int:
 
 def _frames(read: object, frames: int, most: int) -> tuple[int, ...]:
     """The frames that were read: at least one, at most *most*, in order and of the clip; raises `ValueError`."""
-    found = tuple(_count(frame) for frame in read) if isinstance(read, list) else ()
-    if not 1 <= len(found) <= most or list(found) != sorted(set(found)) or found[-1] >= frames:
+    numbers = tuple(_count(frame) for frame in read) if isinstance(read, list) else ()
+    if not 1 <= len(numbers) <= most or list(numbers) != sorted(set(numbers)) or numbers[-1] >= frames:
         raise ValueError
-    return found
+    return numbers
 
 
 def _box(box: object, rows: int, columns: int) -> Box | None:
@@ -215,9 +215,9 @@ def _hints(codes: object) -> tuple[str, ...]:
     return tuple(code for code in OF_PIXELS if isinstance(codes, list) and code in codes)
 
 
-def _quality(told: object, kind: QualityKind) -> tuple[tuple[str, float], ...]:
+def _quality(measures: object, kind: QualityKind) -> tuple[tuple[str, float], ...]:
     """Those measures of the child that its kind of image has limits for, each once and with a number."""
-    pairs = [one for one in told if isinstance(one, list) and len(one) == 2] if isinstance(told, list) else []
+    pairs = [one for one in measures if isinstance(one, list) and len(one) == 2] if isinstance(measures, list) else []
     numbers = {str(name): number for name, number in pairs if isinstance(number, float) and math.isfinite(number)}
     return tuple((name, round(numbers[name], 4)) for name in LIMITS[kind] if name in numbers)
 
@@ -233,9 +233,9 @@ def _expect_tensors(message: Message, shape: tuple[int, ...]) -> None:
 
 def _refused(message: Message) -> Reason | None:
     """The refusal in an answer, if it is one of imaging or of fitness: what the child says is not believed further."""
-    told = message.header.get("refusal")
-    kind = _REFUSALS.get(str(told.get("code"))) if isinstance(told, dict) else None
-    details = told.get("details") if isinstance(told, dict) else None
+    refusal = message.header.get("refusal")
+    kind = _REFUSALS.get(str(refusal.get("code"))) if isinstance(refusal, dict) else None
+    details = refusal.get("details") if isinstance(refusal, dict) else None
     if kind is None or not isinstance(details, dict):
         return None
     names = kind.placeholders

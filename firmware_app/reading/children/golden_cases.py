@@ -112,7 +112,7 @@ def _answer(manifest: Manifest, session: Session, film: Film, way: Way) -> Answe
     if manifest.typicality is not None and manifest.output.features not in outputs:
         raise InferenceFailed(pack=manifest.name, runtime=way.runtime, detail="it gives no feature vector")
     try:
-        return interface.sound(manifest.answering.answer(manifest.section, outputs, film.frame))
+        return interface.sound(manifest.answering.answer(manifest.section, outputs, film.frame), film.frame)
     except ValueError as error:
         raise InferenceFailed(pack=manifest.name, runtime=way.runtime, detail=str(error)) from error
 

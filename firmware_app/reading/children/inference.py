@@ -21,10 +21,10 @@ from firmware_app.packs import prior, ways
 from firmware_app.packs.shelf import Pack
 from firmware_app.packs.ways import Way
 from firmware_app.reading.children.child import Child, ChildLost
-from firmware_app.reading.children.errand import Errand
+from firmware_app.reading.children.child_jobs import ChildJobs
 from firmware_app.reading.children.starting import started
 from firmware_app.reading.children.wire import Arrays, Message
-from firmware_app.reading.complaints import Complaints
+from firmware_app.reading.faults import Faults
 from firmware_app.records import Finding, Lesion, PackIdentity, Reason
 
 MEMORY_MB: Final = 8192
@@ -54,7 +54,7 @@ class Unfamiliar(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Candidate:
+class WayCandidate:
     """One way to run a pack; `strikes` counts children that died while loading it."""
 
     runtime: str
@@ -101,11 +101,11 @@ class Shown:
 class Inference:
     """One warm inference child with every usable pack in it."""
 
-    def __init__(self, packs: Sequence[Pack], config: Config, complaints: Complaints) -> None:
-        self._config, self._runtimes, self._complaints = config.reader, config.runtime_settings, complaints
+    def __init__(self, packs: Sequence[Pack], config: Config, faults: Faults) -> None:
+        self._config, self._runtimes, self._faults = config.reader, config.runtime_settings, faults
         self._child = self._spawn()  # it imports its libraries while the packs' digests are taken here
         self._packs = {pack.name: pack for pack in packs}
-        self._candidates = {pack.name: _candidates(pack, config.reader, complaints) for pack in packs}
+        self._candidates = {pack.name: _candidates(pack, config.reader, faults) for pack in packs}
         self._loaded: set[str] = set()
         self._started = self._warm = False
         self._wrong: list[tuple[str, Way, Reason]] = []
@@ -143,7 +143,7 @@ class Inference:
         for pack in packs:
             if not self._candidates.get(pack.name):
                 self._packs[pack.name] = pack
-                self._candidates[pack.name] = _candidates(pack, self._config, self._complaints)
+                self._candidates[pack.name] = _candidates(pack, self._config, self._faults)
                 self._warm = False
 
     def ways(self, name: str) -> list[Way]:
@@ -151,7 +151,7 @@ class Inference:
         return [candidate.way for candidate in self._candidates[name]]
 
     def take_wrong(self) -> list[tuple[str, Way, Reason]]:
-        """The ways that did not answer the golden images rightly when they were loaded, each told once."""
+        """The ways that did not answer the golden images rightly when they were loaded, each returned once."""
         taken, self._wrong = self._wrong, []
         return taken
 
@@ -165,20 +165,20 @@ class Inference:
         else:
             self._candidates[name] = [one for one in self._candidates[name] if one.way != way]
 
-    def succession(self, orders: Mapping[str, Sequence[Way]], seconds: float) -> Errand:
+    def succession(self, orders: Mapping[str, Sequence[Way]], seconds: float) -> ChildJobs:
         """A second child in which the first way of each pack is loaded while the first child goes on working.
 
         Once it is done its child may be handed to `succeed`.
         """
         jobs = [self._load_job(name, order[0]) for name, order in orders.items() if order]
-        return Errand(self._spawn(), jobs, seconds)
+        return ChildJobs(self._spawn(), jobs, seconds)
 
     def succeed(self, child: Child, orders: Mapping[str, Sequence[Way]]) -> None:
         """Let *child* take over, in which `succession` has loaded the first of each of *orders*."""
         self._child.kill()
         self._child, self._started, self._warm = child, True, True
         for name, order in orders.items():
-            self._candidates[name] = [Candidate(way.runtime, way.precision) for way in order]
+            self._candidates[name] = [WayCandidate(way.runtime, way.precision) for way in order]
         self._loaded = {name for name, order in orders.items() if order}
 
     def infer(self, name: str, shown: Shown, arrays: Arrays, folder: Path) -> Inferred:
@@ -244,7 +244,7 @@ class Inference:
         gone = self._candidates[name].pop(0)
         left = self._candidates[name]
         then = f"falling back to {left[0].runtime} {left[0].precision}" if left else "no other way is left"
-        self._complaints.say(f"pack {name} cannot run on {gone.runtime} {gone.precision} ({why}); {then}")
+        self._faults.say(f"pack {name} cannot run on {gone.runtime} {gone.precision} ({why}); {then}")
 
     def _identity(self, name: str) -> PackIdentity:
         first = self._candidates[name][0]
@@ -273,37 +273,39 @@ class Inference:
 
     def _unfamiliar(self, answer: Message) -> Unfamiliar:
         try:
-            told = _MEASURED.validate_python(answer.header["unfamiliar"])
-            return Unfamiliar(told["distance"], told["limit"])
+            measured = _MEASURED.validate_python(answer.header["unfamiliar"])
+            return Unfamiliar(measured["distance"], measured["limit"])
         except (KeyError, ValidationError):
             raise self._nonsense() from None
 
     def _counted(self, answer: Message, frames: int) -> tuple[int, ...]:
         """Which of as many *frames* as were given had a say; at least one had."""
-        told = answer.header.get("counted")
-        kept = tuple(at for at in told if isinstance(at, int) and 0 <= at < frames) if isinstance(told, list) else ()
-        if not kept or kept != tuple(told or ()):
+        counted = answer.header.get("counted")
+        if not isinstance(counted, list) or not counted:
             raise self._nonsense()
-        return kept
+        if not all(isinstance(place, int) and 0 <= place < frames for place in counted):
+            raise self._nonsense()
+        return tuple(counted)
 
     def _strongest(self, findings: Sequence[Finding], answer: Message, counted: Sequence[int]) -> dict[str, int]:
         """Where each finding is strongest, among the frames that were *counted*."""
-        told = answer.header.get("strongest")
-        found = {finding.code: told.get(finding.code) if isinstance(told, dict) else None for finding in findings}
-        kept = {code: at for code, at in found.items() if isinstance(at, int) and at in counted}
-        if len(kept) != len(found):
+        strongest = answer.header.get("strongest")
+        places = {one.code: strongest.get(one.code) if isinstance(strongest, dict) else None for one in findings}
+        kept = {code: place for code, place in places.items() if isinstance(place, int) and place in counted}
+        if len(kept) != len(places):
             raise self._nonsense()
         return kept
 
     def _beside(self, findings: Sequence[Finding], answer: Message) -> dict[str, float]:
         """Which share of each finding's evidence lies beside the anatomy; nothing where no place does."""
         try:
-            told = _MEASURED.validate_python(answer.header["beside"])
+            shares = _MEASURED.validate_python(answer.header["beside"])
         except (KeyError, ValidationError):
             raise self._nonsense() from None
-        if not all(0.0 <= share <= 1.0 for share in told.values()) or not told.keys() <= {one.code for one in findings}:
+        codes = {finding.code for finding in findings}
+        if not all(0.0 <= share <= 1.0 for share in shares.values()) or not shares.keys() <= codes:
             raise self._nonsense()
-        return told
+        return shares
 
     def _nonsense(self) -> ChildLost:
         """A child that answers so is not asked again."""
@@ -329,11 +331,11 @@ class Inference:
         return Child("firmware_app.reading.children.inference_child", limits)
 
 
-def _candidates(pack: Pack, config: ReaderConfig, complaints: Complaints) -> list[Candidate]:
+def _candidates(pack: Pack, config: ReaderConfig, faults: Faults) -> list[WayCandidate]:
     """Every possible way, in the order for a box that has measured nothing; a damaged pack has none."""
     try:
         pack.verify()
     except PackError as error:
-        complaints.say(str(error))
+        faults.say(str(error))
         return []
-    return [Candidate(way.runtime, way.precision) for way in ways.possible(pack, config)]
+    return [WayCandidate(way.runtime, way.precision) for way in ways.possible(pack, config)]

@@ -56,7 +56,7 @@ class Loaded:
             raise self.failed(f"a tensor of shape {tensor.shape}")
         outputs = self.session.infer({spec.name: tensor})
         try:
-            answer = sound(self.manifest.answering.answer(self.manifest.section, outputs, frame))
+            answer = sound(self.manifest.answering.answer(self.manifest.section, outputs, frame), frame)
         except ValueError as error:
             raise self.failed(str(error)) from error
         if self.familiar is None:

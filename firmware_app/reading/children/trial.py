@@ -1,4 +1,4 @@
-"""The parent's side of the trial child: a way to run a pack, tried with a limit on time and memory, as a `Result`."""
+"""The parent's side of the trial child: a way to run a pack, tried with a limit on time and memory."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from typing import Any, Final
 from pydantic import TypeAdapter, ValidationError
 
 from firmware_app.errors import LanternError, RuntimeHung, RuntimeStopped, RuntimeUnavailable
-from firmware_app.packs.results import Result
+from firmware_app.packs.results import TrialResult
 from firmware_app.packs.shelf import Pack
 from firmware_app.packs.ways import Way
 from firmware_app.reading.children.child import Child, ChildLost
-from firmware_app.reading.children.errand import Errand
+from firmware_app.reading.children.child_jobs import ChildJobs
 from firmware_app.reading.children.inference import MEMORY_MB
 from firmware_app.records import Reason
 from firmware_app.runtimes.choice import Settings
@@ -37,83 +37,83 @@ class Trial:
         self._seconds, self._tries = seconds, tries
         job = {"job": "try", "folder": str(pack.folder), "runtime": way.runtime, "precision": way.precision,
                "settings": settings.of(way.runtime)}  # fmt: skip
-        self._errand = Errand(_child(seconds), [job], seconds)
+        self._jobs = ChildJobs(_child(seconds), [job], seconds)
 
-    def outcome(self, patience: float = 0.0) -> Result | None:
+    def outcome(self, patience: float = 0.0) -> TrialResult | None:
         """The result, the child being gone then; None while it is at work."""
         try:
-            if not self._errand.is_done(patience):
+            if not self._jobs.is_done(patience):
                 return None
         except ChildLost as lost:
             return self._failed(RuntimeStopped(**self._named(), detail=lost.detail))
         except TimeoutError:
             return self._failed(RuntimeHung(**self._named(), seconds=round(self._seconds)))
-        self._errand.stop()
-        answer = self._errand.answers[0].header
+        self._jobs.stop()
+        answer = self._jobs.answers[0].header
         try:
             if "refusal" in answer:
                 return self._failed(_REASON.validate_python(answer["refusal"]))
-            told = answer["tried"]
-            version = None if told["version"] is None else str(told["version"])[:80]
-            return Result(self.way.runtime, self.way.precision, version, float(told["milliseconds"]),
-                          int(told["cases"]), None, self._tries)  # fmt: skip
+            tried = answer["tried"]
+            version = None if tried["version"] is None else str(tried["version"])[:80]
+            return TrialResult(self.way.runtime, self.way.precision, version, float(tried["milliseconds"]),
+                          int(tried["cases"]), None, self._tries)  # fmt: skip
         except (KeyError, TypeError, ValueError, ValidationError):
             return self._failed(RuntimeStopped(**self._named(), detail="it spoke nonsense"))
 
     def stop(self) -> None:
-        self._errand.stop()
+        self._jobs.stop()
 
     def _named(self) -> dict[str, str]:
         return {"pack": self.pack.name, "runtime": self.way.runtime, "precision": self.way.precision}
 
-    def _failed(self, why: LanternError | Reason) -> Result:
+    def _failed(self, why: LanternError | Reason) -> TrialResult:
         reason = why if isinstance(why, Reason) else Reason.of(why)
-        return Result(self.way.runtime, self.way.precision, None, None, 0, reason, self._tries)
+        return TrialResult(self.way.runtime, self.way.precision, None, None, 0, reason, self._tries)
 
 
-def is_final(result: Result) -> bool:
+def is_final(result: TrialResult) -> bool:
     """Whether it need not be tried again as long as nothing changes."""
     return result.right or result.reason is None or result.reason.code not in _LOST or result.tries >= MOST_TRIES
 
 
-def is_kept(result: Result) -> bool:
+def is_kept(result: TrialResult) -> bool:
     """Whether it is worth remembering: what a library that cannot be loaded lacks may be there at the next start."""
     return result.reason is None or result.reason.code != ABSENT
 
 
-def tried(pack: Pack, way: Way, settings: Settings, seconds: float = SECONDS) -> Result:
+def tried(pack: Pack, way: Way, settings: Settings, seconds: float = SECONDS) -> TrialResult:
     """Try *way* and wait for the result."""
     trial = Trial(pack, way, settings, seconds)
     try:
-        while (found := trial.outcome(_LOOK_SECONDS)) is None:
+        while (result := trial.outcome(_LOOK_SECONDS)) is None:
             pass
-        return found
+        return result
     finally:
         trial.stop()
 
 
 def probed(runtimes: Sequence[str], seconds: float = PROBE_SECONDS) -> dict[str, Mapping[str, Any]]:
     """What each runtime says of itself (``available``, ``version``, ``detail``), each in a process of its own."""
-    errands = {key: Errand(_child(seconds), [{"job": "probe", "runtime": key}], seconds) for key in runtimes}
-    found: dict[str, Mapping[str, Any]] = {}
+    jobs_of = {key: ChildJobs(_child(seconds), [{"job": "probe", "runtime": key}], seconds) for key in runtimes}
+    answers: dict[str, Mapping[str, Any]] = {}
     try:
-        while len(found) < len(errands):
-            for key in (key for key in runtimes if key not in found):
-                answer = _probe(errands[key])
+        while len(answers) < len(jobs_of):
+            for key in (key for key in runtimes if key not in answers):
+                answer = _probe(jobs_of[key])
                 if answer is not None:
-                    found[key] = answer
+                    answers[key] = answer
     finally:
-        for errand in errands.values():
-            errand.stop()
-    return {key: found[key] for key in runtimes}
+        for jobs in jobs_of.values():
+            jobs.stop()
+    return {key: answers[key] for key in runtimes}
 
 
-def _probe(errand: Errand) -> Mapping[str, Any] | None:
+def _probe(jobs: ChildJobs) -> Mapping[str, Any] | None:
     try:
-        if not errand.is_done(_LOOK_SECONDS):
+        if not jobs.is_done(_LOOK_SECONDS):
             return None
-        told = errand.answers[0].header["probe"]
-        return {"available": bool(told["available"]), "version": told["version"], "detail": str(told["detail"])}
+        probe = jobs.answers[0].header["probe"]
+        return {"available": bool(probe["available"]), "version": probe["version"], "detail": str(probe["detail"])}
     except ChildLost as lost:
         return {"available": False, "version": None, "detail": f"asking for it ended with {lost.detail}"}
     except TimeoutError:

@@ -32,10 +32,10 @@ def work(job: Message) -> child_loop.Answers:
 def _try(job: Any) -> Message:
     try:
         pack = Pack.load(Path(str(job["folder"])))
-        found = golden_cases.attempt(pack, Way(str(job["runtime"]), str(job["precision"])), job["settings"])
+        tried = golden_cases.attempt(pack, Way(str(job["runtime"]), str(job["precision"])), job["settings"])
     except LanternError as error:
         return child_loop.refusal(error)
-    return Message({"tried": asdict(found)})
+    return Message({"tried": asdict(tried)})
 
 
 def main() -> int:

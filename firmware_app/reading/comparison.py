@@ -9,7 +9,7 @@ import statistics
 from dataclasses import dataclass, field, replace
 from typing import Final
 
-from firmware_app.packs.results import Result
+from firmware_app.packs.results import TrialResult
 from firmware_app.packs.ways import Way
 
 TURNS: Final = 5
@@ -17,19 +17,19 @@ TURNS: Final = 5
 
 
 @dataclass(slots=True)
-class Duel:
-    """Between the way *in_use* and a *rival*."""
+class Comparison:
+    """Between the way *in_use* and a *contender*."""
 
     pack: str
     in_use: Way
-    rival: Way
-    _taken: list[Result] = field(default_factory=list)
+    contender: Way
+    _taken: list[TrialResult] = field(default_factory=list)
 
     def next(self) -> Way:
         """Whose turn it is."""
-        return self.rival if len(self._taken) % 2 else self.in_use
+        return self.contender if len(self._taken) % 2 else self.in_use
 
-    def add(self, result: Result) -> None:
+    def add(self, result: TrialResult) -> None:
         """What the turn of `next` has shown; a turn that was cut off is taken again."""
         self._taken.append(result)
 
@@ -38,10 +38,10 @@ class Duel:
         return len(self._taken) == 2 * TURNS
 
     @property
-    def results(self) -> tuple[Result, Result]:
+    def results(self) -> tuple[TrialResult, TrialResult]:
         """One for each, with the median of its turns."""
-        return self._of(self.in_use), self._of(self.rival)
+        return self._of(self.in_use), self._of(self.contender)
 
-    def _of(self, way: Way) -> Result:
+    def _of(self, way: Way) -> TrialResult:
         own = [one for one in self._taken if Way(one.runtime, one.precision) == way]
         return replace(own[-1], milliseconds=statistics.median(one.milliseconds or 0.0 for one in own))

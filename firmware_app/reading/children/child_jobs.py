@@ -12,7 +12,7 @@ from firmware_app.reading.children.wire import Message
 _HAND_OVER_SECONDS: Final = 5.0  # jobs and answers are a few hundred bytes
 
 
-class Errand:
+class ChildJobs:
     """*jobs* done by *child*, each within *seconds*.  `is_done` waits only if asked to; `stop` ends it at any time."""
 
     def __init__(self, child: Child, jobs: Sequence[Mapping[str, Any]], seconds: float) -> None:

@@ -7,7 +7,7 @@ import logging
 log = logging.getLogger("lantern.reader")
 
 
-class Complaints:
+class Faults:
     """The sentences that were said since all was last well."""
 
     def __init__(self) -> None:
