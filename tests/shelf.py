@@ -7,7 +7,7 @@ from pathlib import Path
 from firmware_app.config import Config, load
 from firmware_app.provisioning import file as provisioning_file
 from firmware_app.provisioning.file import Proof
-from firmware_app.provisioning.first_start import Places
+from firmware_app.provisioning.first_start import IdentityPaths
 from firmware_app.store.disk.layout import StateDir
 from hospital import prepare
 from hospital.house import House
@@ -36,8 +36,8 @@ class Box:
         return load(self.file, {})
 
     @property
-    def places(self) -> Places:
-        return Places.of(self.config, self.file)
+    def places(self) -> IdentityPaths:
+        return IdentityPaths.of(self.config, self.file)
 
     def take(self, file: Path, proof: Proof | None = None) -> str:
         offer = provisioning_file.read(file)

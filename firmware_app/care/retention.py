@@ -69,7 +69,7 @@ Advance = Callable[[int, int], None]
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class RetentionRun:
     """What a run did, or would do; `result` is the doctor's."""
 
     result: str
@@ -77,7 +77,7 @@ class Outcome:
     cases: tuple[str, ...] = ()
 
 
-def run(config: Config, *, dry_run: bool = False, advance: Advance = lambda done, total: None) -> Outcome:
+def run(config: Config, *, dry_run: bool = False, advance: Advance = lambda done, total: None) -> RetentionRun:
     """Delete what is due; kept for the doctor unless *dry_run*.  Raises a `StoreError`, which is kept too."""
     state = StateDir(config.state.dir)
     try:
@@ -85,17 +85,17 @@ def run(config: Config, *, dry_run: bool = False, advance: Advance = lambda done
     except (LanternError, OSError, sqlite3.Error) as error:
         failure = _named(state, error)
         if not dry_run:
-            _keep(state, Outcome("fail", Reason.of(failure)))
+            _keep(state, RetentionRun("fail", Reason.of(failure)))
         raise failure from None
     if not dry_run:
         _keep(state, outcome)
     return outcome
 
 
-def _opened(config: Config, state: StateDir, dry_run: bool, advance: Advance) -> Outcome:
+def _opened(config: Config, state: StateDir, dry_run: bool, advance: Advance) -> RetentionRun:
     state.prepare()
     if not state.clinical_db.exists():
-        return Outcome("ok", Reason(NOTHING, {"free_mb": free_bytes(state.root) // 1_000_000}))
+        return RetentionRun("ok", Reason(NOTHING, {"free_mb": free_bytes(state.root) // 1_000_000}))
     clinical = Clinical(state.clinical_db)
     try:
         clinical.require()
@@ -119,16 +119,16 @@ def wanted_bytes(config: Config) -> int:
     return max(settings.room_mb, 2 * settings.high_water_free_mb) * 1_000_000 if settings.room_mb else 0
 
 
-def _run(config: Config, state: StateDir, clearing: Clearing, dry_run: bool, advance: Advance) -> Outcome:
+def _run(config: Config, state: StateDir, clearing: Clearing, dry_run: bool, advance: Advance) -> RetentionRun:
     settings, wanted = config.retention, wanted_bytes(config)
     free = free_bytes(state.root)
     if not wanted and not settings.days:
-        return Outcome("ok", Reason(OFF))
+        return RetentionRun("ok", Reason(OFF))
     if free >= wanted and not settings.days:
-        return Outcome("ok", Reason(NOTHING, {"free_mb": free // 1_000_000}))
+        return RetentionRun("ok", Reason(NOTHING, {"free_mb": free // 1_000_000}))
     stamp = clock.stamp()
     if not stamp.trusted:
-        return Outcome("warn" if free < wanted else "ok", Reason(UNSURE, {"free_mb": free // 1_000_000}))
+        return RetentionRun("warn" if free < wanted else "ok", Reason(UNSURE, {"free_mb": free // 1_000_000}))
     before = stamp.at - timedelta(days=settings.keep_days)
     limits = Limits(stamp.at, before, min(settings.keep_days, DAYS_OF_WORK))
     found, kept = clearing.candidates(limits)
@@ -148,7 +148,7 @@ def _run(config: Config, state: StateDir, clearing: Clearing, dry_run: bool, adv
     return _outcome(gone, kept, free, free < wanted, settings.keep_days, dry_run)
 
 
-def _outcome(gone: list[Candidate], kept: Kept, free: int, is_short: bool, days: int, dry_run: bool) -> Outcome:
+def _outcome(gone: list[Candidate], kept: Kept, free: int, is_short: bool, days: int, dry_run: bool) -> RetentionRun:
     cases, finished = tuple(one.case for one in gone), [one for one in gone if not one.without_image]
     told = {
         "cases": len(finished), "images": sum(one.images for one in finished), "others": len(gone) - len(finished),
@@ -156,10 +156,10 @@ def _outcome(gone: list[Candidate], kept: Kept, free: int, is_short: bool, days:
     }  # fmt: skip
     if is_short and not dry_run:
         held = {name: getattr(kept, name) for name in Kept.__slots__}
-        return Outcome("warn", Reason(STUCK, {**held, "free_mb": free // 1_000_000, "days": days, **told}), cases)
+        return RetentionRun("warn", Reason(STUCK, {**held, "free_mb": free // 1_000_000, "days": days, **told}), cases)
     if not gone:
-        return Outcome("ok", Reason(NOTHING, {"free_mb": free // 1_000_000}))
-    return Outcome("ok", Reason(WOULD if dry_run else DELETED, told), cases)
+        return RetentionRun("ok", Reason(NOTHING, {"free_mb": free // 1_000_000}))
+    return RetentionRun("ok", Reason(WOULD if dry_run else DELETED, told), cases)
 
 
 def _named(state: StateDir, error: LanternError | OSError | sqlite3.Error) -> LanternError:
@@ -168,7 +168,7 @@ def _named(state: StateDir, error: LanternError | OSError | sqlite3.Error) -> La
     return fault.named(state.root, error)
 
 
-def _keep(state: StateDir, outcome: Outcome) -> None:
+def _keep(state: StateDir, outcome: RetentionRun) -> None:
     told = {"at": clock.text("seconds"), "result": outcome.result, **remembered.as_object(outcome.reason)}
     try:
         remembered.keep(state, NAME, told)

@@ -25,7 +25,7 @@ from firmware_app.language import N_, for_screen, translate
 
 if TYPE_CHECKING:
     from firmware_app.config import Config
-    from firmware_app.provisioning.first_start import Given, Places
+    from firmware_app.provisioning.first_start import IdentityPaths, Provisioned
     from firmware_app.provisioning.tpm import Chip
     from firmware_app.sealed.envelope import BoxBundle
 
@@ -78,13 +78,13 @@ def add_to(commands: argparse._SubParsersAction[_Parser], command: Command) -> N
 
 def _provision(options: argparse.Namespace) -> int:
     from firmware_app.config import load
-    from firmware_app.provisioning.first_start import Places
+    from firmware_app.provisioning.first_start import IdentityPaths
     from firmware_app.store.disk import timekeeping
     from firmware_app.store.disk.layout import StateDir
 
     config = load(_source(options))
     timekeeping.begin(StateDir(config.state.dir), "console")
-    places = Places.of(config, options.write or options.config, options.keys)
+    places = IdentityPaths.of(config, options.write or options.config, options.keys)
     try:
         return _step(options)(options, config, places)
     except EOFError:  # Ctrl-D at a question; all of them are asked before anything is written
@@ -98,7 +98,7 @@ def _source(options: argparse.Namespace) -> Path | None:
     return options.config or written
 
 
-def _step(options: argparse.Namespace) -> Callable[[argparse.Namespace, Config, Places], int]:
+def _step(options: argparse.Namespace) -> Callable[[argparse.Namespace, Config, IdentityPaths], int]:
     if options.file is not None:
         return _by_file
     if options.hospital is not None:
@@ -113,13 +113,13 @@ def _step(options: argparse.Namespace) -> Callable[[argparse.Namespace, Config, 
 # --- a talk, a file ---------------------------------------------------------------------------------------------------
 
 
-def _by_talk(options: argparse.Namespace, config: Config, places: Places) -> int:
+def _by_talk(options: argparse.Namespace, config: Config, places: IdentityPaths) -> int:
     from dataclasses import replace
 
     from firmware_app.provisioning import first_start, naming, provision
     from firmware_app.provisioning.answers import Answers
     from firmware_app.provisioning.dialogue import Dialogue
-    from firmware_app.provisioning.provision import Keys
+    from firmware_app.provisioning.provision import KeyFiles
 
     if options.json or not sys.stdin.isatty():
         raise ConsoleNeeded
@@ -127,7 +127,7 @@ def _by_talk(options: argparse.Namespace, config: Config, places: Places) -> int
     kept = first_start.on_file(_source(options), config)
     own = first_start.own_id(kept, places)
     default = replace(Answers.present(kept, naming.machine(), own or options.id), language=config.box.language)
-    trusted = Keys(places.keys).hospital
+    trusted = KeyFiles(places.keys).hospital
     known = provision.hospital_of(trusted) if trusted.exists() else None
     agreed = Dialogue(input, print, default, known, fixed=own is not None).run()
     if agreed is None:
@@ -138,7 +138,7 @@ def _by_talk(options: argparse.Namespace, config: Config, places: Places) -> int
     return _DONE
 
 
-def _by_file(options: argparse.Namespace, config: Config, places: Places) -> int:
+def _by_file(options: argparse.Namespace, config: Config, places: IdentityPaths) -> int:
     from firmware_app.provisioning import file, first_start
     from firmware_app.provisioning import folder as provisioning_folder
     from firmware_app.provisioning.file import Proof
@@ -199,7 +199,9 @@ def _sayer(language: str) -> Callable[..., None]:
     return say
 
 
-def _tell(options: argparse.Namespace, given: Given, places: Places, code: str | None, language: str) -> None:
+def _tell(
+    options: argparse.Namespace, given: Provisioned, places: IdentityPaths, code: str | None, language: str
+) -> None:
     from firmware_app.provisioning import naming
 
     say = _sayer(language)
@@ -235,13 +237,13 @@ def _show_bundle(made: BoxBundle, bundle: str, language: str) -> None:
     print(f"{provision.printed(made)}\n")
 
 
-def _completing(options: argparse.Namespace, places: Places) -> str:
+def _completing(options: argparse.Namespace, places: IdentityPaths) -> str:
     """What a person types when the hospital has answered."""
     keys = ["--keys", str(options.keys.absolute())] if options.keys else []
     return shlex.join(["lantern", "provision", "--enrolment", "FILE", *keys, "--write", str(places.config.absolute())])
 
 
-def _print_given(given: Given, places: Places, code: str | None) -> None:
+def _print_given(given: Provisioned, places: IdentityPaths, code: str | None) -> None:
     _print_json({
         **_bundle_facts(given.made, places), "hospital": given.hospital.fingerprint if given.hospital else None,
         "config": str(places.config), "code": code, "changed": given.changed, "sealed": given.sealed,
@@ -249,14 +251,14 @@ def _print_given(given: Given, places: Places, code: str | None) -> None:
     })  # fmt: skip
 
 
-def _bundle_facts(made: BoxBundle, places: Places) -> dict[str, object]:
+def _bundle_facts(made: BoxBundle, places: IdentityPaths) -> dict[str, object]:
     return {"box": made.box, "bundle": str(places.keys / "box.json"), "fingerprint": made.fingerprint}
 
 
 # --- step by step -----------------------------------------------------------------------------------------------------
 
 
-def _keys(options: argparse.Namespace, config: Config, places: Places) -> int:
+def _keys(options: argparse.Namespace, config: Config, places: IdentityPaths) -> int:
     from firmware_app.provisioning import provision
 
     _require_writable(places.keys)
@@ -275,7 +277,7 @@ def _keys(options: argparse.Namespace, config: Config, places: Places) -> int:
     return _DONE
 
 
-def _complete(options: argparse.Namespace, config: Config, places: Places) -> int:
+def _complete(options: argparse.Namespace, config: Config, places: IdentityPaths) -> int:
     from firmware_app.config import Config as Checked
     from firmware_app.config import describe
     from firmware_app.provisioning import first_start, provision
@@ -307,7 +309,7 @@ def _complete(options: argparse.Namespace, config: Config, places: Places) -> in
     return _DONE
 
 
-def _label(options: argparse.Namespace, config: Config, places: Places) -> int:
+def _label(options: argparse.Namespace, config: Config, places: IdentityPaths) -> int:
     from firmware_app.provisioning import authority, first_start, label, naming
 
     box = first_start.own_id(config, places)

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from firmware_app.commands.cli import NOT_DIAGNOSTIC
 from firmware_app.demo import broker, samples, site, tables
-from firmware_app.demo.stage import DemoFailed, Stage, stage
+from firmware_app.demo.stage import DemoFailed, DemoStage, stage
 
 _WAIT_S: Final = 120.0
 _PAUSE_S: Final = 0.1
@@ -35,7 +35,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _play(made: Stage, wanted_broker: str | None, *, stays: bool) -> None:
+def _play(made: DemoStage, wanted_broker: str | None, *, stays: bool) -> None:
     begun = time.monotonic()
     made.say(f"A clinic's box and a hospital, both throw-away, in {made.folder}. {NOT_DIAGNOSTIC}\n")
     chosen = samples.samples()
@@ -65,7 +65,7 @@ def _play(made: Stage, wanted_broker: str | None, *, stays: bool) -> None:
         )
 
 
-def _stay(made: Stage, place: site.Site, code: str) -> None:
+def _stay(made: DemoStage, place: site.Site, code: str) -> None:
     port = place.viewer_port
     address = f"http://127.0.0.1:{port}/claim"
     made.say(f"\nThe viewer      {address}   user: {site.DOCTOR}   one-time code: {code}")
@@ -78,7 +78,7 @@ def _stay(made: Stage, place: site.Site, code: str) -> None:
     signal.pause()
 
 
-def _readings(made: Stage, studies: Sequence[str]) -> list[dict[str, Any]]:
+def _readings(made: DemoStage, studies: Sequence[str]) -> list[dict[str, Any]]:
     """The case of each study once all have been read."""
     found: dict[str, dict[str, Any]] = {}
 
@@ -90,7 +90,7 @@ def _readings(made: Stage, studies: Sequence[str]) -> list[dict[str, Any]]:
     return [found[study] for study in studies]
 
 
-def _summaries(made: Stage, studies: Sequence[str]) -> list[dict[str, Any]]:
+def _summaries(made: DemoStage, studies: Sequence[str]) -> list[dict[str, Any]]:
     """What the hospital holds, once that is every revision of every case."""
     received: list[dict[str, Any]] = []
 

@@ -11,14 +11,14 @@ import shutil
 import sys
 from typing import Final
 
-from firmware_app.demo.stage import DemoFailed, Running, Stage, answers
+from firmware_app.demo.stage import DemoFailed, DemoStage, Running, answers
 
 KINDS: Final = ("mosquitto", "embedded")
 _START_S: Final = 15.0
 _CONFIG: Final = "hospital/broker/mosquitto.conf"
 
 
-def start(stage: Stage, port: int, wanted: str | None = None) -> Running:
+def start(stage: DemoStage, port: int, wanted: str | None = None) -> Running:
     """A broker on *port* for the hospital in the stage's folder; returns before it listens.  Raises `DemoFailed`."""
     program = _mosquitto()
     if wanted == "mosquitto" and program is None:
@@ -34,7 +34,7 @@ def start(stage: Stage, port: int, wanted: str | None = None) -> Running:
     return stage.start("broker", program, "-c", _CONFIG)
 
 
-def wait(stage: Stage, port: int) -> None:
+def wait(stage: DemoStage, port: int) -> None:
     """Return when the broker listens; raises `DemoFailed`."""
     stage.wait_until(lambda: answers(port), _START_S, f"the broker does not listen on port {port}.")
 

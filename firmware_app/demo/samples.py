@@ -37,7 +37,7 @@ _REAL: Final = (
 
 
 @dataclass(frozen=True)
-class Sample:
+class DemoImage:
     """One object to send: what it is, in words, and whether a patient ever stood behind it."""
 
     title: str
@@ -45,13 +45,13 @@ class Sample:
     dataset: Dataset
 
 
-def _real_samples() -> list[Sample]:
+def _real_samples() -> list[DemoImage]:
     try:
         import data_store
     except ImportError:
         raise DemoFailed("the package pydicom-data is missing; run it through `make demo`.") from None
     folder = Path(data_store.__file__).parent / "data"
-    return [Sample(title, "real", dcmread(folder / name)) for name, title in _REAL]
+    return [DemoImage(title, "real", dcmread(folder / name)) for name, title in _REAL]
 
 
 @dataclass(frozen=True)
@@ -76,12 +76,12 @@ _DRAWN: Final = (
 )
 
 
-def drawn() -> list[Sample]:
+def drawn() -> list[DemoImage]:
     """The golden images of the shipped packs that are sent, as objects."""
     return [sample for kind in _DRAWN for sample in _of_pack(kind)]
 
 
-def _of_pack(drawn: _Drawn) -> list[Sample]:
+def _of_pack(drawn: _Drawn) -> list[DemoImage]:
     pack = next((p for p in shelf.list_packs(shelf.shipped_packs_dir()) if p.name == drawn.pack), None)
     if pack is None:
         raise DemoFailed(f"the pack {drawn.pack} is missing from this installation.")
@@ -92,7 +92,7 @@ def _of_pack(drawn: _Drawn) -> list[Sample]:
         if golden.kind == "sample" and golden.path
     ]
     chosen = [next(path for found, path in images if found is wanted) for wanted in drawn.answers]
-    return [Sample(f"{drawn.title}, {path.stem}", "synthetic", _object(path, drawn)) for path in chosen]
+    return [DemoImage(f"{drawn.title}, {path.stem}", "synthetic", _object(path, drawn)) for path in chosen]
 
 
 def _object(path: Path, drawn: _Drawn) -> Dataset:
@@ -121,12 +121,12 @@ def _object(path: Path, drawn: _Drawn) -> Dataset:
     return made
 
 
-def samples() -> list[Sample]:
+def samples() -> list[DemoImage]:
     """Everything that is sent; raises `DemoFailed` when it is not installed."""
     return [*_real_samples(), *drawn()]
 
 
-def send(chosen: list[Sample], port: int) -> list[str]:
+def send(chosen: list[DemoImage], port: int) -> list[str]:
     """C-STORE every sample over one association; returns their Study Instance UIDs, in order."""
     sender = AE("DEMO")
     for sample in chosen:

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from firmware_app.care import presence
 from firmware_app.demo import broker
-from firmware_app.demo.stage import DemoFailed, Running, Stage, free_port
+from firmware_app.demo.stage import DemoFailed, DemoStage, Running, free_port
 
 BOX: Final = "demo-clinic"
 CONFIG: Final = "lantern.toml"
@@ -43,7 +43,7 @@ class Site:
     hospital_page: str
 
 
-def found(stage: Stage, wanted_broker: str | None) -> Site:
+def found(stage: DemoStage, wanted_broker: str | None) -> Site:
     """Build both sides and return when every process of them is ready.  Raises `DemoFailed`."""
     port = free_port()
     stage.say("The hospital makes its keys and starts its broker:")
@@ -71,23 +71,23 @@ def found(stage: Stage, wanted_broker: str | None) -> Site:
     return _wait(stage, hospital, box)
 
 
-def one_time_code(stage: Stage) -> str:
+def one_time_code(stage: DemoStage) -> str:
     """A code with which the demo's doctor chooses a password in the browser."""
     (told,) = stage.run("lantern", "user", "add", DOCTOR, "--role", "doctor", "--config", CONFIG, "--json")
     return str(told["code"])
 
 
-def cases(stage: Stage) -> list[dict[str, Any]]:
+def cases(stage: DemoStage) -> list[dict[str, Any]]:
     """What the box has, as `lantern case list` prints it."""
     return [case for case in stage.ask("lantern", "case", "list", "--config", CONFIG, "--json") if case["case"]]
 
 
-def summaries(stage: Stage) -> list[dict[str, Any]]:
+def summaries(stage: DemoStage) -> list[dict[str, Any]]:
     """What the hospital has opened and counted, as `lantern-hospital summaries` prints it."""
     return stage.ask("lantern-hospital", "summaries", "--dir", "hospital", "--json")
 
 
-def _wait(stage: Stage, hospital: Running, box: Running) -> Site:
+def _wait(stage: DemoStage, hospital: Running, box: Running) -> Site:
     ready: dict[str, dict[str, Any]] = {}
     page: list[str] = []
 

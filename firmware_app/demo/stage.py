@@ -51,7 +51,7 @@ class Running:
 
 
 @dataclass
-class Stage:
+class DemoStage:
     """The folder, what runs in it, and the environment of every command."""
 
     folder: Path
@@ -122,13 +122,13 @@ class Stage:
 
 
 @contextmanager
-def stage() -> Iterator[Stage]:
+def stage() -> Iterator[DemoStage]:
     """A fresh stage, gone when the block ends, however it ends."""
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _leave)
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job ignores it
     folder = Path(tempfile.mkdtemp(prefix="lantern-demo-"))
-    made = Stage(folder, sys.stdout, _environment(folder))
+    made = DemoStage(folder, sys.stdout, _environment(folder))
     try:
         yield made
     finally:

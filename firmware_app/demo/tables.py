@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Final
 
-from firmware_app.demo.samples import Sample
+from firmware_app.demo.samples import DemoImage
 
 _MARK: Final = 8  # of a case's reference: enough to find it in both tables
 
 
-def readings(samples: Sequence[Sample], cases: Sequence[dict[str, Any]]) -> str:
+def readings(samples: Sequence[DemoImage], cases: Sequence[dict[str, Any]]) -> str:
     """One line for each sample, then the sentences behind the refusals."""
     rows = [("case", "image", "", "result", "probability", "threshold", "pack", "runtime", "ms")]
     for sample, case in zip(samples, cases, strict=True):

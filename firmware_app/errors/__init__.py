@@ -7,12 +7,12 @@
     ├── ServiceError            box         service.*    a process of the box cannot do its work
     ├── AccountError            box         account.*    a person's account in the viewer
     ├── ProvisionError          box, provision  provision.*  the box cannot be given its identity
-    ├── FrontError              front       front.*      the TLS front before the viewer cannot do its work
-    ├── SetupError              setup       setup.*      an installed box whose folders or users are not as they must be
-    ├── CareError               care        care.*       a backup or a clearing-up that cannot be done
+    ├── FrontError              upkeep      front.*      the TLS front before the viewer cannot do its work
+    ├── SetupError              upkeep      setup.*      an installed box whose folders or users are not as they must be
+    ├── CareError               upkeep      care.*       a backup or a clearing-up that cannot be done
     ├── ClockError              clock       clock.*      a time that cannot be, a certificate whose dates do not fit
-    ├── InstallError            installation  install.*  a machine does not become a box, or ceases to be one
-    ├── OfflineError            offline     read.*       `lantern read` lacks something that is no image's fault
+    ├── InstallError            installation  install.*  a machine cannot be made a box, or cannot be freed of it
+    ├── OfflineError            box         read.*       `lantern read` lacks something that is no image's fault
     ├── ExportError             export      export.*     why an image does not leave the box de-identified
     ├── IntakeError             intake      intake.*     refused at the door; carries the C-STORE status (PS3.4 B.2.3)
     ├── StickError              stick       stick.*      a stick that is not opened, or not copied to its end
@@ -26,24 +26,19 @@
 
 An error is a value: its fields fill the sentence, `code` and `details` are what is stored.  No field ever holds a
 patient's name, id or a UID, so any error may be logged.
-
-Many modules: one a part of the box, so that a part's refusals are read together; each only lists leaves.
 """
 
 from firmware_app.errors.base import LanternError as LanternError
 from firmware_app.errors.box import *
-from firmware_app.errors.care import *
 from firmware_app.errors.clock import *
 from firmware_app.errors.disk import *
 from firmware_app.errors.export import *
-from firmware_app.errors.front import *
 from firmware_app.errors.installation import *
 from firmware_app.errors.intake import *
 from firmware_app.errors.judgement import *
 from firmware_app.errors.line import *
-from firmware_app.errors.offline import *
 from firmware_app.errors.packs import *
 from firmware_app.errors.provision import *
 from firmware_app.errors.series import *
-from firmware_app.errors.setup import *
 from firmware_app.errors.stick import *
+from firmware_app.errors.upkeep import *

@@ -36,7 +36,7 @@ from firmware_app.exporting.departure import Leaving, Outcome, leaving
 from firmware_app.exporting.folder import Progress
 from firmware_app.language import N_, for_screen, translate
 from firmware_app.provisioning import tpm
-from firmware_app.provisioning.provision import Keys
+from firmware_app.provisioning.provision import KeyFiles
 from firmware_app.sealed import credentials
 from firmware_app.sealed.sealed_export import Sealer, newest
 from firmware_app.store.clinical.exports import Exports
@@ -94,12 +94,12 @@ def seal_case(
 
 def _signer(config: Config, state: StateDir) -> Ed25519PrivateKey:
     """The box's signing key; one that lies under the security chip is opened by it, for root alone."""
-    settings, sealed = config.uplink, Keys(state.line_keys).sealed[0]
+    settings, sealed = config.uplink, KeyFiles(state.line_keys).sealed[0]
     if settings.identity is None:
         raise ExportNoHospital
     try:
         if not settings.identity.exists() and sealed.exists() and (chip := tpm.chip()) is not None:
-            return credentials.signing_key(chip.unseal(Keys(state.line_keys).identity.name, sealed.read_bytes()))
+            return credentials.signing_key(chip.unseal(KeyFiles(state.line_keys).identity.name, sealed.read_bytes()))
         return credentials.signing_key(settings.identity.read_bytes())
     except OSError as error:
         raise ExportNoSigner(detail=error.strerror or str(error)) from None

@@ -16,7 +16,7 @@ from pathlib import Path
 from firmware_app.errors import LanternError, RemovalUnsure
 from firmware_app.installation import hospital, removal, setting_up
 from firmware_app.installation.machine import Machine, spoken
-from firmware_app.installation.programs import Source
+from firmware_app.installation.programs import ProgramSource
 from firmware_app.language import N_, translate
 
 # OpenVINO's wheels for ARM ask for a newer C library than some boards have.
@@ -34,7 +34,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if options.what != "uninstall":
             wheels = options.wheels.resolve() if options.wheels else None
             put = setting_up.install if options.what == "install" else hospital.install
-            put(machine, Source(options.source.resolve(), wheels, options.extras))
+            put(machine, ProgramSource(options.source.resolve(), wheels, options.extras))
             return 0
         return _uninstall(machine, removal.kept("" if options.purge else options.keep), sure=options.sure)
     except LanternError as error:

@@ -22,9 +22,9 @@ from firmware_app.errors import (
     InstallStepFailed,
     InstallWheelsForeign,
 )
-from firmware_app.installation.kind import Kind
+from firmware_app.installation.kind import MachineKind
 from firmware_app.installation.machine import PREFIX, Machine, Record, last_words, run
-from firmware_app.installation.programs import Source
+from firmware_app.installation.programs import ProgramSource
 from firmware_app.language import N_
 
 PROGRAMS: Final = {
@@ -58,15 +58,15 @@ def check(machine: Machine) -> None:
                 need_port(port)
 
 
-def suits(machine: Machine, source: Source) -> None:
+def suits(machine: Machine, source: ProgramSource) -> None:
     """Raises `InstallWheelsForeign` unless the given files were made for a machine of this kind.
 
     Of an image (DESTDIR) the machine that makes it counts: its Python installs the programs there.
     """
-    made_for = Kind.of(source.wheels) if source.wheels is not None else None
+    made_for = MachineKind.of(source.wheels) if source.wheels is not None else None
     if made_for is None:
         return
-    here = Kind.here(machine.root if machine.alive else Path("/"))
+    here = MachineKind.here(machine.root if machine.alive else Path("/"))
     if (made_for.system, made_for.python) != (here.system, here.python):
         raise InstallWheelsForeign(folder=str(source.wheels), made_for=str(made_for), here=str(here))
 
@@ -93,7 +93,7 @@ def need_port(port: int) -> None:
             raise InstallPortTaken(port=port) from None
 
 
-def packages(machine: Machine, record: Record, source: Source) -> None:
+def packages(machine: Machine, record: Record, source: ProgramSource) -> None:
     """Have the Debian packages; those that come new are on *record* before they come, for the power may go meanwhile.
 
     Raises `InstallPackagesMissing`.
@@ -137,17 +137,17 @@ def finish_dpkg(machine: Machine, record: Record) -> None:
         run("dpkg", "--configure", "-a", "--force-confold", environment=_QUIET)
 
 
-def _offline(source: Source) -> bool:
+def _offline(source: ProgramSource) -> bool:
     return source.wheels is not None and (source.wheels / "Packages").exists()
 
 
-def refresh(source: Source) -> None:
+def refresh(source: ProgramSource) -> None:
     """Ask Debian what there is, unless the given folder has Debian's packages, too."""
     if not _offline(source):
         run("apt-get", "update", "-q", environment=_QUIET)
 
 
-def apt(source: Source, *words: str) -> str:
+def apt(source: ProgramSource, *words: str) -> str:
     """What apt says when it installs these, out of the given folder where that has Debian's packages, too."""
     if source.wheels is not None and _offline(source):
         return run("sh", source.tree / _FROM_FOLDER, source.wheels, *words)

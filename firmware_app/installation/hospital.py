@@ -30,7 +30,7 @@ _NEXT = N_(
 _STARTED = N_("The hospital runs with what was installed: {units}.")
 
 
-def install(machine: Machine, source: programs.Source) -> None:
+def install(machine: Machine, source: programs.ProgramSource) -> None:
     """Make *machine* a hospital's computer; done twice it changes nothing.  Raises an `InstallError`."""
     ground.need_root("install-hospital")
     tree = source.tree / "systemd" / "hospital"
@@ -55,7 +55,7 @@ def install(machine: Machine, source: programs.Source) -> None:
         machine.tell(_STARTED, units=" ".join(SERVICES))
 
 
-def packages(machine: Machine, source: programs.Source) -> None:
+def packages(machine: Machine, source: programs.ProgramSource) -> None:
     """Have the Debian packages, out of the given folder where that has them.  Raises an `InstallError`."""
     if not machine.alive:
         return

@@ -22,7 +22,7 @@ _OS_RELEASE: Final = Path("etc/os-release")  # os-release(5)
 
 
 @dataclass(frozen=True)
-class Kind:
+class MachineKind:
     """`system` is compared, `name` is what people call it."""
 
     system: str
@@ -30,7 +30,7 @@ class Kind:
     python: str
 
     @classmethod
-    def here(cls, root: Path = Path("/")) -> Kind:
+    def here(cls, root: Path = Path("/")) -> MachineKind:
         """Of the machine at *root*, with the Python and the processor that run this."""
         told: dict[str, str] = {}
         with suppress(OSError, ValueError):
@@ -40,7 +40,7 @@ class Kind:
         return cls(system, told.get("PRETTY_NAME", system), f"{sys.version_info.major}.{sys.version_info.minor}")
 
     @classmethod
-    def of(cls, folder: Path) -> Kind | None:
+    def of(cls, folder: Path) -> MachineKind | None:
         """For what *folder* was filled; None where nobody has said so."""
         try:
             told = json.loads((folder / MADE_FOR).read_text("utf-8"))
@@ -53,4 +53,4 @@ class Kind:
 
 
 if __name__ == "__main__":
-    (Path(sys.argv[1]) / MADE_FOR).write_text(json.dumps(asdict(Kind.here()), indent=1) + "\n", "utf-8")
+    (Path(sys.argv[1]) / MADE_FOR).write_text(json.dumps(asdict(MachineKind.here()), indent=1) + "\n", "utf-8")

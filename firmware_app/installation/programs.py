@@ -43,7 +43,7 @@ _DONE = N_("The programs of version {version} are installed.")
 
 
 @dataclass(frozen=True)
-class Source:
+class ProgramSource:
     """Where the programs come from."""
 
     tree: Path
@@ -125,7 +125,7 @@ def _contents(wheel: Path) -> dict[str, bytes]:
         raise InstallWheelDamaged(wheel=wheel.name, detail=str(error) or "it ends too early") from None
 
 
-def install(machine: Machine, source: Source) -> bool:
+def install(machine: Machine, source: ProgramSource) -> bool:
     """Have the programs of *source*, which was checked, in use; False when they were.
 
     Raises `InstallProgramsFailed`.
@@ -147,7 +147,7 @@ def install(machine: Machine, source: Source) -> bool:
     return changed
 
 
-def _make(place: Path, source: Source, root: str) -> None:
+def _make(place: Path, source: ProgramSource, root: str) -> None:
     shutil.rmtree(place, ignore_errors=True)  # one that was cut off
     Machine().folder(place.parent)
     carried = source.pip()  # pip runs out of its own wheel, installed nowhere

@@ -41,7 +41,7 @@ _NOT_ALIVE = N_("{root} is not the running machine, so nothing was started there
 _NOTHING = N_("Everything is in place already; nothing was changed.")
 
 
-def install(machine: Machine, source: programs.Source) -> None:
+def install(machine: Machine, source: programs.ProgramSource) -> None:
     """Make *machine* a box.  Raises an `InstallError` that says what to do."""
     tree = source.tree / "systemd"
     files = dict(_files(tree))

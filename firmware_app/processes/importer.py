@@ -130,7 +130,7 @@ def _put_forward(config: Config, state: StateDir, root: Path, word: Word) -> Non
             whole = word.is_whole(search(root))
         except StickError:  # it is out; the copying says so
             return
-        for reason in offered_files.from_stick(root, config, first_start.Places.of(config), whole=whole):
+        for reason in offered_files.from_stick(root, config, first_start.IdentityPaths.of(config), whole=whole):
             log.info("%s", reason.text("en"))
 
 

@@ -34,7 +34,7 @@ from firmware_app.errors import (
 )
 from firmware_app.provisioning import first_start, naming, provision
 from firmware_app.provisioning.answers import Answers
-from firmware_app.provisioning.first_start import Given, Places
+from firmware_app.provisioning.first_start import IdentityPaths, Provisioned
 from firmware_app.provisioning.tpm import Chip
 from firmware_app.sealed.envelope import HospitalBundle, Provisioning, SignedProvisioning, claim_mark
 from firmware_app.sealed.form import MOST_BYTES
@@ -47,7 +47,7 @@ SUFFIX: Final = ".lantern.json"
 
 
 @dataclass(frozen=True, slots=True)
-class Offer:
+class OfferedFile:
     """A file whose signature is that of the hospital it names; whether it is for this box was not asked yet."""
 
     path: Path
@@ -67,7 +67,7 @@ class Proof:
     fingerprint: str | None = None
 
 
-def read(file: Path, *, follow: bool = True) -> Offer:
+def read(file: Path, *, follow: bool = True) -> OfferedFile:
     """The file *file*, also behind a link unless *follow* is False.
 
     Raises `ProvisioningUnreadable` and `ProvisioningForged`.
@@ -84,10 +84,10 @@ def read(file: Path, *, follow: bool = True) -> Offer:
         signed.prove()
     except SignatureForged:
         raise ProvisioningForged(file=file.name) from None
-    return Offer(file, signed.content)
+    return OfferedFile(file, signed.content)
 
 
-def examine(offer: Offer, config: Config, places: Places, proof: Proof | None = None) -> None:
+def examine(offer: OfferedFile, config: Config, places: IdentityPaths, proof: Proof | None = None) -> None:
     """Return when this box may take *offer*.
 
     Raises, in this order, `ProvisioningStranger`, `ProvisioningElsewhere`, `ProvisioningExpired`,
@@ -101,7 +101,7 @@ def examine(offer: Offer, config: Config, places: Places, proof: Proof | None = 
         believe(offer, proof or Proof())
 
 
-def believe(offer: Offer, proof: Proof) -> None:
+def believe(offer: OfferedFile, proof: Proof) -> None:
     """Return when *proof* says that the file's hospital is the right one."""
     content = offer.content
     if proof.code is not None:
@@ -115,12 +115,12 @@ def believe(offer: Offer, proof: Proof) -> None:
         raise TrustNeeded(fingerprint=content.hospital.fingerprint)
 
 
-def trusted(offer: Offer, places: Places) -> bool:
+def trusted(offer: OfferedFile, places: IdentityPaths) -> bool:
     """Whether the box knows the file's hospital; raises `ProvisioningStranger` when it knows another."""
     return _trusted(offer, places) is not None
 
 
-def counting(places: Places, fingerprint: str | None = None) -> Callable[[Offer], bool] | None:
+def counting(places: IdentityPaths, fingerprint: str | None = None) -> Callable[[OfferedFile], bool] | None:
     """Whether a file is of the hospital that the box knows, or, where it knows none, of that with this *fingerprint*.
 
     None where neither is known.
@@ -133,7 +133,9 @@ def counting(places: Places, fingerprint: str | None = None) -> Callable[[Offer]
     return None
 
 
-def take(offer: Offer, config: Config, places: Places, proof: Proof | None = None, chip: Chip | None = None) -> Given:
+def take(
+    offer: OfferedFile, config: Config, places: IdentityPaths, proof: Proof | None = None, chip: Chip | None = None
+) -> Provisioned:
     """Give the box what the file says.  Raises what `examine` and `first_start.apply` raise."""
     examine(offer, config, places, proof)
     hospital = _later(offer.content.hospital, _trusted(offer, places))
@@ -146,21 +148,21 @@ def take(offer: Offer, config: Config, places: Places, proof: Proof | None = Non
 # --- the reasons against it -------------------------------------------------------------------------------------------
 
 
-def _trusted(offer: Offer, places: Places) -> HospitalBundle | None:
+def _trusted(offer: OfferedFile, places: IdentityPaths) -> HospitalBundle | None:
     known, told = _known(places), offer.content.hospital
     if known is not None and known.verify != told.verify:
         raise ProvisioningStranger(file=offer.file, found=told.fingerprint, trusted=known.fingerprint)
     return known
 
 
-def _known(places: Places) -> HospitalBundle | None:
+def _known(places: IdentityPaths) -> HospitalBundle | None:
     for file in places.trusted:
         if os.access(file, os.R_OK):  # the importer may not look into all of them
             return provision.hospital_of(file)
     return None
 
 
-def _refuse_wrong_box(offer: Offer, config: Config, places: Places) -> None:
+def _refuse_wrong_box(offer: OfferedFile, config: Config, places: IdentityPaths) -> None:
     content, here = offer.content, first_start.own_id(config, places)
     if here is not None and here != content.box:
         raise ProvisioningElsewhere(file=offer.file, meant=content.box, here=here)
@@ -168,14 +170,14 @@ def _refuse_wrong_box(offer: Offer, config: Config, places: Places) -> None:
         raise ProvisioningElsewhere(file=offer.file, meant=content.device, here=naming.machine())
 
 
-def _refuse_expired(offer: Offer) -> None:
+def _refuse_expired(offer: OfferedFile) -> None:
     """By the box's clock.  One that is behind the file's own date is wrong, and says nothing of its end."""
     now, ends = clock.now(), datetime.fromtimestamp(offer.content.expires, UTC)
     if now > ends:
         raise ProvisioningExpired(file=offer.file, ends=f"{ends:%Y-%m-%d %H:%M} UTC", now=f"{now:%Y-%m-%d %H:%M} UTC")
 
 
-def _refuse_replayed(offer: Offer, places: Places) -> None:
+def _refuse_replayed(offer: OfferedFile, places: IdentityPaths) -> None:
     last = _record(places).get(offer.content.hospital.verify)
     if last is not None and last["nonce"] != offer.content.nonce and offer.content.made <= last["made"]:
         raise ProvisioningReplayed(file=offer.file)
@@ -186,7 +188,7 @@ def _later(told: HospitalBundle, known: HospitalBundle | None) -> HospitalBundle
     return known if known is not None and known.serial > told.serial else told
 
 
-def _record(places: Places) -> dict[str, Any]:
+def _record(places: IdentityPaths) -> dict[str, Any]:
     """By each hospital's key the last file taken; only root writes there."""
     with suppress(FileNotFoundError):
         found: dict[str, Any] = json.loads(places.record.read_text("utf-8"))
@@ -194,7 +196,7 @@ def _record(places: Places) -> dict[str, Any]:
     return {}
 
 
-def _remember(offer: Offer, places: Places) -> None:
+def _remember(offer: OfferedFile, places: IdentityPaths) -> None:
     content = offer.content
     found = {**_record(places), content.hospital.verify: {"nonce": content.nonce, "made": content.made}}
     write_whole(places.record, json.dumps(found).encode(), 0o644)

@@ -23,8 +23,8 @@ from firmware_app.language import N_, register
 from firmware_app.provisioning import file, first_request, first_start, offered_files, provision, tpm
 from firmware_app.provisioning.answers import UNPROVISIONED, Answers
 from firmware_app.provisioning.file import Proof
-from firmware_app.provisioning.first_request import Request, Result
-from firmware_app.provisioning.first_start import Given, Places
+from firmware_app.provisioning.first_request import FirstRequest, FirstResult
+from firmware_app.provisioning.first_start import IdentityPaths, Provisioned
 from firmware_app.provisioning.tpm import Chip
 from firmware_app.records import Reason
 from firmware_app.sealed.envelope import HospitalBundle
@@ -38,7 +38,7 @@ DONE: Final = register("provision.done", N_("This box is now {box}. It starts ag
 _RESTART_S: Final = 10.0
 
 
-def answer(config: Config, places: Places, chip: Callable[[], Chip | None] = lambda: None) -> Result | None:
+def answer(config: Config, places: IdentityPaths, chip: Callable[[], Chip | None] = lambda: None) -> FirstResult | None:
     """Do what is asked, write what became of it, and forget the request; None when nothing was asked."""
     if not first_request.waits(places.state):
         return None
@@ -51,7 +51,7 @@ def answer(config: Config, places: Places, chip: Callable[[], Chip | None] = lam
             heard.require_viewer()
         made = _result(number, _done(request, config, places, chip()))
     except LanternError as error:
-        made = Result(number, Reason.of(error))
+        made = FirstResult(number, Reason.of(error))
     try:
         first_request.tell(places.state, made)
     finally:  # a request that stays wakes root again and again
@@ -59,7 +59,7 @@ def answer(config: Config, places: Places, chip: Callable[[], Chip | None] = lam
     return made
 
 
-def _done(request: Request, config: Config, places: Places, chip: Chip | None) -> Given:
+def _done(request: FirstRequest, config: Config, places: IdentityPaths, chip: Chip | None) -> Provisioned:
     if request.file:
         counts = file.counting(places)
         found = offered_files.offer(places.state, request.file, request.code, counts)
@@ -71,7 +71,9 @@ def _done(request: Request, config: Config, places: Places, chip: Chip | None) -
     return first_start.apply(answers, hospital, config, places, chip)
 
 
-def _refuse_provisioned(answers: Answers, hospital: HospitalBundle | None, config: Config, places: Places) -> None:
+def _refuse_provisioned(
+    answers: Answers, hospital: HospitalBundle | None, config: Config, places: IdentityPaths
+) -> None:
     """A box with an identity takes nothing from here, but for what it was told just before it lost its power."""
     here = first_start.own_id(config, places)
     fresh = config.box.id == UNPROVISIONED and here in (None, answers.box)
@@ -92,8 +94,8 @@ def hospital_in(text: str) -> HospitalBundle | None:
     return found
 
 
-def _result(number: str, given: Given) -> Result:
-    return Result(
+def _result(number: str, given: Provisioned) -> FirstResult:
+    return FirstResult(
         number, Reason(DONE, {"box": given.made.box}), given.made.box, provision.printed(given.made),
         given.made.fingerprint, given.hospital.fingerprint if given.hospital else "", given.undone,
     )  # fmt: skip
@@ -108,7 +110,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         config = load(options.config)
         timekeeping.begin(StateDir(config.state.dir), "console")
-        places = Places.of(config, options.config)
+        places = IdentityPaths.of(config, options.config)
         found = answer(first_start.on_file(options.config, config), places, tpm.chip)
     except LanternError as error:
         print(error, file=sys.stderr)
@@ -124,7 +126,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return _start_again(places.state, found) if options.restart else 0
 
 
-def _start_again(state: StateDir, found: Result) -> int:
+def _start_again(state: StateDir, found: FirstResult) -> int:
     try:
         system_program.run("systemctl", "--no-block", "restart", "lantern.target", seconds=_RESTART_S)
     except ProgramFailed as error:

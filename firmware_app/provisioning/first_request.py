@@ -29,7 +29,7 @@ _OTHERS_WRITE: Final = stat.S_IWGRP | stat.S_IWOTH
 
 
 @dataclass(frozen=True, slots=True)
-class Request:
+class FirstRequest:
     """What the first page asks: answers with a hospital's bundle (or none), or an offered file and its label's code."""
 
     answers: dict[str, str] = field(default_factory=dict)
@@ -40,7 +40,7 @@ class Request:
 
 
 @dataclass(frozen=True, slots=True)
-class Result:
+class FirstResult:
     """What became of a request."""
 
     request: str
@@ -77,11 +77,11 @@ class Heard:
         if self.file.st_mode & _OTHERS_WRITE or self.file.st_nlink != 1:
             raise RequestUnusable(detail="another user can have written it")
 
-    def request(self) -> Request:
+    def request(self) -> FirstRequest:
         """What is asked; raises `RequestUnusable`."""
         try:
             told: Any = json.loads(self.data)
-            request = Request(**told) if len(self.data) <= MOST_BYTES else None
+            request = FirstRequest(**told) if len(self.data) <= MOST_BYTES else None
         except (ValueError, TypeError, RecursionError):
             request = None
         if request is None or not _is_text(request):
@@ -92,7 +92,7 @@ class Heard:
 # --- the side that asks -----------------------------------------------------------------------------------------------
 
 
-def ask(state: StateDir, request: Request) -> None:
+def ask(state: StateDir, request: FirstRequest) -> None:
     """Hand *request* to root, in place of one that was not heard yet."""
     _replace(_request(state), json.dumps(asdict(request)).encode())
 
@@ -102,12 +102,12 @@ def waits(state: StateDir) -> bool:
     return os.path.lexists(_request(state))
 
 
-def result(state: StateDir) -> Result | None:
+def result(state: StateDir) -> FirstResult | None:
     """What became of the last request."""
     with suppress(OSError, ValueError, KeyError, TypeError):
         told = json.loads(_result(state).read_text("utf-8"))
         undone = tuple(Reason(**one) for one in told.get("undone", ()))  # a version before this one wrote none
-        return Result(**{**told, "reason": Reason(**told["reason"]), "undone": undone})
+        return FirstResult(**{**told, "reason": Reason(**told["reason"]), "undone": undone})
     return None
 
 
@@ -122,7 +122,7 @@ def heard(state: StateDir) -> Heard:
         raise RequestUnusable(detail=error.strerror or str(error)) from None
 
 
-def tell(state: StateDir, made: Result) -> None:
+def tell(state: StateDir, made: FirstResult) -> None:
     """For the first page."""
     reason, *undone = ({"code": one.code, "details": dict(one.details)} for one in (made.reason, *made.undone))
     path = _result(state)
@@ -153,7 +153,7 @@ def _replace(path: Path, data: bytes) -> None:
     sync_directory(path.parent)
 
 
-def _is_text(request: Request) -> bool:
+def _is_text(request: FirstRequest) -> bool:
     plain = (request.hospital, request.file, request.code, request.request)
     given = request.answers
     return all(isinstance(one, str) for one in plain) and (

@@ -20,7 +20,7 @@ from firmware_app.config import DEFAULT_PATH, Config, describe, load
 from firmware_app.errors import AnswersUnwritable, ProvisionedAlready, ZoneNotSet
 from firmware_app.provisioning import provision
 from firmware_app.provisioning.answers import UNPROVISIONED, Answers, present_zone
-from firmware_app.provisioning.provision import Keys
+from firmware_app.provisioning.provision import KeyFiles
 from firmware_app.provisioning.tpm import Chip
 from firmware_app.records import Reason
 from firmware_app.sealed.credentials import bundle
@@ -36,7 +36,7 @@ _ZONE_S: Final = 20
 
 
 @dataclass(frozen=True, slots=True)
-class Places:
+class IdentityPaths:
     """Where a box keeps what makes it this box."""
 
     config: Path
@@ -46,7 +46,7 @@ class Places:
     """`/etc` when the machine is the box: then its time zone is the box's too."""
 
     @classmethod
-    def of(cls, config: Config, path: Path | None = None, keys: Path | None = None) -> Places:
+    def of(cls, config: Config, path: Path | None = None, keys: Path | None = None) -> IdentityPaths:
         state, written = StateDir(config.state.dir), path or DEFAULT_PATH
         own = DEFAULT_PATH.parent.parent if written == DEFAULT_PATH else None
         return cls(written, keys or state.line_keys, state, own)
@@ -54,7 +54,7 @@ class Places:
     @property
     def trusted(self) -> tuple[Path, Path]:
         """Where the hospital that the box trusts may stand: after provisioning, and put there with the software."""
-        return (Keys(self.keys).hospital, self.config.parent / "hospital.json")
+        return (KeyFiles(self.keys).hospital, self.config.parent / "hospital.json")
 
     @property
     def record(self) -> Path:
@@ -77,7 +77,7 @@ def on_file(path: Path | None, config: Config) -> Config:
 
 
 @dataclass(frozen=True, slots=True)
-class Given:
+class Provisioned:
     """A box that was given its identity."""
 
     made: BoxBundle
@@ -94,15 +94,15 @@ def is_new(config: Config, state: StateDir) -> bool:
     return config.box.id == UNPROVISIONED and state.provision.is_dir()
 
 
-def own_id(config: Config, places: Places) -> str | None:
+def own_id(config: Config, places: IdentityPaths) -> str | None:
     """The id that the box has; None while it is fresh."""
     if config.box.id != UNPROVISIONED:
         return config.box.id
-    told = Keys(places.keys).box
+    told = KeyFiles(places.keys).box
     return bundle(told, BoxBundle).box if os.access(told, os.R_OK) else None  # the importer may not look there
 
 
-def is_told(answers: Answers, hospital: HospitalBundle | None, config: Config, places: Places) -> bool:
+def is_told(answers: Answers, hospital: HospitalBundle | None, config: Config, places: IdentityPaths) -> bool:
     """Whether the box was told just this before, so that `apply` would change nothing, but set the zone at last."""
     return (
         config.box.id == answers.box
@@ -116,11 +116,11 @@ def apply(
     answers: Answers,
     hospital: HospitalBundle | None,
     config: Config,
-    places: Places,
+    places: IdentityPaths,
     chip: Chip | None = None,
     *,
     another: bool = False,
-) -> Given:
+) -> Provisioned:
     """Give the box its identity; *config* is what it has so far.
 
     A box that reports to a hospital gets another one only where a person at its console has said so: *another*.
@@ -139,14 +139,14 @@ def apply(
             _await(places, answers.zone if undone else None)
             written = _written(answers, config, places)
             changed = _write(places.config, describe(written))
-            sealed = all(path.exists() for path in Keys(places.keys).sealed)
+            sealed = all(path.exists() for path in KeyFiles(places.keys).sealed)
         except OSError as error:
             path = str(error.filename or places.config)
             raise AnswersUnwritable(path=path, detail=error.strerror or str(error)) from None
-    return Given(made, told, written, sealed, changed, undone)
+    return Provisioned(made, told, written, sealed, changed, undone)
 
 
-def offer_code(places: Places, code: str | None) -> str | None:
+def offer_code(places: IdentityPaths, code: str | None) -> str | None:
     """Let *code*, or a fresh one, make the first account; None when there is one already."""
     places.state.prepare()
     accounts = Accounts(places.state.accounts_db)
@@ -157,13 +157,13 @@ def offer_code(places: Places, code: str | None) -> str | None:
         accounts.database.close()
 
 
-def _refuse_another_id(answers: Answers, config: Config, places: Places) -> None:
+def _refuse_another_id(answers: Answers, config: Config, places: IdentityPaths) -> None:
     here = own_id(config, places)
     if here not in (None, answers.box):
         raise ProvisionedAlready(box=str(here), folder=str(places.keys))
 
 
-def _written(answers: Answers, config: Config, places: Places) -> Config:
+def _written(answers: Answers, config: Config, places: IdentityPaths) -> Config:
     """*config* with the answers, and with what the keys say."""
     tree = answers.into(config.model_dump(mode="json"))
     for section, values in provision.settings(places.keys).items():
@@ -181,7 +181,7 @@ def _write(path: Path, text: str) -> bool:
     return True
 
 
-def _set_zone(places: Places, zone: str) -> Iterator[Reason]:
+def _set_zone(places: IdentityPaths, zone: str) -> Iterator[Reason]:
     """Where the machine is the box, its clock shows the clinic's time (localtime(5)); yields why it does not.
 
     systemd is asked to do it, so that who runs this needs no right to write below `/etc`.
@@ -204,7 +204,7 @@ def _set_zone(places: Places, zone: str) -> Iterator[Reason]:
         yield Reason.of(ZoneNotSet(zone=zone, detail=detail))
 
 
-def _await(places: Places, zone: str | None) -> None:
+def _await(places: IdentityPaths, zone: str | None) -> None:
     """Note the zone that could not be set, or that there is none."""
     if zone is not None:
         write_whole(places.zone, f"{zone}\n".encode(), 0o644)
@@ -213,7 +213,7 @@ def _await(places: Places, zone: str | None) -> None:
         places.zone.unlink(missing_ok=True)
 
 
-def _awaited(places: Places) -> str:
+def _awaited(places: IdentityPaths) -> str:
     try:
         return places.zone.read_text("utf-8").strip()
     except OSError:

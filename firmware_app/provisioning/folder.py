@@ -26,9 +26,9 @@ from firmware_app.errors import (
     ProvisioningUnreadable,
 )
 from firmware_app.provisioning import file, naming
-from firmware_app.provisioning.file import SUFFIX, Offer, Proof
+from firmware_app.provisioning.file import SUFFIX, OfferedFile, Proof
 
-Counts = Callable[[Offer], bool]
+Counts = Callable[[OfferedFile], bool]
 """Whether a file's hospital is the one that the box knows."""
 MOST_FILES: Final = 1000
 """A hospital's list may be longer; beyond this a file is found by its name alone."""
@@ -38,16 +38,16 @@ MOST_FILES: Final = 1000
 class Contents:
     """What there is: in the order of their names each hospital's last file for each box, and why one cannot be used."""
 
-    found: tuple[Offer | LanternError, ...]
+    found: tuple[OfferedFile | LanternError, ...]
     whole: bool
     """Whether all was seen that there ever was: nothing is damaged, unreadable or spoilt, or was not looked at."""
     more: bool = False
     counts: Counts | None = None
 
     @property
-    def offers(self) -> list[Offer]:
+    def offers(self) -> list[OfferedFile]:
         """Those of the hospital that counts, where any is; else all."""
-        every = [one for one in self.found if isinstance(one, Offer)]
+        every = [one for one in self.found if isinstance(one, OfferedFile)]
         return [one for one in every if self.counts is not None and self.counts(one)] or every
 
     @property
@@ -55,7 +55,7 @@ class Contents:
         return [one for one in self.found if isinstance(one, LanternError)]
 
     @property
-    def ours(self) -> list[Offer]:
+    def ours(self) -> list[OfferedFile]:
         """Those that may be for this machine: where one was made for it by name, no other.
 
         Not so where there are two hospitals: then a name says nothing, for either may have made it up.
@@ -64,7 +64,7 @@ class Contents:
         hospitals = {one.content.hospital.verify for one in self.offers}
         return [one for one in may if one.content.device and len(hospitals) == 1] or may or self.offers
 
-    def chosen(self, box: str | None) -> Offer | None:
+    def chosen(self, box: str | None) -> OfferedFile | None:
         """This box's file, where nobody needs to say which it is.
 
         It is the one for *box*, where the id is known; else the one made for this very machine; else the only one, if
@@ -78,7 +78,7 @@ class Contents:
         decided = len(ours) == 1 and (self.whole or ours[0].content.device == naming.machine())
         return ours[0] if decided else None
 
-    def called(self, box: str) -> list[Offer]:
+    def called(self, box: str) -> list[OfferedFile]:
         return [one for one in self.offers if one.content.box == box]
 
 
@@ -96,24 +96,24 @@ def look(folder: Path, box: str | None = None, *, whole: bool = True, counts: Co
     return Contents(found, whole and not more and not unread and not spoilt, more, counts)
 
 
-def last(paths: Iterable[Path]) -> tuple[Offer | LanternError, ...]:
+def last(paths: Iterable[Path]) -> tuple[OfferedFile | LanternError, ...]:
     """Of the files at *paths* each hospital's last for each box, and why one cannot be read."""
-    read: list[Offer | LanternError] = []
+    read: list[OfferedFile | LanternError] = []
     for path in paths:
         try:
             read.append(file.read(path, follow=False))
         except LanternError as error:
             read.append(error)
-    offers = sorted((one for one in read if isinstance(one, Offer)), key=lambda one: one.content.made)
+    offers = sorted((one for one in read if isinstance(one, OfferedFile)), key=lambda one: one.content.made)
     latest = {_whose(one): one for one in offers}
-    return tuple(one for one in read if not isinstance(one, Offer) or latest[_whose(one)] is one)
+    return tuple(one for one in read if not isinstance(one, OfferedFile) or latest[_whose(one)] is one)
 
 
-def _whose(offer: Offer) -> tuple[str, str]:
+def _whose(offer: OfferedFile) -> tuple[str, str]:
     return offer.content.box, offer.content.hospital.verify
 
 
-def find(path: Path, box: str | None = None, code: str | None = None, counts: Counts | None = None) -> Offer:
+def find(path: Path, box: str | None = None, code: str | None = None, counts: Counts | None = None) -> OfferedFile:
     """The file at *path*, or what is `picked` of the folder *path*: never just any of its files.
 
     Raises what `picked` raises.
@@ -127,7 +127,7 @@ def find(path: Path, box: str | None = None, code: str | None = None, counts: Co
     return picked(contents, path, box, code)
 
 
-def picked(contents: Contents, path: Path, box: str | None = None, code: str | None = None) -> Offer:
+def picked(contents: Contents, path: Path, box: str | None = None, code: str | None = None) -> OfferedFile:
     """This box's file of *contents*, which lie in *path*.
 
     Where `Contents.chosen` knows none, it is the one that *code*, from the box's label, opens.  Raises

@@ -18,9 +18,9 @@ from firmware_app.errors import LanternError, ProvisioningMany, RequestUnusable
 from firmware_app.language import N_, register
 from firmware_app.provisioning import file, first_request, first_start
 from firmware_app.provisioning import folder as provisioning_folder
-from firmware_app.provisioning.file import SUFFIX, Offer, Proof
-from firmware_app.provisioning.first_request import Request
-from firmware_app.provisioning.first_start import Places
+from firmware_app.provisioning.file import SUFFIX, OfferedFile, Proof
+from firmware_app.provisioning.first_request import FirstRequest
+from firmware_app.provisioning.first_start import IdentityPaths
 from firmware_app.provisioning.folder import Contents, Counts
 from firmware_app.records import Reason
 from firmware_app.sealed.form import MOST_BYTES
@@ -46,7 +46,7 @@ def offers(state: StateDir) -> list[str]:
     return kept[: provisioning_folder.MOST_FILES]
 
 
-def offer(state: StateDir, box: str, code: str = "", counts: Counts | None = None) -> Offer:
+def offer(state: StateDir, box: str, code: str = "", counts: Counts | None = None) -> OfferedFile:
     """The file that was found for *box*: that of the hospital that *counts*, or which *code* opens.
 
     Raises what `provisioning_folder.picked` raises.
@@ -56,7 +56,7 @@ def offer(state: StateDir, box: str, code: str = "", counts: Counts | None = Non
     return provisioning_folder.picked(Contents(found, whole=False, counts=counts), _folder(state), name, code or None)
 
 
-def from_stick(root: Path, config: Config, places: Places, *, whole: bool) -> Iterator[Reason]:
+def from_stick(root: Path, config: Config, places: IdentityPaths, *, whole: bool) -> Iterator[Reason]:
     """Put forward the provisioning files of a stick, and say of each what came of it.
 
     *whole* is whether all that was ever on the stick is known to be seen.  All files that this box may take are kept
@@ -79,10 +79,10 @@ def from_stick(root: Path, config: Config, places: Places, *, whole: bool) -> It
     chosen = contents.chosen(own)
     told = [_kept(one, config, places) for one in contents.found]
     for one in told:  # all are kept before one is taken, for then the box starts again
-        yield _decided(one, places, alone=one is chosen) if isinstance(one, Offer) else one
+        yield _decided(one, places, alone=one is chosen) if isinstance(one, OfferedFile) else one
 
 
-def _kept(found: Offer | LanternError, config: Config, places: Places) -> Offer | Reason:
+def _kept(found: OfferedFile | LanternError, config: Config, places: IdentityPaths) -> OfferedFile | Reason:
     """*found*, if this box may take it, laid down for the first page; else the reason against it."""
     try:
         if isinstance(found, LanternError):
@@ -113,12 +113,12 @@ def _require_room(path: Path, box: str, state: StateDir) -> None:
         raise ProvisioningMany(limit=provisioning_folder.MOST_FILES)
 
 
-def _decided(found: Offer, places: Places, *, alone: bool) -> Reason:
+def _decided(found: OfferedFile, places: IdentityPaths, *, alone: bool) -> Reason:
     """Have *found* taken where its hospital is known and it is *alone*; else whoever has its label decides."""
     try:
         taken = alone and file.trusted(found, places)
         if taken and not first_request.waits(places.state):
-            first_request.ask(places.state, Request(file=found.content.box))
+            first_request.ask(places.state, FirstRequest(file=found.content.box))
     except OSError as error:
         return Reason.of(RequestUnusable(detail=error.strerror or str(error)))
     return Reason(ASKED if taken else OFFERED, {"box": found.content.box})

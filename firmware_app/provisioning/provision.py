@@ -50,7 +50,7 @@ PrivateKey = Ed25519PrivateKey | ec.EllipticCurvePrivateKey
 
 
 @dataclass(frozen=True, slots=True)
-class Keys:
+class KeyFiles:
     """The files of a box's identity, below one folder; the private ones only the uplink's user may read."""
 
     folder: Path
@@ -109,7 +109,7 @@ def hospital_of(file: Path) -> HospitalBundle:
 
 def own_keys(folder: Path, box: str, chip: Chip | None = None) -> BoxBundle:
     """The box's public bundle; its keys are made once.  Raises `ProvisionedAlready` for another id."""
-    keys = Keys(folder)
+    keys = KeyFiles(folder)
     if not keys.box.exists():
         return _made(keys, box, chip)
     made = bundle(keys.box, BoxBundle)
@@ -120,7 +120,7 @@ def own_keys(folder: Path, box: str, chip: Chip | None = None) -> BoxBundle:
 
 def known_hospital(folder: Path) -> HospitalBundle | None:
     """The hospital that the box of these keys reports to; None for none.  Raises `BundleInvalid`."""
-    file = Keys(folder).hospital
+    file = KeyFiles(folder).hospital
     return hospital_of(file) if file.exists() else None
 
 
@@ -137,7 +137,7 @@ def take_hospital(folder: Path, hospital: HospitalBundle) -> HospitalBundle:
     Another one has to enrol the box first, and so has the same one where a new authority of it did not issue the box's
     certificate.
     """
-    keys = Keys(folder)
+    keys = KeyFiles(folder)
     known = known_hospital(folder)
     if known is not None and not _may_keep(keys.tls_cert, known, hospital):
         keys.tls_cert.unlink(missing_ok=True)  # first: no crash leaves the new one beside the old one's certificate
@@ -148,7 +148,7 @@ def take_hospital(folder: Path, hospital: HospitalBundle) -> HospitalBundle:
     return hospital
 
 
-def _made(keys: Keys, box: str, chip: Chip | None) -> BoxBundle:
+def _made(keys: KeyFiles, box: str, chip: Chip | None) -> BoxBundle:
     """Fresh keys; the bundle is written last, so that half a provisioning is done again."""
     keys.folder.mkdir(parents=True, exist_ok=True, mode=0o755)
     identity, tls = Ed25519PrivateKey.generate(), ec.generate_private_key(ec.SECP256R1())
@@ -174,7 +174,7 @@ def complete(folder: Path, enrolment_file: Path) -> str:
     Raises `NotProvisioned`, `HospitalNeeded`, `BundleInvalid`, `EnrolmentStranger`, `CertificateEnded` and
     `CertificateNotYet`, and then has changed nothing.
     """
-    keys = Keys(folder)
+    keys = KeyFiles(folder)
     if not keys.box.exists():
         raise NotProvisioned(folder=str(folder))
     made = bundle(keys.box, BoxBundle)
@@ -205,7 +205,7 @@ def _require_ours(certificate: x509.Certificate, file: Path, folder: Path) -> No
     try:
         authority = x509.load_pem_x509_certificate(hospital.authority.encode())
     except ValueError:
-        raise BundleInvalid(path=str(Keys(folder).hospital), detail="its certificate is broken") from None
+        raise BundleInvalid(path=str(KeyFiles(folder).hospital), detail="its certificate is broken") from None
     if not _issued(certificate, authority):
         raise EnrolmentStranger(
             file=file.name, issuer=_issuer(certificate), authority=_mark(authority), hospital=hospital.fingerprint
@@ -260,7 +260,7 @@ def settings(folder: Path) -> dict[str, dict[str, str | int | bool | None]]:
 
     Once the hospital has enrolled it, `enabled` is true and `tls_cert` is there; before, that one is None.
     """
-    keys = Keys(folder.resolve())
+    keys = KeyFiles(folder.resolve())
     found: dict[str, dict[str, str | int | bool | None]] = {"box": {"id": bundle(keys.box, BoxBundle).box}}
     if keys.hospital.exists():
         hospital = bundle(keys.hospital, HospitalBundle)

@@ -31,7 +31,7 @@ def box(tmp_path: Path) -> tuple[Config, StateDir]:
     clinical.database.close()
     state.provision.mkdir()
     state.line_keys.mkdir()
-    provision.Keys(state.line_keys).hospital.write_bytes(house.bundle_file.read_bytes())
+    provision.KeyFiles(state.line_keys).hospital.write_bytes(house.bundle_file.read_bytes())
     content = tmp_path / "content"
     for folder, number in ((content, 7), (content / "MORE", 8), (content / "MORE", 9)):
         prepared(house, folder, box=f"clinic-{number}")

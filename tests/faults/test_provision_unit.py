@@ -22,7 +22,7 @@ from pathlib import Path
 from firmware_app.provisioning import first_request
 from firmware_app.store.disk.layout import StateDir
 answers = dict(box="{box}", clinic="清河卫生院", language="zh_CN", zone="{zone}", ae_title="LANTERN", calling="")
-first_request.ask(StateDir(Path("/var/lib/lantern")), first_request.Request(answers=answers, request="{number}"))
+first_request.ask(StateDir(Path("/var/lib/lantern")), first_request.FirstRequest(answers=answers, request="{number}"))
 """
 
 

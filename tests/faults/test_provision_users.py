@@ -23,7 +23,7 @@ import json, os
 from pathlib import Path
 from firmware_app.care import presence
 from firmware_app.provisioning import first_request, folder
-from firmware_app.provisioning.first_request import Request
+from firmware_app.provisioning.first_request import FirstRequest
 from firmware_app.store.disk.layout import StateDir
 os.setgroups([{group}])
 os.setresgid(*[{group}] * 3)
@@ -59,7 +59,7 @@ def as_user(box: Box, user: int, what: str) -> str:
 
 
 def test_what_the_viewer_asks_is_done(box: Box) -> None:
-    as_user(box, VIEWER_ID, f"first_request.ask(state, Request(answers={ANSWERS!r}))")
+    as_user(box, VIEWER_ID, f"first_request.ask(state, FirstRequest(answers={ANSWERS!r}))")
     told = first_page.answer(box.config, box.places)
     assert told is not None
     assert (told.reason.code, box.config.box.id) == (DONE, "clinic-7")
@@ -94,7 +94,7 @@ def test_the_importer_cannot_ask_in_the_viewers_name(box: Box, does: str) -> Non
 
 def test_a_request_of_the_viewer_that_has_two_names_is_not_heard(box: Box) -> None:
     """What the second name was made for nobody can say."""
-    as_user(box, VIEWER_ID, f"first_request.ask(state, Request(answers={ANSWERS!r}))")
+    as_user(box, VIEWER_ID, f"first_request.ask(state, FirstRequest(answers={ANSWERS!r}))")
     os.link(box.state.provision / "request.json", box.state.run / "kept")
     told = first_page.answer(box.config, box.places)
     assert told is not None

@@ -21,7 +21,7 @@ from firmware_app.errors import KeysMissing
 from firmware_app.provisioning import file as provisioning_file
 from firmware_app.provisioning import provision
 from firmware_app.provisioning.file import Proof
-from firmware_app.provisioning.first_start import Places
+from firmware_app.provisioning.first_start import IdentityPaths
 from hospital import prepare
 from hospital.house import House
 from hospital.inbox.inbox_db import Inbox
@@ -68,7 +68,7 @@ def test_two_hundred_boxes_from_one_list_are_enrolled(house: House, tmp_path: Pa
         file = root / "lantern.toml"
         file.write_text(f'[state]\ndir = "{root}"\n')
         config = load(file, {})
-        places = Places.of(config, file)
+        places = IdentityPaths.of(config, file)
         offer = provisioning_file.read(Path(one["file"]))
         given = provisioning_file.take(offer, config, places, Proof(code=one["code"]))
         assert given.config.box.id == one["box"]

@@ -19,8 +19,8 @@ from firmware_app.errors import SealingFailed, UnitsNotReread
 from firmware_app.health import doctor
 from firmware_app.provisioning import console, first_page, first_request, first_start, naming, offered_files, tpm
 from firmware_app.provisioning.first_page import DONE
-from firmware_app.provisioning.first_request import Request
-from firmware_app.provisioning.first_start import Places
+from firmware_app.provisioning.first_request import FirstRequest
+from firmware_app.provisioning.first_start import IdentityPaths
 from firmware_app.store.disk.layout import StateDir
 from firmware_app.system_program import ProgramFailed
 from hospital.house import House
@@ -61,8 +61,8 @@ def box(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Box:
     return made
 
 
-def places(box: Box) -> Places:
-    found = Places.of(box.config, box.file)
+def places(box: Box) -> IdentityPaths:
+    found = IdentityPaths.of(box.config, box.file)
     assert found.machine == box.root
     return found
 
@@ -83,7 +83,7 @@ def test_a_machine_that_takes_no_time_zone_is_a_box_all_the_same_and_says_so(
     box: Box, installed: Installed, script: str
 ) -> None:
     installed("timedatectl", script)
-    first_request.ask(box.state, Request(answers=ANSWERS))
+    first_request.ask(box.state, FirstRequest(answers=ANSWERS))
     made = first_page.answer(box.config, places(box))
     assert made is not None
     assert (made.reason.code, box.config.box.id) == (DONE, "clinic-7")
@@ -102,8 +102,8 @@ def test_what_was_told_once_more_is_answered_as_before_and_sets_the_time_zone_at
     """The page shows its QR code and has its file to take, whatever became of the clock."""
     installed("timedatectl", REFUSES)
 
-    def told(**changed: str) -> first_request.Result:
-        first_request.ask(box.state, Request(answers={**ANSWERS, **changed}))
+    def told(**changed: str) -> first_request.FirstResult:
+        first_request.ask(box.state, FirstRequest(answers={**ANSWERS, **changed}))
         made = first_page.answer(box.config, places(box))
         assert made is not None
         return made
@@ -120,7 +120,7 @@ def test_what_was_told_once_more_is_answered_as_before_and_sets_the_time_zone_at
 
 def test_a_time_zone_that_was_taken_is_not_spoken_of(box: Box, installed: Installed) -> None:
     installed("timedatectl", "exit 0")
-    first_request.ask(box.state, Request(answers=ANSWERS))
+    first_request.ask(box.state, FirstRequest(answers=ANSWERS))
     made = first_page.answer(box.config, places(box))
     assert made is not None
     assert (made.reason.code, made.undone) == (DONE, ())
@@ -133,7 +133,7 @@ def test_where_nobody_says_whether_there_is_a_chip_no_key_is_made(
     """Keys that were once written openly stay so."""
     installed("systemd-creds", script)
     monkeypatch.setattr(tpm, "_ASK_S", SOON_S)
-    first_request.ask(box.state, Request(answers=ANSWERS))
+    first_request.ask(box.state, FirstRequest(answers=ANSWERS))
     refused = first_page.answer(box.config, places(box), tpm.chip)
     assert refused is not None
     assert refused.reason.code == SealingFailed.code
@@ -157,7 +157,7 @@ def test_a_box_that_does_not_start_again_says_so_on_its_page(
     installed("systemctl", script)
     installed("timedatectl", "exit 0")
     monkeypatch.setattr(first_page, "_RESTART_S", SOON_S)
-    first_request.ask(box.state, Request(answers=ANSWERS))
+    first_request.ask(box.state, FirstRequest(answers=ANSWERS))
     assert first_page.main(["--config", str(box.file), "--restart"]) == 1
     assert "provision.start_needed: " in capsys.readouterr().err
     told = first_request.result(box.state)
@@ -289,7 +289,7 @@ def test_what_is_no_request_is_refused_in_words_and_out_of_the_way(box: Box, kin
     assert "Open the page and answer again" in told.text("en")
     assert not first_request.waits(box.state)  # else systemd would wake root for it again and again
     assert first_page.answer(box.config, places(box)) is None
-    first_request.ask(box.state, Request(answers=ANSWERS))
+    first_request.ask(box.state, FirstRequest(answers=ANSWERS))
     done = first_page.answer(box.config, places(box))
     assert done is not None
     assert done.reason.code == DONE
@@ -300,7 +300,7 @@ def test_what_is_no_request_is_refused_in_words_and_out_of_the_way(box: Box, kin
 def test_what_is_no_offered_file_is_refused_in_words(box: Box, kind: Callable[[Path], None]) -> None:
     (box.state.provision / "offered").mkdir()
     kind(box.state.provision / "offered" / "clinic-7.lantern.json")
-    first_request.ask(box.state, Request(file="clinic-7"))
+    first_request.ask(box.state, FirstRequest(file="clinic-7"))
     told = first_page.answer(box.config, places(box))
     assert told is not None
     assert told.reason.code == "provision.file"
@@ -309,7 +309,7 @@ def test_what_is_no_offered_file_is_refused_in_words(box: Box, kind: Callable[[P
 
 def test_a_folder_where_the_answer_goes_is_put_aside_with_what_is_in_it(box: Box) -> None:
     a_full_folder(box.state.provision / "result.json")
-    first_request.ask(box.state, Request(answers={"box": "-"}))
+    first_request.ask(box.state, FirstRequest(answers={"box": "-"}))
     made = first_page.answer(box.config, places(box))
     assert first_request.result(box.state) == made
     (aside,) = box.state.provision.glob(".result.json.*/something")
@@ -319,7 +319,7 @@ def test_a_folder_where_the_answer_goes_is_put_aside_with_what_is_in_it(box: Box
 def test_an_answer_that_cannot_be_written_is_a_sentence_and_wakes_root_once(
     box: Box, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    first_request.ask(box.state, Request(answers={"box": "-"}))
+    first_request.ask(box.state, FirstRequest(answers={"box": "-"}))
     with no_room():
         assert first_page.main(["--config", str(box.file)]) == 1
     assert capsys.readouterr().err.startswith("provision.request: ")
@@ -332,7 +332,7 @@ def test_a_folder_where_an_answer_or_a_request_is_written_first_is_put_out_of_th
 ) -> None:
     for name in (".request.json.new", ".result.json.new"):
         plant(box.state.provision / name)
-    first_request.ask(box.state, Request(answers={"box": "-"}))
+    first_request.ask(box.state, FirstRequest(answers={"box": "-"}))
     made = first_page.answer(box.config, places(box))
     assert made is not None
     assert first_request.result(box.state) == made
@@ -345,7 +345,7 @@ def test_a_request_that_cannot_be_laid_down_does_not_end_the_import_of_a_stick(
     made = prepared(house, tmp_path / "stick")
     (box.file.parent / "hospital.json").write_bytes(house.bundle_file.read_bytes())
 
-    def full(state: StateDir, request: Request) -> None:
+    def full(state: StateDir, request: FirstRequest) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(first_request, "ask", full)

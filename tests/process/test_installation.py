@@ -28,9 +28,9 @@ from firmware_app.errors import (
     NotInstalled,
 )
 from firmware_app.installation import ground, hospital, removal, setting_up
-from firmware_app.installation.kind import MADE_FOR, Kind
+from firmware_app.installation.kind import MADE_FOR, MachineKind
 from firmware_app.installation.machine import Machine, Record
-from firmware_app.installation.programs import Source
+from firmware_app.installation.programs import ProgramSource
 from tests.peers import REPOSITORY, need_root, peer
 
 _DEBS = {"nginx": "nginx-common", "nginx-common": "", "avahi-daemon": "", "ntfs-3g": ""}
@@ -75,7 +75,7 @@ class Running(Machine):
 @dataclass(frozen=True)
 class Place:
     machine: Running
-    source: Source
+    source: ProgramSource
     apt: Callable[..., None]
     """Says what apt does just before the packages come, and just after."""
 
@@ -134,7 +134,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Place:
     monkeypatch.setenv("LC_ALL", "C.UTF-8")
     monkeypatch.setattr(ground, "PORTS", ())
     monkeypatch.setattr(sys, "base_prefix", "/usr")
-    made = Place(Running(root), Source(tree, wheels, ""), apt)
+    made = Place(Running(root), ProgramSource(tree, wheels, ""), apt)
     pack(made)
     return made
 
@@ -198,7 +198,7 @@ def test_wheels_of_another_machine_are_refused_with_both_names_before_any_packag
     place: Place, mistake: dict[str, str]
 ) -> None:
     (place.root / "etc/os-release").write_text('ID=debian\nVERSION_ID="12"\nPRETTY_NAME="Debian 12 (bookworm)"\n')
-    here = Kind.here(place.root)
+    here = MachineKind.here(place.root)
     assert place.source.wheels is not None
     made_for = place.source.wheels / MADE_FOR
     made_for.write_text(json.dumps({**asdict(here), "name": "the other one", **mistake}), "utf-8")
@@ -215,7 +215,7 @@ def test_wheels_of_another_machine_are_refused_with_both_names_before_any_packag
 
 def test_the_hospitals_computer_refuses_wheels_of_another_machine(place: Place) -> None:
     assert place.source.wheels is not None
-    foreign = replace(Kind.here(), system="ubuntu 24.04 x86_64")
+    foreign = replace(MachineKind.here(), system="ubuntu 24.04 x86_64")
     (place.source.wheels / MADE_FOR).write_text(json.dumps(asdict(foreign)), "utf-8")
     before = everything(place.root)
     with pytest.raises(InstallWheelsForeign):
@@ -234,8 +234,8 @@ def test_where_there_is_no_python_yet_the_shell_refuses_them(place: Place) -> No
     assert place.source.wheels is not None
     made_for = place.source.wheels / MADE_FOR
     script = ["sh", str(place.source.tree / "systemd/packages.sh"), str(place.source.wheels), "ntfs-3g"]
-    foreign = replace(Kind.here(), system="ubuntu 24.04 x86_64")
-    for kind, status in ((foreign, 1), (Kind.here(), 0)):
+    foreign = replace(MachineKind.here(), system="ubuntu 24.04 x86_64")
+    for kind, status in ((foreign, 1), (MachineKind.here(), 0)):
         made_for.write_text(json.dumps(asdict(kind), indent=1), "utf-8")
         done = subprocess.run(script, capture_output=True, text=True, check=False)
         assert done.returncode == status, done.stderr

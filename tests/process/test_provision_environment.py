@@ -10,7 +10,7 @@ import pytest
 from firmware_app.commands import cli
 from firmware_app.config import Config
 from firmware_app.provisioning import first_page, first_request
-from firmware_app.provisioning.first_request import Request
+from firmware_app.provisioning.first_request import FirstRequest
 from hospital.house import House
 from tests.shelf import CLINIC, Box, prepared
 
@@ -50,7 +50,7 @@ def step_by_step(box: Box, house: House) -> None:
 
 
 def by_the_first_page(box: Box, house: House) -> None:
-    first_request.ask(box.state, Request(answers=ANSWERS))
+    first_request.ask(box.state, FirstRequest(answers=ANSWERS))
     assert first_page.main(["--config", str(box.file)]) == 0
 
 

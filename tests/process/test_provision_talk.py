@@ -25,7 +25,7 @@ from firmware_app.errors import LanternError, ProvisionedAlready
 from firmware_app.provisioning import authority, first_start
 from firmware_app.provisioning.answers import QUESTIONS, Answers, present_zone
 from firmware_app.provisioning.authority import Names
-from firmware_app.provisioning.first_start import Places
+from firmware_app.provisioning.first_start import IdentityPaths
 from firmware_app.store.accounts.accounts_db import Accounts
 from hospital.house import House
 from tests.shelf import prepared
@@ -199,11 +199,11 @@ def test_on_a_small_screen_a_sentence_stands_for_the_code_that_would_run_off_it(
     assert sum(1 + len(line) // 80 for line in shown.splitlines()) <= 25, "nothing of it has run off the screen"
 
 
-def places_of(folder: Path) -> Places:
+def places_of(folder: Path) -> IdentityPaths:
     file = folder / "etc/lantern.toml"
     file.parent.mkdir(exist_ok=True)
     file.write_text(f'[state]\ndir = "{folder / "state"}"\n')
-    return Places.of(load(file, {}), file)
+    return IdentityPaths.of(load(file, {}), file)
 
 
 ENTERED = [("Language", "2"), ("Name", "X"), ("Box id", ""), *[(r"\]: ", "")] * 5]
@@ -265,14 +265,14 @@ def test_a_kill_at_any_instant_leaves_a_box_that_is_or_is_not(house: House, tmp_
         "import sys, json\nfrom pathlib import Path\nfrom firmware_app.config import load\n"
         "from firmware_app.provisioning import first_start, provision\n"
         "from firmware_app.provisioning.answers import Answers\n"
-        "from firmware_app.provisioning.first_start import Places\nimport os\n"
+        "from firmware_app.provisioning.first_start import IdentityPaths\nimport os\n"
         "from firmware_app.store.disk import whole_files as files\n"
         "count, stop = [0], int(sys.argv[3])\n"
         "def audited(event, args):\n"
         "    if event in ('os.rename', 'open') and '.new' in str(args[0]):\n"
         "        count[0] += 1\n"
         "        if count[0] == stop: os.kill(os.getpid(), 9)\n"
-        "file = Path(sys.argv[1]); config = load(file, {}); places = Places.of(config, file)\n"
+        "file = Path(sys.argv[1]); config = load(file, {}); places = IdentityPaths.of(config, file)\n"
         "sys.addaudithook(audited)\n"
         "answers = Answers('clinic-7', 'X', 'en', 'Asia/Shanghai', 'LANTERN')\n"
         "first_start.apply(answers, provision.hospital_of(Path(sys.argv[2])), config, places)\nprint(count[0])\n"
@@ -316,7 +316,7 @@ def test_the_clock_shows_the_clinics_time_and_nobody_elses_is_touched(tmp_path: 
     (etc / "localtime").symlink_to("/usr/share/zoneinfo/Etc/UTC")
     (etc / "timezone").write_text("Etc/UTC\n")
     plain = places_of(tmp_path)
-    places = Places(plain.config, plain.keys, plain.state, etc)
+    places = IdentityPaths(plain.config, plain.keys, plain.state, etc)
     before = Path("/etc/localtime").lstat()
     answers = Answers("clinic-7", "X", "en", "Asia/Urumqi", "LANTERN")
     first_start.apply(answers, None, load(places.config, {}), places)

@@ -117,7 +117,7 @@ def test_a_signing_key_under_the_security_chip_is_opened_by_it(
             assert name == "identity.pem"
             return sealed[::-1]
 
-    keys = provision.Keys(box.state.line_keys)
+    keys = provision.KeyFiles(box.state.line_keys)
     keys.sealed[0].write_bytes(keys.identity.read_bytes()[::-1])
     keys.identity.unlink()
     monkeypatch.setattr(tpm, "chip", Chip)

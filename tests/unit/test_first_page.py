@@ -15,7 +15,7 @@ from werkzeug.test import TestResponse
 
 from firmware_app.config import Config, load
 from firmware_app.provisioning import console, first_page, first_request, offered_files
-from firmware_app.provisioning.first_start import Places
+from firmware_app.provisioning.first_start import IdentityPaths
 from firmware_app.store.accounts.accounts_db import Accounts, Role
 from firmware_app.store.clinical.clinical_db import Clinical
 from firmware_app.store.disk.layout import StateDir
@@ -52,8 +52,8 @@ class New:
         return load(self.file, {})
 
     @property
-    def places(self) -> Places:
-        return Places.of(self.config, self.file)
+    def places(self) -> IdentityPaths:
+        return IdentityPaths.of(self.config, self.file)
 
     def app(self) -> Flask:
         """The viewer as it is after a start."""

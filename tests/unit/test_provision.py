@@ -43,7 +43,7 @@ def test_a_box_makes_its_identity_once(house: House, tmp_path: Path) -> None:
 
 def test_private_keys_are_for_their_owner_only_and_are_in_nothing_that_leaves(house: House, tmp_path: Path) -> None:
     made, _ = provision.begin(tmp_path / "line", "clinic-7", house.bundle_file)
-    keys = provision.Keys(tmp_path / "line")
+    keys = provision.KeyFiles(tmp_path / "line")
     for path in (keys.identity, keys.tls_key):
         assert stat.S_IMODE(path.stat().st_mode) == 0o600
         secret = "".join(path.read_text().splitlines()[1:-1])[24:]
@@ -75,7 +75,7 @@ def test_what_a_provisioning_that_was_cut_off_left_is_not_taken_for_the_box_s_ke
     house: House, tmp_path: Path, chips: tuple[Chip | None, Chip | None]
 ) -> None:
     """The power went before the bundle was there, and it is asked again with a chip, or without."""
-    keys = provision.Keys(tmp_path)
+    keys = provision.KeyFiles(tmp_path)
     provision.begin(tmp_path, "clinic-7", house.bundle_file, chips[0])
     keys.box.unlink()
     made, _ = provision.begin(tmp_path, "clinic-7", house.bundle_file, chips[1])
@@ -92,7 +92,7 @@ def test_an_answer_whose_certificate_was_broken_on_the_way_is_refused_in_words(h
     (tmp_path / "answer").write_bytes(Enrolment("clinic-7", broken).encode())
     with pytest.raises(BundleInvalid, match="certificate is broken"):
         provision.complete(tmp_path, tmp_path / "answer")
-    assert not provision.Keys(tmp_path).tls_cert.exists()
+    assert not provision.KeyFiles(tmp_path).tls_cert.exists()
 
 
 def test_the_hospitals_answer_completes_this_box_and_no_other(house: House, tmp_path: Path) -> None:
@@ -125,10 +125,10 @@ def test_the_answer_of_another_hospital_is_refused_by_name_and_changes_nothing(h
     assert (caught.value.issuer, caught.value.authority) == (mark(other), mark(house))
     assert provision.settings(line)["uplink"]["enabled"] is False
     provision.complete(line, ours)
-    before = provision.Keys(line).tls_cert.read_bytes()
+    before = provision.KeyFiles(line).tls_cert.read_bytes()
     with pytest.raises(EnrolmentStranger):
         provision.complete(line, theirs)
-    assert provision.Keys(line).tls_cert.read_bytes() == before
+    assert provision.KeyFiles(line).tls_cert.read_bytes() == before
 
 
 def mark(house: House) -> str:
@@ -161,7 +161,7 @@ def test_a_certificate_that_a_new_authority_did_not_issue_goes_and_one_that_it_d
     house: House, tmp_path: Path
 ) -> None:
     line = tmp_path / "line"
-    keys = provision.Keys(line)
+    keys = provision.KeyFiles(line)
     provision.begin(line, "clinic-7", house.bundle_file)
     _, answer = house.enrol(line / "box.json", replace=True)
     provision.complete(line, answer)
@@ -187,7 +187,7 @@ def test_without_a_hospital_no_answer_is_taken(house: House, tmp_path: Path) -> 
     _, answer = house.enrol(line / "box.json", replace=True)
     with pytest.raises(HospitalNeeded, match=answer.name):
         provision.complete(line, answer)
-    assert not provision.Keys(line).tls_cert.exists()
+    assert not provision.KeyFiles(line).tls_cert.exists()
 
 
 @pytest.mark.parametrize("vouched", [True, False])
@@ -208,7 +208,7 @@ def test_an_answer_that_has_ended_is_refused_unless_the_clock_may_be_what_is_wro
                 provision.complete(line, answer)
         else:
             assert provision.complete(line, answer) == "clinic-7"
-        assert provision.Keys(line).tls_cert.exists() is not vouched
+        assert provision.KeyFiles(line).tls_cert.exists() is not vouched
     finally:
         clock.use(before)
 

@@ -12,7 +12,7 @@ from firmware_app.health.hospital_line import examine
 from firmware_app.provisioning import first_page, first_request, first_start, provision
 from firmware_app.provisioning.answers import Answers
 from firmware_app.provisioning.first_page import DONE
-from firmware_app.provisioning.first_request import Request
+from firmware_app.provisioning.first_request import FirstRequest
 from firmware_app.sealed.envelope import HospitalBundle
 from hospital.house import House
 from tests.shelf import Box, prepared
@@ -51,7 +51,7 @@ def kept(box: Box) -> dict[str, bytes]:
     return {path: data for path, data in box.everything().items() if "/provision/" not in path}
 
 
-def answered(box: Box, request: Request) -> str:
+def answered(box: Box, request: FirstRequest) -> str:
     first_request.ask(box.state, request)
     result = first_page.answer(box.config, box.places)
     assert result is not None
@@ -63,7 +63,7 @@ def test_the_first_page_cannot_give_another_hospital(house: House, other: House,
     given(box, house.bundle())
     before = kept(box)
     for hospital in (other.bundle(), replace(house.bundle(), host="evil.example")):  # a bundle is not signed
-        request = Request(answers=ANSWERS.as_text(), hospital=hospital.encode().decode())
+        request = FirstRequest(answers=ANSWERS.as_text(), hospital=hospital.encode().decode())
         assert answered(box, request) == ProvisionedAlready.code
         assert kept(box) == before
 
@@ -74,8 +74,8 @@ def test_the_first_page_cannot_give_a_hospital_to_a_box_that_has_an_identity_wit
     given(box, None)
     before = kept(box)
     made = prepared(other, box.state.provision / "offered")
-    assert answered(box, Request(file="clinic-7", code=made.code)) == ProvisionedAlready.code
-    request = Request(answers=ANSWERS.as_text(), hospital=other.bundle_file.read_text())
+    assert answered(box, FirstRequest(file="clinic-7", code=made.code)) == ProvisionedAlready.code
+    request = FirstRequest(answers=ANSWERS.as_text(), hospital=other.bundle_file.read_text())
     assert answered(box, request) == ProvisionedAlready.code
     assert kept(box) == before
 
@@ -84,13 +84,13 @@ def test_the_first_page_cannot_change_an_answer_that_the_box_has(box: Box) -> No
     given(box, None)
     before = kept(box)
     changed = replace(ANSWERS, calling=("EVIL",))
-    assert answered(box, Request(answers=changed.as_text())) == ProvisionedAlready.code
+    assert answered(box, FirstRequest(answers=changed.as_text())) == ProvisionedAlready.code
     assert kept(box) == before
 
 
 def test_a_request_that_a_power_cut_left_unanswered_is_answered(house: House, box: Box) -> None:
     """The configuration was written, its answer was not: asked again the same comes out."""
-    request = Request(answers=ANSWERS.as_text(), hospital=house.bundle_file.read_text())
+    request = FirstRequest(answers=ANSWERS.as_text(), hospital=house.bundle_file.read_text())
     assert answered(box, request) == DONE
     before = kept(box)
     assert answered(box, request) == DONE
@@ -99,7 +99,7 @@ def test_a_request_that_a_power_cut_left_unanswered_is_answered(house: House, bo
 
 def test_a_file_that_a_power_cut_left_unanswered_is_answered(house: House, box: Box) -> None:
     made = prepared(house, box.state.provision / "offered")
-    request = Request(file="clinic-7", code=made.code)
+    request = FirstRequest(file="clinic-7", code=made.code)
     assert answered(box, request) == DONE
     before = kept(box)
     assert answered(box, request) == DONE
@@ -124,4 +124,4 @@ def test_a_box_of_another_hospital_waits_for_that_ones_certificate(house: House,
     assert (told.host, told.enabled, told.tls_cert) == ("other.example", False, None)
     assert [reason.code for _, reason in examine(box.config, box.state)] == ["line.awaited"]
     enrolled(box, other)
-    assert provision.hospital_of(provision.Keys(box.places.keys).hospital) == other.bundle()
+    assert provision.hospital_of(provision.KeyFiles(box.places.keys).hospital) == other.bundle()

@@ -29,7 +29,7 @@ from firmware_app.provisioning import file as provisioning_file
 from firmware_app.provisioning import first_page, first_request, naming, offered_files, provision
 from firmware_app.provisioning.file import Proof
 from firmware_app.provisioning.first_page import DONE
-from firmware_app.provisioning.first_request import Request
+from firmware_app.provisioning.first_request import FirstRequest
 from firmware_app.provisioning.offered_files import ASKED, OFFERED
 from firmware_app.records import Reason
 from firmware_app.sealed.envelope import SignedProvisioning
@@ -150,7 +150,7 @@ def test_a_retired_sealing_key_does_not_come_back_with_an_old_file(tmp_path: Pat
     made = prepared(house, tmp_path / "out")
     (box.file.parent / "hospital.json").write_bytes(house.rotate().encode())  # came with the software
     box.take(made.file)
-    assert provision.hospital_of(provision.Keys(box.places.keys).hospital).serial == 2
+    assert provision.hospital_of(provision.KeyFiles(box.places.keys).hospital).serial == 2
 
 
 def test_what_no_box_would_take_is_refused_at_the_hospital_with_its_line(house: House, tmp_path: Path) -> None:
@@ -195,7 +195,7 @@ def test_a_stick_offers_and_the_label_decides(house: House, box: Box, tmp_path: 
     assert (reason.code, offered_files.offers(box.state)) == (OFFERED, ["clinic-7"])
     assert not first_request.waits(box.state)
     for code, told in (("2222-2222-2222", CodeWrong.code), (made.code, DONE)):
-        first_request.ask(box.state, Request(file="clinic-7", code=code))
+        first_request.ask(box.state, FirstRequest(file="clinic-7", code=code))
         result = first_page.answer(box.config, box.places)
         assert result is not None
         assert result.reason.code == told
@@ -237,7 +237,7 @@ def test_a_stick_changes_nothing_on_a_box_that_has_an_identity(house: House, box
         other = prepared(house, tmp_path / f"other-{number}", box=f"clinic-{number}")
         assert from_stick(box, other.file.parent) == []
     assert box.everything() == before
-    first_request.ask(box.state, Request(answers={"box": "clinic-8"}))
+    first_request.ask(box.state, FirstRequest(answers={"box": "clinic-8"}))
     refused = first_page.answer(box.config, box.places)
     assert refused is not None
     assert refused.reason.code != DONE
@@ -268,7 +268,7 @@ def test_what_another_user_wrote_is_no_request(box: Box) -> None:
     if os.geteuid() != 0:
         missing("needs root, to write as another user")
     box.state.provision.mkdir()
-    first_request.ask(box.state, Request(answers={"box": "clinic-7"}))
+    first_request.ask(box.state, FirstRequest(answers={"box": "clinic-7"}))
     os.chown(box.state.provision / "request.json", 65534, 65534)
     told = first_page.answer(box.config, box.places)
     assert told is not None
@@ -278,7 +278,7 @@ def test_what_another_user_wrote_is_no_request(box: Box) -> None:
 
 def test_an_offered_name_leads_nowhere_else(box: Box) -> None:
     box.state.provision.mkdir()
-    first_request.ask(box.state, Request(file="../../etc/passwd", code="x"))
+    first_request.ask(box.state, FirstRequest(file="../../etc/passwd", code="x"))
     told = first_page.answer(box.config, box.places)
     assert told is not None
     assert told.reason.code == ProvisioningUnreadable.code

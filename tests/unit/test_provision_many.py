@@ -19,7 +19,7 @@ from firmware_app.errors import (
 from firmware_app.provisioning import file, first_page, first_request, naming, offered_files
 from firmware_app.provisioning import folder as provisioning_folder
 from firmware_app.provisioning.first_page import DONE
-from firmware_app.provisioning.first_request import Request
+from firmware_app.provisioning.first_request import FirstRequest
 from firmware_app.provisioning.offered_files import ASKED, OFFERED
 from firmware_app.provisioning.tpm import Chip
 from hospital.house import House
@@ -58,7 +58,9 @@ def test_a_stick_for_many_boxes_makes_no_box_the_first_of_the_list(
     assert not first_request.waits(box.state)
     assert first_page.answer(box.config, box.places) is None
     assert box.config.box.id == "unprovisioned"
-    first_request.ask(box.state, Request(file="clinic-9", code=stick[2].code))  # as the page does with the label's code
+    first_request.ask(
+        box.state, FirstRequest(file="clinic-9", code=stick[2].code)
+    )  # as the page does with the label's code
     result = first_page.answer(box.config, box.places)
     assert result is not None
     assert (result.reason.code, box.config.box.id) == (DONE, "clinic-9")
@@ -106,7 +108,7 @@ def test_a_file_that_is_followed_by_nothing_for_megabytes_is_not_read_whole(
 
 def test_who_clicks_twice_is_answered_twice(house: House, box: Box, stick: list[Prepared]) -> None:
     """The second request comes while root is at work on the first; the page waits for the answer to the second."""
-    first, second = (Request(file="clinic-8", code=stick[1].code) for _ in range(2))
+    first, second = (FirstRequest(file="clinic-8", code=stick[1].code) for _ in range(2))
 
     class Clicked(Chip):
         def seal(self, name: str, secret: bytes) -> bytes:
@@ -215,7 +217,7 @@ def test_a_stranger_s_later_file_does_not_hide_the_one_that_the_label_opens(
     assert from_stick(box, folder) == [OFFERED, OFFERED]
     assert offered_files.offers(box.state) == ["clinic-7"]
     assert not first_request.waits(box.state)
-    first_request.ask(box.state, Request(file="clinic-7", code=hidden.code))
+    first_request.ask(box.state, FirstRequest(file="clinic-7", code=hidden.code))
     done = first_page.answer(box.config, box.places)
     assert done is not None
     assert (done.reason.code, done.hospital) == (DONE, house.bundle().fingerprint)

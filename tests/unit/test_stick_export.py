@@ -82,7 +82,7 @@ def carried(box: Box, house: House, *names: str) -> Path:
 
 def carried_as(box: Box, house: House, content: bytes) -> Path:
     """A file that the box sealed over *content*, whatever that is."""
-    keys, identity = keyring.load(house.keys), provision.Keys(box.state.line_keys).identity
+    keys, identity = keyring.load(house.keys), provision.KeyFiles(box.state.line_keys).identity
     file = box.folder / f"{box.case}{sealed_case.SUFFIX}"
     with file.open("xb") as handle:
         sealer = Sealer(handle, BOX, signing_key(identity.read_bytes()), keys.private[keys.current].public_key())

@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from firmware_app.errors import SealingFailed
 from firmware_app.provisioning import provision
-from firmware_app.provisioning.provision import Keys
+from firmware_app.provisioning.provision import KeyFiles
 from firmware_app.provisioning.tpm import Chip
 from hospital.house import House
 from tests.peers import missing, need_root, peer
@@ -62,7 +62,7 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> House:
 
 
 def test_sealed_keys_are_no_keys_until_their_own_chip_opens_them(house: House, tmp_path: Path) -> None:
-    keys = Keys(tmp_path / "line")
+    keys = KeyFiles(tmp_path / "line")
     with chip(tmp_path / "chip") as own:
         made, _ = provision.begin(keys.folder, "clinic-7", house.bundle_file, own)
         again, _ = provision.begin(keys.folder, "clinic-7", house.bundle_file, own)

@@ -19,7 +19,7 @@ from firmware_app.provisioning import file, first_page, first_request, first_sta
 from firmware_app.provisioning.answers import QUESTIONS, Answers
 from firmware_app.provisioning.file import Proof
 from firmware_app.provisioning.first_page import DONE
-from firmware_app.provisioning.first_request import Request, Result
+from firmware_app.provisioning.first_request import FirstRequest, FirstResult
 from web.box import here
 
 blueprint = Blueprint("setup", __name__)
@@ -98,7 +98,7 @@ def answers() -> ResponseReturnValue:
         return _questions(told, errors, bundle_text)
     if hospital and request.form.get("same") != hospital.fingerprint:
         return _questions(told, {}, bundle_text, hospital.fingerprint)
-    return _ask(Request(answers=told, hospital=bundle_text))
+    return _ask(FirstRequest(answers=told, hospital=bundle_text))
 
 
 @blueprint.get("/setup/outcome")
@@ -161,10 +161,10 @@ def _file(given: str, meant: str) -> ResponseReturnValue:
         return _code_again(error.text(g.language), meant)
     box.accounts.forget_failures(_TRY, request.remote_addr or "")
     box.accounts.first_claim(given)  # so that the code of the label makes the first account
-    return _ask(Request(file=offer.content.box, code=given))
+    return _ask(FirstRequest(file=offer.content.box, code=given))
 
 
-def _ask(asked: Request) -> ResponseReturnValue:
+def _ask(asked: FirstRequest) -> ResponseReturnValue:
     first_request.ask(here().state, asked)
     session[_ASKED] = asked.request
     return redirect(url_for("setup.outcome"))
@@ -198,7 +198,7 @@ def _code_again(error: str, meant: str) -> ResponseReturnValue:
     return render_template("setup_code.html", error=told, offers=offers, box_id=meant), 400
 
 
-def _drawn(found: Result) -> str:
+def _drawn(found: FirstResult) -> str:
     """The box's bundle as a QR code for the hospital's camera: a path of SVG, which needs no style of its own."""
     drawn = segno.make_qr("".join(found.bundle.splitlines()), error="l")
     return str(drawn.svg_inline(border=2, omitsize=True, svgclass="qr", lineclass=None))

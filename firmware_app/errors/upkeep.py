@@ -1,0 +1,138 @@
+"""An installed box: its folders and units, the TLS front before the viewer, and the backups of its databases."""
+
+from __future__ import annotations
+
+from firmware_app.errors.base import LanternError
+from firmware_app.language import N_
+
+
+class SetupError(LanternError):
+    """The box's folders, users or units are not as its processes need them."""
+
+
+class StateElsewhere(SetupError):
+    code = "setup.state_elsewhere"
+    sentence = N_(
+        "An installed box keeps its state in {expected}, not in {path}. Remove [state] dir from the configuration; to "
+        "use another disk, mount it there."
+    )
+    path: str
+    expected: str
+
+
+class UserMissing(SetupError):
+    code = "setup.user_missing"
+    sentence = N_("The system user or group {name} is missing. Install Lantern again: “make install”.")
+    name: str
+
+
+class UnitsNotReread(SetupError):
+    code = "setup.units_not_reread"
+    sentence = N_(
+        "systemd has not read anew what was written for the box's services: {detail}. They run as they were set "
+        "before. Run “sudo systemctl daemon-reload”, then “sudo systemctl restart lantern.target”."
+    )
+    detail: str
+
+
+class NameNotTaken(SetupError):
+    code = "setup.name_not_taken"
+    sentence = N_(
+        "The name {name}.local is not known in the clinic's network: {detail}. Open the page by the box's address; see "
+        "that avahi-daemon runs, then “sudo systemctl restart lantern-mdns”."
+    )
+    name: str
+    detail: str
+
+
+class FolderStrange(SetupError):
+    code = "setup.folder_strange"
+    sentence = N_("{path} is a link or a file where a folder belongs. Move it away; the box then makes the folder.")
+    path: str
+
+
+class FrontError(LanternError):
+    """The front cannot be given what it needs to speak TLS."""
+
+
+class AuthorityUnusable(FrontError):
+    code = "front.authority"
+    sentence = N_(
+        "The box's own certificate authority cannot be used: {detail}. Put the folders authority and front in {path} "
+        "back from a backup. Without one, remove both and restart the box: it makes a new authority, which every phone "
+        "and PC must be told to trust again."
+    )
+    path: str
+    detail: str
+
+
+class FrontNotWritable(FrontError):
+    code = "front.write"
+    sentence = N_("The certificate of the page cannot be written to {path}: {detail}. Run this as root.")
+    path: str
+    detail: str
+
+
+class FrontNeedsPort(FrontError):
+    code = "front.port"
+    sentence = N_(
+        "The front cannot find the viewer: [viewer] port is 0, which means any free port. Set a number, as in 8080."
+    )
+
+
+class CareError(LanternError):
+    """What the box does for itself by night cannot be done."""
+
+
+class BackupUnderWay(CareError):
+    code = "care.backup_under_way"
+    sentence = N_("Another backup is being made in {path} just now. Try again when it is done.")
+    path: str
+
+
+class BackupDiskAbsent(CareError):
+    code = "care.backup_disk"
+    sentence = N_(
+        "The disk for backups is not there: {path} is missing, or lies on the same disk as the images. Connect and "
+        "mount that disk, or correct [backup] dir."
+    )
+    path: str
+
+
+class BackupDiskOpen(CareError):
+    code = "care.backup_open"
+    sentence = N_(
+        "The disk for backups at {path} keeps no file modes (FAT, exFAT and NTFS do not), so everybody could read the "
+        "names and the password hashes in a backup there. None is made. Format that disk as ext4; that also erases "
+        "what lies on it."
+    )
+    path: str
+
+
+class BackupNoRoom(CareError):
+    code = "care.backup_room"
+    sentence = N_(
+        "There is no room for a backup of the databases in {path}: {missing_mb} MB are missing. The earlier backups "
+        "are kept. Free that much space."
+    )
+    path: str
+    missing_mb: int
+
+
+class BackupFailed(CareError):
+    code = "care.backup_failed"
+    sentence = N_(
+        "The backup of the databases could not be written to {path}: {detail}. The earlier backups are kept. Check "
+        "that disk."
+    )
+    path: str
+    detail: str
+
+
+class BackupNotWhole(CareError):
+    code = "care.backup_not_whole"
+    sentence = N_(
+        "The copy of {database} was not whole and was thrown away; the earlier backups are kept. If this comes again, "
+        "the disk is failing: replace it."
+    )
+    database: str
