@@ -13,6 +13,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from typing import Final
 
 from bench import harness, page
@@ -20,6 +21,7 @@ from bench.outcome import Outcome
 
 PARTS: Final = ("intake", "reading", "decode", "pipeline", "start", "memory", "viewer", "line", "hospital", "size")
 _MOST_S: Final = 900
+_ENDING_S: Final = 60
 
 
 def main() -> int:
@@ -63,7 +65,9 @@ def _measured(part: str, quick: bool) -> tuple[Outcome, bool]:
         told, said = process.communicate(timeout=_MOST_S)
     except subprocess.TimeoutExpired:
         process.send_signal(signal.SIGINT)  # as Ctrl-C would, so that it ends the processes which it has started
-        process.communicate()
+        with suppress(subprocess.TimeoutExpired):  # one of those may live on and hold the pipe open
+            process.communicate(timeout=_ENDING_S)
+        process.kill()
         return _nothing(part, quick, f"It did not end within {_MOST_S} s."), False
     if process.returncode == 0:
         return Outcome.of_json(told), True

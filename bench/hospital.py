@@ -119,13 +119,13 @@ def main() -> None:
 
 def _options() -> argparse.Namespace:
     parser = harness.parser("hospital", __doc__)
-    parser.add_argument("--messages", type=int, default=None, help="of all boxes (default 20000; with --quick 2000)")
-    parser.add_argument("--rounds", type=int, default=None, help="rounds that count (default 5; with --quick 1)")
+    parser.add_argument("--messages", type=int, default=None, help="of all boxes (default 10000; with --quick 2000)")
+    parser.add_argument("--rounds", type=int, default=None, help="rounds that count (default 3; with --quick 1)")
     parser.add_argument("--rows", type=int, default=None, help="of the large inbox (default 1000000; --quick 20000)")
     options = parser.parse_args()
     options.rows = options.rows or (20_000 if options.quick else 1_000_000)
-    options.messages = options.messages or (2000 if options.quick else 20_000)
-    options.rounds = options.rounds or (1 if options.quick else 5)
+    options.messages = options.messages or (2000 if options.quick else 10_000)
+    options.rounds = options.rounds or (1 if options.quick else 3)
     return options
 
 

@@ -52,7 +52,7 @@ from hospital.keys import authority, keyring
 from hospital.line import ingest, receiver
 
 BOXES: Final = 4
-_PATIENCE_S: Final = 300.0
+_PATIENCE_S: Final = 120.0
 _RECEIPT_AT, _CLEAR_AT = 76, 110  # where a receipt, and an unsealed message, have their body
 
 

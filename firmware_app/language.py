@@ -16,8 +16,12 @@ from pathlib import Path
 from typing import Final, TextIO
 from unicodedata import category
 
-LANGUAGES: Final = ("zh_CN", "en")
-_CATALOGUE: Final = Path(__file__).parent / "translations"
+ENGLISH: Final = "en"
+MORE_CATALOGUES: Final = "LANTERN_TRANSLATIONS"
+"""The environment variable with a further folder of catalogues, LANGUAGE/LC_MESSAGES/lantern.mo."""
+_FOLDERS: Final = tuple(
+    Path(folder) for folder in (Path(__file__).parent / "translations", os.environ.get(MORE_CATALOGUES)) if folder
+)
 _SENTENCES: dict[str, str] = {}
 
 
@@ -38,9 +42,38 @@ def codes() -> Mapping[str, str]:
     return dict(_SENTENCES)
 
 
+def _languages() -> tuple[str, ...]:
+    found = {file.parts[-3] for folder in _FOLDERS for file in folder.glob("*/LC_MESSAGES/lantern.mo")}
+    return (*sorted(found - {ENGLISH}), ENGLISH)
+
+
+LANGUAGES: Final = _languages()
+"""What the box speaks: a language for each catalogue, and English, in which the code has its sentences."""
+
+
 @cache
 def _catalogue(language: str) -> gettext.NullTranslations:
-    return gettext.translation("lantern", _CATALOGUE, languages=[language], fallback=language == "en")
+    for folder in _FOLDERS:
+        if (folder / language).is_dir():
+            return gettext.translation("lantern", folder, languages=[language])
+    return gettext.NullTranslations()
+
+
+def own_name(language: str) -> str:
+    """What *language* calls itself: its catalogue's text for “English”."""
+    return translate(N_("English"), language)
+
+
+def tag(language: str) -> str:
+    """*language* as HTML names it (BCP 47): ``zh-CN`` for ``zh_CN``."""
+    return language.replace("_", "-")
+
+
+def spoken() -> str:
+    """The language of the terminal (POSIX locale variables, the strongest first); English where the box has none."""
+    chosen = next((value for name in ("LC_ALL", "LC_MESSAGES", "LANG") if (value := os.environ.get(name))), "")
+    exact = [language for language in LANGUAGES if chosen.startswith(language)]
+    return next(iter([*exact, *(one for one in LANGUAGES if one[:2] == chosen[:2])]), ENGLISH)
 
 
 def translate(message: str, language: str) -> str:

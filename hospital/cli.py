@@ -266,7 +266,7 @@ The list names its columns in its first line. It may be a spreadsheet's CSV, in 
 
 box            small letters, digits and hyphens; it stays for good
 clinic         the clinic's name, as it stands on reports
-language       zh_CN or en; default: zh_CN
+language       zh_CN, en or another that the box has; default: zh_CN
 zone           the time zone; default: Asia/Shanghai
 ae_title       what the X-ray machine calls the box; default: LANTERN
 calling        AE titles that may send, with ; between them; default: any

@@ -22,6 +22,7 @@ from typing import Any, Final
 import segno
 
 from firmware_app.errors import KeysMissing, LanternError, MessageInvalid, RowUnusable
+from firmware_app.language import LANGUAGES, N_, tag, translate
 from firmware_app.sealed.envelope import HospitalBundle, Provisioning, SignedProvisioning, claim_mark
 from firmware_app.sealed.summary import decode
 from hospital.house import House
@@ -122,6 +123,8 @@ def _text(path: Path) -> str:
 def _content(list_name: str, line: int, row: Mapping[str, str], hospital: HospitalBundle) -> dict[str, Any]:
     """The fields of a file but for its code and its times, each of the form that a box takes."""
     told: dict[str, Any] = {"box": "", "clinic": "", **row, "hospital": hospital}
+    if row["language"] not in LANGUAGES:
+        raise RowUnusable(file=list_name, line=line, detail=f"language = {row['language'][:40]!r}")
     told["calling"] = tuple(one.strip() for one in row["calling"].replace(",", ";").split(";") if one.strip())
     told["pacs_port"] = int(row["pacs_port"]) if row["pacs_port"].isdecimal() else -1
     try:
@@ -182,16 +185,10 @@ _STYLE: Final = (
     ".label svg{width:32mm;height:32mm;flex:none}.label b{font-size:12pt;overflow-wrap:anywhere}"
     ".mono{font-family:monospace;overflow-wrap:anywhere}.code{font:bold 13pt monospace}.fine{font-size:7pt}"
 )
-_WORDS: Final[Mapping[str, Mapping[str, str]]] = {
-    "zh_CN": {
-        "page": "页面", "code": "一次性代码(仅用一次,请妥善保管)", "hospital": "医院指纹",
-        "limit": "未经医生判断，不得用于诊断。",
-    },
-    "en": {
-        "page": "Page", "code": "One-time code (keep it to yourself)", "hospital": "Fingerprint of the hospital",
-        "limit": "Not for diagnostic use without a doctor.",
-    },
-}  # fmt: skip
+_PAGE: Final = N_("Page")
+_CODE: Final = N_("One-time code (keep it to yourself)")
+_FINGERPRINT: Final = N_("Fingerprint of the hospital")
+_LIMIT: Final = N_("Not for diagnostic use without a doctor.")
 
 
 def sheet(made: Sequence[Prepared], hospital: HospitalBundle) -> str:
@@ -202,14 +199,17 @@ def sheet(made: Sequence[Prepared], hospital: HospitalBundle) -> str:
 
 def _labels(made: Sequence[Prepared], hospital: HospitalBundle) -> Iterator[str]:
     for one in made:
-        address, words = f"https://lantern-{one.box}.local/", _WORDS[one.language]
+        address = f"https://lantern-{one.box}.local/"
+        page, code, fingerprint, limit = (
+            translate(message, one.language) for message in (_PAGE, _CODE, _FINGERPRINT, _LIMIT)
+        )
         yield (
-            f"<div class=label lang={'zh-CN' if one.language == 'zh_CN' else 'en'}>{_drawn(address)}<div>"
+            f"<div class=label lang={tag(one.language)}>{_drawn(address)}<div>"
             f"<b>{escape(one.clinic)}</b><div class=mono>{one.box}</div>"
-            f"<div>{words['page']}<div class=mono>{address}</div></div>"
-            f"<div>{words['code']}<div class=code>{one.code}</div></div>"
-            f"<div>{words['hospital']}<div class=mono>{hospital.fingerprint}</div></div>"
-            f"<div class=fine>{words['limit']}</div></div></div>"
+            f"<div>{page}<div class=mono>{address}</div></div>"
+            f"<div>{code}<div class=code>{one.code}</div></div>"
+            f"<div>{fingerprint}<div class=mono>{hospital.fingerprint}</div></div>"
+            f"<div class=fine>{limit}</div></div></div>"
         )
 
 

@@ -14,7 +14,7 @@ from werkzeug.routing import BaseConverter
 from firmware_app import clock
 from firmware_app.config import Config
 from firmware_app.errors import DiskTrouble
-from firmware_app.language import N_, translate
+from firmware_app.language import N_, tag, translate
 from firmware_app.store.accounts.accounts_db import Accounts
 from firmware_app.store.clinical.clinical_db import Clinical
 from firmware_app.store.disk import stick_files
@@ -137,7 +137,7 @@ def _equip_templates(app: Flask, config: Config) -> None:
         stick_files=stick_files,
     )
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
-    app.jinja_env.filters.update(moment=_moment, dated=_dated, written=_written, percent=_percent)
+    app.jinja_env.filters.update(moment=_moment, dated=_dated, written=_written, percent=_percent, tag=tag)
     app.context_processor(lambda: {"language": g.get("language", config.box.language)})
     app.context_processor(_banner)
     app.context_processor(lambda: {"clock_unsure": guard.user() is not None and not clock.stamp().trusted})

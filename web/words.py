@@ -6,7 +6,8 @@ from collections.abc import Iterable, Mapping
 from typing import Final
 
 from firmware_app.errors import AgeOutside, AgeUnclear, AgeUnknown
-from firmware_app.language import N_, translate
+from firmware_app.language import LANGUAGES as SPOKEN
+from firmware_app.language import N_, own_name, translate
 from firmware_app.reading import hints, quality_hints  # noqa: F401 - they register the sentences of the readings' hints
 from firmware_app.records import FINDING_TAG, Finding, Lesion, Priority
 from firmware_app.store.clinical.patients import Patient
@@ -25,7 +26,7 @@ ROLES: Final = {"doctor": N_("doctor"), "technician": N_("technician"), "auditor
 SEXES: Final = {"F": N_("female"), "M": N_("male"), "O": N_("other")}
 AGES: Final = {"Y": N_("{n} years"), "M": N_("{n} months"), "W": N_("{n} weeks"), "D": N_("{n} days")}
 AGE_UNITS: Final = {"Y": N_("years"), "M": N_("months"), "W": N_("weeks"), "D": N_("days")}
-LANGUAGES: Final = {"zh_CN": ("中文", "中文"), "en": ("EN", "English")}
+LANGUAGES: Final = {language: own_name(language) for language in SPOKEN}
 CHECKS: Final = {
     "clock": N_("Clock"),
     "state": N_("Disk"),

@@ -62,7 +62,7 @@ def _list(options: argparse.Namespace) -> int:
     shared = precedence.overlaps(shelf.packs, config, store)
     language = config.box.language if options.json else for_screen(config.box.language)
     for pack in shelf.packs:
-        told = {**_identity(pack), "title": pack.manifest.title.by_language()[language], "from": _origin(pack, store)}
+        told = {**_identity(pack), "title": pack.manifest.title.text(language), "from": _origin(pack, store)}
         told |= _order(pack.name, shared)
         if options.json:
             _print_json(told)
@@ -85,10 +85,10 @@ def _show(options: argparse.Namespace) -> int:
         told = manifest.model_dump(mode="json", by_alias=True)
         _print_json({**told, "from": _origin(pack, store), "folder": str(pack.folder)})
         return _DONE
-    title = manifest.title.by_language()[language]
+    title = manifest.title.text(language)
     print(f"{pack.name} {manifest.version}   {title}   ({_origin(pack, store)}, {pack.folder})")
     for text in (manifest.intended_use, manifest.not_for, *manifest.weak_points):
-        print(f"  {text.by_language()[language]}")
+        print(f"  {text.text(language)}")
     for finding in manifest.findings:
         print(f"  {finding.code}: threshold {finding.threshold:.3f}, {finding.priority}")
     for artefact in manifest.artefacts:

@@ -20,6 +20,7 @@ from pydantic import (
     model_validator,
 )
 
+from firmware_app.language import LANGUAGES
 from firmware_app.runtimes import choice
 
 DEFAULT_PATH: Final = Path("/etc/lantern/lantern.toml")
@@ -51,6 +52,13 @@ def _runtime(name: str) -> str:
     return name
 
 
+def _language(name: str) -> str:
+    if name not in LANGUAGES:
+        raise ValueError(f"the languages are {', '.join(LANGUAGES)}")
+    return name
+
+
+Language = Annotated[str, AfterValidator(_language)]
 Network = Annotated[str, AfterValidator(_network)]
 Runtime = Annotated[str, AfterValidator(_runtime)]
 
@@ -74,7 +82,7 @@ class Box(Section):
         "unprovisioned", title="Box id", description="set by provisioning", pattern=r"^[a-z0-9][a-z0-9-]{0,39}$"
     )
     name: str = Field("Lantern", title="Name", description="shown to people, for example the clinic's name")
-    language: Literal["zh_CN", "en"] = Field("zh_CN", title="Language", description="of sentences and reports")
+    language: Language = Field("zh_CN", title="Language", description="of sentences and reports")
     usual_population: Literal["adult", "children", "ask"] = Field(
         "ask", title="Usual patients", description="whom an image without an age is taken to show; ask: cannot judge"
     )

@@ -53,7 +53,7 @@ class LanternError(Exception):
         return {name: getattr(self, name) for name in self.placeholders}
 
     def text(self, language: str = "en") -> str:
-        """The sentence a person reads, in *language* (``zh_CN`` or ``en``)."""
+        """The sentence a person reads, in *language* (one of `language.LANGUAGES`)."""
         return say(self.code, self.details, language)
 
     def __str__(self) -> str:

@@ -17,8 +17,9 @@ class ClinicNameUnusable(ProvisionError):
 
 class LanguageUnknown(ProvisionError):
     code = "provision.language"
-    sentence = N_("“{language}” is no language of this box. Choose zh_CN or en.")
+    sentence = N_("“{language}” is no language of this box. Choose one of: {languages}.")
     language: str
+    languages: str
 
 
 class ZoneUnknown(ProvisionError):

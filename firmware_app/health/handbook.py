@@ -3,7 +3,7 @@
     python -m firmware_app.health.handbook [--check] [--docs DIR]
 
 The sentences come from the code and the catalogue; what to do about each is written by hand below it, in
-`docs/operations.md` and `docs/operations.zh.md`, and stays when the sentence changes.  Exit status 1 when anything is
+`docs/operations.LANGUAGE.md`, and stays when the sentence changes.  Exit status 1 when anything is
 missing.
 """
 
@@ -19,9 +19,9 @@ from pathlib import Path
 from typing import Final
 
 from firmware_app.health import doctor, selftest
-from firmware_app.language import codes, translate
+from firmware_app.language import ENGLISH, LANGUAGES, N_, codes, translate
 
-FILES: Final = {"en": "operations.md", "zh_CN": "operations.zh.md"}
+FILES: Final = {language: f"operations.{language}.md" for language in LANGUAGES}
 BEGIN: Final = "<!-- sentences: begin (python -m firmware_app.health.handbook) -->"
 END: Final = "<!-- sentences: end -->"
 TO_WRITE: Final = "TODO"
@@ -33,46 +33,46 @@ SPEAKERS: Final = (doctor, selftest)
 
 @dataclass(frozen=True)
 class Group:
-    """One section of the chapter: its title by language, and the codes in it as patterns."""
+    """One section of the chapter: its title in English, and the codes in it as patterns."""
 
-    titles: Mapping[str, str]
+    title: str
     patterns: tuple[str, ...]
 
 
-def _group(english: str, chinese: str, *patterns: str) -> Group:
-    return Group({"en": english, "zh_CN": chinese}, patterns)
+def _group(title: str, *patterns: str) -> Group:
+    return Group(title, patterns)
 
 
 GROUPS: Final = (
-    _group("Processes and the page", "程序与网页", "doctor.process_*", "doctor.gateway_*", "front.*", "setup.*"),
+    _group(N_("Processes and the page"), "doctor.process_*", "doctor.gateway_*", "front.*", "setup.*"),
     _group(
-        "Disk and old images", "磁盘与旧图像",
+        N_("Disk and old images"),
         "doctor.state_*", "doctor.space_low", "disk.*", "store.unusable", "machine.disk_*", "machine.inodes_*",
         "retention.*",
     ),
-    _group("The machine", "机器", "machine.*"),
-    _group("The clock", "时钟", "clock.*"),
+    _group(N_("The machine"), "machine.*"),
+    _group(N_("The clock"), "clock.*"),
     _group(
-        "Databases", "数据库",
+        N_("The databases"),
         "doctor.database_*", "doctor.key_once", "doctor.*rebuilt", "doctor.images_lost", "doctor.from_backup",
         "doctor.export_*", "store.*", "selftest.database_ok",
     ),
-    _group("Backup", "备份", "doctor.backup_*", "backup.*", "care.backup_*"),
+    _group(N_("Backup"), "doctor.backup_*", "backup.*", "care.backup_*"),
     _group(
-        "Models", "模型",
+        N_("Models"),
         "doctor.pack*", "doctor.runtime_*", "doctor.way_*", "runtime.*", "selftest.golden_*", "selftest.no_pack",
         "pack.manifest", "pack.artefact_missing", "pack.digest", "pack.task", "pack.unlisted", "pack.sums",
     ),
     _group(
-        "Images that wait or were refused", "等待或被拒收的图像",
+        N_("Images that wait or were refused"),
         "doctor.queue_*", "doctor.refused*", "intake.*", "imaging.undecodable", "imaging.unsupported",
         "imaging.too_large", "imaging.memory", "imaging.empty_clip", "reading.*gave_up",
     ),
-    _group("USB sticks", "U盘", "stick.*"),
-    _group("The line to the hospital", "到医院的线路", "line.*", "uplink.*"),
-    _group("The self-test", "自检", "doctor.selftest_*", "selftest.*"),
+    _group(N_("USB sticks"), "stick.*"),
+    _group(N_("The line to the hospital"), "line.*", "uplink.*"),
+    _group(N_("The self-test"), "doctor.selftest_*", "selftest.*"),
     _group(
-        "Settings", "设置",
+        N_("Settings"),
         "doctor.population_*", "doctor.*_door", "doctor.prevalence_idle", "doctor.later", "config.*", "doctor.*",
     ),
 )  # fmt: skip
@@ -87,11 +87,11 @@ ELSEWHERE: Final = (
 
 def groups() -> dict[str, list[str]]:
     """English title -> the codes of that section, in order."""
-    found: dict[str, list[str]] = {group.titles["en"]: [] for group in GROUPS}
+    found: dict[str, list[str]] = {group.title: [] for group in GROUPS}
     for code in sorted(codes()):
         home = next((one for one in GROUPS if any(fnmatchcase(code, pattern) for pattern in one.patterns)), None)
         if home is not None:
-            found[home.titles["en"]].append(code)
+            found[home.title].append(code)
     return found
 
 
@@ -119,9 +119,9 @@ def chapter(language: str, written: Mapping[str, str]) -> str:
 def _lines(language: str, written: Mapping[str, str]) -> Iterator[str]:
     yield from (BEGIN, "")
     for group in GROUPS:
-        found = groups()[group.titles["en"]]
+        found = groups()[group.title]
         if found:
-            yield from (f"### {group.titles[language]}", "")
+            yield from (f"### {translate(group.title, language)}", "")
         for code in found:
             yield from (f"**{sentence(code, language)}** `{code}`\\", f"→ {written.get(code, TO_WRITE)}", "")
     yield END
@@ -146,7 +146,7 @@ def update(path: Path, language: str, *, write: bool) -> list[str]:
 
 
 def _untranslated(code: str, language: str) -> bool:
-    return language != "en" and sentence(code, language) == sentence(code, "en")
+    return language != ENGLISH and sentence(code, language) == sentence(code, ENGLISH)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -156,7 +156,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     missing = [f"nobody has said whether the doctor can say this: {code}" for code in strangers()]
     for language, name in FILES.items():
-        missing += update(options.docs / name, language, write=not options.check)
+        path = options.docs / name
+        has_one = path.exists()
+        missing += update(path, language, write=not options.check) if has_one else [f"there is no {name}"]
     print("\n".join(missing) or "The handbook has every sentence.")
     return 1 if missing else 0
 

@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Final
 
+from firmware_app import language
 from firmware_app.errors import InstallStepFailed
 from firmware_app.language import for_screen, translate
 
@@ -127,9 +128,8 @@ class Machine:
 
 
 def spoken() -> str:
-    """The language of this terminal (POSIX locale variables, the strongest first)."""
-    chosen = next((value for name in ("LC_ALL", "LC_MESSAGES", "LANG") if (value := os.environ.get(name))), "")
-    return for_screen("zh_CN" if chosen.startswith("zh") else "en")
+    """The language for this terminal."""
+    return for_screen(language.spoken())
 
 
 def digest(content: bytes) -> str:

@@ -106,7 +106,7 @@ def _clinic(text: str) -> str:
 
 def _language(text: str) -> str:
     if text not in LANGUAGES:
-        raise LanguageUnknown(language=text[:20])
+        raise LanguageUnknown(language=text[:20], languages=", ".join(LANGUAGES))
     return text
 
 

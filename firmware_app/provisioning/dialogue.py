@@ -13,14 +13,14 @@ from pathlib import Path
 from typing import Any, Final
 
 from firmware_app.errors import LanternError
-from firmware_app.language import N_, for_screen, translate
+from firmware_app.language import LANGUAGES, N_, for_screen, own_name, translate
 from firmware_app.provisioning import provision
 from firmware_app.provisioning.answers import QUESTIONS, Answers, Question
 from firmware_app.sealed.envelope import HospitalBundle
 from firmware_app.store.accounts.accounts_db import checked_code
 
+_LANGUAGE: Final = N_("Language")
 _YES: Final = frozenset({"y", "yes", "j", "是", "对", "好"})
-_LANGUAGES: Final = {"1": "zh_CN", "2": "en", "中文": "zh_CN", "english": "en"}
 _NONE: Final = frozenset({"-", "none", "无"})
 _BUNDLE: Final = N_("The hospital's file (hospital.json)")
 _BUNDLE_HELP: Final = N_("where it lies; empty: no hospital for now")
@@ -79,13 +79,17 @@ class Dialogue:
     # --- the questions -----------------------------------------------------------------------------------------------
 
     def _language(self) -> str:
-        now = "1" if self._default.language == "zh_CN" else "2"
-        has_chinese = for_screen("zh_CN") == "zh_CN"
-        question = "语言 / Language   1 中文   2 English" if has_chinese else "Language   1 Chinese   2 English"
+        shown = {
+            language: own_name(language) if for_screen(language) == language else language for language in LANGUAGES
+        }
+        title = " / ".join(dict.fromkeys(translate(_LANGUAGE, for_screen(language)) for language in LANGUAGES))
+        listed = "".join(f"   {number} {name}" for number, name in enumerate(shown.values(), 1))
+        now = str(LANGUAGES.index(self._default.language) + 1)
         while True:
-            said = self._ask(f"{question}   [{now}]: ").strip().lower() or now
-            if said in _LANGUAGES:
-                return _LANGUAGES[said]
+            said = self._ask(f"{title}{listed}   [{now}]: ").strip().lower() or now
+            for number, (language, name) in enumerate(shown.items(), 1):
+                if said in (str(number), name.lower(), language.lower()):
+                    return language
 
     def _answer(self, question: Question) -> str:
         """The text of an answer that passed its check."""

@@ -9,7 +9,7 @@ from typing import Final
 
 import segno
 
-from firmware_app.language import N_, translate
+from firmware_app.language import N_, tag, translate
 
 _STYLE: Final = (
     "body{margin:8mm;font:10pt/1.4 sans-serif}"
@@ -51,6 +51,5 @@ def drawn(text: str) -> str:
 
 def document(title: str, language: str, labels: Sequence[str]) -> str:
     """A page of *labels* that needs nothing from elsewhere."""
-    told = "zh-CN" if language == "zh_CN" else "en"
     head = f"<meta charset=utf-8><title>{escape(title)}</title><style>{_STYLE}</style>"
-    return f"<!doctype html><html lang={told}><head>{head}</head><body>{''.join(labels)}</body></html>\n"
+    return f"<!doctype html><html lang={tag(language)}><head>{head}</head><body>{''.join(labels)}</body></html>\n"

@@ -12,7 +12,7 @@ SCHEMA: Final = "lantern.case/1"
 
 
 def case_object(case: Case, language: str) -> dict[str, Any]:
-    """The object of one line, ready for `json.dumps`; sentences and labels are in *language* (``zh_CN`` or ``en``)."""
+    """The object of one line, ready for `json.dumps`; sentences and labels are in *language*."""
     return {
         "schema": SCHEMA,
         "case": case.reference,

@@ -236,7 +236,7 @@ class Provisioning(Message):
     name: ClassVar = "lantern-provisioning"
     box: Annotated[str, Text(BOX_ID)]
     clinic: Annotated[str, _WORDS]
-    language: Annotated[str, Text(r"zh_CN|en")]
+    language: Annotated[str, Text(r"[a-z]{2,3}(_[A-Za-z]{2,4})?")]
     zone: Annotated[str, Text(r"[A-Za-z0-9_+-]{1,30}(/[A-Za-z0-9_+-]{1,30}){0,2}")]
     ae_title: Annotated[str, _AE_TITLE]
     calling: Annotated[tuple[str, ...], Many(_AE_TITLE, 64)]

@@ -1,9 +1,13 @@
 """What every object of a manifest is made of: frozen models without unknown keys, and the kinds of values in them."""
 
 from pathlib import PurePosixPath
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, RootModel, model_validator
+
+from firmware_app.language import ENGLISH
+
+_SHORT: Final = {"zh": "zh_CN"}
 
 Precision = Literal["fp32", "fp16", "int8"]
 RuntimeName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,31}$")]  # a runtime may come from elsewhere
@@ -29,12 +33,33 @@ class Part(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
 
-class Words(Part):
-    """One text in the two languages of the box."""
+_Language = Annotated[str, Field(pattern=r"^[a-z]{2,3}(_[A-Za-z]{2,4})?$")]
 
-    en: str = Field(min_length=1)
-    zh: str = Field(min_length=1)
+
+class Words(RootModel[dict[_Language, Annotated[str, Field(min_length=1)]]]):
+    """One text in several languages, English always among them: ``{"en": "Pneumonia", "zh": "肺炎"}``."""
+
+    model_config = ConfigDict(frozen=True, defer_build=True)
+
+    @model_validator(mode="after")
+    def _has_english(self) -> Self:
+        if ENGLISH not in self.root:
+            raise ValueError("the English text is absent")
+        return self
+
+    @property
+    def en(self) -> str:
+        return self.root[ENGLISH]
+
+    @property
+    def zh(self) -> str:
+        """The Chinese text, for pages that show it beside the English one."""
+        return self.text("zh_CN")
 
     def by_language(self) -> dict[str, str]:
-        """The text under the box's language keys, ``en`` and ``zh_CN``."""
-        return {"en": self.en, "zh_CN": self.zh}
+        """The text by the box's names of languages: ``zh``, as packs have it, is ``zh_CN``."""
+        return {_SHORT.get(language, language): text for language, text in self.root.items()}
+
+    def text(self, language: str) -> str:
+        """The text in *language*, or in English."""
+        return self.by_language().get(language, self.en)

@@ -173,7 +173,7 @@ def test_what_the_hospital_says_is_typed_as_it_stands_there(house: House, tmp_pa
 
 def test_the_help_and_the_handbooks_explain_the_list(house: House, tmp_path: Path) -> None:
     helped = told(house, "enrol", "--help")
-    books = [(REPOSITORY / "docs" / name).read_text("utf-8") for name in ("operations.md", "operations.zh.md")]
+    books = [(REPOSITORY / "docs" / name).read_text("utf-8") for name in ("operations.en.md", "operations.zh_CN.md")]
     for text in (helped, *books):
         asked = [name for name in prepare.COLUMNS if not name.startswith("pacs_")]  # those are accepted, and not used
         assert [name for name in asked if not re.search(rf"^(\| `)?{name}\b", text, re.MULTILINE)] == []

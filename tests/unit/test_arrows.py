@@ -26,7 +26,7 @@ RANK = {name: rank for rank, name in enumerate(ORDER)}
 
 PIXEL_SIDE = {"imaging", "runtimes", "tasks", "reading"}
 SHARED_WITH_CONVERTERS = {"imaging", "packs", "tasks", "runtimes", "records", "errors", "pipe", "progress"}
-SHARED_WITH_HOSPITAL = {"sealed", "records", "errors", "salvage", "pipe"}  # pipe: how a command ends
+SHARED_WITH_HOSPITAL = {"sealed", "records", "errors", "salvage", "language", "pipe"}  # pipe: how a command ends
 MOST_MODULES = 15
 REASON = "Many modules: "
 

@@ -10,6 +10,7 @@ from babel.messages.mofile import read_mo
 from babel.messages.pofile import read_po
 
 import firmware_app
+import hospital
 import web
 from firmware_app.language import LANGUAGES, translate
 
@@ -17,6 +18,7 @@ FOLDER = Path(firmware_app.__file__).parent / "translations" / "zh_CN" / "LC_MES
 KEYWORDS = {"N_": None, "_": None}
 SOURCES = {
     Path(firmware_app.__file__).parent: [("**.py", "python")],
+    Path(hospital.__file__).parent: [("**.py", "python")],
     Path(web.__file__).parent: [("**.py", "python"), ("templates/**.html", "jinja2")],
 }
 

@@ -40,7 +40,7 @@ def told(config: Config, pack: PackIdentity, language: str) -> Told | None:
         return None
 
     def said(text: Words) -> str:
-        return text.by_language().get(language, text.en)
+        return text.text(language)
 
     measured = _measured(manifest, pack)
     return Told(
