@@ -252,17 +252,6 @@ class ImageUnfamiliar(CannotJudge):
     limit: float
 
 
-class UptakeUnknown(CannotJudge):
-    """Names the attribute of the header that stands in the way."""
-
-    code = "reading.uptake_unknown"
-    sentence = N_(
-        "What the tracer took up cannot be stated as SUV: the header lacks what that needs or contradicts itself "
-        "({detail}). Set the machine to send quantitative, decay-corrected images (Bq/ml) and send them again."
-    )
-    detail: str
-
-
 class DecodeGaveUp(CannotJudge):
     code = "reading.decode_gave_up"
     sentence = N_(

@@ -25,7 +25,7 @@ from firmware_app.imaging.codec import raster
 from firmware_app.imaging.codec.bounds import DECODING_ERRORS, LONGEST_SIDE_PX, MOST_FRAMES
 from firmware_app.imaging.display import Shown, greys
 from firmware_app.imaging.grey.pipeline import luminance
-from firmware_app.imaging.jpeg import codestream, jpeg8
+from firmware_app.imaging.jpeg import codestream, lost_data
 
 FORMATS: Final = ("PNG", "JPEG", "TIFF", "BMP", "WEBP")
 WHOLE_PX: Final = 16 * 1024 * 1024
@@ -191,21 +191,9 @@ def _check_work(path: Path, image: Image.Image) -> None:
     if image.format == "JPEG":
         stream = path.read_bytes()
         codestream.check_work(stream, image.height, image.width)
-        factor = _factor(image)
-        if factor == 1:
-            jpeg8.check(stream)
-        elif codestream.depth(stream) is not None:
-            _check_reduced(stream, factor)
+        lost_data.check(stream)
     elif image.format == "TIFF" and _pages(path) > MOST_PAGES:
         raise PixelsUnsupported(detail=f"more than {MOST_PAGES} pages")
-
-
-def _check_reduced(stream: bytes, factor: int) -> None:
-    """As `jpeg8.check`, of a JPEG for whose pixels there is no room."""
-    codestream.check_restarts(stream)
-    if not codestream.codes_come_out(stream):
-        smaller = raster.of_jpeg(stream, factor)
-        codestream.check_runs(smaller, lambda coded: raster.of_jpeg(coded, factor), stream, jpeg8.levels)
 
 
 def _pages(path: Path) -> int:

@@ -5,8 +5,6 @@ from __future__ import annotations
 import logging
 import os
 import resource
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -19,7 +17,6 @@ from firmware_app.reading.children.child import Child
 from firmware_app.reading.children.decoder import Decoded, Decoder
 from firmware_app.records import Reason
 from tests import films
-from tests.peers import REPOSITORY
 
 MEMORY_MB = 384
 SPEC = InputSpec("image", 224, 224)
@@ -135,27 +132,3 @@ def test_what_the_box_tells_its_c_library_is_told_to_a_child_beside_what_a_child
         child.kill()
     found = told.partition("GLIBC_TUNABLES=")[2].replace("\0", ":").split(":")  # the C library cuts it up in its place
     assert found[:3] == [TUNABLES, "glibc.malloc.hugetlb=1", "glibc.pthread.stack_cache_size=0"]
-
-
-_TABLES = """
-import os
-from pathlib import Path
-from firmware_app.imaging.jpeg import code_tables
-def mapped():
-    return int(Path("/proc/self/statm").read_text("ascii").split()[0]) * os.sysconf("SC_PAGE_SIZE")
-before, lengths, long = mapped(), bytes([1] * 15 + [0]), bytes(range(15, 1, -1))
-for last in range(4):
-    for first in range(4):
-        ac = lengths + bytes([0x11 + first, *b"!1\\x12\\2\\0AQaq\\x81\\x91\\xa1\\xb1\\xc1"])
-        code_tables.beginnings(lengths + long + bytes([last]), ac, 4)
-        code_tables.coefficients(ac, 4)
-print(mapped() - before >> 20)
-"""
-
-
-def test_what_is_kept_of_the_largest_tables_of_codes_leaves_room_for_a_film() -> None:
-    """All sixteen pairs that a stream can name."""
-    told = subprocess.run(
-        [sys.executable, "-c", _TABLES], cwd=REPOSITORY, capture_output=True, text=True, check=True, timeout=60
-    ).stdout
-    assert int(told) < 64

@@ -16,7 +16,7 @@ from PIL import Image
 from firmware_app.errors import Undecodable
 from firmware_app.imaging import source
 from firmware_app.imaging.grey import colour, photometric, pipeline
-from firmware_app.imaging.jpeg import codestream, jpeg8
+from firmware_app.imaging.jpeg import codestream, jpeg8, lost_data
 
 Pixels = np.ndarray[Any, Any]
 # The last is a frame of more pixels in a row than are converted at once.
@@ -130,4 +130,4 @@ def test_a_jpeg_of_other_samples_or_bits_than_asked_for_is_refused(samples: int)
 def test_four_inks_of_a_picture_are_checked_too() -> None:
     out = io.BytesIO()
     Image.fromarray(noise(97, 130, 4), "CMYK").save(out, "JPEG")
-    jpeg8.check(out.getvalue())
+    lost_data.check(out.getvalue())

@@ -6,7 +6,6 @@ in a decode child for what is to be done with them.
 
 from __future__ import annotations
 
-import io
 from typing import Final
 
 import numpy as np
@@ -14,7 +13,6 @@ from numpy.typing import NDArray
 from PIL import Image, ImageFile
 
 from firmware_app.imaging.jpeg import codestream
-from firmware_app.imaging.jpeg.scans import START_OF_SCAN
 
 LARGEST_PX: Final = 128 * 1024 * 1024
 """Of any picture: above it even a JPEG at a quarter of its size takes longer than a doctor waits."""
@@ -48,13 +46,6 @@ def most_px(image: Image.Image) -> int:
 def draft(image: Image.Image, factor: int) -> None:
     """Have a JPEG decoded at half, a quarter or an eighth of its size (ISO/IEC 10918-1: of its low frequencies)."""
     image.draft(None, (max(1, image.width // factor), max(1, image.height // factor)))
-
-
-def of_jpeg(stream: bytes, factor: int) -> NDArray[np.generic]:
-    """The JPEG in *stream*, made smaller by *factor*."""
-    with Image.open(io.BytesIO(stream), formats=("JPEG",)) as image:
-        draft(image, factor)
-        return of(image)
 
 
 def of(image: Image.Image, factor: int = 1) -> NDArray[np.generic]:
@@ -121,7 +112,7 @@ def _is_in_several_scans(image: Image.Image) -> bool:
     read = image.fp.tell()
     image.fp.seek(0)
     head = image.fp.read(read)
-    at = next((at for marker, at in codestream.segments_of(head) if marker == START_OF_SCAN), len(head))
+    at = next((at for marker, at in codestream.segments_of(head) if marker == codestream.START_OF_SCAN), len(head))
     return int.from_bytes(head[at + 4 : at + 5]) < len(getattr(image, "layer", ()))
 
 

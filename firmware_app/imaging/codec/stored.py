@@ -217,13 +217,13 @@ def _decompressed(found: Source, stream: bytes, raw: bool) -> NDArray[np.generic
             jpeg_deep,  # loads a library, which a child that never meets one need not have
         )
 
-        samples = jpeg_deep.decode(stream, found.samples, found.allocated, found.frames)
+        samples = jpeg_deep.decode(stream, found.samples, found.allocated)
         if syntax in JPEG_LOSSLESS:
             samples = _laid(samples, stream, found)
         elif found.signed:
             samples = _continued(samples)
     elif syntax in _JPEG_8:
-        samples = jpeg8.decode(stream, found.samples, found.frames)
+        samples = jpeg8.decode(stream, found.samples)
     else:
         words = _transformed(found, stream, raw)
         bits = 0 if found.signed else codestream.signed_bits(stream)

@@ -8,25 +8,21 @@ missing of a cut stream with grey and say nothing; so the end of the stream is l
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
-from typing import Any, Final, NamedTuple
-
-from numpy.typing import NDArray
+from collections.abc import Iterator, Sequence
+from typing import Final, NamedTuple
 
 from firmware_app.errors import Undecodable
-from firmware_app.imaging.jpeg import code_count, coded_runs, packets
-from firmware_app.imaging.jpeg import scans as jpeg_scans
-from firmware_app.imaging.jpeg.scans import Segments
+from firmware_app.imaging.jpeg import packets
 
 _SOI: Final = b"\xff\xd8"
 _SOC_SIZ: Final = b"\xff\x4f\xff\x51"
 _JP2_SIGNATURE: Final = b"\x00\x00\x00\x0cjP"
 # ISO/IEC 10918-1 table B.1: frame headers are FFC0..FFCF without DHT, JPG, DAC; ISO/IEC 14495-1 adds SOF55 (FFF7).
-_FRAME_HEADERS: Final = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC} | {0xF7}
-_START_OF_SCAN: Final = 0xDA
+FRAME_HEADERS: Final = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC} | {0xF7}
+START_OF_SCAN: Final = 0xDA
 # Inside coded data FF is followed by 00 (JPEG), by a byte below 80 (JPEG-LS) or by a restart marker (B.1.1.5).
 _MARKER_IN_SCAN: Final = re.compile(rb"\xff[\x80-\xcf\xd8-\xfe]")
-_EOI: Final = 0xD9
+EOI: Final = 0xD9
 _SOT: Final = b"\xff\x90"
 _EOC: Final = b"\xff\xd9"
 _STANDALONE: Final = frozenset({0x01, *range(0xD0, 0xD9)})
@@ -40,16 +36,19 @@ _FILL: Final = b"\xff\xff"
 _MOST_FILL: Final = 1 << 15
 """Pairs of fill bytes (B.1.1.2) before one marker: over millions of them Pillow goes again and again.  A scan that has
 more in all may be fill bytes by two thirds, as with three before each restart and a restart behind each flat block."""
-_ARITHMETIC: Final = frozenset(range(0xC9, 0xD0))
-_SEQUENTIAL: Final = frozenset((0xC0, 0xC1))
-_PROGRESSIVE: Final = frozenset((0xC2, 0xC6))
-_LOSSLESS: Final = frozenset((0xC3, 0xC7))
+ARITHMETIC: Final = frozenset(range(0xC9, 0xD0))
+PROGRESSIVE: Final = frozenset((0xC2, 0xC6))
+LOSSLESS: Final = frozenset((0xC3, 0xC7))
 _JPEG_LS: Final = 0xF7
 MOST_SCANS: Final = 128
 """A progressive JPEG has about ten; each one has the decoder go over the whole frame again."""
 _MOST_COMPONENTS: Final = 4
 # PS3.5 Annex G: PackBits turns two bytes into at most 128.
 _RLE_GAIN: Final = 64
+
+
+Segments = Sequence[tuple[int, int]]
+"""(marker, where) of a stream, as `segments_of` goes over them."""
 
 
 class Depth(NamedTuple):
@@ -61,7 +60,7 @@ class Depth(NamedTuple):
 
 def depth(stream: bytes) -> Depth | None:
     """Of the first frame header in a JPEG or JPEG-LS *stream*; None where there is none."""
-    at = next((at for marker, at in segments_of(stream) if marker in _FRAME_HEADERS), len(stream))
+    at = next((at for marker, at in segments_of(stream) if marker in FRAME_HEADERS), len(stream))
     return Depth(stream[at + 4], stream[at + 9]) if at + 10 <= len(stream) else None
 
 
@@ -95,12 +94,15 @@ def check(stream: bytes, rows: int, columns: int, *, rle: bool, frame_bytes: int
         return
     segments = list(segments_of(stream))  # gone over once: a clip has thousands of streams
     _check_jpeg_work(stream, segments, rows, columns)
-    _check_restarts(stream, segments)
+    check_end(segments)
 
 
-def check_restarts(stream: bytes) -> None:
-    """Raise `Undecodable` unless each scan of the JPEG or JPEG-LS *stream* has its restart markers."""
-    _check_restarts(stream, list(segments_of(stream)))
+def check_end(segments: Segments) -> None:
+    """Raise `Undecodable` where a JPEG or JPEG-LS stream of these *segments* has no header or no end."""
+    if not frame_header(segments)[0]:
+        raise Undecodable(detail="the compressed frame has no header")
+    if segments[-1][0] != EOI:
+        raise Undecodable(detail="the compressed frame is cut short")
 
 
 def check_work(stream: bytes, rows: int, columns: int) -> None:
@@ -111,24 +113,13 @@ def check_work(stream: bytes, rows: int, columns: int) -> None:
         _check_jpeg2000_work(stream, rows, columns)
 
 
-def _check_restarts(stream: bytes, segments: Segments) -> None:
-    kind, at = _frame_header(segments)
-    if not kind:
-        raise Undecodable(detail="the compressed frame has no header")
-    if segments[-1][0] != _EOI:
-        raise Undecodable(detail="the compressed frame is cut short")
-    if kind != _JPEG_LS:
-        coded_runs.check_restarts(stream, segments, at, lossless=kind in _LOSSLESS)
-
-
 def _check_jpeg_work(stream: bytes, segments: Segments, rows: int, columns: int) -> None:
-    scans = sum(marker == _START_OF_SCAN for marker, _ in segments)
+    scans = sum(marker == START_OF_SCAN for marker, _ in segments)
     if scans > MOST_SCANS:
         raise Undecodable(detail=f"the compressed frame goes over the image {scans} times")
     # Of the scans alone: a phone puts a film of a second behind the end of its picture.
-    ends = jpeg_scans.with_ends(stream, segments)
-    coded = sum(max(0, end - at) for marker, at, end in ends if marker == _START_OF_SCAN)
-    if coded * 8 < _fewest_bits(_frame_header(segments)[0], rows, columns):
+    coded = sum(max(0, end - at) for marker, at, end in with_ends(stream, segments) if marker == START_OF_SCAN)
+    if coded * 8 < _fewest_bits(frame_header(segments)[0], rows, columns):
         raise Undecodable(detail=f"{coded} bytes of JPEG cannot hold {columns} × {rows} pixels")
 
 
@@ -141,40 +132,9 @@ def _check_jpeg2000_work(stream: bytes, rows: int, columns: int) -> None:
         raise Undecodable(detail=f"{len(stream)} bytes of JPEG 2000 cannot hold {columns} × {rows} pixels")
 
 
-def check_runs(
-    pixels: NDArray[Any],
-    decode: Callable[[bytes], NDArray[Any]],
-    stream: bytes,
-    eighth: Callable[[bytes], NDArray[Any] | None] | None = None,
-    frames: int = 1,
-) -> None:
-    """Raise `Undecodable` where *pixels*, which *decode* made of the JPEG *stream*, are more than it has data for.
-
-    *eighth*, of a stream of 8 bits, decodes its greys to an eighth of the height and the width; *frames* are those of
-    the object.  Arithmetic codes are left out: their encoder may drop zeros at the end (ISO/IEC 10918-1 D.1.8).
-    """
-    segments = list(segments_of(stream))
-    if any(marker in _ARITHMETIC for marker, _ in segments):
-        return
-    coded_runs.check(pixels, decode, stream, segments, _frame_header(segments), eighth, frames)
-
-
-def codes_come_out(stream: bytes) -> bool:
-    """Whether a baseline JPEG *stream* has just the codes of its blocks; raises `Undecodable` where it has others.
-
-    False is no verdict, as of one for which that would take too long.  It is for streams that are too large for
-    `check_runs` to be given whole pictures.
-    """
-    segments = list(segments_of(stream))
-    kind, at = _frame_header(segments)
-    if kind not in _SEQUENTIAL or coded_runs.work(stream, segments, at, progressive=False) > coded_runs.MOST_WORK:
-        return False
-    return code_count.comes_out(stream, segments, at, progressive=False)
-
-
-def _frame_header(segments: Segments) -> tuple[int, int]:
+def frame_header(segments: Segments) -> tuple[int, int]:
     """The marker of the first frame header and where it lies; 0 where there is none."""
-    return next((segment for segment in segments if segment[0] in _FRAME_HEADERS), (0, 0))
+    return next((segment for segment in segments if segment[0] in FRAME_HEADERS), (0, 0))
 
 
 def _fewest_bits(kind: int, rows: int, columns: int) -> int:
@@ -184,11 +144,11 @@ def _fewest_bits(kind: int, rows: int, columns: int) -> int:
     coefficient of each block when progressive, and one more for its end otherwise.  JPEG-LS ends a run with each line.
     """
     blocks = -(-rows // 8) * -(-columns // 8)
-    if kind in _ARITHMETIC:
+    if kind in ARITHMETIC:
         return 0
     if kind == _JPEG_LS:
         return rows
-    return rows * columns if kind in _LOSSLESS else blocks if kind in _PROGRESSIVE else 2 * blocks
+    return rows * columns if kind in LOSSLESS else blocks if kind in PROGRESSIVE else 2 * blocks
 
 
 def segments_of(stream: bytes) -> Iterator[tuple[int, int]]:
@@ -207,16 +167,23 @@ def segments_of(stream: bytes) -> Iterator[tuple[int, int]]:
         if count > _MOST_SEGMENTS:
             raise Undecodable(detail=f"the compressed frame has more than {_MOST_SEGMENTS} segments")
         yield marker, at
-        if marker == _EOI:
+        if marker == EOI:
             return
         at += 2 + int.from_bytes(stream[at + 2 : at + 4], "big")
-        if marker == _START_OF_SCAN:
+        if marker == START_OF_SCAN:
             following, scanned = _MARKER_IN_SCAN.search(stream, at), True
             if following is None:
                 return
             if _is_mostly_fill(stream, at, following.start()):
                 raise Undecodable(detail="the coded data of the compressed frame are mostly fill bytes")
             at = following.start()
+
+
+def with_ends(stream: bytes, segments: Segments) -> Iterator[tuple[int, int, int]]:
+    """(marker, where, where the next one is)"""
+    ends = [at for _, at in segments[1:]] + [len(stream)]
+    for (marker, at), end in zip(segments, ends, strict=True):
+        yield marker, at, end
 
 
 def _is_mostly_fill(stream: bytes, begin: int, end: int) -> bool:
@@ -282,7 +249,7 @@ def _tiles(stream: bytes, start: int) -> int:
 
 
 def _jpeg_size(stream: bytes) -> tuple[int, int] | None:
-    at = next((at for marker, at in segments_of(stream) if marker in _FRAME_HEADERS), len(stream))
+    at = next((at for marker, at in segments_of(stream) if marker in FRAME_HEADERS), len(stream))
     if at + 9 > len(stream):
         return None
     return int.from_bytes(stream[at + 5 : at + 7], "big"), int.from_bytes(stream[at + 7 : at + 9], "big")

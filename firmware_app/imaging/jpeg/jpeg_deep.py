@@ -12,27 +12,20 @@ import numpy as np
 from imagecodecs import jpeg8_decode
 from numpy.typing import NDArray
 
-from firmware_app.imaging.jpeg import codestream
+from firmware_app.imaging.jpeg import codestream, lost_data
 
 _UNCONVERTED: Final = {1: "GRAYSCALE", 3: "RGB"}
 """By samples: the one colour space that libjpeg converts to none."""
 
 
-def decode(stream: bytes, samples: int, allocated: int, frames: int = 1) -> NDArray[np.generic]:
+def decode(stream: bytes, samples: int, allocated: int) -> NDArray[np.generic]:
     """(H, W) or (H, W, 3), unsigned, of *allocated* bits; raises `ValueError` or `RuntimeError` for a *stream* that is
     broken or that has more bits or other *samples* than that, and `Undecodable` for one that lost coded data.
-
-    *frames* are those of its object.
     """
     found = codestream.depth(stream)
     if found is None or found.samples != samples or not 2 <= found.bits <= allocated <= 16:
         raise ValueError("other samples than the header says")
-    pixels = _decoded(stream, samples)
-    codestream.check_runs(pixels, lambda filled: _decoded(filled, samples), stream, frames=frames)
-    return pixels.astype(f"<u{allocated // 8}", copy=False)
-
-
-def _decoded(stream: bytes, samples: int) -> NDArray[Any]:
+    lost_data.check(stream)
     space = _UNCONVERTED[samples]
     pixels: NDArray[Any] = jpeg8_decode(stream, colorspace=space, outcolorspace=space)
-    return pixels
+    return pixels.astype(f"<u{allocated // 8}", copy=False)

@@ -1,0 +1,168 @@
+"""Whether a JPEG lost coded data.  libjpeg-turbo fills what is missing with grey and only warns; simplejpeg, which
+brings the same library, is the one that raises the warning.
+
+The stream is decoded once more for it, at an eighth of its size where its kind allows.  What the warnings miss, and
+what each check finds, is measured in docs/decisions/pixels.md (`python -m bench.lost_data`).
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+from simplejpeg import decode_jpeg
+
+from firmware_app.errors import Undecodable
+from firmware_app.imaging.jpeg import codestream
+from firmware_app.imaging.jpeg.codestream import Segments
+
+_BITS: Final = 8
+_INKS: Final = 4
+_HUFFMAN_TABLES: Final = 0xC4
+_QUANTIZATION_TABLES: Final = 0xDB
+_RESTART_INTERVAL: Final = 0xDD
+_TABLES: Final = (_HUFFMAN_TABLES, _QUANTIZATION_TABLES, _RESTART_INTERVAL)
+_WHOLE_BLOCKS: Final = bytes((0, 63, 0))
+"""What the header of a sequential scan ends with.  Some encoders write other values, which decoders do not use."""
+_COEFFICIENTS: Final = 64
+_LENGTHS: Final = 16
+_MOST_TABLE_BYTES: Final = 2 + 8 * (1 + _LENGTHS + 256)
+"""Of one segment: the most tables that it can name, of the most symbols (ISO/IEC 10918-1 B.2.4)."""
+_PADDING: Final = re.compile(r"Corrupt JPEG data: (\d+) extraneous bytes before marker 0xd9")
+_MOST_PADDING: Final = 6
+"""Extraneous bytes as libjpeg counts them, which takes the zero behind an FF for one more."""
+_PADDING_BYTES: Final = b"\0\xff"
+_ZEROS: Final = bytes(128)
+"""As where a sector of a disk is gone."""
+_DIVISOR: Final = 4
+_DIVIDED: Final = bytes(max(1, value // _DIVISOR) for value in range(256))
+_MIDDLE: Final = 128
+_TOLERANCE: Final = 1.25
+"""How far beyond black and white the level of a whole stream's block may go: some encoders round badly."""
+_ROUNDING: Final = 3
+"""Grey levels: of the quantizers, of the decoder, and one more."""
+
+
+def check(stream: bytes) -> None:
+    """Raise `Undecodable` where the JPEG *stream* has no end or lost coded data.
+
+    Not judged are arithmetic codes, whose encoder may drop zeros at the end (D.1.8), and sampling factors that
+    simplejpeg does not know.
+    """
+    segments = list(codestream.segments_of(stream))
+    codestream.check_end(segments)
+    kind, frame = codestream.frame_header(segments)
+    if kind in codestream.ARITHMETIC:
+        return
+    # The copy below is of one kind; and a header that is cut has no number of samples.
+    if sum(marker in codestream.FRAME_HEADERS for marker, _ in segments) != 1 or frame + 10 > len(stream):
+        raise Undecodable(detail="the compressed frame has no header, or more than one")
+    if not any(marker == codestream.START_OF_SCAN for marker, _ in segments):
+        raise Undecodable(detail="the compressed frame has no coded data")
+    lossless, samples = kind in codestream.LOSSLESS, stream[frame + 9]
+    copy, share = _copy(stream, segments, kind)
+    try:
+        levels = _decoded(copy, samples, lossless)
+    except ValueError as warning:
+        if "subsampling" in str(warning):
+            return
+        if not _is_padding(str(warning), stream[: segments[-1][1]]):
+            raise Undecodable(detail="coded data are missing in the compressed frame") from None
+        return
+    if lossless:
+        return
+    _check_zeros(stream, segments, kind)
+    if stream[frame + 4] == _BITS and samples < _INKS:
+        reach = _MIDDLE * _TOLERANCE * share + _ROUNDING
+        if np.abs(levels.astype(np.int16) - _MIDDLE).max() > reach:
+            raise Undecodable(detail="coded data are missing in the compressed frame: a block is lighter than white")
+
+
+def _decoded(copy: bytes, samples: int, lossless: bool) -> NDArray[Any]:
+    """*copy* as libjpeg decodes it; raises `ValueError` with its first warning.
+
+    A lossless stream must not be asked for at another size: libjpeg-turbo 3.1 writes it in full all the same, behind
+    the end of the smaller array.
+    """
+    colours = "CMYK" if samples == _INKS else "RGB" if lossless and samples > 1 else "GRAY"
+    smaller = {} if lossless else {"min_height": 1, "min_width": 1, "min_factor": 8}
+    pixels: NDArray[Any] = decode_jpeg(copy, colorspace=colours, **smaller)
+    return pixels
+
+
+def _copy(stream: bytes, segments: Segments, kind: int) -> tuple[bytes, float]:
+    """What a decoder needs of *stream*, as 8 bits and with its quantizers divided, and by how much at least.
+
+    Bytes between segments, and segments that a decoder has no use for, would raise warnings too.  The codes are the
+    same for every precision; of more bits than 8 the values come out wrong, and only the warnings count.  Each block's
+    level is coded as the difference from the one before (F.1.1.5.1), so behind a loss the rest is off by as much as was
+    lost, often beyond black or white: with the quantizers divided it shows how far beyond.
+    """
+    pieces, shares = [b"\xff\xd8"], [0.0]
+    for marker, at, end in codestream.with_ends(stream, segments):
+        behind = at + 2 + int.from_bytes(stream[at + 2 : at + 4], "big")
+        if behind < at + 4 and marker != codestream.EOI:  # the copy must be cut up by libjpeg as it is here
+            raise Undecodable(detail="a segment of the compressed frame has no length")
+        if marker in _TABLES:
+            if behind - at > _MOST_TABLE_BYTES:
+                raise Undecodable(detail=f"a segment of tables has {behind - at} bytes, more than any can have")
+            table, share = _divided(stream[at:behind]) if marker == _QUANTIZATION_TABLES else (stream[at:behind], 0.0)
+            pieces.append(table)
+            shares.append(share)
+        elif marker in codestream.FRAME_HEADERS:
+            pieces += [stream[at : at + 4], bytes([_BITS]), stream[at + 5 : behind]]
+        elif marker == codestream.START_OF_SCAN and kind in codestream.PROGRESSIVE:
+            pieces.append(stream[at:end])
+        elif marker == codestream.START_OF_SCAN:
+            how = stream[behind - 3 : behind - 2] + b"\0\0" if kind in codestream.LOSSLESS else _WHOLE_BLOCKS
+            pieces += [stream[at : behind - 3], how, stream[behind:end]]
+    return b"".join([*pieces, b"\xff\xd9"]), max(shares)
+
+
+def _divided(segment: bytes) -> tuple[bytes, float]:
+    """The tables of a DQT *segment* (B.2.4.1) with all values divided, and the largest share that is left of the first
+    value of a table, by which levels are multiplied.  Tables of two bytes a value stay as they are."""
+    pieces, shares, step = [segment[:4]], [0.0], 1 + _COEFFICIENTS
+    for at in range(4, len(segment) - 1, step):
+        if segment[at] >> 4:
+            return segment, 1.0
+        pieces += [segment[at : at + 1], segment[at + 1 : at + step].translate(_DIVIDED)]
+        shares.append(_DIVIDED[segment[at + 1]] / max(1, segment[at + 1]))
+    return b"".join(pieces), max(shares)
+
+
+def _is_padding(warning: str, stream: bytes) -> bool:
+    """Whether *warning* is of a few bytes of FF or 00 at the end of *stream*, with which some encoders fill a word."""
+    found = _PADDING.match(warning)
+    left = len(stream) - len(stream.rstrip(_PADDING_BYTES))
+    return found is not None and int(found[1]) <= min(_MOST_PADDING, left)
+
+
+def _check_zeros(stream: bytes, segments: Segments, kind: int) -> None:
+    """Raise `Undecodable` for a long run of zeros that cannot be codes.
+
+    The code of zeros alone comes first in a table.  Where its symbol ends a block, zeros are flat blocks.  Else they
+    are many blocks with the same negative coefficient at each place, as no picture has them.
+    """
+    firsts = dict[int, int]()
+    for marker, at, end in codestream.with_ends(stream, segments):
+        if marker == _HUFFMAN_TABLES:
+            firsts |= _first_symbols(stream[at + 4 : at + 2 + int.from_bytes(stream[at + 2 : at + 4], "big")])
+        elif marker == codestream.START_OF_SCAN and _ZEROS in stream[at:end]:
+            count = stream[at + 4]
+            _, last, approximation = stream[at + 5 + 2 * count : at + 8 + 2 * count]
+            used = {0x10 | stream[at + 6 + 2 * number] & 15 for number in range(count)}
+            is_first = kind not in codestream.PROGRESSIVE or (last > 0 and approximation < 1 << 4)
+            if is_first and any(firsts.get(table, 0) & 15 for table in used):
+                raise Undecodable(detail="coded data are missing in the compressed frame: zeros instead of them")
+
+
+def _first_symbols(tables: bytes) -> dict[int, int]:
+    """By class and number, the symbol of the first code of each of the Huffman *tables* of a segment (B.2.4.2)."""
+    firsts, at = dict[int, int](), 0
+    while at + 1 + _LENGTHS < len(tables):
+        firsts[tables[at]] = tables[at + 1 + _LENGTHS]
+        at += 1 + _LENGTHS + sum(tables[at + 1 : at + 1 + _LENGTHS])
+    return firsts

@@ -1,0 +1,89 @@
+"""Frames behind the last one that the header names are left out, and the reading says that they are there."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+from pydicom.dataset import FileDataset
+from pydicom.encaps import encapsulate, get_frame
+from pydicom.uid import JPEGBaseline8Bit, JPEGLosslessSV1, RLELossless
+
+from firmware_app.imaging import film
+from firmware_app.reading.hints import FRAMES_LEFT
+from tests import films, lossless_jpeg
+
+Pixels = np.ndarray[Any, Any]
+SIDE = 64
+
+
+def slope() -> Pixels:
+    steps = np.add.outer(np.arange(SIDE), np.arange(SIDE)) + np.random.default_rng(4).integers(0, 9, (SIDE, SIDE))
+    return steps.astype(np.uint8)
+
+
+def three(syntax: str) -> tuple[FileDataset, Pixels]:
+    frames = np.stack([slope(), slope()[::-1], slope().T[::-1]])
+    if syntax == "native":
+        return films.film(frames[0], pixel_data=frames.tobytes()), frames
+    if syntax == "lossless":
+        streams = [lossless_jpeg.encoded(frame, 8) for frame in frames]
+        return films.film(frames[0], syntax=JPEGLosslessSV1, pixel_data=encapsulate(streams, has_bot=False)), frames
+    if syntax == "run lengths":
+        streams = []
+        for frame in frames:
+            one = films.film(np.ascontiguousarray(frame))
+            one.compress(RLELossless)
+            streams.append(get_frame(one.PixelData, 0, number_of_frames=1))
+        return films.film(frames[0], syntax=RLELossless, pixel_data=encapsulate(streams)), frames
+    streams = []
+    for frame in frames:
+        out = io.BytesIO()
+        Image.fromarray(np.ascontiguousarray(frame)).save(out, "JPEG", quality=95)
+        streams.append(out.getvalue())
+    return films.film(frames[0], syntax=JPEGBaseline8Bit, pixel_data=encapsulate(streams)), frames
+
+
+@pytest.mark.parametrize("named", [None, 0, 2])
+@pytest.mark.parametrize("syntax", ["native", "lossless", "baseline", "run lengths"])
+def test_frames_beyond_those_of_the_header_are_hinted_at(tmp_path: Path, syntax: str, named: int | None) -> None:
+    made, frames = three(syntax)
+    if named is not None:
+        made.NumberOfFrames = named
+    with film.opened(films.save(tmp_path, "film.dcm", made), is_picture=False) as opened:
+        assert opened.frames == max(1, named or 1)
+        last = opened.frames - 1
+        np.testing.assert_allclose(opened.grey(last), frames[last], atol=8 if syntax == "baseline" else 0)
+        assert FRAMES_LEFT in opened.hints
+
+
+@pytest.mark.parametrize("syntax", ["native", "lossless", "baseline", "run lengths"])
+def test_nothing_is_hinted_where_the_header_names_every_frame(tmp_path: Path, syntax: str) -> None:
+    made, frames = three(syntax)
+    made.NumberOfFrames = 3
+    with film.opened(films.save(tmp_path, "film.dcm", made), is_picture=False) as opened:
+        np.testing.assert_allclose(opened.grey(2), frames[2], atol=8 if syntax == "baseline" else 0)
+        assert opened.hints == ()
+
+
+def test_one_frame_in_several_fragments_is_not_several_frames(tmp_path: Path) -> None:
+    stream = lossless_jpeg.encoded(slope(), 8)
+    items = b"".join(
+        b"\xfe\xff\x00\xe0" + len(piece).to_bytes(4, "little") + piece
+        for piece in (b"", stream[:1000], stream[1000:2000], stream[2000:] + b"\0" * (len(stream) % 2))
+    )
+    made = films.film(slope(), syntax=JPEGLosslessSV1, pixel_data=items + b"\xfe\xff\xdd\xe0\0\0\0\0")
+    with film.opened(films.save(tmp_path, "film.dcm", made), is_picture=False) as opened:
+        np.testing.assert_array_equal(opened.grey(0), slope())
+        assert opened.hints == ()
+
+
+def test_a_padded_value_is_not_a_second_frame(tmp_path: Path) -> None:
+    pixels = np.full((1, 1), 7, np.uint8)
+    with film.opened(films.save(tmp_path, "film.dcm", films.film(pixels)), is_picture=False) as opened:
+        assert opened.grey(0).shape == (1, 1)
+        assert opened.hints == ()
