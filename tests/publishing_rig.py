@@ -14,7 +14,7 @@ from converters.packing import publisher, repository
 from firmware_app.errors import PackError
 from firmware_app.packs import installing
 from firmware_app.packs.installed import PackStore
-from firmware_app.packs.installing import Change, Wish
+from firmware_app.packs.installing import Change, InstallRequest
 from tests import toy_pack
 
 NAME = "toy-adult"
@@ -51,7 +51,7 @@ class World:
         repository.publish(pack(self.folder / "made", version, ballast=ballast), self.repository, self.keys, days)
 
     def install(self, place: str | None = None, *, version: str | None = None, root: Path | None = None) -> Change:
-        wish = Wish(NAME, place or str(self.repository), version, root)
+        wish = InstallRequest(NAME, place or str(self.repository), version, root)
         return installing.install(self.store, wish, lambda _done, _total: None, lambda _pack: None)
 
     def refused(self, place: str | None = None, *, version: str | None = None, root: Path | None = None) -> PackError:

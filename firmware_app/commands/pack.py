@@ -130,7 +130,7 @@ def _install(options: argparse.Namespace) -> int:
     from firmware_app.reading import precedence
 
     config, store = _open(options, writing=True)
-    wish = installing.Wish(options.pack, options.repository, options.version, options.root)
+    wish = installing.InstallRequest(options.pack, options.repository, options.version, options.root)
     with progress.counter("fetched bytes", enabled=not options.json) as advance:
         change = installing.install(store, wish, advance, _judge(config, store))
     publisher = fingerprint((store.publisher / ROOT).read_bytes())

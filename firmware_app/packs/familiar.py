@@ -12,7 +12,7 @@ from firmware_app.tasks.typicality import Typicality
 
 @dataclass(frozen=True, slots=True)
 class Familiar:
-    """The model, and the distance beyond which one model file's features are those of no image like the training's."""
+    """The model, and the distance beyond which one model file's features count as unlike the training images'."""
 
     model: Typicality
     limit: float

@@ -41,7 +41,7 @@ _FOLDER_MODE, _FILE_MODE = 0o2750, 0o640
 
 
 @dataclass(frozen=True, slots=True)
-class Wish:
+class InstallRequest:
     """What a person asks for: a pack from a place, perhaps one version of it, and once the publisher's root.json."""
 
     pack: str
@@ -60,7 +60,7 @@ class Change:
     age_judged: bool
 
 
-def install(store: PackStore, wish: Wish, on_progress: Progress, judge: Judge) -> Change:
+def install(store: PackStore, wish: InstallRequest, on_progress: Progress, judge: Judge) -> Change:
     """Put the pack that is wished for in use; nothing is changed where it already is, and whole.
 
     ``on_progress`` is called with (done, total) bytes; ``judge`` has the last word.  Raises the

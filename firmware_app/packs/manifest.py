@@ -72,7 +72,7 @@ class Artefact(Part):
 
 
 class DistanceLimit(Part):
-    """Beyond which distance one artefact's features are those of no image like the training images."""
+    """The distance beyond which one artefact's features count as unlike those of the training images."""
 
     runtime: RuntimeName
     precision: Precision
@@ -82,9 +82,9 @@ class DistanceLimit(Part):
 class TypicalityFile(Part):
     """The model of what the training images look like (:mod:`firmware_app.tasks.typicality`), and its limits.
 
-    A share ``passes`` of the ``films`` it was fitted to stays below the limit, judged without their own part. Where
-    ``varied`` each counts twice, as it is and as another clinic's machine might give it. ``unseen`` is the factor by
-    which the limits are wider for films that the network has not learnt from, where it was noted.
+    In cross-validation a share ``passes`` of the ``films`` stays below the limit. With ``varied`` each film counts
+    twice: as it is, and as another clinic's machine might give it. ``unseen``, where known, is the factor by which the
+    limits are wider for films that the network has not learnt from.
     """
 
     path: PackPath

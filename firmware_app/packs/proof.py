@@ -66,7 +66,7 @@ class Measured(Part):
 
 class TestPart(Part):
     """The frozen films that judge the pack: how many, the digest of the list of their names, and how often any version
-    was measured on them so far, this one included.  Every look weakens them as judges of the next."""
+    was measured on them so far, this one included.  Each use makes them a weaker judge of the next version."""
 
     films: int = Field(ge=1)
     sha256: Sha256
@@ -74,10 +74,10 @@ class TestPart(Part):
 
 
 class Recut(Part):
-    """That the crop of the input was changed when the networks had been trained, and what it was before.
+    """The crop of the input was changed after training: what it ``was``.
 
-    The rows of the test part were measured with the new one.  Held-back films, gates and maps were not: ``other`` of
-    the ``films`` outside the test part are read otherwise now.
+    The test part was measured with the new crop; held-back films, gates and maps with the old one. The new crop changes
+    ``other`` of the ``films`` outside the test part.
     """
 
     was: Crop
@@ -86,7 +86,7 @@ class Recut(Part):
 
 
 class GateVerdict(Part):
-    """What the gates said of one artefact beside the FP32 original, on films that neither had learnt from."""
+    """What the gates said of one artefact, compared with the FP32 original on films that neither had learnt from."""
 
     runtime: RuntimeName
     precision: Precision

@@ -52,7 +52,7 @@ class Repository:
     def __init__(self, place: str, updater: Updater, carrier: Carrier, age_judged: bool) -> None:
         self.place, self.age_judged = place, age_judged
         self._updater, self._carrier = updater, carrier
-        with self._told():
+        with self._as_pack_errors():
             updater.refresh()
         path = carrier.scratch / INDEX
         self._bring(INDEX, path)
@@ -83,12 +83,12 @@ class Repository:
             on_progress(done, offer.bytes)
 
     def _bring(self, target: str, path: Path) -> None:
-        with self._told():
+        with self._as_pack_errors():
             info = self._updater.get_targetinfo(target)
         if info is None:
             raise PackRepositoryInvalid(repository=self.place, detail=f"{target} is named but not signed")
         try:
-            with self._told():
+            with self._as_pack_errors():
                 self._updater.download_target(info, str(path))
         except PackFileAltered as error:
             if self._carrier.received < info.length:
@@ -98,8 +98,8 @@ class Repository:
             raise PackTruncated(repository=self.place, file=target) from error
 
     @contextmanager
-    def _told(self) -> Iterator[None]:
-        """Turn what TUF refuses into a sentence."""
+    def _as_pack_errors(self) -> Iterator[None]:
+        """Raise what TUF refuses as a `PackError`."""
         name = self._carrier.name
         try:
             yield
@@ -126,7 +126,7 @@ class Repository:
 def opened(place: str, pack: str, trust: Path, root: Path | None, scratch: Path) -> Iterator[Repository]:
     """The repository at ``place`` (a folder or an address), checked against the publisher kept in ``trust``.
 
-    ``root`` is the publisher's root.json, needed once; it is trusted for good only after the repository was found to
+    ``root`` is the publisher's root.json, needed once; it is trusted for good only once the repository has proved to
     be signed by it. ``scratch`` is an empty folder on the disk where packs go. ``pack`` is for the sentences.
 
     Raises a :class:`~firmware_app.errors.PackError`, and ``OSError`` when this box cannot write.

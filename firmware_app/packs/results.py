@@ -1,4 +1,4 @@
-"""What trying the ways to run a pack has shown on this box, and which one it keeps to, remembered over restarts.
+"""The results of trying each way to run a pack on this box, and the way in use, kept over restarts.
 
 One JSON file in the state.  A result holds for one model file with its golden cases, one version of the runtime and one
 kind of processor; a change of any makes it another trial.  The file is written whole or not at all, and a file that
@@ -53,7 +53,7 @@ class TrialResult:
 
 
 @dataclass(frozen=True, slots=True)
-class _Kept:
+class _KeptResult:
     """A result as the file holds it, with what it was obtained on, for a person who looks."""
 
     pack: str
@@ -72,7 +72,7 @@ class _InUse:
     threads: int
 
 
-_FILE: Final = TypeAdapter(dict[str, _Kept])
+_FILE: Final = TypeAdapter(dict[str, _KeptResult])
 _CHOICES: Final = TypeAdapter(dict[str, _InUse])
 
 
@@ -93,7 +93,7 @@ class Results:
         way = Way(result.runtime, result.precision)
         name = key(pack, way, settings)
         kept = {other: one for other, one in self._read().items() if other != name}
-        kept[name] = _Kept(pack.name, pack.described(way.runtime, way.precision).sha256, processor()[0], result)
+        kept[name] = _KeptResult(pack.name, pack.described(way.runtime, way.precision).sha256, processor()[0], result)
         self._put(kept, self._choices())
 
     def in_use(self, pack: Pack, settings: Settings) -> Way | None:
@@ -109,7 +109,7 @@ class Results:
         chosen[_version(pack)] = _InUse(way.runtime, way.precision, processor(), settings.threads)
         self._put(self._read(), chosen)
 
-    def _put(self, kept: Mapping[str, _Kept], chosen: Mapping[str, _InUse]) -> None:
+    def _put(self, kept: Mapping[str, _KeptResult], chosen: Mapping[str, _InUse]) -> None:
         content = {
             "form": _FORM,
             "results": {name: asdict(one) for name, one in list(kept.items())[-MOST:]},
@@ -128,7 +128,7 @@ class Results:
         except OSError:
             return 0
 
-    def _read(self) -> dict[str, _Kept]:
+    def _read(self) -> dict[str, _KeptResult]:
         try:
             content = json.loads(self._path.read_bytes())
             return _FILE.validate_python(content["results"]) if content["form"] == _FORM else {}

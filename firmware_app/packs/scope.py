@@ -40,11 +40,11 @@ class Route(Part):
 
 
 class Confounder(Part):
-    """Something beside the finding that was seen to move this model's number, and by which sign the box tells it.
+    """Something other than the finding that changes this model's number, and the sign by which the box detects it.
 
     ``view_ap``: the header says that a frontal film was taken from the front.  ``bedside``: the words of the
     examination say that it was taken at the bed.  ``metal``: the measure of that name (docs/decisions/quality.md).
-    ``why``: how it was seen, with its figure.
+    ``why``: how that was measured, with the figure.
     """
 
     sign: Literal["view_ap", "bedside", "metal"]
@@ -54,8 +54,8 @@ class Confounder(Part):
 class Care(Part):
     """How well an image must have been taken for this pack (docs/decisions/quality.md).
 
-    ``kind`` names the pictures on which the limits were learnt that its images are held against; a pack that says
-    nothing has its images held against none.  ``photographs``: it also reads films that were photographed.
+    ``kind`` names the set of limits that the quality of its images is compared with; ``none`` compares nothing.
+    ``photographs``: it also reads films that were photographed.
     """
 
     kind: QualityKind = "none"
@@ -63,7 +63,7 @@ class Care(Part):
     confounders: tuple[Confounder, ...] = ()
 
     @model_validator(mode="after")
-    def _told_once(self) -> Self:
+    def _signs_differ(self) -> Self:
         signs = [one.sign for one in self.confounders]
         if len(set(signs)) != len(signs):
             raise ValueError("two confounders have the same sign")

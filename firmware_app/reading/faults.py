@@ -1,4 +1,4 @@
-"""What is wrong with the box, said once in the log and not again with every look at it."""
+"""Faults of the box, each logged once and not again at every check."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ log = logging.getLogger("lantern.reader")
 
 
 class Faults:
-    """The sentences that were said since all was last well."""
+    """The sentences logged since all was last well."""
 
     def __init__(self) -> None:
         self._said: set[str] = set()

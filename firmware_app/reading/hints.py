@@ -110,41 +110,41 @@ def hint(code: str, **details: str | int | float) -> Reason:
 
 
 def of_identity(header: Header | None) -> tuple[Reason, ...]:
-    """What is to be known of an object whose identity the door took although it is no valid UID."""
+    """The hint for an object that was accepted although one of its UIDs is not valid."""
     faulty = () if header is None else header.faulty_uids
     return (hint(UID_FAULTY, keywords=", ".join(faulty)),) if faulty else ()
 
 
 def of_pixels(codes: Sequence[str]) -> tuple[Reason, ...]:
-    """What is to be known of how the pixels were understood, *codes* of `OF_PIXELS`."""
+    """The hints on how the pixels were understood, from *codes* of `OF_PIXELS`."""
     return tuple(hint(code) for code in codes)
 
 
 def of_resolution(columns: int, rows: int, spec: InputSpec) -> tuple[Reason, ...]:
-    """What is to be known where the model is given fewer pixels than it learnt from, and so a picture drawn larger than
-    it was taken.  Every training image was made *spec*'s size (`imaging.model_input`), so that is the resolution it
-    learnt at; what has less of either side was never seen in training."""
+    """The hint where the image has fewer pixels than the model's input, so that it is enlarged.
+
+    Every training image was made *spec*'s size (`imaging.model_input`); so it never learnt from less."""
     if columns >= spec.width and rows >= spec.height:
         return ()
     return (hint(COARSE, columns=columns, rows=rows, width=spec.width, height=spec.height),)
 
 
 def of_unfamiliar(read: Sequence[int], counted: Sequence[int]) -> tuple[Reason, ...]:
-    """What is to be known where not all frames *read* (of the clip, from 0) were *counted* (among those read)."""
+    """The hint where not all frames *read* (of the clip, from 0) were *counted* (places among those read)."""
     left = ", ".join(str(frame + 1) for at, frame in enumerate(read) if at not in counted)
     return (hint(FRAMES_UNFAMILIAR, frames=left),) if left else ()
 
 
 def of_beside(findings: Sequence[Finding], beside: Mapping[str, float]) -> tuple[Reason, ...]:
-    """What is to be known where a positive finding rests on what lies *beside* the anatomy (shares, by code)."""
+    """The hint where a positive finding rests on what lies *beside* the anatomy (shares, by code)."""
     shares = [(beside.get(finding.code, 0.0), finding.code) for finding in findings if finding.positive]
     share, code = max(shares, default=(0.0, ""))
     return (hint(BESIDE, percent=round(100 * share), finding=code),) if share >= limits.BESIDE else ()
 
 
 def of_frames(read: Sequence[int], frames: int, coloured: float, *, flow: bool = False) -> tuple[Reason, ...]:
-    """What is to be known of a clip of which some frames were *read* (from 0), and of a picture with colours in it or
-    with *flow* in its header."""
+    """The hints for a clip of which some frames were *read* (from 0), and for a picture with colours in it or with
+    colour *flow* in its header."""
     hints: tuple[Reason, ...] = ()
     if frames > 1 and len(read) == 1:
         hints += (hint(ONE_FRAME, frame=read[0] + 1, frames=frames),)

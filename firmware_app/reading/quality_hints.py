@@ -92,12 +92,12 @@ def of(fired: Fired, care: Care, header: Header | None) -> tuple[Reason, ...]:
         code = OF_SIGN["metal"] if name == "metal" and "metal" in signs else sentences[name]
         hints.setdefault(code, hint(code, measure=name, number=number))
     if header is not None:
-        for sign in sorted(signs & _told(header)):
+        for sign in sorted(signs & _signs(header)):
             hints.setdefault(OF_SIGN[sign], hint(OF_SIGN[sign]))
     return tuple(hints.values())
 
 
-def _told(header: Header) -> set[str]:
+def _signs(header: Header) -> set[str]:
     """The signs that a header shows."""
     words = " ".join(filter(None, (header.series_description, header.study_description)))
     shown = {"bedside"} if any(_BEDSIDE.search(one.upper()) for one in possible_readings(words)) else set()

@@ -25,13 +25,14 @@ LOST_BYTES: Final = 64 * 1024 * 1024
 
 
 def out_of_memory() -> wire.Message:
-    """The answer to a job that the child's memory did not suffice for.  It may be the job's fault, or of those before:
-    the child ends with it, so that a fresh one can be asked."""
+    """The answer to a job for which the child had too little memory: the job is too large, or earlier ones took it.
+
+    The child ends with this answer, so that a fresh one can be asked."""
     return refusal(MemoryShort(), spent=True)
 
 
 def is_memory_error(error: BaseException | None) -> bool:
-    """Whether *error*, or what it was raised over, is a `MemoryError`: decoders' errors are told as broken pixels.
+    """Whether *error*, or what caused it, is a `MemoryError`: decoders report one as broken pixels.
 
     Libraries have words of their own for it, such as Pillow's "out of memory when reading image file".
     """

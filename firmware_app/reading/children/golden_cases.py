@@ -1,7 +1,7 @@
 """Trying a pack in one runtime and precision: are its golden cases answered rightly, and how long does one film take?
 
-It runs in a process of its own, which may die of it (`reading.trial_child`); one process per way, so that no runtime
-is timed beside another's threads.
+It runs in a process of its own, which may die of it (`reading.children.trial_child`); one process per way, so that no
+runtime is timed beside another's threads.
 """
 
 from __future__ import annotations

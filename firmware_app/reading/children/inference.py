@@ -1,4 +1,4 @@
-"""The reader's side of the inference child: which runtime and precision speaks for each pack, and what if it fails.
+"""The reader's side of the inference child: which runtime and precision runs each pack, and what happens when it fails.
 
 Per pack there is a list of candidates, first in the order of the configuration and then in that of their measured speed
 (`reading.measuring`).  A candidate that cannot be loaded, or that fails on an empty film too, is struck off with one
@@ -116,7 +116,7 @@ class Inference:
 
     @property
     def identities(self) -> dict[str, PackIdentity]:
-        """Who speaks for each pack that works, by the pack's name."""
+        """In which form each pack that works is run, by the pack's name."""
         return {name: self._identity(name) for name in self._packs if self._candidates[name]}
 
     @property
@@ -147,7 +147,7 @@ class Inference:
                 self._warm = False
 
     def ways(self, name: str) -> list[Way]:
-        """What is left to run pack *name* with, the one that speaks for it first."""
+        """The ways that are left to run pack *name*, the one in use first."""
         return [candidate.way for candidate in self._candidates[name]]
 
     def take_wrong(self) -> list[tuple[str, Way, Reason]]:
@@ -156,7 +156,7 @@ class Inference:
         return taken
 
     def pass_over(self, name: str, way: Way, why: str) -> None:
-        """Use *way* no more; when it was the one that speaks, the next one does from the next image on."""
+        """Use *way* no more; when it was the one in use, the next one takes over from the next image on."""
         left = self.ways(name)
         if left[:1] == [way]:
             self._strike_off(name, why)

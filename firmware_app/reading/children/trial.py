@@ -21,7 +21,7 @@ SECONDS: Final = 60.0
 """For loading a model, its golden images and the timed inferences together; a slow box needs a few."""
 PROBE_SECONDS: Final = 30.0
 MOST_TRIES: Final = 2
-"""Of a way that crashed or hung, over restarts: the machine may have been short of memory at that moment."""
+"""Of a way that crashed or hung, counted over restarts: the machine may have been short of memory at that moment."""
 ABSENT: Final = RuntimeUnavailable.code
 _LOST: Final = frozenset({RuntimeStopped.code, RuntimeHung.code})
 _LOOK_SECONDS: Final = 0.05
