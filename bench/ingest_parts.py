@@ -37,12 +37,12 @@ from firmware_app.sealed.summary import (
     FindingBrief,
     Kind,
     Modality,
+    Opinion,
     Origin,
     Receipt,
     Runtime,
     SizeBand,
     Summary,
-    Verdict,
     decode,
     decode_up,
 )
@@ -104,7 +104,7 @@ def provision_boxes(house: House, folder: Path, messages: int) -> int:
 def _body(number: int, seq: int) -> bytes:
     brief = Brief(
         f"c-{seq:020x}", 1, Modality.DX, "chest-xray-adult", "1.0.0", Runtime.ONNXRUNTIME, Priority.ROUTINE,
-        (FindingBrief("tuberculosis", seq % 100),), 0, SizeBand.NONE, "ok", 214, Verdict.NONE, "2026-11-21T03",
+        (FindingBrief("tuberculosis", seq % 100),), 0, SizeBand.NONE, "ok", 214, Opinion.NONE, "2026-11-21T03",
     )  # fmt: skip
     return Summary(Origin(_box(number), f"{number:032x}", seq + 1, "0" * 16), brief).encode()
 

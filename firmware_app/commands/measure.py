@@ -58,9 +58,7 @@ def _measure(options: argparse.Namespace) -> int:
     return _DONE if all_chosen else _NONE_RIGHT
 
 
-def _table(
-    pack: Pack, config: Config, results: Results, options: argparse.Namespace, language: str
-) -> Way | None:
+def _table(pack: Pack, config: Config, results: Results, options: argparse.Namespace, language: str) -> Way | None:
     """Measure what is not known of *pack* and print it; returns the way that is used."""
     from firmware_app import progress
     from firmware_app.packs import ways

@@ -12,7 +12,7 @@ from firmware_app.errors import LanternError
 from firmware_app.language import N_, register
 from firmware_app.records import Reason
 from firmware_app.store.disk.layout import StateDir
-from firmware_app.store.exchange.exchange_db import OPEN, Exchange, Line
+from firmware_app.store.exchange.exchange_db import OPEN, Exchange, LineState
 
 OFF: Final = register(
     "line.off", N_("The line to the hospital is switched off. “lantern provision” prepares this box for one.")
@@ -37,7 +37,7 @@ QUARANTINED: Final = register(
 )
 
 
-def found(config: Config, state: StateDir) -> Line | None:
+def found(config: Config, state: StateDir) -> LineState | None:
     """The line's own record; None when it is off or was never prepared."""
     if not config.uplink.enabled or not state.exchange_db.exists():
         return None

@@ -17,7 +17,7 @@ from firmware_app.sealed.form import MOST_BYTES
 from firmware_app.sealed.summary import Kind
 from firmware_app.store.disk.layout import StateDir
 from firmware_app.store.exchange.exchange_db import INTERRUPTED, OPEN, Exchange
-from firmware_app.uplink.connection import Line
+from firmware_app.uplink.connection import Connection
 from firmware_app.uplink.publisher import Publisher
 
 log = logging.getLogger("lantern.uplink")
@@ -43,7 +43,7 @@ def run(config: Config, ready: Callable[[Mapping[str, str | int | None]], None],
         exchange.tell(error)
         raise
     publisher = Publisher(exchange, config.box.id, identity, hospital, state.exchange_db.parent)
-    line = Line(
+    connection = Connection(
         settings,
         f"lantern-{config.box.id}",
         subscribe=f"lantern/v1/down/{config.box.id}/+",
@@ -52,34 +52,34 @@ def run(config: Config, ready: Callable[[Mapping[str, str | int | None]], None],
     )
     ready({"box": config.box.id, "broker": f"{settings.host}:{settings.port}"})
     try:
-        _keep_open(exchange, publisher, line, settings.health_seconds, stop)
+        _keep_open(exchange, publisher, connection, settings.health_seconds, stop)
     finally:
-        line.close(politely=True)
+        connection.close(politely=True)
         exchange.database.close()
 
 
 def _keep_open(
-    exchange: Exchange, publisher: Publisher, line: Line, health_seconds: float, stop: threading.Event
+    exchange: Exchange, publisher: Publisher, connection: Connection, health_seconds: float, stop: threading.Event
 ) -> None:
     delay = _DELAY_FIRST_S
     while not stop.is_set():
         opened = time.monotonic()
         try:
-            line.open(publisher.begin())
+            connection.open(publisher.begin())
         except UplinkError as error:
             log.warning("%s", error)
             exchange.tell(error)
         else:
-            log.info("the line is open, MQTT %s", line.protocol)
+            log.info("the line is open, MQTT %s", connection.protocol)
             exchange.tell(Reason(OPEN))
-            publisher.born(line)
-            _carry(exchange, publisher, line, health_seconds, stop)
+            publisher.born(connection)
+            _carry(exchange, publisher, connection, health_seconds, stop)
             if stop.is_set():
-                publisher.farewell(line)
+                publisher.farewell(connection)
                 return
-            if line.is_open:
+            if connection.is_open:
                 log.info("the line is opened again: another stream, form or key has begun")
-                line.close(politely=True)
+                connection.close(politely=True)
             else:
                 log.warning("the line was interrupted")
                 exchange.tell(Reason(INTERRUPTED))
@@ -87,12 +87,14 @@ def _keep_open(
         stop.wait(delay * random.uniform(0.5, 1.0))  # not all boxes of a county at the same instant
 
 
-def _carry(exchange: Exchange, publisher: Publisher, line: Line, health_seconds: float, stop: threading.Event) -> None:
+def _carry(
+    exchange: Exchange, publisher: Publisher, connection: Connection, health_seconds: float, stop: threading.Event
+) -> None:
     """Send and receive while the line and its last will hold; an idle box looks at `PRAGMA data_version`, once a second
     at its rows."""
     seen, looked, released = -1, 0.0, 0.0
     beat_at = time.monotonic() + health_seconds
-    while line.is_open and not stop.is_set():
+    while connection.is_open and not stop.is_set():
         now = time.monotonic()
         if now - released > _RELEASE_S:  # the broker's rights may have been put right
             exchange.release("uplink.broker_refused")
@@ -102,13 +104,13 @@ def _carry(exchange: Exchange, publisher: Publisher, line: Line, health_seconds:
             publisher.take_keys()
             if not publisher.will_holds():
                 return
-            while line.is_open and publisher.pump(line):
-                line.turn(0.0)
+            while connection.is_open and publisher.pump(connection):
+                connection.turn(0.0)
             seen, looked = mark, now
         if now >= beat_at:
-            publisher.beat(line)
+            publisher.beat(connection)
             beat_at = now + health_seconds
-        line.turn(_POLL_S)
+        connection.turn(_POLL_S)
 
 
 def _receive(exchange: Exchange, topic: str, payload: bytes) -> None:

@@ -18,10 +18,38 @@ from firmware_app.records import Priority
 from firmware_app.sealed.form import Hour, Many, Maybe, Message, OneOf, Part, Text, Whole, decode
 
 __all__ = [
-    "BOX_ID", "MERGED_MARKS", "MOST_FAULTS", "MOST_MARKS", "MOST_PACKS", "MOST_SEQ", "Brief", "Digest",
-    "FindingBrief", "FirstPresence", "FirstReceipt", "Keys", "Kind", "Mark", "Modality", "Origin", "PackBrief",
-    "Presence", "Receipt", "Refusal", "Refused", "Runtime", "SizeBand", "State", "Summary", "Taken", "Verdict",
-    "body_hash", "decode", "decode_up", "quality_code", "size_band",
+    "BOX_ID",
+    "MERGED_MARKS",
+    "MOST_FAULTS",
+    "MOST_MARKS",
+    "MOST_PACKS",
+    "MOST_SEQ",
+    "Brief",
+    "Digest",
+    "FindingBrief",
+    "FirstPresence",
+    "FirstReceipt",
+    "Keys",
+    "Kind",
+    "Mark",
+    "Modality",
+    "Opinion",
+    "Origin",
+    "PackBrief",
+    "Presence",
+    "Receipt",
+    "Refusal",
+    "Refused",
+    "Runtime",
+    "SizeBand",
+    "State",
+    "Summary",
+    "Taken",
+    "body_hash",
+    "decode",
+    "decode_up",
+    "quality_code",
+    "size_band",
 ]  # fmt: skip
 
 MOST_MARKS: Final = 100
@@ -92,7 +120,7 @@ class Runtime(StrEnum):
         return next((known for known in cls if known == key), cls.OTHER)
 
 
-class Verdict(StrEnum):
+class Opinion(StrEnum):
     """What the doctor said to the findings."""
 
     NONE = "none"
@@ -171,7 +199,7 @@ class Brief(Message):
     size_band: Annotated[SizeBand, OneOf(SizeBand)]
     quality: Annotated[str, Text(_QUALITY.pattern)]
     latency_ms: Annotated[int, _COUNT]
-    verdict: Annotated[Verdict, OneOf(Verdict)]
+    verdict: Annotated[Opinion, OneOf(Opinion)]
     hour: Annotated[str | None, _HOUR]
 
 

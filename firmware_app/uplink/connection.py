@@ -66,7 +66,7 @@ class _NoAnswer(OSError):
     """Someone took the connection and said nothing: perhaps a broker that does not know this MQTT version."""
 
 
-class Line:
+class Connection:
     """The connection of one box.  `open` it, call `turn` often, `post` while it `is_open`."""
 
     def __init__(

@@ -25,7 +25,7 @@ from firmware_app.sealed.summary import FirstPresence, Kind, Origin, Presence, S
 from firmware_app.sealed.version import Version
 from firmware_app.store.disk.layout import free_bytes
 from firmware_app.store.exchange.exchange_db import Exchange, Outgoing
-from firmware_app.uplink.connection import Line, Post
+from firmware_app.uplink.connection import Connection, Post
 from firmware_app.version import version
 
 log = logging.getLogger("lantern.uplink")
@@ -53,7 +53,7 @@ def fits(post: Post, most_bytes: int | None) -> bool:
 
 
 class Publisher:
-    """What to send and when, on a `Line` that someone else opens and turns."""
+    """What to send and when, on a `Connection` that someone else opens and turns."""
 
     def __init__(
         self, exchange: Exchange, box: str, identity: Ed25519PrivateKey, hospital: HospitalBundle, folder: Path
@@ -89,23 +89,23 @@ class Publisher:
         the hospital goes by now."""
         return self._exchange.counters().stream == self._stream and self._sealing() == self._will
 
-    def born(self, line: Line) -> None:
+    def born(self, connection: Connection) -> None:
         """The connection stands."""
-        self._say(line, State.BIRTH, 0)
+        self._say(connection, State.BIRTH, 0)
 
-    def beat(self, line: Line) -> None:
+    def beat(self, connection: Connection) -> None:
         """Say how the box is."""
         self._beat += 1
-        self._say(line, State.HEALTH, self._beat)
+        self._say(connection, State.HEALTH, self._beat)
 
-    def farewell(self, line: Line) -> None:
+    def farewell(self, connection: Connection) -> None:
         """An orderly end says what the last will would have said."""
-        self._say(line, State.DEATH, _LAST_BEAT)
+        self._say(connection, State.DEATH, _LAST_BEAT)
 
-    def _say(self, line: Line, state: State, beat: int) -> None:
+    def _say(self, connection: Connection, state: State, beat: int) -> None:
         post = self._presence(state, beat)
-        if fits(post, line.most_bytes):
-            line.post(post)
+        if fits(post, connection.most_bytes):
+            connection.post(post)
 
     # --- rows ----------------------------------------------------------------------------------------------------
 
@@ -127,7 +127,7 @@ class Publisher:
                 self._sent.clear()
         self._signed_keys = signed
 
-    def pump(self, line: Line) -> bool:
+    def pump(self, connection: Connection) -> bool:
         """Send what is due and fits the window; True when there may be more at once."""
         now = time.monotonic()
         waiting = self._exchange.still_waiting(self._sent)
@@ -138,7 +138,7 @@ class Publisher:
         if not rows and room > -WINDOW:
             rows = self._exchange.due(WINDOW + room, under_way, urgent_only=True)
         for row in rows:
-            self._send(line, row, now)
+            self._send(connection, row, now)
         return len(rows) > 0
 
     def posted(self, number: int, refusal: str | None, unheard: bool) -> None:
@@ -153,17 +153,17 @@ class Publisher:
             log.error("the broker refused summary %d (%s); it is set aside", seq, refusal)
             self._exchange.quarantine(seq, Reason.of(BrokerRefused(reason=refusal)))
 
-    def _send(self, line: Line, row: Outgoing, now: float) -> None:
+    def _send(self, connection: Connection, row: Outgoing, now: float) -> None:
         message = row.message(self._box)
         try:
             post = self._sealed(message.encode(), message.kind)
-            if not fits(post, line.most_bytes):
-                raise MessageTooLarge(size=len(post.payload), limit=line.most_bytes or 0)
+            if not fits(post, connection.most_bytes):
+                raise MessageTooLarge(size=len(post.payload), limit=connection.most_bytes or 0)
         except MessageTooLarge as error:
             log.error("summary %d is set aside: %s", row.seq, error)
             self._exchange.quarantine(row.seq, Reason.of(error))
             return
-        number = line.post(post)
+        number = connection.post(post)
         if number is not None:
             self._posted[number] = row.seq
             before = self._sent.get(row.seq)

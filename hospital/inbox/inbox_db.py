@@ -36,7 +36,7 @@ _ASIDE_BYTES: Final = 4096
 _BUSY_S: Final = 15.0
 
 
-class Outcome(Enum):
+class Counting(Enum):
     """What counting a message did."""
 
     COUNTED = "counted"
@@ -165,7 +165,7 @@ class Inbox:
 
     # --- messages, inside the caller's transaction -----------------------------------------------------------------
 
-    def count(self, message: Summary | Digest, body: bytes, envelope: bytes) -> Outcome:
+    def count(self, message: Summary | Digest, body: bytes, envelope: bytes) -> Counting:
         """Count a verified message once.  Raises `Replayed` for the same bytes, `Contradicted` for the same number
         with another body; nothing is written then."""
         origin = message.origin
@@ -185,11 +185,11 @@ class Inbox:
             if row["envelope"] == digests[1]:
                 raise Replayed
             heard.spoke(self.connection, origin.box, now)
-            return Outcome.KNOWN
+            return Counting.KNOWN
         for content in [message.brief] if isinstance(message, Summary) else message.marks:
             self._case(origin.box, content, now)
         heard.spoke(self.connection, origin.box, now)
-        return Outcome.COUNTED
+        return Counting.COUNTED
 
     def _case(self, box: str, content: Brief | Mark, now: str) -> None:
         brief = json.dumps(content.to_object()) if isinstance(content, Brief) else None

@@ -17,7 +17,7 @@ import pytest
 from firmware_app.errors import CopyUnusable, RestoreOccupied
 from firmware_app.provisioning import provision
 from firmware_app.records import Priority
-from firmware_app.sealed.summary import Brief, Modality, Origin, SizeBand, Summary, Verdict
+from firmware_app.sealed.summary import Brief, Modality, Opinion, Origin, SizeBand, Summary
 from hospital import backup, cli
 from hospital.house import House
 from hospital.inbox import rescue
@@ -44,7 +44,7 @@ def fill(house: House) -> None:
         for seq in range(1, CASES + 1):
             brief = Brief(
                 f"c-{seq:020x}", 1, Modality.CR, None, None, None, Priority.URGENT, (), 0, SizeBand.NONE, "ok", 9,
-                Verdict.NONE, None,
+                Opinion.NONE, None,
             )  # fmt: skip
             message = Summary(Origin("clinic-1", "5" * 32, seq, "b" * 16), brief)
             inbox.count(message, message.encode(), b"envelope %d" % seq)

@@ -17,11 +17,11 @@ from firmware_app.sealed.summary import (
     Brief,
     Kind,
     Modality,
+    Opinion,
     Origin,
     Receipt,
     SizeBand,
     Summary,
-    Verdict,
     decode,
 )
 from tests.small_disk import small_disk
@@ -76,7 +76,7 @@ class Publisher:
         """Summary *seq*, taken over by the broker; returns its case."""
         brief = Brief(
             f"c-{seq:020x}", 1, Modality.DX, None, None, None, Priority.ROUTINE, (), 0, SizeBand.NONE, "ok", 9,
-            Verdict.NONE, None,
+            Opinion.NONE, None,
         )  # fmt: skip
         body = Summary(Origin(self._box.name, "5" * 32, seq, "b" * 16), brief).encode()
         sealed = seal(body, Kind.DIGEST, self._box.name, self._box.identity, seal_key(self._bundle.seal))

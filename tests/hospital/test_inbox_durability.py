@@ -9,7 +9,7 @@ import pytest
 
 from firmware_app.errors import InboxNewer, TopicUnknown
 from firmware_app.records import Priority
-from firmware_app.sealed.summary import Brief, Modality, Origin, SizeBand, Summary, Verdict
+from firmware_app.sealed.summary import Brief, Modality, Opinion, Origin, SizeBand, Summary
 from hospital.inbox.inbox_db import Inbox
 from hospital.inbox.schema import STEPS
 
@@ -45,7 +45,7 @@ def test_a_batch_that_fails_leaves_nothing_and_hinders_nobody(inbox: Inbox) -> N
 def test_the_first_word_on_a_case_revision_stays(inbox: Inbox) -> None:
     for seq, priority in ((1, Priority.URGENT), (2, Priority.ROUTINE)):
         brief = Brief(
-            "c-" + "0" * 20, 1, Modality.CR, None, None, None, priority, (), 0, SizeBand.NONE, "ok", 9, Verdict.NONE,
+            "c-" + "0" * 20, 1, Modality.CR, None, None, None, priority, (), 0, SizeBand.NONE, "ok", 9, Opinion.NONE,
             None,
         )  # fmt: skip
         message = Summary(Origin("clinic-7", "5" * 32, seq, "b" * 16), brief)

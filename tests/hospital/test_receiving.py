@@ -34,19 +34,19 @@ from firmware_app.sealed.summary import (
     FindingBrief,
     Mark,
     Modality,
+    Opinion,
     Origin,
     Presence,
     Runtime,
     SizeBand,
     State,
     Summary,
-    Verdict,
 )
 from hospital import cli
 from hospital.house import House
 from hospital.inbox import inbox_db as inbox_module
 from hospital.inbox import schema
-from hospital.inbox.inbox_db import Inbox, Outcome
+from hospital.inbox.inbox_db import Counting, Inbox
 from hospital.keys import keyring
 from hospital.line import ingest
 from hospital.line.broker import acl_lines
@@ -59,12 +59,12 @@ def origin(seq: int = 1, stream: str = "5") -> Origin:
 def summary(seq: int = 1, case: int = 1, priority: Priority = Priority.URGENT, stream: str = "5") -> Summary:
     brief = Brief(
         f"c-{case:020x}", 1, Modality.CR, "chest-xray-adult", "1.0.0", Runtime.ONNXRUNTIME, priority,
-        (FindingBrief("tuberculosis", 93),), 0, SizeBand.NONE, "ok", 9, Verdict.NONE, "2026-11-21T03",
+        (FindingBrief("tuberculosis", 93),), 0, SizeBand.NONE, "ok", 9, Opinion.NONE, "2026-11-21T03",
     )  # fmt: skip
     return Summary(origin(seq, stream), brief)
 
 
-def count(inbox: Inbox, message: Summary | Digest, envelope: bytes = b"e") -> Outcome:
+def count(inbox: Inbox, message: Summary | Digest, envelope: bytes = b"e") -> Counting:
     with inbox.transaction():
         return inbox.count(message, message.encode(), envelope)
 
@@ -124,8 +124,8 @@ def test_a_bundle_that_someone_changed_is_refused(house: House, tmp_path: Path) 
 
 
 def test_a_message_counts_once(inbox: Inbox) -> None:
-    assert count(inbox, summary(), b"first") is Outcome.COUNTED
-    assert count(inbox, summary(), b"sealed again") is Outcome.KNOWN
+    assert count(inbox, summary(), b"first") is Counting.COUNTED
+    assert count(inbox, summary(), b"sealed again") is Counting.KNOWN
     with pytest.raises(Replayed):
         count(inbox, summary(), b"first")
     with pytest.raises(Contradicted):
@@ -160,13 +160,13 @@ def test_a_transaction_that_fails_changes_nothing_and_stands_before_no_later_one
     with pytest.raises(Contradicted):
         contradicting()
     assert inbox.cases() == []
-    assert count(inbox, summary(1)) is Outcome.COUNTED
+    assert count(inbox, summary(1)) is Counting.COUNTED
 
 
 def test_one_bad_message_hinders_none_of_its_batch(inbox: Inbox) -> None:
     with inbox.transaction():
         for number in range(1, 6):
-            assert inbox.count(summary(number, case=number), b"%d" % number, b"e") is Outcome.COUNTED
+            assert inbox.count(summary(number, case=number), b"%d" % number, b"e") is Counting.COUNTED
             with pytest.raises(Contradicted):
                 inbox.count(summary(number, case=number + 100), b"other", b"f")
     assert [int(row.case[2:], 16) for row in inbox.cases()] == [1, 2, 3, 4, 5]

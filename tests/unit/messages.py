@@ -17,6 +17,7 @@ from firmware_app.sealed.summary import (
     FindingBrief,
     Mark,
     Modality,
+    Opinion,
     Origin,
     PackBrief,
     Presence,
@@ -24,7 +25,6 @@ from firmware_app.sealed.summary import (
     SizeBand,
     State,
     Summary,
-    Verdict,
 )
 
 
@@ -54,7 +54,7 @@ BRIEFS = st.builds(
     size_band=st.sampled_from(SizeBand),
     quality=st.sampled_from(["ok", "age.unknown", "hint.one_frame", "other"]),
     latency_ms=st.integers(0, 10**9),
-    verdict=st.sampled_from(Verdict),
+    verdict=st.sampled_from(Opinion),
     hour=HOURS,
 )
 MARKS = st.builds(Mark, CASES, REVISIONS, st.sampled_from(Priority), HOURS)

@@ -25,13 +25,13 @@ from firmware_app.sealed.summary import (
     Keys,
     Kind,
     Modality,
+    Opinion,
     PackBrief,
     Receipt,
     Refused,
     Runtime,
     SizeBand,
     Taken,
-    Verdict,
     body_hash,
 )
 from firmware_app.sealed.version import Version
@@ -59,7 +59,7 @@ BUNDLE = HospitalBundle(SIGNER.public_key().public_bytes_raw().hex(), public(b"1
 def brief(number: int, priority: Priority = Priority.ROUTINE) -> Brief:
     return Brief(
         f"c-{number:020x}", 1, Modality.CR, "chest-xray-adult", "1.0.0", Runtime.ONNXRUNTIME, priority,
-        (FindingBrief("tuberculosis", 93),), 0, SizeBand.NONE, "ok", 9, Verdict.NONE, "2026-11-21T03",
+        (FindingBrief("tuberculosis", 93),), 0, SizeBand.NONE, "ok", 9, Opinion.NONE, "2026-11-21T03",
     )  # fmt: skip
 
 

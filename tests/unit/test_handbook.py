@@ -38,9 +38,7 @@ def test_of_every_sentence_somebody_has_said_whether_the_doctor_can_say_it() -> 
 def test_what_the_doctors_own_modules_register_is_in_the_handbook() -> None:
     """Not only those that fit a pattern: the code is asked what it says."""
     modules = [path for folder in (HEALTH, HEALTH.parent / "care") for path in folder.glob("*.py")]
-    spoken = {
-        code for path in modules for code in re.findall(r'register\(\s*"([a-z_.]+)"', path.read_text("utf-8"))
-    }
+    spoken = {code for path in modules for code in re.findall(r'register\(\s*"([a-z_.]+)"', path.read_text("utf-8"))}
     assert len(spoken) > 60
     assert spoken <= set(wanted())
 

@@ -46,8 +46,18 @@ def test_a_manifest_survives_being_written_and_read_again(folder: Path) -> None:
         ("version", "one"),
         ("task", ""),
         ("output", {"map": "map", "full_scale": 1.0, "colour": "red"}),
-        ("golden", [{"kind": "phantom", "path": "a.png", "sha256": "0" * 64, "tolerance": {"fp32": 0.1},
-                     "expected": {"fp32": {"surprise": 0.5}}}]),
+        (
+            "golden",
+            [
+                {
+                    "kind": "phantom",
+                    "path": "a.png",
+                    "sha256": "0" * 64,
+                    "tolerance": {"fp32": 0.1},
+                    "expected": {"fp32": {"surprise": 0.5}},
+                }
+            ],
+        ),
         ("findings", []),
         ("weak_points", []),
         ("training_prevalence", 1.5),

@@ -37,6 +37,7 @@ from firmware_app.sealed.summary import (
     FindingBrief,
     Mark,
     Modality,
+    Opinion,
     Origin,
     PackBrief,
     Presence,
@@ -44,7 +45,6 @@ from firmware_app.sealed.summary import (
     SizeBand,
     State,
     Summary,
-    Verdict,
     decode_up,
     size_band,
 )
@@ -142,7 +142,7 @@ def case(**changes: Any) -> Case:
 def test_what_the_hospital_may_know_of_a_case() -> None:
     assert brief_of(case(), NOON) == Brief(
         "c-" + "a" * 20, 2, Modality.CR, "chest-xray-adult", "1.2.0", Runtime.ONNXRUNTIME, Priority.URGENT,
-        (FindingBrief("tuberculosis", 92),), 1, SizeBand.FROM_10, "hint.one_frame", 9, Verdict.NONE, "2026-11-21T12",
+        (FindingBrief("tuberculosis", 92),), 1, SizeBand.FROM_10, "hint.one_frame", 9, Opinion.NONE, "2026-11-21T12",
     )  # fmt: skip
 
 
@@ -191,7 +191,7 @@ def test_whatever_a_box_says_fits_the_one_length_of_form_2() -> None:
     quality = ".".join(["q" * 24] * 3)
     longest = Brief(
         "c-" + "f" * 20, 10**6, Modality.OTHER, "p" * 40, "9999.9999.9999", Runtime.ONNXRUNTIME, Priority.CANNOT_JUDGE,
-        (FindingBrief("f" * 64, 100),) * 32, 9999, SizeBand.UNKNOWN, quality, 10**9, Verdict.DISAGREE, "2026-11-21T12",
+        (FindingBrief("f" * 64, 100),) * 32, 9999, SizeBand.UNKNOWN, quality, 10**9, Opinion.DISAGREE, "2026-11-21T12",
     )  # fmt: skip
     assert len(Summary(origin, fitted(longest)).encode()) <= most
     assert len(fitted(longest).findings) == 14, "the likeliest are kept"

@@ -50,6 +50,7 @@ from firmware_app.sealed.summary import (
     Kind,
     Mark,
     Modality,
+    Opinion,
     Origin,
     PackBrief,
     Presence,
@@ -59,7 +60,6 @@ from firmware_app.sealed.summary import (
     SizeBand,
     Summary,
     Taken,
-    Verdict,
     decode_up,
 )
 from firmware_app.store.exchange.outbox import brief_of
@@ -98,7 +98,7 @@ def summary(priority: Priority = Priority.ROUTINE) -> Summary:
     return Summary(
         Origin("clinic-7", "5" * 32, 1, "b" * 16),
         Brief(
-            "c-" + "0" * 20, 1, Modality.CR, None, None, None, priority, (), 0, SizeBand.NONE, "ok", 9, Verdict.NONE,
+            "c-" + "0" * 20, 1, Modality.CR, None, None, None, priority, (), 0, SizeBand.NONE, "ok", 9, Opinion.NONE,
             "2026-11-21T03",
         ),
     )  # fmt: skip

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from firmware_app.errors import BrokerUntrusted
-from firmware_app.uplink.connection import Line, Post
+from firmware_app.uplink.connection import Connection, Post
 from tests.wire.line_rig import place
 
 
@@ -19,7 +19,7 @@ def test_a_certificate_of_the_right_authority_for_another_name_gets_nothing(tmp_
         opened = {}
         for host in ("127.0.0.1", "localhost"):  # the certificate names the first one
             box = site.box(f"clinic-{host[0]}".replace("1", "a"), host=host)
-            line = Line(
+            line = Connection(
                 box.config.uplink,
                 f"lantern-{box.name}",
                 subscribe=f"lantern/v1/down/{box.name}/+",

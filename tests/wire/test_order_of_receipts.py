@@ -21,12 +21,12 @@ from firmware_app.sealed.summary import (
     Brief,
     Kind,
     Modality,
+    Opinion,
     Origin,
     SizeBand,
     Summary,
-    Verdict,
 )
-from firmware_app.uplink.connection import Line, Post
+from firmware_app.uplink.connection import Connection, Post
 from hospital.line.receiver import Receiver
 from tests.wire.line_rig import Place, place, wait_for
 
@@ -84,7 +84,7 @@ def test_the_hospital_commits_then_acknowledges_then_signs(site: Place, told: li
         Origin("clinic-7", "5" * 32, 1, "b" * 16),
         Brief(
             "c-" + "0" * 20, 1, Modality.CR, None, None, None, Priority.URGENT, (), 0, SizeBand.NONE, "ok", 9,
-            Verdict.NONE, None,
+            Opinion.NONE, None,
         ),
     ).encode()  # fmt: skip
     payload = seal(body, Kind.ALERT, "clinic-7", box.identity, seal_key(site.house.bundle().seal))
@@ -106,7 +106,7 @@ def test_the_hospital_commits_then_acknowledges_then_signs(site: Place, told: li
 
 
 def test_the_box_keeps_what_the_hospital_says_before_the_broker_may_forget_it(site: Place, told: list[str]) -> None:
-    line = Line(
+    line = Connection(
         Uplink.model_validate({"enabled": True, "host": "127.0.0.1", "port": site.port}),
         "lantern-clinic-7",
         subscribe="lantern/v1/down/clinic-7/+",

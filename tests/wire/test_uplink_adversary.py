@@ -29,11 +29,11 @@ from firmware_app.sealed.summary import (
     FindingBrief,
     Kind,
     Modality,
+    Opinion,
     Origin,
     Runtime,
     SizeBand,
     Summary,
-    Verdict,
 )
 from firmware_app.store.disk.layout import StateDir
 from hospital.inbox.standing import Standing
@@ -97,7 +97,7 @@ class Stage:
         values: dict[str, object] = {
             "case": f"c-{seq:020x}", "revision": 1, "modality": Modality.CR, "pack": "p", "pack_version": "1.0.0",
             "runtime": Runtime.ONNXRUNTIME, "priority": Priority.URGENT, "findings": (FindingBrief("pneumonia", 93),),
-            "lesions": 0, "size_band": SizeBand.NONE, "quality": "ok", "latency_ms": 9, "verdict": Verdict.NONE,
+            "lesions": 0, "size_band": SizeBand.NONE, "quality": "ok", "latency_ms": 9, "verdict": Opinion.NONE,
             "hour": "2026-11-21T03",
         }  # fmt: skip
         return Summary(Origin(box, STREAM, seq, BOOT), Brief(**{**values, **changes}))  # type: ignore[arg-type]

@@ -21,7 +21,7 @@ from firmware_app.sealed.envelope import key_id, sign
 from firmware_app.sealed.keys import seal_key
 from firmware_app.sealed.summary import Keys, Kind
 from firmware_app.store.exchange.exchange_db import Exchange
-from firmware_app.uplink.connection import Line
+from firmware_app.uplink.connection import Connection
 from firmware_app.uplink.publisher import WINDOW, Publisher
 from hospital.keys import keyring
 from tests.unit.test_exchange import brief
@@ -37,7 +37,7 @@ class Sending:
 
     exchange: Exchange
     publisher: Publisher
-    line: Line
+    line: Connection
     heard: list[tuple[str, bytes]]
 
     def pump(self) -> bool:
@@ -64,7 +64,7 @@ def sending(site: Place) -> Iterator[Sending]:
     heard: list[tuple[str, bytes]] = []
     hospital = credentials.hospital(box.config.uplink)
     publisher = Publisher(box.exchange, box.name, box.identity, hospital, box.folder)
-    line = Line(
+    line = Connection(
         Uplink.model_validate({"enabled": True, "host": "127.0.0.1", "port": site.port}),
         "lantern-clinic-7",
         subscribe="lantern/v1/down/clinic-7/+",

@@ -92,7 +92,7 @@ class Incoming:
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class LineState:
     """How the line is, for whoever asks."""
 
     stream: str
@@ -274,14 +274,14 @@ class Exchange:
 
     # --- questions -----------------------------------------------------------------------------------------------
 
-    def line(self) -> Line:
+    def line(self) -> LineState:
         """How the line is."""
         row = self.database.connection.execute("SELECT * FROM line").fetchone()
         outgoing, urgent, quarantined = self.database.connection.execute(
             "SELECT COUNT(*), COALESCE(SUM(urgent), 0), COALESCE(SUM(state = 'quarantined'), 0) FROM outgoing"
         ).fetchone()
         reason = Reason(row["code"], json.loads(row["details"])) if row["code"] else None
-        return Line(
+        return LineState(
             row["stream"], reason, row["since"], outgoing, urgent, quarantined, row["unread"], row["audit_head"],
             _health(row["health"]),
         )  # fmt: skip

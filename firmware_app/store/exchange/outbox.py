@@ -19,8 +19,8 @@ from firmware_app.sealed.summary import (
     FindingBrief,
     Mark,
     Modality,
+    Opinion,
     Runtime,
-    Verdict,
     quality_code,
     size_band,
 )
@@ -135,6 +135,6 @@ def brief_of(case: Case, taken: clock.Stamp) -> Brief:
         size_band=size_band([lesion.long_axis_mm for lesion in case.lesions]),
         quality=quality_code(said.code if said else None),
         latency_ms=round(max((reading.timing.total for reading in case.readings), default=0)),
-        verdict=Verdict.NONE,
+        verdict=Opinion.NONE,
         hour=clock.hour(taken),
     )
