@@ -13,7 +13,7 @@ from PIL import Image
 
 from firmware_app.packs.manifest import Manifest
 from firmware_app.records import ReadingStatus
-from firmware_app.reports import case_line
+from firmware_app.reports import case_line, case_text, overlay
 from firmware_app.tasks import register
 from tests import films, made_task, reading_rig
 from tests.made_task import BRIGHT, COLUMNS, EXPECTED, ROWS, picture
@@ -36,7 +36,9 @@ def test_a_second_tasks_boxes_and_mask_stand_in_the_case(tmp_path: Path) -> None
         instance = box.admit(films.film(picture()))
         with reading_rig.reader(box) as reader:
             assert reading_rig.read_all(reader) == 1
-        case = case_line.case_object(box.case(instance), "en")
+        whole = box.case(instance)
+        case, page = case_line.case_object(whole, "en"), case_text.page(whole, "zh_CN")
+        drawn = overlay.marked_film_of(box.state.display / instance.reference, 0, whole.lesions)
         mask = np.asarray(Image.open(box.state.display / instance.reference / "spot.png"))
     jsonschema.validate(case, SCHEMA)
     (lesion,) = case["lesions"]
@@ -46,6 +48,8 @@ def test_a_second_tasks_boxes_and_mask_stand_in_the_case(tmp_path: Path) -> None
         "tags": {"finding": "spot"},
     }  # fmt: skip
     assert case["readings"][0]["lesions"] == [lesion]
+    assert "第 1 帧，x 48 至 72，y 12 至 24：评分 1.00" in page
+    assert drawn[12, 60].tolist() == drawn[18, 48].tolist() == [255, 216, 77]
     assert (case["priority"], case["findings"][0]["positive"]) == ("urgent", True)
     assert (mask / 255).mean() == pytest.approx(1 / 64, rel=0.05), "the mask covers one cell of 64"
     down, across = (np.average(axis, weights=mask) for axis in np.indices(mask.shape))
