@@ -1,4 +1,4 @@
-"""How long work shows that it is alive: one line on stderr that is redrawn, and only where a person watches."""
+"""Progress of long work: one line on stderr that is redrawn, only on a terminal."""
 
 from __future__ import annotations
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from firmware_app.config import Config, load
-from firmware_app.provisioning import file as provisioning_file
-from firmware_app.provisioning.file import Proof
+from firmware_app.provisioning import signed_file as provisioning_file
 from firmware_app.provisioning.first_start import IdentityPaths
+from firmware_app.provisioning.signed_file import Proof
 from firmware_app.store.disk.layout import StateDir
 from hospital import prepare
 from hospital.house import House

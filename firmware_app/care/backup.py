@@ -1,7 +1,7 @@
 """`python -m firmware_app.care.backup`: one more copy of the databases into the ring, when one is due.
 
-What a rescue cannot make again from the image files (what people entered, the accounts, the audit) it takes from the
-newest whole copy here (`store.refill`).  lantern-backup.timer runs it; `--now` does not wait until one is due.
+A rescue takes from the newest whole copy what it cannot rebuild from the image files: what people entered, the
+accounts, the audit (`store.rescue.refill`). lantern-backup.timer runs it; `--now` does not wait until one is due.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ _OTHER_DISK_RESERVE_MB: Final = 16
 
 
 def run(config: Config, *, now: bool = False) -> Reason:
-    """Make a copy when one is due, or *now*; what became of it, also kept for the doctor.
+    """Make a copy when one is due, or *now*. Returns the result, which is also kept for the doctor.
 
     Raises a `CareError` or a `StoreError`, which is kept too.
     """
@@ -83,7 +83,7 @@ def _run(config: Config, state: StateDir, now: bool) -> Reason:
 
 
 def age_hours(copy: ring.Copy) -> float | None:
-    """Hours since *copy* was made, at least; None when the clock says less than nothing, having been set back."""
+    """Hours since *copy* was made, at least; None when the clock has been set back before it."""
     try:
         hours = (clock.now() - clock.parse(copy.at).at).total_seconds() / 3600
     except ValueError:

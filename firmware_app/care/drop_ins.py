@@ -1,4 +1,4 @@
-"""What the units must know of this one box, as drop-ins (systemd.unit(5)) that are written anew at each boot.
+"""The settings of the units for this one box, as drop-ins (systemd.unit(5)) that are written at each boot.
 
 A unit as it is installed grants nothing that only some boxes have.  What this one has (the keys of its line,
 a port below 1024, another disk for backups) is granted by ``UNIT.d/50-this-box.conf`` below ``/run``, and gone with it.
@@ -31,7 +31,7 @@ def wanted(config: Config, state: StateDir) -> DropIns:
 
 
 def write(units: Path, drop_ins: DropIns) -> bool:
-    """Make exactly *drop_ins* be there; whether anything was otherwise before."""
+    """Make *drop_ins* the only ones. True when anything changed."""
     changed = False
     for old in units.glob(f"*.d/{NAME}"):
         if old.parent.name.removesuffix(".d") not in drop_ins:

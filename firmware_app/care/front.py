@@ -3,7 +3,7 @@
     python -m firmware_app.care.front certificate    as root: the page's certificate, and what the console shows
     python -m firmware_app.care.front configuration  as the front's user: its nginx.conf, from the template
 
-nginx is told nothing that the box's configuration does not say; so the file is written anew at every start.
+nginx's file follows from the box's configuration alone, and is written at every start.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ _LOOK_S: Final = 5.0
 
 
 def names(config: Config) -> Names:
-    """Under what browsers may ask for this box."""
+    """The names and addresses by which browsers may ask for this box."""
     own = socket.gethostname().lower()
     told = [
         f"{naming.host(config.box.id)}.local",
@@ -57,7 +57,7 @@ def names(config: Config) -> Names:
 
 
 def addresses() -> tuple[Address, ...]:
-    """The machine's addresses that another one may ask for, without those that IPv6 changes every day (RFC 8981)."""
+    """The machine's addresses for other machines, without those that IPv6 changes every day (RFC 8981)."""
     try:
         told = json.loads(system_program.run("ip", "-json", "address", "show", seconds=_LOOK_S))
     except (ProgramFailed, ValueError):
@@ -83,7 +83,7 @@ def is_address(name: str) -> bool:
 
 
 def trust_address(config: Config, fingerprint: str) -> str:
-    """What the QR code holds: where the authority's certificate lies, and after it the fingerprint to compare."""
+    """The text of the QR code: the address of the authority's certificate, and the fingerprint to compare."""
     found = next((str(one) for one in addresses() if one.version == 4), f"{naming.host(config.box.id)}.local")
     return f"http://{found}/{Files(Path()).public.name}#sha256={fingerprint.replace(':', '')}"
 
@@ -112,7 +112,7 @@ def configuration(
     """*template* with its ``@NAMES@`` filled in; raises `FrontNeedsPort` when the viewer's port is not fixed."""
     if viewer == 0:
         raise FrontNeedsPort()
-    if ":" in https or not _IPV6.exists():  # an address of IPv4 is given, or this kernel has no other
+    if ":" in https or not _IPV6.exists():  # an IPv4 address is configured, or this kernel has no IPv6
         template = "".join(line for line in template.splitlines(keepends=True) if "[::]" not in line)
     files = Files(state)
     for name, value in {

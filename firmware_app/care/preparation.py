@@ -3,7 +3,7 @@
     python -m firmware_app.care.preparation               as root: folders and owners, what the units must know, ballast
     python -m firmware_app.care.preparation --databases    as lantern-care: migrates, and rebuilds what is damaged
 
-Who may open what is decided here, once: the uplink's user is in no group that could enter a folder with images.
+The access rights are decided here alone: the uplink's user is in no group that could enter a folder with images.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ NOT_REREAD: Final = "units-not-reread"
 _RELOAD_S: Final = 90.0
 CLINICAL, EXCHANGE, VIEWER, CARE = "lantern-clinical", "lantern-exchange", "lantern-viewer", "lantern-care"
 _SHARED: Final = 0o2770  # rwxrws---, as in store/disk/layout.py
-_PASSED: Final = 0o751  # the root of it all: the uplink passes through to exchange/; only root makes anything in it
+_PASSED: Final = 0o751  # the top folder: the uplink passes through it to exchange/; only root creates anything in it
 _PUBLIC: Final = 0o755  # line/: certificates and bundles; each private key in it is root's alone
 
 
@@ -67,7 +67,7 @@ def folders(state: StateDir) -> Iterator[tuple[Path, str, int]]:
 
 
 def prepare(config: Config, state: StateDir, run: Path = RUN, units: Path = UNITS) -> bool:
-    """Root's part; True when systemd must look again, since a drop-in was written or removed.
+    """Root's part. True when systemd must reload, because a drop-in was written or removed.
 
     Raises `UserMissing`, `FolderStrange` or `StateUnusable`.
     """
@@ -90,7 +90,7 @@ def prepare(config: Config, state: StateDir, run: Path = RUN, units: Path = UNIT
 def migrate(state: StateDir) -> bool:
     """Make, migrate or rebuild the databases that have more than one user; False when one cannot be used yet.
 
-    accounts.db is the viewer's own, who makes it.  A database that fails keeps only those from working who need it.
+    accounts.db is made by the viewer alone. A database that fails stops only the processes that need it.
     """
     done = True
     for database in (state.clinical_db, state.exchange_db):
@@ -105,7 +105,7 @@ def migrate(state: StateDir) -> bool:
 
 
 def _make(folder: Path, group: int, mode: int) -> None:
-    """*folder* as it must be; when it was somebody else's, then what is in it was too, and is handed over with it."""
+    """Make *folder* with its owner and mode. When it had another owner, its content is handed over too."""
     if folder.is_symlink() or (folder.exists() and not folder.is_dir()):
         raise FolderStrange(path=str(folder))
     folder.mkdir(parents=True, exist_ok=True)
@@ -119,7 +119,7 @@ def _make(folder: Path, group: int, mode: int) -> None:
 
 
 def _hand_over(folder: Path, group: int) -> None:
-    """What was copied here by root, or made by a box that ran as one user: the group may change it now."""
+    """Let the group change what root copied here, or what a box made that ran as one user."""
     for _, names, files, descriptor in os.fwalk(folder, follow_symlinks=False):
         for name in (*names, *files):
             os.chown(name, -1, group, dir_fd=descriptor, follow_symlinks=False)
@@ -127,9 +127,8 @@ def _hand_over(folder: Path, group: int) -> None:
 
 
 def _open_to_group(name: str, folder: int) -> None:
-    """Let the group change *name*, a file or folder in *folder*; what is neither, and a link above all, is passed by.
-
-    By a descriptor that opens nothing and follows nothing (O_PATH of open(2)): chmod(2) itself follows every link.
+    """Let the group change *name*, a file or folder in *folder*; links and everything else are passed over. It uses a
+    descriptor that follows no link (O_PATH of open(2)), because chmod(2) itself follows every link.
     """
     descriptor = os.open(name, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=folder)
     try:
@@ -141,8 +140,9 @@ def _open_to_group(name: str, folder: int) -> None:
 
 
 def _give_accounts(state: StateDir) -> None:
-    """The accounts are the viewer's, whoever made the first one at the console; so are their copies, which may have
-    come back with a copy of the whole state."""
+    """Give the accounts to the viewer, whoever made the first one at the console, and their copies too, which may have
+    been restored with the whole state.
+    """
     owner, group, database = _user(VIEWER), _group(VIEWER), state.accounts_db
     for file in database.parent.glob(f"{database.name}*"):
         os.chown(file, owner, group, follow_symlinks=False)
@@ -162,15 +162,16 @@ def _folder(path: Path) -> Iterator[int]:
 
 
 def _clear_away(state: StateDir) -> None:
-    """What an earlier version kept in the root of the state; each is made again in run/ when it is needed.  And what
-    an export left that the power cut off."""
+    """Remove what an earlier version kept in the state's top folder (now made in run/ when needed), and what an export
+    left behind at a power cut.
+    """
     for name in ("folder_taken.json", "folder_taken.new"):
         (state.root / name).unlink(missing_ok=True)
     exports.sweep_stages(state)
 
 
 def _have_reread(run: Path = RUN) -> None:
-    """Have systemd take up the drop-ins; raises `UnitsNotReread`, and then the doctor says so."""
+    """Have systemd reload the drop-ins. Raises `UnitsNotReread`, which the doctor then reports."""
     try:
         system_program.run("systemctl", "daemon-reload", seconds=_RELOAD_S)
     except ProgramFailed as error:
@@ -182,7 +183,7 @@ def _have_reread(run: Path = RUN) -> None:
 
 
 def _flag(path: Path, wanted: bool) -> None:
-    """A file that is there while *wanted*: what a unit's ConditionPathExists= can ask."""
+    """Make or remove a file, which a unit checks by ConditionPathExists=."""
     if wanted:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.touch(mode=0o644)
@@ -221,7 +222,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return 0 if migrate(state) else 1
         if prepare(config, state):
             _have_reread()
-    except UnitsNotReread as error:  # a box without what is new in its drop-ins is better than none
+    except UnitsNotReread as error:  # a box with its old drop-ins is better than none
         print(error, file=sys.stderr)
     except LanternError as error:
         print(error, file=sys.stderr)

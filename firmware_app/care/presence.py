@@ -1,8 +1,8 @@
-"""Which of the box's processes live, and what they said of themselves.
+"""Which of the box's processes are alive, and what they announced.
 
 A process holds a lock on ``run/NAME.lock`` while it lives and writes what it is (pid, port) to ``run/NAME.json`` when
-it is ready (the uplink, which may not enter ``run/``, does so in ``exchange/``).  Whoever asks believes the lock,
-which the kernel frees on any death, never a file left behind.
+it is ready (the uplink, which may not enter ``run/``, does so in ``exchange/``). The lock counts, because the kernel
+releases it at any death; a file left behind does not.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def expected(uplink_enabled: bool) -> tuple[str, ...]:
 
 @contextmanager
 def held(state: StateDir, name: str) -> Iterator[None]:
-    """Be the one living process *name*; raises `AlreadyRunning` when another is."""
+    """Hold the lock of the one process *name*; raises `AlreadyRunning` when another holds it."""
     path = state.run_of(name) / f"{name}.lock"
     try:
         handle = open(path, "a", opener=_plain)  # noqa: SIM115 - entered below
@@ -67,9 +67,8 @@ def is_running(state: StateDir, name: str) -> bool:
 
 
 def _plain(path: str, flags: int) -> int:
-    """Others write this folder, root reads it: no link is followed, and nobody waits at a pipe for its other end.
-
-    What is no plain file is nobody's lock and nobody's word: `FileNotFoundError`.
+    """Other users can write to this folder and root reads it: no link is followed, and a pipe is not waited for.
+    Anything but a plain file counts as absent: `FileNotFoundError`.
     """
     try:
         descriptor = os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK, 0o666)
@@ -95,13 +94,13 @@ def announce(state: StateDir, name: str, facts: Facts) -> None:
 
 
 def withdraw(state: StateDir, name: str) -> None:
-    """Take the announcement back at an orderly end; on a disk turned read-only it stays, and nobody believes it."""
+    """Remove the announcement at an orderly end; on a read-only disk it stays, without effect."""
     with suppress(OSError):
         (state.run_of(name) / f"{name}.json").unlink(missing_ok=True)
 
 
 def announcement(state: StateDir, name: str) -> dict[str, str | int | None] | None:
-    """What the living process *name* said of itself; None when it does not run or is not ready yet."""
+    """The announcement of the running process *name*; None when it does not run or is not ready yet."""
     if not is_running(state, name):
         return None
     try:

@@ -65,12 +65,12 @@ OFF: Final = register(
     N_("Cases are never deleted here: [retention] room_mb and days are 0. On a full disk no more images are taken."),
 )
 Advance = Callable[[int, int], None]
-# What a full disk shows as: even to open a database, SQLite makes a file beside it.
+# How a full disk shows itself: SQLite makes a file beside a database even to open it.
 
 
 @dataclass(frozen=True, slots=True)
 class RetentionRun:
-    """What a run did, or would do; `result` is the doctor's."""
+    """What a run deleted, or would delete; `result` is a check's: ok, warn or fail."""
 
     result: str
     reason: Reason
@@ -104,7 +104,7 @@ def _opened(config: Config, state: StateDir, dry_run: bool, advance: Advance) ->
             with_ballast(state, clearing.finish)
         outcome = _run(config, state, clearing, dry_run, advance)
         if outcome.cases and not dry_run:
-            # What was deleted leaves the log too, as far as nobody reads there.
+            # Deleted rows leave the write-ahead log too, unless a reader still needs it.
             clinical.database.connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
         if not dry_run:
             state.prepare_ballast(config.retention.ballast_mb)  # also where somebody else has made room since
@@ -114,7 +114,7 @@ def _opened(config: Config, state: StateDir, dry_run: bool, advance: Advance) ->
 
 
 def wanted_bytes(config: Config) -> int:
-    """What is kept free by deleting; 0 where nothing is deleted for it.  Well above the mark at which intake stops."""
+    """Bytes that deleting keeps free; 0: nothing is deleted for space. Well above the mark at which intake stops."""
     settings = config.retention
     return max(settings.room_mb, 2 * settings.high_water_free_mb) * 1_000_000 if settings.room_mb else 0
 

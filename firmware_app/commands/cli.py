@@ -68,7 +68,7 @@ def _run(arguments: Sequence[str] | None) -> int:
 
 
 def _log_level(name: str) -> int:
-    """INFO for a name that is no level: a log that says too much is better than none."""
+    """INFO for an unknown level: a log that says too much is better than none."""
     return logging.getLevelNamesMapping().get(name.upper(), logging.INFO)
 
 

@@ -1,4 +1,4 @@
-"""`lantern clock`: what time the box takes it to be and why, and a person's word on it."""
+"""`lantern clock`: the box's time and why it trusts it, and how a person confirms it."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """`lantern read`: the box's own door and reader over files, in a private state that is gone afterwards.
 
-Everything that a clinic's box would do to an image is done here in the same order by the same code; only nothing stays.
-All files pass the door first, for only then is it known which belong together; then case after case is read and told.
+The same code does the same steps as on a clinic's box, in the same order; only nothing is kept. All files are taken in
+first, because only then is it known which belong together; then one case after another is read and printed.
 """
 
 from __future__ import annotations

@@ -139,14 +139,14 @@ def _by_talk(options: argparse.Namespace, config: Config, places: IdentityPaths)
 
 
 def _by_file(options: argparse.Namespace, config: Config, places: IdentityPaths) -> int:
-    from firmware_app.provisioning import file, first_start
+    from firmware_app.provisioning import first_start, signed_file
     from firmware_app.provisioning import folder as provisioning_folder
-    from firmware_app.provisioning.file import Proof
+    from firmware_app.provisioning.signed_file import Proof
 
     _require_writable(places.config, places.keys)
     proof, kept = Proof(options.code, options.fingerprint), first_start.on_file(_source(options), config)
     box = options.id or first_start.own_id(kept, places)
-    counts = file.counting(places, proof.fingerprint)
+    counts = signed_file.counting(places, proof.fingerprint)
     try:
         offer = provisioning_folder.find(options.file, box, counts=counts)
     except ProvisioningUndecided as many:
@@ -158,12 +158,12 @@ def _by_file(options: argparse.Namespace, config: Config, places: IdentityPaths)
         print(trying.format(count=many.count), file=sys.stderr)
         offer = provisioning_folder.find(options.file, box, proof.code, counts)
     try:
-        file.examine(offer, kept, places, proof)
+        signed_file.examine(offer, kept, places, proof)
     except TrustNeeded:
         if not sys.stdin.isatty():
             raise
         proof = Proof(_label_code(offer.content.language))
-    given = file.take(offer, kept, places, proof, _chip(options))
+    given = signed_file.take(offer, kept, places, proof, _chip(options))
     code = first_start.offer_code(places, proof.code) if given.changed or proof.code else None
     if options.json:
         _print_given(given, places, code)

@@ -1,4 +1,4 @@
-"""What `lantern doctor` says of the databases: whether they are whole, what they hold, what a rescue has cost."""
+"""The doctor's checks of the databases: whether they are undamaged, what they hold, what a rescue has lost."""
 
 from __future__ import annotations
 
@@ -174,7 +174,7 @@ def _contents(clinical: Clinical) -> Iterator[Check]:
 
 
 def _cut_off(exports: Exports) -> Iterator[Check]:
-    """For a month, whose stick somebody should look at."""
+    """Exports to a stick that were cut off, for a month: somebody should check that stick."""
     for begun in exports.of_unknown_end():
         at = clock.parse(begun.at)
         if clock.now() - at.at < timedelta(days=_EXPORT_DAYS):

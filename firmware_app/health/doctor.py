@@ -12,7 +12,7 @@ from typing import Any, Final
 from firmware_app.care import preparation, presence
 from firmware_app.config import Config
 from firmware_app.errors import LanternError, PackError, UnitsNotReread
-from firmware_app.health import callers, databases, front_check, hospital_line, own_care, speed, sticks, timepiece
+from firmware_app.health import databases, dicom_callers, front_check, hospital_line, own_care, speed, sticks, timepiece
 from firmware_app.health.check import Check
 from firmware_app.language import N_, register
 from firmware_app.packs.installed import PackStore
@@ -168,7 +168,7 @@ def _state(config: Config, state: StateDir) -> Iterator[Check]:
 
 
 def _may_be_made(folder: Path) -> bool:
-    """Whether whoever asks could make it; the doctor itself only looks."""
+    """Whether this user could create it; the doctor itself creates nothing."""
     return os.access(next(above for above in folder.parents if above.exists()), os.W_OK | os.X_OK)
 
 
@@ -274,5 +274,5 @@ _PARTS: tuple[Callable[[Config, StateDir], Iterator[Check]], ...] = (
     _line,
     own_care.selftest,
     _settings,
-    callers.turned_away,
+    dicom_callers.turned_away,
 )

@@ -1,4 +1,4 @@
-"""How the line to the hospital is, in sentences."""
+"""The state of the line to the hospital, in sentences."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ QUARANTINED: Final = register(
 
 
 def found(config: Config, state: StateDir) -> LineState | None:
-    """The line's own record; None when it is off or was never prepared."""
+    """The record that the uplink keeps; None when the line is off or was never prepared."""
     if not config.uplink.enabled or not state.exchange_db.exists():
         return None
     exchange = Exchange(state.exchange_db)
@@ -66,16 +66,16 @@ def status(config: Config, state: StateDir) -> dict[str, Any] | None:
 
 
 def _awaited(config: Config) -> Path | None:
-    """What the hospital must see to enrol this box; None when it has, or when there is no hospital.
+    """What the hospital still needs to enrol this box; None when it has enrolled it, or when there is no hospital.
 
-    By the configuration alone: who shows this sentence in the viewer may not look at the box's keys.
+    Judged by the configuration alone: the viewer shows this sentence and may not read the box's keys.
     """
     told = config.uplink
     return told.hospital.with_name("box.json") if told.hospital is not None and told.tls_cert is None else None
 
 
 def examine(config: Config, state: StateDir) -> Iterator[tuple[bool, Reason]]:
-    """Each thing worth saying of the line, and whether it is well."""
+    """The checks of the line."""
     if not config.uplink.enabled:
         awaited = _awaited(config)
         yield (True, Reason(OFF)) if awaited is None else (False, Reason(AWAITED, {"bundle": str(awaited)}))

@@ -1,7 +1,7 @@
 """The box in numbers, as Prometheus reads them (text exposition format 0.0.4).
 
-Counts, sizes and times of the box itself: no case, no sender, no person, no path.  Whoever serves this listens on
-127.0.0.1 only; the numbers are for a program on the same machine, such as Prometheus' own agent.
+Counts, sizes and times of the box itself: no case, no sender, no person, no path. They are served on 127.0.0.1 only,
+for a program on the same machine, such as Prometheus' own agent.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from firmware_app.care.retention import NAME as RETENTION
 from firmware_app.care.retention import wanted_bytes
 from firmware_app.config import Config
 from firmware_app.errors import LanternError
-from firmware_app.health import hospital_line, machine, own_care
+from firmware_app.health import hardware, hospital_line, own_care
 from firmware_app.store.clinical.clinical_db import Clinical
 from firmware_app.store.disk import remembered
 from firmware_app.store.disk.layout import StateDir, free_bytes
@@ -84,11 +84,11 @@ def _disk(config: Config, state: StateDir) -> Iterator[Sample]:
 
 
 def _machine() -> Iterator[Sample]:
-    for name, celsius, _ in machine.sensors():
+    for name, celsius, _ in hardware.sensors():
         yield Sample("lantern_temperature_celsius", "What a sensor shows.", celsius, {"sensor": name})
-    if (available := machine.available_mb()) is not None:
+    if (available := hardware.available_mb()) is not None:
         yield Sample("lantern_memory_available_bytes", "Memory for another program.", available * 1e6)
-    if (stalled := machine.stalled_percent()) is not None:
+    if (stalled := hardware.stalled_percent()) is not None:
         about = "Share of the last five minutes in which all programs waited for memory."
         yield Sample("lantern_memory_stalled_ratio", about, stalled / 100)
 

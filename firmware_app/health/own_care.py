@@ -14,7 +14,7 @@ from firmware_app.care.retention import NAME as RETENTION
 from firmware_app.care.retention import OFF, STUCK
 from firmware_app.config import Config
 from firmware_app.errors import DiskFull, DiskReadOnly
-from firmware_app.health import machine
+from firmware_app.health import hardware
 from firmware_app.health.check import Check, Result
 from firmware_app.language import N_, register
 from firmware_app.records import Detail, Reason
@@ -72,20 +72,20 @@ FROM_BACKUP: Final = register(
 _TEST_DAYS, _BACKUP_DAYS = 3, 4
 _ASKED_ANEW: Final = frozenset({"clock", "temperature", "memory", *presence.expected(True)})
 _ASKED_ANEW_OF_THE_DISK: Final = frozenset({
-    machine.DISK_LOW, machine.INODES_LOW, DiskFull.code, DiskReadOnly.code,
+    hardware.DISK_LOW, hardware.INODES_LOW, DiskFull.code, DiskReadOnly.code,
 })  # fmt: skip
 
 
 def the_machine(config: Config, state: StateDir) -> Iterator[Check]:
     """The disk's files, temperature and memory as they are now."""
     if state.root.is_dir():
-        yield from machine.inodes(state.root)
-    yield from machine.temperature()
-    yield from machine.memory()
+        yield from hardware.inodes(state.root)
+    yield from hardware.temperature()
+    yield from hardware.memory()
 
 
 def selftest(config: Config, state: StateDir) -> Iterator[Check]:
-    """The last self-test, with what did not work then and is not asked anew by the doctor; each fault says when."""
+    """The last self-test, with those faults that the doctor does not check itself; each says when it was found."""
     told = remembered.known(state, SELFTEST)
     stamp = _stamp(told)
     if stamp is None:
@@ -134,7 +134,7 @@ def retention(config: Config, state: StateDir) -> Iterator[Check]:
 def trouble(state: StateDir) -> list[str]:
     """Codes for `/healthz`: ``selftest.PART`` for each part that failed, ``backup.failed``, ``retention.stuck``.
 
-    Not for the processes: how those are is asked anew each time.
+    Not for the processes, which are checked each time.
     """
     failed = remembered.known(state, SELFTEST).get("failed")
     names = [name for name in failed if _is_word(name)] if isinstance(failed, list) else []
@@ -167,7 +167,7 @@ def _is_word(name: object) -> bool:
 
 
 def moment(told: dict[str, Any]) -> datetime | None:
-    """When something that is kept happened."""
+    """The time in a kept record."""
     stamp = _stamp(told)
     return stamp.at if stamp is not None else None
 

@@ -1,8 +1,8 @@
-"""`lantern selftest`: can this box do its work now?  Asked at boot, every night, and by whoever stands before it.
+"""`lantern selftest`: can this box do its work now?  Run at boot, every night, and by hand.
 
-Unlike the doctor it does the work: every pack answers its golden images in the child as the reader would have it, a
-file goes to the disk and comes back, every database is read from its first page to its last.  What it found is kept
-for `lantern doctor`, `/healthz` and the metrics.
+Unlike the doctor it does the work: every pack answers its golden images in a child as for the reader, a file is written
+to the disk and read back, every database is read from its first page to its last. What it found is kept for `lantern
+doctor`, `/healthz` and the metrics.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Any, Final
 from firmware_app import clock
 from firmware_app.config import Config
 from firmware_app.errors import LanternError, PackError, StoreDamaged, StoreError
-from firmware_app.health import databases, doctor, machine, own_care, speed, timepiece
+from firmware_app.health import databases, doctor, hardware, own_care, speed, timepiece
 from firmware_app.health.check import Check
 from firmware_app.language import N_, register
 from firmware_app.packs import ways
@@ -51,7 +51,7 @@ Advance = Callable[[int, int], None]
 
 
 def run(config: Config, advance: Advance = lambda done, total: None) -> list[Check]:
-    """Every check, kept for the others; *advance* hears how many parts are done."""
+    """Run every check and keep the results; *advance* is called with the number of parts that are done."""
     state = StateDir(config.state.dir)
     try:
         state.prepare()
@@ -67,7 +67,7 @@ def run(config: Config, advance: Advance = lambda done, total: None) -> list[Che
 
 
 def _keep(state: StateDir, told: dict[str, Any]) -> None:
-    """On a disk without room for it the ballast is given up: a box that tells of last week would hide its full disk."""
+    """A disk without room gets it by releasing the ballast: last week's results would hide that the disk is full."""
     for is_last in (False, True):
         try:
             remembered.keep(state, NAME, told)
@@ -79,7 +79,7 @@ def _keep(state: StateDir, told: dict[str, Any]) -> None:
 
 
 def as_object(checks: Sequence[Check]) -> dict[str, Any]:
-    """What is kept: when, in which boot, and each check without its sentence."""
+    """The kept form: the time, the boot, and each check without its sentence."""
     return {
         "at": clock.text("seconds"),
         "boot": clock.boot_id(),
@@ -91,12 +91,12 @@ def as_object(checks: Sequence[Check]) -> dict[str, Any]:
 
 
 def _disk(config: Config, state: StateDir) -> Iterator[Check]:
-    yield from machine.disk(state.run, config.retention.high_water_free_mb)
+    yield from hardware.disk(state.run, config.retention.high_water_free_mb)
 
 
 def _machine(config: Config, state: StateDir) -> Iterator[Check]:
-    yield from machine.temperature()
-    yield from machine.memory()
+    yield from hardware.temperature()
+    yield from hardware.memory()
 
 
 def _databases(config: Config, state: StateDir) -> Iterator[Check]:
@@ -154,8 +154,8 @@ def _packs(config: Config, state: StateDir) -> Iterator[Check]:
 def _golden(config: Config, state: StateDir, pack: Pack) -> Check:
     """Ask the pack its golden images the way the reader runs it.
 
-    A wrong answer is remembered as the reader remembers its own trials, so that it passes this way over; a right one
-    is not, because what it took beside a busy reader says nothing of its speed.
+    A wrong answer is remembered as the reader remembers its own trials, so that the reader passes this way over. A
+    right one is not: its time, measured beside a busy reader, says nothing of its speed.
     """
     settings, results = config.reader, Results(state.trials)
     possible = ways.possible(pack, settings)

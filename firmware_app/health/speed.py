@@ -51,7 +51,7 @@ def runtimes(config: Config, state: StateDir) -> Iterator[Check]:
 
 
 def chosen(config: Config, state: StateDir) -> Iterator[Check]:
-    """What trying has shown; nothing is tried here."""
+    """The remembered results of the trials; nothing is tried here."""
     settings, results = config.reader, Results(state.trials)
     for pack in PackStore.of(config).survey().packs:
         possible = ways.possible(pack, settings)

@@ -1,4 +1,4 @@
-"""How the box's clock is, in sentences, and what it says of the certificates that the box was given."""
+"""The state of the box's clock, in sentences, and what follows for the box's certificates."""
 
 from __future__ import annotations
 

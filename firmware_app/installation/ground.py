@@ -1,4 +1,4 @@
-"""What a machine must have before anything is put on it; refused early, in a sentence, with nothing changed."""
+"""What a machine must have before anything is installed. A refusal comes early, in a sentence, with nothing changed."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def check(machine: Machine) -> None:
     need_root("install")
     if Path(sys.base_prefix).parts[1:2] in (("root",), ("home",)):  # ProtectHome= hides them from every unit
         raise InstallPythonHidden(path=sys.base_prefix)
-    if not (machine.record or Record()).files:  # one that was cut off early has not started anything yet
+    if not (machine.record or Record()).files:  # an installation that was cut off early has not started anything yet
         _room(machine)
         if machine.alive:
             for port in PORTS:
@@ -94,7 +94,8 @@ def need_port(port: int) -> None:
 
 
 def packages(machine: Machine, record: Record, source: ProgramSource) -> None:
-    """Have the Debian packages; those that come new are on *record* before they come, for the power may go meanwhile.
+    """Install the Debian packages that are missing. They are on *record* before they come: the power may fail
+    meanwhile.
 
     Raises `InstallPackagesMissing`.
     """
@@ -129,7 +130,7 @@ def packages(machine: Machine, record: Record, source: ProgramSource) -> None:
 
 
 def finish_dpkg(machine: Machine, record: Record) -> None:
-    """What dpkg was killed over, in this installation or another, comes to its end first: apt does nothing before."""
+    """Finish what dpkg was killed in, in this installation or another; apt does nothing before that."""
     if not any(machine.at(_JOURNAL).glob("*")) and not run("dpkg", "--audit").strip():
         return
     machine.did(_FINISHING)
@@ -142,7 +143,7 @@ def _offline(source: ProgramSource) -> bool:
 
 
 def refresh(source: ProgramSource) -> None:
-    """Ask Debian what there is, unless the given folder has Debian's packages, too."""
+    """Read Debian's lists of packages, unless the given folder has Debian's packages too."""
     if not _offline(source):
         run("apt-get", "update", "-q", environment=_QUIET)
 
@@ -163,7 +164,7 @@ def present() -> set[str]:
 
 @contextmanager
 def _nginx_not_started(machine: Machine, record: Record) -> Iterator[None]:
-    """Debian starts what it installs: its own nginx, on the port that the box's is to have."""
+    """Mask Debian's own nginx: Debian starts what it installs, on the port that the box's nginx needs."""
     if "nginx" in record.packages and not os.path.lexists(machine.at(_NGINX)):
         machine.link(_NGINX, "/dev/null")
     try:
@@ -173,7 +174,7 @@ def _nginx_not_started(machine: Machine, record: Record) -> Iterator[None]:
 
 
 def unmask(machine: Machine, record: Record) -> None:
-    """Take away what `_nginx_not_started` laid down, also in a run that was cut off; a mask of somebody else stays."""
+    """Remove the mask of `_nginx_not_started`, also that of a run that was cut off. A mask that another made stays."""
     mask = machine.at(_NGINX)
     if "nginx" in record.packages and mask.is_symlink() and str(mask.readlink()) == "/dev/null":
         mask.unlink()

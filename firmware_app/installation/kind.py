@@ -1,4 +1,4 @@
-"""What kind of machine this is, and for what kind `make wheels` filled a folder: the two must be the same.
+"""The kind of this machine, and the kind that `make wheels` filled a folder for: the two must be the same.
 
     python3 -m firmware_app.installation.kind FOLDER     writes `made-for.json`, as `make wheels` calls it
 
@@ -41,7 +41,7 @@ class MachineKind:
 
     @classmethod
     def of(cls, folder: Path) -> MachineKind | None:
-        """For what *folder* was filled; None where nobody has said so."""
+        """The kind that *folder* was filled for; None where no file says it."""
         try:
             told = json.loads((folder / MADE_FOR).read_text("utf-8"))
             return cls(str(told["system"]), str(told["name"]), str(told["python"]))

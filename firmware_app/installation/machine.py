@@ -1,4 +1,4 @@
-"""The machine that becomes a box, what was put on it, and how people hear of each step."""
+"""The machine that becomes a box, the record of what was installed, and the sentences about each step."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _RECORD: Final = PREFIX / "installed.json"
 
 @dataclass
 class Record:
-    """What an installation put there, so that the next one and the removal know."""
+    """What an installation wrote, for the next one and for the removal."""
 
     files: dict[str, str] = field(default_factory=dict)
     """Path below the root -> SHA-256 of what was written."""
@@ -61,14 +61,14 @@ class Machine:
         print(translate(message, spoken()).format(**details), flush=True)
 
     def did(self, message: str, **details: object) -> None:
-        """The same of something that was changed."""
+        """The same, about a change that was made."""
         self.changed = True
         self.tell(message, **details)
 
     # --- files --------------------------------------------------------------------------------------------------
 
     def put(self, path: Path, content: bytes, mode: int = 0o644) -> bool:
-        """Have *content* under *path*; False when it was there already.  Whole or not at all, also in a power cut."""
+        """Write *content* to *path*, whole or not at all, also in a power cut. False when it was there already."""
         place = self.at(path)
         if place.is_file() and not place.is_symlink() and place.read_bytes() == content:
             if place.stat().st_mode & 0o7777 == mode:

@@ -1,4 +1,4 @@
-"""The box's programs: a virtual environment of its own, made whole beside the one in use before it takes its place.
+"""The box's programs: a virtual environment, completed beside the one in use before it takes its place.
 
 /opt/lantern/programs/STAMP/    a virtual environment; STAMP is a digest of everything that goes into it
 /opt/lantern/venv               a link to the one in use; the one before stays, for the day a person wants it back
@@ -53,7 +53,7 @@ class ProgramSource:
     extras: str
 
     def stamp(self) -> str:
-        """What stays the same as long as nothing has to be installed anew."""
+        """A digest of the source: while it stays the same, nothing is installed again."""
         found = hashlib.sha256(f"{sys.version_info[:2]} {self.extras}".encode())
         for path in self._parts():
             found.update(f"\0{path.name}\0".encode())
@@ -77,7 +77,7 @@ class ProgramSource:
         self.wheel()
 
     def wheel(self) -> Path | None:
-        """Our own wheel among the given ones, made of this very tree: versions alone do not tell one from an older.
+        """Our own wheel among the given ones, if it was made of this very tree: versions alone do not show that.
 
         Raises `InstallWheelStale` or `InstallWheelDamaged` when there are some, and none is.
         """
@@ -97,7 +97,7 @@ class ProgramSource:
         return None
 
     def _difference(self, wheel: Path) -> str | None:
-        """The first of our files that is another in *wheel* than in the tree, as far as the tree has its package."""
+        """The first of our files that differs between *wheel* and the tree, among the packages that the tree has."""
         there = [folder for folder in PACKAGES if (self.tree / folder).is_dir()]
         code = {str(path.relative_to(self.tree)) for folder in there for path in (self.tree / folder).rglob("*.py")}
         held = _contents(wheel)
@@ -126,7 +126,7 @@ def _contents(wheel: Path) -> dict[str, bytes]:
 
 
 def install(machine: Machine, source: ProgramSource) -> bool:
-    """Have the programs of *source*, which was checked, in use; False when they were.
+    """Put the programs of the checked *source* in use; False when they were already.
 
     Raises `InstallProgramsFailed`.
     """

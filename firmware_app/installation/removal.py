@@ -1,4 +1,4 @@
-"""`make uninstall`: everything goes but what it was asked to keep."""
+"""`make uninstall`: removes everything except what it was asked to keep."""
 
 from __future__ import annotations
 
@@ -126,7 +126,7 @@ def _forget_units(machine: Machine) -> None:
 
 
 def _remove(machine: Machine, path: Path) -> None:
-    """The folder with all that is in it; a disk that is mounted there stays, empty."""
+    """Remove the folder with its content; a disk that is mounted there is emptied and stays."""
     place = machine.at(path)
     if not place.exists():
         return
@@ -189,6 +189,6 @@ def _remove_packages(machine: Machine, record: Record) -> None:
 
 
 def _needing(packages: list[str]) -> list[str]:
-    """What apt would take along, because it has come since and needs one of *packages*."""
+    """The packages that apt would remove too, because they came later and need one of *packages*."""
     told = run("apt-get", "--simulate", "purge", *packages)
     return sorted(set(re.findall(r"^(?:Purg|Remv) (\S+)", told, re.MULTILINE)) - set(packages))

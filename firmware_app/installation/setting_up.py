@@ -1,4 +1,4 @@
-"""`make install`: step after step, each of which looks first."""
+"""`make install`: one step after another, each of which first checks whether it is needed."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ def _files(tree: Path) -> Iterator[tuple[Path, bytes]]:
 
 
 def _place(machine: Machine, record: Record, files: dict[Path, bytes]) -> None:
-    """Write what is new, remove what an older version had; what is half done when the power goes is on record."""
+    """Write what is new and remove what an older version had; the record is written first, for a power cut."""
     record.files |= {str(path): digest(content) for path, content in files.items()}
     machine.remember(record)
     written = [path for path, content in files.items() if machine.put(path, content)]

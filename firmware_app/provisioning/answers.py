@@ -1,4 +1,4 @@
-"""What a box is told at its first start, whoever asks: the console, the first page, a file.
+"""The answers that set up a new box, from the console, the first page or a signed file.
 
 One list of questions, one check for each answer.  An answer is text as a person gave it; `Answers` holds only values
 that were checked.
@@ -27,11 +27,11 @@ from firmware_app.language import LANGUAGES, N_
 from firmware_app.sealed.summary import BOX_ID
 
 if TYPE_CHECKING:
-    from firmware_app.sealed.envelope import Provisioning  # with all of cryptography, which the viewer does without
+    from firmware_app.sealed.envelope import Provisioning  # with all of cryptography, which the viewer does not load
 
 UNPROVISIONED: Final = "unprovisioned"
 _CHINA: Final = "Asia/Shanghai"
-_UTC: Final = frozenset({"UTC", "Etc/UTC"})  # what an installer leaves that nobody asked
+_UTC: Final = frozenset({"UTC", "Etc/UTC"})  # what an installer leaves when nobody chose a time zone
 MOST_NAME: Final = 60
 _NO_NAME: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 _AE: Final[TypeAdapter[str]] = TypeAdapter(AeTitle)
@@ -58,13 +58,15 @@ class Answers:
 
     @classmethod
     def of_file(cls, content: Provisioning) -> Answers:
-        """What a signed file says, checked as if a person had typed it; the PACS in it is left, as none is sent to."""
+        """The answers in a signed file, checked as if a person had typed them. Its PACS is ignored: nothing is sent to
+        one.
+        """
         told = {field.name: getattr(content, field.name) for field in fields(cls)}
         return cls.checked({**told, "calling": ",".join(content.calling)})
 
     @classmethod
     def present(cls, config: Config, machine: str, box: str | None = None) -> Answers:
-        """What the box is told now; the defaults of the next asking.  *box*: its id, where it has one elsewhere."""
+        """The present answers: the defaults of the next questions. *box*: its id, where it stands elsewhere."""
         now, fresh, zone = config.box, config.box.id == UNPROVISIONED, present_zone()
         return cls(
             box=box or (f"clinic-{machine}" if fresh else now.id),
@@ -74,7 +76,7 @@ class Answers:
         )  # fmt: skip
 
     def as_text(self) -> dict[str, str]:
-        """What a person would have typed: `checked` makes the same of it."""
+        """The text that a person would have typed; `checked` turns it into the same answers."""
         return {
             question.key: ", ".join(value) if isinstance(value := getattr(self, question.key), tuple) else str(value)
             for question in QUESTIONS

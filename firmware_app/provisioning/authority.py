@@ -2,7 +2,7 @@
 
     authority/   authority.key: root only
     front/       lantern-ca.crt, its certificate, for everybody; server.pem, for the front's group: the page's key and
-                 certificate in one file, so that no instant sees one without the other
+                 certificate in one file, so that nobody ever reads one without the other
 
 No clock decides whether a page opens: both certificates begin in 2019, whatever time it is on the box, so neither a
 box without a battery nor one that is years ahead makes a certificate that a right phone calls "not yet valid".
@@ -46,7 +46,7 @@ HOME_DOMAINS: Final = ("local", "lan", "home", "home.arpa", "internal", "localdo
 
 @dataclass(frozen=True, slots=True)
 class Names:
-    """Under what browsers ask for this box."""
+    """The names and addresses by which browsers ask for this box."""
 
     dns: tuple[str, ...]
     addresses: tuple[Address, ...] = ()
@@ -54,7 +54,7 @@ class Names:
 
 @dataclass(frozen=True, slots=True)
 class Files:
-    """Where everything lies, below the state directory."""
+    """The files' paths, below the state directory."""
 
     root: Path
 
@@ -72,7 +72,7 @@ class Files:
 
 
 def prepare(state: StateDir, names: Names, moment: datetime) -> bool:
-    """Make what is missing, ends soon or names another box; True when anything was written.
+    """Make each file that is missing, ends soon or names another box. True when anything was written.
 
     Raises `AuthorityUnusable` and `FrontNotWritable`.
     """
@@ -110,7 +110,7 @@ def fingerprint(state: StateDir) -> str | None:
 
 
 def named(found: x509.Certificate) -> Names:
-    """What a certificate was made for."""
+    """The names and addresses in a certificate."""
     value = found.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
     addresses = cast(list[Address], value.get_values_for_type(x509.IPAddress))  # networks are for constraints alone
     return Names(tuple(value.get_values_for_type(x509.DNSName)), tuple(addresses))
@@ -224,7 +224,7 @@ def _keep(path: Path, data: bytes, mode: int) -> None:
 
 
 def _hand_over(server: Path) -> None:
-    """Let the front's group read its key; said at each look, for a power cut may have come after the file."""
+    """Let the front's group read its key. Done at each check: a power cut may follow right after the file."""
     try:
         os.chown(server, -1, grp.getgrnam(GROUP).gr_gid)
     except (KeyError, PermissionError):  # no such group here, or not root: a laptop, a test

@@ -1,9 +1,9 @@
-"""The code for the first account on the box's own screen, for whoever stands beside a new box.
+"""Shows the code for the first account on the screen of a new box, to the person who stands there.
 
     python -m firmware_app.provisioning.console [--out FILE]     what `lantern-console.service` runs at each start
 
-It is drawn anew at each start, and only while the box has no identity and nobody an account; agetty(8) shows the file
-above its log-in.  Only root reads it there, and no log ever holds it.
+The code is new at each start, and there is one only while the box has neither an identity nor an account; agetty(8)
+shows the file above its log-in. Only root reads it there, and no log ever holds it.
 """
 
 from __future__ import annotations
@@ -28,8 +28,9 @@ _OPEN: Final = "This box is new. Open {address} in a browser of the clinic and g
 
 
 def shown(config: Config) -> str:
-    """What the screen says, in English, for the kernel's console has no Chinese glyphs; nothing once the box has an
-    identity or an account."""
+    """The text on the screen, in English because the kernel's console has no Chinese glyphs. Empty once the box has an
+    identity or an account.
+    """
     state = StateDir(config.state.dir)
     if not first_start.is_new(config, state):
         return ""

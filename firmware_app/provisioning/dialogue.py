@@ -1,7 +1,7 @@
-"""`lantern provision` at the console: questions with what is right for most, one check each, a summary, and then all.
+"""`lantern provision` at the console: questions with usual defaults, a check for each, a summary, then the work.
 
-Nothing is written before the summary was agreed to.  Enter takes what stands in brackets; a wrong answer is told why
-and asked again; Ctrl-C or the end of input at any question leaves the box as it was.
+Nothing is written before the person has agreed to the summary. Enter takes the value in brackets; a wrong answer gets
+its reason and the question again; Ctrl-C or the end of input at any question leaves the box as it was.
 """
 
 from __future__ import annotations
@@ -50,10 +50,12 @@ class Agreed:
 
 
 class Dialogue:
-    """One talk.  *ask* shows a prompt and returns a line; it raises EOFError or KeyboardInterrupt to end the talk."""
+    """One conversation. *ask* shows a prompt and returns a line; it raises EOFError or KeyboardInterrupt to end the
+    talk.
+    """
 
     def __init__(self, ask: Ask, tell: Tell, default: Answers, known: HospitalBundle | None, *, fixed: bool) -> None:
-        """*default*: what the box is told now; *known*: the hospital it trusts; *fixed*: its id stays as it is."""
+        """*default*: the present answers; *known*: the hospital that the box trusts; *fixed*: the id may not change."""
         self._ask, self._tell, self._default, self._known, self._fixed = ask, tell, default, known, fixed
         self.language = for_screen(default.language)
 
@@ -113,7 +115,7 @@ class Dialogue:
                 return found
 
     def _may_replace(self, found: HospitalBundle) -> bool:
-        """The same hospital with a new key is no other one."""
+        """A hospital with a new sealing key and the same signing key is the same hospital."""
         return self._known is None or self._known.verify == found.verify or self._asked(_ANOTHER, self._known)
 
     def _asked(self, question: str, about: HospitalBundle) -> bool:

@@ -20,11 +20,11 @@ from firmware_app import system_program
 from firmware_app.config import Config, load
 from firmware_app.errors import LanternError, ProvisionedAlready, RequestUnusable, StartNeeded
 from firmware_app.language import N_, register
-from firmware_app.provisioning import file, first_request, first_start, offered_files, provision, tpm
+from firmware_app.provisioning import first_request, first_start, offered_files, provision, signed_file, tpm
 from firmware_app.provisioning.answers import UNPROVISIONED, Answers
-from firmware_app.provisioning.file import Proof
 from firmware_app.provisioning.first_request import FirstRequest, FirstResult
 from firmware_app.provisioning.first_start import IdentityPaths, Provisioned
+from firmware_app.provisioning.signed_file import Proof
 from firmware_app.provisioning.tpm import Chip
 from firmware_app.records import Reason
 from firmware_app.sealed.envelope import HospitalBundle
@@ -39,7 +39,7 @@ _RESTART_S: Final = 10.0
 
 
 def answer(config: Config, places: IdentityPaths, chip: Callable[[], Chip | None] = lambda: None) -> FirstResult | None:
-    """Do what is asked, write what became of it, and forget the request; None when nothing was asked."""
+    """Carry out the request, write its result and remove it; None when there is no request."""
     if not first_request.waits(places.state):
         return None
     number, heard = "", None
@@ -61,11 +61,11 @@ def answer(config: Config, places: IdentityPaths, chip: Callable[[], Chip | None
 
 def _done(request: FirstRequest, config: Config, places: IdentityPaths, chip: Chip | None) -> Provisioned:
     if request.file:
-        counts = file.counting(places)
+        counts = signed_file.counting(places)
         found = offered_files.offer(places.state, request.file, request.code, counts)
         _refuse_provisioned(Answers.of_file(found.content), found.content.hospital, config, places)
         proof = Proof(code=request.code) if request.code else None
-        return file.take(found, config, places, proof, chip)
+        return signed_file.take(found, config, places, proof, chip)
     answers, hospital = Answers.checked(request.answers), hospital_in(request.hospital)
     _refuse_provisioned(answers, hospital, config, places)
     return first_start.apply(answers, hospital, config, places, chip)
@@ -74,7 +74,7 @@ def _done(request: FirstRequest, config: Config, places: IdentityPaths, chip: Ch
 def _refuse_provisioned(
     answers: Answers, hospital: HospitalBundle | None, config: Config, places: IdentityPaths
 ) -> None:
-    """A box with an identity takes nothing from here, but for what it was told just before it lost its power."""
+    """A box with an identity refuses every request but a repeat of the one before a power cut."""
     here = first_start.own_id(config, places)
     fresh = config.box.id == UNPROVISIONED and here in (None, answers.box)
     if not fresh and not first_start.is_told(answers, hospital, config, places):

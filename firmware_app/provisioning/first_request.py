@@ -1,9 +1,9 @@
-"""What the first page asks of root, and what became of it: two files, in a folder that other users write as well.
+"""The first page's request to root and its result: two files, in a folder that other users can write to.
 
     provision/request.json    written by the viewer; the path unit `lantern-provision.path` wakes up for it
     provision/result.json     written by root
 
-The viewer and the importer belong to one group, so that a file's owner alone does not say who wrote what is in it.
+The viewer and the importer belong to one group, so the owner of a file does not prove who wrote its content.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class FirstRequest:
 
 @dataclass(frozen=True, slots=True)
 class FirstResult:
-    """What became of a request."""
+    """The result of a request."""
 
     request: str
     reason: Reason
@@ -52,7 +52,7 @@ class FirstResult:
     undone: tuple[Reason, ...] = ()
 
     def text(self, language: str) -> str:
-        """What a person is told: what was done, and what could not be."""
+        """For a person: what was done, and what could not be done."""
         return " ".join(reason.text(language) for reason in (self.reason, *self.undone))
 
 
@@ -66,8 +66,8 @@ class Heard:
     def require_viewer(self) -> None:
         """Raise `RequestUnusable` unless the viewer's own user, or root, and nobody else can have written it.
 
-        On a laptop that is the same user.  A file of the viewer that its group may write to is anybody's word: the
-        importer could fill it, and move it here.  `ask` lets nobody else write, and only its owner can undo that.
+        On a laptop that is the same user. A file of the viewer that its group may write to proves nothing: the importer
+        could fill it and move it here. `ask` lets nobody else write, and only its owner can undo that.
         """
         known = {0, os.geteuid()}
         with suppress(KeyError):
@@ -93,7 +93,7 @@ class Heard:
 
 
 def ask(state: StateDir, request: FirstRequest) -> None:
-    """Hand *request* to root, in place of one that was not heard yet."""
+    """Hand *request* to root; it replaces one that root has not read yet."""
     _replace(_request(state), json.dumps(asdict(request)).encode())
 
 
@@ -115,7 +115,7 @@ def result(state: StateDir) -> FirstResult | None:
 
 
 def heard(state: StateDir) -> Heard:
-    """The request; it is opened as what it is, never followed elsewhere.  Raises `RequestUnusable`."""
+    """The request, opened without following links.  Raises `RequestUnusable`."""
     try:
         return Heard(*read_plain(_request(state), MOST_BYTES + 1))
     except OSError as error:
@@ -132,7 +132,7 @@ def tell(state: StateDir, made: FirstResult) -> None:
 
 
 def forget(state: StateDir, answered: Heard | None) -> None:
-    """Take the request away, unless another one (a second click) has come while it was answered: that is the next."""
+    """Remove the request, unless a second one (another click) has replaced it meanwhile."""
     now = None
     with suppress(RequestUnusable):
         now = heard(state).data

@@ -1,8 +1,8 @@
-"""Give the box what it was told: keys, configuration, time zone, the first account's code.
+"""Set the box up from its answers: keys, configuration, time zone, the first account's code.
 
-Whoever asked, it is done here, and in this order: the keys, then the configuration in one step.  Stopped anywhere
-before that step, the box is as unprovisioned as it was; asked again it goes on with the keys that are there, and asked
-again after it, it answers the same and changes nothing.
+Every way of asking ends here, in this order: the keys, then the configuration in one step. A stop before that step
+leaves the box unprovisioned, and the next try goes on with the keys that are there. After it, the same answers change
+nothing.
 """
 
 from __future__ import annotations
@@ -53,12 +53,12 @@ class IdentityPaths:
 
     @property
     def trusted(self) -> tuple[Path, Path]:
-        """Where the hospital that the box trusts may stand: after provisioning, and put there with the software."""
+        """The two files that may name the trusted hospital: from provisioning, and installed with the software."""
         return (KeyFiles(self.keys).hospital, self.config.parent / "hospital.json")
 
     @property
     def record(self) -> Path:
-        """Of each hospital, which provisioning file was the last (`provisioning_file`)."""
+        """The last provisioning file that was taken of each hospital (`signed_file`)."""
         return self.config.parent / "provisioned.json"
 
     @property
@@ -68,10 +68,8 @@ class IdentityPaths:
 
 
 def on_file(path: Path | None, config: Config) -> Config:
-    """What the file at *path* says, to be written anew.
-
-    What stands in the environment alone ends with it; but not where the state is, as *config* has it: what is made now
-    lies there, and the file has to name the same place.
+    """The configuration in the file at *path*, without the environment's overrides, ready to be written again. Only the
+    state's place is taken from *config*: the keys are made there, so the file must name it.
     """
     return load(path, {}).model_copy(update={"state": config.state})
 
@@ -103,7 +101,7 @@ def own_id(config: Config, places: IdentityPaths) -> str | None:
 
 
 def is_told(answers: Answers, hospital: HospitalBundle | None, config: Config, places: IdentityPaths) -> bool:
-    """Whether the box was told just this before, so that `apply` would change nothing, but set the zone at last."""
+    """Whether these are the answers that the box has, so that `apply` would change at most the time zone."""
     return (
         config.box.id == answers.box
         and hospital in (None, provision.known_hospital(places.keys))
@@ -172,7 +170,7 @@ def _written(answers: Answers, config: Config, places: IdentityPaths) -> Config:
 
 
 def _write(path: Path, text: str) -> bool:
-    """Write the configuration in one step, unless it is there as it is."""
+    """Write the configuration in one step, unless the file says the same already."""
     data = text.encode("utf-8")
     if path.exists() and path.read_bytes() == data:
         return False

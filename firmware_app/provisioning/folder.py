@@ -1,9 +1,9 @@
 """Many provisioning files in one place, a stick or a folder, and which of them is this box's.
 
 There is one rule for the console and for a stick (`Contents.chosen`), because a box keeps the identity that it takes.
-Anybody can sign a file for any box.  So of each hospital's files for one box the last counts, and none hides another
-hospital's.
-Files are looked for at the top and one folder down, since people copy the folder whole; links are passed over.
+Anybody can sign a file for any box. So the last file of each hospital for a box counts, and no file hides another
+hospital's. Files are looked for at the top and one folder down, since people copy the folder whole; links are passed
+over.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ from firmware_app.errors import (
     ProvisioningUndecided,
     ProvisioningUnreadable,
 )
-from firmware_app.provisioning import file, naming
-from firmware_app.provisioning.file import SUFFIX, OfferedFile, Proof
+from firmware_app.provisioning import naming, signed_file
+from firmware_app.provisioning.signed_file import SUFFIX, OfferedFile, Proof
 
 Counts = Callable[[OfferedFile], bool]
 """Whether a file's hospital is the one that the box knows."""
@@ -36,7 +36,7 @@ MOST_FILES: Final = 1000
 
 @dataclass(frozen=True, slots=True)
 class Contents:
-    """What there is: in the order of their names each hospital's last file for each box, and why one cannot be used."""
+    """The usable files, by name (the last of each hospital for each box), and the reasons against the others."""
 
     found: tuple[OfferedFile | LanternError, ...]
     whole: bool
@@ -46,7 +46,7 @@ class Contents:
 
     @property
     def offers(self) -> list[OfferedFile]:
-        """Those of the hospital that counts, where any is; else all."""
+        """The files of the box's own hospital, where there are any; else all."""
         every = [one for one in self.found if isinstance(one, OfferedFile)]
         return [one for one in every if self.counts is not None and self.counts(one)] or every
 
@@ -56,9 +56,8 @@ class Contents:
 
     @property
     def ours(self) -> list[OfferedFile]:
-        """Those that may be for this machine: where one was made for it by name, no other.
-
-        Not so where there are two hospitals: then a name says nothing, for either may have made it up.
+        """The files that may be for this machine: only those that name it, if any does. With files of two hospitals a
+        name proves nothing, because either may have invented it.
         """
         may = [one for one in self.offers if one.content.device in ("", naming.machine())]
         hospitals = {one.content.hospital.verify for one in self.offers}
@@ -101,7 +100,7 @@ def last(paths: Iterable[Path]) -> tuple[OfferedFile | LanternError, ...]:
     read: list[OfferedFile | LanternError] = []
     for path in paths:
         try:
-            read.append(file.read(path, follow=False))
+            read.append(signed_file.read(path, follow=False))
         except LanternError as error:
             read.append(error)
     offers = sorted((one for one in read if isinstance(one, OfferedFile)), key=lambda one: one.content.made)
@@ -119,7 +118,7 @@ def find(path: Path, box: str | None = None, code: str | None = None, counts: Co
     Raises what `picked` raises.
     """
     if not path.is_dir():
-        return file.read(path)
+        return signed_file.read(path)
     try:
         contents = look(path, box, counts=counts)
     except OSError as error:
@@ -143,7 +142,7 @@ def picked(contents: Contents, path: Path, box: str | None = None, code: str | N
         raise ProvisioningUndecided(folder=str(path), count=len(may) + (len(contents.refused) if box is None else 0))
     for one in may if code is not None else ():
         with suppress(CodeWrong):
-            file.believe(one, Proof(code=code))
+            signed_file.believe(one, Proof(code=code))
             return one
     raise ProvisioningMany(limit=MOST_FILES) if contents.more else CodeWrong
 

@@ -1,4 +1,4 @@
-"""The label of one box: where its page is, and by what a phone knows that it is this one.  HTML, to print."""
+"""The printed label of a box, as HTML: the address of its page, and the fingerprint by which a phone recognises it."""
 
 from __future__ import annotations
 

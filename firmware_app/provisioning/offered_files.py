@@ -1,4 +1,4 @@
-"""Provisioning files that a stick put forward: kept for the first page, where the code of a label decides.
+"""Provisioning files from a stick, kept for the first page, where the code of a label decides.
 
     provision/offered/        for each box one of each hospital; the importer writes them, and root proves each again
 
@@ -16,12 +16,12 @@ from typing import Final
 from firmware_app.config import Config
 from firmware_app.errors import LanternError, ProvisioningMany, RequestUnusable
 from firmware_app.language import N_, register
-from firmware_app.provisioning import file, first_request, first_start
+from firmware_app.provisioning import first_request, first_start, signed_file
 from firmware_app.provisioning import folder as provisioning_folder
-from firmware_app.provisioning.file import SUFFIX, OfferedFile, Proof
 from firmware_app.provisioning.first_request import FirstRequest
 from firmware_app.provisioning.first_start import IdentityPaths
 from firmware_app.provisioning.folder import Contents, Counts
+from firmware_app.provisioning.signed_file import SUFFIX, OfferedFile, Proof
 from firmware_app.records import Reason
 from firmware_app.sealed.form import MOST_BYTES
 from firmware_app.sealed.summary import BOX_ID
@@ -41,7 +41,7 @@ _WHOSE: Final = 32
 
 
 def offers(state: StateDir) -> list[str]:
-    """The ids of the boxes that files were found for."""
+    """The ids of the boxes that the kept files are for."""
     kept = sorted({path.name.partition(".")[0] for path in _folder(state).glob(f"*{SUFFIX}")})
     return kept[: provisioning_folder.MOST_FILES]
 
@@ -66,7 +66,7 @@ def from_stick(root: Path, config: Config, places: IdentityPaths, *, whole: bool
         return
     try:
         own = first_start.own_id(config, places)
-        counts = file.counting(places)
+        counts = signed_file.counting(places)
         contents = provisioning_folder.look(root, own, whole=whole, counts=counts)
     except LanternError as error:
         yield Reason.of(error)
@@ -87,7 +87,7 @@ def _kept(found: OfferedFile | LanternError, config: Config, places: IdentityPat
     try:
         if isinstance(found, LanternError):
             raise found
-        file.examine(found, config, places, Proof(fingerprint=found.content.hospital.fingerprint))
+        signed_file.examine(found, config, places, Proof(fingerprint=found.content.hospital.fingerprint))
         folder, box = _folder(places.state), found.content.box
         path = folder / f"{box}.{found.content.hospital.verify[:_WHOSE]}{SUFFIX}"
         _require_room(path, box, places.state)
@@ -116,7 +116,7 @@ def _require_room(path: Path, box: str, state: StateDir) -> None:
 def _decided(found: OfferedFile, places: IdentityPaths, *, alone: bool) -> Reason:
     """Have *found* taken where its hospital is known and it is *alone*; else whoever has its label decides."""
     try:
-        taken = alone and file.trusted(found, places)
+        taken = alone and signed_file.trusted(found, places)
         if taken and not first_request.waits(places.state):
             first_request.ask(places.state, FirstRequest(file=found.content.box))
     except OSError as error:

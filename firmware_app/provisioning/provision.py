@@ -89,7 +89,7 @@ class KeyFiles:
 
 
 def begin(folder: Path, box: str, hospital_file: Path, chip: Chip | None = None) -> tuple[BoxBundle, HospitalBundle]:
-    """Make the box's keys in *folder*.  Asked again with the same id, it answers the same and makes nothing anew.
+    """Make the box's keys in *folder*. With the same id again it returns the same and makes nothing.
 
     Raises `BoxIdInvalid`, `BundleInvalid`, `SealingFailed`, and `ProvisionedAlready` for another id or hospital.
     """
@@ -149,7 +149,7 @@ def take_hospital(folder: Path, hospital: HospitalBundle) -> HospitalBundle:
 
 
 def _made(keys: KeyFiles, box: str, chip: Chip | None) -> BoxBundle:
-    """Fresh keys; the bundle is written last, so that half a provisioning is done again."""
+    """New keys. The bundle is written last, so that an interrupted provisioning is repeated."""
     keys.folder.mkdir(parents=True, exist_ok=True, mode=0o755)
     identity, tls = Ed25519PrivateKey.generate(), ec.generate_private_key(ec.SECP256R1())
     made_keys: tuple[PrivateKey, PrivateKey] = (identity, tls)

@@ -10,7 +10,7 @@ import pytest
 
 from firmware_app.config import Config
 from firmware_app.errors import DiskTrouble
-from firmware_app.health import doctor, machine
+from firmware_app.health import doctor, hardware
 from firmware_app.intake.spool import not_kept
 from firmware_app.store.accounts.accounts_db import Accounts
 from firmware_app.store.clinical.clinical_db import Clinical
@@ -72,7 +72,7 @@ def test_each_has_its_own_code_for_doctor_page_and_sender(
                 assert ("replace" in sentence.text("en")) == (code == "disk.failing")
                 assert ("更换" in sentence.text("zh_CN")) == (code == "disk.failing")
         database.close()
-        assert code in {check.reason.code for check in machine.disk(state.run, 16)}
+        assert code in {check.reason.code for check in hardware.disk(state.run, 16)}
         assert [check.reason.code for check in doctor._state(config, state)] == [code]
         fresh = Disk(config, state).look()
         assert fresh is not None

@@ -18,10 +18,10 @@ from cryptography.x509.oid import NameOID
 
 from firmware_app.config import load
 from firmware_app.errors import KeysMissing
-from firmware_app.provisioning import file as provisioning_file
 from firmware_app.provisioning import provision
-from firmware_app.provisioning.file import Proof
+from firmware_app.provisioning import signed_file as provisioning_file
 from firmware_app.provisioning.first_start import IdentityPaths
+from firmware_app.provisioning.signed_file import Proof
 from hospital import prepare
 from hospital.house import House
 from hospital.inbox.inbox_db import Inbox

@@ -22,7 +22,7 @@ from firmware_app.care import backup, retention
 from firmware_app.config import Config
 from firmware_app.errors import ConfigInvalid
 from firmware_app.health import doctor as health
-from firmware_app.health import machine, metrics, own_care, selftest
+from firmware_app.health import hardware, metrics, own_care, selftest
 from firmware_app.health.check import Check
 from firmware_app.packs.results import Results
 from firmware_app.records import Reason
@@ -142,7 +142,7 @@ def test_the_doctor_tells_no_old_news_of_what_it_looks_at_itself(tmp_path: Path)
     state = StateDir(tmp_path / "state")
     state.prepare()
     stopped = Check("gateway", "fail", Reason(health._PROCESS_MISSING, {"process": "gateway"}))
-    full = Check("disk", "fail", Reason(machine.DISK_LOW, {"free_mb": 1, "limit_mb": 16}))
+    full = Check("disk", "fail", Reason(hardware.DISK_LOW, {"free_mb": 1, "limit_mb": 16}))
     wrong = Check("packs", "fail", Reason(selftest.NO_PACK))
     remembered.keep(state, selftest.NAME, selftest.as_object([stopped, full, wrong]))
     summary, fault = own_care.selftest(config(state), state)
@@ -185,13 +185,13 @@ def test_heat_is_held_against_the_machines_own_limit(
 ) -> None:
     _sensor(tmp_path, 0, 40)
     _sensor(tmp_path, 1, celsius, passive=60, critical=critical)
-    (check,) = machine.temperature(tmp_path)
+    (check,) = hardware.temperature(tmp_path)
     assert check.result == result
 
 
 def test_a_machine_without_a_sensor_says_so_and_is_well(tmp_path: Path) -> None:
-    (check,) = machine.temperature(tmp_path)
-    assert (check.result, check.reason.code) == ("ok", machine.NO_SENSOR)
+    (check,) = hardware.temperature(tmp_path)
+    assert (check.result, check.reason.code) == ("ok", hardware.NO_SENSOR)
 
 
 @pytest.mark.parametrize(
@@ -207,7 +207,7 @@ def test_memory_is_what_is_free_and_how_long_programs_waited(
     (tmp_path / "pressure" / "memory").write_text(
         f"some avg10=0.00 avg60=0.00 avg300=90.00 total=9\nfull avg10=0.00 avg60=0.00 avg300={stalled:.2f} total=1\n"
     )
-    assert results(list(machine.memory(tmp_path)))["memory"] == result
+    assert results(list(hardware.memory(tmp_path)))["memory"] == result
 
 
 # --- doctor and /healthz ---------------------------------------------------------------------------------------------
@@ -248,7 +248,7 @@ def test_what_another_version_kept_is_shown_by_its_code_and_never_breaks_the_doc
         list(own_care.backup(config(state), state))
         list(own_care.retention(config(state), state))
     newer = {"check": "lamp", "result": "fail", "code": "lamp.dark", "details": {"watts": 3}}
-    known = {"check": "disk", "result": "fail", "code": machine.DISK_LOW, "details": {}}
+    known = {"check": "disk", "result": "fail", "code": hardware.DISK_LOW, "details": {}}
     remembered.keep(state, selftest.NAME, {"at": clock.text(), "checks": [newer, known], "failed": ["lamp", "../x"]})
     found = list(own_care.selftest(config(state), state))
     assert [check.reason.code for check in found] == ["doctor.selftest_bad", "lamp.dark"]

@@ -15,7 +15,7 @@ from firmware_app import clock
 from firmware_app.care import preparation, presence
 from firmware_app.clock.memory import Memory
 from firmware_app.errors import StateUnusable
-from firmware_app.health import machine
+from firmware_app.health import hardware
 from firmware_app.packs import results
 from firmware_app.store.clinical.clinical_db import Clinical
 from firmware_app.store.clinical.exports import Exports
@@ -88,7 +88,7 @@ OPENED: dict[str, tuple[str, Callable[[StateDir], object]]] = {
         f"run/.selftest.json.{os.getpid()}",
         lambda state: remembered.keep(state, "selftest", {}),
     ),
-    "the probe of the disk": ("run/probe", lambda state: machine._written_and_read(state.run / "probe")),
+    "the probe of the disk": ("run/probe", lambda state: hardware._written_and_read(state.run / "probe")),
     "the lock of a process": ("run/reader.lock", holding),
     "the same, asked after": ("run/reader.lock", lambda state: presence.is_running(state, "reader")),
     "what a process says of itself": ("run/reader.new", lambda state: presence.announce(state, "reader", {})),

@@ -25,12 +25,12 @@ from firmware_app.errors import (
     TrustNeeded,
     ZoneUnknown,
 )
-from firmware_app.provisioning import file as provisioning_file
 from firmware_app.provisioning import first_page, first_request, naming, offered_files, provision
-from firmware_app.provisioning.file import Proof
+from firmware_app.provisioning import signed_file as provisioning_file
 from firmware_app.provisioning.first_page import DONE
 from firmware_app.provisioning.first_request import FirstRequest
 from firmware_app.provisioning.offered_files import ASKED, OFFERED
+from firmware_app.provisioning.signed_file import Proof
 from firmware_app.records import Reason
 from firmware_app.sealed.envelope import SignedProvisioning
 from hospital import prepare

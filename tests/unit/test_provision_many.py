@@ -16,7 +16,7 @@ from firmware_app.errors import (
     ProvisioningUndecided,
     ProvisioningUnreadable,
 )
-from firmware_app.provisioning import file, first_page, first_request, naming, offered_files
+from firmware_app.provisioning import first_page, first_request, naming, offered_files, signed_file
 from firmware_app.provisioning import folder as provisioning_folder
 from firmware_app.provisioning.first_page import DONE
 from firmware_app.provisioning.first_request import FirstRequest
@@ -212,7 +212,7 @@ def test_a_stranger_s_later_file_does_not_hide_the_one_that_the_label_opens(
         with pytest.raises(CodeWrong):
             provisioning_folder.find(folder, known, "2222-2222-2222")
         for one in (house, stranger):  # or a person says it, who has compared
-            counts = file.counting(box.places, one.bundle().fingerprint.upper())
+            counts = signed_file.counting(box.places, one.bundle().fingerprint.upper())
             assert provisioning_folder.find(folder, known, counts=counts).content.hospital == one.bundle()
     assert from_stick(box, folder) == [OFFERED, OFFERED]
     assert offered_files.offers(box.state) == ["clinic-7"]

@@ -12,7 +12,7 @@ import pytest
 from pydicom.uid import DeflatedExplicitVRLittleEndian
 from pynetdicom import AE
 
-from firmware_app.health import callers as doctor
+from firmware_app.health import dicom_callers as doctor
 from firmware_app.intake.dicom.callers import MOST, Book, TurnedAway, known
 from firmware_app.store.disk.layout import StateDir
 from tests.peers import peer

@@ -15,11 +15,11 @@ from flask.typing import ResponseReturnValue
 
 from firmware_app.errors import LanternError
 from firmware_app.language import N_, translate
-from firmware_app.provisioning import file, first_page, first_request, first_start, naming, offered_files
+from firmware_app.provisioning import first_page, first_request, first_start, naming, offered_files, signed_file
 from firmware_app.provisioning.answers import QUESTIONS, Answers
-from firmware_app.provisioning.file import Proof
 from firmware_app.provisioning.first_page import DONE
 from firmware_app.provisioning.first_request import FirstRequest, FirstResult
+from firmware_app.provisioning.signed_file import Proof
 from web.box import here
 
 blueprint = Blueprint("setup", __name__)
@@ -156,7 +156,7 @@ def _file(given: str, meant: str) -> ResponseReturnValue:
     box = here()
     try:
         offer = offered_files.offer(box.state, meant, given)
-        file.believe(offer, Proof(code=given))
+        signed_file.believe(offer, Proof(code=given))
     except LanternError as error:
         return _code_again(error.text(g.language), meant)
     box.accounts.forget_failures(_TRY, request.remote_addr or "")

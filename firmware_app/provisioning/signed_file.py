@@ -1,8 +1,8 @@
-"""A provisioning file: what the hospital wrote for one box, and why a box takes it or not.
+"""A provisioning file: the hospital's answers for one box, and the checks before a box takes them.
 
-The file proves by itself that nobody changed it since its hospital signed it.  That this is the right hospital a box
-knows from one of three: it trusts that hospital already, the code of the printed label fits, or a person compared the
-fingerprint.  A file is for one box, until a day, and once: after a later file of the same hospital it is worth nothing.
+The file proves by itself that nobody changed it since its hospital signed it. A box knows that it is the right hospital
+in one of three ways: it trusts that hospital already, the code of the printed label fits, or a person compared the
+fingerprint. A file is for one box, until a day. Once a later file of the same hospital was taken, it is refused.
 """
 
 from __future__ import annotations
@@ -48,20 +48,20 @@ SUFFIX: Final = ".lantern.json"
 
 @dataclass(frozen=True, slots=True)
 class OfferedFile:
-    """A file whose signature is that of the hospital it names; whether it is for this box was not asked yet."""
+    """A file with a right signature of the hospital that it names; not yet checked whether it is for this box."""
 
     path: Path
     content: Provisioning
 
     @property
     def file(self) -> str:
-        """What a person knows it by."""
+        """Its name for people."""
         return self.path.name
 
 
 @dataclass(frozen=True, slots=True)
 class Proof:
-    """Why this hospital, where the box does not know it: the label's code, or a fingerprint that a person compared."""
+    """Why an unknown hospital is the right one: the label's code, or a fingerprint that a person compared."""
 
     code: str | None = None
     fingerprint: str | None = None
@@ -136,7 +136,7 @@ def counting(places: IdentityPaths, fingerprint: str | None = None) -> Callable[
 def take(
     offer: OfferedFile, config: Config, places: IdentityPaths, proof: Proof | None = None, chip: Chip | None = None
 ) -> Provisioned:
-    """Give the box what the file says.  Raises what `examine` and `first_start.apply` raise."""
+    """Set the box up with the answers in the file.  Raises what `examine` and `first_start.apply` raise."""
     examine(offer, config, places, proof)
     hospital = _later(offer.content.hospital, _trusted(offer, places))
     given = first_start.apply(Answers.of_file(offer.content), hospital, config, places, chip)
@@ -171,7 +171,7 @@ def _refuse_wrong_box(offer: OfferedFile, config: Config, places: IdentityPaths)
 
 
 def _refuse_expired(offer: OfferedFile) -> None:
-    """By the box's clock.  One that is behind the file's own date is wrong, and says nothing of its end."""
+    """By the box's clock. A clock behind the file's own date is wrong, so it cannot prove that the file has ended."""
     now, ends = clock.now(), datetime.fromtimestamp(offer.content.expires, UTC)
     if now > ends:
         raise ProvisioningExpired(file=offer.file, ends=f"{ends:%Y-%m-%d %H:%M} UTC", now=f"{now:%Y-%m-%d %H:%M} UTC")
@@ -184,12 +184,12 @@ def _refuse_replayed(offer: OfferedFile, places: IdentityPaths) -> None:
 
 
 def _later(told: HospitalBundle, known: HospitalBundle | None) -> HospitalBundle:
-    """A sealing key that was replaced since the file was made does not come back with it."""
+    """Keeps the box's sealing key where the file brings an older one."""
     return known if known is not None and known.serial > told.serial else told
 
 
 def _record(places: IdentityPaths) -> dict[str, Any]:
-    """By each hospital's key the last file taken; only root writes there."""
+    """Signing key of a hospital → its last file that was taken; only root writes there."""
     with suppress(FileNotFoundError):
         found: dict[str, Any] = json.loads(places.record.read_text("utf-8"))
         return found

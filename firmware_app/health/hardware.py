@@ -1,4 +1,4 @@
-"""The machine under the box: its disk, its temperature, its memory.  Each asked of the kernel, each one sentence."""
+"""The box's hardware: disk, temperature, memory. The kernel gives the values; each becomes one sentence."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ def disk(folder: Path, limit_mb: int) -> Iterator[Check]:
 
 
 def inodes(folder: Path) -> Iterator[Check]:
-    """How many more files fit; nothing where the file system has no such limit."""
+    """How many more files fit; no check where the file system has no such limit."""
     found = os.statvfs(folder)
     if found.f_files:
         left = found.f_favail
@@ -150,7 +150,7 @@ def sensors(thermal: Path = THERMAL) -> Iterator[tuple[str, float, float]]:
 
 
 def memory(proc: Path = PROC) -> Iterator[Check]:
-    """What is free for another program, and whether programs stand still for want of it."""
+    """The memory that is free for another program, and whether programs wait for memory."""
     available = available_mb(proc)
     if available is not None and available < NEEDED_MB:
         told = Reason(MEMORY_LOW, {"available_mb": available, "needed_mb": NEEDED_MB})
