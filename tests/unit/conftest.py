@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
+from typing import Any
 
+import argon2
 import pytest
 
+from converters.statistics import intervals
 from firmware_app import version
+from web import passwords
 
 _STARTS = {"subprocess.Popen", "os.fork", "os.forkpty", "os.posix_spawn", "os.system"}
 _pure = False
@@ -28,3 +32,22 @@ def _without_processes() -> Iterator[None]:
     _pure = True
     yield
     _pure = False
+
+
+@pytest.fixture(autouse=True)
+def _cheap_passwords(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A password takes a tenth of a second to hash, as it must; only the tests of that wait for it."""
+
+    def cheap(**cost: Any) -> argon2.PasswordHasher:
+        return argon2.PasswordHasher(**{**cost, "time_cost": 1, "memory_cost": 64})
+
+    if request.path.name != "test_passwords.py":
+        monkeypatch.setattr(passwords, "PasswordHasher", cheap)
+
+
+@pytest.fixture(scope="module")
+def few_resamples() -> Iterator[None]:
+    """Bootstrap intervals of few resamples, where not their width is tested but what is done with them."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(intervals.resamples, "__defaults__", (0, 100))
+        yield

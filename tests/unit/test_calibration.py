@@ -6,6 +6,8 @@ from numpy.typing import NDArray
 
 from converters.statistics import calibration, decision, intervals
 
+pytestmark = pytest.mark.usefixtures("few_resamples")
+
 Labels = NDArray[np.int64]
 Scores = NDArray[np.float64]
 

@@ -21,6 +21,8 @@ from firmware_app.tasks.classify import Calibration, FindingSpec
 from firmware_app.tasks.part import Words
 from tests import toy_pack
 
+pytestmark = pytest.mark.usefixtures("few_resamples")
+
 KEYS = [
     "pack", "runtime", "precision", "split", "n", "positives", "auc", "auc_ci", "threshold", "sensitivity",
     "sensitivity_ci", "specificity", "specificity_ci", "dice", "lesion_sensitivity", "false_positives_per_image",

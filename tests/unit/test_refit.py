@@ -30,6 +30,8 @@ from firmware_app.packs.shelf import Pack
 from firmware_app.runtimes import choice
 from tests import films, toy_pack
 
+pytestmark = pytest.mark.usefixtures("few_resamples")
+
 COUNT = 120
 WIDER = 1.25
 RECIPE = """

@@ -22,6 +22,8 @@ from converters.report.accounts import Accounts
 from firmware_app.tasks.classify import Calibration, FindingSpec
 from firmware_app.tasks.part import Words
 
+pytestmark = pytest.mark.usefixtures("few_resamples")
+
 VOID = {"meta", "input", "br"}
 
 
@@ -146,7 +148,7 @@ class Page(HTMLParser):
 
 
 @pytest.fixture(scope="module")
-def html() -> str:
+def html(few_resamples: None) -> str:
     return report.rendered(SUBJECT, PREDICTIONS, Accounts.from_dict(ACCOUNTS), "2026-11-21")
 
 

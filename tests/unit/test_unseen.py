@@ -8,6 +8,8 @@ from converters import report
 from converters.report.accounts import Accounts
 from tests.unit.test_report import PREDICTIONS, SUBJECT, Page
 
+pytestmark = pytest.mark.usefixtures("few_resamples")
+
 ACCOUNTS = Accounts.from_dict({
     "leave_out": {"trait": "view", "sources": [
         {"value": "AP", "n": 120, "positives": 40, "learnt_from": 300, "auc": 0.71, "auc_ci": [0.62, 0.8]},
