@@ -15,7 +15,6 @@ from firmware_app.imaging.model_input import InputSpec
 from firmware_app.imaging.quality import fitness
 from firmware_app.packs.shelf import shipped_packs_dir
 from tests import films
-from tests.peers import shared
 
 SPEC = InputSpec("image", 224, 224)
 GOLDEN = sorted(shipped_packs_dir().glob("chest-*/golden/*.png"))
@@ -85,12 +84,3 @@ def test_the_real_chest_film_of_pydicom_data_is_fit() -> None:
 
 def test_a_small_film_is_fit_for_a_small_model() -> None:
     fitness.check(films.shapes(3, 96, 80).astype(np.float32), InputSpec("image", 64, 64))
-
-
-@pytest.mark.parametrize(("folder", "every"), [("chest-xray/kermany224_train", 12), ("chest-xray-nih/images512", 3)])
-def test_no_film_of_the_shared_collections_is_refused(folder: str, every: int) -> None:
-    found = sorted(path for path in shared("data", folder).rglob("*") if path.suffix in (".jpg", ".jpeg"))
-    assert len(found) > 1000
-    for path in found[::every]:
-        with film.opened(path, is_picture=True) as opened:
-            fitness.check(opened.grey(0), SPEC)

@@ -9,14 +9,13 @@ import numpy as np
 import pytest
 from PIL import Image, ImageFilter
 
-from firmware_app.imaging import display, film
+from firmware_app.imaging import display
 from firmware_app.imaging.ultrasound import keyframes
 from firmware_app.records import Finding
 from firmware_app.tasks import clips
 from firmware_app.tasks.clips import Frames
 from firmware_app.tasks.interface import Answer
 from tests import screens
-from tests.peers import shared
 
 Pixels = np.ndarray[Any, Any]
 
@@ -108,20 +107,6 @@ def test_people_see_every_frame_of_a_short_clip_and_of_a_long_one_those_that_wer
     assert len(shown) == len(set(shown)) <= display.MOST_FRAMES
     assert shown == tuple(sorted(shown))
     assert max(np.diff(shown)) < 3_000 / display.MOST_FRAMES * 2.5
-
-
-@pytest.mark.parametrize("name", ["Cov_convex_volpecelli_sonographic_v4.mov", "Pneu_prospective_file3.mp4"])
-def test_a_real_clip_of_a_lung_gives_a_few_frames_that_differ_and_its_sector(name: str) -> None:
-    pytest.importorskip("av", reason="needs the extra “video”")
-    with film.opened(shared("data", "lung-ultrasound") / name, is_picture=True) as opened:
-        found = keyframes.chosen(opened.grey, opened.frames, "score", 8, find=True)
-        assert len(found.frames) == 8
-        assert found.sector is not None
-        assert found.sector.share > 0.8
-        pictures = [np.asarray(Image.fromarray(opened.grey(at)).resize((24, 24))).ravel() for at in found.frames]
-    alike = np.corrcoef(pictures)[np.triu_indices(8, 1)]
-    print(f"{name}: frames {found.frames}, correlation of their thumbnails at most {alike.max():.4f}")
-    assert alike.max() < 1.0 - keyframes.LEAST_NOVELTY / 2
 
 
 def answer(**probabilities: float) -> Answer:

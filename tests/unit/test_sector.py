@@ -15,7 +15,6 @@ from firmware_app.imaging.ultrasound import opened as ultrasound
 from firmware_app.imaging.ultrasound import sector
 from firmware_app.imaging.ultrasound.sector import Sector
 from tests import screens
-from tests.peers import shared
 
 Pixels = np.ndarray[Any, Any]
 # (x0, y0, x1, y1) of the fan as a person sees it in the picture, to a few pixels.
@@ -142,28 +141,6 @@ def test_doppler_is_known_by_its_colours_and_grey_pictures_by_having_none() -> N
     assert shares["examples_jpeg2k.dcm"] > 0.08
     assert shares["examples_palette.dcm"] < 0.002
     assert shares["examples_ybr_color.dcm"] < 0.002
-
-
-def test_breast_images_that_were_cut_to_the_sector_stay_nearly_whole() -> None:
-    images = sorted(shared("data", "breast-ultrasound", "images").glob("*.png"))[::10]
-    shares = []
-    for path in images:
-        with film.opened(path, is_picture=True) as opened:
-            found = sector.of_still(opened.grey(0))
-        shares.append(found.share if found is not None else 0.0)
-    print(f"{len(shares)} images, share kept: least {min(shares):.2f}, median {np.median(shares):.2f}")
-    assert np.median(shares) > 0.98
-    assert np.mean([share > 0.6 for share in shares]) > 0.95
-
-
-def test_the_lung_stills_have_a_sector() -> None:
-    images = [path for path in shared("data", "lung-ultrasound").iterdir() if path.suffix in (".png", ".jpg")]
-    assert len(images) >= 7
-    for path in images:
-        with film.opened(path, is_picture=True) as opened:
-            found = sector.of_still(opened.grey(0))
-        assert found is not None
-        assert found.share > 0.6
 
 
 def test_opening_takes_strokes_away_and_keeps_planes() -> None:

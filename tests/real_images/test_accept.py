@@ -1,0 +1,25 @@
+"""Every real file at the one door of all images."""
+
+from __future__ import annotations
+
+from firmware_app.intake.accept import Door
+from firmware_app.store.clinical.clinical_db import Clinical
+from firmware_app.store.disk.layout import StateDir
+from tests.peers import dicom_files, shared
+from tests.unit.test_accept import clinical as clinical
+from tests.unit.test_accept import door as door
+from tests.unit.test_accept import judged
+from tests.unit.test_accept import state as state
+
+
+def test_every_real_file_is_taken_or_refused_with_a_code(state: StateDir, clinical: Clinical) -> None:
+    door = Door(state, clinical, high_water_free_mb=16, max_object_mb=512)
+    verdicts = judged(door, dicom_files(shared("data", "dicom")))
+    assert (
+        sum(
+            verdict in ("accepted", "duplicate", "intake.conflict", "intake.header_conflict")
+            for verdict in verdicts.values()
+        )
+        >= 98
+    )
+    assert list(state.incoming.iterdir()) == []

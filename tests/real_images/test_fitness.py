@@ -1,0 +1,19 @@
+"""No real film is refused as unfit."""
+
+from __future__ import annotations
+
+import pytest
+
+from firmware_app.imaging import film
+from firmware_app.imaging.quality import fitness
+from tests.peers import shared
+from tests.unit.test_fitness import SPEC
+
+
+@pytest.mark.parametrize(("folder", "every"), [("chest-xray/kermany224_train", 12), ("chest-xray-nih/images512", 3)])
+def test_no_film_of_the_shared_collections_is_refused(folder: str, every: int) -> None:
+    found = sorted(path for path in shared("data", folder).rglob("*") if path.suffix in (".jpg", ".jpeg"))
+    assert len(found) > 1000
+    for path in found[::every]:
+        with film.opened(path, is_picture=True) as opened:
+            fitness.check(opened.grey(0), SPEC)

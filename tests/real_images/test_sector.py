@@ -1,0 +1,31 @@
+"""The sector of real ultrasound images."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from firmware_app.imaging import film
+from firmware_app.imaging.ultrasound import sector
+from tests.peers import shared
+
+
+def test_breast_images_that_were_cut_to_the_sector_stay_nearly_whole() -> None:
+    images = sorted(shared("data", "breast-ultrasound", "images").glob("*.png"))[::10]
+    shares = []
+    for path in images:
+        with film.opened(path, is_picture=True) as opened:
+            found = sector.of_still(opened.grey(0))
+        shares.append(found.share if found is not None else 0.0)
+    print(f"{len(shares)} images, share kept: least {min(shares):.2f}, median {np.median(shares):.2f}")
+    assert np.median(shares) > 0.98
+    assert np.mean([share > 0.6 for share in shares]) > 0.95
+
+
+def test_the_lung_stills_have_a_sector() -> None:
+    images = [path for path in shared("data", "lung-ultrasound").iterdir() if path.suffix in (".png", ".jpg")]
+    assert len(images) >= 7
+    for path in images:
+        with film.opened(path, is_picture=True) as opened:
+            found = sector.of_still(opened.grey(0))
+        assert found is not None
+        assert found.share > 0.6

@@ -1,0 +1,23 @@
+"""No real ultrasound image is refused as unfit."""
+
+from __future__ import annotations
+
+from firmware_app.errors import ImageUnfit
+from firmware_app.imaging import film
+from firmware_app.imaging.quality import fitness
+from tests.peers import shared
+from tests.unit.test_ultrasound_input import WHOLE
+
+
+def test_no_real_ultrasound_is_refused_by_the_limits_of_its_modality() -> None:
+    images = sorted(shared("data", "breast-ultrasound", "images").glob("*.png"))
+    images += sorted(path for path in shared("data", "lung-ultrasound").iterdir() if path.suffix in (".png", ".jpg"))
+    assert len(images) > 600
+    refused = []
+    for path in images:
+        with film.opened(path, is_picture=True) as opened:
+            try:
+                fitness.check(opened.grey(0), WHOLE, fitness.ULTRASOUND)
+            except ImageUnfit as error:
+                refused.append((path.name, error.code))
+    assert refused == []
