@@ -106,8 +106,10 @@ def test_a_damaged_box_is_told_in_the_same_words_the_second_time(
     assert said[0] == said[1] == said[2]
 
 
-@pytest.mark.parametrize("streams", ["stdout", "both"])
-@pytest.mark.parametrize("command", ["config show", "config check --json", "status --json", "case list --json"])
+@pytest.mark.parametrize(
+    ("command", "streams"),
+    [("config show", "both"), ("config check --json", "stdout"), ("status --json", "both"), ("case list", "stdout")],
+)
 def test_whoever_stops_reading_is_no_success_and_no_traceback(state: StateDir, command: str, streams: str) -> None:
     """As `lantern … | head` does, with or without `2>&1`; here nobody reads from the beginning."""
     ours, theirs = os.pipe()
@@ -122,13 +124,12 @@ def test_whoever_stops_reading_is_no_success_and_no_traceback(state: StateDir, c
     assert b"BrokenPipe" not in (done.stderr or b"")
 
 
-@pytest.mark.parametrize("streams", ["stdout", "both"])
 @pytest.mark.parametrize(
-    "command",
+    ("command", "streams"),
     [
-        "hospital.cli keys new --host mqtt.example --dir {folder}",
-        "hospital.cli keys new --host mqtt.example --dir {folder} --json",
-        "converters.cli feedback-keys --out {folder}",
+        ("hospital.cli keys new --host mqtt.example --dir {folder}", "both"),
+        ("hospital.cli keys new --host mqtt.example --dir {folder} --json", "stdout"),
+        ("converters.cli feedback-keys --out {folder}", "stdout"),
     ],
 )
 def test_a_command_elsewhere_whose_reader_has_gone_ends_as_one_of_the_box_does(

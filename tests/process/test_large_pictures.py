@@ -75,9 +75,7 @@ def read(decoder: Decoder, path: Path, shown: Path) -> Decoded:
     ("name", "options"),
     [
         ("film.png", {"compress_level": 1}),
-        ("film.jpg", {"quality": 90}),
         ("film.jpg", {"quality": 90, "progressive": True, "subsampling": 0}),
-        ("film.tif", {}),
         ("film.tif", {"compression": "tiff_lzw"}),
         ("film.bmp", {}),
         ("film.webp", {"method": 0}),
@@ -99,7 +97,6 @@ def test_an_object_of_16_megapixels_in_colour_is_read(tmp_path: Path, decoder: D
 @pytest.mark.parametrize(
     ("name", "rows", "columns", "shown"),
     [
-        ("film.jpg", 6144, 8160, (3072, 4080)),  # 50 megapixels
         ("film.jpg", 9000, 12000, (2250, 3000)),  # 108
         ("film.png", 6000, 8000, (3000, 4000)),  # 48
         ("film.tif", 6000, 8000, (3000, 4000)),
@@ -264,7 +261,7 @@ def test_a_library_that_says_in_words_that_memory_ran_out_is_understood() -> Non
     assert not child_loop.is_memory_error(told(OSError("broken data stream when reading image file")))
 
 
-@pytest.mark.parametrize("memory_mb", [96, 128, 192])
+@pytest.mark.parametrize("memory_mb", [96, 192])
 def test_memory_that_is_too_little_is_called_so_and_loses_no_child(
     tmp_path: Path, square: Image.Image, memory_mb: int
 ) -> None:

@@ -209,8 +209,7 @@ def places_of(folder: Path) -> IdentityPaths:
 ENTERED = [("Language", "2"), ("Name", "X"), ("Box id", ""), *[(r"\]: ", "")] * 5]
 
 
-@pytest.mark.parametrize("questions", [0, 3, len(ENTERED)])
-@pytest.mark.parametrize("end", ["ctrl-c", "ctrl-d"])
+@pytest.mark.parametrize(("questions", "end"), [(0, "ctrl-c"), (3, "ctrl-d"), (len(ENTERED), "ctrl-c")])
 def test_whoever_leaves_leaves_nothing_behind(tmp_path: Path, questions: int, end: str) -> None:
     with console(tmp_path) as person:
         person.answer(*ENTERED[:questions])
@@ -234,8 +233,9 @@ def test_of_a_stick_for_many_boxes_the_code_that_is_asked_for_decides(house: Hou
     assert load(tmp_path / "etc/lantern.toml", {}).box.id == "clinic-8"
 
 
-@pytest.mark.parametrize("boxes", [(7,), (7, 8)], ids=["of a hospital that it does not know", "for many boxes"])
-@pytest.mark.parametrize("end", ["ctrl-c", "ctrl-d"])
+@pytest.mark.parametrize(
+    ("boxes", "end"), [((7,), "ctrl-c"), ((7, 8), "ctrl-d")], ids=["of an unknown hospital", "for many boxes"]
+)
 def test_whoever_leaves_when_the_label_is_asked_for_leaves_nothing_behind(
     house: House, tmp_path: Path, boxes: tuple[int, ...], end: str
 ) -> None:
