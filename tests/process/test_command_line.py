@@ -108,7 +108,12 @@ def test_a_damaged_box_is_told_in_the_same_words_the_second_time(
 
 @pytest.mark.parametrize(
     ("command", "streams"),
-    [("config show", "both"), ("config check --json", "stdout"), ("status --json", "both"), ("case list", "stdout")],
+    [
+        ("config show", "both"),
+        ("config check --json", "stdout"),
+        ("status --json", "both"),
+        ("case list --json", "stdout"),
+    ],
 )
 def test_whoever_stops_reading_is_no_success_and_no_traceback(state: StateDir, command: str, streams: str) -> None:
     """As `lantern … | head` does, with or without `2>&1`; here nobody reads from the beginning."""
