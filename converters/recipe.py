@@ -6,9 +6,17 @@ step; a step is done again when its table, or one before it, has changed (:mod:`
 
 import tomllib
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializeAsAny,
+    ValidationError,
+    model_validator,
+)
 
 from converters.failures import RecipeInvalid
 from firmware_app.imaging.input_spec import Crop
@@ -267,7 +275,10 @@ class Recipe(Table):
     version: str
     seed: int = 20261121
     describe: str
-    task: Literal["classify", "segment"] = "classify"
+    task: str = "classify"
+    """A task of :mod:`converters.tasks`; its own table, if it has one, is called after it."""
+    settings: SerializeAsAny[Table] = Table()
+    """The task's own table, read by the task's own model."""
     data: Data
     input: Input = Input()
     net: Net
@@ -281,8 +292,25 @@ class Recipe(Table):
     operating_point: OperatingPoint = OperatingPoint()
     gate: Gate = Gate()
 
+    @model_validator(mode="before")
+    @classmethod
+    def _of_its_task(cls, tables: Any) -> Any:
+        """Give the table that is called after the task to the task's own model."""
+        from converters import tasks
+
+        if not isinstance(tables, dict) or not isinstance(key := tables.get("task", "classify"), str):
+            return tables
+        try:
+            wanted = tasks.get(key).Settings
+        except LookupError as error:
+            raise ValueError(f"task: {error}") from error
+        rest = {name: table for name, table in tables.items() if name not in (key, "settings")}
+        return {**rest, "settings": wanted.model_validate(tables.get(key, tables.get("settings", {})))}
+
     @model_validator(mode="after")
     def _complete(self) -> Self:
+        from converters import tasks
+
         if self.distill is not None and self.net.teacher is None:
             raise ValueError("[distill] needs [net] teacher")
         if self.net.teacher is not None and self.distill is None:
@@ -295,19 +323,12 @@ class Recipe(Table):
             raise ValueError("[prune] narrows the networks of converters.nets; narrow your own before you bring it")
         if self.net.onnx is not None and self.export.static:
             raise ValueError("[export] static is for networks that are exported; an ONNX file keeps its own batch")
-        self._volumes()
-        return self
-
-    def _volumes(self) -> None:
-        outlines, volumes = self.task == "segment", self.data.reader == "volumes"
-        if outlines != volumes or volumes != (self.input.depth is not None):
-            raise ValueError('task = "segment", [data] reader = "volumes" and [input] depth belong together')
-        if outlines and (self.distill or self.prune or (self.train and self.train.early_epochs)):
-            raise ValueError("a network that outlines is trained plainly: no [distill], no [prune], no early_epochs")
-        if self.typicality.other_clinics and volumes:
+        if self.typicality.other_clinics and self.input.depth is not None:
             raise ValueError("[typicality] other_clinics varies films; there are no such variations of volumes")
         if self.net.is_foreign and self.train and self.train.auxiliary_weight:
             raise ValueError("auxiliary_weight needs a network of converters.nets")
+        tasks.get(self.task).check(self)
+        return self
 
 
 def load_recipe(path: Path) -> Recipe:

@@ -5,7 +5,6 @@ Every step reads what the steps before it left in the work folder and writes its
 """
 
 import time
-from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -14,21 +13,17 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from converters.data import datasets
 from converters.data.material import labels_of
 from converters.data.splits import Fold
-from converters.evaluation import outlines
 from converters.ledger import digest_of
 from converters.nets import CamNet, foreign, multiplications
-from converters.recipe import Distill, Recipe, Train
+from converters.recipe import Distill
 from converters.statistics import intervals
-from converters.training import checkpoint, distill, fitting, prune, segment, targets, train
-from converters.training.alignment import Alignment
+from converters.training import checkpoint, distill, fitting, prune, targets, train
 from converters.training.checkpoint import Checkpoint
 from converters.workshop import Workshop as Workshop
 from converters.workshop import begun, noted
 from converters.workshop import tables as tables
-from firmware_app.imaging.model_input import InputSpec
 from firmware_app.runtimes import choice
 
 
@@ -57,16 +52,10 @@ def trained(shop: Workshop, fold: Fold, stage: str, *made_from: object) -> CamNe
     recipe, plan, films = shop.recipe, shop.recipe.train, shop.films(fold.train)
     name = recipe.net.teacher or recipe.net.student
     assert plan is not None
-    aim = targets.targets(films, plan.published_weight, plan.balance)
-    aim = _costly(aim, labels_of(films), recipe)
-    channels = 1 + (aim.auxiliary.shape[1] if plan.auxiliary_weight > 0.0 else 0)
+    aim = shop.task.targets(shop, films)
+    channels = shop.task.channels(recipe, aim)
     net = own(shop) if name is None else train.beginning(recipe, name, channels, shop.near)
-    objective: fitting.Objective
-    if recipe.task == "segment":
-        masks = outlines.truths(films, shop.spec.shape).astype(np.uint8)
-        objective = segment.Outlined(masks, recipe.cost.miss, plan.change)
-    else:
-        objective = train.Labels(aim, plan, _alignment(plan, films, net, shop.spec))
+    objective = shop.task.objective(shop, films, aim, net)
     run = shop.run(stage, fold, plan, channels, *made_from, begun=begun(shop, "train"))
     return fitting.fit(net, shop.seen(fold, plan=plan), objective, plan, run)
 
@@ -163,8 +152,7 @@ def _taught(shop: Workshop, fold: Fold, extra: int, student: CamNet | None = Non
     recipe = shop.recipe
     assert recipe.train is not None
     films = shop.films(fold.train)
-    aim = _costly(targets.targets(films, recipe.train.published_weight, recipe.train.balance), labels_of(films), recipe)
-    aim = targets.extended(aim, extra)
+    aim = targets.extended(targets.costly(films, recipe), extra)
     plan = recipe.distill or Distill(hint_weight=0.0)
     if student is None:
         brought = recipe.net.is_foreign
@@ -205,21 +193,6 @@ def _teachers(shop: Workshop, fold: Fold) -> list[Path]:
     if fold.name in known:
         return [shop.path("teacher", fold)]
     return [shop.path("teacher", one) for one in shop.material.division.folds]
-
-
-def _costly(aim: targets.Targets, labels: NDArray[np.int64], recipe: Recipe) -> targets.Targets:
-    """Targets whose weights also carry what each mistake costs at the clinic's prevalence."""
-    weights = train.cost_weights(labels, aim.weights, recipe.cost.miss, recipe.cost.prevalence)
-    return replace(aim, weights=weights)
-
-
-def _alignment(plan: Train, films: datasets.FilmSet, net: CamNet, spec: InputSpec) -> Alignment | None:
-    if plan.alignment == "none":
-        return None
-    sources = [dict(film.traits).get(plan.alignment_trait, "") for film in films.films]
-    with torch.no_grad():
-        width = net.copy().eval()(torch.zeros(1, spec.channels, spec.height, spec.width))[1].shape[1]
-    return Alignment(plan.alignment, sources, width)
 
 
 def _account(net: CamNet, shop: Workshop, fold: Fold) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from converters import tasks
 from converters.data import contents, datasets, splits, unlabelled
 from converters.data.films import prepared
 from converters.data.material import Material, input_spec, labels_of, open_material
@@ -19,6 +20,7 @@ from converters.data.splits import Fold
 from converters.ledger import Ledger, digest_of
 from converters.nets import foreign
 from converters.recipe import Fit, Recipe
+from converters.tasks.interface import Task
 from converters.training import fitting, train
 from converters.training.paste import outlined
 from firmware_app.imaging.model_input import InputSpec
@@ -37,6 +39,11 @@ class Workshop:
 
     file: str = ""
     """What the recipe's file is called in ``near``, where that is not the pack's name."""
+
+    @cached_property
+    def task(self) -> Task:
+        """What the recipe's network is for."""
+        return tasks.get(self.recipe.task)
 
     @cached_property
     def ledger(self) -> Ledger:
@@ -165,8 +172,9 @@ def noted(shop: Workshop) -> None:
 
 def tables(recipe: Recipe, *names: str) -> dict[str, Any]:
     """The recipe's tables that a step depends on, as JSON, what stands at its default left out."""
-    told = recipe.model_dump(mode="json", exclude_defaults=True)
-    return {name: told.get(name) for name in (*names, "seed")}
+    every = recipe.model_dump(mode="json", exclude_defaults=True)
+    own = {"settings": every["settings"]} if every.get("settings") else {}  # the task's table changes every step
+    return {name: every.get(name) for name in (*names, "seed")} | own
 
 
 def _word_if_there(path: Path) -> str:

@@ -1,17 +1,18 @@
 """What a recipe's networks said of the films that each had not seen, pooled over the folds, and where that is kept."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from converters import steps
 from converters.data.datasets import FilmSet
 from converters.data.predictions import Predictions
 from converters.data.splits import Fold
-from converters.evaluation import outlines
 from converters.formats.artefacts import Key
-from converters.nets import CamNet
 from converters.steps import Workshop
+from converters.tasks.interface import Outputs
 from converters.training import fitting
 
 ORIGINAL: Key = ("pytorch", "fp32")
@@ -24,12 +25,7 @@ def predictions_path(shop: Workshop, key: Key) -> Path:
     return shop.work / "predictions" / f"{key[0]}.{key[1]}.npz"
 
 
-def said(shop: Workshop, fold: Fold, logits: NDArray[np.float64]) -> Predictions:
-    """Logits of a fold's held-back films, as predictions."""
-    return said_of(shop.films(fold.held), logits)
-
-
-def said_of(films: FilmSet, logits: NDArray[np.float64]) -> Predictions:
+def as_predictions(films: FilmSet, logits: NDArray[np.float64]) -> Predictions:
     """Logits of films, as predictions."""
     held = films.films
     return Predictions(
@@ -38,13 +34,12 @@ def said_of(films: FilmSet, logits: NDArray[np.float64]) -> Predictions:
     )  # fmt: skip
 
 
-def truth_of(shop: Workshop, shape: tuple[int, ...]) -> NDArray[np.bool_]:
-    """The held-back films' masks at a map's grid, in the order of their predictions."""
-    held = (shop.films(fold.held) for fold in shop.material.division.folds)
-    return np.concatenate([outlines.truths(films, shape) for films in held])
+def original_outputs(shop: Workshop, fold: Fold) -> Outputs:
+    """What a fold's network says of its held-back films, in PyTorch."""
+    return fitting.outputs(steps.final(shop, fold), shop.array(shop.films(fold.held)), shop.task.outputs)
 
 
-def eager_maps(net: CamNet, films: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """(N, H, W) uint8 → maps (N, C, h, w) in PyTorch."""
-    found = fitting.over(net, films, lambda one, seen: one(seen)[0])
-    return np.asarray(found, dtype=np.float32)
+def held_back(shop: Workshop) -> FilmSet:
+    """The films of all folds, each held back from one, in the order of the predictions."""
+    folds = [shop.films(fold.held) for fold in shop.material.division.folds]
+    return replace(shop.material.films, films=tuple(film for one in folds for film in one.films))

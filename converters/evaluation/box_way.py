@@ -5,28 +5,30 @@ frames that the pack reads and the refusal of what can be no film.  Pictures and
 themselves, and are taken as published.
 """
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from converters import tasks
 from converters.data import material
 from converters.data.datasets import Film, FilmSet
 from converters.data.predictions import Predictions
-from converters.evaluation.outlines import strongest
+from converters.evaluation.measures import calibration_of
+from converters.evaluation.threshold import odds
 from converters.failures import DataUnreadable
 from converters.statistics import lesions
+from converters.tasks.interface import Outputs, Task
 from firmware_app.errors import ImageUnfit, LanternError
 from firmware_app.imaging import film as box_film
 from firmware_app.imaging import for_model
-from firmware_app.imaging.model_input import fitted, to_model_input
+from firmware_app.imaging.model_input import to_model_input
 from firmware_app.packs.familiar import Familiar
 from firmware_app.packs.manifest import Manifest
 from firmware_app.runtimes.interface import Session
 from firmware_app.tasks import classify, clips
-from firmware_app.tasks.classify import FindingSpec
+from firmware_app.tasks.interface import FindingPart, Frame
 
 Tick = Callable[[int, int], None]
 """Called with how many films are done, and of how many."""
@@ -55,9 +57,10 @@ def said(
 ) -> Said:
     """Ask a loaded model file of a pack, whose manifest is ``told``, about every film.
 
-    A file that outlines lesions is scored by its strongest cell, and on films with outlines also by its marks. Raises
-    :class:`DataUnreadable` without any film that is fit, or when only some have an outline.
+    How a film is scored, and what is marked on one that has an outline, is the task's. Raises :class:`DataUnreadable`
+    without any film that is fit, or when only some have an outline.
     """
+    task = tasks.get(told.task)
     kept: list[Film] = []
     logits: list[float] = []
     near: list[bool] = []
@@ -68,13 +71,12 @@ def said(
             frames = tensors(film, told)
         except ImageUnfit:
             continue
-        logit, known, activation = _asked(session, frames, told, familiar)
+        logit, known, first = _asked(session, frames, task, told, familiar)
         kept.append(film)
         logits.append(logit)
         near.append(known)
-        truth = film.outlined() if str(told.task) == "segment" else None
-        if truth is not None:
-            marks.append(_marked(activation, truth, told.section.findings[0]))
+        if (marked := task.marks(told.section, first, film)) is not None:
+            marks.append(marked)
     if not kept:
         raise DataUnreadable(films.name, f"there are no films{' that a model may see' if films.films else ''}")
     if marks and len(marks) < len(logits):
@@ -104,40 +106,28 @@ def tensors(film: Film, told: Manifest) -> NDArray[np.float32]:
 
 
 def _asked(
-    session: Session, frames: NDArray[np.float32], told: Manifest, familiar: Familiar | None
-) -> tuple[float, bool, NDArray[np.float32]]:
-    """The logit, whether the box would tell it, and the activation map of the first frame."""
-    finding = told.section.findings[0]
-    outlined = str(told.task) == "segment"
+    session: Session, frames: NDArray[np.float32], task: Task, told: Manifest, familiar: Familiar | None
+) -> tuple[float, bool, Outputs]:
+    """The logit, whether the box would tell it, and what the model file gives for the first frame."""
+    finding = told.findings[0]
     logits: list[float] = []
     away: list[float] = []
-    maps: list[NDArray[np.float32]] = []
+    first: Outputs = {}
     for frame in frames:
         given = session.infer({told.input.name: frame[np.newaxis]})
-        maps.append(given[told.section.output.map][0])
-        logits.append(strongest(maps[-1], finding) if outlined else classify.logit(maps[-1], finding))
+        first = first or given
+        logits.append(task.logit(told.section, given, Frame(*frame.shape[-2:])))
         if familiar is not None:
             away.append(familiar.model.distance(given[told.output.features or ""].reshape(-1)))
     counted = clips.familiar(away, familiar.limit) if familiar is not None else tuple(range(len(logits)))
-    shown = [logits[at] for at in counted or range(len(logits))]
-    return _together(shown, told, finding), bool(counted), maps[0]
+    shown = [logits[place] for place in counted or range(len(logits))]
+    return _together(shown, told, finding), bool(counted), first
 
 
-def _together(logits: list[float], told: Manifest, finding: FindingSpec) -> float:
+def _together(logits: list[float], told: Manifest, finding: FindingPart) -> float:
     """One logit of those of the frames that count, as the box makes one probability of theirs."""
     if len(logits) == 1:
         return logits[0]
-    share = clips.aggregate([classify.probability(one, finding.calibration) for one in logits], told.frames)
-    share = min(max(share, 1e-12), 1.0 - 1e-12)
-    return (math.log(share / (1.0 - share)) - finding.calibration.intercept) / finding.calibration.slope
-
-
-def _marked(activation: NDArray[np.float32], truth: NDArray[np.bool_], finding: FindingSpec) -> lesions.Marks:
-    cells, fit = activation[finding.channel] + finding.bias, finding.calibration
-    return lesions.marked(shown_on(cells, truth.shape, fit.slope, fit.intercept), truth, finding.threshold)
-
-
-def shown_on(cells: NDArray[np.float32], shape: tuple[int, ...], slope: float, intercept: float) -> NDArray[np.float32]:
-    """(h, w) logits → calibrated probabilities at the film's own (H, W), as a mask of it is judged."""
-    chances = 1.0 / (1.0 + np.exp(-np.clip(slope * cells + intercept, -60.0, 60.0)))
-    return fitted(chances.astype(np.float32), shape)
+    fit = calibration_of(finding)
+    share = clips.aggregate([classify.probability(one, fit) for one in logits], told.frames)
+    return (odds(share) - fit.intercept) / fit.slope

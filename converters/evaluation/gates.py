@@ -21,20 +21,20 @@ import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from enum import StrEnum
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
-from numpy.typing import NDArray
 
 from converters.data.predictions import Predictions
 from converters.recipe import Gate
 from converters.statistics import paired
+from converters.tasks.interface import Outputs
 
 PARITY: Mapping[str, float] = {"fp32": 1e-4, "fp16": 5e-2}
 """Largest difference from PyTorch; see :func:`parity` and :func:`golden_parity`."""
 
 
-class Outcome(StrEnum):
+class GateOutcome(StrEnum):
     """What a gate says of an artefact."""
 
     PASSED = "passed"
@@ -43,11 +43,11 @@ class Outcome(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class GateResult:
     """One artefact before one gate: the measured difference, its margin, and a sentence."""
 
     gate: str
-    outcome: Outcome
+    outcome: GateOutcome
     measured: float
     margin: float
     said: str
@@ -56,8 +56,14 @@ class Verdict:
         """As JSON."""
         return {**asdict(self), "measured": round(self.measured, 5), "outcome": self.outcome.value}
 
+    @classmethod
+    def from_dict(cls, kept: Mapping[str, Any]) -> Self:
+        """From :meth:`as_dict`."""
+        outcome = GateOutcome(kept["outcome"])
+        return cls(kept["gate"], outcome, float(kept["measured"]), float(kept["margin"]), kept["said"])
 
-def judged(original: Predictions, other: Predictions, threshold_logit: float, gate: Gate) -> list[Verdict]:
+
+def judged(original: Predictions, other: Predictions, threshold_logit: float, gate: Gate) -> list[GateResult]:
     """The task gates of one artefact. ``threshold_logit``: the frozen threshold before calibration.
 
     Raises :class:`ValueError` when the two did not judge the same films.
@@ -67,7 +73,7 @@ def judged(original: Predictions, other: Predictions, threshold_logit: float, ga
     return [_auc(original, other, gate), sensitivity(original, other, threshold_logit, gate)]
 
 
-def parity(precision: str, largest: float, absolute: float | None = None) -> Verdict | None:
+def parity(precision: str, largest: float, absolute: float | None = None) -> GateResult | None:
     """The cell-by-cell gate of FP32 and FP16 files; ``None`` for INT8, which has none.
 
     ``largest`` is in units of the map's largest cell and is judged; ``absolute``, in logits, is told beside it.
@@ -78,10 +84,10 @@ def parity(precision: str, largest: float, absolute: float | None = None) -> Ver
     passed = largest <= margin
     beside = "" if absolute is None else f" ({absolute:.2g} in logits)"
     said = f"largest difference from the original {largest:.2g} of the map's largest cell{beside}, allowed {margin:g}"
-    return Verdict("parity", Outcome.PASSED if passed else Outcome.REFUSED, largest, margin, said)
+    return GateResult("parity", GateOutcome.PASSED if passed else GateOutcome.REFUSED, largest, margin, said)
 
 
-def golden_parity(precision: str, logits: float, cells: float) -> Verdict | None:
+def golden_parity(precision: str, logits: float, cells: float) -> GateResult | None:
     """The gate of FP32 and FP16 files on the golden cases, as it is: ``logits``, the largest difference of the answers.
 
     ``cells``, that of the maps' cells, is told beside it.
@@ -90,24 +96,27 @@ def golden_parity(precision: str, logits: float, cells: float) -> Verdict | None
     if margin is None:
         return None
     said = f"on the golden cases, largest difference from the original's logit {logits:.2g} (of a cell {cells:.2g}), "
-    outcome = Outcome.PASSED if logits <= margin else Outcome.REFUSED
-    return Verdict("golden parity", outcome, logits, margin, f"{said}allowed {margin:g}")
+    outcome = GateOutcome.PASSED if logits <= margin else GateOutcome.REFUSED
+    return GateResult("golden parity", outcome, logits, margin, f"{said}allowed {margin:g}")
 
 
-def apart(wanted: NDArray[Any], found: NDArray[Any]) -> tuple[float, float]:
-    """The largest difference of two files' maps: in units of the wanted ones' largest cell or 1, and as it is."""
-    if not bool(np.isfinite(found).all()):
-        return math.inf, math.inf
-    largest = float(np.abs(found - wanted).max())
-    return largest / max(1.0, float(np.abs(wanted).max())), largest
+def apart(wanted: Outputs, found: Outputs) -> tuple[float, float]:
+    """The largest difference of two files' outputs: in units of the wanted one's largest cell or 1, and as it is."""
+    largest = (0.0, 0.0)
+    for name, cells in wanted.items():
+        if not bool(np.isfinite(found[name]).all()):
+            return math.inf, math.inf
+        absolute = float(np.abs(found[name] - cells).max())
+        largest = max(largest[0], absolute / max(1.0, float(np.abs(cells).max()))), max(largest[1], absolute)
+    return largest
 
 
-def verdict_of(gate: str, value: float, low: float, margin: float, said: str) -> Verdict:
+def verdict_of(gate: str, value: float, low: float, margin: float, said: str) -> GateResult:
     """A paired difference with the lower end of its interval, before its margin."""
-    return Verdict(gate, _outcome(value, low, margin), value, margin, said)
+    return GateResult(gate, _outcome(value, low, margin), value, margin, said)
 
 
-def explanation(agreed: float | None, gate: Gate) -> Verdict:
+def explanation(agreed: float | None, gate: Gate) -> GateResult:
     """The gate of the activation map; ``agreed``: its mean rank correlation with Grad-CAM, ``None`` when all are flat.
 
     See :mod:`converters.quantizing.maps`.
@@ -115,32 +124,36 @@ def explanation(agreed: float | None, gate: Gate) -> Verdict:
     margin = gate.map_correlation
     if agreed is None:
         said = f"no film's map varies, so none can be compared with Grad-CAM; at least {margin:g} wanted"
-        return Verdict("explanation", Outcome.REFUSED, 0.0, margin, said)
+        return GateResult("explanation", GateOutcome.REFUSED, 0.0, margin, said)
     said = f"mean rank correlation of its map with Grad-CAM {agreed:.3f}, at least {margin:g} wanted"
-    return Verdict("explanation", Outcome.PASSED if agreed >= margin else Outcome.REFUSED, agreed, margin, said)
+    return GateResult(
+        "explanation", GateOutcome.PASSED if agreed >= margin else GateOutcome.REFUSED, agreed, margin, said
+    )
 
 
-def worst(verdicts: Sequence[Verdict]) -> Outcome:
+def worst(verdicts: Sequence[GateResult]) -> GateOutcome:
     """The outcome of an artefact: refused when any gate refuses it."""
     return gravest({verdict.outcome for verdict in verdicts})
 
 
-def gravest(found: Collection[Outcome]) -> Outcome:
+def gravest(found: Collection[GateOutcome]) -> GateOutcome:
     """The worst of some outcomes; of none it is refused, since nothing was shown."""
-    return next(one for one in (Outcome.REFUSED, Outcome.INCONCLUSIVE, Outcome.PASSED) if one in found or not found)
+    return next(
+        one for one in (GateOutcome.REFUSED, GateOutcome.INCONCLUSIVE, GateOutcome.PASSED) if one in found or not found
+    )
 
 
-def _auc(original: Predictions, other: Predictions, gate: Gate) -> Verdict:
+def _auc(original: Predictions, other: Predictions, gate: Gate) -> GateResult:
     told = (original.labels, original.logits, other.logits)
     found, delong = paired.auc(*told, original.patients), paired.delong(*told)
     said = (
         f"AUC changes by {found.value:+.4f} ({found.low:+.4f} to {found.high:+.4f}; DeLong, films taken for "
         f"independent: {delong.low:+.4f} to {delong.high:+.4f}), allowed {-gate.auc_loss:+g}"
     )
-    return Verdict("auc", _outcome(found.value, found.low, -gate.auc_loss), found.value, -gate.auc_loss, said)
+    return GateResult("auc", _outcome(found.value, found.low, -gate.auc_loss), found.value, -gate.auc_loss, said)
 
 
-def sensitivity(original: Predictions, other: Predictions, threshold: float, gate: Gate) -> Verdict:
+def sensitivity(original: Predictions, other: Predictions, threshold: float, gate: Gate) -> GateResult:
     """Whom the other calls positive of the positive films at the frozen ``threshold``, a logit."""
     before, after = original.logits >= threshold, other.logits >= threshold
     found = paired.sensitivity(original.labels, before, after, original.patients)
@@ -148,15 +161,15 @@ def sensitivity(original: Predictions, other: Predictions, threshold: float, gat
     interval = f"({found.low:+.4f} to {found.high:+.4f})"
     change = f"sensitivity changes by {found.value:+.4f} {interval}; {lost} lost, {won} won"
     if int(original.labels.sum()) < gate.few_positives:
-        outcome = Outcome.INCONCLUSIVE if lost <= gate.most_lost else Outcome.REFUSED
+        outcome = GateOutcome.INCONCLUSIVE if lost <= gate.most_lost else GateOutcome.REFUSED
         said = f"{change}, allowed {gate.most_lost} lost of so few"
-        return Verdict("sensitivity", outcome, float(-lost), float(-gate.most_lost), said)
+        return GateResult("sensitivity", outcome, float(-lost), float(-gate.most_lost), said)
     margin = -gate.sensitivity_loss
     said = f"{change}, allowed {margin:+g}"
-    return Verdict("sensitivity", _outcome(found.value, found.low, margin), found.value, margin, said)
+    return GateResult("sensitivity", _outcome(found.value, found.low, margin), found.value, margin, said)
 
 
-def _outcome(value: float, low: float, margin: float) -> Outcome:
+def _outcome(value: float, low: float, margin: float) -> GateOutcome:
     if not value >= margin:  # no number is no proof
-        return Outcome.REFUSED
-    return Outcome.PASSED if low >= margin else Outcome.INCONCLUSIVE
+        return GateOutcome.REFUSED
+    return GateOutcome.PASSED if low >= margin else GateOutcome.INCONCLUSIVE

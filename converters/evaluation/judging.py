@@ -1,4 +1,4 @@
-"""What the gates are shown of a model file: the logits of films, or, where it outlines, every cell of its maps."""
+"""What the gates compare: the original's answers on films that it had not seen, and another file's beside them."""
 
 from dataclasses import dataclass, replace
 from typing import Any
@@ -7,47 +7,30 @@ import numpy as np
 from numpy.typing import NDArray
 
 from converters.data.predictions import Predictions
-from converters.evaluation import gates, outlines
-from converters.evaluation.gates import Verdict
+from converters.evaluation import gates
+from converters.evaluation.gates import GateResult
 from converters.recipe import Gate
-
-Answers = NDArray[Any]
-"""(N,) logits of films, or (N, …) logits of their cells."""
-
-
-def answers(found: NDArray[np.float32], bias: float, outlined: bool) -> Answers:
-    """Maps (N, C, …) → what they say of the first finding."""
-    if outlined:
-        return np.asarray(found[:, 0] + np.float32(bias), dtype=np.float32)
-    axes = tuple(range(1, found.ndim - 1))
-    return np.asarray(found[:, 0].mean(axis=axes, dtype=np.float64) + bias, dtype=np.float64)
-
-
-def film_logits(told: Answers) -> NDArray[np.float64]:
-    """(N,) logits of films: the answers themselves, or the strongest cell of each."""
-    return np.asarray(told if told.ndim == 1 else told.reshape(len(told), -1).max(axis=1), dtype=np.float64)
+from converters.tasks.interface import Answers, Task
 
 
 @dataclass(frozen=True, slots=True)
 class Judging:
-    """The original's answers on films that it had not seen, and how another file is judged beside them."""
+    """The original's answers, and what every other file is held against."""
 
+    task: Task
     original: Predictions
     answers: Answers
     threshold: float
+    """The frozen one, in log odds before calibration."""
     gate: Gate
-    truth: NDArray[np.bool_] | None = None
-    """(N, …) masks, where the answers are cells."""
+    truth: NDArray[Any] | None = None
+    """(N, …) right answers, where the task judges more than the films' scores."""
 
-    def predictions(self, told: Answers) -> Predictions:
-        """Another file's answers on the same films."""
-        return replace(self.original, logits=film_logits(told))
+    def predictions(self, answers: Answers) -> Predictions:
+        """Another file's answers on the same films, as scores."""
+        return replace(self.original, logits=np.asarray(self.task.scores(answers), dtype=np.float64))
 
-    def verdicts(self, told: Answers) -> list[Verdict]:
-        """The task gates of another file."""
-        found = gates.judged(self.original, self.predictions(told), self.threshold, self.gate)
-        if self.truth is None:
-            return found
-        before, after = (outlines.dices(one, self.truth, self.threshold) for one in (self.answers, told))
-        labels, patients = self.original.labels, self.original.patients
-        return [*found, outlines.judged(before, after, labels, patients, self.gate.dice_loss)]
+    def verdicts(self, answers: Answers) -> list[GateResult]:
+        """Another file before the gates of AUC, of sensitivity, and those of its task."""
+        general = gates.judged(self.original, self.predictions(answers), self.threshold, self.gate)
+        return [*general, *self.task.verdicts(self, answers)]

@@ -4,7 +4,6 @@ Sensitivity and specificity are at the pack's own frozen threshold; nothing is f
 patients resampled (rates: :func:`converters.statistics.intervals.rate_interval`).
 """
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any
@@ -15,12 +14,14 @@ from numpy.typing import NDArray
 from converters.data.datasets import SLICE
 from converters.data.predictions import Predictions
 from converters.evaluation.gates import judged
+from converters.evaluation.threshold import odds
 from converters.failures import DataUnreadable
 from converters.recipe import Gate
 from converters.statistics import calibration, decision, intervals, paired
 from converters.statistics.lesions import Found
 from firmware_app.tasks import classify
-from firmware_app.tasks.classify import FindingSpec
+from firmware_app.tasks.classify import Calibration
+from firmware_app.tasks.interface import FindingPart
 
 DIGITS = 4
 FIXED_SPECIFICITIES = (0.90, 0.95)
@@ -128,20 +129,22 @@ def plain(value: Any) -> Any:
     return value
 
 
-def probabilities(predictions: Predictions, spec: FindingSpec) -> NDArray[np.float64]:
+def calibration_of(spec: FindingPart) -> Calibration:
+    """The finding's own; of a task whose scores are log odds as they are, the one that changes nothing."""
+    own = getattr(spec, "calibration", None)
+    return own if isinstance(own, Calibration) else Calibration(kind="platt", slope=1.0, intercept=0.0)
+
+
+def probabilities(predictions: Predictions, spec: FindingPart) -> NDArray[np.float64]:
     """(N,) calibrated probabilities, by the box's own arithmetic."""
-    return np.array([classify.probability(float(one), spec.calibration) for one in predictions.logits])
+    fit = calibration_of(spec)
+    return np.array([classify.probability(float(one), fit) for one in predictions.logits])
 
 
-def threshold_logit(spec: FindingSpec) -> float:
+def threshold_logit(spec: FindingPart) -> float:
     """The frozen threshold before calibration, as the gates take it."""
-    return (odds(spec.threshold) - spec.calibration.intercept) / spec.calibration.slope
-
-
-def odds(share: float) -> float:
-    """Log odds of a probability, kept away from 0 and 1."""
-    kept = min(max(share, 1e-9), 1.0 - 1e-9)
-    return math.log(kept / (1.0 - kept))
+    fit = calibration_of(spec)
+    return (odds(spec.threshold) - fit.intercept) / fit.slope
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,7 +160,7 @@ class Prevalence:
 
 
 def evaluation(
-    predictions: Predictions, spec: FindingSpec, pack: str, runtime: str, precision: str, split: str,
+    predictions: Predictions, spec: FindingPart, pack: str, runtime: str, precision: str, split: str,
     lesions: Found | None = None, familiar: NDArray[np.bool_] | None = None, prevalence: Prevalence = Prevalence(),
 ) -> Evaluation:  # fmt: skip
     """All numbers of one finding on one set of films. Raises :class:`DataUnreadable` without any film.
@@ -268,7 +271,7 @@ def _hope(one: Subgroup) -> float:
     return sum(interval[1] if interval else 1.0 for interval in (one.sensitivity_ci, one.specificity_ci))
 
 
-def against(original: Predictions, other: Predictions, spec: FindingSpec, gate: Gate | None = None) -> dict[str, Any]:
+def against(original: Predictions, other: Predictions, spec: FindingPart, gate: Gate | None = None) -> dict[str, Any]:
     """``other`` beside the original on the same films: paired differences with intervals, and the gates' words.
 
     Raises :class:`DataUnreadable` when the films differ, or when a class has fewer than two films.

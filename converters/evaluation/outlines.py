@@ -9,23 +9,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from converters.data.datasets import FilmSet
-from converters.evaluation.gates import Verdict, verdict_of
+from converters.evaluation.gates import GateResult, verdict_of
 from converters.failures import DataUnreadable
 from converters.statistics import lesions
 from converters.statistics.intervals import resamples
 from firmware_app.imaging.model_input import fitted
-from firmware_app.tasks.classify import FindingSpec
 
 CUTS = np.linspace(-4.0, 4.0, 33)
 """Logits that are tried as the threshold: probabilities of 0.02 to 0.98."""
 
 Cells = NDArray[np.float32]
 """(N, …): the logits of every cell of N films."""
-
-
-def strongest(activation: NDArray[np.float32], spec: FindingSpec) -> float:
-    """``activation``: (C, …), one film's map → the logit of its strongest cell."""
-    return float(activation[spec.channel].max()) + spec.bias
 
 
 def truths(films: FilmSet, shape: tuple[int, ...]) -> NDArray[np.bool_]:
@@ -44,16 +38,21 @@ def dices(cells: Cells, truth: NDArray[np.bool_], cut: float) -> NDArray[np.floa
     return np.array([lesions.dice(one >= cut, other) for one, other in zip(cells, truth, strict=True)])
 
 
+def stretched(cells: NDArray[np.float32], shape: tuple[int, ...]) -> NDArray[np.float32]:
+    """(h, w) cells at a film's own (H, W), likewise of a volume."""
+    return fitted(cells, shape)
+
+
 def best_cut(cells: Cells, truth: NDArray[np.bool_]) -> float:
     """The logit with the best mean Dice over the films that hold a lesion."""
     held = truth.reshape(len(truth), -1).any(axis=1)
     return float(max(CUTS, key=lambda cut: float(dices(cells[held], truth[held], float(cut)).mean())))
 
 
-def judged(
+def dice_gate(
     before: NDArray[np.float64], after: NDArray[np.float64], labels: NDArray[np.int64], patients: tuple[str, ...],
     loss: float,
-) -> Verdict:  # fmt: skip
+) -> GateResult:  # fmt: skip
     """The gate of the outline: how much the mean Dice over films with a lesion changes; patients are resampled."""
     held = labels == 1
     changed = (after - before) * held

@@ -25,7 +25,6 @@ Key = tuple[str, str]
 """(runtime, precision)."""
 
 SOURCE: Key = ("onnxruntime", "fp32")
-OUTPUTS = ("map", "features")
 NAMES: dict[Key, str] = {
     SOURCE: "model.fp32.onnx",
     ("onnxruntime", "int8"): "model.int8.onnx",
@@ -87,7 +86,7 @@ def export(
     net = net.copy().eval()
     example = noise(spec)
     names = (spec.name, net.outputs)
-    shown = net if net.outputs == OUTPUTS else MapOnly(net)
+    shown = Named(net)
     finished = getattr(net, "finished", None)
     source = folder / NAMES[SOURCE]
     if finished is not None:
@@ -114,7 +113,7 @@ def export(
         return [whole, *([tflite_file.halve(whole, folder / NAMES["litert", "fp16"])] if half else [])]
 
     if static:
-        made.append(onnx_file.export(net, example, names, folder / STATIC, static=True))
+        made.append(onnx_file.export(shown, example, names, folder / STATIC, static=True))
     if ("openvino", "fp16") in keys:
         path = folder / NAMES["openvino", "fp16"]
         attempt([("openvino", "fp16")], lambda: files_of(openvino_ir.export(source, path, half=True)))
@@ -123,15 +122,15 @@ def export(
     return made
 
 
-class MapOnly(torch.nn.Module):  # type: ignore[misc]
-    """A network whose features are not worth a place in its files."""
+class Named(torch.nn.Module):  # type: ignore[misc]
+    """A network with the outputs alone that have a name: features that say nothing need no place in its files."""
 
     def __init__(self, net: CamNet) -> None:
         super().__init__()
-        self.net = net
+        self.net, self.count = net, len(net.outputs)
 
-    def forward(self, x: torch.Tensor) -> tuple[torch.Tensor]:
-        return (self.net(x)[0],)
+    def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        return tuple(self.net(x)[: self.count])
 
 
 def files_of(path: Path) -> list[Path]:
@@ -188,11 +187,11 @@ def rounded(
     return files_of(path)
 
 
-def maps(path: Path, runtime: str, spec: InputSpec, films: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """(N, H, W) uint8 → the maps (N, C, h, w) that a file gives, film by film, through the box's own runtime module.
-
-    Of volumes (N, D, H, W) they have one axis more.
-    """
+def outputs(
+    path: Path, runtime: str, spec: InputSpec, films: NDArray[np.uint8], names: Sequence[str]
+) -> dict[str, NDArray[np.float32]]:
+    """(N, H, W) uint8 → what a file gives, (N, …) of each name, film by film, by the box's own runtime module."""
     session = choice.get(runtime).load(path)
     given = (film[np.newaxis, np.newaxis].astype(np.float32) / 255.0 for film in films)
-    return np.concatenate([session.infer({spec.name: film})[OUTPUTS[0]] for film in given])
+    found = [session.infer({spec.name: film}) for film in given]
+    return {name: np.concatenate([one[name] for one in found]) for name in names}

@@ -92,10 +92,10 @@ def check(pack: Pack) -> list[str]:
             promise = pack.manifest.promise(golden, judge.files[runtime, precision])
             if promise is None:
                 continue
-            answers = judge.ask(frame, runtime, precision)
-            for code, expected in promise[0].items():
-                if abs(answers[code] - expected) > promise[1]:
-                    wrong.append(f"{name}: {code} is {answers[code]:.4f} in {runtime} {precision}, not {expected:.4f}")
+            away = judge.box.difference(promise[0], judge.ask(frame, runtime, precision))
+            if away.apart > promise[1]:
+                said = f"{away.what} is {away.given:.4f} in {runtime} {precision}, not {away.expected:.4f}"
+                wrong.append(f"{name}: {said}")
     return wrong
 
 

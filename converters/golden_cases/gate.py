@@ -4,26 +4,27 @@ Every file: no probability further from the expected one than :data:`converters.
 any runtime that reads it.  FP32 and FP16 files also give the logit of the PyTorch network that ships.
 """
 
+import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from converters.evaluation import gates
-from converters.evaluation.gates import Outcome, Verdict
+from converters.evaluation.gates import GateOutcome, GateResult
 from converters.failures import GateFailed
 from converters.formats import artefacts
 from converters.formats.artefacts import Key
 from converters.golden_cases import cases
 from converters.golden_cases.judge import Judge
+from converters.tasks.interface import Outputs
 from firmware_app.packs.manifest import Artefact, Manifest
 from firmware_app.packs.proof import Refused
 from firmware_app.packs.shelf import Pack
 
-Original = Callable[[NDArray[np.float32]], NDArray[Any]]
-"""A film (1, 1, H, W) → the maps (1, C, h, w) of the network that ships, in PyTorch."""
+Original = Callable[[NDArray[np.float32]], Outputs]
+"""A film (1, 1, H, W) → what the network that ships gives, in PyTorch, a batch of one."""
 
 
 @dataclass(slots=True)
@@ -40,13 +41,13 @@ class Judged:
     """What the golden cases say of each model file, by its path."""
 
     seen: dict[str, Seen]
-    verdicts: dict[str, list[Verdict]] = field(default_factory=dict)
+    verdicts: dict[str, list[GateResult]] = field(default_factory=dict)
 
-    def refusals(self, files: Iterable[Artefact]) -> dict[Key, list[Verdict]]:
+    def refusals(self, files: Iterable[Artefact]) -> dict[Key, list[GateResult]]:
         """Of every file that is refused, by its runtime and precision: the verdicts that refuse it."""
-        found: dict[Key, list[Verdict]] = {}
+        found: dict[Key, list[GateResult]] = {}
         for file in files:  # a file for another machine, of the same kind, is asked in none and has no verdict
-            against = [one for one in self.verdicts.get(file.path, ()) if one.outcome is Outcome.REFUSED]
+            against = [one for one in self.verdicts.get(file.path, ()) if one.outcome is GateOutcome.REFUSED]
             if against:
                 found[file.runtime, file.precision] = against
         return found
@@ -57,24 +58,28 @@ def judged(pack: Pack, original: Original) -> Judged:
     judge = Judge(pack)
     seen: dict[str, Seen] = {}
     for frame in cases.frames(pack):
-        wanted = original(judge.film(frame))[0]
+        wanted = original(judge.film(frame))
         for key, away in judge.apart(frame).items():
             file = judge.files[key]
             told = seen.setdefault(file.path, Seen())
             told.probability = max(told.probability, away if np.isfinite(away) else np.inf)
             if file.runtime == key[0]:
-                found = judge.map(frame, *key)
+                found = judge.outputs(frame, *key)
                 told.cells = max(told.cells, gates.apart(wanted, found)[1])
-                told.logit = max(told.logit, gates.apart(judge.logit(wanted), judge.logit(found))[1])
+                told.logit = max(told.logit, _apart(judge.logit(wanted), judge.logit(found)))
     files = {file.path: file for file in judge.files.values()}
     return Judged(seen, {path: _verdicts(files[path], told) for path, told in seen.items()})
 
 
-def _verdicts(file: Artefact, seen: Seen) -> list[Verdict]:
+def _apart(wanted: float, found: float) -> float:
+    return abs(found - wanted) if math.isfinite(found) else math.inf
+
+
+def _verdicts(file: Artefact, seen: Seen) -> list[GateResult]:
     margin = cases.CEILING[file.precision]
     said = f"on the golden cases, largest difference from the expected probability {seen.probability:.3f}, "
-    outcome = Outcome.PASSED if seen.probability <= margin else Outcome.REFUSED
-    found = Verdict("golden", outcome, seen.probability, margin, f"{said}allowed {margin:g}")
+    outcome = GateOutcome.PASSED if seen.probability <= margin else GateOutcome.REFUSED
+    found = GateResult("golden", outcome, seen.probability, margin, f"{said}allowed {margin:g}")
     parity = gates.golden_parity(file.precision, seen.logit, seen.cells)
     return [found, *([parity] if parity else [])]
 

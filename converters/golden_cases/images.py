@@ -75,7 +75,7 @@ def _sample(
     def lack(film: NDArray[np.uint8]) -> tuple[float, float]:
         """How much it lacks to be sure, and how much to be read."""
         frame = film.astype(np.float32)
-        answer = judge.ask(frame, choice.DEFAULT, "fp32")[finding.code]
+        answer = judge.probability(frame, choice.DEFAULT, "fp32")
         return max(0.0, answer - sure if label == 0 else sure - answer), judge.strangeness(frame)
 
     amounts = min(

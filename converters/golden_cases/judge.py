@@ -1,9 +1,12 @@
 """A pack in every runtime that works here, asked about one image at a time: what its golden cases are made with."""
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
-from converters.evaluation import outlines
+from converters import tasks
+from converters.tasks.interface import Outputs
 from firmware_app.errors import PackArtefactMissing
 from firmware_app.imaging.model_input import to_model_input
 from firmware_app.packs.familiar import Familiar
@@ -11,7 +14,7 @@ from firmware_app.packs.manifest import Artefact
 from firmware_app.packs.shelf import Pack
 from firmware_app.runtimes import choice
 from firmware_app.runtimes.interface import Session
-from firmware_app.tasks import classify
+from firmware_app.tasks.interface import Answer, Frame
 from firmware_app.tasks.part import Precision
 
 AGREED: dict[Precision, float] = {"fp32": 0.001, "fp16": 0.01, "int8": 0.025}
@@ -22,7 +25,7 @@ class Judge:
     """A pack loaded in every runtime that works here, all precisions, to be asked about one frame at a time."""
 
     def __init__(self, pack: Pack) -> None:
-        self.pack = pack
+        self.pack, self.task, self.box = pack, tasks.get(pack.manifest.task), pack.manifest.answering
         self.sessions: dict[tuple[str, Precision], Session] = {}
         self.files: dict[tuple[str, Precision], Artefact] = {}
         for runtime in choice.available():
@@ -42,25 +45,22 @@ class Judge:
         own = {precision: file for (runtime, precision), file in self.files.items() if runtime == choice.DEFAULT}
         return [name for name, file in own.items() if name == "fp32" or file.golden_tolerance is None]
 
-    def ask(self, frame: NDArray[np.float32], runtime: str, precision: Precision) -> dict[str, float]:
-        """Finding code → probability for a frame (H, W)."""
-        manifest, activation = self.pack.manifest, self.map(frame, runtime, precision)
-        if manifest.task == "segment":
-            specs = manifest.section.findings
-            logit = {spec.code: (outlines.strongest(activation, spec), spec.calibration) for spec in specs}
-            return {code: classify.probability(*told) for code, told in logit.items()}
-        return {one.code: one.probability for one in classify.findings(activation, manifest.section.findings)}
+    def ask(self, frame: NDArray[np.float32], runtime: str, precision: Precision) -> Answer:
+        """What the box says of a frame (H, W)."""
+        return self.task.answer(self.pack.manifest.section, self.outputs(frame, runtime, precision), Frame(*frame.shape))
 
-    def map(self, frame: NDArray[np.float32], runtime: str, precision: Precision) -> NDArray[np.float32]:
-        """(C, h, w): the map that a file gives for a frame (H, W)."""
-        manifest = self.pack.manifest
-        given = {manifest.input.name: self.film(frame)}
-        return self.sessions[runtime, precision].infer(given)[manifest.section.output.map][0]
+    def probability(self, frame: NDArray[np.float32], runtime: str, precision: Precision) -> float:
+        """That of the first finding."""
+        return self.ask(frame, runtime, precision).findings[0].probability
 
-    def logit(self, activation: NDArray[np.float32]) -> NDArray[np.float64]:
-        """(F,): the logit of each finding, from a map (C, h, w)."""
-        asked = outlines.strongest if self.pack.manifest.task == "segment" else classify.logit
-        return np.array([asked(activation, spec) for spec in self.pack.manifest.section.findings])
+    def outputs(self, frame: NDArray[np.float32], runtime: str, precision: Precision) -> Outputs:
+        """What a file gives for a frame (H, W), as a batch of one, without the features."""
+        given = self.sessions[runtime, precision].infer({self.pack.manifest.input.name: self.film(frame)})
+        return {name: values for name, values in given.items() if name != self.pack.manifest.output.features}
+
+    def logit(self, outputs: Outputs) -> float:
+        """The score of the first finding, from :meth:`outputs`."""
+        return self.task.logit(self.pack.manifest.section, outputs, Frame(*self.pack.manifest.input.shape[-2:]))
 
     def strangeness(self, frame: NDArray[np.float32]) -> float:
         """How far beyond the limit of what the pack reads a frame (H, W) lies, as a share of it; 0 within it.
@@ -81,21 +81,18 @@ class Judge:
             frame = frame.reshape(spec.depth, -1, frame.shape[-1])
         return to_model_input(frame, spec)
 
-    def expected(self, frame: NDArray[np.float32]) -> dict[Precision, dict[str, float]]:
-        """What the default runtime says, per precision, rounded to four places."""
-        return {
-            precision: {code: round(value, 4) for code, value in self.ask(frame, choice.DEFAULT, precision).items()}
-            for precision in self.stated
-        }
+    def expected(self, frame: NDArray[np.float32]) -> dict[Precision, Any]:
+        """What the default runtime says, per precision, as a golden case records it."""
+        return {one: self.box.golden(self.ask(frame, choice.DEFAULT, one)) for one in self.stated}
 
     def apart(self, frame: NDArray[np.float32]) -> dict[tuple[str, Precision], float]:
-        """How far each file's answer lies from the expected one."""
-        expected = self.expected(frame)
+        """How far each file's answer lies from the expected one: 0 is the same, 1 is another answer."""
+        section, recorded = self.pack.manifest.section, self.expected(frame)
+        expected = {one: self.box.expectation(section, answer) for one, answer in recorded.items()}
         return {
-            (runtime, precision): max(
-                abs(value - expected.get(precision, expected["fp32"])[code])
-                for code, value in self.ask(frame, runtime, precision).items()
-            )
+            (runtime, precision): self.box.difference(
+                expected.get(precision, expected["fp32"]), self.ask(frame, runtime, precision)
+            ).apart
             for runtime, precision in self.sessions
         }
 

@@ -21,6 +21,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from converters import tasks
 from converters.failures import RecipeInvalid
 from converters.formats import brought
 from converters.nets import CamNet
@@ -151,17 +152,26 @@ def brought_in(recipe: Recipe, near: Path, spec: InputSpec, work: Path) -> CamNe
     Raises :class:`~converters.failures.RecipeInvalid` for a function or an output that is not there, and a
     :class:`~converters.failures.CheckpointUnreadable` for weights that do not fit.
     """
-    outlines = recipe.task == "segment"
+    task, made = tasks.get(recipe.task), work / f"brought.{word(recipe, near)[:12]}.onnx"
     if recipe.net.onnx is not None:
-        adapted = work / f"brought.{word(recipe, near)[:12]}.onnx"
-        if not adapted.is_file():
-            brought.adapted(near / recipe.net.onnx, adapted, spec, recipe.net)
-        return _checked(Finished(adapted, spec, outlines), recipe, spec)
-    net = Foreign(_module(recipe, near), recipe.net, outlines)
+        return task.network(near / recipe.net.onnx, recipe, spec, made).eval()
+    inner = _module(recipe, near)
     if recipe.net.weights is not None:
         path = near / recipe.net.weights
-        checkpoint.fill(net.inner, checkpoint.foreign_state(path), path)
-    return _checked(net.eval(), recipe, spec)
+        checkpoint.fill(inner, checkpoint.foreign_state(path), path)
+    return task.network(inner, recipe, spec, made).eval()
+
+
+def with_map(given: nn.Module | Path, recipe: Recipe, spec: InputSpec, made: Path, *, outlines: bool) -> CamNet:
+    """A module, or an ONNX file that is brought into our form as ``made``, as a network that gives a map.
+
+    Raises :class:`~converters.failures.RecipeInvalid` where it gives none.
+    """
+    if not isinstance(given, Path):
+        return _checked(Foreign(given, recipe.net, outlines).eval(), recipe, spec)
+    if not made.is_file():
+        brought.adapted(given, made, spec, recipe.net)
+    return _checked(Finished(made, spec, outlines), recipe, spec)
 
 
 def word(recipe: Recipe, near: Path) -> str:

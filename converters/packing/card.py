@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from converters import tasks
 from converters.packing import card_notes, weakness
 from converters.packing.weakness import UNSEEN, rate
 from converters.report import weak
@@ -15,10 +16,9 @@ from firmware_app.packs import tree
 from firmware_app.packs.manifest import Manifest, TypicalityFile
 from firmware_app.packs.proof import Golden, Measured
 from firmware_app.packs.scope import Route
-from firmware_app.tasks.classify import FindingSpec
+from firmware_app.tasks.interface import FindingPart
 
 NAME = "CARD.md"
-_PLATT = "Platt, fitted on validation films"
 CALIBRATION = ("ece", "brier", "sensitivity_at_90", "sensitivity_at_95")
 """Keys of a measured row beside the contract's, each with its interval under ``…_ci``."""
 
@@ -70,7 +70,7 @@ def text(manifest: Manifest) -> str:
         *_calibration(told["measured"]),
         *_maps(told.get("maps") or (), told.get("pointing")),
         "## The decision",
-        _decision(manifest, finding),
+        _decision(manifest),
         "## Data",
         _table(
             ("data set", "use", "films", "patients", "licence", "citation"),
@@ -88,7 +88,7 @@ def text(manifest: Manifest) -> str:
         card_notes.WHAT_GOLDEN,
         _table(
             ("image", "kind", "fp32", "int8", "tolerance fp32 / int8", "distance"),
-            (_golden(one, finding.code) for one in manifest.golden),
+            (_golden(one, manifest) for one in manifest.golden),
         ),
         *_undrawn(manifest, finding),
     ]  # fmt: skip
@@ -207,17 +207,15 @@ def _route(route: Route) -> str:
     )
 
 
-def _decision(manifest: Manifest, finding: FindingSpec) -> str:
-    outlines = manifest.task == "segment"
-    pooled, fitted = ("max", "the network's own, of its strongest cell") if outlines else ("mean", _PLATT)
-    return (
+def _decision(manifest: Manifest) -> str:
+    finding, task = manifest.findings[0], tasks.get(manifest.task)
+    words = (
         f"`{finding.code}` ({finding.label.en}, {finding.label.zh}), priority {finding.priority}. "
-        f"logit = {pooled}(map) + {finding.bias:.6f}; probability = sigmoid({finding.calibration.slope:g} · logit "
-        f"{finding.calibration.intercept:+g}) ({fitted}); positive from "
-        f"**{finding.threshold:g}**: {finding.threshold_rule}. Prevalence in training: "
+        f"{task.decision(manifest.section)} Prevalence in training: "
         f"{manifest.training_prevalence:.0%}; where the disease is rarer, a given probability overstates it. "
-        f"The heat map is drawn at full strength from {manifest.section.output.full_scale:g} logits a cell."
+        f"{task.picture(manifest.section)}"
     )
+    return words.rstrip()
 
 
 def _measured(row: Measured) -> tuple[str, ...]:
@@ -227,20 +225,22 @@ def _measured(row: Measured) -> tuple[str, ...]:
     )  # fmt: skip
 
 
-def _undrawn(manifest: Manifest, finding: FindingSpec) -> Iterable[str]:
+def _undrawn(manifest: Manifest, finding: FindingPart) -> Iterable[str]:
     """Of which answer no film could be drawn, where films are drawn at all."""
-    if manifest.task != "classify" or manifest.input.depth is not None:
+    if manifest.input.depth is not None:
         return
-    samples = [one.expected.get("fp32", {}).get(finding.code) for one in manifest.golden if one.kind == "sample"]
+    asked = tasks.get(manifest.task).golden_probability
+    samples = [asked(one.expected.get("fp32"), finding.code) for one in manifest.golden if one.kind == "sample"]
     answers = {answer >= finding.threshold for answer in samples if answer is not None}
     for answer, word in ((True, "positive"), (False, "negative")):
         if answer not in answers:
             yield card_notes.NONE_DRAWN.format(answer=word)
 
 
-def _golden(golden: Golden, code: str) -> tuple[str, ...]:
+def _golden(golden: Golden, manifest: Manifest) -> tuple[str, ...]:
     name = golden.path or (f"{golden.reference.package}: {golden.reference.file}" if golden.reference else "")
-    answers = [answer.get(code) for answer in (golden.expected.get("fp32", {}), golden.expected.get("int8", {}))]
+    code, asked = manifest.findings[0].code, tasks.get(manifest.task).golden_probability
+    answers = [asked(golden.expected.get(precision), code) for precision in ("fp32", "int8")]
     tolerance = " / ".join(f"{golden.tolerance[precision]:g}" for precision in golden.tolerance)
     shown = [f"{answer:.3f}" if answer is not None else "–" for answer in answers]
     return (f"`{name}`", golden.kind, *shown, tolerance, f"{golden.distance.nearest:.2f}" if golden.distance else "–")

@@ -12,18 +12,13 @@ from converters.formats import artefacts, onnx_file
 from converters.formats.artefacts import NAMES, Key
 from converters.quantizing import model_files, verdicts
 from converters.steps import Workshop
+from converters.tasks.interface import FEATURES
 from converters.words import Source
 from firmware_app.packs.manifest import Artefact, Companion, Manifest, TypicalityFile, sha256_of
 from firmware_app.packs.proof import DataSource, GateVerdict, MapAgreement, Pointing, Refused, Speed
-from firmware_app.tasks import classify
-from firmware_app.tasks.part import Words
 from firmware_app.tasks.typicality import FILE_NAME
 
 UNMEASURED = 1.0
-NO_MAP = Words(
-    en="It does not show where: the network gives a number without a map, so no heat map is drawn.",
-    zh="不显示位置：该网络只给出数值而没有热力图，因此不绘制热力图。",
-)
 
 
 def described(shop: Workshop, folder: Path) -> Manifest:
@@ -33,12 +28,12 @@ def described(shop: Workshop, folder: Path) -> Manifest:
     made = model_files.floats(shop, material.division.shipped)
     files = (*(described_file(made / NAMES[key], key, folder) for key in keys), *extra_files(shop, made, folder))
     outputs = steps.final(shop, material.division.shipped).outputs
-    features = artefacts.OUTPUTS[1] if artefacts.OUTPUTS[1] in outputs else None
-    weak = (*words.weak_points, *([NO_MAP] if told.get("one_cell") else []))
+    features = FEATURES if FEATURES in outputs else None
+    weak = (*words.weak_points, *shop.task.weak_points(told))
     return Manifest.of_task(shop.recipe.task)(
         schema="lantern.pack/1", name=shop.recipe.pack, version=shop.recipe.version, title=words.title,
         task=shop.recipe.task, route=words.route, input=shop.spec,
-        output=classify.Output(map=artefacts.OUTPUTS[0], features=features, full_scale=told["full_scale"]),
+        output=shop.task.output(told, features),
         findings=(operating_point.finding_of(shop),),
         training_prevalence=round(float(labels_of(material.part("train")).mean()), 4),
         calibration_prevalence=told["prevalence"], artefacts=files,

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from converters import report, steps
 from converters.data.predictions import Predictions
 from converters.evaluation import answers, operating_point
-from converters.evaluation.gates import Verdict
+from converters.evaluation.gates import GateResult
 from converters.evaluation.measures import Prevalence
 from converters.failures import GateFailed, OutputUnwritable
 from converters.formats import artefacts
@@ -29,6 +29,7 @@ from converters.packing import card, description, measurement, sbom, weakness
 from converters.quantizing import verdicts
 from converters.report import weak
 from converters.steps import Workshop
+from converters.tasks.interface import Outputs
 from converters.training import leave_out
 from firmware_app.errors import PackError
 from firmware_app.packs import tree
@@ -37,7 +38,7 @@ from firmware_app.packs.proof import Golden
 from firmware_app.packs.shelf import Pack
 from firmware_app.tasks.part import Words
 
-Refusals = Mapping[Key, Sequence[Verdict]]
+Refusals = Mapping[Key, Sequence[GateResult]]
 """(runtime, precision) of a file → the verdicts that refuse it."""
 
 REPORT = weak.NAME
@@ -125,9 +126,10 @@ def eager(shop: Workshop) -> gate.Original:
     """The network that ships, in PyTorch."""
     net = steps.final(shop, shop.material.division.shipped).eval()
 
-    def ask(film: NDArray[np.float32]) -> NDArray[np.float32]:
+    def ask(film: NDArray[np.float32]) -> Outputs:
         with torch.inference_mode():
-            return np.asarray(net(torch.from_numpy(film))[0].float().numpy(), dtype=np.float32)
+            given = dict(zip(net.outputs, net(torch.from_numpy(film)), strict=False))
+        return {name: np.asarray(given[name].float().numpy(), dtype=np.float32) for name in shop.task.outputs}
 
     return ask
 

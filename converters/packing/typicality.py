@@ -7,11 +7,12 @@ from numpy.typing import NDArray
 
 from converters import steps
 from converters.data.splits import Fold
-from converters.formats.artefacts import NAMES, OUTPUTS, SOURCE, Key
+from converters.formats.artefacts import NAMES, SOURCE, Key
 from converters.packing import familiarity
 from converters.packing.familiarity import PASSES, Features
 from converters.quantizing import model_files
 from converters.steps import Workshop
+from converters.tasks.interface import FEATURES
 from firmware_app.runtimes import choice
 from firmware_app.tasks.typicality import FILE_NAME
 
@@ -22,7 +23,7 @@ def typicality_step(shop: Workshop) -> dict[str, Any]:
     if (known := shop.ledger.results("typicality", mark)) is not None:
         return known
     shipped = shop.material.division.shipped
-    if OUTPUTS[1] not in steps.final(shop, shipped).outputs:
+    if FEATURES not in steps.final(shop, shipped).outputs:
         nothing: dict[str, Any] = {"passes": PASSES, "films": 0, "components": 0, "limits": []}
         shop.ledger.done("typicality", mark, nothing, [])
         return nothing
@@ -65,4 +66,4 @@ def unseen(shop: Workshop) -> float:
 def features(shop: Workshop, fold: Fold, key: Key, films: NDArray[np.uint8]) -> Features:
     """(N, H, W) uint8 → (N, F): what a file of a fold's network says of each film."""
     session = choice.get(key[0]).load(model_files.floats(shop, fold) / NAMES[key])
-    return familiarity.features(session, shop.spec, OUTPUTS[1], films)
+    return familiarity.features(session, shop.spec, FEATURES, films)

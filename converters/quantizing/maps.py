@@ -26,17 +26,19 @@ from converters import steps
 from converters.data.datasets import Film
 from converters.data.material import labels_of
 from converters.data.splits import Fold
-from converters.evaluation import answers, occlusion, operating_point
+from converters.evaluation import occlusion, operating_point
 from converters.formats import artefacts
-from converters.formats.artefacts import NAMES, OUTPUTS, Key
+from converters.formats.artefacts import NAMES, Key
 from converters.golden_cases import phantom
 from converters.nets import CamNet
 from converters.quantizing import model_files
 from converters.statistics import intervals
 from converters.steps import Workshop
+from converters.tasks.classify import MAP
 from converters.training import fitting
 from firmware_app.imaging.model_input import to_model_input
 from firmware_app.runtimes import choice
+from firmware_app.tasks.classify import FindingSpec
 
 FILMS = 50
 COVERED_FILMS = 8
@@ -71,7 +73,7 @@ def maps_step(shop: Workshop) -> dict[str, Any]:
         return known
     shipped = shop.material.division.shipped
     net = steps.final(shop, shipped)
-    if recipe.task != "classify" or last_layer(net) is None:
+    if not shop.task.activation_map or last_layer(net) is None:
         results: dict[str, Any] = {"artefacts": [], "left_out": "the network has no class activation map"}
         shop.ledger.done("maps", mark, results, [])
         return results
@@ -81,7 +83,7 @@ def maps_step(shop: Workshop) -> dict[str, Any]:
     folder, told = model_files.floats(shop, shipped), []
     for runtime, precision in model_files.present(shop):
         path = folder / NAMES[runtime, precision]
-        found = artefacts.maps(path, runtime, shop.spec, seen)[:, 0].astype(np.float64)
+        found = artefacts.outputs(path, runtime, shop.spec, seen, (MAP,))[MAP][:, 0].astype(np.float64)
         told.append({"runtime": runtime, "precision": precision, **compared(wanted, found)})
     results = {
         "films": len(films.films), "positives": int(labels_of(films).sum()), "artefacts": told,
@@ -179,8 +181,9 @@ def covered(shop: Workshop, films: Sequence[Film], net: CamNet) -> dict[str, Any
     """The map of one file beside occlusion and LIME on a few films, and an image of nobody to show them."""
     key = shown_file(model_files.present(shop))
     finding = operating_point.finding_of(shop)
+    assert isinstance(finding, FindingSpec)  # a task with an activation map has these
     session = choice.get(key[0]).load(model_files.floats(shop, shop.material.division.shipped) / NAMES[key])
-    model = occlusion.Model(session, shop.spec, finding, OUTPUTS[0])
+    model = occlusion.Model(session, shop.spec, finding, MAP)
     frame = drawn(shop, model)
     seen = np.rint(to_model_input(frame, shop.spec)[0] * 255.0).astype(np.uint8)
     shown = {**occlusion.example(model, frame), "gradcam": np.round(grad_cam(net, seen)[0], 6).tolist()}
@@ -228,7 +231,7 @@ def pointed(shop: Workshop, fold: Fold) -> Iterator[tuple[bool, float, str]]:
     if not outlined:
         return
     films = shop.films(outlined)
-    found = answers.eager_maps(steps.final(shop, fold), shop.array(films))[:, 0]
+    found = fitting.outputs(steps.final(shop, fold), shop.array(films), (MAP,))[MAP][:, 0]
     for film, cells in zip(films.films, found, strict=True):
         outline = film.outlined()
         if outline is not None and outline.any():

@@ -8,11 +8,10 @@ from numpy.typing import NDArray
 
 from converters import steps
 from converters.data.splits import Fold
-from converters.evaluation import judging
-from converters.evaluation.judging import Answers
 from converters.formats import artefacts, onnx_file
 from converters.formats.artefacts import NAMES, Key
 from converters.steps import Workshop
+from converters.tasks.interface import Answers
 
 
 def export_step(shop: Workshop) -> dict[str, Any]:
@@ -62,8 +61,9 @@ def present(shop: Workshop) -> list[Key]:
 def fold_answers(shop: Workshop, fold: Fold, folder: Path, key: Key, most: int | None = None) -> Answers:
     """A file's answers on the films held back from its fold, or on the first ``most`` of them."""
     films, net = shop.array(shop.films(fold.held))[:most], steps.final(shop, fold)
-    found = artefacts.maps(folder / artefacts.name_of(key), artefacts.asked_in(key[0]), shop.spec, films)
-    return judging.answers(found, net.first_bias, net.outlines)
+    path, runtime = folder / artefacts.name_of(key), artefacts.asked_in(key[0])
+    outputs = artefacts.outputs(path, runtime, shop.spec, films, shop.task.outputs)
+    return shop.task.answers(outputs, net.first_bias)
 
 
 def calibration_films(shop: Workshop, fold: Fold) -> NDArray[np.float32]:

@@ -17,7 +17,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from converters.evaluation.gates import Outcome, Verdict, worst
+from converters.evaluation.gates import GateOutcome, GateResult, worst
 from converters.failures import ToolFailed
 from firmware_app import progress
 
@@ -25,7 +25,7 @@ MOST_MOVED = 0.13
 """Largest root-mean-square change of the logits, in spreads of the float ones, that is accepted."""
 
 Logits = Callable[[Path], NDArray[Any]]
-Judge = Callable[[NDArray[Any]], list[Verdict]]
+Judge = Callable[[NDArray[Any]], list[GateResult]]
 
 
 class Format(Protocol):
@@ -49,19 +49,19 @@ class Candidate:
     method: str
     spared: tuple[str, ...]
     moved: float
-    verdicts: tuple[Verdict, ...]
+    verdicts: tuple[GateResult, ...]
     logits: NDArray[Any] = field(repr=False)
     path: Path = field(repr=False)
 
     @property
     def passed(self) -> bool:
         """Whether fidelity and every gate let it through."""
-        return self.moved <= MOST_MOVED and worst(self.verdicts) is not Outcome.REFUSED
+        return self.moved <= MOST_MOVED and worst(self.verdicts) is not GateOutcome.REFUSED
 
     @property
     def why_not(self) -> str:
         """The refusal in words; empty when it passed."""
-        said = [verdict.said for verdict in self.verdicts if verdict.outcome is Outcome.REFUSED]
+        said = [verdict.said for verdict in self.verdicts if verdict.outcome is GateOutcome.REFUSED]
         if self.moved > MOST_MOVED:
             said.insert(0, f"logits move by {self.moved:.3f} of their spread, allowed {MOST_MOVED}")
         return "; ".join(said)

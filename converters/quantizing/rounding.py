@@ -9,9 +9,8 @@ import numpy as np
 
 from converters import steps
 from converters.data.predictions import Predictions
-from converters.evaluation import judging
-from converters.evaluation.answers import ORIGINAL, eager_maps, predictions_path, truth_of
-from converters.evaluation.judging import Answers, Judging
+from converters.evaluation.answers import ORIGINAL, held_back, original_outputs, predictions_path
+from converters.evaluation.judging import Judging
 from converters.evaluation.measures import threshold_logit
 from converters.evaluation.operating_point import finding_of
 from converters.failures import ToolFailed
@@ -19,6 +18,7 @@ from converters.formats import artefacts
 from converters.quantizing import qat, quantize
 from converters.quantizing.model_files import calibration_films, floats, fold_answers, not_made
 from converters.steps import Workshop
+from converters.tasks.interface import Answers
 from firmware_app.errors import InferenceFailed
 
 SAMPLE_FILMS = 24
@@ -35,6 +35,7 @@ def quantize_step(shop: Workshop) -> dict[str, Any]:
     lost, court = not_made(shop), court_of(shop)
     plain = {fold.name: floats(shop, fold) for fold in shop.trained_folds}
     tuned: dict[str, Path] = {}
+    learns = shop.task.distils and not recipe.net.is_foreign
     found: dict[str, Any] = {}
     made: list[Path] = []
     for key in (*artefacts.wanted(recipe), *artefacts.extras(recipe)):
@@ -44,7 +45,7 @@ def quantize_step(shop: Workshop) -> dict[str, Any]:
         try:
             search, sources = searched(shop, runtime, court, plain), plain
             found[runtime] = search.as_dict()
-            if search.chosen is None and recipe.quantize.aware_epochs and not recipe.net.is_foreign:
+            if search.chosen is None and recipe.quantize.aware_epochs and learns:
                 tuned = sources = tuned or qat.float_files(shop)
                 search = searched(shop, runtime, court, tuned)
                 found[runtime] = quantize.joined(found[runtime], search)
@@ -87,8 +88,9 @@ def shipped_int8(shop: Workshop, runtime: str, chosen: quantize.Candidate, sourc
 def court_of(shop: Workshop) -> Judging:
     """The original's answers on the held-back films, and how other files are judged beside them."""
     original, gate = Predictions.load(predictions_path(shop, ORIGINAL)), shop.recipe.gate
-    if shop.recipe.task != "segment":
-        return Judging(original, original.logits, threshold_logit(finding_of(shop)), gate)
-    nets = [(steps.final(shop, fold), shop.array(shop.films(fold.held))) for fold in shop.material.division.folds]
-    cells = np.concatenate([judging.answers(eager_maps(net, films), net.first_bias, True) for net, films in nets])
-    return Judging(original, cells, threshold_logit(finding_of(shop)), gate, truth_of(shop, cells.shape[1:]))
+    folds = shop.material.division.folds
+    answers = np.concatenate(
+        [shop.task.answers(original_outputs(shop, fold), steps.final(shop, fold).first_bias) for fold in folds]
+    )
+    cut, truth = threshold_logit(finding_of(shop)), shop.task.truth(held_back(shop), answers)
+    return Judging(shop.task, original, answers, cut, gate, truth)

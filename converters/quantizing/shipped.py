@@ -14,10 +14,9 @@ from numpy.typing import NDArray
 
 from converters import steps
 from converters.data.predictions import Predictions
-from converters.evaluation import gates, judging
-from converters.evaluation.answers import eager_maps, said_of
-from converters.evaluation.gates import Outcome, Verdict
-from converters.evaluation.judging import Answers
+from converters.evaluation import gates
+from converters.evaluation.answers import as_predictions
+from converters.evaluation.gates import GateOutcome, GateResult
 from converters.evaluation.measures import threshold_logit
 from converters.evaluation.operating_point import finding_of
 from converters.formats import artefacts
@@ -27,6 +26,8 @@ from converters.quantizing import quantize
 from converters.quantizing.model_files import calibration_names
 from converters.recipe import Gate
 from converters.steps import Workshop
+from converters.tasks.interface import Answers, Outputs, Task
+from converters.training import fitting
 from firmware_app.imaging.model_input import InputSpec
 
 MOST_FILMS = 1000
@@ -37,10 +38,11 @@ MOST_VOLUMES = 24
 class Shipped:
     """The network that ships with what it says of some films, and how a file of it is judged beside that."""
 
+    task: Task
     net: CamNet
     spec: InputSpec
     films: NDArray[np.uint8]
-    maps: NDArray[np.float32]
+    outputs: Outputs
     original: Predictions
     threshold: float
     gate: Gate
@@ -50,34 +52,37 @@ class Shipped:
         """Ask PyTorch about :func:`drawn` films."""
         net, films = steps.final(shop, shop.material.division.shipped), shop.films(drawn(shop))
         pixels = shop.array(films)
-        maps = eager_maps(net, pixels)
-        logits = judging.film_logits(judging.answers(maps, net.first_bias, net.outlines))
+        outputs = fitting.outputs(net, pixels, shop.task.outputs)
+        scores = shop.task.scores(shop.task.answers(outputs, net.first_bias))
         threshold = threshold_logit(finding_of(shop))
-        return cls(net, shop.spec, pixels, maps, said_of(films, logits), threshold, shop.recipe.gate)
+        original = as_predictions(films, scores)
+        return cls(shop.task, net, shop.spec, pixels, outputs, original, threshold, shop.recipe.gate)
 
-    def verdicts(self, path: Path, key: Key) -> list[Verdict]:
-        """Of a model file: its maps cell by cell, or, of INT8, its logits; and whom it calls positive."""
-        maps = artefacts.maps(path, artefacts.asked_in(key[0]), self.spec, self.films)
-        told = self._answers(maps)
-        found = gates.parity(key[1], *gates.apart(self.maps, maps))
-        calls = gates.sensitivity(self.original, self._predictions(told), self.threshold, self.gate)
+    def verdicts(self, path: Path, key: Key) -> list[GateResult]:
+        """Of a model file: its outputs cell by cell, or, of INT8, its logits; and whom it calls positive."""
+        runtime = artefacts.asked_in(key[0])
+        outputs = artefacts.outputs(path, runtime, self.spec, self.films, self.task.outputs)
+        answers = self._answers(outputs)
+        found = gates.parity(key[1], *gates.apart(self.outputs, outputs))
+        calls = gates.sensitivity(self.original, self._predictions(answers), self.threshold, self.gate)
         # How sure one may be of a sensitivity is the folds' matter: here both answers are known, film by film.
-        outcome = Outcome.REFUSED if calls.outcome is Outcome.REFUSED else Outcome.PASSED
+        outcome = GateOutcome.REFUSED if calls.outcome is GateOutcome.REFUSED else GateOutcome.PASSED
         called = replace(calls, gate="shipped calls", outcome=outcome, said=f"as shipped, {calls.said}")
         if found is not None:
             return [replace(found, gate="shipped parity", said=f"as shipped, {found.said}"), called]
-        return [self._moved(told), called]
+        return [self._moved(answers), called]
 
-    def _answers(self, maps: NDArray[np.float32]) -> Answers:
-        return judging.answers(maps, self.net.first_bias, self.net.outlines)
+    def _answers(self, outputs: Outputs) -> Answers:
+        return self.task.answers(outputs, self.net.first_bias)
 
-    def _predictions(self, told: Answers) -> Predictions:
-        return replace(self.original, logits=judging.film_logits(told))
+    def _predictions(self, answers: Answers) -> Predictions:
+        return replace(self.original, logits=self.task.scores(answers))
 
-    def _moved(self, told: Answers) -> Verdict:
-        value, margin = quantize.moved(self._answers(self.maps), told), quantize.MOST_MOVED
+    def _moved(self, answers: Answers) -> GateResult:
+        value, margin = quantize.moved(self._answers(self.outputs), answers), quantize.MOST_MOVED
         said = f"as shipped, logits move by {value:.3f} of their spread on {len(self.films)} films, allowed {margin:g}"
-        return Verdict("shipped logits", Outcome.PASSED if value <= margin else Outcome.REFUSED, value, margin, said)
+        outcome = GateOutcome.PASSED if value <= margin else GateOutcome.REFUSED
+        return GateResult("shipped logits", outcome, value, margin, said)
 
 
 def drawn(shop: Workshop) -> list[str]:

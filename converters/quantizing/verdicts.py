@@ -5,16 +5,16 @@ from typing import Any
 import numpy as np
 
 from converters import steps
-from converters.evaluation import gates, judging
-from converters.evaluation.answers import eager_maps, predictions_path
-from converters.evaluation.gates import Outcome, Verdict
-from converters.evaluation.judging import Answers
+from converters.evaluation import gates
+from converters.evaluation.answers import original_outputs, predictions_path
+from converters.evaluation.gates import GateOutcome, GateResult
 from converters.formats import artefacts
 from converters.formats.artefacts import NAMES, Key
 from converters.quantizing.model_files import floats, not_made
 from converters.quantizing.rounding import court_of
 from converters.quantizing.shipped import Shipped
 from converters.steps import Workshop
+from converters.tasks.interface import Answers
 
 
 def gate_step(shop: Workshop) -> dict[str, Any]:
@@ -61,10 +61,10 @@ def passed_extras(shop: Workshop) -> list[Key]:
 
 def _let_through(shop: Workshop) -> list[Key]:
     told = shop.ledger.read("gates")["artefacts"]
-    return [(one["runtime"], one["precision"]) for one in told if one["outcome"] != Outcome.REFUSED.value]
+    return [(one["runtime"], one["precision"]) for one in told if one["outcome"] != GateOutcome.REFUSED.value]
 
 
-def explanations(shop: Workshop) -> dict[Key, list[Verdict]]:
+def explanations(shop: Workshop) -> dict[Key, list[GateResult]]:
     """What the gate of the maps says of every file that was compared with Grad-CAM."""
     told = shop.ledger.read("maps")["artefacts"]
     return {
@@ -78,12 +78,12 @@ def _without_choice(key: Key, told: dict[str, Any]) -> dict[str, Any]:
     if not told["tried"]:
         return _entry(key, [], str(told["refused"]))
     nearest = min(told["tried"], key=lambda one: float(one["moved"]))
-    return {**_entry(key, nearest["gates"], str(nearest["refused"])), "outcome": Outcome.REFUSED.value}
+    return {**_entry(key, nearest["gates"], str(nearest["refused"])), "outcome": GateOutcome.REFUSED.value}
 
 
 def _entry(key: Key, verdicts: list[dict[str, Any]], why: str = "") -> dict[str, Any]:
-    refused = [str(one["said"]) for one in verdicts if one["outcome"] == Outcome.REFUSED.value]
-    outcome = gates.gravest({Outcome(one["outcome"]) for one in verdicts})
+    refused = [str(one["said"]) for one in verdicts if one["outcome"] == GateOutcome.REFUSED.value]
+    outcome = gates.gravest({GateOutcome(one["outcome"]) for one in verdicts})
     return {
         "runtime": key[0], "precision": key[1], "outcome": outcome.value, "gates": verdicts,
         "why": why or "; ".join(refused),
@@ -95,8 +95,8 @@ def _float_file(shop: Workshop, key: Key) -> tuple[Answers, tuple[float, float]]
     pooled, largest = [], (0.0, 0.0)
     for fold in shop.material.division.folds:
         net, films = steps.final(shop, fold), shop.array(shop.films(fold.held))
-        found = artefacts.maps(floats(shop, fold) / NAMES[key], key[0], shop.spec, films)
-        relative, absolute = gates.apart(eager_maps(net, films), found)
+        found = artefacts.outputs(floats(shop, fold) / NAMES[key], key[0], shop.spec, films, shop.task.outputs)
+        relative, absolute = gates.apart(original_outputs(shop, fold), found)
         largest = max(largest[0], relative), max(largest[1], absolute)
-        pooled.append(judging.answers(found, net.first_bias, net.outlines))
+        pooled.append(shop.task.answers(found, net.first_bias))
     return np.concatenate(pooled), largest

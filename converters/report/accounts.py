@@ -2,7 +2,7 @@
 
 * ``train.json``, ``distill.json``, ``prune.json``: fold → size, work and AUC, of pruning the layers too
 * ``quantize.json``: runtime → ``Search.as_dict()``
-* ``gates.json``: ``{"artefacts": [{"runtime", "precision", "outcome", "gates": [Verdict.as_dict() …], "why"}]}``
+* ``gates.json``: ``{"artefacts": [{"runtime", "precision", "outcome", "gates": [GateResult.as_dict() …], "why"}]}``
 * ``leave_out.json``: ``{"trait", "sources": [{"value", "n", "positives", "learnt_from", "auc", "auc_ci"}]}``
 * ``speed.json``: ``{"machine", "rows": [{"runtime", "precision", "name", "milliseconds", "low", "high", "bytes"}]}``
 * ``maps.json``: ``{"artefacts": [{"runtime", "precision", "every_cell", "evidence": Agreement}], "covered":
@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Self
 
-from converters.evaluation.gates import Outcome, Verdict
+from converters.evaluation.gates import GateOutcome, GateResult
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,36 +80,20 @@ class Quantized:
 
 
 @dataclass(frozen=True, slots=True)
-class Said:
-    """One verdict of one gate."""
-
-    gate: str
-    outcome: Outcome
-    measured: float
-    margin: float
-    said: str
-
-    @classmethod
-    def from_dict(cls, told: Mapping[str, Any]) -> Self:
-        """From ``Verdict.as_dict``."""
-        return cls(told["gate"], Outcome(told["outcome"]), float(told["measured"]), float(told["margin"]), told["said"])
-
-
-@dataclass(frozen=True, slots=True)
-class Judged:
+class FileGates:
     """One artefact before the gates."""
 
     runtime: str
     precision: str
-    outcome: Outcome
-    gates: tuple[Said, ...]
+    outcome: GateOutcome
+    gates: tuple[GateResult, ...]
     why: str = ""
 
     @classmethod
     def from_dict(cls, told: Mapping[str, Any]) -> Self:
         """From an entry of ``gates.json``."""
-        gates = tuple(Said.from_dict(one) for one in told.get("gates", ()))
-        return cls(told["runtime"], told["precision"], Outcome(told["outcome"]), gates, told.get("why", ""))
+        gates = tuple(GateResult.from_dict(one) for one in told.get("gates", ()))
+        return cls(told["runtime"], told["precision"], GateOutcome(told["outcome"]), gates, told.get("why", ""))
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,7 +171,7 @@ class Accounts:
     trained: tuple[Trained, ...] = ()
     pruning: Pruning | None = None
     quantized: tuple[Quantized, ...] = ()
-    judged: tuple[Judged, ...] = ()
+    judged: tuple[FileGates, ...] = ()
     timed: tuple[Timed, ...] = ()
     machine: str = ""
     mapped: tuple[Mapped, ...] = ()
@@ -212,7 +196,7 @@ class Accounts:
             trained,
             Pruning.from_dict(shipped) if shipped else None,
             tuple(Quantized.from_dict(runtime, one) for runtime, one in told.get("quantize", {}).items()),
-            tuple(Judged.from_dict(one) for one in told.get("gates", {}).get("artefacts", ())),
+            tuple(FileGates.from_dict(one) for one in told.get("gates", {}).get("artefacts", ())),
             tuple(Timed.from_dict(one) for one in speed.get("rows", ())),
             str(speed.get("machine", "")),
             tuple(Mapped.from_dict(one) for one in maps.get("artefacts", ()) if one["every_cell"]["n"]),
@@ -222,15 +206,14 @@ class Accounts:
             tuple(Unseen.from_dict(left.get("trait", ""), one) for one in left.get("sources", ())),
         )
 
-    def refusing(self, later: Mapping[tuple[str, str], Sequence[Verdict]]) -> Self:
+    def refusing(self, later: Mapping[tuple[str, str], Sequence[GateResult]]) -> Self:
         """With files that are refused, by (runtime, precision), after the step ``gate`` had let them through."""
 
-        def judged(one: Judged) -> Judged:
+        def judged(one: FileGates) -> FileGates:
             against = later.get((one.runtime, one.precision))
             if not against:
                 return one
-            said = (Said.from_dict(verdict.as_dict()) for verdict in against)
-            return replace(one, outcome=Outcome.REFUSED, gates=(*one.gates, *said))
+            return replace(one, outcome=GateOutcome.REFUSED, gates=(*one.gates, *against))
 
         return replace(self, judged=tuple(judged(one) for one in self.judged))
 

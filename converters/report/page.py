@@ -7,16 +7,16 @@ from html import escape
 from pathlib import Path
 
 from converters.data.predictions import Predictions
-from converters.evaluation.gates import Outcome
+from converters.evaluation.gates import GateOutcome, GateResult
 from converters.evaluation.measures import Evaluation, Interval, Prevalence, evaluation, in_order
 from converters.outputs import write_text
 from converters.report import figures, weak
-from converters.report.accounts import Accounts, Attempt, Judged, Said
+from converters.report.accounts import Accounts, Attempt, FileGates
 from converters.report.figures import MEGABYTE, Key
 from converters.report.style import STYLE
 from converters.report.weak import FEW_POSITIVES, LITTLE_SPECIFICITY, MISCALIBRATED
 from converters.report.words import CATALOGUE, both, say
-from firmware_app.tasks.classify import FindingSpec
+from firmware_app.tasks.interface import FindingPart
 from firmware_app.tasks.part import Words
 
 
@@ -27,7 +27,7 @@ class Subject:
     pack: str
     version: str
     title: Words
-    finding: FindingSpec
+    finding: FindingPart
     weak_points: tuple[Words, ...]
     split: str
     main: Key
@@ -150,14 +150,14 @@ def _weak(subject: Subject, main: Evaluation, accounts: Accounts) -> Iterable[st
         yield say("weak_ece", ece=_rate(main.ece, main.ece_ci))
     if main.decision_curve is not None and main.decision_curve.useful is None:
         yield say("weak_useless")
-    unsure = sum(one.outcome is Outcome.INCONCLUSIVE for one in accounts.judged)
+    unsure = sum(one.outcome is GateOutcome.INCONCLUSIVE for one in accounts.judged)
     if unsure:
         yield say("weak_inconclusive", count=unsure, all=len(accounts.judged))
     yield from (say("weak_int8", runtime=one.runtime) for one in accounts.quantized if one.tried and not one.found)
 
 
 def _refusals(accounts: Accounts) -> str:
-    refused = [one for one in accounts.judged if one.outcome is Outcome.REFUSED]
+    refused = [one for one in accounts.judged if one.outcome is GateOutcome.REFUSED]
     said = [f"<b>{escape(one.runtime)} {escape(one.precision)}</b> {_why(one)}" for one in refused]
     known = {one.runtime for one in refused if one.precision == "int8"}
     for search in accounts.quantized:
@@ -168,13 +168,13 @@ def _refusals(accounts: Accounts) -> str:
     return _list(said) if said else f"<p>{say('refused_none')}</p>"
 
 
-def _why(one: Judged) -> str:
-    said = "; ".join(_verdict(gate) for gate in one.gates if gate.outcome is Outcome.REFUSED)
-    detail = "; ".join([*(gate.said for gate in one.gates if gate.outcome is Outcome.REFUSED), one.why]).strip("; ")
+def _why(one: FileGates) -> str:
+    said = "; ".join(_verdict(gate) for gate in one.gates if gate.outcome is GateOutcome.REFUSED)
+    detail = "; ".join([*(gate.said for gate in one.gates if gate.outcome is GateOutcome.REFUSED), one.why]).strip("; ")
     return f"{said}<small lang='en'>{escape(detail)}</small>"
 
 
-def _verdict(gate: Said) -> str:
+def _verdict(gate: GateResult) -> str:
     """What a gate measured, in both languages; a whole negative margin counts films."""
     if gate.gate == "sensitivity" and (gate.margin == 0.0 or gate.margin <= -1.0):
         return say("gate_lost", measured=f"{-gate.measured:.0f}", margin=f"{-gate.margin:.0f}")
@@ -289,7 +289,7 @@ def _training(accounts: Accounts) -> str:
     ))  # fmt: skip
 
 
-def _badge(outcome: Outcome) -> str:
+def _badge(outcome: GateOutcome) -> str:
     return f"<b class='{outcome.value}'>{say(outcome.value)}</b>"
 
 

@@ -13,6 +13,11 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
+from converters.data.datasets import FilmSet
+from converters.nets import CamNet
+from converters.recipe import Train
+from firmware_app.imaging.model_input import InputSpec
+
 HIDDEN = 64
 
 
@@ -45,6 +50,16 @@ class Alignment(nn.Module):  # type: ignore[misc]
             guess = self.judge(_TurnedRound.apply(features))
             return functional.cross_entropy(guess, source, reduction="none")
         return coral(features, source).expand(len(features))
+
+
+def beside(plan: Train, films: FilmSet, net: CamNet, spec: InputSpec) -> Alignment | None:
+    """The term that a recipe asks for; ``None`` without one."""
+    if plan.alignment == "none":
+        return None
+    sources = [dict(film.traits).get(plan.alignment_trait, "") for film in films.films]
+    with torch.no_grad():
+        width = net.copy().eval()(torch.zeros(1, spec.channels, spec.height, spec.width))[1].shape[1]
+    return Alignment(plan.alignment, sources, width)
 
 
 def coral(features: Tensor, source: Tensor) -> Tensor:

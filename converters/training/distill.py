@@ -36,6 +36,7 @@ class Taught:
     plan: Distill
     smoothing: Train
     beside: nn.ModuleList
+    changes_films: bool = False
 
     def __call__(self, net: CamNet, films: Tensor, index: NDArray[np.int64]) -> Tensor:
         """See :class:`converters.training.fitting.Objective`."""

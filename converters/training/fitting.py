@@ -9,7 +9,7 @@ import json
 import math
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, cast
@@ -46,10 +46,15 @@ class Films:
 
 
 class Objective(Protocol):
-    """What a fit makes small.  ``beside`` holds what is learnt with the network and thrown away afterwards."""
+    """What a fit makes small.  ``beside`` holds what is learnt with the network and thrown away afterwards.
+
+    ``changes_films``: it varies the films itself, together with their masks or boxes; else the fit does.
+    """
 
     @property
     def beside(self) -> nn.Module | None: ...
+    @property
+    def changes_films(self) -> bool: ...
 
     def __call__(self, net: CamNet, films: Tensor, index: NDArray[np.int64]) -> Tensor:
         """(B,) losses of the changed ``films`` (B, 1, H, W) in [0, 1], which have the targets of rows ``index``."""
@@ -166,7 +171,7 @@ def _epoch(
             seen, told_of = pasted(seen, index, films.seen, films.lesions, plan.change.paste, rng)
         if epoch < plan.early_epochs:
             seen = functional.interpolate(seen, plan.early_size, mode="bilinear", antialias=True, align_corners=False)
-        if seen.ndim == 4:  # a volume is changed together with its mask, by its objective
+        if not objective.changes_films:
             seen = laid_out(augmented(seen, plan.change, rng))
         each = objective(net, seen.to(device()), told_of)
         losses[index] = each.detach().double().cpu().numpy()
@@ -234,12 +239,28 @@ def over(
     net: CamNet, films: NDArray[np.uint8], ask: Callable[[CamNet, Tensor], Tensor], batch: int = 64
 ) -> NDArray[np.float64]:
     """What ``ask`` gives for every film, in evaluation mode and without gradients."""
+    found = [one[0] for one in _asked(net, films, lambda own, seen: (ask(own, seen),), batch)]
+    return np.asarray(torch.cat(found).double().numpy(), dtype=np.float64)
+
+
+def outputs(net: CamNet, films: NDArray[np.uint8], names: Sequence[str]) -> dict[str, NDArray[np.float32]]:
+    """(N, H, W) uint8 → the network's outputs of these names, (N, …), in PyTorch."""
+    parts = list(_asked(net, films, lambda one, seen: one(seen)))
+    places = [net.outputs.index(name) for name in names]
+    return {
+        name: np.asarray(torch.cat([part[place] for part in parts]).float().numpy(), dtype=np.float32)
+        for name, place in zip(names, places, strict=True)
+    }
+
+
+def _asked(
+    net: CamNet, films: NDArray[np.uint8], ask: Callable[[CamNet, Tensor], tuple[Tensor, ...]], batch: int = 64
+) -> Iterator[tuple[Tensor, ...]]:
     net.eval()
     there = next(net.parameters(), net.bias).device
     batch = batch if films.ndim == 3 else VOLUMES_AT_ONCE
-    out: list[Tensor] = []
-    with torch.no_grad():
-        for start in range(0, len(films), batch):
-            seen = torch.from_numpy(films[start : start + batch]).float().unsqueeze(1) / 255.0
-            out.append(ask(net, laid_out(seen).to(there)).cpu())
-    return np.asarray(torch.cat(out).double().numpy(), dtype=np.float64)
+    for start in range(0, len(films), batch):
+        seen = torch.from_numpy(films[start : start + batch]).float().unsqueeze(1) / 255.0
+        with torch.no_grad():
+            found = ask(net, laid_out(seen).to(there))
+        yield tuple(one.cpu() for one in found)

@@ -5,12 +5,13 @@ training films only (Platt), and mixed with the label: ``(1 - w) · label + w ·
 same way, are auxiliary targets: they shape the features and are dropped at export.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from converters.data.datasets import Film, FilmSet
+from converters.recipe import Recipe
 from converters.statistics import intervals
 
 SMALLEST = 1e-4
@@ -51,6 +52,30 @@ def targets(films: FilmSet, teacher_weight: float, balance: str | None) -> Targe
         auxiliary[taught] = (1.0 - teacher_weight) * auxiliary[taught] + teacher_weight * probabilities
     weights = balanced(labels, [traits(film, balance) for film in films.films])
     return Targets(main.astype(np.float32), auxiliary.astype(np.float32), weights)
+
+
+def costly(films: FilmSet, recipe: Recipe) -> Targets:
+    """The recipe's targets of training films, their weights moved to what each mistake costs at the clinic."""
+    plan = recipe.train
+    assert plan is not None
+    aim = targets(films, plan.published_weight, plan.balance)
+    labels = np.array([film.label for film in films.films], dtype=np.int64)
+    return replace(aim, weights=cost_weights(labels, aim.weights, recipe.cost.miss, recipe.cost.prevalence))
+
+
+def cost_weights(
+    labels: NDArray[np.int64], weights: NDArray[np.float32], miss: float, prevalence: float | None
+) -> NDArray[np.float32]:
+    """(N,) weights with mean 1: ``weights`` moved to what a film's mistake costs at the clinic's prevalence.
+
+    In all, positive films come to weigh ``miss * prevalence`` beside the negative ones' ``1 - prevalence``; without a
+    prevalence the films' own is taken.
+    """
+    at_clinic = float(labels.mean()) if prevalence is None else prevalence
+    share = float(weights[labels == 1].sum() / weights.sum())
+    positive, negative = miss * at_clinic / max(share, 1e-9), (1.0 - at_clinic) / max(1.0 - share, 1e-9)
+    moved = weights * np.where(labels == 1, positive, negative)
+    return np.asarray(moved / moved.mean(), dtype=np.float32)
 
 
 def findings_of(films: FilmSet, labels: NDArray[np.int64]) -> NDArray[np.float64]:

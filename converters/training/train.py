@@ -36,6 +36,7 @@ class Labels:
     targets: Targets
     plan: Train
     beside: Alignment | None = None
+    changes_films: bool = False
 
     def __call__(self, net: CamNet, films: Tensor, index: NDArray[np.int64]) -> Tensor:
         """See :class:`converters.training.fitting.Objective`."""
@@ -60,21 +61,6 @@ def cross_entropy(logits: Tensor, targets: Targets, index: NDArray[np.int64], pl
         each = functional.binary_cross_entropy_with_logits(logits[:, 1:], beside, reduction="none")
         losses = losses + plan.auxiliary_weight * each.mean(dim=1)
     return losses
-
-
-def cost_weights(
-    labels: NDArray[np.int64], weights: NDArray[np.float32], miss: float, prevalence: float | None
-) -> NDArray[np.float32]:
-    """(N,) weights with mean 1: ``weights`` moved to what a film's mistake costs at the clinic's prevalence.
-
-    In all, positive films come to weigh ``miss * prevalence`` beside the negative ones' ``1 - prevalence``; without a
-    prevalence the films' own is taken.
-    """
-    at_clinic = float(labels.mean()) if prevalence is None else prevalence
-    share = float(weights[labels == 1].sum() / weights.sum())
-    positive, negative = miss * at_clinic / max(share, 1e-9), (1.0 - at_clinic) / max(1.0 - share, 1e-9)
-    moved = weights * np.where(labels == 1, positive, negative)
-    return np.asarray(moved / moved.mean(), dtype=np.float32)
 
 
 def beginning(recipe: Recipe, name: str, channels: int, near: Path) -> CamNet:

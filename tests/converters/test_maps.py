@@ -29,14 +29,14 @@ def results(work: Path, step: str) -> dict[str, Any]:
 def test_grad_cam_before_its_relu_is_the_activation_map_divided_by_its_cells(name: str) -> None:
     import torch
 
-    from converters.evaluation import answers
     from converters.nets import build
     from converters.quantizing import maps
+    from converters.training import fitting
 
     torch.manual_seed(0)
     net = build(name, findings=3)
     films = np.random.default_rng(0).integers(0, 256, (3, SIDE, SIDE), dtype=np.uint8)
-    wanted = answers.eager_maps(net, films)[:, 0]
+    wanted = fitting.outputs(net, films, ("map",))["map"][:, 0]
     found = maps.grad_cam(net, films)
     assert found * wanted[0].size == pytest.approx(wanted, rel=1e-3, abs=1e-6)
     assert all(value.requires_grad for value in net.parameters())

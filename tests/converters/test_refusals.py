@@ -202,12 +202,10 @@ def test_every_kind_of_model_file_is_whole_or_absent_on_a_full_disk(small_disk: 
     (small_disk / "ballast").write_bytes(b"\0" * (2 * 1024 * 1024 - 96 * 1024))
     source = whole / "model.fp32.onnx"
     writers: dict[str, Callable[[Path], Path]] = {
-        "model.fp32.onnx": lambda path: onnx_file.export(net, artefacts.noise(spec), ("film", artefacts.OUTPUTS), path),
+        "model.fp32.onnx": lambda path: onnx_file.export(net, artefacts.noise(spec), ("film", net.outputs), path),
         "model.fp16.xml": lambda path: openvino_ir.export(source, path, half=True),
         "model.fp16.tflite": lambda path: tflite_file.halve(whole / "model.fp32.tflite", path),
-        "model.fp32.tflite": lambda path: tflite_file.export(
-            net, artefacts.noise(spec), ("film", artefacts.OUTPUTS), path
-        ),
+        "model.fp32.tflite": lambda path: tflite_file.export(net, artefacts.noise(spec), ("film", net.outputs), path),
     }
     for name, write in writers.items():
         with pytest.raises(OutputUnwritable, match="Free some space"):
@@ -236,7 +234,7 @@ def test_a_pack_is_whole_or_absent_on_a_full_disk(chain: Path, films: Path, smal
 def test_a_quantized_file_that_fails_plainly_is_mended_layer_by_layer_or_refused(tmp_path: Path) -> None:
     import numpy as np
 
-    from converters.evaluation.gates import Outcome, Verdict
+    from converters.evaluation.gates import GateOutcome, GateResult
     from converters.quantizing import quantize
 
     class Format:
@@ -256,8 +254,8 @@ def test_a_quantized_file_that_fails_plainly_is_mended_layer_by_layer_or_refused
         spared = json.loads((folder / "note.json").read_text())
         return wanted + (0.0 if "b" in spared else 0.5) + (0.0 if "a" in spared else 0.01)
 
-    def judge(_logits: object) -> list[Verdict]:
-        return [Verdict("auc", Outcome.PASSED, 0.0, 0.0, "")]
+    def judge(_logits: object) -> list[GateResult]:
+        return [GateResult("auc", GateOutcome.PASSED, 0.0, 0.0, "")]
 
     found = quantize.search(Format(), tmp_path, wanted, logits, judge, 2, logits)
     assert found.chosen is not None

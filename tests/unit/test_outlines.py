@@ -9,10 +9,11 @@ import pytest
 from converters.data import volumes
 from converters.data.predictions import Predictions
 from converters.evaluation import outlines
-from converters.evaluation.gates import Outcome
+from converters.evaluation.gates import GateOutcome
 from converters.evaluation.judging import Judging
 from converters.failures import DataUnreadable
 from converters.recipe import Gate
+from converters.tasks import segment
 from firmware_app.errors import PackTaskUnread
 from firmware_app.imaging.model_input import InputSpec, to_model_input
 from firmware_app.packs.manifest import Manifest
@@ -31,7 +32,7 @@ def court(gate: Gate | None = None) -> Judging:
     cells = np.where(truth, np.float32(3.0), np.float32(-3.0))
     names = tuple(f"v{number}" for number in range(COUNT))
     original = Predictions(names, labels, names, cells.reshape(COUNT, -1).max(axis=1).astype(np.float64), ({},) * COUNT)
-    return Judging(original, cells, 0.0, gate or Gate(), truth)
+    return Judging(segment.task, original, cells, 0.0, gate or Gate(), truth)
 
 
 def shrunk(cells: np.ndarray[tuple[int, ...], np.dtype[np.float32]], slices: int) -> outlines.Cells:
@@ -44,17 +45,17 @@ def shrunk(cells: np.ndarray[tuple[int, ...], np.dtype[np.float32]], slices: int
 def test_a_file_whose_outlines_shrink_is_refused_although_it_finds_every_lesion() -> None:
     judge = court()
     same = {one.gate: one.outcome for one in judge.verdicts(judge.answers)}
-    assert same["dice"] is Outcome.PASSED
+    assert same["dice"] is GateOutcome.PASSED
     worse = {one.gate: one for one in judge.verdicts(shrunk(judge.answers, 1))}
-    assert worse["auc"].outcome is not Outcome.REFUSED
-    assert worse["dice"].outcome is Outcome.REFUSED
+    assert worse["auc"].outcome is not GateOutcome.REFUSED
+    assert worse["dice"].outcome is GateOutcome.REFUSED
     assert worse["dice"].measured == pytest.approx(2 * 48 / (48 + 64) - 1.0)
     assert "Dice 1.0000 changes by" in worse["dice"].said
 
 
 def test_an_outline_that_moves_less_than_the_margin_passes() -> None:
     judge = court(Gate(dice_loss=0.2))
-    assert {one.gate: one.outcome for one in judge.verdicts(shrunk(judge.answers, 1))}["dice"] is Outcome.PASSED
+    assert {one.gate: one.outcome for one in judge.verdicts(shrunk(judge.answers, 1))}["dice"] is GateOutcome.PASSED
 
 
 def test_the_threshold_is_the_one_with_the_best_dice() -> None:

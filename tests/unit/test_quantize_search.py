@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from converters.evaluation.gates import Outcome, Verdict
+from converters.evaluation.gates import GateOutcome, GateResult
 from converters.quantizing import quantize
 
 WANTED = np.array([-1.0, 0.0, 1.0])
@@ -32,8 +32,8 @@ def logits(path: Path) -> NDArray[np.float64]:
 def test_a_refused_try_is_told_with_the_reason_for_which_it_was_refused(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def judge(_found: NDArray[np.float64]) -> list[Verdict]:
-        return [Verdict("sensitivity", Outcome.REFUSED, -7.0, -1.0, "7 lost, 1 won, allowed 1 lost of so few")]
+    def judge(_found: NDArray[np.float64]) -> list[GateResult]:
+        return [GateResult("sensitivity", GateOutcome.REFUSED, -7.0, -1.0, "7 lost, 1 won, allowed 1 lost of so few")]
 
     found = quantize.search(Rounded(), tmp_path / "openvino", WANTED, logits, judge, 0, logits)
     assert found.chosen is None
@@ -43,8 +43,8 @@ def test_a_refused_try_is_told_with_the_reason_for_which_it_was_refused(
 
 
 def test_a_try_that_passes_says_how_far_it_moves(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    def judge(_found: NDArray[np.float64]) -> list[Verdict]:
-        return [Verdict("auc", Outcome.PASSED, 0.0, -0.005, "AUC changes by +0.0000")]
+    def judge(_found: NDArray[np.float64]) -> list[GateResult]:
+        return [GateResult("auc", GateOutcome.PASSED, 0.0, -0.005, "AUC changes by +0.0000")]
 
     found = quantize.search(Rounded(), tmp_path / "openvino", WANTED, logits, judge, 0, logits)
     assert found.chosen is not None

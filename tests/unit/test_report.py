@@ -16,7 +16,7 @@ from PIL import Image
 
 from converters import report
 from converters.data.predictions import Predictions
-from converters.evaluation.gates import Outcome, Verdict
+from converters.evaluation.gates import GateOutcome, GateResult
 from converters.report import words
 from converters.report.accounts import Accounts
 from firmware_app.tasks.classify import Calibration, FindingSpec
@@ -233,12 +233,15 @@ def test_a_file_that_the_golden_cases_refuse_after_the_gates_is_there_with_why(
     language: str, golden: str, parity: str
 ) -> None:
     against = [
-        Verdict("golden", Outcome.REFUSED, 0.31, 0.15, "on the golden cases 0.310"),
-        Verdict("golden parity", Outcome.REFUSED, 0.2, 0.05, "on the golden cases, a logit"),
+        GateResult("golden", GateOutcome.REFUSED, 0.31, 0.15, "on the golden cases 0.310"),
+        GateResult("golden parity", GateOutcome.REFUSED, 0.2, 0.05, "on the golden cases, a logit"),
     ]
     before = Accounts.from_dict(ACCOUNTS)
     after = before.refusing({("openvino", "int8"): against})
-    assert [one.outcome for one in (before.judged[0], after.judged[0])] == [Outcome.INCONCLUSIVE, Outcome.REFUSED]
+    assert [one.outcome for one in (before.judged[0], after.judged[0])] == [
+        GateOutcome.INCONCLUSIVE,
+        GateOutcome.REFUSED,
+    ]
     assert before.refusing({}) == before
     parsed = Page()
     parsed.feed(report.rendered(SUBJECT, PREDICTIONS, after, "2026-11-21"))

@@ -94,10 +94,8 @@ def test_a_golden_image_gets_the_expected_probability_everywhere(
         promise = pack.manifest.promise(case, pack.described(runtime, precision))
         assert promise is not None
         expected, tolerance = promise
-        answers = judge.ask(frame, runtime, precision)
-        assert set(answers) == set(expected)
-        for code, probability in expected.items():
-            assert answers[code] == pytest.approx(probability, abs=tolerance + 1e-6), (runtime, precision)
+        away = judge.box.difference(expected, judge.ask(frame, runtime, precision))
+        assert away.apart <= tolerance + 1e-6, (runtime, precision, away)
 
 
 def test_golden_images_show_nobody(pack: Pack) -> None:

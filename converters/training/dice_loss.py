@@ -1,4 +1,4 @@
-"""Train a network to outline: cross-entropy of every voxel, and the Dice of the whole (Milletari et al. 2016).
+"""The loss of outlines: cross-entropy of every voxel, and the Dice of the whole (Milletari et al. 2016).
 
 A missed voxel weighs what a missed lesion costs.  A volume and its mask are changed together, here and not before: they
 are mirrored along each axis and their contrast is bent, as far as the recipe's ``[train.change]`` says.
@@ -17,13 +17,14 @@ from converters.recipe import Changes
 
 
 @dataclass(frozen=True, slots=True)
-class Outlined:
+class DiceLoss:
     """The objective. ``masks`` (N, D, H, W) 0 or 1, at the model's input grid, in the order of the seen films."""
 
     masks: NDArray[np.uint8]
     miss: float
     change: Changes
     beside: None = None
+    changes_films: bool = True
 
     def __call__(self, net: CamNet, films: Tensor, index: NDArray[np.int64]) -> Tensor:
         """See :class:`converters.training.fitting.Objective`."""

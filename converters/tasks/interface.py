@@ -1,0 +1,171 @@
+"""What a task is to the converters: everything between a film's label or mask and a row of the card.
+
+The other half, from a model file's tensors to what a doctor sees, is the box's (:mod:`firmware_app.tasks.interface`):
+both have the same key, and what is not said here is taken from there.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from converters.evaluation.threshold import odds
+from converters.recipe import Recipe, Table
+from firmware_app.tasks import register
+from firmware_app.tasks.interface import Answer, FindingPart, Frame, OutputPart, Section
+from firmware_app.tasks.part import Words
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from torch import nn
+
+    from converters.data.datasets import Film, FilmSet
+    from converters.data.predictions import Predictions
+    from converters.evaluation.gates import GateResult
+    from converters.evaluation.judging import Judging
+    from converters.nets import CamNet
+    from converters.statistics.lesions import Marks
+    from converters.training.fitting import Objective
+    from converters.words import FindingWords
+    from converters.workshop import Workshop
+    from firmware_app.imaging.model_input import InputSpec
+
+Outputs = Mapping[str, NDArray[np.float32]]
+"""Output name → what a network gives for N films, (N, …)."""
+
+Answers = NDArray[Any]
+"""(N, …): what the gates compare, film by film, of two files' answers."""
+
+FEATURES = "features"
+"""The output, of any task, that a typicality model judges: a vector (N, F)."""
+
+
+class Task(ABC):
+    """A task; the abstract methods are what a new one must say."""
+
+    key: ClassVar[str]
+    """Its name in recipes (``task = "…"``) and manifests."""
+
+    outputs: ClassVar[tuple[str, ...]]
+    """The names of the network's outputs from which answers are made, as the model files have them."""
+
+    Settings: ClassVar[type[Table]] = Table
+    """The recipe's table ``[<key>]``; as for every table, unknown keys are refused."""
+
+    volumes: ClassVar[bool] = False
+    """Whether it reads volumes (``[input] depth``); films otherwise."""
+
+    distils: ClassVar[bool] = False
+    """Whether a network can learn from another one's answers: then [distill], [prune] and QAT are there for it."""
+
+    activation_map: ClassVar[bool] = False
+    """Whether its first output is a class activation map, to be compared with Grad-CAM."""
+
+    # --- the recipe ---------------------------------------------------------------------------------------------------
+
+    def check(self, recipe: Recipe) -> None:
+        """Raise :class:`ValueError` for a recipe that cannot be followed; the tables are valid one by one already."""
+        reads = (recipe.data.reader == "volumes", recipe.input.depth is not None)
+        if reads != (self.volumes, self.volumes):
+            raise ValueError('task = "segment", [data] reader = "volumes" and [input] depth belong together')
+        plain = not (recipe.distill or recipe.prune or (recipe.train and recipe.train.early_epochs))
+        if not self.distils and not plain:
+            raise ValueError(f'task = "{self.key}" is trained plainly: no [distill], no [prune], no early_epochs')
+
+    # --- training -----------------------------------------------------------------------------------------------------
+
+    @abstractmethod
+    def targets(self, shop: Workshop, films: FilmSet) -> Any:
+        """What a network is to learn of ``films``, in their order, from their labels or masks."""
+
+    def channels(self, recipe: Recipe, targets: Any) -> int:
+        """How many channels a network of :mod:`converters.nets` has for these targets; the first one ships."""
+        return 1
+
+    @abstractmethod
+    def objective(self, shop: Workshop, films: FilmSet, targets: Any, net: CamNet) -> Objective:
+        """The loss of ``net`` on ``films``, which have ``targets``."""
+
+    @abstractmethod
+    def network(self, brought: nn.Module | Path, recipe: Recipe, spec: InputSpec, made: Path) -> CamNet:
+        """A network that the user brought, a module or an ONNX file, as one that gives :attr:`outputs`.
+
+        ``made`` is where a file may be kept that is made of an ONNX file on the way.
+
+        Raises :class:`~converters.failures.RecipeInvalid` for a form that the task does not take.
+        """
+
+    # --- what the gates compare ---------------------------------------------------------------------------------------
+
+    @abstractmethod
+    def answers(self, outputs: Outputs, bias: float) -> Answers:
+        """Outputs of N films → their answers; ``bias`` is what the host adds (:attr:`CamNet.first_bias`)."""
+
+    def scores(self, answers: Answers) -> NDArray[np.float64]:
+        """(N,) log odds that a film shows the finding; the answers themselves where they are just that."""
+        return answers
+
+    def truth(self, films: FilmSet, answers: Answers) -> NDArray[Any] | None:
+        """(N, …) what right answers look like; ``None`` where the scores alone are judged, by the films' labels."""
+        return None
+
+    def verdicts(self, court: Judging, answers: Answers) -> list[GateResult]:
+        """The task's own gates of another file's answers, beside those of AUC and sensitivity."""
+        return []
+
+    @abstractmethod
+    def operating_point(
+        self, recipe: Recipe, original: Predictions, answers: Answers, truth: NDArray[Any] | None, outputs: Outputs
+    ) -> dict[str, Any]:
+        """The frozen numbers of the pack, as JSON, from the original's answers on films that it had not seen.
+
+        ``threshold``, a probability, and ``rule``, how it was chosen, must be among them. Raises
+        :class:`~converters.failures.GateFailed` where nothing can be chosen.
+        """
+
+    # --- the pack -----------------------------------------------------------------------------------------------------
+
+    @abstractmethod
+    def output(self, point: Mapping[str, Any], features: str | None) -> OutputPart:
+        """The manifest's ``output``; ``point`` is what :meth:`operating_point` gave."""
+
+    @abstractmethod
+    def finding(self, point: Mapping[str, Any], words: FindingWords) -> FindingPart:
+        """The manifest's finding."""
+
+    def weak_points(self, point: Mapping[str, Any]) -> tuple[Words, ...]:
+        """What a card must confess of such a model, before the numbers."""
+        return ()
+
+    # --- evaluation, golden cases and the card --------------------------------------------------------------------
+
+    def answer(self, section: Section, outputs: Outputs, frame: Frame) -> Answer:
+        """What the box says of one film, by its own module of this key."""
+        return register.get(self.key).answer(section, outputs, frame)
+
+    def logit(self, section: Section, outputs: Outputs, frame: Frame) -> float:
+        """The first finding's score for one film (a batch of one): the log odds of the box's probability."""
+        return odds(self.answer(section, outputs, frame).findings[0].probability)
+
+    def marks(self, section: Section, outputs: Outputs, film: Film) -> Marks | None:
+        """What is marked on one film, against its outline; ``None`` where it has none, or the task marks nothing."""
+        return None
+
+    def decision(self, section: Section) -> str:
+        """How the first finding is decided, for the card: sentences behind "`code` (label), priority …."."""
+        finding = section.findings[0]
+        return f"Positive from **{finding.threshold:g}**: {finding.threshold_rule}."
+
+    def picture(self, section: Section) -> str:
+        """What is drawn over the film, for the card: a sentence, or nothing."""
+        return ""
+
+    def golden_probability(self, recorded: Any, code: str) -> float | None:
+        """A finding's probability in what a golden case records of this task; ``None`` where it is not there."""
+        found = recorded.get(code) if isinstance(recorded, Mapping) else None
+        return None if found is None else float(found)

@@ -1,0 +1,104 @@
+"""The task ``segment``: which voxels of a volume lie in a lesion?  A map whose cells are voxels, judged by its Dice.
+
+A volume's own logit is that of its strongest cell, so it is positive exactly when something in it is marked; the
+probability of a cell is the network's own, and the threshold is the one with the best mean Dice on held-back volumes.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from converters.evaluation import outlines, threshold
+from converters.statistics import lesions
+from converters.statistics.lesions import Marks
+from converters.tasks.classify import MAP, Classify, drawn
+from converters.tasks.interface import Answers, Outputs
+from firmware_app.tasks import segment
+from firmware_app.tasks.interface import Frame, Section
+
+if TYPE_CHECKING:
+    from converters.data.datasets import Film, FilmSet
+    from converters.data.predictions import Predictions
+    from converters.evaluation.gates import GateResult
+    from converters.evaluation.judging import Judging
+    from converters.nets import CamNet
+    from converters.recipe import Recipe
+    from converters.training.fitting import Objective
+    from converters.workshop import Workshop
+
+
+class Segment(Classify):
+    """See the module; the manifest's parts and the network's form are those of ``classify``."""
+
+    key = "segment"
+    volumes = True
+    distils = False
+    activation_map = False
+    outlines = True
+    pooled, calibrated = "max", "the network's own, of its strongest cell"
+
+    def targets(self, shop: Workshop, films: FilmSet) -> NDArray[np.uint8]:
+        """(N, D, H, W) masks, 0 or 1, at the model's input grid."""
+        return outlines.truths(films, shop.spec.shape).astype(np.uint8)
+
+    def channels(self, recipe: Recipe, targets: Any) -> int:
+        """The finding alone."""
+        return 1
+
+    def objective(self, shop: Workshop, films: FilmSet, targets: Any, net: CamNet) -> Objective:
+        """Cross-entropy of every voxel, and the Dice of the whole."""
+        from converters.training.dice_loss import DiceLoss
+
+        assert shop.recipe.train is not None
+        return DiceLoss(targets, shop.recipe.cost.miss, shop.recipe.train.change)
+
+    def answers(self, outputs: Outputs, bias: float) -> Answers:
+        """(N, …): the logits of every cell."""
+        return np.asarray(outputs[MAP][:, 0] + np.float32(bias), dtype=np.float32)
+
+    def scores(self, answers: Answers) -> NDArray[np.float64]:
+        """The strongest cell of each."""
+        return np.asarray(answers.reshape(len(answers), -1).max(axis=1), dtype=np.float64)
+
+    def truth(self, films: FilmSet, answers: Answers) -> NDArray[np.bool_]:
+        """(N, …) masks at the map's grid."""
+        return outlines.truths(films, answers.shape[1:])
+
+    def verdicts(self, court: Judging, answers: Answers) -> list[GateResult]:
+        """How much the mean Dice changes."""
+        assert court.truth is not None
+        before, after = (outlines.dices(one, court.truth, court.threshold) for one in (court.answers, answers))
+        labels, patients = court.original.labels, court.original.patients
+        return [outlines.dice_gate(before, after, labels, patients, court.gate.dice_loss)]
+
+    def operating_point(
+        self, recipe: Recipe, original: Predictions, answers: Answers, truth: NDArray[Any] | None, outputs: Outputs
+    ) -> dict[str, Any]:
+        """The cut with the best Dice; probabilities are the network's own."""
+        assert truth is not None
+        cut = float(threshold.sigmoid(np.array(outlines.best_cut(answers, truth))))
+        held = int(original.labels.sum())
+        return {
+            "slope": 1.0, "intercept": 0.0, "threshold": round(cut, 4),
+            "rule": f"the best mean Dice on {held} held-back volumes with a lesion",
+            **drawn(outputs[MAP], original.labels),
+        }  # fmt: skip
+
+    def logit(self, section: Section, outputs: Outputs, frame: Frame) -> float:
+        """That of the strongest cell."""
+        return segment.strongest(outputs[section.output.map][0], section.findings[0])
+
+    def marks(self, section: Section, outputs: Outputs, film: Film) -> Marks | None:
+        """The map's probabilities, stretched to the film's own size, against its outline."""
+        truth, finding = film.outlined(), section.findings[0]
+        if truth is None:
+            return None
+        cells = outputs[section.output.map][0][finding.channel] + finding.bias
+        chances = threshold.sigmoid(finding.calibration.slope * cells + finding.calibration.intercept)
+        return lesions.marked(outlines.stretched(chances.astype(np.float32), truth.shape), truth, finding.threshold)
+
+
+task = Segment()
