@@ -47,7 +47,9 @@ class Judge:
 
     def ask(self, frame: NDArray[np.float32], runtime: str, precision: Precision) -> Answer:
         """What the box says of a frame (H, W)."""
-        return self.task.answer(self.pack.manifest.section, self.outputs(frame, runtime, precision), Frame(*frame.shape))
+        rows, columns = frame.shape
+        outputs = self.outputs(frame, runtime, precision)
+        return self.task.answer(self.pack.manifest.section, outputs, Frame(rows, columns))
 
     def probability(self, frame: NDArray[np.float32], runtime: str, precision: Precision) -> float:
         """That of the first finding."""
@@ -60,7 +62,8 @@ class Judge:
 
     def logit(self, outputs: Outputs) -> float:
         """The score of the first finding, from :meth:`outputs`."""
-        return self.task.logit(self.pack.manifest.section, outputs, Frame(*self.pack.manifest.input.shape[-2:]))
+        spec = self.pack.manifest.input
+        return self.task.logit(self.pack.manifest.section, outputs, Frame(spec.height, spec.width))
 
     def strangeness(self, frame: NDArray[np.float32]) -> float:
         """How far beyond the limit of what the pack reads a frame (H, W) lies, as a share of it; 0 within it.

@@ -41,7 +41,7 @@ def tell_anew(folder: Path) -> Path:
 
 def text(manifest: Manifest) -> str:
     """The card as Markdown."""
-    finding = manifest.section.findings[0]
+    finding = manifest.findings[0]
     told = manifest.model_dump(mode="json")
     elsewhere = any(" OUT/" in row.command for row in manifest.measured)
     parts = [

@@ -113,7 +113,7 @@ def test_golden_films_of_both_answers_exist(pack: Pack, judges: dict[str, Judge]
     finding, judge = pack.manifest.findings[0], judges[pack.name]
     samples = [cases.frame_of(pack.folder, case) for case in pack.manifest.golden if case.kind == "sample"]
     answers = {
-        way: [judge.ask(frame, *way)[finding.code] >= finding.threshold for frame in samples] for way in judge.sessions
+        way: [judge.probability(frame, *way) >= finding.threshold for frame in samples] for way in judge.sessions
     }
     assert set(answers["onnxruntime", "fp32"]) == {True, False}
     assert all(answer == answers["onnxruntime", "fp32"] for answer in answers.values())
