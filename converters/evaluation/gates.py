@@ -87,17 +87,17 @@ def parity(precision: str, largest: float, absolute: float | None = None) -> Gat
     return GateResult("parity", GateOutcome.PASSED if passed else GateOutcome.REFUSED, largest, margin, said)
 
 
-def golden_parity(precision: str, logits: float, cells: float) -> GateResult | None:
-    """The gate of FP32 and FP16 files on the golden cases, as it is: ``logits``, the largest difference of the answers.
+def golden_parity(precision: str, apart: float, cells: float, of: str = "logit") -> GateResult | None:
+    """The gate of FP32 and FP16 files on the golden cases, as it is: ``apart``, the largest difference of the answers.
 
     ``cells``, that of the maps' cells, is told beside it.
     """
     margin = PARITY.get(precision)
     if margin is None:
         return None
-    said = f"on the golden cases, largest difference from the original's logit {logits:.2g} (of a cell {cells:.2g}), "
-    outcome = GateOutcome.PASSED if logits <= margin else GateOutcome.REFUSED
-    return GateResult("golden parity", outcome, logits, margin, f"{said}allowed {margin:g}")
+    said = f"on the golden cases, largest difference from the original's {of} {apart:.2g} (of a cell {cells:.2g}), "
+    outcome = GateOutcome.PASSED if apart <= margin else GateOutcome.REFUSED
+    return GateResult("golden parity", outcome, apart, margin, f"{said}allowed {margin:g}")
 
 
 def apart(wanted: Outputs, found: Outputs) -> tuple[float, float]:

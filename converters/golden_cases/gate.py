@@ -4,7 +4,6 @@ Every file: no probability further from the expected one than :data:`converters.
 any runtime that reads it.  FP32 and FP16 files also give the logit of the PyTorch network that ships.
 """
 
-import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
@@ -29,10 +28,10 @@ Original = Callable[[NDArray[np.float32]], Outputs]
 
 @dataclass(slots=True)
 class Seen:
-    """How far a file was from the right answers, at most: its probability, its logit, and a cell of its map."""
+    """How far a file was at most: from the expected answer, and from the original in its answer and in a cell."""
 
     probability: float = 0.0
-    logit: float = 0.0
+    answer: float = 0.0
     cells: float = 0.0
 
 
@@ -66,21 +65,17 @@ def judged(pack: Pack, original: Original) -> Judged:
             if file.runtime == key[0]:
                 found = judge.outputs(frame, *key)
                 told.cells = max(told.cells, gates.apart(wanted, found)[1])
-                told.logit = max(told.logit, _apart(judge.logit(wanted), judge.logit(found)))
+                told.answer = max(told.answer, judge.parity(wanted, found))
     files = {file.path: file for file in judge.files.values()}
-    return Judged(seen, {path: _verdicts(files[path], told) for path, told in seen.items()})
+    return Judged(seen, {path: _verdicts(files[path], told, judge.task.parity_of) for path, told in seen.items()})
 
 
-def _apart(wanted: float, found: float) -> float:
-    return abs(found - wanted) if math.isfinite(found) else math.inf
-
-
-def _verdicts(file: Artefact, seen: Seen) -> list[GateResult]:
+def _verdicts(file: Artefact, seen: Seen, parity_of: str) -> list[GateResult]:
     margin = cases.CEILING[file.precision]
     said = f"on the golden cases, largest difference from the expected probability {seen.probability:.3f}, "
     outcome = GateOutcome.PASSED if seen.probability <= margin else GateOutcome.REFUSED
     found = GateResult("golden", outcome, seen.probability, margin, f"{said}allowed {margin:g}")
-    parity = gates.golden_parity(file.precision, seen.logit, seen.cells)
+    parity = gates.golden_parity(file.precision, seen.answer, seen.cells, parity_of)
     return [found, *([parity] if parity else [])]
 
 

@@ -1,5 +1,6 @@
 """A pack in every runtime that works here, asked about one image at a time: what its golden cases are made with."""
 
+import math
 from typing import Any
 
 import numpy as np
@@ -60,10 +61,11 @@ class Judge:
         given = self.sessions[runtime, precision].infer({self.pack.manifest.input.name: self.film(frame)})
         return {name: values for name, values in given.items() if name != self.pack.manifest.output.features}
 
-    def logit(self, outputs: Outputs) -> float:
-        """The score of the first finding, from :meth:`outputs`."""
-        spec = self.pack.manifest.input
-        return self.task.logit(self.pack.manifest.section, outputs, Frame(spec.height, spec.width))
+    def parity(self, wanted: Outputs, given: Outputs) -> float:
+        """How far two answers for a frame lie from each other; infinite where one is no number."""
+        if not all(bool(np.isfinite(values).all()) for values in given.values()):
+            return math.inf
+        return self.task.parity(self.pack.manifest.section, wanted, given)
 
     def strangeness(self, frame: NDArray[np.float32]) -> float:
         """How far beyond the limit of what the pack reads a frame (H, W) lies, as a share of it; 0 within it.

@@ -115,6 +115,13 @@ class Classify(Task):
         """The map's mean with the bias, before calibration: exact where a probability would round to 0 or 1."""
         return classify.logit(outputs[section.output.map][0], section.findings[0])
 
+    parity_of = "logit"
+
+    def parity(self, section: Section, wanted: Outputs, given: Outputs) -> float:
+        """That of the logits, which calibration has not flattened."""
+        frame = Frame(1, 1)
+        return abs(self.logit(section, wanted, frame) - self.logit(section, given, frame))
+
     pooled, calibrated = "mean", "Platt, fitted on validation films"
 
     def decision(self, section: Section) -> str:

@@ -152,6 +152,18 @@ class Task(ABC):
         """The first finding's score for one film (a batch of one): the log odds of the box's probability."""
         return odds(self.answer(section, outputs, frame).findings[0].probability)
 
+    parity_of: ClassVar[str] = "probability"
+    """What :meth:`parity` compares."""
+
+    def parity(self, section: Section, wanted: Outputs, given: Outputs) -> float:
+        """How far two files' answers for one film lie from each other, but for rounding: of the first finding.
+
+        Of a score near 0 or 1 the log odds would make much of the last bit of a float.
+        """
+        frame = Frame(1, 1)
+        first, second = (self.answer(section, one, frame).findings[0].probability for one in (wanted, given))
+        return abs(first - second)
+
     def marks(self, section: Section, outputs: Outputs, film: Film) -> Marks | None:
         """What is marked on one film, against its outline; ``None`` where it has none, or the task marks nothing."""
         return None

@@ -38,7 +38,7 @@ size = 64
 build = "tests.converters.toy_boxes:network"
 [train]
 start = "random"
-epochs = 20
+epochs = 12
 batch = {batch}
 learning_rate = 0.02
 average_steps = {average_steps}
