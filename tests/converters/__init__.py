@@ -1,1 +1,4 @@
-"""Promises of the converters; those that train or export need the extra `convert`."""
+"""Promises of the converters that train or export: they need the extra `convert`.
+
+Many modules: one for each step of a recipe that can fail on its own.
+"""
