@@ -81,22 +81,22 @@ def _snapshot(house: House, snapshot: Path) -> None:
     with closing(sqlite3.connect(house.inbox_db)) as inbox, closing(sqlite3.connect(snapshot)) as copy:
         inbox.backup(copy)
         copy.execute("PRAGMA journal_mode=DELETE").fetchone()
-    if found := rescue.damage(snapshot):
-        raise sqlite3.DatabaseError(found)
+    if defect := rescue.damage(snapshot):
+        raise sqlite3.DatabaseError(defect)
 
 
 def _write(house: House, snapshot: Path, handle: IO[bytes], now: datetime) -> None:
     digests = {}
     with tarfile.open(fileobj=handle, mode="w") as archive:
-        found = [path for pattern in _FILES for path in sorted(house.root.glob(pattern)) if path.is_file()]
-        for path in [*found, snapshot]:
+        files = [path for pattern in _FILES for path in sorted(house.root.glob(pattern)) if path.is_file()]
+        for path in [*files, snapshot]:
             name = _INBOX if path is snapshot else path.relative_to(house.root).as_posix()
             with path.open("rb") as content:
                 digests[name] = hashlib.file_digest(content, "sha256").hexdigest()
                 content.seek(0)
                 archive.addfile(_member(name, path.stat().st_size), content)
-        told = json.dumps({"made": now.isoformat(timespec="seconds"), "sha256": digests}).encode()
-        archive.addfile(_member(_LIST, len(told)), io.BytesIO(told))
+        listing = json.dumps({"made": now.isoformat(timespec="seconds"), "sha256": digests}).encode()
+        archive.addfile(_member(_LIST, len(listing)), io.BytesIO(listing))
 
 
 def _member(name: str, size: int) -> tarfile.TarInfo:
@@ -159,8 +159,8 @@ def _checked(archive: tarfile.TarFile) -> datetime:
     """When the archive was made, and that it is whole and holds nothing but what `backup` writes."""
     try:
         listed = archive.extractfile(_LIST)
-        told = json.loads(listed.read()) if listed else {}
-        made, digests = datetime.fromisoformat(told["made"]), dict(told["sha256"])
+        listing = json.loads(listed.read()) if listed else {}
+        made, digests = datetime.fromisoformat(listing["made"]), dict(listing["sha256"])
     except (KeyError, TypeError, ValueError):
         raise _Unusable("its list is missing") from None
     names = [member.name for member in archive.getmembers()]

@@ -68,14 +68,14 @@ def rows(path: Path) -> list[Row]:
         wanted = f"the columns are {', '.join(COLUMNS)}; box and clinic must be there"
         raise RowUnusable(file=path.name, line=1, detail=f"{strange[0]!r}: {wanted}" if strange else wanted)
     reader.fieldnames = named
-    found: list[Row] = []
+    listed: list[Row] = []
     for row in reader:
-        if None in row or len(found) == _MOST_ROWS:
+        if None in row or len(listed) == _MOST_ROWS:
             raise RowUnusable(file=path.name, line=reader.line_num, detail="it has more fields than the first line")
         plain = {name: (value or "").strip() for name, value in row.items()}
         if any(plain.values()):
-            found.append((reader.line_num, plain))
-    return found
+            listed.append((reader.line_num, plain))
+    return listed
 
 
 def prepare(house: House, list_name: str, wanted: Sequence[Row], out: Path, days: int) -> list[Prepared]:
@@ -122,17 +122,17 @@ def _text(path: Path) -> str:
 
 def _content(list_name: str, line: int, row: Mapping[str, str], hospital: HospitalBundle) -> dict[str, Any]:
     """The fields of a file but for its code and its times, each of the form that a box takes."""
-    told: dict[str, Any] = {"box": "", "clinic": "", **row, "hospital": hospital}
+    fields: dict[str, Any] = {"box": "", "clinic": "", **row, "hospital": hospital}
     if row["language"] not in LANGUAGES:
         raise RowUnusable(file=list_name, line=line, detail=f"language = {row['language'][:40]!r}")
-    told["calling"] = tuple(one.strip() for one in row["calling"].replace(",", ";").split(";") if one.strip())
-    told["pacs_port"] = int(row["pacs_port"]) if row["pacs_port"].isdecimal() else -1
+    fields["calling"] = tuple(one.strip() for one in row["calling"].replace(",", ";").split(";") if one.strip())
+    fields["pacs_port"] = int(row["pacs_port"]) if row["pacs_port"].isdecimal() else -1
     try:
-        Provisioning(**told, claim="0" * 64, nonce="0" * 32, made=0, expires=0)
+        Provisioning(**fields, claim="0" * 64, nonce="0" * 32, made=0, expires=0)
     except MessageInvalid as error:
         shown = row.get(error.field, "")
         raise RowUnusable(file=list_name, line=line, detail=f"{error.field} = {shown[:40]!r}") from None
-    return told
+    return fields
 
 
 def _refuse_twice(list_name: str, wanted: Sequence[Row]) -> None:

@@ -56,10 +56,10 @@ def user() -> User | None:
 
 def actor() -> str:
     """The account's name for the audit; only behind `only`."""
-    found = user()
-    if found is None:
+    person = user()
+    if person is None:
         abort(401)
-    return found.name
+    return person.name
 
 
 def only(*roles: Role) -> Callable[[Callable[_P, ResponseReturnValue]], Callable[_P, ResponseReturnValue]]:
@@ -68,12 +68,12 @@ def only(*roles: Role) -> Callable[[Callable[_P, ResponseReturnValue]], Callable
     def decorate(view: Callable[_P, ResponseReturnValue]) -> Callable[_P, ResponseReturnValue]:
         @wraps(view)
         def guarded(*args: _P.args, **kwargs: _P.kwargs) -> ResponseReturnValue:
-            found = user()
-            if found is None:
+            person = user()
+            if person is None:
                 if request.method == "GET" and request.accept_mimetypes.accept_html:
                     return redirect(url_for("login.page"))
                 abort(401)
-            if found.role not in roles:
+            if person.role not in roles:
                 abort(403)
             return view(*args, **kwargs)
 
@@ -82,11 +82,11 @@ def only(*roles: Role) -> Callable[[Callable[_P, ResponseReturnValue]], Callable
     return decorate
 
 
-def begin(response: Response, found: User) -> Response:
-    """Log *found* in: every id this browser had before is void."""
+def begin(response: Response, person: User) -> Response:
+    """Log *person* in: every id this browser had before is void."""
     box = here()
-    identifier = box.accounts.open_session(found.name, request.cookies.get(COOKIE))
-    language = found.language or session.get("language")
+    identifier = box.accounts.open_session(person.name, request.cookies.get(COOKIE))
+    language = person.language or session.get("language")
     session.clear()
     session[_BOUND] = _fingerprint(identifier)
     if language:
@@ -130,8 +130,8 @@ def _recognise() -> None:
 def _check_host() -> None:
     name = host_name(request.host)
     config = here().config
-    told = (f"{naming.host(config.box.id)}.local", *config.viewer.allowed_hosts)
-    if name is None or not (_is_address(name) or name in own_names(told)):
+    named = (f"{naming.host(config.box.id)}.local", *config.viewer.allowed_hosts)
+    if name is None or not (_is_address(name) or name in own_names(named)):
         abort(421)
 
 

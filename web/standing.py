@@ -33,11 +33,11 @@ class Reading:
 
 def reading(clinical: Clinical, state: StateDir) -> Reading:
     """Stopped: the reader does not run, or images wait and none was read for a minute."""
-    found = Worklist(clinical).standing()
-    last = max((stamp.at for stamp in (found.oldest, found.last_read) if stamp), default=None)
-    late = found.waiting > 0 and last is not None and abs((clock.now() - last).total_seconds()) > LATE_S
+    standing = Worklist(clinical).standing()
+    last = max((stamp.at for stamp in (standing.oldest, standing.last_read) if stamp), default=None)
+    late = standing.waiting > 0 and last is not None and abs((clock.now() - last).total_seconds()) > LATE_S
     stopped = late or not presence.is_running(state, "reader")
-    return Reading(stopped, found.oldest, found.waiting)
+    return Reading(stopped, standing.oldest, standing.waiting)
 
 
 class Disk:
@@ -51,8 +51,8 @@ class Disk:
 
     def look(self, write_s: float = _WRITE_S) -> DiskTrouble | None:
         """None where all is well.  What the last write met counts for *write_s* seconds; then it writes again."""
-        if (found := of_the_state.trouble(self._folder, self._limit_mb, writes=False)) is not None:
-            return found
+        if (trouble := of_the_state.trouble(self._folder, self._limit_mb, writes=False)) is not None:
+            return trouble
         if self._asking.acquire(blocking=False):
             try:
                 if time.monotonic() - self._at > write_s:
@@ -65,9 +65,9 @@ class Disk:
 
 def trouble(disk: Disk, clinical: Clinical, state: StateDir) -> list[str]:
     """Codes of what is wrong, without names or numbers; empty when all is well."""
-    found = [f"{name}.stopped" for name in ("gateway", "reader") if not presence.is_running(state, name)]
-    if "reader.stopped" not in found and reading(clinical, state).stopped:
-        found.append("reader.late")
+    codes = [f"{name}.stopped" for name in ("gateway", "reader") if not presence.is_running(state, name)]
+    if "reader.stopped" not in codes and reading(clinical, state).stopped:
+        codes.append("reader.late")
     if (full := disk.look()) is not None:
-        found.append(full.code)
-    return [*found, *own_care.trouble(state)]
+        codes.append(full.code)
+    return [*codes, *own_care.trouble(state)]

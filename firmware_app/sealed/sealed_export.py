@@ -92,8 +92,8 @@ class Sealer:
         _sync(self._handle)
         key = key_id(self._hospital)
         bound = _bound(key, self._box)
-        told = self._key + self._length.to_bytes(_LENGTH) + self._digest.digest()
-        inside = told + self._signer.sign(bound + b"\x00" + told)
+        head = self._key + self._length.to_bytes(_LENGTH) + self._digest.digest()
+        inside = head + self._signer.sign(bound + b"\x00" + head)
         self._handle.seek(0)
         self._handle.write(_MAGIC + key + self._box.encode().ljust(_BOX, b"\x00"))
         self._handle.write(SUITE.encrypt(inside, self._hospital, bound))
@@ -144,8 +144,8 @@ class Opened:
         """The next *size* bytes at most; none at the end, and then all of it was what the box signed."""
         if not self._left:
             self._left = next(self._pieces, b"")
-        found, self._left = self._left[:size], self._left[size:]
-        return found
+        taken, self._left = self._left[:size], self._left[size:]
+        return taken
 
     def finish(self) -> None:
         """Read what is left."""
@@ -186,22 +186,22 @@ def _opened(
         inside = SUITE.decrypt(head[_CLEAR:], private[key], bound)
     except (InvalidTag, ValueError):  # ValueError: an `enc` of small order
         raise CarriedAltered(piece=0) from None
-    told, signature = inside[:-_SIGNATURE], inside[-_SIGNATURE:]
+    head, signature = inside[:-_SIGNATURE], inside[-_SIGNATURE:]
     try:
-        boxes[name].verify(signature, bound + b"\x00" + told)
+        boxes[name].verify(signature, bound + b"\x00" + head)
     except InvalidSignature:
         raise SignatureForged from None
-    length = int.from_bytes(told[_KEY : _KEY + _LENGTH])
-    return _Head(name, told[:_KEY], length, told[_KEY + _LENGTH :])
+    length = int.from_bytes(head[_KEY : _KEY + _LENGTH])
+    return _Head(name, head[:_KEY], length, head[_KEY + _LENGTH :])
 
 
 def _require_size(handle: BinaryIO, length: int) -> None:
     """Raise unless the file is as long as its head says; cheap, and said before anything is opened."""
     wanted = HEAD + length + _TAG * _pieces(length)
-    found = os.fstat(handle.fileno()).st_size
-    if found < wanted:
-        raise CarriedCut(missing=wanted - found)
-    if found > wanted:
+    size = os.fstat(handle.fileno()).st_size
+    if size < wanted:
+        raise CarriedCut(missing=wanted - size)
+    if size > wanted:
         raise CarriedAltered(piece=_pieces(length))
 
 

@@ -123,8 +123,8 @@ class Relay:
             log.warning("%d summaries are handed on again: the exchange database did not have them any more", again)
         kept = self._memory.keys(self._hospital.verify)
         if kept is not None:  # a new file does not have them
-            told, _ = credentials.open_keys(kept, self._box, self._hospital)
-            self._exchange.keep_keys(self._hospital.verify, told.serial, kept)
+            keys, _ = credentials.open_keys(kept, self._box, self._hospital)
+            self._exchange.keep_keys(self._hospital.verify, keys.serial, kept)
 
     def _begin_stream(self) -> int:
         """Hand on all that has no receipt in a new stream; returns how many summaries that are."""
@@ -156,13 +156,13 @@ class Relay:
         return True
 
     def _remember(self, rows: list[Outgoing]) -> None:
-        told = []
+        handed = []
         for row in rows:
             hashed = body_hash(row.message(self._box).encode())
             parts = [row.content] if isinstance(row.content, Brief) else row.content
-            told += [(part, row.seq, hashed) for part in parts]
+            handed += [(part, row.seq, hashed) for part in parts]
         with self._clinical.database.transaction():
-            self._clinical.outbox.handed_on(told)
+            self._clinical.outbox.handed_on(handed)
             self._memory.gave(rows)
         self._time.handed_on(row.seq for row in rows)
 
@@ -241,8 +241,8 @@ class Relay:
         kept = self._memory.keys(self._hospital.verify)
         known, spoken = self._hospital.serial, Version.FIRST
         if kept is not None:
-            told, spoken = credentials.open_keys(kept, self._box, self._hospital)
-            known = max(known, told.serial)
+            keys, spoken = credentials.open_keys(kept, self._box, self._hospital)
+            known = max(known, keys.serial)
         if version < spoken:
             return  # a form once spoken is never given up: the hospital has not heard yet which one this box reads
         if keys.serial < known:

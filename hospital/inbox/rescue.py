@@ -32,12 +32,12 @@ def damage(inbox_db: Path) -> str | None:
         return None
     try:
         with closing(sqlite3.connect(inbox_db, isolation_level=None)) as connection:
-            found: str = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
+            answer: str = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
     except sqlite3.OperationalError:
         raise
     except sqlite3.DatabaseError as error:
         return str(error)
-    return None if found == "ok" else found.splitlines()[-1]
+    return None if answer == "ok" else answer.splitlines()[-1]
 
 
 def rescue(house: House) -> Rescued | None:
@@ -46,12 +46,12 @@ def rescue(house: House) -> Rescued | None:
     May be killed at any time: the next call goes on.  The damaged file stays where it is until the new one is whole.
     """
     fresh = house.inbox_db.with_name(f"{house.inbox_db.name}.new")
-    found = damage(house.inbox_db)
-    if found is None and (house.inbox_db.exists() or not fresh.exists() or damage(fresh)):
+    defect = damage(house.inbox_db)
+    if defect is None and (house.inbox_db.exists() or not fresh.exists() or damage(fresh)):
         _remove(fresh)
         _remove(_copy_beside(fresh))
         return None
-    if found is not None:
+    if defect is not None:
         _remove(fresh)
         _remove(_copy_beside(fresh))
         _rebuild(house, fresh)
@@ -60,7 +60,7 @@ def rescue(house: House) -> Rescued | None:
         rows: dict[str, int] = {
             table: made.execute(f"SELECT COUNT(*) FROM {table}").fetchone()[0] for table in _tables(made)
         }
-    return Rescued(found or "an earlier start was cut short while it made the file again", rows, kept)
+    return Rescued(defect or "an earlier start was cut short while it made the file again", rows, kept)
 
 
 def _rebuild(house: House, fresh: Path) -> None:

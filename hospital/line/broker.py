@@ -65,8 +65,8 @@ def write(broker: Path, tls: Path, port: int, revoked: Iterable[str] = ()) -> No
     file, listener = broker / "mosquitto.conf", str(port)
     if file.exists():
         before = file.read_text("utf-8")
-        found = re.search(r"^listener +(.+)$", before, re.MULTILINE)
-        listener = found[1] if found else listener
+        match = re.search(r"^listener +(.+)$", before, re.MULTILINE)
+        listener = match[1] if match else listener
         keyring.write_file(broker / "mosquitto.conf.before", before.encode())
     config = _MOSQUITTO.format(
         layout=LAYOUT, user=pwd.getpwuid(broker.stat().st_uid).pw_name, listener=listener, tls=tls.resolve(),
@@ -124,8 +124,8 @@ def local_address(broker: Path) -> tuple[str, int] | None:
     file = broker / "mosquitto.conf"
     if process(broker) is None or not file.exists():
         return None
-    found = re.search(r"^listener +(\d+)(?: +([\w.:-]+))?", file.read_text("utf-8"), re.MULTILINE)
-    return (found[2] or "127.0.0.1", int(found[1])) if found else None
+    match = re.search(r"^listener +(\d+)(?: +([\w.:-]+))?", file.read_text("utf-8"), re.MULTILINE)
+    return (match[2] or "127.0.0.1", int(match[1])) if match else None
 
 
 def acl_lines(box: str) -> str:

@@ -199,9 +199,9 @@ class Receiver:
 
     def _listen(self, client: mqtt.Client, stop: threading.Event) -> None:
         while not stop.is_set():
-            told = self._awaited(client, 0.05)
+            has_news = self._awaited(client, 0.05)
             alive = client.loop(0) == mqtt.MQTT_ERR_SUCCESS
-            if alive and told:
+            if alive and has_news:
                 self._standing.heard()
             while alive and self._pending and len(self._pending) < BATCH:
                 before = len(self._pending)
@@ -234,8 +234,8 @@ class Receiver:
                 self._one(message.topic, bytes(message.payload), message.dup, boxes, receipts)
         for message in batch:
             client.ack(message.mid, message.qos)
-        for (box, stream, version), told in receipts.items():
-            self._send(client, box, Kind.ACK, told.encoded(box, stream, version, own.now()), version)
+        for (box, stream, version), receipt in receipts.items():
+            self._send(client, box, Kind.ACK, receipt.encoded(box, stream, version, own.now()), version)
 
     def _clock(self) -> OwnClock:
         """Made in the thread that serves, with what the inbox held when it began."""
@@ -253,29 +253,29 @@ class Receiver:
             box, kind = ingest.address(topic)
             if box in boxes and ingest.is_second(payload):  # also where it is sealed to a key that is gone
                 self._forms[box] = Version.SECOND
-            found = ingest.opened(payload, box, kind, self._keys, boxes)
-            message = found.message
+            opened = ingest.opened(payload, box, kind, self._keys, boxes)
+            message = opened.message
             if isinstance(message, FirstPresence):
                 self._forms[box] = ingest.form_of(message.version)
                 if self._inbox.hear(message, again=again):
                     self._clock().heard(message)
                 return
-            told, seq, hashed = (
-                receipts[box, message.origin.stream, found.version],
+            receipt, seq, hashed = (
+                receipts[box, message.origin.stream, opened.version],
                 message.origin.seq,
-                body_hash(found.body),
+                body_hash(opened.body),
             )
             try:
-                self._inbox.count(message, found.body, payload)
+                self._inbox.count(message, opened.body, payload)
             except Contradicted as error:
-                told.refused.append(Refused(seq, hashed, error.code))
+                receipt.refused.append(Refused(seq, hashed, error.code))
                 raise
             except Replayed:
-                told.taken.append(Taken(seq, hashed))  # perhaps it was our receipt that was lost
+                receipt.taken.append(Taken(seq, hashed))  # perhaps it was our receipt that was lost
                 if again:  # the broker itself says that it delivers once more
                     return
                 raise
-            told.taken.append(Taken(seq, hashed))
+            receipt.taken.append(Taken(seq, hashed))
         except LanternError as error:
             log.warning("a message from box %s was kept aside (%s)", box, error.code)
             self._inbox.set_aside(error, box, kind.value if kind else None, payload)
@@ -297,11 +297,11 @@ class Receiver:
             heard = ((row.box, row.presence) for row in self._inbox.boxes() if row.presence)
             self._forms = {box: ingest.form_of(said["version"]) for box, said in heard} | self._forms
         for box, verify in self._inbox.verify_keys().items():
-            told = self._keys.serial, self._forms.get(box, Version.FIRST)
-            if verify is not None and self._told.get(box) != told:
+            keys_told = self._keys.serial, self._forms.get(box, Version.FIRST)
+            if verify is not None and self._told.get(box) != keys_told:
                 keys = Keys(box, self._keys.serial, self._keys.seal_public)
-                self._send(client, box, Kind.KEYS, keys.encode(), told[1], retain=True)
-                self._told[box] = told
+                self._send(client, box, Kind.KEYS, keys.encode(), keys_told[1], retain=True)
+                self._told[box] = keys_told
 
     def _send(
         self, client: mqtt.Client, box: str, kind: Kind, body: bytes, version: Version, *, retain: bool = False

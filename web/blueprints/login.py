@@ -32,9 +32,9 @@ def home(role: Role) -> str:
 
 @blueprint.get("/login")
 def page() -> ResponseReturnValue:
-    found = guard.user()
-    if found is not None:
-        return redirect(home(found.role))
+    account = guard.user()
+    if account is not None:
+        return redirect(home(account.role))
     return render_template("login.html", error="", fresh=not any(u.has_password for u in here().accounts.users()))
 
 
@@ -49,19 +49,19 @@ def log_in() -> ResponseReturnValue:
         fits = box.passwords.fits(password, box.accounts.password_hash(name))
     except TooBusy:
         abort(503)
-    found = box.accounts.find(name)
-    if not fits or found is None:
-        return _failed(found, name, address)
+    account = box.accounts.find(name)
+    if not fits or account is None:
+        return _failed(account, name, address)
     box.accounts.forget_failures(name, address)
-    box.audit.record(found.name, "login", address=address)
-    return guard.begin(make_response(redirect(home(found.role))), found)
+    box.audit.record(account.name, "login", address=address)
+    return guard.begin(make_response(redirect(home(account.role))), account)
 
 
-def _failed(found: User | None, name: str, address: str) -> ResponseReturnValue:
+def _failed(account: User | None, name: str, address: str) -> ResponseReturnValue:
     """Say no, without saying whether there is such an account."""
     box = here()
     action = "login.failed" if box.accounts.may_try(name, address) else "login.blocked"
-    box.audit.record(found.name if found else "", action, address=address)
+    box.audit.record(account.name if account else "", action, address=address)
     return render_template("login.html", error=translate(_WRONG, g.language), fresh=False), 401
 
 
@@ -86,15 +86,15 @@ def claim() -> ResponseReturnValue:
     if password != form.get("again", ""):
         return _again(translate(_DIFFERENT, g.language))
     try:
-        found = box.accounts.redeem(code, name, box.passwords.hash(password))
+        account = box.accounts.redeem(code, name, box.passwords.hash(password))
     except TooBusy:
         abort(503)
     except AccountError as error:
         return _again(error.text(g.language))
-    if found is None:
+    if account is None:
         return _again(translate(_CODE_WRONG, g.language))
-    box.audit.record(found.name, "claim.used", address=address)
-    return guard.begin(make_response(redirect(home(found.role))), found)
+    box.audit.record(account.name, "claim.used", address=address)
+    return guard.begin(make_response(redirect(home(account.role))), account)
 
 
 def _again(error: str) -> ResponseReturnValue:
@@ -103,9 +103,9 @@ def _again(error: str) -> ResponseReturnValue:
 
 @blueprint.post("/logout")
 def log_out() -> ResponseReturnValue:
-    found = guard.user()
-    if found is not None:
-        here().audit.record(found.name, "logout")
+    account = guard.user()
+    if account is not None:
+        here().audit.record(account.name, "logout")
     return guard.end(make_response(redirect(url_for("login.page"))))
 
 
@@ -115,9 +115,9 @@ def language() -> ResponseReturnValue:
     if chosen not in LANGUAGES:
         abort(400)
     session["language"] = chosen
-    found = guard.user()
-    if found is not None:
-        here().accounts.speak(found.name, chosen)
+    account = guard.user()
+    if account is not None:
+        here().accounts.speak(account.name, chosen)
     return redirect(_back())
 
 

@@ -72,8 +72,8 @@ def questions() -> ResponseReturnValue:
     _require_open()
     if not _good(session.get(_CODE, "")):
         return redirect(url_for("setup.page"))
-    told = Answers.present(here().config, naming.machine()).as_text()
-    return _questions({**told, "language": g.language}, {})
+    answers = Answers.present(here().config, naming.machine()).as_text()
+    return _questions({**answers, "language": g.language}, {})
 
 
 @blueprint.post("/setup/questions")
@@ -82,11 +82,11 @@ def answers() -> ResponseReturnValue:
     _require_open()
     if not _good(session.get(_CODE, "")):
         return redirect(url_for("setup.page"))
-    told = {question.key: request.form.get(question.key, "")[:400] for question in QUESTIONS}
+    answers = {question.key: request.form.get(question.key, "")[:400] for question in QUESTIONS}
     errors: dict[str, str] = {}
     for question in QUESTIONS:
         try:
-            question.check(told[question.key])
+            question.check(answers[question.key])
         except LanternError as error:
             errors[question.key] = error.text(g.language)
     bundle_text, hospital = _bundle(), None
@@ -95,10 +95,10 @@ def answers() -> ResponseReturnValue:
     except LanternError as error:
         errors["hospital"] = error.text(g.language)
     if errors:
-        return _questions(told, errors, bundle_text)
+        return _questions(answers, errors, bundle_text)
     if hospital and request.form.get("same") != hospital.fingerprint:
-        return _questions(told, {}, bundle_text, hospital.fingerprint)
-    return _ask(FirstRequest(answers=told, hospital=bundle_text))
+        return _questions(answers, {}, bundle_text, hospital.fingerprint)
+    return _ask(FirstRequest(answers=answers, hospital=bundle_text))
 
 
 @blueprint.get("/setup/outcome")
@@ -107,28 +107,28 @@ def outcome() -> ResponseReturnValue:
     box, asked = here(), session.get(_ASKED)
     if not asked:
         abort(404)
-    found = first_request.result(box.state)
-    if found is None or found.request != asked:
+    result = first_request.result(box.state)
+    if result is None or result.request != asked:
         waiting = Response(render_template("setup_wait.html"))
         waiting.headers["Refresh"] = "2"
         return waiting
-    if found.reason.code != DONE:
-        return render_template("setup_refused.html", text=found.reason.text(g.language)), 409
+    if result.reason.code != DONE:
+        return render_template("setup_refused.html", text=result.reason.text(g.language)), 409
     return render_template(
-        "setup_done.html", found=found, text=found.text(g.language), qr=_drawn(found),
-        address=f"https://{naming.host(found.box)}.local/",
+        "setup_done.html", result=result, text=result.text(g.language), qr=_drawn(result),
+        address=f"https://{naming.host(result.box)}.local/",
     )  # fmt: skip
 
 
 @blueprint.get("/setup/box.json")
 def bundle() -> ResponseReturnValue:
     """What the hospital needs, as a file."""
-    found = first_request.result(here().state)
-    if found is None or found.request != session.get(_ASKED) or not found.bundle:
+    result = first_request.result(here().state)
+    if result is None or result.request != session.get(_ASKED) or not result.bundle:
         abort(404)
-    name = f"{found.box}.box.json"
+    name = f"{result.box}.box.json"
     headers = {"Content-Disposition": f"attachment; filename={name}"}
-    return Response("".join(found.bundle.splitlines()) + "\n", mimetype="application/json", headers=headers)
+    return Response("".join(result.bundle.splitlines()) + "\n", mimetype="application/json", headers=headers)
 
 
 # --- what the pages above share ---------------------------------------------------------------------------------------
@@ -178,11 +178,11 @@ def _bundle() -> str:
 
 
 def _questions(
-    told: dict[str, str], errors: dict[str, str], bundle_text: str = "", fingerprint: str = ""
+    answers: dict[str, str], errors: dict[str, str], bundle_text: str = "", fingerprint: str = ""
 ) -> ResponseReturnValue:
     status = 400 if errors else 200
     return render_template(
-        "setup.html", told=told, errors=errors, questions=QUESTIONS, bundle=bundle_text, fingerprint=fingerprint,
+        "setup.html", answers=answers, errors=errors, questions=QUESTIONS, bundle=bundle_text, fingerprint=fingerprint,
         zones=_zones(),
     ), status  # fmt: skip
 
@@ -193,12 +193,12 @@ def _zones() -> list[str]:
 
 
 def _code_again(error: str, meant: str) -> ResponseReturnValue:
-    told = translate(error, g.language)
+    text = translate(error, g.language)
     offers = offered_files.offers(here().state)
-    return render_template("setup_code.html", error=told, offers=offers, box_id=meant), 400
+    return render_template("setup_code.html", error=text, offers=offers, box_id=meant), 400
 
 
-def _drawn(found: FirstResult) -> str:
+def _drawn(result: FirstResult) -> str:
     """The box's bundle as a QR code for the hospital's camera: a path of SVG, which needs no style of its own."""
-    drawn = segno.make_qr("".join(found.bundle.splitlines()), error="l")
+    drawn = segno.make_qr("".join(result.bundle.splitlines()), error="l")
     return str(drawn.svg_inline(border=2, omitsize=True, svgclass="qr", lineclass=None))
