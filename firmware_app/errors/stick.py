@@ -95,7 +95,7 @@ class StickNothingKnown(StickError):
 
 
 class StickDamaged(StickError):
-    """A driver shows less than the folders name, and says nothing of it."""
+    """More space is in use on the medium than the listed files take (`intake.stick.space`)."""
 
     code = "stick.damaged"
     sentence = N_(

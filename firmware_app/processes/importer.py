@@ -19,7 +19,7 @@ from firmware_app.care import presence
 from firmware_app.config import Config
 from firmware_app.errors import AlreadyRunning, LanternError, NotKept, StickError, StickStopped
 from firmware_app.intake.accept import Door
-from firmware_app.intake.stick import handover, receipt
+from firmware_app.intake.stick import handover, receipt, space
 from firmware_app.intake.stick.copying import Copying
 from firmware_app.intake.stick.handover import Handed, Word
 from firmware_app.intake.stick.memory import Memory
@@ -127,7 +127,8 @@ def _put_forward(config: Config, state: StateDir, root: Path, word: Word) -> Non
         )
 
         try:
-            whole = word.is_whole(search(root))
+            shown = search(root)
+            whole = not (shown.unread or shown.overfull) and space.is_all_listed(root, word.kind)
         except StickError:  # it is out; the copying says so
             return
         for reason in offered_files.from_stick(root, config, first_start.IdentityPaths.of(config), whole=whole):

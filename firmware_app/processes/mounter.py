@@ -15,7 +15,7 @@ from pathlib import Path
 from firmware_app import notify
 from firmware_app.config import Config
 from firmware_app.errors import StickError, StickInUse
-from firmware_app.intake.stick import folders, handover, mounting
+from firmware_app.intake.stick import handover, mounting
 from firmware_app.processes import entry
 from firmware_app.records import Reason
 
@@ -56,7 +56,7 @@ def _attached(device: Path, place: Path) -> Iterator[handover.Word]:
     try:
         try:
             kind = mounting.attach(device, place)
-            word = handover.Word(kind.value, mounting.number(device), folders=folders.look(device, kind))
+            word = handover.Word(kind.value, mounting.number(device))
         except StickInUse as error:
             log.info("%s", error)
             is_ours, word = False, handover.Word()

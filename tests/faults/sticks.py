@@ -17,10 +17,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from firmware_app.config import Config, State, Usb
-from firmware_app.intake.stick import folders, mount_table, mounting
+from firmware_app.intake.stick import mount_table, mounting
 from firmware_app.intake.stick.file_system import FileSystem
 from firmware_app.intake.stick.handover import Handed, Word
-from firmware_app.intake.stick.medium import Folders
 from firmware_app.intake.stick.signals import Signals
 from firmware_app.processes import importer
 from firmware_app.store.clinical.clinical_db import Clinical
@@ -76,9 +75,8 @@ class Stick:
         """The mounted stick as the importer gets it."""
         root = os.open(self.files, os.O_RDONLY | os.O_DIRECTORY)
         try:
-            told = folders.look(self.device, self.kind) if self.kind else Folders()
             kind = self.kind.value if self.kind else ""
-            yield Handed(Word(kind, mounting.number(self.device), folders=told), root)
+            yield Handed(Word(kind, mounting.number(self.device)), root)
         finally:
             os.close(root)
 

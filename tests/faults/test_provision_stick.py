@@ -10,8 +10,6 @@ import pytest
 
 from firmware_app.config import Config
 from firmware_app.intake.stick.handover import Handed, Word
-from firmware_app.intake.stick.medium import Folders
-from firmware_app.intake.stick.search import Found, Search
 from firmware_app.intake.stick.signals import Signals
 from firmware_app.processes import importer
 from firmware_app.provisioning import first_request, offered_files, provision
@@ -62,8 +60,6 @@ def test_the_one_file_that_damage_has_left_is_not_taken_for_this_box_s(
     without(image, b"MORE")
     with sticks.stick(image, tmp_path / "usb") as made:
         made.plug()
-        with made.handed() as handed:
-            assert handed.word.folders.damaged
         imported(config, made)
     assert offered_files.offers(state) == ["clinic-7"]  # the code of its label decides
     assert not first_request.waits(state)
@@ -79,24 +75,7 @@ def test_the_only_file_of_a_whole_stick_is_taken_and_of_one_that_cannot_be_judge
     with sticks.stick(image, tmp_path / "usb") as made:
         made.plug()
         with made.handed() as handed:
-            word = handed.word
-        assert word.folders == Folders(1)  # fusefat shows the name of the volume as a file too
-        for unsure in (Folders(None), Folders(3), Folders(1, damaged=True)):
-            imported(config, made, replace(word, folders=unsure))
-            assert not first_request.waits(state), unsure
+            imported(config, made, replace(handed.word, kind=""))
+        assert not first_request.waits(state)
         imported(config, made)
     assert first_request.waits(state)
-
-
-def test_a_stick_is_whole_only_if_all_that_its_folders_name_is_shown() -> None:
-    one = Found(Path("a"), ("a",), 1, 1)
-    known = Word("vfat", folders=Folders(2))
-    assert known.is_whole(Search([one, one]))
-    assert known.is_whole(Search([one], others=1))
-    for shown in (
-        Search([one]),
-        Search([one], hidden=1),
-        Search([one, one], unread=1),
-        Search([one, one], overfull=True),
-    ):
-        assert not known.is_whole(shown)

@@ -332,33 +332,6 @@ def test_a_stick_with_damaged_and_refused_images_may_be_taken_out_but_is_never_c
     assert [bool(case.incomplete) for case in clinical.cases()] == [False]
 
 
-@pytest.mark.parametrize("kind", [FileSystem.FAT, FileSystem.ISO9660])
-@pytest.mark.parametrize("damage", ["beginning", "middle"])
-def test_a_folder_block_that_a_driver_passes_over_leaves_no_case_that_looks_whole(
-    tmp_path: Path, memory: Path, kind: FileSystem, damage: str
-) -> None:
-    content = tmp_path / "content"
-    (content / "EXAM").mkdir(parents=True)
-    study = new_uid()
-    (content / "FIRST").write_bytes(small_film(study))
-    for number in range(150):
-        (content / "EXAM" / f"IM{number:06d}").write_bytes(small_film(study))
-    image = image_of(kind, tmp_path, content)
-    data = bytearray(image.read_bytes())
-    name = b"IM000000" if damage == "beginning" else b"IM000080"  # in the second of three blocks
-    block = data.index(name) // 2048 * 2048
-    data[block : block + 2048] = bytes(2048)
-    image.write_bytes(data)
-    config, _, clinical = box(memory / "state")
-    with stick(image, tmp_path / "usb") as plugged:
-        plugged.plug()
-        ended = importing(config, plugged)
-    assert 1 <= ended.new < 151  # the driver showed less, and said nothing
-    assert (ended.stage, ended.reason and ended.reason.code) == (Stage.UNFINISHED, "stick.damaged")
-    assert [bool(case.incomplete) for case in clinical.cases()] == [True]
-    clinical.database.close()
-
-
 # --- what is never taken --------------------------------------------------------------------------------------------
 
 

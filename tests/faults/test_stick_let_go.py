@@ -9,14 +9,14 @@ import tempfile
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
 from firmware_app import notify
 from firmware_app.config import Config, Usb
-from firmware_app.intake.stick import folders, mounting
+from firmware_app.intake.stick import handover, mounting
 from firmware_app.intake.stick.file_system import FileSystem
-from firmware_app.intake.stick.medium import Folders
 from firmware_app.processes import mounter
 from tests.faults import sticks
 from tests.faults.loopfs import run
@@ -78,11 +78,11 @@ def test_a_failure_behind_the_mount_is_not_left_mounted_nor_sealed(
     content = tmp_path / "content"
     content.mkdir()
 
-    def fails(device: Path, kind: FileSystem) -> Folders:
-        assert is_sealed(device)
+    def fails(kind: str, device: str) -> NoReturn:
+        assert is_sealed(made.device)
         raise MemoryError
 
-    monkeypatch.setattr(folders, "look", fails)
+    monkeypatch.setattr(handover, "Word", fails)
     with stick(sticks.fat(tmp_path / "fat.img", content), tmp_path / "unused") as made:
         with pytest.raises(MemoryError):
             held(usb, made.device, monkeypatch)

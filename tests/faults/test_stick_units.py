@@ -298,11 +298,11 @@ def test_every_disc_that_is_put_into_the_same_drive_is_copied(plugged: Plugged, 
     assert plugged.house.show(drive.mounting, "ActiveState") == "active"
 
 
-def test_the_mounter_reads_the_folders_from_within_its_sandbox(plugged: Plugged, tmp_path: Path) -> None:
+def test_the_importer_notices_lost_files_from_within_its_sandbox(plugged: Plugged, tmp_path: Path) -> None:
     (tmp_path / "content" / "EXAM").mkdir(parents=True)
     for name in ("content/FIRST", "content/EXAM/SECOND"):
         sop = new_uid()
-        (tmp_path / name).write_bytes(file_of(film(sop_instance=sop), sop_instance=sop))
+        (tmp_path / name).write_bytes(file_of(film(sop_instance=sop, rows=256, columns=256), sop_instance=sop))
     image = sticks.fat(tmp_path / "fat.img", tmp_path / "content")
     data = bytearray(image.read_bytes())
     block = data.index(b"SECOND  ") // 512 * 512

@@ -13,9 +13,9 @@ import pytest
 from PIL import Image
 
 from firmware_app.intake.accept import Door
+from firmware_app.intake.stick import space
 from firmware_app.intake.stick.copying import Copying
 from firmware_app.intake.stick.handover import Word
-from firmware_app.intake.stick.medium import NOTHING_KNOWN, Folders
 from firmware_app.intake.stick.memory import Memory
 from firmware_app.store.clinical.clinical_db import Clinical
 from firmware_app.store.disk.layout import StateDir
@@ -33,7 +33,6 @@ class Bench:
     root: Path
     state: StateDir
     clinical: Clinical
-    told: Folders = NOTHING_KNOWN
 
     def put(self, name: str, study: str = "1.2.3") -> Path:
         path = self.root / name
@@ -49,8 +48,7 @@ class Bench:
         door = Door(self.state, self.clinical, reserve_mb, 4)
         marks = Memory(self.state.usb / "marks", self.clinical.knows)
         device = "{}:{}".format(*_number(self.root))
-        word = Word("vfat", device, folders=self.told)
-        return Copying(self.root, word, door, marks, during, stop or threading.Event()).run(
+        return Copying(self.root, Word("", device), door, marks, during, stop or threading.Event()).run(
             StickStatus(Stage.SEARCHING, "now")
         )
 
@@ -150,30 +148,26 @@ def test_half_an_image_is_refused_and_nothing_beside_it_passes_for_whole(bench: 
     assert bench.marked() == [True]
 
 
-@pytest.mark.parametrize("told", [Folders(3), Folders(None, damaged=True)])
-def test_a_stick_that_shows_less_than_its_folders_name_leaves_its_cases_incomplete(bench: Bench, told: Folders) -> None:
+def test_a_stick_that_holds_more_than_it_lists_leaves_its_cases_incomplete(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
     bench.put("a")
-    bench.put("b")
-    bench.told = told
-    for _ in range(2):
-        ended = bench.copy()
-        assert (ended.stage, ended.reason and ended.reason.code) == (Stage.UNFINISHED, "stick.damaged")
-        assert bench.marked() == [True]
-    bench.told = Folders(2)  # the same images on a sound stick
-    assert bench.copy().stage is Stage.DONE
+    with monkeypatch.context() as damaged:
+        damaged.setattr(space, "has_lost", lambda root, kind: True)
+        for _ in range(2):
+            ended = bench.copy()
+            assert (ended.stage, ended.reason and ended.reason.code) == (Stage.UNFINISHED, "stick.damaged")
+            assert bench.marked() == [True]
+    assert bench.copy().stage is Stage.DONE  # the same image on a sound stick
     assert bench.marked() == [False]
 
 
 def test_what_is_passed_by_is_not_missed(bench: Bench) -> None:
-    """A link counts as a file in a folder; what systems hide counts on neither side, and hides no loss."""
     bench.put("a")
     (bench.root / "link").symlink_to("a")
     (bench.root / ".b").write_bytes(b"x")
-    bench.told = Folders(2)
     ended = bench.copy()
     assert (ended.stage, ended.passed_by) == (Stage.DONE, 2)
-    bench.told = Folders(3)
-    assert bench.copy().stage is Stage.UNFINISHED
 
 
 def test_half_a_picture_marks_those_beside_it_like_half_a_dicom_object(bench: Bench) -> None:
@@ -340,9 +334,9 @@ def test_a_stick_without_any_image_but_with_files_of_an_unknown_kind_is_not_done
 
 def test_a_mark_of_an_earlier_pass_is_not_lifted_by_one_that_had_refusals(bench: Bench) -> None:
     bench.put("a")
-    bench.told = Folders(None, damaged=True)
+    (bench.root / "c.dcm").write_bytes(b"")
     assert bench.copy().stage is Stage.UNFINISHED
-    bench.told = NOTHING_KNOWN
+    (bench.root / "c.dcm").unlink()
     refused = bench.root / "b"
     whole = pydicom_file("JPEG-lossy.dcm").read_bytes()
     refused.write_bytes(without_its_end(whole))

@@ -15,7 +15,6 @@ from firmware_app.config import Config, Usb
 from firmware_app.errors import StickNotAll, StickNotMounted, StickPulled, StickUnsafe
 from firmware_app.health import sticks
 from firmware_app.intake.stick import drivers, file_system, handover, mount_table, receipt, search
-from firmware_app.intake.stick.medium import Folders
 from firmware_app.intake.stick.memory import END_BYTES, Memory, mark
 from firmware_app.intake.stick.search import Found
 from firmware_app.intake.stick.signals import Signal, Signals
@@ -250,7 +249,7 @@ def test_the_folder_is_handed_over_with_its_word_and_unsafe_it_is_refused(tmp_pa
     stop = threading.Event()
     ready = threading.Event()
     with ThreadPoolExecutor(1) as threads:
-        word = handover.Word("vfat", "8:17", Reason("stick.mount", {"detail": "x"}), Folders(7, damaged=True))
+        word = handover.Word("vfat", "8:17", Reason("stick.mount", {"detail": "x"}))
         threads.submit(handover.offer, tmp_path, word, tmp_path / "files", stop, ready.set)
         try:
             assert ready.wait(10)

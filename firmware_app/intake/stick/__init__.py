@@ -3,6 +3,4 @@
 Two processes do it.  The mounter (root, no network) asks blkid what the stick is, mounts it read-only and holds the
 kernel's own table against what was asked for.  The importer (its own user, no network, a read-only view of the stick)
 copies.  Neither trusts anything that stands on the stick: it is searched, not believed.
-
-Many modules: each kind of file system has its own reader of folders.
 """

@@ -34,7 +34,7 @@ from firmware_app.errors import (
 )
 from firmware_app.intake.accept import Door, Outcome
 from firmware_app.intake.given_file import let_go, open_regular, read_at, readable
-from firmware_app.intake.stick import dicomdir, kinds, memory, search
+from firmware_app.intake.stick import dicomdir, kinds, memory, search, space
 from firmware_app.intake.stick.handover import Word
 from firmware_app.intake.stick.kinds import Images, Kind
 from firmware_app.intake.stick.search import Found
@@ -106,7 +106,7 @@ class Copying:
             self._advance()
         if found.overfull:
             return Reason.of(StickOverfull(limit=search.MOST_FILES, depth=search.MOST_DEPTH))
-        if self._word.has_lost(found):
+        if space.has_lost(self._root, self._word.kind):
             return Reason.of(StickDamaged())
         if self.status.refused:  # of an image that did not come in, nobody can say which case lacks it
             return Reason.of(StickNotAll(count=self.status.refusals))

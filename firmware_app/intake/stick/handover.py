@@ -21,9 +21,6 @@ from typing import Final
 
 from firmware_app.errors import StickNotMounted, StickUnsafe
 from firmware_app.intake.stick import mount_table
-from firmware_app.intake.stick.file_system import FileSystem
-from firmware_app.intake.stick.medium import NOTHING_KNOWN, Folders
-from firmware_app.intake.stick.search import Search
 from firmware_app.records import Reason
 
 SOCKET: Final = "hand"
@@ -37,24 +34,11 @@ _LIMIT_S: Final = 30.0
 
 @dataclass(frozen=True, slots=True)
 class Word:
-    """What the mounter says: the file system and what it read of its folders, or the refusal; with neither, there is
-    nothing to do."""
+    """What the mounter says: the file system or the refusal; with neither, there is nothing to do."""
 
     kind: str = ""
     device: str = ""  # major:minor
     refusal: Reason | None = None
-    folders: Folders = NOTHING_KNOWN
-
-    def has_lost(self, shown: Search) -> bool:
-        """Whether the folders are damaged, or name more files than are *shown*, by a driver that passes over damage."""
-        files = shown.files
-        if self.kind == FileSystem.FAT.value:  # fusefat shows the label so; `fat_folders` counts none of these either
-            files = [one for one in files if one.size or len(one.parts) > 1]
-        return self.folders.damaged or (self.folders.files or 0) > len(files) + shown.others
-
-    def is_whole(self, shown: Search) -> bool:
-        """Whether *shown* is known to be all that was ever there; where nothing is known of the folders it is not."""
-        return not (self.folders.files is None or self.has_lost(shown) or shown.unread or shown.overfull)
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,8 +77,7 @@ def offer(
     """Hand *word* and the folder *place* to the importer, which asks at the socket in *folder*, until *stop*."""
     allowed = {os.geteuid(), _importer()}
     refusal = [word.refusal.code, word.refusal.details] if word.refusal else None
-    folders = [word.folders.files, word.folders.damaged]
-    told = json.dumps({"kind": word.kind, "device": word.device, "refusal": refusal, "folders": folders}).encode()
+    message = json.dumps({"kind": word.kind, "device": word.device, "refusal": refusal}).encode()
     root = os.open(place, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC) if place is not None else None
     path = folder / SOCKET
     path.unlink(missing_ok=True)
@@ -112,7 +95,7 @@ def offer(
                     continue
                 with asking:
                     if _user(asking) in allowed:
-                        _hand(asking, told, root)
+                        _hand(asking, message, root)
     finally:
         path.unlink(missing_ok=True)
         if root is not None:
@@ -126,21 +109,21 @@ def taken(folder: Path) -> Iterator[Handed]:
         with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as asking:
             asking.settimeout(_LIMIT_S)
             asking.connect(str(folder / SOCKET))
-            told, descriptors, _, _ = socket.recv_fds(asking, _MOST, 1)
+            message, descriptors, _, _ = socket.recv_fds(asking, _MOST, 1)
     except TimeoutError:
         raise StickNotMounted(detail=f"no answer in {_LIMIT_S:g} s") from None
     except OSError as error:
         raise StickNotMounted(detail=str(error.strerror)) from None
     try:
-        yield Handed(_word(told), descriptors[0] if descriptors else None)
+        yield Handed(_word(message), descriptors[0] if descriptors else None)
     finally:
         for descriptor in descriptors:
             os.close(descriptor)
 
 
-def _hand(asking: socket.socket, told: bytes, root: int | None) -> None:
+def _hand(asking: socket.socket, message: bytes, root: int | None) -> None:
     try:
-        socket.send_fds(asking, [told], [root] if root is not None else [])
+        socket.send_fds(asking, [message], [root] if root is not None else [])
     except OSError:  # it has gone already
         return
 
@@ -158,12 +141,10 @@ def _importer() -> int | None:
         return None
 
 
-def _word(told: bytes) -> Word:
+def _word(message: bytes) -> Word:
     try:
-        found = json.loads(told)
-        refusal = Reason(str(found["refusal"][0]), dict(found["refusal"][1])) if found["refusal"] else None
-        files, damaged = found["folders"]
-        folders = Folders(None if files is None else int(files), bool(damaged))
-        return Word(str(found["kind"]), str(found["device"]), refusal, folders)
+        fields = json.loads(message)
+        refusal = Reason(str(fields["refusal"][0]), dict(fields["refusal"][1])) if fields["refusal"] else None
+        return Word(str(fields["kind"]), str(fields["device"]), refusal)
     except (ValueError, TypeError, KeyError, IndexError):
         raise StickNotMounted(detail=SOCKET) from None
