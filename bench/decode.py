@@ -39,7 +39,7 @@ from bench.harness import REPOSITORY, Variant
 from bench.outcome import Goal, Kind, Row, Table
 from firmware_app import __version__
 from firmware_app.imaging import film, source
-from firmware_app.imaging.codec.stored import Reader
+from firmware_app.imaging.codec.stored import FrameReader
 from firmware_app.imaging.input_spec import InputSpec
 from firmware_app.imaging.model_input import to_model_input
 
@@ -164,7 +164,7 @@ def _pixel_array(path: Path) -> Pixels:
 
 def _words(path: Path) -> Pixels:
     with source.opened(path) as found:
-        reader = Reader(found)
+        reader = FrameReader(found)
         try:
             return reader.frame(0)
         finally:

@@ -24,8 +24,8 @@ import numpy as np
 import pydicom
 from numpy.typing import NDArray
 
-from firmware_app.imaging.codec.stored import Reader
-from firmware_app.imaging.source import Source
+from firmware_app.imaging.codec.stored import FrameReader
+from firmware_app.imaging.source import PixelSource
 
 Words = NDArray[Any]
 
@@ -63,7 +63,7 @@ class Peer:
 
 
 @contextmanager
-def peer(path: Path, found: Source, reader: Reader) -> Iterator[Peer]:
+def peer(path: Path, found: PixelSource, reader: FrameReader) -> Iterator[Peer]:
     """The first peer that serves the file at *path*; raises `PeerMissing` or `PeerFailed`."""
     syntax = str(found.transfer_syntax)
     if syntax in _JPEG_LS and not _by_sample(_stream(reader, 0)):
@@ -131,14 +131,14 @@ class _Native:
         return frame.reshape(rows, columns, 3)
 
 
-def _stream(reader: Reader, index: int) -> bytes:
+def _stream(reader: FrameReader, index: int) -> bytes:
     stream = reader.compressed(index)
     if stream is None:
         raise PeerFailed("it is not compressed")
     return stream
 
 
-def _ffmpeg(codec: str, stream: bytes, found: Source) -> Words:
+def _ffmpeg(codec: str, stream: bytes, found: PixelSource) -> Words:
     """One code stream by FFmpeg's own decoder *codec*."""
     try:
         import av

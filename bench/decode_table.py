@@ -31,7 +31,7 @@ from firmware_app import config
 from firmware_app.errors import ImagingError, IntakeError
 from firmware_app.headers.header import examine
 from firmware_app.imaging import source
-from firmware_app.imaging.codec.stored import Reader
+from firmware_app.imaging.codec.stored import FrameReader
 from firmware_app.reading.children import confinement
 
 LEVELS: Final = 2
@@ -95,7 +95,7 @@ def examined(path: Path) -> Line:
         try:
             with source.opened(path) as found:
                 syntax = found.transfer_syntax.name
-                reader = Reader(found)
+                reader = FrameReader(found)
                 try:
                     return _compared(name, path, found, reader)
                 finally:
@@ -105,7 +105,7 @@ def examined(path: Path) -> Line:
             return Line(name, syntax, verdict, note=f"{error.code}; at the door: {_door(path)}")
 
 
-def _compared(name: str, path: Path, found: source.Source, reader: Reader) -> Line:
+def _compared(name: str, path: Path, found: source.PixelSource, reader: FrameReader) -> Line:
     size = f"{found.columns} × {found.rows} × {found.samples}, {found.stored}/{found.allocated} bits"
     allowed = LEVELS if found.transfer_syntax in _LOSSY else 0
     most, by = 0.0, ""
@@ -123,15 +123,15 @@ def _compared(name: str, path: Path, found: source.Source, reader: Reader) -> Li
     return Line(name, found.transfer_syntax.name, verdict, found.frames, size, by, most, note)
 
 
-def _same_as(original: Path, found: source.Source, reader: Reader) -> bool:
+def _same_as(original: Path, found: source.PixelSource, reader: FrameReader) -> bool:
     with source.opened(original) as twin:
-        other = Reader(twin)
+        other = FrameReader(twin)
         return twin.frames == found.frames and all(
             _difference(_words(reader, index), _words(other, index)) == 0 for index in range(found.frames)
         )
 
 
-def _words(reader: Reader, index: int) -> Words:
+def _words(reader: FrameReader, index: int) -> Words:
     try:
         return reader.frame(index, raw=True)
     except source.BROKEN as error:

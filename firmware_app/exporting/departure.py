@@ -28,7 +28,7 @@ _BY_HAND: Final = "Ctrl-C"  # or a closed terminal
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class ExportOutcome:
     """What became of one image: the name of its file, or why it stayed."""
 
     instance: str
@@ -43,7 +43,7 @@ class Leaving:
 
     images: tuple[Kept, ...]
     final: Path
-    outcomes: tuple[Outcome, ...] = ()
+    outcomes: tuple[ExportOutcome, ...] = ()
     is_named: bool = False
     """Whether it was about to get its name: from then on nobody can say that nothing left."""
     is_whole: bool = False

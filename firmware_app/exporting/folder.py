@@ -28,7 +28,7 @@ from firmware_app.errors import (
     ExportNotDicom,
     ExportThere,
 )
-from firmware_app.exporting.departure import Outcome, leaving
+from firmware_app.exporting.departure import ExportOutcome, leaving
 from firmware_app.reading.children.child import Child, ChildLost
 from firmware_app.reading.children.starting import started
 from firmware_app.records import Reason
@@ -56,7 +56,7 @@ def export_case(
     person: str,
     looked: bool = False,
     on_progress: Progress | None = None,
-) -> tuple[Path | None, tuple[Outcome, ...]]:
+) -> tuple[Path | None, tuple[ExportOutcome, ...]]:
     """Write *case* as a new folder of its reference's name in *folder*, and say what became of each image.
 
     No folder is left (None) when no image could be exported.  Raises what `leaving` and `each` raise.
@@ -98,7 +98,7 @@ def each(
     tell: Progress | None = None,
     *,
     into: Sequence[Path],
-) -> Iterator[Outcome]:
+) -> Iterator[ExportOutcome]:
     """One image after the other, each opened by a child that may die of it, and written to *where* says for its name.
 
     Before the next one is asked for, its file may be taken away.  *into* are the folders in which each takes room,
@@ -122,7 +122,7 @@ def each(
                 where(name).unlink(missing_ok=True)
                 if reason.code == ExportNoRoom.code:  # half a case because of a full disk is not what anybody wants
                     raise ExportNoRoom(free_mb=free_bytes(config.state.dir) // 1_000_000)
-            yield Outcome(image.reference, None if reason else name, facts, reason)
+            yield ExportOutcome(image.reference, None if reason else name, facts, reason)
             if tell is not None:
                 tell(number, len(images))
     finally:
@@ -170,7 +170,7 @@ class _Worker:
         return Child("firmware_app.reading.children.export_child", self._arguments, silent=True)
 
 
-def manifest(case: str, outcomes: Iterable[Outcome], *, looked: bool, encrypted: bool) -> dict[str, Any]:
+def manifest(case: str, outcomes: Iterable[ExportOutcome], *, looked: bool, encrypted: bool) -> dict[str, Any]:
     """What left and what stayed behind; no name, no id, no date, no UID that the clinic's machines know."""
     everything = tuple(outcomes)
     return {
@@ -185,7 +185,7 @@ def manifest(case: str, outcomes: Iterable[Outcome], *, looked: bool, encrypted:
     }
 
 
-def _write_manifest(fresh: Path, case: str, outcomes: Iterable[Outcome], *, looked: bool) -> None:
+def _write_manifest(fresh: Path, case: str, outcomes: Iterable[ExportOutcome], *, looked: bool) -> None:
     known = (
         replace(one, facts={"sha256": _sha256(fresh / one.file), **one.facts}) if one.file is not None else one
         for one in outcomes

@@ -32,7 +32,7 @@ from firmware_app.errors import (
     StateUnusable,
 )
 from firmware_app.exporting import folder as export
-from firmware_app.exporting.departure import Leaving, Outcome, leaving
+from firmware_app.exporting.departure import ExportOutcome, Leaving, leaving
 from firmware_app.exporting.folder import Progress
 from firmware_app.language import N_, for_screen, translate
 from firmware_app.provisioning import tpm
@@ -63,7 +63,7 @@ def seal_case(
     person: str,
     looked: bool = False,
     on_progress: Progress | None = None,
-) -> tuple[Path | None, tuple[Outcome, ...]]:
+) -> tuple[Path | None, tuple[ExportOutcome, ...]]:
     """Write *case* as one sealed file in *folder*, and say what became of each image.
 
     No file is left (None) when no image could be exported.  Raises as `export.export_case`, and `ExportNoHospital`,
@@ -129,7 +129,7 @@ def _each(
     case: str,
     looked: bool,
     tell: Progress | None,
-) -> Iterator[Outcome]:
+) -> Iterator[ExportOutcome]:
     with _own_disk(StateDir(config.state.dir)) as stage:
         into = (stage, made.final.parent)
         for one in export.each(config, exports, made.images, stage.joinpath, looked, tell, into=into):
@@ -139,7 +139,7 @@ def _each(
             path = stage / one.file
             sha256 = archive.add_file(f"{case}/{one.file}", path)
             path.unlink()
-            yield Outcome(one.instance, one.file, {"sha256": sha256, **one.facts})
+            yield ExportOutcome(one.instance, one.file, {"sha256": sha256, **one.facts})
 
 
 class _Archive:

@@ -28,7 +28,7 @@ from firmware_app.errors import (
     VideoReaderMissing,
 )
 from firmware_app.imaging.codec.bounds import DECODING_ERRORS, MOST_FRAMES
-from firmware_app.imaging.display import Shown, greys
+from firmware_app.imaging.display import ShownFrame, greys
 from firmware_app.imaging.grey.pipeline import luminance
 from firmware_app.imaging.ultrasound import regions
 
@@ -251,13 +251,13 @@ class Clip:
         pixels = self._pixels(index)
         return luminance(pixels) if pixels.ndim == 3 else pixels.astype(np.float32)
 
-    def shown(self, index: int) -> Shown:
+    def shown(self, index: int) -> ShownFrame:
         """As `film.Film.shown`; clips carry no window."""
         pixels = self._pixels(index)
         if pixels.ndim == 3:
-            return Shown(pixels)
+            return ShownFrame(pixels)
         shown, slope, intercept = greys(pixels.astype(np.float32), 1.0, False, (0.0, 255.0))
-        return Shown(shown, slope, intercept)
+        return ShownFrame(shown, slope, intercept)
 
     def _pixels(self, index: int) -> NDArray[np.uint8]:
         if index not in self._last:

@@ -18,10 +18,10 @@ from pydicom.uid import ExplicitVRBigEndian
 from firmware_app.errors import Undecodable
 from firmware_app.imaging import header_words, source, spacing
 from firmware_app.imaging.codec import stored
-from firmware_app.imaging.display import Choice, Shown, greys
+from firmware_app.imaging.display import Choice, ShownFrame, greys
 from firmware_app.imaging.grey import colour, overlays, palette, photometric, transforms
-from firmware_app.imaging.grey.pipeline import Floats, GreyScale, Table, Window, Words, look_up, luminance, taken
-from firmware_app.imaging.source import BROKEN, Source
+from firmware_app.imaging.grey.pipeline import Floats, GreyScale, StoredWords, Table, Window, look_up, luminance, taken
+from firmware_app.imaging.source import BROKEN, PixelSource
 
 _LARGEST_VALUE: Final = 1e30  # float32 ends at 3e38
 _ONE_GREY: Final = 2.0**-16  # of the range that a window maps to: what spans less shows nothing
@@ -31,10 +31,10 @@ _ONE_GREY: Final = 2.0**-16  # of the range that a window maps to: what spans le
 class DicomFilm:
     """An opened DICOM object (a `film.Film`).  The frame decoded last is kept: model and people want the same one."""
 
-    source: Source
-    reader: stored.Reader
+    source: PixelSource
+    reader: stored.FrameReader
     _last: dict[int, NDArray[np.generic]] = field(default_factory=dict)
-    _model: dict[str, photometric.Verdict] = field(default_factory=dict)
+    _model: dict[str, photometric.ColourVerdict] = field(default_factory=dict)
 
     @property
     def rows(self) -> int:
@@ -79,12 +79,12 @@ class DicomFilm:
         words, values = self._values(pixels)
         return _darkened(_mapped(words, scale.shown(values)), self.hidden(index))
 
-    def shown(self, index: int) -> Shown:
+    def shown(self, index: int) -> ShownFrame:
         """As `film.Film.shown`: greys after the modality transform and polarity, or 8-bit RGB."""
         pixels = self._pixels(index)
         layers, size = self._layers(pixels, index), spacing.of(self.source.header, index)
         if self._colour(pixels):
-            return Shown(self._eight_bits(self._rgb(pixels)), layers=layers, spacing=size)
+            return ShownFrame(self._eight_bits(self._rgb(pixels)), layers=layers, spacing=size)
         scale, choices = self._scale(index)
         words, stored = self._values(pixels)
         values = scale.modality_values(stored)
@@ -182,8 +182,8 @@ class DicomFilm:
         return overlays.of(self.source.header, index, self.rows, self.columns, pixels if whole else None, used)
 
     @property
-    def _layout(self) -> Words:
-        return Words(self.source.allocated, self.source.stored, self.source.high_bit, self.source.signed)
+    def _layout(self) -> StoredWords:
+        return StoredWords(self.source.allocated, self.source.stored, self.source.high_bit, self.source.signed)
 
     @property
     def has_own_layout(self) -> bool:
@@ -228,7 +228,7 @@ class DicomFilm:
 def opened(path: Path) -> Iterator[DicomFilm]:
     """Open the object at *path*; raises `ImagingError`."""
     with source.opened(path) as found:
-        reader = stored.Reader(found)
+        reader = stored.FrameReader(found)
         try:
             yield DicomFilm(found, reader)
         finally:
@@ -267,13 +267,13 @@ def _ends(frame: NDArray[np.float32], hidden: NDArray[np.bool_] | None) -> tuple
     return float(frame.min(where=seen, initial=np.inf)), float(frame.max(where=seen, initial=-np.inf))
 
 
-def _is_flat(found: Source) -> bool:
+def _is_flat(found: PixelSource) -> bool:
     """Whether the samples are native words as this machine has them, which need no decoder."""
     little = found.transfer_syntax != ExplicitVRBigEndian  # where even 8-bit samples may lie in swapped words
     return found.native and little and found.allocated in (8, 16) and found.keyword == "PixelData"
 
 
-def _native_samples(found: Source, index: int) -> NDArray[np.generic]:
+def _native_samples(found: PixelSource, index: int) -> NDArray[np.generic]:
     found.stream.seek(found.offset + index * found.decoded_bytes)
     data = np.frombuffer(found.stream.read(found.decoded_bytes), f"<u{found.allocated // 8}")
     if found.shares_chroma:
@@ -287,14 +287,14 @@ def _with_window(
     origin: float,
     scale: GreyScale,
     offered: tuple[transforms.Offered, ...],
-) -> Shown:
+) -> ShownFrame:
     if not isinstance(scale.voi, Window):
-        return Shown(frame, slope, origin, inverted=scale.inverted)
+        return ShownFrame(frame, slope, origin, inverted=scale.inverted)
     choices = tuple(
         Choice((one.window.centre - origin) / slope, one.window.width / abs(slope), one.window.function, one.name)
         for one in offered
     )
-    return Shown(
+    return ShownFrame(
         frame,
         slope,
         origin,

@@ -44,7 +44,7 @@ class Choice:
 
 
 @dataclass(frozen=True, slots=True)
-class Shown:
+class ShownFrame:
     """One frame as it is shown.
 
     `pixels` is (H, W) uint16, already of the right polarity, or (H, W, 3) uint8.  A grey *g* stands for the modality
@@ -102,7 +102,7 @@ def for_people(frames: int, read: Sequence[int] = ()) -> tuple[int, ...]:
     return tuple(sorted({*wanted, *(spare[at * len(spare) // room] for at in range(room))}))
 
 
-def write(shown: Shown, folder: Path, index: int, frames: int, among: Sequence[int] | None = None) -> None:
+def write(shown: ShownFrame, folder: Path, index: int, frames: int, among: Sequence[int] | None = None) -> None:
     """Write ``frame-NNN.png``, its layers and ``frame-NNN.json`` into *folder*, each whole or not at all.
 
     A layer is ``frame-NNN-layer-L.png``, white where it is set; what tells of the others, the JSON, comes last.

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from firmware_app.errors import Undecodable
 from firmware_app.imaging import clip, dicom_film, picture
-from firmware_app.imaging.display import Shown
+from firmware_app.imaging.display import ShownFrame
 
 
 class Film(Protocol):
@@ -46,7 +46,7 @@ class Film(Protocol):
     def grey(self, index: int) -> NDArray[np.float32]:
         """Frame *index* for a model: (H, W) float32, bright is dense, any range, finite; padding as dark as can be."""
 
-    def shown(self, index: int) -> Shown:
+    def shown(self, index: int) -> ShownFrame:
         """Frame *index* for a person."""
 
 

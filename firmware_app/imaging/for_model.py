@@ -23,7 +23,7 @@ ULTRASOUND: Final = "US"
 
 
 @dataclass(frozen=True, slots=True)
-class Taken:
+class ModelFrames:
     """The frames *read*, counted from 0 and in the order of the clip, and their tensors, (n, C, H, W) float32.
 
     `box` is what the model sees of each frame (None: all of it).  `coloured` is the share of the sector that is drawn
@@ -52,7 +52,7 @@ def taken(
     *,
     quality: QualityKind = "none",
     photographs: bool = False,
-) -> Taken:
+) -> ModelFrames:
     """Choose, judge and prepare.  Frames of a clip that no model may see are left out.
 
     *quality* and *photographs* are as `packs.scope.Care` has them.
@@ -102,7 +102,7 @@ def taken(
         finally:  # it holds this very frame, and each would keep the other and the film's words alive
             del unfit
     judge.check_colours(film, read[-1], quality, photographs=photographs)
-    return Taken(
+    return ModelFrames(
         tuple(read),
         tensors[0] if len(tensors) == 1 else np.concatenate(tensors),
         1e3 * decoding,

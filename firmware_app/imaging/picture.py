@@ -23,7 +23,7 @@ from PIL.JpegImagePlugin import JpegImageFile
 from firmware_app.errors import FrameTooLarge, PixelsUnsupported, Undecodable
 from firmware_app.imaging.codec import raster
 from firmware_app.imaging.codec.bounds import DECODING_ERRORS, LONGEST_SIDE_PX, MOST_FRAMES
-from firmware_app.imaging.display import Shown, greys
+from firmware_app.imaging.display import ShownFrame, greys
 from firmware_app.imaging.grey.pipeline import luminance
 from firmware_app.imaging.jpeg import codestream, lost_data
 
@@ -93,14 +93,14 @@ class Picture:
             return luminance(pixels)
         return np.nan_to_num(pixels.astype(np.float32), copy=False, posinf=0.0, neginf=0.0)
 
-    def shown(self, index: int) -> Shown:
+    def shown(self, index: int) -> ShownFrame:
         """As `film.Film.shown`; pictures carry no window."""
         pixels = self._pixels(index)
         if pixels.ndim == 3:
-            return Shown(pixels.astype(np.uint8, copy=False))
+            return ShownFrame(pixels.astype(np.uint8, copy=False))
         limits = (0.0, 255.0) if pixels.dtype == np.uint8 else None
         shown, slope, intercept = greys(self.grey(index), 0.0 if pixels.dtype == np.float32 else 1.0, False, limits)
-        return Shown(shown, slope, intercept)
+        return ShownFrame(shown, slope, intercept)
 
     def _pixels(self, index: int) -> NDArray[np.generic]:
         """(H, W) or (H, W, 3), upright, with WhiteIsZero TIFFs of more than 8 bits turned (Pillow turns the rest)."""

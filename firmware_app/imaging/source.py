@@ -48,7 +48,7 @@ _PIXEL_VRS: Final = (b"OB", b"OW", b"OF", b"OD", b"UN")
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
+class PixelSource:
     """An opened object.  `offset` and `length` bound the pixel element's value in `stream` (length: bytes present)."""
 
     stream: BinaryIO
@@ -111,7 +111,7 @@ class Source:
 
 
 @contextmanager
-def opened(path: Path) -> Iterator[Source]:
+def opened(path: Path) -> Iterator[PixelSource]:
     """Open the DICOM object at *path*.
 
     Raises `NoPixels`, `FrameTooLarge`, `PixelsUnsupported` or `Undecodable`.
@@ -157,7 +157,7 @@ def _inflated(file: BinaryIO) -> BinaryIO:
     return io.BytesIO(inflated)
 
 
-def _source(header: FileDataset, stream: BinaryIO, path: Path | None) -> Source:
+def _source(header: FileDataset, stream: BinaryIO, path: Path | None) -> PixelSource:
     implicit, little = header.original_encoding
     keyword, offset, length, in_fragments, vr = _pixel_element(stream, bool(little))
     syntax = _syntax(header, bool(implicit), bool(little), deflated=path is None)
@@ -179,7 +179,7 @@ def _source(header: FileDataset, stream: BinaryIO, path: Path | None) -> Source:
     samples = number(header, "SamplesPerPixel", 1)
     if samples not in (1, 3):
         raise PixelsUnsupported(detail=f"{samples} samples in a pixel")
-    found = Source(
+    found = PixelSource(
         stream,
         path,
         header,

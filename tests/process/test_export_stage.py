@@ -20,7 +20,7 @@ from firmware_app.config import load
 from firmware_app.errors import ExportNoRoom, StateUnusable
 from firmware_app.exporting import folder as export
 from firmware_app.exporting import sealed_case
-from firmware_app.exporting.departure import Outcome
+from firmware_app.exporting.departure import ExportOutcome
 from firmware_app.intake.spool import empty_incoming
 from firmware_app.store.clinical import exports as store_exports
 from firmware_app.store.clinical.exports import Exports
@@ -66,7 +66,7 @@ def before_sealing(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[], No
     each = export.each
 
     def do(work: Callable[[], None]) -> None:
-        def worked(*arguments: object, **named: object) -> Iterator[Outcome]:
+        def worked(*arguments: object, **named: object) -> Iterator[ExportOutcome]:
             for one in each(*arguments, **named):  # type: ignore[arg-type]
                 work()
                 yield one

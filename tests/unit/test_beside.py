@@ -193,7 +193,7 @@ def test_of_a_clip_the_strongest_frame_counts(tmp_path: Path) -> None:
 # --- what a model is given --------------------------------------------------------------------------------------------
 
 
-def taken(folder: Path, pixels: Pixels, modality: str, crop: Any = "whole") -> for_model.Taken:
+def taken(folder: Path, pixels: Pixels, modality: str, crop: Any = "whole") -> for_model.ModelFrames:
     path = folder / "picture.png"
     Image.fromarray(pixels).save(path)
     with film.opened(path, is_picture=True) as opened:

@@ -18,8 +18,8 @@ from pydicom.sequence import Sequence
 from pydicom.uid import UID, ExplicitVRBigEndian, ImplicitVRLittleEndian, RLELossless
 
 from firmware_app.imaging import display, film, for_model
-from firmware_app.imaging.display import Shown
-from firmware_app.imaging.grey.pipeline import Padding, Words
+from firmware_app.imaging.display import ShownFrame
+from firmware_app.imaging.grey.pipeline import Padding, StoredWords
 from firmware_app.imaging.input_spec import InputSpec
 from firmware_app.imaging.model_input import to_model_input
 from tests import films
@@ -34,7 +34,7 @@ def grey(folder: Path, dataset: FileDataset, frame: int = 0) -> Pixels:
         return opened.grey(frame)
 
 
-def shown(folder: Path, dataset: FileDataset, frame: int = 0) -> Shown:
+def shown(folder: Path, dataset: FileDataset, frame: int = 0) -> ShownFrame:
     with film.opened(films.save(folder, "film.dcm", dataset), is_picture=False) as opened:
         return opened.shown(frame)
 
@@ -43,14 +43,14 @@ def shown(folder: Path, dataset: FileDataset, frame: int = 0) -> Shown:
 
 
 @st.composite
-def layouts(draw: st.DrawFn, sizes: tuple[int, ...] = (8, 16)) -> Words:
+def layouts(draw: st.DrawFn, sizes: tuple[int, ...] = (8, 16)) -> StoredWords:
     allocated = draw(st.sampled_from(sizes))
     high_bit = draw(st.integers(0, allocated - 1))
     stored = draw(st.integers(1, high_bit + 1))
-    return Words(allocated, stored, high_bit, draw(st.booleans()) and stored > 1)
+    return StoredWords(allocated, stored, high_bit, draw(st.booleans()) and stored > 1)
 
 
-def written(values: Pixels, layout: Words, rubbish: int) -> Pixels:
+def written(values: Pixels, layout: StoredWords, rubbish: int) -> Pixels:
     """Unsigned words that hold *values* by *layout* (PS3.5 8.1.1), the bits that mean nothing filled from *rubbish*."""
     field = (1 << layout.stored) - 1
     shift = layout.high_bit + 1 - layout.stored
@@ -77,11 +77,11 @@ def run_lengths(words: Pixels) -> bytes:
     st.sampled_from(["little", "implicit", "big", "rle", "wrapped"]),
 )  # fmt: skip
 def test_whatever_the_layout_of_a_word_its_value_comes_back(
-    tmp_path: Path, data: st.DataObject, layout: Words, rubbish: int, syntax: str
+    tmp_path: Path, data: st.DataObject, layout: StoredWords, rubbish: int, syntax: str
 ) -> None:
     shape = data.draw(hnp.array_shapes(min_dims=2, max_dims=2, max_side=7))
     if syntax == "big":
-        rubbish, layout = 0, Words(layout.allocated, layout.stored, layout.stored - 1, layout.signed)
+        rubbish, layout = 0, StoredWords(layout.allocated, layout.stored, layout.stored - 1, layout.signed)
     values = data.draw(hnp.arrays(np.int64, shape, elements=st.integers(*layout.reach)))
     words = written(values, layout, rubbish)
     attributes: dict[str, Any] = {
@@ -109,7 +109,7 @@ def test_whatever_the_layout_of_a_word_its_value_comes_back(
 def test_a_long_word_holds_its_value_below_its_high_bit(
     tmp_path: Path, stored: int, high_bit: int, signed: bool
 ) -> None:
-    layout = Words(32, stored, high_bit, signed)
+    layout = StoredWords(32, stored, high_bit, signed)
     values = np.linspace(*layout.reach, 24).astype(np.int64).reshape(4, 6)
     layout_told: dict[str, Any] = {"BitsStored": stored, "HighBit": high_bit, "PixelRepresentation": int(signed)}
     made = films.film(written(values, layout, 0xA5A5A5A5), **layout_told)

@@ -17,7 +17,7 @@ from pydicom.uid import UID, JPEG2000Lossless
 
 from firmware_app.errors import PixelsUnsupported, Undecodable
 from firmware_app.imaging import film, source
-from firmware_app.imaging.codec.stored import Reader
+from firmware_app.imaging.codec.stored import FrameReader
 from firmware_app.imaging.jpeg import jpeg2000
 from tests import films
 
@@ -45,7 +45,7 @@ def saved(folder: Path, stream: bytes, pixels: Pixels, syntax: UID = JPEG2000Los
 def words(path: Path) -> tuple[Pixels, bool]:
     """The words of the first frame, and whether they were decoded here and not by pydicom."""
     with source.opened(path) as found:
-        reader = Reader(found)
+        reader = FrameReader(found)
         stream = reader.compressed(0)
         assert stream is not None
         return reader.frame(0, raw=True), jpeg2000.is_plain(found, stream)
@@ -126,7 +126,7 @@ def test_a_stream_that_ends_without_its_marker_is_as_pydicom_takes_it(instead: b
     if path is None:
         pytest.skip("693_J2KR.dcm is not installed (pydicom-data)")
     with source.opened(Path(path)) as found:
-        reader = Reader(found)
+        reader = FrameReader(found)
         whole = reader.compressed(0)
         assert whole is not None
         with pytest.raises(source.BROKEN):

@@ -14,7 +14,7 @@ from pydicom.uid import JPEGExtended12Bit, JPEGLossless, JPEGLosslessSV1
 
 from firmware_app.errors import PixelsUnsupported, Undecodable
 from firmware_app.imaging import dicom_film, film
-from firmware_app.imaging.codec.stored import Reader
+from firmware_app.imaging.codec.stored import FrameReader
 from tests import films, lossless_jpeg
 
 Pixels = np.ndarray[Any, Any]
@@ -38,7 +38,7 @@ def wrapped(folder: Path, stream: bytes, bits: int, samples: int = 1, **attribut
 def words(path: Path) -> Pixels:
     with film.opened(path, is_picture=False) as found:
         assert isinstance(found, dicom_film.DicomFilm)
-        return Reader(found.source).frame(0, raw=True)
+        return FrameReader(found.source).frame(0, raw=True)
 
 
 @pytest.mark.parametrize("predictor", range(1, 8))

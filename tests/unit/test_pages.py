@@ -34,7 +34,7 @@ def tiff(folder: Path, pages: list[Image.Image], tags: dict[int, dict[int, int]]
     return path
 
 
-def seen(path: Path, modality: str = "CR", **how: Any) -> tuple[for_model.Taken, int]:
+def seen(path: Path, modality: str = "CR", **how: Any) -> tuple[for_model.ModelFrames, int]:
     with film.opened(path, is_picture=True) as opened:
         return for_model.taken(opened, SPEC, modality=modality, **how), opened.frames
 

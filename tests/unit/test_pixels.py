@@ -264,7 +264,7 @@ def test_a_film_compressed_in_two_halves_is_what_any_reader_reads() -> None:
 
 
 def test_a_large_film_is_shown_at_most_2048_pixels_long(tmp_path: Path) -> None:
-    shown = display.Shown(np.tile(np.arange(3000, dtype=np.uint16) * 20, (1500, 1)))
+    shown = display.ShownFrame(np.tile(np.arange(3000, dtype=np.uint16) * 20, (1500, 1)))
     display.write(shown, tmp_path, 0, 1)
     facts = json.loads((tmp_path / "frame-000.json").read_text())
     with Image.open(tmp_path / "frame-000.png") as image:

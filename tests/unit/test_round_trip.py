@@ -12,7 +12,7 @@ from hypothesis.extra import numpy as hnp
 from pydicom.uid import ExplicitVRBigEndian, ExplicitVRLittleEndian
 
 from firmware_app.imaging import film
-from firmware_app.imaging.grey.pipeline import Words
+from firmware_app.imaging.grey.pipeline import StoredWords
 from tests import films
 from tests.unit.test_grey_pipeline import layouts, written
 
@@ -46,7 +46,7 @@ def unwindowed(seen: Pixels, centre: float, width: float, function: str) -> Pixe
 def test_stored_values_come_back_from_the_screen_and_from_the_window(
     tmp_path: Path,
     data: st.DataObject,
-    layout: Words,
+    layout: StoredWords,
     rubbish: int,
     photometric: str,
     slope: float,

@@ -11,7 +11,7 @@ import pytest
 from bench import decode_table
 from bench.decode_peers import PeerMissing, Words
 from bench.decode_table import Line
-from firmware_app.imaging.codec.stored import Reader
+from firmware_app.imaging.codec.stored import FrameReader
 from tests import peers
 
 # Made broken on purpose: a length that is none, a number that is none, a size that is none, and two that were cut.
@@ -68,10 +68,10 @@ def test_a_wrong_decoder_would_be_seen(monkeypatch: pytest.MonkeyPatch) -> None:
     peers.peer("dcmdrle")
     path = peers.pydicom_file("MR_small_RLE.dcm")
     assert decode_table.examined(path).verdict == "equal"
-    frame = Reader.frame
+    frame = FrameReader.frame
 
-    def one_level_off(reader: Reader, index: int, *, raw: bool = False) -> Words:
+    def one_level_off(reader: FrameReader, index: int, *, raw: bool = False) -> Words:
         return np.bitwise_xor(frame(reader, index, raw=raw).astype(np.uint16), 1)
 
-    monkeypatch.setattr(Reader, "frame", one_level_off)
+    monkeypatch.setattr(FrameReader, "frame", one_level_off)
     assert decode_table.examined(path).verdict == "DIFFERS"

@@ -36,7 +36,7 @@ from firmware_app.imaging import clip, source
 from firmware_app.imaging.codec import fragments, rle
 from firmware_app.imaging.grey import colour, photometric
 from firmware_app.imaging.jpeg import codestream, jpeg8
-from firmware_app.imaging.source import Source
+from firmware_app.imaging.source import PixelSource
 
 FRAMES_LEFT: Final = "hint.frames_left"  # its sentence stands in `reading.hints`
 JPEG_LOSSLESS: Final = (JPEGLossless, JPEGLosslessSV1)
@@ -64,10 +64,10 @@ _VIDEO: Final = tuple(f"1.2.840.10008.1.2.4.10{number}" for number in range(9))
 _MONOCHROME: Final = ("MONOCHROME1", "MONOCHROME2")
 
 
-class Reader:
+class FrameReader:
     """Decodes the frames of *found*, in any order, one at a time."""
 
-    def __init__(self, found: Source) -> None:
+    def __init__(self, found: PixelSource) -> None:
         self._source = found
         self._fragments: fragments.Fragments | None = None
         self._track: clip.Track | None = None
@@ -146,33 +146,33 @@ class Reader:
         return self._track
 
 
-def _is_plain(found: Source) -> bool:
+def _is_plain(found: PixelSource) -> bool:
     paired = found.transfer_syntax == ExplicitVRBigEndian and found.allocated == 8  # bytes may lie swapped (PS3.5 7.3)
     return found.native and _is_grey(found) and not paired
 
 
-def _is_grey(found: Source) -> bool:
+def _is_grey(found: PixelSource) -> bool:
     """Whether its frames are words of one sample, and no floats and no bits."""
     return found.samples == 1 and found.allocated > 1 and found.keyword == "PixelData"
 
 
-def _native_words(found: Source, index: int) -> NDArray[np.generic]:
+def _native_words(found: PixelSource, index: int) -> NDArray[np.generic]:
     """Words of one frame exactly as they lie in the file."""
     found.stream.seek(found.offset + index * found.decoded_bytes)
     order = ">" if found.transfer_syntax == ExplicitVRBigEndian else "<"
     return _words(found, found.stream.read(found.decoded_bytes), order)
 
 
-def _words(found: Source, data: bytes, order: str = "<") -> NDArray[np.generic]:
+def _words(found: PixelSource, data: bytes, order: str = "<") -> NDArray[np.generic]:
     return np.frombuffer(data, f"{order}u{found.allocated // 8}").reshape(found.rows, found.columns)
 
 
-def _is_bits(found: Source) -> bool:
+def _is_bits(found: PixelSource) -> bool:
     little = found.transfer_syntax != ExplicitVRBigEndian
     return found.native and little and found.allocated == 1 and found.samples == 1 and found.keyword == "PixelData"
 
 
-def _native_bits(found: Source, index: int) -> NDArray[np.generic]:
+def _native_bits(found: PixelSource, index: int) -> NDArray[np.generic]:
     """One-bit pixels, the first in the lowest bit; a frame may begin within a byte (PS3.5 8.1.1)."""
     first, count = index * found.rows * found.columns, found.rows * found.columns
     found.stream.seek(found.offset + first // 8)
@@ -181,7 +181,7 @@ def _native_bits(found: Source, index: int) -> NDArray[np.generic]:
     return bits.reshape(found.rows, found.columns)
 
 
-def _run_lengths(found: Source, stream: bytes, raw: bool) -> NDArray[np.generic]:
+def _run_lengths(found: PixelSource, stream: bytes, raw: bool) -> NDArray[np.generic]:
     if found.allocated % 8:
         raise PixelsUnsupported(detail=f"RLE with {found.allocated} bits in a word")
     words = rle.words(stream, found.rows, found.columns, found.samples, found.allocated)
@@ -198,7 +198,7 @@ def _inflated(stream: bytes, size: int) -> bytes:
     return data[:size]
 
 
-def _as_native(found: Source, data: bytes, raw: bool, planar: int | None = None) -> NDArray[np.generic]:
+def _as_native(found: PixelSource, data: bytes, raw: bool, planar: int | None = None) -> NDArray[np.generic]:
     """One frame of little-endian words, by the layout that the header gives (or *planar*)."""
     if _is_grey(found):
         return _words(found, data[: found.decoded_bytes])
@@ -210,7 +210,7 @@ def _as_native(found: Source, data: bytes, raw: bool, planar: int | None = None)
     return _array(found, ExplicitVRLittleEndian, data, 0, raw, options | {"number_of_frames": 1})
 
 
-def _decompressed(found: Source, stream: bytes, raw: bool) -> NDArray[np.generic]:
+def _decompressed(found: PixelSource, stream: bytes, raw: bool) -> NDArray[np.generic]:
     syntax = found.transfer_syntax
     if syntax in JPEG_LOSSLESS or (syntax in _JPEG_8 and _is_12_bit(stream)):
         from firmware_app.imaging.jpeg import (
@@ -234,7 +234,7 @@ def _decompressed(found: Source, stream: bytes, raw: bool) -> NDArray[np.generic
     return samples if is_rgb else colour.from_ybr_full(samples, found.stored)
 
 
-def _transformed(found: Source, stream: bytes, raw: bool) -> NDArray[Any]:
+def _transformed(found: PixelSource, stream: bytes, raw: bool) -> NDArray[Any]:
     """Words of JPEG 2000, and of all that only pydicom knows how to decode."""
     options = found.options | {"number_of_frames": 1}
     if found.transfer_syntax in _JPEG_2000:
@@ -248,7 +248,7 @@ def _transformed(found: Source, stream: bytes, raw: bool) -> NDArray[Any]:
     return _array(found, found.transfer_syntax, alone, 0, raw, options)
 
 
-def _laid(samples: NDArray[Any], stream: bytes, found: Source) -> NDArray[np.generic]:
+def _laid(samples: NDArray[Any], stream: bytes, found: PixelSource) -> NDArray[np.generic]:
     """*samples* of a lossless stream, lying in their words as the header says.
 
     A stream of fewer bits than reach the high bit has its values at the bottom.  Bits above the high bit may only be
@@ -281,12 +281,12 @@ def _continued(words: NDArray[np.generic]) -> NDArray[np.generic]:
     return ((words.astype(np.int32) ^ sign) - sign).astype(np.int16)
 
 
-def _by_pydicom(found: Source, syntax: UID, data: Any, index: int, raw: bool) -> NDArray[np.generic]:
+def _by_pydicom(found: PixelSource, syntax: UID, data: Any, index: int, raw: bool) -> NDArray[np.generic]:
     return _array(found, syntax, data, index, raw, found.options)
 
 
 def _array(
-    found: Source, syntax: UID, data: Any, index: int, raw: bool, options: dict[str, Any]
+    found: PixelSource, syntax: UID, data: Any, index: int, raw: bool, options: dict[str, Any]
 ) -> NDArray[np.generic]:
     try:
         decoder = get_decoder(syntax)

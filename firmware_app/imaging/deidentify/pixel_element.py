@@ -17,7 +17,7 @@ from firmware_app.errors import Undecodable
 from firmware_app.imaging.deidentify import pixels
 from firmware_app.imaging.deidentify.pixels import Plan
 from firmware_app.imaging.dicom_film import DicomFilm
-from firmware_app.imaging.source import Source
+from firmware_app.imaging.source import PixelSource
 
 _PIXELS: Final = {"PixelData": 0x0010, "FloatPixelData": 0x0008, "DoubleFloatPixelData": 0x0009}
 _BY_PIXEL: Final = 2  # ILV of ISO 14495-1: what Planar Configuration 0 says (PS3.5 8.2.3)
@@ -27,7 +27,7 @@ _ITEM_BYTES: Final = 8
 _MOST_STREAMED: Final = 512 << 20  # bytes of words: on a slow box, more would take too much of the child's time
 
 
-def syntaxes(found: Source) -> tuple[UID, ...]:
+def syntaxes(found: PixelSource) -> tuple[UID, ...]:
     """How the pixels of *found* may be written, the best one first; the last one always can be."""
     is_of_bytes = (found.keyword, found.allocated, found.stored, found.signed) == ("PixelData", 8, 8, False)
     if found.frames > 1 and is_of_bytes and pixels.pixel_bytes(found) <= _MOST_STREAMED:

@@ -18,7 +18,7 @@ from firmware_app.errors import ExportNoSector, Undecodable
 from firmware_app.imaging.dicom_film import DicomFilm
 from firmware_app.imaging.grey import palette
 from firmware_app.imaging.grey.pipeline import luminance
-from firmware_app.imaging.source import BROKEN, Source
+from firmware_app.imaging.source import BROKEN, PixelSource
 from firmware_app.imaging.ultrasound import keyframes, opened, sector
 from firmware_app.imaging.ultrasound.sector import Sector
 
@@ -70,7 +70,7 @@ def photometric(film: DicomFilm, index: int) -> str:
     return "RGB" if _is_partial(film.source) else film.samples(index)[1]
 
 
-def _is_partial(found: Source) -> bool:
+def _is_partial(found: PixelSource) -> bool:
     """YBR in studio range exists only with shared chroma: such frames leave as RGB."""
     return found.native and found.photometric.startswith("YBR_PARTIAL")
 
@@ -188,12 +188,12 @@ def describe(data: Dataset, film: DicomFilm, plan: Plan) -> None:
         data.ImageType = ["DERIVED", *([kinds] if isinstance(kinds, str) else list(kinds))[1:]]
 
 
-def element_vr(found: Source) -> str:
+def element_vr(found: PixelSource) -> str:
     """The VR of the pixel element in explicit little endian (PS3.5 A.2)."""
     return _FLOATS.get(found.keyword) or ("OW" if found.allocated > 8 else "OB")
 
 
-def pixel_bytes(found: Source) -> int:
+def pixel_bytes(found: PixelSource) -> int:
     """Bytes that all frames together take as they are written, without padding."""
     if found.allocated == 1:
         return (found.rows * found.columns * found.frames + 7) // 8

@@ -32,7 +32,7 @@ _LEAST_PX: Final = 3
 _CELL_PX: Final = 4  # places are joined over this distance
 
 
-class Session(Protocol):
+class TextSession(Protocol):
     """What runs the network: `firmware_app.runtimes.interface.Session`."""
 
     def infer(self, inputs: dict[str, NDArray[np.float32]]) -> dict[str, NDArray[np.float32]]: ...
@@ -49,7 +49,7 @@ def model_file() -> Path | None:
 class Detector:
     """The loaded network."""
 
-    session: Session
+    session: TextSession
 
     @classmethod
     def load(cls, threads: int = 0) -> Detector | None:

@@ -41,21 +41,21 @@ _COD: Final = 0xFF52
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class ColourVerdict:
     """The colour model to decode by, and the code of a hint when it is not the plain word of the header."""
 
     model: Model
     hint: str | None = None
 
 
-def judged(declared: Model, stream: Model | None, pixels: Model | None, *, unmarked: bool = False) -> Verdict:
+def judged(declared: Model, stream: Model | None, pixels: Model | None, *, unmarked: bool = False) -> ColourVerdict:
     """What to believe: clear pixels, else the stream, else the header, with doubt where it says RGB of a JPEG that is
     *unmarked*: nearly every program would have made YBR of it."""
     if pixels is not None:
-        return Verdict(pixels, CORRECTED if pixels != declared else None)
+        return ColourVerdict(pixels, CORRECTED if pixels != declared else None)
     if stream is not None:
-        return Verdict(stream, UNSURE if stream != declared else None)
-    return Verdict(declared, UNSURE if unmarked and declared == "RGB" else None)
+        return ColourVerdict(stream, UNSURE if stream != declared else None)
+    return ColourVerdict(declared, UNSURE if unmarked and declared == "RGB" else None)
 
 
 def declared(photometric: str) -> Model:

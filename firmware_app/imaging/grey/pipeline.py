@@ -69,7 +69,7 @@ class Table:
 
 
 @dataclass(frozen=True, slots=True)
-class Words:
+class StoredWords:
     """How a pixel's value lies in its word (PS3.5 8.1.1); bits above the high bit are overlays or rubbish."""
 
     allocated: int

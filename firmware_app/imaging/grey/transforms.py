@@ -14,7 +14,7 @@ import numpy as np
 from pydicom.dataset import Dataset
 
 from firmware_app.imaging import header_words
-from firmware_app.imaging.grey.pipeline import Function, GreyScale, Padding, Table, Window, Words
+from firmware_app.imaging.grey.pipeline import Function, GreyScale, Padding, StoredWords, Table, Window
 from firmware_app.imaging.source import BROKEN
 
 
@@ -56,7 +56,7 @@ def offered(header: Dataset, frame: int) -> tuple[Offered, ...]:
     return tuple(Offered(window, name.strip()) for window, name in named if window.usable)
 
 
-def padding(header: Dataset, words: Words) -> Padding | None:
+def padding(header: Dataset, words: StoredWords) -> Padding | None:
     """Which stored values are no image; an element of the wrong sign is read by the pixels' own."""
     value, limit = (_padding_value(header, name, words) for name in ("PixelPaddingValue", "PixelPaddingRangeLimit"))
     if value is None:
@@ -65,7 +65,7 @@ def padding(header: Dataset, words: Words) -> Padding | None:
     return Padding(min(value, limit), max(value, limit))
 
 
-def _padding_value(header: Dataset, keyword: str, words: Words) -> int | None:
+def _padding_value(header: Dataset, keyword: str, words: StoredWords) -> int | None:
     """None also where no stored value could be it: hiding some other value would hide part of the image."""
     try:
         first = _first(header.get(keyword))

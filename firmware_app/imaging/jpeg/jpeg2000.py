@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from firmware_app import address_space
 from firmware_app.errors import PixelsUnsupported
 from firmware_app.imaging.jpeg import codestream
-from firmware_app.imaging.source import Source
+from firmware_app.imaging.source import PixelSource
 
 _SOC_SIZ: Final = b"\xff\x4f\xff\x51"
 # ISO/IEC 15444-1 A.5.1: Csiz, and then Ssiz, XRsiz and YRsiz of each component.
@@ -30,7 +30,7 @@ _MOST_CORES: Final = 4
 """Each takes 8 MB of address space for its stack, and a decode child has a few hundred."""
 
 
-def is_plain(found: Source, stream: bytes) -> bool:
+def is_plain(found: PixelSource, stream: bytes) -> bool:
     """Whether *stream* is a bare code stream with its end, of as many components as *found* has samples, all alike."""
     end = _COMPONENTS + 3 * found.samples
     components = {stream[at : at + 3] for at in range(_COMPONENTS, end, 3)}
@@ -45,7 +45,7 @@ def is_plain(found: Source, stream: bytes) -> bool:
     )
 
 
-def check_depth(found: Source, stream: bytes) -> None:
+def check_depth(found: PixelSource, stream: bytes) -> None:
     """Raise `PixelsUnsupported` where a sample of *stream*, plain or in a JP2 file, has more bits than a word of
     *found*: what is above would be cut off, and the rest be other greys."""
     start = stream.find(_SOC_SIZ)
@@ -56,7 +56,7 @@ def check_depth(found: Source, stream: bytes) -> None:
         raise PixelsUnsupported(detail=f"a stream of {bits} bits, and {found.allocated} bits in a word")
 
 
-def words(found: Source, stream: bytes) -> NDArray[Any]:
+def words(found: PixelSource, stream: bytes) -> NDArray[Any]:
     """(H, W) or (H, W, 3) of the plain *stream*, in words as the header of *found* has them.
 
     Raises `RuntimeError` where it is broken.  Where the stream says signed and the header does not, or the reverse,

@@ -40,7 +40,7 @@ LEAST_BEYOND_SLOPE: Final = 0.03
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class QualityLimits:
     """What a modality's images are held against.
 
     `share_of_input` is of the model's own height and width; less would be drawn larger than it was taken.  `narrowest`
@@ -55,7 +55,7 @@ class Limits:
     contrast_left: float
 
 
-FILM: Final = Limits(
+FILM: Final = QualityLimits(
     share_of_input=0.85,
     narrowest=0.4,  # cassettes are 0.8 to 1.25, collimated films 0.5 to 2
     widest=2.5,
@@ -63,7 +63,7 @@ FILM: Final = Limits(
     correlation=0.6,
     contrast_left=0.6,
 )
-ULTRASOUND: Final = Limits(
+ULTRASOUND: Final = QualityLimits(
     share_of_input=0.6,
     narrowest=0.33,
     widest=3.0,
@@ -79,7 +79,7 @@ _SAMPLED_SIDE: Final = 256
 _IN_USE: Final = 1e-4  # of the pixels; fewer are a dead line or a burned-in letter
 
 
-def check(frame: NDArray[np.float32], spec: InputSpec, limits: Limits = FILM) -> None:
+def check(frame: NDArray[np.float32], spec: InputSpec, limits: QualityLimits = FILM) -> None:
     """Raise an `ImageUnfit` when *frame*, (H, W) greys of any range, can be no film for a model of this input."""
     rows, columns = frame.shape
     least = math.ceil(limits.share_of_input * max(spec.height, spec.width))

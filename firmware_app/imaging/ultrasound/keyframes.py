@@ -40,7 +40,7 @@ class Keyframes:
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
+class FrameLook:
     """What is kept of one frame: how sharp, how rich in contrast, how filled with echoes, and what it looks like."""
 
     frame: int
@@ -87,7 +87,7 @@ def chosen(
     return Keyframes(best(looks, budget), sector)
 
 
-def look(small: NDArray[np.float32], index: int) -> Look:
+def look(small: NDArray[np.float32], index: int) -> FrameLook:
     """Frame *index*, of which *small* is a small picture of at least 3 × 3 pixels."""
     image = Image.fromarray(np.ascontiguousarray(small))
     thumbnail = np.asarray(image.resize((_THUMBNAIL_PX, _THUMBNAIL_PX), Image.Resampling.BOX), dtype=np.float32)
@@ -95,10 +95,10 @@ def look(small: NDArray[np.float32], index: int) -> Look:
     low, high = (float(limit) for limit in np.percentile(small, (1, 99)))
     # Of the thumbnail: blur closes the gaps between grains of speckle and must not count as echoes.
     fill = float((thumbnail > low + _ECHO * (high - low)).mean()) if high > low else 0.0
-    return Look(index, float(edges.std()), float(small.std()), fill, thumbnail)
+    return FrameLook(index, float(edges.std()), float(small.std()), fill, thumbnail)
 
 
-def best(looks: list[Look], budget: int) -> tuple[int, ...]:
+def best(looks: list[FrameLook], budget: int) -> tuple[int, ...]:
     """The frames whose quality times novelty is largest, one by one; novelty counts against those taken before.
 
     Quality is the product of sharpness, contrast and fill, each as a share of what the clip's best frames have, so no

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from firmware_app.imaging.clip import Clip
 from firmware_app.imaging.dicom_film import DicomFilm
-from firmware_app.imaging.display import Shown
+from firmware_app.imaging.display import ShownFrame
 from firmware_app.imaging.film import Film
 from firmware_app.imaging.ultrasound import regions, sector
 from firmware_app.imaging.ultrasound.regions import Region
@@ -48,6 +48,6 @@ def frames_per_second(film: Film) -> float | None:
     return film.track.frames_per_second if isinstance(film, Clip) else None
 
 
-def shown(film: Film, index: int) -> Shown:
+def shown(film: Film, index: int) -> ShownFrame:
     """Frame *index* for a person who measures on it and plays the clip: with its regions and its rate."""
     return replace(film.shown(index), regions=told_regions(film), rate_hz=frames_per_second(film))

@@ -20,8 +20,8 @@ from pydicom.dataset import Dataset
 from firmware_app.errors import ImagingError, LocalizerLeftOut, NoSlice, SeriesUnfit
 from firmware_app.imaging import source, spacing
 from firmware_app.imaging.grey import transforms
-from firmware_app.imaging.grey.pipeline import GreyScale, Words
-from firmware_app.imaging.source import BROKEN, Source
+from firmware_app.imaging.grey.pipeline import GreyScale, StoredWords
+from firmware_app.imaging.source import BROKEN, PixelSource
 from firmware_app.records import Reason
 
 Vector = tuple[float, float, float]
@@ -110,7 +110,7 @@ def of(path: Path) -> list[Slice | LeftOut]:
     return made
 
 
-def _slice(found: Source, path: Path, frame: int) -> Slice:
+def _slice(found: PixelSource, path: Path, frame: int) -> Slice:
     header = found.header
     if _is_localizer(header, frame):
         raise LocalizerLeftOut
@@ -120,7 +120,7 @@ def _slice(found: Source, path: Path, frame: int) -> Slice:
     size = spacing.of(header, frame).mm
     if size is None:
         raise NoSlice(detail="PixelSpacing")
-    reach = Words(found.allocated, found.stored, found.high_bit, found.signed).reach
+    reach = StoredWords(found.allocated, found.stored, found.high_bit, found.signed).reach
     scale = transforms.of(header, frame, found.photometric, reach)
     doubt = _doubt(header, frame, is_table=scale.modality is not None)
     return Slice(
@@ -179,7 +179,7 @@ def _doubt(header: Dataset, frame: int, *, is_table: bool) -> str:
     return "" if _text(_value(rescale, "RescaleType")).upper() in ("", "HU") else "RescaleType"
 
 
-def _are_whole(scale: GreyScale, found: Source) -> bool:
+def _are_whole(scale: GreyScale, found: PixelSource) -> bool:
     numbers = (scale.slope, scale.intercept)
     return found.keyword == "PixelData" and all(float(one).is_integer() for one in numbers)
 
