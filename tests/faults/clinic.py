@@ -28,7 +28,7 @@ _WORDS = {
     "gateway": "--only gateway",
     "reader": "--only reader",
     "uplink": "--only uplink",
-    "supervisor": "firmware_app.commands.cli serve",
+    "supervisor": "firmware_app serve",
 }
 
 
@@ -84,16 +84,16 @@ class Clinic:
         return found
 
     def cast(self) -> dict[str, psutil.Process]:
-        """One living process for each role; who has not become anything yet has none."""
+        """The oldest living process for each role: between fork and exec a child has its parent's command line."""
         found: dict[str, psutil.Process] = {}
-        for process in self.family().values():
+        for process in (one for _, one in sorted(self.family().items())):
             try:
                 words = " ".join(process.cmdline())
             except psutil.Error:
                 continue
             role = next((role for role, word in _WORDS.items() if word in words), None)
             if role is not None:
-                found[role] = process
+                found.setdefault(role, process)
         return found
 
     def kill(self) -> None:
