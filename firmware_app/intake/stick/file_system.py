@@ -37,13 +37,13 @@ def probe(device: Path) -> FileSystem:
     Signatures of two kinds at once, as a trap would have them, are none.  A disc that is both UDF and ISO 9660, as DVD
     recorders write it, is opened as ISO 9660.
     """
-    told = _blkid(device)
-    if told == "udf" and _blkid(device, "--match-types", "iso9660") == "iso9660":
+    answer = _blkid(device)
+    if answer == "udf" and _blkid(device, "--match-types", "iso9660") == "iso9660":
         return FileSystem.ISO9660
     try:
-        return FileSystem(told)
+        return FileSystem(answer)
     except ValueError:
-        plain = "".join(letter for letter in told if letter.isalnum() or letter in "_-")
+        plain = "".join(letter for letter in answer if letter.isalnum() or letter in "_-")
         raise StickForeign(kind=plain[:20] or "?") from None
 
 
@@ -63,7 +63,7 @@ def _blkid(device: Path, *options: str) -> str:
         raise StickBlank()
     if done.returncode:
         raise StickNotMounted(detail=f"blkid {done.returncode}")
-    found = done.stdout.decode("ascii", "replace").strip()
-    if not found:  # a partition table, or a signature that is no file system
+    kind = done.stdout.decode("ascii", "replace").strip()
+    if not kind:  # a partition table, or a signature that is no file system
         raise StickBlank()
-    return found
+    return kind

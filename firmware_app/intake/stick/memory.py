@@ -29,8 +29,8 @@ _MARK: Final = 32  # of a mark's hexadecimal digits: 128 bits
 def mark(found: Found, descriptor: int, size: int, head: bytes) -> str:
     """The mark of an open file whose first `END_BYTES` are *head*; raises `FileUnreadable`."""
     tail = read_at(descriptor, END_BYTES, max(END_BYTES, size - END_BYTES))
-    told = "/".join(found.parts).encode("utf-8", "surrogateescape")
-    digest = hashlib.sha256(b"%d %d %d " % (len(told), size, found.mtime_ns) + told)
+    name = "/".join(found.parts).encode("utf-8", "surrogateescape")
+    digest = hashlib.sha256(b"%d %d %d " % (len(name), size, found.mtime_ns) + name)
     digest.update(head)
     digest.update(tail)
     return digest.hexdigest()[:_MARK]

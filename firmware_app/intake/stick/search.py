@@ -66,28 +66,28 @@ def is_there(root: Path, device: str) -> bool:
         return False
 
 
-def _below(folder: Path, parts: tuple[str, ...], told: Search) -> Iterator[Found]:
+def _below(folder: Path, parts: tuple[str, ...], result: Search) -> Iterator[Found]:
     try:
         with os.scandir(folder) as entries:
             listed = sorted(entries, key=lambda entry: entry.name)
     except OSError:
         if not parts:
             raise StickPulled from None
-        told.unread += 1
+        result.unread += 1
         return
     for entry in listed:
         try:
             if is_passed_by(entry.name):
-                told.hidden += 1
+                result.hidden += 1
             elif entry.is_dir(follow_symlinks=False):
                 if len(parts) >= MOST_DEPTH:
-                    told.overfull = True
+                    result.overfull = True
                 else:
-                    yield from _below(Path(entry.path), (*parts, entry.name), told)
+                    yield from _below(Path(entry.path), (*parts, entry.name), result)
             elif entry.is_file(follow_symlinks=False):
                 status = entry.stat(follow_symlinks=False)
                 yield Found(Path(entry.path), (*parts, entry.name), status.st_size, status.st_mtime_ns)
             else:
-                told.others += 1
+                result.others += 1
         except OSError:
-            told.unread += 1
+            result.unread += 1
