@@ -23,7 +23,7 @@ from bench import harness
 from bench.outcome import Row
 from firmware_app.sealed.summary import Origin, Presence, State
 from hospital.house import House
-from hospital.inbox import standing
+from hospital.inbox import receiver_status
 from hospital.inbox.inbox_db import Inbox
 from hospital.page import tonight
 
@@ -94,7 +94,7 @@ def ask(inbox_db: Path, times: int) -> tuple[Row, ...]:
     """Milliseconds of the page's questions, each time with a connection of its own, as the page asks them."""
 
     def first(inbox: Inbox) -> None:
-        standing.read(inbox.connection)
+        receiver_status.read(inbox.connection)
         tonight.urgent(inbox.connection, datetime.now(UTC))
         inbox.boxes()
         inbox.aside(20)

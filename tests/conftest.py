@@ -51,7 +51,7 @@ def pytest_configure() -> None:
 def _vouched_for() -> None:
     """Before each test anew: one may have begun to keep time in a state directory, which nobody vouches for."""
     if not clock.stamp().trusted:
-        clock.here().learn(time.time(), clock.Source.PERSON)
+        clock.here().learn(time.time(), clock.TimeSource.PERSON)
 
 
 @pytest.fixture(scope="module")

@@ -99,7 +99,7 @@ def on_the_disk(state: StateDir) -> set[str]:
 
 def tell_time(state: StateDir) -> None:
     """A person has told the box on *state* the time, so that its commands believe it."""
-    clock.Clock(clock.Kept(state.run / "clock.json")).learn(time.time(), clock.Source.PERSON)
+    clock.Clock(clock.ClockFile(state.run / "clock.json")).learn(time.time(), clock.TimeSource.PERSON)
 
 
 def killed_at(call: int, work: Callable[[], object]) -> bool:

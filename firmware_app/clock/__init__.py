@@ -16,12 +16,12 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Final
 
-from firmware_app.clock.kept import Kept as Kept
+from firmware_app.clock.clock_file import ClockFile as ClockFile
 from firmware_app.clock.kernel import Kernel as Kernel
 from firmware_app.clock.memory import SLACK_S as SLACK_S
+from firmware_app.clock.memory import ClockMemory
 from firmware_app.clock.memory import Implausible as Implausible
-from firmware_app.clock.memory import Memory
-from firmware_app.clock.memory import Source as Source
+from firmware_app.clock.memory import TimeSource as TimeSource
 from firmware_app.clock.stamp import Stamp as Stamp
 from firmware_app.clock.stamp import parse as parse
 
@@ -44,11 +44,11 @@ class Condition(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class ClockStatus:
     """The time, who vouches for it and since when, and what the machine's own clock shows."""
 
     stamp: Stamp
-    source: Source
+    source: TimeSource
     learned: datetime | None
     machine: datetime
     condition: Condition
@@ -57,12 +57,12 @@ class Standing:
 class Clock:
     """The clock of one process.  Safe to share between its threads."""
 
-    def __init__(self, kept: Kept | None = None, *, writes: bool = True, kernel: Kernel | None = None) -> None:
+    def __init__(self, kept: ClockFile | None = None, *, writes: bool = True, kernel: Kernel | None = None) -> None:
         """*kept* is where the box's memory of time lies; a process that may only read it does not *write*."""
         self._kept, self._writes = kept, writes and kept is not None
         self.kernel = kernel or Kernel()
         self._lock = threading.Lock()
-        self._memory, self._entered = Memory(), False
+        self._memory, self._entered = ClockMemory(), False
         self._mark: tuple[int, int] | None = None
         self._looked = self._asked = float("-inf")
         self._saved = float("-inf")
@@ -75,22 +75,22 @@ class Clock:
         with self._lock:
             return self._stamp()
 
-    def standing(self) -> Standing:
+    def standing(self) -> ClockStatus:
         """How the clock is."""
         with self._lock:
             self._looked = float("-inf")
             stamp, elapsed = self._stamp(), self.kernel.elapsed()
             memory, wall = self._memory, self.kernel.wall()
-        source, told = memory.source(elapsed), stamp.at.timestamp()
-        learned = None if source is Source.NOBODY else _moment(memory.anchor.moment)
+        source, shown = memory.source(elapsed), stamp.at.timestamp()
+        learned = None if source is TimeSource.NOBODY else _moment(memory.anchor.moment)
         condition = Condition.TRUSTED if stamp.trusted else Condition.UNCONFIRMED
-        if stamp.trusted and abs(wall - told) > SLACK_S:
+        if stamp.trusted and abs(wall - shown) > SLACK_S:
             condition = Condition.DISAGREES
-        elif not stamp.trusted and wall < told - SLACK_S:
+        elif not stamp.trusted and wall < shown - SLACK_S:
             condition = Condition.BEHIND
         elif not stamp.trusted and wall > memory.ceiling():
             condition = Condition.AHEAD
-        return Standing(stamp, source, learned, _moment(wall), condition)
+        return ClockStatus(stamp, source, learned, _moment(wall), condition)
 
     def lived(self) -> float:
         """Powered-on seconds that nobody can set; a restart of the machine counts as an hour."""
@@ -100,13 +100,13 @@ class Clock:
 
     # --- what is learned -----------------------------------------------------------------------------------------
 
-    def learn(self, moment: float, source: Source, *, dated: float = 0.0) -> Standing:
+    def learn(self, moment: float, source: TimeSource, *, dated: float = 0.0) -> ClockStatus:
         """*source* says that it is *moment* (Unix seconds) now; the box's certificate is *dated*.
 
         Raises `Implausible`, which changes nothing.
         """
 
-        def how(memory: Memory) -> Memory:
+        def how(memory: ClockMemory) -> ClockMemory:
             return memory.learned(self.kernel.elapsed(), moment, source, wall=self.kernel.wall(), dated=dated)
 
         with self._lock:
@@ -130,7 +130,7 @@ class Clock:
                 return
         self.passed(moment)
 
-    def memory(self) -> Memory:
+    def memory(self) -> ClockMemory:
         """What is known, for a command that must weigh it."""
         with self._lock:
             self._stamp()
@@ -144,10 +144,10 @@ class Clock:
             self._enter(elapsed)
         if elapsed - self._looked >= _LOOK_S:
             self._look(elapsed)
-        self._memory, told = self._memory.observed(elapsed)
-        if self._writes and told - self._saved >= _KEEP_S:
+        self._memory, shown = self._memory.observed(elapsed)
+        if self._writes and shown - self._saved >= _KEEP_S:
             self._change(lambda memory: memory, patient=False)
-        return Stamp(_moment(told), self._memory.trusted(elapsed))
+        return Stamp(_moment(shown), self._memory.trusted(elapsed))
 
     def _enter(self, elapsed: float) -> None:
         self._entered = True
@@ -170,27 +170,27 @@ class Clock:
     def _hear_network(self, elapsed: float) -> None:
         wall, source = self.kernel.wall(), self._memory.source(elapsed)
         fresh = elapsed - self._memory.anchor.elapsed < _NETWORK_AGAIN_S
-        if source is Source.NETWORK and fresh and abs(self._memory.anchor.at(elapsed) - wall) < 1.0:
+        if source is TimeSource.NETWORK and fresh and abs(self._memory.anchor.at(elapsed) - wall) < 1.0:
             return
         try:
-            if self._memory.learned(elapsed, wall, Source.NETWORK) != self._memory:
-                self._change(lambda memory: memory.learned(elapsed, wall, Source.NETWORK), patient=True)
+            if self._memory.learned(elapsed, wall, TimeSource.NETWORK) != self._memory:
+                self._change(lambda memory: memory.learned(elapsed, wall, TimeSource.NETWORK), patient=True)
         except Implausible:
             return  # no time that can be
 
-    def _arrived(self, memory: Memory, elapsed: float) -> Memory:
+    def _arrived(self, memory: ClockMemory, elapsed: float) -> ClockMemory:
         return memory.entered(self.kernel.boot(), elapsed, self.kernel.wall(), self.kernel.battery())
 
-    def _change(self, how: Callable[[Memory], Memory], *, patient: bool) -> None:
+    def _change(self, how: Callable[[ClockMemory], ClockMemory], *, patient: bool) -> None:
         """Make *how* of all that is known, here and on the disk."""
         elapsed = self.kernel.elapsed()
 
-        def changed(kept: Memory) -> Memory:
+        def changed(kept: ClockMemory) -> ClockMemory:
             after = how(self._arrived(kept.join(self._memory), elapsed))
             return after.observed(elapsed, self._steady_battery())[0]
 
         if not self._writes or self._kept is None:
-            self._memory = changed(self._kept.read() if self._kept is not None else Memory())
+            self._memory = changed(self._kept.read() if self._kept is not None else ClockMemory())
             return
         self._saved = self._memory.newest
         try:
@@ -199,7 +199,7 @@ class Clock:
             if not self._complained:
                 log.warning("the memory of the time cannot be written (%s)", error.strerror)
             self._complained = True
-            self._memory = changed(Memory())
+            self._memory = changed(ClockMemory())
             return
         if after is not None:
             self._memory, self._mark, self._complained = after, self._kept.mark(), False

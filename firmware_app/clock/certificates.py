@@ -18,7 +18,7 @@ from typing import Final
 from cryptography import x509
 
 from firmware_app import clock
-from firmware_app.clock.memory import Source
+from firmware_app.clock.memory import TimeSource
 from firmware_app.errors import (
     CertificateEnded,
     CertificateEndedByClock,
@@ -29,7 +29,7 @@ from firmware_app.errors import (
 
 NO_CHECK_TIME: Final = 0x200000
 """X509_V_FLAG_NO_CHECK_TIME of openssl/x509_vfy.h, which the module ssl has no name for."""
-_CONFIRMED: Final = (Source.HOSPITAL, Source.NETWORK)
+_CONFIRMED: Final = (TimeSource.HOSPITAL, TimeSource.NETWORK)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +48,7 @@ def judge(certificate: x509.Certificate, going_by: clock.Clock | None = None) ->
     timepiece = going_by or clock.here()
     standing, ceiling = timepiece.standing(), timepiece.memory().ceiling()
     now, starts, ends = standing.stamp.at, certificate.not_valid_before_utc, certificate.not_valid_after_utc
-    ended = now > ends and standing.source is not Source.HOSPITAL_ALONE  # or the hospital could never take it back
+    ended = now > ends and standing.source is not TimeSource.HOSPITAL_ALONE  # or the hospital could never take it back
     fault = Fault(ended, standing.source not in _CONFIRMED, starts, ends, now)
     early = now < starts and (standing.stamp.trusted or starts.timestamp() > ceiling)
     return fault if fault.ended or early else None
@@ -84,10 +84,10 @@ def go_by_box_time(context: ssl.SSLContext) -> ssl.SSLContext:
 def out_of_date(path: Path | None) -> Iterator[ClockError]:
     """What is wrong with the dates of the certificates in the PEM file at *path*, as far as it can be read."""
     try:
-        found = x509.load_pem_x509_certificates(path.read_bytes()) if path is not None else []
+        certificates = x509.load_pem_x509_certificates(path.read_bytes()) if path is not None else []
     except (OSError, ValueError):
         return  # whoever uses the file says that it cannot be used
-    for certificate in found:
+    for certificate in certificates:
         if (fault := judge(certificate)) is not None:
             yield sentence(fault, path.name if path is not None else "")
 

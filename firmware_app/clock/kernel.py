@@ -62,11 +62,11 @@ class Kernel:
 
         A sandbox may forbid the question to the kernel (`ProtectClock=`), then the answer is timesyncd's alone.
         """
-        found = _Timex()
-        state = self._libc.adjtimex(ctypes.byref(found))
+        answer = _Timex()
+        state = self._libc.adjtimex(ctypes.byref(answer))
         # The time it tells with it must be the one that this process sees: the promise is of that clock.
-        if state not in (-1, _TIME_ERROR) and not found.status & _STA_UNSYNC:
-            return bool(abs(found.time.seconds - time.time()) < _SAME_S)
+        if state not in (-1, _TIME_ERROR) and not answer.status & _STA_UNSYNC:
+            return bool(abs(answer.time.seconds - time.time()) < _SAME_S)
         try:
             return 0 <= time.time() - _TIMESYNCD.stat().st_mtime < _TIMESYNCD_S
         except OSError:

@@ -31,7 +31,7 @@ _BATTERY_S: Final = 60 * 86_400.0  # an off time that a battery clock is believe
 _OFF_S: Final = 3_600.0
 
 
-class Source(StrEnum):
+class TimeSource(StrEnum):
     """Who told the time."""
 
     NOBODY = "nobody"
@@ -43,7 +43,7 @@ class Source(StrEnum):
 
     @property
     def rank(self) -> int:
-        return list(Source).index(self)
+        return list(TimeSource).index(self)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +51,7 @@ class Anchor:
     """At *elapsed* seconds of the boot it was *moment*; `order` counts what was learned, and the later holds."""
 
     order: int
-    source: Source
+    source: TimeSource
     elapsed: float
     moment: float
 
@@ -70,7 +70,7 @@ class Implausible(ValueError):
 
 
 @dataclass(frozen=True, slots=True)
-class Memory:
+class ClockMemory:
     """All moments are Unix seconds of the true time, as far as it is known."""
 
     turn: int = 0
@@ -82,23 +82,23 @@ class Memory:
     base: float = 0.0  # when this boot began, if nobody knows better: a lower bound that only grows
     born: float = 0.0  # the count of powered-on seconds at the start of this boot
     last: float = 0.0  # the latest `elapsed` seen in this boot
-    anchor: Anchor = Anchor(0, Source.NOBODY, 0.0, 0.0)
+    anchor: Anchor = Anchor(0, TimeSource.NOBODY, 0.0, 0.0)
     battery: float = 0.0  # the battery clock's reading, and what time it was then, while the clock was trusted
     battery_told: float = 0.0
 
     # --- questions -----------------------------------------------------------------------------------------------
 
-    def source(self, elapsed: float) -> Source:
+    def source(self, elapsed: float) -> TimeSource:
         """Who vouches for the time now."""
-        return self.anchor.source if elapsed - self.anchor.elapsed < _TRUST_S else Source.NOBODY
+        return self.anchor.source if elapsed - self.anchor.elapsed < _TRUST_S else TimeSource.NOBODY
 
     def trusted(self, elapsed: float) -> bool:
         """Whether the time is confirmed: more than the hospital's word alone."""
-        return self.source(elapsed) not in (Source.NOBODY, Source.HOSPITAL_ALONE)
+        return self.source(elapsed) not in (TimeSource.NOBODY, TimeSource.HOSPITAL_ALONE)
 
     def told(self, elapsed: float) -> float:
         """The time, never earlier than any told before."""
-        known = self.source(elapsed) is not Source.NOBODY
+        known = self.source(elapsed) is not TimeSource.NOBODY
         return max(self.newest, self.anchor.at(elapsed) if known else self.base + elapsed)
 
     def lived(self, elapsed: float) -> float:
@@ -117,7 +117,7 @@ class Memory:
 
     # --- joining -------------------------------------------------------------------------------------------------
 
-    def join(self, other: Memory) -> Memory:
+    def join(self, other: ClockMemory) -> ClockMemory:
         """What both know together."""
         if self.turn != other.turn:
             return max(self, other, key=lambda one: one.turn)
@@ -143,15 +143,15 @@ class Memory:
 
     # --- what happens --------------------------------------------------------------------------------------------
 
-    def entered(self, boot: str, elapsed: float, wall: float, battery: float | None) -> Memory:
+    def entered(self, boot: str, elapsed: float, wall: float, battery: float | None) -> ClockMemory:
         """The memory in this boot: unchanged when it is of it, else carried over from the boot before."""
         if boot == self.boot:
             return self
         off = battery - self.battery if battery is not None and self.battery else -1.0
         kept = self.trusted(self.last) and 0 <= off <= _BATTERY_S
-        began = Anchor(self.anchor.order + 1, Source.NOBODY, elapsed, 0.0)
+        began = Anchor(self.anchor.order + 1, TimeSource.NOBODY, elapsed, 0.0)
         if kept:
-            began = Anchor(began.order, Source.BATTERY, elapsed, self.battery_told + off)
+            began = Anchor(began.order, TimeSource.BATTERY, elapsed, self.battery_told + off)
         fresh = replace(
             self,
             boots=self.boots + 1,
@@ -165,13 +165,13 @@ class Memory:
         born = self.lived(self.last) + _OFF_S if self.born else fresh.told(elapsed) - elapsed
         return replace(fresh, born=born)
 
-    def followed(self, elapsed: float, wall: float) -> Memory:
+    def followed(self, elapsed: float, wall: float) -> ClockMemory:
         """While nobody vouches for the time the machine's own clock may still be the better guess, but only forward."""
-        if self.source(elapsed) is Source.NOBODY and self.told(elapsed) < wall <= self.ceiling():
+        if self.source(elapsed) is TimeSource.NOBODY and self.told(elapsed) < wall <= self.ceiling():
             return replace(self, base=wall - elapsed)
         return self
 
-    def observed(self, elapsed: float, battery: float | None = None) -> tuple[Memory, float]:
+    def observed(self, elapsed: float, battery: float | None = None) -> tuple[ClockMemory, float]:
         """The time is told: it, and the memory that it was."""
         told, known = self.told(elapsed), self.trusted(elapsed)
         after = replace(
@@ -182,53 +182,59 @@ class Memory:
         return after, told
 
     def learned(
-        self, elapsed: float, moment: float, source: Source, *, wall: float = 0.0, dated: float = 0.0
-    ) -> Memory:
+        self, elapsed: float, moment: float, source: TimeSource, *, wall: float = 0.0, dated: float = 0.0
+    ) -> ClockMemory:
         """*source* says that it is *moment*; the machine's own clock shows *wall*.  Raises `Implausible`.
 
         Whoever ranks higher is not corrected for a day; a person is always heard, being there on purpose.
         """
         if not EARLIEST <= moment <= LATEST:
             raise Implausible("range")
-        if source is Source.HOSPITAL:
+        if source is TimeSource.HOSPITAL:
             source = self._weighed(elapsed, moment, wall, dated)
-        elif source is not Source.PERSON:
+        elif source is not TimeSource.PERSON:
             held, apart = self.source(elapsed), abs(moment - self.told(elapsed)) > APART_S
             if held.rank > source.rank and elapsed - self.anchor.elapsed < _HELD_S and not apart:
                 return self
         anchor = Anchor(self.anchor.order + 1, source, elapsed, moment)
-        signed = max(self.signed, moment) if source is Source.HOSPITAL else self.signed
+        signed = max(self.signed, moment) if source is TimeSource.HOSPITAL else self.signed
         if moment >= self.told(elapsed) - SLACK_S:
             return replace(self, anchor=anchor, signed=signed)
         return replace(
             self,
             turn=self.turn + 1,
             newest=moment,
-            sure=0.0 if source is Source.HOSPITAL_ALONE else moment,
+            sure=0.0 if source is TimeSource.HOSPITAL_ALONE else moment,
             signed=min(signed, moment),
             base=moment - elapsed,
             anchor=anchor,
         )
 
-    def _weighed(self, elapsed: float, moment: float, wall: float, dated: float) -> Source:
+    def _weighed(self, elapsed: float, moment: float, wall: float, dated: float) -> TimeSource:
         """What the hospital's word is worth beside all else that the box knows; raises `Implausible`."""
         told, held = self.told(elapsed), self.source(elapsed)
         machine = abs(wall - moment) <= APART_S
         if self.trusted(elapsed):
             if abs(moment - told) <= APART_S:
-                return Source.HOSPITAL
-            outvoted = machine and held is not Source.NETWORK
-            taken_back = held is Source.HOSPITAL and moment < told and abs(wall - told) > APART_S
+                return TimeSource.HOSPITAL
+            outvoted = machine and held is not TimeSource.NETWORK
+            taken_back = held is TimeSource.HOSPITAL and moment < told and abs(wall - told) > APART_S
             if not outvoted and not taken_back:
                 raise Implausible("contradicted")
         known = max(self.sure, dated)
         if not dated - APART_S <= moment <= self.ceiling(dated):
             raise Implausible("bound")
-        return Source.HOSPITAL if machine or (known and 0 <= moment - known <= _SINCE_S) else Source.HOSPITAL_ALONE
+        return (
+            TimeSource.HOSPITAL if machine or (known and 0 <= moment - known <= _SINCE_S) else TimeSource.HOSPITAL_ALONE
+        )
 
-    def passed(self, elapsed: float, moment: float, *, dated: float = 0.0) -> Memory:
+    def passed(self, elapsed: float, moment: float, *, dated: float = 0.0) -> ClockMemory:
         """*moment* is known to have passed; believed no further than `ceiling`, and only while nobody vouches."""
-        if moment > self.ceiling(dated) or self.source(elapsed) is not Source.NOBODY or self.told(elapsed) >= moment:
+        if (
+            moment > self.ceiling(dated)
+            or self.source(elapsed) is not TimeSource.NOBODY
+            or self.told(elapsed) >= moment
+        ):
             return self
         return replace(self, base=max(self.base, moment - elapsed))
 
@@ -255,6 +261,6 @@ class Memory:
                 if not right or (not text and not math.isfinite(value)) or (not text and value < 0 and name != "born"):
                     raise ValueError(name)
         try:
-            return cls(anchor=Anchor(**{**anchor, "source": Source(anchor["source"])}), **values)
+            return cls(anchor=Anchor(**{**anchor, "source": TimeSource(anchor["source"])}), **values)
         except (TypeError, KeyError) as error:
             raise ValueError(str(error)) from None

@@ -82,7 +82,7 @@ def read(text: str) -> datetime:
 def confirm(moment: datetime, *, back: bool = False) -> None:
     """A person says that it is *moment* now.  Raises `TimeOutOfRange` and, unless *back*, `TimeGoesBack`."""
     from firmware_app import clock
-    from firmware_app.clock import SLACK_S, Implausible, Source
+    from firmware_app.clock import SLACK_S, Implausible, TimeSource
     from firmware_app.clock.memory import EARLIEST, LATEST
     from firmware_app.errors import TimeGoesBack, TimeOutOfRange
 
@@ -90,7 +90,7 @@ def confirm(moment: datetime, *, back: bool = False) -> None:
     if EARLIEST <= moment.timestamp() < certain - SLACK_S and not back:
         raise TimeGoesBack(given=_minute(moment), certain=_minute(datetime.fromtimestamp(certain, UTC)))
     try:
-        clock.here().learn(moment.timestamp(), Source.PERSON)
+        clock.here().learn(moment.timestamp(), TimeSource.PERSON)
     except Implausible:
         bounds = [f"{datetime.fromtimestamp(one, UTC):%Y-%m-%d}" for one in (EARLIEST, LATEST)]
         raise TimeOutOfRange(given=_minute(moment), earliest=bounds[0], latest=bounds[1]) from None

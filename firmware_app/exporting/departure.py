@@ -18,7 +18,7 @@ from typing import Any, Final
 from firmware_app.config import Config
 from firmware_app.errors import ExportFolderUnusable, ExportOff, ExportThere, ExportUnrecorded, ExportUnsure
 from firmware_app.records import Reason
-from firmware_app.store.clinical.exports import DONE, STOPPED, UNKNOWN, Exports, Kept, Telling, sweep_stages
+from firmware_app.store.clinical.exports import DONE, STOPPED, UNKNOWN, ExportImage, Exports, Telling, sweep_stages
 from firmware_app.store.disk.ballast import with_ballast
 from firmware_app.store.disk.layout import StateDir
 
@@ -41,7 +41,7 @@ class ExportOutcome:
 class Leaving:
     """An export while it is made."""
 
-    images: tuple[Kept, ...]
+    images: tuple[ExportImage, ...]
     final: Path
     outcomes: tuple[ExportOutcome, ...] = ()
     is_named: bool = False

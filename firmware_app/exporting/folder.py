@@ -32,7 +32,7 @@ from firmware_app.exporting.departure import ExportOutcome, leaving
 from firmware_app.reading.children.child import Child, ChildLost
 from firmware_app.reading.children.starting import started
 from firmware_app.records import Reason
-from firmware_app.store.clinical.exports import Exports, Kept
+from firmware_app.store.clinical.exports import ExportImage, Exports
 from firmware_app.store.disk.layout import StateDir, free_bytes, sync_directory
 from firmware_app.store.disk.staging import Room
 from firmware_app.version import version
@@ -92,7 +92,7 @@ def _fresh(folder: Path) -> Iterator[Path]:
 def each(
     config: Config,
     exports: Exports,
-    images: tuple[Kept, ...],
+    images: tuple[ExportImage, ...],
     where: Callable[[str], Path],
     looked: bool,
     tell: Progress | None = None,

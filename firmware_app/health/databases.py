@@ -158,7 +158,7 @@ def rescues(config: Config, state: StateDir) -> Iterator[Check]:
                 yield Check("rescue", "warn", Reason(_IMAGES_LOST, {"images": lost}))
 
 
-def _from_backup(report: rescue.Report) -> Reason:
+def _from_backup(report: rescue.RescueReport) -> Reason:
     date = clock.parse(report.backup).day
     return Reason(FROM_BACKUP, {"database": report.database, "restored": report.restored, "date": date})
 

@@ -12,7 +12,7 @@ from firmware_app.language import N_, register
 from firmware_app.records import Reason
 from firmware_app.store.disk import stick_status
 from firmware_app.store.disk.layout import StateDir
-from firmware_app.store.disk.stick_status import Stage
+from firmware_app.store.disk.stick_status import StickStage
 
 _DRIVERS: Final = register("stick.drivers", N_("This box opens sticks and discs of these kinds: {kinds}."))
 _ABSENT: Final = register(
@@ -34,7 +34,12 @@ def examine(config: Config, state: StateDir) -> Iterator[Check]:
 def _last(state: StateDir) -> Iterator[Check]:
     """Until a person has said in the viewer that it is read."""
     status = stick_status.read(state)
-    if status is not None and status.stage in (Stage.UNFINISHED, Stage.REFUSED) and status.reason and not status.seen:
+    if (
+        status is not None
+        and status.stage in (StickStage.UNFINISHED, StickStage.REFUSED)
+        and status.reason
+        and not status.seen
+    ):
         yield Check("stick", "warn", status.reason)
 
 

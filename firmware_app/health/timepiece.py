@@ -10,26 +10,26 @@ from typing import Any, Final
 from cryptography import x509
 
 from firmware_app import clock
-from firmware_app.clock import Condition, Standing, certificates
-from firmware_app.clock.memory import Source
+from firmware_app.clock import ClockStatus, Condition, certificates
+from firmware_app.clock.memory import TimeSource
 from firmware_app.config import Config
 from firmware_app.health.check import Check
 from firmware_app.language import N_, register
 from firmware_app.records import Detail, Reason
 from firmware_app.store.disk.layout import StateDir
 
-_BY_SOURCE: Final[Mapping[Source, str]] = {
-    Source.HOSPITAL: register("clock.hospital", N_("It is {time}; the hospital's receipt has told it.")),
-    Source.HOSPITAL_ALONE: register(
+_BY_SOURCE: Final[Mapping[TimeSource, str]] = {
+    TimeSource.HOSPITAL: register("clock.hospital", N_("It is {time}; the hospital's receipt has told it.")),
+    TimeSource.HOSPITAL_ALONE: register(
         "clock.hospital_alone",
         N_(
             "The hospital says that it is {time}. Nothing else on this box bears that out, so its times are marked. "
             "If it is right, confirm it: “lantern clock set”."
         ),
     ),
-    Source.NETWORK: register("clock.network", N_("It is {time}; network time (NTP) tells it.")),
-    Source.PERSON: register("clock.person", N_("It is {time}; a person has set it.")),
-    Source.BATTERY: register(
+    TimeSource.NETWORK: register("clock.network", N_("It is {time}; network time (NTP) tells it.")),
+    TimeSource.PERSON: register("clock.person", N_("It is {time}; a person has set it.")),
+    TimeSource.BATTERY: register(
         "clock.battery", N_("It is {time}; the machine's battery clock has kept it while the box was off.")
     ),
 }
@@ -70,12 +70,12 @@ _CERTIFICATE_SOON: Final = register(
 _SOON: Final = timedelta(days=30)
 
 
-def told(standing: Standing) -> Reason:
+def told(standing: ClockStatus) -> Reason:
     """The sentence for how the clock is."""
     time, machine = standing.stamp.minute, clock.Stamp(standing.machine, trusted=True).minute
     if standing.condition is Condition.TRUSTED:
         return Reason(_BY_SOURCE[standing.source], {"time": time})
-    if standing.source is Source.HOSPITAL_ALONE:
+    if standing.source is TimeSource.HOSPITAL_ALONE:
         return Reason(_BY_SOURCE[standing.source], {"time": time})
     if standing.condition is Condition.UNCONFIRMED:
         return Reason(_UNCONFIRMED, {"time": time})

@@ -32,7 +32,7 @@ from firmware_app.store.clinical import media
 from firmware_app.store.clinical.clinical_db import Clinical
 from firmware_app.store.disk import stick_status, timekeeping
 from firmware_app.store.disk.layout import StateDir
-from firmware_app.store.disk.stick_status import Stage, StickStatus
+from firmware_app.store.disk.stick_status import StickStage, StickStatus
 
 log = logging.getLogger("lantern.stick")
 
@@ -61,7 +61,7 @@ def copy(config: Config, folder: Path, stop: threading.Event) -> int:
     """0 when the stick was copied to its end, or there was nothing to do; 1 otherwise."""
     with handover.taken(folder) as handed:
         ended = run(config, handed, stop)
-    return 0 if ended is None or ended.stage is Stage.DONE else 1
+    return 0 if ended is None or ended.stage is StickStage.DONE else 1
 
 
 def run(config: Config, handed: Handed, stop: threading.Event, signals: Signals | None = None) -> StickStatus | None:
@@ -83,7 +83,7 @@ def run(config: Config, handed: Handed, stop: threading.Event, signals: Signals 
             except AlreadyRunning:
                 if stop.wait(1.0):
                     return None
-        begun = StickStatus(Stage.SEARCHING, _now(), word.kind)
+        begun = StickStatus(StickStage.SEARCHING, _now(), word.kind)
         cases: dict[str, bool] = {}
         refusal = word.refusal
         try:
@@ -92,7 +92,7 @@ def run(config: Config, handed: Handed, stop: threading.Event, signals: Signals 
         except StickError as error:
             refusal = Reason.of(error)
         if refusal is not None:
-            ended = replace(begun, stage=Stage.REFUSED, reason=refusal)
+            ended = replace(begun, stage=StickStage.REFUSED, reason=refusal)
         else:
             _put_forward(config, state, handed.place, word)
             signals.give(Signal.COPYING)
@@ -109,12 +109,12 @@ def farewell(config: Config, signals: Signals | None = None) -> None:
         return
     if status.is_under_way:  # it was killed, and could not say so
         stick_status.write(
-            state, replace(status, stage=Stage.UNFINISHED, reason=Reason.of(StickStopped()), ended=_now())
+            state, replace(status, stage=StickStage.UNFINISHED, reason=Reason.of(StickStopped()), ended=_now())
         )
         (signals or Signals()).give(Signal.ATTENTION)
     elif not status.taken_out:
         stick_status.write(state, replace(status, taken_out=True))
-        if status.stage is Stage.DONE:
+        if status.stage is StickStage.DONE:
             (signals or Signals()).give(Signal.DARK)
 
 
@@ -147,10 +147,10 @@ def _copy(
         ended = copying.run(begun)
         return ended, media.Media(clinical.database).cases_of(copying.met)
     except LanternError as error:
-        return replace(begun, stage=Stage.UNFINISHED, reason=Reason.of(error)), {}
+        return replace(begun, stage=StickStage.UNFINISHED, reason=Reason.of(error)), {}
     except sqlite3.Error as error:
         reason = Reason.of(NotKept(detail=getattr(error, "sqlite_errorname", type(error).__name__)))
-        return replace(begun, stage=Stage.UNFINISHED, reason=reason), {}
+        return replace(begun, stage=StickStage.UNFINISHED, reason=reason), {}
     finally:
         clinical.database.close()
 
@@ -165,7 +165,7 @@ def _conclude(
     except OSError as error:
         log.warning("the receipt of a stick cannot be kept: %s", error.strerror)
     _tell(state, ended)
-    signals.give(Signal.DONE if ended.stage is Stage.DONE else Signal.ATTENTION)
+    signals.give(Signal.DONE if ended.stage is StickStage.DONE else Signal.ATTENTION)
     log.info(
         "a stick: %s, %d files, %d new, %d known, %d refused%s",
         ended.stage.value, ended.found, ended.new, ended.known, ended.refusals,

@@ -25,8 +25,8 @@ from firmware_app.store.accounts.audit import Audit
 from firmware_app.store.clinical.clinical_db import Clinical
 from firmware_app.store.disk.layout import StateDir
 from firmware_app.store.exchange.exchange_db import Exchange, Health, Incoming, Outgoing
-from firmware_app.store.exchange.hospital_time import HospitalTime
-from firmware_app.store.exchange.line_memory import LineMemory
+from firmware_app.store.exchange.known_stream import KnownStream
+from firmware_app.store.exchange.receipt_time import ReceiptTime
 
 log = logging.getLogger("lantern.relay")
 
@@ -55,9 +55,9 @@ class Relay:
         """*dated*: when the box's certificate begins, in Unix seconds; 0 where it has none."""
         self._clinical, self._exchange, self._box = clinical, exchange, box
         self._hospital, self._budget = hospital, budget_bytes
-        self._mark, self._dated, self._time = -1, dated, HospitalTime(dated)
+        self._mark, self._dated, self._time = -1, dated, ReceiptTime(dated)
         self._broken_off = False  # a step ended between two writes
-        self._memory = LineMemory(clinical.database)
+        self._memory = KnownStream(clinical.database)
         self._resume()
 
     @classmethod
@@ -129,7 +129,7 @@ class Relay:
     def _begin_stream(self) -> int:
         """Hand on all that has no receipt in a new stream; returns how many summaries that are."""
         self._exchange.begin_stream()
-        self._time = HospitalTime(self._dated)  # the numbers begin at 1 again
+        self._time = ReceiptTime(self._dated)  # the numbers begin at 1 again
         with self._clinical.database.transaction():
             self._memory.begin(self._exchange.counters())
             return self._clinical.outbox.hand_on_again()

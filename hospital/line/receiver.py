@@ -41,7 +41,7 @@ from firmware_app.sealed.summary import (
 from firmware_app.sealed.version import Version
 from hospital.house import House
 from hospital.inbox.inbox_db import Inbox
-from hospital.inbox.standing import KEEP_ALIVE_S, StandingRecorder
+from hospital.inbox.receiver_status import KEEP_ALIVE_S, ReceiverStatusRecorder
 from hospital.keys import authority, keyring
 from hospital.keys.keyring import Keyring
 from hospital.line import ingest
@@ -87,7 +87,7 @@ class Receiver:
         self._house, self._host, self._port, self._tls = house, host, port, tls
         self._inbox = Inbox(house.inbox_db)
         self._own_clock: OwnClock | None = None
-        self._standing = StandingRecorder(self._inbox)
+        self._standing = ReceiverStatusRecorder(self._inbox)
         self._keys: Keyring = keyring.load(house.keys)
         self._keys_mark, self._looked = keyring.change_mark(house.keys), 0.0
         self._pending: list[mqtt.MQTTMessage] = []

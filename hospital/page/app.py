@@ -18,7 +18,7 @@ from typing import Any, Final, TypeVar
 
 from flask import Flask, Response, abort, render_template, request
 
-from hospital.inbox import standing
+from hospital.inbox import receiver_status
 from hospital.inbox.heard import BoxRow
 from hospital.inbox.inbox_db import Inbox
 from hospital.page import tonight
@@ -105,7 +105,7 @@ def create_app(inbox_db: Path, silent_after: timedelta, hosts: list[str] | None 
     @app.get("/healthz")
     def healthz() -> dict[str, object]:
         try:
-            codes = answers.get("/", lambda inbox: standing.read(inbox.connection).codes(datetime.now(UTC)))
+            codes = answers.get("/", lambda inbox: receiver_status.read(inbox.connection).codes(datetime.now(UTC)))
         except sqlite3.Error:
             codes = ["hospital.inbox"]
         return {"status": "degraded" if codes else "ok", "codes": codes}
@@ -123,14 +123,14 @@ def create_app(inbox_db: Path, silent_after: timedelta, hosts: list[str] | None 
 
 
 def _tonight(inbox: Inbox, silent_after: timedelta) -> str:
-    now, receiver, boxes = datetime.now(UTC), standing.read(inbox.connection), inbox.boxes()
+    now, receiver, boxes = datetime.now(UTC), receiver_status.read(inbox.connection), inbox.boxes()
     codes = receiver.codes(now)
     return render_template(
         "tonight.html",
         now=now,
         receiver=receiver,
         codes=codes,
-        unheard=any(code != standing.CLOCK_DOUBTFUL for code in codes),
+        unheard=any(code != receiver_status.CLOCK_DOUBTFUL for code in codes),
         urgent=tonight.urgent(inbox.connection, now),
         silent=silent(boxes, now, silent_after),
         boxes=boxes,

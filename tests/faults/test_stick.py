@@ -19,7 +19,7 @@ from firmware_app.intake.stick import drivers, mount_table, mounting
 from firmware_app.intake.stick.file_system import FileSystem, probe
 from firmware_app.intake.stick.signals import Signals
 from firmware_app.store.disk import stick_status
-from firmware_app.store.disk.stick_status import Stage
+from firmware_app.store.disk.stick_status import StickStage
 from tests.faults import sticks
 from tests.faults.loopfs import run
 from tests.faults.sticks import box, importing, stick
@@ -104,7 +104,7 @@ def test_a_driver_that_drops_an_option_in_silence_is_caught_and_nothing_is_opene
             mount_table.require_safe(plugged.files)
         assert unsafe.value.missing == "noexec, nosymfollow"  # the first was asked for
         ended = importing(config, plugged)
-        assert (ended.stage, ended.reason and ended.reason.code) == (Stage.REFUSED, StickUnsafe.code)
+        assert (ended.stage, ended.reason and ended.reason.code) == (StickStage.REFUSED, StickUnsafe.code)
     assert clinical.counts().instances == 0
     assert stick_status.read(state) == ended
 
@@ -237,7 +237,7 @@ def test_real_images_with_their_dicomdir_are_all_taken_once_and_only_once(tmp_pa
         with stick(image, tmp_path / "usb") as plugged:
             plugged.plug()
             ended = importing(config, plugged)
-        assert (ended.stage, ended.reason) == (Stage.DONE, None)
+        assert (ended.stage, ended.reason) == (StickStage.DONE, None)
         assert (ended.new, ended.known) == ((0, wanted) if again else (wanted, 0))
         assert ended.refused == {}
         assert ended.receipt == again + 1
@@ -268,7 +268,7 @@ def test_two_thousand_files_with_a_broken_dicomdir_are_all_found(tmp_path: Path,
     with stick(sticks.fat(memory / "fat.img", content), tmp_path / "usb") as plugged:
         plugged.plug()
         ended = importing(config, plugged)
-    assert (ended.stage, ended.new, ended.refusals) == (Stage.DONE, 2002, 0)
+    assert (ended.stage, ended.new, ended.refusals) == (StickStage.DONE, 2002, 0)
     assert clinical.counts().cases == 22
     clinical.database.close()
 
@@ -287,7 +287,7 @@ def test_images_that_the_dicomdir_names_and_the_stick_lacks_mark_their_case(tmp_
     with stick(sticks.fat(tmp_path / "fat.img", content), tmp_path / "usb") as plugged:
         plugged.plug()
         ended = importing(config, plugged)
-    assert (ended.stage, ended.reason and ended.reason.code) == (Stage.UNFINISHED, "stick.lists_more")
+    assert (ended.stage, ended.reason and ended.reason.code) == (StickStage.UNFINISHED, "stick.lists_more")
     said = {case.study_instance_uid: case.incomplete for case in clinical.cases()}
     reason = said.pop(study)
     assert reason is not None
@@ -316,7 +316,7 @@ def test_a_stick_with_damaged_and_refused_images_may_be_taken_out_but_is_never_c
         plugged.plug()
         for new, known in ((2, 0), (0, 2)):  # a second try brings nothing more, and lifts no mark
             ended = importing(config, plugged, signals)
-            assert (ended.stage, ended.new, ended.known) == (Stage.UNFINISHED, new, known)
+            assert (ended.stage, ended.new, ended.known) == (StickStage.UNFINISHED, new, known)
             assert dict(ended.refused) == {
                 "intake.truncated": 2, "intake.transfer_syntax": 1, "intake.garbled": 1
             }  # fmt: skip
@@ -328,7 +328,7 @@ def test_a_stick_with_damaged_and_refused_images_may_be_taken_out_but_is_never_c
     with stick(sticks.fat(tmp_path / "whole.img", whole), tmp_path / "usb") as plugged:
         plugged.plug()
         ended = importing(config, plugged, signals)
-    assert (ended.stage, ended.new, ended.known, (led / "trigger").read_text()) == (Stage.DONE, 4, 2, "none")
+    assert (ended.stage, ended.new, ended.known, (led / "trigger").read_text()) == (StickStage.DONE, 4, 2, "none")
     assert [bool(case.incomplete) for case in clinical.cases()] == [False]
 
 
@@ -388,7 +388,7 @@ def test_links_pipes_devices_lists_giants_and_bombs_lead_nowhere(
         plugged.plug(kind)
         ended = importing(config, plugged)
     assert _bytes_read() - read < 50_000_000
-    assert (ended.stage, ended.reason and ended.reason.code) == (Stage.UNFINISHED, "stick.not_all")
+    assert (ended.stage, ended.reason and ended.reason.code) == (StickStage.UNFINISHED, "stick.not_all")
     assert ended.new == 1
     refused = {"intake.archive": 1, **({"intake.too_large": 1} if way == "Linux" else {})}
     assert ended.refused == refused

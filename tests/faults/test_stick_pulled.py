@@ -26,7 +26,7 @@ from firmware_app.store.clinical.clinical_db import Clinical
 from firmware_app.store.clinical.worklist import Worklist
 from firmware_app.store.disk import stick_status
 from firmware_app.store.disk.layout import StateDir
-from firmware_app.store.disk.stick_status import Stage
+from firmware_app.store.disk.stick_status import StickStage
 from tests.faults import sticks
 from tests.faults.sticks import Stick, await_true, box, importing, stick
 from tests.objects import file_of, film, new_uid
@@ -87,7 +87,7 @@ def test_a_pulled_stick_leaves_an_incomplete_case_and_the_same_stick_makes_it_wh
     with stick(image, tmp_path / "usb") as plugged:
         plugged.plug()
         ended = pulled_in_the_middle(config, state, plugged)
-    assert (ended.stage, ended.reason and ended.reason.code) == (Stage.UNFINISHED, "stick.pulled")
+    assert (ended.stage, ended.reason and ended.reason.code) == (StickStage.UNFINISHED, "stick.pulled")
     before = held(state, clinical)
     assert SEEN <= ended.new == len(before) < FILES
     assert ended.reason is not None
@@ -107,7 +107,7 @@ def test_a_pulled_stick_leaves_an_incomplete_case_and_the_same_stick_makes_it_wh
     with stick(image, tmp_path / "usb") as plugged:
         plugged.plug()
         ended = importing(config, plugged)
-    assert (ended.stage, ended.new, ended.known) == (Stage.DONE, FILES - len(before), len(before))
+    assert (ended.stage, ended.new, ended.known) == (StickStage.DONE, FILES - len(before), len(before))
     assert set(before) < set(held(state, clinical))
     counts = clinical.database.connection.execute("SELECT outcome, COUNT(*) FROM arrivals GROUP BY 1").fetchall()
     accepted = {row[0]: row[1] for row in counts}
@@ -129,7 +129,7 @@ def test_an_incomplete_case_is_shown_as_one_and_stands_above_what_is_calm(tmp_pa
     (tmp_path / "calm" / "A.DCM").write_bytes(file_of(film(sop_instance=sop), sop_instance=sop))
     with stick(sticks.fat(tmp_path / "calm.img", tmp_path / "calm"), tmp_path / "usb") as plugged:
         plugged.plug()
-        assert importing(config, plugged).stage is Stage.DONE
+        assert importing(config, plugged).stage is StickStage.DONE
     read_all(clinical)
     rows = Worklist(clinical).rows("open", 9)
     assert [bool(one.incomplete) for one in rows] == [True, False]  # both routine, the calm one newer
@@ -172,11 +172,11 @@ def test_an_importer_that_is_killed_leaves_an_incomplete_case_and_a_true_last_wo
                 assert [bool(case.incomplete) for case in clinical.cases()] == [True]
                 said = stick_pages.latest(state)  # what the viewer believes of a dead importer
                 assert said is not None
-                assert (said.stage, said.reason and said.reason.code) == (Stage.UNFINISHED, "stick.stopped")
+                assert (said.stage, said.reason and said.reason.code) == (StickStage.UNFINISHED, "stick.stopped")
                 importer.farewell(config, silent)
                 last = stick_status.read(state)
                 assert last is not None
-                assert last.stage is Stage.UNFINISHED
+                assert last.stage is StickStage.UNFINISHED
                 done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
                 assert done.returncode == 0, done.stderr
             finally:

@@ -17,10 +17,10 @@ from firmware_app.errors import Outdated
 from firmware_app.records import Priority
 from firmware_app.sealed.summary import FirstPresence, Origin, PackBrief, Presence, State
 from hospital.house import House
-from hospital.inbox import schema, standing
+from hospital.inbox import receiver_status, schema
 from hospital.inbox.heard import BoxRow
 from hospital.inbox.inbox_db import Inbox
-from hospital.inbox.standing import Standing
+from hospital.inbox.receiver_status import ReceiverStatus
 from hospital.page import app as page
 from hospital.page import tonight
 from hospital.page.app import create_app, silent
@@ -47,7 +47,7 @@ def desk(house: House) -> Desk:
 
 
 def hear_the_broker(inbox: Inbox) -> None:
-    standing.StandingRecorder(inbox).connected()
+    receiver_status.ReceiverStatusRecorder(inbox).connected()
 
 
 def add_cases(inbox: Inbox, box: str, number: int, priority: str = "urgent") -> None:
@@ -82,13 +82,13 @@ def test_a_broker_that_is_not_heard_has_a_code(
     def ago(seconds: int | None) -> datetime | None:
         return NOW - timedelta(seconds=seconds) if seconds is not None else None
 
-    assert Standing(ago(written), ago(since), ago(heard)).codes(NOW) == codes
+    assert ReceiverStatus(ago(written), ago(since), ago(heard)).codes(NOW) == codes
 
 
 def test_no_box_is_called_online_while_the_broker_is_not_heard(house: House, inbox: Inbox) -> None:
     inbox.enrol("clinic-7", "0" * 64, replace=False)
     count(inbox, summary())
-    word = standing.StandingRecorder(inbox)
+    word = receiver_status.ReceiverStatusRecorder(inbox)
     word.connected()
     heard = desk(house)
     assert "Every box has been heard lately" in heard.text()
@@ -106,7 +106,7 @@ def test_no_box_is_called_online_while_the_broker_is_not_heard(house: House, inb
 def test_a_doubtful_clock_is_on_the_page_and_has_a_code(house: House, inbox: Inbox) -> None:
     inbox.enrol("clinic-7", "0" * 64, replace=False)
     count(inbox, summary())
-    word = standing.StandingRecorder(inbox)
+    word = receiver_status.ReceiverStatusRecorder(inbox)
     word.keep("rows")
     word.connected()
     doubtful = desk(house)
@@ -362,7 +362,7 @@ def test_no_question_of_the_page_walks_through_what_was_received(inbox: Inbox) -
         tonight.of_box(inbox.connection, "a", datetime.now(UTC), 2)
         inbox.boxes()
         inbox.aside()
-        standing.read(inbox.connection)
+        receiver_status.read(inbox.connection)
     assert len(found.cases) == 3
     steps = [row["detail"] for text in statements for row in inbox.connection.execute(f"EXPLAIN QUERY PLAN {text}")]
     assert any("USING INDEX cases_urgent (box=? AND received_at>?" in step for step in steps), steps

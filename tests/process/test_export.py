@@ -17,7 +17,7 @@ from firmware_app.errors import ExportGaveUp, ExportThere, ReferencesLost
 from firmware_app.exporting import folder as export
 from firmware_app.intake.accept import Door
 from firmware_app.store.accounts.accounts_db import Role
-from firmware_app.store.accounts.audit import Audit, Entry
+from firmware_app.store.accounts.audit import Audit, AuditEntry
 from firmware_app.store.clinical.clinical_db import Clinical
 from firmware_app.store.clinical.exports import Exports
 from firmware_app.store.disk.layout import StateDir
@@ -60,7 +60,7 @@ class Box:
         where = ["--to", str(self.stick), "--person", person]
         return main(["case", "export", case or self.case, *where, "--looked", *more])
 
-    def audited(self) -> list[Entry]:
+    def audited(self) -> list[AuditEntry]:
         entries = reversed(Audit(self.clinical.database).latest(99))
         return [entry for entry in entries if entry.action.startswith("export.")]
 

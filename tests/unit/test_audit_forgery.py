@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from firmware_app.store.accounts.audit import Audit, Entry
+from firmware_app.store.accounts.audit import Audit, AuditEntry
 from firmware_app.store.clinical.clinical_db import Clinical
 from firmware_app.store.disk.layout import StateDir
 
@@ -50,7 +50,7 @@ def test_an_entry_that_fits_itself_again_does_not_fit_the_next_one(clinical: Cli
     assert not whole
 
 
-def put(clinical: Clinical, entry: Entry, its_hash: str | None = None) -> None:
+def put(clinical: Clinical, entry: AuditEntry, its_hash: str | None = None) -> None:
     """Write *entry* over the one of its number, with the hash that its fields must have or with *its_hash*."""
     clinical.database.connection.execute(
         "UPDATE audit SET at = ?, actor = ?, action = ?, case_reference = ?, previous = ?, hash = ? WHERE sequence = ?",

@@ -23,8 +23,8 @@ from firmware_app.errors import (
 )
 from firmware_app.store.clinical.clinical_db import SCHEMA_VERSION, Clinical
 from firmware_app.store.disk.layout import StateDir
-from firmware_app.store.rescue import mending, prospect, rescue
-from firmware_app.store.sqlite import damage, glance, guard
+from firmware_app.store.rescue import mending, preconditions, rescue
+from firmware_app.store.sqlite import clean_mark, damage, guard
 
 
 @pytest.fixture
@@ -85,7 +85,7 @@ def test_after_an_end_in_order_only_the_beginning_is_looked_at(
 
 def test_a_file_that_somebody_touched_after_the_end_is_looked_at(state: StateDir) -> None:
     mending.left_in_order([state.clinical_db])
-    assert glance.left_in_order(state.clinical_db)
+    assert clean_mark.is_clean(state.clinical_db)
     overwrite_a_table(state)
     rescue.mend(state, state.clinical_db)
     assert len(list(rescue.reports(state))) == 1
@@ -146,7 +146,7 @@ def test_a_database_that_cannot_be_opened_is_a_sentence(state: StateDir) -> None
 
 def test_too_little_room_is_told_before_anything_is_done(state: StateDir, monkeypatch: pytest.MonkeyPatch) -> None:
     overwrite_a_table(state)
-    monkeypatch.setattr(prospect, "free_bytes", lambda _folder: 0)
+    monkeypatch.setattr(preconditions, "free_bytes", lambda _folder: 0)
     with pytest.raises(RescueNeedsRoom) as told:
         rescue.mend(state, state.clinical_db)
     assert told.value.missing_mb >= 4

@@ -13,7 +13,7 @@ import pytest
 
 from firmware_app.intake.accept import Outcome
 from firmware_app.store.accounts.audit import Audit
-from firmware_app.store.clinical.clearing import Clearing, Kept, Limits
+from firmware_app.store.clinical.clearing import AgeLimits, Clearing, KeptCases
 from firmware_app.store.clinical.clinical_db import Clinical
 from firmware_app.store.clinical.patients import Patients
 from firmware_app.store.clinical.quarantine import refused
@@ -35,14 +35,14 @@ from tests.finished import (
 )
 
 AGE = 30
-LIMITS = Limits(NOW, NOW - timedelta(days=AGE), days_of_work=1)
+LIMITS = AgeLimits(NOW, NOW - timedelta(days=AGE), days_of_work=1)
 
 
-def may_go(clearing: Clearing, limits: Limits = LIMITS) -> list[str]:
+def may_go(clearing: Clearing, limits: AgeLimits = LIMITS) -> list[str]:
     return [one.case for one in clearing.candidates(limits)[0]]
 
 
-def clear(clearing: Clearing, limits: Limits = LIMITS) -> list[str]:
+def clear(clearing: Clearing, limits: AgeLimits = LIMITS) -> list[str]:
     return [one.case for one in clearing.candidates(limits)[0] if clearing.delete(one)]
 
 
@@ -159,7 +159,7 @@ def test_unread_unsent_and_unsigned_work_stays(tmp_path: Path, hold: Callable[[S
     hold(state, clinical, cases[0])
     found, kept = clearing.candidates(LIMITS)
     assert [candidate.case for candidate in found] == [cases[1]]
-    assert kept == Kept(**{**dict.fromkeys(Kept.__slots__, 0), HOLDS[hold]: 1, "recent": 1})
+    assert kept == KeptCases(**{**dict.fromkeys(KeptCases.__slots__, 0), HOLDS[hold]: 1, "recent": 1})
     assert not clearing.delete(one), "it is held against every condition again at the moment it would go"
     assert clearing.delete(other)
     assert clinical.case(cases[0]).files
@@ -170,7 +170,7 @@ def test_what_came_after_the_cut_off_stays(tmp_path: Path) -> None:
     state, clinical, _, cases = finished(tmp_path / "state", [200, AGE + 1, AGE - 1, 1])
     found, kept = Clearing(state, clinical).candidates(LIMITS)
     assert [one.case for one in found] == cases[:2]
-    assert kept == Kept(recent=2)
+    assert kept == KeptCases(recent=2)
     clinical.database.close()
 
 
@@ -236,7 +236,7 @@ def test_an_image_of_the_future_says_nothing_of_its_age(tmp_path: Path) -> None:
 def test_a_clock_that_jumps_ahead_deletes_nothing_of_the_newest_days_of_work(tmp_path: Path) -> None:
     state, clinical, _, cases = finished(tmp_path / "state", range(40, 0, -1))
     ahead = NOW + timedelta(days=5000)
-    limits = Limits(ahead, ahead - timedelta(days=AGE), days_of_work=30)
+    limits = AgeLimits(ahead, ahead - timedelta(days=AGE), days_of_work=30)
     assert may_go(Clearing(state, clinical), limits) == cases[:10]
     clinical.database.close()
 
@@ -348,6 +348,6 @@ def test_a_study_of_which_only_a_report_came_goes_by_its_age(tmp_path: Path) -> 
     connection.execute("UPDATE cases SET fresh = 0 WHERE reference = ?", (cases[0],))
     (one,), kept = Clearing(state, clinical).candidates(LIMITS)
     assert (one.case, one.without_image) == (cases[0], True)
-    assert kept == Kept(unread=1)
+    assert kept == KeptCases(unread=1)
     assert Clearing(state, clinical).delete(one)
     clinical.database.close()

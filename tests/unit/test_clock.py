@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from firmware_app.clock import Clock, Condition, Implausible, Kept, Source, Stamp, parse
+from firmware_app.clock import Clock, ClockFile, Condition, Implausible, Stamp, TimeSource, parse
 from tests.machine import IN_1970, IN_2040, TODAY, Machine
 
 
 @pytest.fixture
-def file(tmp_path: Path) -> Kept:
-    return Kept(tmp_path / "clock.json")
+def file(tmp_path: Path) -> ClockFile:
+    return ClockFile(tmp_path / "clock.json")
 
 
 def seconds(stamp: Stamp) -> float:
@@ -34,20 +34,20 @@ def test_what_is_no_time_is_not_read_as_one(text: str) -> None:
         parse(text)
 
 
-def test_what_one_process_learns_another_goes_by_within_a_second(file: Kept) -> None:
+def test_what_one_process_learns_another_goes_by_within_a_second(file: ClockFile) -> None:
     machine = Machine(IN_1970)
     one, other = Clock(file, kernel=machine), Clock(file, kernel=machine)
     assert not one.stamp().trusted
     assert not other.stamp().trusted
-    one.learn(TODAY, Source.PERSON)
+    one.learn(TODAY, TimeSource.PERSON)
     machine.wait(1.0)
     assert other.stamp() == Stamp(datetime.fromtimestamp(TODAY + 1, UTC), trusted=True)
 
 
-def test_a_jump_of_the_machines_clock_moves_nothing_once_the_time_is_known(file: Kept) -> None:
+def test_a_jump_of_the_machines_clock_moves_nothing_once_the_time_is_known(file: ClockFile) -> None:
     machine = Machine()
     clock = Clock(file, kernel=machine)
-    clock.learn(TODAY, Source.PERSON)
+    clock.learn(TODAY, TimeSource.PERSON)
     for wall in (IN_2040, IN_1970, TODAY - 3600):
         machine.now = wall
         machine.up += 10.0
@@ -56,10 +56,10 @@ def test_a_jump_of_the_machines_clock_moves_nothing_once_the_time_is_known(file:
     assert clock.standing().condition is Condition.DISAGREES
 
 
-def test_after_a_restart_the_time_is_not_before_what_was_told(file: Kept) -> None:
+def test_after_a_restart_the_time_is_not_before_what_was_told(file: ClockFile) -> None:
     machine = Machine()
     clock = Clock(file, kernel=machine)
-    clock.learn(TODAY, Source.PERSON)
+    clock.learn(TODAY, TimeSource.PERSON)
     machine.wait(3600.0)
     told = seconds(clock.stamp())
     machine.restart(IN_1970)
@@ -69,11 +69,11 @@ def test_after_a_restart_the_time_is_not_before_what_was_told(file: Kept) -> Non
     assert not again.stamp().trusted
 
 
-def test_a_power_cut_takes_no_row_out_of_the_past(file: Kept) -> None:
+def test_a_power_cut_takes_no_row_out_of_the_past(file: ClockFile) -> None:
     """The memory is at most a minute old then, and the newest row knows the rest."""
     machine = Machine()
     clock = Clock(file, kernel=machine)
-    clock.learn(TODAY, Source.PERSON)
+    clock.learn(TODAY, TimeSource.PERSON)
     machine.wait(55.0)
     row = seconds(clock.stamp())
     machine.restart(IN_1970)
@@ -84,9 +84,9 @@ def test_a_power_cut_takes_no_row_out_of_the_past(file: Kept) -> None:
     assert seconds(again.stamp()) >= row
 
 
-def test_a_row_from_a_wrong_future_does_not_bring_it_back(file: Kept) -> None:
+def test_a_row_from_a_wrong_future_does_not_bring_it_back(file: ClockFile) -> None:
     machine = Machine()
-    Clock(file, kernel=machine).learn(TODAY, Source.PERSON)
+    Clock(file, kernel=machine).learn(TODAY, TimeSource.PERSON)
     machine.restart(IN_1970)
     clock = Clock(file, kernel=machine)
     before = clock.stamp()
@@ -94,7 +94,7 @@ def test_a_row_from_a_wrong_future_does_not_bring_it_back(file: Kept) -> None:
     assert seconds(clock.stamp()) == seconds(before)
 
 
-def test_a_thousand_stamps_in_a_minute_write_the_file_once(file: Kept) -> None:
+def test_a_thousand_stamps_in_a_minute_write_the_file_once(file: ClockFile) -> None:
     machine = Machine()
     clock = Clock(file, kernel=machine)
     clock.stamp()
@@ -106,7 +106,7 @@ def test_a_thousand_stamps_in_a_minute_write_the_file_once(file: Kept) -> None:
     assert len(marks) <= 2
 
 
-def test_four_processes_write_it_no_oftener_than_one(file: Kept) -> None:
+def test_four_processes_write_it_no_oftener_than_one(file: ClockFile) -> None:
     machine = Machine()
     clocks = [Clock(file, kernel=machine) for _ in range(4)]
     marks = set()
@@ -118,37 +118,37 @@ def test_four_processes_write_it_no_oftener_than_one(file: Kept) -> None:
     assert len(marks) <= 15  # ten minutes, and each of the four when it begins
 
 
-def test_network_time_is_noticed_by_itself(file: Kept) -> None:
+def test_network_time_is_noticed_by_itself(file: ClockFile) -> None:
     machine = Machine(IN_1970)
     clock = Clock(file, kernel=machine)
     assert not clock.stamp().trusted
     machine.now, machine.network = TODAY, True
     machine.wait(31.0)
     standing = clock.standing()
-    assert (standing.source, standing.condition) == (Source.NETWORK, Condition.TRUSTED)
+    assert (standing.source, standing.condition) == (TimeSource.NETWORK, Condition.TRUSTED)
     assert seconds(standing.stamp) == pytest.approx(machine.now)
 
 
-def test_network_time_that_contradicts_the_hospital_is_told_and_not_taken(file: Kept) -> None:
+def test_network_time_that_contradicts_the_hospital_is_told_and_not_taken(file: ClockFile) -> None:
     machine = Machine(TODAY - 3600)
     clock = Clock(file, kernel=machine)
-    clock.learn(TODAY, Source.HOSPITAL)
+    clock.learn(TODAY, TimeSource.HOSPITAL)
     machine.network = True
     machine.wait(31.0)
     standing = clock.standing()
-    assert (standing.source, standing.condition) == (Source.HOSPITAL, Condition.DISAGREES)
+    assert (standing.source, standing.condition) == (TimeSource.HOSPITAL, Condition.DISAGREES)
 
 
-def test_a_time_that_cannot_be_changes_nothing(file: Kept) -> None:
+def test_a_time_that_cannot_be_changes_nothing(file: ClockFile) -> None:
     clock = Clock(file, kernel=Machine())
     before = clock.memory()
     with pytest.raises(Implausible):
-        clock.learn(0.0, Source.PERSON)
+        clock.learn(0.0, TimeSource.PERSON)
     assert clock.memory().anchor == before.anchor
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"[]", b"\0" * 4096, b'{"newest": 1e999}'])
-def test_a_damaged_memory_is_begun_anew(file: Kept, content: bytes) -> None:
+def test_a_damaged_memory_is_begun_anew(file: ClockFile, content: bytes) -> None:
     file.path.write_bytes(content)
     assert seconds(Clock(file, kernel=Machine()).stamp()) == TODAY
     assert json.loads(file.path.read_bytes())["boots"] == 1
@@ -156,20 +156,20 @@ def test_a_damaged_memory_is_begun_anew(file: Kept, content: bytes) -> None:
 
 def test_where_nothing_can_be_written_the_time_still_goes_on(tmp_path: Path) -> None:
     machine = Machine()
-    clock = Clock(Kept(tmp_path / "nowhere" / "clock.json"), kernel=machine)
-    clock.learn(TODAY, Source.PERSON)
+    clock = Clock(ClockFile(tmp_path / "nowhere" / "clock.json"), kernel=machine)
+    clock.learn(TODAY, TimeSource.PERSON)
     machine.wait(120.0)
     assert clock.stamp() == Stamp(datetime.fromtimestamp(TODAY + 120, UTC), trusted=True)
 
 
 def test_the_uplink_goes_by_the_copy_and_the_clinic_never_does(tmp_path: Path) -> None:
     machine = Machine(IN_1970)
-    own = Kept(tmp_path / "clock.json", copy=tmp_path / "exchange" / "clock.json")
+    own = ClockFile(tmp_path / "clock.json", copy=tmp_path / "exchange" / "clock.json")
     assert own.copy is not None
     own.copy.parent.mkdir()
     reader = Clock(own, kernel=machine)
-    uplink = Clock(Kept(own.copy), writes=False, kernel=machine)
-    reader.learn(TODAY, Source.PERSON)
+    uplink = Clock(ClockFile(own.copy), writes=False, kernel=machine)
+    reader.learn(TODAY, TimeSource.PERSON)
     assert uplink.stamp().trusted
     forged = {**json.loads(own.copy.read_bytes()), "newest": IN_2040, "turn": 99}
     own.copy.write_text(json.dumps(forged))
@@ -180,6 +180,6 @@ def test_the_uplink_goes_by_the_copy_and_the_clinic_never_does(tmp_path: Path) -
     assert json.loads(own.copy.read_bytes())["turn"] == 0
 
 
-def test_who_only_looks_leaves_no_trace(file: Kept) -> None:
+def test_who_only_looks_leaves_no_trace(file: ClockFile) -> None:
     Clock(file, writes=False, kernel=Machine()).stamp()
     assert not file.path.exists()

@@ -13,11 +13,11 @@ from flask.testing import FlaskClient
 from markupsafe import escape
 
 from firmware_app import clock
-from firmware_app.clock import Clock, Source
+from firmware_app.clock import Clock, TimeSource
 from firmware_app.language import translate
 from firmware_app.records import Header
 from firmware_app.store.accounts.accounts_db import Role
-from firmware_app.store.accounts.audit import Audit, Entry
+from firmware_app.store.accounts.audit import Audit, AuditEntry
 from firmware_app.store.clinical.time_changes import CHANGED, TimeChanges
 from tests.machine import IN_1970, TODAY, Machine
 from tests.unit.test_viewer import HTML, Desk, desk, post  # noqa: F401 - the fixture
@@ -41,7 +41,7 @@ def read(client: FlaskClient, page: str, language: str = "en") -> str:
     return str(client.get(page, headers=HTML).text)
 
 
-def entries(desk: Desk) -> list[Entry]:
+def entries(desk: Desk) -> list[AuditEntry]:
     """The audit, newest first."""
     return Audit(desk.clinical.database).latest(50)
 
@@ -63,7 +63,7 @@ def test_the_list_marks_what_came_under_a_clock_nobody_vouched_for_and_goes_on_m
     came(desk, 1)
     shown = read(doctor, "/", language)
     assert escape(translate(BANNER, language)) in shown
-    clock.here().learn(TODAY, Source.PERSON)
+    clock.here().learn(TODAY, TimeSource.PERSON)
     came(desk, 2)
     shown = read(doctor, "/", language)
     assert escape(translate(BANNER, language)) not in shown
@@ -74,7 +74,7 @@ def test_the_list_marks_what_came_under_a_clock_nobody_vouched_for_and_goes_on_m
 
 def test_the_audit_page_marks_them_too_and_the_chain_is_whole(machine: Machine, desk: Desk) -> None:
     auditor = desk.person("wu", Role.AUDITOR)
-    clock.here().learn(TODAY, Source.PERSON)
+    clock.here().learn(TODAY, TimeSource.PERSON)
     desk.person("li")
     shown = read(auditor, "/audit")
     assert MARK in shown
@@ -85,7 +85,7 @@ def test_the_audit_page_marks_them_too_and_the_chain_is_whole(machine: Machine, 
 def test_learning_the_time_ends_no_session_and_voids_no_code(machine: Machine, desk: Desk) -> None:
     code = desk.accounts.add("wang", Role.DOCTOR)
     doctor = desk.person("li")
-    clock.here().learn(TODAY, Source.HOSPITAL)
+    clock.here().learn(TODAY, TimeSource.HOSPITAL)
     assert "logout" in read(doctor, "/")
     assert desk.accounts.claim(code) is not None
 
@@ -113,7 +113,7 @@ def test_a_slip_at_the_screen_is_refused_with_its_sentence(
     code: str,
 ) -> None:
     doctor = desk.person("li")
-    clock.here().learn(TODAY, Source.PERSON)
+    clock.here().learn(TODAY, TimeSource.PERSON)
     clock.stamp()
     answer = post(doctor, "/box/clock", time=typed)
     assert answer.status_code == 400
@@ -131,7 +131,7 @@ def test_the_audit_says_by_how_much_the_time_moved(machine: Machine, desk: Desk,
     before = clock.stamp().at.timestamp()
     machine.wait(60.0)
     changes.look()
-    clock.here().learn(TODAY, Source.HOSPITAL)
+    clock.here().learn(TODAY, TimeSource.HOSPITAL)
     changes.look()
     changes.look()
     found = [one for one in entries(desk) if one.action == CHANGED]

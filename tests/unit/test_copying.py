@@ -19,7 +19,7 @@ from firmware_app.intake.stick.handover import Word
 from firmware_app.intake.stick.memory import Memory
 from firmware_app.store.clinical.clinical_db import Clinical
 from firmware_app.store.disk.layout import StateDir
-from firmware_app.store.disk.stick_status import Stage, StickStatus
+from firmware_app.store.disk.stick_status import StickStage, StickStatus
 from firmware_app.store.sqlite import damage
 from tests.objects import file_of, film, new_uid
 from tests.peers import pydicom_file
@@ -79,7 +79,7 @@ def test_a_whole_pass_leaves_whole_cases(bench: Bench) -> None:
     for name in ("a", "b/c", "b/d/e"):
         bench.put(name)
     ended = bench.copy()
-    assert (ended.stage, ended.found, ended.looked, ended.new) == (Stage.DONE, 3, 3, 3)
+    assert (ended.stage, ended.found, ended.looked, ended.new) == (StickStage.DONE, 3, 3, 3)
     assert bench.marked() == [False]
 
 
@@ -89,16 +89,20 @@ def test_a_file_that_cannot_be_read_leaves_its_cases_incomplete_until_it_can(ben
     data = gone.read_bytes()
 
     def lose(status: StickStatus) -> None:
-        if status.stage is Stage.COPYING:
+        if status.stage is StickStage.COPYING:
             gone.unlink(missing_ok=True)
 
     ended = bench.copy(lose)
     assert ended.reason is not None
-    assert (ended.stage, ended.reason.code, ended.reason.details) == (Stage.UNFINISHED, "stick.not_all", {"count": 1})
+    assert (ended.stage, ended.reason.code, ended.reason.details) == (
+        StickStage.UNFINISHED,
+        "stick.not_all",
+        {"count": 1},
+    )
     assert bench.marked() == [True]
     gone.write_bytes(data)
     ended = bench.copy()
-    assert (ended.stage, ended.new, ended.known) == (Stage.DONE, 1, 1)
+    assert (ended.stage, ended.new, ended.known) == (StickStage.DONE, 1, 1)
     assert bench.marked() == [False]
 
 
@@ -112,7 +116,7 @@ def test_a_word_to_stop_is_heard_between_two_files(bench: Bench) -> None:
             stop.set()
 
     ended = bench.copy(after_the_first, stop)
-    assert (ended.stage, ended.reason and ended.reason.code) == (Stage.UNFINISHED, "stick.stopped")
+    assert (ended.stage, ended.reason and ended.reason.code) == (StickStage.UNFINISHED, "stick.stopped")
     assert 1 <= ended.new < 5
     assert bench.marked() == [True]
 
@@ -120,7 +124,7 @@ def test_a_word_to_stop_is_heard_between_two_files(bench: Bench) -> None:
 def test_a_full_disk_ends_the_pass_with_its_own_reason(bench: Bench) -> None:
     bench.put("a")
     ended = bench.copy(reserve_mb=10**9)
-    assert (ended.stage, ended.reason and ended.reason.code) == (Stage.UNFINISHED, "intake.space_short")
+    assert (ended.stage, ended.reason and ended.reason.code) == (StickStage.UNFINISHED, "intake.space_short")
     assert bench.clinical.counts().instances == 0
 
 
@@ -133,7 +137,7 @@ def test_a_damaged_database_is_let_go_of(bench: Bench) -> None:
             damage.note(bench.state.clinical_db)
 
     ended = bench.copy(stumble)
-    assert (ended.stage, ended.reason and ended.reason.code) == (Stage.UNFINISHED, "stick.stopped")
+    assert (ended.stage, ended.reason and ended.reason.code) == (StickStage.UNFINISHED, "stick.stopped")
     damage.forget(bench.state.clinical_db)
 
 
@@ -142,7 +146,7 @@ def test_half_an_image_is_refused_and_nothing_beside_it_passes_for_whole(bench: 
     half = bench.put("b")
     half.write_bytes(half.read_bytes()[:-20])
     ended = bench.copy()
-    assert (ended.stage, ended.new, dict(ended.refused)) == (Stage.UNFINISHED, 1, {"intake.truncated": 1})
+    assert (ended.stage, ended.new, dict(ended.refused)) == (StickStage.UNFINISHED, 1, {"intake.truncated": 1})
     assert ended.reason is not None
     assert ended.reason.code == "stick.not_all"
     assert bench.marked() == [True]
@@ -178,14 +182,14 @@ def test_half_a_picture_marks_those_beside_it_like_half_a_dicom_object(bench: Be
     for half, data in zip(halves, whole, strict=True):
         half.write_bytes(data[:-30])
     ended = bench.copy()
-    assert (ended.stage, ended.new, dict(ended.refused)) == (Stage.UNFINISHED, 1, {"intake.truncated": 3})
+    assert (ended.stage, ended.new, dict(ended.refused)) == (StickStage.UNFINISHED, 1, {"intake.truncated": 3})
     assert ended.reason is not None
     assert (ended.reason.code, ended.reason.details) == ("stick.not_all", {"count": 3})
     assert bench.marked() == [True]
     for half, data in zip(halves, whole, strict=True):
         half.write_bytes(data)
     ended = bench.copy()
-    assert (ended.stage, ended.new, ended.known) == (Stage.DONE, 3, 1)
+    assert (ended.stage, ended.new, ended.known) == (StickStage.DONE, 3, 1)
     assert bench.marked() == [False] * 4
 
 
@@ -198,12 +202,12 @@ def test_a_picture_that_is_too_large_or_gone_or_stopped_at_is_treated_as_any_oth
     os.truncate(large, 5_000_000)
 
     def lose(status: StickStatus) -> None:
-        if status.stage is Stage.COPYING:
+        if status.stage is StickStage.COPYING:
             gone.unlink(missing_ok=True)
 
     ended = bench.copy(lose)
     assert (ended.stage, ended.new, dict(ended.refused)) == (
-        Stage.UNFINISHED,
+        StickStage.UNFINISHED,
         1,
         {"intake.too_large": 1, "intake.unreadable": 1},
     )
@@ -223,12 +227,12 @@ def test_an_image_of_which_only_the_name_is_left_is_missed_and_said_to_be_empty(
         (bench.root / name).write_bytes(content)
     ended = bench.copy()
     assert (ended.new, ended.passed_by, dict(ended.refused)) == (2, 1, {"intake.empty": 2, "intake.zeros": 1})
-    assert (ended.stage, ended.reason and ended.reason.details) == (Stage.UNFINISHED, {"count": 3})
+    assert (ended.stage, ended.reason and ended.reason.details) == (StickStage.UNFINISHED, {"count": 3})
     assert bench.marked() == [True]
     for name in ("im0002", "c.dcm", "1.2.840.4"):
         bench.put(name)
     ended = bench.copy()
-    assert (ended.stage, ended.new, ended.known, dict(ended.refused)) == (Stage.DONE, 3, 2, {})
+    assert (ended.stage, ended.new, ended.known, dict(ended.refused)) == (StickStage.DONE, 3, 2, {})
     assert bench.marked() == [False]
 
 
@@ -240,7 +244,7 @@ def test_empty_files_that_are_marks_of_cameras_and_of_systems_are_no_images(benc
         (bench.root / name).write_bytes(b"")
     (bench.root / "BALLAST").write_bytes(bytes(100_000))
     ended = bench.copy()
-    assert (ended.stage, ended.new, ended.passed_by, dict(ended.refused)) == (Stage.DONE, 1, len(marks) + 1, {})
+    assert (ended.stage, ended.new, ended.passed_by, dict(ended.refused)) == (StickStage.DONE, 1, len(marks) + 1, {})
     assert bench.marked() == [False]
 
 
@@ -250,35 +254,35 @@ def test_an_empty_file_that_the_dicomdir_names_is_missed_whatever_its_name(bench
     (bench.root / "OTHER").write_bytes(b"")
     (bench.root / "DICOMDIR").write_bytes(dicomdir(*(record("IMAGE", file=name) for name in ("0A7F", "FE91"))))
     ended = bench.copy()
-    assert (ended.stage, ended.new, dict(ended.refused)) == (Stage.UNFINISHED, 1, {"intake.empty": 1})
+    assert (ended.stage, ended.new, dict(ended.refused)) == (StickStage.UNFINISHED, 1, {"intake.empty": 1})
 
 
 def test_an_empty_picture_is_missed_where_pictures_are_taken(bench: Bench) -> None:
     Image.new("L", (64, 64), 7).save(bench.root / "film.png")
     (bench.root / "lost.jpg").write_bytes(b"")
     ended = bench.copy()
-    assert (ended.stage, ended.new, dict(ended.refused)) == (Stage.UNFINISHED, 1, {"intake.empty": 1})
+    assert (ended.stage, ended.new, dict(ended.refused)) == (StickStage.UNFINISHED, 1, {"intake.empty": 1})
 
 
 def test_a_packed_archive_may_hold_the_missing_images(bench: Bench) -> None:
     bench.put("a")
     (bench.root / "b.zip").write_bytes(b"PK\3\4" + bytes(100))
     ended = bench.copy()
-    assert (ended.stage, ended.new, dict(ended.refused)) == (Stage.UNFINISHED, 1, {"intake.archive": 1})
+    assert (ended.stage, ended.new, dict(ended.refused)) == (StickStage.UNFINISHED, 1, {"intake.archive": 1})
     assert bench.marked() == [True]
     (bench.root / "b.zip").rename(bench.root / "viewer.jar")
     ended = bench.copy()
-    assert (ended.stage, ended.known, dict(ended.refused)) == (Stage.DONE, 1, {})
+    assert (ended.stage, ended.known, dict(ended.refused)) == (StickStage.DONE, 1, {})
     assert bench.marked() == [False]
 
 
 def test_pictures_as_phones_store_them_are_refused_by_name_where_there_is_no_dicom(bench: Bench) -> None:
     (bench.root / "IMG_0001.HEIC").write_bytes(b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(400))
     ended = bench.copy()
-    assert (ended.stage, ended.new, dict(ended.refused)) == (Stage.UNFINISHED, 0, {"intake.phone_picture": 1})
+    assert (ended.stage, ended.new, dict(ended.refused)) == (StickStage.UNFINISHED, 0, {"intake.phone_picture": 1})
     bench.put("a")
     ended = bench.copy()
-    assert (ended.stage, ended.new, ended.passed_by, dict(ended.refused)) == (Stage.DONE, 1, 1, {})
+    assert (ended.stage, ended.new, ended.passed_by, dict(ended.refused)) == (StickStage.DONE, 1, 1, {})
 
 
 def without_its_end(data: bytes) -> bytes:
@@ -302,7 +306,7 @@ def test_a_stick_of_which_every_image_is_damaged_or_refused_is_not_done(
         path = bench.put(f"{number}.dcm")
         path.write_bytes(spoil(path.read_bytes()))
     ended = bench.copy()
-    assert (ended.stage, ended.new, dict(ended.refused)) == (Stage.UNFINISHED, 0, {code: 3})
+    assert (ended.stage, ended.new, dict(ended.refused)) == (StickStage.UNFINISHED, 0, {code: 3})
     assert ended.reason is not None
     assert (ended.reason.code, ended.reason.details) == ("stick.not_all", {"count": 3})
 
@@ -318,16 +322,16 @@ def test_a_folder_of_images_that_are_all_garbage_is_not_done_though_nothing_but_
     for number in range(3):
         bench.put(form.format(number)).write_bytes(random_bytes(4000))
     ended = bench.copy()
-    assert (ended.stage, dict(ended.refused)) == (Stage.UNFINISHED, {"intake.garbled": 3})
+    assert (ended.stage, dict(ended.refused)) == (StickStage.UNFINISHED, {"intake.garbled": 3})
 
 
 def test_a_stick_without_any_image_but_with_files_of_an_unknown_kind_is_not_done(bench: Bench) -> None:
     (bench.root / "letter.txt").write_text("hello")
-    assert bench.copy().stage is Stage.DONE
+    assert bench.copy().stage is StickStage.DONE
     for number in range(3):
         (bench.root / f"scan-of-monday-{number}").write_bytes(random.Random(6).randbytes(4000))
     ended = bench.copy()
-    assert (ended.stage, ended.passed_by, dict(ended.refused)) == (Stage.UNFINISHED, 4, {})
+    assert (ended.stage, ended.passed_by, dict(ended.refused)) == (StickStage.UNFINISHED, 4, {})
     assert ended.reason is not None
     assert (ended.reason.code, ended.reason.details) == ("stick.nothing_known", {"count": 3})
 
@@ -344,7 +348,7 @@ def test_a_mark_of_an_earlier_pass_is_not_lifted_by_one_that_had_refusals(bench:
     assert bench.marked() == [True]
     refused.write_bytes(whole)
     ended = bench.copy()
-    assert (ended.stage, ended.new, ended.known) == (Stage.DONE, 1, 1)
+    assert (ended.stage, ended.new, ended.known) == (StickStage.DONE, 1, 1)
     assert bench.marked() == [False, False]
 
 
@@ -358,7 +362,7 @@ def test_what_is_named_listed_or_placed_as_an_image_and_is_none_is_missed(bench:
         (bench.root / name).write_bytes(garbage)
     (bench.root / "DICOMDIR").write_bytes(dicomdir(record("IMAGE", file="LISTED.BIN")))
     ended = bench.copy()
-    assert (ended.stage, ended.new, ended.passed_by) == (Stage.UNFINISHED, 2, 1)
+    assert (ended.stage, ended.new, ended.passed_by) == (StickStage.UNFINISHED, 2, 1)
     assert dict(ended.refused) == {"intake.garbled": len(missed)}
     journalled = bench.clinical.database.connection.execute("SELECT path FROM arrivals WHERE outcome = 'refused'")
     assert {row[0] for row in journalled} == {f"usb/{name}" for name in missed}
@@ -378,7 +382,7 @@ def test_what_usually_lies_beside_images_is_no_damage(bench: Bench) -> None:
     for name, content in beside.items():
         (bench.root / name).write_bytes(content)
     ended = bench.copy()
-    assert (ended.stage, ended.new, ended.passed_by, dict(ended.refused)) == (Stage.DONE, 1, len(beside), {})
+    assert (ended.stage, ended.new, ended.passed_by, dict(ended.refused)) == (StickStage.DONE, 1, len(beside), {})
     assert bench.marked() == [False]
 
 
@@ -391,7 +395,7 @@ def test_pictures_are_taken_where_there_is_no_dicom_and_left_where_there_is(benc
     Image.new("L", (64, 64), 9).save(bench.root / "button.png")
     bench.put("z")
     ended = bench.copy()
-    assert (ended.stage, ended.new, ended.passed_by) == (Stage.DONE, 1, 3)
+    assert (ended.stage, ended.new, ended.passed_by) == (StickStage.DONE, 1, 3)
 
 
 def test_a_file_without_preamble_is_an_image_all_the_same(bench: Bench) -> None:
@@ -401,6 +405,6 @@ def test_a_file_without_preamble_is_an_image_all_the_same(bench: Bench) -> None:
 
 def test_a_stick_with_nothing_on_it_opens_no_import(bench: Bench) -> None:
     ended = bench.copy()
-    assert (ended.stage, ended.found) == (Stage.DONE, 0)
+    assert (ended.stage, ended.found) == (StickStage.DONE, 0)
     (count,) = bench.clinical.database.connection.execute("SELECT COUNT(*) FROM associations").fetchone()
     assert count == 0

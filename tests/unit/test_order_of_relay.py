@@ -14,7 +14,7 @@ from firmware_app.sealed.summary import Brief, Kind
 from firmware_app.store.clinical.clinical_db import Clinical
 from firmware_app.store.disk.layout import StateDir
 from firmware_app.store.exchange.exchange_db import Exchange
-from firmware_app.store.exchange.line_memory import LineMemory
+from firmware_app.store.exchange.known_stream import KnownStream
 from firmware_app.store.exchange.outbox import Outbox
 from tests.unit.test_exchange import Sides
 from tests.wire.line_rig import make_case
@@ -74,7 +74,7 @@ def test_a_receipt_is_forgotten_only_after_all_that_it_settles(
     assert (box.clinical.outbox.count(), box.seqs()) == (1, [2])
 
 
-@pytest.mark.parametrize("write", [(Outbox, "handed_on"), (LineMemory, "gave")], ids=lambda write: write[1])
+@pytest.mark.parametrize("write", [(Outbox, "handed_on"), (KnownStream, "gave")], ids=lambda write: write[1])
 def test_a_row_that_was_not_written_down_before_the_kill_goes_out_once(
     box: Sides, monkeypatch: pytest.MonkeyPatch, write: Write
 ) -> None:

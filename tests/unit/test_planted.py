@@ -13,7 +13,7 @@ import pytest
 
 from firmware_app import clock
 from firmware_app.care import preparation, presence
-from firmware_app.clock.memory import Memory
+from firmware_app.clock.memory import ClockMemory
 from firmware_app.errors import StateUnusable
 from firmware_app.health import hardware
 from firmware_app.packs import results
@@ -21,7 +21,7 @@ from firmware_app.store.clinical.clinical_db import Clinical
 from firmware_app.store.clinical.exports import Exports
 from firmware_app.store.disk import remembered, stick_status, timekeeping
 from firmware_app.store.disk.layout import StateDir
-from firmware_app.store.disk.stick_status import Stage, StickStatus
+from firmware_app.store.disk.stick_status import StickStage, StickStatus
 from firmware_app.store.sqlite import damage, guard
 
 _SECRET = b"root's own file"
@@ -77,11 +77,17 @@ def opening(state: StateDir) -> None:
 
 # Where something may be planted, by whoever writes that folder, and what then opens it.
 OPENED: dict[str, tuple[str, Callable[[StateDir], object]]] = {
-    "the memory of time": (f"run/{timekeeping.FILE}", lambda state: clock.Kept(state.run / timekeeping.FILE).read()),
-    "its lock": ("run/clock.lock", lambda state: clock.Kept(state.run / "clock.json").change(_same, patient=False)),
+    "the memory of time": (
+        f"run/{timekeeping.FILE}",
+        lambda state: clock.ClockFile(state.run / timekeeping.FILE).read(),
+    ),
+    "its lock": (
+        "run/clock.lock",
+        lambda state: clock.ClockFile(state.run / "clock.json").change(_same, patient=False),
+    ),
     "its next version": (
         f"run/.clock.json.{os.getpid()}",
-        lambda state: clock.Kept(state.run / "clock.json").change(_same, patient=False),
+        lambda state: clock.ClockFile(state.run / "clock.json").change(_same, patient=False),
     ),
     "what care remembers": ("run/selftest.json", lambda state: remembered.known(state, "selftest")),
     "what care will remember": (
@@ -97,7 +103,7 @@ OPENED: dict[str, tuple[str, Callable[[StateDir], object]]] = {
 }
 
 
-def _same(memory: Memory) -> Memory:
+def _same(memory: ClockMemory) -> ClockMemory:
     return memory
 
 
@@ -144,10 +150,10 @@ def test_a_folder_that_was_planted_is_put_out_of_the_way(state: StateDir, where:
 
 # The names under which they are read in the end.
 READ: dict[str, Callable[[StateDir], object]] = {
-    "run/clock.json": lambda state: clock.Kept(state.run / "clock.json").change(_same, patient=False),
+    "run/clock.json": lambda state: clock.ClockFile(state.run / "clock.json").change(_same, patient=False),
     "run/selftest.json": lambda state: remembered.keep(state, "selftest", {}),
     "run/reader.json": lambda state: presence.announce(state, "reader", {}),
-    "run/import.json": lambda state: stick_status.write(state, StickStatus(Stage.SEARCHING, "")),
+    "run/import.json": lambda state: stick_status.write(state, StickStatus(StickStage.SEARCHING, "")),
     "run/trials.json": lambda state: results._write(state.trials, "{}"),
 }
 

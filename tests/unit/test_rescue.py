@@ -138,7 +138,7 @@ def overwrite(path: Path, page: int, chance: random.Random) -> None:
         file.write(chance.randbytes(PAGE))
 
 
-def check_rebuilt(state: StateDir, known: Known) -> rescue.Report:
+def check_rebuilt(state: StateDir, known: Known) -> rescue.RescueReport:
     """Every promise that holds whatever was damaged."""
     [(_, report)] = rescue.reports(state)
     assert not rescue.wanted(state)

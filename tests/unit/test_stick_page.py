@@ -21,27 +21,27 @@ from firmware_app.errors import (
 from firmware_app.records import Reason
 from firmware_app.store.accounts.accounts_db import Role
 from firmware_app.store.disk import stick_files, stick_status
-from firmware_app.store.disk.stick_status import Stage, StickStatus
+from firmware_app.store.disk.stick_status import StickStage, StickStatus
 from tests.unit import test_viewer
 from tests.unit.test_viewer import HTML, Desk, post
 from web.blueprints import sticks
 
 desk = test_viewer.desk
 AT = "2026-11-21T10:00:00+00:00"
-PULLED = StickStatus(Stage.UNFINISHED, AT, new=7, reason=Reason.of(StickPulled()))
+PULLED = StickStatus(StickStage.UNFINISHED, AT, new=7, reason=Reason.of(StickPulled()))
 
 
 def test_the_worklist_follows_the_copying(desk: Desk) -> None:
     doctor = desk.person("li")
     with presence.held(desk.state, stick_status.NAME):
         for status, words in (
-            (StickStatus(Stage.SEARCHING, AT), "A stick is being looked through. Leave it in."),
-            (StickStatus(Stage.COPYING, AT, found=200, looked=50), "50 of 200 files"),
+            (StickStatus(StickStage.SEARCHING, AT), "A stick is being looked through. Leave it in."),
+            (StickStatus(StickStage.COPYING, AT, found=200, looked=50), "50 of 200 files"),
         ):
             stick_status.write(desk.state, status)
             for page in ("/", "/lists"):  # the second is what the page asks for when something has changed
                 assert words in doctor.get(page, headers=HTML).text
-    stick_status.write(desk.state, StickStatus(Stage.DONE, AT, new=3, known=2))
+    stick_status.write(desk.state, StickStatus(StickStage.DONE, AT, new=3, known=2))
     shown = doctor.get("/", headers=HTML).text
     assert "All is copied from the stick. It can be taken out." in shown
     assert "3 new images, 2 that were here already." in shown
@@ -50,7 +50,7 @@ def test_the_worklist_follows_the_copying(desk: Desk) -> None:
 def test_a_stick_of_which_not_all_came_in_may_be_taken_out_and_every_reason_is_counted(desk: Desk) -> None:
     refused = {"intake.transfer_syntax": 33, "intake.truncated": 1000, "intake.pixel_length": 167, "intake.later": 1}
     reason = Reason.of(StickNotAll(count=1201))
-    stick_status.write(desk.state, StickStatus(Stage.UNFINISHED, AT, new=29, refused=refused, reason=reason))
+    stick_status.write(desk.state, StickStatus(StickStage.UNFINISHED, AT, new=29, refused=refused, reason=reason))
     for page in ("/", "/stick"):
         shown = desk.person(f"li{len(page)}").get(page, headers=HTML).text
         assert "All is copied" not in shown
@@ -77,24 +77,24 @@ def test_why_a_stick_was_not_copied_stays_until_somebody_has_read_it(desk: Desk,
     assert StickPulled().text("en") in person.get("/box", headers=HTML).text
     assert post(person, "/stick/seen").status_code == 302
     assert StickPulled().text("en") not in person.get("/box", headers=HTML).text
-    stick_status.write(desk.state, StickStatus(Stage.REFUSED, AT, reason=Reason.of(StickForeign(kind="ext4"))))
+    stick_status.write(desk.state, StickStatus(StickStage.REFUSED, AT, reason=Reason.of(StickForeign(kind="ext4"))))
     assert "ext4" in person.get("/box", headers=HTML).text
 
 
 def test_what_is_under_way_is_not_waved_away(desk: Desk) -> None:
     doctor = desk.person("li")
     with presence.held(desk.state, stick_status.NAME):
-        stick_status.write(desk.state, StickStatus(Stage.COPYING, AT))
+        stick_status.write(desk.state, StickStatus(StickStage.COPYING, AT))
         assert post(doctor, "/stick/seen").status_code == 404
 
 
 def test_an_importer_that_died_is_not_waited_for(desk: Desk) -> None:
-    stick_status.write(desk.state, StickStatus(Stage.COPYING, AT, found=9))
+    stick_status.write(desk.state, StickStatus(StickStage.COPYING, AT, found=9))
     assert "interrupted" in desk.person("li").get("/", headers=HTML).text
 
 
 def test_a_finished_stick_is_forgotten_when_it_is_taken_out(desk: Desk) -> None:
-    stick_status.write(desk.state, StickStatus(Stage.DONE, AT, taken_out=True))
+    stick_status.write(desk.state, StickStatus(StickStage.DONE, AT, taken_out=True))
     assert 'class="stick' not in desk.person("li").get("/", headers=HTML).text
 
 

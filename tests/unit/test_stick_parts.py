@@ -21,7 +21,7 @@ from firmware_app.intake.stick.signals import Signal, Signals
 from firmware_app.records import Reason
 from firmware_app.store.disk import stick_status
 from firmware_app.store.disk.layout import StateDir
-from firmware_app.store.disk.stick_status import Stage, StickStatus
+from firmware_app.store.disk.stick_status import StickStage, StickStatus
 
 SAFE = "ro,nosuid,nodev,noexec,relatime,nosymfollow"
 ENTRY = struct.Struct("@llHHi")
@@ -90,7 +90,7 @@ def test_the_doctor_tells_of_a_stick_of_which_not_all_came_in_until_a_person_has
     config, state = Config(usb=Usb(enabled=True)), StateDir(tmp_path / "state")
     state.prepare()
     reason = Reason.of(StickNotAll(count=3))
-    status = StickStatus(Stage.UNFINISHED, "now", reason=reason)
+    status = StickStatus(StickStage.UNFINISHED, "now", reason=reason)
     before = list(sticks.examine(config, state))
     stick_status.write(state, status)
     assert [check.reason for check in sticks.examine(config, state) if check not in before] == [reason]
@@ -207,7 +207,7 @@ def test_a_machine_without_light_and_speaker_is_silent_and_well(tmp_path: Path) 
 
 def test_a_receipt_counts_and_names_nobody(tmp_path: Path) -> None:
     status = StickStatus(
-        Stage.UNFINISHED, "2026-11-21T10:00:00+00:00?", "vfat", 17, 17, 6, 3,
+        StickStage.UNFINISHED, "2026-11-21T10:00:00+00:00?", "vfat", 17, 17, 6, 3,
         {"intake.archive": 1, "intake.truncated": 5, "intake.pixel_length": 2}, 0,
         Reason.of(StickNotAll(count=8)), "2026-11-21T10:01:00+00:00?",
     )  # fmt: skip
@@ -236,7 +236,7 @@ def test_the_status_comes_back_as_it_was_said(tmp_path: Path) -> None:
     state = StateDir(tmp_path)
     state.prepare()
     assert stick_status.read(state) is None
-    status = StickStatus(Stage.REFUSED, "now", reason=Reason("stick.blank"), refused={"a": 1})
+    status = StickStatus(StickStage.REFUSED, "now", reason=Reason("stick.blank"), refused={"a": 1})
     stick_status.write(state, status)
     assert stick_status.read(state) == status
     (state.run / "import.json").write_text('{"stage": "of a later version"}')

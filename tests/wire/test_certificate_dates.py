@@ -20,7 +20,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from cryptography.x509.oid import NameOID
 
 from firmware_app import clock
-from firmware_app.clock import Clock, Source
+from firmware_app.clock import Clock, TimeSource
 from firmware_app.clock.certificates import PeerNotInDate, go_by_box_time
 from firmware_app.config import Config, Dicom
 from firmware_app.intake.accept import Door
@@ -121,8 +121,8 @@ def port(folder: Path, days: tuple[int, int]) -> tuple[ssl.SSLContext, ssl.SSLCo
     return server, client
 
 
-@pytest.mark.parametrize("source", [Source.PERSON, Source.HOSPITAL])
-def test_a_machine_in_1970_takes_what_is_valid_by_the_boxs_time(tmp_path: Path, box: Clock, source: Source) -> None:
+@pytest.mark.parametrize("source", [TimeSource.PERSON, TimeSource.HOSPITAL])
+def test_a_machine_in_1970_takes_what_is_valid_by_the_boxs_time(tmp_path: Path, box: Clock, source: TimeSource) -> None:
     box.learn(time.time(), source, dated=time.time() - 60)
     assert shaken(*port(tmp_path, VALID)) == (None, None)
 
@@ -137,14 +137,14 @@ def test_a_box_that_does_not_know_the_time_believes_the_authority_that_the_day_h
 @pytest.mark.parametrize(
     ("days", "source", "expected"),
     [
-        (OVER, Source.PERSON, "clock.certificate_expired"),
-        (OVER, Source.HOSPITAL, "clock.certificate_ended"),
-        (TO_COME, Source.PERSON, "clock.certificate_not_yet"),
-        (TO_COME, Source.HOSPITAL, "clock.certificate_early"),
+        (OVER, TimeSource.PERSON, "clock.certificate_expired"),
+        (OVER, TimeSource.HOSPITAL, "clock.certificate_ended"),
+        (TO_COME, TimeSource.PERSON, "clock.certificate_not_yet"),
+        (TO_COME, TimeSource.HOSPITAL, "clock.certificate_early"),
     ],
 )
 def test_a_modality_whose_certificate_is_out_of_date_is_refused_with_the_likely_cause(
-    tmp_path: Path, box: Clock, days: tuple[int, int], source: Source, expected: str
+    tmp_path: Path, box: Clock, days: tuple[int, int], source: TimeSource, expected: str
 ) -> None:
     box.learn(time.time(), source, dated=time.time() - 60)
     refused, _ = shaken(*port(tmp_path, days))
@@ -156,7 +156,7 @@ def test_a_modality_whose_certificate_is_out_of_date_is_refused_with_the_likely_
 
 
 def test_a_modality_that_was_refused_for_its_dates_stands_among_what_was_refused(tmp_path: Path, box: Clock) -> None:
-    box.learn(time.time(), Source.HOSPITAL, dated=time.time() - 60)
+    box.learn(time.time(), TimeSource.HOSPITAL, dated=time.time() - 60)
     _, client = port(tmp_path, OVER)
     files = {"tls_cert": tmp_path / "box.crt", "tls_key": tmp_path / "box.key", "tls_ca": tmp_path / "authority.crt"}
     config = Config.model_validate({"dicom": {"host": "127.0.0.1", "port": 0, **files}})
@@ -178,7 +178,7 @@ def test_a_modality_that_was_refused_for_its_dates_stands_among_what_was_refused
 
 
 def test_a_strange_authority_is_refused_as_ever_and_not_for_its_dates(tmp_path: Path, box: Clock) -> None:
-    box.learn(time.time(), Source.HOSPITAL, dated=time.time() - 60)
+    box.learn(time.time(), TimeSource.HOSPITAL, dated=time.time() - 60)
     server, client = port(tmp_path, VALID)
     certificate(tmp_path, "stranger", VALID)
     client.load_cert_chain(tmp_path / "stranger.crt", tmp_path / "stranger.key")
@@ -190,7 +190,7 @@ def test_a_strange_authority_is_refused_as_ever_and_not_for_its_dates(tmp_path: 
 def test_the_ports_own_certificate_out_of_date_is_said_when_it_opens(
     tmp_path: Path, box: Clock, caplog: pytest.LogCaptureFixture
 ) -> None:
-    box.learn(time.time(), Source.HOSPITAL, dated=time.time() - 60)
+    box.learn(time.time(), TimeSource.HOSPITAL, dated=time.time() - 60)
     path = certificate(tmp_path, "box", OVER)
     with caplog.at_level(logging.WARNING):
         settings = Dicom(tls_cert=path, tls_key=tmp_path / "box.key")
@@ -200,10 +200,10 @@ def test_the_ports_own_certificate_out_of_date_is_said_when_it_opens(
 
 
 @pytest.mark.parametrize(
-    ("days", "source"), [(OVER, Source.HOSPITAL), (TO_COME, Source.HOSPITAL), (OVER, Source.PERSON)]
+    ("days", "source"), [(OVER, TimeSource.HOSPITAL), (TO_COME, TimeSource.HOSPITAL), (OVER, TimeSource.PERSON)]
 )
 def test_a_broker_whose_certificate_is_out_of_date_hears_nothing(
-    tmp_path: Path, box: Clock, days: tuple[int, int], source: Source
+    tmp_path: Path, box: Clock, days: tuple[int, int], source: TimeSource
 ) -> None:
     box.learn(time.time(), source, dated=time.time() - 60)
     certificate(tmp_path, "authority", (-100, 100))
@@ -215,4 +215,4 @@ def test_a_broker_whose_certificate_is_out_of_date_hears_nothing(
     _, refused = shaken(server, client)
     assert isinstance(refused, PeerNotInDate)
     assert refused.fault.ended is (days == OVER)
-    assert refused.fault.by_clock is (source is Source.PERSON)
+    assert refused.fault.by_clock is (source is TimeSource.PERSON)

@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 
 from firmware_app import clock
-from firmware_app.clock import Clock, Kept, Source
+from firmware_app.clock import Clock, ClockFile, TimeSource
 from firmware_app.clock.memory import EARLIEST
 from firmware_app.store.disk import timekeeping
-from firmware_app.store.exchange.hospital_time import MOST_AGE_S, HospitalTime
+from firmware_app.store.exchange.receipt_time import MOST_AGE_S, ReceiptTime
 from tests.faults.shifted_clock import EPOCH, ShiftedClock
 from tests.machine import IN_1970, TODAY, Machine
 from tests.wire.line_rig import Box, place, wait_for
@@ -70,18 +70,18 @@ def test_a_box_in_1970_learns_the_time_from_the_first_receipt(tmp_path: Path) ->
 def machine(tmp_path: Path) -> Iterator[Machine]:
     """A box that does not know the time."""
     before, made = clock.here(), Machine(IN_1970)
-    clock.use(Clock(Kept(tmp_path / "clock.json"), kernel=made))
+    clock.use(Clock(ClockFile(tmp_path / "clock.json"), kernel=made))
     yield made
     clock.use(before)
 
 
 def test_a_receipt_for_what_was_just_handed_on_tells_the_time(machine: Machine) -> None:
-    learning = HospitalTime()
+    learning = ReceiptTime()
     learning.handed_on([7])
     machine.wait(3.0)
     learning.answered(int(TODAY), [7])
     standing = clock.here().standing()
-    assert standing.source is Source.HOSPITAL_ALONE
+    assert standing.source is TimeSource.HOSPITAL_ALONE
     assert abs(standing.stamp.at.timestamp() - TODAY) <= 4.0
 
 
@@ -89,14 +89,14 @@ def test_a_receipt_for_what_was_just_handed_on_tells_the_time(machine: Machine) 
 def test_a_receipt_for_what_this_process_did_not_hand_on_may_be_of_last_month(
     machine: Machine, taken: tuple[int, ...]
 ) -> None:
-    learning = HospitalTime()
+    learning = ReceiptTime()
     learning.handed_on([7])
     learning.answered(int(TODAY), taken)
-    assert clock.here().standing().source is Source.NOBODY
+    assert clock.here().standing().source is TimeSource.NOBODY
 
 
 def test_a_receipt_that_came_late_tells_only_that_its_moment_has_passed(machine: Machine) -> None:
-    learning = HospitalTime()
+    learning = ReceiptTime()
     learning.handed_on([7])
     machine.wait(MOST_AGE_S)
     learning.signed(int(TODAY))
@@ -108,7 +108,7 @@ def test_a_receipt_that_came_late_tells_only_that_its_moment_has_passed(machine:
 
 def test_a_receipt_brought_again_for_a_number_given_out_again_sets_nothing(machine: Machine) -> None:
     """Whoever owns exchange.db can turn its numbers back and bring an old receipt."""
-    learning = HospitalTime()
+    learning = ReceiptTime()
     learning.handed_on([7])
     learning.answered(int(TODAY), [7])
     machine.wait(7200.0)
@@ -118,12 +118,12 @@ def test_a_receipt_brought_again_for_a_number_given_out_again_sets_nothing(machi
 
 
 def test_receipts_of_2031_move_no_clock_and_the_mended_hospital_is_believed(machine: Machine) -> None:
-    learning, ahead = HospitalTime(dated=TODAY - 86_400), int(TODAY) + 5 * 365 * 86_400
+    learning, ahead = ReceiptTime(dated=TODAY - 86_400), int(TODAY) + 5 * 365 * 86_400
     learning.handed_on([7, 8])
     before = clock.stamp()
     learning.signed(ahead)
     learning.answered(ahead, [7])
-    assert clock.here().standing().source is Source.NOBODY
+    assert clock.here().standing().source is TimeSource.NOBODY
     assert clock.stamp().at.timestamp() - before.at.timestamp() < 1
     learning.signed(int(TODAY))
     learning.answered(int(TODAY), [8])
@@ -132,14 +132,14 @@ def test_receipts_of_2031_move_no_clock_and_the_mended_hospital_is_believed(mach
 
 
 def test_a_receipt_within_a_month_of_the_boxs_certificate_confirms_the_time(machine: Machine) -> None:
-    learning = HospitalTime(dated=TODAY - 86_400)
+    learning = ReceiptTime(dated=TODAY - 86_400)
     learning.handed_on([7])
     learning.answered(int(TODAY), [7])
-    assert clock.here().standing().source is Source.HOSPITAL
+    assert clock.here().standing().source is TimeSource.HOSPITAL
 
 
 def test_receipts_that_find_the_clock_right_write_nothing(machine: Machine, tmp_path: Path) -> None:
-    learning, file = HospitalTime(), Kept(tmp_path / "clock.json")
+    learning, file = ReceiptTime(), ClockFile(tmp_path / "clock.json")
     learning.handed_on(range(1, 102))
     learning.answered(int(TODAY), [1])
     mark = file.mark()

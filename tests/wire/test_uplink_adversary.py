@@ -36,8 +36,8 @@ from firmware_app.sealed.summary import (
     Summary,
 )
 from firmware_app.store.disk.layout import StateDir
-from hospital.inbox.standing import Standing
-from hospital.inbox.standing import read as read_standing
+from hospital.inbox.receiver_status import ReceiverStatus
+from hospital.inbox.receiver_status import read as read_standing
 from hospital.line import receiver
 from tests.wire.line_rig import Box, Kept, Place, events, place, wait_for
 
@@ -367,7 +367,7 @@ def test_a_broker_that_says_nothing_but_that_it_is_there_is_heard_and_one_that_h
         serving = threading.Thread(target=hospital.serve, args=(stop, lambda: None))
         serving.start()
 
-        def standing() -> Standing:
+        def standing() -> ReceiverStatus:
             return read_standing(site.inbox.connection)
 
         def heard_for(seconds: float) -> bool:

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from firmware_app.clock import Clock, Kept, Source
+from firmware_app.clock import Clock, ClockFile, TimeSource
 from firmware_app.records import Priority
 from firmware_app.sealed.envelope import version_of
 from firmware_app.sealed.summary import FindingBrief, PackBrief
@@ -260,19 +260,19 @@ def test_a_wrong_clock_of_the_machine_keeps_no_summary_back(site: Place, tmp_pat
 @pytest.mark.parametrize(
     ("days", "source", "expected"),
     [
-        (-5, Source.PERSON, "uplink.certificate_not_yet"),
-        (-5, Source.NETWORK, "uplink.certificate_early"),
-        (3000, Source.PERSON, "uplink.certificate_expired"),
-        (3000, Source.NETWORK, "uplink.certificate_ended"),
+        (-5, TimeSource.PERSON, "uplink.certificate_not_yet"),
+        (-5, TimeSource.NETWORK, "uplink.certificate_early"),
+        (3000, TimeSource.PERSON, "uplink.certificate_expired"),
+        (3000, TimeSource.NETWORK, "uplink.certificate_ended"),
     ],
 )
 def test_a_certificate_out_of_date_is_named_with_whether_the_clock_is_the_likely_cause(
-    site: Place, tmp_path: Path, days: int, source: Source, expected: str
+    site: Place, tmp_path: Path, days: int, source: TimeSource, expected: str
 ) -> None:
     box = site.box("clinic-7")
     box.show(1, Priority.URGENT)
     box.relay().step()
-    kept = Kept(box.exchange.database.path.parent / timekeeping.FILE)
+    kept = ClockFile(box.exchange.database.path.parent / timekeeping.FILE)
     Clock(kept).learn(time.time() + days * 86_400, source)
     uplink = site.uplink(box, **ShiftedClock(tmp_path, "-1h").environment).start()  # no network time vouches for that
     wait_for(lambda: code(box) == expected, because=expected)

@@ -19,7 +19,7 @@ from firmware_app.packs.prior import Predictive
 from firmware_app.records import Case, Finding, Reading, ReadingStatus, Reason
 from firmware_app.store.accounts.accounts_db import Role
 from firmware_app.store.clinical.patients import AGE_UNITS, SEXES, Known, Patient, clean, clean_age
-from firmware_app.store.clinical.worklist import Done, Verdict
+from firmware_app.store.clinical.worklist import DoctorVerdict, Done
 from web import guard, words
 from web.blueprints import judgements, packs
 from web.box import Box, here
@@ -91,7 +91,7 @@ class Sheet:
     findings: tuple[Finding, ...]
     hints: tuple[Reason, ...]
     reasons: tuple[Reason, ...]
-    verdicts: tuple[Verdict, ...]
+    verdicts: tuple[DoctorVerdict, ...]
     told: tuple[tuple[Reading, packs.Told | None], ...]
     worth: dict[str, Predictive]
     age_matters: bool
@@ -100,7 +100,7 @@ class Sheet:
     seen: str
     others: tuple[tuple[str, int], ...]
 
-    def said(self, finding: str) -> list[Verdict]:
+    def said(self, finding: str) -> list[DoctorVerdict]:
         """What each doctor says of a finding."""
         return [word for word in self.verdicts if word.finding == finding]
 

@@ -15,7 +15,7 @@ from firmware_app.records import Reason
 from firmware_app.store.accounts.accounts_db import Role
 from firmware_app.store.disk import stick_status
 from firmware_app.store.disk.layout import StateDir
-from firmware_app.store.disk.stick_status import Stage, StickStatus
+from firmware_app.store.disk.stick_status import StickStage, StickStatus
 from web import guard
 from web.box import here
 
@@ -28,7 +28,7 @@ _BYTES: Final = 65536
 def strip(state: StateDir) -> StickStatus | None:
     """What a person should know of a stick now; None when there is nothing to do or to wait for."""
     status = latest(state)
-    if status is None or status.seen or (status.stage is Stage.DONE and status.taken_out):
+    if status is None or status.seen or (status.stage is StickStage.DONE and status.taken_out):
         return None
     return status
 
@@ -37,7 +37,7 @@ def latest(state: StateDir) -> StickStatus | None:
     """The last word of the importer; one that died before its last word is believed to have stopped."""
     status = stick_status.read(state)
     if status is not None and status.is_under_way and not presence.is_running(state, stick_status.NAME):
-        return replace(status, stage=Stage.UNFINISHED, reason=Reason.of(StickStopped()))
+        return replace(status, stage=StickStage.UNFINISHED, reason=Reason.of(StickStopped()))
     return status
 
 

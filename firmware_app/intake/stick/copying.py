@@ -40,7 +40,7 @@ from firmware_app.intake.stick.kinds import Images, Kind
 from firmware_app.intake.stick.search import Found
 from firmware_app.records import Reason
 from firmware_app.store.clinical import media
-from firmware_app.store.disk.stick_status import Stage, StickStatus
+from firmware_app.store.disk.stick_status import StickStage, StickStatus
 from firmware_app.store.rescue import rescue
 
 log = logging.getLogger("lantern.stick")
@@ -71,12 +71,12 @@ class Copying:
         self.status = status
         try:
             reason = self._copy()
-            stage = Stage.UNFINISHED if reason else Stage.DONE
+            stage = StickStage.UNFINISHED if reason else StickStage.DONE
         except (LanternError, sqlite3.Error) as error:
             if not isinstance(error, LanternError):
                 error = NotKept(detail=getattr(error, "sqlite_errorname", type(error).__name__))
             log.warning("a stick was not copied to its end: %s", error.code)
-            reason, stage = Reason.of(error), Stage.UNFINISHED
+            reason, stage = Reason.of(error), StickStage.UNFINISHED
         finally:
             self._close()
         return replace(self.status, stage=stage, reason=reason)
@@ -87,7 +87,7 @@ class Copying:
         found = search.search(self._root)
         files = dicomdir.ordered(found.files)
         passed_by = found.others + found.hidden
-        self.status = replace(self.status, stage=Stage.COPYING, found=len(files.files), passed_by=passed_by)
+        self.status = replace(self.status, stage=StickStage.COPYING, found=len(files.files), passed_by=passed_by)
         if found.unread:
             self._refused(FileUnreadable.code, found.unread)
         self._tell(self.status)

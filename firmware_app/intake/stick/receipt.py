@@ -12,7 +12,7 @@ from typing import Final
 
 from firmware_app.language import N_, translate
 from firmware_app.store.disk import stick_files
-from firmware_app.store.disk.stick_status import Stage, StickStatus
+from firmware_app.store.disk.stick_status import StickStage, StickStatus
 
 MOST_RECEIPTS: Final = 500
 _TITLE: Final = N_("Receipt of a stick")
@@ -42,7 +42,7 @@ def text(status: StickStatus, box: str, cases: Mapping[str, bool], language: str
     lines = [translate(_TITLE, language), ""]
     lines += [translate(_LINES[name], language).format(value=value) for name, value in values.items()]
     lines.append("")
-    if status.stage is not Stage.REFUSED:
+    if status.stage is not StickStage.REFUSED:
         lines += [translate(_LINES[name], language).format(value=count) for name, count in counts.items()]
     lines += [f"  {sentence}" for sentence in stick_files.sentences(status.refused, language)]
     lines += ["", status.reason.text(language) if status.reason else translate(_WHOLE, language)]

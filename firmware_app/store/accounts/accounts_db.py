@@ -56,7 +56,7 @@ class User:
 
 
 @dataclass(frozen=True, slots=True)
-class Claim:
+class CodeHolder:
     """What a one-time code is good for: the account *user*, or the first account when it is None."""
 
     user: str | None
@@ -133,12 +133,12 @@ class Accounts:
                 return None
             return self._new_claim(None, code)
 
-    def claim(self, code: str) -> Claim | None:
+    def claim(self, code: str) -> CodeHolder | None:
         """What *code* is good for; None when it is wrong, used or too old."""
         row = self.database.connection.execute(
             "SELECT user_name FROM claims WHERE code_hash = ? AND expires > ?", (_code_hash(code), self._now())
         ).fetchone()
-        return Claim(row[0]) if row else None
+        return CodeHolder(row[0]) if row else None
 
     def redeem(self, code: str, name: str, password_hash: str) -> User | None:
         """Use *code* up and give its account the password; None when someone else was quicker.

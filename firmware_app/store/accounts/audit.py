@@ -52,7 +52,7 @@ RESCUED: Final = "database.rescued"
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class AuditEntry:
     """One line of the audit."""
 
     sequence: int
@@ -87,7 +87,7 @@ def append(
     """Add an entry inside the caller's write transaction, which also makes its order certain."""
     last = _head(connection)
     at = clock.text()
-    entry = Entry(last.sequence + 1, at, actor, action, case, details or {}, last.hash, "")
+    entry = AuditEntry(last.sequence + 1, at, actor, action, case, details or {}, last.hash, "")
     entry = replace(entry, hash=entry.expected_hash())
     _insert(connection, entry)
 
@@ -114,7 +114,7 @@ def append_rescue(
     append(connection, actor, RESCUED, details=details)
 
 
-def fill_gaps(connection: sqlite3.Connection, copied: Mapping[int, Entry]) -> int:
+def fill_gaps(connection: sqlite3.Connection, copied: Mapping[int, AuditEntry]) -> int:
     """Put entries of a backup where this chain misses them, as far as they fit to it on every side; returns how many.
 
     What fits is what stood there: each hash covers the number, the content and the hash before.  An entry of a history
@@ -152,7 +152,7 @@ class Audit:
         """The newest entry; sequence 0 while there is none."""
         return _head(self._database.connection)
 
-    def latest(self, limit: int, before: int | None = None) -> list[Entry]:
+    def latest(self, limit: int, before: int | None = None) -> list[AuditEntry]:
         """At most *limit* entries, newest first, below the sequence *before*."""
         rows = self._database.connection.execute(
             "SELECT * FROM audit WHERE sequence < ? ORDER BY sequence DESC LIMIT ?", (before or 1 << 62, limit)
@@ -207,7 +207,7 @@ def _head(connection: sqlite3.Connection) -> Head:
     return Head(row["sequence"], row["hash"]) if row else Head(0, START)
 
 
-def _insert(connection: sqlite3.Connection, entry: Entry) -> None:
+def _insert(connection: sqlite3.Connection, entry: AuditEntry) -> None:
     connection.execute(
         "INSERT INTO audit (sequence, at, actor, action, case_reference, details, previous, hash)"
         " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
@@ -216,9 +216,9 @@ def _insert(connection: sqlite3.Connection, entry: Entry) -> None:
     )  # fmt: skip
 
 
-def entry_of(row: sqlite3.Row) -> Entry:
+def entry_of(row: sqlite3.Row) -> AuditEntry:
     """One row of the table; raises `ValueError` when its details are no JSON any more."""
-    return Entry(
+    return AuditEntry(
         row["sequence"], row["at"], row["actor"], row["action"], row["case_reference"], json.loads(row["details"]),
         row["previous"], row["hash"],
     )  # fmt: skip

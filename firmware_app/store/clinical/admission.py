@@ -28,7 +28,7 @@ class Held:
     sha256: str
 
 
-class Admission:
+class ArrivalJournal:
     """What the door writes, each in one durable transaction."""
 
     def __init__(self, database: Database, folder: Path, *, keeps_every_line: bool = False) -> None:

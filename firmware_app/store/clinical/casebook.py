@@ -50,13 +50,13 @@ class Casebook:
 
     def newest(self) -> clock.Stamp | None:
         """When the newest row was written, by the order in which they came; None before the first."""
-        found = self.database.connection.execute(
+        rows = self.database.connection.execute(
             "SELECT at FROM (SELECT at FROM arrivals ORDER BY sequence DESC LIMIT 1)"
             " UNION ALL SELECT at FROM (SELECT at FROM readings ORDER BY rowid DESC LIMIT 1)"
             " UNION ALL SELECT at FROM (SELECT at FROM audit ORDER BY sequence DESC LIMIT 1)"
         ).fetchall()
         stamps = []
-        for (text,) in found:
+        for (text,) in rows:
             with suppress(ValueError):  # of a hand that was not ours
                 stamps.append(clock.parse(text))
         return max(stamps, key=lambda one: one.at, default=None)
@@ -90,8 +90,8 @@ class Casebook:
 
     def examined(self, reference: str) -> tuple[tuple[str, str], ...]:
         """Study date and time (PS3.5 6.2: DA, TM) as the images of a case say them, each once, in order of arrival."""
-        told = [(header.study_date or "", header.study_time or "") for header in self._headers(reference)]
-        return tuple(dict.fromkeys(one for one in told if one[0]))
+        times = [(header.study_date or "", header.study_time or "") for header in self._headers(reference)]
+        return tuple(dict.fromkeys(one for one in times if one[0]))
 
     def others(self, reference: str) -> dict[str, str]:
         """What came with a case and is no image: instance -> kind (`other_objects.KINDS`), in the order of arrival."""

@@ -77,7 +77,7 @@ _ONE: Final = f"""
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class AgeLimits:
     """What is too new to go: whatever came on or after *before*, and on the newest *days_of_work*."""
 
     now: datetime
@@ -86,7 +86,7 @@ class Limits:
 
 
 @dataclass(frozen=True, slots=True)
-class Candidate:
+class FinishedCase:
     """A case that may go: when its newest image came at the earliest, how many there are, and that one's number."""
 
     case: str
@@ -98,7 +98,7 @@ class Candidate:
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
+class KeptCases:
     """How many cases stay, each counted under the first reason that holds it."""
 
     unread: int = 0
@@ -115,22 +115,22 @@ class Clearing:
         # What was deleted is overwritten: neither a person nor a rescue finds it in a free page.
         clinical.database.connection.execute("PRAGMA secure_delete=ON").fetchone()
 
-    def candidates(self, limits: Limits) -> tuple[list[Candidate], Kept]:
+    def candidates(self, limits: AgeLimits) -> tuple[list[FinishedCase], KeptCases]:
         """The cases that may go, the oldest first, and how many stay for which reason."""
-        found: list[Candidate] = []
-        kept = dict.fromkeys(Kept.__slots__, 0)
+        finished: list[FinishedCase] = []
+        kept = dict.fromkeys(KeptCases.__slots__, 0)
         now, before = (Stamp(moment, True).text() for moment in (limits.now, limits.before))
         values = {"now": now, "before": before, "days": limits.days_of_work}
         for row in self._clinical.database.connection.execute(_CASES, values):
             holding = next((name for name in kept if row[name]), None)
             if holding is None:
                 sizes = row["images"], row["bytes"], row["last"], bool(row["without_image"])
-                found.append(Candidate(row["reference"], row["at"], *sizes))
+                finished.append(FinishedCase(row["reference"], row["at"], *sizes))
             else:
                 kept[holding] += 1
-        return found, Kept(**kept)
+        return finished, KeptCases(**kept)
 
-    def delete(self, one: Candidate) -> bool:
+    def delete(self, one: FinishedCase) -> bool:
         """Delete the case and its files; False when it may not go any more."""
         with self._clinical.database.transaction() as connection:
             row = connection.execute(_ONE, (one.case,)).fetchone()

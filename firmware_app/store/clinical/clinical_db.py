@@ -13,12 +13,12 @@ from pathlib import Path
 from typing import Final
 
 from firmware_app import clock
-from firmware_app.store.clinical.admission import Admission
+from firmware_app.store.clinical.admission import ArrivalJournal
 from firmware_app.store.clinical.admission import Held as Held
 from firmware_app.store.clinical.casebook import Counts as Counts
 from firmware_app.store.clinical.reading_queue import Claim as Claim
 from firmware_app.store.clinical.reading_queue import ReadingQueue
-from firmware_app.store.sqlite import glance
+from firmware_app.store.sqlite import clean_mark
 from firmware_app.store.sqlite.database import Database
 
 # Step n brings schema n - 1 to schema n.
@@ -27,7 +27,7 @@ SCHEMA_VERSION: Final = len(_STEPS)
 _KEYED_VERSION: Final = 4  # the first whose references follow from a secret; before, they were drawn at random
 
 
-class Clinical(Admission, ReadingQueue):
+class Clinical(ArrivalJournal, ReadingQueue):
     """The clinical database.  Safe to share between the threads of one process.
 
     *folder* is where the secret behind the references lies, when that is not beside the file.  With *keeps_every_line*
@@ -36,7 +36,7 @@ class Clinical(Admission, ReadingQueue):
 
     def __init__(self, path: Path, folder: Path | None = None, *, keeps_every_line: bool = False) -> None:
         database = Database(path)
-        Admission.__init__(self, database, folder or path.parent, keeps_every_line=keeps_every_line)
+        ArrivalJournal.__init__(self, database, folder or path.parent, keeps_every_line=keeps_every_line)
         ReadingQueue.__init__(self, database)
 
     def create(self) -> None:
@@ -45,7 +45,7 @@ class Clinical(Admission, ReadingQueue):
         Raises `ReferencesLost` when images were named by a secret that is nowhere any more.
         """
         folder = resources.files(__package__)
-        unnamed = glance.version(self.database.path) < _KEYED_VERSION
+        unnamed = clean_mark.version(self.database.path) < _KEYED_VERSION
         self.database.create([folder.joinpath(name).read_text("utf-8") for name in _STEPS])
         self.establish_references(unnamed)
 

@@ -20,7 +20,7 @@ from typing import Final
 from firmware_app.errors import ExportHeld, StateUnusable
 from firmware_app.records import Detail
 from firmware_app.store.accounts import audit
-from firmware_app.store.accounts.audit import Entry
+from firmware_app.store.accounts.audit import AuditEntry
 from firmware_app.store.clinical.casebook import Casebook
 from firmware_app.store.disk import lockfile, staging
 from firmware_app.store.disk.layout import StateDir, clear_away
@@ -42,7 +42,7 @@ _NO_FILE: Final = frozenset({errno.EISDIR, errno.ELOOP, errno.ENXIO})  # a folde
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
+class ExportImage:
     """One image of a case: its reference, its file below the state directory, and whether that is a DICOM object."""
 
     reference: str
@@ -56,14 +56,14 @@ class Exports:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def images(self, case: str) -> tuple[Kept, ...]:
+    def images(self, case: str) -> tuple[ExportImage, ...]:
         """The images of *case* in the order in which they came; raises `CaseUnknown`."""
         Casebook(self._database).case(case)
         rows = self._database.connection.execute(
             "SELECT reference, file, header IS NOT NULL FROM instances WHERE case_reference = ? ORDER BY sequence",
             (case,),
         )
-        return tuple(Kept(row[0], row[1], bool(row[2])) for row in rows)
+        return tuple(ExportImage(row[0], row[1], bool(row[2])) for row in rows)
 
     def key(self) -> bytes:
         """The secret behind the new identities; raises `ReferencesLost`.
@@ -111,7 +111,7 @@ class Exports:
         except (OSError, sqlite3.Error) as error:
             log.warning("an export that was cut off cannot be closed in the audit: %s", str(error))
 
-    def of_unknown_end(self) -> list[Entry]:
+    def of_unknown_end(self) -> list[AuditEntry]:
         """The beginnings, oldest first, of which nobody knows the end, closed or not."""
         told = self._entries()
         unknown = {one.details.get("begun") for one in told if one.action == UNKNOWN}
@@ -119,9 +119,9 @@ class Exports:
             unknown |= {one.sequence for one in self.without_end()} if alone else set()
         return [one for one in told if one.action == BEGUN and one.sequence in unknown]
 
-    def without_end(self) -> list[Entry]:
+    def without_end(self) -> list[AuditEntry]:
         """Beginnings without an end.  An end that names no beginning, of an earlier version, ends its case's last."""
-        found: dict[int, Entry] = {}
+        found: dict[int, AuditEntry] = {}
         for entry in self._entries():
             if entry.action == BEGUN:
                 found[entry.sequence] = entry
@@ -132,7 +132,7 @@ class Exports:
                 found.pop(max(same, default=0), None)
         return list(found.values())
 
-    def _entries(self) -> list[Entry]:
+    def _entries(self) -> list[AuditEntry]:
         rows = self._database.connection.execute(
             "SELECT * FROM audit WHERE action IN (?, ?, ?, ?) ORDER BY sequence", (BEGUN, DONE, STOPPED, UNKNOWN)
         )

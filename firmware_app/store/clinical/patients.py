@@ -76,15 +76,15 @@ class Patients:
         rows = self._clinical.database.connection.execute(
             "SELECT reference, header FROM instances WHERE case_reference = ? ORDER BY sequence LIMIT 32", (case,)
         )
-        found = Patient()
+        patient = Patient()
         for row in rows:
-            found = _completed(found, _read(self._display / row["reference"] / identity.FILE_NAME))
-            if not found.age and row["header"]:  # by birth date and study date, as routing takes it
+            patient = _completed(patient, _read(self._display / row["reference"] / identity.FILE_NAME))
+            if not patient.age and row["header"]:  # by birth date and study date, as routing takes it
                 years = completed_years(forms.header().validate_json(row["header"]))
-                found = replace(found, age="" if years is None else f"{years:03d}Y")
-            if all(getattr(found, field.name) for field in fields(found)):
+                patient = replace(patient, age="" if years is None else f"{years:03d}Y")
+            if all(getattr(patient, field.name) for field in fields(patient)):
                 break
-        return found
+        return patient
 
     def known(self, case: str) -> Known:
         """The patient as people should see them."""
@@ -128,17 +128,19 @@ def _entered(patient: Patient, imaged: Patient, name: str) -> str | None:
     return value
 
 
-def _completed(found: Patient, more: Patient) -> Patient:
-    return Patient(*(getattr(found, field.name) or getattr(more, field.name) for field in fields(Patient)))
+def _completed(patient: Patient, more: Patient) -> Patient:
+    return Patient(*(getattr(patient, field.name) or getattr(more, field.name) for field in fields(Patient)))
 
 
 def _read(path: Path) -> Patient:
     """One image's identity; a file that is not there yet, or is no identity, says nothing."""
     try:
-        told = json.loads(path.read_text("utf-8"))
+        content = json.loads(path.read_text("utf-8"))
     except (OSError, ValueError):
         return Patient()
-    texts = {key: value for key, value in told.items() if isinstance(value, str)} if isinstance(told, dict) else {}
+    texts = (
+        {key: value for key, value in content.items() if isinstance(value, str)} if isinstance(content, dict) else {}
+    )
     sex = texts.get("sex", "").upper()
     return Patient(
         clean(texts.get("name", "")), clean(texts.get("patient_id", "")), clean_age(texts.get("age", "")),

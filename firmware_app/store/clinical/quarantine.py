@@ -40,7 +40,7 @@ _MARKS: Final = ", ".join("?" * len(_SET_ASIDE))
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class QuarantinedObject:
     """One object that gave no number: refused at the ``door``, or set aside by the ``reader``."""
 
     at: clock.Stamp
@@ -67,7 +67,7 @@ class Quarantine:
     def __len__(self) -> int:
         return sum(count.count for count in self.counts())
 
-    def entries(self, limit: int) -> list[Entry]:
+    def entries(self, limit: int) -> list[QuarantinedObject]:
         """The newest *limit* entries, newest first."""
         rows = self._connection.execute(
             "SELECT * FROM (SELECT at, 'door' AS place, code, details, case_reference FROM arrivals"
@@ -79,7 +79,7 @@ class Quarantine:
             (limit, *_SET_ASIDE, limit, limit),
         )
         return [
-            Entry(
+            QuarantinedObject(
                 clock.parse(row["at"]),
                 row["place"],
                 Reason(row["code"], json.loads(row["details"] or "{}")),

@@ -7,7 +7,7 @@ boot before the entry is off by that many seconds.
 from __future__ import annotations
 
 from firmware_app import clock
-from firmware_app.clock import SLACK_S, Source
+from firmware_app.clock import SLACK_S, TimeSource
 from firmware_app.store.accounts.audit import Audit
 from firmware_app.store.clinical.clinical_db import Clinical
 
@@ -33,7 +33,7 @@ class TimeChanges:
             self._known = source, began
 
 
-def _now() -> tuple[Source, float]:
+def _now() -> tuple[TimeSource, float]:
     """Who vouches for the time, and when by it this boot began."""
     standing = clock.here().standing()
     return standing.source, standing.stamp.at.timestamp() - clock.elapsed()

@@ -59,7 +59,7 @@ class WordMissing(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class DoctorVerdict:
     """What one doctor said of one finding; *earlier*: of a reading that another has followed since."""
 
     finding: str
@@ -90,12 +90,12 @@ class Row:
     findings: tuple[Finding, ...]
     reason: Reason | None
     incomplete: Reason | None = None
-    verdicts: tuple[Verdict, ...] = ()
+    verdicts: tuple[DoctorVerdict, ...] = ()
     done: Done | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class ReadingProgress:
     """Whether images wait to be read: how many, since when the oldest, and when one was last read."""
 
     waiting: int
@@ -134,13 +134,13 @@ class Worklist:
         """The case to look at after *case*: the first open one that is another."""
         return next((row.case for row in self.rows("open", 2) if row.case != case), None)
 
-    def standing(self) -> Standing:
+    def standing(self) -> ReadingProgress:
         """How the reading of images stands."""
         row = self._connection.execute(
             "SELECT COUNT(*), MIN(received_at), (SELECT MAX(read_at) FROM instances) FROM instances"
             " WHERE state = 'waiting'"
         ).fetchone()
-        return Standing(row[0], moment(row[1]) if row[1] else None, moment(row[2]) if row[2] else None)
+        return ReadingProgress(row[0], moment(row[1]) if row[1] else None, moment(row[2]) if row[2] else None)
 
     def mark(self) -> tuple[object, ...]:
         """A value that differs whenever a list may have changed (but not for a view or a log-in)."""
@@ -156,7 +156,7 @@ class Worklist:
 
     # --- what a doctor says --------------------------------------------------------------------------------------
 
-    def verdicts(self, case: str) -> tuple[Verdict, ...]:
+    def verdicts(self, case: str) -> tuple[DoctorVerdict, ...]:
         """The last word of every doctor on each finding of *case*, in the order in which they spoke."""
         rows = self._connection.execute(
             f"SELECT v.*, v.revision < {SHOWN} AS earlier"
@@ -164,7 +164,7 @@ class Worklist:
             (case,),
         )
         return tuple(
-            Verdict(row["finding"], row["verdict"], row["actor"], moment(row["at"]), bool(row["earlier"]))
+            DoctorVerdict(row["finding"], row["verdict"], row["actor"], moment(row["at"]), bool(row["earlier"]))
             for row in rows
         )
 

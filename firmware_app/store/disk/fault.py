@@ -34,16 +34,16 @@ _PROBE_BYTES: Final = 4096
 
 def free_bytes(folder: Path) -> int:
     """Bytes that an unprivileged writer may still use on the file system of *folder*."""
-    found = os.statvfs(folder)
-    return found.f_bavail * found.f_frsize
+    space = os.statvfs(folder)
+    return space.f_bavail * space.f_frsize
 
 
 def named(folder: Path, error: OSError | sqlite3.Error) -> StoreError:
     """*error*, which somebody met on the disk of *folder*, as what is wrong with that disk where it tells of it; else
     `StateUnusable` or `StoreUnreadable` with the system's own words."""
-    found = _known(folder, error)
-    if found is not None:
-        return found
+    problem = _known(folder, error)
+    if problem is not None:
+        return problem
     if isinstance(error, OSError):
         return StateUnusable(path=str(folder), detail=error.strerror or str(error))
     return StoreUnreadable(detail=str(error))
@@ -75,8 +75,8 @@ def _known(folder: Path, error: OSError | sqlite3.Error) -> DiskTrouble | None:
         if code & 0xFF == sqlite3.SQLITE_FULL:
             return _by_number(folder, errno.ENOSPC, None)
         if code & 0xFF in _ASK:
-            found = trouble(folder, 1)
-            return found or (DiskFailing(path=str(folder), detail=str(error)) if code in _OF_THE_DISK else None)
+            problem = trouble(folder, 1)
+            return problem or (DiskFailing(path=str(folder), detail=str(error)) if code in _OF_THE_DISK else None)
     return None
 
 

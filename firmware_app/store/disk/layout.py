@@ -176,10 +176,10 @@ class StateDir:
     def ballast_bytes(self) -> int:
         """What `release_ballast` would give back: nothing for a link, a pipe, or a second name of another file."""
         try:
-            found = self.ballast.lstat()
+            status = self.ballast.lstat()
         except FileNotFoundError:
             return 0
-        return found.st_size if stat.S_ISREG(found.st_mode) and found.st_nlink == 1 else 0
+        return status.st_size if stat.S_ISREG(status.st_mode) and status.st_nlink == 1 else 0
 
     def make_room(self) -> bool:
         """At a start: whether the ballast was given up, because the disk is too full to open a database."""

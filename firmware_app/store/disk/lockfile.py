@@ -56,9 +56,9 @@ def lock(descriptor: int, kind: int, seconds: float, stop: threading.Event | Non
 
 def holders(descriptor: int) -> str:
     """The processes that hold a lock on the open file, as the kernel names them; empty where it does not tell."""
-    found = os.fstat(descriptor)
-    wanted = f"{os.major(found.st_dev):02x}:{os.minor(found.st_dev):02x}:{found.st_ino}"
-    told: list[str] = []
+    status = os.fstat(descriptor)
+    wanted = f"{os.major(status.st_dev):02x}:{os.minor(status.st_dev):02x}:{status.st_ino}"
+    names: list[str] = []
     with suppress(OSError):
         for line in Path("/proc/locks").read_text("ascii").splitlines():
             fields = line.split()
@@ -66,5 +66,5 @@ def holders(descriptor: int) -> str:
                 pid = fields[fields.index(wanted) - 1]
                 with suppress(OSError):
                     words = Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode("utf-8", "replace")
-                    told.append(f"process {pid} ({words.strip()[-80:]})")
-    return ", ".join(told)
+                    names.append(f"process {pid} ({words.strip()[-80:]})")
+    return ", ".join(names)

@@ -73,7 +73,7 @@ class References:
         if self._read() != key:
             self._write(key)
         if _kept_in(connection) != key:
-            connection.execute("INSERT OR REPLACE INTO secrets (name, value) VALUES (?, ?)", (_NAME, _told(key)))
+            connection.execute("INSERT OR REPLACE INTO secrets (name, value) VALUES (?, ?)", (_NAME, _stored_form(key)))
         self._key = key
 
     def recover(self, database: Path, may_draw: bool, backups: Iterable[Path] = ()) -> None:
@@ -84,7 +84,7 @@ class References:
         """
         key = next(_found_in(database), None)
         if key is None and self._read() is None:
-            key = next((found for path in backups for found in _proved_in(path)), None)
+            key = next((candidate for path in backups for candidate in _proved_in(path)), None)
         if key is None and self._read() is None and not may_draw:
             raise ReferencesLost(path=str(self._path))
         if key is not None and self._read() != key:
@@ -138,7 +138,7 @@ def _image(header: Header | None, sha256: str) -> tuple[str, str]:
     return ("instance", header.sop_instance_uid) if header is not None else ("picture", sha256)
 
 
-def _told(key: bytes) -> str:
+def _stored_form(key: bytes) -> str:
     return f"lantern-references:{key.hex()}:{hashlib.sha256(key).hexdigest()[:16]}"
 
 
@@ -146,7 +146,7 @@ def _proved(data: bytes | mmap.mmap) -> Iterator[bytes]:
     """Every copy in *data* that agrees with its own checksum."""
     for match in _KEPT.finditer(data):
         key = bytes.fromhex(match[1].decode("ascii"))
-        if _told(key).encode("ascii") == match[0]:
+        if _stored_form(key).encode("ascii") == match[0]:
             yield key
 
 

@@ -17,7 +17,7 @@ _MODE: Final = 0o660
 _MOST_BYTES: Final = 1_000_000
 
 
-def keep(state: StateDir, name: str, told: Mapping[str, Any]) -> None:
+def keep(state: StateDir, name: str, content: Mapping[str, Any]) -> None:
     """Remember *told* under *name*, whole or not at all.  Raises `OSError`."""
     path = _path(state, name)
     fresh = path.with_name(f".{path.name}.{os.getpid()}")
@@ -26,7 +26,7 @@ def keep(state: StateDir, name: str, told: Mapping[str, Any]) -> None:
     try:
         with os.fdopen(descriptor, "w", encoding="utf-8") as file:
             os.fchmod(file.fileno(), _MODE)
-            json.dump(told, file, ensure_ascii=False)
+            json.dump(content, file, ensure_ascii=False)
             file.flush()
             os.fsync(file.fileno())
         put_in_place(fresh, path)
@@ -38,21 +38,21 @@ def known(state: StateDir, name: str) -> dict[str, Any]:
     """What was remembered under *name*; empty where that is nothing, or cannot be read."""
     try:
         data, _ = read_plain(_path(state, name), _MOST_BYTES)
-        told = json.loads(data)
+        content = json.loads(data)
     except (OSError, ValueError):
         return {}
-    return told if isinstance(told, dict) else {}
+    return content if isinstance(content, dict) else {}
 
 
 def as_object(reason: Reason) -> dict[str, Any]:
     return {"code": reason.code, "details": dict(reason.details)}
 
 
-def as_reason(told: object) -> Reason | None:
+def as_reason(content: object) -> Reason | None:
     """The reason that `as_object` told; None for anything that cannot be shown as a sentence."""
-    if not isinstance(told, dict) or not isinstance(told.get("details"), dict):
+    if not isinstance(content, dict) or not isinstance(content.get("details"), dict):
         return None
-    reason = Reason(str(told.get("code")), told["details"])
+    reason = Reason(str(content.get("code")), content["details"])
     if reason.code not in codes():
         return reason
     try:

@@ -59,9 +59,9 @@ def sweep(state: StateDir, *, of_this_boot: bool) -> None:
 def _is_a_stage(path: Path) -> bool:
     """Whether it is such a folder as `stage` makes, and not something that only has the name."""
     with suppress(OSError):
-        found = path.lstat()
-        is_private = stat.S_IMODE(found.st_mode) & 0o777 == 0o700  # setgid comes from the folder above
-        return stat.S_ISDIR(found.st_mode) and is_private and found.st_uid in (0, os.geteuid())
+        status = path.lstat()
+        is_private = stat.S_IMODE(status.st_mode) & 0o777 == 0o700  # setgid comes from the folder above
+        return stat.S_ISDIR(status.st_mode) and is_private and status.st_uid in (0, os.geteuid())
     return False
 
 

@@ -69,7 +69,7 @@ _SENTENCES: Final = {
 
 def sentences(refused: Mapping[str, int], language: str) -> list[str]:
     """*refused* counts files by the code of the refusal; the most frequent reason comes first."""
-    found = Counter[str]()
+    counts = Counter[str]()
     for code, count in refused.items():
-        found[translate(_SENTENCES.get(code, _REFUSED), language).replace("{code}", code)] += count
-    return [sentence.replace("{count}", str(count)) for sentence, count in found.most_common()]
+        counts[translate(_SENTENCES.get(code, _REFUSED), language).replace("{code}", code)] += count
+    return [sentence.replace("{count}", str(count)) for sentence, count in counts.most_common()]

@@ -16,7 +16,7 @@ NAME: Final = "import"
 """Of the file, and of the lock that the importer holds while it copies (`device.presence`)."""
 
 
-class Stage(StrEnum):
+class StickStage(StrEnum):
     """Where a stick is on its way."""
 
     SEARCHING = "searching"
@@ -30,7 +30,7 @@ class Stage(StrEnum):
 class StickStatus:
     """One import, for a person who stands before the box.  Counts are of files; no name, no UID, no path."""
 
-    stage: Stage
+    stage: StickStage
     since: str
     kind: str = ""  # the file system
     found: int = 0
@@ -47,7 +47,7 @@ class StickStatus:
 
     @property
     def is_under_way(self) -> bool:
-        return self.stage in (Stage.SEARCHING, Stage.COPYING)
+        return self.stage in (StickStage.SEARCHING, StickStage.COPYING)
 
     @property
     def refusals(self) -> int:
@@ -68,9 +68,9 @@ def write(state: StateDir, status: StickStatus) -> None:
 def read(state: StateDir) -> StickStatus | None:
     """How it stands, or stood last; None where no stick was ever copied."""
     try:
-        told = json.loads((state.run / f"{NAME}.json").read_text("utf-8"))
-        reason = told.pop("reason")
-        status = StickStatus(**{**told, "stage": Stage(told["stage"])})
+        content = json.loads((state.run / f"{NAME}.json").read_text("utf-8"))
+        reason = content.pop("reason")
+        status = StickStatus(**{**content, "stage": StickStage(content["stage"])})
         return replace(status, reason=Reason(**reason) if reason else None)
     except (OSError, ValueError, TypeError, KeyError, AttributeError):
         return None

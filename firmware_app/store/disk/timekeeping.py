@@ -20,7 +20,7 @@ def begin(state: StateDir, process: str, *, writes: bool = True) -> clock.Clock:
     """Have this process go by the box's time.  Without *writes* it looks, and leaves no trace of having looked."""
     copy = state.exchange_db.parent / FILE
     if process == UPLINK:
-        return clock.use(clock.Clock(clock.Kept(copy), writes=False))
+        return clock.use(clock.Clock(clock.ClockFile(copy), writes=False))
     writes = writes and state.run.is_dir()
-    kept = clock.Kept(state.run / FILE, copy if process in _COPYING else None)
+    kept = clock.ClockFile(state.run / FILE, copy if process in _COPYING else None)
     return clock.use(clock.Clock(kept, writes=writes))

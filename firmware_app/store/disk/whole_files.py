@@ -34,11 +34,11 @@ def read_plain(path: Path, most: int, *, follow: bool = False) -> tuple[bytes, o
     """
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | (0 if follow else os.O_NOFOLLOW))
     try:
-        found = os.fstat(descriptor)
-        if not stat.S_ISREG(found.st_mode):
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode):
             raise OSError(errno.EINVAL, "it is no plain file", str(path))
         with open(descriptor, "rb", closefd=False) as handle:
-            return handle.read(most), found
+            return handle.read(most), status
     finally:
         os.close(descriptor)
 

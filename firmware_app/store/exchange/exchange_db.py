@@ -202,8 +202,8 @@ class Exchange:
         """What the uplink cannot see for itself and the hospital may know; written only when it changed."""
         values: list[object] = [unread, audit_head]
         if health is not None:
-            told = {"faults": health.faults, "packs": [pack.to_object() for pack in health.packs]}
-            values.append(json.dumps(told))
+            content = {"faults": health.faults, "packs": [pack.to_object() for pack in health.packs]}
+            values.append(json.dumps(content))
         columns = ("unread", "audit_head", "health")[: len(values)]
         connection = self.database.connection
         if list(connection.execute(f"SELECT {', '.join(columns)} FROM line").fetchone()) != values:

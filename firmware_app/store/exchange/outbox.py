@@ -76,8 +76,8 @@ class Outbox:
 
     def holds(self, seq: int, hashed: str) -> bool:
         """Whether the message of this number and hash is waiting for its receipt."""
-        found = self.database.connection.execute("SELECT 1 FROM outbox WHERE seq = ? AND hash = ?", (seq, hashed))
-        return found.fetchone() is not None
+        row = self.database.connection.execute("SELECT 1 FROM outbox WHERE seq = ? AND hash = ?", (seq, hashed))
+        return row.fetchone() is not None
 
     def hand_on_again(self, seqs: Collection[int] | None = None) -> int:
         """Hand on once more what went out under these numbers, or all that ever did.  Returns how many."""

@@ -28,13 +28,13 @@ from firmware_app.store.disk import fault
 from firmware_app.store.disk.layout import StateDir
 from firmware_app.store.exchange.exchange_db import Exchange
 from firmware_app.store.rescue import rescue
-from firmware_app.store.sqlite import damage, glance, guard
+from firmware_app.store.sqlite import clean_mark, damage, guard
 
 log = logging.getLogger("lantern.service")
 
 _PAUSE_FIRST_S: Final = 1.0
 _PAUSE_MOST_S: Final = 60.0
-_TOLD: Final = "mending.json"
+_FILE: Final = "mending.json"
 
 
 def needed_by(state: StateDir, process: str) -> tuple[Path, ...]:
@@ -85,14 +85,14 @@ def left_in_order(databases: Iterable[Path]) -> None:
         if database.exists() and not damage.noted(database):
             with suppress(guard.NoLocks, LanternError), guard.alone(database, 0.0) as alone:
                 if alone:
-                    glance.in_order(database)
+                    clean_mark.mark_clean(database)
 
 
 def troubles(state: StateDir) -> list[Reason]:
     """Why the running box could not make its databases ready, as it said last."""
     try:
-        found = json.loads((state.run / _TOLD).read_text("utf-8"))
-        return [Reason(str(code), dict(details)) for code, details in found]
+        written = json.loads((state.run / _FILE).read_text("utf-8"))
+        return [Reason(str(code), dict(details)) for code, details in written]
     except (OSError, ValueError, TypeError):
         return []
 
@@ -114,7 +114,7 @@ class Mending:
 
     def at_start(self) -> None:
         """Raises `StoreTooNew` only: that no time and no space mends."""
-        (self.state.run / _TOLD).unlink(missing_ok=True)
+        (self.state.run / _FILE).unlink(missing_ok=True)
         for database in self.state.databases:
             self._try(database)
 
@@ -162,6 +162,6 @@ class Mending:
             self._tell()
 
     def _tell(self) -> None:
-        told = [[trouble.reason.code, trouble.reason.details] for trouble in self._troubles.values()]
+        written = [[trouble.reason.code, trouble.reason.details] for trouble in self._troubles.values()]
         with suppress(OSError):  # on a full disk the log has to do
-            (self.state.run / _TOLD).write_text(json.dumps(told), "utf-8")
+            (self.state.run / _FILE).write_text(json.dumps(written), "utf-8")

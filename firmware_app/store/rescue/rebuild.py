@@ -10,11 +10,11 @@ from firmware_app.store.accounts.accounts_db import Accounts
 from firmware_app.store.disk.layout import StateDir
 from firmware_app.store.exchange.exchange_db import Exchange
 from firmware_app.store.rescue import refill
-from firmware_app.store.rescue.rescue import Report
+from firmware_app.store.rescue.rescue import RescueReport
 
 
 def carried(
-    connection: sqlite3.Connection, wreck: Wreck, name: str, report: Report, check: Check | None = None
+    connection: sqlite3.Connection, wreck: Wreck, name: str, report: RescueReport, check: Check | None = None
 ) -> Carried:
     """Copy what is left of table *name*, and count it in *report*."""
     done = carry(wreck, name, connection, check)
@@ -22,7 +22,7 @@ def carried(
     return done
 
 
-def rebuild_exchange(damaged: DamagedCopy, path: Path, state: StateDir, report: Report) -> None:
+def rebuild_exchange(damaged: DamagedCopy, path: Path, state: StateDir, report: RescueReport) -> None:
     """A new stream: the clinic's side hands on again what the hospital has not signed for.
 
     The hospital's newest key is kept; it is signed, so the uplink sees for itself whether it is whole.
@@ -41,7 +41,7 @@ def rebuild_exchange(damaged: DamagedCopy, path: Path, state: StateDir, report: 
         fresh.database.close()
 
 
-def rebuild_accounts(damaged: DamagedCopy, path: Path, state: StateDir, report: Report) -> None:
+def rebuild_accounts(damaged: DamagedCopy, path: Path, state: StateDir, report: RescueReport) -> None:
     """People and their passwords, as far as they can be trusted; whoever was logged in logs in again.
 
     A file without any account lets nobody in: the first account needs the code that `lantern` shows at the box.  Where

@@ -22,7 +22,7 @@ from firmware_app.store.disk.layout import StateDir
 from firmware_app.store.rescue import refill
 from firmware_app.store.rescue.rebuild import carried
 from firmware_app.store.rescue.rebuild_images import admit_files
-from firmware_app.store.rescue.rescue import Report
+from firmware_app.store.rescue.rescue import RescueReport
 
 ACTOR: Final = "box"
 SOURCE: Final = "rescue"
@@ -40,7 +40,7 @@ _CHECKS: Final[dict[str, Check]] = {
 }
 
 
-def rebuild_clinical(damaged: DamagedCopy, path: Path, state: StateDir, report: Report) -> None:
+def rebuild_clinical(damaged: DamagedCopy, path: Path, state: StateDir, report: RescueReport) -> None:
     """The `Rebuild` of clinical.db."""
     fresh = Clinical(path, state.clinical_db.parent)
     fresh.create()
@@ -66,7 +66,7 @@ def rebuild_clinical(damaged: DamagedCopy, path: Path, state: StateDir, report: 
         fresh.database.close()
 
 
-def _carry_rows(connection: sqlite3.Connection, wreck: Wreck, report: Report) -> dict[str, Carried]:
+def _carry_rows(connection: sqlite3.Connection, wreck: Wreck, report: RescueReport) -> dict[str, Carried]:
     """Copy what is left, and learn from it which numbers earlier rescues had."""
     tables = {
         name: carried(connection, wreck, name, report, _CHECKS.get(name))
@@ -104,7 +104,7 @@ def _reopen_cases(connection: sqlite3.Connection) -> None:
     )
 
 
-def _tell_again(connection: sqlite3.Connection, report: Report) -> None:
+def _tell_again(connection: sqlite3.Connection, report: RescueReport) -> None:
     """Summaries that the hospital had not confirmed may be lost: every case that ever had one gets another.
 
     It has a higher revision than any before, so the hospital, which counts cases, takes it as a repeat.
@@ -112,7 +112,7 @@ def _tell_again(connection: sqlite3.Connection, report: Report) -> None:
     report.repeated = connection.execute("UPDATE cases SET fresh = 1 WHERE revision > 0").rowcount
 
 
-def _settle(connection: sqlite3.Connection, report: Report) -> None:
+def _settle(connection: sqlite3.Connection, report: RescueReport) -> None:
     """Make the rows agree with each other; where they do not, an image is read again rather than not at all."""
     connection.execute("UPDATE instances SET association = NULL WHERE association NOT IN (SELECT id FROM associations)")
     for table in ("arrivals", "readings", *_PEOPLE, "superseded"):
@@ -172,7 +172,7 @@ def _settle_cases(connection: sqlite3.Connection) -> None:
     )
 
 
-def _drop_dangling(connection: sqlite3.Connection, report: Report) -> None:
+def _drop_dangling(connection: sqlite3.Connection, report: RescueReport) -> None:
     """Whatever still points nowhere, as SQLite itself sees it; a row less may leave another pointing nowhere."""
     while dangling := connection.execute("PRAGMA foreign_key_check").fetchall():
         for table, rowid, *_ in dangling:
@@ -181,7 +181,7 @@ def _drop_dangling(connection: sqlite3.Connection, report: Report) -> None:
             report.lost[table] += gone
 
 
-def _record(connection: sqlite3.Connection, report: Report, *, cut_off: bool) -> None:
+def _record(connection: sqlite3.Connection, report: RescueReport, *, cut_off: bool) -> None:
     """The rescue is part of what it made: the floor of coming revisions, and an entry in the audit.
 
     *cut_off*: the newest entries may be among the lost, which no number that is left can show.

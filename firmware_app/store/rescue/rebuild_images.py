@@ -22,7 +22,7 @@ from firmware_app.salvage.wreck import Wreck
 from firmware_app.store.clinical import forms
 from firmware_app.store.disk.layout import StateDir
 from firmware_app.store.disk.references import References
-from firmware_app.store.rescue.rescue import Report
+from firmware_app.store.rescue.rescue import RescueReport
 from firmware_app.store.sqlite.damage import BROKEN
 
 log = logging.getLogger("lantern.store")
@@ -30,7 +30,9 @@ log = logging.getLogger("lantern.store")
 _PIECE: Final = 1 << 20
 
 
-def admit_files(connection: sqlite3.Connection, wreck: Wreck, state: StateDir, report: Report, kept: set[int]) -> None:
+def admit_files(
+    connection: sqlite3.Connection, wreck: Wreck, state: StateDir, report: RescueReport, kept: set[int]
+) -> None:
     """Take in what lies in images/ without a row, oldest first, and count the rows that have no file."""
     rows = {row[0] for row in connection.execute("SELECT file FROM instances")}
     leaving = {row[0] for row in connection.execute("SELECT name FROM leaving")}  # of cases that were deleted
@@ -62,7 +64,7 @@ def admit_files(connection: sqlite3.Connection, wreck: Wreck, state: StateDir, r
             report.unusable += 1
 
 
-def _files(images: Path, report: Report) -> Iterator[tuple[str, int]]:
+def _files(images: Path, report: RescueReport) -> Iterator[tuple[str, int]]:
     """Name below the state directory and age of every image file; what cannot be looked at is counted."""
     with os.scandir(images) as folders:
         for folder in folders:

@@ -15,7 +15,7 @@ from typing import Final
 from firmware_app.store.accounts import audit
 from firmware_app.store.disk.layout import StateDir
 from firmware_app.store.rescue import ring
-from firmware_app.store.rescue.rescue import Report
+from firmware_app.store.rescue.rescue import RescueReport
 
 # Table -> the audit's actions that go with a newer row or its end, and what they name it by beside the case: the actor,
 # or a value of the action's details.
@@ -27,7 +27,7 @@ _PEOPLE: Final[dict[str, tuple[tuple[str, ...], tuple[str, ...]]]] = {
 _SUPERSEDED: Final = "superseded"
 
 
-def clinical(connection: sqlite3.Connection, state: StateDir, report: Report, damaged: set[str]) -> None:
+def clinical(connection: sqlite3.Connection, state: StateDir, report: RescueReport, damaged: set[str]) -> None:
     """Fill what misses in the *damaged* tables of clinical.db, inside the caller's transaction."""
     wanted = [name for name in ("audit", *_PEOPLE, _SUPERSEDED, "retired") if name in damaged]
     found = ring.newest_whole(state, state.clinical_db.name) if wanted else None
@@ -45,7 +45,7 @@ def clinical(connection: sqlite3.Connection, state: StateDir, report: Report, da
     report.backup = copy.at if report.restored else ""
 
 
-def accounts(connection: sqlite3.Connection, state: StateDir, report: Report) -> None:
+def accounts(connection: sqlite3.Connection, state: StateDir, report: RescueReport) -> None:
     """Accounts that are lost, with their roles; the caller voids every password, which may be an older one."""
     found = ring.newest_whole(state, state.accounts_db.name)
     if found is None:
@@ -59,7 +59,7 @@ def accounts(connection: sqlite3.Connection, state: StateDir, report: Report) ->
     report.backup = copy.at if count else report.backup
 
 
-def exchange(connection: sqlite3.Connection, state: StateDir, report: Report) -> None:
+def exchange(connection: sqlite3.Connection, state: StateDir, report: RescueReport) -> None:
     """The hospital's key, which is signed; the line itself begins anew."""
     found = ring.newest_whole(state, state.exchange_db.name)
     if found is not None:
@@ -68,7 +68,7 @@ def exchange(connection: sqlite3.Connection, state: StateDir, report: Report) ->
 
 
 def _audit(connection: sqlite3.Connection, backup: sqlite3.Connection) -> int:
-    copied: dict[int, audit.Entry] = {}
+    copied: dict[int, audit.AuditEntry] = {}
     for row in backup.execute("SELECT * FROM audit ORDER BY sequence"):
         try:
             copied[row["sequence"]] = audit.entry_of(row)

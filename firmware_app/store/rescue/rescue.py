@@ -25,8 +25,8 @@ from firmware_app.salvage.wreck import DamagedCopy
 from firmware_app.store.disk import fault
 from firmware_app.store.disk.layout import StateDir, make_directory, sync_directory
 from firmware_app.store.disk.references import References
-from firmware_app.store.rescue import prospect, ring
-from firmware_app.store.sqlite import damage, glance, guard
+from firmware_app.store.rescue import preconditions, ring
+from firmware_app.store.sqlite import clean_mark, damage, guard
 
 log = logging.getLogger("lantern.store")
 
@@ -38,7 +38,7 @@ _COUNTER: Final = "-rescues"
 
 
 @dataclass(slots=True)
-class Report:
+class RescueReport:
     """What one rescue kept and what it lost.  `lost` counts what is known to be missing; there may be more."""
 
     number: int
@@ -78,7 +78,7 @@ class Report:
         return sum(self.lost.get(name, 0) for name in ("identities", "verdicts", "reviews", "audit", "users"))
 
 
-Rebuild = Callable[[DamagedCopy, Path, StateDir, Report], None]
+Rebuild = Callable[[DamagedCopy, Path, StateDir, RescueReport], None]
 """Makes the database at the given path from what the damaged one still holds, and fills in the report."""
 
 
@@ -110,7 +110,7 @@ def mend(state: StateDir, database: Path, stop: threading.Event | None = None) -
     `RescueImpossible` when it cannot be rebuilt.
     """
     try:
-        prospect.check_version(state, database)
+        preconditions.check_version(state, database)
         noted = damage.noted(database)
         with guard.alone(database, _PATIENCE_S if noted else 0.0, stop) as alone:
             if alone:
@@ -128,7 +128,7 @@ def mend(state: StateDir, database: Path, stop: threading.Event | None = None) -
 
 def _mend_alone(state: StateDir, database: Path) -> None:
     _put_in_place(database)
-    if not damage.noted(database) and glance.left_in_order(database):
+    if not damage.noted(database) and clean_mark.is_clean(database):
         return
     cause = _cause(state, database)
     if cause is None:
@@ -136,9 +136,9 @@ def _mend_alone(state: StateDir, database: Path) -> None:
         return
     damage.note(database)
     try:
-        prospect.check_room(state, database)
+        preconditions.check_room(state, database)
         if database == state.clinical_db:
-            unnamed = 0 < glance.version(database) < _KEYED_VERSION or not any(state.images.glob("*/*"))
+            unnamed = 0 < clean_mark.version(database) < _KEYED_VERSION or not any(state.images.glob("*/*"))
             backups = (copy.folder / database.name for copy in ring.copies(state))
             References(database.parent).recover(database, unnamed, backups)
         report = _rescue(state, database, cause, _rebuild(state, database))
@@ -150,13 +150,13 @@ def _mend_alone(state: StateDir, database: Path) -> None:
     )  # fmt: skip
 
 
-def reports(state: StateDir) -> Iterator[tuple[Path, Report]]:
+def reports(state: StateDir) -> Iterator[tuple[Path, RescueReport]]:
     """Every rescue of this box with the folder that keeps what was set aside, oldest first; what may be seen of it."""
     for database in state.databases:
         for number in _numbers(database):
             folder = database.parent / "damaged" / str(number)
             try:
-                report = Report(**json.loads((folder / "report.json").read_text("utf-8")))
+                report = RescueReport(**json.loads((folder / "report.json").read_text("utf-8")))
             except (OSError, ValueError, TypeError):  # not readable by this user, or of a newer version
                 continue
             yield folder, report
@@ -182,7 +182,7 @@ def _rebuild(state: StateDir, database: Path) -> Rebuild:
     return rebuild.rebuild_exchange if database == state.exchange_db else rebuild.rebuild_accounts
 
 
-def _rescue(state: StateDir, database: Path, cause: str, rebuild: Rebuild) -> Report:
+def _rescue(state: StateDir, database: Path, cause: str, rebuild: Rebuild) -> RescueReport:
     folder = database.parent / "damaged"
     new = folder / "new"
     shutil.rmtree(new, ignore_errors=True)
@@ -193,7 +193,7 @@ def _rescue(state: StateDir, database: Path, cause: str, rebuild: Rebuild) -> Re
     for name in (database.name, f"{database.name}-wal"):
         if (database.parent / name).exists():
             os.link(database.parent / name, new / name)
-    report = Report(1, database.name, _now(), cause)
+    report = RescueReport(1, database.name, _now(), cause)
     report.count_on_from(max((_counted(database), *_numbers(database))))
     rebuild(DamagedCopy(database, new / "copy.db"), new / "fresh.db", state, report)
     for left in (*new.glob("copy.db*"), *new.glob("fresh.db-*")):

@@ -65,8 +65,8 @@ class Ring:
 
     def copies(self) -> list[Copy]:
         """Every backup that may be seen, newest first; whether it is still whole is asked when it is used."""
-        found = [copy for number in _numbers(self.folder) if (copy := _known(self.folder, number)) is not None]
-        return sorted(found, key=lambda copy: -copy.number)
+        copies = [copy for number in _numbers(self.folder) if (copy := _known(self.folder, number)) is not None]
+        return sorted(copies, key=lambda copy: -copy.number)
 
     def make(self, databases: Iterable[Path], keep: int, reserve_bytes: int, above: int = 0) -> Copy:
         """Add a backup of *databases*, numbered higher than *above*, and let go of all but the newest *keep*.
@@ -100,8 +100,8 @@ class Ring:
         files = {path.name: _digest(new / path.name) for path in databases}
         at = clock.text("seconds")
         copy = Copy(self.folder / f"{number:06d}", number, at, clock.boot_id(), files)
-        told = {name: value for name, value in asdict(copy).items() if name != "folder"}
-        _write(new / _REPORT, json.dumps(told))
+        report = {name: value for name, value in asdict(copy).items() if name != "folder"}
+        _write(new / _REPORT, json.dumps(report))
         sync_directory(new)
         new.rename(copy.folder)
         sync_directory(self.folder)
@@ -264,8 +264,8 @@ def _bytes(database: Path) -> int:
 def _known(folder: Path, number: int) -> Copy | None:
     place = folder / f"{number:06d}"
     try:
-        told = json.loads((place / _REPORT).read_text("utf-8"))
-        return Copy(place, number, str(told["at"]), str(told["boot"]), dict(told["files"]))
+        report = json.loads((place / _REPORT).read_text("utf-8"))
+        return Copy(place, number, str(report["at"]), str(report["boot"]), dict(report["files"]))
     except (OSError, ValueError, TypeError, KeyError):
         return None
 

@@ -90,8 +90,8 @@ def find_lost_images(state: StateDir, database: Path) -> str | None:
             known |= {row[0] for row in connection.execute("SELECT name FROM leaving")}
     finally:
         connection.close()
-    found = (path for path in state.images.glob("*/*") if not path.name.endswith(BROKEN))
-    lost = sum(str(path.relative_to(state.root)) not in known for path in found)
+    images = (path for path in state.images.glob("*/*") if not path.name.endswith(BROKEN))
+    lost = sum(str(path.relative_to(state.root)) not in known for path in images)
     return f"{behind} transactions in the write-ahead log cannot be read, {lost} images have no row" if lost else None
 
 

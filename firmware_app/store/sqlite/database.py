@@ -109,10 +109,10 @@ class Database:
             sync_directory(self.path.parent)
         self.connection.execute("PRAGMA journal_mode=WAL").fetchone()
         with self.transaction() as connection:
-            found = connection.execute("PRAGMA user_version").fetchone()[0]
-            if found > len(steps):
-                raise StoreTooNew(database=self.path.name, found=found, known=len(steps))
-            for script in steps[found:]:
+            stored = connection.execute("PRAGMA user_version").fetchone()[0]
+            if stored > len(steps):
+                raise StoreTooNew(database=self.path.name, found=stored, known=len(steps))
+            for script in steps[stored:]:
                 for statement in _statements(script):
                     connection.execute(statement)
             connection.execute(f"PRAGMA user_version={len(steps):d}")
@@ -121,10 +121,10 @@ class Database:
         """Raise `StoreNotReady` or `StoreTooNew` unless the file is there with schema *version*."""
         if not self.path.exists():
             raise StoreNotReady(database=self.path.name)
-        found = self.connection.execute("PRAGMA user_version").fetchone()[0]
-        if found > version:
-            raise StoreTooNew(database=self.path.name, found=found, known=version)
-        if found < version:
+        stored = self.connection.execute("PRAGMA user_version").fetchone()[0]
+        if stored > version:
+            raise StoreTooNew(database=self.path.name, found=stored, known=version)
+        if stored < version:
             raise StoreNotReady(database=self.path.name)
 
     @property

@@ -19,7 +19,7 @@ from typing import Final
 from firmware_app.errors import StoreDamaged, StoreError, StoreLookedAt
 from firmware_app.store.disk import fault, lockfile
 from firmware_app.store.disk.lockfile import NoLocks as NoLocks  # also for those who ask who is `alone`
-from firmware_app.store.sqlite import damage, glance
+from firmware_app.store.sqlite import clean_mark, damage
 
 log = logging.getLogger("lantern.store")
 
@@ -50,7 +50,7 @@ class Seat:
             self.close()
             raise StoreLookedAt(database=database.name)
         try:
-            glance.not_in_order(database)
+            clean_mark.unmark(database)
         except OSError as error:
             self.close()
             raise _unusable(database, error) from None

@@ -59,10 +59,10 @@ class Together:
                 part.committed = True
         except BaseException as error:  # whatever it was, the transaction is undone, and each of them must hear it
             own = isinstance(error, sqlite3.Error | StoreError)
-            told = error if own else sqlite3.DatabaseError(f"the common transaction ended: {type(error).__name__}")
+            reason = error if own else sqlite3.DatabaseError(f"the common transaction ended: {type(error).__name__}")
             for part in parts:
                 if part.error is None:
-                    part.error = told
+                    part.error = reason
             if not own:
                 raise
         finally:

@@ -15,19 +15,19 @@ from firmware_app.store.sqlite.database import Database
 
 
 @dataclass(frozen=True, slots=True)
-class LineMemory:
+class KnownStream:
     """The one row of one clinical database."""
 
     database: Database
 
-    def agrees(self, found: Counters) -> bool:
+    def agrees(self, counters: Counters) -> bool:
         """Whether *found* in exchange.db is the stream that is known here, has not gone back and has numbers left."""
         row = self.database.connection.execute("SELECT stream, highest, session FROM line_memory").fetchone()
         return (
             row is not None
-            and row["stream"] == found.stream
-            and row["highest"] <= found.highest < MOST_SEQ
-            and row["session"] <= found.session < MOST_SEQ
+            and row["stream"] == counters.stream
+            and row["highest"] <= counters.highest < MOST_SEQ
+            and row["session"] <= counters.session < MOST_SEQ
         )
 
     def stream(self) -> str | None:
@@ -35,12 +35,12 @@ class LineMemory:
         row = self.database.connection.execute("SELECT stream FROM line_memory").fetchone()
         return row["stream"] if row else None
 
-    def begin(self, found: Counters) -> None:
+    def begin(self, counters: Counters) -> None:
         """Inside the caller's transaction: this is the stream from now on."""
         self.database.connection.execute(
             "INSERT INTO line_memory (id, stream, highest, session) VALUES (1, ?, ?, ?) ON CONFLICT (id) DO UPDATE"
             " SET stream = excluded.stream, highest = excluded.highest, session = excluded.session",
-            (found.stream, found.highest, found.session),
+            (counters.stream, counters.highest, counters.session),
         )
 
     def gave(self, rows: Collection[Outgoing]) -> None:

@@ -14,7 +14,7 @@ from datetime import timedelta
 from typing import Final
 
 from firmware_app import clock
-from firmware_app.clock import Implausible, Source
+from firmware_app.clock import Implausible, TimeSource
 
 log = logging.getLogger("lantern.clock")
 
@@ -24,7 +24,7 @@ _AGAIN: Final = timedelta(hours=1)
 _MOST_KEPT: Final = 4096
 
 
-class HospitalTime:
+class ReceiptTime:
     """What one relay learns.  The numbers it has given out are kept here and nowhere else: whoever carries the messages
     can hold a receipt back or bring it twice, and must not be able to set the clock by it."""
 
@@ -57,12 +57,12 @@ class HospitalTime:
         if age > MOST_AGE_S:
             return
         before = clock.here().standing()
-        if before.source in (Source.HOSPITAL, Source.HOSPITAL_ALONE) and before.learned is not None:
-            told, since = before.stamp.at.timestamp(), before.stamp.at - before.learned
-            if at <= told <= at + age and since < _AGAIN:  # it goes right, and was told so lately
+        if before.source in (TimeSource.HOSPITAL, TimeSource.HOSPITAL_ALONE) and before.learned is not None:
+            shown, since = before.stamp.at.timestamp(), before.stamp.at - before.learned
+            if at <= shown <= at + age and since < _AGAIN:  # it goes right, and was told so lately
                 return
         try:
-            after = clock.here().learn(at + age / 2, Source.HOSPITAL, dated=self._dated)
+            after = clock.here().learn(at + age / 2, TimeSource.HOSPITAL, dated=self._dated)
         except Implausible:
             if not self._apart:
                 log.error("the hospital's clock and this box contradict each other; the box keeps its own time")

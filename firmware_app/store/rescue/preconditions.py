@@ -7,7 +7,7 @@ from typing import Final
 
 from firmware_app.errors import RescueNeedsRoom, StoreTooNew
 from firmware_app.store.disk.layout import StateDir, free_bytes
-from firmware_app.store.sqlite import glance
+from firmware_app.store.sqlite import clean_mark
 
 _SPARE_BYTES: Final = 4_000_000
 
@@ -23,9 +23,9 @@ def check_version(state: StateDir, database: Path) -> None:
         state.exchange_db: exchange_db.SCHEMA_VERSION,
         state.accounts_db: accounts_db.SCHEMA_VERSION,
     }[database]
-    found = glance.version(database)
-    if found > known:
-        raise StoreTooNew(database=database.name, found=found, known=known)
+    version = clean_mark.version(database)
+    if version > known:
+        raise StoreTooNew(database=database.name, found=version, known=known)
 
 
 def check_room(state: StateDir, database: Path) -> None:

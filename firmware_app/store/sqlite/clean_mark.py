@@ -36,10 +36,10 @@ def version(database: Path) -> int:
         return 0
 
 
-def left_in_order(database: Path) -> bool:
+def is_clean(database: Path) -> bool:
     """Whether nothing has touched *database* since the box was ended in order, and it still begins like a database."""
     try:
-        if _mark(database).read_text("ascii") != _looks(database):
+        if _mark(database).read_text("ascii") != _description(database):
             return False
         with database.open("rb") as file:
             return file.read(len(_MAGIC)) == _MAGIC
@@ -47,15 +47,15 @@ def left_in_order(database: Path) -> bool:
         return False
 
 
-def in_order(database: Path) -> None:
+def mark_clean(database: Path) -> None:
     """The box ends, and nobody has *database* open: say so durably, if everything is in the file itself."""
     try:
-        told = _looks(database)
+        text = _description(database)
         descriptor = os.open(
             _mark(database), os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o660
         )
         try:
-            os.write(descriptor, told.encode("ascii"))
+            os.write(descriptor, text.encode("ascii"))
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
@@ -64,7 +64,7 @@ def in_order(database: Path) -> None:
         return
 
 
-def not_in_order(database: Path) -> None:
+def unmark(database: Path) -> None:
     """Somebody opens *database*: from now on a power cut may leave it anyhow."""
     try:
         _mark(database).unlink()
@@ -80,7 +80,7 @@ def _mark(database: Path) -> Path:
     return database.with_name(database.name + "-clean")
 
 
-def _looks(database: Path) -> str:
-    found = database.stat()
+def _description(database: Path) -> str:
+    status = database.stat()
     log = database.with_name(database.name + "-wal")
-    return f"{found.st_ino} {found.st_size} {found.st_mtime_ns} {log.stat().st_size if log.exists() else 0}\n"
+    return f"{status.st_ino} {status.st_size} {status.st_mtime_ns} {log.stat().st_size if log.exists() else 0}\n"

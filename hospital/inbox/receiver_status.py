@@ -26,7 +26,7 @@ _AHEAD: Final = timedelta(seconds=5)  # after the clock was set back, stored tim
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class ReceiverStatus:
     """The receiver's last word; without one every field is None."""
 
     written_at: datetime | None = None
@@ -52,16 +52,16 @@ def _recent(at: datetime | None, now: datetime, within: timedelta) -> bool:
     return at is not None and -_AHEAD <= now - at <= within
 
 
-def read(connection: sqlite3.Connection) -> Standing:
+def read(connection: sqlite3.Connection) -> ReceiverStatus:
     """The receiver's last word."""
     row = connection.execute("SELECT written_at, since, heard_at, error, doubt FROM receiver").fetchone()
     if row is None:
-        return Standing()
+        return ReceiverStatus()
     written_at, since, heard_at = (datetime.fromisoformat(text) if text else None for text in tuple(row)[:3])
-    return Standing(written_at, since, heard_at, row["error"], row["doubt"])
+    return ReceiverStatus(written_at, since, heard_at, row["error"], row["doubt"])
 
 
-class StandingRecorder:
+class ReceiverStatusRecorder:
     """The receiver's side: says what happens on the line, and writes it down every few seconds."""
 
     def __init__(self, inbox: Inbox) -> None:

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from firmware_app.clock.memory import Memory
+from firmware_app.clock.memory import ClockMemory
 from firmware_app.planted import clear_away, put_in_place
 
 log = logging.getLogger("lantern.clock")
@@ -27,7 +27,7 @@ _TRY_MS: Final = 25
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
+class ClockFile:
     """The file at *path*; *copy* is written with it, for whoever may not open the first and is never read back."""
 
     path: Path
@@ -36,34 +36,34 @@ class Kept:
     def mark(self) -> tuple[int, int] | None:
         """A value that differs after every write; None while there is no file."""
         try:
-            found = self.path.stat()
+            status = self.path.stat()
         except OSError:
             return None
-        return found.st_ino, found.st_mtime_ns
+        return status.st_ino, status.st_mtime_ns
 
-    def read(self) -> Memory:
+    def read(self) -> ClockMemory:
         """What is kept; an empty memory where there is none, or it cannot be read, or is damaged."""
         try:
             with open(self.path, "rb", opener=_plain) as file:
-                return Memory.from_object(json.loads(file.read(_MOST_BYTES)))
+                return ClockMemory.from_object(json.loads(file.read(_MOST_BYTES)))
         except FileNotFoundError:
-            return Memory()
+            return ClockMemory()
         except (OSError, ValueError) as error:
             log.warning("the memory of the time cannot be used (%s)", type(error).__name__)
-            return Memory()
+            return ClockMemory()
 
-    def change(self, how: Callable[[Memory], Memory], *, patient: bool) -> Memory | None:
+    def change(self, how: Callable[[ClockMemory], ClockMemory], *, patient: bool) -> ClockMemory | None:
         """Make *how* of what is kept and keep it, durably; returns it.  None when another is just at it and this caller
         is not *patient*.  What *how* raises changes nothing; raises `OSError` when it cannot be written."""
         with self._alone(_TRIES if patient else 1) as alone:
             if not alone and not patient:
                 return None
             after = how(self.read())
-            told = json.dumps(after.to_object()).encode()
-            _replace(self.path, told)
+            content = json.dumps(after.to_object()).encode()
+            _replace(self.path, content)
             if self.copy is not None and self.copy.parent.is_dir():
                 with contextlib.suppress(OSError):  # it comes again within a minute
-                    _replace(self.copy, told)
+                    _replace(self.copy, content)
             return after
 
     @contextlib.contextmanager
