@@ -21,7 +21,7 @@ from firmware_app.config import Config, load
 from firmware_app.errors import LanternError
 from firmware_app.language import N_, for_screen, register
 from firmware_app.records import Reason
-from firmware_app.store.clinical.clearing import DAYS_OF_WORK, Candidate, Clearing, Kept, Limits
+from firmware_app.store.clinical.clearing import DAYS_OF_WORK, AgeLimits, Clearing, FinishedCase, KeptCases
 from firmware_app.store.clinical.clinical_db import Clinical
 from firmware_app.store.disk import fault, remembered, timekeeping
 from firmware_app.store.disk.ballast import with_ballast
@@ -130,10 +130,10 @@ def _run(config: Config, state: StateDir, clearing: Clearing, dry_run: bool, adv
     if not stamp.trusted:
         return RetentionRun("warn" if free < wanted else "ok", Reason(UNSURE, {"free_mb": free // 1_000_000}))
     before = stamp.at - timedelta(days=settings.keep_days)
-    limits = Limits(stamp.at, before, min(settings.keep_days, DAYS_OF_WORK))
+    limits = AgeLimits(stamp.at, before, min(settings.keep_days, DAYS_OF_WORK))
     found, kept = clearing.candidates(limits)
     too_old = clock.Stamp(stamp.at - timedelta(days=settings.days), True).text() if settings.days else ""
-    gone: list[Candidate] = []
+    gone: list[FinishedCase] = []
     for number, one in enumerate(found):
         if free >= wanted and one.at >= too_old:
             break
@@ -148,14 +148,16 @@ def _run(config: Config, state: StateDir, clearing: Clearing, dry_run: bool, adv
     return _outcome(gone, kept, free, free < wanted, settings.keep_days, dry_run)
 
 
-def _outcome(gone: list[Candidate], kept: Kept, free: int, is_short: bool, days: int, dry_run: bool) -> RetentionRun:
+def _outcome(
+    gone: list[FinishedCase], kept: KeptCases, free: int, is_short: bool, days: int, dry_run: bool
+) -> RetentionRun:
     cases, finished = tuple(one.case for one in gone), [one for one in gone if not one.without_image]
     told = {
         "cases": len(finished), "images": sum(one.images for one in finished), "others": len(gone) - len(finished),
         "megabytes": round(sum(one.bytes for one in gone) / 1e6, 1), "free_mb": free // 1_000_000,
     }  # fmt: skip
     if is_short and not dry_run:
-        held = {name: getattr(kept, name) for name in Kept.__slots__}
+        held = {name: getattr(kept, name) for name in KeptCases.__slots__}
         return RetentionRun("warn", Reason(STUCK, {**held, "free_mb": free // 1_000_000, "days": days, **told}), cases)
     if not gone:
         return RetentionRun("ok", Reason(NOTHING, {"free_mb": free // 1_000_000}))

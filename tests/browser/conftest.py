@@ -14,7 +14,7 @@ from firmware_app.errors import StickNotAll
 from firmware_app.records import Reason
 from firmware_app.store.disk import stick_status
 from firmware_app.store.disk.layout import StateDir
-from firmware_app.store.disk.stick_status import Stage, StickStatus
+from firmware_app.store.disk.stick_status import StickStage, StickStatus
 from tests import made_task, toy_pack
 from tests.browser.clinic import Clinic, Person, clinic, needed, synthetic_film
 from tests.peers import REPOSITORY, missing
@@ -84,7 +84,7 @@ def stick(box: Clinic) -> Iterator[None]:
     state = StateDir(box.state)
     reason = Reason.of(StickNotAll(count=1200))
     stick_status.write(
-        state, StickStatus(Stage.UNFINISHED, "2026-11-21T10:00:00+00:00", new=29, refused=REFUSED, reason=reason)
+        state, StickStatus(StickStage.UNFINISHED, "2026-11-21T10:00:00+00:00", new=29, refused=REFUSED, reason=reason)
     )
     yield
     (state.run / f"{stick_status.NAME}.json").unlink()
