@@ -1,1 +1,1 @@
-"""inbox.db: what the boxes told, counted once."""
+"""inbox.db: what the boxes have sent, counted once."""

@@ -1,7 +1,7 @@
-"""When each box was last heard, and whether it has gone: one row a box, kept up to date with every message.
+"""When each box was last heard, and whether it is offline: one row a box, updated with every message.
 
-What came last counts, whichever stream it is of.  A goodbye ends only the stream that spoke last: the last will of a
-stream from before `exchange.db` was lost or put back says nothing of the box that speaks now.
+The newest message counts, whatever stream it belongs to.  A goodbye counts only for the stream that spoke last: the
+last will of an older stream (`exchange.db` was lost or restored since) says nothing of the box that speaks now.
 """
 
 from __future__ import annotations

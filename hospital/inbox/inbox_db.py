@@ -1,4 +1,4 @@
-"""inbox.db: what the boxes told, counted once.
+"""inbox.db: what the boxes have sent, counted once.
 
 A message counts by (box, stream, seq) and a case revision by (box, case, revision), in one transaction that is on the
 disk before the receipt is signed.

@@ -1,8 +1,8 @@
 """exchange.db: the only way between the clinic and the outside.
 
-The reader's side puts summaries into `outgoing` and takes them out again on the hospital's signed receipt; the uplink
-carries them and puts what the hospital says, unopened, into `incoming`.  Two Unix users work on it; neither needs the
-other to live.
+The reader's relay puts summaries into `outgoing`, and deletes them on the hospital's signed receipt.  The uplink sends
+them, and puts what the hospital answers, unopened, into `incoming`.  Two Unix users work on it, and each can work while
+the other is down.
 """
 
 from __future__ import annotations

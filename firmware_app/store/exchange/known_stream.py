@@ -1,7 +1,7 @@
-"""What clinical.db remembers of the line: the stream, how far its numbers have come, and the hospital's newest key.
+"""What clinical.db remembers of exchange.db: its stream, the highest number given out, and the hospital's newest key.
 
-exchange.db may be lost, put back from an old copy, or written by whoever took over the uplink.  Whatever in it does not
-agree with what is kept here begins a new stream, in which everything that has no receipt is handed on again.
+exchange.db may be lost, restored from an old copy, or written by whoever took over the uplink.  If it does not agree
+with this row, a new stream begins, and everything that has no receipt is sent again.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from firmware_app.store.sqlite.database import Database
 
 @dataclass(frozen=True, slots=True)
 class KnownStream:
-    """The one row of one clinical database."""
+    """The row `line_memory` of one clinical database."""
 
     database: Database
 

@@ -1,7 +1,7 @@
-"""The outbox in clinical.db: what the hospital must still hear of, written in the same breath as the case's revision.
+"""The outbox in clinical.db: a row for every case revision that the hospital has not signed for yet.
 
-A row stays until the hospital's own signed receipt has come, whatever happens to exchange.db on the way.  Under which
-number it went there, and as which bytes, is kept with it; exchange.db, which the uplink's user may write, is not asked.
+The row is written in the transaction that closes the revision, and stays until the signed receipt, whatever happens to
+exchange.db.  It keeps the number and the hash under which it was sent, because the uplink's user may write exchange.db.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class Outbox:
     database: Database
 
     def put(self, case: Case) -> None:
-        """Inside the caller's transaction: the hospital must hear of this revision of *case*."""
+        """Inside the caller's transaction: add this revision of *case*."""
         brief = brief_of(case, clock.stamp())
         self.database.connection.execute(
             "INSERT INTO outbox (case_reference, revision, urgent, body) VALUES (?, ?, ?, ?)"
@@ -48,7 +48,7 @@ class Outbox:
         )
 
     def waiting(self, limit: int, *, urgent_only: bool = False) -> list[Brief]:
-        """What exchange.db does not have yet, urgent first, then as it came."""
+        """The revisions that exchange.db does not have yet, urgent ones first, then in their order."""
         rows = self.database.connection.execute(
             "SELECT body FROM outbox WHERE relayed = 0 AND urgent >= ? ORDER BY urgent DESC, rowid LIMIT ?",
             (urgent_only, limit),
@@ -63,14 +63,14 @@ class Outbox:
         )
 
     def settle(self, taken: Collection[tuple[int, str]]) -> set[int]:
-        """The hospital has what went out under these numbers with these hashes.  Returns the numbers under which
-        something else had gone out, which the hospital does not have."""
+        """Delete what the hospital has signed for, by number and hash.  Returns those of the numbers under which other
+        bytes were sent, which the hospital does not have."""
         with self.database.transaction() as connection:
             connection.executemany("DELETE FROM outbox WHERE seq = ? AND hash = ?", taken)
         return self.numbers() & {seq for seq, _ in taken}
 
     def settle_unnamed(self, seqs: Collection[int]) -> None:
-        """A hospital that speaks form 1 has something under these numbers; more it cannot say."""
+        """Delete by number alone: a hospital that speaks form 1 signs no hashes."""
         with self.database.transaction() as connection:
             connection.executemany("DELETE FROM outbox WHERE seq = ?", [(seq,) for seq in seqs])
 
@@ -80,7 +80,7 @@ class Outbox:
         return row.fetchone() is not None
 
     def hand_on_again(self, seqs: Collection[int] | None = None) -> int:
-        """Hand on once more what went out under these numbers, or all that ever did.  Returns how many."""
+        """Mark what was sent under these numbers (None: everything sent) to be sent again.  Returns how many rows."""
         change, connection = "UPDATE outbox SET relayed = 0, seq = NULL, hash = NULL", self.database.connection
         if seqs is None:
             return connection.execute(f"{change} WHERE relayed = 1").rowcount

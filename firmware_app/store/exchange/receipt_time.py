@@ -1,9 +1,9 @@
-"""The time that a hospital's signed receipt tells.
+"""The time, learned from the hospital's signed receipts.
 
-A receipt says when it was signed by the hospital's clock, not how long it lay with the broker.  But it
-cannot have been signed before the numbers in it were given out, and that is counted here, in seconds that nobody can
-set.  So a receipt for what was handed on s seconds ago is at most s seconds old; when that is little, it is the time
-(Cristian 1989, "Probabilistic clock synchronization").
+A receipt says when it was signed, not how long it lay with the broker.  But it cannot have been signed before the
+numbers in it were given out, and those seconds are counted here by a counter that nobody can set.  So a receipt for
+what was sent s seconds ago is at most s seconds old.  If s is small, its time is now (Cristian 1989, "Probabilistic
+clock synchronization").
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""The supervisor's care for the databases: looks at each, makes it ready, and keeps trying where that fails.
+"""The supervisor checks each database, repairs or migrates it, and tries again where that fails.
 
-A database that cannot be made ready keeps only those processes from running that need it: without accounts.db nobody
-can log in, and without exchange.db nothing travels, but images are still taken in.  Why is said in the log, and in
-``run/mending.json`` for `lantern doctor`.
+Only the processes that need a database wait for it: without accounts.db nobody can log in, and without exchange.db
+nothing is sent, but images are still taken in.  The reason is in the log, and in ``run/mending.json`` for `lantern
+doctor`.
 """
 
 from __future__ import annotations

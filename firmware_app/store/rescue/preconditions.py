@@ -13,7 +13,7 @@ _SPARE_BYTES: Final = 4_000_000
 
 
 def check_version(state: StateDir, database: Path) -> None:
-    """A newer version's database is none of ours to mend: what we do not know we would leave out."""
+    """Refuse the database of a newer version: a rebuild would leave out what this version does not know."""
     from firmware_app.store.accounts import accounts_db  # they are rebuilt with this module
     from firmware_app.store.clinical import clinical_db  # they are rebuilt with this module
     from firmware_app.store.exchange import exchange_db  # they are rebuilt with this module

@@ -1,8 +1,8 @@
-"""What the newest whole backup gives back to a database that is being rebuilt: only what no image file can.
+"""What a rebuilt database takes from the newest whole backup: only what no image file can give.
 
-Nothing of a backup takes the place of what the damaged file still told.  An entry of a person that is known to have
-been followed by another, which is lost, is not brought back either: no word is better than one that was taken back.
-Images, readings and cases never come from a backup, so that nothing that was deleted since comes with them.
+A row of the damaged file goes before the same row of the backup.  A person's entry is not restored if the audit shows
+that a later entry, now lost, followed it: the older one may have been withdrawn.  Images, readings and cases never come
+from a backup, because they may have been deleted since.
 """
 
 from __future__ import annotations

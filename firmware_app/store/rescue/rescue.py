@@ -1,8 +1,8 @@
-"""A damaged database: found at start, set aside, rebuilt, and the loss told.  Nothing is ever thrown away.
+"""A damaged database is found at start, set aside and rebuilt, and the loss is reported.  Nothing is thrown away.
 
-Everything is made ready in ``damaged/new/`` beside the database: the damaged files by a second name, the rebuilt one as
-``fresh.db``, the report.  Renaming that folder to its number is the one instant that counts: killed before, the damaged
-original is where it was and the next start begins anew; killed after, the next start puts the new file in its place.
+Everything is made ready in ``damaged/new/`` beside the database: hard links to the damaged files, the rebuilt
+database as ``fresh.db``, and the report.  Renaming that folder to its number decides.  Killed before, the next start
+begins anew; killed after, the next start puts the new file in place.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """One COMMIT for what several threads write at the same time.
 
-A COMMIT waits for the disk.  Eight senders at once would wait for eight of them in a row, and, since SQLite lets a
-second writer sleep and try again, for the sleep too.  So whoever comes first writes for all who wait by then.
+A COMMIT waits for the disk.  Eight senders would wait for eight COMMITs in a row, and for SQLite's pauses between its
+tries.  So the first thread writes for all that wait by then.
 """
 
 from __future__ import annotations
