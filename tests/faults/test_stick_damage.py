@@ -146,7 +146,7 @@ def test_a_folder_that_a_driver_shows_shorter_leaves_no_case_that_looks_whole(
         shown = len(list((plugged.files / "EXAM").iterdir()))
         assert shown < FILMS - 1  # and no error
         ended = importing(config, plugged)
-    assert (ended.stage, ended.new, dict(ended.refused)) == (Stage.UNFINISHED, shown + 1, {})
+    assert (ended.stage, ended.new, dict(ended.refused)) == (StickStage.UNFINISHED, shown + 1, {})
     assert ended.reason is not None
     assert ended.reason.code == "stick.damaged"
     assert [bool(case.incomplete) for case in clinical.cases()] == [True]
@@ -174,7 +174,7 @@ def test_with_any_sector_of_its_folders_damaged_a_stick_is_not_taken_for_whole_u
                 continue
             ended = importing(config, plugged)
             ends[ended.reason.code if ended.reason else "all is there"] += 1
-            assert ended.stage is not Stage.DONE or ended.new + ended.known == FILMS, (turn, at)
+            assert ended.stage is not StickStage.DONE or ended.new + ended.known == FILMS, (turn, at)
     assert ends["all is there"] < 8
     clinical.database.close()
 

@@ -49,7 +49,7 @@ class Bench:
         marks = Memory(self.state.usb / "marks", self.clinical.knows)
         device = "{}:{}".format(*_number(self.root))
         return Copying(self.root, Word("", device), door, marks, during, stop or threading.Event()).run(
-            StickStatus(Stage.SEARCHING, "now")
+            StickStatus(StickStage.SEARCHING, "now")
         )
 
     def marked(self) -> list[bool]:
@@ -160,9 +160,9 @@ def test_a_stick_that_holds_more_than_it_lists_leaves_its_cases_incomplete(
         damaged.setattr(space, "has_lost", lambda root, kind: True)
         for _ in range(2):
             ended = bench.copy()
-            assert (ended.stage, ended.reason and ended.reason.code) == (Stage.UNFINISHED, "stick.damaged")
+            assert (ended.stage, ended.reason and ended.reason.code) == (StickStage.UNFINISHED, "stick.damaged")
             assert bench.marked() == [True]
-    assert bench.copy().stage is Stage.DONE  # the same image on a sound stick
+    assert bench.copy().stage is StickStage.DONE  # the same image on a sound stick
     assert bench.marked() == [False]
 
 
@@ -171,7 +171,7 @@ def test_what_is_passed_by_is_not_missed(bench: Bench) -> None:
     (bench.root / "link").symlink_to("a")
     (bench.root / ".b").write_bytes(b"x")
     ended = bench.copy()
-    assert (ended.stage, ended.passed_by) == (Stage.DONE, 2)
+    assert (ended.stage, ended.passed_by) == (StickStage.DONE, 2)
 
 
 def test_half_a_picture_marks_those_beside_it_like_half_a_dicom_object(bench: Bench) -> None:
@@ -339,7 +339,7 @@ def test_a_stick_without_any_image_but_with_files_of_an_unknown_kind_is_not_done
 def test_a_mark_of_an_earlier_pass_is_not_lifted_by_one_that_had_refusals(bench: Bench) -> None:
     bench.put("a")
     (bench.root / "c.dcm").write_bytes(b"")
-    assert bench.copy().stage is Stage.UNFINISHED
+    assert bench.copy().stage is StickStage.UNFINISHED
     (bench.root / "c.dcm").unlink()
     refused = bench.root / "b"
     whole = pydicom_file("JPEG-lossy.dcm").read_bytes()
