@@ -17,6 +17,7 @@ from firmware_app.errors import StickNotMounted
 from firmware_app.intake.stick import space
 from firmware_app.intake.stick.file_system import FileSystem
 from firmware_app.intake.stick.search import search
+from firmware_app.store.disk.stick_status import StickStage
 from tests.faults import sticks
 from tests.faults.sticks import box, importing, stick
 from tests.objects import file_of, film, new_uid
