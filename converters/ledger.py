@@ -28,8 +28,8 @@ class Ledger:
     def fingerprint(self, tables: Mapping[str, Any], before: Sequence[str] = (), data: str = "") -> str:
         """SHA-256 of the tables' values, the entries of the steps ``before`` and the data's digest."""
         earlier = [self._entry(step).get("fingerprint", "") for step in before]
-        told = json.dumps([tables, earlier, data], sort_keys=True)
-        return hashlib.sha256(told.encode()).hexdigest()
+        content = json.dumps([tables, earlier, data], sort_keys=True)
+        return hashlib.sha256(content.encode()).hexdigest()
 
     def results(self, step: str, fingerprint: str) -> dict[str, Any] | None:
         """What ``step`` found when it was last done from the same inputs and its files are still as it left them."""
@@ -45,8 +45,8 @@ class Ledger:
     def done(self, step: str, fingerprint: str, results: Mapping[str, Any], files: Sequence[Path]) -> None:
         """Record that ``step`` is done. Call it last."""
         made = {path.relative_to(self.work).as_posix(): digest_of(path) for path in files}
-        told = {"fingerprint": fingerprint, "code": code(), "results": results, "files": made}
-        write_json(self.work / f"{step}.json", told)
+        entry = {"fingerprint": fingerprint, "code": code(), "results": results, "files": made}
+        write_json(self.work / f"{step}.json", entry)
 
     def made_by(self, steps: Sequence[str]) -> dict[str, str]:
         """Step → the digest of the code that did it, of those done; "" where an older converter did not note it."""
@@ -73,8 +73,8 @@ class Ledger:
 def code() -> str:
     """The SHA-256 of this package's modules, by name and content."""
     root = Path(__file__).parent
-    told = "".join(f"{path.relative_to(root).as_posix()} {digest_of(path)}\n" for path in sorted(root.rglob("*.py")))
-    return hashlib.sha256(told.encode()).hexdigest()
+    listing = "".join(f"{path.relative_to(root).as_posix()} {digest_of(path)}\n" for path in sorted(root.rglob("*.py")))
+    return hashlib.sha256(listing.encode()).hexdigest()
 
 
 def digest_of(path: Path) -> str:

@@ -35,16 +35,16 @@ def train_step(shop: Workshop) -> dict[str, Any]:
     has_teacher = recipe.net.teacher is not None
     folds = shop.material.division.folds if has_teacher else shop.trained_folds
     stage = "teacher" if has_teacher else "student"
-    told = {**tables(recipe, "train", "net", "cost", "input"), **begun(shop, "train")}
-    mark = shop.ledger.fingerprint(told, (), shop.digest)
+    made_of = {**tables(recipe, "train", "net", "cost", "input"), **begun(shop, "train")}
+    mark = shop.ledger.fingerprint(made_of, (), shop.digest)
     noted(shop)
     if (known := shop.ledger.results("train", mark)) is not None:
         return known
-    found: dict[str, Any] = {}
+    accounts: dict[str, Any] = {}
     for fold in folds:
-        found[fold.name] = _account(trained(shop, fold, stage), shop, fold)
-    shop.ledger.done("train", mark, found, [shop.path(stage, fold) for fold in folds])
-    return found
+        accounts[fold.name] = _account(trained(shop, fold, stage), shop, fold)
+    shop.ledger.done("train", mark, accounts, [shop.path(stage, fold) for fold in folds])
+    return accounts
 
 
 def trained(shop: Workshop, fold: Fold, stage: str, *made_from: object) -> CamNet:
@@ -71,15 +71,15 @@ def distill_step(shop: Workshop) -> dict[str, Any]:
     noted(shop)
     if (known := shop.ledger.results("distill", mark)) is not None:
         return known
-    found: dict[str, Any] = {}
+    accounts: dict[str, Any] = {}
     for fold in shop.trained_folds:
         extra = shop.extra.of(fold)
         student, objective = _taught(shop, fold, len(extra))
         run = shop.run("student", fold, plan, [_word(path) for path in _teachers(shop, fold)], begun=first)
         fitted = fitting.fit(student, shop.seen(fold, extra, plan), objective, plan, run)
-        found[fold.name] = _account(fitted, shop, fold)
-    shop.ledger.done("distill", mark, found, [shop.path("student", fold) for fold in shop.trained_folds])
-    return found
+        accounts[fold.name] = _account(fitted, shop, fold)
+    shop.ledger.done("distill", mark, accounts, [shop.path("student", fold) for fold in shop.trained_folds])
+    return accounts
 
 
 def prune_step(shop: Workshop) -> dict[str, Any]:
@@ -91,7 +91,7 @@ def prune_step(shop: Workshop) -> dict[str, Any]:
     mark = shop.ledger.fingerprint({**tables(recipe, "prune"), **first}, shop.learnt[:-1], shop.digest)
     if (known := shop.ledger.results("prune", mark)) is not None:
         return known
-    found: dict[str, Any] = {}
+    accounts: dict[str, Any] = {}
     for fold in shop.trained_folds:
         student, extra = train.restored(shop.path("student", fold)), shop.extra.of(fold)
 
@@ -107,9 +107,9 @@ def prune_step(shop: Workshop) -> dict[str, Any]:
 
         made = prune.prune(student, plan, shop_example(shop), recover, lambda net: latency_ms(shop, net, plan.runtime))
         checkpoint.save(shop.path("pruned", fold), Checkpoint(made.net.name, made.net.plan, made.net.state_dict(), {}))
-        found[fold.name] = {**_account(made.net, shop, fold), **made.as_dict()}
-    shop.ledger.done("prune", mark, found, [shop.path("pruned", fold) for fold in shop.trained_folds])
-    return found
+        accounts[fold.name] = {**_account(made.net, shop, fold), **made.as_dict()}
+    shop.ledger.done("prune", mark, accounts, [shop.path("pruned", fold) for fold in shop.trained_folds])
+    return accounts
 
 
 def final(shop: Workshop, fold: Fold) -> CamNet:

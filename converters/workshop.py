@@ -75,15 +75,15 @@ class Workshop:
     @cached_property
     def digest(self) -> str:
         """One word for the films, their pictures and labels and how they are divided."""
-        told = (self.named, contents.digest(self.material.films.films))
-        return hashlib.sha256(repr(told).encode()).hexdigest()
+        parts = (self.named, contents.digest(self.material.films.films))
+        return hashlib.sha256(repr(parts).encode()).hexdigest()
 
     @cached_property
     def named(self) -> str:
         """One word for the films' names and labels and how they are divided."""
-        told = [(film.name, film.label) for film in self.material.films.films]
+        labels = [(film.name, film.label) for film in self.material.films.films]
         own = foreign.word(self.recipe, self.near)
-        parts = (told, self.material.division, own) if own else (told, self.material.division)
+        parts = (labels, self.material.division, own) if own else (labels, self.material.division)
         return hashlib.sha256(repr(parts).encode()).hexdigest()
 
     @property
@@ -95,8 +95,8 @@ class Workshop:
     @property
     def learnt(self) -> tuple[str, ...]:
         """The steps of this recipe that change the network."""
-        told = {"train": self.recipe.train, "distill": self.recipe.distill, "prune": self.recipe.prune}
-        return tuple(name for name, table in told.items() if table is not None)
+        fits = {"train": self.recipe.train, "distill": self.recipe.distill, "prune": self.recipe.prune}
+        return tuple(name for name, table in fits.items() if table is not None)
 
     @property
     def trained_learn_from(self) -> tuple[str, ...]:
@@ -130,23 +130,23 @@ class Workshop:
         """How a fit is kept; it goes on only where everything it is made from, and ``begun`` from, is the same."""
         seed, name = self.recipe.seed, f"{self.recipe.pack} {stage} {fold.name}"
         word = fitting.identity(plan, self.recipe.net, seed, self.named, *made_from)
-        told = json.dumps([tables(self.recipe, "input", "cost"), self.digest, begun or {}], sort_keys=True)
-        content = hashlib.sha256(told.encode()).hexdigest()
+        made_of = json.dumps([tables(self.recipe, "input", "cost"), self.digest, begun or {}], sort_keys=True)
+        content = hashlib.sha256(made_of.encode()).hexdigest()
         return fitting.Run(self.path(stage, fold), name, word, seed, content)
 
 
 def begun(shop: Workshop, step: str) -> dict[str, str]:
     """One word for each thing outside the recipe that a step's fits begin from: a checkpoint, unlabelled films."""
-    recipe, found = shop.recipe, dict[str, str]()
+    recipe, digests = shop.recipe, dict[str, str]()
     if step == "train" and recipe.train is not None and recipe.train.start not in ("imagenet", "random"):
-        found["start"] = _word_if_there(shop.near / recipe.train.start)
+        digests["start"] = _word_if_there(shop.near / recipe.train.start)
     if step == "distill" and recipe.distill is not None:
         path = train.start_of_student(recipe.distill, shop.work.parent)
         if path is not None:
-            found["start"] = _word_if_there(path)
+            digests["start"] = _word_if_there(path)
         if shop.extra.words:
-            found["unlabelled"] = hashlib.sha256(repr(shop.extra.words).encode()).hexdigest()
-    return found
+            digests["unlabelled"] = hashlib.sha256(repr(shop.extra.words).encode()).hexdigest()
+    return digests
 
 
 def noted(shop: Workshop) -> None:

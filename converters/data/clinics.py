@@ -87,8 +87,8 @@ def moved(film: Grey, degrees: float, across: float = 0.0, down: float = 0.0, zo
     start = middle + margin - turn @ (middle + shift)
     ways = (*turn[0], start[0], *turn[1], start[1])
     wide = Image.fromarray(np.pad(film, margin, mode="edge"))
-    told = wide.transform((width, height), Image.Transform.AFFINE, ways, Image.Resampling.BICUBIC)
-    return _within(np.asarray(told, np.float32))
+    framed = wide.transform((width, height), Image.Transform.AFFINE, ways, Image.Resampling.BICUBIC)
+    return _within(np.asarray(framed, np.float32))
 
 
 def graded(film: Grey, gamma: float) -> Grey:

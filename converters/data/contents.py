@@ -27,17 +27,17 @@ def word(film: Film) -> str:
     png = getattr(film, "png", b"")
     if png:
         return hashlib.sha256(png).hexdigest()
-    found = _of_file(film.path, _written(film.path))
-    return found if film.index is None else f"{found}#{film.name}"
+    digest = _of_file(film.path, _written(film.path))
+    return digest if film.index is None else f"{digest}#{film.name}"
 
 
 def digest(films: Iterable[Film]) -> str:
     """One word for pictures, outlines and whatever else is told of ``films``."""
-    told = [
+    parts = [
         (word(film), film.mask and _of_file(film.mask, _written(film.mask)), film.findings, film.teacher, film.traits)
         for film in films
     ]
-    return hashlib.sha256(repr(told).encode()).hexdigest()
+    return hashlib.sha256(repr(parts).encode()).hexdigest()
 
 
 def note(work: Path, words: Mapping[str, str]) -> None:
@@ -51,10 +51,10 @@ def learnt(work: Path) -> dict[str, str] | None:
 
     ``None`` where nothing there says it.
     """
-    found = _noted(work)
-    if found is None and (work / OF_OLDER).is_file():
+    words = _noted(work)
+    if words is None and (work / OF_OLDER).is_file():
         return dict.fromkeys(Predictions.load(work / OF_OLDER).names, "")
-    return found
+    return words
 
 
 def refuse_known(known: Mapping[str, str], judged: Mapping[str, str]) -> None:
@@ -67,18 +67,18 @@ def refuse_known(known: Mapping[str, str], judged: Mapping[str, str]) -> None:
 
 def _noted(work: Path) -> dict[str, str] | None:
     try:
-        told: dict[str, str] = json.loads((work / LEARNT).read_text(encoding="utf-8"))["films"]
+        words: dict[str, str] = json.loads((work / LEARNT).read_text(encoding="utf-8"))["films"]
     except (OSError, ValueError, KeyError):
         return None
-    return told
+    return words
 
 
 def _written(path: Path) -> tuple[int, int]:
     try:
-        found = path.stat()
+        status = path.stat()
     except OSError as error:
         raise DataUnreadable(str(path), error.strerror or str(error)) from error
-    return found.st_mtime_ns, found.st_size
+    return status.st_mtime_ns, status.st_size
 
 
 @cache

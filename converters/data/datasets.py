@@ -94,8 +94,8 @@ class Film:
 
         try:
             with film.opened(self.path, is_picture=False) as opened:
-                middle, found = opened.frames // 2, ultrasound.told_sector(opened) if spec.crop == "sector" else None
-                return to_model_input(opened.grey(middle), spec, found, opened.hidden(middle))
+                middle, sector = opened.frames // 2, ultrasound.told_sector(opened) if spec.crop == "sector" else None
+                return to_model_input(opened.grey(middle), spec, sector, opened.hidden(middle))
         except (LanternError, OSError) as error:
             raise DataUnreadable(str(self.path), str(error)) from error
 
@@ -186,8 +186,8 @@ def image_folder(folder: Path, positive: str, *, guessed: bool = False) -> FilmS
         chosen = by_name[others[0]]
         print(f"{folder}: no class is called {positive}; {chosen} is taken for it", file=sys.stderr, flush=True)
     if len(classes) < 2 or not chosen:
-        found = ", ".join(by_name.values()) or "none"
-        raise DataUnreadable(str(folder), f"no class folder named {positive} beside another (folders found: {found})")
+        named = ", ".join(by_name.values()) or "none"
+        raise DataUnreadable(str(folder), f"no class folder named {positive} beside another (folders found: {named})")
     say_negatives(folder, chosen, by_name.values())
     files = [(folder_, path) for folder_ in classes for path in image_files(folder_)]
     patients = patients_of([path for _, path in files])
@@ -215,18 +215,18 @@ def patients_of(paths: Sequence[Path]) -> list[str]:
     from firmware_app.imaging import film
 
     numbers: dict[str, str] = {}
-    found: list[str] = []
+    patients: list[str] = []
     for path in paths:
         if is_picture(path):
-            found.append(patient_of(path.name))
+            patients.append(patient_of(path.name))
             continue
         try:
             with film.opened(path, is_picture=False) as opened:
                 said = opened.identity.get("patient_id", "")
         except (LanternError, OSError) as error:
             raise DataUnreadable(str(path), str(error)) from error
-        found.append(numbers.setdefault(said, f"patient{len(numbers) + 1}") if said else path.name)
-    return found
+        patients.append(numbers.setdefault(said, f"patient{len(numbers) + 1}") if said else path.name)
+    return patients
 
 
 def patient_of(file_name: str) -> str:

@@ -50,10 +50,10 @@ def opened(path: Path, finding: str) -> FilmSet:
 
 def readers_of(folder: Path) -> Path:
     """The one XML file of a series. Raises :class:`DataUnreadable` when there are several, or none."""
-    found = sorted(folder.glob("*.xml"))
-    if len(found) != 1:
-        raise DataUnreadable(str(folder), f"it has {len(found)} XML files, one of the readers is wanted")
-    return found[0]
+    files = sorted(folder.glob("*.xml"))
+    if len(files) != 1:
+        raise DataUnreadable(str(folder), f"it has {len(files)} XML files, one of the readers is wanted")
+    return files[0]
 
 
 def read(folder: Path) -> NDArray[np.float32]:
@@ -92,15 +92,15 @@ def sessions(table: Path) -> Iterator[list[tuple[str, bool, Outline]]]:
     if root.tag != ROOT:
         raise DataUnreadable(str(table), "it is not the readers' XML of a CT series")
     for session in root.iter(f"{SPACE}readingSession"):
-        found = []
+        readings = []
         for one in session.iter(f"{SPACE}roi"):
             points = [(_number(table, edge, "xCoord"), _number(table, edge, "yCoord"))
                       for edge in one.iter(f"{SPACE}edgeMap")]  # fmt: skip
             if len(points) >= FEWEST_POINTS:
                 adds = _text(one, "inclusion").upper() != "FALSE"
-                found.append((_text(one, "imageSOP_UID"), adds, points))
+                readings.append((_text(one, "imageSOP_UID"), adds, points))
         # What cuts out comes last, whatever the order of the file.
-        yield sorted(found, key=lambda told: not told[1])
+        yield sorted(readings, key=lambda told: not told[1])
 
 
 def filled(outline: Outline, shape: tuple[int, ...]) -> NDArray[np.bool_]:
@@ -111,8 +111,8 @@ def filled(outline: Outline, shape: tuple[int, ...]) -> NDArray[np.bool_]:
 
 
 def _stack(folder: Path) -> series.Stack:
-    found = [one for path in sorted(folder.glob("*.dcm")) for one in slices.of(path)]
-    stacks = series.arranged(found, voxels.same_pixels).stacks
+    slices_of_all = [one for path in sorted(folder.glob("*.dcm")) for one in slices.of(path)]
+    stacks = series.arranged(slices_of_all, voxels.same_pixels).stacks
     if not stacks:
         raise DataUnreadable(str(folder), "its slices make no volume")
     return stacks[0]

@@ -121,13 +121,13 @@ def slices(table: Path, rows: Sequence[dict[str, str]]) -> list[tuple[tuple[str,
     column = next((name for name in DATE_COLUMNS if rows and name in rows[0]), None)
     if column is None:
         return [()] * len(rows)
-    found = [DATE.fullmatch(row[column].strip()) for row in rows]
-    wrong = [number for number, row in enumerate(rows, 1) if row[column].strip() and found[number - 1] is None]
+    dates = [DATE.fullmatch(row[column].strip()) for row in rows]
+    wrong = [number for number, row in enumerate(rows, 1) if row[column].strip() and dates[number - 1] is None]
     if wrong:
         raise DataUnreadable(str(table), f"row {wrong[0]}: what stands under {column} is no date such as 2024-05-31")
-    one_year = len({one.group(1) for one in found if one}) == 1
-    by_month = one_year and all(one is None or one.group(2) for one in found)
-    words = ["" if one is None else one.group(1) + (f"-{one.group(2)}" if by_month else "") for one in found]
+    one_year = len({one.group(1) for one in dates if one}) == 1
+    by_month = one_year and all(one is None or one.group(2) for one in dates)
+    words = ["" if one is None else one.group(1) + (f"-{one.group(2)}" if by_month else "") for one in dates]
     return [((datasets.SLICE, word),) if word else () for word in words]
 
 

@@ -54,13 +54,13 @@ def read(path: Path) -> NDArray[np.float32]:
     if path.is_dir():
         return nodules.read(path)
     try:
-        found = np.load(path, allow_pickle=False)
-        if not isinstance(found, np.ndarray):
-            with found:
-                if len(found.files) != 1:
-                    raise DataUnreadable(str(path), f"it holds {len(found.files)} arrays, one is wanted")
-                found = found[found.files[0]]
-        volume = np.asarray(found, dtype=np.float32)
+        content = np.load(path, allow_pickle=False)
+        if not isinstance(content, np.ndarray):
+            with content:
+                if len(content.files) != 1:
+                    raise DataUnreadable(str(path), f"it holds {len(content.files)} arrays, one is wanted")
+                content = content[content.files[0]]
+        volume = np.asarray(content, dtype=np.float32)
     except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
         raise DataUnreadable(str(path), f"no volume can be read from it ({error})") from error
     if volume.ndim != 3 or not volume.size or not bool(np.isfinite(volume).all()):

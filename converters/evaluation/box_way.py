@@ -53,14 +53,14 @@ class Said:
 
 
 def said(
-    session: Session, films: FilmSet, told: Manifest, familiar: Familiar | None = None, tick: Tick = silent
+    session: Session, films: FilmSet, manifest: Manifest, familiar: Familiar | None = None, tick: Tick = silent
 ) -> Said:
     """Ask a loaded model file of a pack, whose manifest is ``told``, about every film.
 
     How a film is scored, and what is marked on one that has an outline, is the task's. Raises :class:`DataUnreadable`
     without any film that is fit, or when only some have an outline.
     """
-    task = tasks.get(told.task)
+    task = tasks.get(manifest.task)
     kept: list[Film] = []
     logits: list[float] = []
     near: list[bool] = []
@@ -68,14 +68,14 @@ def said(
     for number, film in enumerate(films.films, 1):
         tick(number, len(films.films))
         try:
-            frames = tensors(film, told)
+            frames = tensors(film, manifest)
         except ImageUnfit:
             continue
-        logit, known, first = _asked(session, frames, task, told, familiar)
+        logit, known, first = _asked(session, frames, task, manifest, familiar)
         kept.append(film)
         logits.append(logit)
         near.append(known)
-        if (marked := task.marks(told.section, first, film)) is not None:
+        if (marked := task.marks(manifest.section, first, film)) is not None:
             marks.append(marked)
     if not kept:
         raise DataUnreadable(films.name, f"there are no films{' that a model may see' if films.films else ''}")
@@ -88,17 +88,17 @@ def said(
     return Said(predictions, None if familiar is None else np.array(near), marks, len(films.films) - len(kept))
 
 
-def tensors(film: Film, told: Manifest) -> NDArray[np.float32]:
+def tensors(film: Film, manifest: Manifest) -> NDArray[np.float32]:
     """The frames of a film that the pack reads, (n, C, H, W).
 
     Raises :class:`~firmware_app.errors.ImageUnfit` and :class:`DataUnreadable`.
     """
     if not film.is_dicom:
-        return to_model_input(film.read(), told.input)
-    rule = told.frames
+        return to_model_input(film.read(), manifest.input)
+    rule = manifest.frames
     try:
         with box_film.opened(film.path, is_picture=False) as opened:
-            return for_model.taken(opened, told.input, rule.rule, rule.budget, film.modality()).tensors
+            return for_model.taken(opened, manifest.input, rule.rule, rule.budget, film.modality()).tensors
     except ImageUnfit:
         raise
     except (LanternError, OSError) as error:
@@ -106,28 +106,28 @@ def tensors(film: Film, told: Manifest) -> NDArray[np.float32]:
 
 
 def _asked(
-    session: Session, frames: NDArray[np.float32], task: Task, told: Manifest, familiar: Familiar | None
+    session: Session, frames: NDArray[np.float32], task: Task, manifest: Manifest, familiar: Familiar | None
 ) -> tuple[float, bool, Outputs]:
     """The logit, whether the box would tell it, and what the model file gives for the first frame."""
-    finding = told.findings[0]
+    finding = manifest.findings[0]
     logits: list[float] = []
     away: list[float] = []
     first: Outputs = {}
     for frame in frames:
-        given = session.infer({told.input.name: frame[np.newaxis]})
+        given = session.infer({manifest.input.name: frame[np.newaxis]})
         first = first or given
-        logits.append(task.logit(told.section, given, Frame(*frame.shape[-2:])))
+        logits.append(task.logit(manifest.section, given, Frame(*frame.shape[-2:])))
         if familiar is not None:
-            away.append(familiar.model.distance(given[told.output.features or ""].reshape(-1)))
+            away.append(familiar.model.distance(given[manifest.output.features or ""].reshape(-1)))
     counted = clips.familiar(away, familiar.limit) if familiar is not None else tuple(range(len(logits)))
     shown = [logits[place] for place in counted or range(len(logits))]
-    return _together(shown, told, finding), bool(counted), first
+    return _together(shown, manifest, finding), bool(counted), first
 
 
-def _together(logits: list[float], told: Manifest, finding: FindingPart) -> float:
+def _together(logits: list[float], manifest: Manifest, finding: FindingPart) -> float:
     """One logit of those of the frames that count, as the box makes one probability of theirs."""
     if len(logits) == 1:
         return logits[0]
     fit = calibration_of(finding)
-    share = clips.aggregate([classify.probability(one, fit) for one in logits], told.frames)
+    share = clips.aggregate([classify.probability(one, fit) for one in logits], manifest.frames)
     return (odds(share) - fit.intercept) / fit.slope

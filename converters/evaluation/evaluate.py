@@ -46,11 +46,11 @@ def evaluate(
 
     ``prevalence`` is the clinic's, for the decision curve. Raises :class:`DataUnreadable` without any film.
     """
-    told = _asked(pack, films, runtime, precision, tick)
-    found = lesions.found(told.marks, told.predictions.patients) if told.marks else None
+    reading = _asked(pack, films, runtime, precision, tick)
+    hits = lesions.found(reading.marks, reading.predictions.patients) if reading.marks else None
     spec, at = pack.manifest.section.findings[0], Prevalence(pack.manifest.calibration_prevalence, prevalence)
-    result = evaluation(told.predictions, spec, pack.name, runtime, precision, split, found, told.familiar, at)
-    return replace(result, unfit=told.unfit), told.predictions
+    result = evaluation(reading.predictions, spec, pack.name, runtime, precision, split, hits, reading.familiar, at)
+    return replace(result, unfit=reading.unfit), reading.predictions
 
 
 def _asked(pack: Pack, films: FilmSet, runtime: str, precision: str, tick: Tick) -> Said:
@@ -167,10 +167,10 @@ def table(result: Evaluation) -> str:
         lines.append(f"  sensitivity  {rate(result.sensitivity_passed, result.sensitivity_passed_ci)}")
         lines.append(f"  specificity  {rate(result.specificity_passed, result.specificity_passed_ci)}")
     if result.lesions is not None:
-        found = result.lesions
-        lines.append(f"  Dice         {rate(found.dice, found.dice_ci)}")
-        lines.append(f"  lesions      {rate(found.lesions.value, found.lesions_ci)}  found of {found.lesions.n}, with "
-                     f"{found.false_per_film:.2f} false marks a film")  # fmt: skip
+        hit = result.lesions
+        lines.append(f"  Dice         {rate(hit.dice, hit.dice_ci)}")
+        lines.append(f"  lesions      {rate(hit.lesions.value, hit.lesions_ci)}  found of {hit.lesions.n}, with "
+                     f"{hit.false_per_film:.2f} false marks a film")  # fmt: skip
     lines += [
         f"  {one.trait} {one.value} ({one.n}): sensitivity {rate(one.sensitivity, one.sensitivity_ci)}, "
         f"specificity {rate(one.specificity, one.specificity_ci)}"
@@ -216,8 +216,8 @@ def command(options: argparse.Namespace) -> int:
         predictions.save(options.out)
     compared = _compared(pack, films, options, predictions) if options.against else None
     if options.json:
-        told = result.as_dict()
-        print(json.dumps(told if compared is None else {**told, "against": plain(compared)}))
+        numbers = result.as_dict()
+        print(json.dumps(numbers if compared is None else {**numbers, "against": plain(compared)}))
     else:
         gates = () if compared is None else compared["gates"]
         print("\n".join((table(result), *(f"  {one['said']}: {one['outcome']}" for one in gates))))

@@ -100,13 +100,13 @@ def golden_parity(precision: str, apart: float, cells: float, of: str = "logit")
     return GateResult("golden parity", outcome, apart, margin, f"{said}allowed {margin:g}")
 
 
-def apart(wanted: Outputs, found: Outputs) -> tuple[float, float]:
+def apart(wanted: Outputs, given: Outputs) -> tuple[float, float]:
     """The largest difference of two files' outputs: in units of the wanted one's largest cell or 1, and as it is."""
     largest = (0.0, 0.0)
     for name, cells in wanted.items():
-        if not bool(np.isfinite(found[name]).all()):
+        if not bool(np.isfinite(given[name]).all()):
             return math.inf, math.inf
-        absolute = float(np.abs(found[name] - cells).max())
+        absolute = float(np.abs(given[name] - cells).max())
         largest = max(largest[0], absolute / max(1.0, float(np.abs(cells).max()))), max(largest[1], absolute)
     return largest
 
@@ -136,37 +136,37 @@ def worst(verdicts: Sequence[GateResult]) -> GateOutcome:
     return gravest({verdict.outcome for verdict in verdicts})
 
 
-def gravest(found: Collection[GateOutcome]) -> GateOutcome:
+def gravest(given: Collection[GateOutcome]) -> GateOutcome:
     """The worst of some outcomes; of none it is refused, since nothing was shown."""
     return next(
-        one for one in (GateOutcome.REFUSED, GateOutcome.INCONCLUSIVE, GateOutcome.PASSED) if one in found or not found
+        one for one in (GateOutcome.REFUSED, GateOutcome.INCONCLUSIVE, GateOutcome.PASSED) if one in given or not given
     )
 
 
 def _auc(original: Predictions, other: Predictions, gate: Gate) -> GateResult:
-    told = (original.labels, original.logits, other.logits)
-    found, delong = paired.auc(*told, original.patients), paired.delong(*told)
+    scores = (original.labels, original.logits, other.logits)
+    change, delong = paired.auc(*scores, original.patients), paired.delong(*scores)
     said = (
-        f"AUC changes by {found.value:+.4f} ({found.low:+.4f} to {found.high:+.4f}; DeLong, films taken for "
+        f"AUC changes by {change.value:+.4f} ({change.low:+.4f} to {change.high:+.4f}; DeLong, films taken for "
         f"independent: {delong.low:+.4f} to {delong.high:+.4f}), allowed {-gate.auc_loss:+g}"
     )
-    return GateResult("auc", _outcome(found.value, found.low, -gate.auc_loss), found.value, -gate.auc_loss, said)
+    return GateResult("auc", _outcome(change.value, change.low, -gate.auc_loss), change.value, -gate.auc_loss, said)
 
 
 def sensitivity(original: Predictions, other: Predictions, threshold: float, gate: Gate) -> GateResult:
     """Whom the other calls positive of the positive films at the frozen ``threshold``, a logit."""
     before, after = original.logits >= threshold, other.logits >= threshold
-    found = paired.sensitivity(original.labels, before, after, original.patients)
+    measured = paired.sensitivity(original.labels, before, after, original.patients)
     lost, won = paired.lost_and_won(original.labels, before, after)
-    interval = f"({found.low:+.4f} to {found.high:+.4f})"
-    change = f"sensitivity changes by {found.value:+.4f} {interval}; {lost} lost, {won} won"
+    interval = f"({measured.low:+.4f} to {measured.high:+.4f})"
+    change = f"sensitivity changes by {measured.value:+.4f} {interval}; {lost} lost, {won} won"
     if int(original.labels.sum()) < gate.few_positives:
         outcome = GateOutcome.INCONCLUSIVE if lost <= gate.most_lost else GateOutcome.REFUSED
         said = f"{change}, allowed {gate.most_lost} lost of so few"
         return GateResult("sensitivity", outcome, float(-lost), float(-gate.most_lost), said)
     margin = -gate.sensitivity_loss
     said = f"{change}, allowed {margin:+g}"
-    return GateResult("sensitivity", _outcome(found.value, found.low, margin), found.value, margin, said)
+    return GateResult("sensitivity", _outcome(measured.value, measured.low, margin), measured.value, margin, said)
 
 
 def _outcome(value: float, low: float, margin: float) -> GateOutcome:

@@ -197,13 +197,13 @@ def rates_at(
     labels: NDArray[np.int64], scores: NDArray[np.float64], threshold: float, patients: Sequence[str]
 ) -> dict[str, Any]:
     """Sensitivity and specificity with their intervals, as an evaluation and a subgroup name them."""
-    found: dict[str, Any] = {}
+    rates: dict[str, Any] = {}
     for name, label, hits in (("sensitivity", 1, scores >= threshold), ("specificity", 0, scores < threshold)):
         inside = labels == label
         people = [patient for patient, chosen in zip(patients, inside, strict=True) if chosen]
-        found[name] = float(hits[inside].mean()) if people else None
-        found[f"{name}_ci"] = intervals.rate_interval(hits[inside], people)
-    return found
+        rates[name] = float(hits[inside].mean()) if people else None
+        rates[f"{name}_ci"] = intervals.rate_interval(hits[inside], people)
+    return rates
 
 
 def of_familiar(
@@ -212,13 +212,13 @@ def of_familiar(
     """The share of films that get a number on the box, and what it is worth on them."""
     labels, own = predictions.labels[familiar], scores[familiar]
     patients = [patient for patient, inside in zip(predictions.patients, familiar, strict=True) if inside]
-    told = {
+    numbers = {
         "auc": intervals.auc(labels, own), "auc_ci": intervals.auc_interval(labels, own, patients),
         **rates_at(labels, own, threshold, patients),
     }  # fmt: skip
-    names = {name: f"{name.removesuffix('_ci')}_passed{'_ci' if name.endswith('_ci') else ''}" for name in told}
+    names = {name: f"{name.removesuffix('_ci')}_passed{'_ci' if name.endswith('_ci') else ''}" for name in numbers}
     share, interval = float(familiar.mean()), intervals.rate_interval(familiar, predictions.patients)
-    return {"passed": share, "passed_ci": interval} | {names[name]: value for name, value in told.items()}
+    return {"passed": share, "passed_ci": interval} | {names[name]: value for name, value in numbers.items()}
 
 
 def at_clinic(scores: NDArray[np.float64], shift: float) -> NDArray[np.float64]:
@@ -247,24 +247,24 @@ def subgroups(predictions: Predictions, scores: NDArray[np.float64], threshold: 
     Weakest is where even the upper ends of both rates' intervals leave least to hope for; a lower end would only name
     the smallest group.
     """
-    found: list[Subgroup] = []
+    groups: list[Subgroup] = []
     for trait, value in sorted({pair for traits in predictions.traits for pair in traits.items()}):
         chosen = np.array([traits.get(trait) == value for traits in predictions.traits])
         labels, own = predictions.labels[chosen], scores[chosen]
         patients = [name for name, inside in zip(predictions.patients, chosen, strict=True) if inside]
         positives = int(labels.sum())
         enough = min(positives, len(labels) - positives) >= FEWEST_OF_A_CLASS
-        found.append(Subgroup(
+        groups.append(Subgroup(
             trait, value, len(labels), positives, intervals.auc(labels, own) if enough else None,
             intervals.auc_interval(labels, own, patients) if enough else None,
             **rates_at(labels, own, threshold, patients),
         ))  # fmt: skip
-    return tuple(sorted(found, key=_hope))
+    return tuple(sorted(groups, key=_hope))
 
 
-def in_order(found: Sequence[Subgroup]) -> tuple[Subgroup, ...]:
+def in_order(groups: Sequence[Subgroup]) -> tuple[Subgroup, ...]:
     """As a table shows them: the weakest first, then time slices from the oldest to the newest."""
-    return tuple(sorted(found, key=lambda one: (one.trait == SLICE, one.value if one.trait == SLICE else "")))
+    return tuple(sorted(groups, key=lambda one: (one.trait == SLICE, one.value if one.trait == SLICE else "")))
 
 
 def _hope(one: Subgroup) -> float:

@@ -102,8 +102,8 @@ class Model:
 
     def map(self, seen: NDArray[np.float32]) -> NDArray[np.float32]:
         """The finding's map (h, w) of a model input, in logits."""
-        found = self.session.infer({self.spec.name: seen})[self.output][0, self.finding.channel]
-        return np.asarray(found, dtype=np.float32)
+        cells = self.session.infer({self.spec.name: seen})[self.output][0, self.finding.channel]
+        return np.asarray(cells, dtype=np.float32)
 
 
 def compared(model: Model, films: Sequence[Film], samples: int = SAMPLES) -> dict[str, Any]:
@@ -111,7 +111,7 @@ def compared(model: Model, films: Sequence[Film], samples: int = SAMPLES) -> dic
 
     A film whose map is flat counts for nothing.  Median with the 5th and 95th percentile.
     """
-    found: dict[str, list[float]] = {"occlusion": [], "lime": []}
+    correlations: dict[str, list[float]] = {"occlusion": [], "lime": []}
     for film in films:
         seen = to_model_input(film.read(), model.spec)
         shown = squash(model.map(seen), GRID, GRID)
@@ -119,8 +119,8 @@ def compared(model: Model, films: Sequence[Film], samples: int = SAMPLES) -> dic
         for name, drawn in covered.items():
             agreed = spearman(shown, drawn)
             if agreed is not None:
-                found[name].append(agreed)
-    return {name: _summary(values) for name, values in found.items() if values}
+                correlations[name].append(agreed)
+    return {name: _summary(values) for name, values in correlations.items() if values}
 
 
 def example(model: Model, frame: NDArray[np.float32]) -> dict[str, Any]:
@@ -133,8 +133,8 @@ def example(model: Model, frame: NDArray[np.float32]) -> dict[str, Any]:
     picture = io.BytesIO()
     Image.fromarray(np.rint(seen[0, 0] * 255.0).astype(np.uint8)).save(picture, "PNG", optimize=True)
     grids = {"map": model.map(seen), "occlusion": occlusion(seen, model.logit), "lime": lime(seen, model.logit)}
-    told = {name: np.round(np.asarray(grid, dtype=np.float64), 4).tolist() for name, grid in grids.items()}
-    return {"film": base64.b64encode(picture.getvalue()).decode(), **told}
+    maps = {name: np.round(np.asarray(grid, dtype=np.float64), 4).tolist() for name, grid in grids.items()}
+    return {"film": base64.b64encode(picture.getvalue()).decode(), **maps}
 
 
 def _summary(values: Sequence[float]) -> dict[str, Any]:

@@ -24,13 +24,13 @@ Cells = NDArray[np.float32]
 
 def truths(films: FilmSet, shape: tuple[int, ...]) -> NDArray[np.bool_]:
     """(N, …) masks at a map's grid. Raises :class:`DataUnreadable` for a film without an outline."""
-    found = []
+    masks = []
     for film in films.films:
         mask = film.outlined()
         if mask is None:
             raise DataUnreadable(film.name, "it has no outline")
-        found.append(mask if mask.shape == shape else fitted(mask.astype(np.float32), shape) > 0.5)
-    return np.stack(found)
+        masks.append(mask if mask.shape == shape else fitted(mask.astype(np.float32), shape) > 0.5)
+    return np.stack(masks)
 
 
 def dices(cells: Cells, truth: NDArray[np.bool_], cut: float) -> NDArray[np.float64]:

@@ -193,5 +193,5 @@ def outputs(
     """(N, H, W) uint8 → what a file gives, (N, …) of each name, film by film, by the box's own runtime module."""
     session = choice.get(runtime).load(path)
     given = (film[np.newaxis, np.newaxis].astype(np.float32) / 255.0 for film in films)
-    found = [session.infer({spec.name: film}) for film in given]
-    return {name: np.concatenate([one[name] for one in found]) for name in names}
+    answers = [session.infer({spec.name: film}) for film in given]
+    return {name: np.concatenate([one[name] for one in answers]) for name in names}

@@ -103,9 +103,9 @@ def _refuse_other_input(source: Path, given: onnx.ValueInfoProto, size: Size, sp
     fits = len(size) == len(meant) and all(one in (None, other) for one, other in zip(size[1:], meant[1:], strict=True))
     if not fits or size[0] not in (None, 1):
         shown = " x ".join("?" if one is None else str(one) for one in size)
-        told = " x ".join(str(one) for one in meant[1:])
+        wanted_size = " x ".join(str(one) for one in meant[1:])
         raise RecipeInvalid(
-            str(source), f"its input is {shown}, where the recipe's [input] and colours mean ? x {told}"
+            str(source), f"its input is {shown}, where the recipe's [input] and colours mean ? x {wanted_size}"
         )
 
 

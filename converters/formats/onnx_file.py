@@ -101,7 +101,7 @@ def _by_nncf(source: Path, path: Path, films: NDArray[np.float32], spared: Seque
     name = input_name(source)
     with writing(path) as part, quiet():
         try:
-            found = nncf.quantize(
+            quantized = nncf.quantize(
                 onnx.load(str(source)), nncf.Dataset([{name: film[np.newaxis]} for film in films]),
                 subset_size=len(films), preset=nncf.QuantizationPreset.MIXED, fast_bias_correction=True,
                 ignored_scope=nncf.IgnoredScope(names=list(spared)) if spared else None,
@@ -109,7 +109,7 @@ def _by_nncf(source: Path, path: Path, films: NDArray[np.float32], spared: Seque
             )  # fmt: skip
         except (RuntimeError, ValueError, KeyError, nncf.ValidationError) as error:
             raise ToolFailed("NNCF", "quantize the file", first_line(error)) from error
-        onnx.save(found, str(part))
+        onnx.save(quantized, str(part))
     return path
 
 

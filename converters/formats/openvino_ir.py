@@ -42,7 +42,7 @@ def quantize(
         try:
             model = core().read_model(source)
             known = {node.get_friendly_name() for node in model.get_ops()}
-            found = nncf.quantize(
+            quantized = nncf.quantize(
                 model, nncf.Dataset([film[np.newaxis] for film in films]), subset_size=len(films),
                 preset=nncf.QuantizationPreset.MIXED, fast_bias_correction=True,
                 ignored_scope=nncf.IgnoredScope(names=[name for name in spared if name in known]) if spared else None,
@@ -50,7 +50,7 @@ def quantize(
             )  # fmt: skip
         except (RuntimeError, ValueError, nncf.ValidationError) as error:
             raise ToolFailed("NNCF", "quantize the network", first_line(error)) from error
-    return _save(found, path, half=True)
+    return _save(quantized, path, half=True)
 
 
 def weighted_nodes(path: Path) -> list[str]:

@@ -54,21 +54,21 @@ def basis(films: NDArray[np.uint8], labels: NDArray[np.int64], seed: int) -> Bas
     )  # fmt: skip
 
 
-def drawn(found: Basis, label: int, rng: np.random.Generator) -> NDArray[np.float64]:
+def drawn(basis: Basis, label: int, rng: np.random.Generator) -> NDArray[np.float64]:
     """Random amounts (K,) of the components for a label."""
-    return found.centre[label] + found.spread[label] * rng.standard_normal(len(found.components))
+    return basis.centre[label] + basis.spread[label] * rng.standard_normal(len(basis.components))
 
 
-def changed(amounts: NDArray[np.float64], found: Basis, label: int, rng: np.random.Generator) -> NDArray[np.float64]:
+def changed(amounts: NDArray[np.float64], basis: Basis, label: int, rng: np.random.Generator) -> NDArray[np.float64]:
     """Amounts a random step away, still within :data:`WIDEST` spreads of the label's mean."""
-    step = amounts + STEP * found.spread[label] * rng.standard_normal(len(found.components))
-    room = WIDEST * found.spread[label]
-    return np.clip(step, found.centre[label] - room, found.centre[label] + room)
+    step = amounts + STEP * basis.spread[label] * rng.standard_normal(len(basis.components))
+    room = WIDEST * basis.spread[label]
+    return np.clip(step, basis.centre[label] - room, basis.centre[label] + room)
 
 
-def rendered(found: Basis, amounts: NDArray[np.float64]) -> NDArray[np.uint8]:
+def rendered(basis: Basis, amounts: NDArray[np.float64]) -> NDArray[np.uint8]:
     """The film (512, 512) uint8 of these amounts, its edges raised as film processing does (unsharp mask)."""
-    film = (found.mean + amounts @ found.components).reshape(BASIS_PX, BASIS_PX)
+    film = (basis.mean + amounts @ basis.components).reshape(BASIS_PX, BASIS_PX)
     grey = Image.fromarray(np.clip(film, 0.0, 1.0).astype(np.float32))
     large = np.asarray(grey.resize((FILM_PX, FILM_PX), Image.Resampling.BICUBIC))
     bytes_ = Image.fromarray(np.rint(np.clip(large, 0.0, 1.0) * 255.0).astype(np.uint8))

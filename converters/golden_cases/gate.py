@@ -44,12 +44,12 @@ class Judged:
 
     def refusals(self, files: Iterable[Artefact]) -> dict[Key, list[GateResult]]:
         """Of every file that is refused, by its runtime and precision: the verdicts that refuse it."""
-        found: dict[Key, list[GateResult]] = {}
+        refused: dict[Key, list[GateResult]] = {}
         for file in files:  # a file for another machine, of the same kind, is asked in none and has no verdict
             against = [one for one in self.verdicts.get(file.path, ()) if one.outcome is GateOutcome.REFUSED]
             if against:
-                found[file.runtime, file.precision] = against
-        return found
+                refused[file.runtime, file.precision] = against
+        return refused
 
 
 def judged(pack: Pack, original: Original) -> Judged:
@@ -60,45 +60,45 @@ def judged(pack: Pack, original: Original) -> Judged:
         wanted = original(judge.film(frame))
         for key, away in judge.apart(frame).items():
             file = judge.files[key]
-            told = seen.setdefault(file.path, Seen())
-            told.probability = max(told.probability, away if np.isfinite(away) else np.inf)
+            worst = seen.setdefault(file.path, Seen())
+            worst.probability = max(worst.probability, away if np.isfinite(away) else np.inf)
             if file.runtime == key[0]:
-                found = judge.outputs(frame, *key)
-                told.cells = max(told.cells, gates.apart(wanted, found)[1])
-                told.answer = max(told.answer, judge.parity(wanted, found))
+                outputs = judge.outputs(frame, *key)
+                worst.cells = max(worst.cells, gates.apart(wanted, outputs)[1])
+                worst.answer = max(worst.answer, judge.parity(wanted, outputs))
     files = {file.path: file for file in judge.files.values()}
-    return Judged(seen, {path: _verdicts(files[path], told, judge.task.parity_of) for path, told in seen.items()})
+    return Judged(seen, {path: _verdicts(files[path], worst, judge.task.parity_of) for path, worst in seen.items()})
 
 
 def _verdicts(file: Artefact, seen: Seen, parity_of: str) -> list[GateResult]:
     margin = cases.CEILING[file.precision]
     said = f"on the golden cases, largest difference from the expected probability {seen.probability:.3f}, "
     outcome = GateOutcome.PASSED if seen.probability <= margin else GateOutcome.REFUSED
-    found = GateResult("golden", outcome, seen.probability, margin, f"{said}allowed {margin:g}")
+    golden = GateResult("golden", outcome, seen.probability, margin, f"{said}allowed {margin:g}")
     parity = gates.golden_parity(file.precision, seen.answer, seen.cells, parity_of)
-    return [found, *([parity] if parity else [])]
+    return [golden, *([parity] if parity else [])]
 
 
-def without_refused(pack: Pack, found: Judged) -> Manifest:
+def without_refused(pack: Pack, results: Judged) -> Manifest:
     """The manifest with measured tolerances; refused files, and what stands beside them, are taken out of the folder.
 
     Raises :class:`GateFailed` when the float ONNX file itself is refused.
     """
     manifest = pack.manifest
-    against = found.refusals(manifest.artefacts)
-    lost = {key: "; ".join(one.said for one in told) for key, told in against.items()}
+    against = results.refusals(manifest.artefacts)
+    lost = {key: "; ".join(one.said for one in worst) for key, worst in against.items()}
     if artefacts.SOURCE in lost:
         raise GateFailed("golden", f"the float ONNX file itself was refused: {lost[artefacts.SOURCE]}")
     kept = []
     for one in manifest.artefacts:
         if (one.runtime, one.precision) not in lost:
-            told = found.seen.get(one.path)
-            room = None if told is None else cases.tolerance(one.precision, told.probability)
+            worst = results.seen.get(one.path)
+            room = None if worst is None else cases.tolerance(one.precision, worst.probability)
             kept.append(one.model_copy(update={"golden_tolerance": room}))
             continue
         for name, _ in one.promised:
             (pack.folder / name).unlink()
-    said = {(one.runtime, one.precision): [each.said for each in found.verdicts.get(one.path, ())] for one in kept}
+    said = {(one.runtime, one.precision): [each.said for each in results.verdicts.get(one.path, ())] for one in kept}
     passed = tuple(
         one.model_copy(update={"said": "; ".join((one.said, *said.get((one.runtime, one.precision), ())))})
         for one in manifest.gates if (one.runtime, one.precision) not in lost

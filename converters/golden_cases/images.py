@@ -47,14 +47,14 @@ def make(pack: Pack, train: FilmSet, patients: Sequence[str], body: phantom.Body
     ]
     if pack.manifest.input.depth is not None:
         return made
-    found = eigenfilms.basis(prepared(train, InputSpec("basis", eigenfilms.BASIS_PX, eigenfilms.BASIS_PX)),
+    basis = eigenfilms.basis(prepared(train, InputSpec("basis", eigenfilms.BASIS_PX, eigenfilms.BASIS_PX)),
                              labels_of(train), seed)  # fmt: skip
     near = eigenfilms.neighbourhood(
         prepared(train, InputSpec("near", eigenfilms.DISTANCE_PX, eigenfilms.DISTANCE_PX)), patients
     )
     for label, word in ((0, "negative"), (1, "positive")):
         for number in range(1, PER_LABEL + 1):
-            film = _sample(judge, found, near, label, np.random.default_rng((seed, label, number)))
+            film = _sample(judge, basis, near, label, np.random.default_rng((seed, label, number)))
             if film is None:
                 print(f"golden: {STEPS} steps led to no {word} film that is far from training", file=sys.stderr)
                 continue
@@ -63,7 +63,7 @@ def make(pack: Pack, train: FilmSet, patients: Sequence[str], body: phantom.Body
 
 
 def _sample(
-    judge: Judge, found: eigenfilms.Basis, near: eigenfilms.Neighbourhood, label: int, rng: np.random.Generator
+    judge: Judge, basis: eigenfilms.Basis, near: eigenfilms.Neighbourhood, label: int, rng: np.random.Generator
 ) -> NDArray[np.uint8] | None:
     """A film that is of this label to the model, as surely as the steps lead, and far from training, or ``None``.
 
@@ -79,20 +79,20 @@ def _sample(
         return max(0.0, answer - sure if label == 0 else sure - answer), judge.strangeness(frame)
 
     amounts = min(
-        (eigenfilms.drawn(found, label, rng) for _ in range(DRAWS)),
-        key=lambda one: sum(lack(eigenfilms.rendered(found, one))),
+        (eigenfilms.drawn(basis, label, rng) for _ in range(DRAWS)),
+        key=lambda one: sum(lack(eigenfilms.rendered(basis, one))),
     )
-    lacking = lack(eigenfilms.rendered(found, amounts))
+    lacking = lack(eigenfilms.rendered(basis, amounts))
     kept: NDArray[np.uint8] | None = None
     for _ in range(STEPS):
-        film = eigenfilms.rendered(found, amounts)
+        film = eigenfilms.rendered(basis, amounts)
         clear = lacking[0] < abs(sure - finding.threshold) / 2.0
         if clear and near.distance(film) > FAR and judge.discord(film.astype(np.float32)) <= 1.0:
             kept = film
             if lacking == (0.0, 0.0):
                 break
-        tried = eigenfilms.changed(amounts, found, label, rng)
-        now = lack(eigenfilms.rendered(found, tried))
+        tried = eigenfilms.changed(amounts, basis, label, rng)
+        now = lack(eigenfilms.rendered(basis, tried))
         if sum(now) <= sum(lacking):
             amounts, lacking = tried, now
     return kept

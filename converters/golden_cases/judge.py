@@ -74,8 +74,8 @@ class Judge:
         """
         away = 0.0
         for way, known in self.familiar.items():
-            told = self.sessions[way].infer({self.pack.manifest.input.name: self.film(frame)})
-            features = told[self.pack.manifest.output.features or ""].reshape(-1)
+            outputs = self.sessions[way].infer({self.pack.manifest.input.name: self.film(frame)})
+            features = outputs[self.pack.manifest.output.features or ""].reshape(-1)
             away = max(away, known.model.distance(features) / known.limit - 1.0)
         return away
 

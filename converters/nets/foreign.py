@@ -61,7 +61,7 @@ class Foreign(CamNet):
         hook = None
         if self.wanted.features:
             hook = self.inner.get_submodule(self.wanted.features).register_forward_hook(
-                lambda _module, _given, found: kept.append(found)
+                lambda _module, _given, output: kept.append(output)
             )
         try:
             answer = self.inner(self._coloured(x))
@@ -182,8 +182,8 @@ def word(recipe: Recipe, near: Path) -> str:
     code = near.joinpath(*str(net.build).partition(":")[0].split(".")).with_suffix(".py") if net.build else None
     files = [near / name for name in (net.weights, net.onnx) if name] + ([code] if code else [])
     digests = [hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else "" for path in files]
-    told = recipe.model_dump(mode="json", exclude_defaults=True)
-    return hashlib.sha256(repr((told["net"], told.get("input"), recipe.task, digests)).encode()).hexdigest()
+    tables = recipe.model_dump(mode="json", exclude_defaults=True)
+    return hashlib.sha256(repr((tables["net"], tables.get("input"), recipe.task, digests)).encode()).hexdigest()
 
 
 def _module(recipe: Recipe, near: Path) -> nn.Module:
@@ -228,9 +228,9 @@ def _checked(net: CamNet, recipe: Recipe, spec: InputSpec) -> CamNet:
 def _same_answer(net: Foreign, recipe: Recipe, film: Tensor) -> None:
     with torch.no_grad():
         wanted = float(net._finding(net.asked(film)[0]).flatten()[0])
-        found = float(net.logits(film)[0, 0])
-    if abs(found - wanted) > NEAR * max(1.0, abs(wanted)):
-        what = f"the activation map's mean gives {found:.5f}, the module itself {wanted:.5f}"
+        given = float(net.logits(film)[0, 0])
+    if abs(given - wanted) > NEAR * max(1.0, abs(wanted)):
+        what = f"the activation map's mean gives {given:.5f}, the module itself {wanted:.5f}"
         raise RecipeInvalid(recipe.pack, f"net.features: more than a global mean stands before the classifier: {what}")
 
 

@@ -80,13 +80,13 @@ class Plain(CamNet):
 
         The last layer alone knows what tells the classes apart; what a strange image differs in is often seen earlier.
         """
-        told = []
+        means = []
         for step, ends in zip(self.trunk, self.stage_ends, strict=True):
             x = step(x)
             if ends:
-                told.append(x.mean(dim=(2, 3)))
+                means.append(x.mean(dim=(2, 3)))
         seen = self.features(x)
-        return self.cam(self.dropout(seen)), torch.cat([*told, seen.mean(dim=(2, 3))], dim=1)
+        return self.cam(self.dropout(seen)), torch.cat([*means, seen.mean(dim=(2, 3))], dim=1)
 
     def read_plan(self) -> dict[str, Any]:
         """The plan of the layers as they are now: what pruning has left of each."""

@@ -42,7 +42,7 @@ def tell_anew(folder: Path) -> Path:
 def text(manifest: Manifest) -> str:
     """The card as Markdown."""
     finding = manifest.findings[0]
-    told = manifest.model_dump(mode="json")
+    fields = manifest.model_dump(mode="json")
     elsewhere = any(" OUT/" in row.command for row in manifest.measured)
     parts = [
         f"# {manifest.title.en} · {manifest.title.zh}",
@@ -64,11 +64,11 @@ def text(manifest: Manifest) -> str:
         ),
         card_notes.HOW_PRINTED_ELSEWHERE if elsewhere else card_notes.HOW_PRINTED,
         "```\n" + "\n".join(dict.fromkeys(row.command for row in manifest.measured)) + "\n```",
-        *_passed(told["measured"], manifest.typicality),
-        *_gates(told.get("gates") or (), told.get("refused") or ()),
-        *_outlines(told["measured"]),
-        *_calibration(told["measured"]),
-        *_maps(told.get("maps") or (), told.get("pointing")),
+        *_passed(fields["measured"], manifest.typicality),
+        *_gates(fields.get("gates") or (), fields.get("refused") or ()),
+        *_outlines(fields["measured"]),
+        *_calibration(fields["measured"]),
+        *_maps(fields.get("maps") or (), fields.get("pointing")),
         "## The decision",
         _decision(manifest),
         "## Data",

@@ -23,20 +23,20 @@ UNMEASURED = 1.0
 
 def described(shop: Workshop, folder: Path) -> Manifest:
     """Copy the model files that the gates let through into ``folder``; returns the manifest of what ships."""
-    words, told, material = operating_point.words_of(shop), shop.ledger.read("calibrate"), shop.material
+    words, point, material = operating_point.words_of(shop), shop.ledger.read("calibrate"), shop.material
     keys, judged, mapped = verdicts.passed(shop), shop.ledger.read("gates")["artefacts"], shop.ledger.read("maps")
     made = model_files.floats(shop, material.division.shipped)
     files = (*(described_file(made / NAMES[key], key, folder) for key in keys), *extra_files(shop, made, folder))
     outputs = steps.final(shop, material.division.shipped).outputs
     features = FEATURES if FEATURES in outputs else None
-    weak = (*words.weak_points, *shop.task.weak_points(told))
+    weak = (*words.weak_points, *shop.task.weak_points(point))
     return Manifest.of_task(shop.recipe.task)(
         schema="lantern.pack/1", name=shop.recipe.pack, version=shop.recipe.version, title=words.title,
         task=shop.recipe.task, route=words.route, input=shop.spec,
-        output=shop.task.output(told, features),
+        output=shop.task.output(point, features),
         findings=(operating_point.finding_of(shop),),
         training_prevalence=round(float(labels_of(material.part("train")).mean()), 4),
-        calibration_prevalence=told["prevalence"], artefacts=files,
+        calibration_prevalence=point["prevalence"], artefacts=files,
         data=(*(counted(source, material) for source in words.data), *fed_back(material)), measured=(),
         intended_use=words.intended_use, not_for=words.not_for, weak_points=weak, quality=words.quality,
         gates=tuple(_verdict(one) for one in judged if one["outcome"] != "refused"),
@@ -71,14 +71,14 @@ def one_at_a_time(made: Path) -> bool:
 
 def typical_file(shop: Workshop, folder: Path) -> TypicalityFile | None:
     """Copy the model of the training films, if there is one; returns its entry, with the limits of what ships."""
-    told, keys = shop.ledger.read("typicality"), verdicts.passed(shop)
-    limits = [one for one in told["limits"] if (one["runtime"], one["precision"]) in keys]
+    fit, keys = shop.ledger.read("typicality"), verdicts.passed(shop)
+    limits = [one for one in fit["limits"] if (one["runtime"], one["precision"]) in keys]
     if not limits:
         return None
     path = Path(copyfile(shop.work / FILE_NAME, folder / FILE_NAME))
     return TypicalityFile.model_validate({
-        "path": path.name, "sha256": sha256_of(path), "bytes": path.stat().st_size, "passes": told["passes"],
-        "films": told["films"], "varied": told.get("varied", False), "unseen": told.get("unseen"), "limits": limits,
+        "path": path.name, "sha256": sha256_of(path), "bytes": path.stat().st_size, "passes": fit["passes"],
+        "films": fit["films"], "varied": fit.get("varied", False), "unseen": fit.get("unseen"), "limits": limits,
     })  # fmt: skip
 
 
@@ -111,31 +111,31 @@ def fed_back(material: Material) -> Iterable[DataSource]:
         )  # fmt: skip
 
 
-def _verdict(told: dict[str, Any]) -> GateVerdict:
-    said = "; ".join(str(one["said"]) for one in told["gates"])
-    return GateVerdict(runtime=told["runtime"], precision=told["precision"], outcome=told["outcome"], said=said)
+def _verdict(entry: dict[str, Any]) -> GateVerdict:
+    said = "; ".join(str(one["said"]) for one in entry["gates"])
+    return GateVerdict(runtime=entry["runtime"], precision=entry["precision"], outcome=entry["outcome"], said=said)
 
 
-def _refusal(told: dict[str, Any]) -> Refused:
-    return Refused(runtime=told["runtime"], precision=told["precision"], why=told["why"])
+def _refusal(entry: dict[str, Any]) -> Refused:
+    return Refused(runtime=entry["runtime"], precision=entry["precision"], why=entry["why"])
 
 
-def _agreed(told: dict[str, Any]) -> MapAgreement:
-    every, evidence = told["every_cell"], told["evidence"]
+def _agreed(entry: dict[str, Any]) -> MapAgreement:
+    every, evidence = entry["every_cell"], entry["evidence"]
     return MapAgreement(
-        runtime=told["runtime"], precision=told["precision"], n=every["n"], mean=every["mean"],
+        runtime=entry["runtime"], precision=entry["precision"], n=every["n"], mean=every["mean"],
         median=every["median"], low=every["low"], least=every["least"], evidence=evidence["mean"],
         evidence_n=evidence["n"],
     )  # fmt: skip
 
 
 def _speeds(shop: Workshop) -> list[Speed]:
-    told = shop.ledger.read("speed")
+    account = shop.ledger.read("speed")
     return [
         Speed(
             runtime=one["runtime"] if one["name"] in NAMES.values() else one["name"], precision=one["precision"],
-            milliseconds=one["milliseconds"], low=one["low"], high=one["high"], threads=told["threads"],
-            machine=told["machine"],
+            milliseconds=one["milliseconds"], low=one["low"], high=one["high"], threads=account["threads"],
+            machine=account["machine"],
         )
-        for one in told["rows"]
+        for one in account["rows"]
     ]  # fmt: skip

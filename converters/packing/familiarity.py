@@ -69,24 +69,24 @@ def features(session: Session, spec: InputSpec, output: str, films: NDArray[np.u
 
 
 def judged(
-    found: Mapping[Key, Features], groups: Sequence[str], seed: int, wider: float
+    features_by_file: Mapping[Key, Features], groups: Sequence[str], seed: int, wider: float
 ) -> tuple[Typicality, tuple[DistanceLimit, ...]]:
     """The model of what all files say of the films of ``groups``, and each file's limit, ``wider`` by this factor."""
-    learnt = list(found.values())
+    learnt = list(features_by_file.values())
     limits = []
-    for key, away in zip(found, held_out(learnt, learnt, groups, seed), strict=True):
+    for key, away in zip(features_by_file, held_out(learnt, learnt, groups, seed), strict=True):
         limit = wider * float(np.quantile(away, PASSES))
         limits.append(DistanceLimit.model_validate({"runtime": key[0], "precision": key[1], "limit": round(limit, 4)}))
     return fitted(learnt), tuple(limits)
 
 
-def fitted(found: Sequence[Features]) -> Typicality:
+def fitted(features_by_file: Sequence[Features]) -> Typicality:
     """The model of the features, (N, F) of each file, of the N films that a network learnt from."""
-    values = np.concatenate(found).astype(np.float64)
+    values = np.concatenate(features_by_file).astype(np.float64)
     mean, spread = values.mean(axis=0), values.std(axis=0)
     scale = np.maximum(spread, SMALLEST_SCALE * max(float(np.median(spread)), 1e-6))
     variances, directions = _spread((values - mean) / scale)
-    most = max(1, min(MOST_COMPONENTS, len(found[0]) // FILMS_A_COMPONENT, len(variances) - 1))
+    most = max(1, min(MOST_COMPONENTS, len(features_by_file[0]) // FILMS_A_COMPONENT, len(variances) - 1))
     explained = np.cumsum(variances) / max(float(variances.sum()), 1e-12)
     kept = min(most, int(np.searchsorted(explained, EXPLAINED)) + 1)
     noise = max(float(variances[kept:].sum()) / max(len(mean) - kept, 1), 1e-4)
@@ -108,7 +108,7 @@ def _spread(away: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.
 
 
 def held_out(
-    learnt: Sequence[Features], found: Sequence[Features], groups: Sequence[str], seed: int
+    learnt: Sequence[Features], asked: Sequence[Features], groups: Sequence[str], seed: int
 ) -> list[NDArray[np.float64]]:
     """(N,) distances for each of ``found``, by models fitted to ``learnt`` without the films of the same part.
 
@@ -118,9 +118,9 @@ def held_out(
     order = np.random.default_rng(seed).permutation(len(named))
     part_of = {named[int(index)]: place % PARTS for place, index in enumerate(order)}
     parts = np.array([part_of[group] for group in groups])
-    out = [np.empty(len(one)) for one in found]
+    out = [np.empty(len(one)) for one in asked]
     for part in sorted(set(parts.tolist())):
         model = fitted([one[parts != part] for one in learnt])
-        for away, one in zip(out, found, strict=True):
+        for away, one in zip(out, asked, strict=True):
             away[parts == part] = [model.distance(features) for features in one[parts == part]]
     return out

@@ -35,8 +35,8 @@ def evaluate_command(shop: Workshop, split: str, key: Key) -> str:
     """
     ours, name = splits.is_ours(shop.near), shop.recipe.pack
     pack = f"{SHIPPED if ours else 'OUT'}/{name}"
-    told = EVALUATE.format(pack=pack, split=split, runtime=key[0], precision=key[1])
-    return told if ours else f"{told} --recipe {_file(shop)}"
+    command = EVALUATE.format(pack=pack, split=split, runtime=key[0], precision=key[1])
+    return command if ours else f"{command} --recipe {_file(shop)}"
 
 
 def run_command(shop: Workshop) -> str:
@@ -72,12 +72,12 @@ def measure(shop: Workshop, pack: Pack) -> list[Measured]:
 def unseen(shop: Workshop, pack: Pack) -> Iterable[Measured]:
     """What the step ``train``'s networks, teachers where there are some, scored on a source they had never seen."""
     teacher = ", teacher" if shop.recipe.net.teacher is not None else ""
-    told = shop.ledger.read(leave_out.STEP) if shop.recipe.data.leave_out and shop.recipe.train else {}
-    for one in told.get("sources", ()):
+    account = shop.ledger.read(leave_out.STEP) if shop.recipe.data.leave_out and shop.recipe.train else {}
+    for one in account.get("sources", ()):
         if one["auc"] is not None:
             yield Measured.model_validate({
                 "runtime": answers.ORIGINAL[0] + teacher, "precision": answers.ORIGINAL[1],
-                "command": run_command(shop), "split": f"{weakness.UNSEEN}[{told['trait']}={one['value']}]",
+                "command": run_command(shop), "split": f"{weakness.UNSEEN}[{account['trait']}={one['value']}]",
                 "n": one["n"], "positives": one["positives"], "auc": one["auc"], "auc_ci": one["auc_ci"],
                 "threshold": pack.manifest.section.findings[0].threshold, "sensitivity": None, "sensitivity_ci": None,
                 "specificity": None, "specificity_ci": None,

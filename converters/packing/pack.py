@@ -155,7 +155,7 @@ def written_report(
     the finished pack, as its card has them."""
     words, division = operating_point.words_of(shop), shop.material.division
     keys = [answers.ORIGINAL, *(key for key in verdicts.passed(shop) if key not in refused)]
-    told = {key: Predictions.load(answers.predictions_path(shop, key)) for key in keys}
+    predictions = {key: Predictions.load(answers.predictions_path(shop, key)) for key in keys}
     main = next((key for key in reversed(keys) if key[1] == "int8"), keys[0])
     subject = report.Subject(
         shop.recipe.pack, shop.recipe.version, words.title, operating_point.finding_of(shop), words.weak_points,
@@ -164,7 +164,7 @@ def written_report(
         shop.recipe.net.teacher is not None, tuple(points),
     )  # fmt: skip
     accounts = report.Accounts.read(shop.work).refusing(refused)
-    return report.write(path, subject, told, accounts if with_films else replace(accounts, examples=()))
+    return report.write(path, subject, predictions, accounts if with_films else replace(accounts, examples=()))
 
 
 def _whole(folder: Path) -> bool:

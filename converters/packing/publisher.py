@@ -68,7 +68,7 @@ def signers(folder: Path, root: Metadata[Root], passphrase: bytes | None = None)
 
     Raises :class:`~converters.failures.PublisherKeysUnusable`.
     """
-    found = {}
+    keys = {}
     for role in ONLINE:
         path = folder / path_of(role)
         try:
@@ -84,8 +84,8 @@ def signers(folder: Path, root: Metadata[Root], passphrase: bytes | None = None)
         signer = CryptoSigner(key)
         if signer.public_key.keyid not in root.signed.roles[role].keyids:
             raise PublisherKeysUnusable(str(path), f"the repository's root.json names another key for {role}")
-        found[role] = signer
-    return found
+        keys[role] = signer
+    return keys
 
 
 def root_of(path: Path) -> Metadata[Root]:

@@ -66,18 +66,18 @@ class Refit:
     @classmethod
     def of(cls, folder: Path, recipe: Path, data: Path) -> "Refit":
         """Open all three; :class:`RecipeInvalid` or :class:`DataUnreadable` where they do not belong together."""
-        pack, told = Pack.load(folder), load_recipe(recipe)
+        pack, wanted = Pack.load(folder), load_recipe(recipe)
         pack.verify()
-        if told.pack != pack.name:
-            raise RecipeInvalid(str(recipe), f"it is the recipe of {told.pack}, not of {pack.name}")
-        if replace(input_spec(told), crop=pack.manifest.input.crop) != pack.manifest.input:
+        if wanted.pack != pack.name:
+            raise RecipeInvalid(str(recipe), f"it is the recipe of {wanted.pack}, not of {pack.name}")
+        if replace(input_spec(wanted), crop=pack.manifest.input.crop) != pack.manifest.input:
             raise RecipeInvalid(str(recipe), "input: the pack was made with another, and only its crop may change")
-        if told.version == pack.manifest.version:
-            raise RecipeInvalid(str(recipe), f"version: {told.version} is this pack; with other limits it is another")
+        if wanted.version == pack.manifest.version:
+            raise RecipeInvalid(str(recipe), f"version: {wanted.version} is this pack; with other limits it is another")
         if pack.manifest.typicality is None:
             raise DataUnreadable(str(folder), "the pack has no model of its films that could be fitted anew")
         lists = splits.lists_of(recipe.resolve().parent)
-        return cls(pack, told, open_material(told, data, lists=lists), lists)
+        return cls(pack, wanted, open_material(wanted, data, lists=lists), lists)
 
     @property
     def old(self) -> TypicalityFile:
@@ -116,14 +116,14 @@ class Refit:
 
     def fitted(self) -> tuple[Typicality, TypicalityFile]:
         """The model, and its entry in the manifest but for the file's size and digest."""
-        found, groups, wider = self.plain, self._groups, self.unseen()
+        features, groups, wider = self.plain, self._groups, self.unseen()
         varied = self.recipe.typicality.other_clinics
         if varied:
             names = [film.name for film in self.films.films]
             more = self._said(familiarity.varied(self._pixels, names, self.spec, self.recipe.seed))
-            found = {key: np.concatenate([found[key], more[key]]) for key in found}
+            features = {key: np.concatenate([features[key], more[key]]) for key in features}
             groups = groups + groups
-        model, limits = familiarity.judged(found, groups, self.recipe.seed, wider)
+        model, limits = familiarity.judged(features, groups, self.recipe.seed, wider)
         fresh = {"passes": PASSES, "films": len(self.films.films), "varied": varied, "unseen": round(wider, 4)}
         return model, self.old.model_copy(update={**fresh, "limits": limits})
 
@@ -136,10 +136,10 @@ class Refit:
 
     def recut(self) -> Recut | None:
         """What the manifest keeps of another crop; ``None`` where it is the one that the networks were trained with."""
-        told = self.pack.manifest
+        manifest = self.pack.manifest
         if not self.recropped:
-            return told.recut
-        was = replace(told.input, crop=told.recut.was) if told.recut is not None else told.input
+            return manifest.recut
+        was = replace(manifest.input, crop=manifest.recut.was) if manifest.recut is not None else manifest.input
         test = set(self.material.division.test)
         rest = [film for film in self.material.films.films if film.name not in test]
         other = 0
@@ -177,12 +177,12 @@ class Refit:
         return [self.material.group_of[film.name] for film in self.films.films]
 
     def _said(self, pixels: NDArray[np.uint8]) -> dict[Key, Features]:
-        told, found = self.pack.manifest, dict[Key, Features]()
+        manifest, features = self.pack.manifest, dict[Key, Features]()
         for key in ((one.runtime, one.precision) for one in self.old.limits):
             print(f"{self.pack.name}: asking {key[0]} {key[1]}", file=sys.stderr, flush=True)
             session = choice.get(key[0]).load(self.pack.artefact(*key))
-            found[key] = familiarity.features(session, told.input, told.output.features or "", pixels)
-        return found
+            features[key] = familiarity.features(session, manifest.input, manifest.output.features or "", pixels)
+        return features
 
 
 def factor(old: Sequence[DistanceLimit], bare: Sequence[DistanceLimit], source: str) -> float:
@@ -190,11 +190,13 @@ def factor(old: Sequence[DistanceLimit], bare: Sequence[DistanceLimit], source: 
 
     Raises :class:`DataUnreadable` where that is not the same for every file: then these are other films.
     """
-    found: Mapping[Key, float] = {(one.runtime, one.precision): one.limit for one in bare}
-    factors = [one.limit / found[one.runtime, one.precision] for one in old]
+    bare_limits: Mapping[Key, float] = {(one.runtime, one.precision): one.limit for one in bare}
+    factors = [one.limit / bare_limits[one.runtime, one.precision] for one in old]
     if max(factors) > (1.0 + SAME) * min(factors) or min(factors) < 1.0 - SAME:
-        told = ", ".join(f"{one:.3f}" for one in factors)
-        raise DataUnreadable(source, f"its limits were not set on these films (they are wider by {told}, file by file)")
+        all_of = ", ".join(f"{one:.3f}" for one in factors)
+        raise DataUnreadable(
+            source, f"its limits were not set on these films (they are wider by {all_of}, file by file)"
+        )
     return max(1.0, float(np.mean(factors)))
 
 
@@ -218,32 +220,32 @@ def _write(refit: Refit, folder: Path) -> None:
     entry = entry.model_copy(update={"sha256": sha256_of(path), "bytes": path.stat().st_size})
     was = refit.pack.manifest
     made_by = {**was.made_by, "typicality": ledger.code()}
-    told = was.model_copy(update={"version": refit.recipe.version, "typicality": entry, "made_by": made_by})
+    manifest = was.model_copy(update={"version": refit.recipe.version, "typicality": entry, "made_by": made_by})
     day = time.strftime("%Y-%m-%d", time.gmtime())
     if refit.recropped:
-        told = _recropped(refit, folder, told, day)
-    cases.write_manifest(folder, told)
+        manifest = _recropped(refit, folder, manifest, day)
+    cases.write_manifest(folder, manifest)
     rows = refit.measured(Pack.load(folder), was.measured)
-    cases.write_manifest(folder, told.model_copy(update={"measured": rows}))
+    cases.write_manifest(folder, manifest.model_copy(update={"measured": rows}))
     weak.renumber(folder, refit.recipe.version, day)
     card.tell_anew(folder)
     Pack.load(folder).verify()
     tree.write(folder)
 
 
-def _recropped(refit: Refit, folder: Path, told: Manifest, day: str) -> Manifest:
+def _recropped(refit: Refit, folder: Path, manifest: Manifest, day: str) -> Manifest:
     """The manifest with the new crop and the look at the test part that it costs.
 
     Raises :class:`GateFailed` where a golden image would be read otherwise: its answer was pinned with the old crop.
     """
-    told = told.model_copy(update={"input": refit.spec, "recut": refit.recut()})
-    cases.write_manifest(folder, told)
+    manifest = manifest.model_copy(update={"input": refit.spec, "recut": refit.recut()})
+    cases.write_manifest(folder, manifest)
     if wrong := cases.check(Pack.load(folder)):
         raise GateFailed("golden", f"with the new crop the pack answers otherwise: {wrong[0]}")
-    if told.test_part is None:
-        return told
-    times = looks.note(told, day, refit.lists)  # first: a look that is broken off is one all the same
-    return told.model_copy(update={"test_part": told.test_part.model_copy(update={"looks": times})})
+    if manifest.test_part is None:
+        return manifest
+    times = looks.note(manifest, day, refit.lists)  # first: a look that is broken off is one all the same
+    return manifest.model_copy(update={"test_part": manifest.test_part.model_copy(update={"looks": times})})
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

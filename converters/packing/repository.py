@@ -117,9 +117,9 @@ def read(folder: Path, keys: Path) -> State:
 
 
 def _checked(root: Metadata[Root], role: str, data: bytes) -> Any:
-    found: Metadata[Any] = Metadata.from_bytes(data)
-    root.verify_delegate(role, found)
-    return found.signed
+    metadata: Metadata[Any] = Metadata.from_bytes(data)
+    root.verify_delegate(role, metadata)
+    return metadata.signed
 
 
 def _with(index: Index, offer: Offer | None) -> Index:
@@ -136,9 +136,9 @@ def _with(index: Index, offer: Offer | None) -> Index:
 def _sign(folder: Path, state: State, index: Index, signers: dict[str, CryptoSigner], expires: datetime) -> State:
     """Write index, targets and snapshot beside what is in use, then the timestamp that names them."""
     metadata = folder / METADATA
-    told = index.model_dump_json(by_alias=True, indent=1).encode() + b"\n"
-    entry = TargetFile.from_data(INDEX, told, ["sha256"])
-    _write(folder / TARGETS / _hashed(INDEX, entry.hashes["sha256"]), told)
+    content = index.model_dump_json(by_alias=True, indent=1).encode() + b"\n"
+    entry = TargetFile.from_data(INDEX, content, ["sha256"])
+    _write(folder / TARGETS / _hashed(INDEX, entry.hashes["sha256"]), content)
     number = state.number + 1
     data = _signed(Targets(number, expires=expires, targets=_targets(index, entry)), signers["targets"])
     _write(metadata / f"{number}.targets.json", data)
@@ -155,13 +155,13 @@ def _sign(folder: Path, state: State, index: Index, signers: dict[str, CryptoSig
 
 
 def _targets(index: Index, entry: TargetFile) -> dict[str, TargetFile]:
-    found = {INDEX: entry}
+    targets = {INDEX: entry}
     for offer in index.packs:
         custom = {"custom": {"pack": offer.name, "version": offer.version}}
         for file in offer.files:
             path = offer.target(file)
-            found[path] = TargetFile(file.bytes, {"sha256": file.sha256}, path, custom)
-    return found
+            targets[path] = TargetFile(file.bytes, {"sha256": file.sha256}, path, custom)
+    return targets
 
 
 def _signed(signed: Targets | Snapshot | Timestamp, signer: CryptoSigner) -> bytes:

@@ -13,10 +13,10 @@ NAME = "sbom.json"
 
 def write(path: Path) -> Path:
     """Write the bill of this Python's packages: name, version and package URL, by name; nothing of the machine."""
-    found = {normal(one.name): one.version for one in distributions() if one.name}
+    installed = {normal(one.name): one.version for one in distributions() if one.name}
     components = [
         {"type": "library", "name": name, "version": version, "purl": f"pkg:pypi/{name}@{version}"}
-        for name, version in sorted(found.items())
+        for name, version in sorted(installed.items())
     ]
     python = {"type": "platform", "name": "python", "version": platform.python_version()}
     return write_json(path, {
@@ -31,5 +31,5 @@ def normal(name: str) -> str:
 
 def read(path: Path) -> dict[str, str]:
     """Name → version of a bill's packages."""
-    told = json.loads(path.read_text(encoding="utf-8"))
-    return {one["name"]: one["version"] for one in told["components"]}
+    bill = json.loads(path.read_text(encoding="utf-8"))
+    return {one["name"]: one["version"] for one in bill["components"]}

@@ -33,9 +33,9 @@ def typicality_step(shop: Workshop) -> dict[str, Any]:
     if varied:
         more = familiarity.varied(pixels, names, shop.spec, shop.recipe.seed)
         pixels, groups = np.concatenate([pixels, more]), groups + groups
-    found = {key: features(shop, shipped, key, pixels) for key in model_files.present(shop)}
+    features_by_file = {key: features(shop, shipped, key, pixels) for key in model_files.present(shop)}
     wider = unseen(shop)
-    model, limits = familiarity.judged(found, groups, shop.recipe.seed, wider)
+    model, limits = familiarity.judged(features_by_file, groups, shop.recipe.seed, wider)
     path = model.save(shop.work / FILE_NAME)
     results = {
         "passes": PASSES, "films": len(names), "components": len(model.variances), "unseen": round(wider, 4),

@@ -21,14 +21,14 @@ LITTLE_POINTING = 0.5
 
 def points(manifest: Manifest) -> list[Words]:
     """All of them, English and Chinese."""
-    told = manifest.model_dump(mode="json")
+    fields = manifest.model_dump(mode="json")
     rows = manifest.measured
-    found = (
+    measured = (
         *_rates(rows), *_few(rows), *_group(rows), *_strange(rows), *_off(rows),
-        *_recut(manifest), *_unproven(told.get("gates") or ()), *_without_int8(manifest, told.get("refused") or ()),
-        *_doubtful(told.get("maps") or (), told.get("pointing")),
+        *_recut(manifest), *_unproven(fields.get("gates") or ()), *_without_int8(manifest, fields.get("refused") or ()),
+        *_doubtful(fields.get("maps") or (), fields.get("pointing")),
     )  # fmt: skip
-    return [*manifest.weak_points, *(Words(en=english, zh=chinese) for english, chinese in found)]
+    return [*manifest.weak_points, *(Words(en=english, zh=chinese) for english, chinese in measured)]
 
 
 def rate(value: float | None, interval: Sequence[float] | None) -> str:
@@ -43,7 +43,7 @@ def _whole(rows: Iterable[Measured]) -> list[Measured]:
 
 def _worst(rows: Iterable[Measured], value: Callable[[Measured], float | None]) -> tuple[float, Measured] | None:
     """The row in which ``value`` is least, of those that have one."""
-    known = [(found, row) for row in rows if (found := value(row)) is not None]
+    known = [(number, row) for row in rows if (number := value(row)) is not None]
     return min(known, key=lambda one: one[0]) if known else None
 
 
@@ -52,13 +52,13 @@ def _rates(rows: Sequence[Measured]) -> Iterable[tuple[str, str]]:
     if (missing := _worst(_whole(rows), lambda row: row.sensitivity)) and missing[0] < 1.0:
         value, row = missing
         missed = row.positives - round(value * row.positives)
-        told = f"{rate(value, row.sensitivity_ci)} [{row.split}]"
-        yield pair("weak_sensitivity", missed=missed, positives=row.positives, value=told)
+        shown = f"{rate(value, row.sensitivity_ci)} [{row.split}]"
+        yield pair("weak_sensitivity", missed=missed, positives=row.positives, value=shown)
     if (calling := _worst(_whole(rows), lambda row: row.specificity)) and calling[0] < LITTLE_SPECIFICITY:
         value, row = calling
         negatives = row.n - row.positives
-        told = f"{rate(value, row.specificity_ci)} [{row.split}]"
-        yield pair("weak_specificity", called=negatives - round(value * negatives), negatives=negatives, value=told)
+        shown = f"{rate(value, row.specificity_ci)} [{row.split}]"
+        yield pair("weak_specificity", called=negatives - round(value * negatives), negatives=negatives, value=shown)
 
 
 def _few(rows: Sequence[Measured]) -> Iterable[tuple[str, str]]:
@@ -75,8 +75,8 @@ def _group(rows: Iterable[Measured]) -> Iterable[tuple[str, str]]:
         return None if None in ends else sum(interval[1] for interval in ends if interval)
 
     groups = (row for row in rows if "[" in row.split and not row.split.startswith(f"{UNSEEN}["))
-    if found := _worst(groups, hope):
-        row = found[1]
+    if worst := _worst(groups, hope):
+        row = worst[1]
         trait, _, value = row.split.partition("[")[2].removesuffix("]").partition("=")
         yield pair("weak_group", trait=trait, value=value, n=row.n,
                    sensitivity=rate(row.sensitivity, row.sensitivity_ci),
@@ -85,27 +85,27 @@ def _group(rows: Iterable[Measured]) -> Iterable[tuple[str, str]]:
 
 def _strange(rows: Iterable[Measured]) -> Iterable[tuple[str, str]]:
     """The source on which a network that never saw it was worst."""
-    if found := _worst((row for row in rows if row.split.startswith(f"{UNSEEN}[")), lambda row: row.auc):
-        row = found[1]
-        source, told = row.split.removeprefix(UNSEEN), rate(row.auc, row.auc_ci)
+    if worst := _worst((row for row in rows if row.split.startswith(f"{UNSEEN}[")), lambda row: row.auc):
+        row = worst[1]
+        source, shown = row.split.removeprefix(UNSEEN), rate(row.auc, row.auc_ci)
         english, chinese = "a network like it", "同类网络"
         if "teacher" in row.runtime:
             english, chinese = "its teacher", "其教师网络"
         yield (
-            f"Fitted without the source `{source}`, {english} reached an AUC of {told} on the {row.n} films of it.",
-            f"在训练中留出来源 `{source}` 后，{chinese}在该来源 {row.n} 张影像上的 AUC 为 {told}。",
+            f"Fitted without the source `{source}`, {english} reached an AUC of {shown} on the {row.n} films of it.",
+            f"在训练中留出来源 `{source}` 后，{chinese}在该来源 {row.n} 张影像上的 AUC 为 {shown}。",
         )
 
 
 def _off(rows: Iterable[Measured]) -> Iterable[tuple[str, str]]:
-    found = _worst(_whole(rows), lambda row: None if row.ece is None else -row.ece)
-    if found and -found[0] > MISCALIBRATED:
-        yield pair("weak_ece", ece=f"{rate(found[1].ece, found[1].ece_ci)} [{found[1].split}]")
+    worst = _worst(_whole(rows), lambda row: None if row.ece is None else -row.ece)
+    if worst and -worst[0] > MISCALIBRATED:
+        yield pair("weak_ece", ece=f"{rate(worst[1].ece, worst[1].ece_ci)} [{worst[1].split}]")
 
 
 def _recut(manifest: Manifest) -> Iterable[tuple[str, str]]:
-    if (told := manifest.recut) is not None:
-        yield pair("weak_recut", was=told.was, now=manifest.input.crop, films=told.films, other=told.other)
+    if (recut := manifest.recut) is not None:
+        yield pair("weak_recut", was=recut.was, now=manifest.input.crop, films=recut.films, other=recut.other)
 
 
 def _unproven(gates: Sequence[Mapping[str, Any]]) -> Iterable[tuple[str, str]]:

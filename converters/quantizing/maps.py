@@ -80,13 +80,13 @@ def maps_step(shop: Workshop) -> dict[str, Any]:
     films = shop.films(chosen(shop))
     seen = shop.array(films)
     wanted = grad_cam(net, seen)
-    folder, told = model_files.floats(shop, shipped), []
+    folder, entries = model_files.floats(shop, shipped), []
     for runtime, precision in model_files.present(shop):
         path = folder / NAMES[runtime, precision]
-        found = artefacts.outputs(path, runtime, shop.spec, seen, (MAP,))[MAP][:, 0].astype(np.float64)
-        told.append({"runtime": runtime, "precision": precision, **compared(wanted, found)})
+        cells = artefacts.outputs(path, runtime, shop.spec, seen, (MAP,))[MAP][:, 0].astype(np.float64)
+        entries.append({"runtime": runtime, "precision": precision, **compared(wanted, cells)})
     results = {
-        "films": len(films.films), "positives": int(labels_of(films).sum()), "artefacts": told,
+        "films": len(films.films), "positives": int(labels_of(films).sum()), "artefacts": entries,
         **covered(shop, films.films[:COVERED_FILMS], net), "pointing": pointing(shop),
     }  # fmt: skip
     shop.ledger.done("maps", mark, results, [])
@@ -126,9 +126,9 @@ def grad_cam(net: CamNet, films: NDArray[np.uint8]) -> Maps:
         raise ValueError(f"{net.name} has no layer behind which a global mean stands")
     last: list[torch.Tensor] = []
 
-    def begin(_module: nn.Module, _given: object, found: torch.Tensor) -> torch.Tensor:
+    def begin(_module: nn.Module, _given: object, features: torch.Tensor) -> torch.Tensor:
         """The gradient reaches back to the features and no further."""
-        last[:] = [found.detach().requires_grad_()]
+        last[:] = [features.detach().requires_grad_()]
         return last[0]
 
     def shown(one: CamNet, seen: torch.Tensor) -> torch.Tensor:
@@ -152,20 +152,20 @@ def last_layer(net: CamNet) -> nn.Module | None:
     return inner.get_submodule(named) if isinstance(inner, nn.Module) and named else None
 
 
-def compared(wanted: Maps, found: Maps) -> dict[str, Any]:
+def compared(wanted: Maps, given: Maps) -> dict[str, Any]:
     """Both forms of Grad-CAM against a file's maps: ``every_cell``, and ``evidence`` with both cut off below 0."""
     return {
-        "every_cell": asdict(agreement(wanted, found)),
-        "evidence": asdict(agreement(np.maximum(wanted, 0.0), np.maximum(found, 0.0))),
+        "every_cell": asdict(agreement(wanted, given)),
+        "evidence": asdict(agreement(np.maximum(wanted, 0.0), np.maximum(given, 0.0))),
     }
 
 
-def agreement(wanted: Maps, found: Maps) -> Agreement:
+def agreement(wanted: Maps, given: Maps) -> Agreement:
     """See :class:`Agreement`.  Raises :class:`ValueError` for maps of different shapes."""
-    if wanted.shape != found.shape:
-        raise ValueError(f"maps of shape {found.shape} are not those of shape {wanted.shape}")
+    if wanted.shape != given.shape:
+        raise ValueError(f"maps of shape {given.shape} are not those of shape {wanted.shape}")
     values, flat = [], 0
-    for one, other in zip(wanted, found, strict=True):
+    for one, other in zip(wanted, given, strict=True):
         if not np.ptp(one) and not np.ptp(other):
             flat += 1
             continue
@@ -187,8 +187,8 @@ def covered(shop: Workshop, films: Sequence[Film], net: CamNet) -> dict[str, Any
     frame = drawn(shop, model)
     seen = np.rint(to_model_input(frame, shop.spec)[0] * 255.0).astype(np.uint8)
     shown = {**occlusion.example(model, frame), "gradcam": np.round(grad_cam(net, seen)[0], 6).tolist()}
-    told = occlusion.compared(model, films)
-    return {"covered": {"runtime": key[0], "precision": key[1], **told}, "examples": [shown]}
+    correlations = occlusion.compared(model, films)
+    return {"covered": {"runtime": key[0], "precision": key[1], **correlations}, "examples": [shown]}
 
 
 def shown_file(keys: Sequence[Key]) -> Key:
@@ -231,8 +231,8 @@ def pointed(shop: Workshop, fold: Fold) -> Iterator[tuple[bool, float, str]]:
     if not outlined:
         return
     films = shop.films(outlined)
-    found = fitting.outputs(steps.final(shop, fold), shop.array(films), (MAP,))[MAP][:, 0]
-    for film, cells in zip(films.films, found, strict=True):
+    maps = fitting.outputs(steps.final(shop, fold), shop.array(films), (MAP,))[MAP][:, 0]
+    for film, cells in zip(films.films, maps, strict=True):
         outline = film.outlined()
         if outline is not None and outline.any():
             yield strongest_inside(cells, outline), float(outline.mean()), film.patient

@@ -41,8 +41,8 @@ def export_step(shop: Workshop) -> dict[str, Any]:
 
 def not_made(shop: Workshop) -> dict[Key, str]:
     """The files that a library could not make, and why."""
-    told = shop.ledger.read("export").get("refused", ())
-    return {(one["runtime"], one["precision"]): str(one["why"]) for one in told}
+    refused = shop.ledger.read("export").get("refused", ())
+    return {(one["runtime"], one["precision"]): str(one["why"]) for one in refused}
 
 
 def floats(shop: Workshop, fold: Fold) -> Path:
@@ -53,7 +53,7 @@ def floats(shop: Workshop, fold: Fold) -> Path:
 def present(shop: Workshop) -> list[Key]:
     """The files of the shipped network that could be made; an INT8 one of an earlier search is not."""
     folder, searched = floats(shop, shop.material.division.shipped), shop.ledger.read("quantize")
-    lost = {("int8", runtime) for runtime, told in searched.items() if told["chosen"] is None}
+    lost = {("int8", runtime) for runtime, search in searched.items() if search["chosen"] is None}
     made = [key for key in artefacts.wanted(shop.recipe) if (folder / NAMES[key]).is_file()]
     return [(runtime, precision) for runtime, precision in made if (precision, runtime) not in lost]
 

@@ -111,8 +111,8 @@ def search(
 
     def attempt(method: str, spared: Sequence[str]) -> Candidate:
         path = made_by.make(folder / f"try{len(tried)}", method, spared)
-        found = logits(path)
-        tried.append(Candidate(method, tuple(spared), moved(wanted, found), tuple(judge(found)), found, path))
+        rounded = logits(path)
+        tried.append(Candidate(method, tuple(spared), moved(wanted, rounded), tuple(judge(rounded)), rounded, path))
         one = tried[-1]
         said = f"passed, logits move by {one.moved:.3f} of their spread" if one.passed else f"refused: {one.why_not}"
         print(f"  {folder.name} INT8, {method}, layers in float: {len(spared)}: {said}", file=sys.stderr, flush=True)
@@ -147,8 +147,8 @@ def ranked(made_by: Format, folder: Path, method: str, sample: Logits) -> dict[s
     """Layer → how much nearer the logits come to each other when it alone stays in float; the most first."""
     whole = made_by.make(folder / "whole", method, (), first=True)
     reference = made_by.make(folder / "none", method, list(made_by.layers), first=True)
-    aim, found = sample(reference), sample(whole)
-    base = moved(aim, found)
+    aim, rounded = sample(reference), sample(whole)
+    base = moved(aim, rounded)
     gain: dict[str, float] = {}
     with progress.counter("sensitivity of layers: measured") as advance:
         for number, layer in enumerate(made_by.layers, 1):
@@ -161,9 +161,9 @@ def ranked(made_by: Format, folder: Path, method: str, sample: Logits) -> dict[s
     return dict(sorted(gain.items(), key=lambda item: -item[1]))
 
 
-def moved(wanted: NDArray[Any], found: NDArray[Any]) -> float:
+def moved(wanted: NDArray[Any], rounded: NDArray[Any]) -> float:
     """Root-mean-square change of logits (of films, or of the cells of outlines), in spreads of the wanted ones."""
-    return float(np.sqrt(np.mean((found - wanted) ** 2)) / max(float(wanted.std()), 1e-9))
+    return float(np.sqrt(np.mean((rounded - wanted) ** 2)) / max(float(wanted.std()), 1e-9))
 
 
 def remove(path: Path) -> None:

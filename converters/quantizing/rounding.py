@@ -36,7 +36,7 @@ def quantize_step(shop: Workshop) -> dict[str, Any]:
     plain = {fold.name: floats(shop, fold) for fold in shop.trained_folds}
     tuned: dict[str, Path] = {}
     learns = shop.task.distils and not recipe.net.is_foreign
-    found: dict[str, Any] = {}
+    searches: dict[str, Any] = {}
     made: list[Path] = []
     for key in (*artefacts.wanted(recipe), *artefacts.extras(recipe)):
         runtime = key[0]
@@ -44,20 +44,20 @@ def quantize_step(shop: Workshop) -> dict[str, Any]:
             continue
         try:
             search, sources = searched(shop, runtime, court, plain), plain
-            found[runtime] = search.as_dict()
+            searches[runtime] = search.as_dict()
             if search.chosen is None and recipe.quantize.aware_epochs and learns:
                 tuned = sources = tuned or qat.float_files(shop)
                 search = searched(shop, runtime, court, tuned)
-                found[runtime] = quantize.joined(found[runtime], search)
+                searches[runtime] = quantize.joined(searches[runtime], search)
             if search.chosen is not None:
                 made.append(court.predictions(search.chosen.logits).save(predictions_path(shop, key)))
                 made += shipped_int8(shop, runtime, search.chosen, sources[division.shipped.name])
         except (ToolFailed, InferenceFailed) as error:
-            found[runtime] = {"chosen": None, "tried": [], "sensitivity": {}, "refused": str(error)}
+            searches[runtime] = {"chosen": None, "tried": [], "sensitivity": {}, "refused": str(error)}
     for used in ("tries", qat.STAGE):
         shutil.rmtree(shop.work / used, ignore_errors=True)
-    shop.ledger.done("quantize", mark, found, made)
-    return found
+    shop.ledger.done("quantize", mark, searches, made)
+    return searches
 
 
 def searched(shop: Workshop, runtime: str, court: Judging, sources: Mapping[str, Path]) -> quantize.Search:

@@ -63,13 +63,13 @@ class Shipped:
         runtime = artefacts.asked_in(key[0])
         outputs = artefacts.outputs(path, runtime, self.spec, self.films, self.task.outputs)
         answers = self._answers(outputs)
-        found = gates.parity(key[1], *gates.apart(self.outputs, outputs))
+        parity = gates.parity(key[1], *gates.apart(self.outputs, outputs))
         calls = gates.sensitivity(self.original, self._predictions(answers), self.threshold, self.gate)
         # How sure one may be of a sensitivity is the folds' matter: here both answers are known, film by film.
         outcome = GateOutcome.REFUSED if calls.outcome is GateOutcome.REFUSED else GateOutcome.PASSED
         called = replace(calls, gate="shipped calls", outcome=outcome, said=f"as shipped, {calls.said}")
-        if found is not None:
-            return [replace(found, gate="shipped parity", said=f"as shipped, {found.said}"), called]
+        if parity is not None:
+            return [replace(parity, gate="shipped parity", said=f"as shipped, {parity.said}"), called]
         return [self._moved(answers), called]
 
     def _answers(self, outputs: Outputs) -> Answers:

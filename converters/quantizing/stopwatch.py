@@ -46,12 +46,12 @@ def timed_apart(request: Mapping[str, Any], times: int) -> list[float]:
     command = [sys.executable, "-m", "converters.quantizing.stopwatch"]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(part for part in sys.path if part)}
     asked = json.dumps({**request, "times": times})
-    told = subprocess.run(command, input=asked, env=environment, capture_output=True, text=True, check=False)
-    if told.returncode:
-        reason = told.stderr.strip().splitlines() or [f"status {told.returncode}"]
+    done = subprocess.run(command, input=asked, env=environment, capture_output=True, text=True, check=False)
+    if done.returncode:
+        reason = done.stderr.strip().splitlines() or [f"status {done.returncode}"]
         what = Path(str(request.get("path") or request.get("checkpoint") or "the network")).name
         raise ToolFailed(str(request["runtime"]), f"run {what}", reason[-1])
-    values: list[float] = json.loads(told.stdout.splitlines()[-1])
+    values: list[float] = json.loads(done.stdout.splitlines()[-1])
     return values
 
 
@@ -92,30 +92,30 @@ def noise(shape: Sequence[int]) -> Film:
 
 
 def main() -> None:
-    """Answer one request."""
-    told = json.load(sys.stdin)
-    if told["runtime"] == PYTORCH:
-        ask = _network(told)
+    """Answer one job."""
+    job = json.load(sys.stdin)
+    if job["runtime"] == PYTORCH:
+        ask = _network(job)
     else:
-        ask = file_asked(told["runtime"], Path(told["path"]), told["name"], noise(told["shape"]), told["threads"])
-    print(json.dumps(timed(ask, told["times"])))
+        ask = file_asked(job["runtime"], Path(job["path"]), job["name"], noise(job["shape"]), job["threads"])
+    print(json.dumps(timed(ask, job["times"])))
 
 
-def _network(told: Mapping[str, Any]) -> Ask:
+def _network(job: Mapping[str, Any]) -> Ask:
     from converters.data.material import input_spec
     from converters.nets import foreign
     from converters.recipe import Recipe
     from converters.training import checkpoint, train
 
-    recipe = Recipe.model_validate_json(told["recipe"])
-    spec, path = input_spec(recipe), told["checkpoint"] and Path(told["checkpoint"])
+    recipe = Recipe.model_validate_json(job["recipe"])
+    spec, path = input_spec(recipe), job["checkpoint"] and Path(job["checkpoint"])
     if recipe.net.is_foreign:
-        net = foreign.brought_in(recipe, Path(told["near"]), spec, Path(told["work"]))
+        net = foreign.brought_in(recipe, Path(job["near"]), spec, Path(job["work"]))
         if path:
             checkpoint.fill(net, checkpoint.load(path).state, path)
     else:
         net = train.restored(path)
-    return network_asked(net, noise(spec.shape), told["threads"])
+    return network_asked(net, noise(spec.shape), job["threads"])
 
 
 def _milliseconds(ask: Ask) -> float:

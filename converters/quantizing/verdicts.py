@@ -24,27 +24,27 @@ def gate_step(shop: Workshop) -> dict[str, Any]:
     if (known := shop.ledger.results("gates", mark)) is not None:
         return known
     tried, explained, lost = shop.ledger.read("quantize"), explanations(shop), not_made(shop)
-    court, whole, made, told = court_of(shop), Shipped.of(shop), [], []
+    court, whole, made, entries = court_of(shop), Shipped.of(shop), [], []
     for key in (*artefacts.wanted(recipe), *artefacts.extras(recipe)):
         if key in lost:
-            told.append(_entry(key, [], lost[key]))
+            entries.append(_entry(key, [], lost[key]))
             continue
         if key[1] == "int8" and tried[key[0]]["chosen"] is None:
-            told.append(_without_choice(key, tried[key[0]]))
+            entries.append(_without_choice(key, tried[key[0]]))
             continue
         if key[1] == "int8":
             verdicts = list(tried[key[0]]["chosen"]["gates"])
         elif key in artefacts.EXTRAS:  # the same weights as the file that every fold has
             verdicts = []
         else:
-            found, apart = _float_file(shop, key)
-            made.append(court.predictions(found).save(predictions_path(shop, key)))
+            answers, apart = _float_file(shop, key)
+            made.append(court.predictions(answers).save(predictions_path(shop, key)))
             parity = gates.parity(key[1], *apart)
-            verdicts = [one.as_dict() for one in (*court.verdicts(found), *([parity] if parity else []))]
+            verdicts = [one.as_dict() for one in (*court.verdicts(answers), *([parity] if parity else []))]
         path = floats(shop, shop.material.division.shipped) / artefacts.name_of(key)
         beside = (*explained.get(key, []), *whole.verdicts(path, key))
-        told.append(_entry(key, [*verdicts, *(one.as_dict() for one in beside)]))
-    results = {"artefacts": told}
+        entries.append(_entry(key, [*verdicts, *(one.as_dict() for one in beside)]))
+    results = {"artefacts": entries}
     shop.ledger.done("gates", mark, results, made)
     return results
 
@@ -60,24 +60,24 @@ def passed_extras(shop: Workshop) -> list[Key]:
 
 
 def _let_through(shop: Workshop) -> list[Key]:
-    told = shop.ledger.read("gates")["artefacts"]
-    return [(one["runtime"], one["precision"]) for one in told if one["outcome"] != GateOutcome.REFUSED.value]
+    entries = shop.ledger.read("gates")["artefacts"]
+    return [(one["runtime"], one["precision"]) for one in entries if one["outcome"] != GateOutcome.REFUSED.value]
 
 
 def explanations(shop: Workshop) -> dict[Key, list[GateResult]]:
     """What the gate of the maps says of every file that was compared with Grad-CAM."""
-    told = shop.ledger.read("maps")["artefacts"]
+    entries = shop.ledger.read("maps")["artefacts"]
     return {
         (one["runtime"], one["precision"]): [gates.explanation(one["every_cell"]["mean"], shop.recipe.gate)]
-        for one in told
+        for one in entries
     }
 
 
-def _without_choice(key: Key, told: dict[str, Any]) -> dict[str, Any]:
+def _without_choice(key: Key, account: dict[str, Any]) -> dict[str, Any]:
     """An INT8 file of which no candidate passed: what the nearest one was refused for."""
-    if not told["tried"]:
-        return _entry(key, [], str(told["refused"]))
-    nearest = min(told["tried"], key=lambda one: float(one["moved"]))
+    if not account["tried"]:
+        return _entry(key, [], str(account["refused"]))
+    nearest = min(account["tried"], key=lambda one: float(one["moved"]))
     return {**_entry(key, nearest["gates"], str(nearest["refused"])), "outcome": GateOutcome.REFUSED.value}
 
 
@@ -95,8 +95,8 @@ def _float_file(shop: Workshop, key: Key) -> tuple[Answers, tuple[float, float]]
     pooled, largest = [], (0.0, 0.0)
     for fold in shop.material.division.folds:
         net, films = steps.final(shop, fold), shop.array(shop.films(fold.held))
-        found = artefacts.outputs(floats(shop, fold) / NAMES[key], key[0], shop.spec, films, shop.task.outputs)
-        relative, absolute = gates.apart(original_outputs(shop, fold), found)
+        outputs = artefacts.outputs(floats(shop, fold) / NAMES[key], key[0], shop.spec, films, shop.task.outputs)
+        relative, absolute = gates.apart(original_outputs(shop, fold), outputs)
         largest = max(largest[0], relative), max(largest[1], absolute)
-        pooled.append(shop.task.answers(found, net.first_bias))
+        pooled.append(shop.task.answers(outputs, net.first_bias))
     return np.concatenate(pooled), largest

@@ -29,9 +29,9 @@ class Trained:
     multiplications: int | None
 
     @classmethod
-    def from_dict(cls, stage: str, fold: str, told: Mapping[str, Any]) -> Self:
+    def from_dict(cls, stage: str, fold: str, entry: Mapping[str, Any]) -> Self:
         """From a step's account of one fold."""
-        return cls(stage, fold, told.get("auc"), told.get("parameters"), told.get("multiplications"))
+        return cls(stage, fold, entry.get("auc"), entry.get("parameters"), entry.get("multiplications"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,10 +42,10 @@ class Pruning:
     layers: tuple[tuple[str, int, int], ...]
 
     @classmethod
-    def from_dict(cls, told: Mapping[str, Any]) -> Self:
+    def from_dict(cls, entry: Mapping[str, Any]) -> Self:
         """From ``Pruned.as_dict``."""
-        layers = tuple((one["name"], one["before"], one["after"]) for one in told.get("layers", ()))
-        return cls(float(told.get("kept", 1.0)), layers)
+        layers = tuple((one["name"], one["before"], one["after"]) for one in entry.get("layers", ()))
+        return cls(float(entry.get("kept", 1.0)), layers)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,14 +69,14 @@ class Quantized:
     found: bool
 
     @classmethod
-    def from_dict(cls, runtime: str, told: Mapping[str, Any]) -> Self:
+    def from_dict(cls, runtime: str, entry: Mapping[str, Any]) -> Self:
         """From ``Search.as_dict``."""
         tried = tuple(
             Attempt(one.get("method", ""), tuple(one.get("spared", ())), float(one.get("moved", 0.0)),
                     one.get("refused", ""), bool(one.get("aware")))
-            for one in told.get("tried", ())
+            for one in entry.get("tried", ())
         )  # fmt: skip
-        return cls(runtime, tried, tuple(told.get("sensitivity", {}).items()), told.get("chosen") is not None)
+        return cls(runtime, tried, tuple(entry.get("sensitivity", {}).items()), entry.get("chosen") is not None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,10 +90,10 @@ class FileGates:
     why: str = ""
 
     @classmethod
-    def from_dict(cls, told: Mapping[str, Any]) -> Self:
+    def from_dict(cls, entry: Mapping[str, Any]) -> Self:
         """From an entry of ``gates.json``."""
-        gates = tuple(GateResult.from_dict(one) for one in told.get("gates", ()))
-        return cls(told["runtime"], told["precision"], GateOutcome(told["outcome"]), gates, told.get("why", ""))
+        gates = tuple(GateResult.from_dict(one) for one in entry.get("gates", ()))
+        return cls(entry["runtime"], entry["precision"], GateOutcome(entry["outcome"]), gates, entry.get("why", ""))
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,12 +109,12 @@ class Timed:
     bytes: int
 
     @classmethod
-    def from_dict(cls, told: Mapping[str, Any]) -> Self:
+    def from_dict(cls, entry: Mapping[str, Any]) -> Self:
         """From a row of ``speed.json``."""
-        middle = float(told["milliseconds"])
+        middle = float(entry["milliseconds"])
         return cls(
-            told["runtime"], told["precision"], told.get("name", ""), middle, float(told.get("low", middle)),
-            float(told.get("high", middle)), int(told.get("bytes", 0)),
+            entry["runtime"], entry["precision"], entry.get("name", ""), middle, float(entry.get("low", middle)),
+            float(entry.get("high", middle)), int(entry.get("bytes", 0)),
         )  # fmt: skip
 
 
@@ -133,11 +133,11 @@ class Mapped:
     evidence_n: int
 
     @classmethod
-    def from_dict(cls, told: Mapping[str, Any]) -> Self:
+    def from_dict(cls, entry: Mapping[str, Any]) -> Self:
         """From an entry of ``maps.json`` of which some film counts."""
-        every, evidence = told["every_cell"], told["evidence"]
+        every, evidence = entry["every_cell"], entry["evidence"]
         return cls(
-            told["runtime"], told["precision"], every["n"], every["mean"], every["median"], every["low"],
+            entry["runtime"], entry["precision"], every["n"], every["mean"], every["median"], every["low"],
             every["least"], evidence["mean"], evidence["n"],
         )  # fmt: skip
 
@@ -155,12 +155,12 @@ class Unseen:
     auc_ci: tuple[float, float] | None
 
     @classmethod
-    def from_dict(cls, trait: str, told: Mapping[str, Any]) -> Self:
+    def from_dict(cls, trait: str, entry: Mapping[str, Any]) -> Self:
         """From an entry of ``leave_out.json``."""
-        interval = told.get("auc_ci")
+        interval = entry.get("auc_ci")
         return cls(
-            trait, str(told["value"]), int(told["n"]), int(told["positives"]), int(told["learnt_from"]),
-            told.get("auc"), (float(interval[0]), float(interval[1])) if interval else None,
+            trait, str(entry["value"]), int(entry["n"]), int(entry["positives"]), int(entry["learnt_from"]),
+            entry.get("auc"), (float(interval[0]), float(interval[1])) if interval else None,
         )  # fmt: skip
 
 
@@ -181,22 +181,22 @@ class Accounts:
     unseen: tuple[Unseen, ...] = ()
 
     @classmethod
-    def from_dict(cls, told: Mapping[str, Mapping[str, Any]]) -> Self:
+    def from_dict(cls, entry: Mapping[str, Mapping[str, Any]]) -> Self:
         """From step → its results."""
-        left = told.get("leave_out", {})
+        left = entry.get("leave_out", {})
         trained = tuple(
             Trained.from_dict(stage, fold, one)
             for stage in ("train", "distill", "prune")
-            for fold, one in told.get(stage, {}).items()
+            for fold, one in entry.get(stage, {}).items()
         )
-        pruned = told.get("prune", {})
+        pruned = entry.get("prune", {})
         shipped = pruned.get("whole") or next(iter(pruned.values()), None)
-        speed, maps = told.get("speed", {}), told.get("maps", {})
+        speed, maps = entry.get("speed", {}), entry.get("maps", {})
         return cls(
             trained,
             Pruning.from_dict(shipped) if shipped else None,
-            tuple(Quantized.from_dict(runtime, one) for runtime, one in told.get("quantize", {}).items()),
-            tuple(FileGates.from_dict(one) for one in told.get("gates", {}).get("artefacts", ())),
+            tuple(Quantized.from_dict(runtime, one) for runtime, one in entry.get("quantize", {}).items()),
+            tuple(FileGates.from_dict(one) for one in entry.get("gates", {}).get("artefacts", ())),
             tuple(Timed.from_dict(one) for one in speed.get("rows", ())),
             str(speed.get("machine", "")),
             tuple(Mapped.from_dict(one) for one in maps.get("artefacts", ()) if one["every_cell"]["n"]),
@@ -220,10 +220,10 @@ class Accounts:
     @classmethod
     def read(cls, work: Path) -> Self:
         """From the files in a work folder, in the ledger's envelope or bare; what is absent stays empty."""
-        told: dict[str, Any] = {}
+        entries: dict[str, Any] = {}
         for step in ("train", "distill", "prune", "quantize", "gates", "speed", "maps", "leave_out"):
             path = work / f"{step}.json"
             if path.is_file():
                 entry = json.loads(path.read_text(encoding="utf-8"))
-                told[step] = entry.get("results", entry)
-        return cls.from_dict(told)
+                entries[step] = entry.get("results", entry)
+        return cls.from_dict(entries)

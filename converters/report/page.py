@@ -108,8 +108,8 @@ def _figures(
         if drawn:
             share = main.decision_curve.prevalence if main.decision_curve else 0.0
             useless = key == "decision" and main.decision_curve is not None and main.decision_curve.useful is None
-            told = [f"<p><b>{say('weak_useless')}</b></p>"] if useless else []
-            yield _section(key, drawn, _note(f"{key}_note", prevalence=f"{share:.0%}"), *told)
+            warning = [f"<p><b>{say('weak_useless')}</b></p>"] if useless else []
+            yield _section(key, drawn, _note(f"{key}_note", prevalence=f"{share:.0%}"), *warning)
     if drawn := figures.pruning(accounts):
         kept = f"{accounts.pruning.kept:.0%}" if accounts.pruning else ""
         yield _section("pruning", drawn, _note("pruning_note", kept=kept))
@@ -133,9 +133,9 @@ def _weak(subject: Subject, main: Evaluation, accounts: Accounts) -> Iterable[st
         yield say("weak_specificity", called=called, negatives=negatives, value=value)
     if 0 < main.positives < FEW_POSITIVES:
         yield say("weak_few", positives=main.positives, missed=f"{min(100.0, 300.0 / main.positives):.1f}")
-    told = [one for one in main.subgroups if one.sensitivity is not None]
-    if told:
-        worst = told[0]
+    groups = [one for one in main.subgroups if one.sensitivity is not None]
+    if groups:
+        worst = groups[0]
         yield say(
             "weak_group", trait=worst.trait, value=worst.value, n=worst.n,
             sensitivity=_rate(worst.sensitivity, worst.sensitivity_ci),
@@ -257,9 +257,9 @@ def _maps(accounts: Accounts) -> Iterable[str]:
             for one in accounts.mapped
         ))  # fmt: skip
     if accounts.pointing:
-        told = accounts.pointing
-        rate, chance = _rate(told["share"], tuple(told["share_ci"])), f"{told['chance']:.3f}"
-        yield f"<p>{say('pointing', hits=told['hits'], n=told['n'], rate=rate, chance=chance)}</p>"
+        pointing = accounts.pointing
+        rate, chance = _rate(pointing["share"], tuple(pointing["share_ci"])), f"{pointing['chance']:.3f}"
+        yield f"<p>{say('pointing', hits=pointing['hits'], n=pointing['n'], rate=rate, chance=chance)}</p>"
 
 
 def _explained(accounts: Accounts) -> Iterable[str]:
@@ -268,8 +268,8 @@ def _explained(accounts: Accounts) -> Iterable[str]:
         head = [say("method"), say("median_spread"), say("count")]
         yield _table(head, (
             (say(name) if name in CATALOGUE else escape(name),
-             f"{told['median']:.2f} ({told['low']:.2f} – {told['high']:.2f})", str(told["films"]))
-            for name, told in accounts.explained
+             f"{one['median']:.2f} ({one['low']:.2f} – {one['high']:.2f})", str(one["films"]))
+            for name, one in accounts.explained
         ))  # fmt: skip
 
 

@@ -34,8 +34,8 @@ class Curve:
     def as_dict(self) -> dict[str, Any]:
         """As JSON."""
         rows = ("thresholds", "model", "low", "high", "treat_all")
-        told = {name: [round(value, 4) for value in getattr(self, name)] for name in rows}
-        return {**told, "prevalence": round(self.prevalence, 4)}
+        numbers = {name: [round(value, 4) for value in getattr(self, name)] for name in rows}
+        return {**numbers, "prevalence": round(self.prevalence, 4)}
 
     @property
     def useful(self) -> tuple[float, float] | None:

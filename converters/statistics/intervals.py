@@ -125,12 +125,12 @@ def rate_interval(hits: NDArray[np.bool_], patients: Sequence[str], seed: int = 
     It is no narrower than Wilson's of as many independent films, which a bootstrap of few patients would be.  Where all
     films, or none, are hits the resamples say nothing, and Wilson's is that of as many films as there are patients.
     """
-    count, found = len(hits), int(hits.sum())
+    count, hit = len(hits), int(hits.sum())
     people = len(set(patients))
-    if found in (0, count):
-        return Rate(people if found else 0, people).interval
+    if hit in (0, count):
+        return Rate(people if hit else 0, people).interval
     low, high = mean_interval(hits.astype(np.float64), patients, seed)
-    least = Rate(found, count).interval or (0.0, 1.0)
+    least = Rate(hit, count).interval or (0.0, 1.0)
     return min(low, least[0]), max(high, least[1])
 
 
@@ -150,10 +150,10 @@ def mean_interval(values: NDArray[np.float64], patients: Sequence[str], seed: in
 
 def limits(values: Iterable[float | None]) -> tuple[float, float] | None:
     """The middle 95 % of bootstrap ``values``, of those that exist; ``None`` when none does."""
-    found = [value for value in values if value is not None]
-    if not found:
+    known = [value for value in values if value is not None]
+    if not known:
         return None
-    low, high = np.percentile(found, (2.5, 97.5))
+    low, high = np.percentile(known, (2.5, 97.5))
     return float(low), float(high)
 
 

@@ -83,8 +83,8 @@ class Marks:
 
 def marked(probability: NDArray[np.float32], truth: Mask, threshold: float) -> Marks:
     """The marks of one film or volume: components of ``probability`` ≥ ``threshold`` against those of ``truth``."""
-    found, true = probability >= threshold, truth.astype(bool)
-    marks, n_marks = components(found)
+    mask, true = probability >= threshold, truth.astype(bool)
+    marks, n_marks = components(mask)
     lesions, n_lesions = components(true)
     together = np.zeros((n_lesions + 1, n_marks + 1), dtype=np.int64)
     np.add.at(together, (lesions.ravel(), marks.ravel()), 1)
@@ -96,7 +96,7 @@ def marked(probability: NDArray[np.float32], truth: Mask, threshold: float) -> M
     scores = peaks[1:]
     best = tuple(float(scores[row].max()) if row.any() else 0.0 for row in hit)
     stray = tuple(float(score) for score, on_lesion in zip(scores, hit.any(axis=0), strict=True) if not on_lesion)
-    return Marks(best, stray, dice(found, true))
+    return Marks(best, stray, dice(mask, true))
 
 
 @dataclass(frozen=True, slots=True)

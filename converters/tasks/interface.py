@@ -179,5 +179,5 @@ class Task(ABC):
 
     def golden_probability(self, recorded: Any, code: str) -> float | None:
         """A finding's probability in what a golden case records of this task; ``None`` where it is not there."""
-        found = recorded.get(code) if isinstance(recorded, Mapping) else None
-        return None if found is None else float(found)
+        probability = recorded.get(code) if isinstance(recorded, Mapping) else None
+        return None if probability is None else float(probability)

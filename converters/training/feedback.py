@@ -239,8 +239,8 @@ def taken(work: Path, exports: Sequence[Path], key: Path, pack: str) -> tuple[Fi
         return ()
     own = private_key(key)
     films = tuple(films_of(path, own, pack) for path in exports)
-    told = [str(path.resolve()) for path in exports]
-    write_json(work / NOTE, {"exports": told, "key": str(key.resolve())})
+    note = [str(path.resolve()) for path in exports]
+    write_json(work / NOTE, {"exports": note, "key": str(key.resolve())})
     return films
 
 
@@ -248,9 +248,9 @@ def remembered(work: Path, pack: str) -> tuple[FilmSet, ...]:
     """The films of the exports that training took, opened again."""
     if not (work / NOTE).is_file():
         return ()
-    told = json.loads((work / NOTE).read_text(encoding="utf-8"))
-    own = private_key(Path(told["key"]))
-    return tuple(films_of(Path(path), own, pack) for path in told["exports"])
+    note = json.loads((work / NOTE).read_text(encoding="utf-8"))
+    own = private_key(Path(note["key"]))
+    return tuple(films_of(Path(path), own, pack) for path in note["exports"])
 
 
 # --- keys -------------------------------------------------------------------------------------------------------------

@@ -162,7 +162,7 @@ def _epoch(
     batches = [order[start : start + plan.batch] for start in range(0, len(order), plan.batch)]
     batches = [batch for batch in batches if len(batch) >= 2]  # batch normalisation cannot learn from one film
     net.train()
-    total, count, began, told = 0.0, 0, time.monotonic(), time.monotonic()
+    total, count, began, reported = 0.0, 0, time.monotonic(), time.monotonic()
     for number, index in enumerate(batches):
         for group in optimiser.param_groups:
             group["lr"] = learning_rate(plan, epoch * len(batches) + number, plan.epochs * len(batches))
@@ -185,9 +185,9 @@ def _epoch(
         step = epoch * len(batches) + number
         blend(average, net, min(1.0 - 1.0 / plan.average_steps, step / (step + 10.0)))
         total, count = total + float(each.detach().sum()), count + len(index)
-        if time.monotonic() - told > 5.0:
-            told = time.monotonic()
-            left = (told - began) / (number + 1) * (len(batches) - number - 1)
+        if time.monotonic() - reported > 5.0:
+            reported = time.monotonic()
+            left = (reported - began) / (number + 1) * (len(batches) - number - 1)
             line = f"  step {number + 1}/{len(batches)} loss {total / count:.4f}, {left:.0f} s left"
             print(line, file=sys.stderr, flush=True)
     return total / max(1, count)
@@ -239,8 +239,8 @@ def over(
     net: CamNet, films: NDArray[np.uint8], ask: Callable[[CamNet, Tensor], Tensor], batch: int = 64
 ) -> NDArray[np.float64]:
     """What ``ask`` gives for every film, in evaluation mode and without gradients."""
-    found = [one[0] for one in _asked(net, films, lambda own, seen: (ask(own, seen),), batch)]
-    return np.asarray(torch.cat(found).double().numpy(), dtype=np.float64)
+    parts = [one[0] for one in _asked(net, films, lambda own, seen: (ask(own, seen),), batch)]
+    return np.asarray(torch.cat(parts).double().numpy(), dtype=np.float64)
 
 
 def outputs(net: CamNet, films: NDArray[np.uint8], names: Sequence[str]) -> dict[str, NDArray[np.float32]]:
@@ -262,5 +262,5 @@ def _asked(
     for start in range(0, len(films), batch):
         seen = torch.from_numpy(films[start : start + batch]).float().unsqueeze(1) / 255.0
         with torch.no_grad():
-            found = ask(net, laid_out(seen).to(there))
-        yield tuple(one.cpu() for one in found)
+            answer = ask(net, laid_out(seen).to(there))
+        yield tuple(one.cpu() for one in answer)

@@ -28,8 +28,8 @@ def leave_out_step(shop: Workshop) -> dict[str, Any]:
         (shop.work / f"{STEP}.json").unlink(missing_ok=True)  # of an earlier recipe
         return {}
     folds = left_out(shop, trait)
-    told = {**steps.tables(recipe, "train", "net", "cost", "input"), **begun(shop, "train")}
-    tables = {**told, STEP: repr(list(folds.items()))}
+    trained_from = {**steps.tables(recipe, "train", "net", "cost", "input"), **begun(shop, "train")}
+    tables = {**trained_from, STEP: repr(list(folds.items()))}
     mark = shop.ledger.fingerprint(tables, (), shop.digest)
     if (known := shop.ledger.results(STEP, mark)) is not None:
         return known
@@ -53,15 +53,15 @@ def left_out(shop: Workshop, trait: str) -> Mapping[str, Fold]:
     sources = sorted(set(values.values()) - {""})
     if len(sources) < 2:
         raise RecipeInvalid(shop.recipe.pack, f"[data] leave_out: the films have {len(sources)} values of “{trait}”")
-    found = {}
+    folds = {}
     for number, (value, fold) in enumerate(
         zip(sources, by_source(labels, shop.material.group_of, values), strict=True)
     ):
         for label, word in ((0, "negative"), (1, "positive")):
             if not any(labels[name] == label for name in fold.train):
                 raise ClassEmpty(fold.name, word)
-        found[value] = Fold(f"source{number}", fold.train, fold.held)
-    return found
+        folds[value] = Fold(f"source{number}", fold.train, fold.held)
+    return folds
 
 
 def judged(shop: Workshop, fold: Fold) -> dict[str, Any]:

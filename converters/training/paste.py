@@ -38,15 +38,15 @@ def outlined(films: FilmSet, side: tuple[int, int], count: int) -> Lesions:
 
     Raises :class:`~converters.failures.DataUnreadable` where no film at all has one.
     """
-    found = Lesions(np.zeros((count, *side), dtype=np.bool_), np.zeros(count, dtype=np.bool_))
+    lesions = Lesions(np.zeros((count, *side), dtype=np.bool_), np.zeros(count, dtype=np.bool_))
     for row, film in enumerate(films.films):
-        found.positive[row] = film.label == 1
+        lesions.positive[row] = film.label == 1
         outline = film.outlined()
         if outline is not None:
-            found.masks[row] = squash(outline.astype(np.float32), *side) >= 0.5
-    if not len(found.donors):
+            lesions.masks[row] = squash(outline.astype(np.float32), *side) >= 0.5
+    if not len(lesions.donors):
         raise DataUnreadable(films.name, "no film has an outlined lesion that change.paste could take")
-    return found
+    return lesions
 
 
 def pasted(
@@ -58,7 +58,7 @@ def pasted(
     Beside them (B,): the row whose target each film now has.  A negative film with a positive lesion takes its donor's;
     a lesion takes nothing away, so every other film keeps its own.
     """
-    out, told, donors = films.clone(), index.copy(), lesions.donors
+    out, labelled_as, donors = films.clone(), index.copy(), lesions.donors
     for place, row in enumerate(index):
         draw = torch.rand(4, generator=rng).tolist()
         donor = int(donors[min(int(draw[1] * len(donors)), len(donors) - 1)])
@@ -67,8 +67,8 @@ def pasted(
         patch = torch.from_numpy(seen[donor]).float() / 255.0
         out[place, 0] = blended(films[place, 0], patch, torch.from_numpy(lesions.masks[donor]), (draw[2], draw[3]))
         if lesions.positive[donor] and not lesions.positive[row]:
-            told[place] = donor
-    return out, told
+            labelled_as[place] = donor
+    return out, labelled_as
 
 
 def blended(film: Tensor, donor: Tensor, mask: Tensor, where: tuple[float, float]) -> Tensor:

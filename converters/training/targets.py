@@ -82,15 +82,15 @@ def findings_of(films: FilmSet, labels: NDArray[np.int64]) -> NDArray[np.float64
     """(N, A) single findings; a film of which only the label is known takes the mean of the films of its label."""
     width = max((len(film.findings) for film in films.films), default=0)
     known = np.array([len(film.findings) == width for film in films.films])
-    found = np.zeros((len(labels), width))
-    found[known] = np.array([film.findings for film in films.films if len(film.findings) == width]).reshape(
+    findings = np.zeros((len(labels), width))
+    findings[known] = np.array([film.findings for film in films.films if len(film.findings) == width]).reshape(
         int(known.sum()), width
     )
     for label in (0, 1):
-        told, untold = known & (labels == label), ~known & (labels == label)
-        if told.any() and untold.any():
-            found[untold] = found[told].mean(axis=0)
-    return found
+        known_here, untold = known & (labels == label), ~known & (labels == label)
+        if known_here.any() and untold.any():
+            findings[untold] = findings[known_here].mean(axis=0)
+    return findings
 
 
 def traits(film: Film, names: str | None) -> str:
