@@ -241,8 +241,8 @@ class Relay:
         kept = self._memory.keys(self._hospital.verify)
         known, spoken = self._hospital.serial, Version.FIRST
         if kept is not None:
-            keys, spoken = credentials.open_keys(kept, self._box, self._hospital)
-            known = max(known, keys.serial)
+            before, spoken = credentials.open_keys(kept, self._box, self._hospital)
+            known = max(known, before.serial)
         if version < spoken:
             return  # a form once spoken is never given up: the hospital has not heard yet which one this box reads
         if keys.serial < known:
