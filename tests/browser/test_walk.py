@@ -165,7 +165,7 @@ def test_a_clip_is_looked_through_frame_by_frame(box: Clinic, doctor: Person, fo
         greys.append(doctor.ink())
     assert greys == sorted(greys)
     assert doctor.find("#frame-text").text == "第 5 帧，共 5 帧"
-    assert "只阅读了第 3 帧" in doctor.find(".hint").text
+    assert "只判读了第 3 帧" in doctor.find(".hint").text
     quiet(doctor)
 
 
