@@ -1,1 +1,1 @@
-"""How images come to the box: over DICOM, from a watched folder, by hand; all through one door, `accept.Door`."""
+"""How images reach the box: over DICOM, from a watched folder, a stick or a command; all through `accept.Door`."""

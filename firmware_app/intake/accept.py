@@ -1,8 +1,8 @@
-"""The one door by which an image becomes ours.  Over DICOM, from a folder or by hand: every image passes here.
+"""The door: the one place where the box accepts an image, whether it comes over DICOM, from a folder or from a stick.
 
-The order is the promise.  An object is whole (`header.examine`), on the disk (fsync), under its name (link, fsync of
-the directory) and recorded (a FULL transaction), and only then does the door return; a power cut one instruction
-later loses nothing.  What is refused is journalled with its code and leaves no bytes behind.
+The order of the steps is the promise.  The object is checked for completeness (`header.examine`), written to the disk
+(fsync), given its name (link, fsync of the directory) and recorded (a FULL transaction); only then does the door
+return.  A power cut one instruction later loses nothing.  A refusal is journalled with its code and leaves no bytes.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ _HEAD_BYTES = PREAMBLE_BYTES + len(MAGIC) + 12
 
 
 class Outcome(StrEnum):
-    """What the door did with an object that it did not refuse."""
+    """What happened to an object that was not refused."""
 
     ACCEPTED = "accepted"
     DUPLICATE = "duplicate"
@@ -58,7 +58,7 @@ class Outcome(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Admission:
-    """An object that the box holds now, durably; for a duplicate, the instance that was here before."""
+    """An object that the box now holds durably; for a duplicate, the instance that it already had."""
 
     outcome: Outcome
     instance: str
@@ -67,7 +67,7 @@ class Admission:
 
 @dataclass(frozen=True, slots=True)
 class Announced:
-    """What the sender said it would send (PS3.7 9.3.1.1, Affected SOP Class and Instance UID)."""
+    """What the sender's C-STORE request named (PS3.7 9.3.1.1, Affected SOP Class and Instance UID)."""
 
     sop_class_uid: str
     sop_instance_uid: str
@@ -75,7 +75,7 @@ class Announced:
     def check(self, header: Header) -> None:
         if header.sop_class_uid != self.sop_class_uid:
             raise IdentityMismatch(keyword="SOPClassUID")
-        # Of a UID that is too long dcmtk, and what is built on it, announces what has room in its command.
+        # dcmtk, and software built on it, cuts an overlong UID to the length that fits into its command.
         if self.sop_instance_uid not in (header.sop_instance_uid, header.sop_instance_uid[:UID_MOST]):
             raise IdentityMismatch(keyword="SOPInstanceUID")
 
@@ -93,11 +93,11 @@ class Door:
         self._name_locks = tuple(threading.Lock() for _ in range(256))
 
     def check_space(self) -> None:
-        """Raise `SpaceShort` when no object would be taken now."""
+        """Raise `SpaceShort` when the disk is too full to accept an object."""
         check_space(self.state.incoming, self._reserve_bytes)
 
     def make_folders(self) -> None:
-        """Make every ``images/ab/`` beforehand, so that no image waits for its folder to become durable."""
+        """Make every ``images/ab/`` in advance, so that no image waits for its folder to become durable."""
         with disk_errors(self.state.root), self._folders_lock:
             folders = [self.state.images / f"{number:02x}" for number in range(256)]
             for folder in folders:
@@ -114,18 +114,18 @@ class Door:
     def accept_spooled(
         self, spool: Spool, arrival_path: str, association: int | None, announced: Announced | None = None
     ) -> Admission:
-        """Take the DICOM file in *spool*, which is gone afterwards whatever happens.
+        """Accept the DICOM file in *spool*, which is removed afterwards in any case.
 
-        Raises a leaf of `IntakeError` when it is refused; the refusal is in the journal by then.
+        Raises a subclass of `IntakeError` when it is refused; the refusal is already in the journal then.
         """
         arrival_path = readable(arrival_path)
         with self._refusals_recorded(arrival_path):
             return self._take_dicom(spool, arrival_path, association, announced)
 
     def accept_file(self, path: Path, arrival_path: str | None = None, association: int | None = None) -> Admission:
-        """Take a copy of the file at *path*, DICOM or a picture; the file itself is never changed.
+        """Accept a copy of the file at *path*, DICOM or a picture; the file itself is never changed.
 
-        Raises as `accept_spooled`, and `NotARegularFile`, `FileUnreadable` or what `_stranger` finds.
+        Raises what `accept_spooled` raises, `NotARegularFile`, `FileUnreadable`, or the error of `_stranger`.
         """
         arrival_path = readable(arrival_path or str(path))
         with self._refusals_recorded(arrival_path):
@@ -134,7 +134,7 @@ class Door:
                 if size > self._limit_bytes:
                     raise ObjectTooLarge(limit_mb=self._limit_bytes // 1_000_000)
                 head = read_at(descriptor, _HEAD_BYTES, 0)
-                is_dicom = head[PREAMBLE_BYTES : PREAMBLE_BYTES + len(MAGIC)] == MAGIC  # whatever its preamble pretends
+                is_dicom = head[PREAMBLE_BYTES : PREAMBLE_BYTES + len(MAGIC)] == MAGIC  # in spite of its preamble
                 suffix = None if is_dicom else file_kind.kind(head)
                 if suffix is None and not is_dicom and not looks_like_data_set(head):
                     raise _stranger(descriptor, size, head)
@@ -148,9 +148,9 @@ class Door:
     def refuse(
         self, arrival_path: str, error: LanternError, *, held: Held | None = None, kept_file: str | None = None
     ) -> None:
-        """Journal that something was refused.  A disk too full even for that line costs the ballast, not the box.
+        """Journal a refusal.  When the disk is too full even for that line, the ballast file is given up.
 
-        Never raises: the sender is owed the refusal itself, written down or not.
+        Never raises: the sender must get its answer whether or not the refusal could be journalled.
         """
         for may_retry in (True, False):
             try:
@@ -168,7 +168,7 @@ class Door:
         try:
             yield
         except (InstanceConflict, HeaderConflict):
-            raise  # journalled where it was found, with what it conflicts with
+            raise  # already journalled in `_again`, with the instance that it conflicts with
         except IntakeError as error:
             self.refuse(arrival_path, error)
             raise
@@ -187,13 +187,13 @@ class Door:
         finally:
             spool.discard()
 
-    def _name(self, instance: str, told: Mapping[str, str]) -> None:
-        """Who it is, for the people at the viewer: whether or not a reader is there to open the image.
+    def _name(self, instance: str, values: Mapping[str, str]) -> None:
+        """Write the patient's identity for the viewer, so that it shows even while no reader is running.
 
-        Neither durable nor owed to the sender, because the decode child writes it again.
+        It need not be durable and a failure is ignored, because the decode child writes it again.
         """
         with suppress(OSError):
-            identity.write(told, self.state.display / instance)
+            identity.write(values, self.state.display / instance)
 
     def _take_picture(self, spool: Spool, suffix: str, arrival_path: str, association: int | None) -> Admission:
         try:
@@ -211,7 +211,7 @@ class Door:
         if held is not None:
             return self._again(spool, held, sha256, arrival_path)
         file = f"images/{sha256[:2]}/{sha256}{suffix}"
-        # From the link to its row, or to its removal, no other thread may rely on this name.
+        # Between the link and its row (or its removal) no other thread may rely on this name.
         with self._name_locks[int(sha256[:2], 16)]:
             is_new = self._link(spool, file)
             with self._database_errors():
@@ -233,13 +233,13 @@ class Door:
                 if is_new and admitted.file != file:
                     self._unlink(file)
             elif not (self.state.root / file).exists():
-                self._link(spool, file)  # a deleted case had this name, and left between the link and the row
+                self._link(spool, file)  # a case with the same file was deleted between the link and the row
         if isinstance(admitted, Held):  # another association brought the same instance a moment earlier
             return self._again(spool, admitted, sha256, arrival_path)
         return Admission(Outcome.ACCEPTED, admitted.reference, admitted.case)
 
     def _again(self, spool: Spool, held: Held, sha256: str, arrival_path: str) -> Admission:
-        """The identity is here already: the same image is a success; a correction or another image is set aside."""
+        """The instance is known already: the same image is a success; a correction or another image is set aside."""
         if held.sha256 == sha256:
             if not kept_files.is_there(self.state.root / held.file, spool.size):
                 self._heal(spool, held)
@@ -253,10 +253,10 @@ class Door:
         return Admission(Outcome.DUPLICATE, held.reference, held.case)
 
     def _heal(self, spool: Spool, held: Held) -> None:
-        """The file was lost or cut and comes back; what was read without it is read again.
+        """Replace a stored file that was lost or cut, and have its case read again.
 
-        Asked for before and after: the first survives a power cut behind the link, and the second undoes what a reader
-        found in between.
+        `reread` is called twice: the first call holds after a power cut that follows the replacement, the second undoes
+        what a reader did in between.
         """
         with self._database_errors():
             self.clinical.reread(held)
@@ -264,16 +264,16 @@ class Door:
         spool.sync()
         with disk_errors(self.state.root):
             self._make_durable_folder(target.parent)
-            spool.path.replace(target)  # over what is left of it, so that there is no moment without
+            spool.path.replace(target)  # over the damaged file, so that the name never disappears
             sync_directory(target.parent)
         with self._database_errors():
             self.clinical.reread(held)
 
     def _link(self, spool: Spool, file: str) -> bool:
-        """Give the object its lasting name, durably; False when that name was here already.
+        """Give the object its final name, durably; False when that name existed already.
 
-        A name is only ever given to bytes that are on the disk, so a name that is here means that its bytes are.  But
-        whoever gave it may have been killed before the directory was written, so that is done in any case.
+        Only bytes that are on the disk get a name, so an existing name has its bytes.  But the process that gave it may
+        have been killed before the directory was synced, so the directory is synced in any case.
         """
         target = self.state.root / file
         is_new = not target.exists()
@@ -290,7 +290,7 @@ class Door:
         return is_new
 
     def _make_durable_folder(self, folder: Path) -> None:
-        """A new ``ab/`` is a name that must survive too; the lock keeps a second thread from trusting it early."""
+        """Make ``ab/`` and sync its parent; the lock keeps a second thread from using it before it is durable."""
         with self._folders_lock:
             if folder not in self._durable_folders:
                 make_directory(folder)
@@ -298,7 +298,7 @@ class Door:
                 self._durable_folders.add(folder)
 
     def _unlink(self, file: str) -> None:
-        with suppress(OSError):  # what cannot be removed costs its space only
+        with suppress(OSError):  # a file that cannot be removed only costs space
             (self.state.root / file).unlink()
 
     def _database_errors(self) -> AbstractContextManager[None]:
@@ -307,7 +307,7 @@ class Door:
     # --- copying -------------------------------------------------------------------------------------------------
 
     def _copy(self, descriptor: int, prefix: bytes, start: int) -> Spool:
-        """The bytes of *descriptor* from *start* on, behind *prefix*, in a new spool."""
+        """A new spool with *prefix*, then the bytes of *descriptor* from *start* on."""
         spool = self.spool(prefix)
         try:
             while piece := read_at(descriptor, _COPY_BYTES, start):
@@ -319,7 +319,7 @@ class Door:
         return spool
 
     def _copy_dicom(self, descriptor: int, head: bytes) -> Spool:
-        """A copy with a zeroed preamble; preamble and meta information are added where the file has none."""
+        """A copy with a zeroed preamble; preamble and file meta information are added where they are missing."""
         if head[PREAMBLE_BYTES : PREAMBLE_BYTES + len(MAGIC)] == MAGIC:
             return self._copy(descriptor, file_meta.PREAMBLE, len(file_meta.PREAMBLE))
         if head.startswith(b"\x02\x00"):
@@ -337,7 +337,7 @@ class Door:
 
 
 def _stranger(descriptor: int, size: int, head: bytes) -> IntakeError:
-    """Why a file of *size* bytes that begins with *head*, as no image does, is refused."""
+    """The refusal of a file of *size* bytes whose first bytes, *head*, are not those of any image."""
     if size == 0:
         return FileEmpty()
     if file_kind.is_of_a_phone(head):

@@ -1,8 +1,8 @@
-"""The watched folder: files that have come to rest are copied in through the door, and never changed.
+"""The watched folder: files that no longer change are copied in through the door, and never modified.
 
-A file is at rest when its size and time are the same at two looks.  What was taken is remembered in
-``run/folder_taken.json``, so that a restart does not journal the whole folder again; losing that
-file is harmless, for the door knows what it holds.
+A file is ready when its size and modification time are the same at two polls.  Files taken are remembered in
+``run/folder_taken.json``, so that a restart does not journal the whole folder again.  Losing that file is harmless: the
+door recognises what it holds.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _Mark = tuple[int, int]  # size, modification time in ns
 
 
 class WatchedFolder:
-    """Polls one folder in its own thread.  Polling, because a network share tells nobody of a change."""
+    """Polls one folder in its own thread, because network shares do not notify of changes."""
 
     def __init__(self, folder: Path, door: Door, poll_seconds: float = POLL_SECONDS) -> None:
         self._folder = folder
@@ -54,7 +54,7 @@ class WatchedFolder:
         self._door.clinical.database.close_thread()
 
     def look(self) -> None:
-        """One look: take what is at rest, remember what still moves."""
+        """Poll once: take the files that are ready, remember those that still change."""
         found = dict(_files(self._folder))
         settled = [
             path for path, mark in found.items() if self._seen.get(path) == mark and self._taken.get(path) != mark
@@ -63,7 +63,7 @@ class WatchedFolder:
         if settled:
             self._take(settled, found)
         gone = self._taken.keys() - found.keys()
-        if gone and self._folder.is_dir():  # a folder that is merely unmounted for a while is not forgotten
+        if gone and self._folder.is_dir():  # nothing is forgotten while the folder is unmounted
             for path in gone:
                 del self._taken[path]
         if settled or gone:
@@ -88,7 +88,7 @@ class WatchedFolder:
                 self._door.accept_file(Path(path), association=association)
             except (SpaceShort, NotKept) as error:
                 log.warning("watched folder waits: %s", error.code)
-                break  # the box's trouble, not the file's: it is tried again at the next look
+                break  # a fault of the box, not of the file: tried again at the next poll
             except IntakeError as error:
                 log.info("watched folder: one file refused: %s", error.code)
             self._taken[path] = found[path]
@@ -99,8 +99,8 @@ class WatchedFolder:
 
     def _recall(self) -> dict[str, _Mark]:
         try:
-            told = json.loads(self._memory.read_text("utf-8"))
-            return {str(path): (int(size), int(time)) for path, (size, time) in told.items()}
+            kept = json.loads(self._memory.read_text("utf-8"))
+            return {str(path): (int(size), int(time)) for path, (size, time) in kept.items()}
         except (OSError, ValueError, TypeError, AttributeError):
             return {}
 
@@ -114,9 +114,9 @@ class WatchedFolder:
 
 
 def _files(folder: Path, depth: int = 0) -> Iterator[tuple[str, _Mark]]:
-    """Every file below *folder* with its mark; hidden ones are not looked at.
+    """Every file below *folder* with its mark, without hidden ones.
 
-    Links, pipes and devices are among them, and are not followed: the door refuses each by name.
+    Links, pipes and devices are included and not followed: the door refuses each of them.
     """
     try:
         with os.scandir(folder) as entries:
@@ -130,4 +130,4 @@ def _files(folder: Path, depth: int = 0) -> Iterator[tuple[str, _Mark]]:
                     status = entry.stat(follow_symlinks=False)
                     yield entry.path, (status.st_size, status.st_mtime_ns)
     except OSError:
-        return  # gone or unreadable between two looks; the next look sees it as it is then
+        return  # gone or unreadable since the listing; the next poll sees its new state

@@ -1,4 +1,4 @@
-"""A file that somebody gave the box, on a stick or in a folder: opened with suspicion, never changed."""
+"""Files from a stick or a folder: opened without trust in their kind, and never changed."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _PIECE_BYTES: Final = 1 << 20
 
 
 def readable(path: str) -> str:
-    """A path as text that can be stored: sticks from older computers carry names in GBK, which is not UTF-8."""
+    """A path as text that can be stored: on sticks from older computers names are in GBK, which is not UTF-8."""
     raw = os.fsencode(path)
     for codec in ("utf_8", "gb18030"):
         try:
@@ -36,9 +36,9 @@ def readable(path: str) -> str:
 
 
 def percent_encoded(path: str) -> str | None:
-    """The bytes of a path whose name is no UTF-8, percent-encoded (RFC 3986 2.1); None of every other one.
+    """The bytes of a path that is not UTF-8, percent-encoded (RFC 3986 2.1); None for a path in UTF-8.
 
-    The way back: ``os.fsdecode(urllib.parse.unquote_to_bytes(…))``.
+    The inverse: ``os.fsdecode(urllib.parse.unquote_to_bytes(…))``.
     """
     raw = os.fsencode(path)
     try:
@@ -49,7 +49,7 @@ def percent_encoded(path: str) -> str | None:
 
 
 def open_regular(path: Path) -> tuple[int, int]:
-    """A descriptor and the size of a regular file; links, pipes and devices are never opened.
+    """A descriptor and the size in bytes of a regular file; links, pipes and devices are never opened.
 
     Raises `NotARegularFile` or `FileUnreadable`.
     """
@@ -71,13 +71,13 @@ def open_regular(path: Path) -> tuple[int, int]:
 
 
 def let_go(descriptor: int) -> None:
-    """Close it.  On a stick that was pulled out even that fails (FUSE flushes), and says nothing of what was read."""
+    """Close it.  After the stick was pulled out closing fails too (FUSE flushes); the bytes already read are valid."""
     with suppress(OSError):
         os.close(descriptor)
 
 
 def is_archive(head: bytes) -> bool:
-    """Whether *head* begins an archive; it is never opened, and asked only so that people hear what to do."""
+    """Whether *head* begins an archive.  Archives are never opened; the refusal tells people to unpack them."""
     return head.startswith(_ARCHIVES)
 
 
@@ -90,17 +90,17 @@ def read_at(descriptor: int, count: int, start: int) -> bytes:
 
 
 def is_object_name(name: str) -> bool:
-    """Whether a file's name alone says that it is a DICOM object; most have no such name."""
+    """Whether the file name has a DICOM suffix; most DICOM files have none."""
     return name.rpartition(".")[2].lower() in _OBJECT_SUFFIXES
 
 
 def is_picture_name(name: str) -> bool:
-    """Whether a file is named as pictures and clips are."""
+    """Whether the file name has the suffix of a picture or clip."""
     return name.rpartition(".")[2].lower() in _PICTURE_SUFFIXES
 
 
 def is_zeros(descriptor: int, size: int) -> bool:
-    """Whether all *size* bytes are zero, as where a stick lost the blocks of a file; raises `FileUnreadable`."""
+    """Whether all *size* bytes are zero, as after a stick has lost the file's blocks; raises `FileUnreadable`."""
     at = 0
     while at < size:
         piece = read_at(descriptor, _PIECE_BYTES, at)

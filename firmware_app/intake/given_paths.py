@@ -1,4 +1,4 @@
-"""Which files a person means who names some paths: every regular one among and below them, each once."""
+"""The files that paths on a command line stand for: every regular file among and below them, each once."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from firmware_app.records import Reason
 
 @dataclass(frozen=True, slots=True)
 class Given:
-    """A file to be opened; or, with *reason*, a folder that could not be, which stands for what is in it."""
+    """A file to open; with *reason*, a folder that could not be opened, in place of the files in it."""
 
     path: Path
     reason: Reason | None = None
 
 
 def given(paths: Sequence[Path]) -> Iterator[Given]:
-    """*paths* themselves and, for a directory, every regular file below it in order; links inside are not followed.
+    """The files among *paths* and, for a directory, every regular file below it, sorted; links inside are not followed.
 
-    Each file once, by the first path that leads to it.
+    A file that several paths lead to comes once, under the first of them.
     """
     seen: set[tuple[str, str]] = set()
     for path in paths:
@@ -46,7 +46,7 @@ def given(paths: Sequence[Path]) -> Iterator[Given]:
 
 
 def not_followed(paths: Sequence[Path]) -> int:
-    """How many links, pipes and devices lie in the directories among *paths*, which `given` passes by."""
+    """How many links, pipes and devices `given` skips in the directories among *paths*."""
     found = 0
     for folder, below, names in (one for path in paths if _is_folder(path) for one in os.walk(path)):
         found += sum(stat.S_ISLNK(_mode(Path(folder, name))) for name in below)
@@ -57,12 +57,12 @@ def not_followed(paths: Sequence[Path]) -> int:
 def _is_folder(path: Path) -> bool:
     try:
         return path.is_dir()
-    except OSError:  # in a folder that is closed to us
+    except OSError:  # in a folder without permission
         return False
 
 
 def _mode(path: Path) -> int:
-    """What is gone by now, or cannot be looked at, is taken for a file: the door names what is wrong with it."""
+    """The mode; that of a regular file when it cannot be read, because the door then reports what is wrong."""
     try:
         return path.lstat().st_mode
     except OSError:
@@ -70,7 +70,7 @@ def _mode(path: Path) -> int:
 
 
 def _is_new(seen: set[tuple[str, str]], folder: str, name: str) -> bool:
-    """Whether *name* in the real *folder* was not met before.  A link is itself, not what it points to."""
+    """Whether *name* in the real *folder* was not seen before.  A link counts as itself, not as its target."""
     known = (folder, name) in seen
     seen.add((folder, name))
     return not known

@@ -1,4 +1,4 @@
-"""When the database fails under an image: what the sender is told, and whether the image may already be recorded."""
+"""Database errors while an image is recorded: the answer to the sender, and whether the row may exist all the same."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from firmware_app.store.disk.layout import free_bytes
 
 @contextmanager
 def database_errors(root: Path, reserve_bytes: int) -> Iterator[None]:
-    """A database that cannot be written means the object is not ours: raises what `not_kept` tells."""
+    """When the database cannot be written the object is not accepted: raises the error from `not_kept`."""
     try:
         yield
     except sqlite3.Error as error:
@@ -28,11 +28,11 @@ def database_errors(root: Path, reserve_bytes: int) -> Iterator[None]:
 
 
 def surely_unrecorded(clinical: Clinical, error: sqlite3.Error | StoreError, sop_uid: str | None, sha256: str) -> bool:
-    """Whether the row whose writing ended with *error* is not there and never will be.
+    """Whether it is certain that the row whose write failed with *error* does not exist and will not appear.
 
-    A COMMIT that reports an error may have taken effect.  So a new connection is asked; and after an I/O error not
-    even its no is believed, because a commit that is whole in the log but failed in its fsync is found again by the
-    next recovery.  A file without a row costs its space; a row without a file, an image.
+    A COMMIT that reports an error may have taken effect, so a new connection looks for the row.  After an I/O error
+    even that is not enough: a commit that is complete in the WAL but failed in its fsync comes back with the next
+    recovery.  A file without a row only costs space; a row without its file is a lost image.
     """
     if _primary(error) == sqlite3.SQLITE_IOERR:
         return False
@@ -44,5 +44,5 @@ def surely_unrecorded(clinical: Clinical, error: sqlite3.Error | StoreError, sop
 
 
 def _primary(error: sqlite3.Error | StoreError) -> int:
-    """The error's class; the higher bits of the code only refine it."""
+    """The primary result code; the higher bits of SQLite's extended code only refine it."""
     return int(getattr(error, "sqlite_errorcode", 0)) & 0xFF

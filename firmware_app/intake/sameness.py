@@ -1,7 +1,7 @@
-"""Whether an object that comes under a known SOP Instance UID is the one that is here, a correction, or another image.
+"""Compares an object under a known SOP Instance UID with the stored one: the same, corrected, or another image.
 
-Pixels alone never decide: an age, a view, a polarity or a patient may have been corrected at the machine, and whoever
-answers "success, I have it" to a correction has thrown it away.
+Equal pixels are not enough: an age, a view, a polarity or a patient may have been corrected at the modality, and
+answering "success" to a correction without keeping it would lose it.
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ _PLAIN: Final = (transfer_syntax.IMPLICIT_LITTLE, transfer_syntax.EXPLICIT_LITTL
 
 
 class Sameness(Enum):
-    """What a second object under one SOP Instance UID is to the first."""
+    """How a second object under one SOP Instance UID compares with the first."""
 
     SAME = auto()
     OTHER_DETAILS = auto()
-    OTHER_PIXELS = auto()  # or stored differently: without decoding that cannot be told
+    OTHER_PIXELS = auto()  # or the same pixels encoded differently: only decoding could tell
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +44,7 @@ class _Likeness:
 
 
 def compare(coming: Path, held: Path) -> Sameness:
-    """What the DICOM object *coming* is to *held*; raises `FileNotFoundError` when one of them is not there."""
+    """Compare the DICOM object *coming* with *held*; raises `FileNotFoundError` when one of them does not exist."""
     one, other = _likeness(coming), _likeness(held)
     if (one.pixels, one.header.transfer_syntax_uid) != (other.pixels, other.header.transfer_syntax_uid):
         return Sameness.OTHER_PIXELS
@@ -52,7 +52,7 @@ def compare(coming: Path, held: Path) -> Sameness:
 
 
 def conflict(coming: Path, held: Path) -> HeaderConflict | InstanceConflict | None:
-    """Why *coming* may not pass for *held*; None when it is the same.  What is not here to compare with conflicts."""
+    """The refusal of *coming* when it differs from *held*, or when *held* is missing; None when they are the same."""
     try:
         sameness = compare(coming, held)
     except FileNotFoundError:
@@ -63,13 +63,13 @@ def conflict(coming: Path, held: Path) -> HeaderConflict | InstanceConflict | No
 
 
 def details_digest(path: Path) -> str:
-    """The sha256 of everything that the data set at *path* says besides the pixels themselves: tags and values.
+    """The sha256 of all tags and values of the data set at *path*, without its pixels.
 
-    Left out is only what a router rewrites without saying anything else: the file meta information, group lengths
+    Left out is only what a router rewrites without changing the meaning: the file meta information, group lengths
     (retired, PS3.5 7.2), trailing padding, the VR, and whether a length is defined or delimited.  Everything else
-    counts, private elements too: nobody can tell which of them a reader of the image relies on.  A sequence written
-    in implicit VR with a defined length cannot be told from plain bytes without a dictionary, so such an object,
-    converted, counts as changed: that keeps one copy too many, and never one too few.
+    counts, private elements too, because software may rely on any of them.  In implicit VR a sequence of defined
+    length looks like plain bytes without a dictionary, so such an object counts as changed after a conversion.  That
+    keeps one copy too many, never one too few.
     """
     examined = examine(path)
     syntax = transfer_syntax.accepted(examined.header.transfer_syntax_uid)
@@ -86,12 +86,12 @@ def _likeness(path: Path) -> _Likeness:
 
 
 class _Details:
-    """One pass over a data set that `examine` found whole, along the same rules as its walk."""
+    """One pass over a data set that `examine` found complete, by the same rules as its walk."""
 
     def __init__(self, data: Buffer, encoding: Encoding) -> None:
         self.data = data
         self.hash = hashlib.sha256()
-        self.stack: list[tuple[int | None, Encoding]] = []  # open containers: their end if it is known
+        self.stack: list[tuple[int | None, Encoding]] = []  # open containers: their end where it is known
         self.encoding = encoding
 
     def digest(self, position: int) -> str:
@@ -166,7 +166,7 @@ class _Details:
         self.encoding = inner
 
     def _token(self, tag: int, length: int) -> None:
-        """Depth and length with each tag, so that no two different data sets make the same stream of bytes."""
+        """Depth and length go in with each tag, so that two different data sets never hash the same bytes."""
         self.hash.update(pack("<BLL", len(self.stack), tag, length))
 
     def _bytes(self, start: int, length: int) -> None:

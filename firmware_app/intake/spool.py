@@ -1,4 +1,4 @@
-"""One object on its way in: a file in ``incoming/`` that is hashed as it grows, and gone unless the door keeps it."""
+"""An object being received: a file in ``incoming/``, hashed as it grows, and removed unless the door keeps it."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from firmware_app.errors import (
 from firmware_app.store.disk import fault
 from firmware_app.store.disk.layout import free_bytes
 
-_RECHECK_BYTES: Final = 4_000_000  # large objects must not eat the reserve between two looks at the free space
+_RECHECK_BYTES: Final = 4_000_000  # a large object must not use up the reserve between two checks of the free space
 
 
 def check_space(folder: Path, reserve_bytes: int, coming_bytes: int = 0) -> None:
@@ -38,7 +38,7 @@ def check_space(folder: Path, reserve_bytes: int, coming_bytes: int = 0) -> None
 
 @contextmanager
 def disk_errors(folder: Path) -> Iterator[None]:
-    """Turn the system's errors inside the block into what `not_kept` tells."""
+    """Turn an `OSError` inside the block into the error from `not_kept`."""
     try:
         yield
     except OSError as error:
@@ -46,8 +46,8 @@ def disk_errors(folder: Path) -> Iterator[None]:
 
 
 def not_kept(folder: Path, error: OSError | sqlite3.Error | StoreError) -> SpaceShort | NotKept:
-    """What the sender is told of *error*, which the disk or a database below *folder* gave."""
-    if isinstance(error, StoreError):  # the database may not be opened, or the secret behind the references is lost
+    """The answer to the sender for *error*, which came from the disk or a database below *folder*."""
+    if isinstance(error, StoreError):  # the database must not be opened, or the secret behind the references is lost
         known, detail = error, error.code
     elif isinstance(error, sqlite3.Error):
         known, detail = fault.named(folder, error), getattr(error, "sqlite_errorname", type(error).__name__)
@@ -60,7 +60,7 @@ def not_kept(folder: Path, error: OSError | sqlite3.Error | StoreError) -> Space
 
 
 class Spool:
-    """A growing file.  `sha256` is of every byte written so far, so that no byte is read again to name it."""
+    """A growing file.  `sha256` covers every byte written so far, so that the file need not be read again."""
 
     def __init__(self, folder: Path, *, reserve_bytes: int, limit_bytes: int, prefix: bytes = b"") -> None:
         check_space(folder, reserve_bytes)
@@ -78,12 +78,12 @@ class Spool:
                 raise
 
     def write(self, piece: bytes | memoryview) -> None:
-        """Append *piece*; raises `ObjectTooLarge`, `SpaceShort` or `NotKept`, and is then only good to `discard`."""
+        """Append *piece*.  Raises `ObjectTooLarge`, `SpaceShort` or `NotKept`; then only `discard` may follow."""
         self.size += len(piece)
         if self.size > self._limit:
             raise ObjectTooLarge(limit_mb=self._limit // 1_000_000)
         if self.size > self._recheck:
-            # An object that nobody knows the end of leaves as much room as it takes: endless ones end before the disk.
+            # The object's final size is unknown, so as much again must stay free: an endless one cannot fill the disk.
             check_space(self.path.parent, self._reserve, self.size)
             self._recheck = self.size + _RECHECK_BYTES
         self._hash.update(piece)
@@ -101,15 +101,15 @@ class Spool:
             os.fsync(self.descriptor)
 
     def discard(self) -> None:
-        """Forget the file; what the door has linked elsewhere stays.  Harmless when called again."""
+        """Remove the file; a link that the door made elsewhere stays.  May be called again."""
         if self.descriptor >= 0:
             os.close(self.descriptor)
             self.descriptor = -1
-            with suppress(OSError):  # on a dead disk there is nothing to tidy; the next start empties the folder
+            with suppress(OSError):  # on a failed disk; the next start empties the folder
                 self.path.unlink()
 
 
 def empty_incoming(folder: Path) -> None:
-    """Remove what a killed process left half-received; nobody was told that it arrived."""
+    """Remove what a killed process left half-received; none of it was acknowledged."""
     for left in folder.iterdir():
         left.unlink(missing_ok=True)

@@ -1,8 +1,8 @@
 """One association as acceptor (PS3.8 9.2, states 2, 3 and 6): negotiate, receive, answer, end.
 
-pynetdicom encodes the agreement; the loop and the data are ours, because its reactor reads a PDU of any length, polls
-every millisecond from two threads, and gives a silent socket one of the places.  A data set goes from the socket
-straight into a spool, and 0x0000 is answered only after the door has returned.
+pynetdicom encodes the A-ASSOCIATE-AC.  The loop and the data path are our own, because pynetdicom's reactor reads a PDU
+of any length, polls every millisecond from two threads, and lets a silent socket hold one of the places.  A data set
+goes from the socket straight into a spool, and 0x0000 (success) is sent only after the door has returned.
 """
 
 from __future__ import annotations
@@ -32,14 +32,14 @@ log = logging.getLogger("lantern.gateway")
 _COMMAND_LIMIT = 65_536
 _LINGER_S = 2.0
 _LINGER_BYTES = 1_000_000
-# Fragments cost time each, however small: beyond the first few thousand of a message they must carry something.
+# Each fragment costs time, however small: after the first 16,384 of a message they must carry 64 bytes on average.
 _FRAGMENT_BYTES = 64
 _SMALL_FRAGMENTS = 16_384
 
 
 @dataclass(slots=True)
 class _Incoming:
-    """The message whose data set is arriving.  After an `error` the rest is received and dropped."""
+    """The message whose data set is arriving.  After an `error` the rest of it is received and dropped."""
 
     context: int
     command: Command
@@ -50,7 +50,7 @@ class _Incoming:
 
 @dataclass(frozen=True, slots=True)
 class Lobby:
-    """How an association asks for one of the limited places, and gives it back."""
+    """How an association takes one of the limited places and gives it back."""
 
     take: Callable[[Holder], bool]
     give: Callable[[Holder], None]
@@ -82,7 +82,7 @@ class Association:
     _acceptance: bytes = b""
 
     def serve(self) -> None:
-        """Everything from the first PDU to the end of the association; the caller closes the connection."""
+        """Run the association from its first PDU to its end; the caller closes the connection."""
         reader = pdu.PduReader(self.connection, self.config.max_pdu, self.request_deadline, self.pace)
         has_place = False
         try:
@@ -96,7 +96,7 @@ class Association:
         except pdu.ProtocolViolation as violation:
             self.counts["aborted"] += 1
             self._say_last(pdu.abort(violation.reason))
-            if has_place and (self._incoming is None or self._incoming.error is None):  # else it is told already
+            if has_place and (self._incoming is None or self._incoming.error is None):  # else it is journalled already
                 self.door.refuse(self._source, ProtocolBroken())
         except pdu.ConnectionLost:
             self.counts["lost"] += 1
@@ -108,10 +108,10 @@ class Association:
         self._linger()
 
     def give_way(self) -> None:
-        """Called from another thread when this association's place is needed more by another."""
-        log.warning("association gives way: all places are taken, and least is lost with it")
+        """Called from another thread when this association must leave its place to another."""
+        log.warning("association ended for another: all places are taken, and ending this one loses least")
         with suppress(OSError):
-            # Its own thread reads the end of the input, or can send no more, and does the rest.
+            # Its own thread then reads the end of the input, or can send no more, and closes the association.
             socket.socket.shutdown(self.connection, socket.SHUT_RDWR if self._is_sending else socket.SHUT_RD)
 
     # --- opening and closing ---------------------------------------------------------------------------------------
@@ -144,7 +144,7 @@ class Association:
         return True
 
     def _end(self) -> None:
-        """Nothing half-received stays; the study's sender is known to have gone."""
+        """Discard what is half-received, and record that the sender has gone."""
         if self._incoming is not None and self._incoming.spool is not None:
             self._incoming.spool.discard()
         self._close_record()
@@ -163,7 +163,7 @@ class Association:
         self._record = None
 
     def _linger(self) -> None:
-        """Let the peer read our last word and close first (ARTIM, PS3.8 9.1.5), but not for long."""
+        """Let the peer read our last PDU and close first (ARTIM, PS3.8 9.1.5), for a short time only."""
         deadline, unread = time.monotonic() + _LINGER_S, 0
         try:
             if isinstance(self.connection, ssl.SSLSocket):
@@ -181,7 +181,7 @@ class Association:
             return
 
     def _send(self, data: bytes) -> None:
-        """Send *data*; raises `pdu.ConnectionLost` also when the peer does not take it, for half an answer is none."""
+        """Send *data*; raises `pdu.ConnectionLost`, also when the peer reads only a part of it."""
         self.pace.wait()
         self._is_sending = True
         try:
@@ -194,7 +194,7 @@ class Association:
             self.pace.came(0)
 
     def _say_last(self, data: bytes) -> None:
-        """Say one thing more to a peer that may not be there to hear it."""
+        """Send a last PDU to a peer that may be gone."""
         with suppress(OSError):
             self.connection.settimeout(_LINGER_S)
             self.connection.sendall(data)
@@ -202,7 +202,7 @@ class Association:
     # --- messages --------------------------------------------------------------------------------------------------
 
     def _serve_one(self, kind: int, content: memoryview) -> bool:
-        """Act on one PDU; False when it ended the association."""
+        """Handle one PDU; False when it ended the association."""
         if kind == pdu.P_DATA_TF:
             for context, is_command, is_last, fragment in pdu.presentation_data_values(content):
                 self._count(fragment)
@@ -261,7 +261,7 @@ class Association:
             except IntakeError as error:
                 self._fail(incoming, error)
         else:
-            # Refused already: let the sender finish and hear why, unless it goes on for as long again.
+            # Already refused: let the sender finish and get the reason, but drop no more than one object's size.
             incoming.dropped += len(fragment)
             if incoming.dropped > self.config.max_object_mb * 1_000_000:
                 raise pdu.ProtocolViolation(pdu.INVALID_PARAMETER)
@@ -312,9 +312,9 @@ class Association:
         self._send(pdu.data_pdus(incoming.context, dimse.response(command, status, comment), self._peer_max_pdu))
 
     def _store(self, incoming: _Incoming) -> tuple[int, str]:
-        """Status and Error Comment for a C-STORE whose last byte has come (PS3.4 B.2.3)."""
+        """Status and Error Comment for a C-STORE whose last byte has arrived (PS3.4 B.2.3)."""
         if incoming.error is None and incoming.spool is None:
-            self._fail(incoming, Truncated(where="(0008,0016)"))  # a C-STORE that says it has no data set
+            self._fail(incoming, Truncated(where="(0008,0016)"))  # a C-STORE without a data set
         error = incoming.error
         if incoming.spool is not None:
             announced = Announced(incoming.command.sop_class_uid, incoming.command.sop_instance_uid)

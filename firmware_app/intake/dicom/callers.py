@@ -1,8 +1,8 @@
-"""Which machines `[dicom]` lets in, and the book of those that were turned away.
+"""Which callers `[dicom]` admits, and a record of those that were rejected.
 
-The book keeps the latest `MOST` distinct ones in one small file under ``run/``, for `lantern doctor` and the box page:
-the machine itself shows its technician no more than "failed".  Titles and addresses stand in it, and no patient.  It is
-written at most once a second, so that a stranger who knocks without end costs nothing else.
+The record keeps the latest `MOST` distinct callers in one small file under ``run/``, for `lantern doctor` and the box
+page, because a modality shows its technician no more than "failed".  It holds AE titles and addresses, and nothing of a
+patient.  It is written at most once a second, so that a caller that tries without end costs little.
 """
 
 from __future__ import annotations
@@ -32,26 +32,26 @@ _MOST_NAMES, _LONGEST_NAME = 3, 64
 
 
 def admits_title(calling: str, config: Dicom) -> bool:
-    """Whether `allowed_calling` lets this AE title in."""
+    """Whether `allowed_calling` admits this AE title."""
     return not config.allowed_calling or calling in config.allowed_calling
 
 
 def admits_address(address: str, config: Dicom) -> bool:
-    """Whether `allowed_addresses` lets this address in; a lone address there is a network of one."""
+    """Whether `allowed_addresses` admits this address; a single address there is a network of one."""
     networks = [ipaddress.ip_network(text, strict=False) for text in config.allowed_addresses]
     peer = ipaddress.ip_address(plain(address))
     return not networks or any(peer.version == network.version and peer in network for network in networks)
 
 
 def plain(address: str) -> str:
-    """*address* as a person writes it: without its interface, and an IPv4 address in IPv6 clothes as IPv4."""
+    """*address* as a person writes it: without its interface, and an IPv4-mapped IPv6 address as IPv4."""
     peer = ipaddress.ip_address(address.partition("%")[0])
     return str(peer.ipv4_mapped if isinstance(peer, ipaddress.IPv6Address) and peer.ipv4_mapped else peer)
 
 
 @dataclass(frozen=True, slots=True)
 class TurnedAway:
-    """A machine that got no image in, and why; `what` names the services or the kinds of image where that is why."""
+    """A caller that could not send images, and why; `what` names the services or kinds of image that were refused."""
 
     calling: str
     called: str
@@ -67,7 +67,7 @@ class TurnedAway:
 
 
 class Book:
-    """The gateway's side of it.  Safe to share between threads; nothing here raises for a disk."""
+    """The record as the gateway writes it.  Safe to share between threads; disk errors are logged, never raised."""
 
     def __init__(self, state: StateDir) -> None:
         self._state = state
@@ -76,7 +76,7 @@ class Book:
         self._timer: threading.Timer | None = None
 
     def note(self, calling: str, called: str, address: str, why: str, names: tuple[str, ...] = ()) -> None:
-        """*calling* at *address*, which calls this box *called*, was turned away."""
+        """Record that *calling* at *address*, which used the title *called* for this box, was rejected."""
         more = ", …" if len(names) > _MOST_NAMES else ""
         what = ", ".join(visible(name[:_LONGEST_NAME]) for name in names[:_MOST_NAMES]) + more
         new = TurnedAway(visible(calling), visible(called), plain(address), why, what, last=clock.text("seconds"))
@@ -88,7 +88,7 @@ class Book:
             self._write_soon()
 
     def admitted(self, calling: str, address: str, lacks_nothing: bool) -> None:
-        """It is let in now: what the door said before is settled, and the rest where all that it asks for is agreed."""
+        """Remove the caller's entries, as it is now admitted; those about services only when it *lacks_nothing*."""
         with self._lock:
             settled = [
                 key for key, entry in self._entries.items()
@@ -101,7 +101,7 @@ class Book:
                 self._write_soon()
 
     def close(self) -> None:
-        """Write what is not written yet."""
+        """Write what is still unwritten."""
         with self._lock:
             waiting, self._timer = self._timer, None
         if waiting is not None:
@@ -109,7 +109,7 @@ class Book:
             self._write()
 
     def _give_up_one(self) -> None:
-        """The oldest of the address that has the most, so that one stranger does not crowd out a clinic's machine."""
+        """Drop the oldest entry of the address with the most entries, so that one caller cannot push out the others."""
         crowd, _ = Counter(entry.address for entry in self._entries.values()).most_common(1)[0]
         del self._entries[next(key for key, entry in self._entries.items() if entry.address == crowd)]
 
@@ -126,15 +126,15 @@ class Book:
 
     def _write(self) -> None:
         with self._lock:
-            told = [asdict(entry) for entry in self._entries.values()]
+            entries = [asdict(entry) for entry in self._entries.values()]
         try:
-            remembered.keep(self._state, _NAME, {"machines": told})
+            remembered.keep(self._state, _NAME, {"machines": entries})
         except OSError as error:
-            log.warning("who was turned away is not written down: %s", error.strerror)
+            log.warning("the list of rejected callers cannot be written: %s", error.strerror)
 
 
 def known(state: StateDir) -> list[TurnedAway]:
-    """What the book says, the oldest first; nothing where it cannot be read."""
+    """The recorded callers, the oldest first; empty where the record cannot be read."""
     try:
         entries = [TurnedAway(**entry) for entry in remembered.known(state, _NAME)["machines"]]
         for entry in entries:

@@ -33,7 +33,7 @@ class NotACommand(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """A request as far as the gateway needs it."""
+    """The fields of a request that the gateway needs."""
 
     field: int
     message_id: int

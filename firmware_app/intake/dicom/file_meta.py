@@ -5,19 +5,19 @@ from __future__ import annotations
 from struct import pack
 from typing import Final
 
-# A root of our own under the UUID-derived arc (PS3.5 B.2), so that no registration is needed.
+# Our own root under the UUID-derived arc (PS3.5 B.2), which needs no registration.
 IMPLEMENTATION_CLASS_UID: Final = "2.25.181007716306648637370933937661982833095"
 IMPLEMENTATION_VERSION_NAME: Final = "LANTERN_1"
 
-# Zeroed whatever the sender put there: an executable may hide in these 128 bytes (CVE-2019-11687).
+# Always zeroed: an executable may be hidden in these 128 bytes (CVE-2019-11687).
 PREAMBLE: Final = bytes(128) + b"DICM"
 
 
-_UID_MOST: Final = 128  # as the door takes them (`header.UID_MOST_TAKEN`), though PS3.5 9.1 allows 64
+_UID_MOST: Final = 128  # what the door accepts (`header.UID_MOST_TAKEN`), though PS3.5 9.1 allows 64
 
 
 def prefix(sop_class_uid: str, sop_instance_uid: str, transfer_syntax_uid: str) -> bytes:
-    """The bytes that come before a data set in a DICOM file: preamble, prefix and the meta group.
+    """The bytes before the data set in a DICOM file: preamble, prefix and file meta information.
 
     The sender's AE title is left out, so that the same object from two senders is the same file.
     """

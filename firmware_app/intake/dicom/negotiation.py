@@ -1,7 +1,7 @@
 """Association negotiation (PS3.8 7.1, PS3.7 D): a request is decoded, judged by this box's rules, and answered.
 
-Any called AE title is admitted: a technician who mistypes it on the modality should get an image through, and it
-protects nothing.  Whom to admit is decided by `allowed_calling` and `allowed_addresses`.
+Any called AE title is admitted: it protects nothing, and a technician who mistypes it on the modality should still be
+able to send.  `allowed_calling` and `allowed_addresses` decide who is admitted.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ _MAX_LENGTH_ITEM: Final = 0x51
 
 _ACCEPTED, _CLASS_REFUSED, _SYNTAXES_REFUSED = 0, 3, 4  # PS3.8 Table 9-18
 
-# What pynetdicom may raise when it encodes an answer to arbitrary values; none of it is worth more than a refusal.
+# What pynetdicom may raise when it encodes an answer with arbitrary values; each of them leads to a refusal.
 _UNDECODABLE = (
     ValueError,
     TypeError,
@@ -92,7 +92,7 @@ class Context:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """An association request as far as the box needs it."""
+    """The fields of an association request that the box needs."""
 
     calling_ae: str
     called_ae: str
@@ -103,15 +103,15 @@ class Request:
 
 @dataclass(slots=True)
 class Agreement:
-    """What was agreed: the accepted contexts by id, and the A-ASSOCIATE-AC that says so."""
+    """The accepted presentation contexts by id, and the encoded A-ASSOCIATE-AC."""
 
     contexts: dict[int, Context] = field(default_factory=dict)
     encoded: bytes = b""
 
     def lacking(self, request: Request) -> tuple[str, tuple[str, ...]] | None:
-        """Why nothing, or not every kind of image, of *request* can come, and the names of what cannot.
+        """Which kinds of image or services of *request* are refused: the reason and their names; None if it can send.
 
-        A service that is refused beside images that are taken (a worklist, a storage commitment) hinders none of them.
+        A service that is refused beside accepted image classes (a worklist, a storage commitment) does not count.
         """
         agreed = {context.abstract_syntax for context in self.contexts.values()}
         refused = dict.fromkeys(abstract for _, abstract, _ in request.proposed if abstract not in agreed)
@@ -125,8 +125,8 @@ class Agreement:
 def decode(content: bytes) -> Request:
     """Decode an A-ASSOCIATE-RQ without its six header bytes (PS3.8 9.3.2); raises `NotARequest`.
 
-    Not by pynetdicom, which takes 0.1 s of processor time for 128 contexts with 36 transfer syntaxes each: a few dozen
-    such requests at once would keep everyone else waiting for seconds.
+    pynetdicom takes 0.1 s of CPU time for 128 contexts with 36 transfer syntaxes each, so a few dozen such requests at
+    once would keep all other peers waiting for seconds.
     """
     if len(content) < _FIXED_BYTES:
         raise NotARequest
@@ -197,10 +197,10 @@ def judge(request: Request, address: str, config: Dicom) -> Rejection | None:
 
 
 def agree(request: Request, max_pdu: int) -> Agreement:
-    """Accept every storage and verification context with the first transfer syntax proposed that the box takes.
+    """Accept every storage and verification context with its first proposed transfer syntax that the box supports.
 
-    The requestor's order is followed: it names first what the image already is, and an image that need not be
-    transcoded arrives as it was made.  Raises `NotARequest` for what cannot be answered, such as an even context id.
+    The requestor's order is followed: it names the image's own syntax first, and an image that is not transcoded
+    arrives unchanged.  Raises `NotARequest` when no answer can be encoded, as for an even context id.
     """
     try:
         return _agree(request, max_pdu)
@@ -229,7 +229,7 @@ def _agree(request: Request, max_pdu: int) -> Agreement:
 
 
 def _name(uid: str) -> str:
-    """The standard's name for *uid*; of an unknown one, which may be any text, itself."""
+    """The standard's name for *uid*; an unknown one, which may be any text, is returned unchanged."""
     return UID(uid, validation_mode=IGNORE).name
 
 
@@ -240,7 +240,7 @@ def _takes(abstract: str, syntax: str) -> bool:
 
 
 def _encode_acceptance(request: Request, results: list[PresentationContext], max_pdu: int) -> bytes:
-    """Neither role selection nor asynchronous operations is answered, so the defaults hold (PS3.7 D.3.3.3, D.3.3.4)."""
+    """Role selection and asynchronous operations are not answered, so the defaults hold (PS3.7 D.3.3.3, D.3.3.4)."""
     length = MaximumLengthNotification()
     length.maximum_length_received = max_pdu
     implementation = ImplementationClassUIDNotification()

@@ -1,7 +1,7 @@
-"""Protocol data units off the wire (PS3.8 9.3): each length is judged before a byte of its content is read.
+"""Reads protocol data units (PS3.8 9.3): each length is checked before any of its content is read.
 
-One reusable buffer per association, filled by large receives; what `next` returns is a view into it, so the pixels of
-an image are copied from the kernel once, and once back to the file.
+Each association has one reusable buffer, filled by large receives.  `next` returns a view into it, so the pixels of an
+image are copied only twice: from the kernel, and to the file.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _KNOWN: Final = range(0x01, 0x08)
 
 
 class ConnectionLost(Exception):
-    """The peer is gone, or was silent for too long."""
+    """The peer has gone, or was silent for too long."""
 
 
 class ProtocolViolation(Exception):
@@ -43,7 +43,7 @@ class ProtocolViolation(Exception):
 
 
 class PduReader:
-    """PDUs of one connection.  Give `idle_seconds` for each receive, `deadline` (monotonic) for all of them."""
+    """The PDUs of one connection.  `idle_seconds` limits each receive, `deadline` (monotonic) all of them together."""
 
     def __init__(self, connection: socket.socket, max_pdu: int, deadline: float, pace: Pace) -> None:
         self._connection = connection
@@ -77,7 +77,7 @@ class PduReader:
         return _ASSOCIATE_LIMIT if kind <= 0x03 else 4
 
     def _fill(self, count: int) -> None:
-        """Have at least *count* unread bytes in the buffer."""
+        """Receive until the buffer holds at least *count* unread bytes."""
         while self._end - self._start < count:
             if self._start == self._end:
                 self._start = self._end = 0
@@ -106,7 +106,7 @@ class PduReader:
 
 
 def presentation_data_values(content: memoryview) -> Iterator[tuple[int, bool, bool, memoryview]]:
-    """The PDVs of a P-DATA-TF (PS3.8 9.3.5, E.2): context id, is it command, is it the last fragment, the fragment."""
+    """The PDVs of a P-DATA-TF (PS3.8 9.3.5, E.2): context id, is command, is last fragment, fragment."""
     position, end = 0, len(content)
     while position < end:
         if end - position < _PDV.size:
@@ -120,7 +120,7 @@ def presentation_data_values(content: memoryview) -> Iterator[tuple[int, bool, b
 
 
 def data_pdus(context: int, command: bytes, peer_max_pdu: int) -> bytes:
-    """A command set as P-DATA-TF PDUs that the peer can take; its announced 0 means no limit (PS3.8 D.1.1)."""
+    """A command set as P-DATA-TF PDUs no longer than *peer_max_pdu*, where 0 means no limit (PS3.8 D.1.1)."""
     size = max(1, peer_max_pdu - _PDV.size) if peer_max_pdu else len(command)
     pieces: list[bytes] = []
     for start in range(0, len(command), size):

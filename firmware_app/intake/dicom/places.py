@@ -1,9 +1,9 @@
-"""The limited places for associations, and who gives way when all of them are taken.
+"""The limited places for associations, and which one is ended when all of them are taken.
 
-An association that waits on a slow or silent peer costs nobody anything until the last place is gone.  Then one of
-those that are behind gives way to the newcomer, and the order is by what would be lost: first who has brought nothing
-yet, then who has had an image acknowledged and pauses, last who is in the middle of an image on a slow line.  One that
-sends at the speed of any clinic network never does.
+A slow or silent peer may keep its place until none is left.  Then one of the slow associations is ended for the
+newcomer, in the order of what would be lost: first one that has sent nothing yet, then one that pauses after an
+acknowledged image, last one in the middle of an image on a slow line.  One that sends at the speed of any clinic
+network is never ended.
 """
 
 from __future__ import annotations
@@ -15,30 +15,30 @@ from collections import Counter
 from enum import IntEnum
 from typing import Final, Protocol
 
-_NEW_BYTES_PER_S: Final = 50_000  # 0.4 Mbit/s: a peer of which no image is known yet is behind when it brings less
-_MOVING_BYTES_PER_S: Final = 4_000  # a modem brings so much; nobody who drips does
+_NEW_BYTES_PER_S: Final = 50_000  # 0.4 Mbit/s: a peer without an acknowledged image is overdue below that
+_MOVING_BYTES_PER_S: Final = 4_000  # the rate of a modem; a peer that sends a few bytes now and then stays below
 _FIRST_CREDIT_S: Final = 1.0
 _MOST_CREDIT_S: Final = 2.0
-_MEMORY_S: Final = 10.0  # what came longer ago counts less and less
+_MEMORY_S: Final = 10.0  # older bytes count less and less
 _WAIT_S: Final = 3.0
-_LAST_S: Final = 1.5  # of a newcomer's wait: only then does an image under way end for it
+_LAST_S: Final = 1.5  # the end of a newcomer's wait: only then is an association with an image under way ended
 _LOOK_S: Final = 0.1
 _WAITING_MOST: Final = 32  # each costs a thread
 
 
 class Standing(IntEnum):
-    """What would be lost with an association; the lowest gives way first."""
+    """What would be lost with an association; the lowest is ended first."""
 
-    NEW = 0  # no image of it has been acknowledged, and none is moving
-    PROVEN = 1  # an image of it has been acknowledged
+    NEW = 0  # it has no acknowledged image, and none is arriving
+    PROVEN = 1  # it has an acknowledged image
     MOVING = 2  # an image is arriving, however slowly
 
 
 class Pace:
-    """Whether a peer keeps up: bytes of images earn time, waiting for the peer spends it.
+    """Whether a peer keeps up: image bytes earn it time, waiting for it uses time up.
 
-    The box's own work costs nothing, and bytes that are no image (messages, refused objects) earn nothing.  One thread
-    writes, any may read.
+    The box's own work uses up none, and other bytes (messages, refused objects) earn none.  One thread writes, any
+    thread may read.
     """
 
     def __init__(self) -> None:
@@ -49,11 +49,11 @@ class Pace:
         self._is_proven = False
 
     def wait(self) -> None:
-        """From now on the association waits for its peer."""
+        """The association now waits for its peer."""
         self._waiting_since = time.monotonic()
 
     def came(self, count: int) -> None:
-        """The wait is over and brought *count* bytes."""
+        """The wait has ended with *count* bytes received."""
         self.advance(time.monotonic() - self._waiting_since if self._waiting_since is not None else 0.0, count)
         self._waiting_since = None
 
@@ -67,27 +67,27 @@ class Pace:
         self._credit_s = min(_MOST_CREDIT_S, self._credit_s - waited + useful / demanded)
 
     def begin_image(self) -> None:
-        """What comes from now on are bytes of an image that is being kept."""
+        """From now on the bytes received belong to an image that is being kept."""
         self._is_bringing = True
-        self._bytes, self._seconds = 0.0, _FIRST_CREDIT_S  # the image before says nothing of whether this one moves
+        self._bytes, self._seconds = 0.0, _FIRST_CREDIT_S  # the rate of the previous image says nothing about this one
 
     def end_image(self, *, acknowledged: bool) -> None:
-        """The image is whole, or is not wanted after all."""
+        """The image is complete, or was refused."""
         self._is_bringing = False
         self._is_proven = self._is_proven or acknowledged
 
     @property
     def is_waiting(self) -> bool:
-        """Whether it is the peer, and not the box, that time passes for."""
+        """Whether the association waits for its peer, and not for the box."""
         return self._waiting_since is not None
 
     def overdue_s(self, now: float) -> float:
-        """For how long the credit has been spent; negative while there is some left."""
+        """Seconds since the credit was used up; negative while some is left."""
         since = self._waiting_since
         return float("-inf") if since is None else now - since - self._credit_s
 
     def bytes_per_s(self, now: float) -> float:
-        """Bytes of images in each of the last seconds, those spent waiting for the peer."""
+        """The recent rate of image bytes, per second spent waiting for the peer."""
         since = self._waiting_since
         waited = 0.0 if since is None else max(0.0, now - since)
         kept = math.exp(-waited / _MEMORY_S)
@@ -100,7 +100,7 @@ class Pace:
 
 
 class Holder(Protocol):
-    """Who has a place: where it comes from, how it keeps up, and how it is asked to leave."""
+    """An association with a place: its address, its pace, and the call that ends it."""
 
     address: str
     pace: Pace
@@ -109,7 +109,7 @@ class Holder(Protocol):
 
 
 def who_gives_way(holders: list[Holder], now: float, remaining_s: float) -> Holder | None:
-    """Who of *holders* leaves for a newcomer that still waits for *remaining_s*; None when nobody should yet."""
+    """Which of *holders* is ended for a newcomer that waits for another *remaining_s*; None while none should be."""
     of_address = Counter(holder.address for holder in holders)
     waiting = [holder for holder in holders if holder.pace.is_waiting]
     standings = {id(holder): holder.pace.standing(now) for holder in waiting}
@@ -121,12 +121,12 @@ def who_gives_way(holders: list[Holder], now: float, remaining_s: float) -> Hold
         if behind:
             return min(behind, key=lambda holder: (-of_address[holder.address], holder.pace.bytes_per_s(now)))
         if alike and standing is Standing.NEW:
-            return None  # it falls behind within two seconds, or shows what it brings
+            return None  # within two seconds it is either overdue or sending
     return None
 
 
 class Places:
-    """At most *most* holders at once, and a line of newcomers in which the addresses take turns."""
+    """At most *most* holders at once, and a queue of newcomers in which the addresses take turns."""
 
     def __init__(self, most: int) -> None:
         self._most = most
@@ -136,13 +136,13 @@ class Places:
         self._changed = threading.Condition()
 
     def take(self, newcomer: Holder) -> bool:
-        """Have a place, if need be after another has given way; False when there is none in a few seconds."""
+        """Take a place, if need be after another was ended; False when none becomes free within a few seconds."""
         deadline = time.monotonic() + _WAIT_S
         with self._changed:
             if not self._join(newcomer):
                 return False
             try:
-                while newcomer in self._line:  # else a crowd of its own address was in another's way
+                while newcomer in self._line:  # otherwise it was removed: its address crowded the queue
                     if len(self._holders) < self._most and self._first() is newcomer:
                         self._holders.append(newcomer)
                         return True
@@ -165,7 +165,7 @@ class Places:
             self._changed.notify_all()
 
     def _join(self, newcomer: Holder) -> bool:
-        """Stand in line; when it is full, in the place of the youngest of the address that crowds it most."""
+        """Queue *newcomer*; when the queue is full, in place of the youngest of the address with the most entries."""
         if len(self._line) >= _WAITING_MOST:
             of_address = Counter(waiting.address for waiting in self._line)
             crowd, count = of_address.most_common(1)[0]
@@ -177,12 +177,12 @@ class Places:
         return True
 
     def _first(self) -> Holder:
-        """Whose turn it is: the address with the fewest places, and there who came first."""
+        """The next in turn: of the address with the fewest places, the one that waits longest."""
         of_address = Counter(holder.address for holder in self._holders)
         return min(self._line, key=lambda waiting: of_address[waiting.address])
 
     def _make_room(self, now: float, remaining_s: float) -> float:
-        """Ask somebody to leave unless enough are leaving; the seconds after which to look again."""
+        """End one association unless enough are ending already; returns the seconds until the next check."""
         staying = [holder for holder in self._holders if holder not in self._leaving]
         if len(self._leaving) + self._most - len(self._holders) >= len(self._line) or not staying:
             return _WAIT_S

@@ -1,4 +1,4 @@
-"""The DICOM port of one box: who may come in, how many at once, and the door they all come to."""
+"""The DICOM port of one box: which peers are admitted, how many at once, and the door that their images go to."""
 
 from __future__ import annotations
 
@@ -37,12 +37,12 @@ class DicomPort:
         self._turned_away = Book(door.state)
 
     def start(self, on_end: Callable[[], None] = lambda: None) -> int:
-        """Begin to listen; returns the port.  *on_end* is called when the port is closed, by `stop` or by a fault.
+        """Start to listen; returns the port.  *on_end* is called when the port is closed, by `stop` or by a fault.
 
         Raises `PortTaken`, `PortUnusable` or `TlsUnusable`."""
         tls = transport.tls_context(self._config)
         listener = transport.listen(self._config.host, self._config.port)
-        # From here on this is the only gateway of this state: what a killed one left is settled first.
+        # Holding the port, this is the only gateway of the state: first tidy up after one that was killed.
         empty_incoming(self._door.state.incoming)
         self._door.clinical.close_all_associations()
         self._transport = transport.Transport(listener, tls, self._serve, on_end, self._tell_dates)
@@ -51,19 +51,19 @@ class DicomPort:
         return self._transport.port
 
     def listens(self) -> bool:
-        """Whether the thread that accepts associations goes round."""
+        """Whether the thread that accepts associations is alive."""
         return self._transport is not None and self._transport.turns()
 
     def stop(self) -> None:
-        """Take no more; what was acknowledged is kept."""
+        """Accept no more; what was acknowledged is kept."""
         if self._transport is not None:
             self._transport.stop()
             self._transport = None
         self._turned_away.close()
 
     def _make_folders(self) -> None:
-        """Behind the open port: an image that comes sooner makes its own folder durable."""
-        with suppress(SpaceShort, NotKept):  # on a full disk every sender hears of it by himself
+        """Runs while the port is open: an image that arrives sooner makes its own folder durable."""
+        with suppress(SpaceShort, NotKept):  # on a full disk each sender is refused with that reason
             self._door.make_folders()
 
     def _serve(self, connection: socket.socket, address: str, deadline: float) -> None:
@@ -71,16 +71,16 @@ class DicomPort:
         Association(connection, address, self._config, self._door, lobby, self._turned_away, deadline).serve()
 
     def _tell_dates(self, error: ssl.SSLCertVerificationError, address: str) -> None:
-        """A machine whose certificate does not hold now: it is told nothing but "no", so the box's own people are."""
+        """Journal a peer whose certificate is out of date: TLS tells the peer only "no", so the box must say why."""
         from firmware_app.intake.dicom import tls_dates  # a port without TLS does not load it
 
-        told = tls_dates.told(error, address)
-        if told is not None:
-            log.warning("%s", told)
+        refusal = tls_dates.told(error, address)
+        if refusal is not None:
+            log.warning("%s", refusal)
             try:
-                self._door.clinical.record_refusal(f"dicom:{address}", told)
-            except sqlite3.Error as full:
-                log.warning("the refusal is not written down: %s", full)
+                self._door.clinical.record_refusal(f"dicom:{address}", refusal)
+            except sqlite3.Error as failure:
+                log.warning("the refusal cannot be journalled: %s", failure)
             finally:
                 self._door.clinical.database.close_thread()
 

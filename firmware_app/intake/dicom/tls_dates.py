@@ -1,4 +1,4 @@
-"""The dates of certificates at the DICOM port: the clients' by the box's time, the box's own for the log."""
+"""Certificate dates at the DICOM port: clients' are checked by the box's time, the box's own are only logged."""
 
 from __future__ import annotations
 
@@ -13,8 +13,10 @@ log = logging.getLogger("lantern.gateway")
 
 
 def watched(context: ssl.SSLContext, config: Dicom) -> ssl.SSLContext:
-    """*context*, judging its clients' dates by the box's time.  What is wrong with the box's own is said, and no more:
-    whether a modality takes it is decided by that modality's clock."""
+    """*context*, which then checks its clients' dates by the box's time.
+
+    An out-of-date certificate of the box itself is only logged: the modality's clock decides whether it is accepted.
+    """
     for path in (config.tls_cert, config.tls_ca):
         for error in out_of_date(path):
             log.warning("%s", error)
@@ -22,5 +24,5 @@ def watched(context: ssl.SSLContext, config: Dicom) -> ssl.SSLContext:
 
 
 def told(error: ssl.SSLCertVerificationError, address: str) -> ClockError | None:
-    """The error of a client whose certificate does not hold now; None where the dates are not the reason."""
+    """The error for a client whose certificate is out of date; None where the dates are not the reason."""
     return sentence(error.fault, address) if isinstance(error, PeerNotInDate) else None

@@ -1,8 +1,8 @@
-"""The listening side of the DICOM port: who is connected, and that nobody who says nothing costs anything.
+"""The listening side of the DICOM port: accepts connections, and keeps silent ones cheap.
 
-One thread accepts and watches the silent connections; only one that has begun to speak gets a thread of its own, and
-only one that was accepted as an association gets one of the limited places.  So 500 idle sockets cost 500 file
-descriptors for a few seconds, and a half-open TLS handshake costs one thread that nobody waits for.
+One thread accepts and watches the silent connections.  A connection gets its own thread only after its first byte, and
+one of the limited places only when it is accepted as an association.  So 500 idle sockets cost 500 file descriptors for
+a few seconds, and a half-open TLS handshake costs one thread that nothing waits for.
 """
 
 from __future__ import annotations
@@ -25,17 +25,17 @@ from firmware_app.errors import PortTaken, PortUnusable, TlsUnusable
 log = logging.getLogger("lantern.gateway")
 
 REQUEST_SECONDS: Final = 5.0  # from connecting to a complete A-ASSOCIATE-RQ; a real modality needs milliseconds
-_CROWD: Final = 64  # more silent ones than this are no modalities, and all of them get less time
+_CROWD: Final = 64  # more silent connections than a clinic has modalities: all of them get less time
 _CROWDED_SECONDS: Final = 1.0
 _SILENT_MOST: Final = 700
 _OPENING_MOST: Final = 64
 _BACKLOG: Final = 512
-_ACCEPT_AT_ONCE: Final = 64  # a flood of new connections must not keep those that speak from being heard
+_ACCEPT_AT_ONCE: Final = 64  # a flood of new connections must not delay those that have sent something
 _STOP_SECONDS: Final = 8.0
 _TURN_S: Final = 1.0
 _TURNS_S: Final = 5.0
 
-# What a connection's thread runs: the socket, the peer's address, and by when it must have become an association.
+# Runs in a connection's thread: the socket, the peer's address, the deadline for a complete A-ASSOCIATE-RQ.
 Serve = Callable[[socket.socket, str, float], None]
 
 
@@ -73,10 +73,10 @@ def listen(host: str, port: int) -> socket.socket:
 
 
 class Transport:
-    """Accepts connections on *listener* and gives each that speaks to *serve*, until `stop`.
+    """Accepts connections on *listener* and passes each that sends something to *serve*, until `stop`.
 
-    *on_end* is called when nobody is accepted any more, also when the accepting thread died: a gateway that listens
-    to nobody must not look alive.
+    *on_end* is called when accepting ends, also when the accepting thread died: a gateway that accepts nothing must not
+    look alive.
     """
 
     def __init__(
@@ -87,7 +87,7 @@ class Transport:
         on_end: Callable[[], None],
         on_stranger: Callable[[ssl.SSLCertVerificationError, str], None] = lambda _error, _address: None,
     ) -> None:
-        """*on_stranger* hears, in the connection's thread, whose certificate was not taken and why."""
+        """*on_stranger* is called in the connection's thread when a client certificate was rejected."""
         self._on_stranger = on_stranger
         self._listener = listener
         self._tls = tls
@@ -114,11 +114,11 @@ class Transport:
         self._acceptor.start()
 
     def turns(self) -> bool:
-        """Whether the accepting thread has gone round lately; it does so every second, also when nobody comes."""
+        """Whether the accepting thread's loop ran lately; it runs every second, also without connections."""
         return time.monotonic() - self._turned < _TURNS_S
 
     def stop(self) -> None:
-        """Accept nobody any more; whoever is being served hears the end, after the image in hand is answered."""
+        """Stop accepting; open associations end after the image that is being received has been answered."""
         with self._lock:
             self._stopping = True
         with suppress(OSError):  # closed already when the accepting thread died
@@ -133,12 +133,12 @@ class Transport:
             thread.join(max(0.0, deadline - time.monotonic()))
 
     def opened(self) -> None:
-        """Called in a connection's own thread: it is an association now and is no longer evicted."""
+        """Called in a connection's own thread: it is now an association and is not evicted any more."""
         with self._lock:
             self._opening.pop(threading.current_thread(), None)
 
     def closing(self) -> None:
-        """Called in a connection's own thread: the association is over, and only its last word may still be read."""
+        """Called in a connection's own thread: the association is over, only its last PDU may still be read."""
         thread = threading.current_thread()
         with self._lock:
             if thread in self._threads:
@@ -178,7 +178,7 @@ class Transport:
             except BlockingIOError:
                 return
             except OSError as error:
-                # Out of descriptors: the oldest silent one makes room.  Anything else concerns that one peer only.
+                # Out of descriptors: the oldest silent connection is dropped.  Other errors concern this peer only.
                 if error.errno not in (errno.EMFILE, errno.ENFILE) or not self._drop_oldest():
                     return
                 continue
@@ -193,13 +193,13 @@ class Transport:
                 self._hurry(time.monotonic() + _CROWDED_SECONDS)
 
     def _hurry(self, deadline: float) -> None:
-        """Have those that were silent before it was crowded speak by *deadline* too."""
+        """Apply the shorter *deadline* to the connections that were silent before it was crowded, too."""
         for connection in reversed(self._silent):
             address, before = self._silent[connection]
             if before > deadline:
                 self._silent[connection] = (address, deadline)
             elif len(self._silent) > _CROWD + 1:
-                return  # it has been crowded for a while: all before this one were told already
+                return  # it has been crowded for a while: all older ones have the shorter deadline already
 
     def _hand_over(self, connection: socket.socket) -> None:
         self._selector.unregister(connection)
@@ -247,7 +247,7 @@ class Transport:
             is_open = True
             self._serve(speaking, address, deadline)
         except OSError as error:
-            if is_open:  # a peer that goes away is no error in there, so this is a fault of the box's own
+            if is_open:  # `serve` handles a peer that goes away, so this is the box's own fault
                 log.error("association broken off: %s", error.strerror or type(error).__name__)
             else:
                 log.info("connection ended before an association: %s", type(error).__name__)
@@ -261,6 +261,6 @@ class Transport:
 
 
 def _stop_reading(connection: socket.socket) -> None:
-    """End the peer's input without touching a TLS layer above: what is being answered can still be answered."""
+    """End the input from the peer below any TLS layer, so that an answer can still be sent."""
     with suppress(OSError):
         socket.socket.shutdown(connection, socket.SHUT_RD)

@@ -1,6 +1,6 @@
-"""Images from a stick that anyone may bring: looked at, mounted, searched, copied through the one door, receipted.
+"""Images from a USB stick: probed, mounted, searched, copied through the door, and confirmed by a receipt.
 
-Two processes do it.  The mounter (root, no network) asks blkid what the stick is, mounts it read-only and holds the
-kernel's own table against what was asked for.  The importer (its own user, no network, a read-only view of the stick)
-copies.  Neither trusts anything that stands on the stick: it is searched, not believed.
+Two processes do it.  The mounter (root, no network) asks blkid for the file system, mounts it read-only and checks the
+mount options in the kernel's table.  The importer (its own user, no network, a read-only view of the stick) copies.
+Neither trusts the contents: every file is found by searching, not by the lists on the stick.
 """

@@ -1,7 +1,7 @@
-"""One stick, from the first file to the last: what is an image goes through the one door, and is counted when safe.
+"""Copies one stick from the first file to the last: images go through the door and are counted once they are safe.
 
-What an interrupted copying leaves is said by its absence: only `Media.met_to_the_end`, at the end of a whole pass,
-takes the mark of incompleteness from the cases.  So a pulled stick, a power cut and a kill need no last words.
+Cases of a stick are marked incomplete until `Media.met_to_the_end` removes the mark, at the end of a complete pass.  So
+nothing needs to be written when the stick is pulled, the power fails or the process is killed.
 """
 
 from __future__ import annotations
@@ -57,17 +57,17 @@ class Copying:
     def __init__(
         self, root: Path, word: Word, door: Door, marks: memory.Memory, tell: Tell, stop: threading.Event
     ) -> None:
-        """*word* is what the mounter has said of the stick."""
+        """*word* is the mounter's description of the stick."""
         self._root, self._device, self._door, self._marks = root, word.device, door, marks
         self._word = word
         self._tell, self._stop = tell, stop
         self._told = 0.0
         self._association: int | None = None
         self._images = Images()
-        self.met: set[str] = set()  # instances of which the stick holds a file
+        self.met: set[str] = set()  # instances that are on the stick
 
     def run(self, status: StickStatus) -> StickStatus:
-        """Copy, and return how it ended; *status* is how it begins."""
+        """Copy the stick; *status* is the status at the start, the final one is returned."""
         self.status = status
         try:
             reason = self._copy()
@@ -82,7 +82,7 @@ class Copying:
         return replace(self.status, stage=stage, reason=reason)
 
     def _copy(self) -> Reason | None:
-        """The whole pass; why it is not the end all the same, or None."""
+        """The whole pass; returns why the copy is not complete all the same, or None."""
         self._tell(self.status)
         found = search.search(self._root)
         files = dicomdir.ordered(found.files)
@@ -100,7 +100,7 @@ class Copying:
             else:
                 self._images.add_other(one.parts, kind)
                 rest.append((one, kind, number < files.named))
-        for one, kind, is_listed in rest:  # when all images are known
+        for one, kind, is_listed in rest:  # only now are all images known
             self._go_on()
             self._conclude(one, kind, is_listed)
             self._advance()
@@ -108,7 +108,7 @@ class Copying:
             return Reason.of(StickOverfull(limit=search.MOST_FILES, depth=search.MOST_DEPTH))
         if space.has_lost(self._root, self._word.kind):
             return Reason.of(StickDamaged())
-        if self.status.refused:  # of an image that did not come in, nobody can say which case lacks it
+        if self.status.refused:  # which case a refused image belongs to is unknown
             return Reason.of(StickNotAll(count=self.status.refusals))
         media.Media(self._door.clinical.database).met_to_the_end(self.met, files.listed_more)
         if files.listed_more:
@@ -118,9 +118,9 @@ class Copying:
         return None
 
     def _conclude(self, found: Found, kind: Kind, is_listed: bool) -> None:
-        """Of a file that is no DICOM object: take it, miss it or pass it by.
+        """Decide about a file that is not a DICOM object: accept it, count it as a lost image, or skip it.
 
-        Beside DICOM objects, pictures are the buttons and logos of the viewing program on the disc.
+        Next to DICOM objects, pictures are the buttons and logos of the viewer program on the disc.
         """
         if kind is Kind.PICTURE and not self._images.count:
             self._look(found, (Kind.PICTURE,))
@@ -133,7 +133,7 @@ class Copying:
             self._refused(error.code)
 
     def _look(self, found: Found, wanted: tuple[Kind, ...]) -> Kind | None:
-        """Take the file if it is of a *wanted* kind; what else it is, None when there is nothing more to do with it."""
+        """Accept the file if its kind is *wanted*, and return None; else its kind, for `_conclude`."""
         try:
             descriptor, size = open_regular(found.path)
             try:
@@ -169,7 +169,7 @@ class Copying:
             try:
                 admission = self._door.accept_file(found.path, _arrival(found), self._opened())
                 break
-            except NotKept:  # the gateway, at its start, sweeps up what is half received; ours too
+            except NotKept:  # a gateway that starts empties ``incoming/``, with our half-received file in it
                 if not tries_left or self._stop.wait(_TRY_S):
                     raise
         self.met.add(admission.instance)
@@ -180,7 +180,7 @@ class Copying:
             self._count(known=self.status.known + 1)
 
     def _go_on(self) -> None:
-        """Raise when the copying is to end: by a word from outside, or because the database must be mended."""
+        """Raise when the copying must end: on a stop signal, or because the database must be repaired."""
         if self._stop.is_set():
             raise StickStopped if search.is_there(self._root, self._device) else StickPulled
         if rescue.wanted(self._door.state, (self._door.clinical.database.path,)):
@@ -195,7 +195,7 @@ class Copying:
         if self._association is not None:
             try:
                 self._door.clinical.close_association(self._association)
-            except (sqlite3.Error, StoreError) as error:  # the quiet time ends it instead
+            except (sqlite3.Error, StoreError) as error:  # then the quiet time closes the study
                 log.error("a stick's import stays open: %s", getattr(error, "sqlite_errorname", "error"))
 
     def _advance(self) -> None:

@@ -1,8 +1,8 @@
-"""A DICOMDIR (PS3.3 F, PS3.10 8.6): the list that a medium carries of its own images.  It is read, and not believed.
+"""A DICOMDIR (PS3.3 F, PS3.10 8.6): a medium's own list of its images.  It is read, but not trusted.
 
-The list gives the order (one examination after the other, so that the first is whole before the last begins) and says
-how many images each examination ought to have.  It leads nowhere: what it names is looked up among the files that the
-search has found, so a name with ``..`` in it is a name that is not there.  A broken list is used as far as it goes.
+The list gives the order of copying (one study after the other, so that the first is complete before the last begins)
+and how many images each study should have.  Its names are never opened: they are looked up among the files that the
+search has found, so a name with ``..`` in it just matches nothing.  A broken list is used up to its first error.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _DEPTH: Final = 8
 
 _RECORDS: Final = 0x00041220  # Directory Record Sequence
 _TYPE: Final = 0x00041430  # Directory Record Type
-_IN_USE: Final = 0x00041410  # Record In-use Flag; 0: deleted without being taken out
+_IN_USE: Final = 0x00041410  # Record In-use Flag; 0: deleted but still in the list
 _FILE_ID: Final = 0x00041500  # Referenced File ID
 _STUDY: Final = 0x0020000D
 _ITEM, _ITEM_END, _SEQUENCE_END = 0xFFFEE000, 0xFFFEE00D, 0xFFFEE0DD
@@ -35,7 +35,7 @@ _UNDEFINED: Final = 0xFFFFFFFF
 
 @dataclass(frozen=True, slots=True)
 class Listed:
-    """One image of the list: the file's name as parts of a path, and the study under whose record it stands."""
+    """One image of the list: its path as parts, and the UID of the study record above it."""
 
     parts: tuple[str, ...]
     study: str
@@ -43,11 +43,11 @@ class Listed:
 
 @dataclass(frozen=True, slots=True)
 class Ordered:
-    """The files of a stick in the order in which they are copied, and what its lists name and it does not hold."""
+    """The files of a stick in the order of copying, and how many listed images are missing."""
 
     files: list[Found]
     named: int
-    """How many of them, the first, a list names."""
+    """How many files at the start of `files` are in a list."""
     listed_more: dict[str, int]  # by Study Instance UID
     lists: int
 
@@ -57,7 +57,7 @@ class Broken(Exception):
 
 
 def ordered(files: Sequence[Found]) -> Ordered:
-    """*files* with those first that a DICOMDIR among them lists, examination by examination."""
+    """*files* with those first that a DICOMDIR among them lists, study by study."""
     first: dict[tuple[str, ...], Found] = {}
     missing: dict[str, int] = {}
     by_name = {_alike(one.parts): one for one in files}
@@ -74,7 +74,7 @@ def ordered(files: Sequence[Found]) -> Ordered:
 
 
 def listed(data: bytes) -> Iterator[Listed]:
-    """The images that *data* lists, in its order; ends without a word where it is broken."""
+    """The images that *data* lists, in its order; ends silently where the list is broken."""
     study = ""
     try:
         for record in _records(data):
@@ -112,7 +112,7 @@ def _records(data: bytes) -> Iterator[dict[int, _Span]]:
 
 
 def _record(data: bytes, position: int, end: int) -> tuple[dict[int, _Span], int]:
-    """The elements of one item and where the next item begins; of a broken one what is whole, and the end of all."""
+    """The elements of one item and the start of the next; of a broken item the complete ones, and the data's end."""
     found: dict[int, _Span] = {}
     try:
         while position < end:
@@ -135,14 +135,14 @@ def _elements(data: bytes, position: int, end: int) -> Iterator[tuple[int, int, 
 def _element(data: bytes, position: int, depth: int, to_the_end: bool = False) -> tuple[int, int, int, int]:
     """Tag, begin and end of the value, and where the next element begins.
 
-    *to_the_end*: the records of a list that was cut off are still of use, so that sequence may be longer than the file.
+    With *to_the_end* the Directory Record Sequence may be longer than the file, so that a cut list is still used.
     """
     if len(data) - position < 8:
         raise Broken
     group, number, length = unpack_from("<HHL", data, position)
     vr, value = data[position + 4 : position + 6], position + 8
     tag = group << 16 | number
-    if tag == 0:  # padding, or zeros without end
+    if tag == 0:  # zero padding
         raise Broken
     if vr in SHORT_VRS:
         (length,) = unpack_from("<H", data, position + 6)
@@ -162,7 +162,7 @@ def _element(data: bytes, position: int, depth: int, to_the_end: bool = False) -
 
 
 def _after_sequence(data: bytes, position: int, depth: int) -> int:
-    """Where a sequence of undefined length, which holds nothing wanted here, ends."""
+    """The end of a sequence of undefined length that is skipped."""
     if depth > _DEPTH:
         raise Broken
     while True:
@@ -192,7 +192,7 @@ def _text(data: bytes, span: _Span | None) -> str:
 
 
 def _read(path: Path) -> list[Listed]:
-    """What the list at *path* names; nothing where it cannot be read."""
+    """The images listed in the DICOMDIR at *path*; empty where it cannot be read."""
     try:
         descriptor, size = open_regular(path)
     except IntakeError:
@@ -210,5 +210,5 @@ def _read(path: Path) -> list[Listed]:
 
 
 def _alike(parts: Sequence[str]) -> tuple[str, ...]:
-    """Names as drivers show them: in either case, with or without the version number of ISO 9660 (7.5.1)."""
+    """A path for comparison: drivers show names in either case, with or without the ISO 9660 version number (7.5.1)."""
     return tuple(readable(part).partition(";")[0].rstrip(".").casefold() for part in parts)

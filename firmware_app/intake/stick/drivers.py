@@ -1,4 +1,4 @@
-"""By which driver each kind of stick is opened: one of the kernel, else the FUSE daemon of a Debian package."""
+"""The driver for each file system on a stick: the kernel's, else the FUSE daemon of a Debian package."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ _FUSE: Final = Path("/dev/fuse")
 
 @dataclass(frozen=True, slots=True)
 class Driver:
-    """Both ways to mount one kind; the options are those beside `mount_table.NEEDED`."""
+    """Both ways to mount one file system; `options` come in addition to `mount_table.NEEDED`."""
 
     name: str
-    """What people call such a stick."""
+    """The usual name of the file system."""
     kernel: str
     options: str
     daemon: tuple[str, ...]
-    """The FUSE daemon with its options."""
+    """The command of the FUSE daemon with its options."""
     package: str
     """The Debian package of the daemon."""
 
 
-# Everybody may read: who gets to the mount at all is decided by the folder above it.  Names as UTF-8, or Chinese ones
-# are lost; no Rock Ridge, which would bring links, pipes and devices onto a CD.  Of NTFS the journal is left as it is
-# (norecover): the stick may come from a Windows that hibernates or was switched off.
+# Everyone may read: the folder above the mount decides who can reach it.  Names are UTF-8, or Chinese ones would be
+# lost.  No Rock Ridge, which allows links, pipes and devices on a CD.  The NTFS journal is not replayed (norecover):
+# the stick may come from a Windows that hibernates or was switched off.
 DRIVERS: Final[dict[FileSystem, Driver]] = {
     FileSystem.FAT: Driver(
         "FAT32", "vfat", "umask=0222,utf8",
@@ -53,7 +53,7 @@ DRIVERS: Final[dict[FileSystem, Driver]] = {
 
 
 def absent() -> list[Driver]:
-    """The kinds of stick that this machine cannot open; raises `PermissionError` where modules may not be looked at."""
+    """The file systems that this machine cannot open; raises `PermissionError` where modules may not be listed."""
     modules = _modules()
     return [
         driver
@@ -63,17 +63,17 @@ def absent() -> list[Driver]:
 
 
 def is_loaded(name: str) -> bool:
-    """Whether the running kernel has the file system *name*; a module for it is loaded at the first try to mount."""
+    """Whether the running kernel has the file system *name* loaded; a module is loaded at the first mount."""
     return name in {line.split("\t")[-1] for line in _FILE_SYSTEMS.read_text("ascii").splitlines()}
 
 
 def has_daemon(driver: Driver) -> bool:
-    """Whether the FUSE daemon for this kind is installed, and the kernel lets it work."""
+    """Whether the FUSE daemon is installed and the kernel has FUSE."""
     return _FUSE.exists() and shutil.which(driver.daemon[0], path=PATHS["PATH"]) is not None
 
 
 def _modules() -> str:
-    """What the kernel loads for which name: for a file system, ``fs-NAME``."""
+    """The kernel's module aliases; that of a file system is ``fs-NAME``."""
     try:
         return (_MODULES / os.uname().release / "modules.alias").read_text("utf-8")
     except FileNotFoundError:

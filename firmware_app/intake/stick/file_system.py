@@ -1,8 +1,7 @@
-"""What is on a block device: blkid says it, and only four kinds are ever handed to a driver.
+"""The file system of a block device, as blkid finds it; only four are ever mounted.
 
-FAT, exFAT and NTFS are what cameras, ultrasound machines and Windows write, ISO 9660 what is on a patient's CD.  All
-else is refused unmounted: a file system driver parses what a stranger wrote, with the kernel's own rights, so there are
-as few of them as the clinic's sticks need.
+Cameras, ultrasound machines and Windows write FAT, exFAT and NTFS; patients' CDs have ISO 9660.  Everything else is
+refused unmounted: a driver parses untrusted data with the kernel's rights, so only those that a clinic needs are used.
 """
 
 from __future__ import annotations
@@ -19,11 +18,11 @@ _BLKID: Final = "blkid"
 _LIMIT_S: Final = 60.0
 _NOTHING, _AMBIVALENT = 2, 8  # blkid(8), exit status
 PATHS: Final = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C.UTF-8"}
-"""For every program that is run: fuseiso and ntfs-3g show Chinese names only where the locale has them."""
+"""Environment of every program that is run: fuseiso and ntfs-3g show Chinese names only in a UTF-8 locale."""
 
 
 class FileSystem(StrEnum):
-    """A kind that is opened, by blkid's name."""
+    """A file system that is mounted, by blkid's name."""
 
     FAT = "vfat"
     EXFAT = "exfat"
@@ -34,8 +33,8 @@ class FileSystem(StrEnum):
 def probe(device: Path) -> FileSystem:
     """The file system on *device*; raises `StickBlank`, `StickForeign` or `StickNotMounted`.
 
-    Signatures of two kinds at once, as a trap would have them, are none.  A disc that is both UDF and ISO 9660, as DVD
-    recorders write it, is opened as ISO 9660.
+    A device with the signatures of two file systems, which may be a trap, counts as having none.  A disc that is both
+    UDF and ISO 9660, as DVD recorders write it, is opened as ISO 9660.
     """
     answer = _blkid(device)
     if answer == "udf" and _blkid(device, "--match-types", "iso9660") == "iso9660":
@@ -48,7 +47,7 @@ def probe(device: Path) -> FileSystem:
 
 
 def _blkid(device: Path, *options: str) -> str:
-    """The TYPE that low-level probing finds; what blkid remembers from earlier is not asked."""
+    """The TYPE found by low-level probing, without blkid's cache."""
     command = [_BLKID, "--probe", *options, "--match-tag", "TYPE", "--output", "value", str(device)]
     try:
         done = subprocess.run(

@@ -1,7 +1,7 @@
-"""How the importer gets the stick: as one open folder, handed over a socket with a word of what it is, or why not.
+"""How the importer gets the stick: an open folder, sent over a socket with a message (file system, or refusal).
 
-The mount lives in a namespace that nobody but the mounter has, so there is no path by which anything else on the box
-could reach it, and it is gone with the mounter whatever happens.  An open folder crosses that border, and nothing else.
+The mount exists only in the mounter's own namespace.  No other process on the box has a path to it, and it disappears
+with the mounter in any case.  Only an open folder crosses that border.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _LIMIT_S: Final = 30.0
 
 @dataclass(frozen=True, slots=True)
 class Word:
-    """What the mounter says: the file system or the refusal; with neither, there is nothing to do."""
+    """The mounter's message: the file system or a refusal; with neither there is nothing to do."""
 
     kind: str = ""
     device: str = ""  # major:minor
@@ -43,20 +43,20 @@ class Word:
 
 @dataclass(frozen=True, slots=True)
 class Handed:
-    """The word, and the stick's root folder where there is one."""
+    """The message, and a descriptor of the stick's root folder where there is one."""
 
     word: Word
     root: int | None
 
     @property
     def place(self) -> Path:
-        """A path to the open folder that works wherever the mount itself is not seen (proc(5))."""
+        """A path to the open folder that works where the mount itself is not visible (proc(5))."""
         return Path(f"/proc/self/fd/{self.root}")
 
     def require_safe(self) -> None:
-        """Raise `StickUnsafe` unless the kernel says of the folder's mount what was asked for.
+        """Raise `StickUnsafe` unless the folder's mount has every option of `mount_table.NEEDED`.
 
-        The mounter has looked in its table of mounts, which the importer does not see; so it asks for itself.
+        The mounter has checked its own mount table, which the importer cannot see, so the importer asks the kernel too.
         """
         flags = os.fstatvfs(self.root).f_flag if self.root is not None else 0
         missing = [name for name in mount_table.NEEDED if not flags & mount_table.FLAGS[name]]
@@ -65,7 +65,7 @@ class Handed:
 
 
 def folder_of(root: Path, name: str) -> Path:
-    """Where the stick that the kernel calls *name* (as in sdb1) is met; raises `StickNotMounted`."""
+    """The folder with the mounter's socket for the device *name* (as in sdb1); raises `StickNotMounted`."""
     if _NAME.fullmatch(name) is None:
         raise StickNotMounted(detail="name")
     return root / name
@@ -74,7 +74,7 @@ def folder_of(root: Path, name: str) -> Path:
 def offer(
     folder: Path, word: Word, place: Path | None, stop: threading.Event, ready: Callable[[], None] = lambda: None
 ) -> None:
-    """Hand *word* and the folder *place* to the importer, which asks at the socket in *folder*, until *stop*."""
+    """Listen on the socket in *folder* until *stop*; send *word* and the open folder *place* to the importer."""
     allowed = {os.geteuid(), _importer()}
     refusal = [word.refusal.code, word.refusal.details] if word.refusal else None
     message = json.dumps({"kind": word.kind, "device": word.device, "refusal": refusal}).encode()
@@ -104,7 +104,7 @@ def offer(
 
 @contextmanager
 def taken(folder: Path) -> Iterator[Handed]:
-    """What the mounter hands over at *folder*; raises `StickNotMounted` where nobody does."""
+    """The stick that the mounter hands over in *folder*; raises `StickNotMounted` where no mounter answers."""
     try:
         with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as asking:
             asking.settimeout(_LIMIT_S)
@@ -124,12 +124,12 @@ def taken(folder: Path) -> Iterator[Handed]:
 def _hand(asking: socket.socket, message: bytes, root: int | None) -> None:
     try:
         socket.send_fds(asking, [message], [root] if root is not None else [])
-    except OSError:  # it has gone already
+    except OSError:  # the importer has gone
         return
 
 
 def _user(asking: socket.socket) -> int:
-    """Who asks, as the kernel knows it (unix(7), SO_PEERCRED)."""
+    """The peer's user id, from the kernel (unix(7), SO_PEERCRED)."""
     _, user, _ = struct.unpack("3i", asking.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i")))
     return int(user)
 

@@ -1,7 +1,7 @@
-"""What a file on a stick is by its contents, and whether by its name and place it ought to be an image.
+"""The kind of a file on a stick by its contents, and whether its name and folder say that it should be an image.
 
-A file that ought to be an image and is none was lost, and is missed.  What lies on sticks and discs beside the images
-(viewers with their libraries, letters, lists, the files that systems make for themselves) is passed by.
+A file that should be an image and is not counts as a lost image.  Everything else beside the images (viewer programs
+and their libraries, letters, lists, files of operating systems) is skipped.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ _PACKED_SUFFIXES: Final = frozenset({"zip", "rar", "7z", "gz", "tgz", "xz", "bz2
 """What people pack images into; other archives (jar, cab, docx) belong to programs."""
 _MOST_SUFFIX: Final = 5
 _DICOM_FOLDER: Final = "dicom"
-# PS3.10 8.2 and 8.5; discs without Joliet are shown in small letters, in which programs are named too.
+# PS3.10 8.2 and 8.5.  Drivers show discs without Joliet in lower case, where programs have such names too.
 _FILE_ID: Final = re.compile(r"[A-Z0-9_]{1,8}|(?=.*[0-9])[a-z0-9_]{1,8}")
 _UTF16: Final = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
 
 class Kind(Enum):
-    """Of a file, by its first 64 kB."""
+    """The kind of a file, by its first 64 kB."""
 
     DICOM = 1
     PICTURE = 2
@@ -41,11 +41,11 @@ class Kind(Enum):
     TEXT = 5
     OTHER = 6
     EMPTY = 7
-    """Without contents, or of nothing but zeros as far as was looked."""
+    """Without contents, or only zeros in the first 64 kB."""
 
 
 def kind(name: str, head: bytes) -> Kind:
-    """As the door sees it (`accept.Door.accept_file`), to which lists and what is no image never get."""
+    """The kind by the door's own rules (`accept.Door.accept_file`); only images are passed on to the door."""
     if not head.strip(b"\0"):
         return Kind.EMPTY
     is_dicom = head[PREAMBLE_BYTES : PREAMBLE_BYTES + len(MAGIC)] == MAGIC
@@ -65,7 +65,7 @@ def kind(name: str, head: bytes) -> Kind:
 
 
 class Images:
-    """How the DICOM objects of one stick are named, and in which folders they lie, or ought to."""
+    """How the DICOM objects of one stick are named, and in which folders they lie or should lie."""
 
     def __init__(self) -> None:
         self.count = 0
@@ -82,7 +82,7 @@ class Images:
         self._folders.add(parts[:-1])
 
     def add_other(self, parts: tuple[str, ...], what: Kind) -> None:
-        """A file that is no DICOM object, but *what*; asked of `misses` when all of these are known, too."""
+        """Add a file of another kind, *what*; call `misses` only after all files were added."""
         if what is Kind.LIST:
             self._list_folders.add(parts[:-1])
         elif what is Kind.OTHER:
@@ -90,13 +90,13 @@ class Images:
             self._file_ids[parts[:-1]] += _is_file_id(parts[-1])
 
     def misses(self, parts: tuple[str, ...], what: Kind) -> bool:
-        """Whether a file that is no DICOM object and no list, but *what*, ought to be an image."""
+        """Whether a file of kind *what*, neither a DICOM object nor a list, should be an image."""
         name, folders = parts[-1], parts[:-1]
         is_plain = not _suffix(name) or is_object_name(name)
         if is_plain and what in (Kind.EMPTY, Kind.OTHER) and _DICOM_FOLDER in map(str.casefold, folders):
             return True
-        if what is Kind.EMPTY:  # often a mark, or the label of the stick (fusefat)
-            if is_picture_name(name):  # as with sound ones
+        if what is Kind.EMPTY:  # often a marker file, or the label of the stick (fusefat)
+            if is_picture_name(name):  # as for undamaged pictures, see `copying.Copying._conclude`
                 return not self.count
             return is_object_name(name) or _form(name) in self._forms
         if _suffix(name) in _DICOM_SUFFIXES or _form(name) in self._forms:
@@ -104,23 +104,23 @@ class Images:
         return what is Kind.OTHER and ((is_plain and folders in self._folders) or self._is_of_file_set(name, folders))
 
     def _is_of_file_set(self, name: str, folders: tuple[str, ...]) -> bool:
-        """Whether a file is named as in a DICOM file set, and lies below a DICOMDIR or beside another such file."""
+        """Whether a file has a name of a DICOM file set, and lies below a DICOMDIR or beside another such file."""
         is_listed_tree = any(folders[:depth] in self._list_folders for depth in range(len(folders) + 1))
         return _is_file_id(name) and (is_listed_tree or self._file_ids[folders] > 1)
 
 
 def _is_file_id(name: str) -> bool:
-    """As in a DICOM file set, or as machines without one name their objects, by UID."""
+    """Whether it is a name of a DICOM file set, or a UID, as devices without a DICOMDIR name their files."""
     return _FILE_ID.fullmatch(name) is not None or is_uid(name)
 
 
 def _form(name: str) -> str:
-    """A name but for its numbers: machines name the objects of an examination alike."""
+    """A name with its numbers replaced by 0: devices number the files of a study."""
     return _NUMBER.sub("0", name.casefold())
 
 
 def _suffix(name: str) -> str:
-    """By which systems know the kind of a file, in small letters; none where a UID or a plain word is the name."""
+    """The file name's suffix in lower case; empty where the name is a UID or has none."""
     suffix = name.rpartition(".")[2].casefold() if "." in name else ""
     return suffix if len(suffix) <= _MOST_SUFFIX and any(letter.isalpha() for letter in suffix) else ""
 
@@ -132,7 +132,7 @@ def _is_text(head: bytes) -> bool:
         return False
     for codec in ("utf-8", "gb18030"):
         try:
-            codecs.getincrementaldecoder(codec)().decode(head)  # the last letter may be cut
+            codecs.getincrementaldecoder(codec)().decode(head)  # the last character may be cut
         except UnicodeDecodeError:
             continue
         return True

@@ -1,9 +1,9 @@
-"""What was copied from sticks before, so that the same stick again costs a look at each file and not its bytes.
+"""Remembers what was copied from sticks, so that a stick that comes again is not read in full.
 
-A file is known again by a mark: its name, size, time, and the sha256 of its first and last 64 kB.  Name, size and time
-alone would not do: a machine without a clock writes IM000001 of the same size and the same day for every patient.  The
-first 64 kB hold the SOP Instance UID.  The marks lie in ``usb/marks`` as hashes, which name nobody; losing that file is
-harmless, because the door knows what it holds, and a mark whose image has left the box counts for nothing.
+A file is recognised by a mark: a hash over its name, size, time, and its first and last 64 kB.  Name, size and time
+alone are not enough: a device without a clock writes IM000001 with the same size and date for every patient, while the
+first 64 kB hold the SOP Instance UID.  The marks in ``usb/marks`` are hashes and identify nobody.  Losing that file is
+harmless, because the door recognises what it holds; a mark whose image has left the box is ignored.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ log = logging.getLogger("lantern.stick")
 
 END_BYTES: Final = 65536
 MOST_MARKS: Final = 200_000
-_MARK: Final = 32  # of a mark's hexadecimal digits: 128 bits
+_MARK: Final = 32  # hexadecimal digits of a mark: 128 bits
 
 
 def mark(found: Found, descriptor: int, size: int, head: bytes) -> str:
@@ -37,21 +37,21 @@ def mark(found: Found, descriptor: int, size: int, head: bytes) -> str:
 
 
 class Memory:
-    """The marks of one state directory: a line per file, appended as the file is taken."""
+    """The marks of one state directory: a line per file, appended when the file was accepted."""
 
     def __init__(self, path: Path, holds: Callable[[str], bool], most: int = MOST_MARKS) -> None:
-        """*holds* answers whether the box still has an instance."""
+        """*holds* says whether the box still has an instance."""
         self._path, self._holds = path, holds
         self._known: dict[str, str] = {}
         self._recall(most)
 
     def known(self, mark: str) -> str | None:
-        """The instance that was made of a file with this *mark*, if the box has it."""
+        """The instance of the file with this *mark*, if the box still has it."""
         instance = self._known.get(mark)
         return instance if instance is not None and self._holds(instance) else None
 
     def keep(self, mark: str, instance: str) -> None:
-        """Only after the door has returned."""
+        """Remember a file; called only after the door has returned."""
         self._known[mark] = instance
         try:
             with self._path.open("a", encoding="ascii") as handle:
@@ -60,7 +60,7 @@ class Memory:
             log.warning("what was copied is not remembered: %s", error.strerror)
 
     def _recall(self, most: int) -> None:
-        """Read the newest *most* lines, and leave no more of them than that."""
+        """Read the newest *most* lines, and shorten a file that has grown beyond twice that."""
         try:
             with self._path.open(encoding="ascii", errors="replace") as handle:
                 lines = deque((line.split() for line in handle), maxlen=most)

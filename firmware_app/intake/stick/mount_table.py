@@ -1,4 +1,4 @@
-"""The kernel's own table of what is mounted where and how (proc(5), /proc/PID/mountinfo): the only one believed."""
+"""The kernel's own mount table (proc(5), /proc/PID/mountinfo): the only source that is trusted for mounts."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from typing import Final
 from firmware_app.errors import StickUnsafe
 
 NEEDED: Final = ("ro", "nosuid", "nodev", "noexec", "nosymfollow")
-"""What a stick is mounted with, every one of them, in this order."""
+"""The mount options of every stick, in this order."""
 FLAGS: Final = {"ro": 1, "nosuid": 2, "nodev": 4, "noexec": 8, "nosymfollow": 8192}
-"""The same as statvfs(2) tells it (linux/statfs.h)."""
+"""The flags of statvfs(2) for these options (linux/statfs.h)."""
 _TABLE: Final = Path("/proc/self/mountinfo")
 
 
@@ -27,7 +27,7 @@ class Mounted:
 
 
 def mounted(table: str | None = None) -> list[Mounted]:
-    """What this process sees mounted, in the order in which it was; a later line hides an earlier one of its place."""
+    """The mounts that this process sees, the oldest first; a later mount hides an earlier one at the same place."""
     found = []
     for line in (table if table is not None else _TABLE.read_text("utf-8", "surrogateescape")).splitlines():
         fields = line.split(" ")
@@ -37,15 +37,15 @@ def mounted(table: str | None = None) -> list[Mounted]:
 
 
 def at(place: Path, table: str | None = None) -> Mounted | None:
-    """What is seen at *place*; None where nothing is mounted."""
+    """The visible mount at *place*; None where nothing is mounted."""
     name = str(place)
     return next((one for one in reversed(mounted(table)) if one.place == name), None)
 
 
 def require_safe(place: Path, table: str | None = None) -> Mounted:
-    """What is mounted at *place*; raises `StickUnsafe` unless it is, with every option of `NEEDED`.
+    """The mount at *place*; raises `StickUnsafe` unless it exists with every option of `NEEDED`.
 
-    Asked of the kernel and not of whoever mounted: a FUSE daemon drops what it does not know without a word.
+    The kernel is asked, because a FUSE daemon silently ignores options that it does not know.
     """
     found = at(place, table)
     missing = [option for option in NEEDED if found is None or option not in found.options]
@@ -55,5 +55,5 @@ def require_safe(place: Path, table: str | None = None) -> Mounted:
 
 
 def _plain(field: str) -> str:
-    r"""Blanks and backslashes are written as \040 and the like."""
+    r"""A field of the table without its octal escapes, as \040 for a blank."""
     return re.sub(r"\\([0-7]{3})", lambda found: chr(int(found[1], 8)), field)

@@ -1,9 +1,9 @@
-"""Root's part: look at the stick, seal the device, mount it, hold the kernel's table against what was asked for.
+"""The part that needs root: probe the stick, make the device read-only, mount it, check the kernel's mount table.
 
-A driver of the kernel is tried first, then the FUSE daemon for that kind where it is installed (`drivers`).  Either way
-the last word on the options is `mount -o remount,bind`, which the kernel itself carries out for this mount, and the
-proof is `mount_table.require_safe`.  Whatever is not as it should be is unmounted again: nobody ever sees it half safe,
-because the mount lies below a folder that only root may enter (the importer is handed it by systemd).
+The kernel's driver is tried first, then the FUSE daemon where it is installed (`drivers`).  In both cases
+`mount -o remount,bind` then sets the options in the kernel itself, and `mount_table.require_safe` checks them.  A mount
+that fails the check is undone.  No other user sees it before that, because it lies below a folder that only root may
+enter (systemd gives the importer access).
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ _OPTIONS: Final = ",".join(mount_table.NEEDED)
 
 
 def attach(device: Path, place: Path, kind: FileSystem | None = None) -> FileSystem:
-    """Mount *device* at *place*, an empty folder that is made when it is not there, and return what it is.
+    """Mount *device* at *place*, a folder that is made if needed, and return its file system.
 
-    Raises `StickError`; then nothing is mounted.  *kind* leaves blkid unasked.
+    Raises `StickError`; then nothing is mounted.  With *kind* blkid is not asked.
     """
     if not stat.S_ISBLK(device.stat().st_mode):
         raise StickNotMounted(detail=f"{device.name}: not a block device")
@@ -51,12 +51,12 @@ def attach(device: Path, place: Path, kind: FileSystem | None = None) -> FileSys
 
 
 def detach(place: Path) -> None:
-    """Unmount whatever is at *place*, be the stick still there or not, and remove the folder; harmless when repeated.
+    """Unmount whatever is at *place*, also when the stick was pulled, and remove the folder; may be repeated.
 
     Raises `StickNotMounted` when something stays mounted.
     """
     while mount_table.at(place) is not None:
-        for how in ([], ["--lazy"]):  # lazily also when a pulled stick's driver does not answer any more
+        for how in ([], ["--lazy"]):  # --lazy works also when the driver of a pulled stick no longer answers
             with suppress(StickNotMounted):
                 _run(["umount", *how, str(place)])
                 break
@@ -67,19 +67,19 @@ def detach(place: Path) -> None:
 
 
 def release(device: Path) -> None:
-    """Break the seal: what a person does with the stick from now on is that person's matter."""
-    with suppress(OSError):  # it is out already
+    """Make the device writable again, for whatever people do with the stick afterwards."""
+    with suppress(OSError):  # the stick is out already
         _set_read_only(device, False)
 
 
 def number(device: Path) -> str:
-    """``major:minor`` of *device*, by which the kernel tells whether it is still there (/sys/dev/block)."""
+    """``major:minor`` of *device*; under that name it is in /sys/dev/block as long as it is connected."""
     found = device.stat().st_rdev
     return f"{os.major(found)}:{os.minor(found)}"
 
 
 def _require_free(device: Path, ours: Path) -> None:
-    """Raise `StickInUse` for a disk of which anything is mounted outside *ours*: the box may run from a USB disk."""
+    """Raise `StickInUse` when any part of the disk is mounted outside *ours*: the box may run from a USB disk."""
     mine = {one.device for one in mount_table.mounted() if ours not in Path(one.place).parents}
     folder = Path("/sys/dev/block", number(device)).resolve()
     disk = folder.parent if (folder / "partition").exists() else folder
@@ -89,7 +89,7 @@ def _require_free(device: Path, ours: Path) -> None:
 
 
 def _seal(device: Path) -> None:
-    """Make the kernel refuse every write to the device, by whichever driver; raises `StickNotMounted`."""
+    """Make the kernel refuse every write to the device, from any driver; raises `StickNotMounted`."""
     try:
         _set_read_only(device, True)
     except OSError as error:
@@ -120,15 +120,15 @@ def _mount(device: Path, place: Path, kind: FileSystem) -> None:
 
 
 def _ordered(arguments: Sequence[str], device: Path, place: Path) -> list[str]:
-    """fuseiso wants its own option first and FUSE's last; the others take them anywhere."""
+    """fuseiso needs its own option first and FUSE's options last; the other daemons take any order."""
     own = [one for one in arguments if one == "-n"]
     return [*own, str(device), str(place), *(one for one in arguments if one not in own)]
 
 
 def _run(command: list[str]) -> None:
-    """Run a program of the system to its end; raises `StickNotMounted` with the last words it said."""
+    """Run a system program to its end; raises `StickNotMounted` with its name and exit status."""
     try:
-        # A FUSE daemon stays behind with whatever streams it was given, so it gets none that anybody waits for.
+        # A FUSE daemon keeps its streams open after this call, so it gets none whose end is waited for.
         done = subprocess.run(
             command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False,
             timeout=_LIMIT_S, env={**os.environ, **PATHS}, cwd="/",

@@ -1,6 +1,6 @@
 """The receipt of one import: a page of plain text in the box's language, kept in ``usb/``, never written to the stick.
 
-It counts, and names cases by their references.  No name of a patient, no UID and no path stands on it.
+It holds counts and case references; no patient name, no UID and no path.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _INCOMPLETE: Final = N_("incomplete")
 
 
 def text(status: StickStatus, box: str, cases: Mapping[str, bool], language: str) -> str:
-    """The page; *cases* says of each case by reference whether it is incomplete."""
+    """The page; *cases* maps each case reference to whether the case is incomplete."""
     values = {"box": box, "since": status.since, "ended": status.ended, "kind": status.kind or "-"}
     counts = {
         "found": status.found, "new": status.new, "known": status.known, "refused": status.refusals,
@@ -54,7 +54,7 @@ def text(status: StickStatus, box: str, cases: Mapping[str, bool], language: str
 
 
 def write(folder: Path, page: str) -> int:
-    """Keep *page* durably in *folder* under the next number, which is returned.  Raises `OSError`."""
+    """Write *page* durably to *folder* under the next number, which is returned.  Raises `OSError`."""
     numbers = sorted(int(path.stem) for path in folder.glob("*.txt") if path.stem.isdecimal())
     number = numbers[-1] + 1 if numbers else 1
     path = folder / f"{number:06d}.txt"

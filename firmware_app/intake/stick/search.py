@@ -1,7 +1,7 @@
-"""Every file on a stick, found by looking and by nothing else: no link is followed, and no list is believed.
+"""Finds every file on a stick by listing its folders: no link is followed, and no list on the stick is trusted.
 
-A stick is a stranger's: folders may lie in themselves, there may be a million files, and it may be gone at any moment.
-So the search has an end, and tells what it could not read.
+A stick is untrusted: folders may contain themselves, there may be a million files, and it may be pulled at any moment.
+So the search is limited, and counts what it could not read.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _NO_IMAGES: Final = frozenset({"system volume information", "$recycle.bin", "los
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """One regular file, as it was when the folder was read."""
+    """One regular file, with the size and time that it had when its folder was listed."""
 
     path: Path
     parts: tuple[str, ...]  # below the stick's root
@@ -31,17 +31,17 @@ class Found:
 
 @dataclass(slots=True)
 class Search:
-    """What there is, in a stable order, and what was not looked at."""
+    """The files in a stable order, and counts of what was left out."""
 
     files: list[Found]
     others: int = 0  # links, pipes, devices
-    hidden: int = 0  # what systems hide for themselves
+    hidden: int = 0  # hidden files and folders of operating systems
     unread: int = 0
     overfull: bool = False
 
 
 def search(root: Path, most: int = MOST_FILES) -> Search:
-    """Look through everything below *root*.  Raises `StickPulled` when the stick is gone."""
+    """Search everything below *root*.  Raises `StickPulled` when the stick was pulled."""
     found = Search([])
     for one in _below(root, (), found):
         if len(found.files) >= most:
@@ -52,12 +52,12 @@ def search(root: Path, most: int = MOST_FILES) -> Search:
 
 
 def is_passed_by(name: str) -> bool:
-    """Whether a file or folder of this name is what systems hide for themselves."""
+    """Whether it is the name of a hidden file or folder of an operating system."""
     return name.startswith(".") or name.casefold() in _NO_IMAGES
 
 
 def is_there(root: Path, device: str) -> bool:
-    """Whether the stick still answers.  A driver may go on answering from memory, so the *device* is asked for too."""
+    """Whether the stick is still connected.  A driver may answer from its cache, so the *device* is checked too."""
     try:
         with os.scandir(root) as entries:
             next(entries, None)

@@ -1,4 +1,4 @@
-"""What a box without a screen says of a stick: a light and a beep, where the machine has them.
+"""How a box without a screen shows the state of a stick: a light and beeps, where the machine has them.
 
 | what happens | light | sound |
 | --- | --- | --- |
@@ -7,8 +7,8 @@
 | not everything came in, or the stick was refused | blinks fast, five times a second | three short beeps |
 | the finished stick was taken out | off | |
 
-The light is a LED of the kernel (sysfs, ``timer`` trigger), the sound the PC speaker as an input device (EV_SND,
-SND_TONE).  The udev rule hands both to the importer; where one is missing nothing is said by it, and nothing fails.
+The light is a LED of the kernel (sysfs, ``timer`` trigger), the sound is the PC speaker as an input device (EV_SND,
+SND_TONE).  The udev rule gives the importer access to both; one that is missing is silently left out.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _EV_SYN, _EV_SND, _SND_TONE = 0x00, 0x12, 0x02
 
 
 class Signal(Enum):
-    """One word of the grammar: milliseconds of light and dark (None: steadily on or off), and beeps in seconds."""
+    """Milliseconds of light and dark (a 0 in either: steadily on or off), and the lengths of the beeps in seconds."""
 
     COPYING = ((500, 500), (_SHORT_S,))
     DONE = ((1, 0), (_LONG_S,))
@@ -42,13 +42,13 @@ class Signal(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Signals:
-    """The light and the speaker of this machine, as far as it has them."""
+    """The light and the speaker of this machine, where it has them."""
 
     led: Path = LED
     speaker: Path = SPEAKER
 
     def give(self, signal: Signal) -> None:
-        """Say it; takes as long as its beeps do."""
+        """Show *signal*; returns after its last beep."""
         (light, dark), beeps = signal.value
         with suppress(OSError):
             self._show(light, dark)
@@ -69,7 +69,7 @@ class Signals:
         (self.led / "brightness").write_text(brightest, "ascii")
 
     def _wait_for_timer(self) -> None:
-        """Its files come with the trigger, and udev hands them over a moment later; without them it blinks slowly."""
+        """Wait until udev has given access to the timer's files; without them the light blinks slowly."""
         deadline = time.monotonic() + _TIMER_S
         while not os.access(self.led / "delay_off", os.W_OK) and time.monotonic() < deadline:
             time.sleep(0.02)
