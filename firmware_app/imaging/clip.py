@@ -1,8 +1,8 @@
 """Video: clips of ultrasound machines as MP4, AVI and MPEG files, and bit streams in DICOM objects, through PyAV.
 
-PyAV is the extra `video`; without it a clip is refused with a sentence.  The packets are counted first, which decodes
-nothing and tells whether the clip reaches its end; then one frame is decoded at a time, on one thread, so memory does
-not grow with the length of the clip.  A frame that the decoder had to guess is an error.
+PyAV is the extra `video`; without it a clip is refused.  The packets are counted first: this decodes nothing and shows
+whether the clip is complete.  Then one frame is decoded at a time, on one thread, so memory does not grow with the
+length of the clip.  A frame that the decoder had to guess is an error.
 """
 
 from __future__ import annotations
@@ -37,9 +37,9 @@ LARGEST_FRAME_PX: Final = 16 * 1024 * 1024
 _PROGRAM_STREAM: Final = "mpeg"
 FILES: Final = ("mov", "avi", _PROGRAM_STREAM)
 BIT_STREAMS: Final = ("mpegts", "mpeg", "mpegvideo", "h264", "hevc", "mov")
-"""How PS3.5 8.2.5 to 8.2.11 let a video be wrapped, or not at all."""
+"""The containers that PS3.5 8.2.5 to 8.2.11 allow for a video in a DICOM object, and bare bit streams."""
 _SEEKABLE: Final = ("mov", "avi")
-# What cameras and ultrasound machines have written into MP4 and AVI; every other decoder of FFmpeg stays untouched.
+# The codecs that cameras and ultrasound machines use in MP4 and AVI; no other decoder of FFmpeg is ever used.
 _CODECS: Final = (
     "mpeg1video,mpeg2video,mpeg4,msmpeg4v1,msmpeg4v2,msmpeg4,h263,h264,hevc,wmv1,wmv2,mjpeg,rawvideo,msvideo1,msrle,"
     "cinepak,huffyuv,ffvhuff,ffv1,png,vp8,vp9"
@@ -61,12 +61,12 @@ class Track:
         self._file, self._formats = file, formats
         self._container: Any = None
         self._decoded: Iterator[Any] = iter(())
-        self._at = 0  # the frame that comes next
-        self._stamps = array("q")  # when each frame is shown, ascending; empty where the packets do not say
-        self._keys = array("L")  # frames that can be decoded without those before them
-        self._key_stamps = array("q")  # and where to seek to for each
+        self._at = 0  # the index of the next frame
+        self._stamps = array("q")  # presentation times, ascending; empty where the packets have none
+        self._keys = array("L")  # key frames: they can be decoded without earlier frames
+        self._key_stamps = array("q")  # the time to seek to for each key frame
         self._format = ""
-        self._shape: tuple[int, ...] = ()  # of the frame that was decoded first, upright
+        self._shape: tuple[int, ...] = ()  # of the first decoded frame, upright
         self.frames = 0
         self._open()
         try:
@@ -88,7 +88,7 @@ class Track:
 
     @property
     def frames_per_second(self) -> float | None:
-        """The mean rate that the file tells; None where it tells none, or one that no machine has."""
+        """The mean frame rate in the file; None where it has none or an impossible one."""
         told = self._stream.average_rate
         return regions.believed_hz([float(told)]) if told else None
 
@@ -106,9 +106,9 @@ class Track:
             return self._found(index, seeking=self._seeks)
         except (*DECODING_ERRORS, _error(), Undecodable):
             if not self._seeks:
-                self._at = self.frames  # whatever comes next, it is not what was counted
+                self._at = self.frames  # the decoder's position is no longer known
                 raise Undecodable(detail=f"frame {index} of the clip is broken") from None
-        try:  # frames behind a key frame may lean on those before it: once more, from the beginning
+        try:  # frames after a key frame may need earlier ones: decode again from the beginning
             self._restart()
             return self._found(index, seeking=False)
         except (*DECODING_ERRORS, _error()):
@@ -149,7 +149,7 @@ class Track:
             raise Undecodable(detail="the clip does not say how large its frames are")
 
     def _index(self) -> None:
-        """Count the packets, and note where to enter; the packets themselves are passed by."""
+        """Count the packets and note the key frames; nothing is decoded."""
         shown, keys = array("q"), []
         for packet in self._container.demux(self._stream):
             if not packet.size:
@@ -206,17 +206,17 @@ class Track:
             raise Undecodable(detail=f"frame {index} of the clip is {frame.width} × {frame.height} pixels")
         form = "gray" if frame.format.name in _GREYS else "rgb24"
         pixels: NDArray[np.uint8] = frame.to_ndarray(format=form)
-        turns = int(frame.rotation) // 90 % 4  # a telephone held upright says so beside the frames
+        turns = int(frame.rotation) // 90 % 4  # a phone stores its orientation beside the frames
         upright = np.ascontiguousarray(np.rot90(pixels, turns)) if turns else pixels
         self._shape = self._shape or upright.shape[:2]
-        if upright.shape[:2] != self._shape:  # the decoder's own idea of the size changes in the middle of a stream
+        if upright.shape[:2] != self._shape:  # a broken stream can change the frame size midway
             raise Undecodable(detail=f"frame {index} of the clip has another size than others")
         return upright
 
 
 @dataclass(frozen=True, slots=True)
 class Clip:
-    """An opened clip (a `film.Film`).  The frame decoded last is kept: model and people want the same one."""
+    """An opened clip (a `film.Film`).  The last decoded frame is kept: the model and the viewer use the same one."""
 
     track: Track
     _last: dict[int, NDArray[np.uint8]] = field(default_factory=dict)
@@ -235,16 +235,16 @@ class Clip:
 
     @property
     def identity(self) -> dict[str, str]:
-        """A clip says nothing of the patient."""
+        """Empty: a clip file holds no patient data."""
         return {}
 
     @property
     def hints(self) -> tuple[str, ...]:
-        """Nothing."""
+        """Empty: a clip has no hints."""
         return ()
 
     def hidden(self, index: int) -> None:
-        """No pixel: only a DICOM header names some."""
+        """None: only a DICOM header names padding pixels."""
 
     def grey(self, index: int) -> NDArray[np.float32]:
         """(H, W) float32, as `film.Film.grey`."""
@@ -279,10 +279,11 @@ def opened(path: Path) -> Iterator[Clip]:
 
 
 def _check_times(shown: Sequence[int]) -> None:
-    """A program stream promises no number of frames, but one that was lost leaves its time; *shown* is ascending.
+    """Refuse a program stream with a lost frame: it has no frame count, but a lost frame leaves a gap in time.
 
-    A gap alone is no loss: where several frames share a pack, FFmpeg guesses the times of all but one, and one that it
-    puts too late is followed by two at once.  Up to half a frame more is how films are fitted to television.
+    *shown* are the presentation times, ascending.  A gap alone is not a loss: where several frames share a pack, FFmpeg
+    guesses all times but one, and a frame placed too late is followed by two close together.  Gaps of up to one and a
+    half frames come from converting film to television rates.
     """
     if shown[0] == _LONE_PTS and len(shown) > 1:
         raise Undecodable(detail="the clip does not say when each of its frames is shown")
@@ -296,7 +297,7 @@ def _check_times(shown: Sequence[int]) -> None:
 
 
 def _av() -> Any:
-    """PyAV, loaded only when a clip comes: it takes 50 MB, and most boxes see none."""
+    """PyAV, imported only when a clip arrives: it takes 50 MB, and most boxes never receive one."""
     try:
         import av
     except ImportError:

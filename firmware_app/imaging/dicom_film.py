@@ -1,6 +1,7 @@
-"""A DICOM object as a film: frames decoded one at a time, greys by PS3.3 C.11, colours as they are.
+"""A DICOM object as a film: frames are decoded one at a time, greys are made by PS3.3 C.11, colours become RGB.
 
-The words come from `stored`; three samples are taken raw and become RGB here, by what they are (`photometric`).
+The words come from `stored`.  Three samples are taken raw and converted here, by their real colour model
+(`photometric`).
 """
 
 from __future__ import annotations
@@ -24,12 +25,12 @@ from firmware_app.imaging.grey.pipeline import Floats, GreyScale, StoredWords, T
 from firmware_app.imaging.source import BROKEN, PixelSource
 
 _LARGEST_VALUE: Final = 1e30  # float32 ends at 3e38
-_ONE_GREY: Final = 2.0**-16  # of the range that a window maps to: what spans less shows nothing
+_ONE_GREY: Final = 2.0**-16  # share of a window's output range; an image that spans less shows nothing
 
 
 @dataclass(frozen=True, slots=True)
 class DicomFilm:
-    """An opened DICOM object (a `film.Film`).  The frame decoded last is kept: model and people want the same one."""
+    """An opened DICOM object (a `film.Film`).  The last decoded frame is kept: model and viewer use the same one."""
 
     source: PixelSource
     reader: stored.FrameReader
@@ -71,7 +72,7 @@ class DicomFilm:
         return mask if mask.any() and not mask.all() else None
 
     def grey(self, index: int) -> NDArray[np.float32]:
-        """(H, W) float32, as `film.Film.grey`; the full range where the window would leave one grey."""
+        """(H, W) float32, as `film.Film.grey`; in full range if the window would leave a single grey."""
         pixels = self._pixels(index)
         if self._colour(pixels):
             return luminance(self._rgb(pixels))
@@ -88,7 +89,7 @@ class DicomFilm:
         scale, choices = self._scale(index)
         words, stored = self._values(pixels)
         values = scale.modality_values(stored)
-        if isinstance(scale.voi, Table):  # a curve cannot be told as a window: show it as the modality meant it
+        if isinstance(scale.voi, Table):  # a curve is not a window: apply it, and show the result in full range
             values, scale = scale.voi.apply(values), replace(scale, voi=None, slope=1.0)
         limits = (float(values.min()), float(values.max())) if self.frames > 1 and words is not None else None
         seen = _darkened(_mapped(words, values), self.hidden(index), inverted=scale.inverted)
@@ -96,15 +97,15 @@ class DicomFilm:
         return replace(_with_window(frame, slope, origin, scale, choices), layers=layers, spacing=size)
 
     def measured(self, index: int) -> NDArray[np.float32]:
-        """(H, W) float32 behind the modality transform and before window and polarity: of a CT, Hounsfield units."""
+        """(H, W) float32 after the modality transform, before window and polarity; for a CT in Hounsfield units."""
         scale = transforms.of(self.source.header, index, self.source.photometric, self._layout.reach)
         words, values = self._values(self._pixels(index))
         return _mapped(words, scale.modality_values(values))
 
     def _scale(self, index: int) -> tuple[GreyScale, tuple[transforms.Offered, ...]]:
-        """The transforms of frame *index* for models and people alike, and the windows that people may choose from.
+        """The transforms of frame *index*, for models and for display, and the windows that a person may choose.
 
-        Windows that would leave one grey of this frame are passed over; a frame of one grey is seen without any.
+        A window that would leave a single grey of this frame is skipped; a frame of one grey is shown without any.
         """
         scale = transforms.of(self.source.header, index, self.source.photometric, self._layout.reach)
         if scale.voi is None:
@@ -122,7 +123,7 @@ class DicomFilm:
         return scale.without_voi(), ()
 
     def _pixels(self, index: int) -> NDArray[np.generic]:
-        """Decoded words of one frame, (H, W) or (H, W, 3); raises `Undecodable` whatever the decoder did."""
+        """Decoded words of one frame, (H, W) or (H, W, 3); any error of the decoder is raised as `Undecodable`."""
         if index in self._last:
             return self._last[index]
         if not 0 <= index < self.frames:
@@ -138,13 +139,13 @@ class DicomFilm:
         return self._last[index]
 
     def samples(self, index: int) -> tuple[NDArray[np.generic], photometric.Model]:
-        """(H, W, 3) sample values of an object of three (from bit 0, no others above), and their colour model.
+        """(H, W, 3) sample values of an object with three samples (value bits only), and their colour model.
 
-        The model is judged until a frame has proved one, so the last answer is the best.
+        The model is judged again with each frame until one has proved it, so the last result is the best.
         """
         found = self.source
         stream = self.reader.compressed(index)
-        if stream is None and not found.native:  # a video's decoder knows its colours
+        if stream is None and not found.native:  # a video: its decoder gives RGB
             return self.reader.frame(index), "RGB"
         flat = _is_flat(found)
         samples = _native_samples(found, index) if flat else self.reader.frame(index, raw=True, stream=stream)
@@ -163,12 +164,12 @@ class DicomFilm:
 
     @property
     def inverted(self) -> bool:
-        """Whether the lowest value is shown as white, by polarity or by a falling rescale (of the first frame)."""
+        """Whether the lowest value is shown as white, by polarity or by a negative rescale slope (of frame 0)."""
         scale = transforms.of(self.source.header, 0, self.source.photometric, self._layout.reach)
         return scale.inverted != (scale.slope < 0)
 
     def rgb(self, index: int) -> NDArray[np.generic]:
-        """(H, W, 3) RGB of an object of three samples, in as many bits as they have; raises one of `source.BROKEN`."""
+        """(H, W, 3) RGB of an object with three samples, with its own bit depth; raises one of `source.BROKEN`."""
         samples, model = self.samples(index)
         if model == "RGB":
             return samples
@@ -187,7 +188,7 @@ class DicomFilm:
 
     @property
     def has_own_layout(self) -> bool:
-        """Whether the words are as they lie in the file, and not values that a decoder made."""
+        """Whether the words have the file's bit layout; a decoder's values do not."""
         return self.source.allocated > 1 and (self.source.native or self.source.transfer_syntax in stored.AS_THEY_LIE)
 
     def _colour(self, pixels: NDArray[np.generic]) -> bool:
@@ -211,7 +212,7 @@ class DicomFilm:
         return np.clip(rgb.astype(np.float64) * (255.0 / (2.0**bits - 1)), 0, 255).astype(np.uint8)
 
     def _values(self, pixels: NDArray[np.generic]) -> tuple[NDArray[Any] | None, Floats]:
-        """(words, the value of every possible word) up to 16 bits, else (None, the values themselves)."""
+        """Up to 16 bits: (words, the value of every possible word); else (None, the values themselves)."""
         if pixels.dtype.itemsize > 2:
             if self.has_own_layout and pixels.dtype.kind == "u":
                 return None, self._layout.values(pixels.view(f"u{pixels.dtype.itemsize}"))
@@ -242,7 +243,7 @@ def _mapped(words: NDArray[Any] | None, values: Floats) -> NDArray[np.float32]:
 
 
 def _contrast(voi: Window | Table, low: float, high: float) -> float:
-    """The share of its range of greys that *voi* makes of the values from *low* to *high*."""
+    """The share of the output range of *voi* that the values from *low* to *high* use."""
     if isinstance(voi, Window):
         return float(np.ptp(voi.apply(np.array([low, high]))))
     first, last = np.clip(np.rint([low, high]), voi.first, voi.first + len(voi.entries) - 1)
@@ -252,7 +253,7 @@ def _contrast(voi: Window | Table, low: float, high: float) -> float:
 def _darkened(
     frame: NDArray[np.float32], hidden: NDArray[np.bool_] | None, *, inverted: bool = False
 ) -> NDArray[np.float32]:
-    """*frame* with its *hidden* pixels as dark as the darkest of the others (the greatest value, when *inverted*)."""
+    """*frame* with its *hidden* pixels set to the darkest of the others (the greatest value when *inverted*)."""
     if hidden is not None:
         low, high = _ends(frame, hidden)
         frame[hidden] = high if inverted else low
@@ -260,7 +261,7 @@ def _darkened(
 
 
 def _ends(frame: NDArray[np.float32], hidden: NDArray[np.bool_] | None) -> tuple[float, float]:
-    """The least and the greatest of *frame* where it is not *hidden*, without a copy of that, as large as the film."""
+    """The minimum and the maximum of *frame* where it is not *hidden*, computed without a copy of the film."""
     if hidden is None:
         return float(frame.min()), float(frame.max())
     seen = ~hidden
@@ -268,8 +269,8 @@ def _ends(frame: NDArray[np.float32], hidden: NDArray[np.bool_] | None) -> tuple
 
 
 def _is_flat(found: PixelSource) -> bool:
-    """Whether the samples are native words as this machine has them, which need no decoder."""
-    little = found.transfer_syntax != ExplicitVRBigEndian  # where even 8-bit samples may lie in swapped words
+    """Whether the samples are native little-endian words, which need no decoder."""
+    little = found.transfer_syntax != ExplicitVRBigEndian  # in big endian even 8-bit samples may be swapped
     return found.native and little and found.allocated in (8, 16) and found.keyword == "PixelData"
 
 

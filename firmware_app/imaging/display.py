@@ -1,7 +1,8 @@
-"""Frames for people: one greyscale PNG of full depth (or one colour PNG) per frame, and what a viewer must know of it.
+"""Frames for display: one 16-bit greyscale PNG (or one colour PNG) per frame, and a JSON file with its window.
 
-Greys are stored in 16 bits after the modality transform and polarity, stretched by a whole factor so that nothing is
-lost and any plain PNG viewer shows a sensible picture; `frame-000.json` holds the window and the way back to values.
+Greys are stored in 16 bits after the modality transform and polarity.  They are stretched by an integer factor, so
+nothing is lost and any PNG viewer shows a usable picture.  `frame-000.json` holds the window and how to get back to
+modality values.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ if TYPE_CHECKING:  # the inference child draws heat maps without pydicom
 LONGEST_SIDE_PX: Final = 2048
 MOST_FRAMES: Final = 64
 _TOP: Final = 65535
-_ROWS_AT_A_TIME: Final = 32  # as floats a whole film of 32 megapixels would not fit into the decode child
+_ROWS_AT_A_TIME: Final = 32  # a whole film of 32 megapixels as floats would not fit into the decode child
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,12 +46,12 @@ class Choice:
 
 @dataclass(frozen=True, slots=True)
 class ShownFrame:
-    """One frame as it is shown.
+    """One frame for display.
 
-    `pixels` is (H, W) uint16, already of the right polarity, or (H, W, 3) uint8.  A grey *g* stands for the modality
-    value ``g * slope + intercept``; `centre` and `width` are the default window in greys (None: the full range), and
-    `windows` all that the machine offers, the default among them.  `layers` lie beside the pixels, never in them.
-    `regions` are those of an ultrasound picture, with their millimetres; `rate_hz` is how quickly a clip was taken.
+    `pixels` is (H, W) uint16 with polarity applied, or (H, W, 3) uint8.  A grey *g* stands for the modality value
+    ``g * slope + intercept``.  `centre` and `width` are the default window in greys (None: the full range); `windows`
+    are all windows that the machine offers, the default among them.  `layers` are overlays, kept apart from the pixels.
+    `regions` are the calibrated regions of an ultrasound picture; `rate_hz` is a clip's frame rate.
     """
 
     pixels: NDArray[np.uint16] | NDArray[np.uint8]
@@ -70,7 +71,7 @@ class ShownFrame:
 def greys(
     values: NDArray[np.float32], step: float, inverted: bool, limits: tuple[float, float] | None = None
 ) -> tuple[NDArray[np.uint16], float, float]:
-    """Modality *values* (H, W), multiples of *step* apart, as uint16 greys with their slope and intercept.
+    """Modality *values* (H, W), which differ by multiples of *step*, as uint16 greys with their slope and intercept.
 
     Lossless while the range holds at most 65536 steps.  *limits* fixes the range, so that a clip does not flicker.
     """
@@ -92,7 +93,7 @@ def greys(
 
 
 def for_people(frames: int, read: Sequence[int] = ()) -> tuple[int, ...]:
-    """Which of a clip's *frames* people are shown: all up to `MOST_FRAMES`, else the *read* ones and evenly others."""
+    """The frames of a clip that are shown: all up to `MOST_FRAMES`, else the *read* ones and others evenly spread."""
     if frames <= MOST_FRAMES:
         return tuple(range(frames))
     wanted = sorted({0, *read})[:MOST_FRAMES]
@@ -105,8 +106,8 @@ def for_people(frames: int, read: Sequence[int] = ()) -> tuple[int, ...]:
 def write(shown: ShownFrame, folder: Path, index: int, frames: int, among: Sequence[int] | None = None) -> None:
     """Write ``frame-NNN.png``, its layers and ``frame-NNN.json`` into *folder*, each whole or not at all.
 
-    A layer is ``frame-NNN-layer-L.png``, white where it is set; what tells of the others, the JSON, comes last.
-    *among* are the frames that people are shown, where these are not all.
+    A layer is ``frame-NNN-layer-L.png``, white where it is set.  The JSON names the other files and is written last.
+    *among* are the frames that are shown, if these are not all.
     """
     rows, columns = shown.pixels.shape[:2]
     image = reduced(shown.pixels)
@@ -147,7 +148,7 @@ def write(shown: ShownFrame, folder: Path, index: int, frames: int, among: Seque
 
 
 def reduced(pixels: NDArray[np.uint16] | NDArray[np.uint8], longest: int = LONGEST_SIDE_PX) -> Image.Image:
-    """*pixels*, (H, W) or (H, W, 3), as an image with its longer side at most *longest* pixels, its aspect kept."""
+    """*pixels*, (H, W) or (H, W, 3), as an image with a longer side of at most *longest* pixels; the aspect is kept."""
     rows, columns = pixels.shape[:2]
     scale = longest / max(rows, columns)
     if scale >= 1:
@@ -166,7 +167,7 @@ def reduced(pixels: NDArray[np.uint16] | NDArray[np.uint8], longest: int = LONGE
 
 
 def save(image: Image.Image, path: Path) -> None:
-    """Save a PNG under *path*, whole or not at all; lightly compressed, because a film must be on screen soon."""
+    """Save a PNG at *path*, whole or not at all; with fast compression, because a doctor waits for the film."""
     encoded = io.BytesIO()
     image.save(encoded, "PNG", compress_level=1, compress_type=zlib.Z_RLE)
     _place(encoded.getvalue(), path)

@@ -1,7 +1,7 @@
-"""The frames of one image file, one at a time: the only door from bytes to pixels.
+"""The frames of one image file, one at a time: the only way from bytes to pixels.
 
-`opened` gives a `Film`, whatever the file was: a DICOM object in any transfer syntax, a picture or a clip.  A film
-answers in the two forms the box needs: `grey(i)` for a model, `shown(i)` for a person.
+`opened` gives a `Film` for a DICOM object in any transfer syntax, a picture or a clip.  A film gives each frame in the
+two forms that the box needs: `grey(i)` for a model, `shown(i)` for a person.
 """
 
 from __future__ import annotations
@@ -34,17 +34,17 @@ class Film(Protocol):
 
     @property
     def identity(self) -> Mapping[str, str]:
-        """What the file says of the patient (`firmware_app.headers.identity`); a picture says nothing."""
+        """The patient data in the file (`firmware_app.headers.identity`); empty for a picture."""
 
     @property
     def hints(self) -> tuple[str, ...]:
-        """Codes of what a reader should know of how the frames decoded so far were made."""
+        """Codes of hints for a doctor on how the frames decoded so far were made."""
 
     def hidden(self, index: int) -> NDArray[np.bool_] | None:
-        """Which pixels of frame *index* the header calls padding, (H, W); None where it calls none so."""
+        """(H, W) bool, true where the header declares padding in frame *index*; None where it declares none."""
 
     def grey(self, index: int) -> NDArray[np.float32]:
-        """Frame *index* for a model: (H, W) float32, bright is dense, any range, finite; padding as dark as can be."""
+        """Frame *index* for a model: (H, W) float32, bright is dense, any range, finite; padding is darkest."""
 
     def shown(self, index: int) -> ShownFrame:
         """Frame *index* for a person."""
@@ -64,7 +64,7 @@ def _without_header(path: Path) -> AbstractContextManager[Film]:
 def opened(path: Path, *, is_picture: bool) -> Iterator[Film]:
     """Open the file at *path*; raises `ImagingError`, also later while frames are decoded.
 
-    The libraries' warnings are silenced meanwhile: they quote values that they stumble over, a patient's among them.
+    The libraries' warnings are silenced, because they quote header values, which may be a patient's.
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

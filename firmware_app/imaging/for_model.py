@@ -1,4 +1,4 @@
-"""What a model is given of an opened image file: which frames, cut to the sector or whole, as one stack of tensors."""
+"""A model's input from an opened image file: the chosen frames, cut to the sector or whole, as one stack of tensors."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ ULTRASOUND: Final = "US"
 class ModelFrames:
     """The frames *read*, counted from 0 and in the order of the clip, and their tensors, (n, C, H, W) float32.
 
-    `box` is what the model sees of each frame (None: all of it).  `coloured` is the share of the sector that is drawn
-    in colour and `flow` that the header tells of colour flow, of ultrasound only.  `quality` holds the measures that a
-    person is told of, each with its number.  `beside` is what lies beside the anatomy in what the model sees, (n, …)
-    `Cells`; None where nothing does, or where no sector was found.
+    `box` is the part of each frame that the model sees (None: all of it).  For ultrasound, `coloured` is the share of
+    the sector drawn in colour, and `flow` says that the header declares colour flow.  `quality` holds the measures that
+    the doctor is warned of, each with its number.  `beside` are the `Cells`, (n, …), of the model's input beside the
+    anatomy; None where there are none or no sector was detected.
     """
 
     read: tuple[int, ...]
@@ -53,9 +53,9 @@ def taken(
     quality: QualityKind = "none",
     photographs: bool = False,
 ) -> ModelFrames:
-    """Choose, judge and prepare.  Frames of a clip that no model may see are left out.
+    """Choose the frames, check their quality and make the tensors.  Unfit frames of a clip are left out.
 
-    *quality* and *photographs* are as `packs.scope.Care` has them.
+    *quality* and *photographs* are those of `packs.scope.Care`.
 
     Raises `ImageUnfit` when none is left, and any other `ImagingError`.
     """
@@ -66,9 +66,9 @@ def taken(
     begun = time.perf_counter()
     chosen = _chosen(film, rule, budget, has_sector=has_sector)
     if spec.crop == "sector" and chosen.sector is None:
-        spec = replace(spec, crop="whole")  # else one frame of a clip may be cut where the others are not
+        spec = replace(spec, crop="whole")  # without a common sector, all frames of a clip are taken whole
     if spec.crop == "frame" and len(chosen.frames) > 1:
-        spec = replace(spec, crop="whole")  # frames of a clip are cut alike or not at all
+        spec = replace(spec, crop="whole")  # frames of a clip are all cut in the same way or not at all
     box = chosen.sector.box if spec.crop == "sector" and chosen.sector is not None else None
     around = beside.of_sector(chosen.sector, box) if chosen.sector is not None else None
     decoding = time.perf_counter() - begun
@@ -99,7 +99,7 @@ def taken(
     if unfit is not None and not read:
         try:
             raise unfit
-        finally:  # it holds this very frame, and each would keep the other and the film's words alive
+        finally:  # its traceback refers to this frame: the cycle would keep the film's words in memory
             del unfit
     judge.check_colours(film, read[-1], quality, photographs=photographs)
     return ModelFrames(

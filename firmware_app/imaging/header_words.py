@@ -1,4 +1,4 @@
-"""The words of a DICOM header that the decode child has opened, and among them who the patient is."""
+"""Text values of a DICOM header in the decode child, and the patient's identity among them."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ _CHARSET: Final = "SpecificCharacterSet"
 
 
 def of(header: Dataset) -> dict[str, str]:
-    """``name``, ``patient_id``, ``age`` and ``sex``, each where the header has it."""
+    """``name``, ``patient_id``, ``age`` and ``sex``, as far as the header has them."""
     values = {key: _bytes(header, keyword) for key, keyword in identity.KEYWORDS.items()}
     return identity.of(values, _bytes(header, _CHARSET))
 
 
 def text(header: Dataset, keyword: str, top: Dataset) -> str:
-    """The words of one element of *header*, which is *top* or lies within it, whatever bytes they were written in."""
+    """The text of one element of *header*, which is *top* or a nested item of it, in whatever character set."""
     return identity.text(_bytes(header, keyword), _bytes(header, _CHARSET) or _bytes(top, _CHARSET))
 
 
 def _bytes(header: Dataset, keyword: str) -> bytes:
-    """The element's bytes as they stand in the file; an element that pydicom has already decoded is put back."""
+    """The element's bytes as in the file; an element that pydicom has already decoded is encoded again."""
     try:
         element = header.get_item(keyword)
         value = getattr(element, "value", None)

@@ -1,6 +1,6 @@
-"""What the input tensor of a model is, as a pack's manifest says it.
+"""The description of a model's input tensor in a pack's manifest.
 
-A value without pixels: whoever only reads manifests (the viewer, the reader) needs neither numpy nor Pillow for it.
+It has no pixels: processes that only read manifests (the viewer, the reader) need neither numpy nor Pillow for it.
 """
 
 from dataclasses import dataclass
@@ -9,11 +9,11 @@ from typing import ClassVar, Literal
 FrameRule = Literal["middle", "interval", "score"]
 """How frames are chosen from a clip (`imaging.keyframes`)."""
 QualityKind = Literal["none", "chest_film", "ultrasound"]
-"""On which pictures the limits were learnt that an image is held against (`imaging.quality.limits`)."""
+"""The kind of pictures from which the quality limits were learnt (`imaging.quality.limits`)."""
 Crop = Literal["whole", "sector", "frame"]
-"""What of a picture a model is given."""
+"""Which part of a picture the model gets."""
 LARGEST_SIDE_PX = 4096
-"""No model of ours reads more than this on a side; a larger number in a manifest is a mistake."""
+"""No model reads more pixels than this on a side; a larger number in a manifest is a mistake."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,11 +23,11 @@ class InputSpec:
     With ``depth`` it is a volume: (1, channels, depth, height, width).
 
     ``crop`` "sector" gives an ultrasound model the sector only, without rulers and text (:mod:`.sector`), and "frame"
-    a film without the even frame that may lie around it (:func:`.beside.framed`). ``despeckle`` "lee" smooths speckle
+    a film without an even border around it (:func:`.beside.framed`). ``despeckle`` "lee" smooths speckle
     at the model's size (:mod:`.lee1980`).
 
     ``low_percentile`` and ``high_percentile`` (percent, 0 to 100) are the greys that become 0 and 1.
-    Raises :class:`ValueError`, quoting the value, for a spec that no film could be turned into.
+    Raises :class:`ValueError`, quoting the value, for an impossible spec.
     """
 
     __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}

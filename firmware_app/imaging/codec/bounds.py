@@ -1,4 +1,4 @@
-"""How large an image may be, and what decoders raise over broken bytes: for DICOM files and pictures alike."""
+"""How large an image may be, and which exceptions decoders raise on broken bytes; for DICOM files and pictures."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Where each frame of an encapsulated object lies (PS3.5 A.4), told by the headers of its items; no pixel is read.
+"""Where each frame of an encapsulated object lies (PS3.5 A.4), read from the item headers; no pixel is read.
 
-The items are followed to the sequence delimiter, so an object that was cut is refused here however whole its first
-frames are.  What is kept is two numbers per item: memory does not grow with the size of the frames.
+The items are followed to the sequence delimiter, so a truncated object is refused here even if its first frames are
+complete.  Two numbers are kept per item: memory does not grow with the size of the frames.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _ITEM: Final = struct.Struct("<HHL")
 _END: Final = (0xFFFE, 0xE0DD)
 _START: Final = (0xFFFE, 0xE000)
 _UNDEFINED: Final = 0xFFFFFFFF
-# ISO/IEC 10918-1 EOI and ISO/IEC 15444-1 EOC are the same two bytes; behind them comes padding at most.
+# ISO/IEC 10918-1 EOI and ISO/IEC 15444-1 EOC are the same two bytes; only padding may follow them.
 _END_OF_STREAM: Final = b"\xff\xd9"
 _TAIL_BYTES: Final = 16
 _SIGNATURES: Final = (b"\xff\xd8\xff", b"\xff\x4f\xff\x51", b"\x00\x00\x00\x0c")  # JPEG and JPEG-LS, JPEG 2000, JP2
@@ -28,9 +28,9 @@ _SIGNATURES: Final = (b"\xff\xd8\xff", b"\xff\x4f\xff\x51", b"\x00\x00\x00\x0c")
 
 @dataclass(frozen=True, slots=True)
 class Fragments:
-    """The items behind the offset table: where each value starts, its length, and with which item each frame begins.
+    """The items after the offset table: the start and length of each value, and the first item of each frame.
 
-    `left` frames lie behind the last one that the header names.
+    `left` counts the frames after the last one that the header announces.
     """
 
     starts: array[int]
@@ -49,9 +49,9 @@ class Fragments:
 
 
 def found(stream: BinaryIO, offset: int, frames: int, extended: bytes = b"", *, one_each: bool = False) -> Fragments:
-    """The *frames* frames of the encapsulated value at *offset*; *extended* is the Extended Offset Table, if there.
+    """The *frames* frames of the encapsulated value at *offset*; *extended* is the Extended Offset Table, or empty.
 
-    *one_each*: a frame is one fragment by its transfer syntax (RLE, PS3.5 A.4.2).  Raises `Undecodable`.
+    *one_each*: the transfer syntax puts each frame into one fragment (RLE, PS3.5 A.4.2).  Raises `Undecodable`.
     """
     table, starts, lengths = _items(stream, offset, frames)
     if len(starts) < frames:
@@ -73,7 +73,7 @@ def found(stream: BinaryIO, offset: int, frames: int, extended: bytes = b"", *, 
 
 
 def _without_left(stream: BinaryIO, found: Fragments) -> Fragments:
-    """*found* without the frames in the last one's fragments that begin where a whole code stream has ended."""
+    """*found* with the last frame cut after its first code stream; further code streams are counted in `left`."""
     last = found.firsts[-1]
     ends = _by_ends(stream, found.starts[last:], found.lengths[last:])
     others = [last + number for number in ends[1:] if _begins(stream, found.starts[last + number])]
@@ -88,7 +88,7 @@ def _begins(stream: BinaryIO, start: int) -> bool:
 
 
 def _items(stream: BinaryIO, offset: int, frames: int) -> tuple[bytes, array[int], array[int]]:
-    """The offset table, and start and length of every fragment behind it."""
+    """The offset table, and the start and length of every fragment after it."""
     size = stream.seek(0, io.SEEK_END)
     starts, lengths, table = array("Q"), array("Q"), b""
     at, is_table = offset, True
@@ -116,7 +116,7 @@ def _items(stream: BinaryIO, offset: int, frames: int) -> tuple[bytes, array[int
 
 
 def _by_offsets(starts: array[int], offsets: tuple[int, ...], frames: int) -> array[int]:
-    """The item of each offset, counted from the first item behind the table; empty where the table is of no use."""
+    """The item of each offset, counted from the first item after the table; empty where the table is unusable."""
     firsts = array("L")
     if len(offsets) != frames:
         return firsts
@@ -131,7 +131,7 @@ def _by_offsets(starts: array[int], offsets: tuple[int, ...], frames: int) -> ar
 
 
 def _by_ends(stream: BinaryIO, starts: array[int], lengths: array[int]) -> array[int]:
-    """Without a table: a frame ends with the fragment whose last bytes are the end of a code stream."""
+    """The first item of each frame, without a table: a frame ends with the fragment that ends a code stream."""
     firsts = array("L", [0])
     for number, (start, length) in enumerate(zip(starts, lengths, strict=True)):
         tail = min(length, _TAIL_BYTES)
@@ -142,7 +142,7 @@ def _by_ends(stream: BinaryIO, starts: array[int], lengths: array[int]) -> array
 
 
 class Joined(io.RawIOBase):
-    """All fragments as one file to read and seek in, as a video's bit stream is cut up (PS3.5 8.2.5)."""
+    """All fragments as one seekable file, since a video's bit stream may be split anywhere (PS3.5 8.2.5)."""
 
     def __init__(self, stream: BinaryIO, fragments: Fragments) -> None:
         super().__init__()

@@ -1,8 +1,8 @@
-"""A 16-bit greyscale PNG written five times as quickly as the general encoder does, and smaller.
+"""A 16-bit greyscale PNG encoder, five times as fast as Pillow's, with a smaller result.
 
-Radiographs are smooth and noisy at once: one fixed row filter (Up) and run-length matching serve them better than a
-search over filters and strings.  Measured on a 1955 × 1841 film: 41 ms and 5.2 MB here, 232 ms and 5.3 MB in Pillow.
-A large film is compressed in two halves at once, for the box has two cores and a doctor waits.
+Radiographs are both smooth and noisy: one fixed row filter (Up) and run-length matching suit them better than a search
+for filters and repeated strings.  Measured on a 1955 × 1841 film: 41 ms and 5.2 MB here, 232 ms and 5.3 MB in Pillow.
+A large film is compressed in two halves in parallel, because the box has two cores and a doctor waits.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 _SIGNATURE: Final = b"\x89PNG\r\n\x1a\n"
 _UP: Final = 2
-_HEADER: Final = b"\x78\x01"  # deflate, a window of 32 kB, the quickest level (RFC 1950 2.2)
+_HEADER: Final = b"\x78\x01"  # deflate, a window of 32 kB, the fastest level (RFC 1950 2.2)
 _WORTH_A_THREAD_BYTES: Final = 1_000_000
 
 

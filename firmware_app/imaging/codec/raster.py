@@ -1,7 +1,7 @@
-"""The pixels of a picture that Pillow has opened, as an array: in strips, so that they are in memory once and a half.
+"""The pixels of a picture opened by Pillow, as an array; copied in strips to limit memory to 1.5 times the pixels.
 
-Pillow keeps a coloured pixel in four bytes and converts whole pictures, which of a phone's 50 megapixels leaves no room
-in a decode child for what is to be done with them.
+Pillow keeps a coloured pixel in four bytes and converts whole pictures.  With a phone's 50 megapixels that would leave
+no memory in a decode child for the later steps.
 """
 
 from __future__ import annotations
@@ -15,23 +15,23 @@ from PIL import Image, ImageFile
 from firmware_app.imaging.jpeg import codestream
 
 LARGEST_PX: Final = 128 * 1024 * 1024
-"""Of any picture: above it even a JPEG at a quarter of its size takes longer than a doctor waits."""
+"""The limit for any picture: above it even a JPEG decoded at a quarter of its size takes too long for a doctor."""
 DECODER_BYTES: Final = 208 * 1024 * 1024
-"""What may be kept of a picture while its strips are taken."""
+"""How much of a picture may be in memory while its strips are copied."""
 _DECODING_BYTES: Final = 288 * 1024 * 1024
-"""That and what a decoder needs beside it."""
+"""`DECODER_BYTES` and what a decoder needs in addition."""
 _STRIP_PX: Final = 1 << 20
 _GREY: Final = ("1", "L", "LA")
 _BYTES: Final = {"1": 1, "L": 1, "P": 1, "I;16": 2, "I;16B": 2}
-"""Of a pixel in Pillow, by its mode; of any other four."""
+"""Bytes of a pixel in Pillow, by mode; four in any other mode."""
 _TIFF_BITS, _TIFF_COMPRESSION, _TIFF_ORIENTATION, _TIFF_SAMPLES = 258, 259, 274, 277
 _TIFF_ROWS_PER_STRIP, _TIFF_STRIP_BYTES = 278, 279
 _WEBP_BYTES: Final = 13
-"""Of a pixel: two canvases of libwebp, Pillow's own, and a little for what is copied between them."""
+"""Bytes of a WebP pixel: two canvases of libwebp, one of Pillow, and a little for the copies between them."""
 
 
 def most_px(image: Image.Image) -> int:
-    """How many pixels a picture of this kind may have; only its header has been read."""
+    """The largest number of pixels for a picture of this kind; needs only its header."""
     if image.format == "JPEG":
         kept = _coefficient_bytes(image)
     elif image.format == "WEBP":
@@ -44,12 +44,12 @@ def most_px(image: Image.Image) -> int:
 
 
 def draft(image: Image.Image, factor: int) -> None:
-    """Have a JPEG decoded at half, a quarter or an eighth of its size (ISO/IEC 10918-1: of its low frequencies)."""
+    """Make Pillow decode a JPEG at half, a quarter or an eighth of its size (only its low frequencies)."""
     image.draft(None, (max(1, image.width // factor), max(1, image.height // factor)))
 
 
 def of(image: Image.Image, factor: int = 1) -> NDArray[np.generic]:
-    """(H, W) or (H, W, 3), the sides divided by *factor*: uint8, or what words of 16 bits or more are in the file."""
+    """(H, W) or (H, W, 3), the sides divided by *factor*: uint8, or the file's own type from 16 bits up."""
     image.load()
     width, height = image.size
     rows, columns = -(-height // factor), -(-width // factor)
@@ -66,7 +66,7 @@ def of(image: Image.Image, factor: int = 1) -> NDArray[np.generic]:
 
 
 def upright(pixels: NDArray[np.generic], orientation: int) -> NDArray[np.generic]:
-    """*pixels* turned and mirrored as the EXIF *orientation* says (CIPA DC-008 4.6.4)."""
+    """*pixels* rotated and mirrored by the EXIF *orientation* (CIPA DC-008 4.6.4)."""
     turned = pixels.swapaxes(0, 1) if orientation in (5, 6, 7, 8) else pixels
     if orientation in (3, 4, 7, 8):
         turned = turned[::-1]
@@ -92,7 +92,7 @@ def _smaller(strip: Image.Image, factor: int) -> NDArray[np.generic]:
 
 
 def _coefficient_bytes(image: Image.Image) -> float:
-    """Bytes that libjpeg keeps for each pixel of a JPEG of several scans until the last one; of another a few lines."""
+    """Bytes of coefficients that libjpeg keeps for each pixel of a JPEG with several scans; 0 for a JPEG with one."""
     if not image.info.get("progressive") and not _is_in_several_scans(image):
         return 0.0
     layers = [(across, down) for _, across, down, _ in getattr(image, "layer", ())]
@@ -103,9 +103,9 @@ def _coefficient_bytes(image: Image.Image) -> float:
 
 
 def _is_in_several_scans(image: Image.Image) -> bool:
-    """As libjpeg tells it of a baseline JPEG: its first scan has fewer components than its frame.
+    """Whether a baseline JPEG has several scans.  As in libjpeg: its first scan has fewer components than its frame.
 
-    Pillow has read up to the end of that scan's header.
+    Pillow has read the file up to the end of that scan's header.
     """
     if not isinstance(image, ImageFile.ImageFile) or image.fp is None:
         return False
@@ -117,8 +117,8 @@ def _is_in_several_scans(image: Image.Image) -> bool:
 
 
 def _tiff_bytes(image: Image.Image) -> float:
-    """Bytes that are needed for each pixel beside Pillow's own: libtiff decodes whole strips (TIFF 6.0, section 3), and
-    a picture that lies on its side is turned as a whole."""
+    """Bytes needed for each pixel in addition to Pillow's own: libtiff decodes whole strips (TIFF 6.0, section 3), and
+    a picture with a rotated orientation is turned as a whole."""
     tags = getattr(image, "tag_v2", {})
     kept = _BYTES.get(image.mode, 4)
     turned = float(kept) if tags.get(_TIFF_ORIENTATION, 1) != 1 else 0.0

@@ -1,6 +1,6 @@
-"""RLE Lossless (PS3.5 Annex G): every segment is PackBits and one plane of bytes, the most significant first.
+"""RLE Lossless (PS3.5 Annex G): each segment is one byte plane in PackBits, the most significant plane first.
 
-Pillow unpacks PackBits in C and says so when a segment ends early, so a frame that is cut is an error and never grey.
+Pillow unpacks PackBits in C and reports a segment that ends early.  So a truncated frame is an error, never grey.
 """
 
 from __future__ import annotations

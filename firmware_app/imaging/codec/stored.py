@@ -1,7 +1,7 @@
 """The stored words of one frame of a DICOM object, whatever its transfer syntax: the only place that calls a decoder.
 
-Native words are read straight from the file; a compressed frame is held against the object's header and against its own
-end first (`codestream`), and goes alone to its decoder.  Nothing is kept between frames but where they lie.
+Native words are read straight from the file.  A compressed frame is first checked against the object's header and for
+its end (`codestream`), then decoded alone.  Between frames only their positions are kept.
 """
 
 from __future__ import annotations
@@ -38,11 +38,11 @@ from firmware_app.imaging.grey import colour, photometric
 from firmware_app.imaging.jpeg import codestream, jpeg8
 from firmware_app.imaging.source import PixelSource
 
-FRAMES_LEFT: Final = "hint.frames_left"  # its sentence stands in `reading.hints`
+FRAMES_LEFT: Final = "hint.frames_left"  # its sentence is in `reading.hints`
 JPEG_LOSSLESS: Final = (JPEGLossless, JPEGLosslessSV1)
 _JPEG_2000: Final = (JPEG2000Lossless, JPEG2000, HTJ2KLossless, HTJ2KLosslessRPCL, HTJ2K)
 _JPEG_LS: Final = (JPEGLSLossless, JPEGLSNearLossless)
-# Where gdcm is installed as well, pydicom would ask it first: slower, and a broken stream aborts its process.
+# Where gdcm is installed, pydicom would use it first: it is slower, and a broken stream aborts the process.
 _PREFERRED: Final = {
     JPEG2000: "pylibjpeg",
     JPEG2000Lossless: "pylibjpeg",
@@ -51,8 +51,8 @@ _PREFERRED: Final = {
 _ENCAPSULATED_UNCOMPRESSED: Final = UID("1.2.840.10008.1.2.1.98")
 _DEFLATED_FRAMES: Final = UID("1.2.840.10008.1.2.8.1")
 AS_THEY_LIE: Final = (RLELossless, _ENCAPSULATED_UNCOMPRESSED, _DEFLATED_FRAMES, *JPEG_LOSSLESS)
-"""Compressed, and the words come out as they lie in a native object, with whatever is around their values."""
-# The last two were retired with the 2004 standard; they are what every JPEG library calls progressive.
+"""Compressed syntaxes whose decoded words are as in a native object, with any bits outside the pixel values."""
+# The last two were retired in the 2004 standard; they are progressive JPEG.
 _JPEG_8: Final = (
     JPEGBaseline8Bit,
     JPEGExtended12Bit,
@@ -73,17 +73,17 @@ class FrameReader:
         self._track: clip.Track | None = None
 
     def close(self) -> None:
-        """Let go of a video's decoder."""
+        """Close a video's decoder."""
         if self._track is not None:
             self._track.close()
 
     @property
     def left(self) -> int:
-        """Frames behind those that the header names; of a compressed object once one was read."""
+        """The number of frames after those that the header announces; of a compressed object known after a read."""
         return self._source.left if self._source.native else self._fragments.left if self._fragments else 0
 
     def compressed(self, index: int) -> bytes | None:
-        """The code stream of frame *index*, held against the header; None where the words are native or a video's."""
+        """The code stream of frame *index*, checked against the header; None for native words and for a video."""
         found = self._source
         if found.native or self._is_video:
             return None
@@ -94,9 +94,9 @@ class FrameReader:
         return stream
 
     def frame(self, index: int, *, raw: bool = False, stream: bytes | None = None) -> NDArray[np.generic]:
-        """Frame *index*: (H, W) words, or (H, W, 3) in RGB; with *raw* its samples as they come from the decoder.
+        """Frame *index*: (H, W) words, or (H, W, 3) in RGB; with *raw* the samples as the decoder gives them.
 
-        *stream* is what `compressed` gave for it, where that was asked before.  Raises `ImagingError`, or one of
+        *stream* is the result of `compressed` for this frame, if the caller has it.  Raises `ImagingError`, or one of
         `source.BROKEN` where a decoder fails.
         """
         found = self._source
@@ -152,12 +152,12 @@ def _is_plain(found: PixelSource) -> bool:
 
 
 def _is_grey(found: PixelSource) -> bool:
-    """Whether its frames are words of one sample, and no floats and no bits."""
+    """Whether its frames are integer words of one sample; not floats, not single bits."""
     return found.samples == 1 and found.allocated > 1 and found.keyword == "PixelData"
 
 
 def _native_words(found: PixelSource, index: int) -> NDArray[np.generic]:
-    """Words of one frame exactly as they lie in the file."""
+    """The words of one frame exactly as in the file."""
     found.stream.seek(found.offset + index * found.decoded_bytes)
     order = ">" if found.transfer_syntax == ExplicitVRBigEndian else "<"
     return _words(found, found.stream.read(found.decoded_bytes), order)
@@ -173,7 +173,7 @@ def _is_bits(found: PixelSource) -> bool:
 
 
 def _native_bits(found: PixelSource, index: int) -> NDArray[np.generic]:
-    """One-bit pixels, the first in the lowest bit; a frame may begin within a byte (PS3.5 8.1.1)."""
+    """One-bit pixels, the first in the lowest bit; a frame may begin in the middle of a byte (PS3.5 8.1.1)."""
     first, count = index * found.rows * found.columns, found.rows * found.columns
     found.stream.seek(found.offset + first // 8)
     data = np.frombuffer(found.stream.read((first + count + 7) // 8 - first // 8), np.uint8)
@@ -199,13 +199,13 @@ def _inflated(stream: bytes, size: int) -> bytes:
 
 
 def _as_native(found: PixelSource, data: bytes, raw: bool, planar: int | None = None) -> NDArray[np.generic]:
-    """One frame of little-endian words, by the layout that the header gives (or *planar*)."""
+    """One frame of little-endian words, in the header's layout (or in the one of *planar*)."""
     if _is_grey(found):
         return _words(found, data[: found.decoded_bytes])
     options = found.options
     if planar is not None:
         options["planar_configuration"] = planar
-        if found.photometric == "YBR_FULL_422":  # shares no chroma once it is in planes of its own (PS3.5 8.2.2)
+        if found.photometric == "YBR_FULL_422":  # in separate planes chroma is not shared (PS3.5 8.2.2)
             options["photometric_interpretation"] = "YBR_FULL"
     return _array(found, ExplicitVRLittleEndian, data, 0, raw, options | {"number_of_frames": 1})
 
@@ -214,7 +214,7 @@ def _decompressed(found: PixelSource, stream: bytes, raw: bool) -> NDArray[np.ge
     syntax = found.transfer_syntax
     if syntax in JPEG_LOSSLESS or (syntax in _JPEG_8 and _is_12_bit(stream)):
         from firmware_app.imaging.jpeg import (
-            jpeg_deep,  # loads a library, which a child that never meets one need not have
+            jpeg_deep,  # imported here: it loads a library that most children never need
         )
 
         samples = jpeg_deep.decode(stream, found.samples, found.allocated)
@@ -227,7 +227,7 @@ def _decompressed(found: PixelSource, stream: bytes, raw: bool) -> NDArray[np.ge
     else:
         words = _transformed(found, stream, raw)
         bits = 0 if found.signed else codestream.signed_bits(stream)
-        if bits and (words >> (bits - 1)).any():  # in unsigned words, what is below zero is the brightest of all
+        if bits and (words >> (bits - 1)).any():  # read as unsigned, negative values would become the brightest
             raise SignContradicted
         return words
     is_rgb = raw or found.samples == 1 or photometric.of_stream(stream) == "RGB" or found.photometric == "RGB"
@@ -235,24 +235,24 @@ def _decompressed(found: PixelSource, stream: bytes, raw: bool) -> NDArray[np.ge
 
 
 def _transformed(found: PixelSource, stream: bytes, raw: bool) -> NDArray[Any]:
-    """Words of JPEG 2000, and of all that only pydicom knows how to decode."""
+    """Words of JPEG 2000, and of every syntax that only pydicom decodes."""
     options = found.options | {"number_of_frames": 1}
     if found.transfer_syntax in _JPEG_2000:
-        from firmware_app.imaging.jpeg import jpeg2000  # a library that most children have no use for
+        from firmware_app.imaging.jpeg import jpeg2000  # imported here: most children never need its library
 
         jpeg2000.check_depth(found, stream)
         if jpeg2000.is_plain(found, stream) and (raw or found.samples == 1):
             return jpeg2000.words(found, stream)
-        options["planar_configuration"] = 0  # such streams know no planes, whatever the header says (PS3.5 8.2.4)
+        options["planar_configuration"] = 0  # such streams have no planes, whatever the header says (PS3.5 8.2.4)
     alone = encapsulate([stream], has_bot=False)
     return _array(found, found.transfer_syntax, alone, 0, raw, options)
 
 
 def _laid(samples: NDArray[Any], stream: bytes, found: PixelSource) -> NDArray[np.generic]:
-    """*samples* of a lossless stream, lying in their words as the header says.
+    """*samples* of a lossless stream, shifted to the bit positions that the header gives.
 
-    A stream of fewer bits than reach the high bit has its values at the bottom.  Bits above the high bit may only be
-    the sign once more, or overlays: values that are cut off would be other greys, and look like an image all the same.
+    A stream with fewer bits than the high bit needs has its values in the lowest bits.  Bits above the high bit may
+    only repeat the sign or hold overlays.  Cutting off value bits would give wrong greys that still look like an image.
     """
     depth = codestream.depth(stream)
     bits, used = depth.bits if depth is not None else found.allocated, found.high_bit + 1
@@ -275,8 +275,8 @@ def _is_12_bit(stream: bytes) -> bool:
 
 
 def _continued(words: NDArray[np.generic]) -> NDArray[np.generic]:
-    """12-bit *words* as signed values: of the stream's 12 bits, since a lossy value may leave the fewer that are
-    stored and would come back as its opposite."""
+    """12-bit *words* as signed values.  The sign is taken from bit 12 of the stream, not from the stored bits: a lossy
+    value may exceed the stored bits and would change its sign."""
     sign = 1 << (_PRECISION_12 - 1)
     return ((words.astype(np.int32) ^ sign) - sign).astype(np.int16)
 

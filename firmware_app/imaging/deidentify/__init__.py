@@ -1,6 +1,6 @@
-"""De-identification for export, PS3.15 Annex E: what leaves names nobody.
+"""De-identification for export (PS3.15 Annex E): no exported file identifies a patient.
 
-`header` walks the data set (`profile` holds the standard's table, `kept` what may stay beside it, `uids` the new
-identities), `pixels` blacks what lies around an ultrasound's sector, `text` looks for letters in what is left, and
-`writing` puts it on the disk, a frame at a time.
+`header` cleans the data set (`profile` holds the standard's table, `kept` what else may stay, `uids` the new
+identities), `pixels` blackens everything outside an ultrasound's sector, `text` looks for letters in the rest, and
+`writing` writes the file, a frame at a time.
 """

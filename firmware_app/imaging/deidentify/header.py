@@ -1,4 +1,4 @@
-"""The data set of an object, de-identified: the profile on every attribute at every depth, pixels apart."""
+"""De-identifies the data set of an object: the profile is applied to every attribute at every depth, except pixels."""
 
 from __future__ import annotations
 
@@ -37,9 +37,9 @@ _PATIENT: Final = (Tag("PatientName"), Tag("PatientID"))
 
 
 def cleaned(header: Dataset, identities: Identities) -> Dataset:
-    """A new data set with what may stay of *header*, which is only read; neither pixels nor file meta information.
+    """A new data set with what may stay of *header*, without pixels and file meta information.
 
-    The patient is renamed to one name for both Patient's Name and Patient ID.  Attributes that cannot be read go.
+    *header* is not changed.  Patient's Name and Patient ID get the same new value.  Unreadable attributes are removed.
     """
     found = _walked(header, identities, 0)
     if getattr(header, "original_encoding", (False, True))[1] is False:
@@ -53,7 +53,7 @@ def cleaned(header: Dataset, identities: Identities) -> Dataset:
 
 
 def _turn_tables(data: Dataset) -> None:
-    """The words of look-up tables from big endian to little, at every depth; pydicom leaves them as they lay."""
+    """Swap the words of look-up tables from big to little endian, at every depth; pydicom does not do this."""
     for element in data:
         if element.VR == "SQ":
             for item in element.value:
@@ -63,7 +63,7 @@ def _turn_tables(data: Dataset) -> None:
 
 
 def _patient(header: Dataset) -> str:
-    """What tells this patient from another: the id, or failing that the study."""
+    """What identifies the patient: the patient id, else the study."""
     for keyword in ("PatientID", "StudyInstanceUID", "SOPInstanceUID"):
         text = _text(header, keyword)
         if text:
@@ -83,7 +83,7 @@ def _walked(data: Dataset, identities: Identities, depth: int) -> Dataset:
     for tag in data.keys():  # noqa: SIM118 - iterating the data set itself would decode every value
         try:
             element = _element(data, tag, identities, depth)
-        except BROKEN:  # what nobody can read nobody can vouch for
+        except BROKEN:  # it cannot be checked, so it is removed
             element = None
         if element is not None:
             result[tag] = element
@@ -119,7 +119,7 @@ def _sequence(element: DataElement, identities: Identities, depth: int) -> DataE
 
 
 def _stays(element: DataElement, vr: str) -> DataElement | None:
-    """An attribute that the profile does not name, if it is a number, a table of greys or a known word."""
+    """The attribute, which the profile does not name, if it is a number, a look-up table or a known word; else None."""
     tag, values = element.tag, _values(element.value)
     if tag in kept.words():
         known = kept.known_words(tag, [str(one).strip() for one in values])
@@ -137,13 +137,13 @@ def _stays(element: DataElement, vr: str) -> DataElement | None:
 
 
 def _table(element: DataElement, values: list[Any]) -> DataElement | None:
-    """The entries of a look-up table, as words or as bytes."""
+    """A look-up table's entries, as words or as bytes."""
     whole = isinstance(element.value, bytes) or kept.finite(values)
     return DataElement(element.tag, element.VR, element.value) if whole and element.VR in kept.TABLE_VRS else None
 
 
 def _as_written(value: Any) -> str:
-    """A decimal as the file had it; pydicom keeps that where it can."""
+    """A decimal as written in the file; pydicom keeps the text where it can."""
     return str(getattr(value, "original_string", value)).strip()
 
 
@@ -154,5 +154,5 @@ def _values(value: Any) -> list[Any]:
 
 
 def _joined(values: Several[str]) -> Any:
-    """As pydicom takes an attribute's value: none, one or several."""
+    """The values in the form that pydicom expects: empty, a single value or a list."""
     return None if not values else values[0] if len(values) == 1 else list(values)

@@ -1,7 +1,7 @@
 """What stays of the attributes that the profile's table does not name: numbers, known words, known codes.
 
-PS3.15 allows to remove more than its table says, and any text may have been typed anywhere.  So text stays only where
-it is one of the values that `kept.toml` lists for its attribute, or a code that the standard's own context groups hold.
+PS3.15 allows removing more than its table requires, and people may type patient data into any text field.  So text
+stays only if `kept.toml` lists it for its attribute, or if it is a code of the standard's context groups.
 """
 
 from __future__ import annotations
@@ -31,22 +31,23 @@ TABLES: Final = frozenset(
 )
 TABLE_VRS: Final = frozenset({"OW", "OB", "US", "SS"})
 EMPTIED: Final = frozenset(Tag(keyword) for keyword in ("Manufacturer", "PatientOrientation", "Laterality"))
-"""Of type 2 in what images share: without a value where the value may not stay."""
+"""Type 2 attributes of the common image modules: they stay without a value where the value may not stay."""
 _IN_PLACES: Final = frozenset({Tag("PatientOrientation")})  # rows first, columns second
 _CODE: Final = (Tag("CodeValue"), Tag("LongCodeValue"), Tag("URNCodeValue"), Tag("CodeMeaning"))
 
 
 @cache
 def words() -> dict[BaseTag, frozenset[str]]:
-    """The values that a text may have, by tag."""
+    """The allowed text values, by tag."""
     text = resources.files(__package__).joinpath("kept.toml").read_text("utf-8")
     return {Tag(keyword): frozenset(values) for keyword, values in tomllib.loads(text).items()}
 
 
 def known_words(tag: BaseTag, values: list[str]) -> list[str]:
-    """*values* as far as the attribute may have them, in their places: a value of several that may not stay is OTHER.
+    """The allowed ones of *values*; all or none where their position has a meaning (`_IN_PLACES`).
 
-    Of Image Type, numbers of at most four digits stay too: ultrasound writes its mode so (PS3.3 C.8.5.6.1.1).
+    In Image Type, a value that may not stay becomes OTHER, and numbers of at most four digits stay: ultrasound writes
+    its mode so (PS3.3 C.8.5.6.1.1).
     """
     allowed = words().get(tag, frozenset())
     if keyword_for_tag(tag) == "ImageType":
@@ -56,7 +57,7 @@ def known_words(tag: BaseTag, values: list[str]) -> list[str]:
 
 
 def decimals(values: list[str]) -> list[str] | None:
-    """*values* if all of them are numbers, else None: no text in a number's place."""
+    """*values* if all of them are numbers, else None."""
     fits = all(one == "" or (len(one) <= _LONGEST_DECIMAL and _DECIMAL.fullmatch(one)) for one in values)
     return values if fits else None
 
@@ -72,7 +73,7 @@ def is_code(item: Dataset) -> bool:
 
 
 def code(item: Dataset) -> Dataset | None:
-    """The concept again, its meaning in the standard's words; None for one that the standard does not know."""
+    """A copy of the concept with the standard's meaning text; None for a code that the standard does not have."""
     scheme, value = str(item.get("CodingSchemeDesignator") or "").strip(), str(item.get("CodeValue") or "").strip()
     meaning = _concepts().get((scheme, value))
     if meaning is None or not meaning.isascii():
@@ -84,7 +85,7 @@ def code(item: Dataset) -> Dataset | None:
 
 @cache
 def _concepts() -> dict[tuple[str, str], str]:
-    """Meanings of the codes in the context groups of PS3.16, as pydicom ships them."""
+    """(scheme, code) -> meaning, of the context groups of PS3.16 that pydicom ships."""
     from pydicom.sr.codedict import codes
 
     found: dict[tuple[str, str], str] = {}

@@ -1,7 +1,7 @@
-"""The pixel element of an object as it is written: words as they are, or of a clip one JPEG-LS stream for each frame.
+"""Writes the pixel element of an export: native words, or for a clip one JPEG-LS stream per frame.
 
-Both give back the same words.  A clip as words is many times what its machine sent, which was JPEG, and fills a stick;
-a film or a still is small beside it, and even the plainest viewer shows it uncompressed.
+Both are lossless.  A clip in native words is many times larger than the JPEG that its machine sent and fills a stick.
+A film or a still is small in comparison, and every viewer shows it uncompressed.
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ from firmware_app.imaging.dicom_film import DicomFilm
 from firmware_app.imaging.source import PixelSource
 
 _PIXELS: Final = {"PixelData": 0x0010, "FloatPixelData": 0x0008, "DoubleFloatPixelData": 0x0009}
-_BY_PIXEL: Final = 2  # ILV of ISO 14495-1: what Planar Configuration 0 says (PS3.5 8.2.3)
+_BY_PIXEL: Final = 2  # ILV of ISO 14495-1, the counterpart of Planar Configuration 0 (PS3.5 8.2.3)
 _UNDEFINED: Final = b"\xff\xff\xff\xff"
 _ITEM, _END = b"\xfe\xff\x00\xe0", b"\xfe\xff\xdd\xe0" + bytes(4)
 _ITEM_BYTES: Final = 8
-_MOST_STREAMED: Final = 512 << 20  # bytes of words: on a slow box, more would take too much of the child's time
+_MOST_STREAMED: Final = 512 << 20  # bytes of words: a slow box would need too long to compress more
 
 
 def syntaxes(found: PixelSource) -> tuple[UID, ...]:
-    """How the pixels of *found* may be written, the best one first; the last one always can be."""
+    """The transfer syntaxes to try for the pixels of *found*, the best first; the last one always works."""
     is_of_bytes = (found.keyword, found.allocated, found.stored, found.signed) == ("PixelData", 8, 8, False)
     if found.frames > 1 and is_of_bytes and pixels.pixel_bytes(found) <= _MOST_STREAMED:
         return (JPEGLSLossless, ExplicitVRLittleEndian)
@@ -36,9 +36,9 @@ def syntaxes(found: PixelSource) -> tuple[UID, ...]:
 
 
 def write(file: BinaryIO, film: DicomFilm, plan: Plan, syntax: UID) -> bool:
-    """Write the element in *syntax*, a frame at a time; False where that would take more than the words themselves.
+    """Write the element in *syntax*, a frame at a time; False where it would take more bytes than the native words.
 
-    So an object is never larger than who asked for its room was told.  Raises `Undecodable` where pixels are missing.
+    So an object is never larger than the size that was announced.  Raises `Undecodable` where pixels are missing.
     """
     if syntax == JPEGLSLossless:
         return _write_streams(file, film, plan)
@@ -61,14 +61,14 @@ def _write_streams(file: BinaryIO, film: DicomFilm, plan: Plan) -> bool:
 
 
 def _stream(frame: NDArray[np.generic]) -> bytes:
-    """One code stream of an even length; empty of a frame that the encoder cannot make one of."""
-    from jpeg_ls import encode_buffer  # a library that an export without a clip has no use for
+    """One code stream of even length; empty where the encoder cannot compress the frame."""
+    from jpeg_ls import encode_buffer  # imported here: an export without a clip does not need it
 
     rows, columns = frame.shape[:2]
     samples = 3 if frame.ndim == 3 else 1
     try:
         stream = bytes(encode_buffer(frame.tobytes(), rows, columns, samples, 8, interleave_mode=_BY_PIXEL))
-    except (RuntimeError, MemoryError):  # a stream may be twice the words at most; four times them is what that takes
+    except (RuntimeError, MemoryError):  # the stream exceeds twice the words, or memory for it is missing
         return b""
     return stream + bytes(len(stream) % 2)
 
@@ -89,7 +89,7 @@ def _write_words(file: BinaryIO, film: DicomFilm, plan: Plan) -> None:
 
 
 def _bits(frames: Iterator[NDArray[np.generic]]) -> Iterator[bytes]:
-    """Frames of one bit a pixel, one after the other within the bytes (PS3.5 8.1.1)."""
+    """Frames of one bit per pixel, packed without a gap between frames (PS3.5 8.1.1)."""
     rest = np.zeros(0, np.uint8)
     for frame in frames:
         bits = np.concatenate([rest, frame.reshape(-1).astype(np.uint8)])

@@ -1,7 +1,7 @@
-"""The frames of an object as they leave: the decoded samples, black around an ultrasound's sector.
+"""The frames of an exported object: the decoded samples, black outside an ultrasound's sector.
 
-What a reader sees inside the sector is bit for bit what the decoder gave.  Bits of a word that hold no value (old
-machines keep overlays there), bytes behind the last frame and comments within code streams stay behind.
+Inside the sector every sample is exactly what the decoder gave.  Not exported are word bits outside the pixel value
+(old machines keep overlays there), bytes after the last frame and comments within code streams.
 """
 
 from __future__ import annotations
@@ -34,49 +34,49 @@ _LOSSY: Final = {
     **dict.fromkeys((f"10{kind}{more}" for kind in range(2, 7) for more in ("", ".1")), "ISO_14496_10"),
     **dict.fromkeys(("107", "108"), "ISO_23008_2"),
 }
-_EITHER: Final = ("91", "203")  # may have been lossless all the same, and then the header says so
+_EITHER: Final = ("91", "203")  # lossy or lossless; the header says which
 _COMPRESSED: Final = "1.2.840.10008.1.2.4."
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """How all frames of one object are written: its `photometric` interpretation and, of ultrasound, its sector."""
+    """How all frames of one object are written: the `photometric` interpretation and, for ultrasound, the sector."""
 
     photometric: str
     inside: Sector | None
 
     @property
     def blacked(self) -> bool:
-        """Whether anything is blacked at all; of a picture that was cut to its sector nothing is."""
+        """Whether anything is blackened; nothing is in a picture that was already cut to its sector."""
         return self.inside is not None and bool(self.inside.outside.any())
 
 
 def is_ultrasound(header: Dataset) -> bool:
-    """By its modality, or by its class whatever it calls itself."""
+    """Whether its modality or its SOP class is ultrasound."""
     modality, kind = (str(header.get(keyword) or "").strip("\0 ") for keyword in ("Modality", "SOPClassUID"))
     return modality == _ULTRASOUND or kind in _ULTRASOUND_CLASSES
 
 
 def planned(film: DicomFilm) -> Plan:
-    """What to do with *film*, from its header and some of its frames; raises `ExportNoSector`, `ImagingError`."""
+    """The plan for *film*, from its header and some of its frames; raises `ExportNoSector`, `ImagingError`."""
     inside = _sector(film) if is_ultrasound(film.source.header) else None
     return Plan(photometric(film, 0), inside)
 
 
 def photometric(film: DicomFilm, index: int) -> str:
-    """What the samples are, as far as the frames up to *index* have shown: colours come as `DicomFilm.samples`."""
+    """The photometric interpretation, judged from the frames up to *index*; colours come from `DicomFilm.samples`."""
     if film.source.samples == 1:
         return film.source.photometric
     return "RGB" if _is_partial(film.source) else film.samples(index)[1]
 
 
 def _is_partial(found: PixelSource) -> bool:
-    """YBR in studio range exists only with shared chroma: such frames leave as RGB."""
+    """Whether it is YBR in studio range; DICOM has that only with shared chroma, so such frames are written as RGB."""
     return found.native and found.photometric.startswith("YBR_PARTIAL")
 
 
 def _sector(film: DicomFilm) -> Sector:
-    """The sector as the header tells it, else as the pixels do; of a clip, what moves tells it."""
+    """The sector from the header, else from the pixels (in a clip, from what moves)."""
     found = opened.told_sector(film)
     if found is None and film.frames == 1:
         found = sector.of_still(film.grey(0))
@@ -102,7 +102,7 @@ def frames(film: DicomFilm, plan: Plan) -> Iterator[NDArray[np.generic]]:
 
 
 def seen(film: DicomFilm, plan: Plan, index: int) -> NDArray[np.uint8]:
-    """Frame *index* for the eye, (H, W, 3) of 0 to 255, as it will look to whoever opens the export."""
+    """Frame *index* for display, (H, W, 3) of 0 to 255, as a viewer will show the export."""
     shown = film.shown(index).pixels
     picture = shown if shown.ndim == 3 else _stretched(film.grey(index))[..., np.newaxis].repeat(3, axis=2)
     picture = np.array(picture, dtype=np.uint8)
@@ -117,7 +117,7 @@ def _stretched(frame: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def _frame(film: DicomFilm, index: int) -> NDArray[np.generic]:
-    """A frame of its own memory, in the words that are written."""
+    """A copy of the frame, in the words that are written."""
     found = film.source
     try:
         if found.samples == 3 and _is_partial(found):
@@ -137,7 +137,7 @@ def _frame(film: DicomFilm, index: int) -> NDArray[np.generic]:
 
 
 def _values_only(words: NDArray[Any], film: DicomFilm) -> NDArray[Any]:
-    """*words* without the bits around the value, whose sign is continued; a decoder's values are as they are."""
+    """*words* without the bits outside the value, sign-extended; a decoder's values are left as they are."""
     found = film.source
     if found.samples == 3 or not film.has_own_layout or found.allocated == found.stored:
         return words
@@ -151,7 +151,7 @@ def _values_only(words: NDArray[Any], film: DicomFilm) -> NDArray[Any]:
 
 
 def _black(film: DicomFilm, plan: Plan) -> Any:
-    """The word, or the three, that show as black."""
+    """The word (or three words) for black."""
     found = film.source
     if found.samples == 3:
         return (0, 1 << (found.stored - 1), 1 << (found.stored - 1)) if plan.photometric == "YBR_FULL" else (0, 0, 0)
@@ -164,7 +164,7 @@ def _black(film: DicomFilm, plan: Plan) -> Any:
 
 
 def describe(data: Dataset, film: DicomFilm, plan: Plan) -> None:
-    """Make *data*, the cleaned header, say what the pixels are now; their history of lossy compression stays."""
+    """Update *data*, the cleaned header, to the pixels as written; the history of lossy compression stays."""
     found = film.source
     data.Rows, data.Columns, data.SamplesPerPixel = found.rows, found.columns, found.samples
     data.PhotometricInterpretation = plan.photometric
@@ -194,7 +194,7 @@ def element_vr(found: PixelSource) -> str:
 
 
 def pixel_bytes(found: PixelSource) -> int:
-    """Bytes that all frames together take as they are written, without padding."""
+    """The bytes of all frames as native words, without padding."""
     if found.allocated == 1:
         return (found.rows * found.columns * found.frames + 7) // 8
     return found.rows * found.columns * found.samples * found.frames * found.allocated // 8

@@ -1,7 +1,7 @@
 """Table E.1-1 of PS3.15: what the basic profile does with each attribute.
 
-The table itself is that of the package `dicom-anonymizer`, which is made from the standard's own page; its code is not
-used.  Where the standard leaves a choice by the attribute's type, the one that keeps every type legal is taken.
+The table comes from the package `dicom-anonymizer`, which generates it from the standard; its code is not used.  Where
+the standard's action depends on the attribute's type, the action that is legal for every type is taken.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ EDITION: Final = "2026c"
 
 
 class Action(Enum):
-    """PS3.15 E.3, as the box carries it out on an attribute that is there."""
+    """The actions of PS3.15 E.3 that the box applies to an attribute."""
 
     REMOVE = "X"
     EMPTY = "Z"
@@ -25,7 +25,7 @@ class Action(Enum):
     NEW_UIDS_INSIDE = "U*"
 
 
-# X/Z, X/D and the like depend on the attribute's type in the object: empty is legal for types 3 and 2, a dummy for all.
+# X/Z, X/D and so on depend on the attribute's type: an empty value is legal for types 3 and 2, a dummy for all types.
 _ACTIONS: Final = (
     (Action.REMOVE, table.X_TAGS),
     (Action.EMPTY, table.Z_TAGS),
@@ -41,14 +41,14 @@ _ACTIONS: Final = (
 
 @cache
 def actions() -> dict[int, Action]:
-    """By tag, for all attributes that have one tag of their own."""
+    """The action by tag, for all attributes with a single tag."""
     return {group << 16 | element: action for action, tags in _ACTIONS for group, element, *rest in tags if not rest}
 
 
 def action(tag: int) -> Action | None:
-    """What the profile does with *tag*; None where it does not name it.
+    """The profile's action for *tag*; None where the profile does not name it.
 
-    Private attributes, curves (50xx) and overlays (60xx, with their text) are removed, the whole groups.
+    The whole groups of private attributes, curves (50xx) and overlays (60xx, with their text) are removed.
     """
     group = tag >> 16
     if group % 2 or group & 0xFF00 in (0x5000, 0x6000):

@@ -1,8 +1,8 @@
-"""Is there text in a picture?  A detector of letters, without reading them: RapidOCR's network on our own runtime.
+"""Detects text in a picture, without reading it: RapidOCR's network on the box's own runtime.
 
-The network is PaddleOCR's, as the package `rapidocr` (extra `ocr`) carries it; only its file is used, so nothing of the
-package's code is loaded and nothing is ever fetched.  What comes out of it is a map of how likely a place is text
-(Liao et al., Real-time Scene Text Detection with Differentiable Binarization, 2020); places are joined to boxes here.
+The network is PaddleOCR's, shipped in the package `rapidocr` (extra `ocr`).  Only its model file is used: none of the
+package's code is loaded and nothing is downloaded.  Its output is a probability map of text (Liao et al., Real-time
+Scene Text Detection with Differentiable Binarization, 2020); this module joins the cells of the map to boxes.
 """
 
 from __future__ import annotations
@@ -22,18 +22,18 @@ from firmware_app.runtimes import onnxruntime
 Box = tuple[int, int, int, int]
 
 SHORTER_SIDE_PX: Final = 736
-"""A smaller picture is made larger, as the network was trained; letters of ten pixels are found then."""
+"""A smaller picture is enlarged to this size, as in the network's training; then it finds letters ten pixels high."""
 LONGER_SIDE_PX: Final = 1600
-"""A film is made smaller: a name on it is a centimetre high, and the time goes with the area."""
+"""A film is reduced to this size: a name on it is a centimetre high, and the time grows with the area."""
 _STEP_PX: Final = 32
-_LIKELY: Final = 0.3  # of a place of text
-_SURE: Final = 0.5  # of all its places together; both as RapidOCR has them
+_LIKELY: Final = 0.3  # probability from which a cell counts as text
+_SURE: Final = 0.5  # least mean probability of a box; both as in RapidOCR
 _LEAST_PX: Final = 3
-_CELL_PX: Final = 4  # places are joined over this distance
+_CELL_PX: Final = 4  # cells are joined over this distance
 
 
 class TextSession(Protocol):
-    """What runs the network: `firmware_app.runtimes.interface.Session`."""
+    """Runs the network: `firmware_app.runtimes.interface.Session`."""
 
     def infer(self, inputs: dict[str, NDArray[np.float32]]) -> dict[str, NDArray[np.float32]]: ...
 
@@ -60,7 +60,7 @@ class Detector:
         return cls(onnxruntime.load(file, onnxruntime.Config(threads=threads, spinning=False)))
 
     def boxes(self, picture: NDArray[np.uint8]) -> list[Box]:
-        """Where text is in *picture*, (H, W, 3) of 0 to 255: x0, y0, x1, y1, the last ones outside."""
+        """The boxes of text in *picture*, (H, W, 3) of 0 to 255: x0, y0, x1, y1, where x1 and y1 are exclusive."""
         rows, columns = picture.shape[:2]
         image = Image.fromarray(picture).resize(_size(columns, rows), Image.Resampling.BILINEAR)
         tensor = np.asarray(image, dtype=np.float32)[np.newaxis, :, :, ::-1].transpose(0, 3, 1, 2) / 127.5 - 1.0
@@ -73,7 +73,7 @@ class Detector:
 
 
 def _size(width: int, height: int) -> tuple[int, int]:
-    """Of what the network sees: in steps of 32 pixels, neither too small nor too large."""
+    """The size of the network's input: a multiple of 32 pixels, within the limits above."""
     scale = max(1.0, SHORTER_SIDE_PX / min(width, height))
     scale = min(scale, LONGER_SIDE_PX / max(width, height))
     return _stepped(width * scale), _stepped(height * scale)
@@ -84,7 +84,7 @@ def _stepped(side: float) -> int:
 
 
 def joined(likely: NDArray[np.float32]) -> list[Box]:
-    """The boxes around pieces of a map (H, W) that are sure to be text."""
+    """The boxes around the connected cells of a probability map (H, W) that are surely text."""
     mask = likely > _LIKELY
     found: list[Box] = []
     for x0, y0, x1, y1 in _pieces(mask):

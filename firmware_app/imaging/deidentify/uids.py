@@ -1,4 +1,4 @@
-"""New identities, from the old ones under a secret of the box: the same every time, and nothing to anybody else."""
+"""New identities, made from the old ones with a secret of the box: always the same, and meaningless to others."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ _DIGITS: Final = 12  # 48 bits: a clinic has thousands of patients
 
 @dataclass(frozen=True, slots=True)
 class Identities:
-    """By one secret `key`."""
+    """New UIDs and patient names, made with the secret `key`."""
 
     key: bytes = field(repr=False)
 
     def uid(self, old: str) -> str:
-        """The UID that stands for *old* in every export: itself if the standard defines it, else 2.25.… (PS3.5 B.2).
+        """The UID that replaces *old* in every export: *old* if the standard defines it, else 2.25.… (PS3.5 B.2).
 
-        What is no UID at all gets a valid one too.
+        An invalid UID is replaced by a valid one too.
         """
         plain = old.strip("\0 ")
         if not plain or plain in UID_dictionary:
@@ -30,7 +30,7 @@ class Identities:
         return f"2.25.{uuid.UUID(bytes=self._digest('uid', plain)[:16], version=4).int}"
 
     def patient(self, identity: str) -> str:
-        """A name for the patient whom *identity* says; one for each, so that no archive takes two for the same."""
+        """The new name of the patient *identity*; each gets another, so that no archive merges two patients."""
         return f"P-{self._digest('patient', identity).hex()[:_DIGITS].upper()}"
 
     def _digest(self, kind: str, text: str) -> bytes:

@@ -1,4 +1,4 @@
-"""One object, de-identified and written: explicit little endian, its pixels as `pixel_element` has them."""
+"""De-identifies one object and writes it in explicit little endian, the pixels by `pixel_element`."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ from firmware_app.imaging.source import BROKEN
 from firmware_app.imaging.ultrasound import keyframes
 
 LARGEST_FILE_BYTES: Final = 2 * 1024**3
-"""A stick's FAT ends at 4 GB, and few viewers open half of that."""
+"""FAT on a stick allows 4 GB, and few viewers open files of half that size."""
 _HEADER_BYTES: Final = 1 << 20
-"""More than a header takes once it is cleaned."""
+"""More than any cleaned header needs."""
 MOST_LOOKED: Final = 16
-"""Frames of a clip in which letters are looked for, evenly spread: what a machine writes stays for seconds."""
+"""How many frames of a clip are searched for text, evenly spread: a machine's text stays for seconds."""
 _IMPLEMENTATION: Final = UID("2.25.181007716306648637370933937661982833095")  # as intake.file_meta
 _BASIC, _CLEAN_PIXELS = "113100", "113101"  # PS3.16 CID 7050
 _MEANINGS: Final = {
@@ -39,7 +39,7 @@ _MEANINGS: Final = {
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """What was done to one object; nothing here says whose it was."""
+    """What was done to one object, without any identity."""
 
     sop_instance_uid: str
     modality: str
@@ -62,9 +62,9 @@ def write(
 ) -> Written:
     """De-identify the object at *path* into the new file *out*, durable on return.
 
-    *looked*: a person has looked at every frame, so letters in it are allowed, and nobody needs to look for them.
-    *room_bytes*: how large *out* may become, where that is less than any object may be.
-    Raises `ExportError` or `ImagingError`; a file that was begun is for the caller to take away.
+    *looked*: a person has checked every frame, so text in it is allowed and not searched for.
+    *room_bytes*: the largest size of *out*, if smaller than `LARGEST_FILE_BYTES`.
+    Raises `ExportError` or `ImagingError`; the caller then removes the unfinished file.
     """
     if detector is None and not looked:
         raise ExportTextUnchecked
@@ -73,12 +73,12 @@ def write(
         if coming > LARGEST_FILE_BYTES - (64 << 20):
             raise ExportTooLarge(megabytes=coming >> 20, most=LARGEST_FILE_BYTES >> 20)
         if room_bytes is not None and coming + _HEADER_BYTES > room_bytes:
-            raise ExportNoRoom(free_mb=room_bytes // 1_000_000)  # who asked knows what is free in all
+            raise ExportNoRoom(free_mb=room_bytes // 1_000_000)  # the caller replaces it by the free space in all
         plan = pixels.planned(film)
         checked = 0 if looked or detector is None else _without_letters(film, plan, detector)
         data = header.cleaned(film.source.header, identities)
         with _created(out) as file:
-            # A later frame of a clip may prove another colour model than the first ones let believe.
+            # A later frame of a clip may show another colour model than the first frames.
             for _ in range(2):
                 pixels.describe(data, film, plan)
                 _tell(data, film, plan, looked=looked)
@@ -102,7 +102,7 @@ def write(
 
 
 def _without_letters(film: DicomFilm, plan: Plan, detector: Detector) -> int:
-    """How many frames were looked at; raises `ExportTextFound` at the first with letters."""
+    """How many frames were searched; raises `ExportTextFound` at the first with text."""
     among = keyframes.evenly(film.frames, MOST_LOOKED)
     for index in among:
         if detector.boxes(pixels.seen(film, plan, index)):
@@ -111,7 +111,7 @@ def _without_letters(film: DicomFilm, plan: Plan, detector: Detector) -> int:
 
 
 def _tell(data: Dataset, film: DicomFilm, plan: Plan, *, looked: bool) -> None:
-    """What was done, in the object itself (PS3.15 E.1.1, PS3.3 C.12.1.1.3 and C.7.6.1)."""
+    """Record the de-identification in the object itself (PS3.15 E.1.1, PS3.3 C.12.1.1.3 and C.7.6.1)."""
     looks = "a person looked, no detector" if looked else "detector found none"
     data.DeidentificationMethod = [
         f"Lantern {__version__}",
@@ -133,7 +133,7 @@ def _code(value: str) -> Dataset:
 
 
 def _created(out: Path) -> BinaryIO:
-    """A file that was not there, never through a link."""
+    """A new file; fails where something has its name, a link too."""
     flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
     return os.fdopen(os.open(out, flags, 0o600), "w+b")
 

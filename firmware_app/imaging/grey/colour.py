@@ -1,8 +1,8 @@
 """From stored samples to RGB (PS3.3 C.7.6.3.1.2 and C.7.6.3.1.3): layouts and colour models, as pure functions.
 
-Samples are (…, 3) arrays of unsigned words with *bits* stored bits.  Conversions are made in float32 and rounded to the
-nearest level; what leaves the range of RGB is clipped.  YBR_RCT and YBR_ICT exist within JPEG 2000 streams only, whose
-decoders undo them.
+Samples are (…, 3) arrays of unsigned words with *bits* stored bits.  Conversions are made in float32, rounded to the
+nearest level and clipped to the range of RGB.  YBR_RCT and YBR_ICT exist only within JPEG 2000 streams; the decoder
+undoes them.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from PIL import Image
 
 Samples = NDArray[Any]
 
-# Rows give R, G, B; columns take Y, Cb, Cr about their zero.  ITU-R BT.601, as PS3.3 C.7.6.3.1.2 writes it.
+# Rows give R, G, B; columns take Y, Cb, Cr relative to their zero.  ITU-R BT.601, as in PS3.3 C.7.6.3.1.2.
 _KR, _KB = 0.299, 0.114
 _KG: Final = 1.0 - _KR - _KB
 _FULL: Final = np.array(
@@ -31,13 +31,13 @@ _PILLOWS_PX: Final = 50_000
 
 
 def values(samples: Samples, stored: int, high_bit: int) -> Samples:
-    """The *stored* bits up to *high_bit* of every word, without whatever lies around them (as `grey.Words`)."""
+    """The *stored* bits up to *high_bit* of every word, without the bits around them (as `pipeline.StoredWords`)."""
     return np.asarray((samples >> (high_bit + 1 - stored)) & (2**stored - 1))
 
 
 def from_ybr_full(samples: Samples, bits: int = 8) -> Samples:
-    """YBR_FULL → RGB.  YBR_FULL_422 is this after `upsampled`."""
-    if bits == 8 and samples.dtype == np.uint8 and samples.ndim == 3:  # five times as quick, and within a level
+    """YBR_FULL → RGB; for YBR_FULL_422 call `upsampled` first."""
+    if bits == 8 and samples.dtype == np.uint8 and samples.ndim == 3:  # five times as fast, the same within a level
         return _by_pillow(samples)
     return _converted(samples, _FULL, 0.0, bits)
 
@@ -64,7 +64,7 @@ def planes(data: Samples, rows: int, columns: int, planar: int) -> Samples:
 def upsampled(data: Samples, rows: int, columns: int) -> Samples:
     """Flat native YBR_FULL_422 (Y1 Y2 Cb Cr for two pixels of a row) → (rows, columns, 3), chroma repeated.
 
-    PS3.3 C.7.6.3.1.2 asks for rows of even length; pairs that run over the ends of odd rows are taken as they come.
+    PS3.3 C.7.6.3.1.2 asks for rows of even length.  In odd rows, a pair may span two rows.
     """
     quads = data.reshape(-1, 4)
     out = np.empty((len(quads), 2, 3), data.dtype)
@@ -74,7 +74,7 @@ def upsampled(data: Samples, rows: int, columns: int) -> Samples:
 
 
 def _by_pillow(samples: Samples) -> Samples:
-    """A few rows at a time: Pillow copies what goes in and twice what comes out, and these then stay in the cache."""
+    """Convert a few rows at a time: Pillow copies the input once and the output twice; small copies stay in cache."""
     rows, columns = samples.shape[:2]
     rgb, at_once = np.empty(samples.shape, np.uint8), max(1, _PILLOWS_PX // columns)
     for first in range(0, rows, at_once):

@@ -1,7 +1,7 @@
-"""Overlay planes of groups 60xx (PS3.3 C.9.2): layers beside the image, for people.  No model ever sees one.
+"""Overlay planes of groups 60xx (PS3.3 C.9.2): layers for display, apart from the image.  No model ever sees one.
 
-A plane lies in its own element, one bit a pixel, or (retired, still sent by old machines) in those bits of the pixel
-words that hold no value.
+A plane is stored in its own element, one bit per pixel, or in unused bits of the pixel words (retired, but still sent
+by old machines).
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from pydicom.dataset import Dataset
 from firmware_app.imaging.source import BROKEN
 
 MOST_LAYERS: Final = 16
-"""Of a frame; further planes are not even made."""
+"""The most layers of a frame; further planes are not read."""
 _GROUPS: Final = range(0x6000, 0x6100, 2)
 _ROWS, _COLUMNS, _FRAMES, _DESCRIPTION, _KIND = 0x0010, 0x0011, 0x0015, 0x0022, 0x0040
 _ORIGIN, _FIRST_FRAME, _POSITION, _LABEL, _DATA = 0x0050, 0x0051, 0x0102, 0x1500, 0x3000
@@ -26,7 +26,7 @@ _ORIGIN, _FIRST_FRAME, _POSITION, _LABEL, _DATA = 0x0050, 0x0051, 0x0102, 0x1500
 
 @dataclass(frozen=True, slots=True)
 class Layer:
-    """One plane as it lies on the frame, eight pixels in a byte of `bits`, since a film of 20 megapixels may have many.
+    """One plane placed on the frame; `bits` packs eight pixels into a byte, since a large film may have many planes.
 
     `kind` is ``graphics`` or ``region`` (of interest).
     """
@@ -45,10 +45,10 @@ class Layer:
 def of(
     header: Dataset, frame: int, rows: int, columns: int, words: NDArray[Any] | None, used: tuple[int, int]
 ) -> tuple[Layer, ...]:
-    """The layers of one *frame* of *rows* × *columns*, those that show anything, the first `MOST_LAYERS` of them.
+    """The layers of one *frame* of *rows* × *columns*: the first `MOST_LAYERS` that are not empty.
 
-    *words* are the frame's stored words where bits beyond the pixel values are still in them, else None; *used* are the
-    lowest and the highest bit of the value.  A broken plane is left out: it is not the image.
+    *words* are the frame's stored words if they still have the bits outside the pixel values, else None; *used* are the
+    lowest and the highest bit of the value.  A broken plane is left out: the image is whole without it.
     """
     if words is not None and words.shape != (rows, columns):
         words = None
@@ -101,7 +101,7 @@ def _plane(header: Dataset, group: int, frame: int, data: bytes) -> NDArray[np.b
 
 
 def _placed(plane: NDArray[np.bool_], top: int, left: int, shape: tuple[int, int]) -> NDArray[np.bool_]:
-    """*plane* on a frame of *shape*, its first pixel at (*top*, *left*), which may lie outside."""
+    """*plane* placed on a frame of *shape*, its first pixel at (*top*, *left*), which may be outside the frame."""
     placed = np.zeros(shape, np.bool_)
     down, right = min(top + plane.shape[0], shape[0]), min(left + plane.shape[1], shape[1])
     if down > max(top, 0) and right > max(left, 0):

@@ -1,7 +1,7 @@
-"""PALETTE COLOR: a stored value names a colour (PS3.3 C.7.6.3.1.5 and C.7.6.3.1.6), also by segmented tables (C.7.9.2).
+"""PALETTE COLOR: a stored value is an index into a colour table (PS3.3 C.7.6.3.1.5, C.7.6.3.1.6, segmented C.7.9.2).
 
-The tables are read leniently where machines are known to err and their meaning is beyond doubt: eight bits kept in
-16-bit words, 16-bit descriptors over 8-bit entries, tables shorter than they promise.
+Known errors of machines are accepted where the meaning is clear: eight bits stored in 16-bit words, 16-bit descriptors
+with 8-bit entries, tables shorter than announced.
 """
 
 from __future__ import annotations
@@ -49,16 +49,16 @@ def of(header: Dataset, signed: bool) -> Palette:
     if length == 0:
         raise ValueError("a colour table is empty")
     stacked = np.stack([table[:length] for table, _ in tables], axis=-1)
-    # PS3.3 C.7.6.3.1.5 wants 8 or 16; entries that never leave 8 bits are 8 bits, whatever the descriptor says.
+    # PS3.3 C.7.6.3.1.5 allows 8 or 16; entries that all fit into 8 bits are 8 bits, whatever the descriptor says.
     deep = any(bits > 8 for _, bits in tables) and stacked.max() > 0xFF
     return Palette(firsts.pop(), (stacked >> 8 if deep else stacked & 0xFF).astype(np.uint8))
 
 
 def expanded(data: NDArray[np.uint8] | NDArray[np.uint16], most: int = _MOST_ENTRIES) -> list[int]:
-    """The entries that segmented *data* stands for (PS3.3 C.7.9.2), at most *most* of them; raises `ValueError`.
+    """The entries of segmented *data* (PS3.3 C.7.9.2), at most *most* of them; raises `ValueError`.
 
-    A linear segment's values are rounded to the nearest; an indirect one repeats segments that begin at a byte offset
-    of *data*, and may not name another indirect one.
+    A linear segment's values are rounded to the nearest.  An indirect segment repeats segments that begin at a byte
+    offset of *data*; it may not refer to another indirect one.
     """
     table: list[int] = []
     _expand([int(word) for word in data], data.dtype.itemsize, 0, None, table, most, nested=False)
@@ -108,7 +108,7 @@ def _descriptor(header: Dataset, keyword: str) -> tuple[int, int, int]:
 def _table(header: Dataset, colour: str, entries: int, bits: int, order: str) -> NDArray[np.uint16]:
     data = _raw(header.get(f"{colour}PaletteColorLookupTableData"), order)
     if data:
-        # Eight-bit entries lie two in a word, or by an older habit one in a word, in its lower or its upper byte.
+        # Eight-bit entries are stored two in a word; older machines store one, in the lower or the upper byte.
         if bits == 8 and len(data) < 2 * entries:
             return np.frombuffer(data, np.uint8)[:entries].astype(np.uint16)
         words = np.frombuffer(data[: len(data) & ~1], f"{order}u2")[:entries].astype(np.uint16)
@@ -121,7 +121,7 @@ def _table(header: Dataset, colour: str, entries: int, bits: int, order: str) ->
 
 
 def _raw(value: Any, order: str) -> bytes:
-    """The table's bytes; written as US (PS3.3 1998) it comes as numbers."""
+    """The table's bytes; a table with VR US (PS3.3 1998) arrives as numbers."""
     if value is None or isinstance(value, bytes):
         return value or b""
     return np.asarray(value, dtype=np.int64).reshape(-1).astype(f"{order}u2").tobytes()

@@ -1,10 +1,13 @@
-"""Which colour model the samples really have: headers say YBR over RGB and the reverse, and both show green people.
+"""The real colour model of the samples.  Some headers say YBR for RGB or the reverse, which shows false colours.
 
-Two witnesses are heard beside the header.  The pixels: read in the wrong model, black and grey leave the range of
-colours or lose all colour in a way no photograph does; where they speak clearly they decide.  The stream: an Adobe
-segment, the component ids R G B, JFIF or shared chroma (ISO/IEC 10918-1, 10918-5, 10918-6).  Where both are silent the
-header is believed, and where stream and header contradict each other while the pixels are silent, that is told as a
-hint.
+Three sources are compared:
+
+1. The pixels.  Read in the wrong model, black and grey fall outside the range of colours, or nearly all pixels lose
+   their colour.  Where this is clear, the pixels decide.
+2. The stream: an Adobe segment, the component ids R G B, JFIF or shared chroma (ISO/IEC 10918-1, 10918-5, 10918-6).
+3. The header, which decides where the other two say nothing.
+
+If stream and header disagree and the pixels do not decide, the doctor gets a hint.
 """
 
 from __future__ import annotations
@@ -19,17 +22,19 @@ from firmware_app.imaging.jpeg import codestream
 
 Model = Literal["RGB", "YBR_FULL"]
 
-CORRECTED: Final = "hint.colours_corrected"  # their sentences stand in `reading.hints`
+CORRECTED: Final = "hint.colours_corrected"  # the sentences are in `reading.hints`
 UNSURE: Final = "hint.colours_unsure"
 
 OUT_OF_RANGE_IS_RGB: Final = 0.25
-"""Of the pixels; YBR made from any picture stays near 0, but for the ringing of strong compression."""
+"""Share of pixels outside the range of RGB when read as YBR, from which they are RGB.  Real YBR stays near 0, except
+for the ringing of strong compression."""
 IN_RANGE: Final = 0.02
 NEUTRAL_IS_YBR: Final = 0.5
-"""Of the pixels, with both chroma samples within `_NEAR` of the middle: in RGB only cyan through grey to red."""
+"""Share of pixels with both chroma samples within `_NEAR` of the middle, from which they are YBR.  In RGB such pixels
+have only colours from cyan through grey to red."""
 _NEAR: Final = 6.0
 _BEYOND: Final = 8.0  # levels outside 0 to 255
-_LEAST_SPREAD: Final = 16.0  # of the first sample among the neutral ones; a flat grey field proves nothing
+_LEAST_SPREAD: Final = 16.0  # of the first sample among the neutral pixels; a flat grey area proves nothing
 _SAMPLED_PX: Final = 65536
 
 _SOF: Final = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC} | {0xF7}
@@ -42,15 +47,15 @@ _COD: Final = 0xFF52
 
 @dataclass(frozen=True, slots=True)
 class ColourVerdict:
-    """The colour model to decode by, and the code of a hint when it is not the plain word of the header."""
+    """The colour model to decode by, and the code of a hint if it is not simply the header's."""
 
     model: Model
     hint: str | None = None
 
 
 def judged(declared: Model, stream: Model | None, pixels: Model | None, *, unmarked: bool = False) -> ColourVerdict:
-    """What to believe: clear pixels, else the stream, else the header, with doubt where it says RGB of a JPEG that is
-    *unmarked*: nearly every program would have made YBR of it."""
+    """The verdict of clear pixels, else of the stream, else of the header; with a hint where the header says RGB of a
+    JPEG that is *unmarked*, because nearly every program writes YBR into such a JPEG."""
     if pixels is not None:
         return ColourVerdict(pixels, CORRECTED if pixels != declared else None)
     if stream is not None:
@@ -59,15 +64,15 @@ def judged(declared: Model, stream: Model | None, pixels: Model | None, *, unmar
 
 
 def declared(photometric: str) -> Model:
-    """The model of the decoded samples that a header's *photometric* interpretation means.
+    """The colour model of the decoded samples, by the header's *photometric* interpretation.
 
-    RCT and ICT are undone by every JPEG 2000 decoder, and cannot exist outside such a stream.
+    YBR_RCT and YBR_ICT give RGB: every JPEG 2000 decoder undoes them, and they exist only in such streams.
     """
     return "YBR_FULL" if photometric.startswith(("YBR_FULL", "YBR_PARTIAL")) else "RGB"
 
 
 def of_pixels(samples: NDArray[Any], bits: int = 8) -> Model | None:
-    """The model that raw *samples* (H, W, 3) can only have, or None."""
+    """The only colour model that fits the raw *samples* (H, W, 3), or None where both fit."""
     step = max(1, int((samples.shape[0] * samples.shape[1] / _SAMPLED_PX) ** 0.5))
     by_sample = np.array(samples[::step, ::step].reshape(-1, 3).T, np.float32, order="C")  # each of the three in a row
     sampled = by_sample.T * np.float32(255.0 / (2**bits - 1))
@@ -85,7 +90,7 @@ def of_pixels(samples: NDArray[Any], bits: int = 8) -> Model | None:
 
 
 def beyond(sampled: NDArray[np.float32]) -> float:
-    """The share of the pixels (N, 3) that, taken for YBR_FULL, would be no colour of RGB."""
+    """The share of the pixels (N, 3) that would be outside RGB if they were YBR_FULL."""
     y, blue, red = sampled[:, 0], sampled[:, 1] - 128.0, sampled[:, 2] - 128.0
     found = np.zeros(len(sampled), np.bool_)
     for level in (y + 1.402 * red, y - 0.344136 * blue - 0.714136 * red, y + 1.772 * blue):
@@ -94,7 +99,8 @@ def beyond(sampled: NDArray[np.float32]) -> float:
 
 
 def of_stream(stream: bytes) -> Model | None:
-    """What a JPEG, JPEG-LS or JPEG 2000 *stream* of three components says of the samples a plain decoder returns."""
+    """The colour model that a JPEG, JPEG-LS or JPEG 2000 *stream* of three components declares for its decoded samples;
+    None where it declares none."""
     if stream.startswith(b"\xff\xd8"):
         marks = _marks(stream)
         return _by_markers(marks) if marks is not None else None
@@ -103,13 +109,14 @@ def of_stream(stream: bytes) -> Model | None:
 
 
 def is_unmarked(stream: bytes) -> bool:
-    """Whether *stream* is a lossy JPEG that says nothing of its colours."""
+    """Whether *stream* is a lossy JPEG that does not declare its colour model."""
     marks = _marks(stream) if stream.startswith(b"\xff\xd8") else None
     return marks is not None and not marks.lossless and _by_markers(marks) is None
 
 
 class _Marks(NamedTuple):
-    """What of a JPEG *adobe* says (None: nothing), whether it is a *jfif*, and its components."""
+    """The colour marks of a JPEG: the transform of its *adobe* segment (None: no segment), whether it is a *jfif*, and
+    its components."""
 
     adobe: int | None
     jfif: bool
@@ -119,7 +126,7 @@ class _Marks(NamedTuple):
 
 
 def _marks(stream: bytes) -> _Marks | None:
-    """Of the segments up to the first scan: a decoder takes in Adobe's behind the frame header as well."""
+    """The marks in the segments up to the first scan: a decoder accepts Adobe's after the frame header too."""
     adobe, jfif, kind, frame = None, False, 0, b""
     for marker, at in codestream.segments_of(stream):
         body = stream[at + 4 : at + 2 + int.from_bytes(stream[at + 2 : at + 4], "big")]
@@ -138,10 +145,10 @@ def _marks(stream: bytes) -> _Marks | None:
 
 
 def _by_markers(marks: _Marks) -> Model | None:
-    """As libjpeg guesses, but that JFIF proves less than Adobe's segment and ids: libraries write it before any stream.
-    In a lossless one it proves nothing, for such streams are not transformed.
+    """The model by libjpeg's rules, except that Adobe's segment and the ids come before JFIF, because some libraries
+    write JFIF before any stream.  In a lossless stream JFIF is ignored: such streams are not transformed.
 
-    Samples that pixels share are chroma: nobody gives green or blue fewer of them than red.
+    Subsampled components are chroma: no encoder subsamples green and blue.
     """
     if marks.adobe in (0, 1):
         return "YBR_FULL" if marks.adobe else "RGB"
@@ -151,7 +158,7 @@ def _by_markers(marks: _Marks) -> Model | None:
 
 
 def _of_jpeg_2000(stream: bytes, start: int) -> Model | None:
-    """RGB where the stream's own component transform is on (ISO/IEC 15444-1 A.6.1): its decoder turns it back."""
+    """RGB where the stream's component transform is on (ISO/IEC 15444-1 A.6.1): the decoder undoes it."""
     at = start + 2
     while at + 4 <= len(stream) and stream[at] == 0xFF and stream[at + 1] != 0x90:
         if int.from_bytes(stream[at : at + 2], "big") == _COD:

@@ -1,4 +1,4 @@
-"""From stored words to greys: the modality transform, the values-of-interest transform and, last of all, polarity.
+"""From stored words to greys: the modality transform, the values-of-interest transform and, last, polarity.
 
 PS3.3 C.11.1 (modality LUT or rescale), C.11.2 (window or VOI LUT) and C.7.6.3.1.2 (MONOCHROME1 shows its minimum as
 white).  Up to 16 bits every step is composed into one table over the stored word: a film costs one look-up per pixel.
@@ -29,7 +29,7 @@ class Window:
 
     @property
     def usable(self) -> bool:
-        """LINEAR needs a width of at least 1, the others one above 0; a broken modality may write anything."""
+        """Whether the window is valid: LINEAR needs a width of at least 1, the others a width above 0."""
         finite = math.isfinite(self.centre) and math.isfinite(self.width)
         return finite and (self.width >= 1 if self.function == "LINEAR" else self.width > 0)
 
@@ -54,7 +54,7 @@ class Table:
     bits: int
 
     def __post_init__(self) -> None:
-        """Machines write 8 over 12-bit entries; the entries cannot be wrong about their own depth."""
+        """Correct the depth: some machines declare 8 bits for 12-bit entries, so the entries decide."""
         object.__setattr__(self, "bits", max(self.bits, int(self.entries.max(initial=0)).bit_length()))
 
     def apply(self, values: Floats) -> Floats:
@@ -64,13 +64,13 @@ class Table:
 
     @property
     def top(self) -> float:
-        """The largest entry the table may hold."""
+        """The largest possible entry of the table."""
         return float(2**self.bits - 1)
 
 
 @dataclass(frozen=True, slots=True)
 class StoredWords:
-    """How a pixel's value lies in its word (PS3.5 8.1.1); bits above the high bit are overlays or rubbish."""
+    """The bit layout of a pixel's value in its word (PS3.5 8.1.1); bits above the high bit are overlays or garbage."""
 
     allocated: int
     stored: int
@@ -85,8 +85,8 @@ class StoredWords:
     def values(self, words: NDArray[np.unsignedinteger[Any]]) -> Floats:
         """The values in unsigned *words* of as many bits as are allocated.
 
-        The high bit is moved to the top, which drops what lies above, and back down to bit 0: of signed words with the
-        sign behind it.
+        The word is shifted up until the high bit is at the top, which drops the bits above, and then down to bit 0;
+        for signed words this shift extends the sign.
         """
         above, unused = self.allocated - 1 - self.high_bit, self.allocated - self.stored
         moved: NDArray[Any] = words << above
@@ -109,7 +109,7 @@ class Padding:
 
 @dataclass(frozen=True, slots=True)
 class GreyScale:
-    """All that stands between a stored value and what is shown.  `inverted` is MONOCHROME1."""
+    """All transforms between a stored value and the shown grey.  `inverted` is MONOCHROME1."""
 
     slope: float = 1.0
     intercept: float = 0.0
@@ -129,7 +129,7 @@ class GreyScale:
         return stored * self.slope + self.intercept
 
     def shown(self, stored: Floats) -> Floats:
-        """Stored values → greys with bright meaning bright: [0, 1] under a window or VOI LUT, else modality values."""
+        """Stored values → greys with polarity applied: [0, 1] with a window or VOI LUT, else modality values."""
         greys = self.modality_values(stored)
         if isinstance(self.voi, Window):
             greys = self.voi.apply(greys)
@@ -140,7 +140,7 @@ class GreyScale:
         return (1.0 - greys) if self.voi is not None else -greys
 
     def without_voi(self) -> GreyScale:
-        """The same greys in their full range."""
+        """The same scale in full range, without a window."""
         return replace(self, voi=None)
 
 
@@ -152,7 +152,7 @@ def look_up(values: Floats, words: NDArray[np.uint8] | NDArray[np.uint16]) -> ND
 def taken(table: NDArray[Any], words: NDArray[Any]) -> NDArray[Any]:
     """The entry of *table* for each of *words* (H, W), of the same shape.
 
-    A few rows at a time: numpy widens the words to 64 bits first, which for a whole film falls out of every cache.
+    A few rows at a time: numpy widens the indices to 64 bits first, and those of a whole film would not fit any cache.
     """
     found = np.empty(words.shape, table.dtype)
     for first in range(0, len(words), _ROWS_AT_A_TIME):

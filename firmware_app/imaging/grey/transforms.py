@@ -1,7 +1,7 @@
-"""The grey transforms that an object's header asks for, read leniently: what cannot be used is left out.
+"""The grey transforms in an object's header; unusable ones are left out.
 
-Classic objects hold them at the top, enhanced multi-frame ones in functional groups, per frame or shared (PS3.3
-C.7.6.16.2.9 and C.7.6.16.2.10).
+Classic objects have them at the top level, enhanced multi-frame objects in functional groups, per frame or shared
+(PS3.3 C.7.6.16.2.9 and C.7.6.16.2.10).
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ from firmware_app.imaging.source import BROKEN
 
 @dataclass(frozen=True, slots=True)
 class Offered:
-    """A window that the machine offers, under the *name* that it gives it; the first one is shown."""
+    """A window that the machine offers, with the machine's *name* for it; the first one is the default."""
 
     window: Window
     name: str
 
 
 def of(header: Dataset, frame: int, photometric: str, reach: tuple[float, float] | None = None) -> GreyScale:
-    """The transforms of one *frame* of the object; *reach* are the least and the greatest value that may be stored."""
+    """The transforms of one *frame* of the object; *reach* are the lowest and highest values that can be stored."""
     modality = _table(_item(header, "ModalityLUTSequence"), reach)
     slope, intercept = 1.0, 0.0
     if modality is None:
@@ -40,7 +40,7 @@ def of(header: Dataset, frame: int, photometric: str, reach: tuple[float, float]
     elif reach is not None:
         ends = [end * slope + intercept for end in reach]
         reach = (min(ends), max(ends))
-    # PS3.3 C.11.6: INVERSE turns P-values over.  DX writes it beside MONOCHROME1 (C.8.11.3), one turn and not two.
+    # PS3.3 C.11.6: INVERSE inverts P-values.  DX writes it together with MONOCHROME1 (C.8.11.3): invert only once.
     inverted = photometric == "MONOCHROME1" or _word(header, "PresentationLUTShape") == "INVERSE"
     return GreyScale(slope, intercept, modality, _voi(header, frame, reach), inverted)
 
@@ -57,7 +57,7 @@ def offered(header: Dataset, frame: int) -> tuple[Offered, ...]:
 
 
 def padding(header: Dataset, words: StoredWords) -> Padding | None:
-    """Which stored values are no image; an element of the wrong sign is read by the pixels' own."""
+    """The stored values that are padding; an element with the wrong sign is read with the sign of the pixels."""
     value, limit = (_padding_value(header, name, words) for name in ("PixelPaddingValue", "PixelPaddingRangeLimit"))
     if value is None:
         return None
@@ -66,7 +66,7 @@ def padding(header: Dataset, words: StoredWords) -> Padding | None:
 
 
 def _padding_value(header: Dataset, keyword: str, words: StoredWords) -> int | None:
-    """None also where no stored value could be it: hiding some other value would hide part of the image."""
+    """The padding value; None also where no pixel can have it, because another value would hide part of the image."""
     try:
         first = _first(header.get(keyword))
         if first in (None, ""):
@@ -136,7 +136,7 @@ def _real(header: Dataset, keyword: str, default: float) -> float:
 
 
 def _reals(header: Dataset, keyword: str) -> list[float]:
-    """Every value of the element; what is no number is NaN."""
+    """Every value of the element; NaN for a value that is not a number."""
     try:
         value = header.get(keyword)
         single = value is None or isinstance(value, (str, bytes, int, float))
@@ -146,7 +146,7 @@ def _reals(header: Dataset, keyword: str) -> list[float]:
 
 
 def _table(item: Dataset | None, reach: tuple[float, float] | None) -> Table | None:
-    """The look-up table of a modality or VOI LUT item; None when it is absent or cannot be one."""
+    """The look-up table of a modality or VOI LUT item; None when it is absent or invalid."""
     if item is None:
         return None
     try:
@@ -168,10 +168,10 @@ def _table(item: Dataset | None, reach: tuple[float, float] | None) -> Table | N
 
 
 def _reached(first: int, entries: int, reach: tuple[float, float] | None) -> int:
-    """*first* read as the sign that lets the table meet the values: its VR is US or SS by rules that few follow.
+    """*first* as signed or unsigned, whichever makes the table overlap the values; its VR (US or SS) is often wrong.
 
-    PS3.3 C.11.2.1.1 asks for SS where the modality transform's output may be negative; a CT of unsigned words writes
-    64512 for −1024 all the same.
+    PS3.3 C.11.2.1.1 asks for SS where the modality transform's output may be negative, but a CT with unsigned words
+    may write 64512 for −1024.
     """
     other = first - 65536 if first >= 32768 else first + 65536 if first < 0 else first
     if reach is None or other == first:

@@ -1,8 +1,8 @@
-"""What a compressed frame says of its own size, and whether its end is there, read from its marker segments alone.
+"""The size that a compressed frame announces and whether it is complete, read from its marker segments alone.
 
-A 1 kB JPEG 2000 whose DICOM header claims 64 × 64 while its stream claims 12000 × 12000 costs 400 MB in a decoder.  The
-stream's own word is therefore compared with the DICOM header before any decoder sees it.  Most decoders fill what is
-missing of a cut stream with grey and say nothing; so the end of the stream is looked for as well.
+A 1 kB JPEG 2000 whose DICOM header says 64 × 64 while its stream says 12000 × 12000 costs 400 MB in a decoder.  So the
+stream's size is compared with the DICOM header before decoding.  Most decoders silently fill the missing part of a
+truncated stream with grey; so the end of the stream is checked too.
 """
 
 from __future__ import annotations
@@ -20,46 +20,47 @@ _JP2_SIGNATURE: Final = b"\x00\x00\x00\x0cjP"
 # ISO/IEC 10918-1 table B.1: frame headers are FFC0..FFCF without DHT, JPG, DAC; ISO/IEC 14495-1 adds SOF55 (FFF7).
 FRAME_HEADERS: Final = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC} | {0xF7}
 START_OF_SCAN: Final = 0xDA
-# Inside coded data FF is followed by 00 (JPEG), by a byte below 80 (JPEG-LS) or by a restart marker (B.1.1.5).
+# Within coded data, FF is followed by 00 (JPEG), by a byte below 80 (JPEG-LS) or by a restart marker (B.1.1.5).
 _MARKER_IN_SCAN: Final = re.compile(rb"\xff[\x80-\xcf\xd8-\xfe]")
 EOI: Final = 0xD9
 _SOT: Final = b"\xff\x90"
 _EOC: Final = b"\xff\xd9"
 _STANDALONE: Final = frozenset({0x01, *range(0xD0, 0xD9)})
-# Bytes between segments are passed by, as libjpeg does it; but behind a scan they are what is left of a lost segment.
+# Bytes between segments are skipped, as in libjpeg.  After a scan, however, they are the rest of a lost segment.
 _MARKER: Final = re.compile(rb"\xff[^\x00\xff]")
 _MOST_SEGMENTS: Final = 10_000
-"""More than any encoder writes: scans with their tables, a profile of colours, what a camera tells."""
+"""More than any encoder writes: scans with their tables, a colour profile, a camera's metadata."""
 _MOST_BETWEEN: Final = 1 << 16
-"""Bytes between two segments."""
+"""The most bytes between two segments."""
 _FILL: Final = b"\xff\xff"
 _MOST_FILL: Final = 1 << 15
-"""Pairs of fill bytes (B.1.1.2) before one marker: over millions of them Pillow goes again and again.  A scan that has
-more in all may be fill bytes by two thirds, as with three before each restart and a restart behind each flat block."""
+"""The most pairs of fill bytes (B.1.1.2) before one marker: Pillow scans millions of them repeatedly.  A scan with more
+in all may consist of fill bytes by two thirds, as with three before each restart and a restart after each flat block.
+"""
 ARITHMETIC: Final = frozenset(range(0xC9, 0xD0))
 PROGRESSIVE: Final = frozenset((0xC2, 0xC6))
 LOSSLESS: Final = frozenset((0xC3, 0xC7))
 _JPEG_LS: Final = 0xF7
 MOST_SCANS: Final = 128
-"""A progressive JPEG has about ten; each one has the decoder go over the whole frame again."""
+"""A progressive JPEG has about ten scans; for each one the decoder goes over the whole frame again."""
 _MOST_COMPONENTS: Final = 4
 # PS3.5 Annex G: PackBits turns two bytes into at most 128.
 _RLE_GAIN: Final = 64
 
 
 Segments = Sequence[tuple[int, int]]
-"""(marker, where) of a stream, as `segments_of` goes over them."""
+"""(marker, offset) of each segment of a stream, as `segments_of` yields them."""
 
 
 class Depth(NamedTuple):
-    """What a JPEG's frame header says of its samples (ISO/IEC 10918-1 B.2.2): *bits* each, *samples* a pixel."""
+    """The sample format in a JPEG's frame header (ISO/IEC 10918-1 B.2.2): *bits* per sample, *samples* per pixel."""
 
     bits: int
     samples: int
 
 
 def depth(stream: bytes) -> Depth | None:
-    """Of the first frame header in a JPEG or JPEG-LS *stream*; None where there is none."""
+    """The depth in the first frame header of a JPEG or JPEG-LS *stream*; None where there is no header."""
     at = next((at for marker, at in segments_of(stream) if marker in FRAME_HEADERS), len(stream))
     return Depth(stream[at + 4], stream[at + 9]) if at + 10 <= len(stream) else None
 
@@ -92,7 +93,7 @@ def check(stream: bytes, rows: int, columns: int, *, rle: bool, frame_bytes: int
             raise Undecodable(detail="the compressed frame is cut short")
         _check_jpeg2000_work(stream, rows, columns)
         return
-    segments = list(segments_of(stream))  # gone over once: a clip has thousands of streams
+    segments = list(segments_of(stream))  # parsed once: a clip has thousands of streams
     _check_jpeg_work(stream, segments, rows, columns)
     check_end(segments)
 
@@ -106,7 +107,7 @@ def check_end(segments: Segments) -> None:
 
 
 def check_work(stream: bytes, rows: int, columns: int) -> None:
-    """Raise `Undecodable` where *stream* is too short for *rows* × *columns*, or has them decoded far too often."""
+    """Raise `Undecodable` where *stream* is too short for *rows* × *columns*, or repeats scans far too often."""
     if stream.startswith(_SOI):
         _check_jpeg_work(stream, list(segments_of(stream)), rows, columns)
     else:
@@ -117,7 +118,7 @@ def _check_jpeg_work(stream: bytes, segments: Segments, rows: int, columns: int)
     scans = sum(marker == START_OF_SCAN for marker, _ in segments)
     if scans > MOST_SCANS:
         raise Undecodable(detail=f"the compressed frame goes over the image {scans} times")
-    # Of the scans alone: a phone puts a film of a second behind the end of its picture.
+    # Only the scans count: a phone may append a one-second video to its picture.
     coded = sum(max(0, end - at) for marker, at, end in with_ends(stream, segments) if marker == START_OF_SCAN)
     if coded * 8 < _fewest_bits(frame_header(segments)[0], rows, columns):
         raise Undecodable(detail=f"{coded} bytes of JPEG cannot hold {columns} × {rows} pixels")
@@ -133,15 +134,16 @@ def _check_jpeg2000_work(stream: bytes, rows: int, columns: int) -> None:
 
 
 def frame_header(segments: Segments) -> tuple[int, int]:
-    """The marker of the first frame header and where it lies; 0 where there is none."""
+    """The marker of the first frame header and its offset; 0 where there is none."""
     return next((segment for segment in segments if segment[0] in FRAME_HEADERS), (0, 0))
 
 
 def _fewest_bits(kind: int, rows: int, columns: int) -> int:
-    """Bits that a frame of this *kind* (its frame header) has at least.
+    """The fewest bits of a frame of this *kind* (the marker of its frame header).
 
-    Huffman codes have one bit at least (ISO/IEC 10918-1 C): one for each sample without loss, one for the first
-    coefficient of each block when progressive, and one more for its end otherwise.  JPEG-LS ends a run with each line.
+    A Huffman code has at least one bit (ISO/IEC 10918-1 C).  A lossless frame needs one code per sample, a progressive
+    one a code for the first coefficient of each block, the others one more for the end of each block.  JPEG-LS ends a
+    run with each line.
     """
     blocks = -(-rows // 8) * -(-columns // 8)
     if kind in ARITHMETIC:
@@ -152,7 +154,7 @@ def _fewest_bits(kind: int, rows: int, columns: int) -> int:
 
 
 def segments_of(stream: bytes) -> Iterator[tuple[int, int]]:
-    """(marker, where) over segments and scans to the end-of-image marker; what lies inside a segment is passed by."""
+    """(marker, offset) of each segment and scan up to the end-of-image marker; the content of segments is skipped."""
     at, count, scanned = 2, 0, False
     while (found := _MARKER.search(stream, at)) is not None:
         if scanned and stream[at] != 0xFF:
@@ -180,7 +182,7 @@ def segments_of(stream: bytes) -> Iterator[tuple[int, int]]:
 
 
 def with_ends(stream: bytes, segments: Segments) -> Iterator[tuple[int, int, int]]:
-    """(marker, where, where the next one is)"""
+    """(marker, offset, offset of the next one) of each segment."""
     ends = [at for _, at in segments[1:]] + [len(stream)]
     for (marker, at), end in zip(segments, ends, strict=True):
         yield marker, at, end
@@ -192,21 +194,21 @@ def _is_mostly_fill(stream: bytes, begin: int, end: int) -> bool:
 
 
 def end_is_marked(stream: bytes) -> bool:
-    """Whether the end marker of a bare JPEG 2000 *stream* lies where its last tile-part ends."""
+    """Whether the end marker of a bare JPEG 2000 *stream* directly follows its last tile-part."""
     end = _end_of_tiles(stream, 0)
     return end is not None and stream[end : end + 2] == _EOC
 
 
 def _jpeg2000_ends(stream: bytes, start: int) -> bool:
-    """Whether all tile-parts lie within *stream*; the end marker behind them some encoders leave out."""
+    """Whether all tile-parts are complete in *stream*; some encoders omit the end marker after them."""
     end = _end_of_tiles(stream, start)
     return end is not None and end <= len(stream)
 
 
 def _end_of_tiles(stream: bytes, start: int) -> int | None:
-    """Where the last tile-part ends, by their lengths (ISO/IEC 15444-1 A.4.2); None where one is missing.
+    """The offset after the last tile-part, by their lengths (ISO/IEC 15444-1 A.4.2); None where one is missing.
 
-    Every tile must have one: decoders fill what has none with black, and set it up as if it were there.
+    Every tile must have a tile-part: decoders fill a tile without one with black, and allocate memory for it.
     """
     at = start + 2
     while stream[at : at + 2] != _SOT:
@@ -219,7 +221,7 @@ def _end_of_tiles(stream: bytes, start: int) -> int | None:
             return None
         seen.add(int.from_bytes(stream[at + 4 : at + 6], "big"))
         length = int.from_bytes(stream[at + 6 : at + 10], "big")
-        if length == 0:  # the last one may leave its length open, and then only the marker tells its end
+        if length == 0:  # the last one may omit its length; then only the marker shows its end
             at = stream.rfind(_EOC, at)
             break
         at += max(length, 12)
@@ -233,7 +235,7 @@ def _jpeg2000_components(stream: bytes) -> int:
 
 
 def signed_bits(stream: bytes) -> int:
-    """Bits of a sample of a JPEG 2000 *stream* that are signed, the sign among them; 0 for any other (Ssiz, A.5.1)."""
+    """Bits of a signed sample of a JPEG 2000 *stream*, with the sign; 0 for any other stream (Ssiz, A.5.1)."""
     start = stream.find(_SOC_SIZ, 0, 4096)
     told = stream[start + 42 : start + 43] if start >= 0 and not stream.startswith(_SOI) else b""
     return (told[0] & 0x7F) + 1 if told and told[0] & 0x80 else 0

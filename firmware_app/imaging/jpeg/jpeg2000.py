@@ -1,8 +1,8 @@
-"""JPEG 2000, its high-throughput form too, through OpenJPEG: the words of a plain code stream, on several cores.
+"""JPEG 2000 and High-Throughput JPEG 2000 through OpenJPEG: the words of a plain code stream, on several cores.
 
-What is not plain is left to pydicom (`stored`), which has an OpenJPEG of its own, on one core: a JP2 file, and
-components of several sizes or depths, which imagecodecs would turn into RGB by itself; and a stream without its end
-marker, of which its version takes more for whole.
+Other streams are left to pydicom (`stored`), which brings its own OpenJPEG and uses one core: JP2 files, components of
+different sizes or depths (imagecodecs would convert them to RGB), and streams without an end marker (pydicom's version
+accepts more of them as complete).
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ _EVERY_PIXEL: Final = b"\x01\x01"
 _GREY: Final = ("MONOCHROME1", "MONOCHROME2")
 _MODELS: Final = {1: (*_GREY, "PALETTE COLOR"), 3: ("RGB", "YBR_FULL", "YBR_FULL_422", "YBR_ICT", "YBR_RCT")}
 _MOST_CORES: Final = 4
-"""Each takes 8 MB of address space for its stack, and a decode child has a few hundred."""
+"""Each thread takes 8 MB of address space for its stack, and a decode child has only a few hundred MB."""
 
 
 def is_plain(found: PixelSource, stream: bytes) -> bool:
-    """Whether *stream* is a bare code stream with its end, of as many components as *found* has samples, all alike."""
+    """Whether *stream* is a complete bare code stream with one component per sample of *found*, all of one format."""
     end = _COMPONENTS + 3 * found.samples
     components = {stream[at : at + 3] for at in range(_COMPONENTS, end, 3)}
     return (
@@ -47,7 +47,7 @@ def is_plain(found: PixelSource, stream: bytes) -> bool:
 
 def check_depth(found: PixelSource, stream: bytes) -> None:
     """Raise `PixelsUnsupported` where a sample of *stream*, plain or in a JP2 file, has more bits than a word of
-    *found*: what is above would be cut off, and the rest be other greys."""
+    *found*: the highest bits would be cut off, which gives wrong greys."""
     start = stream.find(_SOC_SIZ)
     count = int.from_bytes(stream[start + _CSIZ : start + _COMPONENTS], "big") if start >= 0 else 0
     depths = stream[start + _COMPONENTS : start + _COMPONENTS + 3 * count : 3]
@@ -59,8 +59,8 @@ def check_depth(found: PixelSource, stream: bytes) -> None:
 def words(found: PixelSource, stream: bytes) -> NDArray[Any]:
     """(H, W) or (H, W, 3) of the plain *stream*, in words as the header of *found* has them.
 
-    Raises `RuntimeError` where it is broken.  Where the stream says signed and the header does not, or the reverse,
-    greys are their own bits read as the header says.
+    Raises `RuntimeError` where it is broken.  Where stream and header disagree on the sign, the bits are read as the
+    header says.
     """
     decoded = _decoded(stream)
     is_signed, bits = bool(stream[_COMPONENTS] & 0x80), (stream[_COMPONENTS] & 0x7F) + 1
@@ -76,7 +76,7 @@ def _decoded(stream: bytes) -> NDArray[Any]:
     cores, peak = min(len(os.sched_getaffinity(0)), _MOST_CORES), address_space.peak()
     try:
         return np.asarray(jpeg2k_decode(stream, numthreads=cores))
-    except RuntimeError:  # broken, or no room for a stack: a child that is short of memory still has one thread
+    except RuntimeError:  # broken, or no memory for the threads' stacks: then one thread may still work
         near = address_space.room() < address_space.NEAR_BYTES or address_space.came_near_the_limit(peak)
         if cores == 1 or not near:
             raise

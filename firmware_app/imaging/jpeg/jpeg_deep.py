@@ -1,7 +1,7 @@
-"""JPEG without loss, or of 12 bits, through libjpeg-turbo: its samples as they are stored, unconverted.
+"""Lossless JPEG and JPEG of 12 bits through libjpeg-turbo: the stored samples, without colour conversion.
 
-It knows every predictor, point transform, restart interval and precision of ISO/IEC 10918-1 H, gives an error and no
-abort for a broken stream, and takes a quarter of the time of what was here before (docs/decisions/pixels.md).
+It supports every predictor, point transform, restart interval and precision of ISO/IEC 10918-1 H, and reports a broken
+stream as an error instead of aborting.  Timings: docs/decisions/pixels.md.
 """
 
 from __future__ import annotations
@@ -15,12 +15,14 @@ from numpy.typing import NDArray
 from firmware_app.imaging.jpeg import codestream, lost_data
 
 _UNCONVERTED: Final = {1: "GRAYSCALE", 3: "RGB"}
-"""By samples: the one colour space that libjpeg converts to none."""
+"""By samples: the colour space that libjpeg does not convert."""
 
 
 def decode(stream: bytes, samples: int, allocated: int) -> NDArray[np.generic]:
-    """(H, W) or (H, W, 3), unsigned, of *allocated* bits; raises `ValueError` or `RuntimeError` for a *stream* that is
-    broken or that has more bits or other *samples* than that, and `Undecodable` for one that lost coded data.
+    """(H, W) or (H, W, 3), unsigned, of *allocated* bits.
+
+    Raises `ValueError` or `RuntimeError` for a *stream* that is broken, has more bits or another number of *samples*,
+    and `Undecodable` for one that lost coded data.
     """
     found = codestream.depth(stream)
     if found is None or found.samples != samples or not 2 <= found.bits <= allocated <= 16:
