@@ -51,11 +51,21 @@ class Rig:
         (self.state.root / name).write_bytes(data)
         return self._recorded(name, header)
 
-    def reading(self, instance: Instance) -> Reading | None:
-        """The one reading of *instance*, once it is there."""
-        found = [reading for reading in self.case(instance).readings if instance.reference in reading.instances]
-        assert len(found) <= 1
-        return found[0] if found else None
+    def reading(self, instance: Instance) -> Reading:
+        """The one reading of *instance*."""
+        (found,) = [reading for reading in self.case(instance).readings if instance.reference in reading.instances]
+        return found
+
+    def read(self, *images: FileDataset | Instance, forced: str | None = None, tries: int | None = None) -> Reading:
+        """Read until nothing waits, which takes as many *tries* as there are *images* if nothing else is said.
+
+        Returns:
+            The reading of the last of them.
+        """
+        instances = [one if isinstance(one, Instance) else self.admit(one) for one in images]
+        with reader(self, forced) as made:
+            assert read_all(made) == (len(images) if tries is None else tries)
+        return self.reading(instances[-1])
 
     def case(self, instance: Instance) -> Case:
         return self.clinical.case(instance.case)
@@ -65,6 +75,12 @@ class Rig:
         admitted = self.clinical.admit(path=name, file=name, sha256=digest, size=1, header=header, association=None)
         assert isinstance(admitted, Instance)
         return admitted
+
+
+def why(reading: Reading) -> str:
+    """The code of the reason for which *reading* has no number."""
+    assert reading.reason is not None
+    return reading.reason.code
 
 
 @contextmanager

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import random
-import signal
 import stat
 import subprocess
 import sys
@@ -36,7 +35,6 @@ from tests.unit.test_clearing import files_with_a_row
 
 pytestmark = pytest.mark.appliance
 
-ROUNDS = 3
 PLACE = {"retention": "care", "backup": "care"}
 KEEP = {"LANTERN_RETENTION__KEEP_DAYS": "3", "LANTERN_RETENTION__BALLAST_MB": "4"}
 BY_AGE = {**KEEP, "LANTERN_RETENTION__DAYS": "60", "LANTERN_RETENTION__ROOM_MB": "0"}
@@ -115,44 +113,6 @@ def test_on_a_disk_without_a_free_byte_finished_work_makes_room(tmp_path: Path) 
         assert f"{len(gone)} finished cases" in said(state, doctor.retention)
 
 
-def test_on_a_full_disk_that_holds_only_open_work_nothing_goes_and_a_person_is_told(tmp_path: Path) -> None:
-    with loop_file_system(tmp_path, megabytes=64) as disk:
-        state, old = box(disk.mount / "state", tmp_path / "films", old=5, new=0)
-        state.prepare_ballast(4)
-        clinical = Clinical(state.clinical_db)
-        clinical.database.connection.execute("DELETE FROM reviews")
-        clinical.database.close()
-        disk.fill()
-        done = care("retention", state, **KEEP, LANTERN_RETENTION__ROOM_MB="40")
-        assert done.returncode == 1
-        assert "5 not finished or judged by a doctor" in done.stdout
-        disk.free()
-        assert check_consistent(state) == set(old)
-
-
-def test_clearing_up_that_is_killed_leaves_each_case_whole_or_gone_and_is_finished_by_the_next(tmp_path: Path) -> None:
-    chance = seeded()
-    state, old = box(tmp_path / "state", tmp_path / "films", old=25, new=4)
-    before = check_consistent(state)
-    killed = 0
-    for _ in range(ROUNDS):
-        count = len(check_consistent(state))
-        process = subprocess.Popen(command("retention"), env=environment(state.root, **BY_AGE), stdout=subprocess.PIPE)
-        images = len(list(state.images.glob("*/*")))
-        while process.poll() is None and len(list(state.images.glob("*/*"))) == images:
-            time.sleep(0.001)
-        time.sleep(chance.uniform(0, 0.05))
-        process.send_signal(signal.SIGKILL)
-        killed += process.wait() == -signal.SIGKILL
-        assert process.stdout is not None
-        process.stdout.close()
-        assert len(check_consistent(state)) <= count
-    assert killed >= 1
-    assert care("retention", state, **BY_AGE).returncode == 0
-    assert check_consistent(state) == before - set(old)
-    assert len(on_the_disk(state)) == 3 * 4
-
-
 def test_a_power_cut_while_cases_are_deleted_leaves_each_whole_or_gone(tmp_path: Path) -> None:
     chance = seeded()
     with loop_file_system(tmp_path, megabytes=96) as disk:
@@ -179,35 +139,6 @@ def test_a_power_cut_while_cases_are_deleted_leaves_each_whole_or_gone(tmp_path:
 
 
 # --- backing up ------------------------------------------------------------------------------------------------------
-
-
-def test_a_backup_that_is_killed_leaves_the_earlier_ones_and_no_half_one(tmp_path: Path) -> None:
-    chance = seeded()
-    state, _ = box(tmp_path / "state", tmp_path / "films", old=2, new=0)
-    clinical = Clinical(state.clinical_db)
-    clinical.database.connection.execute("CREATE TABLE bulk (data BLOB)")
-    clinical.database.connection.execute("INSERT INTO bulk VALUES (randomblob(60000000))")
-    clinical.database.close()
-    assert care("backup", state, "--now").returncode == 0
-    killed = 0
-    for _ in range(ROUNDS):
-        process = subprocess.Popen([*command("backup"), "--now"], env=environment(state.root), stdout=subprocess.PIPE)
-        until(lambda process=process: (state.backup / "new").exists() or process.poll() is not None)  # type: ignore[misc]
-        time.sleep(chance.uniform(0, 0.3))
-        process.kill()
-        killed += process.wait() == -signal.SIGKILL
-        assert process.stdout is not None
-        process.stdout.close()
-        for copy in ring.copies(state):
-            assert all((copy.folder / name).exists() for name in copy.files)
-        found = ring.newest_whole(state, "clinical.db")
-        assert found is not None
-        assert found[0] == ring.copies(state)[0]
-    assert killed >= 1
-    before = len(ring.copies(state))
-    assert care("backup", state, "--now").returncode == 0
-    assert len(ring.copies(state)) == before + 1
-    assert all(path.name.isdecimal() for path in state.backup.iterdir())
 
 
 def test_a_backup_that_was_told_of_survives_a_power_cut(tmp_path: Path) -> None:

@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 
 from firmware_app.provisioning import first_page, first_request
-from firmware_app.provisioning.first_page import DONE
 from tests.peers import REPOSITORY, need_root
 from tests.shelf import Box
 
@@ -56,13 +55,6 @@ def as_user(box: Box, user: int, what: str) -> str:
     )
     assert done.returncode == 0, done.stderr
     return done.stdout
-
-
-def test_what_the_viewer_asks_is_done(box: Box) -> None:
-    as_user(box, VIEWER_ID, f"first_request.ask(state, FirstRequest(answers={ANSWERS!r}))")
-    told = first_page.answer(box.config, box.places)
-    assert told is not None
-    assert (told.reason.code, box.config.box.id) == (DONE, "clinic-7")
 
 
 FORGED = f"json.dumps(dict(answers={ANSWERS!r}, request='0'))"

@@ -8,18 +8,13 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
-import numpy as np
 import psutil
 import pytest
-from pydicom.encaps import encapsulate
-from pydicom.uid import JPEGBaseline8Bit, RLELossless
 
 from firmware_app.records import ReadingStatus
-from tests import films, reading_rig
+from tests import reading_rig
 from tests.reading_rig import Rig
 
 IMAGES = 100
@@ -70,15 +65,6 @@ class ReaderProcess:
         assert alive == [], "a child outlived the reader"
 
 
-@contextmanager
-def reading(box: Rig) -> Iterator[ReaderProcess]:
-    process = ReaderProcess(box)
-    try:
-        yield process
-    finally:
-        process.kill()
-
-
 def _strike(process: ReaderProcess, role: str, box: Rig) -> ReaderProcess:
     """kill -9 whoever plays *role*; a dead reader is started again, as a supervisor does."""
     if role == "reader":
@@ -106,11 +92,9 @@ def test_every_image_has_one_final_reading_however_often_reader_and_children_are
             reading_rig.until(lambda: box.clinical.counts().waiting == 0)
         finally:
             process.kill()
-        found = [box.reading(instance) for instance in instances]
+        judged = [box.reading(instance) for instance in instances]
         rows = box.clinical.database.connection.execute("SELECT COUNT(*) FROM readings").fetchone()[0]
     assert rows == IMAGES
-    judged = [made for made in found if made is not None]
-    assert len(judged) == IMAGES
     gave_up = [made.reason.code for made in judged if made.reason is not None]
     assert set(gave_up) <= {"reading.decode_gave_up", "reading.inference_gave_up"}
     assert len(gave_up) * 2 <= KILLS  # it takes two kills over one image
@@ -131,7 +115,6 @@ def test_a_child_that_hangs_is_replaced_at_the_deadline_and_the_image_is_read(tm
         made = box.reading(film)
         assert 1.4 < time.monotonic() - begun < 20
         assert not psutil.pid_exists(pid)
-    assert made is not None
     assert made.status is ReadingStatus.READ
 
 
@@ -145,58 +128,4 @@ def test_a_child_that_is_killed_while_idle_costs_no_image_a_try(tmp_path: Path) 
         film = box.admit(reading_rig.tiny_film(1))
         assert reading_rig.read_all(reader) == 1
         made = box.reading(film)
-    assert made is not None
     assert made.status is ReadingStatus.READ
-
-
-def test_a_bomb_is_refused_quickly_and_the_next_image_is_read_by_the_same_child(tmp_path: Path) -> None:
-    header = np.array([1, 64] + [0] * 14, "<u4").tobytes()
-    one = np.zeros((1, 1), np.uint8)
-    with reading_rig.rig(reading_rig.config(tmp_path)) as box, reading_rig.reader(box) as reader:
-        reader.warm()
-        child = reader.decoder.pid
-        for side in (65535, 5600):
-            box.admit(
-                films.film(
-                    one, syntax=RLELossless, Rows=side, Columns=side, pixel_data=encapsulate([header + b"\x81\0" * 99])
-                )
-            )
-        box.admit(
-            films.film(
-                one, syntax=JPEGBaseline8Bit, Rows=64, Columns=64, pixel_data=encapsulate([b"\xff\xd8\xff\xe0\0\x10"])
-            )
-        )
-        film = box.admit(reading_rig.tiny_film(2))
-        begun = time.monotonic()
-        assert reading_rig.read_all(reader) == 4
-        assert time.monotonic() - begun < 5
-        assert reader.decoder.pid == child
-        codes = [
-            record.reason.code for case in box.clinical.cases() for made in case.readings if (record := made).reason
-        ]
-        made = box.reading(film)
-        most = psutil.Process(child).memory_info().rss
-    assert sorted(codes) == ["imaging.too_large", "imaging.undecodable", "imaging.undecodable"]
-    assert made is not None
-    assert made.status is ReadingStatus.READ
-    assert most < 300_000_000
-
-
-def test_a_file_that_needs_more_memory_than_one_image_may_take_hurts_only_itself(tmp_path: Path) -> None:
-    """5600 × 5600 real pixels under a limit that has no room for them."""
-    noise = np.random.default_rng(1).integers(0, 4000, (5600, 5600), np.uint16)
-    with reading_rig.rig(reading_rig.config(tmp_path, memory_mb=256)) as box, reading_rig.reader(box) as reader:
-        large = box.admit(films.film(noise))
-        small = box.admit(reading_rig.tiny_film(3))
-        reading_rig.read_all(reader)
-        refused, read = box.reading(large), box.reading(small)
-    assert refused is not None
-    assert refused.reason is not None
-    assert refused.reason.code == "imaging.memory"
-    assert read is not None
-    assert read.status is ReadingStatus.READ
-
-
-def test_a_reader_that_dies_leaves_no_child_behind(tmp_path: Path) -> None:
-    with reading_rig.rig(reading_rig.config(tmp_path)) as box, reading(box) as process:
-        assert process.children().keys() == {"decode_child", "inference_child"}

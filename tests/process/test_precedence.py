@@ -69,7 +69,6 @@ def test_the_reader_asks_the_pack_that_the_doctor_names(tmp_path: Path, prefer: 
         film = rig.admit(reading_rig.tiny_film(1))
         reading_rig.read_all(reader)
         reading = rig.reading(film)
-    assert reading is not None
     assert reading.pack is not None
     assert reading.pack.name == asked
     assert [about["asked"] for _, code, about in told(config) if code.startswith("doctor.packs_")] == [asked]

@@ -241,7 +241,6 @@ def read_one(rig: reading_rig.Rig, reader: Reader, number: int) -> str:
     film = rig.admit(reading_rig.tiny_film(number))
     reading_rig.read_all(reader)
     reading = rig.reading(film)
-    assert reading is not None
     assert reading.status is ReadingStatus.READ
     assert reading.pack is not None
     return reading.pack.runtime

@@ -54,10 +54,8 @@ def box(tmp_path: Path) -> Iterator[Rig]:
 def read(box: Rig, *datasets: FileDataset) -> list[Reading]:
     """The reading of each, by one reader."""
     instances = [box.admit(dataset) for dataset in datasets]
-    with reading_rig.reader(box) as reader:
-        reading_rig.read_all(reader)
-    found = [box.reading(instance) for instance in instances]
-    return [reading for reading in found if reading is not None]
+    box.read(*instances)
+    return [box.reading(instance) for instance in instances]
 
 
 def clip(*frames: Pixels) -> FileDataset:
@@ -79,10 +77,7 @@ def test_an_image_like_those_learnt_from_is_read_and_so_is_any_by_a_pack_that_ha
 
 def test_an_image_unlike_them_gets_a_reason_a_sentence_and_no_number(box: Rig) -> None:
     strange = box.admit(films.film(foreign(100)))
-    with reading_rig.reader(box) as reader:
-        reading_rig.read_all(reader)
-    reading, case = box.reading(strange), box.case(strange)
-    assert reading is not None
+    reading, case = box.read(strange), box.case(strange)
     assert reading.reason is not None
     assert (reading.status, reading.reason.code) == (ReadingStatus.CANNOT_JUDGE, "reading.unfamiliar")
     assert (reading.findings, case.findings, case.priority) == ((), (), Priority.CANNOT_JUDGE)

@@ -38,7 +38,6 @@ from firmware_app.store.disk.layout import StateDir
 from tests.objects import (
     DX,
     EXPLICIT,
-    IMPLICIT,
     SEQUENCE_END,
     UNDEFINED,
     element,
@@ -48,7 +47,7 @@ from tests.objects import (
     item,
 )
 from tests.wire.gateways import running
-from tests.wire.raw import VERIFICATION, Closed, RawClient
+from tests.wire.raw import Closed, RawClient
 
 
 @pytest.fixture
@@ -291,12 +290,6 @@ def test_a_file_that_becomes_a_link_between_two_looks_is_not_followed(
         door.accept_file(at)
 
 
-def test_what_a_killed_gateway_left_half_received_is_gone_when_the_next_one_listens(door: Door) -> None:
-    (door.state.incoming / "left.part").write_bytes(b"half an image")
-    with running(door.state.root) as gateway:
-        assert gateway.incoming() == []
-
-
 def test_another_image_under_an_identity_whose_file_was_lost_is_a_conflict(door: Door, at: Path) -> None:
     at.write_bytes(file_of(film(sop_instance="2.25.5")))
     door.accept_file(at)
@@ -340,17 +333,6 @@ def test_a_fragment_that_fits_exactly_is_read() -> None:
     ]
 
 
-@pytest.mark.parametrize("most", [7, 30, 64])
-def test_an_answer_comes_in_pdus_that_the_peer_can_take(tmp_path: Path, most: int) -> None:
-    with running(tmp_path / "state") as gateway, RawClient(gateway.port, max_pdu=most) as client:
-        client.send_fragments(1, client.command(0x30, VERIFICATION), command=True, size=16000)  # a C-ECHO
-        said = [client.read()[1]]
-        while not said[-1][5] & 2:
-            said.append(client.read()[1])
-    assert len(said) > 1
-    assert max(len(content) for content in said) == most
-
-
 def test_a_release_of_another_length_is_aborted_before_it_is_read(tmp_path: Path) -> None:
     with running(tmp_path / "state") as gateway, RawClient(gateway.port) as client:
         client.socket.sendall(pack(">BxL", 5, 5))
@@ -358,29 +340,6 @@ def test_a_release_of_another_length_is_aborted_before_it_is_read(tmp_path: Path
         assert kind == 7
         with pytest.raises(Closed):
             client.read()
-
-
-def store_command(context: int) -> bytes:
-    """A C-STORE-RQ of an instance on *context*, as one P-DATA-TF."""
-    client = RawClient.__new__(RawClient)
-    client.message = 0
-    said = client.command(1, DX, "2.25.5", data=True)
-    return pack(">BxLLBB", 4, len(said) + 6, len(said) + 2, context, 3) + said
-
-
-@pytest.mark.parametrize(
-    "words",
-    [
-        pytest.param(store_command(5), id="a command on a context that was never proposed"),
-        pytest.param(store_command(1) + pack(">BxLLBB", 4, 8, 4, 3, 2) + b"ab", id="data on another context"),
-    ],
-)
-def test_a_message_keeps_to_its_context(tmp_path: Path, words: bytes) -> None:
-    contexts = [(DX, [EXPLICIT]), (DX, [IMPLICIT])]
-    with running(tmp_path / "state") as gateway, RawClient(gateway.port, contexts) as client:
-        client.socket.sendall(words)
-        kind, _ = client.read()
-        assert kind == 7
 
 
 def test_an_instance_of_another_class_than_its_contexts_is_refused(tmp_path: Path) -> None:

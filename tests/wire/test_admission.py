@@ -137,20 +137,12 @@ def test_five_hundred_idle_sockets_hinder_nobody_and_are_dropped(gateway: Runnin
     try:
         with ExitStack() as stack:
             idle = [stack.enter_context(socket.create_connection(("127.0.0.1", gateway.port), 10)) for _ in range(500)]
+            for connection in idle[:150]:  # and these have begun a request
+                connection.sendall(association_request(STORE)[:20])
             assert store_one(gateway.port) < 5
-            assert all(closed_within(connection, transport.REQUEST_SECONDS + 5) for connection in idle)
+            assert all(closed_within(connection, transport.REQUEST_SECONDS + 8) for connection in idle)
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
-
-
-def test_requests_that_drip_in_hinder_nobody(gateway: Running) -> None:
-    request = association_request(STORE)
-    with ExitStack() as stack:
-        dripping = [stack.enter_context(socket.create_connection(("127.0.0.1", gateway.port), 10)) for _ in range(150)]
-        for connection in dripping:
-            connection.sendall(request[:20])
-        assert store_one(gateway.port) < 5
-        assert all(closed_within(connection, transport.REQUEST_SECONDS + 8) for connection in dripping)
 
 
 def test_a_silent_association_is_aborted_after_the_idle_limit(tmp_path: Path) -> None:
@@ -169,20 +161,13 @@ def test_an_association_that_never_ends_is_ended(tmp_path: Path) -> None:
 # --- broken protocol ----------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("length", [131073, 0x7FFFFFFF, 0xFFFFFFFF])
+@pytest.mark.parametrize("length", [131073, 0xFFFFFFFF])
 def test_a_pdu_longer_than_agreed_is_aborted_before_it_is_read(gateway: Running, length: int) -> None:
     with RawClient(gateway.port, STORE) as client:
         client.socket.sendall(pack(">BxL", 4, length) + bytes(100))
         kind, content = client.read()
         assert (kind, content[2]) == (7, 2)  # A-ABORT by the service provider
         assert closed_within(client.socket, 5)
-
-
-def test_an_association_request_of_four_gigabytes_is_not_read(gateway: Running) -> None:
-    with socket.create_connection(("127.0.0.1", gateway.port), 10) as connection:
-        connection.sendall(pack(">BxL", 1, 0xFFFFFFF0) + bytes(1000))
-        assert closed_within(connection, 5)
-    assert store_one(gateway.port) < 5
 
 
 @pytest.mark.parametrize(
@@ -192,6 +177,7 @@ def test_an_association_request_of_four_gigabytes_is_not_read(gateway: Running) 
         pack(">BxL4x", 5, 4),  # a release before any association
         pack(">BxL", 4, 10) + bytes(10),
         pack(">BxL", 1, 68) + bytes(68),
+        pack(">BxL", 1, 0xFFFFFFF0) + bytes(1000),  # a request of four gigabytes
     ],
 )
 def test_whoever_speaks_something_else_is_aborted(gateway: Running, words: bytes) -> None:

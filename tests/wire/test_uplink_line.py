@@ -292,6 +292,7 @@ def test_a_broker_that_the_hospital_does_not_vouch_for_gets_nothing(tmp_path: Pa
         uplink = ours.uplink(box).start()
         wait_for(lambda: code(box) == "uplink.broker_untrusted")
         uplink.stop()
+        assert box.exchange.line().outgoing == 1, "the row still waits"
         box.close()
 
 
