@@ -1,1 +1,1 @@
-"""The verbs of `lantern`, one file each: parse, call, print."""
+"""The commands of `lantern`, one file each: parse, call, print."""

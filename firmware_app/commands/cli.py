@@ -1,7 +1,7 @@
 """The `lantern` command: parses, calls, prints.  Results go to stdout, logs and progress to stderr.
 
 Exit status: 0 done, 1 failed with a sentence, 2 wrong usage, 3 something could not be judged or was refused,
-130 Ctrl-C, 141 whoever was to read what is printed has gone.
+130 Ctrl-C, 141 the reader of stdout (as in `| head`) has gone.
 Imports happen inside each command, so that `lantern --help` and a C-ECHO after start are quick.
 """
 
@@ -68,7 +68,7 @@ def _run(arguments: Sequence[str] | None) -> int:
 
 
 def _log_level(name: str) -> int:
-    """INFO for an unknown level: a log that says too much is better than none."""
+    """The level by *name*; INFO for an unknown one, because too much in the log is better than nothing."""
     return logging.getLevelNamesMapping().get(name.upper(), logging.INFO)
 
 
@@ -100,7 +100,7 @@ def _serve(options: argparse.Namespace) -> int:
 
 
 def _tell_first_code(config: Config) -> None:
-    """While nobody has an account, show the one-time code to whoever stands at the console; never in a log."""
+    """While there is no account, show the one-time code on the console; never in a log."""
     code = user.accounts(config).first_claim()
     if code:
         where = f"http://<this box>:{config.viewer.port}/claim"
@@ -189,10 +189,10 @@ def _print_case(case: Case, config: Config, *, as_json: bool) -> None:
 
 
 def _entry_hash(text: str) -> str:
-    """A head as `audit verify` prints it (``SEQUENCE:HASH``) or as the hospital shows it (the hash alone)."""
+    """A head of the audit as `audit verify` prints it (``SEQUENCE:HASH``) or as the hospital shows it (``HASH``)."""
     digest = text.rpartition(":")[2]
     if re.fullmatch(r"[0-9a-f]{64}", digest) is None:
-        raise argparse.ArgumentTypeError("give the 64 characters of a head")
+        raise argparse.ArgumentTypeError("give the 64 characters of a head's hash")
     return digest
 
 
@@ -215,7 +215,7 @@ def _clinical(config: Config) -> Clinical:
 
 
 class _TellVersion(argparse.Action):
-    """Asks for the version only when it is wanted: in a checkout that costs a call of git."""
+    """Computes the version only when it is asked for: in a checkout that runs git."""
 
     def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
         print(f"lantern {version()}")
@@ -228,7 +228,7 @@ def _parser() -> argparse.ArgumentParser:
         description=f"A box that reads images where there is no radiologist. {NOT_DIAGNOSTIC}",
         epilog="Example: lantern read film.dcm --json",
     )
-    parser.add_argument("--version", action=_TellVersion, nargs=0, help="print the version and the commit, and end")
+    parser.add_argument("--version", action=_TellVersion, nargs=0, help="print the version and the commit, and exit")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
     serve = _command(commands, "serve", _serve, "run the box until Ctrl-C", "lantern serve --config clinic.toml")
@@ -248,7 +248,7 @@ def _parser() -> argparse.ArgumentParser:
         config_commands,
         "check",
         _config_check,
-        "say whether the configuration can be used",
+        "check whether the configuration can be used",
         "lantern config check --config clinic.toml",
     )
     _command(config_commands, "show", _config_show, "every key with its value and what it means", "lantern config show")
@@ -264,11 +264,11 @@ def _parser() -> argparse.ArgumentParser:
     audit = commands.add_parser("audit", help="check the audit", epilog="Example: lantern audit verify")
     audit_commands = audit.add_subparsers(required=True, metavar="COMMAND")
     verify = _command(
-        audit_commands, "verify", _audit_verify, "say whether the audit is whole, or name its first bad entry",
+        audit_commands, "verify", _audit_verify, "check that the audit is complete, or name its first bad entry",
         "lantern audit verify --json",
     )  # fmt: skip
     verify.add_argument(
-        "--expect", type=_entry_hash, metavar="HASH", help="a head that the hospital was told; it must be there"
+        "--expect", type=_entry_hash, metavar="HASH", help="a head that the hospital knows; the audit must have it"
     )
 
     pack.add_to(commands, _command)

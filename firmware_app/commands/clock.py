@@ -23,21 +23,21 @@ def add_to(commands: argparse._SubParsersAction[_Parser], command: Command) -> N
     """Add `clock` with its commands to the parser; *command* makes one as the rest of `lantern` does."""
     parser = commands.add_parser("clock", help="the box's time", epilog="Example: lantern clock show")
     below = parser.add_subparsers(required=True, metavar="COMMAND")
-    command(below, "show", _show, "what time it is, and who says so", "lantern clock show --json")
+    command(below, "show", _show, "the time, and where the box has it from", "lantern clock show --json")
     set_ = command(
         below,
         "set",
         _set,
-        "confirm the machine's clock, or say what time it is",
+        "confirm the machine's clock, or set the box's time",
         'lantern clock set "2026-11-21 11:15"',
     )
     set_.add_argument(
         "time",
         nargs="?",
         metavar="TIME",
-        help="in the box's time zone unless it names one; left out: what the machine shows",
+        help="in the box's time zone unless it names one; default: the machine's clock",
     )
-    set_.add_argument("--back", action="store_true", help="also before what was seen under a confirmed clock")
+    set_.add_argument("--back", action="store_true", help="allow a time before one that a confirmed clock has shown")
 
 
 def _show(options: argparse.Namespace) -> int:
@@ -68,11 +68,11 @@ def _set(options: argparse.Namespace) -> int:
 
 
 def read(text: str) -> datetime:
-    """The moment that a person wrote, in the machine's zone unless it names one; raises `TimeUnclear`."""
+    """The moment in *text*, in the machine's time zone unless it names one; raises `TimeUnclear`."""
     from firmware_app.errors import TimeUnclear
 
     try:
-        if ":" not in text:  # a day alone would be taken for its midnight
+        if ":" not in text:  # a date alone would mean midnight
             raise ValueError(text)
         return datetime.fromisoformat(text.strip()).astimezone(UTC)
     except (ValueError, OverflowError):
@@ -80,7 +80,7 @@ def read(text: str) -> datetime:
 
 
 def confirm(moment: datetime, *, back: bool = False) -> None:
-    """A person says that it is *moment* now.  Raises `TimeOutOfRange` and, unless *back*, `TimeGoesBack`."""
+    """Set the time to a person's *moment*.  Raises `TimeOutOfRange` and, unless *back*, `TimeGoesBack`."""
     from firmware_app import clock
     from firmware_app.clock import SLACK_S, Implausible, TimeSource
     from firmware_app.clock.memory import EARLIEST, LATEST

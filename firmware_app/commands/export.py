@@ -1,4 +1,4 @@
-"""`lantern case export`: parses, checks who asks, prints what left and what stayed."""
+"""`lantern case export`: parses, checks the person's account, prints what was exported and what was not."""
 
 from __future__ import annotations
 
@@ -36,11 +36,11 @@ def add_to(below: argparse._SubParsersAction[_Parser], command: Command) -> None
         "--stick", type=Path, metavar="DIR",
         help="one file, sealed for the box's hospital, in the folder where you mounted the stick",
     )  # fmt: skip
-    where.add_argument("--to", type=Path, metavar="DIR", help="an open folder in DIR: whoever has it can read it")
+    where.add_argument("--to", type=Path, metavar="DIR", help="an unencrypted folder in DIR: anyone can read it")
     export.add_argument("--person", required=True, metavar="NAME", help="who exports: an account of the viewer")
     export.add_argument(
         "--looked", action="store_true",
-        help="the person has looked at every image, and no letters in the pictures name anybody",
+        help="the person has looked at every image, and no text in the pictures names anybody",
     )  # fmt: skip
 
 
@@ -87,8 +87,8 @@ def _export(options: argparse.Namespace) -> int:
 
 @contextmanager
 def _signals_stop_tidily() -> Iterator[None]:
-    """A closed terminal (SIGHUP, as of a lost SSH line) and SIGTERM stop an export as Ctrl-C does, and none of them
-    disturbs its tidying.  In the main thread only."""
+    """A closed terminal (SIGHUP, as after a lost SSH connection) and SIGTERM stop an export as Ctrl-C does, and none of
+    them interrupts its clean-up.  In the main thread only."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -99,7 +99,7 @@ def _signals_stop_tidily() -> Iterator[None]:
         raise KeyboardInterrupt
 
     present = {one: signal.getsignal(one) for one in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
-    # One that is ignored was not meant for us: SIGHUP under nohup.
+    # A signal that is already ignored stays ignored: SIGHUP under nohup.
     handlers = {one: before for one, before in present.items() if before is not signal.SIG_IGN}
     for one in handlers:
         signal.signal(one, stop)
@@ -111,7 +111,7 @@ def _signals_stop_tidily() -> Iterator[None]:
 
 
 def _account(config: Config, name: str) -> str:
-    """The account's name as it is written; raises `ExportPersonUnknown` unless it is in use."""
+    """The account's name as stored; raises `ExportPersonUnknown` unless the account is in use."""
     from firmware_app.commands import user as user_commands
     from firmware_app.errors import ExportPersonUnknown
 

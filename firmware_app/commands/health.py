@@ -1,4 +1,4 @@
-"""`lantern status`, `lantern doctor` and `lantern selftest`: how the box is, in sentences that say what to do."""
+"""`lantern status`, `lantern doctor` and `lantern selftest`: the state of the box, and what to do about it."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ def add_to(commands: argparse._SubParsersAction[_Parser], command: Command) -> N
     status = command(
         commands, "status", _status, "which processes run, their ports, and the queue", "lantern status --json"
     )
-    status.add_argument("--qr", action="store_true", help="also how a phone comes to trust the page, as a QR code")
+    status.add_argument("--qr", action="store_true", help="also a QR code with which a phone learns to trust the page")
     command(commands, "doctor", _doctor, "examine the box and say what to do", "lantern doctor")
     command(
-        commands, "selftest", _selftest, "have every part of the box do its work once, and keep the result",
+        commands, "selftest", _selftest, "test every part of the box at its real work, and keep the result",
         "lantern selftest",
     )  # fmt: skip
 

@@ -1,6 +1,6 @@
-"""`lantern pack measure`: every way to run each pack on this box, how long it takes, whether it is right, what is used.
+"""`lantern pack measure`: tries every way to run each pack on this box: its time, whether it is right, which is used.
 
-Each way is tried in a process of its own, which may die of it; what was found is remembered for the reader too.
+Each way is tried in a process of its own, which may crash.  The reader uses the same stored results.
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ _HEADING: Final = f"{'pack':<24}{'runtime':<14}{'precision':<11}{'ms':>8}  {'tes
 def add_to(below: argparse._SubParsersAction[_Parser], command: Command) -> None:
     """Add `measure` to the commands of `lantern pack`."""
     measure = command(
-        below, "measure", _measure, "try every runtime with each pack, and say which one is used and why",
+        below, "measure", _measure, "try every runtime with each pack, and show which one is used",
         "lantern pack measure chest-xray-child",
     )  # fmt: skip
     measure.add_argument("pack", metavar="NAME", nargs="?", help="default: every pack")
-    measure.add_argument("--again", action="store_true", help="also what was measured on this box before")
+    measure.add_argument("--again", action="store_true", help="repeat what was measured on this box before")
 
 
 def _measure(options: argparse.Namespace) -> int:
@@ -59,7 +59,7 @@ def _measure(options: argparse.Namespace) -> int:
 
 
 def _table(pack: Pack, config: Config, results: Results, options: argparse.Namespace, language: str) -> Way | None:
-    """Measure what is not known of *pack* and print it; returns the way that is used."""
+    """Measure what is not yet known about *pack* and print it; returns the way that is used."""
     from firmware_app import progress
     from firmware_app.packs import ways
     from firmware_app.packs.results import as_json

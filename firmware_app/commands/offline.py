@@ -1,7 +1,7 @@
-"""`lantern read`: the box's own door and reader over files, in a private state that is gone afterwards.
+"""`lantern read`: runs the box's own door and reader on files, in a private state that is removed afterwards.
 
-The same code does the same steps as on a clinic's box, in the same order; only nothing is kept. All files are taken in
-first, because only then is it known which belong together; then one case after another is read and printed.
+The same code does the same steps in the same order as on a clinic's box; only nothing is kept.  All files go through
+the door first, because only then is it known which belong together; then one case after another is read and printed.
 """
 
 from __future__ import annotations
@@ -57,13 +57,13 @@ def read_paths(
 ) -> Generator[Case, None, None]:
     """Read every regular file among and below *paths*; yields each case once, when it is final.
 
-    Last come the files that belong to no case, as one without a reference.  *pack* names the model for images that do
-    not say what they show (`PackUnknown` when there is none of that name); *out* receives per case a folder with
-    pictures and ``case.json`` (`OutputUnusable` when it cannot).  *on_progress* is told (done, total) files, first
-    (0, total).  Raises `TemporaryUnusable` and `TemporaryFull` of the folder that holds the private state.
+    Files that belong to no case come last, as one case without a reference.  *pack* names the model for images that do
+    not say what they show (`PackUnknown` when there is none of that name).  *out* gets a folder per case with pictures
+    and ``case.json`` (`OutputUnusable` when it cannot be written).  *on_progress* is called with (done, total) files,
+    first with (0, total).  Raises `TemporaryUnusable` and `TemporaryFull` for the folder of the private state.
     """
     if out is not None:
-        with _output_errors(out):  # before the work, not after it
+        with _output_errors(out):  # before the work is done, not after it
             out.mkdir(parents=True, exist_ok=True)
             tempfile.TemporaryFile(dir=out).close()
     files = list(given(paths))
@@ -73,13 +73,13 @@ def read_paths(
         clinical = Clinical(state.clinical_db, keeps_every_line=True)
         tidying.callback(clinical.database.close)
         clinical.create()
-        reader = Reader(config, state, clinical, pack)  # its children start while the door is at work
+        reader = Reader(config, state, clinical, pack)  # its children start while the door works
         tidying.callback(reader.close)
         tidying.callback(deaf)
         door = Door(state, clinical, config.retention.high_water_free_mb, config.dicom.max_object_mb)
         refused = _take_in(files, door, config)
         reader.warm()
-        loose: dict[int, FileRecord] = {}  # what is no image, of studies without one
+        loose: dict[int, FileRecord] = {}  # objects without an image, of studies without any
         for reference in clinical.references():
             while reader.step(reference):
                 tell(len(files) - clinical.counts().waiting, len(files))
@@ -104,9 +104,9 @@ def read_paths(
 
 @contextmanager
 def _signals_leave_tidily() -> Iterator[Callable[[], None]]:
-    """Ctrl-C, SIGTERM and a closed terminal end the work and do not disturb the tidying.  In the main thread only.
+    """Ctrl-C, SIGTERM and a closed terminal end the work but do not interrupt the clean-up.  In the main thread only.
 
-    Yields what has none of them heard any more, for the end of work that nobody stopped.
+    Yields a function that makes the process ignore all of them, for the clean-up after finished work.
     """
     if threading.current_thread() is not threading.main_thread():
         yield lambda: None
@@ -117,12 +117,12 @@ def _signals_leave_tidily() -> Iterator[Callable[[], None]]:
             signal.signal(one, signal.SIG_IGN)
 
     def leave(number: int, _frame: object) -> None:
-        deaf()  # a second one must not interrupt the tidying
+        deaf()  # a second signal must not interrupt the clean-up
         if number == signal.SIGINT:
             raise KeyboardInterrupt
         sys.exit(128 + number)
 
-    # One that is ignored was not meant for us: Ctrl-C in the background of a script, SIGHUP under nohup.
+    # A signal that is already ignored stays ignored: Ctrl-C for a script's background job, SIGHUP under nohup.
     present = {one: signal.getsignal(one) for one in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
     handlers = {one: before for one, before in present.items() if before is not signal.SIG_IGN}
     for one in handlers:
@@ -136,7 +136,7 @@ def _signals_leave_tidily() -> Iterator[Callable[[], None]]:
 
 @contextmanager
 def _private_state(config: Config) -> Iterator[StateDir]:
-    """A state in the folder for temporary files; raises `TemporaryUnusable` and `TemporaryFull`, which name it."""
+    """A state in the folder for temporary files; raises `TemporaryUnusable` and `TemporaryFull` with its path."""
     place = _temporary_folder()
     try:
         made = tempfile.TemporaryDirectory(prefix="lantern-read-", dir=place, ignore_cleanup_errors=True)
@@ -156,7 +156,7 @@ def _private_state(config: Config) -> Iterator[StateDir]:
 
 
 def _temporary_folder() -> str:
-    """Where temporary files go.  TMPDIR is taken at its word; Python would quietly take another folder instead."""
+    """Where temporary files go.  A TMPDIR that cannot be used is an error; Python would silently use another folder."""
     named = os.environ.get("TMPDIR")
     if named and tempfile.tempdir is None:
         return str(Path(named).absolute())
@@ -171,9 +171,9 @@ def _full(place: str, kept_mb: int) -> TemporaryFull:
 
 
 def _take_in(files: Sequence[Given], door: Door, config: Config) -> dict[int, Reason]:
-    """Everything through the door, as one sender, each under its number; returns why some were refused.
+    """Put all files through the door as one sender, each under its number; returns the refusals by number.
 
-    What the door says of the box's disk is said of the folder for temporary files, which is the one that is meant.
+    The door's errors about the box's disk are replaced by those about the folder for temporary files.
     """
     refused: dict[int, Reason] = {}
     place, kept_mb = str(door.state.root.parent.parent), config.retention.high_water_free_mb
@@ -198,7 +198,7 @@ def _take_in(files: Sequence[Given], door: Door, config: Config) -> dict[int, Re
 
 
 def _named(case: Case, files: Sequence[Given], refused: dict[int, Reason]) -> Case:
-    """*case* with the files' own names for their numbers; what was *refused* and belongs to it is taken from there."""
+    """*case* with file names in place of numbers; entries of *refused* that belong to it are moved into it."""
     records = []
     for record in case.files:
         number = int(record.path)
@@ -208,8 +208,9 @@ def _named(case: Case, files: Sequence[Given], refused: dict[int, Reason]) -> Ca
 
 
 def _homeless(files: Sequence[Given], refused: Mapping[int, Reason], loose: Mapping[int, FileRecord]) -> Case:
-    """What was refused and belongs to no case, and *loose* what is no image; a disk too full for the door's journal
-    loses none of it."""
+    """A case without a reference, of refused files that belong to no case and the *loose* objects without an image.
+
+    It is complete even when the disk was too full for the door's journal."""
     told = {number: FileRecord("", None, FileStatus.REFUSED, reason) for number, reason in refused.items()} | dict(
         loose
     )
@@ -230,9 +231,9 @@ def _output_errors(out: Path) -> Iterator[None]:
 
 
 def _write_case(case: Case, state: StateDir, out: Path, language: str) -> None:
-    """A folder of *out* for the case: its frames as the viewer opens them, the one that each heat map is of under it.
+    """A folder in *out* for the case: its frames as the viewer shows them, each heat map laid over its frame.
 
-    The JSON object comes last: where it is, the folder is whole and on the disk.
+    ``case.json`` is written last: where it exists, the folder is complete and on the disk.
     """
     folder = out / str(case.reference)
     folder.mkdir(parents=True, exist_ok=True)
@@ -251,8 +252,8 @@ def _write_case(case: Case, state: StateDir, out: Path, language: str) -> None:
 
 
 def _write_last(path: Path, text: str) -> None:
-    """Whole under its name or not at all, also where the disk is full or the power fails; whatever was saved before is
-    on the disk by then.  With the rights that the person's umask gives, as the pictures have."""
+    """Write *path* completely or not at all, also when the disk is full or the power fails; everything saved before it
+    is on the disk by then.  Its mode follows the person's umask, like that of the pictures."""
     part = path.with_name(f".{path.name}.part")
     try:
         with part.open("w", encoding="utf-8") as file:
@@ -261,7 +262,7 @@ def _write_last(path: Path, text: str) -> None:
             os.fsync(file.fileno())
         part.replace(path)
     finally:
-        part.unlink(missing_ok=True)  # nothing is there once it has taken its name
+        part.unlink(missing_ok=True)  # after the rename there is nothing to remove
     for folder in (path.parent, path.parent.parent):
         sync_directory(folder)
 
@@ -280,7 +281,7 @@ def _write_overlay(shown: Path, code: str, frame: int, target: Path) -> None:
 
 
 def _forget_pictures(case: Case, state: StateDir) -> None:
-    """They take more room than the images, and nobody asks for them again."""
+    """Remove the rendered frames: they take more room than the images and are not needed again."""
     for reading in case.readings:
         for instance in reading.instances:
             shutil.rmtree(state.display / instance, ignore_errors=True)

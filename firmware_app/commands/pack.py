@@ -1,4 +1,4 @@
-"""`lantern pack`: which model packs the box has, whether they are whole, and how it gets another.
+"""`lantern pack`: lists, shows, verifies, installs and removes model packs.
 
 A change is audited under the name "console", as `lantern user` is.
 """
@@ -33,8 +33,8 @@ def add_to(commands: argparse._SubParsersAction[_Parser], command: Command) -> N
     pack = commands.add_parser("pack", help="model packs on this box", epilog="Example: lantern pack list")
     below = pack.add_subparsers(required=True, metavar="COMMAND")
     measure.add_to(below, command)
-    command(below, "list", _list, "every pack in use, its version and where it came from", "lantern pack list --json")
-    show = command(below, "show", _show, "what a pack is made for, how well it does and where it is weak",
+    command(below, "list", _list, "every pack in use, its version and its origin", "lantern pack list --json")
+    show = command(below, "show", _show, "what a pack is for, how accurate it is and its limits",
                    "lantern pack show chest-xray-child")  # fmt: skip
     verify = command(below, "verify", _verify, "compare packs, file by file, with what was shipped or signed",
                      "lantern pack verify --json")  # fmt: skip
@@ -47,9 +47,9 @@ def add_to(commands: argparse._SubParsersAction[_Parser], command: Command) -> N
     install.add_argument("--root", type=Path, metavar="FILE", help="the publisher's root.json; needed the first time")
     install.add_argument("--version", metavar="X.Y.Z", help="default: the newest that is offered")
     back = command(
-        below, "rollback", _rollback, "use the version before again", "lantern pack rollback chest-xray-child"
+        below, "rollback", _rollback, "go back to the previous version", "lantern pack rollback chest-xray-child"
     )
-    gone = command(below, "remove", _remove, "take an installed pack from the box", "lantern pack remove my-own-model")
+    gone = command(below, "remove", _remove, "remove an installed pack", "lantern pack remove my-own-model")
     for parser in (show, install, back, gone):
         parser.add_argument("pack", metavar="NAME", help="as `lantern pack list` prints it")
 
@@ -135,7 +135,7 @@ def _install(options: argparse.Namespace) -> int:
         change = installing.install(store, wish, advance, _judge(config, store))
     publisher = fingerprint((store.publisher / ROOT).read_bytes())
     if not change.age_judged:
-        print("The box's clock cannot be believed, so the age of this repository was not judged.", file=sys.stderr)
+        print("The box's clock is not confirmed, so the age of this repository was not checked.", file=sys.stderr)
     if change.before != change.pack.manifest.version:
         _audited(config, "pack.installed", change)
     shared = [one for one in precedence.overlaps(store.survey().packs, config, store) if options.pack in one.names]
@@ -148,7 +148,7 @@ def _install(options: argparse.Namespace) -> int:
 
 
 def _judge(config: Config, store: PackStore) -> Callable[[Pack], None]:
-    """What a pack must pass before it is used: it is known who is asked, and it answers rightly here."""
+    """The checks before a pack is used: its precedence is settled, and its golden cases give the right results here."""
     right_here = _right_here(config)
 
     def judge(pack: Pack) -> None:
@@ -159,7 +159,7 @@ def _judge(config: Config, store: PackStore) -> Callable[[Pack], None]:
 
 
 def _refuse_unordered(pack: Pack, config: Config, store: PackStore) -> None:
-    """A pack that would share images with another waits for `[packs] prefer`; the next version of one does not."""
+    """Refuse a new pack that shares images with another until `[packs] prefer` says which is used."""
     from firmware_app.errors import PackOverlaps
     from firmware_app.reading import precedence
 
@@ -173,7 +173,7 @@ def _refuse_unordered(pack: Pack, config: Config, store: PackStore) -> None:
 
 
 def _right_here(config: Config) -> Callable[[Pack], None]:
-    """Asks a pack its golden cases, in a child and on this device, before it takes the place of one that works."""
+    """Runs a pack's golden cases in a child on this device, before it replaces one that works."""
     from firmware_app.errors import PackNotRightHere
     from firmware_app.packs import ways
     from firmware_app.reading.children import trial
@@ -232,7 +232,7 @@ def _tell(options: argparse.Namespace, change: Change, **more: object) -> None:
 
 
 def _order(name: str, shared: Sequence[Overlap]) -> dict[str, object]:
-    """Which packs are asked rather than *name* where an image fits both, and which are not because of it."""
+    """Which packs come before *name* for images that fit both, and which come after it."""
     return {
         "yields_to": [one.asked for one in shared if one.passed_over == name],
         "goes_before": [one.passed_over for one in shared if one.asked == name],

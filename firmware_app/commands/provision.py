@@ -1,7 +1,7 @@
-"""`lantern provision`: give the box its identity, by a talk at the console, a signed file, or step by step.
+"""`lantern provision`: give the box its identity, by questions at the console, a signed file, or step by step.
 
-lantern provision                                              a talk, in Chinese or English
-lantern provision --file FOLDER                                a file of the hospital, and the code of its label
+lantern provision                                              questions at the console, in Chinese or English
+lantern provision --file FOLDER                                the hospital's file, and the code on the label
 lantern provision --id clinic-7 --hospital hospital.json       the keys alone, then …
 lantern provision --enrolment FILE --write lantern.toml        … the hospital's answer
 lantern provision --label FILE                                 the label of this box, to print
@@ -63,8 +63,8 @@ def add_to(commands: argparse._SubParsersAction[_Parser], command: Command) -> N
     )  # fmt: skip
     step = parser.add_mutually_exclusive_group()
     step.add_argument("--file", type=Path, metavar="FILE", help="a provisioning file, or the folder that holds it")
-    step.add_argument("--hospital", type=Path, metavar="FILE", help="keys only, first: the hospital's public bundle")
-    step.add_argument("--enrolment", type=Path, metavar="FILE", help="at last: the hospital's answer")
+    step.add_argument("--hospital", type=Path, metavar="FILE", help="first step: the hospital's public bundle")
+    step.add_argument("--enrolment", type=Path, metavar="FILE", help="last step: the hospital's answer")
     step.add_argument(
         "--label", type=Path, metavar="FILE", help="write the label of this box there, as a page to print"
     )
@@ -73,7 +73,7 @@ def add_to(commands: argparse._SubParsersAction[_Parser], command: Command) -> N
     parser.add_argument("--fingerprint", metavar="DIGITS", help="with --file: the hospital's, compared by telephone")
     parser.add_argument("--keys", type=Path, metavar="DIR", help="where the keys lie; default: line/ of the state")
     parser.add_argument("--write", type=Path, metavar="FILE", help="the configuration that is written")
-    parser.add_argument("--no-tpm", action="store_true", help="leave a security chip (TPM) of the machine alone")
+    parser.add_argument("--no-tpm", action="store_true", help="do not use the machine's security chip (TPM)")
 
 
 def _provision(options: argparse.Namespace) -> int:
@@ -93,7 +93,7 @@ def _provision(options: argparse.Namespace) -> int:
 
 
 def _source(options: argparse.Namespace) -> Path | None:
-    """The configuration so far: what is written keeps what it says."""
+    """The present configuration file: its settings are kept in the one that is written."""
     written: Path | None = options.write if options.write and options.write.exists() else None
     return options.config or written
 
@@ -132,7 +132,7 @@ def _by_talk(options: argparse.Namespace, config: Config, places: IdentityPaths)
     agreed = Dialogue(input, print, default, known, fixed=own is not None).run()
     if agreed is None:
         return _FAILED
-    # Whether another hospital is meant was asked.
+    # The dialogue has asked whether the box changes its hospital.
     given = first_start.apply(agreed.answers, agreed.hospital, kept, places, _chip(options), another=True)
     _tell(options, given, places, first_start.offer_code(places, agreed.code), agreed.answers.language)
     return _DONE
@@ -183,7 +183,7 @@ def _chip(options: argparse.Namespace) -> Chip | None:
 
 
 def _require_writable(*wanted_places: Path) -> None:
-    """Before a person answers ten questions for nothing."""
+    """Check that the places can be written, before a person answers ten questions."""
     for wanted in wanted_places:
         there = next(folder for folder in wanted.parents if folder.exists())
         if not os.access(there, os.W_OK):
@@ -224,7 +224,7 @@ def _tell(
 
 
 def _show_bundle(made: BoxBundle, bundle: str, language: str) -> None:
-    """What the hospital needs: for its camera where the screen has room for that, and as text."""
+    """Print the box's public bundle for the hospital: as a QR code where the screen has room, and as text."""
     from firmware_app.provisioning import provision
 
     drawn = provision.qr(made)
@@ -238,7 +238,7 @@ def _show_bundle(made: BoxBundle, bundle: str, language: str) -> None:
 
 
 def _completing(options: argparse.Namespace, places: IdentityPaths) -> str:
-    """What a person types when the hospital has answered."""
+    """The command to run when the hospital has answered."""
     keys = ["--keys", str(options.keys.absolute())] if options.keys else []
     return shlex.join(["lantern", "provision", "--enrolment", "FILE", *keys, "--write", str(places.config.absolute())])
 

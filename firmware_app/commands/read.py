@@ -1,4 +1,4 @@
-"""`lantern read`: files, here and now.  Each case is printed when it is final, so that a Ctrl-C loses only the rest."""
+"""`lantern read`: reads files at once.  Each case is printed when it is final, so that Ctrl-C loses only the rest."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ say whom they show: LANTERN_BOX__USUAL_POPULATION=adult (or children)."""
 def add_to(commands: argparse._SubParsersAction[_Parser], command: Command) -> None:
     """Add `read` to the parser; *command* makes it as the rest of `lantern` does."""
     read = command(
-        commands, "read", _read, "read files here and now, without touching the box's own state",
+        commands, "read", _read, "read files at once, without touching the box's own state",
         "lantern read /media/stick --out results --json",
     )  # fmt: skip
     read.epilog = f"{read.epilog}\n{_MORE}"
@@ -52,7 +52,7 @@ def add_to(commands: argparse._SubParsersAction[_Parser], command: Command) -> N
 
 
 def _path(text: str) -> Path:
-    """An empty one is a variable of a script that was never set, and not the folder that the person stands in."""
+    """A path; an empty one is refused, because it is a script's unset variable and not the current folder."""
     if not text:
         raise argparse.ArgumentTypeError("a path is empty")
     return Path(text)
@@ -80,7 +80,7 @@ def _read(options: argparse.Namespace) -> int:
             with closing(cases):
                 for case in cases:
                     line.clear()
-                    told += len(case.files)  # what is cut off while it is printed is printed to its end all the same
+                    told += len(case.files)  # a case is printed to its end even when a signal comes in between
                     _print(case, config, as_json=options.json)
                     clean = clean and all(file.status.value in ("read", "duplicate") for file in case.files)
         except KeyboardInterrupt:

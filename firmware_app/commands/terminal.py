@@ -1,4 +1,4 @@
-"""What a command says to a person at a terminal, and to a program on the other end of its pipe."""
+"""Errors and output of a command, for a person at a terminal and for a program that reads its JSON."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from firmware_app.language import LANGUAGES, for_screen, visible
 
 
 def let_streams_take_all(*, as_json: bool) -> None:
-    """JSON is UTF-8 (RFC 8259 8.1) whatever the terminal speaks; a sign that it lacks is shown as ``\\u…`` in text."""
+    """JSON is UTF-8 (RFC 8259 8.1) in any locale; in text a character that the locale lacks is shown as ``\\u…``."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
     if as_json and isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(encoding="utf-8", errors="backslashreplace")  # \udcff is how JSON says it too
+        sys.stdout.reconfigure(encoding="utf-8", errors="backslashreplace")  # JSON escapes \udcff in the same way
 
 
 def refuse(error: LanternError, options: argparse.Namespace) -> None:
-    """Say *error* on stderr; to a program also on stdout, where it looks for its answer."""
+    """Print *error* on stderr, and with --json also on stdout, where the program expects its result."""
     told = language(options)
     if options.json:
         print(json.dumps({"error": {"code": error.code, "text": error.text(told)}}, ensure_ascii=False), flush=True)
@@ -32,7 +32,7 @@ def refuse(error: LanternError, options: argparse.Namespace) -> None:
 
 
 def of_the_store(error: sqlite3.Error, options: argparse.Namespace) -> LanternError:
-    """What SQLite met, in a sentence; who stumbles over damage says what those will say who find its note."""
+    """SQLite's *error* as one of the box's own; damage is reported in the same words as by the processes."""
     from firmware_app.config import load
     from firmware_app.store.disk import fault
     from firmware_app.store.disk.layout import StateDir
@@ -47,7 +47,7 @@ def of_the_store(error: sqlite3.Error, options: argparse.Namespace) -> LanternEr
 
 
 def of_the_state(error: OSError, options: argparse.Namespace) -> LanternError:
-    """What keeps the command from the box's state, in a sentence; what is not of the state is raised as it is."""
+    """The error for a state directory that cannot be used; an error outside the state is raised unchanged."""
     from firmware_app.config import load
     from firmware_app.store.disk import fault
 
@@ -60,7 +60,7 @@ def of_the_state(error: OSError, options: argparse.Namespace) -> LanternError:
 
 
 def language(options: argparse.Namespace) -> str:
-    """That of the box; where its configuration cannot be used, what the environment says, or the default."""
+    """The box's language; where its configuration cannot be used, that of the environment, or the default."""
     from firmware_app.config import Box, load
 
     try:

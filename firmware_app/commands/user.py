@@ -34,7 +34,7 @@ def accounts(config: Config) -> Accounts:
     state = StateDir(config.state.dir)
     state.prepare()
     timekeeping.begin(state, "console")
-    rescue.mend(state, state.accounts_db)  # nobody may run yet who would
+    rescue.mend(state, state.accounts_db)  # perhaps no process runs yet that would repair it
     found = Accounts(state.accounts_db)
     found.create()
     return found

@@ -1,5 +1,5 @@
-"""`make demo`: a throw-away clinic and hospital on this machine, set up by the commands that a person would use.
+"""`make demo`: a temporary clinic and hospital on this machine, set up by the commands that a person would use.
 
-Nothing of the hospital's or the viewer's code is imported: everything runs as a process of its own, on 127.0.0.1 and
-free ports, below one temporary folder that goes away with them.
+No code of the hospital or the viewer is imported: everything runs as a process of its own, on 127.0.0.1 and free ports,
+in one temporary folder that is removed at the end.
 """

@@ -1,4 +1,4 @@
-"""Entry point of `make demo`: build both sides, send images, show what came of them here and at the hospital."""
+"""Entry point of `make demo`: set up both sides, send images, show the results on the box and at the hospital."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _play(made: DemoStage, wanted_broker: str | None, *, stays: bool) -> None:
     begun = time.monotonic()
-    made.say(f"A clinic's box and a hospital, both throw-away, in {made.folder}. {NOT_DIAGNOSTIC}\n")
+    made.say(f"A clinic's box and a hospital, both temporary, in {made.folder}. {NOT_DIAGNOSTIC}\n")
     chosen = samples.samples()
     place = site.found(made, wanted_broker)
     made.say(f"Ready after {time.monotonic() - begun:.1f} s.\n")
@@ -49,7 +49,7 @@ def _play(made: DemoStage, wanted_broker: str | None, *, stays: bool) -> None:
     made.say("Synthetic films come from no patient.\n")
 
     received = _summaries(made, studies)
-    made.say("What of it the hospital gets: no image, no name, no patient id, no age, no time closer than the hour.")
+    made.say("What the hospital gets: no image, no name, no patient id, no age, and times only to the hour.")
     made.show(("lantern-hospital", "summaries", "--dir", "hospital", "--json"))
     made.say(f"\n{tables.summaries(received)}\n")
 
@@ -59,7 +59,7 @@ def _play(made: DemoStage, wanted_broker: str | None, *, stays: bool) -> None:
     code = site.one_time_code(made)
     if stays:
         _stay(made, place, code)
-    else:  # an address would be dead before it is read
+    else:  # the viewer is closed before anyone could open its address
         made.say(
             "\nBoth are removed now. Without ONCE=1 they stay, with the viewer to open and the code to type there."
         )

@@ -1,7 +1,7 @@
 """The demo's MQTT broker: mosquitto where it is installed, otherwise amqtt in a process of its own.
 
-Both speak TLS with the hospital's certificates.  mosquitto also checks who writes where, as at a real hospital; amqtt
-speaks MQTT 3.1.1 only and lets every certificate write everywhere, which is good enough for one box on one machine.
+Both use TLS with the hospital's certificates.  mosquitto also enforces an ACL, as at a real hospital; amqtt supports
+MQTT 3.1.1 only and has no ACL, which is good enough for one box on one machine.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ def start(stage: DemoStage, port: int, wanted: str | None = None) -> Running:
         raise DemoFailed("mosquitto is not installed; on Debian: apt install mosquitto.")
     if program is None or wanted == "embedded":
         stage.say(
-            "(Without mosquitto the broker is Python's amqtt; it takes ten seconds longer until both sides talk to it.)"
+            "(Without mosquitto the broker is Python's amqtt; connecting takes both sides ten seconds longer.)"
         )
         return stage.start("broker", sys.executable, "-m", "firmware_app.demo.embedded", str(port), "hospital/tls")
     config = (stage.folder / _CONFIG).read_text("utf-8")

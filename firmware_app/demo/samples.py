@@ -1,4 +1,4 @@
-"""What the demo sends, and the sending over one real DICOM association.
+"""The images of the demo, and sending them over one real DICOM association.
 
 The real images come from the PyPI package pydicom-data; the other images are synthetic golden cases of
 the shipped packs, wrapped as DICOM here and marked as made by code.
@@ -38,7 +38,7 @@ _REAL: Final = (
 
 @dataclass(frozen=True)
 class DemoImage:
-    """One object to send: what it is, in words, and whether a patient ever stood behind it."""
+    """One object to send: its title, and whether it is of a real patient or synthetic."""
 
     title: str
     origin: str  # "real" or "synthetic"
@@ -56,7 +56,7 @@ def _real_samples() -> list[DemoImage]:
 
 @dataclass(frozen=True)
 class _Drawn:
-    """Which golden images of a shipped pack are sent, and as what."""
+    """Which golden images of a shipped pack are sent, and with which header."""
 
     pack: str
     title: str
@@ -96,7 +96,7 @@ def _of_pack(drawn: _Drawn) -> list[DemoImage]:
 
 
 def _object(path: Path, drawn: _Drawn) -> Dataset:
-    """The golden PNG at *path* as an object of *drawn*'s SOP class (PS3.3 A.2, A.6), of a patient made by code."""
+    """The golden PNG at *path* as an object of *drawn*'s SOP class (PS3.3 A.2, A.6), with an invented patient."""
     with Image.open(path) as image:
         pixels = np.asarray(image.convert("L"), np.uint8)
     made = Dataset()

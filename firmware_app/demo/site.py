@@ -1,4 +1,4 @@
-"""The hospital and the box: founded, provisioned, enrolled and started by the commands that people use."""
+"""The hospital and the box: set up, provisioned, enrolled and started by the commands that people use."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ ballast_mb = 0
 
 @dataclass(frozen=True, slots=True)
 class Site:
-    """What the rest of the demo needs to know of the two."""
+    """What the rest of the demo needs to know about both sides."""
 
     dicom_port: int
     viewer_port: int
@@ -44,7 +44,7 @@ class Site:
 
 
 def found(stage: DemoStage, wanted_broker: str | None) -> Site:
-    """Build both sides and return when every process of them is ready.  Raises `DemoFailed`."""
+    """Set up both sides; returns when all their processes are ready.  Raises `DemoFailed`."""
     port = free_port()
     stage.say("The hospital makes its keys and starts its broker:")
     at_hospital = ("--dir", "hospital", "--json")
@@ -61,7 +61,7 @@ def found(stage: DemoStage, wanted_broker: str | None) -> Site:
         raise DemoFailed("the box and the hospital see different fingerprints.")
     answer = f"hospital/boxes/{BOX}.enrolment.json"
     stage.run("lantern", "provision", "--enrolment", answer, "--write", CONFIG, *of_box)
-    stage.say("\nSomebody looks at the machine's clock and confirms it; without that, times are marked:")
+    stage.say("\nA person confirms the machine's clock; without that, times are marked as unconfirmed:")
     stage.run("lantern", "clock", "set", *of_box)
 
     stage.say("\nBoth start:")
@@ -78,12 +78,12 @@ def one_time_code(stage: DemoStage) -> str:
 
 
 def cases(stage: DemoStage) -> list[dict[str, Any]]:
-    """What the box has, as `lantern case list` prints it."""
+    """The box's cases, as `lantern case list` prints them."""
     return [case for case in stage.ask("lantern", "case", "list", "--config", CONFIG, "--json") if case["case"]]
 
 
 def summaries(stage: DemoStage) -> list[dict[str, Any]]:
-    """What the hospital has opened and counted, as `lantern-hospital summaries` prints it."""
+    """The summaries that the hospital has opened and counted, as `lantern-hospital summaries` prints them."""
     return stage.ask("lantern-hospital", "summaries", "--dir", "hospital", "--json")
 
 

@@ -1,7 +1,7 @@
-"""Where the demo plays: a temporary folder, the processes in it, and the commands that are shown as they are run.
+"""The demo's environment: a temporary folder, the processes in it, and the commands, which are shown as they run.
 
-Whatever ends the demo (its end, a failure, Ctrl-C, SIGTERM, a closed terminal), the processes are ended, last started
-first, and the folder is removed.
+However the demo ends (finished, failed, Ctrl-C, SIGTERM, closed terminal), the processes are ended, last started first,
+and the folder is removed.
 """
 
 from __future__ import annotations
@@ -28,19 +28,19 @@ _SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class DemoFailed(Exception):
-    """The demo could not do what it promises; the message is for the person who ran it."""
+    """The demo failed; the message is for the person who ran it."""
 
 
 @dataclass
 class Running:
-    """A process that stays; what it says goes to a file of the stage."""
+    """A process in the background; its output goes to a file of the stage."""
 
     name: str
     process: subprocess.Popen[bytes]
     log: Path
 
     def events(self) -> list[dict[str, Any]]:
-        """What it has told so far as JSON lines."""
+        """The JSON lines that it has printed so far."""
         whole = self.log.read_text("utf-8", "replace").rpartition("\n")[0]
         return [json.loads(line) for line in whole.splitlines() if line.startswith("{")]
 
@@ -65,7 +65,7 @@ class DemoStage:
         return self.ask(*command)
 
     def ask(self, *command: str) -> list[dict[str, Any]]:
-        """`run` without showing the command, for what is asked again and again."""
+        """`run` without showing the command, for polling."""
         done = subprocess.run(
             _argv(command), cwd=self.folder, env=self.environment, stdin=subprocess.DEVNULL, capture_output=True,
             text=True, check=False, start_new_session=True,
@@ -75,7 +75,7 @@ class DemoStage:
         return [json.loads(line) for line in done.stdout.splitlines()]
 
     def start(self, name: str, *command: str, shown: bool = True) -> Running:
-        """Start *command*, which stays until the demo ends.  Ctrl-C reaches only the demo, which ends it in order."""
+        """Start *command*, which runs until the demo ends.  Ctrl-C reaches only the demo, which ends all in order."""
         if shown:
             self.show((*command, "&"))
         log = self.folder / f"{name}.log"
@@ -123,7 +123,7 @@ class DemoStage:
 
 @contextmanager
 def stage() -> Iterator[DemoStage]:
-    """A fresh stage, gone when the block ends, however it ends."""
+    """A new stage, removed when the block ends in any way."""
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _leave)
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job ignores it
@@ -132,20 +132,20 @@ def stage() -> Iterator[DemoStage]:
     try:
         yield made
     finally:
-        for number in _SIGNALS:  # an impatient second Ctrl-C must not leave half of it behind
+        for number in _SIGNALS:  # a second Ctrl-C must not interrupt the clean-up
             signal.signal(number, signal.SIG_IGN)
         made.close()
 
 
 def free_port() -> int:
-    """A port of 127.0.0.1 that nobody had a moment ago."""
+    """A port of 127.0.0.1 that was free a moment ago."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port: int = listener.getsockname()[1]
         return port
 
 
 def answers(port: int) -> bool:
-    """Whether somebody listens on *port* of 127.0.0.1."""
+    """Whether a process listens on *port* of 127.0.0.1."""
     try:
         socket.create_connection(("127.0.0.1", port), 0.5).close()
     except OSError:
@@ -163,9 +163,9 @@ def _argv(command: Sequence[str]) -> list[str]:
 
 
 def _environment(folder: Path) -> dict[str, str]:
-    """The caller's, without settings of another box: what counts here stands in the demo's lantern.toml.
+    """The caller's environment without settings of another box: only the demo's lantern.toml counts.
 
-    Temporary files go below *folder* as well (onnxruntime leaves one), so that they go with it.
+    Temporary files go into *folder* as well (onnxruntime leaves one), so that they are removed with it.
     """
     kept = {name: value for name, value in os.environ.items() if not (name.startswith("LANTERN_") and "__" in name)}
     return {"LANTERN_LOG": "WARNING", **kept, "TMPDIR": str(folder)}

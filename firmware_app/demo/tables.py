@@ -1,4 +1,4 @@
-"""The demo's two tables: what the box read, and what of it the hospital was told."""
+"""The demo's two tables: the box's readings, and the summaries that the hospital has received."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from typing import Any, Final
 
 from firmware_app.demo.samples import DemoImage
 
-_MARK: Final = 8  # of a case's reference: enough to find it in both tables
+_MARK: Final = 8  # characters of a case reference: enough to find it in both tables
 
 
 def readings(samples: Sequence[DemoImage], cases: Sequence[dict[str, Any]]) -> str:
-    """One line for each sample, then the sentences behind the refusals."""
+    """One line for each sample, then the reasons of those that could not be judged."""
     rows = [("case", "image", "", "result", "probability", "threshold", "pack", "runtime", "ms")]
     for sample, case in zip(samples, cases, strict=True):
         rows.append((case["case"][:_MARK], sample.title, sample.origin, *_result(case["readings"][0])))
@@ -28,7 +28,7 @@ def summaries(received: Sequence[dict[str, Any]]) -> str:
     """One line for each case revision that the hospital has opened."""
     rows = [("case", "revision", "priority", "kind", "finding", "quality", "pack", "hour (UTC)")]
     for row in received:
-        brief = row["brief"] or {}  # a digest that was merged on the box carries no more than a mark
+        brief = row["brief"] or {}  # a digest that was merged on the box has no brief
         found = ", ".join(f"{one['code']} {one['hundredths'] / 100:.2f}" for one in brief.get("findings", ()))
         pack = f"{brief.get('pack') or ''} {brief.get('pack_version') or ''}".strip()
         rows.append(

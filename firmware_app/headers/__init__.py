@@ -1,1 +1,1 @@
-"""What a file says of itself without its pixels: whole or cut, what it is, whose, of which part of the body."""
+"""What a file's header tells without its pixels: complete or cut, its kind, the patient, the part of the body."""

@@ -1,6 +1,6 @@
-"""How old the patient was when the image was made, in completed years: known, not given, or given and not clear.
+"""The patient's age when the image was made, in completed years: known, not given, or given but unclear.
 
-What is given and cannot be understood is never taken for "not given": a child whose age reads “five” is no adult.
+An age that cannot be understood never counts as "not given": a child whose age field says “five” is not an adult.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from firmware_app.records import Header
 
 OLDEST_YEARS: Final = 120
 LARGEST_DIFFERENCE_YEARS: Final = 2
-"""Between the stated age and the dates'; clinics write 1 January of a guessed year, and some count from one."""
+"""Allowed between the stated age and that by the dates: clinics enter 1 January of a guessed year, or count from 1."""
 
 # PS3.5 6.2, VR AS: three digits and D, W, M or Y.  Consoles leave out leading zeros, add a space, or write Chinese.
 _AGE: Final = re.compile(r"(\d{1,3})\s*(D|W|M|Y|YRS?|YEARS?|天|日|周|个?月|岁)", re.ASCII)
@@ -25,7 +25,7 @@ _DAYS: Final = {"D": 1.0, "W": 7.0, "M": 365.25 / 12}
 
 
 class NotKnown(Enum):
-    """Why there is no number of years."""
+    """Why the age is not known."""
 
     ABSENT = "absent"
     UNCLEAR = "unclear"
@@ -35,8 +35,7 @@ def stated(header: Header) -> int | NotKnown:
     """Completed years from PatientAge, else from birth date and study date.
 
     Unclear: an age or a birth date that cannot be understood, is absurd, or contradicts the other by more than two
-    years.  A zero of years, weeks or months is what a console writes when nobody typed one, or a newborn: only the
-    dates can tell.
+    years.  Zero years, months or weeks mean a newborn, or a console where nobody entered an age: the dates decide.
     """
     said, counted = _from_age(header.patient_age), _from_dates(header.birth_date, header.study_date)
     if said is None:
@@ -51,13 +50,13 @@ def stated(header: Header) -> int | NotKnown:
 
 
 def completed_years(header: Header) -> int | None:
-    """The years where they are known."""
+    """The age in years, None where it is not known."""
     years = stated(header)
     return years if isinstance(years, int) else None
 
 
 def _from_age(text: str | None) -> int | NotKnown | None:
-    """Years, what else the field says, or None for a zero that may mean either."""
+    """Years, or why they are not known; None for a zero that may mean a newborn or an empty field."""
     text = (text or "").strip(" \0")
     if not text:
         return NotKnown.ABSENT
@@ -75,7 +74,7 @@ def _from_age(text: str | None) -> int | NotKnown | None:
 
 
 def _from_dates(birth: str | None, study: str | None) -> int | NotKnown:
-    if not (birth or "").strip(" 0.\0"):  # empty, or zeros that stand for nothing
+    if not (birth or "").strip(" 0.\0"):  # empty, or only zeros
         return NotKnown.ABSENT
     born, seen = _date(birth), _date(study)
     if born is None or seen is None or seen < born:

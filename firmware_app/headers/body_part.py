@@ -1,4 +1,4 @@
-"""Which part of the body an image shows, from its own field or from the words of the examination.
+"""Which part of the body an image shows, from its own field or from the examination's descriptions.
 
 BodyPartExamined is a code of PS3.16 Annex L, but consoles write what they like; descriptions are free text, in China
 often GBK under a header that does not say so, so mojibake is undone before the words are looked for.
@@ -13,7 +13,7 @@ from firmware_app.headers.charset import possible_readings
 
 CHEST: Final = "CHEST"
 
-# Longer Chinese words come before the characters that they hold: 胸椎 is a spine, 胸骨 a bone.
+# Longer Chinese words come before the characters in them: 胸椎 is the spine, 胸骨 a bone.
 _CHINESE: Final = (
     ("SPINE", ("颈椎", "胸椎", "腰椎", "胸腰椎", "脊柱", "椎")),
     ("BONE", ("胸骨", "锁骨", "肩胛", "骨盆", "股骨", "肱骨", "髌骨", "跟骨", "鼻骨", "肋骨")),
@@ -41,7 +41,7 @@ _NOTHING: Final = frozenset({"", "UNKNOWN", "OTHER", "NONE", "UNDEFINED", "UNSPE
 
 
 def parts_in(text: str | None) -> frozenset[str]:
-    """The parts of the body that *text* names, in our coarse words; empty when it names none."""
+    """The parts of the body that *text* names, as the coarse words of this module; empty when it names none."""
     for reading in possible_readings(text or ""):
         found = _latin_parts(reading) | _chinese_parts(reading)
         if found:
@@ -73,7 +73,7 @@ def _chinese_parts(text: str) -> set[str]:
 
 
 def examined(field: str | None) -> str | None:
-    """The field's part of the body, as our word or else its own (at most 16 letters); None if not given."""
+    """The part of the body in *field*: a word of this module, else its own (at most 16 letters); None if empty."""
     text = (field or "").strip()
     if text.upper() in _NOTHING:
         return None

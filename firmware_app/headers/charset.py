@@ -1,8 +1,8 @@
-"""Header text in the language it was written in: Specific Character Set (PS3.3 C.12.1.1.2), declared, missing or wrong.
+"""Decodes header text whose Specific Character Set (PS3.3 C.12.1.1.2) is declared, missing or wrong.
 
-The declared set is believed but for what it cannot be: bytes that are UTF-8 with East Asian letters in it under any
-other name, and Chinese bytes under the name of a Latin set, under none, or under that of UTF-8 which they break.  The
-bytes themselves stay in the object's file, where nothing changes them.
+The declared set is used except in two cases where it cannot be right: valid UTF-8 with East Asian letters under another
+set's name, and Chinese bytes declared as a Latin set, as nothing, or as UTF-8 that they are not.  The bytes in the
+object's file are never changed.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _OTHERS: Final = {
     "166": "iso8859_11",
     "13": "shift_jis",
     "192": "utf_8",
-    # Double bytes, which PS3.5 6.1.2.5 wants announced by escapes and many machines write without any.
+    # Double-byte sets: PS3.5 6.1.2.5 requires escapes, but many machines write them without.
     "87": "shift_jis",
     "159": "shift_jis",
     "149": "cp949",
@@ -38,7 +38,7 @@ _NAMED: Final = {"GB18030": "gb18030", "GBK": "gb18030", "GB2312": "gb18030", "U
 _TERM: Final = re.compile(r"ISO[ _-]*(?:2022[ _-]*)?IR[ _-]*([0-9]+)$")
 _CHINESE: Final = "gb18030"
 
-# PS3.3 tables C.12-3 and C.12-4: (what follows ESC) → (half of the code table, codec, bytes a character).
+# PS3.3 tables C.12-3 and C.12-4: (bytes after ESC) → (half of the code table, codec, bytes per character).
 _ESCAPE: Final = 0x1B
 _ESCAPES: Final[dict[bytes, tuple[int, str, int]]] = {
     b"(B": (0, "ascii", 1),
@@ -63,7 +63,7 @@ _ESCAPES: Final[dict[bytes, tuple[int, str, int]]] = {
 }
 _LINE_ENDS: Final = b"\r\n\f\t"
 _PERSON_ENDS: Final = b"^=\\"
-_FIRST_EAST_ASIAN: Final = "\u0800"  # where UTF-8 takes three bytes; below, Chinese bytes can pass for it by chance
+_FIRST_EAST_ASIAN: Final = "\u0800"  # from here UTF-8 takes three bytes; below, Chinese bytes may fit it by chance
 _TOGETHER: Final = re.compile(r"[^\x00-\x7f]+")
 _MIXED: Final = re.compile(r"[A-Za-z][^\x00-\x7f]|[^\x00-\x7f][A-Za-z]")
 _SYMBOLS_IN_G1: Final = (None, "latin_1", "iso8859_9", "iso8859_15")  # signs, not letters, from A1 to BF
@@ -72,23 +72,23 @@ _SYMBOLS_IN_G1: Final = (None, "latin_1", "iso8859_9", "iso8859_15")  # signs, n
 def decoded(value: bytes, charset: bytes, *, name: bool = False) -> str:
     """*value* as text, by the object's Specific Character Set; never raises, unreadable bytes become U+FFFD.
 
-    *name* is a person's (PN), whose components each begin anew in the first of several sets (PS3.5 6.1.2.5.3).
+    *name*: a person's name (PN), in which each component starts again with the first set (PS3.5 6.1.2.5.3).
     """
     value = value.rstrip(b" \0")
     if value.isascii() and _ESCAPE not in value:
         return value.decode("ascii")
     terms = [_codec(term) for term in charset.decode("ascii", "replace").split("\\")]
-    if _ESCAPE in value and terms not in (["utf_8"], ["gb18030"]):  # which have no escapes
+    if _ESCAPE in value and terms not in (["utf_8"], ["gb18030"]):  # these two have no escapes
         return _switched(value, terms[0], name)
     declared = next((term for term in reversed(terms) if term is not None), None)
     if len(terms) > 1 and terms[0] in _LATIN.values():
-        declared = terms[0]  # without an escape the first set holds
-    # No set that is written without escapes has the byte of “=” within a character, so groups of a name stand alone.
+        declared = terms[0]  # without an escape the first set applies
+    # No set without escapes has the byte of “=” inside a character, so the groups of a name can be split first.
     return "=".join(_plain(group, declared) for group in value.split(b"="))
 
 
 def _codec(term: str) -> str | None:
-    """The codec of one defined term, however sloppily it is spelt; None for the default repertoire."""
+    """The codec of one defined term, also when misspelt; None for the default repertoire."""
     term = term.strip(" \0").upper()
     numbered = _TERM.match(term)
     if numbered:
@@ -115,7 +115,7 @@ def _plain(value: bytes, declared: str | None) -> str:
 
 
 def _whole(value: bytes, codec: str) -> str | None:
-    """*value* by *codec*, strictly but for a last character that was cut off; None where it is not that."""
+    """*value* decoded strictly by *codec*, but for a last character that was cut off; None where that fails."""
     decoder = codecs.getincrementaldecoder(codec)("strict")
     try:
         text = decoder.decode(value)
@@ -123,15 +123,15 @@ def _whole(value: bytes, codec: str) -> str | None:
         return None
     try:
         return text + decoder.decode(b"", final=True)
-    except UnicodeDecodeError:  # PN and LO end after 64 characters, or bytes where a machine counts those
+    except UnicodeDecodeError:  # PN and LO are cut after 64 characters, by some machines after 64 bytes
         return None if text.isascii() else text + "\ufffd"
 
 
 def _looks_chinese(text: str, declared: str | None) -> bool:
-    """Whether *text*, non-ASCII bytes taken as GB 18030, is what they were written as, and not a Latin language.
+    """Whether *text*, decoded as GB 18030, really is Chinese and not a Latin language.
 
-    Latin letters beyond ASCII stand singly or in pairs among others: four in a row, or two that are a whole word, are
-    not found there.  A Chinese character whose second byte is ASCII proves nothing alone: “Müller” holds one by chance.
+    In Latin text letters beyond ASCII come singly or in pairs: never four in a row, nor two as a whole word.  One
+    Chinese character whose second byte is ASCII proves nothing: “Müller” contains one by chance.
     """
     for word in _TOGETHER.finditer(text):
         solid = [not character.encode(_CHINESE)[1:].isascii() for character in word[0]]
@@ -146,16 +146,16 @@ def _looks_chinese(text: str, declared: str | None) -> bool:
 
 
 def _is_whole_chinese(value: bytes) -> bool:
-    """Whether *value* holds only common Chinese characters, not one of them beside an ASCII letter.
+    """Whether *value* holds only common Chinese characters, and none of them next to an ASCII letter.
 
-    女 in GBK is Ů in UTF-8.  Such accidents are short; a word of Polish or Czech has ASCII letters in it.
+    The bytes of 女 in GBK are Ů in UTF-8.  Such coincidences are short; Polish and Czech words have ASCII letters.
     """
     text = _whole(value, "gb2312")
     return text is not None and _MIXED.search(text) is None
 
 
 def _switched(value: bytes, first: str | None, name: bool) -> str:
-    """*value* with code extensions (ISO 2022, PS3.5 6.1.2.5): escapes choose what the two halves of the table mean."""
+    """*value* with code extensions (ISO 2022, PS3.5 6.1.2.5): escapes select a set for each half of the code table."""
     ends = _LINE_ENDS + (_PERSON_ENDS if name else b"\\")
     start: tuple[str, int] | None = (first, 2 if first in ("cp949", "gb18030") else 1) if first else None
     lower: tuple[str, int] = ("ascii", 1)
@@ -177,7 +177,7 @@ def _switched(value: bytes, first: str | None, name: bool) -> str:
         if byte < 0x80 and (lower[1] == 1 or byte < 0x21):
             if byte in ends:
                 lower = ("ascii", 1)
-                # A set that was never there to begin with is not gone back to: many machines announce theirs once.
+                # Without a set at the start there is none to return to: many machines announce theirs only once.
                 upper = start or upper
             text.append(chr(byte))
             at += 1
@@ -196,7 +196,7 @@ def _character(code: bytes, codec: str) -> str:
     return code.decode(codec, "replace")
 
 
-# How the bytes may have been decoded, and what they were.
+# The codec that the bytes may have been decoded with, and the right one.
 _MISREADINGS: Final = (
     ("latin-1", "strict", "gb18030"),
     ("latin-1", "strict", "utf-8"),
@@ -206,7 +206,7 @@ _MISREADINGS: Final = (
 
 
 def possible_readings(text: str) -> Iterator[str]:
-    """*text* as it stands, and as what it may have been before it was decoded as Latin-1."""
+    """*text* unchanged, then what it may be when its bytes were wrongly decoded as Latin-1."""
     yield text
     if text.isascii():
         return

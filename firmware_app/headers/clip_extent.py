@@ -1,5 +1,5 @@
-"""Whether a clip is whole, by the lengths of its boxes: MP4 and QuickTime (ISO/IEC 14496-12), AVI (RIFF, OpenDML), and
-of its packets: MPEG program streams (ISO/IEC 11172-1, 13818-1 2.5.3)."""
+"""Whether a clip is complete: by its boxes in MP4 and QuickTime (ISO/IEC 14496-12) and AVI (RIFF, OpenDML), by its
+packets in MPEG program streams (ISO/IEC 11172-1, 13818-1 2.5.3)."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _MOST_BOXES: Final = 200_000
 _INDEX, _MEDIA = b"moov", (b"mdat", b"moof")
 _MOST_PACKETS: Final = 500_000
 _BYTES_OF_A_PACKET: Final = 512
-"""Beyond that many packets and pack headers: FFmpeg has the two for each 2 KB, so a clip may be as long as it likes."""
+"""One more packet is allowed for each 512 bytes: FFmpeg writes two headers for each 2 KB, and clips may be long."""
 _PREFIX: Final = b"\0\0\1"
 _END, _PACK, _SYSTEM_HEADER, _PADDING, _FIRST_VIDEO = 0xB9, 0xBA, 0xBB, 0xBE, 0xE0
 _PACKETS: Final = range(0xBB, 0x100)
@@ -20,9 +20,9 @@ _VIDEO: Final = range(0xE0, 0xF0)
 
 
 def mp4_reaches_its_end(data: Buffer) -> bool:
-    """Follow the top-level boxes to the last byte; index and media must both have been among them.
+    """Follow the top-level boxes to the last byte; an index and a media box must be among them.
 
-    A box that runs to the end of the file, however long that is, cannot be told from a cut one: cameras do not end so.
+    A box declared as "to the end of the file" looks the same when it is cut, so it is refused; no camera writes it.
     """
     position, names = 0, set()
     for _ in range(_MOST_BOXES):
@@ -47,7 +47,7 @@ def avi_reaches_its_end(data: Buffer) -> bool:
         if position + 12 > len(data):
             break
         if data[position : position + 4] != b"RIFF":
-            break  # what some programs append behind the clip
+            break  # data that some programs append to the clip
         length = int.from_bytes(data[position + 4 : position + 8], "little")
         if length < 4 or position + 8 + length > len(data):
             return False
@@ -71,10 +71,10 @@ def _holds_frames(data: Buffer, position: int, end: int) -> bool:
 
 
 def program_stream_reaches_its_end(data: Buffer) -> bool:
-    """Follow packs and packets to the last byte; there must be the end code, or what FFmpeg puts there instead: of a
-    film without sound it fills the last pack up, and no other.
+    """Follow packs and packets to the last byte, to the end code or FFmpeg's substitute for it.
 
-    A stream without either cannot be told from a cut one: FFmpeg leaves both out where the last pack came out full.
+    FFmpeg pads the last pack, and no other, of a film without sound.  When the last pack happens to be full it writes
+    neither, and such a stream cannot be told from a cut one.
     """
     position, paddings, code, found = 0, 0, 0, set[int]()
     for _ in range(_MOST_PACKETS + len(data) // _BYTES_OF_A_PACKET):
@@ -88,7 +88,7 @@ def program_stream_reaches_its_end(data: Buffer) -> bool:
             length = 14 + (head[13] & 7) if head[4] >> 6 == 1 else 12
         elif code == _END:
             length = 4
-        elif code not in _PACKETS or length == 6:  # as long as it happens to be is a packet in other streams only
+        elif code not in _PACKETS or length == 6:  # only other kinds of stream have packets without a length
             return False
         if not head.startswith(_PREFIX) or position + length > len(data):
             return False

@@ -1,4 +1,4 @@
-"""Where the data set of a DICOM file begins, and how it is written: the file meta information, and what it forgot."""
+"""Where the data set of a DICOM file begins and how it is encoded, also when the file meta information is wrong."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ from firmware_app.headers.element_stream import (
 
 
 def guess_encoding(data: Buffer, start: int, declared: Encoding | None) -> Encoding:
-    """The encoding that the first element shows, where it contradicts *declared* or nothing is declared.
+    """The encoding of the first element, where it contradicts *declared* or nothing is declared.
 
-    Some devices announce one and write the other; pydicom and dcmtk read such objects, so they are whole.
+    Some devices declare one encoding and write the other; pydicom and dcmtk read such objects, so the box takes them.
     """
     if len(data) - start < 8:
         return declared or IMPLICIT_LITTLE
@@ -44,7 +44,7 @@ def guess_encoding(data: Buffer, start: int, declared: Encoding | None) -> Encod
 def meta_elements(data: Buffer, start: int) -> Iterator[Element]:
     """The elements of the file meta information (PS3.10 7.1): group 0002, always Explicit VR Little Endian.
 
-    The group's own length is not trusted: the group ends where another begins.  Raises `Truncated` or `Malformed`.
+    The group's own length is not trusted: it ends where another group begins.  Raises `Truncated` or `Malformed`.
     """
     position, end = start, len(data)
     while position < end:

@@ -1,10 +1,10 @@
-"""Our own reader of the DICOM element stream (PS3.5 7): it proves that an object is whole before it is acknowledged.
+"""Our own reader of the DICOM element stream (PS3.5 7): it checks that an object is complete before it is acknowledged.
 
-pydicom read 39 of 39 truncated copies of a CT without complaint, so completeness is decided here: every length is
-held against the bytes that are present, every sequence and fragment list must reach its end.  Nothing is decoded and
-nothing but the few values that a caller names is ever copied, so a hostile object costs neither memory nor recursion.
+pydicom read 39 of 39 truncated copies of a CT without an error, so completeness is decided here: every length is
+checked against the bytes present, and every sequence and fragment list must reach its end.  Nothing is decoded and only
+the values that a caller asks for are copied, so a hostile object costs neither memory nor recursion.
 
-Where real devices break the rules without any byte missing, the reader follows what they meant: implicit elements
+Where real devices break the rules but no byte is missing, the reader follows their intention: implicit elements
 inside an explicit data set, odd lengths, unknown VRs, UN of undefined length (PS3.5 6.2.2), zero padding at the end.
 """
 
@@ -22,7 +22,7 @@ Buffer = bytes | mmap.mmap
 
 DEPTH_LIMIT: Final = 32
 ELEMENT_LIMIT: Final = 1_000_000
-"""Half a second of work.  An item or a fragment counts as four elements, which is what an item costs."""
+"""About half a second of work.  An item or a fragment counts as four elements, because it costs that much."""
 _ITEM_ELEMENTS: Final = 4
 
 PIXEL_DATA: Final = 0x7FE00010
@@ -75,7 +75,7 @@ IMPLICIT_BIG: Final = Encoding(explicit=False, big_endian=True)
 
 
 class Layout:
-    """The Structs of one byte order: tag and VR with a short length, tag with a long one, a lone 32-bit length."""
+    """The Structs of one byte order: tag, VR and short length; tag and long length; a 32-bit length alone."""
 
     def __init__(self, order: str) -> None:
         self.explicit = Struct(order + "HH2sH")
@@ -88,9 +88,9 @@ LITTLE, BIG = Layout("<"), Layout(">")
 
 @dataclass(frozen=True, slots=True)
 class Element:
-    """Where the value of one top-level element lies; `fragments` holds the spans of an encapsulated one.
+    """Position and length of a top-level element's value; `fragments` holds the spans of an encapsulated one.
 
-    A sequence of undefined length has length 0 here: it is known to be present, no more.
+    A sequence of undefined length has length 0 here: only its presence is known.
     """
 
     tag: int
@@ -101,7 +101,7 @@ class Element:
 
 @dataclass(slots=True)
 class Walk:
-    """What a walk over a whole data set found: the wanted top-level elements, by tag."""
+    """The result of a walk over a whole data set: the wanted top-level elements by tag."""
 
     encoding: Encoding
     elements: dict[int, Element] = field(default_factory=dict)
@@ -109,7 +109,7 @@ class Walk:
 
 @dataclass(frozen=True, slots=True)
 class _Level:
-    """One open container.  `limit` is the nearest known end; `closed_by_limit` tells whether it is this level's own."""
+    """One open container.  `limit` is the nearest known end; `closed_by_limit`: it is the end of this very level."""
 
     is_sequence: bool
     limit: int
@@ -131,7 +131,7 @@ def walk(data: Buffer, start: int, encoding: Encoding, wanted: Collection[int]) 
 
 
 class _Walker:
-    """The state of one walk: iterative, so that depth costs a list entry and never the interpreter's stack."""
+    """The state of one walk: iterative, so that depth costs a list entry and not the interpreter's stack."""
 
     def __init__(self, data: Buffer, encoding: Encoding, wanted: Collection[int]) -> None:
         self.data = data
@@ -153,7 +153,7 @@ class _Walker:
                 return self.found
 
     def _elements(self, position: int) -> int:
-        """The plain elements of the current data set or item, until a container opens or this one closes."""
+        """Pass the plain elements of the current data set or item, until a container opens or this one closes."""
         level, data, wanted, top = self.level, self.data, self.wanted, not self.stack
         limit, explicit = level.limit, level.encoding.explicit
         layout = BIG if level.encoding.big_endian else LITTLE
@@ -179,7 +179,7 @@ class _Walker:
                 if vr in SHORT_VRS:
                     length = short
                 elif vr in LONG_VRS or (vr.isalpha() and vr.isupper()):
-                    # PS3.5 7.1.2: a VR not known to this version of the standard has the long form.
+                    # PS3.5 7.1.2: a VR unknown to this version of the standard has the long form.
                     if limit - position < 12:
                         raise self._short(limit, tag_name(tag))
                     length = read_length(data, value)[0]
@@ -202,7 +202,7 @@ class _Walker:
                 elif group == 0:
                     if _is_zero(data, value - 8, limit):
                         return limit
-                    raise Malformed(where=tag_name(tag))  # group 0000 belongs to commands (PS3.7 E), never to data
+                    raise Malformed(where=tag_name(tag))  # group 0000 is for commands (PS3.7 E), never in data sets
             if vr == b"SQ" and length:
                 self._open(_Level(True, position, True, level.encoding))
                 return value
@@ -291,14 +291,14 @@ class _Walker:
             raise Malformed(where=f"{ELEMENT_LIMIT} elements")
 
     def _short(self, limit: int, where: str, needed: int | None = None) -> Truncated | Malformed:
-        """Beyond the file's last byte something is missing; beyond a container's own end the lengths contradict."""
+        """The error for bytes beyond the file (something is missing) or beyond a container (lengths contradict)."""
         if limit == self.end or (needed is not None and needed > self.end):
             return Truncated(where=where)
         return Malformed(where=where)
 
 
 def _is_zero(data: Buffer, start: int, end: int) -> bool:
-    """Whether only padding follows.  Looked at in pieces: a file may be padded by megabytes."""
+    """Whether only zeros follow.  Read in pieces, because a file may be padded by megabytes."""
     while start < end:
         piece = data[start : min(start + 65536, end)]
         if piece.count(0) != len(piece):

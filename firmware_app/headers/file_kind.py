@@ -1,6 +1,6 @@
-"""Images that are not DICOM: films as PNG, JPEG, BMP, TIFF or WebP, clips as MP4, AVI or MPEG, by their first bytes.
+"""Recognises images that are not DICOM by their first bytes: PNG, JPEG, BMP, TIFF, WebP, and MP4, AVI, MPEG clips.
 
-Each of these formats says where it ends, and one that ends earlier is refused like a cut DICOM object.
+Each format marks its end, so a file that ends earlier is refused like a cut DICOM object.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ _ALONE: Final = frozenset((0x01, *range(0xD0, 0xD9)))
 _BMP_HEADERS = 14 + 40
 _PROGRAM_STREAM: Final = b"\0\0\1\xba"
 _UNCOMPRESSED: Final = (0, 3)
-# Major brands of HEIF and AVIF (ISO/IEC 23008-12 10.2 and annex B, AV1 Image File Format 6), stills and sequences: the
-# same boxes as a clip's, with pictures in them.
+# Major brands of HEIF and AVIF (ISO/IEC 23008-12 10.2 and annex B, AV1 Image File Format 6), stills and sequences:
+# pictures in the same box format as an MP4 clip.
 _PHONE_BRANDS: Final = frozenset(b"mif1 mif2 msf1 heic heix heim heis hevc hevx hevm hevs avif avis".split())
 
 
 def kind(head: bytes) -> str | None:
-    """The file suffix of the format that *head* begins, or None."""
+    """The file suffix of the format that *head*, a file's first bytes, belongs to; None for an unknown one."""
     if head.startswith(_PNG):
         return ".png"
     if head.startswith(b"\xff\xd8\xff"):
@@ -45,20 +45,19 @@ def kind(head: bytes) -> str | None:
     if head.startswith(_PROGRAM_STREAM):
         return ".mpg"
     if head[4:8] == b"ftyp" and not is_of_a_phone(head):
-        return ".mp4"  # also QuickTime's, which is the same family (ISO/IEC 14496-12 4.3)
+        return ".mp4"  # also QuickTime, which has the same structure (ISO/IEC 14496-12 4.3)
     return None
 
 
 def is_of_a_phone(head: bytes) -> bool:
-    """Whether *head* begins a HEIC or AVIF picture; none is opened, and people are to hear what to do."""
+    """Whether *head* begins a HEIC or AVIF picture.  The box opens none; the refusal tells people what to do."""
     return head[4:8] == b"ftyp" and head[8:12] in _PHONE_BRANDS
 
 
 def check_complete(descriptor: int, suffix: str) -> None:
-    """Raise `Truncated` when the picture or clip in *descriptor* ends before its format says it does.
+    """Raise `Truncated` (or its subclass `EndNotMarked`) when the picture or clip in *descriptor* is cut.
 
-    `EndNotMarked` is one of these.  It is mapped into memory, so it must be a file that nobody shortens meanwhile: the
-    box's own copy.
+    The file is mapped into memory, so it must be the box's own copy, which nothing shortens meanwhile.
     """
     size = os.fstat(descriptor).st_size
     if size <= HEAD_BYTES:
@@ -98,7 +97,7 @@ def _png_reaches_its_end(data: mmap.mmap) -> bool:
 
 
 def _jpeg_reaches_its_end(data: mmap.mmap) -> bool:
-    """Follow segments and scans to the end-of-image marker; that of a thumbnail inside a segment does not count."""
+    """Follow segments and scans to the end-of-image marker; a thumbnail's marker inside a segment does not count."""
     position = 2
     while position + 4 <= len(data) + 2:
         if data[position] != 0xFF:
@@ -119,7 +118,7 @@ def _jpeg_reaches_its_end(data: mmap.mmap) -> bool:
 
 
 def _bmp_needs(data: mmap.mmap) -> int:
-    """Bytes of a BMP whose file header forgets its size, from its image header; 0 where that does not tell."""
+    """Bytes that a BMP without a size in its file header needs, from its image header; 0 where that is unknown."""
     if len(data) < _BMP_HEADERS:
         return _BMP_HEADERS
     start, header, width, height, _, bits, compression, stated = unpack("<LLllHHLL", data[10 : 10 + 28])

@@ -1,6 +1,6 @@
-"""What the door reads of a DICOM object: is it whole, who is it, where does it belong.  No pixel is decoded.
+"""What the door reads of a DICOM object: whether it is complete, its identity, its study.  No pixel is decoded.
 
-`examine` is the only judge of completeness on the box; what it lets through is acknowledged, so it must be sure.
+Only `examine` decides on the box whether an object is complete; what passes is acknowledged to the sender.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ _CHARSET, _SOP_CLASS, _SOP_INSTANCE = 0x00080005, 0x00080016, 0x00080018
 _STUDY_DATE, _STUDY_TIME, _MODALITY = 0x00080020, 0x00080030, 0x00080060
 _STUDY_DESCRIPTION, _SERIES_DESCRIPTION = 0x00081030, 0x0008103E
 _BIRTH_DATE, _AGE, _BODY_PART, _VIEW = 0x00100030, 0x00101010, 0x00180015, 0x00185101
-# For the people at the viewer (`identity`); `Header`, which is kept and travels on, has none of them but the age.
+# Shown to people in the viewer (`identity`); the stored `Header` has none of these but the age.
 _PATIENT: Final = {"name": 0x00100010, "patient_id": 0x00100020, "age": _AGE, "sex": 0x00100040}
 _STUDY, _SERIES, _INTENT, _ORIENTATION = 0x0020000D, 0x0020000E, 0x00080068, 0x00200020
 _SAMPLES, _PHOTOMETRIC, _FRAMES, _ROWS, _COLUMNS, _ALLOCATED = (
@@ -94,13 +94,13 @@ _WANTED: Final = frozenset(
 _VALUE_LIMIT: Final = 1024  # bytes read of any one value; every attribute wanted here is shorter (PS3.5 6.2)
 
 UID_MOST_TAKEN: Final = 128
-"""Characters of an identity that the box still takes, though PS3.5 9.1 allows 64: some machines write longer ones."""
-_IDENTITY: Final = re.compile(r"\.*[0-9][0-9.]*")  # no UID yet, but it tells one object from another
+"""Characters of a UID that the box accepts.  PS3.5 9.1 allows 64, but some machines write longer ones."""
+_IDENTITY: Final = re.compile(r"\.*[0-9][0-9.]*")  # not a valid UID, but enough to tell objects apart
 
 
 @dataclass(frozen=True, slots=True)
 class Examined:
-    """A whole object: its header, where data set and pixels lie in the file, and who the patient is (`identity`)."""
+    """A complete object: its header, the positions of data set and pixels, and the patient's identity (`identity`)."""
 
     header: Header
     has_meta: bool
@@ -110,10 +110,10 @@ class Examined:
 
 
 def examine(path: Path) -> Examined:
-    """Read the DICOM object at *path* to its end; raises a leaf of `IntakeError` unless it is whole and identified.
+    """Read the DICOM object at *path* to its end; raises an `IntakeError` unless it is complete and has its UIDs.
 
-    The file may lack preamble and meta information, as some devices write it; `has_meta` then tells so.  It is mapped
-    into memory, so it must be a file that nobody shortens meanwhile: the box's own copy, never one on a stick.
+    Preamble and file meta information may be missing, as some devices write it; `has_meta` is False then.  The file is
+    mapped into memory, so it must be the box's own copy, which nothing shortens meanwhile, never a file on a stick.
     """
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
@@ -147,7 +147,7 @@ def _examine(data: Buffer) -> Examined:
     syntax = declared or _undeclared(encoding)
     found = walk(data, data_set, encoding, _WANTED)
     header = _header(data, found, syntax)
-    if header.sop_class_uid == sop_classes.MEDIA_STORAGE_DIRECTORY:  # its meta information says otherwise, or nothing
+    if header.sop_class_uid == sop_classes.MEDIA_STORAGE_DIRECTORY:  # in spite of its file meta information
         raise DirectoryRecord()
     essential = sop_classes.essential(header.sop_class_uid)
     if essential and not any(tag in found.elements for tag in essential):
@@ -157,7 +157,7 @@ def _examine(data: Buffer) -> Examined:
 
 
 def looks_like_data_set(head: bytes) -> bool:
-    """Whether *head* begins a DICOM file that lacks its preamble, or its meta information too.
+    """Whether *head* begins a DICOM file without preamble, or also without file meta information.
 
     Such a file begins with group 0002 or 0008 (PS3.6), a small element number, and a VR or a short length.
     """
@@ -171,9 +171,9 @@ def looks_like_data_set(head: bytes) -> bool:
 
 
 def pixel_digest(path: Path) -> str:
-    """The sha256 of the bytes of the pixel data at *path*; of the whole data set where there are no pixels.
+    """The sha256 of the pixel data's bytes at *path*; of the whole data set where there are no pixels.
 
-    Equal pixels alone do not make a resend (`intake.sameness`): the header may have been corrected.
+    Equal pixels alone do not mean the same object (`intake.sameness`): the header may have been corrected.
     """
     examined = examine(path)
     digest = hashlib.sha256()
@@ -257,7 +257,7 @@ def _class(value: str | None) -> str:
 
 
 def _identity(value: str | None, keyword: str, most: int = UID_MOST_TAKEN) -> str:
-    """*value*, also where it is no valid UID (`Header.faulty_uids`) but still tells one object from another."""
+    """*value*, also when it is not a valid UID (`Header.faulty_uids`) but enough to tell objects apart."""
     if value is None:
         raise IdentityMissing(keyword=keyword)
     if _IDENTITY.fullmatch(value) is None:
@@ -272,15 +272,15 @@ def _optional_identity(value: str | None, keyword: str) -> str | None:
 
 
 def _frames(value: str | None) -> int:
-    """Number of Frames, an IS (PS3.5 6.2), at most 12 bytes; what is not a number means one."""
+    """Number of Frames, an IS (PS3.5 6.2) of at most 12 bytes; 1 where it is not a number."""
     return max(1, int(value)) if value is not None and re.fullmatch(r"\+?[0-9]{1,12}", value) else 1
 
 
 def _check_pixels(found: Walk, header: Header, syntax: TransferSyntax) -> tuple[tuple[int, int], ...]:
-    """Hold the declared size of the pixels against the bytes present; returns the spans of the pixel data.
+    """Check the declared size of the pixels against the bytes present; returns the spans of the pixel data.
 
-    Longer than declared is accepted: devices pad rows and frames, PS3.5 8.1.1 pads odd lengths, and YBR_FULL_422 is
-    often written without its subsampling.  All that was declared is there, and refusing would lose a usable image.
+    More bytes than declared are accepted: devices pad rows and frames, PS3.5 8.1.1 pads odd lengths, and YBR_FULL_422
+    is often written without its subsampling.  Everything declared is there, and refusing would lose a usable image.
     """
     element = next((found.elements[tag] for tag in _PIXEL_TAGS if tag in found.elements), None)
     if element is None:
@@ -297,7 +297,7 @@ def _check_pixels(found: Walk, header: Header, syntax: TransferSyntax) -> tuple[
 
 
 def _native_bytes(header: Header, tag: int) -> int:
-    """Bytes that Rows × Columns × Samples × Bits Allocated × Frames need (PS3.5 8.1.1); 0 where they are not declared.
+    """Bytes for Rows × Columns × Samples × Bits Allocated × Frames (PS3.5 8.1.1); 0 where these are not declared.
 
     One-bit pixels are packed across frames, and YBR_FULL_422 / YBR_PARTIAL_420 share colour between pixels
     (PS3.3 C.7.6.3.1.2).

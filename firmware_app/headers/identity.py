@@ -1,8 +1,8 @@
-"""Who the patient is, as an image's header says it, for the people at the viewer.  It never leaves the box.
+"""The patient's identity from an image's header, for people at the viewer.  It never leaves the box.
 
-``identity.json`` lies beside the frames for people.  The door writes it as soon as it has accepted an image, so that a
-name is there before anything is read; the decode child writes it once more with the frames.  Text is decoded by
-`charset`, so that a Chinese console's GBK comes out right where its charset was never declared.
+``identity.json`` lies beside the frames for the viewer.  The door writes it as soon as it has accepted an image, so
+that the name is there before the image is read; the decode child writes it again with the frames.  Text is decoded by
+`charset`, so that a Chinese console's GBK is readable also when no character set was declared.
 """
 
 from __future__ import annotations
@@ -22,21 +22,21 @@ MOST_BYTES: Final = 512  # of one value
 
 
 def of(values: Mapping[str, bytes], charset: bytes) -> dict[str, str]:
-    """The keys of `KEYWORDS` in words, each where the header has it: of its *values* as they stand in the file."""
+    """The attributes of `KEYWORDS` that the header has, as text; *values* are the bytes in the file."""
     texts = {key: text(value, charset, is_name=key == "name") for key, value in values.items()}
     texts["name"] = spoken(texts.get("name", ""))
     return {key: value for key, value in texts.items() if value}
 
 
 def text(value: bytes, charset: bytes, *, is_name: bool = False) -> str:
-    """The words of one element, whatever bytes they were written in."""
+    """The text of one element in whatever character set."""
     return decoded(value[:MOST_BYTES], charset, name=is_name).strip(" \0")
 
 
 def spoken(name: str) -> str:
-    """A PN value (PS3.5 6.2.1) as people say it: its ideographic form where it has one, else the first that is filled.
+    """A PN value (PS3.5 6.2.1) as people write it: its ideographic group if present, else the first that is not empty.
 
-    Chinese components are joined without a space; others in the order in which they were written.
+    Chinese components are joined without a space, others with spaces, in the order of the header.
     """
     groups = [group for group in name.split("=") if group.strip("^ ")]
     if not groups:

@@ -1,8 +1,8 @@
-"""What a study holds beside images: reports, presentation states, segmentations, plans, curves, documents.
+"""The objects of a study that are not images: reports, presentation states, segmentations, plans, curves, documents.
 
-Such an object is kept like an image and handed to no model; by itself it is nothing that a doctor must look at.  What
-an object is, its SOP Class says (PS3.4 B.5, retired classes PS3.6 A).  A class that is not here is an image, or nobody
-knows: then a person is told that it could not be judged.
+Such an object is kept like an image and given to no model; alone it gives a doctor nothing to look at.  The SOP Class
+tells its kind (PS3.4 B.5, retired classes PS3.6 A).  A class that is not listed here is an image or unknown; for an
+unknown one people are told that it could not be judged.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ _RADIOTHERAPY_IMAGES: Final = ("481.1", "481.23", "481.24")
 
 
 def kind_of(sop_class_uid: str) -> str | None:
-    """The kind, one of `KINDS`, of an object of this SOP class; None of an image or an unknown class."""
+    """The kind, one of `KINDS`, of an object of this SOP class; None for an image or an unknown class."""
     if not sop_class_uid.startswith(_STORAGE):
         return None
     suffix = sop_class_uid.removeprefix(_STORAGE)

@@ -9,7 +9,7 @@ MEDIA_STORAGE_DIRECTORY: Final = "1.2.840.10008.1.3.10"
 
 _STORAGE = "1.2.840.10008.5.1.4.1.1."
 
-# Retired from the standard, still sent by old machines, above all by ultrasound; pynetdicom no longer lists them.
+# Retired from the standard but still sent by old machines, mostly ultrasound; pynetdicom no longer lists them.
 RETIRED: Final = {
     "UltrasoundMultiFrameImageStorageRetired": _STORAGE + "3",
     "NuclearMedicineImageStorageRetired": _STORAGE + "5",
@@ -98,9 +98,9 @@ ESSENTIAL_TAGS: Final = frozenset((*_PIXELS, 0x30040050, *(tag for tags in _BY_P
 
 
 def essential(sop_class_uid: str) -> tuple[int, ...]:
-    """The attributes of which an object of this class must have one, or it was cut; () where none is known.
+    """Attributes of which a complete object of this class has at least one; () where none is known.
 
-    An object cut exactly between two elements is well-formed, and no length can tell; what it exists for can.
+    An object cut exactly between two elements is well-formed, so no length shows the cut; the missing attribute does.
     """
     if sop_class_uid in _IMAGES:
         return _PIXELS

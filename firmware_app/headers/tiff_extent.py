@@ -1,4 +1,4 @@
-"""Whether a TIFF is whole: every directory, value, strip and tile that it names lies within the file (TIFF 6.0)."""
+"""Whether a TIFF is complete: every directory, value, strip and tile in it lies within the file (TIFF 6.0)."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Final
 from firmware_app.headers.element_stream import Buffer
 
 _MOST_PAGES: Final = 2_000
-"""Twice as many as are opened (`imaging.picture`): a file of more is refused whether or not the rest of it is there."""
+"""Twice as many as are opened (`imaging.picture`); a file with more pages is refused in any case."""
 _MOST_PIECES: Final = 4_000_000
 _SIZES: Final = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4}
 _SHORT: Final = 3
@@ -21,7 +21,7 @@ _Entries = dict[int, tuple[int, int, int]]  # tag → (type, count, where its va
 
 
 def reaches_its_end(data: Buffer) -> bool:
-    """Follow the directories of all pages; False as soon as one of them names what is not there."""
+    """Follow the directories of all pages; False as soon as one of them points beyond the file."""
     order = "<" if data[:2] == b"II" else ">"
     short, long = Struct(order + "H"), Struct(order + "L")
     at: int = long.unpack_from(data, 4)[0]
@@ -42,7 +42,7 @@ def reaches_its_end(data: Buffer) -> bool:
 
 
 def _entries(data: Buffer, at: int, count: int, order: str) -> _Entries | None:
-    """The entries of one directory, or None when the values of one are not there."""
+    """The entries of one directory; None when a value lies beyond the file."""
     entry, long = Struct(order + "HHL"), Struct(order + "L")
     found: _Entries = {}
     for position in range(at, at + 12 * count, 12):
@@ -62,7 +62,7 @@ def _pixels_there(data: Buffer, entries: _Entries, order: str) -> bool:
         if not starts:
             continue
         named = True
-        if not lengths and len(starts) == 1:  # TIFF 6.0 asks for the lengths, but old writers leave them out
+        if not lengths and len(starts) == 1:  # TIFF 6.0 requires the lengths, but old writers leave them out
             lengths = (_uncompressed(data, entries, order),)
         if any(start > len(data) for start in starts):
             return False
@@ -72,7 +72,7 @@ def _pixels_there(data: Buffer, entries: _Entries, order: str) -> bool:
 
 
 def _uncompressed(data: Buffer, entries: _Entries, order: str) -> int:
-    """Bytes of one strip that holds the whole page; 1 where it is compressed and only its start can be checked."""
+    """Bytes of one strip with the whole page; 1 where it is compressed, because only its start can be checked."""
     width, rows, bits, packed, samples = (
         (_values(data, entries, tag, order) or (1,))[0] for tag in (_WIDTH, _LENGTH, _BITS, _COMPRESSION, _SAMPLES)
     )

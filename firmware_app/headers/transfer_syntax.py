@@ -1,7 +1,7 @@
-"""The transfer syntaxes of PS3.6 Table A-1, as far as the box takes them, and how each encodes a data set (PS3.5 10).
+"""The transfer syntaxes of PS3.6 Table A-1 that the box takes, and how each encodes a data set (PS3.5 10).
 
-Refused are those that inflate a whole data set from a few bytes (1 MB sent, 2 GB in memory), and those whose pixels
-are not in the object at all (JPIP, SMPTE ST 2110): an acknowledged image must be an image we hold.
+Refused are those that deflate a whole data set (1 MB sent can become 2 GB in memory), and those whose pixels are not in
+the object (JPIP, SMPTE ST 2110): what is acknowledged must be on the box.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ EXPLICIT_BIG: Final = "1.2.840.10008.1.2.2"
 
 @dataclass(frozen=True, slots=True)
 class TransferSyntax:
-    """How one transfer syntax lays out bytes; `video` ones hold many frames in one fragment (PS3.5 8.2.5–8.2.9)."""
+    """How one transfer syntax encodes bytes; `video`: many frames in one fragment (PS3.5 8.2.5–8.2.9)."""
 
     uid: str
     name: str

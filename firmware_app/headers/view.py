@@ -1,7 +1,7 @@
-"""From which side an X-ray was taken: its ViewPosition and orientation, else the words of the examination.
+"""The view of an X-ray: from ViewPosition and orientation, else from the examination's descriptions.
 
-A word that is there and not understood is a view that no model reads; only silence may be taken for a frontal film.
-ViewCodeSequence is not looked at: the door reads no value inside a sequence.
+A view that is named but not understood is one that no model reads; only a film without any may be taken for frontal.
+ViewCodeSequence is not used: the door reads no value inside a sequence.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ FRONTAL: Final = "FRONTAL"
 
 
 class Words(Enum):
-    """What the words of an examination may leave open."""
+    """A description that leaves the view open."""
 
     MIXED = "a frontal view and another one"
 
 
-# Words of posture, which leave a frontal film a frontal film.
+# Words of posture: a frontal film in that posture is still frontal.
 _POSTURES: Final = frozenset(
     {"ERECT", "UPRIGHT", "STANDING", "SITTING", "SUPINE", "PORTABLE", "BEDSIDE", "MOBILE", "CHEST", "VIEW"}
 )
@@ -49,9 +49,9 @@ _NO_VIEWS: Final = ("仰卧位", "仰卧")
 
 
 def stated(header: Header) -> str | Words | None:
-    """The view as a short upper-case word, `Words.MIXED`, or None when nothing says it.
+    """The view as a short upper-case word, `Words.MIXED`, or None when nothing names it.
 
-    The film's own fields come first; the words of its series, or else of its study, may only contradict them.
+    The film's own fields come first; the descriptions of its series, else of its study, may only contradict them.
     """
     words = _named(header.series_description)
     code = _code(header.view_position)
@@ -65,7 +65,7 @@ def stated(header: Header) -> str | Words | None:
 
 
 def _code(view_position: str | None) -> str | None:
-    """ViewPosition, a code (PS3.3 C.8.11.5), as our word or its own letters; None when it is empty."""
+    """ViewPosition, a code (PS3.3 C.8.11.5), as a word of this module or unchanged; None when it is empty."""
     text = (view_position or "").strip(" \0")
     if not text:
         return None
@@ -82,7 +82,7 @@ def _code(view_position: str | None) -> str | None:
 
 
 def _named(description: str | None) -> str | Words | None:
-    """The view that the words of an examination name."""
+    """The view named in a description."""
     for reading in possible_readings(description or ""):
         text = reading.upper().replace("_", " ")
         for word in _NO_VIEWS:

@@ -1,1 +1,1 @@
-"""The seats: one file for each process that the box consists of."""
+"""The processes of the box, one file each."""

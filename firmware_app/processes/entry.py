@@ -1,4 +1,4 @@
-"""How the two processes of a stick begin: log to stderr, SIGTERM and SIGINT set an event, an error ends with 1."""
+"""The start of mounter and importer: logs go to stderr, SIGTERM and SIGINT set an event, an error gives status 1."""
 
 from __future__ import annotations
 

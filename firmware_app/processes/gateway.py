@@ -18,15 +18,15 @@ from firmware_app.store.disk.layout import StateDir
 Facts = Mapping[str, str | int | None]
 _DESCRIPTORS: Final = 4096
 
-# pydicom loads every decoder that is installed as soon as it is imported, and tqdm for downloads.  The process that
-# faces the network must not hold them; without them it also starts 0.3 s sooner and is 34 MB smaller.
+# On import, pydicom loads every installed decoder, and tqdm for downloads.  The process that faces the network must not
+# have them; without them it also starts 0.3 s sooner and is 34 MB smaller.
 _DECODERS: Final = ("numpy", "PIL", "gdcm", "_gdcm", "openjpeg", "jpeg_ls", "pylibjpeg", "pyjpegls", "tqdm")
 
 
 def run(config: Config, ready: Callable[[Facts], None], stop: threading.Event) -> None:
-    """The body of the gateway process: serve until *stop* is set.  *ready* hears the real port.
+    """Body of the gateway process: serve until *stop* is set.  *ready* is called with the actual port.
 
-    Raises what `DicomPort` raises; the whole process is meant to be this function, see `_keep_decoders_out`.
+    Raises what `DicomPort` raises.  To be called only in a process of its own, see `_keep_decoders_out`.
     """
     _allow_descriptors()
     _keep_decoders_out()
@@ -55,13 +55,13 @@ def run(config: Config, ready: Callable[[Facts], None], stop: threading.Event) -
 
 
 def _keep_decoders_out() -> None:
-    """Make importing a decoder fail in this process, for pydicom and for anyone else (None in `sys.modules`)."""
+    """Make importing a decoder fail in this process, for pydicom and any other module (None in `sys.modules`)."""
     for name in _DECODERS:
         sys.modules.setdefault(name, None)  # type: ignore[arg-type]
 
 
 def _allow_descriptors() -> None:
-    """Room for silent connections beside the working ones, as far as the system allows."""
+    """Raise the limit of file descriptors for silent connections, as far as the system allows."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = _DESCRIPTORS if hard == resource.RLIM_INFINITY else min(_DESCRIPTORS, hard)
     if soft != resource.RLIM_INFINITY and soft < wanted:

@@ -1,6 +1,6 @@
 """The importer: one stick, one status for the viewer, one receipt.  It reads headers and renders nothing.
 
-The unit lantern-import@ runs ``python -m firmware_app.processes.importer copy``, and at its end ``… farewell``.
+The unit lantern-import@ runs ``python -m firmware_app.processes.importer copy``, then ``… farewell`` when it ends.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ log = logging.getLogger("lantern.stick")
 
 MARKS = "marks"
 HANDED = Path("/run/lantern/stick")
-"""Where the importer's unit shows it the mounter's socket."""
+"""The folder where the importer's unit makes the mounter's socket visible."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -65,9 +65,9 @@ def copy(config: Config, folder: Path, stop: threading.Event) -> int:
 
 
 def run(config: Config, handed: Handed, stop: threading.Event, signals: Signals | None = None) -> StickStatus | None:
-    """Copy the stick that the mounter has handed over; returns how it ended, None where there is nothing to do.
+    """Copy the stick that the mounter has handed over; returns the final status, None when there is nothing to do.
 
-    Sticks are copied one after the other.  Raises `StateUnusable` where the state cannot be written at all.
+    Sticks are copied one after the other.  Raises `StateUnusable` when the state cannot be written at all.
     """
     signals = signals or Signals()
     state = StateDir(config.state.dir)
@@ -101,13 +101,13 @@ def run(config: Config, handed: Handed, stop: threading.Event, signals: Signals 
 
 
 def farewell(config: Config, signals: Signals | None = None) -> None:
-    """The stick is out, or the importer has ended however it did: say of the last word what is true now."""
+    """Correct the status and the light after the stick was taken out, or after the importer ended in any way."""
     state = StateDir(config.state.dir)
     timekeeping.begin(state, stick_status.NAME)
     status = stick_status.read(state)
     if status is None or presence.is_running(state, stick_status.NAME):
         return
-    if status.is_under_way:  # it was killed, and could not say so
+    if status.is_under_way:  # the importer was killed
         stick_status.write(
             state, replace(status, stage=StickStage.UNFINISHED, reason=Reason.of(StickStopped()), ended=_now())
         )
@@ -119,7 +119,7 @@ def farewell(config: Config, signals: Signals | None = None) -> None:
 
 
 def _put_forward(config: Config, state: StateDir, root: Path, word: Word) -> None:
-    """A new box may find on a stick who it is (docs/decisions/provisioning.md); any other does not look."""
+    """Offer the stick's provisioning files to a new box (docs/decisions/provisioning.md); other boxes ignore them."""
     if config.box.id == UNPROVISIONED and state.provision.is_dir():
         from firmware_app.provisioning import (
             first_start,  # with all of cryptography
@@ -129,7 +129,7 @@ def _put_forward(config: Config, state: StateDir, root: Path, word: Word) -> Non
         try:
             shown = search(root)
             whole = not (shown.unread or shown.overfull) and space.is_all_listed(root, word.kind)
-        except StickError:  # it is out; the copying says so
+        except StickError:  # the stick was pulled; the copying reports it
             return
         for reason in offered_files.from_stick(root, config, first_start.IdentityPaths.of(config), whole=whole):
             log.info("%s", reason.text("en"))
@@ -175,7 +175,7 @@ def _conclude(
 
 
 def _tell(state: StateDir, status: StickStatus) -> None:
-    """For people; a disk that is full for this line may still have room for images."""
+    """Write the status for people; a failure is only logged, because there may still be room for images."""
     try:
         stick_status.write(state, status)
     except OSError as error:

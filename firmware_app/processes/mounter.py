@@ -1,6 +1,7 @@
-"""The mounter, root's only part of a stick: ``python -m firmware_app.processes.mounter NAME``.
+"""The mounter, the only part of the USB import that runs as root: ``python -m firmware_app.processes.mounter NAME``.
 
-NAME is the kernel's, as in sdb1.  The unit lantern-mount@ runs it; while [usb] enabled is false nothing is mounted.
+NAME is the kernel's device name, as in sdb1.  The unit lantern-mount@ runs it.  While [usb] enabled is false nothing is
+mounted.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def mount(config: Config, name: str, stop: threading.Event) -> None:
-    """Look at /dev/*name*, mount it and hand it over until *stop*; so is a refusal, for a person to hear."""
+    """Probe /dev/*name*, mount it and offer it to the importer until *stop*; a refusal is offered in the same way."""
     folder = handover.folder_of(config.usb.mount_root, name)
     folder.mkdir(parents=True, exist_ok=True)
     device, place = Path("/dev", name), folder / FILES
@@ -47,10 +48,10 @@ def mount(config: Config, name: str, stop: threading.Event) -> None:
 
 @contextmanager
 def _attached(device: Path, place: Path) -> Iterator[handover.Word]:
-    """The word on *device*, which is mounted at *place* unless it is refused.
+    """The message for the importer about *device*, which is mounted at *place* unless it is refused.
 
-    Afterwards nothing is mounted and the device is not sealed any more, whatever went wrong and wherever; the seal of
-    a disk that the box runs from is not ours to break.
+    Afterwards nothing is mounted and the device is writable again, after any error too.  A disk that the box runs from
+    is left as it is.
     """
     is_ours = True
     try:

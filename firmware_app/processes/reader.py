@@ -1,6 +1,6 @@
-"""The reader process: reads whatever the door has recorded, closes revisions, and hands summaries to the uplink.
+"""The reader process: reads the images that the door has recorded, closes revisions, passes summaries to the uplink.
 
-It has no network.  Pixels and models are the children's work (`reading/children/`).
+It has no network.  Only its child processes touch pixels and models (`reading/children/`).
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ if TYPE_CHECKING:
 log = logging.getLogger("lantern.reader")
 
 POLL_SECONDS: Final = 0.025
-_LOOK_SECONDS: Final = 0.25  # at what no commit announces: a quiet time that has passed, a child that died idle
+_LOOK_SECONDS: Final = 0.25  # for events without a commit: the end of a quiet time, a child that died while idle
 Ready = Callable[[Mapping[str, str | int | None]], None]
 
 
 def run(config: Config, ready: Ready, stop: threading.Event) -> None:
-    """Body of the reader process: calls *ready* when both children are warm, reads until *stop*.
+    """Body of the reader process: calls *ready* when both children are started, then reads until *stop*.
 
     The caller holds the lock that makes it the only reader of this state.
     """
@@ -44,7 +44,7 @@ def run(config: Config, ready: Ready, stop: threading.Event) -> None:
         ready(reader.warm())
         _watch(reader, clinical, relay, config, ready, stop)
     except Stopped:
-        log.warning("stopped while the database could not be written; what was not written is read again")
+        log.warning("stopped while the database could not be written; the unwritten images are read again")
     finally:
         reader.close()
         if relay is not None:
@@ -55,7 +55,7 @@ def run(config: Config, ready: Ready, stop: threading.Event) -> None:
 def _relay(config: Config, state: StateDir, clinical: Clinical) -> Relay | None:
     if not config.uplink.enabled:
         return None
-    from firmware_app.uplink.relay import Relay  # with all of cryptography, 5 MB
+    from firmware_app.uplink.relay import Relay  # imports cryptography, 5 MB
 
     return Relay.of(config, state, clinical)
 
@@ -63,7 +63,7 @@ def _relay(config: Config, state: StateDir, clinical: Clinical) -> Relay | None:
 def _watch(
     reader: Reader, clinical: Clinical, relay: Relay | None, config: Config, ready: Ready, stop: threading.Event
 ) -> None:
-    """Read whatever comes; a look at `PRAGMA data_version` is all that an idle box costs."""
+    """Read new images; an idle box only polls `PRAGMA data_version`."""
     times, state = TimeChanges(clinical), StateDir(config.state.dir)
 
     def conclude() -> None:

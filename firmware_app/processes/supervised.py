@@ -1,8 +1,8 @@
-"""One process that the supervisor keeps alive: started again whenever it ends, and killed when it hangs.
+"""One process that the supervisor keeps alive: restarted whenever it ends, and killed when it hangs.
 
-It hangs when nothing has come through the pipe of its signs of life (`device.notify`) for longer than its patience.
-Of the time between two looks only a second counts as silence: time in which the supervisor itself did not run (a
-machine that was suspended, everything stopped at once, a database rebuilt) is not counted.
+It hangs when its pipe of signs of life (`notify`) has been silent for longer than its patience.  Between two checks at
+most one second counts as silence, so time in which the supervisor itself did not run (the machine was suspended, all
+processes were stopped, a database was rebuilt) does not count.
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ from firmware_app import notify
 _RESTART_FIRST_S: Final = 0.2
 _RESTART_MOST_S: Final = 10.0
 _STEADY_S: Final = 30.0
-_START_S: Final = 300.0  # before it is ready it loads models from a slow disk, with nothing to say meanwhile
-_PATIENCE_S: Final = {"uplink": 180.0}  # longer than the slowest look-up of a name takes to fail
-_PATIENCE_OF_OTHERS_S: Final = 20.0  # each of them has a main loop that waits for nothing so long without a sign
+_START_S: Final = 300.0  # before it is ready it loads models from a slow disk and gives no sign of life
+_PATIENCE_S: Final = {"uplink": 180.0}  # longer than the slowest failing DNS look-up
+_PATIENCE_OF_OTHERS_S: Final = 20.0  # the main loops of the others give a sign of life more often than this
 _LOOK_MOST_S: Final = 1.0
 
 
 @dataclass
 class Supervised:
-    """One process of the box, whether it runs at the moment or not."""
+    """One process of the box, running or not."""
 
     name: str
     command: list[str]
@@ -43,15 +43,15 @@ class Supervised:
 
     @property
     def patience_s(self) -> float:
-        """For how long it may give no sign of life."""
+        """Seconds that it may be without a sign of life."""
         return _PATIENCE_S.get(self.name, _PATIENCE_OF_OTHERS_S) if self.announced else _START_S
 
     def start(self) -> None:
         self._signs, theirs = os.pipe()
         os.set_blocking(self._signs, False)
         environment = {**os.environ, "LANTERN_SUPERVISOR": str(os.getpid()), notify.PIPE: str(theirs)}
-        # Standard output belongs to the supervisor's own events; a process speaks on stderr.
-        # A group of its own: Ctrl-C at the terminal is the supervisor's to hand on, once.
+        # Standard output is for the supervisor's own events; a process logs to stderr.
+        # A process group of its own, so that Ctrl-C reaches it only once, through the supervisor.
         try:
             self.process = subprocess.Popen(
                 self.command, env=environment, stdin=subprocess.DEVNULL, stdout=sys.stderr, process_group=0,
@@ -73,7 +73,7 @@ class Supervised:
         return status
 
     def hangs(self, now: float) -> bool:
-        """Whether a running process has been silent for longer than its patience; True once for each such time.
+        """Whether a running process has been silent for longer than its patience; True once per such period.
 
         *now* is the monotonic time in seconds.
         """
@@ -91,7 +91,7 @@ class Supervised:
             return False
 
     def has_gone(self, deadline: float) -> bool:
-        """Wait for its end until the monotonic *deadline*; False when it had to be killed then."""
+        """Wait for its end until the monotonic *deadline*; False when it had to be killed."""
         if self.process is None:
             return True
         try:

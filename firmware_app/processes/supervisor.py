@@ -41,15 +41,15 @@ Body = Callable[[Config, Ready, threading.Event], None]
 
 
 class StopSignal(threading.Event):
-    """Set by SIGTERM and SIGINT.  Waits in slices: a signal that the kernel hands to another thread does not end an
-    untimed wait of the main thread, and the handler would never run.
+    """Set by SIGTERM and SIGINT.  It waits in slices: a signal that the kernel delivers to another thread does not end
+    an untimed wait of the main thread, and the handler would never run.
 
     Every main loop asks it, so asking it is also the process's sign of life."""
 
     _SLICE_S = 0.2
 
     def __init__(self, must_end: Callable[[], bool] = lambda: False) -> None:
-        """*must_end* is asked now and then: whether the process should end without a signal."""
+        """*must_end* is polled: whether the process should end without a signal."""
         super().__init__()
         self._must_end, self._asked, self._ending = must_end, time.monotonic(), False
 
@@ -57,7 +57,7 @@ class StopSignal(threading.Event):
         notify.alive()
         if time.monotonic() - self._asked > self._SLICE_S:
             self._asked = time.monotonic()
-            self._ending = self._must_end()  # `set` is the signal handler's, which may come in between
+            self._ending = self._must_end()  # not `set`: the signal handler may call it at the same moment
         return self._ending or super().is_set()
 
     def wait(self, timeout: float | None = None) -> bool:
@@ -81,9 +81,9 @@ def _stop_signal(must_end: Callable[[], bool] = lambda: False) -> StopSignal:
 
 
 def run_process(name: str, config: Config, body: Body | None = None) -> int:
-    """The body of `lantern serve --only NAME`, until SIGTERM or SIGINT.  Returns the exit status.
+    """Run `lantern serve --only NAME` until SIGTERM or SIGINT.  Returns the exit status.
 
-    *body* is the process's own code where this module may not import it.  Raises `StoreDamaged` when it ended because a
+    *body* is the process's code where this module may not import it.  Raises `StoreDamaged` when it ended because a
     database must be rebuilt.
     """
     _die_with_parent()
@@ -91,13 +91,13 @@ def run_process(name: str, config: Config, body: Body | None = None) -> int:
     state = StateDir(config.state.dir)
     mine = mending.needed_by(state, name)
     stop = _stop_signal(lambda: rescue.wanted(state, mine))
-    if name != "uplink":  # whose user may not make these folders, and does not need them
+    if name != "uplink":  # the uplink's user may not make these folders, and does not need them
         _make_room(state)
         state.prepare()
     timekeeping.begin(state, name)
     with presence.held(state, name):
-        presence.withdraw(state, name)  # what a killed predecessor said
-        for database in () if _is_supervised() else mine:  # the supervisor has looked before it started this one
+        presence.withdraw(state, name)  # the record of a killed predecessor
+        for database in () if _is_supervised() else mine:  # the supervisor has checked before the start
             if mending.may_mend(state, database):
                 mending.make_ready(state, database)
         with rescue.ended_by_damage(state, mine):
@@ -135,7 +135,7 @@ def _body(name: str) -> Body:
 
 
 def become_viewer(config_path: Path | None) -> NoReturn:
-    """Be `lantern serve --only viewer`: this process, its pid and its place under systemd go over to the viewer."""
+    """Run `lantern serve --only viewer`: exec the viewer, which keeps this process's pid and systemd unit."""
     command = _command("viewer", config_path)
     os.execv(command[0], command)
 
@@ -149,14 +149,14 @@ def _die_with_parent() -> None:
     if _is_supervised():
         ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
         if os.environ["LANTERN_SUPERVISOR"] != str(os.getppid()):
-            sys.exit(0)  # it died between the two lines
+            sys.exit(0)  # the supervisor died between the two lines
 
 
 # --- the supervisor -----------------------------------------------------------------------------------------------
 
 
 def supervise(config: Config, config_path: Path | None, tell: Callable[[Event], None]) -> int:
-    """Run every process of the box until SIGTERM or SIGINT.  *tell* hears started, ready, ended and stopped events."""
+    """Run every process of the box until SIGTERM or SIGINT.  *tell* gets started, ready, ended and stopped events."""
     stop = _stop_signal()
     state = StateDir(config.state.dir)
     _make_room(state)
@@ -176,8 +176,8 @@ def supervise(config: Config, config_path: Path | None, tell: Callable[[Event], 
                 for one in kept:
                     if one.process is not None or care.may_run(one.name):
                         _tend(one, state, tell)
-                if time.monotonic() >= ballast_due:  # also again, after a full disk had cost it
-                    with suppress(OSError):  # of a disk that fails, which the viewer says, and so has to live
+                if time.monotonic() >= ballast_due:  # also made again after a full disk had released it
+                    with suppress(OSError):  # a failing disk must not end the supervisor: the viewer reports it
                         state.prepare_ballast(config.retention.ballast_mb)
                     ballast_due = time.monotonic() + _BALLAST_S
                 stop.wait(_LOOK_S)
@@ -196,7 +196,7 @@ def _command(name: str, config_path: Path | None) -> list[str]:
 
 
 def _tend(one: Supervised, state: StateDir, tell: Callable[[Event], None]) -> None:
-    """Look after one process: start it when it is due, say when it became ready, notice when it hangs or ended."""
+    """Handle one process: start it when it is due, report when it is ready, notice when it hangs or has ended."""
     if one.process is None:
         if time.monotonic() >= one.due:
             one.start()
@@ -223,14 +223,14 @@ def _tend(one: Supervised, state: StateDir, tell: Callable[[Event], None]) -> No
 
 
 def _give_head_start(kept: list[Supervised]) -> None:
-    """Let gateway and reader have the two cores until the port is open: a modality waits less patiently than people."""
+    """Give gateway and reader the CPU until the port is open, because a modality waits for less time than people."""
     kept[0].followers = tuple(one for one in kept if one.name not in _FIRST)
     for other in kept[0].followers:
         other.due = time.monotonic() + _HEAD_START_S
 
 
 def _stop_all(kept: list[Supervised]) -> None:
-    """SIGTERM to all, then SIGKILL to whoever has not gone in time."""
+    """SIGTERM to all, then SIGKILL to those that have not ended in time."""
     for one in kept:
         if one.process is not None:
             one.process.terminate()

@@ -1,4 +1,4 @@
-"""The uplink process: keeps the line open while there is something to keep, and says how it is."""
+"""The uplink process: keeps the MQTT connection to the hospital open, and records its state."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _SIGNED_BYTES: Final = 128
 
 
 def run(config: Config, ready: Callable[[Mapping[str, str | int | None]], None], stop: threading.Event) -> None:
-    """Body of the uplink process, until *stop*.  It opens nothing of the box but exchange.db and its own keys."""
+    """Body of the uplink process, until *stop*.  Of the box's files it opens only exchange.db and its own keys."""
     state, settings = StateDir(config.state.dir), credentials.handed_over(config.uplink)
     exchange = Exchange(state.exchange_db)
     exchange.require()
@@ -84,19 +84,21 @@ def _keep_open(
                 log.warning("the line was interrupted")
                 exchange.tell(Reason(INTERRUPTED))
         delay = _DELAY_FIRST_S if time.monotonic() - opened > _STEADY_S else min(2 * delay, _DELAY_MOST_S)
-        stop.wait(delay * random.uniform(0.5, 1.0))  # not all boxes of a county at the same instant
+        stop.wait(delay * random.uniform(0.5, 1.0))  # so that the boxes of a county do not all connect at once
 
 
 def _carry(
     exchange: Exchange, publisher: Publisher, connection: Connection, health_seconds: float, stop: threading.Event
 ) -> None:
-    """Send and receive while the line and its last will hold; an idle box looks at `PRAGMA data_version`, once a second
-    at its rows."""
+    """Send and receive while the connection and its last will are valid.
+
+    An idle box polls `PRAGMA data_version`, and its rows once a second.
+    """
     seen, looked, released = -1, 0.0, 0.0
     beat_at = time.monotonic() + health_seconds
     while connection.is_open and not stop.is_set():
         now = time.monotonic()
-        if now - released > _RELEASE_S:  # the broker's rights may have been put right
+        if now - released > _RELEASE_S:  # the broker's access rights may have been corrected
             exchange.release("uplink.broker_refused")
             released = now
         mark = exchange.database.change_mark()
@@ -114,9 +116,9 @@ def _carry(
 
 
 def _receive(exchange: Exchange, topic: str, payload: bytes) -> None:
-    """Keep what the hospital said; the topic was subscribed to, the signature is verified by the reader's side."""
+    """Store a message of the hospital; the reader process verifies its signature."""
     kind = _DOWN.get(topic.rpartition("/")[2])
     if kind is None or len(payload) > MOST_BYTES + _SIGNED_BYTES:
-        log.warning("something that no hospital sends came down the line and was let go")
+        log.warning("a message that no hospital sends was received and ignored")
         return
     exchange.receive(kind, payload)
