@@ -10,6 +10,8 @@ import os
 import signal
 import subprocess
 import time
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -18,6 +20,9 @@ from hypothesis import settings
 from jinja2.bccache import Bucket, BytecodeCache
 
 from firmware_app import clock
+from firmware_app.intake.accept import Door
+from firmware_app.store.clinical.clinical_db import Clinical
+from firmware_app.store.disk.layout import StateDir
 from hospital.house import House
 
 
@@ -52,6 +57,35 @@ def _vouched_for() -> None:
     """Before each test anew: one may have begun to keep time in a state directory, which nobody vouches for."""
     if not clock.stamp().trusted:
         clock.here().learn(time.time(), clock.TimeSource.PERSON)
+
+
+@pytest.fixture
+def state(tmp_path: Path) -> StateDir:
+    """A state directory, prepared."""
+    made = StateDir(tmp_path / "state")
+    made.prepare()
+    return made
+
+
+@pytest.fixture
+def clinical(state: StateDir) -> Iterator[Clinical]:
+    """The clinical database in *state*, with nothing in it."""
+    made = Clinical(state.clinical_db)
+    made.create()
+    yield made
+    made.database.close()
+
+
+@pytest.fixture
+def door(state: StateDir, clinical: Clinical) -> Door:
+    """The one door of all images, for objects of up to 8 MB."""
+    return Door(state, clinical, high_water_free_mb=16, max_object_mb=8)
+
+
+@pytest.fixture
+def at(tmp_path: Path) -> Path:
+    """Where a file lies that is given to the box."""
+    return tmp_path / "given"
 
 
 @pytest.fixture(scope="module")

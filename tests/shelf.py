@@ -5,7 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from firmware_app.config import Config, load
+from firmware_app.provisioning import first_page
 from firmware_app.provisioning import signed_file as provisioning_file
+from firmware_app.provisioning.first_request import FirstResult
 from firmware_app.provisioning.first_start import IdentityPaths
 from firmware_app.provisioning.signed_file import Proof
 from firmware_app.store.disk.layout import StateDir
@@ -24,10 +26,10 @@ def prepared(house: House, out: Path, days: int = 30, **told: str) -> Prepared:
 class Box:
     """A box as it comes from the shelf: software, and nothing that makes it this or that box."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, more: str = "") -> None:
         self.root, self.file = root, root / "etc" / "lantern.toml"
         self.file.parent.mkdir(parents=True)
-        self.file.write_text(f'[state]\ndir = "{root / "state"}"\n[dicom]\nport = 0\n')
+        self.file.write_text(f'[state]\ndir = "{root / "state"}"\n[dicom]\nport = 0\n{more}')
         self.state = StateDir(root / "state")
         self.state.prepare()
 
@@ -42,6 +44,12 @@ class Box:
     def take(self, file: Path, proof: Proof | None = None) -> str:
         offer = provisioning_file.read(file)
         return provisioning_file.take(offer, self.config, self.places, proof).made.encode().decode()
+
+    def answered(self) -> FirstResult:
+        """Root's answer to the request that waits."""
+        made = first_page.answer(self.config, self.places)
+        assert made is not None
+        return made
 
     def everything(self) -> dict[str, bytes]:
         return {str(path): path.read_bytes() for path in sorted(self.root.rglob("*")) if path.is_file()}

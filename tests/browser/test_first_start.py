@@ -26,13 +26,6 @@ from tests.browser.clinic import PASSWORD, Clinic, Person, clinic, needed
 pytestmark = pytest.mark.timeout(600)  # three boxes are started, and two of them once more
 
 
-@pytest.fixture(scope="module")
-def house(tmp_path_factory: pytest.TempPathFactory) -> House:
-    made = House(tmp_path_factory.mktemp("hospital"))
-    made.establish("mqtt.hospital.example", 8883)
-    return made
-
-
 class NewBox:
     """An installed box from the shelf: four processes, and beside them what systemd runs when the page asks."""
 

@@ -16,9 +16,6 @@ from firmware_app.store.disk.layout import StateDir
 from tests.objects import file_of, film, new_uid
 from tests.peers import need_root
 from tests.small_disk import small_disk
-from tests.unit.test_accept import clinical as clinical
-from tests.unit.test_accept import door as door
-from tests.unit.test_accept import state as state
 
 
 @pytest.mark.parametrize("options", ["size=24m", "size=64m,nr_inodes=40"])

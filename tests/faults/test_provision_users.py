@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from firmware_app.provisioning import first_page, first_request
+from firmware_app.provisioning import first_request
 from tests.peers import REPOSITORY, need_root
 from tests.shelf import Box
 
@@ -76,8 +76,7 @@ def test_the_importer_cannot_ask_in_the_viewers_name(box: Box, does: str) -> Non
     lock = (box.state.run / "viewer.lock").stat()
     assert (lock.st_uid, lock.st_mode & 0o777) == (VIEWER_ID, 0o660)
     as_user(box, IMPORTER_ID, does)
-    told = first_page.answer(box.config, box.places)
-    assert told is not None
+    told = box.answered()
     assert told.reason.code == "provision.request"
     assert "another user" in told.text("en")
     assert box.config.box.id == "unprovisioned"
@@ -88,9 +87,7 @@ def test_a_request_of_the_viewer_that_has_two_names_is_not_heard(box: Box) -> No
     """What the second name was made for nobody can say."""
     as_user(box, VIEWER_ID, f"first_request.ask(state, FirstRequest(answers={ANSWERS!r}))")
     os.link(box.state.provision / "request.json", box.state.run / "kept")
-    told = first_page.answer(box.config, box.places)
-    assert told is not None
-    assert told.reason.details == {"detail": "another user can have written it"}
+    assert box.answered().reason.details == {"detail": "another user can have written it"}
 
 
 def test_a_folder_that_cannot_be_read_leaves_no_file_the_only_one(box: Box) -> None:

@@ -10,22 +10,19 @@ from pathlib import Path
 
 import pytest
 
-from firmware_app.config import load
 from firmware_app.errors import ExportFolderUnusable, ExportUnsure
 from firmware_app.exporting import sealed_case
 from firmware_app.intake.stick.file_system import FileSystem
 from firmware_app.sealed.sealed_export import HEAD
-from firmware_app.store.clinical.exports import Exports
 from firmware_app.store.disk.layout import sync_directory
 from hospital import cli as hospital_cli
 from hospital.house import House
+from tests.exporting_rig import Box
+from tests.exporting_rig import box as box
+from tests.exporting_rig import house as house
 from tests.faults import sticks
 from tests.faults.loopfs import run
 from tests.peers import peer
-from tests.process.test_export import Box
-from tests.unit import test_stick_export
-
-box, house = test_stick_export.box, test_stick_export.house
 
 
 class Mounted:
@@ -76,14 +73,13 @@ def stick(tmp_path: Path) -> Iterator[Mounted]:
 def test_a_case_is_sealed_onto_a_stick_and_opened_at_the_hospital(
     box: Box, house: House, stick: Mounted, tmp_path: Path
 ) -> None:
-    case, exports = box.case, Exports(box.clinical.database)
-    written, _ = sealed_case.seal_case(load(), exports, case, stick.place, person="li", looked=True)
+    written = box.seal(stick.place)
     assert written is not None
     stick.unmount()
     stick.mount()  # nothing of it is in a memory any more
     words = ["open", str(written), "--out", str(tmp_path / "out"), "--dir", str(house.root)]
     assert hospital_cli.main(words) == 0
-    assert len(list((tmp_path / "out" / f"clinic-7-{case}").glob("*.dcm"))) == 2
+    assert len(list((tmp_path / "out" / f"clinic-7-{box.case}").glob("*.dcm"))) == 2
 
 
 def fill(path: Path) -> None:
@@ -99,12 +95,10 @@ def test_a_full_stick_is_said_to_be_full_and_keeps_nothing_of_the_case(box: Box,
         fill(before)
     size = before.stat().st_size
     with pytest.raises(ExportFolderUnusable) as full:
-        sealed_case.seal_case(
-            load(), Exports(box.clinical.database), box.case, stick.place, person="li", looked=True
-        )  # fmt: skip
+        box.seal(stick.place)
     assert full.value.detail == "No space left on device"
     assert [(path.name, path.stat().st_size) for path in stick.place.iterdir()] == [("mine", size)]
-    assert [entry.action for entry in box.audited()] == ["export.begun", "export.stopped"]
+    assert box.actions == ["export.begun", "export.stopped"]
     assert list(box.state.root.glob(".exporting-*")) == []
 
 
@@ -117,10 +111,8 @@ def test_a_stick_that_is_pulled_out_as_the_case_gets_its_name_leaves_nobody_sure
 
     monkeypatch.setattr(sealed_case, "sync_directory", pulled)
     with pytest.raises(ExportUnsure) as unsure:
-        sealed_case.seal_case(
-            load(), Exports(box.clinical.database), box.case, stick.place, person="li", looked=True
-        )  # fmt: skip
-    assert [entry.action for entry in box.audited()] == ["export.begun", "export.unknown"]
+        box.seal(stick.place)
+    assert box.actions == ["export.begun", "export.unknown"]
     stick.unmount()
     stick.mount()
     for file in stick.place.iterdir():  # there or not: that is what was said
@@ -139,10 +131,8 @@ def test_a_stick_that_is_pulled_out_holds_no_file_that_looks_like_a_case(
             stick.pull()
 
     with pytest.raises(ExportFolderUnusable):
-        sealed_case.seal_case(
-            load(), Exports(box.clinical.database), box.case, stick.place, person="li", looked=True, on_progress=pull
-        )
-    assert [entry.action for entry in box.audited()] == ["export.begun", "export.stopped"]
+        box.seal(stick.place, on_progress=pull)
+    assert box.actions == ["export.begun", "export.stopped"]
     stick.unmount()
     stick.mount()
     left = list(stick.place.iterdir())
@@ -155,7 +145,5 @@ def test_a_stick_that_is_pulled_out_holds_no_file_that_looks_like_a_case(
         assert hospital_cli.main(words) == 1
         assert "hospital.carried_unknown" in capsys.readouterr().err
     # Put in again, it takes the case.
-    written, _ = sealed_case.seal_case(
-        load(), Exports(box.clinical.database), box.case, stick.place, person="li", looked=True
-    )
+    written = box.seal(stick.place)
     assert written is not None

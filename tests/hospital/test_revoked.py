@@ -19,13 +19,6 @@ from hospital.keys import authority, keyring, revocation
 from hospital.line import ingest
 
 
-@pytest.fixture
-def house(tmp_path: Path) -> House:
-    made = House(tmp_path / "hospital")
-    made.establish("127.0.0.1", 8883)
-    return made
-
-
 def enrol(house: House, folder: Path, *, replace: bool = False) -> None:
     if not folder.exists():
         provision.begin(folder, "clinic-7", house.bundle_file)

@@ -13,7 +13,6 @@ from firmware_app.reading.children.decoder import Decoded, Decoder
 from tests.peers import pydicom_file
 from tests.unit.test_cut_files import NAMES, SPEC
 from tests.unit.test_cut_files import child as child
-from tests.unit.test_cut_files import door as door
 
 
 @pytest.mark.parametrize("name", NAMES)

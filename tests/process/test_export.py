@@ -4,81 +4,32 @@ from __future__ import annotations
 
 import hashlib
 import json
-from pathlib import Path
 
 import pytest
 from PIL import Image
 from pydicom import dcmread
 
 from firmware_app.commands import user
-from firmware_app.commands.cli import main
 from firmware_app.config import Config, load
 from firmware_app.errors import ExportGaveUp, ExportThere, ReferencesLost
 from firmware_app.exporting import folder as export
-from firmware_app.intake.accept import Door
 from firmware_app.store.accounts.accounts_db import Role
-from firmware_app.store.accounts.audit import Audit, AuditEntry
-from firmware_app.store.clinical.clinical_db import Clinical
 from firmware_app.store.clinical.exports import Exports
-from firmware_app.store.disk.layout import StateDir
 from firmware_app.store.disk.references import KEY_FILE, References
+from hospital.house import House
 from tests import films
-
-STUDY = "1.2.826.0.1.3680043.9.77"
-
-
-class Box:
-    """A box with one case of two films by the same patient, and the account of li."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.stick = folder / "stick"
-        self.stick.mkdir()
-        self.state = StateDir(folder / "state")
-        self.state.prepare()
-        self.clinical = Clinical(self.state.clinical_db)
-        self.clinical.create()
-        self.case = ""
-        for number in range(2):
-            film = films.film(films.shapes(number), StudyInstanceUID=STUDY, PatientName="Zhang^San", PatientID="P-4711")
-            self.case = self.take(films.save(folder, f"{number}.dcm", film))
-        accounts = user.accounts(load())
-        code = accounts.first_claim()
-        assert code
-        assert accounts.redeem(code, "li", "hash")
-        accounts.database.close()
-
-    def take(self, path: Path) -> str:
-        door = Door(self.state, self.clinical, high_water_free_mb=1, max_object_mb=64)
-        instance = door.accept_file(path).instance
-        (row,) = self.clinical.database.connection.execute(
-            "SELECT case_reference FROM instances WHERE reference = ?", (instance,)
-        )
-        return str(row[0])
-
-    def run(self, *more: str, case: str | None = None, person: str = "li") -> int:
-        where = ["--to", str(self.stick), "--person", person]
-        return main(["case", "export", case or self.case, *where, "--looked", *more])
-
-    def audited(self) -> list[AuditEntry]:
-        entries = reversed(Audit(self.clinical.database).latest(99))
-        return [entry for entry in entries if entry.action.startswith("export.")]
+from tests.exporting_rig import STUDY, Box
+from tests.exporting_rig import box as box
+from tests.exporting_rig import house as house
 
 
-@pytest.fixture
-def box(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Box:
-    monkeypatch.setenv("LANTERN_STATE__DIR", str(tmp_path / "state"))
-    monkeypatch.setenv("LANTERN_BOX__LANGUAGE", "en")
-    monkeypatch.setenv("LANTERN_EXPORT__ENABLED", "true")
-    return Box(tmp_path)
-
-
+@pytest.mark.parametrize("way", ["--stick", "--to"])
 def test_export_is_off_until_somebody_switches_it_on(
-    box: Box, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    box: Box, house: House, way: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert Config().export.enabled is False
     monkeypatch.delenv("LANTERN_EXPORT__ENABLED")
-    assert box.run() == 1
+    assert box.run(way=way) == 1
     assert "export.off" in capsys.readouterr().err
     assert list(box.stick.iterdir()) == []
     assert box.audited() == []
@@ -155,9 +106,10 @@ def test_what_came_while_the_export_ran_is_not_written_over_either(box: Box) -> 
     assert (final / "file").read_text() == "final"
 
 
+@pytest.mark.parametrize("way", ["--stick", "--to"])
 @pytest.mark.parametrize("kind", ["link", "missing", "file", "state"])
 def test_a_link_a_file_or_the_box_s_own_folder_takes_no_export(
-    box: Box, kind: str, capsys: pytest.CaptureFixture[str]
+    box: Box, house: House, kind: str, way: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     target = box.folder / "target"
     if kind == "link":
@@ -165,7 +117,7 @@ def test_a_link_a_file_or_the_box_s_own_folder_takes_no_export(
     elif kind == "file":
         target.write_text("mine")
     where = box.state.images if kind == "state" else target
-    assert main(["case", "export", box.case, "--to", str(where), "--person", "li", "--looked"]) == 1
+    assert box.run(way=way, to=where) == 1
     assert "export.folder" in capsys.readouterr().err
     assert list(box.stick.iterdir()) == []
 
@@ -180,7 +132,7 @@ def test_ctrl_c_leaves_nothing_behind_and_the_audit_knows(box: Box, capsys: pyte
             load(), Exports(box.clinical.database), box.case, box.stick, person="li", looked=True, on_progress=interrupt
         )
     assert list(box.stick.iterdir()) == []
-    assert [entry.action for entry in box.audited()] == ["export.begun", "export.stopped"]
+    assert box.actions == ["export.begun", "export.stopped"]
 
 
 def test_a_picture_and_a_broken_film_stay_and_their_neighbours_leave(

@@ -18,7 +18,6 @@ from pathlib import Path
 import pytest
 
 from firmware_app import progress
-from firmware_app.commands.cli import main
 from firmware_app.config import Config, load
 from firmware_app.errors import ExportHeld, ExportUnrecorded
 from firmware_app.exporting import folder as export
@@ -32,11 +31,10 @@ from firmware_app.store.disk import lockfile
 from firmware_app.store.disk.layout import free_bytes, sync_directory
 from firmware_app.store.rescue import mending
 from hospital.house import House
-from tests.process.test_export import Box
+from tests.exporting_rig import Box
+from tests.exporting_rig import house as house
 from tests.small_disk import small_disk
-from tests.unit import test_stick_export
 
-house = test_stick_export.house
 BEGUN = ["export.begun"]
 
 
@@ -81,10 +79,6 @@ def exported(box: Box, at_last: object = None) -> None:
     )
 
 
-def actions(box: Box) -> list[str]:
-    return [entry.action for entry in box.audited()]
-
-
 def start(box: Box) -> None:
     """As the box does at each start."""
     box.clinical.database.close()
@@ -101,7 +95,7 @@ def test_a_disk_that_fills_before_the_last_line_of_the_audit_costs_the_ballast(b
     box.state.prepare_ballast(1)
     exported(box, lambda: fill(box))
     assert not box.state.ballast.exists()
-    assert actions(box) == ["export.begun", "export.done"]
+    assert box.actions == ["export.begun", "export.done"]
 
 
 def test_an_export_whose_end_finds_no_room_is_said_to_be_whole_and_unrecorded(
@@ -112,7 +106,7 @@ def test_an_export_whose_end_finds_no_room_is_said_to_be_whole_and_unrecorded(
     said = capsys.readouterr().err
     assert f"export.unrecorded: 2 of 2 images were exported to {box.stick / box.case}" in said
     assert len(list((box.stick / box.case).iterdir())) == 3
-    assert actions(box) == BEGUN
+    assert box.actions == BEGUN
     assert doctor(box) == [box.case], "shown before the next start too"
 
 
@@ -120,7 +114,7 @@ def test_an_export_without_an_end_is_closed_as_one_of_unknown_end_at_the_next_st
     with pytest.raises(ExportUnrecorded):
         exported(box, lambda: fill(box))
     Exports(box.clinical.database).close_left()
-    assert actions(box) == BEGUN, "the disk is still full, and that is no reason to fail"
+    assert box.actions == BEGUN, "the disk is still full, and that is no reason to fail"
     free(box)
     for _ in range(2):
         start(box)
@@ -134,12 +128,12 @@ def test_an_export_without_an_end_is_closed_as_one_of_unknown_end_at_the_next_st
 def test_the_next_export_closes_what_the_one_before_left_open(box: Box) -> None:
     Exports(box.clinical.database).telling(box.case, "li").begin(images=2, looked=1)  # and the power was cut
     exported(box)
-    assert actions(box) == ["export.begun", "export.unknown", "export.begun", "export.done"]
+    assert box.actions == ["export.begun", "export.unknown", "export.begun", "export.done"]
 
 
 def test_an_export_that_is_under_way_is_left_alone(box: Box) -> None:
     exported(box, lambda: mending.make_ready(box.state, box.state.clinical_db))
-    assert actions(box) == ["export.begun", "export.done"]
+    assert box.actions == ["export.begun", "export.done"]
     seen: list[list[str | None]] = []
     (box.stick / box.case).rename(box.folder / "before")
     exported(box, lambda: seen.append(doctor(box)))
@@ -156,7 +150,7 @@ def test_what_stopped_an_export_is_told_also_when_the_audit_takes_no_line(box: B
     assert list(box.stick.iterdir()) == []
     free(box)
     start(box)
-    assert actions(box) == ["export.begun", "export.unknown"]
+    assert box.actions == ["export.begun", "export.unknown"]
 
 
 @pytest.mark.parametrize("way", ["--stick", "--to"])
@@ -170,10 +164,10 @@ def test_ctrl_c_when_the_case_has_its_name_is_not_called_stopped(
 
     for module in (export, sealed_case):
         monkeypatch.setattr(module, "sync_directory", interrupted)
-    assert main(["case", "export", box.case, way, str(box.stick), "--person", "li", "--looked"]) == 1
+    assert box.run(way=way) == 1
     (there,) = box.stick.iterdir()
     assert f"export.unsure: The case may be at {there}, or not: " in capsys.readouterr().err
-    assert actions(box) == ["export.begun", "export.unknown"]
+    assert box.actions == ["export.begun", "export.unknown"]
     assert doctor(box) == [box.case]
 
 
@@ -192,7 +186,7 @@ def test_ctrl_c_at_the_last_line_of_the_audit_comes_too_late(
     monkeypatch.setattr(Telling, "end", interrupted)
     assert box.run() == 0
     assert "2 of 2 images exported to" in capsys.readouterr().out
-    assert actions(box) == ["export.begun", "export.done"]
+    assert box.actions == ["export.begun", "export.done"]
     assert doctor(box) == []
 
 
@@ -209,7 +203,7 @@ def test_ctrl_c_right_after_the_first_line_of_the_audit_leaves_no_open_beginning
 
     monkeypatch.setattr(Telling, "begin", interrupted)
     assert box.run() == 130
-    assert actions(box) == ([] if when == "before" else ["export.begun", "export.stopped"])
+    assert box.actions == ([] if when == "before" else ["export.begun", "export.stopped"])
     assert doctor(box) == []
     assert list(box.stick.iterdir()) == []
 
@@ -253,7 +247,7 @@ def await_begun(box: Box, exporting: subprocess.Popen[bytes] | None = None) -> N
 
 def nothing_is_left(box: Box) -> None:
     assert list(box.stick.iterdir()) == list(box.state.root.glob(".exporting-*")) == []
-    assert actions(box) == ["export.begun", "export.stopped"]
+    assert box.actions == ["export.begun", "export.stopped"]
 
 
 @pytest.mark.parametrize("way", ["--stick", "--to"])
@@ -267,10 +261,10 @@ def test_a_disk_that_fails_when_the_case_has_got_its_name_leaves_nobody_sure(
 
     for module in (export, sealed_case):
         monkeypatch.setattr(module, "sync_directory", failing)
-    assert main(["case", "export", box.case, way, str(box.stick), "--person", "li", "--looked"]) == 1
+    assert box.run(way=way) == 1
     (there,) = box.stick.iterdir()
     assert f"export.unsure: The case may be at {there}, or not: " in capsys.readouterr().err
-    assert actions(box) == ["export.begun", "export.unknown"]
+    assert box.actions == ["export.begun", "export.unknown"]
 
 
 def test_a_stick_that_is_out_before_the_last_word_costs_that_word(
@@ -283,9 +277,9 @@ def test_a_stick_that_is_out_before_the_last_word_costs_that_word(
         return told(path, config)
 
     monkeypatch.setattr(sealed_case, "told", out)
-    assert main(["case", "export", box.case, "--stick", str(box.stick), "--person", "li", "--looked"]) == 0
+    assert box.run(way="--stick") == 0
     assert capsys.readouterr().out.splitlines()[-1].startswith("It is sealed; only the hospital opens it: ")
-    assert actions(box) == ["export.begun", "export.done"]
+    assert box.actions == ["export.begun", "export.done"]
 
 
 def test_what_an_earlier_version_wrote_has_ended(box: Box) -> None:
@@ -294,7 +288,7 @@ def test_what_an_earlier_version_wrote_has_ended(box: Box) -> None:
     log.record(audit.CONSOLE, "export.begun", box.case, account="li", images=2, looked=1)
     log.record(audit.CONSOLE, DONE, box.case, account="li", exported=2, refused=0)
     start(box)
-    assert actions(box) == ["export.begun", "export.done"]
+    assert box.actions == ["export.begun", "export.done"]
     assert doctor(box) == []
 
 
@@ -305,7 +299,7 @@ def test_where_the_lock_cannot_be_had_nothing_leaves_and_that_is_said(
         assert box.run() == 1
     assert "store.unusable: " in capsys.readouterr().err
     assert list(box.stick.iterdir()) == []
-    assert actions(box) == []
+    assert box.actions == []
 
 
 def lock_of(box: Box) -> Path:
@@ -345,7 +339,7 @@ def test_who_keeps_the_lock_keeps_no_export_waiting_for_ever(
         capsys.readouterr().err
     )
     assert list(box.stick.iterdir()) == []
-    assert actions(box) == []
+    assert box.actions == []
     assert box.run() == 0
 
 
@@ -359,7 +353,7 @@ def test_a_disk_that_knows_no_locks_keeps_no_case_in(box: Box, monkeypatch: pyte
     with Exports(box.clinical.database).under_way():
         assert doctor(box) == []
     exported(box)
-    assert actions(box) == ["export.begun", "export.done"]
+    assert box.actions == ["export.begun", "export.done"]
 
 
 def test_an_old_lock_on_a_disk_that_became_read_only_is_no_obstacle(tmp_path: Path) -> None:
@@ -375,5 +369,5 @@ def test_an_old_lock_on_a_disk_that_became_read_only_is_no_obstacle(tmp_path: Pa
 
 
 def test_the_console_lists_what_was_exported_as_before(box: Box) -> None:
-    assert main(["case", "export", box.case, "--to", str(box.stick), "--person", "li", "--looked"]) == 0
+    assert box.run(way="--to") == 0
     assert doctor(box) == []

@@ -16,10 +16,8 @@ import pytest
 
 from firmware_app.care import preparation
 from firmware_app.commands.cli import main
-from firmware_app.config import load
 from firmware_app.errors import ExportNoRoom, StateUnusable
 from firmware_app.exporting import folder as export
-from firmware_app.exporting import sealed_case
 from firmware_app.exporting.departure import ExportOutcome
 from firmware_app.intake.spool import empty_incoming
 from firmware_app.store.clinical import exports as store_exports
@@ -27,13 +25,11 @@ from firmware_app.store.clinical.exports import Exports
 from firmware_app.store.disk import staging
 from firmware_app.store.disk.layout import StateDir, free_bytes
 from hospital.house import House
+from tests.exporting_rig import Box, opened, sealed
+from tests.exporting_rig import house as house
 from tests.peers import need_root
-from tests.process.test_export import Box
 from tests.small_disk import small_disk
-from tests.unit import test_stick_export
-from tests.unit.test_stick_export import opened, sealed
 
-house = test_stick_export.house
 _CLINICAL, _NOBODY = 54321, 65534
 _KEPT_MB, _BALLAST_MB = 16, 2
 
@@ -125,7 +121,7 @@ def test_what_goes_wrong_on_the_box_s_own_disk_is_not_said_of_the_stick(
 
     before_sealing(lose)
     with pytest.raises(StateUnusable, match="No such file"):
-        sealed_case.seal_case(load(), Exports(box.clinical.database), box.case, box.stick, person="li", looked=True)
+        box.seal()
     assert list(box.stick.iterdir()) == []
 
 
@@ -213,18 +209,18 @@ def test_an_export_leaves_the_room_that_images_need(
     box: Box, house: House, way: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     fill(box, 400_000)
-    assert main(["case", "export", box.case, way, str(box.stick), "--person", "li", "--looked"]) == 1
+    assert box.run(way=way) == 1
     assert f"{ExportNoRoom.code}: The box's own disk has {_KEPT_MB} MB left" in capsys.readouterr().err
     assert free_bytes(box.state.root) > _KEPT_MB * 1_000_000
     assert list(box.stick.iterdir()) == stages(box.state) == []
-    assert [entry.action for entry in box.audited()] == ["export.begun", "export.stopped"]
+    assert box.actions == ["export.begun", "export.stopped"]
 
 
 @small
 def test_an_object_that_is_sealed_on_the_box_s_own_disk_is_counted_twice(box: Box, house: House) -> None:
     fill(box, 1_500_000)
     with pytest.raises(ExportNoRoom):
-        sealed_case.seal_case(load(), Exports(box.clinical.database), box.case, box.stick, person="li", looked=True)
+        box.seal()
     assert box.run() == 0, "one copy has room"
 
 
@@ -248,7 +244,7 @@ def test_what_lies_on_the_box_s_own_disk_until_it_is_sealed_leaves_room_for_the_
         assert "Delete nothing on it by hand." in said
         assert "room_mb" in said
         assert list(box.stick.iterdir()) == stages(box.state) == []
-    assert [entry.action for entry in box.audited()] == ["export.begun", "export.stopped"]
+    assert box.actions == ["export.begun", "export.stopped"]
 
 
 def test_an_export_to_another_disk_asks_for_no_room_on_the_box_s_own(box: Box, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -263,4 +259,4 @@ def test_a_full_stick_is_named_by_an_open_export_too(box: Box, capsys: pytest.Ca
         assert box.run() == 1
         assert f"export.folder: The folder {box.stick} cannot take the export: No space left" in capsys.readouterr().err
         assert list(box.stick.iterdir()) == []
-    assert [entry.action for entry in box.audited()] == ["export.begun", "export.stopped"]
+    assert box.actions == ["export.begun", "export.stopped"]

@@ -20,7 +20,6 @@ from firmware_app.health import doctor
 from firmware_app.provisioning import console, first_page, first_request, first_start, naming, offered_files, tpm
 from firmware_app.provisioning.first_page import DONE
 from firmware_app.provisioning.first_request import FirstRequest
-from firmware_app.provisioning.first_start import IdentityPaths
 from firmware_app.store.disk.layout import StateDir
 from firmware_app.system_program import ProgramFailed
 from hospital.house import House
@@ -58,13 +57,8 @@ def box(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Box:
     monkeypatch.setattr(first_start, "_SYSTEMD", tmp_path / "systemd")
     monkeypatch.setattr(first_start, "DEFAULT_PATH", tmp_path / "box" / "etc" / "lantern.toml")
     monkeypatch.setattr(first_start, "_ZONE_S", SOON_S)
+    assert made.places.machine == made.root, "nothing of the machine that runs the tests is touched"
     return made
-
-
-def places(box: Box) -> IdentityPaths:
-    found = IdentityPaths.of(box.config, box.file)
-    assert found.machine == box.root
-    return found
 
 
 @contextlib.contextmanager
@@ -84,8 +78,7 @@ def test_a_machine_that_takes_no_time_zone_is_a_box_all_the_same_and_says_so(
 ) -> None:
     installed("timedatectl", script)
     first_request.ask(box.state, FirstRequest(answers=ANSWERS))
-    made = first_page.answer(box.config, places(box))
-    assert made is not None
+    made = box.answered()
     assert (made.reason.code, box.config.box.id) == (DONE, "clinic-7")
     (undone,) = made.undone
     assert undone.code == "provision.zone_not_set"
@@ -104,9 +97,7 @@ def test_what_was_told_once_more_is_answered_as_before_and_sets_the_time_zone_at
 
     def told(**changed: str) -> first_request.FirstResult:
         first_request.ask(box.state, FirstRequest(answers={**ANSWERS, **changed}))
-        made = first_page.answer(box.config, places(box))
-        assert made is not None
-        return made
+        return box.answered()
 
     first, again = told(), told()
     assert again == replace(first, request=again.request)
@@ -115,14 +106,13 @@ def test_what_was_told_once_more_is_answered_as_before_and_sets_the_time_zone_at
     installed("timedatectl", "exit 0")
     at_last = told()
     assert (at_last.reason.code, at_last.undone) == (DONE, ())
-    assert not places(box).zone.exists()
+    assert not box.places.zone.exists()
 
 
 def test_a_time_zone_that_was_taken_is_not_spoken_of(box: Box, installed: Installed) -> None:
     installed("timedatectl", "exit 0")
     first_request.ask(box.state, FirstRequest(answers=ANSWERS))
-    made = first_page.answer(box.config, places(box))
-    assert made is not None
+    made = box.answered()
     assert (made.reason.code, made.undone) == (DONE, ())
 
 
@@ -134,7 +124,7 @@ def test_where_nobody_says_whether_there_is_a_chip_no_key_is_made(
     installed("systemd-creds", script)
     monkeypatch.setattr(tpm, "_ASK_S", SOON_S)
     first_request.ask(box.state, FirstRequest(answers=ANSWERS))
-    refused = first_page.answer(box.config, places(box), tpm.chip)
+    refused = first_page.answer(box.config, box.places, tpm.chip)
     assert refused is not None
     assert refused.reason.code == SealingFailed.code
     assert WORDS[script] in str(refused.reason.details["detail"])
@@ -283,16 +273,13 @@ KINDS = (a_folder, a_full_folder, a_pipe, a_link, a_link_to_nothing, a_socket, a
 @pytest.mark.parametrize("kind", KINDS)
 def test_what_is_no_request_is_refused_in_words_and_out_of_the_way(box: Box, kind: Callable[[Path], None]) -> None:
     kind(box.state.provision / "request.json")
-    told = first_page.answer(box.config, places(box))
-    assert told is not None
+    told = box.answered()
     assert told.reason.code == "provision.request"
     assert "Open the page and answer again" in told.text("en")
     assert not first_request.waits(box.state)  # else systemd would wake root for it again and again
-    assert first_page.answer(box.config, places(box)) is None
+    assert first_page.answer(box.config, box.places) is None
     first_request.ask(box.state, FirstRequest(answers=ANSWERS))
-    done = first_page.answer(box.config, places(box))
-    assert done is not None
-    assert done.reason.code == DONE
+    assert box.answered().reason.code == DONE
 
 
 @pytest.mark.timeout(60)  # whoever waits for a pipe waits for ever
@@ -301,8 +288,7 @@ def test_what_is_no_offered_file_is_refused_in_words(box: Box, kind: Callable[[P
     (box.state.provision / "offered").mkdir()
     kind(box.state.provision / "offered" / "clinic-7.lantern.json")
     first_request.ask(box.state, FirstRequest(file="clinic-7"))
-    told = first_page.answer(box.config, places(box))
-    assert told is not None
+    told = box.answered()
     assert told.reason.code == "provision.file"
     assert not first_request.waits(box.state)
 
@@ -310,7 +296,7 @@ def test_what_is_no_offered_file_is_refused_in_words(box: Box, kind: Callable[[P
 def test_a_folder_where_the_answer_goes_is_put_aside_with_what_is_in_it(box: Box) -> None:
     a_full_folder(box.state.provision / "result.json")
     first_request.ask(box.state, FirstRequest(answers={"box": "-"}))
-    made = first_page.answer(box.config, places(box))
+    made = first_page.answer(box.config, box.places)
     assert first_request.result(box.state) == made
     (aside,) = box.state.provision.glob(".result.json.*/something")
     assert aside.read_text() == "of somebody"
@@ -333,8 +319,7 @@ def test_a_folder_where_an_answer_or_a_request_is_written_first_is_put_out_of_th
     for name in (".request.json.new", ".result.json.new"):
         plant(box.state.provision / name)
     first_request.ask(box.state, FirstRequest(answers={"box": "-"}))
-    made = first_page.answer(box.config, places(box))
-    assert made is not None
+    made = box.answered()
     assert first_request.result(box.state) == made
     assert not first_request.waits(box.state)
 

@@ -18,13 +18,6 @@ ANSWERS = {"box": "clinic-7", "clinic": "X", "language": "en", "zone": "Asia/Sha
 
 
 @pytest.fixture
-def house(tmp_path: Path) -> House:
-    made = House(tmp_path / "hospital")
-    made.establish("mqtt.hospital.example", 8883)
-    return made
-
-
-@pytest.fixture
 def box(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Box:
     """Its file says one thing, and the environment of whoever provisions it three others."""
     made = Box(tmp_path / "box")

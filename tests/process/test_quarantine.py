@@ -12,7 +12,6 @@ from firmware_app.errors import (
 from firmware_app.health import doctor as health
 from firmware_app.store.clinical.clinical_db import Clinical
 from tests.unit.test_quarantine import NAME, admitted, cannot
-from tests.unit.test_quarantine import clinical as clinical
 
 
 def test_the_doctor_lists_the_newest_and_counts_every_reason(clinical: Clinical) -> None:

@@ -10,8 +10,6 @@ from pathlib import Path
 import pytest
 from pydicom import dcmread
 
-from firmware_app.commands.cli import main
-from firmware_app.config import load
 from firmware_app.errors import (
     CarriedKeyRetired,
     ExportThere,
@@ -23,14 +21,12 @@ from firmware_app.provisioning import provision, tpm
 from firmware_app.sealed.envelope import sign
 from firmware_app.sealed.sealed_export import HEAD
 from firmware_app.sealed.summary import Keys, Kind
-from firmware_app.store.clinical.exports import Exports
 from firmware_app.store.exchange.exchange_db import Exchange
 from hospital.house import House
 from hospital.keys import keyring
-from tests.process.test_export import STUDY, Box
-from tests.process.test_export import box as box
-from tests.unit.test_stick_export import BOX, carried, opened, sealed
-from tests.unit.test_stick_export import house as house
+from tests.exporting_rig import BOX, STUDY, Box, carried, opened, sealed
+from tests.exporting_rig import box as box
+from tests.exporting_rig import house as house
 
 
 def test_a_case_leaves_as_one_file_that_only_the_hospital_opens(
@@ -63,9 +59,7 @@ def test_what_came_while_it_was_sealed_is_not_written_over(box: Box, house: Hous
         (box.stick / f"{box.case}{sealed_case.SUFFIX}").write_text("mine")
 
     with pytest.raises(ExportThere):
-        sealed_case.seal_case(
-            load(), Exports(box.clinical.database), box.case, box.stick, person="li", looked=True, on_progress=come
-        )
+        box.seal(on_progress=come)
     assert [path.read_text() for path in box.stick.iterdir()] == ["mine"]
     assert box.audited()[-1].action == "export.stopped"
 
@@ -77,11 +71,9 @@ def test_ctrl_c_leaves_nothing_behind_and_the_audit_knows_of_a_sealed_one_too(bo
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        sealed_case.seal_case(
-            load(), Exports(box.clinical.database), box.case, box.stick, person="li", looked=True, on_progress=interrupt
-        )
+        box.seal(on_progress=interrupt)
     assert list(box.stick.iterdir()) == list(box.state.root.glob(".exporting-*")) == []
-    assert [entry.action for entry in box.audited()] == ["export.begun", "export.stopped"]
+    assert box.actions == ["export.begun", "export.stopped"]
 
 
 def test_a_key_that_was_replaced_is_named_and_the_new_one_is_used_once_the_box_has_heard_of_it(
@@ -124,5 +116,5 @@ def test_a_signing_key_under_the_security_chip_is_opened_by_it(
     assert opened(house, sealed(box), tmp_path / "out") == 0
     (box.stick / f"{box.case}{sealed_case.SUFFIX}").unlink()
     monkeypatch.setattr(tpm, "chip", lambda: Chip(works=False))
-    assert main(["case", "export", box.case, "--stick", str(box.stick), "--person", "li", "--looked"]) == 1
+    assert box.run(way="--stick") == 1
     assert "the chip is another one" in capsys.readouterr().err

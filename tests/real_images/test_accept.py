@@ -6,10 +6,7 @@ from firmware_app.intake.accept import Door
 from firmware_app.store.clinical.clinical_db import Clinical
 from firmware_app.store.disk.layout import StateDir
 from tests.peers import dicom_files, shared
-from tests.unit.test_accept import clinical as clinical
-from tests.unit.test_accept import door as door
 from tests.unit.test_accept import judged
-from tests.unit.test_accept import state as state
 
 
 def test_every_real_file_is_taken_or_refused_with_a_code(state: StateDir, clinical: Clinical) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 from tests.peers import dicom_files, pydicom_files, shared
-from tests.unit.test_element_stream import at as at
 from tests.unit.test_element_stream import survivors, verdict
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import os
 import sqlite3
-from collections.abc import Iterator
 from hashlib import sha256
 from pathlib import Path
 
@@ -37,31 +36,6 @@ from firmware_app.store.clinical.clinical_db import Clinical
 from firmware_app.store.disk.layout import StateDir, free_bytes
 from tests.objects import BIG, EXPLICIT, IMPLICIT, element, file_of, film, item, sequence
 from tests.peers import pydicom_file, pydicom_files
-
-
-@pytest.fixture
-def state(tmp_path: Path) -> StateDir:
-    made = StateDir(tmp_path / "state")
-    made.prepare()
-    return made
-
-
-@pytest.fixture
-def clinical(state: StateDir) -> Iterator[Clinical]:
-    opened = Clinical(state.clinical_db)
-    opened.create()
-    yield opened
-    opened.database.close()
-
-
-@pytest.fixture
-def door(state: StateDir, clinical: Clinical) -> Door:
-    return Door(state, clinical, high_water_free_mb=16, max_object_mb=8)
-
-
-@pytest.fixture
-def at(tmp_path: Path) -> Path:
-    return tmp_path / "given"
 
 
 def journal(clinical: Clinical) -> list[tuple[str, str | None]]:

@@ -191,3 +191,36 @@ def test_the_file_belongs_to_the_clinic_group_alone(accounts: Accounts) -> None:
 
 def test_a_secret_is_made_once(accounts: Accounts) -> None:
     assert accounts.secret("cookies") == accounts.secret("cookies") != accounts.secret("another")
+
+
+# --- the limit on failed log-ins --------------------------------------------------------------------------------------
+
+HERE = "192.0.2.1"
+
+
+def fail(accounts: Accounts, name: str, times: int) -> None:
+    for _ in range(times):
+        assert accounts.take_try(name, HERE)
+
+
+def test_the_limit_lasts_a_quarter_of_an_hour(accounts: Accounts, clock: Clock) -> None:
+    fail(accounts, "li", store.MOST_PAIR)
+    clock.now += 15 * 60 - 1
+    assert not accounts.may_try("li", HERE)
+    clock.now += 1
+    assert accounts.may_try("li", HERE)
+
+
+def test_a_success_forgives_this_name_from_this_address_only(accounts: Accounts) -> None:
+    fail(accounts, "li", store.MOST_PAIR)
+    fail(accounts, "wang", store.MOST_PAIR - 1)
+    accounts.forget_failures("wang", HERE)
+    assert not accounts.may_try("li", HERE)
+    fail(accounts, "wang", store.MOST_PAIR)
+    assert not accounts.may_try("wang", HERE)
+
+
+def test_attempts_from_a_clock_that_ran_ahead_are_forgotten(accounts: Accounts, clock: Clock) -> None:
+    fail(accounts, "li", store.MOST_PAIR)
+    clock.now -= 3600
+    assert accounts.may_try("li", HERE)

@@ -4,25 +4,14 @@ from __future__ import annotations
 
 import shutil
 import sqlite3
-from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from firmware_app.store.accounts import audit as chain
-from firmware_app.store.accounts.audit import Audit
+from firmware_app.store.accounts.audit import Audit, AuditEntry
 from firmware_app.store.clinical.clinical_db import Clinical
-from firmware_app.store.disk.layout import StateDir
-
-
-@pytest.fixture
-def clinical(tmp_path: Path) -> Iterator[Clinical]:
-    state = StateDir(tmp_path / "state")
-    state.prepare()
-    made = Clinical(state.clinical_db)
-    made.create()
-    yield made
-    made.database.close()
 
 
 @pytest.fixture
@@ -98,3 +87,26 @@ def test_a_change_that_fails_leaves_no_entry(audit: Audit, clinical: Clinical) -
         chain.append(connection, "li", "case.done")
         raise ZeroDivisionError
     assert audit.head() == before
+
+
+@pytest.mark.parametrize("changes", [{"actor": "nobody"}, {"at": "2026-01-01"}, {"case": "c-0"}, {"action": "none"}])
+def test_whoever_mends_an_entry_has_to_write_the_whole_rest_anew(
+    audit: Audit, clinical: Clinical, changes: dict[str, str]
+) -> None:
+    for trigger in ("audit_is_kept", "audit_is_fixed"):  # the forger has the disk in hand
+        clinical.database.connection.execute(f"DROP TRIGGER {trigger}")
+    head = audit.head().hash
+    forged = replace(audit.latest(1, before=3)[0], **changes)  # type: ignore[arg-type]
+    put(clinical, forged, forged.expected_hash())
+    assert not audit.verify()[0], "it does not fit the next one"
+    follower = audit.latest(1, before=4)[0]
+    put(clinical, replace(follower, previous=forged.expected_hash()), follower.hash)
+    assert not audit.verify(head)[0]
+
+
+def put(clinical: Clinical, entry: AuditEntry, its_hash: str) -> None:
+    """Write *entry* with *its_hash* over the one of its number."""
+    clinical.database.connection.execute(
+        "UPDATE audit SET at = ?, actor = ?, action = ?, case_reference = ?, previous = ?, hash = ? WHERE sequence = ?",
+        (entry.at, entry.actor, entry.action, entry.case, entry.previous, its_hash, entry.sequence),
+    )

@@ -21,8 +21,6 @@ from firmware_app.imaging import film
 from firmware_app.imaging.input_spec import InputSpec
 from firmware_app.intake.accept import Door
 from firmware_app.reading.children.decoder import Decoded, Decoder
-from firmware_app.store.clinical.clinical_db import Clinical
-from firmware_app.store.disk.layout import StateDir
 from tests import clips
 from tests.peers import pydicom_file
 
@@ -210,16 +208,6 @@ def test_a_tiff_whose_directories_go_in_circles_ends() -> None:
     with io.BytesIO(data) as file, Image.open(file) as image:
         assert image.size == (70, 90)
     assert tiff_extent.reaches_its_end(bytes(data))
-
-
-@pytest.fixture
-def door(tmp_path: Path) -> Iterator[Door]:
-    state = StateDir(tmp_path / "state")
-    state.prepare()
-    clinical = Clinical(state.clinical_db)
-    clinical.create()
-    yield Door(state, clinical, high_water_free_mb=16, max_object_mb=8)
-    clinical.database.close()
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,7 @@ import errno
 import io
 import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Callable
 from pathlib import Path
 from struct import pack
 
@@ -33,7 +33,6 @@ from firmware_app.intake.accept import Door, Outcome
 from firmware_app.intake.dicom import command
 from firmware_app.intake.dicom.pdu import ProtocolViolation, presentation_data_values
 from firmware_app.intake.spool import Spool
-from firmware_app.store.clinical.clinical_db import Clinical
 from firmware_app.store.disk.layout import StateDir
 from tests.objects import (
     DX,
@@ -48,21 +47,6 @@ from tests.objects import (
 )
 from tests.wire.gateways import running
 from tests.wire.raw import Closed, RawClient
-
-
-@pytest.fixture
-def door(tmp_path: Path) -> Iterator[Door]:
-    state = StateDir(tmp_path / "state")
-    state.prepare()
-    clinical = Clinical(state.clinical_db)
-    clinical.create()
-    yield Door(state, clinical, high_water_free_mb=16, max_object_mb=8)
-    clinical.database.close()
-
-
-@pytest.fixture
-def at(tmp_path: Path) -> Path:
-    return tmp_path / "given"
 
 
 def incoming(door: Door) -> list[Path]:
@@ -254,39 +238,27 @@ def test_a_stick_that_is_pulled_in_the_middle_leaves_nothing(
     assert incoming(door) == []
 
 
-def test_a_file_that_becomes_a_pipe_between_two_looks_is_not_opened_as_one(
-    door: Door, at: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    at.write_bytes(file_of(film()))
-    lstat = os.lstat
-
-    def replaced(path: Path) -> os.stat_result:
-        found = lstat(path)
-        at.unlink()
-        os.mkfifo(at)
-        return found
-
-    monkeypatch.setattr(os, "lstat", replaced)
-    with pytest.raises(NotARegularFile):
-        door.accept_file(at)
-
-
-def test_a_file_that_becomes_a_link_between_two_looks_is_not_followed(
-    door: Door, at: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    elsewhere = at.with_name("elsewhere")
+def linked(path: Path) -> None:
+    elsewhere = path.with_name("elsewhere")
     elsewhere.write_bytes(file_of(film()))
+    path.symlink_to(elsewhere)
+
+
+@pytest.mark.parametrize(("plant", "refusal"), [(os.mkfifo, NotARegularFile), (linked, FileUnreadable)])
+def test_a_file_that_becomes_a_pipe_or_a_link_between_two_looks_is_not_opened_as_one(
+    door: Door, at: Path, monkeypatch: pytest.MonkeyPatch, plant: Callable[[Path], None], refusal: type[IntakeError]
+) -> None:
     at.write_bytes(file_of(film()))
     lstat = os.lstat
 
     def replaced(path: Path) -> os.stat_result:
         found = lstat(path)
         at.unlink()
-        at.symlink_to(elsewhere)
+        plant(at)
         return found
 
     monkeypatch.setattr(os, "lstat", replaced)
-    with pytest.raises(FileUnreadable):
+    with pytest.raises(refusal):
         door.accept_file(at)
 
 

@@ -34,11 +34,6 @@ from tests.objects import BIG, IMPLICIT, JPEG, UNDEFINED, element, file_of, film
 from tests.peers import pydicom_file, pydicom_files
 
 
-@pytest.fixture
-def at(tmp_path: Path) -> Path:
-    return tmp_path / "object.dcm"
-
-
 def read(path: Path, content: bytes) -> Header:
     path.write_bytes(content)
     return examine(path).header

@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -13,14 +12,12 @@ from flask import Flask
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
-from firmware_app.config import Config, load
 from firmware_app.provisioning import console, first_page, first_request, offered_files
-from firmware_app.provisioning.first_start import IdentityPaths
 from firmware_app.store.accounts.accounts_db import Accounts, Role
 from firmware_app.store.clinical.clinical_db import Clinical
-from firmware_app.store.disk.layout import StateDir
 from hospital import prepare
 from hospital.house import House
+from tests.shelf import Box
 from web.app import create_app
 from web.checkup import Checkup
 
@@ -38,22 +35,15 @@ class Silent(Checkup):
         return None
 
 
-@dataclass
-class New:
-    """A box from the shelf, installed and started."""
+class New(Box):
+    """It is installed and started."""
 
-    file: Path
-    state: StateDir
-    clinical: Clinical
-    accounts: Accounts
-
-    @property
-    def config(self) -> Config:
-        return load(self.file, {})
-
-    @property
-    def places(self) -> IdentityPaths:
-        return IdentityPaths.of(self.config, self.file)
+    def __init__(self, root: Path) -> None:
+        super().__init__(root, '[box]\nlanguage = "en"\n')
+        self.state.provision.mkdir()
+        self.clinical, self.accounts = Clinical(self.state.clinical_db), Accounts(self.state.accounts_db)
+        self.clinical.create()
+        self.accounts.create()
 
     def app(self) -> Flask:
         """The viewer as it is after a start."""
@@ -62,17 +52,10 @@ class New:
 
 @pytest.fixture
 def new(tmp_path: Path) -> Iterator[New]:
-    file = tmp_path / "lantern.toml"
-    file.write_text(f'[state]\ndir = "{tmp_path / "state"}"\n[box]\nlanguage = "en"\n')
-    state = StateDir(tmp_path / "state")
-    state.prepare()
-    state.provision.mkdir()
-    clinical, accounts = Clinical(state.clinical_db), Accounts(state.accounts_db)
-    clinical.create()
-    accounts.create()
-    yield New(file, state, clinical, accounts)
-    clinical.database.close()
-    accounts.database.close()
+    made = New(tmp_path)
+    yield made
+    made.clinical.database.close()
+    made.accounts.database.close()
 
 
 def post(client: FlaskClient, page: str, source: str = "/setup", **form: object) -> TestResponse:
@@ -142,8 +125,7 @@ def test_a_hospital_counts_only_after_its_fingerprint_was_compared(new: New, hou
     )
     assert told.location == "/setup/outcome"
     assert "Refresh" in client.get("/setup/outcome", headers=HTML).headers
-    result = first_page.answer(new.config, new.places)
-    assert result is not None
+    result = new.answered()
     assert result.reason.code == first_page.DONE
     done = new.app().test_client()  # the viewer was started again; the browser has kept its cookie
     for cookie in (client._cookies or {}).values():
@@ -169,8 +151,7 @@ def test_the_label_of_a_file_from_a_stick_is_enough(new: New, house: House, tmp_
     client = new.app().test_client()
     assert post(client, "/setup", code="2222-2222-2222").status_code == 400
     assert post(client, "/setup", code=made.code).location == "/setup/outcome"
-    result = first_page.answer(new.config, new.places)
-    assert result is not None
+    result = new.answered()
     assert result.box == "clinic-9"
     assert new.config.box.name == "西河卫生院"
     claim = new.accounts.claim(made.code)
@@ -190,8 +171,7 @@ def test_the_label_finds_its_hospital_s_file_beside_a_stranger_s_for_the_same_bo
     client = new.app().test_client()
     assert post(client, "/setup", code="2222-2222-2222").status_code == 400
     assert post(client, "/setup", code=made.code).location == "/setup/outcome"
-    result = first_page.answer(new.config, new.places)
-    assert result is not None
+    result = new.answered()
     assert (result.box, result.hospital) == ("clinic-9", house.bundle().fingerprint)
 
 

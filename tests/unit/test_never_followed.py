@@ -7,7 +7,6 @@ import os
 import socket
 import tarfile
 import zipfile
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -19,20 +18,8 @@ from firmware_app.errors import DirectoryRecord, IntakeError, NotARegularFile, P
 from firmware_app.intake.accept import Door
 from firmware_app.intake.folder import WatchedFolder
 from firmware_app.intake.given_paths import not_followed
-from firmware_app.store.clinical.clinical_db import Clinical
 from firmware_app.store.clinical.quarantine import Quarantine
-from firmware_app.store.disk.layout import StateDir
 from tests import films
-
-
-@pytest.fixture
-def door(tmp_path: Path) -> Iterator[Door]:
-    state = StateDir(tmp_path / "state")
-    state.prepare()
-    clinical = Clinical(state.clinical_db)
-    clinical.create()
-    yield Door(state, clinical, high_water_free_mb=16, max_object_mb=8)
-    clinical.database.close()
 
 
 @pytest.fixture

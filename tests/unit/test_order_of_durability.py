@@ -91,13 +91,6 @@ COMMIT: Event = ("commit", "clinical.db")
 
 
 @pytest.fixture
-def state(tmp_path: Path) -> StateDir:
-    made = StateDir(tmp_path / "state")
-    made.prepare()
-    return made
-
-
-@pytest.fixture
 def diary(state: StateDir, monkeypatch: pytest.MonkeyPatch) -> Diary:
     return Diary(state.root, monkeypatch)
 

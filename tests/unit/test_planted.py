@@ -28,13 +28,6 @@ _SECRET = b"root's own file"
 
 
 @pytest.fixture
-def state(tmp_path: Path) -> StateDir:
-    state = StateDir(tmp_path / "state")
-    state.prepare()
-    return state
-
-
-@pytest.fixture
 def secret(tmp_path: Path) -> Path:
     """What the links lead to."""
     path = tmp_path / "secret"

@@ -9,7 +9,7 @@ import pytest
 
 from firmware_app.errors import ProvisionedAlready
 from firmware_app.health.hospital_line import examine
-from firmware_app.provisioning import first_page, first_request, first_start, provision
+from firmware_app.provisioning import first_request, first_start, provision
 from firmware_app.provisioning.answers import Answers
 from firmware_app.provisioning.first_page import DONE
 from firmware_app.provisioning.first_request import FirstRequest
@@ -53,9 +53,7 @@ def kept(box: Box) -> dict[str, bytes]:
 
 def answered(box: Box, request: FirstRequest) -> str:
     first_request.ask(box.state, request)
-    result = first_page.answer(box.config, box.places)
-    assert result is not None
-    return result.reason.code
+    return box.answered().reason.code
 
 
 def test_the_first_page_cannot_give_another_hospital(house: House, other: House, box: Box) -> None:

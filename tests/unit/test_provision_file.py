@@ -196,8 +196,7 @@ def test_a_stick_offers_and_the_label_decides(house: House, box: Box, tmp_path: 
     assert not first_request.waits(box.state)
     for code, told in (("2222-2222-2222", CodeWrong.code), (made.code, DONE)):
         first_request.ask(box.state, FirstRequest(file="clinic-7", code=code))
-        result = first_page.answer(box.config, box.places)
-        assert result is not None
+        result = box.answered()
         assert result.reason.code == told
         assert not first_request.waits(box.state)
     assert box.config.box.id == "clinic-7"
@@ -209,9 +208,7 @@ def test_where_the_hospital_is_known_already_a_stick_is_enough(house: House, box
     (box.file.parent / "hospital.json").write_bytes(house.bundle_file.read_bytes())
     (reason,) = from_stick(box, made.file.parent)
     assert (reason.code, reason.details) == (ASKED, {"box": "clinic-7"})
-    result = first_page.answer(box.config, box.places)
-    assert result is not None
-    assert result.reason.code == DONE
+    assert box.answered().reason.code == DONE
 
 
 def test_a_stick_for_many_boxes_is_looked_through_once(house: House, box: Box, tmp_path: Path) -> None:
@@ -238,8 +235,7 @@ def test_a_stick_changes_nothing_on_a_box_that_has_an_identity(house: House, box
         assert from_stick(box, other.file.parent) == []
     assert box.everything() == before
     first_request.ask(box.state, FirstRequest(answers={"box": "clinic-8"}))
-    refused = first_page.answer(box.config, box.places)
-    assert refused is not None
+    refused = box.answered()
     assert refused.reason.code != DONE
     assert box.config.box.id == "clinic-7"
 
@@ -250,15 +246,12 @@ def test_root_follows_no_link_and_believes_no_form(box: Box, tmp_path: Path) -> 
     secret = tmp_path / "secret"
     secret.write_text("{}")
     request.symlink_to(secret)
-    assert (told := first_page.answer(box.config, box.places)) is not None
-    assert told.reason.code == "provision.request"
+    assert box.answered().reason.code == "provision.request"
     os.mkfifo(request)
-    assert (told := first_page.answer(box.config, box.places)) is not None
-    assert told.reason.code == "provision.request"
+    assert box.answered().reason.code == "provision.request"
     for text in ("", "[]", '{"answers": 3}', '{"answers": {"box": 1}}', '{"code": 7}', "[" * 99_999, "x" * 99_999):
         request.write_text(text)
-        assert (told := first_page.answer(box.config, box.places)) is not None
-        assert told.reason.code == "provision.request", text[:20]
+        assert box.answered().reason.code == "provision.request", text[:20]
         assert not request.exists()
     assert first_page.answer(box.config, box.places) is None
     assert secret.read_text() == "{}"
@@ -270,8 +263,7 @@ def test_what_another_user_wrote_is_no_request(box: Box) -> None:
     box.state.provision.mkdir()
     first_request.ask(box.state, FirstRequest(answers={"box": "clinic-7"}))
     os.chown(box.state.provision / "request.json", 65534, 65534)
-    told = first_page.answer(box.config, box.places)
-    assert told is not None
+    told = box.answered()
     assert told.reason.details == {"detail": "it was written by another user"}
     assert json.loads((box.state.provision / "result.json").read_text())["box"] == ""
 
@@ -279,9 +271,7 @@ def test_what_another_user_wrote_is_no_request(box: Box) -> None:
 def test_an_offered_name_leads_nowhere_else(box: Box) -> None:
     box.state.provision.mkdir()
     first_request.ask(box.state, FirstRequest(file="../../etc/passwd", code="x"))
-    told = first_page.answer(box.config, box.places)
-    assert told is not None
-    assert told.reason.code == ProvisioningUnreadable.code
+    assert box.answered().reason.code == ProvisioningUnreadable.code
 
 
 def test_offers_of_a_stick_are_looked_at_before_they_are_kept(house: House, box: Box, tmp_path: Path) -> None:

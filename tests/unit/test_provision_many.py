@@ -61,8 +61,7 @@ def test_a_stick_for_many_boxes_makes_no_box_the_first_of_the_list(
     first_request.ask(
         box.state, FirstRequest(file="clinic-9", code=stick[2].code)
     )  # as the page does with the label's code
-    result = first_page.answer(box.config, box.places)
-    assert result is not None
+    result = box.answered()
     assert (result.reason.code, box.config.box.id) == (DONE, "clinic-9")
 
 
@@ -74,8 +73,7 @@ def test_on_a_stick_for_many_boxes_the_file_that_names_this_machine_is_taken(
     prepared(house, folder, box="clinic-8", device=naming.machine())
     prepared(house, folder, box="clinic-9", device="0" * 6)
     assert from_stick(box, folder) == [OFFERED, ASKED, "provision.wrong_box"]
-    result = first_page.answer(box.config, box.places)
-    assert result is not None
+    box.answered()
     assert box.config.box.id == "clinic-8"
 
 
@@ -195,8 +193,7 @@ def test_a_stranger_s_later_file_does_not_hide_that_of_the_hospital_which_the_bo
 ) -> None:
     trusting(box, house)
     assert from_stick(box, hidden.file.parent) == [ASKED, "provision.stranger"]
-    done = first_page.answer(box.config, box.places)
-    assert done is not None
+    done = box.answered()
     assert (done.reason.code, done.hospital) == (DONE, house.bundle().fingerprint)
 
 
@@ -218,8 +215,7 @@ def test_a_stranger_s_later_file_does_not_hide_the_one_that_the_label_opens(
     assert offered_files.offers(box.state) == ["clinic-7"]
     assert not first_request.waits(box.state)
     first_request.ask(box.state, FirstRequest(file="clinic-7", code=hidden.code))
-    done = first_page.answer(box.config, box.places)
-    assert done is not None
+    done = box.answered()
     assert (done.reason.code, done.hospital) == (DONE, house.bundle().fingerprint)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -24,16 +23,6 @@ from tests.unit.test_viewer import HTML, Desk, desk
 
 __all__ = ["desk"]
 NAME = "/media/stick/LI_Hua_1952.dcm"
-
-
-@pytest.fixture
-def clinical(tmp_path: Path) -> Iterator[Clinical]:
-    state = StateDir(tmp_path / "state")
-    state.prepare()
-    made = Clinical(state.clinical_db)
-    made.create()
-    yield made
-    made.database.close()
 
 
 def admitted(clinical: Clinical, number: int = 1) -> Instance:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -15,21 +14,6 @@ from firmware_app.store.disk import references
 from firmware_app.store.disk.layout import StateDir
 from firmware_app.store.rescue import rescue
 from tests.objects import file_of, film
-
-
-@pytest.fixture
-def state(tmp_path: Path) -> StateDir:
-    made = StateDir(tmp_path / "state")
-    made.prepare()
-    return made
-
-
-@pytest.fixture
-def clinical(state: StateDir) -> Iterator[Clinical]:
-    made = Clinical(state.clinical_db)
-    made.create()
-    yield made
-    made.database.close()
 
 
 def key_file(state: StateDir) -> Path:

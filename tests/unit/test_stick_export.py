@@ -29,11 +29,8 @@ from firmware_app.errors import (
     LanternError,
     SignatureForged,
 )
-from firmware_app.exporting import folder as export
 from firmware_app.exporting import sealed_case
-from firmware_app.provisioning import provision
 from firmware_app.sealed import sealed_export
-from firmware_app.sealed.credentials import signing_key
 from firmware_app.sealed.envelope import key_id, sign
 from firmware_app.sealed.sealed_export import HEAD, PIECE, Opened, Sealer
 from firmware_app.sealed.summary import Keys, Kind
@@ -41,68 +38,9 @@ from hospital import cli as hospital_cli
 from hospital.house import House
 from hospital.keys import keyring
 from tests import films
-from tests.process import test_export
-from tests.process.test_export import Box
-
-box = test_export.box
-BOX = "clinic-7"
-
-
-@pytest.fixture
-def house(box: Box, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> House:
-    """The hospital at which the box is enrolled."""
-    made = House(tmp_path / "hospital")
-    made.establish("localhost", 8883)
-    provision.begin(box.state.line_keys, BOX, made.bundle_file)
-    made.enrol(box.state.line_keys / "box.json")
-    for section, values in provision.settings(box.state.line_keys).items():
-        for key, value in values.items():
-            if value is not None:
-                monkeypatch.setenv(f"LANTERN_{section}__{key}".upper(), str(value))
-    monkeypatch.setenv("LANTERN_UPLINK__ENABLED", "false")
-    return made
-
-
-def sealed(box: Box, *more: str) -> Path:
-    """The file that the command leaves."""
-    words = ["--stick", str(box.stick), "--person", "li", "--looked", *more]
-    assert main(["case", "export", box.case, *words]) == 0
-    (left,) = box.stick.iterdir()
-    return left
-
-
-def carried(box: Box, house: House, *names: str) -> Path:
-    """A file that the box sealed, with empty ones of these names in it: the same without the work of an export."""
-    packed = io.BytesIO()
-    with tarfile.open(fileobj=packed, mode="w") as archive:
-        for name in names or (f"{box.case}/00001.dcm", f"{box.case}/{export.MANIFEST}"):
-            archive.addfile(tarfile.TarInfo(name), io.BytesIO(b""))
-    return carried_as(box, house, packed.getvalue())
-
-
-def carried_as(box: Box, house: House, content: bytes) -> Path:
-    """A file that the box sealed over *content*, whatever that is."""
-    keys, identity = keyring.load(house.keys), provision.KeyFiles(box.state.line_keys).identity
-    file = box.folder / f"{box.case}{sealed_case.SUFFIX}"
-    with file.open("xb") as handle:
-        sealer = Sealer(handle, BOX, signing_key(identity.read_bytes()), keys.private[keys.current].public_key())
-        sealer.write(content)
-        sealer.finish()
-    return file
-
-
-def opened(house: House, file: Path, out: Path) -> int:
-    out.mkdir(exist_ok=True)
-    return hospital_cli.main(["open", str(file), "--out", str(out), "--dir", str(house.root)])
-
-
-def test_a_sealed_export_is_off_until_somebody_switches_it_on(
-    box: Box, house: House, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.delenv("LANTERN_EXPORT__ENABLED")
-    assert main(["case", "export", box.case, "--stick", str(box.stick), "--person", "li"]) == 1
-    assert "export.off" in capsys.readouterr().err
-    assert list(box.stick.iterdir()) == []
+from tests.exporting_rig import BOX, Box, carried, carried_as, opened
+from tests.exporting_rig import box as box
+from tests.exporting_rig import house as house
 
 
 def test_a_box_without_a_hospital_is_told_to_be_provisioned(box: Box, capsys: pytest.CaptureFixture[str]) -> None:
@@ -118,7 +56,7 @@ def test_nothing_is_written_over_by_either_side(
 ) -> None:
     before = b"another export"
     (box.stick / f"{box.case}{sealed_case.SUFFIX}").write_bytes(before)
-    assert main(["case", "export", box.case, "--stick", str(box.stick), "--person", "li", "--looked"]) == 1
+    assert box.run(way="--stick") == 1
     assert ExportThere.code in capsys.readouterr().err
     assert [path.read_bytes() for path in box.stick.iterdir()] == [before]
     file = carried(box, house)
@@ -128,21 +66,6 @@ def test_nothing_is_written_over_by_either_side(
     assert "hospital.carried_there" in capsys.readouterr().err
     assert (tmp_path / "out" / f"{BOX}-{box.case}" / "00001.dcm").read_text() == "mine"
     assert [path.name for path in (tmp_path / "out").iterdir()] == [f"{BOX}-{box.case}"]
-
-
-@pytest.mark.parametrize("kind", ["link", "missing", "file", "state"])
-def test_a_link_a_file_or_the_box_s_own_folder_takes_no_sealed_case(
-    box: Box, house: House, kind: str, capsys: pytest.CaptureFixture[str]
-) -> None:
-    target = box.folder / "target"
-    if kind == "link":
-        target.symlink_to(box.stick)
-    elif kind == "file":
-        target.write_text("mine")
-    where = box.state.images if kind == "state" else target
-    assert main(["case", "export", box.case, "--stick", str(where), "--person", "li", "--looked"]) == 1
-    assert "export.folder" in capsys.readouterr().err
-    assert list(box.stick.iterdir()) == []
 
 
 @pytest.mark.parametrize("at", ["head", "first piece", "last byte"])
@@ -255,7 +178,7 @@ def test_a_signing_key_that_cannot_be_read_is_said_and_nothing_is_written(
     box: Box, house: House, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (box.state.line_keys / "identity.pem").unlink()
-    assert main(["case", "export", box.case, "--stick", str(box.stick), "--person", "li", "--looked"]) == 1
+    assert box.run(way="--stick") == 1
     assert ExportNoSigner.code in capsys.readouterr().err
     assert list(box.stick.iterdir()) == []
     assert box.audited() == []

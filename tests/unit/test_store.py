@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sqlite3
 import stat
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -28,16 +27,6 @@ from firmware_app.store.clinical.clinical_db import Clinical, Held
 from firmware_app.store.disk.layout import StateDir
 
 HEADER = Header("1.2.840.10008.5.1.4.1.1.1", "1.2.3.1", "1.2.3", "1.2.3.9", "1.2.840.10008.1.2", modality="CR")
-
-
-@pytest.fixture
-def clinical(tmp_path: Path) -> Iterator[Clinical]:
-    state = StateDir(tmp_path / "state")
-    state.prepare()
-    made = Clinical(state.clinical_db)
-    made.create()
-    yield made
-    made.database.close()
 
 
 def admitted(clinical: Clinical, number: int = 1, association: int | None = None, **changes: str) -> Instance:

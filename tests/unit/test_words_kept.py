@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -11,8 +10,6 @@ from pydicom import dcmread
 from firmware_app.headers.header import examine
 from firmware_app.imaging import header_words
 from firmware_app.intake.accept import Door
-from firmware_app.store.clinical.clinical_db import Clinical
-from firmware_app.store.disk.layout import StateDir
 from tests.objects import element, file_of, film
 
 NAME, STUDY, SERIES = "欧阳^建国", "胸部正位 DR", "两肺纹理增多，肺窗"
@@ -39,16 +36,6 @@ def encoded(text: str, codec: str) -> bytes:
         return text.encode(codec)
     parts = (part.encode("gb2312") for part in text.split("^"))
     return b"^".join(part if part.isascii() else b"\x1b$)A" + part for part in parts)
-
-
-@pytest.fixture
-def door(tmp_path: Path) -> Iterator[Door]:
-    state = StateDir(tmp_path / "state")
-    state.prepare()
-    clinical = Clinical(state.clinical_db)
-    clinical.create()
-    yield Door(state, clinical, high_water_free_mb=16, max_object_mb=8)
-    clinical.database.close()
 
 
 def given(folder: Path, charset: bytes, codec: str) -> Path:

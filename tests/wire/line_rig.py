@@ -154,6 +154,8 @@ class Place:
     receiver: Kept
     inbox: Inbox
     others: list[Kept] = field(default_factory=list)
+    boxes: list[Box] = field(default_factory=list)
+    """Their databases are closed at the end if the test has not done so."""
 
     def keep(self, command: list[str], log: Path, **environment: str) -> Kept:
         """A further process, killed at the end if the test has not ended it."""
@@ -194,7 +196,8 @@ class Place:
         clinical, exchange = Clinical(state.clinical_db), Exchange(state.exchange_db)
         clinical.create()
         exchange.create()
-        return Box(folder, name, config_file, clinical, exchange)
+        self.boxes.append(Box(folder, name, config_file, clinical, exchange))
+        return self.boxes[-1]
 
     def uplink(self, box: Box, **environment: str) -> Kept:
         command = [sys.executable, "-m", "firmware_app", "serve", "--only", "uplink", "--config"]
@@ -231,6 +234,8 @@ def place(folder: Path, *, tls: bool = True, extra: str = "", with_receiver: boo
     finally:
         for other in made.others:
             other.kill()
+        for box in made.boxes:
+            box.close()
         receiver.stop()
         broker.stop()
         made.inbox.close()

@@ -14,10 +14,10 @@ from pydicom import dcmread
 from firmware_app.commands.offline import read_paths
 from firmware_app.reports.case_line import case_object
 from tests import films, reading_rig
+from tests.exporting_rig import Box
+from tests.exporting_rig import box as box
 from tests.objects import EXPLICIT, film
 from tests.peers import peer
-from tests.process.test_export import Box
-from tests.process.test_export import box as box
 from tests.wire.gateways import Running
 from tests.wire.raw import RawClient
 from tests.wire.test_offline import SCHEMA

@@ -59,8 +59,6 @@ def test_a_box_in_1970_learns_the_time_from_the_first_receipt(tmp_path: Path) ->
         assert fresh
         assert all(stamp.trusted and abs(stamp.at.timestamp() - time.time()) < 60 for stamp in fresh)
         assert received(box)[: len(marked)] == marked  # the mark stays with what was written under it
-        uplink.stop()
-        box.close()
 
 
 # --- what a receipt is worth --------------------------------------------------------------------------------------

@@ -78,10 +78,9 @@ def test_a_revoked_box_whose_certificate_this_hospital_does_not_know_may_say_not
     )  # fmt: skip
     box.show(1, Priority.URGENT)
     box.relay().step()
-    uplink = site.uplink(box).start()
+    site.uplink(box).start()
     wait_for(lambda: box.exchange.line().quarantined == 1, because="the broker refuses what it sends")
     assert site.reasons() == []
-    uplink.stop()
 
 
 def test_a_broker_that_has_not_read_the_list_is_told_of(site: Place) -> None:

@@ -61,7 +61,6 @@ def test_no_canary_passes_the_line_or_stands_in_a_log(tmp_path: Path, tls: bool)
         searched(repr([one.presence for one in site.inbox.boxes()]).encode(), "what the box says of itself")
         for log in (uplink.log, site.receiver.log, site.broker.log):
             searched(log.read_bytes(), log.name)
-        box.close()
 
 
 # --- two Unix users -------------------------------------------------------------------------------------------------
@@ -152,4 +151,3 @@ def test_two_users_share_the_exchange_across_kills_in_either_order(open_folder: 
             process.send_signal(signal.SIGTERM)
             process.wait(20)
             assert "readonly" not in processes[name].log.read_text()
-        box.close()

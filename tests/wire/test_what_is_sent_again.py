@@ -81,7 +81,6 @@ def sending(site: Place) -> Iterator[Sending]:
             yield Sending(box.exchange, publisher, line, heard)
         finally:
             line.close(politely=True)
-            box.close()
 
 
 def test_an_alert_goes_past_a_full_window_of_digests(site: Place) -> None:

@@ -1,0 +1,139 @@
+"""A box with one case, the hospital that it seals for, and both ways out of it: `--to` a folder, `--stick` sealed."""
+
+from __future__ import annotations
+
+import io
+import tarfile
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from firmware_app.commands import user
+from firmware_app.commands.cli import main
+from firmware_app.config import load
+from firmware_app.exporting import folder as export
+from firmware_app.exporting import sealed_case
+from firmware_app.intake.accept import Door
+from firmware_app.provisioning import provision
+from firmware_app.sealed.credentials import signing_key
+from firmware_app.sealed.sealed_export import Sealer
+from firmware_app.store.accounts.audit import Audit, AuditEntry
+from firmware_app.store.clinical.clinical_db import Clinical
+from firmware_app.store.clinical.exports import Exports
+from firmware_app.store.disk.layout import StateDir
+from hospital import cli as hospital_cli
+from hospital.house import House
+from hospital.keys import keyring
+from tests import films
+
+STUDY = "1.2.826.0.1.3680043.9.77"
+
+
+class Box:
+    """A box with one case of two films by the same patient, and the account of li."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.stick = folder / "stick"
+        self.stick.mkdir()
+        self.state = StateDir(folder / "state")
+        self.state.prepare()
+        self.clinical = Clinical(self.state.clinical_db)
+        self.clinical.create()
+        self.case = ""
+        for number in range(2):
+            film = films.film(films.shapes(number), StudyInstanceUID=STUDY, PatientName="Zhang^San", PatientID="P-4711")
+            self.case = self.take(films.save(folder, f"{number}.dcm", film))
+        accounts = user.accounts(load())
+        code = accounts.first_claim()
+        assert code
+        assert accounts.redeem(code, "li", "hash")
+        accounts.database.close()
+
+    def take(self, path: Path) -> str:
+        door = Door(self.state, self.clinical, high_water_free_mb=1, max_object_mb=64)
+        instance = door.accept_file(path).instance
+        (row,) = self.clinical.database.connection.execute(
+            "SELECT case_reference FROM instances WHERE reference = ?", (instance,)
+        )
+        return str(row[0])
+
+    def run(
+        self, *more: str, case: str | None = None, person: str = "li", way: str = "--to", to: Path | None = None
+    ) -> int:
+        where = [way, str(to or self.stick), "--person", person]
+        return main(["case", "export", case or self.case, *where, "--looked", *more])
+
+    def seal(self, onto: Path | None = None, on_progress: Callable[[int, int], None] = lambda *_: None) -> Path | None:
+        """The file with the case in it; raises what goes wrong."""
+        exports = Exports(self.clinical.database)
+        return sealed_case.seal_case(
+            load(), exports, self.case, onto or self.stick, person="li", looked=True, on_progress=on_progress
+        )[0]
+
+    def audited(self) -> list[AuditEntry]:
+        entries = reversed(Audit(self.clinical.database).latest(99))
+        return [entry for entry in entries if entry.action.startswith("export.")]
+
+    @property
+    def actions(self) -> list[str]:
+        return [entry.action for entry in self.audited()]
+
+
+@pytest.fixture
+def box(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Box:
+    monkeypatch.setenv("LANTERN_STATE__DIR", str(tmp_path / "state"))
+    monkeypatch.setenv("LANTERN_BOX__LANGUAGE", "en")
+    monkeypatch.setenv("LANTERN_EXPORT__ENABLED", "true")
+    return Box(tmp_path)
+
+
+BOX = "clinic-7"
+
+
+@pytest.fixture
+def house(box: Box, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> House:
+    """The hospital at which the box is enrolled."""
+    made = House(tmp_path / "hospital")
+    made.establish("localhost", 8883)
+    provision.begin(box.state.line_keys, BOX, made.bundle_file)
+    made.enrol(box.state.line_keys / "box.json")
+    for section, values in provision.settings(box.state.line_keys).items():
+        for key, value in values.items():
+            if value is not None:
+                monkeypatch.setenv(f"LANTERN_{section}__{key}".upper(), str(value))
+    monkeypatch.setenv("LANTERN_UPLINK__ENABLED", "false")
+    return made
+
+
+def sealed(box: Box, *more: str) -> Path:
+    """The file that the command leaves."""
+    assert box.run(*more, way="--stick") == 0
+    (left,) = box.stick.iterdir()
+    return left
+
+
+def carried(box: Box, house: House, *names: str) -> Path:
+    """A file that the box sealed, with empty ones of these names in it: the same without the work of an export."""
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w") as archive:
+        for name in names or (f"{box.case}/00001.dcm", f"{box.case}/{export.MANIFEST}"):
+            archive.addfile(tarfile.TarInfo(name), io.BytesIO(b""))
+    return carried_as(box, house, packed.getvalue())
+
+
+def carried_as(box: Box, house: House, content: bytes) -> Path:
+    """A file that the box sealed over *content*, whatever that is."""
+    keys, identity = keyring.load(house.keys), provision.KeyFiles(box.state.line_keys).identity
+    file = box.folder / f"{box.case}{sealed_case.SUFFIX}"
+    with file.open("xb") as handle:
+        sealer = Sealer(handle, BOX, signing_key(identity.read_bytes()), keys.private[keys.current].public_key())
+        sealer.write(content)
+        sealer.finish()
+    return file
+
+
+def opened(house: House, file: Path, out: Path) -> int:
+    out.mkdir(exist_ok=True)
+    return hospital_cli.main(["open", str(file), "--out", str(out), "--dir", str(house.root)])
