@@ -17,7 +17,6 @@ import pytest
 from firmware_app.errors import StickBlank, StickForeign, StickInUse, StickNotMounted, StickUnsafe
 from firmware_app.intake.stick import drivers, mount_table, mounting
 from firmware_app.intake.stick.file_system import FileSystem, probe
-from firmware_app.intake.stick.signals import Signals
 from firmware_app.store.disk import stick_status
 from firmware_app.store.disk.stick_status import StickStage
 from tests.faults import sticks
@@ -271,65 +270,6 @@ def test_two_thousand_files_with_a_broken_dicomdir_are_all_found(tmp_path: Path,
     assert (ended.stage, ended.new, ended.refusals) == (StickStage.DONE, 2002, 0)
     assert clinical.counts().cases == 22
     clinical.database.close()
-
-
-def test_images_that_the_dicomdir_names_and_the_stick_lacks_mark_their_case(tmp_path: Path) -> None:
-    content = tmp_path / "content"
-    sticks.with_dicomdir(content, real_images())
-    study = new_uid()
-    (content / "OTHER").mkdir()
-    names = [f"IM{number:06d}" for number in range(4)]
-    records = [record("STUDY", study=study), *(record("IMAGE", file=name) for name in names)]
-    (content / "OTHER" / "DICOMDIR").write_bytes(dicomdir(*records))
-    for name in names[:3]:
-        (content / "OTHER" / name).write_bytes(small_film(study))
-    config, _, clinical = box(tmp_path / "state")
-    with stick(sticks.fat(tmp_path / "fat.img", content), tmp_path / "usb") as plugged:
-        plugged.plug()
-        ended = importing(config, plugged)
-    assert (ended.stage, ended.reason and ended.reason.code) == (StickStage.UNFINISHED, "stick.lists_more")
-    said = {case.study_instance_uid: case.incomplete for case in clinical.cases()}
-    reason = said.pop(study)
-    assert reason is not None
-    assert (reason.code, dict(reason.details)) == ("stick.listed_more", {"count": 1})
-    assert set(said.values()) == {None}
-
-
-def test_a_stick_with_damaged_and_refused_images_may_be_taken_out_but_is_never_called_done(tmp_path: Path) -> None:
-    """The light, the receipt, the case; and the same images, whole, on a second stick."""
-    whole, spoilt = tmp_path / "whole", tmp_path / "spoilt"
-    study = new_uid()
-    for content in (whole, spoilt):
-        content.mkdir()
-    for number in range(6):
-        data = small_film(study)
-        (whole / f"IM{number:06d}.DCM").write_bytes(data)
-        unknown = data.replace(b"1.2.840.10008.1.2.1\0", b"1.2.840.10008.1.2.9\0")
-        (spoilt / f"IM{number:06d}.DCM").write_bytes((data, data[:-20], unknown, b"\xff" * len(data))[number % 4])
-    config, state, clinical = box(tmp_path / "state")
-    led = tmp_path / "led"
-    led.mkdir()
-    for name, text in {"max_brightness": "255", "delay_on": "", "delay_off": ""}.items():
-        (led / name).write_text(text)
-    signals = Signals(led, tmp_path / "no-speaker")
-    with stick(sticks.fat(tmp_path / "spoilt.img", spoilt), tmp_path / "usb") as plugged:
-        plugged.plug()
-        for new, known in ((2, 0), (0, 2)):  # a second try brings nothing more, and lifts no mark
-            ended = importing(config, plugged, signals)
-            assert (ended.stage, ended.new, ended.known) == (StickStage.UNFINISHED, new, known)
-            assert dict(ended.refused) == {
-                "intake.truncated": 2, "intake.transfer_syntax": 1, "intake.garbled": 1
-            }  # fmt: skip
-            assert ((led / "trigger").read_text(), (led / "delay_on").read_text()) == ("timer", "100")
-            assert [bool(case.incomplete) for case in clinical.cases()] == [True]
-    receipt = (state.usb / "000001.txt").read_text("utf-8")
-    assert "U 盘可以拔出，但没有全部拷进来：有 4 个文件损坏或被拒收" in receipt
-    assert "（文件在中途断掉）：2 个" in receipt
-    with stick(sticks.fat(tmp_path / "whole.img", whole), tmp_path / "usb") as plugged:
-        plugged.plug()
-        ended = importing(config, plugged, signals)
-    assert (ended.stage, ended.new, ended.known, (led / "trigger").read_text()) == (StickStage.DONE, 4, 2, "none")
-    assert [bool(case.incomplete) for case in clinical.cases()] == [False]
 
 
 # --- what is never taken --------------------------------------------------------------------------------------------

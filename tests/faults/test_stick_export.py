@@ -70,18 +70,6 @@ def stick(tmp_path: Path) -> Iterator[Mounted]:
     made.close()
 
 
-def test_a_case_is_sealed_onto_a_stick_and_opened_at_the_hospital(
-    box: Box, house: House, stick: Mounted, tmp_path: Path
-) -> None:
-    written = box.seal(stick.place)
-    assert written is not None
-    stick.unmount()
-    stick.mount()  # nothing of it is in a memory any more
-    words = ["open", str(written), "--out", str(tmp_path / "out"), "--dir", str(house.root)]
-    assert hospital_cli.main(words) == 0
-    assert len(list((tmp_path / "out" / f"clinic-7-{box.case}").glob("*.dcm"))) == 2
-
-
 def fill(path: Path) -> None:
     """Leave less room than a case needs; raises OSError."""
     with path.open("wb", buffering=0) as handle:

@@ -153,24 +153,6 @@ def test_what_stopped_an_export_is_told_also_when_the_audit_takes_no_line(box: B
     assert box.actions == ["export.begun", "export.unknown"]
 
 
-@pytest.mark.parametrize("way", ["--stick", "--to"])
-def test_ctrl_c_when_the_case_has_its_name_is_not_called_stopped(
-    box: Box, house: House, way: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    def interrupted(folder: Path) -> None:
-        sync_directory(folder)
-        if list(folder.glob("c-*")):
-            signal.raise_signal(signal.SIGINT)
-
-    for module in (export, sealed_case):
-        monkeypatch.setattr(module, "sync_directory", interrupted)
-    assert box.run(way=way) == 1
-    (there,) = box.stick.iterdir()
-    assert f"export.unsure: The case may be at {there}, or not: " in capsys.readouterr().err
-    assert box.actions == ["export.begun", "export.unknown"]
-    assert doctor(box) == [box.case]
-
-
 @pytest.mark.parametrize("when", ["before", "after"])
 def test_ctrl_c_at_the_last_line_of_the_audit_comes_too_late(
     box: Box, when: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
@@ -251,20 +233,24 @@ def nothing_is_left(box: Box) -> None:
 
 
 @pytest.mark.parametrize("way", ["--stick", "--to"])
-def test_a_disk_that_fails_when_the_case_has_got_its_name_leaves_nobody_sure(
-    box: Box, house: House, way: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize("what", ["the disk fails", "Ctrl-C"])
+def test_what_happens_when_the_case_has_got_its_name_leaves_nobody_sure(
+    box: Box, house: House, way: str, what: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def failing(folder: Path) -> None:
-        if folder == box.stick:
+    def ended(folder: Path) -> None:
+        if what == "the disk fails" and folder == box.stick:
             raise OSError(errno.EIO, os.strerror(errno.EIO))
         sync_directory(folder)
+        if what == "Ctrl-C" and list(folder.glob("c-*")):
+            signal.raise_signal(signal.SIGINT)
 
     for module in (export, sealed_case):
-        monkeypatch.setattr(module, "sync_directory", failing)
+        monkeypatch.setattr(module, "sync_directory", ended)
     assert box.run(way=way) == 1
     (there,) = box.stick.iterdir()
     assert f"export.unsure: The case may be at {there}, or not: " in capsys.readouterr().err
     assert box.actions == ["export.begun", "export.unknown"]
+    assert doctor(box) == [box.case]
 
 
 def test_a_stick_that_is_out_before_the_last_word_costs_that_word(

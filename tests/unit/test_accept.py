@@ -67,13 +67,6 @@ def test_a_file_is_copied_under_the_name_of_its_bytes_and_left_alone(door: Door,
     assert door.clinical.case(admission.case).files[0].instance == admission.instance
 
 
-def test_an_executable_preamble_is_zeroed(door: Door, at: Path) -> None:
-    content = b"MZ\x90\0" + b"\x7fELF" * 31 + file_of(film())[128:]
-    at.write_bytes(content)
-    door.accept_file(at)
-    assert kept_file(door).read_bytes() == bytes(128) + content[128:]
-
-
 @pytest.mark.parametrize("syntax", [EXPLICIT, IMPLICIT, BIG])
 def test_a_file_without_preamble_or_meta_information_is_completed(door: Door, at: Path, syntax: str) -> None:
     at.write_bytes(film(syntax=syntax))
@@ -256,14 +249,6 @@ def test_the_folders_that_prepare_makes_are_durable(tmp_path: Path, monkeypatch:
     synced.clear()
     fresh.prepare()
     assert synced == []
-
-
-def test_a_lost_file_is_healed_by_a_resend(door: Door, at: Path) -> None:
-    at.write_bytes(file_of(film()))
-    door.accept_file(at)
-    kept_file(door).unlink()
-    assert door.accept_file(at).outcome is Outcome.DUPLICATE
-    assert kept_file(door).read_bytes() == at.read_bytes()
 
 
 def test_a_cut_file_is_healed_by_a_resend(door: Door, at: Path) -> None:

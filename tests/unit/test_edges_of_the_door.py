@@ -42,7 +42,6 @@ from tests.objects import (
     element,
     file_of,
     film,
-    fragments,
     item,
 )
 from tests.wire.gateways import running
@@ -56,15 +55,6 @@ def incoming(door: Door) -> list[Path]:
 # --- an object ------------------------------------------------------------------------------------------------------
 
 
-def test_one_byte_less_is_less(at: Path) -> None:
-    whole = file_of(film())
-    at.write_bytes(whole)
-    examine(at)
-    at.write_bytes(whole[:-1])
-    with pytest.raises(Truncated):
-        examine(at)
-
-
 def test_one_pixel_byte_less_than_declared_is_less(at: Path) -> None:
     at.write_bytes(file_of(film(rows=3, columns=3, pixels=bytes(18))))
     examine(at)
@@ -74,19 +64,6 @@ def test_one_pixel_byte_less_than_declared_is_less(at: Path) -> None:
     at.write_bytes(file_of(film(rows=1, columns=1, extra=element(0x00280100, b"US", b"\x08\0"), pixels=b"")))
     with pytest.raises(PixelLengthMismatch):  # nothing at all where one byte was declared
         examine(at)
-
-
-def test_one_frame_less_than_declared_is_less(at: Path) -> None:
-    from tests.objects import JPEG
-
-    for frames, kept in ((3, 3), (3, 2)):
-        content = film(frames=frames, pixel_element=fragments(*(b"\xff\xd8",) * kept), syntax="1.2.840.10008.1.2.1")
-        at.write_bytes(file_of(content, JPEG))
-        if kept == frames:
-            examine(at)
-        else:
-            with pytest.raises(Truncated):
-                examine(at)
 
 
 def test_nesting_is_bounded_exactly(at: Path) -> None:

@@ -20,12 +20,11 @@ from firmware_app.errors import (
     IdentityTooLong,
     IntakeError,
     Malformed,
-    NestedTooDeep,
     PixelLengthMismatch,
     TransferSyntaxRefused,
     Truncated,
 )
-from firmware_app.headers.element_stream import DEPTH_LIMIT, ELEMENT_LIMIT, EXPLICIT_LITTLE, IMPLICIT_LITTLE, walk
+from firmware_app.headers.element_stream import ELEMENT_LIMIT, EXPLICIT_LITTLE, IMPLICIT_LITTLE, walk
 from firmware_app.headers.header import examine, looks_like_data_set, pixel_digest
 from firmware_app.records import Header
 from tests import objects
@@ -113,13 +112,6 @@ def test_implicit_elements_inside_an_explicit_data_set_are_read_as_written(at: P
         0x00091011, b"SQ", item(inner, defined=False) + objects.SEQUENCE_END, length=UNDEFINED, syntax=IMPLICIT
     )
     assert read(at, file_of(film(extra=odd))).has_pixels
-
-
-def test_nesting_is_bounded_without_recursion(at: Path) -> None:
-    opened = pack("<HH2sHL", 0x0008, 0x1115, b"SQ", 0, UNDEFINED) + pack("<HHL", 0xFFFE, 0xE000, UNDEFINED)
-    with pytest.raises(NestedTooDeep) as refused:
-        read(at, file_of(opened * 500))
-    assert refused.value.limit == DEPTH_LIMIT
 
 
 def test_an_item_longer_than_its_sequence_is_malformed(at: Path) -> None:

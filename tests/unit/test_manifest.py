@@ -32,6 +32,12 @@ def changed(folder: Path, **values: Any) -> Path:
     return folder
 
 
+GOLDEN = {
+    "kind": "phantom", "path": "a.png", "sha256": "0" * 64, "tolerance": {"fp32": 0.1},
+    "expected": {"fp32": {"surprise": 0.5}},
+}  # fmt: skip
+
+
 def test_a_manifest_survives_being_written_and_read_again(folder: Path) -> None:
     manifest = Manifest.load(folder)
     (folder / "manifest.json").write_text(manifest.to_json())
@@ -46,18 +52,7 @@ def test_a_manifest_survives_being_written_and_read_again(folder: Path) -> None:
         ("version", "one"),
         ("task", ""),
         ("output", {"map": "map", "full_scale": 1.0, "colour": "red"}),
-        (
-            "golden",
-            [
-                {
-                    "kind": "phantom",
-                    "path": "a.png",
-                    "sha256": "0" * 64,
-                    "tolerance": {"fp32": 0.1},
-                    "expected": {"fp32": {"surprise": 0.5}},
-                }
-            ],
-        ),
+        ("golden", [GOLDEN]),
         ("findings", []),
         ("weak_points", []),
         ("training_prevalence", 1.5),

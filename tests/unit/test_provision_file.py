@@ -29,7 +29,7 @@ from firmware_app.provisioning import first_page, first_request, naming, offered
 from firmware_app.provisioning import signed_file as provisioning_file
 from firmware_app.provisioning.first_page import DONE
 from firmware_app.provisioning.first_request import FirstRequest
-from firmware_app.provisioning.offered_files import ASKED, OFFERED
+from firmware_app.provisioning.offered_files import OFFERED
 from firmware_app.provisioning.signed_file import Proof
 from firmware_app.records import Reason
 from firmware_app.sealed.envelope import SignedProvisioning
@@ -200,15 +200,6 @@ def test_a_stick_offers_and_the_label_decides(house: House, box: Box, tmp_path: 
         assert result.reason.code == told
         assert not first_request.waits(box.state)
     assert box.config.box.id == "clinic-7"
-
-
-def test_where_the_hospital_is_known_already_a_stick_is_enough(house: House, box: Box, tmp_path: Path) -> None:
-    made = prepared(house, tmp_path / "out")
-    box.state.provision.mkdir()
-    (box.file.parent / "hospital.json").write_bytes(house.bundle_file.read_bytes())
-    (reason,) = from_stick(box, made.file.parent)
-    assert (reason.code, reason.details) == (ASKED, {"box": "clinic-7"})
-    assert box.answered().reason.code == DONE
 
 
 def test_a_stick_for_many_boxes_is_looked_through_once(house: House, box: Box, tmp_path: Path) -> None:

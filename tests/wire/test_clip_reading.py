@@ -115,18 +115,6 @@ def test_the_line_of_a_clip_keeps_the_contracts_form_and_a_still_says_nothing_of
         assert line["files"][0]["status"] == "read"
 
 
-def test_the_heat_map_of_a_cropped_picture_lies_on_the_sector_only(boxes: Any) -> None:
-    box = boxes(None, crop="sector", despeckle="lee")
-    reading, shown = read(box, clip([1.0], SOPClassUID=UltrasoundImageStorage))
-    assert reading.status is ReadingStatus.READ
-    heat = np.asarray(Image.open(shown / "bright.png"))
-    truth = screens.screen("curved", 3, **SIZE).truth
-    columns = np.flatnonzero(truth.any(axis=0)) * heat.shape[1] / truth.shape[1]
-    assert heat[:, : int(columns.min()) - 3].max() == 0
-    assert heat[:, int(columns.max()) + 4 :].max() == 0
-    assert heat.max() > 0
-
-
 @pytest.mark.parametrize(
     ("letters", "threshold", "said"),
     [(True, 0.5, True), (False, 0.5, False), (True, 0.95, False)],
@@ -183,18 +171,6 @@ def test_colour_flow_that_the_header_tells_of_is_said_where_no_flow_is_drawn(
     attributes |= {"SequenceOfUltrasoundRegions": [region(kind) for kind in kinds]}
     reading, _ = read(boxes(None), films.film(rgb, **attributes, ViewPosition=None, PatientAge=None))
     assert [hint.code for hint in reading.quality.hints] == said
-
-
-def test_a_long_clip_shows_people_the_frames_that_were_read(boxes: Any) -> None:
-    small = [np.roll(films.shapes(at % 7 + 1, 72, 80).astype(np.uint16), at) for at in range(150)]
-    attributes: dict[str, Any] = {"NumberOfFrames": 150, "Rows": 72, "SOPClassUID": UltrasoundMultiFrameImageStorage}
-    made = films.film(np.concatenate(small), Modality="US", BodyPartExamined="BREAST", ViewPosition=None, **attributes)
-    reading, shown = read(boxes({"rule": "score", "budget": 8}), made)
-    assert reading.frames is not None
-    told = json.loads((shown / "frame-000.json").read_text())
-    assert set(reading.frames.read) <= set(told["shown"])
-    assert len(told["shown"]) == told["frames_shown"] <= 64
-    assert all((shown / f"frame-{frame:03d}.png").exists() for frame in told["shown"])
 
 
 def test_a_photo_of_an_ultrasound_is_read_when_a_person_names_the_pack(boxes: Any, tmp_path: Path) -> None:

@@ -99,13 +99,6 @@ def test_doctor_says_what_to_do_when_nothing_runs(tmp_path: Path) -> None:
     assert "lantern serve" in done.stdout
 
 
-def test_the_program_explains_itself_with_an_example(tmp_path: Path) -> None:
-    """Each command's own help is asked for in `tests/process/test_command_line.py`."""
-    done = lantern(tmp_path, "--help")
-    assert done.returncode == 0
-    assert "Example: lantern" in done.stdout
-
-
 def test_doctor_names_the_broken_pack_and_still_answers_everything_else(tmp_path: Path) -> None:
     packs = toy_pack.write_both(tmp_path / "packs")
     (packs / "toy-child" / "manifest.json").write_text("{")
