@@ -170,13 +170,32 @@ def test_a_web_server_that_works_brings_every_lap_home() -> None:
             wait_for("the lap to come home", lap.passed)
 
 
+class Hanging:
+    """A channel at which the web server's loop waits. A thunk of the trigger would wait under the trigger's lock."""
+
+    def __init__(self) -> None:
+        self.reached, self.end = threading.Event(), threading.Event()
+
+    def readable(self) -> bool:
+        self.reached.set()
+        self.end.wait()
+        return False
+
+    def writable(self) -> bool:
+        return False
+
+
 def test_a_web_server_whose_loop_hangs_does_not_pass_for_alive() -> None:
-    hang = threading.Event()
+    hanging = Hanging()
     with web_server(threads=2) as (server, lap):
-        server.trigger.pull_trigger(hang.wait)
-        assert lap.passed()  # the lap is on its way
-        assert not any(lap.passed() for _ in range(5))
-        hang.set()
+        server._map[1 << 20] = hanging
+        server.trigger.pull_trigger()
+        try:
+            assert hanging.reached.wait(10)
+            assert lap.passed()  # the lap is on its way
+            assert not any(lap.passed() for _ in range(5))
+        finally:
+            hanging.end.set()
         wait_for("the lap to come home", lap.passed)
 
 
