@@ -1,7 +1,7 @@
-"""How a case leaves the box: every export has this beginning and this end, whatever it is written as between them.
+"""The beginning and the end that every export has, in whatever form the case leaves the box.
 
-Before anything is opened it is allowed, its place is free, and the audit knows who takes what.  At the end the audit is
-told what came of it: it is done, it was stopped, or nobody can know.
+Before any file is opened, the export is checked to be enabled, its target is free, and the audit records who exports
+what.  At the end the audit records the result: done, stopped, or unknown.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _BY_HAND: Final = "Ctrl-C"  # or a closed terminal
 
 @dataclass(frozen=True, slots=True)
 class ExportOutcome:
-    """What became of one image: the name of its file, or why it stayed."""
+    """The result for one image: the name of its file, or why it was not exported."""
 
     instance: str
     file: str | None
@@ -39,19 +39,19 @@ class ExportOutcome:
 
 @dataclass(slots=True)
 class Leaving:
-    """An export while it is made."""
+    """An export that is under way."""
 
     images: tuple[ExportImage, ...]
     final: Path
     outcomes: tuple[ExportOutcome, ...] = ()
     is_named: bool = False
-    """Whether it was about to get its name: from then on nobody can say that nothing left."""
+    """Whether the final rename was begun: from then on the export may exist."""
     is_whole: bool = False
-    """Whether all is done but the last line of the audit."""
+    """Whether everything is done except the audit's last entry."""
 
     @property
     def left(self) -> int:
-        """How many images."""
+        """The number of exported images."""
         return sum(one.file is not None for one in self.outcomes)
 
     @property
@@ -63,10 +63,10 @@ class Leaving:
 def leaving(
     config: Config, exports: Exports, case: str, folder: Path, name: str, *, person: str, looked: bool, **marks: int
 ) -> Iterator[Leaving]:
-    """Around every export: it is allowed, its place is free, and the audit is told of its beginning and its end.
+    """The frame of every export: checks that it is allowed, and records its beginning and its end in the audit.
 
-    Raises `ExportOff`, `CaseUnknown`, `ExportThere`, `ExportFolderUnusable`, `ExportHeld` or `StateUnusable` before,
-    `ExportUnrecorded` after it, and `ExportUnsure` in between.
+    Raises `ExportOff`, `CaseUnknown`, `ExportThere`, `ExportFolderUnusable`, `ExportHeld` or `StateUnusable` before the
+    block, `ExportUnrecorded` after it, and `ExportUnsure` if it was stopped during the final rename.
     """
     if not config.export.enabled:
         raise ExportOff
@@ -83,14 +83,14 @@ def leaving(
             _tell_done(config, telling, export)
         except ExportUnrecorded:
             raise
-        except BaseException as error:  # also KeyboardInterrupt: the audit must not stay silent about it
-            if export.is_whole and isinstance(error, KeyboardInterrupt):  # too late: there is nothing left to stop
+        except BaseException as error:  # also KeyboardInterrupt: the audit must record it
+            if export.is_whole and isinstance(error, KeyboardInterrupt):  # too late: the export is complete
                 _tell_done(config, telling, export)
                 return
             is_unsure = export.is_named and not isinstance(error, ExportThere)
             try:
                 telling.end(UNKNOWN if is_unsure else STOPPED)
-            except sqlite3.Error as unkept:  # what went wrong before is what is told; the beginning stays open
+            except sqlite3.Error as unkept:  # the first error is the one reported; the audit entry stays open
                 log.error("the audit could not be told how an export ended: %s", str(unkept))
             if is_unsure and isinstance(error, ExportFolderUnusable | KeyboardInterrupt):
                 detail = error.detail if isinstance(error, ExportFolderUnusable) else _BY_HAND
@@ -111,7 +111,7 @@ def _tell_done(config: Config, telling: Telling, export: Leaving) -> None:
 
 
 def place(folder: Path, name: str, state: Path) -> Path:
-    """Where what is called *name* goes; refused before any work where that cannot be."""
+    """The path of *name* in *folder*; raises before any work where nothing can be written there."""
     try:
         if folder.is_symlink() or not folder.is_dir():
             raise ExportFolderUnusable(path=str(folder), detail="it is not a folder")

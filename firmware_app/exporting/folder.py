@@ -1,8 +1,8 @@
 """`lantern case export --to`: a case's images, de-identified, into a folder that a person carries away.
 
-Nothing leaves before the audit says who took it.  Everything is written into a folder of its own, made durable, and
-only then given its name: an export that was cut short leaves nothing that looks like one.  Who finds that folder can
-open it; `sealed_case` writes what only the hospital opens.
+Nothing is exported before the audit records who did it.  Everything is written into a temporary folder, made durable,
+and only then renamed, so an interrupted export leaves nothing that looks complete.  The folder is not encrypted;
+`sealed_case` writes a file that only the hospital can open.
 """
 
 from __future__ import annotations
@@ -42,8 +42,8 @@ log = logging.getLogger("lantern.export")
 Progress = Callable[[int, int], None]
 MANIFEST: Final = "manifest.json"
 SCHEMA: Final = "lantern.export/1"
-_MORE_MB: Final = 1536  # the text detector's network over the largest picture it is given
-_SECONDS: Final = 300.0  # of one object: a clip is written whole
+_MORE_MB: Final = 1536  # for the text detector's network on its largest picture
+_SECONDS: Final = 300.0  # for one object, which may be a long clip
 _CHUNK: Final = 1 << 20
 
 
@@ -57,9 +57,9 @@ def export_case(
     looked: bool = False,
     on_progress: Progress | None = None,
 ) -> tuple[Path | None, tuple[ExportOutcome, ...]]:
-    """Write *case* as a new folder of its reference's name in *folder*, and say what became of each image.
+    """Write *case* into a new folder, named by its reference, in *folder*; returns its path and the result per image.
 
-    No folder is left (None) when no image could be exported.  Raises what `leaving` and `each` raise.
+    The path is None, and no folder is left, when no image could be exported.  Raises what `leaving` and `each` raise.
     """
     with (
         leaving(config, exports, case, folder, case, person=person, looked=looked) as export,
@@ -79,7 +79,7 @@ def _fresh(folder: Path) -> Iterator[Path]:
     """A new folder in *folder*, taken away with all that is still in it at the end."""
     path = folder / f".lantern-export-{secrets.token_hex(4)}"
     try:
-        try:  # before it is there, so that no signal comes in between
+        try:  # entered before the folder exists, so that no signal comes in between
             path.mkdir(mode=0o700)
             yield path
         finally:
@@ -99,11 +99,11 @@ def each(
     *,
     into: Sequence[Path],
 ) -> Iterator[ExportOutcome]:
-    """One image after the other, each opened by a child that may die of it, and written to *where* says for its name.
+    """Export one image after the other, each in a child process, to the path that *where* gives for its file name.
 
-    Before the next one is asked for, its file may be taken away.  *into* are the folders in which each takes room,
-    the last for good.
-    Raises `ReferencesLost`, `ExportNoRoom`, and `OSError` where the disk that *where* names takes no more.
+    The caller may remove a file before it asks for the next.  *into* are the folders in which each file takes space,
+    the last one permanently.
+    Raises `ReferencesLost`, `ExportNoRoom`, and `OSError` where the disk of *where* takes no more.
     """
     worker = _Worker(config.reader.memory_mb + _MORE_MB, exports.key(), looked=looked)
     room = Room.of(StateDir(config.state.dir), config.retention, into)
@@ -120,7 +120,7 @@ def each(
                 facts, reason = {}, Reason.of(error)
             if reason is not None:
                 where(name).unlink(missing_ok=True)
-                if reason.code == ExportNoRoom.code:  # half a case because of a full disk is not what anybody wants
+                if reason.code == ExportNoRoom.code:  # a full disk stops the export: half a case is of no use
                     raise ExportNoRoom(free_mb=free_bytes(config.state.dir) // 1_000_000)
             yield ExportOutcome(image.reference, None if reason else name, facts, reason)
             if tell is not None:
@@ -130,7 +130,7 @@ def each(
 
 
 class _Worker:
-    """The export child, replaced when lost."""
+    """The export child process; it is replaced when it dies."""
 
     def __init__(self, memory_mb: int, key: bytes, *, looked: bool) -> None:
         self._arguments = (str(memory_mb), str(_SECONDS))
@@ -138,29 +138,31 @@ class _Worker:
         self._child: Child | None = None
 
     def write(self, file: Path, out: Path, room_bytes: int | None = None) -> dict[str, Any] | Reason:
-        """What the child wrote, or why it did not; raises `ExportGaveUp`, `ChildWillNotStart`, and `OSError` where the
-        disk takes no more."""
+        """The facts of the written file, or the reason for a refusal.
+
+        Raises `ExportGaveUp`, `ChildWillNotStart`, and `OSError` where the disk takes no more.
+        """
         if self._child is None:
             self._child = started(self._spawn(), self._spawn)
         try:
             self._child.send({"file": str(file), "out": str(out), "room_bytes": room_bytes, **self._common})
-            told = self._child.receive(_SECONDS).header
+            answer = self._child.receive(_SECONDS).header
         except ChildLost as lost:
             self._child = None
             log.warning("the export child was lost (%s)", lost.detail)
             raise ExportGaveUp(detail=lost.detail) from None
-        if told.get("spent") and self._child is not None:
+        if answer.get("spent") and self._child is not None:
             self._child.kill()
             self._child = None
-            if not told.get("again"):
-                return Reason(str(told["refusal"]["code"]), dict(told["refusal"]["details"]))
+            if not answer.get("again"):
+                return Reason(str(answer["refusal"]["code"]), dict(answer["refusal"]["details"]))
             out.unlink(missing_ok=True)
             return self.write(file, out, room_bytes)
-        if isinstance(told.get("unwritten"), int):
-            raise OSError(told["unwritten"], os.strerror(told["unwritten"]))
-        if isinstance(told.get("written"), dict):
-            return dict(told["written"])
-        return Reason(str(told["refusal"]["code"]), dict(told["refusal"]["details"]))
+        if isinstance(answer.get("unwritten"), int):
+            raise OSError(answer["unwritten"], os.strerror(answer["unwritten"]))
+        if isinstance(answer.get("written"), dict):
+            return dict(answer["written"])
+        return Reason(str(answer["refusal"]["code"]), dict(answer["refusal"]["details"]))
 
     def close(self) -> None:
         if self._child is not None:
@@ -171,7 +173,7 @@ class _Worker:
 
 
 def manifest(case: str, outcomes: Iterable[ExportOutcome], *, looked: bool, encrypted: bool) -> dict[str, Any]:
-    """What left and what stayed behind; no name, no id, no date, no UID that the clinic's machines know."""
+    """The exported and the refused images; without names, ids, dates or UIDs of the clinic's machines."""
     everything = tuple(outcomes)
     return {
         "schema": SCHEMA,
@@ -190,9 +192,9 @@ def _write_manifest(fresh: Path, case: str, outcomes: Iterable[ExportOutcome], *
         replace(one, facts={"sha256": _sha256(fresh / one.file), **one.facts}) if one.file is not None else one
         for one in outcomes
     )
-    told = manifest(case, known, looked=looked, encrypted=False)
+    content = manifest(case, known, looked=looked, encrypted=False)
     with (fresh / MANIFEST).open("x", encoding="utf-8") as file:
-        json.dump(told, file, ensure_ascii=False, indent=1)
+        json.dump(content, file, ensure_ascii=False, indent=1)
         file.flush()
         os.fsync(file.fileno())
     sync_directory(fresh)
@@ -207,7 +209,7 @@ def _sha256(path: Path) -> str:
 
 
 def _named(fresh: Path, final: Path) -> None:
-    """Give the finished folder its name; another that came meanwhile stays, unless it is empty."""
+    """Rename the finished folder to its final name; a folder already there is kept, unless it is empty."""
     try:
         fresh.rename(final)
     except OSError:

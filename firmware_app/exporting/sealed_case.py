@@ -1,7 +1,7 @@
 """`lantern case export --stick`: a case, de-identified and sealed for the box's hospital, as one file on a stick.
 
-The stick is one that a person mounted; the box itself writes to none.  An object stands open on the box's own disk only
-for as long as it takes to seal it, and on the stick never.  The file gets its name when all of it is durable.
+A person mounts the stick; the box itself never writes to one.  An object is unencrypted on the box's own disk only
+until it is sealed, and never on the stick.  The file gets its final name when all of it is durable.
 """
 
 from __future__ import annotations
@@ -64,10 +64,10 @@ def seal_case(
     looked: bool = False,
     on_progress: Progress | None = None,
 ) -> tuple[Path | None, tuple[ExportOutcome, ...]]:
-    """Write *case* as one sealed file in *folder*, and say what became of each image.
+    """Write *case* as one sealed file in *folder*; returns its path and the result for each image.
 
-    No file is left (None) when no image could be exported.  Raises as `export.export_case`, and `ExportNoHospital`,
-    `ExportNoSigner` or `BundleInvalid`.
+    The path is None, and no file is left, when no image could be exported.  Raises what `folder.export_case` raises,
+    and `ExportNoHospital`, `ExportNoSigner` or `BundleInvalid`.
     """
     if config.uplink.hospital is None:
         raise ExportNoHospital
@@ -83,8 +83,8 @@ def seal_case(
             archive = _Archive(Sealer(handle, config.box.id, signer, to), folder)
         made.outcomes = tuple(_each(config, exports, made, archive, case, looked, on_progress))
         if made.left:
-            told = export.manifest(case, made.outcomes, looked=looked, encrypted=True)
-            archive.add(f"{case}/{export.MANIFEST}", json.dumps(told, ensure_ascii=False, indent=1).encode())
+            manifest = export.manifest(case, made.outcomes, looked=looked, encrypted=True)
+            archive.add(f"{case}/{export.MANIFEST}", json.dumps(manifest, ensure_ascii=False, indent=1).encode())
             archive.finish()
             made.is_named = True
             with _stick(folder):
@@ -93,7 +93,7 @@ def seal_case(
 
 
 def _signer(config: Config, state: StateDir) -> Ed25519PrivateKey:
-    """The box's signing key; one that lies under the security chip is opened by it, for root alone."""
+    """The box's signing key; a key sealed by the security chip is unsealed, which only root can do."""
     settings, sealed = config.uplink, KeyFiles(state.line_keys).sealed[0]
     if settings.identity is None:
         raise ExportNoHospital
@@ -110,7 +110,7 @@ def _signer(config: Config, state: StateDir) -> Ed25519PrivateKey:
 
 
 def _last_word(state: StateDir, hospital: str) -> bytes | None:
-    """The hospital's newest keys message, as it came; None before the first."""
+    """The hospital's newest keys message, still signed; None before the first."""
     if not state.exchange_db.exists():
         return None
     exchange = Exchange(state.exchange_db)
@@ -164,7 +164,7 @@ class _Archive:
         return digest.hexdigest()
 
     def finish(self) -> None:
-        """All of it is durable on return."""
+        """Finish the archive; all of it is durable on return."""
         self._write(bytes(2 * _BLOCK))
         with _stick(self._folder):
             self._sealer.finish()
@@ -175,7 +175,7 @@ class _Archive:
 
 
 def _entry(name: str, size: int) -> bytes:
-    """The head of one file in the archive; it has no time, no owner and no mode of this box."""
+    """The tar header of one file, without time, owner or mode of this box."""
     entry = tarfile.TarInfo(name)
     entry.size = size
     return entry.tobuf(tarfile.USTAR_FORMAT)
@@ -183,7 +183,7 @@ def _entry(name: str, size: int) -> bytes:
 
 @contextmanager
 def _own_disk(state: StateDir) -> Iterator[Path]:
-    """A folder for one object at a time; what goes wrong with files in the block is told of the box's own disk."""
+    """A folder for one object at a time; a file error in the block is reported as one of the box's own disk."""
     try:
         with staging.stage(state) as folder:
             yield folder
@@ -195,7 +195,7 @@ def _own_disk(state: StateDir) -> Iterator[Path]:
 
 @contextmanager
 def _stick(folder: Path) -> Iterator[None]:
-    """What goes wrong with files in the block is told of the stick in *folder*."""
+    """A file error in the block is reported as one of the stick in *folder*."""
     try:
         yield
     except OSError as error:
@@ -206,21 +206,21 @@ def _stick(folder: Path) -> Iterator[None]:
 
 @contextmanager
 def _unfinished(final: Path) -> Iterator[BinaryIO]:
-    """A new file beside *final*, taken away at the end unless it is called so by then, as far as the stick allows."""
+    """A new file beside *final*; at the end it is removed unless it was renamed to *final*, if the stick allows."""
     path = final.with_name(f".{final.name}-{secrets.token_hex(8)}")
     with _stick(final.parent), ExitStack() as at_the_end:
-        at_the_end.callback(_take_away, path)  # before it is there, so that no signal comes in between
+        at_the_end.callback(_take_away, path)  # registered before the file exists, so that no signal comes in between
         with path.open("xb") as handle:
             yield handle
 
 
 def _take_away(path: Path) -> None:
-    with suppress(OSError):  # pulled out; what is left on it has no head
+    with suppress(OSError):  # the stick was pulled out; the rest on it has no header and cannot be opened
         path.unlink(missing_ok=True)
 
 
 def _named(handle: BinaryIO, final: Path) -> None:
-    """Give the finished file its name; another that came meanwhile stays."""
+    """Rename the finished file to its final name; a file already there is kept."""
     if os.path.lexists(final):
         raise ExportThere(path=str(final))
     Path(handle.name).rename(final)
@@ -228,12 +228,12 @@ def _named(handle: BinaryIO, final: Path) -> None:
 
 
 def told(path: Path, config: Config) -> str:
-    """What the console says of a finished file."""
+    """The console's message about a finished file."""
     language = for_screen(config.box.language)
     opening = translate(_OPENED_BY, language).format(command=f"lantern-hospital open {path.name} --out DIR")
     own = {place.stat().st_dev for place in (Path("/"), config.state.dir)}  # the state may be a disk of its own
     try:
         where = _STILL_HERE if path.stat().st_dev in own else _UNMOUNT
-    except OSError:  # the stick is out already
+    except OSError:  # the stick has already been pulled out
         return opening
     return f"{opening}\n{translate(where, language)}"

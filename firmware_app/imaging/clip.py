@@ -89,8 +89,8 @@ class Track:
     @property
     def frames_per_second(self) -> float | None:
         """The mean frame rate in the file; None where it has none or an impossible one."""
-        told = self._stream.average_rate
-        return regions.believed_hz([float(told)]) if told else None
+        rate = self._stream.average_rate
+        return regions.believed_hz([float(rate)]) if rate else None
 
     def close(self) -> None:
         if self._container is not None:

@@ -154,11 +154,11 @@ class DicomFilm:
         if self.has_own_layout and found.stored < found.allocated:
             samples = colour.values(samples, found.stored, found.high_bit)
         if "proved" not in self._model:
-            told = photometric.declared(found.photometric)
+            declared = photometric.declared(found.photometric)
             proof = photometric.of_pixels(samples, found.stored)
             by_stream = photometric.of_stream(stream) if stream is not None else None
             self._model["proved" if proof else "believed"] = photometric.judged(
-                told, by_stream, proof, unmarked=stream is not None and photometric.is_unmarked(stream)
+                declared, by_stream, proof, unmarked=stream is not None and photometric.is_unmarked(stream)
             )
         return samples, (self._model.get("proved") or self._model["believed"]).model
 

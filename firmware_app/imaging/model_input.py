@@ -1,9 +1,9 @@
-"""From a frame of greys to the tensor a model reads: the one preprocessing, used in training and on the box.
+"""From a frame of greys to the tensor that a model reads: the one preprocessing, used in training and on the box.
 
 Promise: the same frame and the same :class:`InputSpec` give the same tensor in a converter and in a clinic. The whole
-film, or where the spec says so the box around an ultrasound picture's sector or what lies within a film's even frame,
-is squashed to the model's size (no padding), so a place on the activation map scales linearly back to it. Grey values
-are stretched between two percentiles *of the resized film*, so exposure, bit depth and rescale slope of the modality
+film (or by the spec, the box around an ultrasound sector, or the film without an even border) is resized to the model's
+size without keeping the aspect and without padding. So a position in the activation map scales linearly back to the
+frame. Grey values are stretched between two percentiles *of the resized film*. So exposure, bit depth and rescale slope
 do not matter, and burned-in letters or dead pixels do not set the scale.
 """
 
@@ -16,7 +16,7 @@ from firmware_app.imaging.quality import beside
 from firmware_app.imaging.ultrasound import lee1980, sector
 
 REDUCE_ABOVE = 4
-"""A film more than this many times larger than the model input is first averaged in whole blocks (quicker)."""
+"""A film larger than the model input by more than this factor is first averaged in whole blocks, which is faster."""
 
 
 def to_model_input(
@@ -27,11 +27,11 @@ def to_model_input(
 ) -> NDArray[np.float32]:
     """Turn one frame into one model input.
 
-    Where the spec crops to the ultrasound sector, it is the one ``found`` (in a clip, from several frames) or else that
-    of this very frame; a frame without any is taken whole.
+    Where the spec crops to the ultrasound sector, ``found`` is used (of a clip: from several frames), or else the
+    sector of this frame; a frame without a sector is taken whole.
 
     ``frame``: (H, W) float32, display polarity (bright is dense, as MONOCHROME2), any range, finite.
-    Where pixels of a (H, W) frame are ``hidden`` (padding, (H, W) bool), the percentiles are those of the others.
+    ``hidden``: (H, W) bool, padding pixels, which do not count for the percentiles.
 
     Returns (1, 1, spec.height, spec.width) float32 in [0, 1]; a flat frame gives zeros. Where the spec has a depth the
     frame is a volume (D, H, W) and the result (1, 1, spec.depth, spec.height, spec.width).
@@ -63,7 +63,7 @@ def cut(frame: NDArray[np.float32], box: sector.Box) -> NDArray[np.float32]:
 
 
 def _seen(film: NDArray[np.float32], veil: NDArray[np.float32] | None, spec: InputSpec) -> NDArray[np.float32]:
-    """The pixels of the resized *film* that no hidden pixel (1 in *veil*) had a part in; all where none is left."""
+    """The pixels of the resized *film* without a contribution of a hidden pixel (1 in *veil*); all if none remain."""
     if veil is None:
         return film
     seen = film[fitted(veil, spec.shape) <= 0]

@@ -1,4 +1,4 @@
-"""Shapes in a small mask: opening, closing, the largest piece, the convex hull.  No SciPy for that on the box.
+"""Operations on small masks: opening, closing, the largest piece, the convex hull.  The box has no SciPy for them.
 
 Masks are (H, W) bool of a few hundred pixels on a side; nothing here is meant for whole films.
 """
@@ -14,12 +14,12 @@ Points = list[tuple[float, float]]
 
 
 def eroded(mask: Mask, reach: int) -> Mask:
-    """What stays when *reach* pixels are taken from every edge; outside the image counts as set."""
+    """*mask* eroded by *reach* pixels from every edge; pixels outside the image count as set."""
     return ~dilated(~mask, reach)
 
 
 def dilated(mask: Mask, reach: int) -> Mask:
-    """*mask* grown by *reach* pixels on all sides, by a square; outside the image counts as not set."""
+    """*mask* dilated by a square of *reach* pixels on all sides; pixels outside the image count as not set."""
     grown = mask
     for axis in (0, 1):
         counts = np.cumsum(np.pad(grown, [(reach + 1, reach) if at == axis else (0, 0) for at in (0, 1)]), axis=axis)
@@ -30,7 +30,7 @@ def dilated(mask: Mask, reach: int) -> Mask:
 
 
 def opened(mask: Mask, reach: int) -> Mask:
-    """*mask* without whatever is narrower than ``2 * reach + 1`` pixels: strokes of letters, rulers, lines."""
+    """*mask* without parts narrower than ``2 * reach + 1`` pixels: strokes of letters, rulers, lines."""
     return dilated(eroded(mask, reach), reach)
 
 
@@ -40,9 +40,9 @@ def closed(mask: Mask, reach: int) -> Mask:
 
 
 def largest(mask: Mask) -> Mask:
-    """The largest piece of *mask*, neighbours counted across edges; all of nothing is nothing.
+    """The largest connected piece of *mask* (4-neighbours); empty for an empty mask.
 
-    Runs of a row are joined with the runs above them (union-find), so the work grows with the outline, not the area.
+    Runs of a row are joined with the runs above them (union-find), so the time grows with the outline, not the area.
     """
     starts, ends, rows = _runs(mask)
     parent = list(range(len(starts)))
@@ -92,7 +92,7 @@ def filled(corners: Points, rows: int, columns: int) -> Mask:
 
 
 def _runs(mask: Mask) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
-    """(first columns, columns after the last, rows) of all horizontal runs, row by row."""
+    """All horizontal runs, row by row: (first columns, columns after the last, rows)."""
     edges = np.diff(np.pad(mask, ((0, 0), (1, 1))).astype(np.int8), axis=1)
     rows, starts = np.nonzero(edges == 1)
     _, ends = np.nonzero(edges == -1)

@@ -1,9 +1,9 @@
 """Pictures without a DICOM header (PNG, JPEG, TIFF, BMP, WebP), through Pillow, their size checked before decoding.
 
-A JPEG is its first picture: what phones put behind it (MPO, CIPA DC-007: a smaller copy, a map of depth) is no frame.
-Of a TIFF the pages count, but for those that it calls smaller copies or masks of others.  A picture of more than
-`WHOLE_PX` pixels, as phones take them, is made smaller while it is decoded: no model and no screen has use for more,
-and a child has not the memory.
+Of a JPEG only the first picture is used: what phones append (MPO, CIPA DC-007: a smaller copy, a depth map) is no
+frame.  Of a TIFF every page is a frame, except pages marked as smaller copies or masks of others.  A picture of more
+than `WHOLE_PX` pixels, as phones take them, is reduced while it is decoded: no model or screen needs more, and a decode
+child does not have the memory.
 """
 
 from __future__ import annotations
@@ -29,25 +29,25 @@ from firmware_app.imaging.jpeg import codestream, lost_data
 
 FORMATS: Final = ("PNG", "JPEG", "TIFF", "BMP", "WEBP")
 WHOLE_PX: Final = 16 * 1024 * 1024
-"""What is decoded whole: a 43 × 35 cm film at 0.1 mm has 15 million pixels."""
-REDUCED: Final = "hint.reduced"  # its sentence stands in `reading.hints`
+"""The largest picture decoded in full size: a 43 × 35 cm film at 0.1 mm has 15 million pixels."""
+REDUCED: Final = "hint.reduced"  # its sentence is in `reading.hints`
 MOST_PAGES: Final = 1_000
-"""Of a TIFF, whose directories Pillow reads one after the other."""
+"""The most pages of a TIFF: Pillow reads their directories one after the other."""
 _TIFF_NEW_SUBFILE_TYPE, _TIFF_SUBFILE_TYPE, _TIFF_PHOTOMETRIC = 254, 255, 262
-_SMALLER_COPY_OR_MASK: Final = 0b101  # bits of the first (TIFF 6.0, section 8)
-_SMALLER_COPY: Final = 2  # of the second, which is older
+_SMALLER_COPY_OR_MASK: Final = 0b101  # bits of NewSubfileType (TIFF 6.0, section 8)
+_SMALLER_COPY: Final = 2  # value of SubfileType, the older tag
 _JPEG_HEAD: Final = b"\xff\xd8\xff"
 _WHITE_IS_ZERO: Final = 0
 _ORIENTATION: Final = 0x0112
-# Pillow only warns, and at another size; `opened` refuses above `raster.most_px` before a pixel is decoded.
+# Pillow's own limit only warns; `opened` refuses a picture above `raster.most_px` before a pixel is decoded.
 Image.MAX_IMAGE_PIXELS = None
 
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """An opened picture, whose frames are its `pages`, by their numbers in the file; `mode` is Pillow's of the first.
+    """An opened picture; its frames are the `pages`, by number in the file; `mode` is Pillow's mode of the first.
 
-    The frame decoded last is kept, and the file opened anew for each: Pillow's own copy would stay beside it.
+    The last decoded frame is kept.  The file is opened again for each frame, because Pillow would keep its own copy.
     """
 
     path: Path
@@ -56,7 +56,7 @@ class Picture:
     alike: bool = True
     """Whether all pages are of one size and kind, as the frames of a clip are."""
     reduced: bool = False
-    """Whether any of the pages is made smaller."""
+    """Whether any of the pages is reduced."""
     _last: dict[int, NDArray[np.generic]] = field(default_factory=dict)
 
     @property
@@ -65,26 +65,26 @@ class Picture:
 
     @property
     def rows(self) -> int:
-        """Of the picture as it is given, which may have been made smaller."""
+        """The height of the decoded picture, which may be reduced."""
         return int(self._pixels(next(iter(self._last), 0)).shape[0])
 
     @property
     def columns(self) -> int:
-        """As `rows`."""
+        """The width of the decoded picture, which may be reduced."""
         return int(self._pixels(next(iter(self._last), 0)).shape[1])
 
     @property
     def identity(self) -> dict[str, str]:
-        """A picture says nothing of the patient."""
+        """Empty: a picture file holds no patient data."""
         return {}
 
     @property
     def hints(self) -> tuple[str, ...]:
-        """As `film.Film.hints`, known before any frame is decoded."""
+        """As `film.Film.hints`; known before any frame is decoded."""
         return (REDUCED,) if self.reduced else ()
 
     def hidden(self, index: int) -> None:
-        """No pixel: only a DICOM header names some."""
+        """None: only a DICOM header names padding pixels."""
 
     def grey(self, index: int) -> NDArray[np.float32]:
         """(H, W) float32, as `film.Film.grey`."""
@@ -103,7 +103,7 @@ class Picture:
         return ShownFrame(shown, slope, intercept)
 
     def _pixels(self, index: int) -> NDArray[np.generic]:
-        """(H, W) or (H, W, 3), upright, with WhiteIsZero TIFFs of more than 8 bits turned (Pillow turns the rest)."""
+        """(H, W) or (H, W, 3), upright.  WhiteIsZero TIFFs above 8 bits are inverted here, the others by Pillow."""
         if index not in self._last:
             self._last.clear()
             try:
@@ -120,8 +120,8 @@ def opened(path: Path) -> Iterator[Picture]:
 
 
 def _looked_at(path: Path) -> Picture:
-    """What the header of the picture tells; nothing of Pillow's outlives it, for its WebP holds whole canvases."""
-    try:  # as a file: a path lets Pillow map an uncompressed TIFF, and one laid on its side by its turned size
+    """Read the header of the picture.  Pillow's image is closed before the return: its WebP holds whole canvases."""
+    try:  # as a file: with a path, Pillow would map an uncompressed TIFF, a rotated one with the wrong size
         with path.open("rb") as file, _begun(file) as image:
             _check_size(image)
             _check_work(path, image)
@@ -131,14 +131,14 @@ def _looked_at(path: Path) -> Picture:
 
 
 def _begun(file: BinaryIO) -> Image.Image:
-    """The picture in *file*, its header read.  Pillow itself would take a JPEG with others behind it for a clip."""
+    """The picture in *file*, its header read.  By itself Pillow would open a JPEG with appended pictures as a clip."""
     is_jpeg = file.read(len(_JPEG_HEAD)) == _JPEG_HEAD
     file.seek(0)
     return JpegImageFile(file) if is_jpeg else Image.open(file, formats=FORMATS)
 
 
 def _of_pages(path: Path, image: Image.Image) -> Picture:
-    """The picture with the pages that are films of their own."""
+    """The picture, with the pages that are not copies or masks of others."""
     count = min(max(int(getattr(image, "n_frames", 1)), 1), MOST_FRAMES)
     if image.format != "TIFF" or count == 1:
         return Picture(path, image.mode, tuple(range(count)), reduced=_is_reduced(image.size))
@@ -168,7 +168,7 @@ def _decoded(path: Path, page: int) -> NDArray[np.generic]:
         else:
             pixels = raster.of(image, factor)
         whole_numbers = image.mode.startswith("I")
-        turned = image.getexif().get(_ORIENTATION, 1)  # of a TIFF, which Pillow has turned already, 1
+        turned = image.getexif().get(_ORIENTATION, 1)  # 1 for a TIFF, which Pillow has already turned
         tags = getattr(image, "tag_v2", {})
     if tags.get(_TIFF_PHOTOMETRIC) == _WHITE_IS_ZERO and whole_numbers:
         pixels = np.asarray(pixels.max() - pixels)
@@ -176,18 +176,18 @@ def _decoded(path: Path, page: int) -> NDArray[np.generic]:
 
 
 def _is_reduced(size: tuple[int, int]) -> bool:
-    """Whether `_factor` makes a page of this *size* smaller; a page beyond all limits has no factor."""
+    """Whether `_factor` reduces a page of this *size*."""
     return size[0] * size[1] > WHOLE_PX
 
 
 def _factor(image: Image.Image) -> int:
-    """By how much the sides are made smaller; a JPEG's decoder knows halves, quarters and eighths only."""
+    """The divisor of the sides; a JPEG decoder supports only halves, quarters and eighths."""
     factors = (1, 2, 4, 8) if image.format == "JPEG" else range(1, 9)
     return next(factor for factor in factors if image.width * image.height <= WHOLE_PX * factor**2)
 
 
 def _check_work(path: Path, image: Image.Image) -> None:
-    """Refuse what a decoder would take minutes for, before it begins, and a JPEG that lost coded data."""
+    """Refuse a picture that would take minutes to decode, and a JPEG that lost coded data."""
     if image.format == "JPEG":
         stream = path.read_bytes()
         codestream.check_work(stream, image.height, image.width)
@@ -197,16 +197,16 @@ def _check_work(path: Path, image: Image.Image) -> None:
 
 
 def _pages(path: Path) -> int:
-    """How many directories a TIFF (6.0, section 2) has, at most one more than `MOST_PAGES`."""
+    """The number of directories of a TIFF (6.0, section 2), counted up to `MOST_PAGES` + 1."""
     with path.open("rb") as file:
         order: Literal["little", "big"] = "little" if file.read(2) == b"II" else "big"
         file.seek(4)
-        pages, at = 0, int.from_bytes(file.read(4), order)
-        while at and pages <= MOST_PAGES:
-            file.seek(at)
+        pages, position = 0, int.from_bytes(file.read(4), order)
+        while position and pages <= MOST_PAGES:
+            file.seek(position)
             pages += 1
             file.seek(12 * int.from_bytes(file.read(2), order), os.SEEK_CUR)
-            at = int.from_bytes(file.read(4), order)
+            position = int.from_bytes(file.read(4), order)
     return pages
 
 

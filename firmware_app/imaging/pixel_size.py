@@ -1,11 +1,11 @@
-"""What is known of a pixel's size.  `spacing` reads it from a header; here is what it finds, without pydicom."""
+"""What is known of a pixel's size.  This module has no pydicom; `spacing` reads the values from a header."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Final
 
-# The viewer has the sentence for each (`web.words`).
+# The viewer has a sentence for each (`web.words`).
 PATIENT: Final = "spacing.patient"
 CALIBRATED: Final = "spacing.calibrated"
 AT_DETECTOR: Final = "spacing.at_detector"
@@ -17,7 +17,7 @@ UNKNOWN: Final = "spacing.unknown"
 
 @dataclass(frozen=True, slots=True)
 class Spacing:
-    """`mm`: (down, across) of the patient, or None.  `nominal_mm`: as the header has it, meaning what `label` says."""
+    """`mm`: (down, across) in the patient, or None.  `nominal_mm`: the header's value, with the meaning in `label`."""
 
     label: str
     mm: tuple[float, float] | None = None

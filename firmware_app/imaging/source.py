@@ -1,7 +1,7 @@
-"""One DICOM file, opened: its header, and where in the file the pixels lie.  Nothing of the pixels is read yet.
+"""One opened DICOM file: its header, and the position of the pixels in the file.  No pixel is read yet.
 
-Every number of the header that a later step would allocate memory by is bounded here, against absolute limits and
-against the bytes that are really present.
+Every header value that later determines a memory allocation is checked here, against absolute limits and against the
+bytes that are really present.
 """
 
 from __future__ import annotations
@@ -30,14 +30,14 @@ from firmware_app.errors import FrameTooLarge, NoPixels, PixelsUnsupported, Unde
 from firmware_app.imaging.codec.bounds import DECODING_ERRORS, LONGEST_SIDE_PX, MOST_FRAMES
 
 LARGEST_FRAME_PX: Final = 32 * 1024 * 1024
-"""A whole-slide scan aside, no film comes near: a 43 × 35 cm detector at 0.1 mm has 15 million pixels."""
+"""Far above any film: a 43 × 35 cm detector at 0.1 mm has 15 million pixels.  Whole-slide scans are not supported."""
 LARGEST_INFLATED_BYTES: Final = 256 * 1024 * 1024
 
-# Whatever pydicom and the decoders below it may raise over broken bytes.
+# The exceptions of pydicom and its decoders on broken bytes.
 BROKEN: Final = (*DECODING_ERRORS, InvalidDicomError, BytesLengthException)
 _KEYWORDS: Final = {0x0010: "PixelData", 0x0009: "DoubleFloatPixelData", 0x0008: "FloatPixelData"}
 _UNDEFINED: Final = 0xFFFFFFFF
-# All others are encapsulated (PS3.5 A.4), also the newest, which pydicom does not know and raises when asked about.
+# All others are encapsulated (PS3.5 A.4), also the newest, for which pydicom's own check raises an error.
 _NATIVE: Final = (
     ImplicitVRLittleEndian,
     ExplicitVRLittleEndian,
@@ -52,8 +52,8 @@ class PixelSource:
     """An opened object.  `offset` and `length` bound the pixel element's value in `stream` (length: bytes present)."""
 
     stream: BinaryIO
-    path: Path | None  # None when the bytes in `stream` are not those of the file (a deflated object)
-    header: Dataset = field(repr=False)  # it holds the patient's name
+    path: Path | None  # None when `stream` is not the file itself (a deflated object)
+    header: Dataset = field(repr=False)  # contains the patient's name
     transfer_syntax: UID
     keyword: str
     offset: int
@@ -67,7 +67,7 @@ class PixelSource:
     high_bit: int
     signed: bool
     photometric: str
-    vr: str = "OB"  # big-endian bytes in an OW element lie in swapped pairs (PS3.5 7.3, A.3)
+    vr: str = "OB"  # in a big-endian OW element, bytes are swapped in pairs (PS3.5 7.3, A.3)
 
     @property
     def native(self) -> bool:
@@ -75,7 +75,7 @@ class PixelSource:
 
     @property
     def shares_chroma(self) -> bool:
-        """Whether native pixels come in pairs with one colour; many write the word and all samples all the same."""
+        """Whether pairs of native pixels share chroma; many objects are labelled so but have all samples."""
         whole = self.rows * self.columns * 3 * self.allocated // 8 * self.frames
         return self.native and self.photometric in ("YBR_FULL_422", "YBR_PARTIAL_422") and self.length < whole
 
@@ -87,14 +87,14 @@ class PixelSource:
 
     @property
     def left(self) -> int:
-        """Whole native frames behind those that the header names, where nothing but them is there."""
+        """The number of whole native frames after those that the header announces; 0 if other bytes follow too."""
         size = self.decoded_bytes
         more = self.native and self.allocated > 1 and self.length > size * self.frames + 1
         return self.length // size - self.frames if more and self.length % size <= 1 else 0
 
     @property
     def options(self) -> dict[str, Any]:
-        """What pydicom's decoders need to know, all of it checked here."""
+        """The options for pydicom's decoders; all values have been checked."""
         return {
             "rows": self.rows,
             "columns": self.columns,
@@ -127,7 +127,7 @@ def opened(path: Path) -> Iterator[PixelSource]:
 
 
 def number(header: Dataset, keyword: str, default: int) -> int:
-    """A whole number of the header; *default* where it is absent or empty.  Raises `Undecodable` for rubbish."""
+    """An integer of the header; *default* where it is absent or empty.  Raises `Undecodable` for anything else."""
     try:
         value = header.get(keyword)
         if isinstance(value, (list, tuple)) or type(value).__name__ == "MultiValue":
@@ -138,7 +138,7 @@ def number(header: Dataset, keyword: str, default: int) -> int:
 
 
 def _inflated(file: BinaryIO) -> BinaryIO:
-    """*file* itself, or for a deflated object its inflated data set, never more than a fixed size (PS3.5 A.5)."""
+    """*file* itself, or the inflated data set of a deflated object, up to a fixed size (PS3.5 A.5)."""
     try:
         head = file.read(132)
         file.seek(132 if head[128:] == b"DICM" else 0)
@@ -200,7 +200,7 @@ def _source(header: FileDataset, stream: BinaryIO, path: Path | None) -> PixelSo
     )
     if found.native == in_fragments:
         raise Undecodable(detail="its pixels are not stored in the way that its transfer syntax names")
-    # Frames of one-bit pixels follow one another within a byte (PS3.5 8.1.1).
+    # Frames of one-bit pixels are packed without padding between frames (PS3.5 8.1.1).
     promised = (rows * columns * frames + 7) // 8 if allocated == 1 and samples == 1 else found.decoded_bytes * frames
     if found.native and promised > length + 1:
         raise Undecodable(detail=f"{promised} bytes of pixels promised, {length} present")
@@ -210,7 +210,7 @@ def _source(header: FileDataset, stream: BinaryIO, path: Path | None) -> PixelSo
 def _pixel_element(stream: BinaryIO, little: bool) -> tuple[str, int, int, bool, str]:
     """(keyword, offset, bytes present, in fragments?, VR) of the element that pydicom stopped at (PS3.5 7.1, A.4).
 
-    The element itself shows whether its VR is written: some devices leave it out although they announce it.
+    The element itself shows whether it has an explicit VR: some devices omit it although they announce it.
     """
     order: Any = "little" if little else "big"
     head = stream.read(12)

@@ -1,9 +1,9 @@
-"""How many millimetres a pixel is, and of what: only what was calibrated may be called the patient's size.
+"""The size of a pixel in millimetres and its meaning: only a calibrated spacing is the size in the patient.
 
-A projection's Imager Pixel Spacing is measured at the detector, where all is larger than it is (PS3.3 10.7.1.1); so its
-sizes stay in pixels, and the millimetres are kept beside under the name of what they are.  Ultrasound and cameras have
-no such detector, and the scale of an ultrasound picture is its regions' (A.6.4, C.8.5.5): there a Pixel Spacing that is
-not said to be calibrated is a number of unknown origin.
+A projection's Imager Pixel Spacing is measured at the detector, where everything is magnified (PS3.3 10.7.1.1).  So
+sizes stay in pixels, and the millimetres are kept separately, labelled as detector spacing.  Ultrasound and cameras
+have no such detector.  The scale of an ultrasound picture is given by its regions (A.6.4, C.8.5.5); a Pixel Spacing
+that is not declared as calibrated is of unknown origin there.
 """
 
 from __future__ import annotations
@@ -30,10 +30,10 @@ _SLICES: Final = frozenset({"CT", "MR", "PT", "NM"})
 _NO_X_RAYS: Final = frozenset(
     {"US", "IVUS", "MR", "PT", "NM", "ES", "GM", "SM", "OP", "OPT", "OCT", "IVOCT", "XC", "DMS", "ECG"}
 )
-"""Modalities without a detector of shadows: where Imager Pixel Spacing is written all the same, it means nothing."""
+"""Modalities without a projection detector: an Imager Pixel Spacing in their headers has no meaning."""
 _PROJECTIONS: Final = frozenset({"CR", "DX", "MG", "IO", "PX", "RF", "XA", "RG", "DR", "XR", "XRAY"})
-"""Of which Pixel Spacing alone is the detector's; the last three are no defined terms, and machines write them."""
-_SAME: Final = 1e-3  # of the value: makers round one of the two
+"""Modalities whose Pixel Spacing alone is the detector's; the last three are not defined terms but occur."""
+_SAME: Final = 1e-3  # of the value: some makers round one of the two
 
 
 def of(header: Dataset, frame: int = 0) -> Spacing:
@@ -45,7 +45,7 @@ def of(header: Dataset, frame: int = 0) -> Spacing:
     scanned = _pair(header, "NominalScannedPixelSpacing")
     if detector is None and _is_slice(header, frame):
         return Spacing(PATIENT, stated, stated) if stated else Spacing(UNKNOWN)
-    if "SequenceOfUltrasoundRegions" in header:  # its deltas are each region's own; no one number holds for the frame
+    if "SequenceOfUltrasoundRegions" in header:  # each region has its own scale; no single value holds for the frame
         return Spacing(UNKNOWN)
     if stated and _text(measures, "PixelSpacingCalibrationType") in ("GEOMETRY", "FIDUCIAL"):
         return Spacing(CALIBRATED, stated, stated)
@@ -60,12 +60,12 @@ def of(header: Dataset, frame: int = 0) -> Spacing:
         return Spacing(SCANNED, None, scanned)
     if stated is None:
         return Spacing(UNKNOWN)
-    # Pixel Spacing alone: whether it was calibrated cannot be determined (10.7.1.1); in a projection it mostly was not.
+    # Pixel Spacing alone does not show whether it was calibrated (10.7.1.1); in a projection it mostly was not.
     return Spacing(AT_DETECTOR if modality in _PROJECTIONS else UNCALIBRATED, None, stated)
 
 
 def _is_slice(header: Dataset, frame: int) -> bool:
-    """Whether its pixels lie in a plane of the patient: known by its modality, else by the directions of its rows."""
+    """Whether its pixels lie in a plane of the patient: by its modality, else by its image orientation."""
     if _text(header, "Modality") in _SLICES:
         return True
     if "SequenceOfUltrasoundRegions" in header:
@@ -81,7 +81,7 @@ def _has_directions(item: Dataset) -> bool:
 
 
 def _groups(header: Dataset, frame: int, name: str) -> Iterator[Dataset]:
-    """The items of the functional group *name* that hold for *frame*, its own before the shared one."""
+    """The items of the functional group *name* for *frame*, the frame's own before the shared one."""
     for keyword, index in (("PerFrameFunctionalGroupsSequence", frame), ("SharedFunctionalGroupsSequence", 0)):
         try:
             yield header[keyword][index][name][0]

@@ -1,1 +1,1 @@
-"""What can still be read of a damaged SQLite file.  The box and the hospital both rebuild their databases from it."""
+"""Reads the rows that are left in a damaged SQLite file.  The box and the hospital rebuild their databases with it."""

@@ -1,8 +1,8 @@
 """The rows in the pages of a damaged SQLite file, read without SQLite.
 
-https://www.sqlite.org/fileformat2.html, sections 1 and 2 (pages, records).  Every page that is not free is read by
-itself, so neither the first page nor the pages above are needed.  Why this is not SQLite's own `.recover`:
-docs/decisions/rescue.md.
+https://www.sqlite.org/fileformat2.html, sections 1 and 2 (pages, records).  Every page that is not free is read
+separately, so neither the first page nor the parent pages are needed.  docs/decisions/rescue.md explains why SQLite's
+own `.recover` is not used.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ _INTEGER_BYTES: Final = {1: 1, 2: 2, 3: 3, 4: 4, 5: 6, 6: 8}
 def rows(data: Buffer, *, without_rowid: bool = False) -> Iterator[Row]:
     """Every row in the file *data*, in the order of its pages.
 
-    What does not parse is passed over.  Which table a row belongs to, the caller sees from its values.
-    With *without_rowid* also what index pages hold: the rows of tables WITHOUT ROWID, and the entries of indexes.
+    Cells that do not parse are skipped.  The caller decides from the values to which table a row belongs.
+    With *without_rowid* index pages are read too: the rows of tables WITHOUT ROWID, and the entries of indexes.
     """
     size = int.from_bytes(data[16:18], "big")
     size = 65536 if size == 1 else size
@@ -57,7 +57,7 @@ def rows(data: Buffer, *, without_rowid: bool = False) -> Iterator[Row]:
 
 
 def _free_pages(data: Buffer, size: int) -> set[int]:
-    """Pages that hold only what was deleted, as far as their list can be followed."""
+    """The free pages, which hold only deleted rows, as far as their list can be followed."""
     free: set[int] = set()
     trunk = int.from_bytes(data[32:36], "big") if data[:16] == MAGIC else 0
     while 0 < trunk <= len(data) // size and trunk not in free:
@@ -72,7 +72,7 @@ def _free_pages(data: Buffer, size: int) -> set[int]:
 
 def _cell(data: Buffer, size: int, offset: int, end: int, kind: int) -> Row:
     if kind == _INDEX_INTERIOR:
-        offset += 4  # the page to the left
+        offset += 4  # the left child page
     length, offset = _varint(data, offset)
     rowid = None
     if kind == _TABLE_LEAF:

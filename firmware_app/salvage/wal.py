@@ -1,8 +1,8 @@
-"""How many commits of a write-ahead log SQLite does not use (https://www.sqlite.org/fileformat2.html, section 4).
+"""Counts the commits of a write-ahead log that SQLite ignores (https://www.sqlite.org/fileformat2.html, section 4).
 
-SQLite reads a log up to the first frame whose salts or checksum do not fit.  Commits behind that frame are never used.
-A damaged frame may hide them.  But a writer that was killed before its commit was durable leaves them too, and then
-they are older than the file.
+SQLite reads a log up to the first frame with wrong salts or a wrong checksum, and ignores all later commits.  A damaged
+frame can therefore hide commits.  But such commits are also left by a writer that was killed before its commit was
+durable; then they are older than the file.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ _DEFAULT_PAGE: Final = 4096
 
 
 def commits_behind(database: Path, log: Path) -> int:
-    """How many commits of *log* stand behind the frames that SQLite uses.  Somebody must have *database* open.
+    """How many commits of *log* follow the frames that SQLite uses.  *database* must be open in some connection.
 
-    The last frame that SQLite uses is read from its wal-index.  With a damaged header of the log every commit counts.
+    The last frame that SQLite uses is read from its wal-index.  If the log's header is damaged, every commit counts.
     """
     try:
         with log.open("rb") as file:

@@ -28,9 +28,9 @@ class Column:
 
 
 class DamagedCopy:
-    """A copy of a damaged *database* at *path*, with what SQLite takes from its log.  The original is not touched.
+    """A copy of a damaged *database* at *path*, with the commits that SQLite uses from its log.
 
-    `unused_commits` counts the commits of the log that SQLite does not take; see `wal`.
+    The original is not changed.  `unused_commits` counts the commits in the log that SQLite ignores; see `wal`.
     """
 
     def __init__(self, database: Path, path: Path) -> None:
@@ -46,17 +46,17 @@ class DamagedCopy:
 
     def _take_log(self, log: Path) -> None:
         with self.path.open("r+b") as file:
-            if file.read(16) != pages.MAGIC:  # without a header SQLite would not look into the log
+            if file.read(16) != pages.MAGIC:  # without a valid header SQLite would not read the log
                 file.seek(0)
                 file.write(_header())
         with suppress(sqlite3.DatabaseError), closing(sqlite3.connect(self.path)) as connection:
             connection.execute("PRAGMA user_version").fetchone()  # opens the log, and needs no table
             self.unused_commits = wal.commits_behind(self.path, log)
-        # Closed by its last user, SQLite has written the log into the file.
+        # When the last connection closes, SQLite writes the log into the file.
 
 
 def _header() -> bytes:
-    """The first 100 bytes of a database in WAL mode; as its two counters differ, SQLite takes the size of the file."""
+    """The first 100 bytes of a database in WAL mode.  Its two counters differ, so SQLite uses the size of the file."""
     with closing(sqlite3.connect(":memory:")) as empty:
         empty.execute("PRAGMA user_version=1")
         header = bytearray(empty.serialize()[:100])
@@ -66,9 +66,9 @@ def _header() -> bytes:
 
 
 class TableRows:
-    """What is left of one table, row by row, with the columns that the empty database has.
+    """The remaining rows of one table, with the columns of the empty database.
 
-    After the iteration `seen` are the rowids, and `is_whole` says whether SQLite read the table to its end.
+    After the iteration, `seen` holds the rowids, and `is_whole` says whether SQLite read the table to its end.
     """
 
     def __init__(self, wreck: Wreck, table: str) -> None:
@@ -84,7 +84,7 @@ class TableRows:
                     yield rowid, values
 
     def _is_new(self, rowid: int | None) -> bool:
-        if rowid is None:  # a table WITHOUT ROWID: its key keeps a row from being taken twice
+        if rowid is None:  # a table WITHOUT ROWID: its primary key prevents duplicates
             return True
         is_new = rowid not in self.seen
         self.seen.add(rowid)
@@ -105,9 +105,9 @@ class TableRows:
 
 
 class Wreck:
-    """What the copy of a damaged database still holds.  *fresh* is an empty database of this version's schema.
+    """The rows that a copy of a damaged database still holds.  *fresh* is an empty database with this version's schema.
 
-    In memory are the rowids of one table at most; what the pages hold is kept in a file beside the copy.
+    At most the rowids of one table are in memory; the rows found in the pages are kept in a file beside the copy.
     """
 
     def __init__(self, damaged: DamagedCopy, fresh: sqlite3.Connection) -> None:
@@ -134,7 +134,7 @@ class Wreck:
         return [column.name for column in self._columns[table]]
 
     def shared(self, table: str) -> list[str]:
-        """The columns that both have; of an older version some are missing, of a newer one there are others."""
+        """The columns in both databases; an older version lacks some, a newer one has more."""
         stored = {column.name for column in self._stored[table]}
         return [name for name in self.columns(table) if name in stored]
 
@@ -145,7 +145,7 @@ class Wreck:
         return TableRows(self, table)
 
     def read(self, table: str) -> Iterator[Row]:
-        """(rowid, values by `columns`) as SQLite reads them; raises where it cannot."""
+        """(rowid, values by `columns`) as SQLite reads them; raises `sqlite3.Error` where it cannot."""
         if not self._own(table):
             if self._is_older(table):
                 return
@@ -156,14 +156,14 @@ class Wreck:
             yield number, values
 
     def scanned(self, table: str) -> Iterator[Row]:
-        """The same from the pages alone; of a row that stands twice in the file, both."""
+        """The same, read from the pages alone; both copies of a row that is in the file twice."""
         columns = self._stored[table]
         places = {column.name: place for place, column in enumerate(columns, 2)}
         for row in self._scanned_pages().execute(f'SELECT * FROM "{table}" ORDER BY number, place'):
             yield row[1], [row[places[name]] if name in places else None for name in self.columns(table)]
 
     def indexed(self, table: str) -> set[int]:
-        """The rowids of all rows that an index has."""
+        """The rowids of all rows that any index has."""
         rowids: set[int] = set()
         if self._without_rowid[table]:
             return rowids
@@ -175,7 +175,7 @@ class Wreck:
         return rowids
 
     def identities(self, table: str, known: set[int], *names: str) -> dict[int, dict[str, Value]]:
-        """rowid -> what the indexes of *table* say of these columns, for rows that are not *known*."""
+        """rowid -> the values of the columns *names* in the indexes of *table*, for rows that are not *known*."""
         identities: dict[int, dict[str, Value]] = {}
         for name in names:
             for index in self._indexes(table, name):
@@ -188,19 +188,19 @@ class Wreck:
         return identities
 
     def _own(self, table: str) -> list[Column]:
-        """The columns that the damaged file says *table* has; empty where it says nothing."""
+        """The columns of *table* in the schema of the damaged file; empty where it has none."""
         with suppress(sqlite3.DatabaseError, UnicodeDecodeError):
             return _columns(self._connection, table)
         return []
 
     def _is_older(self, table: str) -> bool:
-        """Whether *table* is missing because the file is of an older version, and not by damage."""
+        """Whether *table* is missing because the file has an older version, and not because of damage."""
         with suppress(sqlite3.DatabaseError):
             return 0 < _version(self._connection) < self._version
         return False
 
     def _indexes(self, table: str, column: str) -> list[str]:
-        """Whole indexes that begin with *column*."""
+        """Undamaged indexes whose first column is *column*."""
         indexes: list[str] = []
         with suppress(sqlite3.DatabaseError):
             for row in self._connection.execute(f'PRAGMA index_list("{table}")').fetchall():
@@ -210,7 +210,7 @@ class Wreck:
         return indexes
 
     def _scanned_pages(self) -> sqlite3.Connection:
-        """Every row in the file's pages under the one table that it fits; read once."""
+        """A database with every row in the file's pages, under the one table that it fits; read once."""
         if self._scan is not None:
             return self._scan
         self._scan = scan = sqlite3.connect(f"{self._path}-sorted", isolation_level=None)
@@ -243,16 +243,16 @@ Check = Callable[[Sequence[Value]], object]
 
 @dataclass(frozen=True, slots=True)
 class Carried:
-    """What was copied of one table: the number of rows, their rowids, and how many rows there were at least."""
+    """What was copied of one table: the number of rows, their rowids, and the least number of rows that it had."""
 
     count: int
     rowids: set[int]
     known: int
-    is_damaged: bool  # the table may have had rows that nothing tells of
+    is_damaged: bool  # the table may have had more rows
 
 
 def carry(wreck: Wreck, table: str, connection: sqlite3.Connection, check: Check | None = None) -> Carried:
-    """Copy what is left of *table* into the same table of *connection*, under the same rowids.
+    """Copy the remaining rows of *table* into the same table of *connection*, with the same rowids.
 
     A row that SQLite or *check* refuses is left out.
     """
@@ -272,14 +272,14 @@ def carry(wreck: Wreck, table: str, connection: sqlite3.Connection, check: Check
                 count += 1
                 if rowid is not None:
                     kept.add(rowid)
-        except (ValueError, TypeError, OverflowError, sqlite3.IntegrityError):  # half of it was overwritten
+        except (ValueError, TypeError, OverflowError, sqlite3.IntegrityError):  # the row is partly overwritten
             continue
     known = max(count, len(rows.seen | wreck.indexed(table)))
     return Carried(count, kept, known, not rows.is_whole or known > count)
 
 
 def insertion(table: str, columns: Sequence[str]) -> str:
-    """The statement that puts a row into *table*, unless the table has it or does not take it."""
+    """The statement that inserts a row into *table*, unless it is already there or violates a constraint."""
     return f'INSERT OR IGNORE INTO "{table}" ({", ".join(columns)}) VALUES ({", ".join("?" * len(columns))})'
 
 
@@ -301,7 +301,7 @@ def _with_rowid(columns: Sequence[Column], rowid: int | None, values: Sequence[V
 
 
 def _fits(columns: Sequence[Column], values: Sequence[Value]) -> bool:
-    """Whether *values* are a row of the STRICT table with *columns*; its number is stored as NULL (section 2.3)."""
+    """Whether *values* fit the STRICT table with *columns*; an INTEGER PRIMARY KEY is stored as NULL (section 2.3)."""
     return len(columns) == len(values) and all(
         value is None if column.is_rowid else _holds(column, value)
         for column, value in zip(columns, values, strict=True)

@@ -1,1 +1,1 @@
-"""What the box keeps: image files, the clinical database, and who may open them."""
+"""The box's storage: image files, the databases, and the access rights to them."""

@@ -91,9 +91,9 @@ def _items(stream: BinaryIO, offset: int, frames: int) -> tuple[bytes, array[int
     """The offset table, and the start and length of every fragment after it."""
     size = stream.seek(0, io.SEEK_END)
     starts, lengths, table = array("Q"), array("Q"), b""
-    at, is_table = offset, True
+    position, is_table = offset, True
     while True:
-        stream.seek(at)
+        stream.seek(position)
         head = stream.read(_ITEM.size)
         if len(head) < _ITEM.size:
             raise Undecodable(detail=f"it ends behind fragment {len(starts)}")
@@ -102,17 +102,17 @@ def _items(stream: BinaryIO, offset: int, frames: int) -> tuple[bytes, array[int
             return table, starts, lengths
         if (group, number) != _START or length == _UNDEFINED:
             raise Undecodable(detail=f"what follows fragment {len(starts)} is none")
-        if at + _ITEM.size + length > size:
+        if position + _ITEM.size + length > size:
             raise Undecodable(detail=f"it ends inside fragment {len(starts) + 1}")
         if is_table:
             table = stream.read(min(length, 4 * frames))
             is_table = False
         else:
-            starts.append(at + _ITEM.size)
+            starts.append(position + _ITEM.size)
             lengths.append(length)
             if len(starts) > MOST_ITEMS:
                 raise PixelsUnsupported(detail=f"more than {MOST_ITEMS} fragments")
-        at += _ITEM.size + length
+        position += _ITEM.size + length
 
 
 def _by_offsets(starts: array[int], offsets: tuple[int, ...], frames: int) -> array[int]:

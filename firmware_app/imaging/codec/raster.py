@@ -54,15 +54,15 @@ def of(image: Image.Image, factor: int = 1) -> NDArray[np.generic]:
     width, height = image.size
     rows, columns = -(-height // factor), -(-width // factor)
     step = max(1, _STRIP_PX // width // factor) * factor
-    found: NDArray[np.generic] | None = None
+    pixels: NDArray[np.generic] | None = None
     for top in range(0, height, step):
         strip = _plain(image.crop((0, top, width, min(top + step, height))), factor)
-        if found is None:
-            found = np.empty((rows, columns, *strip.shape[2:]), strip.dtype)
-        found[top // factor : top // factor + len(strip)] = strip
-    if found is None:
+        if pixels is None:
+            pixels = np.empty((rows, columns, *strip.shape[2:]), strip.dtype)
+        pixels[top // factor : top // factor + len(strip)] = strip
+    if pixels is None:
         raise ValueError("a picture without rows")
-    return found
+    return pixels
 
 
 def upright(pixels: NDArray[np.generic], orientation: int) -> NDArray[np.generic]:
@@ -112,8 +112,9 @@ def _is_in_several_scans(image: Image.Image) -> bool:
     read = image.fp.tell()
     image.fp.seek(0)
     head = image.fp.read(read)
-    at = next((at for marker, at in codestream.segments_of(head) if marker == codestream.START_OF_SCAN), len(head))
-    return int.from_bytes(head[at + 4 : at + 5]) < len(getattr(image, "layer", ()))
+    scans = (start for marker, start in codestream.segments_of(head) if marker == codestream.START_OF_SCAN)
+    scan = next(scans, len(head))
+    return int.from_bytes(head[scan + 4 : scan + 5]) < len(getattr(image, "layer", ()))
 
 
 def _tiff_bytes(image: Image.Image) -> float:

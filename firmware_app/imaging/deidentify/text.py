@@ -86,13 +86,13 @@ def _stepped(side: float) -> int:
 def joined(likely: NDArray[np.float32]) -> list[Box]:
     """The boxes around the connected cells of a probability map (H, W) that are surely text."""
     mask = likely > _LIKELY
-    found: list[Box] = []
+    boxes: list[Box] = []
     for x0, y0, x1, y1 in _pieces(mask):
         part = likely[y0:y1, x0:x1]
         inside = part[part > _LIKELY]
         if min(x1 - x0, y1 - y0) > _LEAST_PX and float(inside.mean()) >= _SURE:
-            found.append((x0, y0, x1, y1))
-    return found
+            boxes.append((x0, y0, x1, y1))
+    return boxes
 
 
 def _pieces(mask: Mask) -> list[Box]:
@@ -100,7 +100,7 @@ def _pieces(mask: Mask) -> list[Box]:
     rows, columns = (side // _CELL_PX for side in mask.shape)
     cells = mask[: rows * _CELL_PX, : columns * _CELL_PX].reshape(rows, _CELL_PX, columns, _CELL_PX).any(axis=(1, 3))
     left = {(int(y), int(x)) for y, x in np.argwhere(cells)}
-    found: list[Box] = []
+    boxes: list[Box] = []
     while left:
         waiting = [left.pop()]
         piece = list(waiting)
@@ -112,5 +112,5 @@ def _pieces(mask: Mask) -> list[Box]:
                     waiting.append(beside)
                     piece.append(beside)
         ys, xs = [y for y, _ in piece], [x for _, x in piece]
-        found.append((min(xs) * _CELL_PX, min(ys) * _CELL_PX, (max(xs) + 1) * _CELL_PX, (max(ys) + 1) * _CELL_PX))
-    return found
+        boxes.append((min(xs) * _CELL_PX, min(ys) * _CELL_PX, (max(xs) + 1) * _CELL_PX, (max(ys) + 1) * _CELL_PX))
+    return boxes

@@ -92,10 +92,10 @@ def of_pixels(samples: NDArray[Any], bits: int = 8) -> Model | None:
 def beyond(sampled: NDArray[np.float32]) -> float:
     """The share of the pixels (N, 3) that would be outside RGB if they were YBR_FULL."""
     y, blue, red = sampled[:, 0], sampled[:, 1] - 128.0, sampled[:, 2] - 128.0
-    found = np.zeros(len(sampled), np.bool_)
+    outside = np.zeros(len(sampled), np.bool_)
     for level in (y + 1.402 * red, y - 0.344136 * blue - 0.714136 * red, y + 1.772 * blue):
-        found |= (level < -_BEYOND) | (level > 255.0 + _BEYOND)
-    return float(found.mean())
+        outside |= (level < -_BEYOND) | (level > 255.0 + _BEYOND)
+    return float(outside.mean())
 
 
 def of_stream(stream: bytes) -> Model | None:

@@ -210,22 +210,22 @@ def _end_of_tiles(stream: bytes, start: int) -> int | None:
 
     Every tile must have a tile-part: decoders fill a tile without one with black, and allocate memory for it.
     """
-    at = start + 2
-    while stream[at : at + 2] != _SOT:
-        if at + 4 > len(stream) or stream[at] != 0xFF:
+    position = start + 2
+    while stream[position : position + 2] != _SOT:
+        if position + 4 > len(stream) or stream[position] != 0xFF:
             return None
-        at += 2 + int.from_bytes(stream[at + 2 : at + 4], "big")
+        position += 2 + int.from_bytes(stream[position + 2 : position + 4], "big")
     wanted, seen = _tiles(stream, start), set()
-    while stream[at : at + 2] == _SOT:
-        if at + 12 > len(stream):
+    while stream[position : position + 2] == _SOT:
+        if position + 12 > len(stream):
             return None
-        seen.add(int.from_bytes(stream[at + 4 : at + 6], "big"))
-        length = int.from_bytes(stream[at + 6 : at + 10], "big")
+        seen.add(int.from_bytes(stream[position + 4 : position + 6], "big"))
+        length = int.from_bytes(stream[position + 6 : position + 10], "big")
         if length == 0:  # the last one may omit its length; then only the marker shows its end
-            at = stream.rfind(_EOC, at)
+            position = stream.rfind(_EOC, position)
             break
-        at += max(length, 12)
-    return at if at > 0 and len(seen) == wanted else None
+        position += max(length, 12)
+    return position if position > 0 and len(seen) == wanted else None
 
 
 def _jpeg2000_components(stream: bytes) -> int:

@@ -1,8 +1,8 @@
-"""Whether a JPEG lost coded data.  libjpeg-turbo fills what is missing with grey and only warns; simplejpeg, which
-brings the same library, is the one that raises the warning.
+"""Whether a JPEG lost coded data.  libjpeg-turbo fills missing data with grey and only warns; simplejpeg, which brings
+the same library, raises its warnings as errors.
 
-The stream is decoded once more for it, at an eighth of its size where its kind allows.  What the warnings miss, and
-what each check finds, is measured in docs/decisions/pixels.md (`python -m bench.lost_data`).
+For this the stream is decoded a second time, at an eighth of its size where its kind allows.  What each check detects
+and misses is measured in docs/decisions/pixels.md (`python -m bench.lost_data`).
 """
 
 from __future__ import annotations
@@ -25,38 +25,38 @@ _QUANTIZATION_TABLES: Final = 0xDB
 _RESTART_INTERVAL: Final = 0xDD
 _TABLES: Final = (_HUFFMAN_TABLES, _QUANTIZATION_TABLES, _RESTART_INTERVAL)
 _WHOLE_BLOCKS: Final = bytes((0, 63, 0))
-"""What the header of a sequential scan ends with.  Some encoders write other values, which decoders do not use."""
+"""The last bytes of a sequential scan's header.  Some encoders write other values; decoders ignore them."""
 _COEFFICIENTS: Final = 64
 _LENGTHS: Final = 16
 _MOST_TABLE_BYTES: Final = 2 + 8 * (1 + _LENGTHS + 256)
-"""Of one segment: the most tables that it can name, of the most symbols (ISO/IEC 10918-1 B.2.4)."""
+"""The largest segment of tables: the most tables with the most symbols (ISO/IEC 10918-1 B.2.4)."""
 _PADDING: Final = re.compile(r"Corrupt JPEG data: (\d+) extraneous bytes before marker 0xd9")
 _MOST_PADDING: Final = 6
-"""Extraneous bytes as libjpeg counts them, which takes the zero behind an FF for one more."""
+"""The most extraneous bytes, as libjpeg counts them: it counts the zero after an FF too."""
 _PADDING_BYTES: Final = b"\0\xff"
 _ZEROS: Final = bytes(128)
-"""As where a sector of a disk is gone."""
+"""A run of zeros, as a lost disk sector leaves it."""
 _DIVISOR: Final = 4
 _DIVIDED: Final = bytes(max(1, value // _DIVISOR) for value in range(256))
 _MIDDLE: Final = 128
 _TOLERANCE: Final = 1.25
-"""How far beyond black and white the level of a whole stream's block may go: some encoders round badly."""
+"""How far beyond black and white a block's level may be in an intact stream: some encoders round badly."""
 _ROUNDING: Final = 3
-"""Grey levels: of the quantizers, of the decoder, and one more."""
+"""Allowed rounding in grey levels: one for the quantizers, one for the decoder, one spare."""
 
 
 def check(stream: bytes) -> None:
     """Raise `Undecodable` where the JPEG *stream* has no end or lost coded data.
 
-    Not judged are arithmetic codes, whose encoder may drop zeros at the end (D.1.8), and sampling factors that
-    simplejpeg does not know.
+    Not checked are arithmetic coding, where the encoder may drop zeros at the end (D.1.8), and sampling factors that
+    simplejpeg does not support.
     """
     segments = list(codestream.segments_of(stream))
     codestream.check_end(segments)
     kind, frame = codestream.frame_header(segments)
     if kind in codestream.ARITHMETIC:
         return
-    # The copy below is of one kind; and a header that is cut has no number of samples.
+    # The copy below handles one frame header, and a truncated header has no number of samples.
     if sum(marker in codestream.FRAME_HEADERS for marker, _ in segments) != 1 or frame + 10 > len(stream):
         raise Undecodable(detail="the compressed frame has no header, or more than one")
     if not any(marker == codestream.START_OF_SCAN for marker, _ in segments):
@@ -83,8 +83,8 @@ def check(stream: bytes) -> None:
 def _decoded(copy: bytes, samples: int, lossless: bool) -> NDArray[Any]:
     """*copy* as libjpeg decodes it; raises `ValueError` with its first warning.
 
-    A lossless stream must not be asked for at another size: libjpeg-turbo 3.1 writes it in full all the same, behind
-    the end of the smaller array.
+    A lossless stream must not be scaled: libjpeg-turbo 3.1 decodes it in full size all the same and writes beyond the
+    end of the smaller array.
     """
     colours = "CMYK" if samples == _INKS else "RGB" if lossless and samples > 1 else "GRAY"
     smaller = {} if lossless else {"min_height": 1, "min_width": 1, "min_factor": 8}
@@ -93,17 +93,17 @@ def _decoded(copy: bytes, samples: int, lossless: bool) -> NDArray[Any]:
 
 
 def _copy(stream: bytes, segments: Segments, kind: int) -> tuple[bytes, float]:
-    """What a decoder needs of *stream*, as 8 bits and with its quantizers divided, and by how much at least.
+    """A copy of *stream* for the check, as 8 bits and with divided quantizers, and the largest share that remains.
 
-    Bytes between segments, and segments that a decoder has no use for, would raise warnings too.  The codes are the
-    same for every precision; of more bits than 8 the values come out wrong, and only the warnings count.  Each block's
-    level is coded as the difference from the one before (F.1.1.5.1), so behind a loss the rest is off by as much as was
-    lost, often beyond black or white: with the quantizers divided it shows how far beyond.
+    Only the segments that a decoder needs are copied: others, and bytes between segments, would raise warnings too.
+    The codes are the same for every precision; with more than 8 bits the values are wrong, and only the warnings count.
+    Each block's level is coded as the difference from the block before (F.1.1.5.1), so after a loss all later levels
+    are off, often beyond black or white.  The divided quantizers keep such levels from being clipped.
     """
     pieces, shares = [b"\xff\xd8"], [0.0]
     for marker, at, end in codestream.with_ends(stream, segments):
         behind = at + 2 + int.from_bytes(stream[at + 2 : at + 4], "big")
-        if behind < at + 4 and marker != codestream.EOI:  # the copy must be cut up by libjpeg as it is here
+        if behind < at + 4 and marker != codestream.EOI:  # libjpeg must see the same segments as this loop
             raise Undecodable(detail="a segment of the compressed frame has no length")
         if marker in _TABLES:
             if behind - at > _MOST_TABLE_BYTES:
@@ -122,29 +122,29 @@ def _copy(stream: bytes, segments: Segments, kind: int) -> tuple[bytes, float]:
 
 
 def _divided(segment: bytes) -> tuple[bytes, float]:
-    """The tables of a DQT *segment* (B.2.4.1) with all values divided, and the largest share that is left of the first
-    value of a table, by which levels are multiplied.  Tables of two bytes a value stay as they are."""
+    """The tables of a DQT *segment* (B.2.4.1) with all values divided, and the largest remaining share of a table's
+    first value, which scales the block levels.  Tables with two bytes per value are not changed."""
     pieces, shares, step = [segment[:4]], [0.0], 1 + _COEFFICIENTS
-    for at in range(4, len(segment) - 1, step):
-        if segment[at] >> 4:
+    for position in range(4, len(segment) - 1, step):
+        if segment[position] >> 4:
             return segment, 1.0
-        pieces += [segment[at : at + 1], segment[at + 1 : at + step].translate(_DIVIDED)]
-        shares.append(_DIVIDED[segment[at + 1]] / max(1, segment[at + 1]))
+        pieces += [segment[position : position + 1], segment[position + 1 : position + step].translate(_DIVIDED)]
+        shares.append(_DIVIDED[segment[position + 1]] / max(1, segment[position + 1]))
     return b"".join(pieces), max(shares)
 
 
 def _is_padding(warning: str, stream: bytes) -> bool:
-    """Whether *warning* is of a few bytes of FF or 00 at the end of *stream*, with which some encoders fill a word."""
-    found = _PADDING.match(warning)
+    """Whether *warning* is only about a few bytes of FF or 00 at the end of *stream*, written by some encoders."""
+    match = _PADDING.match(warning)
     left = len(stream) - len(stream.rstrip(_PADDING_BYTES))
-    return found is not None and int(found[1]) <= min(_MOST_PADDING, left)
+    return match is not None and int(match[1]) <= min(_MOST_PADDING, left)
 
 
 def _check_zeros(stream: bytes, segments: Segments, kind: int) -> None:
     """Raise `Undecodable` for a long run of zeros that cannot be codes.
 
-    The code of zeros alone comes first in a table.  Where its symbol ends a block, zeros are flat blocks.  Else they
-    are many blocks with the same negative coefficient at each place, as no picture has them.
+    The all-zero code is the first in its table.  If its symbol ends a block, zeros are flat blocks.  Otherwise they
+    would be many blocks with the same negative coefficient at each place, which no picture has.
     """
     firsts = dict[int, int]()
     for marker, at, end in codestream.with_ends(stream, segments):
@@ -160,9 +160,9 @@ def _check_zeros(stream: bytes, segments: Segments, kind: int) -> None:
 
 
 def _first_symbols(tables: bytes) -> dict[int, int]:
-    """By class and number, the symbol of the first code of each of the Huffman *tables* of a segment (B.2.4.2)."""
-    firsts, at = dict[int, int](), 0
-    while at + 1 + _LENGTHS < len(tables):
-        firsts[tables[at]] = tables[at + 1 + _LENGTHS]
-        at += 1 + _LENGTHS + sum(tables[at + 1 : at + 1 + _LENGTHS])
+    """The symbol of the first code of each Huffman table in a segment (B.2.4.2), by table class and number."""
+    firsts, position = dict[int, int](), 0
+    while position + 1 + _LENGTHS < len(tables):
+        firsts[tables[position]] = tables[position + 1 + _LENGTHS]
+        position += 1 + _LENGTHS + sum(tables[position + 1 : position + 1 + _LENGTHS])
     return firsts

@@ -1,8 +1,8 @@
-"""How few bytes a JPEG 2000 can have for what its header claims: its tiles and packets are counted, nothing is decoded.
+"""The fewest bytes that a JPEG 2000 stream needs for the image in its header; only tiles and packets are counted.
 
-No gain in pixels says anything here: an all-black frame of 16 megapixels has fewer than 250 bytes.  But every tile
-has its own header, and every packet has at least one byte, also when it is empty (ISO/IEC 15444-1 A.4.2, B.10.3).  So
-a header that claims more tiles or precincts than there are bytes for is a lie, and a decoder would set up all of them.
+A ratio of bytes to pixels is no test: an all-black frame of 16 megapixels has fewer than 250 bytes.  But every tile has
+its own header, and every packet at least one byte, even when empty (ISO/IEC 15444-1 A.4.2, B.10.3).  So a header with
+more tiles or precincts than the stream has bytes for is false, and a decoder would allocate memory for all of them.
 """
 
 from __future__ import annotations
@@ -13,31 +13,31 @@ from typing import Final
 
 _SOT, _SOD, _COD, _COC = 0x90, 0x93, 0x52, 0x53
 _TILE_BYTES: Final = 14  # its SOT segment and its SOD marker
-_WHOLE: Final = 0xFF  # precincts of 2^15 samples each way, unless the header says otherwise
+_WHOLE: Final = 0xFF  # the default: precincts of 2^15 × 2^15 samples
 _OWN_PRECINCTS: Final = 1
 
 
 @dataclass(slots=True)
 class _Coding:
-    """Layers, and the precinct exponents of each resolution, lowest first, by component (None: of all the others)."""
+    """Layers, and the precinct exponents of each resolution, lowest first, by component (None: all the others)."""
 
     layers: int = 1
     precincts: dict[int | None, bytes] = field(default_factory=dict)
 
 
 def fewest_bytes(stream: bytes, start: int, tiles: int) -> int:
-    """Bytes that the code stream at *start* has at least, if its image has so many *tiles* and is coded as it says."""
+    """The fewest bytes of the code stream at *start* with this number of *tiles* and the coding in its header."""
     coding = _coding(stream, start, tiles)
     packets = sum(
         _precincts(stream, start, component, coding.precincts.get(component, coding.precincts.get(None, b"")))
         for component in range(int.from_bytes(stream[start + 40 : start + 42], "big"))
     )
-    # Tiles cut precincts and never join them; and each tile has a sample, so at least one packet in a layer.
+    # Tiles split precincts and never join them; and each tile has at least one packet in a layer.
     return tiles * _TILE_BYTES + coding.layers * max(tiles, packets)
 
 
 def _coding(stream: bytes, start: int, tiles: int) -> _Coding:
-    """From the main header and, where there is one tile only, its own; of several tiles each may have its own."""
+    """The coding in the main header and, with a single tile, in the tile's header; several tiles may differ."""
     coding, in_tile = _Coding(), False
     for marker, segment in _segments(stream, start):
         if marker == _SOT:
@@ -57,8 +57,8 @@ def _coding(stream: bytes, start: int, tiles: int) -> _Coding:
 def _exponents(style: int, parameters: bytes) -> bytes:
     """One byte for each resolution (A.6.1, table A.21)."""
     resolutions = min(parameters[0], 32) + 1
-    told = parameters[5 : 5 + resolutions] if style & _OWN_PRECINCTS else b""
-    return told.ljust(resolutions, bytes([_WHOLE]))
+    exponents = parameters[5 : 5 + resolutions] if style & _OWN_PRECINCTS else b""
+    return exponents.ljust(resolutions, bytes([_WHOLE]))
 
 
 def _precincts(stream: bytes, start: int, component: int, exponents: bytes) -> int:
@@ -81,8 +81,8 @@ def _cells(begin: int, end: int, step: int, exponent: int) -> int:
 
 def _segments(stream: bytes, start: int) -> Iterator[tuple[int, bytes]]:
     """Marker and content of each segment before the first coded data."""
-    at = start + 2
-    while at + 4 <= len(stream) and stream[at] == 0xFF and stream[at + 1] != _SOD:
-        length = int.from_bytes(stream[at + 2 : at + 4], "big")
-        yield stream[at + 1], stream[at + 4 : at + 2 + length]
-        at += 2 + length
+    position = start + 2
+    while position + 4 <= len(stream) and stream[position] == 0xFF and stream[position + 1] != _SOD:
+        length = int.from_bytes(stream[position + 2 : position + 4], "big")
+        yield stream[position + 1], stream[position + 4 : position + 2 + length]
+        position += 2 + length

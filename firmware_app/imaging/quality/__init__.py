@@ -1,1 +1,1 @@
-"""What a frame's pixels say of how well it was taken (docs/decisions/quality.md): measures, limits, the verdict."""
+"""How well a frame was taken, measured from its pixels (docs/decisions/quality.md): measures, limits, the verdict."""

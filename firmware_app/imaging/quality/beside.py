@@ -1,10 +1,11 @@
-"""Which part of a picture lies beside the anatomy, and how much of a model's evidence lies there.
+"""The part of a picture beside the anatomy, and how much of a model's evidence is there.
 
-Of ultrasound it is what surrounds the sector (`imaging.sector`): letters, rulers, the maker's frame, the empty ground.
-Of a film it is what surrounds the exposed area, with whatever was printed or burnt into it: strips along its sides that
-are of one even black, or of an even brighter grey that ends at an edge.  Dark air beside a shoulder is not told from
-the film around it and does not count; a strip that is black from end to end does, be it collimated, masked or air: no
-part of a body is in it.  Limits are argued in docs/decisions/clips.md; `python -m bench.beside` prints the figures.
+In ultrasound it is everything outside the sector (`ultrasound.sector`): letters, rulers, the maker's frame, the empty
+background.  In a film it is the area around the exposed field, with anything printed into it: strips along the sides
+that are evenly black, or evenly brighter with an edge at their end.  Dark air beside a shoulder cannot be separated
+from the film and does not count.  A strip that is black from end to end counts, whether collimated, masked or air,
+because no part of a body is in it.  The limits are explained in docs/decisions/clips.md; `python -m bench.beside`
+prints the figures.
 """
 
 from __future__ import annotations
@@ -21,27 +22,27 @@ from firmware_app.imaging.quality.limits import BESIDE_CELLS as SIDE
 from firmware_app.imaging.ultrasound.sector import Box, Sector
 
 _SAMPLED_SIDE: Final = 256
-_EVEN: Final = 0.03  # of the range of greys in the middle: what a pixel of a strip may differ from its ground
-_OF_A_LINE: Final = 0.9  # that are of the ground's grey; the rest may be a ruler or a letter
+_EVEN: Final = 0.03  # of the grey range of the film's middle: how far a strip's pixels may differ from its background
+_OF_A_LINE: Final = 0.9  # share of a line with the background's grey; the rest may be a ruler or a letter
 _OF_A_WRITTEN_LINE: Final = 0.5
-_DARK: Final = 0.1  # of the range, above the darkest of the middle
-_EDGE: Final = 0.1  # of the range, for half the line: a burnt abdomen is even too, but ends in no edge
-_WIDEST: Final = 0.45  # of a side; what is even to its middle has no border that could be told
+_DARK: Final = 0.1  # of the range, above the darkest grey of the middle
+_EDGE: Final = 0.1  # of the range, along half the line: an overexposed abdomen is even too, but has no edge
+_WIDEST: Final = 0.45  # of a side; an area that is even up to the middle is not a border
 
 Cells = NDArray[np.uint8]
-"""(SIDE, SIDE): how much of each cell of what a model sees lies beside the anatomy, 0 to 255."""
+"""(SIDE, SIDE): the share of each cell of the model's view that is beside the anatomy, 0 to 255."""
 
 
 def exposed(frame: NDArray[np.float32], hidden: Mask | None = None) -> Box:
-    """x0, y0, x1, y1 of the part of a film that is left between its even borders, the last ones outside.
+    """The part of a film within its even borders: x0, y0, x1, y1, where x1 and y1 are exclusive.
 
-    *frame*: (H, W) greys of any range, *hidden*: (H, W), true where padding is, which has no grey.
+    *frame*: (H, W) greys of any range.  *hidden*: (H, W), true for padding, whose greys are ignored.
     """
     step = max(1, min(frame.shape) // _SAMPLED_SIDE)
     levels = _levels(frame[::step, ::step], None if hidden is None else hidden[::step, ::step])
     rows, columns = levels.shape
     top = bottom = left = right = 0
-    for _ in range(2):  # a second time, for a frame within a frame
+    for _ in range(2):  # twice, for a border within a border
         inner = levels[top : rows - bottom, left : columns - right]
         if min(inner.shape) < _SAMPLED_SIDE // 16:
             break
@@ -55,16 +56,16 @@ def exposed(frame: NDArray[np.float32], hidden: Mask | None = None) -> Box:
 
 
 def framed(frame: NDArray[np.float32], hidden: Mask | None = None) -> Box | None:
-    """The part within an even frame that runs around the whole film; None where it has none.
+    """The part within an even border around the whole film; None where there is no such border.
 
-    Strips at one side or two are left alone: dark air beside a narrow chest is even too, and was learnt from.
+    Strips at only one or two sides are kept: dark air beside a narrow chest is even too, and was in the training data.
     """
     x0, y0, x1, y1 = exposed(frame, hidden)
     return (x0, y0, x1, y1) if x0 > 0 and y0 > 0 and x1 < frame.shape[1] and y1 < frame.shape[0] else None
 
 
 def of_film(frame: NDArray[np.float32], hidden: Mask | None = None, box: Box | None = None) -> Cells | None:
-    """The cells of a film of which a model sees *box* (None: the whole); None where nothing lies beside."""
+    """The cells of a film of which a model sees *box* (None: the whole film); None where nothing is beside."""
     left, top, right, bottom = box or (0, 0, frame.shape[1], frame.shape[0])
     x0, y0, x1, y1 = exposed(frame, hidden)
     down, across = _between(y0 - top, y1 - top, bottom - top), _between(x0 - left, x1 - left, right - left)
@@ -75,23 +76,23 @@ def of_film(frame: NDArray[np.float32], hidden: Mask | None = None, box: Box | N
 
 
 def of_sector(found: Sector, box: Box | None = None) -> Cells | None:
-    """Those of an ultrasound picture of which a model sees *box* (None: the whole); None where nothing lies beside."""
+    """The cells of an ultrasound picture of which a model sees *box* (None: all); None where nothing is beside."""
     rows, columns = found.mask.shape
     cells = _cells(found.outside, box or (0, 0, columns, rows))
     return cells if cells.any() else None
 
 
 def stacked(frames: Sequence[Cells | None]) -> Cells | None:
-    """Those of several frames as (n, SIDE, SIDE); None where there are none."""
+    """The cells of several frames as (n, SIDE, SIDE); None where there are none."""
     if all(cells is None for cells in frames):
         return None
     return np.stack([np.zeros((SIDE, SIDE), np.uint8) if cells is None else cells for cells in frames])
 
 
 def share(strengths: NDArray[np.float32], cells: Cells) -> float:
-    """How much of the evidence lies beside the anatomy, 0 to 1; 0 where there is no evidence.
+    """The share of the evidence that is beside the anatomy, 0 to 1; 0 where there is no evidence.
 
-    *strengths*: (h, w) in [0, 1] as `tasks.explain` gives them, weighed as they are drawn (`reading.heat_map`).
+    *strengths*: (h, w) in [0, 1] from `tasks.explain`, weighted as in the drawing (`reading.heat_map`).
     """
     drawn = np.asarray(Image.fromarray(strengths.astype(np.float32)).resize((SIDE, SIDE), Image.Resampling.BILINEAR))
     evidence = float(drawn.sum(dtype=np.float64))
@@ -100,7 +101,7 @@ def share(strengths: NDArray[np.float32], cells: Cells) -> float:
 
 
 def _levels(sampled: NDArray[np.float32], hidden: Mask | None) -> NDArray[np.float64]:
-    """Greys in which 0 to 1 is the range of the picture's middle: neither letters nor a border set the scale."""
+    """Greys scaled so that 0 to 1 is the range of the picture's middle: letters and borders do not set the scale."""
     rows, columns = sampled.shape
     middle = slice(rows // 4, max(rows - rows // 4, 1)), slice(columns // 4, max(columns - columns // 4, 1))
     seen = sampled[middle] if hidden is None else sampled[middle][~hidden[middle]]
@@ -113,7 +114,7 @@ def _levels(sampled: NDArray[np.float32], hidden: Mask | None) -> NDArray[np.flo
 
 
 def _strip(lines: NDArray[np.float64]) -> int:
-    """How many of the first *lines* are an even strip; lines with letters in them belong to it where it goes on."""
+    """How many of the first *lines* form an even strip; lines with letters belong to it if it continues after them."""
     ground = float(np.median(lines[0]))
     even = (np.abs(lines - ground) <= _EVEN).mean(axis=1)
     end = int(np.argmax(even < _OF_A_WRITTEN_LINE)) if (even < _OF_A_WRITTEN_LINE).any() else len(lines)
@@ -126,7 +127,7 @@ def _strip(lines: NDArray[np.float64]) -> int:
 
 
 def _between(first: int, last: int, length: int) -> NDArray[np.float64]:
-    """How much of each of `SIDE` cells along a side of *length* pixels lies from *first* to *last*."""
+    """The share of each of `SIDE` cells along a side of *length* pixels that is between *first* and *last*."""
     edges = np.linspace(0.0, length, SIDE + 1)
     overlap = np.minimum(edges[1:], last) - np.maximum(edges[:-1], first)
     return np.asarray(np.clip(overlap, 0.0, None) * (SIDE / length))

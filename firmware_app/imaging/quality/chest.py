@@ -1,7 +1,7 @@
-"""What is learnt of frontal chest films: how one lies, whether a side is cut off, whether it is one at all.
+"""Checks learnt from frontal chest films: its orientation, whether a side is cut off, whether it is a chest at all.
 
-All of it is products with thumbnails of 16 × 16.  ``python -m converters.packing.chest_templates`` learns them from
-public films and writes `FILE_NAME` (docs/decisions/quality.md says from which, and how well they do).
+Each check is a product of templates with a 16 × 16 thumbnail.  ``python -m converters.packing.chest_templates`` learns
+the templates from public films and writes `FILE_NAME`; docs/decisions/quality.md names the films and the accuracy.
 """
 
 from __future__ import annotations
@@ -43,14 +43,14 @@ class Templates:
 
 @cache
 def shipped() -> Templates:
-    """Those that the box carries."""
+    """The templates shipped with the box."""
     return Templates.load(Path(__file__).with_name(FILE_NAME))
 
 
 def turned(look: Look, by: Templates | None = None) -> float:
-    """By how much the film looks more upright when turned a quarter, a half or three quarters than as it lies.
+    """How much more upright the film looks when turned by a quarter, a half or three quarters than as it is.
 
-    As logarithm of odds: 0 is as likely one as the other; a film that lies right is below.
+    In log odds: 0 means equally likely; an upright film is below 0.
     """
     template = (by or shipped()).upright
     as_it_lies, *others = (float(one.reshape(-1) @ template) for one in turns(look.thumbnail))
@@ -58,18 +58,18 @@ def turned(look: Look, by: Templates | None = None) -> float:
 
 
 def cut_off(look: Look, by: Templates | None = None) -> float:
-    """How much the film looks as if a quarter or more of it were missing at one side: the logarithm of odds, of the
-    worst side, learnt with as many cut films as whole ones."""
+    """Log odds that a quarter or more of the film is missing at one side, for the worst side; learnt from equal numbers
+    of cut and whole films."""
     thumbnail = np.append(look.thumbnail.reshape(-1), 1.0)
     return float(((by or shipped()).cut @ thumbnail).max())
 
 
 def unlike(look: Look, by: Templates | None = None) -> float:
-    """1 less the correlation with the nearest average film, however it lies and whichever side is left: 0 to 2."""
+    """1 minus the correlation with the nearest average film, in any orientation and mirrored: 0 to 2."""
     lying = [one for turn in turns(look.thumbnail) for one in (turn, turn[:, ::-1])]
     return 1.0 - float(((by or shipped()).means @ np.stack(lying).reshape(len(lying), -1).T).max())
 
 
 def turns(thumbnail: NDArray[np.float64]) -> tuple[NDArray[np.float64], ...]:
-    """As it lies, and turned by one, two and three quarters."""
+    """The thumbnail as it is, and turned by one, two and three quarters."""
     return tuple(np.ascontiguousarray(np.rot90(thumbnail, quarters)) for quarters in range(4))

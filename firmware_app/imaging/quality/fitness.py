@@ -1,9 +1,9 @@
-"""Whether a frame can be a film at all, before a model is asked: a model gives a number for anything, noise included.
+"""Whether a frame can be a film at all, checked before a model runs: a model gives a number for anything, even noise.
 
-The limits are far from every image that we know, and each modality has its own.
+The limits are far from every known image, and each modality has its own.
 
 `FILM`, measured on 1,304 children's films (Kermany), 1,205 adults' (NIH), the twelve golden images and the CR of
-pydicom-data and NEMA, worst of all of them against the limit:
+pydicom-data and NEMA.  Each line gives the worst image and the limit:
 
 - greys in use: 91, at least 16 are asked for; share of the commonest grey: 0.44, at most 0.8;
 - correlation of neighbours at 64 × 64: 0.87, at least 0.6 (white noise: at most 0.15);
@@ -19,7 +19,7 @@ screen may be black:
 - correlation of neighbours: 0.556 (fine fibres of a normal breast; a film's limit refuses it), at least 0.4;
 - contrast left: 0.75, at least 0.5 (white noise of 160 pixels: 0.4); variance beyond a slope: 0.136, at least 0.03.
 
-It does not tell a chest from a hand; that is for the header's words and, in the end, the doctor.
+These checks do not distinguish a chest from a hand; the header's words do that, and in the end the doctor.
 """
 
 from __future__ import annotations
@@ -41,10 +41,10 @@ LEAST_BEYOND_SLOPE: Final = 0.03
 
 @dataclass(frozen=True, slots=True)
 class QualityLimits:
-    """What a modality's images are held against.
+    """The limits for the images of a modality.
 
-    `share_of_input` is of the model's own height and width; less would be drawn larger than it was taken.  `narrowest`
-    and `widest` are width by height.
+    `share_of_input` is the least size as a share of the model's height and width; a smaller image would be enlarged.
+    `narrowest` and `widest` are width divided by height.
     """
 
     share_of_input: float
@@ -72,15 +72,15 @@ ULTRASOUND: Final = QualityLimits(
     contrast_left=0.5,
 )
 OF_MODALITY: Final = {"US": ULTRASOUND}
-"""By DICOM Modality; what is not here is held against `FILM`."""
+"""The limits by DICOM Modality; `FILM` holds for all others."""
 
 _SIDE: Final = 64
 _SAMPLED_SIDE: Final = 256
-_IN_USE: Final = 1e-4  # of the pixels; fewer are a dead line or a burned-in letter
+_IN_USE: Final = 1e-4  # share of pixels from which a grey counts as in use; fewer are a dead line or a letter
 
 
 def check(frame: NDArray[np.float32], spec: InputSpec, limits: QualityLimits = FILM) -> None:
-    """Raise an `ImageUnfit` when *frame*, (H, W) greys of any range, can be no film for a model of this input."""
+    """Raise an `ImageUnfit` when *frame*, (H, W) greys of any range, cannot be a film for a model with this input."""
     rows, columns = frame.shape
     least = math.ceil(limits.share_of_input * max(spec.height, spec.width))
     if min(rows, columns) < least:
@@ -105,13 +105,13 @@ def check(frame: NDArray[np.float32], spec: InputSpec, limits: QualityLimits = F
 
 
 def _connected(reduced: NDArray[np.float64], least: float) -> bool:
-    """Whether neighbours are alike, across and down."""
+    """Whether neighbouring pixels correlate, across and down."""
     pairs = ((reduced[1:], reduced[:-1]), (reduced[:, 1:], reduced[:, :-1]))
     return all(_correlation(one, other) >= least for one, other in pairs)
 
 
 def beyond_slope(reduced: NDArray[np.float64]) -> float:
-    """The share of the variance that is left when the best even slope is taken away."""
+    """The share of the variance that remains after the best linear slope is removed."""
     ramp = np.linspace(-1.0, 1.0, _SIDE)
     rest = reduced - reduced.mean()
     total = float((rest * rest).sum())
@@ -121,7 +121,7 @@ def beyond_slope(reduced: NDArray[np.float64]) -> float:
 
 
 def _correlation(one: NDArray[np.float64], other: NDArray[np.float64]) -> float:
-    """Pearson's; 1 where one of them does not vary at all."""
+    """Pearson's correlation; 1 where one of them is constant."""
     one, other = one - one.mean(), other - other.mean()
     scale = math.sqrt(float((one * one).sum()) * float((other * other).sum()))
     return float((one * other).sum()) / scale if scale > 0 else 1.0

@@ -1,4 +1,4 @@
-"""A frame judged: every measure that its kind of picture has limits for, and whether a model may see it at all."""
+"""Judges a frame: the measures that have limits for its kind of picture, and whether a model may see it at all."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ Numbers = Mapping[str, float]
 
 
 def measured(frame: NDArray[np.float32], kind: QualityKind) -> dict[str, float]:
-    """The numbers of *frame*, (H, W) greys of any range, by the measures of its kind."""
+    """The measures of *frame*, (H, W) greys of any range, that apply to its kind."""
     if not limits.LIMITS[kind]:
         return {}
     look = Look.at(frame)
@@ -44,12 +44,12 @@ def measured(frame: NDArray[np.float32], kind: QualityKind) -> dict[str, float]:
 
 
 def of_frames(numbers: Sequence[Numbers]) -> dict[str, float]:
-    """The median of each measure over the frames of a clip: one that was taken badly says nothing of the clip."""
+    """The median of each measure over the frames of a clip: a single bad frame does not make a bad clip."""
     return {name: float(np.median([one[name] for one in numbers])) for name in numbers[0]} if numbers else {}
 
 
 def check(found: Numbers, kind: QualityKind) -> None:
-    """Raise `ImageTurned` or `ImageUnlike` for numbers at which no model is asked."""
+    """Raise `ImageTurned` or `ImageUnlike` for numbers beyond the limits for models."""
     refused = limits.refused(found, kind)
     if refused is not None:
         raise _REFUSALS[refused[0]]
@@ -58,14 +58,14 @@ def check(found: Numbers, kind: QualityKind) -> None:
 def check_pages(film: Film, *, clip: bool) -> None:
     """Raise `ImageOfPages` for a picture of several pages: they may be films of several views, days or patients.
 
-    Only where a *clip* is expected they are frames, if all are alike.
+    Only where a *clip* is expected are they its frames, if all have the same size and kind.
     """
     if isinstance(film, Picture) and film.frames > 1 and not (clip and film.alike):
         raise ImageOfPages(pages=film.frames)
 
 
 def check_colours(film: Film, index: int, kind: QualityKind, *, photographs: bool) -> None:
-    """Raise `ImageOfColour` for a picture of the world, `ImagePhotographed` for one of a film or of a screen.
+    """Raise `ImageOfColour` for a colour photograph, `ImagePhotographed` for a photograph of a film or a screen.
 
     *photographs*: the pack reads photographed films.
     """
@@ -82,7 +82,7 @@ def check_colours(film: Film, index: int, kind: QualityKind, *, photographs: boo
 
 
 def _is_grey(film: Film) -> bool:
-    """Whether it needs no look at its colours; most films need none."""
+    """Whether the film is greyscale, so that its colours need no check."""
     if isinstance(film, DicomFilm):
         return film.source.samples == 1 and film.source.photometric != "PALETTE COLOR"
     return isinstance(film, Picture) and (film.mode in _GREY_MODES or film.mode.startswith("I;16"))

@@ -1,4 +1,4 @@
-"""The small picture on which every measure is taken: what the model's own size leaves of a frame."""
+"""The small picture on which every measure is computed; its size is close to that of a model's input."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ _LOW, _HIGH = 0.5, 99.5
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """`greys` is (128, 128) float32, the frame squashed and stretched between two percentiles to 0 … 1; `levels` is the
-    same between its darkest and its brightest grey, so that what was cut off at either end is still told."""
+    """`greys` is (128, 128) float32, the frame resized and stretched between two percentiles to 0 … 1; `levels` is the
+    same between the darkest and the brightest grey, so that clipping at either end is visible."""
 
     greys: Small
     levels: Small
@@ -34,7 +34,7 @@ class Look:
 
     @property
     def thumbnail(self) -> NDArray[np.float64]:
-        """(16, 16), without mean and of length 1, so that products are Pearson's correlations."""
+        """(16, 16), with mean 0 and length 1, so that dot products are Pearson's correlations."""
         block = SIDE_PX // THUMBNAIL_PX
         means = self.greys.reshape(THUMBNAIL_PX, block, THUMBNAIL_PX, block).mean((1, 3), dtype=np.float64)
         means -= means.mean()
@@ -42,6 +42,6 @@ class Look:
 
 
 def middle(small: Small) -> Small:
-    """The middle part, 0.6 of each side: the patient, hardly ever the markers or the empty edge."""
+    """The middle part, 0.6 of each side: the patient, rarely markers or the empty edge."""
     edge = round(0.2 * SIDE_PX)
     return small[edge:-edge, edge:-edge]

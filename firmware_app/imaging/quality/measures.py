@@ -1,7 +1,7 @@
-"""One number for each thing that can be wrong with a picture.  Larger is worse; every one is a pure function.
+"""One number for each possible fault of a picture.  Larger is worse; every measure is a pure function.
 
-Unless said otherwise a number has no unit.  Lengths are in pixels of the 128-pixel look, so a spread of 1 pixel is
-1/128 of the frame's side: what is finer is lost to a model of 224 pixels too.
+Numbers have no unit unless stated.  Lengths are in pixels of the 128-pixel look, so 1 pixel is 1/128 of the frame's
+side; finer detail is lost to a model of 224 pixels too.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _DIRECTIONS: Final = tuple(
     np.abs((_ANGLE - turn + np.pi / 2) % np.pi - np.pi / 2) < np.pi / 8 for turn in np.arange(4) * np.pi / 4
 )
 _LEAST_POWER: Final = 1e-12
-_AN_END: Final = 0.02  # of the range, which is as good as its end
+_AN_END: Final = 0.02  # share of the range that counts as its end
 _SURROUNDINGS_PX: Final = 8  # to each side
 _STANDS_OUT: Final = 0.3  # of the range, above its surroundings
 _TINTED: Final = 8  # levels of 255 between the channels; JPEG's rounding leaves 3
@@ -34,11 +34,11 @@ _COLOURED: Final = 51
 
 
 def fall_off(look: Look) -> tuple[float, float, float, float]:
-    """How much power the spectrum loses from coarse (0.05 to 0.12 cycles a pixel) to fine (0.2 to 0.45), as a natural
-    logarithm, in four directions: across, and each 45 degrees on.
+    """The loss of power from coarse (0.05 to 0.12 cycles per pixel) to fine (0.2 to 0.45), as a natural logarithm, in
+    four directions: across, and every further 45 degrees.
 
-    The amplitude spectra of sharp pictures fall alike, those of blurred ones more steeply (Field & Brady 1997, Vision
-    Research 37:3367).
+    The amplitude spectra of sharp pictures have similar slopes; those of blurred ones are steeper (Field & Brady 1997,
+    Vision Research 37:3367).
     """
     greys = look.greys.astype(np.float64)
     power = np.abs(np.fft.rfft2((greys - greys.mean()) * _WINDOW)) ** 2
@@ -52,14 +52,14 @@ def fall_off(look: Look) -> tuple[float, float, float, float]:
 
 
 def blur(look: Look) -> float:
-    """The least fall-off of any direction: what is blurred in all of them is blurred."""
+    """The smallest fall-off of the four directions: a blurred picture is blurred in all of them."""
     return min(fall_off(look))
 
 
 def motion(look: Look) -> float:
-    """The greatest fall-off less the least: a movement smears one direction and spares the one across it."""
-    found = fall_off(look)
-    return max(found) - min(found)
+    """The largest fall-off minus the smallest: motion smears one direction and not the one across it."""
+    losses = fall_off(look)
+    return max(losses) - min(losses)
 
 
 def noise(look: Look) -> float:
@@ -76,7 +76,7 @@ def pale(look: Look) -> float:
 
 
 def dark(look: Look) -> float:
-    """1 less the median grey of the middle."""
+    """1 minus the median grey of the middle."""
     return 1.0 - pale(look)
 
 
@@ -108,7 +108,7 @@ def colour(rgb: NDArray[np.uint8]) -> float:
 
 
 def _between_channels(rgb: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """(H, W, 3) → how far the channels lie apart, of every n-th pixel: a share needs no more."""
+    """(H, W, 3) → the difference between the channels of every n-th pixel; a share needs no more pixels."""
     step = max(1, min(rgb.shape[:2]) // (2 * SIDE_PX))
     some = rgb[::step, ::step]
     return np.asarray(some.max(axis=2) - some.min(axis=2), dtype=np.uint8)

@@ -1,7 +1,7 @@
-"""Which frames of a clip a model reads: at fixed intervals, or the best and most different ones, within a budget.
+"""Chooses the frames of a clip that a model reads: at fixed intervals, or the best and most different ones.
 
-Frames are looked at one at a time and in order; of each only a picture of 96 pixels is kept, and of a long clip at most
-`MOST_LOOKED` are looked at, evenly spread.  So memory and time are bounded however long the clip is.
+Frames are examined one at a time and in order.  Only a picture of 96 pixels is kept of each, and of a long clip at most
+`MOST_LOOKED` frames are examined, evenly spread.  So memory and time are bounded for any length of clip.
 """
 
 from __future__ import annotations
@@ -20,20 +20,20 @@ from firmware_app.imaging.ultrasound.sector import Box, Sector, Watch
 Grey = Callable[[int], NDArray[np.float32]]
 
 MOST_LOOKED: Final = 240
-"""Frames that are scored: every one of eight seconds at 30 a second, each thirteenth of 3,000."""
+"""The most frames that are scored: all of eight seconds at 30 per second, every thirteenth of 3,000."""
 MOST_WATCHED: Final = 16
-"""Frames from which a clip's sector is found."""
+"""The most frames used to detect a clip's sector."""
 LEAST_NOVELTY: Final = 0.001
-"""1 - correlation of thumbnails below which two frames are the same picture: a frozen clip is read once."""
+"""1 - correlation of thumbnails; below it, two frames are the same picture, so a frozen clip is read once."""
 _SIDE_PX: Final = 96
 _THUMBNAIL_PX: Final = 24
-_BEST_PERCENT: Final = 95  # one frame with a flash or a menu in it sets no scale
+_BEST_PERCENT: Final = 95  # a percentile, so that a single frame with a flash or a menu does not set the scale
 _ECHO: Final = 0.04  # of the clip's range above its darkest grey
 
 
 @dataclass(frozen=True, slots=True)
 class Keyframes:
-    """The frames to be read, in the order of the clip, and the sector that was told or found on the way."""
+    """The frames to be read, in the order of the clip, and the sector, from the header or detected."""
 
     frames: tuple[int, ...]
     sector: Sector | None = None
@@ -41,7 +41,7 @@ class Keyframes:
 
 @dataclass(frozen=True, slots=True)
 class FrameLook:
-    """What is kept of one frame: how sharp, how rich in contrast, how filled with echoes, and what it looks like."""
+    """What is kept of one frame: its sharpness, contrast, share of echoes, and a thumbnail."""
 
     frame: int
     sharpness: float
@@ -51,7 +51,7 @@ class FrameLook:
 
 
 def evenly(frames: int, most: int) -> tuple[int, ...]:
-    """At most *most* of *frames* frames: the middles of as many equal intervals."""
+    """At most *most* of *frames* frames: the middle of each of that many equal intervals."""
     count = min(frames, most)
     return tuple((2 * at + 1) * frames // (2 * count) for at in range(count))
 
@@ -59,10 +59,10 @@ def evenly(frames: int, most: int) -> tuple[int, ...]:
 def chosen(
     grey: Grey, frames: int, rule: FrameRule, budget: int, sector: Sector | None = None, *, find: bool = False
 ) -> Keyframes:
-    """At least one frame, at most *budget*; "middle" is one whatever the budget.
+    """At least one frame, at most *budget*; the rule "middle" gives one frame for any budget.
 
-    *grey* gives frame *i* as (H, W) float32 and is called in rising order, for each frame at most once.  *find*: the
-    clip is ultrasound, so look for its sector, unless *sector* is known.
+    *grey* gives frame *i* as (H, W) float32; it is called in ascending order, at most once per frame.  *find*: the clip
+    is ultrasound, so its sector is detected unless *sector* is given.
     """
     watch = Watch() if find and sector is None and frames > 1 else None
     if rule == "middle" or frames == 1:
@@ -88,21 +88,21 @@ def chosen(
 
 
 def look(small: NDArray[np.float32], index: int) -> FrameLook:
-    """Frame *index*, of which *small* is a small picture of at least 3 × 3 pixels."""
+    """The look of frame *index*; *small* is a small picture of it, at least 3 × 3 pixels."""
     image = Image.fromarray(np.ascontiguousarray(small))
     thumbnail = np.asarray(image.resize((_THUMBNAIL_PX, _THUMBNAIL_PX), Image.Resampling.BOX), dtype=np.float32)
     edges = 4 * small[1:-1, 1:-1] - small[:-2, 1:-1] - small[2:, 1:-1] - small[1:-1, :-2] - small[1:-1, 2:]
     low, high = (float(limit) for limit in np.percentile(small, (1, 99)))
-    # Of the thumbnail: blur closes the gaps between grains of speckle and must not count as echoes.
+    # Measured on the thumbnail: blur fills the gaps between speckle grains, which must not count as echoes.
     fill = float((thumbnail > low + _ECHO * (high - low)).mean()) if high > low else 0.0
     return FrameLook(index, float(edges.std()), float(small.std()), fill, thumbnail)
 
 
 def best(looks: list[FrameLook], budget: int) -> tuple[int, ...]:
-    """The frames whose quality times novelty is largest, one by one; novelty counts against those taken before.
+    """The frames with the largest quality × novelty, chosen one by one; novelty is relative to those already chosen.
 
-    Quality is the product of sharpness, contrast and fill, each as a share of what the clip's best frames have, so no
-    number depends on the machine.  A frame without contrast is never taken where there are others.
+    Quality is the product of sharpness, contrast and fill, each as a share of the clip's best frames, so the result
+    does not depend on the machine.  A frame without contrast is chosen only if there are no others.
     """
     lively = [one for one in looks if one.contrast > 0] or looks[len(looks) // 2 :][:1]
     told = np.array([(one.sharpness, one.contrast, one.fill) for one in lively])
@@ -121,13 +121,13 @@ def best(looks: list[FrameLook], budget: int) -> tuple[int, ...]:
 
 
 def _share(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Each value as a share of what the best have, at most 1; all 1 where they are 0."""
+    """Each value as a share of the best frames' value, at most 1; all 1 where that is 0."""
     best_of = float(np.percentile(values, _BEST_PERCENT))
     return np.minimum(values / best_of, 1.0) if best_of > 0 else np.ones_like(values)
 
 
 def _even(thumbnail: NDArray[np.float32]) -> NDArray[np.float64]:
-    """As a vector without mean and of length 1, so that products are Pearson's correlations."""
+    """The thumbnail as a vector with mean 0 and length 1, so that dot products are Pearson's correlations."""
     values = thumbnail.astype(np.float64).reshape(-1)
     values -= values.mean()
     return values / max(float(np.linalg.norm(values)), 1e-9)
@@ -151,7 +151,7 @@ def _small(frame: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def _within(picture: NDArray[np.float32], box: Box, shape: tuple[int, int]) -> NDArray[np.float32]:
-    """The part of a small *picture* that shows *box* of a frame of *shape*; the whole where that is next to nothing."""
+    """The part of a small *picture* that shows *box* of a frame of *shape*; all of it if the part is tiny."""
     down, across = picture.shape[0] / shape[0], picture.shape[1] / shape[1]
     x0, y0, x1, y1 = (round(side * scale) for side, scale in zip(box, (across, down) * 2, strict=True))
     part = picture[y0:y1, x0:x1]

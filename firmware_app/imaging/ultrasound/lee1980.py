@@ -1,9 +1,9 @@
-"""Less speckle without softer edges: the local-statistics filter of Lee (IEEE PAMI 2(2), 1980, 165-168).
+"""Reduces speckle and keeps edges: the local-statistics filter of Lee (IEEE PAMI 2(2), 1980, 165-168).
 
-Of the classic speckle filters (Lee 1980, Frost 1982, Kuan 1985, Yu and Acton's SRAD 2002) it is the one that needs two
-box means and no iteration.  A displayed B-mode image is log-compressed, which turns multiplicative speckle into noise
-that is nearly additive, Lee's equations (8) and (9): where a window varies no more than speckle does it becomes its
-mean, where it varies more (an edge, a calcification) it stays itself.
+Of the classic speckle filters (Lee 1980, Frost 1982, Kuan 1985, Yu and Acton's SRAD 2002) it is the cheapest: two box
+means and no iteration.  A displayed B-mode image is log-compressed, which turns multiplicative speckle into nearly
+additive noise, so Lee's equations (8) and (9) apply: where a window varies no more than speckle, a pixel becomes the
+window's mean; where it varies more (an edge, a calcification), the pixel keeps its value.
 """
 
 from __future__ import annotations
@@ -14,16 +14,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 REACH_PX: Final = 2
-"""Windows of 5 × 5, as large as speckle grains are at a model's 224 to 512 pixels."""
+"""Windows of 5 × 5 pixels, about the size of speckle grains at a model's 224 to 512 pixels."""
 
-_FLAT: Final = 1e-4  # of the largest local variance: rounding, and the edge of compression's blocks
+_FLAT: Final = 1e-4  # of the largest local variance: below it is only rounding or block edges of the compression
 
 
 def filtered(frame: NDArray[np.float32], reach: int = REACH_PX, noise: float | None = None) -> NDArray[np.float32]:
     """(H, W) float32, finite → the same shape, windows of ``2 * reach + 1`` pixels.
 
-    *noise* is the variance of the speckle in squared greys; by default the median of the local variances where there is
-    any, for most of what is not black around the sector is tissue whose only texture is speckle.
+    *noise* is the variance of the speckle in squared greys; by default the median of the local variances above `_FLAT`,
+    because most of the sector is tissue whose only texture is speckle.
     """
     values = frame.astype(np.float64)
     mean = box_mean(values, reach)

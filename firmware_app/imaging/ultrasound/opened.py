@@ -1,4 +1,4 @@
-"""An opened image file as ultrasound: its sector, its scale, how much of it is in colour, how quickly it was taken."""
+"""The ultrasound properties of an opened image file: its sector, its scale, its share of colour, its frame rate."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from firmware_app.imaging.ultrasound.sector import Sector
 
 
 def told_regions(film: Film) -> tuple[Region, ...]:
-    """The regions that a DICOM header names, where they can be believed; a picture or a clip file has none."""
+    """The regions in a DICOM header, if they are plausible; a picture or a clip file has none."""
     if not isinstance(film, DicomFilm):
         return ()
     return regions.of(film.source.header, film.rows, film.columns)
 
 
 def told_sector(film: Film) -> Sector | None:
-    """The sector as the header tells it; where this is None the pixels must (`sector.of_still`, `keyframes.chosen`)."""
+    """The sector from the header; where it is None, detect it in the pixels (`sector.of_still`, `keyframes.chosen`)."""
     return sector.told(told_regions(film), film.rows, film.columns)
 
 
 def sector_of(film: Film, index: int) -> Sector | None:
-    """The sector of one frame, told by the header or else by its pixels."""
+    """The sector of one frame, from the header or else from its pixels."""
     return told_sector(film) or sector.of_still(film.grey(index))
 
 
@@ -37,17 +37,17 @@ def colour_share(film: Film, index: int, found: Sector | None) -> float:
 
 
 def shows_flow(film: Film) -> bool:
-    """Whether the header says that a part of the picture is colour flow, of which a frame may show little or none."""
+    """Whether the header declares a colour flow region; a frame may show little or no colour in it."""
     return any(region.flow for region in told_regions(film))
 
 
 def frames_per_second(film: Film) -> float | None:
-    """How quickly the frames were taken, as the DICOM header or the clip file says it; None for a picture."""
+    """The frame rate in the DICOM header or the clip file; None for a picture."""
     if isinstance(film, DicomFilm):
         return regions.frames_per_second(film.source.header)
     return film.track.frames_per_second if isinstance(film, Clip) else None
 
 
 def shown(film: Film, index: int) -> ShownFrame:
-    """Frame *index* for a person who measures on it and plays the clip: with its regions and its rate."""
+    """Frame *index* for display, with its regions for measuring and its frame rate for playing the clip."""
     return replace(film.shown(index), regions=told_regions(film), rate_hz=frames_per_second(film))

@@ -1,8 +1,8 @@
-"""What an ultrasound object's header says of its picture: regions with their scale, and how quickly a clip was taken.
+"""The regions of an ultrasound picture with their scale, and a clip's frame rate, from the DICOM header.
 
-Sequence of Ultrasound Regions (0018,6011), PS3.3 C.8.5.5.  Images are often cut or made smaller after they left the
-machine, and the regions then stay as they were: two of pydicom's three ultrasound files have such.  A list of which any
-region does not lie in the image is therefore not believed at all, neither its places nor its scale.
+Sequence of Ultrasound Regions (0018,6011), PS3.3 C.8.5.5.  Images are often cropped or reduced after they left the
+machine, without a change to the regions: two of pydicom's three ultrasound files are like that.  So if any region is
+not inside the image, the whole list is ignored, its positions and its scales.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from firmware_app.errors import Undecodable
 from firmware_app.imaging.source import BROKEN, number
 
 MOST_REGIONS: Final = 64
-_BEYOND_PX: Final = 1  # many machines write the column after the last one
+_BEYOND_PX: Final = 1  # many machines write the column after the last as the end
 _CENTIMETRES: Final = 3  # Physical Units X Direction (C.8.5.5.1.15)
 _COLOUR_FLOW: Final = 2  # Region Data Type (C.8.5.5.1.2): Doppler drawn over the tissue
-_PLANE: Final = 1  # Region Spatial Format: 2D, neither M-mode nor spectrum, curve or drawing
-_HIGH_PRIORITY: Final = 1  # bit 0 of Region Flags: which of two regions a shared pixel belongs to
+_PLANE: Final = 1  # Region Spatial Format: 2D; not M-mode, spectrum, waveform or graphics
+_HIGH_PRIORITY: Final = 1  # bit 0 of Region Flags: this region owns the pixels that it shares with another
 _QUICKEST_HZ: Final = 2_000.0
 _SLOWEST_HZ: Final = 0.01
 
@@ -36,14 +36,14 @@ class Region:
     x1: int
     y1: int
     plane: bool = True
-    first: bool = False  # its pixels come before those of a region under it
-    flow: bool = False  # what it shows is colour flow
+    first: bool = False  # it owns the pixels that it shares with another region
+    flow: bool = False  # it shows colour flow
     mm_x: float | None = None
     mm_y: float | None = None
 
 
 def of(header: Dataset, rows: int, columns: int) -> tuple[Region, ...]:
-    """The regions of a *rows* × *columns* image; none where there are none or where they cannot be of this image."""
+    """The regions of a *rows* × *columns* image; empty where there are none or they do not fit this image."""
     try:
         items = list(header.get("SequenceOfUltrasoundRegions") or ())[:MOST_REGIONS]
         found = tuple(_region(item) for item in items)
@@ -55,16 +55,16 @@ def of(header: Dataset, rows: int, columns: int) -> tuple[Region, ...]:
 
 
 def frames_per_second(header: Dataset) -> float | None:
-    """How quickly a clip was taken; None where nothing usable says it.
+    """A clip's frame rate; None without a usable value.
 
-    What was recorded comes before what is recommended: the mean of Frame Time Vector (0018,1065), Frame Time
-    (0018,1063), both milliseconds; Cine Rate (0018,0040); Recommended Display Frame Rate (0008,2144).
+    In this order, the recorded rates before the recommended one: the mean of Frame Time Vector (0018,1065), Frame Time
+    (0018,1063), both in milliseconds; Cine Rate (0018,0040); Recommended Display Frame Rate (0008,2144).
     """
     times = [time for time in _reals(header, "FrameTimeVector")[1:] if time > 0]  # the first is 0 (C.7.6.5.1.2)
-    told = [1e3 * len(times) / sum(times)] if times else []
-    told += [1e3 / time for time in _reals(header, "FrameTime")[:1] if time > 0]
-    told += [rate for word in ("CineRate", "RecommendedDisplayFrameRate") for rate in _reals(header, word)[:1]]
-    return believed_hz(told)
+    rates = [1e3 * len(times) / sum(times)] if times else []
+    rates += [1e3 / time for time in _reals(header, "FrameTime")[:1] if time > 0]
+    rates += [rate for word in ("CineRate", "RecommendedDisplayFrameRate") for rate in _reals(header, word)[:1]]
+    return believed_hz(rates)
 
 
 def believed_hz(told: Sequence[float]) -> float | None:
@@ -108,7 +108,7 @@ def _cut(region: Region, rows: int, columns: int) -> Region:
 
 
 def _reals(header: Dataset, keyword: str) -> list[float]:
-    """The finite numbers of an element, whatever its multiplicity; none where it is absent or rubbish."""
+    """The finite numbers of an element with any multiplicity; empty where it is absent or invalid."""
     try:
         value = header.get(keyword)
         values = [value] if isinstance(value, (str, int, float)) or value is None else list(value)

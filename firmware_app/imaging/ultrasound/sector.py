@@ -1,9 +1,9 @@
-"""Where in an ultrasound picture the ultrasound is: the sector, apart from rulers, text and the maker's frame.
+"""The sector of an ultrasound picture: the area with echoes, without rulers, text and the maker's frame.
 
-The header's regions say it where they can be believed (`imaging.regions`).  Else the pixels do: a still by what differs
-from its flat background, a clip also by what moves, for nothing around the sector does.  In both cases strokes are
-taken away, the largest piece is kept, and its convex hull is the sector (a fan, a trapezoid and a rectangle are
-convex), hollowed where the arc of a curved probe dips into it.
+It comes from the header's regions if they are plausible (`ultrasound.regions`), else from the pixels.  In a still, it
+is the area that differs from the flat background; in a clip, also the area that moves, because nothing outside the
+sector moves.  Thin strokes are removed and the largest piece is kept.  Its convex hull is the sector (a fan, a
+trapezoid and a rectangle are convex), minus the area above the arc of a curved probe.
 """
 
 from __future__ import annotations
@@ -24,27 +24,27 @@ if TYPE_CHECKING:  # the inference child prepares golden images without pydicom
     from firmware_app.imaging.ultrasound.regions import Region
 
 SIDE_PX: Final = 256
-"""The longer side of the picture in which sectors are looked for: a letter is two to four pixels wide there."""
+"""The longer side of the small picture in which sectors are detected: letters are two to four pixels wide in it."""
 LEAST_SHARE: Final = 0.06
-"""Of the picture; what is smaller is a logo or a colour bar."""
+"""The least share of the picture; anything smaller is a logo or a colour bar."""
 WHOLE_SHARE: Final = 0.98
-"""From here on the picture was cut to its sector before it came."""
+"""From this share on, the picture was already cut to its sector."""
 
 _Told = Literal["header", "movement", "texture"]
-_FLAT_SHARE: Final = 0.03  # of the pixels have the very same grey: only a background has
-_DARKEST_LEVELS: Final = 64  # of 256, among which the background is
+_FLAT_SHARE: Final = 0.03  # share of pixels with exactly the same grey, as only a background has
+_DARKEST_LEVELS: Final = 64  # of 256; the background is one of them
 _BY_HALF_A_LEVEL: Final = 0.5
-_BY_COMPRESSION: Final = 3.5  # levels that JPEG leaves of letters in a black background
+_BY_COMPRESSION: Final = 3.5  # levels of JPEG noise around letters on a black background
 _CLEAN: Final = 0.05
-_FRAME_SPREAD: Final = 1.0  # levels: bars of a maker's frame are one even colour
+_FRAME_SPREAD: Final = 1.0  # levels: the bars of a maker's frame have one even colour
 _FRAME_BRIGHTER: Final = 20.0
 _MOVES_BY: Final = 1.5  # levels of standard deviation over time
-_STROKE_PX: Final = 4  # reach: strokes up to 2 × 4 pixels wide go
+_STROKE_PX: Final = 4  # reach: strokes up to 2 × 4 pixels wide are removed
 _STROKE_IN_MOTION_PX: Final = 3
 _DIP_PX: Final = 2.0
 _DIP_FITS_PX: Final = 1.5
-_BESIDE_STILL: Final = 0.2  # of what moves may lie beside the texture that is to be of one piece with it
-_MOST_MORE: Final = 3.0  # times what moves: more texture than that is a screen full of letters
+_BESIDE_STILL: Final = 0.2  # largest share of the moving area outside the texture that is joined with it
+_MOST_MORE: Final = 3.0  # largest ratio of texture to moving area; more is a screen full of letters
 _COLOURED: Final = 51  # levels between the channels of a pixel
 
 Box = tuple[int, int, int, int]
@@ -52,7 +52,7 @@ Box = tuple[int, int, int, int]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Sector:
-    """A sector: `mask` is (rows, columns), true inside; `box` is x0, y0, x1, y1 around it, the last ones outside."""
+    """A sector: `mask` is (rows, columns), true inside; `box` is x0, y0, x1, y1 around it, x1 and y1 exclusive."""
 
     mask: Mask
     box: Box
@@ -60,12 +60,12 @@ class Sector:
 
     @property
     def outside(self) -> Mask:
-        """Text, rulers, the maker's frame and the empty background: (rows, columns), true where no echo is."""
+        """(rows, columns), true outside: text, rulers, the maker's frame and the empty background."""
         return ~self.mask
 
     @property
     def share(self) -> float:
-        """Of the whole picture."""
+        """The sector's share of the whole picture."""
         return float(self.mask.mean())
 
     def cut(self, frame: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -75,7 +75,7 @@ class Sector:
 
 
 def told(found: Sequence[Region], rows: int, columns: int) -> Sector | None:
-    """The sector that a header's regions make up: all planes of it (two stand side by side in a comparison)."""
+    """The sector from a header's regions: all its 2D planes (a comparison shows two side by side)."""
     mask = np.zeros((rows, columns), np.bool_)
     for region in found:
         if region.plane:
@@ -84,12 +84,12 @@ def told(found: Sequence[Region], rows: int, columns: int) -> Sector | None:
 
 
 def of_still(frame: NDArray[np.float32]) -> Sector | None:
-    """The sector of one frame, (H, W) greys of any range; None where there is none to be told."""
+    """The sector of one frame, (H, W) greys of any range; None where none is detected."""
     return _grown(_pieces(_apart_from_background(_levels(frame))), frame.shape, "texture")
 
 
 class Watch:
-    """The sector of a clip, from frames that are shown to it one at a time; it keeps three small pictures."""
+    """Detects the sector of a clip from frames given one at a time; keeps three small pictures."""
 
     def __init__(self) -> None:
         self._count = 0
@@ -98,7 +98,7 @@ class Watch:
         self._shape = (0, 0)
 
     def see(self, frame: NDArray[np.float32]) -> None:
-        """Take one more frame, (H, W) greys, all of one shape."""
+        """Add a frame, (H, W) greys; all frames have one shape."""
         levels = _levels(frame)
         small = _small(levels).astype(np.float64)
         if self._count == 0:
@@ -111,14 +111,14 @@ class Watch:
         self._texture += _apart_from_background(levels)
 
     def sector(self) -> Sector | None:
-        """What moved, and the texture around it where that is of one piece with it; None before the first frame."""
+        """The area that moved, with the connected texture around it; None before the first frame."""
         if self._count == 0:
             return None
         mean = self._sum / self._count
         spread = np.sqrt(np.maximum(self._squares / self._count - mean * mean, 0.0))
         moving = _pieces(spread > _MOVES_BY, _STROKE_IN_MOTION_PX)
         still = _pieces(2 * self._texture > self._count)
-        if moving.mean() < LEAST_SHARE:  # a frozen picture that was stored as a clip
+        if moving.mean() < LEAST_SHARE:  # a frozen picture stored as a clip
             return _grown(still, self._shape, "texture")
         if (
             moving & ~_filled(still)
@@ -128,10 +128,10 @@ class Watch:
 
 
 def coloured(rgb: NDArray[np.unsignedinteger[Any]], sector: Sector | None) -> float:
-    """The share of the sector, or of the whole picture, that is drawn in colour: Doppler, if it is much.
+    """The share of the sector, or of the whole picture, that is drawn in colour; a large share means Doppler.
 
-    A pixel is coloured where its channels differ by more than a fifth of the range: tinted greys and JPEG's chroma
-    stay below (measured by `bench.sector`).
+    A pixel is coloured where its channels differ by more than a fifth of the range; tinted greys and JPEG's chroma
+    noise are below that (measured by `bench.sector`).
     """
     inside = rgb[sector.mask] if sector is not None else rgb.reshape(-1, 3)
     if not inside.size:
@@ -140,14 +140,14 @@ def coloured(rgb: NDArray[np.unsignedinteger[Any]], sector: Sector | None) -> fl
 
 
 def _levels(frame: NDArray[np.float32]) -> NDArray[np.float32]:
-    """*frame* from 0 in steps of one grey; a range that is not that of 8 bits is made it."""
+    """*frame* with its darkest grey as 0, in 8-bit levels; any other range is scaled to it."""
     low, high = float(frame.min()), float(frame.max())
     moved = frame - np.float32(low)
     return moved if _DARKEST_LEVELS <= high - low <= 255 or high <= low else moved * np.float32(255.0 / (high - low))
 
 
 def _apart_from_background(levels: NDArray[np.float32]) -> Mask:
-    """In small: whether a place differs from the background, and is not part of an even bar."""
+    """A mask of the small picture, true where a pixel differs from the background and is not part of an even bar."""
     counts = np.bincount(np.rint(levels).astype(np.uint8).reshape(-1), minlength=256)
     ground = int(counts[:_DARKEST_LEVELS].argmax())
     if counts[ground] < _FLAT_SHARE * levels.size:
@@ -163,7 +163,7 @@ def _apart_from_background(levels: NDArray[np.float32]) -> Mask:
 
 
 def _pieces(mask: Mask, stroke: int = _STROKE_PX) -> Mask:
-    """The largest piece without strokes."""
+    """The largest piece of *mask* after the removal of strokes."""
     return morphology.largest(morphology.opened(morphology.closed(mask, 1), stroke))
 
 
@@ -172,7 +172,7 @@ def _filled(mask: Mask) -> Mask:
 
 
 def _grown(piece: Mask, shape: tuple[int, ...], told_by: _Told) -> Sector | None:
-    """The hull of a *piece* of the small picture as a sector of the whole one."""
+    """The hull of a *piece* of the small picture, scaled to a sector of the whole picture."""
     hull = _hollowed(_filled(piece), piece)
     if hull.mean() >= WHOLE_SHARE:
         hull = np.ones_like(hull)
@@ -181,7 +181,7 @@ def _grown(piece: Mask, shape: tuple[int, ...], told_by: _Told) -> Sector | None
 
 
 def _hollowed(hull: Mask, piece: Mask) -> Mask:
-    """*hull* without what lies above the arc of a curved probe, if its upper edge is one: a parabola fits it."""
+    """*hull* without the area above the arc of a curved probe, if a parabola fits the upper edge."""
     columns = np.flatnonzero(hull.any(axis=0))
     if len(columns) < 16:
         return hull
@@ -200,7 +200,7 @@ def _hollowed(hull: Mask, piece: Mask) -> Mask:
 
 
 def _small(values: NDArray[np.float32]) -> NDArray[np.float32]:
-    """The mean of blocks, the longer side `SIDE_PX`; a smaller picture as it is."""
+    """Block means with a longer side of `SIDE_PX`; a smaller picture is returned unchanged."""
     image = Image.fromarray(np.ascontiguousarray(values, np.float32))
     scale = SIDE_PX / max(image.size)
     if scale >= 1:

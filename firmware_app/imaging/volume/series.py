@@ -1,8 +1,8 @@
-"""Many slices → the volumes that they make: ordered by where they lie, never by instance number or file name.
+"""Arranges slices into volumes: ordered by position, never by instance number or file name.
 
-Slices that belong together (one series and frame of reference, one orientation, size and pixel) are projected on their
-common normal.  A `Stack` is what passes every check of evenness; what does not is left out with a code, because a
-volume with a hole or a fold in it gives wrong sizes without looking wrong.
+Slices that belong together (same series, frame of reference, orientation, size and pixel spacing) are projected on
+their common normal.  A `Stack` has passed every check of even spacing.  Slices that fail are left out with a code,
+because a volume with a gap or an overlap gives wrong sizes without looking wrong.
 """
 
 from __future__ import annotations
@@ -29,19 +29,19 @@ from firmware_app.imaging.volume.slices import LeftOut, Slice, Vector
 from firmware_app.records import Reason
 
 Alike = Callable[[Slice, Slice], bool]
-"""Whether two slices show the same, pixel for pixel (`volume.same_pixels`)."""
+"""Whether two slices have the same pixels (`voxels.same_pixels`)."""
 
 LEAST_SLICES: Final = 2
-_SAME_DIRECTION: Final = 2e-3  # radians, about: cosines are often written with three digits
+_SAME_DIRECTION: Final = 2e-3  # about radians: cosines are often written with three digits
 _SAME_PIXEL: Final = 1e-3  # of the value
 _SAME_PLACE_MM: Final = 0.01
 _UNEVEN: Final = 0.05  # of the step
-_ROUNDED_MM: Final = 0.12  # between two positions that were rounded to a tenth of a millimetre; at most …
-_ROUNDED: Final = 0.3  # … this much of the step
-_WHOLE: Final = 0.1  # how near to a whole number of steps a gap must be to be counted in missing slices
-_ACROSS: Final = 0.1  # cosine of the angle between normals: below it, two planes are taken to cross at a right angle
+_ROUNDED_MM: Final = 0.12  # allowed error of a step between positions rounded to a tenth of a millimetre, …
+_ROUNDED: Final = 0.3  # … but at most this share of the step
+_WHOLE: Final = 0.1  # how close to a whole number of steps a gap must be to count as missing slices
+_ACROSS: Final = 0.1  # cosine of the angle between two normals below which the planes count as perpendicular
 _LOCALIZERS: Final = 3
-_STEEPEST: Final = 45.0  # degrees; gantries tilt to 30
+_STEEPEST: Final = 45.0  # degrees; gantries tilt up to 30
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,9 +53,9 @@ class Stack:
 
     @property
     def affine(self) -> NDArray[np.float64]:
-        """(4, 4): (column, row, slice, 1) → (x, y, z, 1) of the voxel's centre in LPS, mm; a gantry's tilt shears it.
+        """(4, 4): (column, row, slice, 1) → (x, y, z, 1) of the voxel's centre in LPS, mm; gantry tilt gives a shear.
 
-        PS3.3 equation C.7.6.2.1-1 with a third direction.  `ras` is the same for tools that use NIfTI's axes.
+        PS3.3 equation C.7.6.2.1-1 with a third direction.  `ras` is the same in NIfTI's axes.
         """
         first = self.slices[0]
         down_mm, across_mm = first.pixel_mm
@@ -68,22 +68,22 @@ class Stack:
 
     @property
     def ras(self) -> NDArray[np.float64]:
-        """`affine` with x to the right and y to the front."""
+        """`affine` with x to the patient's right and y to the front, for tools that use NIfTI."""
         return np.diag([-1.0, -1.0, 1.0, 1.0]) @ self.affine
 
     @property
     def spacing_mm(self) -> tuple[float, float, float]:
-        """(between planes, down, across); the first at a right angle to the planes, so their product is the voxel's."""
+        """(between planes, down, across) in mm; the first is along the normal, so the product is a voxel's volume."""
         return (abs(float(np.dot(self.step, self.slices[0].normal))), *self.slices[0].pixel_mm)
 
     @property
     def tilt_degrees(self) -> float:
-        """The angle between the way of the table and the normal of the slices: that of the gantry, 0 without tilt."""
+        """The angle between the table's movement and the slices' normal: the gantry tilt, 0 without tilt."""
         return _tilt(np.asarray(self.step), self.slices[0].normal)
 
     @property
     def sheared(self) -> bool:
-        """Whether, from the first slice to the last, tilt moves the image by more than half a pixel."""
+        """Whether tilt shifts the image by more than half a pixel from the first slice to the last."""
         normal = self.slices[0].normal
         aside = np.asarray(self.step) - np.dot(self.step, normal) * normal
         moved = float(np.linalg.norm(aside)) * (len(self.slices) - 1)
@@ -104,7 +104,7 @@ class Arranged:
 
 
 def arranged(found: Iterable[Slice | LeftOut], alike: Alike) -> Arranged:
-    """Bring what `slices.of` found into order; *alike* is asked only about slices that lie in one place."""
+    """Arrange the results of `slices.of`; *alike* is called only for slices in the same position."""
     left_out: list[LeftOut] = []
     whole: list[Slice] = []
     for one in found:
@@ -136,7 +136,7 @@ def _leave_out(group: Iterable[Slice], error: SeriesUnfit, left_out: list[LeftOu
 
 
 def _groups(whole: Iterable[Slice]) -> list[list[Slice]]:
-    """Slices of one kind together, each group in the order of its places along the normal, the largest group first."""
+    """Slices of one kind together, each group ordered by position along the normal, the largest group first."""
     groups: dict[tuple[object, ...], list[list[Slice]]] = defaultdict(list)
     for one in whole:
         kin = groups[(one.belongs, one.modality, one.rows, one.columns)]
@@ -160,7 +160,7 @@ def _same_plane(one: Slice, other: Slice) -> bool:
 
 
 def _without_crossing(groups: list[list[Slice]], left_out: list[LeftOut]) -> list[list[Slice]]:
-    """The groups but for the few slices that cross the largest at a right angle: localizers under no such name."""
+    """The groups without small ones perpendicular to the largest: these are localizers not labelled as such."""
     kept = groups[:1]
     for group in groups[1:]:
         if len(group) <= _LOCALIZERS < len(groups[0]) and abs(float(group[0].normal @ groups[0][0].normal)) < _ACROSS:
@@ -171,7 +171,7 @@ def _without_crossing(groups: list[list[Slice]], left_out: list[LeftOut]) -> lis
 
 
 def _once(group: Sequence[Slice], alike: Alike) -> list[Slice]:
-    """*group*, in order, without those that show the very same in the very same place as one before them."""
+    """*group*, in order, without duplicates: slices with the same position and pixels as one before."""
     kept: list[Slice] = []
     for one in group:
         twins = takewhile(lambda other, one=one: _same_place(one, other), reversed(kept))  # type: ignore[misc]
@@ -189,7 +189,10 @@ def _same_object(one: Slice, other: Slice) -> bool:
 
 
 def _passes(group: list[Slice]) -> list[list[Slice]]:
-    """*group* as it is, or split by the first attribute that leaves no place taken twice; raises `SlicesTwice`."""
+    """*group* unchanged if each position occurs once, else split by the first attribute that achieves this.
+
+    Raises `SlicesTwice` where no attribute does.
+    """
     twice = _taken_twice(group)
     if not twice:
         return [group]
@@ -203,13 +206,13 @@ def _passes(group: list[Slice]) -> list[list[Slice]]:
 
 
 def _taken_twice(group: Sequence[Slice]) -> int:
-    """How many slices lie in the plane of the one before them."""
+    """How many slices are in the same plane as the slice before."""
     along = np.asarray([one.place @ group[0].normal for one in group])
     return int((np.diff(along) <= _SAME_PLACE_MM).sum())
 
 
 def _step(group: Sequence[Slice]) -> Vector:
-    """The way from each slice to the next; raises a leaf of `SeriesUnfit` where they are not evenly apart."""
+    """The vector from each slice to the next; raises a subclass of `SeriesUnfit` where the spacing is uneven."""
     if len(group) < LEAST_SLICES:
         raise SlicesTooFew(slices=len(group), least=LEAST_SLICES)
     places, normal = np.asarray([one.position for one in group]), group[0].normal
@@ -225,10 +228,10 @@ def _step(group: Sequence[Slice]) -> Vector:
 
 
 def _check_even(steps: NDArray[np.float64]) -> None:
-    """Raise `SlicesMissing` or `SpacingUneven` unless all *steps* are the same, as far as positions are written.
+    """Raise `SlicesMissing` or `SpacingUneven` unless all *steps* are equal within the rounding of positions.
 
-    Gaps of whole steps, each alone between even neighbours, are missing slices; longer distances in a row are a series
-    that was scanned so.
+    Single gaps of a whole number of steps are missing slices.  Several long steps in a row mean that the series was
+    scanned with uneven spacing.
     """
     step = float(np.median(steps[steps <= (1 + _WHOLE) * steps.min()]))
     slack = _slack(step)

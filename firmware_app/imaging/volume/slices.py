@@ -1,6 +1,6 @@
-"""One slice of a scan: where it lies in the body, and what tells it from others.  No pixel is read here.
+"""One slice of a scan: its position in the body, and what distinguishes it from others.  No pixel is read here.
 
-Places are in the patient's coordinates of DICOM, LPS: x grows to the patient's left, y to the back, z to the head, in
+Positions are in DICOM's patient coordinates, LPS: x grows to the patient's left, y to the back, z to the head, in
 millimetres (PS3.3 C.7.6.2.1.1).  A classic object is one slice; an enhanced one has a slice in each frame, described by
 its functional groups (PS3.3 C.7.6.16.2).
 """
@@ -27,9 +27,9 @@ from firmware_app.records import Reason
 Vector = tuple[float, float, float]
 
 _LOCALIZERS: Final = frozenset({"LOCALIZER", "SCOUT", "TOPOGRAM"})
-_UNIT: Final = 0.01  # how far a direction may be from length 1, and two from a right angle
+_UNIT: Final = 0.01  # allowed deviation of a direction from length 1, and of two directions from a right angle
 _FRAME_TYPES: Final = ("CTImageFrameTypeSequence", "MRImageFrameTypeSequence", "PETFrameTypeSequence")
-# What tells two images of the same place apart, the plainest first: passes, phases, echoes, reconstructions.
+# Attributes that distinguish images of the same position, the most specific first: passes, phases, echoes, …
 _PASSES: Final = (
     ("", "AcquisitionNumber"),
     ("", "TemporalPositionIdentifier"),
@@ -48,10 +48,10 @@ _PASSES: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Slice:
-    """A frame that lies in the body.  `across` points along its rows, `down` along its columns, both of length 1.
+    """A frame with a position in the body.  `across` points along its rows, `down` along its columns, both of length 1.
 
-    `position` is the centre of its first pixel, `pixel_mm` the distance of its pixels (down, across).  `whole` tells
-    that its rescaled values are whole numbers, `unit` is "HU" where they are Hounsfield units.
+    `position` is the centre of the first pixel, `pixel_mm` the pixel spacing (down, across).  `whole`: the rescaled
+    values are whole numbers.  `unit` is "HU" where they are Hounsfield units.
     """
 
     path: Path = field(repr=False)
@@ -72,7 +72,7 @@ class Slice:
 
     @property
     def normal(self) -> NDArray[np.float64]:
-        """The direction that the slice looks to: `across` × `down`, a right-handed system."""
+        """The normal of the slice: `across` × `down`, right-handed."""
         return np.cross(self.across, self.down)
 
     @property
@@ -83,7 +83,7 @@ class Slice:
 
 @dataclass(frozen=True, slots=True)
 class LeftOut:
-    """A frame that is in no volume, and why; of a file that cannot be opened, all of it (frame 0)."""
+    """A frame that is in no volume, and why; frame 0 stands for a whole file that cannot be opened."""
 
     path: Path = field(repr=False)
     frame: int
@@ -93,16 +93,16 @@ class LeftOut:
 def of(path: Path) -> list[Slice | LeftOut]:
     """Every frame of the DICOM object at *path*; raises nothing.
 
-    The libraries' warnings are silenced meanwhile: they quote values that they stumble over, a patient's among them.
+    The libraries' warnings are silenced, because they quote header values, which may be a patient's.
     """
     made: list[Slice | LeftOut] = []
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
-            with source.opened(path) as found:
-                for frame in range(found.frames):
+            with source.opened(path) as image:
+                for frame in range(image.frames):
                     try:
-                        made.append(_slice(found, path, frame))
+                        made.append(_slice(image, path, frame))
                     except SeriesUnfit as error:
                         made.append(LeftOut(path, frame, Reason.of(error)))
         except ImagingError as error:
@@ -143,7 +143,7 @@ def _slice(found: PixelSource, path: Path, frame: int) -> Slice:
 
 
 def _is_localizer(header: Dataset, frame: int) -> bool:
-    """By value 3 of Image Type or Frame Type (PS3.3 C.8.2.1.1.1, C.8.15.3.1.1), where some write another word."""
+    """Whether Image Type or Frame Type names a localizer, from value 3 on (PS3.3 C.8.2.1.1.1, C.8.15.3.1.1)."""
     types = [_value(header, "ImageType")]
     types += [_value(transforms.group(header, frame, keyword), "FrameType") for keyword in _FRAME_TYPES]
     return any(_LOCALIZERS & {_text(word).upper() for word in _many(value)[2:]} for value in types)
@@ -168,7 +168,7 @@ def _position(header: Dataset, frame: int) -> Vector:
 
 
 def _doubt(header: Dataset, frame: int, *, is_table: bool) -> str:
-    """The attribute by which a slice's values are not Hounsfield units, or "" (PS3.3 C.8.2.1.1.6, C.8.15.3.10)."""
+    """The attribute that shows that the values are not Hounsfield units, or "" (PS3.3 C.8.2.1.1.6, C.8.15.3.10)."""
     if _text(_value(header, "Modality")) != "CT":
         return "Modality"
     if is_table:
@@ -204,7 +204,7 @@ def _many(value: Any) -> list[Any]:
 
 
 def _reals(item: Dataset, keyword: str) -> list[float]:
-    """The finite numbers of an element; none where one of them is no number."""
+    """The numbers of an element; empty where one of them is not a finite number."""
     try:
         found = [float(one) for one in _many(_value(item, keyword))]
     except BROKEN:

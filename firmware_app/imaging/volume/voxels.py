@@ -1,8 +1,8 @@
-"""The voxels of a stack, read a slice at a time: of a CT in Hounsfield units.
+"""The voxels of a stack, read a slice at a time; for a CT in Hounsfield units.
 
-int16 (2 bytes a voxel) where all values are whole numbers, else float32 (4 bytes); the rare volume that has a whole
-number outside int16 changes over when it is met.  Beside the volume only the slice in hand is in memory.  512 slices of
-512 × 512 voxels take 256 MiB as int16 and 512 MiB as float32.
+They are int16 (2 bytes per voxel) where all values are whole numbers, else float32 (4 bytes).  The rare volume with a
+whole number outside int16 is converted when that value is read.  Only the volume and the current slice are in memory.
+512 slices of 512 × 512 voxels take 256 MiB as int16 and 512 MiB as float32.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from firmware_app.imaging.volume.series import Stack
 from firmware_app.imaging.volume.slices import Slice
 
 LARGEST_BYTES: Final = 640 * 1024 * 1024
-"""Of one volume, in a child that may take 1024 MB (`[reader] memory_mb`)."""
+"""The limit of one volume, in a child process with 1024 MB (`[reader] memory_mb`)."""
 AIR_HU: Final = -1000.0
 _INT16: Final = np.iinfo(np.int16)
 
@@ -33,7 +33,7 @@ Voxels = NDArray[np.int16] | NDArray[np.float32]
 
 @dataclass(frozen=True, slots=True)
 class Volume:
-    """`voxels` (slice, row, column); `stack` says where each lies and how large it is, `unit` is "HU" or ""."""
+    """`voxels` are (slice, row, column); `stack` gives their positions and sizes; `unit` is "HU" or ""."""
 
     voxels: Voxels
     stack: Stack
@@ -44,7 +44,7 @@ class Volume:
 
 
 def read(stack: Stack) -> Volume:
-    """The rescaled values of every voxel, each slice by its own rescale; padding of a CT is air, else the least value.
+    """The rescaled values of every voxel, each slice with its own rescale; padding becomes air (CT) or the minimum.
 
     Raises `VolumeTooLarge`, or the `ImagingError` of a slice that cannot be decoded.
     """
@@ -52,7 +52,7 @@ def read(stack: Stack) -> Volume:
     shape = (len(stack.slices), first.rows, first.columns)
     is_whole = all(one.whole for one in stack.slices)
     voxels: Voxels = np.empty(shape, _checked(np.int16 if is_whole else np.float32, shape))
-    with warnings.catch_warnings():  # the libraries' own quote values that they stumble over
+    with warnings.catch_warnings():  # the libraries' warnings quote header values
         warnings.simplefilter("ignore")
         for number, frame in enumerate(_frames(stack)):
             if voxels.dtype == np.int16 and not (_INT16.min <= frame.min() and frame.max() <= _INT16.max):
@@ -62,7 +62,7 @@ def read(stack: Stack) -> Volume:
 
 
 def hounsfield(stack: Stack) -> Volume:
-    """`read`, where the values are Hounsfield units; raises `NotHounsfield` too."""
+    """As `read`, for values in Hounsfield units; raises `NotHounsfield` too."""
     for one in stack.slices:
         if one.doubt:
             raise NotHounsfield(detail=one.doubt)
@@ -70,7 +70,7 @@ def hounsfield(stack: Stack) -> Volume:
 
 
 def same_pixels(one: Slice, other: Slice) -> bool:
-    """Whether two slices show the same values; False also where one cannot be decoded."""
+    """Whether two slices have the same values; False also where one cannot be decoded."""
     try:
         with dicom_film.opened(one.path) as film, dicom_film.opened(other.path) as beside:
             return bool(np.array_equal(film.measured(one.frame), beside.measured(other.frame)))
@@ -79,7 +79,7 @@ def same_pixels(one: Slice, other: Slice) -> bool:
 
 
 def _checked(kind: type[np.generic], shape: tuple[int, int, int]) -> np.dtype[Any]:
-    """*kind*, where a volume of *shape* and that kind may be taken into memory; raises `VolumeTooLarge`."""
+    """*kind* as a dtype, if a volume of *shape* fits into memory with it; raises `VolumeTooLarge`."""
     size = math.prod(shape) * np.dtype(kind).itemsize
     if size > LARGEST_BYTES:
         raise VolumeTooLarge(slices=shape[0], megabytes=size >> 20)
@@ -87,7 +87,7 @@ def _checked(kind: type[np.generic], shape: tuple[int, int, int]) -> np.dtype[An
 
 
 def _frames(stack: Stack) -> Iterator[NDArray[np.float32]]:
-    """The slices' values in order; a file that holds several is opened once as long as they follow one another."""
+    """The slices' values in order; a file with several consecutive slices is opened once."""
     opened: Path | None = None
     with ExitStack() as files:
         film: dicom_film.DicomFilm

@@ -1,1 +1,1 @@
-"""accounts.db: who may log in; and the audit chain."""
+"""accounts.db with the people who may log in, and the audit chain."""

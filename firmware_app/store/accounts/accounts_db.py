@@ -1,8 +1,8 @@
-"""accounts.db: people, their roles, their one-time codes, their open sessions, and how often a log-in failed.
+"""accounts.db: people, their roles, their one-time codes, their open sessions, and their failed log-ins.
 
-There is no default password and none is ever typed on a command line: `lantern user` hands out one-time codes, and the
-password is chosen in the browser.  Everything secret is stored as a hash.  Times are powered-on seconds of
-the box (`clock.lived`): no setting of a clock makes a session or a code live longer or shorter.
+There is no default password, and no password is typed on a command line: `lantern user` gives out one-time codes, and
+the password is chosen in the browser.  Every secret is stored as a hash.  Times are seconds that the box was powered on
+(`clock.lived`), so a change of the clock never lengthens or shortens a session or a code.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ SESSION_IDLE_S: Final = 30 * 60
 SESSION_MOST_S: Final = 12 * 3600
 CLAIM_S: Final = 72 * 3600
 ATTEMPT_WINDOW_S: Final = 15 * 60
-# Within the window: one address against one account, one address against all, all addresses against one account.
+# Failed log-ins within the window: from one address for one account, from one address, for one account.
 MOST_PAIR, MOST_ADDRESS, MOST_ACCOUNT = 5, 20, 50
 _SEEN_STEP_S: Final = 60  # `seen` is not written more often than this
 _NAME: Final = re.compile(r"\w[\w.\- ]{0,38}\w|\w")
@@ -36,7 +36,7 @@ _CODE_CHARACTERS: Final = 12  # 58 bits
 
 
 class Role(StrEnum):
-    """What an account is for."""
+    """The role of an account."""
 
     DOCTOR = "doctor"
     TECHNICIAN = "technician"
@@ -57,7 +57,7 @@ class User:
 
 @dataclass(frozen=True, slots=True)
 class CodeHolder:
-    """What a one-time code is good for: the account *user*, or the first account when it is None."""
+    """The account that a one-time code is for: *user*, or the first account when it is None."""
 
     user: str | None
 
@@ -98,7 +98,7 @@ class Accounts:
             return self._new_claim(user.name)
 
     def disable(self, name: str) -> None:
-        """Keep the account out from now on: its sessions, codes and password.  Raises `AccountUnknown`."""
+        """Disable the account: its sessions end, its codes and password are void.  Raises `AccountUnknown`."""
         with self.database.transaction() as connection:
             user = self._require(name)
             connection.execute("UPDATE users SET disabled = 1, password = NULL WHERE name = ?", (user.name,))
@@ -111,7 +111,7 @@ class Accounts:
             connection.execute("UPDATE users SET language = ? WHERE name = ?", (language, name))
 
     def password_hash(self, name: str) -> str | None:
-        """The stored hash of an account that may log in."""
+        """The stored password hash of an account that may log in."""
         row = self.database.connection.execute(
             "SELECT password FROM users WHERE name = ? AND disabled = 0", (normal(name),)
         ).fetchone()
@@ -126,7 +126,7 @@ class Accounts:
     def first_claim(self, code: str | None = None) -> str | None:
         """A code for the first account, replacing an unused one; None when there is an account already.
 
-        *code* is one that was agreed on elsewhere, as on a printed label; without it a fresh one is drawn.
+        *code* is a code that exists elsewhere, such as on a printed label; without it, a new code is drawn.
         """
         with self.database.transaction() as connection:
             if connection.execute("SELECT 1 FROM users WHERE password IS NOT NULL LIMIT 1").fetchone():
@@ -134,17 +134,17 @@ class Accounts:
             return self._new_claim(None, code)
 
     def claim(self, code: str) -> CodeHolder | None:
-        """What *code* is good for; None when it is wrong, used or too old."""
+        """The account that *code* is for; None when the code is wrong, used or too old."""
         row = self.database.connection.execute(
             "SELECT user_name FROM claims WHERE code_hash = ? AND expires > ?", (_code_hash(code), self._now())
         ).fetchone()
         return CodeHolder(row[0]) if row else None
 
     def redeem(self, code: str, name: str, password_hash: str) -> User | None:
-        """Use *code* up and give its account the password; None when someone else was quicker.
+        """Use up *code* and set its account's password; None when somebody else has used the code before.
 
-        *name* names the first account, a doctor's; for a code of an existing account it is not looked at.  Raises
-        `AccountNameUnusable` and `AccountExists`; the code then stays good.
+        *name* is the name of the first account, a doctor's; it is ignored for an existing account.  Raises
+        `AccountNameUnusable` and `AccountExists`; the code then stays valid.
         """
         with self.database.transaction() as connection:
             found = self.claim(code)
@@ -161,7 +161,7 @@ class Accounts:
     # --- sessions ------------------------------------------------------------------------------------------------
 
     def open_session(self, name: str, previous: str | None = None) -> str:
-        """A new session's random id; the *previous* one of this browser ends."""
+        """The random id of a new session; the *previous* session of this browser ends."""
         fresh, now = secrets.token_urlsafe(32), self._now()
         with self.database.transaction() as connection:
             if previous:
@@ -174,9 +174,9 @@ class Accounts:
         return fresh
 
     def session_user(self, identifier: str, *, used: bool = True) -> User | None:
-        """Whose session it is; None when it has ended, was idle too long, or the account was disabled.
+        """The user of the session; None when it has ended, was idle too long, or the account was disabled.
 
-        *used* is False for what a page does by itself: a screen that updates on its own is idle all the same.
+        *used* is False for requests that a page makes by itself: a page that only refreshes counts as idle.
         """
         now, key = self._now(), _hash(identifier)
         row = self.database.connection.execute(
@@ -198,7 +198,7 @@ class Accounts:
     # --- failed log-ins ------------------------------------------------------------------------------------------
 
     def may_try(self, name: str, address: str) -> bool:
-        """Whether another log-in would be heard, by what failed within the window; survives a restart."""
+        """Whether another log-in attempt is allowed, by the failures within the window; survives a restart."""
         key, now = _hash(normal(name)), self._now()
         row = self.database.connection.execute(
             "SELECT COUNT(*) FILTER (WHERE name_hash = :name AND address = :address),"
@@ -209,9 +209,9 @@ class Accounts:
         return bool(row[0] < MOST_PAIR and row[1] < MOST_ADDRESS and row[2] < MOST_ACCOUNT)
 
     def take_try(self, name: str, address: str) -> bool:
-        """Count an attempt as failed *before* it is looked at, so that many at once are no way round the limit.
+        """Count an attempt as failed *before* it is checked, so that parallel attempts cannot exceed the limit.
 
-        False when the limit is reached, and then nothing is counted; `forget_failures` after a success.
+        False when the limit is reached; then nothing is counted.  Call `forget_failures` after a success.
         """
         if not self.may_try(name, address):
             return False
@@ -224,7 +224,7 @@ class Accounts:
         return True
 
     def forget_failures(self, name: str, address: str) -> None:
-        """After an attempt that succeeded."""
+        """Forget the failures of *name* from *address*, after a successful attempt."""
         with self.database.transaction() as connection:
             connection.execute(
                 "DELETE FROM attempts WHERE name_hash = ? AND address = ?", (_hash(normal(name)), address)
@@ -256,7 +256,7 @@ class Accounts:
         return user
 
     def _new_claim(self, name: str | None, code: str | None = None) -> str:
-        """Inside the caller's transaction; an earlier code for the same account is void."""
+        """A new code, inside the caller's transaction; an earlier code for the same account becomes void."""
         connection = self.database.connection
         connection.execute("DELETE FROM claims WHERE user_name IS ? OR expires <= ?", (name, self._now()))
         drawn = plain_code(code) if code else "".join(secrets.choice(_ALPHABET) for _ in range(_CODE_CHARACTERS))
@@ -265,7 +265,7 @@ class Accounts:
 
 
 def normal(name: str) -> str:
-    """The form under which two spellings of a name are one account."""
+    """The normal form of a name: two spellings with the same form are one account."""
     return unicodedata.normalize("NFKC", name.strip()).casefold()
 
 
@@ -278,12 +278,12 @@ def _code_hash(code: str) -> str:
 
 
 def plain_code(code: str) -> str:
-    """A code as it is hashed, however a person typed it."""
+    """A typed code in the form that is hashed."""
     return re.sub(r"[\s\-]", "", code).upper()
 
 
 def checked_code(text: str) -> str:
-    """A one-time code that a person typed, as it is shown; raises `CodeMalformed` for what never was one."""
+    """A typed one-time code in the form in which codes are shown; raises `CodeMalformed` for an impossible code."""
     plain = plain_code(text)
     if len(plain) != _CODE_CHARACTERS or not set(plain) <= set(_ALPHABET):
         raise CodeMalformed

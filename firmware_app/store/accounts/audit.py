@@ -1,11 +1,11 @@
-"""The audit: who saw, changed, exported or logged in, in one chain that cannot be altered without showing.
+"""The audit: who viewed, changed or exported what and who logged in, as a hash chain that shows any alteration.
 
-Each entry's hash covers its own fields and the hash before it, so that a changed, removed or inserted entry breaks the
-chain at a place that `verify` names.  Whoever owns the disk could still write a whole new chain, or cut its end off;
-against that the `head` travels to the hospital in the health summaries and can be held against the chain later.
+Each entry's hash covers its own fields and the previous hash, so a changed, removed or inserted entry breaks the chain
+at an entry that `verify` names.  Someone with access to the disk could still write a whole new chain or cut off its
+end.  Therefore the `head` is sent to the hospital in the health summaries, and the chain can be checked against it.
 
-The table lies in clinical.db, so that a change and its entry are one transaction: neither is ever there alone.
-Entries name accounts, actions and case references that say nothing, never a patient.
+The table is in clinical.db, so a change and its entry are one transaction: there is never one without the other.
+Entries name accounts, actions and case references, which identify nobody, and never a patient.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from firmware_app.records import Detail, Reason
 from firmware_app.store.sqlite.database import Database
 
 START: Final = "0" * 64
-CONSOLE: Final = "console"  # whoever stands at the box itself and runs `lantern`
+CONSOLE: Final = "console"  # a person at the box itself who runs `lantern`
 
 WHOLE: Final = register("audit.whole", N_("The audit is whole: {entries} entries, the last one is {head}."))
 BROKEN: Final = register(
@@ -53,7 +53,7 @@ RESCUED: Final = "database.rescued"
 
 @dataclass(frozen=True, slots=True)
 class AuditEntry:
-    """One line of the audit."""
+    """One entry of the audit."""
 
     sequence: int
     at: str
@@ -72,7 +72,7 @@ class AuditEntry:
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """The end of the chain: what the hospital is told, and `verify` can be held against."""
+    """The end of the chain, which is sent to the hospital and which `verify` can check."""
 
     sequence: int
     hash: str
@@ -84,7 +84,7 @@ class Head:
 def append(
     connection: sqlite3.Connection, actor: str, action: str, case: str = "", details: Mapping[str, Detail] | None = None
 ) -> None:
-    """Add an entry inside the caller's write transaction, which also makes its order certain."""
+    """Add an entry inside the caller's write transaction, which also fixes its order."""
     last = _head(connection)
     at = clock.text()
     entry = AuditEntry(last.sequence + 1, at, actor, action, case, details or {}, last.hash, "")
@@ -93,7 +93,7 @@ def append(
 
 
 def gaps(connection: sqlite3.Connection) -> str:
-    """The numbers that are not there, as ``17-42 50-50``: what a rescue must own up to."""
+    """The missing entry numbers, as ``17-42 50-50``, which a rescue must record."""
     rows = connection.execute(
         "SELECT before + 1, sequence - 1 FROM (SELECT sequence, LAG(sequence, 1, 0) OVER (ORDER BY sequence) AS before"
         " FROM audit) WHERE sequence > before + 1"
@@ -104,8 +104,11 @@ def gaps(connection: sqlite3.Connection) -> str:
 def append_rescue(
     connection: sqlite3.Connection, actor: str, number: int, *, people: int, cut_off: bool, restored: int = 0
 ) -> None:
-    """Own up to what rescue *number* could not read; *cut_off*: the newest entries may be among it.  *restored* entries
-    of people and of this audit came from a backup."""
+    """Record what rescue *number* could not read.
+
+    *people*: lost entries of people.  *cut_off*: the newest entries may be lost.  *restored*: entries of people and
+    of this audit that came from a backup.
+    """
     details: dict[str, Detail] = {"number": number, "lost": gaps(connection), "people": people}
     if restored:
         details["restored"] = restored
@@ -115,10 +118,10 @@ def append_rescue(
 
 
 def fill_gaps(connection: sqlite3.Connection, copied: Mapping[int, AuditEntry]) -> int:
-    """Put entries of a backup where this chain misses them, as far as they fit to it on every side; returns how many.
+    """Fill gaps in this chain with entries of a backup that fit on both sides; returns how many were added.
 
-    What fits is what stood there: each hash covers the number, the content and the hash before.  An entry of a history
-    that went another way since fits nowhere.
+    A fitting entry is the original one: each hash covers the number, the content and the previous hash.  An entry of a
+    diverged history does not fit.
     """
     rows = connection.execute("SELECT sequence, previous, hash FROM audit ORDER BY sequence").fetchall()
     known = {row["sequence"]: (row["previous"], row["hash"]) for row in rows}
@@ -127,7 +130,7 @@ def fill_gaps(connection: sqlite3.Connection, copied: Mapping[int, AuditEntry]) 
         entry = copied[sequence]
         before = START if sequence == 1 else known.get(sequence - 1, ("", ""))[1]
         if sequence - 1 not in known and sequence - 1 not in copied:
-            before = entry.previous  # behind a gap that the backup has too
+            before = entry.previous  # after a gap that the backup has too
         after = known.get(sequence + 1)
         if entry.previous != before or entry.hash != entry.expected_hash() or (after and after[0] != entry.hash):
             continue
@@ -162,8 +165,8 @@ class Audit:
     def verify(self, told: str | None = None) -> tuple[bool, Reason]:
         """Whether the chain is whole, and the sentence for it; *told* is the hash of a head that the hospital has.
 
-        The hash covers the entry's own number, so it needs no other.  Entries that a rescue could not read are told as
-        lost: the chain is not whole then, and says why.
+        The hash is enough, because it covers the entry's number.  Entries that a rescue could not read are reported as
+        lost; then the chain is not whole.
         """
         last, seen, count = Head(0, START), told in (None, START), 0
         gaps: list[str] = []
@@ -172,7 +175,7 @@ class Audit:
         for row in self._rows():
             try:
                 entry = entry_of(row)
-            except ValueError:  # its details are no JSON any more
+            except ValueError:  # its details are not JSON any more
                 return False, Reason(BROKEN, {"sequence": last.sequence + 1})
             fits = entry.sequence == last.sequence + 1 and entry.previous == last.hash
             if entry.sequence > last.sequence + 1:
@@ -185,7 +188,7 @@ class Audit:
                 cut_off += [entry.details["after"]] if "after" in entry.details else []
             last, count = Head(entry.sequence, entry.hash), count + 1
             seen = seen or last.hash == told
-        for gap in gaps:  # only one that a rescue has owned up to, in an entry behind it
+        for gap in gaps:  # only gaps that a rescue has recorded in a later entry are admitted
             if gap not in admitted:
                 return False, Reason(BROKEN, {"sequence": int(gap.partition("-")[0])})
         if told is not None and not seen:
@@ -217,7 +220,7 @@ def _insert(connection: sqlite3.Connection, entry: AuditEntry) -> None:
 
 
 def entry_of(row: sqlite3.Row) -> AuditEntry:
-    """One row of the table; raises `ValueError` when its details are no JSON any more."""
+    """The entry in one row of the table; raises `ValueError` when its details are not JSON."""
     return AuditEntry(
         row["sequence"], row["at"], row["actor"], row["action"], row["case_reference"], json.loads(row["details"]),
         row["previous"], row["hash"],
