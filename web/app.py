@@ -47,14 +47,14 @@ _UNSURE = N_("(clock not confirmed)")
 
 
 class _OverTls(SecureCookieSessionInterface):
-    """A cookie that was given over TLS never travels without it."""
+    """Marks a cookie that was set over TLS as secure, so that it is never sent without TLS."""
 
     def get_cookie_secure(self, app: Flask) -> bool:
         return request.is_secure
 
 
 class CaseReference(BaseConverter):
-    """A case's random reference, and nothing else, least of all a path."""
+    """A case's random reference; nothing else matches, and no path."""
 
     regex = "c-[0-9a-f]{20}"
 
@@ -86,7 +86,7 @@ def create_app(
         SESSION_COOKIE_NAME="lantern_page",
         SESSION_COOKIE_SAMESITE="Strict",
         SESSION_COOKIE_HTTPONLY=True,
-        WTF_CSRF_TIME_LIMIT=None,  # it is bound to the log-in and ends with it
+        WTF_CSRF_TIME_LIMIT=None,  # the token is bound to the log-in and ends with it
         MAX_CONTENT_LENGTH=64 * 1024,
         MAX_FORM_PARTS=64,
     )
@@ -120,7 +120,7 @@ def _register_pages(app: Flask) -> None:
 
 
 def _register_first_page(app: Flask, state: StateDir, accounts: Accounts) -> None:
-    """On an installed box until somebody has an account; later nobody needs it, nor the 12 MB that it loads."""
+    """Only on an installed box without an account: later the page is not needed, nor the 12 MB that it loads."""
     if state.provision.is_dir() and not any(user.has_password for user in accounts.users()):
         from web.blueprints import provisioning
 
@@ -144,7 +144,8 @@ def _equip_templates(app: Flask, config: Config) -> None:
 
 
 def _banner() -> dict[str, standing.Reading | StickStatus | DiskTrouble | None]:
-    """How reading stands, what a stick does and what is wrong with the disk, for people who work with the results."""
+    """Whether reading works, how the copying of a stick goes and what is wrong with the disk, for users who see
+    results."""
     box = boxes.here()
     if not guard.user():
         return {"reading": None, "stick": None, "disk": None}
@@ -160,14 +161,14 @@ def _translated(message: str, **values: object) -> str:
 
 
 def _moment(stamp: clock.Stamp) -> str:
-    """The time of day today, with the date before today; of a time that nobody vouched for, all of it and the mark."""
+    """Today's times as hour and minute, earlier ones with the date; an unconfirmed time in full and with a mark."""
     local = stamp.at.astimezone()
     today = stamp.trusted and local.date() == clock.now().astimezone().date()
     return local.strftime("%H:%M" if today else "%Y-%m-%d %H:%M") + _mark(stamp)
 
 
 def _dated(stamp: clock.Stamp) -> str:
-    """As `_moment`, always with the date: paper is read on other days too."""
+    """Like `_moment`, but always with the date: a printed report is read on other days too."""
     return f"{stamp.at.astimezone():%Y-%m-%d %H:%M}" + _mark(stamp)
 
 
@@ -182,7 +183,7 @@ def _mark(stamp: clock.Stamp) -> str:
 
 
 def _percent(share: float) -> str:
-    """`100 %` and `0 %` are for certainties, which no model has."""
+    """A share in per cent; never shown as `100 %` or `0 %`, because no model is certain."""
     return f"{min(99, max(1, round(share * 100)))}%"
 
 

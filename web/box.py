@@ -1,4 +1,4 @@
-"""What the pages of one viewer share: the configuration, the databases, and who is asking."""
+"""What the pages of one viewer share: the configuration, the databases, and the user of the request."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _KEY: Final = "lantern"
 
 @dataclass
 class Box:
-    """One viewer's tools.  Each may be used from any thread."""
+    """Configuration and databases of one viewer; every member may be used from any thread."""
 
     config: Config
     state: StateDir
@@ -42,10 +42,10 @@ class Box:
 
 
 def install(extensions: dict[str, object], box: Box) -> None:
-    """Make *box* the one that `here` answers."""
+    """Make *box* the one that `here` returns."""
     extensions[_KEY] = box
 
 
 def here() -> Box:
-    """The box of the request being answered."""
+    """The box of the current request."""
     return cast(Box, current_app.extensions[_KEY])

@@ -1,7 +1,7 @@
 """The box's health for the box page: `lantern doctor` run beside the viewer and remembered.
 
-The doctor probes the inference runtimes, which the viewer never loads, so it runs as a process of its own, at most one
-at a time and not more often than once a minute.
+The doctor tries the inference runtimes, which the viewer never loads. So it runs as a process of its own, one at a time
+and at most once a minute.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class Checked:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """All checks, and when they were made."""
+    """All checks, and the time they were made."""
 
     checks: tuple[Checked, ...]
     at: clock.Stamp
@@ -56,7 +56,7 @@ class Checkup:
         self._thread: threading.Thread | None = None
 
     def latest(self) -> Report | None:
-        """The last report; begins another in the background when it is old.  None until the first is there."""
+        """The last report, None until there is one; an old report starts a new check in the background."""
         with self._lock:
             running = self._thread is not None and self._thread.is_alive()
             if not running and time.monotonic() - self._begun > _FRESH_S:
@@ -66,7 +66,7 @@ class Checkup:
             return self._report
 
     def stop(self) -> None:
-        """End a doctor that is at work."""
+        """End a running `lantern doctor`."""
         with self._lock:
             thread, process = self._thread, self._process
         if process is not None and process.poll() is None:
@@ -77,7 +77,7 @@ class Checkup:
     def _run(self) -> None:
         try:
             told = [json.loads(line) for line in self._asked().splitlines()]
-            checks = tuple(_checked(line) for line in told if not line.get("at"))  # single events have their own page
+            checks = tuple(_checked(line) for line in told if not line.get("at"))  # refusals have their own page
         except (OSError, ValueError, KeyError, subprocess.TimeoutExpired) as error:
             log.warning("the health check failed: %s", type(error).__name__)
             return
@@ -85,7 +85,7 @@ class Checkup:
             self._report = Report(checks, clock.stamp())
 
     def _asked(self) -> str:
-        """What the doctor prints; raises `subprocess.TimeoutExpired` when it takes too long."""
+        """The output of `lantern doctor`; raises `subprocess.TimeoutExpired` when it takes too long."""
         with subprocess.Popen(
             self._command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
         ) as process:
@@ -98,7 +98,7 @@ class Checkup:
 
 
 def ordered(checks: Sequence[Checked]) -> list[Checked]:
-    """What needs someone's hand first."""
+    """Sort the checks: those that need action first."""
     return sorted(checks, key=lambda check: ("fail", "warn", "ok").index(check.result))
 
 

@@ -1,8 +1,8 @@
-"""Who may see what: the person behind a request, and the rules that hold for every request.
+"""Access control: the user of a request, and the rules that hold for every request.
 
-* A log-in is a random cookie whose hash, owner and age are rows of accounts.db; ending the row ends the log-in.
-* The other cookie is Flask's signed one: the CSRF token and the language.  It is bound to the log-in it was made under.
-* A host name that is not this box's is refused, so that no other site can have a browser speak to it (DNS rebinding).
+* A log-in is a random cookie. Its hash, owner and age are a row of accounts.db; ending the row ends the log-in.
+* The other cookie is Flask's signed one: the CSRF token and the language.  It is valid for one log-in only.
+* A request for a host name that is not this box's is refused: it protects against DNS rebinding.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from web.box import here
 
 COOKIE: Final = "lantern_login"
 _BOUND: Final = "login"
-# What pages ask for by themselves: it does not count as someone being there.
+# Pages request these by themselves, so they do not keep a log-in alive.
 _BY_THEMSELVES: Final = frozenset(
     {"lists.lists", "lists.events", "cases.state", "health.page", "health.alive", "static"}
 )
@@ -43,19 +43,19 @@ _CLINIC_NETWORK_HEADERS: Final = {
 
 
 def install(app: Flask) -> None:
-    """Have every request of *app* pass the guard."""
+    """Check every request of *app*."""
     app.before_request(_check_host)
     app.before_request(_recognise)
     app.after_request(_protect)
 
 
 def user() -> User | None:
-    """The person who is logged in."""
+    """The user who is logged in."""
     return cast("User | None", g.get("user"))
 
 
 def actor() -> str:
-    """The account's name for the audit; only behind `only`."""
+    """The account's name for the audit; use only in a view with `only`."""
     person = user()
     if person is None:
         abort(401)
@@ -63,7 +63,7 @@ def actor() -> str:
 
 
 def only(*roles: Role) -> Callable[[Callable[_P, ResponseReturnValue]], Callable[_P, ResponseReturnValue]]:
-    """Let a page be seen by these roles (by nobody else, whoever asks)."""
+    """Allow a view for these roles only."""
 
     def decorate(view: Callable[_P, ResponseReturnValue]) -> Callable[_P, ResponseReturnValue]:
         @wraps(view)
@@ -83,7 +83,7 @@ def only(*roles: Role) -> Callable[[Callable[_P, ResponseReturnValue]], Callable
 
 
 def begin(response: Response, person: User) -> Response:
-    """Log *person* in: every id this browser had before is void."""
+    """Log *person* in; every earlier log-in of this browser ends."""
     box = here()
     identifier = box.accounts.open_session(person.name, request.cookies.get(COOKIE))
     language = person.language or session.get("language")
@@ -98,7 +98,7 @@ def begin(response: Response, person: User) -> Response:
 
 
 def end(response: Response) -> Response:
-    """Log out, on the box as well as in the browser."""
+    """Log out: end the row on the box and the cookie in the browser."""
     identifier = request.cookies.get(COOKIE)
     if identifier:
         here().accounts.close_session(identifier)
@@ -111,14 +111,14 @@ def end(response: Response) -> Response:
 
 
 def _recognise() -> None:
-    """Find the person and the language of this request."""
+    """Find the user and the language of this request."""
     box = here()
     identifier = request.cookies.get(COOKIE)
     used = request.endpoint not in _BY_THEMSELVES
     g.user = box.accounts.session_user(identifier, used=used) if identifier else None
     if session.get(_BOUND) != (_fingerprint(identifier) if g.user and identifier else None):
         language = session.get("language")
-        session.clear()  # the token of another log-in is worth nothing in this one
+        session.clear()  # the token of another log-in is not valid in this one
         if language:
             session["language"] = language
         if g.user and identifier:
@@ -142,13 +142,13 @@ def host_name(host: str) -> str | None:
 
 
 def own_names(configured: tuple[str, ...]) -> frozenset[str]:
-    """Names under which a browser may ask for this box."""
+    """Host names under which a browser may reach this box."""
     own = socket.gethostname().lower()
     return frozenset({"localhost", own, f"{own.split('.')[0]}.local", *(name.lower() for name in configured)})
 
 
 def _is_address(name: str) -> bool:
-    """An address cannot be made to point elsewhere, as a name can."""
+    """Whether *name* is an IP address: those are always allowed, because DNS cannot redirect them."""
     try:
         ipaddress.ip_address(name)
     except ValueError:
@@ -166,5 +166,5 @@ def _protect(response: Response) -> Response:
     if request.endpoint == "static":
         response.headers["Cache-Control"] = "no-cache"
     else:
-        response.headers["Cache-Control"] = "no-store"  # clinic PCs are shared; nothing of a patient stays in them
+        response.headers["Cache-Control"] = "no-store"  # clinic PCs are shared: no patient data may stay in caches
     return response

@@ -1,7 +1,7 @@
-"""Whether the web server works: a lap through the thread that takes requests and one of those that answer them.
+"""Whether the web server works: a test task through the thread that accepts requests and one that answers them.
 
-A server whose loop hangs, or whose threads all do, keeps its port open and answers nobody; only something that goes the
-way of a request notices.  The lap is no request: it needs no connection, which a crowd could have taken.
+A server whose loop hangs, or whose threads all hang, keeps its port open and answers nobody. Only a task that takes the
+way of a request notices that. The lap is not a request: it needs no connection, and many clients could hold them all.
 """
 
 from __future__ import annotations
@@ -11,16 +11,16 @@ from typing import Any
 
 
 class Lap:
-    """`passed` starts a lap whenever the last one has come home."""
+    """`passed` starts a new lap whenever the last one is complete."""
 
     def __init__(self, server: Any) -> None:
-        """*server* is waitress's; its types know neither its trigger nor the tasks of others."""
+        """*server* is waitress's; its type stubs have neither `trigger` nor foreign tasks."""
         self._server = server
         self._home = threading.Event()
         self._home.set()
 
     def passed(self) -> bool:
-        """Whether the last lap has come home; never blocks."""
+        """Whether the last lap is complete; never blocks."""
         if not self._home.is_set():
             return False
         self._home.clear()
@@ -31,8 +31,8 @@ class Lap:
         self._server.add_task(self)
 
     def service(self) -> None:
-        """What one of the answering threads does with it (waitress's interface of a task)."""
+        """Run in a worker thread (waitress's task interface)."""
         self._home.set()
 
     def cancel(self) -> None:
-        """The server ends."""
+        """The server stops (waitress's task interface)."""

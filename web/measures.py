@@ -1,7 +1,7 @@
-"""The box's numbers for Prometheus, on a port of their own that only this machine reaches.
+"""The box's metrics for Prometheus, on a separate port that only this machine reaches.
 
-Beside the pages and not among them: the clinic's network never sees it, and a log-in would be in a program's way.
-Without its port the viewer works all the same.
+They are not among the pages: the clinic's network must not see them, and a scraper cannot log in. Without the port the
+viewer still works.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _THREADS, _CONNECTIONS = 1, 8
 
 
 class Measures:
-    """The second listener; `port` is None when it is switched off, or when another program has the port."""
+    """The listener for metrics; `port` is None when it is switched off or another program has the port."""
 
     def __init__(self, config: Config, state: StateDir, clinical: Clinical) -> None:
         self._config, self._state, self._clinical = config, state, clinical
@@ -56,7 +56,7 @@ class Measures:
         try:
             self._server.run()
         except OSError as error:
-            if not (self._closing and error.errno == errno.EBADF):  # closed in the instant before its select
+            if not (self._closing and error.errno == errno.EBADF):  # closed just before its select
                 raise
 
     def _answer(self, environ: dict[str, Any], start_response: Callable[..., object]) -> Iterable[bytes]:

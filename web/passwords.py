@@ -1,7 +1,7 @@
-"""Passwords: argon2id, a few at a time.
+"""Passwords: argon2id, at most two hashes at once.
 
-Parameters are OWASP's first choice (Password Storage Cheat Sheet: m = 19 MiB, t = 2, p = 1).  Two hashes at once bound
-what a flood of log-ins can take from a box that is busy reading films: 38 MiB and two cores for some 30 ms each.
+Parameters are OWASP's first choice (Password Storage Cheat Sheet: m = 19 MiB, t = 2, p = 1).  The limit of two bounds
+what many log-ins can take from a box that is reading films: 38 MiB and two cores, about 30 ms each.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class Passwords:
     def __init__(self) -> None:
         self._hasher = PasswordHasher(time_cost=2, memory_cost=19 * 1024, parallelism=1, type=Type.ID)
         self._places = threading.BoundedSemaphore(_AT_ONCE)
-        # Checked for names that do not exist, so that the time of an answer does not tell which names do.
+        # Checked for names that do not exist, so that the response time does not show which names exist.
         self._nobody = self._hasher.hash("nobody has this password")
 
     def hash(self, password: str) -> str:

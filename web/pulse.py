@@ -1,7 +1,7 @@
-"""The pulse: one thread that notices when a list may have changed, and wakes the pages that watch.
+"""The pulse: one thread that notices database changes and wakes the open pages.
 
-It looks at `PRAGMA data_version` four times a second (4 µs), so a hundred open pages cost no more than one.  A page
-that watches keeps a thread of the web server; `Places` bounds how many may, the others ask again every few seconds.
+It looks at `PRAGMA data_version` four times a second (4 µs), so a hundred open pages cost no more than one.  A waiting
+page occupies a thread of the web server. `Places` limits how many may wait; the others poll every few seconds.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _STANDING_S: Final = 2.0
 
 
 class Pulse:
-    """Counts the changes; `wait` returns when the count has moved on."""
+    """Counts database changes; `wait` returns when the count has changed."""
 
     def __init__(self, clinical: Clinical, standing: Callable[[], object]) -> None:
         self._clinical, self._worklist, self._standing = clinical, Worklist(clinical), standing
@@ -34,14 +34,14 @@ class Pulse:
 
     @property
     def beats(self) -> int:
-        """How often something has changed since the start."""
+        """The number of changes since the start."""
         return self._beats
 
     def start(self) -> None:
         self._thread.start()
 
     def stop(self) -> None:
-        """Wake everyone who waits, for good."""
+        """Stop, and wake every waiting thread."""
         self._stop.set()
         with self._changed:
             self._changed.notify_all()
@@ -53,7 +53,7 @@ class Pulse:
         return self._stop.is_set()
 
     def wait(self, seen: int, seconds: float) -> int:
-        """The count when it differs from *seen*, or after *seconds*, or when the pulse stops."""
+        """Wait until the count differs from *seen*, or for *seconds*, or until the pulse stops; returns the count."""
         with self._changed:
             self._changed.wait_for(lambda: self._beats != seen or self._stop.is_set(), seconds)
             return self._beats
@@ -68,7 +68,7 @@ class Pulse:
                     continue
                 version, looked = now, time.monotonic()
                 fresh = (self._worklist.mark(), self._standing())
-            except sqlite3.Error as error:  # a locked or damaged database is for the health page, not the end of this
+            except sqlite3.Error as error:  # a locked or damaged database is shown on the box page; the pulse goes on
                 log.warning("the lists cannot be watched: %s", type(error).__name__)
                 continue
             if fresh != mark:
@@ -80,7 +80,7 @@ class Pulse:
 
 
 class Places:
-    """How many pages may keep a thread of the server at once."""
+    """Limits how many pages may occupy a server thread at once."""
 
     def __init__(self, most: int) -> None:
         self._free = threading.BoundedSemaphore(most)

@@ -1,4 +1,4 @@
-"""The viewer's process: waitress before the Flask application, until it is told to stop.
+"""The viewer's process: the Flask application in waitress, until it is told to stop.
 
 ``python -m web.server [--config FILE]`` is what `lantern serve` starts.
 """
@@ -37,8 +37,8 @@ log = logging.getLogger("lantern.viewer")
 
 THREADS: Final = lists.STREAMS + 8
 _CONNECTIONS: Final = 200
-_BETWEEN: Final = 50  # connections beyond the limit that may be busy at once; idle ones are closed first
-# Whose word on a browser's address and scheme is taken, where the configuration says that there is a front.
+_BETWEEN: Final = 50  # extra connections while the limit is reached; idle ones are closed first
+# The proxy whose headers on the browser's address and scheme are trusted, where a front is configured.
 _FRONT: Final[dict[str, Any]] = {
     "trusted_proxy": "127.0.0.1",
     "trusted_proxy_count": 1,
@@ -63,7 +63,7 @@ def run(config: Config, ready: supervisor.Ready, stop: threading.Event, config_p
         app, sockets=[listener], threads=THREADS, ident="Lantern",
         connection_limit=_CONNECTIONS + _BETWEEN, channel_timeout=60,
         max_request_body_size=64 * 1024, clear_untrusted_proxy_headers=True,
-        channel_request_lookahead=1,  # so that a stream learns at once that its page was closed
+        channel_request_lookahead=1,  # so that a stream notices at once that its page was closed
         **(_FRONT if config.viewer.behind_front else {}),
     )  # fmt: skip
     _close_idle_when_full(server)
@@ -74,7 +74,7 @@ def run(config: Config, ready: supervisor.Ready, stop: threading.Event, config_p
         try:
             server.run()
         except OSError as error:
-            # Closed below in the instant before its select; it waits on nothing any more.
+            # Closed below just before its select; it waits for nothing any more.
             if not (stop.is_set() and error.errno == errno.EBADF):
                 raise
 
@@ -83,7 +83,7 @@ def run(config: Config, ready: supervisor.Ready, stop: threading.Event, config_p
     notify.depend_on(Lap(server).passed)
     ready({"port": int(listener.getsockname()[1]), "metrics": measures.port})
     stop.wait()
-    box.pulse.stop()  # the streams end first: they would hold the server's threads
+    box.pulse.stop()  # streams end first, because they occupy the server's threads
     box.checkup.stop()
     measures.close()
     server.close()
@@ -92,19 +92,19 @@ def run(config: Config, ready: supervisor.Ready, stop: threading.Event, config_p
 
 
 def _close_idle_when_full(server: Any) -> None:
-    """Have *server* (waitress's) close the connections that have been quiet for longest when a new one finds it full.
+    """Have *server* (waitress's) close the longest idle connections when a new one comes and all are in use.
 
-    A crowd of slow sockets then keeps nobody out, and a browser whose idle connection goes opens another.  One whose
-    answer is being made or sent is not idle.
+    So many slow clients cannot lock others out; a browser whose idle connection is closed opens a new one. A connection
+    whose response is being made or sent is not idle.
     """
     accept = server.handle_accept
 
     def accept_and_make_room() -> None:
-        accept()  # first, so that it is not given the descriptor of one that has just gone
+        accept()  # first, so that it does not get the descriptor of a connection just closed
         too_many = len(server.active_channels) - _CONNECTIONS
         if too_many > 0:
-            # In this order: waitress forgets the request once the answer is in its buffer, which may be long before the
-            # end of it is sent.
+            # In this order: waitress drops the request once the response is in its buffer, long before all of it is
+            # sent.
             idle = [one for one in server.active_channels.values() if not (one.requests or one.total_outbufs_len)]
             for channel in sorted(idle, key=lambda one: one.last_activity)[:too_many]:
                 channel.handle_close()
@@ -139,7 +139,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         level=os.environ.get("LANTERN_LOG", "INFO").upper(),
         format="%(asctime)s %(levelname)s %(name)s: %(message)s",
     )
-    logging.getLogger("waitress").setLevel(logging.ERROR)  # it tells of every page that was left before its end
+    logging.getLogger("waitress").setLevel(logging.ERROR)  # it logs every page that was closed before its end
     try:
         return supervisor.run_process("viewer", load(options.config), partial(run, config_path=options.config))
     except LanternError as error:

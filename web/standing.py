@@ -1,4 +1,4 @@
-"""Whether the box reads: what the banner and `/healthz` say, from durable rows and the processes' own locks."""
+"""Whether the box reads images: for the banner and `/healthz`, from database rows and the processes' locks."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ PULSE_WRITE_S: Final = 60.0  # writing wears a disk out, and a page may be open 
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """How reading stands: it has stopped, since when, and how many images wait."""
+    """State of the reading: whether it has stopped, since when, and how many images wait."""
 
     stopped: bool
     since: clock.Stamp | None
@@ -32,7 +32,7 @@ class Reading:
 
 
 def reading(clinical: Clinical, state: StateDir) -> Reading:
-    """Stopped: the reader does not run, or images wait and none was read for a minute."""
+    """Reading has stopped when the reader does not run, or when images wait and none was read for a minute."""
     standing = Worklist(clinical).standing()
     last = max((stamp.at for stamp in (standing.oldest, standing.last_read) if stamp), default=None)
     late = standing.waiting > 0 and last is not None and abs((clock.now() - last).total_seconds()) > LATE_S
@@ -41,16 +41,16 @@ def reading(clinical: Clinical, state: StateDir) -> Reading:
 
 
 class Disk:
-    """What keeps the disk from taking images, by what the file system says and by a write now and then."""
+    """Why the disk takes no images, from the file system's figures and a test write now and then."""
 
     def __init__(self, config: Config, state: StateDir) -> None:
         self._folder, self._limit_mb = state.run, config.retention.high_water_free_mb
-        self._asking = threading.Lock()  # a disk that fails may keep one request waiting, and not all
+        self._asking = threading.Lock()  # a failing disk may block one request, not all of them
         self._at = float("-inf")
         self._written: DiskTrouble | None = None
 
     def look(self, write_s: float = _WRITE_S) -> DiskTrouble | None:
-        """None where all is well.  What the last write met counts for *write_s* seconds; then it writes again."""
+        """The refusal, None when the disk works. The result of a test write is kept for *write_s* seconds."""
         if (trouble := of_the_state.trouble(self._folder, self._limit_mb, writes=False)) is not None:
             return trouble
         if self._asking.acquire(blocking=False):
@@ -64,7 +64,7 @@ class Disk:
 
 
 def trouble(disk: Disk, clinical: Clinical, state: StateDir) -> list[str]:
-    """Codes of what is wrong, without names or numbers; empty when all is well."""
+    """Codes of what is wrong, without names or numbers; empty when nothing is."""
     codes = [f"{name}.stopped" for name in ("gateway", "reader") if not presence.is_running(state, name)]
     if "reader.stopped" not in codes and reading(clinical, state).stopped:
         codes.append("reader.late")

@@ -1,4 +1,4 @@
-"""Words for values that the records hold as codes; the templates translate them."""
+"""Words for the codes in the records; the templates translate them."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ ACTIONS: Final = {
     "export.stopped": N_("export stopped"),
     "export.unknown": N_("export cut off, its end is not known"),
 }
-SIZES: Final = {  # by the label of `imaging.spacing`, which this process does not import
+SIZES: Final = {  # keys: the labels of `imaging.spacing`, which this process does not import
     "spacing.patient": N_("Sizes are in millimetres of the patient."),
     "spacing.calibrated": N_("Sizes are in millimetres, calibrated at the machine."),
     "spacing.at_detector": N_("Pixel size known at the detector only, where all is larger; sizes are in pixels."),
@@ -95,7 +95,7 @@ SIZES: Final = {  # by the label of `imaging.spacing`, which this process does n
     ),
     "spacing.scanned": N_("A scanned film, whose own scale is unknown; sizes are in pixels."),
 }
-LENGTHS: Final = {  # of a line, where the header's millimetres are not the patient's
+LENGTHS: Final = {  # for a measured line, where the header's millimetres are not the patient's
     "spacing.at_detector": N_("{px} pixels, {mm} mm at the detector"),
     "spacing.estimated": N_("{px} pixels, about {mm} mm"),
     "spacing.uncalibrated": N_("{px} pixels, {mm} mm by the header (not calibrated)"),
@@ -111,17 +111,17 @@ def label(finding: Finding, language: str) -> str:
 
 
 def labelled(findings: Iterable[Finding], code: str, language: str) -> str:
-    """The name of the one of *findings* that has this code, or the code."""
+    """The name of the finding in *findings* with this code; the code itself where there is none."""
     return next((label(finding, language) for finding in findings if finding.code == code), code)
 
 
 def marked(lesion: Lesion, findings: Iterable[Finding], language: str) -> str:
-    """What stands beside a lesion on the film: the finding it belongs to, and its score."""
+    """The text beside a lesion on the image: its finding and score."""
     name = labelled(findings, lesion.tags.get(FINDING_TAG, ""), language)
     return translate(MARKED, language).format(finding=name, score=f"{lesion.score:.2f}").strip(", ，")
 
 
 def age(patient: Patient) -> tuple[str, int] | None:
-    """The message for an age and its number."""
+    """The message for an age, and the number in it."""
     parts = patient.age_parts
     return (AGES[parts[1]], parts[0]) if parts else None

@@ -1,4 +1,4 @@
-"""The audit, for the person who looks after it."""
+"""The audit pages, for the auditor."""
 
 from __future__ import annotations
 
@@ -23,5 +23,5 @@ def page() -> ResponseReturnValue:
     audit = here().audit
     whole, sentence = audit.verify()
     before = request.args.get("before", type=int, default=_LAST)
-    entries = audit.latest(_PAGE, min(_LAST, max(2, before)))  # past the end is the first entry
+    entries = audit.latest(_PAGE, min(_LAST, max(2, before)))  # beyond the last page the first entry is shown
     return render_template("audit.html", whole=whole, sentence=sentence.text(g.language), entries=entries)

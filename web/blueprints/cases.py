@@ -1,4 +1,4 @@
-"""One case: the film, what the model says and how well it was measured, and what the doctor says to it."""
+"""One case: the images, the model's findings and its measured accuracy, and the doctors' opinions."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ blueprint = Blueprint("cases", __name__)
 
 @dataclass(frozen=True, slots=True)
 class Image:
-    """One image of the case: which of its frames there are to show, and what was read of it."""
+    """One image of the case: the frames that can be shown, and its reading."""
 
     instance: str
     shown: tuple[int, ...]
@@ -38,19 +38,19 @@ class Image:
 
     @property
     def frames(self) -> int:
-        """How many frames there are to show."""
+        """The number of frames that can be shown."""
         return len(self.shown)
 
     @property
     def apart(self) -> int:
-        """How far the frames that there are to show lie apart at most, so that nobody takes the clip for whole; 1 where
-        none is left out."""
+        """The largest distance between two shown frames, so that nobody takes the clip for complete; 1 where none is
+        left out."""
         ends = (-1, *self.shown, self.of) if self.shown else ()
         return max((later - earlier for earlier, later in pairwise(ends)), default=1)
 
     @property
     def frame(self) -> int:
-        """The frame to open with: the one that the heat map is of, else the middle one."""
+        """The frame shown first: that of the heat map, else the middle one."""
         strongest = self.reading.frames.strongest if self.reading and self.reading.frames else {}
         told = strongest.get(self.heat or "")
         if told is not None and told in self.shown:
@@ -59,19 +59,19 @@ class Image:
 
     @property
     def heat_frame(self) -> int | None:
-        """The one frame of a clip that the heat map belongs to; None where it belongs to whatever is shown."""
+        """The frame of a clip that the heat map belongs to; None where it belongs to every frame."""
         told = self.reading.frames if self.reading else None
         return told.strongest.get(self.heat or "") if told else None
 
     @property
     def heat(self) -> str | None:
-        """The code of the finding whose heat map is worth seeing: the strongest."""
+        """The code of the finding whose heat map is shown: the strongest."""
         findings = self.reading.findings if self.reading else ()
         strongest = max(findings, key=lambda finding: (finding.positive, finding.probability), default=None)
         return strongest.code if strongest else None
 
     def lesions(self, language: str) -> list[dict[str, object]]:
-        """What is drawn over its frames: frame, box (x0, y0, x1, y1 in pixels of the frame) and name of each lesion."""
+        """Lesions to draw over the frames: frame, box (x0, y0, x1, y1 in pixels of the frame) and name of each."""
         reading = self.reading
         return [
             {"frame": lesion.frame, "box": lesion.box, "text": words.marked(lesion, reading.findings, language)}
@@ -81,7 +81,7 @@ class Image:
 
 @dataclass(frozen=True, slots=True)
 class Sheet:
-    """A whole case as a page shows it."""
+    """Everything that the page of a case shows."""
 
     case: Case
     known: Known
@@ -101,11 +101,11 @@ class Sheet:
     others: tuple[tuple[str, int], ...]
 
     def said(self, finding: str) -> list[DoctorVerdict]:
-        """What each doctor says of a finding."""
+        """Every doctor's verdict on a finding."""
         return [word for word in self.verdicts if word.finding == finding]
 
     def mine(self, finding: str, actor: str) -> str:
-        """What one doctor says of it as it is read now; "" for nothing."""
+        """One doctor's verdict on the current reading of a finding; "" for none."""
         return next((word.verdict for word in self.said(finding) if word.actor == actor and not word.earlier), "")
 
 
@@ -131,7 +131,7 @@ def page(reference: str) -> ResponseReturnValue:
 
 
 def _said(sentences: Mapping[str, str]) -> dict[str, str]:
-    """Sentences that the page chooses from, in the reader's language."""
+    """Sentences that the page's script chooses from, in the user's language."""
     return {label: translate(sentence, g.language) for label, sentence in sentences.items()}
 
 
@@ -147,7 +147,7 @@ def report(reference: str) -> ResponseReturnValue:
 @blueprint.get("/case/<case:reference>/state")
 @guard.only(Role.DOCTOR)
 def state(reference: str) -> ResponseReturnValue:
-    """How far the case is, for a page that comes anew when a film or a reading is there."""
+    """State of the case, for a page that reloads when an image or a reading comes."""
     box = here()
     case = _case(box, reference)
     instances = {file.instance for file in case.files if file.instance}
@@ -178,7 +178,7 @@ def _case(box: Box, reference: str) -> Case:
 
 def _sheet(box: Box, reference: str) -> Sheet:
     try:
-        seen = box.worklist.seen(reference)  # before the rest: what comes in between is then looked at once more
+        seen = box.worklist.seen(reference)  # read first: what changes meanwhile makes the page look again
     except CaseUnknown:
         abort(404)
     case = _case(box, reference)
@@ -215,35 +215,36 @@ def _sheet(box: Box, reference: str) -> Sheet:
 
 
 def _examination(box: Box, reference: str) -> str:
-    """What the machine calls the study and its series, each name once."""
+    """Names of the study and its series from the headers, each once."""
     names = [clean(name) for name in box.clinical.examinations(reference)]
     return " · ".join(dict.fromkeys(name for name in names if name))
 
 
 def _examined(box: Box, reference: str) -> str:
-    """When the study was made, by the machine's clock and not by the box's; what is no date is shown as it stands."""
+    """When the study was made, by the modality's clock, not the box's; an invalid date is shown unchanged."""
     return ", ".join(dict.fromkeys(_day(*told) for told in box.clinical.examined(reference)))
 
 
 def _day(date: str, time: str) -> str:
-    """``2026-01-31 14:05`` of a DA (with points between, as before DICOM) and a TM; without a time the date alone."""
+    """``2026-01-31 14:05`` from a DA value (also with dots, as in ACR-NEMA) and a TM value; without TM only the
+    date."""
     day, hour = re.fullmatch(r"(\d{4})\.?(\d\d)\.?(\d\d)", date), re.match(r"([01]\d|2[0-3]):?([0-5]\d)", time)
     written = "-".join(day.groups()) if day else clean(date)
     return f"{written} {hour[1]}:{hour[2]}" if hour else written
 
 
 def _says(case: Case, like: Reading, finding: Finding) -> bool:
-    """Whether the case has *finding* from the model, in the form, that made the reading *like*."""
+    """Whether the case has *finding* from the same model, runtime and precision as the reading *like*."""
     return any(reading.pack == like.pack and finding in reading.findings for reading in case.readings)
 
 
 def _unique(reasons: list[Reason]) -> tuple[Reason, ...]:
-    """Each sentence once, in the order in which they came."""
+    """The sentences without repetition, in their order."""
     return tuple({reason.text("en"): reason for reason in reasons}.values())
 
 
 def _most_telling(instances: list[str], readings: dict[str, Reading]) -> list[str]:
-    """Images with the strongest positive finding first, then those that were read, then the others as they came."""
+    """Images with the strongest positive finding first, then other read images, then the rest in order of arrival."""
 
     def strength(instance: str) -> float:
         reading = readings.get(instance)
@@ -255,7 +256,7 @@ def _most_telling(instances: list[str], readings: dict[str, Reading]) -> list[st
 
 
 def _frames(box: Box, instance: str) -> tuple[tuple[int, ...], int]:
-    """The frames that were written for people, and how many the image has."""
+    """The frames that were rendered for viewing, and the number of frames of the image."""
     try:
         told = json.loads((box.state.display / instance / "frame-000.json").read_text("utf-8"))
         shown = told.get("shown") or range(int(told["frames_shown"]))

@@ -1,4 +1,4 @@
-"""The form by which a person at the screen says what time it is; it moves the box's time forward only."""
+"""The form that sets the clock. It moves the box's time forward only."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ blueprint = Blueprint("clocks", __name__)
 @blueprint.post("/box/clock")
 @guard.only(Role.DOCTOR, Role.TECHNICIAN)
 def set_() -> ResponseReturnValue:
-    """Take the time that was typed, in the box's zone; a slip that would go back is refused with its sentence."""
+    """Set the entered time (in the box's zone); a time before the last confirmed one is refused."""
     before = clock.stamp()
     try:
         clock_commands.confirm(clock_commands.read(request.form.get("time", "")))

@@ -1,7 +1,7 @@
-"""Frames and heat maps, as the reader wrote them: the viewer hands the files on and decodes none.
+"""Frames and heat maps: the viewer sends the reader's files unchanged and decodes none.
 
-A frame travels as its 16-bit PNG and is undone in the page (`static/png.js`), so the doctor windows every grey there is
-and the box spends nothing on it.  References come from the URL as fixed patterns and must be rows of clinical.db.
+A frame is a 16-bit PNG that the page decodes (`static/png.js`). So the doctor can window all grey levels, and the box
+spends no time on it. References in the URL match fixed patterns and must be rows of clinical.db.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def frame_facts(reference: str, frame: int) -> ResponseReturnValue:
 @blueprint.get("/film/<instance:reference>/<int(max=99999):frame>/layer-<int(max=15):number>.png")
 @guard.only(Role.DOCTOR)
 def layer(reference: str, frame: int, number: int) -> ResponseReturnValue:
-    """What the machine draws over the film (an overlay), which the film itself never shows."""
+    """The DICOM overlay that the modality drew over the image; the frame itself never contains it."""
     return _sent(reference, f"frame-{frame:03d}-layer-{number}.png", "image/png")
 
 

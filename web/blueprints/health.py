@@ -1,4 +1,4 @@
-"""The box page, health in sentences, and `/healthz` for whoever watches from outside."""
+"""The box page with all checks, and `/healthz` for monitoring."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ def page() -> ResponseReturnValue:
 
 @blueprint.get("/alive")
 def alive() -> ResponseReturnValue:
-    """An empty answer at once: what every open page asks every few seconds (static/answers.js)."""
+    """An empty response; every open page requests it every few seconds (static/answers.js)."""
     return "", 204
 
 
 @blueprint.get("/healthz")
 def healthz() -> ResponseReturnValue:
-    """``ok`` or ``degraded`` with codes; no log-in, and nothing that names anything."""
+    """``ok`` or ``degraded`` with codes; needs no log-in and names nothing."""
     box = here()
     try:
         codes = trouble(box.disk, box.clinical, box.state)

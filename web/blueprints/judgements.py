@@ -1,4 +1,4 @@
-"""What a doctor says to a case: a word on each finding, "Done" for the case, and both taken back."""
+"""A doctor's verdicts on a case: one on each finding, "Done" for the case; both can be taken back."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ UNDO_FOR: Final = timedelta(minutes=10)
 @blueprint.post("/case/<case:reference>/verdict")
 @guard.only(Role.DOCTOR)
 def verdict(reference: str) -> ResponseReturnValue:
-    """What the doctor says of one finding; without a word, what they said of it is taken back."""
+    """Keep the doctor's verdict on one finding; an empty one takes it back."""
     box, finding, word = here(), request.form.get("finding", ""), request.form.get("verdict", "")
     wants_json = request.accept_mimetypes.best_match(["text/html", "application/json"]) == "application/json"
     again = url_for("cases.page", reference=reference, changed="")
@@ -51,7 +51,7 @@ def verdict(reference: str) -> ResponseReturnValue:
 @blueprint.post("/case/<case:reference>/done")
 @guard.only(Role.DOCTOR)
 def done(reference: str) -> ResponseReturnValue:
-    """The case leaves the list, once every finding has a word of a doctor, be it that there is no opinion."""
+    """Mark the case as done, once every finding has a doctor's verdict ("no opinion" counts)."""
     box, seen = here(), request.form.get("seen", "")
     said = {name.removeprefix("said-"): word for name, word in request.form.items() if name.startswith("said-")}
     try:
@@ -73,7 +73,7 @@ def done(reference: str) -> ResponseReturnValue:
 @blueprint.post("/case/<case:reference>/reopen")
 @guard.only(Role.DOCTOR)
 def reopen(reference: str) -> ResponseReturnValue:
-    """“Done” was a slip: the case is open again, and the doctor is back at it."""
+    """Take “Done” back: the case is open again and its page is shown."""
     whose, at = request.form.get("whose", ""), request.form.get("at", "")
     if here().worklist.reopen(reference, guard.actor(), whose, at):
         return redirect(url_for("cases.page", reference=reference))
@@ -81,7 +81,7 @@ def reopen(reference: str) -> ResponseReturnValue:
 
 
 def just_done(box: Box) -> tuple[str, str, Done] | None:
-    """(reference, name, Done) of the case that this doctor was done with a moment ago, to take a slip back."""
+    """(reference, name, Done) of the case that this doctor has just finished, so that it can be taken back."""
     reference = request.args.get("done", "")
     done = box.worklist.done(reference)
     if done is None or done.actor != guard.actor() or not timedelta() <= clock.now() - done.at.at <= UNDO_FOR:

@@ -1,4 +1,4 @@
-"""The worklist: by priority, then time, updating itself, with tabs for what was not judged or is done."""
+"""The worklist, by priority and time. It updates itself and has tabs for cases not judged and for cases done."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from web.pulse import Places
 blueprint = Blueprint("lists", __name__)
 
 PAGE_ROWS: Final = 50
-# Each open stream keeps one of the server's threads (`server.THREADS`); the pages beyond ask again every ten seconds.
+# Each open stream occupies a server thread (`server.THREADS`); further pages poll every ten seconds.
 STREAMS: Final = 8
 _COMMENT_S: Final = 15
-_STREAM_S: Final = 300  # then the browser comes again, and shows its log-in again
+_STREAM_S: Final = 300  # then the browser reconnects, and its log-in is checked again
 _places = Places(STREAMS)
 
 TABS: Final = {
@@ -36,7 +36,7 @@ TABS: Final = {
 @guard.only(Role.DOCTOR)
 def page() -> ResponseReturnValue:
     box = here()
-    beats = box.pulse.beats  # before the lists are read: a change in between is then told once more
+    beats = box.pulse.beats  # before the lists are read: a change in between is then reported again
     return render_template("worklist.html", beats=beats, just_done=judgements.just_done(box), **_lists(box))
 
 
@@ -52,7 +52,7 @@ def lists() -> ResponseReturnValue:
 def events() -> ResponseReturnValue:
     """Server-sent events (WHATWG HTML 9.2): one ``changed`` whenever a list may have changed.
 
-    204 tells the browser not to come again: there is no place left, and the page asks now and then instead.
+    204 tells the browser not to reconnect: no place is left, so the page polls instead.
     """
     seen = request.args.get("seen", type=int, default=-1)
     if not _places.take():
@@ -63,7 +63,7 @@ def events() -> ResponseReturnValue:
 
 
 class _Stream:
-    """The beats as they come; gives its place back however it ends."""
+    """The stream of changes; releases its place however it ends."""
 
     def __init__(self, box: Box, seen: int, gone: Callable[[], bool]) -> None:
         self._pulse, self._seen, self._gone, self._open = box.pulse, seen, gone, True
@@ -99,7 +99,7 @@ def _lists(box: Box) -> dict[str, object]:
         "done": box.worklist.count("done"),
     }
     pages = max(1, -(-counts[tab] // PAGE_ROWS))
-    number = min(pages, max(1, request.args.get("page", type=int, default=1)))  # past the end is the last page
+    number = min(pages, max(1, request.args.get("page", type=int, default=1)))  # beyond the end the last page is shown
     set_aside = len(Quarantine(box.clinical.database))
     found: dict[str, object] = {"tab": tab, "tabs": TABS, "counts": counts, "page": number, "set_aside": set_aside}
     chosen: Final = "done" if tab == "done" else "cannot-judge" if tab == "cannot-judge" else "open"

@@ -1,4 +1,4 @@
-"""Coming in and going out: log-in, the one-time code, the language, log-out."""
+"""Log-in, the one-time code, the language, log-out."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _DIFFERENT = N_("The two passwords differ.")
 
 
 def home(role: Role) -> str:
-    """Where a person of this role begins."""
+    """The first page for a user of this role."""
     pages = {Role.DOCTOR: "lists.page", Role.TECHNICIAN: "health.page", Role.AUDITOR: "audits.page"}
     return url_for(pages[role])
 
@@ -58,7 +58,7 @@ def log_in() -> ResponseReturnValue:
 
 
 def _failed(account: User | None, name: str, address: str) -> ResponseReturnValue:
-    """Say no, without saying whether there is such an account."""
+    """Refuse without showing whether the account exists."""
     box = here()
     action = "login.failed" if box.accounts.may_try(name, address) else "login.blocked"
     box.audit.record(account.name if account else "", action, address=address)
@@ -122,7 +122,7 @@ def language() -> ResponseReturnValue:
 
 
 def _back() -> str:
-    """The page the person came from, if it is one of this box's."""
+    """The page the user came from, if it is one of this box's."""
     came = urlsplit(request.referrer or "")
     here_again = came.netloc == request.host and came.path.startswith("/") and not came.path.startswith("//")
     return f"{came.path}?{came.query}".rstrip("?") if here_again else url_for("login.page")

@@ -1,4 +1,4 @@
-"""What a model pack says of itself, for the doctor who reads its numbers: how measured, for whom, where it is weak."""
+"""What a model pack says about itself, for the doctor: how it was measured, for which patients, where it is weak."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from firmware_app.tasks.part import Words
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """The manifest's words for one reading's pack, in one language.
+    """The manifest's texts for the pack of one reading, in one language.
 
     `here`: the clinic has set how common every finding of the pack is, so that its specificity may be read as it is.
     """
@@ -31,7 +31,7 @@ class Told:
 
 
 def told(config: Config, pack: PackIdentity, language: str) -> Told | None:
-    """What the installed pack says; None when another version is installed now, or none."""
+    """Texts of the installed pack; None when another version is installed now, or none."""
     try:
         manifest = PackStore.of(config).find(pack.name).manifest
     except PackError:
@@ -52,6 +52,6 @@ def told(config: Config, pack: PackIdentity, language: str) -> Told | None:
 
 
 def _measured(manifest: Manifest, pack: PackIdentity) -> Measured | None:
-    """The scores of the very runtime and precision that read the image, on all films of the test part."""
+    """The measured accuracy of the runtime and precision that read the image, on the whole test part."""
     mine = [one for one in manifest.measured if (one.runtime, one.precision) == (pack.runtime, pack.precision)]
     return next((one for one in mine if one.split == "test"), None)

@@ -1,7 +1,7 @@
-"""The first page of an installed box that has no identity yet: a code, the questions, and what became of them.
+"""The first page of an installed box without an identity: a code, the questions, and the outcome.
 
-The code is the one that the box's own screen shows, or that on the label of a provisioning file which lay on a stick.
-Wrong ones count as failed log-ins do.  What is asked for is done by root (`device.first_page`); this process may not.
+The code is shown on the box's own screen, or stands on the label that belongs to a provisioning file on a stick. Wrong
+codes count as failed log-ins. Root does what the page asks for (`provisioning.first_page`); this process may not.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from web.box import here
 blueprint = Blueprint("setup", __name__)
 
 _TRY: Final = "\0setup"  # no account can have this name
-_ASKED, _CODE = "setup", "setup_code"  # in the browser's signed cookie: its own request, its own code
+_ASKED, _CODE = "setup", "setup_code"  # keys of the browser's signed cookie: its request, its code
 _LEADS_HERE: Final = frozenset({"login.page", "login.claim_page", "lists.page"})
 _CODE_WRONG: Final = N_(
     "This code is wrong, used or too old. The box's own screen shows one, and a new one after every start."
@@ -35,7 +35,7 @@ _BOX_NEEDED: Final = N_("Files for several boxes were found. Give the id that st
 
 @blueprint.before_app_request
 def lead_here() -> ResponseReturnValue | None:
-    """Whoever opens the address of a new box comes to its first page."""
+    """Redirect to the first page while the box has no identity."""
     if request.endpoint in _LEADS_HERE and _is_open():
         return redirect(url_for("setup.page"))
     return None
@@ -52,7 +52,7 @@ def page() -> ResponseReturnValue:
 
 @blueprint.post("/setup")
 def code() -> ResponseReturnValue:
-    """The code opens the questions, or is the one of a file's label; then the file is asked for."""
+    """Check the code: the screen's code opens the questions; a label's code applies the file it belongs to."""
     _require_open()
     box, given, meant = here(), request.form.get("code", "")[:40], request.form.get("box", "").strip()[:40]
     if not box.accounts.take_try(_TRY, request.remote_addr or ""):
@@ -78,7 +78,7 @@ def questions() -> ResponseReturnValue:
 
 @blueprint.post("/setup/questions")
 def answers() -> ResponseReturnValue:
-    """The answers, each checked; those that are right stay when another is not."""
+    """Check the answers; valid ones stay in the form when another is not."""
     _require_open()
     if not _good(session.get(_CODE, "")):
         return redirect(url_for("setup.page"))
@@ -103,7 +103,7 @@ def answers() -> ResponseReturnValue:
 
 @blueprint.get("/setup/outcome")
 def outcome() -> ResponseReturnValue:
-    """What became of it; the page comes again by itself until there is an answer, also over the box's new start."""
+    """The outcome; the page reloads itself until there is one, also while the box restarts."""
     box, asked = here(), session.get(_ASKED)
     if not asked:
         abort(404)
@@ -122,7 +122,7 @@ def outcome() -> ResponseReturnValue:
 
 @blueprint.get("/setup/box.json")
 def bundle() -> ResponseReturnValue:
-    """What the hospital needs, as a file."""
+    """The box's bundle for the hospital, as a file."""
     result = first_request.result(here().state)
     if result is None or result.request != session.get(_ASKED) or not result.bundle:
         abort(404)
@@ -135,7 +135,7 @@ def bundle() -> ResponseReturnValue:
 
 
 def _is_open() -> bool:
-    """Only while the box has no identity and nobody has an account: then there is nothing here yet to protect."""
+    """Whether the page is open: only while the box has no identity and no account, so nothing needs protection yet."""
     box = here()
     return first_start.is_new(box.config, box.state) and not any(u.has_password for u in box.accounts.users())
 
@@ -146,13 +146,13 @@ def _require_open() -> None:
 
 
 def _good(given: str) -> bool:
-    """Whether it is the code that makes the first account, which only the box's own screen has shown."""
+    """Whether this is the code for the first account, which only the box's own screen shows."""
     claim = here().accounts.claim(given)
     return claim is not None and claim.user is None
 
 
 def _file(given: str, meant: str) -> ResponseReturnValue:
-    """The code may be that of the label that belongs to a file which was found."""
+    """The file that was found on a stick and whose label has this code."""
     box = here()
     try:
         offer = offered_files.offer(box.state, meant, given)
@@ -160,7 +160,7 @@ def _file(given: str, meant: str) -> ResponseReturnValue:
     except LanternError as error:
         return _code_again(error.text(g.language), meant)
     box.accounts.forget_failures(_TRY, request.remote_addr or "")
-    box.accounts.first_claim(given)  # so that the code of the label makes the first account
+    box.accounts.first_claim(given)  # so that the label's code also makes the first account
     return _ask(FirstRequest(file=offer.content.box, code=given))
 
 
@@ -171,7 +171,7 @@ def _ask(asked: FirstRequest) -> ResponseReturnValue:
 
 
 def _bundle() -> str:
-    """The hospital's bundle: the file that was chosen, or the text that was put there."""
+    """The hospital's bundle: the uploaded file or the pasted text."""
     chosen = request.files.get("hospital_file")
     data = chosen.read(first_request.MOST_BYTES) if chosen and chosen.filename else b""
     return data.decode("ascii", "replace") if data.strip() else request.form.get("hospital", "")
@@ -188,7 +188,7 @@ def _questions(
 
 
 def _zones() -> list[str]:
-    """The time zones that the machine knows, for the browser to complete."""
+    """The machine's time zones, for the browser's completion list."""
     return sorted(name for name in zoneinfo.available_timezones() if "/" in name and not name.startswith("Etc/"))
 
 
@@ -199,6 +199,6 @@ def _code_again(error: str, meant: str) -> ResponseReturnValue:
 
 
 def _drawn(result: FirstResult) -> str:
-    """The box's bundle as a QR code for the hospital's camera: a path of SVG, which needs no style of its own."""
+    """The box's bundle as a QR code (an SVG path) for the hospital's camera."""
     drawn = segno.make_qr("".join(result.bundle.splitlines()), error="l")
     return str(drawn.svg_inline(border=2, omitsize=True, svgclass="qr", lineclass=None))

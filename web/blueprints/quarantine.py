@@ -1,4 +1,4 @@
-"""What gave no number because it was refused or set aside: codes and sentences, newest first.  No name stands here."""
+"""What was refused or set aside: codes and sentences, newest first, without patient names."""
 
 from __future__ import annotations
 
@@ -20,6 +20,6 @@ PAGE_ROWS: Final = 100
 @blueprint.get("/quarantine")
 @guard.only(Role.DOCTOR, Role.TECHNICIAN)
 def page() -> ResponseReturnValue:
-    """The newest entries in full, and how often each reason came."""
+    """The newest entries in full, and a count for each reason."""
     found = Quarantine(here().clinical.database)
     return render_template("quarantine.html", entries=found.entries(PAGE_ROWS), counts=found.counts())

@@ -1,4 +1,4 @@
-"""The stick: how its copying stands, as a strip on every page, and a page with the receipts.  No image is opened."""
+"""USB sticks: the progress of copying as a strip on every page, and a page with the receipts. No image is opened."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _BYTES: Final = 65536
 
 
 def strip(state: StateDir) -> StickStatus | None:
-    """What a person should know of a stick now; None when there is nothing to do or to wait for."""
+    """The message about a stick now; None when there is nothing to do or to wait for."""
     status = latest(state)
     if status is None or status.seen or (status.stage is StickStage.DONE and status.taken_out):
         return None
@@ -34,7 +34,7 @@ def strip(state: StateDir) -> StickStatus | None:
 
 
 def latest(state: StateDir) -> StickStatus | None:
-    """The last word of the importer; one that died before its last word is believed to have stopped."""
+    """The importer's last state; an importer that died without a final state counts as stopped."""
     status = stick_status.read(state)
     if status is not None and status.is_under_way and not presence.is_running(state, stick_status.NAME):
         return replace(status, stage=StickStage.UNFINISHED, reason=Reason.of(StickStopped()))
@@ -44,7 +44,7 @@ def latest(state: StateDir) -> StickStatus | None:
 @blueprint.get("/stick")
 @guard.only(Role.DOCTOR, Role.TECHNICIAN)
 def page() -> ResponseReturnValue:
-    """The last stick and the newest receipts."""
+    """The page of the last stick and the newest receipts."""
     state = here().state
     return render_template("sticks.html", latest=latest(state), receipts=_receipts(state))
 
@@ -52,7 +52,7 @@ def page() -> ResponseReturnValue:
 @blueprint.post("/stick/seen")
 @guard.only(Role.DOCTOR, Role.TECHNICIAN)
 def seen() -> ResponseReturnValue:
-    """A person has read why a stick was not copied to its end; the cases stay marked."""
+    """Note that a user has read why a stick was not copied completely; the cases stay marked."""
     state = here().state
     status = latest(state)
     if status is None or status.is_under_way:
