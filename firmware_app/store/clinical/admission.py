@@ -1,4 +1,4 @@
-"""The door's side of clinical.db: who sends, what came, what it was, and which case it belongs to."""
+"""The gateway's side of clinical.db: associations, arrivals, accepted instances, and their cases."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from firmware_app.store.sqlite.together import Together
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """An instance that is already here under the same identity."""
+    """An instance that the box already has under the same identity."""
 
     reference: str
     case: str
@@ -29,7 +29,7 @@ class Held:
 
 
 class ArrivalJournal:
-    """What the door writes, each in one durable transaction."""
+    """What the gateway and the importer write, each in one durable transaction."""
 
     def __init__(self, database: Database, folder: Path, *, keeps_every_line: bool = False) -> None:
         self.database = database
@@ -38,13 +38,13 @@ class ArrivalJournal:
         self._together = Together(database)
 
     def establish_references(self, unnamed: bool) -> None:
-        """Both copies of the secret behind the references, at start; *unnamed* when nothing was named by one so far."""
+        """Make both copies of the references' secret, at start.  *unnamed*: no reference has been made with it yet."""
         with self.database.transaction() as connection:
             (images,) = connection.execute("SELECT EXISTS (SELECT 1 FROM instances)").fetchone()
             self._references.establish(connection, may_draw=unnamed or not images)
 
     def open_association(self, source: str) -> int:
-        """A sender began; its studies are complete when it is closed."""
+        """Record the start of an association; its studies are complete when it is closed."""
         with self.database.transaction() as connection:
             row = connection.execute(
                 "INSERT INTO associations (source, opened_at) VALUES (?, ?) RETURNING id", (source, _now())
@@ -56,12 +56,12 @@ class ArrivalJournal:
             connection.execute("UPDATE associations SET closed_at = ? WHERE id = ?", (_now(), association))
 
     def close_all_associations(self) -> None:
-        """At the gateway's start: whoever was sending when it died is gone."""
+        """Close the associations that were open when the gateway last stopped; called at its start."""
         with self.database.transaction() as connection:
             connection.execute("UPDATE associations SET closed_at = ? WHERE closed_at IS NULL", (_now(),))
 
     def find(self, sop_uid: str | None, sha256: str) -> Held | None:
-        """The instance with this SOP Instance UID (for a picture: with these bytes), if it is here."""
+        """The instance with this SOP Instance UID (for a picture: with these bytes), if the box has it."""
         return _find(self.database, sop_uid, sha256)
 
     def admit(
@@ -69,7 +69,7 @@ class ArrivalJournal:
     ) -> Instance | Held:
         """Record an accepted object whose bytes are already durable at *file*; durable on return.
 
-        Returns the new instance, or what is `Held` already under that identity (then nothing was written).
+        Returns the new instance, or the one `Held` under that identity (then nothing was written).
         """
 
         def write(connection: sqlite3.Connection) -> Instance | Held:
@@ -104,7 +104,7 @@ class ArrivalJournal:
         return self._together.write(write)
 
     def _case_for(self, header: Header | None, sha256: str) -> str:
-        """The case of this study, opened or freshened.  Pictures without a study are a case each."""
+        """The case of this study, new or marked as fresh.  Each picture without a study is a case of its own."""
         connection = self.database.connection
         study = header.study_instance_uid if header else None
         if study is not None:
@@ -116,7 +116,7 @@ class ArrivalJournal:
             if row is not None:
                 return str(row[0])
         reference = self._references.case(header, sha256)
-        connection.execute(  # a picture's case may be here without its image, after a rescue
+        connection.execute(  # after a rescue, a picture's case may exist without its image
             "INSERT INTO cases (reference, study_uid, modality, opened_at, touched, revision) VALUES (?, ?, ?, ?, ?,"
             " COALESCE((SELECT revision FROM retired WHERE case_reference = ?), 0))"  # the hospital knows these
             " ON CONFLICT (reference) DO UPDATE SET fresh = 1, touched = excluded.touched",
@@ -125,7 +125,7 @@ class ArrivalJournal:
         return reference
 
     def _case_beside(self, header: Header | None, sha256: str) -> str:
-        """The case of an object that is no image: opened for the images that may come, and not freshened by it."""
+        """The case of an object that is not an image: opened if new, since images may follow, but not marked fresh."""
         study = header.study_instance_uid if header else None
         reference = self._references.case(header, sha256)
         connection = self.database.connection
@@ -140,7 +140,7 @@ class ArrivalJournal:
         return reference
 
     def record_duplicate(self, path: str, held: Held) -> None:
-        """The same object came again; the sender is told that all is well."""
+        """Record that the same object came again; the sender gets a success status."""
         with self.database.transaction():
             _arrived(self.database, path, "duplicate", held.reference, held.case, None, None)
             self._bound("duplicate")
@@ -148,21 +148,21 @@ class ArrivalJournal:
     def record_refusal(
         self, path: str, error: LanternError, *, held: Held | None = None, kept_file: str | None = None
     ) -> None:
-        """Something was refused; for a conflict, *held* is the instance in use and *kept_file* the one set aside."""
+        """Record a refusal; for a conflict, *held* is the instance in use and *kept_file* the file set aside."""
         with self.database.transaction():
             _arrived(self.database, path, "refused", None, held.case if held else None, error, kept_file)
             self._bound("refused")
 
     def _bound(self, outcome: str) -> None:
-        """A sender that repeats itself for ever must not fill the disk with lines."""
+        """Bound the journal: a sender that repeats itself for ever must not fill the disk with lines."""
         if not self._keeps_every_line:
             quarantine.bound(self.database.connection, outcome)
 
     def reread(self, held: Held) -> None:
-        """The lost file of *held* comes back: forget what was read without it, and let it be read again.
+        """The lost file of *held* has come back: discard the reading made without it, and queue it to be read again.
 
-        The reading so far is kept under `superseded`.  While another reading of the case stands, so does the case's
-        priority: it may be too urgent for a moment, never too calm.
+        The old reading is kept in `superseded`.  If the case has another reading, it keeps its priority until the new
+        reading: it may be too urgent for a while, but never not urgent enough.
         """
         with self.database.transaction() as connection:
             is_image = "SELECT 1 FROM instances WHERE reference = ? AND kind IS NULL"
@@ -203,7 +203,7 @@ def _arrived(
     error: LanternError | None,
     kept_file: str | None,
 ) -> None:
-    """One line of the door's journal, inside the caller's transaction."""
+    """Write one line of the arrival journal, inside the caller's transaction."""
     database.connection.execute(
         "INSERT INTO arrivals (path, outcome, instance, case_reference, code, details, kept_file, at)"
         " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",

@@ -1,4 +1,4 @@
-"""The questions that clinical.db answers: what a case is made of, and how the queue stands."""
+"""Queries on clinical.db: the content of a case, and the state of the queue."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ WITHOUT_IMAGE: Final = (
     " AND EXISTS (SELECT 1 FROM instances o WHERE o.case_reference = c.reference AND o.kind IS NOT NULL)"
     " AND NOT EXISTS (SELECT 1 FROM instances o WHERE o.case_reference = c.reference AND o.kind IS NULL))"
 )
-"""True in SQL for a case *c* of which only objects came that are no images: it is kept, and stands in no list."""
+"""True in SQL for a case *c* that only has objects that are not images: it is kept, but in no list."""
 
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """The queue at a glance."""
+    """The state of the queue in numbers."""
 
     cases: int
     instances: int
@@ -49,7 +49,7 @@ class Casebook:
         return Counts(cases, instances, waiting, quarantine.refused(self.database.connection))
 
     def newest(self) -> clock.Stamp | None:
-        """When the newest row was written, by the order in which they came; None before the first."""
+        """The time of the newest row, by order of arrival; None before the first."""
         rows = self.database.connection.execute(
             "SELECT at FROM (SELECT at FROM arrivals ORDER BY sequence DESC LIMIT 1)"
             " UNION ALL SELECT at FROM (SELECT at FROM readings ORDER BY rowid DESC LIMIT 1)"
@@ -57,7 +57,7 @@ class Casebook:
         ).fetchall()
         stamps = []
         for (text,) in rows:
-            with suppress(ValueError):  # of a hand that was not ours
+            with suppress(ValueError):  # a value that was not written by the box
                 stamps.append(clock.parse(text))
         return max(stamps, key=lambda one: one.at, default=None)
 
@@ -79,22 +79,22 @@ class Casebook:
             yield self._assemble(row["reference"], row["study_uid"], row["modality"], row["revision"], row["priority"])
 
     def references(self) -> tuple[str, ...]:
-        """Of every case, in the order in which the first image of each came."""
+        """The references of all cases, in the order in which the first image of each arrived."""
         return tuple(row[0] for row in self.database.connection.execute("SELECT reference FROM cases ORDER BY rowid"))
 
     def examinations(self, reference: str) -> tuple[str, ...]:
-        """What the machine calls a case's study and series, each name once, in the order of arrival."""
+        """The descriptions of a case's study and series, each once, in order of arrival."""
         headers = self._headers(reference)
         named = [*(header.study_description for header in headers), *(header.series_description for header in headers)]
         return tuple(dict.fromkeys(name for name in named if name))
 
     def examined(self, reference: str) -> tuple[tuple[str, str], ...]:
-        """Study date and time (PS3.5 6.2: DA, TM) as the images of a case say them, each once, in order of arrival."""
+        """The study dates and times (PS3.5 6.2: DA, TM) in the images of a case, each once, in order of arrival."""
         times = [(header.study_date or "", header.study_time or "") for header in self._headers(reference)]
         return tuple(dict.fromkeys(one for one in times if one[0]))
 
     def others(self, reference: str) -> dict[str, str]:
-        """What came with a case and is no image: instance -> kind (`other_objects.KINDS`), in the order of arrival."""
+        """The objects of a case that are not images: instance -> kind (`other_objects.KINDS`), in order of arrival."""
         rows = self.database.connection.execute(
             "SELECT reference, kind FROM instances WHERE case_reference = ? AND kind IS NOT NULL ORDER BY sequence",
             (reference,),
@@ -102,7 +102,7 @@ class Casebook:
         return {row["reference"]: row["kind"] for row in rows}
 
     def _headers(self, reference: str) -> list[Header]:
-        """Of the first images of a case, in the order of arrival."""
+        """The headers of the first images of a case, in order of arrival."""
         rows = self.database.connection.execute(
             "SELECT header FROM instances WHERE case_reference = ? AND header IS NOT NULL AND kind IS NULL"
             " ORDER BY sequence LIMIT 32",
@@ -111,12 +111,12 @@ class Casebook:
         return [forms.header().validate_json(row["header"]) for row in rows]
 
     def knows(self, instance: str) -> bool:
-        """Whether an instance of this reference is there."""
+        """Whether the box has an instance with this reference."""
         row = self.database.connection.execute("SELECT 1 FROM instances WHERE reference = ?", (instance,)).fetchone()
         return row is not None
 
     def homeless(self) -> Case | None:
-        """What arrived and belongs to no case (refused at the door), as a case without a reference; None if nothing."""
+        """The arrivals without a case (refused by the gateway), as a case without a reference; None without any."""
         files = self._files(None)
         if not files:
             return None
@@ -163,7 +163,7 @@ class Casebook:
 
 
 def _warned(reading: Reading, incomplete: Reason | None) -> Reading:
-    """Whoever reads a number of a case that may lack images reads that first."""
+    """*reading* with the warning, shown before its numbers, that the case may lack images."""
     if incomplete is None:
         return reading
     return replace(reading, quality=replace(reading.quality, hints=(incomplete, *reading.quality.hints)))
@@ -175,7 +175,7 @@ def _file_record(row: sqlite3.Row) -> FileRecord:
         return FileRecord(path, None, FileStatus.REFUSED, Reason(row["code"] or "", json.loads(row["details"] or "{}")))
     if row["outcome"] == "duplicate":
         return FileRecord(path, instance, FileStatus.DUPLICATE, None)
-    if row["kind"] is not None:  # all that the box does with it is done
+    if row["kind"] is not None:  # not an image: it is only kept
         return FileRecord(path, instance, FileStatus.READ, Reason(KINDS.get(row["kind"], KINDS["other"])))
     if row["body"] is None:
         return FileRecord(path, instance, FileStatus.CANNOT_JUDGE, Reason.of(NotReadYet()))

@@ -1,18 +1,18 @@
-"""Deleting finished cases: which ones may go, and how they go so that a kill at any instant leaves the box consistent.
+"""Deletes finished cases, in such a way that a kill at any moment leaves the box consistent.
 
-A case goes in one transaction, which holds it once more against every condition, takes its rows away, and lists its
-files under `leaving`.  From then on they are nobody's: a rescue does not take them in again, and whoever looks next
-removes what is left.  A file only goes inside a write transaction that sees no row of its name: the same image, sent
-again at this moment, either has its row already and keeps the file, or its door finds the file gone and puts its own.
+A case is deleted in one transaction, which checks every condition again, deletes its rows, and lists its files in the
+table `leaving`.  From then on a rescue does not take these files in again, and the next run removes those that are
+left.  A file is only removed inside a write transaction that sees no row for it.  If the same image is sent again at
+this moment, either its row already exists and the file stays, or the gateway finds the file gone and writes its own.
 
-A case may go when nothing of it is asked for any more:
+A case may be deleted when it is:
 - read: none of its images waits, and its last revision is closed;
-- sent: the hospital's signed receipt for each of its summaries is there (`outbox` has no row of it);
-- signed: a doctor is done with it as it is now, and for every finding that the box called positive, as it is read now,
-  a doctor has said that they agree, disagree or are unsure.  "No opinion" is enough for "Done" and not for deletion;
-- old: nothing of it came after the cut-off.
+- sent: the hospital has signed a receipt for each of its summaries (`outbox` has no row of it);
+- signed: a doctor is done with its current state, and for every positive finding in it a doctor has said that they
+  agree, disagree or are unsure.  "No opinion" is enough for "Done" but not for deletion;
+- old: nothing of it arrived after the cut-off.
 
-A case of which only objects came that are no images is never read and asks for no doctor: its age alone decides.
+A case that only has objects that are not images is never read and needs no doctor: only its age decides.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from firmware_app.store.disk.layout import StateDir, sync_directory
 ACTOR: Final = "box"
 DELETED: Final = "case.deleted"
 DAYS_OF_WORK: Final = 30
-"""The newest days on which anything came stay, by the order of arrival: a clock that jumped ahead deletes no years."""
+"""The newest days with arrivals are always kept, by order of arrival: a clock that jumped ahead deletes no years."""
 
 _UNREAD: Final = (
     f"NOT {WITHOUT_IMAGE} AND (c.fresh = 1 OR c.revision = 0 OR EXISTS"
@@ -52,9 +52,9 @@ _UNSIGNED: Final = (
     " AND v.revision >= c.revision AND v.verdict <> 'none')))"
 )
 _ASKED: Final = f"{_UNREAD} AS unread, {_UNSENT} AS unsent, {_UNSIGNED} AS unsigned, {WITHOUT_IMAGE} AS without_image"
-# When an image came at the latest; no clock is believed alone.  It came no earlier than those before it, so one that
-# stood too early counts for nothing; and where nobody vouched for the time (a `?`, or the future), it came before the
-# next one whose time somebody did vouch for.  Without such a one it may have come this minute.
+# The latest possible arrival time of an image; no single clock reading is trusted.  An image arrived no earlier than
+# those before it, so a time that is too early is ignored.  If its time is untrusted (a `?`, or in the future), it
+# arrived before the next image with a trusted time; without such an image it may have arrived just now.
 _CASES: Final = f"""
     WITH told AS (SELECT *, received_at <= :now AND received_at NOT LIKE '%?' AS sure FROM instances),
     grown AS (SELECT case_reference, sequence, bytes, sure,
@@ -78,7 +78,7 @@ _ONE: Final = f"""
 
 @dataclass(frozen=True, slots=True)
 class AgeLimits:
-    """What is too new to go: whatever came on or after *before*, and on the newest *days_of_work*."""
+    """What is too new to be deleted: arrivals on or after *before*, and on the newest *days_of_work*."""
 
     now: datetime
     before: datetime
@@ -87,7 +87,7 @@ class AgeLimits:
 
 @dataclass(frozen=True, slots=True)
 class FinishedCase:
-    """A case that may go: when its newest image came at the earliest, how many there are, and that one's number."""
+    """A case that may be deleted: the earliest time and the number of its newest image, and how many images it has."""
 
     case: str
     at: str
@@ -99,7 +99,7 @@ class FinishedCase:
 
 @dataclass(frozen=True, slots=True)
 class KeptCases:
-    """How many cases stay, each counted under the first reason that holds it."""
+    """How many cases are kept, each counted under the first reason that applies."""
 
     unread: int = 0
     unsent: int = 0
@@ -112,11 +112,11 @@ class Clearing:
 
     def __init__(self, state: StateDir, clinical: Clinical) -> None:
         self._state, self._clinical = state, clinical
-        # What was deleted is overwritten: neither a person nor a rescue finds it in a free page.
+        # Deleted rows are overwritten, so that nobody and no rescue finds them in a free page.
         clinical.database.connection.execute("PRAGMA secure_delete=ON").fetchone()
 
     def candidates(self, limits: AgeLimits) -> tuple[list[FinishedCase], KeptCases]:
-        """The cases that may go, the oldest first, and how many stay for which reason."""
+        """The cases that may be deleted, the oldest first, and how many are kept for which reason."""
         finished: list[FinishedCase] = []
         kept = dict.fromkeys(KeptCases.__slots__, 0)
         now, before = (Stamp(moment, True).text() for moment in (limits.now, limits.before))
@@ -131,7 +131,7 @@ class Clearing:
         return finished, KeptCases(**kept)
 
     def delete(self, one: FinishedCase) -> bool:
-        """Delete the case and its files; False when it may not go any more."""
+        """Delete the case and its files; False when it may not be deleted any more."""
         with self._clinical.database.transaction() as connection:
             row = connection.execute(_ONE, (one.case,)).fetchone()
             is_same = row is not None and (row["images"], row["last"]) == (one.images, one.last)
@@ -144,21 +144,21 @@ class Clearing:
         return True
 
     def finish(self) -> int:
-        """Remove what a killed run had still listed; returns how many cases that were."""
+        """Remove the files that a killed run had listed; returns the number of cases."""
         rows = self._clinical.database.connection.execute("SELECT DISTINCT case_reference FROM leaving").fetchall()
         for row in rows:
             self._remove(row[0])
         return len(rows)
 
     def _remove(self, case: str) -> None:
-        """Take the files that are listed for *case* off the disk, and then off the list."""
+        """Remove the files that are listed for *case* from the disk, and then from the list."""
         with self._clinical.database.transaction() as connection:
             names = [row[0] for row in connection.execute("SELECT name FROM leaving WHERE case_reference = ?", (case,))]
             gone = [name for name in names if not _is_used(connection, name)]
             folders = {_remove(self._state.root / name) for name in gone}
             for folder in folders:
                 if folder.is_dir():
-                    sync_directory(folder)  # a file that came back after a power cut would be nobody's
+                    sync_directory(folder)  # else the file could reappear after a power cut, without a row
             connection.execute("DELETE FROM leaving WHERE case_reference = ?", (case,))
 
 
@@ -174,7 +174,7 @@ def _list_files(connection: sqlite3.Connection, case: str) -> None:
 
 
 def _take_rows(connection: sqlite3.Connection, case: str, revision: int) -> None:
-    """All rows of *case*; what is counted somewhere stays counted."""
+    """Delete all rows of *case*; totals that include it are kept."""
     connection.execute(
         "INSERT INTO forgotten (outcome, code, count, latest) SELECT outcome, COALESCE(code, ''), COUNT(*), MAX(at)"
         " FROM arrivals WHERE case_reference = ? AND outcome <> 'accepted' GROUP BY outcome, code"
@@ -198,7 +198,7 @@ def _take_rows(connection: sqlite3.Connection, case: str, revision: int) -> None
 
 
 def _is_used(connection: sqlite3.Connection, name: str) -> bool:
-    """Whether an image that came since then has this name."""
+    """Whether an image that arrived since then has this name."""
     folder, _, rest = name.partition("/")
     column = {"images": "file", "display": "reference"}.get(folder)
     if column is None:

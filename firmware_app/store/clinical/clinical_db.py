@@ -1,7 +1,7 @@
-"""clinical.db: what was handed to the box, what it keeps, and what was read of it.
+"""clinical.db: arrivals, instances and cases, and their readings.
 
-Three rooms around one file: the door writes arrivals and instances (`store.admission`), the reader writes readings
-(`store.reading_queue`), and everybody asks (`store.casebook`).
+Three modules work on the file: the gateway writes arrivals and instances (`clinical.admission`), the reader writes
+readings (`clinical.reading_queue`), and every process queries it (`clinical.casebook`).
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ from firmware_app.store.sqlite.database import Database
 # Step n brings schema n - 1 to schema n.
 _STEPS: Final = ("schema.sql", *(f"schema_{number}.sql" for number in range(2, 11)))
 SCHEMA_VERSION: Final = len(_STEPS)
-_KEYED_VERSION: Final = 4  # the first whose references follow from a secret; before, they were drawn at random
+_KEYED_VERSION: Final = 4  # the first version whose references are made with a secret; before, they were random
 
 
 class Clinical(ArrivalJournal, ReadingQueue):
     """The clinical database.  Safe to share between the threads of one process.
 
-    *folder* is where the secret behind the references lies, when that is not beside the file.  With *keeps_every_line*
-    the journal has no bound: a single run says what became of each of its files.
+    *folder* holds the references' secret, if that is not beside the file.  With *keeps_every_line* the journal has no
+    bound, so that a single run can report on each of its files.
     """
 
     def __init__(self, path: Path, folder: Path | None = None, *, keeps_every_line: bool = False) -> None:
@@ -40,9 +40,9 @@ class Clinical(ArrivalJournal, ReadingQueue):
         ReadingQueue.__init__(self, database)
 
     def create(self) -> None:
-        """Make or migrate the file: the supervisor's task, or that of whoever runs alone.
+        """Make or migrate the file; called by the supervisor, or by a command that runs alone.
 
-        Raises `ReferencesLost` when images were named by a secret that is nowhere any more.
+        Raises `ReferencesLost` when the secret with which images were named is lost.
         """
         folder = resources.files(__package__)
         unnamed = clean_mark.version(self.database.path) < _KEYED_VERSION
@@ -50,8 +50,8 @@ class Clinical(ArrivalJournal, ReadingQueue):
         self.establish_references(unnamed)
 
     def require(self) -> None:
-        """Raise unless the file is ready to be used by this version; what is newest in it has passed."""
+        """Raise unless this version can use the file; also tells the clock the time of its newest row."""
         self.database.require(SCHEMA_VERSION)
-        with suppress(sqlite3.DatabaseError):  # damage is noted where it was met; the clock alone does not stop for it
+        with suppress(sqlite3.DatabaseError):  # the damage has been noted; it must not stop the clock
             if (newest := self.newest()) is not None:
                 clock.here().newest_was(newest.at.timestamp())

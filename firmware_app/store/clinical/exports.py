@@ -1,7 +1,7 @@
-"""The export's side of clinical.db: which files a case has, under which secret they are renamed, who took them.
+"""The export's side of clinical.db: the files of a case, the secret for their new identities, and the audit entries.
 
-The audit is told of an export before anything leaves, and of its end.  An end that could not be written (a full disk, a
-power cut) leaves the beginning open; whoever makes the box ready next closes it as one of which nobody knows the end.
+The audit records an export before anything leaves the box, and its end.  If the end could not be written (a full disk,
+a power cut), the entry stays open; the next start of the box or the next export closes it with an unknown end.
 """
 
 from __future__ import annotations
@@ -35,9 +35,9 @@ BEGUN: Final = "export.begun"
 DONE: Final = "export.done"
 STOPPED: Final = "export.stopped"
 UNKNOWN: Final = "export.unknown"
-_BOX: Final = "box"  # nobody's hand
+_BOX: Final = "box"  # the actor of entries that no person caused
 _LOCK: Final = "-export"  # beside the database: held by every export that is under way
-_PATIENCE_S: Final = 5.0  # who looks for exports that were cut off holds it for as long as the audit takes to read
+_PATIENCE_S: Final = 5.0  # `close_left` holds the lock for as long as it takes to read the audit
 _NO_FILE: Final = frozenset({errno.EISDIR, errno.ELOOP, errno.ENXIO})  # a folder, a link, a socket
 
 
@@ -57,7 +57,7 @@ class Exports:
         self._database = database
 
     def images(self, case: str) -> tuple[ExportImage, ...]:
-        """The images of *case* in the order in which they came; raises `CaseUnknown`."""
+        """The images of *case* in order of arrival; raises `CaseUnknown`."""
         Casebook(self._database).case(case)
         rows = self._database.connection.execute(
             "SELECT reference, file, header IS NOT NULL FROM instances WHERE case_reference = ? ORDER BY sequence",
@@ -66,9 +66,9 @@ class Exports:
         return tuple(ExportImage(row[0], row[1], bool(row[2])) for row in rows)
 
     def key(self) -> bytes:
-        """The secret behind the new identities; raises `ReferencesLost`.
+        """The secret for the new identities; raises `ReferencesLost`.
 
-        It follows from the secret of the references, so it is as durable, and a rescue restores it.
+        It is derived from the references' secret, so it is as durable, and a rescue restores it.
         """
         references = References(self._database.path.parent)
         references.load(self._database.connection)
@@ -76,15 +76,15 @@ class Exports:
 
     @contextmanager
     def under_way(self) -> Iterator[None]:
-        """Until the block ends, what was begun and has no end yet may still get one.
+        """Mark an export as under way until the block ends, so that no other process closes its audit entry.
 
-        Raises `ExportHeld` while another process keeps that from being said, and `StateUnusable`.
+        Raises `ExportHeld` while another process holds the lock, and `StateUnusable`.
         """
         with ExitStack() as held:
             try:
                 taken = held.enter_context(self._locked(fcntl.LOCK_SH, _PATIENCE_S))
             except NoLocks:
-                taken = True  # nobody there closes what others began
+                taken = True  # without locks nobody closes the entries of others
             except OSError as error:
                 path = str(self._database.path.parent)
                 raise StateUnusable(path=path, detail=error.strerror or str(error)) from None
@@ -93,13 +93,13 @@ class Exports:
             yield
 
     def telling(self, case: str, person: str, **marks: int) -> Telling:
-        """For an export of *case* by who stands at the console as *person*."""
+        """The audit entries for an export of *case* by *person* at the console."""
         return Telling(self, self._database, case, person, marks)
 
     def close_left(self) -> None:
-        """Say of each export that died without a word that its end is unknown; not while one is under way.
+        """Record an unknown end for each export that was killed; does nothing while an export is under way.
 
-        A disk too full for that leaves them as they are, for the next time; so does one that knows no locks.
+        On a full disk, or one without locks, the entries stay open until the next time.
         """
         try:
             with self._locked(fcntl.LOCK_EX) as alone:
@@ -112,7 +112,7 @@ class Exports:
             log.warning("an export that was cut off cannot be closed in the audit: %s", str(error))
 
     def of_unknown_end(self) -> list[AuditEntry]:
-        """The beginnings, oldest first, of which nobody knows the end, closed or not."""
+        """The begin entries of exports with an unknown end, closed or not, oldest first."""
         told = self._entries()
         unknown = {one.details.get("begun") for one in told if one.action == UNKNOWN}
         with suppress(OSError, NoLocks), self._locked(fcntl.LOCK_EX) as alone:
@@ -120,7 +120,7 @@ class Exports:
         return [one for one in told if one.action == BEGUN and one.sequence in unknown]
 
     def without_end(self) -> list[AuditEntry]:
-        """Beginnings without an end.  An end that names no beginning, of an earlier version, ends its case's last."""
+        """Begin entries without an end.  An end without a number (of an earlier version) ends its case's last one."""
         found: dict[int, AuditEntry] = {}
         for entry in self._entries():
             if entry.action == BEGUN:
@@ -150,7 +150,7 @@ class Exports:
 
 @dataclass(slots=True)
 class Telling:
-    """What the audit is told of one export: its beginning and, once, its end.  Both are durable on return."""
+    """The audit entries of one export: its beginning and one end.  Both are durable on return."""
 
     exports: Exports
     database: Database
@@ -163,19 +163,21 @@ class Telling:
         with self.database.transaction() as connection:
             details: dict[str, Detail] = {"account": self.person, **counts, **self.marks}
             audit.append(connection, audit.CONSOLE, BEGUN, self.case, details)
-            # Known before it is durable, so that it gets an end if a signal comes right after.
+            # Stored before the commit, so that the entry gets an end if a signal comes right after.
             self._begun = int(connection.execute("SELECT MAX(sequence) FROM audit").fetchone()[0])
 
     def end(self, action: str, **counts: int) -> None:
-        """Tells nothing where it has not begun, or was ended just before a signal came."""
+        """Record the end; does nothing if the export has not begun or has already ended."""
         if any(one.sequence == self._begun and one.case == self.case for one in self.exports.without_end()):
             details: dict[str, Detail] = {"account": self.person, "begun": self._begun or 0, **counts, **self.marks}
             audit.Audit(self.database).record(audit.CONSOLE, action, self.case, **details)
 
 
 def sweep_stages(state: StateDir) -> None:
-    """Take away what killed exports left on the box's own disk.  While one is under way, or on a disk where nobody can
-    tell, only what an earlier boot left: nothing of that is under way."""
+    """Remove what killed exports left on the box's own disk.
+
+    While an export is under way, or on a disk without locks, only folders of an earlier boot are removed.
+    """
     with suppress(OSError):
         try:
             with _locked(state.clinical_db, fcntl.LOCK_EX) as alone:
@@ -186,8 +188,8 @@ def sweep_stages(state: StateDir) -> None:
 
 @contextmanager
 def _locked(database: Path, how: int, seconds: float = 0.0) -> Iterator[bool]:
-    """Whether the lock was had within *seconds*; on a read-only disk, where nothing can begin, whether it may be
-    shared.  Raises `NoLocks` and `OSError`."""
+    """Whether the lock was acquired within *seconds*; on a read-only disk, where no export can begin, whether a shared
+    lock is enough.  Raises `NoLocks` and `OSError`."""
     path = database.with_name(database.name + _LOCK)
     descriptor = _opened(path)
     if descriptor is None:
@@ -203,7 +205,7 @@ def _locked(database: Path, how: int, seconds: float = 0.0) -> Iterator[bool]:
 
 
 def _opened(path: Path) -> int | None:
-    """What anybody of the clinical group put in its place ends no export."""
+    """The lock file's descriptor; None where the clinical group has put something else in its place."""
     try:
         return lockfile.opened(path)
     except OSError as error:

@@ -1,6 +1,6 @@
-"""How a record stands in a row: the JSON of `records.Header` and `records.Reading`, checked when it is read back.
+"""The JSON form of `records.Header` and `records.Reading` in database rows, validated when it is read.
 
-Made at first use: most processes need one of them, some none, and each costs a few milliseconds of start.
+The adapters are made at first use: each costs a few milliseconds, and most processes need at most one.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from firmware_app.records import Header, Reading
 
 @cache
 def header() -> TypeAdapter[Header]:
-    """The form of `instances.header`."""
+    """The adapter for `instances.header`."""
     return TypeAdapter(Header)
 
 
 @cache
 def reading() -> TypeAdapter[Reading]:
-    """The form of `readings.body` and `superseded.body`."""
+    """The adapter for `readings.body` and `superseded.body`."""
     return TypeAdapter(Reading)

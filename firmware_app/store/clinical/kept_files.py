@@ -1,6 +1,6 @@
-"""Whether the file of every image on record is still on the disk, as it came.
+"""Whether every recorded image still has its file on the disk, with its original size.
 
-Databases that were put back without their images, or a disk that lost files, look whole from inside the database.
+The database alone does not show that it was restored without its images, or that the disk lost files.
 """
 
 from __future__ import annotations
@@ -12,16 +12,16 @@ from firmware_app.store.disk.layout import StateDir
 
 
 def lost(clinical: Clinical, state: StateDir) -> int:
-    """How many images on record have no file, or one of another length.  Only looks; a file that may not be looked at
-    counts as there."""
+    """How many recorded images have no file, or one of another size.  A file that this process may not see counts as
+    present."""
     rows = clinical.database.connection.execute("SELECT reference, file, bytes FROM instances").fetchall()
     gone = [row["reference"] for row in rows if not is_there(state.root / row["file"], row["bytes"])]
-    known = "SELECT 1 FROM instances WHERE reference = ?"  # what retention deletes meanwhile has no row any more
+    known = "SELECT 1 FROM instances WHERE reference = ?"  # retention may have deleted it meanwhile, with its row
     return sum(clinical.database.connection.execute(known, (one,)).fetchone() is not None for one in gone)
 
 
 def is_there(path: Path, size: int) -> bool:
-    """Whether *path* is a file of *size* bytes, or may not be looked at."""
+    """Whether *path* is a file of *size* bytes, or this process may not see it."""
     try:
         return path.stat().st_size == size
     except (FileNotFoundError, NotADirectoryError):

@@ -1,8 +1,8 @@
-"""Which cases came on a stick from which not everything came in: they are incomplete, and everybody is told.
+"""Which cases are incomplete because a stick was not copied to its end.
 
-The mark is not set when something goes wrong, for whatever goes wrong may not leave time for it.  It is there with the
-first image of an import (its association has the source `SOURCE`), and goes when a later word says that the whole stick
-was met: every image that the import had brought was seen again, and nothing on the stick was unreadable or refused.
+The mark is not set at the time of a failure, because a failure may leave no time for it.  It exists from the first
+image of an import on (its association has the source `SOURCE`).  It is removed when the importer reports that it has
+seen the whole stick: every image of the import was seen again, and nothing on the stick was unreadable or refused.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ INCOMPLETE: Final = (
 
 
 def incomplete(connection: sqlite3.Connection, case: str) -> Reason | None:
-    """Why *case* may not be whole; None when nothing says so."""
+    """Why *case* may be incomplete; None when it is not."""
     row = connection.execute("SELECT count FROM listed_more WHERE case_reference = ?", (case,)).fetchone()
     if row is not None:
         return Reason.of(CaseListedMore(count=row[0]))
@@ -36,17 +36,17 @@ def incomplete(connection: sqlite3.Connection, case: str) -> Reason | None:
 
 
 class Media:
-    """The importer's words to one clinical database, each durable on return."""
+    """What the importer records in one clinical database, each durable on return."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     def met_to_the_end(self, met: Iterable[str], listed_more: Mapping[str, int]) -> None:
-        """A whole stick was met, with the instances *met* on it; *listed_more* counts, by Study Instance UID, what its
-        list names and it does not hold.
+        """A whole stick was read, with the instances *met* on it.  *listed_more* counts, by Study Instance UID, the
+        objects that its DICOMDIR lists but that are not on it.
 
-        Every import whose images were all among these is whole with it, be it of another day: what matters is what is
-        on the stick, not what it calls itself.  Cases that become whole get another revision.
+        Every import whose images are all among these is now complete, even one of another day: the content of the
+        stick decides, not its name.  Cases that become complete get another revision.
         """
         with self._database.transaction() as connection:
             connection.execute("CREATE TEMP TABLE IF NOT EXISTS met (reference TEXT PRIMARY KEY)")
@@ -73,7 +73,7 @@ class Media:
             connection.execute("DELETE FROM met")
 
     def cases_of(self, met: Iterable[str]) -> dict[str, bool]:
-        """The cases that the instances *met* belong to, and which of them are incomplete."""
+        """The cases of the instances *met*, and whether each is incomplete."""
         found: dict[str, bool] = {}
         for reference in met:
             row = self._database.connection.execute(
@@ -87,7 +87,7 @@ class Media:
 
 
 def _marked(connection: sqlite3.Connection) -> set[str]:
-    """The cases among those of the instances in `met` that are incomplete."""
+    """The incomplete cases among those of the instances in the table `met`."""
     rows = connection.execute(
         "SELECT DISTINCT case_reference FROM instances WHERE reference IN (SELECT reference FROM met)"
         f" AND {INCOMPLETE.format(case='instances.case_reference')}"

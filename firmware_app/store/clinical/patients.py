@@ -1,9 +1,9 @@
-"""Who the patient of a case is, for the people who see it: as the image says, or as a person corrected it.
+"""The patient of a case, for display: from the image's header, or as corrected by a person.
 
-What the image says lies in ``display/<instance>/identity.json`` (`firmware_app.headers.identity`), written by the door
-when the image came and again by the decode child.  A correction is a row of its own in clinical.db, never a change of
-the image; with it goes an audit entry that names the fields and not their values, and, when the age changed, the case
-is read again.
+The header's values are in ``display/<instance>/identity.json`` (`firmware_app.headers.identity`), written by the
+gateway when the image arrives and again by the decode child.  A correction is a row of its own in clinical.db, never a
+change of the image.  It comes with an audit entry that names the fields but not their values.  If the age changed, the
+case is read again.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u200b-\u200f\u202
 
 @dataclass(frozen=True, slots=True)
 class Patient:
-    """What a person may know a patient by; empty text is "unknown".  `age` is a DICOM AS such as ``045Y``."""
+    """The patient data that people see; an empty text means unknown.  `age` is a DICOM AS such as ``045Y``."""
 
     name: str = ""
     patient_id: str = ""
@@ -39,7 +39,7 @@ class Patient:
 
     @property
     def age_parts(self) -> tuple[int, str] | None:
-        """(45, "Y"); None when unknown."""
+        """The age as number and unit, such as (45, "Y"); None when unknown."""
         match = re.fullmatch(r"(\d{1,3})([DWMY])", self.age)
         return (int(match[1]), match[2]) if match else None
 
@@ -55,12 +55,12 @@ class Known:
 
 
 def clean(text: str) -> str:
-    """One line of at most `LONGEST` characters without control or direction characters."""
+    """*text* as one line of at most `LONGEST` characters, without control or direction characters."""
     return " ".join(_CONTROL.sub(" ", text).split())[:LONGEST]
 
 
 def clean_age(text: str) -> str:
-    """*text* as a DICOM AS with three digits; empty when it is none."""
+    """*text* as a DICOM AS with three digits; empty when it is not an age."""
     match = re.fullmatch(r"0*(\d{1,3})([DWMY])", text.strip().upper())
     return f"{int(match[1]):03d}{match[2]}" if match else ""
 
@@ -72,14 +72,14 @@ class Patients:
         self._clinical, self._display = clinical, state.display
 
     def imaged(self, case: str) -> Patient:
-        """What the images of *case* say, each field from the first image that says it."""
+        """The patient in the headers of *case*, each field from the first image that has it."""
         rows = self._clinical.database.connection.execute(
             "SELECT reference, header FROM instances WHERE case_reference = ? ORDER BY sequence LIMIT 32", (case,)
         )
         patient = Patient()
         for row in rows:
             patient = _completed(patient, _read(self._display / row["reference"] / identity.FILE_NAME))
-            if not patient.age and row["header"]:  # by birth date and study date, as routing takes it
+            if not patient.age and row["header"]:  # computed from birth date and study date, as in routing
                 years = completed_years(forms.header().validate_json(row["header"]))
                 patient = replace(patient, age="" if years is None else f"{years:03d}Y")
             if all(getattr(patient, field.name) for field in fields(patient)):
@@ -87,7 +87,7 @@ class Patients:
         return patient
 
     def known(self, case: str) -> Known:
-        """The patient as people should see them."""
+        """The patient as shown to people."""
         imaged = self.imaged(case)
         row = self._clinical.database.connection.execute(
             "SELECT * FROM identities WHERE case_reference = ? ORDER BY version DESC LIMIT 1", (case,)
@@ -98,9 +98,9 @@ class Patients:
         return Known(replace(imaged, **entered), frozenset(entered), row["actor"], row["version"])
 
     def correct(self, case: str, patient: Patient, actor: str) -> int:
-        """Hold *patient* for *case* from now on; returns how many images are read again for it.
+        """Use *patient* for *case* from now on; returns how many images are read again because of it.
 
-        Raises `CaseUnknown`.  Entering what is already known changes nothing.
+        Raises `CaseUnknown`.  Entering the known values changes nothing.
         """
         self._clinical.case(case)
         before, imaged = self.known(case), self.imaged(case)
@@ -121,7 +121,7 @@ class Patients:
 
 
 def _entered(patient: Patient, imaged: Patient, name: str) -> str | None:
-    """The value to store: None where the image says the same.  An age or sex taken back is the image's again."""
+    """The value to store; None where the image has the same.  An emptied age or sex is the image's again."""
     value: str = getattr(patient, name)
     if value == getattr(imaged, name) or (not value and name in ("age", "sex")):
         return None
@@ -133,7 +133,7 @@ def _completed(patient: Patient, more: Patient) -> Patient:
 
 
 def _read(path: Path) -> Patient:
-    """One image's identity; a file that is not there yet, or is no identity, says nothing."""
+    """The identity of one image; empty where the file is missing or invalid."""
     try:
         content = json.loads(path.read_text("utf-8"))
     except (OSError, ValueError):

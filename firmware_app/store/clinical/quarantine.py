@@ -1,7 +1,7 @@
-"""What the door refused and what the reader set aside: one list for people, and the bound of the door's journal.
+"""The list of objects that the gateway refused and the reader set aside; and the size limit of the arrival journal.
 
-The list holds codes, times and case references, never a name, a UID or a path.  It is no second copy of anything: an
-image that is read after all leaves it by itself.
+The list holds codes, times and case references, never a name, a UID or a path.  It is a query, not a copy: an image
+that is read later disappears from it.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ from firmware_app.records import Reason
 from firmware_app.store.sqlite.database import Database
 
 MOST_LINES: Final = 2_000
-"""Refusals, and as many duplicates, that the journal keeps one by one."""
-_AT_ONCE: Final = 100  # lines forgotten in one transaction, so that most transactions forget none
+"""How many refusals, and how many duplicates, the journal keeps as single lines."""
+_AT_ONCE: Final = 100  # lines removed in one transaction, so that most transactions remove none
 _SET_ASIDE: Final = tuple(
     kind.code
     for kind in (
@@ -41,7 +41,7 @@ _MARKS: Final = ", ".join("?" * len(_SET_ASIDE))
 
 @dataclass(frozen=True, slots=True)
 class QuarantinedObject:
-    """One object that gave no number: refused at the ``door``, or set aside by the ``reader``."""
+    """One object without a result: refused at the ``door`` (the gateway), or set aside by the ``reader``."""
 
     at: clock.Stamp
     where: str
@@ -51,7 +51,7 @@ class QuarantinedObject:
 
 @dataclass(frozen=True, slots=True)
 class Count:
-    """How often one code came, lines that were forgotten included, and when last."""
+    """How often one code occurred, including lines no longer kept, and when last."""
 
     code: str
     count: int
@@ -59,7 +59,7 @@ class Count:
 
 
 class Quarantine:
-    """The list over one clinical database."""
+    """The list of one clinical database."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -75,7 +75,7 @@ class Quarantine:
             " UNION ALL SELECT * FROM (SELECT at, 'reader', json_extract(body, '$.reason.code'),"
             " json_extract(body, '$.reason.details'), case_reference FROM readings"
             f" WHERE json_extract(body, '$.reason.code') IN ({_MARKS}) ORDER BY rowid DESC LIMIT ?)"
-            " ORDER BY at DESC, place DESC LIMIT ?",  # in one millisecond, the door comes before the reader
+            " ORDER BY at DESC, place DESC LIMIT ?",  # within a millisecond, the gateway comes before the reader
             (limit, *_SET_ASIDE, limit, limit),
         )
         return [
@@ -89,7 +89,7 @@ class Quarantine:
         ]
 
     def counts(self) -> list[Count]:
-        """Every code that ever came, the most frequent first."""
+        """Every code that ever occurred, the most frequent first."""
         rows = self._connection.execute(
             "SELECT code, SUM(count) AS count, MAX(latest) AS latest FROM ("
             " SELECT code, COUNT(*) AS count, MAX(at) AS latest FROM arrivals WHERE outcome = 'refused' GROUP BY code"
@@ -107,7 +107,7 @@ class Quarantine:
 
 
 def refused(connection: sqlite3.Connection) -> int:
-    """How many objects the door ever refused."""
+    """How many objects the gateway has ever refused."""
     row = connection.execute(
         "SELECT (SELECT COUNT(*) FROM arrivals WHERE outcome = 'refused')"
         " + (SELECT COALESCE(SUM(count), 0) FROM forgotten WHERE outcome = 'refused')"
@@ -116,16 +116,16 @@ def refused(connection: sqlite3.Connection) -> int:
 
 
 def forgotten(connection: sqlite3.Connection) -> int:
-    """How many lines have left the journal."""
+    """How many lines have been removed from the journal."""
     row = connection.execute("SELECT COALESCE(SUM(count), 0) FROM forgotten").fetchone()
     return int(row[0])
 
 
 def bound(connection: sqlite3.Connection, outcome: str) -> None:
-    """Fold the oldest journal lines of *outcome* into counts once there are more than `MOST_LINES`, and some.
+    """Replace the oldest journal lines of *outcome* by counts once there are clearly more than `MOST_LINES`.
 
-    Inside the caller's transaction.  The newest line of an object that is kept in ``set_aside/`` stays: it says what
-    that file is, and such files are bounded by the disk.
+    Inside the caller's transaction.  The newest line of an object in ``set_aside/`` is kept: it says what that file is,
+    and the number of such files is bounded by the disk.
     """
     (lines,) = connection.execute("SELECT COUNT(*) FROM arrivals WHERE outcome = ?", (outcome,)).fetchone()
     if lines < MOST_LINES + _AT_ONCE:

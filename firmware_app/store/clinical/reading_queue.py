@@ -1,7 +1,7 @@
-"""The reader's side of clinical.db: what waits, what was read of it, and when a case has come to rest.
+"""The reader's side of clinical.db: the waiting instances, their readings, and the revisions of cases.
 
-`state` of an instance goes from waiting to done in the same transaction that writes its reading, so that a kill at any
-instant leaves it either unread or read once.
+The `state` of an instance changes from waiting to done in the transaction that writes its reading, so after a kill at
+any moment it is either unread or read once.
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ from firmware_app.store.clinical.casebook import Casebook
 from firmware_app.store.exchange.outbox import Outbox
 from firmware_app.store.sqlite.database import Database
 
-# A case is as urgent as its most urgent reading; one image that could be read outweighs those that could not.
+# A case is as urgent as its most urgent reading; an image that was read outranks those that could not be read.
 _RANK = {Priority.URGENT: 0, Priority.SOON: 1, Priority.ROUTINE: 2, Priority.CANNOT_JUDGE: 3}
 
-# No revision that the hospital may know from before the database was rebuilt is ever given again (`store.rescue`).
+# A revision number that the hospital may know from before a rebuild is never used again (`store.rescue`).
 NEXT_REVISION: Final = "(MAX({revision}, (SELECT COALESCE(MAX(revision_floor), 0) FROM rescues)) + 1)"
 
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """An instance the reader has begun with; `claims` counts this time in."""
+    """An instance that the reader has started on; `claims` includes this time."""
 
     instance: Instance
     claims: int
@@ -58,13 +58,13 @@ class ReadingQueue(Casebook):
             return None
         header = forms.header().validate_json(row["header"]) if row["header"] else None
         if header is not None and age is not None:
-            header = replace(header, patient_age=age, birth_date=None)  # which it must not be held against
+            header = replace(header, patient_age=age, birth_date=None)  # the birth date may contradict the entered age
         return Claim(
             Instance(row["reference"], row["case_reference"], row["file"], header), row["claims"], row["failures"]
         )
 
     def record_failure(self, instance: str) -> int:
-        """A child died or ran out of time over *instance*; returns how often that has happened now."""
+        """Record that a child process died or timed out on *instance*; returns how often that has happened."""
         with self.database.transaction() as connection:
             row = connection.execute(
                 "UPDATE instances SET failures = failures + 1 WHERE reference = ? RETURNING failures", (instance,)
@@ -74,7 +74,8 @@ class ReadingQueue(Casebook):
     def finish(self, instance: Instance, reading: Reading, priority: Priority) -> None:
         """Write the one final reading of *instance*; a second one for it is not written.
 
-        Nor is one that rests on an age which a person has corrected in the meantime: the instance stays waiting.
+        A reading that used an age which a person has corrected meanwhile is not written either: the instance stays
+        waiting.
         """
         with self.database.transaction() as connection:
             age = _entered_age(self.database, instance.case)
@@ -87,7 +88,7 @@ class ReadingQueue(Casebook):
             connection.execute(
                 "UPDATE instances SET state = 'done', read_at = ? WHERE reference = ?", (_now(), instance.reference)
             )
-            # A word that was given in the open revision was given before this reading, and does not hold for it.
+            # A doctor's verdict in the open revision was given before this reading and does not apply to it.
             connection.execute(
                 "UPDATE verdicts SET revision = c.revision FROM cases c WHERE c.reference = case_reference"
                 " AND case_reference = ? AND verdicts.revision > c.revision",
@@ -103,9 +104,9 @@ class ReadingQueue(Casebook):
     def close_revisions(self, quiet_seconds: float, *, report: bool = False) -> list[str]:
         """Give every study that has come to rest its next revision, and return their references.
 
-        With *report*, what the hospital may know of each is put into the outbox in the same transaction.
+        With *report*, its summary is put into the outbox in the same transaction.
 
-        At rest: all its images are read, and whoever sent them has released the association or has been quiet for
+        At rest: all its images are read, and the sender has released the association or has sent nothing for
         *quiet_seconds*.  A `touched` later than now is from before a reboot.
         """
         connection = self.database.connection
@@ -128,14 +129,14 @@ class ReadingQueue(Casebook):
             ).fetchall()
             if report:
                 for row in rows:
-                    notify.alive()  # behind a rescue these are all the cases of the box
+                    notify.alive()  # after a rescue these are all the cases of the box
                     self.outbox.put(self.case(row[0]))
         return [row[0] for row in rows]
 
     def reopen(self, case: str) -> int:
-        """Have every DICOM image of *case* read again, inside the caller's transaction; returns how many.
+        """Queue every DICOM image of *case* to be read again, inside the caller's transaction; returns how many.
 
-        The readings so far are kept under `superseded`.  The case comes to rest again with its next revision.
+        The old readings are kept in `superseded`.  When all are read, the case gets its next revision.
         """
         connection = self.database.connection
         again = (
@@ -153,20 +154,20 @@ class ReadingQueue(Casebook):
             f" WHERE reference IN ({again})",
             (case,),
         ).rowcount
-        if count:  # images of a study all have a header, so no reading is left whose priority would still hold
+        if count:  # all images of a study have a header, so no reading is left that could set the priority
             connection.execute(
                 "UPDATE cases SET fresh = 1, priority = NULL, touched = ? WHERE reference = ?", (time.monotonic(), case)
             )
         return count
 
     def unread(self) -> int:
-        """How many images wait to be read; cheap enough to ask all the time."""
+        """How many images wait to be read; cheap enough to be called often."""
         row = self.database.connection.execute("SELECT COUNT(*) FROM instances WHERE state = 'waiting'").fetchone()
         return int(row[0])
 
 
 def _entered_age(database: Database, case: str) -> str | None:
-    """The patient's age (DICOM AS) as a person entered it; None when the image's own holds."""
+    """The patient's age (DICOM AS) as entered by a person; None when the image's own age applies."""
     row = database.connection.execute(
         "SELECT age FROM identities WHERE case_reference = ? ORDER BY version DESC LIMIT 1", (case,)
     ).fetchone()

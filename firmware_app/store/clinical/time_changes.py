@@ -1,7 +1,7 @@
-"""Whenever the box's time was moved, or somebody else vouches for it, the audit says so, and by how much.
+"""Records in the audit when the box's time was changed, or its time source changed, and by how many seconds.
 
-With it, a time that was written under a clock nobody vouched for can be put right later: what was marked in the same
-boot before the entry is off by that many seconds.
+With this, a time written under an untrusted clock can be corrected later: times from the same boot before the entry are
+off by that many seconds.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ CHANGED = "clock.changed"
 
 
 class TimeChanges:
-    """`look` now and then; one process of the box does."""
+    """Records time changes; one process of the box calls `look` from time to time."""
 
     def __init__(self, clinical: Clinical) -> None:
         self._audit = Audit(clinical.database)
         self._known = _now()
 
     def look(self) -> None:
-        """Write an entry when the time is not what it was."""
+        """Write an entry if the time or its source has changed."""
         (source, began), (before, began_before) = _now(), self._known
         if source is not before or abs(began - began_before) > SLACK_S:
             self._audit.record(
@@ -34,6 +34,6 @@ class TimeChanges:
 
 
 def _now() -> tuple[TimeSource, float]:
-    """Who vouches for the time, and when by it this boot began."""
+    """The time source, and the time at which this boot began by it."""
     standing = clock.here().standing()
     return standing.source, standing.stamp.at.timestamp() - clock.elapsed()

@@ -1,9 +1,9 @@
-"""The doctor's lists: what is to be looked at, what could not be judged, what is done.
+"""The doctor's lists: cases to look at, cases that could not be judged, cases that are done.
 
-A case is done while the revision and the number of images are those a doctor was done with and nothing of it waits to
-be read; a late image or a second reading brings it back, and so does whoever takes "Done" back.  What several doctors
-say of a finding stands side by side; none of them changes another's word.  A word holds for the reading that its doctor
-saw: after a late image or a second reading it is still shown, and no longer counts.
+A case is done as long as its revision and number of images are those that a doctor marked as done, and none of its
+images waits.  A late image, a second reading, or a doctor who takes back "Done" brings it back.  The verdicts of
+several doctors on a finding are kept side by side; nobody changes another's.  A verdict applies to the reading that the
+doctor saw: after a late image or a second reading it is still shown, but no longer counts.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ VERDICTS: Final = ("agree", "disagree", "unsure", "none")
 
 IMAGES: Final = "(SELECT COUNT(*) FROM instances i WHERE i.case_reference = c.reference AND i.kind IS NULL)"
 SHOWN: Final = f"CASE c.fresh WHEN 1 THEN {NEXT_REVISION.format(revision='c.revision')} ELSE c.revision END"
-"""In SQL the revision of case *c* that a page shows: an open one already has the number that it will be closed with."""
+"""In SQL, the revision of case *c* that a page shows: an open revision already shows its future number."""
 _WAITS: Final = "(SELECT COUNT(*) FROM instances i WHERE i.case_reference = c.reference AND i.state = 'waiting')"
 _WAITING = "EXISTS (SELECT 1 FROM instances i WHERE i.case_reference = c.reference AND i.state = 'waiting')"
 DONE: Final = f"""(r.revision >= c.revision AND NOT {_WAITING}
@@ -39,10 +39,10 @@ _TABS: Final = {
     "cannot-judge": f"NOT COALESCE({DONE}, 0) AND {_UNJUDGED}",
     "done": f"COALESCE({DONE}, 0)",
 }
-# Not read yet, or not all there, stands above routine: no result does not mean normal.
+# Cases that are unread or incomplete come before routine cases: no result does not mean normal.
 _RANK = f"""CASE WHEN c.priority = 'urgent' THEN 0 WHEN c.priority = 'soon' THEN 1
     WHEN c.priority = 'routine' AND NOT {media.INCOMPLETE.format(case="c.reference")} THEN 3 ELSE 2 END"""
-# Newest first by the order of arrival, not by the clock: the box's may be in 1970 today and was not yesterday.
+# Newest first by order of arrival, not by time: the box's clock may be wrong today (1970) and right yesterday.
 _ORDERS: Final = {
     "open": f"{_RANK}, c.rowid DESC",
     "cannot-judge": "c.rowid DESC",
@@ -51,16 +51,16 @@ _ORDERS: Final = {
 
 
 class CaseChanged(Exception):
-    """An image or a reading has come since the page was opened; nothing was written."""
+    """An image or a reading has arrived since the page was opened; nothing was written."""
 
 
 class WordMissing(Exception):
-    """No doctor has said anything of a finding of the case as it is now; nothing was written."""
+    """A finding of the current case has no doctor's verdict; nothing was written."""
 
 
 @dataclass(frozen=True, slots=True)
 class DoctorVerdict:
-    """What one doctor said of one finding; *earlier*: of a reading that another has followed since."""
+    """The verdict of one doctor on one finding; *earlier*: on a reading that has been replaced since."""
 
     finding: str
     verdict: str
@@ -71,7 +71,7 @@ class DoctorVerdict:
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """Who was done with a case, and when."""
+    """Who marked a case as done, and when."""
 
     actor: str
     at: clock.Stamp
@@ -96,7 +96,7 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class ReadingProgress:
-    """Whether images wait to be read: how many, since when the oldest, and when one was last read."""
+    """The progress of reading: how many images wait, since when the oldest, and when one was last read."""
 
     waiting: int
     oldest: clock.Stamp | None
@@ -104,7 +104,7 @@ class ReadingProgress:
 
 
 class Worklist:
-    """The lists over one clinical database."""
+    """The lists of one clinical database."""
 
     def __init__(self, clinical: Clinical) -> None:
         self._clinical = clinical
@@ -131,11 +131,11 @@ class Worklist:
         return int(row[0])
 
     def next_after(self, case: str) -> str | None:
-        """The case to look at after *case*: the first open one that is another."""
+        """The next case to look at: the first open case other than *case*."""
         return next((row.case for row in self.rows("open", 2) if row.case != case), None)
 
     def standing(self) -> ReadingProgress:
-        """How the reading of images stands."""
+        """The progress of reading."""
         row = self._connection.execute(
             "SELECT COUNT(*), MIN(received_at), (SELECT MAX(read_at) FROM instances) FROM instances"
             " WHERE state = 'waiting'"
@@ -143,7 +143,7 @@ class Worklist:
         return ReadingProgress(row[0], moment(row[1]) if row[1] else None, moment(row[2]) if row[2] else None)
 
     def mark(self) -> tuple[object, ...]:
-        """A value that differs whenever a list may have changed (but not for a view or a log-in)."""
+        """A value that changes whenever a list may have changed (but not after a view or a log-in)."""
         row = self._connection.execute(
             "SELECT (SELECT MAX(sequence) FROM arrivals), (SELECT COUNT(*) FROM instances WHERE state = 'waiting'),"
             " (SELECT MAX(rowid) FROM readings), (SELECT COUNT(*) FROM readings), (SELECT SUM(revision) FROM cases),"
@@ -157,7 +157,7 @@ class Worklist:
     # --- what a doctor says --------------------------------------------------------------------------------------
 
     def verdicts(self, case: str) -> tuple[DoctorVerdict, ...]:
-        """The last word of every doctor on each finding of *case*, in the order in which they spoke."""
+        """The latest verdict of every doctor on each finding of *case*, in the order in which they were given."""
         rows = self._connection.execute(
             f"SELECT v.*, v.revision < {SHOWN} AS earlier"
             " FROM verdicts v JOIN cases c ON c.reference = v.case_reference WHERE c.reference = ? ORDER BY v.rowid",
@@ -169,12 +169,12 @@ class Worklist:
         )
 
     def unjudged(self, case: str) -> tuple[Finding, ...]:
-        """The findings of *case*, as it is now, on which no doctor has said anything; raises `CaseUnknown`."""
+        """The current findings of *case* without any doctor's verdict; raises `CaseUnknown`."""
         said = {word.finding for word in self.verdicts(case) if not word.earlier}
         return tuple(finding for finding in self._clinical.case(case).findings if finding.code not in said)
 
     def done(self, case: str) -> Done | None:
-        """Who was done with *case* as it is now."""
+        """Who marked the current state of *case* as done; None when nobody did."""
         row = self._connection.execute(
             "SELECT r.actor, r.at FROM cases c JOIN reviews r ON r.case_reference = c.reference"
             f" WHERE c.reference = ? AND {DONE}",
@@ -186,7 +186,7 @@ class Worklist:
         return self.done(case) is not None
 
     def seen(self, case: str) -> str:
-        """What a page that is opened now shows of *case*: revision, images, and how many of them wait.
+        """A token of the current state of *case*: revision, number of images, and how many of them wait.
 
         Raises `CaseUnknown`.
         """
@@ -198,14 +198,14 @@ class Worklist:
         return ".".join(map(str, row))
 
     def _hold(self, case: str, seen: str | None) -> None:
-        """Raise `CaseChanged` where *case* is not as it was *seen*; None: whoever asks has just looked."""
+        """Raise `CaseChanged` if *case* differs from the token *seen*; None skips the check."""
         if seen is not None and seen != self.seen(case):
             raise CaseChanged
 
     def judge(self, case: str, finding: str, verdict: str, actor: str, seen: str | None = None) -> None:
-        """A doctor agrees, disagrees, is unsure or has no opinion.
+        """Store a doctor's verdict: agrees, disagrees, is unsure or has no opinion.
 
-        Raises `CaseUnknown`, `CaseChanged` where it is not as it was *seen*, and `ValueError`.
+        Raises `CaseUnknown`, `CaseChanged` if the case differs from the token *seen*, and `ValueError`.
         """
         with self._clinical.database.transaction() as connection:
             self._hold(case, seen)
@@ -222,9 +222,9 @@ class Worklist:
         audit.append(connection, actor, "finding.judged", case, {"finding": finding, "verdict": verdict})
 
     def withdraw(self, case: str, finding: str, actor: str) -> None:
-        """A doctor takes back what they said of *finding*; nothing happens where they said nothing.
+        """Remove a doctor's verdict on *finding*; does nothing if there is none.
 
-        A case that thereby lacks a word is not done any more.
+        A case that then lacks a verdict is no longer done.
         """
         with self._clinical.database.transaction() as connection:
             gone = connection.execute(
@@ -238,10 +238,10 @@ class Worklist:
     def finish(
         self, case: str, actor: str, words: Mapping[str, str] = MappingProxyType({}), *, seen: str | None = None
     ) -> None:
-        """A doctor says *words* (finding -> verdict) and is done with *case*, which is still as it was *seen*.
+        """Store a doctor's verdicts *words* (finding -> verdict) and mark *case* as done.
 
-        Nothing is written where it raises `CaseUnknown`, `NotReadYet` while any of it waits, `CaseChanged`,
-        `WordMissing`, or `ValueError` of a word that is none.
+        Raises, without writing anything, `CaseUnknown`, `NotReadYet` while an image waits, `CaseChanged` if the case
+        differs from the token *seen*, `WordMissing`, or `ValueError` for an unknown verdict.
         """
         with self._clinical.database.transaction() as connection:
             if connection.execute(f"SELECT 1 FROM cases c WHERE c.reference = ? AND {_WAITING}", (case,)).fetchone():
@@ -252,7 +252,7 @@ class Worklist:
             if self.unjudged(case):
                 raise WordMissing
             row = connection.execute(
-                # Replaced, not updated: the rows stay in the order of what doctors did, whatever the clock said.
+                # Replaced, not updated: the row order is the order of the doctors' actions, whatever the clock said.
                 "INSERT OR REPLACE INTO reviews (case_reference, revision, images, actor, at) SELECT c.reference,"
                 f" {SHOWN}, {IMAGES}, ?, ?"
                 " FROM cases c WHERE c.reference = ? RETURNING revision",
@@ -261,7 +261,7 @@ class Worklist:
             audit.append(connection, actor, "case.done", case, {"revision": row[0]})
 
     def reopen(self, case: str, actor: str, whose: str, at: str) -> bool:
-        """A doctor takes back that *whose* was done with *case* at the time *at*; False where that no longer stands."""
+        """Remove the mark that *whose* set on *case* at the time *at*; False if it is no longer there."""
         with self._clinical.database.transaction() as connection:
             done = self.done(case)
             if done is None or (done.actor, done.at.text()) != (whose, at):
@@ -291,13 +291,13 @@ class Worklist:
 
 
 def _reopen(connection: sqlite3.Connection, case: str, actor: str) -> None:
-    """Nobody is done with *case* any more; nothing happens where nobody was."""
+    """Remove all "Done" marks of *case*; does nothing if there are none."""
     if connection.execute("DELETE FROM reviews WHERE case_reference = ?", (case,)).rowcount:
         audit.append(connection, actor, "case.reopened", case)
 
 
 def moment(text: str) -> clock.Stamp:
-    """A stored time."""
+    """The stamp of a stored time."""
     return clock.parse(text)
 
 

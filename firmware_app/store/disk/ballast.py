@@ -1,4 +1,4 @@
-"""What the reserved space is for: on a full disk, the databases can still be written once it is given up."""
+"""Uses the reserved disk space: on a full disk it is released, so that the databases can still be written."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _FULL: Final = frozenset({sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQL
 
 
 def with_ballast(state: StateDir, work: Callable[[], Done]) -> Done:
-    """What *work* returns; where the disk is too full for it, the ballast is given up and it is tried again."""
+    """The result of *work*; if the disk is too full, the ballast is released and *work* is tried again."""
     try:
         return work()
     except sqlite3.OperationalError as error:

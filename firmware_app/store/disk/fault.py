@@ -1,6 +1,6 @@
-"""What is wrong with the disk under the state: it is full, can only be read, or reports errors.
+"""What is wrong with the disk of the state directory: it is full, read-only, or reports errors.
 
-SQLite calls any of the three an I/O error, or says that it cannot open the file; then the disk itself is asked.
+SQLite reports all three as an I/O error or as a file that it cannot open; so the disk itself is checked.
 """
 
 from __future__ import annotations
@@ -39,8 +39,8 @@ def free_bytes(folder: Path) -> int:
 
 
 def named(folder: Path, error: OSError | sqlite3.Error) -> StoreError:
-    """*error*, which somebody met on the disk of *folder*, as what is wrong with that disk where it tells of it; else
-    `StateUnusable` or `StoreUnreadable` with the system's own words."""
+    """*error*, raised on the disk of *folder*, as a `DiskTrouble` if it shows one; else as `StateUnusable` or
+    `StoreUnreadable` with the system's message."""
     problem = _known(folder, error)
     if problem is not None:
         return problem
@@ -50,9 +50,9 @@ def named(folder: Path, error: OSError | sqlite3.Error) -> StoreError:
 
 
 def trouble(folder: Path, limit_mb: int, *, writes: bool = True) -> DiskTrouble | None:
-    """What keeps the disk of *folder* from taking an image, less than *limit_mb* free included.
+    """Why the disk of *folder* cannot take an image; less than *limit_mb* free counts too.
 
-    With *writes*, a few kB go to the disk that no name ever leads to; None also where this process may not do that.
+    With *writes*, a few kB are written to an unnamed file; None also where this process may not do that.
     """
     try:
         if os.statvfs(folder).f_flag & os.ST_RDONLY:

@@ -1,4 +1,4 @@
-"""The state directory: one place that knows every folder in it, its mode, and how bytes become durable.
+"""The state directory: its folders, their modes, and how files become durable.
 
 incoming/    half-received objects; emptied at start, never read
 images/      accepted objects, ab/abcdef….dcm by the sha256 of the file, never changed again
@@ -6,18 +6,18 @@ set_aside/   objects that conflict with an accepted one
 display/     frames and heat maps that the reader rendered for people
 clinical/    clinical.db, the secret behind its references; damaged/ keeps what a rescue set aside, as in the next two
 accounts/    accounts.db: who may use the viewer
-run/         what the running processes say of themselves; trials.json: how the runtimes did on this box;
+run/         the status of the running processes; trials.json: the trials of the runtimes on this box;
              ballast: preallocated, released when the disk is full, so that the databases can still be written
-exchange/    exchange.db, and what the uplink says of itself: all that the uplink's user may open
+exchange/    exchange.db, and the uplink's status: all that the uplink's user may open
 line/        the box's keys and the hospital's public bundle, made by provisioning
-provision/   on an installed box: what its first page asks for, and what became of it (provisioning/first_request.py)
+provision/   on an installed box: requests of its first page, and their results (provisioning/first_request.py)
 packs/       model packs that were installed, and the publisher they are trusted from (packs/installed.py)
-usb/         receipts of what was copied from sticks, and by what marks files are known again (intake/stick)
+usb/         receipts of what was copied from sticks, and marks by which known files are recognized (intake/stick)
 backup/      the ring of copies of the databases (store/rescue/ring.py), or where it lies on another disk
-.exporting-…/  while a case is sealed: one de-identified object at a time, for whoever exports alone (staging.py)
+.exporting-…/  while a case is sealed: one de-identified object at a time, open only to the exporting user (staging.py)
 
-On an installed box the folder that holds all these is root's alone to write (care/preparation.py): who may rename one
-of them, or put another in its place, is who may open everything.
+On an installed box only root may write in the state directory itself (care/preparation.py): a user who could rename or
+replace one of these folders could gain access to everything.
 """
 
 from __future__ import annotations
@@ -37,16 +37,16 @@ from firmware_app.store.disk.fault import free_bytes as free_bytes
 _DIRECTORY_MODE = 0o2770
 _FILE_MODE = 0o660
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC  # with O_EXCL no link is followed: open(2)
-# The uplink's user is not of the clinical group: it may pass through to exchange/, and list nothing.  The group lists,
-# and makes nothing here.
+# The uplink's user is not in the clinical group: it may pass through to exchange/, but not list.  The group may list,
+# but not create anything here.
 _ROOT_MODE = 0o751
-# Ample: what the processes write before they are ready was 0.4 MB.
+# More than enough: the processes were measured to write 0.4 MB before they are ready.
 _TIGHT_BYTES = 16_000_000
 
 
 @dataclass(frozen=True, slots=True)
 class StateDir:
-    """Paths of one box's state.  `prepare` makes them; everything else only names them."""
+    """Paths of one box's state.  `prepare` creates them; everything else only returns paths."""
 
     root: Path
 
@@ -72,7 +72,7 @@ class StateDir:
 
     @property
     def trials(self) -> Path:
-        """What trying the runtimes has shown (`packs.results`)."""
+        """The results of trying the runtimes (`packs.results`)."""
         return self.run / "trials.json"
 
     @property
@@ -89,12 +89,12 @@ class StateDir:
 
     @property
     def line_keys(self) -> Path:
-        """Where provisioning puts the box's keys unless told otherwise."""
+        """The default folder for the box's keys, filled by provisioning."""
         return self.root / "line"
 
     @property
     def provision(self) -> Path:
-        """Made by the installed box's setup, never here: where it is missing, nobody would answer."""
+        """Made by the setup of an installed box, never here: without it, nothing processes the requests."""
         return self.root / "provision"
 
     @property
@@ -114,7 +114,7 @@ class StateDir:
         return (self.clinical_db, self.exchange_db, self.accounts_db)
 
     def run_of(self, process: str) -> Path:
-        """Where *process* says what it is; the uplink may not enter `run`."""
+        """The folder for the status of *process*; the uplink has its own, because it may not enter `run`."""
         return self.exchange_db.parent if process == "uplink" else self.run
 
     @property
@@ -142,16 +142,16 @@ class StateDir:
                 if not folder.is_dir():
                     make_directory(folder)
                     changed.insert(0, self.root)
-            # A file is only as durable as the name of every folder above it.
+            # A file is only durable if the entry of every folder above it is durable too.
             for folder in dict.fromkeys(changed):
                 sync_directory(folder)
         except OSError as error:
             raise fault.named(self.root, error) from None
 
     def prepare_ballast(self, megabytes: int) -> None:
-        """Reserve *megabytes* of disk, for `release_ballast` on the day the disk is full.
+        """Reserve *megabytes* of disk for `release_ballast`.
 
-        Does nothing where less than four times that is free: a disk that is full now must not be filled further.
+        Does nothing where less than four times that is free: a nearly full disk must not be filled further.
         """
         with suppress(PermissionError):
             (self.root / "ballast").unlink(missing_ok=True)  # where an earlier version had it
@@ -161,7 +161,7 @@ class StateDir:
         if self.ballast_bytes >= wanted:
             return
         make_directory(self.run)
-        # Root does this too, in a folder that others write: what lies there under this name is never opened.
+        # Root does this too, in a folder that others may write: an existing file of this name is never opened.
         clear_away(self.ballast)
         try:
             descriptor = os.open(self.ballast, _NEW, _FILE_MODE)
@@ -174,7 +174,7 @@ class StateDir:
 
     @property
     def ballast_bytes(self) -> int:
-        """What `release_ballast` would give back: nothing for a link, a pipe, or a second name of another file."""
+        """The bytes that `release_ballast` would free: 0 for a link, a pipe, or a hard link to another file."""
         try:
             status = self.ballast.lstat()
         except FileNotFoundError:
@@ -182,14 +182,14 @@ class StateDir:
         return status.st_size if stat.S_ISREG(status.st_mode) and status.st_nlink == 1 else 0
 
     def make_room(self) -> bool:
-        """At a start: whether the ballast was given up, because the disk is too full to open a database."""
+        """At a start: release the ballast if the disk is too full to open a database; returns whether it was."""
         try:
             return free_bytes(self.root) < _TIGHT_BYTES and self.release_ballast()
-        except OSError:  # there is no state yet, or no disk: whoever writes there will say so
+        except OSError:  # no state or no disk yet: the first write reports it
             return False
 
     def release_ballast(self) -> bool:
-        """Give the reserved space back to the file system; False when there was none, or the disk gives nothing."""
+        """Free the reserved space; False when there was none or it cannot be freed."""
         try:
             self.ballast.unlink()
         except OSError:

@@ -1,4 +1,4 @@
-"""Files that are there only to be locked: the kernel frees the lock on any death of its holder."""
+"""Lock files: the kernel frees the lock whenever its holder dies."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ _NO_LOCKS: Final = frozenset({errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errn
 
 
 class NoLocks(Exception):
-    """The file system of the state directory has no locks: who holds a file cannot be known."""
+    """The file system of the state directory has no locks, so it is unknown who holds a file."""
 
 
 def opened(path: Path) -> int | None:
     """A descriptor of the file, made if need be; None on a read-only disk.  Raises `OSError`.
 
-    It lies in a folder that others write, and root opens it too: no link is followed.
+    Other users may write its folder, and root opens it too, so no link is followed.
     """
     try:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o660)
@@ -37,7 +37,7 @@ def opened(path: Path) -> int | None:
 
 
 def lock(descriptor: int, kind: int, seconds: float, stop: threading.Event | None = None) -> bool:
-    """Whether the lock of this *kind* was had within *seconds*, and before *stop*.  Raises `NoLocks` and `OSError`."""
+    """Whether a lock of this *kind* was acquired within *seconds* and before *stop*; raises `NoLocks` and `OSError`."""
     deadline = time.monotonic() + seconds
     while True:
         try:
@@ -55,7 +55,7 @@ def lock(descriptor: int, kind: int, seconds: float, stop: threading.Event | Non
 
 
 def holders(descriptor: int) -> str:
-    """The processes that hold a lock on the open file, as the kernel names them; empty where it does not tell."""
+    """The processes that hold a lock on the open file, from the kernel; empty where it does not say."""
     status = os.fstat(descriptor)
     wanted = f"{os.major(status.st_dev):02x}:{os.minor(status.st_dev):02x}:{status.st_ino}"
     names: list[str] = []

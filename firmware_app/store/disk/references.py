@@ -1,12 +1,12 @@
-"""The names by which the outside knows a case and an image: they say nothing to anybody but this box.
+"""References: pseudonyms for cases and images outside the box.  Only this box can relate them to a patient.
 
-A reference is HMAC-SHA256 of the study's (the image's) identity under a secret that was drawn on this box and never
-leaves it.  Without the secret it says nothing of the patient, like a random one; with it, a database that has to be
-rebuilt from the image files gives every case the name that the hospital knows it by.  References that an older version
-drew at random stay what they are: a known study is found by its row, never by its name.
+A reference is the HMAC-SHA256 of the study's (or image's) identity with a secret that was made on this box and never
+leaves it.  Without the secret it reveals nothing about the patient.  With it, a database rebuilt from the image files
+gives every case the reference that the hospital already knows.  Random references from an older version are kept: a
+known study is found by its row, never by its reference.
 
 The secret is kept twice, in a file and in clinical.db beside it, and either copy restores the other.  A new one is only
-drawn while nothing can have been named by an old one: the same image under two names would be counted twice.
+made if no reference can exist yet: the same image under two references would be counted twice.
 """
 
 from __future__ import annotations
@@ -42,28 +42,28 @@ class References:
         self._key: bytes | None = None
 
     def case(self, header: Header | None, sha256: str) -> str:
-        """Of the study; of the image alone where it belongs to none."""
+        """The reference of the study, or of the image alone if it has no study."""
         if header is not None and header.study_instance_uid is not None:
             return self._named("c", "study", header.study_instance_uid)
         return self._named("c", *_image(header, sha256))
 
     def instance(self, header: Header | None, sha256: str) -> str:
-        """Of the SOP instance; of a picture, by its bytes."""
+        """The reference of the SOP instance; for a picture, made from its bytes."""
         return self._named("i", *_image(header, sha256))
 
     def subkey(self, purpose: str) -> bytes:
-        """A secret of its own for *purpose*: the same as long as the references are, and telling nothing of them."""
+        """A secret derived for *purpose*: stable as long as the references are, and revealing nothing about them."""
         return hmac.new(self._secret(), f"subkey\0{purpose}".encode(), hashlib.sha256).digest()
 
     def load(self, connection: sqlite3.Connection) -> None:
-        """Take the database's copy, which proves itself, before the file's."""
+        """Load the secret: from the database, whose copy has a checksum, else from the file."""
         if self._key is None:
             self._key = _kept_in(connection)
 
     def establish(self, connection: sqlite3.Connection, may_draw: bool) -> None:
-        """Make both copies the same, inside the caller's transaction: the file is durable first.
+        """Make both copies equal, inside the caller's transaction; the file is durable first.
 
-        Raises `ReferencesLost` where neither is whole, unless *may_draw* a new one.
+        Raises `ReferencesLost` where neither is whole, unless it *may_draw* a new one.
         """
         key = _kept_in(connection) or self._read()
         if key is None:
@@ -77,10 +77,10 @@ class References:
         self._key = key
 
     def recover(self, database: Path, may_draw: bool, backups: Iterable[Path] = ()) -> None:
-        """Before a rescue: the file's copy again from the bytes of the damaged *database*, or of one set aside before;
-        where the file's is lost too, from *backups*.
+        """Before a rescue: restore the file's copy from the bytes of the damaged *database*, or of one set aside
+        before, or else from *backups*.
 
-        Raises `ReferencesLost` where it is nowhere, unless *may_draw* a new one later.
+        Raises `ReferencesLost` where no copy exists, unless a new one may be drawn later (*may_draw*).
         """
         key = next(_found_in(database), None)
         if key is None and self._read() is None:
@@ -102,7 +102,7 @@ class References:
         return f"{prefix}-{digest[:_DIGITS]}"
 
     def _read(self) -> bytes | None:
-        """The file's copy; None where it is missing or was damaged: it was made whole."""
+        """The file's copy; None where it is missing or damaged (it is written atomically)."""
         try:
             key = self._path.read_bytes()
         except FileNotFoundError:
@@ -112,7 +112,7 @@ class References:
         return key if len(key) == _KEY_BYTES else None
 
     def _write(self, key: bytes) -> None:
-        """Durable before anybody is called by it, and never half there."""
+        """Write the file's copy, atomically and durably, before any reference is made with it."""
         fresh = self._path.with_name(f"{KEY_FILE}.{secrets.token_hex(4)}")
         try:
             descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o660)
@@ -130,7 +130,7 @@ class References:
 
 
 def whole(folder: Path) -> bool:
-    """Whether the file's copy in *folder* is there and has its length."""
+    """Whether the file's copy in *folder* exists and has the right length."""
     return References(folder)._read() is not None
 
 
@@ -143,7 +143,7 @@ def _stored_form(key: bytes) -> str:
 
 
 def _proved(data: bytes | mmap.mmap) -> Iterator[bytes]:
-    """Every copy in *data* that agrees with its own checksum."""
+    """Every copy in *data* with a correct checksum."""
     for match in _KEPT.finditer(data):
         key = bytes.fromhex(match[1].decode("ascii"))
         if _stored_form(key).encode("ascii") == match[0]:

@@ -1,4 +1,4 @@
-"""What the box's own care found the last time: one small file for each kind under ``run/``, for doctor and metrics."""
+"""The last results of the box's self-checks: one small file each in ``run/``, for `lantern doctor` and the metrics."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ _MOST_BYTES: Final = 1_000_000
 
 
 def keep(state: StateDir, name: str, content: Mapping[str, Any]) -> None:
-    """Remember *told* under *name*, whole or not at all.  Raises `OSError`."""
+    """Store *content* under *name*, whole or not at all.  Raises `OSError`."""
     path = _path(state, name)
     fresh = path.with_name(f".{path.name}.{os.getpid()}")
-    clear_away(fresh)  # of a process that was killed; others write this folder, and no link is followed
+    clear_away(fresh)  # left by a killed process; other users may write this folder, so no link is followed
     descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, _MODE)
     try:
         with os.fdopen(descriptor, "w", encoding="utf-8") as file:
@@ -35,7 +35,7 @@ def keep(state: StateDir, name: str, content: Mapping[str, Any]) -> None:
 
 
 def known(state: StateDir, name: str) -> dict[str, Any]:
-    """What was remembered under *name*; empty where that is nothing, or cannot be read."""
+    """What was stored under *name*; empty where there is nothing or it cannot be read."""
     try:
         data, _ = read_plain(_path(state, name), _MOST_BYTES)
         content = json.loads(data)
@@ -49,7 +49,7 @@ def as_object(reason: Reason) -> dict[str, Any]:
 
 
 def as_reason(content: object) -> Reason | None:
-    """The reason that `as_object` told; None for anything that cannot be shown as a sentence."""
+    """The reason that `as_object` stored; None for anything that cannot be shown as a sentence."""
     if not isinstance(content, dict) or not isinstance(content.get("details"), dict):
         return None
     reason = Reason(str(content.get("code")), content["details"])

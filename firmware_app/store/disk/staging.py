@@ -1,7 +1,7 @@
-"""Where a sealed export makes one object at a time: a folder on the box's own disk that only who exports may enter.
+"""The folder on the box's own disk in which a sealed export writes one object at a time; private to its user.
 
-It lies in the root of the state, where on an installed box root alone makes anything.  In a folder of the clinical
-group another file could take the object's place before it is sealed, and a start of the gateway empties `incoming/`.
+It is in the root of the state directory, where on an installed box only root may write.  In a folder of the clinical
+group another user could replace the object before it is sealed, and `incoming/` is emptied when the gateway starts.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ from firmware_app.store.disk.layout import StateDir, free_bytes
 
 log = logging.getLogger("lantern.export")
 
-# No name that a person gives a folder: what is called so is swept away.
+# A name that no person would choose, because folders with it are deleted.
 _PREFIX: Final = ".exporting-"
 _NAME: Final = re.compile(re.escape(_PREFIX) + "[0-9a-f]{16}(-[0-9a-f]{16})?")  # then the boot it was made in
 
 
 @contextmanager
 def stage(state: StateDir) -> Iterator[Path]:
-    """A fresh folder, gone at the end with all that is in it.  Raises `OSError`."""
+    """A new folder, deleted at the end with its content.  Raises `OSError`."""
     folder = state.root / f"{_PREFIX}{secrets.token_hex(8)}-{clock.boot_id()}"
     try:
         folder.mkdir(mode=0o700)
@@ -41,9 +41,11 @@ def stage(state: StateDir) -> Iterator[Path]:
 
 
 def sweep(state: StateDir, *, of_this_boot: bool) -> None:
-    """Take away what an export left that was killed: what an earlier boot of the machine left, and, for whoever knows
-    that none is under way (`Exports`), the rest.  A stage of an earlier version does not tell its boot: it is of
-    this one."""
+    """Delete the folders of killed exports: those of earlier boots, and with *of_this_boot* those of this boot too.
+
+    *of_this_boot* needs the certainty that no export is under way (`Exports`).  A folder of an earlier version has no
+    boot in its name and counts as of this boot.
+    """
     now = clock.boot_id()
     for left in state.root.iterdir():
         named = _NAME.fullmatch(left.name)
@@ -51,13 +53,13 @@ def sweep(state: StateDir, *, of_this_boot: bool) -> None:
             continue
         if not of_this_boot and named[1] in (None, f"-{now}"):
             continue
-        shutil.rmtree(left, ignore_errors=True)  # another user's stays: the next start of the box is root's
+        shutil.rmtree(left, ignore_errors=True)  # another user's folder stays until root starts the box
         if not os.path.lexists(left):
             log.info("%s, which an export that was cut off had left, was taken away", left.name)
 
 
 def _is_a_stage(path: Path) -> bool:
-    """Whether it is such a folder as `stage` makes, and not something that only has the name."""
+    """Whether `stage` made this folder; a name alone is not enough."""
     with suppress(OSError):
         status = path.lstat()
         is_private = stat.S_IMODE(status.st_mode) & 0o777 == 0o700  # setgid comes from the folder above
@@ -67,20 +69,20 @@ def _is_a_stage(path: Path) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Room:
-    """What an export may write on the box's own disk.
+    """How much an export may write on the box's own disk.
 
-    What stays there leaves the room that images need.  An object that is gone when it is sealed, in seconds, leaves as
-    much as the ballast, for the databases: a disk on which the box takes no more images need not keep a case in, too.
+    Files that stay must leave the space that images need.  A temporary object, gone in seconds, must only leave as much
+    as the ballast for the databases, so a case can still be exported when the disk is too full for new images.
     """
 
     state: StateDir
     kept_mb: int
     shares: int
-    """In how many places there each object is written."""
+    """How many copies of each object are written on the box's own disk."""
 
     @classmethod
     def of(cls, state: StateDir, retention: Retention, into: Iterable[Path]) -> Self:
-        """With *into* the folders that are written to, the last for good: it may be one where no stick is mounted."""
+        """*into* are the target folders; files in the last one stay.  It may be on the box's disk: no stick mounted."""
         own, is_own = state.root.stat().st_dev, [False]
         for folder in into:
             try:

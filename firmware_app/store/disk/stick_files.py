@@ -1,4 +1,4 @@
-"""Why files of a stick did not come in: one sentence for each reason, with their number and what to do."""
+"""Why files of a stick were not accepted: a sentence for each reason, with the number of files and what to do."""
 
 from __future__ import annotations
 

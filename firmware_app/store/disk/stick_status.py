@@ -1,4 +1,4 @@
-"""How the copying from a stick stands: written by the importer, read by the viewer, one small file in ``run/``."""
+"""The progress of copying from a stick: written by the importer, read by the viewer, one small file in ``run/``."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ NAME: Final = "import"
 
 
 class StickStage(StrEnum):
-    """Where a stick is on its way."""
+    """The stage of an import."""
 
     SEARCHING = "searching"
     COPYING = "copying"
@@ -28,7 +28,7 @@ class StickStage(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class StickStatus:
-    """One import, for a person who stands before the box.  Counts are of files; no name, no UID, no path."""
+    """The status of one import, for a person at the box.  Counts are of files; no name, no UID, no path."""
 
     stage: StickStage
     since: str
@@ -55,7 +55,7 @@ class StickStatus:
 
 
 def write(state: StateDir, status: StickStatus) -> None:
-    """Say how it stands, at once and whole.  Raises `OSError`."""
+    """Write the status, whole or not at all.  Raises `OSError`."""
     path = state.run / f"{NAME}.json"
     fresh = path.with_suffix(f".{os.getpid()}.new")  # the viewer writes too, when a person has read it
     clear_away(fresh)
@@ -66,7 +66,7 @@ def write(state: StateDir, status: StickStatus) -> None:
 
 
 def read(state: StateDir) -> StickStatus | None:
-    """How it stands, or stood last; None where no stick was ever copied."""
+    """The current or last status; None where no stick was ever copied."""
     try:
         content = json.loads((state.run / f"{NAME}.json").read_text("utf-8"))
         reason = content.pop("reason")

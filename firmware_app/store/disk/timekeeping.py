@@ -1,7 +1,7 @@
-"""Where the box's memory of time lies, and who of its processes may write it.
+"""Where the box's memory of time is stored, and which processes may write it.
 
-``run/clock.json`` belongs to the clinical side.  ``exchange/clock.json`` is its copy for the uplink, which may read it
-and not change what the others believe: nobody reads the copy back.
+``run/clock.json`` belongs to the clinical side.  ``exchange/clock.json`` is a copy for the uplink.  The uplink cannot
+change the time of the other processes, because they never read the copy.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from firmware_app.store.disk.layout import StateDir
 
 FILE: Final = "clock.json"
 UPLINK: Final = "uplink"
-_COPYING: Final = ("reader", "console")  # who may enter exchange/ and does not only look
+_COPYING: Final = ("reader", "console")  # processes that may write to exchange/
 
 
 def begin(state: StateDir, process: str, *, writes: bool = True) -> clock.Clock:
-    """Have this process go by the box's time.  Without *writes* it looks, and leaves no trace of having looked."""
+    """Make this process use the box's time.  Without *writes* it only reads and leaves no trace."""
     copy = state.exchange_db.parent / FILE
     if process == UPLINK:
         return clock.use(clock.Clock(clock.ClockFile(copy), writes=False))

@@ -1,4 +1,4 @@
-"""Files of the box's identity: whole and durable under their names, or not there at all."""
+"""Writes the files of the box's identity atomically and durably."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from firmware_app.store.disk.layout import clear_away, sync_directory
 
 
 def write_whole(path: Path, data: bytes, mode: int) -> None:
-    """Durable under its name on return, if the folder is synced after; nobody ever sees half of it.
+    """Write a file atomically; durable once the folder is synced too.
 
-    The name it is written under first is never one that someone else may have put there.
+    The temporary file is always new, never an existing one.
     """
     fresh = path.with_name(f".{path.name}.new")
     clear_away(fresh)
@@ -27,10 +27,9 @@ def write_whole(path: Path, data: bytes, mode: int) -> None:
 
 
 def read_plain(path: Path, most: int, *, follow: bool = False) -> tuple[bytes, os.stat_result]:
-    """The first *most* bytes of a file, and what the system says of it.
+    """The first *most* bytes of a file, and its stat result.
 
-    What is no plain file (a folder, a pipe, a device; a link, unless *follow*) is neither waited for nor read.  Raises
-    `OSError`.
+    Raises `OSError`, also for anything but a plain file (a folder, a pipe, a device; a link, unless *follow*).
     """
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | (0 if follow else os.O_NOFOLLOW))
     try:
@@ -44,7 +43,7 @@ def read_plain(path: Path, most: int, *, follow: bool = False) -> tuple[bytes, o
 
 
 def link_whole(path: Path, target: str) -> None:
-    """A symbolic link that points there at any instant, or where it did before."""
+    """Create or replace a symbolic link atomically: it points to the old or the new target at any time."""
     fresh = path.with_name(f".{path.name}.new")
     clear_away(fresh)
     fresh.symlink_to(target)

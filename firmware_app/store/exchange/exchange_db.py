@@ -1,8 +1,8 @@
-"""exchange.db: the only way between the clinic and the outside.
+"""exchange.db: the only connection between the clinical processes and the uplink.
 
 The reader's relay puts summaries into `outgoing`, and deletes them on the hospital's signed receipt.  The uplink sends
-them, and puts what the hospital answers, unopened, into `incoming`.  Two Unix users work on it, and each can work while
-the other is down.
+them, and puts the hospital's answers, unopened, into `incoming`.  Two Unix users use it, and each can work while the
+other is down.
 """
 
 from __future__ import annotations
@@ -40,12 +40,12 @@ INTERRUPTED: Final = register(
     "uplink.interrupted", N_("The line to the hospital was interrupted. The box opens it again and loses nothing.")
 )
 MOST_INCOMING: Final = 1_000
-"""Unread messages of the hospital that are kept; whatever is more comes again, because nothing rests on one message."""
+"""The most unread messages of the hospital that are kept; others may be dropped, because the hospital repeats them."""
 
 
 @dataclass(frozen=True, slots=True)
 class Outgoing:
-    """One row on its way: a brief, or the marks of many."""
+    """One row to be sent: a brief, or the marks of several."""
 
     stream: str
     seq: int
@@ -53,14 +53,14 @@ class Outgoing:
     content: Brief | tuple[Mark, ...]
 
     def message(self, box: str) -> Summary | Digest:
-        """What *box* sends of it: the same bytes each time, in either form of the line."""
+        """The message that *box* sends for it; the same bytes each time, in either form."""
         origin = Origin(box, self.stream, self.seq, self.boot)
         return Summary(origin, self.content) if isinstance(self.content, Brief) else Digest(origin, self.content)
 
 
 @dataclass(frozen=True, slots=True)
 class Counters:
-    """How far the numbers of a stream have come; they never go back while the stream is the same."""
+    """The highest numbers used in a stream; they never decrease within a stream."""
 
     stream: str
     highest: int
@@ -69,14 +69,14 @@ class Counters:
 
 @dataclass(frozen=True, slots=True)
 class Health:
-    """What the hospital may know of the box beside its counters."""
+    """What the hospital may know about the box in addition to its counters."""
 
     faults: tuple[str, ...] = ()
     packs: tuple[PackBrief, ...] = ()
 
     @classmethod
     def of(cls, faults: Iterable[str], packs: Iterable[tuple[str, str]]) -> Health:
-        """What of these codes and of these names and versions has the closed form, and as many as there is room for."""
+        """The codes and the (name, version) pairs that have the permitted form, up to the maximum number."""
         briefs = [PackBrief(name, version) for name, version in packs if PackBrief.takes(pack=name, version=version)]
         codes = [code for code in faults if Presence.takes(faults=(code,))]
         return cls(tuple(codes[:MOST_FAULTS]), tuple(briefs[:MOST_PACKS]))
@@ -84,7 +84,7 @@ class Health:
 
 @dataclass(frozen=True, slots=True)
 class Incoming:
-    """What the hospital said, as it came."""
+    """A message of the hospital, as received."""
 
     id: int
     kind: Kind
@@ -93,7 +93,7 @@ class Incoming:
 
 @dataclass(frozen=True, slots=True)
 class LineState:
-    """How the line is, for whoever asks."""
+    """The state of the connection to the hospital."""
 
     stream: str
     reason: Reason | None
@@ -113,7 +113,7 @@ class Exchange:
         self.database = Database(path)
 
     def create(self) -> None:
-        """Make the file, and with it a new stream: the supervisor's task, or that of whoever runs alone."""
+        """Make the file with a new stream; called by the supervisor, or by a command that runs alone."""
         folder = resources.files(__package__)
         self.database.create([folder.joinpath(name).read_text("utf-8") for name in _STEPS])
         self.database.connection.execute(
@@ -135,7 +135,7 @@ class Exchange:
         return Counters(row["stream"], row["highest"], row["session"])
 
     def begin_stream(self) -> None:
-        """Everything anew, all numbers from 1: what lies here was not, or not only, put here by us."""
+        """Begin a new stream, numbered from 1, and delete all rows: they may not be this box's own."""
         with self.database.transaction() as connection:
             connection.execute("DELETE FROM outgoing")
             connection.execute("DELETE FROM sqlite_sequence WHERE name = 'outgoing'")
@@ -146,12 +146,12 @@ class Exchange:
         return {row[0] for row in self.database.connection.execute("SELECT seq FROM outgoing")}
 
     def take_in(self, briefs: Iterable[Brief]) -> list[Outgoing]:
-        """Put these on their way, durably, each under a new number; returns the rows."""
+        """Add rows for *briefs*, durably, each with a new number; returns the rows."""
         with self.database.transaction():
             return [self._insert(brief.priority is Priority.URGENT, brief) for brief in briefs]
 
     def merge(self, seqs: Collection[int], marks: tuple[Mark, ...]) -> Outgoing:
-        """One row of *marks* in the place of these."""
+        """Replace the rows *seqs* by one row of *marks*."""
         with self.database.transaction():
             self._delete(seqs)
             return self._insert(False, marks)
@@ -167,7 +167,7 @@ class Exchange:
         return Outgoing(stream, seq, boot, content)
 
     def settle(self, seqs: Collection[int]) -> None:
-        """These rows have nothing to do here any more."""
+        """Delete these rows: they are settled."""
         with self.database.transaction():
             self._delete(seqs)
 
@@ -175,7 +175,7 @@ class Exchange:
         self.database.connection.executemany("DELETE FROM outgoing WHERE seq = ?", [(seq,) for seq in seqs])
 
     def used_bytes(self) -> int:
-        """What the rows take on the disk."""
+        """The bytes that the rows take on the disk."""
         row = self.database.connection.execute(
             "SELECT (page_count - freelist_count) * page_size"
             " FROM pragma_page_count, pragma_freelist_count, pragma_page_size"
@@ -183,23 +183,23 @@ class Exchange:
         return int(row[0])
 
     def incoming(self, limit: int = 100) -> list[Incoming]:
-        """What the hospital said, oldest first."""
+        """The hospital's messages, oldest first."""
         rows = self.database.connection.execute("SELECT id, kind, body FROM incoming ORDER BY id LIMIT ?", (limit,))
         return [Incoming(row["id"], Kind(row["kind"]), row["body"]) for row in rows]
 
     def finish(self, received: Sequence[Incoming]) -> None:
-        """These were acted on, or are worth nothing."""
+        """Delete these messages: they were processed or are invalid."""
         with self.database.transaction() as connection:
             connection.executemany("DELETE FROM incoming WHERE id = ?", [(one.id,) for one in received])
 
     def keep_keys(self, hospital: str, serial: int, signed: bytes) -> None:
-        """Put the newest keys message of *hospital* here, in the place of what there was: the relay decides."""
+        """Store the newest keys message of *hospital* in place of the old one; the relay has checked it."""
         self.database.connection.execute(
             "INSERT OR REPLACE INTO hospital_keys VALUES (1, ?, ?, ?)", (hospital, serial, signed)
         )
 
     def note(self, *, unread: int | None, audit_head: str | None = None, health: Health | None = None) -> None:
-        """What the uplink cannot see for itself and the hospital may know; written only when it changed."""
+        """Store facts for the hospital that the uplink cannot see itself; written only when they have changed."""
         values: list[object] = [unread, audit_head]
         if health is not None:
             content = {"faults": health.faults, "packs": [pack.to_object() for pack in health.packs]}
@@ -218,7 +218,7 @@ class Exchange:
         return int(row[0])
 
     def due(self, limit: int, under_way: Collection[int] = (), *, urgent_only: bool = False) -> list[Outgoing]:
-        """The next rows to send that are not *under_way*: urgent first, then as they came."""
+        """The next rows to send that are not *under_way*: urgent ones first, then in order of arrival."""
         rows = self.database.connection.execute(
             "SELECT (SELECT stream FROM line) AS stream, seq, boot, form, body FROM outgoing"
             " WHERE state = 'waiting' AND urgent >= ? ORDER BY urgent DESC, seq LIMIT ?",
@@ -228,28 +228,28 @@ class Exchange:
         return [Outgoing(row["stream"], row["seq"], row["boot"], _content(row["form"], row["body"])) for row in chosen]
 
     def still_waiting(self, seqs: Collection[int]) -> set[int]:
-        """Which of these rows neither left nor were quarantined."""
+        """Which of these rows were neither deleted nor quarantined."""
         rows = self.database.connection.execute(
             f"SELECT seq FROM outgoing WHERE state = 'waiting' AND seq IN ({', '.join('?' * len(seqs))})", list(seqs)
         )
         return {row[0] for row in rows}
 
     def quarantine(self, seq: int, reason: Reason) -> None:
-        """Set one row aside with the reason, so that the next ones flow."""
+        """Set one row aside with the reason, so that it does not block the next ones."""
         self.database.connection.execute(
             "UPDATE outgoing SET state = 'quarantined', code = ?, details = ? WHERE seq = ?",
             (reason.code, json.dumps(dict(reason.details)), seq),
         )
 
     def release(self, code: str) -> int:
-        """Try again what was quarantined for the reason *code*; returns how many rows."""
+        """Release the rows that were quarantined for the reason *code*; returns how many."""
         return self.database.connection.execute(
             "UPDATE outgoing SET state = 'waiting', code = NULL, details = NULL"
             " WHERE state = 'quarantined' AND code = ?", (code,)
         ).rowcount  # fmt: skip
 
     def receive(self, kind: Kind, body: bytes) -> None:
-        """Keep what the hospital said, durably; beyond `MOST_INCOMING` it is let go."""
+        """Store a message of the hospital, durably; beyond `MOST_INCOMING` it is dropped."""
         self.database.connection.execute(
             "INSERT INTO incoming (kind, body) SELECT ?, ? WHERE (SELECT COUNT(*) FROM incoming) < ?",
             (kind.value, body, MOST_INCOMING),
@@ -263,7 +263,7 @@ class Exchange:
         return bytes(row[0]) if row else None
 
     def tell(self, reason: Reason | LanternError) -> None:
-        """How the line is now; written only when it changed."""
+        """Store the state of the connection; written only when it has changed."""
         if isinstance(reason, LanternError):
             reason = Reason.of(reason)
         connection = self.database.connection
@@ -275,7 +275,7 @@ class Exchange:
     # --- questions -----------------------------------------------------------------------------------------------
 
     def line(self) -> LineState:
-        """How the line is."""
+        """The state of the connection."""
         row = self.database.connection.execute("SELECT * FROM line").fetchone()
         outgoing, urgent, quarantined = self.database.connection.execute(
             "SELECT COUNT(*), COALESCE(SUM(urgent), 0), COALESCE(SUM(state = 'quarantined'), 0) FROM outgoing"

@@ -1,7 +1,7 @@
 """What clinical.db remembers of exchange.db: its stream, the highest number given out, and the hospital's newest key.
 
-exchange.db may be lost, restored from an old copy, or written by whoever took over the uplink.  If it does not agree
-with this row, a new stream begins, and everything that has no receipt is sent again.
+exchange.db may be lost, restored from an old copy, or written by an attacker who controls the uplink.  If it does not
+match this row, a new stream begins, and everything without a receipt is sent again.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ class KnownStream:
     database: Database
 
     def agrees(self, counters: Counters) -> bool:
-        """Whether *found* in exchange.db is the stream that is known here, has not gone back and has numbers left."""
+        """Whether *counters* of exchange.db are of the known stream, have not decreased and have numbers left."""
         row = self.database.connection.execute("SELECT stream, highest, session FROM line_memory").fetchone()
         return (
             row is not None
@@ -36,7 +36,7 @@ class KnownStream:
         return row["stream"] if row else None
 
     def begin(self, counters: Counters) -> None:
-        """Inside the caller's transaction: this is the stream from now on."""
+        """Use this stream from now on; inside the caller's transaction."""
         self.database.connection.execute(
             "INSERT INTO line_memory (id, stream, highest, session) VALUES (1, ?, ?, ?) ON CONFLICT (id) DO UPDATE"
             " SET stream = excluded.stream, highest = excluded.highest, session = excluded.session",
@@ -44,12 +44,12 @@ class KnownStream:
         )
 
     def gave(self, rows: Collection[Outgoing]) -> None:
-        """Inside the caller's transaction: these numbers were given out."""
+        """Record that these numbers were used; inside the caller's transaction."""
         highest = max(row.seq for row in rows)
         self.database.connection.execute("UPDATE line_memory SET highest = MAX(highest, ?)", (highest,))
 
     def connected(self, session: int) -> None:
-        """The uplink has come to this connection; written only when it changed."""
+        """Record the number of the uplink's latest connection; written only when it has changed."""
         connection = self.database.connection
         if connection.execute("SELECT session FROM line_memory").fetchone()[0] < session:
             connection.execute("UPDATE line_memory SET session = ?", (session,))

@@ -29,7 +29,7 @@ from firmware_app.store.sqlite.database import Database
 
 _VERSION: Final = re.compile(r"\d{1,4}\.\d{1,4}\.\d{1,4}", re.ASCII)
 _MOST_FINDINGS: Final = 32
-_BRIEF_BYTES: Final = Version.SECOND.most_bytes - 220  # what `Origin` takes at most
+_BRIEF_BYTES: Final = Version.SECOND.most_bytes - 220  # 220: the most that `Origin` takes
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +56,7 @@ class Outbox:
         return [fitted(Brief.from_object(json.loads(row[0]))) for row in rows]
 
     def handed_on(self, rows: Collection[tuple[Brief | Mark, int, str]]) -> None:
-        """Inside the caller's transaction: exchange.db has each of these in the message of this number and hash."""
+        """Record the message number and hash of each row in exchange.db; inside the caller's transaction."""
         self.database.connection.executemany(
             "UPDATE outbox SET relayed = 1, seq = ?, hash = ? WHERE case_reference = ? AND revision = ?",
             [(seq, hashed, one.case, one.revision) for one, seq, hashed in rows],
@@ -93,7 +93,7 @@ class Outbox:
         return {row[0] for row in rows}
 
     def mergeable(self, limit: int) -> list[tuple[int, Mark]]:
-        """The oldest messages that hold one case each and are not urgent: their numbers, and what would be left."""
+        """The oldest messages with one case each that are not urgent: their numbers, and the marks to replace them."""
         rows = self.database.connection.execute(
             "SELECT seq, body FROM outbox WHERE seq IS NOT NULL AND urgent = 0 GROUP BY seq HAVING COUNT(*) = 1"
             " ORDER BY seq LIMIT ?", (limit,),
@@ -107,15 +107,17 @@ class Outbox:
 
 
 def fitted(brief: Brief) -> Brief:
-    """*brief* with as many of its findings, the likeliest first, as an envelope of form 2 always holds."""
+    """*brief* with as many findings, the most probable first, as always fit into an envelope of form 2."""
     while brief.findings and len(brief.encode()) > _BRIEF_BYTES:
         brief = replace(brief, findings=brief.findings[:-1])
     return brief
 
 
 def brief_of(case: Case, taken: clock.Stamp) -> Brief:
-    """All that the hospital may know of *case*.  Never raises for a case of this box: whatever does not fit its closed
-    form is shortened or becomes "other"."""
+    """All that the hospital may know about *case*.
+
+    Never raises for a case of this box: values outside the permitted form are shortened or become "other".
+    """
     read = [reading for reading in case.readings if reading.status is ReadingStatus.READ]
     pack = read[0].pack if read else None
     reasons = [reading.reason for reading in case.readings if reading.reason and not read]

@@ -1,9 +1,9 @@
 """The time, learned from the hospital's signed receipts.
 
-A receipt says when it was signed, not how long it lay with the broker.  But it cannot have been signed before the
-numbers in it were given out, and those seconds are counted here by a counter that nobody can set.  So a receipt for
-what was sent s seconds ago is at most s seconds old.  If s is small, its time is now (Cristian 1989, "Probabilistic
-clock synchronization").
+A receipt says when it was signed, but not how long it was delayed at the broker.  It cannot have been signed before the
+numbers in it were given out, and the seconds since then are counted here by a counter that cannot be set.  So a receipt
+for a message sent s seconds ago is at most s seconds old.  If s is small, the receipt gives the current time (Cristian
+1989, "Probabilistic clock synchronization").
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ _MOST_KEPT: Final = 4096
 
 
 class ReceiptTime:
-    """What one relay learns.  The numbers it has given out are kept here and nowhere else: whoever carries the messages
-    can hold a receipt back or bring it twice, and must not be able to set the clock by it."""
+    """What one relay learns about the time.  The numbers it has given out are kept only here, in memory: someone who
+    carries the messages can delay or repeat a receipt, but must not be able to set the clock with it."""
 
     def __init__(self, dated: float = 0.0) -> None:
         """*dated*: when the box's certificate begins, in Unix seconds; 0 where it has none."""
@@ -35,7 +35,7 @@ class ReceiptTime:
         self._highest = 0
 
     def handed_on(self, seqs: Iterable[int]) -> None:
-        """These numbers are given out now.  One that had been given out before may have its receipt already."""
+        """These numbers are given out now.  A number given out before may already have its receipt, and is ignored."""
         now = clock.elapsed()
         for seq in seqs:
             if seq > self._highest:
@@ -44,12 +44,12 @@ class ReceiptTime:
             del self._given[next(iter(self._given))]
 
     def signed(self, at: int) -> None:
-        """The hospital has signed this moment: by its clock it has passed."""
+        """The hospital has signed a message at *at*: by its clock this moment has passed."""
         clock.here().passed(float(at), dated=self._dated)
 
     def answered(self, at: int, taken: Iterable[int]) -> None:
-        """A receipt for these numbers of this box's own stream, signed at *at*: the clock goes by it, if it cannot be
-        old."""
+        """A receipt for these numbers of this box's own stream, signed at *at*; the clock is set by it if it is
+        certainly fresh."""
         given = [self._given.pop(seq) for seq in taken if seq in self._given]
         if not given:
             return
@@ -59,7 +59,7 @@ class ReceiptTime:
         before = clock.here().standing()
         if before.source in (TimeSource.HOSPITAL, TimeSource.HOSPITAL_ALONE) and before.learned is not None:
             shown, since = before.stamp.at.timestamp(), before.stamp.at - before.learned
-            if at <= shown <= at + age and since < _AGAIN:  # it goes right, and was told so lately
+            if at <= shown <= at + age and since < _AGAIN:  # the clock is right and was confirmed recently
                 return
         try:
             after = clock.here().learn(at + age / 2, TimeSource.HOSPITAL, dated=self._dated)
