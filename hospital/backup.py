@@ -1,7 +1,7 @@
-"""One file with everything a hospital needs to go on, made while it serves: keys, certificates, boxes, the inbox.
+"""The hospital's backup: one file with keys, certificates, boxes and the inbox, made while `serve` runs.
 
-The sealing key is not in it: an old one is destroyed by design and must not live on in a copy.  A restored hospital
-makes a fresh one with a higher number, because a box takes only that: it counts the ten minutes since 2026.
+The sealing key is not in it: old sealing keys are destroyed by design and must not survive in a copy.  A restored
+hospital makes a new one. Boxes accept only a higher number, so the number counts the ten minutes since 2026.
 """
 
 from __future__ import annotations
@@ -108,8 +108,8 @@ def _member(name: str, size: int) -> tarfile.TarInfo:
 def restore(house: House, file: Path) -> Restored:
     """Put the backup *file* into the folder of *house*, which holds no hospital, and make it usable.
 
-    `hospital.json` comes last: a restore that was killed can be repeated.
-    Raises `CopyUnusable`, `RestoreOccupied`, `ClockBehindBackup` or `HospitalServing`.
+    `hospital.json` is written last, so a restore that was killed can be repeated. Raises `CopyUnusable`,
+    `RestoreOccupied`, `ClockBehindBackup` or `HospitalServing`.
     """
     if house.bundle_file.exists():
         raise RestoreOccupied(path=str(house.root))
@@ -134,7 +134,7 @@ def restore(house: House, file: Path) -> Restored:
 
 
 def restored_in_place(house: House) -> Restored:
-    """Make a folder usable that was itself put back from a copy of it.  Raises `KeysMissing` or `HospitalServing`."""
+    """Make a folder usable that was itself restored from a plain copy.  Raises `KeysMissing` or `HospitalServing`."""
     with house.serving():
         return _make_usable(house, house.bundle(), None)
 

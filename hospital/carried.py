@@ -1,6 +1,6 @@
-"""A case that a clinic sent on a stick, sealed: opened, proved, and only then given its name in a folder.
+"""A sealed case that a clinic sent on a stick: opened, verified, and only then moved to its final name.
 
-Nothing is written before the box's signature holds, and nothing gets a name unless all of it was what the box signed.
+Nothing is written before the box's signature is verified, and the folder gets its name only after all contents are.
 """
 
 from __future__ import annotations
@@ -36,8 +36,8 @@ class Case:
 def open_case(house: House, file: Path, out: Path) -> Case:
     """Open the sealed *file* into a new folder in *out*, called after the box and the case; *out* itself is made too.
 
-    Raises what `Opened` raises, `BundleInvalid`, `CarriedThere`, `CarriedUnkept` or `KeysMissing`; then *out* is as it
-    was, as far as its disk still obeys.
+    Raises what `Opened` raises, `BundleInvalid`, `CarriedThere`, `CarriedUnkept` or `KeysMissing`; then *out* is
+    unchanged, as far as its disk still works.
     """
     keys = keyring.load(house.keys)
     inbox = house.open_inbox()
@@ -77,8 +77,8 @@ def _name(fresh: Path, final: Path) -> None:
 def _unpacked(content: Opened, fresh: Path) -> Iterator[tuple[str, str]]:
     """Each file of the archive *content*, written into *fresh*: the case and the name it stands under.
 
-    A box writes plain heads only.  The other ones of tar, which give names and sizes of any length and may stand in
-    each other without end, are not followed: what a box that was taken over has sealed holds its signature too.
+    A box writes plain tar headers only. Extended headers can hold names and sizes of any length and can be nested
+    without end, so they are refused: a compromised box can sign such an archive too.
     """
     written: set[str] = set()
     while any(head := b"".join(_exactly(content, tarfile.BLOCKSIZE))):
@@ -112,7 +112,7 @@ def _exactly(content: Opened, size: int) -> Iterator[bytes]:
 
 @contextmanager
 def _fresh(out: Path) -> Iterator[Path]:
-    """A new folder in *out* that is gone at the end, unless it has another name by then."""
+    """A new folder in *out*, removed at the end unless it was renamed."""
     path = out / f".lantern-open-{secrets.token_hex(4)}"
     try:
         out.mkdir(mode=0o700, exist_ok=True)

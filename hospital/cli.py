@@ -1,7 +1,6 @@
 """The `lantern-hospital` command: parses, calls, prints.  Results go to stdout, logs to stderr.
 
-Exit status: 0 done, 1 failed with a sentence, 2 wrong usage, 130 Ctrl-C, 141 whoever was to read what is printed has
-gone.
+Exit status: 0 done, 1 failed with a sentence, 2 wrong usage, 130 Ctrl-C, 141 the reader of stdout has closed the pipe.
 """
 
 from __future__ import annotations
@@ -141,7 +140,7 @@ def _prepare(options: argparse.Namespace, house: House) -> int:
 
 
 def _enrolling(options: argparse.Namespace) -> str:
-    """What is typed here when a box has its keys."""
+    """The command that enrols a box once it has its keys."""
     where = ["--dir", str(options.dir.absolute())] if options.dir else []
     return shlex.join(["lantern-hospital", "enrol", "box.json", *where])
 

@@ -38,7 +38,7 @@ from hospital.line import broker
 
 @dataclass(frozen=True, slots=True)
 class House:
-    """Paths below one folder, and what is done once with them."""
+    """Paths below one folder, and what sets the folder up."""
 
     root: Path
 
@@ -90,7 +90,7 @@ class House:
         return self.root / "boxes" / f"{box}.box.json"
 
     def open_inbox(self) -> Inbox:
-        """The inbox, made or brought up to date; one that knows no box learns them from `boxes/`.
+        """The inbox, created or migrated; an inbox without boxes reads them from `boxes/`.
 
         Raises `InboxNewer`.
         """
@@ -119,13 +119,13 @@ class House:
 
     @contextmanager
     def serving(self) -> Iterator[None]:
-        """Nobody else serves or restores this folder meanwhile; raises `HospitalServing`."""
+        """Hold the lock that allows one process to serve or restore this folder; raises `HospitalServing`."""
         file = self.root / "serve.lock"
         if not file.exists():
             keyring.write_private(file, b"")
         with file.open("rb") as lock:
             try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # the kernel lets go of it when we die
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # the kernel releases it when the process ends
             except BlockingIOError:
                 raise HospitalServing(path=str(self.root)) from None
             yield
@@ -153,7 +153,7 @@ class House:
             broker.write_acl(self.broker, self._revoked())
 
     def write_broker(self, port: int) -> None:
-        """Write the broker's files as this version has them."""
+        """Write the broker's files in this version's form."""
         broker.write(self.broker, self.tls, port, self._revoked())
 
     def _revoked(self) -> list[str]:

@@ -1,4 +1,4 @@
-"""What the hospital's operator does beside the daily commands: the broker's files, a box that is lost, the copy."""
+"""The operator's rarer commands: the broker's files, revoking a lost box, backup and restore."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def _renew(house: House) -> None:
         if revocation.renew(house.tls):
             broker.reread(house.broker)
             log.info("the list of revoked certificates was renewed")
-    except OSError as error:  # a full disk; there is half a year for the next attempt
+    except OSError as error:  # the disk is full; half a year is left for the next attempt
         log.error("the list of revoked certificates could not be renewed: %s", error)
 
 

@@ -1,7 +1,7 @@
 """Provisioning files for boxes that are not there yet: one signed file for each, and a sheet of labels.
 
-The list is a CSV as a spreadsheet writes it.  All of it is checked before the first file is written.  Asked again with
-the same list, the same codes come out, and files that still hold stay as they are: a sheet that was printed stays good.
+The list is a CSV as a spreadsheet writes it.  All of it is checked before the first file is written. The same list
+gives the same codes again, and files that are still valid are kept, so a printed sheet stays valid.
 """
 
 from __future__ import annotations
@@ -158,7 +158,7 @@ def _still_good(file: Path, wanted: Mapping[str, Any], moment: int) -> bool:
 
 
 def _secret(house: House) -> bytes:
-    """What the codes are drawn from; made once, and as secret as the signing key beside it."""
+    """The secret from which the codes are derived; made once, and as secret as the signing key beside it."""
     file = house.keys / "codes.key"
     if not house.keys.is_dir():
         raise KeysMissing(path=str(house.root))
@@ -168,7 +168,7 @@ def _secret(house: House) -> bytes:
 
 
 def _code(secret: bytes, box: str) -> str:
-    """The code of a box: the same whenever it is asked for, and 58 bits that nobody else can tell."""
+    """The code of a box: derived from the secret, always the same, 58 bits."""
     number = int.from_bytes(hmac.new(secret, b"claim\x00" + box.encode(), hashlib.sha512).digest())
     drawn = ""
     for _ in range(_CODE_CHARACTERS):
@@ -220,7 +220,7 @@ def _drawn(text: str) -> str:
 
 
 def _write(path: Path, data: bytes) -> None:
-    """Whole under its name, and for its owner only: the sheet holds the codes."""
+    """Write a file atomically, readable by its owner only: the sheet holds the codes."""
     fresh = path.with_name(f".{path.name}.new")
     keyring.write_private(fresh, data)
     os.replace(fresh, path)

@@ -1,4 +1,5 @@
-"""What a recipe's networks said of the films that each had not seen, pooled over the folds, and where that is kept."""
+"""Out-of-fold predictions: each fold's network on its held-back films, pooled over the folds, and the files that keep
+them."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -21,7 +22,7 @@ BROUGHT: Key = ("onnx", "fp32")
 
 
 def predictions_path(shop: Workshop, key: Key) -> Path:
-    """Where a file's answers over all folds are kept."""
+    """The file with one artefact's predictions over all folds."""
     return shop.work / "predictions" / f"{key[0]}.{key[1]}.npz"
 
 
@@ -35,7 +36,7 @@ def as_predictions(films: FilmSet, logits: NDArray[np.float64]) -> Predictions:
 
 
 def original_outputs(shop: Workshop, fold: Fold) -> Outputs:
-    """What a fold's network says of its held-back films, in PyTorch."""
+    """The outputs of a fold's PyTorch network on its held-back films."""
     return fitting.outputs(steps.final(shop, fold), shop.array(shop.films(fold.held)), shop.task.outputs)
 
 

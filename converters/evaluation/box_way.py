@@ -1,8 +1,8 @@
-"""A labelled film on the way that the box takes: fit for a model at all, cut, stretched, and familiar to the pack.
+"""Predict labelled films as the box does: the same checks, crop, grey stretch and familiarity limit.
 
-A DICOM file goes through :mod:`firmware_app.imaging.for_model`, with its padding, its told ultrasound region, the
-frames that the pack reads and the refusal of what can be no film.  Pictures and arrays of a data set say nothing of
-themselves, and are taken as published.
+A DICOM file goes through :mod:`firmware_app.imaging.for_model`, with its padding, its declared ultrasound region, the
+frames that the pack reads and the refusal of images that are no films. Pictures and arrays of a data set have no
+headers and are taken as published.
 """
 
 from collections.abc import Callable
@@ -40,10 +40,10 @@ def silent(_done: int, _total: int) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Said:
-    """What a pack said of films: of those that are fit for a model, in their order.
+    """A pack's outputs for the films that the box would read, in their order.
 
-    ``familiar`` (N,): whether the box would give the number, where the pack says what its films look like; ``marks``
-    where it outlines; ``unfit``: how many films no model may see.
+    ``familiar`` (N,): whether the film is within the pack's familiarity limit, where it has one; ``marks``: outlines,
+    where the pack gives them; ``unfit``: the number of films that the box would refuse.
     """
 
     predictions: Predictions
@@ -57,8 +57,8 @@ def said(
 ) -> Said:
     """Ask a loaded model file of a pack, whose manifest is ``told``, about every film.
 
-    How a film is scored, and what is marked on one that has an outline, is the task's. Raises :class:`DataUnreadable`
-    without any film that is fit, or when only some have an outline.
+    The task decides how a film is scored and how outlines are marked. Raises :class:`DataUnreadable` without any film
+    that is fit, or when only some have an outline.
     """
     task = tasks.get(manifest.task)
     kept: list[Film] = []
@@ -108,7 +108,7 @@ def tensors(film: Film, manifest: Manifest) -> NDArray[np.float32]:
 def _asked(
     session: Session, frames: NDArray[np.float32], task: Task, manifest: Manifest, familiar: Familiar | None
 ) -> tuple[float, bool, Outputs]:
-    """The logit, whether the box would tell it, and what the model file gives for the first frame."""
+    """The logit, whether the box would give a result, and the model file's output for the first frame."""
     finding = manifest.findings[0]
     logits: list[float] = []
     away: list[float] = []
@@ -125,7 +125,7 @@ def _asked(
 
 
 def _together(logits: list[float], manifest: Manifest, finding: FindingPart) -> float:
-    """One logit of those of the frames that count, as the box makes one probability of theirs."""
+    """Pool the logits of the counted frames into one, as the box pools their probabilities."""
     if len(logits) == 1:
         return logits[0]
     fit = calibration_of(finding)

@@ -1,4 +1,4 @@
-"""How good a pack is on labelled films, in one runtime and precision. Needs no PyTorch.
+"""Accuracy of a pack on labelled films, in one runtime and precision. Needs no PyTorch.
 
 The films go the way they go on the box (:mod:`converters.evaluation.box_way`): the same preprocessing, runtime module,
 pooling and
@@ -116,7 +116,7 @@ def _of(pack: Pack, path: Path, data: Path, positive: str | None, split: str | N
 
 
 def _noted(pack: Pack, lists: Path) -> None:
-    """Note the look at the test part; who may not write there is told."""
+    """Note this use of the test part; without the right to write there, a warning is printed."""
     try:
         looks.note(pack.manifest, time.strftime("%Y-%m-%d", time.gmtime()), lists)
     except OutputUnwritable as error:
@@ -133,7 +133,7 @@ def where(films: FilmSet, condition: str) -> FilmSet:
 
 
 def table(result: Evaluation) -> str:
-    """The result for a person."""
+    """The result as a table of text."""
 
     def rate(value: float | None, interval: tuple[float, float] | None) -> str:
         return "not defined" if value is None or interval is None else (
@@ -225,7 +225,7 @@ def command(options: argparse.Namespace) -> int:
 
 
 def usual_precision(pack: Pack, runtime: str) -> str:
-    """The precision that is measured unless told: INT8 where the runtime has a file of it, else the first there is."""
+    """The default precision: INT8 where the runtime has such a file, else its first."""
     return next((one for one in ("int8", "fp32", "fp16") if pack.has(runtime, one)), "fp32")
 
 

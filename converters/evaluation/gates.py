@@ -4,7 +4,7 @@ Judged on pooled out-of-fold predictions, film by film beside the original's (:m
 
 * AUC may fall by at most ``auc_loss``, its interval from resamples of whole patients;
 * sensitivity at the frozen threshold by at most ``sensitivity_loss``; with fewer than ``few_positives`` positive films
-  that is finer than a film or two, so then at most ``most_lost`` of them may be lost, whatever is won elsewhere;
+  that margin is less than one or two films, so at most ``most_lost`` of them may be lost, whatever is gained elsewhere;
 * FP32 and FP16 also match PyTorch: cell by cell on those films, in units of the map's largest cell, and in the logit
   itself on the golden cases; INT8 does not, and its golden tolerance is measured, up to a ceiling
   (:mod:`converters.golden_cases.cases`);
@@ -35,7 +35,7 @@ PARITY: Mapping[str, float] = {"fp32": 1e-4, "fp16": 5e-2}
 
 
 class GateOutcome(StrEnum):
-    """What a gate says of an artefact."""
+    """The outcome of a gate."""
 
     PASSED = "passed"
     INCONCLUSIVE = "inconclusive"  # passed, but the interval reaches beyond the margin
@@ -44,7 +44,7 @@ class GateOutcome(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class GateResult:
-    """One artefact before one gate: the measured difference, its margin, and a sentence."""
+    """The result of one gate for one artefact: the measured difference, its margin, and a sentence."""
 
     gate: str
     outcome: GateOutcome
@@ -76,7 +76,7 @@ def judged(original: Predictions, other: Predictions, threshold_logit: float, ga
 def parity(precision: str, largest: float, absolute: float | None = None) -> GateResult | None:
     """The cell-by-cell gate of FP32 and FP16 files; ``None`` for INT8, which has none.
 
-    ``largest`` is in units of the map's largest cell and is judged; ``absolute``, in logits, is told beside it.
+    ``largest`` is in units of the map's largest cell and is judged; ``absolute``, in logits, is reported beside it.
     """
     margin = PARITY.get(precision)
     if margin is None:
@@ -90,7 +90,7 @@ def parity(precision: str, largest: float, absolute: float | None = None) -> Gat
 def golden_parity(precision: str, apart: float, cells: float, of: str = "logit") -> GateResult | None:
     """The gate of FP32 and FP16 files on the golden cases, as it is: ``apart``, the largest difference of the answers.
 
-    ``cells``, that of the maps' cells, is told beside it.
+    ``cells``, the largest difference of the maps' cells, is reported beside it.
     """
     margin = PARITY.get(precision)
     if margin is None:
@@ -137,7 +137,7 @@ def worst(verdicts: Sequence[GateResult]) -> GateOutcome:
 
 
 def gravest(given: Collection[GateOutcome]) -> GateOutcome:
-    """The worst of some outcomes; of none it is refused, since nothing was shown."""
+    """The worst of some outcomes; without any it is refused, because nothing was proved."""
     return next(
         one for one in (GateOutcome.REFUSED, GateOutcome.INCONCLUSIVE, GateOutcome.PASSED) if one in given or not given
     )
@@ -154,7 +154,8 @@ def _auc(original: Predictions, other: Predictions, gate: Gate) -> GateResult:
 
 
 def sensitivity(original: Predictions, other: Predictions, threshold: float, gate: Gate) -> GateResult:
-    """Whom the other calls positive of the positive films at the frozen ``threshold``, a logit."""
+    """The gate of sensitivity: which positive films the other file calls positive at the frozen ``threshold`` (a
+    logit)."""
     before, after = original.logits >= threshold, other.logits >= threshold
     measured = paired.sensitivity(original.labels, before, after, original.patients)
     lost, won = paired.lost_and_won(original.labels, before, after)
@@ -170,6 +171,6 @@ def sensitivity(original: Predictions, other: Predictions, threshold: float, gat
 
 
 def _outcome(value: float, low: float, margin: float) -> GateOutcome:
-    if not value >= margin:  # no number is no proof
+    if not value >= margin:  # without a number nothing is proved
         return GateOutcome.REFUSED
     return GateOutcome.PASSED if low >= margin else GateOutcome.INCONCLUSIVE

@@ -1,4 +1,4 @@
-"""What the gates compare: the original's answers on films that it had not seen, and another file's beside them."""
+"""What the gates compare: the original's out-of-fold predictions, and another file's on the same films."""
 
 from dataclasses import dataclass, replace
 from typing import Any
@@ -15,7 +15,7 @@ from converters.tasks.interface import Answers, Task
 
 @dataclass(frozen=True, slots=True)
 class Judging:
-    """The original's answers, and what every other file is held against."""
+    """The original's predictions, with which every other file is compared."""
 
     task: Task
     original: Predictions
@@ -27,10 +27,10 @@ class Judging:
     """(N, …) right answers, where the task judges more than the films' scores."""
 
     def predictions(self, answers: Answers) -> Predictions:
-        """Another file's answers on the same films, as scores."""
+        """Another file's predictions on the same films."""
         return replace(self.original, logits=np.asarray(self.task.scores(answers), dtype=np.float64))
 
     def verdicts(self, answers: Answers) -> list[GateResult]:
-        """Another file before the gates of AUC, of sensitivity, and those of its task."""
+        """Results of another file at the gates of AUC and sensitivity, and at those of its task."""
         general = gates.judged(self.original, self.predictions(answers), self.threshold, self.gate)
         return [*general, *self.task.verdicts(self, answers)]

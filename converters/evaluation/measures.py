@@ -1,4 +1,4 @@
-"""The numbers of one set of predictions: everything a card, a gate or a report says is computed here, from values only.
+"""The measures of one set of predictions; every number of a card, gate or report is computed here, from values only.
 
 Sensitivity and specificity are at the pack's own frozen threshold; nothing is fitted.  Intervals are 95 %, whole
 patients resampled (rates: :func:`converters.statistics.intervals.rate_interval`).
@@ -58,7 +58,7 @@ class FixedSpecificity:
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """One row of a card and what belongs to it. Fractions; ``None`` where a number does not apply."""
+    """One row of a card, with its details. Fractions; ``None`` where a number does not apply."""
 
     pack: str
     runtime: str
@@ -130,7 +130,7 @@ def plain(value: Any) -> Any:
 
 
 def calibration_of(spec: FindingPart) -> Calibration:
-    """The finding's own; of a task whose scores are log odds as they are, the one that changes nothing."""
+    """The finding's calibration; the identity for a task whose scores are log odds already."""
     own = getattr(spec, "calibration", None)
     return own if isinstance(own, Calibration) else Calibration(kind="platt", slope=1.0, intercept=0.0)
 
@@ -149,13 +149,14 @@ def threshold_logit(spec: FindingPart) -> float:
 
 @dataclass(frozen=True, slots=True)
 class Prevalence:
-    """How common the finding is where the pack's probabilities were calibrated, and at the clinic, where told."""
+    """Prevalence of the finding in the calibration films, and at the clinic, where it is set."""
 
     calibrated: float | None = None
     clinic: float | None = None
 
     def shift(self, labels: NDArray[np.int64]) -> float:
-        """What a calibrated log odds moves by at the clinic; the films' own prevalence where none is told before."""
+        """The shift of calibrated log odds for the clinic's prevalence; from the films' own prevalence where none was
+        recorded."""
         return 0.0 if self.clinic is None else odds(self.clinic) - odds(self.calibrated or float(labels.mean()))
 
 
@@ -209,7 +210,7 @@ def rates_at(
 def of_familiar(
     predictions: Predictions, scores: NDArray[np.float64], threshold: float, familiar: NDArray[np.bool_]
 ) -> dict[str, Any]:
-    """The share of films that get a number on the box, and what it is worth on them."""
+    """The share of films that get a result on the box, and the accuracy on them."""
     labels, own = predictions.labels[familiar], scores[familiar]
     patients = [patient for patient, inside in zip(predictions.patients, familiar, strict=True) if inside]
     numbers = {
@@ -244,8 +245,7 @@ def at_specificity(
 def subgroups(predictions: Predictions, scores: NDArray[np.float64], threshold: float) -> tuple[Subgroup, ...]:
     """A row for every value of every trait, the weakest first.
 
-    Weakest is where even the upper ends of both rates' intervals leave least to hope for; a lower end would only name
-    the smallest group.
+    The weakest group has the lowest upper ends of both rates' intervals; lower ends would only name the smallest group.
     """
     groups: list[Subgroup] = []
     for trait, value in sorted({pair for traits in predictions.traits for pair in traits.items()}):
@@ -272,7 +272,8 @@ def _hope(one: Subgroup) -> float:
 
 
 def against(original: Predictions, other: Predictions, spec: FindingPart, gate: Gate | None = None) -> dict[str, Any]:
-    """``other`` beside the original on the same films: paired differences with intervals, and the gates' words.
+    """``other`` compared with the original on the same films: paired differences with intervals, and the gates'
+    sentences.
 
     Raises :class:`DataUnreadable` when the films differ, or when a class has fewer than two films.
     """

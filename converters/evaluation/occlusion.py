@@ -1,4 +1,4 @@
-"""Does the activation map point at what decides?  Parts of a film are covered, and the logit is asked again.
+"""Does the activation map show what decides? Parts of a film are covered, and the change of the logit is measured.
 
 Slow, model-agnostic, never on the box: *occlusion* slides a grey patch over the film and notes how far the logit falls
 (Zeiler & Fergus 2014); *LIME* covers random sets of segments and fits a weighted ridge regression to the logits
@@ -109,7 +109,7 @@ class Model:
 def compared(model: Model, films: Sequence[Film], samples: int = SAMPLES) -> dict[str, Any]:
     """Rank correlation of the activation map with occlusion and with LIME over ``films``, by the method's name.
 
-    A film whose map is flat counts for nothing.  Median with the 5th and 95th percentile.
+    A film with a flat map is left out.  Median with the 5th and 95th percentile.
     """
     correlations: dict[str, list[float]] = {"occlusion": [], "lime": []}
     for film in films:
@@ -126,8 +126,8 @@ def compared(model: Model, films: Sequence[Film], samples: int = SAMPLES) -> dic
 def example(model: Model, frame: NDArray[np.float32]) -> dict[str, Any]:
     """One film as the model sees it (PNG, base64) with its three maps, for the report.
 
-    ``frame`` is (H, W) greys.  Give it images of nobody only, such as those of :mod:`converters.golden_cases.phantom`:
-    the report holds them.
+    ``frame`` is (H, W) greys.  Give it only images of no patient, such as those of
+    :mod:`converters.golden_cases.phantom`: they are kept in the report.
     """
     seen = to_model_input(frame, model.spec)
     picture = io.BytesIO()

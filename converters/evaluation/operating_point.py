@@ -1,6 +1,6 @@
-"""The step ``calibrate``: from the trained networks' own answers to the pack's frozen numbers: calibration, threshold.
+"""The step ``calibrate``: from the trained networks' predictions to the pack's frozen calibration and threshold.
 
-All judge films that the judged network has not seen: each fold's network its own held-back films, pooled.
+Only out-of-fold predictions are used: each fold's network on its held-back films, pooled.
 """
 
 from typing import Any
@@ -17,7 +17,7 @@ from firmware_app.tasks.interface import FindingPart
 
 
 def words_of(shop: Workshop) -> PackWords:
-    """What people say of the pack."""
+    """The texts that people wrote for the pack."""
     words = load_words(shop.near / shop.recipe.describe)
     if (words.drawn_as == "volume") != (shop.spec.depth is not None):
         raise RecipeInvalid(shop.recipe.describe, 'drawn_as: "volume" is for volumes, and for them alone')
@@ -25,7 +25,7 @@ def words_of(shop: Workshop) -> PackWords:
 
 
 def calibrate_step(shop: Workshop) -> dict[str, Any]:
-    """The trained networks' answers, kept, and what the task freezes from them."""
+    """Keep the trained networks' predictions, and what the task freezes from them."""
     recipe, task = shop.recipe, shop.task
     mark = shop.ledger.fingerprint(steps.tables(recipe, "cost", "operating_point", "gate"), shop.learnt, shop.digest)
     if (known := shop.ledger.results("calibrate", mark)) is not None:

@@ -1,4 +1,4 @@
-"""What a card says beside its tables, the same on every card: how its numbers came about and how to read them."""
+"""The fixed texts of every card: how its numbers were measured and how to read them."""
 
 NOT_DIAGNOSTIC = (
     "Not for diagnostic use without a doctor. This card is written by `lantern-convert card` from `manifest.json`."

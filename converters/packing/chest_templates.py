@@ -1,11 +1,11 @@
-"""Learn what a frontal chest film looks like in 16 × 16 pixels: how one lies, what one lacks that is cut off.
+"""Learn templates of frontal chest films at 16 × 16 pixels: for their orientation, and for films that are cut off.
 
     python -m converters.packing.chest_templates --data FOLDER
 
 FOLDER holds `chest-xray/kermany224_train` (children, CC BY 4.0) and `chest-xray-nih` (adults, free use with
-attribution).  Half of the patients, by a checksum of their number, are learnt from; ``python -m bench.quality`` asks
-about the others.  Writes `firmware_app/imaging/quality/chest.npz`: a few hundred weights and two average films, from
-which no person can be told.
+attribution).  Half of the patients, by a checksum of their number, are learnt from; ``python -m bench.quality``
+measures on the others.  Writes `firmware_app/imaging/quality/chest.npz`: a few hundred weights and two average films,
+which identify nobody.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ def sets(data: Path) -> tuple[Sequence[Film], Sequence[Film]]:
 
 
 def is_learnt_from(patient: str) -> bool:
-    """One half of all patients, for ever the same."""
+    """Whether a patient is in the half to learn from; always the same half."""
     return zlib.crc32(patient.encode()) % 2 == 0
 
 

@@ -1,4 +1,4 @@
-"""What a pack's manifest says, from what the steps noted: everything but golden cases and measurements."""
+"""The manifest of a pack, from the results of the steps: everything but golden cases and measurements."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -48,7 +48,7 @@ def described(shop: Workshop, folder: Path) -> Manifest:
 
 
 def described_file(source: Path, key: Key, folder: Path) -> Artefact:
-    """Copy a model file, and what stands beside it, into ``folder``; returns its entry."""
+    """Copy a model file and its companion files into ``folder``; returns its entry."""
     for path in artefacts.files_of(source):
         copyfile(path, folder / path.name)
     path = folder / source.name

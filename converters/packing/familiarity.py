@@ -1,10 +1,10 @@
 """What the training films look like to a network: the model of their features, and the limit of each model file.
 
 The model (:mod:`firmware_app.tasks.typicality`) is fitted to the features that all files give for the films which the
-network learnt from: what rounding moves is part of the spread then, and not taken for strangeness.  The limit is set
-for each file that ships: the distance that a share :data:`PASSES` of the films stays below, each judged by a model
-fitted without its part of the films, and wider by what films lie farther that the network has not learnt from.  Where
-the recipe says so each film counts twice, as it is and as another clinic's machine might give it
+network learnt from: so the effect of rounding is part of the spread and does not make a film look unfamiliar.  The
+limit is set for each file that ships: the distance below which a share :data:`PASSES` of the films lies, each judged by
+a model fitted without its part; then widened, because films that the network has not learnt from lie farther away.
+Where the recipe says so each film counts twice, as it is and as another clinic's machine might give it
 (:mod:`converters.data.clinics`).  Needs no PyTorch.
 """
 

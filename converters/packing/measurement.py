@@ -29,7 +29,8 @@ SHIPPED = "models"
 
 
 def evaluate_command(shop: Workshop, split: str, key: Key) -> str:
-    """What prints a row of the test part: of our own packs from the repository's root, else from the recipe's folder.
+    """The command that prints a row of the test part: of our own packs from the repository's root, else from the
+    recipe's folder.
 
     ``DATA`` and ``OUT`` are what ``run`` was given.
     """
@@ -40,14 +41,14 @@ def evaluate_command(shop: Workshop, split: str, key: Key) -> str:
 
 
 def run_command(shop: Workshop) -> str:
-    """What makes the pack anew, and with it the rows that no other command prints."""
+    """The command that makes the pack again, and with it the rows that no other command prints."""
     return BY_RUN.format(recipe=f"converters/recipes/{_file(shop)}" if splits.is_ours(shop.near) else _file(shop))
 
 
 def measure(shop: Workshop, pack: Pack) -> list[Measured]:
     """The test part, once per file, and the float file once per value of each trait that films have.
 
-    That it is looked at is for the caller to note (:func:`looked_at`).
+    The caller notes this use of the test part (:func:`looked_at`).
 
     The held-back films come last, for comparison: they chose the threshold, so it flatters there.
     """
@@ -85,7 +86,7 @@ def unseen(shop: Workshop, pack: Pack) -> Iterable[Measured]:
 
 
 def looked_at(shop: Workshop, pack: Pack) -> TestPart:
-    """Note the look at the test part, and say how many there were."""
+    """Note this use of the test part; returns how many there were."""
     lists = splits.lists_of(shop.near)
     times = looks.note(pack.manifest, time.strftime("%Y-%m-%d", time.gmtime()), lists)
     names = "".join(f"{name}\n" for name in shop.material.division.test)

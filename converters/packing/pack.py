@@ -1,4 +1,4 @@
-"""From model files to a pack: describe, draw golden cases, measure once on the test part, and bring the proof along.
+"""From model files to a pack: describe, draw golden cases, measure once on the test part, write card, report and sums.
 
 Nothing here looks at a test film before the manifest's threshold and calibration are written. The pack takes its name
 when it is whole.
@@ -100,7 +100,7 @@ def assemble(maker: Maker) -> dict[str, Any]:
     pack = maker.keep(gate.without_refused(pack, judged))
     if refused:  # the report in the work folder was written before
         report_step(shop, refused)
-    part = measurement.looked_at(shop, pack)  # first: a look that is broken off is one all the same
+    part = measurement.looked_at(shop, pack)  # first: an interrupted measurement counts as a use too
     rows = tuple(measurement.measure(shop, pack))
     more = {"measured": rows, "test_part": part, "made_by": shop.ledger.made_by((*shop.learnt, *AFTER))}
     pack = maker.keep(pack.manifest.model_copy(update=more))

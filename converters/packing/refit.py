@@ -1,9 +1,9 @@
-"""``lantern-convert familiar``: set anew what a finished pack takes for a film like those it learnt from.
+"""``lantern-convert familiar``: fit the familiarity model of a finished pack again.
 
-Nothing but the pack itself and the films of its recipe is needed: the features come from the model files that ship, so
-no weight changes, and no PyTorch and no checkpoint is asked for.  Written anew are ``typicality.npz``, its entry in the
-manifest with the limits, the shares and rates of the films that get a number, the version, the card, the report's
-version and the sums; every other file stays as it is, bit for bit.
+It needs only the pack and the films of its recipe. The features come from the shipped model files, so no weight
+changes, and neither PyTorch nor a checkpoint is needed. It rewrites ``typicality.npz``, its entry in the manifest with
+the limits, the shares and rates of the films that get a number, the version, the card, the report's version and the
+sums; every other file stays as it is, bit for bit.
 
 The recipe may ask for another crop of the input too.  Then the test part is measured anew as a whole, which is another
 look at it, the golden images are asked again, and the manifest keeps how many of the other films are read otherwise now
@@ -244,7 +244,7 @@ def _recropped(refit: Refit, folder: Path, manifest: Manifest, day: str) -> Mani
         raise GateFailed("golden", f"with the new crop the pack answers otherwise: {wrong[0]}")
     if manifest.test_part is None:
         return manifest
-    times = looks.note(manifest, day, refit.lists)  # first: a look that is broken off is one all the same
+    times = looks.note(manifest, day, refit.lists)  # first: an interrupted measurement counts as a use too
     return manifest.model_copy(update={"test_part": manifest.test_part.model_copy(update={"looks": times})})
 
 

@@ -1,7 +1,7 @@
 """A repository of packs: a plain folder, signed with TUF metadata, that a USB stick and a web server serve alike.
 
-A box takes timestamp.json as the only way in. So a publication writes the packs' files, then targets, then snapshot,
-each under a name of its own, and last replaces timestamp.json: one that is interrupted leaves the repository as it was.
+A box starts from timestamp.json only. So a publication writes the packs' files, then targets, then snapshot, each under
+a name of its own, and last replaces timestamp.json: one that is interrupted leaves the repository as it was.
 """
 
 import argparse
@@ -35,7 +35,8 @@ TIMESTAMP: Final = "timestamp.json"
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """What a repository says: its publisher, how many publications it has seen, until when it is good, what it offers.
+    """What a repository says: its publisher, how many publications it has seen, until when it is valid, which packs it
+    offers.
 
     Targets, snapshot and timestamp all carry the publication's number as their version.
     """
@@ -201,7 +202,7 @@ def _expiry(days: int) -> datetime:
 
 @contextmanager
 def _alone(folder: Path) -> Iterator[None]:
-    """One publication at a time; the lock goes with its process."""
+    """Hold the lock for one publication at a time; it is released when the process ends."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)

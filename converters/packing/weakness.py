@@ -1,4 +1,5 @@
-"""Where a pack is weak, one list for its card and its report: the words of people, then what its own numbers confess.
+"""Weak points of a pack, one list for its card and its report: first those that people wrote, then those from its
+numbers.
 
 Everything is read from the manifest, so whoever has the pack can make the list again.
 """
@@ -48,7 +49,7 @@ def _worst(rows: Iterable[Measured], value: Callable[[Measured], float | None]) 
 
 
 def _rates(rows: Sequence[Measured]) -> Iterable[tuple[str, str]]:
-    """What is missed and what is called in vain, each in the row where it is worst."""
+    """Missed positives and false positives, each in the row where they are worst."""
     if (missing := _worst(_whole(rows), lambda row: row.sensitivity)) and missing[0] < 1.0:
         value, row = missing
         missed = row.positives - round(value * row.positives)
@@ -68,7 +69,7 @@ def _few(rows: Sequence[Measured]) -> Iterable[tuple[str, str]]:
 
 
 def _group(rows: Iterable[Measured]) -> Iterable[tuple[str, str]]:
-    """Where even the upper ends of both rates' intervals leave least to hope for."""
+    """The group with the lowest upper ends of both rates' intervals."""
 
     def hope(row: Measured) -> float | None:
         ends = (row.sensitivity_ci, row.specificity_ci)

@@ -1,1 +1,1 @@
-"""Model files in FP16 and INT8, and whether each is still right and quick."""
+"""Model files in FP16 and INT8, and whether each is still accurate and fast."""

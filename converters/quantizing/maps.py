@@ -1,4 +1,5 @@
-"""Does every file still show where?  The map of each beside Grad-CAM of the PyTorch network it was made from.
+"""Does every file still show the right place? Its map is compared with Grad-CAM of the PyTorch network it was made
+from.
 
 Grad-CAM (Selvaraju et al. 2017) is computed with autograd: the gradient of the finding's logit on the last feature
 layer, averaged over its cells, weighs that layer's channels.  With a global mean and one linear layer behind the
@@ -8,7 +9,7 @@ Grad-CAM proper keeps only evidence for the finding (ReLU), as the box draws it;
 which share a rank.  Where neither side has such evidence there is nothing to compare and the film counts as *flat*;
 where one has and the other has not it counts as 0.
 
-Beside it stand two accounts that refuse nothing: whether covering parts of a film says the same
+Two further measures refuse nothing: whether covering parts of a film says the same
 (:mod:`converters.evaluation.occlusion`), and, where the data have outlines, the pointing game (Zhang et al. 2018): how
 often the strongest cell of a positive film lies in the outline.
 """
@@ -178,7 +179,7 @@ def agreement(wanted: Maps, given: Maps) -> Agreement:
 
 
 def covered(shop: Workshop, films: Sequence[Film], net: CamNet) -> dict[str, Any]:
-    """The map of one file beside occlusion and LIME on a few films, and an image of nobody to show them."""
+    """One file's map compared with occlusion and LIME on a few films, and an artificial image to show them."""
     key = shown_file(model_files.present(shop))
     finding = operating_point.finding_of(shop)
     assert isinstance(finding, FindingSpec)  # a task with an activation map has these
@@ -197,7 +198,7 @@ def shown_file(keys: Sequence[Key]) -> Key:
 
 
 def drawn(shop: Workshop, model: occlusion.Model) -> NDArray[np.float32]:
-    """Of a few films drawn by code, (H, W) greys, the one that looks most like the finding; it shows nobody."""
+    """Of a few films drawn by code, (H, W) greys, the one with the highest score; it shows no patient."""
     body = operating_point.words_of(shop).drawn_as
     frames = [phantom.film(body, OPACITIES, shop.recipe.seed + index).astype(np.float32) for index in range(PHANTOMS)]
     return max(frames, key=lambda frame: model.logit(to_model_input(frame, shop.spec)))
@@ -207,7 +208,7 @@ def pointing(shop: Workshop) -> dict[str, Any] | None:
     """How often the strongest cell of a positive film has its middle in the outline; ``None`` without outlines.
 
     Each film is asked of the FP32 network of the fold that held it back.  ``chance`` is the mean share of a film that
-    its outline covers: how often a cell taken blindly would hit.  Interval: patients resampled.
+    its outline covers: how often a random cell would hit.  Interval: patients resampled.
     """
     hits, areas, patients = [], [], []
     for fold in shop.material.division.folds:

@@ -2,7 +2,7 @@
 
 Every convolution rounds its input and its weights to eight bits on the way forward, as the runtimes will, and gradients
 pass straight through (Jacob et al. 2018).  The network so learns, from its own float self, weights that bear rounding.
-Then the rounding is taken off again, and the float weights go through the ordinary export and search.
+Then the rounding is removed, and the float weights go through the ordinary export and PTQ search.
 
 Plain PyTorch: weights are symmetric, one scale an output channel, which folding the batch normalisation into them does
 not change; inputs have one range, a moving average of what was seen.
@@ -76,7 +76,7 @@ class StillNormalisation(nn.BatchNorm2d):  # type: ignore[misc]
         self.eval()
 
     def train(self, mode: bool = True) -> Self:
-        """It never is, whatever the network around it is told."""
+        """Always in evaluation mode, whatever mode the network is set to."""
         super().train(False)
         return self
 
@@ -111,7 +111,7 @@ def plain(tuned: CamNet, like: CamNet) -> CamNet:
 
 
 def fine_tuned(shop: Workshop, fold: Fold) -> CamNet:
-    """A fold's network after learning, rounded, to answer as it did in float; an interrupted fit goes on."""
+    """A fold's network after QAT towards its own float outputs; an interrupted fit is continued."""
     original, base = steps.final(shop, fold), shop.recipe.distill or shop.recipe.train
     assert base is not None
     plan = Distill(

@@ -1,10 +1,10 @@
-"""Find the INT8 file of one runtime that is still right: ranges in two or three ways, then ever more layers in float.
+"""PTQ search for one runtime: two or three ways to choose activation ranges, then more and more layers in float.
 
 A candidate is judged by fidelity first, how far it moves the logits of films it was not calibrated on, because on few
 films a damaged model may score better by luck; then by the gates (:mod:`converters.evaluation.gates`).  When no plain
 candidate
-passes, the layers are ranked by what leaving each alone in float would mend, and the worst are spared, one more at a
-time.  Everything tried is kept in the account, with why it was refused.
+passes, the layers are ranked by how much it helps to leave each one in float, and the worst stay in float, one more at
+a time. Every candidate is kept in the record, with the reason of its refusal.
 """
 
 import shutil
@@ -92,7 +92,7 @@ class Search:
 
 
 def joined(first: dict[str, Any], again: Search) -> dict[str, Any]:
-    """The account of a search that found nothing and of a second one, made from fine-tuned weights."""
+    """The record of a search without result, and of the second one after QAT."""
     more = again.as_dict()
     tried = [*first["tried"], *({**one, "aware": True} for one in more["tried"])]
     return {**first, "chosen": more["chosen"], "tried": tried}

@@ -1,7 +1,7 @@
-"""Is each file that ships still the network that ships?  The folds' files, which the gates judge, are others.
+"""Does each shipped file still match the shipped network? The gates judge other files, those of the folds.
 
 The network that ships has learnt from every film outside the test part, so its accuracy cannot be judged on them.  What
-can be, and is all that making a file may change, is whether the file says of each film what PyTorch says: films that
+can be judged is whether a file gives the same output as PyTorch, which is all that a conversion may change. Films that
 the network has seen are good enough for that.  A rank correlation of the maps would not notice a shift of all of them.
 """
 

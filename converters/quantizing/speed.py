@@ -60,7 +60,7 @@ def files(shop: Workshop) -> Iterator[Asked]:
 
 
 def networks(shop: Workshop) -> Iterator[Asked]:
-    """The networks whose speed in PyTorch is told beside the files': the shipped one, and a teacher."""
+    """The networks whose speed in PyTorch is reported beside the files': the shipped one, and a teacher."""
     recipe, division = shop.recipe, shop.material.division
     if recipe.net.onnx is not None:
         return
@@ -78,7 +78,7 @@ def networks(shop: Workshop) -> Iterator[Asked]:
 
 
 def machine() -> str:
-    """The processor in words, as Linux tells it."""
+    """The name of the processor, from Linux."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     except OSError:

@@ -1,7 +1,7 @@
 """When each box was last heard, and whether it is offline: one row a box, updated with every message.
 
-The newest message counts, whatever stream it belongs to.  A goodbye counts only for the stream that spoke last: the
-last will of an older stream (`exchange.db` was lost or restored since) says nothing of the box that speaks now.
+The newest message counts, whatever stream it belongs to.  A goodbye counts only for the newest stream. The last will of
+an older stream (`exchange.db` was lost or restored since) says nothing about the box as it is now.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class BoxRow:
 
     @property
     def state(self) -> str | None:
-        """What its last word on itself was; see `summary.State`."""
+        """Its last presence message; see `summary.State`."""
         return str(self.presence["state"]) if self.presence else None
 
 
@@ -38,7 +38,7 @@ class BoxRow:
 
 
 def spoke(connection: sqlite3.Connection, box: str, now: str) -> None:
-    """A summary of *box* came, one that nobody had brought before: the box is online, even if a goodbye came before."""
+    """A new summary of *box* has come: the box is online, even after a goodbye."""
     connection.execute(
         "INSERT INTO heard (box, at, gone) VALUES (?, ?, 0) ON CONFLICT (box) DO UPDATE SET at = excluded.at, gone = 0",
         (box, now),
@@ -46,7 +46,7 @@ def spoke(connection: sqlite3.Connection, box: str, now: str) -> None:
 
 
 def said(connection: sqlite3.Connection, presence: FirstPresence, now: str) -> None:
-    """A box said how it is, and this is the newest word of its stream."""
+    """Keep a presence message that is the newest of its stream."""
     connection.execute(
         "INSERT INTO heard (box, at, said_at, stream, gone) VALUES (?, ?, ?, ?, ?) ON CONFLICT (box) DO UPDATE SET"
         " at = excluded.at, said_at = excluded.said_at, stream = excluded.stream, gone = excluded.gone, older_at = NULL"
@@ -56,7 +56,7 @@ def said(connection: sqlite3.Connection, presence: FirstPresence, now: str) -> N
 
 
 def said_older(connection: sqlite3.Connection, box: str, now: str) -> None:
-    """*box* said something that is older than its last word: `exchange.db` was put back, or somebody repeats it."""
+    """Note a message of *box* that is older than its last: `exchange.db` was restored, or somebody repeats messages."""
     connection.execute("UPDATE heard SET older_at = ? WHERE box = ?", (now, box))
 
 

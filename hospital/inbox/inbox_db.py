@@ -1,7 +1,7 @@
 """inbox.db: what the boxes have sent, counted once.
 
-A message counts by (box, stream, seq) and a case revision by (box, case, revision), in one transaction that is on the
-disk before the receipt is signed.
+A message is identified by (box, stream, seq), a case revision by (box, case, revision). Both are committed in one
+transaction, on the disk before the receipt is signed.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ _BUSY_S: Final = 15.0
 
 
 class Counting(Enum):
-    """What counting a message did."""
+    """The result of counting a message."""
 
     COUNTED = "counted"
     KNOWN = "known"  # the box sent it again, because our receipt had not reached it
@@ -55,7 +55,7 @@ class Inbox:
     """One connection per thread to the inbox; WAL, synchronous=FULL."""
 
     def __init__(self, path: Path, *, read_only: bool = False) -> None:
-        """*read_only*: to ask and never to write; a file that is not there is not made then."""
+        """*read_only*: for queries only; a missing file is not created."""
         self.path, self._read_only = path, read_only
         self._local = threading.local()
 
@@ -77,7 +77,7 @@ class Inbox:
         """Make the file and its tables, or bring those of an earlier version up to date; raises `InboxNewer`."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
         self.path.touch(mode=0o600)
-        if os.geteuid() == 0:  # the inbox is its folder's owner's, whoever makes it
+        if os.geteuid() == 0:  # the inbox belongs to the owner of its folder, whoever creates it
             folder = self.path.parent.stat()
             os.chown(self.path, folder.st_uid, folder.st_gid)
         with self.transaction() as connection:
@@ -99,8 +99,8 @@ class Inbox:
             yield connection
             connection.execute("COMMIT")
         except BaseException:
-            # Also for a COMMIT that failed: whether SQLite has ended the transaction then depends on the reason, and
-            # an open one would stand before every later one.
+            # Also for a COMMIT that failed: whether SQLite has ended the transaction depends on the reason, and an open
+            # one would block every later one.
             if connection.in_transaction:
                 connection.execute("ROLLBACK")
             raise
@@ -122,14 +122,14 @@ class Inbox:
         return True
 
     def revoke(self, box: str) -> None:
-        """Close the box's row: its word is not believed any more."""
+        """Mark the box as revoked: its messages do not count any more."""
         with self.transaction() as connection:
             connection.execute("UPDATE boxes SET revoked_at = ? WHERE box = ?", (_now(), box))
         self._local.known = None
 
     def verify_keys(self) -> Mapping[str, Ed25519PublicKey | None]:
-        """Every box with the key that proves its word, None for one that was revoked or is weak; made anew only when
-        someone wrote to the file."""
+        """The verification key of every box, None for a revoked box or a weak key; read again only after a write to the
+        file."""
         connection = self.connection
         mark: int = connection.execute("PRAGMA data_version").fetchone()[0]
         known: _Known | None = getattr(self._local, "known", None)
@@ -152,7 +152,7 @@ class Inbox:
         return row["received_at"] if row else None
 
     def say_clock_is_right(self) -> None:
-        """A person says that this machine's clock is right; what is here may have come under a wrong one."""
+        """Note that an operator says the clock is right; earlier rows may have been written under a wrong clock."""
         with self.transaction() as connection:
             connection.execute(
                 "INSERT OR REPLACE INTO clock_word SELECT 1, ?, COALESCE(MAX(rowid), 0) FROM cases", (_now(),)
@@ -199,8 +199,8 @@ class Inbox:
         )
 
     def hear(self, presence: FirstPresence, *, again: bool = False) -> bool:
-        """Remember a box's word on itself; False when it is here already, as a goodbye is when its last will follows.
-        Raises `Outdated` when a later one is here.  *again*: the broker itself says that it delivers this once more."""
+        """Keep a presence message; False when it is known already, like a goodbye whose last will follows. Raises
+        `Outdated` when a later one is here.  *again*: the broker itself says that it delivers this once more."""
         origin = presence.origin
         now = _now()
         changed = self.connection.execute(
@@ -223,7 +223,8 @@ class Inbox:
         raise Outdated
 
     def set_aside(self, error: LanternError, box: str | None, kind: str | None, payload: bytes) -> None:
-        """Keep what was not counted, with the reason; the same bytes for the same reason once, with a count."""
+        """Keep a message that was not counted, with the reason; equal bytes with the same reason are kept once, with a
+        count."""
         now = _now()
         self.connection.execute(
             "INSERT INTO aside (code, details, box, kind, sha256, payload, first_at, last_at)"
@@ -242,7 +243,7 @@ class Inbox:
     # --- questions -----------------------------------------------------------------------------------------------
 
     def cases(self) -> list[CaseRow]:
-        """Every case revision, the newest last, all in memory; `hospital.summaries` hands them on one by one."""
+        """Every case revision, the newest last, all in memory; `summaries.stream` yields them one by one."""
         return list(summaries.stream(self.connection))
 
     def boxes(self) -> list[BoxRow]:
@@ -250,7 +251,7 @@ class Inbox:
         return heard.boxes(self.connection)
 
     def aside(self, limit: int = 100) -> list[dict[str, Any]]:
-        """What was not counted, the newest first."""
+        """Messages that were not counted, the newest first."""
         rows = self.connection.execute(
             "SELECT id, code, details, box, kind, times, first_at, last_at FROM aside"
             " ORDER BY last_at DESC, id DESC LIMIT ?",

@@ -1,7 +1,7 @@
-"""How the receiver stands with the broker: the receiver writes it down, the page and `/healthz` read it.
+"""The receiver's connection to the broker: the receiver records its state, the page and `/healthz` read it.
 
-While no broker is heard, nothing is known of any box.  The word lies in inbox.db, so that it outlives its writer; one
-that is old says that nobody writes it any more.
+Without the broker nothing is known about any box. The state is kept in inbox.db, so it outlives the receiver; an old
+entry shows that the receiver does not run.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ KEEP_ALIVE_S: Final = 15
 CLOCK_DOUBTFUL: Final = "hospital.clock_doubtful"
 _WRITE_S: Final = 2.0
 _SILENCE: Final = timedelta(seconds=3 * KEEP_ALIVE_S)
-# An attempt to connect that ends in nothing, and the wait before the next, are shorter than this.
+# A failed attempt to connect, with the wait before the next, is shorter than this.
 _OLD: Final = timedelta(seconds=75)
 _AHEAD: Final = timedelta(seconds=5)  # after the clock was set back, stored times lie in the future
 
 
 @dataclass(frozen=True, slots=True)
 class ReceiverStatus:
-    """The receiver's last word; without one every field is None."""
+    """The receiver's last entry; without one every field is None."""
 
     written_at: datetime | None = None
     since: datetime | None = None
@@ -53,7 +53,7 @@ def _recent(at: datetime | None, now: datetime, within: timedelta) -> bool:
 
 
 def read(connection: sqlite3.Connection) -> ReceiverStatus:
-    """The receiver's last word."""
+    """The receiver's last entry."""
     row = connection.execute("SELECT written_at, since, heard_at, error, doubt FROM receiver").fetchone()
     if row is None:
         return ReceiverStatus()
@@ -62,7 +62,7 @@ def read(connection: sqlite3.Connection) -> ReceiverStatus:
 
 
 class ReceiverStatusRecorder:
-    """The receiver's side: says what happens on the line, and writes it down every few seconds."""
+    """The receiver's side: notes what happens on the connection, and writes it to the inbox every few seconds."""
 
     def __init__(self, inbox: Inbox) -> None:
         self._inbox = inbox
@@ -82,7 +82,7 @@ class ReceiverStatusRecorder:
         self._heard_at = datetime.now(UTC)
 
     def keep(self, doubt: str | None) -> None:
-        """The line stands, and the clock has this doubt; write that down from time to time."""
+        """The connection is open and the clock has this doubt; written from time to time."""
         self._doubt = doubt
         if time.monotonic() - self._written > _WRITE_S:
             self._write()

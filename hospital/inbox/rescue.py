@@ -1,7 +1,7 @@
-"""A damaged inbox.db is set aside whole, and made again from the rows that can still be read.
+"""A damaged inbox.db is moved aside unchanged and rebuilt from the rows that can still be read.
 
-What was not confirmed yet is sent again by the boxes.  A case revision that was confirmed, and can no longer be read
-here, is lost to the hospital: the boxes keep their cases, but do not send them again.
+Boxes send again what was not confirmed yet. A confirmed case revision that can no longer be read is lost to the
+hospital: the boxes keep their cases, but do not send them again.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from hospital.keys import keyring
 
 @dataclass(frozen=True, slots=True)
 class Rescued:
-    """What became of a damaged inbox: the rows of each table now, and where the damaged file is kept."""
+    """The result of a rescue: the rows of each table now, and where the damaged file is kept."""
 
     damage: str
     rows: dict[str, int]
@@ -41,7 +41,7 @@ def damage(inbox_db: Path) -> str | None:
 
 
 def rescue(house: House) -> Rescued | None:
-    """Make a damaged inbox again; None when it is sound.  Nobody else may have it open.
+    """Rebuild a damaged inbox; None when it is sound. No other process may have it open.
 
     May be killed at any time: the next call goes on.  The damaged file stays where it is until the new one is whole.
     """
@@ -81,7 +81,7 @@ def _rebuild(house: House, fresh: Path) -> None:
 
 
 def _keep_revoked(wreck: Wreck, new: sqlite3.Connection) -> None:
-    """A page from before a revocation may be read as well: a box that any row calls revoked is."""
+    """Old pages from before a revocation may be recovered too: a box is revoked if any row says so."""
     box, revoked_at = (wreck.columns("boxes").index(name) for name in ("box", "revoked_at"))
     for _, row in wreck.scanned("boxes"):
         if row[revoked_at]:

@@ -1,5 +1,5 @@
-"""The case revisions that were received, handed on a page at a time, so that a million of them take no memory and a
-slow reader holds no transaction open."""
+"""The received case revisions, read a page at a time: a million of them take no memory, and a slow caller holds no
+transaction open."""
 
 from __future__ import annotations
 

@@ -1,9 +1,8 @@
 """The hospital's keys in one folder: the signing key that boxes trust, the sealing key of today, the ids of old ones.
 
-Rotation destroys the old sealing key: what was captured under it can never be opened again.  Nothing is lost by that,
-because a box keeps each summary until its receipt has come and seals it afresh whenever it sends it.  The index names
-the one sealing key that may exist; any other is the trace of a rotation that was killed, and is destroyed by the next
-look at the folder.
+Rotation destroys the old sealing key, so captured messages can never be opened again. Nothing is lost: a box keeps each
+summary until its receipt has come, and seals it anew whenever it sends it. The index names the one sealing key that may
+exist. Any other is left from an interrupted rotation, and is destroyed when the folder is next loaded.
 """
 
 from __future__ import annotations
@@ -114,7 +113,7 @@ def _destroy_others(folder: Path, current: str) -> None:
 
 
 def change_mark(folder: Path) -> int:
-    """A number that differs after a rotation; cheap to ask."""
+    """A number that changes with a rotation; cheap to read."""
     return _index(folder).stat().st_mtime_ns
 
 
@@ -165,7 +164,7 @@ def _publish(folder: Path, serial: int, current: str, retired: list[str]) -> Non
 
 
 def sync(folder: Path) -> None:
-    """What was made, renamed and removed in *folder* is so on the disk."""
+    """Make new, renamed and removed entries of *folder* durable on the disk (fsync)."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(descriptor)
@@ -175,7 +174,7 @@ def sync(folder: Path) -> None:
 
 @contextmanager
 def alone(folder: Path) -> Iterator[None]:
-    """Nobody else looks at *folder* or changes it meanwhile; raises `KeysMissing` where there is none.
+    """Hold the exclusive lock of *folder*; raises `KeysMissing` where there is none.
 
     A key that is not in the index yet must not pass for an old one, and no revoked certificate may leave the list.
     """
@@ -184,7 +183,7 @@ def alone(folder: Path) -> Iterator[None]:
     except FileNotFoundError:
         raise KeysMissing(path=str(folder)) from None
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)  # the kernel lets go of it when we die
+        fcntl.flock(descriptor, fcntl.LOCK_EX)  # the kernel releases it when the process ends
         yield
     finally:
         os.close(descriptor)

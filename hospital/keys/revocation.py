@@ -1,9 +1,9 @@
-"""Every certificate a box was given, and the signed list of those that are good no longer.
+"""Every certificate that was issued to a box, and the signed list of the revoked ones.
 
 tls/issued/BOX/SERIAL.crt   each certificate as it was issued
 tls/revoked.pem             the list (RFC 5280, 5), which the broker holds every client against
 
-A list that has ended would close the broker to every box, so it is good for a year and is renewed at half of that.
+With an expired list the broker would refuse every box. So the list is valid for a year and renewed after half of it.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ def revoke(tls: Path, certificates: Iterable[x509.Certificate]) -> int:
 
 
 def renew(tls: Path) -> bool:
-    """Write the list anew when there is none or half of its time is over; returns whether that was done."""
+    """Renew the list when there is none or half of its validity is over; returns whether it did."""
     file = tls / LIST
     with keyring.alone(tls):
         if file.exists() and _read(file).next_update_utc - datetime.now(UTC) > _RENEWED_BEFORE:  # type: ignore[operator]

@@ -1,8 +1,8 @@
 """The files that mosquitto is started with, and how a running one is told to read them again.
 
-A client is who its certificate says: user name and client id are the certificate's name, whatever the client writes
-(`use_username_as_clientid`), so nobody ends another's connection or takes its session.  The ACL names every kind of
-message there is, and the limits bound what one client can make the broker hold.
+The certificate's name is the client's user name and client id, whatever the client sends (`use_username_as_clientid`).
+So no client can end another's connection or take its session. The ACL names every kind of message, and the limits bound
+what one client can make the broker store.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ persistent_client_expiration 14d
 def write(broker: Path, tls: Path, port: int, revoked: Iterable[str] = ()) -> None:
     """Make `mosquitto.conf` and the `acl`, which gives the boxes *revoked* no rights.
 
-    A configuration that is there keeps its listener, and a copy of it is kept.
+    An existing configuration keeps its listener, and a copy of it is saved.
     """
     keyring.make_folder(broker)
     file, listener = broker / "mosquitto.conf", str(port)
@@ -92,7 +92,7 @@ def process(broker: Path) -> int | None:
     """The process number of the running mosquitto of this folder; None when none of ours runs here."""
     try:
         number = int((broker / "mosquitto.pid").read_text("ascii"))
-        # Where systemd hides other units' processes (ProtectProc=), it is not seen and may be told all the same.
+        # Where systemd hides other units' processes (ProtectProc=) it cannot be seen, but can still be signalled.
         name = Path(f"/proc/{number}/comm")
         if name.exists() and "mosquitto" not in name.read_text("utf-8"):
             return None

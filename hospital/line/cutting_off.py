@@ -1,7 +1,7 @@
-"""A revoked box is cut off at the running broker, and that is tried, not believed.
+"""Cuts a revoked box off at the running broker, and tests that it is.
 
 mosquitto reads its revocation list again on SIGHUP and then refuses a new connection, but lets an open one live on.
-It knows one connection of each name, though: whoever comes with a good certificate of that name ends the one before.
+But it allows one connection per name: a new client with a valid certificate of that name ends the old connection.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _LIST_READ_S: Final = 5.0
 
 
 class BrokerAnswer(Enum):
-    """Whether the running broker keeps to the list."""
+    """Whether the running broker enforces the list."""
 
     IN_FORCE = "in force"
     NOT_READ = "not read"

@@ -1,8 +1,8 @@
-"""Whether this machine's clock may be signed: the receiver holds it against what the boxes say and what it kept itself.
+"""Whether receipts may carry this machine's time: its clock is compared with the boxes' clocks and the inbox's rows.
 
-A receipt's time reaches every box of the county.  While several boxes whose own time is confirmed are days away from
-this clock, or the inbox has rows from later than now and no box bears the clock out, receipts carry no time.  A
-person's word that the clock is right overrides both for 30 days; it is kept in the inbox.
+A receipt's time reaches every box of the county.  Receipts carry no time while several boxes with confirmed time differ
+from this clock by days, or while the inbox has rows from the future and no box confirms the clock.  An operator's
+statement that the clock is right overrides both for 30 days; it is kept in the inbox.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ class OwnClock:
         self._boxes[presence.origin.box] = said, time.monotonic()
 
     def now(self) -> int | None:
-        """Unix seconds; None while there is reason to doubt them, which is said in the log."""
+        """Unix seconds; None while the clock is in doubt, which is logged."""
         return int(time.time()) if self.doubt() is None else None
 
     def doubt(self) -> Doubt | None:

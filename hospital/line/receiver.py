@@ -1,7 +1,7 @@
 """Listens to the broker and counts: commit first, then acknowledge to the broker, then sign the receipt for the box.
 
-Killed anywhere in between, the broker or the box brings the message again and it is known.  A message that cannot be
-counted is kept aside with its reason and never stands before the next one.
+If it is killed in between, the broker or the box sends the message again, and it is recognised. A message that cannot
+be counted is set aside with its reason and never blocks the next one.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ _KEYS_S: Final = 1.0
 
 @dataclass(slots=True)
 class _Receipts:
-    """What is to be told to one stream of one box, in the form in which it spoke."""
+    """The receipts due to one stream of one box, in the envelope form it uses."""
 
     taken: list[Taken] = field(default_factory=list)
     refused: list[Refused] = field(default_factory=list)
@@ -103,7 +103,7 @@ class Receiver:
             client = self._client()
             try:
                 self._open(client)
-                self._told.clear()  # the broker may have forgotten what it retained
+                self._told.clear()  # the broker may have lost its retained messages
                 self._standing.connected()
                 self._clock().connected()
                 listening()
@@ -116,7 +116,7 @@ class Receiver:
             except (OSError, ValueError) as error:
                 self._standing.lost(str(error))
                 log.warning("the broker %s:%d cannot be reached: %s", self._host, self._port, error)
-            except sqlite3.OperationalError as error:  # a full disk, most likely; nothing of it was acknowledged
+            except sqlite3.OperationalError as error:  # most likely a full disk; nothing was acknowledged
                 self._standing.lost(f"the inbox could not be written: {error}")
                 log.error("the inbox could not be written (%s); the broker keeps what came and brings it again", error)
                 delay = _DELAY_UNWRITTEN_S
@@ -251,7 +251,7 @@ class Receiver:
         kind: Kind | None = None
         try:
             box, kind = ingest.address(topic)
-            if box in boxes and ingest.is_second(payload):  # also where it is sealed to a key that is gone
+            if box in boxes and ingest.is_second(payload):  # also where it is sealed to a destroyed key
                 self._forms[box] = Version.SECOND
             opened = ingest.opened(payload, box, kind, self._keys, boxes)
             message = opened.message
@@ -271,7 +271,7 @@ class Receiver:
                 receipt.refused.append(Refused(seq, hashed, error.code))
                 raise
             except Replayed:
-                receipt.taken.append(Taken(seq, hashed))  # perhaps it was our receipt that was lost
+                receipt.taken.append(Taken(seq, hashed))  # perhaps our receipt was lost
                 if again:  # the broker itself says that it delivers once more
                     return
                 raise

@@ -1,7 +1,7 @@
-"""A plain page for the one who is on duty: whether the broker is heard, tonight's urgent cases, and how the boxes are.
+"""A plain page for the doctor on duty: the connection to the broker, tonight's urgent cases, the state of the boxes.
 
-It shows what is in the inbox and nothing else; it listens on this machine only unless told otherwise.  It asks the same
-question at most once a second, whoever looks and however often, so that open pages take no time from the receiver.
+It shows only what is in the inbox, and listens on this machine only by default. Each query runs at most once a second,
+however many pages are open, so that they take no time from the receiver.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from hospital.page import tonight
 
 _T = TypeVar("_T")
 _FRESH_S: Final = 1.0
-_BETWEEN_S: Final = 0.02  # between two answers; the receiver runs in the same process and has the rest
+_BETWEEN_S: Final = 0.02  # between two queries; the receiver runs in the same process and needs the rest
 _HEADERS: Final = {
     "Content-Security-Policy": "default-src 'none'; style-src 'self'; frame-ancestors 'none'; base-uri 'none'",
     "X-Content-Type-Options": "nosniff",
@@ -36,8 +36,9 @@ _HEADERS: Final = {
 
 @dataclass(frozen=True, slots=True)
 class Silence:
-    """A box that needs a look: `minutes` since it last spoke (None when it never did or nobody knows), whether it said
-    goodbye, whether it repeats old words, and whether it last spoke while this machine's clock was ahead."""
+    """A box that needs a look: `minutes` since its last message (None when there is none or it is unknown), whether
+    that was a goodbye, whether it repeats old messages, and whether the last one came while this machine's clock was
+    ahead."""
 
     box: str
     minutes: int | None
@@ -47,12 +48,12 @@ class Silence:
 
 
 def silent(boxes: list[BoxRow], now: datetime, after: timedelta) -> list[Silence]:
-    """The boxes not heard of for longer than *after*, those whose last word was a goodbye, and those that only repeat
-    old words; the longest silence first."""
+    """The boxes not heard of for longer than *after*, those whose last message was a goodbye, and those that only
+    repeat old messages; the longest silence first."""
     found = []
     for box in boxes:
         last = datetime.fromisoformat(box.last_at) if box.last_at else None
-        gone = box.gone and not box.older  # it speaks, with numbers that went back
+        gone = box.gone and not box.older  # it sends, but with old numbers
         ahead = last is not None and last - now > tonight.AHEAD
         if last is None or gone or box.older or ahead or now - last > after:
             minutes = int((now - last) / timedelta(minutes=1)) if last and not ahead else None
@@ -61,7 +62,7 @@ def silent(boxes: list[BoxRow], now: datetime, after: timedelta) -> list[Silence
 
 
 class Answers:
-    """What was answered within the last second, by what was asked; one question at a time."""
+    """A cache of query results, each kept for a second; one query at a time."""
 
     def __init__(self, inbox_db: Path) -> None:
         self._path = inbox_db
@@ -70,14 +71,14 @@ class Answers:
         self._free_at = 0.0
 
     def get(self, asked: str, make: Callable[[Inbox], _T]) -> _T:
-        """What *make* answered to *asked*, now or less than a second ago.  Raises sqlite3.Error."""
+        """The result of *make* for the key *asked*, at most a second old.  Raises sqlite3.Error."""
         with self._lock:
             time.sleep(max(0.0, self._free_at - time.monotonic()))
             now = time.monotonic()
             self._free_at = now + _BETWEEN_S
             self._made = {key: kept for key, kept in self._made.items() if now - kept[0] < _FRESH_S}
             if asked not in self._made:
-                # Opened anew each time: a backup may have been put in the place of the file.
+                # Opened anew each time: the file may have been replaced by a restored one.
                 with closing(Inbox(self._path, read_only=True)) as inbox:
                     self._made[asked] = (now, make(inbox))
             answer: _T = self._made[asked][1]
@@ -97,7 +98,7 @@ def create_app(inbox_db: Path, silent_after: timedelta, hosts: list[str] | None 
     @app.get("/box/<box>")
     def one_box(box: str) -> str:
         before = request.args.get("before", type=int)
-        if before is not None and not 0 <= before < 2**63:  # what a row number may be
+        if before is not None and not 0 <= before < 2**63:  # row numbers of SQLite end here
             before = None
         text = answers.get(f"{box} {before}", lambda inbox: _of_box(inbox, box, before))
         return text or abort(404)
@@ -139,7 +140,7 @@ def _tonight(inbox: Inbox, silent_after: timedelta) -> str:
 
 
 def _of_box(inbox: Inbox, box: str, before: int | None) -> str | None:
-    """The page of one box; None where nothing is known of it."""
+    """The page of one box; None for an unknown box."""
     page = tonight.of_box(inbox.connection, box, datetime.now(UTC), before)
     if not page.cases and all(row.box != box for row in inbox.boxes()):
         return None

@@ -1,4 +1,4 @@
-"""The urgent cases of the last 24 hours, shared out fairly by box: one box's flood leaves room for every other's.
+"""The urgent cases of the last 24 hours, shared fairly between boxes: a box with many leaves room for the others.
 
 Cases received while this machine's clock was ahead have a time in the future.  They are listed last, and only until a
 day of cases with a right time has come after them.
@@ -24,7 +24,7 @@ PAGE: Final = 100
 MOST_COUNTED: Final = 1000
 """A box's cases are counted so far; above that the page says “more than”."""
 
-# Boxes are found by stepping from one to the next in the index: one look for each box, not one for each case.
+# The query steps from box to box in the index: one lookup per box, not one per case.
 _COUNTS: Final = """
 WITH RECURSIVE named(box) AS (
     SELECT MIN(box) FROM cases WHERE priority = 'urgent'
@@ -44,7 +44,7 @@ WHERE priority = 'urgent' AND box = :box AND received_at >= :since AND (received
 ORDER BY received_at DESC, rowid DESC LIMIT :page
 """
 _BEFORE_TONIGHT: Final = "SELECT rowid FROM cases WHERE received_at < ? ORDER BY received_at DESC, rowid DESC LIMIT 1"
-_AFTER_ALL: Final = "~"  # behind every time in ISO 8601
+_AFTER_ALL: Final = "~"  # sorts after every ISO 8601 time
 
 
 @dataclass(frozen=True, slots=True)
