@@ -13,15 +13,7 @@ from pydantic import Field, TypeAdapter, ValidationError
 from firmware_app.records import FINDING_TAG, Lesion
 from firmware_app.records import Finding as Found
 from firmware_app.tasks import clips
-from firmware_app.tasks.interface import (
-    Answer,
-    Difference,
-    FindingPart,
-    Frame,
-    OutputPart,
-    Section,
-    tensor,
-)
+from firmware_app.tasks.interface import Answer, Difference, FindingPart, Frame, OutputPart, Section, tensor
 from firmware_app.tasks.part import Part, Probability
 
 if TYPE_CHECKING:

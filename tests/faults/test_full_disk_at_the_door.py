@@ -7,9 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from firmware_app.errors import (
-    SpaceShort,
-)
+from firmware_app.errors import SpaceShort
 from firmware_app.intake.accept import Door
 from firmware_app.store.clinical.clinical_db import Clinical
 from firmware_app.store.disk.layout import StateDir

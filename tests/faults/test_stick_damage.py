@@ -131,8 +131,7 @@ def without_its_end(data: bytearray) -> None:
 
 
 @pytest.mark.parametrize(
-    ("kind", "damage"),
-    [(FAT, without_a_cluster), (FAT, without_its_end), (EXFAT, a_wiped_folder), (NTFS, a_map)],
+    ("kind", "damage"), [(FAT, without_a_cluster), (FAT, without_its_end), (EXFAT, a_wiped_folder), (NTFS, a_map)]
 )
 def test_a_folder_that_a_driver_shows_shorter_leaves_no_case_that_looks_whole(
     tmp_path: Path, memory: Path, content: Path, kind: FileSystem, damage: Callable[[bytearray], None]

@@ -46,10 +46,7 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
 
 def test_fifty_of_fifty_acknowledged_images_are_read_after_a_power_cut(scene: Scene) -> None:
     room = scene.room("fifty")
-    with (
-        loop_file_system(room) as disk,
-        playing(scene, "fifty", disk.mount / "state", line=False, room=room) as play,
-    ):
+    with loop_file_system(room) as disk, playing(scene, "fifty", disk.mount / "state", line=False, room=room) as play:
         play.clinic.start()
         play.clinic.ready("gateway", "reader", "viewer")
         play.send(CUT_IMAGES)

@@ -139,10 +139,7 @@ def test_an_installed_pack_is_removed_and_audited_and_comes_again(
     assert told(capsys, "remove", NAME) == [{"name": NAME, "removed": "1.0.0", "version": None}]
     assert [one["name"] for one in told(capsys, "list")] == ["shipped-adult"]
     (newest, _) = Audit(Clinical(state.clinical_db).database).latest(2)
-    assert (newest.action, dict(newest.details)) == (
-        "pack.removed",
-        {"pack": NAME, "version": "", "before": "1.0.0"},
-    )
+    assert (newest.action, dict(newest.details)) == ("pack.removed", {"pack": NAME, "version": "", "before": "1.0.0"})
     told(capsys, *offered)
     assert lantern(["pack", "remove", NAME]) == 0
     assert f"{NAME} 1.0.0 is removed." in capsys.readouterr().out

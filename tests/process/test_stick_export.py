@@ -10,11 +10,7 @@ from pathlib import Path
 import pytest
 from pydicom import dcmread
 
-from firmware_app.errors import (
-    CarriedKeyRetired,
-    ExportThere,
-    SealingFailed,
-)
+from firmware_app.errors import CarriedKeyRetired, ExportThere, SealingFailed
 from firmware_app.exporting import folder as export
 from firmware_app.exporting import sealed_case
 from firmware_app.provisioning import provision, tpm

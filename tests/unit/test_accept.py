@@ -316,13 +316,7 @@ def test_whatever_is_not_a_regular_file_is_neither_followed_nor_opened(door: Doo
 
 
 @pytest.mark.parametrize(
-    "content",
-    [
-        b"hello, this is a text\n" * 40,
-        b"\0" * 4000 + b"x",
-        b"%PDF-1.4" + b" " * 300,
-        b"0" * 128 + b"DIC",
-    ],
+    "content", [b"hello, this is a text\n" * 40, b"\0" * 4000 + b"x", b"%PDF-1.4" + b" " * 300, b"0" * 128 + b"DIC"]
 )
 def test_what_is_no_image_is_called_so(door: Door, at: Path, content: bytes) -> None:
     at.write_bytes(content)

@@ -81,7 +81,4 @@ def test_a_peer_that_is_not_installed_costs_its_rows_only(tmp_path: Path, monkey
     monkeypatch.setattr(harness, "_PATH", str(tmp_path))
     found, absent = receivers.peers()
     assert found == []
-    assert absent == [
-        "storescp is not installed (Debian: dcmtk).",
-        "Orthanc is not installed (Debian: orthanc).",
-    ]
+    assert absent == ["storescp is not installed (Debian: dcmtk).", "Orthanc is not installed (Debian: orthanc)."]

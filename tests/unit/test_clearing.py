@@ -21,18 +21,7 @@ from firmware_app.store.clinical.worklist import Worklist
 from firmware_app.store.disk.layout import StateDir
 from firmware_app.store.rescue import rescue
 from firmware_app.store.sqlite import damage
-from tests.finished import (
-    DOCTOR,
-    NOW,
-    days_ago,
-    film,
-    finished,
-    on_the_disk,
-    opened,
-    read_all,
-    sign,
-    taken,
-)
+from tests.finished import DOCTOR, NOW, days_ago, film, finished, on_the_disk, opened, read_all, sign, taken
 
 AGE = 30
 LIMITS = AgeLimits(NOW, NOW - timedelta(days=AGE), days_of_work=1)

@@ -55,9 +55,7 @@ def came(desk: Desk, number: int) -> None:
 
 @pytest.mark.parametrize("language", ["en", "zh_CN"])
 def test_the_list_marks_what_came_under_a_clock_nobody_vouched_for_and_goes_on_marking_it(
-    machine: Machine,
-    desk: Desk,
-    language: str,
+    machine: Machine, desk: Desk, language: str
 ) -> None:
     doctor = desk.person("li")
     came(desk, 1)
@@ -106,12 +104,7 @@ def test_a_person_at_the_screen_sets_the_clock_forward_and_is_audited(machine: M
 @pytest.mark.parametrize(
     ("typed", "code"), [("2025-01-01T08:00", "from 2026-01-01 to"), ("2026-11-20T08:00", "is before"), ("x", "no date")]
 )
-def test_a_slip_at_the_screen_is_refused_with_its_sentence(
-    machine: Machine,
-    desk: Desk,
-    typed: str,
-    code: str,
-) -> None:
+def test_a_slip_at_the_screen_is_refused_with_its_sentence(machine: Machine, desk: Desk, typed: str, code: str) -> None:
     doctor = desk.person("li")
     clock.here().learn(TODAY, TimeSource.PERSON)
     clock.stamp()

@@ -34,16 +34,7 @@ from firmware_app.intake.dicom import command
 from firmware_app.intake.dicom.pdu import ProtocolViolation, presentation_data_values
 from firmware_app.intake.spool import Spool
 from firmware_app.store.disk.layout import StateDir
-from tests.objects import (
-    DX,
-    EXPLICIT,
-    SEQUENCE_END,
-    UNDEFINED,
-    element,
-    file_of,
-    film,
-    item,
-)
+from tests.objects import DX, EXPLICIT, SEQUENCE_END, UNDEFINED, element, file_of, film, item
 from tests.wire.gateways import running
 from tests.wire.raw import Closed, RawClient
 

@@ -6,14 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from firmware_app.errors import (
-    DecodeGaveUp,
-    InstanceConflict,
-    LanternError,
-    ModalityUnknown,
-    Truncated,
-    Undecodable,
-)
+from firmware_app.errors import DecodeGaveUp, InstanceConflict, LanternError, ModalityUnknown, Truncated, Undecodable
 from firmware_app.records import Instance, Priority, Reading, ReadingStatus, Reason, Scope, Timing
 from firmware_app.store.clinical import quarantine
 from firmware_app.store.clinical.clinical_db import Clinical, Held

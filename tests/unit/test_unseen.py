@@ -45,12 +45,7 @@ def test_unseen_sources_and_fine_tuned_files_are_told_in_both_languages(
 @pytest.mark.parametrize(
     ("language", "row", "weak", "note"),
     [
-        (
-            "en",
-            "view = APteacher120 (40)",
-            "the teacher's AUC is 0.710",
-            "would do there was not measured",
-        ),
+        ("en", "view = APteacher120 (40)", "the teacher's AUC is 0.710", "would do there was not measured"),
         ("zh", "view = AP教师网络120 (40)", "教师网络的 AUC 为 0.710", "小网络在此情形下的表现未经测量"),
     ],
 )

@@ -18,17 +18,7 @@ from firmware_app import clock
 from firmware_app.config import Uplink
 from firmware_app.errors import BundleInvalid, LanternError, MessageInvalid, Misaddressed, SignatureForged
 from firmware_app.provisioning import provision
-from firmware_app.records import (
-    Case,
-    Finding,
-    Lesion,
-    PackIdentity,
-    Priority,
-    Reading,
-    ReadingStatus,
-    Scope,
-    Timing,
-)
+from firmware_app.records import Case, Finding, Lesion, PackIdentity, Priority, Reading, ReadingStatus, Scope, Timing
 from firmware_app.sealed import credentials
 from firmware_app.sealed.envelope import (
     BoxBundle,

@@ -19,16 +19,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from firmware_app.config import Config, describe
 from firmware_app.provisioning import provision
-from firmware_app.records import (
-    Finding,
-    Header,
-    PackIdentity,
-    Priority,
-    Reading,
-    ReadingStatus,
-    Scope,
-    Timing,
-)
+from firmware_app.records import Finding, Header, PackIdentity, Priority, Reading, ReadingStatus, Scope, Timing
 from firmware_app.sealed import credentials
 from firmware_app.store.clinical.clinical_db import Clinical
 from firmware_app.store.disk.layout import StateDir

@@ -17,15 +17,7 @@ from firmware_app.config import Uplink
 from firmware_app.records import Priority
 from firmware_app.sealed.envelope import seal
 from firmware_app.sealed.keys import seal_key
-from firmware_app.sealed.summary import (
-    Brief,
-    Kind,
-    Modality,
-    Opinion,
-    Origin,
-    SizeBand,
-    Summary,
-)
+from firmware_app.sealed.summary import Brief, Kind, Modality, Opinion, Origin, SizeBand, Summary
 from firmware_app.uplink.connection import Connection, Post
 from hospital.line.receiver import Receiver
 from tests.wire.line_rig import Place, place, wait_for

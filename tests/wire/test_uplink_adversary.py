@@ -23,17 +23,7 @@ from paho.mqtt.reasoncodes import ReasonCode
 from firmware_app.records import Priority
 from firmware_app.sealed.envelope import seal
 from firmware_app.sealed.keys import seal_key
-from firmware_app.sealed.summary import (
-    Brief,
-    FindingBrief,
-    Kind,
-    Modality,
-    Opinion,
-    Origin,
-    Runtime,
-    SizeBand,
-    Summary,
-)
+from firmware_app.sealed.summary import Brief, FindingBrief, Kind, Modality, Opinion, Origin, Runtime, SizeBand, Summary
 from hospital.inbox.receiver_status import ReceiverStatus
 from hospital.inbox.receiver_status import read as read_standing
 from hospital.line import receiver

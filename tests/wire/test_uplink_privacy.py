@@ -123,10 +123,7 @@ def test_two_users_share_the_exchange_across_kills_in_either_order(open_folder: 
     with place(open_folder) as site:
         box = site.box("clinic-7")
         owned(box)
-        processes = {
-            "reader": site.reader(box, 40, 1),
-            "uplink": site.uplink(box),
-        }
+        processes = {"reader": site.reader(box, 40, 1), "uplink": site.uplink(box)}
         config = str(box.config_file)
         processes["reader"].command = as_user(READER, [CLINICAL, EXCHANGE], "reader", config, "40", "1")
         processes["uplink"].command = as_user(
