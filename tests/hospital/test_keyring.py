@@ -12,7 +12,6 @@ import pytest
 
 from firmware_app.errors import KeysMissing
 from hospital.keys import keyring
-from tests.unit.test_order_of_durability import Diary
 
 # Dies by SIGKILL at the argv[3]th event argv[2] (of `sys.addaudithook`) in the folder, before what it announces.
 _DOOMED = """
@@ -55,17 +54,6 @@ def test_a_rotation_that_was_killed_leaves_one_key_and_never_an_old_one(tmp_path
     after = keyring.rotate(tmp_path)
     assert seals(tmp_path) == [f"seal-{after.current.hex()}.pem"]
     assert survived.current in after.retired
-
-
-def test_the_end_of_an_old_key_is_on_the_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    keys = tmp_path / "keys"
-    before = keyring.make(keys)
-    diary = Diary(tmp_path, monkeypatch)
-    after = keyring.rotate(keys)
-    fresh, gone = f"keys/seal-{after.current.hex()}.pem", f"keys/seal-{before.current.hex()}.pem"
-    assert diary.in_order(
-        ("fsync", fresh), ("fsync", "keys"), ("replace", "keys/keys.json"), ("unlink", gone), ("fsync", "keys")
-    )
 
 
 def test_who_looks_during_a_rotation_sees_one_key_or_the_next_and_destroys_none(tmp_path: Path) -> None:

@@ -175,13 +175,7 @@ def empty(place: Place) -> None:
     place.wheel.write_bytes(b"")
 
 
-def flipped(place: Place) -> None:
-    data = bytearray(place.wheel.read_bytes())
-    data[60] ^= 0xFF  # in what is compressed
-    place.wheel.write_bytes(data)
-
-
-@pytest.mark.parametrize("spoil", [stale, cut, empty, flipped])
+@pytest.mark.parametrize("spoil", [stale, cut, empty])
 def test_a_wheel_that_cannot_be_used_is_refused_before_any_package_comes(
     place: Place, spoil: Callable[[Place], None]
 ) -> None:
@@ -208,19 +202,11 @@ def test_wheels_of_another_machine_are_refused_with_both_names_before_any_packag
     told = refused.value.text("en")
     assert "Debian 12 (bookworm)" in told
     assert "the other one" in told
-    assert everything(place.root) == before
-    made_for.write_text(json.dumps(asdict(here)), "utf-8")
-    ground.suits(place.machine, place.source)
-
-
-def test_the_hospitals_computer_refuses_wheels_of_another_machine(place: Place) -> None:
-    assert place.source.wheels is not None
-    foreign = replace(MachineKind.here(), system="ubuntu 24.04 x86_64")
-    (place.source.wheels / MADE_FOR).write_text(json.dumps(asdict(foreign)), "utf-8")
-    before = everything(place.root)
     with pytest.raises(InstallWheelsForeign):
         hospital.install(place.machine, place.source)
     assert everything(place.root) == before
+    made_for.write_text(json.dumps(asdict(here)), "utf-8")
+    ground.suits(place.machine, place.source)
 
 
 def test_the_hospitals_computer_has_its_broker_from_the_given_folder(place: Place) -> None:

@@ -282,15 +282,9 @@ def test_a_cut_code_stream_is_no_frame_although_the_object_is_whole(tmp_path: Pa
 # --- video --------------------------------------------------------------------------------------------------------
 
 FILES = [
-    ("libx264", "mp4"),
-    ("libx265", "mp4"),
-    ("mpeg4", "mp4"),
-    ("mjpeg", "avi"),
-    ("mpeg4", "avi"),
-    ("rawvideo", "avi"),
-    ("mpeg1video", "mpeg"),
-    ("mpeg2video", "mpeg"),
-]
+    ("libx264", "mp4"), ("libx265", "mp4"), ("mpeg4", "mp4"), ("mjpeg", "avi"), ("mpeg4", "avi"), ("rawvideo", "avi"),
+    ("mpeg1video", "mpeg"), ("mpeg2video", "mpeg"),
+]  # fmt: skip
 STREAMS = [
     ("mpeg2video", "mpegts", "1.2.840.10008.1.2.4.100"),
     ("mpeg2video", "mpeg2video", "1.2.840.10008.1.2.4.101"),

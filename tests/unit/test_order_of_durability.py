@@ -287,3 +287,4 @@ def test_the_old_sealing_key_is_destroyed_only_when_the_new_one_is_on_the_disk_u
     assert diary.in_order(
         ("fsync", fresh), ("fsync", "keys/keys.new"), ("replace", "keys/keys.json"), ("fsync", "keys"), ("unlink", gone)
     )
+    assert diary.in_order(("unlink", gone), ("fsync", "keys")), "its end is on the disk"

@@ -58,17 +58,8 @@ ALLOWED = {
     "findings", "code", "hundredths", "lesions", "size_band", "quality", "latency_ms", "verdict", "hour",
 }  # fmt: skip
 NAMES = [
-    "Wang Xiaoming",
-    "王小明",
-    "WANG^XIAOMING",
-    "77Y",
-    "1.2.840.113619.2.55",
-    "M",
-    "wang xiaoming",
-    "a\nb",
-    "",
-    "x" * 99,
-]
+    "Wang Xiaoming", "王小明", "WANG^XIAOMING", "77Y", "1.2.840.113619.2.55", "M", "a\nb", "", "x" * 99,
+]  # fmt: skip
 
 
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])

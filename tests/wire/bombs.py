@@ -337,6 +337,12 @@ def _of_stream(name: str, syntax: UID, make: Callable[[int, int], bytes]) -> lis
     return [*found, lie]
 
 
+def _baseline(name: str, stream: Callable[[], bytes]) -> Bomb:
+    return Bomb(
+        name, lambda: compressed(JPEGBaseline8Bit, 64, 64, stream()), (UNDECODABLE,), syntax=str(JPEGBaseline8Bit)
+    )
+
+
 STORED: Sequence[Bomb] = (
     *(bomb for stream in _STREAMS for bomb in _of_stream(*stream)),
     Bomb(
@@ -345,30 +351,10 @@ STORED: Sequence[Bomb] = (
         (UNDECODABLE, UNSUPPORTED),
         syntax="1.2.840.10008.1.2.4.55",
     ),
-    Bomb(
-        "JPEG, 255 components of 225 blocks",
-        lambda: compressed(JPEGBaseline8Bit, 64, 64, jpeg_of_components(64, 64, 255, 128)),
-        (UNDECODABLE,),
-        syntax=str(JPEGBaseline8Bit),
-    ),
-    Bomb(
-        "JPEG, 12 MB of quantizers",
-        lambda: compressed(JPEGBaseline8Bit, 64, 64, jpeg_of_tables(64, 64, 0xDB, 12_000_000)),
-        (UNDECODABLE,),
-        syntax=str(JPEGBaseline8Bit),
-    ),
-    Bomb(
-        "JPEG, 12 MB of Huffman tables",
-        lambda: compressed(JPEGBaseline8Bit, 64, 64, jpeg_of_tables(64, 64, 0xC4, 12_000_000)),
-        (UNDECODABLE,),
-        syntax=str(JPEGBaseline8Bit),
-    ),
-    Bomb(
-        "JPEG, 15 MB of fill bytes",
-        lambda: compressed(JPEGBaseline8Bit, 64, 64, jpeg_of_fill_bytes(15_000_000)),
-        (UNDECODABLE,),
-        syntax=str(JPEGBaseline8Bit),
-    ),
+    _baseline("JPEG, 255 components of 225 blocks", lambda: jpeg_of_components(64, 64, 255, 128)),
+    _baseline("JPEG, 12 MB of quantizers", lambda: jpeg_of_tables(64, 64, 0xDB, 12_000_000)),
+    _baseline("JPEG, 12 MB of Huffman tables", lambda: jpeg_of_tables(64, 64, 0xC4, 12_000_000)),
+    _baseline("JPEG, 15 MB of fill bytes", lambda: jpeg_of_fill_bytes(15_000_000)),
     Bomb(
         "JPEG, progressive, a code for each zero",
         lambda: compressed(UID("1.2.840.10008.1.2.4.55"), 2712, 2712, progressive_ones(2712)),
