@@ -1,9 +1,9 @@
 """Time on a box that may have no clock.
 
-The box's time goes on with the machine's count of seconds since its start, which nobody can set; so the order within a
-boot never rests on a wall clock.  It is never earlier than the newest moment that the box has told before, and it says
-of itself whether somebody vouches for it: the hospital, network time, a person, or a battery clock that one of these
-had vouched for.  Where nobody does, every `Stamp` carries the mark (docs/decisions/clock.md).
+The box's time advances with the machine's counter of seconds since its start, which cannot be set; so the order within
+a boot never depends on a wall clock.  The time is never earlier than the newest time that the box has given out before.
+It is trusted if it was confirmed by the hospital, network time, a person, or a battery clock that one of these had
+confirmed.  Otherwise every `Stamp` is marked as untrusted (docs/decisions/clock.md).
 """
 
 from __future__ import annotations
@@ -27,25 +27,25 @@ from firmware_app.clock.stamp import parse as parse
 
 log = logging.getLogger("lantern.clock")
 
-_LOOK_S: Final = 1.0  # how soon a process sees what another has learned
+_LOOK_S: Final = 1.0  # how soon a process sees what another process has learned
 _NETWORK_S: Final = 30.0
 _NETWORK_AGAIN_S: Final = 600.0
-_KEEP_S: Final = 60.0  # so much of the newest moment may be lost with the power; the rows themselves know the rest
+_KEEP_S: Final = 60.0  # at most this much is lost in a power cut; the newest rows give the rest
 
 
 class Condition(StrEnum):
-    """How the clock is, for people."""
+    """The state of the clock, for people."""
 
     TRUSTED = "trusted"
     DISAGREES = "disagrees"  # trusted, and the machine's own clock shows something else
     UNCONFIRMED = "unconfirmed"
-    BEHIND = "behind"  # the machine's own clock shows less than has been seen
-    AHEAD = "ahead"  # ... or so much more that it is not followed
+    BEHIND = "behind"  # the machine's own clock is behind a time that has certainly passed
+    AHEAD = "ahead"  # the machine's own clock is so far ahead that it is ignored
 
 
 @dataclass(frozen=True, slots=True)
 class ClockStatus:
-    """The time, who vouches for it and since when, and what the machine's own clock shows."""
+    """The time, its source and since when, and the machine's own clock."""
 
     stamp: Stamp
     source: TimeSource
@@ -58,7 +58,7 @@ class Clock:
     """The clock of one process.  Safe to share between its threads."""
 
     def __init__(self, kept: ClockFile | None = None, *, writes: bool = True, kernel: Kernel | None = None) -> None:
-        """*kept* is where the box's memory of time lies; a process that may only read it does not *write*."""
+        """*kept* is the file with the box's memory of time; *writes* is False in a process that may only read it."""
         self._kept, self._writes = kept, writes and kept is not None
         self.kernel = kernel or Kernel()
         self._lock = threading.Lock()
@@ -115,7 +115,7 @@ class Clock:
         return self.standing()
 
     def passed(self, moment: float, *, dated: float = 0.0) -> None:
-        """*moment* is known to have passed, as the date of something the box has seen; its certificate is *dated*."""
+        """*moment* has passed, because the box has seen something with this date; its certificate is *dated*."""
         with self._lock:
             self._stamp()
             elapsed = self.kernel.elapsed()
@@ -131,7 +131,7 @@ class Clock:
         self.passed(moment)
 
     def memory(self) -> ClockMemory:
-        """What is known, for a command that must weigh it."""
+        """All that is known about the time, for a command that must judge it."""
         with self._lock:
             self._stamp()
             return self._memory
@@ -159,7 +159,7 @@ class Clock:
             self._mark = mark
             kept = self._kept.read()
             self._memory = self._arrived(kept.join(self._memory), elapsed)
-            if self._kept.copy is None:  # another has kept it already; whoever makes the copy does so itself
+            if self._kept.copy is None:  # another process has stored it; a process with a copy writes it itself
                 self._saved = max(self._saved, kept.newest)
         self._memory = self._memory.followed(elapsed, self.kernel.wall())
         if elapsed - self._asked >= _NETWORK_S:
@@ -176,13 +176,13 @@ class Clock:
             if self._memory.learned(elapsed, wall, TimeSource.NETWORK) != self._memory:
                 self._change(lambda memory: memory.learned(elapsed, wall, TimeSource.NETWORK), patient=True)
         except Implausible:
-            return  # no time that can be
+            return  # an impossible time
 
     def _arrived(self, memory: ClockMemory, elapsed: float) -> ClockMemory:
         return memory.entered(self.kernel.boot(), elapsed, self.kernel.wall(), self.kernel.battery())
 
     def _change(self, how: Callable[[ClockMemory], ClockMemory], *, patient: bool) -> None:
-        """Make *how* of all that is known, here and on the disk."""
+        """Apply *how* to all that is known, here and on the disk."""
         elapsed = self.kernel.elapsed()
 
         def changed(kept: ClockMemory) -> ClockMemory:
@@ -206,25 +206,25 @@ class Clock:
             self._saved = after.newest
 
     def _steady_battery(self) -> float | None:
-        """The battery clock's reading where the system keeps it like its own: then nobody sets it at shutdown."""
+        """The battery clock, if the system keeps it synchronised; then it is not set at shutdown."""
         reading = self.kernel.battery()
         return reading if reading is not None and abs(reading - self.kernel.wall()) < SLACK_S else None
 
 
 class _Process:
-    """The clock that this process goes by: its own until `use`."""
+    """The clock that this process uses; a default one until `use`."""
 
     clock = Clock()
 
 
 def use(clock: Clock) -> Clock:
-    """Go by *clock* from now on; returns it."""
+    """Use *clock* from now on; returns it."""
     _Process.clock = clock
     return clock
 
 
 def here() -> Clock:
-    """The clock that this process goes by."""
+    """The clock that this process uses."""
     return _Process.clock
 
 

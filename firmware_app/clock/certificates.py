@@ -1,9 +1,9 @@
-"""The dates of certificates, held against the box's time and not the machine's.
+"""Checks the dates of certificates against the box's time instead of the machine's.
 
-OpenSSL asks the machine's clock, and a box without a battery would be cut off by a clock in 1970.  So it is told to
-leave the dates out, and they are judged here.  Under a time that nobody vouches for, which may be too early, a
-certificate that "begins later" is no fault: its authority has signed that the day has come.  One that has ended has
-ended, unless the clock is what is wrong; `Fault.by_clock` says whether that is likely.
+OpenSSL uses the machine's clock, and a box without a battery clock would be cut off in 1970.  So OpenSSL skips the
+dates, and they are checked here.  An untrusted time may be too early, so a certificate that "begins later" is accepted
+then: its authority has signed that this day has come.  An expired certificate is refused; `Fault.by_clock` says whether
+a wrong clock is the likely cause.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ from firmware_app.errors import (
 )
 
 NO_CHECK_TIME: Final = 0x200000
-"""X509_V_FLAG_NO_CHECK_TIME of openssl/x509_vfy.h, which the module ssl has no name for."""
+"""X509_V_FLAG_NO_CHECK_TIME of openssl/x509_vfy.h; the module ssl has no name for it."""
 _CONFIRMED: Final = (TimeSource.HOSPITAL, TimeSource.NETWORK)
 
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """Why a certificate does not hold now: it `ended`, or else has not begun."""
+    """Why a certificate is not valid now: it has `ended`, or else has not begun."""
 
     ended: bool
     by_clock: bool
@@ -48,14 +48,14 @@ def judge(certificate: x509.Certificate, going_by: clock.Clock | None = None) ->
     timepiece = going_by or clock.here()
     standing, ceiling = timepiece.standing(), timepiece.memory().ceiling()
     now, starts, ends = standing.stamp.at, certificate.not_valid_before_utc, certificate.not_valid_after_utc
-    ended = now > ends and standing.source is not TimeSource.HOSPITAL_ALONE  # or the hospital could never take it back
+    ended = now > ends and standing.source is not TimeSource.HOSPITAL_ALONE  # else the hospital could not correct it
     fault = Fault(ended, standing.source not in _CONFIRMED, starts, ends, now)
     early = now < starts and (standing.stamp.trusted or starts.timestamp() > ceiling)
     return fault if fault.ended or early else None
 
 
 class PeerNotInDate(ssl.SSLCertVerificationError):
-    """The peer's certificate is genuine, and does not hold now."""
+    """The peer's certificate is genuine, but not valid now."""
 
     def __init__(self, fault: Fault) -> None:
         super().__init__(f"the certificate {'has ended' if fault.ended else 'has not begun'}")
@@ -63,7 +63,7 @@ class PeerNotInDate(ssl.SSLCertVerificationError):
 
 
 class _DatedSocket(ssl.SSLSocket):
-    """Judges the peer's dates at the end of the handshake, before a byte of ours is sent."""
+    """Checks the peer's dates at the end of the handshake, before any data is sent."""
 
     def do_handshake(self, block: bool = False) -> None:
         super().do_handshake(block)
@@ -75,7 +75,7 @@ class _DatedSocket(ssl.SSLSocket):
 
 
 def go_by_box_time(context: ssl.SSLContext) -> ssl.SSLContext:
-    """Have every connection of *context* judge dates by the box's time; returns it."""
+    """Make every connection of *context* check dates by the box's time; returns it."""
     context.verify_flags |= NO_CHECK_TIME
     context.sslsocket_class = _DatedSocket
     return context
@@ -86,7 +86,7 @@ def out_of_date(path: Path | None) -> Iterator[ClockError]:
     try:
         certificates = x509.load_pem_x509_certificates(path.read_bytes()) if path is not None else []
     except (OSError, ValueError):
-        return  # whoever uses the file says that it cannot be used
+        return  # the user of the file reports that it is unusable
     for certificate in certificates:
         if (fault := judge(certificate)) is not None:
             yield sentence(fault, path.name if path is not None else "")

@@ -1,4 +1,4 @@
-"""The memory of time on the disk: one small file, replaced whole, joined under a lock; nobody waits long for it."""
+"""The memory of time on the disk: one small file, replaced atomically and merged under a lock without long waits."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ _TRY_MS: Final = 25
 
 @dataclass(frozen=True, slots=True)
 class ClockFile:
-    """The file at *path*; *copy* is written with it, for whoever may not open the first and is never read back."""
+    """The file at *path*; *copy* is written with it for processes that may not open *path*, and never read back."""
 
     path: Path
     copy: Path | None = None
 
     def mark(self) -> tuple[int, int] | None:
-        """A value that differs after every write; None while there is no file."""
+        """A value that changes with every write; None while there is no file."""
         try:
             status = self.path.stat()
         except OSError:
@@ -42,7 +42,7 @@ class ClockFile:
         return status.st_ino, status.st_mtime_ns
 
     def read(self) -> ClockMemory:
-        """What is kept; an empty memory where there is none, or it cannot be read, or is damaged."""
+        """The stored memory; an empty one if the file is missing, unreadable or damaged."""
         try:
             with open(self.path, "rb", opener=_plain) as file:
                 return ClockMemory.from_object(json.loads(file.read(_MOST_BYTES)))
@@ -53,8 +53,11 @@ class ClockFile:
             return ClockMemory()
 
     def change(self, how: Callable[[ClockMemory], ClockMemory], *, patient: bool) -> ClockMemory | None:
-        """Make *how* of what is kept and keep it, durably; returns it.  None when another is just at it and this caller
-        is not *patient*.  What *how* raises changes nothing; raises `OSError` when it cannot be written."""
+        """Apply *how* to the stored memory and store the result durably; returns it.
+
+        None when another process holds the lock and this caller is not *patient*.  If *how* raises, nothing changes.
+        Raises `OSError` when the file cannot be written.
+        """
         with self._alone(_TRIES if patient else 1) as alone:
             if not alone and not patient:
                 return None
@@ -79,7 +82,7 @@ class ClockFile:
 
 
 def _plain(path: str, flags: int) -> int:
-    """Open a file in a folder that other users of the box write, root among the readers: nobody waits for a pipe."""
+    """Open a file in a folder that other users may write; root reads it too, so it must not wait for a pipe."""
     descriptor = os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK)
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)
@@ -98,7 +101,7 @@ def _locked(descriptor: int, *, wait: bool) -> bool:
 
 
 def _replace(path: Path, data: bytes) -> None:
-    """Whole and durable under its name; on a full disk what was there stays."""
+    """Write atomically and durably; on a full disk the old file stays."""
     fresh = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         clear_away(fresh)  # of a process that was killed; a link that was planted is not followed

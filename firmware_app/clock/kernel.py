@@ -1,4 +1,4 @@
-"""What the machine itself says of time: which boot, how long since, its wall clock, and whether anyone keeps that."""
+"""The machine's own time: the boot, the seconds since it, the wall clock, and whether that is synchronised."""
 
 from __future__ import annotations
 
@@ -60,11 +60,11 @@ class Kernel:
     def synchronised(self) -> bool:
         """Whether network time holds the wall clock, as the kernel or systemd-timesyncd knows it.
 
-        A sandbox may forbid the question to the kernel (`ProtectClock=`), then the answer is timesyncd's alone.
+        A sandbox may forbid the system call (`ProtectClock=`); then only timesyncd's file counts.
         """
         answer = _Timex()
         state = self._libc.adjtimex(ctypes.byref(answer))
-        # The time it tells with it must be the one that this process sees: the promise is of that clock.
+        # The time in the answer must be the one that this process sees, because the promise is about that clock.
         if state not in (-1, _TIME_ERROR) and not answer.status & _STA_UNSYNC:
             return bool(abs(answer.time.seconds - time.time()) < _SAME_S)
         try:

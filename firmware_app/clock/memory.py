@@ -1,8 +1,8 @@
-"""What a box knows of time, as a value: pure functions, no clock is read here.
+"""What a box knows about time, as a value with pure functions; no clock is read here.
 
-Two processes that each know something join their memories; the join is commutative, associative and idempotent, so it
-does not matter who writes first.  `turn` is what lets the time go back at all: within one turn nothing ever gets
-earlier, and whoever has the right to say that it must (the hospital, network time, a person) begins the next.
+Two processes join their memories.  The join is commutative, associative and idempotent, so the order of writes does not
+matter.  `turn` allows the time to go back: within one turn nothing ever gets earlier, and only a source with the right
+to correct the time (the hospital, network time, a person) begins the next turn.
 """
 
 from __future__ import annotations
@@ -16,26 +16,26 @@ from typing import Any, Final, Self
 EARLIEST: Final = datetime(2026, 1, 1, tzinfo=UTC).timestamp()
 """Before this version was written: no clock that shows less can be right."""
 LATEST: Final = datetime(2056, 1, 1, tzinfo=UTC).timestamp()
-"""No one is believed beyond it, not even a person: a slip of the finger must stay one."""
+"""No source is believed beyond it, not even a person, who may mistype."""
 SLACK_S: Final = 120.0
 """Two clocks nearer than this agree."""
 AHEAD_S: Final = 400 * 86_400.0
-"""How far beyond the newest moment that is certain the machine's own clock is followed: a year in a drawer, no more."""
-_AHEAD_NEW_S: Final = 10 * 365 * 86_400.0  # the same for a box that nobody has told the time yet
+"""How far beyond the newest certain moment the machine's own clock is followed: about a year in storage."""
+_AHEAD_NEW_S: Final = 10 * 365 * 86_400.0  # the same for a box whose time was never confirmed
 APART_S: Final = 86_400.0
 """Two that are further apart than this contradict each other."""
-_SINCE_S: Final = 30 * 86_400.0  # so long after what the box is sure of, its own memory bears the hospital out
+_SINCE_S: Final = 30 * 86_400.0  # within this time of a certain moment, the box's memory confirms the hospital's time
 _TRUST_S: Final = 90 * 86_400.0  # a quartz is off by 100 ppm at worst: 13 minutes
 _HELD_S: Final = 86_400.0
-_BATTERY_S: Final = 60 * 86_400.0  # an off time that a battery clock is believed over
+_BATTERY_S: Final = 60 * 86_400.0  # the longest off time for which a battery clock is believed
 _OFF_S: Final = 3_600.0
 
 
 class TimeSource(StrEnum):
-    """Who told the time."""
+    """Where the time came from."""
 
     NOBODY = "nobody"
-    HOSPITAL_ALONE = "hospital_alone"  # nothing that the box knows by itself bears it out: used, and marked
+    HOSPITAL_ALONE = "hospital_alone"  # not confirmed by anything that the box knows itself: used, but untrusted
     BATTERY = "battery"
     PERSON = "person"
     NETWORK = "network"
@@ -66,7 +66,7 @@ class Anchor:
 
 
 class Implausible(ValueError):
-    """A time that is not taken: too early or too late for anybody, or against what the box knows otherwise."""
+    """A refused time: impossibly early or late, or in contradiction to what the box knows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,24 +89,24 @@ class ClockMemory:
     # --- questions -----------------------------------------------------------------------------------------------
 
     def source(self, elapsed: float) -> TimeSource:
-        """Who vouches for the time now."""
+        """The source of the current time."""
         return self.anchor.source if elapsed - self.anchor.elapsed < _TRUST_S else TimeSource.NOBODY
 
     def trusted(self, elapsed: float) -> bool:
-        """Whether the time is confirmed: more than the hospital's word alone."""
+        """Whether the time is confirmed, not only by the hospital."""
         return self.source(elapsed) not in (TimeSource.NOBODY, TimeSource.HOSPITAL_ALONE)
 
     def told(self, elapsed: float) -> float:
-        """The time, never earlier than any told before."""
+        """The time, never earlier than any given out before."""
         known = self.source(elapsed) is not TimeSource.NOBODY
         return max(self.newest, self.anchor.at(elapsed) if known else self.base + elapsed)
 
     def lived(self, elapsed: float) -> float:
-        """A count of powered-on seconds that nobody can set and no restart turns back."""
+        """A count of powered-on seconds that cannot be set and never goes back at a restart."""
         return self.born + elapsed
 
     def certain(self) -> float:
-        """A moment that has passed, whatever the clocks say."""
+        """A moment that has certainly passed, whatever the clocks say."""
         return max(EARLIEST, self.sure, self.signed)
 
     def ceiling(self, dated: float = 0.0) -> float:
@@ -118,7 +118,7 @@ class ClockMemory:
     # --- joining -------------------------------------------------------------------------------------------------
 
     def join(self, other: ClockMemory) -> ClockMemory:
-        """What both know together."""
+        """The combined knowledge of both."""
         if self.turn != other.turn:
             return max(self, other, key=lambda one: one.turn)
         mine, theirs = (self.boots, self.boot), (other.boots, other.boot)

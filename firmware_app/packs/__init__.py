@@ -1,1 +1,1 @@
-"""Model packs: what one is, where it stands, and whether it is still the one that was shipped."""
+"""Model packs: their manifest, their place on disk, their installation and their integrity."""

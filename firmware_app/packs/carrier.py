@@ -1,7 +1,7 @@
-"""How the bytes of a pack repository arrive: from a folder (a USB stick) or a web server, with nothing believed yet.
+"""Downloads the files of a pack repository, from a folder (a USB stick) or a web server; nothing is verified here.
 
-Whatever goes wrong on the way is a :class:`tuf.api.exceptions.DownloadError`; an ``OSError`` that escapes is therefore
-always this box's own disk.
+Every download problem is a :class:`tuf.api.exceptions.DownloadError`.  So an ``OSError`` always means this box's own
+disk.
 """
 
 import logging

@@ -1,7 +1,7 @@
-"""How a pack comes onto the box and how it goes again: fetched aside, checked whole, then put in use by one rename.
+"""Installs and removes packs: a pack is fetched into a staging folder, verified, then put in use by one rename.
 
-Until that rename the old version is in use, and whatever stops the work (a full disk, a pulled stick, a power cut)
-leaves it so. The version that was in use stays on the disk for :func:`roll_back`.
+Until that rename the old version stays in use, even after a full disk, a pulled stick or a power cut. The old version
+is kept on the disk for :func:`roll_back`.
 """
 
 import errno

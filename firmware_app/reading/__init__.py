@@ -1,1 +1,1 @@
-"""The reader's work: one instance becomes one reading, by the right model or with the reason why none may speak."""
+"""The reader's work: each instance gets one reading, by the right model or with the reason why no model may read it."""

@@ -1,4 +1,4 @@
-"""What the reader does when the database cannot be written: wait and write the same again, not give the image up."""
+"""Retries a write when the database cannot be written, so that the reader does not give up the image."""
 
 from __future__ import annotations
 

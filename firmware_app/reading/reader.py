@@ -1,8 +1,8 @@
-"""The reader: takes what the door put in clinical.db, has it decoded and inferred, and writes one final reading each.
+"""The reader: takes waiting instances from clinical.db, has them decoded and inferred, and writes one reading for each.
 
-Nothing that an image does can stop it: a deterministic refusal is final at once, a child that dies or overruns its time
-costs a try, and two of them set the image aside.  Killed at any instant, the next reader carries on from the database.
-A fault of the box (no pack that works, a full disk) is nobody's reading: the images wait until it is mended.
+No image can stop it: a deterministic refusal is final at once, a child that dies or times out costs one try, and two
+lost children put the image into quarantine.  After a kill at any moment, the next reader continues from the database.
+A fault of the box (no working pack, a full disk) gives no reading: the images wait until it is repaired.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Which pack may read an image: a pure function of its header, the packs' own rules and the clinic's setting.
 
-What the header contradicts is refused whoever asks; what it does not say is assumed only where a person or a setting
-said so, and then a hint says that it was.
+A pack that contradicts the header is always refused.  A missing value is only assumed if a person or a setting says
+so, and then a hint says that it was assumed.
 """
 
 from __future__ import annotations

@@ -1,1 +1,1 @@
-"""One case in the clothes each reader needs."""
+"""Reports of a case: as JSON, as plain text and as an image overlay."""

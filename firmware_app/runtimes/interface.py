@@ -1,4 +1,4 @@
-"""What a runtime is to the rest of the box: tensors in, tensors out, and an honest answer to "are you there?".
+"""The interface of a runtime: tensors in, tensors out, and a probe whether it works on this box.
 
 A runtime is one module with ``key``, ``suffixes``, ``Config``, ``probe()`` and ``load()``. It imports its library (and
 numpy) inside functions, never at its top: the box imports the module itself in processes that run no model, to check

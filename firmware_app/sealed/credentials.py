@@ -18,8 +18,8 @@ from firmware_app.sealed.version import Version
 
 
 def handed_over(settings: Uplink, folder: str | None = None) -> Uplink:
-    """*settings* with the private keys that systemd has handed to this unit (LoadCredential=), in memory and to nobody
-    else; where it has handed over none, the paths of the configuration stand."""
+    """*settings* with the private keys that systemd gives only to this unit, in memory (LoadCredential=); without them,
+    the paths of the configuration are used."""
     place = os.environ.get("CREDENTIALS_DIRECTORY") if folder is None else folder
     if not place:
         return settings

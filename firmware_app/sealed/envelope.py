@@ -47,7 +47,7 @@ _LEAST_UP: Final = _HEAD + _ENC + PAD + _TAG
 
 
 MOST_ENVELOPE: Final = _HEAD + _ENC + Version.FIRST.plain_bytes(MOST_BYTES) + _TAG
-"""The longest envelope, in bytes; a longer one is not looked at."""
+"""The longest envelope, in bytes; a longer one is refused unread."""
 
 
 def version_of(envelope: bytes) -> Version:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     Tensors = Mapping[str, Tensor]
 
 MOST_LESIONS: Final = 200
-"""Of one frame: nobody looks at more, and a model that marks more is wrong."""
+"""The most lesions of one frame: a person cannot check more, and a model that marks more is wrong."""
 
 
 class OutputPart(Part):

@@ -1,8 +1,8 @@
-"""One connection to the broker, in one thread, without a memory: paho does the protocol, nothing waits in its queue.
+"""One connection to the broker, in one thread, without state: paho does the protocol, and nothing waits in its queue.
 
-Every attempt is a fresh client, so that bytes sealed for a retired key can never be sent again behind our back.
-MQTT v5 is tried first; a broker that does not speak it gets 3.1.1.  Why a connection fails is found out here, before
-and after the attempt, because TLS itself only says that it failed.
+Every attempt uses a new client, so that paho never resends messages sealed for a retired key.  MQTT v5 is tried first;
+a broker without it gets 3.1.1.  The reason for a failed connection is determined here, before and after the attempt,
+because TLS itself only says that it failed.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ class Post:
 
 
 class _NoAnswer(OSError):
-    """Someone took the connection and said nothing: perhaps a broker that does not know this MQTT version."""
+    """The peer accepted the connection but did not answer: perhaps a broker without this MQTT version."""
 
 
 class Connection:
@@ -144,7 +144,7 @@ class Connection:
             self._protocol = MQTTProtocolVersion.MQTTv5  # a broker that was only restarting is asked for v5 again
 
     def close(self, *, politely: bool = False) -> None:
-        """Let go; *politely* tells the broker, so that it does not publish the last will."""
+        """Close the connection; *politely* sends DISCONNECT, so that the broker does not publish the last will."""
         client, self._client, self._open = self._client, None, False
         if client is None:
             return
@@ -245,9 +245,9 @@ def tls_context(settings: Uplink) -> ssl.SSLContext | None:
 
 
 def check_certificates(settings: Uplink) -> None:
-    """Hold the box's own certificates against its time; raises the `UplinkError` that names the wrong one.
+    """Check the box's own certificates against its time; raises the `UplinkError` that names the wrong one.
 
-    The day on which one of them begins has come, or it could not lie here: a box without a clock learns that much.
+    The start date of each has passed, since the box has the certificate; a box without a clock learns from that.
     """
     for path in (settings.tls_ca, settings.tls_cert):
         if path is None:

@@ -1,7 +1,7 @@
-"""Carries what lies in `outgoing` to the hospital, urgent first, again and again until the hospital's own receipt has
-made the row disappear.  The broker's acknowledgement proves nothing and is used for one thing: to notice a refusal.
+"""Sends the rows of `outgoing` to the hospital, urgent ones first, and repeats each until the hospital's signed receipt
+has removed it.  The broker's acknowledgement is only used to notice a refusal; it does not prove delivery.
 
-Nothing is sealed before the moment it is sent, so that a retired key of the hospital is never used.
+A message is sealed only when it is sent, so that a retired key of the hospital is never used.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from firmware_app.version import version
 log = logging.getLogger("lantern.uplink")
 
 WINDOW: Final = 64
-"""Digests on their way without a receipt; alerts have as many again, so that nothing stands before them."""
+"""The most digests sent without a receipt; alerts have a window of their own, so that digests never delay them."""
 _AGAIN_FIRST_S: Final = 15.0
 _UNHEARD_FIRST_S: Final = 1.0
 _AGAIN_MOST_S: Final = 600.0
@@ -53,7 +53,7 @@ def fits(post: Post, most_bytes: int | None) -> bool:
 
 
 class Publisher:
-    """What to send and when, on a `Connection` that someone else opens and turns."""
+    """Decides what to send and when, on a `Connection` that the caller opens and turns."""
 
     def __init__(
         self, exchange: Exchange, box: str, identity: Ed25519PrivateKey, hospital: HospitalBundle, folder: Path
@@ -85,16 +85,15 @@ class Publisher:
         return self._version, self._seal_to
 
     def will_holds(self) -> bool:
-        """Whether the last will would still be understood: it is of the present stream, in the form and to the key that
-        the hospital goes by now."""
+        """Whether the last will is still valid: of the current stream, and in the hospital's current form and key."""
         return self._exchange.counters().stream == self._stream and self._sealing() == self._will
 
     def born(self, connection: Connection) -> None:
-        """The connection stands."""
+        """Announce that the box is online, after the connection is open."""
         self._say(connection, State.BIRTH, 0)
 
     def beat(self, connection: Connection) -> None:
-        """Say how the box is."""
+        """Send the box's state."""
         self._beat += 1
         self._say(connection, State.HEALTH, self._beat)
 

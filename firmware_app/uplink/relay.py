@@ -1,8 +1,8 @@
-"""The reader's side of the line: hands the outbox on to exchange.db, and acts on what the hospital has signed.
+"""The reader's side of the uplink: copies the outbox to exchange.db, and processes what the hospital has signed.
 
-Killed or out of disk between any two statements it carries on: what is in exchange.db and not remembered in
-clinical.db is thrown away and handed on again, and a receipt is forgotten only after everything it settles is gone.
-What exchange.db says of a row is never believed: the uplink's user may write it.
+It continues after a kill or a full disk between any two statements: rows in exchange.db that are not recorded in
+clinical.db are deleted and copied again, and a receipt is deleted only after everything that it settles.  The content
+of exchange.db is never trusted, because the uplink's user may write it.
 """
 
 from __future__ import annotations
@@ -83,9 +83,9 @@ class Relay:
         self._exchange.database.close()
 
     def step(self, health: Health | None = None) -> None:
-        """Relay what waits, act on what came; *health* is what the hospital may know of the box now, None: as before.
+        """Copy waiting rows and process received messages; *health* is the box's new health, None if unchanged.
 
-        A database that cannot be written now, or does not make sense, is tried again next time.
+        If a database cannot be written, or its content is invalid, the step is tried again next time.
         """
         try:
             self._step(health)
@@ -244,7 +244,7 @@ class Relay:
             before, spoken = credentials.open_keys(kept, self._box, self._hospital)
             known = max(known, before.serial)
         if version < spoken:
-            return  # a form once spoken is never given up: the hospital has not heard yet which one this box reads
+            return  # never go back to an older form: the hospital does not know yet which form this box reads
         if keys.serial < known:
             raise KeysOutdated(serial=keys.serial)
         if (keys.serial, version) != (known, spoken):

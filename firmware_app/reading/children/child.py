@@ -1,4 +1,4 @@
-"""A warm child process that does one dangerous thing for the reader, and is killed and replaced when it fails at it."""
+"""A warm child process that does one dangerous job for the reader, and is killed and replaced when it fails."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ _ROOT: Final = Path(firmware_app.__file__).resolve().parent.parent
 
 
 class ChildLost(Exception):
-    """A child died, overran its deadline or spoke nonsense; it has been reaped.  `detail` fits into a sentence.
+    """A child died, overran its deadline or sent an invalid message; it has been reaped.  `detail` fits a sentence.
 
-    `held_mb` is the most memory that a child which died had in use, 0 where that cannot be told.
+    `held_mb` is the peak memory of a child that died, 0 where it is unknown.
     """
 
     def __init__(self, detail: str, held_mb: int = 0) -> None:
@@ -40,7 +40,7 @@ class Child:
     """
 
     def __init__(self, module: str, arguments: Sequence[str], *, silent: bool = False) -> None:
-        """*silent*: what it and its libraries say on stderr may quote a patient's data and is thrown away."""
+        """*silent*: its stderr is discarded, because libraries may quote patient data there."""
         ours, theirs = socket.socketpair()
         with theirs:
             command = [sys.executable, "-m", module, str(theirs.fileno()), str(os.getpid()), *arguments]

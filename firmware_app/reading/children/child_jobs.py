@@ -1,4 +1,4 @@
-"""Jobs for a child that nobody waits for: handed over one after the other, looked after between more urgent things."""
+"""Background jobs for a child: sent one after the other, and checked between more urgent work."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The decode child: opens one hostile file after the other, gives the model's tensor first and a person's frames after.
+"""The decode child: opens possibly hostile files; first returns the model's tensor, then writes frames for display.
 
 ``python -m firmware_app.reading.children.decode_child FD PARENT MEMORY_MB CPU_SECONDS``.  A job is ``{file, picture,
 input, display, rule, budget, modality, quality, photographs}``; the answers are the tensors of the frames to be read

@@ -38,7 +38,7 @@ _FILE: Final = "mending.json"
 
 
 def needed_by(state: StateDir, process: str) -> tuple[Path, ...]:
-    """The databases that *process* opens; the uplink may not even see the others."""
+    """The databases that *process* opens; the uplink has no access to the others."""
     return {
         "gateway": (state.clinical_db,),
         "reader": (state.clinical_db, state.exchange_db),
@@ -48,10 +48,10 @@ def needed_by(state: StateDir, process: str) -> tuple[Path, ...]:
 
 
 def may_mend(state: StateDir, database: Path) -> bool:
-    """Whether this process may open all that rebuilding *database* takes.
+    """Whether this process may open all files that are needed to rebuild *database*.
 
-    Under systemd the viewer sees no image, the reader alters none, and the uplink sees no backup: clinical.db is the
-    gateway's to rebuild and exchange.db the reader's, and the others are started again until it is done.
+    Under systemd the viewer cannot see images, the reader cannot change them, and the uplink cannot see backups.  So
+    the gateway rebuilds clinical.db and the reader exchange.db; the others are restarted until that is done.
     """
     if database == state.clinical_db and not os.access(state.images, os.R_OK | os.W_OK | os.X_OK):
         return False
@@ -59,7 +59,7 @@ def may_mend(state: StateDir, database: Path) -> bool:
 
 
 def make_ready(state: StateDir, database: Path, stop: threading.Event | None = None) -> None:
-    """Mend, make or migrate *database*; closed again at once, because nobody can rebuild what the supervisor has open.
+    """Mend, make or migrate *database*, and close it, because a database that is open cannot be rebuilt.
 
     Raises what `rescue.mend` and `create` raise.
     """
@@ -80,7 +80,7 @@ def make_ready(state: StateDir, database: Path, stop: threading.Event | None = N
 
 
 def left_in_order(databases: Iterable[Path]) -> None:
-    """Say of each that nobody has open any more that the box was ended in order."""
+    """Mark each database that is no longer open as cleanly closed."""
     for database in databases:
         if database.exists() and not damage.noted(database):
             with suppress(guard.NoLocks, LanternError), guard.alone(database, 0.0) as alone:
@@ -89,7 +89,7 @@ def left_in_order(databases: Iterable[Path]) -> None:
 
 
 def troubles(state: StateDir) -> list[Reason]:
-    """Why the running box could not make its databases ready, as it said last."""
+    """Why the running box could not make its databases ready, by its latest report."""
     try:
         written = json.loads((state.run / _FILE).read_text("utf-8"))
         return [Reason(str(code), dict(details)) for code, details in written]
@@ -106,14 +106,14 @@ class _Trouble:
 
 @dataclass(slots=True)
 class Mending:
-    """What is not ready yet, and when it is tried again."""
+    """The databases that are not ready yet, and when each is tried again."""
 
     state: StateDir
     stop: threading.Event
     _troubles: dict[Path, _Trouble] = field(default_factory=dict)
 
     def at_start(self) -> None:
-        """Raises `StoreTooNew` only: that no time and no space mends."""
+        """Mend every database; raises only `StoreTooNew`, which neither time nor disk space can solve."""
         (self.state.run / _FILE).unlink(missing_ok=True)
         for database in self.state.databases:
             self._try(database)
@@ -123,7 +123,7 @@ class Mending:
         return not any(database in self._troubles or damage.noted(database) for database in self._needed(process))
 
     def due(self) -> list[Path]:
-        """What is to be mended now; whoever needs it must have ended before `mend`."""
+        """The databases to be mended now; the processes that need them must have ended before `mend`."""
         now = time.monotonic()
         noted = {database for database in self.state.databases if damage.noted(database)}
         return [
@@ -163,5 +163,5 @@ class Mending:
 
     def _tell(self) -> None:
         written = [[trouble.reason.code, trouble.reason.details] for trouble in self._troubles.values()]
-        with suppress(OSError):  # on a full disk the log has to do
+        with suppress(OSError):  # on a full disk the log must be enough
             (self.state.run / _FILE).write_text(json.dumps(written), "utf-8")

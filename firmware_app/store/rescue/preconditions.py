@@ -1,4 +1,4 @@
-"""Whether a rescue may begin: not of a newer version's database, and not without the room for it."""
+"""Checks before a rescue: the database is not of a newer version, and the disk has enough space."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _SPARE_BYTES: Final = 4_000_000
 
 
 def check_version(state: StateDir, database: Path) -> None:
-    """Refuse the database of a newer version: a rebuild would leave out what this version does not know."""
+    """Refuse the database of a newer version: a rebuild would lose what this version does not know."""
     from firmware_app.store.accounts import accounts_db  # they are rebuilt with this module
     from firmware_app.store.clinical import clinical_db  # they are rebuilt with this module
     from firmware_app.store.exchange import exchange_db  # they are rebuilt with this module
@@ -29,7 +29,7 @@ def check_version(state: StateDir, database: Path) -> None:
 
 
 def check_room(state: StateDir, database: Path) -> None:
-    """A copy to read from and a new file beside what stays; the ballast is given up for them."""
+    """Check the space for a copy to read from and for the new file; the ballast is released for them."""
     parts = [path for path in (database, database.with_name(database.name + "-wal")) if path.exists()]
     needed = 3 * sum(path.stat().st_size for path in parts) + _SPARE_BYTES
     missing = needed - state.ballast_bytes - free_bytes(database.parent)

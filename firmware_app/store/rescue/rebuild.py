@@ -1,4 +1,4 @@
-"""What goes into a rebuilt exchange.db and accounts.db; the clinical one has a file of its own."""
+"""Rebuilds exchange.db and accounts.db; `rebuild_clinical` does clinical.db."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from firmware_app.store.rescue.rescue import RescueReport
 def carried(
     connection: sqlite3.Connection, wreck: Wreck, name: str, report: RescueReport, check: Check | None = None
 ) -> Carried:
-    """Copy what is left of table *name*, and count it in *report*."""
+    """Copy the remaining rows of table *name*, and count them in *report*."""
     done = carry(wreck, name, connection, check)
     report.kept[name], report.lost[name] = done.count, done.known - done.count
     return done
 
 
 def rebuild_exchange(damaged: DamagedCopy, path: Path, state: StateDir, report: RescueReport) -> None:
-    """A new stream: the clinic's side hands on again what the hospital has not signed for.
+    """A new stream: the relay sends again everything that the hospital has not signed for.
 
-    The hospital's newest key is kept; it is signed, so the uplink sees for itself whether it is whole.
+    The hospital's newest key is kept; it is signed, so the uplink can check that it is whole.
     """
     fresh = Exchange(path)
     fresh.create()
@@ -42,12 +42,12 @@ def rebuild_exchange(damaged: DamagedCopy, path: Path, state: StateDir, report: 
 
 
 def rebuild_accounts(damaged: DamagedCopy, path: Path, state: StateDir, report: RescueReport) -> None:
-    """People and their passwords, as far as they can be trusted; whoever was logged in logs in again.
+    """People and their passwords, as far as they can be trusted; all sessions end.
 
-    A file without any account lets nobody in: the first account needs the code that `lantern` shows at the box.  Where
-    the people's own rows are damaged or a part of the log is doubtful, a password or a lock may be an older one, so
-    every account needs a new code; and whoever any row calls disabled is.  Lost accounts come back from the newest
-    backup, without a password too.
+    A file without any account lets nobody in: the first account needs the code that `lantern` shows at the box.  If the
+    people's rows are damaged or part of the log is doubtful, a password or a lock may be out of date: then every
+    account needs a new code, and an account that any row shows as disabled is disabled.  Lost accounts come back from
+    the newest backup, also without a password.
     """
     fresh = Accounts(path)
     fresh.create()

@@ -1,7 +1,7 @@
-"""What goes into a rebuilt clinical.db: every row that can still be read, and every image file that has none.
+"""Rebuilds clinical.db from every row that can still be read, and from every image file without a row.
 
-Because a reference follows from the image (`store.references`), an image that lost its row gets its old name back, and
-what was read and said of it is found again by that name.
+A reference is computed from the image (`disk.references`).  So an image that lost its row gets its old reference back,
+and its readings and verdicts are found again by that reference.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ from firmware_app.store.rescue.rescue import RescueReport
 
 ACTOR: Final = "box"
 SOURCE: Final = "rescue"
-"""Where an image came from whose arrival nobody remembers."""
+"""The source of an image whose arrival is not recorded any more."""
 _PEOPLE: Final = ("identities", "verdicts", "reviews")
 
-# What a table's columns must hold beyond what SQLite checks.
+# Checks on the values of a table in addition to SQLite's own.
 _CHECKS: Final[dict[str, Check]] = {
     "instances": lambda row: row[8] is None or forms.header().validate_json(str(row[8])),
     "readings": lambda row: forms.reading().validate_json(str(row[2])),
@@ -46,7 +46,7 @@ def rebuild_clinical(damaged: DamagedCopy, path: Path, state: StateDir, report: 
     fresh.create()
     connection = fresh.database.connection
     wreck = Wreck(damaged, connection)
-    connection.execute("PRAGMA foreign_keys=OFF")  # what points nowhere is settled below
+    connection.execute("PRAGMA foreign_keys=OFF")  # dangling rows are settled below
     try:
         with fresh.database.transaction():
             tables = _carry_rows(connection, wreck, report)
@@ -67,7 +67,7 @@ def rebuild_clinical(damaged: DamagedCopy, path: Path, state: StateDir, report: 
 
 
 def _carry_rows(connection: sqlite3.Connection, wreck: Wreck, report: RescueReport) -> dict[str, Carried]:
-    """Copy what is left, and learn from it which numbers earlier rescues had."""
+    """Copy the remaining rows, and learn the numbers of earlier rescues from them."""
     tables = {
         name: carried(connection, wreck, name, report, _CHECKS.get(name))
         for name in (
@@ -79,11 +79,11 @@ def _carry_rows(connection: sqlite3.Connection, wreck: Wreck, report: RescueRepo
     report.count_on_from(known)
     for name in ("audit", "superseded", "arrivals"):
         (missing,) = connection.execute(f"SELECT COALESCE(MAX(sequence), 0) - COUNT(*) FROM {name}").fetchone()
-        if name != "audit":  # from which nothing is ever deleted
+        if name != "audit":  # nothing is ever deleted from the audit
             missing -= connection.execute(f"SELECT COALESCE(SUM({name}), 0) FROM retired").fetchone()[0]
         if name == "arrivals":
             missing -= quarantine.forgotten(connection)
-        report.lost[name] = max(report.lost[name], missing)  # nothing else ever leaves these
+        report.lost[name] = max(report.lost[name], missing)  # rows leave these tables in no other way
     statement = insertion("cases", ("reference", "study_uid", "opened_at", "touched"))
     for one in wreck.identities("cases", tables["cases"].rowids, "reference", "study_uid").values():
         if isinstance(one.get("reference"), str) and isinstance(one.get("study_uid"), str):
@@ -93,7 +93,7 @@ def _carry_rows(connection: sqlite3.Connection, wreck: Wreck, report: RescueRepo
 
 
 def _reopen_cases(connection: sqlite3.Connection) -> None:
-    """A case whose row is lost lives on in its images."""
+    """Recreate the rows of lost cases from their images."""
     connection.execute(
         "INSERT OR IGNORE INTO cases (reference, study_uid, modality, opened_at, touched)"
         " SELECT case_reference, json_extract(header, '$.study_instance_uid'),"
@@ -105,15 +105,15 @@ def _reopen_cases(connection: sqlite3.Connection) -> None:
 
 
 def _tell_again(connection: sqlite3.Connection, report: RescueReport) -> None:
-    """Summaries that the hospital had not confirmed may be lost: every case that ever had one gets another.
+    """Summaries without a receipt may be lost: every case that ever had a summary gets another.
 
-    It has a higher revision than any before, so the hospital, which counts cases, takes it as a repeat.
+    It has a higher revision than any before, so the hospital, which counts cases, treats it as a repeat.
     """
     report.repeated = connection.execute("UPDATE cases SET fresh = 1 WHERE revision > 0").rowcount
 
 
 def _settle(connection: sqlite3.Connection, report: RescueReport) -> None:
-    """Make the rows agree with each other; where they do not, an image is read again rather than not at all."""
+    """Make the rows consistent; in doubt, an image is read again rather than not at all."""
     connection.execute("UPDATE instances SET association = NULL WHERE association NOT IN (SELECT id FROM associations)")
     for table in ("arrivals", "readings", *_PEOPLE, "superseded"):
         gone = connection.execute(
@@ -138,7 +138,7 @@ def _settle(connection: sqlite3.Connection, report: RescueReport) -> None:
 
 
 def _settle_readings(connection: sqlite3.Connection) -> None:
-    # A lost priority only comes back with a reading: an urgent case must not pass for one that nobody has ranked.
+    # A lost priority only comes back with a new reading: an urgent case must not look like an unranked one.
     unranked = (
         "SELECT r.key FROM readings r JOIN cases c ON c.reference = r.case_reference JOIN instances i"
         " ON i.reference = r.key WHERE c.priority IS NULL"
@@ -149,7 +149,7 @@ def _settle_readings(connection: sqlite3.Connection) -> None:
         (_now(),),
     )
     connection.execute(f"DELETE FROM readings WHERE key IN ({unranked})")
-    connection.execute(  # an image that had lost its row, and was found under its old name
+    connection.execute(  # images that had lost their row and got their old reference back
         "UPDATE instances SET state = 'done', read_at = (SELECT at FROM readings WHERE key = reference)"
         " WHERE state = 'waiting' AND reference IN (SELECT key FROM readings)"
     )
@@ -173,7 +173,7 @@ def _settle_cases(connection: sqlite3.Connection) -> None:
 
 
 def _drop_dangling(connection: sqlite3.Connection, report: RescueReport) -> None:
-    """Whatever still points nowhere, as SQLite itself sees it; a row less may leave another pointing nowhere."""
+    """Delete rows with broken foreign keys; repeated, because a deletion may break another row."""
     while dangling := connection.execute("PRAGMA foreign_key_check").fetchall():
         for table, rowid, *_ in dangling:
             gone = connection.execute(f'DELETE FROM "{table}" WHERE rowid = ?', (rowid,)).rowcount
@@ -182,9 +182,9 @@ def _drop_dangling(connection: sqlite3.Connection, report: RescueReport) -> None
 
 
 def _record(connection: sqlite3.Connection, report: RescueReport, *, cut_off: bool) -> None:
-    """The rescue is part of what it made: the floor of coming revisions, and an entry in the audit.
+    """Record the rescue in the new database: the floor of future revisions, and an entry in the audit.
 
-    *cut_off*: the newest entries may be among the lost, which no number that is left can show.
+    *cut_off*: the newest audit entries may be lost, which the remaining numbers cannot show.
     """
     connection.execute("UPDATE associations SET closed_at = ? WHERE closed_at IS NULL", (report.at,))
     connection.execute(

@@ -1,4 +1,4 @@
-"""What a rebuilt clinical.db learns from the image files: a row for every whole one that has none."""
+"""Adds a row to a rebuilt clinical.db for every complete image file that has none."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _PIECE: Final = 1 << 20
 def admit_files(
     connection: sqlite3.Connection, wreck: Wreck, state: StateDir, report: RescueReport, kept: set[int]
 ) -> None:
-    """Take in what lies in images/ without a row, oldest first, and count the rows that have no file."""
+    """Add rows for the files in images/ without one, oldest first, and count the rows without a file."""
     rows = {row[0] for row in connection.execute("SELECT file FROM instances")}
     leaving = {row[0] for row in connection.execute("SELECT name FROM leaving")}  # of cases that were deleted
     unknown: list[tuple[int, str]] = []
@@ -59,13 +59,13 @@ def admit_files(
             log.warning("a file in images/ is no whole image any more: %s", error.code)
             report.cut.append(file)  # renamed once the new database is decided on
             report.unusable += 1
-        except (IntakeError, OSError) as error:  # the next version or the next disk may still make something of it
+        except (IntakeError, OSError) as error:  # another version or another disk may still be able to use it
             log.warning("a file in images/ cannot be taken in: %s", getattr(error, "code", type(error).__name__))
             report.unusable += 1
 
 
 def _files(images: Path, report: RescueReport) -> Iterator[tuple[str, int]]:
-    """Name below the state directory and age of every image file; what cannot be looked at is counted."""
+    """The path below the state directory and the age of every image file; unreadable ones are counted."""
     with os.scandir(images) as folders:
         for folder in folders:
             if not folder.is_dir(follow_symlinks=False):
@@ -88,9 +88,9 @@ def _age(file: os.DirEntry[str]) -> int:
 
 
 def _examined(path: Path) -> Header | None:
-    """As at the door: the header of a whole DICOM object, None for a whole picture; no pixel is decoded.
+    """As in the gateway: the header of a complete DICOM object, None for a complete picture; no pixel is decoded.
 
-    Read once before it is mapped: a sector that cannot be read is an `OSError` here, and would be SIGBUS there.
+    The file is read before it is mapped: an unreadable sector is an `OSError` here, but would be a SIGBUS there.
     """
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
@@ -113,9 +113,9 @@ def _admit(
     header: Header | None,
     known: dict[str, Value],
 ) -> bool:
-    """A row for *file*; False when another file already stands for the same instance."""
+    """Add a row for *file*; False when another file already has the same instance."""
     sha256, size = path.stem, path.stat().st_size
-    # The machine's own clock wrote it, and nobody knows any more how that one was.
+    # The file time is of the machine's clock, and it is unknown whether that was right.
     received = clock.Stamp(datetime.fromtimestamp(path.stat().st_mtime, UTC), trusted=False).text()
     study = header.study_instance_uid if header else None
     row = connection.execute("SELECT reference FROM cases WHERE study_uid = ?", (study,)).fetchone()

@@ -1,7 +1,7 @@
-"""What a rebuilt database takes from the newest whole backup: only what no image file can give.
+"""Adds rows of the newest whole backup to a rebuilt database: only those that no image file can give.
 
-A row of the damaged file goes before the same row of the backup.  A person's entry is not restored if the audit shows
-that a later entry, now lost, followed it: the older one may have been withdrawn.  Images, readings and cases never come
+A row of the damaged file has precedence over the same row of the backup.  A person's entry is not restored if the audit
+shows a later entry that is now lost: the older one may have been withdrawn.  Images, readings and cases are never taken
 from a backup, because they may have been deleted since.
 """
 
@@ -17,8 +17,8 @@ from firmware_app.store.disk.layout import StateDir
 from firmware_app.store.rescue import ring
 from firmware_app.store.rescue.rescue import RescueReport
 
-# Table -> the audit's actions that go with a newer row or its end, and what they name it by beside the case: the actor,
-# or a value of the action's details.
+# Table -> the audit's actions that write or end a row, and what identifies the row besides the case: the actor, or a
+# value of the action's details.
 _PEOPLE: Final[dict[str, tuple[tuple[str, ...], tuple[str, ...]]]] = {
     "identities": (("patient.corrected",), ()),
     "verdicts": (("finding.judged", "finding.withdrawn"), ("finding", "actor")),
@@ -28,7 +28,7 @@ _SUPERSEDED: Final = "superseded"
 
 
 def clinical(connection: sqlite3.Connection, state: StateDir, report: RescueReport, damaged: set[str]) -> None:
-    """Fill what misses in the *damaged* tables of clinical.db, inside the caller's transaction."""
+    """Restore missing rows of the *damaged* tables of clinical.db, inside the caller's transaction."""
     wanted = [name for name in ("audit", *_PEOPLE, _SUPERSEDED, "retired") if name in damaged]
     found = ring.newest_whole(state, state.clinical_db.name) if wanted else None
     if found is None:
@@ -36,7 +36,7 @@ def clinical(connection: sqlite3.Connection, state: StateDir, report: RescueRepo
     copy, path = found
     with ring.opened(path) as backup:
         for name in wanted:
-            if not _columns(backup, name):  # of a version that had none
+            if not _columns(backup, name):  # an older version without this table
                 continue
             count = _audit(connection, backup) if name == "audit" else _rows(connection, backup, name)
             report.kept[name] = report.kept.get(name, 0) + count
@@ -46,7 +46,7 @@ def clinical(connection: sqlite3.Connection, state: StateDir, report: RescueRepo
 
 
 def accounts(connection: sqlite3.Connection, state: StateDir, report: RescueReport) -> None:
-    """Accounts that are lost, with their roles; the caller voids every password, which may be an older one."""
+    """Restore lost accounts with their roles; the caller voids every password, which may be out of date."""
     found = ring.newest_whole(state, state.accounts_db.name)
     if found is None:
         return
@@ -60,7 +60,7 @@ def accounts(connection: sqlite3.Connection, state: StateDir, report: RescueRepo
 
 
 def exchange(connection: sqlite3.Connection, state: StateDir, report: RescueReport) -> None:
-    """The hospital's key, which is signed; the line itself begins anew."""
+    """Restore the hospital's signed key; the stream itself begins again."""
     found = ring.newest_whole(state, state.exchange_db.name)
     if found is not None:
         with ring.opened(found[1]) as backup:
@@ -83,7 +83,7 @@ def _rows(connection: sqlite3.Connection, backup: sqlite3.Connection, name: str)
 
 
 def _followed(connection: sqlite3.Connection, backup: sqlite3.Connection, name: str) -> set[Sequence[object]]:
-    """Of which cases (and findings, and doctors) the audit has an entry that is newer than the backup."""
+    """The cases (with findings and doctors) for which the audit has an entry newer than the backup."""
     actions, columns = _PEOPLE[name]
     (head,) = backup.execute("SELECT COALESCE(MAX(sequence), 0) FROM audit").fetchone()
     rows = connection.execute(
@@ -98,7 +98,7 @@ def _followed(connection: sqlite3.Connection, backup: sqlite3.Connection, name: 
 def _insert(
     connection: sqlite3.Connection, backup: sqlite3.Connection, name: str, followed: set[Sequence[object]] | None
 ) -> int:
-    """Put the rows of table *name* of *backup* where there is none under the same key; returns how many."""
+    """Insert the rows of table *name* of *backup* whose key does not exist yet; returns how many."""
     mine = _columns(connection, name)
     columns = [column for column in _columns(backup, name) if column in mine]
     told = ", ".join(columns)

@@ -1,8 +1,8 @@
-"""A damaged database is found at start, set aside and rebuilt, and the loss is reported.  Nothing is thrown away.
+"""Detects a damaged database at start, sets it aside, rebuilds it and reports the loss.  Nothing is thrown away.
 
-Everything is made ready in ``damaged/new/`` beside the database: hard links to the damaged files, the rebuilt
-database as ``fresh.db``, and the report.  Renaming that folder to its number decides.  Killed before, the next start
-begins anew; killed after, the next start puts the new file in place.
+Everything is prepared in ``damaged/new/`` beside the database: hard links to the damaged files, the rebuilt database as
+``fresh.db``, and the report.  The rename of this folder to its number commits the rescue.  After a kill before it, the
+next start begins again; after a kill later, the next start puts the new file in place.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from firmware_app.store.sqlite import clean_mark, damage, guard
 log = logging.getLogger("lantern.store")
 
 _KEYED_VERSION: Final = 4  # of clinical.db: before, references were drawn at random
-_PATIENCE_S: Final = 20.0  # for the other processes to end, which have seen the note
+_PATIENCE_S: Final = 20.0  # for the other processes to see the note and end
 _REVISIONS_EACH: Final = 1000
 _MOST_RESCUES: Final = 998
 _COUNTER: Final = "-rescues"
@@ -39,7 +39,7 @@ _COUNTER: Final = "-rescues"
 
 @dataclass(slots=True)
 class RescueReport:
-    """What one rescue kept and what it lost.  `lost` counts what is known to be missing; there may be more."""
+    """What one rescue kept and what it lost.  `lost` counts the rows known to be missing; there may be more."""
 
     number: int
     database: str
@@ -47,20 +47,20 @@ class RescueReport:
     cause: str
     kept: dict[str, int] = field(default_factory=dict)
     lost: dict[str, int] = field(default_factory=dict)
-    admitted: int = 0  # files that had no row any more
-    again: int = 0  # readings that are made again
+    admitted: int = 0  # files that had lost their row
+    again: int = 0  # images that are read again
     missing: int = 0  # rows whose file is gone
-    unusable: int = 0  # files that are no whole image any more, or cannot be read
-    cut: list[str] = field(default_factory=list)  # of these, the ones to be renamed
-    doubtful: int = 0  # commits of the log behind the last one that SQLite takes
-    repeated: int = 0  # cases that the hospital is told of again, because the outbox may have lost them
+    unusable: int = 0  # files that are incomplete or unreadable
+    cut: list[str] = field(default_factory=list)  # the unusable files to be renamed
+    doubtful: int = 0  # commits of the log after the last one that SQLite uses
+    repeated: int = 0  # cases sent to the hospital again, because the outbox may have lost them
     restored: int = 0  # entries of people and of the audit that came from a backup
-    backup: str = ""  # when that was made
+    backup: str = ""  # the time of that backup
 
     def count_on_from(self, known: int) -> None:
-        """Take a higher number than *known*, which an earlier rescue had.
+        """Take a higher number than *known*, the number of an earlier rescue.
 
-        Raises `RescueImpossible` when there is none left: no number may be used twice.
+        Raises `RescueImpossible` when no number is left: none may be used twice.
         """
         self.number = max(self.number, known + 1)
         if self.number > _MOST_RESCUES:
@@ -69,7 +69,8 @@ class RescueReport:
 
     @property
     def revision_floor(self) -> int:
-        """No case ever comes to this many revisions between two rescues; the line carries numbers up to a million."""
+        """The least revision after this rescue.  No case has so many revisions between two rescues; the wire format
+        allows a million."""
         return self.number * _REVISIONS_EACH
 
     @property
@@ -83,14 +84,13 @@ Rebuild = Callable[[DamagedCopy, Path, StateDir, RescueReport], None]
 
 
 def wanted(state: StateDir, databases: Iterable[Path] | None = None) -> bool:
-    """Whether somebody stumbled over damage of one of *databases* (of any): whoever has it open should end."""
+    """Whether damage was noticed in one of *databases* (None: in any); processes that have it open should end."""
     return any(damage.noted(database) for database in databases or state.databases)
 
 
 @contextmanager
 def ended_by_damage(state: StateDir, databases: Iterable[Path] | None = None) -> Iterator[None]:
-    """Around the life of a process that has *databases* open: raises `StoreDamaged` instead of what the damage looked
-    like inside."""
+    """Around a process that has *databases* open: raises `StoreDamaged` instead of the errors caused by damage."""
     mine = tuple(databases or state.databases)
     try:
         yield
@@ -103,11 +103,11 @@ def ended_by_damage(state: StateDir, databases: Iterable[Path] | None = None) ->
 
 
 def mend(state: StateDir, database: Path, stop: threading.Event | None = None) -> None:
-    """Look at *database*, and rebuild it where it is damaged.  Does nothing while others have it open undamaged.
+    """Check *database*, and rebuild it if it is damaged.  Does nothing while others have it open undamaged.
 
-    Raises `StoreDamaged` when others will not let go of a damaged one (or *stop* came), `StoreTooNew`,
-    a `StoreError` (see `fault.named`) when it cannot be looked at, and `RescueNeedsRoom`, `ReferencesLost` and
-    `RescueImpossible` when it cannot be rebuilt.
+    Raises `StoreDamaged` when others keep a damaged one open (or *stop* is set), `StoreTooNew`, a `StoreError` (see
+    `fault.named`) when it cannot be checked, and `RescueNeedsRoom`, `ReferencesLost` and `RescueImpossible` when it
+    cannot be rebuilt.
     """
     try:
         preconditions.check_version(state, database)
@@ -151,7 +151,7 @@ def _mend_alone(state: StateDir, database: Path) -> None:
 
 
 def reports(state: StateDir) -> Iterator[tuple[Path, RescueReport]]:
-    """Every rescue of this box with the folder that keeps what was set aside, oldest first; what may be seen of it."""
+    """Every readable rescue report of this box with the folder of its damaged files, oldest first."""
     for database in state.databases:
         for number in _numbers(database):
             folder = database.parent / "damaged" / str(number)
@@ -164,7 +164,7 @@ def reports(state: StateDir) -> Iterator[tuple[Path, RescueReport]]:
 
 def _cause(state: StateDir, database: Path) -> str | None:
     if not database.exists() or database.stat().st_size == 0:
-        # As before the first start, unless there are images that only a database can have let in, or a backup of one.
+        # As before the first start, unless images or a backup show that there was a database.
         had_images = database == state.clinical_db and any(state.images.glob("*/*"))
         was_there = had_images or any(database.name in copy.files for copy in ring.copies(state))
         return "the file is missing or empty" if was_there else None
@@ -172,7 +172,7 @@ def _cause(state: StateDir, database: Path) -> str | None:
 
 
 def _rebuild(state: StateDir, database: Path) -> Rebuild:
-    """How *database* is rebuilt; imported only on the day it is needed."""
+    """The function that rebuilds *database*; imported only when it is needed."""
     if database == state.clinical_db:
         from firmware_app.store.rescue.rebuild_clinical import rebuild_clinical
 
@@ -209,7 +209,7 @@ def _rescue(state: StateDir, database: Path, cause: str, rebuild: Rebuild) -> Re
 
 
 def _put_in_place(database: Path) -> None:
-    """Finish what is decided: the old log first, which must never meet the new file."""
+    """Finish a committed rescue: the old log is removed first, because it must never be used with the new file."""
     for number in _numbers(database):
         fresh = database.parent / "damaged" / str(number) / "fresh.db"
         if fresh.exists():
@@ -224,18 +224,18 @@ def _put_in_place(database: Path) -> None:
 
 
 def _mark_cut(root: Path, report: Path) -> None:
-    """Rename the images that are not whole any more; the same one sent again is then a new one."""
+    """Rename the images that are incomplete, so that the same image can be sent again."""
     for file in json.loads(report.read_text("utf-8")).get("cut", ()):
         try:
             (root / file).rename(root / (file + damage.BROKEN))
-        except FileNotFoundError:  # done, before somebody killed the process
+        except FileNotFoundError:  # already done before a kill
             continue
         except OSError as error:
             log.warning("a damaged image cannot be renamed: %s", error.strerror)
 
 
 def _counted(database: Path) -> int:
-    """The highest number so far, by a file of its own: also when somebody has emptied damaged/ to win space."""
+    """The highest number so far, kept in a file of its own in case somebody empties damaged/ to free space."""
     try:
         return int(database.with_name(database.name + _COUNTER).read_text("ascii"))
     except (OSError, ValueError):

@@ -2,15 +2,14 @@
 
 backup/000012/  clinical.db  exchange.db  accounts.db  report.json
 
-A copy is made in ``new/`` (SQLite's online backup: one moment of each database, whoever writes meanwhile), read again
-from its first page to its last, and gets its number by one rename: killed before, there is no such backup; killed
-after, it is whole.  The oldest leaves only then, by a rename too.  A later look believes a copy by its SHA-256.
+A copy is made in ``new/`` by SQLite's online backup (a snapshot of each database, even while others write), read back
+completely, and gets its number by one rename: before it, the backup does not exist; after it, it is complete.  Only
+then is the oldest removed, also by a rename.  Later, a copy is verified by its SHA-256.
 
-A copy of accounts.db lies open to the group that may open accounts.db, and to no other; on another disk, which has no
-folder of that group, to its maker alone.  A disk that keeps no modes (FAT) gets no copy of anything.
+A copy of accounts.db can be opened only by the group that may open accounts.db; on another disk, which has no folder of
+that group, only by its maker.  A disk without file modes (FAT) gets no copy at all.
 
-Where the ring lies on another disk, ``backup/elsewhere`` says where, so that a rescue, which knows no configuration,
-finds it.
+If the ring is on another disk, ``backup/elsewhere`` names it, so that a rescue, which reads no configuration, finds it.
 """
 
 from __future__ import annotations
@@ -48,7 +47,7 @@ _PIECE: Final = 1 << 20
 
 @dataclass(frozen=True, slots=True)
 class Copy:
-    """One backup: its number, when it was made by a clock that may be wrong, and the SHA-256 of each file."""
+    """One backup: its number, its time (by a clock that may be wrong), and the SHA-256 of each file."""
 
     folder: Path
     number: int
@@ -64,16 +63,16 @@ class Ring:
         self.folder = folder
 
     def copies(self) -> list[Copy]:
-        """Every backup that may be seen, newest first; whether it is still whole is asked when it is used."""
+        """Every readable backup, newest first; its digests are only checked when it is used."""
         copies = [copy for number in _numbers(self.folder) if (copy := _known(self.folder, number)) is not None]
         return sorted(copies, key=lambda copy: -copy.number)
 
     def make(self, databases: Iterable[Path], keep: int, reserve_bytes: int, above: int = 0) -> Copy:
-        """Add a backup of *databases*, numbered higher than *above*, and let go of all but the newest *keep*.
+        """Add a backup of *databases*, numbered higher than *above*, and delete all but the newest *keep*.
 
-        Leaves *reserve_bytes* of the disk free, by letting go of older backups first, though never of the last one.
-        Raises `BackupUnderWay`, `BackupDiskOpen`, `BackupNoRoom`, `BackupFailed`, `BackupNotWhole` and what opening a
-        database raises.
+        Leaves *reserve_bytes* of the disk free: older backups are deleted first if necessary, but never the last one.
+        Raises `BackupUnderWay`, `BackupDiskOpen`, `BackupNoRoom`, `BackupFailed`, `BackupNotWhole` and the errors of
+        opening a database.
         """
         try:
             present = [path for path in databases if path.exists() and path.stat().st_size]
@@ -108,7 +107,7 @@ class Ring:
         return copy
 
     def _require_modes(self, databases: Sequence[Path]) -> None:
-        """Raise `BackupDiskOpen` where another disk would let everybody read what the box's own keeps from them."""
+        """Raise `BackupDiskOpen` where another disk cannot restrict who reads the copies."""
         if all(path.stat().st_dev == self.folder.stat().st_dev for path in databases):
             return
         probe = self.folder / _PROBE
@@ -132,7 +131,7 @@ class Ring:
             self._let_go(numbers[:1])
 
     def _let_go(self, numbers: Iterable[int]) -> None:
-        """First the name that counts, then the files: half a backup never has a number."""
+        """Rename the folders first, then delete the files: an incomplete backup never has a number."""
         for number in numbers:
             gone = self.folder / f"gone-{number}"
             (self.folder / f"{number:06d}").rename(gone)
@@ -140,14 +139,14 @@ class Ring:
             shutil.rmtree(gone)
 
     def _tidy(self) -> None:
-        """What a killed run left."""
+        """Delete what a killed run left."""
         for left in (self.folder / "new", *self.folder.glob("gone-*")):
             if left.exists():
                 shutil.rmtree(left)
 
 
 def rings(state: StateDir) -> list[Ring]:
-    """The ring in the state and the one on another disk, as far as they are there."""
+    """The ring in the state directory and the one on another disk, as far as they exist."""
     folders = [state.backup]
     with suppress(OSError, UnicodeDecodeError):
         folders.append(Path((state.backup / _ELSEWHERE).read_text("utf-8").strip()))
@@ -191,7 +190,7 @@ def newest_whole(state: StateDir, name: str) -> tuple[Copy, Path] | None:
 
 @contextmanager
 def opened(path: Path) -> Iterator[sqlite3.Connection]:
-    """A database of the ring, to read; it is never written, not even beside."""
+    """A database of the ring, read-only; no file is created beside it either."""
     with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro&immutable=1", uri=True)) as connection:
         connection.row_factory = sqlite3.Row
         yield connection
@@ -201,7 +200,7 @@ def opened(path: Path) -> Iterator[sqlite3.Connection]:
 
 
 def _copy(database: Path, to: Path) -> None:
-    """One moment of *database* at *to*, in one file, read again whole and on the disk."""
+    """Write a snapshot of *database* to *to*, as one file, verified and durable."""
     _begin(database, to)
     source = Database(database)
     try:
@@ -219,10 +218,10 @@ def _copy(database: Path, to: Path) -> None:
 
 
 def _begin(database: Path, to: Path) -> None:
-    """Have an empty file at *to*, open to those who may open *database*.
+    """Create an empty file at *to* with the access rights of *database*.
 
-    Accounts are born beside the accounts, whose folder hands its group on, and moved while there is nothing in them: a
-    unit in a user namespace can give no file to a group (user_namespaces(7)).
+    The file for accounts.db is created in that database's folder, from which it inherits the group, and moved while it
+    is empty: a unit in a user namespace cannot change a file's group (user_namespaces(7)).
     """
     born = database.with_name(f"copy-of-{database.name}") if database.name == _ACCOUNTS else to
     born.unlink(missing_ok=True)  # a killed run's

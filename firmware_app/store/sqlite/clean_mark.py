@@ -1,8 +1,8 @@
-"""What can be known of a database without opening it: the version that wrote it, and whether it was left in order.
+"""What is known of a database without opening it: its schema version, and whether it was closed cleanly.
 
-Whoever ends the box in order leaves ``….db-clean`` beside the database, which says how the file looked then; whoever
-opens the database takes it away first.  After a power cut, and after anybody else has touched the file, it is not there
-or no longer true, and only then is the whole database read at start (`store.rescue`).
+A clean end of the box leaves ``….db-clean`` beside the database, with a description of the file.  Opening the database
+deletes it first.  After a power cut or a foreign change, it is missing or does not match; only then is the whole
+database checked at start (`store.rescue`).
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def version(database: Path) -> int:
 
 
 def is_clean(database: Path) -> bool:
-    """Whether nothing has touched *database* since the box was ended in order, and it still begins like a database."""
+    """Whether *database* has not changed since the box ended cleanly, and still begins like a database."""
     try:
         if _mark(database).read_text("ascii") != _description(database):
             return False
@@ -48,7 +48,7 @@ def is_clean(database: Path) -> bool:
 
 
 def mark_clean(database: Path) -> None:
-    """The box ends, and nobody has *database* open: say so durably, if everything is in the file itself."""
+    """Mark *database*, which nobody has open, as cleanly closed, if all its data is in the file itself; durable."""
     try:
         text = _description(database)
         descriptor = os.open(
@@ -65,7 +65,7 @@ def mark_clean(database: Path) -> None:
 
 
 def unmark(database: Path) -> None:
-    """Somebody opens *database*: from now on a power cut may leave it anyhow."""
+    """Remove the mark before *database* is opened: from now on a power cut may damage it."""
     try:
         _mark(database).unlink()
         sync_directory(database.parent)

@@ -1,7 +1,7 @@
-"""Whether a database file is damaged: looked for at start, and noticed whenever SQLite stumbles over it.
+"""Whether a database file is damaged: checked at start, and noticed whenever SQLite reports it.
 
-Whoever notices leaves a note, the empty file ``….db-damaged``, beside the database.  Every process of the box ends when
-it sees the note, nobody opens the database any more, and whoever starts next finds it and rebuilds (`store.rescue`).
+The process that notices damage leaves a note, the empty file ``….db-damaged``, beside the database.  Every process ends
+when it sees the note, none opens the database any more, and the next start rebuilds it (`store.rescue`).
 """
 
 from __future__ import annotations
@@ -19,42 +19,42 @@ from firmware_app.store.disk.layout import StateDir
 log = logging.getLogger("lantern.store")
 
 _CODES: Final = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
-_MOST_TORN: Final = 1  # the last commit may have been torn by a power cut before anybody was told that it is durable
+_MOST_TORN: Final = 1  # a power cut may tear the last commit, which was then never acknowledged
 BROKEN: Final = ".damaged"
-"""The ending of a file in images/ that is no whole image any more, so that the same image can be sent again."""
+"""The suffix of an incomplete file in images/, so that the same image can be sent again."""
 
 
 def is_damage(error: sqlite3.Error) -> bool:
-    """Whether *error* says that the file itself is wrong, and not the disk, a lock or a statement."""
+    """Whether *error* means that the file itself is damaged, and not a fault of the disk, a lock or a statement."""
     return getattr(error, "sqlite_errorcode", 0) & 0xFF in _CODES
 
 
 def noted(database: Path) -> bool:
-    """Whether somebody stumbled over damage since the last rescue."""
+    """Whether damage has been noticed since the last rescue."""
     return os.path.exists(_note(database))  # also where this process may not look  # noqa: PTH110
 
 
 def note(database: Path) -> None:
-    """Say to every process, now and after the next start, that *database* is damaged."""
+    """Leave the note that *database* is damaged, for every process, now and after the next start."""
     if not noted(database):
         log.error("the database %s is damaged; it is closed, set aside and rebuilt", database.name)
-        with suppress(OSError):  # a disk that takes no note takes no rebuilt database either
+        with suppress(OSError):  # a disk that cannot take the note cannot take a rebuilt database either
             os.close(os.open(_note(database), os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o660))
 
 
 def forget(database: Path) -> None:
-    """The database is whole again."""
+    """Delete the note: the database is whole again."""
     _note(database).unlink(missing_ok=True)
 
 
 def find(database: Path) -> str | None:
     """What is wrong with *database*, a file that nobody has open; None when it is whole.  Changes nothing.
 
-    A note of somebody who stumbled asks for the thorough check, which also holds every index against its table.
+    If there is a note, the thorough check is made, which also compares every index with its table.
     """
     check = "integrity_check" if noted(database) else "quick_check"
     try:
-        # Opened read-only, SQLite does not write the log into the file at the end: what is set aside stays as it was.
+        # Opened read-only, SQLite does not write the log into the file on close: the damaged files stay unchanged.
         connection = sqlite3.connect(f"{database.absolute().as_uri()}?mode=ro", uri=True)
         try:
             answer: str = connection.execute(f"PRAGMA {check}(1)").fetchone()[0]
@@ -68,17 +68,17 @@ def find(database: Path) -> str | None:
 
 
 def find_lost_images(state: StateDir, database: Path) -> str | None:
-    """What SQLite lost without a word at a damaged frame of the log; None where nothing says so.
+    """What SQLite silently lost at a damaged frame of the log; None without a sign of it.
 
-    Commits behind the log's end alone are no damage: a writer that was killed before its commit was durable leaves
-    them too.  Together with images that have no row they are taken for lost ones.
+    Unused commits alone are no damage: a writer that was killed before its commit was durable leaves them too.
+    Together with images that have no row they count as lost.
     """
     log_file = database.with_name(f"{database.name}-wal")
     if not log_file.exists():
         return None
     connection = sqlite3.connect(f"{database.absolute().as_uri()}?mode=ro", uri=True)
     try:
-        connection.execute("SELECT 1 FROM sqlite_schema").fetchone()  # whoever reads makes the index of the log
+        connection.execute("SELECT 1 FROM sqlite_schema").fetchone()  # the read creates the wal-index
         behind = wal.commits_behind(database, log_file)
         if behind <= _MOST_TORN:
             return None

@@ -1,4 +1,4 @@
-"""One SQLite file, opened the only way the box opens one: WAL, synchronous=FULL, foreign keys, one writer at a time.
+"""One SQLite file, opened in the box's one way: WAL, synchronous=FULL, foreign keys, one writer at a time.
 
 A second Unix user can only write a WAL database whose file was made 0660 in a setgid directory *before* SQLite
 first opened it (-wal and -shm copy its mode), so `create` makes the empty file itself.
@@ -22,7 +22,7 @@ _BUSY_MS = 15_000
 
 
 class _Cursor(sqlite3.Cursor):
-    """Leaves a note where SQLite finds the file damaged, whoever catches the error afterwards and calls it passing."""
+    """Leaves a note when SQLite reports damage, even if the caller later ignores the error."""
 
     connection: _Connection
 
@@ -63,7 +63,7 @@ class _Cursor(sqlite3.Cursor):
 
 
 class _Connection(sqlite3.Connection):
-    """A connection whose cursors tell of damage."""
+    """A connection whose cursors note damage."""
 
     path: Path
 
@@ -95,7 +95,7 @@ class Database:
         self._seat: guard.Seat | None = None  # among those that have the file open
 
     def create(self, steps: Sequence[str]) -> None:
-        """Make the file and run what it lacks of *steps*; step n, an SQL script, brings schema n - 1 to schema n.
+        """Make the file and run the missing *steps*; step n, an SQL script, migrates schema n - 1 to schema n.
 
         Raises `StoreTooNew` for a later version's file.
         """

@@ -1,8 +1,8 @@
-"""Who has a database open: nobody opens one that is being rebuilt, and nobody rebuilds one that is open.
+"""Locks a database against being opened while it is rebuilt, and against being rebuilt while it is open.
 
-Whoever opens a database holds a shared lock on the file ``….db-lock`` beside it, whoever rebuilds it an exclusive one;
-the kernel frees both on any death.  It is a file of its own, because closing a second descriptor of the database itself
-would drop SQLite's own locks.
+A process that opens a database holds a shared lock on the file ``….db-lock`` beside it; a rebuild holds an exclusive
+lock.  The kernel frees both when the process dies.  The lock is on a separate file, because closing a second descriptor
+of the database itself would drop SQLite's own locks.
 """
 
 from __future__ import annotations
@@ -23,15 +23,15 @@ from firmware_app.store.sqlite import clean_mark, damage
 
 log = logging.getLogger("lantern.store")
 
-_PATIENCE_S: Final = 15.0  # a look at, or a rebuild of, a small box is over by then
+_PATIENCE_S: Final = 15.0  # enough for the check or the rebuild of a small box's database
 
 
 class Seat:
-    """Among those that have *database* open, until it is closed or forgotten.
+    """A shared lock on *database* while it is open, until it is closed or garbage-collected.
 
-    Raises `StoreDamaged` while the database is noted as damaged, `StoreLookedAt` while somebody looks whether it is,
-    and a `StoreError` (see `fault.named`).  On a read-only disk, and where a file system knows no locks,
-    there is nothing to hold: nobody rebuilds there either.
+    Raises `StoreDamaged` while the database is noted as damaged, `StoreLookedAt` while another process checks it, and a
+    `StoreError` (see `fault.named`).  On a read-only disk, or a file system without locks, nothing is held; no rebuild
+    happens there either.
     """
 
     def __init__(self, database: Path) -> None:
@@ -65,10 +65,10 @@ class Seat:
 
 @contextmanager
 def alone(database: Path, seconds: float, stop: threading.Event | None = None) -> Iterator[bool]:
-    """Whether nobody else has *database* open, waiting *seconds* for it or until *stop*; if so nobody can, until the
-    block ends.
+    """Whether nobody else has *database* open, after waiting *seconds* or until *stop*; if so, nobody can open it until
+    the block ends.
 
-    Raises `NoLocks` where that cannot be known, and a `StoreError` (see `fault.named`).
+    Raises `NoLocks` where this cannot be known, and a `StoreError` (see `fault.named`).
     """
     descriptor = _open(database)
     if descriptor is None:

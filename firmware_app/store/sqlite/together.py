@@ -1,7 +1,7 @@
-"""One COMMIT for what several threads write at the same time.
+"""One COMMIT for the writes of several threads (group commit).
 
-A COMMIT waits for the disk.  Eight senders would wait for eight COMMITs in a row, and for SQLite's pauses between its
-tries.  So the first thread writes for all that wait by then.
+A COMMIT waits for the disk.  Eight senders would wait for eight COMMITs in a row, and for SQLite's pauses between
+retries.  So one thread writes for all threads that are waiting.
 """
 
 from __future__ import annotations
@@ -30,10 +30,10 @@ class Together:
     def write(self, write: Write[Result]) -> Result:
         """What *write* returns, which is on the disk then.
 
-        It may run in another thread, on that thread's `Database.connection`.  What it raises undoes it and no other.
-        When the transaction itself fails, nobody's part is written and each raises why; what is neither the database's
-        nor the store's error (a lack of memory, an order to end) is raised as itself where it arose, and to the others
-        as a `sqlite3.DatabaseError`.
+        It may run in another thread, on that thread's `Database.connection`.  An error that it raises undoes only this
+        write.  If the transaction itself fails, nothing is written and every thread raises the error.  An error that is
+        not of the database or the store (no memory, an order to end) is raised unchanged in the thread where it arose,
+        and in the others as a `sqlite3.DatabaseError`.
         """
         mine = _Part(write)
         self._waiting.append(mine)
@@ -42,7 +42,7 @@ class Together:
                 if not mine.ended:
                     self._carry_out()
         finally:
-            mine.ended = True  # a thread that was interrupted while it waited wants nothing written any more
+            mine.ended = True  # the thread was interrupted while it waited: its write is cancelled
         return mine.result()
 
     def _carry_out(self) -> None:
@@ -57,7 +57,7 @@ class Together:
                     part.run(connection)
             for part in parts:
                 part.committed = True
-        except BaseException as error:  # whatever it was, the transaction is undone, and each of them must hear it
+        except BaseException as error:  # the transaction is undone, and every waiting thread must get the error
             own = isinstance(error, sqlite3.Error | StoreError)
             reason = error if own else sqlite3.DatabaseError(f"the common transaction ended: {type(error).__name__}")
             for part in parts:
@@ -81,7 +81,7 @@ class _Part(Generic[Result]):
         self.ended = False
 
     def run(self, connection: sqlite3.Connection) -> None:
-        """Write it, or leave no trace and keep the error; raises only when the whole transaction is lost."""
+        """Write this part, or undo it and keep the error; raises only when the whole transaction is lost."""
         connection.execute("SAVEPOINT part")
         try:
             self._results.append(self._write(connection))
@@ -93,7 +93,7 @@ class _Part(Generic[Result]):
         connection.execute("RELEASE part")
 
     def result(self) -> Result:
-        """What was written; raises what went wrong.  Without a COMMIT that returned there is never a result."""
+        """The result of the write, or raises its error.  There is a result only after a successful COMMIT."""
         if self.error is not None:
             raise self.error
         if not self.committed:
