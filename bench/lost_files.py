@@ -189,6 +189,15 @@ def _bin(image: Path, content: Path) -> dict[str, str] | None:
     return None
 
 
+def _worn(image: Path, content: Path) -> dict[str, str] | None:
+    """A hundred clusters behind the films are marked as bad, as a full format marks what it cannot write."""
+    sectors = content.parent / "sectors"
+    sectors.write_text("\n".join(map(str, range(41_000, 42_600, 16))))
+    command = ["mbadblocks", "-i", str(image), "-s", str(sectors), "::"]
+    assert subprocess.run(command, check=False).returncode == 1  # it marked some
+    return None
+
+
 def _churned(kind: FileSystem) -> Callable[[Path, Path], dict[str, str] | None]:
     def churn(image: Path, content: Path) -> dict[str, str] | None:
         """Much written, renamed and deleted, with long names; one examination is deleted."""
@@ -217,7 +226,7 @@ def _disc(*options: str) -> Callable[[Path, Path], dict[str, str] | None]:
 
 
 WHOLE: Final[dict[FileSystem, dict[str, Callable[[Path, Path], dict[str, str] | None]]]] = {
-    FAT: {"half deleted": _deleted, "interrupted": _orphaned, "bin": _bin},
+    FAT: {"half deleted": _deleted, "interrupted": _orphaned, "bin": _bin, "bad clusters": _worn},
     EXFAT: {"much used": _churned(EXFAT)},
     NTFS: {"much used": _churned(NTFS)},
     ISO: {"rock ridge": _disc("-R"), "both": _disc("-J", "-R"), "udf": _disc("-udf", "-J"), "no pad": _disc("-no-pad")},

@@ -99,8 +99,9 @@ class StickDamaged(StickError):
 
     code = "stick.damaged"
     sentence = N_(
-        "The folders on the stick are damaged, so there may be images that the box cannot see. What can be seen was "
-        "copied, and its cases are marked as incomplete. Fetch the examinations from the machine on another stick."
+        "There may be images on the stick that the box cannot see: more of it is in use than its files take, so its "
+        "folders are damaged or its memory is worn out. What can be seen was copied, and its cases are marked as "
+        "incomplete. Copy the images from the machine again, onto another stick."
     )
 
 

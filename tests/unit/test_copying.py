@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from firmware_app.intake.accept import Door
-from firmware_app.intake.stick import space
+from firmware_app.intake.stick import search, space
 from firmware_app.intake.stick.copying import Copying
 from firmware_app.intake.stick.handover import Word
 from firmware_app.intake.stick.memory import Memory
@@ -164,6 +164,20 @@ def test_a_stick_that_holds_more_than_it_lists_leaves_its_cases_incomplete(
             assert bench.marked() == [True]
     assert bench.copy().stage is StickStage.DONE  # the same image on a sound stick
     assert bench.marked() == [False]
+
+
+def test_a_stick_pulled_while_its_space_is_compared_is_pulled_and_not_damaged(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench.put("a")
+
+    def pulled(root: Path, kind: str) -> bool:
+        monkeypatch.setattr(search, "is_there", lambda root, device: False)
+        return True
+
+    monkeypatch.setattr(space, "has_lost", pulled)
+    ended = bench.copy()
+    assert (ended.stage, ended.new, ended.reason and ended.reason.code) == (StickStage.UNFINISHED, 1, "stick.pulled")
 
 
 def test_what_is_passed_by_is_not_missed(bench: Bench) -> None:

@@ -52,3 +52,14 @@ def test_nothing_is_said_of_a_kind_or_a_driver_that_says_nothing(
     assert not space.is_all_listed(tmp_path, "")
     monkeypatch.setattr(os, "statvfs", lambda path: os.statvfs_result((2048, 2048, 0, 0, 0, 0, 0, 0, 0, 255)))
     assert not space.has_lost(tmp_path, "iso9660")  # fuseiso
+
+
+def test_nothing_is_said_where_the_root_cannot_be_listed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "statvfs", lambda path: volume(4 * KB, 500))
+    assert space.has_lost(tmp_path, FileSystem.FAT)
+
+    def fail(path: Path) -> None:
+        raise OSError
+
+    monkeypatch.setattr(os, "scandir", fail)
+    assert not space.has_lost(tmp_path, FileSystem.FAT)

@@ -106,7 +106,10 @@ class Copying:
             self._advance()
         if found.overfull:
             return Reason.of(StickOverfull(limit=search.MOST_FILES, depth=search.MOST_DEPTH))
-        if space.has_lost(self._root, self._word.kind):
+        has_lost = space.has_lost(self._root, self._word.kind)
+        if not search.is_there(self._root, self._device):  # then the sizes of its files could not all be asked for
+            raise StickPulled
+        if has_lost:
             return Reason.of(StickDamaged())
         if self.status.refused:  # which case a refused image belongs to is unknown
             return Reason.of(StickNotAll(count=self.status.refusals))

@@ -8,6 +8,7 @@ with the sum of the listed sizes.  docs/decisions/sticks.md has the measured fig
 
 from __future__ import annotations
 
+import contextlib
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -74,7 +75,10 @@ class Account:
         self.listed += -(-size // self.cluster) * self.cluster
 
     def add_below(self, root: Path) -> None:
-        """Add all folders and files below *root*, also those that the search skips; raises `OSError` for too many."""
+        """Add all folders and files below *root*, also those that the search skips.
+
+        Raises `OSError` where *root* cannot be listed, and for too many.
+        """
         waiting = [root]
         while waiting:
             folder, entries = waiting.pop(), 2
@@ -85,8 +89,10 @@ class Account:
                         if self._add_entry(entry):
                             waiting.append(Path(entry.path))
                 self.add(folder.stat().st_size or 2 * entries * _FAT_ENTRY)  # fusefat has no sizes of folders
-            except OSError:  # the search counts it as unread
-                continue
+            except OSError:
+                if folder == root:  # nothing is known then
+                    raise
+                continue  # the search counts it as unread
             if len(self.inodes) > 2 * MOST_FILES:
                 raise OSError
 
@@ -110,7 +116,8 @@ class Account:
         elif self.kind is FileSystem.NTFS:
             for name in _NTFS_SYSTEM:
                 self.add((root / name).stat().st_blocks * 512)
-            self.add_below(root / "$Extend")
+            with contextlib.suppress(OSError):
+                self.add_below(root / "$Extend")
 
 
 def has_lost(root: Path, kind: str) -> bool:
