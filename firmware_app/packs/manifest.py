@@ -1,7 +1,7 @@
 """The manifest of a model pack (``manifest.json``, schema ``lantern.pack/1``): the only place a model is described.
 
-It says whom the model may read, what goes in and comes out, how a logit becomes a probability and a decision, how well
-that went on films the model had never seen, and where it is weak. Unknown keys are refused, values are frozen.
+It says which patients the model may read, its inputs and outputs, how a logit becomes a probability and a decision, its
+accuracy on unseen films, and its weaknesses. Unknown keys are refused, values are frozen.
 """
 
 import hashlib
@@ -36,7 +36,7 @@ SCHEMA = "lantern.pack/1"
 FILE_NAME = "manifest.json"
 _TASK = r"^[a-z][a-z0-9_-]{0,31}$"
 MOST_PIXELS = 16 * 1024 * 1024
-"""Of all frames of a clip together, at the model's size: half of what one message to the reader may hold."""
+"""The most pixels of all frames of a clip together, at the model's size: half of the largest message to the reader."""
 
 
 class Companion(Part):

@@ -1,4 +1,4 @@
-"""The clinic's prevalence: what a probability and a decision mean where the finding is rarer than in the pack's data.
+"""Adapts probabilities and thresholds to the clinic's prevalence, where a finding is rarer than in the pack's data.
 
 With logit(p) = ln(p / (1 - p)), a calibrated probability of a population with prevalence *a* becomes that of one with
 prevalence *b* by adding logit(b) - logit(a) to its logit (Bayes; Saerens et al. 2002, Neural Computation 14:21).  That
@@ -20,7 +20,7 @@ from firmware_app.packs.proof import Measured
 from firmware_app.records import Finding
 
 _COUNTS: Final = ((10, 0.15), (100, 0.015))
-"""Of how many films a share is expressed, and down to which share that is not too coarse; below, of 1000."""
+"""(n, least share): a share is expressed as "of n films" from this share on; below all of them, as "of 1000"."""
 _LEAST_COUNT: Final = 1000
 
 

@@ -1,4 +1,4 @@
-"""The shelf: where packs stand on disk, and one pack on it."""
+"""The shelf: a folder of packs on disk, and one pack in it."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -87,7 +87,7 @@ class Pack:
 
 @dataclass(frozen=True, slots=True)
 class Shelf:
-    """What stands in a folder of packs: those that can be used, by name, and why the others cannot."""
+    """The packs in a folder: the usable ones by name, and why the others are unusable."""
 
     packs: tuple[Pack, ...]
     broken: tuple[PackError, ...]

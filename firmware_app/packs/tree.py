@@ -39,7 +39,7 @@ def write(folder: Path) -> Path:
 
 
 def check(folder: Path) -> None:
-    """Compare the pack in ``folder`` with its own list: nothing missing, nothing different, nothing more.
+    """Compare the pack in ``folder`` with its list: no file may be missing, different or additional.
 
     Raises :class:`~firmware_app.errors.PackSumsInvalid`, :class:`~firmware_app.errors.PackFileUnlisted`,
     :class:`~firmware_app.errors.PackArtefactMissing` or :class:`~firmware_app.errors.PackDigestMismatch`.

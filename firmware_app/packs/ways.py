@@ -22,7 +22,7 @@ _PRECISIONS: Final = ("int8", "fp32", "fp16")
 """In the order in which they are started with before anything was measured: small first, then the original."""
 ANY: Final = "any"
 CLEARLY: Final = 0.8
-"""What another way's inference may take at most of the time of the one in use before it takes its place."""
+"""Another way replaces the one in use only if its inference takes at most this share of the time."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""One try of the reader at one image: what is known of it while it lasts, and the reading that it ends with."""
+"""One try of the reader to read one image: its state, and the reading that results."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Two ways to run a pack, measured in turns: what slows the machine for a while slows both.
+"""Compares two ways to run a pack in alternating measurements, so that a temporary slowdown affects both.
 
 Each turn is a trial of its own, in a process of its own, so that the two never share threads or caches.
 """

@@ -8,7 +8,7 @@ log = logging.getLogger("lantern.reader")
 
 
 class Faults:
-    """The sentences logged since all was last well."""
+    """The sentences logged since there was last no fault."""
 
     def __init__(self) -> None:
         self._said: set[str] = set()

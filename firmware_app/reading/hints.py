@@ -1,4 +1,4 @@
-"""What a reader of a result should know first: sentences that stand beside a number without refusing it."""
+"""Hints that a doctor should read before a result: sentences shown with a number that do not refuse it."""
 
 from __future__ import annotations
 

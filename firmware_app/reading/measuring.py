@@ -1,9 +1,9 @@
-"""Finding the fastest right way to run each pack, while nothing waits to be read.
+"""Finds the fastest correct way to run each pack, while no image waits.
 
-One way at a time is tried in a child of its own, which is thrown away the moment an image comes.  What is not right is
-passed over with a sentence; when all is known, a second inference child is loaded with the best ways beside the first,
-and takes over.  The results are remembered (`packs.results`), and the way in use with it: it stays until it fails, or
-until another has beaten it clearly in turns with it (`reading.comparison`).
+One way at a time is tried in a separate child, which is killed as soon as an image arrives.  A way with wrong results
+is excluded and logged.  When all ways are known, a second inference child is loaded with the best ways and replaces the
+first.  The results and the way in use are stored (`packs.results`).  A way stays in use until it fails, or until
+another is clearly faster in alternating measurements (`reading.comparison`).
 """
 
 from __future__ import annotations

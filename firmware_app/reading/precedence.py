@@ -1,6 +1,6 @@
-"""Which pack is asked first where an image fits several: the clinic's order, then what came with the box, then by name.
+"""The order of packs that fit the same image: the clinic's order, then the shipped packs, then by name.
 
-An order by name alone would let any new pack called “a-…” take the films of one that is in use.
+With an order by name alone, a new pack called “a-…” would take the films of a pack that is in use.
 """
 
 from __future__ import annotations

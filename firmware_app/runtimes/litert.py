@@ -1,7 +1,7 @@
-"""LiteRT (TensorFlow Lite) on the CPU: reads ``.tflite`` files; small, and at home on ARM.
+"""LiteRT (TensorFlow Lite) on the CPU: reads ``.tflite`` files; small, and well suited to ARM.
 
-A quantized file takes and gives eight-bit numbers with a scale and a zero point. They are made and unmade here, so that
-the rest of the box deals in float32 only.
+A quantized file takes and gives eight-bit integers with a scale and a zero point. They are converted here, so the rest
+of the box only uses float32.
 """
 
 from __future__ import annotations

@@ -45,7 +45,7 @@ def confine(memory_mb: int, file_bytes: int = LARGEST_FILE_BYTES) -> None:
 
 
 def _warm_up() -> None:
-    """Have OpenBLAS take its buffer, for want of which it would later end the process."""
+    """Make OpenBLAS allocate its buffer now; if it failed later, it would end the process."""
     square = np.ones((256, 256), np.float32)
     square @ square[0]
 

@@ -43,7 +43,7 @@ class Late(Exception):
 
 
 class Garbled(Exception):
-    """What came is not a message of ours."""
+    """The received bytes are not a valid message."""
 
 
 @dataclass(frozen=True, slots=True)
