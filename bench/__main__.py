@@ -1,4 +1,4 @@
-"""`make bench`: every part, one after the other, then the page that tells what they found.
+"""`make bench`: every part, one after the other, then the page of figures.
 
     python -m bench [--quick] [--only PART ...] [--skip PART ...]
 

@@ -1,4 +1,4 @@
-"""How often the alarm sounds that a model went by what lies beside the body: on good images, and on spoiled ones.
+"""How often the box warns that a model relied on parts outside the body: on good images and on spoiled ones.
 
     python -m bench.beside [--packs DIR] [--data FOLDER] [--most N] [--quick]
 

@@ -1,4 +1,4 @@
-"""How surely the pixels themselves tell RGB from YBR.
+"""How reliably RGB and YBR are told apart by the pixels alone.
 
     python -m bench.colour_models [--data FOLDER] [--quick] [--json]
 

@@ -1,6 +1,6 @@
 """What `bench.decode` reads: a film in each transfer syntax that can be written here, and a clip of ultrasound.
 
-They are drawn by code and have the noise of a detector, without which every coder has it too easy.
+They are drawn by code, with detector noise: without it every codec would compress and decode too easily.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Decoders that are not ours, to hold ours against: dcmtk's programs, FFmpeg's own decoders (through PyAV).
+"""Other decoders, to compare ours with: dcmtk's programs, FFmpeg's own decoders (through PyAV).
 
 Ours are Pillow (PackBits), libjpeg-turbo (JPEG through imagecodecs), CharLS (JPEG-LS) and OpenJPEG (JPEG 2000, through
 imagecodecs or pylibjpeg).  dcmtk's JPEG and ours are different branches of the Independent JPEG Group's.

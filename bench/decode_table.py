@@ -1,4 +1,4 @@
-"""Every image at hand, decoded by the box and by somebody else: equal, or refused with a code.
+"""Every available image, decoded by the box and by another decoder: equal, or refused with a code.
 
 python -m bench.decode_table [FOLDER ...] [--summary]
 

@@ -1,4 +1,4 @@
-"""How fast a modality's images become ours, beside dcmtk's storescp and Orthanc, which do not keep them as surely.
+"""How fast the box accepts a modality's images, beside dcmtk's storescp and Orthanc, which give weaker durability.
 
 One association from dcmtk's storescu sends a CT series to each receiver in turn; then eight storescu at once send a
 series each. Every receiver is a process of its own with a fresh folder on the same file system. What counts is the

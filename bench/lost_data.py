@@ -1,4 +1,4 @@
-"""How many JPEGs that lost coded data are taken for whole, and what is then wrong with their pixels.
+"""How many JPEGs with missing coded data are accepted as complete, and how wrong their pixels then are.
 
     python -m bench.lost_data [--data FOLDER] [--pictures N] [--trials N] [--quick] [--json]
 

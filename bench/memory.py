@@ -1,4 +1,4 @@
-"""What all processes of a box weigh together when it is idle after a reading, and what its peers weigh.
+"""Memory of all processes of an idle box after a reading, and that of its peers.
 
 PSS of every process, children included: memory that several of them share is counted once, each bearing its share. The
 box is `lantern serve` after one chest film from storescu, at rest; and the same provisioned for a hospital whose broker

@@ -1,4 +1,4 @@
-"""How long one film takes in every model file of a pack, beside what it was made from and what many would take.
+"""How long one film takes in every model file of a pack, beside its PyTorch original and a common network.
 
 Every file of each pack in its runtime, on two threads, one film at a time; beside it, in PyTorch eager and FP32, the
 EfficientNet-Lite0 that teaches our students and a ResNet-50 of the same input. Both have random weights: only their

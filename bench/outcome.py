@@ -1,4 +1,4 @@
-"""What a bench found, as values: rows of samples in tables, the goals they are held to, and what was left out.
+"""Results of a bench as values: tables of samples, their goals, and what was left out.
 
 Every part prints one `Outcome` as one JSON object; the page and the plot are made of nothing else.
 """

@@ -1,4 +1,4 @@
-"""How many good pictures each limit of quality stops, and how many pictures that were spoiled on purpose it finds.
+"""How many good images each quality limit stops, and how many deliberately spoiled images it detects.
 
     python -m bench.quality [--data FOLDER] [--photographs FOLDER] [--most N] [--quantiles]
 

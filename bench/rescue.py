@@ -1,4 +1,4 @@
-"""What the look at clinical.db costs at each start, and how long a rebuild takes on the day it is needed.
+"""How long the check of clinical.db takes at each start, and how long a rebuild takes.
 
 The database is one of many cases, one small film, one reading and one outbox row each; the files are in the page cache.
 Measured are the check that every start makes, the thorough one after somebody stumbled, and the rebuild of a database

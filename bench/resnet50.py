@@ -1,6 +1,6 @@
 """ResNet-50 (He et al. 2016, the form with the stride in the 3 x 3 convolution), plain PyTorch, random weights.
 
-What many would reach for first.  Only its time is asked, which weights do not change.
+A common first choice. Only its time is measured, which does not depend on the weights.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""How well an ultrasound's sector is found, and what ultrasound looks like to the box's limits.
+"""How well the ultrasound sector is detected, and how ultrasound images score at the box's limits.
 
     python -m bench.sector [--data FOLDER] [--json]
 

@@ -1,4 +1,4 @@
-"""Good pictures made bad in known ways, for `bench.quality`: each way is named after what goes wrong at the machine."""
+"""Good images spoiled in known ways, for `bench.quality`: each way is named after its cause at the modality."""
 
 from __future__ import annotations
 

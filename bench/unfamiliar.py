@@ -1,4 +1,4 @@
-"""How well a pack tells images that are none of its kind, set by set.
+"""How well a pack recognises images of another kind, set by set.
 
 Each pack that says what its training images looked like is asked, as the box asks it, for the distance of films that it
 never learnt from and of foreign images; all are brought to one size and one JPEG quality first. Printed per set: how

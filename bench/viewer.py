@@ -1,4 +1,4 @@
-"""How soon a doctor sees a film: from `storescu` to the row on the screen, and from a click to every grey.
+"""How soon a doctor sees a film: from `storescu` to the row on the screen, and from a click to the full image.
 
 A whole box with its shipped packs, Debian's chromium as the screen. The film of the second table is as large as a
 detector's (1841 × 1955, 15 bits) and made by code (`bench/sent_films.py`). The alternative to sending the reader's
