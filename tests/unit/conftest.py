@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 from collections.abc import Iterator
 from typing import Any
@@ -24,6 +25,11 @@ def _refuse(event: str, arguments: object) -> None:
 
 version.version()  # asks git, once in a process
 sys.addaudithook(_refuse)
+
+
+def pytest_collection_finish() -> None:
+    """The garbage collector need not look at what was imported, again and again, during the tests."""
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True)

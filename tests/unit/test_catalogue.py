@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import cache
 from pathlib import Path
 
 from babel.messages.extract import extract_from_dir
@@ -23,6 +24,7 @@ SOURCES = {
 }
 
 
+@cache
 def in_code() -> set[str]:
     found = (one for folder, ways in SOURCES.items() for one in extract_from_dir(folder, ways, keywords=KEYWORDS))
     return {message if isinstance(message, str) else message[0] for _, _, message, _, _ in found}

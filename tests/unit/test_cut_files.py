@@ -153,7 +153,7 @@ def test_a_clip_is_taken_by_the_door_and_read_by_the_child(
 
 def test_a_program_stream_that_does_not_say_where_it_ends_is_taken_for_a_cut_one() -> None:
     """Discs have packs in the middle, too, that are filled up."""
-    disc, plain = clips.made("mpeg2video", "dvd", 40), clips.made("mpeg2video", "mpeg", 600, g="12")
+    disc, plain = clips.made("mpeg2video", "dvd", 20), clips.made("mpeg2video", "mpeg", 200, g="12")
     for stream in (disc, plain[:-2048]):
         assert not any(clip_extent.program_stream_reaches_its_end(stream[:end]) for end in range(len(stream) + 1))
     for stream in (disc + END_CODE, plain, plain + END_CODE, plain + END_CODE + bytes(100)):

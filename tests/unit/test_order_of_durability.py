@@ -185,12 +185,12 @@ def test_a_file_is_not_taken_away_under_another_association_that_relies_on_it(
         error.sqlite_errorcode = sqlite3.SQLITE_FULL
         raise error
 
-    def unlink_late(path: Path) -> None:
+    def unlink_late(path: Path, **how: Any) -> None:
         """The second association comes after the first has found no row, and before it removes its file."""
         if door.state.images in Path(path).parents:
             second.start()
             second.join(1.0)  # it has to wait for the first, so this time passes
-        unlink(path)
+        unlink(path, **how)
 
     monkeypatch.setattr(door.clinical, "admit", fail)
     monkeypatch.setattr(os, "unlink", unlink_late)

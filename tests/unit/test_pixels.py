@@ -23,6 +23,7 @@ from firmware_app.errors import FrameTooLarge, ImagingError, Undecodable
 from firmware_app.imaging import display, film
 from firmware_app.imaging.codec import png
 from tests import films
+from tests.wire import bombs
 
 Pixels = np.ndarray[Any, Any]
 DTYPES = [np.dtype(name) for name in ("uint8", "int8", "uint16", "int16")]
@@ -326,7 +327,7 @@ def test_a_photograph_taken_sideways_stands_upright(tmp_path: Path) -> None:
 
 
 def test_a_decompression_bomb_is_refused_before_it_is_decoded(tmp_path: Path) -> None:
-    Image.new("1", (30_000, 30_000)).save(tmp_path / "bomb.png")
+    (tmp_path / "bomb.png").write_bytes(bombs.png(30_000, 30_000, bits=1))
     with pytest.raises(FrameTooLarge), film.opened(tmp_path / "bomb.png", is_picture=True):
         pass
 

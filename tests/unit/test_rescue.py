@@ -172,7 +172,7 @@ def test_whichever_page_is_overwritten_every_image_keeps_its_name_and_gets_its_r
     rescued = 0
     pages = StateDir(closed.folder).clinical_db.stat().st_size // PAGE
     chance = random.Random(SEED)
-    for page in {0, *chance.sample(range(pages), min(pages, 16))}:
+    for page in {0, *chance.sample(range(pages), min(pages, 8))}:
         state = closed.copy(tmp_path / str(page))
         overwrite(state.clinical_db, page, chance)
         before = state.clinical_db.read_bytes()
@@ -183,7 +183,7 @@ def test_whichever_page_is_overwritten_every_image_keeps_its_name_and_gets_its_r
         rescued += 1
         check_rebuilt(state, closed)
         assert (state.clinical_db.parent / "damaged" / "1" / "clinical.db").read_bytes() == before
-    assert rescued > 8
+    assert rescued > 4
 
 
 @pytest.mark.parametrize("first", ["overwritten", "cut", "empty", "gone", "text"])
