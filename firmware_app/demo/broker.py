@@ -24,9 +24,7 @@ def start(stage: DemoStage, port: int, wanted: str | None = None) -> Running:
     if wanted == "mosquitto" and program is None:
         raise DemoFailed("mosquitto is not installed; on Debian: apt install mosquitto.")
     if program is None or wanted == "embedded":
-        stage.say(
-            "(Without mosquitto the broker is Python's amqtt; connecting takes both sides ten seconds longer.)"
-        )
+        stage.say("(Without mosquitto the broker is Python's amqtt; connecting takes both sides ten seconds longer.)")
         return stage.start("broker", sys.executable, "-m", "firmware_app.demo.embedded", str(port), "hospital/tls")
     config = (stage.folder / _CONFIG).read_text("utf-8")
     config = config.replace(f"listener {port}\n", f"listener {port} 127.0.0.1\n")

@@ -101,8 +101,8 @@ class StoreDamaged(StoreError):
 class StoreLookedAt(StoreError):
     code = "store.looked_at"
     sentence = N_(
-        "Another process is looking through the database {database} after an end that was not in order. This takes "
-        "some seconds to minutes. Try again then."
+        "Another process is checking the database {database}, because it was not closed in order. This takes seconds "
+        "to minutes. Try again after that."
     )
     database: str
 
@@ -110,8 +110,9 @@ class StoreLookedAt(StoreError):
 class ReferencesLost(StoreError):
     code = "store.references"
     sentence = N_(
-        "The secret behind the names of the cases is lost: {path} is missing or damaged, and the database has no copy. "
-        "With a new one the same images would get new names, and be counted twice. Put this file back from a backup."
+        "The secret key of the case references is lost: {path} is missing or damaged, and the database has no copy. "
+        "With a new key the same images would get new references and be counted twice. Restore this file from a "
+        "backup."
     )
     path: str
 
@@ -240,8 +241,8 @@ class BoxIdInvalid(ProvisionError):
 class ProvisionedAlready(ProvisionError):
     code = "provision.already"
     sentence = N_(
-        "This box is {box} already and keeps its id and its hospital; nothing was changed. Another hospital is given "
-        "to it at its own console, by “lantern provision” without options; for another id, move {folder} away first."
+        "This box is {box} already and keeps its id and its hospital; nothing was changed. To change the hospital, run "
+        "“lantern provision” without options at the box's own console; to change the id, move {folder} away first."
     )
     box: str
     folder: str
@@ -260,7 +261,7 @@ class OfflineError(LanternError):
 class NothingToRead(OfflineError):
     code = "read.nothing"
     sentence = N_(
-        "There is no file to read in what was named. Check the path, and that the stick is plugged in and mounted."
+        "There is no file to read at the given paths. Check them, and that the stick is plugged in and mounted."
     )
 
 

@@ -13,15 +13,15 @@ class ClockError(LanternError):
 class TimeUnclear(ClockError):
     code = "clock.unclear"
     sentence = N_(
-        "“{given}” is no date and time. Write it as in “2026-11-21 03:15”, or with its zone, as in "
-        "“2026-11-21 03:15+08:00”."
+        "“{given}” is not a date and time. Write it as in “2026-11-21 03:15”, or with its zone, as in “2026-11-21 "
+        "03:15+08:00”."
     )
     given: str
 
 
 class TimeOutOfRange(ClockError):
     code = "clock.out_of_range"
-    sentence = N_("It cannot be {given}: the box takes times from {earliest} to {latest}. Look at the year.")
+    sentence = N_("{given} is not possible: the box accepts times from {earliest} to {latest}. Check the year.")
     given: str
     earliest: str
     latest: str
@@ -30,8 +30,8 @@ class TimeOutOfRange(ClockError):
 class TimeGoesBack(ClockError):
     code = "clock.goes_back"
     sentence = N_(
-        "{given} is before {certain}, which this box has already seen under a confirmed clock. Look at the date; if "
-        "the earlier confirmation was the mistake, repeat the command with --back."
+        "{given} is before {certain}, a time that a confirmed clock has already shown. Check the date; if the earlier "
+        "confirmation was the mistake, repeat the command with --back."
     )
     given: str
     certain: str

@@ -14,8 +14,8 @@ class ExportError(LanternError):
 class ExportOff(ExportError):
     code = "export.off"
     sentence = N_(
-        "Export is switched off on this box. Whoever answers for its data writes “enabled = true” under [export] in "
-        "the configuration, and tries again."
+        "Export is switched off on this box. The person responsible for its data must write “enabled = true” under "
+        "[export] in the configuration; then try again."
     )
 
 
@@ -46,7 +46,7 @@ class ExportCaseTooLarge(ExportError):
 
 class ExportThere(ExportError):
     code = "export.there"
-    sentence = N_("{path} is there already, and nothing is written over. Name another folder, or take it away first.")
+    sentence = N_("{path} exists already and is not overwritten. Name another folder, or move it away first.")
     path: str
 
 
@@ -76,9 +76,9 @@ class ExportUnsure(ExportError):
 
     code = "export.unsure"
     sentence = N_(
-        "The case may be at {path}, or not: the export was cut off when it got its name ({detail}). What is there has "
-        "left the box; have it opened at the hospital before anybody relies on it. If it is not there, or does not "
-        "open, export it again, onto another stick."
+        "The case may or may not be at {path}: the export was interrupted while the file got its name ({detail}). If "
+        "it is there, it has left the box; have it opened at the hospital before anyone relies on it. If it is not "
+        "there, or does not open, export it again, onto another stick."
     )
     path: str
     detail: str
@@ -89,9 +89,9 @@ class ExportUnrecorded(ExportError):
 
     code = "export.unrecorded"
     sentence = N_(
-        "{left} of {total} images were exported to {path}, and that is whole. But the audit could not be told so "
-        "({detail}): it says who began, and will say that the end is unknown. Free space on the box's own disk, then "
-        "run “lantern doctor”."
+        "{left} of {total} images were exported to {path}, and the export is complete. But its end could not be "
+        "written to the audit ({detail}), which will say that the result is unknown. Free space on the box's own disk, "
+        "then run “lantern doctor”."
     )
     left: int
     total: int
@@ -106,9 +106,7 @@ class ExportNotDicom(ExportError):
 
 class ExportNoSector(ExportError):
     code = "export.no_sector"
-    sentence = N_(
-        "Where the ultrasound ends and the machine's text begins cannot be told in this image, so it was not exported."
-    )
+    sentence = N_("In this image the ultrasound cannot be told apart from the machine's text, so it was not exported.")
 
 
 class ExportTextFound(ExportError):
@@ -169,8 +167,8 @@ class ExportNoSigner(ExportError):
 class CarriedUnknown(HospitalError):
     code = "hospital.carried_unknown"
     sentence = N_(
-        "This file is no sealed case of a box, or the stick was pulled out before it was finished. Ask the clinic to "
-        "export the case again."
+        "This file is not a sealed case of a box, or the stick was pulled out before it was finished. Ask the clinic "
+        "to export the case again."
     )
 
 
@@ -214,12 +212,12 @@ class CarriedKeyRetired(HospitalError):
 
 class CarriedThere(HospitalError):
     code = "hospital.carried_there"
-    sentence = N_("{path} is there already, and nothing is written over. Name another folder, or take it away first.")
+    sentence = N_("{path} exists already and is not overwritten. Name another folder, or move it away first.")
     path: str
 
 
 class CarriedUnkept(HospitalError):
     code = "hospital.carried_unkept"
-    sentence = N_("What is in the sealed case cannot be kept in {path}: {detail}. Name another folder.")
+    sentence = N_("The contents of the sealed case cannot be stored in {path}: {detail}. Name another folder.")
     path: str
     detail: str

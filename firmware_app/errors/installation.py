@@ -61,8 +61,8 @@ class InstallSourceMissing(InstallError):
 class InstallWheelStale(InstallError):
     code = "install.wheel_stale"
     sentence = N_(
-        "{wheel} was not made of the Lantern in this folder ({path} is another one in it). Run “make wheels” again "
-        "where there is internet, or start from the folder that it was made in."
+        "{wheel} was not built from the Lantern in this folder ({path} differs). Run “make wheels” again where there "
+        "is internet, or install from the folder that it was built in."
     )
     wheel: str
     path: str

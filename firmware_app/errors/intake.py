@@ -38,8 +38,8 @@ class FileOfZeros(IntakeError):
 class FileGarbled(IntakeError):
     code = "intake.garbled"
     sentence = N_(
-        "This file is named or listed as a DICOM image, but what is in it is none: the image was lost or overwritten. "
-        "Copy it again from the machine, onto another stick if it happens again."
+        "By its name or by the list on the medium this file is a DICOM image, but it does not contain one: the image "
+        "was lost or overwritten. Copy it again from the machine, onto another stick if it happens again."
     )
 
 
@@ -124,7 +124,7 @@ class IdentityMissing(IntakeError):
 class IdentityMalformed(IntakeError):
     code = "intake.identity_malformed"
     sentence = N_(
-        "The {keyword} of the object is no UID: a UID is made of digits with dots between them. Have the service of "
+        "The {keyword} of the object is not a UID: a UID is made of digits with dots between them. Have the service of "
         "the machine or program that wrote it correct this."
     )
     dimse_status = 0xC00A

@@ -34,8 +34,8 @@ class Undecodable(ImagingError):
 class ClipWithoutPictures(ImagingError):
     code = "imaging.empty_clip"
     sentence = N_(
-        "This clip has a beginning and an end and not one picture in between: the recording was stopped too early, or "
-        "holds sound alone. Record it again, or copy it again from the machine."
+        "This clip contains no picture: the recording was stopped too early, or it holds only sound. Record it again, "
+        "or copy it again from the machine."
     )
 
 
@@ -48,8 +48,8 @@ class PixelsUnsupported(ImagingError):
 class SignContradicted(ImagingError):
     code = "imaging.sign"
     sentence = N_(
-        "The header says that no value of this image is below zero, and its compressed pixels hold values below zero, "
-        "so nobody can say what is dark and what is bright. Ask for it to be exported again, uncompressed."
+        "The header says that no value of this image is below zero, but its compressed pixels hold values below zero, "
+        "so it is not clear what is dark and what is bright. Ask for it to be exported again, uncompressed."
     )
 
 
@@ -67,8 +67,8 @@ class FrameTooLarge(ImagingError):
 
     code = "imaging.too_large"
     sentence = N_(
-        "The image has {columns} × {rows} pixels by its header, and this box opens up to {megapixels} million of such "
-        "a one and {side} along a side. Save or export it with fewer pixels and give it again."
+        "The image has {columns} × {rows} pixels by its header; of this kind the box opens images of up to "
+        "{megapixels} million pixels and {side} along a side. Save or export it with fewer pixels and give it again."
     )
     columns: int
     rows: int
@@ -111,8 +111,8 @@ class AgeUnclear(CannotJudge):
 
     code = "age.unclear"
     sentence = N_(
-        "What the film says of the patient's age cannot be understood or contradicts its dates. No model was chosen. "
-        "Enter the age."
+        "The patient's age on the film cannot be understood or contradicts its dates. No model was chosen. Enter the "
+        "age."
     )
 
 
@@ -125,9 +125,8 @@ class ModalityNotCovered(CannotJudge):
 class ModalityUnknown(CannotJudge):
     code = "reading.modality_unknown"
     sentence = N_(
-        "The image does not say what machine made it, so no model may be chosen. A doctor must read this image. At "
-        "the console “lantern read --pack NAME” takes the model that a person names; “lantern pack list” has their "
-        "names."
+        "The image does not say what machine made it, so no model may be chosen. A doctor must read this image. At the "
+        "console “lantern read --pack NAME” uses the model that you name; “lantern pack list” has the names."
     )
 
 
@@ -151,8 +150,8 @@ class ViewNotCovered(CannotJudge):
 class ViewUnclear(CannotJudge):
     code = "reading.view_unclear"
     sentence = N_(
-        "The words of the examination name a frontal and another view, and the film does not say which one it is. "
-        "A doctor must read it."
+        "The description of the examination names a frontal and another view, and the film does not say which one it "
+        "is. A doctor must read it."
     )
 
 

@@ -22,7 +22,9 @@ class MessageInvalid(UplinkError):
 
 class MessageTooLarge(UplinkError):
     code = "uplink.too_large"
-    sentence = N_("The message is {size} bytes long and the line takes {limit}. It is kept here and the next one goes.")
+    sentence = N_(
+        "The message is {size} bytes long and the line accepts {limit}. It is kept here, and the next one is sent."
+    )
     size: int
     limit: int
 
@@ -76,7 +78,10 @@ class LineNotSetUp(UplinkError):
 
 class PlainLineRefused(UplinkError):
     code = "uplink.plain"
-    sentence = N_("The broker {host} is another machine and [uplink] tls_ca is not set. The box does not talk openly.")
+    sentence = N_(
+        "The broker {host} is another machine and [uplink] tls_ca is not set. The box does not connect without "
+        "encryption."
+    )
     host: str
 
 
@@ -179,7 +184,7 @@ class BrokerUnreachable(UplinkError):
 
 class BrokerUntrusted(UplinkError):
     code = "uplink.broker_untrusted"
-    sentence = N_("Whoever answers at {host}:{port} is not the hospital's broker ({detail}). Nothing was sent to it.")
+    sentence = N_("The server at {host}:{port} is not the hospital's broker ({detail}). Nothing was sent to it.")
     host: str
     port: int
     detail: str
@@ -226,12 +231,12 @@ class Misaddressed(HospitalError):
 
 class Replayed(HospitalError):
     code = "hospital.replayed"
-    sentence = N_("The very same bytes came before. They were counted the first time and are not counted again.")
+    sentence = N_("Exactly the same message came before. It was counted then and is not counted again.")
 
 
 class Outdated(HospitalError):
     code = "hospital.outdated"
-    sentence = N_("A later word of this box on its own state came before. This one changes nothing.")
+    sentence = N_("A newer status message of this box came before. This one changes nothing.")
 
 
 class Contradicted(HospitalError):
@@ -306,8 +311,8 @@ class InboxRebuilt(HospitalError):
     code = "hospital.inbox_rebuilt"
     sentence = N_(
         "The inbox was damaged ({detail}) and was made again from what could be read: {cases} case revisions, {boxes} "
-        "boxes. What boxes still wait to have confirmed comes again by itself; what was confirmed and could not be "
-        "read is lost here. The damaged file is kept as {path}. A backup may hold more."
+        "boxes. Boxes send unconfirmed messages again by themselves; confirmed ones that could not be read are lost "
+        "here. The damaged file is kept as {path}. A backup may hold more."
     )
     detail: str
     cases: int

@@ -12,7 +12,7 @@ class PackError(LanternError):
 
 class PackUnknown(PackError):
     code = "pack.unknown"
-    sentence = N_("There is no model pack named “{pack}” on this box. “lantern pack list” names those that there are.")
+    sentence = N_("There is no model pack named “{pack}” on this box. “lantern pack list” lists the packs.")
     pack: str
 
 
@@ -40,7 +40,7 @@ class PackDigestMismatch(PackError):
 class PackTaskUnread(PackError):
     code = "pack.task"
     sentence = N_(
-        "The model pack “{pack}” does what this version of the box cannot show ({task}), so it is passed over. "
+        "The model pack “{pack}” has a task that this version of the box does not support ({task}), so it is not used. "
         "Update the box, or remove the pack."
     )
     pack: str
@@ -182,7 +182,7 @@ class PackNoPrevious(PackError):
 class PackNotRightHere(PackError):
     code = "pack.not_right_here"
     sentence = N_(
-        "Version {version} of the model pack “{pack}” does not answer its own test images rightly on this box "
+        "Version {version} of the model pack “{pack}” gives wrong results for its own test images on this box "
         "({detail}). It was not put in use, and nothing was changed. Tell its publisher the words in brackets."
     )
     pack: str
@@ -193,9 +193,9 @@ class PackNotRightHere(PackError):
 class PackOverlaps(PackError):
     code = "pack.overlap"
     sentence = N_(
-        "Images that the model pack “{pack}” reads are also read by “{other}”, and nobody has said which of the two is "
-        'to be asked. Nothing was changed. Write prefer = ["{pack}"] or prefer = ["{other}"] under [packs] in the '
-        "configuration, then install it again."
+        "Images that the model pack “{pack}” reads are also read by “{other}”, and the configuration does not say "
+        'which of the two is used. Nothing was changed. Write prefer = ["{pack}"] or prefer = ["{other}"] under '
+        "[packs] in the configuration, then install it again."
     )
     pack: str
     other: str
@@ -204,8 +204,8 @@ class PackOverlaps(PackError):
 class PackShipped(PackError):
     code = "pack.shipped"
     sentence = N_(
-        "The model pack “{pack}” came with Lantern and cannot be removed. "
-        "To have another one asked before it, name that one under [packs] prefer in the configuration."
+        "The model pack “{pack}” came with Lantern and cannot be removed. To have another pack used before it, name "
+        "that pack under [packs] prefer in the configuration."
     )
     pack: str
 

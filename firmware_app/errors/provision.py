@@ -17,14 +17,14 @@ class ClinicNameUnusable(ProvisionError):
 
 class LanguageUnknown(ProvisionError):
     code = "provision.language"
-    sentence = N_("“{language}” is no language of this box. Choose one of: {languages}.")
+    sentence = N_("“{language}” is not a language of this box. Choose one of: {languages}.")
     language: str
     languages: str
 
 
 class ZoneUnknown(ProvisionError):
     code = "provision.zone"
-    sentence = N_("“{zone}” is no time zone that this machine knows. Give one as in Asia/Shanghai.")
+    sentence = N_("“{zone}” is not a time zone that this machine knows. Give one as in Asia/Shanghai.")
     zone: str
 
 
@@ -62,7 +62,7 @@ class FingerprintDiffers(ProvisionError):
 
 class ProvisioningUnreadable(ProvisionError):
     code = "provision.file"
-    sentence = N_("{file} is no provisioning file, or was cut off ({detail}). Ask the hospital for it again.")
+    sentence = N_("{file} is not a provisioning file, or was cut off ({detail}). Ask the hospital for it again.")
     file: str
     detail: str
 
@@ -70,8 +70,8 @@ class ProvisioningUnreadable(ProvisionError):
 class ProvisioningNone(ProvisionError):
     code = "provision.none"
     sentence = N_(
-        "There is no provisioning file {wanted} in {folder}. Look whether this is the hospital's stick, and the folder "
-        "on it; else ask the hospital for the file."
+        "There is no provisioning file {wanted} in {folder}. Check that this is the hospital's stick and the right "
+        "folder on it; otherwise ask the hospital for the file."
     )
     wanted: str
     folder: str
@@ -80,8 +80,8 @@ class ProvisioningNone(ProvisionError):
 class ProvisioningUndecided(ProvisionError):
     code = "provision.which"
     sentence = N_(
-        "{folder} holds provisioning files for {count} boxes, and nothing says which is this one. Nothing was changed. "
-        "Give the code on this box's label (--code), its id (--id), or its own file (--file)."
+        "{folder} holds provisioning files for {count} boxes, and it is not clear which one is for this box. Nothing "
+        "was changed. Give the code on this box's label (--code), its id (--id), or its own file (--file)."
     )
     folder: str
     count: int
@@ -90,8 +90,8 @@ class ProvisioningUndecided(ProvisionError):
 class ProvisioningMany(ProvisionError):
     code = "provision.many"
     sentence = N_(
-        "More than {limit} provisioning files lie there, and the box looks at no more. Give its id (--id) or its own "
-        "file (--file), or put that file alone on a stick."
+        "There are more than {limit} provisioning files there, and the box tries no more than that. Give its id (--id) "
+        "or its own file (--file), or put that file alone on a stick."
     )
     limit: int
 

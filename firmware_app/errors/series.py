@@ -28,7 +28,7 @@ class NoSlice(SeriesUnfit):
 
 class SlicesTooFew(SeriesUnfit):
     code = "series.too_few"
-    sentence = N_("Of slices that belong together there are only {slices}; a volume needs at least {least}.")
+    sentence = N_("Only {slices} slices belong together; a volume needs at least {least}.")
     slices: int
     least: int
 
@@ -45,8 +45,8 @@ class SlicesMissing(SeriesUnfit):
 class SlicesTwice(SeriesUnfit):
     code = "series.twice"
     sentence = N_(
-        "{slices} slices lie where another one lies and show something else, and nothing in their headers tells them "
-        "apart. Send each pass of the scan as a series of its own."
+        "{slices} slices have the position of another slice but show something else, and nothing in their headers "
+        "tells them apart. Send each pass of the scan as a series of its own."
     )
     slices: int
 
@@ -85,6 +85,6 @@ class NotHounsfield(SeriesUnfit):
 
     code = "series.not_hounsfield"
     sentence = N_(
-        "The values of these slices are not known to be Hounsfield units ({detail}), so no density is told from them."
+        "The values of these slices are not known to be Hounsfield units ({detail}), so no density is given for them."
     )
     detail: str

@@ -29,8 +29,8 @@ class UserMissing(SetupError):
 class UnitsNotReread(SetupError):
     code = "setup.units_not_reread"
     sentence = N_(
-        "systemd has not read anew what was written for the box's services: {detail}. They run as they were set "
-        "before. Run “sudo systemctl daemon-reload”, then “sudo systemctl restart lantern.target”."
+        "systemd has not reloaded the settings of the box's services: {detail}. They still run with the old ones. Run "
+        "“sudo systemctl daemon-reload”, then “sudo systemctl restart lantern.target”."
     )
     detail: str
 
@@ -38,8 +38,8 @@ class UnitsNotReread(SetupError):
 class NameNotTaken(SetupError):
     code = "setup.name_not_taken"
     sentence = N_(
-        "The name {name}.local is not known in the clinic's network: {detail}. Open the page by the box's address; see "
-        "that avahi-daemon runs, then “sudo systemctl restart lantern-mdns”."
+        "The name {name}.local is not known in the clinic's network: {detail}. Open the page by the box's address; "
+        "check that avahi-daemon runs, then run “sudo systemctl restart lantern-mdns”."
     )
     name: str
     detail: str

@@ -37,8 +37,8 @@ _DATABASE_BAD: Final = register(
 _KEY_ONCE: Final = register(
     "doctor.key_once",
     N_(
-        "The file {path}, the secret behind the names of the cases, is missing or damaged. The database keeps a copy: "
-        "stop “lantern serve” and start it again, which writes the file anew."
+        "The file {path}, the secret key of the case references, is missing or damaged. The database keeps a copy: "
+        "stop “lantern serve” and start it again, which writes the file again."
     ),
 )
 _REBUILT: Final = register(

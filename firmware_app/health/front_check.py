@@ -42,8 +42,8 @@ _STRANGER: Final = register(
 _LEFT_OUT: Final = register(
     "front.left_out",
     N_(
-        "[viewer] allowed_hosts names {name}, for which this box's authority may not vouch: browsers will warn there. "
-        "Use {address}, or a name that ends in .local or .lan."
+        "[viewer] allowed_hosts names {name}, which the box's own certificate cannot cover, so browsers will warn "
+        "there. Use {address}, or a name that ends in .local or .lan."
     ),
 )
 _ANSWER_S: Final = 5.0

@@ -14,9 +14,7 @@ from firmware_app.records import Reason
 from firmware_app.store.disk import fault as of_the_state
 from firmware_app.store.disk.layout import clear_away, free_bytes
 
-DISK_OK: Final = register(
-    "machine.disk_ok", N_("The disk takes what is written and gives it back; {free_mb} MB are free.")
-)
+DISK_OK: Final = register("machine.disk_ok", N_("The disk can be written and read back; {free_mb} MB are free."))
 DISK_LOW: Final = register(
     "machine.disk_low",
     N_("Only {free_mb} MB of disk are free; below {limit_mb} MB the box takes no image. Free some space."),
@@ -38,7 +36,7 @@ INODES_LOW: Final = register(
     ),
 )
 COOL: Final = register("machine.temperature_ok", N_("The warmest sensor of the machine shows {celsius} °C."))
-NO_SENSOR: Final = register("machine.temperature_none", N_("This machine does not tell its temperature."))
+NO_SENSOR: Final = register("machine.temperature_none", N_("This machine does not report its temperature."))
 HOT: Final = register(
     "machine.temperature_high",
     N_(

@@ -31,12 +31,12 @@ TESTED_BAD: Final = register(
 TESTED_SINCE: Final = register(
     "doctor.selftest_since",
     N_(
-        "The self-test of {date} found faults of such things only as are asked anew here; their own lines say how they "
-        "are now."
+        "The self-test of {date} found faults only in things that were checked again just now; their own lines say how "
+        "they are."
     ),
 )
 UNTESTED: Final = register(
-    "doctor.selftest_none", N_("This box was never tested by itself. Run “lantern selftest”; it takes a minute.")
+    "doctor.selftest_none", N_("This box has never run its self-test. Run “lantern selftest”; it takes a minute.")
 )
 TESTED_LONG_AGO: Final = register(
     "doctor.selftest_old",

@@ -23,8 +23,8 @@ _BY_SOURCE: Final[Mapping[TimeSource, str]] = {
     TimeSource.HOSPITAL_ALONE: register(
         "clock.hospital_alone",
         N_(
-            "The hospital says that it is {time}. Nothing else on this box bears that out, so its times are marked. "
-            "If it is right, confirm it: “lantern clock set”."
+            "The hospital says that it is {time}. Nothing else on this box confirms that, so its times are marked. If "
+            "it is right, confirm it: “lantern clock set”."
         ),
     ),
     TimeSource.NETWORK: register("clock.network", N_("It is {time}; network time (NTP) tells it.")),
@@ -44,15 +44,15 @@ _BEHIND: Final = register(
     "clock.behind",
     N_(
         "The machine's clock shows {machine}, which has long passed: its battery is empty or missing. The box counts "
-        "on from the newest it has seen, {time}, and marks its times. Set it with “lantern clock set”; a new battery "
-        "keeps it set."
+        "on from the latest time that it has seen, {time}, and marks its times. Set it with “lantern clock set”; a new "
+        "battery keeps it set."
     ),
 )
 _AHEAD: Final = register(
     "clock.ahead",
     N_(
-        "The machine's clock shows {machine}, more than a year after all that this box has seen, and is not followed. "
-        "The box goes by {time} and marks its times. Say what is right with “lantern clock set”."
+        "The machine's clock shows {machine}, more than a year later than any time that this box has seen, so it is "
+        "not used. The box uses {time} and marks its times. Set the right time with “lantern clock set”."
     ),
 )
 _DISAGREES: Final = register(
@@ -65,7 +65,7 @@ _DISAGREES: Final = register(
 _CERTIFICATE_OK: Final = register("clock.certificate_ok", N_("The certificate {certificate} is valid until {ends}."))
 _CERTIFICATE_SOON: Final = register(
     "clock.certificate_soon",
-    N_("The certificate {certificate} ends on {ends}. Have it renewed before: ask whoever gave it to this box."),
+    N_("The certificate {certificate} ends on {ends}. Have it renewed before then by whoever issued it."),
 )
 _SOON: Final = timedelta(days=30)
 

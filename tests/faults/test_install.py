@@ -213,7 +213,7 @@ def test_a_wheel_that_was_made_of_another_lantern_is_refused_though_its_version_
             then.writestr(name, now.read(name) + b"\n" * (name == "firmware_app/records.py"))
     status, said = make("install", box, WHEELS=tmp_path)
     assert status != 0
-    assert "was not made of the Lantern in this folder (firmware_app/records.py" in said
+    assert "was not built from the Lantern in this folder (firmware_app/records.py" in said
     assert everything(box) == before
     shutil.copy(next(wheels.glob("lantern_box-*.whl")), tmp_path / stale.name.replace("-py3-", "-1-py3-"))
     status, said = make("install", box, WHEELS=tmp_path)

@@ -248,7 +248,7 @@ def test_what_happens_when_the_case_has_got_its_name_leaves_nobody_sure(
         monkeypatch.setattr(module, "sync_directory", ended)
     assert box.run(way=way) == 1
     (there,) = box.stick.iterdir()
-    assert f"export.unsure: The case may be at {there}, or not: " in capsys.readouterr().err
+    assert f"export.unsure: The case may or may not be at {there}: " in capsys.readouterr().err
     assert box.actions == ["export.begun", "export.unknown"]
     assert doctor(box) == [box.case]
 

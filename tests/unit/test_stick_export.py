@@ -108,7 +108,7 @@ def test_a_file_or_a_folder_that_is_not_there_is_named(
     assert f"{tmp_path / 'none'} cannot be used: No such file" in capsys.readouterr().err
     words = ["open", str(carried(box, house)), "--out", str(tmp_path / "no" / "out"), "--dir", str(house.root)]
     assert hospital_cli.main(words) == 1
-    assert f"cannot be kept in {tmp_path / 'no' / 'out'}: No such file" in capsys.readouterr().err
+    assert f"cannot be stored in {tmp_path / 'no' / 'out'}: No such file" in capsys.readouterr().err
 
 
 def test_a_folder_that_fails_when_the_case_has_got_its_name_is_as_it_was(
@@ -124,7 +124,7 @@ def test_a_folder_that_fails_when_the_case_has_got_its_name_is_as_it_was(
     file = carried(box, house)
     monkeypatch.setattr(keyring, "sync", failing)
     assert opened(house, file, out) == 1
-    assert f"cannot be kept in {out}: Input/output error" in capsys.readouterr().err
+    assert f"cannot be stored in {out}: Input/output error" in capsys.readouterr().err
     assert list(out.iterdir()) == []
     monkeypatch.undo()
     assert opened(house, file, out) == 0
