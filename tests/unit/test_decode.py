@@ -356,7 +356,7 @@ def test_a_clip_of_sound_alone_says_that_it_holds_no_picture(tmp_path: Path, con
         clip.mux(stream.encode(None))
     with pytest.raises(ClipWithoutPictures) as refused, film.opened(path, is_picture=True):
         pass
-    assert "not one picture" in refused.value.text("en")
+    assert "no picture" in refused.value.text("en")
 
 
 def test_without_the_part_for_video_a_clip_is_refused_with_a_sentence(

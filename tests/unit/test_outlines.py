@@ -132,4 +132,4 @@ def test_a_pack_for_what_the_box_cannot_show_is_passed_over_with_a_sentence(tmp_
     (reason,) = shelf.broken
     assert isinstance(reason, PackTaskUnread)
     assert "chest-xray-adult" in str(reason)
-    assert "passed over" in str(reason)
+    assert "does not support" in str(reason)

@@ -278,7 +278,7 @@ def test_beyond_what_is_looked_at_a_file_is_found_by_its_name_and_else_the_limit
     assert provisioning_folder.find(folder, code=stick[1].code).content.box == "clinic-8"
     none: list[dict[str, Any]] = [{}, {"code": stick[2].code}, {"box": "clinic-1"}]
     for told in none:
-        with pytest.raises(ProvisioningMany, match=r"More than 2 .*--id"):
+        with pytest.raises(ProvisioningMany, match=r"more than 2 .*--id"):
             provisioning_folder.find(folder, **told)
     assert from_stick(box, folder) == ["provision.many", OFFERED, OFFERED]
     stick[0].file.unlink()
