@@ -7,6 +7,9 @@ CONVERT := .venv-convert
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
+# Without compiled modules every process of the box and of the tests would compile the whole package anew.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: help demo quick quick-says test lint fuzz install install-hospital uninstall wheels test-install test-appliance test-convert torture bench bench-models durability train catalogue clean
 
 help:
@@ -31,11 +34,10 @@ help:
 demo: $(VENV)/demo.stamp
 	@$(BIN)/python -m firmware_app.demo $(if $(ONCE),--once)
 
-# Every day: what finds most mistakes in a minute.  So that it stays one: the tests' compiled modules are kept, numpy and
+# Every day: what finds most mistakes in a minute.  So that it stays one: numpy and
 # OpenBLAS start no threads beside the two workers, and the tests' folders lie in memory where 1 GB of it is free
 # (no unit test needs a disk; SQLite waits for one a thousand times).
 MEMORY = $(shell df -k --output=avail /dev/shm 2> /dev/null | awk 'NR == 2 && $$1 > 1000000 {print "/dev/shm"}')
-quick: export PYTHONDONTWRITEBYTECODE =
 quick: export OMP_NUM_THREADS = 1
 quick: export OPENBLAS_NUM_THREADS = 1
 quick: export PYTEST_DEBUG_TEMPROOT = $(MEMORY)
