@@ -3,9 +3,10 @@
     python -m bench.lost_data [--data FOLDER] [--pictures N] [--trials N] [--quick] [--json]
 
 N pictures, evenly from the breast ultrasound of FOLDER (../shared/data), are written at quality 90: as greys, and as
-RGB with R = G = B, as most ultrasound machines write greys.  From each 1 to 200 bytes of the coded data are taken out
-anywhere, or 512 made zero as where a sector of a stick is gone, and the stream is ended as it should be.  "off" are
-those whose pixels differ by more than a grey level on the average.
+RGB with R = G = B, as most ultrasound machines write greys; and without loss, in colour and of 12 bits.  From each 1 to
+200 bytes of the coded data are taken out anywhere, or 512 made zero as where a sector of a stick is gone, or 300
+overwritten with noise, and the stream is ended as it should be.  "off" are those whose pixels differ by more than a
+grey level of 256 on the average.
 """
 
 from __future__ import annotations
@@ -20,26 +21,53 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
+from imagecodecs import jpeg8_encode
 from numpy.typing import NDArray
 from PIL import Image
 
 from bench import harness
 from firmware_app.errors import Undecodable
-from firmware_app.imaging.jpeg import codestream, jpeg8
+from firmware_app.imaging.jpeg import codestream, jpeg8, jpeg_deep
 from firmware_app.imaging.source import BROKEN
 
 FOLDER: Final = "breast-ultrasound"
 MOST_LOST: Final = 200
 SECTOR: Final = 512
+NOISE: Final = 300
 _QUICK: Final = 10
 _START_OF_SCAN: Final = b"\xff\xda"
 _EOI: Final = b"\xff\xd9"
-KINDS: Final[dict[str, tuple[str, dict[str, Any]]]] = {
-    "greys": ("L", {}),
-    "greys, progressive": ("L", {"progressive": True}),
-    "greys as RGB, chroma of 2 × 2 pixels": ("RGB", {}),
-    "greys as RGB, chroma of each pixel": ("RGB", {"subsampling": 0}),
-    "greys as RGB, tables of their own": ("RGB", {"optimize": True}),
+Encoder = Callable[[Image.Image], bytes]
+
+
+def _lossy(mode: str, **how: Any) -> Encoder:
+    def encode(image: Image.Image) -> bytes:
+        out = io.BytesIO()
+        image.convert(mode).save(out, "JPEG", quality=90, **how)
+        return out.getvalue()
+
+    return encode
+
+
+def _lossless(mode: str, bits: int) -> Encoder:
+    def encode(image: Image.Image) -> bytes:
+        pixels = np.asarray(image.convert(mode), np.uint16) << (bits - 8)
+        kept = pixels.astype(np.uint8) if bits == 8 else pixels
+        space = "RGB" if mode == "RGB" else "GRAYSCALE"
+        return bytes(jpeg8_encode(kept, bitspersample=bits, lossless=True, colorspace=space, outcolorspace=space))
+
+    return encode
+
+
+KINDS: Final[dict[str, Encoder]] = {
+    "greys": _lossy("L"),
+    "greys, tables of their own": _lossy("L", optimize=True),
+    "greys, progressive": _lossy("L", progressive=True),
+    "greys as RGB, chroma of 2 × 2 pixels": _lossy("RGB"),
+    "greys as RGB, chroma of each pixel": _lossy("RGB", subsampling=0),
+    "greys as RGB, tables of their own": _lossy("RGB", optimize=True),
+    "lossless, greys as RGB": _lossless("RGB", 8),
+    "lossless, 12 bits": _lossless("L", 12),
 }
 
 
@@ -50,24 +78,22 @@ def main() -> int:
         harness.give_up(f"no pictures in {options.data / FOLDER}")
     chosen = files[:: max(1, len(files) // options.pictures)][: options.pictures]
     found = {
-        f"{kind}, {what}": _of(chosen, mode, how, damage, options.trials)
-        for kind, (mode, how) in KINDS.items()
-        for what, damage in (("bytes lost", _without), ("a sector of zeros", _zeroed))
+        f"{kind}, {what}": _of(chosen, encode, damage, options.trials)
+        for kind, encode in KINDS.items()
+        for what, damage in (("bytes lost", _without), ("a sector of zeros", _zeroed), ("noise", _overwritten))
     }
     print(json.dumps(found, indent=None if options.json else 2))
     return 0
 
 
 def _of(
-    files: list[Path], mode: str, how: dict[str, Any], damage: Callable[[bytes, random.Random], bytes], trials: int
+    files: list[Path], encode: Encoder, damage: Callable[[bytes, random.Random], bytes], trials: int
 ) -> dict[str, int | float]:
     chance, errors = random.Random(20), list[float]()
     for path in files:
-        out = io.BytesIO()
         with Image.open(path) as image:
-            image.convert("L").convert(mode).save(out, "JPEG", quality=90, **how)
-        whole = _decoded(out.getvalue())
-        errors += _taken(whole, (damage(out.getvalue(), chance) for _ in range(trials)))
+            stream = encode(image.convert("L"))
+        errors += _taken(_decoded(stream), (damage(stream, chance) for _ in range(trials)))
     off = [error for error in errors if error > 1]
     return {
         "of": len(files) * trials,
@@ -92,7 +118,10 @@ def _decoded(stream: bytes) -> NDArray[np.float32]:
     if size is None or depth is None:
         raise Undecodable(detail="no header")
     codestream.check(stream, *size, rle=False, frame_bytes=0)
-    return jpeg8.decode(stream, depth.samples).astype(np.float32)
+    if codestream.frame_header(list(codestream.segments_of(stream)))[0] not in codestream.LOSSLESS:
+        return jpeg8.decode(stream, depth.samples).astype(np.float32)
+    pixels = jpeg_deep.decode(stream, depth.samples, 8 if depth.bits == 8 else 16)
+    return pixels.astype(np.float32) / np.float32(1 << (depth.bits - 8))
 
 
 def _without(stream: bytes, chance: random.Random) -> bytes:
@@ -104,6 +133,11 @@ def _without(stream: bytes, chance: random.Random) -> bytes:
 def _zeroed(stream: bytes, chance: random.Random) -> bytes:
     at = chance.randint(_begin(stream), len(stream) - 2 - SECTOR)
     return stream[:at] + bytes(SECTOR) + stream[at + SECTOR :]
+
+
+def _overwritten(stream: bytes, chance: random.Random) -> bytes:
+    at = chance.randint(_begin(stream), len(stream) - 2 - NOISE)
+    return stream[:at] + chance.randbytes(NOISE) + stream[at + NOISE :]
 
 
 def _begin(stream: bytes) -> int:
