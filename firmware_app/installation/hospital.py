@@ -39,7 +39,9 @@ def install(machine: Machine, source: programs.ProgramSource) -> None:
     ground.suits(machine, source)
     source.check()
     packages(machine, source)
-    changed = programs.install(machine, source)
+    before, stamp = programs.in_use(machine), programs.prepare(machine, source)
+    changed = stamp != before
+    programs.switch(machine, stamp)
     for name, place in _PLACES.items():
         changed |= machine.put(place, (tree / name).read_bytes())
     changed |= machine.link(COMMAND, f"/{VENV}/bin/lantern-hospital")
@@ -53,6 +55,8 @@ def install(machine: Machine, source: programs.ProgramSource) -> None:
         run("systemctl", "daemon-reload")
         run("systemctl", "restart", *SERVICES)
         machine.tell(_STARTED, units=" ".join(SERVICES))
+    if stamp != before:
+        programs.finish(machine, before)
 
 
 def packages(machine: Machine, source: programs.ProgramSource) -> None:

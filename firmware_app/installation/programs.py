@@ -125,26 +125,35 @@ def _contents(wheel: Path) -> dict[str, bytes]:
         raise InstallWheelDamaged(wheel=wheel.name, detail=str(error) or "it ends too early") from None
 
 
-def install(machine: Machine, source: ProgramSource) -> bool:
-    """Put the programs of the checked *source* in use; False when they were already.
+def prepare(machine: Machine, source: ProgramSource) -> str:
+    """Complete the programs of the checked *source* beside those in use; returns their STAMP.
 
-    Raises `InstallProgramsFailed`.
+    Raises `InstallProgramsFailed`; the programs in use stay as they are.
     """
     place = _PROGRAMS / source.stamp()
-    changed = not machine.at(place / _WHOLE).exists()
-    if changed:
-        machine.tell(_MAKING, path=f"/{place}")
+    if not machine.at(place / _WHOLE).exists():
+        machine.did(_MAKING, path=f"/{place}")
         _make(machine.at(place), source, "" if machine.alive else str(machine.root))
-    before = machine.at(VENV).readlink().name if machine.at(VENV).is_symlink() else ""
-    if machine.link(VENV, f"programs/{place.name}"):
-        changed = True
-    if changed:
-        for old in machine.at(_PROGRAMS).iterdir():
-            if old.name not in {place.name, before}:
-                shutil.rmtree(old)
-        version = run(machine.at(place) / "bin/python", "-m", "firmware_app", "--version").strip()
-        machine.did(_DONE, version=version.removeprefix("lantern "))
-    return changed
+    return place.name
+
+
+def in_use(machine: Machine) -> str:
+    """The STAMP of the programs in use; empty where there are none."""
+    return machine.at(VENV).readlink().name if machine.at(VENV).is_symlink() else ""
+
+
+def switch(machine: Machine, stamp: str) -> None:
+    """Put prepared programs in use.  The units must follow at once: those of another version may not fit them."""
+    machine.link(VENV, f"programs/{stamp}")
+
+
+def finish(machine: Machine, before: str) -> None:
+    """After a switch from *before*: remove all older programs, which takes time, and say what is installed now."""
+    for old in machine.at(_PROGRAMS).iterdir():
+        if old.name not in {in_use(machine), before}:
+            shutil.rmtree(old)
+    version = run(machine.at(VENV) / "bin/python", "-m", "firmware_app", "--version").strip()
+    machine.did(_DONE, version=version.removeprefix("lantern "))
 
 
 def _make(place: Path, source: ProgramSource, root: str) -> None:

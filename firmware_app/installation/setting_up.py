@@ -50,7 +50,10 @@ def install(machine: Machine, source: programs.ProgramSource) -> None:
     source.check()
     record = machine.record or Record()
     ground.packages(machine, record, source)
-    programs.install(machine, source)
+    before, stamp = programs.in_use(machine), programs.prepare(machine, source)
+    if stamp != before:
+        _stop(machine, record)
+        programs.switch(machine, stamp)
     _place(machine, record, files)
     if not machine.at(CONFIG / "lantern.toml").exists():
         machine.put(CONFIG / "lantern.toml", (tree / "lantern.toml").read_bytes())
@@ -59,6 +62,8 @@ def install(machine: Machine, source: programs.ProgramSource) -> None:
     _users(machine)
     _enable(machine)
     _start(machine, record)
+    if stamp != before:
+        programs.finish(machine, before)
     if not machine.changed:
         machine.tell(_NOTHING)
     elif not machine.alive:
@@ -132,6 +137,15 @@ def _enable(machine: Machine) -> None:
     ]:
         run("systemctl", *([] if machine.alive else [f"--root={machine.root}"]), "enable", *waiting)
         machine.did(_ENABLED)
+
+
+def _stop(machine: Machine, record: Record) -> None:
+    """End the box, sticks included: what runs imports modules later on, and they are about to be other ones."""
+    if not machine.has_systemd or not machine.at(UNITS / TARGET).exists():
+        return
+    record.running = ""  # so that the next installation starts the box, also one of the same version
+    machine.remember(record)
+    run("systemctl", "stop", TARGET, "lantern-mount@*")
 
 
 def _start(machine: Machine, record: Record) -> None:

@@ -27,9 +27,9 @@ from firmware_app.errors import (
     InstallWheelStale,
     NotInstalled,
 )
-from firmware_app.installation import ground, hospital, removal, setting_up
+from firmware_app.installation import ground, hospital, programs, removal, setting_up
 from firmware_app.installation.kind import MADE_FOR, MachineKind
-from firmware_app.installation.machine import Machine, Record
+from firmware_app.installation.machine import VENV, Machine, Record
 from firmware_app.installation.programs import ProgramSource
 from tests.peers import REPOSITORY, need_root, peer
 
@@ -70,6 +70,14 @@ class Running(Machine):
     @property
     def has_systemd(self) -> bool:
         return False
+
+
+class UnderSystemd(Running):
+    """The same with systemd; tests put something in the place of `run`."""
+
+    @property
+    def has_systemd(self) -> bool:
+        return True
 
 
 @dataclass(frozen=True)
@@ -357,6 +365,39 @@ def test_files_are_on_record_before_they_are_written(place: Place, monkeypatch: 
     record = place.machine.record
     assert record is not None
     assert set(record.files) == {str(path) for path in files}
+
+
+def test_an_upgrade_stops_the_box_and_writes_the_units_right_after_the_switch(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Old units with new programs do not start: whatever takes time comes after the units, or before the switch."""
+    machine = UnderSystemd(place.root)
+    kept = machine.at("opt/lantern/programs")
+    fresh = kept / place.source.stamp()
+    for folder in (kept / "oldest", kept / "old", fresh):
+        folder.mkdir(parents=True)
+    (fresh / "lantern-whole").touch()
+    machine.link(VENV, "programs/old")
+    machine.put(setting_up.UNITS / setting_up.TARGET, b"of the old version")
+    machine.remember(Record(running="the old version"))
+    stopped: list[str] = []
+
+    def run(*command: str, **_: object) -> None:
+        if command[:3] != ("systemctl", "stop", setting_up.TARGET):
+            raise PowerCutError
+        stopped.append(programs.in_use(machine))
+
+    monkeypatch.setattr(ground, "packages", lambda *_: None)
+    monkeypatch.setattr(setting_up, "run", run)
+    with pytest.raises(PowerCutError):
+        setting_up.install(machine, place.source)
+    assert stopped == ["old"]
+    assert programs.in_use(machine) == fresh.name
+    assert machine.at(setting_up.UNITS / setting_up.TARGET).read_bytes() != b"of the old version"
+    assert (kept / "oldest").exists()
+    record = machine.record
+    assert record is not None
+    assert record.running == "", "the next installation starts the box"
 
 
 # --- the removal -----------------------------------------------------------------------------------------------------
