@@ -62,6 +62,26 @@ def test_a_newer_versions_damaged_database_is_not_touched(state: StateDir, only_
     newer.close()
 
 
+def test_a_newer_versions_database_that_sqlite_cannot_open_is_not_touched(state: StateDir) -> None:
+    newer = sqlite3.connect(state.clinical_db)
+    newer.execute(f"PRAGMA user_version={SCHEMA_VERSION + 1}")
+    newer.commit()
+    newer.close()
+    with state.clinical_db.open("r+b") as file:
+        file.seek(16)  # the page size and what follows
+        file.write(b"\xff" * 8)
+    before = state.clinical_db.read_bytes()
+    with pytest.raises(StoreTooNew):
+        rescue.mend(state, state.clinical_db)
+    assert state.clinical_db.read_bytes() == before
+
+
+def test_looking_for_the_version_leaves_nothing_beside_the_database(state: StateDir) -> None:
+    before = set(state.clinical_db.parent.iterdir())
+    assert clean_mark.version(state.clinical_db) == SCHEMA_VERSION
+    assert set(state.clinical_db.parent.iterdir()) == before
+
+
 def test_after_an_end_in_order_only_the_beginning_is_looked_at(
     state: StateDir, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -18,22 +18,33 @@ from firmware_app.store.disk.layout import sync_directory
 from firmware_app.store.sqlite import damage
 
 _MAGIC: Final = b"SQLite format 3\0"
+_VERSION: Final = slice(60, 64)  # user_version, big-endian: https://www.sqlite.org/fileformat2.html, section 1.3
+_MOST_VERSIONS: Final = 9999
+"""A higher number in a header is damage."""
 
 
 def version(database: Path) -> int:
-    """The schema version, as SQLite reads it from the file and its log; 0 where there is none or it is damaged."""
+    """The schema version; 0 where there is none, or it is damaged.
+
+    SQLite is asked only where there is a log, because it leaves files beside a database that it opens.  Where it cannot
+    read the database, and where there is no log, the file's own header tells.
+    """
     if not database.exists():
         return 0
     if not database.is_file():  # SQLite would call that a failing disk
         raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
-    try:
-        with closing(sqlite3.connect(f"{database.absolute().as_uri()}?mode=ro", uri=True)) as connection:
-            known: int = connection.execute("PRAGMA user_version").fetchone()[0]
-            return known
-    except sqlite3.DatabaseError as error:
-        if not damage.is_damage(error):
-            raise
-        return 0
+    if _log_bytes(database):
+        try:
+            with closing(sqlite3.connect(f"{database.absolute().as_uri()}?mode=ro", uri=True)) as connection:
+                known: int = connection.execute("PRAGMA user_version").fetchone()[0]
+                return known
+        except sqlite3.DatabaseError as error:
+            if not damage.is_damage(error):
+                raise
+    with database.open("rb") as file:
+        header = file.read(_VERSION.stop)
+    written = int.from_bytes(header[_VERSION], "big") if header.startswith(_MAGIC) else 0
+    return written if written <= _MOST_VERSIONS else 0
 
 
 def is_clean(database: Path) -> bool:
@@ -82,5 +93,9 @@ def _mark(database: Path) -> Path:
 
 def _description(database: Path) -> str:
     status = database.stat()
+    return f"{status.st_ino} {status.st_size} {status.st_mtime_ns} {_log_bytes(database)}\n"
+
+
+def _log_bytes(database: Path) -> int:
     log = database.with_name(database.name + "-wal")
-    return f"{status.st_ino} {status.st_size} {status.st_mtime_ns} {log.stat().st_size if log.exists() else 0}\n"
+    return log.stat().st_size if log.exists() else 0
