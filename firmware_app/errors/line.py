@@ -320,6 +320,17 @@ class InboxRebuilt(HospitalError):
     path: str
 
 
+class InboxNeedsRoom(HospitalError):
+    code = "hospital.inbox_room"
+    sentence = N_(
+        "The inbox is damaged ({detail}) and cannot be made again: {missing_mb} MB of disk are missing for it at "
+        "{path}. Nothing was removed. Free that much space and start “lantern-hospital serve” again."
+    )
+    detail: str
+    missing_mb: int
+    path: str
+
+
 class CopyNotMade(HospitalError):
     code = "hospital.backup_failed"
     sentence = N_("The backup {path} was not made: {detail}. Nothing of it is left.")

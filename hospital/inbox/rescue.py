@@ -6,15 +6,20 @@ hospital: the boxes keep their cases, but do not send them again.
 
 from __future__ import annotations
 
+import shutil
 import sqlite3
 from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
+from firmware_app.errors import InboxNeedsRoom
 from firmware_app.salvage.wreck import DamagedCopy, Wreck, carry
 from hospital.house import House
 from hospital.inbox.inbox_db import Inbox
 from hospital.keys import keyring
+
+_SPARE_BYTES: Final = 4_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +49,7 @@ def rescue(house: House) -> Rescued | None:
     """Rebuild a damaged inbox; None when it is sound. No other process may have it open.
 
     May be killed at any time: the next call goes on.  The damaged file stays where it is until the new one is whole.
+    Raises `InboxNeedsRoom`.
     """
     fresh = house.inbox_db.with_name(f"{house.inbox_db.name}.new")
     defect = damage(house.inbox_db)
@@ -54,6 +60,7 @@ def rescue(house: House) -> Rescued | None:
     if defect is not None:
         _remove(fresh)
         _remove(_copy_beside(fresh))
+        _check_room(house.inbox_db, defect)
         _rebuild(house, fresh)
     kept = _put_in_place(house, fresh)
     with closing(sqlite3.connect(house.inbox_db)) as made:
@@ -61,6 +68,15 @@ def rescue(house: House) -> Rescued | None:
             table: made.execute(f"SELECT COUNT(*) FROM {table}").fetchone()[0] for table in _tables(made)
         }
     return Rescued(defect or "an earlier start was cut short while it made the file again", rows, kept)
+
+
+def _check_room(inbox_db: Path, defect: str) -> None:
+    """A copy to read from, its rows in order and a new file, beside what stays."""
+    parts = [path for path in (inbox_db, inbox_db.with_name(inbox_db.name + "-wal")) if path.exists()]
+    needed = 3 * sum(path.stat().st_size for path in parts) + _SPARE_BYTES
+    missing = needed - shutil.disk_usage(inbox_db.parent).free
+    if missing > 0:
+        raise InboxNeedsRoom(detail=defect, missing_mb=missing // 1_000_000 + 1, path=str(inbox_db.parent))
 
 
 def _rebuild(house: House, fresh: Path) -> None:

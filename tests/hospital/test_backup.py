@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import shutil
 import signal
 import sqlite3
 import stat
@@ -11,10 +12,11 @@ from collections.abc import Callable
 from contextlib import closing, suppress
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
-from firmware_app.errors import CopyUnusable, RestoreOccupied
+from firmware_app.errors import CopyUnusable, InboxNeedsRoom, RestoreOccupied
 from firmware_app.provisioning import provision
 from firmware_app.records import Priority
 from firmware_app.sealed.summary import Brief, Modality, Opinion, Origin, SizeBand, Summary
@@ -140,6 +142,19 @@ def test_a_damaged_inbox_is_made_again_from_the_rows_that_can_be_read(house: Hou
     assert done.kept.read_bytes() == torn
     assert len(counted(house)) == done.rows["cases"] > CASES * 0.95
     assert rescue.rescue(house) is None, "it is sound now"
+
+
+def test_a_damaged_inbox_without_the_room_to_make_it_again_is_refused_with_a_sentence(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    torn = b"\xa5" * 40_000
+    house.inbox_db.write_bytes(torn)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _folder: SimpleNamespace(free=1_000_000))
+    with pytest.raises(InboxNeedsRoom) as refused:
+        rescue.rescue(house)
+    assert refused.value.missing_mb == 4
+    assert house.inbox_db.read_bytes() == torn
+    assert not list(house.root.glob("inbox.db.new*"))
 
 
 @pytest.mark.parametrize("lost", ["the first page", "the header", "the end"])
