@@ -18,6 +18,8 @@ from firmware_app.runtimes.interface import Probe, Runtime, one_line
 GROUP: Final = "lantern.runtimes"
 DEFAULT: Final = "onnxruntime"
 """It comes with the box's own dependencies, so it is there wherever the box is."""
+_LAST: Final = 1000
+"""The rank of a runtime that names none."""
 _OURS: Final = "firmware_app.runtimes."
 
 
@@ -35,15 +37,26 @@ class Settings:
 
 @cache
 def installed() -> Mapping[str, EntryPoint]:
-    """Key → its entry point: the default first, then the others of this program, then those of other packages."""
+    """Key → its entry point: the default first, then the others of this program by rank, then those of other packages.
 
-    def order(point: EntryPoint) -> tuple[bool, bool, str]:
-        return not point.value.startswith(_OURS), point.name != DEFAULT, point.name
+    Runtimes of one rank, and those of other packages, come by name: a stranger's module may kill whoever imports it.
+    """
+
+    def order(point: EntryPoint) -> tuple[bool, bool, int, str]:
+        ours = point.value.startswith(_OURS)
+        return not ours, point.name != DEFAULT, _rank(point) if ours else _LAST, point.name
 
     found: dict[str, EntryPoint] = {}
     for point in sorted(entry_points(group=GROUP), key=order):
         found.setdefault(point.name, point)
     return found
+
+
+def _rank(point: EntryPoint) -> int:
+    try:
+        return int(getattr(point.load(), "rank", _LAST))
+    except (ImportError, OSError):
+        return _LAST
 
 
 def get(key: str) -> Runtime:

@@ -3,7 +3,8 @@
 A runtime is one module with ``key``, ``suffixes``, ``Config``, ``probe()`` and ``load()``. It imports its library (and
 numpy) inside functions, never at its top: the box imports the module itself in processes that run no model, to check
 the settings, and on machines without the library. It may also name the ``distributions`` that bring its library, the
-newest first, whose version is then the runtime's; else that of the package which brings the module is.
+newest first, whose version is then the runtime's; else that of the package which brings the module is. One of this
+program's own modules may have a ``rank``, an integer: a box that has measured nothing tries the lowest first.
 """
 
 from __future__ import annotations

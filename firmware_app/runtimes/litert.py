@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 key = "litert"
 suffixes = (".tflite",)
 distributions = ("ai-edge-litert", "tflite-runtime")
+rank = 2
 ERRORS = (RuntimeError, ValueError, TypeError, KeyError)
 
 

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 key = "openvino"
 suffixes = (".xml", ".onnx")
 distributions = ("openvino",)
+rank = 1
 DEVICE = "CPU"
 
 

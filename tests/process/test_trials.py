@@ -107,7 +107,7 @@ def test_ours_are_found_by_entry_point_and_nobody_takes_their_names(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made_runtime.install(tmp_path / "site", monkeypatch, {"made": "", "openvino": ""})
-    assert tuple(choice.installed()) == ("onnxruntime", "litert", "openvino", "made")
+    assert tuple(choice.installed()) == ("onnxruntime", "openvino", "litert", "made")
     assert choice.installed()["openvino"].value == "firmware_app.runtimes.openvino"
     assert choice.installed_version("made") == "1.0"
 
