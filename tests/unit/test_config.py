@@ -139,7 +139,7 @@ def test_a_runtimes_own_settings_come_from_file_and_environment_and_are_shown(tm
 @pytest.mark.parametrize(
     ("section", "key", "known"),
     [("[runtimes.openvino]\ncache_dri = 1", "runtimes.openvino.cache_dri", "threads, cache_dir, exact"),
-     ("[runtimes.abacus]\nthreads = 1", "runtimes.abacus", "onnxruntime, litert, openvino")],
+     ("[runtimes.abacus]\nthreads = 1", "runtimes.abacus", "onnxruntime, openvino, litert")],
 )  # fmt: skip
 def test_an_unknown_runtime_or_key_of_one_is_refused(tmp_path: Path, section: str, key: str, known: str) -> None:
     with pytest.raises(errors.ConfigUnknownKey) as caught:
