@@ -20,7 +20,7 @@ _TELLS = """
 import json, os, time
 from pathlib import Path
 from firmware_app import clock
-from firmware_app.clock import Source
+from firmware_app.clock import TimeSource
 from firmware_app.store.disk import timekeeping
 from firmware_app.store.disk.layout import StateDir
 os.setgroups({groups})
@@ -59,7 +59,7 @@ def tell(state: StateDir, user: int, groups: list[int], process: str, what: str 
     )
 
 
-_LEARN = "made.learn(time.time(), Source.PERSON)"
+_LEARN = "made.learn(time.time(), TimeSource.PERSON)"
 
 
 def test_what_one_user_of_the_clinic_learns_all_go_by(state: StateDir) -> None:
@@ -80,5 +80,5 @@ def test_the_uplink_can_open_no_memory_but_its_copy_and_is_believed_by_nobody(st
     assert json.loads(copy.read_bytes())["turn"] == 99
     assert tell(state, GATEWAY, [CLINICAL], "gateway", "clock.stamp()").stdout == "person\n"
     assert json.loads((state.run / FILE).read_bytes())["turn"] == 0
-    tell(state, READER, [CLINICAL, EXCHANGE], "reader", "made.learn(time.time() + 200, Source.HOSPITAL)")
+    tell(state, READER, [CLINICAL, EXCHANGE], "reader", "made.learn(time.time() + 200, TimeSource.HOSPITAL)")
     assert json.loads(copy.read_bytes())["turn"] == 0

@@ -21,7 +21,7 @@ from pathlib import Path
 import numpy as np
 from firmware_app.imaging import source
 from firmware_app.imaging.jpeg import jpeg2000
-from firmware_app.imaging.codec.stored import Reader
+from firmware_app.imaging.codec.stored import FrameReader as Reader
 from firmware_app.reading.children import confinement
 with source.opened(Path(sys.argv[1])) as found:
     stream = Reader(found).compressed(0)

@@ -111,7 +111,7 @@ def test_the_answers_make_a_box(house: House, tmp_path: Path) -> None:
             ("Box id", "Clinic 7"),
             (r"“Clinic 7” cannot be[\s\S]*Box id", "clinic-7"),
             ("Time zone", "Asia/Nowhere"),
-            (r"no time zone[\s\S]*Time zone", "Asia/Urumqi"),
+            (r"is not a time zone[\s\S]*Time zone", "Asia/Urumqi"),
             ("AE title of this box", ""),
             ("may send", "DX1, US1"),
             ("hospital.json", str(tmp_path / "none.json")),

@@ -95,9 +95,9 @@ def test_an_identity_that_breaks_the_rules_is_taken_up_to_128_characters_and_not
     ("uid", "refusal", "said"),
     [
         ("2.25." + "1" * 124, IdentityTooLong, "has 129 characters"),
-        ("1.2.x", IdentityMalformed, "no UID"),
-        ("...", IdentityMalformed, "no UID"),
-        ("1.2\\1.3", IdentityMalformed, "no UID"),
+        ("1.2.x", IdentityMalformed, "is not a UID"),
+        ("...", IdentityMalformed, "is not a UID"),
+        ("1.2\\1.3", IdentityMalformed, "is not a UID"),
         (" ", IdentityMissing, "has no SOPInstanceUID"),
     ],
 )

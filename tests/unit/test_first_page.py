@@ -101,7 +101,7 @@ def test_wrong_answers_are_told_beside_their_questions_and_nothing_is_asked_of_r
     answer = post(client, "/setup/questions", "/setup/questions", **wrong)
     assert answer.status_code == 400
     assert "“Clinic 7” cannot be" in answer.text
-    assert "no time zone" in answer.text
+    assert "is not a time zone" in answer.text
     assert "hospital" in answer.text
     assert 'value="Clear River"' in answer.text
     assert not first_request.waits(new.state)
