@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ctypes
 import json
 import re
+import select
 import socket
 import sys
 from collections.abc import Callable, Iterator
@@ -22,6 +24,8 @@ _OUT_OF_MEMORY: Final = re.compile(
 )
 LOST_BYTES: Final = 64 * 1024 * 1024
 """Of the memory of a child before a job; with less than that gone, a fresh one would fail at the job just so."""
+_REST_SECONDS: Final = 1.0
+"""Without a job for so long, a child gives back what malloc keeps; between two films of a series it would cost time."""
 
 
 def out_of_memory() -> wire.Message:
@@ -64,6 +68,8 @@ def serve(channel: socket.socket, work: Callable[[wire.Message], Answers], cpu_s
         wire.send(channel, wire.Message({"ready": True}))
         whole = address_space.room()
         while True:
+            if not select.select([channel], [], [], _REST_SECONDS)[0]:
+                ctypes.CDLL(None).malloc_trim(0)  # malloc(3): free memory below the heap's top stays with the process
             job = wire.receive(channel)
             confinement.allow_cpu(cpu_seconds)
             again = whole - address_space.room() > LOST_BYTES
