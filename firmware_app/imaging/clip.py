@@ -251,6 +251,10 @@ class Clip:
         pixels = self._pixels(index)
         return luminance(pixels) if pixels.ndim == 3 else pixels.astype(np.float32)
 
+    def ends(self, index: int) -> tuple[float, float]:
+        """As `film.Film.ends`: 8 bits."""
+        return 0.0, 255.0
+
     def shown(self, index: int) -> ShownFrame:
         """As `film.Film.shown`; clips carry no window."""
         pixels = self._pixels(index)

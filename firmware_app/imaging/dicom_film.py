@@ -80,6 +80,15 @@ class DicomFilm:
         words, values = self._values(pixels)
         return _darkened(_mapped(words, scale.shown(values)), self.hidden(index))
 
+    def ends(self, index: int) -> tuple[float, float]:
+        """As `film.Film.ends`; a window's black is 0 and its white 1."""
+        pixels = self._pixels(index)
+        if self._colour(pixels):
+            return 0.0, 2.0 ** (self.source.stored if self.source.samples == 3 else 16) - 1
+        if self._scale(index)[0].voi is not None:
+            return 0.0, 1.0
+        return _ends(self.grey(index), self.hidden(index))
+
     def shown(self, index: int) -> ShownFrame:
         """As `film.Film.shown`: greys after the modality transform and polarity, or 8-bit RGB."""
         pixels = self._pixels(index)

@@ -46,6 +46,10 @@ class Film(Protocol):
     def grey(self, index: int) -> NDArray[np.float32]:
         """Frame *index* for a model: (H, W) float32, bright is dense, any range, finite; padding is darkest."""
 
+    def ends(self, index: int) -> tuple[float, float]:
+        """The values of `grey` that are black and white in this file: of its bit depth, its window or, where it has
+        neither, of the frame itself."""
+
     def shown(self, index: int) -> ShownFrame:
         """Frame *index* for a person."""
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from firmware_app.errors import ImageUnfit
 from firmware_app.imaging.film import Film
 from firmware_app.imaging.input_spec import FrameRule, InputSpec, QualityKind
-from firmware_app.imaging.model_input import cut, to_model_input
+from firmware_app.imaging.model_input import cut, frame_of, part, to_model_input, view
 from firmware_app.imaging.quality import beside, fitness, judge, limits
 from firmware_app.imaging.quality.beside import Cells
 from firmware_app.imaging.ultrasound import keyframes, opened, sector
@@ -26,10 +26,10 @@ ULTRASOUND: Final = "US"
 class ModelFrames:
     """The frames *read*, counted from 0 and in the order of the clip, and their tensors, (n, C, H, W) float32.
 
-    `box` is the part of each frame that the model sees (None: all of it).  For ultrasound, `coloured` is the share of
-    the sector drawn in colour, and `flow` says that the header declares colour flow.  `quality` holds the measures that
-    the doctor is warned of, each with its number.  `beside` are the `Cells`, (n, …), of the model's input beside the
-    anatomy; None where there are none or no sector was detected.
+    `box` is the part of each frame that the model sees (None: all of it; a letterbox is larger than the frame).  For
+    ultrasound, `coloured` is the share of the sector drawn in colour, and `flow` says that the header declares colour
+    flow.  `quality` holds the measures that the doctor is warned of, each with its number.  `beside` are the `Cells`,
+    (n, …), of the model's input beside the anatomy; None where there are none or no sector was detected.
     """
 
     read: tuple[int, ...]
@@ -70,9 +70,12 @@ def taken(
     if spec.crop == "frame" and len(chosen.frames) > 1:
         spec = replace(spec, crop="whole")  # frames of a clip are all cut in the same way or not at all
     box = chosen.sector.box if spec.crop == "sector" and chosen.sector is not None else None
-    around = beside.of_sector(chosen.sector, box) if chosen.sector is not None else None
+    around = None
+    if chosen.sector is not None:
+        rows, columns = chosen.sector.mask.shape
+        around = beside.of_sector(chosen.sector, view(rows, columns, spec, box))
     decoding = time.perf_counter() - begun
-    preparing, unfit = 0.0, None
+    preparing, unfit, covered = 0.0, None, box
     read: list[int] = []
     tensors: list[NDArray[np.float32]] = []
     measured: list[judge.Numbers] = []
@@ -84,14 +87,16 @@ def taken(
         try:
             hidden = film.hidden(index)
             if spec.crop == "frame":
-                box = beside.framed(frame, hidden)
+                box = part(frame, spec, hidden=hidden)
             seen = frame if box is None else cut(frame, box)
             fitness.check(seen, spec, fit)
             numbers = judge.measured(seen, quality)
             judge.check(numbers, quality)
             measured.append(numbers)
-            tensors.append(to_model_input(frame, spec, chosen.sector, hidden))
-            cells.append(around if has_sector else beside.of_film(frame, hidden, box))
+            given, ends = frame_of(film, index, spec)
+            tensors.append(to_model_input(given, spec, chosen.sector, hidden, ends))
+            covered = view(frame.shape[0], frame.shape[1], spec, box)
+            cells.append(around if has_sector else beside.of_film(frame, hidden, covered))
             read.append(index)
         except ImageUnfit as error:
             unfit = error
@@ -101,13 +106,14 @@ def taken(
             raise unfit
         finally:  # its traceback refers to this frame: the cycle would keep the film's words in memory
             del unfit
-    judge.check_colours(film, read[-1], quality, photographs=photographs)
+    if spec.channels == 1:  # a model of colours is made for them
+        judge.check_colours(film, read[-1], quality, photographs=photographs)
     return ModelFrames(
         tuple(read),
         tensors[0] if len(tensors) == 1 else np.concatenate(tensors),
         1e3 * decoding,
         1e3 * preparing,
-        box,
+        covered,
         opened.colour_share(film, read[-1], chosen.sector) if is_ultrasound else None,
         is_ultrasound and opened.shows_flow(film),
         limits.fired(judge.of_frames(measured), quality),

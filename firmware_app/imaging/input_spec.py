@@ -12,6 +12,10 @@ QualityKind = Literal["none", "chest_film", "ultrasound"]
 """The kind of pictures from which the quality limits were learnt (`imaging.quality.limits`)."""
 Crop = Literal["whole", "sector", "frame"]
 """Which part of a picture the model gets."""
+Greys = Literal["percentiles", "full"]
+"""Which greys become 0 and 1: two percentiles of the film, or black and white of the file."""
+Resize = Literal["squash", "letterbox"]
+"""How a film takes the model's shape: each side by itself, or with its aspect kept and black bars beside it."""
 LARGEST_SIDE_PX = 4096
 """No model reads more pixels than this on a side; a larger number in a manifest is a mistake."""
 
@@ -20,13 +24,17 @@ LARGEST_SIDE_PX = 4096
 class InputSpec:
     """What the input tensor of a model is: its name, its shape (1, channels, height, width) and its grey scale.
 
-    With ``depth`` it is a volume: (1, channels, depth, height, width).
+    With ``depth`` it is a volume: (1, channels, depth, height, width). With three ``channels`` the model gets the
+    film's red, green and blue; a grey film is given three times.
 
     ``crop`` "sector" gives an ultrasound model the sector only, without rulers and text (:mod:`.sector`), and "frame"
     a film without an even border around it (:func:`.beside.framed`). ``despeckle`` "lee" smooths speckle
     at the model's size (:mod:`.lee1980`).
 
-    ``low_percentile`` and ``high_percentile`` (percent, 0 to 100) are the greys that become 0 and 1.
+    ``low_percentile`` and ``high_percentile`` (percent, 0 to 100) are the greys that become 0 and 1. With ``greys``
+    "full" these are black and white of the file instead (:attr:`firmware_app.imaging.film.Film.ends`).
+
+    ``resize`` "letterbox" keeps the film's aspect: it lies in the middle, with black bars at two of its sides.
     Raises :class:`ValueError`, quoting the value, for an impossible spec.
     """
 
@@ -35,13 +43,14 @@ class InputSpec:
     name: str
     height: int
     width: int
-    channels: Literal[1] = 1
+    channels: Literal[1, 3] = 1
     low_percentile: float = 0.5
     high_percentile: float = 99.5
-    resize: Literal["squash"] = "squash"
+    resize: Resize = "squash"
     depth: int | None = None
     crop: Crop = "whole"
     despeckle: Literal["none", "lee"] = "none"
+    greys: Greys = "percentiles"
 
     def __post_init__(self) -> None:
         if not self.name:
@@ -53,6 +62,10 @@ class InputSpec:
             raise ValueError(f"percentiles {self.low_percentile}, {self.high_percentile} are not ordered in 0 to 100")
         if self.depth is not None and (self.crop, self.despeckle) != ("whole", "none"):
             raise ValueError("a volume has no sector or frame to crop to and no speckle")
+        if self.depth is not None and (self.channels, self.resize, self.greys) != (1, "squash", "percentiles"):
+            raise ValueError("a volume has no colours, no letterbox and no black and white of its own")
+        if self.channels == 3 and self.despeckle != "none":
+            raise ValueError("speckle is smoothed in greys: with three channels despeckle is none")
 
     @property
     def shape(self) -> tuple[int, ...]:

@@ -1,22 +1,34 @@
-"""From a frame of greys to the tensor that a model reads: the one preprocessing, used in training and on the box.
+"""From a frame to the tensor that a model reads: the one preprocessing, used in training and on the box.
 
 Promise: the same frame and the same :class:`InputSpec` give the same tensor in a converter and in a clinic. The whole
 film (or by the spec, the box around an ultrasound sector, or the film without an even border) is resized to the model's
-size without keeping the aspect and without padding. So a position in the activation map scales linearly back to the
-frame. Grey values are stretched between two percentiles *of the resized film*. So exposure, bit depth and rescale slope
-do not matter, and burned-in letters or dead pixels do not set the scale.
+size: squashed, or with its aspect kept and black bars beside it. :func:`view` says which part of the frame the input
+covers, so a position in the activation map scales linearly back to the frame. Grey values are stretched between two
+percentiles *of the resized film*, so exposure, bit depth and rescale slope do not matter, and burned-in letters or dead
+pixels do not set the scale; or, by the spec, between black and white of the file.
 """
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from firmware_app.imaging.grey.pipeline import luminance
 from firmware_app.imaging.input_spec import InputSpec as InputSpec
 from firmware_app.imaging.quality import beside
 from firmware_app.imaging.ultrasound import lee1980, sector
 
+if TYPE_CHECKING:  # the inference child makes inputs of golden images without pydicom
+    from firmware_app.imaging.film import Film
+
 REDUCE_ABOVE = 4
 """A film larger than the model input by more than this factor is first averaged in whole blocks, which is faster."""
+
+EIGHT_BITS: Final = (0.0, 255.0)
+"""Black and white of a picture of 8 bits."""
 
 
 def to_model_input(
@@ -24,36 +36,109 @@ def to_model_input(
     spec: InputSpec,
     found: sector.Sector | None = None,
     hidden: NDArray[np.bool_] | None = None,
+    ends: tuple[float, float] = EIGHT_BITS,
 ) -> NDArray[np.float32]:
     """Turn one frame into one model input.
 
     Where the spec crops to the ultrasound sector, ``found`` is used (of a clip: from several frames), or else the
     sector of this frame; a frame without a sector is taken whole.
 
-    ``frame``: (H, W) float32, display polarity (bright is dense, as MONOCHROME2), any range, finite.
+    ``frame``: (H, W) float32, display polarity (bright is dense, as MONOCHROME2), any range, finite. Where the spec has
+    three channels it may be (H, W, 3) RGB; the percentiles are those of its luminance.
     ``hidden``: (H, W) bool, padding pixels, which do not count for the percentiles.
+    ``ends``: the values of black and white, for a spec with ``greys`` "full".
 
-    Returns (1, 1, spec.height, spec.width) float32 in [0, 1]; a flat frame gives zeros. Where the spec has a depth the
-    frame is a volume (D, H, W) and the result (1, 1, spec.depth, spec.height, spec.width).
+    Returns (1, channels, spec.height, spec.width) float32 in [0, 1]; a flat frame gives zeros. Where the spec has a
+    depth the frame is a volume (D, H, W) and the result (1, 1, spec.depth, spec.height, spec.width).
     Raises :class:`ValueError` when the frame has another number of axes, is empty or holds NaN or infinity.
     """
-    if frame.ndim != len(spec.shape) or frame.size == 0:
+    coloured = spec.channels == 3 and frame.ndim == 3 and frame.shape[2] == 3
+    if (not coloured and frame.ndim != len(spec.shape)) or frame.size == 0:
         wanted = "(H, W) image" if spec.depth is None else "(D, H, W) volume"
         raise ValueError(f"a frame of shape {frame.shape} is not a {wanted}")
-    veil = None if hidden is None else hidden.astype(np.float32)
-    if spec.crop == "sector" and (found := found or sector.of_still(frame)) is not None:
-        frame = found.cut(frame)
-        veil = None if veil is None else found.cut(veil)
-    if spec.crop == "frame" and (box := beside.framed(frame, hidden)) is not None:
-        frame = cut(frame, box)
-        veil = None if veil is None else cut(veil, box)
-    film = fitted(frame, spec.shape)
-    if not bool(np.isfinite(film).all()):
+    box = part(luminance(frame) if coloured else frame, spec, found, hidden)
+    films = [laid(plane, spec, box, bars=False) for plane in (np.moveaxis(frame, 2, 0) if coloured else (frame,))]
+    if not all(bool(np.isfinite(film).all()) for film in films):
         raise ValueError("the frame holds values that are not finite")
     if spec.despeckle == "lee":
-        film = lee1980.filtered(film)
-    low, high = np.percentile(_seen(film, veil, spec), (spec.low_percentile, spec.high_percentile))
-    return stretch(film, float(low), float(high))[np.newaxis, np.newaxis]
+        films = [lee1980.filtered(film) for film in films]
+    if spec.greys == "percentiles":
+        grey = luminance(np.stack(films, axis=-1)) if coloured else films[0]
+        veil = None if hidden is None else laid(hidden.astype(np.float32), spec, box, bars=False)
+        low, high = np.percentile(_seen(grey, veil), (spec.low_percentile, spec.high_percentile))
+        ends = float(low), float(high)
+    stretched = np.stack([_barred(stretch(film, *ends), spec) for film in films])
+    return (np.repeat(stretched, spec.channels, axis=0) if not coloured else stretched)[np.newaxis]
+
+
+def frame_of(film: Film, index: int, spec: InputSpec) -> tuple[NDArray[np.float32], tuple[float, float]]:
+    """Frame *index* of a film as :func:`to_model_input` takes it for this spec, and its ``ends``.
+
+    RGB where the model has three channels and the frame has colours. Raises an ``ImagingError``.
+    """
+    if spec.channels == 3 and (pixels := film.shown(index).pixels).ndim == 3:
+        return pixels.astype(np.float32), EIGHT_BITS
+    return film.grey(index), film.ends(index) if spec.greys == "full" else EIGHT_BITS
+
+
+def part(
+    grey: NDArray[np.float32],
+    spec: InputSpec,
+    found: sector.Sector | None = None,
+    hidden: NDArray[np.bool_] | None = None,
+) -> sector.Box | None:
+    """What the spec crops of a frame, x0, y0, x1, y1; None: nothing. The arguments are :func:`to_model_input`'s."""
+    if spec.crop == "sector":
+        found = found or sector.of_still(grey)
+        return None if found is None else found.box
+    return beside.framed(grey, hidden) if spec.crop == "frame" else None
+
+
+def view(rows: int, columns: int, spec: InputSpec, box: sector.Box | None = None) -> sector.Box | None:
+    """What the model's input covers of a frame that is cut to *box*, in pixels of it; None: the frame as a whole.
+
+    With a letterbox it is more than the frame has: the bars count as if the frame went on.
+    """
+    if spec.resize == "squash":
+        return box
+    x0, y0, x1, y1 = box or (0, 0, columns, rows)
+    height, width = _inner((y1 - y0, x1 - x0), spec)
+    top, left = (spec.height - height) // 2, (spec.width - width) // 2
+    down, across = (y1 - y0) / height, (x1 - x0) / width
+    ends = (x0 - left * across, y0 - top * down, x0 + (spec.width - left) * across, y0 + (spec.height - top) * down)
+    seen = (round(ends[0]), round(ends[1]), round(ends[2]), round(ends[3]))
+    return None if seen == (0, 0, columns, rows) else seen
+
+
+def laid(
+    plane: NDArray[np.float32], spec: InputSpec, box: sector.Box | None = None, *, bars: bool = True
+) -> NDArray[np.float32]:
+    """(H, W), of a volume (D, H, W), as it lies in the model's input: cut to *box*, resized, with bars of 0 or without.
+
+    A mask is laid over the input so.
+    """
+    plane = plane if box is None else cut(plane, box)
+    film = fitted(plane, _inner(plane.shape, spec))
+    return _barred(film, spec) if bars else film
+
+
+def _inner(shape: tuple[int, ...], spec: InputSpec) -> tuple[int, ...]:
+    """The size of a film of *shape* within the model's input."""
+    if spec.resize == "squash":
+        return spec.shape
+    rows, columns = shape
+    scale = min(spec.height / rows, spec.width / columns)
+    return max(1, round(rows * scale)), max(1, round(columns * scale))
+
+
+def _barred(film: NDArray[np.float32], spec: InputSpec) -> NDArray[np.float32]:
+    """*film* in the middle of an input of zeros."""
+    if film.shape == spec.shape:
+        return film
+    whole = np.zeros(spec.shape, np.float32)
+    top, left = ((side - inner) // 2 for side, inner in zip(spec.shape, film.shape, strict=True))
+    whole[top : top + film.shape[0], left : left + film.shape[1]] = film
+    return whole
 
 
 def cut(frame: NDArray[np.float32], box: sector.Box) -> NDArray[np.float32]:
@@ -62,11 +147,11 @@ def cut(frame: NDArray[np.float32], box: sector.Box) -> NDArray[np.float32]:
     return frame[y0:y1, x0:x1]
 
 
-def _seen(film: NDArray[np.float32], veil: NDArray[np.float32] | None, spec: InputSpec) -> NDArray[np.float32]:
+def _seen(film: NDArray[np.float32], veil: NDArray[np.float32] | None) -> NDArray[np.float32]:
     """The pixels of the resized *film* without a contribution of a hidden pixel (1 in *veil*); all if none remain."""
     if veil is None:
         return film
-    seen = film[fitted(veil, spec.shape) <= 0]
+    seen = film[veil <= 0]
     return seen if seen.size else film
 
 

@@ -38,6 +38,7 @@ _SMALLER_COPY_OR_MASK: Final = 0b101  # bits of NewSubfileType (TIFF 6.0, sectio
 _SMALLER_COPY: Final = 2  # value of SubfileType, the older tag
 _JPEG_HEAD: Final = b"\xff\xd8\xff"
 _WHITE_IS_ZERO: Final = 0
+_SIXTEEN_BITS: Final = 65535.0
 _ORIENTATION: Final = 0x0112
 # Pillow's own limit only warns; `opened` refuses a picture above `raster.most_px` before a pixel is decoded.
 Image.MAX_IMAGE_PIXELS = None
@@ -92,6 +93,14 @@ class Picture:
         if pixels.ndim == 3:
             return luminance(pixels)
         return np.nan_to_num(pixels.astype(np.float32), copy=False, posinf=0.0, neginf=0.0)
+
+    def ends(self, index: int) -> tuple[float, float]:
+        """As `film.Film.ends`: of 8 or 16 bits, and the frame's own for others."""
+        pixels = self._pixels(index)
+        if pixels.dtype.kind == "f" or pixels.max(initial=0) > _SIXTEEN_BITS:
+            grey = self.grey(index)
+            return float(grey.min()), float(grey.max())
+        return 0.0, 255.0 if pixels.dtype == np.uint8 else _SIXTEEN_BITS
 
     def shown(self, index: int) -> ShownFrame:
         """As `film.Film.shown`; pictures carry no window."""

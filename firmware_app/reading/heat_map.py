@@ -21,7 +21,8 @@ def picture(strengths: NDArray[np.float32], rows: int, columns: int, box: Box | 
     """(h, w) in [0, 1] → (H, W) uint8 with the aspect of a *rows* × *columns* film, its longest side 256 pixels.
 
     The film was squashed as a whole to the model's size, so the map stretches linearly back over the whole film; or its
-    *box* was (x0, y0, x1, y1 in pixels of the film), then over that, and around it is no evidence.
+    *box* was (x0, y0, x1, y1 in pixels of the film), then over that, and around it is no evidence.  A letterbox reaches
+    beyond the film: what the map says of its bars is not drawn.
     """
     scale = LONGEST_SIDE_PX / max(rows, columns)
     size = (max(1, round(columns * scale)), max(1, round(rows * scale)))

@@ -60,7 +60,7 @@ class Section:
 class Frame:
     """Which picture a tensor shows: frame ``number`` of an original of *rows* × *columns* pixels, or its ``box`` only.
 
-    ``box`` is x0, y0, x1, y1 in pixels of the original, the last ones outside.
+    ``box`` is x0, y0, x1, y1 in pixels of the original, the last ones outside; with a letterbox it reaches beyond it.
     """
 
     rows: int
@@ -70,14 +70,18 @@ class Frame:
     instance: str = ""
 
     def placed(self, x0: float, y0: float, x1: float, y1: float) -> tuple[float, float, float, float]:
-        """Corners as fractions (0 to 1) of what the model saw → the box in pixels of the original, within it."""
+        """Corners as fractions (0 to 1) of what the model saw → the box in pixels of the original, within it.
+
+        What lies in the bars of a letterbox alone becomes a box without area.
+        """
         left, top, right, bottom = self.box or (0, 0, self.columns, self.rows)
         across, down = right - left, bottom - top
 
-        def within(share: float, start: int, length: int) -> float:
-            return round(start + min(max(share, 0.0), 1.0) * length, 2)
+        def within(share: float, start: int, length: int, most: int) -> float:
+            return round(min(max(start + min(max(share, 0.0), 1.0) * length, 0.0), most), 2)
 
-        return within(x0, left, across), within(y0, top, down), within(x1, left, across), within(y1, top, down)
+        columns, rows = (left, across, self.columns), (top, down, self.rows)
+        return within(x0, *columns), within(y0, *rows), within(x1, *columns), within(y1, *rows)
 
 
 @dataclass(frozen=True, slots=True)

@@ -136,8 +136,13 @@ def _between(first: int, last: int, length: int) -> NDArray[np.float64]:
 def _cells(mask: Mask, box: Box) -> Cells:
     """*mask* within *box*, as cells."""
     x0, y0, x1, y1 = box
+    rows, columns = mask.shape
     step = max(1, min(y1 - y0, x1 - x0) // _SAMPLED_SIDE)
-    seen = np.ascontiguousarray(mask[y0:y1:step, x0:x1:step], np.float32)
+    inside = mask[max(y0, 0) : y1, max(x0, 0) : x1]
+    if x0 < 0 or y0 < 0 or x1 > columns or y1 > rows:  # the bars of a letterbox are beside the picture too
+        bars = (max(-y0, 0), max(y1 - rows, 0)), (max(-x0, 0), max(x1 - columns, 0))
+        inside = np.pad(inside, bars, constant_values=True)
+    seen = np.ascontiguousarray(inside[::step, ::step], np.float32)
     return _whole(np.asarray(Image.fromarray(seen).resize((SIDE, SIDE), Image.Resampling.BOX), np.float64))
 
 

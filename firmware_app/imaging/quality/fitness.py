@@ -83,7 +83,8 @@ def check(frame: NDArray[np.float32], spec: InputSpec, limits: QualityLimits = F
     """Raise an `ImageUnfit` when *frame*, (H, W) greys of any range, cannot be a film for a model with this input."""
     rows, columns = frame.shape
     least = math.ceil(limits.share_of_input * max(spec.height, spec.width))
-    if min(rows, columns) < least:
+    nearest = max if spec.resize == "letterbox" else min  # the side by which the frame is scaled the most
+    if nearest(rows, columns) < least:
         raise ImageTooSmall(columns=columns, rows=rows, least=least)
     if not limits.narrowest <= columns / rows <= limits.widest:
         raise ImageOddShape(columns=columns, rows=rows)

@@ -162,7 +162,7 @@ class Decoder:
         head, coloured = message.header, message.header.get("coloured")
         try:
             frames, rows, columns = (_count(head[name]) for name in ("frames", "rows", "columns"))
-            read, box = _frames(head["read"], frames, taking.budget), _box(head.get("box"), rows, columns)
+            read, box = _frames(head["read"], frames, taking.budget), _box(head.get("box"), rows, columns, spec)
             if spec is not None:
                 _expect_tensors(message, (len(read), spec.channels, spec.height, spec.width))
         except (KeyError, ValueError):
@@ -198,14 +198,18 @@ def _frames(read: object, frames: int, most: int) -> tuple[int, ...]:
     return numbers
 
 
-def _box(box: object, rows: int, columns: int) -> Box | None:
-    """x0, y0, x1, y1 inside the frame, or None; raises `ValueError`."""
+def _box(box: object, rows: int, columns: int, spec: InputSpec | None) -> Box | None:
+    """x0, y0, x1, y1 inside the frame, or None; raises `ValueError`.  A letterbox may reach beyond two of its sides."""
     if box is None:
         return None
     if not isinstance(box, list) or len(box) != 4:
         raise ValueError
-    x0, y0, x1, y1 = (_count(side) for side in box)
-    if not (x0 < x1 <= columns and y0 < y1 <= rows):
+    if not all(isinstance(side, int) and abs(side) < 2**31 for side in box):
+        raise ValueError
+    x0, y0, x1, y1 = box
+    letterbox = spec is not None and spec.resize == "letterbox"
+    across, down = 0 <= x0 < x1 <= columns, 0 <= y0 < y1 <= rows
+    if not (across and down) and not (letterbox and x0 < min(x1, columns) and y0 < min(y1, rows) and min(x1, y1) > 0):
         raise ValueError
     return x0, y0, x1, y1
 

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from firmware_app.errors import InferenceFailed, RuntimeWrong
 from firmware_app.imaging import picture
-from firmware_app.imaging.model_input import to_model_input
+from firmware_app.imaging.model_input import frame_of, to_model_input, view
 from firmware_app.packs.manifest import Manifest
 from firmware_app.packs.proof import Golden
 from firmware_app.packs.shelf import Pack
@@ -88,9 +88,11 @@ def _films(pack: Pack) -> Iterator[tuple[Golden, Film]]:
     """Every golden image that the pack itself holds."""
     for case in pack.manifest.golden:
         if case.path is not None:
+            spec = pack.manifest.input
             with picture.opened(pack.folder / case.path) as opened:
-                grey = opened.grey(0)
-            yield case, Film(to_model_input(grey, pack.manifest.input), Frame(*grey.shape[:2]))
+                given, ends = frame_of(opened, 0, spec)
+                tensor, rows, columns = to_model_input(given, spec, ends=ends), opened.rows, opened.columns
+            yield case, Film(tensor, Frame(rows, columns, box=view(rows, columns, spec)))
 
 
 def _check(pack: Pack, way: Way, session: Session, case: Golden, film: Film) -> None:
