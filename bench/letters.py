@@ -33,19 +33,19 @@ def main() -> int:
     if detector is None:
         print("rapidocr is not installed: pip install --no-deps rapidocr")
         return 1
-    print("| pictures | n | name found | letters seen without it | seconds each, one thread |")
+    print("| pictures | n | name detected | text detected without it | seconds each, one thread |")
     print("| --- | --- | --- | --- | --- |")
     for kind, folder in _KINDS.items():
         files = sorted(path for path in (given.data / folder).rglob("*") if path.suffix in (".png", ".jpeg", ".jpg"))
         chosen = random.Random(0).sample(files, min(given.count, len(files)))
-        found = seen = 0
+        names_seen = seen = 0
         begun = time.process_time()
         for path in chosen:
             picture = _picture(path, is_ultrasound=kind == "ultrasound")
             seen += bool(detector.boxes(picture))
-            found += _among(detector.boxes(_named(picture)), picture)
+            names_seen += _among(detector.boxes(_named(picture)), picture)
         each = (time.process_time() - begun) / max(1, 2 * len(chosen))
-        shares = " | ".join(_share(count, len(chosen)) for count in (found, seen))
+        shares = " | ".join(_share(count, len(chosen)) for count in (names_seen, seen))
         print(f"| {kind} | {len(chosen)} | {shares} | {each:.1f} |", flush=True)
     return 0
 
@@ -61,9 +61,9 @@ def _picture(path: Path, *, is_ultrasound: bool) -> NDArray[np.uint8]:
     with Image.open(path) as image:
         picture = np.array(image.convert("RGB"))
         grey = np.asarray(image.convert("L"), dtype=np.float32)
-    found = sector.of_still(grey) if is_ultrasound else None
-    if found is not None:
-        picture[found.outside] = 0
+    area = sector.of_still(grey) if is_ultrasound else None
+    if area is not None:
+        picture[area.outside] = 0
     return picture
 
 
