@@ -52,7 +52,7 @@ def _options() -> argparse.Namespace:
 
 
 def _measured(part: str, quick: bool) -> tuple[Outcome, bool]:
-    """What *part* found, run as its own process so that none warms or burdens the next; False when it failed."""
+    """Run *part* in its own process, so that it does not affect the next; False when it failed."""
     command = [sys.executable, "-m", f"bench.{part}", "--json", *(["--quick"] if quick else [])]
     process = subprocess.Popen(
         command,
@@ -62,7 +62,7 @@ def _measured(part: str, quick: bool) -> tuple[Outcome, bool]:
         text=True,
     )
     try:
-        told, said = process.communicate(timeout=_MOST_S)
+        output, said = process.communicate(timeout=_MOST_S)
     except subprocess.TimeoutExpired:
         process.send_signal(signal.SIGINT)  # as Ctrl-C would, so that it ends the processes which it has started
         with suppress(subprocess.TimeoutExpired):  # one of those may live on and hold the pipe open
@@ -70,7 +70,7 @@ def _measured(part: str, quick: bool) -> tuple[Outcome, bool]:
         process.kill()
         return _nothing(part, quick, f"It did not end within {_MOST_S} s."), False
     if process.returncode == 0:
-        return Outcome.of_json(told), True
+        return Outcome.of_json(output), True
     sentences = (said or "").strip().splitlines() or [f"It ended with status {process.returncode}."]
     return _nothing(part, quick, sentences[-1]), process.returncode == harness.LEFT_OUT_STATUS
 

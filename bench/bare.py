@@ -36,16 +36,16 @@ session.run(None, {wanted.name: numpy.zeros([1, *wanted.shape[1:]], numpy.float3
 
 
 def measured(what: str, packs: Path, identity: PackIdentity, threads: int, path: Path, times: int) -> Any:
-    """What one of the two prints, run as a process of its own."""
+    """What `steps` or `rate` prints, run in a process of its own."""
     folder = find_pack(packs, identity.name).folder
     words = [what, folder, identity.runtime, identity.precision, threads, path, times]
     command = [sys.executable, "-m", "bench.bare", *map(str, words)]
-    told = subprocess.run(command, cwd=harness.REPOSITORY, capture_output=True, text=True, check=True)
-    return json.loads(told.stdout)
+    done = subprocess.run(command, cwd=harness.REPOSITORY, capture_output=True, text=True, check=True)
+    return json.loads(done.stdout)
 
 
 def artefact(name: str) -> Path:
-    """The file of a shipped pack that the default runtime reads, in 32 bits: every pack has one."""
+    """The FP32 file of a shipped pack for the default runtime, which every pack has."""
     return find_pack(shipped_packs_dir(), name).artefact("onnxruntime", "fp32")
 
 

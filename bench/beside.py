@@ -38,9 +38,9 @@ MOST: Final = 2000
 CHILD, ADULT, BREAST = "chest-xray-child", "chest-xray-adult", "breast-ultrasound"
 SCREEN: Final = (600, 800)
 BORDER: Final = 0.1
-"""Of the film's side, on each of its sides."""
+"""Width of the border, as a share of the film's side."""
 SHARES: Final = (0.2, 0.3, 0.4)
-"""Other limits that could be, beside the one that is."""
+"""Other limits to compare with the one in use."""
 Marks = NDArray[np.bool_]
 Strengths = NDArray[np.float32]
 
@@ -55,7 +55,7 @@ class Made:
 
 @dataclass(frozen=True, slots=True)
 class Said:
-    """What a pack said of a picture, and the share of its evidence that lies beside the body (None: cannot be told)."""
+    """A pack's answer for a picture, and the share of its evidence beside the body (None: unknown)."""
 
     positive: bool
     strengths: Strengths
@@ -87,7 +87,7 @@ def _options() -> argparse.Namespace:
 
 
 def _held_out(pack: str, data: Path, most: int) -> list[Frame]:
-    """Images that *pack* never learnt from."""
+    """Images that *pack* was not trained on."""
     names = foreign_sets.held_out(pack)
     if pack == BREAST:
         kept = {Path(name).name for name in names}
@@ -97,7 +97,7 @@ def _held_out(pack: str, data: Path, most: int) -> list[Frame]:
 
 
 class Asked:
-    """A pack and its first runtime's session; asks for a picture as the box does."""
+    """A pack with a session of its first runtime; called with a picture, it answers as the box would."""
 
     def __init__(self, pack: Pack) -> None:
         self.name, self._manifest = pack.name, pack.manifest
@@ -109,11 +109,11 @@ class Asked:
         activation = self._session.infer({spec.name: to_model_input(grey, spec)})[output.map][0]
         positive = classify.findings(activation, self._manifest.section.findings)[0].positive
         strengths = explain.activation_map(activation, finding.channel, output.full_scale)
-        found = sector.of_still(grey) if self.name == BREAST else None
-        if self.name == BREAST and found is None:
+        area = sector.of_still(grey) if self.name == BREAST else None
+        if self.name == BREAST and area is None:
             return Said(positive, strengths, None, None)
         box = beside.framed(grey) if spec.crop == "frame" else None
-        cells = beside.of_sector(found) if found is not None else beside.of_film(grey, None, box)
+        cells = beside.of_sector(area) if area is not None else beside.of_film(grey, None, box)
         return Said(positive, strengths, cells, beside.share(strengths, cells) if cells is not None else 0.0)
 
 
@@ -140,7 +140,7 @@ def in_a_border(ground: float, *, written: bool) -> Callable[[Frame, int], Made]
 
 
 def _letters(rows: int, columns: int, number: int) -> Marks:
-    """A line of print above or below, and a marker at a side."""
+    """A line of text above or below, and a side marker."""
     image = Image.new("1", (columns, rows))
     draw, px = ImageDraw.Draw(image), round(0.07 * rows)
     chance = np.random.default_rng(number)
@@ -185,7 +185,7 @@ OF_ULTRASOUND: Final[Ways] = {
 
 
 def by_the_marks(marks: Marks, shape: tuple[int, ...]) -> Strengths:
-    """The map of a model that goes by *marks* alone: each of its cells by how much of a mark is in it."""
+    """The activation map of a model that uses *marks* alone: each cell is the share of it that marks cover."""
     inked = Image.fromarray(marks.astype(np.float32)).resize((shape[1], shape[0]), Image.Resampling.BOX)
     ink = np.asarray(inked, np.float32)
     return ink / np.float32(max(float(ink.max()), 1e-6))
@@ -201,9 +201,11 @@ def _report(asked: Asked, frames: Sequence[Frame], ways: Ways) -> None:
         around = sum(beside.framed(one.grey) is not None for one in frames)
         print(_line("with an even strip at a side, of these all around", f"{strips}, {around}"))
     plain = [asked(one.grey) for one in frames]
-    told = [one for one in plain if one.positive and one.share is not None]
-    print(_line("positive, of which beside the body can be told", f"{sum(one.positive for one in plain)}, {len(told)}"))
-    _shares("as they are", [one.share for one in told if one.share is not None])
+    known = [one for one in plain if one.positive and one.share is not None]
+    print(
+        _line("positive, of which beside the body can be told", f"{sum(one.positive for one in plain)}, {len(known)}")
+    )
+    _shares("as they are", [one.share for one in known if one.share is not None])
     for way, make in ways.items():
         _spoiled(way, make, asked, frames, plain)
 
@@ -216,8 +218,8 @@ def _spoiled(
     print()
     for name, before in (("positive before too", True), ("positive only so", False)):
         pairs = zip(plain, said, strict=True)
-        found = [one.share for was, one in pairs if one.positive and was.positive is before and one.share is not None]
-        _shares(f"{way}: {name}", found)
+        shares = [one.share for was, one in pairs if one.positive and was.positive is before and one.share is not None]
+        _shares(f"{way}: {name}", shares)
     if made[0].marks.any():
         _shares(f"{way}: a model of the letters alone", list(_made_up(made, said, 1.0)))
         _shares(f"{way}: a model of letters by half", list(_made_up(made, said, 0.5)))
@@ -226,24 +228,24 @@ def _spoiled(
 def _made_up(made: Sequence[Made], said: Sequence[Said], part: float) -> Iterator[float]:
     """Shares for a model that takes *part* of its evidence from the marks and the rest from where the pack does."""
     for one, heard in zip(made, said, strict=True):
-        if heard.share is None or (part < 1.0 and not heard.positive):  # a negative one's evidence is what is left over
+        if heard.share is None or (part < 1.0 and not heard.positive):  # a negative answer has hardly any evidence
             continue
         marks = by_the_marks(one.marks, heard.strengths.shape)
         mixed = part * marks / marks.sum() + (1 - part) * heard.strengths / max(float(heard.strengths.sum()), 1e-6)
         yield beside.share(mixed.astype(np.float32), heard.cells) if heard.cells is not None else 0.0
 
 
-def _shares(what: str, found: Sequence[float]) -> None:
-    """How the shares lie, and how often the alarm sounds."""
-    if not found:
+def _shares(what: str, shares: Sequence[float]) -> None:
+    """The distribution of the shares, and how often the box would warn."""
+    if not shares:
         print(_line(what, "none"))
         return
-    middle, most = float(np.median(found)), max(found)
+    middle, most = float(np.median(shares)), max(shares)
     others = ", ".join(
-        f"at {limit:g} {np.mean(np.array(found) >= limit):.1%}" for limit in SHARES if limit != limits.BESIDE
+        f"at {limit:g} {np.mean(np.array(shares) >= limit):.1%}" for limit in SHARES if limit != limits.BESIDE
     )
-    alarm = _share([one >= limits.BESIDE for one in found])
-    print(_line(f"{what} ({len(found)})", f"alarm {alarm}", f"median {middle:.2f}, most {most:.2f}", others))
+    alarm = _share([one >= limits.BESIDE for one in shares])
+    print(_line(f"{what} ({len(shares)})", f"alarm {alarm}", f"median {middle:.2f}, most {most:.2f}", others))
 
 
 def _share(holds: Sequence[bool]) -> str:

@@ -34,7 +34,7 @@ _LOOKS_S: Final = 4.0
 
 @dataclass(frozen=True)
 class Cost:
-    """What one bomb cost: seconds to its refusal, a child's peak, seconds of the film beside it; is all well?"""
+    """What one bomb cost: seconds to its refusal, a child's peak memory, seconds of the film beside it."""
 
     seconds: float
     child_mb: float
@@ -44,7 +44,7 @@ class Cost:
 
 def main(names: list[str]) -> int:
     bombs = [*STORED, *DROPPED, *(CLIPS if importlib.util.find_spec("av") else ())]
-    found: list[Cost] = []
+    costs: list[Cost] = []
     print(f"{'bomb':<46}{'comes by':<10}{'refused by':<11}{'code':<26}{'s':>7}{'child MB':>10}{'beside s':>10}")
     with tempfile.TemporaryDirectory() as folder, under.siege(Path(folder)) as siege:
         siege.store_beside()
@@ -52,43 +52,43 @@ def main(names: list[str]) -> int:
         for bomb in bombs:
             if _meant(bomb.name, names):
                 way = "DICOM" if bomb.way == "store" else "folder"
-                found.append(_line(siege, bomb.name, way, bomb.codes, partial(siege.throw, bomb)))
+                costs.append(_line(siege, bomb.name, way, bomb.codes, partial(siege.throw, bomb)))
         for name, (attack, code) in ATTACKS.items():
             if _meant(name, names):
-                found.append(_line(siege, name, "DICOM", (code,), partial(siege.attack, attack)))
+                costs.append(_line(siege, name, "DICOM", (code,), partial(siege.attack, attack)))
         same = siege.same_services()
-    if found:
-        print(_summary(found, same))
-    return 0 if same and all(cost.well for cost in found) else 1
+    if costs:
+        print(_summary(costs, same))
+    return 0 if same and all(cost.well for cost in costs) else 1
 
 
-def _summary(found: list[Cost], same: bool) -> str:
-    slowest, most = max(cost.seconds for cost in found), max(cost.child_mb for cost in found)
-    beside, wrong = max(cost.beside_s for cost in found), sum(not cost.well for cost in found)
+def _summary(costs: list[Cost], same: bool) -> str:
+    slowest, most = max(cost.seconds for cost in costs), max(cost.child_mb for cost in costs)
+    beside, wrong = max(cost.beside_s for cost in costs), sum(not cost.well for cost in costs)
     return (
-        f"{len(found)} bombs, {wrong} not as they should be: refused within {slowest:.2f} s, a child had {most:.0f} MB "
+        f"{len(costs)} bombs, {wrong} not as they should be: refused within {slowest:.2f} s, a child had {most:.0f} MB "
         f"at most, a film beside was stored within {beside:.2f} s, {'no' if same else 'A'} service was restarted."
     )
 
 
 def _line(siege: Siege, name: str, way: str, codes: tuple[str, ...], throw: Callable[[], Refused]) -> Cost:
-    """Throw one bomb, print its line."""
+    """Send one bomb and print its line."""
     took: list[float] = []
     beside = threading.Thread(target=lambda: took.append(siege.store_beside()))
     beside.start()
-    found = throw()
+    refused = throw()
     beside.join()
     _settle(siege)
-    seconds = max(0.0, found.seconds - (_LOOKS_S if way == "folder" else 0.0))
+    seconds = max(0.0, refused.seconds - (_LOOKS_S if way == "folder" else 0.0))
     beside_s = took[0] if took else math.inf
-    bad = found.code not in codes or found.child_mb >= CHILD_MB or beside_s >= BESIDE_S
+    bad = refused.code not in codes or refused.child_mb >= CHILD_MB or beside_s >= BESIDE_S
     mark = " BAD" if bad else " late" if seconds > GOAL_S else ""
     print(
-        f"{name:<46}{way:<10}{found.where:<11}{found.code:<26}{found.seconds:7.2f}{found.child_mb:10.0f}"
+        f"{name:<46}{way:<10}{refused.where:<11}{refused.code:<26}{refused.seconds:7.2f}{refused.child_mb:10.0f}"
         f"{beside_s:10.2f}{mark}",
         flush=True,
     )
-    return Cost(seconds, found.child_mb, beside_s, not bad)
+    return Cost(seconds, refused.child_mb, beside_s, not bad)
 
 
 def _settle(siege: Siege) -> None:

@@ -1,4 +1,4 @@
-"""A whole box for a bench: `lantern serve` as a person would start it, and what its processes weigh."""
+"""A whole box for a bench: `lantern serve` as a person would start it, and the memory of its processes."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ READ_S: Final = 60.0
 
 @dataclass(frozen=True)
 class Box:
-    """A box that has been told to start; `begun` is when."""
+    """A started box; `begun` is when the command was given."""
 
     state: StateDir
     process: subprocess.Popen[bytes]
@@ -35,7 +35,7 @@ class Box:
     begun: float
 
     def ready(self, *names: str) -> None:
-        """Return when these processes have said that they are."""
+        """Return when these processes have announced that they are ready."""
         for name in names:
             harness.await_true(partial(self._said, name), READY_S, f"{name} was ready")
 
@@ -44,14 +44,14 @@ class Box:
         harness.await_true(lambda: self._alive() and harness.answers(self.port), READY_S, "the DICOM port opened")
 
     def names(self) -> dict[int, str]:
-        """What each process is called, by its number."""
-        found = {self.process.pid: "supervisor"}
+        """The name of each process, by its pid."""
+        names = {self.process.pid: "supervisor"}
         for name in ("gateway", "reader", "viewer", "uplink"):
-            told = presence.announcement(self.state, name) or {}
-            for key, value in told.items():
+            announced = presence.announcement(self.state, name) or {}
+            for key, value in announced.items():
                 if key == "pid" or key.endswith("_pid"):
-                    found[int(value or 0)] = name if key == "pid" else f"{key.removesuffix('_pid')} child"
-        return found
+                    names[int(value or 0)] = name if key == "pid" else f"{key.removesuffix('_pid')} child"
+        return names
 
     def processes(self) -> list[psutil.Process]:
         """Every process of the box, the supervisor first."""
@@ -69,7 +69,7 @@ class Box:
 
 @contextmanager
 def started(state: Path, *arguments: str, **settings: str) -> Iterator[Box]:
-    """`lantern serve` on *state*, ended with the block.  *arguments* follow the command, *settings* its environment."""
+    """`lantern serve` on *state*, ended with the block; *arguments* and *settings* (environment) are added."""
     port = harness.free_port()
     begun = time.perf_counter()
     with subprocess.Popen(
@@ -93,7 +93,7 @@ def await_readings(state: StateDir, count: int, seconds: float = READ_S) -> None
 
 
 class Readings:
-    """Looks at the readings from outside, as the viewer does."""
+    """Reads the readings from the database, as the viewer does."""
 
     def __init__(self, state: StateDir) -> None:
         self._connection = sqlite3.connect(f"file:{state.clinical_db}?mode=ro", uri=True, isolation_level=None)
@@ -113,20 +113,20 @@ class Readings:
 
 
 def all_read(state: StateDir) -> list[Reading]:
-    """Every reading of the box; gives up when one of them could not judge, since its time would mean nothing."""
+    """Every reading of the box; ends the bench when one is “cannot judge”, since its time would mean nothing."""
     clinical = Clinical(state.clinical_db)
     try:
-        found = [reading for case in clinical.cases() for reading in case.readings]
+        readings = [reading for case in clinical.cases() for reading in case.readings]
     finally:
         clinical.database.close()
-    for reading in found:
+    for reading in readings:
         if reading.status is not ReadingStatus.READ:
             harness.give_up(f"A film was not read: {reading.reason.text('en') if reading.reason else ''}")
-    return found
+    return readings
 
 
 def proportional_mb(pid: int) -> float:
-    """PSS of a process in MB: memory that several processes share counts for each of them by its share."""
+    """PSS of a process in MB: shared memory is divided among the processes that share it."""
     for line in Path(f"/proc/{pid}/smaps_rollup").read_text("utf-8").splitlines():
         if line.startswith("Pss:"):
             return int(line.split()[1]) * 1024 / 1e6

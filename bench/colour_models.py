@@ -32,29 +32,29 @@ def main() -> int:
     options = _options()
     found_files = (path for name in FOLDERS for path in sorted((options.data / name).rglob("*")))
     files = [path for path in found_files if path.suffix in (".png", ".jpg") and path.parent.name != "masks"]
-    told: dict[str, Counter[str]] = {}
+    verdicts: dict[str, Counter[str]] = {}
     beyond: dict[str, list[float]] = {}
     for path in files[:: max(1, len(files) // QUICK)] if options.quick else files:
         for name, samples in _stored(path).items():
-            told.setdefault(name, Counter())[photometric.of_pixels(samples) or "undecided"] += 1
+            verdicts.setdefault(name, Counter())[photometric.of_pixels(samples) or "undecided"] += 1
             flat = samples.reshape(-1, 3)[::7].astype(np.float32)
             beyond.setdefault(name, []).append(photometric.beyond(flat))
-    found: dict[str, Any] = {
+    shares: dict[str, Any] = {
         name: {
-            "told": dict(told[name]),
+            "decided as": dict(verdicts[name]),
             "share beyond RGB when taken for YBR": {
                 "least": round(min(beyond[name]), 4),
                 "most": round(max(beyond[name]), 4),
             },
         }
-        for name in told
+        for name in verdicts
     }
-    print(json.dumps(found, indent=None if options.json else 2))
+    print(json.dumps(shares, indent=None if options.json else 2))
     return 0
 
 
 def _stored(path: Path) -> dict[str, NDArray[np.uint8]]:
-    """The image as it may lie in an object."""
+    """The image in each form in which a DICOM object may hold it."""
     with Image.open(path) as image:
         rgb = np.asarray(image.convert("RGB"))
     out = io.BytesIO()

@@ -44,7 +44,7 @@ from firmware_app.imaging.input_spec import InputSpec
 from firmware_app.imaging.model_input import to_model_input
 
 SPEC: Final = InputSpec("input", 224, 224)
-"""As the shipped packs have it."""
+"""As in the shipped packs."""
 FRAMES: Final = (120, 600)
 _OURS: Final = f"Lantern {__version__}"
 try:
@@ -53,7 +53,7 @@ except PackageNotFoundError:
     _GDCM = ""
 _PYDICOM: Final = f"pydicom {pydicom.__version__}{_GDCM}"
 _AS_FAST: Final = 1.05
-"""Two medians of the same decoder differ by as much on a machine that does other things too."""
+"""Two medians of one decoder differ by as much on a machine that runs other programs too."""
 _MORE_MB: Final = 8.0
 
 Pixels = np.ndarray[Any, Any]
@@ -69,9 +69,9 @@ def main() -> None:
         folder, absent = Path(name), list[str]()
         made = dict(decode_films.every_syntax(folder, absent))
         whole, goals = _from_file_to_tensor(made, options.rounds)
-        words, found = _beside_pydicom(made, options.rounds, absent)
+        words, compared = _beside_pydicom(made, options.rounds, absent)
         clips, streamed = _clips(folder, options)
-    tables, goals = [*whole, *words, *clips], [*goals, *found, *streamed]
+    tables, goals = [*whole, *words, *clips], [*goals, *compared, *streamed]
     harness.publish("Decoding", tables, goals, absent, as_json=options.json, quick=options.quick)
 
 
@@ -89,7 +89,7 @@ def _options() -> argparse.Namespace:
 
 
 class _Clocks:
-    """Does something once and says the milliseconds of processor time; those by the clock are kept beside."""
+    """Runs something once and returns milliseconds of processor time; wall-clock time is recorded too."""
 
     def __init__(self, what: Callable[[], object]) -> None:
         self._what = what
@@ -163,8 +163,8 @@ def _pixel_array(path: Path) -> Pixels:
 
 
 def _words(path: Path) -> Pixels:
-    with source.opened(path) as found:
-        reader = FrameReader(found)
+    with source.opened(path) as image:
+        reader = FrameReader(image)
         try:
             return reader.frame(0)
         finally:
@@ -175,9 +175,9 @@ def _words(path: Path) -> Pixels:
 
 
 def _clips(folder: Path, options: argparse.Namespace) -> tuple[list[Table], list[Goal]]:
-    """Frames a second and the most memory of a process that reads a clip once, ours and pydicom's."""
+    """Frames per second and peak memory of a process that reads a clip once, with our decoder and with pydicom's."""
     short, long = (decode_films.clip(folder, frames) for frames in FRAMES)
-    found: dict[str, list[_Streamed]] = {}
+    streamed: dict[str, list[_Streamed]] = {}
     for number in range(1 if options.quick else 3):
         for name, path, by_pydicom in (
             (f"Lantern, {FRAMES[0]} frames", short, False),
@@ -185,11 +185,15 @@ def _clips(folder: Path, options: argparse.Namespace) -> tuple[list[Table], list
             (f"pydicom iter_pixels, {FRAMES[0]} frames", short, True),
         ):
             harness.progress(f"clips, round {number + 1}: {name}")
-            found.setdefault(name, []).append(_in_a_process(path, by_pydicom=by_pydicom))
+            streamed.setdefault(name, []).append(_in_a_process(path, by_pydicom=by_pydicom))
     facts = {"frame": f"{CLIP_COLUMNS} × {CLIP_ROWS}, colour, JPEG baseline"}
     tables = [
         Table(
-            title, unit, tuple(_row(name, list(map(of, each))) for name, each in found.items()), facts, compared=False
+            title,
+            unit,
+            tuple(_row(name, list(map(of, each))) for name, each in streamed.items()),
+            facts,
+            compared=False,
         )
         for title, unit, of in (
             ("An ultrasound clip, frame by frame to greys, by processor time", "frames/s", _Streamed.a_second),
@@ -213,7 +217,7 @@ def _clips(folder: Path, options: argparse.Namespace) -> tuple[list[Table], list
 
 @dataclass(frozen=True)
 class _Streamed:
-    """What a process that read a clip once has to say."""
+    """The measurements of a process that read a clip once."""
 
     frames: int
     processor_s: float
@@ -240,7 +244,7 @@ def _in_a_process(path: Path, *, by_pydicom: bool) -> _Streamed:
 
 
 def _streamed(path: Path, *, by_pydicom: bool) -> tuple[int, float, float, float]:
-    """What `_Streamed` holds, of reading the clip at *path* once."""
+    """The fields of `_Streamed`, measured while reading the clip at *path* once."""
     begun, wall = time.process_time(), time.perf_counter()
     frames = 0
     if by_pydicom:

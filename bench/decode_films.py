@@ -78,7 +78,7 @@ def every_syntax(folder: Path, absent: list[str]) -> Iterator[tuple[str, Path]]:
 
 
 def grained(pixels: Pixels, deviation: float) -> Pixels:
-    """*pixels* with the noise of a detector, without which every coder has it too easy."""
+    """*pixels* with detector noise."""
     noise = np.random.default_rng(8).normal(0, deviation, pixels.shape)
     return np.clip(pixels + noise, 0, np.iinfo(np.uint16).max).astype(np.uint16)
 

@@ -51,7 +51,7 @@ class PeerMissing(Exception):
 
 
 class PeerFailed(Exception):
-    """The peer cannot decode the file; the text says what it said."""
+    """The peer cannot decode the file; the text is the peer's error."""
 
 
 @dataclass(frozen=True)
@@ -63,14 +63,14 @@ class Peer:
 
 
 @contextmanager
-def peer(path: Path, found: PixelSource, reader: FrameReader) -> Iterator[Peer]:
+def peer(path: Path, image: PixelSource, reader: FrameReader) -> Iterator[Peer]:
     """The first peer that serves the file at *path*; raises `PeerMissing` or `PeerFailed`."""
-    syntax = str(found.transfer_syntax)
+    syntax = str(image.transfer_syntax)
     if syntax in _JPEG_LS and not _by_sample(_stream(reader, 0)):
-        yield Peer("FFmpeg jpegls", lambda index: _ffmpeg("jpegls", _stream(reader, index), found))
+        yield Peer("FFmpeg jpegls", lambda index: _ffmpeg("jpegls", _stream(reader, index), image))
         return
     if syntax in _JPEG_2000:
-        yield Peer("FFmpeg jpeg2000", lambda index: _ffmpeg("jpeg2000", _stream(reader, index), found))
+        yield Peer("FFmpeg jpeg2000", lambda index: _ffmpeg("jpeg2000", _stream(reader, index), image))
         return
     program = {_RLE: "dcmdrle", **dict.fromkeys(_JPEG, "dcmdjpeg"), **dict.fromkeys(_JPEG_LS, "dcmdjpls")}.get(
         syntax, "dcmconv"
@@ -83,21 +83,21 @@ def peer(path: Path, found: PixelSource, reader: FrameReader) -> Iterator[Peer]:
         except PeerFailed:
             if program != "dcmdjpeg":
                 raise
-            yield Peer("FFmpeg mjpeg", lambda index: _ffmpeg("mjpeg", _stream(reader, index), found))
+            yield Peer("FFmpeg mjpeg", lambda index: _ffmpeg("mjpeg", _stream(reader, index), image))
         else:
             yield Peer(f"dcmtk {program}", _Native(out).frame)
 
 
 def tool(name: str) -> str:
     """The path of dcmtk's program *name*."""
-    found = shutil.which(name, path=_PATH)
-    if found is None:
+    path = shutil.which(name, path=_PATH)
+    if path is None:
         raise PeerMissing(f"{name} (Debian package dcmtk)")
-    return found
+    return path
 
 
 class _Native:
-    """The words of an uncompressed little-endian file, read as they lie; pydicom only finds the element."""
+    """The words of an uncompressed little-endian file, read directly; pydicom only locates the element."""
 
     def __init__(self, path: Path) -> None:
         self.header = pydicom.dcmread(path, force=True)
@@ -138,7 +138,7 @@ def _stream(reader: FrameReader, index: int) -> bytes:
     return stream
 
 
-def _ffmpeg(codec: str, stream: bytes, found: PixelSource) -> Words:
+def _ffmpeg(codec: str, stream: bytes, image: PixelSource) -> Words:
     """One code stream by FFmpeg's own decoder *codec*."""
     try:
         import av
@@ -159,7 +159,7 @@ def _ffmpeg(codec: str, stream: bytes, found: PixelSource) -> Words:
         words: Words = frame.to_ndarray(format="rgb24" if frame.format.name == "gbrp" else None)
     except ValueError:
         raise PeerFailed(f"a frame as {frame.format.name}") from None
-    if words.ndim == 3 and words.shape[0] == 3 and found.columns != 3:
+    if words.ndim == 3 and words.shape[0] == 3 and image.columns != 3:
         words = words.transpose(1, 2, 0)
     precision, signed = _precision(codec, stream, start)
     if words.dtype.itemsize == 2 and frame.format.name in ("gray16le", "rgb48le", "gray16be"):
@@ -168,7 +168,7 @@ def _ffmpeg(codec: str, stream: bytes, found: PixelSource) -> Words:
         words = words >> (8 - precision)
     if signed:
         return words.astype(np.int64) - (1 << precision - 1)
-    if found.signed and codec == "jpeg2000":  # an unsigned stream whose header says that its bits are signed numbers
+    if image.signed and codec == "jpeg2000":  # an unsigned stream whose header says that its bits are signed numbers
         return (words.astype(np.int64) ^ 1 << precision - 1) - (1 << precision - 1)
     return words
 

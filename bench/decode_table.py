@@ -72,18 +72,18 @@ def files(folders: Iterable[Path]) -> list[Path]:
 
 def public() -> list[Path]:
     """The folders that pip brings: pydicom's test files and the package pydicom-data."""
-    found = [
+    folders = [
         Path(pydicom.__file__).parent / "data" / "test_files",
         Path(pydicom.__file__).parent / "data" / "charset_files",
     ]
     spec = find_spec("data_store")
     if spec is not None and spec.origin is not None:
-        found.append(Path(spec.origin).parent / "data")
-    return found
+        folders.append(Path(spec.origin).parent / "data")
+    return folders
 
 
 def shared() -> Path:
-    """Where the images lie that are no part of the repository."""
+    """The folder of images outside the repository."""
     return Path(os.environ.get("LANTERN_SHARED") or REPOSITORY.parent / "shared") / "data" / "dicom"
 
 
@@ -93,11 +93,11 @@ def examined(path: Path) -> Line:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
-            with source.opened(path) as found:
-                syntax = found.transfer_syntax.name
-                reader = FrameReader(found)
+            with source.opened(path) as image:
+                syntax = image.transfer_syntax.name
+                reader = FrameReader(image)
                 try:
-                    return _compared(name, path, found, reader)
+                    return _compared(name, path, image, reader)
                 finally:
                     reader.close()
         except ImagingError as error:
@@ -105,29 +105,29 @@ def examined(path: Path) -> Line:
             return Line(name, syntax, verdict, note=f"{error.code}; at the door: {_door(path)}")
 
 
-def _compared(name: str, path: Path, found: source.PixelSource, reader: FrameReader) -> Line:
-    size = f"{found.columns} × {found.rows} × {found.samples}, {found.stored}/{found.allocated} bits"
-    allowed = LEVELS if found.transfer_syntax in _LOSSY else 0
+def _compared(name: str, path: Path, image: source.PixelSource, reader: FrameReader) -> Line:
+    size = f"{image.columns} × {image.rows} × {image.samples}, {image.stored}/{image.allocated} bits"
+    allowed = LEVELS if image.transfer_syntax in _LOSSY else 0
     most, by = 0.0, ""
     try:
-        with peer(path, found, reader) as other:
+        with peer(path, image, reader) as other:
             by = other.name
-            for index in range(found.frames):
+            for index in range(image.frames):
                 most = max(most, _difference(_words(reader, index), other.frame(index)))
     except PeerFailed as failed:
-        return Line(name, found.transfer_syntax.name, "no peer", found.frames, size, by, 0, f"the peer: {failed}")
+        return Line(name, image.transfer_syntax.name, "no peer", image.frames, size, by, 0, f"the peer: {failed}")
     verdict: Verdict = "equal" if most == 0 else "within 2" if most <= allowed else "DIFFERS"
     note = ""
-    if verdict == "DIFFERS" and name in EXPLAINED and _same_as(path.with_name(EXPLAINED[name][0]), found, reader):
+    if verdict == "DIFFERS" and name in EXPLAINED and _same_as(path.with_name(EXPLAINED[name][0]), image, reader):
         verdict, note = "explained", EXPLAINED[name][1]
-    return Line(name, found.transfer_syntax.name, verdict, found.frames, size, by, most, note)
+    return Line(name, image.transfer_syntax.name, verdict, image.frames, size, by, most, note)
 
 
-def _same_as(original: Path, found: source.PixelSource, reader: FrameReader) -> bool:
+def _same_as(original: Path, image: source.PixelSource, reader: FrameReader) -> bool:
     with source.opened(original) as twin:
         other = FrameReader(twin)
-        return twin.frames == found.frames and all(
-            _difference(_words(reader, index), _words(other, index)) == 0 for index in range(found.frames)
+        return twin.frames == image.frames and all(
+            _difference(_words(reader, index), _words(other, index)) == 0 for index in range(image.frames)
         )
 
 

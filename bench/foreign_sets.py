@@ -30,23 +30,23 @@ Grey = NDArray[np.float32]
 
 SIDE: Final = 224
 QUALITY: Final = 75
-"""Every image of a matched set is brought to this size and this JPEG quality: neither may tell two sets apart."""
+"""Every image of a matched set gets this size and JPEG quality, so that neither distinguishes two sets."""
 
 FRAMES_OF_A_CLIP: Final = 5
 CROPS_OF_A_PHOTOGRAPH: Final = 6
 CT_WINDOWS: Final = ((-600.0, 1500.0), (40.0, 400.0))
-"""Centre and width in HU: lung and soft tissue, as they are looked at."""
+"""Centre and width in HU of the usual windows for lung and soft tissue."""
 
 NO_PHOTOGRAPHS: Final = frozenset({
     "chessboard_GRAY.png", "chessboard_RGB.png", "color.png", "horse.png", "logo.png", "page.png", "phantom.png",
     "text.png", "microaneurysms.png", "retina.jpg", "cell.png", "ihc.png", "motorcycle_right.png",
 })  # fmt: skip
-"""Of scikit-image's pictures: drawings, print, microscopy and the eye's ground, and the second of a stereo pair."""
+"""Pictures of scikit-image left out: drawings, print, microscopy, a retina, and the second of a stereo pair."""
 
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """One image and whom it is of: a patient, a clip, a photograph.  Bright is dense."""
+    """One image and its group: a patient, a clip or a photograph.  Bright is dense."""
 
     group: str
     grey: Grey
@@ -63,7 +63,7 @@ def matched(grey: Grey) -> Grey:
 
 
 def turned(how: Callable[[Grey], Grey], frames: Sequence[Frame]) -> list[Frame]:
-    """The frames, each changed."""
+    """The frames, each with *how* applied."""
     return [Frame(one.group, np.ascontiguousarray(how(one.grey))) for one in frames]
 
 
@@ -74,11 +74,11 @@ TURNS: Final[dict[str, Callable[[Grey], Grey]]] = {
 }
 
 SOMETIMES: Final = 20260101
-"""The seed of the variations together; that of the recipes, by which the limits were set, is another."""
+"""The seed of the variations; the recipes, which set the limits, use another."""
 
 
 def _noisy(film: Grey) -> Grey:
-    """Noise of the largest kind, another for each film."""
+    """Noise of the highest strength, different for each film."""
     return clinics.noisy(film, clinics.NOISE, np.random.default_rng(zlib.crc32(film.tobytes())))
 
 
@@ -87,7 +87,7 @@ def _together(film: Grey) -> Grey:
 
 
 def _lettered(film: Grey) -> Grey:
-    """A letter of lead beside the shoulder, an L as high as 6 % of the film."""
+    """A lead letter L beside the shoulder, 6 % of the film high."""
     out, (height, width) = film.copy(), film.shape
     tall, thick, top, left = round(0.06 * height), max(1, round(0.01 * height)), height // 20, width // 20
     out[top : top + tall, left : left + thick] = 1.0
@@ -96,7 +96,7 @@ def _lettered(film: Grey) -> Grey:
 
 
 def _halved(film: Grey) -> Grey:
-    """Half the height and width: a picture of a film, sent by telephone."""
+    """Half the height and width, as of a picture of a film taken with a phone."""
     whole = Image.fromarray(np.rint(255.0 * film).astype(np.uint8))
     return np.asarray(whole.reduce(2), np.float32) / np.float32(255.0)
 
@@ -132,24 +132,24 @@ def mildly(how: Callable[[Grey], Grey]) -> Callable[[Grey], Grey]:
 
 
 def children(data: Path, names: Sequence[str] | None = None) -> FilmSet:
-    """Kermany's; `names` alone where they are given."""
-    found = datasets.image_folder(data / "chest-xray" / "kermany224_train", "PNEUMONIA")
-    return found if names is None else found.only(names)
+    """Kermany's films; only those in *names* where it is given."""
+    films = datasets.image_folder(data / "chest-xray" / "kermany224_train", "PNEUMONIA")
+    return films if names is None else films.only(names)
 
 
 def adults(data: Path, names: Sequence[str] | None = None) -> FilmSet:
-    """NIH's at 18 years and more."""
-    found = datasets.nih(data / "chest-xray-nih", adults=True)
-    return found if names is None else found.only(names)
+    """NIH's films of patients of 18 years or more."""
+    films = datasets.nih(data / "chest-xray-nih", adults=True)
+    return films if names is None else films.only(names)
 
 
 def held_out(pack: str) -> tuple[str, ...]:
-    """The frozen test part of one of our packs: films that it never learnt from."""
+    """The frozen test part of a shipped pack: films that it was not trained on."""
     return tuple(splits.frozen_test(pack))
 
 
 def of_films(films: FilmSet, most: int) -> list[Frame]:
-    """At most *most* of the films, always the same, spread over the set."""
+    """At most *most* of the films, always the same ones, spread evenly over the set."""
     order = np.random.default_rng(0).permutation(len(films.films))[:most]
     chosen = [films.films[int(index)] for index in sorted(order)]
     return [Frame(one.patient, one.read()) for one in chosen]
@@ -184,10 +184,10 @@ def computed(data: Path) -> Iterator[Frame]:
     import pydicom
 
     for path in sorted((data).rglob("*.dcm")):
-        found = pydicom.dcmread(path)
-        if found.get("Modality") != "CT" or "PixelData" not in found:
+        slice_ = pydicom.dcmread(path)
+        if slice_.get("Modality") != "CT" or "PixelData" not in slice_:
             continue
-        units = found.pixel_array.astype(np.float32) * float(found.RescaleSlope) + float(found.RescaleIntercept)
+        units = slice_.pixel_array.astype(np.float32) * float(slice_.RescaleSlope) + float(slice_.RescaleIntercept)
         for centre, width in CT_WINDOWS:
             yield Frame(path.name, np.clip(units, centre - width / 2, centre + width / 2))
 
@@ -198,13 +198,13 @@ def resonance(data: Path) -> list[Frame]:
 
 
 def photographs(folder: Path | None) -> list[Frame]:
-    """Pictures of the world, the whole and some parts of each: of *folder*, or of packages that happen to be here."""
+    """Photographs, each whole and in some parts: from *folder*, or from packages that are installed."""
     paths = sorted(folder.glob("*")) if folder is not None else list(_packaged())
     rng = np.random.default_rng(0)
-    found = []
+    frames = []
     for one in _pictures([path for path in paths if path.name not in NO_PHOTOGRAPHS]):
-        found += [one, *(Frame(one.group, _part(one.grey, rng)) for _ in range(CROPS_OF_A_PHOTOGRAPH - 1))]
-    return found
+        frames += [one, *(Frame(one.group, _part(one.grey, rng)) for _ in range(CROPS_OF_A_PHOTOGRAPH - 1))]
+    return frames
 
 
 def _packaged() -> Iterator[Path]:
@@ -217,7 +217,7 @@ def _packaged() -> Iterator[Path]:
 
 
 def _part(grey: Grey, rng: np.random.Generator) -> Grey:
-    """A part of half the height and width."""
+    """A crop of half the height and width."""
     rows, columns = grey.shape[0] // 2, grey.shape[1] // 2
     top, left = int(rng.integers(0, grey.shape[0] - rows)), int(rng.integers(0, grey.shape[1] - columns))
     return grey[top : top + rows, left : left + columns]
@@ -229,7 +229,7 @@ def _some(paths: Sequence[Path], most: int) -> list[Path]:
 
 
 def _pictures(paths: Sequence[Path]) -> Iterator[Frame]:
-    """Some frames of each file, as the box opens it; one that it does not open is passed over."""
+    """Some frames of each file, as the box opens it; a file that it refuses is skipped."""
     for path in paths:
         try:
             with film.opened(path, is_picture=True) as opened:

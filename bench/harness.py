@@ -39,7 +39,7 @@ _PATH: Final = os.pathsep.join(
 
 @dataclass(frozen=True)
 class Variant:
-    """One thing to measure: `run` does it once and returns what counts, in seconds or the unit of its table."""
+    """One thing to measure: `run` does it once and returns the sample, in seconds or the unit of its table."""
 
     name: str
     version: str
@@ -49,7 +49,7 @@ class Variant:
 
 @dataclass
 class Result:
-    """What every round of one variant gave."""
+    """The samples of one variant, one per round."""
 
     name: str
     version: str
@@ -106,20 +106,20 @@ def answers(port: int) -> bool:
 
 
 def find_tool(name: str) -> str | None:
-    """Where the program *name* of the system is."""
+    """The path of the system's program *name*."""
     return shutil.which(name, path=_PATH)
 
 
 def need_tool(name: str, package: str) -> str:
-    """Where *name* is; without it the whole part is left out."""
-    found = find_tool(name)
-    if found is None:
+    """The path of *name*; without it the whole part is left out."""
+    path = find_tool(name)
+    if path is None:
         leave_out(f"{name} is not installed (Debian: {package})")
-    return found
+    return path
 
 
 def machine(folder: Path | None = None) -> dict[str, Fact]:
-    """What a figure was measured on, without saying whose it is; *folder* is where it wrote."""
+    """The machine on which a figure was measured, without its name; *folder* is where the bench wrote."""
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     return {
         "cores": os.cpu_count() or 0,
@@ -142,7 +142,7 @@ def _processor() -> str:
 
 
 def _file_system(folder: Path) -> str:
-    """The type of the mount that holds *folder*: on tmpfs an fsync costs nothing and means nothing."""
+    """The file system of *folder*: on tmpfs an fsync does nothing, so its time means nothing."""
     mounts = [line.split()[1:3] for line in Path("/proc/mounts").read_text("utf-8").splitlines()]
     held = [(where, kind) for where, kind in mounts if folder.resolve().is_relative_to(where)]
     return max(held, key=lambda mount: len(mount[0]))[1] if held else "unknown"
@@ -152,7 +152,7 @@ def _file_system(folder: Path) -> str:
 
 
 def parser(part: str, documentation: str | None) -> argparse.ArgumentParser:
-    """What every part understands."""
+    """The options of every part."""
     made = argparse.ArgumentParser(prog=f"python -m bench.{part}", description=(documentation or "").split("\n\n")[0])
     made.add_argument("--json", action="store_true", help="one JSON object on stdout")
     made.add_argument("--quick", action="store_true", help="only see whether it works; the figures mean little")
@@ -168,7 +168,7 @@ def publish(
     as_json: bool,
     quick: bool = False,
 ) -> None:
-    """Print what a part found.  What it is about is the docstring of the module that runs."""
+    """Print the outcome of a part; its description is the docstring of the module that runs."""
     paragraphs = (sys.modules["__main__"].__doc__ or title).strip().split("\n\n")
     about = "\n\n".join(text for text in paragraphs if not text.startswith("    ") and "python -m" not in text)
     part = Path(sys.argv[0]).stem
@@ -193,14 +193,14 @@ def describe(outcome: Outcome) -> str:
     lines += [""] if outcome.goals or outcome.left_out else []
     for goal in outcome.goals:
         sign = "≥" if goal.at_least else "≤"
-        told = "reached" if goal.reached else "NOT reached"
-        lines.append(f"  {goal.text} {sign} {figure(goal.bound)} {goal.unit}: {figure(goal.found)}, {told}")
+        verdict = "reached" if goal.reached else "NOT reached"
+        lines.append(f"  {goal.text} {sign} {figure(goal.bound)} {goal.unit}: {figure(goal.found)}, {verdict}")
     lines += [f"  left out: {sentence.rstrip('.')}" for sentence in outcome.left_out]
     return "\n".join(lines)
 
 
 def progress(text: str) -> None:
-    """A line for the person who waits; never on stdout, which may be JSON."""
+    """A progress line on stderr; stdout may be JSON."""
     if sys.stderr.isatty():
         print(f"\r\033[K{text}", end="", file=sys.stderr, flush=True)
 

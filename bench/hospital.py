@@ -155,7 +155,7 @@ class _Bench:
         self._copy("county.db")
 
     def _copy(self, name: str) -> None:
-        """Keep the inbox as it is; of its file alone, what is in its WAL would be missing."""
+        """Copy the inbox with what is in its WAL, which a copy of the file alone would miss."""
         with closing(sqlite3.connect(self.site.house.inbox_db)) as connection:
             connection.execute("VACUUM INTO ?", (str(self.folder / name),))
 
@@ -194,12 +194,12 @@ class _Bench:
             with county.looked_at(page, between_s), self._running("serve", [*command, "--json"]) as receiver:
                 _end_with(receiver, boxes)
                 assert receiver.stdout is not None
-                receiver.stdout.readline()  # it listens
+                receiver.stdout.readline()  # the page listens
                 begun = time.monotonic()
                 return self.messages / (_said(boxes, "answered") - begun)
 
     def alone(self, part: str) -> float:
-        """Messages a second of one part without the others."""
+        """Messages per second of one part alone."""
         with self._process(part) as worker:
             begun = _said(worker, "begun")
             return self.messages / (_said(worker, "done") - begun)
@@ -220,7 +220,7 @@ class _Bench:
 
 
 def _end_with(worker: subprocess.Popen[str], boxes: subprocess.Popen[str]) -> None:
-    """Whoever waits for receipts of a receiver that failed would wait for minutes."""
+    """End *boxes* when the receiver fails: they would wait minutes for its receipts."""
 
     def watch() -> None:
         if worker.wait() > 0:
@@ -230,7 +230,7 @@ def _end_with(worker: subprocess.Popen[str], boxes: subprocess.Popen[str]) -> No
 
 
 def _said(process: subprocess.Popen[str], word: str) -> float:
-    """The moment at which a process said *word*."""
+    """The time at which a process printed *word*."""
     assert process.stdout is not None
     said = (json.loads(line) for line in process.stdout)
     moment: float | None = next((event["at"] for event in said if event["event"] == word), None)

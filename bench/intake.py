@@ -46,9 +46,9 @@ def main() -> None:
                 True,
             ),
         ):
-            found, missing = receivers.peers(fork=fork)
+            installed, missing = receivers.peers(fork=fork)
             absent += [sentence for sentence in missing if sentence not in absent]
-            tables.append(_table(title, storescu, folders, [receivers.lantern(), *found], folder / "work", options))
+            tables.append(_table(title, storescu, folders, [receivers.lantern(), *installed], folder / "work", options))
     harness.publish("Intake", tables, _goals(tables), absent, as_json=options.json, quick=options.quick)
 
 
@@ -72,14 +72,14 @@ def _table(
     title: str,
     storescu: str,
     folders: Sequence[Path],
-    found: Iterable[Receiver],
+    compared: Iterable[Receiver],
     work: Path,
     options: argparse.Namespace,
 ) -> Table:
-    sizes = [len(path.read_bytes()) for folder in folders for path in folder.iterdir()]  # which also warms the cache
+    sizes = [len(path.read_bytes()) for folder in folders for path in folder.iterdir()]  # this also warms the cache
     variants = [
         harness.Variant(each.name, each.version, partial(_send, storescu, each, folders, len(sizes), work), each.kind)
-        for each in found
+        for each in compared
     ]
     variants += [
         harness.Variant(name, "", partial(_limit, what, folders, work), "limit") for what, name in limits.NAMES.items()
@@ -101,24 +101,24 @@ def _goals(tables: Sequence[Table]) -> list[Goal]:
         (one, "Orthanc", 4),
         (several, "Orthanc", 6),
     )
-    found = []
+    goals = []
     for table, peer, times in wanted:
         row = next((row for row in table.rows if row.name == peer), None)
         if row is not None:
             text = f"{table.title}: times as fast as {peer} as it comes"
-            found.append(Goal(text, row.median / table.rows[0].median, times, "×", at_least=True))
-    return found
+            goals.append(Goal(text, row.median / table.rows[0].median, times, "×", at_least=True))
+    return goals
 
 
 # --- one measurement ----------------------------------------------------------------------------------------------
 
 
 def _send(storescu: str, receiver: Receiver, folders: Sequence[Path], images: int, work: Path) -> float:
-    """Seconds until every folder has been sent, all at once."""
+    """Seconds until all folders have been sent, at the same time."""
     folder = _emptied(work)
     port = harness.free_port()
     with receiver.running(folder, port):
-        os.sync()  # what the last round left in the cache is not this one's to write
+        os.sync()  # dirty pages of the last round must not be written in this one
         begun = time.perf_counter()
         senders = [
             subprocess.Popen(

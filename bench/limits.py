@@ -32,12 +32,12 @@ NAMES: Final = {
 def measured(what: str, work: Path, folders: Sequence[Path]) -> float:
     """The seconds of *what*, in a process of its own."""
     command = [sys.executable, "-m", "bench.limits", what, str(work), *map(str, folders)]
-    told = subprocess.run(command, cwd=harness.REPOSITORY, capture_output=True, text=True, check=True)
-    return float(told.stdout)
+    done = subprocess.run(command, cwd=harness.REPOSITORY, capture_output=True, text=True, check=True)
+    return float(done.stdout)
 
 
 def durable(contents: Sequence[bytes], work: Path) -> float:
-    """Keep every content in *work*, durably."""
+    """Write every content to *work*, durably."""
     images = work / "images"
     images.mkdir(parents=True)
     folder = os.open(images, os.O_RDONLY | os.O_DIRECTORY)
@@ -71,7 +71,7 @@ def copy(contents: Sequence[bytes]) -> float:
 
 
 def loopback(contents: Sequence[bytes]) -> float:
-    """Push every content through one TCP connection on this machine."""
+    """Send every content through one TCP connection on this machine."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         receiver = threading.Thread(target=_drain, args=(listener,))
         receiver.start()

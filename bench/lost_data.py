@@ -77,12 +77,12 @@ def main() -> int:
     if not files:
         harness.give_up(f"no pictures in {options.data / FOLDER}")
     chosen = files[:: max(1, len(files) // options.pictures)][: options.pictures]
-    found = {
+    results = {
         f"{kind}, {what}": _of(chosen, encode, damage, options.trials)
         for kind, encode in KINDS.items()
         for what, damage in (("bytes lost", _without), ("a sector of zeros", _zeroed), ("noise", _overwritten))
     }
-    print(json.dumps(found, indent=None if options.json else 2))
+    print(json.dumps(results, indent=None if options.json else 2))
     return 0
 
 
@@ -104,7 +104,7 @@ def _of(
 
 
 def _taken(whole: NDArray[np.float32], streams: Iterator[bytes]) -> Iterator[float]:
-    """The mean errors, in grey levels, of those of *streams* that are taken for whole."""
+    """The mean errors, in grey levels, of those *streams* that are accepted as complete."""
     for stream in streams:
         try:
             yield float(np.abs(_decoded(stream) - whole).mean())

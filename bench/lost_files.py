@@ -70,7 +70,7 @@ def main() -> int:
 
 
 def make(folder: Path) -> None:
-    """Write the media and the list of what is done to each: `{name: {image, kind, images, damages}}`."""
+    """Write the media and the list of damages of each: `{name: {image, kind, images, damages}}`."""
     folder.mkdir(parents=True, exist_ok=True)
     content, media = folder / "content", {}
     exams(content)
@@ -108,12 +108,12 @@ def exams(content: Path) -> None:
 
 
 def images_below(root: Path) -> dict[str, str]:
-    """The SOP Instance UIDs of the images that are shown, and their names in small letters, as on plain ISO 9660."""
+    """SOP Instance UIDs and lower-case names of the images that the driver shows (plain ISO 9660 has one case only)."""
     images = {}
     for one in search.search(root).files:
         with contextlib.suppress(OSError), one.path.open("rb") as handle:
-            if found := _UID.search(handle.read(400)):
-                images[found[1].decode()] = "/".join(one.parts).casefold()
+            if uid := _UID.search(handle.read(400)):
+                images[uid[1].decode()] = "/".join(one.parts).casefold()
     return images
 
 
@@ -132,7 +132,7 @@ def fresh(image: Path, name: str, content: Path) -> Path:
 
 
 def damages(image: Path, kind: FileSystem, draw: random.Random) -> Iterator[list[tuple[int, str]]]:
-    """What to write where, in hexadecimal digits."""
+    """Damages, each a list of (offset, bytes to write there in hexadecimal)."""
     data = image.read_bytes()
     sector = 2048 if kind is ISO else 512
     names = [b"IM0000", "IM0000".encode("utf-16-le"), "IM0000".encode("utf-16-be")]
@@ -161,7 +161,7 @@ def _places(data: bytes, what: bytes) -> Iterator[int]:
         place = data.find(what, place + 1)
 
 
-# What sound media look like after use.  Each returns the images that are left, None for all.
+# Undamaged media after use.  Each function returns the images that are left, None for all.
 
 
 def _deleted(image: Path, content: Path) -> dict[str, str] | None:
@@ -174,7 +174,7 @@ def _deleted(image: Path, content: Path) -> dict[str, str] | None:
 
 
 def _orphaned(image: Path, content: Path) -> dict[str, str] | None:
-    """The power went while a film was written: its clusters are in use, and its name is not there yet."""
+    """A power cut while a film was written: its clusters are in use, but its name is missing."""
     run("mcopy", "-i", str(image), str(content / "EXAM0" / "IM000000"), "::/LATEFILM.DCM")
     data = bytearray(image.read_bytes())
     data[next(_places(bytes(data), b"LATEFILMDCM"))] = 0xE5
@@ -183,18 +183,18 @@ def _orphaned(image: Path, content: Path) -> dict[str, str] | None:
 
 
 def _bin(image: Path, content: Path) -> dict[str, str] | None:
-    """The bin of Windows, with a film in it."""
+    """A film in the recycle bin of Windows."""
     run("mmd", "-i", str(image), "::/$RECYCLE.BIN")
     run("mcopy", "-i", str(image), str(content / "EXAM0" / "IM000000"), "::/$RECYCLE.BIN/$RA.DCM")
     return None
 
 
 def _worn(image: Path, content: Path) -> dict[str, str] | None:
-    """A hundred clusters behind the films are marked as bad, as a full format marks what it cannot write."""
+    """A hundred clusters behind the films are marked as bad, as a full format does with unwritable ones."""
     sectors = content.parent / "sectors"
     sectors.write_text("\n".join(map(str, range(41_000, 42_600, 16))))
     command = ["mbadblocks", "-i", str(image), "-s", str(sectors), "::"]
-    assert subprocess.run(command, check=False).returncode == 1  # it marked some
+    assert subprocess.run(command, check=False).returncode == 1  # some were marked
     return None
 
 
@@ -218,7 +218,7 @@ def _churned(kind: FileSystem) -> Callable[[Path, Path], dict[str, str] | None]:
 
 def _disc(*options: str) -> Callable[[Path, Path], dict[str, str] | None]:
     def master(image: Path, content: Path) -> dict[str, str] | None:
-        """Made anew with other *options*."""
+        """Formatted again with other *options*."""
         sticks.disc(image, content, "-input-charset", "utf-8", *options)
         return None
 
@@ -263,7 +263,7 @@ def judge(folder: Path, most: int) -> None:
 
 
 def _judged(image: Path, kind: FileSystem, scratch: Path) -> tuple[dict[str, str] | None, set[str], set[str]]:
-    """The images that are shown (None: not mounted), the names of all files, and what noticed a loss."""
+    """The images that are shown (None: not mounted), the names of all files, and the checks that noticed a loss."""
     noticed = set[str]()
     if kind in _FSCK and shutil.which(_FSCK[kind][0]):
         with contextlib.suppress(subprocess.TimeoutExpired):

@@ -40,7 +40,7 @@ Size = tuple[int, int]
 
 @dataclass(frozen=True)
 class File:
-    """One model file of a pack in one runtime; ``bytes`` counts what must stand beside it too."""
+    """One model file of a pack in one runtime; ``bytes`` includes the files that belong to it."""
 
     pack: str
     runtime: str
@@ -98,17 +98,17 @@ def _packs(folder: Path) -> Iterator[list[File]]:
         except PackManifestInvalid as error:
             harness.give_up(str(error))
         spec = pack.manifest.input
-        found = []
+        files = []
         for runtime in choice.available():
             for precision in ("fp32", "fp16", "int8"):
                 try:
-                    file, told = pack.artefact(runtime, precision), pack.described(runtime, precision)
+                    file, described = pack.artefact(runtime, precision), pack.described(runtime, precision)
                 except PackArtefactMissing:
                     continue
-                weight = told.bytes + sum(one.bytes for one in told.files)
-                found.append(File(pack.name, runtime, precision, file, (spec.height, spec.width), weight))
-        if found:
-            yield found
+                weight = described.bytes + sum(one.bytes for one in described.files)
+                files.append(File(pack.name, runtime, precision, file, (spec.height, spec.width), weight))
+        if files:
+            yield files
 
 
 def _of_file(times: int, file: File) -> Variant:
@@ -139,7 +139,7 @@ def _tables(files: Mapping[File, Result], peers: Mapping[str, Result]) -> Iterat
     ratios = [Row(name, tuple(values)) for name, values in _ratios(files, peers)]
     if ratios:
         yield Table(f"{first.pack}: times as fast", "×", tuple(ratios), compared=False, plotted=False)
-    # OpenVINO reads the float file of ONNX Runtime: a file is told once.
+    # OpenVINO reads ONNX Runtime's float file too: each file is listed once.
     sizes = {file.path: Row(file.path.name, (file.bytes / MEGABYTE,)) for file in files}
     yield Table(f"{first.pack}: size on disk", "MB", tuple(sizes.values()), compared=False, plotted=False)
 
@@ -149,7 +149,7 @@ def _row(name: str, result: Result, kind: Kind) -> Row:
 
 
 def _ratios(files: Mapping[File, Result], peers: Mapping[str, Result]) -> Iterator[tuple[str, list[float]]]:
-    """What is quoted, round by round: each INT8 file beside FP32 in its runtime, the quickest beside all others."""
+    """The ratios that are quoted: each INT8 file against FP32 in its runtime, the fastest against all others."""
     best = _quickest(files, "int8")
     if best is None:
         return
@@ -170,20 +170,20 @@ def _goals(files: Mapping[File, Result], peers: Mapping[str, Result]) -> Iterato
     if best is None:
         return
     quick = files[best].median
-    told = f"{best.pack}, {best.name}"
+    quickest = f"{best.pack}, {best.name}"
     bounds = ((PEERS[TEACHER], peers[TEACHER], 10.0), (PEERS[RESNET], peers[RESNET], 40.0))
     for name, result, bound in bounds:
-        yield Goal(f"{told}, against {name}", result.median / quick, bound, "×", at_least=True)
+        yield Goal(f"{quickest}, against {name}", result.median / quick, bound, "×", at_least=True)
     plain = _of(files, best.runtime, "fp32")
     if plain is not None:
-        yield Goal(f"{told}, against FP32 in the same runtime", plain.median / quick, 2.0, "×", at_least=True)
+        yield Goal(f"{quickest}, against FP32 in the same runtime", plain.median / quick, 2.0, "×", at_least=True)
     for path, weight in {file.path: file.bytes for file in files if file.precision == "int8"}.items():
         yield Goal(f"{best.pack}, size of {path.name}", weight / MEGABYTE, 2.0, "MB")
 
 
 def _quickest(files: Mapping[File, Result], precision: str) -> File | None:
-    found = [file for file in files if file.precision == precision]
-    return min(found, key=lambda file: files[file].median) if found else None
+    candidates = [file for file in files if file.precision == precision]
+    return min(candidates, key=lambda file: files[file].median) if candidates else None
 
 
 def _of(files: Mapping[File, Result], runtime: str, precision: str) -> Result | None:

@@ -22,14 +22,14 @@ RESNET: Final = "resnet50"
 
 
 def measured(runtime: str, model: str | Path, size: tuple[int, int], threads: int, times: int) -> list[float]:
-    """Milliseconds of each of *times* inferences, in a new process."""
+    """Milliseconds of each of *times* inferences, measured in a new process."""
     words = [runtime, model, *size, threads, times]
     command = [sys.executable, "-m", "bench.one_model", *map(str, words)]
-    told = subprocess.run(command, cwd=harness.REPOSITORY, capture_output=True, text=True, check=False)
-    if told.returncode:
-        reason = told.stderr.strip().splitlines() or [f"status {told.returncode}"]
+    done = subprocess.run(command, cwd=harness.REPOSITORY, capture_output=True, text=True, check=False)
+    if done.returncode:
+        reason = done.stderr.strip().splitlines() or [f"status {done.returncode}"]
         harness.give_up(f"{runtime} could not run {Path(model).name}: {reason[-1]}")
-    values: list[float] = json.loads(told.stdout)
+    values: list[float] = json.loads(done.stdout)
     return values
 
 

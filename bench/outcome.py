@@ -13,7 +13,7 @@ from typing import Any, Final, Literal, Self
 
 SCHEMA: Final = "lantern.bench/1"
 MANY: Final = 20
-"""From so many samples on a 95th percentile says more than the largest."""
+"""With fewer samples the largest is given instead of the 95th percentile."""
 
 Kind = Literal["lantern", "peer", "limit"]
 Fact = str | int | float
@@ -21,7 +21,7 @@ Fact = str | int | float
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One variant: its samples in the table's unit.  A `limit` is what no program here could beat by much."""
+    """One variant and its samples, in the table's unit.  A `limit` is about the best that a program could reach."""
 
     name: str
     samples: tuple[float, ...]
@@ -38,7 +38,7 @@ class Row:
 
     @property
     def p95(self) -> float:
-        """The 95th percentile, interpolated; of a single sample itself."""
+        """The 95th percentile, interpolated; a single sample is its own."""
         if len(self.samples) == 1:
             return self.samples[0]
         return statistics.quantiles(self.samples, n=20, method="inclusive")[-1]
@@ -57,18 +57,18 @@ class Table:
 
     @property
     def better(self) -> str:
-        """Which way is good: a rate is to be high, everything else here low."""
+        """Whether more is better: true for rates, false for everything else here."""
         return "more is better" if self.unit.endswith("/s") else "less is better"
 
     @property
     def mixed(self) -> bool:
-        """Whether ours stand beside others'."""
+        """Whether the table compares our variants with others."""
         return len({row.kind for row in self.rows}) > 1
 
 
 @dataclass(frozen=True, slots=True)
 class Goal:
-    """What was promised, and what was found: both in *unit*, and `at_least` or at most."""
+    """A goal and the value that was found, both in *unit*; the value must be `at_least` the bound, or at most."""
 
     text: str
     found: float
@@ -83,7 +83,7 @@ class Goal:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """All that one part has to say."""
+    """The results of one part."""
 
     part: str
     title: str

@@ -91,7 +91,7 @@ def _lines(outcomes: Sequence[Outcome], picture: str) -> Iterator[str]:
 
 
 def _common(outcomes: Sequence[Outcome]) -> dict[str, Fact]:
-    """What is the same of the machine in all parts."""
+    """The facts of the machine that are the same in all parts."""
     first = outcomes[0].machine if outcomes else {}
     return {
         key: value

@@ -60,7 +60,7 @@ def _table(film: Film, folder: Path, options: argparse.Namespace) -> Table:
         identities.append(identity)
         return rate
 
-    whole()  # warms the caches, and says which pack reads this film
+    whole()  # warms the caches, and shows which pack reads this film
     variants = [
         harness.Variant("whole box, queue full", f"Lantern {__version__}", whole),
         harness.Variant("limit: bare model, inputs ready", "", partial(_bare, "rate", path, identities[0]), "limit"),
@@ -111,10 +111,10 @@ def _fill(state: StateDir, film: Film, count: int, path: Path) -> None:
 def _bare(what: str, path: Path, identity: PackIdentity) -> float:
     """Films per second in one process."""
     times = _BARE_TIMES if what == "rate" else _BARE_TIMES // 5
-    found = bare.measured(what, shipped_packs_dir(), identity, Config().reader.threads, path, times)
+    measured = bare.measured(what, shipped_packs_dir(), identity, Config().reader.threads, path, times)
     if what == "rate":
-        return float(found)
-    return 1e3 * times / sum(map(sum, found.values()))
+        return float(measured)
+    return 1e3 * times / sum(map(sum, measured.values()))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The plot of the page of figures, drawn as SVG by hand: bars need no library, and a box's repository no new one."""
+"""The plot of the page of figures, written as SVG: bars need no library."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _WIDTH: Final = 900
 _MARGIN: Final = 24
 _LABELS: Final = 370
 _BARS: Final = 430
-"""Pixels of the longest bar; what is right of it is for its figure."""
+"""Pixels of the longest bar; the space to its right is for the figure."""
 _ROW: Final = 24
 _BAR: Final = 15
 _HEAD: Final = 64

@@ -41,11 +41,11 @@ NO_PHOTOGRAPHS: Final = frozenset({
     "chessboard_GRAY.png", "chessboard_RGB.png", "color.png", "horse.png", "logo.png", "page.png", "phantom.png",
     "text.png", "microaneurysms.png", "cell.png", "motorcycle_right.png",
 })  # fmt: skip
-"""Of scikit-image's pictures: drawings, print, one grain of a microscope, and the second of a stereo pair."""
-NO_VIDEO: Final = (".csv", ".mpeg")  # the second the box refused when the limits were set
+"""Pictures of scikit-image left out: drawings, print, microscopy, and the second of a stereo pair."""
+NO_VIDEO: Final = (".csv", ".mpeg")  # the box refused the second one when the limits were set
 MOST: Final = 600
 SPOILED: Final = 100
-"""Of each set, for every way of spoiling."""
+"""Images of each set, for every way of spoiling."""
 FRAMES_OF_A_CLIP: Final = 3
 QUANTILES: Final = (0, 1, 2, 50, 98, 99, 99.5, 100)
 
@@ -78,11 +78,11 @@ def _options() -> argparse.Namespace:
 
 
 def _films(data: Path, most: int) -> dict[str, list[Grey]]:
-    found = {}
+    films_of = {}
     for name, films in zip(("children", "adults"), chest_templates.sets(data), strict=True):
         unseen = [one for one in films if not chest_templates.is_learnt_from(one.patient)]
-        found[name] = [one.read() for one in _some(unseen, most)]
-    return found
+        films_of[name] = [one.read() for one in _some(unseen, most)]
+    return films_of
 
 
 def _some(of: Sequence[T], most: int) -> list[T]:
@@ -103,12 +103,12 @@ def _lungs(data: Path) -> Iterator[Grey]:
 
 
 def _sectors(path: Path, most: int) -> Iterator[Grey]:
-    """What a model would see of some frames: the box around the sector."""
+    """The part of some frames that a model would see: the box around the sector."""
     try:
         with film.opened(path, is_picture=True) as opened:
             for index in keyframes.evenly(opened.frames, most):
-                found, frame = ultrasound.sector_of(opened, index), opened.grey(index)
-                yield found.cut(frame) if found is not None else frame
+                area, frame = ultrasound.sector_of(opened, index), opened.grey(index)
+                yield area.cut(frame) if area is not None else frame
     except ImagingError as error:
         print(f"left out {path.suffix} ({error.code})", file=sys.stderr)
 
@@ -129,12 +129,12 @@ def _photographs(folder: Path | None) -> Iterator[NDArray[np.uint8]]:
 
 
 def _packaged() -> list[Path]:
-    found: list[Path] = []
+    paths: list[Path] = []
     for package, below in (("skimage", "data"), ("sklearn", "datasets/images")):
         spec = find_spec(package)
         if spec is not None and spec.origin is not None:
-            found += (Path(spec.origin).parent / below).glob("*.*g")
-    return sorted(found)
+            paths += (Path(spec.origin).parent / below).glob("*.*g")
+    return sorted(paths)
 
 
 # --- what is printed ----------------------------------------------------------------------------------------------
@@ -147,19 +147,19 @@ def _report(
     options: argparse.Namespace,
 ) -> None:
     print(f"\n## {kind}\n\nGood pictures of which a hint is given (share, 95 % interval; refused in brackets)\n")
-    found = {name: [judge.measured(frame, kind) for frame in frames] for name, frames in good.items()}
-    print(_line("", *(f"{name} ({len(numbers)})" for name, numbers in found.items())))
+    measures = {name: [judge.measured(frame, kind) for frame in frames] for name, frames in good.items()}
+    print(_line("", *(f"{name} ({len(numbers)})" for name, numbers in measures.items())))
     for measure, limit in limits.LIMITS[kind].items():
         cells = (
             _share(measure in _fired(one, kind) for one in numbers) + _refusals(measure, numbers, kind)
-            for numbers in found.values()
+            for numbers in measures.values()
         )
         print(_line(f"{measure} ≥ {limit.hint:g}", *cells))
-    print(_line("any of them", *(_share(bool(_fired(one, kind)) for one in numbers) for numbers in found.values())))
+    print(_line("any of them", *(_share(bool(_fired(one, kind)) for one in numbers) for numbers in measures.values())))
     if options.quantiles:
         print("\nPercentiles", *QUANTILES)
         for measure in limits.LIMITS[kind]:
-            for name, numbers in found.items():
+            for name, numbers in measures.items():
                 values = np.percentile([one[measure] for one in numbers], QUANTILES)
                 print(_line(f"{measure}, {name}", " ".join(f"{value:.4g}" for value in values)))
     print("\nSpoiled pictures, by what is said of them\n")
@@ -178,8 +178,8 @@ def _spoiled(way: str, spoil: spoiled.Way, kind: QualityKind, good: Mapping[str,
         any_of = _share(bool(_fired(one, kind)) for one in numbers)
         refused = sum(limits.refused(one, kind) is not None for one in numbers)
         often = sorted(said.items(), key=lambda pair: -pair[1])[:4]
-        told = ", ".join(f"{measure} {count / len(numbers):.0%}" for measure, count in often)
-        print(_line(f"{way}, {name} ({len(numbers)})", any_of, f"refused {refused / len(numbers):.0%}", told))
+        listed = ", ".join(f"{measure} {count / len(numbers):.0%}" for measure, count in often)
+        print(_line(f"{way}, {name} ({len(numbers)})", any_of, f"refused {refused / len(numbers):.0%}", listed))
 
 
 def _colours(films: Mapping[str, Sequence[Grey]], folder: Path | None) -> None:

@@ -34,7 +34,7 @@ from firmware_app.store.disk.layout import StateDir
 
 _WARM_UPS: Final = 3
 _BLOCKS: Final = 4
-"""Box and bare steps take turns in so many blocks, so that both see the same weather."""
+"""Box and bare steps alternate in so many blocks, so that changes of the machine affect both."""
 
 
 def main() -> None:
@@ -52,8 +52,8 @@ def main() -> None:
             for block in range(_BLOCKS):
                 count = -(-options.rounds // _BLOCKS)
                 waits += _waits(served.state, film, folder, count, _WARM_UPS + block * count)
-                found = bare.measured("steps", options.packs, identity, Config().reader.threads, path, count)
-                for step, values in found.items():
+                measured = bare.measured("steps", options.packs, identity, Config().reader.threads, path, count)
+                for step, values in measured.items():
                     steps.setdefault(step, []).extend(values)
             readings = box.all_read(served.state)[_WARM_UPS:]
     _publish(film, waits, readings, steps, options)

@@ -23,7 +23,7 @@ from firmware_app import __version__
 
 @dataclass(frozen=True)
 class Receiver:
-    """A DICOM receiver: how to start it in an empty folder, and how many images it then holds."""
+    """A DICOM receiver: how to start it in an empty folder, and how to count the images that it has stored."""
 
     name: str
     version: str
@@ -76,11 +76,11 @@ def peers(*, fork: bool = False) -> tuple[list[Receiver], list[str]]:
 
     storescp serves one association after the other; *fork* is its switch for several at once.
     """
-    found = {"storescp (dcmtk)": _storescp(fork=fork), "Orthanc (orthanc)": _orthanc()}
-    there = [receiver for receiver in found.values() if receiver is not None]
+    receivers = {"storescp (dcmtk)": _storescp(fork=fork), "Orthanc (orthanc)": _orthanc()}
+    there = [receiver for receiver in receivers.values() if receiver is not None]
     absent = [
         f"{name.split(' ')[0]} is not installed (Debian: {name.split('(')[1][:-1]})."
-        for name, receiver in found.items()
+        for name, receiver in receivers.items()
         if receiver is None
     ]
     return [each for receiver in there for each in (receiver, receiver.without_nagle())], absent
@@ -90,14 +90,14 @@ def _storescp(*, fork: bool) -> Receiver | None:
     tool = harness.find_tool("storescp")
     if tool is None:
         return None
-    told = ["--fork"] if fork else []
+    options = ["--fork"] if fork else []
 
     def command(folder: Path, port: int) -> list[str]:
         (folder / "store").mkdir()
-        return [tool, *told, "-od", str(folder / "store"), str(port)]
+        return [tool, *options, "-od", str(folder / "store"), str(port)]
 
     return Receiver(
-        " ".join(("dcmtk storescp", *told)),
+        " ".join(("dcmtk storescp", *options)),
         first_line([tool, "--version"]),
         command,
         lambda folder: len(list((folder / "store").iterdir())),
@@ -135,6 +135,6 @@ def _orthanc() -> Receiver | None:
 
 
 def first_line(command: list[str]) -> str:
-    """What a program says its version is."""
-    told = subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()[0]
-    return told.strip("$ ").removeprefix("/usr/sbin/").split(" 20")[0]
+    """The version that a program reports."""
+    line = subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()[0]
+    return line.strip("$ ").removeprefix("/usr/sbin/").split(" 20")[0]

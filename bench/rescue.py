@@ -53,14 +53,14 @@ def main() -> None:
 
 
 def timed(action: Callable[[], object]) -> float:
-    """Processor seconds: what another program does meanwhile does not count."""
+    """Processor seconds, which other programs do not affect."""
     begun = time.process_time()
     action()
     return time.process_time() - begun
 
 
 def fill(state: StateDir, cases: int) -> None:
-    """Past the door, which would wait for the disk each time."""
+    """Write the rows directly: the door would sync to the disk for each image."""
     clinical = Clinical(state.clinical_db)
     clinical.create()
     clinical.database.connection.execute("PRAGMA synchronous=OFF")

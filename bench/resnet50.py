@@ -16,7 +16,7 @@ _WIDER: Final = 4
 
 
 class Bottleneck(nn.Module):  # type: ignore[misc]  # the development environment has no torch
-    """1 x 1, 3 x 3, 1 x 1, and what came in added."""
+    """1 x 1, 3 x 3 and 1 x 1 convolutions, and the input added."""
 
     def __init__(self, channels: int, width: int, stride: int) -> None:
         super().__init__()

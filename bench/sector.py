@@ -37,14 +37,14 @@ Row = dict[str, float]
 
 def main() -> int:
     options = _options()
-    found: dict[str, Any] = {"overlap": _overlaps(options.quick)}
+    results: dict[str, Any] = {"overlap": _overlaps(options.quick)}
     rows, coloured = _real(options.data, options.quick)
-    found["grey pictures, share in colour, largest"] = max(coloured, default=None)
-    found["images"] = len(rows)
+    results["grey pictures, share in colour, largest"] = max(coloured, default=None)
+    results["images"] = len(rows)
     for name in rows[0] if rows else ():
         values = [row[name] for row in rows]
-        found[name] = {"least": min(values), "median": float(np.median(values)), "most": max(values)}
-    print(json.dumps(found, indent=None if options.json else 2))
+        results[name] = {"least": min(values), "median": float(np.median(values)), "most": max(values)}
+    print(json.dumps(results, indent=None if options.json else 2))
     return 0
 
 
@@ -58,29 +58,29 @@ def _options() -> argparse.Namespace:
 
 def _overlaps(quick: bool) -> dict[str, Row]:
     """By kind of probe and of picture: intersection over union with the true sector, least and median."""
-    found: dict[str, list[float]] = {}
+    overlaps: dict[str, list[float]] = {}
     begun, stills = time.perf_counter(), 0
     for kind in screens.KINDS:
         for seed in list(SEEDS)[: 2 if quick else None]:
             drawn = screens.screen(kind, seed, ground=0 if seed % 2 else 14)
             for how, pixels in (("still", drawn.pixels), ("JPEG", screens.compressed(drawn.pixels))):
-                told = sector.of_still(pixels.astype(np.float32))
-                found.setdefault(f"{kind}, {how}", []).append(screens.overlap(_mask(told, drawn), drawn.truth))
+                area = sector.of_still(pixels.astype(np.float32))
+                overlaps.setdefault(f"{kind}, {how}", []).append(screens.overlap(_mask(area, drawn), drawn.truth))
                 stills += 1
             watch = sector.Watch()
             for one in screens.clip(kind, seed, 6):
                 watch.see(screens.compressed(one.pixels).astype(np.float32))
-            found.setdefault(f"{kind}, clip", []).append(screens.overlap(_mask(watch.sector(), drawn), drawn.truth))
+            overlaps.setdefault(f"{kind}, clip", []).append(screens.overlap(_mask(watch.sector(), drawn), drawn.truth))
     print(f"{stills} stills and {stills // 2} clips in {time.perf_counter() - begun:.1f} s", file=sys.stderr)
-    return {name: {"least": min(values), "median": float(np.median(values))} for name, values in found.items()}
+    return {name: {"least": min(values), "median": float(np.median(values))} for name, values in overlaps.items()}
 
 
-def _mask(found: sector.Sector | None, drawn: screens.Screen) -> NDArray[np.bool_]:
-    return found.mask if found is not None else np.zeros_like(drawn.truth)
+def _mask(area: sector.Sector | None, drawn: screens.Screen) -> NDArray[np.bool_]:
+    return area.mask if area is not None else np.zeros_like(drawn.truth)
 
 
 def _real(folder: Path, quick: bool) -> tuple[list[Row], list[float]]:
-    """What `fitness` measures, of every picture and of some frames of every clip; and how much is in colour."""
+    """The measures of `fitness` for every picture and for some frames of every clip, and the share in colour."""
     rows, coloured = [], []
     for path, is_picture, grey in list(_files(folder))[:: 10 if quick else 1]:
         try:
@@ -88,15 +88,15 @@ def _real(folder: Path, quick: bool) -> tuple[list[Row], list[float]]:
                 chosen = keyframes.evenly(opened.frames, 4)
                 rows += [_row(opened.grey(index)) for index in chosen]
                 if grey:
-                    found = ultrasound.sector_of(opened, chosen[0])
-                    coloured.append(ultrasound.colour_share(opened, chosen[0], found))
+                    area = ultrasound.sector_of(opened, chosen[0])
+                    coloured.append(ultrasound.colour_share(opened, chosen[0], area))
         except ImagingError as error:
             print(f"left out {path.suffix} ({error.code})", file=sys.stderr)
     return rows, coloured
 
 
 def _files(folder: Path) -> Iterator[tuple[Path, bool, bool]]:
-    """(path, whether it is no DICOM object, whether it is known to be drawn in grey)."""
+    """(path, whether it is a picture and no DICOM object, whether it is known to be without colour)."""
     import pydicom.data
     import pydicom.errors
 
@@ -118,7 +118,7 @@ def _files(folder: Path) -> Iterator[tuple[Path, bool, bool]]:
 
 
 def _row(frame: NDArray[np.float32]) -> Row:
-    """The numbers that `fitness.check` holds against its limits."""
+    """The numbers that `fitness.check` compares with its limits."""
     rows, columns = frame.shape
     step = max(1, min(rows, columns) // 256)
     sampled = frame[::step, ::step].astype(np.float64)

@@ -44,12 +44,12 @@ class Film:
 
 
 def large() -> Film:
-    """As large as a detector's film: 1841 × 1955, 15 bits, 7.2 MB."""
+    """A film of a detector's usual size: 1841 × 1955, 15 bits, 7.2 MB."""
     return _made(1841, 1955, 15)
 
 
 def small() -> Film:
-    """As large as many a cheap detector's: 1024 × 1024, 12 bits, 2.1 MB."""
+    """A film of a cheap detector's size: 1024 × 1024, 12 bits, 2.1 MB."""
     return _made(1024, 1024, 12)
 
 

@@ -24,14 +24,14 @@ def lay_out(data: Path | None, folder: Path) -> list[Path]:
     else:
         for number, path in enumerate(sorted(path for path in _unpacked(data, folder).rglob("*") if is_dicom(path))):
             shutil.copyfile(path, folder / f"{number:05}.dcm")
-    found = sorted(folder.iterdir())
-    if not found:
+    paths = sorted(folder.iterdir())
+    if not paths:
         harness.give_up(f"There is no whole DICOM file in {data}.")
-    return found
+    return paths
 
 
 def for_several(series: list[Path], senders: int, images: int, folder: Path) -> list[Path]:
-    """One folder for each of *senders* with *images* images that nobody else sends, and a study of its own."""
+    """One folder for each of *senders*, with *images* images and a study of its own."""
     folders = [folder / f"sender-{number}" for number in range(senders)]
     running = _FIRST_COPY
     for number, own in enumerate(folders):
@@ -48,7 +48,7 @@ def for_several(series: list[Path], senders: int, images: int, folder: Path) -> 
 
 
 def is_dicom(path: Path) -> bool:
-    """Whether *path* is a whole DICOM file, as our own door sees it."""
+    """Whether the box would accept *path* as a complete DICOM file."""
     if not path.is_file():
         return False
     with path.open("rb") as file:
@@ -85,5 +85,5 @@ def _copies_of_one_slice(folder: Path) -> None:
 
 
 def _replaced(content: bytes, uid: str, number: int) -> bytes:
-    """*content* with the last four digits of *uid* made *number*: the length of every element stays as it is."""
+    """*content* with *number* as the last four digits of *uid*, so that the length of every element stays the same."""
     return content.replace(uid.encode(), uid[:-4].encode() + f"{number:04d}".encode())

@@ -44,9 +44,9 @@ def main() -> None:
         for part, extra in list(_PARTS.items())[: 1 if options.quick else None]:
             harness.progress(f"installing {part}")
             _install(environment, f"{harness.REPOSITORY}{extra}")
-            found = _sizes(environment)
-            added[part] = {key: size for key, size in found.items() if key not in sizes}
-            sizes = found
+            measured = _sizes(environment)
+            added[part] = {key: size for key, size in measured.items() if key not in sizes}
+            sizes = measured
     harness.publish("Size of an installation", _tables(added), as_json=options.json, quick=options.quick)
 
 
@@ -68,9 +68,9 @@ def _sizes(environment: Path) -> dict[str, float]:
     """MB of each installed distribution, `name version` → size."""
     [packages] = environment.glob("lib/python*/site-packages")
     return {
-        f"{found.metadata['Name']} {found.version}": _megabytes(found)
-        for found in distributions(path=[str(packages)])
-        if found.metadata["Name"].lower() not in _TOOLS
+        f"{one.metadata['Name']} {one.version}": _megabytes(one)
+        for one in distributions(path=[str(packages)])
+        if one.metadata["Name"].lower() not in _TOOLS
     }
 
 

@@ -15,7 +15,7 @@ Chance = np.random.Generator
 Way = Callable[[Grey, Chance], Grey]
 
 SIDE: Final = 256
-"""Every way is applied at this size, so that its lengths are shares of the frame."""
+"""Every way of spoiling is applied at this size, so that lengths in pixels are shares of the frame."""
 
 
 def evenly(frame: Grey) -> Grey:
@@ -71,7 +71,7 @@ def clipped(low: float, high: float) -> Way:
 
 
 def with_metal(frame: Grey, chance: Chance) -> Grey:
-    """A chain, a disc and a buckle over the middle, brighter than all else."""
+    """A chain, a disc and a buckle over the middle, brighter than anything else."""
     image = Image.fromarray((evenly(frame) * 200).astype(np.uint8))
     draw = ImageDraw.Draw(image)
     x, y = chance.uniform(0.35, 0.6, 2) * SIDE
@@ -98,7 +98,7 @@ def turned(quarters: int) -> Way:
 
 
 def photographed(frame: Grey, chance: Chance) -> Grey:
-    """A film at a light box, seen by a phone: aslant, on a darker wall, with a lamp's glare and the screen's moiré."""
+    """A film at a light box, taken with a phone: tilted, on a darker wall, with a lamp's glare and moiré."""
     image = Image.fromarray((evenly(frame) * 255).astype(np.uint8))
     corners = np.array([(0.0, 0.0), (1.0, 0.0), (1.0, 1.0), (0.0, 1.0)])
     seen = corners * 0.7 + 0.15 + chance.uniform(-0.07, 0.07, (4, 2))
@@ -120,7 +120,7 @@ def in_colour(frame: Grey, chance: Chance) -> NDArray[np.uint8]:
 
 
 def _perspective(seen: NDArray[Any], flat: NDArray[Any]) -> list[float]:
-    """The eight numbers by which Pillow finds the place in the flat picture for a place that is seen."""
+    """The eight coefficients of Pillow's perspective transform, from the tilted picture to the flat one."""
     rows, wanted = [], []
     for (x, y), (u, v) in zip(seen, flat, strict=True):
         rows += [[x, y, 1, 0, 0, 0, -u * x, -u * y], [0, 0, 0, x, y, 1, -v * x, -v * y]]

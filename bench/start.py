@@ -48,7 +48,7 @@ class Start:
 
 @dataclass
 class Life:
-    """When a process began after the command, when it was ready, and the processor time it took until the reading."""
+    """Seconds from the command to a process's start and readiness, and its processor time until the reading."""
 
     began: list[float] = field(default_factory=list)
     processor: list[float] = field(default_factory=list)
@@ -86,7 +86,7 @@ def _options() -> argparse.Namespace:
 
 
 def _seconds(command: list[str]) -> float:
-    environment = {**os.environ, "ORT_DISABLE_TELEMETRY": "1"}  # as the box has it
+    environment = {**os.environ, "ORT_DISABLE_TELEMETRY": "1"}  # as the box sets it
     begun = time.perf_counter()
     subprocess.run(command, check=True, env=environment)
     return time.perf_counter() - begun
@@ -106,7 +106,7 @@ def _start(folder: Path, film: Film, numbers: Iterator[int], lives: dict[str, Li
             harness.await_true(lambda: readings.count() > already, box.READ_S, "the film was read")
         read = time.perf_counter()
         _note(served, lives)
-        served.ready(*presence.expected(False))  # a box that is stopped in the middle of its start is another bench
+        served.ready(*presence.expected(False))  # stopping a box in the middle of its start is not measured here
     return echoed - served.begun, read - served.begun
 
 

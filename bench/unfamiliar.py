@@ -44,7 +44,7 @@ from firmware_app.runtimes.interface import Session
 
 GOAL: Final = 0.95
 MOST_REFUSED: Final = 0.10
-"""Of own films, as they are and mildly varied."""
+"""The share of own films, as they are and mildly varied, that may be refused."""
 
 CHILD: Final = "chest-xray-child"
 ADULT: Final = "chest-xray-adult"
@@ -53,14 +53,14 @@ AS_THEY_ARE: Final = "own held-out films, as they are"
 MATCHED: Final = "own held-out films, matched"
 LUNGS: Final = "lung ultrasound"
 CURVED: Final = "convex"
-"""As the collectors of the clips call a curved probe."""
+"""The word for a curved probe in the clips' file names."""
 
 Distances = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """What one model file of a pack says of one set; `auroc` is against its own held-out films, matched.
+    """The result of one model file of a pack for one set; `auroc` is against its own held-out films, matched.
 
     A line without an `auroc` is of own films, of which few should be refused.
     """
@@ -148,15 +148,23 @@ def _judged(
         groups = [one.group for one in frames]
         beyond = away > familiar.limit
         between = intervals.rate_interval(beyond, groups)
-        told = (pack.name, f"{runtime} {precision}", name, len(frames), len(set(groups)), float(beyond.mean()), between)
+        facts = (
+            pack.name,
+            f"{runtime} {precision}",
+            name,
+            len(frames),
+            len(set(groups)),
+            float(beyond.mean()),
+            between,
+        )
         if home is None:
-            return Line(*told)
+            return Line(*facts)
         labels = np.array([0] * len(home) + [1] * len(away), np.int64)
         scores = np.concatenate([home, away])
-        # An own film and one made of it are of one patient, but of two kinds: they are drawn apart.
+        # An own film and a variation of it show one patient but are two kinds, so the bootstrap draws them separately.
         named = [f"own {one.group}" for one in films] + [f"foreign {group}" for group in groups]
         return Line(
-            *told, intervals.auc(labels, scores), intervals.auc_interval(labels, scores, named)
+            *facts, intervals.auc(labels, scores), intervals.auc_interval(labels, scores, named)
         )  # fmt: skip
 
     def asked(frames: Sequence[Frame]) -> Distances:
@@ -174,19 +182,19 @@ def _judged(
         away = asked(foreign_sets.turned(foreign_sets.matched, frames))
         yield line(name, frames, away, home)
         if name == LUNGS:
-            told = foreign_sets.probes(options.data)
-            for part, some, far in _by_probe(frames, away, told, bound=pack.name == BREAST):
+            probes = foreign_sets.probes(options.data)
+            for part, some, far in _by_probe(frames, away, probes, bound=pack.name == BREAST):
                 yield line(part, some, far, home)
 
 
 def _by_probe(
-    frames: Sequence[Frame], away: Distances, told: Mapping[str, str], *, bound: bool
+    frames: Sequence[Frame], away: Distances, probes: Mapping[str, str], *, bound: bool
 ) -> Iterator[tuple[str, Sequence[Frame], Distances]]:
     """(name, frames, distances) of the clips of each kind of probe.
 
     With *bound* also of all clips, those of curved probes farther than anything: as if each had been known for one.
     """
-    curved = np.array([told[one.group] == CURVED for one in frames], np.bool_)
+    curved = np.array([probes[one.group] == CURVED for one in frames], np.bool_)
     for kind, which in (("curved", curved), ("linear", ~curved)):
         if which.any():
             yield f"{LUNGS}, {kind} probe", [frames[int(at)] for at in np.flatnonzero(which)], away[which]
@@ -197,7 +205,7 @@ def _by_probe(
 def _own_films(
     pack: str, own: str, options: argparse.Namespace, foreign: Mapping[str, Sequence[Frame]]
 ) -> Sequence[Frame]:
-    """Films that the pack never learnt from: of BUSI its test part alone, the others' sets are test parts already."""
+    """Films that the pack was not trained on: of BUSI only its test part; the other sets are test parts already."""
     if pack != BREAST:
         return foreign[own]
     names = {Path(name).name for name in foreign_sets.held_out(BREAST)}
@@ -206,11 +214,11 @@ def _own_films(
 
 
 def _distances(pack: Pack, session: Session, familiar: Familiar, frames: Sequence[Frame]) -> Distances:
-    """(N,) distances, by the pack's own preprocessing and runtime."""
+    """(N,) distances, with the pack's own preprocessing and runtime."""
     spec, features = pack.manifest.input, pack.manifest.output.features or ""
     given = (to_model_input(one.grey, spec) for one in frames)
-    told = (session.infer({spec.name: film})[features].reshape(-1) for film in given)
-    return np.array([familiar.model.distance(one) for one in told])
+    features_of = (session.infer({spec.name: film})[features].reshape(-1) for film in given)
+    return np.array([familiar.model.distance(one) for one in features_of])
 
 
 def _table(lines: Sequence[Line]) -> str:
@@ -223,8 +231,8 @@ def _table(lines: Sequence[Line]) -> str:
             area, reached = f"{one.auroc:.3f}{between}", one.auroc >= GOAL
         refused = f"{one.refused:.1%}" + (f" ({one.between[0]:.1%}–{one.between[1]:.1%})" if one.between else "")
         word = "reached" if reached else "missed"
-        told = (one.pack, one.file, one.set, f"{one.images} ({one.groups})", area, refused, word)
-        rows.append(f"| {' | '.join(told)} |")
+        cells = (one.pack, one.file, one.set, f"{one.images} ({one.groups})", area, refused, word)
+        rows.append(f"| {' | '.join(cells)} |")
     return "\n".join(rows)
 
 

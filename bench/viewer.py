@@ -58,9 +58,9 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=None, help="films that count (default 20; with --quick 3)")
     options = parser.parse_args()
     rounds = options.rounds or (3 if options.quick else 20)
-    told = absent("chromium", "chromedriver", "storescu")
-    if told:
-        harness.leave_out(told)
+    missing = absent("chromium", "chromedriver", "storescu")
+    if missing:
+        harness.leave_out(missing)
     with tempfile.TemporaryDirectory() as name, clinic(Path(name), REPOSITORY / "models") as box:
         person = Person(Path(name))
         try:
@@ -117,8 +117,8 @@ def _measured(box: Clinic, person: Person, folder: Path, rounds: int) -> list[Ta
 
 def _seen(box: Clinic, person: Person, folder: Path, number: int) -> float:
     """Seconds from the start of storescu until the worklist, untouched, shows the patient with a result."""
-    told = {"PatientName": f"Round {number:03d}.", "PatientAge": "045Y"}
-    path = synthetic_film(folder, f"{number}.dcm", sent_films.GREYS, **told)
+    attributes = {"PatientName": f"Round {number:03d}.", "PatientAge": "045Y"}
+    path = synthetic_film(folder, f"{number}.dcm", sent_films.GREYS, **attributes)
     begun = time.perf_counter()
     box.push(path)
     person.row(f"Round {number:03d}.")
@@ -126,7 +126,7 @@ def _seen(box: Clinic, person: Person, folder: Path, number: int) -> float:
 
 
 def _alternative(box: Clinic, person: Person, rounds: int) -> tuple[int, int, tuple[float, ...]]:
-    """(bytes of the PNG, bytes of its greys deflated, milliseconds that decoding and deflating would cost the box)."""
+    """(bytes of the PNG, bytes of its greys deflated, milliseconds for decoding and deflating on the box)."""
     url = str(person.driver.execute_script("return document.querySelector('.image').dataset.frame"))
     path = box.state / "display" / url.split("/")[-2] / "frame-000.png"
     times: list[float] = []
