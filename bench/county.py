@@ -21,7 +21,7 @@ from typing import Final
 
 from bench import harness
 from bench.outcome import Row
-from firmware_app.sealed.summary import Origin, Presence, State
+from firmware_app.sealed.summary import Origin, Presence, PresenceKind
 from hospital.house import House
 from hospital.inbox import receiver_status
 from hospital.inbox.inbox_db import Inbox
@@ -29,7 +29,7 @@ from hospital.page import tonight
 
 BOXES: Final = 100
 PAGES: Final = 4
-_URGENT: Final = 49  # one case of so many
+_URGENT: Final = 49  # one case in so many
 _DAYS: Final = 30
 _BRIEF: Final = json.dumps(
     {
@@ -60,7 +60,7 @@ def _look(port: int, between_s: float) -> None:
 
 
 def fill(inbox_db: Path, rows: int) -> None:
-    """Put *rows* case revisions of the last month, each in a message of its own, and as many boxes' words into it."""
+    """Insert *rows* case revisions of the last month, each in a message of its own, and presence of the boxes."""
     now = datetime.now(UTC)
     begun, between = now - timedelta(days=_DAYS), timedelta(days=_DAYS) / rows
     at = [(begun + number * between).isoformat(timespec="milliseconds") for number in range(rows)]
@@ -84,14 +84,14 @@ def fill(inbox_db: Path, rows: int) -> None:
             )
             for name in names:
                 origin = Origin(name, "5" * 32, 1, "0" * 16)
-                inbox.hear(Presence(origin, State.HEALTH, 1, "1.0.0", 0, 0, 0, 9, None, None, (), ()))
+                inbox.hear(Presence(origin, PresenceKind.HEALTH, 1, "1.0.0", 0, 0, 0, 9, None, None, (), ()))
 
 
 # --- what is asked of it ----------------------------------------------------------------------------------------------
 
 
 def ask(inbox_db: Path, times: int) -> tuple[Row, ...]:
-    """Milliseconds of the page's questions, each time with a connection of its own, as the page asks them."""
+    """Milliseconds of the page's queries, each on a connection of its own, as the page makes them."""
 
     def first(inbox: Inbox) -> None:
         receiver_status.read(inbox.connection)
@@ -102,7 +102,7 @@ def ask(inbox_db: Path, times: int) -> tuple[Row, ...]:
     def one_box(inbox: Inbox) -> None:
         tonight.of_box(inbox.connection, "county-0", datetime.now(UTC), None)
 
-    with closing(Inbox(inbox_db)) as receivers:  # has it open all the while, as beside the page
+    with closing(Inbox(inbox_db)) as receivers:  # keeps it open, as another process does while the page is shown
         receivers.boxes()
         return (
             Row("all that the first page asks", _timed(inbox_db, first, times)),
@@ -136,9 +136,9 @@ def list_all(house: House, rows: int) -> float:
 
 
 def _most_mb(process: int) -> float:
-    """The most memory that a running process has had so far; not `ru_maxrss`, which counts its parent's before exec."""
-    told = Path(f"/proc/{process}/status").read_text("ascii")
-    return next((int(line.split()[1]) / 1000 for line in told.splitlines() if line.startswith("VmHWM")), 0.0)
+    """Peak memory of a running process; not `ru_maxrss`, which includes its parent's memory before exec."""
+    status = Path(f"/proc/{process}/status").read_text("ascii")
+    return next((int(line.split()[1]) / 1000 for line in status.splitlines() if line.startswith("VmHWM")), 0.0)
 
 
 # --- who looks meanwhile ----------------------------------------------------------------------------------------------
@@ -146,7 +146,7 @@ def _most_mb(process: int) -> float:
 
 @contextmanager
 def looked_at(port: int, between_s: float | None) -> Iterator[None]:
-    """`PAGES` open pages at *port*, reloaded *between_s* seconds after each answer; None: nobody looks."""
+    """`PAGES` open pages at *port*, each reloaded *between_s* seconds after its answer; None: no page is open."""
     if between_s is None:
         yield
         return

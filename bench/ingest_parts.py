@@ -28,7 +28,7 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
 from bench import harness
-from firmware_app.provisioning import provision
+from firmware_app.provisioning import box_identity
 from firmware_app.records import Priority
 from firmware_app.sealed.envelope import open_signed, seal
 from firmware_app.sealed.keys import seal_key
@@ -40,9 +40,9 @@ from firmware_app.sealed.summary import (
     Opinion,
     Origin,
     Receipt,
-    Runtime,
     SizeBand,
     Summary,
+    SummaryRuntime,
     decode,
     decode_up,
 )
@@ -53,12 +53,12 @@ from hospital.line import ingest, receiver
 
 BOXES: Final = 4
 _PATIENCE_S: Final = 120.0
-_RECEIPT_AT, _CLEAR_AT = 76, 110  # where a receipt, and an unsealed message, have their body
+_RECEIPT_AT, _CLEAR_AT = 76, 110  # where the body begins in a receipt and in an unsealed message
 
 
 @dataclass(frozen=True)
 class Where:
-    """What every process is told."""
+    """The arguments of every process."""
 
     folder: Path
     port: int
@@ -90,9 +90,9 @@ def provision_boxes(house: House, folder: Path, messages: int) -> int:
     hospital = seal_key(house.bundle().seal)
     for number in range(BOXES):
         keys = folder / _box(number)
-        provision.begin(keys, _box(number), house.bundle_file)
+        box_identity.begin(keys, _box(number), house.bundle_file)
         _, enrolment = house.enrol(keys / "box.json")
-        provision.complete(keys, enrolment)
+        box_identity.complete(keys, enrolment)
         signer = load_pem_private_key((keys / "identity.pem").read_bytes(), None)
         assert isinstance(signer, Ed25519PrivateKey)
         share = range(number, messages, BOXES)
@@ -103,7 +103,7 @@ def provision_boxes(house: House, folder: Path, messages: int) -> int:
 
 def _body(number: int, seq: int) -> bytes:
     brief = Brief(
-        f"c-{seq:020x}", 1, Modality.DX, "chest-xray-adult", "1.0.0", Runtime.ONNXRUNTIME, Priority.ROUTINE,
+        f"c-{seq:020x}", 1, Modality.DX, "chest-xray-adult", "1.0.0", SummaryRuntime.ONNXRUNTIME, Priority.ROUTINE,
         (FindingBrief("tuberculosis", seq % 100),), 0, SizeBand.NONE, "ok", 214, Opinion.NONE, "2026-11-21T03",
     )  # fmt: skip
     return Summary(Origin(_box(number), f"{number:032x}", seq + 1, "0" * 16), brief).encode()
@@ -114,7 +114,7 @@ def _sealed(number: int, seq: int, signer: Ed25519PrivateKey, hospital: X25519Pu
 
 
 def _clear(number: int, seq: int) -> bytes:
-    """As long as the sealed one, its parts in the same places, but in the clear."""
+    """A message as long as the sealed one, with its parts at the same offsets, but unencrypted."""
     body = _body(number, seq)
     inside = bytes(64) + len(body).to_bytes(2) + body
     return b"LNU2".ljust(44, b"\0") + inside.ljust(2_048, b"\0") + bytes(16)
@@ -157,7 +157,7 @@ def _kept() -> Properties:
 
 
 def subscribe(house: House, port: int) -> None:
-    """The receiver's session, fresh and subscribed, then away: from now on the broker keeps what comes."""
+    """Create the receiver's session, subscribe and disconnect: from now on the broker queues what comes."""
     subscribed = threading.Event()
     client = _receivers_client(house)
     client.on_subscribe = lambda *_: subscribed.set()
@@ -173,11 +173,11 @@ def subscribe(house: House, port: int) -> None:
 def _boxes(what: str, where: Where) -> None:
     """Every box: send all, then count the receipts."""
     sent, answered = threading.Semaphore(0), threading.Event()
-    told: list[tuple[str, bytes]] = []
+    receipts: list[tuple[str, bytes]] = []
     waiting = [where.messages]
 
     def take(_client: mqtt.Client, _data: object, message: mqtt.MQTTMessage) -> None:
-        told.append((message.topic.split("/")[3], bytes(message.payload)))
+        receipts.append((message.topic.split("/")[3], bytes(message.payload)))
         waiting[0] -= len(json.loads(message.payload[_RECEIPT_AT:])["taken"])
         if waiting[0] <= 0:
             _say("answered")
@@ -204,9 +204,9 @@ def _boxes(what: str, where: Where) -> None:
     _say("sent")
     if not answered.wait(_PATIENCE_S):
         return
-    if what == "sealed":  # the clock has stopped
+    if what == "sealed":  # the measurement is over
         key = where.house.bundle().verify_key
-        for box, signed in told:
+        for box, signed in receipts:
             decode(open_signed(signed, Kind.ACK, box, key), Receipt)
 
 
@@ -231,7 +231,7 @@ def _receive_clear(where: Where) -> None:
 
 
 def _acknowledge(where: Where) -> None:
-    """What mosquitto and paho can do when nobody looks at a message: acknowledged in batches, as the receiver does."""
+    """What mosquitto and paho can do without looking at messages, acknowledged in batches as the receiver does."""
     client = _receivers_client(where.house)
     pending: list[int] = []
     client.on_message = lambda _client, _data, message: pending.append(message.mid)

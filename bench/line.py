@@ -30,9 +30,9 @@ from firmware_app.sealed.summary import (
     Modality,
     Opinion,
     Origin,
-    Runtime,
     SizeBand,
     Summary,
+    SummaryRuntime,
     decode_up,
 )
 from tests.wire.line_rig import make_case, place, wait_for
@@ -96,8 +96,9 @@ def _drain(summaries: int) -> float:
 
 def _summary() -> Summary:
     brief = Brief(
-        "c-0123456789abcdef0123", 1, Modality.DX, "chest-xray-adult", "1.0.0", Runtime.ONNXRUNTIME, Priority.URGENT,
-        (FindingBrief("tuberculosis", 93),), 0, SizeBand.NONE, "ok", 214, Opinion.NONE, "2026-11-21T03",
+        "c-0123456789abcdef0123", 1, Modality.DX, "chest-xray-adult", "1.0.0", SummaryRuntime.ONNXRUNTIME,
+        Priority.URGENT, (FindingBrief("tuberculosis", 93),), 0, SizeBand.NONE, "ok", 214, Opinion.NONE,
+        "2026-11-21T03",
     )  # fmt: skip
     return Summary(Origin("clinic-7", "0" * 32, 7, "0" * 16), brief)
 

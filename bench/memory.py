@@ -29,20 +29,20 @@ from bench.outcome import Goal, Row, Table
 from bench.receivers import Receiver
 from bench.sent_films import Film
 from firmware_app import __version__
-from firmware_app.provisioning import provision
+from firmware_app.provisioning import box_identity
 from firmware_app.store.disk.layout import StateDir
 from hospital.house import House
 
 _VERSION: Final = f"Lantern {__version__}"
 _REST_S: Final = 3.0
-"""After the reading: the study's revision is closed and the children have given back what they can."""
+"""Time after the reading for the study's revision to close and the children to free memory."""
 
 
 def main() -> None:
     options = _options()
     storescu = harness.need_tool("storescu", "dcmtk")
-    found, absent = receivers.peers()
-    peers = [peer for peer in found if not peer.environment]
+    installed, absent = receivers.peers()
+    peers = [peer for peer in installed if not peer.environment]
     whole: dict[str, list[float]] = {}
     parts: dict[str, list[float]] = {}
     with tempfile.TemporaryDirectory(prefix="lantern-bench-") as name:
@@ -73,7 +73,7 @@ def _send(storescu: str, film: Film, number: Callable[[], int], path: Path, port
 
 
 def _box(work: Path, send: Callable[[int], None], *, uplink: bool) -> Mapping[str, float]:
-    """MB of each process of a box at rest, and of all of them."""
+    """MB of each process of an idle box, and of all together."""
     shutil.rmtree(work, ignore_errors=True)
     work.mkdir(parents=True)
     settings = _provisioned(work) if uplink else {}
@@ -84,11 +84,11 @@ def _box(work: Path, send: Callable[[int], None], *, uplink: bool) -> Mapping[st
         time.sleep(_REST_S)
         names = served.names()
         weights = {process.pid: box.proportional_mb(process.pid) for process in served.processes()}
-    found: dict[str, float] = {"all": sum(weights.values())}
+    megabytes: dict[str, float] = {"all": sum(weights.values())}
     for pid, weight in weights.items():
         name = names.get(pid, "another")
-        found[name] = found.get(name, 0.0) + weight
-    return found
+        megabytes[name] = megabytes.get(name, 0.0) + weight
+    return megabytes
 
 
 def _provisioned(work: Path) -> dict[str, str]:
@@ -97,10 +97,10 @@ def _provisioned(work: Path) -> dict[str, str]:
     house.establish("127.0.0.1", harness.free_port())
     state = StateDir(work / "state")
     state.prepare()
-    provision.begin(state.line_keys, "clinic-7", house.bundle_file)
+    box_identity.begin(state.line_keys, "clinic-7", house.bundle_file)
     _, enrolment = house.enrol(state.line_keys / "box.json")
-    provision.complete(state.line_keys, enrolment)
-    settings = provision.settings(state.line_keys)
+    box_identity.complete(state.line_keys, enrolment)
+    settings = box_identity.settings(state.line_keys)
     return {
         f"LANTERN_{section}__{key}".upper(): str(value)
         for section, values in settings.items()

@@ -1,8 +1,8 @@
-"""Lantern's appliance: images come in, are read on the box, and only a sealed number leaves."""
+"""Lantern's appliance: it takes in images, reads them, and sends out nothing but a sealed summary."""
 
 import os
 
-# Else pydantic asks every installed distribution for plug-ins: each process would read their metadata at its start.
+# Without it pydantic looks for plug-ins in the metadata of every installed distribution, at the start of each process.
 os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
 
 __version__ = "0.2.0"

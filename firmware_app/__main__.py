@@ -1,4 +1,4 @@
-"""Where the command `lantern` begins: at once, so that a Ctrl-C ends it without a traceback also while it loads."""
+"""The entry point of the command `lantern`: small, so that a Ctrl-C while the rest loads gives no traceback."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from firmware_app import loading
 
 
 def main() -> int:
-    """Load the commands and run one; SIGINT has its plain meaning until `cli.main` gives it a better one."""
+    """Load the commands and run one; SIGINT has its default action until `cli.main` handles it."""
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, signal.SIG_DFL)
     with loading.without_collection():

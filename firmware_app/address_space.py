@@ -1,4 +1,4 @@
-"""How much address space this process may map, has mapped, and had mapped at most: what a child is confined to."""
+"""The address space of this process, to which a child is confined: mapped now, at its peak, and still available."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final
 
 NEAR_BYTES: Final = 136 * 1024 * 1024
-"""A little more than OpenJPEG asks for at once: four bytes for each pixel of the largest frame, 32 megapixels."""
+"""A little more than OpenJPEG's largest allocation: four bytes for each pixel of the largest frame, 32 megapixels."""
 
 
 def mapped() -> int:
@@ -30,7 +30,7 @@ def peak() -> int:
 
 
 def came_near_the_limit(before: int) -> bool:
-    """Whether the peak, *before* now, has since come so near the limit that an allocation may well have failed."""
+    """Whether the peak has grown since it was *before*, and so near to the limit that an allocation may have failed."""
     most, _ = resource.getrlimit(resource.RLIMIT_AS)
     reached = peak()
     return reached > before and most != resource.RLIM_INFINITY and most - reached < NEAR_BYTES

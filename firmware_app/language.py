@@ -1,4 +1,4 @@
-"""What the box says to people: every code has one sentence, written in English and translated by one catalogue.
+"""Sentences for people: every code has one, written in English and translated by one catalogue.
 
 A sentence is stored and sent as (code, details) and rendered only where a person reads it, so one record can be
 shown in Chinese and in English.  The English text is the gettext message id.
@@ -31,7 +31,7 @@ def N_(message: str) -> str:  # noqa: N802 - the field's own name for "mark for 
 
 
 def register(code: str, message: str) -> str:
-    """Tie *code* to its English sentence for good; two sentences under one code are a programming error."""
+    """Bind *code* to its English sentence; a second sentence for one code is a programming error (`ValueError`)."""
     if _SENTENCES.setdefault(code, message) != message:
         raise ValueError(f"the code {code!r} already has another sentence")
     return code
@@ -43,12 +43,12 @@ def codes() -> Mapping[str, str]:
 
 
 def _languages() -> tuple[str, ...]:
-    found = {file.parts[-3] for folder in _FOLDERS for file in folder.glob("*/LC_MESSAGES/lantern.mo")}
-    return (*sorted(found - {ENGLISH}), ENGLISH)
+    translated = {file.parts[-3] for folder in _FOLDERS for file in folder.glob("*/LC_MESSAGES/lantern.mo")}
+    return (*sorted(translated - {ENGLISH}), ENGLISH)
 
 
 LANGUAGES: Final = _languages()
-"""What the box speaks: a language for each catalogue, and English, in which the code has its sentences."""
+"""The languages of the box: one for each catalogue, and English, in which the sentences are written."""
 
 
 @cache
@@ -60,7 +60,7 @@ def _catalogue(language: str) -> gettext.NullTranslations:
 
 
 def own_name(language: str) -> str:
-    """What *language* calls itself: its catalogue's text for “English”."""
+    """The name of *language* in that language: its catalogue's text for “English”."""
     return translate(N_("English"), language)
 
 
@@ -70,7 +70,7 @@ def tag(language: str) -> str:
 
 
 def spoken() -> str:
-    """The language of the terminal (POSIX locale variables, the strongest first); English where the box has none."""
+    """The language of the terminal by the POSIX locale variables; English where the box does not have it."""
     chosen = next((value for name in ("LC_ALL", "LC_MESSAGES", "LANG") if (value := os.environ.get(name))), "")
     exact = [language for language in LANGUAGES if chosen.startswith(language)]
     return next(iter([*exact, *(one for one in LANGUAGES if one[:2] == chosen[:2])]), ENGLISH)
@@ -91,7 +91,7 @@ def say(code: str, details: Mapping[str, object], language: str) -> str:
 
 
 class _Details(dict[str, object]):
-    """What a record says; one of another version may lack what this version's sentence names."""
+    """The details of a record; one written by another version may lack a placeholder of this version's sentence."""
 
     def __missing__(self, name: str) -> str:
         return "…"
@@ -100,8 +100,8 @@ class _Details(dict[str, object]):
 def for_screen(language: str, stream: TextIO | None = None) -> str:
     """The language for what is printed on *stream* (default: stdout): *language*, or English on the kernel's console.
 
-    That console (``TERM=linux``) has 512 glyphs and no Chinese one.  One that was given them says so with
-    ``LANTERN_BOX__LANGUAGE``, which therefore wins.
+    That console (``TERM=linux``) has 512 glyphs and no Chinese one.  Whoever has given it a Chinese font sets
+    ``LANTERN_BOX__LANGUAGE``, which therefore takes precedence.
     """
     if os.environ.get("LANTERN_BOX__LANGUAGE") in LANGUAGES or os.environ.get("TERM") != "linux":
         return language
@@ -109,24 +109,24 @@ def for_screen(language: str, stream: TextIO | None = None) -> str:
 
 
 def _is_on_screen(stream: TextIO) -> bool:
-    """Whether *stream* ends on the terminal; a pipe is taken for one into a pager there."""
+    """Whether *stream* ends on the terminal; a pipe counts, since it usually leads to a pager there."""
     if stream.isatty():
         return True
     try:
         return stat.S_ISFIFO(os.fstat(stream.fileno()).st_mode) and sys.stderr.isatty()
-    except OSError:  # no descriptor of its own: a program holds what is printed
+    except OSError:  # no descriptor: the output is captured in memory
         return False
 
 
 def visible(text: str) -> str:
-    """*text* for a terminal: what would move its cursor, change its colours or turn its letters is shown as ``\\x1b``.
+    """*text* for a terminal: control characters and marks of writing direction are shown as escapes, such as ``\\x1b``.
 
-    A file's name may hold any of that, and a terminal would obey it.
+    A file's name may contain any of them, and a terminal would obey it.
     """
     return "".join(one if one.isprintable() or category(one) == "Zs" else _escaped(one) for one in text)
 
 
 def _escaped(character: str) -> str:
     if character <= "\x7f":
-        return repr(character)[1:-1]  # \r and \n by the names that people know
+        return repr(character)[1:-1]  # \r and \n rather than \x0d and \x0a
     return character.encode("ascii", "backslashreplace").decode("ascii")

@@ -1,10 +1,9 @@
-"""What a process tells systemd (sd_notify(3)) or the supervisor of `lantern serve`: that it is ready, that it lives,
-how it is.  No library, and silence where nobody listens.
+"""Messages of a process to systemd (sd_notify(3)) or to the supervisor of `lantern serve`: ready, alive, status.
 
-The sign of life is given by a process's main loop and by nothing else, so that a hang is a hang: `alive` called from
-another thread says nothing.  A loop may call it as often as it likes; systemd hears three signs in its WatchdogSec, the
-supervisor one a second, through a pipe that the process inherits.  Where the work is done by other threads, the main
-loop asks after them first (`depend_on`).
+Where neither listens, nothing is sent.  Only the main thread sends signs of life, so that a hang of the main loop is
+noticed: `alive` does nothing in another thread.  A loop may call it as often as it likes; systemd gets three signs per
+WatchdogSec, the supervisor one a second, through a pipe that the process inherits.  A process whose work is done by
+other threads registers a check of them (`depend_on`).
 """
 
 from __future__ import annotations
@@ -29,37 +28,39 @@ _PAUSE_S: Final = 1.0
 
 @dataclass(slots=True)
 class Listener:
-    """Who hears this process, and how often they want a sign of life."""
+    """The receiver of this process's messages, and how often it wants a sign of life."""
 
-    hear: Callable[[bytes], object]
+    write: Callable[[bytes], object]
     pause_s: float | None
-    """None: it wants none."""
-    told: float = float("-inf")
+    """Seconds between two signs; None: it wants none."""
+    last_sign: float = float("-inf")
+    """Monotonic seconds."""
 
-    def tell(self, message: str) -> None:
-        """Lost when nobody is listening at this instant, which costs no more than the next sign."""
+    def send(self, message: str) -> None:
+        """Send *message*; an error is ignored, since the next sign of life comes soon."""
         try:
-            self.hear(message.encode())
+            self.write(message.encode())
         except OSError:
             return
 
 
-class _Told:
-    """Of this process, once: a child must not find socket or pipe in its environment and speak for its parent."""
+class _Process:
+    """The state of this process.  Its listener is looked up once and removed from the environment: a child that
+    inherited socket or pipe would send messages in its parent's name."""
 
     listener: Listener | None = None
-    asked = False
+    looked_up = False
     vital: ClassVar[list[Callable[[], bool]]] = []
 
 
 def _listener() -> Listener | None:
-    if not _Told.asked:
-        _Told.asked = True
-        _Told.listener = _found()
-    return _Told.listener
+    if not _Process.looked_up:
+        _Process.looked_up = True
+        _Process.listener = _from_environment()
+    return _Process.listener
 
 
-def _found() -> Listener | None:
+def _from_environment() -> Listener | None:
     address, pipe = os.environ.pop(_ADDRESS, ""), os.environ.pop(PIPE, "")
     watchdog, whose = (os.environ.pop(name, "") for name in _WATCHDOG)
     if pipe:
@@ -78,27 +79,27 @@ def _found() -> Listener | None:
 def ready(text: str = "") -> None:
     """The process does its work from now on; systemd starts what waits for it.  *text* as for `say`."""
     if listener := _listener():
-        listener.tell("READY=1" + (f"\nSTATUS={text}" if text else ""))
-        listener.told = time.monotonic()
+        listener.send("READY=1" + (f"\nSTATUS={text}" if text else ""))
+        listener.last_sign = time.monotonic()
 
 
 def alive() -> None:
-    """The main loop goes round.  Cheap: it writes at most three times in WatchdogSec."""
+    """A sign of life from the main loop.  Cheap: it writes at most three times per WatchdogSec."""
     listener = _listener()
     if listener is None or listener.pause_s is None or threading.current_thread() is not threading.main_thread():
         return
     now = time.monotonic()
-    if now - listener.told >= listener.pause_s and all(works() for works in _Told.vital):
-        listener.tell("WATCHDOG=1")
-        listener.told = now
+    if now - listener.last_sign >= listener.pause_s and all(works() for works in _Process.vital):
+        listener.send("WATCHDOG=1")
+        listener.last_sign = now
 
 
 def depend_on(works: Callable[[], bool]) -> None:
-    """From now on there is no sign of life while *works* says no; asked in the main thread, and must not block."""
-    _Told.vital.append(works)
+    """Send no sign of life while *works* returns False; it is called in the main thread and must not block."""
+    _Process.vital.append(works)
 
 
 def say(text: str) -> None:
     """What `systemctl status` shows of the process, in one line."""
     if listener := _listener():
-        listener.tell(f"STATUS={text}")
+        listener.send(f"STATUS={text}")

@@ -1,5 +1,4 @@
-"""A command whose reader has gone, as in `lantern case list | head`: half an answer is no success, and nobody is left
-to tell of it."""
+"""Commands whose output is cut off, as in `lantern case list | head`: they end silently, with the status of SIGPIPE."""
 
 from __future__ import annotations
 
@@ -14,7 +13,7 @@ UNREAD: Final = 128 + signal.SIGPIPE
 
 
 def run_to_its_reader(command: Callable[[], int]) -> int:
-    """What *command* returns, once all that it printed is out; `UNREAD`, without a word, where nobody reads it."""
+    """The status that *command* returns, after its output is flushed; `UNREAD` where the reader has closed the pipe."""
     try:
         status = command()
         print(end="", flush=True)
@@ -25,7 +24,7 @@ def run_to_its_reader(command: Callable[[], int]) -> int:
 
 
 def _leave_quietly() -> None:
-    """What is still to be written goes nowhere, and Python says nothing of it at its end."""
+    """Discard what is still buffered, so that Python prints no error when it ends."""
     for stream in (sys.stdout, sys.stderr):
         try:
             stream.flush()

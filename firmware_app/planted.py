@@ -1,5 +1,5 @@
-"""What stands under a name that the box will write, put there by whoever else may write that folder: it is put out of
-the way, and never opened or followed."""
+"""Writes under a name where another user of the folder may have planted something, such as a link or a folder: it is
+moved out of the way, and never opened or followed."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ log = logging.getLogger("lantern.state")
 
 
 def clear_away(path: Path) -> None:
-    """Free this name, whatever it stands for.  A folder with something in it is put aside as it is: whoever made it
-    decides how long it would take to delete."""
+    """Free the name *path*, whatever has it.  A folder that is not empty is renamed, not deleted: that could take as
+    long as whoever made it likes."""
     try:
         path.unlink(missing_ok=True)
     except IsADirectoryError:
@@ -28,5 +28,5 @@ def put_in_place(fresh: Path, path: Path) -> None:
         fresh.replace(path)
     except IsADirectoryError:
         clear_away(path)
-        log.warning("%s was no file, and was put out of the way", path.name)
+        log.warning("%s was not a file; it was moved out of the way", path.name)
         fresh.replace(path)

@@ -9,13 +9,13 @@ from contextlib import contextmanager
 from typing import Final
 
 SHORT_S: Final = 5.0
-"""What is done sooner needs no forecast."""
+"""Shorter work gets no estimate."""
 
 
 class Counter:
     """Called as ``advance(done, total)``, it draws e.g. ``read 12 of 133`` on a terminal; elsewhere it is silent.
 
-    After :data:`SHORT_S` the seconds that are left stand behind it, as far as the past ones tell.
+    After :data:`SHORT_S` it adds an estimate of the seconds left.
     """
 
     def __init__(self, verb: str, enabled: bool) -> None:
@@ -25,7 +25,7 @@ class Counter:
     def __call__(self, done: int, total: int) -> None:
         if self._enabled and sys.stderr.isatty():
             self._drawn = True
-            # The cursor goes back to the first column, so that a line of the log does not begin behind this one.
+            # The cursor goes back to the first column, so that a log line overwrites this one.
             passed = time.monotonic() - self._started
             left = f", {passed / done * (total - done):.0f} s left" if done and passed > SHORT_S else ""
             self._draw(f"{self._verb} {done} of {total}{left}")

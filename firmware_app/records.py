@@ -1,4 +1,4 @@
-"""The nouns of the box as frozen values.  Everything that crosses a folder's border is one of these.
+"""The box's own data types, as frozen values that check themselves; the packages exchange these.
 
 Lengths are pixels of the original frame unless the name says otherwise; times are milliseconds where named so.
 """
@@ -30,7 +30,7 @@ class Priority(StrEnum):
 
 
 class FileStatus(StrEnum):
-    """What became of one file or object that was handed to the box."""
+    """What became of one file or DICOM object that was given to the box."""
 
     READ = "read"
     CANNOT_JUDGE = "cannot-judge"
@@ -39,14 +39,14 @@ class FileStatus(StrEnum):
 
 
 class ReadingStatus(StrEnum):
-    """A reading either holds findings or a reason why it does not."""
+    """Whether a reading holds findings, or a reason why it does not."""
 
     READ = "read"
     CANNOT_JUDGE = "cannot-judge"
 
 
 class Scope(StrEnum):
-    """What a reading speaks of."""
+    """What a reading is about."""
 
     INSTANCE = "instance"
     SERIES = "series"
@@ -73,15 +73,15 @@ _UID: Final = re.compile(r"[0-9]+(?:\.[0-9]+)+")
 
 
 def is_uid(text: str) -> bool:
-    """Whether *text* is a UID; leading zeros in a component are wrong but common, and hinder nobody."""
+    """Whether *text* is a UID.  Leading zeros in a component are wrong but common and harmless, so they are allowed."""
     return len(text) <= UID_MOST and _UID.fullmatch(text) is not None
 
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """What the door reads of a DICOM object's header: identity, routing facts and the shape of the pixels.
+    """What intake reads of a DICOM object's header: UIDs, what routing needs, and the shape of the pixels.
 
-    Text is as the object holds it, stripped; absent attributes are ``None``.  Names and patient ids are not here.
+    Text is as the object holds it, stripped; absent attributes are ``None``.  Patient names and ids are left out.
     """
 
     sop_class_uid: str
@@ -95,7 +95,7 @@ class Header:
     patient_age: str | None = None  # DICOM AS: nnnD, nnnW, nnnM or nnnY (PS3.5 6.2)
     birth_date: str | None = None  # DICOM DA: YYYYMMDD
     study_date: str | None = None
-    study_time: str | None = None  # DICOM TM: HHMMSS.FFFFFF, cut where it was not known further
+    study_time: str | None = None  # DICOM TM: HHMMSS.FFFFFF, with the last parts left out where unknown
     study_description: str | None = None
     series_description: str | None = None
     rows: int | None = None
@@ -106,11 +106,11 @@ class Header:
     photometric: str | None = None
     has_pixels: bool = False
     presentation_intent: str | None = None  # FOR PRESENTATION or FOR PROCESSING (PS3.3 C.8.11.1)
-    patient_orientation: str | None = None  # of the rows and of the columns, as in L\F (PS3.3 C.7.6.1.1.1)
+    patient_orientation: str | None = None  # of rows and columns, for example L\F (PS3.3 C.7.6.1.1.1)
 
     @property
     def faulty_uids(self) -> tuple[str, ...]:
-        """The keywords of those identities that the door has taken although they are no valid UIDs."""
+        """The keywords of the UIDs that intake has accepted although they are not valid."""
         named = (
             ("StudyInstanceUID", self.study_instance_uid),
             ("SeriesInstanceUID", self.series_instance_uid),
@@ -134,7 +134,7 @@ class Instance:
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One labelled probability and the operating point it is held against."""
+    """One labelled probability and the threshold of its operating point."""
 
     code: str
     label: Mapping[str, str]  # language -> name of the finding
@@ -152,9 +152,9 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Lesion:
-    """One place in one frame.  `box` is x0, y0, x1, y1 in pixels of the original frame; what is not known is None.
+    """One place in one frame.  `box` is x0, y0, x1, y1 in pixels of the original frame; unknown measures are None.
 
-    The tag `FINDING_TAG` names the code of the finding that it belongs to.
+    The tag `FINDING_TAG` holds the code of the finding that it belongs to.
     """
 
     instance: str
@@ -170,12 +170,12 @@ class Lesion:
     def __post_init__(self) -> None:
         x0, y0, x1, y1 = self.box
         if not (x0 < x1 and y0 < y1 and math.isfinite(sum(self.box)) and 0.0 <= self.score <= 1.0):
-            raise ValueError(f"a lesion in {self.box} with the score {self.score} is none")
+            raise ValueError(f"a lesion cannot have the box {self.box} and the score {self.score}")
 
 
 @dataclass(frozen=True, slots=True)
 class PackIdentity:
-    """Which model spoke, in which form: every reading names all four."""
+    """The pack, version, runtime and precision behind a reading: every reading names all four."""
 
     name: str
     version: str
@@ -185,7 +185,7 @@ class PackIdentity:
 
 @dataclass(frozen=True, slots=True)
 class Quality:
-    """Whether the image was fit to be read, and what the reader should know about it first."""
+    """Whether the image was fit to be read, and hints on it that stand before the findings."""
 
     acceptable: bool = True
     hints: tuple[Reason, ...] = ()
@@ -202,9 +202,9 @@ class Timing:
 
 @dataclass(frozen=True, slots=True)
 class FramesRead:
-    """Which of a clip's frames a reading speaks of, counted from 0.
+    """The frames of a clip that a reading is about, numbered from 0.
 
-    `strongest` is, by a finding's code, the frame in which it is most probable: the one that its heat map shows.
+    `strongest` is, by a finding's code, the frame in which it is most probable, and which its heat map shows.
     """
 
     of: int
@@ -213,7 +213,7 @@ class FramesRead:
 
     def __post_init__(self) -> None:
         if not self.read or not all(0 <= frame < self.of for frame in self.read):
-            raise ValueError(f"frames {self.read} are not of {self.of}")
+            raise ValueError(f"frames {self.read} are not all among the clip's {self.of}")
         if not set(self.strongest.values()) <= set(self.read):
             raise ValueError("a finding is strongest in a frame that was not read")
 
@@ -235,29 +235,29 @@ class Reading:
 
     def __post_init__(self) -> None:
         if not self.instances:
-            raise ValueError("a reading speaks of at least one instance")
+            raise ValueError("a reading needs at least one instance")
         if (self.status is ReadingStatus.CANNOT_JUDGE) != (self.reason is not None):
             raise ValueError("a reading has a reason exactly when it cannot judge")
         if self.status is ReadingStatus.READ and self.pack is None:
             raise ValueError("a reading with findings names the pack that made them")
         if self.status is ReadingStatus.CANNOT_JUDGE and (self.findings or self.lesions):
-            raise ValueError("a reading that cannot judge gives no number")
+            raise ValueError("a reading that cannot judge holds no findings or lesions")
 
 
 @dataclass(frozen=True, slots=True)
 class FileRecord:
-    """What became of one file given to the box, for the person who gave it."""
+    """What became of one file that was given to the box."""
 
     path: str
     instance: str | None
     status: FileStatus
     reason: Reason | None
-    path_bytes: str | None = None  # percent-encoded, where the name is no UTF-8 and `path` is only what it reads like
+    path_bytes: str | None = None  # percent-encoded, where the name is not UTF-8 and `path` only resembles it
 
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """One study as it stands: revision 0 while images still come, then 1, 2, … as late ones are added."""
+    """The current state of one study: revision 0 while images still come, then 1, 2, … as late ones are added."""
 
     reference: str | None
     study_instance_uid: str | None
@@ -269,4 +269,4 @@ class Case:
     findings: tuple[Finding, ...]
     lesions: tuple[Lesion, ...]
     follow_up: Reason | None = None
-    incomplete: Reason | None = None  # why images may be missing; it stands first among every reading's hints too
+    incomplete: Reason | None = None  # why images may be missing; also the first hint of every reading

@@ -1,4 +1,4 @@
-"""A program of the system, asked to do something: with a limit, and never with a traceback."""
+"""Runs a program of the system with a time limit; every failure is a `ProgramFailed`."""
 
 from __future__ import annotations
 
@@ -6,19 +6,19 @@ import subprocess
 
 
 class ProgramFailed(Exception):
-    """Why it did not do what it was asked: its own last words, or that it is not there or does not answer."""
+    """Why a program failed: its last line on stderr, or that it is missing or does not answer."""
 
 
 class ProgramMissing(ProgramFailed):
-    """Asking again does not help."""
+    """It is not installed, so trying again does not help."""
 
 
 class ProgramRefused(ProgramFailed):
-    """It ended by itself, with another status than 0."""
+    """It ended with a status other than 0, and not by a signal."""
 
 
 def run(*command: str, seconds: float, data: bytes = b"", most: int = 160) -> bytes:
-    """What *command* prints, given *data*; raises `ProgramFailed`, with at most *most* of its letters."""
+    """What *command* prints, given *data*; raises `ProgramFailed` with at most *most* characters of its text."""
     name = command[0]
     try:
         done = subprocess.run(command, input=data, capture_output=True, check=False, timeout=seconds)
@@ -29,6 +29,6 @@ def run(*command: str, seconds: float, data: bytes = b"", most: int = 160) -> by
     except subprocess.TimeoutExpired:
         raise ProgramFailed(f"{name}: no answer in {seconds:g} s") from None
     if done.returncode:
-        told = done.stderr.decode("utf-8", "replace").strip().splitlines() or [f"{name}: status {done.returncode}"]
-        raise (ProgramRefused if done.returncode > 0 else ProgramFailed)(told[-1][:most])
+        lines = done.stderr.decode("utf-8", "replace").strip().splitlines() or [f"{name}: status {done.returncode}"]
+        raise (ProgramRefused if done.returncode > 0 else ProgramFailed)(lines[-1][:most])
     return done.stdout

@@ -1,4 +1,4 @@
-"""Which Lantern this is: its version, with the commit it was made from as PEP 440's local part: ``0.2.0+g97c220a1b``.
+"""The version of this Lantern, with its commit as the local part of PEP 440: ``0.2.0+g97c220a1b``.
 
 A wheel has it in its metadata (pyproject.toml asks `of_the_source` while it is built), so an installed box never needs
 git.  A checkout asks git, once a process.  Without either it is the version alone.
@@ -19,8 +19,8 @@ _GIT: Final = ("git", "--no-optional-locks", "describe", "--always", "--exclude=
 
 @functools.cache
 def version() -> str:
-    """At most 26 characters: the form that a box's presence carries (`uplink.summary.Presence`)."""
-    from importlib import metadata  # with the email package; only whoever is asked for the version needs it
+    """At most 26 characters, as a presence message allows (`sealed.summary.Presence`)."""
+    from importlib import metadata  # imports the email package, so it is loaded only here
 
     for installed in metadata.distributions(name="lantern-box", path=[str(_TREE)]):
         return installed.version
@@ -32,7 +32,7 @@ def of_the_source() -> str:
     if not (_TREE / ".git").exists():
         return __version__
     try:
-        told = subprocess.run(_GIT, cwd=_TREE, capture_output=True, text=True, check=True)
-    except (OSError, subprocess.SubprocessError):  # no git here, or a tree of somebody else
+        described = subprocess.run(_GIT, cwd=_TREE, capture_output=True, text=True, check=True)
+    except (OSError, subprocess.SubprocessError):  # git is missing, or refuses a tree that another user owns
         return __version__
-    return f"{__version__}+g{told.stdout.strip()}"
+    return f"{__version__}+g{described.stdout.strip()}"

@@ -25,7 +25,7 @@ _NAME: Final = re.compile(r"(c-[0-9a-f]{20})/([0-9]{5}\.dcm|manifest\.json)", re
 
 
 @dataclass(frozen=True, slots=True)
-class Case:
+class OpenedCase:
     """What was opened: the box that sealed it, the folder it is in now, and how many images that holds."""
 
     box: str
@@ -33,11 +33,11 @@ class Case:
     images: int
 
 
-def open_case(house: House, file: Path, out: Path) -> Case:
+def open_case(house: House, file: Path, out: Path) -> OpenedCase:
     """Open the sealed *file* into a new folder in *out*, called after the box and the case; *out* itself is made too.
 
-    Raises what `Opened` raises, `BundleInvalid`, `CarriedThere`, `CarriedUnkept` or `KeysMissing`; then *out* is
-    unchanged, as far as its disk still works.
+    Raises what `sealed_export.Opened` raises, `BundleInvalid`, `CarriedThere`, `CarriedUnkept` or `KeysMissing`; then
+    *out* is unchanged, as far as its disk still works.
     """
     keys = keyring.load(house.keys)
     inbox = house.open_inbox()
@@ -61,7 +61,7 @@ def open_case(house: House, file: Path, out: Path) -> Case:
             raise CarriedThere(path=str(final))
         keyring.sync(fresh)
         _name(fresh, final)
-    return Case(content.box, final, sum(name.endswith(".dcm") for _, name in names))
+    return OpenedCase(content.box, final, sum(name.endswith(".dcm") for _, name in names))
 
 
 def _name(fresh: Path, final: Path) -> None:

@@ -86,9 +86,9 @@ def _keys_list(options: argparse.Namespace) -> int:
 
     house = _house(options)
     keys, bundle = keyring.load(house.keys), house.bundle()
-    found = [{"key": key.hex(), "state": "retired"} for key in sorted(keys.retired)]
-    found.append({"key": keys.current.hex(), "state": "in use"})
-    for row in found:
+    rows = [{"key": key.hex(), "state": "retired"} for key in sorted(keys.retired)]
+    rows.append({"key": keys.current.hex(), "state": "in use"})
+    for row in rows:
         _print_json(row) if options.json else print(f"{row['key']}  {row['state']}")
     if not options.json:
         print(f"number {keys.serial}, bundle {bundle.fingerprint}")
@@ -155,8 +155,8 @@ def _pair(text: str) -> tuple[str, str]:
     """``clinic=清河卫生院``."""
     from hospital import prepare
 
-    name, found, value = text.partition("=")
-    if not found or name not in prepare.COLUMNS:
+    name, separator, value = text.partition("=")
+    if not separator or name not in prepare.COLUMNS:
         raise argparse.ArgumentTypeError(f"give NAME=VALUE; the names are {', '.join(prepare.COLUMNS)}")
     return name, value
 

@@ -15,7 +15,7 @@ from firmware_app.config import load
 from firmware_app.exporting import folder as export
 from firmware_app.exporting import sealed_case
 from firmware_app.intake.accept import Door
-from firmware_app.provisioning import provision
+from firmware_app.provisioning import box_identity
 from firmware_app.sealed.credentials import signing_key
 from firmware_app.sealed.sealed_export import Sealer
 from firmware_app.store.accounts.audit import Audit, AuditEntry
@@ -97,9 +97,9 @@ def house(box: Box, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> House:
     """The hospital at which the box is enrolled."""
     made = House(tmp_path / "hospital")
     made.establish("localhost", 8883)
-    provision.begin(box.state.line_keys, BOX, made.bundle_file)
+    box_identity.begin(box.state.line_keys, BOX, made.bundle_file)
     made.enrol(box.state.line_keys / "box.json")
-    for section, values in provision.settings(box.state.line_keys).items():
+    for section, values in box_identity.settings(box.state.line_keys).items():
         for key, value in values.items():
             if value is not None:
                 monkeypatch.setenv(f"LANTERN_{section}__{key}".upper(), str(value))
@@ -125,7 +125,7 @@ def carried(box: Box, house: House, *names: str) -> Path:
 
 def carried_as(box: Box, house: House, content: bytes) -> Path:
     """A file that the box sealed over *content*, whatever that is."""
-    keys, identity = keyring.load(house.keys), provision.KeyFiles(box.state.line_keys).identity
+    keys, identity = keyring.load(house.keys), box_identity.KeyFiles(box.state.line_keys).identity
     file = box.folder / f"{box.case}{sealed_case.SUFFIX}"
     with file.open("xb") as handle:
         sealer = Sealer(handle, BOX, signing_key(identity.read_bytes()), keys.private[keys.current].public_key())

@@ -95,8 +95,8 @@ def create_app(
     disk = standing.Disk(config, state)
 
     def stands() -> object:
-        found = disk.look(standing.PULSE_WRITE_S)
-        return standing.reading(clinical, state), sticks.strip(state), found.code if found is not None else None
+        trouble = disk.look(standing.PULSE_WRITE_S)
+        return standing.reading(clinical, state), sticks.strip(state), trouble.code if trouble is not None else None
 
     pulse = Pulse(clinical, stands)
     boxes.install(app.extensions, boxes.Box(config, state, clinical, accounts, pulse, checkup or Checkup(None), disk))
@@ -143,7 +143,7 @@ def _equip_templates(app: Flask, config: Config) -> None:
     app.context_processor(lambda: {"clock_unsure": guard.user() is not None and not clock.stamp().trusted})
 
 
-def _banner() -> dict[str, standing.Reading | StickStatus | DiskTrouble | None]:
+def _banner() -> dict[str, standing.ReadingState | StickStatus | DiskTrouble | None]:
     """Whether reading works, how the copying of a stick goes and what is wrong with the disk, for users who see
     results."""
     box = boxes.here()

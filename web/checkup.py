@@ -76,8 +76,8 @@ class Checkup:
 
     def _run(self) -> None:
         try:
-            told = [json.loads(line) for line in self._asked().splitlines()]
-            checks = tuple(_checked(line) for line in told if not line.get("at"))  # refusals have their own page
+            lines = [json.loads(line) for line in self._asked().splitlines()]
+            checks = tuple(_checked(line) for line in lines if not line.get("at"))  # refusals have their own page
         except (OSError, ValueError, KeyError, subprocess.TimeoutExpired) as error:
             log.warning("the health check failed: %s", type(error).__name__)
             return

@@ -1,7 +1,7 @@
 """The pulse: one thread that notices database changes and wakes the open pages.
 
 It looks at `PRAGMA data_version` four times a second (4 µs), so a hundred open pages cost no more than one.  A waiting
-page occupies a thread of the web server. `Places` limits how many may wait; the others poll every few seconds.
+page occupies a thread of the web server. `PageLimit` limits how many may wait; the others poll every few seconds.
 """
 
 from __future__ import annotations
@@ -79,7 +79,7 @@ class Pulse:
         self._clinical.database.close_thread()
 
 
-class Places:
+class PageLimit:
     """Limits how many pages may occupy a server thread at once."""
 
     def __init__(self, most: int) -> None:

@@ -23,7 +23,7 @@ PULSE_WRITE_S: Final = 60.0  # writing wears a disk out, and a page may be open 
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
+class ReadingState:
     """State of the reading: whether it has stopped, since when, and how many images wait."""
 
     stopped: bool
@@ -31,13 +31,13 @@ class Reading:
     unread: int
 
 
-def reading(clinical: Clinical, state: StateDir) -> Reading:
+def reading(clinical: Clinical, state: StateDir) -> ReadingState:
     """Reading has stopped when the reader does not run, or when images wait and none was read for a minute."""
     standing = Worklist(clinical).standing()
     last = max((stamp.at for stamp in (standing.oldest, standing.last_read) if stamp), default=None)
     late = standing.waiting > 0 and last is not None and abs((clock.now() - last).total_seconds()) > LATE_S
     stopped = late or not presence.is_running(state, "reader")
-    return Reading(stopped, standing.oldest, standing.waiting)
+    return ReadingState(stopped, standing.oldest, standing.waiting)
 
 
 class Disk:

@@ -22,12 +22,12 @@ DropIns = Mapping[str, tuple[str, ...]]
 
 def wanted(config: Config, state: StateDir) -> DropIns:
     """The lines of each unit's drop-in; a unit that needs none is not there."""
-    found = {
+    lines_of = {
         "lantern-gateway.service": (*_low_port(config), *_addresses(config), *_watched(config)),
         "lantern-uplink.service": tuple(_credentials(config)),
         "lantern-backup.service": tuple(_backups(config, state)),
     }
-    return {unit: lines for unit, lines in found.items() if lines}
+    return {unit: lines for unit, lines in lines_of.items() if lines}
 
 
 def write(units: Path, drop_ins: DropIns) -> bool:

@@ -44,27 +44,27 @@ _LOOK_S: Final = 5.0
 def names(config: Config) -> Names:
     """The names and addresses by which browsers may ask for this box."""
     own = socket.gethostname().lower()
-    told = [
+    hosts = [
         f"{naming.host(config.box.id)}.local",
         own,
         f"{own.split('.')[0]}.local",
         "localhost",
     ]  # also its own screen
-    told += config.viewer.allowed_hosts
+    hosts += config.viewer.allowed_hosts
     # RFC 1123 2.1; a label that a certificate cannot hold is no name that a browser can ask for.
-    plain = (name.lower() for name in told if name.isascii() and "_" not in name and not is_address(name))
+    plain = (name.lower() for name in hosts if name.isascii() and "_" not in name and not is_address(name))
     return Names(tuple(dict.fromkeys(plain)), addresses())
 
 
 def addresses() -> tuple[Address, ...]:
     """The machine's addresses for other machines, without those that IPv6 changes every day (RFC 8981)."""
     try:
-        told = json.loads(system_program.run("ip", "-json", "address", "show", seconds=_LOOK_S))
+        links = json.loads(system_program.run("ip", "-json", "address", "show", seconds=_LOOK_S))
     except (ProgramFailed, ValueError):
         return ()
     return tuple(
         ip_address(one["local"])
-        for link in told
+        for link in links
         for one in link.get("addr_info", ())
         if not one.get("temporary")
         and (one.get("scope") == "global" or (one["family"] == "inet" and one.get("scope") == "link"))
@@ -84,8 +84,8 @@ def is_address(name: str) -> bool:
 
 def trust_address(config: Config, fingerprint: str) -> str:
     """The text of the QR code: the address of the authority's certificate, and the fingerprint to compare."""
-    found = next((str(one) for one in addresses() if one.version == 4), f"{naming.host(config.box.id)}.local")
-    return f"http://{found}/{Files(Path()).public.name}#sha256={fingerprint.replace(':', '')}"
+    host = next((str(one) for one in addresses() if one.version == 4), f"{naming.host(config.box.id)}.local")
+    return f"http://{host}/{Files(Path()).public.name}#sha256={fingerprint.replace(':', '')}"
 
 
 def card(config: Config, state: StateDir) -> str | None:

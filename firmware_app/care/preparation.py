@@ -109,12 +109,12 @@ def _make(folder: Path, group: int, mode: int) -> None:
     if folder.is_symlink() or (folder.exists() and not folder.is_dir()):
         raise FolderStrange(path=str(folder))
     folder.mkdir(parents=True, exist_ok=True)
-    found = folder.stat()
-    if (found.st_uid, found.st_gid) != (0, group):
+    status = folder.stat()
+    if (status.st_uid, status.st_gid) != (0, group):
         if mode == _SHARED:
             _hand_over(folder, group)
         os.chown(folder, 0, group)
-    if found.st_mode & 0o7777 != mode or found.st_gid != group:  # a change of the owner costs the setgid bit
+    if status.st_mode & 0o7777 != mode or status.st_gid != group:  # a change of the owner costs the setgid bit
         folder.chmod(mode)
 
 

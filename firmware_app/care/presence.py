@@ -84,12 +84,12 @@ def _plain(path: str, flags: int) -> int:
 
 def announce(state: StateDir, name: str, facts: Facts) -> None:
     """Say that this process is ready, with its pid and *facts* such as its port."""
-    told = {"process": name, "pid": os.getpid(), "since": clock.text("seconds"), **facts}
+    announced = {"process": name, "pid": os.getpid(), "since": clock.text("seconds"), **facts}
     described = state.run_of(name) / f"{name}.json"
     fresh = described.with_suffix(".new")
     clear_away(fresh)
     with fresh.open("x", encoding="utf-8") as handle:
-        handle.write(json.dumps(told))
+        handle.write(json.dumps(announced))
     put_in_place(fresh, described)
 
 
@@ -105,7 +105,7 @@ def announcement(state: StateDir, name: str) -> dict[str, str | int | None] | No
         return None
     try:
         with open(state.run_of(name) / f"{name}.json", encoding="utf-8", opener=_plain) as handle:
-            told: dict[str, str | int | None] = json.load(handle)
+            announced: dict[str, str | int | None] = json.load(handle)
     except (FileNotFoundError, json.JSONDecodeError):
         return None
-    return told
+    return announced

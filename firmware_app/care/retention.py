@@ -131,13 +131,13 @@ def _run(config: Config, state: StateDir, clearing: Clearing, dry_run: bool, adv
         return RetentionRun("warn" if free < wanted else "ok", Reason(UNSURE, {"free_mb": free // 1_000_000}))
     before = stamp.at - timedelta(days=settings.keep_days)
     limits = AgeLimits(stamp.at, before, min(settings.keep_days, DAYS_OF_WORK))
-    found, kept = clearing.candidates(limits)
+    finished, kept = clearing.candidates(limits)
     too_old = clock.Stamp(stamp.at - timedelta(days=settings.days), True).text() if settings.days else ""
     gone: list[FinishedCase] = []
-    for number, one in enumerate(found):
+    for number, one in enumerate(finished):
         if free >= wanted and one.at >= too_old:
             break
-        advance(number, len(found))
+        advance(number, len(finished))
         if dry_run:
             gone.append(one)
             free += one.bytes
@@ -152,16 +152,18 @@ def _outcome(
     gone: list[FinishedCase], kept: KeptCases, free: int, is_short: bool, days: int, dry_run: bool
 ) -> RetentionRun:
     cases, finished = tuple(one.case for one in gone), [one for one in gone if not one.without_image]
-    told = {
+    details = {
         "cases": len(finished), "images": sum(one.images for one in finished), "others": len(gone) - len(finished),
         "megabytes": round(sum(one.bytes for one in gone) / 1e6, 1), "free_mb": free // 1_000_000,
     }  # fmt: skip
     if is_short and not dry_run:
         held = {name: getattr(kept, name) for name in KeptCases.__slots__}
-        return RetentionRun("warn", Reason(STUCK, {**held, "free_mb": free // 1_000_000, "days": days, **told}), cases)
+        return RetentionRun(
+            "warn", Reason(STUCK, {**held, "free_mb": free // 1_000_000, "days": days, **details}), cases
+        )
     if not gone:
         return RetentionRun("ok", Reason(NOTHING, {"free_mb": free // 1_000_000}))
-    return RetentionRun("ok", Reason(WOULD if dry_run else DELETED, told), cases)
+    return RetentionRun("ok", Reason(WOULD if dry_run else DELETED, details), cases)
 
 
 def _named(state: StateDir, error: LanternError | OSError | sqlite3.Error) -> LanternError:
@@ -171,9 +173,9 @@ def _named(state: StateDir, error: LanternError | OSError | sqlite3.Error) -> La
 
 
 def _keep(state: StateDir, outcome: RetentionRun) -> None:
-    told = {"at": clock.text("seconds"), "result": outcome.result, **remembered.as_object(outcome.reason)}
+    record = {"at": clock.text("seconds"), "result": outcome.result, **remembered.as_object(outcome.reason)}
     try:
-        remembered.keep(state, NAME, told)
+        remembered.keep(state, NAME, record)
     except OSError as error:
         print(error.strerror, file=sys.stderr)
 
@@ -198,8 +200,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 1
     text = outcome.reason.text(config.box.language if options.json else for_screen(config.box.language))
     if options.json:
-        told = {"code": outcome.reason.code, "text": text, **outcome.reason.details}
-        print(json.dumps({**told, "deleted": outcome.cases}, ensure_ascii=False))
+        answer = {"code": outcome.reason.code, "text": text, **outcome.reason.details}
+        print(json.dumps({**answer, "deleted": outcome.cases}, ensure_ascii=False))
     else:
         print(text)
     return 1 if outcome.reason.code == STUCK else 0

@@ -96,7 +96,7 @@ class ClockMemory:
         """Whether the time is confirmed, not only by the hospital."""
         return self.source(elapsed) not in (TimeSource.NOBODY, TimeSource.HOSPITAL_ALONE)
 
-    def told(self, elapsed: float) -> float:
+    def time(self, elapsed: float) -> float:
         """The time, never earlier than any given out before."""
         known = self.source(elapsed) is not TimeSource.NOBODY
         return max(self.newest, self.anchor.at(elapsed) if known else self.base + elapsed)
@@ -124,7 +124,7 @@ class ClockMemory:
         mine, theirs = (self.boots, self.boot), (other.boots, other.boot)
         later = max(self, other, key=lambda one: (one.boots, one.boot))
         if mine == theirs:
-            told, reading = max((self.battery_told, self.battery), (other.battery_told, other.battery))
+            moment, reading = max((self.battery_told, self.battery), (other.battery_told, other.battery))
             later = replace(
                 self,
                 base=max(self.base, other.base),
@@ -132,7 +132,7 @@ class ClockMemory:
                 last=max(self.last, other.last),
                 anchor=self.anchor.later(other.anchor),
                 battery=reading,
-                battery_told=told,
+                battery_told=moment,
             )
         return replace(
             later,
@@ -162,24 +162,24 @@ class ClockMemory:
         )
         fresh = fresh.followed(elapsed, wall)
         # An unknown time lies between two boots: more than any log-in may be idle, so that none outlives a restart.
-        born = self.lived(self.last) + _OFF_S if self.born else fresh.told(elapsed) - elapsed
+        born = self.lived(self.last) + _OFF_S if self.born else fresh.time(elapsed) - elapsed
         return replace(fresh, born=born)
 
     def followed(self, elapsed: float, wall: float) -> ClockMemory:
         """While nobody vouches for the time the machine's own clock may still be the better guess, but only forward."""
-        if self.source(elapsed) is TimeSource.NOBODY and self.told(elapsed) < wall <= self.ceiling():
+        if self.source(elapsed) is TimeSource.NOBODY and self.time(elapsed) < wall <= self.ceiling():
             return replace(self, base=wall - elapsed)
         return self
 
     def observed(self, elapsed: float, battery: float | None = None) -> tuple[ClockMemory, float]:
-        """The time is told: it, and the memory that it was."""
-        told, known = self.told(elapsed), self.trusted(elapsed)
+        """The memory after giving out the time, and that time."""
+        now, known = self.time(elapsed), self.trusted(elapsed)
         after = replace(
-            self, newest=told, sure=max(self.sure, told) if known else self.sure, last=max(self.last, elapsed)
+            self, newest=now, sure=max(self.sure, now) if known else self.sure, last=max(self.last, elapsed)
         )
         if known and battery is not None:
-            after = replace(after, battery=battery, battery_told=told)
-        return after, told
+            after = replace(after, battery=battery, battery_told=now)
+        return after, now
 
     def learned(
         self, elapsed: float, moment: float, source: TimeSource, *, wall: float = 0.0, dated: float = 0.0
@@ -193,12 +193,12 @@ class ClockMemory:
         if source is TimeSource.HOSPITAL:
             source = self._weighed(elapsed, moment, wall, dated)
         elif source is not TimeSource.PERSON:
-            held, apart = self.source(elapsed), abs(moment - self.told(elapsed)) > APART_S
+            held, apart = self.source(elapsed), abs(moment - self.time(elapsed)) > APART_S
             if held.rank > source.rank and elapsed - self.anchor.elapsed < _HELD_S and not apart:
                 return self
         anchor = Anchor(self.anchor.order + 1, source, elapsed, moment)
         signed = max(self.signed, moment) if source is TimeSource.HOSPITAL else self.signed
-        if moment >= self.told(elapsed) - SLACK_S:
+        if moment >= self.time(elapsed) - SLACK_S:
             return replace(self, anchor=anchor, signed=signed)
         return replace(
             self,
@@ -212,13 +212,13 @@ class ClockMemory:
 
     def _weighed(self, elapsed: float, moment: float, wall: float, dated: float) -> TimeSource:
         """What the hospital's word is worth beside all else that the box knows; raises `Implausible`."""
-        told, held = self.told(elapsed), self.source(elapsed)
+        now, held = self.time(elapsed), self.source(elapsed)
         machine = abs(wall - moment) <= APART_S
         if self.trusted(elapsed):
-            if abs(moment - told) <= APART_S:
+            if abs(moment - now) <= APART_S:
                 return TimeSource.HOSPITAL
             outvoted = machine and held is not TimeSource.NETWORK
-            taken_back = held is TimeSource.HOSPITAL and moment < told and abs(wall - told) > APART_S
+            taken_back = held is TimeSource.HOSPITAL and moment < now and abs(wall - now) > APART_S
             if not outvoted and not taken_back:
                 raise Implausible("contradicted")
         known = max(self.sure, dated)
@@ -233,7 +233,7 @@ class ClockMemory:
         if (
             moment > self.ceiling(dated)
             or self.source(elapsed) is not TimeSource.NOBODY
-            or self.told(elapsed) >= moment
+            or self.time(elapsed) >= moment
         ):
             return self
         return replace(self, base=max(self.base, moment - elapsed))
@@ -241,8 +241,8 @@ class ClockMemory:
     # --- as a file -----------------------------------------------------------------------------------------------
 
     def to_object(self) -> dict[str, Any]:
-        told = {one.name: getattr(self, one.name) for one in fields(self) if one.name != "anchor"}
-        return {**told, "anchor": {one.name: getattr(self.anchor, one.name) for one in fields(Anchor)}}
+        values = {one.name: getattr(self, one.name) for one in fields(self) if one.name != "anchor"}
+        return {**values, "anchor": {one.name: getattr(self.anchor, one.name) for one in fields(Anchor)}}
 
     @classmethod
     def from_object(cls, raw: object) -> Self:

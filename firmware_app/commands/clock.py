@@ -122,7 +122,7 @@ def _tell(options: argparse.Namespace, config: Config) -> None:
     if options.json:
         print(json.dumps(timepiece.status()))
     else:
-        print(timepiece.told(clock.here().standing()).text(for_screen(config.box.language)))
+        print(timepiece.sentence(clock.here().standing()).text(for_screen(config.box.language)))
 
 
 def _config(options: argparse.Namespace) -> Config:

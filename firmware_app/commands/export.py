@@ -49,7 +49,7 @@ def _export(options: argparse.Namespace) -> int:
     from firmware_app.config import load
     from firmware_app.errors import ExportOff
     from firmware_app.exporting.folder import export_case
-    from firmware_app.exporting.sealed_case import seal_case, told
+    from firmware_app.exporting.sealed_case import message, seal_case
     from firmware_app.store.clinical.clinical_db import Clinical
     from firmware_app.store.clinical.exports import Exports
     from firmware_app.store.disk import timekeeping
@@ -81,7 +81,7 @@ def _export(options: argparse.Namespace) -> int:
         said = translate(_EXPORTED if written else _NOTHING, language)
         print(said.format(left=left, total=len(outcomes), path=written))
         if options.stick is not None and written is not None:
-            print(told(written, config))
+            print(message(written, config))
     return _DONE if left == len(outcomes) else _REFUSED
 
 

@@ -39,14 +39,14 @@ def _status(options: argparse.Namespace) -> int:
 
     config = _config(options)
     timekeeping.begin(StateDir(config.state.dir), "console", writes=False)
-    found = doctor.status(config)
+    status = doctor.status(config)
     if options.json:
-        _print_json(found)
+        _print_json(status)
     else:
-        print(doctor.describe(found))
+        print(doctor.describe(status))
     if options.qr:
         _print_card(options)
-    return _DONE if found["running"] else _FAILED
+    return _DONE if status["running"] else _FAILED
 
 
 def _print_card(options: argparse.Namespace) -> None:

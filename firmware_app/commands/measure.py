@@ -66,34 +66,34 @@ def _table(pack: Pack, config: Config, results: Results, options: argparse.Names
 
     settings, possible = config.reader, ways.possible(pack, config.reader)
     with progress.counter(f"{pack.name}: tried") as tried:
-        found = _found(pack, possible, config.runtime_settings, results, options.again, tried)
+        results_of = _results(pack, possible, config.runtime_settings, results, options.again, tried)
     kept_to = results.in_use(pack, config.runtime_settings)
-    best = next(iter(ways.ranked(possible, found, settings, kept_to)), None)
-    for way, result in sorted(found.items(), key=lambda pair: pair[1].milliseconds or float("inf")):
+    best = next(iter(ways.ranked(possible, results_of, settings, kept_to)), None)
+    for way, result in sorted(results_of.items(), key=lambda pair: pair[1].milliseconds or float("inf")):
         if options.json:
-            told = {"pack": pack.name, "pack_version": pack.manifest.version}
-            print(json.dumps({**told, **as_json(result, language, way == best)}, ensure_ascii=False), flush=True)
+            identity = {"pack": pack.name, "pack_version": pack.manifest.version}
+            print(json.dumps({**identity, **as_json(result, language, way == best)}, ensure_ascii=False), flush=True)
         else:
             print(_row(pack.name, way, result, way == best, language), flush=True)
     return best
 
 
-def _found(
+def _results(
     pack: Pack, possible: list[Way], settings: Settings, results: Results, again: bool, tried: Counter
 ) -> dict[Way, TrialResult]:
     from firmware_app.reading.children import trial
 
     known = {} if again else results.known(pack, possible, settings)
-    found: dict[Way, TrialResult] = {}
+    results_of: dict[Way, TrialResult] = {}
     for done, way in enumerate(possible):
         tried(done, len(possible))
         if way in known:
-            found[way] = known[way]
+            results_of[way] = known[way]
             continue
-        found[way] = trial.tried(pack, way, settings)
-        if trial.is_kept(found[way]):
-            results.keep(pack, found[way], settings)
-    return found
+        results_of[way] = trial.tried(pack, way, settings)
+        if trial.is_kept(results_of[way]):
+            results.keep(pack, results_of[way], settings)
+    return results_of
 
 
 def _row(pack: str, way: Way, result: TrialResult, chosen: bool, language: str) -> str:

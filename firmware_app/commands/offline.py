@@ -84,11 +84,11 @@ def read_paths(
             while reader.step(reference):
                 tell(len(files) - clinical.counts().waiting, len(files))
             clinical.close_revisions(0.0)
-            found = clinical.case(reference)
-            if found.priority is None:
-                loose |= {int(record.path): record for record in found.files}
+            read = clinical.case(reference)
+            if read.priority is None:
+                loose |= {int(record.path): record for record in read.files}
                 continue
-            case = _named(found, files, refused)
+            case = _named(read, files, refused)
             if out is not None:
                 with _output_errors(out):
                     _write_case(case, state, out, config.box.language)
@@ -211,10 +211,10 @@ def _homeless(files: Sequence[Given], refused: Mapping[int, Reason], loose: Mapp
     """A case without a reference, of refused files that belong to no case and the *loose* objects without an image.
 
     It is complete even when the disk was too full for the door's journal."""
-    told = {number: FileRecord("", None, FileStatus.REFUSED, reason) for number, reason in refused.items()} | dict(
-        loose
-    )
-    records = tuple(_record(files[number].path, record) for number, record in sorted(told.items()))
+    records_of = {
+        number: FileRecord("", None, FileStatus.REFUSED, reason) for number, reason in refused.items()
+    } | dict(loose)
+    records = tuple(_record(files[number].path, record) for number, record in sorted(records_of.items()))
     return Case(None, None, None, 0, None, records, (), (), ())
 
 
@@ -247,8 +247,8 @@ def _write_case(case: Case, state: StateDir, out: Path, language: str) -> None:
             for finding in reading.findings:
                 code = finding.code
                 _write_overlay(shown, code, strongest.get(code, 0), folder / f"{instance}-{code}.png")
-    told = json.dumps(case_line.case_object(case, language), ensure_ascii=False, indent=2)
-    _write_last(folder / "case.json", told + "\n")
+    text = json.dumps(case_line.case_object(case, language), ensure_ascii=False, indent=2)
+    _write_last(folder / "case.json", text + "\n")
 
 
 def _write_last(path: Path, text: str) -> None:

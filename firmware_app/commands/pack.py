@@ -62,12 +62,12 @@ def _list(options: argparse.Namespace) -> int:
     shared = precedence.overlaps(shelf.packs, config, store)
     language = config.box.language if options.json else for_screen(config.box.language)
     for pack in shelf.packs:
-        told = {**_identity(pack), "title": pack.manifest.title.text(language), "from": _origin(pack, store)}
-        told |= _order(pack.name, shared)
+        entry = {**_identity(pack), "title": pack.manifest.title.text(language), "from": _origin(pack, store)}
+        entry |= _order(pack.name, shared)
         if options.json:
-            _print_json(told)
+            _print_json(entry)
         else:
-            print("{name:<24}{version:<10}{from:<11}{title}".format(**told))
+            print("{name:<24}{version:<10}{from:<11}{title}".format(**entry))
     if not options.json:
         _tell_order(shared, config)
     for error in shelf.broken:
@@ -82,8 +82,8 @@ def _show(options: argparse.Namespace) -> int:
     pack = store.find(options.pack)
     manifest, language = pack.manifest, for_screen(config.box.language)
     if options.json:
-        told = manifest.model_dump(mode="json", by_alias=True)
-        _print_json({**told, "from": _origin(pack, store), "folder": str(pack.folder)})
+        described = manifest.model_dump(mode="json", by_alias=True)
+        _print_json({**described, "from": _origin(pack, store), "folder": str(pack.folder)})
         return _DONE
     title = manifest.title.text(language)
     print(f"{pack.name} {manifest.version}   {title}   ({_origin(pack, store)}, {pack.folder})")
@@ -114,12 +114,12 @@ def _verify(options: argparse.Namespace) -> int:
                 _print_json({**_identity(pack), "whole": True, "code": None, "text": None})
             else:
                 print(f"{pack.name:<24}{pack.manifest.version:<10}whole")
-    for found in wrong:
+    for unusable in wrong:
         if options.json:
-            told = {"name": found.details.get("pack"), "version": None, "whole": False}
-            _print_json({**told, "code": found.code, "text": found.text(config.box.language)})
+            entry = {"name": unusable.details.get("pack"), "version": None, "whole": False}
+            _print_json({**entry, "code": unusable.code, "text": unusable.text(config.box.language)})
         else:
-            print(f"{found.code}: {found.text(for_screen(config.box.language))}")
+            print(f"{unusable.code}: {unusable.text(for_screen(config.box.language))}")
     return _FAILED if wrong else _DONE
 
 

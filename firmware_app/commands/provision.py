@@ -116,10 +116,10 @@ def _step(options: argparse.Namespace) -> Callable[[argparse.Namespace, Config, 
 def _by_talk(options: argparse.Namespace, config: Config, places: IdentityPaths) -> int:
     from dataclasses import replace
 
-    from firmware_app.provisioning import first_start, naming, provision
+    from firmware_app.provisioning import box_identity, first_start, naming
     from firmware_app.provisioning.answers import Answers
+    from firmware_app.provisioning.box_identity import KeyFiles
     from firmware_app.provisioning.dialogue import Dialogue
-    from firmware_app.provisioning.provision import KeyFiles
 
     if options.json or not sys.stdin.isatty():
         raise ConsoleNeeded
@@ -128,7 +128,7 @@ def _by_talk(options: argparse.Namespace, config: Config, places: IdentityPaths)
     own = first_start.own_id(kept, places)
     default = replace(Answers.present(kept, naming.machine(), own or options.id), language=config.box.language)
     trusted = KeyFiles(places.keys).hospital
-    known = provision.hospital_of(trusted) if trusted.exists() else None
+    known = box_identity.hospital_of(trusted) if trusted.exists() else None
     agreed = Dialogue(input, print, default, known, fixed=own is not None).run()
     if agreed is None:
         return _FAILED
@@ -225,16 +225,16 @@ def _tell(
 
 def _show_bundle(made: BoxBundle, bundle: str, language: str) -> None:
     """Print the box's public bundle for the hospital: as a QR code where the screen has room, and as text."""
-    from firmware_app.provisioning import provision
+    from firmware_app.provisioning import box_identity
 
-    drawn = provision.qr(made)
+    drawn = box_identity.qr(made)
     lines = drawn.splitlines()
     room = shutil.get_terminal_size()
     if not sys.stdout.isatty() or (len(lines) < room.lines and max(map(len, lines)) <= room.columns):
         print(drawn)
     else:
         print(f"{translate(_NO_ROOM, for_screen(language)).format(bundle=bundle)}\n")
-    print(f"{provision.printed(made)}\n")
+    print(f"{box_identity.printed(made)}\n")
 
 
 def _completing(options: argparse.Namespace, places: IdentityPaths) -> str:
@@ -259,10 +259,10 @@ def _bundle_facts(made: BoxBundle, places: IdentityPaths) -> dict[str, object]:
 
 
 def _keys(options: argparse.Namespace, config: Config, places: IdentityPaths) -> int:
-    from firmware_app.provisioning import provision
+    from firmware_app.provisioning import box_identity
 
     _require_writable(places.keys)
-    made, hospital = provision.begin(places.keys, options.id or config.box.id, options.hospital, _chip(options))
+    made, hospital = box_identity.begin(places.keys, options.id or config.box.id, options.hospital, _chip(options))
     if options.json:
         _print_json({**_bundle_facts(made, places), "hospital": hospital.fingerprint})
         return _DONE
@@ -280,22 +280,22 @@ def _keys(options: argparse.Namespace, config: Config, places: IdentityPaths) ->
 def _complete(options: argparse.Namespace, config: Config, places: IdentityPaths) -> int:
     from firmware_app.config import Config as Checked
     from firmware_app.config import describe
-    from firmware_app.provisioning import first_start, provision
+    from firmware_app.provisioning import box_identity, first_start
     from firmware_app.store.disk.layout import sync_directory
     from firmware_app.store.disk.whole_files import write_whole
 
     _require_writable(places.keys, *([options.write] if options.write else []))
     kept = first_start.on_file(_source(options), config)
-    box = provision.complete(places.keys, options.enrolment)
-    found = provision.settings(places.keys)
+    box = box_identity.complete(places.keys, options.enrolment)
+    settings = box_identity.settings(places.keys)
     if options.write:
         tree = kept.model_dump()
-        for section, values in found.items():
+        for section, values in settings.items():
             tree[section].update(values)
         write_whole(options.write, describe(Checked.model_validate(tree)).encode("utf-8"), 0o644)
         sync_directory(options.write.absolute().parent)
     if options.json:
-        _print_json({"box": box, "settings": found})
+        _print_json({"box": box, "settings": settings})
         return _DONE
     say = _sayer(config.box.language)
     say(_ENROLLED, box=box)
@@ -305,7 +305,7 @@ def _complete(options: argparse.Namespace, config: Config, places: IdentityPaths
         say(_TO_WRITE)
         from firmware_app.config import as_toml
 
-        print(f"\n{as_toml(found)}", end="")
+        print(f"\n{as_toml(settings)}", end="")
     return _DONE
 
 

@@ -67,7 +67,7 @@ def _read(options: argparse.Namespace) -> int:
 
     config = load(options.config)
     aside = for_screen(config.box.language, sys.stderr)
-    clean, told, total = True, 0, 0
+    clean, printed, total = True, 0, 0
 
     def tell(done: int, of: int) -> None:
         nonlocal total
@@ -80,12 +80,12 @@ def _read(options: argparse.Namespace) -> int:
             with closing(cases):
                 for case in cases:
                     line.clear()
-                    told += len(case.files)  # a case is printed to its end even when a signal comes in between
+                    printed += len(case.files)  # a case is printed to its end even when a signal comes in between
                     _print(case, config, as_json=options.json)
                     clean = clean and all(file.status.value in ("read", "duplicate") for file in case.files)
         except KeyboardInterrupt:
             line.clear()
-            print(_stopped(told, total, aside), file=sys.stderr)
+            print(_stopped(printed, total, aside), file=sys.stderr)
             return _INTERRUPTED
     if left := not_followed(options.paths):
         print(f"{left} × {NotARegularFile().text(aside)}", file=sys.stderr)
@@ -96,11 +96,11 @@ def _read(options: argparse.Namespace) -> int:
     return _DONE if clean and total else _UNJUDGED
 
 
-def _stopped(told: int, total: int, language: str) -> str:
+def _stopped(printed: int, total: int, language: str) -> str:
     if not total:
         return translate(N_("Stopped before any file was read."), language)
     sentence = translate(N_("Stopped: {left} of {total} files were not read. What was printed is final."), language)
-    return sentence.format(left=total - told, total=total)
+    return sentence.format(left=total - printed, total=total)
 
 
 def _print(case: Case, config: Config, *, as_json: bool) -> None:

@@ -25,10 +25,10 @@ def let_streams_take_all(*, as_json: bool) -> None:
 
 def refuse(error: LanternError, options: argparse.Namespace) -> None:
     """Print *error* on stderr, and with --json also on stdout, where the program expects its result."""
-    told = language(options)
+    spoken = language(options)
     if options.json:
-        print(json.dumps({"error": {"code": error.code, "text": error.text(told)}}, ensure_ascii=False), flush=True)
-    print(visible(f"{error.code}: {error.text(for_screen(told, sys.stderr))}"), file=sys.stderr)
+        print(json.dumps({"error": {"code": error.code, "text": error.text(spoken)}}, ensure_ascii=False), flush=True)
+    print(visible(f"{error.code}: {error.text(for_screen(spoken, sys.stderr))}"), file=sys.stderr)
 
 
 def of_the_store(error: sqlite3.Error, options: argparse.Namespace) -> LanternError:
@@ -61,10 +61,10 @@ def of_the_state(error: OSError, options: argparse.Namespace) -> LanternError:
 
 def language(options: argparse.Namespace) -> str:
     """The box's language; where its configuration cannot be used, that of the environment, or the default."""
-    from firmware_app.config import Box, load
+    from firmware_app.config import BoxSection, load
 
     try:
         return load(options.config).box.language
     except LanternError:
         named = os.environ.get("LANTERN_BOX__LANGUAGE", "")
-        return named if named in LANGUAGES else Box().language
+        return named if named in LANGUAGES else BoxSection().language

@@ -35,9 +35,9 @@ def accounts(config: Config) -> Accounts:
     state.prepare()
     timekeeping.begin(state, "console")
     rescue.mend(state, state.accounts_db)  # perhaps no process runs yet that would repair it
-    found = Accounts(state.accounts_db)
-    found.create()
-    return found
+    database = Accounts(state.accounts_db)
+    database.create()
+    return database
 
 
 def add_to(commands: argparse._SubParsersAction[_Parser], command: Command) -> None:
@@ -58,14 +58,14 @@ def add_to(commands: argparse._SubParsersAction[_Parser], command: Command) -> N
 
 def _list(options: argparse.Namespace) -> int:
     config = _config(options)
-    found = accounts(config).users()
-    for user in found:
+    users = accounts(config).users()
+    for user in users:
         state = "disabled" if user.disabled else "in use" if user.has_password else "waits for its code"
         if options.json:
             print(json.dumps({"name": user.shown, "role": user.role.value, "state": state}, ensure_ascii=False))
         else:
             print(f"{user.shown:<24}{user.role.value:<12}{state}")
-    if not found and not options.json:
+    if not users and not options.json:
         _say(config, N_("There is no account yet. “lantern user claim” prints the code for the first one."))
     return 0
 

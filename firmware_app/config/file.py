@@ -1,7 +1,7 @@
-"""The technician's file: TOML, read with what the environment overrides, and written with a comment for each key.
+"""The configuration file: TOML, read together with overrides from the environment, written with a comment for each key.
 
 Any key is overridden by ``LANTERN_<SECTION>__<KEY>``, one of a runtime by ``LANTERN_RUNTIMES__<RUNTIME>__<KEY>``.  Why
-this is no library's work: docs/decisions/dependencies.md.
+no library does this: docs/decisions/dependencies.md.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Any, Final
 from pydantic import BaseModel, JsonValue, ValidationError
 from pydantic_core import PydanticUndefined
 
-from firmware_app.config.sections import DEFAULT_PATH, Config, Section
+from firmware_app.config.sections import DEFAULT_PATH, Config, ConfigSection
 from firmware_app.errors import ConfigInvalid, ConfigMissing, ConfigUnknownKey, ConfigUnreadable, RuntimeUnavailable
 from firmware_app.runtimes import choice
 
@@ -46,7 +46,7 @@ def load(path: Path | None = None, environment: Mapping[str, str] = os.environ) 
 
 
 def _checked(runtime: str, section: dict[str, JsonValue]) -> dict[str, JsonValue]:
-    """A runtime's section as its module's ``Config`` has it.  Raises `ConfigUnknownKey` or `ConfigInvalid`."""
+    """A runtime's section, checked by its module's ``Config``.  Raises `ConfigUnknownKey` or `ConfigInvalid`."""
     if runtime not in choice.installed():
         raise ConfigUnknownKey(key=f"runtimes.{runtime}", known=", ".join(choice.installed()))
     settings = _section(["runtimes", runtime])
@@ -58,7 +58,7 @@ def _checked(runtime: str, section: dict[str, JsonValue]) -> dict[str, JsonValue
 
 
 def _section(names: list[str]) -> type[BaseModel] | None:
-    """The model of a section; None for an unknown one, and for a runtime that cannot be imported (so not used)."""
+    """The model of a section; None for an unknown section, and for a runtime whose module cannot be imported."""
     if names[0] == "runtimes" and len(names) == 2:
         try:
             return choice.get(names[1]).Config
@@ -89,7 +89,7 @@ def _overrides(environment: Mapping[str, str]) -> list[tuple[list[str], Any]]:
 
 
 def _parsed(key: list[str], text: str) -> Any:
-    """*text* as the kind of value that the key wants; `Config` judges whether it is a good one."""
+    """*text* as the type of value that the key takes; `Config` checks the value."""
     section = _section(key[:-1])
     field = section.model_fields.get(key[-1]) if section else None
     kind = getattr(field.annotation, "__origin__", None) if field else None
@@ -117,23 +117,23 @@ def _explain(error: ValidationError, model: Any, prefix: str = "") -> ConfigUnkn
 
 
 def describe(config: Config) -> str:
-    """*config* as TOML that `load` takes again, with every key's title and help as comments.
+    """*config* as TOML that `load` accepts, with every key's title and help as comments.
 
-    What a runtime can be set to stands there as a comment where it is not set, so that a runtime may be taken off the
-    box without leaving a section that nobody knows.
+    The section of a runtime without settings is written as a comment: if it were a real section, uninstalling that
+    runtime would make the file invalid.
     """
     lines: list[str] = []
     for name, value in config:
-        if isinstance(value, Section):
+        if isinstance(value, ConfigSection):
             lines += _lines(name, type(value), value.model_dump(mode="json"))
     for key in sorted({*choice.installed(), *config.runtimes}):
         settings, given = _section(["runtimes", key]), config.runtimes.get(key)
-        lines += _lines(f"runtimes.{key}", settings or Section, given or {}, hidden=given is None)
+        lines += _lines(f"runtimes.{key}", settings or ConfigSection, given or {}, hidden=given is None)
     return "\n".join(lines[1:]) + "\n"
 
 
 def _lines(name: str, model: type[BaseModel], values: Mapping[str, Any], hidden: bool = False) -> list[str]:
-    """One section; keys that have no value in *values* are commented out, with their default."""
+    """One section; keys without a value in *values* are commented out, with their default."""
     lines = ["", f"# {(model.__doc__ or name).strip().splitlines()[0]}", f"{'# ' * hidden}[{name}]"]
     for key, field in model.model_fields.items():
         value = values.get(key)
@@ -144,7 +144,7 @@ def _lines(name: str, model: type[BaseModel], values: Mapping[str, Any], hidden:
 
 
 def as_toml(sections: Mapping[str, Mapping[str, Any]]) -> str:
-    """A part of a configuration file: section → key → value, without the keys whose value is None."""
+    """The TOML of section → key → value; keys whose value is None are left out."""
     lines: list[str] = []
     for name, values in sections.items():
         lines += [f"[{name}]", *(f"{key} = {_toml(one)}" for key, one in values.items() if one is not None), ""]
@@ -152,7 +152,7 @@ def as_toml(sections: Mapping[str, Mapping[str, Any]]) -> str:
 
 
 def _toml(value: Any) -> str:
-    """A value as TOML writes it: as JSON does, but for a table and U+007F; nothing for nothing."""
+    """A value in TOML, which is JSON except for tables and U+007F; empty text for None."""
     if value is None:
         return ""
     if isinstance(value, dict):

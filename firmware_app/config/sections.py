@@ -1,4 +1,4 @@
-"""What the technician's file may say: one model per section, every field with a title and a help line.
+"""The sections of the configuration file: one model each, every field with a title and a help line.
 
 Unknown keys are refused.  Secrets are never values here, only paths to files.
 """
@@ -63,19 +63,19 @@ Network = Annotated[str, AfterValidator(_network)]
 Runtime = Annotated[str, AfterValidator(_runtime)]
 
 
-class Section(BaseModel):
+class ConfigSection(BaseModel):
     """A section of the file: frozen, and strict about its keys."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, defer_build=True)
 
 
 def _default_state() -> Path:
-    if os.geteuid() == 0 or DEFAULT_PATH.exists():  # an installed box: the same place for each of its users
+    if os.geteuid() == 0 or DEFAULT_PATH.exists():  # an installed box: the same folder for all its users
         return Path("/var/lib/lantern")
     return Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local/state") / "lantern"
 
 
-class Box(Section):
+class BoxSection(ConfigSection):
     """Who this box is."""
 
     id: str = Field(
@@ -88,7 +88,7 @@ class Box(Section):
     )
 
 
-class State(Section):
+class StateSection(ConfigSection):
     """Where the box keeps what it was given."""
 
     dir: Annotated[Path, AfterValidator(_absolute)] = Field(
@@ -96,7 +96,7 @@ class State(Section):
     )
 
 
-class Dicom(Section):
+class DicomSection(ConfigSection):
     """The DICOM port that modalities send to."""
 
     host: str = Field("0.0.0.0", title="Address", description="the address to listen on")
@@ -116,20 +116,20 @@ class Dicom(Section):
     max_object_mb: int = Field(4096, ge=1, title="Largest object", description="MB of one DICOM object")
 
 
-class Usb(Section):
+class UsbSection(ConfigSection):
     """Images on a stick."""
 
     enabled: bool = Field(False, title="Import from USB", description="needs the installed appliance")
     mount_root: Path = Field(Path("/run/lantern/usb"), title="Mount root", description="where sticks are mounted")
 
 
-class Folder(Section):
+class FolderSection(ConfigSection):
     """A folder that is watched for images."""
 
     path: Path | None = Field(None, title="Watched folder", description="files put there are copied in, never changed")
 
 
-class Viewer(Section):
+class ViewerSection(ConfigSection):
     """The doctor's web page."""
 
     host: str = Field("0.0.0.0", title="Address", description="the address to listen on")
@@ -147,7 +147,7 @@ class Viewer(Section):
     )
 
 
-class Uplink(Section):
+class UplinkSection(ConfigSection):
     """The sealed line to the county hospital."""
 
     enabled: bool = Field(False, title="Send summaries", description="needs a provisioned box")
@@ -162,7 +162,7 @@ class Uplink(Section):
     health_seconds: float = Field(300, ge=1, title="Health", description="how often the box says how it is")
 
 
-class Reader(Section):
+class ReaderSection(ConfigSection):
     """How images are read."""
 
     workers: int = Field(1, ge=1, le=1, title="Readers", description="pairs of decode and inference children")
@@ -186,7 +186,7 @@ class Reader(Section):
     quiet_seconds: Seconds = Field(5, title="Quiet time", description="after it a study is taken as complete")
 
 
-class Packs(Section):
+class PacksSection(ConfigSection):
     """The model packs."""
 
     dir: Path | None = Field(None, title="Packs", description="defaults to the shipped packs")
@@ -197,7 +197,7 @@ class Packs(Section):
     )
 
 
-class Pacs(Section):
+class PacsSection(ConfigSection):
     """The clinic's own archive; nothing is sent to it yet."""
 
     host: str = Field("", title="PACS", description="empty: none")
@@ -206,13 +206,13 @@ class Pacs(Section):
     send: bool = Field(False, title="Send results", description="not done yet: this version sends nothing to a PACS")
 
 
-class Export(Section):
+class ExportSection(ConfigSection):
     """De-identified copies of cases, for a stick that a person carries away."""
 
     enabled: bool = Field(False, title="Export", description="off: none leaves; on: `lantern case export` may write")
 
 
-class Retention(Section):
+class RetentionSection(ConfigSection):
     """What happens when the disk fills."""
 
     high_water_free_mb: int = Field(
@@ -228,13 +228,13 @@ class Retention(Section):
     )
 
     @model_validator(mode="after")
-    def _in_order(self) -> Retention:
+    def _in_order(self) -> RetentionSection:
         if 0 < self.days < self.keep_days:
             raise ValueError(f"days may not be less than keep_days, which is {self.keep_days}")
         return self
 
 
-class Backup(Section):
+class BackupSection(ConfigSection):
     """Copies of the databases."""
 
     dir: Annotated[Path, AfterValidator(_absolute)] | None = Field(
@@ -244,26 +244,26 @@ class Backup(Section):
     every_hours: float = Field(20, ge=0, title="Pause", description="hours from one copy to the next")
 
 
-class Config(Section):
+class Config(ConfigSection):
     """The whole file."""
 
-    box: Box = Field(default_factory=Box)
-    state: State = Field(default_factory=State)
-    dicom: Dicom = Field(default_factory=Dicom)
-    usb: Usb = Field(default_factory=Usb)
-    folder: Folder = Field(default_factory=Folder)
-    viewer: Viewer = Field(default_factory=Viewer)
-    uplink: Uplink = Field(default_factory=Uplink)
-    reader: Reader = Field(default_factory=Reader)
-    packs: Packs = Field(default_factory=Packs)
-    pacs: Pacs = Field(default_factory=Pacs)
-    export: Export = Field(default_factory=Export)
-    retention: Retention = Field(default_factory=Retention)
-    backup: Backup = Field(default_factory=Backup)
+    box: BoxSection = Field(default_factory=BoxSection)
+    state: StateSection = Field(default_factory=StateSection)
+    dicom: DicomSection = Field(default_factory=DicomSection)
+    usb: UsbSection = Field(default_factory=UsbSection)
+    folder: FolderSection = Field(default_factory=FolderSection)
+    viewer: ViewerSection = Field(default_factory=ViewerSection)
+    uplink: UplinkSection = Field(default_factory=UplinkSection)
+    reader: ReaderSection = Field(default_factory=ReaderSection)
+    packs: PacksSection = Field(default_factory=PacksSection)
+    pacs: PacsSection = Field(default_factory=PacsSection)
+    export: ExportSection = Field(default_factory=ExportSection)
+    retention: RetentionSection = Field(default_factory=RetentionSection)
+    backup: BackupSection = Field(default_factory=BackupSection)
     runtimes: dict[str, dict[str, JsonValue]] = Field(default_factory=dict)
     """A section for each runtime that has one, with the keys of that runtime's own ``Config``; `load` checks them."""
 
     @property
     def runtime_settings(self) -> choice.Settings:
-        """What the reader hands to the runtimes."""
+        """The settings for the runtimes."""
         return choice.Settings(self.reader.threads, self.runtimes)

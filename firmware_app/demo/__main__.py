@@ -39,7 +39,7 @@ def _play(made: DemoStage, wanted_broker: str | None, *, stays: bool) -> None:
     begun = time.monotonic()
     made.say(f"A clinic's box and a hospital, both temporary, in {made.folder}. {NOT_DIAGNOSTIC}\n")
     chosen = samples.samples()
-    place = site.found(made, wanted_broker)
+    place = site.find(made, wanted_broker)
     made.say(f"Ready after {time.monotonic() - begun:.1f} s.\n")
 
     made.say(f"{len(chosen)} images go to LANTERN on port {place.dicom_port}, as an X-ray machine would send them.")
@@ -80,14 +80,14 @@ def _stay(made: DemoStage, place: site.Site, code: str) -> None:
 
 def _readings(made: DemoStage, studies: Sequence[str]) -> list[dict[str, Any]]:
     """The case of each study once all have been read."""
-    found: dict[str, dict[str, Any]] = {}
+    case_of: dict[str, dict[str, Any]] = {}
 
     def all_read() -> bool:
-        found.update({case["study_instance_uid"]: case for case in site.cases(made)})
-        return all(study in found and found[study]["revision"] > 0 for study in studies)
+        case_of.update({case["study_instance_uid"]: case for case in site.cases(made)})
+        return all(study in case_of and case_of[study]["revision"] > 0 for study in studies)
 
     made.wait_until(all_read, _WAIT_S, f"not every image was read within {_WAIT_S:.0f} s.", _PAUSE_S)
-    return [found[study] for study in studies]
+    return [case_of[study] for study in studies]
 
 
 def _summaries(made: DemoStage, studies: Sequence[str]) -> list[dict[str, Any]]:

@@ -91,7 +91,7 @@ def _of_pack(drawn: _Drawn) -> list[DemoImage]:
         for golden in pack.manifest.golden
         if golden.kind == "sample" and golden.path
     ]
-    chosen = [next(path for found, path in images if found is wanted) for wanted in drawn.answers]
+    chosen = [next(path for positive, path in images if positive is wanted) for wanted in drawn.answers]
     return [DemoImage(f"{drawn.title}, {path.stem}", "synthetic", _object(path, drawn)) for path in chosen]
 
 

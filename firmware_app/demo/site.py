@@ -43,7 +43,7 @@ class Site:
     hospital_page: str
 
 
-def found(stage: DemoStage, wanted_broker: str | None) -> Site:
+def find(stage: DemoStage, wanted_broker: str | None) -> Site:
     """Set up both sides; returns when all their processes are ready.  Raises `DemoFailed`."""
     port = free_port()
     stage.say("The hospital makes its keys and starts its broker:")
@@ -73,8 +73,8 @@ def found(stage: DemoStage, wanted_broker: str | None) -> Site:
 
 def one_time_code(stage: DemoStage) -> str:
     """A code with which the demo's doctor chooses a password in the browser."""
-    (told,) = stage.run("lantern", "user", "add", DOCTOR, "--role", "doctor", "--config", CONFIG, "--json")
-    return str(told["code"])
+    (answer,) = stage.run("lantern", "user", "add", DOCTOR, "--role", "doctor", "--config", CONFIG, "--json")
+    return str(answer["code"])
 
 
 def cases(stage: DemoStage) -> list[dict[str, Any]]:

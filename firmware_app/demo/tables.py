@@ -29,11 +29,11 @@ def summaries(received: Sequence[dict[str, Any]]) -> str:
     rows = [("case", "revision", "priority", "kind", "finding", "quality", "pack", "hour (UTC)")]
     for row in received:
         brief = row["brief"] or {}  # a digest that was merged on the box has no brief
-        found = ", ".join(f"{one['code']} {one['hundredths'] / 100:.2f}" for one in brief.get("findings", ()))
+        findings = ", ".join(f"{one['code']} {one['hundredths'] / 100:.2f}" for one in brief.get("findings", ()))
         pack = f"{brief.get('pack') or ''} {brief.get('pack_version') or ''}".strip()
         rows.append(
             (
-                row["case"][:_MARK], str(row["revision"]), row["priority"], brief.get("modality") or "", found,
+                row["case"][:_MARK], str(row["revision"]), row["priority"], brief.get("modality") or "", findings,
                 brief.get("quality") or "", pack, (row["hour"] or "").replace("T", " "),
             )
         )  # fmt: skip

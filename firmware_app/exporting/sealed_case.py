@@ -36,7 +36,7 @@ from firmware_app.exporting.departure import ExportOutcome, Leaving, leaving
 from firmware_app.exporting.folder import Progress
 from firmware_app.language import N_, for_screen, translate
 from firmware_app.provisioning import tpm
-from firmware_app.provisioning.provision import KeyFiles
+from firmware_app.provisioning.box_identity import KeyFiles
 from firmware_app.sealed import credentials
 from firmware_app.sealed.sealed_export import Sealer, newest
 from firmware_app.store.clinical.exports import Exports
@@ -227,7 +227,7 @@ def _named(handle: BinaryIO, final: Path) -> None:
     sync_directory(final.parent)
 
 
-def told(path: Path, config: Config) -> str:
+def message(path: Path, config: Config) -> str:
     """The console's message about a finished file."""
     language = for_screen(config.box.language)
     opening = translate(_OPENED_BY, language).format(command=f"lantern-hospital open {path.name} --out DIR")

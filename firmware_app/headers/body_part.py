@@ -43,33 +43,33 @@ _NOTHING: Final = frozenset({"", "UNKNOWN", "OTHER", "NONE", "UNDEFINED", "UNSPE
 def parts_in(text: str | None) -> frozenset[str]:
     """The parts of the body that *text* names, as the coarse words of this module; empty when it names none."""
     for reading in possible_readings(text or ""):
-        found = _latin_parts(reading) | _chinese_parts(reading)
-        if found:
-            return frozenset(found)
+        parts = _latin_parts(reading) | _chinese_parts(reading)
+        if parts:
+            return frozenset(parts)
     return frozenset()
 
 
 def _latin_parts(text: str) -> set[str]:
-    found: set[str] = set()
+    parts: set[str] = set()
     rest = text.upper().replace("_", " ")
     for part, words in _LATIN:
         fewer = re.sub(rf"(?:(?<![A-Z])THORACIC[- ]*)?(?<![A-Z])(?:{words})(?![A-Z])", " ", rest)
         if fewer != rest:
-            found.add(part)
+            parts.add(part)
             rest = fewer
-    return found
+    return parts
 
 
 def _chinese_parts(text: str) -> set[str]:
-    found: set[str] = set()
+    parts: set[str] = set()
     for word in _NO_PARTS:
         text = text.replace(word, " ")
     for part, words in _CHINESE:
         for word in words:
             if word in text:
-                found.add(part)
+                parts.add(part)
                 text = text.replace(word, " ")
-    return found
+    return parts
 
 
 def examined(field: str | None) -> str | None:

@@ -165,14 +165,14 @@ def _switched(value: bytes, first: str | None, name: bool) -> str:
     while at < len(value):
         byte = value[at]
         if byte == _ESCAPE:
-            found = next((key for key in _ESCAPES if value.startswith(key, at + 1)), None)
-            if found is None:
+            escape = next((key for key in _ESCAPES if value.startswith(key, at + 1)), None)
+            if escape is None:
                 text.append("\ufffd")
                 at += 1
                 continue
-            half, codec, width = _ESCAPES[found]
+            half, codec, width = _ESCAPES[escape]
             lower, upper = ((codec, width), upper) if half == 0 else (lower, (codec, width))
-            at += 1 + len(found)
+            at += 1 + len(escape)
             continue
         if byte < 0x80 and (lower[1] == 1 or byte < 0x21):
             if byte in ends:

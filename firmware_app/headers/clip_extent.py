@@ -76,12 +76,12 @@ def program_stream_reaches_its_end(data: Buffer) -> bool:
     FFmpeg pads the last pack, and no other, of a film without sound.  When the last pack happens to be full it writes
     neither, and such a stream cannot be told from a cut one.
     """
-    position, paddings, code, found = 0, 0, 0, set[int]()
+    position, paddings, code, codes = 0, 0, 0, set[int]()
     for _ in range(_MOST_PACKETS + len(data) // _BYTES_OF_A_PACKET):
         if position == len(data) or code == _END:
-            is_silent = found <= {_PACK, _SYSTEM_HEADER, _PADDING, _FIRST_VIDEO}
+            is_silent = codes <= {_PACK, _SYSTEM_HEADER, _PADDING, _FIRST_VIDEO}
             whole = code == _END or (code == _PADDING and paddings == 1 and is_silent)
-            return whole and not found.isdisjoint(_VIDEO) and _is_padding(data, position)
+            return whole and not codes.isdisjoint(_VIDEO) and _is_padding(data, position)
         head = data[position : position + 14].ljust(14, b"\0")
         code, length = head[3], 6 + int.from_bytes(head[4:6], "big")
         if code == _PACK:
@@ -93,7 +93,7 @@ def program_stream_reaches_its_end(data: Buffer) -> bool:
         if not head.startswith(_PREFIX) or position + length > len(data):
             return False
         paddings += code == _PADDING
-        found.add(code)
+        codes.add(code)
         position += length
     return False
 

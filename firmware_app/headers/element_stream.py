@@ -137,7 +137,7 @@ class _Walker:
         self.data = data
         self.end = len(data)
         self.wanted = wanted
-        self.found = Walk(encoding)
+        self.walk = Walk(encoding)
         self.stack: list[_Level] = []
         self.level = _Level(is_sequence=False, limit=self.end, closed_by_limit=True, encoding=encoding)
         self.count = 0
@@ -150,7 +150,7 @@ class _Walker:
             if self.level is level and level.is_sequence:
                 position = self._item(position)
             elif self.level is level and not self.stack:
-                return self.found
+                return self.walk
 
     def _elements(self, position: int) -> int:
         """Pass the plain elements of the current data set or item, until a container opens or this one closes."""
@@ -189,7 +189,7 @@ class _Walker:
             if length == _UNDEFINED:
                 position, fragments = self._undefined(tag, vr, value)
                 if top and tag in wanted:
-                    self.found.elements[tag] = Element(tag, value, position - value, fragments)
+                    self.walk.elements[tag] = Element(tag, value, position - value, fragments)
                 if self.level is not level:
                     return position
                 continue
@@ -198,7 +198,7 @@ class _Walker:
                 raise self._short(limit, tag_name(tag), position)
             if top:
                 if tag in wanted:
-                    self.found.elements[tag] = Element(tag, value, length)
+                    self.walk.elements[tag] = Element(tag, value, length)
                 elif group == 0:
                     if _is_zero(data, value - 8, limit):
                         return limit

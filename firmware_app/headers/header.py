@@ -145,15 +145,15 @@ def _examine(data: Buffer) -> Examined:
     declared = transfer_syntax.accepted(syntax_uid) if syntax_uid else None
     encoding = guess_encoding(data, data_set, Encoding(declared.explicit, declared.big_endian) if declared else None)
     syntax = declared or _undeclared(encoding)
-    found = walk(data, data_set, encoding, _WANTED)
-    header = _header(data, found, syntax)
+    parsed = walk(data, data_set, encoding, _WANTED)
+    header = _header(data, parsed, syntax)
     if header.sop_class_uid == sop_classes.MEDIA_STORAGE_DIRECTORY:  # in spite of its file meta information
         raise DirectoryRecord()
     essential = sop_classes.essential(header.sop_class_uid)
-    if essential and not any(tag in found.elements for tag in essential):
+    if essential and not any(tag in parsed.elements for tag in essential):
         raise Truncated(where=tag_name(essential[0]))
-    pixels = _check_pixels(found, header, syntax)
-    return Examined(header, data_set > start, data_set, pixels, _identity_of(data, found))
+    pixels = _check_pixels(parsed, header, syntax)
+    return Examined(header, data_set > start, data_set, pixels, _identity_of(data, parsed))
 
 
 def looks_like_data_set(head: bytes) -> bool:
@@ -164,8 +164,8 @@ def looks_like_data_set(head: bytes) -> bool:
     if len(head) < 12:
         return False
     for order, group in (("<", 0x0002), ("<", 0x0008), (">", 0x0008)):
-        found, number, length = unpack(order + "HHL", head[:8])
-        if found == group and number <= 0x0100:
+        first, number, length = unpack(order + "HHL", head[:8])
+        if first == group and number <= 0x0100:
             return head[4:6] in LONG_VRS or head[4:6] in SHORT_VRS or length <= _VALUE_LIMIT
     return False
 
@@ -204,8 +204,8 @@ def _bytes(data: Buffer, element: Element | None) -> bytes:
     return data[element.start : element.start + min(element.length, _VALUE_LIMIT)].strip(b" \0\t\r\n")
 
 
-def _header(data: Buffer, found: Walk, syntax: TransferSyntax) -> Header:
-    elements = found.elements
+def _header(data: Buffer, walk: Walk, syntax: TransferSyntax) -> Header:
+    elements = walk.elements
     charset = _bytes(data, elements.get(_CHARSET))
 
     def text(tag: int) -> str | None:
@@ -215,7 +215,7 @@ def _header(data: Buffer, found: Walk, syntax: TransferSyntax) -> Header:
         element = elements.get(tag)
         if element is None or element.length < 2:
             return None
-        return int.from_bytes(data[element.start : element.start + 2], "big" if found.encoding.big_endian else "little")
+        return int.from_bytes(data[element.start : element.start + 2], "big" if walk.encoding.big_endian else "little")
 
     return Header(
         sop_class_uid=_class(text(_SOP_CLASS)),
@@ -244,9 +244,9 @@ def _header(data: Buffer, found: Walk, syntax: TransferSyntax) -> Header:
     )
 
 
-def _identity_of(data: Buffer, found: Walk) -> dict[str, str]:
-    values = {key: _bytes(data, found.elements.get(tag)) for key, tag in _PATIENT.items()}
-    return identity.of(values, _bytes(data, found.elements.get(_CHARSET)))
+def _identity_of(data: Buffer, parsed: Walk) -> dict[str, str]:
+    values = {key: _bytes(data, parsed.elements.get(tag)) for key, tag in _PATIENT.items()}
+    return identity.of(values, _bytes(data, parsed.elements.get(_CHARSET)))
 
 
 def _class(value: str | None) -> str:
@@ -276,13 +276,13 @@ def _frames(value: str | None) -> int:
     return max(1, int(value)) if value is not None and re.fullmatch(r"\+?[0-9]{1,12}", value) else 1
 
 
-def _check_pixels(found: Walk, header: Header, syntax: TransferSyntax) -> tuple[tuple[int, int], ...]:
+def _check_pixels(parsed: Walk, header: Header, syntax: TransferSyntax) -> tuple[tuple[int, int], ...]:
     """Check the declared size of the pixels against the bytes present; returns the spans of the pixel data.
 
     More bytes than declared are accepted: devices pad rows and frames, PS3.5 8.1.1 pads odd lengths, and YBR_FULL_422
     is often written without its subsampling.  Everything declared is there, and refusing would lose a usable image.
     """
-    element = next((found.elements[tag] for tag in _PIXEL_TAGS if tag in found.elements), None)
+    element = next((parsed.elements[tag] for tag in _PIXEL_TAGS if tag in parsed.elements), None)
     if element is None:
         return ()
     if element.fragments is not None:

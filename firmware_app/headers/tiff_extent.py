@@ -44,15 +44,15 @@ def reaches_its_end(data: Buffer) -> bool:
 def _entries(data: Buffer, at: int, count: int, order: str) -> _Entries | None:
     """The entries of one directory; None when a value lies beyond the file."""
     entry, long = Struct(order + "HHL"), Struct(order + "L")
-    found: _Entries = {}
+    entries: _Entries = {}
     for position in range(at, at + 12 * count, 12):
         tag, kind, number = entry.unpack_from(data, position)
         length = _SIZES.get(kind, 0) * number
         where = position + 8 if length <= 4 else long.unpack_from(data, position + 8)[0]
         if where + length > len(data):
             return None
-        found[tag] = (kind, number, where)
-    return found
+        entries[tag] = (kind, number, where)
+    return entries
 
 
 def _pixels_there(data: Buffer, entries: _Entries, order: str) -> bool:

@@ -19,7 +19,7 @@ OTHER: Final = "OTHER"
 FRONTAL: Final = "FRONTAL"
 
 
-class Words(Enum):
+class Ambiguity(Enum):
     """A description that leaves the view open."""
 
     MIXED = "a frontal view and another one"
@@ -48,7 +48,7 @@ _SEVERAL: Final = re.compile(r"(?<![A-Z0-9])(?:[2-9]|TWO|THREE)[ -]?(?:VIEWS?|V)
 _NO_VIEWS: Final = ("仰卧位", "仰卧")
 
 
-def stated(header: Header) -> str | Words | None:
+def stated(header: Header) -> str | Ambiguity | None:
     """The view as a short upper-case word, `Words.MIXED`, or None when nothing names it.
 
     The film's own fields come first; the descriptions of its series, else of its study, may only contradict them.
@@ -81,7 +81,7 @@ def _code(view_position: str | None) -> str | None:
     return re.sub(r"[^A-Z]", "", text.upper())[:16] or OTHER
 
 
-def _named(description: str | None) -> str | Words | None:
+def _named(description: str | None) -> str | Ambiguity | None:
     """The view named in a description."""
     for reading in possible_readings(description or ""):
         text = reading.upper().replace("_", " ")
@@ -89,7 +89,7 @@ def _named(description: str | None) -> str | Words | None:
             text = text.replace(word, " ")
         other, frontal = _other_than_frontal(text), _FRONTAL.search(text) is not None
         if _SEVERAL.search(text) or (frontal and other is not None):
-            return Words.MIXED
+            return Ambiguity.MIXED
         if frontal or other is not None:
             return other or FRONTAL
     return None

@@ -134,24 +134,24 @@ def database(config: Config, state: StateDir) -> Iterator[Check]:
 def files(clinical: Clinical, state: StateDir) -> Iterator[Check]:
     """Nothing where the file of every image is there."""
     if lost := kept_files.lost(clinical, state):
-        told: dict[str, Detail] = {"lost": lost, "instances": clinical.counts().instances}
-        yield Check("images", "warn", Reason(_FILES_LOST, told))
+        details: dict[str, Detail] = {"lost": lost, "instances": clinical.counts().instances}
+        yield Check("images", "warn", Reason(_FILES_LOST, details))
 
 
 def rescues(config: Config, state: StateDir) -> Iterator[Check]:
     """The latest rescue of each database; the folders keep them all."""
     for folder, report in {report.database: (folder, report) for folder, report in rescue.reports(state)}.values():
-        told: dict[str, Detail] = {"date": clock.parse(report.at).day, "folder": str(folder)}
+        details: dict[str, Detail] = {"date": clock.parse(report.at).day, "folder": str(folder)}
         if report.database == state.exchange_db.name:
-            yield Check("rescue", "warn", Reason(_EXCHANGE_REBUILT, told))
+            yield Check("rescue", "warn", Reason(_EXCHANGE_REBUILT, details))
         elif report.database == state.accounts_db.name:
-            told |= {"kept": report.kept.get("users", 0), "lost": report.lost.get("users", 0)}
-            yield Check("rescue", "warn", Reason(_ACCOUNTS_REBUILT, told))
+            details |= {"kept": report.kept.get("users", 0), "lost": report.lost.get("users", 0)}
+            yield Check("rescue", "warn", Reason(_ACCOUNTS_REBUILT, details))
             if report.restored:
                 yield Check("rescue", "warn", _from_backup(report))
         else:
-            told |= {"admitted": report.admitted, "again": report.again, "people": report.people}
-            yield Check("rescue", "warn", Reason(_REBUILT, told))
+            details |= {"admitted": report.admitted, "again": report.again, "people": report.people}
+            yield Check("rescue", "warn", Reason(_REBUILT, details))
             if report.restored:
                 yield Check("rescue", "warn", _from_backup(report))
             if lost := report.missing + report.unusable:
@@ -178,8 +178,8 @@ def _cut_off(exports: Exports) -> Iterator[Check]:
     for begun in exports.of_unknown_end():
         at = clock.parse(begun.at)
         if clock.now() - at.at < timedelta(days=_EXPORT_DAYS):
-            told: dict[str, Detail] = {"person": str(begun.details.get("account", ""))}
-            yield Check("export", "warn", Reason(_EXPORT_UNKNOWN, told), at.text("seconds"), begun.case)
+            details: dict[str, Detail] = {"person": str(begun.details.get("account", ""))}
+            yield Check("export", "warn", Reason(_EXPORT_UNKNOWN, details), at.text("seconds"), begun.case)
 
 
 def _refused(quarantine: Quarantine) -> Iterator[Check]:
@@ -191,5 +191,5 @@ def _refused(quarantine: Quarantine) -> Iterator[Check]:
     for entry in quarantine.entries(_NEWEST):
         yield Check("refused", "warn", entry.reason, entry.at.text("seconds"), entry.case)
     for count in counts:
-        told: dict[str, Detail] = {"count": count.count, "reason": count.code, "date": count.latest.day}
-        yield Check("refused", "warn", Reason(_REFUSED_OF, told))
+        details: dict[str, Detail] = {"count": count.count, "reason": count.code, "date": count.latest.day}
+        yield Check("refused", "warn", Reason(_REFUSED_OF, details))

@@ -71,11 +71,11 @@ def turned_away(config: Config, state: StateDir) -> Iterator[Check]:
         last = clock.parse(entry.last)
         if last.at < oldest or entry.why not in _SENTENCES or _is_settled(entry, config):
             continue
-        told: dict[str, Detail] = {
+        details: dict[str, Detail] = {
             "calling": entry.calling, "called": entry.called, "address": entry.address, "what": entry.what,
             "count": entry.count, "date": last.minute, "allowed": ", ".join(config.dicom.allowed_calling),
         }  # fmt: skip
-        yield Check("door", "warn", Reason(_SENTENCES[entry.why], told))
+        yield Check("door", "warn", Reason(_SENTENCES[entry.why], details))
 
 
 def _is_settled(entry: callers.TurnedAway, config: Config) -> bool:

@@ -90,8 +90,13 @@ def status(config: Config) -> dict[str, Any]:
     if state.clinical_db.exists():
         clinical = Clinical(state.clinical_db)
         clinical.require()
-        found = clinical.counts()
-        queue = {"cases": found.cases, "instances": found.instances, "waiting": found.waiting, "refused": found.refused}
+        counts = clinical.counts()
+        queue = {
+            "cases": counts.cases,
+            "instances": counts.instances,
+            "waiting": counts.waiting,
+            "refused": counts.refused,
+        }
         clinical.database.close()
     return {
         "version": version(),
@@ -111,23 +116,23 @@ def status(config: Config) -> dict[str, Any]:
     }
 
 
-def describe(found: dict[str, Any]) -> str:
-    """*found* by `status` as a few lines for a terminal."""
-    lines = [f"Lantern {found['version']}, state in {found['state']}"]
-    for name, told in found["processes"].items():
-        port = f", port {told['port']}" if told and told.get("port") else ""
-        lines.append(f"  {name:<10}{'runs, process ' + str(told['pid']) + port if told else 'does not run'}")
-    if found["queue"] is not None:
+def describe(report: dict[str, Any]) -> str:
+    """*report* by `report` as a few lines for a terminal."""
+    lines = [f"Lantern {report['version']}, state in {report['state']}"]
+    for name, process in report["processes"].items():
+        port = f", port {process['port']}" if process and process.get("port") else ""
+        lines.append(f"  {name:<10}{'runs, process ' + str(process['pid']) + port if process else 'does not run'}")
+    if report["queue"] is not None:
         lines.append(
-            "  {cases} cases, {instances} images, {waiting} waiting, {refused} refused".format(**found["queue"])
+            "  {cases} cases, {instances} images, {waiting} waiting, {refused} refused".format(**report["queue"])
         )
-    vouched = f"told by: {found['clock']['source']}" if found["clock"]["trusted"] else "nobody has confirmed it"
-    lines.append(f"  clock     {found['clock']['time']}, {vouched}")
-    if page := found["page"]:
+    vouched = f"told by: {report['clock']['source']}" if report["clock"]["trusted"] else "nobody has confirmed it"
+    lines.append(f"  clock     {report['clock']['time']}, {vouched}")
+    if page := report["page"]:
         lines.append(f"  page      {page['address']}, SHA-256 {page['fingerprint'] or 'not made yet'}")
-    loaded = (found["processes"]["reader"] or {}).get("packs") or ""
+    loaded = (report["processes"]["reader"] or {}).get("packs") or ""
     lines.append(f"  packs     {'loaded: ' + loaded if loaded else 'none is loaded'}")
-    names = [f"{pack['name']} {pack['version']}" for pack in found["packs"]]
+    names = [f"{pack['name']} {pack['version']}" for pack in report["packs"]]
     in_use = {one.partition(" (")[0] for one in loaded.split(", ")}  # behind each, how it runs
     idle = [name for name in names if name not in in_use]
     if idle:
@@ -173,12 +178,12 @@ def _may_be_made(folder: Path) -> bool:
 
 
 def _models(config: Config, state: StateDir) -> Iterator[Check]:
-    found = PackStore.of(config).survey()
-    if not found.packs:
+    shelf = PackStore.of(config).survey()
+    if not shelf.packs:
         yield Check("packs", "fail", Reason(_PACKS_NONE, {"path": str(PackStore.of(config).shipped)}))
-    for broken in found.broken:
+    for broken in shelf.broken:
         yield Check("packs", "fail", Reason.of(broken))
-    for pack in found.packs:
+    for pack in shelf.packs:
         try:
             pack.verify()
         except PackError as error:
@@ -190,8 +195,8 @@ def _models(config: Config, state: StateDir) -> Iterator[Check]:
 def _precedence(config: Config, state: StateDir) -> Iterator[Check]:
     store = PackStore.of(config)
     packs = store.survey().packs
-    for found in precedence.overlaps(packs, config, store):
-        yield Check("packs", "ok" if found.is_chosen else "warn", found.reason)
+    for overlap in precedence.overlaps(packs, config, store):
+        yield Check("packs", "ok" if overlap.is_chosen else "warn", overlap.reason)
     names = {pack.name for pack in packs}
     for name in config.packs.prefer:
         if name not in names:

@@ -75,9 +75,9 @@ def examine(config: Config, state: StateDir, port: int = int(front.HTTPS)) -> It
         return
     address = naming.address(config)
     yield Check("page", "ok", Reason(_OK, {"address": address, "fingerprint": fingerprint}))
-    told = set(authority.named(shown).dns)
+    named = set(authority.named(shown).dns)
     for name in config.viewer.allowed_hosts:
-        if name.lower() not in told and not front.is_address(name):
+        if name.lower() not in named and not front.is_address(name):
             yield Check("page", "warn", Reason(_LEFT_OUT, {"name": name, "address": address}))
 
 

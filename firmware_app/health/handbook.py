@@ -87,12 +87,12 @@ ELSEWHERE: Final = (
 
 def groups() -> dict[str, list[str]]:
     """English title -> the codes of that section, in order."""
-    found: dict[str, list[str]] = {group.title: [] for group in GROUPS}
+    codes_of: dict[str, list[str]] = {group.title: [] for group in GROUPS}
     for code in sorted(codes()):
         home = next((one for one in GROUPS if any(fnmatchcase(code, pattern) for pattern in one.patterns)), None)
         if home is not None:
-            found[home.title].append(code)
-    return found
+            codes_of[home.title].append(code)
+    return codes_of
 
 
 def strangers() -> list[str]:
@@ -119,10 +119,10 @@ def chapter(language: str, written: Mapping[str, str]) -> str:
 def _lines(language: str, written: Mapping[str, str]) -> Iterator[str]:
     yield from (BEGIN, "")
     for group in GROUPS:
-        found = groups()[group.title]
-        if found:
+        group_codes = groups()[group.title]
+        if group_codes:
             yield from (f"### {translate(group.title, language)}", "")
-        for code in found:
+        for code in group_codes:
             yield from (f"**{sentence(code, language)}** `{code}`\\", f"→ {written.get(code, TO_WRITE)}", "")
     yield END
 
@@ -134,7 +134,7 @@ def update(path: Path, language: str, *, write: bool) -> list[str]:
     body, _, tail = rest.partition(END)
     written = advice(body)
     after = f"{head}{chapter(language, written)}{tail}"
-    wanted = [code for found in groups().values() for code in found]
+    wanted = [code for group_codes in groups().values() for code in group_codes]
     missing = [f"{path.name}: what to do is not written: {code}" for code in wanted if code not in written]
     missing += [f"{path.name}: no such sentence any more: {code}" for code in written if code not in wanted]
     missing += [f"{path.name}: not translated: {code}" for code in wanted if _untranslated(code, language)]

@@ -76,8 +76,8 @@ def disk(folder: Path, limit_mb: int) -> Iterator[Check]:
     """Space, files, and a megabyte that is written, made durable and read back."""
     free_mb = free_bytes(folder) // 1_000_000
     if free_mb < 2 * limit_mb:
-        told = {"free_mb": free_mb, "limit_mb": limit_mb}
-        yield Check("disk", "fail" if free_mb < limit_mb else "warn", Reason(DISK_LOW, told))
+        details = {"free_mb": free_mb, "limit_mb": limit_mb}
+        yield Check("disk", "fail" if free_mb < limit_mb else "warn", Reason(DISK_LOW, details))
     yield from inodes(folder)
     try:
         is_same = _written_and_read(folder / f".selftest.{os.getpid()}")
@@ -94,11 +94,11 @@ def disk(folder: Path, limit_mb: int) -> Iterator[Check]:
 
 def inodes(folder: Path) -> Iterator[Check]:
     """How many more files fit; no check where the file system has no such limit."""
-    found = os.statvfs(folder)
-    if found.f_files:
-        left = found.f_favail
-        told = Reason(INODES_LOW if left < _FEW_INODES else INODES_OK, {"inodes": left})
-        yield Check("disk", "fail" if left < _NO_INODES else "warn" if left < _FEW_INODES else "ok", told)
+    file_system = os.statvfs(folder)
+    if file_system.f_files:
+        left = file_system.f_favail
+        reason = Reason(INODES_LOW if left < _FEW_INODES else INODES_OK, {"inodes": left})
+        yield Check("disk", "fail" if left < _NO_INODES else "warn" if left < _FEW_INODES else "ok", reason)
 
 
 def _written_and_read(probe: Path) -> bool:
@@ -120,16 +120,16 @@ def _written_and_read(probe: Path) -> bool:
 
 def temperature(thermal: Path = THERMAL) -> Iterator[Check]:
     """The warmest sensor, held against the temperature at which the machine protects itself."""
-    found = list(sensors(thermal))
-    if not found:
+    measured = list(sensors(thermal))
+    if not measured:
         yield Check("temperature", "ok", Reason(NO_SENSOR))
         return
-    name, celsius, limit = min(found, key=lambda one: one[2] - one[1])
+    name, celsius, limit = min(measured, key=lambda one: one[2] - one[1])
     if celsius < limit - _WARM_C:
-        yield Check("temperature", "ok", Reason(COOL, {"celsius": round(max(one[1] for one in found))}))
+        yield Check("temperature", "ok", Reason(COOL, {"celsius": round(max(one[1] for one in measured))}))
         return
-    told = Reason(HOT, {"celsius": round(celsius), "sensor": name, "limit": round(limit)})
-    yield Check("temperature", "fail" if celsius >= limit - _HOT_C else "warn", told)
+    reason = Reason(HOT, {"celsius": round(celsius), "sensor": name, "limit": round(limit)})
+    yield Check("temperature", "fail" if celsius >= limit - _HOT_C else "warn", reason)
 
 
 def sensors(thermal: Path = THERMAL) -> Iterator[tuple[str, float, float]]:
@@ -151,14 +151,14 @@ def memory(proc: Path = PROC) -> Iterator[Check]:
     """The memory that is free for another program, and whether programs wait for memory."""
     available = available_mb(proc)
     if available is not None and available < NEEDED_MB:
-        told = Reason(MEMORY_LOW, {"available_mb": available, "needed_mb": NEEDED_MB})
-        yield Check("memory", "fail" if available < _LEAST_MB else "warn", told)
+        reason = Reason(MEMORY_LOW, {"available_mb": available, "needed_mb": NEEDED_MB})
+        yield Check("memory", "fail" if available < _LEAST_MB else "warn", reason)
     elif available is not None:
         yield Check("memory", "ok", Reason(MEMORY_OK, {"available_mb": available}))
     stalled = stalled_percent(proc)
     if stalled is not None and stalled >= _PRESSED:
-        told = Reason(MEMORY_PRESSED, {"percent": round(stalled)})
-        yield Check("memory", "fail" if stalled >= _STANDING else "warn", told)
+        reason = Reason(MEMORY_PRESSED, {"percent": round(stalled)})
+        yield Check("memory", "fail" if stalled >= _STANDING else "warn", reason)
 
 
 def available_mb(proc: Path = PROC) -> int | None:

@@ -37,7 +37,7 @@ QUARANTINED: Final = register(
 )
 
 
-def found(config: Config, state: StateDir) -> LineState | None:
+def recorded(config: Config, state: StateDir) -> LineState | None:
     """The record that the uplink keeps; None when the line is off or was never prepared."""
     if not config.uplink.enabled or not state.exchange_db.exists():
         return None
@@ -53,7 +53,7 @@ def found(config: Config, state: StateDir) -> LineState | None:
 
 def status(config: Config, state: StateDir) -> dict[str, Any] | None:
     """What `lantern status --json` prints under ``line``."""
-    line = found(config, state)
+    line = recorded(config, state)
     if line is None:
         return None
     return {
@@ -70,8 +70,8 @@ def _awaited(config: Config) -> Path | None:
 
     Judged by the configuration alone: the viewer shows this sentence and may not read the box's keys.
     """
-    told = config.uplink
-    return told.hospital.with_name("box.json") if told.hospital is not None and told.tls_cert is None else None
+    uplink = config.uplink
+    return uplink.hospital.with_name("box.json") if uplink.hospital is not None and uplink.tls_cert is None else None
 
 
 def examine(config: Config, state: StateDir) -> Iterator[tuple[bool, Reason]]:
@@ -80,7 +80,7 @@ def examine(config: Config, state: StateDir) -> Iterator[tuple[bool, Reason]]:
         awaited = _awaited(config)
         yield (True, Reason(OFF)) if awaited is None else (False, Reason(AWAITED, {"bundle": str(awaited)}))
         return
-    line = found(config, state)
+    line = recorded(config, state)
     if line is None or line.reason is None:
         yield False, Reason(NOT_TRIED)
         return

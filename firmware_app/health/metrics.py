@@ -50,8 +50,8 @@ def text(config: Config, state: StateDir, clinical: Clinical) -> str:
         if one.name != last:
             lines += [f"# HELP {one.name} {one.about}", f"# TYPE {one.name} {one.kind}"]
             last = one.name
-        told = ",".join(f'{key}="{value.translate(_ESCAPES)}"' for key, value in (one.labels or {}).items())
-        lines.append(f"{one.name}{'{' + told + '}' if told else ''} {one.value:.17g}")
+        labels = ",".join(f'{key}="{value.translate(_ESCAPES)}"' for key, value in (one.labels or {}).items())
+        lines.append(f"{one.name}{'{' + labels + '}' if labels else ''} {one.value:.17g}")
     return "\n".join(lines) + "\n"
 
 
@@ -70,10 +70,10 @@ def samples(config: Config, state: StateDir, clinical: Clinical) -> Iterator[Sam
 
 
 def _disk(config: Config, state: StateDir) -> Iterator[Sample]:
-    found = os.statvfs(state.root)
+    file_system = os.statvfs(state.root)
     yield Sample("lantern_disk_free_bytes", "Bytes of disk that are free.", free_bytes(state.root))
-    yield Sample("lantern_disk_size_bytes", "Bytes of the disk.", found.f_blocks * found.f_frsize)
-    yield Sample("lantern_disk_free_files", "How many more files fit.", found.f_favail)
+    yield Sample("lantern_disk_size_bytes", "Bytes of the disk.", file_system.f_blocks * file_system.f_frsize)
+    yield Sample("lantern_disk_free_files", "How many more files fit.", file_system.f_favail)
     limit = config.retention.high_water_free_mb * 1_000_000
     yield Sample("lantern_disk_intake_stops_bytes", "Below so many free bytes no image is taken.", limit)
     wanted = wanted_bytes(config)
@@ -117,19 +117,19 @@ def _database(clinical: Clinical) -> Iterator[Sample]:
 
 
 def _line(config: Config, state: StateDir) -> Iterator[Sample]:
-    found = hospital_line.status(config, state)
-    if found is not None:
+    status = hospital_line.status(config, state)
+    if status is not None:
         for name in ("outgoing", "urgent", "quarantined"):
-            yield Sample("lantern_line_summaries", "Summaries on their way.", found[name], {"kind": name})
-        yield Sample("lantern_line_open", "Whether the line is open.", found["code"] == OPEN)
+            yield Sample("lantern_line_summaries", "Summaries on their way.", status[name], {"kind": name})
+        yield Sample("lantern_line_open", "Whether the line is open.", status["code"] == OPEN)
 
 
 def _care(state: StateDir) -> Iterator[Sample]:
     tested = remembered.known(state, own_care.SELFTEST)
     last: dict[str, float] = {}
     nightly = ((one, remembered.known(state, one)) for one in (BACKUP, RETENTION))
-    for name, told in ((own_care.SELFTEST, tested), *nightly):
-        if (moment := own_care.moment(told)) is not None:
+    for name, record in ((own_care.SELFTEST, tested), *nightly):
+        if (moment := own_care.moment(record)) is not None:
             last[name] = moment.timestamp()
     for name, seconds in last.items():
         yield Sample("lantern_care_last_seconds", "When it ran last, by the box's clock.", seconds, {"job": name})

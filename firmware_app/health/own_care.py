@@ -1,4 +1,4 @@
-"""What `lantern doctor` and `/healthz` say of the box's care for itself: the last self-test, backup and clearing-up."""
+"""Checks of the box's maintenance, for `lantern doctor` and `/healthz`: the last self-test, backup and retention."""
 
 from __future__ import annotations
 
@@ -70,14 +70,15 @@ FROM_BACKUP: Final = register(
     ),
 )
 _TEST_DAYS, _BACKUP_DAYS = 3, 4
-_ASKED_ANEW: Final = frozenset({"clock", "temperature", "memory", *presence.expected(True)})
-_ASKED_ANEW_OF_THE_DISK: Final = frozenset({
+_CHECKED_NOW: Final = frozenset({"clock", "temperature", "memory", *presence.expected(True)})
+"""Names of checks that the doctor runs itself, so it shows no older result of them."""
+_CHECKED_NOW_CODES: Final = frozenset({
     hardware.DISK_LOW, hardware.INODES_LOW, DiskFull.code, DiskReadOnly.code,
 })  # fmt: skip
 
 
 def the_machine(config: Config, state: StateDir) -> Iterator[Check]:
-    """The disk's files, temperature and memory as they are now."""
+    """Free inodes, temperature and memory as they are now."""
     if state.root.is_dir():
         yield from hardware.inodes(state.root)
     yield from hardware.temperature()
@@ -85,20 +86,20 @@ def the_machine(config: Config, state: StateDir) -> Iterator[Check]:
 
 
 def selftest(config: Config, state: StateDir) -> Iterator[Check]:
-    """The last self-test, with those faults that the doctor does not check itself; each says when it was found."""
-    told = remembered.known(state, SELFTEST)
-    stamp = _stamp(told)
+    """The last self-test, with those of its faults that the doctor does not check itself, and their time."""
+    record = remembered.known(state, SELFTEST)
+    stamp = _stamp(record)
     if stamp is None:
         yield Check(SELFTEST, "warn", Reason(UNTESTED))
         return
-    found = [one for one in _checks(told) if one.result == "fail"]
-    faults = [one for one in found if not _is_asked_anew(one)]
+    failed = [one for one in _checks(record) if one.result == "fail"]
+    faults = [one for one in failed if not _is_checked_now(one)]
     if faults:
         yield Check(SELFTEST, "fail", Reason(TESTED_BAD, {"date": stamp.day, "faults": len(faults)}))
         yield from (replace(one, at=stamp.text("seconds")) for one in faults)
     elif _is_older(stamp, _TEST_DAYS):
         yield Check(SELFTEST, "warn", Reason(TESTED_LONG_AGO, {"date": stamp.day}))
-    elif found:
+    elif failed:
         yield Check(SELFTEST, "ok", Reason(TESTED_SINCE, {"date": stamp.day}))
     else:
         yield Check(SELFTEST, "ok", Reason(TESTED_OK, {"date": stamp.day}))
@@ -106,75 +107,75 @@ def selftest(config: Config, state: StateDir) -> Iterator[Check]:
 
 def backup(config: Config, state: StateDir) -> Iterator[Check]:
     """The newest backup, and why the last one failed."""
-    told = remembered.known(state, BACKUP)
-    if told.get("result") == "fail" and (reason := remembered.as_reason(told)) is not None:
+    record = remembered.known(state, BACKUP)
+    if record.get("result") == "fail" and (reason := remembered.as_reason(record)) is not None:
         yield Check(BACKUP, "fail", reason)
-    found = ring.copies(state)
-    stamp = _stamp({"at": found[0].at}) if found else None
+    copies = ring.copies(state)
+    stamp = _stamp({"at": copies[0].at}) if copies else None
     if stamp is None:
         if state.clinical_db.exists():
             yield Check(BACKUP, "warn", Reason(BACKUP_NONE))
     elif _is_older(stamp, _BACKUP_DAYS):
         yield Check(BACKUP, "warn", Reason(BACKUP_OLD, {"date": stamp.day}))
     else:
-        about: dict[str, Detail] = {"date": stamp.day, "copies": len(found), "path": str(found[0].folder.parent)}
+        about: dict[str, Detail] = {"date": stamp.day, "copies": len(copies), "path": str(copies[0].folder.parent)}
         yield Check(BACKUP, "ok", Reason(BACKUP_OK, about))
 
 
 def retention(config: Config, state: StateDir) -> Iterator[Check]:
-    """What the last clearing-up did, or could not do."""
-    told = remembered.known(state, RETENTION)
-    reason = remembered.as_reason(told)
+    """What retention last deleted, or why it could not."""
+    record = remembered.known(state, RETENTION)
+    reason = remembered.as_reason(record)
     if not config.retention.room_mb and not config.retention.days:
         yield Check(RETENTION, "ok", Reason(OFF))
     elif reason is not None:
-        yield Check(RETENTION, _result(told), reason)
+        yield Check(RETENTION, _result(record), reason)
 
 
 def trouble(state: StateDir) -> list[str]:
     """Codes for `/healthz`: ``selftest.PART`` for each part that failed, ``backup.failed``, ``retention.stuck``.
 
-    Not for the processes, which are checked each time.
+    The processes are left out: `/healthz` checks them itself.
     """
     failed = remembered.known(state, SELFTEST).get("failed")
     names = [name for name in failed if _is_word(name)] if isinstance(failed, list) else []
-    found = [f"{SELFTEST}.{name}" for name in names if name not in presence.expected(True)]
+    codes = [f"{SELFTEST}.{name}" for name in names if name not in presence.expected(True)]
     if remembered.known(state, BACKUP).get("result") == "fail":
-        found.append("backup.failed")
-    told = remembered.known(state, RETENTION)
-    if told.get("code") == STUCK or told.get("result") == "fail":
-        found.append("retention.stuck")
-    return found
+        codes.append("backup.failed")
+    cleared = remembered.known(state, RETENTION)
+    if cleared.get("code") == STUCK or cleared.get("result") == "fail":
+        codes.append("retention.stuck")
+    return codes
 
 
-def _checks(told: dict[str, Any]) -> Iterator[Check]:
-    listed = told.get("checks")
+def _checks(record: dict[str, Any]) -> Iterator[Check]:
+    listed = record.get("checks")
     for one in listed if isinstance(listed, list) else ():
         if isinstance(one, dict) and (reason := remembered.as_reason(one)) is not None:
             yield Check(str(one.get("check")), _result(one), reason)
 
 
-def _is_asked_anew(check: Check) -> bool:
-    return check.name in _ASKED_ANEW or check.reason.code in _ASKED_ANEW_OF_THE_DISK
+def _is_checked_now(check: Check) -> bool:
+    return check.name in _CHECKED_NOW or check.reason.code in _CHECKED_NOW_CODES
 
 
-def _result(told: dict[str, Any]) -> Result:
-    return {"ok": "ok", "warn": "warn"}.get(str(told.get("result")), "fail")  # type: ignore[return-value]
+def _result(record: dict[str, Any]) -> Result:
+    return {"ok": "ok", "warn": "warn"}.get(str(record.get("result")), "fail")  # type: ignore[return-value]
 
 
 def _is_word(name: object) -> bool:
     return isinstance(name, str) and name.isascii() and name.isalpha()
 
 
-def moment(told: dict[str, Any]) -> datetime | None:
-    """The time in a kept record."""
-    stamp = _stamp(told)
+def moment(record: dict[str, Any]) -> datetime | None:
+    """The time in a saved record."""
+    stamp = _stamp(record)
     return stamp.at if stamp is not None else None
 
 
-def _stamp(told: dict[str, Any]) -> clock.Stamp | None:
+def _stamp(record: dict[str, Any]) -> clock.Stamp | None:
     try:
-        return clock.parse(str(told["at"]))
+        return clock.parse(str(record["at"]))
     except (KeyError, ValueError):
         return None
 

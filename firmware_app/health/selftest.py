@@ -1,8 +1,8 @@
 """`lantern selftest`: can this box do its work now?  Run at boot, every night, and by hand.
 
-Unlike the doctor it does the work: every pack answers its golden images in a child as for the reader, a file is written
-to the disk and read back, every database is read from its first page to its last. What it found is kept for `lantern
-doctor`, `/healthz` and the metrics.
+Unlike the doctor it does the work: every pack answers its golden cases in a child process as the reader's does, a file
+is written to the disk and read back, every database is read from its first page to its last. The results are saved for
+`lantern doctor`, `/healthz` and the metrics.
 """
 
 from __future__ import annotations
@@ -51,35 +51,35 @@ Advance = Callable[[int, int], None]
 
 
 def run(config: Config, advance: Advance = lambda done, total: None) -> list[Check]:
-    """Run every check and keep the results; *advance* is called with the number of parts that are done."""
+    """Run every check and save the results; *advance* is called with (parts done, parts in all)."""
     state = StateDir(config.state.dir)
     try:
         state.prepare()
     except StoreError as error:
         return [Check("disk", "fail", Reason.of(error))]
-    found: list[Check] = []
+    checks: list[Check] = []
     for done, part in enumerate(_PARTS):
         advance(done, len(_PARTS))
-        found += part(config, state)
+        checks += part(config, state)
     advance(len(_PARTS), len(_PARTS))
-    _keep(state, as_object(found))
-    return found
+    _keep(state, as_object(checks))
+    return checks
 
 
-def _keep(state: StateDir, told: dict[str, Any]) -> None:
-    """A disk without room gets it by releasing the ballast: last week's results would hide that the disk is full."""
+def _keep(state: StateDir, record: dict[str, Any]) -> None:
+    """Save *record*; on a full disk release the ballast for it, else older results would hide that the disk is full."""
     for is_last in (False, True):
         try:
-            remembered.keep(state, NAME, told)
+            remembered.keep(state, NAME, record)
         except OSError as error:
             if not is_last and error.errno in _FULL and state.release_ballast():
                 continue
-            log.error("the result of the self-test cannot be kept: %s", error.strerror)
+            log.error("the result of the self-test cannot be saved: %s", error.strerror)
         return
 
 
 def as_object(checks: Sequence[Check]) -> dict[str, Any]:
-    """The kept form: the time, the boot, and each check without its sentence."""
+    """The saved form: the time, the boot, and each check without its sentence."""
     return {
         "at": clock.text("seconds"),
         "boot": clock.boot_id(),
@@ -111,7 +111,7 @@ def _database(database: Database) -> Check:
         answer = database.connection.execute("PRAGMA quick_check(1)").fetchone()[0]
         if answer == "ok":
             return Check("databases", "ok", Reason(DATABASE_OK, {"database": name}))
-        damage.note(database.path)  # a running box ends its processes now, and mends it
+        damage.note(database.path)  # a running box now restarts its processes and repairs the database
         reason = Reason.of(StoreDamaged(database=name))
     except LanternError as error:
         reason = Reason.of(error)
@@ -131,7 +131,7 @@ def _images(config: Config, state: StateDir) -> Iterator[Check]:
         clinical.require()
         yield from databases.files(clinical, state)
     except (LanternError, sqlite3.DatabaseError):
-        return  # which `_databases` tells
+        return  # `_databases` reports it
     finally:
         clinical.database.close()
 
@@ -152,10 +152,10 @@ def _packs(config: Config, state: StateDir) -> Iterator[Check]:
 
 
 def _golden(config: Config, state: StateDir, pack: Pack) -> Check:
-    """Ask the pack its golden images the way the reader runs it.
+    """Check the pack's golden cases in the way in which the reader runs it.
 
-    A wrong answer is remembered as the reader remembers its own trials, so that the reader passes this way over. A
-    right one is not: its time, measured beside a busy reader, says nothing of its speed.
+    A wrong answer is saved among the reader's own trials, so that the reader stops using this way. A correct one is
+    not saved: its time was measured beside a busy reader and is not the pack's speed.
     """
     settings, results = config.reader, Results(state.trials)
     possible = ways.possible(pack, settings)
@@ -164,14 +164,14 @@ def _golden(config: Config, state: StateDir, pack: Pack) -> Check:
     if best is None:
         return Check("packs", "fail", Reason(speed.NO_WAY, {"pack": pack.name}))
     result = trial.tried(pack, best, config.runtime_settings)
-    told = {"pack": pack.name, "runtime": best.runtime, "precision": best.precision}
+    about = {"pack": pack.name, "runtime": best.runtime, "precision": best.precision}
     if result.reason is not None:
         if trial.is_kept(result):
             results.keep(pack, result, config.runtime_settings)
         return Check("packs", "fail", result.reason)
     if not result.cases:
-        return Check("packs", "ok", Reason(GOLDEN_NONE, told))
-    return Check("packs", "ok", Reason(GOLDEN_OK, {**told, "cases": result.cases}))
+        return Check("packs", "ok", Reason(GOLDEN_NONE, about))
+    return Check("packs", "ok", Reason(GOLDEN_OK, {**about, "cases": result.cases}))
 
 
 def _processes(config: Config, state: StateDir) -> Iterator[Check]:

@@ -41,13 +41,13 @@ NO_WAY: Final = register(
 
 
 def runtimes(config: Config, state: StateDir) -> Iterator[Check]:
-    for key, told in trial.probed(tuple(choice.installed())).items():
-        if told["available"]:
-            yield Check("runtimes", "ok", Reason(_RUNTIME_OK, {"runtime": key, "version": told["version"] or ""}))
+    for key, probe in trial.probed(tuple(choice.installed())).items():
+        if probe["available"]:
+            yield Check("runtimes", "ok", Reason(_RUNTIME_OK, {"runtime": key, "version": probe["version"] or ""}))
         elif key in config.reader.runtimes:
-            yield Check("runtimes", "fail", Reason(trial.ABSENT, {"runtime": key, "detail": told["detail"]}))
+            yield Check("runtimes", "fail", Reason(trial.ABSENT, {"runtime": key, "detail": probe["detail"]}))
         else:
-            yield Check("runtimes", "ok", Reason(_RUNTIME_SPARE, {"runtime": key, "detail": told["detail"]}))
+            yield Check("runtimes", "ok", Reason(_RUNTIME_SPARE, {"runtime": key, "detail": probe["detail"]}))
 
 
 def chosen(config: Config, state: StateDir) -> Iterator[Check]:
@@ -55,18 +55,20 @@ def chosen(config: Config, state: StateDir) -> Iterator[Check]:
     settings, results = config.reader, Results(state.trials)
     for pack in PackStore.of(config).survey().packs:
         possible = ways.possible(pack, settings)
-        found = results.known(pack, possible, config.runtime_settings)
-        for result in found.values():
+        known = results.known(pack, possible, config.runtime_settings)
+        for result in known.values():
             if result.reason is not None:
                 yield Check("runtimes", "warn", result.reason)
         kept_to = results.in_use(pack, config.runtime_settings)
-        best = next(iter(ways.ranked(possible, found, settings, kept_to)), None)
+        best = next(iter(ways.ranked(possible, known, settings, kept_to)), None)
         if best is None:
             yield Check("runtimes", "fail", Reason(NO_WAY, {"pack": pack.name}))
-        elif best not in found:
+        elif best not in known:
             yield Check("runtimes", "ok", Reason(_UNTRIED, {"pack": pack.name}))
         else:
-            told = {"pack": pack.name, "runtime": best.runtime, "precision": best.precision}
+            details = {"pack": pack.name, "runtime": best.runtime, "precision": best.precision}
             yield Check(
-                "runtimes", "ok", Reason(_CHOSEN, {**told, "milliseconds": round(found[best].milliseconds or 0.0, 1)})
+                "runtimes",
+                "ok",
+                Reason(_CHOSEN, {**details, "milliseconds": round(known[best].milliseconds or 0.0, 1)}),
             )

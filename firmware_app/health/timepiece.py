@@ -70,7 +70,7 @@ _CERTIFICATE_SOON: Final = register(
 _SOON: Final = timedelta(days=30)
 
 
-def told(standing: ClockStatus) -> Reason:
+def sentence(standing: ClockStatus) -> Reason:
     """The sentence for how the clock is."""
     time, machine = standing.stamp.minute, clock.Stamp(standing.machine, trusted=True).minute
     if standing.condition is Condition.TRUSTED:
@@ -86,7 +86,7 @@ def told(standing: ClockStatus) -> Reason:
 def examine(config: Config, state: StateDir) -> Iterator[Check]:
     """What the doctor says."""
     standing = clock.here().standing()
-    yield Check("clock", "ok" if standing.condition is Condition.TRUSTED else "warn", told(standing))
+    yield Check("clock", "ok" if standing.condition is Condition.TRUSTED else "warn", sentence(standing))
     files = [config.dicom.tls_cert, config.dicom.tls_ca]
     if config.uplink.enabled:
         files += [config.uplink.tls_ca, config.uplink.tls_cert]
@@ -118,7 +118,7 @@ def status() -> dict[str, Any]:
         "trusted": standing.stamp.trusted,
         "source": standing.source.value,
         "condition": standing.condition.value,
-        "code": told(standing).code,
+        "code": sentence(standing).code,
         "since": standing.learned.isoformat(timespec="seconds") if standing.learned else None,
         "machine": standing.machine.isoformat(timespec="seconds"),
     }

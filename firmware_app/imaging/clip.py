@@ -103,14 +103,14 @@ class Track:
         if not 0 <= index < self.frames:
             raise Undecodable(detail=f"there is no frame {index}")
         try:
-            return self._found(index, seeking=self._seeks)
+            return self._frame_at(index, seeking=self._seeks)
         except (*DECODING_ERRORS, _error(), Undecodable):
             if not self._seeks:
                 self._at = self.frames  # the decoder's position is no longer known
                 raise Undecodable(detail=f"frame {index} of the clip is broken") from None
         try:  # frames after a key frame may need earlier ones: decode again from the beginning
             self._restart()
-            return self._found(index, seeking=False)
+            return self._frame_at(index, seeking=False)
         except (*DECODING_ERRORS, _error()):
             self._at = self.frames
             raise Undecodable(detail=f"frame {index} of the clip is broken") from None
@@ -182,7 +182,7 @@ class Track:
         self._open()
         self._decoded, self._at = self._container.decode(self._stream), 0
 
-    def _found(self, index: int, *, seeking: bool) -> NDArray[np.uint8]:
+    def _frame_at(self, index: int, *, seeking: bool) -> NDArray[np.uint8]:
         key = bisect_right(self._keys, index) - 1
         if seeking and key >= 0 and not self._keys[key] <= self._at <= index:
             self._container.seek(self._key_stamps[key], stream=self._stream, backward=True)

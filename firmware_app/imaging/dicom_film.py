@@ -22,7 +22,7 @@ from firmware_app.imaging.codec import stored
 from firmware_app.imaging.display import Choice, ShownFrame, greys
 from firmware_app.imaging.grey import colour, overlays, palette, photometric, transforms
 from firmware_app.imaging.grey.pipeline import Floats, GreyScale, StoredWords, Table, Window, look_up, luminance, taken
-from firmware_app.imaging.source import BROKEN, PixelSource
+from firmware_app.imaging.source import BROKEN, PixelSource, number
 
 _LARGEST_VALUE: Final = 1e30  # float32 ends at 3e38
 _ONE_GREY: Final = 2.0**-16  # share of a window's output range; an image that spans less shows nothing
@@ -152,19 +152,19 @@ class DicomFilm:
 
         The model is judged again with each frame until one has proved it, so the last result is the best.
         """
-        found = self.source
+        source = self.source
         stream = self.reader.compressed(index)
-        if stream is None and not found.native:  # a video: its decoder gives RGB
+        if stream is None and not source.native:  # a video: its decoder gives RGB
             return self.reader.frame(index), "RGB"
-        flat = _is_flat(found)
-        samples = _native_samples(found, index) if flat else self.reader.frame(index, raw=True, stream=stream)
+        flat = _is_flat(source)
+        samples = _native_samples(source, index) if flat else self.reader.frame(index, raw=True, stream=stream)
         if samples.ndim != 3:
             return samples, "RGB"
-        if self.has_own_layout and found.stored < found.allocated:
-            samples = colour.values(samples, found.stored, found.high_bit)
+        if self.has_own_layout and source.stored < source.allocated:
+            samples = colour.values(samples, source.stored, source.high_bit)
         if "proved" not in self._model:
-            declared = photometric.declared(found.photometric)
-            proof = photometric.of_pixels(samples, found.stored)
+            declared = photometric.declared(source.photometric)
+            proof = photometric.of_pixels(samples, source.stored)
             by_stream = photometric.of_stream(stream) if stream is not None else None
             self._model["proved" if proof else "believed"] = photometric.judged(
                 declared, by_stream, proof, unmarked=stream is not None and photometric.is_unmarked(stream)
@@ -237,10 +237,10 @@ class DicomFilm:
 @contextmanager
 def opened(path: Path) -> Iterator[DicomFilm]:
     """Open the object at *path*; raises `ImagingError`."""
-    with source.opened(path) as found:
-        reader = stored.FrameReader(found)
+    with source.opened(path) as image:
+        reader = stored.FrameReader(image)
         try:
-            yield DicomFilm(found, reader)
+            yield DicomFilm(image, reader)
         finally:
             reader.close()
 
@@ -277,18 +277,18 @@ def _ends(frame: NDArray[np.float32], hidden: NDArray[np.bool_] | None) -> tuple
     return float(frame.min(where=seen, initial=np.inf)), float(frame.max(where=seen, initial=-np.inf))
 
 
-def _is_flat(found: PixelSource) -> bool:
+def _is_flat(source: PixelSource) -> bool:
     """Whether the samples are native little-endian words, which need no decoder."""
-    little = found.transfer_syntax != ExplicitVRBigEndian  # in big endian even 8-bit samples may be swapped
-    return found.native and little and found.allocated in (8, 16) and found.keyword == "PixelData"
+    little = source.transfer_syntax != ExplicitVRBigEndian  # in big endian even 8-bit samples may be swapped
+    return source.native and little and source.allocated in (8, 16) and source.keyword == "PixelData"
 
 
-def _native_samples(found: PixelSource, index: int) -> NDArray[np.generic]:
-    found.stream.seek(found.offset + index * found.decoded_bytes)
-    data = np.frombuffer(found.stream.read(found.decoded_bytes), f"<u{found.allocated // 8}")
-    if found.shares_chroma:
-        return colour.upsampled(data, found.rows, found.columns)
-    return colour.planes(data, found.rows, found.columns, source.number(found.header, "PlanarConfiguration", 0))
+def _native_samples(source: PixelSource, index: int) -> NDArray[np.generic]:
+    source.stream.seek(source.offset + index * source.decoded_bytes)
+    data = np.frombuffer(source.stream.read(source.decoded_bytes), f"<u{source.allocated // 8}")
+    if source.shares_chroma:
+        return colour.upsampled(data, source.rows, source.columns)
+    return colour.planes(data, source.rows, source.columns, number(source.header, "PlanarConfiguration", 0))
 
 
 def _with_window(

@@ -73,8 +73,8 @@ def opened(path: Path, *, is_picture: bool) -> Iterator[Film]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         if is_picture:
-            with _without_header(path) as found:
-                yield found
+            with _without_header(path) as picture_film:
+                yield picture_film
         else:
             with dicom_film.opened(path) as film:
                 yield film

@@ -125,7 +125,7 @@ def _chosen(film: Film, rule: FrameRule, budget: int, *, has_sector: bool) -> Ke
     """Which frames are to be read, and the sector of an ultrasound picture."""
     if not has_sector:
         return keyframes.chosen(film.grey, film.frames, rule, budget)
-    stated = opened.told_sector(film)
+    stated = opened.stated_sector(film)
     if film.frames == 1:
         return Keyframes((0,), stated or sector.of_still(film.grey(0)))
     return keyframes.chosen(film.grey, film.frames, rule, budget, stated, find=True)

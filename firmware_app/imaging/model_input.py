@@ -34,13 +34,13 @@ EIGHT_BITS: Final = (0.0, 255.0)
 def to_model_input(
     frame: NDArray[np.float32],
     spec: InputSpec,
-    found: sector.Sector | None = None,
+    area: sector.Sector | None = None,
     hidden: NDArray[np.bool_] | None = None,
     ends: tuple[float, float] = EIGHT_BITS,
 ) -> NDArray[np.float32]:
     """Turn one frame into one model input.
 
-    Where the spec crops to the ultrasound sector, ``found`` is used (of a clip: from several frames), or else the
+    Where the spec crops to the ultrasound sector, ``area`` is used (of a clip: from several frames), or else the
     sector of this frame; a frame without a sector is taken whole.
 
     ``frame``: (H, W) float32, display polarity (bright is dense, as MONOCHROME2), any range, finite. Where the spec has
@@ -56,7 +56,7 @@ def to_model_input(
     if (not coloured and frame.ndim != len(spec.shape)) or frame.size == 0:
         wanted = "(H, W) image" if spec.depth is None else "(D, H, W) volume"
         raise ValueError(f"a frame of shape {frame.shape} is not a {wanted}")
-    box = part(luminance(frame) if coloured else frame, spec, found, hidden)
+    box = part(luminance(frame) if coloured else frame, spec, area, hidden)
     films = [laid(plane, spec, box, bars=False) for plane in (np.moveaxis(frame, 2, 0) if coloured else (frame,))]
     if not all(bool(np.isfinite(film).all()) for film in films):
         raise ValueError("the frame holds values that are not finite")
@@ -84,13 +84,13 @@ def frame_of(film: Film, index: int, spec: InputSpec) -> tuple[NDArray[np.float3
 def part(
     grey: NDArray[np.float32],
     spec: InputSpec,
-    found: sector.Sector | None = None,
+    area: sector.Sector | None = None,
     hidden: NDArray[np.bool_] | None = None,
 ) -> sector.Box | None:
     """What the spec crops of a frame, x0, y0, x1, y1; None: nothing. The arguments are :func:`to_model_input`'s."""
     if spec.crop == "sector":
-        found = found or sector.of_still(grey)
-        return None if found is None else found.box
+        area = area or sector.of_still(grey)
+        return None if area is None else area.box
     return beside.framed(grey, hidden) if spec.crop == "frame" else None
 
 

@@ -64,13 +64,13 @@ def largest(mask: Mask) -> Mask:
             else:
                 here += 1
     roots = np.array([root(run) for run in range(len(starts))], dtype=np.int64)
-    found = np.zeros_like(mask)
+    piece = np.zeros_like(mask)
     if not len(roots):
-        return found
+        return piece
     areas = np.bincount(roots, weights=ends - starts)
     for run in np.flatnonzero(roots == areas.argmax()):
-        found[rows[run], starts[run] : ends[run]] = True
-    return found
+        piece[rows[run], starts[run] : ends[run]] = True
+    return piece
 
 
 def hull(mask: Mask) -> Points:

@@ -120,10 +120,10 @@ def opened(path: Path) -> Iterator[PixelSource]:
         stream = _inflated(file)
         try:
             header = pydicom.dcmread(stream, stop_before_pixels=True, force=True)
-            found = _source(header, stream, path if stream is file else None)
+            image = _source(header, stream, path if stream is file else None)
         except BROKEN:
             raise Undecodable(detail="its header is broken") from None
-        yield found
+        yield image
 
 
 def number(header: Dataset, keyword: str, default: int) -> int:
@@ -179,7 +179,7 @@ def _source(header: FileDataset, stream: BinaryIO, path: Path | None) -> PixelSo
     samples = number(header, "SamplesPerPixel", 1)
     if samples not in (1, 3):
         raise PixelsUnsupported(detail=f"{samples} samples in a pixel")
-    found = PixelSource(
+    image = PixelSource(
         stream,
         path,
         header,
@@ -198,13 +198,13 @@ def _source(header: FileDataset, stream: BinaryIO, path: Path | None) -> PixelSo
         _photometric(header, samples),
         vr,
     )
-    if found.native == in_fragments:
+    if image.native == in_fragments:
         raise Undecodable(detail="its pixels are not stored in the way that its transfer syntax names")
     # Frames of one-bit pixels are packed without padding between frames (PS3.5 8.1.1).
-    promised = (rows * columns * frames + 7) // 8 if allocated == 1 and samples == 1 else found.decoded_bytes * frames
-    if found.native and promised > length + 1:
+    promised = (rows * columns * frames + 7) // 8 if allocated == 1 and samples == 1 else image.decoded_bytes * frames
+    if image.native and promised > length + 1:
         raise Undecodable(detail=f"{promised} bytes of pixels promised, {length} present")
-    return found
+    return image
 
 
 def _pixel_element(stream: BinaryIO, little: bool) -> tuple[str, int, int, bool, str]:

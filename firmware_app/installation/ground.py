@@ -157,8 +157,8 @@ def apt(source: ProgramSource, *words: str) -> str:
 
 def present() -> set[str]:
     """Debian packages that are on this machine, also those whose installation was cut off."""
-    told = run("dpkg-query", "--show", "--showformat", "${db:Status-Status} ${Package}\\n")
-    lines = (line.partition(" ") for line in told.splitlines())
+    listed = run("dpkg-query", "--show", "--showformat", "${db:Status-Status} ${Package}\\n")
+    lines = (line.partition(" ") for line in listed.splitlines())
     return {package for state, _, package in lines if package and state not in _ABSENT}
 
 

@@ -32,19 +32,19 @@ class MachineKind:
     @classmethod
     def here(cls, root: Path = Path("/")) -> MachineKind:
         """Of the machine at *root*, with the Python and the processor that run this."""
-        told: dict[str, str] = {}
+        release: dict[str, str] = {}
         with suppress(OSError, ValueError):
             words = shlex.split((root / _OS_RELEASE).read_text("utf-8"), comments=True)
-            told = dict(word.split("=", 1) for word in words)
-        system = f"{told.get('ID', 'linux')} {told.get('VERSION_ID', '')} {platform.machine()}"
-        return cls(system, told.get("PRETTY_NAME", system), f"{sys.version_info.major}.{sys.version_info.minor}")
+            release = dict(word.split("=", 1) for word in words)
+        system = f"{release.get('ID', 'linux')} {release.get('VERSION_ID', '')} {platform.machine()}"
+        return cls(system, release.get("PRETTY_NAME", system), f"{sys.version_info.major}.{sys.version_info.minor}")
 
     @classmethod
     def of(cls, folder: Path) -> MachineKind | None:
         """The kind that *folder* was filled for; None where no file says it."""
         try:
-            told = json.loads((folder / MADE_FOR).read_text("utf-8"))
-            return cls(str(told["system"]), str(told["name"]), str(told["python"]))
+            made_for = json.loads((folder / MADE_FOR).read_text("utf-8"))
+            return cls(str(made_for["system"]), str(made_for["name"]), str(made_for["python"]))
         except (OSError, ValueError, KeyError, TypeError):
             return None
 

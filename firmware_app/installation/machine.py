@@ -110,15 +110,15 @@ class Machine:
     def record(self) -> Record | None:
         """What is installed; None when nothing is."""
         try:
-            told: dict[str, Any] = json.loads(self.at(_RECORD).read_text("utf-8"))
+            saved: dict[str, Any] = json.loads(self.at(_RECORD).read_text("utf-8"))
         except FileNotFoundError:
             return None
         known = {one.name for one in fields(Record)}  # a later version may have written more
-        return Record(**{name: value for name, value in told.items() if name in known})
+        return Record(**{name: value for name, value in saved.items() if name in known})
 
     def remember(self, record: Record) -> None:
-        told = {**asdict(record), "files": dict(sorted(record.files.items())), "packages": sorted(record.packages)}
-        self.put(_RECORD, f"{json.dumps(told, indent=1)}\n".encode())
+        saved = {**asdict(record), "files": dict(sorted(record.files.items())), "packages": sorted(record.packages)}
+        self.put(_RECORD, f"{json.dumps(saved, indent=1)}\n".encode())
 
     def forget(self) -> None:
         """Nothing is installed."""

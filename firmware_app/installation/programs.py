@@ -54,11 +54,11 @@ class ProgramSource:
 
     def stamp(self) -> str:
         """A digest of the source: while it stays the same, nothing is installed again."""
-        found = hashlib.sha256(f"{sys.version_info[:2]} {self.extras}".encode())
+        digest = hashlib.sha256(f"{sys.version_info[:2]} {self.extras}".encode())
         for path in self._parts():
-            found.update(f"\0{path.name}\0".encode())
-            found.update(path.read_bytes())
-        return found.hexdigest()[:12]
+            digest.update(f"\0{path.name}\0".encode())
+            digest.update(path.read_bytes())
+        return digest.hexdigest()[:12]
 
     def _parts(self) -> Iterator[Path]:
         if (given := self.wheel()) is not None:
@@ -81,9 +81,9 @@ class ProgramSource:
 
         Raises `InstallWheelStale` or `InstallWheelDamaged` when there are some, and none is.
         """
-        found = sorted(self.wheels.glob("lantern_box-*.whl")) if self.wheels else []
+        wheels = sorted(self.wheels.glob("lantern_box-*.whl")) if self.wheels else []
         refused: list[InstallError] = []
-        for path in found:
+        for path in wheels:
             try:
                 different = self._difference(path)
             except InstallWheelDamaged as error:
@@ -109,8 +109,8 @@ class ProgramSource:
 
     def pip(self) -> Path | None:
         """pip among the given wheels: Debian leaves it out of Python until python3-venv is there."""
-        found = sorted(self.wheels.glob("pip-*.whl")) if self.wheels else []
-        return found[-1] if found else None
+        wheels = sorted(self.wheels.glob("pip-*.whl")) if self.wheels else []
+        return wheels[-1] if wheels else None
 
 
 def _contents(wheel: Path) -> dict[str, bytes]:

@@ -45,10 +45,10 @@ _SETTINGS = N_("{files} files, {megabytes} MB: the configuration")
 
 def kept(words: str) -> set[str]:
     """``state,config`` as a set; raises `KeepUnknown`."""
-    found = {word for word in re.split(r"[ ,]+", words) if word}
-    for word in sorted(found - set(KEEPABLE)):
+    chosen = {word for word in re.split(r"[ ,]+", words) if word}
+    for word in sorted(chosen - set(KEEPABLE)):
         raise KeepUnknown(word=word)
-    return found
+    return chosen
 
 
 def announce(machine: Machine, keep: set[str]) -> list[Path]:
@@ -96,9 +96,9 @@ def _record(machine: Machine) -> Record:
 
 
 def _content(machine: Machine, path: Path) -> str:
-    found = [one for one in machine.at(path).rglob("*") if one.is_file() and not one.is_symlink()]
-    size = sum(one.stat().st_size for one in found) // 1_000_000
-    return translate(_IMAGES if path == STATE else _SETTINGS, spoken()).format(files=len(found), megabytes=size)
+    files = [one for one in machine.at(path).rglob("*") if one.is_file() and not one.is_symlink()]
+    size = sum(one.stat().st_size for one in files) // 1_000_000
+    return translate(_IMAGES if path == STATE else _SETTINGS, spoken()).format(files=len(files), megabytes=size)
 
 
 def _stop(machine: Machine) -> None:
@@ -118,7 +118,7 @@ def _forget_units(machine: Machine) -> None:
         run("systemctl", "reset-failed", "lantern-*")
         if machine.at(UDEV).exists():
             run("udevadm", "control", "--reload")
-    for place in [found for pattern in _RUN for found in machine.root.glob(pattern)]:
+    for place in [match for pattern in _RUN for match in machine.root.glob(pattern)]:
         if place.is_dir() and not place.is_symlink():
             shutil.rmtree(place)
         else:
@@ -147,8 +147,8 @@ def _remove(machine: Machine, path: Path) -> None:
 
 def _users(machine: Machine) -> tuple[list[str], list[str]]:
     """Users and groups of sysusers.d(5); a user has a group of its own name."""
-    told = next((path.read_text("utf-8") for path in (machine.at(SYSUSERS), _OWN_USERS) if path.exists()), "")
-    words = [line.split() for line in told.splitlines()]
+    sysusers = next((path.read_text("utf-8") for path in (machine.at(SYSUSERS), _OWN_USERS) if path.exists()), "")
+    words = [line.split() for line in sysusers.splitlines()]
     users = [word[1] for word in words if word[:1] == ["u"]]
     return users, [*users, *(word[1] for word in words if word[:1] == ["g"])]
 
@@ -160,8 +160,8 @@ def _remove_users(machine: Machine, users: list[str], groups: list[str]) -> None
         return
     where = [] if machine.alive else ["--prefix", str(machine.root)]
     gone = []
-    for tool, table, found in (("userdel", "etc/passwd", users), ("groupdel", "etc/group", groups)):
-        for name in found:  # groups after users: userdel takes a user's own with it, if nobody else is in it
+    for tool, table, names in (("userdel", "etc/passwd", users), ("groupdel", "etc/group", groups)):
+        for name in names:  # groups after users: userdel takes a user's own with it, if nobody else is in it
             if re.search(rf"^{name}:", machine.at(table).read_text("utf-8"), re.MULTILINE):
                 run(tool, *where, name)
                 gone.append(name)
@@ -190,5 +190,5 @@ def _remove_packages(machine: Machine, record: Record) -> None:
 
 def _needing(packages: list[str]) -> list[str]:
     """The packages that apt would remove too, because they came later and need one of *packages*."""
-    told = run("apt-get", "--simulate", "purge", *packages)
-    return sorted(set(re.findall(r"^(?:Purg|Remv) (\S+)", told, re.MULTILINE)) - set(packages))
+    simulated = run("apt-get", "--simulate", "purge", *packages)
+    return sorted(set(re.findall(r"^(?:Purg|Remv) (\S+)", simulated, re.MULTILINE)) - set(packages))

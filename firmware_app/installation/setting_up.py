@@ -117,12 +117,12 @@ def _users(machine: Machine) -> None:
 
 def installable(machine: Machine) -> dict[str, list[Path]]:
     """Each unit of ours that says by what it wants to be started -> the links that say so to systemd."""
-    found = {}
+    links = {}
     for unit in sorted(machine.at(UNITS).glob("lantern*")):
-        told = re.findall(r"^WantedBy=(.+)$", unit.read_text("utf-8"), re.MULTILINE) if unit.is_file() else []
-        if told:
-            found[unit.name] = [machine.at(UNITS / f"{other}.wants" / unit.name) for other in told[0].split()]
-    return found
+        wanted_by = re.findall(r"^WantedBy=(.+)$", unit.read_text("utf-8"), re.MULTILINE) if unit.is_file() else []
+        if wanted_by:
+            links[unit.name] = [machine.at(UNITS / f"{other}.wants" / unit.name) for other in wanted_by[0].split()]
+    return links
 
 
 def _accounts(machine: Machine) -> list[bytes]:

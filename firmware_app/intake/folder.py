@@ -55,21 +55,21 @@ class WatchedFolder:
 
     def look(self) -> None:
         """Poll once: take the files that are ready, remember those that still change."""
-        found = dict(_files(self._folder))
+        marks = dict(_files(self._folder))
         settled = [
-            path for path, mark in found.items() if self._seen.get(path) == mark and self._taken.get(path) != mark
+            path for path, mark in marks.items() if self._seen.get(path) == mark and self._taken.get(path) != mark
         ]
-        self._seen = found
+        self._seen = marks
         if settled:
-            self._take(settled, found)
-        gone = self._taken.keys() - found.keys()
+            self._take(settled, marks)
+        gone = self._taken.keys() - marks.keys()
         if gone and self._folder.is_dir():  # nothing is forgotten while the folder is unmounted
             for path in gone:
                 del self._taken[path]
         if settled or gone:
             self._remember()
 
-    def _take(self, settled: list[str], found: dict[str, _Mark]) -> None:
+    def _take(self, settled: list[str], marks: dict[str, _Mark]) -> None:
         clinical = self._door.clinical
         try:
             self._door.check_space()
@@ -91,7 +91,7 @@ class WatchedFolder:
                 break  # a fault of the box, not of the file: tried again at the next poll
             except IntakeError as error:
                 log.info("watched folder: one file refused: %s", error.code)
-            self._taken[path] = found[path]
+            self._taken[path] = marks[path]
         try:
             clinical.close_association(association)
         except (sqlite3.Error, StoreError) as error:

@@ -60,14 +60,14 @@ def open_regular(path: Path) -> tuple[int, int]:
     except OSError as error:
         raise FileUnreadable(detail=error.strerror or type(error).__name__) from None
     try:
-        found = os.fstat(descriptor)
+        status = os.fstat(descriptor)
     except OSError as error:  # pulled out between the two calls
         let_go(descriptor)
         raise FileUnreadable(detail=error.strerror or type(error).__name__) from None
-    if not stat.S_ISREG(found.st_mode):  # replaced between the two calls
+    if not stat.S_ISREG(status.st_mode):  # replaced between the two calls
         let_go(descriptor)
         raise NotARegularFile()
-    return descriptor, found.st_size
+    return descriptor, status.st_size
 
 
 def let_go(descriptor: int) -> None:

@@ -36,22 +36,22 @@ def given(paths: Sequence[Path]) -> Iterator[Given]:
             below.sort()
             real = os.path.realpath(folder)
             for name in sorted(names):
-                found = Path(folder, name)
-                if stat.S_ISREG(_mode(found)) and _is_new(seen, real, name):
-                    yield Given(found)
+                file = Path(folder, name)
+                if stat.S_ISREG(_mode(file)) and _is_new(seen, real, name):
+                    yield Given(file)
         for error in closed:
-            found = Path(os.fsdecode(error.filename))
-            if _is_new(seen, os.path.realpath(found), ""):
-                yield Given(found, Reason.of(FileUnreadable(detail=error.strerror or type(error).__name__)))
+            file = Path(os.fsdecode(error.filename))
+            if _is_new(seen, os.path.realpath(file), ""):
+                yield Given(file, Reason.of(FileUnreadable(detail=error.strerror or type(error).__name__)))
 
 
 def not_followed(paths: Sequence[Path]) -> int:
     """How many links, pipes and devices `given` skips in the directories among *paths*."""
-    found = 0
+    skipped = 0
     for folder, below, names in (one for path in paths if _is_folder(path) for one in os.walk(path)):
-        found += sum(stat.S_ISLNK(_mode(Path(folder, name))) for name in below)
-        found += sum(not stat.S_ISREG(_mode(Path(folder, name))) for name in names)
-    return found
+        skipped += sum(stat.S_ISLNK(_mode(Path(folder, name))) for name in below)
+        skipped += sum(not stat.S_ISREG(_mode(Path(folder, name))) for name in names)
+    return skipped
 
 
 def _is_folder(path: Path) -> bool:

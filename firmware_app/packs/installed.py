@@ -1,8 +1,8 @@
-"""A box's packs: those installed under its state beside those that came with it.
+"""A box's packs: those installed under its state, and those shipped with it.
 
-Under ``packs`` of the state, ``NAME`` is a link to ``.kept/VERSION/NAME``; replacing the link is the whole of a change,
-so a power cut leaves the old version or the new one. Of a pack that is both installed and shipped the higher version is
-used: an update of the box may bring a newer one than was installed.
+Under ``packs`` of the state, ``NAME`` is a link to ``.kept/VERSION/NAME``. A version is changed by replacing the link
+alone, so a power cut leaves the old version or the new one. Of a pack that is both installed and shipped the higher
+version is used: an update of the box may bring a newer one than was installed.
 """
 
 from collections.abc import Iterator
@@ -30,7 +30,7 @@ class PackStore:
 
     @classmethod
     def of(cls, config: Config) -> Self:
-        """Where this box's configuration puts them."""
+        """The folders in a box's configuration."""
         return cls(config.state.dir / FOLDER, config.packs.dir or shipped_packs_dir())
 
     @property
@@ -39,7 +39,7 @@ class PackStore:
         return self.installed / PUBLISHER
 
     def survey(self) -> Shelf:
-        """Every pack in use, by name, and why others cannot be used; a broken pack never hides one that works."""
+        """Every pack in use, by name, and why others cannot be used; a broken version never hides one that works."""
         shipped = survey(self.shipped)
         usable = {pack.name: pack for pack in shipped.packs}
         broken = list(shipped.broken)
@@ -50,7 +50,7 @@ class PackStore:
             broken.append(PackFolderUnusable(path=str(self.installed), detail=error.strerror or "it cannot be read"))
         for link in links:
             try:
-                # Resolved: a reader that goes on with an old manifest must never open a new version's files.
+                # Resolved: a reader that still has the old manifest must never open the new version's files.
                 pack = Pack.load(link.resolve())
             except PackError as error:
                 broken.append(error)
@@ -82,15 +82,15 @@ class PackStore:
         return bool(name) and Path(name).name == name and (self.shipped / name / FILE_NAME).is_file()
 
     def folder_of(self, name: str, version: str) -> Path:
-        """Where that version of the pack stands once it is installed."""
+        """The folder into which that version of the pack is installed."""
         return self.installed / KEPT / version / name
 
     def link_of(self, name: str) -> Path:
-        """What says which installed version is in use."""
+        """The link to the installed version in use."""
         return self.installed / name
 
     def linked(self, name: str) -> str | None:
-        """The installed version that is to be used, whether or not it can be; ``None`` where none is."""
+        """The version that the link names, whether or not it can be loaded; ``None`` without a link."""
         link = self.link_of(name)
         return link.readlink().parent.name if link.is_symlink() else None
 

@@ -1,7 +1,7 @@
-"""What a pack repository offers: ``index.json``, itself a signed target beside the files that it names.
+"""What a pack repository offers: ``index.json``, a signed target as the files that it names are.
 
 Every file of a pack is a target ``NAME/VERSION/PATH``. A box that is older than the repository must still be able to
-read it, so unknown keys are passed over here, unlike in a manifest.
+read the index, so unknown keys are ignored here, unlike in a manifest.
 """
 
 import re
@@ -19,7 +19,7 @@ NAME = r"^[a-z0-9][a-z0-9-]*$"
 
 
 def _plain(path: str) -> str:
-    # A target's path becomes part of an address and of a file name on a FAT stick.
+    # A target's path becomes part of a URL and a file name on a FAT stick.
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*(/[A-Za-z0-9][A-Za-z0-9._-]*)*", path):
         raise ValueError(f"{path!r} is no plain file name")
     return path
@@ -29,7 +29,7 @@ PlainPath = Annotated[PackPath, AfterValidator(_plain)]
 
 
 def version_key(version: str) -> tuple[int, ...]:
-    """A version ``1.10.0`` as numbers, so that it follows ``1.9.0``."""
+    """A version as numbers, so that ``1.10.0`` sorts after ``1.9.0``."""
     return tuple(int(part) for part in version.split("."))
 
 
@@ -37,7 +37,7 @@ class _Part(BaseModel):
     model_config = ConfigDict(extra="ignore", frozen=True, defer_build=True)
 
 
-class OfferedFile(_Part):
+class PackFile(_Part):
     """One file of a pack."""
 
     path: PlainPath
@@ -51,14 +51,14 @@ class Offer(_Part):
     name: str = Field(pattern=NAME)
     version: str = Field(pattern=r"^\d+\.\d+\.\d+$")
     title: Words
-    files: tuple[OfferedFile, ...] = Field(min_length=1)
+    files: tuple[PackFile, ...] = Field(min_length=1)
 
     @property
     def bytes(self) -> int:
         """How much room its files take."""
         return sum(file.bytes for file in self.files)
 
-    def target(self, file: OfferedFile) -> str:
+    def target(self, file: PackFile) -> str:
         """The target path of one of its files."""
         return f"{self.name}/{self.version}/{file.path}"
 

@@ -2,10 +2,10 @@
 
 With logit(p) = ln(p / (1 - p)), a calibrated probability of a population with prevalence *a* becomes that of one with
 prevalence *b* by adding logit(b) - logit(a) to its logit (Bayes; Saerens et al. 2002, Neural Computation 14:21).  That
-holds where the films of those who have the finding look alike in both, and likewise the films of the others.
+is right where films with the finding look alike in both populations, and so do films without it.
 
-Probability and threshold move together, so no decision changes (docs/decisions/prevalence.md).  Pure arithmetic: no
-numpy, so that the reader and the viewer may use it.
+Probability and threshold move together, so no decision changes (docs/decisions/prevalence.md).  Without numpy, so that
+the reader and the viewer, which do not load it, may use it.
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ from firmware_app.packs.proof import Measured
 from firmware_app.records import Finding
 
 _COUNTS: Final = ((10, 0.15), (100, 0.015))
-"""(n, least share): a share is expressed as "of n films" from this share on; below all of them, as "of 1000"."""
+"""(n, least share): a share from the least share on is given as "of n films"; a smaller one as "of 1000"."""
 _LEAST_COUNT: Final = 1000
 
 
 @dataclass(frozen=True, slots=True)
 class Predictive:
-    """What a mark is worth: positive and negative predictive value, each with its range, at a prevalence.
+    """Positive and negative predictive value at a prevalence, each with its range.
 
-    The range takes both ends of the 95 % intervals of sensitivity and specificity; ``None`` without them.
+    The range comes from both ends of the 95 % intervals of sensitivity and specificity; ``None`` without them.
     """
 
     prevalence: float
@@ -49,7 +49,7 @@ class Predictive:
 
 
 def shifted(probability: float, given: float, wanted: float) -> float:
-    """*probability* of a population with prevalence *given*, for one with prevalence *wanted*; 0 and 1 stay."""
+    """*probability* at prevalence *given*, carried over to prevalence *wanted*; 0 and 1 stay."""
     if not (0.0 < given < 1.0 and 0.0 < wanted < 1.0):
         raise ValueError(f"prevalences of {given} and {wanted} do not lie between 0 and 1")
     for_it = probability * wanted * (1.0 - given)
@@ -77,7 +77,7 @@ def at_the_clinic(
 def _moved(finding: Finding, given: float, wanted: float) -> Finding:
     threshold = shifted(finding.threshold, given, wanted)
     probability = shifted(finding.probability, given, wanted)
-    if (probability >= threshold) != finding.positive:  # only the last bit of a float can do that
+    if (probability >= threshold) != finding.positive:  # rounding of the last bit
         probability = threshold if finding.positive else math.nextafter(threshold, 0.0)
     return replace(finding, probability=probability, threshold=threshold)
 
@@ -85,10 +85,11 @@ def _moved(finding: Finding, given: float, wanted: float) -> Finding:
 def predictive(
     manifest: Manifest, measured: Measured | None, code: str, prevalence: Mapping[str, float]
 ) -> Predictive | None:
-    """What marks of finding *code* are worth; ``None`` where the clinic has not said how common it is, or the pack does
-    not say enough.  At the pack's own prevalence it would be a promise that holds for its home hospital alone.
+    """Predictive values of finding *code* at the clinic's prevalence.
 
-    *measured* is the row of the runtime and precision that read the film.  It speaks of a pack's only finding.
+    ``None`` where the clinic has not stated its prevalence (values at the pack's own prevalence would hold in its home
+    hospital alone), without a measured sensitivity and specificity, and for a pack with several findings.
+    *measured* is the row of the runtime and precision that read the film.
     """
     share = prevalence.get(code)
     if share is None or measured is None or [one.code for one in manifest.findings] != [code]:
@@ -106,8 +107,8 @@ def predictive(
 
 
 def values(sensitivity: float, specificity: float, prevalence: float) -> tuple[float, float]:
-    """(positive, negative) predictive value.  Where no film at all is marked, or none is not, that is the prevalence's
-    own share: such a mark says nothing."""
+    """(positive, negative) predictive value.  Where no film, or every film, is marked, the undefined one is what the
+    prevalence alone gives."""
     hits, false_alarms = sensitivity * prevalence, (1.0 - specificity) * (1.0 - prevalence)
     misses, clear = (1.0 - sensitivity) * prevalence, specificity * (1.0 - prevalence)
     ppv = hits / (hits + false_alarms) if hits + false_alarms > 0.0 else prevalence
@@ -116,6 +117,6 @@ def values(sensitivity: float, specificity: float, prevalence: float) -> tuple[f
 
 
 def counted(share: float) -> tuple[int, int]:
-    """*share* as "n of 10", or of 100 or 1000 where 10 would be too coarse; never none and never all of them."""
+    """*share* as "n of 10", or of 100 or 1000 where 10 would be too coarse; n is never 0 and never all."""
     of = next((of for of, least in _COUNTS if least <= share <= 1.0 - least), _LEAST_COUNT)
     return min(of - 1, max(1, round(share * of))), of

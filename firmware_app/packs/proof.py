@@ -1,4 +1,4 @@
-"""The proof in a manifest: what a pack was made from, what its files scored, and the golden cases they must meet."""
+"""The evidence in a manifest: what a pack was made from, how its artefacts scored, and its golden cases."""
 
 from typing import Any, Literal, Self
 
@@ -9,7 +9,7 @@ from firmware_app.tasks.part import Correlation, Interval, PackPath, Part, Preci
 
 
 class DataSource(Part):
-    """A data set the pack was made from, under which licence, and for what it was used."""
+    """A data set that the pack was made from, its licence, and for what it was used."""
 
     name: str
     licence: str
@@ -20,11 +20,11 @@ class DataSource(Part):
 
 
 class Measured(Part):
-    """What one artefact scored in one runtime on films kept away from training, and the command that says so.
+    """How one artefact scored in one runtime on films kept away from training, and the command that measures it.
 
-    Intervals are 95 %, by bootstrap over patients.  ``unfit``: films that no model may see, not among ``n``.
-    ``passed``: the share of the ``n`` films that are familiar to the pack, so that the box gives their number;
-    ``…_passed`` is of them alone.
+    Intervals are 95 %, by bootstrap over patients.  ``unfit`` counts films that no model may see; they are not among
+    ``n``.  ``passed`` is the share of the ``n`` films that are familiar to the pack, so that the box gives a number for
+    them; ``…_passed`` are the scores of these films alone.
     """
 
     runtime: str
@@ -65,8 +65,8 @@ class Measured(Part):
 
 
 class TestPart(Part):
-    """The frozen films that judge the pack: how many, the digest of the list of their names, and how often any version
-    was measured on them so far, this one included.  Each use makes them a weaker judge of the next version."""
+    """The frozen test films: how many, the digest of the list of their names, and how often any version of the pack was
+    measured on them so far, this one included.  Each such look makes them weaker evidence for the next version."""
 
     films: int = Field(ge=1)
     sha256: Sha256
@@ -74,10 +74,10 @@ class TestPart(Part):
 
 
 class Recut(Part):
-    """The crop of the input was changed after training: what it ``was``.
+    """The crop of the input before it was changed after training (``was``).
 
-    The test part was measured with the new crop; held-back films, gates and maps with the old one. The new crop changes
-    ``other`` of the ``films`` outside the test part.
+    The test part was measured with the new crop; held-back films, gates and maps with the old one. Of the ``films``
+    outside the test part, the new crop changes ``other``.
     """
 
     was: Crop
@@ -86,7 +86,7 @@ class Recut(Part):
 
 
 class GateVerdict(Part):
-    """What the gates said of one artefact, compared with the FP32 original on films that neither had learnt from."""
+    """The result of the gates for one artefact, against the FP32 original on films that neither was trained on."""
 
     runtime: RuntimeName
     precision: Precision
@@ -95,7 +95,7 @@ class GateVerdict(Part):
 
 
 class Refused(Part):
-    """A model file that was made and is not in the pack, and why."""
+    """A model file that was made and left out of the pack, and why."""
 
     runtime: RuntimeName
     precision: Precision
@@ -136,8 +136,8 @@ class MapAgreement(Part):
 class Pointing(Part):
     """How often the strongest cell of the map has its middle in the outline of a positive film (Zhang et al. 2018).
 
-    Asked of FP32 networks that had not seen the film; 95 % interval. ``chance`` is the mean share of a film
-    that its outline covers.
+    Measured with FP32 networks that were not trained on the film; 95 % interval. ``chance`` is the mean share of a
+    film that its outline covers.
     """
 
     n: int = Field(ge=1)
@@ -148,11 +148,11 @@ class Pointing(Part):
 
 
 class Distance(Part):
-    """How far a made-up film is from every training film, as evidence that it shows nobody.
+    """How far a synthetic film is from every training film, as evidence that it shows no real patient.
 
     ``nearest`` is the smallest root-mean-square difference to any training film (stretched greys at ``pixels`` square)
-    divided by the median distance between a training film and the nearest film of *another* patient: 1 or more means
-    that it is no more like any one film than two different people are alike. ``components`` is its rank.
+    divided by the median distance between a training film and the nearest film of *another* patient. At 1 or more it
+    resembles no film more than films of two patients resemble each other. ``components`` is the rank of the synthesis.
     """
 
     pixels: int = Field(ge=8)
@@ -162,7 +162,7 @@ class Distance(Part):
 
 
 class Reference(Part):
-    """A real file that a public package brings; never copied into a pack."""
+    """A real image in a public package; it is never copied into a pack."""
 
     package: str
     file: str
@@ -170,10 +170,10 @@ class Reference(Part):
 
 
 class Golden(Part):
-    """An image with the answer that this pack must give for it, per precision, in the form of its task.
+    """An image and the answer that this pack must give for it, per precision, in the form of its task.
 
     Either ``path`` (an image in the pack: a drawn ``phantom`` or a ``sample`` of the training films' principal
-    components) or ``reference``. ``expected`` of a reference may be empty until it has been filled.
+    components) or ``reference``. ``expected`` of a reference may be empty until the answers are measured.
     """
 
     kind: Literal["phantom", "sample", "reference"]

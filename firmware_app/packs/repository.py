@@ -1,7 +1,7 @@
-"""A signed repository of packs, read through TUF: what it offers, and its files, only as its publisher signed them.
+"""A signed repository of packs, read through TUF: its index and its files, accepted only as the publisher signed them.
 
-The publisher's ``root.json`` is given once and kept; from then on every state of the repository is at least as new as
-the one seen before, wherever it comes from (docs/decisions/signed-packs.md).
+The publisher's ``root.json`` is given once and kept.  From then on a copy of the repository that is older than one seen
+before is refused, wherever it comes from (docs/decisions/signed-packs.md).
 """
 
 import hashlib
@@ -99,7 +99,7 @@ class Repository:
 
     @contextmanager
     def _as_pack_errors(self) -> Iterator[None]:
-        """Raise what TUF refuses as a `PackError`."""
+        """Turn TUF's errors into a `PackError`."""
         name = self._carrier.name
         try:
             yield
@@ -126,8 +126,8 @@ class Repository:
 def opened(place: str, pack: str, trust: Path, root: Path | None, scratch: Path) -> Iterator[Repository]:
     """The repository at ``place`` (a folder or an address), checked against the publisher kept in ``trust``.
 
-    ``root`` is the publisher's root.json, needed once; it is trusted for good only once the repository has proved to
-    be signed by it. ``scratch`` is an empty folder on the disk where packs go. ``pack`` is for the sentences.
+    ``root`` is the publisher's root.json, needed once; it is kept only after the repository has proved to be signed by
+    it. ``scratch`` is an empty folder on the disk where packs are installed. ``pack`` is only named in errors.
 
     Raises a :class:`~firmware_app.errors.PackError`, and ``OSError`` when this box cannot write.
     """
@@ -150,8 +150,8 @@ def opened(place: str, pack: str, trust: Path, root: Path | None, scratch: Path)
     except RepositoryError as error:
         path = root if known is None else trust / ROOT
         raise PackRootInvalid(path=str(path), detail=_short(error)) from error
-    # By the box's time, not the machine's; TUF offers no other way in.  A clock that stands at 1970 says nothing about
-    # age: then only what had ended before a moment that has certainly passed is too old.
+    # Expiry is judged by the box's time, not by the system clock; TUF has no public way to set it.  While that time is
+    # not to be trusted, only metadata is too old that expired before a moment that has certainly passed.
     certain = datetime.fromtimestamp(clock.here().memory().certain(), UTC)
     updater._trusted_set.reference_time = standing.stamp.at if judged else certain
     try:
@@ -166,7 +166,7 @@ def opened(place: str, pack: str, trust: Path, root: Path | None, scratch: Path)
 
 
 def fingerprint(root: bytes) -> str:
-    """What two people compare by telephone: the SHA-256 of a root.json in groups of four."""
+    """The SHA-256 of a root.json in groups of four digits, which two people can compare over the telephone."""
     digest = hashlib.sha256(root).hexdigest()
     return " ".join(digest[at : at + 4] for at in range(0, 32, 4))
 
@@ -179,7 +179,7 @@ def _given(root: Path | None) -> bytes | None:
 
 
 def _roots(trust: Path) -> list[bytes]:
-    """Every root of the publisher that is trusted: the first, and those that it handed over to."""
+    """Every trusted root of the publisher: the first, and its successors."""
     return [path.read_bytes() for path in (trust / ROOT, *sorted(trust.glob("root_history/*.json")))]
 
 
@@ -190,7 +190,7 @@ def _address(place: str) -> str:
 
 
 def _sync(folder: Path) -> None:
-    """Bring what was learnt of the publisher to the disk: a power cut must not take the box back in time."""
+    """Flush the publisher's metadata to the disk: after a power cut the box must not accept an older repository."""
     for path in (*folder.rglob("*"), folder):
         descriptor = os.open(path, os.O_RDONLY)
         try:
@@ -200,6 +200,6 @@ def _sync(folder: Path) -> None:
 
 
 def _short(error: Exception) -> str:
-    """One line of what a library said."""
+    """The first line of a library's error."""
     text = str(error) or type(error).__name__
     return text.splitlines()[0].rstrip(".")

@@ -1,8 +1,8 @@
 """The results of trying each way to run a pack on this box, and the way in use, kept over restarts.
 
 One JSON file in the state.  A result holds for one model file with its golden cases, one version of the runtime and one
-kind of processor; a change of any makes it another trial.  The file is written whole or not at all, and a file that
-cannot be read is as good as none.
+kind of processor; when one of them changes, the way is tried again.  The file is replaced atomically, and one that
+cannot be read counts as empty.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ _FILE_MODE: Final = 0o660
 
 @dataclass(frozen=True, slots=True)
 class TrialResult:
-    """One way tried: the median of its single inferences, over how many golden cases it was right, or why it is not."""
+    """One way tried: the median time of an inference and how many golden cases it answered, or why it failed."""
 
     runtime: str
     precision: str
@@ -54,7 +54,7 @@ class TrialResult:
 
 @dataclass(frozen=True, slots=True)
 class _KeptResult:
-    """A result as the file holds it, with what it was obtained on, for a person who looks."""
+    """A result in the file, with pack, artefact and processor for a person who reads the file."""
 
     pack: str
     artefact: str
@@ -64,7 +64,7 @@ class _KeptResult:
 
 @dataclass(frozen=True, slots=True)
 class _InUse:
-    """The way that a version of a pack is run in, and on what it was chosen."""
+    """The way in which a version of a pack is run, and the processor and threads for which it was chosen."""
 
     runtime: str
     precision: str
@@ -77,19 +77,19 @@ _CHOICES: Final = TypeAdapter(dict[str, _InUse])
 
 
 class Results:
-    """The file at *path*; of several writers the last one's addition to what was there wins."""
+    """The file at *path*.  Where two processes write at once, the later one's content stays."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
 
     def known(self, pack: Pack, ways: list[Way], settings: Settings) -> dict[Way, TrialResult]:
-        """What trying *ways* has shown with these *settings*, as far as it still holds."""
+        """The results of *ways* with these *settings*, as far as they still hold."""
         kept = self._read()
         keys = {way: key(pack, way, settings) for way in ways}
         return {way: kept[name].result for way, name in keys.items() if name in kept}
 
     def keep(self, pack: Pack, result: TrialResult, settings: Settings) -> None:
-        """Remember *result*; a disk that does not take it costs only a trial at the next start."""
+        """Save *result*; if that fails, the way is only tried again at the next start."""
         way = Way(result.runtime, result.precision)
         name = key(pack, way, settings)
         kept = {other: one for other, one in self._read().items() if other != name}
@@ -97,14 +97,14 @@ class Results:
         self._put(kept, self._choices())
 
     def in_use(self, pack: Pack, settings: Settings) -> Way | None:
-        """The way that this version of *pack* was last run in on this processor with as many threads."""
+        """The way in which this version of *pack* was last run on this processor with as many threads."""
         one = self._choices().get(_version(pack))
         if one is None or (one.processor, one.threads) != (processor(), settings.threads):
             return None
         return Way(one.runtime, one.precision)
 
     def use(self, pack: Pack, way: Way, settings: Settings) -> None:
-        """Keep to *way* from now on; as with `keep`, a disk that does not take it costs little."""
+        """Save *way* as the one in use; a failure is logged, as with `keep`."""
         chosen = {name: one for name, one in self._choices().items() if name != _version(pack)}
         chosen[_version(pack)] = _InUse(way.runtime, way.precision, processor(), settings.threads)
         self._put(self._read(), chosen)
@@ -119,10 +119,10 @@ class Results:
         try:
             _write(self._path, text)
         except OSError as error:
-            log.warning("what was measured of the runtimes could not be kept: %s", error.strerror)
+            log.warning("the results of trying the runtimes could not be saved: %s", error.strerror)
 
     def mark(self) -> int:
-        """Changes whenever somebody has written the file."""
+        """A number that changes whenever the file is written."""
         try:
             return self._path.stat().st_mtime_ns
         except OSError:
@@ -147,7 +147,7 @@ def _version(pack: Pack) -> str:
 
 
 def key(pack: Pack, way: Way, settings: Settings) -> str:
-    """One trial's name: the SHA-256 of all that its outcome can depend on."""
+    """The name of a trial: the SHA-256 of everything that its result can depend on."""
     file = pack.described(way.runtime, way.precision)
     asked_of = pack.manifest.model_dump(mode="json", include={"input", "output", "findings", "golden"})
     own = settings.of(way.runtime)
@@ -163,7 +163,7 @@ def key(pack: Pack, way: Way, settings: Settings) -> str:
 
 @cache
 def processor(cpuinfo: Path = Path("/proc/cpuinfo")) -> tuple[str, str, int]:
-    """This machine's processor: its model, its features (hashed) and how many of its cores are ours."""
+    """This machine's processor: its model, its features (hashed) and how many cores this process may use."""
     try:
         text = cpuinfo.read_text("utf-8", "replace")
     except OSError:
@@ -191,7 +191,7 @@ def _write(path: Path, text: str) -> None:
             os.fsync(file.fileno())
         put_in_place(Path(part), path)
     finally:
-        Path(part).unlink(missing_ok=True)  # nothing is there once it has taken its name
+        Path(part).unlink(missing_ok=True)  # gone already where it was renamed
 
 
 def as_json(result: TrialResult, language: str, chosen: bool) -> Mapping[str, object]:

@@ -15,7 +15,7 @@ from firmware_app.packs.shelf import Pack
 from firmware_app.runtimes import choice
 
 if TYPE_CHECKING:
-    from firmware_app.config import Reader as ReaderConfig
+    from firmware_app.config import ReaderSection
     from firmware_app.packs.results import TrialResult
 
 _PRECISIONS: Final = ("int8", "fp32", "fp16")
@@ -36,7 +36,7 @@ class Way:
         return f"{self.runtime} {self.precision}"
 
 
-def possible(pack: Pack, settings: ReaderConfig) -> list[Way]:
+def possible(pack: Pack, settings: ReaderSection) -> list[Way]:
     """Every way for which the pack has files and no refusal, in the order in which an unmeasured box tries them.
 
     The wanted precision comes first, then the runtimes in their order (`[reader] runtimes`, else the default first).
@@ -52,7 +52,7 @@ def possible(pack: Pack, settings: ReaderConfig) -> list[Way]:
 
 
 def ranked(
-    ways: Sequence[Way], results: Mapping[Way, TrialResult], settings: ReaderConfig, in_use: Way | None = None
+    ways: Sequence[Way], results: Mapping[Way, TrialResult], settings: ReaderSection, in_use: Way | None = None
 ) -> list[Way]:
     """*ways* without those that were tried and are not right, the best first.
 
@@ -67,7 +67,7 @@ def ranked(
     return sorted((way for way in ways if way not in results or results[way].right), key=merit)
 
 
-def contender(order: Sequence[Way], results: Mapping[Way, TrialResult], settings: ReaderConfig) -> Way | None:
+def contender(order: Sequence[Way], results: Mapping[Way, TrialResult], settings: ReaderSection) -> Way | None:
     """Which of *order* is clearly faster than its first, by what was measured; None when that one may stay.
 
     Two measurements of the same way differ by a tenth from one afternoon to the next, so a small lead is none.
@@ -81,7 +81,7 @@ def contender(order: Sequence[Way], results: Mapping[Way, TrialResult], settings
     return best if best is not None and times[best] <= CLEARLY * times[order[0]] < math.inf else None
 
 
-def is_free(settings: ReaderConfig) -> bool:
+def is_free(settings: ReaderSection) -> bool:
     """Whether the box itself chooses among all ways, so that its choice is worth keeping."""
     return settings.precision == ANY and not settings.runtimes
 

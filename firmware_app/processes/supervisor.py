@@ -212,14 +212,14 @@ def _tend(one: Supervised, state: StateDir, tell: Callable[[Event], None]) -> No
         return
     if (
         one.announced is None
-        and (told := presence.announcement(state, one.name))
-        and told.get("pid") == one.process.pid
+        and (announced := presence.announcement(state, one.name))
+        and announced.get("pid") == one.process.pid
     ):
         one.announced = one.process.pid
         for other in one.followers:
             other.due = 0.0
         one.followers = ()
-        tell({"event": "ready", **told})
+        tell({"event": "ready", **announced})
 
 
 def _give_head_start(kept: list[Supervised]) -> None:

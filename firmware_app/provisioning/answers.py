@@ -61,8 +61,8 @@ class Answers:
         """The answers in a signed file, checked as if a person had typed them. Its PACS is ignored: nothing is sent to
         one.
         """
-        told = {field.name: getattr(content, field.name) for field in fields(cls)}
-        return cls.checked({**told, "calling": ",".join(content.calling)})
+        values = {field.name: getattr(content, field.name) for field in fields(cls)}
+        return cls.checked({**values, "calling": ",".join(content.calling)})
 
     @classmethod
     def present(cls, config: Config, machine: str, box: str | None = None) -> Answers:
@@ -84,11 +84,11 @@ class Answers:
 
     def into(self, tree: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
         """*tree*, a configuration, with these answers in it."""
-        told: dict[str, dict[str, Any]] = {
+        answers: dict[str, dict[str, Any]] = {
             "box": {"id": self.box, "name": self.clinic, "language": self.language},
             "dicom": {"ae_title": self.ae_title, "allowed_calling": list(self.calling)},
         }
-        return {section: {**tree.get(section, {}), **told.get(section, {})} for section in {**tree, **told}}
+        return {section: {**tree.get(section, {}), **answers.get(section, {})} for section in {**tree, **answers}}
 
 
 # --- one check for each -----------------------------------------------------------------------------------------------
@@ -159,7 +159,7 @@ QUESTIONS: Final = (
 def present_zone(link: Path = Path("/etc/localtime")) -> str:
     """The machine's time zone as it is set (`localtime(5)`); China's where none is."""
     try:
-        _, found, name = str(link.readlink()).partition("zoneinfo/")
+        _, separator, name = str(link.readlink()).partition("zoneinfo/")
     except OSError:
-        found = name = ""
-    return name if found and name in zoneinfo.available_timezones() else _CHINA
+        separator = name = ""
+    return name if separator and name in zoneinfo.available_timezones() else _CHINA

@@ -83,7 +83,7 @@ def prepare(state: StateDir, names: Names, moment: datetime) -> bool:
         files.public.parent.chmod(0o755)  # whatever the caller's umask: its certificates are for everybody
         made = not files.public.exists() and not files.server.exists()
         if made:  # also when a power cut came between the first two files: nobody has seen that key
-            _found(files, names)
+            _establish(files, names)
         key, authority = _opened(files)
         wanted = admitted(authority, names)
         if made or _due(files, authority, wanted, moment):
@@ -105,13 +105,13 @@ def issuer(state: StateDir) -> x509.Certificate | None:
 
 def fingerprint(state: StateDir) -> str | None:
     """SHA-256 of the authority's certificate, as phones and browsers write it; None before it is made."""
-    found = issuer(state)
-    return found.fingerprint(hashes.SHA256()).hex(":").upper() if found else None
+    certificate = issuer(state)
+    return certificate.fingerprint(hashes.SHA256()).hex(":").upper() if certificate else None
 
 
-def named(found: x509.Certificate) -> Names:
+def named(certificate: x509.Certificate) -> Names:
     """The names and addresses in a certificate."""
-    value = found.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    value = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
     addresses = cast(list[Address], value.get_values_for_type(x509.IPAddress))  # networks are for constraints alone
     return Names(tuple(value.get_values_for_type(x509.DNSName)), tuple(addresses))
 
@@ -127,7 +127,7 @@ def admitted(authority: x509.Certificate, names: Names) -> Names:
 # --- making -------------------------------------------------------------------------------------------------------
 
 
-def _found(files: Files, names: Names) -> None:
+def _establish(files: Files, names: Names) -> None:
     """Make the authority.  Its name holds part of its key, so that a box installed twice shows two."""
     key = ec.generate_private_key(ec.SECP256R1())
     identifier = x509.SubjectKeyIdentifier.from_public_key(key.public_key())
@@ -168,13 +168,13 @@ def _due(files: Files, authority: x509.Certificate, wanted: Names, moment: datet
     """Whether the certificate of the page must be made anew."""
     try:
         pem = files.server.read_bytes()
-        found = x509.load_pem_x509_certificate(pem)
-        found.verify_directly_issued_by(authority)
-        fits = found.public_key() == load_pem_private_key(pem, None).public_key()
+        certificate = x509.load_pem_x509_certificate(pem)
+        certificate.verify_directly_issued_by(authority)
+        fits = certificate.public_key() == load_pem_private_key(pem, None).public_key()
     except (OSError, ValueError, TypeError, x509.InvalidVersion, InvalidSignature):
         return True
-    ends_soon = found.not_valid_after_utc < ENDS and moment > found.not_valid_after_utc - _RENEWED
-    return not fits or ends_soon or named(found) != wanted
+    ends_soon = certificate.not_valid_after_utc < ENDS and moment > certificate.not_valid_after_utc - _RENEWED
+    return not fits or ends_soon or named(certificate) != wanted
 
 
 def _issue(

@@ -1,4 +1,4 @@
-"""`lantern provision`: from a fresh box to one that the hospital knows, in two steps with a file carried between them.
+"""A box's identity, made in two steps with a file carried between them: its keys, and the hospital's enrolment of it.
 
 First the box makes its keys and its identity from the hospital's public bundle, and writes what the hospital needs to
 enrol it; the private keys never leave the folder.  Then the hospital's answer completes it.
@@ -238,9 +238,9 @@ def _issuer(certificate: x509.Certificate) -> str:
     """The fingerprint of the key that issued it, where it tells (RFC 5280 4.2.1.1): every hospital's authority has the
     same name.  Else the name."""
     with suppress(x509.ExtensionNotFound, ValueError):
-        told = certificate.extensions.get_extension_for_class(x509.AuthorityKeyIdentifier).value.key_identifier
-        if told is not None:
-            return _grouped(told)
+        key = certificate.extensions.get_extension_for_class(x509.AuthorityKeyIdentifier).value.key_identifier
+        if key is not None:
+            return _grouped(key)
     return certificate.issuer.rfc4514_string()[:80]
 
 
@@ -261,11 +261,11 @@ def settings(folder: Path) -> dict[str, dict[str, str | int | bool | None]]:
     Once the hospital has enrolled it, `enabled` is true and `tls_cert` is there; before, that one is None.
     """
     keys = KeyFiles(folder.resolve())
-    found: dict[str, dict[str, str | int | bool | None]] = {"box": {"id": bundle(keys.box, BoxBundle).box}}
+    sections: dict[str, dict[str, str | int | bool | None]] = {"box": {"id": bundle(keys.box, BoxBundle).box}}
     if keys.hospital.exists():
         hospital = bundle(keys.hospital, HospitalBundle)
         private = _CREDENTIALS if all(path.exists() for path in keys.sealed) else keys.folder
-        found["uplink"] = {
+        sections["uplink"] = {
             "enabled": keys.tls_cert.exists(),
             "host": hospital.host,
             "port": hospital.port,
@@ -275,7 +275,7 @@ def settings(folder: Path) -> dict[str, dict[str, str | int | bool | None]]:
             "identity": str(private / keys.identity.name),
             "hospital": str(keys.hospital),
         }
-    return found
+    return sections
 
 
 def qr(made: BoxBundle) -> str:

@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from firmware_app.errors import LanternError
 from firmware_app.language import LANGUAGES, N_, for_screen, own_name, translate
-from firmware_app.provisioning import provision
+from firmware_app.provisioning import box_identity
 from firmware_app.provisioning.answers import QUESTIONS, Answers, Question
 from firmware_app.sealed.envelope import HospitalBundle
 from firmware_app.store.accounts.accounts_db import checked_code
@@ -104,19 +104,19 @@ class Dialogue:
         prompt = f"{self._say(_BUNDLE)} ({self._say(_BUNDLE_HELP)}) [{default}]: "
 
         def read(text: str) -> HospitalBundle | None:
-            return provision.hospital_of(_file(text)) if text else None
+            return box_identity.hospital_of(_file(text)) if text else None
 
         while True:
-            said = self._until_right(prompt, "", read, lambda _, found: found)
-            if said is None:
+            answer = self._until_right(prompt, "", read, lambda _, bundle: bundle)
+            if answer is None:
                 return self._known
-            found: HospitalBundle = said
-            if found == self._known or (self._may_replace(found) and self._asked(_COMPARE, found)):
-                return found
+            hospital: HospitalBundle = answer
+            if hospital == self._known or (self._may_replace(hospital) and self._asked(_COMPARE, hospital)):
+                return hospital
 
-    def _may_replace(self, found: HospitalBundle) -> bool:
+    def _may_replace(self, hospital: HospitalBundle) -> bool:
         """A hospital with a new sealing key and the same signing key is the same hospital."""
-        return self._known is None or self._known.verify == found.verify or self._asked(_ANOTHER, self._known)
+        return self._known is None or self._known.verify == hospital.verify or self._asked(_ANOTHER, self._known)
 
     def _asked(self, question: str, about: HospitalBundle) -> bool:
         return self._yes(self._say(question).format(fingerprint=about.fingerprint))
@@ -126,7 +126,7 @@ class Dialogue:
             return checked_code(text) if text else None
 
         code: str | None = self._until_right(
-            f"{self._say(_CODE)} ({self._say(_CODE_HELP)}) []: ", "", read, lambda _, found: found
+            f"{self._say(_CODE)} ({self._say(_CODE_HELP)}) []: ", "", read, lambda _, given: given
         )
         return code
 
@@ -148,8 +148,8 @@ class Dialogue:
         text = answers.as_text()
         for question in QUESTIONS:
             self._tell(f"  {self._say(question.title)}: {text[question.key] or self._say(_NOTHING)}")
-        told = f"{hospital.host}:{hospital.port}, {hospital.fingerprint}" if hospital else self._say(_NOTHING)
-        self._tell(f"  {self._say(_HOSPITAL)}: {told}\n")
+        shown = f"{hospital.host}:{hospital.port}, {hospital.fingerprint}" if hospital else self._say(_NOTHING)
+        self._tell(f"  {self._say(_HOSPITAL)}: {shown}\n")
 
     def _yes(self, question: str) -> bool:
         return self._ask(f"{question} [{_HINT}]: ").strip().lower() in _YES

@@ -20,7 +20,7 @@ from firmware_app import system_program
 from firmware_app.config import Config, load
 from firmware_app.errors import LanternError, ProvisionedAlready, RequestUnusable, StartNeeded
 from firmware_app.language import N_, register
-from firmware_app.provisioning import first_request, first_start, offered_files, provision, signed_file, tpm
+from firmware_app.provisioning import box_identity, first_request, first_start, offered_files, signed_file, tpm
 from firmware_app.provisioning.answers import UNPROVISIONED, Answers
 from firmware_app.provisioning.first_request import FirstRequest, FirstResult
 from firmware_app.provisioning.first_start import IdentityPaths, Provisioned
@@ -62,10 +62,10 @@ def answer(config: Config, places: IdentityPaths, chip: Callable[[], Chip | None
 def _done(request: FirstRequest, config: Config, places: IdentityPaths, chip: Chip | None) -> Provisioned:
     if request.file:
         counts = signed_file.counting(places)
-        found = offered_files.offer(places.state, request.file, request.code, counts)
-        _refuse_provisioned(Answers.of_file(found.content), found.content.hospital, config, places)
+        offered = offered_files.offer(places.state, request.file, request.code, counts)
+        _refuse_provisioned(Answers.of_file(offered.content), offered.content.hospital, config, places)
         proof = Proof(code=request.code) if request.code else None
-        return signed_file.take(found, config, places, proof, chip)
+        return signed_file.take(offered, config, places, proof, chip)
     answers, hospital = Answers.checked(request.answers), hospital_in(request.hospital)
     _refuse_provisioned(answers, hospital, config, places)
     return first_start.apply(answers, hospital, config, places, chip)
@@ -86,17 +86,17 @@ def hospital_in(text: str) -> HospitalBundle | None:
     if not text.strip():
         return None
     try:
-        found = decode("".join(text.splitlines()).strip().encode("ascii"), HospitalBundle)
-        seal_key(found.seal)
+        hospital = decode("".join(text.splitlines()).strip().encode("ascii"), HospitalBundle)
+        seal_key(hospital.seal)
     except (LanternError, UnicodeEncodeError) as error:
         detail = error.code if isinstance(error, LanternError) else "hospital.json"
         raise RequestUnusable(detail=detail) from None
-    return found
+    return hospital
 
 
 def _result(number: str, given: Provisioned) -> FirstResult:
     return FirstResult(
-        number, Reason(DONE, {"box": given.made.box}), given.made.box, provision.printed(given.made),
+        number, Reason(DONE, {"box": given.made.box}), given.made.box, box_identity.printed(given.made),
         given.made.fingerprint, given.hospital.fingerprint if given.hospital else "", given.undone,
     )  # fmt: skip
 
@@ -111,29 +111,29 @@ def main(arguments: Sequence[str] | None = None) -> int:
         config = load(options.config)
         timekeeping.begin(StateDir(config.state.dir), "console")
         places = IdentityPaths.of(config, options.config)
-        found = answer(first_start.on_file(options.config, config), places, tpm.chip)
+        outcome = answer(first_start.on_file(options.config, config), places, tpm.chip)
     except LanternError as error:
         print(error, file=sys.stderr)
         return 1
     except OSError as error:  # the answer itself cannot be written
         print(RequestUnusable(detail=error.strerror or str(error)), file=sys.stderr)
         return 1
-    if found is None:
+    if outcome is None:
         return 0
-    print(found.text("en"), flush=True)
-    if found.reason.code != DONE:
+    print(outcome.text("en"), flush=True)
+    if outcome.reason.code != DONE:
         return 1
-    return _start_again(places.state, found) if options.restart else 0
+    return _start_again(places.state, outcome) if options.restart else 0
 
 
-def _start_again(state: StateDir, found: FirstResult) -> int:
+def _start_again(state: StateDir, outcome: FirstResult) -> int:
     try:
         system_program.run("systemctl", "--no-block", "restart", "lantern.target", seconds=_RESTART_S)
     except ProgramFailed as error:
         needed = StartNeeded(detail=str(error))
         print(needed, file=sys.stderr)
         with suppress(OSError):
-            first_request.tell(state, replace(found, undone=(*found.undone, Reason.of(needed))))
+            first_request.tell(state, replace(outcome, undone=(*outcome.undone, Reason.of(needed))))
         return 1
     return 0
 

@@ -80,8 +80,8 @@ class Heard:
     def request(self) -> FirstRequest:
         """What is asked; raises `RequestUnusable`."""
         try:
-            told: Any = json.loads(self.data)
-            request = FirstRequest(**told) if len(self.data) <= MOST_BYTES else None
+            values: Any = json.loads(self.data)
+            request = FirstRequest(**values) if len(self.data) <= MOST_BYTES else None
         except (ValueError, TypeError, RecursionError):
             request = None
         if request is None or not _is_text(request):
@@ -105,9 +105,9 @@ def waits(state: StateDir) -> bool:
 def result(state: StateDir) -> FirstResult | None:
     """What became of the last request."""
     with suppress(OSError, ValueError, KeyError, TypeError):
-        told = json.loads(_result(state).read_text("utf-8"))
-        undone = tuple(Reason(**one) for one in told.get("undone", ()))  # a version before this one wrote none
-        return FirstResult(**{**told, "reason": Reason(**told["reason"]), "undone": undone})
+        saved = json.loads(_result(state).read_text("utf-8"))
+        undone = tuple(Reason(**one) for one in saved.get("undone", ()))  # a version before this one wrote none
+        return FirstResult(**{**saved, "reason": Reason(**saved["reason"]), "undone": undone})
     return None
 
 

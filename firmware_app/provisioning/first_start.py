@@ -18,9 +18,9 @@ from typing import Final
 from firmware_app import system_program
 from firmware_app.config import DEFAULT_PATH, Config, describe, load
 from firmware_app.errors import AnswersUnwritable, ProvisionedAlready, ZoneNotSet
-from firmware_app.provisioning import provision
+from firmware_app.provisioning import box_identity
 from firmware_app.provisioning.answers import UNPROVISIONED, Answers, present_zone
-from firmware_app.provisioning.provision import KeyFiles
+from firmware_app.provisioning.box_identity import KeyFiles
 from firmware_app.provisioning.tpm import Chip
 from firmware_app.records import Reason
 from firmware_app.sealed.credentials import bundle
@@ -96,15 +96,15 @@ def own_id(config: Config, places: IdentityPaths) -> str | None:
     """The id that the box has; None while it is fresh."""
     if config.box.id != UNPROVISIONED:
         return config.box.id
-    told = KeyFiles(places.keys).box
-    return bundle(told, BoxBundle).box if os.access(told, os.R_OK) else None  # the importer may not look there
+    path = KeyFiles(places.keys).box
+    return bundle(path, BoxBundle).box if os.access(path, os.R_OK) else None  # the importer may not look there
 
 
 def is_told(answers: Answers, hospital: HospitalBundle | None, config: Config, places: IdentityPaths) -> bool:
     """Whether these are the answers that the box has, so that `apply` would change at most the time zone."""
     return (
         config.box.id == answers.box
-        and hospital in (None, provision.known_hospital(places.keys))
+        and hospital in (None, box_identity.known_hospital(places.keys))
         and _written(answers, config, places) == config
         and (places.machine is None or answers.zone in (present_zone(places.machine / "localtime"), _awaited(places)))
     )
@@ -127,12 +127,16 @@ def apply(
     """
     _refuse_another_id(answers, config, places)
     if not another:
-        provision.refuse_another(places.keys, answers.box, hospital)
+        box_identity.refuse_another(places.keys, answers.box, hospital)
     with _without_interruption():
         try:
             places.config.parent.mkdir(parents=True, exist_ok=True, mode=0o755)
-            made = provision.own_keys(places.keys, answers.box, chip)
-            told = provision.take_hospital(places.keys, hospital) if hospital else provision.known_hospital(places.keys)
+            made = box_identity.own_keys(places.keys, answers.box, chip)
+            reports_to = (
+                box_identity.take_hospital(places.keys, hospital)
+                if hospital
+                else box_identity.known_hospital(places.keys)
+            )
             undone = tuple(_set_zone(places, answers.zone))
             _await(places, answers.zone if undone else None)
             written = _written(answers, config, places)
@@ -141,7 +145,7 @@ def apply(
         except OSError as error:
             path = str(error.filename or places.config)
             raise AnswersUnwritable(path=path, detail=error.strerror or str(error)) from None
-    return Provisioned(made, told, written, sealed, changed, undone)
+    return Provisioned(made, reports_to, written, sealed, changed, undone)
 
 
 def offer_code(places: IdentityPaths, code: str | None) -> str | None:
@@ -164,7 +168,7 @@ def _refuse_another_id(answers: Answers, config: Config, places: IdentityPaths) 
 def _written(answers: Answers, config: Config, places: IdentityPaths) -> Config:
     """*config* with the answers, and with what the keys say."""
     tree = answers.into(config.model_dump(mode="json"))
-    for section, values in provision.settings(places.keys).items():
+    for section, values in box_identity.settings(places.keys).items():
         tree[section].update(values)
     return Config.model_validate(tree)
 

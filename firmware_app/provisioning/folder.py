@@ -26,9 +26,9 @@ from firmware_app.errors import (
     ProvisioningUnreadable,
 )
 from firmware_app.provisioning import naming, signed_file
-from firmware_app.provisioning.signed_file import SUFFIX, OfferedFile, Proof
+from firmware_app.provisioning.signed_file import SUFFIX, Proof, ProvisioningFile
 
-Counts = Callable[[OfferedFile], bool]
+Counts = Callable[[ProvisioningFile], bool]
 """Whether a file's hospital is the one that the box knows."""
 MOST_FILES: Final = 1000
 """A hospital's list may be longer; beyond this a file is found by its name alone."""
@@ -38,24 +38,24 @@ MOST_FILES: Final = 1000
 class Contents:
     """The usable files, by name (the last of each hospital for each box), and the reasons against the others."""
 
-    found: tuple[OfferedFile | LanternError, ...]
+    files: tuple[ProvisioningFile | LanternError, ...]
     whole: bool
     """Whether all was seen that there ever was: nothing is damaged, unreadable or spoilt, or was not looked at."""
     more: bool = False
     counts: Counts | None = None
 
     @property
-    def offers(self) -> list[OfferedFile]:
+    def offers(self) -> list[ProvisioningFile]:
         """The files of the box's own hospital, where there are any; else all."""
-        every = [one for one in self.found if isinstance(one, OfferedFile)]
+        every = [one for one in self.files if isinstance(one, ProvisioningFile)]
         return [one for one in every if self.counts is not None and self.counts(one)] or every
 
     @property
     def refused(self) -> list[LanternError]:
-        return [one for one in self.found if isinstance(one, LanternError)]
+        return [one for one in self.files if isinstance(one, LanternError)]
 
     @property
-    def ours(self) -> list[OfferedFile]:
+    def ours(self) -> list[ProvisioningFile]:
         """The files that may be for this machine: only those that name it, if any does. With files of two hospitals a
         name proves nothing, because either may have invented it.
         """
@@ -63,7 +63,7 @@ class Contents:
         hospitals = {one.content.hospital.verify for one in self.offers}
         return [one for one in may if one.content.device and len(hospitals) == 1] or may or self.offers
 
-    def chosen(self, box: str | None) -> OfferedFile | None:
+    def chosen(self, box: str | None) -> ProvisioningFile | None:
         """This box's file, where nobody needs to say which it is.
 
         It is the one for *box*, where the id is known; else the one made for this very machine; else the only one, if
@@ -77,7 +77,7 @@ class Contents:
         decided = len(ours) == 1 and (self.whole or ours[0].content.device == naming.machine())
         return ours[0] if decided else None
 
-    def called(self, box: str) -> list[OfferedFile]:
+    def called(self, box: str) -> list[ProvisioningFile]:
         return [one for one in self.offers if one.content.box == box]
 
 
@@ -89,30 +89,30 @@ def look(folder: Path, box: str | None = None, *, whole: bool = True, counts: Co
     unread: list[str] = []
     named = f"{box}{SUFFIX}"
     paths = heapq.nsmallest(MOST_FILES + 1, _files(folder, unread), key=lambda path: (path.name != named, path))
-    found = last(paths[:MOST_FILES])
+    files = last(paths[:MOST_FILES])
     more = len(paths) > MOST_FILES
-    spoilt = any(isinstance(one, LanternError) for one in found)
-    return Contents(found, whole and not more and not unread and not spoilt, more, counts)
+    spoilt = any(isinstance(one, LanternError) for one in files)
+    return Contents(files, whole and not more and not unread and not spoilt, more, counts)
 
 
-def last(paths: Iterable[Path]) -> tuple[OfferedFile | LanternError, ...]:
+def last(paths: Iterable[Path]) -> tuple[ProvisioningFile | LanternError, ...]:
     """Of the files at *paths* each hospital's last for each box, and why one cannot be read."""
-    read: list[OfferedFile | LanternError] = []
+    read: list[ProvisioningFile | LanternError] = []
     for path in paths:
         try:
             read.append(signed_file.read(path, follow=False))
         except LanternError as error:
             read.append(error)
-    offers = sorted((one for one in read if isinstance(one, OfferedFile)), key=lambda one: one.content.made)
+    offers = sorted((one for one in read if isinstance(one, ProvisioningFile)), key=lambda one: one.content.made)
     latest = {_whose(one): one for one in offers}
-    return tuple(one for one in read if not isinstance(one, OfferedFile) or latest[_whose(one)] is one)
+    return tuple(one for one in read if not isinstance(one, ProvisioningFile) or latest[_whose(one)] is one)
 
 
-def _whose(offer: OfferedFile) -> tuple[str, str]:
+def _whose(offer: ProvisioningFile) -> tuple[str, str]:
     return offer.content.box, offer.content.hospital.verify
 
 
-def find(path: Path, box: str | None = None, code: str | None = None, counts: Counts | None = None) -> OfferedFile:
+def find(path: Path, box: str | None = None, code: str | None = None, counts: Counts | None = None) -> ProvisioningFile:
     """The file at *path*, or what is `picked` of the folder *path*: never just any of its files.
 
     Raises what `picked` raises.
@@ -126,7 +126,7 @@ def find(path: Path, box: str | None = None, code: str | None = None, counts: Co
     return picked(contents, path, box, code)
 
 
-def picked(contents: Contents, path: Path, box: str | None = None, code: str | None = None) -> OfferedFile:
+def picked(contents: Contents, path: Path, box: str | None = None, code: str | None = None) -> ProvisioningFile:
     """This box's file of *contents*, which lie in *path*.
 
     Where `Contents.chosen` knows none, it is the one that *code*, from the box's label, opens.  Raises

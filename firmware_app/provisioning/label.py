@@ -33,11 +33,11 @@ def page(box: str, clinic: str, address: str, fingerprint: str | None, language:
 
 def one(box: str, clinic: str, aim: str, lines: Sequence[tuple[str, str]], language: str) -> str:
     """One label: the QR code of *aim* beside the facts."""
-    told = "".join(
+    facts = "".join(
         f"<div>{escape(translate(what, language))}<div class=mono>{escape(value)}</div></div>" for what, value in lines
     )
     return (
-        f"<div class=label>{drawn(aim)}<div><b>{escape(clinic)}</b><div class=mono>{escape(box)}</div>{told}"
+        f"<div class=label>{drawn(aim)}<div><b>{escape(clinic)}</b><div class=mono>{escape(box)}</div>{facts}"
         f"<div class=fine>{escape(translate(_LIMIT, language))}</div></div></div>"
     )
 

@@ -21,7 +21,7 @@ from firmware_app.provisioning import folder as provisioning_folder
 from firmware_app.provisioning.first_request import FirstRequest
 from firmware_app.provisioning.first_start import IdentityPaths
 from firmware_app.provisioning.folder import Contents, Counts
-from firmware_app.provisioning.signed_file import SUFFIX, OfferedFile, Proof
+from firmware_app.provisioning.signed_file import SUFFIX, Proof, ProvisioningFile
 from firmware_app.records import Reason
 from firmware_app.sealed.form import MOST_BYTES
 from firmware_app.sealed.summary import BOX_ID
@@ -46,14 +46,14 @@ def offers(state: StateDir) -> list[str]:
     return kept[: provisioning_folder.MOST_FILES]
 
 
-def offer(state: StateDir, box: str, code: str = "", counts: Counts | None = None) -> OfferedFile:
+def offer(state: StateDir, box: str, code: str = "", counts: Counts | None = None) -> ProvisioningFile:
     """The file that was found for *box*: that of the hospital that *counts*, or which *code* opens.
 
     Raises what `provisioning_folder.picked` raises.
     """
     name = box if re.fullmatch(BOX_ID, box, re.ASCII) else "none"
-    found = provisioning_folder.last(_of_box(state, name) or [_folder(state) / f"{name}{SUFFIX}"])
-    return provisioning_folder.picked(Contents(found, whole=False, counts=counts), _folder(state), name, code or None)
+    files = provisioning_folder.last(_of_box(state, name) or [_folder(state) / f"{name}{SUFFIX}"])
+    return provisioning_folder.picked(Contents(files, whole=False, counts=counts), _folder(state), name, code or None)
 
 
 def from_stick(root: Path, config: Config, places: IdentityPaths, *, whole: bool) -> Iterator[Reason]:
@@ -77,29 +77,29 @@ def from_stick(root: Path, config: Config, places: IdentityPaths, *, whole: bool
     if contents.more:
         yield Reason.of(ProvisioningMany(limit=provisioning_folder.MOST_FILES))
     chosen = contents.chosen(own)
-    told = [_kept(one, config, places) for one in contents.found]
-    for one in told:  # all are kept before one is taken, for then the box starts again
-        yield _decided(one, places, alone=one is chosen) if isinstance(one, OfferedFile) else one
+    kept = [_kept(one, config, places) for one in contents.files]
+    for one in kept:  # all are kept before one is taken, for then the box starts again
+        yield _decided(one, places, alone=one is chosen) if isinstance(one, ProvisioningFile) else one
 
 
-def _kept(found: OfferedFile | LanternError, config: Config, places: IdentityPaths) -> OfferedFile | Reason:
-    """*found*, if this box may take it, laid down for the first page; else the reason against it."""
+def _kept(offered: ProvisioningFile | LanternError, config: Config, places: IdentityPaths) -> ProvisioningFile | Reason:
+    """*offered*, if this box may take it, laid down for the first page; else the reason against it."""
     try:
-        if isinstance(found, LanternError):
-            raise found
-        signed_file.examine(found, config, places, Proof(fingerprint=found.content.hospital.fingerprint))
-        folder, box = _folder(places.state), found.content.box
-        path = folder / f"{box}.{found.content.hospital.verify[:_WHOSE]}{SUFFIX}"
+        if isinstance(offered, LanternError):
+            raise offered
+        signed_file.examine(offered, config, places, Proof(fingerprint=offered.content.hospital.fingerprint))
+        folder, box = _folder(places.state), offered.content.box
+        path = folder / f"{box}.{offered.content.hospital.verify[:_WHOSE]}{SUFFIX}"
         _require_room(path, box, places.state)
         folder.mkdir(exist_ok=True)
-        data, _ = read_plain(found.path, 2 * MOST_BYTES)  # behind its end it may be as long as the stick
+        data, _ = read_plain(offered.path, 2 * MOST_BYTES)  # behind its end it may be as long as the stick
         write_whole(path, data, 0o640)
         sync_directory(folder)
     except LanternError as error:
         return Reason.of(error)
     except OSError as error:  # the box's own disk is full, say: that must not cost the images of the stick
         return Reason.of(RequestUnusable(detail=error.strerror or str(error)))
-    return found
+    return offered
 
 
 def _require_room(path: Path, box: str, state: StateDir) -> None:
@@ -113,15 +113,15 @@ def _require_room(path: Path, box: str, state: StateDir) -> None:
         raise ProvisioningMany(limit=provisioning_folder.MOST_FILES)
 
 
-def _decided(found: OfferedFile, places: IdentityPaths, *, alone: bool) -> Reason:
-    """Have *found* taken where its hospital is known and it is *alone*; else whoever has its label decides."""
+def _decided(offered: ProvisioningFile, places: IdentityPaths, *, alone: bool) -> Reason:
+    """Have *offered* taken where its hospital is known and it is *alone*; else whoever has its label decides."""
     try:
-        taken = alone and signed_file.trusted(found, places)
+        taken = alone and signed_file.trusted(offered, places)
         if taken and not first_request.waits(places.state):
-            first_request.ask(places.state, FirstRequest(file=found.content.box))
+            first_request.ask(places.state, FirstRequest(file=offered.content.box))
     except OSError as error:
         return Reason.of(RequestUnusable(detail=error.strerror or str(error)))
-    return Reason(ASKED if taken else OFFERED, {"box": found.content.box})
+    return Reason(ASKED if taken else OFFERED, {"box": offered.content.box})
 
 
 def _of_box(state: StateDir, name: str) -> list[Path]:

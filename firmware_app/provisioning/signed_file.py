@@ -32,7 +32,7 @@ from firmware_app.errors import (
     SignatureForged,
     TrustNeeded,
 )
-from firmware_app.provisioning import first_start, naming, provision
+from firmware_app.provisioning import box_identity, first_start, naming
 from firmware_app.provisioning.answers import Answers
 from firmware_app.provisioning.first_start import IdentityPaths, Provisioned
 from firmware_app.provisioning.tpm import Chip
@@ -47,7 +47,7 @@ SUFFIX: Final = ".lantern.json"
 
 
 @dataclass(frozen=True, slots=True)
-class OfferedFile:
+class ProvisioningFile:
     """A file with a right signature of the hospital that it names; not yet checked whether it is for this box."""
 
     path: Path
@@ -67,7 +67,7 @@ class Proof:
     fingerprint: str | None = None
 
 
-def read(file: Path, *, follow: bool = True) -> OfferedFile:
+def read(file: Path, *, follow: bool = True) -> ProvisioningFile:
     """The file *file*, also behind a link unless *follow* is False.
 
     Raises `ProvisioningUnreadable` and `ProvisioningForged`.
@@ -84,10 +84,10 @@ def read(file: Path, *, follow: bool = True) -> OfferedFile:
         signed.prove()
     except SignatureForged:
         raise ProvisioningForged(file=file.name) from None
-    return OfferedFile(file, signed.content)
+    return ProvisioningFile(file, signed.content)
 
 
-def examine(offer: OfferedFile, config: Config, places: IdentityPaths, proof: Proof | None = None) -> None:
+def examine(offer: ProvisioningFile, config: Config, places: IdentityPaths, proof: Proof | None = None) -> None:
     """Return when this box may take *offer*.
 
     Raises, in this order, `ProvisioningStranger`, `ProvisioningElsewhere`, `ProvisioningExpired`,
@@ -101,7 +101,7 @@ def examine(offer: OfferedFile, config: Config, places: IdentityPaths, proof: Pr
         believe(offer, proof or Proof())
 
 
-def believe(offer: OfferedFile, proof: Proof) -> None:
+def believe(offer: ProvisioningFile, proof: Proof) -> None:
     """Return when *proof* says that the file's hospital is the right one."""
     content = offer.content
     if proof.code is not None:
@@ -115,12 +115,12 @@ def believe(offer: OfferedFile, proof: Proof) -> None:
         raise TrustNeeded(fingerprint=content.hospital.fingerprint)
 
 
-def trusted(offer: OfferedFile, places: IdentityPaths) -> bool:
+def trusted(offer: ProvisioningFile, places: IdentityPaths) -> bool:
     """Whether the box knows the file's hospital; raises `ProvisioningStranger` when it knows another."""
     return _trusted(offer, places) is not None
 
 
-def counting(places: IdentityPaths, fingerprint: str | None = None) -> Callable[[OfferedFile], bool] | None:
+def counting(places: IdentityPaths, fingerprint: str | None = None) -> Callable[[ProvisioningFile], bool] | None:
     """Whether a file is of the hospital that the box knows, or, where it knows none, of that with this *fingerprint*.
 
     None where neither is known.
@@ -134,7 +134,7 @@ def counting(places: IdentityPaths, fingerprint: str | None = None) -> Callable[
 
 
 def take(
-    offer: OfferedFile, config: Config, places: IdentityPaths, proof: Proof | None = None, chip: Chip | None = None
+    offer: ProvisioningFile, config: Config, places: IdentityPaths, proof: Proof | None = None, chip: Chip | None = None
 ) -> Provisioned:
     """Set the box up with the answers in the file.  Raises what `examine` and `first_start.apply` raise."""
     examine(offer, config, places, proof)
@@ -148,21 +148,21 @@ def take(
 # --- the reasons against it -------------------------------------------------------------------------------------------
 
 
-def _trusted(offer: OfferedFile, places: IdentityPaths) -> HospitalBundle | None:
-    known, told = _known(places), offer.content.hospital
-    if known is not None and known.verify != told.verify:
-        raise ProvisioningStranger(file=offer.file, found=told.fingerprint, trusted=known.fingerprint)
+def _trusted(offer: ProvisioningFile, places: IdentityPaths) -> HospitalBundle | None:
+    known, stated = _known(places), offer.content.hospital
+    if known is not None and known.verify != stated.verify:
+        raise ProvisioningStranger(file=offer.file, found=stated.fingerprint, trusted=known.fingerprint)
     return known
 
 
 def _known(places: IdentityPaths) -> HospitalBundle | None:
     for file in places.trusted:
         if os.access(file, os.R_OK):  # the importer may not look into all of them
-            return provision.hospital_of(file)
+            return box_identity.hospital_of(file)
     return None
 
 
-def _refuse_wrong_box(offer: OfferedFile, config: Config, places: IdentityPaths) -> None:
+def _refuse_wrong_box(offer: ProvisioningFile, config: Config, places: IdentityPaths) -> None:
     content, here = offer.content, first_start.own_id(config, places)
     if here is not None and here != content.box:
         raise ProvisioningElsewhere(file=offer.file, meant=content.box, here=here)
@@ -170,36 +170,36 @@ def _refuse_wrong_box(offer: OfferedFile, config: Config, places: IdentityPaths)
         raise ProvisioningElsewhere(file=offer.file, meant=content.device, here=naming.machine())
 
 
-def _refuse_expired(offer: OfferedFile) -> None:
+def _refuse_expired(offer: ProvisioningFile) -> None:
     """By the box's clock. A clock behind the file's own date is wrong, so it cannot prove that the file has ended."""
     now, ends = clock.now(), datetime.fromtimestamp(offer.content.expires, UTC)
     if now > ends:
         raise ProvisioningExpired(file=offer.file, ends=f"{ends:%Y-%m-%d %H:%M} UTC", now=f"{now:%Y-%m-%d %H:%M} UTC")
 
 
-def _refuse_replayed(offer: OfferedFile, places: IdentityPaths) -> None:
+def _refuse_replayed(offer: ProvisioningFile, places: IdentityPaths) -> None:
     last = _record(places).get(offer.content.hospital.verify)
     if last is not None and last["nonce"] != offer.content.nonce and offer.content.made <= last["made"]:
         raise ProvisioningReplayed(file=offer.file)
 
 
-def _later(told: HospitalBundle, known: HospitalBundle | None) -> HospitalBundle:
+def _later(stated: HospitalBundle, known: HospitalBundle | None) -> HospitalBundle:
     """Keeps the box's sealing key where the file brings an older one."""
-    return known if known is not None and known.serial > told.serial else told
+    return known if known is not None and known.serial > stated.serial else stated
 
 
 def _record(places: IdentityPaths) -> dict[str, Any]:
     """Signing key of a hospital → its last file that was taken; only root writes there."""
     with suppress(FileNotFoundError):
-        found: dict[str, Any] = json.loads(places.record.read_text("utf-8"))
-        return found
+        record: dict[str, Any] = json.loads(places.record.read_text("utf-8"))
+        return record
     return {}
 
 
-def _remember(offer: OfferedFile, places: IdentityPaths) -> None:
+def _remember(offer: ProvisioningFile, places: IdentityPaths) -> None:
     content = offer.content
-    found = {**_record(places), content.hospital.verify: {"nonce": content.nonce, "made": content.made}}
-    write_whole(places.record, json.dumps(found).encode(), 0o644)
+    record = {**_record(places), content.hospital.verify: {"nonce": content.nonce, "made": content.made}}
+    write_whole(places.record, json.dumps(record).encode(), 0o644)
     sync_directory(places.record.parent)
 
 

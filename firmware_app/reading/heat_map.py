@@ -1,4 +1,4 @@
-"""An activation map as a small grey picture of the film's own shape, for a viewer to lay over it."""
+"""An activation map as a small grey picture with the film's aspect, for a viewer to lay over the film."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ Box = tuple[int, int, int, int]
 def picture(strengths: NDArray[np.float32], rows: int, columns: int, box: Box | None = None) -> NDArray[np.uint8]:
     """(h, w) in [0, 1] → (H, W) uint8 with the aspect of a *rows* × *columns* film, its longest side 256 pixels.
 
-    The film was squashed as a whole to the model's size, so the map stretches linearly back over the whole film; or its
-    *box* was (x0, y0, x1, y1 in pixels of the film), then over that, and around it is no evidence.  A letterbox reaches
-    beyond the film: what the map says of its bars is not drawn.
+    The model saw the whole film resized to its input, so the map is stretched back over the whole film.  With *box*
+    (x0, y0, x1, y1 in pixels of the film) it saw only that part: the map covers the box and is 0 around it.
+    A letterbox reaches beyond the film; what the map holds for its bars is not drawn.
     """
     scale = LONGEST_SIDE_PX / max(rows, columns)
     size = (max(1, round(columns * scale)), max(1, round(rows * scale)))

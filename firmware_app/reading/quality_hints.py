@@ -1,5 +1,5 @@
-"""What a doctor should know of how an image was taken: a sentence for each measure that reached its limit, and for each
-sign of something that is known to move a pack's number (docs/decisions/quality.md)."""
+"""Hints on how an image was taken: one for each quality measure that reached its limit, and one for each sign of a
+confounder that is known to change a pack's probability (docs/decisions/quality.md)."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ Fired = Sequence[tuple[str, float]]
 
 
 def of(fired: Fired, care: Care, header: Header | None) -> tuple[Reason, ...]:
-    """The hints for the measures that *fired* and the pack's confounders that show; each sentence once."""
+    """The hints for the measures in *fired* and for the pack's confounders that the image shows; each sentence once."""
     sentences = OF_KIND[care.kind]
     signs: set[str] = {one.sign for one in care.confounders}
     hints: dict[str, Reason] = {}
@@ -98,7 +98,7 @@ def of(fired: Fired, care: Care, header: Header | None) -> tuple[Reason, ...]:
 
 
 def _signs(header: Header) -> set[str]:
-    """The signs that a header shows."""
+    """The signs of confounders in a header."""
     words = " ".join(filter(None, (header.series_description, header.study_description)))
     shown = {"bedside"} if any(_BEDSIDE.search(one.upper()) for one in possible_readings(words)) else set()
     return shown | ({"view_ap"} if view.stated(header) == "AP" else set())

@@ -1,7 +1,7 @@
-"""Which pack may read an image: a pure function of its header, the packs' own rules and the clinic's setting.
+"""Which pack may read an image: a pure function of its header, the packs' rules and the clinic's setting.
 
-A pack that contradicts the header is always refused.  A missing value is only assumed if a person or a setting says
-so, and then a hint says that it was assumed.
+A pack whose rule contradicts the header is always refused.  A missing value is assumed only where a person or a setting
+says so, and then a hint states the assumption.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class Ages(Protocol):
     @property
     def max(self) -> int | None: ...
     def holds(self, years: int) -> bool:
-        """Whether it holds *years*."""
+        """Whether *years* is in the range."""
 
 
 class Rule(Protocol):
@@ -82,7 +82,7 @@ class Chosen:
 def route(
     header: Header | None, packs: Sequence[PackCandidate], usual_population: Population, forced: str | None = None
 ) -> Chosen:
-    """Choose the pack for an image; *header* is None for a picture.  Where several fit it is the first of *packs*.
+    """The pack for an image, the first of *packs* where several fit; *header* is None for a picture without one.
 
     Raises a `CannotJudge` with the first reason against every pack, `NoPixels` for an object that is no image, and
     `PackUnknown` when *forced* names no pack.
@@ -110,7 +110,7 @@ def route(
 
 
 def may_share(one: Rule, other: Rule, usual_population: Population) -> bool:
-    """Whether an image may fit both rules: also one that does not state its view, or its age."""
+    """Whether one image can fit both rules, also an image that does not state its view or age."""
     parts = _coarse(one.body_parts) & _coarse(other.body_parts)
     if not (set(one.modalities) & set(other.modalities) and parts - {None}):
         return False
@@ -136,7 +136,7 @@ def _of_modality(header: Header, packs: Sequence[PackCandidate], given: bool) ->
 
 
 def _refuse_raw(header: Header) -> None:
-    """Raw detector data is linear in exposure, often of the other polarity, and no pack has seen any."""
+    """Refuse raw detector data: it is linear in exposure, often inverted, and no pack was trained on any."""
     intent = re.sub(r"[^A-Z]", "", (header.presentation_intent or "").upper())
     if intent == "FORPROCESSING" or header.sop_class_uid in _FOR_PROCESSING:
         raise ForProcessing
@@ -170,7 +170,7 @@ def _of_view(
     if not any(candidate.rule.views for candidate in packs):
         return packs
     seen = view.stated(header)
-    if seen is view.Words.MIXED and not given:
+    if seen is view.Ambiguity.MIXED and not given:
         raise ViewUnclear
     if not isinstance(seen, str):
         if not given:

@@ -1,1 +1,1 @@
-"""Reports of a case: as JSON, as plain text and as an image overlay."""
+"""Reports of a case: JSON, plain text and a film with its heat map."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 import firmware_app.reading.hints
-import firmware_app.reading.quality_hints  # noqa: F401 - both tie the hints' codes to their sentences
+import firmware_app.reading.quality_hints  # noqa: F401 - both modules register the sentences of hints
 from firmware_app.records import Case, FileRecord, Finding, FramesRead, Lesion, Reading, Reason
 
 SCHEMA: Final = "lantern.case/1"
@@ -30,7 +30,7 @@ def case_object(case: Case, language: str) -> dict[str, Any]:
 
 
 def _sentence(reason: Reason | None, language: str) -> dict[str, str] | None:
-    """Where it was one pack that would not read, it is named."""
+    """Code and sentence, and the pack where one alone refused."""
     if reason is None:
         return None
     pack = {"pack": str(reason.details["pack"])} if "pack" in reason.details else {}
@@ -69,12 +69,12 @@ def _reading(reading: Reading, language: str) -> dict[str, Any]:
 
 
 def _frames(frames: FramesRead) -> dict[str, Any]:
-    """Which frames of a clip were read, from 0; a film has none of this."""
+    """The frames of a clip that were read, numbered from 0; absent for a film."""
     return {"of": frames.of, "read": list(frames.read), "strongest": dict(frames.strongest)}
 
 
 def _finding(finding: Finding, language: str) -> dict[str, Any]:
-    """A label that lacks the language is shown in English rather than hidden."""
+    """A finding without a label in *language* gets its English one."""
     return {
         "code": finding.code,
         "label": finding.label.get(language) or finding.label.get("en") or finding.code,

@@ -17,7 +17,7 @@ _POSITIVE, _NEGATIVE = N_("found"), N_("not found")
 
 
 def priority_name(priority: Priority | None, language: str) -> str:
-    """The word a person reads for *priority*; a case without one has not been read."""
+    """*priority* as a word in *language*; a case without one has not been read."""
     return translate(_PRIORITY_NAMES[priority] if priority else _NOT_READ, language)
 
 
@@ -30,7 +30,7 @@ def finding_text(finding: Finding, language: str) -> str:
 
 
 def heading() -> str:
-    """The columns of `row`; like every command's own words it is English."""
+    """The headings of `row`; they are English, as the fixed output of every command is."""
     return (
         f"{'case':<24}{'rev':>3}  {'kind':<10}{'priority':<14}{'images':>6}"
         "  what was found, or why nothing could be said"
@@ -38,25 +38,26 @@ def heading() -> str:
 
 
 def row(case: Case, language: str) -> str:
-    """One line: reference, revision, modality, priority, how many images, findings or the first reason.
+    """One line: reference, revision, modality, priority, number of images, and findings or the first reason.
 
-    An image that was sent twice was kept once and counts once; what belongs to no case is counted by its files.
+    An image that was sent twice counts once.  Of files that belong to no case, every file counts.
     """
-    files = [file for file in case.files if not (file.status is FileStatus.READ and file.reason)]  # beside the images
+    # A file that was read and has a reason is no image, but one that lies beside them.
+    files = [file for file in case.files if not (file.status is FileStatus.READ and file.reason)]
     count = len({file.instance for file in files if file.instance}) if case.reference else len(case.files)
-    said = "; ".join(finding_text(finding, language) for finding in case.findings)
-    if not said:
-        said = next((file.reason.text(language) for file in files if file.reason), "")
+    result = "; ".join(finding_text(finding, language) for finding in case.findings)
+    if not result:
+        result = next((file.reason.text(language) for file in files if file.reason), "")
     if case.incomplete:
-        said = f"{translate(INCOMPLETE, language)}; {said}"
+        result = f"{translate(INCOMPLETE, language)}; {result}"
     return visible(
         f"{case.reference or '-':<24}{case.revision:>3}  {case.modality or '-':<10}"
-        f"{priority_name(case.priority, language) if case.reference else '-':<14}{count:>6}  {said}"
+        f"{priority_name(case.priority, language) if case.reference else '-':<14}{count:>6}  {result}"
     )
 
 
 def page(case: Case, language: str) -> str:
-    """The whole case: every file with what became of it, every reading with hints first."""
+    """The whole case: every file with its status, and every reading, its hints first."""
     title = case.reference or translate(N_("Files that belong to no case"), language)
     lines = [
         f"{title}  {case.modality or ''}  {priority_name(case.priority, language) if case.reference else ''}".rstrip()

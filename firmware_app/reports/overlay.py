@@ -1,4 +1,4 @@
-"""A film with its heat map laid over it in colour, for `lantern read --out` and for anyone without the viewer."""
+"""A film with its heat map laid over it in colour, for `lantern read --out`, where there is no viewer."""
 
 from __future__ import annotations
 
@@ -22,7 +22,10 @@ _LAYER: Final = np.array([120, 220, 255], dtype=np.uint8)  # as in `web/static/f
 
 
 def windowed(greys: NDArray[np.uint16], window: dict[str, Any] | None) -> NDArray[np.uint8]:
-    """(H, W) uint16 display greys, polarity in them, → 8 bits under the default *window* (PS3.3 C.11.2.1), else all."""
+    """(H, W) uint16 display greys, bright as shown, → uint8 under the default *window* (PS3.3 C.11.2.1).
+
+    Without a window the whole range of the film is shown.
+    """
     values = greys.astype(np.float32)
     low, high = float(values.min()), float(values.max())
     if window is not None and window["width"] > 0:
@@ -32,7 +35,7 @@ def windowed(greys: NDArray[np.uint16], window: dict[str, Any] | None) -> NDArra
 
 
 def marked_film_of(folder: Path, frame: int = 0, lesions: Sequence[Lesion] = ()) -> NDArray[np.uint8]:
-    """The rendered *frame* as the viewer opens it: under its window, with what the machine and the model mark on it."""
+    """The rendered *frame* as the viewer first shows it: windowed, with the file's graphic layers and the lesions."""
     film = film_of(folder, frame)
     for path in sorted(folder.glob(f"frame-{frame:03d}-layer-*.png")):
         colour = film if film.ndim == 3 else np.repeat(film[:, :, None], 3, axis=2)

@@ -1,7 +1,7 @@
 """The runtimes that are installed, by the entry points of the group ``lantern.runtimes``, and which work on this box.
 
-A runtime is a module (`runtimes.interface`), so any installed package can bring one.  Where two packages name the same
-runtime, the module of this program is taken.
+A runtime is a module (`runtimes.interface`), so any installed package can add one.  Where two packages name the same
+runtime, Lantern's own module is used.
 """
 
 from __future__ import annotations
@@ -17,39 +17,40 @@ from firmware_app.runtimes.interface import Probe, Runtime, one_line
 
 GROUP: Final = "lantern.runtimes"
 DEFAULT: Final = "onnxruntime"
-"""It comes with the box's own dependencies, so it is there wherever the box is."""
+"""A dependency of the box, so it is always installed."""
 _LAST: Final = 1000
-"""The rank of a runtime that names none."""
+"""The rank of a runtime that has none."""
 _OURS: Final = "firmware_app.runtimes."
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """How a box sets its runtimes: the threads of an inference (0: all cores), and each runtime's own section."""
+    """A box's settings of its runtimes: the threads of an inference (0: all cores), and each runtime's own section."""
 
     threads: int = 0
     sections: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     def of(self, key: str) -> dict[str, Any]:
-        """What the runtime's ``Config`` is made of, as JSON holds it."""
+        """The values for the runtime's ``Config``, as JSON holds them."""
         return {"threads": self.threads, **self.sections.get(key, {})}
 
 
 @cache
 def installed() -> Mapping[str, EntryPoint]:
-    """Key → its entry point: the default first, then the others of this program by rank, then those of other packages.
+    """Key → entry point: the default first, then Lantern's others by rank, then those of other packages.
 
-    Runtimes of one rank, and those of other packages, come by name: a stranger's module may kill whoever imports it.
+    Equal ranks, and all runtimes of other packages, are ordered by name: asking another package's module for a rank
+    means importing it, which may crash this process.
     """
 
     def order(point: EntryPoint) -> tuple[bool, bool, int, str]:
         ours = point.value.startswith(_OURS)
         return not ours, point.name != DEFAULT, _rank(point) if ours else _LAST, point.name
 
-    found: dict[str, EntryPoint] = {}
+    points: dict[str, EntryPoint] = {}
     for point in sorted(entry_points(group=GROUP), key=order):
-        found.setdefault(point.name, point)
-    return found
+        points.setdefault(point.name, point)
+    return points
 
 
 def _rank(point: EntryPoint) -> int:
@@ -60,7 +61,7 @@ def _rank(point: EntryPoint) -> int:
 
 
 def get(key: str) -> Runtime:
-    """The runtime module called ``key``; its library is not imported yet.
+    """The runtime module called ``key``; this does not import its library.
 
     Raises :class:`~firmware_app.errors.RuntimeUnavailable` for a name that no entry point has, or a module that
     cannot be imported.
@@ -75,7 +76,7 @@ def get(key: str) -> Runtime:
 
 
 def suffixes(key: str) -> tuple[str, ...]:
-    """How the files end that the runtime reads; none where it is not installed or cannot be imported."""
+    """The suffixes of the files that the runtime reads; none where it is not installed or cannot be imported."""
     try:
         return get(key).suffixes
     except RuntimeUnavailable:
@@ -83,9 +84,9 @@ def suffixes(key: str) -> tuple[str, ...]:
 
 
 def installed_version(key: str) -> str | None:
-    """The version of the runtime's library, or of the package that brings the runtime; ``None`` without either.
+    """The version of the runtime's library, or of the package that contains the runtime; ``None`` without either.
 
-    A library that is there may still fail to import: only `probe()` tells, in a process that may die of it.
+    An installed library may still fail to import, or crash: `probe()` in a child process tells.
     """
     point = installed().get(key)
     if point is None:
@@ -105,7 +106,7 @@ def installed_version(key: str) -> str | None:
 
 
 def probe(key: str) -> Probe:
-    """What the runtime says of itself on this box.  Imports its library: seconds, and memory that stays."""
+    """Whether the runtime works on this box.  Imports its library, which takes seconds and memory that stays in use."""
     try:
         return get(key).probe()
     except RuntimeUnavailable as error:

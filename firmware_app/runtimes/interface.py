@@ -1,10 +1,12 @@
 """The interface of a runtime: tensors in, tensors out, and a probe whether it works on this box.
 
 A runtime is one module with ``key``, ``suffixes``, ``Config``, ``probe()`` and ``load()``. It imports its library (and
-numpy) inside functions, never at its top: the box imports the module itself in processes that run no model, to check
-the settings, and on machines without the library. It may also name the ``distributions`` that bring its library, the
-newest first, whose version is then the runtime's; else that of the package which brings the module is. One of this
-program's own modules may have a ``rank``, an integer: a box that has measured nothing tries the lowest first.
+numpy) inside functions, never at the top of the module: processes that run no model import the module to check the
+settings, and so do machines without the library. Two more names are optional:
+
+- ``distributions``: the packages that contain the library, the newest first. The version of the first that is installed
+  counts as the runtime's; without this name it is the version of the package that contains the module.
+- ``rank``, an integer, in Lantern's own modules: a box without measurements tries the lowest rank first.
 """
 
 from __future__ import annotations
@@ -66,7 +68,7 @@ class Runtime(Protocol):
 
     @property
     def suffixes(self) -> tuple[str, ...]:
-        """The names of the files that it reads end so, for example ``.onnx``."""
+        """The suffixes of the files that it reads, for example ``.onnx``."""
         ...
 
     @property
@@ -75,7 +77,7 @@ class Runtime(Protocol):
         ...
 
     def probe(self) -> Probe:
-        """Import the library and say what was found; never raises for a library that is absent or broken."""
+        """Import the library and say whether it works; never raises for a library that is absent or broken."""
         ...
 
     def load(self, path: Path, config: Any = None) -> Session:
@@ -98,6 +100,6 @@ def finite(outputs: dict[str, NDArray[np.float32]], pack: str, runtime: str) -> 
 
 
 def one_line(error: Exception) -> str:
-    """The first line of an exception's text, for a sentence."""
+    """The first line of an exception's text, to be quoted in a sentence."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return lines[0][:200] if lines else type(error).__name__

@@ -29,7 +29,7 @@ class Config(RuntimeConfig):
 
 
 class LiteRtSession:
-    """A model in LiteRT, asked through its first signature."""
+    """A model in LiteRT, run through its first signature."""
 
     def __init__(self, path: Path, config: Config) -> None:
         interpreter = _library()
@@ -81,7 +81,7 @@ def _unrounded(value: NDArray[Any], tensor: Any) -> NDArray[np.float32]:
 
 
 def _library() -> Any:
-    """The class ``Interpreter``, of the package of today or of its forerunner."""
+    """The class ``Interpreter``, from ai-edge-litert or from its predecessor tflite-runtime."""
     try:
         from ai_edge_litert.interpreter import Interpreter
     except (ImportError, OSError) as error:

@@ -42,8 +42,8 @@ class OnnxSession:
         options.inter_op_num_threads = 1
         options.log_severity_level = SEVERITY_ERROR
         options.add_session_config_entry("session.intra_op.allow_spinning", "1" if config.spinning else "0")
-        # One arena for all sessions of the process, which infer one after the other: each would keep one of its own.
-        # A memory pattern is a block that a session takes beside what the arena holds.
+        # One arena for all sessions of the process, which infer one after the other; otherwise each session would keep
+        # an arena of its own.  A memory pattern would be one more block per session, outside the arena.
         _share_arena()
         options.add_session_config_entry("session.use_env_allocators", "1")
         options.enable_mem_pattern = False
@@ -68,7 +68,7 @@ class OnnxSession:
 
 
 def _library() -> Any:
-    # Its wheels carry a telemetry client, which writes an id into the temporary folder on import: nothing leaves.
+    # The wheels contain a telemetry client, which writes an id into the temporary folder on import; this turns it off.
     os.environ["ORT_DISABLE_TELEMETRY"] = "1"
     try:
         import onnxruntime
@@ -79,7 +79,7 @@ def _library() -> Any:
 
 @cache
 def _share_arena() -> None:
-    """Register the arena that sessions with `use_env_allocators` share, once in a process.
+    """Register the arena that sessions with `use_env_allocators` share; once per process.
 
     It grows by what is asked for; by default it doubles, which holds 3 MB more for the shipped packs at equal speed.
     """
@@ -89,7 +89,7 @@ def _share_arena() -> None:
 
 
 def _errors(ort: Any) -> tuple[type[Exception], ...]:
-    """The library's exceptions: they share no base of their own, so they are collected by name."""
+    """The library's exceptions.  They have no common base class, so they are collected from the binding."""
     binding = ort.capi.onnxruntime_pybind11_state
     own = [value for value in vars(binding).values() if isinstance(value, type) and issubclass(value, Exception)]
     return (*own, ValueError, RuntimeError)

@@ -1,4 +1,4 @@
-"""OpenVINO on the CPU: reads ``.xml`` files (their ``.bin`` stands beside) and ``.onnx``; usually quickest on Intel.
+"""OpenVINO on the CPU: reads ``.xml`` files (with the ``.bin`` beside) and ``.onnx``; usually fastest on Intel CPUs.
 
 OpenVINO runs even a float model in bfloat16 on CPUs that have it; ``INFERENCE_PRECISION_HINT=f32`` keeps parity with
 the other runtimes and is the default here.
@@ -71,8 +71,8 @@ class OpenVinoSession:
 
 
 def _library() -> Any:
-    # Its wheels bring a package that writes an id into the home folder and reports each import to its maker: nothing
-    # leaves a box.  A package that is barred so (importlib's own way) counts as absent, and OpenVINO goes without.
+    # The wheels come with a package that writes an id into the home folder and reports each import to its maker, which
+    # no box may do.  None in sys.modules makes importing it fail, and OpenVINO works without it.
     sys.modules["openvino_telemetry"] = None  # type: ignore[assignment]
     try:
         import openvino
@@ -83,11 +83,11 @@ def _library() -> Any:
 
 @cache
 def core() -> Any:
-    """The one `openvino.Core` of this process, which stays.
+    """The only `openvino.Core` of this process, never destroyed.
 
-    The CPU plug-in of each core gives its thread a signal stack large enough for AMX and unmaps it when the core goes.
-    Of two cores that do not go in reverse order the later one puts back the earlier one's stack, which is gone by then:
-    the next signal that the process handles ends it, without a word (`SigAltStackSetup` in OpenVINO's intel_cpu).
+    The CPU plug-in of a core installs a signal stack large enough for AMX, and when the core is destroyed it unmaps
+    that stack and restores the previous one.  With two cores that are not destroyed in reverse order, the restored
+    stack is already unmapped, and the next signal kills the process silently (`SigAltStackSetup` in intel_cpu).
     """
     return _library().Core()
 

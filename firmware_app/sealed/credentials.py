@@ -1,4 +1,4 @@
-"""The files that provisioning left for the line: the box's signing key and the hospital's public bundle."""
+"""Reads the files that provisioning wrote for the uplink: the box's signing key and the hospital's public bundle."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
-from firmware_app.config import Uplink
+from firmware_app.config import UplinkSection
 from firmware_app.errors import BundleInvalid, LanternError, LineNotSetUp, MessageInvalid
 from firmware_app.sealed.envelope import HospitalBundle, open_signed, version_of
 from firmware_app.sealed.form import AnyMessage
@@ -17,9 +17,10 @@ from firmware_app.sealed.summary import Keys, Kind, decode
 from firmware_app.sealed.version import Version
 
 
-def handed_over(settings: Uplink, folder: str | None = None) -> Uplink:
-    """*settings* with the private keys that systemd gives only to this unit, in memory (LoadCredential=); without them,
-    the paths of the configuration are used."""
+def handed_over(settings: UplinkSection, folder: str | None = None) -> UplinkSection:
+    """*settings* with the paths of the private keys that systemd gives to this unit alone (LoadCredential=).
+
+    A key that systemd does not give keeps its configured path."""
     place = os.environ.get("CREDENTIALS_DIRECTORY") if folder is None else folder
     if not place:
         return settings
@@ -28,7 +29,7 @@ def handed_over(settings: Uplink, folder: str | None = None) -> Uplink:
     return settings.model_copy(update={name: path for name, path in handed.items() if path.exists()})
 
 
-def identity(settings: Uplink) -> Ed25519PrivateKey:
+def identity(settings: UplinkSection) -> Ed25519PrivateKey:
     """The box's signing key; raises `LineNotSetUp` or `BundleInvalid`."""
     if settings.identity is None:
         raise LineNotSetUp(key="identity")
@@ -46,7 +47,7 @@ def signing_key(pem: bytes) -> Ed25519PrivateKey:
     return key
 
 
-def hospital(settings: Uplink) -> HospitalBundle:
+def hospital(settings: UplinkSection) -> HospitalBundle:
     """The hospital this box reports to; raises `LineNotSetUp` or `BundleInvalid`."""
     if settings.hospital is None:
         raise LineNotSetUp(key="hospital")
@@ -54,8 +55,9 @@ def hospital(settings: Uplink) -> HospitalBundle:
 
 
 def open_keys(signed: bytes, box: str, hospital: HospitalBundle) -> tuple[Keys, Version]:
-    """The keys message that *hospital* signed for *box*, and the form it came in, which the hospital therefore speaks.
-    The hospital retains one such message for each box, in the form that the box reads.
+    """The keys message that *hospital* signed for *box*, and its form, which is the one that the hospital uses.
+
+    The broker retains one such message for each box, in the form that the box reads.
 
     Raises `EnvelopeMalformed`, `SignatureForged` or `MessageInvalid`.
     """
@@ -67,7 +69,7 @@ def open_keys(signed: bytes, box: str, hospital: HospitalBundle) -> tuple[Keys, 
 
 
 def bundle(path: Path, kind: type[AnyMessage]) -> AnyMessage:
-    """The bundle of *kind* in a file; it may be broken into lines.  Raises `BundleInvalid`."""
+    """The bundle of *kind* in a file, in which line breaks are ignored.  Raises `BundleInvalid`."""
     try:
         return decode(b"".join(path.read_bytes().splitlines()).strip(), kind)
     except OSError as error:

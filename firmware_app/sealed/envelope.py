@@ -2,7 +2,7 @@
 
 Up, from box to hospital: HPKE (RFC 9180: X25519, HKDF-SHA256, AES-256-GCM) to the hospital's sealing key, with the
 box's Ed25519 signature inside.  HPKE's `info` and the signature both bind the version, the hospital's key, the box and
-the kind, so a message opens only where, from whom and as what it was meant.
+the kind, so a message opens only at that hospital, as one of that box and of that kind.
 
     LNU2 | key id, 8 | HPKE: enc, 32 + ( signature, 64 | length, 2 | body | zeros to 2,048 bytes ) + tag, 16
 
@@ -10,7 +10,7 @@ Down, from hospital to box: nothing secret, signed with the hospital's Ed25519 k
 
     LND2 | key id, 8 | signature, 64 | body
 
-Form 1 (LNU1, LND1) is what the version before speaks; in it the padding ends at the next multiple of 256.
+Form 1 (LNU1, LND1) is that of the previous version; in it the padding ends at the next multiple of 256 bytes.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from firmware_app.errors import (
     SealKeyUnknown,
     SignatureForged,
 )
-from firmware_app.sealed.form import MOST_BYTES, Many, Message, Part, Text, Whole
+from firmware_app.sealed.form import MOST_BYTES, Many, Message, Nested, Text, Whole
 from firmware_app.sealed.keys import SealKey, VerifyKey, verify_key
 from firmware_app.sealed.summary import BOX_ID, Kind
 from firmware_app.sealed.version import LENGTH, PAD, SIGNATURE, Version
@@ -51,7 +51,7 @@ MOST_ENVELOPE: Final = _HEAD + _ENC + Version.FIRST.plain_bytes(MOST_BYTES) + _T
 
 
 def version_of(envelope: bytes) -> Version:
-    """The form of an envelope by its first bytes; raises `EnvelopeMalformed` for one of neither."""
+    """The form of an envelope by its first bytes; raises `EnvelopeMalformed` where they name neither form."""
     for version in Version:
         if envelope[:_MAGIC] in (_UP + b"%d" % version, _DOWN + b"%d" % version):
             return version
@@ -64,7 +64,7 @@ def key_id(public: X25519PublicKey | Ed25519PublicKey) -> bytes:
 
 
 def context(direction: bytes, kind: Kind, key: bytes, box: str, version: Version = Version.SECOND) -> bytes:
-    """What seal and signature bind: version, direction, kind, the hospital's key id (hexadecimal), the box."""
+    """What seal and signature are bound to: version, direction, kind, the hospital's key id (hexadecimal), the box."""
     return b"\x00".join((b"lantern/%d" % version, direction, kind.encode(), key.hex().encode(), box.encode()))
 
 
@@ -75,7 +75,7 @@ def seal(
     body: bytes, kind: Kind, box: str, signer: Ed25519PrivateKey, hospital: X25519PublicKey,
     version: Version = Version.SECOND,
 ) -> bytes:  # fmt: skip
-    """The envelope of *body*, in form 2 of one length whatever is inside.  Raises `MessageTooLarge`."""
+    """The envelope of *body*; in form 2 all envelopes have the same length.  Raises `MessageTooLarge`."""
     if len(body) > version.most_bytes:
         raise MessageTooLarge(size=len(body), limit=version.most_bytes)
     key = key_id(hospital)
@@ -99,7 +99,7 @@ def open_sealed(
 ) -> bytes:
     """The body of an envelope that came from *box* as *kind*.
 
-    *private* are the hospital's keys by id, *retired* the ids of those it no longer has.  Raises `EnvelopeMalformed`,
+    *private* are the hospital's keys by id, *retired* the ids of keys that it has deleted.  Raises `EnvelopeMalformed`,
     `SealKeyUnknown`, `SealKeyRetired`, `EnvelopeUndecryptable`, `SignatureForged`.
     """
     version = version_of(envelope)
@@ -159,7 +159,7 @@ def _verify(signer: Ed25519PublicKey, signature: bytes, signed: bytes) -> None:
         raise SignatureForged from None
 
 
-# --- what each side hands the other once, by hand ------------------------------------------------------------------
+# --- files that people carry between box and hospital, once -------------------------------------------------------
 
 _RAW: Final = Text(r"[0-9a-f]{64}")
 _PEM: Final = Text(r"-----BEGIN CERTIFICATE-----\n[A-Za-z0-9+/=\n]{1,4000}-----END CERTIFICATE-----\n")
@@ -168,7 +168,7 @@ _HOST: Final = Text(r"[A-Za-z0-9][A-Za-z0-9.:-]{0,252}")
 
 @dataclass(frozen=True, slots=True)
 class HospitalBundle(Message):
-    """The hospital's public face: its keys, its broker, and the authority that vouches for the broker."""
+    """What a box must know of the hospital: its public keys, its broker, and the CA of the broker's certificate."""
 
     name: ClassVar = "lantern-hospital"
     verify: Annotated[str, VerifyKey()]
@@ -231,7 +231,7 @@ _AE_TITLE: Final = Text(r"[ -\[\]-~]{1,16}")  # PS3.5 6.2, VR AE
 
 @dataclass(frozen=True, slots=True)
 class Provisioning(Message):
-    """All that one box is told at its first start.  It is carried by hand and is never a message of the line."""
+    """Everything that a box needs at its first start.  A person carries it; it is never sent over MQTT."""
 
     name: ClassVar = "lantern-provisioning"
     box: Annotated[str, Text(BOX_ID)]
@@ -243,8 +243,8 @@ class Provisioning(Message):
     pacs_host: Annotated[str, Text(r"([A-Za-z0-9][A-Za-z0-9.:-]{0,252})?")]  # empty: none
     pacs_port: Annotated[int, Whole(1, 65535)]
     pacs_ae_title: Annotated[str, _AE_TITLE]
-    device: Annotated[str, Text(r"([0-9a-f]{6})?")]  # the machine it is for; empty: whichever opens it
-    hospital: Annotated[HospitalBundle, Part(HospitalBundle)]
+    device: Annotated[str, Text(r"([0-9a-f]{6})?")]  # the machine it is for; empty: any
+    hospital: Annotated[HospitalBundle, Nested(HospitalBundle)]
     claim: Annotated[str, _RAW]  # `claim_mark` of the code on the label
     nonce: Annotated[str, Text(r"[0-9a-f]{32}")]
     made: Annotated[int, Whole(0, 2**40)]  # both in Unix seconds of the hospital's clock
@@ -256,34 +256,38 @@ class SignedProvisioning(Message):
     """A provisioning file: what it says, and the signature of the hospital that it names."""
 
     name: ClassVar = "lantern-provisioning-signed"
-    content: Annotated[Provisioning, Part(Provisioning)]
+    content: Annotated[Provisioning, Nested(Provisioning)]
     signature: Annotated[str, Text(r"[0-9a-f]{128}")]
 
     @classmethod
     def made(cls, content: Provisioning, signer: Ed25519PrivateKey) -> SignedProvisioning:
-        return cls(content, signer.sign(_said(content)).hex())
+        return cls(content, signer.sign(_signed_bytes(content)).hex())
 
     def prove(self) -> None:
-        """Raise `SignatureForged` unless the hospital named inside wrote it.  Whether to trust that one is not said."""
-        _verify(self.content.hospital.verify_key, bytes.fromhex(self.signature), _said(self.content))
+        """Raise `SignatureForged` unless the hospital named inside signed it.
+
+        Whether that hospital is to be trusted is for the caller to decide.
+        """
+        _verify(self.content.hospital.verify_key, bytes.fromhex(self.signature), _signed_bytes(self.content))
 
 
-def _said(content: Provisioning) -> bytes:
+def _signed_bytes(content: Provisioning) -> bytes:
     return b"\x00".join((b"lantern/1", b"provisioning", content.box.encode(), content.encode()))
 
 
 def claim_mark(code: str, nonce: str, box: str, hospital: str) -> str:
-    """By this a box knows the code of its label, and by the code that *hospital* (its verifying key) is the right one.
+    """Proof that whoever made a provisioning file knows the *code* on the box's label and meant this *hospital*.
 
-    The code has 58 bits and the file may lie on a lost stick: scrypt (RFC 7914) with 16 MiB makes each guess dear.
+    *hospital* is its verifying key, in hexadecimal.  The box computes the mark from its label and compares.  The code
+    has 58 bits and a stick with the file may be lost: scrypt (RFC 7914) with 16 MiB makes each guess expensive.
     """
     salt = b"\x00".join((b"lantern/1", b"claim", nonce.encode(), box.encode(), hospital.encode()))
-    plain = re.sub(r"[\s\-]", "", code).upper()  # however a person typed it
+    plain = re.sub(r"[\s\-]", "", code).upper()  # a person may type spaces, hyphens and small letters
     return hashlib.scrypt(plain.encode("utf-8", "replace"), salt=salt, n=2**14, r=8, p=1, dklen=32).hex()
 
 
 def fingerprint(bundle: Message) -> str:
-    """64 bits of a bundle as two people compare them over the telephone."""
+    """64 bits of a bundle's hash, in groups that two people can compare over the telephone."""
     digest = hashlib.sha256(bundle.encode()).hexdigest()[:16]
     return " ".join(digest[at : at + 4] for at in range(0, 16, 4))
 

@@ -1,8 +1,8 @@
-"""What a field of a message may hold: closed forms only, so that free text cannot be built, sent or accepted.
+"""The values that a field of a message may have: closed sets only, so that no free text can be built, sent or accepted.
 
 A message is a frozen dataclass whose fields are annotated with a form (``box: Annotated[str, Text("…")]``).  It is
-checked when it is made, written as canonical JSON, and read back strictly: the same bytes or nothing.  Errors name the
-field and never its value.
+checked when it is made and written as canonical JSON.  `decode` refuses bytes that are not the canonical JSON of a
+message.  Errors name the field and never its value.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ AnyMessage = TypeVar("AnyMessage", bound="Message")
 class Form(ABC):
     """One closed set of values.
 
-    `read` makes of what JSON holds the value that `accepts` is then asked about, once, when the message is made; it
-    raises ValueError where there is none.  What is the same in Python and in JSON stays as it is.
+    `read` converts a JSON value to the Python value, or raises ValueError; `accepts` checks the Python value when the
+    message is made; `write` converts back.  By default both conversions change nothing.
     """
 
     @abstractmethod
@@ -53,7 +53,7 @@ class Text(Form):
 
 
 class Hour(Text):
-    """The hour of a day that the calendar has, as 2026-11-21T03."""
+    """An hour of an existing date, as 2026-11-21T03."""
 
     def __init__(self) -> None:
         super().__init__(r"20(2[4-9]|[3-9][0-9])-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])T([01][0-9]|2[0-3])")
@@ -130,7 +130,7 @@ class Many(Form):
         return [self._form.write(item) for item in value]
 
 
-class Part(Form):
+class Nested(Form):
     """A message inside a message."""
 
     def __init__(self, kind: type[Message]) -> None:
@@ -148,7 +148,7 @@ class Part(Form):
 
 
 class Message:
-    """Base of everything that travels.  `name` tells the kinds of message apart in their JSON."""
+    """Base class of messages.  `name` tells the kinds of message apart in their JSON."""
 
     name: ClassVar[str]
     __slots__ = ()
@@ -193,7 +193,7 @@ _FORMS: dict[type[Message], Mapping[str, Form]] = {}
 
 
 def forms(kind: type[Message]) -> Mapping[str, Form]:
-    """The form of each field of a kind of message, found once."""
+    """The form of each field of a kind of message, computed once."""
     if kind not in _FORMS:
         hints = get_type_hints(kind, include_extras=True)
         _FORMS[kind] = {one.name: hints[one.name].__metadata__[0] for one in fields(kind)}  # type: ignore[arg-type]
@@ -201,19 +201,19 @@ def forms(kind: type[Message]) -> Mapping[str, Form]:
 
 
 def decode(data: bytes, *kinds: type[AnyMessage]) -> AnyMessage:
-    """The message, one of *kinds*, that these bytes are the canonical JSON of; raises `MessageInvalid` otherwise."""
+    """The message, one of *kinds*, whose canonical JSON is *data*; raises `MessageInvalid` or `MessageTooLarge`."""
     if len(data) > MOST_BYTES:
         raise MessageTooLarge(size=len(data), limit=MOST_BYTES)
     try:
         raw = json.loads(data)
-        strict = isinstance(raw, dict) and _canonical(raw) == data  # also refuses a key that is there twice
+        strict = isinstance(raw, dict) and _canonical(raw) == data  # also refuses a repeated key
     except (ValueError, RecursionError):
         raise MessageInvalid(field="message") from None
     if not strict:
         raise MessageInvalid(field="message")
-    said = raw.pop("message", None)
+    name = raw.pop("message", None)
     for kind in kinds:
-        if kind.name == said:
+        if kind.name == name:
             return kind.from_object(raw)
     raise MessageInvalid(field="message")
 

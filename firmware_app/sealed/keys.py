@@ -1,4 +1,4 @@
-"""Public keys as a message may hold them.  One of small order is none: anybody can sign or open for it."""
+"""Public keys in messages.  A key of small order is refused: anybody could sign for it or open what is sealed to it."""
 
 from __future__ import annotations
 
@@ -56,7 +56,10 @@ def _agrees(public: bytes) -> bool:
 
 
 def _verifies(public: bytes) -> bool:
-    """By the same point on Curve25519, u = (1 + y) / (1 - y) (RFC 7748 4.1), whose order X25519 looks at."""
+    """Whether the key has a large order.
+
+    It checks the same point on Curve25519, u = (1 + y) / (1 - y) (RFC 7748 4.1): X25519 refuses those of small order.
+    """
     y = int.from_bytes(public, "little") & (1 << 255) - 1
     if y >= _FIELD or y == 1:
         return False

@@ -1,15 +1,15 @@
-"""A case that is carried to the hospital by hand: one file that only that hospital opens and only that box can make.
+"""A case that a person carries to the hospital: one file that only this box can make and only that hospital can open.
 
-It never travels on the line, and no process of the box writes it: a named person asks for it at the console
+It is never sent over MQTT, and no process of the box writes it: a named person asks for it at the console
 (`firmware_app.exporting.sealed_case`), and ``lantern-hospital open`` opens it.
 
     LNX1 | key id, 8 | box, 40 | HPKE: enc, 32 + ( file key, 32 | length, 8 | SHA-256, 32 | signature, 64 ) + tag, 16
     pieces of 256 KiB of the content, the last one shorter, each under AES-256-GCM with the file key + tag, 16
 
 Piece number N has the nonce N (11 bytes, big endian) and a byte that is 1 for the last piece (the STREAM construction
-of Hoang, Reyhanitabar, Rogaway and Vizár, 2015): none can be left out, put elsewhere or come from another file.  The
-box's Ed25519 signature is over the file key, the length and the hash of all content, so it is known who speaks before
-the first piece is opened.  The head is written last: a file that was not finished begins with zeros and is none.
+of Hoang, Reyhanitabar, Rogaway and Vizár, 2015): no piece can be left out, moved or taken from another file.  The
+box's Ed25519 signature is over the file key, the length and the hash of all content, so the sender is proved before
+the first piece is decrypted.  The head is written last: an unfinished file begins with zeros and is refused.
 """
 
 from __future__ import annotations
@@ -51,9 +51,9 @@ HEAD: Final = _CLEAR + 32 + _INSIDE + _TAG
 
 
 def newest(hospital: HospitalBundle, box: str, signed: bytes | None) -> X25519PublicKey:
-    """The key to seal to today: that of the hospital's bundle, unless *signed*, its last word to *box*, has another.
+    """The hospital's current sealing key: that of its bundle, unless its latest keys message to *box* has a newer one.
 
-    Raises `MessageInvalid` for a weak key in the bundle; a word that does not hold changes nothing.
+    *signed* is that message.  An invalid one is ignored; a weak key in the bundle raises `MessageInvalid`.
     """
     if signed is not None:
         try:
@@ -66,7 +66,7 @@ def newest(hospital: HospitalBundle, box: str, signed: bytes | None) -> X25519Pu
 
 
 class Sealer:
-    """Writes content into *handle*, an empty file that can be read back to its beginning; `finish` makes it whole."""
+    """Writes content into *handle*, an empty file that can seek; before `finish` the file cannot be opened."""
 
     def __init__(self, handle: BinaryIO, box: str, signer: Ed25519PrivateKey, hospital: X25519PublicKey) -> None:
         self._handle, self._box, self._signer, self._hospital = handle, box, signer, hospital
@@ -108,7 +108,7 @@ class Sealer:
 
 @dataclass(frozen=True, slots=True)
 class _Head:
-    """What the head of a file says, and the box's signature has proved."""
+    """The head of a file, its signature checked."""
 
     box: str
     key: bytes
@@ -117,10 +117,10 @@ class _Head:
 
 
 class Opened:
-    """The content of a sealed file, piece by piece, each proved before it is given out; `finish` proves the whole.
+    """The content of a sealed file, piece by piece, each authenticated before `read` returns it.
 
-    Its making raises `CarriedUnknown`, `CarriedCut`, `CarriedElsewhere`, `CarriedKeyRetired`, `BoxUnknown` or
-    `SignatureForged`, and reading `CarriedAltered`.
+    At the end of the content its hash is checked; `finish` reads to there.  Opening raises `CarriedUnknown`,
+    `CarriedCut`, `CarriedElsewhere`, `CarriedKeyRetired`, `BoxUnknown` or `SignatureForged`, reading `CarriedAltered`.
     """
 
     def __init__(
@@ -133,7 +133,7 @@ class Opened:
         """*boxes* are those that the hospital knows, *private* its keys by id, *retired* the ids of former ones."""
         try:
             head = handle.read(HEAD)
-        except OSError:  # a stick that is ill, or no file
+        except OSError:  # a failing stick, or no regular file
             raise CarriedAltered(piece=0) from None
         self._head = _opened(head, boxes, private, retired)
         self.box = self._head.box
@@ -141,7 +141,7 @@ class Opened:
         self._pieces, self._left = self._opening(handle), b""
 
     def read(self, size: int) -> bytes:
-        """The next *size* bytes at most; none at the end, and then all of it was what the box signed."""
+        """At most *size* more bytes; none at the end, when the whole content has proved to be what the box signed."""
         if not self._left:
             self._left = next(self._pieces, b"")
         taken, self._left = self._left[:size], self._left[size:]
@@ -196,7 +196,7 @@ def _opened(
 
 
 def _require_size(handle: BinaryIO, length: int) -> None:
-    """Raise unless the file is as long as its head says; cheap, and said before anything is opened."""
+    """Raise unless the file is as long as its head says; cheap, so it comes before any decryption."""
     wanted = HEAD + length + _TAG * _pieces(length)
     size = os.fstat(handle.fileno()).st_size
     if size < wanted:
@@ -210,7 +210,7 @@ def _pieces(length: int) -> int:
 
 
 def _bound(key: bytes, box: str) -> bytes:
-    """What HPKE and the signature bind: version, purpose, the hospital's key id, the box (as `envelope.context`)."""
+    """What HPKE and signature are bound to: version, purpose, the key id, the box (see `envelope.context`)."""
     return b"\x00".join((b"lantern/1", b"carried", b"export", key.hex().encode(), box.encode()))
 
 

@@ -1,9 +1,9 @@
-"""Everything that may cross the line, field by field: the allow-list.
+"""Everything that may leave the box over MQTT, field by field: the allow-list.
 
 Up go `Summary` (one case revision), `Digest` (many, each reduced to its mark, when the disk budget is short) and
 `Presence` (birth, health, death).  Down come `Receipt` and `Keys`.  Nothing else can be built, and no field takes free
-text: no name, id, UID, age, sex or study date has a place to stand.  Peers of form 1 say `FirstPresence` and
-`FirstReceipt` instead (docs/uplink.md).
+text: there is no field for a name, an id, a UID, an age, a sex or a study date.  Peers of form 1 use `FirstPresence`
+and `FirstReceipt` instead (docs/uplink.md).
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from enum import StrEnum
 from typing import Annotated, ClassVar, Final
 
 from firmware_app.records import Priority
-from firmware_app.sealed.form import Hour, Many, Maybe, Message, OneOf, Part, Text, Whole, decode
+from firmware_app.sealed.form import Hour, Many, Maybe, Message, Nested, OneOf, Text, Whole, decode
 
 __all__ = [
     "BOX_ID",
@@ -37,14 +37,14 @@ __all__ = [
     "Origin",
     "PackBrief",
     "Presence",
+    "PresenceKind",
     "Receipt",
     "Refusal",
-    "Refused",
-    "Runtime",
+    "RefusedMessage",
     "SizeBand",
-    "State",
     "Summary",
-    "Taken",
+    "SummaryRuntime",
+    "TakenMessage",
     "body_hash",
     "decode",
     "decode_up",
@@ -60,7 +60,7 @@ MOST_PACKS: Final = 8
 MOST_SEQ: Final = 2**53 - 1
 BOX_ID: Final = r"[a-z0-9][a-z0-9-]{0,39}"
 _QUALITY: Final = re.compile(r"[a-z][a-z0-9_-]{0,23}(\.[a-z][a-z0-9_-]{0,23}){0,2}", re.ASCII)
-# Reasons that name what the image said of itself are still only codes; their details stay at home.
+# Only the code of a reason leaves the box.  Its details, which may quote the image, stay.
 _REFERENCE: Final = Text(r"c-[0-9a-f]{20}")
 _HOUR: Final = Maybe(Hour())
 _COUNT: Final = Whole(0, 10**9)
@@ -86,8 +86,10 @@ class Kind(StrEnum):
 
 
 class Modality(StrEnum):
-    """The kinds of image the hospital hears of (PS3.3 C.7.3.1.1.1).  A modality is text from the image: whatever is
-    none of these travels as OT, so that nothing can be smuggled in it."""
+    """The modalities that a summary can name (PS3.3 C.7.3.1.1.1).
+
+    In the image the modality is free text: any other value is sent as OT, so that nothing can be smuggled out in it.
+    """
 
     CR = "CR"
     CT = "CT"
@@ -101,13 +103,13 @@ class Modality(StrEnum):
     OTHER = "OT"
 
     @classmethod
-    def told_by(cls, said: str | None) -> Modality:
-        """The closed form of what an image says of itself."""
-        return next((known for known in cls if known == said), cls.OTHER)
+    def of(cls, stated: str | None) -> Modality:
+        """The member for the modality that an image states."""
+        return next((known for known in cls if known == stated), cls.OTHER)
 
 
-class Runtime(StrEnum):
-    """What a model ran on."""
+class SummaryRuntime(StrEnum):
+    """The runtime that a model ran on."""
 
     ONNXRUNTIME = "onnxruntime"
     OPENVINO = "openvino"
@@ -115,13 +117,13 @@ class Runtime(StrEnum):
     OTHER = "other"
 
     @classmethod
-    def told_by(cls, key: str) -> Runtime:
-        """The closed form of a runtime's key."""
+    def of(cls, key: str) -> SummaryRuntime:
+        """The member for a runtime's key."""
         return next((known for known in cls if known == key), cls.OTHER)
 
 
 class Opinion(StrEnum):
-    """What the doctor said to the findings."""
+    """The doctor's verdict on the findings."""
 
     NONE = "none"
     AGREE = "agree"
@@ -155,7 +157,7 @@ def size_band(long_axes_mm: list[float | None]) -> SizeBand:
 
 
 def quality_code(code: str | None) -> str:
-    """A reason's code in its closed form; ``ok`` where there is none."""
+    """The code of a reason: ``ok`` where there is none, ``other`` where it has not the form of a code."""
     return "ok" if code is None else code if _QUALITY.fullmatch(code) else "other"
 
 
@@ -164,7 +166,7 @@ def quality_code(code: str | None) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Origin(Message):
-    """Who speaks: `stream` is born with the box's exchange.db, `seq` never repeats in it, `boot` is random a boot."""
+    """The sender: `stream` is made with the box's exchange.db, `seq` never repeats in it, `boot` is new each boot."""
 
     name: ClassVar = "origin"
     box: Annotated[str, Text(BOX_ID)]
@@ -192,9 +194,9 @@ class Brief(Message):
     modality: Annotated[Modality, OneOf(Modality)]
     pack: Annotated[str | None, Maybe(_PACK)]
     pack_version: Annotated[str | None, Maybe(_PACK_VERSION)]
-    runtime: Annotated[Runtime | None, Maybe(OneOf(Runtime))]
+    runtime: Annotated[SummaryRuntime | None, Maybe(OneOf(SummaryRuntime))]
     priority: Annotated[Priority, OneOf(Priority)]
-    findings: Annotated[tuple[FindingBrief, ...], Many(Part(FindingBrief), 32)]
+    findings: Annotated[tuple[FindingBrief, ...], Many(Nested(FindingBrief), 32)]
     lesions: Annotated[int, Whole(0, 9999)]
     size_band: Annotated[SizeBand, OneOf(SizeBand)]
     quality: Annotated[str, Text(_QUALITY.pattern)]
@@ -205,7 +207,7 @@ class Brief(Message):
 
 @dataclass(frozen=True, slots=True)
 class Mark(Message):
-    """What is left of a `Brief` when the disk budget is short: enough to count the case once."""
+    """What is kept of a `Brief` when the disk budget is short: enough to count the case once."""
 
     name: ClassVar = "mark"
     case: Annotated[str, _REFERENCE]
@@ -219,8 +221,8 @@ class Summary(Message):
     """One case revision on its way to the hospital, as an alert or a digest."""
 
     name: ClassVar = "summary"
-    origin: Annotated[Origin, Part(Origin)]
-    brief: Annotated[Brief, Part(Brief)]
+    origin: Annotated[Origin, Nested(Origin)]
+    brief: Annotated[Brief, Nested(Brief)]
 
     @property
     def kind(self) -> Kind:
@@ -232,16 +234,16 @@ class Digest(Message):
     """Many case revisions in one message."""
 
     name: ClassVar = "digest"
-    origin: Annotated[Origin, Part(Origin)]
-    marks: Annotated[tuple[Mark, ...], Many(Part(Mark), MOST_MARKS)]
+    origin: Annotated[Origin, Nested(Origin)]
+    marks: Annotated[tuple[Mark, ...], Many(Nested(Mark), MOST_MARKS)]
 
     @property
     def kind(self) -> Kind:
         return Kind.DIGEST
 
 
-class State(StrEnum):
-    """The three things a box says of itself."""
+class PresenceKind(StrEnum):
+    """The kinds of `Presence`."""
 
     BIRTH = "birth"
     HEALTH = "health"
@@ -250,17 +252,16 @@ class State(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class FirstPresence(Message):
-    """How the box is, in form 1.  `origin.seq` numbers the connection, `beat` orders what is said during it (0 is the
-    birth)."""
+    """How the box is, in form 1.  `origin.seq` numbers the connection, `beat` the messages during it (0: the birth)."""
 
     name: ClassVar = "presence"
-    origin: Annotated[Origin, Part(Origin)]
-    state: Annotated[State, OneOf(State)]
+    origin: Annotated[Origin, Nested(Origin)]
+    state: Annotated[PresenceKind, OneOf(PresenceKind)]
     beat: Annotated[int, _COUNT]
     version: Annotated[str, Text(r"\d{1,4}\.\d{1,4}\.\d{1,4}([a-z0-9.+-]{0,20})")]
     outgoing: Annotated[int, _COUNT]  # summaries the hospital has not acknowledged
     quarantined: Annotated[int, _COUNT]  # of these, refused by broker or hospital
-    unread: Annotated[int | None, Maybe(_COUNT)]  # images that wait for the reader; null when it has not said
+    unread: Annotated[int | None, Maybe(_COUNT)]  # images that wait for the reader; null while that is unknown
     free_mb: Annotated[int, _COUNT]
     audit_head: Annotated[str | None, Maybe(_KEY)]
     hour: Annotated[str | None, _HOUR]
@@ -281,21 +282,21 @@ class PackBrief(Message):
 
 @dataclass(frozen=True, slots=True)
 class Presence(FirstPresence):
-    """How the box is, and what the technician's page says of it: what needs a hand, and the packs it works with."""
+    """How the box is, with the faults that its technician's page shows and the packs in use."""
 
     faults: Annotated[tuple[str, ...], Many(_FAULT, MOST_FAULTS)]  # codes of the box's own checks, the worst first
-    packs: Annotated[tuple[PackBrief, ...], Many(Part(PackBrief), MOST_PACKS)]
+    packs: Annotated[tuple[PackBrief, ...], Many(Nested(PackBrief), MOST_PACKS)]
 
 
 def decode_up(body: bytes, *, first: bool = False) -> Summary | Digest | FirstPresence:
-    """The message a box wrote, of form 1 when *first*; raises `MessageInvalid`."""
+    """The message that a box wrote, in form 1 when *first*; raises `MessageInvalid`."""
     message = decode(body, Summary, Digest, FirstPresence if first else Presence)
     assert isinstance(message, Summary | Digest | FirstPresence)
     return message
 
 
 def body_hash(body: bytes) -> str:
-    """What a receipt names of a message: the first 16 bytes of the SHA-256 of its body, hexadecimal."""
+    """By what a receipt names a message: the first 16 bytes of the SHA-256 of its body, in hexadecimal."""
     return hashlib.sha256(body).hexdigest()[:32]
 
 
@@ -303,8 +304,8 @@ def body_hash(body: bytes) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Taken(Message):
-    """A message that the hospital has committed: its number and the `body_hash` of what came under it."""
+class TakenMessage(Message):
+    """A message that the hospital has committed: its number and the `body_hash` of its body."""
 
     name: ClassVar = "taken"
     seq: Annotated[int, Whole(1, MOST_SEQ)]
@@ -312,7 +313,7 @@ class Taken(Message):
 
 
 @dataclass(frozen=True, slots=True)
-class Refused(Message):
+class RefusedMessage(Message):
     """A message of the box that the hospital will never count, and why."""
 
     name: ClassVar = "refused"
@@ -329,14 +330,14 @@ class Receipt(Message):
     name: ClassVar = "receipt"
     box: Annotated[str, Text(BOX_ID)]
     stream: Annotated[str, Text(r"[0-9a-f]{32}")]
-    taken: Annotated[tuple[Taken, ...], Many(Part(Taken), 200)]
-    refused: Annotated[tuple[Refused, ...], Many(Part(Refused), 50)]
+    taken: Annotated[tuple[TakenMessage, ...], Many(Nested(TakenMessage), 200)]
+    refused: Annotated[tuple[RefusedMessage, ...], Many(Nested(RefusedMessage), 50)]
     at: Annotated[int | None, Maybe(Whole(0, MOST_SEQ))]
 
 
 @dataclass(frozen=True, slots=True)
 class Refusal(Message):
-    """`Refused` in form 1, which does not say what came under the number."""
+    """`RefusedMessage` in form 1, which has no hash of the message."""
 
     name: ClassVar = "refusal"
     seq: Annotated[int, Whole(1, MOST_SEQ)]
@@ -351,7 +352,7 @@ class FirstReceipt(Message):
     box: Annotated[str, Text(BOX_ID)]
     stream: Annotated[str, Text(r"[0-9a-f]{32}")]
     taken: Annotated[tuple[int, ...], Many(Whole(1, MOST_SEQ), 500)]
-    refused: Annotated[tuple[Refusal, ...], Many(Part(Refusal), 100)]
+    refused: Annotated[tuple[Refusal, ...], Many(Nested(Refusal), 100)]
     at: Annotated[int, Whole(0, MOST_SEQ)]
 
 

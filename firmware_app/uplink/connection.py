@@ -24,7 +24,7 @@ from paho.mqtt.reasoncodes import ReasonCode
 
 from firmware_app import clock
 from firmware_app.clock.certificates import Fault, PeerNotInDate, go_by_box_time, judge
-from firmware_app.config import Uplink
+from firmware_app.config import UplinkSection
 from firmware_app.errors import (
     BrokerClosed,
     BrokerExpired,
@@ -71,7 +71,7 @@ class Connection:
 
     def __init__(
         self,
-        settings: Uplink,
+        settings: UplinkSection,
         client_id: str,
         *,
         subscribe: str,
@@ -225,7 +225,7 @@ class Connection:
 # --- TLS ----------------------------------------------------------------------------------------------------------
 
 
-def tls_context(settings: Uplink) -> ssl.SSLContext | None:
+def tls_context(settings: UplinkSection) -> ssl.SSLContext | None:
     """TLS 1.2 or later with the box's certificate; None, unprotected, only to a broker on this very machine."""
     if settings.tls_ca is None:
         if _is_loopback(settings.host):
@@ -244,7 +244,7 @@ def tls_context(settings: Uplink) -> ssl.SSLContext | None:
     return go_by_box_time(context)
 
 
-def check_certificates(settings: Uplink) -> None:
+def check_certificates(settings: UplinkSection) -> None:
     """Check the box's own certificates against its time; raises the `UplinkError` that names the wrong one.
 
     The start date of each has passed, since the box has the certificate; a box without a clock learns from that.

@@ -21,7 +21,7 @@ from firmware_app.records import Reason
 from firmware_app.sealed.credentials import open_keys
 from firmware_app.sealed.envelope import HospitalBundle, seal
 from firmware_app.sealed.keys import seal_key
-from firmware_app.sealed.summary import FirstPresence, Kind, Origin, Presence, State
+from firmware_app.sealed.summary import FirstPresence, Kind, Origin, Presence, PresenceKind
 from firmware_app.sealed.version import Version
 from firmware_app.store.disk.layout import free_bytes
 from firmware_app.store.exchange.exchange_db import Exchange, Outgoing
@@ -79,7 +79,7 @@ class Publisher:
         self._posted.clear()
         self.take_keys()
         self._will = self._sealing()
-        return self._presence(State.DEATH, _LAST_BEAT)
+        return self._presence(PresenceKind.DEATH, _LAST_BEAT)
 
     def _sealing(self) -> tuple[Version, X25519PublicKey]:
         return self._version, self._seal_to
@@ -90,18 +90,18 @@ class Publisher:
 
     def born(self, connection: Connection) -> None:
         """Announce that the box is online, after the connection is open."""
-        self._say(connection, State.BIRTH, 0)
+        self._say(connection, PresenceKind.BIRTH, 0)
 
     def beat(self, connection: Connection) -> None:
         """Send the box's state."""
         self._beat += 1
-        self._say(connection, State.HEALTH, self._beat)
+        self._say(connection, PresenceKind.HEALTH, self._beat)
 
     def farewell(self, connection: Connection) -> None:
         """An orderly end says what the last will would have said."""
-        self._say(connection, State.DEATH, _LAST_BEAT)
+        self._say(connection, PresenceKind.DEATH, _LAST_BEAT)
 
-    def _say(self, connection: Connection, state: State, beat: int) -> None:
+    def _say(self, connection: Connection, state: PresenceKind, beat: int) -> None:
         post = self._presence(state, beat)
         if fits(post, connection.most_bytes):
             connection.post(post)
@@ -175,7 +175,7 @@ class Publisher:
             seal(body, kind, self._box, self._identity, self._seal_to, self._version),
         )
 
-    def _presence(self, state: State, beat: int) -> Post:
+    def _presence(self, state: PresenceKind, beat: int) -> Post:
         line = self._exchange.line()
         said = FirstPresence(
             origin=Origin(self._box, self._stream, self._session, clock.boot_id()),

@@ -11,7 +11,7 @@ import sqlite3
 from dataclasses import dataclass
 from typing import Any
 
-from firmware_app.sealed.summary import FirstPresence, State
+from firmware_app.sealed.summary import FirstPresence, PresenceKind
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +30,7 @@ class BoxRow:
 
     @property
     def state(self) -> str | None:
-        """Its last presence message; see `summary.State`."""
+        """Its last presence message; see `summary.PresenceKind`."""
         return str(self.presence["state"]) if self.presence else None
 
 
@@ -51,7 +51,7 @@ def said(connection: sqlite3.Connection, presence: FirstPresence, now: str) -> N
         "INSERT INTO heard (box, at, said_at, stream, gone) VALUES (?, ?, ?, ?, ?) ON CONFLICT (box) DO UPDATE SET"
         " at = excluded.at, said_at = excluded.said_at, stream = excluded.stream, gone = excluded.gone, older_at = NULL"
         " WHERE NOT excluded.gone OR stream IS NULL OR stream = excluded.stream",
-        (presence.origin.box, now, now, presence.origin.stream, presence.state is State.DEATH),
+        (presence.origin.box, now, now, presence.origin.stream, presence.state is PresenceKind.DEATH),
     )
 
 

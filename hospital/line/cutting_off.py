@@ -39,7 +39,7 @@ class BrokerAnswer(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class CutOff:
+class RevocationResult:
     """What revoking a box did: `certificates` were good until now; `broker` was tried as `address` (HOST:PORT).
 
     `reason` says why a broker was not reached, and is empty otherwise.
@@ -51,7 +51,7 @@ class CutOff:
     reason: str
 
 
-def revoke(house: House, box: str, address: tuple[str, int] | None = None) -> CutOff:
+def revoke(house: House, box: str, address: tuple[str, int] | None = None) -> RevocationResult:
     """Close the row of *box*, revoke all its certificates and end its connection at the broker.
 
     The broker is at *address*; by default on this machine, where it runs here, or else where boxes reach it.
@@ -84,7 +84,7 @@ def revoke(house: House, box: str, address: tuple[str, int] | None = None) -> Cu
                 break
         revocation.revoke(house.tls, [good[1]])
         broker.reread(house.broker)
-    return CutOff(fresh, answer, f"{host}:{port}", reason)
+    return RevocationResult(fresh, answer, f"{host}:{port}", reason)
 
 
 def _tried(

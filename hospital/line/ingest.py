@@ -19,7 +19,7 @@ _SECOND_SINCE = (0, 2)
 
 
 @dataclass(frozen=True, slots=True)
-class Opened:
+class OpenedMessage:
     """A message that is what it says, from the box whose topic it came under."""
 
     message: Summary | Digest | FirstPresence
@@ -29,10 +29,10 @@ class Opened:
 
 def address(topic: str) -> tuple[str, Kind]:
     """The box and the kind a topic names; raises `TopicUnknown`."""
-    found = _TOPIC.fullmatch(topic)
-    if found is None:
+    match = _TOPIC.fullmatch(topic)
+    if match is None:
         raise TopicUnknown
-    return found[1], Kind(found[2])
+    return match[1], Kind(match[2])
 
 
 def is_second(payload: bytes) -> bool:
@@ -49,7 +49,9 @@ def form_of(version: str) -> Version:
     return Version.SECOND if (int(major), int(minor)) >= _SECOND_SINCE else Version.FIRST
 
 
-def opened(payload: bytes, box: str, kind: Kind, keys: Keyring, boxes: Mapping[str, Ed25519PublicKey | None]) -> Opened:
+def opened(
+    payload: bytes, box: str, kind: Kind, keys: Keyring, boxes: Mapping[str, Ed25519PublicKey | None]
+) -> OpenedMessage:
     """The verified message in *payload*; raises the `LanternError` that says why there is none."""
     if box not in boxes:
         raise BoxUnknown(box=box)
@@ -61,4 +63,4 @@ def opened(payload: bytes, box: str, kind: Kind, keys: Keyring, boxes: Mapping[s
     message = decode_up(body, first=version is Version.FIRST)
     if message.origin.box != box or message.kind is not kind:
         raise Misaddressed
-    return Opened(message, body, version)
+    return OpenedMessage(message, body, version)

@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Final
 
-from firmware_app.sealed.summary import FirstPresence, State
+from firmware_app.sealed.summary import FirstPresence, PresenceKind
 from hospital.inbox.inbox_db import Inbox
 
 log = logging.getLogger("lantern.hospital")
@@ -57,7 +57,7 @@ class OwnClock:
     def heard(self, presence: FirstPresence) -> None:
         """A box says what time it is, and is a witness until it says goodbye or nothing for ten minutes."""
         self._boxes.pop(presence.origin.box, None)
-        if presence.hour is None or presence.state is State.DEATH or time.monotonic() < self._ask_from:
+        if presence.hour is None or presence.state is PresenceKind.DEATH or time.monotonic() < self._ask_from:
             return
         said = datetime.strptime(presence.hour, "%Y-%m-%dT%H").replace(minute=30, tzinfo=UTC).timestamp()
         self._boxes[presence.origin.box] = said, time.monotonic()

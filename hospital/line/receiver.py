@@ -34,8 +34,8 @@ from firmware_app.sealed.summary import (
     Kind,
     Receipt,
     Refusal,
-    Refused,
-    Taken,
+    RefusedMessage,
+    TakenMessage,
     body_hash,
 )
 from firmware_app.sealed.version import Version
@@ -67,8 +67,8 @@ _KEYS_S: Final = 1.0
 class _Receipts:
     """The receipts due to one stream of one box, in the envelope form it uses."""
 
-    taken: list[Taken] = field(default_factory=list)
-    refused: list[Refused] = field(default_factory=list)
+    taken: list[TakenMessage] = field(default_factory=list)
+    refused: list[RefusedMessage] = field(default_factory=list)
 
     def encoded(self, box: str, stream: str, version: Version, at: int | None) -> bytes:
         """The receipt; *at* is None where the hospital does not vouch for its clock."""
@@ -268,14 +268,14 @@ class Receiver:
             try:
                 self._inbox.count(message, opened.body, payload)
             except Contradicted as error:
-                receipt.refused.append(Refused(seq, hashed, error.code))
+                receipt.refused.append(RefusedMessage(seq, hashed, error.code))
                 raise
             except Replayed:
-                receipt.taken.append(Taken(seq, hashed))  # perhaps our receipt was lost
+                receipt.taken.append(TakenMessage(seq, hashed))  # perhaps our receipt was lost
                 if again:  # the broker itself says that it delivers once more
                     return
                 raise
-            receipt.taken.append(Taken(seq, hashed))
+            receipt.taken.append(TakenMessage(seq, hashed))
         except LanternError as error:
             log.warning("a message from box %s was kept aside (%s)", box, error.code)
             self._inbox.set_aside(error, box, kind.value if kind else None, payload)

@@ -50,18 +50,18 @@ class Silence:
 def silent(boxes: list[BoxRow], now: datetime, after: timedelta) -> list[Silence]:
     """The boxes not heard of for longer than *after*, those whose last message was a goodbye, and those that only
     repeat old messages; the longest silence first."""
-    found = []
+    rows = []
     for box in boxes:
         last = datetime.fromisoformat(box.last_at) if box.last_at else None
         gone = box.gone and not box.older  # it sends, but with old numbers
         ahead = last is not None and last - now > tonight.AHEAD
         if last is None or gone or box.older or ahead or now - last > after:
             minutes = int((now - last) / timedelta(minutes=1)) if last and not ahead else None
-            found.append(Silence(box.box, minutes, gone, box.older, ahead))
-    return sorted(found, key=lambda one: -(one.minutes if one.minutes is not None else 10**9))
+            rows.append(Silence(box.box, minutes, gone, box.older, ahead))
+    return sorted(rows, key=lambda one: -(one.minutes if one.minutes is not None else 10**9))
 
 
-class Answers:
+class QueryCache:
     """A cache of query results, each kept for a second; one query at a time."""
 
     def __init__(self, inbox_db: Path) -> None:
@@ -89,7 +89,7 @@ def create_app(inbox_db: Path, silent_after: timedelta, hosts: list[str] | None 
     """The page over one inbox.  *hosts* are the names it answers to (default: this machine's own)."""
     app = Flask(__name__)
     app.config["TRUSTED_HOSTS"] = hosts or ["127.0.0.1", "localhost", "[::1]"]
-    answers = Answers(inbox_db)
+    answers = QueryCache(inbox_db)
 
     @app.get("/")
     def all_boxes() -> str:

@@ -94,10 +94,10 @@ def urgent(connection: sqlite3.Connection, now: datetime) -> Urgent:
     rows = connection.execute(_COUNTS, asked)
     counts = {row["box"]: row["n"] for row in rows if row["n"]}
     shares = share(counts, ROOM)
-    found = [row for box, page in shares.items() for row in _newest(connection, box, night, page)]
-    found.sort(key=lambda row: (row["received_at"] <= night.until, row["received_at"], row["n"]), reverse=True)
+    newest = [row for box, page in shares.items() for row in _newest(connection, box, night, page)]
+    newest.sort(key=lambda row: (row["received_at"] <= night.until, row["received_at"], row["n"]), reverse=True)
     boxes = [Share(box, count, shares[box], count == MOST_COUNTED) for box, count in sorted(counts.items())]
-    return Urgent([CaseRow.of(row) for row in found], boxes)
+    return Urgent([CaseRow.of(row) for row in newest], boxes)
 
 
 def of_box(connection: sqlite3.Connection, box: str, now: datetime, before: int | None) -> BoxPage:

@@ -15,7 +15,7 @@ import psutil
 
 from firmware_app.care import presence
 from firmware_app.config import Config, describe
-from firmware_app.provisioning import provision
+from firmware_app.provisioning import box_identity
 from firmware_app.store.disk.layout import StateDir
 from tests.box import LANTERN, environment
 from tests.wire.line_rig import Place, free_port
@@ -172,7 +172,7 @@ def _kill(process: psutil.Process) -> None:
 def _provisioned(state: StateDir, site: Place, name: str) -> dict[str, Any]:
     """The two steps of `lantern provision`, and the settings they give."""
     state.prepare()
-    provision.begin(state.line_keys, name, site.house.bundle_file)
+    box_identity.begin(state.line_keys, name, site.house.bundle_file)
     _, enrolment = site.house.enrol(state.line_keys / "box.json")
-    provision.complete(state.line_keys, enrolment)
-    return {"state": {"dir": str(state.root)}, **provision.settings(state.line_keys)}
+    box_identity.complete(state.line_keys, enrolment)
+    return {"state": {"dir": str(state.root)}, **box_identity.settings(state.line_keys)}

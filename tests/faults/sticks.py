@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from firmware_app.config import Config, State, Usb
+from firmware_app.config import Config, StateSection, UsbSection
 from firmware_app.intake.stick import mount_table, mounting
 from firmware_app.intake.stick.file_system import FileSystem
 from firmware_app.intake.stick.handover import Handed, Word
@@ -210,7 +210,7 @@ def box(state: Path) -> tuple[Config, StateDir, Clinical]:
     clinical = Clinical(made.clinical_db)
     clinical.create()
     retention = Config().retention.model_copy(update={"high_water_free_mb": 16})
-    config = Config(state=State(dir=state), usb=Usb(enabled=True), retention=retention)
+    config = Config(state=StateSection(dir=state), usb=UsbSection(enabled=True), retention=retention)
     return config, made, clinical
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from firmware_app.provisioning import provision
+from firmware_app.provisioning import box_identity
 from firmware_app.sealed.envelope import HospitalBundle
 from firmware_app.sealed.summary import decode
 from tests.faults.systemd_house import House
@@ -72,7 +72,7 @@ def test_a_box_revoked_by_root_is_cut_off_at_the_running_broker(house: House, tm
     bundle = tmp_path / "hospital.json"
     bundle.write_text(house.read(f"{FOLDER}/hospital.json"))
     assert decode(bundle.read_bytes().strip(), HospitalBundle).host == "127.0.0.1"
-    provision.begin(tmp_path / "line", "clinic-7", bundle)
+    box_identity.begin(tmp_path / "line", "clinic-7", bundle)
     house.copy(tmp_path / "line" / "box.json", Path("/mnt/box.json"))
     house.run(f"{TYPED} enrol /mnt/box.json")
     told = json.loads(house.run(f"{TYPED} revoke clinic-7 --json"))

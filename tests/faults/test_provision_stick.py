@@ -12,7 +12,7 @@ from firmware_app.config import Config
 from firmware_app.intake.stick.handover import Handed, Word
 from firmware_app.intake.stick.signals import Signals
 from firmware_app.processes import importer
-from firmware_app.provisioning import first_request, offered_files, provision
+from firmware_app.provisioning import box_identity, first_request, offered_files
 from firmware_app.store.disk.layout import StateDir
 from hospital.house import House
 from tests.faults import sticks
@@ -29,7 +29,7 @@ def box(tmp_path: Path) -> tuple[Config, StateDir]:
     clinical.database.close()
     state.provision.mkdir()
     state.line_keys.mkdir()
-    provision.KeyFiles(state.line_keys).hospital.write_bytes(house.bundle_file.read_bytes())
+    box_identity.KeyFiles(state.line_keys).hospital.write_bytes(house.bundle_file.read_bytes())
     content = tmp_path / "content"
     for folder, number in ((content, 7), (content / "MORE", 8), (content / "MORE", 9)):
         prepared(house, folder, box=f"clinic-{number}")

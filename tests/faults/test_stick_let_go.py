@@ -14,7 +14,7 @@ from typing import NoReturn
 import pytest
 
 from firmware_app import notify
-from firmware_app.config import Config, Usb
+from firmware_app.config import Config, UsbSection
 from firmware_app.intake.stick import handover, mounting
 from firmware_app.intake.stick.file_system import FileSystem
 from firmware_app.processes import mounter
@@ -40,7 +40,7 @@ def is_sealed(device: Path) -> bool:
 def usb() -> Iterator[Config]:
     """With a path so short that a socket may have it."""
     with tempfile.TemporaryDirectory() as root:
-        yield Config(usb=Usb(enabled=True, mount_root=Path(root)))
+        yield Config(usb=UsbSection(enabled=True, mount_root=Path(root)))
 
 
 def held(config: Config, device: Path, monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, bool]]:

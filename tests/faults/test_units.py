@@ -16,7 +16,7 @@ import pytest
 
 from firmware_app.care import drop_ins
 from firmware_app.config import Config, describe
-from firmware_app.provisioning import provision
+from firmware_app.provisioning import box_identity
 from firmware_app.store.disk.layout import StateDir
 from hospital.house import House as Hospital
 from tests.faults.systemd_house import House
@@ -117,13 +117,13 @@ def box(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
     hospital = Hospital(folder / "hospital")
     hospital.establish("127.0.0.1", 8883)
     keys = folder / "line"
-    provision.begin(keys, "clinic-7", hospital.bundle_file)
-    provision.complete(keys, hospital.enrol(keys / "box.json")[1])
+    box_identity.begin(keys, "clinic-7", hospital.bundle_file)
+    box_identity.complete(keys, hospital.enrol(keys / "box.json")[1])
     tree = {
         "state": {"dir": str(STATE.root)},
         "viewer": {"host": "127.0.0.1"},
         "retention": {"high_water_free_mb": 16, "ballast_mb": 4},
-        **provision.settings(keys),
+        **box_identity.settings(keys),
     }
     config = describe(Config.model_validate(tree)).replace(str(keys), str(STATE.line_keys))
     with House() as house:

@@ -24,7 +24,7 @@ from firmware_app.imaging.input_spec import InputSpec
 from firmware_app.intake.dicom import file_meta
 from firmware_app.language import LANGUAGES
 from firmware_app.reading.children import decode_child, decoder
-from firmware_app.reading.children.wire import Message
+from firmware_app.reading.children.wire import ChildMessage
 from firmware_app.records import Header
 
 SPEC: Final = InputSpec("input", 24, 20)
@@ -83,7 +83,7 @@ def child(data: bytes) -> str:
         is_picture = data[_PREFIXED] != MAGIC and file_kind.kind(data[:_HEAD_BYTES]) is not None
         is_ultrasound = is_picture or b"CS\x02\0US" in data[:4096]
         answers = decode_child.work(
-            Message(
+            ChildMessage(
                 {
                     "file": str(file),
                     "picture": is_picture,
@@ -103,7 +103,7 @@ def child(data: bytes) -> str:
 TARGETS: Final[dict[str, Callable[[bytes], object]]] = {"door": door, "child": child}
 
 
-def _checked(answers: list[Message]) -> str:
+def _checked(answers: list[ChildMessage]) -> str:
     """Hold the answers against what the reader's side believes (`reading.decoder`)."""
     first = answers[0]
     if "refusal" in first.header:

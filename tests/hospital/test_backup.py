@@ -17,7 +17,7 @@ from types import SimpleNamespace
 import pytest
 
 from firmware_app.errors import CopyUnusable, InboxNeedsRoom, RestoreOccupied
-from firmware_app.provisioning import provision
+from firmware_app.provisioning import box_identity
 from firmware_app.records import Priority
 from firmware_app.sealed.summary import Brief, Modality, Opinion, Origin, SizeBand, Summary
 from hospital import backup, cli
@@ -35,7 +35,7 @@ def house(tmp_path: Path) -> House:
     made = House(tmp_path / "hospital")
     made.establish("127.0.0.1", 8883)
     for number in range(BOXES):
-        provision.begin(tmp_path / f"box-{number}", f"clinic-{number}", made.bundle_file)
+        box_identity.begin(tmp_path / f"box-{number}", f"clinic-{number}", made.bundle_file)
         made.enrol(tmp_path / f"box-{number}" / "box.json")
     return made
 

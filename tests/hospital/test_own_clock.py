@@ -7,14 +7,14 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from firmware_app.sealed.summary import Origin, Presence, State
+from firmware_app.sealed.summary import Origin, Presence, PresenceKind
 from hospital import cli
 from hospital.house import House
 from hospital.inbox.inbox_db import Inbox
 from hospital.line.own_clock import OwnClock
 
 
-def says(box: str, off: timedelta, state: State = State.HEALTH) -> Presence:
+def says(box: str, off: timedelta, state: PresenceKind = PresenceKind.HEALTH) -> Presence:
     hour = (datetime.now(UTC) + off).strftime("%Y-%m-%dT%H")
     return Presence(Origin(box, "5" * 32, 1, "b" * 16), state, 0, "0.1.0", 0, 0, None, 900, None, hour, (), ())
 
@@ -41,18 +41,18 @@ def test_a_box_that_is_gone_and_what_waited_at_the_broker_are_no_witnesses(
 ) -> None:
     clock, off, since = OwnClock(inbox), timedelta(days=-9), time.monotonic()
 
-    def contradict(state: State = State.HEALTH) -> None:
+    def contradict(state: PresenceKind = PresenceKind.HEALTH) -> None:
         for box in ("a", "b"):
             clock.heard(says(box, off, state))
 
     def later(seconds: int) -> None:
         monkeypatch.setattr(time, "monotonic", lambda: since + seconds)
 
-    contradict(State.DEATH)
+    contradict(PresenceKind.DEATH)
     assert signs(clock), "a last will was sealed long before"
     contradict()
     assert not signs(clock)
-    contradict(State.DEATH)
+    contradict(PresenceKind.DEATH)
     assert signs(clock), "both said goodbye"
     contradict()
     later(601)

@@ -15,7 +15,7 @@ from flask.testing import FlaskClient
 
 from firmware_app.errors import Outdated
 from firmware_app.records import Priority
-from firmware_app.sealed.summary import FirstPresence, Origin, PackBrief, Presence, State
+from firmware_app.sealed.summary import FirstPresence, Origin, PackBrief, Presence, PresenceKind
 from hospital.house import House
 from hospital.inbox import receiver_status, schema
 from hospital.inbox.heard import BoxRow
@@ -239,7 +239,7 @@ def test_a_box_is_silent_when_it_was_not_heard_or_said_goodbye() -> None:
 
 def test_a_box_last_heard_while_the_clock_was_ahead_is_silent(house: House, inbox: Inbox) -> None:
     inbox.enrol("clinic-7", "0" * 64, replace=False)
-    inbox.hear(presence(1, 0, State.BIRTH))
+    inbox.hear(presence(1, 0, PresenceKind.BIRTH))
     inbox.connection.execute("UPDATE heard SET at = '2099-01-01T00:00:00.000+00:00'")
     assert "the hospital's clock was ahead then" in desk(house).text()
 
@@ -251,30 +251,30 @@ def test_the_last_will_of_a_stream_that_is_gone_disconnects_no_box(
     """`exchange.db` was lost; the broker tells of the old line's end in the same batch as the new one's birth."""
     inbox.enrol("clinic-7", "0" * 64, replace=False)
     with inbox.transaction():
-        inbox.hear(presence(9, 0, State.BIRTH, before))
-        inbox.hear(presence(9, 10**9, State.DEATH, before))
-        inbox.hear(presence(1, 0, State.BIRTH, after))
+        inbox.hear(presence(9, 0, PresenceKind.BIRTH, before))
+        inbox.hear(presence(9, 10**9, PresenceKind.DEATH, before))
+        inbox.hear(presence(1, 0, PresenceKind.BIRTH, after))
     assert "disconnected" not in desk(house).text()
     with inbox.transaction():
-        inbox.hear(presence(10, 10**9, State.DEATH, before))
+        inbox.hear(presence(10, 10**9, PresenceKind.DEATH, before))
     assert "disconnected" not in desk(house).text()
     with inbox.transaction():
-        inbox.hear(presence(1, 10**9, State.DEATH, after))
+        inbox.hear(presence(1, 10**9, PresenceKind.DEATH, after))
     assert "disconnected" in desk(house).text()
 
 
 def test_a_box_whose_numbers_went_back_is_not_called_disconnected(house: House, inbox: Inbox) -> None:
     """`exchange.db` was put back: what the box says of itself has numbers that were used before."""
     inbox.enrol("clinic-7", "0" * 64, replace=False)
-    inbox.hear(presence(9, 10**9, State.DEATH))
+    inbox.hear(presence(9, 10**9, PresenceKind.DEATH))
     assert "disconnected" in desk(house).text()
     with pytest.raises(Outdated):
-        inbox.hear(presence(4, 0, State.BIRTH))
+        inbox.hear(presence(4, 0, PresenceKind.BIRTH))
     text = desk(house).text()
     assert "disconnected" not in text
     assert "It sends old numbers only" in text
     count(inbox, summary(seq=100))
-    inbox.hear(presence(10, 0, State.BIRTH))
+    inbox.hear(presence(10, 0, PresenceKind.BIRTH))
     text = desk(house).text()
     assert "disconnected" not in text
     assert "It sends old numbers only" not in text
@@ -282,25 +282,25 @@ def test_a_box_whose_numbers_went_back_is_not_called_disconnected(house: House, 
 
 def test_a_summary_after_the_goodbye_shows_that_the_box_is_there(house: House, inbox: Inbox) -> None:
     inbox.enrol("clinic-7", "0" * 64, replace=False)
-    inbox.hear(presence(9, 10**9, State.DEATH))
+    inbox.hear(presence(9, 10**9, PresenceKind.DEATH))
     count(inbox, summary())
     assert "disconnected" not in desk(house).text()
 
 
 def test_what_the_broker_delivers_twice_is_no_old_number(house: House, inbox: Inbox) -> None:
     inbox.enrol("clinic-7", "0" * 64, replace=False)
-    inbox.hear(presence(1, 0, State.BIRTH))
+    inbox.hear(presence(1, 0, PresenceKind.BIRTH))
     inbox.hear(presence(1, 1))
     with pytest.raises(Outdated):
-        inbox.hear(presence(1, 0, State.BIRTH), again=True)
+        inbox.hear(presence(1, 0, PresenceKind.BIRTH), again=True)
     assert "It sends old numbers only" not in desk(house).text()
 
 
 def test_a_last_will_after_the_goodbye_of_the_same_session_is_no_old_number(house: House, inbox: Inbox) -> None:
     inbox.enrol("clinic-7", "0" * 64, replace=False)
-    inbox.hear(presence(1, 0, State.BIRTH))
-    inbox.hear(presence(1, 10**9, State.DEATH))
-    assert not inbox.hear(presence(1, 10**9, State.DEATH))
+    inbox.hear(presence(1, 0, PresenceKind.BIRTH))
+    inbox.hear(presence(1, 10**9, PresenceKind.DEATH))
+    assert not inbox.hear(presence(1, 10**9, PresenceKind.DEATH))
     text = desk(house).text()
     assert "disconnected" in text
     assert "It sends old numbers only" not in text
@@ -309,9 +309,9 @@ def test_a_last_will_after_the_goodbye_of_the_same_session_is_no_old_number(hous
 def test_the_page_shows_version_packs_and_faults_of_the_boxes_that_say_them(house: House, inbox: Inbox) -> None:
     for box in ("clinic-7", "clinic-8"):
         inbox.enrol(box, "0" * 64, replace=False)
-    old = (State.HEALTH, 1, "0.1.0", 0, 0, None, 900, None, None)
+    old = (PresenceKind.HEALTH, 1, "0.1.0", 0, 0, None, 900, None, None)
     inbox.hear(FirstPresence(Origin("clinic-7", "5" * 32, 1, "b" * 16), *old))
-    new = (State.HEALTH, 1, "0.9.1", 0, 0, None, 900, None, None)
+    new = (PresenceKind.HEALTH, 1, "0.9.1", 0, 0, None, 900, None, None)
     packs = (PackBrief("chest-xray-adult", "1.2.3"),)
     inbox.hear(Presence(Origin("clinic-8", "6" * 32, 1, "b" * 16), *new, ("disk.full",), packs))
     text = desk(house).text()

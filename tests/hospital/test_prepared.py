@@ -18,7 +18,7 @@ from cryptography.x509.oid import NameOID
 
 from firmware_app.config import load
 from firmware_app.errors import KeysMissing
-from firmware_app.provisioning import provision
+from firmware_app.provisioning import box_identity
 from firmware_app.provisioning import signed_file as provisioning_file
 from firmware_app.provisioning.first_start import IdentityPaths
 from firmware_app.provisioning.signed_file import Proof
@@ -80,11 +80,11 @@ def test_two_hundred_boxes_from_one_list_are_enrolled(house: House, tmp_path: Pa
     assert len(inbox.verify_keys()) == BOXES
     inbox.close()
     for one, keys in zip(enrolled, bundles, strict=True):
-        assert provision.complete(keys.parent, Path(one["enrolment"])) == one["box"]
+        assert box_identity.complete(keys.parent, Path(one["enrolment"])) == one["box"]
         certificate = x509.load_pem_x509_certificate((keys.parent / "tls.crt").read_bytes())
         (name,) = certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
         assert name.value == one["box"]
-        assert provision.settings(keys.parent)["uplink"]["enabled"] is True
+        assert box_identity.settings(keys.parent)["uplink"]["enabled"] is True
 
 
 def test_a_sheet_that_was_printed_stays_good(house: House, tmp_path: Path) -> None:

@@ -25,7 +25,7 @@ from firmware_app.errors import (
     SignatureForged,
     TopicUnknown,
 )
-from firmware_app.provisioning import provision
+from firmware_app.provisioning import box_identity
 from firmware_app.records import Priority
 from firmware_app.sealed.envelope import BoxBundle
 from firmware_app.sealed.summary import (
@@ -37,10 +37,10 @@ from firmware_app.sealed.summary import (
     Opinion,
     Origin,
     Presence,
-    Runtime,
+    PresenceKind,
     SizeBand,
-    State,
     Summary,
+    SummaryRuntime,
 )
 from hospital import cli
 from hospital.house import House
@@ -58,7 +58,7 @@ def origin(seq: int = 1, stream: str = "5") -> Origin:
 
 def summary(seq: int = 1, case: int = 1, priority: Priority = Priority.URGENT, stream: str = "5") -> Summary:
     brief = Brief(
-        f"c-{case:020x}", 1, Modality.CR, "chest-xray-adult", "1.0.0", Runtime.ONNXRUNTIME, priority,
+        f"c-{case:020x}", 1, Modality.CR, "chest-xray-adult", "1.0.0", SummaryRuntime.ONNXRUNTIME, priority,
         (FindingBrief("tuberculosis", 93),), 0, SizeBand.NONE, "ok", 9, Opinion.NONE, "2026-11-21T03",
     )  # fmt: skip
     return Summary(origin(seq, stream), brief)
@@ -69,7 +69,7 @@ def count(inbox: Inbox, message: Summary | Digest, envelope: bytes = b"e") -> Co
         return inbox.count(message, message.encode(), envelope)
 
 
-def presence(session: int, beat: int, state: State = State.HEALTH, stream: str = "5") -> Presence:
+def presence(session: int, beat: int, state: PresenceKind = PresenceKind.HEALTH, stream: str = "5") -> Presence:
     return Presence(origin(session, stream), state, beat, "0.1.0", 0, 0, None, 900, None, "2026-11-21T03", (), ())
 
 
@@ -96,13 +96,13 @@ def test_keys_are_made_once_and_missed_with_a_sentence(house: House, tmp_path: P
 
 
 def test_a_box_is_enrolled_under_its_own_name_only(house: House, tmp_path: Path) -> None:
-    provision.begin(tmp_path / "a", "clinic-7", house.bundle_file)
+    box_identity.begin(tmp_path / "a", "clinic-7", house.bundle_file)
     box, written = house.enrol(tmp_path / "a" / "box.json")
     certificate = x509.load_pem_x509_certificate(json.loads(written.read_text())["certificate"].encode())
     assert certificate.subject.rfc4514_string() == "CN=clinic-7"
     assert certificate.not_valid_before_utc < datetime.now(UTC) - timedelta(days=1)
     assert house.enrol(tmp_path / "a" / "box.json")[0] == box, "asked again, it answers again"
-    provision.begin(tmp_path / "b", "clinic-7", house.bundle_file)
+    box_identity.begin(tmp_path / "b", "clinic-7", house.bundle_file)
     with pytest.raises(BoxEnrolled):
         house.enrol(tmp_path / "b" / "box.json")
     house.enrol(tmp_path / "b" / "box.json", replace=True)
@@ -110,7 +110,7 @@ def test_a_box_is_enrolled_under_its_own_name_only(house: House, tmp_path: Path)
 
 
 def test_a_bundle_that_someone_changed_is_refused(house: House, tmp_path: Path) -> None:
-    made, _ = provision.begin(tmp_path / "a", "clinic-7", house.bundle_file)
+    made, _ = box_identity.begin(tmp_path / "a", "clinic-7", house.bundle_file)
     changed = tmp_path / "changed.json"
     changed.write_bytes(BoxBundle("clinic-8", made.verify, made.tls, made.proof).encode())
     with pytest.raises(SignatureForged):

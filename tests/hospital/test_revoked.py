@@ -11,7 +11,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from firmware_app.errors import BoxRevoked
-from firmware_app.provisioning import provision
+from firmware_app.provisioning import box_identity
 from firmware_app.sealed.summary import Kind
 from hospital.house import House
 from hospital.inbox.inbox_db import Inbox
@@ -21,7 +21,7 @@ from hospital.line import ingest
 
 def enrol(house: House, folder: Path, *, replace: bool = False) -> None:
     if not folder.exists():
-        provision.begin(folder, "clinic-7", house.bundle_file)
+        box_identity.begin(folder, "clinic-7", house.bundle_file)
     house.enrol(folder / "box.json", replace=replace)
 
 

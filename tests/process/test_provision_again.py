@@ -9,7 +9,7 @@ import sys
 import pytest
 
 from firmware_app.errors import ProvisionedAlready
-from firmware_app.provisioning import provision
+from firmware_app.provisioning import box_identity
 from hospital.house import House
 from tests.shelf import Box
 from tests.unit.test_provision_again import box as box
@@ -21,7 +21,7 @@ def test_step_by_step_gives_no_other_hospital(house: House, other: House, box: B
     given(box, house.bundle())
     before = kept(box)
     with pytest.raises(ProvisionedAlready):
-        provision.begin(box.places.keys, "clinic-7", other.bundle_file)
+        box_identity.begin(box.places.keys, "clinic-7", other.bundle_file)
     command = [sys.executable, "-m", "firmware_app", "provision", "--config", str(box.file)]
     asked = [*command, "--id", "clinic-7", "--hospital", str(other.bundle_file)]
     english = {**os.environ, "LANTERN_BOX__LANGUAGE": "en"}

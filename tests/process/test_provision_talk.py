@@ -263,7 +263,7 @@ def test_a_kill_at_any_instant_leaves_a_box_that_is_or_is_not(house: House, tmp_
     """Whatever is on the disk then, the configuration is whole, names no missing file, and asking again ends it."""
     script = (
         "import sys, json\nfrom pathlib import Path\nfrom firmware_app.config import load\n"
-        "from firmware_app.provisioning import first_start, provision\n"
+        "from firmware_app.provisioning import box_identity, first_start\n"
         "from firmware_app.provisioning.answers import Answers\n"
         "from firmware_app.provisioning.first_start import IdentityPaths\nimport os\n"
         "from firmware_app.store.disk import whole_files as files\n"
@@ -275,7 +275,7 @@ def test_a_kill_at_any_instant_leaves_a_box_that_is_or_is_not(house: House, tmp_
         "file = Path(sys.argv[1]); config = load(file, {}); places = IdentityPaths.of(config, file)\n"
         "sys.addaudithook(audited)\n"
         "answers = Answers('clinic-7', 'X', 'en', 'Asia/Shanghai', 'LANTERN')\n"
-        "first_start.apply(answers, provision.hospital_of(Path(sys.argv[2])), config, places)\nprint(count[0])\n"
+        "first_start.apply(answers, box_identity.hospital_of(Path(sys.argv[2])), config, places)\nprint(count[0])\n"
     )
     steps = 1
     while True:

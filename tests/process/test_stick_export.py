@@ -13,7 +13,7 @@ from pydicom import dcmread
 from firmware_app.errors import CarriedKeyRetired, ExportThere, SealingFailed
 from firmware_app.exporting import folder as export
 from firmware_app.exporting import sealed_case
-from firmware_app.provisioning import provision, tpm
+from firmware_app.provisioning import box_identity, tpm
 from firmware_app.sealed.envelope import sign
 from firmware_app.sealed.sealed_export import HEAD
 from firmware_app.sealed.summary import Keys, Kind
@@ -105,7 +105,7 @@ def test_a_signing_key_under_the_security_chip_is_opened_by_it(
             assert name == "identity.pem"
             return sealed[::-1]
 
-    keys = provision.KeyFiles(box.state.line_keys)
+    keys = box_identity.KeyFiles(box.state.line_keys)
     keys.sealed[0].write_bytes(keys.identity.read_bytes()[::-1])
     keys.identity.unlink()
     monkeypatch.setattr(tpm, "chip", Chip)

@@ -15,8 +15,7 @@ import psutil
 import pytest
 
 from firmware_app.commands.cli import main
-from firmware_app.config import Config
-from firmware_app.config import Reader as ReaderConfig
+from firmware_app.config import Config, ReaderSection
 from firmware_app.health import speed
 from firmware_app.packs import ways
 from firmware_app.packs.results import Results, TrialResult, key, processor
@@ -139,17 +138,17 @@ def test_the_fastest_right_way_is_used_as_far_as_the_configuration_lets_it(
             tried("openvino", "fp32", 14.0), tried("litert", "int8", None),
         ]
     )  # fmt: skip
-    config = ReaderConfig.model_validate(settings)
+    config = ReaderSection.model_validate(settings)
     candidates = [way for way in found if way.runtime in (config.runtimes or (way.runtime,))]
     assert str(ways.ranked(candidates, found, config)[0]) == best
 
 
 def test_an_unmeasured_box_begins_with_the_default_runtime(tmp_path: Path) -> None:
     pack = Pack.load(toy_pack.write(tmp_path, "toy", "adult", 18, None, int8=b"x"))
-    assert [str(way) for way in ways.possible(pack, ReaderConfig())] == [
+    assert [str(way) for way in ways.possible(pack, ReaderSection())] == [
         "onnxruntime int8", "onnxruntime fp32", "openvino int8", "openvino fp32",
     ]  # fmt: skip
-    pinned = ReaderConfig.model_validate({"runtimes": ["openvino"], "precision": "fp32"})
+    pinned = ReaderSection.model_validate({"runtimes": ["openvino"], "precision": "fp32"})
     assert [str(way) for way in ways.possible(pack, pinned)] == ["openvino fp32", "openvino int8"]
 
 
@@ -158,8 +157,8 @@ def test_what_the_gates_refused_is_not_brought_back_through_another_runtimes_fil
     told = json.loads((folder / "manifest.json").read_text())
     told["refused"] = [{"runtime": "openvino", "precision": "int8", "why": "too many lost"}]
     (folder / "manifest.json").write_text(json.dumps(told))
-    assert Way("openvino", "int8") not in ways.possible(Pack.load(folder), ReaderConfig())
-    assert Way("onnxruntime", "int8") in ways.possible(Pack.load(folder), ReaderConfig())
+    assert Way("openvino", "int8") not in ways.possible(Pack.load(folder), ReaderSection())
+    assert Way("onnxruntime", "int8") in ways.possible(Pack.load(folder), ReaderSection())
 
 
 # --- memory -------------------------------------------------------------------------------------------------------

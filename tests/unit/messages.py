@@ -21,10 +21,10 @@ from firmware_app.sealed.summary import (
     Origin,
     PackBrief,
     Presence,
-    Runtime,
     SizeBand,
     State,
     Summary,
+    SummaryRuntime,
 )
 
 
@@ -47,7 +47,7 @@ BRIEFS = st.builds(
     modality=st.sampled_from(Modality),
     pack=st.none() | BOXES,
     pack_version=st.none() | st.just("1.20.3"),
-    runtime=st.none() | st.sampled_from(Runtime),
+    runtime=st.none() | st.sampled_from(SummaryRuntime),
     priority=st.sampled_from(Priority),
     findings=st.lists(FINDINGS, max_size=32).map(tuple),
     lesions=st.integers(0, 9999),

@@ -16,7 +16,7 @@ from firmware_app.imaging.quality import beside, limits
 from firmware_app.imaging.ultrasound import sector
 from firmware_app.reading import hints
 from firmware_app.reading.children.inference_child import Models
-from firmware_app.reading.children.wire import Message
+from firmware_app.reading.children.wire import ChildMessage
 from firmware_app.records import Finding
 from tests import films, screens, toy_pack
 
@@ -178,15 +178,15 @@ def test_of_a_clip_the_strongest_frame_counts(tmp_path: Path) -> None:
     pack = toy_pack.write(tmp_path, "toy", "any", None, None)
     way = {"runtime": "onnxruntime", "precision": "fp32", "settings": {"threads": 1}}
     load = {"job": "load", "folder": str(pack), **way}
-    assert [one.header.get("loaded") for one in models.work(Message(load))] == ["toy"]
+    assert [one.header.get("loaded") for one in models.work(ChildMessage(load))] == ["toy"]
     frames = np.stack([np.full((1, toy_pack.SIDE, toy_pack.SIDE), grey, np.float32) for grey in (0.2, 0.9)])
     shown = {"rows": 64, "columns": 64, "instance": "i", "frames": [0, 1], "display": str(tmp_path / "shown")}
     job = {"job": "infer", "pack": "toy", "box": None, **shown}
     for first, second in ((0, 255), (255, 0)):
         cells = np.stack([np.full((SIDE, SIDE), level, np.uint8) for level in (first, second)])
-        (answer,) = models.work(Message(job, {"input": frames.data, "beside": cells.data}))
+        (answer,) = models.work(ChildMessage(job, {"input": frames.data, "beside": cells.data}))
         assert answer.header["beside"] == {"bright": second / 255}
-    (answer,) = models.work(Message(job, {"input": frames.data}))
+    (answer,) = models.work(ChildMessage(job, {"input": frames.data}))
     assert answer.header["beside"] == {}
 
 

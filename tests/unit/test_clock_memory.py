@@ -91,14 +91,14 @@ def seen(newest: float, source: TimeSource = TimeSource.PERSON) -> ClockMemory:
 @pytest.mark.parametrize("wall", [0.0, IN_1970, TODAY - DAY, TODAY - SLACK_S - 1])
 def test_a_clock_that_was_reset_is_not_believed_over_what_the_box_has_seen(wall: float) -> None:
     memory = seen(TODAY).entered("today", 30.0, wall, None)
-    assert memory.told(30.0) == TODAY + 30.0
-    assert memory.told(90.0) == TODAY + 90.0  # and it goes on from there
+    assert memory.time(30.0) == TODAY + 30.0
+    assert memory.time(90.0) == TODAY + 90.0  # and it goes on from there
     assert memory.source(30.0) is TimeSource.NOBODY
 
 
 def test_after_a_restart_the_machines_clock_may_be_right_and_is_still_nobodys_word() -> None:
     memory = seen(TODAY).entered("today", 30.0, TODAY + DAY, None)
-    assert memory.told(30.0) == TODAY + DAY
+    assert memory.time(30.0) == TODAY + DAY
     assert memory.source(30.0) is TimeSource.NOBODY
 
 
@@ -107,8 +107,8 @@ def test_after_a_restart_the_machines_clock_may_be_right_and_is_still_nobodys_wo
 
 def test_a_clock_in_2040_is_not_followed() -> None:
     memory = seen(TODAY).entered("today", 30.0, IN_2040, None)
-    assert memory.told(30.0) == TODAY + 30.0
-    assert memory.followed(40.0, IN_2040).told(40.0) == TODAY + 40.0
+    assert memory.time(30.0) == TODAY + 30.0
+    assert memory.followed(40.0, IN_2040).time(40.0) == TODAY + 40.0
     assert memory.passed(40.0, IN_2040) == memory
 
 
@@ -116,18 +116,18 @@ def test_a_clock_in_2040_is_not_followed() -> None:
 def test_from_a_future_that_was_believed_there_is_a_way_back(source: TimeSource) -> None:
     ahead = TODAY + AHEAD_S - DAY  # near enough to be followed
     memory = seen(TODAY).entered("today", 30.0, ahead, None).observed(30.0)[0]
-    assert memory.told(30.0) == ahead
+    assert memory.time(30.0) == ahead
     memory, told = memory.learned(60.0, TODAY + 60, source).observed(60.0)
     assert told == TODAY + 60
     later = memory.entered("tomorrow", 20.0, IN_1970, None)
-    assert later.told(20.0) == TODAY + 80  # the future is forgotten for good
+    assert later.time(20.0) == TODAY + 80  # the future is forgotten for good
 
 
 def test_a_process_that_has_not_heard_of_the_way_back_does_not_undo_it() -> None:
     ahead = TODAY + AHEAD_S - DAY
     stale = seen(TODAY).entered("today", 30.0, ahead, None).observed(30.0)[0]
     put_right = stale.learned(60.0, TODAY, TimeSource.PERSON).observed(60.0)[0]
-    assert stale.observed(61.0)[0].join(put_right).told(62.0) == TODAY + 2
+    assert stale.observed(61.0)[0].join(put_right).time(62.0) == TODAY + 2
 
 
 def test_a_person_who_was_wrong_by_years_is_outvoted_by_the_hospital_and_the_machine() -> None:
@@ -193,7 +193,7 @@ def test_later_receipts_bring_a_wrong_time_back() -> None:
     memory = memory.learned(30.0, IN_2031, TimeSource.HOSPITAL).observed(30.0)[0]
     memory, told = memory.learned(40.0, TODAY, TimeSource.HOSPITAL).observed(40.0)
     assert (told, memory.trusted(40.0)) == (TODAY, False)
-    assert memory.entered("tomorrow", 20.0, IN_1970, None).told(20.0) == TODAY + 20
+    assert memory.entered("tomorrow", 20.0, IN_1970, None).time(20.0) == TODAY + 20
 
 
 def test_what_the_hospital_had_told_wrongly_and_was_borne_out_it_takes_back_and_it_is_marked() -> None:
@@ -231,21 +231,21 @@ def test_a_small_correction_backwards_makes_the_clock_wait_and_not_go_back() -> 
     memory, told = seen(TODAY).observed(100.0)
     memory = memory.learned(100.0, told - 30, TimeSource.HOSPITAL)
     assert memory.turn == 0
-    assert memory.told(100.0) == told
-    assert memory.told(110.0) == told
-    assert memory.told(150.0) == told + 20
+    assert memory.time(100.0) == told
+    assert memory.time(110.0) == told
+    assert memory.time(150.0) == told + 20
 
 
 def test_trust_does_not_outlast_what_a_quartz_can_keep() -> None:
     memory = seen(TODAY)
     assert memory.source(10.0 + 89 * DAY) is TimeSource.PERSON
     assert memory.source(10.0 + 91 * DAY) is TimeSource.NOBODY
-    assert memory.told(10.0 + 91 * DAY) >= memory.told(10.0 + 89 * DAY)
+    assert memory.time(10.0 + 91 * DAY) >= memory.time(10.0 + 89 * DAY)
 
 
 def test_what_the_hospital_has_signed_has_passed_even_when_it_cannot_set_the_clock() -> None:
     memory = seen(TODAY).entered("today", 30.0, IN_1970, None).passed(30.0, TODAY + DAY)
-    assert memory.told(30.0) == TODAY + DAY
+    assert memory.time(30.0) == TODAY + DAY
     assert memory.source(30.0) is TimeSource.NOBODY
 
 
@@ -260,14 +260,14 @@ def beside_a_battery(reading: float) -> ClockMemory:
 def test_a_battery_clock_keeps_a_confirmed_time_over_a_night() -> None:
     memory = beside_a_battery(TODAY + 8 * 3600).entered("today", 20.0, IN_1970, TODAY + 8 * 3600 + DAY)
     assert memory.source(20.0) is TimeSource.BATTERY
-    assert memory.told(20.0) == TODAY + 50 + DAY
+    assert memory.time(20.0) == TODAY + 50 + DAY
 
 
 @pytest.mark.parametrize("reading", [0.0, TODAY - 1, TODAY + 61 * DAY, None])
 def test_a_battery_clock_that_was_reset_or_says_too_much_is_nobodys_word(reading: float | None) -> None:
     memory = beside_a_battery(TODAY).entered("today", 20.0, IN_1970, reading)
     assert memory.source(20.0) is TimeSource.NOBODY
-    assert memory.told(20.0) == TODAY + 50 + 20
+    assert memory.time(20.0) == TODAY + 50 + 20
 
 
 def test_a_battery_clock_keeps_no_time_that_nobody_had_confirmed() -> None:

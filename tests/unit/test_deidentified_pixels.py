@@ -87,7 +87,7 @@ def test_rgb_is_bit_exact_inside_and_black_outside(tmp_path: Path) -> None:
     assert np.array_equal(found[mask], screen()[mask])
     assert not found[~mask].any()
     assert (told.PhotometricInterpretation, told.PlanarConfiguration) == ("RGB", 0)
-    assert (done.blacked, done.sector_told_by) == (True, "header")
+    assert (done.blacked, done.sector_derived_from) == (True, "header")
 
 
 def test_deep_colours_leave_as_their_values_at_the_bottom_of_their_words(tmp_path: Path) -> None:

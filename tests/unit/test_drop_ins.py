@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from firmware_app.care import drop_ins, preparation
-from firmware_app.config import Config, Uplink
+from firmware_app.config import Config, UplinkSection
 from firmware_app.sealed import credentials
 from firmware_app.store.disk.layout import StateDir
 from tests.peers import REPOSITORY
@@ -49,7 +49,7 @@ def test_keys_that_the_chip_seals_are_unsealed_for_the_uplink(tmp_path: Path) ->
 
 
 def test_the_uplink_uses_what_it_was_handed_and_the_configured_path_of_the_rest(tmp_path: Path) -> None:
-    settings = Uplink.model_validate(line(Path("/configured")))
+    settings = UplinkSection.model_validate(line(Path("/configured")))
     assert credentials.handed_over(settings, "") == settings
     (tmp_path / "identity.pem").touch()
     found = credentials.handed_over(settings, str(tmp_path))

@@ -28,10 +28,10 @@ from firmware_app.sealed.summary import (
     Opinion,
     PackBrief,
     Receipt,
-    Refused,
-    Runtime,
+    RefusedMessage,
     SizeBand,
-    Taken,
+    SummaryRuntime,
+    TakenMessage,
     body_hash,
 )
 from firmware_app.sealed.version import Version
@@ -58,7 +58,7 @@ BUNDLE = HospitalBundle(SIGNER.public_key().public_bytes_raw().hex(), public(b"1
 
 def brief(number: int, priority: Priority = Priority.ROUTINE) -> Brief:
     return Brief(
-        f"c-{number:020x}", 1, Modality.CR, "chest-xray-adult", "1.0.0", Runtime.ONNXRUNTIME, priority,
+        f"c-{number:020x}", 1, Modality.CR, "chest-xray-adult", "1.0.0", SummaryRuntime.ONNXRUNTIME, priority,
         (FindingBrief("tuberculosis", 93),), 0, SizeBand.NONE, "ok", 9, Opinion.NONE, "2026-11-21T03",
     )  # fmt: skip
 
@@ -92,8 +92,8 @@ class Sides:
     def say(self, *taken: int, refused: Mapping[int, str] = {}, stream: str = "", box: str = "clinic-7") -> None:
         """The hospital has these, or will not have those, for the reason beside each."""
         hashes, stream = self.hashes(), stream or self.exchange.line().stream
-        told = tuple(Taken(seq, hashes.get(seq, "0" * 32)) for seq in taken)
-        no = tuple(Refused(seq, hashes[seq], code) for seq, code in refused.items())
+        told = tuple(TakenMessage(seq, hashes.get(seq, "0" * 32)) for seq in taken)
+        no = tuple(RefusedMessage(seq, hashes[seq], code) for seq, code in refused.items())
         self.bring(Receipt(box, stream, told, no, 0).encode())
 
     def bring(self, receipt: bytes, version: Version = Version.SECOND) -> None:
@@ -207,7 +207,7 @@ def test_only_this_hospitals_word_for_this_box_and_stream_counts(sides: Sides) -
     relay = sides.relay()
     make_case(sides.clinical, 1, Priority.URGENT)
     relay.step()
-    taken = (Taken(1, sides.hashes()[1]),)
+    taken = (TakenMessage(1, sides.hashes()[1]),)
     receipt = Receipt("clinic-7", sides.exchange.line().stream, taken, (), 0).encode()
     stranger = Ed25519PrivateKey.generate()
     for body in (
@@ -280,7 +280,7 @@ def test_a_receipt_of_a_hospital_that_withholds_its_time_contradicts_no_clock(
     relay = sides.relay()
     sides.wait([brief(1)])
     relay.step()
-    taken = (Taken(1, sides.hashes()[1]),)
+    taken = (TakenMessage(1, sides.hashes()[1]),)
     sides.bring(Receipt("clinic-7", sides.exchange.line().stream, taken, (), at).encode())
     relay.step()
     assert sides.clinical.outbox.count() == 0

@@ -19,7 +19,7 @@ import pytest
 
 from firmware_app.errors import InstanceConflict, NotKept, SpaceShort
 from firmware_app.intake.accept import Door, Outcome
-from firmware_app.provisioning import provision
+from firmware_app.provisioning import box_identity
 from firmware_app.records import Priority, Reading, ReadingStatus, Reason, Scope, Timing
 from firmware_app.store.clinical.clinical_db import Clinical
 from firmware_app.store.disk.layout import StateDir
@@ -271,7 +271,7 @@ def test_a_boxs_keys_are_on_the_disk_before_they_have_names_and_before_anyone_is
     house, folder = House(tmp_path / "hospital"), tmp_path / "line"
     house.establish("127.0.0.1", 8883)
     diary = Diary(tmp_path, monkeypatch)
-    provision.begin(folder, "clinic-7", house.bundle_file)
+    box_identity.begin(folder, "clinic-7", house.bundle_file)
     for name in ("identity.pem", "tls.key", "box.json", "authority.crt", "hospital.json"):
         assert diary.in_order(("fsync", f"line/.{name}.new"), ("replace", f"line/{name}"), ("fsync", "line"))
 

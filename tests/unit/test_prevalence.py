@@ -120,14 +120,14 @@ def test_the_viewer_is_told_of_the_very_form_that_read_the_film(tmp_path: Path) 
         {"state": {"dir": tmp_path / "state"}, "packs": {"dir": tmp_path / "packs"},
          "reader": {"prevalence": {"bright": 0.02}}}
     )  # fmt: skip
-    found = packs.told(config, PackIdentity("toy", "0.0.1", "onnxruntime", "fp32"), "en")
+    found = packs.texts(config, PackIdentity("toy", "0.0.1", "onnxruntime", "fp32"), "en")
     assert found is not None
     assert found.worth is not None
     assert found.worth.prevalence == 0.02
     assert found.worth.ppv == pytest.approx(0.96 * 0.02 / (0.96 * 0.02 + 0.03 * 0.98))
     assert found.worth.ppv_range is not None
     assert found.worth.ppv_range[0] < found.worth.ppv < found.worth.ppv_range[1]
-    other = packs.told(config, PackIdentity("toy", "0.0.1", "openvino", "int8"), "en")
+    other = packs.texts(config, PackIdentity("toy", "0.0.1", "openvino", "int8"), "en")
     assert other is not None
     assert other.worth is None
 

@@ -22,7 +22,7 @@ from firmware_app.errors import (
     ProvisionedAlready,
 )
 from firmware_app.health.hospital_line import examine, status
-from firmware_app.provisioning import provision
+from firmware_app.provisioning import box_identity
 from firmware_app.provisioning.tpm import Chip
 from firmware_app.sealed.credentials import bundle, signing_key
 from firmware_app.sealed.envelope import BoxBundle, Enrolment
@@ -33,32 +33,32 @@ from tests.machine import Machine
 
 
 def test_a_box_makes_its_identity_once(house: House, tmp_path: Path) -> None:
-    first, hospital = provision.begin(tmp_path / "line", "clinic-7", house.bundle_file)
-    again, _ = provision.begin(tmp_path / "line", "clinic-7", house.bundle_file)
+    first, hospital = box_identity.begin(tmp_path / "line", "clinic-7", house.bundle_file)
+    again, _ = box_identity.begin(tmp_path / "line", "clinic-7", house.bundle_file)
     assert first == again
     assert hospital == house.bundle()
     with pytest.raises(ProvisionedAlready):
-        provision.begin(tmp_path / "line", "clinic-8", house.bundle_file)
+        box_identity.begin(tmp_path / "line", "clinic-8", house.bundle_file)
 
 
 def test_private_keys_are_for_their_owner_only_and_are_in_nothing_that_leaves(house: House, tmp_path: Path) -> None:
-    made, _ = provision.begin(tmp_path / "line", "clinic-7", house.bundle_file)
-    keys = provision.KeyFiles(tmp_path / "line")
+    made, _ = box_identity.begin(tmp_path / "line", "clinic-7", house.bundle_file)
+    keys = box_identity.KeyFiles(tmp_path / "line")
     for path in (keys.identity, keys.tls_key):
         assert stat.S_IMODE(path.stat().st_mode) == 0o600
         secret = "".join(path.read_text().splitlines()[1:-1])[24:]
-        assert secret not in provision.printed(made)
-    assert provision.settings(tmp_path / "line")["uplink"]["enabled"] is False
+        assert secret not in box_identity.printed(made)
+    assert box_identity.settings(tmp_path / "line")["uplink"]["enabled"] is False
 
 
 def test_text_in_lines_is_as_good_as_the_file(house: House, tmp_path: Path) -> None:
-    made, _ = provision.begin(tmp_path / "line", "clinic-9", house.bundle_file)
+    made, _ = box_identity.begin(tmp_path / "line", "clinic-9", house.bundle_file)
     copied = tmp_path / "copied.txt"
-    copied.write_text(provision.printed(made) + "\r\n")
+    copied.write_text(box_identity.printed(made) + "\r\n")
     assert bundle(copied, BoxBundle) == made
     box, _ = house.enrol(copied)
     assert box == made
-    lines = provision.qr(made).splitlines()
+    lines = box_identity.qr(made).splitlines()
     assert len(lines) < 50
     assert max(map(len, lines)) < 110
 
@@ -75,36 +75,36 @@ def test_what_a_provisioning_that_was_cut_off_left_is_not_taken_for_the_box_s_ke
     house: House, tmp_path: Path, chips: tuple[Chip | None, Chip | None]
 ) -> None:
     """The power went before the bundle was there, and it is asked again with a chip, or without."""
-    keys = provision.KeyFiles(tmp_path)
-    provision.begin(tmp_path, "clinic-7", house.bundle_file, chips[0])
+    keys = box_identity.KeyFiles(tmp_path)
+    box_identity.begin(tmp_path, "clinic-7", house.bundle_file, chips[0])
     keys.box.unlink()
-    made, _ = provision.begin(tmp_path, "clinic-7", house.bundle_file, chips[1])
+    made, _ = box_identity.begin(tmp_path, "clinic-7", house.bundle_file, chips[1])
     assert keys.identity.exists() is keys.tls_key.exists() is (chips[1] is None)
     assert all(path.exists() is (chips[1] is not None) for path in keys.sealed)
-    told = Path(str(provision.settings(tmp_path)["uplink"]["identity"]))
+    told = Path(str(box_identity.settings(tmp_path)["uplink"]["identity"]))
     if chips[1] is None:
         assert signing_key(told.read_bytes()).public_key().public_bytes_raw().hex() == made.verify
 
 
 def test_an_answer_whose_certificate_was_broken_on_the_way_is_refused_in_words(house: House, tmp_path: Path) -> None:
-    provision.begin(tmp_path, "clinic-7", house.bundle_file)
+    box_identity.begin(tmp_path, "clinic-7", house.bundle_file)
     broken = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"
     (tmp_path / "answer").write_bytes(Enrolment("clinic-7", broken).encode())
     with pytest.raises(BundleInvalid, match="certificate is broken"):
-        provision.complete(tmp_path, tmp_path / "answer")
-    assert not provision.KeyFiles(tmp_path).tls_cert.exists()
+        box_identity.complete(tmp_path, tmp_path / "answer")
+    assert not box_identity.KeyFiles(tmp_path).tls_cert.exists()
 
 
 def test_the_hospitals_answer_completes_this_box_and_no_other(house: House, tmp_path: Path) -> None:
     with pytest.raises(NotProvisioned):
-        provision.complete(tmp_path / "none", house.bundle_file)
+        box_identity.complete(tmp_path / "none", house.bundle_file)
     for name in ("clinic-a", "clinic-b"):
-        provision.begin(tmp_path / name, name, house.bundle_file)
+        box_identity.begin(tmp_path / name, name, house.bundle_file)
     _, answer_a = house.enrol(tmp_path / "clinic-a" / "box.json")
     with pytest.raises(BundleInvalid, match="another box"):
-        provision.complete(tmp_path / "clinic-b", answer_a)
-    assert provision.complete(tmp_path / "clinic-a", answer_a) == "clinic-a"
-    found = provision.settings(tmp_path / "clinic-a")
+        box_identity.complete(tmp_path / "clinic-b", answer_a)
+    assert box_identity.complete(tmp_path / "clinic-a", answer_a) == "clinic-a"
+    found = box_identity.settings(tmp_path / "clinic-a")
     config = Config.model_validate(found)
     assert config.uplink.enabled
     assert (config.box.id, config.uplink.host) == ("clinic-a", "mqtt.hospital.example")
@@ -116,19 +116,19 @@ def test_the_answer_of_another_hospital_is_refused_by_name_and_changes_nothing(h
     other = House(tmp_path / "other")
     other.establish("mqtt.other.example", 8883)
     line = tmp_path / "line"
-    provision.begin(line, "clinic-7", house.bundle_file)
+    box_identity.begin(line, "clinic-7", house.bundle_file)
     _, theirs = other.enrol(line / "box.json")
     _, ours = house.enrol(line / "box.json", replace=True)
     with pytest.raises(EnrolmentStranger, match=house.bundle().fingerprint) as caught:
-        provision.complete(line, theirs)
+        box_identity.complete(line, theirs)
     assert theirs.name in str(caught.value)
     assert (caught.value.issuer, caught.value.authority) == (mark(other), mark(house))
-    assert provision.settings(line)["uplink"]["enabled"] is False
-    provision.complete(line, ours)
-    before = provision.KeyFiles(line).tls_cert.read_bytes()
+    assert box_identity.settings(line)["uplink"]["enabled"] is False
+    box_identity.complete(line, ours)
+    before = box_identity.KeyFiles(line).tls_cert.read_bytes()
     with pytest.raises(EnrolmentStranger):
-        provision.complete(line, theirs)
-    assert provision.KeyFiles(line).tls_cert.read_bytes() == before
+        box_identity.complete(line, theirs)
+    assert box_identity.KeyFiles(line).tls_cert.read_bytes() == before
 
 
 def mark(house: House) -> str:
@@ -147,47 +147,47 @@ def test_an_answer_of_the_hospital_s_new_authority_is_taken_once_the_box_knows_t
     house: House, tmp_path: Path
 ) -> None:
     line = tmp_path / "line"
-    provision.begin(line, "clinic-7", house.bundle_file)
+    box_identity.begin(line, "clinic-7", house.bundle_file)
     with_a_new_authority(house)
     _, answer = house.enrol(line / "box.json", replace=True)
     with pytest.raises(EnrolmentStranger, match=r"new authority.*new hospital\.json") as caught:
-        provision.complete(line, answer)
+        box_identity.complete(line, answer)
     assert caught.value.issuer == mark(house)
-    provision.begin(line, "clinic-7", house.bundle_file)
-    assert provision.complete(line, answer) == "clinic-7"
+    box_identity.begin(line, "clinic-7", house.bundle_file)
+    assert box_identity.complete(line, answer) == "clinic-7"
 
 
 def test_a_certificate_that_a_new_authority_did_not_issue_goes_and_one_that_it_did_stays(
     house: House, tmp_path: Path
 ) -> None:
     line = tmp_path / "line"
-    keys = provision.KeyFiles(line)
-    provision.begin(line, "clinic-7", house.bundle_file)
+    keys = box_identity.KeyFiles(line)
+    box_identity.begin(line, "clinic-7", house.bundle_file)
     _, answer = house.enrol(line / "box.json", replace=True)
-    provision.complete(line, answer)
+    box_identity.complete(line, answer)
     house.rotate()
-    provision.begin(line, "clinic-7", house.bundle_file)
+    box_identity.begin(line, "clinic-7", house.bundle_file)
     assert keys.tls_cert.exists(), "its authority is the same"
     before = house.bundle()
     with_a_new_authority(house)
-    provision.begin(line, "clinic-7", house.bundle_file)
+    box_identity.begin(line, "clinic-7", house.bundle_file)
     assert not keys.tls_cert.exists()
-    assert provision.settings(line)["uplink"]["enabled"] is False
+    assert box_identity.settings(line)["uplink"]["enabled"] is False
     _, answer = house.enrol(line / "box.json", replace=True)
-    provision.complete(line, answer)
-    provision.take_hospital(line, house.bundle())
+    box_identity.complete(line, answer)
+    box_identity.take_hospital(line, house.bundle())
     keys.hospital.write_bytes(before.encode())  # as a power cut between the two may leave it
-    provision.take_hospital(line, house.bundle())
+    box_identity.take_hospital(line, house.bundle())
     assert keys.tls_cert.exists()
 
 
 def test_without_a_hospital_no_answer_is_taken(house: House, tmp_path: Path) -> None:
     line = tmp_path / "line"
-    provision.own_keys(line, "clinic-7")
+    box_identity.own_keys(line, "clinic-7")
     _, answer = house.enrol(line / "box.json", replace=True)
     with pytest.raises(HospitalNeeded, match=answer.name):
-        provision.complete(line, answer)
-    assert not provision.KeyFiles(line).tls_cert.exists()
+        box_identity.complete(line, answer)
+    assert not box_identity.KeyFiles(line).tls_cert.exists()
 
 
 @pytest.mark.parametrize("vouched", [True, False])
@@ -195,7 +195,7 @@ def test_an_answer_that_has_ended_is_refused_unless_the_clock_may_be_what_is_wro
     house: House, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, vouched: bool
 ) -> None:
     line = tmp_path / "line"
-    provision.begin(line, "clinic-7", house.bundle_file)
+    box_identity.begin(line, "clinic-7", house.bundle_file)
     with monkeypatch.context() as past:
         past.setattr(authority, "issue", partial(authority.issue, days=-1))
         _, answer = house.enrol(line / "box.json", replace=True)
@@ -205,10 +205,10 @@ def test_an_answer_that_has_ended_is_refused_unless_the_clock_may_be_what_is_wro
     try:
         if vouched:
             with pytest.raises(CertificateEnded, match=answer.name):
-                provision.complete(line, answer)
+                box_identity.complete(line, answer)
         else:
-            assert provision.complete(line, answer) == "clinic-7"
-        assert provision.KeyFiles(line).tls_cert.exists() is not vouched
+            assert box_identity.complete(line, answer) == "clinic-7"
+        assert box_identity.KeyFiles(line).tls_cert.exists() is not vouched
     finally:
         clock.use(before)
 
@@ -216,26 +216,26 @@ def test_an_answer_that_has_ended_is_refused_unless_the_clock_may_be_what_is_wro
 @pytest.mark.parametrize("name", ["", "Clinic", "../x", "a b", "x" * 41, "HOSPITAL"])
 def test_a_box_id_is_safe_in_topics_and_certificates(house: House, tmp_path: Path, name: str) -> None:
     with pytest.raises(BoxIdInvalid):
-        provision.begin(tmp_path / "line", name, house.bundle_file)
+        box_identity.begin(tmp_path / "line", name, house.bundle_file)
 
 
 def test_a_file_that_is_no_bundle_is_named(tmp_path: Path) -> None:
     (tmp_path / "x.json").write_text('{"a": 1}')
     for path in (tmp_path / "x.json", tmp_path / "missing.json"):
         with pytest.raises(BundleInvalid, match=path.name):
-            provision.begin(tmp_path / "line", "clinic-7", path)
+            box_identity.begin(tmp_path / "line", "clinic-7", path)
 
 
 def test_between_its_keys_and_its_certificate_a_box_waits_for_the_hospital(house: House, tmp_path: Path) -> None:
-    provision.begin(tmp_path / "line", "clinic-7", house.bundle_file)
-    config = Config.model_validate(provision.settings(tmp_path / "line"))
+    box_identity.begin(tmp_path / "line", "clinic-7", house.bundle_file)
+    config = Config.model_validate(box_identity.settings(tmp_path / "line"))
     ((well, reason),) = examine(config, StateDir(tmp_path))
     assert (well, reason.code) == (False, "line.awaited")
     assert str(tmp_path / "line" / "box.json") in reason.text("en")
     assert "lantern provision --enrolment FILE --write /etc/lantern/lantern.toml" in reason.text("en")
     _, answer = house.enrol(tmp_path / "line" / "box.json", replace=True)
-    provision.complete(tmp_path / "line", answer)
-    enrolled = provision.settings(tmp_path / "line")
+    box_identity.complete(tmp_path / "line", answer)
+    enrolled = box_identity.settings(tmp_path / "line")
     assert [reason.code for _, reason in examine(Config.model_validate(enrolled), StateDir(tmp_path))] == [
         "line.not_tried"
     ]

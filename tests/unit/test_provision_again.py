@@ -9,7 +9,7 @@ import pytest
 
 from firmware_app.errors import ProvisionedAlready
 from firmware_app.health.hospital_line import examine
-from firmware_app.provisioning import first_request, first_start, provision
+from firmware_app.provisioning import box_identity, first_request, first_start
 from firmware_app.provisioning.answers import Answers
 from firmware_app.provisioning.first_page import DONE
 from firmware_app.provisioning.first_request import FirstRequest
@@ -41,7 +41,7 @@ def given(box: Box, hospital: HospitalBundle | None, *, another: bool = False) -
 def enrolled(box: Box, house: House) -> None:
     """As `lantern provision --enrolment` leaves it."""
     _, answer = house.enrol(box.places.keys / "box.json", replace=True)
-    provision.complete(box.places.keys, answer)
+    box_identity.complete(box.places.keys, answer)
     given(box, None)
     assert box.config.uplink.enabled
 
@@ -122,4 +122,4 @@ def test_a_box_of_another_hospital_waits_for_that_ones_certificate(house: House,
     assert (told.host, told.enabled, told.tls_cert) == ("other.example", False, None)
     assert [reason.code for _, reason in examine(box.config, box.state)] == ["line.awaited"]
     enrolled(box, other)
-    assert provision.hospital_of(provision.KeyFiles(box.places.keys).hospital) == other.bundle()
+    assert box_identity.hospital_of(box_identity.KeyFiles(box.places.keys).hospital) == other.bundle()

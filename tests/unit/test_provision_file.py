@@ -25,7 +25,7 @@ from firmware_app.errors import (
     TrustNeeded,
     ZoneUnknown,
 )
-from firmware_app.provisioning import first_page, first_request, naming, offered_files, provision
+from firmware_app.provisioning import box_identity, first_page, first_request, naming, offered_files
 from firmware_app.provisioning import signed_file as provisioning_file
 from firmware_app.provisioning.first_page import DONE
 from firmware_app.provisioning.first_request import FirstRequest
@@ -55,7 +55,7 @@ def test_a_file_and_the_code_of_its_label_make_a_box(house: House, box: Box, tmp
     assert not config.pacs.send, "the file of a hospital that names a PACS is taken, but nothing is sent there"
     assert (config.uplink.host, config.uplink.enabled) == ("mqtt.hospital.example", False)
     _, enrolment = house.enrol(box.places.keys / "box.json", replace=True)
-    assert provision.complete(box.places.keys, enrolment) == "clinic-7"
+    assert box_identity.complete(box.places.keys, enrolment) == "clinic-7"
 
 
 def test_asked_again_a_box_answers_the_same_and_changes_nothing(house: House, box: Box, tmp_path: Path) -> None:
@@ -150,7 +150,7 @@ def test_a_retired_sealing_key_does_not_come_back_with_an_old_file(tmp_path: Pat
     made = prepared(house, tmp_path / "out")
     (box.file.parent / "hospital.json").write_bytes(house.rotate().encode())  # came with the software
     box.take(made.file)
-    assert provision.hospital_of(provision.KeyFiles(box.places.keys).hospital).serial == 2
+    assert box_identity.hospital_of(box_identity.KeyFiles(box.places.keys).hospital).serial == 2
 
 
 def test_what_no_box_would_take_is_refused_at_the_hospital_with_its_line(house: House, tmp_path: Path) -> None:
@@ -178,7 +178,7 @@ def test_what_a_file_says_is_checked_as_what_a_person_types(house: House, box: B
         box.take(made.file, Proof(code=made.code))
     assert not box.places.keys.exists()
     with pytest.raises(BoxIdInvalid):
-        provision.begin(box.places.keys, "../x", house.bundle_file)
+        box_identity.begin(box.places.keys, "../x", house.bundle_file)
 
 
 # --- from a stick -----------------------------------------------------------------------------------------------------

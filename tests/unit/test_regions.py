@@ -66,10 +66,10 @@ def test_a_region_has_millimetres_where_its_axes_are_lengths() -> None:
 
 
 def test_the_sector_is_made_of_planes_only() -> None:
-    told = sector.told(regions.of(header(TISSUE, SPECTRUM), 480, 640), 480, 640)
+    told = sector.of_regions(regions.of(header(TISSUE, SPECTRUM), 480, 640), 480, 640)
     assert told is not None
-    assert (told.told_by, told.box) == ("header", (100, 50, 500, 400))
-    assert sector.told(regions.of(header(SPECTRUM), 480, 640), 480, 640) is None
+    assert (told.derived_from, told.box) == ("header", (100, 50, 500, 400))
+    assert sector.of_regions(regions.of(header(SPECTRUM), 480, 640), 480, 640) is None
 
 
 @pytest.mark.parametrize(("flags", "first"), [(2, False), (3, True), (0, False), (1, True)])
@@ -122,8 +122,8 @@ def test_the_regions_that_pydicoms_cut_and_shrunk_images_still_carry_are_not_bel
         path = pydicom.data.get_testdata_file(name, download=False)
         assert isinstance(path, str)
         with film.opened(Path(path), is_picture=False) as opened:
-            assert ultrasound.told_regions(opened) == ()
-            assert ultrasound.told_sector(opened) is None
+            assert ultrasound.stated_regions(opened) == ()
+            assert ultrasound.stated_sector(opened) is None
 
 
 @pytest.mark.parametrize(

@@ -46,7 +46,7 @@ def test_the_sector_of_a_drawn_screen_is_found_and_no_letter_is_in_it(kind: scre
     print(f"{kind}, {seed}: intersection over union {overlap:.3f}")
     assert overlap > 0.97
     assert found.outside[drawn.drawn].mean() > 0.995
-    assert found.told_by == "texture"
+    assert found.derived_from == "texture"
 
 
 @pytest.mark.parametrize("kind", screens.KINDS)
@@ -67,7 +67,7 @@ def test_what_moves_is_the_sector_of_a_clip(kind: screens.Kind) -> None:
         watch.see(screens.compressed(one.pixels).astype(np.float32))
     found = watch.sector()
     assert found is not None
-    assert found.told_by == "movement"
+    assert found.derived_from == "movement"
     overlap = screens.overlap(found.mask, one.truth)
     print(f"{kind}: intersection over union {overlap:.3f}")
     assert overlap > 0.94
@@ -80,7 +80,7 @@ def test_a_frozen_clip_is_taken_as_the_still_that_it_is() -> None:
         watch.see(drawn.pixels.astype(np.float32))
     found = watch.sector()
     assert found is not None
-    assert found.told_by == "texture"
+    assert found.derived_from == "texture"
     assert np.array_equal(found.mask, found_in(drawn.pixels).mask)
 
 
@@ -128,7 +128,7 @@ def test_a_header_that_can_be_believed_tells_the_sector_of_the_clip_of_pydicom_d
     with film.opened(path, is_picture=False) as opened:
         found = ultrasound.sector_of(opened, 0)
         assert found is not None
-        assert (found.told_by, found.box) == ("header", (84, 31, 596, 415))
+        assert (found.derived_from, found.box) == ("header", (84, 31, 596, 415))
         assert ultrasound.frames_per_second(opened) == pytest.approx(30.0, abs=0.01)
         assert ultrasound.colour_share(opened, 0, found) < 0.002
 

@@ -199,7 +199,7 @@ def test_a_folder_where_no_stick_was_mounted_is_told_on_a_box_with_two_disks_too
 
     def told(path: str, state: str) -> str:
         said = {"state": {"dir": state}, "box": {"language": "en"}}
-        return sealed_case.told(Path(path), Config.model_validate(said))
+        return sealed_case.message(Path(path), Config.model_validate(said))
 
     assert "mount it there" in told("/etc/passwd", "/proc")
     assert "mount it there" in told("/proc/version", "/proc")

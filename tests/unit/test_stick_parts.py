@@ -11,12 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from firmware_app.config import Config, Usb
+from firmware_app.config import Config, UsbSection
 from firmware_app.errors import StickNotAll, StickNotMounted, StickPulled, StickUnsafe
 from firmware_app.health import sticks
 from firmware_app.intake.stick import drivers, file_system, handover, mount_table, receipt, search
 from firmware_app.intake.stick.memory import END_BYTES, Memory, mark
-from firmware_app.intake.stick.search import Found
+from firmware_app.intake.stick.search import StickFile
 from firmware_app.intake.stick.signals import Signal, Signals
 from firmware_app.records import Reason
 from firmware_app.store.disk import stick_status
@@ -72,7 +72,7 @@ def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_the_doctor_names_the_kinds_of_stick_this_machine_opens_and_the_package_for_the_others(machine: Path) -> None:
-    config, state = Config(usb=Usb(enabled=True)), StateDir(machine / "state")
+    config, state = Config(usb=UsbSection(enabled=True)), StateDir(machine / "state")
     there, absent = sticks.examine(config, state)
     assert (there.result, absent.result) == ("ok", "warn")
     assert there.reason.text("en").endswith("kinds: FAT32, exFAT, CD.")
@@ -87,7 +87,7 @@ def test_the_doctor_names_the_kinds_of_stick_this_machine_opens_and_the_package_
 
 @pytest.mark.usefixtures("machine")
 def test_the_doctor_tells_of_a_stick_of_which_not_all_came_in_until_a_person_has_read_it(tmp_path: Path) -> None:
-    config, state = Config(usb=Usb(enabled=True)), StateDir(tmp_path / "state")
+    config, state = Config(usb=UsbSection(enabled=True)), StateDir(tmp_path / "state")
     state.prepare()
     reason = Reason.of(StickNotAll(count=3))
     status = StickStatus(StickStage.UNFINISHED, "now", reason=reason)
@@ -135,7 +135,7 @@ def marked(path: Path, at: int = 0) -> str:
     data = path.read_bytes()
     descriptor = os.open(path, os.O_RDONLY)
     try:
-        return mark(Found(path, (path.name,), len(data), at), descriptor, len(data), data[:END_BYTES])
+        return mark(StickFile(path, (path.name,), len(data), at), descriptor, len(data), data[:END_BYTES])
     finally:
         os.close(descriptor)
 

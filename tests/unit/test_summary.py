@@ -41,10 +41,10 @@ from firmware_app.sealed.summary import (
     Origin,
     PackBrief,
     Presence,
-    Runtime,
+    PresenceKind,
     SizeBand,
-    State,
     Summary,
+    SummaryRuntime,
     decode_up,
     size_band,
 )
@@ -132,7 +132,7 @@ def case(**changes: Any) -> Case:
 
 def test_what_the_hospital_may_know_of_a_case() -> None:
     assert brief_of(case(), NOON) == Brief(
-        "c-" + "a" * 20, 2, Modality.CR, "chest-xray-adult", "1.2.0", Runtime.ONNXRUNTIME, Priority.URGENT,
+        "c-" + "a" * 20, 2, Modality.CR, "chest-xray-adult", "1.2.0", SummaryRuntime.ONNXRUNTIME, Priority.URGENT,
         (FindingBrief("tuberculosis", 92),), 1, SizeBand.FROM_10, "hint.one_frame", 9, Opinion.NONE, "2026-11-21T12",
     )  # fmt: skip
 
@@ -181,14 +181,16 @@ def test_whatever_a_box_says_fits_the_one_length_of_form_2() -> None:
     assert len(Digest(origin, (mark,) * MERGED_MARKS).encode()) <= most
     quality = ".".join(["q" * 24] * 3)
     longest = Brief(
-        "c-" + "f" * 20, 10**6, Modality.OTHER, "p" * 40, "9999.9999.9999", Runtime.ONNXRUNTIME, Priority.CANNOT_JUDGE,
-        (FindingBrief("f" * 64, 100),) * 32, 9999, SizeBand.UNKNOWN, quality, 10**9, Opinion.DISAGREE, "2026-11-21T12",
+        "c-" + "f" * 20, 10**6, Modality.OTHER, "p" * 40, "9999.9999.9999", SummaryRuntime.ONNXRUNTIME,
+        Priority.CANNOT_JUDGE, (FindingBrief("f" * 64, 100),) * 32, 9999,
+        SizeBand.UNKNOWN, quality, 10**9, Opinion.DISAGREE, "2026-11-21T12",
     )  # fmt: skip
     assert len(Summary(origin, fitted(longest)).encode()) <= most
     assert len(fitted(longest).findings) == 14, "the likeliest are kept"
     said = Presence(
-        origin, State.HEALTH, 10**9, "9999.9999.9999" + "a" * 20, 10**9, 10**9, 10**9, 10**9, "f" * 64, "2026-11-21T12",
-        ("f" * 16 + "." + "f" * 32,) * MOST_FAULTS, (PackBrief("p" * 40, "9999.9999.9999"),) * MOST_PACKS,
+        origin, PresenceKind.HEALTH, 10**9, "9999.9999.9999" + "a" * 20, 10**9, 10**9, 10**9, 10**9, "f" * 64,
+        "2026-11-21T12", ("f" * 16 + "." + "f" * 32,) * MOST_FAULTS,
+        (PackBrief("p" * 40, "9999.9999.9999"),) * MOST_PACKS,
     )  # fmt: skip
     assert len(said.encode()) <= most
 

@@ -14,7 +14,7 @@ from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
 from firmware_app import clock
-from firmware_app.config import Config, Retention
+from firmware_app.config import Config, RetentionSection
 from firmware_app.errors import ImageUnfamiliar
 from firmware_app.headers import identity
 from firmware_app.records import (
@@ -117,7 +117,7 @@ def post(client: FlaskClient, page: str, **fields: str) -> TestResponse:
 
 
 def test_every_page_says_that_no_image_is_taken_for_want_of_room(desk: Desk) -> None:
-    desk.config = desk.config.model_copy(update={"retention": Retention(high_water_free_mb=10**9)})
+    desk.config = desk.config.model_copy(update={"retention": RetentionSection(high_water_free_mb=10**9)})
     desk.app = desk.restarted()
     doctor = desk.person("li")
     for path in ("/", "/box", f"/case/{desk.case}"):

@@ -15,9 +15,9 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from firmware_app import clock
-from firmware_app.config import Uplink
+from firmware_app.config import UplinkSection
 from firmware_app.errors import BundleInvalid, LanternError, MessageInvalid, Misaddressed, SignatureForged
-from firmware_app.provisioning import provision
+from firmware_app.provisioning import box_identity
 from firmware_app.records import Case, Finding, Lesion, PackIdentity, Priority, Reading, ReadingStatus, Scope, Timing
 from firmware_app.sealed import credentials
 from firmware_app.sealed.envelope import (
@@ -46,10 +46,10 @@ from firmware_app.sealed.summary import (
     Presence,
     Receipt,
     Refusal,
-    Refused,
+    RefusedMessage,
     SizeBand,
     Summary,
-    Taken,
+    TakenMessage,
     decode_up,
 )
 from firmware_app.store.exchange.outbox import brief_of
@@ -69,8 +69,8 @@ FIELDS: dict[type[Message], str] = {
     FirstPresence: "origin state beat version outgoing quarantined unread free_mb audit_head hour",
     Presence: "origin state beat version outgoing quarantined unread free_mb audit_head hour faults packs",
     PackBrief: "pack version",
-    Taken: "seq body",
-    Refused: "seq body code",
+    TakenMessage: "seq body",
+    RefusedMessage: "seq body code",
     Receipt: "box stream taken refused at",
     Refusal: "seq code",
     FirstReceipt: "box stream taken refused at",
@@ -184,7 +184,7 @@ def test_an_identity_is_a_signing_key(tmp_path: Path) -> None:
     file = tmp_path / "identity.pem"
     for key, fits in ((Ed25519PrivateKey.generate(), True), (X25519PrivateKey.generate(), False)):
         file.write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
-        settings = Uplink.model_validate({"identity": str(file)})
+        settings = UplinkSection.model_validate({"identity": str(file)})
         if fits:
             credentials.identity(settings)
         else:
@@ -207,7 +207,7 @@ SMALL_ORDER = [
 def test_a_box_with_a_signing_key_of_small_order_is_not_enrolled(tmp_path: Path, point: str) -> None:
     house = House(tmp_path / "hospital")
     house.establish("127.0.0.1", 8883)
-    provision.begin(tmp_path / "box", "clinic-7", house.bundle_file)
+    box_identity.begin(tmp_path / "box", "clinic-7", house.bundle_file)
     raw = json.loads((tmp_path / "box" / "box.json").read_bytes())
     weak = {**raw, "verify": point, "proof": "01" + "00" * 63}  # which anybody's word passes under such a key
     (tmp_path / "weak.json").write_text(json.dumps(weak, sort_keys=True, separators=(",", ":")))
@@ -227,25 +227,25 @@ def test_a_hospital_whose_keys_hold_for_anyone_is_refused_wherever_it_comes_in(
         told = json.dumps({**raw, **weak}, sort_keys=True, separators=(",", ":")).encode()
     file.write_bytes(told)
     with pytest.raises(BundleInvalid):
-        credentials.hospital(Uplink.model_validate({"hospital": str(file)}))
+        credentials.hospital(UplinkSection.model_validate({"hospital": str(file)}))
     with pytest.raises(BundleInvalid):
-        provision.begin(tmp_path / "box", "clinic-7", file)
+        box_identity.begin(tmp_path / "box", "clinic-7", file)
 
 
 def test_a_certificate_for_another_key_does_not_complete_a_box_of_the_same_name(tmp_path: Path) -> None:
     house = House(tmp_path / "hospital")
     house.establish("127.0.0.1", 8883)
-    provision.begin(tmp_path / "a", "clinic-7", house.bundle_file)
-    provision.begin(tmp_path / "b", "clinic-7", house.bundle_file)
+    box_identity.begin(tmp_path / "a", "clinic-7", house.bundle_file)
+    box_identity.begin(tmp_path / "b", "clinic-7", house.bundle_file)
     other = credentials.bundle(tmp_path / "b" / "box.json", BoxBundle)
     answer = Enrolment("clinic-7", authority.issue(house.tls, "clinic-7", authority.box_key(other.tls)))
     (tmp_path / "answer.json").write_bytes(answer.encode())
     with pytest.raises(BundleInvalid):
-        provision.complete(tmp_path / "a", tmp_path / "answer.json")
+        box_identity.complete(tmp_path / "a", tmp_path / "answer.json")
 
 
 def test_an_unprotected_line_leaves_no_machine() -> None:
-    assert tls_context(Uplink.model_validate({"host": "127.0.0.1"})) is None
+    assert tls_context(UplinkSection.model_validate({"host": "127.0.0.1"})) is None
     for host in ("192.0.2.7", "mqtt.hospital.example", "127.0.0.1.example"):
         with pytest.raises(LanternError):
-            tls_context(Uplink.model_validate({"host": host}))
+            tls_context(UplinkSection.model_validate({"host": host}))

@@ -32,7 +32,7 @@ def pair() -> Iterator[Pair]:
 def test_a_message_arrives_as_it_was_sent(
     pair: Pair, array: np.ndarray[tuple[int, ...], np.dtype[np.float32]], text: str
 ) -> None:
-    wire.send(pair[0], wire.Message({"text": text}, {"a": array.data}))
+    wire.send(pair[0], wire.ChildMessage({"text": text}, {"a": array.data}))
     got = wire.receive(pair[1], time.monotonic() + 5)
     assert got.header == {"text": text}
     np.testing.assert_array_equal(got.arrays["a"], array)
@@ -91,4 +91,4 @@ def test_half_a_message_is_late_at_the_deadline_and_closed_at_the_end(pair: Pair
 def test_a_receiver_that_does_not_read_is_late(pair: Pair) -> None:
     pair[0].setblocking(False)
     with pytest.raises(wire.Late):
-        wire.send(pair[0], wire.Message({}, {"a": np.zeros(10_000_000, np.float32).data}), time.monotonic() + 0.1)
+        wire.send(pair[0], wire.ChildMessage({}, {"a": np.zeros(10_000_000, np.float32).data}), time.monotonic() + 0.1)

@@ -18,7 +18,7 @@ from typing import Any
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from firmware_app.config import Config, describe
-from firmware_app.provisioning import provision
+from firmware_app.provisioning import box_identity
 from firmware_app.records import Finding, Header, PackIdentity, Priority, Reading, ReadingStatus, Scope, Timing
 from firmware_app.sealed import credentials
 from firmware_app.store.clinical.clinical_db import Clinical
@@ -177,10 +177,10 @@ class Place:
         folder = self.folder / name
         state = StateDir(folder / "state")
         state.prepare()
-        provision.begin(state.line_keys, name, self.house.bundle_file)
+        box_identity.begin(state.line_keys, name, self.house.bundle_file)
         _, enrolment = self.house.enrol(state.line_keys / "box.json")
-        provision.complete(state.line_keys, enrolment)
-        tree: dict[str, Any] = {"state": {"dir": str(state.root)}, **provision.settings(state.line_keys)}
+        box_identity.complete(state.line_keys, enrolment)
+        tree: dict[str, Any] = {"state": {"dir": str(state.root)}, **box_identity.settings(state.line_keys)}
         tree["uplink"].update(uplink)
         config_file = folder / "lantern.toml"
         config_file.write_text(describe(Config.model_validate(tree)), "utf-8")

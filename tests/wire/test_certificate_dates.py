@@ -22,7 +22,7 @@ from cryptography.x509.oid import NameOID
 from firmware_app import clock
 from firmware_app.clock import Clock, TimeSource
 from firmware_app.clock.certificates import PeerNotInDate, go_by_box_time
-from firmware_app.config import Config, Dicom
+from firmware_app.config import Config, DicomSection
 from firmware_app.intake.accept import Door
 from firmware_app.intake.dicom import tls_dates, transport
 from firmware_app.intake.dicom.port import DicomPort
@@ -112,7 +112,7 @@ def port(folder: Path, days: tuple[int, int]) -> tuple[ssl.SSLContext, ssl.SSLCo
     certificate(folder, "authority", (-100, 100))
     for name, valid in (("box", VALID), ("modality", days)):
         certificate(folder, name, valid, "authority")
-    settings = Dicom(tls_cert=folder / "box.crt", tls_key=folder / "box.key", tls_ca=folder / "authority.crt")
+    settings = DicomSection(tls_cert=folder / "box.crt", tls_key=folder / "box.key", tls_ca=folder / "authority.crt")
     server = transport.tls_context(settings)
     assert server is not None
     client = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
@@ -149,7 +149,7 @@ def test_a_modality_whose_certificate_is_out_of_date_is_refused_with_the_likely_
     box.learn(time.time(), source, dated=time.time() - 60)
     refused, _ = shaken(*port(tmp_path, days))
     assert isinstance(refused, PeerNotInDate)
-    told = tls_dates.told(refused, "10.0.0.5")
+    told = tls_dates.refusal(refused, "10.0.0.5")
     assert told is not None
     assert told.code == expected
     assert "10.0.0.5" in told.text("en")
@@ -184,7 +184,7 @@ def test_a_strange_authority_is_refused_as_ever_and_not_for_its_dates(tmp_path: 
     client.load_cert_chain(tmp_path / "stranger.crt", tmp_path / "stranger.key")
     refused, _ = shaken(server, client)
     assert isinstance(refused, ssl.SSLCertVerificationError)
-    assert tls_dates.told(refused, "10.0.0.5") is None
+    assert tls_dates.refusal(refused, "10.0.0.5") is None
 
 
 def test_the_ports_own_certificate_out_of_date_is_said_when_it_opens(
@@ -193,7 +193,7 @@ def test_the_ports_own_certificate_out_of_date_is_said_when_it_opens(
     box.learn(time.time(), TimeSource.HOSPITAL, dated=time.time() - 60)
     path = certificate(tmp_path, "box", OVER)
     with caplog.at_level(logging.WARNING):
-        settings = Dicom(tls_cert=path, tls_key=tmp_path / "box.key")
+        settings = DicomSection(tls_cert=path, tls_key=tmp_path / "box.key")
         assert transport.tls_context(settings) is not None
     assert "clock.certificate_ended" in caplog.text
     assert "box.crt" in caplog.text

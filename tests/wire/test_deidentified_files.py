@@ -111,5 +111,5 @@ def test_real_ultrasound_keeps_its_sector_to_the_bit_and_nothing_else(tmp_path: 
         blacked += done.blacked
         seen = seen_by_dcmtk(out, tmp_path)
         assert not seen[~mask].any(), path.name
-        print(f"{path.name}: {plan.inside.told_by}, {100 * float((~mask).mean()):.1f} % blacked")  # shown with -s
+        print(f"{path.name}: {plan.inside.derived_from}, {100 * float((~mask).mean()):.1f} % blacked")  # shown with -s
     assert blacked > 3

@@ -13,7 +13,7 @@ import paho.mqtt.client as mqtt
 import pytest
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 
-from firmware_app.config import Uplink
+from firmware_app.config import UplinkSection
 from firmware_app.records import Priority
 from firmware_app.sealed.envelope import seal
 from firmware_app.sealed.keys import seal_key
@@ -99,7 +99,7 @@ def test_the_hospital_commits_then_acknowledges_then_signs(site: Place, told: li
 
 def test_the_box_keeps_what_the_hospital_says_before_the_broker_may_forget_it(site: Place, told: list[str]) -> None:
     line = Connection(
-        Uplink.model_validate({"enabled": True, "host": "127.0.0.1", "port": site.port}),
+        UplinkSection.model_validate({"enabled": True, "host": "127.0.0.1", "port": site.port}),
         "lantern-clinic-7",
         subscribe="lantern/v1/down/clinic-7/+",
         on_message=lambda _topic, _payload: told.append("kept"),

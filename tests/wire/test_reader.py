@@ -21,7 +21,7 @@ from PIL import Image
 from firmware_app.errors import ChildWillNotStart, PackUnknown
 from firmware_app.processes import reader as reader_process
 from firmware_app.reading.children.child import Child
-from firmware_app.reading.children.wire import Arrays, Message
+from firmware_app.reading.children.wire import Arrays, ChildMessage
 from firmware_app.reading.patience import Stopped
 from firmware_app.reading.reader import Reader
 from firmware_app.records import PackIdentity, Priority, ReadingStatus
@@ -167,10 +167,10 @@ def test_a_runtime_that_begins_to_fail_is_replaced_by_the_next_and_the_image_is_
         assert reader.inference.identities["toy-adult"].precision == "int8"
         really, failed = (
             reader.inference._ask,
-            Message({"refusal": {"code": "runtime.inference_failed"}, "sound": False}),
+            ChildMessage({"refusal": {"code": "runtime.inference_failed"}, "sound": False}),
         )
 
-        def ask(job: Mapping[str, Any], arrays: Arrays, seconds: float) -> Message:
+        def ask(job: Mapping[str, Any], arrays: Arrays, seconds: float) -> ChildMessage:
             if job["job"] == "infer" and reader.inference.identities["toy-adult"].precision == "int8":
                 return failed
             return really(job, arrays, seconds)
@@ -188,10 +188,10 @@ def test_an_image_that_the_model_fails_on_costs_the_model_nothing(box: Rig, monk
         speaking, child = reader.inference.identities, reader.inference.pid
         really, left = reader.inference._ask, [1]
 
-        def ask(job: Mapping[str, Any], arrays: Arrays, seconds: float) -> Message:
+        def ask(job: Mapping[str, Any], arrays: Arrays, seconds: float) -> ChildMessage:
             if job["job"] == "infer" and left[0]:
                 left[0] -= 1
-                return Message({"refusal": {"code": "runtime.inference_failed"}, "sound": True})
+                return ChildMessage({"refusal": {"code": "runtime.inference_failed"}, "sound": True})
             return really(job, arrays, seconds)
 
         monkeypatch.setattr(reader.inference, "_ask", ask)

@@ -14,8 +14,8 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from firmware_app.errors import SealingFailed
-from firmware_app.provisioning import provision
-from firmware_app.provisioning.provision import KeyFiles
+from firmware_app.provisioning import box_identity
+from firmware_app.provisioning.box_identity import KeyFiles
 from firmware_app.provisioning.tpm import Chip
 from hospital.house import House
 from tests.peers import missing, need_root, peer
@@ -64,8 +64,8 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> House:
 def test_sealed_keys_are_no_keys_until_their_own_chip_opens_them(house: House, tmp_path: Path) -> None:
     keys = KeyFiles(tmp_path / "line")
     with chip(tmp_path / "chip") as own:
-        made, _ = provision.begin(keys.folder, "clinic-7", house.bundle_file, own)
-        again, _ = provision.begin(keys.folder, "clinic-7", house.bundle_file, own)
+        made, _ = box_identity.begin(keys.folder, "clinic-7", house.bundle_file, own)
+        again, _ = box_identity.begin(keys.folder, "clinic-7", house.bundle_file, own)
     assert again == made
     assert not keys.identity.exists()
     assert not keys.tls_key.exists()
@@ -86,10 +86,10 @@ def test_sealed_keys_are_no_keys_until_their_own_chip_opens_them(house: House, t
 def test_a_sealed_box_is_enrolled_as_any_other(house: House, tmp_path: Path) -> None:
     folder = tmp_path / "line"
     with chip(tmp_path / "chip") as own:
-        provision.begin(folder, "clinic-8", house.bundle_file, own)
+        box_identity.begin(folder, "clinic-8", house.bundle_file, own)
     _, answer = house.enrol(folder / "box.json")
-    assert provision.complete(folder, answer) == "clinic-8"  # no private key is needed for it
-    told = provision.settings(folder)["uplink"]
+    assert box_identity.complete(folder, answer) == "clinic-8"  # no private key is needed for it
+    told = box_identity.settings(folder)["uplink"]
     assert told["identity"] == "/run/credentials/lantern-uplink.service/identity.pem"
     assert told["tls_key"] == "/run/credentials/lantern-uplink.service/tls.key"
 
@@ -97,5 +97,5 @@ def test_a_sealed_box_is_enrolled_as_any_other(house: House, tmp_path: Path) -> 
 def test_a_chip_that_does_not_answer_leaves_no_key_behind(house: House, tmp_path: Path) -> None:
     absent = Chip(f"swtpm:host=127.0.0.1,port={free_port()}")
     with pytest.raises(SealingFailed):
-        provision.begin(tmp_path / "line", "clinic-9", house.bundle_file, absent)
+        box_identity.begin(tmp_path / "line", "clinic-9", house.bundle_file, absent)
     assert list((tmp_path / "line").iterdir()) == []

@@ -23,7 +23,17 @@ from paho.mqtt.reasoncodes import ReasonCode
 from firmware_app.records import Priority
 from firmware_app.sealed.envelope import seal
 from firmware_app.sealed.keys import seal_key
-from firmware_app.sealed.summary import Brief, FindingBrief, Kind, Modality, Opinion, Origin, Runtime, SizeBand, Summary
+from firmware_app.sealed.summary import (
+    Brief,
+    FindingBrief,
+    Kind,
+    Modality,
+    Opinion,
+    Origin,
+    SizeBand,
+    Summary,
+    SummaryRuntime,
+)
 from hospital.inbox.receiver_status import ReceiverStatus
 from hospital.inbox.receiver_status import read as read_standing
 from hospital.line import receiver
@@ -84,7 +94,8 @@ class Stage:
     def summary(self, seq: int, box: str = "clinic-a", **changes: object) -> Summary:
         values: dict[str, object] = {
             "case": f"c-{seq:020x}", "revision": 1, "modality": Modality.CR, "pack": "p", "pack_version": "1.0.0",
-            "runtime": Runtime.ONNXRUNTIME, "priority": Priority.URGENT, "findings": (FindingBrief("pneumonia", 93),),
+            "runtime": SummaryRuntime.ONNXRUNTIME, "priority": Priority.URGENT,
+            "findings": (FindingBrief("pneumonia", 93),),
             "lesions": 0, "size_band": SizeBand.NONE, "quality": "ok", "latency_ms": 9, "verdict": Opinion.NONE,
             "hour": "2026-11-21T03",
         }  # fmt: skip
@@ -274,14 +285,14 @@ def test_the_old_key_of_the_hospital(stage: Stage) -> None:
 
 def test_forged_words_of_the_hospital_change_nothing_in_the_box(stage: Stage, tmp_path: Path) -> None:
     from firmware_app.sealed.envelope import sign
-    from firmware_app.sealed.summary import Receipt, Taken, body_hash
+    from firmware_app.sealed.summary import Receipt, TakenMessage, body_hash
 
     box = stage.b
     case = box.show(1, Priority.URGENT)
     relay = box.relay()
     relay.step()
     (row,) = box.exchange.due(9)
-    named = (Taken(row.seq, body_hash(row.message("clinic-b").encode())),)
+    named = (TakenMessage(row.seq, body_hash(row.message("clinic-b").encode())),)
     receipt = Receipt("clinic-b", row.stream, named, (), 0).encode()
     other = Receipt("clinic-a", row.stream, named, (), 0).encode()
     own = stage.site.house.keys / "sign.pem"

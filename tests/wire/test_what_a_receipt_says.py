@@ -22,9 +22,9 @@ from firmware_app.sealed.summary import (
     Origin,
     Receipt,
     Refusal,
-    Refused,
+    RefusedMessage,
     Summary,
-    Taken,
+    TakenMessage,
     body_hash,
     decode,
 )
@@ -40,8 +40,8 @@ def body(seq: int, case: int) -> bytes:
     return Summary(Origin("clinic-7", "5" * 32, seq, "b" * 16), brief(case, Priority.URGENT)).encode()
 
 
-def taken(seq: int, case: int) -> Taken:
-    return Taken(seq, body_hash(body(seq, case)))
+def taken(seq: int, case: int) -> TakenMessage:
+    return TakenMessage(seq, body_hash(body(seq, case)))
 
 
 @dataclass
@@ -123,7 +123,7 @@ def test_a_number_that_means_something_else_already_is_refused_and_never_taken(s
         speaker.await_receipts(1)
         speaker.send(speaker.sealed(1, case=2))
         told = speaker.await_receipts(2)[1]
-    assert (told.taken, told.refused) == ((), (Refused(1, body_hash(body(1, case=2)), Contradicted.code),))
+    assert (told.taken, told.refused) == ((), (RefusedMessage(1, body_hash(body(1, case=2)), Contradicted.code),))
     assert speaker.site.counted() == [(brief(1).case, 1)]
 
 

@@ -14,7 +14,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from firmware_app.config import Uplink
+from firmware_app.config import UplinkSection
 from firmware_app.records import Priority
 from firmware_app.sealed import credentials
 from firmware_app.sealed.envelope import key_id, sign
@@ -65,7 +65,7 @@ def sending(site: Place) -> Iterator[Sending]:
     hospital = credentials.hospital(box.config.uplink)
     publisher = Publisher(box.exchange, box.name, box.identity, hospital, box.folder)
     line = Connection(
-        Uplink.model_validate({"enabled": True, "host": "127.0.0.1", "port": site.port}),
+        UplinkSection.model_validate({"enabled": True, "host": "127.0.0.1", "port": site.port}),
         "lantern-clinic-7",
         subscribe="lantern/v1/down/clinic-7/+",
         on_message=lambda _topic, _payload: None,

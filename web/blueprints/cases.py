@@ -52,16 +52,16 @@ class Image:
     def frame(self) -> int:
         """The frame shown first: that of the heat map, else the middle one."""
         strongest = self.reading.frames.strongest if self.reading and self.reading.frames else {}
-        told = strongest.get(self.heat or "")
-        if told is not None and told in self.shown:
-            return told
+        frame = strongest.get(self.heat or "")
+        if frame is not None and frame in self.shown:
+            return frame
         return self.shown[len(self.shown) // 2] if self.shown else 0
 
     @property
     def heat_frame(self) -> int | None:
         """The frame of a clip that the heat map belongs to; None where it belongs to every frame."""
-        told = self.reading.frames if self.reading else None
-        return told.strongest.get(self.heat or "") if told else None
+        frames = self.reading.frames if self.reading else None
+        return frames.strongest.get(self.heat or "") if frames else None
 
     @property
     def heat(self) -> str | None:
@@ -92,7 +92,7 @@ class Sheet:
     hints: tuple[Reason, ...]
     reasons: tuple[Reason, ...]
     verdicts: tuple[DoctorVerdict, ...]
-    told: tuple[tuple[Reading, packs.Told | None], ...]
+    texts: tuple[tuple[Reading, packs.PackTexts | None], ...]
     worth: dict[str, Predictive]
     age_matters: bool
     waiting: int
@@ -191,14 +191,14 @@ def _sheet(box: Box, reference: str) -> Sheet:
         Image(instance, *_frames(box, instance), by_instance.get(instance))
         for instance in _most_telling(instances, by_instance)
     )
-    told = {
+    texts = {
         (reading.pack.name, reading.pack.version, reading.pack.runtime, reading.pack.precision): (
-            reading, packs.told(box.config, reading.pack, g.language))
+            reading, packs.texts(box.config, reading.pack, g.language))
         for reading in case.readings if reading.pack is not None
     }  # fmt: skip
     worth = {
         finding.code: said.worth
-        for reading, said in told.values() if said is not None and said.worth is not None
+        for reading, said in texts.values() if said is not None and said.worth is not None
         for finding in case.findings if _says(case, reading, finding)
     }  # fmt: skip
     reasons = _unique([reading.reason for reading in case.readings if reading.reason])
@@ -207,7 +207,7 @@ def _sheet(box: Box, reference: str) -> Sheet:
     return Sheet(
         case, box.patients.known(reference), _examination(box, reference), _examined(box, reference), images,
         tuple(sorted(case.findings, key=lambda finding: (not finding.positive, -finding.probability))), hints, reasons,
-        box.worklist.verdicts(reference), tuple(told.values()), worth,
+        box.worklist.verdicts(reference), tuple(texts.values()), worth,
         bool({said.code for said in (*reasons, *hints)} & (words.AGE_REASONS | words.AGE_HINTS)),
         sum(1 for instance in instances if instance not in by_instance), box.worklist.done(reference), seen,
         tuple(Counter(Reason(KINDS.get(kind, KINDS["other"])).text(g.language) for kind in others.values()).items()),
@@ -222,7 +222,7 @@ def _examination(box: Box, reference: str) -> str:
 
 def _examined(box: Box, reference: str) -> str:
     """When the study was made, by the modality's clock, not the box's; an invalid date is shown unchanged."""
-    return ", ".join(dict.fromkeys(_day(*told) for told in box.clinical.examined(reference)))
+    return ", ".join(dict.fromkeys(_day(*date_and_time) for date_and_time in box.clinical.examined(reference)))
 
 
 def _day(date: str, time: str) -> str:
@@ -258,8 +258,8 @@ def _most_telling(instances: list[str], readings: dict[str, Reading]) -> list[st
 def _frames(box: Box, instance: str) -> tuple[tuple[int, ...], int]:
     """The frames that were rendered for viewing, and the number of frames of the image."""
     try:
-        told = json.loads((box.state.display / instance / "frame-000.json").read_text("utf-8"))
-        shown = told.get("shown") or range(int(told["frames_shown"]))
-        return tuple(int(frame) for frame in shown), int(told["frames"])
+        facts = json.loads((box.state.display / instance / "frame-000.json").read_text("utf-8"))
+        shown = facts.get("shown") or range(int(facts["frames_shown"]))
+        return tuple(int(frame) for frame in shown), int(facts["frames"])
     except (OSError, ValueError, KeyError, TypeError):
         return (), 0

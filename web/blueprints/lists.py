@@ -14,7 +14,7 @@ from firmware_app.store.clinical.quarantine import Quarantine
 from web import guard
 from web.blueprints import judgements
 from web.box import Box, here
-from web.pulse import Places
+from web.pulse import PageLimit
 
 blueprint = Blueprint("lists", __name__)
 
@@ -23,7 +23,7 @@ PAGE_ROWS: Final = 50
 STREAMS: Final = 8
 _COMMENT_S: Final = 15
 _STREAM_S: Final = 300  # then the browser reconnects, and its log-in is checked again
-_places = Places(STREAMS)
+_places = PageLimit(STREAMS)
 
 TABS: Final = {
     "open": N_("To look at"),
@@ -67,12 +67,12 @@ class _Stream:
 
     def __init__(self, box: Box, seen: int, gone: Callable[[], bool]) -> None:
         self._pulse, self._seen, self._gone, self._open = box.pulse, seen, gone, True
-        self._lines = self._told()
+        self._lines = self._changes()
 
     def __iter__(self) -> Iterator[bytes]:
         return self._lines
 
-    def _told(self) -> Iterator[bytes]:
+    def _changes(self) -> Iterator[bytes]:
         yield b"retry: 2000\n\n"
         for second in range(_STREAM_S):
             beats = self._pulse.wait(self._seen, 1.0)
@@ -101,8 +101,8 @@ def _lists(box: Box) -> dict[str, object]:
     pages = max(1, -(-counts[tab] // PAGE_ROWS))
     number = min(pages, max(1, request.args.get("page", type=int, default=1)))  # beyond the end the last page is shown
     set_aside = len(Quarantine(box.clinical.database))
-    found: dict[str, object] = {"tab": tab, "tabs": TABS, "counts": counts, "page": number, "set_aside": set_aside}
+    common: dict[str, object] = {"tab": tab, "tabs": TABS, "counts": counts, "page": number, "set_aside": set_aside}
     chosen: Final = "done" if tab == "done" else "cannot-judge" if tab == "cannot-judge" else "open"
     rows = box.worklist.rows(chosen, PAGE_ROWS, (number - 1) * PAGE_ROWS)
     shown = [(row, box.patients.known(row.case).patient) for row in rows]
-    return {**found, "rows": shown, "more": number < pages}
+    return {**common, "rows": shown, "more": number < pages}

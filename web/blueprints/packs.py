@@ -15,7 +15,7 @@ from firmware_app.tasks.part import Words
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
+class PackTexts:
     """The manifest's texts for the pack of one reading, in one language.
 
     `here`: the clinic has set how common every finding of the pack is, so that its specificity may be read as it is.
@@ -30,7 +30,7 @@ class Told:
     here: bool
 
 
-def told(config: Config, pack: PackIdentity, language: str) -> Told | None:
+def texts(config: Config, pack: PackIdentity, language: str) -> PackTexts | None:
     """Texts of the installed pack; None when another version is installed now, or none."""
     try:
         manifest = PackStore.of(config).find(pack.name).manifest
@@ -43,7 +43,7 @@ def told(config: Config, pack: PackIdentity, language: str) -> Told | None:
         return text.text(language)
 
     measured = _measured(manifest, pack)
-    return Told(
+    return PackTexts(
         said(manifest.title), said(manifest.intended_use), said(manifest.not_for),
         tuple(said(point) for point in manifest.weak_points), measured,
         prior.predictive(manifest, measured, manifest.findings[0].code, config.reader.prevalence),

@@ -21,5 +21,5 @@ PAGE_ROWS: Final = 100
 @guard.only(Role.DOCTOR, Role.TECHNICIAN)
 def page() -> ResponseReturnValue:
     """The newest entries in full, and a count for each reason."""
-    found = Quarantine(here().clinical.database)
-    return render_template("quarantine.html", entries=found.entries(PAGE_ROWS), counts=found.counts())
+    quarantine = Quarantine(here().clinical.database)
+    return render_template("quarantine.html", entries=quarantine.entries(PAGE_ROWS), counts=quarantine.counts())

@@ -63,8 +63,8 @@ def seen() -> ResponseReturnValue:
 
 def _receipts(state: StateDir) -> list[tuple[int, str]]:
     """Number and text of the newest receipts, newest first."""
-    found: list[tuple[int, str]] = []
+    receipts: list[tuple[int, str]] = []
     for path in sorted(state.usb.glob("*.txt"), reverse=True)[:_MOST]:
         with suppress(OSError, ValueError), path.open("rb") as handle:
-            found.append((int(path.stem), handle.read(_BYTES).decode("utf-8", "replace")))
-    return found
+            receipts.append((int(path.stem), handle.read(_BYTES).decode("utf-8", "replace")))
+    return receipts

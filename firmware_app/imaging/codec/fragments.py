@@ -48,7 +48,7 @@ class Fragments:
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
 
-def found(stream: BinaryIO, offset: int, frames: int, extended: bytes = b"", *, one_each: bool = False) -> Fragments:
+def located(stream: BinaryIO, offset: int, frames: int, extended: bytes = b"", *, one_each: bool = False) -> Fragments:
     """The *frames* frames of the encapsulated value at *offset*; *extended* is the Extended Offset Table, or empty.
 
     *one_each*: the transfer syntax puts each frame into one fragment (RLE, PS3.5 A.4.2).  Raises `Undecodable`.
@@ -72,14 +72,14 @@ def found(stream: BinaryIO, offset: int, frames: int, extended: bytes = b"", *, 
     return _without_left(stream, Fragments(starts, lengths, firsts[:frames]))
 
 
-def _without_left(stream: BinaryIO, found: Fragments) -> Fragments:
-    """*found* with the last frame cut after its first code stream; further code streams are counted in `left`."""
-    last = found.firsts[-1]
-    ends = _by_ends(stream, found.starts[last:], found.lengths[last:])
-    others = [last + number for number in ends[1:] if _begins(stream, found.starts[last + number])]
+def _without_left(stream: BinaryIO, whole: Fragments) -> Fragments:
+    """*whole* with the last frame cut after its first code stream; further code streams are counted in `left`."""
+    last = whole.firsts[-1]
+    ends = _by_ends(stream, whole.starts[last:], whole.lengths[last:])
+    others = [last + number for number in ends[1:] if _begins(stream, whole.starts[last + number])]
     if not others:
-        return found
-    return Fragments(found.starts[: others[0]], found.lengths[: others[0]], found.firsts, len(others))
+        return whole
+    return Fragments(whole.starts[: others[0]], whole.lengths[: others[0]], whole.firsts, len(others))
 
 
 def _begins(stream: BinaryIO, start: int) -> bool:

@@ -32,11 +32,11 @@ from pydicom.uid import (
 )
 
 from firmware_app.errors import PixelsUnsupported, SignContradicted, Undecodable
-from firmware_app.imaging import clip, source
+from firmware_app.imaging import clip
 from firmware_app.imaging.codec import fragments, rle
 from firmware_app.imaging.grey import colour, photometric
 from firmware_app.imaging.jpeg import codestream, jpeg8
-from firmware_app.imaging.source import PixelSource
+from firmware_app.imaging.source import LARGEST_FRAME_PX, PixelSource
 
 FRAMES_LEFT: Final = "hint.frames_left"  # its sentence is in `reading.hints`
 JPEG_LOSSLESS: Final = (JPEGLossless, JPEGLosslessSV1)
@@ -67,8 +67,8 @@ _MONOCHROME: Final = ("MONOCHROME1", "MONOCHROME2")
 class FrameReader:
     """Decodes the frames of *found*, in any order, one at a time."""
 
-    def __init__(self, found: PixelSource) -> None:
-        self._source = found
+    def __init__(self, source: PixelSource) -> None:
+        self._source = source
         self._fragments: fragments.Fragments | None = None
         self._track: clip.Track | None = None
 
@@ -84,13 +84,13 @@ class FrameReader:
 
     def compressed(self, index: int) -> bytes | None:
         """The code stream of frame *index*, checked against the header; None for native words and for a video."""
-        found = self._source
-        if found.native or self._is_video:
+        source = self._source
+        if source.native or self._is_video:
             return None
-        stream = self._located().frame(found.stream, index)
-        if found.transfer_syntax not in (_ENCAPSULATED_UNCOMPRESSED, _DEFLATED_FRAMES):
-            is_rle = found.transfer_syntax == RLELossless
-            codestream.check(stream, found.rows, found.columns, rle=is_rle, frame_bytes=found.decoded_bytes)
+        stream = self._located().frame(source.stream, index)
+        if source.transfer_syntax not in (_ENCAPSULATED_UNCOMPRESSED, _DEFLATED_FRAMES):
+            is_rle = source.transfer_syntax == RLELossless
+            codestream.check(stream, source.rows, source.columns, rle=is_rle, frame_bytes=source.decoded_bytes)
         return stream
 
     def frame(self, index: int, *, raw: bool = False, stream: bytes | None = None) -> NDArray[np.generic]:
@@ -99,28 +99,28 @@ class FrameReader:
         *stream* is the result of `compressed` for this frame, if the caller has it.  Raises `ImagingError`, or one of
         `source.BROKEN` where a decoder fails.
         """
-        found = self._source
-        if _is_plain(found):
-            return _native_words(found, index)
-        if _is_bits(found):
-            return _native_bits(found, index)
-        if found.decoded_bytes * (2 if found.samples == 3 else 1) > source.LARGEST_FRAME_PX * 4:
-            raise PixelsUnsupported(detail=f"{found.decoded_bytes >> 20} MB in one frame")
+        source = self._source
+        if _is_plain(source):
+            return _native_words(source, index)
+        if _is_bits(source):
+            return _native_bits(source, index)
+        if source.decoded_bytes * (2 if source.samples == 3 else 1) > LARGEST_FRAME_PX * 4:
+            raise PixelsUnsupported(detail=f"{source.decoded_bytes >> 20} MB in one frame")
         if self._is_video:
             return self._video().frame(index)
         stream = self.compressed(index) if stream is None else stream
         if stream is None:
-            found.stream.seek(found.offset)
-            return _by_pydicom(found, found.transfer_syntax, found.stream, index, raw)
-        if found.transfer_syntax == RLELossless:
-            return _run_lengths(found, stream, raw)
-        if found.transfer_syntax == _DEFLATED_FRAMES:
-            return _as_native(found, _inflated(stream, found.decoded_bytes), raw)
-        if found.transfer_syntax == _ENCAPSULATED_UNCOMPRESSED:
-            if len(stream) < found.decoded_bytes:
-                raise Undecodable(detail=f"{found.decoded_bytes} bytes of pixels promised, {len(stream)} present")
-            return _as_native(found, stream, raw)
-        return _decompressed(found, stream, raw)
+            source.stream.seek(source.offset)
+            return _by_pydicom(source, source.transfer_syntax, source.stream, index, raw)
+        if source.transfer_syntax == RLELossless:
+            return _run_lengths(source, stream, raw)
+        if source.transfer_syntax == _DEFLATED_FRAMES:
+            return _as_native(source, _inflated(stream, source.decoded_bytes), raw)
+        if source.transfer_syntax == _ENCAPSULATED_UNCOMPRESSED:
+            if len(stream) < source.decoded_bytes:
+                raise Undecodable(detail=f"{source.decoded_bytes} bytes of pixels promised, {len(stream)} present")
+            return _as_native(source, stream, raw)
+        return _decompressed(source, stream, raw)
 
     @property
     def _is_video(self) -> bool:
@@ -128,13 +128,13 @@ class FrameReader:
 
     def _located(self) -> fragments.Fragments:
         if self._fragments is None:
-            found = self._source
-            self._fragments = fragments.found(
-                found.stream,
-                found.offset,
-                1 if self._is_video else found.frames,
-                bytes(found.header.get("ExtendedOffsetTable") or b""),
-                one_each=found.transfer_syntax == RLELossless,
+            source = self._source
+            self._fragments = fragments.located(
+                source.stream,
+                source.offset,
+                1 if self._is_video else source.frames,
+                bytes(source.header.get("ExtendedOffsetTable") or b""),
+                one_each=source.transfer_syntax == RLELossless,
             )
         return self._fragments
 
@@ -146,48 +146,50 @@ class FrameReader:
         return self._track
 
 
-def _is_plain(found: PixelSource) -> bool:
-    paired = found.transfer_syntax == ExplicitVRBigEndian and found.allocated == 8  # bytes may lie swapped (PS3.5 7.3)
-    return found.native and _is_grey(found) and not paired
+def _is_plain(source: PixelSource) -> bool:
+    paired = (
+        source.transfer_syntax == ExplicitVRBigEndian and source.allocated == 8
+    )  # bytes may lie swapped (PS3.5 7.3)
+    return source.native and _is_grey(source) and not paired
 
 
-def _is_grey(found: PixelSource) -> bool:
+def _is_grey(source: PixelSource) -> bool:
     """Whether its frames are integer words of one sample; not floats, not single bits."""
-    return found.samples == 1 and found.allocated > 1 and found.keyword == "PixelData"
+    return source.samples == 1 and source.allocated > 1 and source.keyword == "PixelData"
 
 
-def _native_words(found: PixelSource, index: int) -> NDArray[np.generic]:
+def _native_words(source: PixelSource, index: int) -> NDArray[np.generic]:
     """The words of one frame exactly as in the file."""
-    found.stream.seek(found.offset + index * found.decoded_bytes)
-    order = ">" if found.transfer_syntax == ExplicitVRBigEndian else "<"
-    return _words(found, found.stream.read(found.decoded_bytes), order)
+    source.stream.seek(source.offset + index * source.decoded_bytes)
+    order = ">" if source.transfer_syntax == ExplicitVRBigEndian else "<"
+    return _words(source, source.stream.read(source.decoded_bytes), order)
 
 
-def _words(found: PixelSource, data: bytes, order: str = "<") -> NDArray[np.generic]:
-    return np.frombuffer(data, f"{order}u{found.allocated // 8}").reshape(found.rows, found.columns)
+def _words(source: PixelSource, data: bytes, order: str = "<") -> NDArray[np.generic]:
+    return np.frombuffer(data, f"{order}u{source.allocated // 8}").reshape(source.rows, source.columns)
 
 
-def _is_bits(found: PixelSource) -> bool:
-    little = found.transfer_syntax != ExplicitVRBigEndian
-    return found.native and little and found.allocated == 1 and found.samples == 1 and found.keyword == "PixelData"
+def _is_bits(source: PixelSource) -> bool:
+    little = source.transfer_syntax != ExplicitVRBigEndian
+    return source.native and little and source.allocated == 1 and source.samples == 1 and source.keyword == "PixelData"
 
 
-def _native_bits(found: PixelSource, index: int) -> NDArray[np.generic]:
+def _native_bits(source: PixelSource, index: int) -> NDArray[np.generic]:
     """One-bit pixels, the first in the lowest bit; a frame may begin in the middle of a byte (PS3.5 8.1.1)."""
-    first, count = index * found.rows * found.columns, found.rows * found.columns
-    found.stream.seek(found.offset + first // 8)
-    data = np.frombuffer(found.stream.read((first + count + 7) // 8 - first // 8), np.uint8)
+    first, count = index * source.rows * source.columns, source.rows * source.columns
+    source.stream.seek(source.offset + first // 8)
+    data = np.frombuffer(source.stream.read((first + count + 7) // 8 - first // 8), np.uint8)
     bits = np.unpackbits(data, bitorder="little")[first % 8 : first % 8 + count]
-    return bits.reshape(found.rows, found.columns)
+    return bits.reshape(source.rows, source.columns)
 
 
-def _run_lengths(found: PixelSource, stream: bytes, raw: bool) -> NDArray[np.generic]:
-    if found.allocated % 8:
-        raise PixelsUnsupported(detail=f"RLE with {found.allocated} bits in a word")
-    words = rle.words(stream, found.rows, found.columns, found.samples, found.allocated)
-    if found.samples == 1:
+def _run_lengths(source: PixelSource, stream: bytes, raw: bool) -> NDArray[np.generic]:
+    if source.allocated % 8:
+        raise PixelsUnsupported(detail=f"RLE with {source.allocated} bits in a word")
+    words = rle.words(stream, source.rows, source.columns, source.samples, source.allocated)
+    if source.samples == 1:
         return words
-    return words if raw else _as_native(found, words.tobytes(), raw, planar=0)
+    return words if raw else _as_native(source, words.tobytes(), raw, planar=0)
 
 
 def _inflated(stream: bytes, size: int) -> bytes:
@@ -198,80 +200,80 @@ def _inflated(stream: bytes, size: int) -> bytes:
     return data[:size]
 
 
-def _as_native(found: PixelSource, data: bytes, raw: bool, planar: int | None = None) -> NDArray[np.generic]:
+def _as_native(source: PixelSource, data: bytes, raw: bool, planar: int | None = None) -> NDArray[np.generic]:
     """One frame of little-endian words, in the header's layout (or in the one of *planar*)."""
-    if _is_grey(found):
-        return _words(found, data[: found.decoded_bytes])
-    options = found.options
+    if _is_grey(source):
+        return _words(source, data[: source.decoded_bytes])
+    options = source.options
     if planar is not None:
         options["planar_configuration"] = planar
-        if found.photometric == "YBR_FULL_422":  # in separate planes chroma is not shared (PS3.5 8.2.2)
+        if source.photometric == "YBR_FULL_422":  # in separate planes chroma is not shared (PS3.5 8.2.2)
             options["photometric_interpretation"] = "YBR_FULL"
-    return _array(found, ExplicitVRLittleEndian, data, 0, raw, options | {"number_of_frames": 1})
+    return _array(source, ExplicitVRLittleEndian, data, 0, raw, options | {"number_of_frames": 1})
 
 
-def _decompressed(found: PixelSource, stream: bytes, raw: bool) -> NDArray[np.generic]:
-    syntax = found.transfer_syntax
+def _decompressed(source: PixelSource, stream: bytes, raw: bool) -> NDArray[np.generic]:
+    syntax = source.transfer_syntax
     if syntax in JPEG_LOSSLESS or (syntax in _JPEG_8 and _is_12_bit(stream)):
         from firmware_app.imaging.jpeg import (
             jpeg_deep,  # imported here: it loads a library that most children never need
         )
 
-        samples = jpeg_deep.decode(stream, found.samples, found.allocated)
+        samples = jpeg_deep.decode(stream, source.samples, source.allocated)
         if syntax in JPEG_LOSSLESS:
-            samples = _laid(samples, stream, found)
-        elif found.signed:
+            samples = _laid(samples, stream, source)
+        elif source.signed:
             samples = _continued(samples)
     elif syntax in _JPEG_8:
-        samples = jpeg8.decode(stream, found.samples)
+        samples = jpeg8.decode(stream, source.samples)
     else:
-        words = _transformed(found, stream, raw)
-        bits = 0 if found.signed else codestream.signed_bits(stream)
+        words = _transformed(source, stream, raw)
+        bits = 0 if source.signed else codestream.signed_bits(stream)
         if bits and (words >> (bits - 1)).any():  # read as unsigned, negative values would become the brightest
             raise SignContradicted
         return words
-    is_rgb = raw or found.samples == 1 or photometric.of_stream(stream) == "RGB" or found.photometric == "RGB"
-    return samples if is_rgb else colour.from_ybr_full(samples, found.stored)
+    is_rgb = raw or source.samples == 1 or photometric.of_stream(stream) == "RGB" or source.photometric == "RGB"
+    return samples if is_rgb else colour.from_ybr_full(samples, source.stored)
 
 
-def _transformed(found: PixelSource, stream: bytes, raw: bool) -> NDArray[Any]:
+def _transformed(source: PixelSource, stream: bytes, raw: bool) -> NDArray[Any]:
     """Words of JPEG 2000, and of every syntax that only pydicom decodes."""
-    options = found.options | {"number_of_frames": 1}
-    if found.transfer_syntax in _JPEG_2000:
+    options = source.options | {"number_of_frames": 1}
+    if source.transfer_syntax in _JPEG_2000:
         from firmware_app.imaging.jpeg import jpeg2000  # imported here: most children never need its library
 
-        jpeg2000.check_depth(found, stream)
-        if jpeg2000.is_plain(found, stream) and (raw or found.samples == 1):
-            return jpeg2000.words(found, stream)
+        jpeg2000.check_depth(source, stream)
+        if jpeg2000.is_plain(source, stream) and (raw or source.samples == 1):
+            return jpeg2000.words(source, stream)
         options["planar_configuration"] = 0  # such streams have no planes, whatever the header says (PS3.5 8.2.4)
     alone = encapsulate([stream], has_bot=False)
-    return _array(found, found.transfer_syntax, alone, 0, raw, options)
+    return _array(source, source.transfer_syntax, alone, 0, raw, options)
 
 
-def _laid(samples: NDArray[Any], stream: bytes, found: PixelSource) -> NDArray[np.generic]:
+def _laid(samples: NDArray[Any], stream: bytes, source: PixelSource) -> NDArray[np.generic]:
     """*samples* of a lossless stream, shifted to the bit positions that the header gives.
 
     A stream with fewer bits than the high bit needs has its values in the lowest bits.  Bits above the high bit may
     only repeat the sign or hold overlays.  Cutting off value bits would give wrong greys that still look like an image.
     """
     depth = codestream.depth(stream)
-    bits, used = depth.bits if depth is not None else found.allocated, found.high_bit + 1
+    bits, used = depth.bits if depth is not None else source.allocated, source.high_bit + 1
     if bits < used:
-        used = found.stored
+        used = source.stored
     if bits > used:
         above, sign = samples >> used, (samples >> (used - 1)) & 1
         extended = sign * np.asarray((1 << (bits - used)) - 1, samples.dtype)
         overlaid = any(
-            0x6000 <= tag >> 16 <= 0x60FF and tag & 0xFFFF == 0x0102 for tag in map(int, found.header.keys())
+            0x6000 <= tag >> 16 <= 0x60FF and tag & 0xFFFF == 0x0102 for tag in map(int, source.header.keys())
         )
         if above.any() and not overlaid and not np.array_equal(above, extended):
-            raise PixelsUnsupported(detail=f"a stream of {bits} bits, and {found.stored} bits stored")
-    return np.asarray(samples << (found.high_bit + 1 - used))
+            raise PixelsUnsupported(detail=f"a stream of {bits} bits, and {source.stored} bits stored")
+    return np.asarray(samples << (source.high_bit + 1 - used))
 
 
 def _is_12_bit(stream: bytes) -> bool:
-    found = codestream.depth(stream)
-    return found is not None and found.bits == _PRECISION_12
+    depth = codestream.depth(stream)
+    return depth is not None and depth.bits == _PRECISION_12
 
 
 def _continued(words: NDArray[np.generic]) -> NDArray[np.generic]:
@@ -281,12 +283,12 @@ def _continued(words: NDArray[np.generic]) -> NDArray[np.generic]:
     return ((words.astype(np.int32) ^ sign) - sign).astype(np.int16)
 
 
-def _by_pydicom(found: PixelSource, syntax: UID, data: Any, index: int, raw: bool) -> NDArray[np.generic]:
-    return _array(found, syntax, data, index, raw, found.options)
+def _by_pydicom(source: PixelSource, syntax: UID, data: Any, index: int, raw: bool) -> NDArray[np.generic]:
+    return _array(source, syntax, data, index, raw, source.options)
 
 
 def _array(
-    found: PixelSource, syntax: UID, data: Any, index: int, raw: bool, options: dict[str, Any]
+    source: PixelSource, syntax: UID, data: Any, index: int, raw: bool, options: dict[str, Any]
 ) -> NDArray[np.generic]:
     try:
         decoder = get_decoder(syntax)
@@ -295,7 +297,7 @@ def _array(
     plugin = _PREFERRED.get(syntax, "")
     plugin = plugin if plugin in decoder.available_plugins else ""
     pixels, facts = decoder.as_array(data, index=index, decoding_plugin=plugin, raw=raw, **options)
-    seen = str(facts.get("photometric_interpretation", found.photometric))
+    seen = str(facts.get("photometric_interpretation", source.photometric))
     if not raw and pixels.ndim == 3 and seen not in ("RGB", *_MONOCHROME):
         raise PixelsUnsupported(detail=f"the colour model “{seen}”")
     return pixels

@@ -41,15 +41,15 @@ def cleaned(header: Dataset, identities: Identities) -> Dataset:
 
     *header* is not changed.  Patient's Name and Patient ID get the same new value.  Unreadable attributes are removed.
     """
-    found = _walked(header, identities, 0)
+    kept_data = _walked(header, identities, 0)
     if getattr(header, "original_encoding", (False, True))[1] is False:
-        _turn_tables(found)
+        _turn_tables(kept_data)
     name = identities.patient(_patient(header))
     for tag in _PATIENT:
-        found[tag] = DataElement(tag, dictionary_VR(tag), name)
-    found.PatientIdentityRemoved = "YES"
-    found.LongitudinalTemporalInformationModified = "REMOVED"
-    return found
+        kept_data[tag] = DataElement(tag, dictionary_VR(tag), name)
+    kept_data.PatientIdentityRemoved = "YES"
+    kept_data.LongitudinalTemporalInformationModified = "REMOVED"
+    return kept_data
 
 
 def _turn_tables(data: Dataset) -> None:
@@ -127,8 +127,8 @@ def _stays(element: DataElement, vr: str) -> DataElement | None:
     if tag in kept.EMPTIED:
         return DataElement(tag, vr, None)
     if vr in kept.DECIMALS:
-        told = kept.decimals([_as_written(one) for one in values])
-        return DataElement(tag, vr, _joined(told)) if told is not None else None
+        decimals = kept.decimals([_as_written(one) for one in values])
+        return DataElement(tag, vr, _joined(decimals)) if decimals is not None else None
     if tag in kept.TABLES:
         return _table(element, values)
     if element.VR in kept.NUMBERS and element.VR in vr.split(" or ") and kept.finite(values):

@@ -88,10 +88,10 @@ def _concepts() -> dict[tuple[str, str], str]:
     """(scheme, code) -> meaning, of the context groups of PS3.16 that pydicom ships."""
     from pydicom.sr.codedict import codes
 
-    found: dict[tuple[str, str], str] = {}
+    meanings: dict[tuple[str, str], str] = {}
     for scheme in codes.schemes():
         collection = getattr(codes, scheme)
         for name in collection.dir():
             concept = getattr(collection, name)
-            found[str(concept.scheme_designator), str(concept.value)] = str(concept.meaning)
-    return found
+            meanings[str(concept.scheme_designator), str(concept.value)] = str(concept.meaning)
+    return meanings

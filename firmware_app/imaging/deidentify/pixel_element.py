@@ -27,10 +27,10 @@ _ITEM_BYTES: Final = 8
 _MOST_STREAMED: Final = 512 << 20  # bytes of words: a slow box would need too long to compress more
 
 
-def syntaxes(found: PixelSource) -> tuple[UID, ...]:
-    """The transfer syntaxes to try for the pixels of *found*, the best first; the last one always works."""
-    is_of_bytes = (found.keyword, found.allocated, found.stored, found.signed) == ("PixelData", 8, 8, False)
-    if found.frames > 1 and is_of_bytes and pixels.pixel_bytes(found) <= _MOST_STREAMED:
+def syntaxes(source: PixelSource) -> tuple[UID, ...]:
+    """The transfer syntaxes to try for the pixels of *source*, the best first; the last one always works."""
+    is_of_bytes = (source.keyword, source.allocated, source.stored, source.signed) == ("PixelData", 8, 8, False)
+    if source.frames > 1 and is_of_bytes and pixels.pixel_bytes(source) <= _MOST_STREAMED:
         return (JPEGLSLossless, ExplicitVRLittleEndian)
     return (ExplicitVRLittleEndian,)
 
@@ -74,14 +74,14 @@ def _stream(frame: NDArray[np.generic]) -> bytes:
 
 
 def _write_words(file: BinaryIO, film: DicomFilm, plan: Plan) -> None:
-    found = film.source
-    size = pixels.pixel_bytes(found)
-    element = _PIXELS[found.keyword]
-    file.write(b"\xe0\x7f" + element.to_bytes(2, "little") + pixels.element_vr(found).encode("ascii") + b"\0\0")
+    source = film.source
+    size = pixels.pixel_bytes(source)
+    element = _PIXELS[source.keyword]
+    file.write(b"\xe0\x7f" + element.to_bytes(2, "little") + pixels.element_vr(source).encode("ascii") + b"\0\0")
     file.write((size + size % 2).to_bytes(4, "little"))
     written = 0
     frames = pixels.frames(film, plan)
-    for part in _bits(frames) if found.allocated == 1 else (frame.tobytes() for frame in frames):
+    for part in _bits(frames) if source.allocated == 1 else (frame.tobytes() for frame in frames):
         written += file.write(part)
     if written != size:
         raise Undecodable(detail=f"{size} bytes of pixels promised, {written} present")

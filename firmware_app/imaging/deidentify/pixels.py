@@ -70,24 +70,24 @@ def photometric(film: DicomFilm, index: int) -> str:
     return "RGB" if _is_partial(film.source) else film.samples(index)[1]
 
 
-def _is_partial(found: PixelSource) -> bool:
+def _is_partial(source: PixelSource) -> bool:
     """Whether it is YBR in studio range; DICOM has that only with shared chroma, so such frames are written as RGB."""
-    return found.native and found.photometric.startswith("YBR_PARTIAL")
+    return source.native and source.photometric.startswith("YBR_PARTIAL")
 
 
 def _sector(film: DicomFilm) -> Sector:
     """The sector from the header, else from the pixels (in a clip, from what moves)."""
-    found = opened.told_sector(film)
-    if found is None and film.frames == 1:
-        found = sector.of_still(film.grey(0))
-    elif found is None:
+    area = opened.stated_sector(film)
+    if area is None and film.frames == 1:
+        area = sector.of_still(film.grey(0))
+    elif area is None:
         watch = sector.Watch()
         for index in keyframes.evenly(film.frames, keyframes.MOST_WATCHED):
             watch.see(film.grey(index))
-        found = watch.sector()
-    if found is None:
+        area = watch.sector()
+    if area is None:
         raise ExportNoSector
-    return found
+    return area
 
 
 def frames(film: DicomFilm, plan: Plan) -> Iterator[NDArray[np.generic]]:
@@ -118,66 +118,66 @@ def _stretched(frame: NDArray[np.float32]) -> NDArray[np.float32]:
 
 def _frame(film: DicomFilm, index: int) -> NDArray[np.generic]:
     """A copy of the frame, in the words that are written."""
-    found = film.source
+    source = film.source
     try:
-        if found.samples == 3 and _is_partial(found):
+        if source.samples == 3 and _is_partial(source):
             words = film.rgb(index)
-        elif found.samples == 3:
+        elif source.samples == 3:
             words = film.samples(index)[0]
         else:
             words = film.reader.frame(index)
     except BROKEN:
-        raise Undecodable(detail=f"its pixels, {found.transfer_syntax.name}, are broken") from None
-    if found.keyword in _FLOATS:
-        return np.array(words, dtype=f"<f{found.allocated // 8}")
-    kind = np.dtype(f"<{'i' if found.signed else 'u'}{max(1, found.allocated // 8)}")
-    if words.shape[:2] != (found.rows, found.columns):
+        raise Undecodable(detail=f"its pixels, {source.transfer_syntax.name}, are broken") from None
+    if source.keyword in _FLOATS:
+        return np.array(words, dtype=f"<f{source.allocated // 8}")
+    kind = np.dtype(f"<{'i' if source.signed else 'u'}{max(1, source.allocated // 8)}")
+    if words.shape[:2] != (source.rows, source.columns):
         raise Undecodable(detail=f"it decodes to {words.shape[1]} × {words.shape[0]} pixels")
     return _values_only(words, film).astype(kind, copy=True)
 
 
 def _values_only(words: NDArray[Any], film: DicomFilm) -> NDArray[Any]:
     """*words* without the bits outside the value, sign-extended; a decoder's values are left as they are."""
-    found = film.source
-    if found.samples == 3 or not film.has_own_layout or found.allocated == found.stored:
+    source = film.source
+    if source.samples == 3 or not film.has_own_layout or source.allocated == source.stored:
         return words
-    low = found.high_bit + 1 - found.stored
+    low = source.high_bit + 1 - source.stored
     unsigned = words.view(f"u{words.dtype.itemsize}")
-    if not found.signed:
-        return np.asarray(unsigned & (((1 << found.stored) - 1) << low))
-    above = found.allocated - 1 - found.high_bit
+    if not source.signed:
+        return np.asarray(unsigned & (((1 << source.stored) - 1) << low))
+    above = source.allocated - 1 - source.high_bit
     signed = (unsigned << above).astype(f"u{words.dtype.itemsize}").view(f"i{words.dtype.itemsize}")
     return np.asarray(((signed >> above) >> low) << low)
 
 
 def _black(film: DicomFilm, plan: Plan) -> Any:
     """The word (or three words) for black."""
-    found = film.source
-    if found.samples == 3:
-        return (0, 1 << (found.stored - 1), 1 << (found.stored - 1)) if plan.photometric == "YBR_FULL" else (0, 0, 0)
-    bits = found.stored
-    low, high = (-(1 << (bits - 1)), (1 << (bits - 1)) - 1) if found.signed else (0, (1 << bits) - 1)
-    if found.photometric == "PALETTE COLOR":
-        table = palette.of(found.header, found.signed)
+    source = film.source
+    if source.samples == 3:
+        return (0, 1 << (source.stored - 1), 1 << (source.stored - 1)) if plan.photometric == "YBR_FULL" else (0, 0, 0)
+    bits = source.stored
+    low, high = (-(1 << (bits - 1)), (1 << (bits - 1)) - 1) if source.signed else (0, (1 << bits) - 1)
+    if source.photometric == "PALETTE COLOR":
+        table = palette.of(source.header, source.signed)
         return int(luminance(table.entries[np.newaxis])[0].argmin()) + table.first
-    return (high if film.inverted else low) << (found.high_bit + 1 - bits if film.has_own_layout else 0)
+    return (high if film.inverted else low) << (source.high_bit + 1 - bits if film.has_own_layout else 0)
 
 
 def describe(data: Dataset, film: DicomFilm, plan: Plan) -> None:
     """Update *data*, the cleaned header, to the pixels as written; the history of lossy compression stays."""
-    found = film.source
-    data.Rows, data.Columns, data.SamplesPerPixel = found.rows, found.columns, found.samples
+    source = film.source
+    data.Rows, data.Columns, data.SamplesPerPixel = source.rows, source.columns, source.samples
     data.PhotometricInterpretation = plan.photometric
-    if found.samples == 3:
+    if source.samples == 3:
         data.PlanarConfiguration = 0
-    if found.frames > 1 or "NumberOfFrames" in found.header:
-        data.NumberOfFrames = found.frames
-    data.BitsAllocated = found.allocated
-    if found.keyword not in _FLOATS:
-        data.BitsStored = found.stored
-        data.HighBit = found.high_bit if film.has_own_layout and found.samples == 1 else found.stored - 1
-        data.PixelRepresentation = int(found.signed)
-    syntax = found.transfer_syntax.removeprefix(_COMPRESSED)
+    if source.frames > 1 or "NumberOfFrames" in source.header:
+        data.NumberOfFrames = source.frames
+    data.BitsAllocated = source.allocated
+    if source.keyword not in _FLOATS:
+        data.BitsStored = source.stored
+        data.HighBit = source.high_bit if film.has_own_layout and source.samples == 1 else source.stored - 1
+        data.PixelRepresentation = int(source.signed)
+    syntax = source.transfer_syntax.removeprefix(_COMPRESSED)
     method = _LOSSY.get(syntax, "")
     if method and not (syntax in _EITHER and data.get("LossyImageCompression") == "00"):
         data.LossyImageCompression = "01"
@@ -188,13 +188,13 @@ def describe(data: Dataset, film: DicomFilm, plan: Plan) -> None:
         data.ImageType = ["DERIVED", *([kinds] if isinstance(kinds, str) else list(kinds))[1:]]
 
 
-def element_vr(found: PixelSource) -> str:
+def element_vr(source: PixelSource) -> str:
     """The VR of the pixel element in explicit little endian (PS3.5 A.2)."""
-    return _FLOATS.get(found.keyword) or ("OW" if found.allocated > 8 else "OB")
+    return _FLOATS.get(source.keyword) or ("OW" if source.allocated > 8 else "OB")
 
 
-def pixel_bytes(found: PixelSource) -> int:
+def pixel_bytes(source: PixelSource) -> int:
     """The bytes of all frames as native words, without padding."""
-    if found.allocated == 1:
-        return (found.rows * found.columns * found.frames + 7) // 8
-    return found.rows * found.columns * found.samples * found.frames * found.allocated // 8
+    if source.allocated == 1:
+        return (source.rows * source.columns * source.frames + 7) // 8
+    return source.rows * source.columns * source.samples * source.frames * source.allocated // 8

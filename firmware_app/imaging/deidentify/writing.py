@@ -45,7 +45,7 @@ class Written:
     modality: str
     frames: int
     blacked: bool
-    sector_told_by: str | None
+    sector_derived_from: str | None
     text_check: str  # "detector" or "person"
     frames_checked: int
     bytes: int
@@ -94,7 +94,7 @@ def write(
             str(data.get("Modality") or ""),
             film.frames,
             plan.blacked,
-            inside.told_by if inside is not None else None,
+            inside.derived_from if inside is not None else None,
             "person" if looked else "detector",
             checked,
             size,

@@ -154,17 +154,17 @@ def taken(table: NDArray[Any], words: NDArray[Any]) -> NDArray[Any]:
 
     A few rows at a time: numpy widens the indices to 64 bits first, and those of a whole film would not fit any cache.
     """
-    found = np.empty(words.shape, table.dtype)
+    values = np.empty(words.shape, table.dtype)
     for first in range(0, len(words), _ROWS_AT_A_TIME):
         rows = slice(first, first + _ROWS_AT_A_TIME)
-        np.take(table, words[rows], mode="clip", out=found[rows])
-    return found
+        np.take(table, words[rows], mode="clip", out=values[rows])
+    return values
 
 
 def luminance(colour: NDArray[np.generic]) -> NDArray[np.float32]:
     """(H, W, 3) RGB → (H, W) float32 (ITU-R BT.601, the weights of JPEG's own Y), a few rows at a time as above."""
-    found = np.empty(colour.shape[:2], np.float32)
+    greys = np.empty(colour.shape[:2], np.float32)
     for first in range(0, len(colour), _ROWS_AT_A_TIME):
         rows = slice(first, first + _ROWS_AT_A_TIME)
-        np.matmul(colour[rows].astype(np.float32), _WEIGHTS, out=found[rows])
-    return found
+        np.matmul(colour[rows].astype(np.float32), _WEIGHTS, out=greys[rows])
+    return greys

@@ -100,9 +100,9 @@ def _function(groups: Dataset) -> Function:
 def group(header: Dataset, frame: int, keyword: str) -> Dataset:
     """The functional group item *keyword* of *frame*, the shared one, or the object's own top level."""
     for sequence, index in (("PerFrameFunctionalGroupsSequence", frame), ("SharedFunctionalGroupsSequence", 0)):
-        found = _item(_item(header, sequence, index), keyword)
-        if found is not None:
-            return found
+        item = _item(_item(header, sequence, index), keyword)
+        if item is not None:
+            return item
     return header
 
 

@@ -83,11 +83,11 @@ def check(stream: bytes, rows: int, columns: int, *, rle: bool, frame_bytes: int
         if len(stream) < 64 or len(stream) * _RLE_GAIN < frame_bytes:
             raise Undecodable(detail=f"{len(stream)} bytes of RLE cannot hold {columns} × {rows} pixels")
         return
-    found = size(stream)
-    if found is None:
+    shape = size(stream)
+    if shape is None:
         raise Undecodable(detail="the compressed frame has no header")
-    if found != (rows, columns):
-        raise Undecodable(detail=f"the compressed frame is {found[1]} × {found[0]}, its header says {columns} × {rows}")
+    if shape != (rows, columns):
+        raise Undecodable(detail=f"the compressed frame is {shape[1]} × {shape[0]}, its header says {columns} × {rows}")
     if not stream.startswith(_SOI):
         if not _jpeg2000_ends(stream, stream.find(_SOC_SIZ, 0, 4096)):
             raise Undecodable(detail="the compressed frame is cut short")
@@ -156,12 +156,12 @@ def _fewest_bits(kind: int, rows: int, columns: int) -> int:
 def segments_of(stream: bytes) -> Iterator[tuple[int, int]]:
     """(marker, offset) of each segment and scan up to the end-of-image marker; the content of segments is skipped."""
     at, count, scanned = 2, 0, False
-    while (found := _MARKER.search(stream, at)) is not None:
+    while (match := _MARKER.search(stream, at)) is not None:
         if scanned and stream[at] != 0xFF:
             return
-        if found.start() > at + _MOST_BETWEEN:
-            raise Undecodable(detail=f"{found.start() - at} bytes between two segments of the compressed frame")
-        at, marker = found.start(), found[0][1]
+        if match.start() > at + _MOST_BETWEEN:
+            raise Undecodable(detail=f"{match.start() - at} bytes between two segments of the compressed frame")
+        at, marker = match.start(), match[0][1]
         if marker in _STANDALONE:
             at += 2
             continue
@@ -237,8 +237,8 @@ def _jpeg2000_components(stream: bytes) -> int:
 def signed_bits(stream: bytes) -> int:
     """Bits of a signed sample of a JPEG 2000 *stream*, with the sign; 0 for any other stream (Ssiz, A.5.1)."""
     start = stream.find(_SOC_SIZ, 0, 4096)
-    told = stream[start + 42 : start + 43] if start >= 0 and not stream.startswith(_SOI) else b""
-    return (told[0] & 0x7F) + 1 if told and told[0] & 0x80 else 0
+    precision = stream[start + 42 : start + 43] if start >= 0 and not stream.startswith(_SOI) else b""
+    return (precision[0] & 0x7F) + 1 if precision and precision[0] & 0x80 else 0
 
 
 def _tiles(stream: bytes, start: int) -> int:

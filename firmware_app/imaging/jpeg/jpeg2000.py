@@ -30,44 +30,44 @@ _MOST_CORES: Final = 4
 """Each thread takes 8 MB of address space for its stack, and a decode child has only a few hundred MB."""
 
 
-def is_plain(found: PixelSource, stream: bytes) -> bool:
-    """Whether *stream* is a complete bare code stream with one component per sample of *found*, all of one format."""
-    end = _COMPONENTS + 3 * found.samples
+def is_plain(source: PixelSource, stream: bytes) -> bool:
+    """Whether *stream* is a complete bare code stream with one component per sample of *source*, all of one format."""
+    end = _COMPONENTS + 3 * source.samples
     components = {stream[at : at + 3] for at in range(_COMPONENTS, end, 3)}
     return (
         stream.startswith(_SOC_SIZ)
-        and int.from_bytes(stream[_CSIZ:_COMPONENTS], "big") == found.samples
+        and int.from_bytes(stream[_CSIZ:_COMPONENTS], "big") == source.samples
         and len(components) == 1
         and components.pop()[1:] == _EVERY_PIXEL
-        and found.photometric in _MODELS[found.samples]
-        and found.allocated % 8 == 0
+        and source.photometric in _MODELS[source.samples]
+        and source.allocated % 8 == 0
         and codestream.end_is_marked(stream)
     )
 
 
-def check_depth(found: PixelSource, stream: bytes) -> None:
+def check_depth(source: PixelSource, stream: bytes) -> None:
     """Raise `PixelsUnsupported` where a sample of *stream*, plain or in a JP2 file, has more bits than a word of
-    *found*: the highest bits would be cut off, which gives wrong greys."""
+    *source*: the highest bits would be cut off, which gives wrong greys."""
     start = stream.find(_SOC_SIZ)
     count = int.from_bytes(stream[start + _CSIZ : start + _COMPONENTS], "big") if start >= 0 else 0
     depths = stream[start + _COMPONENTS : start + _COMPONENTS + 3 * count : 3]
     bits = max(((depth & 0x7F) + 1 for depth in depths), default=0)
-    if bits > found.allocated:
-        raise PixelsUnsupported(detail=f"a stream of {bits} bits, and {found.allocated} bits in a word")
+    if bits > source.allocated:
+        raise PixelsUnsupported(detail=f"a stream of {bits} bits, and {source.allocated} bits in a word")
 
 
-def words(found: PixelSource, stream: bytes) -> NDArray[Any]:
-    """(H, W) or (H, W, 3) of the plain *stream*, in words as the header of *found* has them.
+def words(source: PixelSource, stream: bytes) -> NDArray[Any]:
+    """(H, W) or (H, W, 3) of the plain *stream*, in words as the header of *source* has them.
 
     Raises `RuntimeError` where it is broken.  Where stream and header disagree on the sign, the bits are read as the
     header says.
     """
     decoded = _decoded(stream)
     is_signed, bits = bool(stream[_COMPONENTS] & 0x80), (stream[_COMPONENTS] & 0x7F) + 1
-    kind = "i" if found.signed else "u"
-    laid = decoded.view(f"{kind}{decoded.itemsize}").astype(f"{kind}{found.allocated // 8}", copy=False)
-    above = found.allocated - bits
-    if is_signed != found.signed and found.photometric in _GREY and above > 0:
+    kind = "i" if source.signed else "u"
+    laid = decoded.view(f"{kind}{decoded.itemsize}").astype(f"{kind}{source.allocated // 8}", copy=False)
+    above = source.allocated - bits
+    if is_signed != source.signed and source.photometric in _GREY and above > 0:
         laid = (laid << above) >> above
     return laid
 

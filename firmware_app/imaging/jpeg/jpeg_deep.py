@@ -24,8 +24,8 @@ def decode(stream: bytes, samples: int, allocated: int) -> NDArray[np.generic]:
     Raises `ValueError` or `RuntimeError` for a *stream* that is broken, has more bits or another number of *samples*,
     and `Undecodable` for one that lost coded data.
     """
-    found = codestream.depth(stream)
-    if found is None or found.samples != samples or not 2 <= found.bits <= allocated <= 16:
+    depth = codestream.depth(stream)
+    if depth is None or depth.samples != samples or not 2 <= depth.bits <= allocated <= 16:
         raise ValueError("other samples than the header says")
     lost_data.check(stream)
     space = _UNCONVERTED[samples]

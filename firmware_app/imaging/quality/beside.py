@@ -75,10 +75,10 @@ def of_film(frame: NDArray[np.float32], hidden: Mask | None = None, box: Box | N
     return cells if cells.any() else None
 
 
-def of_sector(found: Sector, box: Box | None = None) -> Cells | None:
+def of_sector(area: Sector, box: Box | None = None) -> Cells | None:
     """The cells of an ultrasound picture of which a model sees *box* (None: all); None where nothing is beside."""
-    rows, columns = found.mask.shape
-    cells = _cells(found.outside, box or (0, 0, columns, rows))
+    rows, columns = area.mask.shape
+    cells = _cells(area.outside, box or (0, 0, columns, rows))
     return cells if cells.any() else None
 
 

@@ -48,9 +48,9 @@ def of_frames(numbers: Sequence[Numbers]) -> dict[str, float]:
     return {name: float(np.median([one[name] for one in numbers])) for name in numbers[0]} if numbers else {}
 
 
-def check(found: Numbers, kind: QualityKind) -> None:
+def check(numbers: Numbers, kind: QualityKind) -> None:
     """Raise `ImageTurned` or `ImageUnlike` for numbers beyond the limits for models."""
-    refused = limits.refused(found, kind)
+    refused = limits.refused(numbers, kind)
     if refused is not None:
         raise _REFUSALS[refused[0]]
 

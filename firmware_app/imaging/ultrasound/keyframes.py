@@ -67,10 +67,10 @@ def chosen(
     watch = Watch() if find and sector is None and frames > 1 else None
     if rule == "middle" or frames == 1:
         _watch(watch, grey, evenly(frames, MOST_WATCHED))
-        return Keyframes((frames // 2,), _found(watch, sector))
+        return Keyframes((frames // 2,), _sector_of(watch, sector))
     if rule == "interval":
         _watch(watch, grey, evenly(frames, MOST_WATCHED))
-        return Keyframes(evenly(frames, budget), _found(watch, sector))
+        return Keyframes(evenly(frames, budget), _sector_of(watch, sector))
     looked = evenly(frames, MOST_LOOKED)
     watched = {looked[at] for at in evenly(len(looked), MOST_WATCHED)}
     pictures: list[NDArray[np.float32]] = []
@@ -81,7 +81,7 @@ def chosen(
             watch.see(frame)
         pictures.append(_small(frame))
         shape = (frame.shape[0], frame.shape[1])
-    sector = _found(watch, sector)
+    sector = _sector_of(watch, sector)
     box = sector.box if sector is not None else (0, 0, shape[1], shape[0])
     looks = [look(_within(picture, box, shape), index) for picture, index in zip(pictures, looked, strict=True)]
     return Keyframes(best(looks, budget), sector)
@@ -105,8 +105,8 @@ def best(looks: list[FrameLook], budget: int) -> tuple[int, ...]:
     does not depend on the machine.  A frame without contrast is chosen only if there are no others.
     """
     lively = [one for one in looks if one.contrast > 0] or looks[len(looks) // 2 :][:1]
-    told = np.array([(one.sharpness, one.contrast, one.fill) for one in lively])
-    quality = np.prod([_share(column) for column in told.T], axis=0)
+    measures = np.array([(one.sharpness, one.contrast, one.fill) for one in lively])
+    quality = np.prod([_share(column) for column in measures.T], axis=0)
     pictures = np.stack([_even(one.thumbnail) for one in lively])
     taken = [int(quality.argmax())]
     novelty = 1.0 - pictures @ pictures[taken[0]]
@@ -139,7 +139,7 @@ def _watch(watch: Watch | None, grey: Grey, indices: Sequence[int]) -> None:
             watch.see(grey(index))
 
 
-def _found(watch: Watch | None, sector: Sector | None) -> Sector | None:
+def _sector_of(watch: Watch | None, sector: Sector | None) -> Sector | None:
     return watch.sector() if watch is not None else sector
 
 

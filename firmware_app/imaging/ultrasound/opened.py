@@ -13,32 +13,32 @@ from firmware_app.imaging.ultrasound.regions import Region
 from firmware_app.imaging.ultrasound.sector import Sector
 
 
-def told_regions(film: Film) -> tuple[Region, ...]:
+def stated_regions(film: Film) -> tuple[Region, ...]:
     """The regions in a DICOM header, if they are plausible; a picture or a clip file has none."""
     if not isinstance(film, DicomFilm):
         return ()
     return regions.of(film.source.header, film.rows, film.columns)
 
 
-def told_sector(film: Film) -> Sector | None:
+def stated_sector(film: Film) -> Sector | None:
     """The sector from the header; where it is None, detect it in the pixels (`sector.of_still`, `keyframes.chosen`)."""
-    return sector.told(told_regions(film), film.rows, film.columns)
+    return sector.of_regions(stated_regions(film), film.rows, film.columns)
 
 
 def sector_of(film: Film, index: int) -> Sector | None:
     """The sector of one frame, from the header or else from its pixels."""
-    return told_sector(film) or sector.of_still(film.grey(index))
+    return stated_sector(film) or sector.of_still(film.grey(index))
 
 
-def colour_share(film: Film, index: int, found: Sector | None) -> float:
+def colour_share(film: Film, index: int, area: Sector | None) -> float:
     """The share of the sector of frame *index* that is drawn in colour."""
     pixels = film.shown(index).pixels
-    return sector.coloured(pixels, found) if pixels.ndim == 3 else 0.0
+    return sector.coloured(pixels, area) if pixels.ndim == 3 else 0.0
 
 
 def shows_flow(film: Film) -> bool:
     """Whether the header declares a colour flow region; a frame may show little or no colour in it."""
-    return any(region.flow for region in told_regions(film))
+    return any(region.flow for region in stated_regions(film))
 
 
 def frames_per_second(film: Film) -> float | None:
@@ -50,4 +50,4 @@ def frames_per_second(film: Film) -> float | None:
 
 def shown(film: Film, index: int) -> ShownFrame:
     """Frame *index* for display, with its regions for measuring and its frame rate for playing the clip."""
-    return replace(film.shown(index), regions=told_regions(film), rate_hz=frames_per_second(film))
+    return replace(film.shown(index), regions=stated_regions(film), rate_hz=frames_per_second(film))

@@ -46,12 +46,12 @@ def of(header: Dataset, rows: int, columns: int) -> tuple[Region, ...]:
     """The regions of a *rows* × *columns* image; empty where there are none or they do not fit this image."""
     try:
         items = list(header.get("SequenceOfUltrasoundRegions") or ())[:MOST_REGIONS]
-        found = tuple(_region(item) for item in items)
+        regions = tuple(_region(item) for item in items)
     except (*BROKEN, Undecodable):
         return ()
-    if any(one is None or not _inside(one, rows, columns) for one in found):
+    if any(one is None or not _inside(one, rows, columns) for one in regions):
         return ()
-    return tuple(_cut(one, rows, columns) for one in found if one is not None)
+    return tuple(_cut(one, rows, columns) for one in regions if one is not None)
 
 
 def frames_per_second(header: Dataset) -> float | None:
@@ -67,9 +67,9 @@ def frames_per_second(header: Dataset) -> float | None:
     return believed_hz(rates)
 
 
-def believed_hz(told: Sequence[float]) -> float | None:
-    """The first of the rates *told* that an ultrasound machine can have."""
-    return next((rate for rate in told if _SLOWEST_HZ <= rate <= _QUICKEST_HZ), None)
+def believed_hz(stated: Sequence[float]) -> float | None:
+    """The first of the rates *stated* that an ultrasound machine can have."""
+    return next((rate for rate in stated if _SLOWEST_HZ <= rate <= _QUICKEST_HZ), None)
 
 
 def _region(item: Dataset) -> Region | None:

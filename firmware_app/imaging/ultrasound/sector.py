@@ -30,7 +30,7 @@ LEAST_SHARE: Final = 0.06
 WHOLE_SHARE: Final = 0.98
 """From this share on, the picture was already cut to its sector."""
 
-_Told = Literal["header", "movement", "texture"]
+_Origin = Literal["header", "movement", "texture"]
 _FLAT_SHARE: Final = 0.03  # share of pixels with exactly the same grey, as only a background has
 _DARKEST_LEVELS: Final = 64  # of 256; the background is one of them
 _BY_HALF_A_LEVEL: Final = 0.5
@@ -56,7 +56,7 @@ class Sector:
 
     mask: Mask
     box: Box
-    told_by: _Told
+    derived_from: _Origin
 
     @property
     def outside(self) -> Mask:
@@ -74,10 +74,10 @@ class Sector:
         return frame[y0:y1, x0:x1]
 
 
-def told(found: Sequence[Region], rows: int, columns: int) -> Sector | None:
+def of_regions(regions: Sequence[Region], rows: int, columns: int) -> Sector | None:
     """The sector from a header's regions: all its 2D planes (a comparison shows two side by side)."""
     mask = np.zeros((rows, columns), np.bool_)
-    for region in found:
+    for region in regions:
         if region.plane:
             mask[region.y0 : region.y1, region.x0 : region.x1] = True
     return _sector(mask, "header")
@@ -171,13 +171,13 @@ def _filled(mask: Mask) -> Mask:
     return morphology.filled(morphology.hull(mask), *mask.shape)
 
 
-def _grown(piece: Mask, shape: tuple[int, ...], told_by: _Told) -> Sector | None:
+def _grown(piece: Mask, shape: tuple[int, ...], derived_from: _Origin) -> Sector | None:
     """The hull of a *piece* of the small picture, scaled to a sector of the whole picture."""
     hull = _hollowed(_filled(piece), piece)
     if hull.mean() >= WHOLE_SHARE:
         hull = np.ones_like(hull)
     size = (shape[1], shape[0])
-    return _sector(np.array(Image.fromarray(hull).resize(size, Image.Resampling.NEAREST), dtype=np.bool_), told_by)
+    return _sector(np.array(Image.fromarray(hull).resize(size, Image.Resampling.NEAREST), dtype=np.bool_), derived_from)
 
 
 def _hollowed(hull: Mask, piece: Mask) -> Mask:
@@ -209,8 +209,8 @@ def _small(values: NDArray[np.float32]) -> NDArray[np.float32]:
     return np.asarray(image.resize(size, Image.Resampling.BOX), dtype=np.float32)
 
 
-def _sector(mask: Mask, told_by: _Told) -> Sector | None:
+def _sector(mask: Mask, derived_from: _Origin) -> Sector | None:
     if mask.mean() < LEAST_SHARE:
         return None
     rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
-    return Sector(mask, (int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1), told_by)
+    return Sector(mask, (int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1), derived_from)

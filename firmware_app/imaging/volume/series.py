@@ -59,12 +59,12 @@ class Stack:
         """
         first = self.slices[0]
         down_mm, across_mm = first.pixel_mm
-        found = np.eye(4)
-        found[:3, 0] = np.asarray(first.across) * across_mm
-        found[:3, 1] = np.asarray(first.down) * down_mm
-        found[:3, 2] = self.step
-        found[:3, 3] = first.position
-        return found
+        matrix = np.eye(4)
+        matrix[:3, 0] = np.asarray(first.across) * across_mm
+        matrix[:3, 1] = np.asarray(first.down) * down_mm
+        matrix[:3, 2] = self.step
+        matrix[:3, 3] = first.position
+        return matrix
 
     @property
     def ras(self) -> NDArray[np.float64]:
@@ -103,11 +103,11 @@ class Arranged:
     left_out: tuple[LeftOut, ...]
 
 
-def arranged(found: Iterable[Slice | LeftOut], alike: Alike) -> Arranged:
+def arranged(slices: Iterable[Slice | LeftOut], alike: Alike) -> Arranged:
     """Arrange the results of `slices.of`; *alike* is called only for slices in the same position."""
     left_out: list[LeftOut] = []
     whole: list[Slice] = []
-    for one in found:
+    for one in slices:
         if isinstance(one, LeftOut):
             left_out.append(one)
         else:
@@ -146,11 +146,11 @@ def _groups(whole: Iterable[Slice]) -> list[list[Slice]]:
                 break
         else:
             kin.append([one])
-    found = [group for kin in groups.values() for group in kin]
-    for group in found:
+    ordered = [group for kin in groups.values() for group in kin]
+    for group in ordered:
         normal = group[0].normal
         group.sort(key=lambda one: (float(one.place @ normal), one.instance, one.frame))
-    return sorted(found, key=lambda group: -len(group))
+    return sorted(ordered, key=lambda group: -len(group))
 
 
 def _same_plane(one: Slice, other: Slice) -> bool:

@@ -110,18 +110,18 @@ def of(path: Path) -> list[Slice | LeftOut]:
     return made
 
 
-def _slice(found: PixelSource, path: Path, frame: int) -> Slice:
-    header = found.header
+def _slice(image: PixelSource, path: Path, frame: int) -> Slice:
+    header = image.header
     if _is_localizer(header, frame):
         raise LocalizerLeftOut
-    if found.samples != 1 or found.photometric == "PALETTE COLOR":
+    if image.samples != 1 or image.photometric == "PALETTE COLOR":
         raise NoSlice(detail="PhotometricInterpretation")
     across, down = _directions(header, frame)
     size = spacing.of(header, frame).mm
     if size is None:
         raise NoSlice(detail="PixelSpacing")
-    reach = StoredWords(found.allocated, found.stored, found.high_bit, found.signed).reach
-    scale = transforms.of(header, frame, found.photometric, reach)
+    reach = StoredWords(image.allocated, image.stored, image.high_bit, image.signed).reach
+    scale = transforms.of(header, frame, image.photometric, reach)
     doubt = _doubt(header, frame, is_table=scale.modality is not None)
     return Slice(
         path=path,
@@ -129,13 +129,13 @@ def _slice(found: PixelSource, path: Path, frame: int) -> Slice:
         instance=_text(_value(header, "SOPInstanceUID")),
         belongs=(_text(_value(header, "SeriesInstanceUID")), _text(_value(header, "FrameOfReferenceUID"))),
         modality=_text(_value(header, "Modality")),
-        rows=found.rows,
-        columns=found.columns,
+        rows=image.rows,
+        columns=image.columns,
         position=_position(header, frame),
         across=across,
         down=down,
         pixel_mm=size,
-        whole=scale.modality is not None or _are_whole(scale, found),
+        whole=scale.modality is not None or _are_whole(scale, image),
         unit="" if doubt else "HU",
         doubt=doubt,
         passes=tuple(_told(header, frame, group, keyword) for group, keyword in _PASSES),
@@ -179,9 +179,9 @@ def _doubt(header: Dataset, frame: int, *, is_table: bool) -> str:
     return "" if _text(_value(rescale, "RescaleType")).upper() in ("", "HU") else "RescaleType"
 
 
-def _are_whole(scale: GreyScale, found: PixelSource) -> bool:
+def _are_whole(scale: GreyScale, image: PixelSource) -> bool:
     numbers = (scale.slope, scale.intercept)
-    return found.keyword == "PixelData" and all(float(one).is_integer() for one in numbers)
+    return image.keyword == "PixelData" and all(float(one).is_integer() for one in numbers)
 
 
 def _told(header: Dataset, frame: int, group: str, keyword: str) -> str:
@@ -206,10 +206,10 @@ def _many(value: Any) -> list[Any]:
 def _reals(item: Dataset, keyword: str) -> list[float]:
     """The numbers of an element; empty where one of them is not a finite number."""
     try:
-        found = [float(one) for one in _many(_value(item, keyword))]
+        numbers = [float(one) for one in _many(_value(item, keyword))]
     except BROKEN:
         return []
-    return found if all(math.isfinite(one) and abs(one) < 1e6 for one in found) else []
+    return numbers if all(math.isfinite(one) and abs(one) < 1e6 for one in numbers) else []
 
 
 def _vector(values: NDArray[np.float64]) -> Vector:

@@ -17,7 +17,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 
-from firmware_app.config import Dicom
+from firmware_app.config import DicomSection
 from firmware_app.errors import IdentityMismatch, IntakeError, ProtocolBroken, StoreError, Truncated
 from firmware_app.intake.accept import Announced, Door
 from firmware_app.intake.dicom import command as dimse
@@ -49,7 +49,7 @@ class _Incoming:
 
 
 @dataclass(frozen=True, slots=True)
-class Lobby:
+class PlaceCalls:
     """How an association takes one of the limited places and gives it back."""
 
     take: Callable[[Holder], bool]
@@ -62,9 +62,9 @@ class Association:
 
     connection: socket.socket
     address: str
-    config: Dicom
+    config: DicomSection
     door: Door
-    lobby: Lobby
+    places: PlaceCalls
     turned_away: Book
     request_deadline: float
     counts: Counter[str] = field(default_factory=Counter)
@@ -104,7 +104,7 @@ class Association:
         finally:
             self._end()
             if has_place:
-                self.lobby.give(self)
+                self.places.give(self)
         self._linger()
 
     def give_way(self) -> None:
@@ -126,7 +126,7 @@ class Association:
         except negotiation.NotARequest:
             raise pdu.ProtocolViolation(pdu.INVALID_PARAMETER) from None
         rejection = negotiation.judge(request, self.address, self.config)
-        if rejection is None and not self.lobby.take(self):
+        if rejection is None and not self.places.take(self):
             rejection = negotiation.NO_PLACE
         if rejection is not None:
             log.warning("association rejected: %s", rejection.why)

@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Final
 
 from firmware_app import clock
-from firmware_app.config import Dicom
+from firmware_app.config import DicomSection
 from firmware_app.language import visible
 from firmware_app.store.disk import remembered
 from firmware_app.store.disk.layout import StateDir
@@ -31,12 +31,12 @@ _WRITE_S: Final = 1.0
 _MOST_NAMES, _LONGEST_NAME = 3, 64
 
 
-def admits_title(calling: str, config: Dicom) -> bool:
+def admits_title(calling: str, config: DicomSection) -> bool:
     """Whether `allowed_calling` admits this AE title."""
     return not config.allowed_calling or calling in config.allowed_calling
 
 
-def admits_address(address: str, config: Dicom) -> bool:
+def admits_address(address: str, config: DicomSection) -> bool:
     """Whether `allowed_addresses` admits this address; a single address there is a network of one."""
     networks = [ipaddress.ip_network(text, strict=False) for text in config.allowed_addresses]
     peer = ipaddress.ip_address(plain(address))

@@ -23,7 +23,7 @@ from pynetdicom.pdu_primitives import (
 from pynetdicom.presentation import PresentationContext
 from pynetdicom.sop_class import _STORAGE_CLASSES
 
-from firmware_app.config import Dicom
+from firmware_app.config import DicomSection
 from firmware_app.headers import sop_classes, transfer_syntax
 from firmware_app.intake.dicom import callers, file_meta
 
@@ -187,7 +187,7 @@ def _title(value: bytes) -> str:
         raise NotARequest from None
 
 
-def judge(request: Request, address: str, config: Dicom) -> Rejection | None:
+def judge(request: Request, address: str, config: DicomSection) -> Rejection | None:
     """The reason to reject *request* from *address*, or None."""
     if request.application_context != APPLICATION_CONTEXT:
         return _BAD_APPLICATION

@@ -14,7 +14,7 @@ from firmware_app.config import Config
 from firmware_app.errors import NotKept, SpaceShort
 from firmware_app.intake.accept import Door
 from firmware_app.intake.dicom import transport
-from firmware_app.intake.dicom.association import Association, Lobby
+from firmware_app.intake.dicom.association import Association, PlaceCalls
 from firmware_app.intake.dicom.callers import Book
 from firmware_app.intake.dicom.places import Holder, Places
 from firmware_app.intake.spool import empty_incoming
@@ -67,14 +67,14 @@ class DicomPort:
             self._door.make_folders()
 
     def _serve(self, connection: socket.socket, address: str, deadline: float) -> None:
-        lobby = Lobby(take=self._take_place, give=self._give_place)
-        Association(connection, address, self._config, self._door, lobby, self._turned_away, deadline).serve()
+        places = PlaceCalls(take=self._take_place, give=self._give_place)
+        Association(connection, address, self._config, self._door, places, self._turned_away, deadline).serve()
 
     def _tell_dates(self, error: ssl.SSLCertVerificationError, address: str) -> None:
         """Journal a peer whose certificate is out of date: TLS tells the peer only "no", so the box must say why."""
         from firmware_app.intake.dicom import tls_dates  # a port without TLS does not load it
 
-        refusal = tls_dates.told(error, address)
+        refusal = tls_dates.refusal(error, address)
         if refusal is not None:
             log.warning("%s", refusal)
             try:

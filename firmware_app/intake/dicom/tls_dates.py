@@ -6,13 +6,13 @@ import logging
 import ssl
 
 from firmware_app.clock.certificates import PeerNotInDate, go_by_box_time, out_of_date, sentence
-from firmware_app.config import Dicom
+from firmware_app.config import DicomSection
 from firmware_app.errors import ClockError
 
 log = logging.getLogger("lantern.gateway")
 
 
-def watched(context: ssl.SSLContext, config: Dicom) -> ssl.SSLContext:
+def watched(context: ssl.SSLContext, config: DicomSection) -> ssl.SSLContext:
     """*context*, which then checks its clients' dates by the box's time.
 
     An out-of-date certificate of the box itself is only logged: the modality's clock decides whether it is accepted.
@@ -23,6 +23,6 @@ def watched(context: ssl.SSLContext, config: Dicom) -> ssl.SSLContext:
     return go_by_box_time(context)
 
 
-def told(error: ssl.SSLCertVerificationError, address: str) -> ClockError | None:
+def refusal(error: ssl.SSLCertVerificationError, address: str) -> ClockError | None:
     """The error for a client whose certificate is out of date; None where the dates are not the reason."""
     return sentence(error.fault, address) if isinstance(error, PeerNotInDate) else None

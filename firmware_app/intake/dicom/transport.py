@@ -19,7 +19,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Final
 
-from firmware_app.config import Dicom
+from firmware_app.config import DicomSection
 from firmware_app.errors import PortTaken, PortUnusable, TlsUnusable
 
 log = logging.getLogger("lantern.gateway")
@@ -39,7 +39,7 @@ _TURNS_S: Final = 5.0
 Serve = Callable[[socket.socket, str, float], None]
 
 
-def tls_context(config: Dicom) -> ssl.SSLContext | None:
+def tls_context(config: DicomSection) -> ssl.SSLContext | None:
     """The server's TLS (PS3.15 B.9 and later: TLS 1.2 or newer), or None; raises `TlsUnusable`."""
     if config.tls_cert is None:
         return None

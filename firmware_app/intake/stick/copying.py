@@ -36,8 +36,8 @@ from firmware_app.intake.accept import Door, Outcome
 from firmware_app.intake.given_file import let_go, open_regular, read_at, readable
 from firmware_app.intake.stick import dicomdir, kinds, memory, search, space
 from firmware_app.intake.stick.handover import Word
-from firmware_app.intake.stick.kinds import Images, Kind
-from firmware_app.intake.stick.search import Found
+from firmware_app.intake.stick.kinds import FileKind, Images
+from firmware_app.intake.stick.search import StickFile
 from firmware_app.records import Reason
 from firmware_app.store.clinical import media
 from firmware_app.store.disk.stick_status import StickStage, StickStatus
@@ -84,17 +84,17 @@ class Copying:
     def _copy(self) -> Reason | None:
         """The whole pass; returns why the copy is not complete all the same, or None."""
         self._tell(self.status)
-        found = search.search(self._root)
-        files = dicomdir.ordered(found.files)
-        passed_by = found.others + found.hidden
+        listing = search.search(self._root)
+        files = dicomdir.ordered(listing.files)
+        passed_by = listing.others + listing.hidden
         self.status = replace(self.status, stage=StickStage.COPYING, found=len(files.files), passed_by=passed_by)
-        if found.unread:
-            self._refused(FileUnreadable.code, found.unread)
+        if listing.unread:
+            self._refused(FileUnreadable.code, listing.unread)
         self._tell(self.status)
-        rest: list[tuple[Found, Kind, bool]] = []
+        rest: list[tuple[StickFile, FileKind, bool]] = []
         for number, one in enumerate(files.files):
             self._go_on()
-            kind = self._look(one, (Kind.DICOM, Kind.ARCHIVE))
+            kind = self._look(one, (FileKind.DICOM, FileKind.ARCHIVE))
             if kind is None:
                 self._advance()
             else:
@@ -104,7 +104,7 @@ class Copying:
             self._go_on()
             self._conclude(one, kind, is_listed)
             self._advance()
-        if found.overfull:
+        if listing.overfull:
             return Reason.of(StickOverfull(limit=search.MOST_FILES, depth=search.MOST_DEPTH))
         has_lost = space.has_lost(self._root, self._word.kind)
         if not search.is_there(self._root, self._device):  # then the sizes of its files could not all be asked for
@@ -120,36 +120,36 @@ class Copying:
             return Reason.of(StickNothingKnown(count=self._images.unknown))
         return None
 
-    def _conclude(self, found: Found, kind: Kind, is_listed: bool) -> None:
+    def _conclude(self, file: StickFile, kind: FileKind, is_listed: bool) -> None:
         """Decide about a file that is not a DICOM object: accept it, count it as a lost image, or skip it.
 
         Next to DICOM objects, pictures are the buttons and logos of the viewer program on the disc.
         """
-        if kind is Kind.PICTURE and not self._images.count:
-            self._look(found, (Kind.PICTURE,))
-        elif kind is Kind.LIST or not (is_listed or self._images.misses(found.parts, kind)):
+        if kind is FileKind.PICTURE and not self._images.count:
+            self._look(file, (FileKind.PICTURE,))
+        elif kind is FileKind.LIST or not (is_listed or self._images.misses(file.parts, kind)):
             self._pass_by()
-        elif kind is Kind.EMPTY:
-            self._look(found, (Kind.EMPTY,))
+        elif kind is FileKind.EMPTY:
+            self._look(file, (FileKind.EMPTY,))
         else:
-            self._door.refuse(_arrival(found), error := FileGarbled())
+            self._door.refuse(_arrival(file), error := FileGarbled())
             self._refused(error.code)
 
-    def _look(self, found: Found, wanted: tuple[Kind, ...]) -> Kind | None:
+    def _look(self, file: StickFile, wanted: tuple[FileKind, ...]) -> FileKind | None:
         """Accept the file if its kind is *wanted*, and return None; else its kind, for `_conclude`."""
         try:
-            descriptor, size = open_regular(found.path)
+            descriptor, size = open_regular(file.path)
             try:
                 head = read_at(descriptor, memory.END_BYTES, 0)
-                kind = kinds.kind(found.parts[-1], head)
+                kind = kinds.kind(file.parts[-1], head)
                 if kind not in wanted:
                     return kind
-                mark = memory.mark(found, descriptor, size, head)
+                mark = memory.mark(file, descriptor, size, head)
             finally:
                 let_go(descriptor)
-            if kind is Kind.DICOM:
-                self._images.add(found.parts)
-            self._take(found, mark)
+            if kind is FileKind.DICOM:
+                self._images.add(file.parts)
+            self._take(file, mark)
         except FileUnreadable as error:
             if not search.is_there(self._root, self._device):
                 raise StickPulled from None
@@ -162,7 +162,7 @@ class Copying:
             self._refused(error.code)
         return None
 
-    def _take(self, found: Found, mark: str) -> None:
+    def _take(self, file: StickFile, mark: str) -> None:
         known = self._marks.known(mark)
         if known is not None:
             self.met.add(known)
@@ -170,7 +170,7 @@ class Copying:
             return
         for tries_left in reversed(range(_TRIES)):
             try:
-                admission = self._door.accept_file(found.path, _arrival(found), self._opened())
+                admission = self._door.accept_file(file.path, _arrival(file), self._opened())
                 break
             except NotKept:  # a gateway that starts empties ``incoming/``, with our half-received file in it
                 if not tries_left or self._stop.wait(_TRY_S):
@@ -217,5 +217,5 @@ class Copying:
         self.status = replace(self.status, **changes)  # type: ignore[arg-type]
 
 
-def _arrival(found: Found) -> str:
-    return "usb/" + readable("/".join(found.parts))
+def _arrival(file: StickFile) -> str:
+    return "usb/" + readable("/".join(file.parts))

@@ -17,7 +17,7 @@ from typing import Final
 from firmware_app.errors import IntakeError
 from firmware_app.headers.element_stream import LONG_VRS, SHORT_VRS
 from firmware_app.intake.given_file import let_go, open_regular, read_at, readable
-from firmware_app.intake.stick.search import Found
+from firmware_app.intake.stick.search import StickFile
 
 NAME: Final = "dicomdir"
 MOST_BYTES: Final = 16_000_000
@@ -45,7 +45,7 @@ class Listed:
 class Ordered:
     """The files of a stick in the order of copying, and how many listed images are missing."""
 
-    files: list[Found]
+    files: list[StickFile]
     named: int
     """How many files at the start of `files` are in a list."""
     listed_more: dict[str, int]  # by Study Instance UID
@@ -56,17 +56,17 @@ class Broken(Exception):
     """The list cannot be read any further."""
 
 
-def ordered(files: Sequence[Found]) -> Ordered:
+def ordered(files: Sequence[StickFile]) -> Ordered:
     """*files* with those first that a DICOMDIR among them lists, study by study."""
-    first: dict[tuple[str, ...], Found] = {}
+    first: dict[tuple[str, ...], StickFile] = {}
     missing: dict[str, int] = {}
     by_name = {_alike(one.parts): one for one in files}
     lists = [one for one in files if one.parts[-1].casefold().split(".")[0] == NAME][:MOST_LISTS]
     for one in lists:
         for listed in _read(one.path):
-            found = by_name.get(_alike((*one.parts[:-1], *listed.parts)))
-            if found is not None:
-                first.setdefault(found.parts, found)
+            file = by_name.get(_alike((*one.parts[:-1], *listed.parts)))
+            if file is not None:
+                first.setdefault(file.parts, file)
             elif listed.study:
                 missing[listed.study] = missing.get(listed.study, 0) + 1
     rest = [one for one in files if one.parts not in first]
@@ -113,16 +113,16 @@ def _records(data: bytes) -> Iterator[dict[int, _Span]]:
 
 def _record(data: bytes, position: int, end: int) -> tuple[dict[int, _Span], int]:
     """The elements of one item and the start of the next; of a broken item the complete ones, and the data's end."""
-    found: dict[int, _Span] = {}
+    elements: dict[int, _Span] = {}
     try:
         while position < end:
             if data[position : position + 8] == b"\xfe\xff\x0d\xe0\0\0\0\0":
-                return found, position + 8
+                return elements, position + 8
             tag, begin, stop, position = _element(data, position, 1)
-            found[tag] = (begin, stop)
+            elements[tag] = (begin, stop)
     except Broken:
-        return found, len(data)
-    return found, position
+        return elements, len(data)
+    return elements, position
 
 
 def _elements(data: bytes, position: int, end: int) -> Iterator[tuple[int, int, int]]:

@@ -30,7 +30,7 @@ _FILE_ID: Final = re.compile(r"[A-Z0-9_]{1,8}|(?=.*[0-9])[a-z0-9_]{1,8}")
 _UTF16: Final = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
 
-class Kind(Enum):
+class FileKind(Enum):
     """The kind of a file, by its first 64 kB."""
 
     DICOM = 1
@@ -44,24 +44,24 @@ class Kind(Enum):
     """Without contents, or only zeros in the first 64 kB."""
 
 
-def kind(name: str, head: bytes) -> Kind:
+def kind(name: str, head: bytes) -> FileKind:
     """The kind by the door's own rules (`accept.Door.accept_file`); only images are passed on to the door."""
     if not head.strip(b"\0"):
-        return Kind.EMPTY
+        return FileKind.EMPTY
     is_dicom = head[PREAMBLE_BYTES : PREAMBLE_BYTES + len(MAGIC)] == MAGIC
     if is_dicom and _DIRECTORY in head[:1024]:
-        return Kind.LIST
+        return FileKind.LIST
     if is_dicom:
-        return Kind.DICOM
+        return FileKind.DICOM
     if file_kind.kind(head) is not None or file_kind.is_of_a_phone(head):
-        return Kind.PICTURE
+        return FileKind.PICTURE
     if looks_like_data_set(head):
-        return Kind.DICOM
+        return FileKind.DICOM
     if is_archive(head):
-        return Kind.ARCHIVE if _suffix(name) in {"", *_DICOM_SUFFIXES, *_PACKED_SUFFIXES} else Kind.OTHER
+        return FileKind.ARCHIVE if _suffix(name) in {"", *_DICOM_SUFFIXES, *_PACKED_SUFFIXES} else FileKind.OTHER
     if name.casefold().split(".")[0] == dicomdir.NAME:  # a broken one
-        return Kind.LIST
-    return Kind.TEXT if _is_text(head) else Kind.OTHER
+        return FileKind.LIST
+    return FileKind.TEXT if _is_text(head) else FileKind.OTHER
 
 
 class Images:
@@ -81,27 +81,29 @@ class Images:
         self._forms.add(_form(parts[-1]))
         self._folders.add(parts[:-1])
 
-    def add_other(self, parts: tuple[str, ...], what: Kind) -> None:
+    def add_other(self, parts: tuple[str, ...], what: FileKind) -> None:
         """Add a file of another kind, *what*; call `misses` only after all files were added."""
-        if what is Kind.LIST:
+        if what is FileKind.LIST:
             self._list_folders.add(parts[:-1])
-        elif what is Kind.OTHER:
+        elif what is FileKind.OTHER:
             self.unknown += 1
             self._file_ids[parts[:-1]] += _is_file_id(parts[-1])
 
-    def misses(self, parts: tuple[str, ...], what: Kind) -> bool:
+    def misses(self, parts: tuple[str, ...], what: FileKind) -> bool:
         """Whether a file of kind *what*, neither a DICOM object nor a list, should be an image."""
         name, folders = parts[-1], parts[:-1]
         is_plain = not _suffix(name) or is_object_name(name)
-        if is_plain and what in (Kind.EMPTY, Kind.OTHER) and _DICOM_FOLDER in map(str.casefold, folders):
+        if is_plain and what in (FileKind.EMPTY, FileKind.OTHER) and _DICOM_FOLDER in map(str.casefold, folders):
             return True
-        if what is Kind.EMPTY:  # often a marker file, or the label of the stick (fusefat)
+        if what is FileKind.EMPTY:  # often a marker file, or the label of the stick (fusefat)
             if is_picture_name(name):  # as for undamaged pictures, see `copying.Copying._conclude`
                 return not self.count
             return is_object_name(name) or _form(name) in self._forms
         if _suffix(name) in _DICOM_SUFFIXES or _form(name) in self._forms:
             return True
-        return what is Kind.OTHER and ((is_plain and folders in self._folders) or self._is_of_file_set(name, folders))
+        return what is FileKind.OTHER and (
+            (is_plain and folders in self._folders) or self._is_of_file_set(name, folders)
+        )
 
     def _is_of_file_set(self, name: str, folders: tuple[str, ...]) -> bool:
         """Whether a file has a name of a DICOM file set, and lies below a DICOMDIR or beside another such file."""

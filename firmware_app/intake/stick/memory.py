@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Final
 
 from firmware_app.intake.given_file import read_at
-from firmware_app.intake.stick.search import Found
+from firmware_app.intake.stick.search import StickFile
 
 log = logging.getLogger("lantern.stick")
 
@@ -26,11 +26,11 @@ MOST_MARKS: Final = 200_000
 _MARK: Final = 32  # hexadecimal digits of a mark: 128 bits
 
 
-def mark(found: Found, descriptor: int, size: int, head: bytes) -> str:
+def mark(file: StickFile, descriptor: int, size: int, head: bytes) -> str:
     """The mark of an open file whose first `END_BYTES` are *head*; raises `FileUnreadable`."""
     tail = read_at(descriptor, END_BYTES, max(END_BYTES, size - END_BYTES))
-    name = "/".join(found.parts).encode("utf-8", "surrogateescape")
-    digest = hashlib.sha256(b"%d %d %d " % (len(name), size, found.mtime_ns) + name)
+    name = "/".join(file.parts).encode("utf-8", "surrogateescape")
+    digest = hashlib.sha256(b"%d %d %d " % (len(name), size, file.mtime_ns) + name)
     digest.update(head)
     digest.update(tail)
     return digest.hexdigest()[:_MARK]

@@ -28,12 +28,12 @@ class Mounted:
 
 def mounted(table: str | None = None) -> list[Mounted]:
     """The mounts that this process sees, the oldest first; a later mount hides an earlier one at the same place."""
-    found = []
+    mounts = []
     for line in (table if table is not None else _TABLE.read_text("utf-8", "surrogateescape")).splitlines():
         fields = line.split(" ")
         after = fields.index("-", 6)
-        found.append(Mounted(fields[2], _plain(fields[4]), frozenset(fields[5].split(",")), fields[after + 1]))
-    return found
+        mounts.append(Mounted(fields[2], _plain(fields[4]), frozenset(fields[5].split(",")), fields[after + 1]))
+    return mounts
 
 
 def at(place: Path, table: str | None = None) -> Mounted | None:
@@ -47,13 +47,13 @@ def require_safe(place: Path, table: str | None = None) -> Mounted:
 
     The kernel is asked, because a FUSE daemon silently ignores options that it does not know.
     """
-    found = at(place, table)
-    missing = [option for option in NEEDED if found is None or option not in found.options]
-    if found is None or missing:
+    mount = at(place, table)
+    missing = [option for option in NEEDED if mount is None or option not in mount.options]
+    if mount is None or missing:
         raise StickUnsafe(missing=", ".join(missing))
-    return found
+    return mount
 
 
 def _plain(field: str) -> str:
     r"""A field of the table without its octal escapes, as \040 for a blank."""
-    return re.sub(r"\\([0-7]{3})", lambda found: chr(int(found[1], 8)), field)
+    return re.sub(r"\\([0-7]{3})", lambda escape: chr(int(escape[1], 8)), field)

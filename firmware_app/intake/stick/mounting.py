@@ -74,8 +74,8 @@ def release(device: Path) -> None:
 
 def number(device: Path) -> str:
     """``major:minor`` of *device*; under that name it is in /sys/dev/block as long as it is connected."""
-    found = device.stat().st_rdev
-    return f"{os.major(found)}:{os.minor(found)}"
+    device_number = device.stat().st_rdev
+    return f"{os.major(device_number)}:{os.minor(device_number)}"
 
 
 def _require_free(device: Path, ours: Path) -> None:

@@ -20,7 +20,7 @@ _NO_IMAGES: Final = frozenset({"system volume information", "$recycle.bin", "los
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class StickFile:
     """One regular file, with the size and time that it had when its folder was listed."""
 
     path: Path
@@ -33,7 +33,7 @@ class Found:
 class Search:
     """The files in a stable order, and counts of what was left out."""
 
-    files: list[Found]
+    files: list[StickFile]
     others: int = 0  # links, pipes, devices
     hidden: int = 0  # hidden files and folders of operating systems
     unread: int = 0
@@ -42,13 +42,13 @@ class Search:
 
 def search(root: Path, most: int = MOST_FILES) -> Search:
     """Search everything below *root*.  Raises `StickPulled` when the stick was pulled."""
-    found = Search([])
-    for one in _below(root, (), found):
-        if len(found.files) >= most:
-            found.overfull = True
+    listing = Search([])
+    for one in _below(root, (), listing):
+        if len(listing.files) >= most:
+            listing.overfull = True
             break
-        found.files.append(one)
-    return found
+        listing.files.append(one)
+    return listing
 
 
 def is_passed_by(name: str) -> bool:
@@ -66,7 +66,7 @@ def is_there(root: Path, device: str) -> bool:
         return False
 
 
-def _below(folder: Path, parts: tuple[str, ...], result: Search) -> Iterator[Found]:
+def _below(folder: Path, parts: tuple[str, ...], result: Search) -> Iterator[StickFile]:
     try:
         with os.scandir(folder) as entries:
             listed = sorted(entries, key=lambda entry: entry.name)
@@ -86,7 +86,7 @@ def _below(folder: Path, parts: tuple[str, ...], result: Search) -> Iterator[Fou
                     yield from _below(Path(entry.path), (*parts, entry.name), result)
             elif entry.is_file(follow_symlinks=False):
                 status = entry.stat(follow_symlinks=False)
-                yield Found(Path(entry.path), (*parts, entry.name), status.st_size, status.st_mtime_ns)
+                yield StickFile(Path(entry.path), (*parts, entry.name), status.st_size, status.st_mtime_ns)
             else:
                 result.others += 1
         except OSError:

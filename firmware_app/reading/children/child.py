@@ -51,7 +51,7 @@ class Child:
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL if silent else None,
                 env=environment(),
-                process_group=0,  # a Ctrl-C is the parent's to understand, also before the child can say that it is
+                process_group=0,  # Ctrl-C is for the parent to handle, also before the child ignores SIGINT
             )
         ours.setblocking(False)
         self._channel = ours
@@ -62,29 +62,29 @@ class Child:
 
     @property
     def alive(self) -> bool:
-        """Whether it still runs; one that was killed while idle is noticed here, before it costs an image a try."""
+        """Whether it still runs; so a child that was killed while idle is replaced before an image is sent to it."""
         return self._process.poll() is None
 
     def await_ready(self) -> Mapping[str, Any]:
-        """What the child says when it has warmed up; raises `ChildLost`."""
+        """The header of the child's first message, sent when it has warmed up; raises `ChildLost`."""
         return self.receive(START_SECONDS).header
 
     def send(self, header: Mapping[str, Any], arrays: wire.Arrays | None = None, seconds: float = 10.0) -> None:
-        """Hand the child a job; raises `ChildLost` when it does not take it within *seconds*."""
+        """Send the child a job; raises `ChildLost` when it does not accept all of it within *seconds*."""
         try:
-            wire.send(self._channel, wire.Message(header, arrays or {}), time.monotonic() + seconds)
+            wire.send(self._channel, wire.ChildMessage(header, arrays or {}), time.monotonic() + seconds)
         except (wire.Closed, wire.Late) as error:
             raise self._lost(error) from None
 
-    def receive(self, seconds: float) -> wire.Message:
-        """The child's next answer; raises `ChildLost`, the child being dead then, unless one comes within *seconds*."""
+    def receive(self, seconds: float) -> wire.ChildMessage:
+        """The child's next answer.  Unless one comes within *seconds* the child is killed and `ChildLost` raised."""
         try:
             return wire.receive(self._channel, time.monotonic() + seconds)
         except (wire.Closed, wire.Late, wire.Garbled) as error:
             raise self._lost(error) from None
 
     def has_spoken(self, seconds: float = 0.0) -> bool:
-        """Whether `receive` would begin at once: an answer has come, or the child is gone; waits for that *seconds*."""
+        """Whether an answer has begun to arrive, or the child is gone; waits up to *seconds* for either."""
         poll = select.poll()
         poll.register(self._channel, select.POLLIN)
         return bool(poll.poll(1e3 * seconds))
@@ -101,36 +101,37 @@ class Child:
             return ChildLost("out of time")
         if isinstance(error, wire.Garbled):
             self.kill()
-            return ChildLost("it spoke nonsense")
+            return ChildLost("it sent an invalid message")
         status, held_mb = self._end()
         self.kill()
         return ChildLost(f"signal {-status}" if status < 0 else f"exit {status}", held_mb)
 
     def _end(self) -> tuple[int, int]:
-        """Exit status and greatest memory in use, in MB, of a child whose socket is closed: it is ending."""
+        """Exit status and peak memory, in MB, of a child whose socket is closed, so that it is about to end."""
         until = time.monotonic() + _ENDING_SECONDS
         while self._process.returncode is None and time.monotonic() < until:
             pid, status, usage = os.wait4(self._process.pid, os.WNOHANG)
             if pid:
                 self._process.returncode = os.waitstatus_to_exitcode(status)  # so that it is not waited for again
-                # Until it was a program of its own it had our memory, which counts: only what is more was its own.
+                # ru_maxrss also counts this process's memory, which the child had between fork and exec: only a
+                # larger value is the child's own.
                 return self._process.returncode, usage.ru_maxrss >> 10 if usage.ru_maxrss > _most_held_kb() else 0
             time.sleep(_LOOK_SECONDS)
         return self._process.returncode or 0, 0
 
 
 def _most_held_kb() -> int:
-    """The most memory that this process has had in use (proc(5), VmHWM)."""
+    """Peak resident memory of this process (proc(5), VmHWM)."""
     lines = Path("/proc/self/status").read_text("ascii", "replace").splitlines()
     return next((int(line.split()[1]) for line in lines if line.startswith("VmHWM:")), 0)
 
 
 def environment() -> dict[str, str]:
-    """Ours, this very program importable, and memory as suits a child that takes and gives back whole films.
+    """This process's environment, with this program importable and malloc tuned for whole films.
 
-    No address space is reserved per thread, by numpy's BLAS or by malloc, and the heap comes in huge pages where the
-    kernel has them: measured on RG1 of pydicom-data, a film costs hundreds of page faults instead of thousands.  Nor is
-    the stack of a thread kept that has ended: OpenJPEG's are needed no more when a large film's greys ask for room.
+    Neither numpy's BLAS nor malloc reserves address space per thread, and the heap uses huge pages where the kernel has
+    them: measured on RG1 of pydicom-data, a film costs hundreds of page faults instead of thousands.  The stacks of
+    ended threads are freed: OpenJPEG's would still take up address space when a large film's greys are allocated.
     """
     tunables = filter(None, [os.environ.get("GLIBC_TUNABLES"), *_TUNABLES])
     paths = [str(_ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]

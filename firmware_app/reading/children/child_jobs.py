@@ -1,4 +1,4 @@
-"""Background jobs for a child: sent one after the other, and checked between more urgent work."""
+"""Background jobs for a child: sent one after the other, and looked after between more urgent work."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from firmware_app.reading.children.child import START_SECONDS, Child, ChildLost
-from firmware_app.reading.children.wire import Message
+from firmware_app.reading.children.wire import ChildMessage
 
 _HAND_OVER_SECONDS: Final = 5.0  # jobs and answers are a few hundred bytes
 
@@ -19,16 +19,16 @@ class ChildJobs:
         self._child, self._jobs, self._seconds = child, list(jobs), seconds
         self._deadline = time.monotonic() + START_SECONDS
         self._ready = False
-        self.answers: list[Message] = []
+        self.answers: list[ChildMessage] = []
 
     @property
     def child(self) -> Child:
         return self._child
 
     def is_done(self, patience: float = 0.0) -> bool:
-        """Whether every job has been answered; waits *patience* seconds for the next word of the child.
+        """Whether every job has been answered; waits up to *patience* seconds for the child's next message.
 
-        Raises `ChildLost`, or `TimeoutError` once the child had to be killed for its slowness.
+        Raises `ChildLost`, or `TimeoutError` after killing a child that did not finish a job in time.
         """
         while self._child.has_spoken(patience):
             answer = self._child.receive(_HAND_OVER_SECONDS)

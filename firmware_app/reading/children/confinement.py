@@ -1,6 +1,6 @@
-"""What a child does to itself before it touches anything from outside: dies with its parent, and has limits.
+"""Limits that a child sets for itself before it touches anything from outside; it also dies with its parent.
 
-The limits are the kernel's (setrlimit), so a hostile file that drives a decoder mad costs this process and no other.
+The limits are the kernel's (setrlimit), so a hostile file that breaks a decoder costs this process and no other.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ NICENESS: Final = 5
 def die_with(parent: int) -> None:
     """Have the kernel kill this process when *parent* dies; exits at once when that has happened already.
 
-    A Ctrl-C on the terminal reaches the whole group: the parent decides what it means, so the child ignores it.
+    SIGINT is ignored: a Ctrl-C on the terminal may reach the child too, and only the parent decides what to do.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     libc = ctypes.CDLL(None, use_errno=True)
@@ -45,13 +45,13 @@ def confine(memory_mb: int, file_bytes: int = LARGEST_FILE_BYTES) -> None:
 
 
 def _warm_up() -> None:
-    """Make OpenBLAS allocate its buffer now; if it failed later, it would end the process."""
+    """Make OpenBLAS allocate its buffer now: if the allocation failed later, OpenBLAS would end the process."""
     square = np.ones((256, 256), np.float32)
     square @ square[0]
 
 
 def allow_cpu(seconds: float) -> None:
-    """Let this process use *seconds* more of CPU time (at least one), then SIGXCPU ends it (RLIMIT_CPU)."""
+    """Let this process use *seconds* more of CPU time (at least one); then SIGXCPU ends it (RLIMIT_CPU)."""
     used = resource.getrusage(resource.RUSAGE_SELF)
     most = int(used.ru_utime + used.ru_stime + seconds) + 2
     _, hard = resource.getrlimit(resource.RLIMIT_CPU)

@@ -1,10 +1,10 @@
 """The decode child: opens possibly hostile files; first returns the model's tensor, then writes frames for display.
 
 ``python -m firmware_app.reading.children.decode_child FD PARENT MEMORY_MB CPU_SECONDS``.  A job is ``{file, picture,
-input, display, rule, budget, modality, quality, photographs}``; the answers are the tensors of the frames to be read
-with their facts (or a refusal, then nothing follows), and then how many frames were written for people.  An image that
-is not fit for a model is written for people before it is refused.  All of them say how the pixels were understood so
-far.
+input, display, rule, budget, modality, quality, photographs}``.  The first answer is the tensors of the frames to be
+read with their facts, or a refusal, after which nothing follows; the second is how many frames were written for people.
+An image that is not fit for a model is written for people before it is refused.  Every answer holds the hints so far on
+how the pixels were interpreted.
 """
 
 from __future__ import annotations
@@ -25,25 +25,25 @@ from firmware_app.imaging import display, film, for_model
 from firmware_app.imaging.input_spec import InputSpec
 from firmware_app.imaging.ultrasound import opened as ultrasound
 from firmware_app.reading.children import child_loop, confinement
-from firmware_app.reading.children.wire import Message
+from firmware_app.reading.children.wire import ChildMessage
 
 
-def work(job: Message) -> child_loop.Answers:
+def work(job: ChildMessage) -> child_loop.Answers:
     """The answers to one job."""
     path, folder = Path(str(job.header["file"])), Path(str(job.header["display"]))
     peak = address_space.peak()
     try:
-        if not path.exists():  # a disk that was repaired may have lost it; trying again does not bring it back
+        if not path.exists():  # a repaired disk may have lost it; a second try would not help
             raise ImageFileMissing
         with film.opened(path, is_picture=bool(job.header["picture"])) as opened:
-            _name(opened, folder)  # first, so that a film whose pixels are broken has a name all the same
+            _name(opened, folder)  # first, so that a film with broken pixels has a name too
             try:
                 answer = _for_model(opened, job.header)
-            except ImageUnfit as error:  # no model may see it, people may, once what the error holds is free
+            except ImageUnfit as error:
                 answer = child_loop.refusal(error)
-            if "refusal" in answer.header:
+            if "refusal" in answer.header:  # after the `except`, which holds the pixels in the error's traceback
                 _for_people(opened, folder)
-                yield Message({**answer.header, "hints": opened.hints})  # people see what was refused
+                yield ChildMessage({**answer.header, "hints": opened.hints})
                 return
             yield answer
             yield _for_people(opened, folder, answer.header["read"])
@@ -53,45 +53,45 @@ def work(job: Message) -> child_loop.Answers:
         yield child_loop.out_of_memory()
 
 
-def _for_model(opened: film.Film, job: Mapping[str, Any]) -> Message:
-    """The tensors of the frames that are to be read; without a description of the input, only the facts."""
+def _for_model(opened: film.Film, job: Mapping[str, Any]) -> ChildMessage:
+    """The tensors of the frames to be read; only the facts where no pack asks for an input."""
     facts = {"frames": opened.frames, "rows": opened.rows, "columns": opened.columns, "hints": opened.hints}
     if job["input"] is None:
-        return Message({**facts, "read": [opened.frames // 2]})
+        return ChildMessage({**facts, "read": [opened.frames // 2]})
     care = {"quality": job.get("quality", "none"), "photographs": job.get("photographs", False)}
     taken = for_model.taken(opened, InputSpec(**job["input"]), job["rule"], job["budget"], job["modality"], **care)
-    more = {"read": taken.read, "box": taken.box, "hints": opened.hints}  # by now more may be known of the pixels
+    more = {"read": taken.read, "box": taken.box, "hints": opened.hints}  # decoding may have added hints
     colours = {"coloured": taken.coloured, "flow": taken.flow}
     split = {"decode_ms": taken.decode_ms, "prepare_ms": taken.prepare_ms}
     arrays = {"input": taken.tensors.data}
     if taken.beside is not None:
         arrays["beside"] = taken.beside.data
-    return Message({**facts, **more, **colours, **split, "quality": taken.quality}, arrays)
+    return ChildMessage({**facts, **more, **colours, **split, "quality": taken.quality}, arrays)
 
 
 def _name(opened: film.Film, folder: Path) -> None:
-    """What the file says of the patient, for people; a disk that does not take it costs no reading."""
+    """Write what the file says of the patient, for people; a failure to write does not stop the reading."""
     with suppress(OSError):
         identity.write(opened.identity, folder)
 
 
-def _for_people(opened: film.Film, folder: Path, read: Sequence[int] = ()) -> Message:
-    """How many frames were written, those that were *read* among them; none when the disk does not take them."""
+def _for_people(opened: film.Film, folder: Path, read: Sequence[int] = ()) -> ChildMessage:
+    """Write frames for people, the *read* ones among them; answers how many, 0 when the disk refuses them."""
     among = display.for_people(opened.frames, read)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for index in among:
             display.write(ultrasound.shown(opened, index), folder, index, opened.frames, among)
     except OSError:
-        return Message({"displayed": 0})
-    return Message({"displayed": len(among), "hints": opened.hints})
+        return ChildMessage({"displayed": 0})
+    return ChildMessage({"displayed": len(among), "hints": opened.hints})
 
 
 def main() -> int:
     """Body of the process."""
     descriptor, parent, memory_mb, cpu_seconds = sys.argv[1:5]
     confinement.die_with(int(parent))
-    # Libraries quote the values that they stumble over, and values may be a patient's.
+    # Libraries quote values that they cannot parse, and these may be a patient's.
     warnings.simplefilter("ignore")
     logging.disable(logging.CRITICAL)
     confinement.confine(int(memory_mb))

@@ -16,7 +16,7 @@ from firmware_app.imaging.quality.limits import BESIDE_CELLS, LIMITS
 from firmware_app.reading.children import wire
 from firmware_app.reading.children.child import Child, ChildLost
 from firmware_app.reading.children.starting import started
-from firmware_app.reading.children.wire import Arrays, Message
+from firmware_app.reading.children.wire import Arrays, ChildMessage
 from firmware_app.reading.hints import OF_PIXELS
 from firmware_app.records import Reason
 
@@ -29,11 +29,12 @@ Box = tuple[int, int, int, int]
 
 @dataclass(frozen=True, slots=True)
 class Decoded:
-    """What the child made of a file; `arrays` holds ``input`` when one was asked for, a tensor for each frame *read*,
-    and ``beside`` where something of them lies beside the anatomy (`imaging.beside`).
+    """The child's result for a file.
 
-    `box` is what the tensors show of each frame (None: all of it), `coloured` how much of an ultrasound's sector is in
-    colour, `flow` that its header tells of colour flow.
+    `arrays` holds ``input``, a tensor for each frame in `read`, when one was asked for, and ``beside``, the cells of
+    each frame that lie beside the anatomy, where there are any (`imaging.quality.beside`).  `box` is the part of each
+    frame that the tensors show (None: all of it), `coloured` the share of an ultrasound's sector that is in colour,
+    `flow` whether its header states colour flow.
     """
 
     read: tuple[int, ...]
@@ -46,19 +47,19 @@ class Decoded:
     box: Box | None = None
     coloured: float = 0.0
     flow: bool = False
-    hints: tuple[str, ...] = ()  # of how the pixels were understood
-    quality: tuple[tuple[str, float], ...] = ()  # measures that a person is shown, each with its number
+    hints: tuple[str, ...] = ()  # codes, on how the pixels were interpreted
+    quality: tuple[tuple[str, float], ...] = ()  # quality measures that reached their limit, each with its value
 
     @property
     def seen(self) -> tuple[int, int]:
-        """(columns, rows) of what the model sees of a frame."""
+        """(columns, rows) of the part of a frame that the model sees."""
         x0, y0, x1, y1 = self.box or (0, 0, self.columns, self.rows)
         return x1 - x0, y1 - y0
 
 
 @dataclass(frozen=True, slots=True)
 class Taking:
-    """How a clip is to be taken (`tasks.clips.Frames`), and which limits the image is held against (also `Care`)."""
+    """Which frames of a clip are read (`tasks.clips.Frames`), and which quality limits apply (`packs.scope.Care`)."""
 
     rule: FrameRule = "middle"
     budget: int = 1
@@ -74,12 +75,12 @@ class Decoder:
         self._arguments = (str(memory_mb), str(seconds))
         self._seconds = seconds
         self._ready = False
-        self._again: Mapping[str, Any] = {}  # the job that a fresh child may still be given
+        self._again: Mapping[str, Any] = {}  # the job to send to a fresh child when memory runs short
         self._child = self._spawn()
         self.refusal: Reason | None = None
-        """Why the latest file gave people no frame, as far as the child said."""
+        """Why there is no frame of the latest file for people, as far as the child said."""
         self.hints: tuple[str, ...] = ()
-        """Of how the pixels of the latest file were understood, as far as the child said, of a refused one too."""
+        """Hints on how the pixels of the latest file were interpreted, also of a refused one."""
 
     @property
     def pid(self) -> int:
@@ -138,10 +139,10 @@ class Decoder:
     def close(self) -> None:
         self._child.kill()
 
-    def _asked_again(self) -> Message:
-        """A fresh child's first answer: of the one before, the memory did not suffice, maybe for the files before."""
+    def _asked_again(self) -> ChildMessage:
+        """The first answer of a fresh child, after the previous one ran short of memory, maybe over earlier files."""
         job, self._again = self._again, {}
-        log.warning("the decode child had too little memory for an image; a fresh one is asked")
+        log.warning("the decode child had too little memory for an image; a fresh one is started")
         self._replace()
         self.warm()
         message = self._ask(job)
@@ -149,7 +150,7 @@ class Decoder:
             self._replace()
         return message
 
-    def _ask(self, job: Mapping[str, Any]) -> Message:
+    def _ask(self, job: Mapping[str, Any]) -> ChildMessage:
         try:
             self._child.send(job)
             return self._child.receive(self._seconds)
@@ -157,8 +158,8 @@ class Decoder:
             self._replace()
             raise
 
-    def _checked(self, message: Message, spec: InputSpec | None, taking: Taking, milliseconds: float) -> Decoded:
-        """The answer, believed only as far as it has the form that was asked for."""
+    def _checked(self, message: ChildMessage, spec: InputSpec | None, taking: Taking, milliseconds: float) -> Decoded:
+        """The answer with every field checked: a hostile file may have taken over the child.  Raises `ChildLost`."""
         head, coloured = message.header, message.header.get("coloured")
         try:
             frames, rows, columns = (_count(head[name]) for name in ("frames", "rows", "columns"))
@@ -167,7 +168,7 @@ class Decoder:
                 _expect_tensors(message, (len(read), spec.channels, spec.height, spec.width))
         except (KeyError, ValueError):
             self._replace()
-            raise ChildLost("it spoke nonsense") from None
+            raise ChildLost("it sent an invalid message") from None
         split = {name: float(head[name]) for name in ("decode_ms", "prepare_ms") if isinstance(head.get(name), float)}
         share = coloured if isinstance(coloured, float) and 0.0 <= coloured <= 1.0 else 0.0
         quality, flow = _quality(head.get("quality"), taking.quality), head.get("flow") is True
@@ -191,7 +192,7 @@ def _count(number: object) -> int:
 
 
 def _frames(read: object, frames: int, most: int) -> tuple[int, ...]:
-    """The frames that were read: at least one, at most *most*, in order and of the clip; raises `ValueError`."""
+    """The frames that were read: one to *most* of the clip, in order; raises `ValueError`."""
     numbers = tuple(_count(frame) for frame in read) if isinstance(read, list) else ()
     if not 1 <= len(numbers) <= most or list(numbers) != sorted(set(numbers)) or numbers[-1] >= frames:
         raise ValueError
@@ -215,18 +216,18 @@ def _box(box: object, rows: int, columns: int, spec: InputSpec | None) -> Box | 
 
 
 def _hints(codes: object) -> tuple[str, ...]:
-    """Those hints of the child that there are sentences for."""
+    """Those of the child's hints that have a sentence."""
     return tuple(code for code in OF_PIXELS if isinstance(codes, list) and code in codes)
 
 
 def _quality(measures: object, kind: QualityKind) -> tuple[tuple[str, float], ...]:
-    """Those measures of the child that its kind of image has limits for, each once and with a number."""
+    """Those of the child's measures that have a limit for this kind of image, each once and finite."""
     pairs = [one for one in measures if isinstance(one, list) and len(one) == 2] if isinstance(measures, list) else []
     numbers = {str(name): number for name, number in pairs if isinstance(number, float) and math.isfinite(number)}
     return tuple((name, round(numbers[name], 4)) for name in LIMITS[kind] if name in numbers)
 
 
-def _expect_tensors(message: Message, shape: tuple[int, ...]) -> None:
+def _expect_tensors(message: ChildMessage, shape: tuple[int, ...]) -> None:
     tensors = message.arrays.get("input")
     if tensors is None or tensors.shape != shape or tensors.format != wire.FLOAT32:
         raise ValueError
@@ -235,8 +236,8 @@ def _expect_tensors(message: Message, shape: tuple[int, ...]) -> None:
         raise ValueError
 
 
-def _refused(message: Message) -> Reason | None:
-    """The refusal in an answer, if it is one of imaging or of fitness: what the child says is not believed further."""
+def _refused(message: ChildMessage) -> Reason | None:
+    """The refusal in an answer, if its code is of imaging or fitness and its details fit; anything else is ignored."""
     refusal = message.header.get("refusal")
     kind = _REFUSALS.get(str(refusal.get("code"))) if isinstance(refusal, dict) else None
     details = refusal.get("details") if isinstance(refusal, dict) else None

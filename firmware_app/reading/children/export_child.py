@@ -1,8 +1,8 @@
 """The export child: opens one file after the other and writes it de-identified.
 
 ``python -m firmware_app.reading.children.export_child FD PARENT MEMORY_MB CPU_SECONDS``.  A job is ``{file, out, key,
-looked}``; the answer is `deidentify.writing.Written` as an object, or a refusal, and then *out* may have been begun.
-With ``room_bytes`` the job says how large *out* may become.  Where the disk under *out* takes no more, the answer is
+looked}``; the answer is `deidentify.writing.Written` as an object, or a refusal, after which a part of *out* may be
+left.  ``room_bytes`` in the job limits the size of *out*.  When the disk under *out* takes no more, the answer is
 ``{unwritten: ERRNO}``.
 """
 
@@ -24,12 +24,12 @@ from firmware_app.imaging.deidentify import writing
 from firmware_app.imaging.deidentify.text import Detector
 from firmware_app.imaging.deidentify.uids import Identities
 from firmware_app.reading.children import child_loop, confinement
-from firmware_app.reading.children.wire import Message
+from firmware_app.reading.children.wire import ChildMessage
 
-_UNWRITTEN: Final = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG)  # never of what is read
+_UNWRITTEN: Final = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG)  # reading never fails with these
 
 
-def work(job: Message) -> child_loop.Answers:
+def work(job: ChildMessage) -> child_loop.Answers:
     """The answer to one job."""
     path, looked = Path(str(job.header["file"])), bool(job.header["looked"])
     identities, peak = Identities(bytes.fromhex(str(job.header["key"]))), address_space.peak()
@@ -40,7 +40,7 @@ def work(job: Message) -> child_loop.Answers:
             warnings.simplefilter("ignore")  # they quote values
             out, room = Path(str(job.header["out"])), job.header.get("room_bytes")
             done = writing.write(path, out, identities, _detector(looked), looked=looked, room_bytes=room)
-        yield Message({"written": asdict(done)})
+        yield ChildMessage({"written": asdict(done)})
     except (ExportError, ImagingError, RuntimeFault) as error:
         yield child_loop.failure(error, peak)
     except MemoryError:
@@ -48,7 +48,7 @@ def work(job: Message) -> child_loop.Answers:
     except OSError as error:
         if error.errno not in _UNWRITTEN:
             raise
-        yield Message({"unwritten": error.errno})
+        yield ChildMessage({"unwritten": error.errno})
 
 
 @cache

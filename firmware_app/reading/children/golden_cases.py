@@ -1,7 +1,7 @@
-"""Trying a pack in one runtime and precision: are its golden cases answered rightly, and how long does one film take?
+"""Tries a pack in one runtime and precision: are its golden cases answered correctly, and how long does one film take?
 
-It runs in a process of its own, which may die of it (`reading.children.trial_child`); one process per way, so that no
-runtime is timed beside another's threads.
+It runs in a process of its own, because a runtime may crash (`reading.children.trial_child`), and in one process per
+way, so that no runtime is timed beside another's threads.
 """
 
 from __future__ import annotations
@@ -32,12 +32,12 @@ MOST_RUNS: Final = 30
 FEWEST_RUNS: Final = 5
 MOST_SECONDS: Final = 2.0
 _ROUNDING: Final = 1e-6
-"""Expected probabilities are written with four places and compared as they are; this is for the last bit of a float."""
+"""Allowance for the last bit of a float, when an answer is compared with an expected value of four decimal places."""
 
 
 @dataclass(frozen=True, slots=True)
 class Tried:
-    """A way that is right: the runtime's own version, golden cases answered, median of one inference."""
+    """A way that answered correctly: the runtime's version, the number of golden cases, the median inference time."""
 
     version: str | None
     cases: int
@@ -45,7 +45,7 @@ class Tried:
 
 
 @dataclass(frozen=True, slots=True)
-class Film:
+class ModelFrame:
     """A picture as the model's input (1, C, H, W), and what it shows."""
 
     tensor: NDArray[np.float32]
@@ -53,7 +53,7 @@ class Film:
 
 
 def attempt(pack: Pack, way: Way, settings: Mapping[str, Any]) -> Tried:
-    """Load with the runtime's *settings*, ask every golden image, time.
+    """Load the model with the runtime's *settings*, check every golden case, and time single inferences.
 
     Raises `RuntimeUnavailable`, `InferenceFailed`, `RuntimeWrong`, an `ImagingError` or a `PackError`.
     """
@@ -62,20 +62,20 @@ def attempt(pack: Pack, way: Way, settings: Mapping[str, Any]) -> Tried:
     session = runtime.load(pack.artefact(way.runtime, way.precision), runtime.Config(**settings))
     cases = answered(pack, way, session)
     film = next((film for _, film in _films(pack)), blank(pack.manifest))
-    _answer(pack.manifest, session, film, way)  # without golden images it runs at least
+    _answer(pack.manifest, session, film, way)  # so that also a pack without golden cases has run once
     return Tried(version, cases, _median_ms(session, pack.manifest.input.name, film.tensor))
 
 
-def blank(manifest: Manifest) -> Film:
-    """A picture of nothing at the model's own size."""
+def blank(manifest: Manifest) -> ModelFrame:
+    """An empty picture of the model's own size."""
     spec = manifest.input
-    return Film(np.zeros((1, spec.channels, *spec.shape), np.float32), Frame(spec.height, spec.width))
+    return ModelFrame(np.zeros((1, spec.channels, *spec.shape), np.float32), Frame(spec.height, spec.width))
 
 
 def answered(pack: Pack, way: Way, session: Session) -> int:
-    """Ask *session* every golden image of the pack; returns how many there are.
+    """Check every golden case of the pack with *session*; returns how many there are.
 
-    Raises `RuntimeWrong` for an answer that is not the expected one, `InferenceFailed`, an `ImagingError`.
+    Raises `RuntimeWrong` for an answer beyond the tolerance, `InferenceFailed`, an `ImagingError`.
     """
     cases = 0
     for case, film in _films(pack):
@@ -84,18 +84,18 @@ def answered(pack: Pack, way: Way, session: Session) -> int:
     return cases
 
 
-def _films(pack: Pack) -> Iterator[tuple[Golden, Film]]:
-    """Every golden image that the pack itself holds."""
+def _films(pack: Pack) -> Iterator[tuple[Golden, ModelFrame]]:
+    """Every golden case whose image is in the pack."""
     for case in pack.manifest.golden:
         if case.path is not None:
             spec = pack.manifest.input
             with picture.opened(pack.folder / case.path) as opened:
                 given, ends = frame_of(opened, 0, spec)
                 tensor, rows, columns = to_model_input(given, spec, ends=ends), opened.rows, opened.columns
-            yield case, Film(tensor, Frame(rows, columns, box=view(rows, columns, spec)))
+            yield case, ModelFrame(tensor, Frame(rows, columns, box=view(rows, columns, spec)))
 
 
-def _check(pack: Pack, way: Way, session: Session, case: Golden, film: Film) -> None:
+def _check(pack: Pack, way: Way, session: Session, case: Golden, film: ModelFrame) -> None:
     promise = pack.manifest.promise(case, pack.described(way.runtime, way.precision))
     answer = _answer(pack.manifest, session, film, way)
     if promise is None:
@@ -109,7 +109,7 @@ def _check(pack: Pack, way: Way, session: Session, case: Golden, film: Film) -> 
         )  # fmt: skip
 
 
-def _answer(manifest: Manifest, session: Session, film: Film, way: Way) -> Answer:
+def _answer(manifest: Manifest, session: Session, film: ModelFrame, way: Way) -> Answer:
     outputs = session.infer({manifest.input.name: film.tensor})
     if manifest.typicality is not None and manifest.output.features not in outputs:
         raise InferenceFailed(pack=manifest.name, runtime=way.runtime, detail="it gives no feature vector")

@@ -1,8 +1,8 @@
 """The reader's side of the inference child: which runtime and precision runs each pack, and what happens when it fails.
 
-Per pack there is a list of candidates, first in the order of the configuration and then in that of their measured speed
-(`reading.measuring`).  A candidate that cannot be loaded, or that fails on an empty film too, is struck off with one
-logged sentence and the next takes its place; the image waits.
+Each pack has a list of candidates, first in the order of the configuration and later in that of their measured speed
+(`reading.measuring`).  A candidate that cannot be loaded, or that fails on an empty film too, is removed from the list
+with one logged sentence; the image waits and the next candidate reads it.
 """
 
 from __future__ import annotations
@@ -14,8 +14,7 @@ from typing import Any, Final
 
 from pydantic import FiniteFloat, TypeAdapter, ValidationError
 
-from firmware_app.config import Config
-from firmware_app.config import Reader as ReaderConfig
+from firmware_app.config import Config, ReaderSection
 from firmware_app.errors import PackError, RuntimeWrong
 from firmware_app.packs import prior, ways
 from firmware_app.packs.shelf import Pack
@@ -23,12 +22,12 @@ from firmware_app.packs.ways import Way
 from firmware_app.reading.children.child import Child, ChildLost
 from firmware_app.reading.children.child_jobs import ChildJobs
 from firmware_app.reading.children.starting import started
-from firmware_app.reading.children.wire import Arrays, Message
+from firmware_app.reading.children.wire import Arrays, ChildMessage
 from firmware_app.reading.faults import Faults
 from firmware_app.records import Finding, Lesion, PackIdentity, Reason
 
 MEMORY_MB: Final = 8192
-"""Address space above the start: runtimes reserve arenas and thread stacks far beyond what they touch."""
+"""Address space of the child beyond what is mapped at its start: runtimes reserve far more than they use."""
 _LOAD_SECONDS: Final = 60.0
 _STRIKES: Final = 2
 _FINDINGS: Final = TypeAdapter(tuple[Finding, ...])
@@ -46,7 +45,7 @@ class ImageAtFault(Exception):
 
 
 class Unfamiliar(Exception):
-    """The image, or most of a clip, looks unlike what the pack learnt from."""
+    """The image, or most of a clip, looks unlike the pack's training images."""
 
     def __init__(self, distance: float, limit: float) -> None:
         super().__init__(distance, limit)
@@ -68,11 +67,11 @@ class WayCandidate:
 
 @dataclass(frozen=True, slots=True)
 class Inferred:
-    """What a pack says of an image; `marked`: what is drawn over it could be written.
+    """A pack's result for an image; `marked`: whether its heat maps could be written.
 
-    `counted` are the frames that were like what it learnt from, and `strongest` is, by a finding's code, which of them
-    shows it best; both are counted from 0 among the frames given.  `beside` is, by a finding's code, how much of its
-    evidence lies beside the anatomy in that frame, where it is known.
+    `counted` are the frames that look like the pack's training images.  `strongest` is, by a finding's code, the one of
+    them that shows it best.  Both are indices into the frames of the job.  `beside` is, by a finding's code, the share
+    of its evidence in that frame that lies beside the anatomy, where that is known.
     """
 
     findings: tuple[Finding, ...]
@@ -86,9 +85,9 @@ class Inferred:
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """What the tensors of a job show: frames *frames* (from 0) of *instance*, of *rows* × *columns* pixels each.
+    """What the tensors of a job show: *frames* (numbered from 0) of *instance*, each of *rows* × *columns* pixels.
 
-    *box* is the part of every frame that they show (None: all of it).
+    *box* is the part of each frame that they show (None: all of it).
     """
 
     instance: str
@@ -116,7 +115,7 @@ class Inference:
 
     @property
     def identities(self) -> dict[str, PackIdentity]:
-        """In which form each pack that works is run, by the pack's name."""
+        """Version, runtime and precision of each pack that works, by the pack's name."""
         return {name: self._identity(name) for name in self._packs if self._candidates[name]}
 
     @property
@@ -139,7 +138,7 @@ class Inference:
             self._warm = all(self._load(name) for name in self._packs)
 
     def offer(self, packs: Sequence[Pack]) -> None:
-        """Try *packs* that are new or have no way left; the working ones stay as they are and warm."""
+        """Take in those of *packs* that are new or have no way left; working packs stay loaded."""
         for pack in packs:
             if not self._candidates.get(pack.name):
                 self._packs[pack.name] = pack
@@ -147,16 +146,16 @@ class Inference:
                 self._warm = False
 
     def ways(self, name: str) -> list[Way]:
-        """The ways that are left to run pack *name*, the one in use first."""
+        """The remaining ways to run pack *name*, the one in use first."""
         return [candidate.way for candidate in self._candidates[name]]
 
     def take_wrong(self) -> list[tuple[str, Way, Reason]]:
-        """The ways that did not answer the golden images rightly when they were loaded, each returned once."""
+        """The ways whose answers to the golden cases were wrong when they were loaded; each is returned once."""
         taken, self._wrong = self._wrong, []
         return taken
 
     def pass_over(self, name: str, way: Way, why: str) -> None:
-        """Use *way* no more; when it was the one in use, the next one takes over from the next image on."""
+        """Stop using *way*; if it was the one in use, the next way reads from the next image on."""
         left = self.ways(name)
         if left[:1] == [way]:
             self._strike_off(name, why)
@@ -166,15 +165,15 @@ class Inference:
             self._candidates[name] = [one for one in self._candidates[name] if one.way != way]
 
     def succession(self, orders: Mapping[str, Sequence[Way]], seconds: float) -> ChildJobs:
-        """A second child in which the first way of each pack is loaded while the first child goes on working.
+        """Start a second child and load the first way of each pack in it, while the first child goes on working.
 
-        Once it is done its child may be handed to `succeed`.
+        Once these jobs are done, pass their child to `succeed`.
         """
         jobs = [self._load_job(name, order[0]) for name, order in orders.items() if order]
         return ChildJobs(self._spawn(), jobs, seconds)
 
     def succeed(self, child: Child, orders: Mapping[str, Sequence[Way]]) -> None:
-        """Let *child* take over, in which `succession` has loaded the first of each of *orders*."""
+        """Replace the child by *child*, in which `succession` has loaded the first way of each of *orders*."""
         self._child.kill()
         self._child, self._started, self._warm = child, True, True
         for name, order in orders.items():
@@ -182,7 +181,7 @@ class Inference:
         self._loaded = {name for name, order in orders.items() if order}
 
     def infer(self, name: str, shown: Shown, arrays: Arrays, folder: Path) -> Inferred:
-        """What pack *name* says of the frames that *arrays* hold; what is drawn over them is in *folder* on return.
+        """Run pack *name* on the frames that *arrays* hold; their heat maps are in *folder* on return.
 
         Raises `ChildLost`, `PackUnusable`, `ImageAtFault` or `Unfamiliar`.
         """
@@ -211,7 +210,7 @@ class Inference:
         self._child.kill()
 
     def _load(self, name: str) -> bool:
-        """Load the first candidate that works; True also when none does, False when the child was lost over it."""
+        """Load the first candidate that works.  True also when none does; False when loading it killed the child."""
         while self._candidates[name] and name not in self._loaded:
             first = self._candidates[name][0]
             try:
@@ -250,69 +249,69 @@ class Inference:
         first = self._candidates[name][0]
         return PackIdentity(name, self._packs[name].manifest.version, first.runtime, first.precision)
 
-    def _findings(self, name: str, answer: Message) -> tuple[Finding, ...]:
-        """The findings as the pack's manifest means them, carried over to the clinic's prevalence."""
+    def _findings(self, name: str, answer: ChildMessage) -> tuple[Finding, ...]:
+        """The findings, carried over from the pack's prevalence to the clinic's."""
         try:
-            said = _FINDINGS.validate_python(answer.header["findings"])
-            return prior.at_the_clinic(said, self._packs[name].manifest, self._config.prevalence)
+            findings = _FINDINGS.validate_python(answer.header["findings"])
+            return prior.at_the_clinic(findings, self._packs[name].manifest, self._config.prevalence)
         except (KeyError, ValidationError):
-            raise self._nonsense() from None
+            raise self._invalid() from None
 
-    def _lesions(self, shown: Shown, answer: Message) -> tuple[Lesion, ...]:
-        """The lesions, each within the picture that was given."""
+    def _lesions(self, shown: Shown, answer: ChildMessage) -> tuple[Lesion, ...]:
+        """The lesions, each checked to lie within a frame of the job."""
         try:
             lesions = _LESIONS.validate_python(answer.header["lesions"])
         except (KeyError, ValidationError):
-            raise self._nonsense() from None
+            raise self._invalid() from None
         for lesion in lesions:
             x0, y0, x1, y1 = lesion.box
             inside = 0.0 <= x0 < x1 <= shown.columns and 0.0 <= y0 < y1 <= shown.rows
             if not inside or lesion.frame not in shown.frames or lesion.instance != shown.instance:
-                raise self._nonsense()
+                raise self._invalid()
         return lesions
 
-    def _unfamiliar(self, answer: Message) -> Unfamiliar:
+    def _unfamiliar(self, answer: ChildMessage) -> Unfamiliar:
         try:
             measured = _MEASURED.validate_python(answer.header["unfamiliar"])
             return Unfamiliar(measured["distance"], measured["limit"])
         except (KeyError, ValidationError):
-            raise self._nonsense() from None
+            raise self._invalid() from None
 
-    def _counted(self, answer: Message, frames: int) -> tuple[int, ...]:
-        """Which of as many *frames* as were given had a say; at least one had."""
+    def _counted(self, answer: ChildMessage, frames: int) -> tuple[int, ...]:
+        """Indices of the frames that were counted, of the *frames* given; at least one was."""
         counted = answer.header.get("counted")
         if not isinstance(counted, list) or not counted:
-            raise self._nonsense()
+            raise self._invalid()
         if not all(isinstance(place, int) and 0 <= place < frames for place in counted):
-            raise self._nonsense()
+            raise self._invalid()
         return tuple(counted)
 
-    def _strongest(self, findings: Sequence[Finding], answer: Message, counted: Sequence[int]) -> dict[str, int]:
-        """Where each finding is strongest, among the frames that were *counted*."""
+    def _strongest(self, findings: Sequence[Finding], answer: ChildMessage, counted: Sequence[int]) -> dict[str, int]:
+        """By a finding's code, the one of the *counted* frames in which it is strongest."""
         strongest = answer.header.get("strongest")
         places = {one.code: strongest.get(one.code) if isinstance(strongest, dict) else None for one in findings}
         kept = {code: place for code, place in places.items() if isinstance(place, int) and place in counted}
         if len(kept) != len(places):
-            raise self._nonsense()
+            raise self._invalid()
         return kept
 
-    def _beside(self, findings: Sequence[Finding], answer: Message) -> dict[str, float]:
-        """Which share of each finding's evidence lies beside the anatomy; nothing where no place does."""
+    def _beside(self, findings: Sequence[Finding], answer: ChildMessage) -> dict[str, float]:
+        """By a finding's code, the share of its evidence beside the anatomy; empty where that is not known."""
         try:
             shares = _MEASURED.validate_python(answer.header["beside"])
         except (KeyError, ValidationError):
-            raise self._nonsense() from None
+            raise self._invalid() from None
         codes = {finding.code for finding in findings}
         if not all(0.0 <= share <= 1.0 for share in shares.values()) or not shares.keys() <= codes:
-            raise self._nonsense()
+            raise self._invalid()
         return shares
 
-    def _nonsense(self) -> ChildLost:
-        """A child that answers so is not asked again."""
+    def _invalid(self) -> ChildLost:
+        """The error for an invalid answer; the child that gave it is replaced."""
         self._replace()
-        return ChildLost("it spoke nonsense")
+        return ChildLost("it sent an invalid message")
 
-    def _ask(self, job: Mapping[str, Any], arrays: Arrays, seconds: float) -> Message:
+    def _ask(self, job: Mapping[str, Any], arrays: Arrays, seconds: float) -> ChildMessage:
         try:
             self._child.send(job, arrays)
             return self._child.receive(seconds)
@@ -331,8 +330,8 @@ class Inference:
         return Child("firmware_app.reading.children.inference_child", limits)
 
 
-def _candidates(pack: Pack, config: ReaderConfig, faults: Faults) -> list[WayCandidate]:
-    """Every possible way, in the order for a box that has measured nothing; a damaged pack has none."""
+def _candidates(pack: Pack, config: ReaderSection, faults: Faults) -> list[WayCandidate]:
+    """Every possible way, in the order of a box without measurements; a damaged pack has none."""
     try:
         pack.verify()
     except PackError as error:

@@ -2,10 +2,9 @@
 
 ``python -m firmware_app.reading.children.inference_child FD PARENT MEMORY_MB CPU_SECONDS``.  Jobs are ``{job: load,
 folder, runtime, precision, settings}`` and ``{job: infer, pack, instance, frames, rows, columns, box, display}`` with
-the tensors of one or more frames, perhaps with what lies beside the anatomy in them.  Which runtime and precision to
-try, and what to try next, is the parent's decision.  No model answers here before it has answered its pack's golden
-images rightly in this very process.  An image that looks unlike what the pack learnt from gets no number
-(docs/decisions/unfamiliar.md).
+the tensors of one or more frames and, where known, the cells of them that lie beside the anatomy.  The parent decides
+which runtime and precision to try.  A model reads images only after it has answered its pack's golden cases correctly
+in this process.  An image that looks unlike the pack's training images gets no number (docs/decisions/unfamiliar.md).
 """
 
 from __future__ import annotations
@@ -31,7 +30,7 @@ from firmware_app.packs.shelf import Pack
 from firmware_app.packs.ways import Way
 from firmware_app.reading import heat_map
 from firmware_app.reading.children import child_loop, confinement, golden_cases
-from firmware_app.reading.children.wire import Message
+from firmware_app.reading.children.wire import ChildMessage
 from firmware_app.runtimes import choice
 from firmware_app.runtimes.interface import Session
 from firmware_app.tasks import clips
@@ -40,16 +39,16 @@ from firmware_app.tasks.interface import Answer, Frame, sound
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """A warm session; `familiar` is absent where the pack has not said what its training images looked like."""
+    """A warm session; `familiar` is None for a pack without statistics of its training images."""
 
     manifest: Manifest
     session: Session
     familiar: Familiar | None = None
 
     def seen(self, tensor: NDArray[np.float32], frame: Frame) -> tuple[Answer, float]:
-        """(1, 1, H, W) that shows *frame* → what the task makes of it, and its distance from the training images.
+        """(1, C, H, W) float32 tensor of *frame* → the task's answer, and the distance from the training images.
 
-        The distance is 0 where nothing is known of those.  Raises `InferenceFailed`.
+        The distance is 0 without statistics of those.  Raises `InferenceFailed`.
         """
         spec = self.manifest.input
         if tensor.shape != (1, spec.channels, spec.height, spec.width) or tensor.dtype != np.float32:
@@ -63,34 +62,34 @@ class Loaded:
             return answer, 0.0
         features = outputs.get(self.manifest.output.features or "")
         distance = self.familiar.model.distance(features.reshape(-1)) if features is not None else math.inf
-        if not math.isfinite(distance):  # a fault of the runtime, which must not pass for one of the image
+        if not math.isfinite(distance):  # a fault of the runtime, which must not be taken for one of the image
             raise self.failed("it gives no feature vector")
         return answer, distance
 
     def warm_up(self) -> None:
-        """One inference of nothing: the first is slow, and shows whether the model runs at all."""
+        """Infer an empty picture: the first inference is slow, and shows whether the model runs at all."""
         nothing = golden_cases.blank(self.manifest)
         self.seen(nothing.tensor, nothing.frame)
 
     def failed(self, detail: str) -> InferenceFailed:
-        """The error of this model, whatever runs it."""
+        """An error of this model, without naming the runtime, which the parent knows."""
         return InferenceFailed(pack=self.manifest.name, runtime="-", detail=detail)
 
 
 class Models:
-    """The sessions by their pack's name."""
+    """The warm sessions, by pack name."""
 
     def __init__(self) -> None:
         self._loaded: dict[str, Loaded] = {}
 
-    def work(self, job: Message) -> child_loop.Answers:
+    def work(self, job: ChildMessage) -> child_loop.Answers:
         """The one answer to a job."""
         if job.header["job"] == "load":
             yield self._load(job.header)
         else:
             yield self._infer(job)
 
-    def _load(self, job: Any) -> Message:
+    def _load(self, job: Any) -> ChildMessage:
         begun = time.perf_counter()
         try:
             pack = Pack.load(Path(str(job["folder"])))
@@ -106,9 +105,9 @@ class Models:
             name = Path(str(job["folder"])).name
             return child_loop.refusal(InferenceFailed(pack=name, runtime=job["runtime"], detail=str(error)))
         self._loaded[pack.name] = loaded
-        return Message({"loaded": pack.name, "load_ms": 1e3 * (time.perf_counter() - begun)})
+        return ChildMessage({"loaded": pack.name, "load_ms": 1e3 * (time.perf_counter() - begun)})
 
-    def _infer(self, job: Message) -> Message:
+    def _infer(self, job: ChildMessage) -> ChildMessage:
         loaded = self._loaded[str(job.header["pack"])]
         try:
             tensors = np.asarray(job.arrays["input"])
@@ -117,15 +116,16 @@ class Models:
             limit = loaded.familiar.limit if loaded.familiar is not None else math.inf
             counted = clips.familiar(distances, limit)
             if not counted:
-                return Message({"unfamiliar": {"distance": statistics.median(distances), "limit": limit}})
+                return ChildMessage({"unfamiliar": {"distance": statistics.median(distances), "limit": limit}})
             answers = [seen[place][0] for place in counted]
             whole = loaded.manifest.answering.together(loaded.manifest.section, answers)
         except (RuntimeFault, ValueError) as error:
-            # Under no name here: the error holds this frame, which would hold the error and with it the tensors.
+            # Not bound to a name: the error's traceback holds this stack frame, so the two would keep each other, and
+            # the tensors, in memory.
             return child_loop.refusal(_fault(loaded, error), sound=_still_sound(loaded))
         maps = {code: answers[at].maps[code] for code, at in whole.strongest.items() if code in answers[at].maps}
         strongest = {code: counted[at] for code, at in whole.strongest.items()}
-        return Message({
+        return ChildMessage({
             "findings": [asdict(finding) for finding in whole.findings],
             "lesions": [asdict(lesion) for lesion in whole.lesions],
             "counted": counted, "strongest": strongest, "marked": _mark(maps, job),
@@ -133,8 +133,8 @@ class Models:
         })  # fmt: skip
 
 
-def _frames(job: Message) -> list[Frame]:
-    """Which part of the original each tensor of a job shows."""
+def _frames(job: ChildMessage) -> list[Frame]:
+    """The part of the original that each tensor of a job shows."""
     head, box = job.header, job.header.get("box")
     return [
         Frame(int(head["rows"]), int(head["columns"]), int(number), tuple(box) if box else None, str(head["instance"]))
@@ -142,10 +142,10 @@ def _frames(job: Message) -> list[Frame]:
     ]
 
 
-def _mark(maps: Mapping[str, NDArray[np.float32]], job: Message) -> bool:
-    """Write what is drawn over the picture for each finding, of the frame it is strongest in.
+def _mark(maps: Mapping[str, NDArray[np.float32]], job: ChildMessage) -> bool:
+    """Write the heat map of each finding, from the frame in which it is strongest.
 
-    False when the disk does not take them, which costs no number.
+    False when the disk refuses them; the findings are not affected.
     """
     box = job.header.get("box")
     folder, rows, columns = Path(str(job.header["display"])), int(job.header["rows"]), int(job.header["columns"])
@@ -158,8 +158,10 @@ def _mark(maps: Mapping[str, NDArray[np.float32]], job: Message) -> bool:
     return True
 
 
-def _beside(maps: Mapping[str, NDArray[np.float32]], strongest: Mapping[str, int], job: Message) -> Mapping[str, float]:
-    """How much of the evidence that each map draws lies beside the anatomy; nothing where that is not known."""
+def _beside(
+    maps: Mapping[str, NDArray[np.float32]], strongest: Mapping[str, int], job: ChildMessage
+) -> Mapping[str, float]:
+    """The share of each map's evidence that lies beside the anatomy; empty where that is not known."""
     if "beside" not in job.arrays:
         return {}
     cells = np.asarray(job.arrays["beside"])
@@ -171,7 +173,7 @@ def _fault(loaded: Loaded, error: RuntimeFault | ValueError) -> RuntimeFault:
 
 
 def _still_sound(loaded: Loaded) -> bool:
-    """Whether the session still answers for an empty film: then the image was at fault, else the runtime is."""
+    """Whether the session still answers for an empty film; then the image was at fault, otherwise the runtime."""
     try:
         loaded.warm_up()
     except (RuntimeFault, ValueError):

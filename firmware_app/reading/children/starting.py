@@ -1,4 +1,4 @@
-"""Starting a child, and what to do when it dies before it ever says ready: nothing that an image did."""
+"""Starts a child, again where it dies before it is ready: no image can be the cause of that."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _PAUSE_S: Final = 0.2
 
 
 def started(child: Child, spawn: Callable[[], Child]) -> Child:
-    """*child*, or a later one from *spawn*, once it is ready; raises `ChildWillNotStart` after a few."""
+    """*child* once it is ready, or else a later one from *spawn*; raises `ChildWillNotStart` after `ATTEMPTS`."""
     for attempt in range(1, ATTEMPTS + 1):
         try:
             child.await_ready()

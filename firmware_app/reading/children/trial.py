@@ -1,4 +1,4 @@
-"""The parent's side of the trial child: a way to run a pack, tried with a limit on time and memory."""
+"""The parent's side of the trial child: tries a way to run a pack, with a limit on time and memory."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from firmware_app.records import Reason
 from firmware_app.runtimes.choice import Settings
 
 SECONDS: Final = 60.0
-"""For loading a model, its golden images and the timed inferences together; a slow box needs a few."""
+"""For loading a model, its golden cases and the timed inferences together; a slow box needs a few seconds."""
 PROBE_SECONDS: Final = 30.0
 MOST_TRIES: Final = 2
-"""Of a way that crashed or hung, counted over restarts: the machine may have been short of memory at that moment."""
+"""For a way that crashed or hung, counted over restarts: the box may have been short of memory at that moment."""
 ABSENT: Final = RuntimeUnavailable.code
 _LOST: Final = frozenset({RuntimeStopped.code, RuntimeHung.code})
 _LOOK_SECONDS: Final = 0.05
@@ -29,10 +29,10 @@ _REASON: Final = TypeAdapter(Reason)
 
 
 class Trial:
-    """One way being tried.  `outcome` waits only when asked to; `stop` abandons it."""
+    """A running trial of one way.  `outcome` waits only when asked to; `stop` abandons the trial."""
 
     def __init__(self, pack: Pack, way: Way, settings: Settings, seconds: float = SECONDS, tries: int = 1) -> None:
-        """*tries* counts this one.  The thread that makes it must outlive it, as with every child."""
+        """*tries* counts this one.  The thread that makes it must outlive it, as with every `Child`."""
         self.pack, self.way = pack, way
         self._seconds, self._tries = seconds, tries
         job = {"job": "try", "folder": str(pack.folder), "runtime": way.runtime, "precision": way.precision,
@@ -40,7 +40,7 @@ class Trial:
         self._jobs = ChildJobs(_child(seconds), [job], seconds)
 
     def outcome(self, patience: float = 0.0) -> TrialResult | None:
-        """The result, the child being gone then; None while it is at work."""
+        """The result, after which the child has ended; None while it works.  Waits up to *patience* seconds."""
         try:
             if not self._jobs.is_done(patience):
                 return None
@@ -58,7 +58,7 @@ class Trial:
             return TrialResult(self.way.runtime, self.way.precision, version, float(tried["milliseconds"]),
                           int(tried["cases"]), None, self._tries)  # fmt: skip
         except (KeyError, TypeError, ValueError, ValidationError):
-            return self._failed(RuntimeStopped(**self._named(), detail="it spoke nonsense"))
+            return self._failed(RuntimeStopped(**self._named(), detail="it sent an invalid message"))
 
     def stop(self) -> None:
         self._jobs.stop()
@@ -72,12 +72,12 @@ class Trial:
 
 
 def is_final(result: TrialResult) -> bool:
-    """Whether it need not be tried again as long as nothing changes."""
+    """Whether *result* holds until something changes; otherwise the way is tried again."""
     return result.right or result.reason is None or result.reason.code not in _LOST or result.tries >= MOST_TRIES
 
 
 def is_kept(result: TrialResult) -> bool:
-    """Whether it is worth remembering: what a library that cannot be loaded lacks may be there at the next start."""
+    """Whether *result* is to be saved: an absent library is not, since it may be installed by the next start."""
     return result.reason is None or result.reason.code != ABSENT
 
 
@@ -93,7 +93,7 @@ def tried(pack: Pack, way: Way, settings: Settings, seconds: float = SECONDS) ->
 
 
 def probed(runtimes: Sequence[str], seconds: float = PROBE_SECONDS) -> dict[str, Mapping[str, Any]]:
-    """What each runtime says of itself (``available``, ``version``, ``detail``), each in a process of its own."""
+    """``available``, ``version`` and ``detail`` of each runtime, each probed in a process of its own."""
     jobs_of = {key: ChildJobs(_child(seconds), [{"job": "probe", "runtime": key}], seconds) for key in runtimes}
     answers: dict[str, Mapping[str, Any]] = {}
     try:
@@ -119,9 +119,9 @@ def _probe(jobs: ChildJobs) -> Mapping[str, Any] | None:
     except TimeoutError:
         return {"available": False, "version": None, "detail": "it does not answer"}
     except (KeyError, TypeError):
-        return {"available": False, "version": None, "detail": "it spoke nonsense"}
+        return {"available": False, "version": None, "detail": "it sent an invalid message"}
 
 
 def _child(seconds: float) -> Child:
-    """Silent: what a runtime that is tried prints while it fails is no news beside the sentence."""
+    """Silent: the error's sentence already says what a failing runtime would print."""
     return Child("firmware_app.reading.children.trial_child", (str(MEMORY_MB), str(seconds * 64)), silent=True)

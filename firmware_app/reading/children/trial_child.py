@@ -1,4 +1,4 @@
-"""The trial child: asks one runtime one thing, in a process that may crash or hang over it, and is then thrown away.
+"""The trial child: probes or tries one runtime in a process that may crash or hang, and that ends afterwards.
 
 ``python -m firmware_app.reading.children.trial_child FD PARENT MEMORY_MB CPU_SECONDS``.  Jobs are ``{job: probe,
 runtime}`` and ``{job: try, folder, runtime, precision, settings}``.
@@ -16,26 +16,26 @@ from firmware_app.errors import LanternError
 from firmware_app.packs.shelf import Pack
 from firmware_app.packs.ways import Way
 from firmware_app.reading.children import child_loop, confinement, golden_cases
-from firmware_app.reading.children.wire import Message
+from firmware_app.reading.children.wire import ChildMessage
 from firmware_app.runtimes import choice
 
 
-def work(job: Message) -> child_loop.Answers:
+def work(job: ChildMessage) -> child_loop.Answers:
     """The one answer to a job."""
     head = job.header
     if head["job"] == "probe":
-        yield Message({"probe": asdict(choice.probe(str(head["runtime"])))})
+        yield ChildMessage({"probe": asdict(choice.probe(str(head["runtime"])))})
     else:
         yield _try(head)
 
 
-def _try(job: Any) -> Message:
+def _try(job: Any) -> ChildMessage:
     try:
         pack = Pack.load(Path(str(job["folder"])))
         tried = golden_cases.attempt(pack, Way(str(job["runtime"]), str(job["precision"])), job["settings"])
     except LanternError as error:
         return child_loop.refusal(error)
-    return Message({"tried": asdict(tried)})
+    return ChildMessage({"tried": asdict(tried)})
 
 
 def main() -> int:

@@ -1,8 +1,7 @@
 """Messages between the reader and its children: a length, a JSON header, then raw arrays.
 
-No pickle: the decode child opens hostile files and is not believed.  Every length is checked before memory is taken,
-and an array may only be of the two kinds that are ever sent.  Arrays are `memoryview`s: the reader hands them on and
-has no need of numpy.
+No pickle: the decode child opens hostile files and is not trusted.  Every length is checked before memory is allocated,
+and arrays have one of two formats.  They are `memoryview`s: the reader only passes them on and does not load numpy.
 """
 
 from __future__ import annotations
@@ -47,14 +46,14 @@ class Garbled(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Message:
+class ChildMessage:
     """A JSON object with arrays beside it."""
 
     header: Mapping[str, Any]
     arrays: Arrays = field(default_factory=dict)
 
 
-def send(channel: socket.socket, message: Message, deadline: float | None = None) -> None:
+def send(channel: socket.socket, message: ChildMessage, deadline: float | None = None) -> None:
     """Send *message* by the monotonic *deadline*; raises `Closed` or `Late`."""
     described = [[name, array.format, list(array.shape or ())] for name, array in message.arrays.items()]
     head = json.dumps({**message.header, _ARRAYS: described}).encode()
@@ -63,7 +62,7 @@ def send(channel: socket.socket, message: Message, deadline: float | None = None
         _send_all(channel, array.cast("B"), deadline)
 
 
-def receive(channel: socket.socket, deadline: float | None = None) -> Message:
+def receive(channel: socket.socket, deadline: float | None = None) -> ChildMessage:
     """The next message, whole; raises `Closed`, `Late` or `Garbled`.  *deadline*: monotonic seconds, None for ever."""
     length = _LENGTH.unpack(_receive_exactly(channel, _LENGTH.size, deadline))[0]
     if not 2 <= length <= LARGEST_HEADER_BYTES:
@@ -85,7 +84,7 @@ def receive(channel: socket.socket, deadline: float | None = None) -> Message:
         name: memoryview(_receive_exactly(channel, size, deadline)).cast(kind, shape)
         for (name, kind, shape), size in zip(kinds, sizes, strict=True)
     }
-    return Message(header, arrays)
+    return ChildMessage(header, arrays)
 
 
 def _send_all(channel: socket.socket, data: bytes | memoryview, deadline: float | None) -> None:
@@ -125,5 +124,5 @@ def _wait(channel: socket.socket, deadline: float | None, *, writing: bool) -> N
     while (left := deadline - time.monotonic()) > 0:
         if poll.poll(1000 * min(left, _SLICE_S)):
             return
-        notify.alive()  # a wait that ends at its deadline is no hang
+        notify.alive()  # a wait with a deadline is no hang
     raise Late

@@ -147,13 +147,13 @@ class Accounts:
         `AccountNameUnusable` and `AccountExists`; the code then stays valid.
         """
         with self.database.transaction() as connection:
-            found = self.claim(code)
-            if found is None:
+            claim = self.claim(code)
+            if claim is None:
                 return None
             connection.execute("DELETE FROM claims WHERE code_hash = ?", (_code_hash(code),))
-            if found.user is None:
+            if claim.user is None:
                 self._insert(name, Role.DOCTOR)
-            target = found.user or normal(name)
+            target = claim.user or normal(name)
             connection.execute("DELETE FROM sessions WHERE user_name = ?", (target,))
             connection.execute("UPDATE users SET password = ?, disabled = 0 WHERE name = ?", (password_hash, target))
             return self.find(target)
@@ -295,8 +295,9 @@ def _shown(plain: str) -> str:
 
 
 def _user(row: object) -> User:
-    found: dict[str, object] = dict(row)  # type: ignore[call-overload]
+    columns: dict[str, object] = dict(row)  # type: ignore[call-overload]
     return User(
-        str(found["name"]), str(found["shown"]), Role(str(found["role"])),
-        str(found["language"]) if found["language"] else None, bool(found["disabled"]), found["password"] is not None,
+        str(columns["name"]), str(columns["shown"]), Role(str(columns["role"])),
+        str(columns["language"]) if columns["language"] else None, bool(columns["disabled"]),
+        columns["password"] is not None,
     )  # fmt: skip

@@ -162,13 +162,13 @@ class Audit:
         )
         return [entry_of(row) for row in rows]
 
-    def verify(self, told: str | None = None) -> tuple[bool, Reason]:
-        """Whether the chain is whole, and the sentence for it; *told* is the hash of a head that the hospital has.
+    def verify(self, known_head: str | None = None) -> tuple[bool, Reason]:
+        """Whether the chain is whole, and the sentence for it.
 
-        The hash is enough, because it covers the entry's number.  Entries that a rescue could not read are reported as
-        lost; then the chain is not whole.
+        *known_head* is the hash of a head that the hospital has; the hash is enough, because it covers the entry's
+        number.  Entries that a rescue could not read are reported as lost; then the chain is not whole.
         """
-        last, seen, count = Head(0, START), told in (None, START), 0
+        last, seen, count = Head(0, START), known_head in (None, START), 0
         gaps: list[str] = []
         admitted: set[str] = set()
         cut_off: list[Detail] = []
@@ -187,12 +187,12 @@ class Audit:
                 admitted.update(str(entry.details.get("lost", "")).split())
                 cut_off += [entry.details["after"]] if "after" in entry.details else []
             last, count = Head(entry.sequence, entry.hash), count + 1
-            seen = seen or last.hash == told
+            seen = seen or last.hash == known_head
         for gap in gaps:  # only gaps that a rescue has recorded in a later entry are admitted
             if gap not in admitted:
                 return False, Reason(BROKEN, {"sequence": int(gap.partition("-")[0])})
-        if told is not None and not seen:
-            return False, Reason(CUT, {"head": told[:16]})
+        if known_head is not None and not seen:
+            return False, Reason(CUT, {"head": known_head[:16]})
         if gaps:
             first, end = int(gaps[0].partition("-")[0]), int(gaps[-1].partition("-")[2])
             lost = last.sequence - count

@@ -113,36 +113,36 @@ class Exports:
 
     def of_unknown_end(self) -> list[AuditEntry]:
         """The begin entries of exports with an unknown end, closed or not, oldest first."""
-        told = self._entries()
-        unknown = {one.details.get("begun") for one in told if one.action == UNKNOWN}
+        entries = self._entries()
+        unknown = {one.details.get("begun") for one in entries if one.action == UNKNOWN}
         with suppress(OSError, NoLocks), self._locked(fcntl.LOCK_EX) as alone:
             unknown |= {one.sequence for one in self.without_end()} if alone else set()
-        return [one for one in told if one.action == BEGUN and one.sequence in unknown]
+        return [one for one in entries if one.action == BEGUN and one.sequence in unknown]
 
     def without_end(self) -> list[AuditEntry]:
         """Begin entries without an end.  An end without a number (of an earlier version) ends its case's last one."""
-        found: dict[int, AuditEntry] = {}
+        begun_entries: dict[int, AuditEntry] = {}
         for entry in self._entries():
             if entry.action == BEGUN:
-                found[entry.sequence] = entry
+                begun_entries[entry.sequence] = entry
             elif isinstance(begun := entry.details.get("begun"), int):
-                found.pop(begun, None)
+                begun_entries.pop(begun, None)
             else:
-                same = [number for number, one in found.items() if one.case == entry.case]
-                found.pop(max(same, default=0), None)
-        return list(found.values())
+                same = [number for number, one in begun_entries.items() if one.case == entry.case]
+                begun_entries.pop(max(same, default=0), None)
+        return list(begun_entries.values())
 
     def _entries(self) -> list[AuditEntry]:
         rows = self._database.connection.execute(
             "SELECT * FROM audit WHERE action IN (?, ?, ?, ?) ORDER BY sequence", (BEGUN, DONE, STOPPED, UNKNOWN)
         )
-        found = []
+        entries = []
         for row in rows:
             try:
-                found.append(audit.entry_of(row))
+                entries.append(audit.entry_of(row))
             except ValueError:  # it was altered; `lantern audit verify` names it
                 continue
-        return found
+        return entries
 
     def _locked(self, how: int, seconds: float = 0.0) -> AbstractContextManager[bool]:
         return _locked(self._database.path, how, seconds)

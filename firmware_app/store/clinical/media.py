@@ -31,8 +31,8 @@ def incomplete(connection: sqlite3.Connection, case: str) -> Reason | None:
     row = connection.execute("SELECT count FROM listed_more WHERE case_reference = ?", (case,)).fetchone()
     if row is not None:
         return Reason.of(CaseListedMore(count=row[0]))
-    (found,) = connection.execute(f"SELECT {INCOMPLETE.format(case='?1')}", (case,)).fetchone()
-    return Reason.of(CaseIncomplete()) if found else None
+    (misses_images,) = connection.execute(f"SELECT {INCOMPLETE.format(case='?1')}", (case,)).fetchone()
+    return Reason.of(CaseIncomplete()) if misses_images else None
 
 
 class Media:
@@ -74,7 +74,7 @@ class Media:
 
     def cases_of(self, met: Iterable[str]) -> dict[str, bool]:
         """The cases of the instances *met*, and whether each is incomplete."""
-        found: dict[str, bool] = {}
+        cases: dict[str, bool] = {}
         for reference in met:
             row = self._database.connection.execute(
                 f"SELECT case_reference, {INCOMPLETE.format(case='instances.case_reference')} FROM instances"
@@ -82,8 +82,8 @@ class Media:
                 (reference,),
             ).fetchone()
             if row is not None:
-                found[row[0]] = bool(row[1])
-        return found
+                cases[row[0]] = bool(row[1])
+        return cases
 
 
 def _marked(connection: sqlite3.Connection) -> set[str]:

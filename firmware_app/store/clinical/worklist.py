@@ -115,14 +115,14 @@ class Worklist:
 
     def rows(self, tab: Tab, limit: int, offset: int = 0) -> list[Row]:
         """At most *limit* cases of *tab* in its order."""
-        found = self._connection.execute(
+        rows = self._connection.execute(
             f"SELECT c.*, r.actor, r.at, COALESCE({DONE}, 0) AS done,"
             f" {IMAGES} AS images, {_WAITS} AS waiting"
             f" FROM cases c LEFT JOIN reviews r ON r.case_reference = c.reference WHERE {_TABS[tab]}"
             f" ORDER BY {_ORDERS[tab]} LIMIT ? OFFSET ?",
             (limit, offset),
         ).fetchall()
-        return [self._row(row) for row in found]
+        return [self._row(row) for row in rows]
 
     def count(self, tab: Tab) -> int:
         row = self._connection.execute(
@@ -212,7 +212,7 @@ class Worklist:
             self._say(connection, case, finding, verdict, actor)
 
     def _say(self, connection: sqlite3.Connection, case: str, finding: str, verdict: str, actor: str) -> None:
-        if verdict not in VERDICTS or finding not in {found.code for found in self._clinical.case(case).findings}:
+        if verdict not in VERDICTS or finding not in {one.code for one in self._clinical.case(case).findings}:
             raise ValueError(verdict)
         connection.execute(
             "INSERT OR REPLACE INTO verdicts (case_reference, finding, verdict, revision, actor, at)"

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Final, Self
 
 from firmware_app import clock
-from firmware_app.config import Retention
+from firmware_app.config import RetentionSection
 from firmware_app.store.disk.layout import StateDir, free_bytes
 
 log = logging.getLogger("lantern.export")
@@ -81,7 +81,7 @@ class Room:
     """How many copies of each object are written on the box's own disk."""
 
     @classmethod
-    def of(cls, state: StateDir, retention: Retention, into: Iterable[Path]) -> Self:
+    def of(cls, state: StateDir, retention: RetentionSection, into: Iterable[Path]) -> Self:
         """*into* are the target folders; files in the last one stay.  It may be on the box's disk: no stick mounted."""
         own, is_own = state.root.stat().st_dev, [False]
         for folder in into:

@@ -20,7 +20,7 @@ from firmware_app.sealed.summary import (
     Mark,
     Modality,
     Opinion,
-    Runtime,
+    SummaryRuntime,
     quality_code,
     size_band,
 )
@@ -127,10 +127,10 @@ def brief_of(case: Case, taken: clock.Stamp) -> Brief:
     return Brief(
         case=case.reference or "",
         revision=case.revision,
-        modality=Modality.told_by(case.modality),
+        modality=Modality.of(case.modality),
         pack=pack.name[:40] if pack else None,
         pack_version=pack.version if pack and _VERSION.fullmatch(pack.version) else None,
-        runtime=Runtime.told_by(pack.runtime) if pack else None,
+        runtime=SummaryRuntime.of(pack.runtime) if pack else None,
         priority=case.priority or Priority.CANNOT_JUDGE,
         findings=tuple(FindingBrief(finding.code[:64], round(100 * finding.probability)) for finding in findings),
         lesions=min(len(case.lesions), 9999),

@@ -30,10 +30,10 @@ _SUPERSEDED: Final = "superseded"
 def clinical(connection: sqlite3.Connection, state: StateDir, report: RescueReport, damaged: set[str]) -> None:
     """Restore missing rows of the *damaged* tables of clinical.db, inside the caller's transaction."""
     wanted = [name for name in ("audit", *_PEOPLE, _SUPERSEDED, "retired") if name in damaged]
-    found = ring.newest_whole(state, state.clinical_db.name) if wanted else None
-    if found is None:
+    newest = ring.newest_whole(state, state.clinical_db.name) if wanted else None
+    if newest is None:
         return
-    copy, path = found
+    copy, path = newest
     with ring.opened(path) as backup:
         for name in wanted:
             if not _columns(backup, name):  # an older version without this table
@@ -47,10 +47,10 @@ def clinical(connection: sqlite3.Connection, state: StateDir, report: RescueRepo
 
 def accounts(connection: sqlite3.Connection, state: StateDir, report: RescueReport) -> None:
     """Restore lost accounts with their roles; the caller voids every password, which may be out of date."""
-    found = ring.newest_whole(state, state.accounts_db.name)
-    if found is None:
+    newest = ring.newest_whole(state, state.accounts_db.name)
+    if newest is None:
         return
-    copy, path = found
+    copy, path = newest
     with ring.opened(path) as backup:
         count = _insert(connection, backup, "users", None)
     report.kept["users"] = report.kept.get("users", 0) + count
@@ -61,9 +61,9 @@ def accounts(connection: sqlite3.Connection, state: StateDir, report: RescueRepo
 
 def exchange(connection: sqlite3.Connection, state: StateDir, report: RescueReport) -> None:
     """Restore the hospital's signed key; the stream itself begins again."""
-    found = ring.newest_whole(state, state.exchange_db.name)
-    if found is not None:
-        with ring.opened(found[1]) as backup:
+    newest = ring.newest_whole(state, state.exchange_db.name)
+    if newest is not None:
+        with ring.opened(newest[1]) as backup:
             report.kept["hospital_keys"] += _insert(connection, backup, "hospital_keys", None)
 
 
@@ -91,8 +91,8 @@ def _followed(connection: sqlite3.Connection, backup: sqlite3.Connection, name: 
         f" AND action IN ({', '.join('?' * len(actions))})",
         (head, *actions),
     )
-    told = [(row["case_reference"], {**json.loads(row["details"]), "actor": row["actor"]}) for row in rows]
-    return {(case, *(values.get(column) for column in columns)) for case, values in told}
+    judged = [(row["case_reference"], {**json.loads(row["details"]), "actor": row["actor"]}) for row in rows]
+    return {(case, *(values.get(column) for column in columns)) for case, values in judged}
 
 
 def _insert(
@@ -101,12 +101,12 @@ def _insert(
     """Insert the rows of table *name* of *backup* whose key does not exist yet; returns how many."""
     mine = _columns(connection, name)
     columns = [column for column in _columns(backup, name) if column in mine]
-    told = ", ".join(columns)
-    statement = f"INSERT OR IGNORE INTO {name} ({told}) VALUES ({', '.join('?' * len(columns))})"
+    names = ", ".join(columns)
+    statement = f"INSERT OR IGNORE INTO {name} ({names}) VALUES ({', '.join('?' * len(columns))})"
     of_case = "case_reference" in columns and name != "retired"
     key = ["case_reference", *(_PEOPLE[name][1] if name in _PEOPLE else ())]
     count = 0
-    for row in backup.execute(f"SELECT {told} FROM {name}"):
+    for row in backup.execute(f"SELECT {names} FROM {name}"):
         if of_case and not _is_here(connection, row["case_reference"]):
             continue
         if followed and tuple(row[column] for column in key) in followed:
