@@ -262,7 +262,7 @@ def test_a_stick_that_is_out_before_the_last_word_costs_that_word(
         path.unlink()
         return told(path, config)
 
-    monkeypatch.setattr(sealed_case, "told", out)
+    monkeypatch.setattr(sealed_case, "message", out)
     assert box.run(way="--stick") == 0
     assert capsys.readouterr().out.splitlines()[-1].startswith("It is sealed; only the hospital opens it: ")
     assert box.actions == ["export.begun", "export.done"]

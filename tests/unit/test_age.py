@@ -71,13 +71,13 @@ def test_the_stated_age_wins_over_dates_that_nearly_agree() -> None:
 
 
 @pytest.mark.parametrize(
-    ("said", "born", "found"),
+    ("said", "born", "age"),
     [("120Y", None, 120), ("121Y", None, NotKnown.UNCLEAR), (None, "19061121", 120),
      (None, "19051121", NotKnown.UNCLEAR), ("034Y", "19901121", 34), ("034Y", "19891121", NotKnown.UNCLEAR),
      ("034Y", "19941121", 34), ("034Y", "19951121", NotKnown.UNCLEAR), (None, "19921122", 33), (None, "19921121", 34)],
 )  # fmt: skip
-def test_an_age_is_believed_up_to_here(said: str | None, born: str | None, found: int | NotKnown) -> None:
-    assert stated(header(said, born, "20261121")) == found
+def test_an_age_is_believed_up_to_here(said: str | None, born: str | None, age: int | NotKnown) -> None:
+    assert stated(header(said, born, "20261121")) == age
 
 
 @pytest.mark.parametrize("birth", ["19500101", "20190101", "20270101"])
@@ -94,5 +94,5 @@ def test_nobody_is_a_year_older_before_the_birthday(born: date, years: int) -> N
 
 @given(st.text(max_size=8), st.text(max_size=10), st.text(max_size=10))
 def test_no_text_whatever_raises(age: str, birth: str, study: str) -> None:
-    found = completed_years(header(age, birth, study))
-    assert found is None or 0 <= found <= 120
+    actual = completed_years(header(age, birth, study))
+    assert actual is None or 0 <= actual <= 120

@@ -51,9 +51,9 @@ def part(module: str) -> str:
 
 
 def modules(package: str) -> list[Path]:
-    found = sorted((ROOT / package).rglob("*.py"))
-    assert found, f"{package} has no module"
-    return found
+    paths = sorted((ROOT / package).rglob("*.py"))
+    assert paths, f"{package} has no module"
+    return paths
 
 
 def violations(package: str) -> Iterator[str]:

@@ -64,14 +64,14 @@ def test_the_first_bad_entry_is_named(
 
 
 def test_a_cut_off_end_shows_against_the_head_that_was_told(audit: Audit, clinical: Clinical, tmp_path: Path) -> None:
-    told = audit.head().hash
+    head = audit.head().hash
     shorter = altered(clinical, tmp_path, "DELETE FROM audit WHERE sequence > 3")
     assert shorter.verify()[0]  # on its own, the rest fits
-    whole, sentence = shorter.verify(told)
+    whole, sentence = shorter.verify(head)
     assert not whole
     assert sentence.code == chain.CUT
     audit.record("li", "logout")
-    assert audit.verify(told)[0]
+    assert audit.verify(head)[0]
 
 
 def test_the_box_itself_cannot_change_an_entry(audit: Audit, clinical: Clinical) -> None:

@@ -74,11 +74,11 @@ def test_a_backup_holds_every_database_whole_and_only_the_newest_are_kept(state:
     assert [copy.number for copy in ring.copies(state)] == [5, 4, 3]
     assert sorted(path.name for path in state.backup.iterdir()) == ["000003", "000004", "000005"]
     for name in ("clinical.db", "accounts.db", "exchange.db"):
-        found = ring.newest_whole(state, name)
-        assert found is not None
-        with ring.opened(found[1]) as connection:
+        newest = ring.newest_whole(state, name)
+        assert newest is not None
+        with ring.opened(newest[1]) as connection:
             assert connection.execute("PRAGMA integrity_check").fetchone()[0] == "ok"
-        assert not list(found[1].parent.glob(f"{name}-*")), "one file, without a log"
+        assert not list(newest[1].parent.glob(f"{name}-*")), "one file, without a log"
 
 
 def test_a_copy_of_the_accounts_lies_open_to_the_accounts_group_and_to_no_other(state: StateDir) -> None:
@@ -90,11 +90,11 @@ def test_a_copy_of_the_accounts_lies_open_to_the_accounts_group_and_to_no_other(
         os.chown(folder, -1, group)
         folder.chmod(0o2770)
     made(state)
-    told = {path.name: path.stat() for path in (state.backup / "000001").iterdir()}
-    assert {name: one.st_gid for name, one in told.items()} == {
+    status_of = {path.name: path.stat() for path in (state.backup / "000001").iterdir()}
+    assert {name: one.st_gid for name, one in status_of.items()} == {
         "clinical.db": clinic, "exchange.db": clinic, "report.json": clinic, "accounts.db": few,
     }  # fmt: skip
-    assert {stat.S_IMODE(one.st_mode) for one in told.values()} == {0o660}
+    assert {stat.S_IMODE(one.st_mode) for one in status_of.values()} == {0o660}
     assert ring.newest_whole(state, "accounts.db") is not None
     assert not list(state.accounts_db.parent.glob("copy-of-*"))
 
@@ -104,9 +104,9 @@ def test_a_backup_is_of_one_moment_and_holds_what_lies_only_in_the_log(state: St
     clinical.database.connection.execute("PRAGMA wal_autocheckpoint=0")
     Audit(clinical.database).record("li", "logged.in")
     made(state)
-    found = ring.newest_whole(state, "clinical.db")
-    assert found is not None
-    with ring.opened(found[1]) as connection:
+    newest = ring.newest_whole(state, "clinical.db")
+    assert newest is not None
+    with ring.opened(newest[1]) as connection:
         assert connection.execute("SELECT action FROM audit ORDER BY sequence DESC").fetchone()[0] == "logged.in"
     clinical.database.close()
 
@@ -128,9 +128,9 @@ def test_a_backup_that_went_bad_is_passed_over(state: StateDir) -> None:
     for _ in range(2):
         made(state)
     overwrite(state.backup / "000002" / "clinical.db", 3)
-    found = ring.newest_whole(state, "clinical.db")
-    assert found is not None
-    assert found[0].number == 1
+    newest = ring.newest_whole(state, "clinical.db")
+    assert newest is not None
+    assert newest[0].number == 1
     shutil.rmtree(state.backup / "000001")
     assert ring.newest_whole(state, "clinical.db") is None
 

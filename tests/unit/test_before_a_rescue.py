@@ -167,7 +167,7 @@ def test_a_database_that_cannot_be_opened_is_a_sentence(state: StateDir) -> None
 def test_too_little_room_is_told_before_anything_is_done(state: StateDir, monkeypatch: pytest.MonkeyPatch) -> None:
     overwrite_a_table(state)
     monkeypatch.setattr(preconditions, "free_bytes", lambda _folder: 0)
-    with pytest.raises(RescueNeedsRoom) as told:
+    with pytest.raises(RescueNeedsRoom) as refused:
         rescue.mend(state, state.clinical_db)
-    assert told.value.missing_mb >= 4
+    assert refused.value.missing_mb >= 4
     assert not (state.clinical_db.parent / "damaged").exists()

@@ -62,7 +62,7 @@ def test_a_quick_run_never_passes_for_a_measurement(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("value", "told"),
+    ("value", "text"),
     [
         (0, "0"),
         (0.00213, "0.0021"),
@@ -73,12 +73,12 @@ def test_a_quick_run_never_passes_for_a_measurement(tmp_path: Path) -> None:
         (32_768, "32,800"),
     ],
 )
-def test_a_figure_has_no_more_digits_than_were_measured(value: float, told: str) -> None:
-    assert figure(value) == told
+def test_a_figure_has_no_more_digits_than_were_measured(value: float, text: str) -> None:
+    assert figure(value) == text
 
 
 def test_a_peer_that_is_not_installed_costs_its_rows_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(harness, "_PATH", str(tmp_path))
-    found, absent = receivers.peers()
-    assert found == []
+    installed, absent = receivers.peers()
+    assert installed == []
     assert absent == ["storescp is not installed (Debian: dcmtk).", "Orthanc is not installed (Debian: orthanc)."]

@@ -130,9 +130,9 @@ def test_a_large_film_costs_a_few_milliseconds() -> None:
 
 def test_what_surrounds_a_sector_lies_beside_it() -> None:
     drawn = screens.screen("curved", 3)
-    found = sector.of_still(drawn.pixels.astype(np.float32))
-    assert found is not None
-    cells = beside.of_sector(found)
+    area = sector.of_still(drawn.pixels.astype(np.float32))
+    assert area is not None
+    cells = beside.of_sector(area)
     assert cells is not None
     assert cells.mean() / 255 == pytest.approx(1 - drawn.truth.mean(), abs=0.02)
 
@@ -207,10 +207,10 @@ def test_a_film_is_looked_at_for_borders_and_ultrasound_for_its_sector(tmp_path:
     assert cells is not None
     assert np.array_equal(of_film[0], cells)
     drawn = screens.screen("curved", 3).pixels
-    found = sector.of_still(drawn.astype(np.float32))
-    assert found is not None
-    for crop, box in (("whole", None), ("sector", found.box)):
-        of_screen, cells = taken(tmp_path, drawn, "US", crop).beside, beside.of_sector(found, box)
+    area = sector.of_still(drawn.astype(np.float32))
+    assert area is not None
+    for crop, box in (("whole", None), ("sector", area.box)):
+        of_screen, cells = taken(tmp_path, drawn, "US", crop).beside, beside.of_sector(area, box)
         assert of_screen is not None
         assert cells is not None
         assert np.array_equal(of_screen[0], cells)
@@ -224,9 +224,9 @@ def test_without_a_sector_nothing_is_said(tmp_path: Path, monkeypatch: pytest.Mo
 
 def test_a_cut_that_is_asked_for_is_told_whatever_the_modality(tmp_path: Path) -> None:
     drawn = screens.screen("curved", 3).pixels
-    found = sector.of_still(drawn.astype(np.float32))
-    assert found is not None
-    assert taken(tmp_path, drawn, "OT", "sector").box == found.box
+    area = sector.of_still(drawn.astype(np.float32))
+    assert area is not None
+    assert taken(tmp_path, drawn, "OT", "sector").box == area.box
 
 
 def test_a_clip_without_a_sector_is_not_cut_frame_by_frame(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

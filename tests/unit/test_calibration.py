@@ -21,34 +21,35 @@ def honest(count: int = 4000, seed: int = 0) -> tuple[Labels, Scores, list[str]]
 
 def test_honest_probabilities_have_no_calibration_error_to_speak_of() -> None:
     labels, said, patients = honest()
-    found = calibration.reliability(labels, said, patients)
-    assert found.ece is not None
-    assert found.ece < 0.03
-    assert sum(one.seen.n for one in found.bins) == len(labels)
+    measured = calibration.reliability(labels, said, patients)
+    assert measured.ece is not None
+    assert measured.ece < 0.03
+    assert sum(one.seen.n for one in measured.bins) == len(labels)
     inside = [
-        one.seen.interval is not None and one.seen.interval[0] <= one.said <= one.seen.interval[1] for one in found.bins
+        one.seen.interval is not None and one.seen.interval[0] <= one.said <= one.seen.interval[1]
+        for one in measured.bins
     ]
     assert sum(inside) >= len(inside) - 1
 
 
 def test_an_overstated_probability_shows_as_its_error() -> None:
     labels, said, patients = honest()
-    found = calibration.reliability(labels, np.minimum(said + 0.2, 1.0), patients)
-    assert found.ece == pytest.approx(0.19, abs=0.03)
-    assert found.ece_ci is not None
-    assert found.ece_ci[0] > 0.1
+    measured = calibration.reliability(labels, np.minimum(said + 0.2, 1.0), patients)
+    assert measured.ece == pytest.approx(0.19, abs=0.03)
+    assert measured.ece_ci is not None
+    assert measured.ece_ci[0] > 0.1
 
 
 def test_the_brier_score_is_the_mean_square() -> None:
     labels, said = np.array([1, 0, 1, 0]), np.array([0.9, 0.2, 0.6, 0.0])
-    found = calibration.reliability(labels, said, list("abcd"))
-    assert found.brier == pytest.approx((0.01 + 0.04 + 0.16 + 0.0) / 4)
+    measured = calibration.reliability(labels, said, list("abcd"))
+    assert measured.brier == pytest.approx((0.01 + 0.04 + 0.16 + 0.0) / 4)
 
 
 def test_films_of_one_probability_stay_in_one_bin() -> None:
     labels = np.array([0, 1] * 50)
-    found = calibration.reliability(labels, np.full(100, 0.3), [str(index) for index in range(100)])
-    (only,) = found.bins
+    measured = calibration.reliability(labels, np.full(100, 0.3), [str(index) for index in range(100)])
+    (only,) = measured.bins
     assert (only.seen.n, only.seen.value, round(only.said, 6)) == (100, 0.5, 0.3)
 
 
@@ -62,13 +63,13 @@ def test_without_films_nothing_is_said_and_with_one_class_all_is() -> None:
 
 def test_the_net_benefit_is_the_published_formula() -> None:
     labels, said, patients = honest(500)
-    found = decision.curve(labels, said, patients, thresholds=(0.2,))
+    curve = decision.curve(labels, said, patients, thresholds=(0.2,))
     called = said >= 0.2
     hits, alarms = int((called & (labels == 1)).sum()), int((called & (labels == 0)).sum())
-    assert found.model[0] == pytest.approx(hits / 500 - alarms / 500 * 0.2 / 0.8)
+    assert curve.model[0] == pytest.approx(hits / 500 - alarms / 500 * 0.2 / 0.8)
     share = labels.mean()
-    assert found.treat_all[0] == pytest.approx(share - (1 - share) * 0.2 / 0.8)
-    assert found.low[0] < found.model[0] < found.high[0]
+    assert curve.treat_all[0] == pytest.approx(share - (1 - share) * 0.2 / 0.8)
+    assert curve.low[0] < curve.model[0] < curve.high[0]
 
 
 def test_the_decision_curve_is_that_of_films_as_rare_as_at_the_clinic() -> None:

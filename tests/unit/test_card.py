@@ -131,13 +131,13 @@ def test_a_report_and_its_card_name_the_same_weak_points_after_the_words_have_ch
     page = report.write(folder / weak.NAME, subject, {key: films}, report.Accounts())
     numbers = page.read_text("utf-8").partition("</section>")[2]
     assert cli.main(["card", str(folder), "--words", str(words)]) == 0
-    told, found = page.read_text("utf-8"), weakness.points(Manifest.load(folder))
-    assert told.partition("</section>")[2] == numbers
-    assert weak.section(weak.listed(found)) in told
-    assert load_words(words).title.en in told
-    assert manifest.title.en not in told
+    card_text, points = page.read_text("utf-8"), weakness.points(Manifest.load(folder))
+    assert card_text.partition("</section>")[2] == numbers
+    assert weak.section(weak.listed(points)) in card_text
+    assert load_words(words).title.en in card_text
+    assert manifest.title.en not in card_text
     shown = (folder / card.NAME).read_text("utf-8")
-    assert [point for point in found if f"- {point.en}\n  {point.zh}" not in shown] == []
+    assert [point for point in points if f"- {point.en}\n  {point.zh}" not in shown] == []
 
 
 def test_a_page_that_is_no_report_of_ours_is_not_touched(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

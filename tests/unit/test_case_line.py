@@ -88,8 +88,8 @@ def test_labels_and_sentences_are_in_the_asked_language() -> None:
 
 
 def test_a_number_is_what_the_reading_said_and_the_verdict_goes_with_it() -> None:
-    found = case_object(CASE, "en")["readings"][0]["findings"][0]
-    assert found == {
+    finding = case_object(CASE, "en")["readings"][0]["findings"][0]
+    assert finding == {
         "code": "pneumonia",
         "label": "Pneumonia",
         "probability": 0.9123,

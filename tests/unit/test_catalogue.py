@@ -26,8 +26,8 @@ SOURCES = {
 
 @cache
 def in_code() -> set[str]:
-    found = (one for folder, ways in SOURCES.items() for one in extract_from_dir(folder, ways, keywords=KEYWORDS))
-    return {message if isinstance(message, str) else message[0] for _, _, message, _, _ in found}
+    messages = (one for folder, ways in SOURCES.items() for one in extract_from_dir(folder, ways, keywords=KEYWORDS))
+    return {message if isinstance(message, str) else message[0] for _, _, message, _, _ in messages}
 
 
 def chinese() -> dict[str, str]:

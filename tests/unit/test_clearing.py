@@ -146,8 +146,8 @@ def test_unread_unsent_and_unsigned_work_stays(tmp_path: Path, hold: Callable[[S
     assert may_go(clearing) == cases[:2]
     ((one, other), _) = clearing.candidates(LIMITS)
     hold(state, clinical, cases[0])
-    found, kept = clearing.candidates(LIMITS)
-    assert [candidate.case for candidate in found] == [cases[1]]
+    candidates, kept = clearing.candidates(LIMITS)
+    assert [candidate.case for candidate in candidates] == [cases[1]]
     assert kept == KeptCases(**{**dict.fromkeys(KeptCases.__slots__, 0), HOLDS[hold]: 1, "recent": 1})
     assert not clearing.delete(one), "it is held against every condition again at the moment it would go"
     assert clearing.delete(other)
@@ -157,8 +157,8 @@ def test_unread_unsent_and_unsigned_work_stays(tmp_path: Path, hold: Callable[[S
 
 def test_what_came_after_the_cut_off_stays(tmp_path: Path) -> None:
     state, clinical, _, cases = finished(tmp_path / "state", [200, AGE + 1, AGE - 1, 1])
-    found, kept = Clearing(state, clinical).candidates(LIMITS)
-    assert [one.case for one in found] == cases[:2]
+    candidates, kept = Clearing(state, clinical).candidates(LIMITS)
+    assert [one.case for one in candidates] == cases[:2]
     assert kept == KeptCases(recent=2)
     clinical.database.close()
 

@@ -66,12 +66,12 @@ def test_noise_has_its_sigma_and_a_jpeg_stays_near() -> None:
 
 
 def test_every_variation_is_mild_and_hangs_on_seed_and_name_alone() -> None:
-    found = [clinics.varied(FILM, 7, f"film{number}") for number in range(60)]
-    for number, film in enumerate(found):
+    varied_films = [clinics.varied(FILM, 7, f"film{number}") for number in range(60)]
+    for number, film in enumerate(varied_films):
         assert (film.shape, film.dtype.name) == (FILM.shape, "float32")
         assert 0.0 <= float(film.min()) <= float(film.max()) <= 1.0
         assert np.array_equal(film, clinics.varied(FILM, 7, f"film{number}"))
         assert np.corrcoef(film.ravel(), FILM.ravel())[0, 1] > 0.6
-    changed = sum(not np.array_equal(film, FILM) for film in found)
+    changed = sum(not np.array_equal(film, FILM) for film in varied_films)
     assert changed >= 50
-    assert not np.array_equal(found[0], clinics.varied(FILM, 8, "film0"))
+    assert not np.array_equal(varied_films[0], clinics.varied(FILM, 8, "film0"))

@@ -61,10 +61,10 @@ def test_after_a_restart_the_time_is_not_before_what_was_told(file: ClockFile) -
     clock = Clock(file, kernel=machine)
     clock.learn(TODAY, TimeSource.PERSON)
     machine.wait(3600.0)
-    told = seconds(clock.stamp())
+    before = seconds(clock.stamp())
     machine.restart(IN_1970)
     again = Clock(file, kernel=machine)
-    assert seconds(again.stamp()) >= told
+    assert seconds(again.stamp()) >= before
     assert again.standing().condition is Condition.BEHIND
     assert not again.stamp().trusted
 

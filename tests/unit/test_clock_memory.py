@@ -73,10 +73,10 @@ def test_within_a_turn_the_time_never_goes_back_and_never_leaves_the_bounds(
         else:
             with suppress(Implausible):
                 memory = memory.learned(elapsed, value, TimeSource(what))
-        memory, told = memory.observed(elapsed)
-        assert (memory.turn, told) >= before
-        assert told >= EARLIEST
-        before = (memory.turn, told)
+        memory, now = memory.observed(elapsed)
+        assert (memory.turn, now) >= before
+        assert now >= EARLIEST
+        before = (memory.turn, now)
 
 
 # --- a clock that was reset ---------------------------------------------------------------------------------------
@@ -117,8 +117,8 @@ def test_from_a_future_that_was_believed_there_is_a_way_back(source: TimeSource)
     ahead = TODAY + AHEAD_S - DAY  # near enough to be followed
     memory = seen(TODAY).entered("today", 30.0, ahead, None).observed(30.0)[0]
     assert memory.time(30.0) == ahead
-    memory, told = memory.learned(60.0, TODAY + 60, source).observed(60.0)
-    assert told == TODAY + 60
+    memory, now = memory.learned(60.0, TODAY + 60, source).observed(60.0)
+    assert now == TODAY + 60
     later = memory.entered("tomorrow", 20.0, IN_1970, None)
     assert later.time(20.0) == TODAY + 80  # the future is forgotten for good
 
@@ -134,8 +134,8 @@ def test_a_person_who_was_wrong_by_years_is_outvoted_by_the_hospital_and_the_mac
     memory = seen(TODAY).learned(20.0, IN_2040, TimeSource.PERSON).observed(20.0)[0]
     with pytest.raises(Implausible):
         memory.learned(30.0, TODAY + 30, TimeSource.HOSPITAL, wall=IN_1970)
-    memory, told = memory.learned(30.0, TODAY + 30, TimeSource.HOSPITAL, wall=TODAY).observed(30.0)
-    assert (told, memory.source(30.0)) == (TODAY + 30, TimeSource.HOSPITAL)
+    memory, now = memory.learned(30.0, TODAY + 30, TimeSource.HOSPITAL, wall=TODAY).observed(30.0)
+    assert (now, memory.source(30.0)) == (TODAY + 30, TimeSource.HOSPITAL)
 
 
 # --- the hospital's clock -----------------------------------------------------------------------------------------
@@ -180,8 +180,8 @@ def test_the_hospitals_word_alone_sets_the_time_and_does_not_confirm_it(
 ) -> None:
     memory = (seen(known) if known else ClockMemory()).entered("today", 30.0, wall, None)
     memory = memory.learned(30.0, TODAY, TimeSource.HOSPITAL, wall=wall, dated=dated)
-    memory, told = memory.observed(30.0)
-    assert told == TODAY
+    memory, now = memory.observed(30.0)
+    assert now == TODAY
     assert memory.trusted(30.0) is confirmed
     later = memory.learned(90.0, TODAY + 60, TimeSource.HOSPITAL, wall=IN_1970, dated=dated)
     assert later.trusted(90.0) is confirmed, "saying it twice proves no more"
@@ -191,8 +191,8 @@ def test_the_hospitals_word_alone_sets_the_time_and_does_not_confirm_it(
 def test_later_receipts_bring_a_wrong_time_back() -> None:
     memory = ClockMemory().entered("today", 30.0, IN_1970, None)
     memory = memory.learned(30.0, IN_2031, TimeSource.HOSPITAL).observed(30.0)[0]
-    memory, told = memory.learned(40.0, TODAY, TimeSource.HOSPITAL).observed(40.0)
-    assert (told, memory.trusted(40.0)) == (TODAY, False)
+    memory, now = memory.learned(40.0, TODAY, TimeSource.HOSPITAL).observed(40.0)
+    assert (now, memory.trusted(40.0)) == (TODAY, False)
     assert memory.entered("tomorrow", 20.0, IN_1970, None).time(20.0) == TODAY + 20
 
 
@@ -200,15 +200,15 @@ def test_what_the_hospital_had_told_wrongly_and_was_borne_out_it_takes_back_and_
     memory = seen(TODAY).entered("today", 30.0, IN_1970, None)
     memory = memory.learned(30.0, TODAY + 20 * DAY, TimeSource.HOSPITAL).observed(30.0)[0]
     assert memory.trusted(30.0)
-    memory, told = memory.learned(40.0, TODAY + 10, TimeSource.HOSPITAL).observed(40.0)
-    assert (told, memory.source(40.0)) == (TODAY + 10, TimeSource.HOSPITAL_ALONE)
+    memory, now = memory.learned(40.0, TODAY + 10, TimeSource.HOSPITAL).observed(40.0)
+    assert (now, memory.source(40.0)) == (TODAY + 10, TimeSource.HOSPITAL_ALONE)
 
 
 def test_network_time_that_is_days_from_the_hospitals_is_taken() -> None:
     memory = seen(TODAY).entered("today", 30.0, IN_1970, None)
     memory = memory.learned(30.0, TODAY + 20 * DAY, TimeSource.HOSPITAL).observed(30.0)[0]
-    memory, told = memory.learned(40.0, TODAY + 10, TimeSource.NETWORK).observed(40.0)
-    assert (told, memory.source(40.0)) == (TODAY + 10, TimeSource.NETWORK)
+    memory, now = memory.learned(40.0, TODAY + 10, TimeSource.NETWORK).observed(40.0)
+    assert (now, memory.source(40.0)) == (TODAY + 10, TimeSource.NETWORK)
 
 
 @pytest.mark.parametrize("moment", [0.0, EARLIEST - 1, LATEST + 1])
@@ -228,12 +228,12 @@ def test_network_time_does_not_contradict_the_hospital_for_a_day() -> None:
 
 
 def test_a_small_correction_backwards_makes_the_clock_wait_and_not_go_back() -> None:
-    memory, told = seen(TODAY).observed(100.0)
-    memory = memory.learned(100.0, told - 30, TimeSource.HOSPITAL)
+    memory, now = seen(TODAY).observed(100.0)
+    memory = memory.learned(100.0, now - 30, TimeSource.HOSPITAL)
     assert memory.turn == 0
-    assert memory.time(100.0) == told
-    assert memory.time(110.0) == told
-    assert memory.time(150.0) == told + 20
+    assert memory.time(100.0) == now
+    assert memory.time(110.0) == now
+    assert memory.time(150.0) == now + 20
 
 
 def test_trust_does_not_outlast_what_a_quartz_can_keep() -> None:

@@ -127,7 +127,7 @@ def test_the_audit_says_by_how_much_the_time_moved(machine: Machine, desk: Desk,
     clock.here().learn(TODAY, TimeSource.HOSPITAL)
     changes.look()
     changes.look()
-    found = [one for one in entries(desk) if one.action == CHANGED]
-    assert len(found) == 1
-    assert found[0].details["source"] == "hospital_alone"
-    assert found[0].details["seconds"] == round(TODAY - before - 60)
+    actual = [one for one in entries(desk) if one.action == CHANGED]
+    assert len(actual) == 1
+    assert actual[0].details["source"] == "hospital_alone"
+    assert actual[0].details["seconds"] == round(TODAY - before - 60)

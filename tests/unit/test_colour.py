@@ -79,9 +79,9 @@ def scene(rows: int = 48, columns: int = 64) -> Pixels:
 
 def seen(folder: Path, dataset: Any) -> tuple[Pixels, tuple[str, ...]]:
     with film.opened(films.save(folder, "colour.dcm", dataset), is_picture=False) as opened:
-        found = opened.shown(0).pixels
-        np.testing.assert_allclose(opened.grey(0), found @ np.array([0.299, 0.587, 0.114]), atol=1e-3)
-        return found, opened.hints
+        pixels_shown = opened.shown(0).pixels
+        np.testing.assert_allclose(opened.grey(0), pixels_shown @ np.array([0.299, 0.587, 0.114]), atol=1e-3)
+        return pixels_shown, opened.hints
 
 
 @pytest.mark.parametrize("planar", [0, 1])
@@ -100,8 +100,8 @@ def test_planes_and_models_give_the_same_picture(tmp_path: Path, planar: int, mo
     if syntax == "rle":
         made.compress(RLELossless, stored, generate_instance_uid=False)
         made.PlanarConfiguration = planar  # PS3.5 8.2.2 wants 1, RLE lies in planes either way
-    found, said = seen(tmp_path, made)
-    assert np.abs(found.astype(int) - rgb.astype(int)).max() <= 2
+    pixels_shown, said = seen(tmp_path, made)
+    assert np.abs(pixels_shown.astype(int) - rgb.astype(int)).max() <= 2
     assert said == ()
 
 
@@ -116,18 +116,18 @@ def test_ybr_full_422_is_read_with_and_without_its_subsampling(tmp_path: Path, s
     rgb = np.repeat(scene()[:, ::2], 2, axis=1)
     ybr = colour.to_ybr_full(rgb)
     data = shared_chroma(ybr) if subsampled else ybr.tobytes()
-    found, _ = seen(tmp_path, films.film(rgb, pixel_data=data, PhotometricInterpretation="YBR_FULL_422"))
-    assert np.abs(found.astype(int) - rgb.astype(int)).max() <= 2
+    pixels_shown, _ = seen(tmp_path, films.film(rgb, pixel_data=data, PhotometricInterpretation="YBR_FULL_422"))
+    assert np.abs(pixels_shown.astype(int) - rgb.astype(int)).max() <= 2
 
 
 def test_ybr_partial_422_is_read_in_its_studio_range(tmp_path: Path) -> None:
     rgb = np.zeros((4, 4, 3), np.uint8)
     rgb[:, 2:] = 255
     ybr = np.where(rgb[..., :1] > 0, np.array([235, 128, 128]), np.array([16, 128, 128])).astype(np.uint8)
-    found, _ = seen(
+    pixels_shown, _ = seen(
         tmp_path, films.film(rgb, pixel_data=shared_chroma(ybr), PhotometricInterpretation="YBR_PARTIAL_422")
     )
-    assert np.abs(found.astype(int) - rgb.astype(int)).max() <= 1
+    assert np.abs(pixels_shown.astype(int) - rgb.astype(int)).max() <= 1
 
 
 @pytest.mark.parametrize(("syntax", "model"), [(JPEG2000Lossless, "YBR_RCT"), (JPEG2000, "YBR_ICT")])
@@ -138,8 +138,8 @@ def test_the_transforms_of_jpeg_2000_are_undone_once(tmp_path: Path, syntax: Any
     kinds = {"quality_mode": "dB", "quality_layers": [60]} if lossy else {}
     Image.fromarray(rgb).save(out, "JPEG2000", no_jp2=True, irreversible=lossy, mct=1, **kinds)
     made = films.film(rgb, syntax=syntax, pixel_data=encapsulate([out.getvalue()]), PhotometricInterpretation=model)
-    found, said = seen(tmp_path, made)
-    assert np.abs(found.astype(int) - rgb.astype(int)).max() <= (3 if lossy else 0)
+    pixels_shown, said = seen(tmp_path, made)
+    assert np.abs(pixels_shown.astype(int) - rgb.astype(int)).max() <= (3 if lossy else 0)
     assert said == ()
 
 
@@ -153,8 +153,8 @@ def test_native_pixels_under_the_wrong_model_are_shown_right_and_it_is_said(
 ) -> None:
     rgb = scene()
     data = (rgb if stored == "RGB" else colour.to_ybr_full(rgb)).tobytes()
-    found, said = seen(tmp_path, films.film(rgb, pixel_data=data, PhotometricInterpretation=declared))
-    assert np.abs(found.astype(int) - rgb.astype(int)).max() <= 2
+    pixels_shown, said = seen(tmp_path, films.film(rgb, pixel_data=data, PhotometricInterpretation=declared))
+    assert np.abs(pixels_shown.astype(int) - rgb.astype(int)).max() <= 2
     assert said == (() if stored == declared else (photometric.CORRECTED,))
 
 
@@ -204,8 +204,8 @@ def test_a_jpeg_under_any_name_and_any_marker_is_never_green(
     made = films.film(
         rgb, syntax=JPEGBaseline8Bit, pixel_data=encapsulate([stream]), PhotometricInterpretation=declared
     )
-    found, said = seen(tmp_path, made)
-    assert np.abs(found.astype(int) - rgb.astype(int)).mean() < 2
+    pixels_shown, said = seen(tmp_path, made)
+    assert np.abs(pixels_shown.astype(int) - rgb.astype(int)).mean() < 2
     assert said == (() if stored[:3] == declared[:3] else (photometric.CORRECTED,))
 
 
@@ -219,9 +219,9 @@ def undecidable(rows: int = 48, columns: int = 64) -> Pixels:
 def test_where_the_pixels_prove_nothing_the_header_is_believed(tmp_path: Path, declared: str) -> None:
     pixels = undecidable()
     assert photometric.of_pixels(pixels) is None
-    found, said = seen(tmp_path, films.film(pixels, PhotometricInterpretation=declared))
+    pixels_shown, said = seen(tmp_path, films.film(pixels, PhotometricInterpretation=declared))
     expected = pixels if declared == "RGB" else colour.from_ybr_full(pixels)
-    np.testing.assert_array_equal(found, expected)
+    np.testing.assert_array_equal(pixels_shown, expected)
     assert said == ()
 
 
@@ -234,8 +234,8 @@ def test_where_only_the_stream_contradicts_the_header_it_is_believed_and_doubt_i
     made = films.film(
         rgb, syntax=JPEGBaseline8Bit, pixel_data=encapsulate([stream]), PhotometricInterpretation="YBR_FULL_422"
     )
-    found, said = seen(tmp_path, made)
-    assert np.abs(found.astype(int) - rgb.astype(int)).mean() < 2
+    pixels_shown, said = seen(tmp_path, made)
+    assert np.abs(pixels_shown.astype(int) - rgb.astype(int)).mean() < 2
     assert said == (photometric.UNSURE,)
 
 
@@ -265,8 +265,8 @@ def test_stored_rgb_is_never_converted_by_libjpeg_whose_guess_is_another(
     """It takes JFIF before Adobe and ids, and knows no ids in small letters."""
     rgb, stream = undecidable(), encapsulate([MARKED_RGB[how]])
     made = films.film(rgb, syntax=JPEGBaseline8Bit, pixel_data=stream, PhotometricInterpretation=declared)
-    found, said = seen(tmp_path, made)
-    assert np.abs(found.astype(int) - rgb.astype(int)).mean() < 2
+    pixels_shown, said = seen(tmp_path, made)
+    assert np.abs(pixels_shown.astype(int) - rgb.astype(int)).mean() < 2
     assert said == (() if declared == "RGB" else (photometric.UNSURE,))
 
 
@@ -275,8 +275,8 @@ def test_stored_rgb_is_never_converted_by_libjpeg_whose_guess_is_another(
 def test_bytes_between_segments_hide_no_marker_of_colours(tmp_path: Path, marker: bytes, junk: bytes) -> None:
     rgb = undecidable()
     stream = encapsulate([before(jpeg(rgb, "YBR_FULL", "jfif"), marker, junk)])
-    found, said = seen(tmp_path, films.film(rgb, syntax=JPEGBaseline8Bit, pixel_data=stream))
-    assert np.abs(found.astype(int) - rgb.astype(int)).mean() < 2
+    pixels_shown, said = seen(tmp_path, films.film(rgb, syntax=JPEGBaseline8Bit, pixel_data=stream))
+    assert np.abs(pixels_shown.astype(int) - rgb.astype(int)).mean() < 2
     assert said == (photometric.UNSURE,)
 
 
@@ -293,8 +293,8 @@ def unmarked(rgb: Pixels, subsampling: int) -> bytes:
 def test_shared_chroma_proves_that_a_jpeg_is_no_rgb(tmp_path: Path, subsampling: int) -> None:
     rgb = undecidable()
     stream = encapsulate([unmarked(rgb, subsampling)])
-    found, said = seen(tmp_path, films.film(rgb, syntax=JPEGBaseline8Bit, pixel_data=stream))
-    assert np.abs(found.astype(int) - rgb.astype(int)).mean() < 2
+    pixels_shown, said = seen(tmp_path, films.film(rgb, syntax=JPEGBaseline8Bit, pixel_data=stream))
+    assert np.abs(pixels_shown.astype(int) - rgb.astype(int)).mean() < 2
     assert said == (photometric.UNSURE,)
 
 
@@ -320,9 +320,9 @@ def test_a_colour_is_its_value_wherever_that_lies_in_its_words(
         data = encapsulate([lossless_jpeg.encoded(words, high_bit + 1)])
         made = films.film(words, syntax=JPEGLossless, pixel_data=data, **layout)
     with film.opened(films.save(tmp_path, "colour.dcm", made), is_picture=False) as opened:
-        found = opened.shown(0).pixels
+        pixels_shown = opened.shown(0).pixels
         np.testing.assert_allclose(opened.grey(0), values @ np.array([0.299, 0.587, 0.114]), rtol=1e-4)
-    assert np.abs(found - values * (255.0 / (2**stored - 1))).max() <= 1
+    assert np.abs(pixels_shown - values * (255.0 / (2**stored - 1))).max() <= 1
 
 
 def test_bits_beside_a_colour_are_no_part_of_it(tmp_path: Path) -> None:

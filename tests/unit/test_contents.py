@@ -66,9 +66,9 @@ def test_an_unlabelled_copy_of_a_test_film_teaches_nobody(
         drawn(tmp_path / "more" / f"other{index}.png", 300 + index)
     copied = tmp_path / "more" / "copy.png"
     copied.write_bytes((data / own.division.test[0]).read_bytes())
-    found = unlabelled.opened(RECIPE, data, own, SPEC)
-    assert len(found.pixels) == 4
-    assert "unlabelled/more/more/copy.png" not in found.words
+    films = unlabelled.opened(RECIPE, data, own, SPEC)
+    assert len(films.pixels) == 4
+    assert "unlabelled/more/more/copy.png" not in films.words
     assert "1 unlabelled films left out" in capsys.readouterr().err
 
 
@@ -78,8 +78,8 @@ def test_an_unlabelled_copy_of_a_held_back_film_is_kept_from_the_fold_that_it_ju
     drawn(tmp_path / "more" / "other.png", 300)
     judge = own.division.folds[0].held[0]
     (tmp_path / "more" / "copy.png").write_bytes((data / judge).read_bytes())
-    found = unlabelled.opened(RECIPE, data, own, SPEC)
-    seen = [len(found.of(fold)) for fold in (*own.division.folds, own.division.shipped)]
+    films = unlabelled.opened(RECIPE, data, own, SPEC)
+    seen = [len(films.of(fold)) for fold in (*own.division.folds, own.division.shipped)]
     assert seen == [1, 2, 2]
 
 

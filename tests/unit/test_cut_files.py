@@ -66,8 +66,8 @@ def test_a_cut_object_is_refused_at_the_door_and_no_cut_frame_is_decoded(tmp_pat
         except ImagingError:
             continue
         # Only what lies behind the pixels was cut: then every frame is there, and is the same.
-        for found, expected in itertools.zip_longest(left, whole):
-            np.testing.assert_array_equal(found, expected, err_msg=f"cut at {length}")
+        for decoded, expected in itertools.zip_longest(left, whole):
+            np.testing.assert_array_equal(decoded, expected, err_msg=f"cut at {length}")
     assert tried >= 1
 
 

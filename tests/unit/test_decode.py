@@ -80,8 +80,8 @@ def test_run_lengths_give_back_every_word(tmp_path: Path, shape: tuple[int, ...]
     plain = films.film(pixels)
     [expected] = greys(tmp_path, plain)
     plain.compress(RLELossless, encoding_plugin="pydicom", generate_instance_uid=False)
-    [found] = greys(tmp_path, plain)
-    np.testing.assert_array_equal(found, expected)
+    [decoded] = greys(tmp_path, plain)
+    np.testing.assert_array_equal(decoded, expected)
 
 
 @pytest.mark.parametrize("kind", ["uint8", "int16"])
@@ -91,14 +91,14 @@ def test_frames_that_are_only_wrapped_or_deflated_are_read(tmp_path: Path, synta
     streams = [each.tobytes() for each in pixels]
     if syntax == DEFLATED_FRAMES:
         streams = [zlib.compress(stream, wbits=-zlib.MAX_WBITS) for stream in streams]
-    for found, expected in zip(greys(tmp_path, of_frames(streams, pixels[0], syntax), syntax), pixels, strict=True):
-        np.testing.assert_array_equal(found, expected)
+    for decoded, expected in zip(greys(tmp_path, of_frames(streams, pixels[0], syntax), syntax), pixels, strict=True):
+        np.testing.assert_array_equal(decoded, expected)
 
 
 def test_a_deflated_frame_is_inflated_to_its_size_and_no_further(tmp_path: Path) -> None:
     bomb = zlib.compress(bytes(50_000_000), wbits=-zlib.MAX_WBITS)
-    [found] = greys(tmp_path, of_frames([bomb], noise(8, 8), DEFLATED_FRAMES), DEFLATED_FRAMES)
-    assert not found.any()
+    [decoded] = greys(tmp_path, of_frames([bomb], noise(8, 8), DEFLATED_FRAMES), DEFLATED_FRAMES)
+    assert not decoded.any()
 
 
 def test_high_throughput_jpeg_2000_is_the_pattern_that_it_was_made_of(tmp_path: Path) -> None:
@@ -127,8 +127,8 @@ def signed_stream(values: Pixels, bits: int) -> bytes:
 def test_a_signed_stream_under_a_signed_header_is_its_values(tmp_path: Path, bits: int) -> None:
     values = noise(24, 20, kind="uint8").astype(np.int64) - 128
     made = of_frames([signed_stream(values, bits)], values.astype(f"i{bits // 8}"), JPEG2000Lossless)
-    [found] = greys(tmp_path, made)
-    np.testing.assert_array_equal(found, values)
+    [decoded] = greys(tmp_path, made)
+    np.testing.assert_array_equal(decoded, values)
 
 
 @pytest.mark.parametrize("bits", [8, 16])
@@ -136,8 +136,8 @@ def test_a_signed_stream_below_zero_under_an_unsigned_header_is_refused(tmp_path
     """A CT of a certain make: its air, below zero, came out as the brightest white."""
     values = noise(24, 20, kind="uint8").astype(np.int64) // 2
     whole = of_frames([signed_stream(values, bits)], values.astype(f"u{bits // 8}"), JPEG2000Lossless)
-    [found] = greys(tmp_path, whole)
-    np.testing.assert_array_equal(found, values)
+    [decoded] = greys(tmp_path, whole)
+    np.testing.assert_array_equal(decoded, values)
     values[3, 5] = -1
     below = of_frames([signed_stream(values, bits)], values.astype(f"u{bits // 8}"), JPEG2000Lossless)
     with pytest.raises(SignContradicted):
@@ -148,8 +148,8 @@ def test_a_retired_progressive_jpeg_is_read(tmp_path: Path) -> None:
     pixels = np.tile(np.arange(0, 240, 4, dtype=np.uint8), (40, 1))
     out = io.BytesIO()
     Image.fromarray(pixels).save(out, "JPEG", progressive=True, quality=95)
-    [found] = greys(tmp_path, of_frames([out.getvalue()], pixels, FULL_PROGRESSION))
-    np.testing.assert_allclose(found, pixels, atol=3)
+    [decoded] = greys(tmp_path, of_frames([out.getvalue()], pixels, FULL_PROGRESSION))
+    np.testing.assert_allclose(decoded, pixels, atol=3)
 
 
 @pytest.mark.parametrize("vr", ["OB", "OW"])
@@ -160,8 +160,8 @@ def test_big_endian_bytes_are_in_order_whichever_vr_they_have(tmp_path: Path, vr
         data = np.frombuffer(data, "<u2").byteswap().tobytes()
     dataset = films.film(pixels, syntax=ExplicitVRBigEndian, pixel_data=data)
     dataset["PixelData"].VR = vr
-    [found] = greys(tmp_path, dataset)
-    np.testing.assert_array_equal(found, pixels)
+    [decoded] = greys(tmp_path, dataset)
+    np.testing.assert_array_equal(decoded, pixels)
 
 
 def test_a_compressed_object_that_leaves_out_its_vrs_is_read(tmp_path: Path) -> None:
@@ -217,8 +217,8 @@ def test_a_frame_in_several_fragments_is_put_together(tmp_path: Path, told_by: s
         streams, fragments_per_frame=1 if told_by == "extended table" else 2, has_bot=told_by == "basic table"
     )
     dataset = films.film(pixels[0], syntax=JPEG2000Lossless, pixel_data=data, NumberOfFrames=3, **extra)
-    for found, expected in zip(greys(tmp_path, dataset), pixels, strict=True):
-        np.testing.assert_array_equal(found, expected)
+    for decoded, expected in zip(greys(tmp_path, dataset), pixels, strict=True):
+        np.testing.assert_array_equal(decoded, expected)
 
 
 def test_an_offset_table_that_lies_is_not_believed(tmp_path: Path) -> None:
@@ -226,8 +226,8 @@ def test_an_offset_table_that_lies_is_not_believed(tmp_path: Path) -> None:
     data = bytearray(encapsulate([_jpeg2000(each) for each in pixels], fragments_per_frame=2))
     data[12:16] = struct.pack("<L", 77)
     dataset = films.film(pixels[0], syntax=JPEG2000Lossless, pixel_data=bytes(data), NumberOfFrames=2)
-    for found, expected in zip(greys(tmp_path, dataset), pixels, strict=True):
-        np.testing.assert_array_equal(found, expected)
+    for decoded, expected in zip(greys(tmp_path, dataset), pixels, strict=True):
+        np.testing.assert_array_equal(decoded, expected)
 
 
 def test_fewer_fragments_than_frames_are_refused(tmp_path: Path) -> None:
@@ -298,8 +298,8 @@ STREAMS = [
 ORDER = (0, 1, 2, 20, 21, 39, 5, 0, 38)
 
 
-def _like(found: Pixels, number: int) -> bool:
-    return bool(np.abs(found.astype(float) - clips.picture(number)).mean() < 4)
+def _like(frame: Pixels, number: int) -> bool:
+    return bool(np.abs(frame.astype(float) - clips.picture(number)).mean() < 4)
 
 
 @pytest.mark.parametrize(("codec", "container"), FILES)

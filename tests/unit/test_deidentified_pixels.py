@@ -67,11 +67,11 @@ def ultrasound(samples: NDArray[Any], *, frames: int = 1, **attributes: Any) -> 
 
 def palette(entries: bytes) -> dict[str, Any]:
     """One table for all three colours."""
-    told: dict[str, Any] = {"PhotometricInterpretation": "PALETTE COLOR"}
+    attributes: dict[str, Any] = {"PhotometricInterpretation": "PALETTE COLOR"}
     for name in ("Red", "Green", "Blue"):
-        told[f"{name}PaletteColorLookupTableDescriptor"] = [256, 0, 16]
-        told[f"{name}PaletteColorLookupTableData"] = entries
-    return told
+        attributes[f"{name}PaletteColorLookupTableDescriptor"] = [256, 0, 16]
+        attributes[f"{name}PaletteColorLookupTableData"] = entries
+    return attributes
 
 
 def exported(folder: Path, dataset: FileDataset) -> tuple[FileDataset, writing.Written]:
@@ -82,32 +82,32 @@ def exported(folder: Path, dataset: FileDataset) -> tuple[FileDataset, writing.W
 
 
 def test_rgb_is_bit_exact_inside_and_black_outside(tmp_path: Path) -> None:
-    told, done = exported(tmp_path, ultrasound(screen()))
-    found, mask = told.pixel_array, inside()
-    assert np.array_equal(found[mask], screen()[mask])
-    assert not found[~mask].any()
-    assert (told.PhotometricInterpretation, told.PlanarConfiguration) == ("RGB", 0)
+    cleaned, done = exported(tmp_path, ultrasound(screen()))
+    words, mask = cleaned.pixel_array, inside()
+    assert np.array_equal(words[mask], screen()[mask])
+    assert not words[~mask].any()
+    assert (cleaned.PhotometricInterpretation, cleaned.PlanarConfiguration) == ("RGB", 0)
     assert (done.blacked, done.sector_derived_from) == (True, "header")
 
 
 def test_deep_colours_leave_as_their_values_at_the_bottom_of_their_words(tmp_path: Path) -> None:
     values = screen().astype(np.uint16) << 4
-    told, _ = exported(tmp_path, ultrasound((values << 4) | 5, BitsStored=12, HighBit=15))
-    found, mask = np.frombuffer(told.PixelData, "<u2").reshape(values.shape), inside()
-    assert (told.BitsStored, told.HighBit) == (12, 11)
-    assert np.array_equal(found[mask], values[mask])
-    assert not found[~mask].any()
+    cleaned, _ = exported(tmp_path, ultrasound((values << 4) | 5, BitsStored=12, HighBit=15))
+    words, mask = np.frombuffer(cleaned.PixelData, "<u2").reshape(values.shape), inside()
+    assert (cleaned.BitsStored, cleaned.HighBit) == (12, 11)
+    assert np.array_equal(words[mask], values[mask])
+    assert not words[~mask].any()
 
 
 def test_planes_and_frames_keep_their_places(tmp_path: Path) -> None:
     clip = np.stack([screen(number) for number in range(3)])
     planes = np.moveaxis(clip, -1, 1)
     dataset = ultrasound(clip[0], frames=3, PlanarConfiguration=1, pixel_data=planes.tobytes())
-    told, done = exported(tmp_path, dataset)
+    cleaned, done = exported(tmp_path, dataset)
     mask = inside()
-    assert np.array_equal(told.pixel_array[:, mask], clip[:, mask])
-    assert not told.pixel_array[:, ~mask].any()
-    assert (done.frames, told.NumberOfFrames) == (3, 3)
+    assert np.array_equal(cleaned.pixel_array[:, mask], clip[:, mask])
+    assert not cleaned.pixel_array[:, ~mask].any()
+    assert (done.frames, cleaned.NumberOfFrames) == (3, 3)
 
 
 @pytest.mark.parametrize("photometric", ["YBR_FULL", "YBR_FULL_422"])
@@ -118,9 +118,9 @@ def test_ybr_keeps_its_samples_and_its_black_is_black(tmp_path: Path, photometri
         ybr[:, 1::2, 1:] = ybr[:, 0::2, 1:]
         pairs = ybr.reshape(ROWS, COLUMNS // 2, 2, 3)
         data = np.concatenate([pairs[:, :, :, 0], pairs[:, :, 0, 1:]], axis=2).tobytes()
-    told, _ = exported(tmp_path, ultrasound(ybr, PhotometricInterpretation=photometric, pixel_data=data))
-    mask, words = inside(), np.frombuffer(told.PixelData, np.uint8).reshape(ROWS, COLUMNS, 3)
-    assert told.PhotometricInterpretation == "YBR_FULL"
+    cleaned, _ = exported(tmp_path, ultrasound(ybr, PhotometricInterpretation=photometric, pixel_data=data))
+    mask, words = inside(), np.frombuffer(cleaned.PixelData, np.uint8).reshape(ROWS, COLUMNS, 3)
+    assert cleaned.PhotometricInterpretation == "YBR_FULL"
     assert np.array_equal(words[mask], ybr[mask])
     assert not convert_color_space(words, "YBR_FULL", "RGB")[~mask].any()
 
@@ -128,11 +128,11 @@ def test_ybr_keeps_its_samples_and_its_black_is_black(tmp_path: Path, photometri
 def test_a_palette_keeps_its_indices_and_finds_its_black(tmp_path: Path) -> None:
     indices = np.random.default_rng(3).integers(0, 255, (ROWS, COLUMNS), dtype=np.uint8)
     ramp = (np.arange(256, dtype=np.uint16) * 257)[::-1].copy()  # its last entry is black, not its first
-    told, _ = exported(tmp_path, ultrasound(indices, **palette(ramp.tobytes())))
+    cleaned, _ = exported(tmp_path, ultrasound(indices, **palette(ramp.tobytes())))
     mask = inside()
-    assert np.array_equal(told.pixel_array[mask], indices[mask])
-    assert (told.pixel_array[~mask] == 255).all()
-    assert told.RedPaletteColorLookupTableData == ramp.tobytes()
+    assert np.array_equal(cleaned.pixel_array[mask], indices[mask])
+    assert (cleaned.pixel_array[~mask] == 255).all()
+    assert cleaned.RedPaletteColorLookupTableData == ramp.tobytes()
 
 
 def test_big_endian_words_and_palettes_come_out_little(tmp_path: Path) -> None:
@@ -142,9 +142,9 @@ def test_big_endian_words_and_palettes_come_out_little(tmp_path: Path) -> None:
         indices, syntax=ExplicitVRBigEndian,
         pixel_data=indices.astype(">u2").tobytes(), **palette(ramp.astype(">u2").tobytes()),
     )  # fmt: skip
-    told, _ = exported(tmp_path, dataset)
-    assert np.array_equal(told.pixel_array[inside()], indices[inside()])
-    assert told.GreenPaletteColorLookupTableData == ramp.astype("<u2").tobytes()
+    cleaned, _ = exported(tmp_path, dataset)
+    assert np.array_equal(cleaned.pixel_array[inside()], indices[inside()])
+    assert cleaned.GreenPaletteColorLookupTableData == ramp.astype("<u2").tobytes()
 
 
 @pytest.mark.parametrize(
@@ -158,31 +158,31 @@ def test_big_endian_words_and_palettes_come_out_little(tmp_path: Path) -> None:
 )
 def test_black_is_what_shows_as_black(tmp_path: Path, more: dict[str, Any], black: int) -> None:
     greys = films.shapes(5, ROWS, COLUMNS)
-    told, _ = exported(tmp_path, ultrasound(greys, BitsStored=12, HighBit=11, **more))
+    cleaned, _ = exported(tmp_path, ultrasound(greys, BitsStored=12, HighBit=11, **more))
     mask = inside()
-    assert np.array_equal(told.pixel_array[mask], greys[mask])
-    assert (told.pixel_array[~mask] == black).all()
+    assert np.array_equal(cleaned.pixel_array[mask], greys[mask])
+    assert (cleaned.pixel_array[~mask] == black).all()
 
 
 def test_an_overlay_in_unused_bits_does_not_leave_and_signs_are_continued(tmp_path: Path) -> None:
     greys = films.shapes(5, 64, 64, top=4000)
     hidden = greys | (np.uint16(1) << 15) | (np.uint16(1) << 12)
-    told, _ = exported(tmp_path, films.film(hidden, BitsStored=12, HighBit=11))
-    assert np.array_equal(np.frombuffer(told.PixelData, "<u2").reshape(64, 64), greys)
+    cleaned, _ = exported(tmp_path, films.film(hidden, BitsStored=12, HighBit=11))
+    assert np.array_equal(np.frombuffer(cleaned.PixelData, "<u2").reshape(64, 64), greys)
     signed = (greys.astype(np.int16) - 2000) & 0x0FFF
     dataset = films.film(signed.astype(np.uint16), BitsStored=12, HighBit=11, PixelRepresentation=1)
-    told, _ = exported(tmp_path, dataset)
-    assert np.array_equal(np.frombuffer(told.PixelData, "<i2").reshape(64, 64), greys.astype(np.int16) - 2000)
+    cleaned, _ = exported(tmp_path, dataset)
+    assert np.array_equal(np.frombuffer(cleaned.PixelData, "<i2").reshape(64, 64), greys.astype(np.int16) - 2000)
 
 
 @pytest.mark.parametrize("signed", [False, True])
 def test_what_lies_around_a_value_in_a_long_word_does_not_leave(tmp_path: Path, signed: bool) -> None:
     values = films.shapes(5, 64, 64, top=4000).astype(np.int64) - (2000 if signed else 0)
     layout: dict[str, Any] = {"BitsStored": 20, "HighBit": 27, "PixelRepresentation": int(signed)}
-    told, _ = exported(tmp_path, films.film((((values & 0xFFFFF) << 8) | 0xA00000A5).astype(np.uint32), **layout))
-    found = np.frombuffer(told.PixelData, "<i4" if signed else "<u4").reshape(64, 64)
-    assert (told.BitsStored, told.HighBit) == (20, 27)
-    np.testing.assert_array_equal(found, values << 8)
+    cleaned, _ = exported(tmp_path, films.film((((values & 0xFFFFF) << 8) | 0xA00000A5).astype(np.uint32), **layout))
+    words = np.frombuffer(cleaned.PixelData, "<i4" if signed else "<u4").reshape(64, 64)
+    assert (cleaned.BitsStored, cleaned.HighBit) == (20, 27)
+    np.testing.assert_array_equal(words, values << 8)
 
 
 def test_one_bit_frames_stay_packed_within_bytes(tmp_path: Path) -> None:
@@ -191,8 +191,8 @@ def test_one_bit_frames_stay_packed_within_bytes(tmp_path: Path) -> None:
     dataset = films.film(
         bits[0], Rows=11, Columns=7, BitsAllocated=1, BitsStored=1, HighBit=0, NumberOfFrames=3, pixel_data=data + b"\0"
     )
-    told, _ = exported(tmp_path, dataset)
-    assert np.array_equal(told.pixel_array, bits)
+    cleaned, _ = exported(tmp_path, dataset)
+    assert np.array_equal(cleaned.pixel_array, bits)
 
 
 @pytest.mark.parametrize("kind", ["rle", "jpeg", "jpeg 2000"])
@@ -216,12 +216,12 @@ def test_a_compressed_object_leaves_as_it_is_decoded(tmp_path: Path, kind: str) 
         with Image.open(path) as image:
             image.draft("YCbCr", None)
             expected, label = np.array(image), "YBR_FULL" if kind == "jpeg" else "RGB"
-    told, done = exported(tmp_path, dataset)
-    words, mask = np.frombuffer(told.PixelData, np.uint8).reshape(ROWS, COLUMNS, 3), inside()
-    assert told.PhotometricInterpretation == label
+    cleaned, done = exported(tmp_path, dataset)
+    words, mask = np.frombuffer(cleaned.PixelData, np.uint8).reshape(ROWS, COLUMNS, 3), inside()
+    assert cleaned.PhotometricInterpretation == label
     assert np.array_equal(words[mask], expected[mask])
     assert b"ZHANGSAN" not in (tmp_path / "out.dcm").read_bytes()
-    assert told.get("LossyImageCompression") == ("01" if kind == "jpeg" else None)
+    assert cleaned.get("LossyImageCompression") == ("01" if kind == "jpeg" else None)
     assert done.blacked
     rgb = convert_color_space(words, label, "RGB") if label != "RGB" else words
     assert not rgb[~mask].any()
@@ -232,16 +232,16 @@ def test_history_of_lossy_compression_stays(tmp_path: Path) -> None:
         screen(), LossyImageCompression="01", LossyImageCompressionRatio="10.5",
         LossyImageCompressionMethod="ISO_10918_1", ImageType=["ORIGINAL", "PRIMARY", "", "0001"],
     )  # fmt: skip
-    told, _ = exported(tmp_path, dataset)
-    assert (told.LossyImageCompression, told.LossyImageCompressionMethod) == ("01", "ISO_10918_1")
-    assert str(told.LossyImageCompressionRatio) == "10.5"
-    assert told.ImageType[0] == "DERIVED"
+    cleaned, _ = exported(tmp_path, dataset)
+    assert (cleaned.LossyImageCompression, cleaned.LossyImageCompressionMethod) == ("01", "ISO_10918_1")
+    assert str(cleaned.LossyImageCompressionRatio) == "10.5"
+    assert cleaned.ImageType[0] == "DERIVED"
 
 
 def test_bytes_behind_the_last_frame_stay_behind(tmp_path: Path) -> None:
     greys = films.shapes(5, 64, 64)
-    told, _ = exported(tmp_path, films.film(greys, pixel_data=greys.tobytes() + b"ZHANGSAN"))
-    assert told.PixelData == greys.tobytes()
+    cleaned, _ = exported(tmp_path, films.film(greys, pixel_data=greys.tobytes() + b"ZHANGSAN"))
+    assert cleaned.PixelData == greys.tobytes()
 
 
 def test_ultrasound_without_a_sector_to_be_told_does_not_leave(tmp_path: Path) -> None:
@@ -251,8 +251,8 @@ def test_ultrasound_without_a_sector_to_be_told_does_not_leave(tmp_path: Path) -
 
 
 def test_ultrasound_under_another_modality_is_ultrasound_by_its_class(tmp_path: Path) -> None:
-    told, _ = exported(tmp_path, ultrasound(screen(), Modality="OT"))
-    assert not told.pixel_array[~inside()].any()
+    cleaned, _ = exported(tmp_path, ultrasound(screen(), Modality="OT"))
+    assert not cleaned.pixel_array[~inside()].any()
 
 
 def test_a_clip_that_would_not_fit_on_a_stick_is_refused_before_it_is_decoded(
@@ -278,10 +278,10 @@ def test_nothing_is_written_over_and_no_link_is_followed(tmp_path: Path) -> None
 
 
 def detector() -> Detector:
-    found = Detector.load()
-    if found is None:
+    loaded = Detector.load()
+    if loaded is None:
         peers.missing("needs rapidocr's model file (pip install --no-deps rapidocr)")
-    return found
+    return loaded
 
 
 def test_without_a_look_nothing_leaves(tmp_path: Path) -> None:

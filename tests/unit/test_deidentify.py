@@ -95,21 +95,21 @@ def test_every_attribute_of_the_profile_comes_out_as_its_action_says(depth: str)
         one = element(tag, None if dictionary_has_tag(tag) else "LO")
         result = header.cleaned(nested(one), IDENTITIES)
         place = result if depth == "top" else result.SharedFunctionalGroupsSequence[0].PixelMeasuresSequence[0]
-        found, name = place.get(tag), f"{Tag(tag)} {action}"
+        actual, name = place.get(tag), f"{Tag(tag)} {action}"
         if action is Action.REMOVE or not dictionary_has_tag(tag) or Tag(tag).group < 8:  # no data set's, PS3.5 7.1
-            assert found is None, name
+            assert actual is None, name
         elif action is Action.EMPTY:
-            assert found is not None, name
-            assert found.is_empty, name
+            assert actual is not None, name
+            assert actual.is_empty, name
         elif action is Action.NEW_UIDS_INSIDE:
-            assert found.value[0].ReferencedSOPInstanceUID == IDENTITIES.uid("1.2.826.99.411521"), name
-            assert "PatientComments" not in found.value[0], name
+            assert actual.value[0].ReferencedSOPInstanceUID == IDENTITIES.uid("1.2.826.99.411521"), name
+            assert "PatientComments" not in actual.value[0], name
         elif one.VR == "UI":
-            assert found.value == IDENTITIES.uid("1.2.826.99.411521"), name
+            assert actual.value == IDENTITIES.uid("1.2.826.99.411521"), name
         else:
-            assert not found.is_empty, name
-            assert found.value != one.value, name
-            assert "ZHANGSAN" not in str(found), name
+            assert not actual.is_empty, name
+            assert actual.value != one.value, name
+            assert "ZHANGSAN" not in str(actual), name
 
 
 def canary_object() -> Dataset:
@@ -173,8 +173,8 @@ def test_text_in_a_number_s_place_goes_and_numbers_stay() -> None:
     data = Dataset()
     data.SOPInstanceUID, data.KVP, data.SliceThickness = "2.25.1", "120.50", "1.25"
     data.WindowCenter = ["40", "-600.5"]
-    told = header.cleaned(data, IDENTITIES)
-    assert (str(told.KVP), [str(one) for one in told.WindowCenter]) == ("120.50", ["40", "-600.5"])
+    cleaned = header.cleaned(data, IDENTITIES)
+    assert (str(cleaned.KVP), [str(one) for one in cleaned.WindowCenter]) == ("120.50", ["40", "-600.5"])
     assert kept.decimals(["120", "ZHANG"]) is None
     assert kept.decimals(["4115211965030212345678"]) is None
 
@@ -184,11 +184,11 @@ def test_a_value_that_the_standard_does_not_list_does_not_stay_in_a_coded_string
     data.SOPInstanceUID, data.Modality, data.BodyPartExamined = "2.25.1", "US", "ZHANGSAN"
     data.ImageType = ["ORIGINAL", "PRIMARY", "ZHANGSAN", "0011"]
     data.PatientOrientation = ["L", "ZHANGSAN"]
-    told = header.cleaned(data, IDENTITIES)
-    assert told.Modality == "US"
-    assert "BodyPartExamined" not in told
-    assert list(told.ImageType) == ["ORIGINAL", "PRIMARY", "OTHER", "0011"]
-    assert told["PatientOrientation"].is_empty
+    cleaned = header.cleaned(data, IDENTITIES)
+    assert cleaned.Modality == "US"
+    assert "BodyPartExamined" not in cleaned
+    assert list(cleaned.ImageType) == ["ORIGINAL", "PRIMARY", "OTHER", "0011"]
+    assert cleaned["PatientOrientation"].is_empty
 
 
 def test_a_code_is_written_again_in_the_standard_s_words_or_goes() -> None:
@@ -205,9 +205,9 @@ def test_one_patient_gets_one_name_and_another_patient_another() -> None:
     def named(patient: str, key: bytes = b"k" * 32) -> str:
         data = Dataset()
         data.PatientID, data.PatientName, data.SOPInstanceUID = patient, "ZHANG^SAN", "2.25.1"
-        told = header.cleaned(data, Identities(key))
-        assert told.PatientID == str(told.PatientName)
-        return str(told.PatientID)
+        cleaned = header.cleaned(data, Identities(key))
+        assert cleaned.PatientID == str(cleaned.PatientName)
+        return str(cleaned.PatientID)
 
     assert named("4711") == named("4711 ")
     assert named("4711") != named("4712")
@@ -230,7 +230,7 @@ def test_a_uid_that_the_standard_defines_stays() -> None:
 
 
 def test_references_within_a_study_still_lead_to_their_images() -> None:
-    told = []
+    cleaned = []
     for number in range(3):
         data, other = Dataset(), Dataset()
         data.StudyInstanceUID, data.SeriesInstanceUID = STUDY, STUDY + ".1"
@@ -238,24 +238,24 @@ def test_references_within_a_study_still_lead_to_their_images() -> None:
         other.ReferencedSOPInstanceUID = f"{STUDY}.1.{(number + 1) % 3}"
         other.ReferencedSOPClassUID = SecondaryCaptureImageStorage
         data.ReferencedImageSequence = [other]
-        told.append(header.cleaned(data, IDENTITIES))
-    for number, one in enumerate(told):
+        cleaned.append(header.cleaned(data, IDENTITIES))
+    for number, one in enumerate(cleaned):
         (other,) = one.ReferencedImageSequence
-        assert other.ReferencedSOPInstanceUID == told[(number + 1) % 3].SOPInstanceUID
+        assert other.ReferencedSOPInstanceUID == cleaned[(number + 1) % 3].SOPInstanceUID
         assert other.ReferencedSOPClassUID == SecondaryCaptureImageStorage
     for keyword in ("StudyInstanceUID", "SeriesInstanceUID", "FrameOfReferenceUID"):
-        assert len({str(one[keyword].value) for one in told}) == 1
-    assert len({one.SOPInstanceUID for one in told}) == 3
+        assert len({str(one[keyword].value) for one in cleaned}) == 1
+    assert len({one.SOPInstanceUID for one in cleaned}) == 3
 
 
 def test_the_object_says_what_was_done_to_it(tmp_path: Path) -> None:
     path, out = films.save(tmp_path, "film.dcm", films.film(films.shapes(2))), tmp_path / "out.dcm"
     writing.write(path, out, IDENTITIES, None, looked=True)
-    told = dcmread(out)
-    assert (told.PatientIdentityRemoved, told.LongitudinalTemporalInformationModified) == ("YES", "REMOVED")
-    assert told.BurnedInAnnotation == "NO"
-    assert [item.CodeValue for item in told.DeidentificationMethodCodeSequence] == ["113100", "113101"]
-    assert "PS3.15 2026c Annex E Basic Profile" in told.DeidentificationMethod
-    assert "text in pixels: a person looked, no detector" in told.DeidentificationMethod
-    assert told.file_meta.MediaStorageSOPInstanceUID == told.SOPInstanceUID
+    cleaned = dcmread(out)
+    assert (cleaned.PatientIdentityRemoved, cleaned.LongitudinalTemporalInformationModified) == ("YES", "REMOVED")
+    assert cleaned.BurnedInAnnotation == "NO"
+    assert [item.CodeValue for item in cleaned.DeidentificationMethodCodeSequence] == ["113100", "113101"]
+    assert "PS3.15 2026c Annex E Basic Profile" in cleaned.DeidentificationMethod
+    assert "text in pixels: a person looked, no detector" in cleaned.DeidentificationMethod
+    assert cleaned.file_meta.MediaStorageSOPInstanceUID == cleaned.SOPInstanceUID
     assert out.read_bytes()[:128] == bytes(128)

@@ -95,10 +95,10 @@ def test_the_list_gives_the_order_and_leads_nowhere(tmp_path: Path) -> None:
     (root / "DICOMDIR").write_bytes(
         dicomdir(record("STUDY", study="1.2"), *(record("IMAGE", file=name) for name in names))
     )
-    found = ordered(search(root).files)
-    assert [one.parts for one in found.files] == [("c",), ("sub", "d"), ("DICOMDIR",), ("a",), ("b",)]
-    assert found.listed_more == {"1.2": 5}
-    assert found.lists == 1
+    listing = ordered(search(root).files)
+    assert [one.parts for one in listing.files] == [("c",), ("sub", "d"), ("DICOMDIR",), ("a",), ("b",)]
+    assert listing.listed_more == {"1.2": 5}
+    assert listing.lists == 1
 
 
 def test_a_list_in_a_folder_speaks_of_that_folder(tmp_path: Path) -> None:
@@ -106,9 +106,9 @@ def test_a_list_in_a_folder_speaks_of_that_folder(tmp_path: Path) -> None:
         (tmp_path / disc).mkdir()
         (tmp_path / disc / "I1").write_bytes(b"x")
         (tmp_path / disc / "dicomdir").write_bytes(dicomdir(record("IMAGE", file="I1")))
-    found = ordered(search(tmp_path).files)
-    assert [one.parts for one in found.files[:2]] == [("one", "I1"), ("two", "I1")]
-    assert (found.lists, found.listed_more) == (2, {})
+    listing = ordered(search(tmp_path).files)
+    assert [one.parts for one in listing.files[:2]] == [("one", "I1"), ("two", "I1")]
+    assert (listing.lists, listing.listed_more) == (2, {})
 
 
 def test_a_huge_list_is_read_no_further_than_its_limit(tmp_path: Path) -> None:

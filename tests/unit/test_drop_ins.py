@@ -52,8 +52,8 @@ def test_the_uplink_uses_what_it_was_handed_and_the_configured_path_of_the_rest(
     settings = UplinkSection.model_validate(line(Path("/configured")))
     assert credentials.handed_over(settings, "") == settings
     (tmp_path / "identity.pem").touch()
-    found = credentials.handed_over(settings, str(tmp_path))
-    assert (found.identity, found.tls_key) == (tmp_path / "identity.pem", Path("/configured/tls.key"))
+    handed = credentials.handed_over(settings, str(tmp_path))
+    assert (handed.identity, handed.tls_key) == (tmp_path / "identity.pem", Path("/configured/tls.key"))
 
 
 def test_dicoms_own_port_costs_one_capability_and_the_usual_one_none(tmp_path: Path) -> None:
@@ -66,13 +66,13 @@ def test_dicoms_own_port_costs_one_capability_and_the_usual_one_none(tmp_path: P
 
 
 def test_networks_folders_and_disks_that_the_configuration_names_are_opened(tmp_path: Path) -> None:
-    found = wanted(
+    lines_of = wanted(
         tmp_path,
         dicom={"allowed_addresses": ["198.51.100.0/24", "203.0.113.7"]},
         folder={"path": "/home/xray/out"},
         backup={"dir": "/mnt/second"},
     )
-    assert found == {
+    assert lines_of == {
         "lantern-gateway.service": (
             "IPAddressAllow=198.51.100.0/24 203.0.113.7",
             "ProtectHome=tmpfs",
@@ -86,8 +86,8 @@ def test_nobody_but_root_makes_or_renames_anything_in_the_root_of_the_state(tmp_
     """At each boot systemd-tmpfiles makes it and then lantern-setup; `lantern serve` makes one of its own."""
     state = StateDir(tmp_path / "state")
     state.prepare()
-    told = (REPOSITORY / "systemd/lantern.tmpfiles").read_text("utf-8").splitlines()
-    (line,) = (words for text in told if (words := text.split())[1:2] == ["/var/lib/lantern"])
+    lines = (REPOSITORY / "systemd/lantern.tmpfiles").read_text("utf-8").splitlines()
+    (line,) = (words for text in lines if (words := text.split())[1:2] == ["/var/lib/lantern"])
     (_, group, mode), *folders = preparation.folders(state)
     assert line == ["d", "/var/lib/lantern", f"{mode:04o}", "root", group, "-"]
     assert stat.S_IMODE(state.root.stat().st_mode) == mode

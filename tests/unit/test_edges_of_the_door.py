@@ -220,10 +220,10 @@ def test_a_file_that_becomes_a_pipe_or_a_link_between_two_looks_is_not_opened_as
     lstat = os.lstat
 
     def replaced(path: Path) -> os.stat_result:
-        found = lstat(path)
+        status = lstat(path)
         at.unlink()
         plant(at)
-        return found
+        return status
 
     monkeypatch.setattr(os, "lstat", replaced)
     with pytest.raises(refusal):

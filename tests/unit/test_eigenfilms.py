@@ -53,14 +53,14 @@ def test_films_of_one_patient_do_not_make_the_usual_distance_smaller() -> None:
 
 def test_a_draw_has_the_rank_it_claims_and_repeats_with_its_seed() -> None:
     films = smooth(COUNT, eigenfilms.BASIS_PX)
-    found = eigenfilms.basis(films, np.arange(COUNT) % 2, seed=1)
-    assert found.components.shape == (eigenfilms.COMPONENTS, eigenfilms.BASIS_PX**2)
-    first = eigenfilms.drawn(found, 1, np.random.default_rng(5))
-    assert np.array_equal(first, eigenfilms.drawn(found, 1, np.random.default_rng(5)))
-    film = eigenfilms.rendered(found, first)
+    basis = eigenfilms.basis(films, np.arange(COUNT) % 2, seed=1)
+    assert basis.components.shape == (eigenfilms.COMPONENTS, eigenfilms.BASIS_PX**2)
+    first = eigenfilms.drawn(basis, 1, np.random.default_rng(5))
+    assert np.array_equal(first, eigenfilms.drawn(basis, 1, np.random.default_rng(5)))
+    film = eigenfilms.rendered(basis, first)
     assert film.shape == (eigenfilms.FILM_PX, eigenfilms.FILM_PX)
-    step = eigenfilms.changed(first * 100.0, found, 1, np.random.default_rng(6))
-    assert (np.abs(step - found.centre[1]) <= eigenfilms.WIDEST * found.spread[1] + 1e-9).all()
+    step = eigenfilms.changed(first * 100.0, basis, 1, np.random.default_rng(6))
+    assert (np.abs(step - basis.centre[1]) <= eigenfilms.WIDEST * basis.spread[1] + 1e-9).all()
 
 
 def test_a_phantom_with_opacities_is_brighter_in_its_lungs() -> None:

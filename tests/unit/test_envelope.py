@@ -171,18 +171,18 @@ def test_a_box_proves_that_it_holds_its_key() -> None:
 
 def vectors() -> dict[str, Any]:
     text = DOCUMENT.read_text("utf-8")
-    found: dict[str, Any] = json.loads(text.split("```json vectors\n")[1].split("```")[0])
-    return found
+    loaded: dict[str, Any] = json.loads(text.split("```json vectors\n")[1].split("```")[0])
+    return loaded
 
 
 @pytest.mark.parametrize("version", Version)
 def test_the_documents_summary_opens_as_it_says(version: Version) -> None:
-    told = vectors()
-    hospital = X25519PrivateKey.from_private_bytes(bytes.fromhex(told["hospital_seal_private"]))
-    box = Ed25519PrivateKey.from_private_bytes(bytes.fromhex(told["box_sign_private"]))
-    up = told[f"form {version}"]["up"]
+    known = vectors()
+    hospital = X25519PrivateKey.from_private_bytes(bytes.fromhex(known["hospital_seal_private"]))
+    box = Ed25519PrivateKey.from_private_bytes(bytes.fromhex(known["box_sign_private"]))
+    up = known[f"form {version}"]["up"]
     key = key_id(hospital.public_key())
-    assert key.hex() == told["hospital_seal_key_id"]
+    assert key.hex() == known["hospital_seal_key_id"]
     bound = context(b"up", Kind(up["kind"]), key, up["box"], version)
     assert bound == up["info"].replace("\\0", "\0").encode("ascii")
     envelope = bytes.fromhex(up["envelope"])
@@ -194,9 +194,9 @@ def test_the_documents_summary_opens_as_it_says(version: Version) -> None:
 
 @pytest.mark.parametrize("version", Version)
 def test_the_documents_receipt_is_signed_as_it_says(version: Version) -> None:
-    told = vectors()
-    down = told[f"form {version}"]["down"]
-    hospital = Ed25519PrivateKey.from_private_bytes(bytes.fromhex(told["hospital_sign_private"]))
+    known = vectors()
+    down = known[f"form {version}"]["down"]
+    hospital = Ed25519PrivateKey.from_private_bytes(bytes.fromhex(known["hospital_sign_private"]))
     signed = sign(down["body"].encode(), Kind(down["kind"]), down["box"], hospital, version)
     assert signed.hex() == down["envelope"]
     body = open_signed(signed, Kind.ACK, down["box"], hospital.public_key())
@@ -204,4 +204,4 @@ def test_the_documents_receipt_is_signed_as_it_says(version: Version) -> None:
         assert decode(body, FirstReceipt).taken == (7,)
     else:
         (taken,) = decode(body, Receipt).taken
-        assert (taken.seq, taken.body) == (7, body_hash(told["form 2"]["up"]["body"].encode()))
+        assert (taken.seq, taken.body) == (7, body_hash(known["form 2"]["up"]["body"].encode()))

@@ -256,13 +256,13 @@ def test_hidden_padding_of_a_dicom_film_does_not_set_the_scale(pack: Path, tmp_p
     made.save_as(plain)
     made.add_new("PixelPaddingValue", "US", 0)
     made.save_as(padded)
-    told = Pack.load(pack).manifest
-    one, other = (box_way.tensors(datasets.Film("f", path, 1, "p"), told) for path in (plain, padded))
+    manifest = Pack.load(pack).manifest
+    one, other = (box_way.tensors(datasets.Film("f", path, 1, "p"), manifest) for path in (plain, padded))
     assert not np.array_equal(one, other)
     with film.opened(padded, is_picture=False) as opened:
-        taken = for_model.taken(opened, told.input, modality="OT").tensors
+        taken = for_model.taken(opened, manifest.input, modality="OT").tensors
     assert np.array_equal(other, taken)
-    assert np.array_equal(datasets.Film("f", padded, 1, "p").tensor(told.input), taken)
+    assert np.array_equal(datasets.Film("f", padded, 1, "p").tensor(manifest.input), taken)
 
 
 def test_films_that_the_box_gives_no_number_for_are_counted_apart() -> None:
@@ -279,8 +279,8 @@ def test_films_that_the_box_gives_no_number_for_are_counted_apart() -> None:
     row = said.row()
     assert row["passed"] == 0.875
     assert row["sensitivity_passed_ci"][0] < 1.0
-    told = Predictions(names, labels, names, logits)
-    assert measures.evaluation(told, FINDING, "toy", "onnxruntime", "fp32", "test").passed is None
+    predictions = Predictions(names, labels, names, logits)
+    assert measures.evaluation(predictions, FINDING, "toy", "onnxruntime", "fp32", "test").passed is None
 
 
 def test_dicom_files_beside_a_labels_file_are_read(pack: Path, tmp_path: Path) -> None:
@@ -321,10 +321,10 @@ def test_every_look_at_the_test_part_is_noted_once_for_the_same_files(
     assert evaluated(capsys, *asked)["n"] == evaluated(capsys, *asked)["n"] == 2
     noted = (tmp_path / "own" / "toy.looks.txt").read_text().splitlines()
     assert [line.split()[1] for line in noted[1:]] == [Pack.load(pack).manifest.version]
-    told = Pack.load(pack).manifest
-    other = told.artefacts[0].model_copy(update={"sha256": "0" * 64})
-    assert looks.note(told.model_copy(update={"artefacts": (other,)}), "2026-01-01", tmp_path / "own") == 2
-    assert looks.note(told, "2026-01-02", tmp_path / "own") == 2
+    manifest = Pack.load(pack).manifest
+    other = manifest.artefacts[0].model_copy(update={"sha256": "0" * 64})
+    assert looks.note(manifest.model_copy(update={"artefacts": (other,)}), "2026-01-01", tmp_path / "own") == 2
+    assert looks.note(manifest, "2026-01-02", tmp_path / "own") == 2
 
 
 def recipe_of(pack: str, folder: Path, reader: str = "folder", positive: str = "bright") -> Path:
@@ -433,12 +433,12 @@ def test_kept_predictions_are_compared_film_by_film(
 def test_one_class_alone_leaves_null_what_does_not_apply(pack: Path, folder: Path, label: int) -> None:
     made, chosen = Pack.load(pack), datasets.image_folder(folder, "bright")
     films = datasets.FilmSet(chosen.name, chosen.positive, tuple(film for film in chosen.films if film.label == label))
-    told = evaluate.evaluate(made, films, "all", "onnxruntime", "fp32")[0].as_dict()
+    row = evaluate.evaluate(made, films, "all", "onnxruntime", "fp32")[0].as_dict()
     absent, present = ("specificity", "sensitivity") if label else ("sensitivity", "specificity")
-    assert (told["auc"], told["auc_ci"], told[absent], told[f"{absent}_ci"]) == (None, None, None, None)
-    assert told[present] == 1.0
-    assert told["at_specificity"][0]["sensitivity"] is None
-    json.dumps(told, allow_nan=False)
+    assert (row["auc"], row["auc_ci"], row[absent], row[f"{absent}_ci"]) == (None, None, None, None)
+    assert row[present] == 1.0
+    assert row["at_specificity"][0]["sensitivity"] is None
+    json.dumps(row, allow_nan=False)
     with pytest.raises(DataUnreadable, match="no films"):
         evaluate.predict(made, datasets.FilmSet("none", "x", ()), "onnxruntime", "fp32")
 
@@ -447,12 +447,12 @@ def test_a_pack_that_outlines_is_measured_by_dice_and_lesions(pack: Path, tmp_pa
     made = Pack.load(pack)
     outlining = Pack(made.folder, made.manifest.model_copy(update={"task": "segment"}))
     films = sources.labelled(labelled_folder(tmp_path / "busi"), "malignant")
-    told = evaluate.evaluate(outlining, films, "all", "onnxruntime", "fp32")[0].as_dict()
-    assert told["dice"] > 0.8
-    assert told["lesion_sensitivity"] == 1.0
-    assert 0.0 <= told["false_positives_per_image"] <= 0.5
-    assert told["lesions"]["lesions"] == 6
-    assert told["lesions"]["froc"][-1] == [8.0, 1.0]
+    row = evaluate.evaluate(outlining, films, "all", "onnxruntime", "fp32")[0].as_dict()
+    assert row["dice"] > 0.8
+    assert row["lesion_sensitivity"] == 1.0
+    assert 0.0 <= row["false_positives_per_image"] <= 0.5
+    assert row["lesions"]["lesions"] == 6
+    assert row["lesions"]["froc"][-1] == [8.0, 1.0]
 
 
 def test_the_weakest_group_comes_first_and_a_small_one_is_not_weak_for_being_small() -> None:

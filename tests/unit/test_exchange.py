@@ -92,9 +92,9 @@ class Sides:
     def say(self, *taken: int, refused: Mapping[int, str] = {}, stream: str = "", box: str = "clinic-7") -> None:
         """The hospital has these, or will not have those, for the reason beside each."""
         hashes, stream = self.hashes(), stream or self.exchange.line().stream
-        told = tuple(TakenMessage(seq, hashes.get(seq, "0" * 32)) for seq in taken)
+        messages = tuple(TakenMessage(seq, hashes.get(seq, "0" * 32)) for seq in taken)
         no = tuple(RefusedMessage(seq, hashes[seq], code) for seq, code in refused.items())
-        self.bring(Receipt(box, stream, told, no, 0).encode())
+        self.bring(Receipt(box, stream, messages, no, 0).encode())
 
     def bring(self, receipt: bytes, version: Version = Version.SECOND) -> None:
         self.exchange.receive(Kind.ACK, sign(receipt, Kind.ACK, "clinic-7", SIGNER, version))
@@ -229,8 +229,8 @@ def test_a_new_key_is_taken_only_when_it_is_newer(sides: Sides, version: Version
     relay = sides.relay()
 
     def offer(serial: int, key: str, box: str = "clinic-7") -> None:
-        told = sign(Keys(box, serial, key).encode(), Kind.KEYS, "clinic-7", SIGNER, version)
-        sides.exchange.receive(Kind.KEYS, told)
+        signed = sign(Keys(box, serial, key).encode(), Kind.KEYS, "clinic-7", SIGNER, version)
+        sides.exchange.receive(Kind.KEYS, signed)
         relay.step()
 
     for serial, key, box in ((2, public(b"2"), "clinic-7"), (9, public(b"2"), "clinic-8"), (9, "00" * 32, "clinic-7")):
@@ -245,8 +245,8 @@ def test_a_new_key_is_taken_only_when_it_is_newer(sides: Sides, version: Version
 
 def test_a_form_once_spoken_is_never_given_up_again(sides: Sides) -> None:
     def offer(serial: int, version: Version) -> None:
-        told = sign(Keys("clinic-7", serial, public(b"4")).encode(), Kind.KEYS, "clinic-7", SIGNER, version)
-        sides.exchange.receive(Kind.KEYS, told)
+        signed = sign(Keys("clinic-7", serial, public(b"4")).encode(), Kind.KEYS, "clinic-7", SIGNER, version)
+        sides.exchange.receive(Kind.KEYS, signed)
         sides.relay().step()
 
     offer(3, Version.SECOND)
@@ -259,10 +259,10 @@ def test_a_form_once_spoken_is_never_given_up_again(sides: Sides) -> None:
 
 def test_what_the_uplinks_user_wrote_in_the_place_of_the_keys_keeps_no_key_out(sides: Sides) -> None:
     sides.exchange.keep_keys(BUNDLE.verify, 10**6, b"ZZZZ")
-    told = sign(Keys("clinic-7", 4, public(b"4")).encode(), Kind.KEYS, "clinic-7", SIGNER)
-    sides.exchange.receive(Kind.KEYS, told)
+    signed = sign(Keys("clinic-7", 4, public(b"4")).encode(), Kind.KEYS, "clinic-7", SIGNER)
+    sides.exchange.receive(Kind.KEYS, signed)
     sides.relay().step()
-    assert sides.exchange.keys(BUNDLE.verify) == told
+    assert sides.exchange.keys(BUNDLE.verify) == signed
 
 
 def test_a_bundle_newer_than_the_last_keys_message_stops_no_relay(sides: Sides) -> None:
@@ -496,10 +496,10 @@ def test_how_the_line_is_can_be_asked(sides: Sides) -> None:
 def test_faults_and_packs_travel_with_the_health_in_their_closed_form_only(sides: Sides) -> None:
     packs = [("chest-xray-child", "1.2.0"), ("Wang's pack", "1.0.0"), ("chest-xray-adult", "beta")]
     sides.relay().step(Health.of(["backup.failed", "Wang Xiaoming", "selftest.disk"], packs))
-    told = Health(("backup.failed", "selftest.disk"), (PackBrief("chest-xray-child", "1.2.0"),))
-    assert sides.exchange.line().health == told
+    health = Health(("backup.failed", "selftest.disk"), (PackBrief("chest-xray-child", "1.2.0"),))
+    assert sides.exchange.line().health == health
     sides.relay().step()
-    assert sides.exchange.line().health == told
+    assert sides.exchange.line().health == health
 
 
 def test_the_head_of_the_audit_travels_with_the_health(sides: Sides) -> None:

@@ -57,11 +57,11 @@ def test_a_limit_is_set_without_the_films_it_judges() -> None:
 
 
 def test_the_directions_are_those_of_a_singular_value_decomposition() -> None:
-    found = features(300)
-    model = familiarity.fitted([found])
-    _, singular, directions = np.linalg.svd((found.astype(np.float64) - found.mean(axis=0)) / model.scale)
+    learnt = features(300)
+    model = familiarity.fitted([learnt])
+    _, singular, directions = np.linalg.svd((learnt.astype(np.float64) - learnt.mean(axis=0)) / model.scale)
     count = len(model.variances)
-    assert np.allclose(model.variances, singular[:count] ** 2 / (len(found) - 1), rtol=1e-3)
+    assert np.allclose(model.variances, singular[:count] ** 2 / (len(learnt) - 1), rtol=1e-3)
     assert np.allclose(np.abs(np.sum(model.components * directions[:count], axis=1)), 1.0, atol=1e-3)
 
 
@@ -72,11 +72,11 @@ def test_a_film_is_varied_by_its_name_and_a_seed_alone_and_stays_ready_for_the_m
         for number in range(8)
     ])  # fmt: skip
     names = [f"film{number}" for number in range(8)]
-    found = familiarity.varied(ready, names, spec, 1)
-    assert np.array_equal(found[::-1], familiarity.varied(ready[::-1], names[::-1], spec, 1))
-    assert not np.array_equal(found, familiarity.varied(ready, names, spec, 2))
-    assert (found.shape, found.dtype.name) == (ready.shape, "uint8")
-    assert all(film.min() == 0 and film.max() == 255 for film in found)  # stretched as the box does it
+    varied = familiarity.varied(ready, names, spec, 1)
+    assert np.array_equal(varied[::-1], familiarity.varied(ready[::-1], names[::-1], spec, 1))
+    assert not np.array_equal(varied, familiarity.varied(ready, names, spec, 2))
+    assert (varied.shape, varied.dtype.name) == (ready.shape, "uint8")
+    assert all(film.min() == 0 and film.max() == 255 for film in varied)  # stretched as the box does it
 
 
 def test_chest_films_are_varied_and_ultrasound_and_volumes_are_not() -> None:

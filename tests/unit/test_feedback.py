@@ -320,10 +320,10 @@ def test_a_film_without_single_findings_takes_the_mean_of_its_label() -> None:
     from converters.training.targets import findings_of
 
     known = [((1, 0), 1), ((1, 1), 1), ((0, 0), 0)]
-    films = [Film(str(number), Path(), label, str(number), findings=told) for number, (told, label) in enumerate(known)]
+    films = [Film(str(number), Path(), label, str(number), findings=own) for number, (own, label) in enumerate(known)]
     films += [Film("more", Path(), 1, "more"), Film("less", Path(), 0, "less")]
     labels = np.array([film.label for film in films], dtype=np.int64)
-    found = findings_of(FilmSet("toy", "1", tuple(films)), labels)
-    assert found.tolist() == [[1, 0], [1, 1], [0, 0], [1, 0.5], [0, 0]]
+    labels_of = findings_of(FilmSet("toy", "1", tuple(films)), labels)
+    assert labels_of.tolist() == [[1, 0], [1, 1], [0, 0], [1, 0.5], [0, 0]]
     bare = FilmSet("toy", "1", tuple(films[3:]))
     assert findings_of(bare, labels[3:]).shape == (2, 0)

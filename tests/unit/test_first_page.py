@@ -59,9 +59,9 @@ def new(tmp_path: Path) -> Iterator[New]:
 
 
 def post(client: FlaskClient, page: str, source: str = "/setup", **form: object) -> TestResponse:
-    found = re.search(r'name="csrf_token" value="([^"]+)"', client.get(source, headers=HTML).text)
-    assert found
-    return client.post(page, data={"csrf_token": found[1], **form}, headers=HTML, content_type="multipart/form-data")
+    token = re.search(r'name="csrf_token" value="([^"]+)"', client.get(source, headers=HTML).text)
+    assert token
+    return client.post(page, data={"csrf_token": token[1], **form}, headers=HTML, content_type="multipart/form-data")
 
 
 def at_the_questions(new: New) -> FlaskClient:
@@ -120,10 +120,10 @@ def test_a_hospital_counts_only_after_its_fingerprint_was_compared(new: New, hou
         post(client, "/setup/questions", "/setup/questions", **ANSWERS, hospital=text, same=same)
         assert not first_request.waits(new.state)
     lines = "\r\n".join(text[at : at + 64] for at in range(0, len(text), 64))  # as a chat sent it
-    told = post(
+    answer = post(
         client, "/setup/questions", "/setup/questions", **ANSWERS, hospital=lines, same=house.bundle().fingerprint
     )
-    assert told.location == "/setup/outcome"
+    assert answer.location == "/setup/outcome"
     assert "Refresh" in client.get("/setup/outcome", headers=HTML).headers
     result = new.answered()
     assert result.reason.code == first_page.DONE
@@ -181,9 +181,9 @@ def test_a_refusal_of_root_is_told_and_one_may_begin_again(new: New) -> None:
     (new.state.line_keys).mkdir()
     (new.state.line_keys / "box.json").write_text("{}")
     assert first_page.answer(new.config, new.places) is not None
-    told = client.get("/setup/outcome", headers=HTML)
-    assert told.status_code == 409
-    assert "box.json" in told.text
+    answer = client.get("/setup/outcome", headers=HTML)
+    assert answer.status_code == 409
+    assert "box.json" in answer.text
     assert new.config.box.id == "unprovisioned"
 
 

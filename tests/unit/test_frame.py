@@ -76,8 +76,8 @@ def test_the_box_is_told_and_the_heat_map_lies_within_it(tmp_path: Path) -> None
     drawn = heat_map.picture(np.ones((7, 7), np.float32), 580, 480, taken.box)
     rows, columns = np.nonzero(drawn)
     scale = 256 / 580
-    found = (columns.min(), rows.min(), columns.max() + 1, rows.max() + 1)
-    assert found == pytest.approx([side * scale for side in (40, 40, 440, 540)], abs=1.0)
+    box = (columns.min(), rows.min(), columns.max() + 1, rows.max() + 1)
+    assert box == pytest.approx([side * scale for side in (40, 40, 440, 540)], abs=1.0)
 
 
 def test_frames_of_a_clip_are_not_cut_one_by_one(tmp_path: Path) -> None:

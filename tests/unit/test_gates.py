@@ -25,25 +25,25 @@ def changed(one: Predictions, logits: np.ndarray[tuple[int, ...], np.dtype[np.fl
 
 
 def verdict(name: str, one: Predictions, other: Predictions, gate: Gate | None = None) -> GateResult:
-    (found,) = [made for made in gates.judged(one, other, THRESHOLD, gate or Gate()) if made.gate == name]
-    return found
+    (gate_result,) = [made for made in gates.judged(one, other, THRESHOLD, gate or Gate()) if made.gate == name]
+    return gate_result
 
 
 def test_a_faithful_file_passes_both_gates() -> None:
     one = original(6000, 3000)
     noise = np.random.default_rng(1).standard_normal(6000)
     made = gates.judged(one, changed(one, one.logits + 0.02 * noise), THRESHOLD, Gate())
-    assert [found.outcome for found in made] == [GateOutcome.PASSED, GateOutcome.PASSED]
+    assert [gate_result.outcome for gate_result in made] == [GateOutcome.PASSED, GateOutcome.PASSED]
     assert gates.worst(made) is GateOutcome.PASSED
 
 
 def test_the_auc_gate_refuses_a_model_that_orders_films_worse() -> None:
     one = original(2000, 1000)
     noise = np.random.default_rng(1).standard_normal(2000)
-    found = verdict("auc", one, changed(one, one.logits + 4.0 * noise))
-    assert found.outcome is GateOutcome.REFUSED
-    assert found.measured < -0.005
-    assert "allowed -0.005" in found.said
+    gate_result = verdict("auc", one, changed(one, one.logits + 4.0 * noise))
+    assert gate_result.outcome is GateOutcome.REFUSED
+    assert gate_result.measured < -0.005
+    assert "allowed -0.005" in gate_result.said
 
 
 def test_the_auc_gate_cannot_tell_on_its_border() -> None:
@@ -51,19 +51,19 @@ def test_the_auc_gate_cannot_tell_on_its_border() -> None:
     logits = one.logits.copy()
     lost = np.flatnonzero(one.labels == 1)[0]
     logits[lost] = np.sort(one.logits[one.labels == 0])[-60]  # half of the negatives are above one positive: 0.0042
-    found = verdict("auc", one, changed(one, logits))
-    assert -0.005 < found.measured < -0.003
-    assert found.outcome is GateOutcome.INCONCLUSIVE
+    gate_result = verdict("auc", one, changed(one, logits))
+    assert -0.005 < gate_result.measured < -0.003
+    assert gate_result.outcome is GateOutcome.INCONCLUSIVE
 
 
 def test_the_sensitivity_gate_refuses_a_model_that_misses_more() -> None:
     one = original(1200, 600)
     logits = one.logits.copy()
     logits[np.flatnonzero(one.labels == 1)[:30]] = -0.01  # the order of films hardly changes, the calls do
-    found = verdict("sensitivity", one, changed(one, logits))
-    assert found.outcome is GateOutcome.REFUSED
-    assert "won" in found.said
-    assert found.measured == pytest.approx(-30 / 600, abs=0.01)
+    gate_result = verdict("sensitivity", one, changed(one, logits))
+    assert gate_result.outcome is GateOutcome.REFUSED
+    assert "won" in gate_result.said
+    assert gate_result.measured == pytest.approx(-30 / 600, abs=0.01)
 
 
 def test_the_sensitivity_gate_cannot_tell_on_its_border() -> None:
@@ -71,9 +71,9 @@ def test_the_sensitivity_gate_cannot_tell_on_its_border() -> None:
     called = np.flatnonzero((one.labels == 1) & (one.logits >= THRESHOLD))
     logits = one.logits.copy()
     logits[called[:5]] = -0.01
-    found = verdict("sensitivity", one, changed(one, logits))
-    assert found.measured == pytest.approx(-5 / 600)
-    assert found.outcome is GateOutcome.INCONCLUSIVE
+    gate_result = verdict("sensitivity", one, changed(one, logits))
+    assert gate_result.measured == pytest.approx(-5 / 600)
+    assert gate_result.outcome is GateOutcome.INCONCLUSIVE
 
 
 @pytest.mark.parametrize(
@@ -86,20 +86,20 @@ def test_of_few_positives_one_may_be_lost_whatever_is_won(lost: int, outcome: Ga
     logits = one.logits.copy()
     logits[missed] = 3.0  # everything that can be won is won
     logits[called[:lost]] = -0.01
-    found = verdict("sensitivity", one, changed(one, logits))
-    assert (found.outcome, found.measured) == (outcome, -lost)
-    assert f"{lost} lost, {len(missed)} won" in found.said
+    gate_result = verdict("sensitivity", one, changed(one, logits))
+    assert (gate_result.outcome, gate_result.measured) == (outcome, -lost)
+    assert f"{lost} lost, {len(missed)} won" in gate_result.said
 
 
 def test_from_300_positives_on_the_rate_counts_and_not_the_films() -> None:
     one = original(600, 300)
     logits = np.where(one.labels == 1, np.abs(one.logits), one.logits)
     logits[np.flatnonzero(one.labels == 1)[:2]] = -0.01
-    found = verdict(
+    gate_result = verdict(
         "sensitivity", changed(one, np.where(one.labels == 1, np.abs(one.logits), one.logits)), changed(one, logits)
     )
-    assert found.outcome is not GateOutcome.REFUSED
-    assert found.measured == pytest.approx(-2 / 300)
+    assert gate_result.outcome is not GateOutcome.REFUSED
+    assert gate_result.measured == pytest.approx(-2 / 300)
 
 
 def test_films_of_another_set_or_label_are_never_compared() -> None:
@@ -137,15 +137,19 @@ def test_on_the_golden_cases_the_logit_itself_is_compared_and_not_in_units_of_th
 
 
 def test_a_map_that_is_no_number_is_infinitely_far_from_the_original() -> None:
-    wanted, found = np.zeros((2, 2), np.float32), np.array([[0.0, np.nan], [0.0, 0.0]], np.float32)
-    assert gates.apart({"map": wanted}, {"map": found}) == (np.inf, np.inf)
+    wanted, gate_result = np.zeros((2, 2), np.float32), np.array([[0.0, np.nan], [0.0, 0.0]], np.float32)
+    assert gates.apart({"map": wanted}, {"map": gate_result}) == (np.inf, np.inf)
 
 
 @pytest.mark.parametrize(("agreed", "passes"), [(0.95, True), (0.9, True), (0.89, False), (-1.0, False), (None, False)])
 def test_a_map_that_shows_other_places_than_grad_cam_is_refused(agreed: float | None, passes: bool) -> None:
-    found = gates.explanation(agreed, Gate())
-    assert (found.gate, found.outcome is GateOutcome.PASSED, found.margin) == ("explanation", passes, 0.9)
-    assert "at least 0.9 wanted" in found.said
+    gate_result = gates.explanation(agreed, Gate())
+    assert (gate_result.gate, gate_result.outcome is GateOutcome.PASSED, gate_result.margin) == (
+        "explanation",
+        passes,
+        0.9,
+    )
+    assert "at least 0.9 wanted" in gate_result.said
     assert gates.explanation(0.5, Gate(map_correlation=0.4)).outcome is GateOutcome.PASSED
 
 

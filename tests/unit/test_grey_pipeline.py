@@ -167,11 +167,11 @@ def test_of_several_windows_the_first_is_used_and_the_others_are_offered_by_name
     expected = np.clip((RAMP * 2.0 - 9 - 999.5) / 1999 + 0.5, 0, 1)
     np.testing.assert_allclose(grey(tmp_path, made), expected, atol=1e-6)
     frame = shown(tmp_path, made)
-    told = [
+    windows = [
         (one.name, round(one.centre * frame.slope + frame.intercept), round(one.width * abs(frame.slope)))
         for one in frame.windows
     ]
-    assert told == [("肺窗", 1000, 2000), ("BONE", 2500, 500)]
+    assert windows == [("肺窗", 1000, 2000), ("BONE", 2500, 500)]
     display.write(frame, tmp_path, 0, 1)
     facts = json.loads((tmp_path / "frame-000.json").read_text())
     assert [one["name"] for one in facts["windows"]] == ["肺窗", "BONE"]
@@ -318,11 +318,11 @@ def test_padding_is_as_dark_as_the_film_and_sets_neither_window_nor_greys(
     if limit is not None:
         made.add_new("PixelPaddingRangeLimit", *limit)
     with film.opened(films.save(tmp_path, "film.dcm", made), is_picture=False) as opened:
-        found, people = opened.grey(0), opened.shown(0)
+        greys, people = opened.grey(0), opened.shown(0)
         np.testing.assert_array_equal(opened.hidden(0), mask)
     values = -pixels.astype(float) if photometric == "MONOCHROME1" else pixels.astype(float)
-    np.testing.assert_array_equal(found[~mask], values[~mask])
-    assert set(found[mask]) == {values[~mask].min()}
+    np.testing.assert_array_equal(greys[~mask], values[~mask])
+    assert set(greys[mask]) == {values[~mask].min()}
     assert people.pixels[mask].max() == 0
     np.testing.assert_allclose(people.pixels[~mask] * people.slope + people.intercept, pixels[~mask], atol=0.01)
 

@@ -18,7 +18,7 @@ LANGUAGE_AND_FILE = [(language, DOCS / name) for language, name in handbook.FILE
 
 
 def wanted() -> list[str]:
-    return [code for found in handbook.groups().values() for code in found]
+    return [code for group in handbook.groups().values() for code in group]
 
 
 def test_there_is_one_handbook_for_each_language() -> None:
@@ -54,8 +54,8 @@ def test_a_missing_sentence_is_named_and_what_was_written_stays(language: str, p
     [entry] = re.findall(r"^\*\*.+\*\* `doctor\.gateway_silent`\\\n→ .+\n\n", text, re.MULTILINE)
     copy = tmp_path / path.name
     copy.write_text(text.replace(entry, ""), "utf-8")
-    told = handbook.update(copy, language, write=True)
-    assert f"{path.name}: what to do is not written: doctor.gateway_silent" in told
+    problems = handbook.update(copy, language, write=True)
+    assert f"{path.name}: what to do is not written: doctor.gateway_silent" in problems
     written = handbook.advice(copy.read_text("utf-8"))
     assert written.keys() == set(wanted()) - {"doctor.gateway_silent"}
     assert written.items() <= handbook.advice(text).items()
@@ -63,10 +63,10 @@ def test_a_missing_sentence_is_named_and_what_was_written_stays(language: str, p
 
 @pytest.mark.parametrize(("language", "path"), LANGUAGE_AND_FILE)
 def test_every_command_in_the_handbook_is_one_that_the_box_has(language: str, path: Path) -> None:
-    found = set(re.findall(r"`lantern ([a-z]+)(?: ([a-z]+))?", path.read_text("utf-8")))
-    assert len(found) > 10
+    names = set(re.findall(r"`lantern ([a-z]+)(?: ([a-z]+))?", path.read_text("utf-8")))
+    assert len(names) > 10
     known = _commands(cli._parser())
-    for name, below in found:
+    for name, below in names:
         assert name in known, name
         assert not below or not known[name] or below in known[name], f"{name} {below}"
 

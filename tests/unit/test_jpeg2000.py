@@ -44,11 +44,11 @@ def saved(folder: Path, stream: bytes, pixels: Pixels, syntax: UID = JPEG2000Los
 
 def words(path: Path) -> tuple[Pixels, bool]:
     """The words of the first frame, and whether they were decoded here and not by pydicom."""
-    with source.opened(path) as found:
-        reader = FrameReader(found)
+    with source.opened(path) as decoded:
+        reader = FrameReader(decoded)
         stream = reader.compressed(0)
         assert stream is not None
-        return reader.frame(0, raw=True), jpeg2000.is_plain(found, stream)
+        return reader.frame(0, raw=True), jpeg2000.is_plain(decoded, stream)
 
 
 def shown(path: Path) -> Pixels:
@@ -65,13 +65,13 @@ def test_the_words_are_those_of_pydicom(name: str) -> None:
     path = get_testdata_file(name, download=False)
     if path is None:
         pytest.skip(f"{name} is not installed (pydicom-data)")
-    found, is_plain = words(Path(path))
+    decoded, is_plain = words(Path(path))
     dataset = dcmread(path)
     decoder = get_decoder(dataset.file_meta.TransferSyntaxUID)
     theirs, _ = decoder.as_array(dataset, index=0, raw=True, decoding_plugin="pylibjpeg")
     assert is_plain
-    assert found.dtype == theirs.dtype
-    assert np.array_equal(found, theirs)
+    assert decoded.dtype == theirs.dtype
+    assert np.array_equal(decoded, theirs)
 
 
 @pytest.mark.parametrize("signed", [False, True])
@@ -81,10 +81,10 @@ def test_words_come_back_signed_and_unsigned(tmp_path: Path, bits: int, signed: 
     if signed:
         pixels = (pixels.astype(np.int32) - (1 << (bits - 1))).astype(np.int16 if bits > 8 else np.int8)
     path = saved(tmp_path, coded(pixels), pixels, BitsStored=pixels.itemsize * 8, HighBit=pixels.itemsize * 8 - 1)
-    found, is_plain = words(path)
+    decoded, is_plain = words(path)
     assert is_plain
-    assert found.dtype.kind == ("i" if signed else "u")
-    assert np.array_equal(found, pixels)
+    assert decoded.dtype.kind == ("i" if signed else "u")
+    assert np.array_equal(decoded, pixels)
 
 
 @pytest.mark.parametrize("wrapped", [False, True], ids=["code stream", "JP2"])
@@ -114,8 +114,8 @@ def test_a_stream_that_ends_without_its_marker_is_as_pydicom_takes_it(instead: b
     path = get_testdata_file("693_J2KR.dcm", download=False)
     if path is None:
         pytest.skip("693_J2KR.dcm is not installed (pydicom-data)")
-    with source.opened(Path(path)) as found:
-        reader = FrameReader(found)
+    with source.opened(Path(path)) as image:
+        reader = FrameReader(image)
         whole = reader.compressed(0)
         assert whole is not None
         with pytest.raises(source.BROKEN):
@@ -132,9 +132,9 @@ def test_components_that_are_not_alike_are_left_to_pydicom(tmp_path: Path, compo
     pixels = noise(ROWS, COLUMNS, 3)
     stream = coded(pixels)
     path = saved(tmp_path, stream, pixels, PhotometricInterpretation="RGB", PlanarConfiguration=0)
-    with source.opened(path) as found:
-        assert jpeg2000.is_plain(found, stream)
-        assert not jpeg2000.is_plain(found, stream[:COMPONENTS] + components + stream[COMPONENTS + 9 :])
+    with source.opened(path) as image:
+        assert jpeg2000.is_plain(image, stream)
+        assert not jpeg2000.is_plain(image, stream[:COMPONENTS] + components + stream[COMPONENTS + 9 :])
 
 
 @pytest.mark.parametrize("wrapped", [False, True], ids=["code stream", "JP2"])

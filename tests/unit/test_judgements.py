@@ -91,11 +91,11 @@ def test_a_late_film_asks_for_another_look_and_another_word(desk: Desk) -> None:
     li, worklist = desk.person("li"), Worklist(desk.clinical)
     page = f"/case/{desk.case}"
     post(li, f"{page}/verdict", finding="pneumonia", verdict="agree")
-    found = re.search(r'name="seen" value="([^"]+)"', li.get(page, headers=HTML).text)
-    assert found
+    token = re.search(r'name="seen" value="([^"]+)"', li.get(page, headers=HTML).text)
+    assert token
     come_late(desk)
     for form, fields in (("verdict", {"finding": "pneumonia", "verdict": "disagree"}), ("done", {})):
-        answer = post(li, f"{page}/{form}", seen=found[1], **fields)
+        answer = post(li, f"{page}/{form}", seen=token[1], **fields)
         assert "please look again" in li.get(answer.headers["Location"], headers=HTML).text, form
     assert words(desk) == [("li", "agree")]
     assert not worklist.is_done(desk.case)

@@ -57,9 +57,9 @@ def test_different_views_come_before_more_of_the_same() -> None:
     same, other = drawn(1), drawn(2, "linear")
     frames = [np.clip(same.astype(int) + at % 2, 0, 255) for at in range(20)]
     frames[13] = np.asarray(other * 0.9)
-    found = chosen(frames, "score", 2)
-    assert len(found) == 2
-    assert 13 in found
+    frames_chosen = chosen(frames, "score", 2)
+    assert len(frames_chosen) == 2
+    assert 13 in frames_chosen
 
 
 def test_a_frozen_clip_is_read_once_and_an_empty_one_all_the_same() -> None:
@@ -69,11 +69,11 @@ def test_a_frozen_clip_is_read_once_and_an_empty_one_all_the_same() -> None:
 
 def test_the_sector_is_found_on_the_way_and_letters_do_not_make_frames_different() -> None:
     frames = [one.pixels.astype(np.float32) for one in screens.clip("phased", 3, 20, rows=240, columns=320)]
-    found = keyframes.chosen(frames.__getitem__, 20, "score", 4, find=True)
-    assert found.sector is not None
+    frames_chosen = keyframes.chosen(frames.__getitem__, 20, "score", 4, find=True)
+    assert frames_chosen.sector is not None
     truth = screens.screen("phased", 3, rows=240, columns=320).truth
-    assert screens.overlap(found.sector.mask, truth) > 0.9
-    assert 1 <= len(found.frames) <= 4
+    assert screens.overlap(frames_chosen.sector.mask, truth) > 0.9
+    assert 1 <= len(frames_chosen.frames) <= 4
 
 
 def test_three_thousand_frames_cost_no_more_memory_than_three_hundred_and_are_asked_for_in_order() -> None:
@@ -87,12 +87,12 @@ def test_three_thousand_frames_cost_no_more_memory_than_three_hundred_and_are_as
     for count in (300, 3_000):
         asked.clear()
         tracemalloc.start()
-        found = keyframes.chosen(grey, count, "score", 8, find=True)
+        frames_chosen = keyframes.chosen(grey, count, "score", 8, find=True)
         peaks.append(tracemalloc.get_traced_memory()[1])
         tracemalloc.stop()
         assert asked == sorted(set(asked))
         assert len(asked) <= keyframes.MOST_LOOKED
-        assert all(0 <= frame < count for frame in found.frames)
+        assert all(0 <= frame < count for frame in frames_chosen.frames)
     print(f"peak {peaks[0] / 2**20:.1f} MB of 300 frames, {peaks[1] / 2**20:.1f} MB of 3,000")
     assert peaks[1] < 1.1 * peaks[0]
     assert peaks[1] < 32 * 2**20

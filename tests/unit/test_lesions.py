@@ -61,9 +61,9 @@ def test_a_lesion_is_hit_by_a_mark_that_covers_it_and_not_by_a_speck_or_a_flood(
     chance = np.zeros((64, 64), dtype=np.float32)
     chance[disc(64, (21, 20), radius=5)] = 0.9
     chance[disc(64, (10, 55), radius=4)] = 0.7
-    found = lesions.marked(chance, truth, 0.5)
-    assert list(found.hits) == pytest.approx([0.9, 0.0])
-    assert list(found.false) == pytest.approx([0.7])
+    marked = lesions.marked(chance, truth, 0.5)
+    assert list(marked.hits) == pytest.approx([0.9, 0.0])
+    assert list(marked.false) == pytest.approx([0.7])
     speck = np.zeros((64, 64), dtype=np.float32)
     speck[20, 20] = 1.0
     assert lesions.marked(speck, truth, 0.5).hits == (0.0, 0.0)
@@ -79,18 +79,18 @@ def test_the_froc_counts_hits_above_the_cut_that_keeps_false_marks_within_the_ra
 def test_more_false_marks_never_find_fewer_lesions() -> None:
     rng = np.random.default_rng(6)
     films = [Marks(tuple(rng.random(2)), tuple(rng.random(3)), float(rng.random())) for _ in range(30)]
-    found = [hit for _, hit in lesions.froc(films)]
-    assert None not in found
-    assert found == sorted(found, key=lambda one: one or 0.0)
+    hits = [hit for _, hit in lesions.froc(films)]
+    assert None not in hits
+    assert hits == sorted(hits, key=lambda one: one or 0.0)
 
 
 def test_films_are_pooled_with_intervals_and_empty_ones_do_not_flatter_dice() -> None:
     films = [Marks((0.9,), (), 0.8), Marks((0.0,), (0.6,), 0.2), Marks((), (), 1.0)]
-    found = lesions.found(films, ["a", "b", "c"])
-    assert found.dice == pytest.approx(0.5)
-    assert (found.lesions.hits, found.lesions.n) == (1, 2)
-    assert found.false_per_film == pytest.approx(1 / 3)
-    assert found.lesions_ci == (0.0, 1.0)
+    pooled = lesions.found(films, ["a", "b", "c"])
+    assert pooled.dice == pytest.approx(0.5)
+    assert (pooled.lesions.hits, pooled.lesions.n) == (1, 2)
+    assert pooled.false_per_film == pytest.approx(1 / 3)
+    assert pooled.lesions_ci == (0.0, 1.0)
     healthy = lesions.found([Marks((), (), 1.0)], ["a"])
     assert (healthy.dice, healthy.dice_ci, healthy.lesions.value, healthy.lesions_ci) == (None, None, None, None)
     with pytest.raises(ValueError, match="films"):

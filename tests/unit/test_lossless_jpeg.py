@@ -36,9 +36,9 @@ def wrapped(folder: Path, stream: bytes, bits: int, samples: int = 1, **attribut
 
 
 def words(path: Path) -> Pixels:
-    with film.opened(path, is_picture=False) as found:
-        assert isinstance(found, dicom_film.DicomFilm)
-        return FrameReader(found.source).frame(0, raw=True)
+    with film.opened(path, is_picture=False) as opened:
+        assert isinstance(opened, dicom_film.DicomFilm)
+        return FrameReader(opened.source).frame(0, raw=True)
 
 
 @pytest.mark.parametrize("predictor", range(1, 8))
@@ -56,8 +56,8 @@ def test_a_point_transform_and_restarts_are_followed(
     tmp_path: Path, bits: int, predictor: int, shift: int, lines: int
 ) -> None:
     pixels = noise(bits)
-    found = words(wrapped(tmp_path, lossless_jpeg.encoded(pixels, bits, predictor, shift, lines), bits))
-    np.testing.assert_array_equal(found, pixels >> shift << shift)
+    decoded = words(wrapped(tmp_path, lossless_jpeg.encoded(pixels, bits, predictor, shift, lines), bits))
+    np.testing.assert_array_equal(decoded, pixels >> shift << shift)
 
 
 JFIF = b"\xff\xe0\x00\x10JFIF\0\1\1\0\0\1\0\1\0\0"
@@ -69,8 +69,8 @@ ADOBE_YCC = b"\xff\xee\x00\x0eAdobe\0\x64\0\0\0\0\1"
 def test_no_marker_has_the_samples_of_a_colour_image_converted(tmp_path: Path, bits: int, markers: bytes) -> None:
     pixels = noise(bits, 3)
     stream = lossless_jpeg.encoded(pixels, bits, 4, markers=markers)
-    found = words(wrapped(tmp_path, stream, bits, 3, PhotometricInterpretation="YBR_FULL", PlanarConfiguration=0))
-    np.testing.assert_array_equal(found, pixels)
+    decoded = words(wrapped(tmp_path, stream, bits, 3, PhotometricInterpretation="YBR_FULL", PlanarConfiguration=0))
+    np.testing.assert_array_equal(decoded, pixels)
 
 
 def test_the_sign_is_that_of_the_bits_that_are_stored(tmp_path: Path) -> None:
@@ -78,9 +78,9 @@ def test_the_sign_is_that_of_the_bits_that_are_stored(tmp_path: Path) -> None:
     stream = lossless_jpeg.encoded(np.asarray(values & 0xFFF, np.uint16), 12)
     made = films.film(np.zeros((2, 2), np.int16), syntax=JPEGLosslessSV1, pixel_data=encapsulate([stream]),
                       BitsStored=12, HighBit=11)  # fmt: skip
-    with film.opened(films.save(tmp_path, "signed.dcm", made), is_picture=False) as found:
-        assert isinstance(found, dicom_film.DicomFilm)
-        np.testing.assert_array_equal(found.measured(0), values)
+    with film.opened(films.save(tmp_path, "signed.dcm", made), is_picture=False) as opened:
+        assert isinstance(opened, dicom_film.DicomFilm)
+        np.testing.assert_array_equal(opened.measured(0), values)
 
 
 @pytest.mark.parametrize(
@@ -96,8 +96,8 @@ def test_the_sign_is_that_of_the_bits_that_are_stored(tmp_path: Path) -> None:
 def test_a_broken_stream_is_undecodable_and_ends_no_process(tmp_path: Path, broken: Any) -> None:
     stream = lossless_jpeg.encoded(noise(12), 12)
     path = wrapped(tmp_path, broken(stream), 12)
-    with film.opened(path, is_picture=False) as found, pytest.raises(Undecodable):
-        found.grey(0)
+    with film.opened(path, is_picture=False) as opened, pytest.raises(Undecodable):
+        opened.grey(0)
 
 
 @pytest.mark.parametrize(("bits", "allocated", "samples"), [(12, 8, 1), (8, 8, 3)])
@@ -105,14 +105,14 @@ def test_a_stream_with_more_than_its_header_says_is_undecodable(
     tmp_path: Path, bits: int, allocated: int, samples: int
 ) -> None:
     stream = lossless_jpeg.encoded(noise(bits, *([samples] if samples > 1 else [])), bits)
-    with film.opened(wrapped(tmp_path, stream, allocated), is_picture=False) as found, pytest.raises(Undecodable):
-        found.grey(0)
+    with film.opened(wrapped(tmp_path, stream, allocated), is_picture=False) as opened, pytest.raises(Undecodable):
+        opened.grey(0)
 
 
 def measured(path: Path) -> Pixels:
-    with film.opened(path, is_picture=False) as found:
-        assert isinstance(found, dicom_film.DicomFilm)
-        return found.measured(0)
+    with film.opened(path, is_picture=False) as opened:
+        assert isinstance(opened, dicom_film.DicomFilm)
+        return opened.measured(0)
 
 
 @pytest.mark.parametrize(("bits", "stored", "high_bit"), [(12, 10, 9), (12, 10, 15), (16, 12, 11)])
@@ -121,8 +121,8 @@ def test_values_beyond_what_the_header_says_are_refused_and_not_wrapped(
 ) -> None:
     pixels = np.arange(ROWS * COLUMNS, dtype=np.uint16).reshape(ROWS, COLUMNS) << (bits - 6)
     path = wrapped(tmp_path, lossless_jpeg.encoded(pixels, bits), stored, HighBit=high_bit)
-    with film.opened(path, is_picture=False) as found, pytest.raises(PixelsUnsupported, match=f"{bits} bits"):
-        found.grey(0)
+    with film.opened(path, is_picture=False) as opened, pytest.raises(PixelsUnsupported, match=f"{bits} bits"):
+        opened.grey(0)
 
 
 def test_a_sign_that_is_continued_to_the_top_of_the_words_is_no_value_beyond(tmp_path: Path) -> None:
@@ -144,9 +144,9 @@ def test_overlays_above_the_high_bit_are_no_values_beyond(tmp_path: Path) -> Non
 def test_words_shallower_than_their_cell_are_widened(tmp_path: Path) -> None:
     pixels = noise(8)
     path = wrapped(tmp_path, lossless_jpeg.encoded(pixels, 8), 12)
-    found = words(path)
-    np.testing.assert_array_equal(found, pixels)
-    assert found.dtype == np.uint16
+    decoded = words(path)
+    np.testing.assert_array_equal(decoded, pixels)
+    assert decoded.dtype == np.uint16
 
 
 def test_lossy_12_bits_beyond_what_is_stored_do_not_change_their_sign(tmp_path: Path) -> None:
@@ -154,9 +154,9 @@ def test_lossy_12_bits_beyond_what_is_stored_do_not_change_their_sign(tmp_path: 
     stream = jpeg8_encode(np.full((ROWS, COLUMNS), -100 & 0xFFF, np.uint16), level=95, bitspersample=12)
     made = films.film(np.zeros((ROWS, COLUMNS), np.int16), syntax=JPEGExtended12Bit,
                       pixel_data=encapsulate([bytes(stream)]), BitsStored=7, HighBit=6)  # fmt: skip
-    with film.opened(films.save(tmp_path, "lossy.dcm", made), is_picture=False) as found:
-        assert isinstance(found, dicom_film.DicomFilm)
-        np.testing.assert_allclose(found.measured(0), -100, atol=2)
+    with film.opened(films.save(tmp_path, "lossy.dcm", made), is_picture=False) as opened:
+        assert isinstance(opened, dicom_film.DicomFilm)
+        np.testing.assert_allclose(opened.measured(0), -100, atol=2)
 
 
 @pytest.mark.parametrize("subsampling", ["444", "422"])
@@ -167,9 +167,9 @@ def test_12_bits_in_colour_come_back_within_what_jpeg_loses(tmp_path: Path, subs
     stream = bytes(jpeg8_encode(pixels, level=98, bitspersample=12, subsampling=subsampling))
     made = films.film(pixels, syntax=JPEGExtended12Bit, pixel_data=encapsulate([stream]), BitsStored=12, HighBit=11,
                       PhotometricInterpretation="YBR_FULL_422")  # fmt: skip
-    with film.opened(films.save(tmp_path, "colour.dcm", made), is_picture=False) as found:
-        assert isinstance(found, dicom_film.DicomFilm)
-        rgb = found.rgb(0).astype(np.float64)
+    with film.opened(films.save(tmp_path, "colour.dcm", made), is_picture=False) as opened:
+        assert isinstance(opened, dicom_film.DicomFilm)
+        rgb = opened.rgb(0).astype(np.float64)
         np.testing.assert_allclose(rgb[8:24, 8:56], 200, atol=12)
         np.testing.assert_allclose(rgb[40:56, 8:56], np.broadcast_to((3000, 1500, 700), (16, 48, 3)), atol=12)
-        assert found.shown(0).pixels.dtype == np.uint8
+        assert opened.shown(0).pixels.dtype == np.uint8

@@ -89,17 +89,17 @@ def test_a_stream_is_read_while_it_is_whole_and_refused_once_cut_and_ended_again
 
 
 def without_intervals(stream: bytes, count: int) -> bytes:
-    at = [found.start() for found in RESTARTS.finditer(stream, begin(stream))]
+    at = [match.start() for match in RESTARTS.finditer(stream, begin(stream))]
     return stream[: at[1]] + stream[at[1 + count] :]
 
 
 def without_a_marker(stream: bytes) -> bytes:
-    at = [found.start() for found in RESTARTS.finditer(stream, begin(stream))]
+    at = [match.start() for match in RESTARTS.finditer(stream, begin(stream))]
     return stream[: at[1]] + stream[at[1] + 2 :]
 
 
 def renumbered(stream: bytes) -> bytes:
-    at = [found.start() for found in RESTARTS.finditer(stream, begin(stream))]
+    at = [match.start() for match in RESTARTS.finditer(stream, begin(stream))]
     return stream[: at[1]] + b"\xff\xd0" + stream[at[1] + 2 :]
 
 
@@ -151,17 +151,17 @@ def test_a_real_file_is_taken_as_whole_and_refused_once_cut(tmp_path: Path, name
     assert isinstance(path, str)
     with film.opened(Path(path), is_picture=False) as opened:
         whole = opened.grey(0)
-    found = dcmread(path)
-    frames = int(found.get("NumberOfFrames") or 1)
-    stream = get_frame(found.PixelData, 0, number_of_frames=frames)
+    dataset = dcmread(path)
+    frames = int(dataset.get("NumberOfFrames") or 1)
+    stream = get_frame(dataset.PixelData, 0, number_of_frames=frames)
     first = begin(stream)
     for kept in (1.0, 0.5):
         end = stream.rindex(EOI)
         cut = stream[: first + int((end - first) * kept)].rstrip(b"\xff") + EOI
-        found.PixelData = encapsulate([cut])
-        found["PixelData"].is_undefined_length = True
-        found.NumberOfFrames = 1
-        found.save_as(tmp_path / "cut.dcm")
+        dataset.PixelData = encapsulate([cut])
+        dataset["PixelData"].is_undefined_length = True
+        dataset.NumberOfFrames = 1
+        dataset.save_as(tmp_path / "cut.dcm")
         with film.opened(tmp_path / "cut.dcm", is_picture=False) as opened:
             if kept == 1.0:
                 np.testing.assert_array_equal(opened.grey(0), whole)
@@ -429,7 +429,7 @@ def test_a_stream_made_to_take_long_is_refused_at_once(make: Callable[[], bytes]
         lambda: bombs.jpeg_of_restarts(11_500),
         lambda: bombs.jpeg_of_tables(64, 64, 0xC4, 20_000_000, at_once=4),
         lambda: bombs.jpeg_of_scans(6_000, 3, 24),
-        lambda: RESTARTS.sub(lambda found: b"\xff" * 3 + found[0], bombs.jpeg_of_restarts(2_048)),
+        lambda: RESTARTS.sub(lambda match: b"\xff" * 3 + match[0], bombs.jpeg_of_restarts(2_048)),
         lambda: written(np.full((2048, 2048), 90, np.uint8), restart_marker_blocks=1, progressive=True),
     ],
     ids=["restarts", "tables", "scans", "fill bytes before restarts", "restarts of each scan"],

@@ -200,6 +200,6 @@ def test_the_shipped_packs_are_found() -> None:
 def test_one_broken_pack_does_not_hide_the_others(tmp_path: Path) -> None:
     toy_pack.write(tmp_path, "toy", "adult", 18, None)
     (toy_pack.write(tmp_path, "broken", "adult", 18, None) / "manifest.json").write_text("{")
-    found = survey(tmp_path)
-    assert [pack.name for pack in found.packs] == ["toy"]
-    assert [error.code for error in found.broken] == ["pack.manifest"]
+    shelf = survey(tmp_path)
+    assert [pack.name for pack in shelf.packs] == ["toy"]
+    assert [error.code for error in shelf.broken] == ["pack.manifest"]

@@ -125,5 +125,5 @@ def test_cases_are_told_with_their_mark(room: Room) -> None:
     first, second = room.association(), room.association()
     images = [room.image(1, "1.1", first), room.image(2, "1.2", second)]
     room.media.met_to_the_end([images[1].reference], {})
-    told = room.media.cases_of([one.reference for one in images] + ["i-" + "0" * 20])
-    assert told == {images[0].case: True, images[1].case: False}
+    cases = room.media.cases_of([one.reference for one in images] + ["i-" + "0" * 20])
+    assert cases == {images[0].case: True, images[1].case: False}

@@ -28,7 +28,7 @@ def named(path: Path) -> Iterator[str]:
 
 
 def test_every_check_has_a_name_for_people() -> None:
-    found = {word for path in SOURCE.rglob("*.py") for word in named(path)}
-    found |= set(presence.expected(uplink_enabled=True))
-    assert {"database", "backup", "selftest", "uplink"} <= found
-    assert found - words.CHECKS.keys() == set()
+    names = {word for path in SOURCE.rglob("*.py") for word in named(path)}
+    names |= set(presence.expected(uplink_enabled=True))
+    assert {"database", "backup", "selftest", "uplink"} <= names
+    assert names - words.CHECKS.keys() == set()

@@ -60,13 +60,13 @@ def test_a_map_that_tells_the_truth_agrees_with_occlusion(tmp_path: Path) -> Non
         (tmp_path / "films" / name).mkdir(parents=True)
         Image.fromarray(np.clip(grey, 0, 255).astype(np.uint8)).save(tmp_path / "films" / name / "0.png")
     films = datasets.image_folder(tmp_path / "films", "b").films
-    told = pack.manifest
+    manifest = pack.manifest
     session = choice.get("onnxruntime").load(pack.artefact("onnxruntime", "fp32"))
-    model = occlusion.Model(session, told.input, told.section.findings[0], told.section.output.map)
-    found = occlusion.compared(model, films, samples=400)
-    assert found["occlusion"]["films"] == 2
-    assert found["occlusion"]["median"] > 0.9
-    assert found["lime"]["median"] > 0.5
+    model = occlusion.Model(session, manifest.input, manifest.section.findings[0], manifest.section.output.map)
+    agreement = occlusion.compared(model, films, samples=400)
+    assert agreement["occlusion"]["films"] == 2
+    assert agreement["occlusion"]["median"] > 0.9
+    assert agreement["lime"]["median"] > 0.5
     shown = occlusion.example(model, films[0].read())
     assert base64.b64decode(shown["film"]).startswith(b"\x89PNG")
     assert [len(shown[name]) for name in ("map", "occlusion", "lime")] == [8, 14, 14]

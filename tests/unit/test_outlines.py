@@ -37,9 +37,9 @@ def court(gate: Gate | None = None) -> Judging:
 
 def shrunk(cells: np.ndarray[tuple[int, ...], np.dtype[np.float32]], slices: int) -> outlines.Cells:
     """The same outlines without their first ``slices``: every lesion is still found."""
-    found = cells.copy()
-    found[:, 2 : 2 + slices] = -3.0
-    return found
+    fewer = cells.copy()
+    fewer[:, 2 : 2 + slices] = -3.0
+    return fewer
 
 
 def test_a_file_whose_outlines_shrink_is_refused_although_it_finds_every_lesion() -> None:

@@ -58,11 +58,11 @@ def test_a_plane_lies_where_its_origin_says_and_is_cut_at_the_edges(tmp_path: Pa
     expected = np.zeros((25, 27), np.uint8)
     expected[9 + origin[0] : 11 + origin[0], 9 + origin[1] : 12 + origin[1]] = PLANE
     expected = expected[10:15, 10:17]
-    found = layers(tmp_path, with_plane(films.film(blank()), PLANE, origin=origin))
+    planes = layers(tmp_path, with_plane(films.film(blank()), PLANE, origin=origin))
     if expected.any():
-        np.testing.assert_array_equal(found[0].mask, expected.astype(bool))
+        np.testing.assert_array_equal(planes[0].mask, expected.astype(bool))
     else:
-        assert found == ()
+        assert planes == ()
 
 
 def test_a_model_sees_the_same_film_with_and_without_overlays(tmp_path: Path) -> None:
@@ -86,9 +86,9 @@ def test_a_plane_in_the_unused_bits_of_the_words_is_a_layer_and_not_a_grey(tmp_p
     made.add_new((0x6000, 0x0050), "SS", [1, 1])
     made.add_new((0x6000, 0x0100), "US", 16)
     made.add_new((0x6000, 0x0102), "US", position)
-    found = layers(tmp_path, made)
-    np.testing.assert_array_equal(found[0].mask, mask.astype(bool))
-    assert found[0].kind == "region"
+    planes = layers(tmp_path, made)
+    np.testing.assert_array_equal(planes[0].mask, mask.astype(bool))
+    assert planes[0].kind == "region"
     with film.opened(tmp_path / "overlay.dcm", is_picture=False) as opened:
         np.testing.assert_array_equal(opened.grey(0), pixels)
 
@@ -106,11 +106,11 @@ def test_planes_of_a_clip_belong_to_their_own_frames(tmp_path: Path) -> None:
     made = films.film(clip[0], pixel_data=clip.tobytes(), NumberOfFrames=4)
     with_plane(made, planes, frames=2, first=2)
     with_plane(made, np.ones((5, 7), np.uint8), group=0x6004)  # without frames: on all
-    found = [{layer.group: layer.mask for layer in layers(tmp_path, made, frame)} for frame in range(4)]
-    assert [sorted(of_frame) for of_frame in found] == [[0x6004], [0x6000, 0x6004], [0x6000, 0x6004], [0x6004]]
-    assert found[1][0x6000][0, 0]
-    assert found[1][0x6000].sum() == 1
-    assert found[2][0x6000][4, 6]
+    actual = [{layer.group: layer.mask for layer in layers(tmp_path, made, frame)} for frame in range(4)]
+    assert [sorted(of_frame) for of_frame in actual] == [[0x6004], [0x6000, 0x6004], [0x6000, 0x6004], [0x6004]]
+    assert actual[1][0x6000][0, 0]
+    assert actual[1][0x6000].sum() == 1
+    assert actual[2][0x6000][4, 6]
 
 
 def test_a_plane_with_too_few_bytes_is_left_out_and_the_film_is_shown(tmp_path: Path) -> None:

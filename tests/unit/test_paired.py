@@ -40,18 +40,20 @@ def brute_force(labels: Labels, original: Scores, other: Scores) -> tuple[float,
 def test_delong_is_the_brute_force_of_its_paper(seed: int) -> None:
     labels, one, other = two_models(60, seed, 1.0, 0.6)
     one, other = np.round(one, 1), np.round(other, 1)  # so that there are ties
-    found = paired.delong(labels, one, other)
+    interval = paired.delong(labels, one, other)
     value, error = brute_force(labels, one, other)
-    assert found.value == pytest.approx(value, abs=1e-12)
-    assert (found.low, found.high) == pytest.approx((value - intervals.Z95 * error, value + intervals.Z95 * error))
+    assert interval.value == pytest.approx(value, abs=1e-12)
+    assert (interval.low, interval.high) == pytest.approx(
+        (value - intervals.Z95 * error, value + intervals.Z95 * error)
+    )
 
 
 def test_delongs_interval_covers_the_truth_nineteen_times_in_twenty() -> None:
     truth = 0.5 * (math.erf(0.7 / 2.0) - math.erf(1.1 / 2.0))  # AUC = Phi(gap / sqrt 2), both of unit variance
     covered = 0
     for seed in range(200):
-        found = paired.delong(*two_models(160, seed, 1.1, 0.7))
-        covered += found.low <= truth <= found.high
+        interval = paired.delong(*two_models(160, seed, 1.1, 0.7))
+        covered += interval.low <= truth <= interval.high
     assert 180 <= covered <= 198
 
 
@@ -77,8 +79,8 @@ def test_the_paired_auc_interval_covers_the_truth_where_films_share_patients() -
 def test_of_films_of_different_patients_the_resamples_and_delong_agree() -> None:
     labels, one, other = two_models(300, 3, 1.1, 0.7)
     drawn = paired.auc(labels, one, other, [str(index) for index in range(300)])
-    told = paired.delong(labels, one, other)
-    assert (drawn.low, drawn.high) == pytest.approx((told.low, told.high), abs=0.01)
+    exact = paired.delong(labels, one, other)
+    assert (drawn.low, drawn.high) == pytest.approx((exact.low, exact.high), abs=0.01)
 
 
 def test_a_model_beside_itself_differs_by_nothing() -> None:

@@ -69,8 +69,8 @@ def desk(tmp_path: Path) -> Iterator[Desk]:
     unjudged = Reading(Scope.INSTANCE, (instance.reference,), ReadingStatus.CANNOT_JUDGE, reason, None, Timing(1, 0, 1))
     clinical.finish(instance, unjudged, Priority.CANNOT_JUDGE)
     clinical.close_revisions(0)
-    told = {"name": "王小明", "patient_id": "7", "sex": "M"}
-    identity.write(told, state.display / instance.reference)
+    person = {"name": "王小明", "patient_id": "7", "sex": "M"}
+    identity.write(person, state.display / instance.reference)
     yield Desk(clinical, Patients(clinical, state), Worklist(clinical), instance, state)
     clinical.database.close()
 

@@ -42,10 +42,10 @@ def stored(draw: st.DrawFn) -> tuple[Pixels, int]:
 
 def grey(folder: Path, dataset: FileDataset, frame: int = 0) -> Pixels:
     with film.opened(films.save(folder, "film.dcm", dataset), is_picture=False) as opened:
-        found = opened.grey(frame)
-        assert found.dtype == np.float32
-        assert found.shape == (opened.rows, opened.columns)
-        return found
+        greys = opened.grey(frame)
+        assert greys.dtype == np.float32
+        assert greys.shape == (opened.rows, opened.columns)
+        return greys
 
 
 def of_bits(pixels: Pixels, bits: int, **attributes: Any) -> FileDataset:
@@ -58,8 +58,8 @@ def test_without_a_window_a_frame_is_its_modality_values(
     tmp_path: Path, made: tuple[Pixels, int], slope: float, intercept: int
 ) -> None:
     pixels, bits = made
-    found = grey(tmp_path, of_bits(pixels, bits, RescaleSlope=slope, RescaleIntercept=intercept))
-    np.testing.assert_allclose(found, pixels.astype(np.float64) * slope + intercept, rtol=1e-6)
+    greys = grey(tmp_path, of_bits(pixels, bits, RescaleSlope=slope, RescaleIntercept=intercept))
+    np.testing.assert_allclose(greys, pixels.astype(np.float64) * slope + intercept, rtol=1e-6)
 
 
 @OFTEN
@@ -77,7 +77,7 @@ def test_a_window_is_applied_as_the_standard_writes_it(
         RescaleSlope=1,
         RescaleIntercept=0,
     )
-    found = grey(tmp_path, dataset)
+    greys = grey(tmp_path, dataset)
     top, bottom = (2**bits - 1, 0) if pixels.dtype.kind == "u" else (2 ** (bits - 1) - 1, -(2 ** (bits - 1)))
     with np.errstate(over="ignore"):  # the reference's own
         windowed = apply_windowing(pixels, dataset).astype(np.float64)
@@ -85,9 +85,9 @@ def test_a_window_is_applied_as_the_standard_writes_it(
     span = float(np.ptp(expected))
     assume(abs(span - 2**-16) > 1e-7)
     if span > 2**-16:
-        np.testing.assert_allclose(found, np.clip(expected, 0, 1), atol=2e-6)
+        np.testing.assert_allclose(greys, np.clip(expected, 0, 1), atol=2e-6)
     else:  # a window that hides the whole film is not used
-        np.testing.assert_array_equal(found, pixels)
+        np.testing.assert_array_equal(greys, pixels)
 
 
 @OFTEN
@@ -127,8 +127,8 @@ def test_an_inverse_presentation_lut_turns_a_film_over_once(
 
 def test_overlay_bits_above_the_high_bit_are_not_pixels(tmp_path: Path) -> None:
     pixels = np.arange(12, dtype=np.uint16).reshape(3, 4)
-    found = grey(tmp_path, of_bits(pixels | 0xF000, 12))
-    np.testing.assert_array_equal(found, pixels)
+    greys = grey(tmp_path, of_bits(pixels | 0xF000, 12))
+    np.testing.assert_array_equal(greys, pixels)
     shifted = films.film(pixels << 4, BitsStored=12, HighBit=15)
     np.testing.assert_array_equal(grey(tmp_path, shifted), pixels)
 

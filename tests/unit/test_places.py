@@ -69,8 +69,8 @@ def peer(name: str, *past: Past, address: str = "192.0.2.1") -> Peer:
 
 
 def leaver(peers: list[Peer], remaining_s: float) -> str | None:
-    found = who_gives_way([*peers], time.monotonic(), remaining_s)
-    return found.name if isinstance(found, Peer) else None
+    leaving = who_gives_way([*peers], time.monotonic(), remaining_s)
+    return leaving.name if isinstance(leaving, Peer) else None
 
 
 MODEM = (image(60, 10_000),)

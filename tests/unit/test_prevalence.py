@@ -48,8 +48,8 @@ def test_no_decision_changes_with_the_prevalence(
     probability: float, threshold: float, given_: float, wanted: float
 ) -> None:
     finding = Finding("bright", {"en": "Bright"}, probability, threshold)
-    told = _manifest(calibration_prevalence=given_)
-    (moved,) = prior.at_the_clinic([finding], told, {"bright": wanted})
+    manifest = _manifest(calibration_prevalence=given_)
+    (moved,) = prior.at_the_clinic([finding], manifest, {"bright": wanted})
     assert moved.positive is finding.positive
 
 
@@ -90,12 +90,12 @@ def test_a_test_that_marks_nothing_or_everything_says_no_more_than_the_prevalenc
 
 
 @pytest.mark.parametrize(
-    ("share", "told"),
+    ("share", "counted"),
     [(0.5, (5, 10)), (0.84, (8, 10)), (0.12, (12, 100)), (0.97, (97, 100)), (0.004, (4, 1000)), (0.0, (1, 1000)),
      (1.0, (999, 1000))],
 )  # fmt: skip
-def test_a_share_is_told_in_films_and_never_as_none_or_all(share: float, told: tuple[int, int]) -> None:
-    assert prior.counted(share) == told
+def test_a_share_is_told_in_films_and_never_as_none_or_all(share: float, counted: tuple[int, int]) -> None:
+    assert prior.counted(share) == counted
 
 
 def test_a_pack_that_does_not_say_enough_gets_no_predictive_value() -> None:
@@ -113,28 +113,28 @@ def test_the_packs_own_prevalence_promises_no_clinic_anything() -> None:
 
 def test_the_viewer_is_told_of_the_very_form_that_read_the_film(tmp_path: Path) -> None:
     folder = toy_pack.write(tmp_path / "packs", "toy", "adult", 18, None)
-    told = json.loads((folder / "manifest.json").read_text())
-    told["measured"] = [_measured().model_dump(mode="json")]
-    (folder / "manifest.json").write_text(json.dumps(told))
+    manifest = json.loads((folder / "manifest.json").read_text())
+    manifest["measured"] = [_measured().model_dump(mode="json")]
+    (folder / "manifest.json").write_text(json.dumps(manifest))
     config = Config.model_validate(
         {"state": {"dir": tmp_path / "state"}, "packs": {"dir": tmp_path / "packs"},
          "reader": {"prevalence": {"bright": 0.02}}}
     )  # fmt: skip
-    found = packs.texts(config, PackIdentity("toy", "0.0.1", "onnxruntime", "fp32"), "en")
-    assert found is not None
-    assert found.worth is not None
-    assert found.worth.prevalence == 0.02
-    assert found.worth.ppv == pytest.approx(0.96 * 0.02 / (0.96 * 0.02 + 0.03 * 0.98))
-    assert found.worth.ppv_range is not None
-    assert found.worth.ppv_range[0] < found.worth.ppv < found.worth.ppv_range[1]
+    texts = packs.texts(config, PackIdentity("toy", "0.0.1", "onnxruntime", "fp32"), "en")
+    assert texts is not None
+    assert texts.worth is not None
+    assert texts.worth.prevalence == 0.02
+    assert texts.worth.ppv == pytest.approx(0.96 * 0.02 / (0.96 * 0.02 + 0.03 * 0.98))
+    assert texts.worth.ppv_range is not None
+    assert texts.worth.ppv_range[0] < texts.worth.ppv < texts.worth.ppv_range[1]
     other = packs.texts(config, PackIdentity("toy", "0.0.1", "openvino", "int8"), "en")
     assert other is not None
     assert other.worth is None
 
 
 def _manifest(**changes: object) -> Manifest:
-    told = toy_pack._manifest("toy", "adult", 18, None, 0.5, {"fp32": b"x"})
-    return Manifest.of_task("classify").model_validate({**told, **changes})
+    manifest = toy_pack._manifest("toy", "adult", 18, None, 0.5, {"fp32": b"x"})
+    return Manifest.of_task("classify").model_validate({**manifest, **changes})
 
 
 def _measured() -> Measured:

@@ -81,9 +81,9 @@ def test_what_a_provisioning_that_was_cut_off_left_is_not_taken_for_the_box_s_ke
     made, _ = box_identity.begin(tmp_path, "clinic-7", house.bundle_file, chips[1])
     assert keys.identity.exists() is keys.tls_key.exists() is (chips[1] is None)
     assert all(path.exists() is (chips[1] is not None) for path in keys.sealed)
-    told = Path(str(box_identity.settings(tmp_path)["uplink"]["identity"]))
+    identity = Path(str(box_identity.settings(tmp_path)["uplink"]["identity"]))
     if chips[1] is None:
-        assert signing_key(told.read_bytes()).public_key().public_bytes_raw().hex() == made.verify
+        assert signing_key(identity.read_bytes()).public_key().public_bytes_raw().hex() == made.verify
 
 
 def test_an_answer_whose_certificate_was_broken_on_the_way_is_refused_in_words(house: House, tmp_path: Path) -> None:
@@ -104,11 +104,11 @@ def test_the_hospitals_answer_completes_this_box_and_no_other(house: House, tmp_
     with pytest.raises(BundleInvalid, match="another box"):
         box_identity.complete(tmp_path / "clinic-b", answer_a)
     assert box_identity.complete(tmp_path / "clinic-a", answer_a) == "clinic-a"
-    found = box_identity.settings(tmp_path / "clinic-a")
-    config = Config.model_validate(found)
+    settings = box_identity.settings(tmp_path / "clinic-a")
+    config = Config.model_validate(settings)
     assert config.uplink.enabled
     assert (config.box.id, config.uplink.host) == ("clinic-a", "mqtt.hospital.example")
-    assert "[uplink]\nenabled = true" in as_toml(found)
+    assert "[uplink]\nenabled = true" in as_toml(settings)
 
 
 def test_the_answer_of_another_hospital_is_refused_by_name_and_changes_nothing(house: House, tmp_path: Path) -> None:
@@ -133,8 +133,8 @@ def test_the_answer_of_another_hospital_is_refused_by_name_and_changes_nothing(h
 
 def mark(house: House) -> str:
     """As `openssl x509 -in tls/ca.crt -noout -ext subjectKeyIdentifier` begins."""
-    found = x509.load_pem_x509_certificate((house.tls / "ca.crt").read_bytes())
-    return found.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value.digest[:8].hex(" ", 2)
+    certificate = x509.load_pem_x509_certificate((house.tls / "ca.crt").read_bytes())
+    return certificate.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value.digest[:8].hex(" ", 2)
 
 
 def with_a_new_authority(house: House) -> None:

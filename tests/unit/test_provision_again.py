@@ -118,8 +118,8 @@ def test_a_box_of_another_hospital_waits_for_that_ones_certificate(house: House,
     given(box, house.bundle())
     enrolled(box, house)
     given(box, other.bundle(), another=True)
-    told = box.config.uplink
-    assert (told.host, told.enabled, told.tls_cert) == ("other.example", False, None)
+    uplink = box.config.uplink
+    assert (uplink.host, uplink.enabled, uplink.tls_cert) == ("other.example", False, None)
     assert [reason.code for _, reason in examine(box.config, box.state)] == ["line.awaited"]
     enrolled(box, other)
     assert box_identity.hospital_of(box_identity.KeyFiles(box.places.keys).hospital) == other.bundle()

@@ -155,7 +155,7 @@ def test_a_retired_sealing_key_does_not_come_back_with_an_old_file(tmp_path: Pat
 
 def test_what_no_box_would_take_is_refused_at_the_hospital_with_its_line(house: House, tmp_path: Path) -> None:
     listed = tmp_path / "boxes.csv"
-    for text, line, told in (
+    for text, line, reason in (
         ("box,clinic\nclinic-1,一\n\nClinic 2,二\n", 4, "box"),
         ("box,clinic,ae_title\nclinic-1,一,A\\B\n", 2, "ae_title"),
         ("box,clinic,pacs_port\nclinic-1,一,many\n", 2, "pacs_port"),
@@ -165,7 +165,7 @@ def test_what_no_box_would_take_is_refused_at_the_hospital_with_its_line(house: 
         ("box,clinic\nclinic-1,一,more\n", 2, "fields"),
     ):
         listed.write_text(text, "utf-8")
-        with pytest.raises(RowUnusable, match=told) as caught:
+        with pytest.raises(RowUnusable, match=reason) as caught:
             prepare.prepare(house, listed.name, prepare.rows(listed), tmp_path / "none", 30)
         assert caught.value.line == line
     assert not (tmp_path / "none").exists()
@@ -194,10 +194,10 @@ def test_a_stick_offers_and_the_label_decides(house: House, box: Box, tmp_path: 
     (reason,) = from_stick(box, made.file.parent)
     assert (reason.code, offered_files.offers(box.state)) == (OFFERED, ["clinic-7"])
     assert not first_request.waits(box.state)
-    for code, told in (("2222-2222-2222", CodeWrong.code), (made.code, DONE)):
+    for code, expected in (("2222-2222-2222", CodeWrong.code), (made.code, DONE)):
         first_request.ask(box.state, FirstRequest(file="clinic-7", code=code))
         result = box.answered()
-        assert result.reason.code == told
+        assert result.reason.code == expected
         assert not first_request.waits(box.state)
     assert box.config.box.id == "clinic-7"
 
@@ -211,8 +211,8 @@ def test_a_stick_for_many_boxes_is_looked_through_once(house: House, box: Box, t
     (stick / "film.dcm").write_bytes(b"x")
     assert from_stick(box, stick) == []  # a laptop has no first page
     box.state.provision.mkdir()
-    told = [reason.code for reason in from_stick(box, stick)]
-    assert told == [OFFERED, OFFERED, "provision.file"]
+    codes = [reason.code for reason in from_stick(box, stick)]
+    assert codes == [OFFERED, OFFERED, "provision.file"]
     assert offered_files.offers(box.state) == ["clinic-7", "clinic-8"]
 
 
@@ -254,8 +254,8 @@ def test_what_another_user_wrote_is_no_request(box: Box) -> None:
     box.state.provision.mkdir()
     first_request.ask(box.state, FirstRequest(answers={"box": "clinic-7"}))
     os.chown(box.state.provision / "request.json", 65534, 65534)
-    told = box.answered()
-    assert told.reason.details == {"detail": "it was written by another user"}
+    answer = box.answered()
+    assert answer.reason.details == {"detail": "it was written by another user"}
     assert json.loads((box.state.provision / "result.json").read_text())["box"] == ""
 
 

@@ -137,8 +137,8 @@ def test_of_a_folder_the_only_file_is_taken(house: House, tmp_path: Path) -> Non
     with pytest.raises(ProvisioningUndecided, match="2 boxes"):  # the other one may have been this box's
         provisioning_folder.find(tmp_path / "out")
     either: list[dict[str, Any]] = [{"box": "clinic-7"}, {"code": made.code}]
-    for told in either:
-        assert provisioning_folder.find(tmp_path / "out", **told).content.box == "clinic-7"
+    for chosen in either:
+        assert provisioning_folder.find(tmp_path / "out", **chosen).content.box == "clinic-7"
     made.file.unlink()
     with pytest.raises(ProvisioningUnreadable, match="cut"):
         provisioning_folder.find(tmp_path / "out")
@@ -277,9 +277,9 @@ def test_beyond_what_is_looked_at_a_file_is_found_by_its_name_and_else_the_limit
     assert provisioning_folder.find(folder, "clinic-9").content.box == "clinic-9"
     assert provisioning_folder.find(folder, code=stick[1].code).content.box == "clinic-8"
     none: list[dict[str, Any]] = [{}, {"code": stick[2].code}, {"box": "clinic-1"}]
-    for told in none:
+    for chosen in none:
         with pytest.raises(ProvisioningMany, match=r"more than 2 .*--id"):
-            provisioning_folder.find(folder, **told)
+            provisioning_folder.find(folder, **chosen)
     assert from_stick(box, folder) == ["provision.many", OFFERED, OFFERED]
     stick[0].file.unlink()
     assert from_stick(box, folder) == [OFFERED, "provision.many"]  # kept for the page are no more than two either

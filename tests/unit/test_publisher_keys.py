@@ -42,6 +42,6 @@ def sealed_to(exchange: Exchange) -> bytes:
 def test_only_a_newer_key_that_this_hospital_signed_is_used(
     exchange: Exchange, serial: int, signer: Ed25519PrivateKey, box: str, taken: bool
 ) -> None:
-    told = Keys("clinic-7", serial, public(b"7"))
-    exchange.keep_keys(BUNDLE.verify, serial, sign(told.encode(), Kind.KEYS, box, signer))
+    keys = Keys("clinic-7", serial, public(b"7"))
+    exchange.keep_keys(BUNDLE.verify, serial, sign(keys.encode(), Kind.KEYS, box, signer))
     assert sealed_to(exchange) == key_id(seal_key(public(b"7") if taken else BUNDLE.seal))

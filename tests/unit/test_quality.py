@@ -191,6 +191,6 @@ def test_a_pack_that_names_no_kind_has_no_limits_it_never_learnt() -> None:
 
 
 def test_every_measure_with_a_limit_has_a_sentence() -> None:
-    for kind, told in limits.LIMITS.items():
-        assert set(told) == set(quality_hints.OF_KIND[kind])
-        assert set(told) <= set(judge.MEASURES)
+    for kind, limit_of in limits.LIMITS.items():
+        assert set(limit_of) == set(quality_hints.OF_KIND[kind])
+        assert set(limit_of) <= set(judge.MEASURES)

@@ -35,8 +35,8 @@ def test_a_refused_try_is_told_with_the_reason_for_which_it_was_refused(
     def judge(_found: NDArray[np.float64]) -> list[GateResult]:
         return [GateResult("sensitivity", GateOutcome.REFUSED, -7.0, -1.0, "7 lost, 1 won, allowed 1 lost of so few")]
 
-    found = quantize.search(Rounded(), tmp_path / "openvino", WANTED, logits, judge, 0, logits)
-    assert found.chosen is None
+    search = quantize.search(Rounded(), tmp_path / "openvino", WANTED, logits, judge, 0, logits)
+    assert search.chosen is None
     fine, coarse = capsys.readouterr().err.splitlines()
     assert fine.endswith("fine, layers in float: 0: refused: 7 lost, 1 won, allowed 1 lost of so few")
     assert "coarse, layers in float: 0: refused: logits move by 1.102 of their spread, allowed 0.13; 7 lost" in coarse
@@ -46,6 +46,6 @@ def test_a_try_that_passes_says_how_far_it_moves(tmp_path: Path, capsys: pytest.
     def judge(_found: NDArray[np.float64]) -> list[GateResult]:
         return [GateResult("auc", GateOutcome.PASSED, 0.0, -0.005, "AUC changes by +0.0000")]
 
-    found = quantize.search(Rounded(), tmp_path / "openvino", WANTED, logits, judge, 0, logits)
-    assert found.chosen is not None
+    search = quantize.search(Rounded(), tmp_path / "openvino", WANTED, logits, judge, 0, logits)
+    assert search.chosen is not None
     assert "fine, layers in float: 0: passed, logits move by 0.012 of their spread" in capsys.readouterr().err

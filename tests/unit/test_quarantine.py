@@ -37,27 +37,27 @@ def test_what_door_and_reader_refuse_stands_in_one_list_newest_first_without_a_n
     broken, unknown = admitted(clinical, 1), admitted(clinical, 2)
     cannot(clinical, broken, DecodeGaveUp(detail="out of time"))
     cannot(clinical, unknown, ModalityUnknown())  # nothing is wrong with that file
-    found = Quarantine(clinical.database)
-    assert [(entry.where, entry.reason.code, entry.case) for entry in found.entries(9)] == [
+    quarantine = Quarantine(clinical.database)
+    assert [(entry.where, entry.reason.code, entry.case) for entry in quarantine.entries(9)] == [
         ("reader", "reading.decode_gave_up", broken.case),
         ("door", "intake.truncated", None),
     ]
-    assert found.entries(9)[0].reason.text("en") == DecodeGaveUp(detail="out of time").text("en")
-    assert [(count.code, count.count) for count in found.counts()] == [
+    assert quarantine.entries(9)[0].reason.text("en") == DecodeGaveUp(detail="out of time").text("en")
+    assert [(count.code, count.count) for count in quarantine.counts()] == [
         ("intake.truncated", 1),
         ("reading.decode_gave_up", 1),
     ]
-    assert len(found) == 2
-    assert NAME not in repr(found.entries(9))
+    assert len(quarantine) == 2
+    assert NAME not in repr(quarantine.entries(9))
 
 
 def test_an_image_that_is_read_again_leaves_the_list_until_it_fails_again(clinical: Clinical) -> None:
     broken = admitted(clinical)
     cannot(clinical, broken, Undecodable(detail="cut"))
-    found = Quarantine(clinical.database)
-    assert len(found) == 1
+    quarantine = Quarantine(clinical.database)
+    assert len(quarantine) == 1
     clinical.reread(Held(broken.reference, broken.case, broken.file, "1" * 64))
-    assert (len(found), found.entries(9)) == (0, [])
+    assert (len(quarantine), quarantine.entries(9)) == (0, [])
 
 
 def test_a_sender_who_repeats_himself_for_ever_does_not_fill_the_journal(
@@ -73,11 +73,11 @@ def test_a_sender_who_repeats_himself_for_ever_does_not_fill_the_journal(
     clinical.record_refusal(NAME, Undecodable(detail="x"))
     (lines,) = clinical.database.connection.execute("SELECT COUNT(*) FROM arrivals").fetchone()
     assert lines <= 1 + 2 * (5 + 5)
-    found = Quarantine(clinical.database)
-    assert {count.code: count.count for count in found.counts()} == {"intake.truncated": 30, "imaging.undecodable": 1}
+    actual = Quarantine(clinical.database)
+    assert {count.code: count.count for count in actual.counts()} == {"intake.truncated": 30, "imaging.undecodable": 1}
     assert clinical.counts().refused == 31
     assert quarantine.forgotten(clinical.database.connection) == 1 + 60 + 1 - lines
-    assert found.entries(1)[0].reason.code == "imaging.undecodable"
+    assert actual.entries(1)[0].reason.code == "imaging.undecodable"
     assert clinical.case(image.case).files[0].status.value == "cannot-judge"  # its arrival stays
 
 

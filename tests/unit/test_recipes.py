@@ -61,7 +61,7 @@ def test_the_page_on_own_models_tells_the_defaults_that_hold() -> None:
     page = (CONVERTERS.parent / "docs" / "your-own-model.md").read_text(encoding="utf-8")
     rows = re.findall(r"^\| (?:`\[(\w+)\]`|–) \| `(\w+)` \| (?:`(.+?)`|–) \|", page, re.MULTILINE)
     assert len(rows) > 15
-    for table, key, told in rows:
+    for table, key, default in rows:
         described: type[BaseModel] = TABLES[table] if table else Recipe
         fields = described.model_fields
-        assert (json.loads(told) if told else None) == fields[key].default, (table, key)
+        assert (json.loads(default) if default else None) == fields[key].default, (table, key)

@@ -89,24 +89,24 @@ def as_it_was(home: Path) -> Path:
     """A pack as it left the chain: its limit is that of its films as they are, :data:`WIDER` for unseen ones."""
     folder = toy_pack.write(home / "old", "toy-adult", "adult", 18, None)
     toy_pack.learns(folder, [picture(number) for number in range(COUNT)], 1.0)
-    told = json.loads((folder / FILE_NAME).read_text())
+    manifest = json.loads((folder / FILE_NAME).read_text())
     opened = Refit.of(folder, home / "toy-adult.toml", home / "data")
     names = opened.material.division.shipped.train
-    told["typicality"]["films"] = len(names)
-    told["made_by"] = {"train": "a" * 64, "typicality": "a" * 64}
+    manifest["typicality"]["films"] = len(names)
+    manifest["made_by"] = {"train": "a" * 64, "typicality": "a" * 64}
     row = {"runtime": "onnxruntime", "precision": "fp32", "split": "test", "n": 30, "positives": 15, "auc": 0.5,
            "auc_ci": [0.4, 0.6], "threshold": 0.5, "sensitivity": 0.5, "sensitivity_ci": [0.4, 0.6],
            "specificity": 0.5, "specificity_ci": [0.4, 0.6], "command": "none", "passed": 0.0,
            "passed_ci": [0.0, 0.1]}  # fmt: skip
-    told["measured"] = [row, {**row, "split": "out-of-fold", "passed": None, "passed_ci": None}]
-    (folder / FILE_NAME).write_text(json.dumps(told))
+    manifest["measured"] = [row, {**row, "split": "out-of-fold", "passed": None, "passed_ci": None}]
+    (folder / FILE_NAME).write_text(json.dumps(manifest))
     opened = Refit.of(folder, home / "toy-adult.toml", home / "data")
     groups = [opened.material.group_of[film.name] for film in opened.films.films]
     model, limits = familiarity.judged(opened.plain, groups, 3, WIDER)
-    path = model.save(folder / told["typicality"]["path"])
-    told["typicality"] |= {"limits": [one.model_dump(mode="json") for one in limits], "sha256": sha256_of(path)}
-    told["typicality"]["bytes"] = path.stat().st_size
-    (folder / FILE_NAME).write_text(json.dumps(told))
+    path = model.save(folder / manifest["typicality"]["path"])
+    manifest["typicality"] |= {"limits": [one.model_dump(mode="json") for one in limits], "sha256": sha256_of(path)}
+    manifest["typicality"]["bytes"] = path.stat().st_size
+    (folder / FILE_NAME).write_text(json.dumps(manifest))
     page = f"<title>a</title><h1>a</h1>{say('written', version='0.0.1', day='2026-01-02')}{weak.section(())}"
     (folder / weak.NAME).write_text(page, encoding="utf-8")
     tree.write(folder)
@@ -119,8 +119,8 @@ def test_films_framed_by_another_clinics_machine_get_a_number_then_and_films_of_
         assert known is not None
         session = choice.get("onnxruntime").load(held.artefact("onnxruntime", "fp32"))
         spec = held.manifest.input
-        found = [session.infer({"image": to_model_input(one, spec)})["features"].reshape(-1) for one in greys]
-        return float(np.mean([known.model.distance(one) > known.limit for one in found]))
+        features = [session.infer({"image": to_model_input(one, spec)})["features"].reshape(-1) for one in greys]
+        return float(np.mean([known.model.distance(one) > known.limit for one in features]))
 
     fresh = [clinics.unit(picture(number).astype(np.float32)) for number in range(1000, 1060)]
     framed = [clinics.framed(film, [0.02] * 4, clinics.BLACK) for film in fresh]
@@ -158,17 +158,17 @@ def test_another_crop_is_taken_measured_anew_and_confessed(
         framed += 1
     recipe = place.changed(tmp_path, "size = 64", 'size = 64, crop = "frame"')
     old = copytree(place.made, tmp_path / "old" / "toy-adult")
-    told = json.loads((old / FILE_NAME).read_text()) | {"test_part": {"films": 30, "sha256": "0" * 64, "looks": 1}}
-    told["version"] = "0.0.1"
-    (old / FILE_NAME).write_text(json.dumps(told))
+    manifest = json.loads((old / FILE_NAME).read_text()) | {"test_part": {"films": 30, "sha256": "0" * 64, "looks": 1}}
+    manifest["version"] = "0.0.1"
+    (old / FILE_NAME).write_text(json.dumps(manifest))
     looks.note(Manifest.load(old), "2026-01-02", tmp_path)
     assert place.ask(old, recipe, tmp_path / "out", data) == 0
     folder = tmp_path / "out" / "toy-adult"
     made = Manifest.load(folder)
     assert (made.input.crop, made.recut) == ("frame", Recut(was="whole", films=COUNT - len(held), other=framed))
     counted, other = made.measured
-    assert (counted.n, other) == (len(held), told_row(told, 1))
-    assert counted.auc != told_row(told, 0).auc
+    assert (counted.n, other) == (len(held), told_row(manifest, 1))
+    assert counted.auc != told_row(manifest, 0).auc
     command = ["evaluate", str(folder), "--data", str(data), "--split", "test", "--recipe", str(recipe)]
     capsys.readouterr()
     assert cli.main([*command, "--runtime", "onnxruntime", "--precision", "fp32", "--json"]) == 0
@@ -192,18 +192,18 @@ def test_a_crop_with_which_the_golden_images_are_read_otherwise_is_refused(
     grey = np.pad(picture(1), 12)
     Image.fromarray(grey).save(old / "golden.png")
     answer = Judge(Pack.load(old)).expected(read_grey(old / "golden.png"))
-    told = json.loads((old / FILE_NAME).read_text()) | {"version": "0.0.1"}
-    told["golden"] = [{"kind": "phantom", "path": "golden.png", "sha256": sha256_of(old / "golden.png"),
+    manifest = json.loads((old / FILE_NAME).read_text()) | {"version": "0.0.1"}
+    manifest["golden"] = [{"kind": "phantom", "path": "golden.png", "sha256": sha256_of(old / "golden.png"),
                        "expected": answer, "tolerance": {"fp32": 0.002}}]  # fmt: skip
-    (old / FILE_NAME).write_text(json.dumps(told))
+    (old / FILE_NAME).write_text(json.dumps(manifest))
     recipe = place.changed(tmp_path, "size = 64", 'size = 64, crop = "frame"')
     assert place.ask(old, recipe, tmp_path / "out") == 1
     assert "golden.png" in capsys.readouterr().err
     assert list((tmp_path / "out").iterdir()) == []
 
 
-def told_row(told: dict[str, Any], at: int) -> Measured:
-    return Measured.model_validate(told["measured"][at])
+def told_row(manifest: dict[str, Any], at: int) -> Measured:
+    return Measured.model_validate(manifest["measured"][at])
 
 
 @pytest.mark.parametrize(

@@ -66,16 +66,16 @@ def test_a_region_has_millimetres_where_its_axes_are_lengths() -> None:
 
 
 def test_the_sector_is_made_of_planes_only() -> None:
-    told = sector.of_regions(regions.of(header(TISSUE, SPECTRUM), 480, 640), 480, 640)
-    assert told is not None
-    assert (told.derived_from, told.box) == ("header", (100, 50, 500, 400))
+    area = sector.of_regions(regions.of(header(TISSUE, SPECTRUM), 480, 640), 480, 640)
+    assert area is not None
+    assert (area.derived_from, area.box) == ("header", (100, 50, 500, 400))
     assert sector.of_regions(regions.of(header(SPECTRUM), 480, 640), 480, 640) is None
 
 
 @pytest.mark.parametrize(("flags", "first"), [(2, False), (3, True), (0, False), (1, True)])
 def test_a_region_of_high_priority_is_told_so(flags: int, first: bool) -> None:
-    (found,) = regions.of(header({**TISSUE, "RegionFlags": flags}), 480, 640)
-    assert found.first is first
+    (region,) = regions.of(header({**TISSUE, "RegionFlags": flags}), 480, 640)
+    assert region.first is first
 
 
 def test_a_negative_delta_is_a_length_all_the_same_and_none_is_none() -> None:
@@ -99,22 +99,22 @@ def test_a_list_with_a_region_that_cannot_be_is_not_believed_at_all(lie: dict[st
 
 
 def test_a_region_that_holds_rubbish_costs_its_scale_and_not_the_film(tmp_path: Path) -> None:
-    told = header(TISSUE)
-    told.SequenceOfUltrasoundRegions[0].add(DataElement(0x00186016, "LO", "rubbish"))
-    made = films.film(SequenceOfUltrasoundRegions=told.SequenceOfUltrasoundRegions)
+    tagged = header(TISSUE)
+    tagged.SequenceOfUltrasoundRegions[0].add(DataElement(0x00186016, "LO", "rubbish"))
+    made = films.film(SequenceOfUltrasoundRegions=tagged.SequenceOfUltrasoundRegions)
     with film.opened(films.save(tmp_path, "film.dcm", made), is_picture=False) as opened:
         assert ultrasound.shown(opened, 0).regions == ()
 
 
 def test_a_region_that_ends_behind_the_last_column_is_cut_as_many_machines_write_it() -> None:
-    (found,) = regions.of(header({**TISSUE, "RegionLocationMaxX1": 640, "RegionLocationMaxY1": 480}), 480, 640)
-    assert (found.x1, found.y1) == (640, 480)
+    (region,) = regions.of(header({**TISSUE, "RegionLocationMaxX1": 640, "RegionLocationMaxY1": 480}), 480, 640)
+    assert (region.x1, region.y1) == (640, 480)
 
 
 @pytest.mark.parametrize(("kind", "flow"), [(1, False), (2, True), (3, False), (None, False)])
 def test_colour_flow_is_told_by_the_data_type_of_a_region(kind: int | None, flow: bool) -> None:
-    (found,) = regions.of(header({**TISSUE, "RegionDataType": kind, "RegionLocationMaxX1": 640}), 480, 640)
-    assert found.flow is flow
+    (region,) = regions.of(header({**TISSUE, "RegionDataType": kind, "RegionLocationMaxX1": 640}), 480, 640)
+    assert region.flow is flow
 
 
 def test_the_regions_that_pydicoms_cut_and_shrunk_images_still_carry_are_not_believed() -> None:

@@ -161,11 +161,11 @@ def page(html: str) -> Page:
 
 
 def test_no_word_lacks_a_language_and_both_fill_in_the_same_values() -> None:
-    for key, told in words.CATALOGUE.items():
-        english, chinese = told
+    for key, texts in words.CATALOGUE.items():
+        english, chinese = texts
         assert english.strip(), key
         assert chinese.strip(), key
-        names = [{name for _, name, _, _ in string.Formatter().parse(one) if name} for one in told]
+        names = [{name for _, name, _, _ in string.Formatter().parse(one) if name} for one in texts]
         assert names[0] == names[1], key
         if english != chinese:
             assert re.search(r"[\u4e00-\u9fff]", chinese), key
@@ -198,11 +198,11 @@ def test_weak_points_come_first_then_the_refusals(page: Page) -> None:
 @pytest.mark.parametrize("language", ["en", "zh"])
 def test_the_maps_of_every_file_that_has_some_are_told_in_both_forms(page: Page, language: str) -> None:
     seen = "".join(page.seen[language])
-    told = seen[seen.index("Selvaraju") :]
-    assert "openvinoint8500.9870.991 0.9510.9130.956 n = 31" in told
-    assert "litertint8" not in told[: told.index("Zhang")]
-    assert ("on 61 of 80 positive films" if language == "en" else "80 张有轮廓的阳性影像中，61 张") in told
-    assert "0.762 (0.658–0.842)" in told
+    section = seen[seen.index("Selvaraju") :]
+    assert "openvinoint8500.9870.991 0.9510.9130.956 n = 31" in section
+    assert "litertint8" not in section[: section.index("Zhang")]
+    assert ("on 61 of 80 positive films" if language == "en" else "80 张有轮廓的阳性影像中，61 张") in section
+    assert "0.762 (0.658–0.842)" in section
 
 
 @pytest.mark.parametrize("language", ["en", "zh"])
@@ -281,8 +281,8 @@ def test_without_accounts_there_is_still_a_report_and_a_class_without_films_brea
 
 def test_accounts_are_read_in_the_ledgers_envelope_or_bare_and_may_be_absent(tmp_path: Path) -> None:
     assert Accounts.read(tmp_path) == Accounts()
-    for step, told in ACCOUNTS.items():
-        kept = {"fingerprint": "x", "results": told, "files": {}} if step in ("train", "prune") else told
+    for step, account in ACCOUNTS.items():
+        kept = {"fingerprint": "x", "results": account, "files": {}} if step in ("train", "prune") else account
         (tmp_path / f"{step}.json").write_text(json.dumps(kept))
     assert Accounts.read(tmp_path) == Accounts.from_dict(ACCOUNTS)
 

@@ -211,7 +211,7 @@ def test_a_file_that_is_no_database_any_more_is_rebuilt_from_its_leaves_and_the_
     waiting = dict(sorted(revisions(clinical)))  # the highest of each case
     clinical.database.close()
     assert waiting.keys() == {case for case, _ in closed.told}
-    assert all(waiting[case] >= told for case, told in closed.told)
+    assert all(waiting[case] >= revision for case, revision in closed.told)
 
 
 def test_what_lies_only_in_the_log_is_not_lost_with_a_page_of_the_file(filled: Known, tmp_path: Path) -> None:
@@ -253,8 +253,10 @@ def test_images_that_a_hole_in_the_log_takes_are_taken_in_again(closed: Known, t
     assert "3 images have no row" in report.cause
     assert (report.admitted, report.doubtful) == (3, 3)
     clinical = Clinical(state.clinical_db)
-    found = clinical.database.connection.execute("SELECT sha256, reference, case_reference FROM instances").fetchall()
-    assert {tuple(row) for row in found} == {tuple(row) for row in rows}
+    rows_after = clinical.database.connection.execute(
+        "SELECT sha256, reference, case_reference FROM instances"
+    ).fetchall()
+    assert {tuple(row) for row in rows_after} == {tuple(row) for row in rows}
     clinical.database.close()
 
 
@@ -269,17 +271,17 @@ def leaves_of(path: Path, table: str) -> list[int]:
     connection = sqlite3.connect(path)
     roots = connection.execute("SELECT rootpage FROM sqlite_schema WHERE tbl_name = ?", (table,)).fetchall()
     connection.close()
-    data, found, left = path.read_bytes(), [], [row[0] - 1 for row in roots if row[0]]
+    data, leaves, left = path.read_bytes(), [], [row[0] - 1 for row in roots if row[0]]
     while left:
         page = left.pop()
-        found.append(page)
+        leaves.append(page)
         start = PAGE * page
         if data[start] in (2, 5):  # an inner page: its children, and the last one
             for cell in range(int.from_bytes(data[start + 3 : start + 5], "big")):
                 at = start + int.from_bytes(data[start + 12 + 2 * cell : start + 14 + 2 * cell], "big")
                 left.append(int.from_bytes(data[at : at + 4], "big") - 1)
             left.append(int.from_bytes(data[start + 8 : start + 12], "big") - 1)
-    return found
+    return leaves
 
 
 @pytest.mark.parametrize("first_page", [False, True])
@@ -294,7 +296,7 @@ def test_a_summary_that_waited_waits_after_the_outbox_was_lost(closed: Known, tm
     after = revisions(clinical)
     clinical.database.close()
     assert closed.told
-    assert all(any(case == one and found >= told for one, found in after) for case, told in closed.told)
+    assert all(any(case == one and number >= revision for one, number in after) for case, revision in closed.told)
     assert report.repeated == len({case for case, _ in closed.told})
 
 
@@ -312,7 +314,7 @@ def test_a_summary_that_waited_waits_after_the_log_was_lost(filled: Known, tmp_p
     rows = clinical.database.connection.execute("SELECT sha256, reference, case_reference FROM instances").fetchall()
     assert {row[0]: (row[1], row[2]) for row in rows} == filled.instances
     clinical.database.close()
-    assert all(any(case == one and found >= told for one, found in after) for case, told in filled.told)
+    assert all(any(case == one and number >= revision for one, number in after) for case, revision in filled.told)
     assert not (after - carried) & filled.told
 
 
@@ -564,9 +566,11 @@ def test_references_that_an_older_version_drew_at_random_are_kept(closed: Known,
         overwrite(state.clinical_db, leaf, random.Random(SEED))
     rescue.mend(state, state.clinical_db)
     clinical = Clinical(state.clinical_db)
-    found = clinical.database.connection.execute("SELECT sha256, reference, case_reference FROM instances").fetchall()
+    rows_after = clinical.database.connection.execute(
+        "SELECT sha256, reference, case_reference FROM instances"
+    ).fetchall()
     clinical.database.close()
-    assert {tuple(row) for row in found} == set(rows)
+    assert {tuple(row) for row in rows_after} == set(rows)
 
 
 # --- the other two ------------------------------------------------------------------------------------------------

@@ -72,14 +72,14 @@ def test_a_pack_without_views_and_for_any_age_asks_for_neither() -> None:
 
 def test_a_film_that_states_no_view_is_a_frontal_one_whichever_pack_stands_first() -> None:
     lateral = PACKS[0].rule.model_copy(update={"views": ("LATERAL",)})  # type: ignore[attr-defined]
-    found = route(replace(FILM, view_position=None), (PackCandidate("a-lateral", lateral), *PACKS), "ask")
-    assert (found.pack, codes(found)) == ("adult", ["hint.view_assumed"])
+    actual = route(replace(FILM, view_position=None), (PackCandidate("a-lateral", lateral), *PACKS), "ask")
+    assert (actual.pack, codes(actual)) == ("adult", ["hint.view_assumed"])
     from_the_side = replace(FILM, view_position="LL")
     assert route(from_the_side, (*PACKS, PackCandidate("lateral", lateral)), "ask").pack == "lateral"
 
 
-def codes(found: Chosen) -> list[str]:
-    return [hint.code for hint in found.hints]
+def codes(actual: Chosen) -> list[str]:
+    return [hint.code for hint in actual.hints]
 
 
 def test_an_adult_film_goes_to_the_adult_pack_and_a_childs_to_the_childs() -> None:
@@ -227,8 +227,8 @@ def test_words_that_name_a_frontal_view_leave_nothing_to_assume(words: str) -> N
     "text", ["Chest PA", "THORAX AP", "CXR portable", "胸部正位", "肺部", "床头胸片", "chest_2views", "TORAX PA"]
 )
 def test_the_part_of_the_body_may_come_from_the_words_of_the_examination(text: str) -> None:
-    found = chosen(replace(FILM, body_part=None, study_description=text))
-    assert (found.pack, codes(found)) == ("adult", ["hint.body_part_from_text"])
+    actual = chosen(replace(FILM, body_part=None, study_description=text))
+    assert (actual.pack, codes(actual)) == ("adult", ["hint.body_part_from_text"])
 
 
 @pytest.mark.parametrize(
@@ -316,7 +316,7 @@ def test_every_combination_of_facts_gives_a_pack_or_a_coded_refusal() -> None:
     ):
         header = replace(FILM, modality=modality, body_part=part, view_position=view, patient_age=age)
         try:
-            found = route(header, PACKS, usual, forced)  # type: ignore[arg-type]
+            actual = route(header, PACKS, usual, forced)  # type: ignore[arg-type]
         except CannotJudge as error:
             refused.append(error)
         else:
@@ -324,6 +324,6 @@ def test_every_combination_of_facts_gives_a_pack_or_a_coded_refusal() -> None:
             assert part != "HAND"
             assert view != "LL"
             assert age != "010Y"
-            assert found.pack in ("adult", "child")
+            assert actual.pack in ("adult", "child")
     assert len(refused) > 300
     assert all(len(error.text("en")) > 20 for error in refused)

@@ -15,9 +15,9 @@ from tests import toy_pack
 @pytest.fixture(params=tuple(choice.installed()))
 def runtime(request: pytest.FixtureRequest) -> str:
     key = str(request.param)
-    found = choice.get(key).probe()
-    if not found.available:
-        pytest.skip(f"{key} cannot be used here: {found.detail}")
+    actual = choice.get(key).probe()
+    if not actual.available:
+        pytest.skip(f"{key} cannot be used here: {actual.detail}")
     return key
 
 
@@ -42,9 +42,9 @@ def test_the_default_runtime_works_wherever_the_box_is_installed() -> None:
 
 
 def test_a_probe_names_a_version(runtime: str) -> None:
-    found = choice.get(runtime).probe()
-    assert found.version is not None
-    assert found.version[0].isdecimal()
+    actual = choice.get(runtime).probe()
+    assert actual.version is not None
+    assert actual.version[0].isdecimal()
 
 
 def test_a_model_answers_with_its_named_output(session: Session) -> None:

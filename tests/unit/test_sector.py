@@ -26,27 +26,27 @@ SEEN = {
 
 
 def wheel(name: str) -> Path:
-    found = pydicom.data.get_testdata_file(name, download=False)
-    assert isinstance(found, str)
-    return Path(found)
+    area = pydicom.data.get_testdata_file(name, download=False)
+    assert isinstance(area, str)
+    return Path(area)
 
 
 def found_in(pixels: Pixels) -> Sector:
-    found = sector.of_still(pixels.astype(np.float32))
-    assert found is not None
-    return found
+    area = sector.of_still(pixels.astype(np.float32))
+    assert area is not None
+    return area
 
 
 @pytest.mark.parametrize("kind", screens.KINDS)
 @pytest.mark.parametrize("seed", [1, 2, 3])
 def test_the_sector_of_a_drawn_screen_is_found_and_no_letter_is_in_it(kind: screens.Kind, seed: int) -> None:
     drawn = screens.screen(kind, seed, ground=14 * (seed % 2))
-    found = found_in(drawn.pixels)
-    overlap = screens.overlap(found.mask, drawn.truth)
+    area = found_in(drawn.pixels)
+    overlap = screens.overlap(area.mask, drawn.truth)
     print(f"{kind}, {seed}: intersection over union {overlap:.3f}")
     assert overlap > 0.97
-    assert found.outside[drawn.drawn].mean() > 0.995
-    assert found.derived_from == "texture"
+    assert area.outside[drawn.drawn].mean() > 0.995
+    assert area.derived_from == "texture"
 
 
 @pytest.mark.parametrize("kind", screens.KINDS)
@@ -65,32 +65,32 @@ def test_what_moves_is_the_sector_of_a_clip(kind: screens.Kind) -> None:
     watch = sector.Watch()
     for one in screens.clip(kind, 4, 6):
         watch.see(screens.compressed(one.pixels).astype(np.float32))
-    found = watch.sector()
-    assert found is not None
-    assert found.derived_from == "movement"
-    overlap = screens.overlap(found.mask, one.truth)
+    area = watch.sector()
+    assert area is not None
+    assert area.derived_from == "movement"
+    overlap = screens.overlap(area.mask, one.truth)
     print(f"{kind}: intersection over union {overlap:.3f}")
     assert overlap > 0.94
-    assert found.outside[one.drawn].mean() > 0.99
+    assert area.outside[one.drawn].mean() > 0.99
 
 
 def test_a_frozen_clip_is_taken_as_the_still_that_it_is() -> None:
     drawn, watch = screens.screen("curved", 6), sector.Watch()
     for _ in range(4):
         watch.see(drawn.pixels.astype(np.float32))
-    found = watch.sector()
-    assert found is not None
-    assert found.derived_from == "texture"
-    assert np.array_equal(found.mask, found_in(drawn.pixels).mask)
+    area = watch.sector()
+    assert area is not None
+    assert area.derived_from == "texture"
+    assert np.array_equal(area.mask, found_in(drawn.pixels).mask)
 
 
 def test_a_picture_that_was_cut_to_its_sector_is_taken_whole() -> None:
     drawn = screens.screen("linear", 3)
     x0, y0, x1, y1 = found_in(drawn.pixels).box
     inner = drawn.pixels[y0 + 8 : y1 - 8, x0 + 8 : x1 - 8]
-    found = found_in(inner)
-    assert found.box == (0, 0, inner.shape[1], inner.shape[0])
-    assert found.share == 1.0
+    area = found_in(inner)
+    assert area.box == (0, 0, inner.shape[1], inner.shape[0])
+    assert area.share == 1.0
 
 
 def test_a_black_picture_a_page_of_letters_and_no_frame_have_no_sector() -> None:
@@ -116,9 +116,9 @@ def test_the_sectors_of_pydicoms_own_ultrasound_are_where_a_person_sees_them(nam
         watch = sector.Watch()
         for index in range(0, opened.frames, 3):
             watch.see(opened.grey(index))
-        found = watch.sector()
-        assert found is not None
-        for side, seen in zip(found.box, SEEN[name], strict=True):
+        area = watch.sector()
+        assert area is not None
+        for side, seen in zip(area.box, SEEN[name], strict=True):
             assert abs(side - seen) <= 0.15 * opened.columns
 
 
@@ -126,11 +126,11 @@ def test_a_header_that_can_be_believed_tells_the_sector_of_the_clip_of_pydicom_d
     data_store = pytest.importorskip("data_store")
     path = Path(data_store.__file__).parent / "data" / "color3d_jpeg_baseline.dcm"
     with film.opened(path, is_picture=False) as opened:
-        found = ultrasound.sector_of(opened, 0)
-        assert found is not None
-        assert (found.derived_from, found.box) == ("header", (84, 31, 596, 415))
+        area = ultrasound.sector_of(opened, 0)
+        assert area is not None
+        assert (area.derived_from, area.box) == ("header", (84, 31, 596, 415))
         assert ultrasound.frames_per_second(opened) == pytest.approx(30.0, abs=0.01)
-        assert ultrasound.colour_share(opened, 0, found) < 0.002
+        assert ultrasound.colour_share(opened, 0, area) < 0.002
 
 
 def test_doppler_is_known_by_its_colours_and_grey_pictures_by_having_none() -> None:
@@ -157,7 +157,7 @@ def test_the_largest_piece_is_one_piece_however_it_winds() -> None:
     mask = np.zeros((30, 30), np.bool_)
     mask[2, 2:28] = mask[2:28, 2] = mask[27, 2:28] = True  # a C of 76 pixels
     mask[10:18, 10:18] = True  # 64, not touching it
-    found = morphology.largest(mask)
-    assert found.sum() == 26 + 26 + 26 - 2
-    assert not found[10:18, 10:18].any()
+    piece = morphology.largest(mask)
+    assert piece.sum() == 26 + 26 + 26 - 2
+    assert not piece[10:18, 10:18].any()
     assert not morphology.largest(np.zeros((5, 5), np.bool_)).any()

@@ -30,14 +30,14 @@ def arranged(paths: list[Path]) -> Arranged:
 
 def only(paths: list[Path]) -> Stack:
     """The one stack that all of *paths* make."""
-    found = arranged(paths)
-    assert not found.left_out
-    [stack] = found.stacks
+    volumes = arranged(paths)
+    assert not volumes.left_out
+    [stack] = volumes.stacks
     return stack
 
 
-def codes(found: Arranged) -> list[str]:
-    return sorted(one.reason.code for one in found.left_out)
+def codes(volumes: Arranged) -> list[str]:
+    return sorted(one.reason.code for one in volumes.left_out)
 
 
 def check_densities(stack: Stack) -> None:
@@ -113,13 +113,13 @@ def test_any_oblique_scan_is_put_where_it_was(
 
 
 def _turned(turns: tuple[float, ...]) -> Numbers:
-    found = np.eye(3)
+    matrix = np.eye(3)
     for axis, angle in enumerate(turns):
         plane = [number for number in range(3) if number != axis]
         turn = np.eye(3)
         turn[np.ix_(plane, plane)] = [[math.cos(angle), -math.sin(angle)], [math.sin(angle), math.cos(angle)]]
-        found = turn @ found
-    return found
+        matrix = turn @ matrix
+    return matrix
 
 
 # --- peers ----------------------------------------------------------------------------------------------------------
@@ -148,19 +148,19 @@ def test_a_series_with_a_hole_is_no_volume_and_says_how_many_slices_are_missing(
     tmp_path: Path, absent: tuple[int, ...], missing: int
 ) -> None:
     chosen = [cut for number, cut in enumerate(scans.cuts(11)) if number not in absent]
-    found = arranged(scans.scan(tmp_path, chosen))
-    assert not found.stacks
-    assert codes(found) == ["series.missing"] * len(chosen)
-    assert found.left_out[0].reason.details == {"missing": missing, "step_mm": 3.0}
-    assert str(missing) in found.left_out[0].reason.text("en")
+    volumes = arranged(scans.scan(tmp_path, chosen))
+    assert not volumes.stacks
+    assert codes(volumes) == ["series.missing"] * len(chosen)
+    assert volumes.left_out[0].reason.details == {"missing": missing, "step_mm": 3.0}
+    assert str(missing) in volumes.left_out[0].reason.text("en")
 
 
 def test_a_series_that_changes_its_distance_is_no_volume(tmp_path: Path) -> None:
     fine, coarse = scans.cuts(5), scans.cuts(5, step=(0.0, 0.0, 6.0))
     coarse = [replace(cut, position=(*cut.position[:2], cut.position[2] + 12.0)) for cut in coarse[1:]]
-    found = arranged(scans.scan(tmp_path, fine + coarse))
-    assert codes(found) == ["series.uneven"] * 9
-    assert found.left_out[0].reason.details == {"least_mm": 3.0, "most_mm": 6.0}
+    volumes = arranged(scans.scan(tmp_path, fine + coarse))
+    assert codes(volumes) == ["series.uneven"] * 9
+    assert volumes.left_out[0].reason.details == {"least_mm": 3.0, "most_mm": 6.0}
 
 
 def test_positions_written_with_one_decimal_are_even_all_the_same(tmp_path: Path) -> None:
@@ -181,9 +181,9 @@ def test_two_different_images_of_one_place_are_refused(tmp_path: Path) -> None:
     made = [scans.slice_of(cut) for cut in chosen]
     made.append(scans.slice_of(chosen[3], intercept=-1023.0))
     made[-1].RescaleIntercept = -1024.0
-    found = arranged(scans.written(tmp_path, made))
-    assert codes(found) == ["series.twice"] * 7
-    assert found.left_out[0].reason.details == {"slices": 1}
+    volumes = arranged(scans.written(tmp_path, made))
+    assert codes(volumes) == ["series.twice"] * 7
+    assert volumes.left_out[0].reason.details == {"slices": 1}
 
 
 @pytest.mark.parametrize("keyword", ["AcquisitionNumber", "TemporalPositionIdentifier", "ConvolutionKernel"])
@@ -194,10 +194,10 @@ def test_passes_over_the_same_places_become_volumes_of_their_own(tmp_path: Path,
         dataset = scans.slice_of(cut, intercept=-1024.0 - number, **{keyword: value})
         dataset.RescaleIntercept = -1024.0
         made.append(dataset)
-    found = arranged(scans.written(tmp_path, made))
-    assert not found.left_out
-    assert [len(stack.slices) for stack in found.stacks] == [5, 5]
-    one, other = (volume.read(stack).voxels for stack in found.stacks)
+    volumes = arranged(scans.written(tmp_path, made))
+    assert not volumes.left_out
+    assert [len(stack.slices) for stack in volumes.stacks] == [5, 5]
+    one, other = (volume.read(stack).voxels for stack in volumes.stacks)
     assert abs(int(one[0, 0, 0]) - int(other[0, 0, 0])) == 1
 
 
@@ -210,10 +210,10 @@ def test_slices_of_another_size_pixel_orientation_or_frame_are_volumes_of_their_
     ]
     made = [scans.slice_of(cut) for group in groups for cut in group]
     made += [scans.slice_of(cut, FrameOfReferenceUID="2.25.99") for cut in scans.cuts(3)]
-    found = arranged(scans.written(tmp_path, made))
-    assert not found.left_out
-    assert sorted(len(stack.slices) for stack in found.stacks) == [3, 4, 4, 4, 5]
-    for stack in found.stacks:
+    volumes = arranged(scans.written(tmp_path, made))
+    assert not volumes.left_out
+    assert sorted(len(stack.slices) for stack in volumes.stacks) == [3, 4, 4, 4, 5]
+    for stack in volumes.stacks:
         np.testing.assert_array_equal(
             volume.read(stack).voxels,
             [scans.density(Cut(one.position, one.across + one.down, one.pixel_mm, (one.rows, one.columns)).places())
@@ -227,14 +227,14 @@ def test_a_localizer_is_no_slice(tmp_path: Path, named: bool) -> None:
     made = [scans.slice_of(cut) for cut in scans.cuts(6)]
     made += [scans.slice_of(Cut((0, -20, 20), scans.SAGITTAL), ImageType=kind)]
     made += [scans.slice_of(Cut((-20, 0, 20), (1, 0, 0, 0, 0, -1)), ImageType=kind)]
-    found = arranged(scans.written(tmp_path, made))
-    assert codes(found) == ["series.localizer"] * 2
-    assert [len(stack.slices) for stack in found.stacks] == [6]
+    volumes = arranged(scans.written(tmp_path, made))
+    assert codes(volumes) == ["series.localizer"] * 2
+    assert [len(stack.slices) for stack in volumes.stacks] == [6]
 
 
 def test_one_slice_alone_is_no_volume(tmp_path: Path) -> None:
-    found = arranged(scans.scan(tmp_path, scans.cuts(1)))
-    assert codes(found) == ["series.too_few"]
+    volumes = arranged(scans.scan(tmp_path, scans.cuts(1)))
+    assert codes(volumes) == ["series.too_few"]
 
 
 def test_slices_on_a_crooked_line_are_no_volume(tmp_path: Path) -> None:
@@ -244,7 +244,7 @@ def test_slices_on_a_crooked_line_are_no_volume(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("attributes", "told"),
+    ("attributes", "detail"),
     [
         ({"ImagePositionPatient": None}, "ImagePositionPatient"),
         ({"ImageOrientationPatient": [1, 0, 0, 1, 0, 0]}, "ImageOrientationPatient"),
@@ -253,14 +253,14 @@ def test_slices_on_a_crooked_line_are_no_volume(tmp_path: Path) -> None:
     ],
 )
 def test_an_image_without_a_place_is_left_out_and_the_others_are_a_volume(
-    tmp_path: Path, attributes: dict[str, Any], told: str
+    tmp_path: Path, attributes: dict[str, Any], detail: str
 ) -> None:
     first, *others = scans.cuts(6)
-    found = arranged(
+    volumes = arranged(
         scans.written(tmp_path, [*(scans.slice_of(cut) for cut in others), scans.slice_of(first, **attributes)])
     )
-    assert [one.reason.details for one in found.left_out] == [{"detail": told}]
-    assert [len(stack.slices) for stack in found.stacks] == [5]
+    assert [one.reason.details for one in volumes.left_out] == [{"detail": detail}]
+    assert [len(stack.slices) for stack in volumes.stacks] == [5]
 
 
 def test_a_file_without_pixels_or_that_is_no_image_is_left_out_with_its_code(tmp_path: Path) -> None:
@@ -269,9 +269,9 @@ def test_a_file_without_pixels_or_that_is_no_image_is_left_out_with_its_code(tmp
     del report.PixelData
     noise = tmp_path / "noise.dcm"
     noise.write_bytes(bytes(range(256)))
-    found = arranged([*paths, films.save(tmp_path, "report.dcm", report), noise])
-    assert codes(found) == ["imaging.no_pixels", "imaging.undecodable"] or codes(found) == ["imaging.no_pixels"] * 2
-    assert len(found.stacks[0].slices) == 4
+    volumes = arranged([*paths, films.save(tmp_path, "report.dcm", report), noise])
+    assert codes(volumes) == ["imaging.no_pixels", "imaging.undecodable"] or codes(volumes) == ["imaging.no_pixels"] * 2
+    assert len(volumes.stacks[0].slices) == 4
 
 
 # --- values ---------------------------------------------------------------------------------------------------------
@@ -313,7 +313,7 @@ def test_padding_around_a_slice_is_air(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("attributes", "told"),
+    ("attributes", "detail"),
     [
         ({"Modality": "MR"}, "Modality"),
         ({"RescaleType": "US"}, "RescaleType"),
@@ -321,7 +321,7 @@ def test_padding_around_a_slice_is_air(tmp_path: Path) -> None:
     ],
 )
 def test_values_that_are_not_known_to_be_hounsfield_units_are_not_called_so(
-    tmp_path: Path, attributes: dict[str, Any], told: str
+    tmp_path: Path, attributes: dict[str, Any], detail: str
 ) -> None:
     made = [scans.slice_of(cut) for cut in scans.cuts(3)]
     for dataset in made:
@@ -332,7 +332,7 @@ def test_values_that_are_not_known_to_be_hounsfield_units_are_not_called_so(
                 setattr(dataset, keyword, value)
     stack = only(scans.written(tmp_path, made))
     assert volume.read(stack).unit == ""
-    with pytest.raises(NotHounsfield, match=told):
+    with pytest.raises(NotHounsfield, match=detail):
         volume.hounsfield(stack)
 
 

@@ -24,9 +24,9 @@ LARGEST_FILE_BYTES = 4_000_000
 
 
 def test_every_shipped_pack_can_be_used() -> None:
-    found = survey(shipped_packs_dir())
-    assert found.broken == ()
-    assert {pack.name for pack in found.packs} >= {"breast-ultrasound", "chest-xray-adult", "chest-xray-child"}
+    shelf = survey(shipped_packs_dir())
+    assert shelf.broken == ()
+    assert {pack.name for pack in shelf.packs} >= {"breast-ultrasound", "chest-xray-adult", "chest-xray-child"}
 
 
 @pytest.fixture(params=PACKS, ids=[pack.name for pack in PACKS])
@@ -61,9 +61,9 @@ def test_every_file_is_listed_and_small_enough_for_the_repository(pack: Pack) ->
     listed |= {"manifest.json", card.NAME}
     if pack.manifest.typicality is not None:
         listed |= {pack.manifest.typicality.path, "report.html", sbom.NAME, tree.FILE_NAME}
-    found = {path.relative_to(pack.folder).as_posix(): path for path in pack.folder.rglob("*") if path.is_file()}
-    assert set(found) == listed
-    assert max(path.stat().st_size for path in found.values()) < LARGEST_FILE_BYTES
+    files = {path.relative_to(pack.folder).as_posix(): path for path in pack.folder.rglob("*") if path.is_file()}
+    assert set(files) == listed
+    assert max(path.stat().st_size for path in files.values()) < LARGEST_FILE_BYTES
 
 
 def test_the_report_holds_no_film_of_the_data(pack: Pack) -> None:

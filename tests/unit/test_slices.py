@@ -52,8 +52,8 @@ def test_slices_stand_behind_the_other_groups_from_the_oldest_to_the_newest() ->
     logits = rng.standard_normal(240) + 2.0 * labels * (years != "2020")
     traits = tuple({"slice": str(year), "sex": "FM"[int(rng.random() < 0.5)]} for year in years)
     names = tuple(str(number) for number in range(240))
-    found = subgroups(Predictions(names, labels, names, logits, traits), 1.0 / (1.0 + np.exp(-logits)), 0.5)
-    assert (found[0].trait, found[0].value) == ("slice", "2020")
-    shown = [(one.trait, one.value) for one in in_order(found)]
+    groups = subgroups(Predictions(names, labels, names, logits, traits), 1.0 / (1.0 + np.exp(-logits)), 0.5)
+    assert (groups[0].trait, groups[0].value) == ("slice", "2020")
+    shown = [(one.trait, one.value) for one in in_order(groups)]
     assert shown[2:] == [("slice", "2019"), ("slice", "2020"), ("slice", "2021")]
     assert {trait for trait, _ in shown[:2]} == {"sex"}

@@ -86,11 +86,11 @@ def test_a_rates_interval_covers_the_truth_where_films_share_patients() -> None:
     for seed in range(60):
         rng = np.random.default_rng(seed)
         hits = np.repeat(rng.random(60) < truth, 4)  # four films a patient, read alike
-        found = intervals.rate_interval(hits, [str(index // 4) for index in range(240)])
+        interval = intervals.rate_interval(hits, [str(index // 4) for index in range(240)])
         plain = Rate(int(hits.sum()), 240).interval
-        assert found is not None
+        assert interval is not None
         assert plain is not None
-        covered, naive = covered + (found[0] <= truth <= found[1]), naive + (plain[0] <= truth <= plain[1])
+        covered, naive = covered + (interval[0] <= truth <= interval[1]), naive + (plain[0] <= truth <= plain[1])
     assert covered >= 54
     assert naive <= 48
 
@@ -104,11 +104,11 @@ def test_a_rate_of_all_or_none_is_as_sure_as_its_patients_are_many() -> None:
 
 def test_few_patients_never_make_an_interval_narrower_than_wilsons() -> None:
     hits = np.array([True, True, False])
-    found, plain = intervals.rate_interval(hits, list("abc")), Rate(2, 3).interval
-    assert found is not None
+    interval, plain = intervals.rate_interval(hits, list("abc")), Rate(2, 3).interval
+    assert interval is not None
     assert plain is not None
-    assert found[0] <= plain[0]
-    assert found[1] >= plain[1]
+    assert interval[0] <= plain[0]
+    assert interval[1] >= plain[1]
 
 
 def test_a_platt_calibration_finds_the_curve_that_made_the_labels() -> None:

@@ -45,9 +45,9 @@ from tests.exporting_rig import house as house
 
 def test_a_box_without_a_hospital_is_told_to_be_provisioned(box: Box, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["case", "export", box.case, "--stick", str(box.stick), "--person", "li"]) == 1
-    told = capsys.readouterr().err
-    assert ExportNoHospital.code in told
-    assert "Provision it first" in told
+    output = capsys.readouterr().err
+    assert ExportNoHospital.code in output
+    assert "Provision it first" in output
     assert box.audited() == []
 
 
@@ -239,10 +239,10 @@ class Pair:
     def open(self, path: Path, box: str = BOX) -> bytes:
         with path.open("rb") as handle:
             keys = {key_id(self.private.public_key()): self.private}
-            content, found = Opened(handle, {box: self.signer.public_key()}, keys), io.BytesIO()
+            content, whole = Opened(handle, {box: self.signer.public_key()}, keys), io.BytesIO()
             while piece := content.read(1000):
-                found.write(piece)
-            return found.getvalue()
+                whole.write(piece)
+            return whole.getvalue()
 
 
 @pytest.mark.parametrize("size", [0, 1, PIECE - 1, PIECE, PIECE + 1, 3 * PIECE])

@@ -116,12 +116,12 @@ def test_a_file_that_is_no_status_is_no_status(desk: Desk, tmp_path: Path) -> No
 def test_every_refusal_that_a_file_can_cause_has_a_sentence_of_its_own_on_the_page() -> None:
     of_no_file = (DirectoryRecord, IdentityMismatch, NotKept, ProtocolBroken, SpaceShort)  # passed by, network, disk
     errors: list[type[IntakeError]] = [IntakeError]
-    found = set[type[IntakeError]]()
+    kinds = set[type[IntakeError]]()
     while errors:
         below = errors.pop().__subclasses__()
-        found.update(below)
+        kinds.update(below)
         errors += below
-    assert len(found) > 15
-    codes = [error.code for error in found if not issubclass(error, of_no_file)]
-    told = {code: stick_files.sentences({code: 1}, "en") for code in codes}
-    assert [code for code, sentences in told.items() if code in sentences[0]] == []
+    assert len(kinds) > 15
+    codes = [error.code for error in kinds if not issubclass(error, of_no_file)]
+    sentences_of = {code: stick_files.sentences({code: 1}, "en") for code in codes}
+    assert [code for code, sentences in sentences_of.items() if code in sentences[0]] == []

@@ -104,9 +104,9 @@ def test_the_search_ends_in_a_folder_without_bottom_and_among_files_without_numb
         deep = deep / "d"
         deep.mkdir()
         (deep / "f").write_bytes(b"x")
-    found = search.search(tmp_path)
-    assert found.overfull
-    assert len(found.files) == search.MOST_DEPTH
+    listing = search.search(tmp_path)
+    assert listing.overfull
+    assert len(listing.files) == search.MOST_DEPTH
     few = search.search(tmp_path, most=3)
     assert few.overfull
     assert len(few.files) == 3
@@ -119,9 +119,9 @@ def test_what_systems_hide_and_what_is_no_file_is_counted_and_not_opened(tmp_pat
     (tmp_path / "link").symlink_to("/etc")
     os.mkfifo(tmp_path / "pipe")
     (tmp_path / "I1").write_bytes(b"x")
-    found = search.search(tmp_path)
-    assert [one.parts for one in found.files] == [("I1",)]
-    assert (found.others, found.hidden) == (2, 2)
+    listing = search.search(tmp_path)
+    assert [one.parts for one in listing.files] == [("I1",)]
+    assert (listing.others, listing.hidden) == (2, 2)
 
 
 def test_a_stick_that_is_gone_is_not_an_empty_one(tmp_path: Path) -> None:

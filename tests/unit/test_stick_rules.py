@@ -55,8 +55,8 @@ def told(event: Mapping[str, str]) -> Told:
 def _holds(event: Mapping[str, str], key: str, sign: str, pattern: str) -> bool:
     if sign in ("=", "+="):
         return True
-    found = any(fnmatchcase(event.get(key, ""), one) for one in pattern.split("|"))
-    return found == (sign == "==")
+    matches = any(fnmatchcase(event.get(key, ""), one) for one in pattern.split("|"))
+    return matches == (sign == "==")
 
 
 def runs(event: Mapping[str, str]) -> list[str]:

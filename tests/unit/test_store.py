@@ -31,12 +31,12 @@ HEADER = Header("1.2.840.10008.5.1.4.1.1.1", "1.2.3.1", "1.2.3", "1.2.3.9", "1.2
 
 def admitted(clinical: Clinical, number: int = 1, association: int | None = None, **changes: str) -> Instance:
     header = replace(HEADER, sop_instance_uid=f"1.2.3.1.{number}", **changes)  # type: ignore[arg-type]
-    found = clinical.admit(
+    instance = clinical.admit(
         path=f"film{number}.dcm", file=f"images/{number}", sha256=f"{number:064d}", size=9, header=header,
         association=association,
     )  # fmt: skip
-    assert isinstance(found, Instance)
-    return found
+    assert isinstance(instance, Instance)
+    return instance
 
 
 def read(instance: Instance, probability: float = 0.9) -> Reading:

@@ -37,7 +37,7 @@ def insert(number: int) -> Work:
 def all_at_once(database: Database, works: list[Work]) -> tuple[list[Future[int]], list[str]]:
     """Run *works*, each in a thread of its own, the others coming while the first writes; with what SQLite was told."""
     together, begun = Together(database), threading.Event()
-    told: list[str] = []
+    statements: list[str] = []
 
     def first(connection: sqlite3.Connection) -> int:
         begun.set()
@@ -46,7 +46,7 @@ def all_at_once(database: Database, works: list[Work]) -> tuple[list[Future[int]
 
     def heard(work: Work) -> Work:
         def write(connection: sqlite3.Connection) -> int:
-            connection.set_trace_callback(told.append)
+            connection.set_trace_callback(statements.append)
             return work(connection)
 
         return write
@@ -57,7 +57,7 @@ def all_at_once(database: Database, works: list[Work]) -> tuple[list[Future[int]
         asked += [threads.submit(together.write, heard(work)) for work in works[1:]]
         for one in asked:
             one.exception(20)
-    return asked, told
+    return asked, statements
 
 
 def wait_for(what: Callable[[], bool]) -> bool:
@@ -72,10 +72,10 @@ def numbers(database: Database) -> list[int]:
 
 
 def test_all_who_come_while_one_writes_share_the_next_commit(database: Database) -> None:
-    asked, told = all_at_once(database, [insert(number) for number in range(SENDERS)])
+    asked, statements = all_at_once(database, [insert(number) for number in range(SENDERS)])
     assert [one.result() for one in asked] == list(range(SENDERS))
     assert numbers(database) == list(range(SENDERS))
-    assert told.count("COMMIT") == 2  # the first one's, and one for the seven
+    assert statements.count("COMMIT") == 2  # the first one's, and one for the seven
     assert database.connection.execute("PRAGMA integrity_check").fetchone()[0] == "ok"
 
 

@@ -15,10 +15,10 @@ def model(tmp_path: Path) -> Typicality:
 
 
 def test_the_mean_is_no_distance_away_and_a_direction_counts_in_its_own_spread(tmp_path: Path) -> None:
-    found = model(tmp_path)
-    assert found.distance(np.array([1.0, 2.0, 3.0], np.float32)) == 0.0
-    assert found.distance(np.array([3.0, 2.0, 3.0], np.float32)) == pytest.approx(2.0**2 / 4.0 / 3)
-    assert found.distance(np.array([1.0, 4.0, 3.0], np.float32)) == pytest.approx(1.0 / 0.25 / 3)
+    learnt = model(tmp_path)
+    assert learnt.distance(np.array([1.0, 2.0, 3.0], np.float32)) == 0.0
+    assert learnt.distance(np.array([3.0, 2.0, 3.0], np.float32)) == pytest.approx(2.0**2 / 4.0 / 3)
+    assert learnt.distance(np.array([1.0, 4.0, 3.0], np.float32)) == pytest.approx(1.0 / 0.25 / 3)
 
 
 @pytest.mark.parametrize("features", [[1.0, 2.0], [1.0, 2.0, np.nan], [1.0, np.inf, 3.0], [[1.0, 2.0, 3.0]]])

@@ -37,9 +37,9 @@ def clip_file(folder: Path, screens_of: list[Pixels]) -> Path:
 def test_a_model_of_the_sector_sees_the_box_around_it_and_no_letters() -> None:
     drawn = screens.screen("linear", 3)
     frame = drawn.pixels.astype(np.float32)
-    found = sector.of_still(frame)
-    assert found is not None
-    assert np.array_equal(to_model_input(frame, SECTOR), to_model_input(found.cut(frame), WHOLE))
+    area = sector.of_still(frame)
+    assert area is not None
+    assert np.array_equal(to_model_input(frame, SECTOR), to_model_input(area.cut(frame), WHOLE))
     without = np.where(drawn.drawn, 0, frame).astype(np.float32)
     assert np.abs(to_model_input(frame, SECTOR) - to_model_input(without, SECTOR)).mean() < 0.03
     assert not np.array_equal(to_model_input(frame, SECTOR), to_model_input(frame, WHOLE))

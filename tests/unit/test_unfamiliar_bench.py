@@ -38,14 +38,14 @@ def test_a_mild_variation_changes_a_film_little_and_always_in_the_same_way(name:
 
 def test_lungs_are_told_by_their_probe_and_as_if_every_curved_one_were_known() -> None:
     frames = [Frame(clip, FILM) for clip in ("a.mov", "a.mov", "b.mp4", "c.jpg")]
-    away, told = np.array([1.0, 2.0, 3.0, 4.0]), {"a.mov": "linear", "b.mp4": "convex", "c.jpg": "convex"}
-    found = {name: ([one.group for one in some], list(far)) for name, some, far in unfamiliar._by_probe(
-        frames, away, told, bound=True
+    away, probes = np.array([1.0, 2.0, 3.0, 4.0]), {"a.mov": "linear", "b.mp4": "convex", "c.jpg": "convex"}
+    parts_of = {name: ([one.group for one in some], list(far)) for name, some, far in unfamiliar._by_probe(
+        frames, away, probes, bound=True
     )}  # fmt: skip
-    assert found == {
+    assert parts_of == {
         "lung ultrasound, curved probe": (["b.mp4", "c.jpg"], [3.0, 4.0]),
         "lung ultrasound, linear probe": (["a.mov", "a.mov"], [1.0, 2.0]),
         "lung ultrasound, were every curved probe known": ([one.group for one in frames], [1.0, 2.0, np.inf, np.inf]),
     }
-    parts = [name for name, _, _ in unfamiliar._by_probe(frames[:2], away[:2], told, bound=False)]
+    parts = [name for name, _, _ in unfamiliar._by_probe(frames[:2], away[:2], probes, bound=False)]
     assert parts == ["lung ultrasound, linear probe"]

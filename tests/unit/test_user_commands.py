@@ -72,10 +72,10 @@ def test_the_audit_is_verified_against_a_head_that_someone_was_told(
     state: StateDir, capsys: pytest.CaptureFixture[str]
 ) -> None:
     told(capsys, "user", "claim")
-    (found,) = told(capsys, "audit", "verify")
-    assert found["whole"]
+    (verified,) = told(capsys, "audit", "verify")
+    assert verified["whole"]
     told(capsys, "user", "claim")
-    assert told(capsys, "audit", "verify", "--expect", found["head"])[0]["whole"]
+    assert told(capsys, "audit", "verify", "--expect", verified["head"])[0]["whole"]
     assert main(["audit", "verify", "--expect", f"2:{'1' * 64}"]) == 1
     assert "1111" in capsys.readouterr().out
     with pytest.raises(SystemExit):

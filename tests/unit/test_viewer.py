@@ -104,9 +104,9 @@ def desk(tmp_path: Path) -> Iterator[Desk]:
 
 
 def token(client: FlaskClient, page: str = "/login") -> str:
-    found = re.search(r'name="csrf_token" value="([^"]+)"', client.get(page, headers=HTML).text)
-    assert found
-    return found[1]
+    field = re.search(r'name="csrf_token" value="([^"]+)"', client.get(page, headers=HTML).text)
+    assert field
+    return field[1]
 
 
 def post(client: FlaskClient, page: str, **fields: str) -> TestResponse:
@@ -361,8 +361,8 @@ def test_nobody_is_done_with_a_case_of_which_an_image_waits_to_be_read(desk: Des
 
 
 def test_health_is_told_without_a_log_in_and_without_names(desk: Desk) -> None:
-    told = json.loads(desk.app.test_client().get("/healthz").data)
-    assert told == {"status": "degraded", "codes": ["gateway.stopped", "reader.stopped"]}
+    answer = json.loads(desk.app.test_client().get("/healthz").data)
+    assert answer == {"status": "degraded", "codes": ["gateway.stopped", "reader.stopped"]}
 
 
 def test_the_banner_says_that_no_result_is_not_normal(desk: Desk) -> None:
@@ -407,18 +407,18 @@ def test_what_a_mark_is_worth_stands_on_page_and_report_once_the_clinic_has_set_
     doctor = desk.person("wang")
     for page in (f"/case/{desk.case}", f"/case/{desk.case}/report"):
         shown = doctor.get(page, headers=HTML).text
-        for told in (
+        for text in (
             "Of 10 films marked like this, about 4 show it.",
             "for this clinic, where 2.0% of",
             "Positive predictive value",
             "Specificity",
         ):
-            assert (told in shown) is bool(prevalence)
+            assert (text in shown) is bool(prevalence)
         assert ("The technician can set that share" in shown) is not bool(prevalence)
 
 
 @pytest.mark.parametrize(
-    ("date", "time", "told"),
+    ("date", "time", "day"),
     [
         ("20260131", "140533.250", "2026-01-31 14:05"),
         ("2026.01.31", "14:05:33", "2026-01-31 14:05"),
@@ -427,14 +427,14 @@ def test_what_a_mark_is_worth_stands_on_page_and_report_once_the_clinic_has_set_
         ("31 Jan", "0905", "31 Jan 09:05"),
     ],
 )
-def test_page_and_report_say_when_the_study_was_made(desk: Desk, date: str, time: str | None, told: str) -> None:
+def test_page_and_report_say_when_the_study_was_made(desk: Desk, date: str, time: str | None, day: str) -> None:
     header = Header("1.2", "1.2.3.2", "1.2.4", None, "1.2.840.10008.1.2", study_date=date, study_time=time)
     dated = desk.clinical.admit(path="b", file="images/b", sha256="b" * 64, size=1, header=header, association=None)
     assert isinstance(dated, Instance)
     doctor = desk.person("wang")
-    assert f" · examined {told}<" in doctor.get(f"/case/{dated.case}", headers=HTML).text
+    assert f" · examined {day}<" in doctor.get(f"/case/{dated.case}", headers=HTML).text
     report = doctor.get(f"/case/{dated.case}/report", headers=HTML).text
-    assert re.search(f"<dt>Date of examination</dt><dd>{re.escape(told)} <span[^>]*>as the image says<", report)
+    assert re.search(f"<dt>Date of examination</dt><dd>{re.escape(day)} <span[^>]*>as the image says<", report)
 
 
 def test_where_no_image_says_when_the_study_was_made_the_report_says_that(desk: Desk) -> None:
@@ -445,12 +445,12 @@ def test_where_no_image_says_when_the_study_was_made_the_report_says_that(desk: 
 
 
 def test_the_report_of_a_clip_shows_the_frame_that_its_page_opens_with_and_says_which(desk: Desk) -> None:
-    told = desk.state.display / desk.instance.reference / "frame-000.json"
-    told.write_text(json.dumps({"frames": 9, "frames_shown": 9}))
+    facts = desk.state.display / desk.instance.reference / "frame-000.json"
+    facts.write_text(json.dumps({"frames": 9, "frames_shown": 9}))
     report = desk.person("wang").get(f"/case/{desk.case}/report", headers=HTML).text
     assert f"/film/{desk.instance.reference}/4.png" in report
     assert "Frame 5 of 9" in report
-    told.write_text(json.dumps({"frames": 1, "frames_shown": 1}))
+    facts.write_text(json.dumps({"frames": 1, "frames_shown": 1}))
     assert "Frame" not in desk.person("li").get(f"/case/{desk.case}/report", headers=HTML).text
 
 

@@ -123,13 +123,13 @@ def test_a_probability_has_two_decimals(hundredths: int) -> None:
 
 def test_a_case_is_rounded_and_counted_within_bounds() -> None:
     identity = PackIdentity("p", "1.0.0", "onnxruntime", "int8")
-    found = tuple(Finding(f"f{number}", {}, number / 100, 0.5) for number in (7, 28, 29, 57, 58))
+    findings = tuple(Finding(f"f{number}", {}, number / 100, 0.5) for number in (7, 28, 29, 57, 58))
     lesions = (Lesion("i-1", 0, (0, 0, 1, 1), 0.9, 1),) * 10_000
-    reading = Reading(Scope.INSTANCE, ("i-1",), ReadingStatus.READ, None, identity, Timing(1, 1, 1), found, lesions)
-    case = Case("c-" + "0" * 20, None, "CR", 1, Priority.ROUTINE, (), (reading,), found, lesions)
-    told = brief_of(case, clock.Stamp(datetime(2026, 11, 21, tzinfo=UTC), trusted=True))
-    assert {one.code: one.hundredths for one in told.findings} == {f"f{n}": n for n in (7, 28, 29, 57, 58)}
-    assert told.lesions == 9999
+    reading = Reading(Scope.INSTANCE, ("i-1",), ReadingStatus.READ, None, identity, Timing(1, 1, 1), findings, lesions)
+    case = Case("c-" + "0" * 20, None, "CR", 1, Priority.ROUTINE, (), (reading,), findings, lesions)
+    brief = brief_of(case, clock.Stamp(datetime(2026, 11, 21, tzinfo=UTC), trusted=True))
+    assert {one.code: one.hundredths for one in brief.findings} == {f"f{n}": n for n in (7, 28, 29, 57, 58)}
+    assert brief.lesions == 9999
 
 
 def test_numbers_are_written_in_ascii() -> None:
@@ -222,10 +222,10 @@ def test_a_hospital_whose_keys_hold_for_anyone_is_refused_wherever_it_comes_in(
     house = House(tmp_path / "hospital")
     house.establish("127.0.0.1", 8883)
     file, raw = tmp_path / "hospital.json", json.loads(house.bundle_file.read_bytes())
-    told = b"\0" * 900  # as a file is after a power cut
+    content = b"\0" * 900  # as a file is after a power cut
     if weak is not None:
-        told = json.dumps({**raw, **weak}, sort_keys=True, separators=(",", ":")).encode()
-    file.write_bytes(told)
+        content = json.dumps({**raw, **weak}, sort_keys=True, separators=(",", ":")).encode()
+    file.write_bytes(content)
     with pytest.raises(BundleInvalid):
         credentials.hospital(UplinkSection.model_validate({"hospital": str(file)}))
     with pytest.raises(BundleInvalid):
