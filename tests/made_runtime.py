@@ -81,13 +81,13 @@ def pack(folder: Path, runtimes: tuple[str, ...], **changes: Any) -> Path:
     Image.fromarray(image).save(made / "golden.png")
     tensor = to_model_input(image.astype(np.float32), InputSpec("image", toy_pack.SIDE, toy_pack.SIDE))
     path = made / "manifest.json"
-    told = json.loads(path.read_text())
+    manifest = json.loads(path.read_text())
     (made / "fp32.made").write_bytes((made / "fp32.onnx").read_bytes())  # under a name that no other runtime reads
-    told["artefacts"] = [
-        {**told["artefacts"][0], "runtime": key, "path": "fp32.onnx" if choice.suffixes(key) else "fp32.made"}
+    manifest["artefacts"] = [
+        {**manifest["artefacts"][0], "runtime": key, "path": "fp32.onnx" if choice.suffixes(key) else "fp32.made"}
         for key in runtimes
     ]
-    told["golden"] = [
+    manifest["golden"] = [
         {
             "kind": "phantom", "path": "golden.png",
             "sha256": hashlib.sha256((made / "golden.png").read_bytes()).hexdigest(),
@@ -95,5 +95,5 @@ def pack(folder: Path, runtimes: tuple[str, ...], **changes: Any) -> Path:
             "tolerance": {"fp32": 0.002},
         }
     ]  # fmt: skip
-    path.write_text(json.dumps({**told, **changes}))
+    path.write_text(json.dumps({**manifest, **changes}))
     return made

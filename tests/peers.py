@@ -54,10 +54,10 @@ def missing(reason: str) -> NoReturn:
 
 def peer(name: str) -> str:
     """The path of the program *name*."""
-    found = shutil.which(name, path=_PATH)
-    if found is None:
+    path = shutil.which(name, path=_PATH)
+    if path is None:
         missing(f"needs Debian package {_PACKAGES.get(name, name)}")
-    return found
+    return path
 
 
 def need_root() -> None:
@@ -68,10 +68,10 @@ def need_root() -> None:
 def shared(*parts: str) -> Path:
     """A folder of the real data that lies beside the repository and is no part of it."""
     root = Path(os.environ.get("LANTERN_SHARED") or REPOSITORY.parent / "shared")
-    found = root.joinpath(*parts)
-    if not found.exists():
+    path = root.joinpath(*parts)
+    if not path.exists():
         missing(f"needs the real data in {'/'.join(('../shared', *parts))} (or LANTERN_SHARED)")
-    return found
+    return path
 
 
 def dicom_files(folder: Path) -> list[Path]:

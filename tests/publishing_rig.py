@@ -57,10 +57,10 @@ class World:
     def refused(self, place: str | None = None, *, version: str | None = None, root: Path | None = None) -> PackError:
         """Why it is not installed; what is in use, and what lies about, is exactly as before."""
         before = (self.versions(), self.lying_about())
-        with pytest.raises(PackError) as found:
+        with pytest.raises(PackError) as refused:
             self.install(place, version=version, root=root)
         assert (self.versions(), self.lying_about()) == before
-        return found.value
+        return refused.value
 
     def versions(self) -> list[str]:
         return [one.manifest.version for one in self.store.survey().packs]
@@ -72,8 +72,8 @@ class World:
         return sorted(path for path in files if not path.startswith(".publisher/") and path != ".lock")
 
     def target(self, name: str) -> Path:
-        (found,) = self.repository.rglob(f"targets/**/*.{name}")
-        return found
+        (path,) = self.repository.rglob(f"targets/**/*.{name}")
+        return path
 
 
 def fill(folder: Path, leave_kb: int) -> None:

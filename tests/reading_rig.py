@@ -53,8 +53,8 @@ class Rig:
 
     def reading(self, instance: Instance) -> Reading:
         """The one reading of *instance*."""
-        (found,) = [reading for reading in self.case(instance).readings if instance.reference in reading.instances]
-        return found
+        (reading_,) = [reading for reading in self.case(instance).readings if instance.reference in reading.instances]
+        return reading_
 
     def read(self, *images: FileDataset | Instance, forced: str | None = None, tries: int | None = None) -> Reading:
         """Read until nothing waits, which takes as many *tries* as there are *images* if nothing else is said.
@@ -84,14 +84,14 @@ def why(reading: Reading) -> str:
 
 
 @contextmanager
-def rig(found: Config) -> Iterator[Rig]:
-    """A prepared state for *found*."""
-    state = StateDir(found.state.dir)
+def rig(config: Config) -> Iterator[Rig]:
+    """A prepared state for *config*."""
+    state = StateDir(config.state.dir)
     state.prepare()
     clinical = Clinical(state.clinical_db)
     clinical.create()
     try:
-        yield Rig(found, state, clinical)
+        yield Rig(config, state, clinical)
     finally:
         clinical.database.close()
 

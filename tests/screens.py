@@ -48,9 +48,9 @@ def compressed(pixels: Pixels, quality: int = 85) -> Pixels:
     return np.asarray(Image.open(file))
 
 
-def overlap(found: Pixels, truth: Pixels) -> float:
+def overlap(actual: Pixels, truth: Pixels) -> float:
     """Intersection over union."""
-    return float((found & truth).sum() / (found | truth).sum())
+    return float((actual & truth).sum() / (actual | truth).sum())
 
 
 def _shape(kind: Kind, rng: np.random.Generator, rows: int, columns: int) -> tuple[Pixels, Pixels]:

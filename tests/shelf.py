@@ -18,8 +18,8 @@ from hospital.prepare import Prepared
 CLINIC = {"box": "clinic-7", "clinic": "清河卫生院", "calling": "DX1;US1", "pacs_host": "192.168.1.9"}
 
 
-def prepared(house: House, out: Path, days: int = 30, **told: str) -> Prepared:
-    (made,) = prepare.prepare(house, "list.csv", [(2, {**CLINIC, **told})], out, days)
+def prepared(house: House, out: Path, days: int = 30, **columns: str) -> Prepared:
+    (made,) = prepare.prepare(house, "list.csv", [(2, {**CLINIC, **columns})], out, days)
     return made
 
 

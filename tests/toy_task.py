@@ -56,8 +56,8 @@ def answer(section: Section, outputs: Tensors, frame: Frame) -> Answer:
             lesions.append(
                 Lesion(frame.instance, frame.number, box, score, area_px=round(area), tags={FINDING_TAG: spec.code})
             )
-    found = Found(spec.code, spec.label.by_language(), float(scores.max()), spec.threshold)
-    return Answer((found,), tuple(lesions), maps={spec.code: mask.astype("float32")})
+    actual = Found(spec.code, spec.label.by_language(), float(scores.max()), spec.threshold)
+    return Answer((actual,), tuple(lesions), maps={spec.code: mask.astype("float32")})
 
 
 def _area(mask: Any, corners: Sequence[float]) -> float:

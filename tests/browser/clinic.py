@@ -44,9 +44,9 @@ def absent(*programs: str) -> str:
 
 def needed(*programs: str) -> None:
     """Skip, or where CI says so fail, when a program is missing."""
-    told = absent(*programs)
-    if told:
-        missing(told)
+    reason = absent(*programs)
+    if reason:
+        missing(reason)
 
 
 class Clinic:
@@ -86,15 +86,15 @@ class Clinic:
         while wanted:
             line = self._process.stdout.readline()
             assert line, f"the box ended before {wanted} was ready: {self.log.read_text()[-2000:]}"
-            told: dict[str, Any] = json.loads(line)
-            if told["event"] == "ended":
-                ended[told["process"]] += 1
-                assert ended[told["process"]] < 3, f"{told['process']} does not start: {self.log.read_text()[-2000:]}"
-            if told["event"] == "ready":
-                wanted.discard(told["process"])
-                self.pids[told["process"]] = told["pid"]
-                if told.get("port"):
-                    self.ports[told["process"]] = told["port"]
+            event: dict[str, Any] = json.loads(line)
+            if event["event"] == "ended":
+                ended[event["process"]] += 1
+                assert ended[event["process"]] < 3, f"{event['process']} does not start: {self.log.read_text()[-2000:]}"
+            if event["event"] == "ready":
+                wanted.discard(event["process"])
+                self.pids[event["process"]] = event["pid"]
+                if event.get("port"):
+                    self.ports[event["process"]] = event["port"]
 
     def close(self) -> None:
         assert self._process is not None
@@ -133,8 +133,8 @@ class Clinic:
 
     def health(self) -> dict[str, Any]:
         with urllib.request.urlopen(f"{self.url}/healthz") as answer:
-            found: dict[str, Any] = json.load(answer)
-        return found
+            health: dict[str, Any] = json.load(answer)
+        return health
 
 
 @contextmanager
@@ -170,8 +170,8 @@ class Person:
         """The first element that fits, as soon as it is there and visible."""
 
         def seen() -> WebElement | None:
-            found = self.driver.find_elements(By.CSS_SELECTOR, selector)
-            return next((element for element in found if element.is_displayed()), None)
+            elements = self.driver.find_elements(By.CSS_SELECTOR, selector)
+            return next((element for element in elements if element.is_displayed()), None)
 
         element: WebElement = self.until(seen)
         return element
@@ -232,10 +232,10 @@ class Person:
         self.row(text)
 
         def clicked() -> bool:
-            found = next((row for row in self.all("a.row") if text in row.text), None)
-            if found is not None:
-                found.click()
-            return found is not None
+            matching = next((row for row in self.all("a.row") if text in row.text), None)
+            if matching is not None:
+                matching.click()
+            return matching is not None
 
         self.until(clicked)
         self.wait_for_film()
@@ -285,8 +285,8 @@ class Person:
             }).map(element => element.outerHTML.slice(0, 120)).concat(
                 document.documentElement.scrollWidth > width ? ['the page'] : []);
         """
-        found: list[str] = self.driver.execute_script(script)
-        return found
+        selectors: list[str] = self.driver.execute_script(script)
+        return selectors
 
     def covered(self) -> list[str]:
         """Buttons, links and fields within the screen that something else lies over, even in part."""
@@ -302,8 +302,8 @@ class Person:
                 });
             }).map(element => element.outerHTML.slice(0, 120));
         """
-        found: list[str] = self.driver.execute_script(script)
-        return found
+        selectors: list[str] = self.driver.execute_script(script)
+        return selectors
 
     def picture(self, name: str, *, whole: bool = False) -> Path:
         """Of the screen, or of the *whole* page."""

@@ -26,8 +26,13 @@ def main() -> int:
     if lacking:
         raise SystemExit(lacking)
     with tempfile.TemporaryDirectory() as name, clinic(Path(name), REPOSITORY / "models") as box:
-        told = {"SpecificCharacterSet": "ISO_IR 192", "PatientID": "QH-2041", "PatientAge": "003Y", "PatientSex": "M"}
-        box.push(synthetic_film(Path(name), "film.dcm", FILM, PatientName="Wang^Xiaoming=王^小明", **told))
+        attributes = {
+            "SpecificCharacterSet": "ISO_IR 192",
+            "PatientID": "QH-2041",
+            "PatientAge": "003Y",
+            "PatientSex": "M",
+        }
+        box.push(synthetic_film(Path(name), "film.dcm", FILM, PatientName="Wang^Xiaoming=王^小明", **attributes))
         person = Person(Path(name))
         try:
             _pictures(box, person)

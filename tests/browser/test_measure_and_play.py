@@ -21,12 +21,12 @@ from tests.browser.clinic import Clinic, Person, synthetic_clip, synthetic_film
 def region(**changes: Any) -> Dataset:
     """An ultrasound region of the whole film of 600 × 700, a quarter of a millimetre a pixel across and half down."""
     made = Dataset()
-    told = {
+    attributes = {
         "RegionSpatialFormat": 1, "RegionDataType": 1, "RegionFlags": 0,
         "RegionLocationMinX0": 0, "RegionLocationMinY0": 0, "RegionLocationMaxX1": 599, "RegionLocationMaxY1": 699,
         "PhysicalUnitsXDirection": 3, "PhysicalUnitsYDirection": 3, "PhysicalDeltaX": 0.025, "PhysicalDeltaY": 0.05,
     }  # fmt: skip
-    for keyword, value in {**told, **changes}.items():
+    for keyword, value in {**attributes, **changes}.items():
         setattr(made, keyword, value)
     return made
 
@@ -44,9 +44,9 @@ def drawn(doctor: Person, dx: int, dy: int) -> float:
 
 
 def number(text: str) -> float:
-    found = re.search(r"[\d.]+", text)
-    assert found is not None, text
-    return float(found[0])
+    match = re.search(r"[\d.]+", text)
+    assert match is not None, text
+    return float(match[0])
 
 
 @pytest.mark.parametrize(
@@ -128,10 +128,10 @@ def test_a_pinch_is_no_line_and_leaves_the_one_that_is_there(box: Clinic, doctor
     doctor.touch("Start", (0, 0))
     doctor.touch("Move", (40, 30))
     doctor.touch("End")
-    told, width = doctor.until(lambda: doctor.find("#length").text), doctor.film("width")
+    length, width = doctor.until(lambda: doctor.find("#length").text), doctor.film("width")
     size = doctor.find("#film").size
     by = 1 / min(float(size["height"]) / 700, float(size["width"]) / 600)
-    assert number(told) == pytest.approx(50 * by, rel=0.03)
+    assert number(length) == pytest.approx(50 * by, rel=0.03)
     doctor.touch("Start", (-20, 0))  # one finger is always first
     doctor.touch("Move", (-22, 0))
     doctor.touch("Start", (-22, 0), (20, 0))
@@ -140,7 +140,7 @@ def test_a_pinch_is_no_line_and_leaves_the_one_that_is_there(box: Clinic, doctor
     doctor.touch("End", (-60, 0))  # and one always last
     doctor.touch("Move", (-60, 70))
     doctor.touch("End")
-    assert (doctor.find("#length").text, doctor.film("width")) == (told, width)
+    assert (doctor.find("#length").text, doctor.film("width")) == (length, width)
     doctor.touch("Start", (0, 0))  # of a closer film the same way is a shorter line
     doctor.touch("Move", (40, 30))
     doctor.touch("End")
@@ -305,8 +305,8 @@ def test_a_long_clip_says_which_of_its_frames_can_be_shown(box: Clinic, doctor: 
     shown = json.loads(str(doctor.driver.find_element("css selector", ".image").get_attribute("data-shown")))
     apart = max(later - earlier for earlier, later in pairwise([*shown, 200]))
     assert (len(shown), shown[0]) == (64, 0)
-    told = f"64 of 200 frames can be shown here, at most {apart} apart; see the others on the machine."
-    assert doctor.find("#left").text == told
+    sentence = f"64 of 200 frames can be shown here, at most {apart} apart; see the others on the machine."
+    assert doctor.find("#left").text == sentence
     assert doctor.find("#frame").get_attribute("aria-describedby") == "left"
     for width in (1366, 390):
         doctor.screen(width, 844)

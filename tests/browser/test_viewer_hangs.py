@@ -55,21 +55,21 @@ def test_every_page_says_within_fifteen_seconds_that_the_box_is_silent_and_takes
         doctor.driver.get({"case": case_page, "report": f"{case_page}/report"}.get(page, f"{box.url}{page}"))
         doctor.find(own)
         opened[page] = doctor.driver.current_window_handle
-    told: dict[str, float] = {}
+    seconds_of: dict[str, float] = {}
     with hung(box):
         begun = time.monotonic()
-        while len(told) < len(PAGES) and time.monotonic() - begun < NOTICE_S:
-            for page in opened.keys() - told.keys():
+        while len(seconds_of) < len(PAGES) and time.monotonic() - begun < NOTICE_S:
+            for page in opened.keys() - seconds_of.keys():
                 doctor.driver.switch_to.window(opened[page])
                 if notice(doctor):
-                    told[page] = time.monotonic() - begun
+                    seconds_of[page] = time.monotonic() - begun
                     sentence = (
                         "设备没有应答；您看到的是"
                         if language == "zh_CN"
                         else "The box does not answer; what you see is from"
                     )
                     assert re.match(rf"{sentence} \d\d:\d\d", notice(doctor))
-    assert told.keys() == opened.keys()
+    assert seconds_of.keys() == opened.keys()
     for window in opened.values():
         doctor.driver.switch_to.window(window)
         doctor.until(lambda: not notice(doctor))

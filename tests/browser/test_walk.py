@@ -24,8 +24,8 @@ GBK = "李^雨".encode("gb18030")
 
 def quiet(person: Person) -> None:
     """Nothing went wrong in the page: no script error, nothing that the content policy had to stop."""
-    told = person.driver.get_log("browser")  # type: ignore[no-untyped-call]
-    assert [entry for entry in told if entry["source"] != "rendering"] == []  # it has advice on `Person.ink`
+    entries = person.driver.get_log("browser")  # type: ignore[no-untyped-call]
+    assert [entry for entry in entries if entry["source"] != "rendering"] == []  # it has advice on `Person.ink`
 
 
 def test_an_image_that_is_pushed_appears_without_reload_and_is_judged(
@@ -285,8 +285,10 @@ def test_a_reader_that_died_is_told_without_reload_and_so_is_its_return(
     with box.nobody_restarts():
         os.kill(box.pids["reader"], signal.SIGKILL)
         box.push(synthetic_film(folder, "unread.dcm", PatientName="Unread", PatientAge="050Y"))
-        told = doctor.until(lambda: next((b.text for b in doctor.all("#banner .banner") if "1 幅未读" in b.text), None))
-        assert "没有结果不等于正常" in told
+        banner = doctor.until(
+            lambda: next((b.text for b in doctor.all("#banner .banner") if "1 幅未读" in b.text), None)
+        )
+        assert "没有结果不等于正常" in banner
         assert box.health() == {"status": "degraded", "codes": ["reader.stopped"]}
     box.expect("reader")
     doctor.row("Unread")
@@ -350,6 +352,6 @@ def test_no_name_id_or_uid_is_in_a_log_and_the_audit_is_whole(box: Clinic, docto
     for secret in ("王小明", "Xiaoming", "QH-2041", "李雨", "Zhao", "onerror", "1.2.826.0.1", DOCTOR, PASSWORD):
         assert secret not in written
     assert "Traceback" not in written
-    told = json.loads(box.lantern("audit", "verify", "--json"))
-    assert told["whole"] is True
-    assert told["entries"] > 3
+    verified = json.loads(box.lantern("audit", "verify", "--json"))
+    assert verified["whole"] is True
+    assert verified["entries"] > 3

@@ -41,5 +41,5 @@ def waiting(state: Path) -> int:
 def port_of(state: Path) -> int:
     """The gateway's port; after a restart on port 0 it is another one."""
     until(lambda: presence.announcement(StateDir(state), "gateway") is not None)
-    told = presence.announcement(StateDir(state), "gateway")
-    return int(told["port"] or 0) if told else 0  # killed between the two lines: nothing listens on 0
+    announced = presence.announcement(StateDir(state), "gateway")
+    return int(announced["port"] or 0) if announced else 0  # killed between the two lines: nothing listens on 0

@@ -72,20 +72,20 @@ class Clinic:
 
     def family(self) -> dict[int, psutil.Process]:
         """Every living process of the box by pid, those whose supervisor was killed included."""
-        found = {}
+        processes = {}
         for pid in psutil.pids():
             try:
                 if os.getsid(pid) in self._sessions:
                     process = psutil.Process(pid)
                     if process.status() != psutil.STATUS_ZOMBIE:
-                        found[pid] = process
+                        processes[pid] = process
             except (ProcessLookupError, psutil.Error):
                 continue
-        return found
+        return processes
 
     def cast(self) -> dict[str, psutil.Process]:
         """The oldest living process for each role: between fork and exec a child has its parent's command line."""
-        found: dict[str, psutil.Process] = {}
+        processes: dict[str, psutil.Process] = {}
         for process in (one for _, one in sorted(self.family().items())):
             try:
                 words = " ".join(process.cmdline())
@@ -93,8 +93,8 @@ class Clinic:
                 continue
             role = next((role for role, word in _WORDS.items() if word in words), None)
             if role is not None:
-                found.setdefault(role, process)
-        return found
+                processes.setdefault(role, process)
+        return processes
 
     def kill(self) -> None:
         """SIGKILL to every process, and none is left."""
@@ -125,13 +125,13 @@ class Clinic:
         """The exit status of the supervisor when it is no more."""
         return self._process.poll() if self._process is not None else None
 
-    def told(self, role: str) -> dict[str, str | int | None] | None:
+    def announced(self, role: str) -> dict[str, str | int | None] | None:
         """What a process that is ready says of itself."""
         return presence.announcement(self.state, role)
 
     def ready(self, *roles: str, seconds: float = 60.0) -> float:
         """Wait until *roles* are ready; the seconds that took."""
-        return wait_until(lambda: all(self.told(role) for role in roles), seconds, f"ready: {', '.join(roles)}")
+        return wait_until(lambda: all(self.announced(role) for role in roles), seconds, f"ready: {', '.join(roles)}")
 
 
 class Keeper(threading.Thread):

@@ -59,7 +59,7 @@ def _a_day(play: Play, doctor: Doctor, films: int, when: str) -> None:
     play.send(films)
     root = play.clinic.state.root
     wait_until(lambda: ledger.waiting(root) == 0, 60, f"the films of {when} are read")
-    port = int((play.clinic.told("viewer") or {"port": 0})["port"] or 0)
+    port = int((play.clinic.announced("viewer") or {"port": 0})["port"] or 0)
     if not before:
         code = _lantern(play, "user", "claim", "--json")[0]["code"]
         if not doctor.claim(port, code):

@@ -99,10 +99,10 @@ def _is_damaged(path: Path) -> bool:
 
 def _check_rescues(play: Play, wanted: int) -> int:
     """Each damage is found, the damaged file is kept, and what was lost is written down."""
-    found = list(rescue.reports(play.clinic.state))
-    if len(found) < wanted:
-        play.outcome.unexpected.append(f"{wanted - len(found)} damages were not found")
-    for folder, report in found:
+    rescues = list(rescue.reports(play.clinic.state))
+    if len(rescues) < wanted:
+        play.outcome.unexpected.append(f"{wanted - len(rescues)} damages were not found")
+    for folder, report in rescues:
         if not (folder / report.database).exists():
             play.outcome.unexpected.append("a damaged database was not kept")
-    return len(found)
+    return len(rescues)

@@ -50,7 +50,7 @@ def _nobody_dies(play: Play) -> Iterator[None]:
     yield
     after = {role: process.pid for role, process in play.clinic.cast().items()}
     play.outcome.unexpected += [f"{role} ended" for role, pid in before.items() if after.get(role) != pid]
-    viewer = play.clinic.told("viewer")
+    viewer = play.clinic.announced("viewer")
     if viewer is None or not doctor.is_up(int(viewer["port"] or 0)):
         play.outcome.unexpected.append("the viewer did not answer")
 
@@ -136,7 +136,7 @@ def _has_ballast(play: Play) -> None:
 
 def _expect_trouble(play: Play, code: str) -> None:
     """The viewer is up and names *code*."""
-    port = int((play.clinic.told("viewer") or {}).get("port") or 0)
+    port = int((play.clinic.announced("viewer") or {}).get("port") or 0)
     try:
         wait_until(lambda: code in doctor.troubles(port), _ANSWER_S, f"/healthz says {code}")
     except TimeoutError as late:

@@ -47,10 +47,10 @@ def troubles(port: int) -> list[str]:
 def _posted(port: int, page: str, words: dict[str, str]) -> urllib.request.OpenerDirector | None:
     """The browser in which the form of *page* was sent and taken; None when it was refused."""
     browser = urllib.request.build_opener(urllib.request.HTTPCookieProcessor(http.cookiejar.CookieJar()))
-    found = _TOKEN.search(_get(browser, port, page)[1])
-    if found is None:
+    token = _TOKEN.search(_get(browser, port, page)[1])
+    if token is None:
         return None
-    body = urllib.parse.urlencode({"csrf_token": found[1], **words}).encode()
+    body = urllib.parse.urlencode({"csrf_token": token[1], **words}).encode()
     status, answer = _get(browser, port, page, body)
     return browser if status == 200 and 'name="password"' not in answer else None
 

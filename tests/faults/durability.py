@@ -64,12 +64,12 @@ def main() -> None:
     table = _table(rounds)
     if options.json:
         facts = {"seed": options.seed, "sender": _sender(), "versions": versions}
-        print(json.dumps({"experiment": "durability", **facts, "rounds": [asdict(found) for found in rounds]}))
+        print(json.dumps({"experiment": "durability", **facts, "rounds": [asdict(one) for one in rounds]}))
     else:
         print(table)
     if options.write is not None:
         options.write.write_text(_page(table, versions, options), "utf-8")
-    if any(found.kept != found.acknowledged or found.indexed != found.kept for found in rounds if _is_ours(found)):
+    if any(one.kept != one.acknowledged or one.indexed != one.kept for one in rounds if _is_ours(one)):
         sys.exit("Lantern has lost an image that it had acknowledged.")
 
 
@@ -85,8 +85,8 @@ def _options() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def _is_ours(found: Round) -> bool:
-    return found.receiver == Lantern.name
+def _is_ours(one: Round) -> bool:
+    return one.receiver == Lantern.name
 
 
 # --- the experiment -----------------------------------------------------------------------------------------------
@@ -94,7 +94,7 @@ def _is_ours(found: Round) -> bool:
 
 def _experiment(candidates: Sequence[Receiver], rounds: int, images: int, seed: int) -> list[Round]:
     """All rounds, the receivers in turn.  A round without a cut comes first: it proves that we find what is kept."""
-    found: list[Round] = []
+    one: list[Round] = []
     with tempfile.TemporaryDirectory(prefix="lantern-durability-") as folder:
         Path(folder).chmod(0o755)  # PostgreSQL runs as a user of its own
         series = make_series(Path(folder) / "series", images, seed)
@@ -108,11 +108,11 @@ def _experiment(candidates: Sequence[Receiver], rounds: int, images: int, seed: 
                 with tempfile.TemporaryDirectory(dir=folder) as place, loop_file_system(Path(place), _DISK_MB) as disk:
                     Path(place).chmod(0o755)
                     held = _one_round(receiver, disk, series, form, cut, after, delay_s)
-                found.append(Round(receiver.name, form, cut, number, images, *held))
-                _progress(f"step {step + 1} of {len(plan)}: {found[-1]}")
-                if cut == _NONE and not found[-1].acknowledged == found[-1].kept == images:
-                    sys.exit(f"Without a cut {receiver.name} keeps {found[-1].kept} of {images}; nothing is proven.")
-    return found
+                one.append(Round(receiver.name, form, cut, number, images, *held))
+                _progress(f"step {step + 1} of {len(plan)}: {one[-1]}")
+                if cut == _NONE and not one[-1].acknowledged == one[-1].kept == images:
+                    sys.exit(f"Without a cut {receiver.name} keeps {one[-1].kept} of {images}; nothing is proven.")
+    return one
 
 
 def _one_round(
@@ -134,11 +134,15 @@ def _one_round(
     if cut == _NONE:
         subprocess.run(["sync", "-f", str(disk.mount)], check=True)
     disk.restore_power()
-    told = {image.sop_instance for image in series[:acknowledged]}
+    acknowledged_uids = {image.sop_instance for image in series[:acknowledged]}
     whole = kept_whole(disk.mount / receiver.store, series)
     with receiver.running(disk.mount):
         known = receiver.indexed(disk.mount)
-    return acknowledged, len(told & whole), None if known is None else len(told & whole & known)
+    return (
+        acknowledged,
+        len(acknowledged_uids & whole),
+        None if known is None else len(acknowledged_uids & whole & known),
+    )
 
 
 def kept_whole(store: Path, series: list[Image]) -> set[str]:
@@ -156,12 +160,12 @@ def _table(rounds: list[Round]) -> str:
     titles = ["receiver", "associations", "power cut", "rounds", "acknowledged", "kept whole", "median, worst round"]
     titles += ["found by its index", "median, worst round"]
     lines = [f"| {' | '.join(titles)} |", "| --- " * len(titles) + "|"]
-    for name in dict.fromkeys(found.receiver for found in rounds):
+    for name in dict.fromkeys(one.receiver for one in rounds):
         for form, cut in ((_ONE, _LAST), (_EACH, _LAST), (_ONE, _MIDDLE), (_EACH, _MIDDLE)):
-            these = [found for found in rounds if (found.receiver, found.associations, found.cut) == (name, form, cut)]
-            acknowledged = sum(found.acknowledged for found in these)
-            kept = _cells([(found.kept, found.acknowledged) for found in these])
-            index = [(found.indexed, found.acknowledged) for found in these if found.indexed is not None]
+            these = [one for one in rounds if (one.receiver, one.associations, one.cut) == (name, form, cut)]
+            acknowledged = sum(one.acknowledged for one in these)
+            kept = _cells([(one.kept, one.acknowledged) for one in these])
+            index = [(one.indexed, one.acknowledged) for one in these if one.indexed is not None]
             indexed = _cells(index) if index else "has none | –"
             lines.append(f"| {name} | {form} | {cut} | {len(these)} | {acknowledged} | {kept} | {indexed} |")
     return "\n".join(lines)

@@ -62,11 +62,11 @@ def store(films: Sequence[Film], port: int, ledger: Ledger, since: float) -> lis
     ) as run:
         assert run.stdout is not None
         for line in run.stdout:
-            found = _ANSWER.search(line)
-            if found is None:
+            match = _ANSWER.search(line)
+            if match is None:
                 continue
-            if found[1] != "Success":
-                ledger.refused[found[1]] += 1
+            if match[1] != "Success":
+                ledger.refused[match[1]] += 1
                 break  # storescu goes no further
             film = left.pop(0)
             ledger.acknowledge(film.uid, film.digest, time.monotonic() - since)

@@ -152,7 +152,7 @@ class Orthanc(Receiver):
         _await_port(self.name, self._http)  # it opens after the DICOM port
         question = json.dumps({"Level": "Instance", "Expand": True, "Query": {}}).encode()
         with urllib.request.urlopen(f"http://127.0.0.1:{self._http}/tools/find", question, timeout=60) as answer:
-            return {found["MainDicomTags"]["SOPInstanceUID"] for found in json.load(answer)}
+            return {entry["MainDicomTags"]["SOPInstanceUID"] for entry in json.load(answer)}
 
 
 class OrthancPostgres(Orthanc):
@@ -206,8 +206,8 @@ class OrthancPostgres(Orthanc):
 
 def receivers() -> list[Receiver]:
     """Every receiver that this machine has; skips where a common one is missing."""
-    found = [Lantern(), Storescp(), Storescp(mounted_sync=True), PynetdicomStorescp(), Orthanc()]
-    return [*found, OrthancPostgres()] if OrthancPostgres.is_installed() else found
+    all_receivers = [Lantern(), Storescp(), Storescp(mounted_sync=True), PynetdicomStorescp(), Orthanc()]
+    return [*all_receivers, OrthancPostgres()] if OrthancPostgres.is_installed() else all_receivers
 
 
 def _package_version(package: str) -> str:

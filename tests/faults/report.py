@@ -76,7 +76,7 @@ class Report:
         )
 
     def markdown(self) -> str:
-        found = versions()
+        version_of = versions()
         parts = [
             "# What the box was put through",
             "",
@@ -126,7 +126,7 @@ class Report:
                    [(one.attack, f"{one.peaks.pss_mb:.0f} MB", one.peaks.sockets, one.restarts, one.temporary_files,
                      f"{one.seconds:.0f} s") for one in self.outcomes]),
             "",
-            "Versions: " + ", ".join(f"{name} {version}" for name, version in found.items()) + ".",
+            "Versions: " + ", ".join(f"{name} {version}" for name, version in version_of.items()) + ".",
             "",
         ]  # fmt: skip
         return "\n".join(parts)
@@ -134,11 +134,11 @@ class Report:
 
 def line(outcome: Outcome) -> str:
     """One outcome on one line."""
-    told = f"{KEPT if outcome.holds else BROKEN} {outcome.attack}: {outcome.strikes or '–'}"
+    summary = f"{KEPT if outcome.holds else BROKEN} {outcome.attack}: {outcome.strikes or '–'}"
     counts = f"acknowledged {outcome.acknowledged}, lost {outcome.lost}, unread {outcome.unread}"
     twice = f"read twice {outcome.read_twice}, uncounted {outcome.uncounted}, counted twice {outcome.counted_twice}"
     surprises = "".join(f"\n         {said} ({times}×)" for said, times in Counter(outcome.unexpected).items())
-    return f"{told}\n       {counts}, {twice}; {outcome.seconds:.0f} s{surprises}"
+    return f"{summary}\n       {counts}, {twice}; {outcome.seconds:.0f} s{surprises}"
 
 
 def versions() -> dict[str, str]:

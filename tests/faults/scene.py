@@ -107,16 +107,18 @@ class Play:
 
     def compare(self, root: Path, acknowledged: books.Digests) -> None:
         """Hold one state, the box's own or a crash image's, against what had been acknowledged."""
-        found = audit(root)
-        self.outcome.lost += len(found.lost(acknowledged))
-        self.outcome.read_twice += len(found.read_twice)
-        self.outcome.unexpected += found.damage
+        audited = audit(root)
+        self.outcome.lost += len(audited.lost(acknowledged))
+        self.outcome.read_twice += len(audited.read_twice)
+        self.outcome.unexpected += audited.damage
 
     def rest(self, seconds: float = REST_S) -> None:
         """Start the box unless it runs, and wait until all is read and, where there is a line, counted."""
         if self.clinic.ended() is not None or not self.clinic.family():
             self.clinic.start()
-        self._within(seconds, "the box is ready", lambda: self.clinic.told("gateway") and self.clinic.told("reader"))
+        self._within(
+            seconds, "the box is ready", lambda: self.clinic.announced("gateway") and self.clinic.announced("reader")
+        )
         root = self.clinic.state.root
         self._within(seconds, "every image is read", lambda: books.waiting(root) == 0)
         if self.has_line:
@@ -125,28 +127,28 @@ class Play:
     def conclude(self) -> None:
         """Stop the box and write down what became of everything."""
         self.clinic.stop()
-        found, acknowledged = audit(self.clinic.state.root), self.ledger.snapshot()
+        audited, acknowledged = audit(self.clinic.state.root), self.ledger.snapshot()
         out = self.outcome
         out.acknowledged, out.attempts = len(acknowledged), self.ledger.attempts
-        out.lost += len(found.lost(acknowledged))
-        out.unread = len(found.unread(acknowledged))
-        out.read_twice += len(found.read_twice) + (0 if self.reads_again else len(found.twice_revised))
-        out.unexpected += found.damage
-        if found.given_up > self.may_give_up:
-            out.unexpected.append(f"{found.given_up} images were given up")
-        if found.unjudged - found.given_up > self.unjudgeable:
-            out.unexpected.append(f"{found.unjudged - found.given_up} images were not judged")
-        out.refused = self.ledger.refused + Counter(found.refused)
+        out.lost += len(audited.lost(acknowledged))
+        out.unread = len(audited.unread(acknowledged))
+        out.read_twice += len(audited.read_twice) + (0 if self.reads_again else len(audited.twice_revised))
+        out.unexpected += audited.damage
+        if audited.given_up > self.may_give_up:
+            out.unexpected.append(f"{audited.given_up} images were given up")
+        if audited.unjudged - audited.given_up > self.unjudgeable:
+            out.unexpected.append(f"{audited.unjudged - audited.given_up} images were not judged")
+        out.refused = self.ledger.refused + Counter(audited.refused)
         out.longest_outage_s = max(out.longest_outage_s, self.ledger.longest_outage_s)
         out.restarts = max(out.restarts, self.clinic.starts - 1)
         if self.has_line:
             counted = self._counted()
-            wanted = {found.revisions[uid] for uid in acknowledged if uid in found.revisions}
+            wanted = {audited.revisions[uid] for uid in acknowledged if uid in audited.revisions}
             out.counted = len(counted)
             out.uncounted = len(wanted - set(counted))
             out.counted_twice = len(counted) - len(set(counted) if self.reads_again else {case for case, _ in counted})
             # A case that the box does not know is the same image under another name.
-            out.counted_twice += len({case for case, _ in counted} - {case for case, _ in found.revisions.values()})
+            out.counted_twice += len({case for case, _ in counted} - {case for case, _ in audited.revisions.values()})
 
     def tracebacks(self) -> None:
         """A box that lives through the attack has no reason to print one; only the kind of error is written down."""

@@ -22,12 +22,12 @@ class ShiftedClock:
     """What the time is for whoever is started with `environment`."""
 
     def __init__(self, folder: Path, time: str = RIGHT) -> None:
-        found = sorted(_LIBRARIES.glob("*/faketime/libfaketimeMT.so.1"))
-        if not found:
+        libraries = sorted(_LIBRARIES.glob("*/faketime/libfaketimeMT.so.1"))
+        if not libraries:
             missing("needs Debian package faketime")
         self._file = folder / "clock"
         self.environment = {
-            "LD_PRELOAD": str(found[0]),
+            "LD_PRELOAD": str(libraries[0]),
             "FAKETIME_TIMESTAMP_FILE": str(self._file),
             "FAKETIME_NO_CACHE": "1",  # a jump is seen at once
             "FAKETIME_DONT_FAKE_MONOTONIC": "1",

@@ -237,11 +237,11 @@ def _gone(device: str) -> None:
 
 def users_of(device: str) -> list[str]:
     """The processes, by number, that were started for *device*."""
-    found = []
+    users = []
     for folder in Path("/proc").glob("[0-9]*"):
         try:
             if os.fsencode(device) in (folder / "cmdline").read_bytes().split(b"\0"):
-                found.append(folder.name)
+                users.append(folder.name)
         except OSError:
             continue
-    return found
+    return users

@@ -108,10 +108,10 @@ class House:
         if self._process.poll() is not None:
             self._log.seek(0)
             raise AssertionError(f"the house could not be made: {self._log.read()}")
-        told = Path(f"/proc/{self._process.pid}/task/{self._process.pid}/children").read_text("ascii").split()
-        if not told or Path(f"/proc/{told[0]}/comm").read_text("ascii").strip() != "systemd":
+        children = Path(f"/proc/{self._process.pid}/task/{self._process.pid}/children").read_text("ascii").split()
+        if not children or Path(f"/proc/{children[0]}/comm").read_text("ascii").strip() != "systemd":
             return None
-        return int(told[0])
+        return int(children[0])
 
     # --- what one does in it ------------------------------------------------------------------------------------
 
@@ -218,8 +218,8 @@ class House:
     def _await(self, what: str, asked: Callable[[], object], seconds: float = _START_S) -> Any:
         deadline = time.monotonic() + seconds
         while True:
-            if found := asked():
-                return found
+            if answer := asked():
+                return answer
             assert time.monotonic() < deadline, f"waited {seconds:.0f} s for {what}"
             time.sleep(_STEP_S)
 
@@ -243,10 +243,10 @@ def _copy(text: str, command: str, folder: str) -> str:
 def _control_group(name: str) -> Path:
     """A control group (version 2) of its own, so that the systemd in it sees no other."""
     mounts = [line.split() for line in Path("/proc/self/mounts").read_text("ascii").splitlines()]
-    found = next((mount for _, mount, kind, *_ in mounts if kind == "cgroup2"), None)
-    if found is None:
+    mounted = next((mount for _, mount, kind, *_ in mounts if kind == "cgroup2"), None)
+    if mounted is None:
         missing("needs a control group file system of version 2")
-    group = Path(found) / name
+    group = Path(mounted) / name
     group.mkdir()
     return group
 

@@ -54,8 +54,8 @@ def disk(folder: Path, kind: FileSystem) -> Iterator[Path]:
     with image.open("wb") as handle:
         handle.truncate(64 << 20)
     run(peer(maker), *options, str(image))
-    found = subprocess.run(["losetup", "--find", "--show", str(image)], capture_output=True, text=True, check=True)
-    device = found.stdout.strip()
+    attached = subprocess.run(["losetup", "--find", "--show", str(image)], capture_output=True, text=True, check=True)
+    device = attached.stdout.strip()
     try:
         run(peer(driver), *given, device, str(place))
         try:
@@ -79,11 +79,11 @@ def test_a_disk_that_keeps_no_modes_gets_no_copy_and_the_doctor_says_why(
     state: StateDir, tmp_path: Path, kind: FileSystem
 ) -> None:
     with disk(tmp_path, kind) as place:
-        told = config(state, place)
+        settings = config(state, place)
         with pytest.raises(BackupDiskOpen, match="ext4"):
-            backup.run(told)
+            backup.run(settings)
         assert [path for path in place.rglob("*") if path.is_file()] == []
-        assert next(own_care.backup(told, state)).reason.code == BackupDiskOpen.code
+        assert next(own_care.backup(settings, state)).reason.code == BackupDiskOpen.code
 
 
 def test_on_a_disk_that_keeps_modes_the_accounts_are_their_makers_alone(state: StateDir, tmp_path: Path) -> None:

@@ -82,10 +82,10 @@ def check_consistent(state: StateDir) -> set[str]:
         assert clinical.database.connection.execute("PRAGMA integrity_check").fetchone()[0] == "ok"
         assert not clinical.database.connection.execute("PRAGMA foreign_key_check").fetchall()
         assert Audit(clinical.database).verify()[0]
-        found, known = on_the_disk(state), files_with_a_row(clinical)
-        assert known <= found
+        on_disk, known = on_the_disk(state), files_with_a_row(clinical)
+        assert known <= on_disk
         listed = {row[0] for row in clinical.database.connection.execute("SELECT name FROM leaving")}
-        assert {name for name in found if name.startswith("images/")} - known <= listed
+        assert {name for name in on_disk if name.startswith("images/")} - known <= listed
         return {row[0] for row in clinical.database.connection.execute("SELECT reference FROM cases")}
     finally:
         clinical.database.close()
@@ -150,9 +150,9 @@ def test_a_backup_that_was_told_of_survives_a_power_cut(tmp_path: Path) -> None:
             disk.restore_power()
             assert done.returncode == 0, done.stderr
             for name in ("clinical.db",):
-                found = ring.newest_whole(state, name)
-                assert found is not None
-                assert found[0].number == number
+                newest = ring.newest_whole(state, name)
+                assert newest is not None
+                assert newest[0].number == number
 
 
 def test_a_ring_on_another_disk_is_used_is_never_made_beside_it_and_keeps_what_it_has_when_full(tmp_path: Path) -> None:

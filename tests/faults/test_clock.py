@@ -32,10 +32,10 @@ class Box:
         seen = {**environment(self.state.root), **self.machine.environment, "TZ": "UTC"}
         return subprocess.run([*LANTERN, *words], env=seen, text=True, capture_output=True, check=False, timeout=120)
 
-    def told(self) -> dict[str, Any]:
+    def status(self) -> dict[str, Any]:
         """What `lantern clock show` says."""
-        found: dict[str, Any] = json.loads(self.run("clock", "show", "--json").stdout)
-        return found
+        status: dict[str, Any] = json.loads(self.run("clock", "show", "--json").stdout)
+        return status
 
     def writes(self) -> Stamp:
         """Somebody does something at the box; when that was, by the newest entry of the audit."""
@@ -75,16 +75,16 @@ def test_a_box_in_1970_marks_what_it_writes_until_a_person_sets_it(box: Box) -> 
     after = box.writes()
     assert after.trusted
     assert is_now(after)
-    assert box.told()["code"] == "clock.disagrees"
+    assert box.status()["code"] == "clock.disagrees"
 
 
 def test_a_machine_whose_clock_is_right_is_confirmed_with_one_command(box: Box) -> None:
     box.machine.set(RIGHT)
-    told = box.told()
-    assert (told["trusted"], told["code"]) == (False, "clock.unconfirmed")
+    shown = box.status()
+    assert (shown["trusted"], shown["code"]) == (False, "clock.unconfirmed")
     assert box.run("clock", "set").returncode == 0
-    told = box.told()
-    assert (told["trusted"], told["code"]) == (True, "clock.person")
+    shown = box.status()
+    assert (shown["trusted"], shown["code"]) == (True, "clock.person")
 
 
 @pytest.mark.parametrize("shown", [EPOCH, "@2000-01-01 00:00:00", "-1d", TEN_YEARS_BEHIND])
@@ -97,7 +97,7 @@ def test_after_a_restart_with_a_reset_clock_nothing_is_written_before_what_was_s
     after = box.writes()
     assert after.at >= before.at
     assert not after.trusted
-    assert box.told()["condition"] == "behind"
+    assert box.status()["condition"] == "behind"
 
 
 def test_a_slip_of_the_finger_is_refused_with_a_sentence_and_can_be_insisted_on(box: Box) -> None:

@@ -36,16 +36,16 @@ print(clock.here().standing().source.value)
 def state(tmp_path: Path) -> StateDir:
     """A state directory as an installed box has it."""
     need_root()
-    found = StateDir(tmp_path / "state")
-    found.prepare()
+    made = StateDir(tmp_path / "state")
+    made.prepare()
     for folder in tmp_path.parents:
         if folder.stat().st_uid == 0 and folder != Path("/"):
             folder.chmod(folder.stat().st_mode | 0o011)
     tmp_path.chmod(0o755)
-    for folder, group in ((found.run, CLINICAL), (found.exchange_db.parent, EXCHANGE)):
+    for folder, group in ((made.run, CLINICAL), (made.exchange_db.parent, EXCHANGE)):
         subprocess.run(["chgrp", str(group), str(folder)], check=True)
         folder.chmod(0o2770)
-    return found
+    return made
 
 
 Said = subprocess.CompletedProcess[str]
@@ -66,8 +66,8 @@ def test_what_one_user_of_the_clinic_learns_all_go_by(state: StateDir) -> None:
     assert tell(state, GATEWAY, [CLINICAL], "gateway", _LEARN).stdout == "person\n"
     assert tell(state, READER, [CLINICAL, EXCHANGE], "reader", "clock.stamp()").stdout == "person\n"
     assert tell(state, UPLINK, [EXCHANGE], "uplink").stdout == "person\n"
-    found = (state.run / FILE).stat()
-    assert (found.st_gid, found.st_mode & 0o777) == (CLINICAL, 0o660)
+    status = (state.run / FILE).stat()
+    assert (status.st_gid, status.st_mode & 0o777) == (CLINICAL, 0o660)
 
 
 def test_the_uplink_can_open_no_memory_but_its_copy_and_is_believed_by_nobody(state: StateDir) -> None:

@@ -91,8 +91,8 @@ def test_a_box_that_starts_on_a_damaged_database_has_every_acknowledged_image_an
             assert read(state) == IMAGES
             assert modality.store(chance.randrange(IMAGES), box.ready["gateway"]["port"])  # a duplicate
             assert cases(state) == before
-            told = lantern(state, "doctor", **settings(packs)).stdout
-        assert "was damaged and rebuilt on" in told
+            output = lantern(state, "doctor", **settings(packs)).stdout
+        assert "was damaged and rebuilt on" in output
         assert (path.parent / "damaged" / str(number) / "clinical.db").exists()
     assert len(list(rescue.reports(StateDir(state)))) == len(places)
 
@@ -134,7 +134,7 @@ def test_damaged_accounts_and_exchange_do_not_keep_the_box_from_starting(tmp_pat
         overwrite(database, 0, chance)
     with served(state, **settings(packs)) as box:
         box.wait_ready()
-        told = lantern(state, "doctor", **settings(packs)).stdout
-    assert "The accounts were damaged and rebuilt" in told
-    assert "The exchange database was damaged and begun anew" in told
+        output = lantern(state, "doctor", **settings(packs)).stdout
+    assert "The accounts were damaged and rebuilt" in output
+    assert "The exchange database was damaged and begun anew" in output
     assert "li" in lantern(state, "user", "list", **settings(packs)).stdout.split()

@@ -64,11 +64,11 @@ def test_each_has_its_own_code_for_doctor_page_and_sender(
         assert page.look() is None
         attack(loop)
         for error in (met(state.run), met_by_sqlite(database)):
-            found = fault.named(state.run, error)
-            assert isinstance(found, DiskTrouble)
-            told = not_kept(state.run, error)
-            assert (found.code, told.code, told.dimse_status) == (code, refusal, status)
-            for sentence in (found, told):
+            trouble = fault.named(state.run, error)
+            assert isinstance(trouble, DiskTrouble)
+            refused = not_kept(state.run, error)
+            assert (trouble.code, refused.code, refused.dimse_status) == (code, refusal, status)
+            for sentence in (trouble, refused):
                 assert ("replace" in sentence.text("en")) == (code == "disk.failing")
                 assert ("更换" in sentence.text("zh_CN")) == (code == "disk.failing")
         database.close()

@@ -29,13 +29,13 @@ print(urllib.request.urlopen("https://localhost/healthz", timeout=10, context=co
 @pytest.fixture(scope="module")
 def house() -> Iterator[House]:
     peer("nginx")
-    with House() as found:
-        found.install(CONFIG)
-        found.run("mkdir /opt/lantern/share && cp -t /opt/lantern/share /opt/lantern/source/systemd/*.in")
-        found.run("systemctl start lantern-viewer lantern-web", timeout=120)
-        found.wait_active("lantern-web.service")
-        found.wait_active("lantern-viewer.service", 120)
-        yield found
+    with House() as house_:
+        house_.install(CONFIG)
+        house_.run("mkdir /opt/lantern/share && cp -t /opt/lantern/share /opt/lantern/source/systemd/*.in")
+        house_.run("systemctl start lantern-viewer lantern-web", timeout=120)
+        house_.wait_active("lantern-web.service")
+        house_.wait_active("lantern-viewer.service", 120)
+        yield house_
 
 
 def asked(house: House) -> str:

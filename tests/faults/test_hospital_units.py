@@ -63,9 +63,9 @@ for name in ("tls/broker.key", "tls/ca.key", "keys/sign.pem", "inbox.db"):
     except OSError as error:
         print(name, type(error).__name__)
 """
-    told = dict(line.split() for line in house.attempt(SERVICES[0], code).stdout.splitlines())
-    assert told.pop("tls/broker.key") == "True"
-    assert set(told.values()) == {"PermissionError"}
+    access = dict(line.split() for line in house.attempt(SERVICES[0], code).stdout.splitlines())
+    assert access.pop("tls/broker.key") == "True"
+    assert set(access.values()) == {"PermissionError"}
 
 
 def test_a_box_revoked_by_root_is_cut_off_at_the_running_broker(house: House, tmp_path: Path) -> None:
@@ -75,8 +75,8 @@ def test_a_box_revoked_by_root_is_cut_off_at_the_running_broker(house: House, tm
     box_identity.begin(tmp_path / "line", "clinic-7", bundle)
     house.copy(tmp_path / "line" / "box.json", Path("/mnt/box.json"))
     house.run(f"{TYPED} enrol /mnt/box.json")
-    told = json.loads(house.run(f"{TYPED} revoke clinic-7 --json"))
-    assert told == {"box": "clinic-7", "certificates": 1, "broker": "in force"}
+    answer = json.loads(house.run(f"{TYPED} revoke clinic-7 --json"))
+    assert answer == {"box": "clinic-7", "certificates": 1, "broker": "in force"}
 
 
 def test_the_receiver_may_have_the_broker_read_the_list_again(house: House) -> None:

@@ -50,13 +50,13 @@ def make(
 
 def everything(root: Path) -> dict[str, tuple[int, int, int, str]]:
     """Mode, owner, time of change and content of all that lies below *root*."""
-    found = {}
+    entries = {}
     for path in sorted(root.rglob("*")):
-        told = path.lstat()
+        status = path.lstat()
         content = str(path.readlink()) if path.is_symlink() else path.read_bytes().hex()[:64] if path.is_file() else ""
-        changed = 0 if path.is_dir() else told.st_mtime_ns  # the tools lock /etc by a file that comes and goes
-        found[str(path.relative_to(root))] = (told.st_mode, told.st_uid, changed, content)
-    return found
+        changed = 0 if path.is_dir() else status.st_mtime_ns  # the tools lock /etc by a file that comes and goes
+        entries[str(path.relative_to(root))] = (status.st_mode, status.st_uid, changed, content)
+    return entries
 
 
 def names(root: Path, table: str) -> set[str]:
@@ -126,18 +126,18 @@ def test_a_hospitals_computer_has_its_user_and_units_and_a_second_run_changes_no
 
 def test_the_machines_own_watchdog_is_wound_up(pristine: Path) -> None:
     """A kernel that hangs is started again too: systemd-system.conf(5) is read from this folder."""
-    told = (pristine / "etc/systemd/system.conf.d/lantern.conf").read_text("utf-8").splitlines()
-    assert {"[Manager]", "RuntimeWatchdogSec=60"} <= set(told)
+    lines = (pristine / "etc/systemd/system.conf.d/lantern.conf").read_text("utf-8").splitlines()
+    assert {"[Manager]", "RuntimeWatchdogSec=60"} <= set(lines)
 
 
 def test_what_is_installed_belongs_to_root_and_nobody_else_may_change_it(pristine: Path) -> None:
     for top in ("opt/lantern", "etc/lantern", "etc/systemd", "usr/local/bin"):
         for path in (pristine / top, *(pristine / top).rglob("*")):
-            told = path.lstat()
-            assert told.st_uid == 0, path
+            status = path.lstat()
+            assert status.st_uid == 0, path
             if not path.is_symlink():
-                assert not told.st_mode & (stat.S_IWGRP | stat.S_IWOTH), path
-                assert told.st_mode & stat.S_IROTH, path
+                assert not status.st_mode & (stat.S_IWGRP | stat.S_IWOTH), path
+                assert status.st_mode & stat.S_IROTH, path
 
 
 def test_the_command_is_there_and_knows_nothing_of_the_folder_it_was_made_in(pristine: Path) -> None:
@@ -171,7 +171,7 @@ def test_a_second_installation_changes_nothing_and_says_so(box: Path, wheels: Pa
 
 
 def test_an_installation_that_was_cut_off_is_finished_by_the_next(box: Path, wheels: Path) -> None:
-    before = {path: (told[0], told[1], told[3]) for path, told in everything(box).items()}
+    before = {path: (entry[0], entry[1], entry[3]) for path, entry in everything(box).items()}
     venv = box / "opt/lantern" / (box / "opt/lantern/venv").readlink()
     (venv / "lantern-whole").unlink()
     shutil.rmtree(venv / "bin")
@@ -179,7 +179,7 @@ def test_an_installation_that_was_cut_off_is_finished_by_the_next(box: Path, whe
     (box / "opt/lantern/installed.json").unlink()
     status, said = make("install", box, WHEELS=wheels)
     assert status == 0, said
-    after = {path: (told[0], told[1], told[3]) for path, told in everything(box).items()}
+    after = {path: (entry[0], entry[1], entry[3]) for path, entry in everything(box).items()}
     compiled = {path for path in before.keys() ^ after.keys() if "__pycache__" in path}
     assert after.keys() - compiled == before.keys() - compiled
     assert all(after[path] == before[path] for path in before if path.startswith(("etc/", "usr/")))

@@ -116,14 +116,14 @@ def test_a_process_believes_the_shifted_clock_and_its_jumps(tmp_path: Path) -> N
     ) as process:
         assert process.stdin is not None
         assert process.stdout is not None
-        told = []
+        years = []
         for time in (shifted_clock.EPOCH, shifted_clock.END_OF_32_BIT):
             clock.set(time)
             process.stdin.write("?\n")
             process.stdin.flush()
-            told.append(int(process.stdout.readline()))
+            years.append(int(process.stdout.readline()))
         process.kill()
-    assert told == [1970, 2038]
+    assert years == [1970, 2038]
 
 
 def test_a_full_disk_has_no_byte_and_a_disk_without_inodes_no_file_until_they_are_given_back(tmp_path: Path) -> None:
@@ -165,12 +165,12 @@ def test_the_auditor_misses_what_is_gone_and_sees_what_was_done_twice(tmp_path: 
     twice.execute("UPDATE cases SET revision = 2 WHERE reference = ?", (instances[2].case,))
     twice.commit()
     twice.close()
-    found = audit(root)
+    audited = audit(root)
     uids = [str(film.SOPInstanceUID) for film in films]
-    assert found.lost(promised) == sorted(uids[:2])
-    assert found.read_twice == [uids[2]]
-    assert found.twice_revised == [uids[2]]
-    assert found.unread({"2.25.1": ""}) == ["2.25.1"]
+    assert audited.lost(promised) == sorted(uids[:2])
+    assert audited.read_twice == [uids[2]]
+    assert audited.twice_revised == [uids[2]]
+    assert audited.unread({"2.25.1": ""}) == ["2.25.1"]
 
 
 def test_an_answer_after_the_cut_is_no_promise(tmp_path: Path) -> None:

@@ -65,13 +65,13 @@ def kept(state: StateDir) -> dict[str, str]:
     try:
         clinical.create()
         assert clinical.database.connection.execute("PRAGMA integrity_check").fetchone()[0] == "ok"
-        found = {}
+        digests = {}
         for row in clinical.database.connection.execute("SELECT sop_uid, file, sha256, bytes FROM instances"):
             content = (state.root / row["file"]).read_bytes()
             assert hashlib.sha256(content).hexdigest() == row["sha256"]
             assert len(content) == row["bytes"]
             data_set = content[132 + 12 + int.from_bytes(content[140:144], "little") :]
-            found[row["sop_uid"]] = hashlib.sha256(data_set).hexdigest()
-        return found
+            digests[row["sop_uid"]] = hashlib.sha256(data_set).hexdigest()
+        return digests
     finally:
         clinical.database.close()

@@ -46,8 +46,8 @@ def asked(box: House, unit: str, name: str, number: str) -> dict[str, Any]:
     assert done.returncode == 0, done.stderr
     result = STATE.provision / "result.json"
     box.wait("root's answer", lambda: number in box.run(f"cat {result}", check=False), 60)
-    found: dict[str, Any] = json.loads(box.read(result))
-    return found
+    answer: dict[str, Any] = json.loads(box.read(result))
+    return answer
 
 
 def test_the_box_shows_its_first_code_above_the_log_in(box: House) -> None:
@@ -57,8 +57,8 @@ def test_the_box_shows_its_first_code_above_the_log_in(box: House) -> None:
     assert re.search(r"https://lantern-\S+\.local/", shown)
     assert re.search(r"\b[2-9A-Z]{4}-[2-9A-Z]{4}-[2-9A-Z]{4}\b", shown)
     box.run("test -e /run/agetty.reload")  # by it a log-in that waits already knows that there is more to show
-    told = box.run("stat -L -c '%U %a' /etc/issue.d/lantern-code.issue")
-    assert told == "lantern-viewer 600"
+    owner = box.run("stat -L -c '%U %a' /etc/issue.d/lantern-code.issue")
+    assert owner == "lantern-viewer 600"
     assert box.show("lantern-console.service", "Result") == "success"
 
 
@@ -90,16 +90,16 @@ def test_what_the_importer_writes_into_a_file_of_the_viewer_is_not_done(box: Hou
 def test_what_the_viewer_asks_is_done_once(box: House) -> None:
     written = box.attempt("lantern-viewer.service", "open('/etc/lantern/lantern.toml', 'w')")
     assert "Read-only file system" in written.stderr
-    told = asked(box, "lantern-viewer.service", "clinic-7", "1" * 16)
-    assert (told["reason"]["code"], told["box"]) == ("provision.done", "clinic-7")
+    answer = asked(box, "lantern-viewer.service", "clinic-7", "1" * 16)
+    assert (answer["reason"]["code"], answer["box"]) == ("provision.done", "clinic-7")
     assert 'id = "clinic-7"' in box.read("/etc/lantern/lantern.toml")
     look = f"stat -c '%n %U %G %a' {STATE.line_keys}/* /etc/lantern/lantern.toml"
     lines = {Path(line.split()[0]).name: line.split()[1:] for line in box.run(look).splitlines()}
     assert lines["identity.pem"] == ["root", "root", "600"]
     assert lines["tls.key"] == ["root", "root", "600"]
     assert lines["lantern.toml"] == ["root", "root", "644"]
-    told = asked(box, "lantern-viewer.service", "clinic-8", "2" * 16)
-    assert told["reason"]["code"] == "provision.already"
+    answer = asked(box, "lantern-viewer.service", "clinic-8", "2" * 16)
+    assert answer["reason"]["code"] == "provision.already"
     assert 'id = "clinic-7"' in box.read("/etc/lantern/lantern.toml")
 
 

@@ -76,9 +76,9 @@ def test_the_importer_cannot_ask_in_the_viewers_name(box: Box, does: str) -> Non
     lock = (box.state.run / "viewer.lock").stat()
     assert (lock.st_uid, lock.st_mode & 0o777) == (VIEWER_ID, 0o660)
     as_user(box, IMPORTER_ID, does)
-    told = box.answered()
-    assert told.reason.code == "provision.request"
-    assert "another user" in told.text("en")
+    answer = box.answered()
+    assert answer.reason.code == "provision.request"
+    assert "another user" in answer.text("en")
     assert box.config.box.id == "unprovisioned"
     assert not first_request.waits(box.state)
 

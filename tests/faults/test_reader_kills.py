@@ -42,19 +42,19 @@ class ReaderProcess:
     def _announced(self) -> bool:
         from firmware_app.care import presence
 
-        told = presence.announcement(self._box.state, "reader")
-        return told is not None and told["pid"] == self._process.pid
+        announced = presence.announcement(self._box.state, "reader")
+        return announced is not None and announced["pid"] == self._process.pid
 
     def children(self) -> dict[str, psutil.Process]:
         """The living children by role."""
-        found = {}
+        children_by_role = {}
         for child in psutil.Process(self._process.pid).children():
             try:
                 words = child.cmdline()
             except psutil.Error:
                 continue
-            found.update({role: child for role in ROLES if f"firmware_app.reading.children.{role}" in words})
-        return found
+            children_by_role.update({role: child for role in ROLES if f"firmware_app.reading.children.{role}" in words})
+        return children_by_role
 
     def kill(self) -> None:
         """kill -9, and see that its children go with it."""

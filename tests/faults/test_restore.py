@@ -25,9 +25,9 @@ CASES = "lantern case list --json"
 def lines_of(chapter: str, handbook: str = "operations.en.md") -> list[str]:
     """The blocks of commands and settings in one chapter of the handbook."""
     text = (REPOSITORY / "docs" / handbook).read_text("utf-8")
-    found = re.search(rf"^## {chapter}\n(.*?)(?=^## )", text, re.MULTILINE | re.DOTALL)
-    assert found is not None
-    return re.findall(r"^```\n(.*?)^```$", found[1], re.MULTILINE | re.DOTALL)
+    match = re.search(rf"^## {chapter}\n(.*?)(?=^## )", text, re.MULTILINE | re.DOTALL)
+    assert match is not None
+    return re.findall(r"^```\n(.*?)^```$", match[1], re.MULTILINE | re.DOTALL)
 
 
 OTHER_DISK, SETTING, SAVE = lines_of("Backup")
@@ -62,8 +62,8 @@ def send(house: House) -> None:
 
 def database(house: House) -> str:
     """What the doctor says of the database."""
-    told = [json.loads(line) for line in house.run("lantern doctor --json", check=False).splitlines()]
-    return next(str(line["code"]) for line in told if line["check"] == "database")
+    checks = [json.loads(line) for line in house.run("lantern doctor --json", check=False).splitlines()]
+    return next(str(line["code"]) for line in checks if line["check"] == "database")
 
 
 def another_machine(house: House) -> None:

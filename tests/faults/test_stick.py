@@ -43,9 +43,9 @@ def real_images() -> list[Path]:
     import data_store
 
     folder = Path(data_store.__file__).parent / "data"
-    found = [folder / name for name in REAL if (folder / name).exists()]
-    assert len(found) >= 5
-    return found
+    paths = [folder / name for name in REAL if (folder / name).exists()]
+    assert len(paths) >= 5
+    return paths
 
 
 def small_film(study: str) -> bytes:

@@ -97,9 +97,9 @@ def test_a_pulled_stick_leaves_an_incomplete_case_and_the_same_stick_makes_it_wh
     (case,) = clinical.cases()
     assert case.incomplete is not None
     assert case.revision == 1
-    told = case_object(case, "en")
-    assert told["incomplete"]["code"] == "stick.incomplete"
-    assert {reading["quality"]["hints"][0]["code"] for reading in told["readings"]} == {"stick.incomplete"}
+    line = case_object(case, "en")
+    assert line["incomplete"]["code"] == "stick.incomplete"
+    assert {reading["quality"]["hints"][0]["code"] for reading in line["readings"]} == {"stick.incomplete"}
     assert case.incomplete.text("en") in page(case, "en")
     assert "incomplete" in row(case, "en")
     assert [brief.quality for brief in clinical.outbox.waiting(9)] == ["stick.incomplete"]

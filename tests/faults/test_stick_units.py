@@ -52,10 +52,10 @@ class Plugged:
         return f"lantern-mount@{self.name}.service"
 
     def status(self) -> dict[str, object]:
-        told: dict[str, object] = json.loads(
+        status: dict[str, object] = json.loads(
             self.house.run("cat /var/lib/lantern/run/import.json", check=False) or "{}"
         )
-        return told
+        return status
 
 
 def plug_in(house: House, name: str) -> None:
@@ -85,12 +85,12 @@ def plugged(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Plugged]:
         # systemd listens to udev only where it finds one at its own start.
         house.run("systemctl start systemd-udevd.service; udevadm control --reload; systemctl daemon-reexec")
         name = Path(house.loop(image)).name
-        found = Plugged(house, name, image)
+        stick = Plugged(house, name, image)
         plug_in(house, name)
         house.wait(
-            "the stick to be copied", lambda: house.show(found.importing, "ActiveState") in ("active", "failed"), 120
+            "the stick to be copied", lambda: house.show(stick.importing, "ActiveState") in ("active", "failed"), 120
         )
-        yield found
+        yield stick
         run("blockdev", "--setrw", f"/dev/{name}")  # a loop device is used again, also where the mounter was killed
 
 
@@ -221,11 +221,11 @@ def test_every_kind_of_stick_is_mounted_from_within_the_sandbox(
     plug_in(house, name)
     unit = f"lantern-import@{name}.service"
     house.wait(f"{unit} to end", lambda: house.show(unit, "ActiveState") in ("active", "failed"), 120)
-    told = plugged.status()
+    status = plugged.status()
     take_out(house, name)
     house.wait("the stick to be let go", partial(_is_inactive, house, f"lantern-mount@{name}.service"), 60)
     run("blockdev", "--setrw", f"/dev/{name}")  # also where the mounter was killed
-    assert (told["stage"], told["kind"], told["new"]) == ("done", kind.value, 1), house.log("lantern-mount@*")
+    assert (status["stage"], status["kind"], status["new"]) == ("done", kind.value, 1), house.log("lantern-mount@*")
 
 
 @pytest.fixture
@@ -266,9 +266,9 @@ class Drive:
         with Path("/dev", self.name).open("rb") as device, disc.open("rb") as fresh:
             fcntl.ioctl(device, LOOP_CHANGE_FD, fresh.fileno())
 
-    def hears(self, told: str, *, settle: bool = True) -> None:
-        """The drive's own event of another medium, with *told* in it."""
-        rule = f'ACTION=="change", KERNEL=="{self.name}", ENV{{ID_CDROM}}="1", ENV{{DISK_MEDIA_CHANGE}}="1", {told}\n'
+    def hears(self, more: str, *, settle: bool = True) -> None:
+        """The drive's own event of another medium, with *more* in it."""
+        rule = f'ACTION=="change", KERNEL=="{self.name}", ENV{{ID_CDROM}}="1", ENV{{DISK_MEDIA_CHANGE}}="1", {more}\n'
         self.plugged.house.write("/etc/udev/rules.d/11-drive.rules", rule)
         waiting = "; udevadm settle" if settle else ""
         self.plugged.house.run(
@@ -280,8 +280,8 @@ class Drive:
 
     def has_copied(self, before: int) -> bool:
         """Whether a disc was copied since there were *before* receipts, to its end and as the one new image on it."""
-        told = self.plugged.status()
-        return self.receipts() > before and told["stage"] == "done" and told["new"] == 1
+        status = self.plugged.status()
+        return self.receipts() > before and status["stage"] == "done" and status["new"] == 1
 
 
 @pytest.mark.parametrize("way", ["the drive was seen empty", "nobody saw it empty"])
@@ -312,11 +312,15 @@ def test_the_importer_notices_lost_files_from_within_its_sandbox(plugged: Plugge
     name = Path(house.loop(image)).name
     plug_in(house, name)
     house.wait("the damage to be told", lambda: plugged.status().get("reason"), 120)
-    told = plugged.status()
+    status = plugged.status()
     take_out(house, name)
     house.wait("the stick to be let go", partial(_is_inactive, house, f"lantern-mount@{name}.service"), 60)
     run("blockdev", "--setrw", f"/dev/{name}")
-    assert (told["stage"], told["new"], told["reason"]) == ("unfinished", 1, {"code": "stick.damaged", "details": {}})
+    assert (status["stage"], status["new"], status["reason"]) == (
+        "unfinished",
+        1,
+        {"code": "stick.damaged", "details": {}},
+    )
 
 
 def test_a_stick_of_a_foreign_kind_is_refused_in_words(plugged: Plugged, tmp_path: Path) -> None:

@@ -55,10 +55,10 @@ def test_fifty_of_fifty_acknowledged_images_are_read_after_a_power_cut(scene: Sc
         disk.restore_power()
         play.rest()
         play.conclude()
-        found = audit(play.clinic.state.root)
-        assert set(found.present) == set(play.ledger.acknowledged)
-        assert len(found.present) == CUT_IMAGES
-        assert list(found.readings.values()) == [1] * CUT_IMAGES
+        audited = audit(play.clinic.state.root)
+        assert set(audited.present) == set(play.ledger.acknowledged)
+        assert len(audited.present) == CUT_IMAGES
+        assert list(audited.readings.values()) == [1] * CUT_IMAGES
         assert play.outcome.holds, report.line(play.outcome)
 
 

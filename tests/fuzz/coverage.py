@@ -31,7 +31,7 @@ def least(target: Callable[[bytes], object], inputs: Iterable[bytes]) -> list[by
 
 def ways(target: Callable[[bytes], object], data: bytes) -> set[Way]:
     """The ways that *target* takes for *data*."""
-    found: set[Way] = set()
+    ways_taken: set[Way] = set()
 
     def called(frame: FrameType, event: str, argument: Any) -> Callable[..., Any] | None:
         code = frame.f_code
@@ -41,7 +41,7 @@ def ways(target: Callable[[bytes], object], data: bytes) -> set[Way]:
 
         def lines(frame: FrameType, event: str, argument: Any) -> Callable[..., Any]:
             nonlocal before
-            found.add((code, before, frame.f_lineno))
+            ways_taken.add((code, before, frame.f_lineno))
             before = frame.f_lineno
             return lines
 
@@ -54,4 +54,4 @@ def ways(target: Callable[[bytes], object], data: bytes) -> set[Way]:
             target(data)
         finally:
             sys.settrace(None)
-    return found
+    return ways_taken

@@ -26,7 +26,7 @@ _NUMBERS: Final = (0, 1, 2, 3, 7, 8, 9, 12, 16, 17, 24, 32, 64, 127, 255, 256, 4
 def mutated(data: bytes, most: int, seed: int, bend: Bend) -> bytes:
     """*data* changed in one place, of at most *most* bytes."""
     chance = random.Random(seed)
-    places = [found for shape in (_SHORT, _LONG, _ITEM) for found in shape.finditer(data)]
+    places = [match for shape in (_SHORT, _LONG, _ITEM) for match in shape.finditer(data)]
     if not places or chance.random() < 0.5:
         return bend(data, most)[:most]
     place = chance.choice(places)

@@ -234,13 +234,13 @@ def _with_overlay(dataset: FileDataset) -> FileDataset:
 
 
 def _palette(kind: str = "") -> dict[str, Any]:
-    found: dict[str, Any] = {}
+    attributes: dict[str, Any] = {}
     for name in ("Red", "Green", "Blue"):
-        found[f"{name}PaletteColorLookupTableDescriptor"] = [256, 0, 16]
+        attributes[f"{name}PaletteColorLookupTableDescriptor"] = [256, 0, 16]
         ramp = np.arange(256, dtype="<u2").tobytes()
         segments = np.array([0, 1, 0, 1, 255, 65535], "<u2").tobytes()
-        found[f"{kind}{name}PaletteColorLookupTableData"] = segments if kind else ramp
-    return found
+        attributes[f"{kind}{name}PaletteColorLookupTableData"] = segments if kind else ramp
+    return attributes
 
 
 def _regions() -> Sequence:

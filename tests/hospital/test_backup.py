@@ -56,9 +56,9 @@ def fill(house: House) -> None:
 
 def counted(house: House) -> set[str]:
     inbox = Inbox(house.inbox_db)
-    found = {row.case for row in inbox.cases()}
+    cases = {row.case for row in inbox.cases()}
     inbox.close()
-    return found
+    return cases
 
 
 def test_a_backup_restored_elsewhere_is_the_hospital_with_a_key_that_boxes_take(house: House, tmp_path: Path) -> None:

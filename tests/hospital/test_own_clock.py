@@ -20,9 +20,9 @@ def says(box: str, off: timedelta, state: PresenceKind = PresenceKind.HEALTH) ->
 
 
 def signs(clock: OwnClock) -> bool:
-    told = clock.now()
-    assert told is None or abs(told - time.time()) < 5
-    return told is not None
+    signed = clock.now()
+    assert signed is None or abs(signed - time.time()) < 5
+    return signed is not None
 
 
 @pytest.mark.parametrize("off", [timedelta(days=-300), timedelta(days=3)])

@@ -99,8 +99,8 @@ def test_no_box_is_called_online_while_the_broker_is_not_heard(house: House, inb
     assert "Every box has been heard lately" not in unheard.text()
     assert "The receiver does not hear the broker" in unheard.text()
     assert "Connection refused" in unheard.text()
-    told = unheard.client.get("/healthz", base_url="http://127.0.0.1").json
-    assert told == {"status": "degraded", "codes": ["hospital.broker_silent"]}
+    answer = unheard.client.get("/healthz", base_url="http://127.0.0.1").json
+    assert answer == {"status": "degraded", "codes": ["hospital.broker_silent"]}
 
 
 def test_a_doubtful_clock_is_on_the_page_and_has_a_code(house: House, inbox: Inbox) -> None:
@@ -112,8 +112,8 @@ def test_a_doubtful_clock_is_on_the_page_and_has_a_code(house: House, inbox: Inb
     doubtful = desk(house)
     assert "This machine's clock is doubtful: the inbox has rows from later than now" in doubtful.text()
     assert "The receiver does not hear the broker" not in doubtful.text()
-    told = doubtful.client.get("/healthz", base_url="http://127.0.0.1").json
-    assert told == {"status": "degraded", "codes": ["hospital.clock_doubtful"]}
+    answer = doubtful.client.get("/healthz", base_url="http://127.0.0.1").json
+    assert answer == {"status": "degraded", "codes": ["hospital.clock_doubtful"]}
     word.keep(None)
     word.connected()
     assert "clock is doubtful" not in desk(house).text()
@@ -233,8 +233,8 @@ def test_a_box_is_silent_when_it_was_not_heard_or_said_goodbye() -> None:
         return BoxRow(name, last, gone, older, None)
 
     boxes = [heard("a", 3), heard("b", 20), heard("c", 2, gone=True), heard("d", None), heard("e", 90)]
-    found = silent(boxes, NOW, timedelta(minutes=15))
-    assert [(one.box, one.said_goodbye) for one in found] == [("d", False), ("e", False), ("b", False), ("c", True)]
+    rows = silent(boxes, NOW, timedelta(minutes=15))
+    assert [(one.box, one.said_goodbye) for one in rows] == [("d", False), ("e", False), ("b", False), ("c", True)]
 
 
 def test_a_box_last_heard_while_the_clock_was_ahead_is_silent(house: House, inbox: Inbox) -> None:
@@ -348,22 +348,22 @@ def test_however_many_look_the_inbox_is_asked_once_a_second(
 @contextmanager
 def traced(connection: sqlite3.Connection) -> Iterator[list[str]]:
     """Every statement that is run meanwhile."""
-    found: list[str] = []
-    connection.set_trace_callback(found.append)
-    yield found
+    statements: list[str] = []
+    connection.set_trace_callback(statements.append)
+    yield statements
     connection.set_trace_callback(None)
 
 
 def test_no_question_of_the_page_walks_through_what_was_received(inbox: Inbox) -> None:
     add_cases(inbox, "a", 3)
     with traced(inbox.connection) as statements:
-        found = tonight.urgent(inbox.connection, datetime.now(UTC))
+        page = tonight.urgent(inbox.connection, datetime.now(UTC))
         tonight.of_box(inbox.connection, "a", datetime.now(UTC), None)
         tonight.of_box(inbox.connection, "a", datetime.now(UTC), 2)
         inbox.boxes()
         inbox.aside()
         receiver_status.read(inbox.connection)
-    assert len(found.cases) == 3
+    assert len(page.cases) == 3
     steps = [row["detail"] for text in statements for row in inbox.connection.execute(f"EXPLAIN QUERY PLAN {text}")]
     assert any("USING INDEX cases_urgent (box=? AND received_at>?" in step for step in steps), steps
     walks = [step for step in steps if step.split()[:2] in (["SCAN", "cases"], ["SCAN", "c"], ["SCAN", "messages"])]

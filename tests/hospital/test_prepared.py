@@ -57,12 +57,12 @@ def listed(path: Path, encoding: str) -> Path:
 @pytest.mark.timeout(600)
 @pytest.mark.appliance
 def test_two_hundred_boxes_from_one_list_are_enrolled(house: House, tmp_path: Path) -> None:
-    told = command(
+    boxes = command(
         house, "enrol", "--csv", str(listed(tmp_path / "boxes.csv", "gb18030")), "--out", str(tmp_path / "o")
     )
-    assert len(told) == len({one["code"] for one in told}) == BOXES
+    assert len(boxes) == len({one["code"] for one in boxes}) == BOXES
     bundles = []
-    for one in told:
+    for one in boxes:
         root = tmp_path / "boxes" / one["box"]
         root.mkdir(parents=True)
         file = root / "lantern.toml"
@@ -75,7 +75,7 @@ def test_two_hundred_boxes_from_one_list_are_enrolled(house: House, tmp_path: Pa
         assert given.config.dicom.ae_title == one["box"].upper().replace("CLINIC-", "BOX")
         bundles.append(places.keys / "box.json")
     enrolled = command(house, "enrol", *map(str, bundles))
-    assert [one["box"] for one in enrolled] == [one["box"] for one in told]
+    assert [one["box"] for one in enrolled] == [one["box"] for one in boxes]
     inbox = Inbox(house.inbox_db)
     assert len(inbox.verify_keys()) == BOXES
     inbox.close()
@@ -124,7 +124,7 @@ def test_one_box_needs_no_list(house: House, tmp_path: Path) -> None:
     assert content.expires - content.made == 7 * 86_400
 
 
-def told(house: House, *arguments: str) -> str:
+def printed(house: House, *arguments: str) -> str:
     done = subprocess.run(
         [sys.executable, "-m", "hospital.cli", *arguments, "--dir", str(house.root)],
         capture_output=True, text=True, check=True,
@@ -140,7 +140,7 @@ def commands(text: str, program: str) -> list[list[str]]:
 def test_what_the_hospital_says_is_typed_as_it_stands_there(house: House, tmp_path: Path) -> None:
     """From the list to the box that may talk, by nothing but the commands that were printed."""
     out = tmp_path / "o"
-    ours = told(house, "enrol", "--out", str(out), "--new", "box=clinic-1", "clinic=清河卫生院")
+    ours = printed(house, "enrol", "--out", str(out), "--new", "box=clinic-1", "clinic=清河卫生院")
     assert "*.lantern.json" in ours
     (on_box,), (enrol,) = commands(ours, "lantern"), commands(ours, "lantern-hospital")
     file = tmp_path / "lantern.toml"
@@ -172,7 +172,7 @@ def test_what_the_hospital_says_is_typed_as_it_stands_there(house: House, tmp_pa
 
 
 def test_the_help_and_the_handbooks_explain_the_list(house: House, tmp_path: Path) -> None:
-    helped = told(house, "enrol", "--help")
+    helped = printed(house, "enrol", "--help")
     books = [(REPOSITORY / "docs" / name).read_text("utf-8") for name in ("operations.en.md", "operations.zh_CN.md")]
     for text in (helped, *books):
         asked = [name for name in prepare.COLUMNS if not name.startswith("pacs_")]  # those are accepted, and not used

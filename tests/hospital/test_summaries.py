@@ -68,11 +68,11 @@ def test_the_list_is_of_one_box_and_from_a_time_on_where_it_is_asked_so(
 
 @pytest.mark.parametrize("box", [None, "clinic-0"])
 def test_the_list_is_read_by_an_index_and_sorted_by_nobody(inbox: Inbox, box: str | None) -> None:
-    found: list[str] = []
-    inbox.connection.set_trace_callback(found.append)
+    statements: list[str] = []
+    inbox.connection.set_trace_callback(statements.append)
     list(summaries.stream(inbox.connection, since="2026", box=box))
     inbox.connection.set_trace_callback(None)
-    steps = [row["detail"] for text in found for row in inbox.connection.execute(f"EXPLAIN QUERY PLAN {text}")]
+    steps = [row["detail"] for text in statements for row in inbox.connection.execute(f"EXPLAIN QUERY PLAN {text}")]
     used = "cases_received (" if box is None else "cases_of_box (box=? AND "
     assert steps == [f"SEARCH cases USING INDEX {used}received_at>?)"]
 

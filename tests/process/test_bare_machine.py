@@ -21,18 +21,20 @@ def examined(folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Captu
     monkeypatch.setenv("LANTERN_STATE__DIR", str(folder))
     capsys.readouterr()
     assert cli.main(["doctor", "--json"]) == 1
-    found: dict[str, list[str]] = {}
+    checks: dict[str, list[str]] = {}
     for line in capsys.readouterr().out.splitlines():
-        told = json.loads(line)
-        found.setdefault(told["check"], []).append(f"{told['result']} {told['code']} {told['texts']['en']}")
-    return found
+        line_of = json.loads(line)
+        checks.setdefault(line_of["check"], []).append(
+            f"{line_of['result']} {line_of['code']} {line_of['texts']['en']}"
+        )
+    return checks
 
 
 def test_a_state_that_is_not_there_is_told_as_such_and_not_made(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    found = examined(tmp_path / "var" / "lantern", monkeypatch, capsys)
-    (state,) = found["state"]
+    checks = examined(tmp_path / "var" / "lantern", monkeypatch, capsys)
+    (state,) = checks["state"]
     assert state.startswith("warn doctor.state_none ")
     assert str(tmp_path / "var" / "lantern") in state
     assert "mounted" in state, "an empty machine, or a disk that is not there: the doctor cannot know"
@@ -54,10 +56,10 @@ def test_a_box_that_stands_still_is_started_as_it_was_installed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """On an installed box `lantern serve` would run everything as root, beside the units."""
-    found = examined(tmp_path, monkeypatch, capsys)
+    checks = examined(tmp_path, monkeypatch, capsys)
     for process in ("gateway", "reader", "viewer"):
-        (told,) = found[process]
-        assert told.index("systemctl start lantern.target") < told.index("lantern serve")
+        (sentence,) = checks[process]
+        assert sentence.index("systemctl start lantern.target") < sentence.index("lantern serve")
 
 
 @pytest.mark.parametrize("command", ["doctor", "audit verify"])

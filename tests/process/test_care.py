@@ -44,7 +44,7 @@ def packs(tmp_path: Path) -> Path:
 
 
 def config(state: StateDir, packs: Path | None = None, **more: dict[str, object]) -> Config:
-    told = {
+    sections = {
         "state": {"dir": state.root},
         "box": {"language": "en"},
         "retention": {"high_water_free_mb": 16, "ballast_mb": 0},
@@ -52,16 +52,16 @@ def config(state: StateDir, packs: Path | None = None, **more: dict[str, object]
         "reader": {"runtimes": ["onnxruntime"]},
     }
     for section, values in more.items():
-        told[section] = {**told.get(section, {}), **values}  # type: ignore[dict-item]
-    return Config.model_validate(told)
+        sections[section] = {**sections.get(section, {}), **values}  # type: ignore[dict-item]
+    return Config.model_validate(sections)
 
 
 def results(checks: list[Check]) -> dict[str, str]:
     """Name -> the worst of its results."""
-    found: dict[str, str] = {}
+    results_of: dict[str, str] = {}
     for check in checks:
-        found[check.name] = max(found.get(check.name, "ok"), check.result, key=("ok", "warn", "fail").index)
-    return found
+        results_of[check.name] = max(results_of.get(check.name, "ok"), check.result, key=("ok", "warn", "fail").index)
+    return results_of
 
 
 # --- the self-test ---------------------------------------------------------------------------------------------------
@@ -71,16 +71,16 @@ def test_a_box_that_works_passes_but_for_the_processes_that_nobody_started(tmp_p
     state, clinical, _, _ = finished(tmp_path / "state", [1])
     clinical.database.close()
     steps: list[tuple[int, int]] = []
-    found = selftest.run(config(state, packs), lambda done, total: steps.append((done, total)))
-    told = results(found)
+    checks = selftest.run(config(state, packs), lambda done, total: steps.append((done, total)))
+    result_of = results(checks)
     for name in ("disk", "databases", "packs", "temperature"):
-        assert told[name] == "ok", name
-    assert {told[name] for name in ("gateway", "reader", "viewer")} == {"fail"}
-    assert told.keys() >= {"disk", "databases", "clock", "temperature", "memory", "packs"}
+        assert result_of[name] == "ok", name
+    assert {result_of[name] for name in ("gateway", "reader", "viewer")} == {"fail"}
+    assert result_of.keys() >= {"disk", "databases", "clock", "temperature", "memory", "packs"}
     assert steps[0] == (0, steps[0][1])
     assert steps[-1][0] == steps[-1][1]
     kept = remembered.known(state, selftest.NAME)
-    assert len(kept["checks"]) == len(found)
+    assert len(kept["checks"]) == len(checks)
     assert not list(state.run.glob(".selftest*")), "the test file is gone"
     assert own_care.trouble(state) == [], "that a process does not run is asked anew each time"
 
@@ -88,11 +88,11 @@ def test_a_box_that_works_passes_but_for_the_processes_that_nobody_started(tmp_p
 def test_a_model_that_answers_wrongly_fails_and_the_reader_passes_it_over(tmp_path: Path, packs: Path) -> None:
     state = StateDir(tmp_path / "state")
     manifest = packs / "toy-adult" / "manifest.json"
-    told = json.loads(manifest.read_text("utf-8"))
-    told["golden"] = _golden(packs / "toy-adult", 0.9)
-    manifest.write_text(json.dumps(told), "utf-8")
-    (found,) = [check for check in selftest.run(config(state, packs)) if check.name == "packs"]
-    assert (found.result, found.reason.code) == ("fail", "runtime.wrong")
+    answer = json.loads(manifest.read_text("utf-8"))
+    answer["golden"] = _golden(packs / "toy-adult", 0.9)
+    manifest.write_text(json.dumps(answer), "utf-8")
+    (checks,) = [check for check in selftest.run(config(state, packs)) if check.name == "packs"]
+    assert (checks.result, checks.reason.code) == ("fail", "runtime.wrong")
     assert "selftest.packs" in own_care.trouble(state)
     doctor = {check.reason.code: check.result for check in own_care.selftest(config(state), state)}
     assert doctor["doctor.selftest_bad"] == "fail"
@@ -113,8 +113,8 @@ def test_a_damaged_database_fails_and_is_noted_so_that_the_box_mends_it(tmp_path
     state, clinical, _, _ = finished(tmp_path / "state", [1])
     clinical.database.close()
     overwrite(state.clinical_db, root_of(state.clinical_db, "readings"))
-    found = [check for check in selftest.run(config(state, packs)) if check.name == "databases"]
-    assert [(check.result, check.reason.code) for check in found] == [("fail", "store.damaged")]
+    checks = [check for check in selftest.run(config(state, packs)) if check.name == "databases"]
+    assert [(check.result, check.reason.code) for check in checks] == [("fail", "store.damaged")]
     assert damage.noted(state.clinical_db)
     assert "selftest.databases" in own_care.trouble(state)
 
@@ -133,8 +133,8 @@ def test_on_a_full_disk_the_ballast_makes_room_for_what_the_selftest_found(
         really(*arguments)
 
     monkeypatch.setattr(remembered, "keep", keep_while_full)
-    found = selftest.run(config(state, packs))
-    assert len(remembered.known(state, selftest.NAME)["checks"]) == len(found)
+    checks = selftest.run(config(state, packs))
+    assert len(remembered.known(state, selftest.NAME)["checks"]) == len(checks)
     assert not state.ballast.exists()
 
 
@@ -240,9 +240,9 @@ def test_the_doctor_tells_when_the_timers_have_stopped(tmp_path: Path, monkeypat
 def test_what_another_version_kept_is_shown_by_its_code_and_never_breaks_the_doctor(tmp_path: Path) -> None:
     state = StateDir(tmp_path / "state")
     state.prepare()
-    for told in ("", "[]", "{}", '{"at": 3, "checks": 7, "failed": 0}', "\0"):
+    for content in ("", "[]", "{}", '{"at": 3, "checks": 7, "failed": 0}', "\0"):
         for name in (selftest.NAME, backup.NAME, retention.NAME):
-            (state.run / f"{name}.json").write_text(told, "utf-8")
+            (state.run / f"{name}.json").write_text(content, "utf-8")
         assert own_care.trouble(state) == []
         assert [check.result for check in own_care.selftest(config(state), state)] == ["warn"]
         list(own_care.backup(config(state), state))
@@ -250,28 +250,28 @@ def test_what_another_version_kept_is_shown_by_its_code_and_never_breaks_the_doc
     newer = {"check": "lamp", "result": "fail", "code": "lamp.dark", "details": {"watts": 3}}
     known = {"check": "disk", "result": "fail", "code": hardware.DISK_LOW, "details": {}}
     remembered.keep(state, selftest.NAME, {"at": clock.text(), "checks": [newer, known], "failed": ["lamp", "../x"]})
-    found = list(own_care.selftest(config(state), state))
-    assert [check.reason.code for check in found] == ["doctor.selftest_bad", "lamp.dark"]
-    assert all(check.reason.text("en") and check.reason.text("zh_CN") for check in found)
+    checks = list(own_care.selftest(config(state), state))
+    assert [check.reason.code for check in checks] == ["doctor.selftest_bad", "lamp.dark"]
+    assert all(check.reason.text("en") and check.reason.text("zh_CN") for check in checks)
     assert own_care.trouble(state) == ["selftest.lamp"]
 
 
 def test_the_doctor_says_what_this_version_lacks_and_not_that_it_lacks_what_it_has(tmp_path: Path) -> None:
-    told = Config.model_validate({
+    settings = Config.model_validate({
         "state": {"dir": str(tmp_path)}, "usb": {"enabled": True}, "pacs": {"host": "192.168.1.9", "send": True},
     })  # fmt: skip
-    said = [check.reason.text("en") for check in health._settings(told, StateDir(tmp_path))]
+    said = [check.reason.text("en") for check in health._settings(settings, StateDir(tmp_path))]
     assert [text for text in said if "PACS" in text or "USB" in text] == [
         "[pacs] send is true, but this version sends nothing to a PACS yet."
     ]
 
 
 def test_status_tells_what_the_reader_has_loaded_from_what_only_lies_on_the_disk(tmp_path: Path) -> None:
-    found = health.status(config(StateDir(tmp_path)))
-    found["packs"] = [{"name": "chest", "version": "1.0.0"}, {"name": "breast", "version": "2.0.0"}]
-    assert "none is loaded" in health.describe(found)
-    found["processes"]["reader"] = {"pid": 1, "packs": "chest 1.0.0 (openvino int8)"}
-    shown = health.describe(found)
+    report = health.status(config(StateDir(tmp_path)))
+    report["packs"] = [{"name": "chest", "version": "1.0.0"}, {"name": "breast", "version": "2.0.0"}]
+    assert "none is loaded" in health.describe(report)
+    report["processes"]["reader"] = {"pid": 1, "packs": "chest 1.0.0 (openvino int8)"}
+    shown = health.describe(report)
     assert "loaded: chest 1.0.0 (openvino int8)" in shown
     assert "on the disk, not loaded: breast 2.0.0" in shown
 
@@ -279,10 +279,10 @@ def test_status_tells_what_the_reader_has_loaded_from_what_only_lies_on_the_disk
 def test_the_hourly_clearing_restores_the_ballast_though_it_deletes_nothing(tmp_path: Path) -> None:
     state, clinical, _, _ = finished(tmp_path / "state", [1])
     clinical.database.close()
-    told = Config.model_validate({"state": {"dir": str(state.root)}, "retention": {"room_mb": 1, "ballast_mb": 1}})
-    retention.run(told, dry_run=True)
+    settings = Config.model_validate({"state": {"dir": str(state.root)}, "retention": {"room_mb": 1, "ballast_mb": 1}})
+    retention.run(settings, dry_run=True)
     assert state.ballast_bytes == 0
-    assert retention.run(told).cases == ()
+    assert retention.run(settings).cases == ()
     assert state.ballast_bytes == 1_000_000
 
 
@@ -386,14 +386,14 @@ def test_the_numbers_are_well_formed_and_say_nothing_of_anybody(tmp_path: Path) 
     state, clinical, _, cases = finished(tmp_path / "state", [2, 1])
     backup.run(config(state))
     remembered.keep(state, selftest.NAME, selftest.as_object([Check("packs", "fail", Reason("x"))]))
-    told = metrics.text(config(state, dicom={"ae_title": "SECRET"}), state, clinical)
+    text = metrics.text(config(state, dicom={"ae_title": "SECRET"}), state, clinical)
     values = {}
-    for line in told.splitlines():
+    for line in text.splitlines():
         if not line.startswith("#"):
-            found = re.fullmatch(r'([a-z_]+)(\{(?:[a-z]+="[^"\\\n]*",?)+\})? (-?[0-9.e+]+)', line)
-            assert found, line
-            values[found[1] + (found[2] or "")] = float(found[3])
-    named = [line.split()[2] for line in told.splitlines() if line.startswith("# TYPE")]
+            match = re.fullmatch(r'([a-z_]+)(\{(?:[a-z]+="[^"\\\n]*",?)+\})? (-?[0-9.e+]+)', line)
+            assert match, line
+            values[match[1] + (match[2] or "")] = float(match[3])
+    named = [line.split()[2] for line in text.splitlines() if line.startswith("# TYPE")]
     assert len(named) == len(set(named)), "the values of one metric stand together"
     assert values['lantern_cases{priority="urgent"}'] == 2
     assert values["lantern_images_waiting"] == 0
@@ -401,7 +401,7 @@ def test_the_numbers_are_well_formed_and_say_nothing_of_anybody(tmp_path: Path) 
     assert values["lantern_selftest_ok"] == 0
     assert values['lantern_trouble{code="selftest.packs"}'] == 1
     for word in (*cases, "SECRET", "1.2.3", str(state.root)):
-        assert word not in told
+        assert word not in text
     clinical.database.close()
 
 

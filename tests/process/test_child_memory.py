@@ -127,8 +127,10 @@ def test_what_the_box_tells_its_c_library_is_told_to_a_child_beside_what_a_child
     child = Child("firmware_app.reading.children.decode_child", (str(MEMORY_MB), "60"), silent=True)
     try:
         child.await_ready()
-        told = Path(f"/proc/{child.pid}/environ").read_text("utf-8", "replace")
+        environment = Path(f"/proc/{child.pid}/environ").read_text("utf-8", "replace")
     finally:
         child.kill()
-    found = told.partition("GLIBC_TUNABLES=")[2].replace("\0", ":").split(":")  # the C library cuts it up in its place
-    assert found[:3] == [TUNABLES, "glibc.malloc.hugetlb=1", "glibc.pthread.stack_cache_size=0"]
+    tunables = (
+        environment.partition("GLIBC_TUNABLES=")[2].replace("\0", ":").split(":")
+    )  # the C library cuts it up in its place
+    assert tunables[:3] == [TUNABLES, "glibc.malloc.hugetlb=1", "glibc.pthread.stack_cache_size=0"]

@@ -129,9 +129,9 @@ def test_every_line_of_the_doctor_of_a_damaged_box_is_an_object(
     damaged: StateDir, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert cli.main(["doctor", "--json"]) == 1
-    found = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
-    assert {"check", "result", "code", "text"} <= set.intersection(*(set(one) for one in found))
-    assert [one["result"] for one in found if one["check"] == "database"] == ["fail"]
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert {"check", "result", "code", "text"} <= set.intersection(*(set(one) for one in lines))
+    assert [one["result"] for one in lines if one["check"] == "database"] == ["fail"]
 
 
 @pytest.mark.parametrize("language", ["zh_CN", "en"])

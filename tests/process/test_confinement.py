@@ -42,9 +42,9 @@ def test_it_may_take_no_more_memory_than_one_image_needs(child: int) -> None:
 
 
 def test_it_writes_no_large_file_and_no_core(child: int) -> None:
-    found = limits(child)
-    assert found["Max file size"] == (str(LARGEST_FILE_BYTES), str(LARGEST_FILE_BYTES))
-    assert found["Max core file size"] == ("0", "0")
+    limits_of = limits(child)
+    assert limits_of["Max file size"] == (str(LARGEST_FILE_BYTES), str(LARGEST_FILE_BYTES))
+    assert limits_of["Max core file size"] == ("0", "0")
 
 
 def test_what_its_libraries_say_of_a_file_is_kept_nowhere(child: int) -> None:

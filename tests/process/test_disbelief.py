@@ -49,9 +49,9 @@ def asked(decoder: Decoder) -> Decoded | Reason:
 
 def test_the_form_itself_is_believed() -> None:
     with deceived({**FACTS, "_arrays": [["input", "f", SHAPE]]}, 4 * COUNT) as decoder:
-        found = asked(decoder)
-    assert isinstance(found, Decoded)
-    assert (found.rows, found.columns) == (9, 9)
+        answer = asked(decoder)
+    assert isinstance(answer, Decoded)
+    assert (answer.rows, answer.columns) == (9, 9)
 
 
 @pytest.mark.parametrize(
@@ -116,8 +116,8 @@ def test_a_long_detail_is_cut() -> None:
     with deceived(
         {"refusal": {"code": "imaging.undecodable", "details": {"detail": "x" * 5000, "more": 1}}}
     ) as decoder:
-        found = asked(decoder)
-    assert found == Reason("imaging.undecodable", {"detail": "x" * 200})
+        answer = asked(decoder)
+    assert answer == Reason("imaging.undecodable", {"detail": "x" * 200})
 
 
 def test_a_fault_is_said_once_and_again_when_it_comes_back(caplog: pytest.LogCaptureFixture) -> None:

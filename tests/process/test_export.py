@@ -39,8 +39,8 @@ def test_a_case_leaves_without_names_and_the_audit_says_who_took_it(
     box: Box, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert box.run("--json") == 0
-    told = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
-    assert [(one["file"], one["reason"]) for one in told] == [("00001.dcm", None), ("00002.dcm", None)]
+    entries = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [(one["file"], one["reason"]) for one in entries] == [("00001.dcm", None), ("00002.dcm", None)]
     (left,) = box.stick.iterdir()
     assert left.name == box.case
     assert sorted(path.name for path in left.iterdir()) == ["00001.dcm", "00002.dcm", export.MANIFEST]
@@ -147,8 +147,8 @@ def test_a_picture_and_a_broken_film_stay_and_their_neighbours_leave(
     path.chmod(0o660)
     path.write_bytes(path.read_bytes()[:-1000])
     assert box.run("--json") == 3
-    told = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
-    assert [one["reason"] and one["reason"]["code"] for one in told] == [None, None, "imaging.undecodable"]
+    entries = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [one["reason"] and one["reason"]["code"] for one in entries] == [None, None, "imaging.undecodable"]
     assert sorted(one.name for one in (box.stick / box.case).iterdir()) == ["00001.dcm", "00002.dcm", export.MANIFEST]
     assert box.audited()[-1].details["refused"] == 1
 

@@ -256,11 +256,11 @@ def test_what_happens_when_the_case_has_got_its_name_leaves_nobody_sure(
 def test_a_stick_that_is_out_before_the_last_word_costs_that_word(
     box: Box, house: House, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    told = sealed_case.message
+    message = sealed_case.message
 
     def out(path: Path, config: Config) -> str:
         path.unlink()
-        return told(path, config)
+        return message(path, config)
 
     monkeypatch.setattr(sealed_case, "message", out)
     assert box.run(way="--stick") == 0

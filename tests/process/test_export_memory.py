@@ -25,7 +25,7 @@ def test_a_want_of_memory_is_not_called_broken_pixels(tmp_path: Path) -> None:
     try:
         child.await_ready()
         child.send({"file": str(path), "out": str(tmp_path / "out.dcm"), "looked": True, "key": "00" * 32})
-        told = child.receive(60).header
+        answer = child.receive(60).header
     finally:
         child.kill()
-    assert (told["refusal"]["code"], told["spent"]) == ("imaging.memory", True)
+    assert (answer["refusal"]["code"], answer["spent"]) == ("imaging.memory", True)

@@ -168,8 +168,8 @@ def test_a_folder_that_a_person_made_is_not_swept_away(
     store_exports.sweep_stages(box.state)
     assert not left.exists()
     assert [folder.name for folder in (*mine, shared, other, link) if not (folder / "00001.dcm").exists()] == []
-    told = [record.getMessage() for record in caplog.records]
-    assert told == [f".exporting-{name}, which an export that was cut off had left, was taken away"]
+    messages = [record.getMessage() for record in caplog.records]
+    assert messages == [f".exporting-{name}, which an export that was cut off had left, was taken away"]
 
 
 @pytest.mark.parametrize("why", ["no locks", "one is under way"])

@@ -56,20 +56,20 @@ def by_dcmtk(path: Path) -> NDArray[np.uint8]:
     """Its words, decompressed by dcmdjpls."""
     plain = path.with_name("plain.dcm")
     subprocess.run([peers.peer("dcmdjpls"), str(path), str(plain)], check=True, capture_output=True)
-    told = dcmread(plain)
-    assert (told.file_meta.TransferSyntaxUID, told.get("PlanarConfiguration", 0)) == (ExplicitVRLittleEndian, 0)
-    shape = (told.NumberOfFrames, told.Rows, told.Columns, told.SamplesPerPixel)
-    return np.frombuffer(told.PixelData, np.uint8)[: int(np.prod(shape))].reshape(shape)
+    exported = dcmread(plain)
+    assert (exported.file_meta.TransferSyntaxUID, exported.get("PlanarConfiguration", 0)) == (ExplicitVRLittleEndian, 0)
+    shape = (exported.NumberOfFrames, exported.Rows, exported.Columns, exported.SamplesPerPixel)
+    return np.frombuffer(exported.PixelData, np.uint8)[: int(np.prod(shape))].reshape(shape)
 
 
 @pytest.mark.parametrize("photometric", ["RGB", "YBR_FULL", "MONOCHROME1", "MONOCHROME2", "PALETTE COLOR"])
 def test_a_clip_leaves_smaller_and_everybody_reads_its_words(tmp_path: Path, photometric: str) -> None:
     dataset, samples = coloured(photometric)
     out = left(tmp_path, dataset)
-    told, mask = dcmread(out), inside()
-    assert (told.file_meta.TransferSyntaxUID, told.PhotometricInterpretation) == (JPEGLSLossless, photometric)
+    exported, mask = dcmread(out), inside()
+    assert (exported.file_meta.TransferSyntaxUID, exported.PhotometricInterpretation) == (JPEGLSLossless, photometric)
     assert out.stat().st_size < samples.nbytes / 2
-    assert "LossyImageCompression" not in told
+    assert "LossyImageCompression" not in exported
     words = by_dcmtk(out).reshape(samples.shape)
     assert np.array_equal(words[:, mask], samples[:, mask])
     assert (words[:, ~mask] == words[0][~mask][0]).all()
@@ -78,7 +78,7 @@ def test_a_clip_leaves_smaller_and_everybody_reads_its_words(tmp_path: Path, pho
         for index in range(FRAMES):
             assert np.array_equal(after.shown(index).pixels[mask], before.shown(index).pixels[mask])
     if photometric != "YBR_FULL":  # which pydicom turns into RGB
-        assert np.array_equal(told.pixel_array, words)
+        assert np.array_equal(exported.pixel_array, words)
 
 
 def test_a_clip_of_colour_jpeg_leaves_as_it_is_decoded(tmp_path: Path) -> None:
@@ -95,9 +95,9 @@ def test_a_clip_of_colour_jpeg_leaves_as_it_is_decoded(tmp_path: Path) -> None:
         PhotometricInterpretation="YBR_FULL_422", pixel_data=encapsulate(streams),
     )  # fmt: skip
     out = left(tmp_path, dataset)
-    told, mask = dcmread(out), inside()
-    assert (told.file_meta.TransferSyntaxUID, told.PhotometricInterpretation) == (JPEGLSLossless, "YBR_FULL")
-    assert (told.LossyImageCompression, told.LossyImageCompressionMethod) == ("01", "ISO_10918_1")
+    exported, mask = dcmread(out), inside()
+    assert (exported.file_meta.TransferSyntaxUID, exported.PhotometricInterpretation) == (JPEGLSLossless, "YBR_FULL")
+    assert (exported.LossyImageCompression, exported.LossyImageCompressionMethod) == ("01", "ISO_10918_1")
     assert np.array_equal(by_dcmtk(out)[:, mask], np.stack(samples)[:, mask])
 
 
@@ -116,10 +116,10 @@ def test_frames_of_any_shape_leave_with_their_words(tmp_path: Path, size: tuple[
     clip = np.full((3, *size), 7, np.uint8) + np.arange(3, dtype=np.uint8)[:, np.newaxis, np.newaxis]
     data = clip.tobytes() + bytes(clip.size % 2)
     out = left(tmp_path, films.film(clip[0], NumberOfFrames=3, pixel_data=data))
-    told = dcmread(out)
-    assert told.file_meta.TransferSyntaxUID == syntax
+    exported = dcmread(out)
+    assert exported.file_meta.TransferSyntaxUID == syntax
     if syntax == JPEGLSLossless:
-        streams = list(generate_frames(told.PixelData, number_of_frames=3))
+        streams = list(generate_frames(exported.PixelData, number_of_frames=3))
         assert [len(stream) % 2 for stream in streams] == [0, 0, 0]
     with dicom_film.opened(out) as after:
         assert np.array_equal(np.stack([after.reader.frame(index) for index in range(3)]), clip)
@@ -127,18 +127,18 @@ def test_frames_of_any_shape_leave_with_their_words(tmp_path: Path, size: tuple[
 
 def test_a_clip_of_mere_noise_leaves_as_its_words_which_are_smaller(tmp_path: Path) -> None:
     clip = np.random.default_rng(1).integers(0, 256, (3, ROWS, COLUMNS), dtype=np.uint8)
-    told = dcmread(left(tmp_path, films.film(clip[0], NumberOfFrames=3, pixel_data=clip.tobytes())))
-    assert told.file_meta.TransferSyntaxUID == ExplicitVRLittleEndian
-    assert told.PixelData == clip.tobytes()
+    exported = dcmread(left(tmp_path, films.film(clip[0], NumberOfFrames=3, pixel_data=clip.tobytes())))
+    assert exported.file_meta.TransferSyntaxUID == ExplicitVRLittleEndian
+    assert exported.PixelData == clip.tobytes()
 
 
 def test_a_still_and_a_deep_clip_leave_as_their_words(tmp_path: Path) -> None:
     (tmp_path / "still").mkdir()
     assert dcmread(left(tmp_path / "still", ultrasound(screen()))).PixelData[-3:] == bytes(3)
     clip = np.stack([films.shapes(number) for number in range(3)])
-    told = dcmread(left(tmp_path, films.film(clip[0], NumberOfFrames=3, pixel_data=clip.tobytes())))
-    assert told.file_meta.TransferSyntaxUID == ExplicitVRLittleEndian
-    assert told.PixelData == clip.tobytes()
+    exported = dcmread(left(tmp_path, films.film(clip[0], NumberOfFrames=3, pixel_data=clip.tobytes())))
+    assert exported.file_meta.TransferSyntaxUID == ExplicitVRLittleEndian
+    assert exported.PixelData == clip.tobytes()
 
 
 def test_a_clip_too_long_for_the_child_s_time_leaves_as_its_words(
@@ -159,5 +159,5 @@ def test_a_clip_without_the_memory_to_compress_it_leaves_as_its_words(tmp_path: 
         assert child.receive(60).header["written"]["frames"] == 2
     finally:
         child.kill()
-    told = dcmread(tmp_path / "out.dcm", stop_before_pixels=True)
-    assert told.file_meta.TransferSyntaxUID == ExplicitVRLittleEndian
+    exported = dcmread(tmp_path / "out.dcm", stop_before_pixels=True)
+    assert exported.file_meta.TransferSyntaxUID == ExplicitVRLittleEndian

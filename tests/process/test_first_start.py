@@ -150,9 +150,9 @@ def test_a_box_that_does_not_start_again_says_so_on_its_page(
     first_request.ask(box.state, FirstRequest(answers=ANSWERS))
     assert first_page.main(["--config", str(box.file), "--restart"]) == 1
     assert "provision.start_needed: " in capsys.readouterr().err
-    told = first_request.result(box.state)
-    assert told is not None
-    assert (told.reason.code, [one.code for one in told.undone]) == (DONE, ["provision.start_needed"])
+    result = first_request.result(box.state)
+    assert result is not None
+    assert (result.reason.code, [one.code for one in result.undone]) == (DONE, ["provision.start_needed"])
     assert box.config.box.id == "clinic-7"
 
 
@@ -193,8 +193,8 @@ def test_units_that_systemd_did_not_read_anew_are_told_and_read_at_the_next_star
     installed("systemctl", script)
     with pytest.raises(UnitsNotReread):
         preparation._have_reread(tmp_path)
-    (told,) = doctor._units(box.config, box.state)
-    assert WORDS[script] in told.reason.text("en")
+    (check,) = doctor._units(box.config, box.state)
+    assert WORDS[script] in check.reason.text("en")
     installed("systemctl", "exit 0")
     preparation._have_reread(tmp_path)
     assert list(doctor._units(box.config, box.state)) == []
@@ -273,9 +273,9 @@ KINDS = (a_folder, a_full_folder, a_pipe, a_link, a_link_to_nothing, a_socket, a
 @pytest.mark.parametrize("kind", KINDS)
 def test_what_is_no_request_is_refused_in_words_and_out_of_the_way(box: Box, kind: Callable[[Path], None]) -> None:
     kind(box.state.provision / "request.json")
-    told = box.answered()
-    assert told.reason.code == "provision.request"
-    assert "Open the page and answer again" in told.text("en")
+    answer = box.answered()
+    assert answer.reason.code == "provision.request"
+    assert "Open the page and answer again" in answer.text("en")
     assert not first_request.waits(box.state)  # else systemd would wake root for it again and again
     assert first_page.answer(box.config, box.places) is None
     first_request.ask(box.state, FirstRequest(answers=ANSWERS))
@@ -288,8 +288,8 @@ def test_what_is_no_offered_file_is_refused_in_words(box: Box, kind: Callable[[P
     (box.state.provision / "offered").mkdir()
     kind(box.state.provision / "offered" / "clinic-7.lantern.json")
     first_request.ask(box.state, FirstRequest(file="clinic-7"))
-    told = box.answered()
-    assert told.reason.code == "provision.file"
+    answer = box.answered()
+    assert answer.reason.code == "provision.file"
     assert not first_request.waits(box.state)
 
 
@@ -334,5 +334,5 @@ def test_a_request_that_cannot_be_laid_down_does_not_end_the_import_of_a_stick(
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(first_request, "ask", full)
-    (told,) = offered_files.from_stick(made.file.parent, box.config, box.places, whole=True)
-    assert told.code == "provision.request"
+    (reason,) = offered_files.from_stick(made.file.parent, box.config, box.places, whole=True)
+    assert reason.code == "provision.request"

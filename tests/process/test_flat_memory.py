@@ -92,8 +92,8 @@ def test_a_clip_of_three_thousand_frames_takes_no_more_memory_than_one_of_twenty
     for frames in (FEW, MANY):
         path = tmp_path / f"{frames}.mp4"
         path.write_bytes(clips.made("mpeg4", "mp4", frames))
-        found, _, peak_mb = read(path, "picture")
-        assert found == frames
+        count, _, peak_mb = read(path, "picture")
+        assert count == frames
         peaks.append(peak_mb)
     assert peaks[1] - peaks[0] < ALLOWED_MB, peaks
 
@@ -108,8 +108,8 @@ def test_a_video_of_three_thousand_frames_in_a_dicom_object_takes_no_more_memory
             pixel_data=encapsulate([stream], has_bot=False),
             NumberOfFrames=frames,
         )
-        found, _, peak_mb = read(films.save(tmp_path, f"{frames}.dcm", dataset))
-        assert found == frames
+        count, _, peak_mb = read(films.save(tmp_path, f"{frames}.dcm", dataset))
+        assert count == frames
         peaks.append(peak_mb)
     assert peaks[1] - peaks[0] < ALLOWED_MB, peaks
 

@@ -207,9 +207,9 @@ def test_wheels_of_another_machine_are_refused_with_both_names_before_any_packag
     before = everything(place.root)
     with pytest.raises(InstallWheelsForeign) as refused:
         setting_up.install(place.machine, place.source)
-    told = refused.value.text("en")
-    assert "Debian 12 (bookworm)" in told
-    assert "the other one" in told
+    sentence = refused.value.text("en")
+    assert "Debian 12 (bookworm)" in sentence
+    assert "the other one" in sentence
     with pytest.raises(InstallWheelsForeign):
         hospital.install(place.machine, place.source)
     assert everything(place.root) == before

@@ -64,11 +64,11 @@ def decoder() -> Iterator[Decoder]:
 def read(decoder: Decoder, path: Path, shown: Path) -> Decoded:
     """*path*, read for a model and shown to people by one child."""
     first = decoder.pid
-    found = decoder.begin(path, path.suffix != ".dcm", SPEC, shown, CARE)
-    assert isinstance(found, Decoded), found
+    decoded = decoder.begin(path, path.suffix != ".dcm", SPEC, shown, CARE)
+    assert isinstance(decoded, Decoded), decoded
     assert decoder.end()
     assert decoder.pid == first
-    return found
+    return decoded
 
 
 @pytest.mark.parametrize(
@@ -85,8 +85,8 @@ def test_a_picture_of_16_megapixels_in_colour_is_read_whole(
     tmp_path: Path, decoder: Decoder, square: Image.Image, name: str, options: dict[str, Any]
 ) -> None:
     square.save(tmp_path / name, **options)
-    found = read(decoder, tmp_path / name, tmp_path / "shown")
-    assert (found.rows, found.columns, found.hints) == (4096, 4096, ())
+    decoded = read(decoder, tmp_path / name, tmp_path / "shown")
+    assert (decoded.rows, decoded.columns, decoded.hints) == (4096, 4096, ())
 
 
 def test_an_object_of_16_megapixels_in_colour_is_read(tmp_path: Path, decoder: Decoder, square: Image.Image) -> None:
@@ -107,9 +107,9 @@ def test_a_phones_photograph_is_read_smaller_than_it_was_taken_and_says_so(
 ) -> None:
     options: dict[str, Any] = {"compress_level": 1} if name == "film.png" else {}
     photograph(rows, columns).save(tmp_path / name, **options)
-    found = read(decoder, tmp_path / name, tmp_path / "shown")
-    assert (found.rows, found.columns) == shown
-    assert found.hints == (picture.REDUCED,)
+    decoded = read(decoder, tmp_path / name, tmp_path / "shown")
+    assert (decoded.rows, decoded.columns) == shown
+    assert decoded.hints == (picture.REDUCED,)
     assert picture.REDUCED in OF_PIXELS
 
 
@@ -174,9 +174,9 @@ def png_head(columns: int, rows: int, *, bits: int = 8, colour: int = 2) -> byte
 
 
 def jpeg_head(columns: int, rows: int, **options: Any) -> bytes:
-    told = io.BytesIO()
-    Image.new("RGB", (64, 64)).save(told, "JPEG", **options)
-    return told.getvalue().replace(pack(">HH", 64, 64), pack(">HH", rows, columns))
+    buffer = io.BytesIO()
+    Image.new("RGB", (64, 64)).save(buffer, "JPEG", **options)
+    return buffer.getvalue().replace(pack(">HH", 64, 64), pack(">HH", rows, columns))
 
 
 @pytest.mark.parametrize(
@@ -196,12 +196,12 @@ def test_what_is_too_large_is_refused_by_its_header_with_its_size_and_the_limit(
     (tmp_path / name).write_bytes(data)
     with pytest.raises(FrameTooLarge) as refused, film.opened(tmp_path / name, is_picture=True):
         pass
-    told = refused.value
-    assert told.megapixels == limit
-    assert told.columns * told.rows > 1e6 * limit
-    for number in (told.columns, told.rows, limit):
-        assert str(number) in told.text()
-    assert "fewer pixels" in told.text()
+    error = refused.value
+    assert error.megapixels == limit
+    assert error.columns * error.rows > 1e6 * limit
+    for number in (error.columns, error.rows, limit):
+        assert str(number) in error.text()
+    assert "fewer pixels" in error.text()
 
 
 def test_a_jpeg_of_one_scan_is_not_kept_as_a_whole(tmp_path: Path) -> None:
@@ -229,9 +229,9 @@ def test_a_large_jpeg_that_lost_data_is_damaged_and_not_too_large(
     """As of one that is decoded whole, not all can be told: of some the codes come out right by chance, and the last
     scans of a progressive one make it finer by bits that a smaller picture has not."""
     monkeypatch.setattr(picture, "WHOLE_PX", 1 << 16)
-    told = io.BytesIO()
-    photograph(640, 480).convert(mode).save(told, "JPEG", quality=90, **options)
-    whole, path = told.getvalue(), tmp_path / "film.jpg"
+    buffer = io.BytesIO()
+    photograph(640, 480).convert(mode).save(buffer, "JPEG", quality=90, **options)
+    whole, path = buffer.getvalue(), tmp_path / "film.jpg"
     path.write_bytes(whole)
     with film.opened(path, is_picture=True) as opened:
         assert (opened.rows, opened.hints) == (160, (picture.REDUCED,))
@@ -269,12 +269,12 @@ def test_memory_that_is_too_little_is_called_so_and_loses_no_child(
     decoder = Decoder(memory_mb, 60.0)
     try:
         decoder.warm()
-        found = decoder.begin(tmp_path / "film.png", True, SPEC, tmp_path / "shown", CARE)
-        assert isinstance(found, Decoded | Reason)
-        assert isinstance(found, Decoded) == (memory_mb == 192)
-        if isinstance(found, Reason):
-            assert found.code == "imaging.memory"
-            assert "need not be damaged" in found.text("en")
+        decoded = decoder.begin(tmp_path / "film.png", True, SPEC, tmp_path / "shown", CARE)
+        assert isinstance(decoded, Decoded | Reason)
+        assert isinstance(decoded, Decoded) == (memory_mb == 192)
+        if isinstance(decoded, Reason):
+            assert decoded.code == "imaging.memory"
+            assert "need not be damaged" in decoded.text("en")
     finally:
         decoder.close()
 
@@ -306,13 +306,13 @@ def test_of_a_child_that_dies_it_is_known_how_much_memory_it_had(
     tmp_path: Path, held: int, least: int, most: int
 ) -> None:
     (tmp_path / "dying.py").write_text(_DYING)
-    told = subprocess.run(  # in a process of its own, which is smaller than that of the tests
+    printed = subprocess.run(  # in a process of its own, which is smaller than that of the tests
         [sys.executable, "-c", _WATCHING, str(held)],
         env={**os.environ, "PYTHONPATH": os.pathsep.join((str(tmp_path), str(REPOSITORY)))},
         capture_output=True, text=True, check=True, timeout=60,
     ).stdout.split()  # fmt: skip
-    assert told[:2] == ["signal", "6"]
-    assert least <= int(told[2]) <= most
+    assert printed[:2] == ["signal", "6"]
+    assert least <= int(printed[2]) <= most
 
 
 def test_a_decoder_that_died_with_much_memory_in_use_is_no_sign_of_a_damaged_file(tmp_path: Path) -> None:
@@ -324,9 +324,9 @@ def test_a_decoder_that_died_with_much_memory_in_use_is_no_sign_of_a_damaged_fil
     ]
     assert codes == ["reading.decode_gave_up", "reading.decode_gave_up", "reading.memory_gave_up"]
     attempt.phase = InferenceGaveUp
-    told = attempt.gave_up(ChildLost("signal 6", 5000), MEMORY_MB).reason
-    assert told is not None
-    assert told.code == "reading.inference_gave_up"
+    reason = attempt.gave_up(ChildLost("signal 6", 5000), MEMORY_MB).reason
+    assert reason is not None
+    assert reason.code == "reading.inference_gave_up"
 
 
 def test_a_decoder_that_calls_a_want_of_memory_broken_data_is_not_believed(tmp_path: Path) -> None:
@@ -341,8 +341,8 @@ def test_a_decoder_that_calls_a_want_of_memory_broken_data_is_not_believed(tmp_p
                 np.zeros((8, 8), np.uint16), syntax=JPEG2000Lossless, Rows=side, Columns=side,
                 pixel_data=encapsulate([stream[:middle] if broken else stream]),
             )  # fmt: skip
-            found = decoder.begin(films.save(tmp_path, "film.dcm", made), False, SPEC, tmp_path / "shown", CARE)
-            assert isinstance(found, Reason)
-            assert found.code == code
+            decoded = decoder.begin(films.save(tmp_path, "film.dcm", made), False, SPEC, tmp_path / "shown", CARE)
+            assert isinstance(decoded, Reason)
+            assert decoded.code == code
     finally:
         decoder.close()

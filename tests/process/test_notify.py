@@ -45,12 +45,12 @@ def run(folder: Path, code: str, **environment: str) -> str:
 
 def heard(listening: socket.socket) -> list[str]:
     listening.setblocking(False)
-    found = []
+    messages = []
     while True:
         try:
-            found.append(listening.recv(4096).decode())
+            messages.append(listening.recv(4096).decode())
         except BlockingIOError:
-            return found
+            return messages
 
 
 def watched() -> dict[str, str]:

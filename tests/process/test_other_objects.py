@@ -161,9 +161,9 @@ def test_lantern_read_has_one_entry_for_each_file_and_no_fault(
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     for line in lines:
         jsonschema.validate(line, SCHEMA)
-    told = {Path(file["path"]).name: file for line in lines for file in line["files"]}
-    assert sum(len(line["files"]) for line in lines) == len(told) == 10
-    assert {file["status"] for file in told.values()} == {"read"}
-    assert told["film.dcm"]["reason"] is None
-    assert told["3.dcm"]["reason"]["code"] == KINDS["segmentation"]
+    entries = {Path(file["path"]).name: file for line in lines for file in line["files"]}
+    assert sum(len(line["files"]) for line in lines) == len(entries) == 10
+    assert {file["status"] for file in entries.values()} == {"read"}
+    assert entries["film.dcm"]["reason"] is None
+    assert entries["3.dcm"]["reason"]["code"] == KINDS["segmentation"]
     assert [[line["case"] is None, len(line["readings"])] for line in lines] == [[False, 1], [True, 0]]

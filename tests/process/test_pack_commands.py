@@ -30,7 +30,7 @@ def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> StateDir:
     return StateDir(tmp_path / "state")
 
 
-def told(capsys: pytest.CaptureFixture[str], *arguments: str, status: int = 0) -> list[dict[str, object]]:
+def printed(capsys: pytest.CaptureFixture[str], *arguments: str, status: int = 0) -> list[dict[str, object]]:
     capsys.readouterr()
     assert lantern(["pack", *arguments, "--json"]) == status
     return [json.loads(line) for line in capsys.readouterr().out.splitlines()]
@@ -45,20 +45,20 @@ def test_a_technician_needs_six_commands(tmp_path: Path, state: StateDir, capsys
     assert lantern(["pack", "install", NAME, "--repository", str(place)]) == 1
     assert capsys.readouterr().err.splitlines()[-1].startswith("pack.no_publisher: ")
     to = ("install", NAME, "--repository", str(place))
-    (first,) = told(capsys, *to, "--root", str(keys / "root.json"), "--version", "1.0.0")
+    (first,) = printed(capsys, *to, "--root", str(keys / "root.json"), "--version", "1.0.0")
     assert (first["version"], first["before"], first["age_judged"]) == ("1.0.0", None, True)
-    (second,) = told(capsys, *to)
+    (second,) = printed(capsys, *to)
     assert (second["version"], second["before"]) == ("1.1.0", "1.0.0")
     one = {"name": NAME, "version": "1.1.0", "title": "Bright", "from": "installed"}
-    assert told(capsys, "list") == [{**one, "yields_to": [], "goes_before": []}]
-    (shown,) = told(capsys, "show", NAME)
+    assert printed(capsys, "list") == [{**one, "yields_to": [], "goes_before": []}]
+    (shown,) = printed(capsys, "show", NAME)
     assert (shown["version"], shown["schema"]) == ("1.1.0", "lantern.pack/1")
-    assert [one["whole"] for one in told(capsys, "verify")] == [True]
+    assert [one["whole"] for one in printed(capsys, "verify")] == [True]
     model = state.packs / NAME / "fp32.onnx"
     model.write_bytes(model.read_bytes() + b"x")
-    (wrong,) = told(capsys, "verify", NAME, status=1)
+    (wrong,) = printed(capsys, "verify", NAME, status=1)
     assert (wrong["whole"], wrong["code"]) == (False, "pack.digest")
-    assert told(capsys, "rollback", NAME)[0]["version"] == "1.0.0"
+    assert printed(capsys, "rollback", NAME)[0]["version"] == "1.0.0"
     entries = Audit(Clinical(state.clinical_db).database).latest(9)
     assert [one.action for one in reversed(entries)] == ["pack.installed", "pack.installed", "pack.rolled_back"]
 
@@ -82,7 +82,7 @@ def test_a_version_that_answers_wrongly_here_takes_no_place(
     refusal = capsys.readouterr().err.splitlines()[-1]
     assert refusal.startswith("pack.not_right_here: ")
     assert "onnxruntime fp32: runtime.wrong" in refusal
-    assert [one["version"] for one in told(capsys, "list")] == ["1.0.0"]
+    assert [one["version"] for one in printed(capsys, "list")] == ["1.0.0"]
     assert not list(state.packs.rglob("*1.1.0*"))
 
 
@@ -105,11 +105,11 @@ def test_a_pack_that_shares_images_with_another_waits_until_somebody_says_which_
     refusal = capsys.readouterr().err.splitlines()[-1]
     assert refusal.startswith("pack.overlap: ")
     assert "shipped-adult" in refusal
-    assert [one["name"] for one in told(capsys, "list")] == ["shipped-adult"]
+    assert [one["name"] for one in printed(capsys, "list")] == ["shipped-adult"]
     monkeypatch.setenv("LANTERN_PACKS__PREFER", NAME)
-    (installed,) = told(capsys, *offered)
+    (installed,) = printed(capsys, *offered)
     assert (installed["goes_before"], installed["yields_to"]) == (["shipped-adult"], [])
-    order = {one["name"]: (one["goes_before"], one["yields_to"]) for one in told(capsys, "list")}
+    order = {one["name"]: (one["goes_before"], one["yields_to"]) for one in printed(capsys, "list")}
     assert order == {NAME: (["shipped-adult"], []), "shipped-adult": ([], [NAME])}
     assert lantern(["pack", "list"]) == 0
     assert f"are read by “{NAME}”, as [packs] prefer says" in capsys.readouterr().out
@@ -121,10 +121,10 @@ def test_the_next_version_of_a_pack_that_shares_images_already_is_not_kept_out(
 ) -> None:  # fmt: skip
     with monkeypatch.context() as once:
         once.setenv("LANTERN_PACKS__PREFER", NAME)
-        told(capsys, *offered)
+        printed(capsys, *offered)
     made, keys = pack(tmp_path / "made", "1.1.0"), tmp_path / "keys"
     assert convert(["publish", str(made), "--repository", str(tmp_path / "stick"), "--keys", str(keys)]) == 0
-    (second,) = told(capsys, *offered)
+    (second,) = printed(capsys, *offered)
     assert (second["version"], second["yields_to"]) == ("1.1.0", ["shipped-adult"])
     assert lantern(["pack", "list"]) == 0
     assert "are read by “shipped-adult”, though nobody chose that" in capsys.readouterr().out
@@ -135,12 +135,12 @@ def test_an_installed_pack_is_removed_and_audited_and_comes_again(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
     monkeypatch.setenv("LANTERN_PACKS__PREFER", NAME)
-    told(capsys, *offered)
-    assert told(capsys, "remove", NAME) == [{"name": NAME, "removed": "1.0.0", "version": None}]
-    assert [one["name"] for one in told(capsys, "list")] == ["shipped-adult"]
+    printed(capsys, *offered)
+    assert printed(capsys, "remove", NAME) == [{"name": NAME, "removed": "1.0.0", "version": None}]
+    assert [one["name"] for one in printed(capsys, "list")] == ["shipped-adult"]
     (newest, _) = Audit(Clinical(state.clinical_db).database).latest(2)
     assert (newest.action, dict(newest.details)) == ("pack.removed", {"pack": NAME, "version": "", "before": "1.0.0"})
-    told(capsys, *offered)
+    printed(capsys, *offered)
     assert lantern(["pack", "remove", NAME]) == 0
     assert f"{NAME} 1.0.0 is removed." in capsys.readouterr().out
 
@@ -151,7 +151,7 @@ def test_what_came_with_the_box_or_is_not_there_is_not_removed(
     for name, code in (("shipped-adult", "pack.shipped"), (NAME, "pack.unknown"), ("../shipped", "pack.unknown")):
         assert lantern(["pack", "remove", name]) == 1
         assert capsys.readouterr().err.splitlines()[-1].startswith(f"{code}: ")
-    assert [one["name"] for one in told(capsys, "list")] == ["shipped-adult"]
+    assert [one["name"] for one in printed(capsys, "list")] == ["shipped-adult"]
 
 
 def test_every_answer_is_also_for_people(tmp_path: Path, state: StateDir, capsys: pytest.CaptureFixture[str]) -> None:

@@ -86,10 +86,10 @@ def test_the_doctor_warns_of_an_order_that_nobody_chose_and_of_a_name_that_is_no
 def test_the_shipped_packs_share_no_image() -> None:
     config = Config.model_validate({"state": {"dir": "/nowhere"}})
     for usual in ("ask", "adult", "children"):
-        found = config.model_copy(update={"box": config.box.model_copy(update={"usual_population": usual})})
-        store = PackStore.of(found)
+        usual_config = config.model_copy(update={"box": config.box.model_copy(update={"usual_population": usual})})
+        store = PackStore.of(usual_config)
         assert len(store.survey().packs) >= 3
-        assert precedence.overlaps(store.survey().packs, found, store) == []
+        assert precedence.overlaps(store.survey().packs, usual_config, store) == []
 
 
 def rules() -> list[Route]:
@@ -153,14 +153,14 @@ def test_an_image_that_one_pack_finds_unfit_names_the_pack_in_its_line(tmp_path:
         reading_rig.read_all(reader)
         lines = [case_object(rig.case(film), "en") for film in (small, raw)]
     reasons = [reading["reason"] for line in lines for reading in line["readings"]]
-    told = {reason["code"]: reason.get("pack") for reason in json.loads(json.dumps(reasons))}
-    assert told == {"quality.too_small": "toy-adult", "reading.for_processing": None}
+    packs_of = {reason["code"]: reason.get("pack") for reason in json.loads(json.dumps(reasons))}
+    assert packs_of == {"quality.too_small": "toy-adult", "reading.for_processing": None}
 
 
 def test_a_pack_whose_name_ends_another_ones_is_not_called_loaded_with_it() -> None:
-    found = {
+    report = {
         "version": "1", "state": "/s", "processes": {"reader": {"pid": 1, "packs": "adult-chest 1.0.0"}}, "queue": None,
         "clock": {"time": "now", "source": "nobody", "trusted": False}, "page": None,
         "packs": [{"name": name, "version": "1.0.0"} for name in ("chest", "adult-chest")],
     }  # fmt: skip
-    assert doctor.describe(found).endswith("on the disk, not loaded: chest 1.0.0")
+    assert doctor.describe(report).endswith("on the disk, not loaded: chest 1.0.0")

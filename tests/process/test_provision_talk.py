@@ -124,8 +124,8 @@ def test_the_answers_make_a_box(house: House, tmp_path: Path) -> None:
         shown = person.until("Nothing was written")
         assert "PACS" not in shown, "nothing is sent there, so nobody is asked for one"
         assert files(tmp_path) == []
-        for told in ("Clear River Clinic", "Asia/Urumqi", "DX1, US1", "mqtt.hospital.example:8883"):
-            assert told in shown
+        for text in ("Clear River Clinic", "Asia/Urumqi", "DX1, US1", "mqtt.hospital.example:8883"):
+            assert text in shown
         person.say("y")
         shown = person.until("2345-6789-ABCD")
         assert "▀" in shown or "█" in shown

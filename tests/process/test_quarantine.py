@@ -18,10 +18,10 @@ def test_the_doctor_lists_the_newest_and_counts_every_reason(clinical: Clinical)
     cannot(clinical, broken, Undecodable(detail="cut"))
     config = Config.model_validate({"state": {"dir": clinical.database.path.parent.parent}})
     checks = [check for check in health.examine(config) if check.name == "refused"]
-    told = [(check.reason.code, check.case) for check in checks]
-    assert told[0] == ("doctor.refused", None)
-    assert told[1] == ("imaging.undecodable", broken.case)
-    assert [code for code, _ in told].count("intake.truncated") == 9
-    assert [code for code, _ in told].count("doctor.refused_of") == 2
+    rows = [(check.reason.code, check.case) for check in checks]
+    assert rows[0] == ("doctor.refused", None)
+    assert rows[1] == ("imaging.undecodable", broken.case)
+    assert [code for code, _ in rows].count("intake.truncated") == 9
+    assert [code for code, _ in rows].count("doctor.refused_of") == 2
     assert checks[-2].reason.text("en").startswith("14 times the reason intake.truncated")
     assert NAME not in json.dumps([check.reason.text("en") for check in checks])

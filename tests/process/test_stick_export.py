@@ -82,10 +82,10 @@ def test_a_key_that_was_replaced_is_named_and_the_new_one_is_used_once_the_box_h
     file.unlink()
 
     keys = keyring.load(house.keys)
-    told = Keys(BOX, keys.serial, keys.seal_public)
+    message = Keys(BOX, keys.serial, keys.seal_public)
     exchange = Exchange(box.state.exchange_db)
     exchange.create()
-    exchange.keep_keys(house.bundle().verify, keys.serial, sign(told.encode(), Kind.KEYS, BOX, keys.signer))
+    exchange.keep_keys(house.bundle().verify, keys.serial, sign(message.encode(), Kind.KEYS, BOX, keys.signer))
     exchange.database.close()
     assert opened(house, sealed(box), tmp_path / "out") == 0
 

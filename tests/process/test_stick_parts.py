@@ -38,5 +38,5 @@ def test_what_gives_no_answer_is_told_in_words_and_not_by_the_name_of_a_class(
         mounting._run(["sleep", "9"])
     with pytest.raises(StickNotMounted) as of_blkid:
         file_system.probe(Path("/dev/null"))
-    told = [one.value.detail for one in (of_the_mounter, of_mount, of_blkid)]
-    assert told == ["no answer in 0.05 s", "sleep: no answer in 0.05 s", f"{silent}: no answer in 0.05 s"]
+    details = [one.value.detail for one in (of_the_mounter, of_mount, of_blkid)]
+    assert details == ["no answer in 0.05 s", "sleep: no answer in 0.05 s", f"{silent}: no answer in 0.05 s"]

@@ -97,9 +97,9 @@ def test_the_doctor_outlives_a_runtime_that_kills_whoever_imports_it(
 ) -> None:
     top = "import os; os._exit(9)\n"
     made_runtime.install(tmp_path / "site", monkeypatch, {"made": made_runtime.RIGHT}, top=top)
-    found = trial.probed(["onnxruntime", "made"])
-    assert (found["onnxruntime"]["available"], found["made"]["available"]) == (True, False)
-    assert "exit 9" in found["made"]["detail"]
+    probes = trial.probed(["onnxruntime", "made"])
+    assert (probes["onnxruntime"]["available"], probes["made"]["available"]) == (True, False)
+    assert "exit 9" in probes["made"]["detail"]
 
 
 def test_ours_are_found_by_entry_point_and_nobody_takes_their_names(
@@ -132,15 +132,15 @@ def tried(runtime: str, precision: str, milliseconds: float | None) -> tuple[Way
 def test_the_fastest_right_way_is_used_as_far_as_the_configuration_lets_it(
     settings: dict[str, object], best: str
 ) -> None:
-    found = dict(
+    results = dict(
         [
             tried("onnxruntime", "int8", 5.0), tried("onnxruntime", "fp32", 12.0), tried("openvino", "int8", 3.0),
             tried("openvino", "fp32", 14.0), tried("litert", "int8", None),
         ]
     )  # fmt: skip
     config = ReaderSection.model_validate(settings)
-    candidates = [way for way in found if way.runtime in (config.runtimes or (way.runtime,))]
-    assert str(ways.ranked(candidates, found, config)[0]) == best
+    candidates = [way for way in results if way.runtime in (config.runtimes or (way.runtime,))]
+    assert str(ways.ranked(candidates, results, config)[0]) == best
 
 
 def test_an_unmeasured_box_begins_with_the_default_runtime(tmp_path: Path) -> None:
@@ -154,9 +154,9 @@ def test_an_unmeasured_box_begins_with_the_default_runtime(tmp_path: Path) -> No
 
 def test_what_the_gates_refused_is_not_brought_back_through_another_runtimes_file(tmp_path: Path) -> None:
     folder = toy_pack.write(tmp_path, "toy", "adult", 18, None, int8=b"x")
-    told = json.loads((folder / "manifest.json").read_text())
-    told["refused"] = [{"runtime": "openvino", "precision": "int8", "why": "too many lost"}]
-    (folder / "manifest.json").write_text(json.dumps(told))
+    manifest = json.loads((folder / "manifest.json").read_text())
+    manifest["refused"] = [{"runtime": "openvino", "precision": "int8", "why": "too many lost"}]
+    (folder / "manifest.json").write_text(json.dumps(manifest))
     assert Way("openvino", "int8") not in ways.possible(Pack.load(folder), ReaderSection())
     assert Way("onnxruntime", "int8") in ways.possible(Pack.load(folder), ReaderSection())
 
@@ -206,13 +206,13 @@ def test_a_disk_that_does_not_take_it_costs_nothing_else(made: Callable[..., Pac
 
 def test_another_processor_is_another_trial(tmp_path: Path) -> None:
     one = "processor : 0\nmodel name : {model}\nflags : {flags}\n\n"
-    told = one + one.replace("0", "1")
-    found = []
+    cpuinfo = one + one.replace("0", "1")
+    processors = []
     for number, (model, flags) in enumerate([("A", "avx2"), ("B", "avx2"), ("A", "avx2 vnni"), ("A", "avx2")]):
-        (tmp_path / str(number)).write_text(told.format(model=model, flags=flags))
-        found.append(processor(tmp_path / str(number)))
-    assert len(set(found)) == 3
-    assert found[0] == found[3]
+        (tmp_path / str(number)).write_text(cpuinfo.format(model=model, flags=flags))
+        processors.append(processor(tmp_path / str(number)))
+    assert len(set(processors)) == 3
+    assert processors[0] == processors[3]
 
 
 def test_a_crash_is_tried_once_more_and_then_believed() -> None:
@@ -269,8 +269,11 @@ def test_what_the_technician_pinned_stays_although_it_is_slower(
     made: Callable[..., Pack], box: Callable[..., Config]
 ) -> None:
     pack = made(aslow=made_runtime.SLOW, bfast=made_runtime.RIGHT)
-    found = box(runtimes=["aslow"])
-    with reading_rig.rig(found) as rig, closing(Reader(found, rig.state, rig.clinical, stop=Event())) as reader:
+    configured = box(runtimes=["aslow"])
+    with (
+        reading_rig.rig(configured) as rig,
+        closing(Reader(configured, rig.state, rig.clinical, stop=Event())) as reader,
+    ):
         results = Results(rig.state.trials)
         settle(reader, lambda: Way("aslow", "fp32") in results.known(pack, [Way("aslow", "fp32")], Settings()))
         assert not any(reader.measure() for _ in range(5))
@@ -292,8 +295,8 @@ def test_a_wrong_or_crashing_runtime_is_passed_over_for_good_and_reading_goes_on
         assert "It is not run in this way" in caplog.text
         with closing(Reader(rig.config, rig.state, rig.clinical, stop=Event())) as reader:
             assert bad not in reader.inference.ways(pack.name)  # remembered: before any film is read
-        told = [check.reason.text("en") for check in speed.chosen(rig.config, rig.state)]
-    assert any("abad" in sentence and "not run in this way" in sentence for sentence in told)
+        sentences = [check.reason.text("en") for check in speed.chosen(rig.config, rig.state)]
+    assert any("abad" in sentence and "not run in this way" in sentence for sentence in sentences)
     results = Results(rig.state.trials).known(pack, [bad], Settings())
     assert not results[bad].right
 
@@ -433,9 +436,9 @@ def test_the_command_prints_the_table_and_what_is_used(
     assert rows[2]["reason"]["code"] == "runtime.wrong"
     before = (tmp_path / "state" / "run" / "trials.json").read_bytes()
     assert main(["pack", "measure", "toy-adult"]) == 0
-    told = capsys.readouterr().out
-    assert "right, used" in told
-    assert "answers wrongly" in told
+    output = capsys.readouterr().out
+    assert "right, used" in output
+    assert "answers wrongly" in output
     assert (tmp_path / "state" / "run" / "trials.json").read_bytes() == before  # nothing was tried again
     monkeypatch.setenv("LANTERN_READER__RUNTIMES", "clies")
     assert main(["pack", "measure"]) == 3

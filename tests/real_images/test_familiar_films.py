@@ -56,10 +56,10 @@ def test_a_black_frame_makes_no_child_ill() -> None:
         activation = session.infer({spec.name: to_model_input(grey, spec)})[output.map][0]
         return classify.findings(activation, pack.manifest.section.findings)[0].positive
 
-    told = [
+    answers = [
         (positive(one.grey), positive(np.pad(one.grey, width, constant_values=one.grey.min())))
         for one in some_films(unfamiliar.CHILD)
         for width in (3, 22)
     ]
-    assert not all(alone for alone, _ in told)
-    assert all(alone == framed for alone, framed in told)
+    assert not all(alone for alone, _ in answers)
+    assert all(alone == framed for alone, framed in answers)

@@ -12,8 +12,8 @@ from tests.unit.test_fitness import SPEC
 
 @pytest.mark.parametrize(("folder", "every"), [("chest-xray/kermany224_train", 12), ("chest-xray-nih/images512", 3)])
 def test_no_film_of_the_shared_collections_is_refused(folder: str, every: int) -> None:
-    found = sorted(path for path in shared("data", folder).rglob("*") if path.suffix in (".jpg", ".jpeg"))
-    assert len(found) > 1000
-    for path in found[::every]:
+    paths = sorted(path for path in shared("data", folder).rglob("*") if path.suffix in (".jpg", ".jpeg"))
+    assert len(paths) > 1000
+    for path in paths[::every]:
         with film.opened(path, is_picture=True) as opened:
             fitness.check(opened.grey(0), SPEC)

@@ -15,11 +15,13 @@ from tests.peers import shared
 def test_a_real_clip_of_a_lung_gives_a_few_frames_that_differ_and_its_sector(name: str) -> None:
     pytest.importorskip("av", reason="needs the extra “video”")
     with film.opened(shared("data", "lung-ultrasound") / name, is_picture=True) as opened:
-        found = keyframes.chosen(opened.grey, opened.frames, "score", 8, find=True)
-        assert len(found.frames) == 8
-        assert found.sector is not None
-        assert found.sector.share > 0.8
-        pictures = [np.asarray(Image.fromarray(opened.grey(at)).resize((24, 24))).ravel() for at in found.frames]
+        frames_chosen = keyframes.chosen(opened.grey, opened.frames, "score", 8, find=True)
+        assert len(frames_chosen.frames) == 8
+        assert frames_chosen.sector is not None
+        assert frames_chosen.sector.share > 0.8
+        pictures = [
+            np.asarray(Image.fromarray(opened.grey(at)).resize((24, 24))).ravel() for at in frames_chosen.frames
+        ]
     alike = np.corrcoef(pictures)[np.triu_indices(8, 1)]
-    print(f"{name}: frames {found.frames}, correlation of their thumbnails at most {alike.max():.4f}")
+    print(f"{name}: frames {frames_chosen.frames}, correlation of their thumbnails at most {alike.max():.4f}")
     assert alike.max() < 1.0 - keyframes.LEAST_NOVELTY / 2

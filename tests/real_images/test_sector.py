@@ -14,8 +14,8 @@ def test_breast_images_that_were_cut_to_the_sector_stay_nearly_whole() -> None:
     shares = []
     for path in images:
         with film.opened(path, is_picture=True) as opened:
-            found = sector.of_still(opened.grey(0))
-        shares.append(found.share if found is not None else 0.0)
+            area = sector.of_still(opened.grey(0))
+        shares.append(area.share if area is not None else 0.0)
     print(f"{len(shares)} images, share kept: least {min(shares):.2f}, median {np.median(shares):.2f}")
     assert np.median(shares) > 0.98
     assert np.mean([share > 0.6 for share in shares]) > 0.95
@@ -26,6 +26,6 @@ def test_the_lung_stills_have_a_sector() -> None:
     assert len(images) >= 7
     for path in images:
         with film.opened(path, is_picture=True) as opened:
-            found = sector.of_still(opened.grey(0))
-        assert found is not None
-        assert found.share > 0.6
+            area = sector.of_still(opened.grey(0))
+        assert area is not None
+        assert area.share > 0.6

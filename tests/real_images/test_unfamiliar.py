@@ -41,10 +41,10 @@ def box(tmp_path: Path) -> Iterator[Rig]:
     """An adult pack that knows its films, a child pack that has said nothing of its own, a pack for clips."""
     packs = toy_pack.write_both(tmp_path / "packs")
     clips = toy_pack.write(packs, "toy-clips", "any", None, None)
-    told = json.loads((clips / FILE_NAME).read_text())
-    told["route"] |= {"modalities": ["US"], "body_parts": ["BREAST"], "views": []}
-    told["frames"] = {"rule": "interval", "budget": 4}
-    (clips / FILE_NAME).write_text(json.dumps(told))
+    manifest = json.loads((clips / FILE_NAME).read_text())
+    manifest["route"] |= {"modalities": ["US"], "body_parts": ["BREAST"], "views": []}
+    manifest["frames"] = {"rule": "interval", "budget": 4}
+    (clips / FILE_NAME).write_text(json.dumps(manifest))
     for pack in (packs / "toy-adult", clips):
         toy_pack.learns(pack, [known(number) for number in range(40)], LIMIT)
     with reading_rig.rig(reading_rig.config(tmp_path, packs)) as made:
@@ -122,8 +122,8 @@ def test_a_model_that_gives_no_features_is_the_runtimes_fault_and_not_the_images
 def test_a_manifest_that_judges_features_names_the_output_that_gives_them(tmp_path: Path) -> None:
     folder = toy_pack.write(tmp_path, "toy-adult", "adult", 18, None)
     toy_pack.learns(folder, [known(number) for number in range(3)], LIMIT)
-    told = json.loads((folder / FILE_NAME).read_text())
-    del told["output"]["features"]
-    (folder / FILE_NAME).write_text(json.dumps(told))
+    manifest = json.loads((folder / FILE_NAME).read_text())
+    del manifest["output"]["features"]
+    (folder / FILE_NAME).write_text(json.dumps(manifest))
     with pytest.raises(PackManifestInvalid, match="feature vector"):
         Manifest.load(folder)

@@ -22,7 +22,7 @@ def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> StateDir:
     return StateDir(tmp_path / "state")
 
 
-def told(capsys: pytest.CaptureFixture[str], *arguments: str) -> list[dict[str, str]]:
+def printed(capsys: pytest.CaptureFixture[str], *arguments: str) -> list[dict[str, str]]:
     assert main([*arguments, "--json"]) == 0
     return [json.loads(line) for line in capsys.readouterr().out.splitlines()]
 
@@ -30,19 +30,19 @@ def told(capsys: pytest.CaptureFixture[str], *arguments: str) -> list[dict[str, 
 def test_accounts_are_made_with_codes_and_never_with_passwords(
     state: StateDir, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    (first,) = told(capsys, "user", "claim")
+    (first,) = printed(capsys, "user", "claim")
     accounts = user.accounts(load())
     assert accounts.redeem(first["code"], "li", "hash")
     assert main(["user", "claim"]) == 1
     capsys.readouterr()
-    (added,) = told(capsys, "user", "add", "wang", "--role", "auditor")
+    (added,) = printed(capsys, "user", "add", "wang", "--role", "auditor")
     assert accounts.claim(added["code"]) is not None
-    (renewed,) = told(capsys, "user", "passwd", "wang")
+    (renewed,) = printed(capsys, "user", "passwd", "wang")
     assert accounts.claim(added["code"]) is None
     assert accounts.claim(renewed["code"]) is not None
-    assert told(capsys, "user", "disable", "wang") == []
+    assert printed(capsys, "user", "disable", "wang") == []
     assert accounts.claim(renewed["code"]) is None
-    assert [(one["name"], one["role"], one["state"]) for one in told(capsys, "user", "list")] == [
+    assert [(one["name"], one["role"], one["state"]) for one in printed(capsys, "user", "list")] == [
         ("li", "doctor", "in use"), ("wang", "auditor", "disabled")]  # fmt: skip
     entries = Audit(Clinical(state.clinical_db).database).latest(9)
     assert [(one.actor, one.action) for one in reversed(entries)] == [
@@ -71,11 +71,11 @@ def test_a_refusal_is_one_sentence_that_does_not_repeat_what_was_typed(
 def test_the_audit_is_verified_against_a_head_that_someone_was_told(
     state: StateDir, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    told(capsys, "user", "claim")
-    (verified,) = told(capsys, "audit", "verify")
+    printed(capsys, "user", "claim")
+    (verified,) = printed(capsys, "audit", "verify")
     assert verified["whole"]
-    told(capsys, "user", "claim")
-    assert told(capsys, "audit", "verify", "--expect", verified["head"])[0]["whole"]
+    printed(capsys, "user", "claim")
+    assert printed(capsys, "audit", "verify", "--expect", verified["head"])[0]["whole"]
     assert main(["audit", "verify", "--expect", f"2:{'1' * 64}"]) == 1
     assert "1111" in capsys.readouterr().out
     with pytest.raises(SystemExit):

@@ -316,25 +316,25 @@ _STREAMS: Sequence[tuple[str, UID, Callable[[int, int], bytes]]] = (
 
 def _of_stream(name: str, syntax: UID, make: Callable[[int, int], bytes]) -> list[Bomb]:
     """What every compression can be abused for."""
-    told = [("claims 65535²", LARGEST, LARGEST), (f"claims {LARGE}²", LARGE, LARGE)]
-    found = [
+    answer = [("claims 65535²", LARGEST, LARGEST), (f"claims {LARGE}²", LARGE, LARGE)]
+    actual = [
         Bomb(
             f"{name}, {what}",
             lambda rows=rows, columns=columns: compressed(syntax, rows, columns, make(rows, columns)),  # type: ignore[misc]
             (TOO_LARGE,) if rows == LARGEST else (UNDECODABLE, UNSUPPORTED, BLANK),
             syntax=str(syntax),
         )
-        for what, rows, columns in told
+        for what, rows, columns in answer
     ]
     if syntax == RLELossless:  # says nothing of its size
-        return found
+        return actual
     lie = Bomb(
         f"{name}, 96 × 80 outside, 65535² inside",
         lambda: compressed(syntax, 96, 80, make(LARGEST, LARGEST)),
         (UNDECODABLE,),
         syntax=str(syntax),
     )
-    return [*found, lie]
+    return [*actual, lie]
 
 
 def _baseline(name: str, stream: Callable[[], bytes]) -> Bomb:

@@ -99,9 +99,9 @@ class Browser:
 
     def post(self, path: str, **fields: str) -> tuple[int, str]:
         """A form that was loaded before it is sent."""
-        found = re.search(r'name="csrf_token" value="([^"]+)"', self.ask("GET", "/claim")[1])
-        assert found
-        return self.ask("POST", path, {"csrf_token": found[1], **fields})
+        token = re.search(r'name="csrf_token" value="([^"]+)"', self.ask("GET", "/claim")[1])
+        assert token
+        return self.ask("POST", path, {"csrf_token": token[1], **fields})
 
     def log_in(self, code: str) -> None:
         status, _ = self.post("/claim", code=code, password=PASSWORD, again=PASSWORD)
@@ -123,8 +123,8 @@ def running(folder: Path, *, viewer: bool = True) -> Iterator[Front]:
         store.create()
         store.database.close()
     authority.prepare(state, Names((NAME,), (ip_address("127.0.0.1"),)), datetime.now(UTC))
-    with _viewer(config) if viewer else nullcontext(), _nginx(config, state, folder) as found:
-        yield found
+    with _viewer(config) if viewer else nullcontext(), _nginx(config, state, folder) as front:
+        yield front
 
 
 @contextmanager

@@ -89,10 +89,10 @@ def process(root: Path, **sections: Mapping[str, Any]) -> Iterator[Running]:
     command = [sys.executable, "-m", "tests.wire.gateway_process", config.model_dump_json()]
     with subprocess.Popen(command, cwd=REPOSITORY, stdout=subprocess.PIPE, text=True) as child:
         assert child.stdout is not None
-        told = json.loads(child.stdout.readline())
+        announced = json.loads(child.stdout.readline())
         clinical = Clinical(StateDir(config.state.dir).clinical_db)
         try:
-            yield Running(int(told["port"]), StateDir(config.state.dir), clinical, child)
+            yield Running(int(announced["port"]), StateDir(config.state.dir), clinical, child)
         finally:
             clinical.database.close()
             child.terminate()

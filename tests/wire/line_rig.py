@@ -120,7 +120,7 @@ class Box:
 def make_case(clinical: Clinical, number: int, priority: Priority, image: int = 0, **header: str) -> str:
     """Image *image* of study *number*, accepted, read and closed, unless it already is; returns the case."""
     asked = replace(HEADER, sop_instance_uid=f"1.2.3.{number}.{image}", study_instance_uid=f"1.2.3.{number}")
-    found = clinical.admit(
+    instance = clinical.admit(
         path="dicom:CR1", file=f"images/{number}", sha256=f"{number:060d}{image:04d}", size=9,
         header=replace(asked, **header), association=None,  # type: ignore[arg-type]
     )  # fmt: skip
@@ -131,7 +131,7 @@ def make_case(clinical: Clinical, number: int, priority: Priority, image: int = 
         )
         clinical.finish(claim.instance, reading, priority)
     clinical.close_revisions(-1, report=True)
-    return found.case
+    return instance.case
 
 
 @dataclass

@@ -128,8 +128,8 @@ class Siege:
 
     def last(self) -> int:
         """The number of the newest line of the door's journal."""
-        found = self.clinical.database.connection.execute("SELECT COALESCE(MAX(sequence), 0) FROM arrivals").fetchone()
-        return int(found[0])
+        row = self.clinical.database.connection.execute("SELECT COALESCE(MAX(sequence), 0) FROM arrivals").fetchone()
+        return int(row[0])
 
     def _verdict(self, before: int) -> tuple[str, str]:
         """(door or reader, code) of the first object after line *before* that is not the neighbour's."""

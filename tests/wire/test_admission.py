@@ -107,13 +107,13 @@ def test_one_association_too_many_is_told_to_come_again(tmp_path: Path) -> None:
         for sender in senders:
             sender.start()
         try:
-            with pytest.raises(Refused) as told:
+            with pytest.raises(Refused) as answer:
                 RawClient(gateway.port)
         finally:
             refused.set()
             for sender in senders:
                 sender.join()
-        assert told.value.args == (2, 3, 2)
+        assert answer.value.args == (2, 3, 2)
         assert set(statuses) == {0}
         with RawClient(gateway.port) as client:
             client.release()

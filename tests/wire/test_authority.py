@@ -158,10 +158,10 @@ def test_the_front_names_the_box_by_what_browsers_may_ask_for() -> None:
     config = Config.model_validate(
         {"box": {"id": "clinic-7"}, "viewer": {"allowed_hosts": ["films.clinic.lan", "10.0.0.3"]}}
     )
-    told = front.names(config)
-    assert {"lantern-clinic-7.local", "films.clinic.lan"} <= set(told.dns)
-    assert "10.0.0.3" not in told.dns
-    assert not any(one.is_loopback for one in told.addresses)
+    answer = front.names(config)
+    assert {"lantern-clinic-7.local", "films.clinic.lan"} <= set(answer.dns)
+    assert "10.0.0.3" not in answer.dns
+    assert not any(one.is_loopback for one in answer.addresses)
 
 
 def test_a_viewer_on_any_port_cannot_be_found_and_it_says_so(tmp_path: Path) -> None:

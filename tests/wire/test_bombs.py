@@ -91,9 +91,9 @@ def dropped(besieged: Siege, bombs: Sequence[Bomb]) -> None:
         with neighbour(besieged):
             reading_rig.until(lambda: all(besieged.said(path) for path in paths), REFUSED_S * len(bombs))
     for bomb, path in zip(bombs, paths, strict=True):
-        told = besieged.said(path)
-        assert told is not None
-        code, seconds = told
+        refusal = besieged.said(path)
+        assert refusal is not None
+        code, seconds = refusal
         assert code in bomb.codes, bomb.name
         assert seconds < REFUSED_S, bomb.name
     assert peak.mb < CHILD_MB
@@ -104,8 +104,8 @@ def test_the_whole_set_stands_in_the_quarantine_list_with_sentences_and_no_path(
     """What modalities saw refused is what people see: a code and a sentence in both languages."""
     for bomb in (STORED[0], STORED[-1]):
         besieged.throw(bomb)
-    found = Quarantine(besieged.clinical.database)
-    entries = found.entries(100)
+    quarantine = Quarantine(besieged.clinical.database)
+    entries = quarantine.entries(100)
     assert {entry.where for entry in entries} >= {"reader"}
     for entry in entries:
         for language in ("en", "zh_CN"):

@@ -149,10 +149,10 @@ def test_a_modality_whose_certificate_is_out_of_date_is_refused_with_the_likely_
     box.learn(time.time(), source, dated=time.time() - 60)
     refused, _ = shaken(*port(tmp_path, days))
     assert isinstance(refused, PeerNotInDate)
-    told = tls_dates.refusal(refused, "10.0.0.5")
-    assert told is not None
-    assert told.code == expected
-    assert "10.0.0.5" in told.text("en")
+    error = tls_dates.refusal(refused, "10.0.0.5")
+    assert error is not None
+    assert error.code == expected
+    assert "10.0.0.5" in error.text("en")
 
 
 def test_a_modality_that_was_refused_for_its_dates_stands_among_what_was_refused(tmp_path: Path, box: Clock) -> None:

@@ -32,36 +32,36 @@ def lines(folders: Iterable[Path]) -> list[Line]:
         peers.missing(f"needs {missing}")
 
 
-def faults(found: list[Line]) -> list[str]:
+def faults(examined: list[Line]) -> list[str]:
     return [
         f"{line.name}: {line.verdict} {line.most:g} {line.note}"
-        for line in found
+        for line in examined
         if line.verdict in ("DIFFERS", "no peer")
     ]
 
 
 @pytest.mark.timeout(300)
 def test_every_public_file_is_decoded_as_others_decode_it_or_refused() -> None:
-    found = lines(decode_table.public())
-    assert faults(found) == []
-    assert {line.name for line in found if line.verdict == "refused"} == BROKEN
-    assert all("imaging." in line.note for line in found if line.verdict == "refused")
-    same = {line.syntax for line in found if line.verdict in ("equal", "within 2")}
-    assert {line.syntax for line in found if line.frames} == same
+    examined = lines(decode_table.public())
+    assert faults(examined) == []
+    assert {line.name for line in examined if line.verdict == "refused"} == BROKEN
+    assert all("imaging." in line.note for line in examined if line.verdict == "refused")
+    same = {line.syntax for line in examined if line.verdict in ("equal", "within 2")}
+    assert {line.syntax for line in examined if line.frames} == same
     assert len(same) >= 11
-    lossless = [line for line in found if "Lossless" in line.syntax and line.frames]
+    lossless = [line for line in examined if "Lossless" in line.syntax and line.frames]
     assert lossless
     assert {line.verdict for line in lossless} == {"equal"}
 
 
 @pytest.mark.timeout(300)
 def test_every_shared_file_is_decoded_as_others_decode_it() -> None:
-    found = lines([peers.shared("data", "dicom")])
-    assert faults(found) == []
+    examined = lines([peers.shared("data", "dicom")])
+    assert faults(examined) == []
     # A CT of signed samples, some below zero, whose header says unsigned: its air would be the brightest white.
-    refused = [(line.name, line.note.split(";")[0]) for line in found if line.verdict == "refused"]
+    refused = [(line.name, line.note.split(";")[0]) for line in examined if line.verdict == "refused"]
     assert refused == [("TOSHIBA_J2K_SIZ1_PixRep0.dcm", "imaging.sign")]
-    assert sum(line.frames for line in found) > len(found) > 0
+    assert sum(line.frames for line in examined) > len(examined) > 0
 
 
 def test_a_wrong_decoder_would_be_seen(monkeypatch: pytest.MonkeyPatch) -> None:

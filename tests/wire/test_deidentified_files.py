@@ -44,12 +44,12 @@ def _some(folder: Path) -> list[Path]:
 
 def naming(header: Dataset) -> set[bytes]:
     """What of *header* names somebody or something, as far as it is long enough to mean anything by itself."""
-    found: set[bytes] = set()
+    words: set[bytes] = set()
     for keyword in _NAMING:
         for word in re.split(r"[\^\\=\s]+", str(header.get(keyword) or "")):
             if len(word) > 5 and word.upper() not in ("REMOVED", "ANONYMOUS", "ANONYMIZED"):
-                found.add(word.encode("utf-8", "replace"))
-    return found
+                words.add(word.encode("utf-8", "replace"))
+    return words
 
 
 def seen_by_dcmtk(path: Path, folder: Path) -> NDArray[np.uint8]:
@@ -104,9 +104,9 @@ def test_real_ultrasound_keeps_its_sector_to_the_bit_and_nothing_else(tmp_path: 
             expected, mask = before.shown(0).pixels, plan.inside.mask
             done = writing.write(path, out, IDENTITIES, None, looked=True)
             with dicom_film.opened(out) as after:
-                found = after.shown(0).pixels
-                assert np.array_equal(found[mask], expected[mask]), path.name
-                assert not found[~mask].any(), path.name
+                pixels_after = after.shown(0).pixels
+                assert np.array_equal(pixels_after[mask], expected[mask]), path.name
+                assert not pixels_after[~mask].any(), path.name
                 assert after.frames == before.frames
         blacked += done.blacked
         seen = seen_by_dcmtk(out, tmp_path)

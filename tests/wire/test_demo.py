@@ -35,11 +35,11 @@ def alone(tmp_path: Path) -> dict[str, str]:
 
 def left_behind(folder: Path) -> list[str]:
     """Files below *folder* and processes of a demo that played there."""
-    found = [str(path) for path in folder.iterdir()]
+    left = [str(path) for path in folder.iterdir()]
     for process in psutil.process_iter(["cwd", "cmdline"]):
         if (process.info["cwd"] or "").startswith(str(folder)):
-            found.append(" ".join(process.info["cmdline"] or []))
-    return found
+            left.append(" ".join(process.info["cmdline"] or []))
+    return left
 
 
 @pytest.mark.parametrize("broker", ["mosquitto", "embedded"])
@@ -58,10 +58,10 @@ def test_it_ends_by_itself_when_the_hospital_holds_every_summary(
     assert "\033" not in said  # colour is for terminals
     for command in _COMMANDS:
         assert f"$ {command}" in said
-    read, told = said.split("$ lantern-hospital summaries")
+    read, summaries = said.split("$ lantern-hospital summaries")
     cases = re.findall(r"^c-[0-9a-f]{6}", read, re.MULTILINE)
     assert len(cases) == 9
-    assert sorted(re.findall(r"^c-[0-9a-f]{6}", told, re.MULTILINE)) == sorted(cases)
+    assert sorted(re.findall(r"^c-[0-9a-f]{6}", summaries, re.MULTILINE)) == sorted(cases)
     assert "http://" not in said, "nothing is offered to be opened that is gone by then"
     assert left_behind(tmp_path) == []
 

@@ -30,9 +30,9 @@ HANGS_UP_WITHIN_S = 20.0
 
 @pytest.fixture
 def front(tmp_path: Path) -> Iterator[Front]:
-    with running(tmp_path) as found:
-        yield found
-        written = found.log.read_text("utf-8")
+    with running(tmp_path) as running_front:
+        yield running_front
+        written = running_front.log.read_text("utf-8")
     assert "[warn]" not in written, written
     assert "[alert]" not in written, written
 

@@ -33,8 +33,8 @@ def test_a_backup_from_before_a_rotation_brings_the_line_back(tmp_path: Path) ->
         site.broker.stop()
         site.inbox.close()
         site.house.root.rename(tmp_path / "lost")
-        status, told = hospital(site, "restore", str(tmp_path / "copy.tar"))
-        assert (status, told["boxes"], told["cases"]) == (0, 1, 1)
+        status, answer = hospital(site, "restore", str(tmp_path / "copy.tar"))
+        assert (status, answer["boxes"], answer["cases"]) == (0, 1, 1)
         site.start_broker()
         site.receiver.start()
 

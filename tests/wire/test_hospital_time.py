@@ -24,10 +24,10 @@ from tests.wire.line_rig import Box, place, wait_for
 def kept(box: Box, folder: str) -> dict[str, Any]:
     """What is kept of the time in *folder* of the state."""
     try:
-        found: dict[str, Any] = json.loads((box.config.state.dir / folder / timekeeping.FILE).read_bytes())
+        saved: dict[str, Any] = json.loads((box.config.state.dir / folder / timekeeping.FILE).read_bytes())
     except FileNotFoundError:
         return {"anchor": {"source": "nobody"}}
-    return found
+    return saved
 
 
 def received(box: Box) -> list[clock.Stamp]:

@@ -62,13 +62,13 @@ def test_the_box_answers_to_its_own_name(tmp_path: Path) -> None:
     need_root()
     for program in ("dbus-daemon", "busctl", "ip", "unshare"):
         peer(program)
-    told = {"folder": tmp_path, "python": sys.executable, "avahi": peer("avahi-daemon")}
-    (tmp_path / "bus.conf").write_text(_BUS.format(**told))
+    values = {"folder": tmp_path, "python": sys.executable, "avahi": peer("avahi-daemon")}
+    (tmp_path / "bus.conf").write_text(_BUS.format(**values))
     (tmp_path / "avahi.conf").write_text(_AVAHI)
     (tmp_path / "ask.py").write_text(_ASK)
     os.mkfifo(tmp_path / "go")
     environment = {**os.environ, "LANTERN_BOX__ID": "clinic-7"}
-    command = ["unshare", "--net", "--mount", "--pid", "--fork", "--kill-child", "bash", "-c", _SCRIPT.format(**told)]
+    command = ["unshare", "--net", "--mount", "--pid", "--fork", "--kill-child", "bash", "-c", _SCRIPT.format(**values)]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stderr[-2000:]
     assert done.stdout.count("lantern-clinic-7.local") == 2  # told again it says the same

@@ -135,16 +135,16 @@ def test_a_case_is_told_when_its_own_images_are_read_whatever_lies_between_them(
     films.save(tmp_path, "1.dcm", first)
     films.save(tmp_path, "2.dcm", reading_rig.tiny_film(2))
     films.save(tmp_path, "3.dcm", reading_rig.tiny_film(3, StudyInstanceUID=first.StudyInstanceUID))
-    told: list[tuple[int, int]] = []
+    progress: list[tuple[int, int]] = []
     cases = read_paths(
         [tmp_path / f"{number}.dcm" for number in (1, 2, 3)],
         reading_rig.config(tmp_path),
-        on_progress=lambda done, total: told.append((done, total)),
+        on_progress=lambda done, total: progress.append((done, total)),
     )
     case = next(cases)
     assert [(Path(file.path).name, file.status.value) for file in case.files] == [("1.dcm", "read"), ("3.dcm", "read")]
     assert case.revision == 1
-    assert told == [(0, 3), (1, 3), (2, 3)]
+    assert progress == [(0, 3), (1, 3), (2, 3)]
     assert [Path(file.path).name for left in cases for file in left.files] == ["2.dcm"]
 
 
@@ -157,9 +157,9 @@ def test_a_name_that_is_no_utf_8_can_be_had_back_byte_by_byte(tmp_path: Path) ->
     for name in names:
         Path(os.fsdecode(os.fsencode(folder) + b"/" + name)).write_bytes(film)
     (case,) = read(folder, tmp_path)
-    told = json.loads(json.dumps(case_object(case, "en"), ensure_ascii=False).encode())
-    jsonschema.validate(told, SCHEMA)
-    files = told["files"]
+    line = json.loads(json.dumps(case_object(case, "en"), ensure_ascii=False).encode())
+    jsonschema.validate(line, SCHEMA)
+    files = line["files"]
     assert sum(Path(one["path"]).name == "胸片.dcm" for one in files) == 2
     had = [unquote_to_bytes(one["path_bytes"]) if "path_bytes" in one else one["path"].encode() for one in files]
     assert set(had) == {os.fsencode(folder) + b"/" + name for name in names}
@@ -195,17 +195,17 @@ def test_a_path_that_may_not_be_looked_at_is_told_and_hides_nothing_else(
     monkeypatch.setattr(os, "stat", no_status)
     monkeypatch.setattr(os, "lstat", lambda path, **more: no_status(path, follow_symlinks=False, **more))
     cases = list(read_paths([stick, tmp_path / "secret" / "film.dcm"], config))
-    told = {file.path: file.reason.code if file.reason else None for case in cases for file in case.files}
-    assert told[str(stick / "deep")] == told[str(tmp_path / "secret" / "film.dcm")] == "intake.unreadable"
-    assert told[str(stick / "film.dcm")] is None
-    assert len(told) == 9
+    reasons = {file.path: file.reason.code if file.reason else None for case in cases for file in case.files}
+    assert reasons[str(stick / "deep")] == reasons[str(tmp_path / "secret" / "film.dcm")] == "intake.unreadable"
+    assert reasons[str(stick / "film.dcm")] is None
+    assert len(reasons) == 9
 
 
 def test_progress_ends_with_all_files_done(stick: Path, tmp_path: Path) -> None:
-    told: list[tuple[int, int]] = []
-    read(stick, tmp_path, on_progress=lambda done, total: told.append((done, total)))
-    assert told[-1] == (8, 8)
-    assert told == sorted(told)
+    progress: list[tuple[int, int]] = []
+    read(stick, tmp_path, on_progress=lambda done, total: progress.append((done, total)))
+    assert progress[-1] == (8, 8)
+    assert progress == sorted(progress)
 
 
 def test_nothing_is_left_behind_also_when_the_consumer_stops_early_or_the_pack_is_unknown(
@@ -292,17 +292,17 @@ def test_a_ctrl_c_that_comes_while_all_is_tidied_disturbs_nothing(
 
 def test_results_that_cannot_be_written_are_a_sentence_before_the_work(stick: Path, tmp_path: Path) -> None:
     (tmp_path / "a-file").touch()
-    told: list[tuple[int, int]] = []
+    progress: list[tuple[int, int]] = []
     with pytest.raises(OutputUnusable, match="a-file"):
         list(
             read_paths(
                 [stick],
                 reading_rig.config(tmp_path),
                 out=tmp_path / "a-file",
-                on_progress=lambda done, total: told.append((done, total)),
+                on_progress=lambda done, total: progress.append((done, total)),
             )
         )
-    assert told == []
+    assert progress == []
 
 
 def test_a_disk_that_fills_up_under_the_results_leaves_no_half_object_that_says_the_folder_is_whole(
@@ -357,12 +357,12 @@ def test_ctrl_c_loses_only_what_was_not_read_and_says_how_much_that_is(tmp_path:
     if form:
         for line in lines:
             jsonschema.validate(json.loads(line), SCHEMA)
-        told = len(lines)
+        printed = len(lines)
     else:
-        told = sum(line.startswith("  read ") for line in lines)
+        printed = sum(line.startswith("  read ") for line in lines)
     assert process.returncode == 130
-    assert 1 <= told < 40
-    assert said.decode() == f"Stopped: {40 - told} of 40 files were not read. What was printed is final.\n"
+    assert 1 <= printed < 40
+    assert said.decode() == f"Stopped: {40 - printed} of 40 files were not read. What was printed is final.\n"
     assert list((tmp_path / "tmp").iterdir()) == []
 
 
@@ -447,8 +447,8 @@ def test_a_disk_too_full_for_the_doors_journal_loses_no_file(
         raise sqlite3.OperationalError("database or disk is full")
 
     monkeypatch.setattr(Clinical, "record_refusal", full)
-    told = Counter(Path(file.path).name for case in read(stick, tmp_path) for file in case.files)
-    assert told == Counter(path.name for path in stick.rglob("*") if path.is_file() and not path.is_symlink())
+    answer = Counter(Path(file.path).name for case in read(stick, tmp_path) for file in case.files)
+    assert answer == Counter(path.name for path in stick.rglob("*") if path.is_file() and not path.is_symlink())
 
 
 def test_nothing_to_read_is_said_and_is_no_success(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -44,7 +44,7 @@ def peer_client(port: int) -> Iterator[mqtt.Client]:
 
 
 @pytest.fixture
-def told(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+def events(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """COMMITs of the inbox, acknowledgements to the broker and receipts, in order; each is also carried out."""
     events: list[str] = []
     connect, ack, publish = sqlite3.connect, mqtt.Client.ack, mqtt.Client.publish
@@ -70,7 +70,7 @@ def told(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return events
 
 
-def test_the_hospital_commits_then_acknowledges_then_signs(site: Place, told: list[str]) -> None:
+def test_the_hospital_commits_then_acknowledges_then_signs(site: Place, events: list[str]) -> None:
     box = site.box("clinic-7")
     body = Summary(
         Origin("clinic-7", "5" * 32, 1, "b" * 16),
@@ -86,36 +86,36 @@ def test_the_hospital_commits_then_acknowledges_then_signs(site: Place, told: li
     thread.start()
     try:
         assert listening.wait(20)
-        told.clear()
+        events.clear()
         with peer_client(site.port) as peer:
             peer.publish(UP, payload, qos=1).wait_for_publish(10)
-            wait_for(lambda: "receipt" in told, because="a receipt")
+            wait_for(lambda: "receipt" in events, because="a receipt")
     finally:
         stop.set()
         thread.join()
         box.close()
-    assert told[:3] == ["commit", "ack", "receipt"]
+    assert events[:3] == ["commit", "ack", "receipt"]
 
 
-def test_the_box_keeps_what_the_hospital_says_before_the_broker_may_forget_it(site: Place, told: list[str]) -> None:
+def test_the_box_keeps_what_the_hospital_says_before_the_broker_may_forget_it(site: Place, events: list[str]) -> None:
     line = Connection(
         UplinkSection.model_validate({"enabled": True, "host": "127.0.0.1", "port": site.port}),
         "lantern-clinic-7",
         subscribe="lantern/v1/down/clinic-7/+",
-        on_message=lambda _topic, _payload: told.append("kept"),
+        on_message=lambda _topic, _payload: events.append("kept"),
         on_posted=lambda _number, _refusal, _unheard: None,
     )
 
     def acknowledged() -> bool:
         line.turn(0.05)
-        return "ack" in told
+        return "ack" in events
 
     line.open(Post("lantern/v1/up/clinic-7/death", b""))
     try:
         with peer_client(site.port) as peer:
-            told.clear()
+            events.clear()
             peer.publish(DOWN, b"a receipt", qos=1, retain=True)  # retained: it comes whenever the subscription stands
             wait_for(acknowledged, because="the message")
     finally:
         line.close()
-    assert [event for event in told if event != "receipt"] == ["kept", "ack"]
+    assert [event for event in events if event != "receipt"] == ["kept", "ack"]

@@ -62,11 +62,11 @@ def test_a_window_over_a_rescale_gives_their_greys(
     )
     path = films.save(tmp_path, "window.dcm", made)
     greys = theirs(path, "-O", "+Wi", "1", "+Wfs" if function == "SIGMOID" else "+Wfl", "+on2") / 65535.0
-    found = ours(path)
-    if np.ptp(found) > 1.5:  # the window would leave one grey, so it is not used
+    greys_of_ours = ours(path)
+    if np.ptp(greys_of_ours) > 1.5:  # the window would leave one grey, so it is not used
         assert np.ptp(greys) < 2**-15
         return
-    np.testing.assert_allclose(found, greys, atol=2e-4)
+    np.testing.assert_allclose(greys_of_ours, greys, atol=2e-4)
 
 
 def sequence(first: int, entries: list[int], bits: int, **attributes: Any) -> Sequence:
@@ -192,9 +192,9 @@ def test_the_plane_of_an_overlay_is_where_they_draw_it(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["examples_ybr_color.dcm", "SC_rgb_jpeg_dcmtk.dcm", "SC_rgb_dcmtk_+eb+cr.dcm"])
 def test_real_jpeg_colours_are_theirs(tmp_path: Path, name: str) -> None:
-    found = next((path for path in peers.pydicom_files() if path.name == name), None)
-    if found is None:
+    actual = next((path for path in peers.pydicom_files() if path.name == name), None)
+    if actual is None:
         peers.missing(f"needs {name} of pydicom's test files")
     copy = tmp_path / name
-    copy.write_bytes(found.read_bytes())
+    copy.write_bytes(actual.read_bytes())
     assert np.abs(people(copy).astype(int) - theirs(copy, "+on", program="dcmj2pnm").astype(int)).max() <= 3

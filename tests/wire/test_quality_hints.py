@@ -38,9 +38,9 @@ def box(tmp_path: Path) -> Iterator[Rig]:
     """An adult pack that asks for chest films as they should be, and that the AP view moves."""
     packs = toy_pack.write_both(tmp_path / "packs")
     path = packs / "toy-adult" / FILE_NAME
-    told = json.loads(path.read_text())
-    told["quality"] = {"kind": "chest_film", "confounders": [{"sign": "view_ap", "why": "made up for this test"}]}
-    path.write_text(json.dumps(told))
+    manifest = json.loads(path.read_text())
+    manifest["quality"] = {"kind": "chest_film", "confounders": [{"sign": "view_ap", "why": "made up for this test"}]}
+    path.write_text(json.dumps(manifest))
     with reading_rig.rig(reading_rig.config(tmp_path, packs)) as made:
         yield made
 
@@ -75,8 +75,10 @@ def test_a_model_that_goes_by_a_mark_in_the_border_of_a_film_is_told_of(tmp_path
         reading, line, text = read(box, films.film(pixels))
     assert reading.status is ReadingStatus.READ
     assert reading.findings[0].positive
-    told = [hint["text"] for hint in line["quality"]["hints"] if hint["code"] == "hint.beside"]
-    assert [one.endswith("Do not rely on its number; look at the picture yourself.") for one in told] == [True] * marked
+    sentences = [hint["text"] for hint in line["quality"]["hints"] if hint["code"] == "hint.beside"]
+    assert [one.endswith("Do not rely on its number; look at the picture yourself.") for one in sentences] == [
+        True
+    ] * marked
     assert ("lies beside the body" in text) is marked
 
 
@@ -110,13 +112,13 @@ def test_a_film_in_a_phones_colours_gets_a_reason_and_no_number(box: Rig) -> Non
 
 
 def test_a_confounder_is_told_only_of_a_film_that_shows_it_to_a_pack_that_declares_it(box: Rig) -> None:
-    told = {}
+    hints_of = {}
     for age, view in (("045Y", "AP"), ("044Y", "PA"), ("003Y", "AP")):
         reading, _, _ = read(box, films.film(phantom(), PatientAge=age, ViewPosition=view))
         assert reading.pack is not None
-        told[reading.pack.name, view] = {hint.code for hint in reading.quality.hints}
-    assert "hint.confounder_view_ap" in told["toy-adult", "AP"]
-    assert "hint.confounder_view_ap" not in told["toy-adult", "PA"] | told["toy-child", "AP"]
+        hints_of[reading.pack.name, view] = {hint.code for hint in reading.quality.hints}
+    assert "hint.confounder_view_ap" in hints_of["toy-adult", "AP"]
+    assert "hint.confounder_view_ap" not in hints_of["toy-adult", "PA"] | hints_of["toy-child", "AP"]
 
 
 @pytest.mark.parametrize(("rows", "columns", "coarse"), [(64, 64, False), (90, 60, True)])
@@ -126,6 +128,6 @@ def test_a_film_below_the_resolution_that_the_model_learnt_at_is_marked(
     with reading_rig.rig(reading_rig.config(tmp_path)) as box:
         reading, line, _ = read(box, films.film(films.shapes(7, rows, columns)))
     assert reading.status is ReadingStatus.READ
-    told = [hint["text"] for hint in line["quality"]["hints"] if hint["code"] == "hint.coarse"]
+    sentences = [hint["text"] for hint in line["quality"]["hints"] if hint["code"] == "hint.coarse"]
     sentence = "Only 60 × 90 pixels of this image reach the model, which learnt from pictures of 64 × 64. "
-    assert [one.startswith(sentence) for one in told] == [True] * coarse
+    assert [one.startswith(sentence) for one in sentences] == [True] * coarse

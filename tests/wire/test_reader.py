@@ -60,9 +60,9 @@ def test_a_positive_finding_makes_the_case_as_urgent_as_its_manifest_says(box: R
     shining, dark = box.admit(films.film(bright)), box.admit(films.film(dim))
     with reading_rig.reader(box) as reader:
         reading_rig.read_all(reader)
-    found = [box.case(film) for film in (shining, dark)]
-    assert [case.findings[0].positive for case in found] == [True, False]
-    assert [case.priority for case in found] == [Priority.SOON, Priority.ROUTINE]
+    cases = [box.case(film) for film in (shining, dark)]
+    assert [case.findings[0].positive for case in cases] == [True, False]
+    assert [case.priority for case in cases] == [Priority.SOON, Priority.ROUTINE]
 
 
 def test_the_same_film_gives_the_same_number_whatever_its_polarity(box: Rig) -> None:
@@ -283,8 +283,8 @@ def test_only_an_image_that_cost_a_child_is_set_aside_for_being_begun_often(
     with reading_rig.reader(box) as reader:
         assert reading_rig.read_all(reader) == 1
     reading = box.reading(film)
-    told = None if reading.reason is None else (reading.reason.code, reading.reason.details)
-    assert told == (("reading.gave_up", {"claims": claims}) if set_aside else None)
+    reason = None if reading.reason is None else (reading.reason.code, reading.reason.details)
+    assert reason == (("reading.gave_up", {"claims": claims}) if set_aside else None)
 
 
 def empty() -> dict[str, np.ndarray[Any, Any]]:
@@ -321,8 +321,8 @@ def test_while_no_pack_works_images_wait_unclaimed_and_are_read_when_one_does(
         (packs / "toy-adult" / "fp32.onnx").write_bytes(b"not a model")
     if fault == "no runtime":
         monkeypatch.setattr("firmware_app.packs.ways._has", lambda *_: False)
-    found = reading_rig.config(tmp_path, packs, runtimes=runtimes)
-    with reading_rig.rig(found) as box, closing(Reader(found, box.state, box.clinical, stop=Event())) as reader:
+    settings = reading_rig.config(tmp_path, packs, runtimes=runtimes)
+    with reading_rig.rig(settings) as box, closing(Reader(settings, box.state, box.clinical, stop=Event())) as reader:
         film = box.admit(reading_rig.tiny_film(1))
         monkeypatch.setattr("firmware_app.reading.reader.RETRY_SECONDS", 0.0)
         for _ in range(20):
@@ -337,7 +337,7 @@ def test_while_no_pack_works_images_wait_unclaimed_and_are_read_when_one_does(
         shutil.copytree(sound, packs / "toy-adult")
         if fault == "no runtime":
             monkeypatch.setattr(
-                reader.inference, "_config", found.reader.model_copy(update={"runtimes": ("onnxruntime",)})
+                reader.inference, "_config", settings.reader.model_copy(update={"runtimes": ("onnxruntime",)})
             )
         assert reader.look_again()
         claim = box.clinical.claim()
@@ -354,22 +354,22 @@ def test_the_process_itself_looks_again_reads_and_says_anew_who_speaks(
     monkeypatch.setattr("firmware_app.reading.reader.RETRY_SECONDS", 0.1)
     packs, stop = tmp_path / "packs", Event()
     sound = toy_pack.write(tmp_path / "aside", "toy-adult", "adult", 18, None)
-    found = reading_rig.config(tmp_path, packs)
-    told: list[Mapping[str, Any]] = []
+    settings = reading_rig.config(tmp_path, packs)
+    announced: list[Mapping[str, Any]] = []
 
     def ready(facts: Mapping[str, Any]) -> None:
-        told.append(facts)
-        if len(told) == 1:
+        announced.append(facts)
+        if len(announced) == 1:
             shutil.copytree(sound, packs / "toy-adult")  # a technician puts the pack where it belongs
         else:
             Timer(1.0, stop.set).start()
 
-    with reading_rig.rig(found) as box:
+    with reading_rig.rig(settings) as box:
         film = box.admit(reading_rig.tiny_film(1))
-        reader_process.run(found, ready, stop)
-    with reading_rig.rig(found) as box:
+        reader_process.run(settings, ready, stop)
+    with reading_rig.rig(settings) as box:
         reading = box.reading(film)
-    assert [facts["packs"] for facts in told] == ["", "toy-adult 0.0.1 (onnxruntime fp32)"]
+    assert [facts["packs"] for facts in announced] == ["", "toy-adult 0.0.1 (onnxruntime fp32)"]
     assert reading.status is ReadingStatus.READ
 
 

@@ -27,9 +27,9 @@ def box(tmp_path: Path) -> Iterator[Rig]:
 
 
 def jpeg(pixels: np.ndarray[tuple[int, int], np.dtype[np.uint8]]) -> bytes:
-    told = io.BytesIO()
-    Image.fromarray(pixels).save(told, "JPEG", quality=60)
-    return told.getvalue()
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, "JPEG", quality=60)
+    return buffer.getvalue()
 
 
 @pytest.mark.parametrize(

@@ -89,9 +89,9 @@ def test_a_sealed_box_is_enrolled_as_any_other(house: House, tmp_path: Path) -> 
         box_identity.begin(folder, "clinic-8", house.bundle_file, own)
     _, answer = house.enrol(folder / "box.json")
     assert box_identity.complete(folder, answer) == "clinic-8"  # no private key is needed for it
-    told = box_identity.settings(folder)["uplink"]
-    assert told["identity"] == "/run/credentials/lantern-uplink.service/identity.pem"
-    assert told["tls_key"] == "/run/credentials/lantern-uplink.service/tls.key"
+    uplink = box_identity.settings(folder)["uplink"]
+    assert uplink["identity"] == "/run/credentials/lantern-uplink.service/identity.pem"
+    assert uplink["tls_key"] == "/run/credentials/lantern-uplink.service/tls.key"
 
 
 def test_a_chip_that_does_not_answer_leaves_no_key_behind(house: House, tmp_path: Path) -> None:

@@ -324,12 +324,12 @@ def test_forged_words_of_the_hospital_change_nothing_in_the_box(stage: Stage, tm
 def test_a_dead_broker_is_seen_on_the_hospitals_page_and_by_whoever_watches_it(tmp_path: Path) -> None:
     def ask(path: str) -> str:
         with urllib.request.urlopen(address + path, timeout=10) as answer:
-            told: str = answer.read().decode()
-        return told
+            answered: str = answer.read().decode()
+        return answered
 
     def codes() -> list[str]:
-        found: list[str] = json.loads(ask("healthz"))["codes"]
-        return found
+        listed: list[str] = json.loads(ask("healthz"))["codes"]
+        return listed
 
     with place(tmp_path) as site:
         address = events(site.receiver.log)[0]["page"]

@@ -82,8 +82,8 @@ def test_a_box_is_declared_dead_also_in_a_stream_that_began_after_it_had_connect
 
     def said(state: str) -> bool:
         (row,) = site.inbox.boxes()
-        told = row.presence or {"origin": {}}
-        return (row.state, told["origin"].get("stream")) == (state, stream)
+        answer = row.presence or {"origin": {}}
+        return (row.state, answer["origin"].get("stream")) == (state, stream)
 
     wait_for(lambda: said("birth"), because="the new stream")
     uplink.kill()
@@ -303,9 +303,9 @@ def test_the_hospital_hears_of_what_needs_a_hand_and_of_the_packs(site: Place) -
 
     def heard() -> bool:
         relay.step(health)
-        (told,) = site.inbox.boxes()
+        (answer,) = site.inbox.boxes()
         packs = [{"pack": "chest-xray-child", "version": "1.2.0"}]
-        said = told.presence or {}
+        said = answer.presence or {}
         return (said.get("faults"), said.get("packs")) == (["backup.failed"], packs)
 
     wait_for(heard, because="presence in form 2")

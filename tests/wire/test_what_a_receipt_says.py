@@ -64,10 +64,10 @@ class Speaker:
 
     def heard(self, _client: mqtt.Client, _data: object, message: mqtt.MQTTMessage) -> None:
         verify = self.site.house.bundle().verify_key
-        told = open_signed(bytes(message.payload), Kind.ACK, "clinic-7", verify)
+        body = open_signed(bytes(message.payload), Kind.ACK, "clinic-7", verify)
         assert version_of(bytes(message.payload)) is self.version
         first = self.version is Version.FIRST
-        self.receipts.append(decode(told, FirstReceipt) if first else decode(told, Receipt))
+        self.receipts.append(decode(body, FirstReceipt) if first else decode(body, Receipt))
 
     def await_receipts(self, count: int) -> list[Receipt | FirstReceipt]:
         wait_for(lambda: len(self.receipts) >= count, because=f"{count} receipts")
@@ -112,8 +112,8 @@ def test_what_was_counted_before_is_receipted_again(speaker: Speaker, again: str
         speaker.send(first)
         speaker.await_receipts(1)
         speaker.send(first if again == "the same bytes" else speaker.sealed(1, case=1))
-        told = speaker.await_receipts(2)
-    assert [(receipt.taken, receipt.refused) for receipt in told] == [((taken(1, case=1),), ())] * 2
+        receipts = speaker.await_receipts(2)
+    assert [(receipt.taken, receipt.refused) for receipt in receipts] == [((taken(1, case=1),), ())] * 2
     assert speaker.site.counted() == [(brief(1).case, 1)]
 
 
@@ -122,8 +122,8 @@ def test_a_number_that_means_something_else_already_is_refused_and_never_taken(s
         speaker.send(speaker.sealed(1, case=1))
         speaker.await_receipts(1)
         speaker.send(speaker.sealed(1, case=2))
-        told = speaker.await_receipts(2)[1]
-    assert (told.taken, told.refused) == ((), (RefusedMessage(1, body_hash(body(1, case=2)), Contradicted.code),))
+        receipt = speaker.await_receipts(2)[1]
+    assert (receipt.taken, receipt.refused) == ((), (RefusedMessage(1, body_hash(body(1, case=2)), Contradicted.code),))
     assert speaker.site.counted() == [(brief(1).case, 1)]
 
 
@@ -131,9 +131,9 @@ def test_a_box_of_the_version_before_is_answered_as_it_spoke(speaker: Speaker) -
     speaker.version = Version.FIRST
     with counting(speaker.site):
         speaker.send(speaker.sealed(1, case=1), speaker.sealed(1, case=2))
-        told = [(receipt.taken, receipt.refused) for receipt in speaker.await_receipts(1)]
-    assert (1,) in {taken for taken, _ in told}
-    assert Refusal(1, Contradicted.code) in {one for _, refused in told for one in refused}
+        receipts = [(receipt.taken, receipt.refused) for receipt in speaker.await_receipts(1)]
+    assert (1,) in {taken for taken, _ in receipts}
+    assert Refusal(1, Contradicted.code) in {one for _, refused in receipts for one in refused}
 
 
 @pytest.mark.parametrize("version", Version)
@@ -168,8 +168,8 @@ def test_however_much_has_come_no_receipt_speaks_of_more_than_one_batch(speaker:
         wait_for(all_here, because="every message")
         while receiver._pending:
             receiver._take(client)
-        told = speaker.await_receipts(4)
+        receipts = speaker.await_receipts(4)
         client.disconnect()
-    assert [len(receipt.taken) for receipt in told] == [BATCH, BATCH, BATCH, 50]
-    named = [one for receipt in told for one in receipt.taken]
+    assert [len(receipt.taken) for receipt in receipts] == [BATCH, BATCH, BATCH, 50]
+    named = [one for receipt in receipts for one in receipt.taken]
     assert named == [taken(seq, seq) for seq in range(1, many + 1)]

@@ -118,8 +118,8 @@ def test_what_is_under_way_is_sent_again_at_once_under_a_new_key(site: Place) ->
         box.await_heard(1)
         assert not box.pump(), "it is under way"
         after = site.house.rotate()
-        told = Keys("clinic-7", after.serial, after.seal).encode()
-        signed = sign(told, Kind.KEYS, "clinic-7", keyring.load(site.house.keys).signer)
+        message = Keys("clinic-7", after.serial, after.seal).encode()
+        signed = sign(message, Kind.KEYS, "clinic-7", keyring.load(site.house.keys).signer)
         box.exchange.keep_keys(after.verify, after.serial, signed)
         box.publisher.take_keys()
         assert box.pump()
