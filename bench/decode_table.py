@@ -194,7 +194,7 @@ def main() -> int:
     parser.add_argument("folder", type=Path, nargs="*", help="of DICOM files (default: ../shared/data/dicom)")
     parser.add_argument("--summary", action="store_true", help="print only the summary")
     options = parser.parse_args()
-    confinement.confine(config.Reader().memory_mb)
+    confinement.confine(config.ReaderSection().memory_mb)
     folders = options.folder or [shared()]
     for folder in folders:
         if not folder.is_dir():

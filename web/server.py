@@ -31,7 +31,7 @@ from web.blueprints import lists
 from web.box import Box
 from web.checkup import Checkup
 from web.lap import Lap
-from web.measures import Measures
+from web.metrics_port import Measures
 
 log = logging.getLogger("lantern.viewer")
 

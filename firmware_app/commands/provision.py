@@ -139,8 +139,7 @@ def _by_talk(options: argparse.Namespace, config: Config, places: IdentityPaths)
 
 
 def _by_file(options: argparse.Namespace, config: Config, places: IdentityPaths) -> int:
-    from firmware_app.provisioning import first_start, signed_file
-    from firmware_app.provisioning import folder as provisioning_folder
+    from firmware_app.provisioning import first_start, provisioning_folder, signed_file
     from firmware_app.provisioning.signed_file import Proof
 
     _require_writable(places.config, places.keys)

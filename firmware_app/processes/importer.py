@@ -20,9 +20,9 @@ from firmware_app.config import Config
 from firmware_app.errors import AlreadyRunning, LanternError, NotKept, StickError, StickStopped
 from firmware_app.intake.accept import Door
 from firmware_app.intake.stick import handover, receipt, space
+from firmware_app.intake.stick.copied_marks import Memory
 from firmware_app.intake.stick.copying import Copying
 from firmware_app.intake.stick.handover import Handed, Word
-from firmware_app.intake.stick.memory import Memory
 from firmware_app.intake.stick.search import search
 from firmware_app.intake.stick.signals import Signal, Signals
 from firmware_app.processes import entry

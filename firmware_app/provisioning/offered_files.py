@@ -16,11 +16,10 @@ from typing import Final
 from firmware_app.config import Config
 from firmware_app.errors import LanternError, ProvisioningMany, RequestUnusable
 from firmware_app.language import N_, register
-from firmware_app.provisioning import first_request, first_start, signed_file
-from firmware_app.provisioning import folder as provisioning_folder
+from firmware_app.provisioning import first_request, first_start, provisioning_folder, signed_file
 from firmware_app.provisioning.first_request import FirstRequest
 from firmware_app.provisioning.first_start import IdentityPaths
-from firmware_app.provisioning.folder import Contents, Counts
+from firmware_app.provisioning.provisioning_folder import Contents, Counts
 from firmware_app.provisioning.signed_file import SUFFIX, Proof, ProvisioningFile
 from firmware_app.records import Reason
 from firmware_app.sealed.form import MOST_BYTES

@@ -11,10 +11,10 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from firmware_app.config import UplinkSection
 from firmware_app.errors import BundleInvalid, LanternError, LineNotSetUp, MessageInvalid
 from firmware_app.sealed.envelope import HospitalBundle, open_signed, version_of
+from firmware_app.sealed.envelope_version import Version
 from firmware_app.sealed.form import AnyMessage
 from firmware_app.sealed.keys import seal_key
 from firmware_app.sealed.summary import Keys, Kind, decode
-from firmware_app.sealed.version import Version
 
 
 def handed_over(settings: UplinkSection, folder: str | None = None) -> UplinkSection:

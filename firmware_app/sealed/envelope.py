@@ -34,10 +34,10 @@ from firmware_app.errors import (
     SealKeyUnknown,
     SignatureForged,
 )
+from firmware_app.sealed.envelope_version import LENGTH, PAD, SIGNATURE, Version
 from firmware_app.sealed.form import MOST_BYTES, Many, Message, Nested, Text, Whole
 from firmware_app.sealed.keys import SealKey, VerifyKey, verify_key
 from firmware_app.sealed.summary import BOX_ID, Kind
-from firmware_app.sealed.version import LENGTH, PAD, SIGNATURE, Version
 
 SUITE: Final = Suite(KEM.X25519, KDF.HKDF_SHA256, AEAD.AES_256_GCM)
 _UP, _DOWN = b"LNU", b"LND"

@@ -20,9 +20,9 @@ from firmware_app.errors import BrokerRefused, LanternError, MessageTooLarge
 from firmware_app.records import Reason
 from firmware_app.sealed.credentials import open_keys
 from firmware_app.sealed.envelope import HospitalBundle, seal
+from firmware_app.sealed.envelope_version import Version
 from firmware_app.sealed.keys import seal_key
 from firmware_app.sealed.summary import FirstPresence, Kind, Origin, Presence, PresenceKind
-from firmware_app.sealed.version import Version
 from firmware_app.store.disk.layout import free_bytes
 from firmware_app.store.exchange.exchange_db import Exchange, Outgoing
 from firmware_app.uplink.connection import Connection, Post

@@ -19,8 +19,8 @@ from firmware_app.errors import Contradicted, KeysOutdated, LanternError, Messag
 from firmware_app.records import Reason
 from firmware_app.sealed import credentials
 from firmware_app.sealed.envelope import HospitalBundle, open_signed, version_of
+from firmware_app.sealed.envelope_version import Version
 from firmware_app.sealed.summary import MERGED_MARKS, Brief, FirstReceipt, Kind, Receipt, body_hash, decode
-from firmware_app.sealed.version import Version
 from firmware_app.store.accounts.audit import Audit
 from firmware_app.store.clinical.clinical_db import Clinical
 from firmware_app.store.disk.layout import StateDir

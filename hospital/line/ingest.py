@@ -10,8 +10,8 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from firmware_app.errors import BoxRevoked, BoxUnknown, EnvelopeMalformed, Misaddressed, TopicUnknown
 from firmware_app.sealed.envelope import open_sealed, version_of
+from firmware_app.sealed.envelope_version import Version
 from firmware_app.sealed.summary import BOX_ID, Digest, FirstPresence, Kind, Summary, decode_up
-from firmware_app.sealed.version import Version
 from hospital.keys.keyring import Keyring
 
 _TOPIC = re.compile(rf"lantern/v1/up/({BOX_ID})/(birth|death|alert|digest|health)", re.ASCII)

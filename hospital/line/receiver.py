@@ -27,6 +27,7 @@ from paho.mqtt.reasoncodes import ReasonCode
 
 from firmware_app.errors import Contradicted, LanternError, Replayed
 from firmware_app.sealed.envelope import sign
+from firmware_app.sealed.envelope_version import Version
 from firmware_app.sealed.summary import (
     FirstPresence,
     FirstReceipt,
@@ -38,7 +39,6 @@ from firmware_app.sealed.summary import (
     TakenMessage,
     body_hash,
 )
-from firmware_app.sealed.version import Version
 from hospital.house import House
 from hospital.inbox.inbox_db import Inbox
 from hospital.inbox.receiver_status import KEEP_ALIVE_S, ReceiverStatusRecorder

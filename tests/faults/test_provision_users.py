@@ -21,7 +21,7 @@ _DOES = """
 import json, os
 from pathlib import Path
 from firmware_app.care import presence
-from firmware_app.provisioning import first_request, folder
+from firmware_app.provisioning import first_request, provisioning_folder
 from firmware_app.provisioning.first_request import FirstRequest
 from firmware_app.store.disk.layout import StateDir
 os.setgroups([{group}])
@@ -95,7 +95,7 @@ def test_a_folder_that_cannot_be_read_leaves_no_file_the_only_one(box: Box) -> N
     stick = box.state.run / "stick"
     (stick / "more").mkdir(parents=True)
     stick.chmod(0o755)
-    looks = f"print(folder.look(Path({str(stick)!r})).whole)"
+    looks = f"print(provisioning_folder.look(Path({str(stick)!r})).whole)"
     assert as_user(box, IMPORTER_ID, looks) == "True\n"
     (stick / "more").chmod(0o700)
     assert as_user(box, IMPORTER_ID, looks) == "False\n"

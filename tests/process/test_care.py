@@ -33,7 +33,7 @@ from firmware_app.store.sqlite import damage
 from tests import toy_pack
 from tests.finished import NOW, days_ago, film, finished, opened, read_all, taken
 from tests.unit.test_backup_ring import overwrite, root_of
-from web.measures import Measures
+from web.metrics_port import Measures
 from web.standing import Disk, trouble
 
 

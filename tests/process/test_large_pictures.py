@@ -283,7 +283,7 @@ _DYING = """
 import ctypes, os, socket, sys
 from firmware_app.reading.children import wire
 with socket.socket(fileno=int(sys.argv[1])) as channel:
-    wire.send(channel, wire.Message({"ready": True}))
+    wire.send(channel, wire.ChildMessage({"ready": True}))
     wire.receive(channel)
     held = b"x" * (int(sys.argv[3]) << 20)
     os.abort()

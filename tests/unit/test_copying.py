@@ -14,9 +14,9 @@ from PIL import Image
 
 from firmware_app.intake.accept import Door
 from firmware_app.intake.stick import search, space
+from firmware_app.intake.stick.copied_marks import Memory
 from firmware_app.intake.stick.copying import Copying
 from firmware_app.intake.stick.handover import Word
-from firmware_app.intake.stick.memory import Memory
 from firmware_app.store.clinical.clinical_db import Clinical
 from firmware_app.store.disk.layout import StateDir
 from firmware_app.store.disk.stick_status import StickStage, StickStatus

@@ -18,7 +18,7 @@ from pydicom.sequence import Sequence
 from pydicom.tag import Tag
 from pydicom.uid import UID, ExplicitVRLittleEndian, SecondaryCaptureImageStorage
 
-from firmware_app.imaging.deidentify import header, kept, profile, writing
+from firmware_app.imaging.deidentify import attributes, kept, profile, writing
 from firmware_app.imaging.deidentify.profile import Action
 from firmware_app.imaging.deidentify.uids import Identities
 from tests import films
@@ -93,7 +93,7 @@ def test_every_attribute_of_the_profile_comes_out_as_its_action_says(depth: str)
         if tag in (Tag("PatientName"), Tag("PatientID")):
             continue  # renamed, see below
         one = element(tag, None if dictionary_has_tag(tag) else "LO")
-        result = header.cleaned(nested(one), IDENTITIES)
+        result = attributes.cleaned(nested(one), IDENTITIES)
         place = result if depth == "top" else result.SharedFunctionalGroupsSequence[0].PixelMeasuresSequence[0]
         actual, name = place.get(tag), f"{Tag(tag)} {action}"
         if action is Action.REMOVE or not dictionary_has_tag(tag) or Tag(tag).group < 8:  # no data set's, PS3.5 7.1
@@ -173,7 +173,7 @@ def test_text_in_a_number_s_place_goes_and_numbers_stay() -> None:
     data = Dataset()
     data.SOPInstanceUID, data.KVP, data.SliceThickness = "2.25.1", "120.50", "1.25"
     data.WindowCenter = ["40", "-600.5"]
-    cleaned = header.cleaned(data, IDENTITIES)
+    cleaned = attributes.cleaned(data, IDENTITIES)
     assert (str(cleaned.KVP), [str(one) for one in cleaned.WindowCenter]) == ("120.50", ["40", "-600.5"])
     assert kept.decimals(["120", "ZHANG"]) is None
     assert kept.decimals(["4115211965030212345678"]) is None
@@ -184,7 +184,7 @@ def test_a_value_that_the_standard_does_not_list_does_not_stay_in_a_coded_string
     data.SOPInstanceUID, data.Modality, data.BodyPartExamined = "2.25.1", "US", "ZHANGSAN"
     data.ImageType = ["ORIGINAL", "PRIMARY", "ZHANGSAN", "0011"]
     data.PatientOrientation = ["L", "ZHANGSAN"]
-    cleaned = header.cleaned(data, IDENTITIES)
+    cleaned = attributes.cleaned(data, IDENTITIES)
     assert cleaned.Modality == "US"
     assert "BodyPartExamined" not in cleaned
     assert list(cleaned.ImageType) == ["ORIGINAL", "PRIMARY", "OTHER", "0011"]
@@ -196,7 +196,7 @@ def test_a_code_is_written_again_in_the_standard_s_words_or_goes() -> None:
     known.CodeValue, known.CodingSchemeDesignator, known.CodeMeaning = "76752008", "SCT", "ZHANGSAN's breast"
     typed.CodeValue, typed.CodingSchemeDesignator, typed.CodeMeaning = "411521", "99LOCAL", "ZHANGSAN"
     data.SOPInstanceUID, data.AnatomicRegionSequence = "2.25.1", [known, typed]
-    (again,) = header.cleaned(data, IDENTITIES).AnatomicRegionSequence
+    (again,) = attributes.cleaned(data, IDENTITIES).AnatomicRegionSequence
     assert (again.CodeValue, again.CodingSchemeDesignator, again.CodeMeaning) == (
         "76752008", "SCT", "Breast structure (body structure)")  # fmt: skip
 
@@ -205,7 +205,7 @@ def test_one_patient_gets_one_name_and_another_patient_another() -> None:
     def named(patient: str, key: bytes = b"k" * 32) -> str:
         data = Dataset()
         data.PatientID, data.PatientName, data.SOPInstanceUID = patient, "ZHANG^SAN", "2.25.1"
-        cleaned = header.cleaned(data, Identities(key))
+        cleaned = attributes.cleaned(data, Identities(key))
         assert cleaned.PatientID == str(cleaned.PatientName)
         return str(cleaned.PatientID)
 
@@ -238,7 +238,7 @@ def test_references_within_a_study_still_lead_to_their_images() -> None:
         other.ReferencedSOPInstanceUID = f"{STUDY}.1.{(number + 1) % 3}"
         other.ReferencedSOPClassUID = SecondaryCaptureImageStorage
         data.ReferencedImageSequence = [other]
-        cleaned.append(header.cleaned(data, IDENTITIES))
+        cleaned.append(attributes.cleaned(data, IDENTITIES))
     for number, one in enumerate(cleaned):
         (other,) = one.ReferencedImageSequence
         assert other.ReferencedSOPInstanceUID == cleaned[(number + 1) % 3].SOPInstanceUID

@@ -35,10 +35,10 @@ from firmware_app.sealed.envelope import (
     sign,
     version_of,
 )
+from firmware_app.sealed.envelope_version import Version
 from firmware_app.sealed.form import MOST_BYTES
 from firmware_app.sealed.keys import seal_key
 from firmware_app.sealed.summary import FirstReceipt, Kind, Receipt, body_hash, decode, decode_up
-from firmware_app.sealed.version import Version
 
 BOX, HOSPITAL = Ed25519PrivateKey.from_private_bytes(b"b" * 32), X25519PrivateKey.from_private_bytes(b"h" * 32)
 KEY = key_id(HOSPITAL.public_key())

@@ -8,9 +8,9 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 from firmware_app.errors import EnvelopeMalformed, EnvelopeUndecryptable, SignatureForged
 from firmware_app.sealed.envelope import MOST_ENVELOPE, SUITE, context, key_id, open_sealed, open_signed, seal, sign
+from firmware_app.sealed.envelope_version import Version
 from firmware_app.sealed.form import MOST_BYTES
 from firmware_app.sealed.summary import Kind
-from firmware_app.sealed.version import Version
 
 BOX, HOSPITAL = Ed25519PrivateKey.generate(), X25519PrivateKey.generate()
 KEY = key_id(HOSPITAL.public_key())

@@ -17,6 +17,7 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from firmware_app.errors import BrokerRefused, Contradicted
 from firmware_app.records import Priority, Reason
 from firmware_app.sealed.envelope import HospitalBundle, sign
+from firmware_app.sealed.envelope_version import Version
 from firmware_app.sealed.summary import (
     MOST_SEQ,
     Brief,
@@ -34,7 +35,6 @@ from firmware_app.sealed.summary import (
     TakenMessage,
     body_hash,
 )
-from firmware_app.sealed.version import Version
 from firmware_app.store.accounts.audit import Audit
 from firmware_app.store.clinical import clinical_db
 from firmware_app.store.clinical.clinical_db import Clinical

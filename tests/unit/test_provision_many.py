@@ -16,8 +16,7 @@ from firmware_app.errors import (
     ProvisioningUndecided,
     ProvisioningUnreadable,
 )
-from firmware_app.provisioning import first_page, first_request, naming, offered_files, signed_file
-from firmware_app.provisioning import folder as provisioning_folder
+from firmware_app.provisioning import first_page, first_request, naming, offered_files, provisioning_folder, signed_file
 from firmware_app.provisioning.first_page import DONE
 from firmware_app.provisioning.first_request import FirstRequest
 from firmware_app.provisioning.offered_files import ASKED, OFFERED

@@ -15,7 +15,7 @@ from firmware_app.config import Config, UsbSection
 from firmware_app.errors import StickNotAll, StickNotMounted, StickPulled, StickUnsafe
 from firmware_app.health import sticks
 from firmware_app.intake.stick import drivers, file_system, handover, mount_table, receipt, search
-from firmware_app.intake.stick.memory import END_BYTES, Memory, mark
+from firmware_app.intake.stick.copied_marks import END_BYTES, Memory, mark
 from firmware_app.intake.stick.search import StickFile
 from firmware_app.intake.stick.signals import Signal, Signals
 from firmware_app.records import Reason

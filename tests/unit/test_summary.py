@@ -26,6 +26,7 @@ from firmware_app.records import (
     Scope,
     Timing,
 )
+from firmware_app.sealed.envelope_version import Version
 from firmware_app.sealed.form import MOST_BYTES, Message
 from firmware_app.sealed.summary import (
     MERGED_MARKS,
@@ -48,7 +49,6 @@ from firmware_app.sealed.summary import (
     decode_up,
     size_band,
 )
-from firmware_app.sealed.version import Version
 from firmware_app.store.exchange.outbox import brief_of, fitted
 from tests.unit.messages import BRIEFS, MESSAGES
 

@@ -16,8 +16,8 @@ import pytest
 from firmware_app.clock import Clock, ClockFile, TimeSource
 from firmware_app.records import Priority
 from firmware_app.sealed.envelope import version_of
+from firmware_app.sealed.envelope_version import Version
 from firmware_app.sealed.summary import FindingBrief, PackBrief
-from firmware_app.sealed.version import Version
 from firmware_app.store.disk import timekeeping
 from firmware_app.store.exchange.exchange_db import Health
 from tests.faults.shifted_clock import EPOCH, TEN_YEARS_AHEAD, ShiftedClock

@@ -15,6 +15,7 @@ import pytest
 from firmware_app.errors import Contradicted
 from firmware_app.records import Priority
 from firmware_app.sealed.envelope import open_signed, seal, version_of
+from firmware_app.sealed.envelope_version import Version
 from firmware_app.sealed.keys import seal_key
 from firmware_app.sealed.summary import (
     FirstReceipt,
@@ -28,7 +29,6 @@ from firmware_app.sealed.summary import (
     body_hash,
     decode,
 )
-from firmware_app.sealed.version import Version
 from hospital.line.receiver import BATCH, Receiver
 from tests.unit.test_exchange import brief
 from tests.wire.line_rig import Box, Place, place, wait_for

@@ -15,7 +15,7 @@ from pydicom.uid import UID
 from firmware_app import __version__
 from firmware_app.errors import ExportNoRoom, ExportTextFound, ExportTextUnchecked, ExportTooLarge, Undecodable
 from firmware_app.imaging import dicom_film
-from firmware_app.imaging.deidentify import header, pixel_element, pixels, profile
+from firmware_app.imaging.deidentify import attributes, pixel_element, pixels, profile
 from firmware_app.imaging.deidentify.pixels import Plan
 from firmware_app.imaging.deidentify.text import Detector
 from firmware_app.imaging.deidentify.uids import Identities
@@ -76,7 +76,7 @@ def write(
             raise ExportNoRoom(free_mb=room_bytes // 1_000_000)  # the caller replaces it by the free space in all
         plan = pixels.planned(film)
         checked = 0 if looked or detector is None else _without_letters(film, plan, detector)
-        data = header.cleaned(film.source.header, identities)
+        data = attributes.cleaned(film.source.header, identities)
         with _created(out) as file:
             # A later frame of a clip may show another colour model than the first frames.
             for _ in range(2):

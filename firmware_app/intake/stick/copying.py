@@ -34,7 +34,7 @@ from firmware_app.errors import (
 )
 from firmware_app.intake.accept import Door, Outcome
 from firmware_app.intake.given_file import let_go, open_regular, read_at, readable
-from firmware_app.intake.stick import dicomdir, kinds, memory, search, space
+from firmware_app.intake.stick import copied_marks, dicomdir, kinds, search, space
 from firmware_app.intake.stick.handover import Word
 from firmware_app.intake.stick.kinds import FileKind, Images
 from firmware_app.intake.stick.search import StickFile
@@ -55,7 +55,7 @@ class Copying:
     """The copying of the stick at *root*.  `run` is called once."""
 
     def __init__(
-        self, root: Path, word: Word, door: Door, marks: memory.Memory, tell: Tell, stop: threading.Event
+        self, root: Path, word: Word, door: Door, marks: copied_marks.Memory, tell: Tell, stop: threading.Event
     ) -> None:
         """*word* is the mounter's description of the stick."""
         self._root, self._device, self._door, self._marks = root, word.device, door, marks
@@ -140,11 +140,11 @@ class Copying:
         try:
             descriptor, size = open_regular(file.path)
             try:
-                head = read_at(descriptor, memory.END_BYTES, 0)
+                head = read_at(descriptor, copied_marks.END_BYTES, 0)
                 kind = kinds.kind(file.parts[-1], head)
                 if kind not in wanted:
                     return kind
-                mark = memory.mark(file, descriptor, size, head)
+                mark = copied_marks.mark(file, descriptor, size, head)
             finally:
                 let_go(descriptor)
             if kind is FileKind.DICOM:

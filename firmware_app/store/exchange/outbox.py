@@ -14,6 +14,7 @@ from typing import Final
 
 from firmware_app import clock
 from firmware_app.records import Case, Priority, ReadingStatus
+from firmware_app.sealed.envelope_version import Version
 from firmware_app.sealed.summary import (
     Brief,
     FindingBrief,
@@ -24,7 +25,6 @@ from firmware_app.sealed.summary import (
     quality_code,
     size_band,
 )
-from firmware_app.sealed.version import Version
 from firmware_app.store.sqlite.database import Database
 
 _VERSION: Final = re.compile(r"\d{1,4}\.\d{1,4}\.\d{1,4}", re.ASCII)
