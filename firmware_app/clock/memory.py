@@ -74,9 +74,9 @@ class ClockMemory:
     """All moments are Unix seconds of the true time, as far as it is known."""
 
     turn: int = 0
-    newest: float = 0.0  # the newest moment that was told to anyone
+    newest: float = 0.0  # the latest time that was ever given out
     sure: float = 0.0  # the same while the clock was trusted
-    signed: float = 0.0  # the newest moment of a receipt that was borne out
+    signed: float = 0.0  # the latest time of a receipt that something else confirmed
     boots: int = 0
     boot: str = ""
     base: float = 0.0  # when this boot began, if nobody knows better: a lower bound that only grows
@@ -166,7 +166,7 @@ class ClockMemory:
         return replace(fresh, born=born)
 
     def followed(self, elapsed: float, wall: float) -> ClockMemory:
-        """While nobody vouches for the time the machine's own clock may still be the better guess, but only forward."""
+        """While the time is not confirmed, the system clock may be the better guess, but only if it is later."""
         if self.source(elapsed) is TimeSource.NOBODY and self.time(elapsed) < wall <= self.ceiling():
             return replace(self, base=wall - elapsed)
         return self
@@ -211,7 +211,7 @@ class ClockMemory:
         )
 
     def _weighed(self, elapsed: float, moment: float, wall: float, dated: float) -> TimeSource:
-        """What the hospital's word is worth beside all else that the box knows; raises `Implausible`."""
+        """How far the hospital's time is trusted, given what else the box knows; raises `Implausible`."""
         now, held = self.time(elapsed), self.source(elapsed)
         machine = abs(wall - moment) <= APART_S
         if self.trusted(elapsed):
@@ -229,7 +229,7 @@ class ClockMemory:
         )
 
     def passed(self, elapsed: float, moment: float, *, dated: float = 0.0) -> ClockMemory:
-        """*moment* is known to have passed; believed no further than `ceiling`, and only while nobody vouches."""
+        """*moment* is known to have passed; followed up to `ceiling`, and only while the time is not confirmed."""
         if (
             moment > self.ceiling(dated)
             or self.source(elapsed) is not TimeSource.NOBODY

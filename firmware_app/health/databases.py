@@ -114,7 +114,7 @@ def database(config: Config, state: StateDir) -> Iterator[Check]:
         clinical.require()
         answer = clinical.database.connection.execute("PRAGMA quick_check(1)").fetchone()[0]
         if answer != "ok":
-            damage.note(state.clinical_db)  # a running box ends its processes now, and mends it
+            damage.note(state.clinical_db)  # a running box now restarts its processes and repairs the database
             raise sqlite3.DatabaseError(answer)
         counts = clinical.counts()
     except LanternError as error:

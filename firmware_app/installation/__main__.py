@@ -55,7 +55,7 @@ def _uninstall(machine: Machine, keep: set[str], *, sure: bool) -> int:
 
 
 def _answer() -> str:
-    """What was typed; a terminal that is closed, or says no word at all, has not agreed."""
+    """Whether the person typed agreement; a closed terminal or an empty answer does not count."""
     try:
         return input(f"{translate(_SURE, spoken())} ").strip()
     except (EOFError, KeyboardInterrupt, UnicodeDecodeError):

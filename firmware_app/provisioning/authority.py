@@ -41,7 +41,7 @@ _LASTS: Final = timedelta(days=3652)
 _RENEWED: Final = timedelta(days=730)
 """So long before its end the certificate is made anew: a box may stand switched off for a year."""
 HOME_DOMAINS: Final = ("local", "lan", "home", "home.arpa", "internal", "localdomain", "localhost")
-"""What a clinic's network may call its own.  A stolen authority that a PC trusts can vouch for these, and no bank."""
+"""Domains of a clinic's own network.  A stolen authority that a PC trusts can certify these names only, and no bank."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +117,7 @@ def named(certificate: x509.Certificate) -> Names:
 
 
 def admitted(authority: x509.Certificate, names: Names) -> Names:
-    """Those of *names* that the authority may vouch for (RFC 5280 4.2.1.10), in a fixed order."""
+    """Those of *names* that the authority may certify (RFC 5280 4.2.1.10), in a fixed order."""
     value = authority.extensions.get_extension_for_class(x509.NameConstraints).value
     domains = [one.value for one in value.permitted_subtrees or () if isinstance(one, x509.DNSName)]
     dns = sorted({name for name in names.dns if any(f".{name}".endswith(f".{domain}") for domain in domains)})

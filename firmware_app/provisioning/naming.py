@@ -56,7 +56,7 @@ def main() -> int:
 
 
 def _announce(wanted: str) -> None:
-    """Return when avahi goes by the name *wanted*; raises `NameNotTaken`."""
+    """Return when avahi has taken the name *wanted*; raises `NameNotTaken`."""
     deadline = time.monotonic() + _PATIENCE_S
     while True:
         detail = "avahi"

@@ -56,10 +56,10 @@ def offer(state: StateDir, box: str, code: str = "", counts: Counts | None = Non
 
 
 def from_stick(root: Path, config: Config, places: IdentityPaths, *, whole: bool) -> Iterator[Reason]:
-    """Put forward the provisioning files of a stick, and say of each what came of it.
+    """Offer the provisioning files of a stick; yields the result of each.
 
-    *whole* is whether all that was ever on the stick is known to be seen.  All files that this box may take are kept
-    for the first page, and at most one is taken.  Nothing where the box has an identity: nobody looks then.
+    *whole* is whether the stick is known to have lost nothing.  All files that this box may take are kept for the first
+    page, and at most one is taken.  A box that has an identity ignores the files.
     """
     if not first_start.is_new(config, places.state):
         return
@@ -77,12 +77,12 @@ def from_stick(root: Path, config: Config, places: IdentityPaths, *, whole: bool
         yield Reason.of(ProvisioningMany(limit=provisioning_folder.MOST_FILES))
     chosen = contents.chosen(own)
     kept = [_kept(one, config, places) for one in contents.files]
-    for one in kept:  # all are kept before one is taken, for then the box starts again
+    for one in kept:  # all are kept before one is taken, because then the box restarts
         yield _decided(one, places, alone=one is chosen) if isinstance(one, ProvisioningFile) else one
 
 
 def _kept(offered: ProvisioningFile | LanternError, config: Config, places: IdentityPaths) -> ProvisioningFile | Reason:
-    """*offered*, if this box may take it, laid down for the first page; else the reason against it."""
+    """Copy *offered* for the first page if this box may take it, and return it; otherwise the reason against it."""
     try:
         if isinstance(offered, LanternError):
             raise offered
@@ -91,12 +91,12 @@ def _kept(offered: ProvisioningFile | LanternError, config: Config, places: Iden
         path = folder / f"{box}.{offered.content.hospital.verify[:_WHOSE]}{SUFFIX}"
         _require_room(path, box, places.state)
         folder.mkdir(exist_ok=True)
-        data, _ = read_plain(offered.path, 2 * MOST_BYTES)  # behind its end it may be as long as the stick
+        data, _ = read_plain(offered.path, 2 * MOST_BYTES)  # the file on the stick may have any length
         write_whole(path, data, 0o640)
         sync_directory(folder)
     except LanternError as error:
         return Reason.of(error)
-    except OSError as error:  # the box's own disk is full, say: that must not cost the images of the stick
+    except OSError as error:  # for example a full disk, which must not stop the import of the stick's images
         return Reason.of(RequestUnusable(detail=error.strerror or str(error)))
     return offered
 
@@ -113,7 +113,7 @@ def _require_room(path: Path, box: str, state: StateDir) -> None:
 
 
 def _decided(offered: ProvisioningFile, places: IdentityPaths, *, alone: bool) -> Reason:
-    """Have *offered* taken where its hospital is known and it is *alone*; else whoever has its label decides."""
+    """Ask for *offered* to be taken if its hospital is known and it is *alone*; otherwise the label's code decides."""
     try:
         taken = alone and signed_file.trusted(offered, places)
         if taken and not first_request.waits(places.state):

@@ -81,7 +81,7 @@ class Measuring:
         return self._trial is None and self._successor is None and self._due > time.monotonic()
 
     def tend(self) -> bool:
-        """Go on as far as is possible without waiting; True when other ways speak for a pack now."""
+        """Go on as far as is possible without waiting; True when a pack is now run in another way."""
         for name, way, reason in self._inference.take_wrong():
             result = TrialResult(way.runtime, way.precision, None, None, 0, reason)
             self.results.keep(self._inference.packs[name], result, self._runtimes)
@@ -173,7 +173,7 @@ class Measuring:
         self._mark = self.results.mark()
 
     def _keep_to_what_is_used(self) -> None:
-        """Remember which way speaks for each pack, so that the next start, and the next measurement, keep to it."""
+        """Save the way in which each pack is run, so that the next start and the next measurement keep to it."""
         if not ways.is_free(self._settings):
             return
         for name, pack in self._inference.packs.items():

@@ -265,7 +265,7 @@ def _taking(manifest: Manifest, instance: Instance) -> Taking:
 
 
 def _frames_read(decoded: Decoded, inferred: Inferred) -> FramesRead | None:
-    """Which frames of a clip the findings speak of; nothing of a film."""
+    """Which frames of a clip the findings are about; None for a film."""
     if decoded.frames == 1:
         return None
     strongest = {code: decoded.read[at] for code, at in inferred.strongest.items()}

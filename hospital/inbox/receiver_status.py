@@ -40,7 +40,7 @@ class ReceiverStatus:
     """Why it signs no time, an `own_clock.Doubt`; None while it does."""
 
     def codes(self, now: datetime) -> list[str]:
-        """What is wrong, for `/healthz`; empty when the broker is heard and the boxes are told the time."""
+        """Codes of what is wrong, for `/healthz`; empty when the broker is connected and receipts carry the time."""
         if not _recent(self.written_at, now, _OLD):
             return ["hospital.receiver_silent"]
         if self.since is None or not _recent(self.heard_at, now, _SILENCE):

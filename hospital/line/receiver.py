@@ -71,7 +71,7 @@ class _Receipts:
     refused: list[RefusedMessage] = field(default_factory=list)
 
     def encoded(self, box: str, stream: str, version: Version, at: int | None) -> bytes:
-        """The receipt; *at* is None where the hospital does not vouch for its clock."""
+        """The receipt; *at* is None while the hospital's clock is doubtful."""
         refused = self.refused[:_MOST_REFUSED]
         if version is not Version.FIRST:
             return Receipt(box, stream, tuple(self.taken), tuple(refused), at).encode()

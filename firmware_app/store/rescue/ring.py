@@ -210,7 +210,7 @@ def _copy(database: Path, to: Path) -> None:
         if _trouble(to) is not None:
             answer = source.connection.execute("PRAGMA quick_check(1)").fetchone()[0]
             if answer != "ok":
-                damage.note(database)  # a running box ends its processes now, and mends it
+                damage.note(database)  # a running box now restarts its processes and repairs the database
             raise BackupNotWhole(database=database.name)
     finally:
         source.close()
