@@ -55,7 +55,7 @@ def _uninstall(machine: Machine, keep: set[str], *, sure: bool) -> int:
 
 
 def _answer() -> str:
-    """Whether the person typed agreement; a closed terminal or an empty answer does not count."""
+    """What the person typed; empty where the terminal is closed."""
     try:
         return input(f"{translate(_SURE, spoken())} ").strip()
     except (EOFError, KeyboardInterrupt, UnicodeDecodeError):
