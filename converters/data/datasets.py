@@ -94,7 +94,7 @@ class Film:
 
         try:
             with film.opened(self.path, is_picture=False) as opened:
-                middle, sector = opened.frames // 2, ultrasound.told_sector(opened) if spec.crop == "sector" else None
+                middle, sector = opened.frames // 2, ultrasound.stated_sector(opened) if spec.crop == "sector" else None
                 return to_model_input(opened.grey(middle), spec, sector, opened.hidden(middle))
         except (LanternError, OSError) as error:
             raise DataUnreadable(str(self.path), str(error)) from error
