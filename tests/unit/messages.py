@@ -21,8 +21,8 @@ from firmware_app.sealed.summary import (
     Origin,
     PackBrief,
     Presence,
+    PresenceKind,
     SizeBand,
-    State,
     Summary,
     SummaryRuntime,
 )
@@ -63,8 +63,8 @@ DIGESTS = st.builds(Digest, ORIGINS, st.lists(MARKS, max_size=MOST_MARKS).map(tu
 FAULTS = st.from_regex(r"[a-z][a-z0-9_-]{0,15}\.[a-z][a-z0-9_-]{0,31}", fullmatch=True)
 COUNTS = st.integers(0, 10**9)
 PRESENCES = st.builds(
-    Presence, ORIGINS, st.sampled_from(State), COUNTS, st.just("0.1.0"), COUNTS, COUNTS, st.none() | COUNTS, COUNTS,
-    st.none() | _digits(64), HOURS, st.lists(FAULTS, max_size=MOST_FAULTS).map(tuple),
+    Presence, ORIGINS, st.sampled_from(PresenceKind), COUNTS, st.just("0.1.0"), COUNTS, COUNTS, st.none() | COUNTS,
+    COUNTS, st.none() | _digits(64), HOURS, st.lists(FAULTS, max_size=MOST_FAULTS).map(tuple),
     st.lists(st.builds(PackBrief, BOXES, st.just("1.20.3")), max_size=MOST_PACKS).map(tuple),
 )  # fmt: skip
 MESSAGES = SUMMARIES | DIGESTS | PRESENCES
