@@ -169,7 +169,7 @@ def test_a_folder_that_was_planted_where_a_file_is_read_is_put_out_of_the_way_an
     assert stat.S_ISREG(planted.lstat().st_mode)
     assert len(list(state.run.glob("*/something"))) == (kind == "full"), "whoever made it keeps it"
     assert [path.name for path in outside.iterdir()] == ["something"]
-    assert ("put out of the way" in caplog.text) == (kind != "link"), "a link is replaced as a file is"
+    assert ("moved out of the way" in caplog.text) == (kind != "link"), "a link is replaced as a file is"
 
 
 def test_a_note_of_damage_and_a_new_database_are_made_in_their_own_place(state: StateDir, tmp_path: Path) -> None:
