@@ -19,7 +19,7 @@ from pydantic import (
 )
 
 from converters.failures import RecipeInvalid
-from firmware_app.imaging.input_spec import Crop
+from firmware_app.imaging.input_spec import Crop, Greys, Resize
 from firmware_app.runtimes import choice
 
 
@@ -59,7 +59,7 @@ class Data(Table):
 
 
 class Input(Table):
-    """The model input; see :class:`firmware_app.imaging.model_input.InputSpec`."""
+    """The model input: what the network was trained on; see :class:`firmware_app.imaging.model_input.InputSpec`."""
 
     name: str = "film"
     size: int = Field(224, ge=16, le=1024)
@@ -71,11 +71,26 @@ class Input(Table):
     """``sector``: of an ultrasound picture the sector alone is read, without rulers and text; ``frame``: a film without
     the even frame that may lie around it."""
     despeckle: Literal["none", "lee"] = "none"
+    resize: Resize = "squash"
+    """``squash``: each side by itself; ``letterbox``: the aspect is kept, with black bars beside the film."""
+    greys: Greys = "percentiles"
+    """What becomes 0 and 1: ``percentiles`` of the film, or with ``full`` black and white of the file (0 and 255 of 8
+    bits, a DICOM image's window)."""
+    colour: Literal["grey", "rgb", "bgr"] = "grey"
+    """``rgb``, ``bgr``: the network is shown the film's colours, in this order."""
+    range: tuple[float, float] = (0.0, 1.0)
+    """What 0 and 1 become for the network: [-1, 1], [0, 255], [-1024, 1024]. It becomes part of the model file."""
 
     @model_validator(mode="after")
     def _films_alone(self) -> Self:
         if self.depth is not None and (self.crop, self.despeckle) != ("whole", "none"):
             raise ValueError("a volume has no sector or frame to crop to and no speckle")
+        if self.depth is not None and (self.colour, self.resize, self.greys) != ("grey", "squash", "percentiles"):
+            raise ValueError("a volume has no colours, no letterbox and no black and white of its own")
+        if self.colour != "grey" and self.despeckle != "none":
+            raise ValueError("speckle is smoothed in greys, not in colours")
+        if self.range[0] == self.range[1]:
+            raise ValueError("the two ends of range are the same number")
         return self
 
 
@@ -99,12 +114,17 @@ class Net(Table):
     channel: int = Field(0, ge=0)
     """The finding's channel of that output."""
     softmax: bool = False
-    """The output has two classes that share a softmax: the finding's logit is its channel less the other one."""
+    """The output's classes share a softmax: the finding's logit is its channel less the log-sum-exp of the others, of
+    two classes less the other one."""
+    answer: Literal["logit", "probability"] | None = None
+    """What the output gives. Unsaid: logits, and what looks like probabilities is refused."""
+    random: bool = False
+    """``build`` without ``weights`` is meant: to be trained from random numbers, or it loads its own."""
     colours: Literal[1, 3] = 1
-    """3: the grey film is given three times, as a network for photographs wants it."""
+    """3: the grey film is given three times, as a network for photographs wants it, or its colours ([input] colour)."""
     mean: tuple[float, ...] = ()
     std: tuple[float, ...] = ()
-    """``(x - mean) / std`` before the network, for x in [0, 1], one number a colour."""
+    """``(x - mean) / std`` before the network, for x in the ``range`` of [input], one number a colour."""
 
     @model_validator(mode="after")
     def _one_source(self) -> Self:
@@ -116,8 +136,15 @@ class Net(Table):
             raise ValueError("features and classifier are submodules: they belong to build")
         if len(self.mean) != len(self.std) or (self.mean and len(self.mean) != self.colours) or 0.0 in self.std:
             raise ValueError("mean and std have one number for each of the colours, and no std is 0")
-        if self.softmax and self.channel > 1:
-            raise ValueError("softmax is for two classes: channel is 0 or 1")
+        if self.answer == "probability" and (self.softmax or self.features is not None):
+            raise ValueError("softmax, features and classifier are of class scores; probabilities need none of them")
+        if self.build is not None and self.weights is None and not self.random:
+            raise ValueError(
+                "build without weights is a network of random numbers: name its checkpoint as weights, "
+                "or say random = true where that is meant or where the function loads its own"
+            )
+        if self.random and (self.build is None or self.weights is not None):
+            raise ValueError("random = true is for build without weights")
         return self
 
     @property
@@ -268,6 +295,23 @@ class Gate(Table):
     (:mod:`converters.quantizing.maps`)."""
 
 
+class Reference(Table):
+    """What your own script says of the films at home (:mod:`converters.evaluation.reference`): one of the two.
+
+    ``function`` = ``"package.module:function"`` gets a film's path, opens it as the network's own code does, and gives
+    a number, higher for the finding. ``scores`` is a CSV beside the recipe with the columns ``file`` and ``score``.
+    """
+
+    function: str | None = None
+    scores: str | None = None
+
+    @model_validator(mode="after")
+    def _one(self) -> Self:
+        if (self.function is None) == (self.scores is None):
+            raise ValueError("give function or scores, one of them")
+        return self
+
+
 class Recipe(Table):
     """One pack. ``describe`` names the TOML with the pack's words (title, route, intended use …)."""
 
@@ -282,6 +326,7 @@ class Recipe(Table):
     data: Data
     input: Input = Input()
     net: Net
+    reference: Reference | None = None
     train: Train | None = None
     distill: Distill | None = None
     prune: Prune | None = None
@@ -327,8 +372,22 @@ class Recipe(Table):
             raise ValueError("[typicality] other_clinics varies films; there are no such variations of volumes")
         if self.net.is_foreign and self.train and self.train.auxiliary_weight:
             raise ValueError("auxiliary_weight needs a network of converters.nets")
+        _check_input(self)
         tasks.get(self.task).check(self)
         return self
+
+
+def _check_input(recipe: Recipe) -> None:
+    """Raise :class:`ValueError` where the network cannot be shown what [input] says, or has no reference."""
+    coloured, learns = recipe.input.colour != "grey", recipe.train
+    if not recipe.net.is_foreign and (coloured or recipe.input.range != (0.0, 1.0)):
+        raise ValueError("[input] colour and range are for a network of your own; ours read greys from 0 to 1")
+    if coloured and recipe.net.colours != 3:
+        raise ValueError('[input] colour = "rgb" and "bgr" are for a network of three: [net] colours = 3')
+    if coloured and (recipe.net.teacher or recipe.typicality.other_clinics or (learns and learns.change.paste)):
+        raise ValueError("[net] teacher, [typicality] other_clinics and change.paste are for grey films")
+    if recipe.reference is not None and (not recipe.net.is_foreign or learns or recipe.distill):
+        raise ValueError("[reference] is for a network of your own that comes trained: leave out [train] and [distill]")
 
 
 def load_recipe(path: Path) -> Recipe:

@@ -118,7 +118,7 @@ class Workshop:
         seen = seen if more is None or not len(more) else np.concatenate([seen, more])
         lesions = None
         if plan is not None and plan.change.paste:
-            lesions = outlined(learnt, (self.spec.height, self.spec.width), len(seen))
+            lesions = outlined(learnt, self.spec, len(seen))
         return fitting.Films(seen, self.array(judged), labels_of(judged), lesions)
 
     def path(self, stage: str, fold: Fold) -> Path:

@@ -18,7 +18,10 @@ from PIL import Image
 
 from converters.failures import DataUnreadable
 from firmware_app.errors import LanternError
-from firmware_app.imaging.model_input import InputSpec, to_model_input
+from firmware_app.imaging.model_input import EIGHT_BITS, InputSpec, frame_of, laid, part, to_model_input
+
+SIXTEEN_BITS = (0.0, 65535.0)
+"""Black and white of a picture of 16 bits."""
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png")
 PERSON = re.compile(r"^person(\d+)_")
@@ -30,6 +33,9 @@ ADULT_YEARS = 18
 NIH_LATE_PATIENTS = 4000
 """Patient numbers of ChestX-ray14 grow with time; in the extract we train on, films without finding come mostly from
 lower numbers, so the hospital's older machines come with the label. The trait ``patients`` shows and balances that."""
+
+ABNORMAL = "abnormal"
+"""The word for a film of ChestX-ray14 with any finding."""
 
 NIH_FINDINGS = (
     "Atelectasis", "Cardiomegaly", "Effusion", "Infiltration", "Mass", "Nodule", "Pneumonia", "Pneumothorax",
@@ -84,20 +90,37 @@ class Film:
         except (pydicom.errors.InvalidDicomError, OSError, ValueError, KeyError) as error:
             raise DataUnreadable(str(self.path), f"its header cannot be read, {type(error).__name__}") from error
 
+    def frame(self, spec: InputSpec) -> tuple[NDArray[np.float32], tuple[float, float]]:
+        """What :func:`to_model_input` takes of a film that is no DICOM file, and its ``ends``: the greys, or, for a
+        model of colours, (H, W, 3) RGB where the film has some. Raises :class:`DataUnreadable`."""
+        if self.index is not None:
+            return _npz_images(self.path, self.name.split("/")[0], spec.channels == 3)[self.index], EIGHT_BITS
+        return read_picture(self.path, spec) if is_picture(self.path) else (self.read(), EIGHT_BITS)
+
     def tensor(self, spec: InputSpec) -> NDArray[np.float32]:
         """The model input of the film, of a DICOM file as the box prepares its middle frame: padding is not counted and
         a told ultrasound region is cut to. Raises :class:`DataUnreadable`."""
         if not self.is_dicom:
-            return to_model_input(self.read(), spec)
+            frame, ends = self.frame(spec)
+            return to_model_input(frame, spec, ends=ends)
         from firmware_app.imaging import film
         from firmware_app.imaging.ultrasound import opened as ultrasound
 
         try:
             with film.opened(self.path, is_picture=False) as opened:
                 middle, sector = opened.frames // 2, ultrasound.stated_sector(opened) if spec.crop == "sector" else None
-                return to_model_input(opened.grey(middle), spec, sector, opened.hidden(middle))
+                frame, ends = frame_of(opened, middle, spec)
+                return to_model_input(frame, spec, sector, opened.hidden(middle), ends)
         except (LanternError, OSError) as error:
             raise DataUnreadable(str(self.path), str(error)) from error
+
+    def outline_seen(self, spec: InputSpec) -> NDArray[np.bool_] | None:
+        """The lesions' mask as it lies in the model's input, (spec.height, spec.width); ``None`` without outlines."""
+        outline = self.outlined()
+        if outline is None:
+            return None
+        box = part(self.read(), spec) if spec.crop != "whole" else None
+        return np.asarray(laid(outline.astype(np.float32), spec, box) >= 0.5)
 
     def outlined(self) -> NDArray[np.bool_] | None:
         """The lesions' mask (H, W); ``None`` where the data set has no outlines. Raises :class:`DataUnreadable`."""
@@ -127,10 +150,18 @@ class FilmSet:
 
 def read_grey(path: Path) -> NDArray[np.float32]:
     """An image file as (H, W) float32 greys, 0 to 255 or, of 16 bits, to 65,535. Raises :class:`DataUnreadable`."""
+    return read_picture(path)[0]
+
+
+def read_picture(path: Path, spec: InputSpec | None = None) -> tuple[NDArray[np.float32], tuple[float, float]]:
+    """An image file as float32 greys (H, W) or, where ``spec`` is of three channels, RGB (H, W, 3); and the values of
+    its black and white. Raises :class:`DataUnreadable`."""
+    mode = "RGB" if spec is not None and spec.channels == 3 else "L"
     try:
         with Image.open(path) as image:
-            # Pillow would clip 16 bits to 255 instead of scaling them.
-            return np.asarray(image if image.mode.startswith("I") else image.convert("L"), dtype=np.float32)
+            if image.mode.startswith("I"):  # Pillow would clip 16 bits to 255 instead of scaling them
+                return np.asarray(image, dtype=np.float32), SIXTEEN_BITS
+            return np.asarray(image.convert(mode), dtype=np.float32), EIGHT_BITS
     except OSError as error:
         raise DataUnreadable(str(path), str(error)) from error
 
@@ -160,10 +191,10 @@ def is_dicom(path: Path) -> bool:
 
 
 @cache
-def _npz_images(path: Path, split: str) -> NDArray[np.float32]:
+def _npz_images(path: Path, split: str, coloured: bool = False) -> NDArray[np.float32]:
     with np.load(path, allow_pickle=False) as arrays:
         images: NDArray[np.float32] = np.asarray(arrays[f"{split}_images"], dtype=np.float32)
-    return images if images.ndim == 3 else np.asarray(images.mean(axis=-1), dtype=np.float32)
+    return images if images.ndim == 3 or coloured else np.asarray(images.mean(axis=-1), dtype=np.float32)
 
 
 def image_files(folder: Path) -> list[Path]:
@@ -289,12 +320,24 @@ def _number(path: Path, positive: str) -> int:
     return int(positive)
 
 
-def nih(folder: Path, adults: bool = True) -> FilmSet:
-    """NIH ChestX-ray14 in the form ``labels.csv`` + ``images512/``: any finding is positive.
+def nih(folder: Path, adults: bool = True, positive: str = ABNORMAL, *, guessed: bool = False) -> FilmSet:
+    """NIH ChestX-ray14 in the form ``labels.csv`` + ``images512/``.
 
-    ``adults``: only films at age 18 or more; otherwise only those below. A film with the teacher's 14 probabilities
-    (``densenet121_predictions.csv``) carries them.
+    ``positive`` is one of :data:`NIH_FINDINGS`, then films without it are negative whatever else they show; or
+    :data:`ABNORMAL`, any finding. Case does not matter. ``guessed``: nobody named it, it is only a pack's word for its
+    finding; one that is not known here then means any finding, and a line says so. ``adults``: only films at age 18 or
+    more; otherwise only those below. A film with the teacher's 14 probabilities (``densenet121_predictions.csv``)
+    carries them. Raises :class:`DataUnreadable`.
     """
+    classes = (ABNORMAL, *NIH_FINDINGS)
+    chosen = next((name for name in classes if name.casefold() == positive.casefold()), ABNORMAL if guessed else None)
+    if chosen is None:
+        raise DataUnreadable(str(folder), f"no finding is called {positive} (there are: {', '.join(classes)})")
+    if chosen != ABNORMAL:
+        print(f"{folder}: {chosen} is positive; films with other findings count as negative",
+              file=sys.stderr, flush=True)  # fmt: skip
+    elif positive.casefold() != ABNORMAL:
+        print(f"{folder}: no finding is called {positive}; any finding is taken for it", file=sys.stderr, flush=True)
     try:
         with (folder / "labels.csv").open(newline="", encoding="utf-8") as file:
             rows = list(csv.DictReader(file))
@@ -309,7 +352,8 @@ def nih(folder: Path, adults: bool = True) -> FilmSet:
         Film(
             row["file"],
             folder / "images512" / row["file"],
-            int(row["Finding Labels"] != "No Finding"),
+            int(chosen in row["Finding Labels"].split("|") if chosen != ABNORMAL
+                else row["Finding Labels"] != "No Finding"),
             row["Patient ID"],
             findings=tuple(int(name in row["Finding Labels"].split("|")) for name in NIH_FINDINGS),
             teacher=taught.get(row["Image Index"]),
@@ -323,7 +367,7 @@ def nih(folder: Path, adults: bool = True) -> FilmSet:
         for row in rows
         if (int(row["Patient Age"].rstrip("Y")) >= ADULT_YEARS) == adults
     ]
-    return FilmSet("chest-xray-nih" if adults else "chest-xray-nih-under-18", "abnormal", tuple(films))
+    return FilmSet("chest-xray-nih" if adults else "chest-xray-nih-under-18", chosen, tuple(films))
 
 
 def age_band(years: int) -> str:

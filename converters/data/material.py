@@ -38,7 +38,8 @@ def input_spec(recipe: Recipe) -> InputSpec:
     return InputSpec(
         wanted.name, wanted.size, wanted.size,
         low_percentile=wanted.low_percentile, high_percentile=wanted.high_percentile, depth=wanted.depth,
-        crop=wanted.crop, despeckle=wanted.despeckle,
+        crop=wanted.crop, despeckle=wanted.despeckle, resize=wanted.resize, greys=wanted.greys,
+        channels=1 if wanted.colour == "grey" else 3,
     )  # fmt: skip
 
 
@@ -72,7 +73,7 @@ def open_material(
 def open_reader(recipe: Recipe, data: Path) -> FilmSet:
     """The recipe's reader on ``data``, with the recipe's word for the positive class."""
     if recipe.data.reader == "nih-adults":
-        return datasets.nih(data, adults=True)
+        return datasets.nih(data, adults=True, positive=recipe.data.positive)
     if recipe.data.reader == "medmnist":
         return datasets.medmnist(data, "train", recipe.data.positive)
     if not data.is_dir():

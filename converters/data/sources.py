@@ -45,7 +45,7 @@ def opened(path: Path, finding: str, positive: str | None = None, split: str | N
         return volumes.opened(path, word)
     if (path / "labels.csv").is_file():
         if (path / "images512").is_dir():
-            return datasets.nih(path, adults=split != "under-18")
+            return datasets.nih(path, adults=split != "under-18", positive=word, guessed=positive is None)
         return labelled(path, word, split)
     if split and (path / split).is_dir():
         return datasets.image_folder(path / split, word, guessed=positive is None)

@@ -23,7 +23,6 @@ from converters.tasks.interface import Outputs, Task
 from firmware_app.errors import ImageUnfit, LanternError
 from firmware_app.imaging import film as box_film
 from firmware_app.imaging import for_model
-from firmware_app.imaging.model_input import to_model_input
 from firmware_app.packs.familiar import Familiar
 from firmware_app.packs.manifest import Manifest
 from firmware_app.runtimes.interface import Session
@@ -94,7 +93,7 @@ def tensors(film: Film, manifest: Manifest) -> NDArray[np.float32]:
     Raises :class:`~firmware_app.errors.ImageUnfit` and :class:`DataUnreadable`.
     """
     if not film.is_dicom:
-        return to_model_input(film.read(), manifest.input)
+        return film.tensor(manifest.input)
     rule = manifest.frames
     try:
         with box_film.opened(film.path, is_picture=False) as opened:

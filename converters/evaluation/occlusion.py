@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from converters.data.datasets import Film
+from converters.data.films import rounded
 from converters.statistics.intervals import midranks
 from firmware_app.imaging.model_input import InputSpec, squash, to_model_input
 from firmware_app.runtimes.interface import Session
@@ -113,7 +114,7 @@ def compared(model: Model, films: Sequence[Film], samples: int = SAMPLES) -> dic
     """
     correlations: dict[str, list[float]] = {"occlusion": [], "lime": []}
     for film in films:
-        seen = to_model_input(film.read(), model.spec)
+        seen = film.tensor(model.spec)
         shown = squash(model.map(seen), GRID, GRID)
         covered = {"occlusion": occlusion(seen, model.logit), "lime": lime(seen, model.logit, samples=samples)}
         for name, drawn in covered.items():
@@ -131,7 +132,7 @@ def example(model: Model, frame: NDArray[np.float32]) -> dict[str, Any]:
     """
     seen = to_model_input(frame, model.spec)
     picture = io.BytesIO()
-    Image.fromarray(np.rint(seen[0, 0] * 255.0).astype(np.uint8)).save(picture, "PNG", optimize=True)
+    Image.fromarray(rounded(seen)).save(picture, "PNG", optimize=True)
     grids = {"map": model.map(seen), "occlusion": occlusion(seen, model.logit), "lime": lime(seen, model.logit)}
     maps = {name: np.round(np.asarray(grid, dtype=np.float64), 4).tolist() for name, grid in grids.items()}
     return {"film": base64.b64encode(picture.getvalue()).decode(), **maps}

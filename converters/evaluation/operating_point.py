@@ -8,8 +8,10 @@ from typing import Any
 import numpy as np
 
 from converters import steps
+from converters.evaluation import reference
 from converters.evaluation.answers import ORIGINAL, as_predictions, held_back, original_outputs, predictions_path
 from converters.failures import GateFailed, RecipeInvalid
+from converters.nets import foreign
 from converters.statistics import intervals
 from converters.steps import Workshop
 from converters.words import PackWords, load_words
@@ -27,7 +29,8 @@ def words_of(shop: Workshop) -> PackWords:
 def calibrate_step(shop: Workshop) -> dict[str, Any]:
     """Keep the trained networks' predictions, and what the task freezes from them."""
     recipe, task = shop.recipe, shop.task
-    mark = shop.ledger.fingerprint(steps.tables(recipe, "cost", "operating_point", "gate"), shop.learnt, shop.digest)
+    made_of = {**steps.tables(recipe, "cost", "operating_point", "gate"), **reference.made_of(shop)}
+    mark = shop.ledger.fingerprint(made_of, shop.learnt, shop.digest)
     if (known := shop.ledger.results("calibrate", mark)) is not None:
         return known
     pooled, answered = [], []
@@ -37,15 +40,17 @@ def calibrate_step(shop: Workshop) -> dict[str, Any]:
     outputs = {name: np.concatenate([one[name] for one in pooled]) for name in task.outputs}
     answers, films = np.concatenate(answered), held_back(shop)
     original = as_predictions(films, task.scores(answers))
+    foreign.refuse_probabilities(recipe, original.logits)
     kept = original.save(predictions_path(shop, ORIGINAL))
     area = intervals.auc(original.labels, original.logits) or 0.0
     if area < recipe.gate.auc_at_least:
         raise GateFailed("calibrate", f"out-of-fold AUC {area:.4f} is below the recipe's {recipe.gate.auc_at_least}")
+    beside = reference.gated(shop, original)
     point = task.operating_point(recipe, original, answers, task.truth(films, answers), outputs)
     whole = steps.final(shop, shop.material.division.shipped)
     results = {
         **point, "prevalence": round(float(original.labels.mean()), 4), "bias": round(whole.first_bias, 6),
-        "auc": round(area, 4),
+        "auc": round(area, 4), **beside,
     }  # fmt: skip
     shop.ledger.done("calibrate", mark, results, [kept])
     return results

@@ -1,7 +1,14 @@
-"""A network as anybody may bring one: a function without arguments that gives a ``torch.nn.Module``."""
+"""A network as anybody may bring one: a function that makes it, and one that asks it about a film as in training."""
 
+from functools import cache
+from pathlib import Path
+
+import numpy as np
 import torch
+from PIL import Image
 from torch import Tensor, nn
+
+MEAN, STD = torch.tensor([0.485, 0.456, 0.406]), torch.tensor([0.229, 0.224, 0.225])
 
 
 class Network(nn.Module):
@@ -25,3 +32,21 @@ class Network(nn.Module):
 def network() -> nn.Module:
     """What ``build`` in own-model.toml names."""
     return Network()
+
+
+@cache
+def trained() -> nn.Module:
+    """The network with its weights."""
+    net = network()
+    net.load_state_dict(torch.load(Path(__file__).with_name("own_model.pt"), weights_only=True))
+    return net.eval()
+
+
+def score(path: str) -> float:
+    """What ``function`` of [reference] in own-model.toml names: a film's path → a number, higher for the finding."""
+    with Image.open(path) as film:
+        seen = film.convert("RGB").resize((64, 64), Image.Resampling.BILINEAR)
+    x = torch.from_numpy(np.array(seen)) / 255.0
+    with torch.no_grad():
+        clear, disc = trained()(((x - MEAN) / STD).permute(2, 0, 1)[None])[0]
+    return float(disc - clear)

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from converters.data.films import inputs
 from converters.failures import ToolFailed
 from converters.formats import onnx_file, openvino_ir, tflite_file
 from converters.nets import CamNet
@@ -192,6 +193,5 @@ def outputs(
 ) -> dict[str, NDArray[np.float32]]:
     """(N, H, W) uint8 → what a file gives, (N, …) of each name, film by film, by the box's own runtime module."""
     session = choice.get(runtime).load(path)
-    given = (film[np.newaxis, np.newaxis].astype(np.float32) / 255.0 for film in films)
-    answers = [session.infer({spec.name: film}) for film in given]
+    answers = [session.infer({spec.name: inputs(film[np.newaxis])}) for film in films]
     return {name: np.concatenate([one[name] for one in answers]) for name in names}

@@ -13,9 +13,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from converters.data.datasets import read_grey
+from converters.data.datasets import read_picture
 from converters.failures import DataUnreadable
 from converters.golden_cases.judge import Judge
+from firmware_app.imaging import model_input
 from firmware_app.packs.manifest import Manifest, sha256_of
 from firmware_app.packs.proof import Golden, Reference
 from firmware_app.packs.shelf import Pack
@@ -39,9 +40,9 @@ def tolerance(precision: Precision, apart: float) -> float:
 
 
 def frames(pack: Pack) -> list[NDArray[np.float32]]:
-    """The frame (H, W) of every golden case that can be asked here."""
+    """The frame of every golden case that can be asked here."""
     known = (case for case in pack.manifest.golden if case.reference is None or located(case.reference) is not None)
-    return [frame_of(pack.folder, case) for case in known]
+    return [frame_of(pack, case) for case in known]
 
 
 def refer(references: Sequence[Reference]) -> list[Golden]:
@@ -57,7 +58,7 @@ def filled(pack: Pack) -> tuple[Golden, ...]:
     judge = Judge(pack)
     return tuple(
         case if case.reference is None or located(case.reference) is None
-        else case.model_copy(update={"expected": judge.expected(frame_of(pack.folder, case))})
+        else case.model_copy(update={"expected": judge.expected(frame_of(pack, case))})
         for case in pack.manifest.golden
     )  # fmt: skip
 
@@ -86,7 +87,7 @@ def check(pack: Pack) -> list[str]:
     for golden in pack.manifest.golden:
         if golden.reference is not None and (not golden.expected or located(golden.reference) is None):
             continue
-        frame = frame_of(pack.folder, golden)
+        frame = frame_of(pack, golden)
         name = golden.path or (golden.reference.file if golden.reference else "")
         for runtime, precision in judge.sessions:
             promise = pack.manifest.promise(golden, judge.files[runtime, precision])
@@ -99,10 +100,12 @@ def check(pack: Pack) -> list[str]:
     return wrong
 
 
-def frame_of(folder: Path, golden: Golden) -> NDArray[np.float32]:
-    """The frame (H, W) of a golden case, as the box would see it. Raises :class:`DataUnreadable`."""
+def frame_of(pack: Pack, golden: Golden) -> NDArray[np.float32]:
+    """The frame of a golden case, (H, W) or (H, W, 3), as the box would see it: where the pack wants the file's own
+    black and white, these are 0 and 255. Raises :class:`DataUnreadable`."""
+    spec = pack.manifest.input
     if golden.reference is None:
-        return read_grey(folder / str(golden.path))
+        return read_picture(pack.folder / str(golden.path), spec)[0]
     path = located(golden.reference)
     if path is None:
         raise DataUnreadable(golden.reference.package, "the package is not installed (pip install it)")
@@ -111,7 +114,10 @@ def frame_of(folder: Path, golden: Golden) -> NDArray[np.float32]:
     from firmware_app.imaging import film
 
     with film.opened(path, is_picture=False) as opened:
-        return opened.grey(0)
+        frame, (black, white) = model_input.frame_of(opened, 0, spec)
+    if spec.greys == "percentiles":
+        return frame
+    return np.asarray((frame - black) * np.float32(255.0 / max(white - black, 1e-6)), dtype=np.float32)
 
 
 def located(reference: Reference) -> Path | None:

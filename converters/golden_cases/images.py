@@ -100,12 +100,17 @@ def _sample(
 
 def _phantom(judge: Judge, body: phantom.Body, opacities: int, path: str, seed: int) -> Golden:
     """The first drawn film on which the runtimes agree, or the one on which they come nearest to that."""
-    shape = judge.pack.manifest.input.shape
+    spec = judge.pack.manifest.input
 
     def drawn(number: int) -> NDArray[np.uint8]:
-        if body != "volume":
-            return phantom.film(body, opacities, number)
-        return phantom.volume(opacities, number, shape).reshape(-1, shape[-1])
+        if body == "volume":
+            return phantom.volume(opacities, number, spec.shape).reshape(-1, spec.shape[-1])
+        film = phantom.film(body, opacities, number)
+        if spec.resize == "letterbox":  # narrower than the model's input, so that a box proves its bars too
+            film = film[:, film.shape[1] // 8 : -film.shape[1] // 8]
+        if spec.channels == 3:  # and the order of its colours
+            film = np.stack([film, film // 2, film // 4], axis=-1)
+        return film
 
     best, least = drawn(seed), np.inf
     for attempt in range(PHANTOM_TRIES):

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from converters import tasks
 from converters.tasks.interface import Outputs
 from firmware_app.errors import PackArtefactMissing
-from firmware_app.imaging.model_input import to_model_input
+from firmware_app.imaging.model_input import to_model_input, view
 from firmware_app.packs.familiar import Familiar
 from firmware_app.packs.manifest import Artefact
 from firmware_app.packs.shelf import Pack
@@ -48,9 +48,9 @@ class Judge:
 
     def ask(self, frame: NDArray[np.float32], runtime: str, precision: Precision) -> Answer:
         """What the box says of a frame (H, W)."""
-        rows, columns = frame.shape
-        outputs = self.outputs(frame, runtime, precision)
-        return self.task.answer(self.pack.manifest.section, outputs, Frame(rows, columns))
+        rows, columns = frame.shape[:2]
+        outputs, box = self.outputs(frame, runtime, precision), view(rows, columns, self.pack.manifest.input)
+        return self.task.answer(self.pack.manifest.section, outputs, Frame(rows, columns, box=box))
 
     def probability(self, frame: NDArray[np.float32], runtime: str, precision: Precision) -> float:
         """That of the first finding."""
@@ -80,7 +80,7 @@ class Judge:
         return away
 
     def film(self, frame: NDArray[np.float32]) -> NDArray[np.float32]:
-        """A frame (H, W) as the model's input."""
+        """A frame, of 8 bits as :func:`converters.golden_cases.cases.frame_of` gives it, as the model's input."""
         spec = self.pack.manifest.input
         if spec.depth is not None:  # its slices stand below each other in a picture
             frame = frame.reshape(spec.depth, -1, frame.shape[-1])

@@ -18,6 +18,7 @@ from typing import Any, Self
 import numpy as np
 import onnx
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -25,7 +26,7 @@ from converters import tasks
 from converters.failures import RecipeInvalid
 from converters.formats import brought
 from converters.nets import CamNet
-from converters.recipe import Net, Recipe
+from converters.recipe import Input, Net, Recipe
 from converters.training import checkpoint
 from firmware_app.imaging.model_input import InputSpec
 from firmware_app.runtimes import choice
@@ -37,10 +38,10 @@ NEAR = 1e-4
 class Foreign(CamNet):
     """Any module behind the interface of our networks; ``inner`` is the module as its author made it."""
 
-    def __init__(self, inner: nn.Module, net: Net, outlines: bool) -> None:
+    def __init__(self, inner: nn.Module, net: Net, shown: Input, outlines: bool) -> None:
         super().__init__()
         self.name, self.plan = str(net.build), {}
-        self.inner, self.wanted, self.outlines = inner, net, outlines
+        self.inner, self.wanted, self.shown, self.outlines = inner, net, shown, outlines
         self.outputs = ("map", "features") if net.features else ("map",)
         self.register_buffer("nothing", torch.zeros(1), persistent=False)
 
@@ -64,7 +65,7 @@ class Foreign(CamNet):
                 lambda _module, _given, output: kept.append(output)
             )
         try:
-            answer = self.inner(self._coloured(x))
+            answer = self.inner(self._given(x))
         finally:
             if hook is not None:
                 hook.remove()
@@ -95,14 +96,28 @@ class Foreign(CamNet):
         return self._classifier().weight
 
     def _finding(self, cells: Tensor) -> Tensor:
-        """(N, C, …) → (N, 1, …): the recipe's channel, less the other one where they share a softmax."""
+        """(N, C, …) → (N, 1, …): the logit of the recipe's channel.
+
+        Of classes that share a softmax: ln(p / (1 - p)) is the channel less the log-sum-exp of all others.
+        """
         one = self.wanted.channel
         own = cells[:, one : one + 1]
-        return own - cells[:, 1 - one : 2 - one] if self.wanted.softmax else own
+        if self.wanted.answer == "probability":
+            return torch.logit(own, eps=brought.CERTAIN)
+        if not self.wanted.softmax:
+            return own
+        others = torch.cat([cells[:, :one], cells[:, one + 1 :]], dim=1)
+        return own - (others if others.shape[1] == 1 else others.logsumexp(dim=1, keepdim=True))
 
-    def _coloured(self, x: Tensor) -> Tensor:
-        if self.wanted.colours == 3:
+    def _given(self, x: Tensor) -> Tensor:
+        """(N, C, …) in [0, 1] → what the module was trained on: its colours, range, mean and spread."""
+        if self.wanted.colours == 3 and self.shown.colour == "grey":
             x = torch.cat([x, x, x], dim=1)
+        if self.shown.colour == "bgr":
+            x = x.flip(1)
+        low, high = self.shown.range
+        if (low, high) != (0.0, 1.0):
+            x = x * (high - low) + low
         if not self.wanted.mean:
             return x
         shape = (1, -1, *(1,) * (x.ndim - 2))
@@ -168,9 +183,9 @@ def with_map(given: nn.Module | Path, recipe: Recipe, spec: InputSpec, made: Pat
     Raises :class:`~converters.failures.RecipeInvalid` where it gives none.
     """
     if not isinstance(given, Path):
-        return _checked(Foreign(given, recipe.net, outlines).eval(), recipe, spec)
+        return _checked(Foreign(given, recipe.net, recipe.input, outlines).eval(), recipe, spec)
     if not made.is_file():
-        brought.adapted(given, made, spec, recipe.net)
+        brought.adapted(given, made, spec, recipe)
     return _checked(Finished(made, spec, outlines), recipe, spec)
 
 
@@ -183,18 +198,27 @@ def word(recipe: Recipe, near: Path) -> str:
     files = [near / name for name in (net.weights, net.onnx) if name] + ([code] if code else [])
     digests = [hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else "" for path in files]
     tables = recipe.model_dump(mode="json", exclude_defaults=True)
-    return hashlib.sha256(repr((tables["net"], tables.get("input"), recipe.task, digests)).encode()).hexdigest()
+    parts = (brought.FORM, tables["net"], tables.get("input"), recipe.task, digests)
+    return hashlib.sha256(repr(parts).encode()).hexdigest()
+
+
+def imported(near: Path, named: str, key: str) -> Any:
+    """What ``named``, ``package.module:function``, stands for; ``key`` of the recipe names it.
+
+    Raises :class:`~converters.failures.RecipeInvalid`.
+    """
+    module_name, _, function_name = named.partition(":")
+    with importable(near):
+        try:
+            return getattr(importlib.import_module(module_name), function_name)
+        except (ImportError, AttributeError, ValueError) as error:
+            raise RecipeInvalid(key, f"{named} cannot be imported: {error}") from error
 
 
 def _module(recipe: Recipe, near: Path) -> nn.Module:
     """What the recipe's function makes."""
-    module_name, _, function_name = str(recipe.net.build).partition(":")
-    with _importable(near):
-        try:
-            function = getattr(importlib.import_module(module_name), function_name)
-        except (ImportError, AttributeError, ValueError) as error:
-            raise RecipeInvalid(recipe.pack, f"net.build: {recipe.net.build} cannot be imported: {error}") from error
-        made = function()
+    with importable(near):
+        made = imported(near, str(recipe.net.build), "net.build")()
     if not isinstance(made, nn.Module):
         what = f"gives a {type(made).__name__}, not a torch.nn.Module"
         raise RecipeInvalid(recipe.pack, f"net.build: {recipe.net.build} {what}")
@@ -209,6 +233,9 @@ def _checked(net: CamNet, recipe: Recipe, spec: InputSpec) -> CamNet:
     size = (1, spec.channels, *spec.shape)
     film = torch.rand(size, generator=torch.Generator().manual_seed(0))
     try:
+        if isinstance(net, Foreign):
+            with torch.no_grad():
+                _refuse_channels(net.asked(film)[0], recipe)
         with torch.no_grad():
             cells = net(film)[0]
     except (RuntimeError, ValueError, TypeError, KeyError, IndexError) as error:
@@ -225,6 +252,31 @@ def _checked(net: CamNet, recipe: Recipe, spec: InputSpec) -> CamNet:
     return net
 
 
+def _refuse_channels(answer: Tensor, recipe: Recipe) -> None:
+    """Raise :class:`~converters.failures.RecipeInvalid` where a module's own answer, (N, C, …), is not as told."""
+    channels, wanted = int(answer.shape[1]), recipe.net
+    if wanted.channel >= channels or (wanted.softmax and channels < 2):
+        what = "several classes that share a softmax" if wanted.softmax else f"channel {wanted.channel}"
+        raise RecipeInvalid(recipe.pack, f"net: its output has {channels} channels, and the recipe wants {what}")
+    if wanted.softmax and channels > 2 and wanted.features is not None:
+        raise RecipeInvalid(recipe.pack, f"net.features: no map has the answer of one of {channels} classes that share "
+                                         "a softmax as its mean; leave out features and classifier")  # fmt: skip
+    if wanted.answer is None and channels > 1 and brought.sums_to_one(answer.numpy()):
+        raise RecipeInvalid(recipe.pack, f"net: {brought.PROBABILITIES}")
+
+
+def refuse_probabilities(recipe: Recipe, logits: NDArray[np.float64]) -> None:
+    """Raise :class:`~converters.failures.RecipeInvalid` where the answers for films (N,) look like probabilities.
+
+    Calibration would take a sigmoid of them again, and the box too. A network that learns here may give small logits.
+    """
+    if not recipe.net.is_foreign or recipe.train is not None or recipe.net.answer is not None or recipe.net.softmax:
+        return
+    if bool(np.isfinite(logits).all()) and logits.min() >= 0.0 and logits.max() <= 1.0 and np.ptp(logits) > 0.0:
+        count = f"all {len(logits)} answers lie between {logits.min():.3g} and {logits.max():.3g}. "
+        raise RecipeInvalid(recipe.pack, f"net: {count}{brought.PROBABILITIES}")
+
+
 def _same_answer(net: Foreign, recipe: Recipe, film: Tensor) -> None:
     with torch.no_grad():
         wanted = float(net._finding(net.asked(film)[0]).flatten()[0])
@@ -235,7 +287,8 @@ def _same_answer(net: Foreign, recipe: Recipe, film: Tensor) -> None:
 
 
 @contextmanager
-def _importable(near: Path) -> Any:
+def importable(near: Path) -> Any:
+    """Modules in the recipe's folder can be imported."""
     sys.path.insert(0, str(near))
     try:
         yield

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from converters.data import clinics
+from converters.data.films import inputs, rounded
 from firmware_app.imaging.model_input import InputSpec, to_model_input
 from firmware_app.packs.manifest import DistanceLimit
 from firmware_app.runtimes.interface import Session
@@ -54,18 +55,18 @@ def varied(pixels: NDArray[np.uint8], names: Sequence[str], spec: InputSpec, see
     They are varied at the model's size and stretched again as the box would: what a large film loses when it is shrunk
     (noise, the blocks of a JPEG) stays in them, so they lie rather farther than real ones.
     """
-    again = replace(spec, crop="frame" if spec.crop == "frame" else "whole", despeckle="none")  # the rest has been done
+    again = replace(spec, crop="frame" if spec.crop == "frame" else "whole", despeckle="none", resize="squash")
     out = np.empty_like(pixels)
     for index, (film, name) in enumerate(zip(pixels, names, strict=True)):
         grey = clinics.varied(film.astype(np.float32) / np.float32(255.0), seed, name)
-        out[index] = np.rint(to_model_input(grey, again)[0, 0] * 255.0).astype(np.uint8)
+        out[index] = rounded(to_model_input(grey, again, ends=(0.0, 1.0)))
     return out
 
 
 def features(session: Session, spec: InputSpec, output: str, films: NDArray[np.uint8]) -> Features:
     """(N, H, W) uint8 → (N, F): what a model file says of each film, through the box's own runtime module."""
-    given = (film[np.newaxis, np.newaxis].astype(np.float32) / np.float32(255.0) for film in films)
-    return np.concatenate([session.infer({spec.name: film})[output].reshape(1, -1) for film in given])
+    given = (session.infer({spec.name: inputs(film[np.newaxis])}) for film in films)
+    return np.concatenate([one[output].reshape(1, -1) for one in given])
 
 
 def judged(

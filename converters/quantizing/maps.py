@@ -25,6 +25,7 @@ from torch import nn
 
 from converters import steps
 from converters.data.datasets import Film
+from converters.data.films import rounded
 from converters.data.material import labels_of
 from converters.data.splits import Fold
 from converters.evaluation import occlusion, operating_point
@@ -186,8 +187,8 @@ def covered(shop: Workshop, films: Sequence[Film], net: CamNet) -> dict[str, Any
     session = choice.get(key[0]).load(model_files.floats(shop, shop.material.division.shipped) / NAMES[key])
     model = occlusion.Model(session, shop.spec, finding, MAP)
     frame = drawn(shop, model)
-    seen = np.rint(to_model_input(frame, shop.spec)[0] * 255.0).astype(np.uint8)
-    shown = {**occlusion.example(model, frame), "gradcam": np.round(grad_cam(net, seen)[0], 6).tolist()}
+    seen = rounded(to_model_input(frame, shop.spec))
+    shown = {**occlusion.example(model, frame), "gradcam": np.round(grad_cam(net, seen[np.newaxis])[0], 6).tolist()}
     correlations = occlusion.compared(model, films)
     return {"covered": {"runtime": key[0], "precision": key[1], **correlations}, "examples": [shown]}
 
@@ -234,7 +235,7 @@ def pointed(shop: Workshop, fold: Fold) -> Iterator[tuple[bool, float, str]]:
     films = shop.films(outlined)
     maps = fitting.outputs(steps.final(shop, fold), shop.array(films), (MAP,))[MAP][:, 0]
     for film, cells in zip(films.films, maps, strict=True):
-        outline = film.outlined()
+        outline = film.outline_seen(shop.spec)
         if outline is not None and outline.any():
             yield strongest_inside(cells, outline), float(outline.mean()), film.patient
 

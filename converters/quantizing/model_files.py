@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from converters import steps
+from converters.data.films import inputs
 from converters.data.splits import Fold
 from converters.formats import artefacts, onnx_file
 from converters.formats.artefacts import NAMES, Key
@@ -67,9 +68,8 @@ def fold_answers(shop: Workshop, fold: Fold, folder: Path, key: Key, most: int |
 
 
 def calibration_films(shop: Workshop, fold: Fold) -> NDArray[np.float32]:
-    """(N, 1, H, W): films that the fold's network learnt from, for the ranges of INT8 files."""
-    films = shop.array(shop.films(calibration_names(shop, fold)))
-    return films[:, np.newaxis].astype(np.float32) / np.float32(255.0)
+    """(N, C, H, W): films that the fold's network learnt from, for the ranges of INT8 files."""
+    return inputs(shop.array(shop.films(calibration_names(shop, fold))))
 
 
 def calibration_names(shop: Workshop, fold: Fold) -> list[str]:

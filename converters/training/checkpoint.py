@@ -84,7 +84,7 @@ def fill(net: nn.Module, state: Mapping[str, Tensor], path: Path) -> None:
 def _content(path: Path) -> dict[str, Any]:
     if not path.is_file():
         raise CheckpointUnreadable(str(path), "there is no such file")
-    if path.suffix == ".safetensors":
+    if path.suffix == ".safetensors" or _is_safetensors(path):
         return dict(_safetensors(path))
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
@@ -99,6 +99,13 @@ def _content(path: Path) -> dict[str, Any]:
     if not isinstance(content, Mapping):
         raise CheckpointForeign(str(path), f"it holds a {type(content).__name__}, not a dictionary of tensors")
     return cast("dict[str, Any]", dict(content))
+
+
+def _is_safetensors(path: Path) -> bool:
+    """Whether it is a safetensors file, whatever its name: the length of a JSON header, and the header's brace."""
+    with path.open("rb") as file:
+        head = file.read(9)
+    return head[8:] == b"{" and int.from_bytes(head[:8], "little") <= path.stat().st_size - 8
 
 
 def _safetensors(path: Path) -> Mapping[str, Tensor]:

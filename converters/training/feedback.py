@@ -27,7 +27,7 @@ from cryptography.hazmat.primitives.hpke import AEAD, KDF, KEM, Suite
 from numpy.typing import NDArray
 from PIL import Image
 
-from converters.data.datasets import Film, FilmSet
+from converters.data.datasets import SIXTEEN_BITS, Film, FilmSet
 from converters.failures import (
     DataUnreadable,
     FeedbackCutOff,
@@ -39,6 +39,7 @@ from converters.failures import (
     OutputUnwritable,
 )
 from converters.outputs import write_json
+from firmware_app.imaging.model_input import EIGHT_BITS, InputSpec
 
 SUITE = Suite(KEM.X25519, KDF.HKDF_SHA256, AEAD.AES_256_GCM)
 FORM = b"LNF1"
@@ -84,6 +85,10 @@ class FeedbackFilm(Film):
     def is_dicom(self) -> bool:
         """See :attr:`converters.data.datasets.Film.is_dicom`."""
         return False
+
+    def frame(self, spec: InputSpec) -> tuple[NDArray[np.float32], tuple[float, float]]:
+        """See :meth:`converters.data.datasets.Film.frame`."""
+        return self.read(), SIXTEEN_BITS if self.png[24] == 16 else EIGHT_BITS
 
     def read(self) -> NDArray[np.float32]:
         """See :meth:`converters.data.datasets.Film.read`."""

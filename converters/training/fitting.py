@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
+from converters.data.films import inputs
 from converters.device import device
 from converters.failures import TrainingDiverged
 from converters.nets import CamNet
@@ -166,7 +167,7 @@ def _epoch(
     for number, index in enumerate(batches):
         for group in optimiser.param_groups:
             group["lr"] = learning_rate(plan, epoch * len(batches) + number, plan.epochs * len(batches))
-        seen, told_of = torch.from_numpy(films.seen[index]).float().unsqueeze(1) / 255.0, index
+        seen, told_of = torch.from_numpy(inputs(films.seen[index])), index
         if films.lesions is not None:
             seen, told_of = pasted(seen, index, films.seen, films.lesions, plan.change.paste, rng)
         if epoch < plan.early_epochs:
@@ -258,9 +259,9 @@ def _asked(
 ) -> Iterator[tuple[Tensor, ...]]:
     net.eval()
     there = next(net.parameters(), net.bias).device
-    batch = batch if films.ndim == 3 else VOLUMES_AT_ONCE
+    batch = VOLUMES_AT_ONCE if films.ndim == 4 and films.shape[-1] != 3 else batch
     for start in range(0, len(films), batch):
-        seen = torch.from_numpy(films[start : start + batch]).float().unsqueeze(1) / 255.0
+        seen = torch.from_numpy(inputs(films[start : start + batch]))
         with torch.no_grad():
             answer = ask(net, laid_out(seen).to(there))
         yield tuple(one.cpu() for one in answer)

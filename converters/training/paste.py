@@ -14,7 +14,7 @@ from torch.nn import functional
 
 from converters.data.datasets import FilmSet
 from converters.failures import DataUnreadable
-from firmware_app.imaging.model_input import squash
+from firmware_app.imaging.model_input import InputSpec
 
 FEATHER = 1.0 / 56.0
 """Width of the seam, as a share of the film's side."""
@@ -33,17 +33,17 @@ class Lesions:
         return np.flatnonzero(self.masks.any(axis=(1, 2)))
 
 
-def outlined(films: FilmSet, side: tuple[int, int], count: int) -> Lesions:
-    """The outlines of ``films``, in their order, ``side`` (H, W) px each; the rest of ``count`` films has none.
+def outlined(films: FilmSet, spec: InputSpec, count: int) -> Lesions:
+    """The outlines of ``films``, in their order, as they lie in the input; the rest of ``count`` films has none.
 
     Raises :class:`~converters.failures.DataUnreadable` where no film at all has one.
     """
-    lesions = Lesions(np.zeros((count, *side), dtype=np.bool_), np.zeros(count, dtype=np.bool_))
+    lesions = Lesions(np.zeros((count, *spec.shape), dtype=np.bool_), np.zeros(count, dtype=np.bool_))
     for row, film in enumerate(films.films):
         lesions.positive[row] = film.label == 1
-        outline = film.outlined()
+        outline = film.outline_seen(spec)
         if outline is not None:
-            lesions.masks[row] = squash(outline.astype(np.float32), *side) >= 0.5
+            lesions.masks[row] = outline
     if not len(lesions.donors):
         raise DataUnreadable(films.name, "no film has an outlined lesion that change.paste could take")
     return lesions

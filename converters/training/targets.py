@@ -1,6 +1,7 @@
 """Targets for training: the labels, softened by another model's published probabilities where those exist.
 
-The teacher's chance of "any finding" is ``1 - prod(1 - p_i)`` over its findings, calibrated to the labels of the
+The teacher's chance of "any finding" is ``1 - prod(1 - p_i)`` over its findings (where one finding alone is positive,
+its chance of that one), calibrated to the labels of the
 training films only (Platt), and mixed with the label: ``(1 - w) · label + w · teacher``. Its single findings, mixed the
 same way, are auxiliary targets: they shape the features and are dropped at export.
 """
@@ -10,7 +11,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from converters.data.datasets import Film, FilmSet
+from converters.data.datasets import NIH_FINDINGS, Film, FilmSet
 from converters.recipe import Recipe
 from converters.statistics import intervals
 
@@ -45,7 +46,8 @@ def targets(films: FilmSet, teacher_weight: float, balance: str | None) -> Targe
     taught = np.array([film.teacher is not None for film in films.films])
     if teacher_weight > 0.0 and taught.any():
         probabilities = np.array([film.teacher for film in films.films if film.teacher is not None])
-        odds = any_finding(probabilities)
+        meant = [NIH_FINDINGS.index(films.positive)] if films.positive in NIH_FINDINGS else slice(None)
+        odds = any_finding(probabilities[:, meant])
         slope, intercept = intervals.platt(labels[taught], odds)
         teacher = 1.0 / (1.0 + np.exp(-(slope * odds + intercept)))
         main[taught] = (1.0 - teacher_weight) * main[taught] + teacher_weight * teacher

@@ -36,6 +36,7 @@ test = 0.25
 size = 64
 [net]
 build = "tests.converters.toy_boxes:network"
+random = true
 [train]
 start = "random"
 epochs = 12

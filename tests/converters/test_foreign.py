@@ -14,19 +14,21 @@ import pytest
 from converters import cli
 from converters.golden_cases import phantom
 from firmware_app.errors import PackTaskUnread
+from firmware_app.imaging.input_spec import Greys
 from firmware_app.packs.shelf import Pack, survey
 from firmware_app.runtimes import choice
 
 EXAMPLES = Path(__file__).parents[2] / "converters" / "examples"
 PAGE = Path(__file__).parents[2] / "docs" / "your-own-model.md"
 SHAPE = (8, 24, 24)
+REFERENCE = '\n[reference]\nfunction = "own_model:score"\n'
 
 
 def run(recipe: Path, data: Path, out: Path, step: str = "run") -> int:
     return cli.main([step, str(recipe), "--data", str(data), "--out", str(out)])
 
 
-def learnt(network: Any, films: Path, mean: tuple[float, ...], std: tuple[float, ...]) -> Any:
+def learnt(network: Any, films: Path, mean: tuple[float, ...], std: tuple[float, ...], greys: Greys) -> Any:
     """``network`` after a few steps outside the project, as its author would have made them."""
     import torch
 
@@ -36,7 +38,8 @@ def learnt(network: Any, films: Path, mean: tuple[float, ...], std: tuple[float,
 
     torch.manual_seed(0)
     every = image_folder(films, "disc")
-    seen = torch.from_numpy(prepared(every, InputSpec("film", 64, 64))).float().unsqueeze(1).repeat(1, 3, 1, 1) / 255.0
+    every_film = prepared(every, InputSpec("film", 64, 64, greys=greys))
+    seen = torch.from_numpy(every_film).float().unsqueeze(1).repeat(1, 3, 1, 1) / 255.0
     seen = (seen - torch.tensor(mean).reshape(1, 3, 1, 1)) / torch.tensor(std).reshape(1, 3, 1, 1)
     labels = torch.tensor([film.label for film in every.films])
     optimiser = torch.optim.Adam(network.parameters(), lr=3e-3)
@@ -57,9 +60,9 @@ def own(films: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     folder = tmp_path_factory.mktemp("own")
     shutil.copytree(EXAMPLES, folder, dirs_exist_ok=True)
-    net = learnt(own_model.network(), films, (0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
-    torch.save({"state_dict": net.state_dict()}, folder / "own_model.pt")
-    plain = learnt(own_model.network(), films, (0.0,) * 3, (1.0,) * 3)
+    net = learnt(own_model.network(), films, (0.485, 0.456, 0.406), (0.229, 0.224, 0.225), "full")
+    torch.save(net.state_dict(), folder / "own_model.pt")
+    plain = learnt(own_model.network(), films, (0.0,) * 3, (1.0,) * 3, "percentiles")
     batch = {0: torch.export.Dim("batch")}
     torch.onnx.export(
         plain, (torch.rand(2, 3, 64, 64),), str(folder / "own_model.onnx"), dynamo=True, external_data=False,
@@ -101,6 +104,9 @@ def test_a_module_with_its_weights_becomes_a_pack_whose_map_means_its_own_answer
     assert run(own / "own-model.toml", films, own / "out") == 0
     pack = Pack.load(own / "out" / "own-model")
     pack.verify()
+    assert pack.manifest.input.greys == "full"
+    told = json.loads((own / "out" / "work" / "own-model" / "calibrate.json").read_text())["results"]["reference"]
+    assert told["measured"] == pytest.approx(0.0, abs=0.005)  # the box shows it what its own script does
     passed = {(one.runtime, one.precision) for one in pack.manifest.gates}
     refused = {(one.runtime, one.precision) for one in pack.manifest.refused}
     assert len(passed) + len(refused) == 7
@@ -133,6 +139,7 @@ def test_an_onnx_file_becomes_a_pack_that_says_what_it_lacks(own: Path, films: P
 
 def test_a_module_without_named_features_learns_by_the_same_recipe(own: Path, films: Path) -> None:
     text = (own / "own-model.toml").read_text().replace('features = "body"\nclassifier = "head"\n', "")
+    text = text.replace(REFERENCE, "")
     train = "\n[train]\nepochs = 1\nbatch = 8\nwarmup_steps = 2\naverage_steps = 2\n"
     recipe = own / "learnt.toml"
     recipe.write_text(text.replace('pack = "own-model"', 'pack = "own-learnt"') + train)
@@ -195,7 +202,7 @@ def test_what_does_not_fit_is_refused_in_one_sentence(
         new = "odd_model:network"
     text = (own / "own-model.toml").read_text()
     assert old in text
-    (tmp_path / "own-model.toml").write_text(text.replace(old, new))
+    (tmp_path / "own-model.toml").write_text(text.replace(old, new).replace(REFERENCE, ""))
     status = run(tmp_path / "own-model.toml", films, tmp_path / "out", "calibrate")
     said = capfd.readouterr().err
     if sentence is None:  # a fully convolutional network takes any size

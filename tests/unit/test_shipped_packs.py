@@ -88,7 +88,7 @@ def test_a_golden_image_gets_the_expected_probability_everywhere(
         pytest.skip(f"the package {case.reference.package} (extra demo) is not installed")
     judge = judges[pack.name]
     assert choice.DEFAULT in judge.runtimes
-    frame = cases.frame_of(pack.folder, case)
+    frame = cases.frame_of(pack, case)
     assert "fp32" in case.expected, "fill it: lantern-convert golden PACK --update-references"
     for runtime, precision in judge.sessions:
         promise = pack.manifest.promise(case, pack.described(runtime, precision))
@@ -111,7 +111,7 @@ def test_golden_images_show_nobody(pack: Pack) -> None:
 
 def test_golden_films_of_both_answers_exist(pack: Pack, judges: dict[str, Judge]) -> None:
     finding, judge = pack.manifest.findings[0], judges[pack.name]
-    samples = [cases.frame_of(pack.folder, case) for case in pack.manifest.golden if case.kind == "sample"]
+    samples = [cases.frame_of(pack, case) for case in pack.manifest.golden if case.kind == "sample"]
     answers = {
         way: [judge.probability(frame, *way) >= finding.threshold for frame in samples] for way in judge.sessions
     }

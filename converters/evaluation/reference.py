@@ -1,0 +1,113 @@
+"""The reference: what the network's own script says of the films at home, beside what it says of the box's input.
+
+A network answers worse where it is shown other input than it was trained on: squashed films, other greys, other
+colours. ``[reference]`` names what the engineer's own code says of the same films: a function of a film's path, or a
+CSV of scores. The step ``calibrate`` compares both, film by film, and refuses where the box's way costs more AUC than
+``[gate] auc_loss`` allows. Higher must mean the finding; the scale does not matter.
+"""
+
+import math
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from converters.data.datasets import Film
+from converters.data.predictions import Predictions
+from converters.data.sources import rows_by_file
+from converters.evaluation import gates
+from converters.evaluation.gates import GateOutcome, GateResult
+from converters.failures import DataUnreadable, GateFailed, RecipeInvalid
+from converters.ledger import digest_of
+from converters.nets import foreign
+from converters.recipe import Reference
+from converters.statistics import intervals, paired
+from converters.workshop import Workshop
+from firmware_app import progress
+
+REPAIR = (
+    "Say under [input] what the network was trained on (greys, resize, range, colour, crop), and under [net] its mean "
+    "and std; docs/your-own-model.md has the keys"
+)
+
+
+def made_of(shop: Workshop) -> dict[str, Any]:
+    """What the comparison depends on, for the ledger; empty without a reference."""
+    wanted = shop.recipe.reference
+    if wanted is None:
+        return {}
+    path = shop.near / (wanted.scores or f"{_module(wanted).replace('.', '/')}.py")
+    return {"reference": [wanted.model_dump(mode="json"), digest_of(path) if path.is_file() else ""]}
+
+
+def gated(shop: Workshop, box: Predictions) -> dict[str, Any]:
+    """The verdict as the account of the step keeps it; empty without a reference.
+
+    ``box`` is what the network says of the box's input. Raises :class:`~converters.failures.GateFailed`, or a
+    :class:`~converters.failures.ConverterError` where the reference gives no number for a film.
+    """
+    wanted = shop.recipe.reference
+    if wanted is None:
+        return {}
+    films = shop.films(box.names).films
+    by_name = {film.name: film for film in films}
+    verdict = compared(scored(wanted, shop.near, [by_name[name] for name in box.names]), box, shop.recipe.gate.auc_loss)
+    print(f"{shop.recipe.pack}: {verdict.said}", file=sys.stderr, flush=True)
+    if verdict.outcome is GateOutcome.REFUSED:
+        raise GateFailed("reference", f"{verdict.said}. {REPAIR}")
+    return {"reference": verdict.as_dict()}
+
+
+def compared(home: NDArray[np.float64], box: Predictions, allowed: float) -> GateResult:
+    """How much AUC the box's way costs beside the scores (N,) at home: paired, whole patients resampled."""
+    change = paired.auc(box.labels, home, box.logits, box.patients)
+    before, after = (intervals.auc(box.labels, scores) or 0.0 for scores in (home, box.logits))
+    said = (
+        f"the reference's AUC at home is {before:.4f}, that of what the box shows the network {after:.4f} on the same "
+        f"{len(home)} films: {change.value:+.4f} ({change.low:+.4f} to {change.high:+.4f}), allowed {-allowed:+g}"
+    )
+    return gates.verdict_of("reference", change.value, change.low, -allowed, said)
+
+
+def scored(wanted: Reference, near: Path, films: Sequence[Film]) -> NDArray[np.float64]:
+    """(N,) scores of ``films``, in their order. Raises a :class:`~converters.failures.ConverterError`."""
+    if wanted.scores is not None:
+        return _of_table(near / wanted.scores, films)
+    function: Callable[[str], Any] = foreign.imported(near, str(wanted.function), "reference.function")
+    scores = np.empty(len(films))
+    with foreign.importable(near), progress.counter("reference: read") as advance:
+        for place, film in enumerate(films):
+            if film.index is not None:
+                raise RecipeInvalid(film.name, "reference: films of an .npz have no files of their own; name scores")
+            scores[place] = _number(film.name, function(str(film.path)))
+            advance(place + 1, len(films))
+    return scores
+
+
+def _of_table(path: Path, films: Sequence[Film]) -> NDArray[np.float64]:
+    """By the films' names as the data set has them (``CLASS/one.png``), or by their files' own names."""
+    rows = rows_by_file(path)
+    found = [rows.get(film.name, rows.get(film.path.name)) for film in films]
+    absent = [film.name for film, row in zip(films, found, strict=True) if row is None]
+    if absent:
+        raise DataUnreadable(str(path), f"{len(absent)} films are not in it, the first is {absent[0]}")
+    if "score" not in next(iter(rows.values())):
+        raise DataUnreadable(str(path), "it has no column score")
+    return np.array([_number(film.name, row["score"]) for film, row in zip(films, found, strict=True) if row])
+
+
+def _number(name: str, given: Any) -> float:
+    try:
+        value = float(given)
+    except (TypeError, ValueError):
+        value = math.nan
+    if not math.isfinite(value):
+        raise RecipeInvalid(name, f"reference: {given!r} is no number")
+    return value
+
+
+def _module(wanted: Reference) -> str:
+    return str(wanted.function).partition(":")[0]
