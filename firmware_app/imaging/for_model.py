@@ -93,7 +93,7 @@ def taken(
             numbers = judge.measured(seen, quality)
             judge.check(numbers, quality)
             measured.append(numbers)
-            given, ends = frame_of(film, index, spec)
+            given, ends = frame_of(film, index, spec, frame)
             tensors.append(to_model_input(given, spec, chosen.sector, hidden, ends))
             covered = view(frame.shape[0], frame.shape[1], spec, box)
             cells.append(around if has_sector else beside.of_film(frame, hidden, covered))

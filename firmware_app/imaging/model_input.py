@@ -71,14 +71,17 @@ def to_model_input(
     return (np.repeat(stretched, spec.channels, axis=0) if not coloured else stretched)[np.newaxis]
 
 
-def frame_of(film: Film, index: int, spec: InputSpec) -> tuple[NDArray[np.float32], tuple[float, float]]:
+def frame_of(
+    film: Film, index: int, spec: InputSpec, grey: NDArray[np.float32] | None = None
+) -> tuple[NDArray[np.float32], tuple[float, float]]:
     """Frame *index* of a film as :func:`to_model_input` takes it for this spec, and its ``ends``.
 
-    RGB where the model has three channels and the frame has colours. Raises an ``ImagingError``.
+    RGB where the model has three channels and the frame has colours. *grey* is ``film.grey(index)``, if the caller has
+    it: decoding a large film twice needs more memory than a decode child has. Raises an ``ImagingError``.
     """
     if spec.channels == 3 and (pixels := film.shown(index).pixels).ndim == 3:
         return pixels.astype(np.float32), EIGHT_BITS
-    return film.grey(index), film.ends(index) if spec.greys == "full" else EIGHT_BITS
+    return film.grey(index) if grey is None else grey, film.ends(index) if spec.greys == "full" else EIGHT_BITS
 
 
 def part(
